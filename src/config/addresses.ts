@@ -1,0 +1,37 @@
+// Checks the network addresses of the configuration. Answers say what is wrong and never repeat the address: it may hold a password.
+
+const loopback = /^(?:localhost|(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
+
+export const isLoopback = (url: URL): boolean => loopback.test(url.hostname)
+
+type Checked = { readonly url: URL } | { readonly problem: string }
+
+const parts = ['username', 'password', 'pathname'] as const
+
+/** Address of a server we log in to: scheme, host, and whatever its client understands. */
+export const parseServerAddress = (text: string, schemes: readonly string[]): Checked => {
+  const example = `${schemes[0]}://user:password@host`
+  if (!URL.canParse(text)) {
+    return { problem: `is not a valid address such as ${example}: in user and password, write special characters as %XX` }
+  }
+  const url = new URL(text)
+  if (!schemes.includes(url.protocol.slice(0, -1))) return { problem: `must begin with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}` }
+  // PostgreSQL over a Unix socket names it in ?host=.
+  if (url.hostname === '' && !url.searchParams.get('host')) return { problem: `names no host: write it as ${example}` }
+  try {
+    for (const part of parts) decodeURIComponent(url[part])
+  } catch {
+    return { problem: 'has a % that is not followed by two hex digits: write % itself as %25' }
+  }
+  return { url }
+}
+
+/** Address of a web service that paths are added to: scheme, host, perhaps a path; without its final slash. */
+export const parseWebAddress = (text: string): { readonly url: URL; readonly base: string } | { readonly problem: string } => {
+  if (!URL.canParse(text)) return { problem: 'is not a valid address such as https://consents.example.com' }
+  const url = new URL(text)
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') return { problem: 'must begin with https://' }
+  if (url.username !== '' || url.password !== '') return { problem: 'must not hold a user or password' }
+  if (url.search !== '' || url.hash !== '' || /[?#]/.test(text)) return { problem: 'must end with its host or path, without ? or #' }
+  return { url, base: `${url.origin}${url.pathname}`.replace(/\/+$/, '') }
+}

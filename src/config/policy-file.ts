@@ -1,0 +1,73 @@
+// Finds and loads the policy file: worker.config.ts, or what RECONSENT_CONFIG names. Does not look at what it says.
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { basename, extname, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import type { Report } from './problems.ts'
+
+export const POLICY_FILE = 'worker.config.ts'
+
+const EXTENSIONS = ['.ts', '.mts', '.js', '.mjs', '.cjs', '.json']
+
+export interface PolicyFile {
+  /** As the operator knows it: for messages. */
+  readonly name: string
+  readonly policy: object
+}
+
+/** The path a `RECONSENT_CONFIG` means: a file URL, or a path from the working directory. */
+const pathOf = (named: string, cwd: string): string => (named.startsWith('file:') ? fileURLToPath(named) : resolve(cwd, named))
+
+/** The first line of an error's message: the operator's own file is at fault, and they need to see how. */
+const reasonOf = (error: unknown): string => {
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : 'it threw something that is not an Error'
+  return (text.split('\n')[0] ?? '').slice(0, 200)
+}
+
+const describe = (value: unknown): string =>
+  value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value === 'function' ? 'a function' : `a ${typeof value}`
+
+const load = async (path: string): Promise<{ readonly value: unknown } | { readonly problem: string }> => {
+  try {
+    if (extname(path) === '.json') return { value: JSON.parse(await readFile(path, 'utf8')) as unknown }
+    const module = (await import(/* @vite-ignore */ pathToFileURL(path).href)) as { default?: unknown }
+    return 'default' in module ? { value: module.default } : { problem: 'has no default export: write export default defineConfig({ … })' }
+  } catch (error) {
+    return { problem: `could not be loaded: ${reasonOf(error)}` }
+  }
+}
+
+/**
+ * Loads the policy. Without a file in the default place it is empty, and all defaults hold; a file that was named must be there.
+ * What cannot be loaded is reported, and the answer is undefined.
+ */
+export const loadPolicyFile = async (named: string | undefined, cwd: string, report: Report): Promise<PolicyFile | undefined> => {
+  let path = resolve(cwd, POLICY_FILE)
+  if (named !== undefined) {
+    try {
+      path = pathOf(named, cwd)
+    } catch {
+      report('RECONSENT_CONFIG', 'is not a usable file URL: write file:///path/to/worker.config.ts, or a path')
+      return undefined
+    }
+  }
+  const name = basename(path)
+  if (!existsSync(path)) {
+    if (named === undefined) return { name, policy: {} }
+    report('RECONSENT_CONFIG', `names a file that does not exist: ${path}`)
+    return undefined
+  }
+  if (!EXTENSIONS.includes(extname(path))) {
+    report('RECONSENT_CONFIG', `names a file of an unknown kind: it must end in ${EXTENSIONS.join(', ')}`)
+    return undefined
+  }
+  const loaded = await load(path)
+  if ('problem' in loaded) {
+    report(name, loaded.problem)
+    return undefined
+  }
+  const { value } = loaded
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { name, policy: value }
+  report(name, `must export a policy object, not ${describe(value)}`)
+  return undefined
+}

@@ -1,0 +1,96 @@
+// Turns what zod finds wrong with a policy into problems that name the key, say what is wrong, and suggest what was meant.
+import { z } from 'zod'
+import type { Problem } from './problems.ts'
+import { nearest } from './suggest.ts'
+
+type Issue = z.core.$ZodIssue
+type Path = readonly PropertyKey[]
+
+/** `ladder[2]`, `timing.retry.attempts`. */
+export const pathText = (path: Path): string =>
+  path.map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index === 0 ? '' : '.'}${String(part)}`)).join('')
+
+/** Steps through defaults, options and transformations to the schema that says what may be written. */
+const written = (schema: z.core.$ZodType): z.core.$ZodType => {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodPrefault) return written(schema.def.innerType)
+  if (schema instanceof z.ZodPipe) return written(schema.def.in)
+  // "false or something": the something.
+  if (schema instanceof z.ZodUnion) return written(schema.def.options.at(-1) ?? schema)
+  return schema
+}
+
+const keysAt = (schema: z.core.$ZodType, path: Path): string[] => {
+  const here = written(schema)
+  const [first, ...rest] = path
+  if (here instanceof z.ZodRecord) return first === undefined ? [] : keysAt(here.def.valueType, rest)
+  if (!(here instanceof z.ZodObject)) return []
+  if (first === undefined) return Object.keys(here.shape)
+  const next = (here.shape as Record<string, z.core.$ZodType>)[String(first)]
+  return next === undefined ? [] : keysAt(next, rest)
+}
+
+/** Every key a policy may have, as paths: `link.freshFor`, `providers.*.grace`. */
+export const policyKeys = (schema: z.core.$ZodType): string[] => {
+  const here = written(schema)
+  const inside = (name: string, of: z.core.$ZodType): string[] => {
+    const deeper = policyKeys(of).map((key) => `${name}.${key}`)
+    return deeper.length > 0 ? deeper : [name]
+  }
+  if (here instanceof z.ZodRecord) return inside('*', here.def.valueType)
+  return here instanceof z.ZodObject ? Object.entries(here.shape).flatMap(([name, of]) => inside(name, of as z.core.$ZodType)) : []
+}
+
+const unknownKey = (schema: z.core.$ZodType, path: Path, key: string): Problem => {
+  const siblings = keysAt(schema, path)
+  const sibling = nearest(key, siblings)
+  const all = policyKeys(schema)
+  // Right key, wrong place: `messagesPerHour` at the top means `limits.messagesPerHour`.
+  const elsewhere = nearest(key, all.map((known) => known.slice(known.lastIndexOf('.') + 1)))
+  const meant = sibling === undefined ? all.find((known) => known.endsWith(`.${elsewhere}`)) : pathText([...path, sibling])
+  const advice = meant === undefined ? `Known here: ${siblings.join(', ')}.` : `Did you mean ${meant}?`
+  return { where: pathText([...path, key.slice(0, 60)]), what: `is not a key of the policy. ${advice}` }
+}
+
+const typeNames: Readonly<Record<string, string>> = {
+  object: 'an object: { … }',
+  record: 'an object: { … }',
+  array: 'a list: [ … ]',
+  string: 'text',
+  number: 'a whole number',
+  int: 'a whole number',
+  boolean: 'true or false',
+}
+
+const quoted = (values: readonly unknown[]): string => values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value))).join(' or ')
+
+/** `must be at least 1`, `must have at most 100 characters`. */
+const sizeText = (origin: string, limit: string, size: number | bigint): string => {
+  const of = { string: 'character', array: 'entry' }[origin]
+  if (of === undefined) return `must be ${limit} ${size}`
+  return `must have ${limit} ${size} ${Number(size) === 1 ? of : of.replace(/y$/, 'ie').concat('s')}`
+}
+
+const issueProblems = (schema: z.core.$ZodType, issue: Issue, above: Path, suffix: string): Problem[] => {
+  const path = [...above, ...issue.path]
+  const say = (what: string): Problem[] => [{ where: pathText(path) || 'the policy', what: `${what}${suffix}` }]
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => unknownKey(schema, path, key))
+    case 'invalid_union':
+      return (issue.errors.at(-1) ?? []).flatMap((inner) => issueProblems(schema, inner, path, inner.path.length === 0 ? ', or false' : ''))
+    case 'invalid_type':
+      return say(`must be ${typeNames[issue.expected] ?? issue.expected}`)
+    case 'invalid_value':
+      return say(`must be ${quoted(issue.values)}`)
+    case 'too_small':
+      return say(sizeText(issue.origin, 'at least', issue.minimum))
+    case 'too_big':
+      return say(sizeText(issue.origin, 'at most', issue.maximum))
+    default:
+      return say(issue.message)
+  }
+}
+
+/** The problems of a policy, in the order of its keys. */
+export const policyProblems = (schema: z.core.$ZodType, error: z.ZodError): Problem[] =>
+  error.issues.flatMap((issue) => issueProblems(schema, issue, [], ''))

@@ -1,0 +1,23 @@
+// What is wrong with the configuration: collected first, thrown once, so that an operator sees everything at the first try.
+
+export interface Problem {
+  /** The variable (`DATABASE_URL`), the policy key (`link.freshFor`) or the policy file. */
+  readonly where: string
+  /** What is wrong and what to do. Never a value of the environment. */
+  readonly what: string
+}
+
+/** The configuration cannot be used. `message` lists every problem, one per line, and is meant for a terminal. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly problems: readonly Problem[]
+
+  constructor(problems: readonly Problem[]) {
+    const heading = problems.length === 1 ? 'The configuration has a problem:' : `The configuration has ${problems.length} problems:`
+    super([heading, ...problems.map(({ where, what }) => `  ${where}: ${what}`)].join('\n'))
+    this.problems = problems
+  }
+}
+
+/** Takes a problem down and lets reading go on. */
+export type Report = (where: string, what: string) => void

@@ -1,0 +1,213 @@
+// The parts of the configuration that come from the environment, each read and checked as one. What a role does not need is not read.
+import { isIP } from 'node:net'
+import { sha256Hex } from '../crypto/hashing.ts'
+import { parseKeyRing } from '../crypto/key-ring.ts'
+import type { KeyRing } from '../crypto/key-ring.ts'
+import { Secret } from '../secret.ts'
+import { isLoopback, parseServerAddress, parseWebAddress } from './addresses.ts'
+import type { Report } from './problems.ts'
+import type { VariableName, VariableReader } from './variables.ts'
+
+export interface Sections {
+  readonly database: {
+    readonly url: Secret
+    /** With the role that owns the tables. */
+    readonly migrateUrl: Secret
+  }
+  readonly queue: { readonly kind: 'redis' | 'postgres'; readonly url: Secret }
+  readonly provider: {
+    /** Without a final slash, as are all addresses here. */
+    readonly authUrl: string
+    readonly apiUrl: string
+    readonly clientId: string
+    readonly clientSecret: Secret
+  }
+  readonly keys: KeyRing
+  readonly web: {
+    /** Start links are this and `/r/<token>`. */
+    readonly publicUrl: string
+    readonly host: string
+    readonly port: number
+    /** The board's login; without it there is no board. */
+    readonly ops: { readonly user: string; readonly password: Secret } | undefined
+    /** SHA-256 of the keys that the API accepts, lower-case hex. */
+    readonly apiKeyHashes: readonly string[]
+  }
+  readonly mail: { readonly url: Secret; readonly from: string }
+}
+
+/** A group of variables that some command or role cannot do without. */
+export type Need = keyof Sections
+
+type Read = { readonly [N in Need]: () => Sections[N] | undefined }
+
+const AUTH_URL = 'https://auth.truelayer.com'
+const API_URL = 'https://api.truelayer.com'
+const LEAST_PASSWORD = 12
+
+type TrueLayerEnvironment = 'production' | 'sandbox' | 'other'
+
+const environmentOf = ({ hostname }: URL): TrueLayerEnvironment =>
+  /(?:^|\.)truelayer\.com$/.test(hostname) ? 'production' : /(?:^|\.)truelayer-sandbox\.com$/.test(hostname) ? 'sandbox' : 'other'
+
+/** Whether codes and start links of real connections are at stake: production by name, or TrueLayer's production host (the default). */
+export const mustUseHttps = (nodeEnv: string | undefined, variables: VariableReader): boolean => {
+  if (nodeEnv === 'production') return true
+  const parsed = parseWebAddress(variables.find('TRUELAYER_AUTH_URL') ?? AUTH_URL)
+  return 'url' in parsed && environmentOf(parsed.url) === 'production'
+}
+
+export const makeSections = ({ variables, report, httpsOnly }: { variables: VariableReader; report: Report; httpsOnly: boolean }): Read => {
+  const serverAddress = (name: VariableName, schemes: readonly string[], text: string | undefined): Secret | undefined => {
+    if (text === undefined) return undefined
+    const checked = parseServerAddress(text, schemes)
+    if ('url' in checked) return new Secret(text)
+    report(name, checked.problem)
+    return undefined
+  }
+
+  const webAddress = (name: VariableName, text: string | undefined): { readonly url: URL; readonly base: string } | undefined => {
+    if (text === undefined) return undefined
+    const checked = parseWebAddress(text)
+    if ('url' in checked) return checked
+    report(name, checked.problem)
+    return undefined
+  }
+
+  const databaseUrl = (): Secret | undefined => serverAddress('DATABASE_URL', ['postgres', 'postgresql'], variables.need('DATABASE_URL'))
+
+  const database: Read['database'] = () => {
+    const url = databaseUrl()
+    const owner = variables.find('MIGRATE_DATABASE_URL')
+    const migrateUrl = owner === undefined ? url : serverAddress('MIGRATE_DATABASE_URL', ['postgres', 'postgresql'], owner)
+    return url && migrateUrl && { url, migrateUrl }
+  }
+
+  const queue: Read['queue'] = () => {
+    const kind = variables.find('QUEUE') ?? 'redis'
+    if (kind === 'postgres') {
+      const url = databaseUrl()
+      return url && { kind, url }
+    }
+    if (kind === 'redis') {
+      const url = serverAddress('REDIS_URL', ['redis', 'rediss'], variables.need('REDIS_URL'))
+      return url && { kind, url }
+    }
+    report('QUEUE', 'must be redis (the default) or postgres')
+    return undefined
+  }
+
+  const providerAddress = (name: 'TRUELAYER_AUTH_URL' | 'TRUELAYER_API_URL', usual: string) => {
+    const address = webAddress(name, variables.find(name) ?? usual)
+    if (address === undefined) return undefined
+    // The client secret and tokens travel here. A simulator on this machine is no risk.
+    if (address.url.protocol === 'https:' || isLoopback(address.url)) return address
+    if (!httpsOnly && environmentOf(address.url) === 'other') return address
+    report(name, 'must begin with https://')
+    return undefined
+  }
+
+  const provider: Read['provider'] = () => {
+    const auth = providerAddress('TRUELAYER_AUTH_URL', AUTH_URL)
+    const api = providerAddress('TRUELAYER_API_URL', API_URL)
+    const clientId = variables.need('TRUELAYER_CLIENT_ID')
+    const clientSecret = variables.need('TRUELAYER_CLIENT_SECRET')
+    let sound = true
+    const complain: Report = (where, what) => {
+      sound = false
+      report(where, what)
+    }
+    const environment = auth && environmentOf(auth.url)
+    const other = api && environmentOf(api.url)
+    if (environment !== undefined && other !== undefined && environment !== other) {
+      const isUnset = variables.find('TRUELAYER_API_URL') === undefined
+      const whose = { production: "TrueLayer's production", sandbox: "TrueLayer's sandbox", other: 'not TrueLayer itself' }
+      const advice = isUnset ? 'Unset, it means production: set both.' : 'Set both to the same environment.'
+      complain('TRUELAYER_API_URL', `is ${whose[other]}, while TRUELAYER_AUTH_URL is ${whose[environment]}. ${advice}`)
+    }
+    const isSandboxId = clientId?.startsWith('sandbox-')
+    if (environment === 'production' && isSandboxId === true) {
+      complain('TRUELAYER_CLIENT_ID', `is of the sandbox, but TRUELAYER_AUTH_URL is production: set it to https://auth.truelayer-sandbox.com`)
+    }
+    if (environment === 'sandbox' && isSandboxId === false) {
+      complain('TRUELAYER_CLIENT_ID', "is not of the sandbox (those begin with 'sandbox-'), but TRUELAYER_AUTH_URL is")
+    }
+    if (!auth || !api || !clientId || !clientSecret || !sound) return undefined
+    return { authUrl: auth.base, apiUrl: api.base, clientId, clientSecret: new Secret(clientSecret) }
+  }
+
+  const keys: Read['keys'] = () => {
+    const text = variables.need('ENCRYPTION_KEYS')
+    if (text === undefined) return undefined
+    const parsed = parseKeyRing(new Secret(text))
+    if ('keyRing' in parsed) return parsed.keyRing
+    for (const problem of parsed.problems) report('ENCRYPTION_KEYS', problem)
+    return undefined
+  }
+
+  const publicUrl = (): string | undefined => {
+    const address = webAddress('PUBLIC_URL', variables.need('PUBLIC_URL'))
+    if (address === undefined || !httpsOnly || address.url.protocol === 'https:') return address?.base
+    report('PUBLIC_URL', "must begin with https:// with NODE_ENV=production or TrueLayer's production host: codes and links of real users travel there")
+    return undefined
+  }
+
+  const host = (): string | undefined => {
+    const text = variables.find('HOST') ?? '0.0.0.0'
+    if (isIP(text) !== 0 || /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/i.test(text)) return text
+    report('HOST', 'must be an IP address or host name to listen on, such as 0.0.0.0 or 127.0.0.1, without a port')
+    return undefined
+  }
+
+  const port = (): number | undefined => {
+    const text = variables.find('PORT') ?? '3000'
+    if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text)
+    report('PORT', 'must be a whole number from 0 (any free port) to 65535')
+    return undefined
+  }
+
+  /** `null` is "none, and that is all right". */
+  const ops = (): Sections['web']['ops'] | null => {
+    const user = variables.find('OPS_USER')
+    const password = variables.find('OPS_PASSWORD')
+    if (user === undefined && password === undefined) return null
+    if (user === undefined) variables.need('OPS_USER')
+    if (password === undefined) variables.need('OPS_PASSWORD')
+    const badUser = user?.includes(':') === true
+    const badPassword = password !== undefined && password.length < LEAST_PASSWORD
+    // Basic authentication joins the two with a colon (RFC 7617).
+    if (badUser) report('OPS_USER', 'must not hold a colon')
+    if (badPassword) report('OPS_PASSWORD', `is too short: at least ${LEAST_PASSWORD} characters`)
+    return user === undefined || password === undefined || badUser || badPassword ? undefined : { user, password: new Secret(password) }
+  }
+
+  const apiKeyHashes = (): readonly string[] | undefined => {
+    const text = variables.find('API_KEYS_SHA256')
+    if (text === undefined) return []
+    const hashes = text.split(',').map((hash) => hash.trim().toLowerCase())
+    const problems = hashes.flatMap((hash, index) => {
+      if (!/^[0-9a-f]{64}$/.test(hash)) return [`entry ${index + 1} is not 64 hex digits: make one with: printf %s "$KEY" | sha256sum`]
+      return hash === sha256Hex('') ? [`entry ${index + 1} is the hash of an empty key`] : []
+    })
+    for (const problem of problems) report('API_KEYS_SHA256', problem)
+    return problems.length > 0 ? undefined : [...new Set(hashes)]
+  }
+
+  const web: Read['web'] = () => {
+    const read = { publicUrl: publicUrl(), host: host(), port: port(), ops: ops(), apiKeyHashes: apiKeyHashes() }
+    if (read.publicUrl === undefined || read.host === undefined || read.port === undefined) return undefined
+    if (read.ops === undefined || read.apiKeyHashes === undefined) return undefined
+    const { publicUrl: address, host: listenOn, port: number, apiKeyHashes: hashes } = read
+    return { publicUrl: address, host: listenOn, port: number, ops: read.ops ?? undefined, apiKeyHashes: hashes }
+  }
+
+  const mail: Read['mail'] = () => {
+    const url = serverAddress('SMTP_URL', ['smtp', 'smtps'], variables.need('SMTP_URL'))
+    const from = variables.need('MAIL_FROM')
+    const isSender = from === undefined || /^(?:[^<>@,;]*<[^\s<>@,;]+@[^\s<>@,;]+>|[^\s<>@,;]+@[^\s<>@,;]+)$/.test(from)
+    if (!isSender) report('MAIL_FROM', "must be one address, 'consents@example.com' or 'Company <consents@example.com>'")
+    return url && from !== undefined && isSender ? { url, from } : undefined
+  }
+
+  return { database, queue, provider, keys, web, mail }
+}

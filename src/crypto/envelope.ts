@@ -1,0 +1,107 @@
+// Seals one cell of the database: AES-256-GCM, bound to its table, column, row and version. Knows nothing of what is inside.
+// Text format: v1.<key id>.<iv, base64url>.<ciphertext and tag, base64url>
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { PermanentError } from '../errors.ts'
+import { Secret } from '../secret.ts'
+import type { KeyRing } from './key-ring.ts'
+
+/** Where a sealed value lives. It opens nowhere else, and not after the row has moved on to another version. */
+export interface CellContext {
+  readonly table: string
+  readonly column: string
+  readonly rowId: string
+  /** Counts the values this cell has had (`token_version`); 0 or more. */
+  readonly version: number
+}
+
+const FORMAT = 'v1'
+// NIST SP 800-38D: random 96-bit IVs are safe for 2^32 values under one key; rotate long before that.
+const IV_BYTES = 12
+const TAG_BYTES = 16
+const KEY_ID = /^[A-Za-z0-9_-]{1,16}$/
+
+/** A stored secret that does not open. `cause` tells a missing key from altered or misplaced data; no plaintext is kept. */
+export class CellUnreadable extends PermanentError {
+  override readonly cause: 'unknown-key' | 'not-authentic' | 'malformed'
+  /** The key it asks for, where that could be read. */
+  readonly keyId: string | undefined
+
+  constructor(cause: CellUnreadable['cause'], keyId?: string) {
+    super('cell-unreadable')
+    this.cause = cause
+    this.keyId = keyId
+  }
+}
+
+/** Each part with its length before it, so that no two contexts make the same bytes. */
+const additionalData = (keyId: string, { table, column, rowId, version }: CellContext): Buffer => {
+  if (!Number.isSafeInteger(version) || version < 0) throw new RangeError('the version of a cell must be a whole number, 0 or more')
+  const parts = ['reconsent cell', FORMAT, keyId, table, column, rowId, String(version)].map((part) => Buffer.from(part, 'utf8'))
+  return Buffer.concat(
+    parts.flatMap((part) => {
+      const length = Buffer.alloc(4)
+      length.writeUInt32BE(part.length)
+      return [length, part]
+    }),
+  )
+}
+
+/** Decodes base64url strictly: Buffer.from ignores what it does not know, which would let a cell be altered unseen. */
+const decode = (text: string): Buffer | undefined => {
+  const bytes = Buffer.from(text, 'base64url')
+  return bytes.toString('base64url') === text ? bytes : undefined
+}
+
+interface Cell {
+  readonly keyId: string
+  readonly iv: Buffer
+  readonly body: Buffer
+}
+
+const parse = (sealed: string): Cell | undefined => {
+  const [format, keyId, ivText, bodyText, ...rest] = sealed.split('.')
+  if (format !== FORMAT || keyId === undefined || ivText === undefined || bodyText === undefined || rest.length > 0) return undefined
+  const iv = decode(ivText)
+  const body = decode(bodyText)
+  if (!KEY_ID.test(keyId) || iv?.length !== IV_BYTES || body === undefined || body.length < TAG_BYTES) return undefined
+  return { keyId, iv, body }
+}
+
+/** The id of the key a sealed value needs; undefined when it is not a sealed value. */
+export const keyIdOf = (sealed: string): string | undefined => parse(sealed)?.keyId
+
+export interface Envelope {
+  /** Encrypts under the current key; the same value sealed twice gives different texts. TypeError for text that is not well-formed. */
+  seal(plaintext: Secret, context: CellContext): string
+  /** Throws CellUnreadable (`cell-unreadable`) unless this very text was sealed for this very cell and version. */
+  open(sealed: string, context: CellContext): Secret
+}
+
+export const makeEnvelope = ({ keys }: { keys: KeyRing }): Envelope => ({
+  seal(plaintext, context) {
+    // Half a surrogate pair has no UTF-8: it would come back as something else.
+    if (!plaintext.reveal().isWellFormed()) throw new TypeError('only well-formed text can be sealed')
+    const iv = randomBytes(IV_BYTES)
+    const cipher = createCipheriv('aes-256-gcm', keys.current.encryption, iv, { authTagLength: TAG_BYTES })
+    cipher.setAAD(additionalData(keys.current.id, context))
+    const body = Buffer.concat([cipher.update(plaintext.reveal(), 'utf8'), cipher.final(), cipher.getAuthTag()])
+    return [FORMAT, keys.current.id, iv.toString('base64url'), body.toString('base64url')].join('.')
+  },
+
+  open(sealed, context) {
+    const cell = parse(sealed)
+    if (cell === undefined) throw new CellUnreadable('malformed')
+    const key = keys.all.find(({ id }) => id === cell.keyId)
+    if (key === undefined) throw new CellUnreadable('unknown-key', cell.keyId)
+    const aad = additionalData(key.id, context)
+    const decipher = createDecipheriv('aes-256-gcm', key.encryption, cell.iv, { authTagLength: TAG_BYTES })
+    decipher.setAAD(aad)
+    decipher.setAuthTag(cell.body.subarray(-TAG_BYTES))
+    try {
+      const plaintext = Buffer.concat([decipher.update(cell.body.subarray(0, -TAG_BYTES)), decipher.final()])
+      return new Secret(plaintext.toString('utf8'))
+    } catch {
+      throw new CellUnreadable('not-authentic', key.id)
+    }
+  },
+})

@@ -1,0 +1,32 @@
+// Hashes, comparisons that take the same time whatever they find, and fresh random values. No keys here.
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { Secret } from '../secret.ts'
+
+const revealed = (text: string | Secret): string => (typeof text === 'string' ? text : text.reveal())
+
+/** SHA-256 of the UTF-8 text: 32 bytes. States are stored like this, never as themselves. */
+export const sha256 = (text: string | Secret): Buffer<ArrayBuffer> =>
+  Buffer.from(createHash('sha256').update(revealed(text), 'utf8').digest())
+
+/** SHA-256 of the UTF-8 text: 64 lower-case hex digits. */
+export const sha256Hex = (text: string | Secret): string => sha256(text).toString('hex')
+
+/** Whether the bytes are equal, in a time that depends on their length alone. */
+export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => a.byteLength === b.byteLength && timingSafeEqual(a, b)
+
+/** Whether the texts are equal, in a time that tells nothing about either, not even its length. */
+export const sameText = (a: string | Secret, b: string | Secret): boolean => timingSafeEqual(sha256(a), sha256(b))
+
+const randomText = (bytes: number): string => randomBytes(bytes).toString('base64url')
+
+/** A new OAuth `state`: 32 random bytes, base64url. */
+export const newState = (): Secret => new Secret(randomText(32))
+
+/** A new PKCE code verifier: 32 random bytes, base64url, 43 characters (RFC 7636, 4.1). */
+export const newVerifier = (): Secret => new Secret(randomText(32))
+
+/** The S256 code challenge of a verifier: base64url of its SHA-256 (RFC 7636, 4.2). */
+export const challengeOf = (verifier: Secret): string => sha256(verifier).toString('base64url')
+
+/** The random id of a `/done/<id>` page: 16 bytes, base64url. Not a secret, but not to be guessed either. */
+export const newDoneId = (): string => randomText(16)

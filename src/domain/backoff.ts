@@ -1,0 +1,83 @@
+// When something that did not work, or cannot be known yet, is tried or asked again. Only dates: what is tried is decided elsewhere,
+// and the seconds between two tries of one job belong to the queue.
+import { Duration } from 'luxon'
+import type { DateTime } from 'luxon'
+import { spreadFraction } from './spread.ts'
+
+const after = (values: { seconds?: number; minutes?: number; hours?: number }): Duration => Duration.fromObject(values)
+const HOURS_PER_DAY = 24
+
+/** How long a record rests after its first, second, … failed run; the last value repeats. */
+export const backOffTable: readonly Duration[] = [1, 4, 12, HOURS_PER_DAY].map((hours) => after({ hours }))
+
+/** `failedAttempts` counts the failure just seen; less than one counts as one. Never more than a day: a bank may be back by then. */
+export const backOffAfter = (failedAttempts: number): Duration => {
+  const index = Math.min(Math.max(Math.floor(failedAttempts), 1), backOffTable.length) - 1
+  return backOffTable[index]!
+}
+
+const JITTER = 0.1
+
+/** The duration, up to a tenth shorter or longer; always the same for the same key, so that failures together do not return together. */
+export const withJitter = (duration: Duration, key: string): Duration =>
+  Duration.fromMillis(Math.round(duration.toMillis() * (1 - JITTER + 2 * JITTER * spreadFraction(key))))
+
+/** When `/me` is asked for a new expiry after a clean exchange, counted from the first time it was asked. */
+export const verifySchedule: readonly Duration[] = [
+  after({ seconds: 0 }),
+  after({ seconds: 10 }),
+  after({ minutes: 1 }),
+  after({ minutes: 10 }),
+  after({ hours: 1 }),
+]
+
+/** `asked`: how often it was asked already. Undefined when the schedule is used up: nothing was proven. */
+export const nextVerifyAt = (firstAskedAt: DateTime, asked: number): DateTime | undefined => {
+  const wait = verifySchedule[Math.max(Math.floor(asked), 0)]
+  return wait === undefined ? undefined : firstAskedAt.plus(wait)
+}
+
+/**
+ * From when on an `unknown` authorisation may be found *not* renewed. A code lives five minutes (TrueLayer's documentation), so
+ * after six, a lost exchange can no longer take effect; before that, "not renewed" may only mean "not yet".
+ */
+export const CONCLUSIVE_AFTER: Duration = after({ minutes: 6 })
+
+export const mayConcludeNotRenewed = (codeReceivedAt: DateTime, now: DateTime): boolean =>
+  now >= codeReceivedAt.plus(CONCLUSIVE_AFTER)
+
+/** When an `unknown` authorisation is asked about, counted from the code's arrival; daily after the last. The very first time is at once. */
+export const settleSchedule: readonly Duration[] = [
+  CONCLUSIVE_AFTER,
+  after({ hours: 1 }),
+  after({ hours: 6 }),
+  after({ hours: HOURS_PER_DAY }),
+]
+
+/**
+ * The next time to ask, for a caller who has just asked for the `asked`-th time (0: not yet, so now). Times that passed while
+ * nobody was there are not made up for: one answer serves them all.
+ */
+export const nextSettleAt = (input: { codeReceivedAt: DateTime; asked: number; now: DateTime }): DateTime => {
+  const { codeReceivedAt, asked, now } = input
+  if (asked < 1) return now
+  const planned = settleSchedule.map((wait) => codeReceivedAt.plus(wait)).find((at) => at > now)
+  if (planned !== undefined) return planned
+  const days = Math.floor(now.diff(codeReceivedAt).as('hours') / HOURS_PER_DAY) + 1
+  return codeReceivedAt.plus({ hours: days * HOURS_PER_DAY })
+}
+
+/** How long a message waits after its first, second, … try that the mail server put off. */
+export const mailSchedule: readonly Duration[] = [
+  after({ minutes: 1 }),
+  after({ minutes: 10 }),
+  after({ hours: 1 }),
+  after({ hours: 4 }),
+]
+
+/** `attempts` counts the try just made (0: none yet, so now). Undefined: give up, the notification is `failed`. */
+export const nextMailTryAt = (attempts: number, now: DateTime): DateTime | undefined => {
+  if (attempts < 1) return now
+  const wait = mailSchedule[Math.floor(attempts) - 1]
+  return wait === undefined ? undefined : now.plus(wait)
+}

@@ -1,0 +1,131 @@
+// Every state and every allowed transition, as literal tables. An illegal transition throws: it is our bug, not the user's.
+// `docs/states.md` is generated from these tables.
+import type { AuthorisationStatus, ConsentStatus, NotificationStatus, RenewalStatus } from './model.ts'
+
+type Table<State extends string> = Readonly<Record<State, Partial<Record<State, string>>>>
+
+export const consentTransitions: Table<ConsentStatus> = {
+  active: {
+    paused: 'an operator pauses messages and new links',
+    quarantined: 'a different connection was approved for the third time, or a stored secret does not decrypt',
+    lapsed: 'the grace window ended without a renewal',
+    revoked: 'the company says the user revoked the consent at the bank',
+    opted_out: 'the user does not want it renewed',
+    superseded: 'a newer consent of the same user at the same bank replaced it',
+    unsupported: 'no route of the policy can renew consents of this bank',
+  },
+  paused: {
+    active: 'an operator resumes it, or a renewal was proven',
+    quarantined: 'a stored secret does not decrypt',
+    revoked: 'the company says the user revoked the consent at the bank',
+    opted_out: 'the user does not want it renewed',
+    superseded: 'a newer consent of the same user at the same bank replaced it',
+  },
+  quarantined: {
+    active: 'an operator releases it, or a renewal was proven',
+    revoked: 'the company says the user revoked the consent at the bank',
+    opted_out: 'the user does not want it renewed',
+    superseded: 'a newer consent of the same user at the same bank replaced it',
+  },
+  lapsed: {
+    active: 'a late renewal was proven, an import brought a later date, or an operator asks for a full authentication',
+    revoked: 'the company says the user revoked the consent at the bank',
+    opted_out: 'the user does not want it renewed',
+    superseded: 'a newer consent of the same user at the same bank replaced it',
+  },
+  unsupported: {
+    active: 'an import brought a later date, or an operator releases it after a change of policy',
+    revoked: 'the company says the user revoked the consent at the bank',
+    opted_out: 'the user does not want it renewed',
+    superseded: 'a newer consent of the same user at the same bank replaced it',
+  },
+  revoked: {},
+  opted_out: {},
+  superseded: {},
+}
+
+export const renewalTransitions: Table<RenewalStatus> = {
+  open: {
+    renewed: 'the new expiry was proven',
+    repaired: 'an import brought a later date: it was renewed elsewhere',
+    lapsed: 'the grace window ended',
+    cancelled: 'the consent was closed',
+  },
+  lapsed: { renewed: 'a code that came late was proven', open: 'an operator asks for a full authentication' },
+  renewed: {},
+  repaired: {},
+  cancelled: {},
+}
+
+export const authorisationTransitions: Table<AuthorisationStatus> = {
+  issued: {
+    code_received: 'the bank sent the user back with a code',
+    refused: 'the bank sent the user back with an error',
+    expired: 'its state is older than 24 hours',
+    superseded: 'the cycle closed before it was used',
+  },
+  expired: { code_received: 'the code came late: the user did their part', superseded: 'the cycle closed' },
+  refused: { code_received: 'the user turned back at the bank and approved after all' },
+  superseded: { code_received: 'the user approved an older link while the cycle was open' },
+  code_received: {
+    exchanging: 'a worker is about to send the code',
+    refused: 'the code could not be sent while it lived',
+    superseded: 'another authorisation of the cycle succeeded first',
+  },
+  exchanging: {
+    verifying: 'the provider answered with tokens of the same connection',
+    code_received: 'the code was certainly not processed: it may be sent again',
+    refused: 'the provider refused the code',
+    mismatched: 'the tokens belong to a different connection',
+    unknown: 'no answer, or none that says what became of the code',
+  },
+  verifying: {
+    renewed: 'the new expiry is proven',
+    mismatched: 'the provider names a different connection',
+    refused: 'the provider shows that nothing was renewed',
+    unknown: 'the provider could not be asked for an hour',
+    superseded: 'another authorisation of the cycle succeeded first',
+  },
+  unknown: {
+    renewed: 'the provider shows the new expiry',
+    verifying: 'the answer that had been given up came after all',
+    refused: 'six minutes or more after the code, the provider shows that nothing was renewed',
+    mismatched: 'the provider names a different connection',
+    superseded: 'another authorisation of the cycle succeeded first',
+  },
+  mismatched: {},
+  renewed: {},
+}
+
+export const notificationTransitions: Table<NotificationStatus> = {
+  pending: {
+    sending: 'reserved: it is about to be handed to the channel',
+    cancelled: 'nothing is left to ask: renewed, stopped or closed',
+    failed: 'the channel did not take it in all its tries',
+  },
+  sending: {
+    sent: 'the channel took it',
+    pending: 'the channel certainly did not take it: tried again later',
+    uncertain: 'it may or may not have been taken; never sent again',
+    failed: 'the channel refused it for good',
+  },
+  failed: { pending: 'a person retries a message that was certainly not taken' },
+  sent: {},
+  uncertain: {},
+  cancelled: {},
+}
+
+const checker =
+  <State extends string>(what: string, table: Table<State>) =>
+  (from: State, to: State): void => {
+    if (table[from][to] === undefined) throw new Error(`illegal transition of ${what}: ${from} to ${to}`)
+  }
+
+export const checkConsentTransition = checker('a consent', consentTransitions)
+export const checkRenewalTransition = checker('a renewal', renewalTransitions)
+export const checkAuthorisationTransition = checker('an authorisation', authorisationTransitions)
+export const checkNotificationTransition = checker('a notification', notificationTransitions)
+
+/** The states from which `to` may be reached: what a compare-and-set write names in its WHERE. */
+export const sourcesOf = <State extends string>(table: Table<State>, to: NoInfer<State>): State[] =>
+  (Object.keys(table) as State[]).filter((from) => table[from][to] !== undefined)

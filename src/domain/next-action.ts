@@ -1,0 +1,238 @@
+// What is next for a consent, and why: named rules in order over gathered facts; the first that decides, decides.
+// Pure: `now` is a parameter. The reasons are shown by `explain`, on the board and in the records.
+import type { DateTime } from 'luxon'
+import { Duration } from 'luxon'
+import { type Rung, latestDueRung, nextRungAfter, rungsOf } from './ladder.ts'
+import type { Authorisation, ConsentView, Situation } from './model.ts'
+import { phaseOf, type Phase } from './phase.ts'
+import type { Policy, Route } from './policy.ts'
+import { type ResolvedRule, graceEndOf, ruleFor } from './rules.ts'
+
+/** While a user may be at the bank nothing is sent: bank links are short-lived, strong authentication takes minutes. */
+export const AT_THE_BANK = Duration.fromObject({ minutes: 30 })
+/** How long an exchange of unknown outcome holds messages back. */
+const DOUBT_HOLDS = Duration.fromObject({ hours: 24 })
+/** An exchange in progress dates the consent itself when it settles; this is for the case that it does not. */
+const EXCHANGE_HOLDS = Duration.fromObject({ minutes: 10 })
+/** A link proves that the consent can still be renewed; the proof is repeated this often. */
+const LINK_PROOF_LASTS = Duration.fromObject({ days: 7 })
+/** After a message past grace the consent stays open this long, then lapses. */
+const ANSWER_PAST_GRACE = Duration.fromObject({ days: 30 })
+/** The rung of policy `afterGrace: 'ask-once'`. */
+const AFTER_GRACE = 'after-grace'
+
+export interface OwedMessage {
+  readonly rung: string
+  readonly situation: Situation
+}
+
+export type NextAction =
+  /** Nothing, ever, unless somebody changes the consent. */
+  | { readonly action: 'none'; readonly reason: string }
+  | { readonly action: 'wait'; readonly at: DateTime; readonly reason: string }
+  /** Make a link (the proof that a renewal is possible) and, when one is owed, a message. */
+  | {
+      readonly action: 'renew'
+      readonly reason: string
+      readonly routes: readonly Route[]
+      readonly makeLink: boolean
+      readonly message: OwedMessage | undefined
+    }
+  | { readonly action: 'lapse'; readonly reason: string }
+  | { readonly action: 'close-unsupported'; readonly reason: string }
+
+/** Facts gathered once, shared by all rules. */
+export interface Facts {
+  readonly view: ConsentView
+  readonly now: DateTime
+  readonly policy: Policy
+  readonly rule: ResolvedRule
+  readonly rungs: readonly Rung[]
+  readonly graceEndsAt: DateTime
+  readonly windowOpensAt: DateTime
+  readonly phase: Phase
+  /** A person asked for this look: a back-off does not hold it. */
+  readonly manual: boolean
+}
+
+type Verdict = { readonly decides: NextAction } | { readonly passes: string }
+const decides = (action: NextAction): Verdict => ({ decides: action })
+const passes = (why: string): Verdict => ({ passes: why })
+const waitUntil = (at: DateTime, reason: string): Verdict => decides({ action: 'wait', at, reason })
+
+export const gatherFacts = (view: ConsentView, now: DateTime, policy: Policy, manual = false): Facts => {
+  const { consent } = view
+  const rule = ruleFor(consent.providerId, consent.country, policy)
+  const graceEndsAt = graceEndOf(consent.expiresAt, rule)
+  const rungs = rungsOf({
+    consentId: consent.id,
+    expiresAt: consent.expiresAt,
+    graceEndsAt,
+    timeZone: consent.timeZone ?? 'utc',
+    ladder: policy.ladder,
+    quietHours: policy.quietHours,
+    spread: policy.spread,
+  })
+  const windowOpensAt = rungs[0]?.at ?? consent.expiresAt
+  const phase = phaseOf({ expiresAt: consent.expiresAt, graceEndsAt, windowOpensAt }, now)
+  return { view, now, policy, rule, rungs, graceEndsAt, windowOpensAt, phase, manual }
+}
+
+const statusRule = ({ view: { consent } }: Facts): Verdict =>
+  consent.status === 'active' ? passes('the consent is active') : decides({ action: 'none', reason: `the consent is ${consent.status}` })
+
+const exchangeRule = ({ view, now }: Facts): Verdict => {
+  const inFlight = view.authorisations.find((one) => ['code_received', 'exchanging', 'verifying'].includes(one.status))
+  if (inFlight !== undefined) return waitUntil(now.plus(EXCHANGE_HOLDS), `an authorisation is ${inFlight.status}: its outcome comes first`)
+  const doubt = openDoubt(view.authorisations)
+  const holdsUntil = (doubt?.codeReceivedAt ?? doubt?.issuedAt)?.plus(DOUBT_HOLDS)
+  if (holdsUntil !== undefined && holdsUntil > now) return waitUntil(holdsUntil, 'the outcome of an exchange is unknown: it is settled before anything is sent')
+  return passes('no exchange is in progress')
+}
+
+const atTheBankRule = ({ view, now }: Facts): Verdict => {
+  const last = view.authorisations
+    .filter((one) => one.status === 'issued' && one.handedOutAt !== undefined)
+    .reduce<DateTime | undefined>((latest, { handedOutAt }) => (latest === undefined || (handedOutAt !== undefined && handedOutAt > latest) ? handedOutAt : latest), undefined)
+  const backBy = last?.plus(AT_THE_BANK)
+  return backBy !== undefined && backBy > now
+    ? waitUntil(backBy, 'the user went to the bank less than 30 minutes ago')
+    : passes('no user is at the bank')
+}
+
+const graceRule = (facts: Facts): Verdict => {
+  const { view, now, policy, rule, graceEndsAt, phase } = facts
+  if (phase !== 'lapsed') return passes(`the grace window is open until ${graceEndsAt.toISO()}`)
+  const lapse: NextAction = { action: 'lapse', reason: `the grace window ended at ${graceEndsAt.toISO()}` }
+  const full = rule.routes.includes('full')
+  const requested = manualMessage(view)
+  if (requested !== undefined && full) {
+    return decides({ action: 'renew', reason: 'asked for by hand, past grace: by full authentication', routes: ['full'], makeLink: true, message: requested })
+  }
+  const asked = view.notifications.filter((one) => one.rung === AFTER_GRACE || one.rung.startsWith('manual-')).at(-1)
+  if (asked === undefined && policy.afterGrace === 'ask-once' && full && view.consent.email !== undefined) {
+    const message: OwedMessage = { rung: AFTER_GRACE, situation: 'reminder' }
+    return decides({ action: 'renew', reason: 'past grace, and the policy asks once', routes: ['full'], makeLink: true, message })
+  }
+  const answerBy = asked !== undefined && asked.createdAt >= graceEndsAt ? asked.createdAt.plus(ANSWER_PAST_GRACE) : undefined
+  if (answerBy !== undefined && answerBy > now) return waitUntil(answerBy, 'asked past grace: an answer is awaited')
+  return decides(lapse)
+}
+
+const windowRule = ({ view, now, windowOpensAt, phase }: Facts): Verdict => {
+  if (view.renewal?.status === 'open') return passes('the cycle is open')
+  if (phase !== 'healthy') return passes(`the renewal window opened at ${windowOpensAt.toISO()}`)
+  return windowOpensAt > now ? waitUntil(windowOpensAt, 'healthy: the renewal window is not open yet') : passes('the renewal window opens now')
+}
+
+const routeRule = ({ rule }: Facts): Verdict =>
+  rule.routes.length > 0
+    ? passes(`routes: ${rule.routes.join(', then ')} (${rule.source})`)
+    : decides({ action: 'close-unsupported', reason: `no route of the policy can renew consents of this bank (${rule.source})` })
+
+const channelRule = ({ view: { consent }, graceEndsAt }: Facts): Verdict =>
+  consent.email !== undefined
+    ? passes('the user has an e-mail address')
+    : waitUntil(graceEndsAt, 'no-channel: there is no usable address for this user')
+
+const backOffRule = ({ view: { consent }, now, manual }: Facts): Verdict => {
+  if (consent.retryAfter === undefined || consent.retryAfter <= now) return passes('the record does not back off')
+  if (manual) return passes(`a person overrides the back-off until ${consent.retryAfter.toISO()}`)
+  return waitUntil(consent.retryAfter, `backing off after ${consent.lastErrorCode ?? 'a failure'} (attempt ${consent.failedAttempts})`)
+}
+
+const owedRule = (facts: Facts): Verdict => {
+  const { view, rule, phase } = facts
+  const message = owedMessage(facts)
+  const makeLink = linkDue(facts)
+  if (message === undefined && !makeLink) return passes('no message is owed and the last link is recent')
+  const reason = [message && `message ${message.rung} is owed`, makeLink && linkReason(facts)].filter(Boolean).join('; ')
+  const routes = view.renewal?.route === 'full' ? rule.routes.filter((route) => route === 'full') : rule.routes
+  return decides({ action: 'renew', reason: `${phase}: ${reason}`, routes: routes.length > 0 ? routes : rule.routes, makeLink, message })
+}
+
+const nextDateRule = ({ view, now, rungs, graceEndsAt }: Facts): Verdict => {
+  const rung = nextRungAfter(rungs, now)
+  const lastLink = lastLinkAt(view)
+  const { expiresAt } = view.consent
+  const proofEnds = lastLink?.plus(LINK_PROOF_LASTS)
+  const linkAt = proofEnds !== undefined && expiresAt > now && expiresAt < proofEnds ? expiresAt : proofEnds
+  if (rung !== undefined && (linkAt === undefined || rung.at <= linkAt)) return waitUntil(rung.at, `next message: ${rung.name}`)
+  if (linkAt !== undefined && linkAt < graceEndsAt) return waitUntil(linkAt, 'next proof that the consent can be renewed')
+  return waitUntil(graceEndsAt, 'the last message was sent: lapses at the end of grace')
+}
+
+/** In the order they are asked. */
+const rules: readonly { readonly name: string; readonly ask: (facts: Facts) => Verdict }[] = [
+  { name: 'status', ask: statusRule },
+  { name: 'exchange in progress', ask: exchangeRule },
+  { name: 'user at the bank', ask: atTheBankRule },
+  { name: 'grace window', ask: graceRule },
+  { name: 'renewal window', ask: windowRule },
+  { name: 'routes of the bank', ask: routeRule },
+  { name: 'channel', ask: channelRule },
+  { name: 'back-off', ask: backOffRule },
+  { name: 'owed', ask: owedRule },
+  { name: 'next date', ask: nextDateRule },
+]
+
+export interface Answer {
+  readonly next: NextAction
+  /** Every rule looked at, in order; the last one decided. */
+  readonly trail: readonly { readonly rule: string; readonly decided: boolean; readonly detail: string }[]
+}
+
+/** What is next and every rule that was looked at on the way. */
+export const explainNextAction = (facts: Facts): Answer => {
+  const trail: { rule: string; decided: boolean; detail: string }[] = []
+  for (const { name, ask } of rules) {
+    const verdict = ask(facts)
+    if ('decides' in verdict) return { next: verdict.decides, trail: [...trail, { rule: name, decided: true, detail: verdict.decides.reason }] }
+    trail.push({ rule: name, decided: false, detail: verdict.passes })
+  }
+  throw new Error('no rule decided: the last one must')
+}
+
+/** What is due for this consent at `now`, or when it will be. */
+export const nextAction = (view: ConsentView, now: DateTime, policy: Policy, options: { manual?: boolean } = {}): NextAction =>
+  explainNextAction(gatherFacts(view, now, policy, options.manual)).next
+
+/** The message owed now, if any: by hand, then to a user who did their part in vain, then the latest rung of the ladder. */
+const owedMessage = ({ view, now, rungs }: Facts): OwedMessage | undefined => {
+  const byHand = manualMessage(view)
+  if (byHand !== undefined) return byHand
+  const { renewal } = view
+  if (renewal !== undefined && renewal.againNo > 0 && !inLedger(view, `again-${renewal.againNo}`)) {
+    return { rung: `again-${renewal.againNo}`, situation: renewal.againReason ?? 'asked-again' }
+  }
+  const rung = latestDueRung(rungs, now)
+  if (rung === undefined || inLedger(view, rung.name)) return undefined
+  // A message made after this rung's instant stands for it: one catch-up message, never two.
+  const lastMessage = view.notifications.filter((one) => one.status !== 'cancelled').at(-1)
+  if (lastMessage !== undefined && lastMessage.createdAt >= rung.at) return undefined
+  return { rung: rung.name, situation: openDoubt(view.authorisations) === undefined ? 'reminder' : 'uncertain' }
+}
+
+const manualMessage = (view: ConsentView): OwedMessage | undefined => {
+  const rung = `manual-${view.renewal?.manualNo ?? 0}`
+  return (view.renewal?.manualNo ?? 0) > 0 && !inLedger(view, rung) ? { rung, situation: 'reminder' } : undefined
+}
+
+const inLedger = (view: ConsentView, rung: string): boolean => view.notifications.some((one) => one.rung === rung)
+
+const openDoubt = (authorisations: readonly Authorisation[]): Authorisation | undefined =>
+  authorisations.findLast((one) => one.status === 'unknown')
+
+const lastLinkAt = (view: ConsentView): DateTime | undefined => view.authorisations.at(-1)?.issuedAt
+
+const linkDue = ({ view, now }: Facts): boolean => {
+  const last = lastLinkAt(view)
+  if (last === undefined) return true
+  return (last < view.consent.expiresAt && now >= view.consent.expiresAt) || last.plus(LINK_PROOF_LASTS) <= now
+}
+
+const linkReason = ({ view, now }: Facts): string => {
+  const last = lastLinkAt(view)
+  if (last === undefined) return 'the cycle needs its first link'
+  return now >= view.consent.expiresAt && last < view.consent.expiresAt ? 'expired since the last link' : 'the last link is older than seven days'
+}

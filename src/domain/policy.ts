@@ -1,0 +1,46 @@
+// The operator's policy as the domain sees it: parsed, complete, no defaults left to fill in. Parsing lives in config.ts.
+import type { Duration } from 'luxon'
+
+/** How a renewal is made: `reauth` by `/v1/reauthuri`, `full` by the full authentication link (a new connection). */
+export type Route = 'reauth' | 'full'
+
+/** One step of the reminder ladder: whole calendar days from the expiry, negative before it. */
+export interface RungOffset {
+  /** As written in the policy: `'-14d'`, `'0d'`, `'+7d'`. */
+  readonly name: string
+  readonly days: number
+}
+
+/** Wall-clock times `HH:mm` in the user's zone between which no message is sent; may cross midnight. */
+export interface QuietHours {
+  readonly from: string
+  readonly to: string
+}
+
+/** What a bank (by provider id) or a country allows. Unset fields fall back to the country's rule, then to the defaults. */
+export interface ProviderRule {
+  /** Whether `/v1/reauthuri` works there; `auth-inputs`: only with extra inputs, which reauth cannot carry. */
+  readonly reauth?: 'yes' | 'no' | 'auth-inputs' | undefined
+  readonly routes?: readonly Route[] | undefined
+  /** Life of a consent from authentication; 90 days unless said. */
+  readonly validity?: Duration | undefined
+  /** How long after expiry it can still be renewed; 90 days unless said. */
+  readonly grace?: Duration | undefined
+}
+
+export interface Policy {
+  readonly sweep: { readonly cron: string }
+  readonly ladder: readonly RungOffset[]
+  readonly quietHours: QuietHours | false
+  /** Rungs of different consents are spread over at most this long, inside the allowed hours. */
+  readonly spread: Duration | false
+  readonly link: { readonly freshFor: Duration }
+  readonly routes: readonly Route[]
+  /** Keys: a provider id (`uk-ob-monzo`) or an upper-case country code (`GB`). */
+  readonly providers: Readonly<Record<string, ProviderRule>>
+  readonly afterGrace: 'nothing' | 'ask-once'
+  readonly limits: { readonly messagesPerHour: number }
+  readonly company: { readonly name: string }
+  readonly import: { readonly supersedeOlder: boolean }
+  readonly board: { readonly allowDestructive: boolean }
+}

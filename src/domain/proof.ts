@@ -1,0 +1,113 @@
+// Whether a renewal is proven, and what the new expiry is. Judges dates that others fetched; that it is the same connection was
+// checked before. A renewal counts only if this says so.
+import type { DateTime, Duration } from 'luxon'
+import type { ExpirySource } from './model.ts'
+
+export interface ProofInput {
+  /** Dates of `GET /data/v1/me`, any of which may be missing. Its status is not among them: "Authorised" is seen on dead connections. */
+  readonly me: {
+    readonly consentExpiresAt?: DateTime | undefined
+    readonly consentCreatedAt?: DateTime | undefined
+    readonly consentStatusUpdatedAt?: DateTime | undefined
+  }
+  /** The expiry before this renewal. */
+  readonly known: { readonly expiresAt: DateTime; readonly source: ExpirySource }
+  /** When the authorisation was issued: no renewal by it can be older. */
+  readonly issuedAt: DateTime
+  /** How long a renewal lasts at this bank. */
+  readonly validity: Duration
+  /** When our own code got a clean 200 with the same `sub`, if it did. */
+  readonly ownCodeAnsweredAt: DateTime | undefined
+  /** When a refresh with the stored token last succeeded, while an `unknown` authorisation is settled. */
+  readonly refreshedAt?: DateTime | undefined
+}
+
+export type Proof =
+  | {
+      readonly proven: true
+      readonly basis:
+        | 'later-than-known'
+        | 'created-or-updated-since'
+        | 'full-validity-since'
+        | 'clean-exchange-without-dates'
+        | 'refresh-after-expiry'
+      readonly expiresAt: DateTime
+      readonly expiresSource: 'me' | 'assumed'
+    }
+  | { readonly proven: false; readonly reason: 'date-not-moved' | 'no-dates' }
+
+type Basis = Extract<Proof, { proven: true }>['basis']
+
+/** How far the provider's clock may be behind ours. */
+const CLOCK_SLACK = { minutes: 5 }
+/** How far a bank's new expiry may fall short of issue + validity: banks round to days and count from different moments. */
+const VALIDITY_SLACK_MS = 3 * 24 * 60 * 60 * 1000
+/** How long after the old expiry a refresh is sure to be refused if nothing was renewed. */
+const EXPIRY_SETTLED = { hours: 1 }
+
+/**
+ * Against a date that `/me` gave earlier, only a later one from `/me` proves a renewal. An imported or assumed date may be wrong by
+ * days, so a merely later one proves nothing there; what does is a consent created or updated since the issue, or an expiry
+ * that only a renewal since then can have.
+ *
+ * From TrueLayer: a renewal resets the consent to its full validity from the moment of re-authentication (support article);
+ * `consent_expires_at` is to be read, not computed, where it is there (documentation); a refresh is refused with `invalid_grant` once
+ * the consent has expired (documentation), so one that succeeds later proves a renewal, while one before the old expiry proves none.
+ */
+export const judgeProof = (input: ProofInput): Proof => {
+  const { me } = input
+  const dates = [me.consentExpiresAt, me.consentCreatedAt, me.consentStatusUpdatedAt]
+  const found = dates.every((date) => date === undefined)
+    ? withoutDates(input)
+    : input.known.source === 'me'
+      ? laterThanKnown(input)
+      : (changedSince(input) ?? fullValiditySince(input))
+  // An expiry at or before the issue is the old one, whatever else looks new.
+  if (found !== undefined && found.expiresAt > input.issuedAt) return found
+  return { proven: false, reason: dates.every((date) => date === undefined) ? 'no-dates' : 'date-not-moved' }
+}
+
+type Found = Extract<Proof, { proven: true }> | undefined
+
+const fromMe = (basis: Basis, expiresAt: DateTime): Found => ({ proven: true, basis, expiresAt: expiresAt.toUTC(), expiresSource: 'me' })
+
+const assumed = (basis: Basis, since: DateTime, validity: Duration): Found => ({
+  proven: true,
+  basis,
+  expiresAt: since.toUTC().plus(validity),
+  expiresSource: 'assumed',
+})
+
+const laterThanKnown = ({ me, known }: ProofInput): Found =>
+  me.consentExpiresAt !== undefined && me.consentExpiresAt > known.expiresAt ? fromMe('later-than-known', me.consentExpiresAt) : undefined
+
+/**
+ * A consent created since the issue is a new one. A status updated since then may also be the old one running out, so an expiry that
+ * came with it must at least be later than the one we had.
+ */
+const changedSince = ({ me, known, issuedAt, validity }: ProofInput): Found => {
+  const { consentExpiresAt, consentCreatedAt, consentStatusUpdatedAt } = me
+  const notBefore = issuedAt.minus(CLOCK_SLACK)
+  const created = consentCreatedAt !== undefined && consentCreatedAt >= notBefore ? consentCreatedAt : undefined
+  const updated = consentStatusUpdatedAt !== undefined && consentStatusUpdatedAt >= notBefore ? consentStatusUpdatedAt : undefined
+  if (consentExpiresAt !== undefined) {
+    const proven = created !== undefined || (updated !== undefined && consentExpiresAt > known.expiresAt)
+    return proven ? fromMe('created-or-updated-since', consentExpiresAt) : undefined
+  }
+  const since = created !== undefined && updated !== undefined ? (created > updated ? created : updated) : (created ?? updated)
+  return since === undefined ? undefined : assumed('created-or-updated-since', since, validity)
+}
+
+const fullValiditySince = ({ me, issuedAt, validity }: ProofInput): Found => {
+  // Half of a short validity, or a slack of days would let any date through.
+  const slackMs = Math.min(VALIDITY_SLACK_MS, validity.toMillis() / 2)
+  const least = issuedAt.toUTC().plus(validity).minus(slackMs)
+  return me.consentExpiresAt !== undefined && me.consentExpiresAt >= least ? fromMe('full-validity-since', me.consentExpiresAt) : undefined
+}
+
+const withoutDates = ({ known, issuedAt, validity, ownCodeAnsweredAt, refreshedAt }: ProofInput): Found => {
+  if (ownCodeAnsweredAt !== undefined) return assumed('clean-exchange-without-dates', ownCodeAnsweredAt, validity)
+  // When the user approved is not known, only that it was not before the issue: the earliest expiry that can be.
+  const renewedSince = refreshedAt !== undefined && refreshedAt >= known.expiresAt.plus(EXPIRY_SETTLED)
+  return renewedSince ? assumed('refresh-after-expiry', issuedAt, validity) : undefined
+}

@@ -1,0 +1,68 @@
+// What one bank allows: whether and how a consent there is renewed, how long it lives and how long after that it can be revived.
+// The policy decides, by provider id, then by country; the field's defaults fill the rest. Nothing here knows a bank by name.
+import { Duration } from 'luxon'
+import type { DateTime } from 'luxon'
+import type { Policy, ProviderRule, Route } from './policy.ts'
+
+export interface ResolvedRule {
+  readonly reauth: 'yes' | 'no' | 'auth-inputs'
+  /** In the order to try them; empty where nothing is possible. Holds `reauth` only if `reauth` is `yes`. */
+  readonly routes: readonly Route[]
+  readonly validity: Duration
+  readonly grace: Duration
+  /** Which key of the policy decided each of them, in words for `explain`. */
+  readonly source: string
+}
+
+// TrueLayer: a success resets the consent to 90 days from the re-authentication (support article), which works until 90 days after
+// the expiry (support article; "at least 90 days, depends on the bank" in the reference).
+const DEFAULT_VALIDITY = Duration.fromObject({ days: 90 })
+const DEFAULT_GRACE = Duration.fromObject({ days: 90 })
+
+/** ISO code in upper case; `UK`, which is what people and provider ids write, is `GB`. */
+export const countryCode = (country: string): string => {
+  const code = country.trim().toUpperCase()
+  return code === 'UK' ? 'GB' : code
+}
+
+interface Named {
+  readonly key: string
+  readonly rule: ProviderRule
+}
+
+const rulesFor = (providerId: string, country: string, providers: Policy['providers']): readonly Named[] => {
+  const code = countryCode(country)
+  const countryKey = Object.keys(providers).find((key) => countryCode(key) === code)
+  const keys = [Object.hasOwn(providers, providerId) ? providerId : undefined, countryKey]
+  return keys.filter((key) => key !== undefined).map((key) => ({ key, rule: providers[key]! }))
+}
+
+/**
+ * Each field on its own: the provider's rule, else the country's, else the default. Without a word in the policy `/v1/reauthuri` is
+ * for UK banks alone (TrueLayer's documentation).
+ */
+export const ruleFor = (providerId: string, country: string, policy: Pick<Policy, 'providers' | 'routes'>): ResolvedRule => {
+  const rules = rulesFor(providerId, country, policy.providers)
+  const sources: string[] = []
+  const pick = <K extends keyof ProviderRule>(
+    field: K,
+    fallback: NonNullable<ProviderRule[K]>,
+    fallbackSource: string,
+  ): NonNullable<ProviderRule[K]> => {
+    const found = rules.find(({ rule }) => rule[field] !== undefined)
+    sources.push(`${field} by ${found === undefined ? fallbackSource : `providers.${found.key}`}`)
+    return found?.rule[field] ?? fallback
+  }
+  const inUk = countryCode(country) === 'GB'
+  const reauth = pick('reauth', inUk ? 'yes' : 'no', inUk ? 'default for the UK' : 'default outside the UK')
+  const routes = pick('routes', policy.routes, 'routes').filter((route) => route !== 'reauth' || reauth === 'yes')
+  const validity = pick('validity', DEFAULT_VALIDITY, 'default')
+  const grace = pick('grace', DEFAULT_GRACE, 'default')
+  return { reauth, routes, validity, grace, source: sources.join(', ') }
+}
+
+/** The first instant at which the consent can no longer be renewed. A day is 24 hours here: banks count, users' zones do not matter. */
+export const graceEndOf = (expiresAt: DateTime, rule: Pick<ResolvedRule, 'grace'>): DateTime => expiresAt.toUTC().plus(rule.grace)
+
+/** The expiry to assume where the provider gives none: consent plus validity, a day being 24 hours. */
+export const expiryFrom = (consentedAt: DateTime, rule: Pick<ResolvedRule, 'validity'>): DateTime => consentedAt.toUTC().plus(rule.validity)

@@ -1,0 +1,42 @@
+// A user's time zone by name, with its offsets remembered: asking Intl for one takes some microseconds, placing the rungs of one
+// consent asks for a hundred, and an import or a sweep places those of very many. Same answers as luxon's own zone.
+import { Info } from 'luxon'
+import type { Zone } from 'luxon'
+
+const DAY = 24 * 60 * 60 * 1000
+/** More days than any run needs (27 years); only keeps a long-lived process from growing for ever. */
+const MOST_DAYS = 10_000
+
+const zones = new Map<string, Zone>()
+
+/** Throws a RangeError on a name that is no time zone. */
+export const zoneNamed = (name: string): Zone => {
+  const known = zones.get(name)
+  if (known !== undefined) return known
+  const zone = Info.normalizeZone(name)
+  if (!zone.isValid) throw new RangeError(`unknown time zone "${name}"`)
+  const remembering = rememberingOffsets(zone)
+  zones.set(name, remembering)
+  return remembering
+}
+
+/** No zone changes its offset twice in a day: where a day of UTC begins and ends with the same one, it has no other. */
+const rememberingOffsets = (zone: Zone): Zone => {
+  const byDay = new Map<number, number | 'changes'>()
+  const ofDay = (day: number): number | 'changes' => {
+    const first = zone.offset(day * DAY)
+    return zone.offset((day + 1) * DAY) === first ? first : 'changes'
+  }
+  const offset = (ts: number): number => {
+    const day = Math.floor(ts / DAY)
+    let known = byDay.get(day)
+    if (known === undefined) {
+      if (byDay.size >= MOST_DAYS) byDay.clear()
+      known = ofDay(day)
+      byDay.set(day, known)
+    }
+    return known === 'changes' ? zone.offset(ts) : known
+  }
+  // luxon takes only what inherits from its Zone, so this inherits from the zone itself.
+  return Object.create(zone, { offset: { value: offset } }) as Zone
+}

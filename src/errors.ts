@@ -1,0 +1,75 @@
+// Every error code this program can record, once: whether it may pass by itself, what it says, where the runbook explains it.
+// Messages are shown to operators as they stand (board, logs, records), so none may carry a secret or an address.
+
+type Kind = 'transient' | 'permanent'
+
+interface Entry {
+  readonly kind: Kind
+  readonly message: string
+}
+
+export const errorTable = {
+  'provider-unreachable': { kind: 'transient', message: 'the provider could not be reached' },
+  'provider-timeout': { kind: 'transient', message: 'the provider did not answer in time' },
+  'provider-rate-limited': { kind: 'transient', message: 'the provider asked us to slow down (429)' },
+  'provider-failed': { kind: 'transient', message: 'the provider answered with a server error' },
+  'provider-garbled': { kind: 'transient', message: 'the provider answered with something that is not its protocol' },
+  'provider-paused': { kind: 'transient', message: 'calls to the provider are on hold: it rejects our credentials for many connections at once' },
+  'client-rejected': { kind: 'transient', message: 'the provider rejected our client id or secret (invalid_client)' },
+  'link-rejected': { kind: 'permanent', message: 'the provider refused to make a re-authentication link' },
+  'link-unusable': { kind: 'transient', message: 'the provider answered without a usable https link' },
+  'grant-refused': { kind: 'permanent', message: 'the provider refused the code (invalid_grant)' },
+  'code-refused': { kind: 'permanent', message: 'the provider refused the code (invalid_authorization_code)' },
+  'code-too-old': { kind: 'permanent', message: 'the code could not be sent within its five minutes' },
+  'bank-refused': { kind: 'permanent', message: 'the user or the bank refused at the bank' },
+  'exchange-unknown': { kind: 'permanent', message: 'the code was sent and no answer came: it may or may not have been used' },
+  'exchange-interrupted': { kind: 'permanent', message: 'the process stopped while a code was being sent' },
+  'token-changed': { kind: 'permanent', message: 'the stored refresh token changed while a code was being exchanged' },
+  'other-connection': { kind: 'permanent', message: 'the user approved a different connection' },
+  'not-proven': { kind: 'transient', message: 'the provider does not yet show a new expiry date' },
+  'not-renewed': { kind: 'permanent', message: 'the provider shows that the consent was not renewed' },
+  'token-dead': { kind: 'permanent', message: 'the stored refresh token no longer works' },
+  'mail-refused': { kind: 'permanent', message: 'the mail server refused the message for good' },
+  'mail-deferred': { kind: 'transient', message: 'the mail server did not take the message yet' },
+  'mail-uncertain': { kind: 'permanent', message: 'the message was handed over and no answer came: it may or may not have been delivered' },
+  'no-channel': { kind: 'permanent', message: 'there is no usable address for this user' },
+  'cell-unreadable': { kind: 'permanent', message: 'a stored secret does not decrypt: wrong key, wrong row or altered data' },
+  'database-unavailable': { kind: 'transient', message: 'the database could not be reached' },
+  'queue-unavailable': { kind: 'transient', message: 'the queue could not be reached' },
+  'stopped': { kind: 'transient', message: 'the process stopped before the work was done' },
+  'timed-out': { kind: 'transient', message: 'the work took longer than its deadline' },
+  'fenced': { kind: 'transient', message: 'another worker took over this record' },
+  'internal': { kind: 'permanent', message: 'an unexpected error in Reconsent itself' },
+} as const satisfies Record<string, Entry>
+
+export type ErrorCode = keyof typeof errorTable
+
+/** Base of the two errors a processor may throw. `code` is stable; `message` comes from the table. */
+abstract class CodedError extends Error {
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode) {
+    super(`${code}: ${errorTable[code].message}`)
+    this.code = code
+  }
+}
+
+/** May pass by itself: the queue tries again in seconds to minutes, then the record backs off. */
+export class TransientError extends CodedError {
+  override readonly name = 'TransientError'
+  /** Milliseconds the other side asked us to wait (`Retry-After`), if it did. */
+  readonly retryAfterMs: number | undefined
+
+  constructor(code: ErrorCode, options: { retryAfterMs?: number | undefined } = {}) {
+    super(code)
+    this.retryAfterMs = options.retryAfterMs
+  }
+}
+
+/** Will not pass by trying again: recorded, shown to the operator, explained in the runbook. */
+export class PermanentError extends CodedError {
+  override readonly name = 'PermanentError'
+}
+
+/** Where `docs/runbook.md` explains a code: its heading's anchor. */
+export const runbookAnchor = (code: ErrorCode): string => `docs/runbook.md#${code}`

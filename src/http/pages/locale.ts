@@ -1,0 +1,20 @@
+// Which language a page is shown in: the one the consent was imported with, else the browser's, else English.
+import { knownLocale } from '../../domain/locale.ts'
+
+/** Language tags of an Accept-Language header (RFC 9110 12.5.4), most wanted first; those with q=0 are unwanted. */
+const wanted = (header: string): string[] =>
+  header
+    .slice(0, 1_000)
+    .split(',')
+    .map((item) => {
+      const [tag = '', ...parameters] = item.split(';').map((part) => part.trim())
+      const q = parameters.find((parameter) => parameter.toLowerCase().startsWith('q='))
+      return { tag, quality: q === undefined ? 1 : Number(q.slice(2)) || 0 }
+    })
+    .filter(({ quality }) => quality > 0)
+    .sort((a, b) => b.quality - a.quality)
+    .map(({ tag }) => tag)
+
+/** A tag with a language that we have (`fr-CA`, its region kept for dates), or `en`. */
+export const chooseLocale = ({ consent, acceptLanguage }: { consent?: string | null | undefined; acceptLanguage?: string | undefined }): string =>
+  [consent ?? '', ...wanted(acceptLanguage ?? '')].find((tag) => knownLocale(tag) !== undefined) ?? 'en'

@@ -1,0 +1,30 @@
+// Which message fits the moment. Pure. The dates decide, not the rung's name: quiet hours, a catch-up after downtime or a slow queue
+// may send the `0d` rung the day before or the day after, and the message must be true on the day it is sent.
+import type { DateTime } from 'luxon'
+import { usableZone } from '../domain/locale.ts'
+import type { TemplateName } from './templates.ts'
+
+/** From this many days before the end of grace on, the message is about the end of grace. */
+const LAST_CHANCE_DAYS = 10
+
+export interface Occasion {
+  /** `-14d`, `0d`, `+7d`, `manual-1`, `again-1`. */
+  readonly rung: string
+  readonly expiresAt: DateTime
+  readonly graceEndsAt: DateTime
+  readonly now: DateTime
+  readonly situation: 'reminder' | 'asked-again' | 'other-account' | 'uncertain'
+  /** For "today"; UTC when unknown. */
+  readonly timeZone?: string | null | undefined
+}
+
+export const chooseTemplate = ({ rung, expiresAt, graceEndsAt, now, situation, timeZone }: Occasion): TemplateName => {
+  if (situation !== 'reminder') return situation
+  if (rung.startsWith('again-')) return 'asked-again'
+  if (now < expiresAt) {
+    const zone = usableZone(timeZone)
+    return now.setZone(zone).hasSame(expiresAt.setZone(zone), 'day') ? 'last-day' : 'before-expiry'
+  }
+  if (now >= graceEndsAt) return 'after-grace'
+  return now >= graceEndsAt.minus({ days: LAST_CHANCE_DAYS }) ? 'last-chance' : 'expired'
+}

@@ -1,0 +1,175 @@
+// Sends mails by SMTP, one connection per message, and says what became of each. Never sends twice: retrying is the caller's decision.
+// It drives nodemailer's connection itself: the transport on top of it does not say whether the body had already left.
+import { Readable } from 'node:stream'
+import addressparser from 'nodemailer/lib/addressparser'
+import MailComposer from 'nodemailer/lib/mail-composer'
+import SMTPConnection from 'nodemailer/lib/smtp-connection'
+import type { Secret } from '../secret.ts'
+import type { Channel, Delivery, Message } from './port.ts'
+import { classify, type SmtpFailure } from './smtp-outcome.ts'
+import { parseSmtpUrl, type SmtpServer } from './smtp-url.ts'
+
+/** All in milliseconds. */
+export interface SmtpTimeouts {
+  /** For DNS, TCP, greeting and STARTTLS together. */
+  readonly connectMs: number
+  /** Without a byte from the server, at any step; the answer to the final dot may take long while it scans. */
+  readonly silenceMs: number
+  /** For one message, from start to answer: a server that trickles must not hold a worker for ever. */
+  readonly totalMs: number
+}
+
+const defaultTimeouts: SmtpTimeouts = { connectMs: 15_000, silenceMs: 60_000, totalMs: 120_000 }
+
+// One mailbox, nothing that could end it or add another. Quoted local parts are legal and refused: no one has one, attacks do.
+const mailbox = /^[^\s\p{Cc}\p{Zl}\p{Zp}<>()[\]\\,;:"@]{1,64}@[^\s\p{Cc}\p{Zl}\p{Zp}<>()[\]\\,;:"@]{1,255}$/u
+const singleLine = /^[^\p{Cc}\p{Zl}\p{Zp}]+$/u
+
+/** What is wrong with a message before any server sees it. Names the field, never the value. */
+const problemOf = (message: Message): string | undefined => {
+  if (!mailbox.test(message.to)) return 'the address is not a single plain mailbox'
+  if (!singleLine.test(message.subject)) return 'the subject is empty or holds a line break or control character'
+  if (!/^[^\s\p{Cc}<>@]+@[^\s\p{Cc}<>@]+$/u.test(message.messageId)) return 'the message id is malformed'
+  if (!/^[A-Za-z0-9-]+$/.test(message.locale)) return 'the locale is malformed'
+  return undefined
+}
+
+const parseSender = (from: string): { name: string; address: string } => {
+  const [sender, ...others] = singleLine.test(from) ? addressparser(from, { flatten: true }) : []
+  if (sender === undefined || others.length > 0 || !mailbox.test(sender.address)) {
+    throw new Error('MAIL_FROM must be one address, such as `Example Ltd <noreply@example.com>`')
+  }
+  return { name: sender.name, address: sender.address }
+}
+
+const compose = (message: Message, from: { name: string; address: string }): Promise<{ raw: Buffer; sender: string; recipient: string }> => {
+  const node = new MailComposer({
+    from,
+    to: { name: '', address: message.to },
+    subject: message.subject,
+    text: message.text,
+    html: message.html,
+    messageId: `<${message.messageId}>`,
+    headers: {
+      'Auto-Submitted': 'auto-generated',
+      'X-Auto-Response-Suppress': 'All',
+      'Content-Language': message.locale,
+    },
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  }).compile()
+  // The composer's envelope has international domains in their ASCII form.
+  const envelope = node.getEnvelope()
+  const sender = envelope.from === false ? from.address : String(envelope.from)
+  return node.build().then((raw) => ({ raw, sender, recipient: envelope.to[0] ?? message.to }))
+}
+
+const connectionTo = (server: SmtpServer, timeouts: SmtpTimeouts): SMTPConnection =>
+  new SMTPConnection({
+    host: server.host,
+    port: server.port,
+    secure: server.secure,
+    requireTLS: server.requireTLS,
+    ignoreTLS: server.ignoreTLS,
+    name: server.name,
+    tls: server.tls,
+    connectionTimeout: timeouts.connectMs,
+    greetingTimeout: timeouts.connectMs,
+    socketTimeout: timeouts.silenceMs,
+    socketCloseTimeout: 1_000,
+  })
+
+/** Connects and logs in; calls back once. */
+const open = (connection: SMTPConnection, server: SmtpServer, ready: (failure?: SmtpFailure) => void): void => {
+  connection.connect((failure) => {
+    if (failure || server.login === undefined || !connection.allowsAuth) return ready(failure)
+    const { user, password } = server.login
+    connection.login({ user, pass: password.reveal() }, (refused) => ready(refused ?? undefined))
+  })
+}
+
+/**
+ * The e-mail channel. `smtpUrl` as in `parseSmtpUrl`, `from` as in MAIL_FROM; throws when either is malformed. `send` never rejects:
+ * every way it can end is a Delivery, whose detail holds reply codes and steps, no address and no content.
+ */
+export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts?: Partial<SmtpTimeouts> }): Channel => {
+  const server = parseSmtpUrl(options.smtpUrl)
+  const from = parseSender(options.from)
+  const timeouts = { ...defaultTimeouts, ...options.timeouts }
+  const connections = new Set<SMTPConnection>()
+
+  /** Runs one dialogue on a connection of its own. `undefined`: it went well. A connection that ends unasked is a failure as well. */
+  const dialogue = (talk: (connection: SMTPConnection, finish: (failure?: SmtpFailure) => void) => void): Promise<SmtpFailure | undefined> =>
+    new Promise((resolve) => {
+      const connection = connectionTo(server, timeouts)
+      connections.add(connection)
+      const finish = (failure?: SmtpFailure): void => {
+        clearTimeout(deadline)
+        resolve(failure)
+        // A server that answers gets a QUIT, as RFC 5321 4.1.1.10 asks; the outcome does not wait for it.
+        if (failure === undefined || failure.responseCode !== undefined) connection.quit()
+        else connection.close()
+      }
+      const deadline = setTimeout(() => {
+        resolve({ code: 'ETIMEDOUT' })
+        connection.close()
+      }, timeouts.totalMs)
+      // Must stay for the connection's whole life: a reset while quitting would otherwise be an uncaught error.
+      connection.on('error', (error: SmtpFailure) => finish(error))
+      connection.on('end', () => {
+        connections.delete(connection)
+        clearTimeout(deadline)
+        // After a 421 nodemailer ends the connection first and reports the reply right after: let that be heard.
+        queueMicrotask(() => resolve({ code: 'ECONNECTION' }))
+      })
+      talk(connection, finish)
+    })
+
+  return {
+    name: 'email',
+
+    async send(message): Promise<Delivery> {
+      const problem = problemOf(message)
+      if (problem !== undefined) return { kind: 'refused', code: 'mail-refused', detail: `not sent: ${problem}` }
+      const { raw, sender, recipient } = await compose(message, from)
+      let handedOver = false
+      // Read only once the server has said 354: from then on the body, dot included, is out of our hands.
+      const body = new Readable({
+        read() {
+          handedOver = true
+          this.push(raw)
+          this.push(null)
+        },
+      })
+      const failure = await dialogue((connection, finish) => {
+        open(connection, server, (notReady) => {
+          if (notReady) return finish(notReady)
+          connection.send({ from: sender, to: [recipient], size: raw.length }, body, (refused) => finish(refused ?? undefined))
+        })
+      })
+      return failure === undefined ? { kind: 'sent' } : classify(failure, handedOver)
+    },
+
+    async check() {
+      let encrypted = false
+      let offersLogin = true
+      const failure = await dialogue((connection, finish) => {
+        open(connection, server, (notReady) => {
+          encrypted = connection.secure
+          offersLogin = connection.allowsAuth
+          finish(notReady)
+        })
+      })
+      if (failure !== undefined) return { ok: false, detail: classify(failure, false).detail }
+      const how = encrypted ? 'over TLS' : 'without encryption'
+      if (server.login === undefined) return { ok: true, detail: `the mail server answers, ${how}, no login configured` }
+      return offersLogin
+        ? { ok: true, detail: `the mail server accepts our login, ${how}` }
+        : { ok: false, detail: `SMTP_URL has a login, but the mail server offers none (AUTH), ${how}` }
+    },
+
+    close() {
+      for (const connection of connections) connection.close()
+    },
+  }
+}

@@ -1,0 +1,45 @@
+// What became of a message when SMTP did not simply say yes. Pure. The question is always the same: could the server have taken it?
+import type { Delivery } from './port.ts'
+
+/** What nodemailer's connection says about a failure. Its message and response are never used: they quote addresses. */
+export interface SmtpFailure {
+  readonly code?: string | undefined
+  /** The system's own code under nodemailer's, such as ECONNREFUSED. */
+  readonly originalCode?: string | undefined
+  readonly command?: string | undefined
+  readonly responseCode?: number | undefined
+  readonly response?: string | undefined
+}
+
+// Refusals that speak of our session, login or encryption, not of this message: RFC 5321 (503), RFC 4954 (530, 534, 535, 538).
+const oursToFix = new Set([503, 530, 534, 535, 538])
+
+/** RFC 3463: class.subject.detail. The only thing worth keeping of a server's words that cannot hold an address. */
+const enhancedCode = (response: string | undefined): string => {
+  const found = /^\d{3}[ -](\d\.\d{1,3}\.\d{1,3})\s/.exec(response ?? '')?.[1]
+  return found === undefined ? '' : ` ${found}`
+}
+
+const word = (value: string | undefined): string => (value !== undefined && /^[A-Z][A-Z0-9_ -]{1,40}$/.test(value) ? value : 'unknown')
+
+/**
+ * `handedOver`: the whole message, with the final dot, may have left us. Before that nothing can have been delivered. After it, only a
+ * proper 4xx or 5xx is an answer (RFC 5321 4.2.1: the server has not taken the message); silence, a cut connection or gibberish
+ * leaves open whether it was delivered. A 5xx to MAIL is about the sender, which is ours to fix; to RCPT or DATA about this message.
+ */
+export const classify = (failure: SmtpFailure, handedOver: boolean): Exclude<Delivery, { kind: 'sent' }> => {
+  const status = failure.responseCode ?? 0
+  const answered = status >= 400 && status <= 599
+  if (answered) {
+    const step = handedOver ? 'the message' : failure.code === 'EAUTH' ? 'AUTH' : failure.command === 'CONN' ? 'our connection' : word(failure.command)
+    const detail = `${status}${enhancedCode(failure.response)} to ${step}`
+    const aboutThisMessage = handedOver || failure.command === 'RCPT TO' || failure.command === 'DATA'
+    return status >= 500 && aboutThisMessage && !oursToFix.has(status)
+      ? { kind: 'refused', code: 'mail-refused', detail }
+      : { kind: 'deferred', code: 'mail-deferred', detail }
+  }
+  const cause = word(failure.originalCode ?? failure.code)
+  return handedOver
+    ? { kind: 'uncertain', code: 'mail-uncertain', detail: `no usable answer after the message was handed over (${cause})` }
+    : { kind: 'deferred', code: 'mail-deferred', detail: `the connection failed before the message was handed over (${cause})` }
+}

@@ -1,0 +1,33 @@
+// The ends an authorisation can come to, shared by exchange, proof and settlement: proven, a different connection, ask again.
+import type { Claim, NewConnection } from '../store/port.ts'
+import type { Proof } from '../domain/proof.ts'
+import { type ExchangeDeps, type Loaded, OVERTAKEN } from './advance-authorisation.ts'
+import { done, type Outcome } from './outcome.ts'
+
+export interface Proven {
+  readonly proof: Extract<Proof, { proven: true }>
+  readonly owner: 'ours' | NewConnection
+}
+
+export const commitProof = async (deps: ExchangeDeps, claim: Claim, { consent }: Loaded, { proof, owner }: Proven): Promise<Outcome> => {
+  const { store, clock, handOver } = deps
+  const { basis, expiresAt, expiresSource } = proof
+  if (await store.commitRenewal(claim, { basis, expiresAt, expiresSource, provenAt: clock.now() }, owner === 'ours' ? undefined : owner)) {
+    await handOver('consent', consent.id)
+    return done(`renewed until ${expiresAt.toISO()} (${basis})`)
+  }
+  // The cycle was closed meanwhile, by another code or by a stop: this success changes nothing any more.
+  const closed = await store.closeUnrenewed(claim, 'superseded', 'fenced', clock.now(), 'no')
+  return closed ? done('proven, but the cycle had been closed meanwhile') : OVERTAKEN
+}
+
+/** After a code that ended without a renewal, the consent is looked at at once: the user did their part and hears of it. */
+export const askAgain = async ({ handOver }: ExchangeDeps, consentId: string, what: string): Promise<Outcome> => {
+  await handOver('consent', consentId)
+  return done(what)
+}
+
+export const closeMismatched = async (deps: ExchangeDeps, claim: Claim, { consent }: Loaded): Promise<Outcome> => {
+  const closed = await deps.store.closeUnrenewed(claim, 'mismatched', 'other-connection', deps.clock.now(), 'again')
+  return closed ? askAgain(deps, consent.id, 'a different connection was approved: nothing of ours changed, the user is told') : OVERTAKEN
+}

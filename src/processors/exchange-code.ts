@@ -1,0 +1,112 @@
+// Sends a code, at most once: the intent is committed before, and whatever leaves its fate open makes the authorisation `unknown`.
+import { type DateTime, Duration } from 'luxon'
+import type { TokenAnswer, Tokens } from '../provider/port.ts'
+import type { Claim, ExchangeStart, TokenResponse } from '../store/port.ts'
+import { type ExchangeDeps, type Loaded, OVERTAKEN } from './advance-authorisation.ts'
+import { askAgain, closeMismatched } from './conclude.ts'
+import { done, type Outcome, type Run, skipped, snooze } from './outcome.ts'
+import { persist } from './persist.ts'
+import type { Held } from './provider-gate.ts'
+import { settleUnknown } from './settle-unknown.ts'
+import { verifyRenewal } from './verify-renewal.ts'
+
+/** TrueLayer's documentation: a code lives five minutes. Ten seconds are left for the call itself. */
+const CODE_LIVES = Duration.fromObject({ minutes: 4, seconds: 50 })
+/** How soon a code is tried again that certainly was not processed, doubled each time. */
+const RETURNED_RESTS_SECONDS = 2
+const RETURNED_RESTS_AT_MOST_SECONDS = 30
+
+export const exchangeCode = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, run: Run): Promise<Outcome> => {
+  const { store, provider, clock } = deps
+  const { authorisation, consent } = loaded
+  const receivedAt = authorisation.codeReceivedAt ?? authorisation.issuedAt
+  if (clock.now() > receivedAt.plus(CODE_LIVES)) {
+    const closed = await store.closeUnrenewed(claim, 'refused', 'code-too-old', clock.now(), 'again')
+    return closed ? askAgain(deps, consent.id, 'the code could not be sent while it lived: the user is asked again') : OVERTAKEN
+  }
+  const start = await store.beginExchange(claim, clock.now())
+  if (start.kind === 'overtaken') return OVERTAKEN
+  if (start.kind === 'superseded') {
+    await store.closeUnrenewed(claim, 'superseded', 'fenced', clock.now(), 'no')
+    return skipped('the cycle is closed: the code stays unsent')
+  }
+  if (start.kind === 'busy') {
+    const until = clock.now().plus({ seconds: RETURNED_RESTS_SECONDS })
+    await store.dateAuthorisation(claim, until)
+    return snooze(until, 'another code of this consent is being exchanged')
+  }
+  const answer = await provider.exchangeCode(consent.id, { code: start.code, redirectUri: start.redirectUri, codeVerifier: start.verifier })
+  return settleAnswer(deps, claim, loaded, start, answer, run)
+}
+
+const settleAnswer = async (
+  deps: ExchangeDeps,
+  claim: Claim,
+  loaded: Loaded,
+  start: Extract<ExchangeStart, { kind: 'started' }>,
+  answer: TokenAnswer | Held,
+  run: Run,
+): Promise<Outcome> => {
+  const { store, clock } = deps
+  switch (answer.kind) {
+    case 'tokens':
+      return storeTokens(deps, claim, loaded, { tokens: answer.tokens, tokenVersion: start.tokenVersion, answeredAt: clock.now() }, run)
+    case 'not-processed':
+    case 'held': {
+      const until = triedAgainAt(clock.now(), loaded.authorisation.asked, answer)
+      return (await store.returnCode(claim, until, answer.code)) ? snooze(until, `${answer.code}: the code was not processed and is sent again`) : OVERTAKEN
+    }
+    case 'refused': {
+      const closed = await store.closeUnrenewed(claim, 'refused', answer.code, clock.now(), 'again')
+      return closed ? askAgain(deps, loaded.consent.id, `${answer.code}: the user is asked again`) : OVERTAKEN
+    }
+    case 'unknown':
+      if (!(await store.markUnknown(claim, clock.now(), 'exchange-unknown', clock.now()))) return OVERTAKEN
+      return settleUnknown(deps, claim, loaded)
+  }
+}
+
+interface Received {
+  readonly tokens: Tokens
+  readonly tokenVersion: number
+  readonly answeredAt: DateTime
+}
+
+const storeTokens = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, received: Received, run: Run): Promise<Outcome> => {
+  const { store, clock } = deps
+  const { authorisation, consent } = loaded
+  const { tokens } = received
+  const ours = tokens.credentialsId === consent.credentialsId || (tokens.credentialsId === undefined && (await isStoredToken(deps, consent.id, tokens)))
+  if (!ours && tokens.credentialsId !== undefined && authorisation.route === 'reauth') {
+    // The user approved as somebody else: these tokens are another person's bank data, and are dropped here.
+    return closeMismatched(deps, claim, loaded)
+  }
+  const response: TokenResponse = {
+    accessToken: tokens.accessToken,
+    refreshToken: tokens.refreshToken,
+    answeredAt: received.answeredAt,
+    tokenVersion: received.tokenVersion,
+    owner: ours ? 'ours' : 'beside',
+    credentialsId: tokens.credentialsId,
+  }
+  const stored = await persist(async () => store.storeTokenResponse(authorisation.id, response), run.signal)
+  if (stored === 'already-renewed') return skipped('this authorisation had been renewed already')
+  if (stored === 'token-changed') {
+    if (!(await store.markUnknown(claim, clock.now(), 'token-changed', clock.now()))) return OVERTAKEN
+    return settleUnknown(deps, claim, loaded)
+  }
+  const fresh = await store.getAuthorisation(authorisation.id)
+  return fresh?.authorisation.status === 'verifying' ? verifyRenewal(deps, claim, fresh) : done('the tokens were stored; the cycle had closed meanwhile')
+}
+
+/** TrueLayer (support article): re-authentication answers with the identical refresh token. Names the owner where `sub` is missing. */
+const isStoredToken = async ({ store }: ExchangeDeps, consentId: string, tokens: Tokens): Promise<boolean> => {
+  const stored = await store.readRefreshToken(consentId)
+  return tokens.refreshToken !== undefined && tokens.refreshToken.reveal() === stored.token.reveal()
+}
+
+const triedAgainAt = (now: DateTime, asked: number, answer: Exclude<TokenAnswer, { kind: 'tokens' | 'refused' | 'unknown' }> | Held): DateTime => {
+  if (answer.kind === 'held') return answer.until
+  const own = Math.min(RETURNED_RESTS_SECONDS * 2 ** asked, RETURNED_RESTS_AT_MOST_SECONDS) * 1000
+  return now.plus({ milliseconds: Math.max(own, answer.retryAfterMs ?? 0) })
+}

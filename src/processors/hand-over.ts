@@ -1,0 +1,23 @@
+// Hands one record that has just become due to the queue at once. Only a short cut: if it fails, the next sweep finds the record.
+import type { Duration } from 'luxon'
+import type { Log } from '../log.ts'
+import type { QueueName, WorkQueue } from '../queue/port.ts'
+import type { Dispatching, RecordKind } from '../store/port.ts'
+
+/** Which queue works on which kind of record. */
+export const queueOf: Record<RecordKind, Exclude<QueueName, 'sweep'>> = { consent: 'reauth', notification: 'notify', authorisation: 'exchange' }
+
+export type HandOver = (kind: RecordKind, id: string) => Promise<void>
+
+export const handOver =
+  ({ store, queue, log, queuedFor }: { store: Pick<Dispatching, 'dispatchOne' | 'undispatch'>; queue: WorkQueue; log: Log; queuedFor: Duration }): HandOver =>
+  async (kind, id) => {
+    const dispatched = await store.dispatchOne(kind, id, queuedFor).catch(() => undefined)
+    if (dispatched === undefined) return
+    try {
+      await queue.add(queueOf[kind], [dispatched])
+    } catch {
+      log.warn({ queue: queueOf[kind] }, 'the queue took no work: the next sweep hands it over')
+      await store.undispatch(kind, [dispatched]).catch(() => undefined)
+    }
+  }

@@ -1,0 +1,43 @@
+// What an answer of `/me` says about an authorisation: whose connection it is, and whether it proves the renewal. Decides only.
+import type { DateTime } from 'luxon'
+import type { Policy } from '../domain/policy.ts'
+import { judgeProof, type Proof } from '../domain/proof.ts'
+import { ruleFor } from '../domain/rules.ts'
+import type { Me } from '../provider/port.ts'
+import type { NewConnection } from '../store/port.ts'
+import type { Loaded } from './advance-authorisation.ts'
+
+export type Judgement =
+  | { readonly kind: 'proven'; readonly proof: Extract<Proof, { proven: true }>; readonly owner: 'ours' | NewConnection }
+  | { readonly kind: 'unproven'; readonly reason: 'date-not-moved' | 'no-dates' }
+  /** Another connection, or another bank. */
+  | { readonly kind: 'mismatched' }
+  /** Nothing names the owner of these tokens. */
+  | { readonly kind: 'owner-unknown' }
+
+export interface Seen {
+  readonly me: Me
+  /** Asked with the token that the consent itself stores: then the answer is about our connection. */
+  readonly withStoredToken: boolean
+  readonly refreshedAt: DateTime | undefined
+}
+
+export const judgeMe = ({ authorisation, consent }: Loaded, { me, withStoredToken, refreshedAt }: Seen, policy: Policy): Judgement => {
+  const oursByToken = withStoredToken || authorisation.tokenOwner === 'ours' ? consent.credentialsId : undefined
+  const owner = me.credentialsId ?? authorisation.newCredentialsId ?? oursByToken
+  const ours = owner === consent.credentialsId
+  if (me.providerId !== undefined && me.providerId !== consent.providerId) return { kind: 'mismatched' }
+  if (owner === undefined) return { kind: 'owner-unknown' }
+  if (!ours && authorisation.route === 'reauth') return { kind: 'mismatched' }
+  const proof = judgeProof({
+    me,
+    // A new connection is proven by its own creation, not against the old one's dates.
+    known: { expiresAt: consent.expiresAt, source: ours ? consent.expiresSource : 'assumed' },
+    issuedAt: authorisation.issuedAt,
+    validity: ruleFor(consent.providerId, consent.country, policy).validity,
+    ownCodeAnsweredAt: authorisation.answeredAt,
+    refreshedAt,
+  })
+  if (!proof.proven) return { kind: 'unproven', reason: proof.reason }
+  return { kind: 'proven', proof, owner: ours ? 'ours' : { credentialsId: owner, providerName: me.providerName } }
+}

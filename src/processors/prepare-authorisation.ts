@@ -1,0 +1,51 @@
+// Makes the link of one attempt at the bank: a new state and verifier, the routes of the policy in their order. Stores nothing.
+import { randomUUID } from 'node:crypto'
+import { type DateTime, Duration } from 'luxon'
+import { challengeOf, newDoneId, newState, newVerifier } from '../crypto/hashing.ts'
+import type { Consent } from '../domain/model.ts'
+import type { Route } from '../domain/policy.ts'
+import { TransientError } from '../errors.ts'
+import type { Exchanges, NewAuthorisation } from '../store/port.ts'
+import type { ProviderGate } from './provider-gate.ts'
+
+/** How long a state is taken, whatever the link's own life: a user may sit at the bank, or come back with the browser's history. */
+export const STATE_LIVES = Duration.fromObject({ hours: 24 })
+
+export type Prepared =
+  | { readonly kind: 'prepared'; readonly authorisation: NewAuthorisation }
+  /** Every route was refused for this connection (4xx). */
+  | { readonly kind: 'rejected'; readonly detail: string }
+  /** Calls to the provider are on hold. */
+  | { readonly kind: 'held'; readonly until: DateTime }
+
+export type PrepareAuthorisation = (consent: Consent, routes: readonly Route[], now: DateTime) => Promise<Prepared>
+
+/** Throws TransientError when the provider is away: an outage, not the connection's fault. */
+export const prepareAuthorisation =
+  ({ store, provider }: { store: Pick<Exchanges, 'readRefreshToken'>; provider: Pick<ProviderGate, 'makeLink'> }): PrepareAuthorisation =>
+  async (consent, routes, now) => {
+    const refusals: string[] = []
+    const { token } = await store.readRefreshToken(consent.id)
+    for (const route of routes) {
+      const state = newState()
+      const verifier = newVerifier()
+      const answer = await provider.makeLink(consent.id, {
+        route,
+        refreshToken: token,
+        redirectUri: consent.redirectUri,
+        state,
+        codeChallenge: challengeOf(verifier),
+        providerId: consent.providerId,
+        scopes: consent.scopes,
+      })
+      if (answer.kind === 'held') return { kind: 'held', until: answer.until }
+      if (answer.kind === 'unavailable') throw new TransientError(answer.code, { retryAfterMs: answer.retryAfterMs })
+      if (answer.kind === 'link') {
+        const times = { issuedAt: now, expiresAt: now.plus(STATE_LIVES) }
+        const made = { id: randomUUID(), route, state, verifier, link: answer.url, doneId: newDoneId(), redirectUri: consent.redirectUri }
+        return { kind: 'prepared', authorisation: { ...made, ...times } }
+      }
+      refusals.push(`${route}: ${answer.status} ${answer.providerError}`)
+    }
+    return { kind: 'rejected', detail: refusals.join('; ') }
+  }

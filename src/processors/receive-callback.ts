@@ -1,0 +1,25 @@
+// Takes what the bank sent back through the user's browser. The code is committed before anything is answered; the exchange itself
+// is a job of its own, handed over at once and found by the timer if the queue is away.
+import type { Clock } from '../clock.ts'
+import type { Secret } from '../secret.ts'
+import type { AtTheBank, CallbackAnswer } from '../store/port.ts'
+import type { HandOver } from './hand-over.ts'
+
+/** Parameters of a redirect that have passed the checks on shape: a state, and a code or an error. */
+export type Callback = { readonly state: Secret } & ({ readonly code: Secret } | { readonly bankError: string })
+
+/** RFC 6749 4.1.2.1 errors and whatever banks invent: a short word is kept, anything else is not. */
+const BANK_ERROR = /^[A-Za-z0-9_.-]{1,64}$/
+
+/** Rejects when the commit fails: then nothing was taken, and the same request may be repeated. */
+export const receiveCallback =
+  ({ store, handOver, clock }: { store: AtTheBank; handOver: HandOver; clock: Clock }) =>
+  async (callback: Callback): Promise<CallbackAnswer> => {
+    if ('bankError' in callback) {
+      return store.receiveRefusal(callback.state, BANK_ERROR.test(callback.bankError) ? callback.bankError : 'other', clock.now())
+    }
+    const answer = await store.receiveCode(callback.state, callback.code, clock.now())
+    // Not awaited: the browser need not wait for a queue that may be away.
+    if (answer.kind === 'accepted') void handOver('authorisation', answer.authorisationId)
+    return answer
+  }

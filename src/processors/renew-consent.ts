@@ -1,0 +1,149 @@
+// The reauth job: brings one consent up to date, whatever woke it. Loads, asks the domain, makes a link when one is due, commits
+// renewal, authorisation and notification together. Running it twice acts once: the second time nothing is due.
+import { randomUUID } from 'node:crypto'
+import { type DateTime, Duration } from 'luxon'
+import type { Clock } from '../clock.ts'
+import { backOffAfter, withJitter } from '../domain/backoff.ts'
+import type { Authorisation, ConsentView, Notification, Renewal } from '../domain/model.ts'
+import { nextAction, type NextAction } from '../domain/next-action.ts'
+import type { Policy } from '../domain/policy.ts'
+import { PermanentError, TransientError } from '../errors.ts'
+import type { Claim, Dispatching, RenewalStep, Renewals, Views } from '../store/port.ts'
+import type { HandOver } from './hand-over.ts'
+import { done, type Outcome, type Run, skipped, snooze } from './outcome.ts'
+import type { Prepared, PrepareAuthorisation } from './prepare-authorisation.ts'
+
+type RenewStore = Pick<Dispatching, 'claim' | 'release'> & Renewals & Views
+type Due = Extract<NextAction, { action: 'renew' }>
+
+/** A 4xx condemns no consent: the next day may bring another answer, until grace ends. */
+const REFUSED_RESTS = Duration.fromObject({ days: 1 })
+
+export interface RenewConsentDeps {
+  readonly store: RenewStore
+  readonly prepare: PrepareAuthorisation
+  readonly handOver: HandOver
+  readonly clock: Clock
+  readonly policy: Policy
+  readonly lease: Duration
+}
+
+const OVERTAKEN = skipped('another worker, a stop or an import took over: nothing was written')
+
+export const renewConsent = (deps: RenewConsentDeps) => {
+  const { store, clock, policy, lease } = deps
+
+  return async (consentId: string, run: Run): Promise<Outcome> => {
+    const answer = await store.claim('consent', consentId, lease)
+    if (answer.kind === 'missing') return skipped('there is no such consent')
+    if (answer.kind === 'held') return snooze(answer.until, 'another worker is at it')
+    const { claim } = answer
+    const view = await store.getView(consentId)
+    if (view === undefined) return skipped('there is no such consent')
+    const now = clock.now()
+    try {
+      const next = nextAction(view, now, policy, { manual: run.manual })
+      switch (next.action) {
+        case 'none':
+          await store.release(claim)
+          return skipped(next.reason)
+        case 'wait':
+          return (await store.dateConsent(claim, next.at, next.reason)) ? skipped(`nothing is due before ${next.at.toISO()}: ${next.reason}`) : OVERTAKEN
+        case 'lapse':
+          return (await store.closeByRule(claim, 'lapsed', now, next.reason)) ? done(`lapsed: ${next.reason}`) : OVERTAKEN
+        case 'close-unsupported':
+          return (await store.closeByRule(claim, 'unsupported', now, next.reason)) ? done(`closed as unsupported: ${next.reason}`) : OVERTAKEN
+        case 'renew':
+          return await takeStep(deps, claim, view, next, now)
+      }
+    } catch (error) {
+      return await settleFailure(deps, claim, view, run, now, error)
+    }
+  }
+}
+
+const takeStep = async (deps: RenewConsentDeps, claim: Claim, view: ConsentView, due: Due, now: DateTime): Promise<Outcome> => {
+  const { store, policy } = deps
+  const prepared = due.makeLink ? await deps.prepare(view.consent, due.routes, now) : undefined
+  if (prepared?.kind === 'held') {
+    await store.backOff(claim, { now, until: prepared.until, code: 'provider-paused', counts: false })
+    return snooze(prepared.until, 'calls to the provider are on hold')
+  }
+  if (prepared?.kind === 'rejected') {
+    const until = now.plus(withJitter(REFUSED_RESTS, view.consent.id))
+    await store.backOff(claim, { now, until, code: 'link-rejected', counts: true, detail: prepared.detail })
+    return snooze(until, `the provider refused to make a link (${prepared.detail})`)
+  }
+  const step = stepOf(view, due, prepared, now, policy)
+  if (!(await store.commitStep(claim, step))) return OVERTAKEN
+  if (step.message !== undefined) await deps.handOver('notification', step.message.id)
+  return done([prepared && `made a link (${prepared.authorisation.route})`, step.message && `queued message ${step.message.rung}`].filter(Boolean).join(', '))
+}
+
+/** All that is committed at once; the next date is what the domain says of the consent as it will be. */
+const stepOf = (view: ConsentView, due: Due, prepared: Extract<Prepared, { kind: 'prepared' }> | undefined, now: DateTime, policy: Policy): RenewalStep => {
+  const opens = view.renewal?.status === 'open' ? undefined : { id: randomUUID(), reason: due.reason }
+  const renewalId = opens?.id ?? view.renewal?.id ?? randomUUID()
+  const message = due.message === undefined ? undefined : { id: randomUUID(), ...due.message }
+  const authorisation = prepared?.authorisation
+  const after = nextAction(asItWillBe(view, { renewalId, due, authorisation, message, now }), now, policy)
+  return {
+    now,
+    open: opens,
+    renewalId,
+    route: authorisation?.route,
+    authorisation,
+    message,
+    nextAt: after.action === 'wait' ? after.at : now,
+    nextReason: after.reason,
+    reason: due.reason,
+  }
+}
+
+interface Additions {
+  readonly renewalId: string
+  readonly due: Due
+  readonly authorisation: RenewalStep['authorisation']
+  readonly message: RenewalStep['message']
+  readonly now: DateTime
+}
+
+const asItWillBe = (view: ConsentView, { renewalId, due, authorisation, message, now }: Additions): ConsentView => {
+  const { consent } = view
+  const ids = { consentId: consent.id, renewalId }
+  const opened: Renewal = { id: renewalId, consentId: consent.id, cycle: consent.cycle, status: 'open', route: authorisation?.route, openedAt: now, closedAt: undefined, reason: due.reason, manualNo: 0, againNo: 0, againReason: undefined }
+  const link: Authorisation[] =
+    authorisation === undefined
+      ? []
+      : [{ ...authorisation, ...ids, status: 'issued', handedOutAt: undefined, codeReceivedAt: undefined, answeredAt: undefined, tokenVersion: undefined, newCredentialsId: undefined, tokenOwner: undefined, asked: 0, errorCode: undefined, nextActionAt: authorisation.expiresAt }]
+  const queued: Notification[] =
+    message === undefined
+      ? []
+      : [{ ...message, ...ids, cycle: consent.cycle, channel: 'email', status: 'pending', attempts: 0, errorCode: undefined, createdAt: now, sentAt: undefined, nextActionAt: now }]
+  return {
+    consent: { ...consent, retryAfter: undefined, failedAttempts: 0 },
+    renewal: view.renewal?.status === 'open' ? view.renewal : opened,
+    authorisations: [...view.authorisations, ...link],
+    notifications: [...view.notifications, ...queued],
+  }
+}
+
+/** An outage is tried again by the queue; after its last try the record backs off. It is never the consent's own failure. */
+const settleFailure = async ({ store }: RenewConsentDeps, claim: Claim, view: ConsentView, run: Run, now: DateTime, error: unknown): Promise<Outcome> => {
+  if (error instanceof PermanentError && error.code === 'cell-unreadable') {
+    await store.closeByRule(claim, 'quarantined', now, error.message)
+    throw error
+  }
+  if (!(error instanceof TransientError)) {
+    // Our own bug: dated far enough not to burn, near enough to be back soon after a repair. Best effort: the lease ends anyway.
+    await store.backOff(claim, { now, until: now.plus(backOffAfter(view.consent.failedAttempts + 1)), code: 'internal', counts: true }).catch(() => false)
+    throw error
+  }
+  if (!run.lastAttempt) {
+    await store.release(claim)
+    throw error
+  }
+  const until = now.plus(withJitter(backOffAfter(1), view.consent.id))
+  await store.backOff(claim, { now, until, code: error.code, counts: false })
+  return snooze(until, error.message)
+}

@@ -1,0 +1,88 @@
+// Settles an exchange of unknown outcome by asking, never by repeating it: one refresh, then `/me`.
+import { Duration } from 'luxon'
+import { mayConcludeNotRenewed, nextSettleAt } from '../domain/backoff.ts'
+import type { ErrorCode } from '../errors.ts'
+import type { Tokens } from '../provider/port.ts'
+import type { Secret } from '../secret.ts'
+import type { Claim } from '../store/port.ts'
+import { type ExchangeDeps, type Loaded, OVERTAKEN } from './advance-authorisation.ts'
+import { askAgain, closeMismatched, commitProof } from './conclude.ts'
+import { judgeMe } from './judge-me.ts'
+import { type Outcome, snooze } from './outcome.ts'
+
+/** TrueLayer refuses a refresh after the expiry: one that works an hour after it proves a renewal. */
+const EXPIRY_SETTLED = Duration.fromObject({ hours: 1 })
+
+export const settleUnknown = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded): Promise<Outcome> => {
+  const source = await chooseToken(deps, loaded)
+  // A full authentication whose answer was lost made a connection that nobody but the provider knows: there is nothing to ask with.
+  if (source === undefined) return concludeNotRenewed(deps, claim, loaded, 'exchange-unknown')
+  const answer = await deps.provider.refresh(loaded.consent.id, source.token)
+  switch (answer.kind) {
+    case 'tokens':
+      return weigh(deps, claim, loaded, source, answer.tokens)
+    case 'refused':
+      return concludeOrWait(deps, claim, loaded, 'token-dead')
+    case 'held':
+    case 'not-processed':
+    case 'unknown':
+      return askLater(deps, claim, loaded, answer.code)
+  }
+}
+
+interface Source {
+  readonly token: Secret
+  /** Stored with the consent; undefined: kept beside by this authorisation. */
+  readonly version: number | undefined
+}
+
+/** On the route `reauth` the consent's own token is asked; on `full` only the new connection's can tell, where its answer came. */
+const chooseToken = async ({ store }: ExchangeDeps, { authorisation, consent }: Loaded): Promise<Source | undefined> => {
+  if (authorisation.route === 'reauth') return store.readRefreshToken(consent.id)
+  const beside = await store.readTokenBeside(authorisation.id)
+  return beside === undefined ? undefined : { token: beside, version: undefined }
+}
+
+const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, source: Source, tokens: Tokens): Promise<Outcome> => {
+  const refreshedAt = deps.clock.now()
+  await keepRotated(deps, claim, loaded, source, tokens.refreshToken)
+  const answer = await deps.provider.readMe(tokens.accessToken)
+  if (answer.kind === 'unavailable') return askLater(deps, claim, loaded, answer.code)
+  if (answer.kind === 'token-rejected') return askLater(deps, claim, loaded, 'not-proven')
+  if (answer.kind === 'denied') return concludeOrWait(deps, claim, loaded, 'not-renewed')
+  const judgement = judgeMe(loaded, { me: answer.me, withStoredToken: source.version !== undefined, refreshedAt }, deps.policy)
+  if (judgement.kind === 'proven') return commitProof(deps, claim, loaded, judgement)
+  if (judgement.kind === 'mismatched') return closeMismatched(deps, claim, loaded)
+  if (judgement.kind === 'unproven' && judgement.reason === 'date-not-moved') return concludeOrWait(deps, claim, loaded, 'not-renewed')
+  // No dates: before the old expiry nothing can be concluded; an hour after it, a refresh that works decides.
+  const decidesAt = loaded.consent.expiresAt.plus(EXPIRY_SETTLED)
+  return askLater(deps, claim, loaded, 'not-proven', decidesAt > refreshedAt ? decidesAt : undefined)
+}
+
+/** A refresh may rotate the token: what comes back is kept before anything else is asked. */
+const keepRotated = async ({ store, clock }: ExchangeDeps, claim: Claim, { consent }: Loaded, source: Source, token: Secret | undefined): Promise<void> => {
+  if (token === undefined) return
+  if (source.version === undefined) await store.replaceTokenBeside(claim, token)
+  else await store.replaceRefreshToken(consent.id, source.version, token, clock.now())
+}
+
+/** "Not renewed" is only said six minutes or more after the code came: until then it may just not be visible yet. */
+const concludeOrWait = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, code: ErrorCode): Promise<Outcome> => {
+  const { authorisation } = loaded
+  return mayConcludeNotRenewed(authorisation.codeReceivedAt ?? authorisation.issuedAt, deps.clock.now())
+    ? concludeNotRenewed(deps, claim, loaded, code)
+    : askLater(deps, claim, loaded, code)
+}
+
+const concludeNotRenewed = async (deps: ExchangeDeps, claim: Claim, { consent }: Loaded, code: ErrorCode): Promise<Outcome> => {
+  const closed = await deps.store.closeUnrenewed(claim, 'refused', code, deps.clock.now(), 'again')
+  return closed ? askAgain(deps, consent.id, `${code}: not renewed, the user is asked again`) : OVERTAKEN
+}
+
+const askLater = async (deps: ExchangeDeps, claim: Claim, { authorisation }: Loaded, code: ErrorCode, notBefore = deps.clock.now()): Promise<Outcome> => {
+  const { store, clock } = deps
+  const codeReceivedAt = authorisation.codeReceivedAt ?? authorisation.issuedAt
+  const planned = nextSettleAt({ codeReceivedAt, asked: authorisation.asked + 1, now: clock.now() })
+  const at = planned > notBefore ? planned : notBefore
+  return (await store.askLater(claim, at, code)) ? snooze(at, `${code}: the outcome is still unknown, asked again then`) : OVERTAKEN
+}

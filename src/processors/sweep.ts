@@ -1,0 +1,79 @@
+// The cron producer: dispatches what is due, page by page, and stops while the queue is full. It decides nothing about a consent;
+// losing it, or running several at once, changes only when work is found.
+import type { Duration } from 'luxon'
+import type { Clock } from '../clock.ts'
+import type { Log } from '../log.ts'
+import type { WorkQueue } from '../queue/port.ts'
+import type { Dispatching, RecordKind } from '../store/port.ts'
+import { queueOf } from './hand-over.ts'
+import { done, type Outcome } from './outcome.ts'
+
+export interface SweepDeps {
+  readonly store: Dispatching
+  readonly queue: WorkQueue
+  readonly clock: Clock
+  readonly log: Log
+  /** Rows a statement; memory stays flat. */
+  readonly pageSize: number
+  /** Dispatching to a queue pauses while more jobs than this wait in it. */
+  readonly maxWaiting: number
+  /** How long a dispatched row is left alone: longer than a job's retries take. */
+  readonly queuedFor: Duration
+}
+
+export type Swept = Record<RecordKind, number>
+
+/** Codes first: they live five minutes. */
+const everyKind: readonly RecordKind[] = ['authorisation', 'notification', 'consent']
+
+/** One full sweep; rejects when the database or the queue is away, and counts as good only when it went through. */
+export const sweep =
+  (deps: SweepDeps) =>
+  async (): Promise<Outcome> => {
+    const expired = await expireStates(deps)
+    const swept = await dispatchKinds(deps, everyKind)
+    await deps.store.recordSweep()
+    return done(`dispatched ${swept.consent} consents, ${swept.notification} messages, ${swept.authorisation} exchanges; ${expired} states expired`)
+  }
+
+/** The short timer between sweeps: codes waiting for their exchange, and messages just made, do not wait for the cron pattern. */
+export const sweepUrgent = (deps: SweepDeps) => async (): Promise<Swept> => dispatchKinds(deps, ['authorisation', 'notification'])
+
+const dispatchKinds = async (deps: SweepDeps, kinds: readonly RecordKind[]): Promise<Swept> => {
+  const swept: Swept = { authorisation: 0, notification: 0, consent: 0 }
+  for (const kind of kinds) swept[kind] = await dispatchKind(deps, kind)
+  return swept
+}
+
+const dispatchKind = async (deps: SweepDeps, kind: RecordKind): Promise<number> => {
+  const { store, queue, clock, log, pageSize, maxWaiting, queuedFor } = deps
+  let total = 0
+  for (;;) {
+    const room = maxWaiting - (await queue.countWaiting(queueOf[kind]))
+    if (room <= 0) {
+      log.warn({ queue: queueOf[kind], waiting_at_least: maxWaiting }, 'the queue is full: the sweep goes on next time')
+      return total
+    }
+    const limit = Math.min(pageSize, room)
+    const page = await store.dispatchDue(kind, clock.now(), limit, queuedFor)
+    if (page.length === 0) return total
+    try {
+      await queue.add(queueOf[kind], page)
+    } catch (error) {
+      // The rows are not lost: without their marks the next sweep finds them at once.
+      await store.undispatch(kind, page)
+      throw error
+    }
+    total += page.length
+    if (page.length < limit) return total
+  }
+}
+
+const expireStates = async ({ store, clock, pageSize }: SweepDeps): Promise<number> => {
+  let total = 0
+  for (;;) {
+    const expired = await store.expireAuthorisations(clock.now(), pageSize)
+    total += expired
+    if (expired < pageSize) return total
+  }
+}

@@ -1,0 +1,50 @@
+// Proves a renewal after a clean exchange: the same connection, the same bank, a new expiry in `/me`. Only then it counts.
+import { nextVerifyAt } from '../domain/backoff.ts'
+import type { ErrorCode } from '../errors.ts'
+import type { MeAnswer } from '../provider/port.ts'
+import type { Claim } from '../store/port.ts'
+import { type ExchangeDeps, type Loaded, OVERTAKEN } from './advance-authorisation.ts'
+import { askAgain, closeMismatched, commitProof } from './conclude.ts'
+import { judgeMe } from './judge-me.ts'
+import { type Outcome, snooze } from './outcome.ts'
+
+export const verifyRenewal = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded): Promise<Outcome> => {
+  const token = await deps.store.readAccessToken(loaded.authorisation.id)
+  const answer: MeAnswer = token === undefined ? { kind: 'token-rejected' } : await deps.provider.readMe(token)
+  switch (answer.kind) {
+    case 'me': {
+      const judgement = judgeMe(loaded, { me: answer.me, withStoredToken: false, refreshedAt: undefined }, deps.policy)
+      if (judgement.kind === 'proven') {
+        // `/me` was asked with the very tokens kept beside: now they are known to be ours.
+        if (judgement.owner === 'ours' && loaded.authorisation.tokenOwner === 'beside') await deps.store.adoptTokens(claim)
+        return commitProof(deps, claim, loaded, judgement)
+      }
+      if (judgement.kind === 'mismatched') return closeMismatched(deps, claim, loaded)
+      // Tokens whose owner nobody names are not taken for ours: what the stored token sees decides.
+      if (judgement.kind === 'owner-unknown') return giveUpAsking(deps, claim, 'not-proven')
+      return askLater(deps, claim, loaded, 'not-proven')
+    }
+    case 'token-rejected':
+      // Somebody refreshed since: only a refresh of ours can ask now.
+      return giveUpAsking(deps, claim, 'not-proven')
+    case 'denied':
+      return askLater(deps, claim, loaded, 'not-proven')
+    case 'unavailable':
+      return askLater(deps, claim, loaded, answer.code)
+  }
+}
+
+/** At once, after 10 s, 1 min, 10 min, 1 h; then the provider's silence is a doubt, its unmoved date an answer. */
+const askLater = async (deps: ExchangeDeps, claim: Claim, { authorisation, consent }: Loaded, code: ErrorCode): Promise<Outcome> => {
+  const { store, clock } = deps
+  const at = nextVerifyAt(authorisation.answeredAt ?? clock.now(), authorisation.asked + 1)
+  if (at !== undefined) return (await store.askLater(claim, at, code)) ? snooze(at, `${code}: asked again then`) : OVERTAKEN
+  if (code !== 'not-proven') return giveUpAsking(deps, claim, code)
+  const closed = await store.closeUnrenewed(claim, 'refused', 'not-renewed', clock.now(), 'again')
+  return closed ? askAgain(deps, consent.id, 'an hour after the exchange nothing shows a renewal: the user is asked again') : OVERTAKEN
+}
+
+const giveUpAsking = async ({ store, clock }: ExchangeDeps, claim: Claim, code: ErrorCode): Promise<Outcome> => {
+  const at = clock.now()
+  return (await store.markUnknown(claim, at, code, at)) ? snooze(at, `${code}: settled by a refresh`) : OVERTAKEN
+}

@@ -1,0 +1,76 @@
+// What the start page shows, and what its button does: the user's way to the bank. Looking changes nothing; mail scanners look.
+import type { DateTime } from 'luxon'
+import type { Clock } from '../clock.ts'
+import type { Policy } from '../domain/policy.ts'
+import { gatherFacts } from '../domain/next-action.ts'
+import { PermanentError, TransientError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { Secret } from '../secret.ts'
+import type { AtTheBank, RenewalPage, Views } from '../store/port.ts'
+import type { PrepareAuthorisation } from './prepare-authorisation.ts'
+
+export type StartPage =
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'ready'; readonly page: RenewalPage }
+  /** A code of this cycle came in and its outcome is not known yet. */
+  | { readonly kind: 'being-checked'; readonly page: RenewalPage }
+  | { readonly kind: 'already-renewed'; readonly page: RenewalPage }
+  | { readonly kind: 'closed'; readonly page: RenewalPage }
+
+export type Departure =
+  | { readonly kind: 'to-bank'; readonly link: Secret }
+  /** The provider is away: the same button works in a few minutes. */
+  | { readonly kind: 'busy' }
+  | { readonly kind: 'not-now'; readonly start: StartPage }
+
+export interface VisitDeps {
+  readonly store: AtTheBank & Views
+  readonly prepare: PrepareAuthorisation
+  /** The renewal a start link's token names; undefined for a token that is not ours. */
+  readonly renewalOfToken: (token: string) => string | undefined
+  readonly clock: Clock
+  readonly policy: Policy
+  readonly log: Log
+}
+
+export const visitStartPage =
+  ({ store, renewalOfToken }: Pick<VisitDeps, 'store' | 'renewalOfToken'>) =>
+  async (token: string): Promise<StartPage> => {
+    const renewalId = renewalOfToken(token)
+    const page = renewalId === undefined ? undefined : await store.getRenewalPage(renewalId)
+    return page === undefined ? { kind: 'unknown' } : startPageOf(page)
+  }
+
+export const startPageOf = (page: RenewalPage): StartPage => {
+  const { renewal, consent, authorisations } = page
+  if (renewal.status === 'renewed' || renewal.status === 'repaired') return { kind: 'already-renewed', page }
+  if (renewal.status !== 'open' || consent.status !== 'active') return { kind: 'closed', page }
+  // `unknown` lets the user try again: a new authorisation harms nothing, and waiting a day might.
+  const inFlight = authorisations.some((one) => ['code_received', 'exchanging', 'verifying'].includes(one.status))
+  return inFlight ? { kind: 'being-checked', page } : { kind: 'ready', page }
+}
+
+/** The button: a link younger than `link.freshFor` that nobody was given, otherwise a new one. */
+export const leaveForBank = (deps: VisitDeps) => {
+  const { store, prepare, clock, policy, log } = deps
+  return async (token: string): Promise<Departure> => {
+    const start = await visitStartPage(deps)(token)
+    if (start.kind !== 'ready') return { kind: 'not-now', start }
+    const { renewal, consent } = start.page
+    const now: DateTime = clock.now()
+    const { rule } = gatherFacts({ consent, renewal, authorisations: [], notifications: [] }, now, policy)
+    const routes = renewal.route === 'full' ? rule.routes.filter((route) => route === 'full') : rule.routes
+    try {
+      const kept = await store.handOutLink(renewal.id, now.minus(policy.link.freshFor), now)
+      if (kept !== undefined) return { kind: 'to-bank', link: kept }
+      const prepared = await prepare(consent, routes, now)
+      if (prepared.kind !== 'prepared') return { kind: 'busy' }
+      const added = await store.addHandedOut(renewal.id, prepared.authorisation, now)
+      return added ? { kind: 'to-bank', link: prepared.authorisation.link } : { kind: 'not-now', start: await visitStartPage(deps)(token) }
+    } catch (error) {
+      if (!(error instanceof TransientError || error instanceof PermanentError)) throw error
+      log.warn({ consent_id: consent.id, error_code: error.code }, 'no link could be made for a waiting user')
+      return { kind: 'busy' }
+    }
+  }
+}

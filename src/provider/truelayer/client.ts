@@ -1,0 +1,38 @@
+// The provider port spoken to TrueLayer's Data API v1: wires the calls together, decides nothing.
+import type { Secret } from '../../secret.ts'
+import type { Provider } from '../port.ts'
+import { checkCredentials } from './credentials.ts'
+import { httpSender } from './http.ts'
+import type { ProviderLog } from './http.ts'
+import { fullLink, reauthLink } from './link.ts'
+import { readMe } from './me.ts'
+import { exchangeCode, refresh } from './tokens.ts'
+
+export interface TrueLayerOptions {
+  /** `https://auth.truelayer.com`, the sandbox's, or the simulator's; a trailing slash does not matter. */
+  readonly authUrl: string
+  /** `https://api.truelayer.com`, the sandbox's, or the simulator's. */
+  readonly apiUrl: string
+  readonly clientId: string
+  readonly clientSecret: Secret
+  /** Bounds each call in total, from DNS to the last byte of the answer. */
+  readonly requestTimeoutMs: number
+  readonly log?: ProviderLog | undefined
+}
+
+const withoutTrailingSlash = (url: string): string => url.replace(/\/+$/, '')
+
+export const truelayerProvider = (options: TrueLayerOptions): Provider => {
+  const { requestTimeoutMs, clientId, clientSecret } = options
+  const authUrl = withoutTrailingSlash(options.authUrl)
+  const apiUrl = withoutTrailingSlash(options.apiUrl)
+  const client = { authUrl, clientId, clientSecret }
+  const send = httpSender({ requestTimeoutMs, log: options.log })
+  return {
+    makeLink: async (request) => (request.route === 'reauth' ? reauthLink(send, authUrl, request) : fullLink(authUrl, clientId, request)),
+    exchangeCode: (request) => exchangeCode(send, client, request),
+    refresh: (refreshToken) => refresh(send, client, refreshToken),
+    readMe: (accessToken) => readMe(send, apiUrl, accessToken),
+    checkCredentials: () => checkCredentials(send, client),
+  }
+}

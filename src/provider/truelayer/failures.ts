@@ -1,0 +1,91 @@
+// What an answer, or the lack of one, proves. Pure. The heart is the line between "certainly not processed" (may be sent again)
+// and "unknown" (must never be): see docs/decisions/0005-what-counts-as-not-processed.md.
+import type { Secret } from '../../secret.ts'
+import type { TokenAnswer, Unavailable } from '../port.ts'
+
+/** How far the one connection of a call came. `open`: the kernel (TLS: the handshake) would take bytes, so some may have left. */
+export type Phase = 'no-socket' | 'connecting' | 'open'
+
+export interface Answer {
+  readonly kind: 'answer'
+  readonly status: number
+  readonly retryAfterMs: number | undefined
+  readonly body: Secret
+}
+
+export interface NoAnswer {
+  readonly kind: 'no-answer'
+  readonly code: 'provider-timeout' | 'provider-unreachable' | 'provider-garbled'
+  /** `no` only when a connection was seen to start and never opened: then not one byte of the request has left. */
+  readonly sent: 'no' | 'maybe'
+}
+
+export type Reply = Answer | NoAnswer
+
+/** Causes that say an answer came, but not one that HTTP or our cap allows: the parser's, decompression (got's name for it), size. */
+const garbledCause = /^(?:HPE_.*|ERR_READING_RESPONSE_STREAM|BODY_TOO_LARGE)$/
+
+/** `cause` is an error's code: Node's (`ECONNREFUSED`, `HPE_…`, `DEPTH_ZERO_SELF_SIGNED_CERT`), got's, or `BODY_TOO_LARGE`. */
+export const noAnswer = (cause: string, phase: Phase): NoAnswer => ({
+  kind: 'no-answer',
+  code: cause === 'ETIMEDOUT' ? 'provider-timeout' : garbledCause.test(cause) ? 'provider-garbled' : 'provider-unreachable',
+  // `no-socket` proves nothing: no connection of ours was seen, so how the request went, if it did, is not known.
+  sent: phase === 'connecting' ? 'no' : 'maybe',
+})
+
+/** The body as a JSON object; undefined for HTML, arrays, garbage and nothing. Of repeated keys the last one counts. */
+export const jsonObject = (body: Secret): Readonly<Record<string, unknown>> | undefined => {
+  try {
+    const value: unknown = JSON.parse(body.reveal())
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** A body that says `error` twice contradicts itself: it is no ground for sending a code again. */
+const saysErrorOnce = (body: Secret): boolean => body.reveal().match(/"error"\s*:/g)?.length === 1
+
+/** `error` as a short word that is safe to store and show; free text, which may quote what we sent, becomes a mark. */
+export const errorWord = (body: Readonly<Record<string, unknown>>): string => {
+  const word = body['error']
+  if (word === undefined) return 'unspecified'
+  return typeof word === 'string' && /^[a-z_]{1,64}$/.test(word) ? word : 'unrecognised'
+}
+
+export const isSuccess = (status: number): boolean => status >= 200 && status < 300
+
+/** A read (or the making of a link) without a usable answer: nothing was lost, it may be asked again. */
+export const unavailable = (reply: Reply): Unavailable => {
+  if (reply.kind === 'no-answer') return { kind: 'unavailable', code: reply.code, retryAfterMs: undefined }
+  const { status, retryAfterMs } = reply
+  const code =
+    status === 429 ? 'provider-rate-limited' : status === 408 ? 'provider-timeout' : status >= 500 ? 'provider-failed' : 'provider-garbled'
+  return { kind: 'unavailable', code, retryAfterMs }
+}
+
+/** OAuth answers these before it looks at a grant (RFC 6749 section 5.2), so the code or token in the request is untouched. */
+const clientErrors = new Set(['invalid_client', 'unauthorized_client'])
+
+/**
+ * What a token request that brought no tokens means. Whatever is not named here is `unknown`, never `not-processed`:
+ * also a 4xx with an error word of its own, since what the server did with the code before it failed is not documented.
+ */
+export const tokenFailure = (reply: Reply): Exclude<TokenAnswer, { kind: 'tokens' }> => {
+  if (reply.kind === 'no-answer') {
+    return reply.sent === 'no'
+      ? { kind: 'not-processed', code: 'provider-unreachable', retryAfterMs: undefined }
+      : { kind: 'unknown', code: reply.code }
+  }
+  const { status, retryAfterMs, body } = reply
+  if (status === 429) return { kind: 'not-processed', code: 'provider-rate-limited', retryAfterMs }
+  if (status === 408) return { kind: 'unknown', code: 'provider-timeout' }
+  if (status >= 500) return { kind: 'unknown', code: 'provider-failed' }
+  const word = status >= 400 ? jsonObject(body)?.['error'] : undefined
+  if (word === 'invalid_grant') return { kind: 'refused', code: 'grant-refused' }
+  if (word === 'invalid_authorization_code') return { kind: 'refused', code: 'code-refused' }
+  if ((status === 400 || status === 401) && typeof word === 'string' && clientErrors.has(word) && saysErrorOnce(body)) {
+    return { kind: 'not-processed', code: 'client-rejected', retryAfterMs }
+  }
+  return { kind: 'unknown', code: 'provider-garbled' }
+}

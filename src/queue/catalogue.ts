@@ -1,0 +1,51 @@
+// Every queue and job, named once, with how often and how fast the queue itself tries again (seconds to minutes; hours to days are
+// the record's business). A job's data is one id: no facts, no secrets.
+import type { JobsOptions } from 'bullmq'
+import type { Dispatch, QueueName } from './port.ts'
+
+export interface QueuePlan {
+  readonly job: string
+  /** The one field of the job's data; the sweep has none. */
+  readonly idField: string | undefined
+  readonly attempts: number
+  /** Milliseconds before the second attempt; doubles from there. */
+  readonly backoffMs: number
+  /** Jobs one worker process runs at a time. */
+  readonly concurrency: number
+}
+
+export type QueuePlans = Readonly<Record<QueueName, QueuePlan>>
+
+export const queuePlans: QueuePlans = {
+  sweep: { job: 'sweep', idField: undefined, attempts: 2, backoffMs: 5_000, concurrency: 1 },
+  reauth: { job: 'renew-consent', idField: 'consentId', attempts: 4, backoffMs: 5_000, concurrency: 10 },
+  notify: { job: 'send-notification', idField: 'notificationId', attempts: 4, backoffMs: 5_000, concurrency: 5 },
+  // A code lives five minutes: several quick attempts are worth more than a few slow ones.
+  exchange: { job: 'advance-authorisation', idField: 'authorisationId', attempts: 6, backoffMs: 2_000, concurrency: 10 },
+}
+
+export const queueNames = Object.keys(queuePlans) as readonly QueueName[]
+
+/** The name of our backoff in BullMQ's options; the worker computes it (see backoff.ts). */
+export const BACKOFF_TYPE = 'paced'
+
+const DAY = 24 * 60 * 60
+
+/** Options of every job of a queue. Ages are seconds; finished jobs stay for the board, not for the program. */
+export const jobOptions = (plan: QueuePlan): JobsOptions => ({
+  attempts: plan.attempts,
+  backoff: { type: BACKOFF_TYPE, delay: plan.backoffMs },
+  removeOnComplete: { age: DAY, count: 2_000 },
+  removeOnFail: { age: 14 * DAY, count: 5_000 },
+  stackTraceLimit: 10,
+})
+
+/** `<id>-<dispatchNo>`: never reused, because BullMQ silently ignores an id that it still holds, finished or not. */
+export const jobIdOf = ({ id, dispatchNo }: Dispatch): string => `${id}-${dispatchNo}`
+
+/** The id that a job is about. Undefined when the data was altered and names nothing. */
+export const recordIdOf = (plan: QueuePlan, data: unknown): string | undefined => {
+  if (plan.idField === undefined || typeof data !== 'object' || data === null) return undefined
+  const id = (data as Record<string, unknown>)[plan.idField]
+  return typeof id === 'string' && id !== '' ? id : undefined
+}

@@ -1,0 +1,37 @@
+// Waiting with an end: a queue that is away must cost its callers seconds, not for ever.
+import { setTimeout as delay } from 'node:timers/promises'
+import { TransientError } from '../errors.ts'
+
+/** Whether `work` settled within `ms`. Never rejects. */
+export const settlesWithin = async (ms: number, work: Promise<unknown>): Promise<boolean> => {
+  const over = new AbortController()
+  const settled = work.then(
+    () => true,
+    () => true,
+  )
+  try {
+    return await Promise.race([settled, delay(ms, false, { signal: over.signal })])
+  } finally {
+    over.abort()
+    settled.catch(() => undefined)
+  }
+}
+
+/**
+ * The result of a call to the queue's backend, or `TransientError('queue-unavailable')` when it fails or takes longer than `ms`.
+ * The backend's own error is dropped on purpose: it may show addresses and arguments.
+ */
+export const callBackend = async <T>(ms: number, call: () => Promise<T>): Promise<T> => {
+  const over = new AbortController()
+  const late = delay(ms, undefined, { signal: over.signal }).then(() => {
+    throw new Error('late')
+  })
+  late.catch(() => undefined)
+  try {
+    return await Promise.race([call(), late])
+  } catch {
+    throw new TransientError('queue-unavailable')
+  } finally {
+    over.abort()
+  }
+}

@@ -1,0 +1,51 @@
+// Turns whatever a handler threw into what BullMQ may store: the board shows failure reasons and stacks raw, so neither may carry
+// a message that we did not write ourselves.
+import { UnrecoverableError } from 'bullmq'
+import { errorTable, PermanentError, TransientError } from '../errors.ts'
+import type { ErrorCode } from '../errors.ts'
+
+export interface Failure {
+  readonly code: ErrorCode
+  /** Whether trying again in seconds to minutes may help. */
+  readonly transient: boolean
+  readonly retryAfterMs: number | undefined
+  /** Where in our own source it was thrown, for the log and the board. */
+  readonly at: string | undefined
+}
+
+/** Name and code of any error, each only if it looks like one: these two alone may be logged of a foreign error. */
+export const nameOf = (error: unknown): { name: string; code: string | undefined } => {
+  if (!(error instanceof Error)) return { name: typeof error, code: undefined }
+  const code = (error as { code?: unknown }).code
+  const readable = (text: unknown): text is string => typeof text === 'string' && /^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(text)
+  return {
+    name: readable(error.name) ? error.name : 'Error',
+    code: readable(code) ? code : typeof code === 'number' ? String(code) : undefined,
+  }
+}
+
+/** The first frame in `src/`. Only that pattern is taken, because the rest of a stack repeats the message. */
+const placeOf = (error: unknown): string | undefined => {
+  if (!(error instanceof Error) || typeof error.stack !== 'string') return undefined
+  const head = `${error.name}: ${error.message}`
+  const frames = error.stack.startsWith(head) ? error.stack.slice(head.length) : ''
+  return /\/(src\/[\w./-]+\.ts:\d+:\d+)/.exec(frames)?.[1]
+}
+
+export const failureOf = (error: unknown): Failure => {
+  if (error instanceof TransientError) {
+    return { code: error.code, transient: true, retryAfterMs: error.retryAfterMs, at: placeOf(error) }
+  }
+  if (error instanceof PermanentError) return { code: error.code, transient: false, retryAfterMs: undefined, at: placeOf(error) }
+  // A bug of ours, or a driver's error nobody translated: try again, it may have been the weather, but say nothing of its text.
+  return { code: 'internal', transient: true, retryAfterMs: undefined, at: placeOf(error) }
+}
+
+/** The error that BullMQ stores: our table's words, and a stack of one line. */
+export const storedError = (failure: Failure, mayRetry: boolean): Error & { retryAfterMs?: number } => {
+  const message = `${failure.code}: ${errorTable[failure.code].message}`
+  const error: Error & { retryAfterMs?: number } = mayRetry ? new Error(message) : new UnrecoverableError(message)
+  error.stack = failure.at === undefined ? message : `${message}\n    at ${failure.at}`
+  if (failure.retryAfterMs !== undefined) error.retryAfterMs = failure.retryAfterMs
+  return error
+}

@@ -1,0 +1,32 @@
+// BullMQ's own tables in PostgreSQL (schema `bullmq`): checks that they are there and current, else creates or migrates them.
+import { assertSchemaCompatibility, DEFAULT_SCHEMA, LATEST_SCHEMA_VERSION, runMigrations, SchemaMigrationRequiredError } from 'bullmq'
+import pg from 'pg'
+import type { Secret } from '../secret.ts'
+import { nameOf } from './failure.ts'
+
+const versionOf = async (client: pg.Client): Promise<number> => {
+  try {
+    return await assertSchemaCompatibility(client, DEFAULT_SCHEMA)
+  } catch (error) {
+    if (error instanceof SchemaMigrationRequiredError) return 0
+    throw error
+  }
+}
+
+/**
+ * Safe to run by many processes at once. When the schema is current this only reads, so that the program's own role needs no right to
+ * create one if the owner ran this before (`reconsent migrate`). Rejects with an Error whose message names the SQLSTATE, nothing more.
+ */
+export const prepareQueueSchema = async (url: Secret): Promise<void> => {
+  const client = new pg.Client({ connectionString: url.reveal(), connectionTimeoutMillis: 5_000 })
+  client.on('error', () => undefined)
+  try {
+    await client.connect()
+    if ((await versionOf(client)) < LATEST_SCHEMA_VERSION) await runMigrations(client, DEFAULT_SCHEMA)
+  } catch (error) {
+    const { name, code } = nameOf(error)
+    throw new Error(`the queue's tables in PostgreSQL (schema "${DEFAULT_SCHEMA}") could not be prepared: ${code ?? name}`)
+  } finally {
+    await client.end().catch(() => undefined)
+  }
+}

@@ -1,0 +1,137 @@
+// One run of one job: calls the handler under a deadline and says its outcome in BullMQ's terms. Nothing here is specific to a queue.
+import { WaitingError } from 'bullmq'
+import type { Job } from 'bullmq'
+import type { Logger } from 'pino'
+import { setTimeout as delay } from 'node:timers/promises'
+import { PermanentError, TransientError } from '../errors.ts'
+import type { ErrorCode } from '../errors.ts'
+import type { Outcome, Run } from '../processors/outcome.ts'
+import { attemptOf } from './attempt.ts'
+import type { Attempt } from './attempt.ts'
+import { recordIdOf } from './catalogue.ts'
+import type { QueuePlan } from './catalogue.ts'
+import { failureOf, nameOf, storedError } from './failure.ts'
+import type { Failure } from './failure.ts'
+import type { QueueName } from './port.ts'
+import type { QueueTimings } from './timings.ts'
+
+export type Handler = (id: string | undefined, run: Run) => Promise<Outcome>
+
+/** The queue has given up on this record for now: what comes next is a date on the record. */
+export interface FinalFailure {
+  readonly queue: QueueName
+  readonly id: string
+  readonly code: ErrorCode
+  readonly manual: boolean
+}
+
+export interface RunEnded {
+  readonly queue: QueueName
+  readonly result: 'done' | 'skipped' | 'snoozed' | 'retry' | 'failed' | 'released'
+  readonly code: ErrorCode | undefined
+  readonly seconds: number
+}
+
+/** What the board shows as a job's return value. */
+export type Report =
+  | { result: 'done'; what: string }
+  | { result: 'skipped'; reason: string }
+  | { result: 'snoozed'; until: string; reason: string }
+
+export const reportOf = (outcome: Outcome): Report => {
+  if (outcome.kind === 'done') return { result: 'done', what: outcome.what }
+  if (outcome.kind === 'skipped') return { result: 'skipped', reason: outcome.reason }
+  return { result: 'snoozed', until: outcome.until.toUTC().toISO(), reason: outcome.reason }
+}
+
+export interface JobContext {
+  readonly queue: QueueName
+  readonly plan: QueuePlan
+  readonly handler: Handler
+  readonly recordFailure: ((failure: FinalFailure) => Promise<void>) | undefined
+  readonly timings: QueueTimings
+  readonly log: Logger
+  readonly onEnd: ((run: RunEnded) => void) | undefined
+  /** Aborted when the process must stop. */
+  readonly stopping: AbortSignal
+}
+
+/** The handler's outcome; rejects when it has not ended `settle` ms after its signal was aborted by the job's deadline. */
+const underDeadline = async (context: JobContext, lost: AbortSignal, work: (signal: AbortSignal) => Promise<Outcome>): Promise<Outcome> => {
+  const { jobDeadline, settle } = context.timings
+  const overdue = new AbortController()
+  const ended = new AbortController()
+  const abandon = async (): Promise<never> => {
+    await delay(jobDeadline, undefined, { signal: ended.signal })
+    overdue.abort(new TransientError('timed-out'))
+    await delay(settle, undefined, { signal: ended.signal })
+    throw new TransientError('timed-out')
+  }
+  const abandoned = abandon()
+  abandoned.catch(() => undefined)
+  try {
+    return await Promise.race([work(AbortSignal.any([context.stopping, lost, overdue.signal])), abandoned])
+  } catch (error) {
+    // What a handler throws because we aborted it is not a bug of its own.
+    if (overdue.signal.aborted && failureOf(error).code === 'internal') throw new TransientError('timed-out')
+    throw error
+  } finally {
+    ended.abort()
+  }
+}
+
+const fail = async (context: JobContext, id: string | undefined, attempt: Attempt, failure: Failure): Promise<Error> => {
+  const mayRetry = failure.transient && !attempt.last
+  if (!mayRetry && id !== undefined && context.recordFailure !== undefined) {
+    try {
+      await context.recordFailure({ queue: context.queue, id, code: failure.code, manual: attempt.manual })
+    } catch (error) {
+      // The record keeps the lease it was claimed with, and is found again when that runs out.
+      context.log.error({ queue: context.queue, id, error: nameOf(error) }, 'a failure could not be recorded')
+    }
+  }
+  return storedError(failure, mayRetry)
+}
+
+/** Puts a running job back. The error is how BullMQ is told; if the backend is away, the job's lock runs out instead. */
+const giveBack = async (job: Job, token: string | undefined): Promise<Error> => {
+  try {
+    await job.moveToWait(token)
+    return new WaitingError()
+  } catch {
+    return storedError(failureOf(new TransientError('stopped')), true)
+  }
+}
+
+/** Makes what BullMQ calls for each job. `lost` is aborted when another worker may have taken the job over. */
+export const processJob = (context: JobContext) => async (job: Job, token: string | undefined, lost: AbortSignal): Promise<Report> => {
+  const { queue, plan, handler, log, stopping } = context
+  const attempt = attemptOf(job)
+  const id = recordIdOf(plan, job.data)
+  const started = performance.now()
+  const end = (result: RunEnded['result'], code?: ErrorCode): void =>
+    context.onEnd?.({ queue, result, code, seconds: (performance.now() - started) / 1000 })
+  try {
+    // Only a person who edits or adds jobs on the board can bring this about.
+    if (plan.idField !== undefined && id === undefined) throw new PermanentError('internal')
+    const outcome = await underDeadline(context, lost, (signal) => handler(id, { manual: attempt.manual, lastAttempt: attempt.last, signal }))
+    const report = reportOf(outcome)
+    end(report.result)
+    log.debug({ queue, jobId: job.id, ...report }, 'job ended')
+    return report
+  } catch (error) {
+    const failure = failureOf(error)
+    if (stopping.aborted && (failure.code === 'internal' || failure.code === 'stopped')) {
+      // Stopped by us: back to the queue as if never taken, so that a deployment uses up nobody's attempts.
+      end('released')
+      throw await giveBack(job, token)
+    }
+    const stored = await fail(context, id, attempt, failure)
+    const result = failure.transient && !attempt.last ? 'retry' : 'failed'
+    end(result, failure.code)
+    const fields = { queue, jobId: job.id, code: failure.code, at: failure.at, attempt: job.attemptsMade + 1, manual: attempt.manual }
+    if (failure.code === 'internal') log.error({ ...fields, error: nameOf(error) }, 'unexpected error in a job')
+    else log[result === 'retry' ? 'info' : 'warn'](fields, result === 'retry' ? 'job will be tried again' : 'job failed')
+    throw stored
+  }
+}

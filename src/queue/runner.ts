@@ -1,0 +1,127 @@
+// Runs the workers of a process and stops them: claims no more, waits, aborts, lets go. What a run means to BullMQ is in process-job.ts.
+import type { Job, Worker } from 'bullmq'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Backend } from './backend.ts'
+import { pacedBackoff } from './backoff.ts'
+import { queueNames } from './catalogue.ts'
+import { settlesWithin } from './deadline.ts'
+import { nameOf } from './failure.ts'
+import type { QueueName } from './port.ts'
+import { processJob } from './process-job.ts'
+import type { FinalFailure, Handler, RunEnded } from './process-job.ts'
+import { defaultTimings } from './timings.ts'
+import type { QueueTimings } from './timings.ts'
+
+export interface WorkersOptions {
+  readonly backend: Backend
+  /** A queue without a handler gets no worker. */
+  readonly handlers: Readonly<Partial<Record<QueueName, Handler>>>
+  /** Called once the queue will not try again by itself; the record then backs off for hours to days. */
+  readonly recordFailure?: (failure: FinalFailure) => Promise<void>
+  readonly timings?: Partial<QueueTimings>
+  /** Called at the end of each run, for the metrics. */
+  readonly onEnd?: (run: RunEnded) => void
+  /** Called for each job that was taken back from a worker that had stopped renewing its lock. */
+  readonly onStalled?: (queue: QueueName) => void
+}
+
+export interface Workers {
+  /** Resolves when every worker has reached the backend. Waiting for it is for tests: workers start by themselves. */
+  readonly ready: Promise<void>
+  /** Jobs that run in this process now. */
+  running(): number
+  /** Stops within `stopDeadline` + `settle` + 3 s. Whether every job had ended; those that had not are delivered again elsewhere. */
+  close(): Promise<boolean>
+}
+
+/** So many stalls fail a job for good; high, because a crash says little about the job and the database re-drives its record anyway. */
+const MAX_STALLED = 20
+
+export const startWorkers = (options: WorkersOptions): Workers => {
+  const { backend } = options
+  const { log } = backend
+  const timings: QueueTimings = { ...defaultTimings, ...options.timings }
+  const stopping = new AbortController()
+  const running = new Map<string, AbortController>()
+
+  const makeWorker = (queue: QueueName, handler: Handler): Worker => {
+    const plan = backend.plans[queue]
+    const { recordFailure, onEnd } = options
+    const run = processJob({ queue, plan, handler, recordFailure, timings, log, onEnd, stopping: stopping.signal })
+    const tracked = async (job: Job, token?: string) => {
+      const key = `${queue} ${job.id}`
+      const lost = new AbortController()
+      running.set(key, lost)
+      try {
+        return await run(job, token, lost.signal)
+      } finally {
+        if (running.get(key) === lost) running.delete(key)
+      }
+    }
+    const worker = backend.worker(queue, tracked, {
+      autorun: false,
+      concurrency: plan.concurrency,
+      lockDuration: timings.lockDuration,
+      stalledInterval: timings.stalledInterval,
+      maxStalledCount: MAX_STALLED,
+      // An outage must not keep workers idle for BullMQ's 15 s after it is over.
+      runRetryDelay: timings.reconnectDelay,
+      settings: { backoffStrategy: pacedBackoff },
+    })
+    worker.on('lockRenewalFailed', (jobIds: string[]) => {
+      log.warn({ queue, jobIds }, 'lost the lock of running jobs')
+      for (const id of jobIds) running.get(`${queue} ${id}`)?.abort()
+    })
+    worker.on('stalled', (jobId: string) => {
+      log.warn({ queue, jobId }, 'took a job back from a worker that went silent')
+      options.onStalled?.(queue)
+    })
+    return worker
+  }
+
+  const workers = queueNames.flatMap((queue) => {
+    const handler = options.handlers[queue]
+    return handler === undefined ? [] : [{ queue, worker: makeWorker(queue, handler) }]
+  })
+
+  const start = async ({ queue, worker }: { queue: QueueName; worker: Worker }): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      try {
+        await worker.waitUntilReady()
+        break
+      } catch (error) {
+        log.warn({ queue, error: nameOf(error) }, 'a worker is waiting for the queue backend')
+        // PostgreSQL remembers a first failure; BullMQ's loop copes with the rest of an outage by itself.
+        if (backend.kind === 'postgres') break
+        await delay(timings.reconnectDelay, undefined, { signal: stopping.signal }).catch(() => undefined)
+      }
+    }
+    worker.run().catch((error: unknown) => log.error({ queue, error: nameOf(error) }, 'a worker ended'))
+  }
+  const ready = Promise.all(workers.map(start)).then(() => undefined)
+
+  /** No job runs and the backend does not let the loops end: it is away, and waiting on gains nothing. */
+  const backendAway = async (until: AbortSignal): Promise<void> => {
+    let quiet = 0
+    while (quiet < 10) {
+      await delay(200, undefined, { signal: until })
+      quiet = running.size === 0 ? quiet + 1 : 0
+    }
+  }
+
+  const stop = async (): Promise<boolean> => {
+    // pause() is what stops claiming at once, also in a blocking wait; close() could not be forced any more once it waits.
+    const idle = Promise.all(workers.map(({ worker }) => worker.pause()))
+    const over = new AbortController()
+    await settlesWithin(timings.stopDeadline, Promise.race([idle, backendAway(over.signal)]))
+    stopping.abort()
+    const ended = await settlesWithin(running.size === 0 ? 500 : timings.settle, idle)
+    over.abort()
+    const left = running.size
+    if (left > 0) log.warn({ jobs: [...running.keys()] }, 'stopped before these jobs had ended')
+    await Promise.all(workers.map(({ worker }) => settlesWithin(1_000, worker.close(!ended))))
+    return left === 0
+  }
+  let stopped: Promise<boolean> | undefined
+  return { ready, running: () => running.size, close: () => (stopped ??= stop()) }
+}

@@ -1,0 +1,41 @@
+// Hands work to the queue by id. Answers within seconds, whatever the backend does; what it could not hand over, the next sweep finds.
+import type { JobType } from 'bullmq'
+import type { Backend } from './backend.ts'
+import { jobIdOf } from './catalogue.ts'
+import { callBackend } from './deadline.ts'
+import type { Dispatch, WorkQueue } from './port.ts'
+
+/** Milliseconds for one call to the backend. */
+const CALL_TIMEOUT = 2_000
+/** Jobs per call: far below what a slow backend takes in CALL_TIMEOUT. */
+const BATCH = 250
+
+const checkId = (id: string): void => {
+  // BullMQ takes a job id with a colon for its own; the id itself is a UUID.
+  if (!/^[A-Za-z0-9-]+$/.test(id)) throw new Error('a dispatched id may hold letters, digits and hyphens only')
+}
+
+/** On PostgreSQL BullMQ counts what waits in a paused queue under a type of its own, which its types no longer know. */
+const waitingTypes = ({ kind }: Backend): JobType[] =>
+  kind === 'postgres' ? ['waiting', 'prioritized', 'paused' as JobType] : ['waiting', 'prioritized']
+
+export const makeWorkQueue = (backend: Backend): WorkQueue => ({
+  add: async (name, dispatches) => {
+    const plan = backend.plans[name]
+    const field = plan.idField
+    if (field === undefined) throw new Error(`queue ${name} takes no ids`)
+    const toJob = (dispatch: Dispatch) => {
+      checkId(dispatch.id)
+      return { name: plan.job, data: { [field]: dispatch.id }, opts: { jobId: jobIdOf(dispatch) } }
+    }
+    const jobs = dispatches.map(toJob)
+    for (let start = 0; start < jobs.length; start += BATCH) {
+      await callBackend(CALL_TIMEOUT, () => backend.queue(name).addBulk(jobs.slice(start, start + BATCH)))
+    }
+  },
+
+  countWaiting: async (name) => {
+    const counts = await callBackend(CALL_TIMEOUT, () => backend.queue(name).getJobCounts(...waitingTypes(backend)))
+    return Object.values(counts).reduce((sum, count) => sum + count, 0)
+  },
+})

@@ -1,0 +1,38 @@
+// The encrypted cells of an authorisation: what is sealed under which name, and the row of a new one.
+import type { Prisma } from '../generated/prisma/client.ts'
+import { sha256 } from '../crypto/hashing.ts'
+import type { Vault } from '../crypto/vault.ts'
+import type { Secret } from '../secret.ts'
+import type { NewAuthorisation } from './port.ts'
+
+type Column = 'verifier' | 'link' | 'code' | 'access_token' | 'new_refresh_token'
+
+// Each cell of an authorisation is written once: its version is always 1.
+const cell = (column: Column, id: string) => ({ table: 'authorisations', column, rowId: id, version: 1 })
+
+export const sealCell = (vault: Vault, column: Column, id: string, value: Secret): string => vault.seal(value, cell(column, id))
+export const openCell = (vault: Vault, column: Column, id: string, sealed: string): Secret => vault.open(sealed, cell(column, id))
+
+/** A state is kept as its SHA-256 only: whoever reads the table cannot play the bank. */
+export const stateHash = (state: Secret): Uint8Array<ArrayBuffer> => new Uint8Array(sha256(state.reveal()))
+
+export const authorisationRow = (
+  vault: Vault,
+  authorisation: NewAuthorisation & { consentId: string; renewalId: string },
+): Prisma.AuthorisationUncheckedCreateInput => ({
+  id: authorisation.id,
+  consentId: authorisation.consentId,
+  renewalId: authorisation.renewalId,
+  route: authorisation.route,
+  stateHash: stateHash(authorisation.state),
+  doneId: authorisation.doneId,
+  redirectUri: authorisation.redirectUri,
+  verifier: sealCell(vault, 'verifier', authorisation.id, authorisation.verifier),
+  link: sealCell(vault, 'link', authorisation.id, authorisation.link),
+  issuedAt: authorisation.issuedAt.toJSDate(),
+  expiresAt: authorisation.expiresAt.toJSDate(),
+  nextActionAt: authorisation.expiresAt.toJSDate(),
+})
+
+/** Cells that have served: a closed authorisation keeps no secret. */
+export const emptied = { verifier: null, link: null, code: null, accessToken: null, newRefreshToken: null } as const

@@ -1,0 +1,44 @@
+// The connection to PostgreSQL through Prisma, and what every store function is given.
+import { PrismaPg } from '@prisma/adapter-pg'
+import { type Prisma, PrismaClient } from '../generated/prisma/client.ts'
+import type { Vault } from '../crypto/vault.ts'
+import type { Secret } from '../secret.ts'
+
+export interface Database {
+  readonly prisma: PrismaClient
+  readonly vault: Vault
+}
+
+export type Transaction = Prisma.TransactionClient
+
+/** Opens a pool of `connections`; nothing is connected until the first query. */
+export const openDatabase = (options: { url: Secret; vault: Vault; connections: number }): Database => {
+  const adapter = new PrismaPg({
+    connectionString: options.url.reveal(),
+    max: options.connections,
+    application_name: 'reconsent',
+    connectionTimeoutMillis: 10_000,
+  })
+  // Prisma's own messages print arguments: errors are taken from what it throws, by name and code only.
+  return { prisma: new PrismaClient({ adapter, errorFormat: 'minimal', transactionOptions: { timeout: 15_000, maxWait: 10_000 } }), vault: options.vault }
+}
+
+/** Thrown inside a transaction to undo it: the caller answers `false` or another value of its own. */
+class Overtaken extends Error {
+  override readonly name = 'Overtaken'
+}
+
+export const overtaken = (): never => {
+  throw new Overtaken('overtaken')
+}
+
+/** Runs a transaction that may find it has been overtaken: then nothing of it is kept and the answer is false. */
+export const fenced = async (db: Database, work: (tx: Transaction) => Promise<void>): Promise<boolean> => {
+  try {
+    await db.prisma.$transaction(work)
+    return true
+  } catch (error) {
+    if (error instanceof Overtaken) return false
+    throw error
+  }
+}

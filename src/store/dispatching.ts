@@ -1,0 +1,129 @@
+// Dispatch and claim: who may work on which record. Leases and dispatch marks use the database's clock, so that processes whose
+// clocks differ agree; due-ness uses the caller's.
+import { Duration } from 'luxon'
+import { Prisma } from '../generated/prisma/client.ts'
+import type { Database } from './database.ts'
+import type { Claim, ClaimAnswer, Dispatched, Dispatching, RecordKind } from './port.ts'
+import { instant } from './rows.ts'
+
+/** Table and the states that a job works on; `issued` authorisations only wait for the user. Matches the partial indexes. */
+const tables = {
+  consent: { name: Prisma.raw('consents'), error: Prisma.raw('last_error_code'), open: Prisma.raw(`status = 'active'`) },
+  authorisation: { name: Prisma.raw('authorisations'), error: Prisma.raw('error_code'), open: Prisma.raw(`status IN ('code_received', 'exchanging', 'verifying', 'unknown')`) },
+  notification: { name: Prisma.raw('notifications'), error: Prisma.raw('error_code'), open: Prisma.raw(`status IN ('pending', 'sending')`) },
+} as const
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+const free = Prisma.raw(`(queued_until IS NULL OR queued_until <= clock_timestamp()) AND (lease_until IS NULL OR lease_until <= clock_timestamp())`)
+const later = (duration: Duration): Prisma.Sql => Prisma.sql`clock_timestamp() + make_interval(secs => ${duration.as('seconds')}::float8)`
+
+interface DispatchRow {
+  readonly id: string
+  readonly dispatch_no: number
+}
+
+export const dispatching = ({ prisma }: Database): Dispatching => ({
+  // SKIP LOCKED: any number of schedulers sweep at once, each gets rows of its own. The count makes the job id, never used twice.
+  dispatchDue: async (kind, now, limit, hold) => {
+    const { name, open } = tables[kind]
+    const rows = await prisma.$queryRaw<DispatchRow[]>`
+      WITH due AS MATERIALIZED (
+        SELECT id FROM ${name}
+        WHERE ${open} AND next_action_at <= ${now.toJSDate()} AND ${free}
+        ORDER BY next_action_at
+        LIMIT ${limit}
+        FOR UPDATE SKIP LOCKED
+      )
+      UPDATE ${name} AS row SET queued_until = ${later(hold)}, dispatch_no = dispatch_no + 1
+      FROM due WHERE row.id = due.id
+      RETURNING row.id, row.dispatch_no`
+    return rows.map(toDispatched)
+  },
+
+  dispatchOne: async (kind, id, hold) => {
+    const { name, open } = tables[kind]
+    const rows = await prisma.$queryRaw<DispatchRow[]>`
+      UPDATE ${name} SET queued_until = ${later(hold)}, dispatch_no = dispatch_no + 1
+      WHERE id = ${id}::uuid AND ${open} AND ${free}
+      RETURNING id, dispatch_no`
+    return rows.map(toDispatched)[0]
+  },
+
+  // Only our own mark is taken back: a later dispatch of the row has another number.
+  undispatch: async (kind, dispatched) => {
+    const ids = dispatched.map(({ id }) => id)
+    const numbers = dispatched.map(({ dispatchNo }) => dispatchNo)
+    await prisma.$executeRaw`
+      UPDATE ${tables[kind].name} AS row SET queued_until = NULL
+      FROM unnest(${ids}::uuid[], ${numbers}::int[]) AS mine (id, dispatch_no)
+      WHERE row.id = mine.id AND row.dispatch_no = mine.dispatch_no`
+  },
+
+  // The epoch moves with each claim: whoever held the record before, asleep or partitioned, can no longer write.
+  claim: async (kind, id, lease): Promise<ClaimAnswer> => {
+    if (!UUID.test(id)) return { kind: 'missing' }
+    const { name } = tables[kind]
+    const claimed = await prisma.$queryRaw<{ epoch: number }[]>`
+      UPDATE ${name} SET epoch = epoch + 1, lease_until = ${later(lease)}, queued_until = NULL
+      WHERE id = ${id}::uuid AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+      RETURNING epoch`
+    if (claimed[0] !== undefined) return { kind: 'claimed', claim: { kind, id, epoch: claimed[0].epoch } }
+    const held = await prisma.$queryRaw<{ lease_until: Date | null }[]>`SELECT lease_until FROM ${name} WHERE id = ${id}::uuid`
+    return held[0] === undefined ? { kind: 'missing' } : { kind: 'held', until: instant(held[0].lease_until ?? new Date()) }
+  },
+
+  release: async (claim: Claim) => {
+    const released = await prisma.$executeRaw`
+      UPDATE ${tables[claim.kind].name} SET lease_until = NULL WHERE id = ${claim.id}::uuid AND epoch = ${claim.epoch}`
+    return released === 1
+  },
+
+  expireAuthorisations: async (now, limit) => prisma.$executeRaw`
+    WITH stale AS MATERIALIZED (
+      SELECT id FROM authorisations WHERE status = 'issued' AND next_action_at <= ${now.toJSDate()}
+      ORDER BY next_action_at LIMIT ${limit} FOR UPDATE SKIP LOCKED
+    )
+    UPDATE authorisations AS row SET status = 'expired', next_action_at = NULL, link = NULL
+    FROM stale WHERE row.id = stale.id`,
+
+  findStuckCodes: async (receivedBefore, now, limit) => {
+    const rows = await prisma.$queryRaw<{ id: string }[]>`
+      SELECT id FROM authorisations
+      WHERE status = 'code_received' AND code_received_at <= ${receivedBefore.toJSDate()} AND next_action_at <= ${now.toJSDate()}
+        AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+      ORDER BY code_received_at LIMIT ${limit}`
+    return rows.map(({ id }) => id)
+  },
+
+  postponeRecord: async (kind, id, at, code) => {
+    if (!UUID.test(id)) return
+    const { name, open, error } = tables[kind]
+    await prisma.$executeRaw`
+      UPDATE ${name} SET next_action_at = greatest(next_action_at, ${at.toJSDate()}), ${error} = ${code}, lease_until = NULL, queued_until = NULL
+      WHERE id = ${id}::uuid AND ${open} AND status NOT IN ('exchanging', 'sending')`
+  },
+
+  recordSweep: async () => {
+    await prisma.$executeRaw`
+      INSERT INTO sweeps (name, last_good_at) VALUES ('sweep', clock_timestamp())
+      ON CONFLICT (name) DO UPDATE SET last_good_at = clock_timestamp()`
+  },
+
+  sinceLastSweep: async () => {
+    const rows = await prisma.$queryRaw<{ seconds: number }[]>`
+      SELECT extract(epoch FROM clock_timestamp() - last_good_at)::float8 AS seconds FROM sweeps WHERE name = 'sweep'`
+    return rows[0] === undefined ? undefined : Duration.fromObject({ seconds: rows[0].seconds })
+  },
+
+  countDue: async (kind, now) => {
+    const { name, open } = tables[kind]
+    const rows = await prisma.$queryRaw<{ due: bigint }[]>`
+      SELECT count(*) AS due FROM ${name} WHERE ${open} AND next_action_at <= ${now.toJSDate()}`
+    return Number(rows[0]?.due ?? 0)
+  },
+})
+
+const toDispatched = (row: DispatchRow): Dispatched => ({ id: row.id, dispatchNo: row.dispatch_no })
+
+/** Every kind of record that is dispatched. */
+export const recordKinds = Object.keys(tables) as RecordKind[]

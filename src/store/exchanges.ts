@@ -1,0 +1,153 @@
+// The exchange of a code and its proof, step by step. An exchange is fenced by its own authorisation, not by the consent; and a
+// token response in hand is stored whoever holds the claim by then: losing it would lose the connection.
+import { takesCodes } from './at-the-bank.ts'
+import { openCell, sealCell } from './authorisation-row.ts'
+import { type Database, type Transaction, fenced, overtaken } from './database.ts'
+import { appendEvent } from './events.ts'
+import { lockAuthorisation, lockClaimedAuthorisation, lockConsent } from './locks.ts'
+import type { Exchanges, ExchangeStart } from './port.ts'
+import { replaceToken, tokenContext } from './refresh-token.ts'
+import { closeUnrenewed, commitRenewal } from './settlement.ts'
+import { instant, toAuthorisation, toConsent, toRenewal } from './rows.ts'
+
+export const exchanges = (db: Database): Exchanges => ({
+  getAuthorisation: async (id) => {
+    const row = await db.prisma.authorisation.findUnique({ where: { id }, include: { consent: true, renewal: true } })
+    return row === null ? undefined : { authorisation: toAuthorisation(row), consent: toConsent(row.consent), renewal: toRenewal(row.renewal) }
+  },
+
+  // The intent is committed before the code leaves: after a crash `exchanging` says that it may have been used.
+  beginExchange: async (claim, now) => {
+    let answer: ExchangeStart = { kind: 'overtaken' }
+    await fenced(db, async (tx) => {
+      const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
+      if (authorisation.status !== 'code_received' || authorisation.code === null || authorisation.verifier === null) overtaken()
+      if (!takesCodes(consent, renewal)) {
+        answer = { kind: 'superseded' }
+        return
+      }
+      // Under the consent's lock; the partial unique index on `exchanging` is the second line.
+      const busy = await tx.authorisation.count({ where: { consentId: consent.id, status: { in: ['exchanging', 'verifying'] } } })
+      if (busy > 0) {
+        answer = { kind: 'busy' }
+        return
+      }
+      await tx.authorisation.update({
+        where: { id: claim.id },
+        data: { status: 'exchanging', exchangeStartedAt: now.toJSDate(), tokenVersion: consent.tokenVersion },
+      })
+      await appendEvent(tx, consent.id, { type: 'authorisation.exchanging', at: now, actor: 'system', data: { authorisation_id: claim.id } })
+      answer = {
+        kind: 'started',
+        code: openCell(db.vault, 'code', claim.id, authorisation.code ?? overtaken()),
+        verifier: openCell(db.vault, 'verifier', claim.id, authorisation.verifier ?? overtaken()),
+        redirectUri: authorisation.redirectUri,
+        tokenVersion: consent.tokenVersion,
+      }
+    })
+    return answer
+  },
+
+  storeTokenResponse: async (authorisationId, response) =>
+    db.prisma.$transaction(async (tx) => {
+      const locked = await lockAuthorisation(tx, authorisationId)
+      if (locked === undefined || locked.authorisation.status === 'renewed') return 'already-renewed'
+      const { consent, authorisation } = locked
+      const at = response.answeredAt
+      if (response.owner === 'ours') {
+        const stored = await replaceToken(tx, db.vault, consent, response.tokenVersion, response.refreshToken, at)
+        if (!stored) return 'token-changed'
+      }
+      const beside = response.owner === 'ours' ? undefined : response.refreshToken
+      // Whatever the authorisation became meanwhile, only one that still waits for this answer goes on to be proven.
+      const waits = authorisation.status === 'exchanging' || authorisation.status === 'unknown'
+      if (waits) {
+        await tx.authorisation.update({
+          where: { id: authorisationId },
+          data: {
+            status: 'verifying',
+            answeredAt: at.toJSDate(),
+            nextActionAt: at.toJSDate(),
+            asked: 0,
+            errorCode: null,
+            code: null,
+            verifier: null,
+            accessToken: sealCell(db.vault, 'access_token', authorisationId, response.accessToken),
+            newRefreshToken: beside === undefined ? null : sealCell(db.vault, 'new_refresh_token', authorisationId, beside),
+            newCredentialsId: response.owner === 'ours' ? null : (response.credentialsId ?? null),
+            tokenOwner: response.owner,
+          },
+        })
+      }
+      await appendEvent(tx, consent.id, {
+        type: 'authorisation.answered', at, actor: 'system', data: { authorisation_id: authorisationId, token_stored: response.owner === 'ours' },
+      })
+      return 'stored'
+    }),
+
+  adoptTokens: async (claim) =>
+    fenced(db, async (tx) => {
+      const { consent, authorisation } = await lockClaimedAuthorisation(tx, claim)
+      const token = authorisation.newRefreshToken === null ? undefined : openCell(db.vault, 'new_refresh_token', claim.id, authorisation.newRefreshToken)
+      const at = instant(authorisation.answeredAt ?? authorisation.issuedAt)
+      const stored = await replaceToken(tx, db.vault, consent, authorisation.tokenVersion ?? consent.tokenVersion, token, at)
+      if (!stored) overtaken()
+      await tx.authorisation.update({ where: { id: claim.id }, data: { newRefreshToken: null, newCredentialsId: null, tokenOwner: 'ours' } })
+    }),
+
+  readAccessToken: async (authorisationId) => {
+    const row = await db.prisma.authorisation.findUnique({ where: { id: authorisationId }, select: { accessToken: true } })
+    return row?.accessToken == null ? undefined : openCell(db.vault, 'access_token', authorisationId, row.accessToken)
+  },
+
+  readTokenBeside: async (authorisationId) => {
+    const row = await db.prisma.authorisation.findUnique({ where: { id: authorisationId }, select: { newRefreshToken: true } })
+    return row?.newRefreshToken == null ? undefined : openCell(db.vault, 'new_refresh_token', authorisationId, row.newRefreshToken)
+  },
+
+  replaceTokenBeside: async (claim, token) => {
+    const data = { newRefreshToken: sealCell(db.vault, 'new_refresh_token', claim.id, token) }
+    return (await db.prisma.authorisation.updateMany({ where: { id: claim.id, epoch: claim.epoch }, data })).count === 1
+  },
+
+  readRefreshToken: async (consentId) => {
+    const row = await db.prisma.consent.findUniqueOrThrow({ where: { id: consentId }, select: { refreshToken: true, tokenVersion: true } })
+    return { token: db.vault.open(row.refreshToken, tokenContext(consentId, row.tokenVersion)), version: row.tokenVersion }
+  },
+
+  replaceRefreshToken: async (consentId, version, token, now) =>
+    db.prisma.$transaction(async (tx) => {
+      const consent = await lockConsent(tx, consentId)
+      return consent !== undefined && replaceToken(tx, db.vault, consent, version, token, now)
+    }),
+
+  returnCode: async (claim, at, code) => update(db, claim, ['exchanging'], { status: 'code_received', nextActionAt: at.toJSDate(), errorCode: code, asked: { increment: 1 } }),
+  askLater: async (claim, at, code) => update(db, claim, ['verifying', 'unknown'], { nextActionAt: at.toJSDate(), errorCode: code, asked: { increment: 1 } }),
+  dateAuthorisation: async (claim, at) => update(db, claim, ['code_received', 'verifying', 'unknown'], { nextActionAt: at.toJSDate() }),
+
+  markUnknown: async (claim, at, code, now) =>
+    fenced(db, async (tx) => {
+      const { consent, authorisation } = await lockClaimedAuthorisation(tx, claim)
+      if (authorisation.status !== 'exchanging' && authorisation.status !== 'verifying') overtaken()
+      // The code is spent as far as we may know: it is dropped, so that nothing can ever send it again.
+      await tx.authorisation.update({
+        where: { id: claim.id },
+        data: { status: 'unknown', nextActionAt: at.toJSDate(), errorCode: code, asked: 0, code: null, verifier: null, queuedUntil: null },
+      })
+      await appendEvent(tx, consent.id, { type: 'authorisation.unknown', at: now, actor: 'system', reason: code, data: { authorisation_id: claim.id } })
+    }),
+
+  closeUnrenewed: async (claim, as, code, now, ask) => fenced(db, async (tx) => closeUnrenewed(tx, claim, { as, code, now, ask })),
+  commitRenewal: async (claim, proof, newConnection) => fenced(db, async (tx) => commitRenewal(db, tx, claim, proof, newConnection)),
+})
+
+type Change = Parameters<Transaction['authorisation']['updateMany']>[0]['data']
+
+/** One fenced write that gives the lease back. */
+const update = async (db: Database, claim: { id: string; epoch: number }, from: string[], data: Change): Promise<boolean> => {
+  const { count } = await db.prisma.authorisation.updateMany({
+    where: { id: claim.id, epoch: claim.epoch, status: { in: from } },
+    data: { ...data, leaseUntil: null, queuedUntil: null },
+  })
+  return count === 1
+}

@@ -1,0 +1,41 @@
+// Row locks, always in the order consent, renewal, authorisation, notification: two transactions on one consent never deadlock.
+// Whoever writes an event, or anything that another decision on the consent must see, holds the consent's lock.
+import type { Authorisation as AuthorisationRow, Consent as ConsentRow, Renewal as RenewalRow } from '../generated/prisma/client.ts'
+import { type Transaction, overtaken } from './database.ts'
+import type { Claim } from './port.ts'
+
+export const lockConsent = async (tx: Transaction, id: string): Promise<ConsentRow | undefined> => {
+  await tx.$queryRaw`SELECT 1 FROM consents WHERE id = ${id}::uuid FOR UPDATE`
+  return (await tx.consent.findUnique({ where: { id } })) ?? undefined
+}
+
+export const lockRenewal = async (tx: Transaction, id: string): Promise<RenewalRow | undefined> => {
+  await tx.$queryRaw`SELECT 1 FROM renewals WHERE id = ${id}::uuid FOR UPDATE`
+  return (await tx.renewal.findUnique({ where: { id } })) ?? undefined
+}
+
+/** The consent of this claim; undoes the transaction when another worker, a stop or an import has overtaken it. */
+export const lockClaimedConsent = async (tx: Transaction, claim: Claim): Promise<ConsentRow> => {
+  const consent = await lockConsent(tx, claim.id)
+  return consent !== undefined && consent.epoch === claim.epoch ? consent : overtaken()
+}
+
+/** An authorisation with its consent and renewal, all locked in order. */
+export const lockAuthorisation = async (
+  tx: Transaction,
+  id: string,
+): Promise<{ consent: ConsentRow; renewal: RenewalRow; authorisation: AuthorisationRow } | undefined> => {
+  const found = await tx.authorisation.findUnique({ where: { id }, select: { consentId: true, renewalId: true } })
+  if (found === null) return undefined
+  const consent = await lockConsent(tx, found.consentId)
+  const renewal = await lockRenewal(tx, found.renewalId)
+  await tx.$queryRaw`SELECT 1 FROM authorisations WHERE id = ${id}::uuid FOR UPDATE`
+  const authorisation = await tx.authorisation.findUnique({ where: { id } })
+  return consent !== undefined && renewal !== undefined && authorisation !== null ? { consent, renewal, authorisation } : undefined
+}
+
+/** The same for a claimed one; undoes the transaction when the claim has been overtaken. */
+export const lockClaimedAuthorisation = async (tx: Transaction, claim: Claim) => {
+  const locked = await lockAuthorisation(tx, claim.id)
+  return locked !== undefined && locked.authorisation.epoch === claim.epoch ? locked : overtaken()
+}

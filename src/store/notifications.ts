@@ -1,0 +1,120 @@
+// The message ledger: reserved before anything is handed over, settled after, never reserved twice.
+import type { DateTime } from 'luxon'
+import { checkNotificationTransition } from '../domain/lifecycle.ts'
+import type { NotificationStatus } from '../domain/model.ts'
+import type { Notification as NotificationRow } from '../generated/prisma/client.ts'
+import { type Database, type Transaction, fenced, overtaken } from './database.ts'
+import { appendEvent } from './events.ts'
+import { lockConsent, lockRenewal } from './locks.ts'
+import type { Claim, Notifications, SendingStart } from './port.ts'
+import { toNotification } from './rows.ts'
+import { getView } from './views.ts'
+
+export const notifications = (db: Database): Notifications => ({
+  getNotification: async (id) => {
+    const row = await db.prisma.notification.findUnique({ where: { id } })
+    const view = row === null ? undefined : await getView(db, row.consentId, row.renewalId)
+    return row === null || view === undefined ? undefined : { notification: toNotification(row), view }
+  },
+
+  // Under the consent's lock: no message is reserved after a renewal, a stop or a code that came in.
+  beginSending: async (claim, now, messagesPerHour) => {
+    let answer: SendingStart = { kind: 'not-wanted', reason: 'another worker took over' }
+    await fenced(db, async (tx) => {
+      const { consentStatus, renewalStatus, sameCycle, row } = await lockNotification(tx, claim)
+      checkNotificationTransition(row.status as NotificationStatus, 'sending')
+      if (consentStatus !== 'active' || renewalStatus !== 'open' || !sameCycle) {
+        answer = { kind: 'not-wanted', reason: `the consent is ${consentStatus}, its renewal ${renewalStatus}` }
+        return
+      }
+      const inFlight = await tx.authorisation.count({ where: { renewalId: row.renewalId, status: { in: ['code_received', 'exchanging', 'verifying'] } } })
+      if (inFlight > 0) {
+        answer = { kind: 'in-flight' }
+        return
+      }
+      if (!(await reserveInHour(tx, now, messagesPerHour))) {
+        answer = { kind: 'cap-reached' }
+        return
+      }
+      await tx.notification.update({
+        where: { id: claim.id },
+        data: { status: 'sending', sendingAt: now.toJSDate(), attempts: { increment: 1 } },
+      })
+      answer = { kind: 'reserved' }
+    })
+    return answer
+  },
+
+  settleSending: async (claim, result, now, code) =>
+    fenced(db, async (tx) => {
+      const { row } = await lockNotification(tx, claim)
+      checkNotificationTransition(row.status as NotificationStatus, result)
+      await tx.notification.update({
+        where: { id: claim.id },
+        data: {
+          status: result,
+          nextActionAt: null,
+          leaseUntil: null,
+          queuedUntil: null,
+          errorCode: code ?? null,
+          ...(result === 'sent' ? { sentAt: now.toJSDate() } : {}),
+        },
+      })
+      await appendEvent(tx, row.consentId, { type: `message.${result}`, at: now, actor: 'system', reason: code, data: { rung: row.rung, notification_id: row.id } })
+    }),
+
+  postpone: async (claim, at, { tried, code }) => {
+    const { count } = await db.prisma.notification.updateMany({
+      where: { id: claim.id, epoch: claim.epoch, status: { in: ['pending', 'sending'] } },
+      data: {
+        status: 'pending',
+        nextActionAt: at.toJSDate(),
+        errorCode: code ?? null,
+        leaseUntil: null,
+        queuedUntil: null,
+        ...(tried ? {} : { sendingAt: null }),
+      },
+    })
+    return count === 1
+  },
+
+  cancel: async (claim, now, reason) =>
+    fenced(db, async (tx) => {
+      const { row } = await lockNotification(tx, claim)
+      checkNotificationTransition(row.status as NotificationStatus, 'cancelled')
+      await tx.notification.update({ where: { id: claim.id }, data: { status: 'cancelled', nextActionAt: null, leaseUntil: null, queuedUntil: null } })
+      await appendEvent(tx, row.consentId, { type: 'message.cancelled', at: now, actor: 'system', reason, data: { rung: row.rung, notification_id: row.id } })
+    }),
+
+  reviveFailed: async (claim, now) => {
+    const { count } = await db.prisma.notification.updateMany({
+      where: { id: claim.id, epoch: claim.epoch, status: 'failed' },
+      data: { status: 'pending', nextActionAt: now.toJSDate(), errorCode: null, attempts: 0 },
+    })
+    return count === 1
+  },
+})
+
+/** The claimed row with what decides over it, locked in order. */
+const lockNotification = async (
+  tx: Transaction,
+  claim: Claim,
+): Promise<{ row: NotificationRow; consentStatus: string; renewalStatus: string; sameCycle: boolean }> => {
+  const found = await tx.notification.findUnique({ where: { id: claim.id }, select: { consentId: true, renewalId: true } })
+  const consent = found === null ? undefined : await lockConsent(tx, found.consentId)
+  const renewal = found === null ? undefined : await lockRenewal(tx, found.renewalId)
+  await tx.$queryRaw`SELECT 1 FROM notifications WHERE id = ${claim.id}::uuid FOR UPDATE`
+  const row = await tx.notification.findUnique({ where: { id: claim.id } })
+  if (row === null || consent === undefined || renewal === undefined || row.epoch !== claim.epoch) return overtaken()
+  return { row, consentStatus: consent.status, renewalStatus: renewal.status, sameCycle: consent.cycle === row.cycle }
+}
+
+/** One of this clock hour's messages; false when the cap is reached. The row's lock makes concurrent senders count one by one. */
+const reserveInHour = async (tx: Transaction, now: DateTime, cap: number): Promise<boolean> => {
+  const hour = now.toUTC().startOf('hour').toJSDate()
+  const rows = await tx.$queryRaw<unknown[]>`
+    INSERT INTO message_hours AS row (hour, used) SELECT ${hour}, 1 WHERE ${cap} > 0
+    ON CONFLICT (hour) DO UPDATE SET used = row.used + 1 WHERE row.used < ${cap}
+    RETURNING used`
+  return rows.length === 1
+}

@@ -1,0 +1,28 @@
+// The store in one piece, over one pool of connections.
+import type { Vault } from '../crypto/vault.ts'
+import type { Secret } from '../secret.ts'
+import { atTheBank } from './at-the-bank.ts'
+import { type Database, openDatabase } from './database.ts'
+import { dispatching } from './dispatching.ts'
+import { exchanges } from './exchanges.ts'
+import { notifications } from './notifications.ts'
+import type { Store } from './port.ts'
+import { providerHealth } from './provider-health.ts'
+import { renewals } from './renewals.ts'
+import { views } from './views.ts'
+
+export const makeStore = (db: Database): Store => ({
+  ...dispatching(db),
+  ...renewals(db),
+  ...atTheBank(db),
+  ...exchanges(db),
+  ...notifications(db),
+  ...providerHealth(db),
+  ...views(db),
+})
+
+/** Opens the store; `close` waits for what is under way. */
+export const openStore = (options: { url: Secret; vault: Vault; connections: number }): { store: Store; db: Database; close(): Promise<void> } => {
+  const db = openDatabase(options)
+  return { store: makeStore(db), db, close: async () => db.prisma.$disconnect() }
+}

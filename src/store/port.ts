@@ -1,0 +1,233 @@
+// What the rest of Reconsent needs from its database. Each function is one atomic step of the consent life cycle; the races it
+// prevents are told where it is implemented. Secrets go in and come out as Secret and rest encrypted.
+import type { DateTime, Duration } from 'luxon'
+import type { Actor, Authorisation, Consent, ConsentStatus, ConsentView, Notification, Renewal, Situation } from '../domain/model.ts'
+import type { Route } from '../domain/policy.ts'
+import type { ErrorCode } from '../errors.ts'
+import type { Secret } from '../secret.ts'
+
+export type RecordKind = 'consent' | 'authorisation' | 'notification'
+
+/** The right to work on a record until the lease ends; `epoch` fences every later write. */
+export interface Claim {
+  readonly kind: RecordKind
+  readonly id: string
+  readonly epoch: number
+}
+
+export type ClaimAnswer =
+  | { readonly kind: 'claimed'; readonly claim: Claim }
+  | { readonly kind: 'held'; readonly until: DateTime }
+  | { readonly kind: 'missing' }
+
+export interface Dispatched {
+  readonly id: string
+  readonly dispatchNo: number
+}
+
+/** Leases and dispatch marks are measured by the database's clock, due-ness by the caller's `now`. */
+export interface Dispatching {
+  /** Marks up to `limit` due records as queued for `hold` and counts their dispatch; rows another sweep holds are passed over. */
+  dispatchDue(kind: RecordKind, now: DateTime, limit: number, hold: Duration): Promise<Dispatched[]>
+  /** The same for one record that has just become due, so that it need not wait for the next sweep. */
+  dispatchOne(kind: RecordKind, id: string, hold: Duration): Promise<Dispatched | undefined>
+  /** Takes dispatch marks back when the queue did not take the work, so that the next sweep finds it at once. */
+  undispatch(kind: RecordKind, dispatched: readonly Dispatched[]): Promise<void>
+  claim(kind: RecordKind, id: string, lease: Duration): Promise<ClaimAnswer>
+  /** Gives the lease back without another change. False when it had been overtaken. */
+  release(claim: Claim): Promise<boolean>
+  /** Closes authorisations whose state is over (`issued` → `expired`); returns how many. */
+  expireAuthorisations(now: DateTime, limit: number): Promise<number>
+  /** Codes received before `receivedBefore`, due at `now`, that no worker holds: their job did not come in time. */
+  findStuckCodes(receivedBefore: DateTime, now: DateTime, limit: number): Promise<string[]>
+  /** Gives a record of a job that failed for good a later date. What is being sent keeps its lease: its fate is settled after it. */
+  postponeRecord(kind: RecordKind, id: string, at: DateTime, code: ErrorCode): Promise<void>
+  recordSweep(): Promise<void>
+  /** Since the last good sweep; undefined when there was none. */
+  sinceLastSweep(): Promise<Duration | undefined>
+  countDue(kind: RecordKind, now: DateTime): Promise<number>
+}
+
+export interface NewAuthorisation {
+  readonly id: string
+  readonly route: Route
+  readonly state: Secret
+  readonly verifier: Secret
+  readonly link: Secret
+  readonly doneId: string
+  readonly redirectUri: string
+  readonly issuedAt: DateTime
+  /** When the state ends. */
+  readonly expiresAt: DateTime
+}
+
+export interface RenewalStep {
+  readonly now: DateTime
+  /** Set when the cycle opens with this step. */
+  readonly open: { readonly id: string; readonly reason: string } | undefined
+  readonly renewalId: string
+  readonly route: Route | undefined
+  readonly authorisation: NewAuthorisation | undefined
+  readonly message: { readonly id: string; readonly rung: string; readonly situation: Situation } | undefined
+  readonly nextAt: DateTime
+  readonly nextReason: string
+  readonly reason: string
+}
+
+/** Writes of a reauth job. Each is fenced by the claim's epoch and answers false when it had been overtaken. */
+export interface Renewals {
+  /** Renewal, authorisation and notification rows in one transaction; gives the lease back. */
+  commitStep(claim: Claim, step: RenewalStep): Promise<boolean>
+  dateConsent(claim: Claim, at: DateTime, reason: string): Promise<boolean>
+  /** `counts`: whether it is the consent's own failure; an outage is not. */
+  backOff(claim: Claim, failure: { now: DateTime; until: DateTime; code: ErrorCode; counts: boolean; detail?: string }): Promise<boolean>
+  closeByRule(claim: Claim, as: 'lapsed' | 'unsupported' | 'quarantined', now: DateTime, reason: string): Promise<boolean>
+}
+
+/** What the start page and the pages after the bank show. No secret, no address. */
+export interface RenewalPage {
+  readonly renewal: Renewal
+  readonly consent: Consent
+  readonly authorisations: readonly Authorisation[]
+}
+
+export type CallbackAnswer =
+  | { readonly kind: 'accepted'; readonly authorisationId: string; readonly doneId: string }
+  /** The same state was consumed before: nothing changes. */
+  | { readonly kind: 'already'; readonly doneId: string }
+  /** The consent or the cycle no longer takes a code. */
+  | { readonly kind: 'closed'; readonly doneId: string }
+  | { readonly kind: 'unknown-state' }
+
+export interface AtTheBank {
+  getRenewalPage(renewalId: string): Promise<RenewalPage | undefined>
+  /** By the random id of `/done/<id>`. */
+  getRenewalPageByDoneId(doneId: string): Promise<(RenewalPage & { readonly authorisation: Authorisation }) | undefined>
+  /** The newest link of this renewal issued after `freshAfter` that was never handed out, marked as handed out. */
+  handOutLink(renewalId: string, freshAfter: DateTime, now: DateTime): Promise<Secret | undefined>
+  /** Stores a link made for a user who is waiting for it: it counts as handed out. False when the renewal is closed. */
+  addHandedOut(renewalId: string, authorisation: NewAuthorisation, now: DateTime): Promise<boolean>
+  receiveCode(state: Secret, code: Secret, now: DateTime): Promise<CallbackAnswer>
+  receiveRefusal(state: Secret, bankError: string, now: DateTime): Promise<CallbackAnswer>
+}
+
+export type ExchangeStart =
+  | { readonly kind: 'started'; readonly code: Secret; readonly verifier: Secret; readonly redirectUri: string; readonly tokenVersion: number }
+  /** Another code of this consent is being exchanged or proven. */
+  | { readonly kind: 'busy' }
+  /** The cycle closed, or the consent no longer takes a code: it stays unsent. */
+  | { readonly kind: 'superseded' }
+  | { readonly kind: 'overtaken' }
+
+export interface TokenResponse {
+  readonly accessToken: Secret
+  readonly refreshToken: Secret | undefined
+  readonly answeredAt: DateTime
+  /** The version of the stored token that the exchange started from. */
+  readonly tokenVersion: number
+  /** `ours`: proven to be the consent's connection, stored there. `beside`: kept apart until that is known. */
+  readonly owner: 'ours' | 'beside'
+  readonly credentialsId: string | undefined
+}
+
+export interface Proof {
+  readonly basis: string
+  readonly expiresAt: DateTime
+  readonly expiresSource: 'me' | 'assumed'
+  readonly provenAt: DateTime
+}
+
+export interface NewConnection {
+  readonly credentialsId: string
+  readonly providerName: string | undefined
+}
+
+export interface Exchanges {
+  getAuthorisation(id: string): Promise<{ authorisation: Authorisation; consent: Consent; renewal: Renewal } | undefined>
+  beginExchange(claim: Claim, now: DateTime): Promise<ExchangeStart>
+  /** Never fenced by the epoch: a token response in hand is stored while the token is the one the exchange started from. */
+  storeTokenResponse(authorisationId: string, response: TokenResponse): Promise<'stored' | 'token-changed' | 'already-renewed'>
+  /** Moves tokens kept beside to the consent, once `/me` has shown that they are its own. */
+  adoptTokens(claim: Claim): Promise<boolean>
+  readAccessToken(authorisationId: string): Promise<Secret | undefined>
+  readTokenBeside(authorisationId: string): Promise<Secret | undefined>
+  replaceTokenBeside(claim: Claim, token: Secret): Promise<boolean>
+  readRefreshToken(consentId: string): Promise<{ token: Secret; version: number }>
+  /** Tokens that came with a settling refresh; compare-and-set on the version. */
+  replaceRefreshToken(consentId: string, version: number, token: Secret, now: DateTime): Promise<boolean>
+  /** Certainly not processed: back to `code_received`, tried again at `at`. */
+  returnCode(claim: Claim, at: DateTime, code: ErrorCode): Promise<boolean>
+  /** Asks again at `at` in the same status; counts the question. */
+  askLater(claim: Claim, at: DateTime, code: ErrorCode): Promise<boolean>
+  /** Another look at `at` that does not count as a question. */
+  dateAuthorisation(claim: Claim, at: DateTime): Promise<boolean>
+  markUnknown(claim: Claim, at: DateTime, code: ErrorCode, now: DateTime): Promise<boolean>
+  /** Closes the authorisation without success; `ask` dates the consent for a new message. The third mismatch quarantines it. */
+  closeUnrenewed(claim: Claim, as: 'refused' | 'mismatched' | 'superseded', code: ErrorCode, now: DateTime, ask: 'again' | 'no'): Promise<boolean>
+  /** The proven success: closes the cycle, dates the next one. False when the cycle was closed meanwhile. */
+  commitRenewal(claim: Claim, proof: Proof, newConnection?: NewConnection): Promise<boolean>
+}
+
+export type SendingStart =
+  | { readonly kind: 'reserved' }
+  | { readonly kind: 'cap-reached' }
+  /** A code of this cycle came in: its outcome comes first. */
+  | { readonly kind: 'in-flight' }
+  /** The consent, the cycle or the row itself no longer asks for it. */
+  | { readonly kind: 'not-wanted'; readonly reason: string }
+
+export interface Notifications {
+  getNotification(id: string): Promise<{ notification: Notification; view: ConsentView } | undefined>
+  /** Commits the intent to send, the cap's reservation included, before anything is handed to the channel. */
+  beginSending(claim: Claim, now: DateTime, messagesPerHour: number): Promise<SendingStart>
+  settleSending(claim: Claim, result: 'sent' | 'uncertain' | 'failed', now: DateTime, code?: ErrorCode): Promise<boolean>
+  /** Certainly not handed over, or not now: pending again. `tried`: whether it counts as one of its tries. */
+  postpone(claim: Claim, at: DateTime, options: { now: DateTime; tried: boolean; code?: ErrorCode }): Promise<boolean>
+  cancel(claim: Claim, now: DateTime, reason: string): Promise<boolean>
+  /** A person's retry of a message that was certainly not taken. */
+  reviveFailed(claim: Claim, now: DateTime): Promise<boolean>
+}
+
+export interface Hold {
+  readonly code: ErrorCode
+  readonly since: DateTime
+  readonly probeAt: DateTime
+}
+
+/** What recent calls say about the provider as a whole. */
+export interface ProviderHealth {
+  getHold(): Promise<Hold | undefined>
+  /** True for the one caller a minute that may try while calls are on hold. */
+  takeProbe(now: DateTime, every: Duration): Promise<boolean>
+  /** Counts a rejection that may be our own fault; opens the hold at `threshold` different connections since `since`. True if it did. */
+  strike(strike: { code: ErrorCode; connection: string; now: DateTime; since: DateTime; threshold: number; probeEvery: Duration }): Promise<boolean>
+  /** A success: forgets strikes and lifts the hold. True if there was one. */
+  clear(): Promise<boolean>
+}
+
+export interface Views {
+  getView(consentId: string): Promise<ConsentView | undefined>
+  /** By our id or the `credentials_id`. */
+  findConsent(idOrCredentialsId: string): Promise<Consent | undefined>
+}
+
+export interface ConsentEvent {
+  readonly consentId: string
+  readonly seq: number
+  readonly type: string
+  readonly at: DateTime
+  readonly actor: Actor
+  readonly reason: string | undefined
+  readonly data: Readonly<Record<string, unknown>>
+}
+
+export interface ConsentFilter {
+  readonly status?: ConsentStatus | undefined
+  readonly userId?: string | undefined
+  readonly providerId?: string | undefined
+  /** Only those whose expiry is before this. */
+  readonly expiresBefore?: DateTime | undefined
+  readonly withoutChannel?: boolean | undefined
+}
+
+export type Store = Dispatching & Renewals & AtTheBank & Exchanges & Notifications & ProviderHealth & Views

@@ -1,0 +1,42 @@
+// The one cell that holds a connection's refresh token, and the compare-and-set that replaces it.
+import type { DateTime } from 'luxon'
+import type { CellContext } from '../crypto/envelope.ts'
+import type { Vault } from '../crypto/vault.ts'
+import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
+import type { Secret } from '../secret.ts'
+import type { Transaction } from './database.ts'
+import { appendEvent } from './events.ts'
+
+export const tokenContext = (consentId: string, version: number): CellContext => ({
+  table: 'consents',
+  column: 'refresh_token',
+  rowId: consentId,
+  version,
+})
+
+export const sealToken = (vault: Vault, consentId: string, version: number, token: Secret): string =>
+  vault.seal(token, tokenContext(consentId, version))
+
+/**
+ * Stores what came back, if the stored token is still the one of `version`: an import or another exchange may have brought a newer
+ * one meanwhile, and the older must not overwrite it. No token, or the same one again, changes nothing and is a success.
+ */
+export const replaceToken = async (
+  tx: Transaction,
+  vault: Vault,
+  consent: ConsentRow,
+  version: number,
+  token: Secret | undefined,
+  now: DateTime,
+): Promise<boolean> => {
+  if (consent.tokenVersion !== version) return false
+  if (token === undefined) return true
+  const stored = vault.open(consent.refreshToken, tokenContext(consent.id, version))
+  if (stored.reveal() === token.reveal()) return true
+  const { count } = await tx.consent.updateMany({
+    where: { id: consent.id, tokenVersion: version },
+    data: { refreshToken: sealToken(vault, consent.id, version + 1, token), tokenVersion: version + 1, updatedAt: now.toJSDate() },
+  })
+  if (count === 1) await appendEvent(tx, consent.id, { type: 'token.replaced', at: now, actor: 'system', data: { token_version: version + 1 } })
+  return count === 1
+}

@@ -1,0 +1,158 @@
+// Writes of a reauth job. Every one is fenced by the epoch of its claim: a worker that was overtaken changes nothing.
+import { randomUUID } from 'node:crypto'
+import type { DateTime } from 'luxon'
+import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
+import { checkConsentTransition } from '../domain/lifecycle.ts'
+import type { ConsentStatus } from '../domain/model.ts'
+import { authorisationRow } from './authorisation-row.ts'
+import { type Database, type Transaction, fenced } from './database.ts'
+import { appendEvent } from './events.ts'
+import { lockClaimedConsent } from './locks.ts'
+import type { Renewals, RenewalStep } from './port.ts'
+
+/** What every finished look at a consent leaves behind: no lease, no dispatch mark. */
+const released = { leaseUntil: null, queuedUntil: null } satisfies Prisma.ConsentUpdateInput
+const withoutFailure = { failedAttempts: 0, lastErrorCode: null, retryAfter: null } satisfies Prisma.ConsentUpdateInput
+
+export const renewals = (db: Database): Renewals => ({
+  commitStep: async (claim, step) =>
+    fenced(db, async (tx) => {
+      const consent = await lockClaimedConsent(tx, claim)
+      if (step.open !== undefined) await openCycle(tx, consent, step, step.open)
+      if (step.authorisation !== undefined) {
+        await tx.authorisation.create({ data: authorisationRow(db.vault, { ...step.authorisation, consentId: consent.id, renewalId: step.renewalId }) })
+        await tx.renewal.update({ where: { id: step.renewalId }, data: { route: step.authorisation.route } })
+        await appendEvent(tx, consent.id, {
+          type: 'link.made', at: step.now, actor: 'system', reason: step.reason,
+          data: { authorisation_id: step.authorisation.id, route: step.authorisation.route },
+        })
+      }
+      if (step.message !== undefined) await queueMessage(tx, consent, step, step.message)
+      await tx.consent.update({
+        where: { id: consent.id },
+        data: { ...released, ...withoutFailure, nextActionAt: step.nextAt.toJSDate(), nextActionReason: step.nextReason, updatedAt: step.now.toJSDate() },
+      })
+    }),
+
+  dateConsent: async (claim, at, reason) =>
+    fenced(db, async (tx) => {
+      const consent = await lockClaimedConsent(tx, claim)
+      await tx.consent.update({ where: { id: consent.id }, data: { ...released, nextActionAt: at.toJSDate(), nextActionReason: reason } })
+    }),
+
+  backOff: async (claim, { now, until, code, counts, detail }) =>
+    fenced(db, async (tx) => {
+      const consent = await lockClaimedConsent(tx, claim)
+      await tx.consent.update({
+        where: { id: consent.id },
+        data: {
+          ...released,
+          failedAttempts: counts ? { increment: 1 } : consent.failedAttempts,
+          lastErrorCode: code,
+          retryAfter: until.toJSDate(),
+          nextActionAt: until.toJSDate(),
+          nextActionReason: `backing off after ${code}`,
+          updatedAt: now.toJSDate(),
+        },
+      })
+      await appendEvent(tx, consent.id, { type: 'link.failed', at: now, actor: 'system', reason: detail ?? code, data: { code, counts } })
+    }),
+
+  closeByRule: async (claim, as, now, reason) =>
+    fenced(db, async (tx) => {
+      const consent = await lockClaimedConsent(tx, claim)
+      await closeConsent(tx, consent, { as, now })
+      await appendEvent(tx, consent.id, { type: `consent.${as}`, at: now, actor: 'system', reason })
+    }),
+})
+
+const openCycle = async (tx: Transaction, consent: ConsentRow, step: RenewalStep, open: { id: string; reason: string }): Promise<void> => {
+  await tx.renewal.create({
+    data: {
+      id: open.id,
+      consentId: consent.id,
+      cycle: consent.cycle,
+      openedBy: 'system',
+      reason: open.reason,
+      openedAt: step.now.toJSDate(),
+      previousExpiresAt: consent.expiresAt,
+    },
+  })
+  await appendEvent(tx, consent.id, { type: 'renewal.opened', at: step.now, actor: 'system', reason: open.reason, data: { cycle: consent.cycle } })
+}
+
+const queueMessage = async (tx: Transaction, consent: ConsentRow, step: RenewalStep, message: NonNullable<RenewalStep['message']>): Promise<void> => {
+  // An older message that never left (the mail server was away) says nothing this one does not: two at once would be a nuisance.
+  await tx.notification.updateMany({ where: { renewalId: step.renewalId, status: 'pending' }, data: cancelled })
+  await tx.notification.create({
+    data: {
+      id: message.id,
+      consentId: consent.id,
+      renewalId: step.renewalId,
+      cycle: consent.cycle,
+      rung: message.rung,
+      channel: 'email',
+      situation: message.situation,
+      createdAt: step.now.toJSDate(),
+      nextActionAt: step.now.toJSDate(),
+    },
+  })
+  await appendEvent(tx, consent.id, { type: 'message.queued', at: step.now, actor: 'system', reason: step.reason, data: { rung: message.rung, notification_id: message.id } })
+}
+
+const cancelled = { status: 'cancelled', nextActionAt: null } satisfies Prisma.NotificationUpdateManyMutationInput
+
+/** Nothing of this cycle is sent any more; what is being sent right now (`sending`) is settled by its own worker. */
+export const cancelMessages = async (tx: Transaction, consentId: string): Promise<void> => {
+  await tx.notification.updateMany({ where: { consentId, status: 'pending' }, data: cancelled })
+}
+
+/**
+ * Takes a consent out of the loop: no date, no messages, its open cycle closed. Moves the epoch, so that whoever works on it now
+ * writes nothing more. Callers hold the consent's lock and write the event.
+ */
+export const closeConsent = async (
+  tx: Transaction,
+  consent: ConsentRow,
+  { as, now, supersededById }: { as: Exclude<ConsentStatus, 'active'>; now: DateTime; supersededById?: string },
+): Promise<void> => {
+  checkConsentTransition(consent.status as ConsentStatus, as)
+  await tx.consent.update({
+    where: { id: consent.id },
+    data: {
+      ...released,
+      status: as,
+      nextActionAt: null,
+      nextActionReason: null,
+      epoch: { increment: 1 },
+      updatedAt: now.toJSDate(),
+      ...(supersededById === undefined ? {} : { supersededById }),
+    },
+  })
+  await cancelMessages(tx, consent.id)
+  // A paused or quarantined consent keeps its cycle: it goes on when the consent does.
+  if (as === 'paused' || as === 'quarantined') return
+  await tx.renewal.updateMany({
+    where: { consentId: consent.id, status: 'open' },
+    data: { status: as === 'lapsed' ? 'lapsed' : 'cancelled', closedAt: now.toJSDate() },
+  })
+}
+
+/** Puts a consent back into the loop, to be looked at now. Callers hold the lock and write the event. */
+export const reopenConsent = async (tx: Transaction, consent: ConsentRow, now: DateTime, reason: string): Promise<void> => {
+  if (consent.status !== 'active') checkConsentTransition(consent.status as ConsentStatus, 'active')
+  await tx.consent.update({
+    where: { id: consent.id },
+    data: {
+      ...released,
+      ...withoutFailure,
+      status: 'active',
+      nextActionAt: now.toJSDate(),
+      nextActionReason: reason,
+      epoch: { increment: 1 },
+      updatedAt: now.toJSDate(),
+    },
+  })
+}
+
+export const newId = (): string => randomUUID()

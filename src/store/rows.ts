@@ -1,0 +1,117 @@
+// Rows to domain objects: the shape of the tables stops here. Encrypted cells are never mapped.
+import { DateTime } from 'luxon'
+import type {
+  Authorisation as AuthorisationRow,
+  Consent as ConsentRow,
+  Event as EventRow,
+  Notification as NotificationRow,
+  Renewal as RenewalRow,
+} from '../generated/prisma/client.ts'
+import type {
+  Actor,
+  Authorisation,
+  AuthorisationStatus,
+  Consent,
+  ConsentStatus,
+  ExpirySource,
+  Notification,
+  NotificationStatus,
+  Renewal,
+  RenewalStatus,
+  Situation,
+} from '../domain/model.ts'
+import type { Route } from '../domain/policy.ts'
+import type { ConsentEvent } from './port.ts'
+
+export const instant = (date: Date): DateTime => DateTime.fromJSDate(date, { zone: 'utc' })
+const maybe = (date: Date | null): DateTime | undefined => (date === null ? undefined : instant(date))
+
+export const toConsent = (row: ConsentRow): Consent => ({
+  id: row.id,
+  credentialsId: row.credentialsId,
+  userId: row.userId,
+  providerId: row.providerId,
+  providerName: row.providerName ?? undefined,
+  country: row.country,
+  redirectUri: row.redirectUri,
+  scopes: row.scopes,
+  email: row.email ?? undefined,
+  phone: row.phone ?? undefined,
+  name: row.name ?? undefined,
+  locale: row.locale ?? undefined,
+  timeZone: row.timeZone ?? undefined,
+  status: row.status as ConsentStatus,
+  cycle: row.cycle,
+  expiresAt: instant(row.expiresAt),
+  expiresSource: row.expiresSource as ExpirySource,
+  tokenVersion: row.tokenVersion,
+  nextActionAt: maybe(row.nextActionAt),
+  nextActionReason: row.nextActionReason ?? undefined,
+  failedAttempts: row.failedAttempts,
+  lastErrorCode: row.lastErrorCode ?? undefined,
+  retryAfter: maybe(row.retryAfter),
+  mismatches: row.mismatches,
+  supersededById: row.supersededById ?? undefined,
+  createdAt: instant(row.createdAt),
+})
+
+export const toRenewal = (row: RenewalRow): Renewal => ({
+  id: row.id,
+  consentId: row.consentId,
+  cycle: row.cycle,
+  status: row.status as RenewalStatus,
+  route: (row.route as Route | null) ?? undefined,
+  openedAt: instant(row.openedAt),
+  closedAt: maybe(row.closedAt),
+  reason: row.reason,
+  manualNo: row.manualNo,
+  againNo: row.againNo,
+  againReason: (row.againReason as Renewal['againReason'] | null) ?? undefined,
+})
+
+export const toAuthorisation = (row: AuthorisationRow): Authorisation => ({
+  id: row.id,
+  consentId: row.consentId,
+  renewalId: row.renewalId,
+  route: row.route as Route,
+  status: row.status as AuthorisationStatus,
+  doneId: row.doneId,
+  redirectUri: row.redirectUri,
+  issuedAt: instant(row.issuedAt),
+  handedOutAt: maybe(row.handedOutAt),
+  expiresAt: instant(row.expiresAt),
+  codeReceivedAt: maybe(row.codeReceivedAt),
+  answeredAt: maybe(row.answeredAt),
+  tokenVersion: row.tokenVersion ?? undefined,
+  newCredentialsId: row.newCredentialsId ?? undefined,
+  tokenOwner: (row.tokenOwner as Authorisation['tokenOwner'] | null) ?? undefined,
+  asked: row.asked,
+  errorCode: row.errorCode ?? undefined,
+  nextActionAt: maybe(row.nextActionAt),
+})
+
+export const toNotification = (row: NotificationRow): Notification => ({
+  id: row.id,
+  consentId: row.consentId,
+  renewalId: row.renewalId,
+  cycle: row.cycle,
+  rung: row.rung,
+  channel: row.channel as Notification['channel'],
+  status: row.status as NotificationStatus,
+  situation: row.situation as Situation,
+  attempts: row.attempts,
+  errorCode: row.errorCode ?? undefined,
+  createdAt: instant(row.createdAt),
+  sentAt: maybe(row.sentAt),
+  nextActionAt: maybe(row.nextActionAt),
+})
+
+export const toEvent = (row: EventRow): ConsentEvent => ({
+  consentId: row.consentId,
+  seq: row.seq,
+  type: row.type,
+  at: instant(row.at),
+  actor: row.actor as Actor,
+  reason: row.reason ?? undefined,
+  data: row.data as Record<string, unknown>,
+})

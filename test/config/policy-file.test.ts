@@ -1,0 +1,86 @@
+// Where the policy is looked for, the kinds of file it may be, and what is said when it cannot be loaded.
+import { pathToFileURL } from 'node:url'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { ConfigError, loadConfig } from '../../src/config.ts'
+import { aDirectory, soundEnv } from './environment.ts'
+
+const nameFrom = async (cwd: string, named?: string): Promise<string> => {
+  const config = await loadConfig({ env: { ...soundEnv, RECONSENT_CONFIG: named }, cwd, needs: ['web'] })
+  return config.policy.company.name
+}
+
+const problemsFrom = async (cwd: string, named?: string): Promise<string[]> => {
+  const error = await nameFrom(cwd, named).catch((thrown: unknown) => thrown)
+  return error instanceof ConfigError ? error.problems.map(({ where, what }) => `${where}: ${what}`) : []
+}
+
+describe('the policy file', () => {
+  test('is worker.config.ts in the working directory', async () => {
+    const cwd = aDirectory({ 'worker.config.ts': "const name: string = 'Typed'\nexport default { company: { name } }" })
+    expect(await nameFrom(cwd)).toBe('Typed')
+  })
+
+  test('of this repository is sound', async () => {
+    expect(await nameFrom(join(import.meta.dirname, '../..'))).toBe('Example Company')
+  })
+
+  test('may use defineConfig, which adds nothing', async () => {
+    const defineConfig = new URL('../../src/config/define-config.ts', import.meta.url).href
+    const text = `import { defineConfig } from ${JSON.stringify(defineConfig)}\nexport default defineConfig({ company: { name: 'Defined' } })`
+    expect(await nameFrom(aDirectory({ 'worker.config.ts': text }))).toBe('Defined')
+  })
+
+  test.each([
+    ['policy.mjs', "export default { company: { name: 'Named' } }"],
+    ['policy.cjs', "module.exports = { company: { name: 'Named' } }"],
+    ['policy.mts', "export default { company: { name: 'Named' as string } }"],
+    ['policy.json', '{ "company": { "name": "Named" } }'],
+  ])('may be another, named by path or file URL: %s', async (file, text) => {
+    const cwd = aDirectory({ [file]: text, 'worker.config.ts': 'throw new Error("not this one")' })
+    expect(await nameFrom(cwd, file)).toBe('Named')
+    expect(await nameFrom('/nowhere', join(cwd, file))).toBe('Named')
+    expect(await nameFrom('/nowhere', pathToFileURL(join(cwd, file)).href)).toBe('Named')
+  })
+
+  test('need not be there: then only the company has no default', async () => {
+    expect(await problemsFrom(aDirectory())).toEqual([
+      "company.name: is not set. Messages and pages name it: set company: { name: '…' } in worker.config.ts",
+    ])
+  })
+
+  test('must be there when it was named', async () => {
+    const cwd = aDirectory()
+    expect(await problemsFrom(cwd, 'other.ts')).toEqual([`RECONSENT_CONFIG: names a file that does not exist: ${join(cwd, 'other.ts')}`])
+    expect(await problemsFrom(cwd, 'file://host/x.ts')).toEqual(['RECONSENT_CONFIG: is not a usable file URL: write file:///path/to/worker.config.ts, or a path'])
+  })
+
+  test.each([
+    ['throws an Error', "throw new RangeError('out of luck\\nsecond line')", 'could not be loaded: RangeError: out of luck'],
+    ['throws something else', 'throw 5', 'could not be loaded: it threw something that is not an Error'],
+    ['has no default export', 'export const policy = {}', 'has no default export: write export default defineConfig({ … })'],
+    ['exports a function', 'export default () => ({})', 'must export a policy object, not a function'],
+    ['exports a list', 'export default []', 'must export a policy object, not a list'],
+    ['exports null', 'export default null', 'must export a policy object, not null'],
+    ['exports text', "export default 'policy'", 'must export a policy object, not a string'],
+  ])('that %s is refused, once', async (_, text, what) => {
+    expect(await problemsFrom(aDirectory({ 'worker.config.ts': text }))).toEqual([`worker.config.ts: ${what}`])
+  })
+
+  test('with a mistake in its syntax is refused with the reason', async () => {
+    expect(await problemsFrom(aDirectory({ 'worker.config.ts': 'export default {' }))).toEqual([expect.stringMatching(/^worker\.config\.ts: could not be loaded: /)])
+    expect(await problemsFrom(aDirectory({ 'p.json': '{' }), 'p.json')).toEqual([expect.stringMatching(/^p\.json: could not be loaded: SyntaxError: /)])
+  })
+
+  test('of an unknown kind is refused', async () => {
+    expect(await problemsFrom(aDirectory({ 'policy.yaml': '' }), 'policy.yaml')).toEqual([
+      'RECONSENT_CONFIG: names a file of an unknown kind: it must end in .ts, .mts, .js, .mjs, .cjs, .json',
+    ])
+  })
+
+  test('with an unknown key is refused, with the nearest', async () => {
+    expect(await problemsFrom(aDirectory({ 'worker.config.ts': "export default { company: { name: 'x' }, quiteHours: false }" }))).toEqual([
+      'quiteHours: is not a key of the policy. Did you mean quietHours?',
+    ])
+  })
+})

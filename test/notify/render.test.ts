@@ -1,0 +1,154 @@
+// What every message must say in every language, and what no value can make it say.
+import { DateTime } from 'luxon'
+import { describe, expect, test } from 'vitest'
+import { locales } from '../../src/domain/locale.ts'
+import { makeRenderMessage, type MessageFacts } from '../../src/notify/render.ts'
+import { loadTemplates, templateNames } from '../../src/notify/templates.ts'
+import { Secret } from '../../src/secret.ts'
+
+const renderMessage = makeRenderMessage({ templates: loadTemplates() })
+
+const LINK = 'https://consents.acme.test/r/AbC-123_xyz'
+
+const facts = (over: Partial<MessageFacts> = {}): MessageFacts => ({
+  template: 'before-expiry',
+  locale: 'en',
+  timeZone: 'Europe/London',
+  company: 'Acme Ltd',
+  bank: 'Monzo',
+  name: 'Zoë',
+  expiresAt: DateTime.fromISO('2026-11-10T12:00:00Z'),
+  graceEndsAt: DateTime.fromISO('2027-02-08T12:00:00Z'),
+  link: new Secret(LINK),
+  ...over,
+})
+
+const expiryIn = {
+  en: '10 November 2026',
+  fr: '10 novembre 2026',
+  de: '10. November 2026',
+  es: '10 de noviembre de 2026',
+  it: '10 novembre 2026',
+  pl: '10 listopada 2026',
+}
+
+const count = (text: string, part: RegExp): number => text.match(part)?.length ?? 0
+
+for (const locale of locales) {
+  describe(`in ${locale}`, () => {
+    for (const template of templateNames) {
+      test(`${template} says who, which bank and until when, with one link`, () => {
+        const { subject, text, html, locale: used } = renderMessage(facts({ locale, template }))
+        expect(used).toBe(locale)
+        for (const version of [text, html]) {
+          expect(version).not.toMatch(/[{}]{2}|\bundefined\b|\bnull\b|Invalid/)
+          expect(version).toContain('Acme Ltd')
+          expect(version).toContain('Monzo')
+          expect(version).toContain(expiryIn[locale])
+          expect(count(version, /https?:/g)).toBe(1)
+        }
+        expect(subject).toMatch(/^Acme Ltd ?: .*Monzo/)
+        expect(subject).not.toMatch(/[\r\n{}]/)
+        expect(text).toMatch(new RegExp(`^${LINK}$`, 'm'))
+        expect(count(html, /<a /g)).toBe(1)
+        expect(html).toContain(`<a class="button" href="${LINK}">`)
+        expect(html).toContain(`<html lang="${locale}">`)
+        expect(html).not.toMatch(/<img|<script|url\(|\bsrc=|@import/)
+        expect(count(html, /<table/g)).toBe(count(html, /<table role="presentation"/g))
+        expect(html.length).toBeLessThan(15_000)
+      })
+
+      test(`${template} reads well without a name`, () => {
+        for (const name of [undefined, null, '', '  ']) {
+          const { text } = renderMessage(facts({ locale, template, name }))
+          expect(text).toMatch(/^(Hello|Bonjour|Guten Tag|Hola|Buongiorno|Dzień dobry)[,:]\n\n/)
+        }
+      })
+    }
+
+    test('neither scares nor urges', () => {
+      for (const template of templateNames) {
+        const { subject, text } = renderMessage(facts({ locale, template }))
+        expect(`${subject}\n${text}`).not.toMatch(/!|urgent|immediat|sofort|dringend|inmediat|subito|natychmiast|pilne|warning|attention|achtung|suspend|block/i)
+      }
+    })
+  })
+}
+
+describe('dates', () => {
+  test('are on the calendar of the user', () => {
+    const late = { expiresAt: DateTime.fromISO('2026-11-10T23:30:00Z') }
+    expect(renderMessage(facts({ ...late, timeZone: 'Europe/London' })).text).toContain('10 November 2026')
+    expect(renderMessage(facts({ ...late, timeZone: 'Europe/Paris' })).text).toContain('11 November 2026')
+    expect(renderMessage(facts({ ...late, timeZone: 'America/New_York' })).text).toContain('10 November 2026')
+  })
+
+  test('an unknown zone counts as UTC, an unknown language as English', () => {
+    for (const [locale, timeZone] of [
+      ['xx', 'Mars/Base'],
+      ['', ''],
+      [null, null],
+      [undefined, undefined],
+      ['de\r\nBcc: x', 'Europe/Berlin\u0000'],
+    ]) {
+      const message = renderMessage(facts({ locale, timeZone, expiresAt: DateTime.fromISO('2026-11-10T23:30:00Z') }))
+      expect(message.locale).toBe('en')
+      expect(message.text).toContain('10 November 2026')
+    }
+  })
+
+  test('a region keeps its own order: fr-CA is French, en-US puts the month first', () => {
+    expect(renderMessage(facts({ locale: 'fr-CA' }))).toMatchObject({ locale: 'fr', text: expect.stringContaining('10 novembre 2026') })
+    expect(renderMessage(facts({ locale: 'en-US' })).text).toContain('November 10, 2026')
+  })
+})
+
+describe('values cannot become anything but text', () => {
+  const attacks = ['<script>alert(1)</script>', '"><img src=x onerror=y>', "'--><a href='https://evil.test'>", '&lt;b&gt;', '{{link}}', '{{name}}', '$& $1 $`']
+
+  for (const attack of attacks) {
+    test(`${attack} as company and bank shows as it is`, () => {
+      const { html, text, subject } = renderMessage(facts({ company: attack, bank: attack, name: attack }))
+      expect(count(html, /<a /g)).toBe(1)
+      expect(html).not.toMatch(/<script|<img|<b>/)
+      expect(html).toContain(attack.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;').replace(/'/g, '&#39;'))
+      expect(text).toContain(attack)
+      expect(text.split(LINK)).toHaveLength(2)
+      expect(subject).toContain(attack)
+    })
+  }
+
+  test('a value that looks like a placeholder stays one: the link is not written twice', () => {
+    const { text, html } = renderMessage(facts({ bank: '{{link}}{{button}}' }))
+    expect(text.split(LINK)).toHaveLength(2)
+    expect(html.split(LINK)).toHaveLength(2)
+  })
+
+  test('line breaks, control characters and reading-direction marks never reach the subject or a line of their own', () => {
+    const { subject, text } = renderMessage(facts({ company: 'Acme\r\nBcc: all@x.test', bank: 'Mon\u2028zo\u0000\u202Etxt.exe\u2029' }))
+    expect(subject).toMatch(/^Acme Bcc: all@x\.test: .*Mon zo txt\.exe/)
+    expect(text).not.toMatch(/^Bcc|[\u0000\u2028\u2029\u202E]/m)
+  })
+
+  test('what is no plain name is not greeted', () => {
+    for (const name of ['https://evil.test/', 'evil.test', 'www.evil.test', 'a@evil.test', '<b>Zoe</b>', '{{link}}', 'Zoe\r\n\r\nPay: now', 'x'.repeat(200)]) {
+      expect(renderMessage(facts({ name })).text).toMatch(/^Hello,\n\n/)
+    }
+    for (const name of ["Siobhán O'Brien", 'J. R. Müller-Lüdenscheidt', '李小龍', 'Anna Maria']) {
+      expect(renderMessage(facts({ name })).text).toMatch(new RegExp(`^Hello ${name},\n`))
+    }
+  })
+
+  test('endless values are cut', () => {
+    const { subject, html } = renderMessage(facts({ company: 'C'.repeat(10_000), bank: '😀'.repeat(10_000) }))
+    expect(subject.length).toBeLessThan(520)
+    expect(html.length).toBeLessThan(15_000)
+  })
+
+  test('a link that is no web address is refused without being shown', () => {
+    for (const link of ['javascript:alert(1)', 'not a link', 'https://user:word@acme.test/', '']) {
+      expect(() => renderMessage(facts({ link: new Secret(link) }))).toThrow(/^the link for a message is not an http\(s\) address$/)
+    }
+    expect(renderMessage(facts({ link: new Secret('http://127.0.0.1:8080/r/x?a=1&b="2"') })).html).toContain('href="http://127.0.0.1:8080/r/x?a=1&amp;b=%222%22"')
+  })
+})

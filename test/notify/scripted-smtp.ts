@@ -1,0 +1,95 @@
+// A mail server on loopback that follows a script: what to say at each step, or to cut the connection, or to stay silent.
+import { createServer, type AddressInfo, type Socket } from 'node:net'
+
+export type Reply = string | 'cut' | 'silence'
+
+export type Step = 'greeting' | 'EHLO' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA' | 'dot' | 'QUIT'
+
+const usual: Record<Step, Reply> = {
+  greeting: '220 test ESMTP',
+  EHLO: '250 test',
+  AUTH: '235 ok',
+  MAIL: '250 ok',
+  RCPT: '250 ok',
+  DATA: '354 go on',
+  dot: '250 queued',
+  QUIT: '221 bye',
+}
+
+export interface ScriptedSmtp {
+  readonly port: number
+  /** Every command line received, in order. */
+  readonly commands: string[]
+  /** Settles when a connection has reached a step, so that a test can act at that moment. */
+  reached(step: Step): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Script extends Partial<Record<Step, Reply>> {
+  /** What the server offers in its answer to EHLO, such as `PIPELINING`. */
+  readonly extensions?: readonly string[]
+}
+
+/** Refused steps have the consequences they have in real servers: after a refused RCPT there is no DATA. */
+export const scriptedSmtp = async ({ extensions = [], ...script }: Script = {}): Promise<ScriptedSmtp> => {
+  const ehlo = ['test', ...extensions, 'HELP'].map((line, index, all) => `250${index === all.length - 1 ? ' ' : '-'}${line}`).join('\r\n')
+  const replies = { ...usual, EHLO: ehlo, ...script }
+  const commands: string[] = []
+  const sockets = new Set<Socket>()
+  const arrivals = new Map<Step, PromiseWithResolvers<void>>()
+  const arrival = (step: Step): PromiseWithResolvers<void> => {
+    const known = arrivals.get(step) ?? Promise.withResolvers<void>()
+    arrivals.set(step, known)
+    return known
+  }
+
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('close', () => sockets.delete(socket))
+    const play = (step: Step): void => {
+      const reply = replies[step]
+      if (reply === 'cut') socket.destroy()
+      else if (reply !== 'silence') socket.write(`${reply}\r\n`)
+      arrival(step).resolve()
+    }
+    let inBody = false
+    let refusedAt: Step | undefined
+    let buffered = ''
+    socket.on('data', (chunk) => {
+      buffered += chunk.toString('latin1')
+      for (;;) {
+        const end = inBody ? buffered.indexOf('\r\n.\r\n') : buffered.indexOf('\r\n')
+        if (end < 0) return
+        const line = buffered.slice(0, end)
+        buffered = buffered.slice(end + (inBody ? 5 : 2))
+        if (inBody) {
+          inBody = false
+          play('dot')
+          continue
+        }
+        commands.push(line)
+        const step = /^(EHLO|AUTH|MAIL|RCPT|DATA|QUIT)/.exec(line)?.[1] as Step | undefined
+        if (step === undefined) continue
+        if (refusedAt !== undefined && step !== 'QUIT') {
+          socket.write('503 not now\r\n')
+          continue
+        }
+        play(step)
+        if (/^[45]/.test(replies[step])) refusedAt = step
+        if (step === 'DATA') inBody = replies.DATA.startsWith('3')
+      }
+    })
+    play('greeting')
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    port: (server.address() as AddressInfo).port,
+    commands,
+    reached: (step) => arrival(step).promise,
+    close: () => {
+      for (const socket of sockets) socket.destroy()
+      return new Promise((resolve) => server.close(() => resolve()))
+    },
+  }
+}

@@ -1,0 +1,281 @@
+// The channel against mail servers on loopback: a real one for what arrives, a scripted one for every way a dialogue can end.
+import { createServer, type AddressInfo } from 'node:net'
+import { simpleParser, type ParsedMail } from 'mailparser'
+import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { Channel, Message } from '../../src/notify/port.ts'
+import { smtpChannel } from '../../src/notify/smtp-channel.ts'
+import { Secret } from '../../src/secret.ts'
+import { scriptedSmtp, type Script, type ScriptedSmtp } from './scripted-smtp.ts'
+
+const cleanups: (() => unknown)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+const aMessage = (over: Partial<Message> = {}): Message => ({
+  to: 'zoe.example@mail.test',
+  messageId: 'n-42.cycle-3@reconsent.test',
+  subject: 'Acme: Zgoda zażółć gęślą jaźń',
+  text: 'Guten Tag Zoë,\n\nhttps://acme.test/r/abcdef\n',
+  html: '<p>Guten Tag Zoë, <a href="https://acme.test/r/abcdef">weiter</a></p>',
+  locale: 'de',
+  ...over,
+})
+
+const aChannel = (port: number, { login = '', query = '', ...timeouts }: { login?: string; query?: string; silenceMs?: number; connectMs?: number; totalMs?: number } = {}): Channel => {
+  const channel = smtpChannel({ smtpUrl: new Secret(`smtp://${login}127.0.0.1:${port}${query}`), from: 'Acme Ltd <noreply@acme.test>', timeouts })
+  cleanups.push(() => channel.close())
+  return channel
+}
+
+const scripted = async (script: Script): Promise<ScriptedSmtp> => {
+  const server = await scriptedSmtp(script)
+  cleanups.push(() => server.close())
+  return server
+}
+
+const realServer = async (options: SMTPServerOptions): Promise<{ port: number; mails: ParsedMail[]; sources: string[] }> => {
+  const mails: ParsedMail[] = []
+  const sources: string[] = []
+  const server = new SMTPServer({
+    authOptional: true,
+    disabledCommands: ['STARTTLS'],
+    onData(stream, _session, callback) {
+      const chunks: Buffer[] = []
+      stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+      stream.on('end', () => {
+        sources.push(Buffer.concat(chunks).toString())
+        void simpleParser(Buffer.concat(chunks)).then((mail) => {
+          mails.push(mail)
+          callback()
+        })
+      })
+    },
+    ...options,
+  })
+  server.on('error', () => {})
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  cleanups.push(() => new Promise<void>((resolve) => server.close(resolve)))
+  return { port: (server.server.address() as AddressInfo).port, mails, sources }
+}
+
+describe('a message that is taken', () => {
+  test('arrives whole, with its fixed id and the headers that keep auto-responders quiet', async () => {
+    const { port, mails, sources } = await realServer({})
+    expect(await aChannel(port).send(aMessage())).toEqual({ kind: 'sent' })
+    const [mail] = mails
+    expect(mail?.messageId).toBe('<n-42.cycle-3@reconsent.test>')
+    expect(mail?.subject).toBe('Acme: Zgoda zażółć gęślą jaźń')
+    expect(mail?.from?.value).toEqual([{ name: 'Acme Ltd', address: 'noreply@acme.test' }])
+    expect(mail?.to).toMatchObject({ value: [{ address: 'zoe.example@mail.test' }] })
+    expect(mail?.headers.get('auto-submitted')).toBe('auto-generated')
+    expect(mail?.headers.get('x-auto-response-suppress')).toBe('All')
+    expect(mail?.headers.get('content-language')).toBe('de')
+    expect(mail?.text).toContain('Guten Tag Zoë,\n\nhttps://acme.test/r/abcdef')
+    expect(mail?.html).toContain('<a href="https://acme.test/r/abcdef">')
+    expect(sources[0]).toMatch(/multipart\/alternative/)
+  })
+
+  test('sent again carries the same id, so that mail systems can drop the copy', async () => {
+    const { port, mails } = await realServer({})
+    const channel = aChannel(port)
+    await channel.send(aMessage())
+    await channel.send(aMessage())
+    expect(new Set(mails.map((mail) => mail.messageId)).size).toBe(1)
+  })
+
+  test('goes through a login', async () => {
+    const seen: unknown[] = []
+    const { port } = await realServer({
+      authOptional: false,
+      onAuth(auth, _session, callback) {
+        seen.push([auth.username, auth.password])
+        callback(null, { user: 'u' })
+      },
+    })
+    expect(await aChannel(port, { login: 'us%40er:p%25ss@' }).send(aMessage())).toEqual({ kind: 'sent' })
+    expect(seen).toEqual([['us@er', 'p%ss']])
+  })
+
+  test('is sent although the server never answers QUIT, and closing leaves nothing open', async () => {
+    const server = await scripted({ QUIT: 'silence' })
+    const channel = aChannel(server.port)
+    expect(await channel.send(aMessage())).toEqual({ kind: 'sent' })
+    await server.reached('QUIT')
+    channel.close()
+  })
+})
+
+const outcomes: Record<string, { script: Script; kind: string; detail: RegExp; login?: string }> = {
+  'a greeting that never comes': { script: { greeting: 'silence' }, kind: 'deferred', detail: /ETIMEDOUT/ },
+  'a connection cut before the greeting': { script: { greeting: 'cut' }, kind: 'deferred', detail: /ECONN|ESOCKET/ },
+  'a 421 greeting': { script: { greeting: '421 too busy' }, kind: 'deferred', detail: /^421/ },
+  'a 554 greeting: it refuses us, not the message': { script: { greeting: '554 no service' }, kind: 'deferred', detail: /^554/ },
+  'a 421 to EHLO': { script: { EHLO: '421 go away' }, kind: 'deferred', detail: /^421/ },
+  'a rejected login': {
+    script: { extensions: ['AUTH PLAIN'], AUTH: '535 5.7.8 bad credentials for zoe.example@mail.test' },
+    login: 'user:secret-word@',
+    kind: 'deferred',
+    detail: /^535 5\.7\.8 to AUTH$/,
+  },
+  'a login cut off': { script: { extensions: ['AUTH PLAIN'], AUTH: 'cut' }, login: 'user:secret-word@', kind: 'deferred', detail: /before/ },
+  'a 450 to MAIL': { script: { MAIL: '450 later' }, kind: 'deferred', detail: /^450 to MAIL FROM$/ },
+  'a 550 to MAIL: the sender is ours to fix': { script: { MAIL: '550 no such sender' }, kind: 'deferred', detail: /^550 to MAIL FROM$/ },
+  'a 450 to RCPT (greylisting)': { script: { RCPT: '450 4.2.0 <zoe.example@mail.test> greylisted' }, kind: 'deferred', detail: /^450 4\.2\.0 to RCPT TO$/ },
+  'a 550 to RCPT': { script: { RCPT: '550 5.1.1 <zoe.example@mail.test> unknown' }, kind: 'refused', detail: /^550 5\.1\.1 to RCPT TO$/ },
+  'a 530 to RCPT: it wants a login': { script: { RCPT: '530 5.7.0 authenticate first' }, kind: 'deferred', detail: /^530/ },
+  'a 421 to RCPT': { script: { RCPT: '421 closing' }, kind: 'deferred', detail: /^421/ },
+  'a connection cut at RCPT': { script: { RCPT: 'cut' }, kind: 'deferred', detail: /before/ },
+  'silence at RCPT': { script: { RCPT: 'silence' }, kind: 'deferred', detail: /ETIMEDOUT/ },
+  'a 451 to DATA': { script: { DATA: '451 later' }, kind: 'deferred', detail: /^451 to DATA$/ },
+  'a 554 to DATA': { script: { DATA: '554 no' }, kind: 'refused', detail: /^554 to DATA$/ },
+  'silence at DATA': { script: { DATA: 'silence' }, kind: 'deferred', detail: /ETIMEDOUT/ },
+  'a 451 after the message': { script: { dot: '451 4.3.0 disk full' }, kind: 'deferred', detail: /^451 4\.3\.0 to the message$/ },
+  'a 421 after the message': { script: { dot: '421 closing' }, kind: 'deferred', detail: /^421/ },
+  'a 554 after the message': { script: { dot: '554 5.7.1 spam from zoe.example@mail.test' }, kind: 'refused', detail: /^554 5\.7\.1 to the message$/ },
+  'a 503 after the message: the session was confused': { script: { dot: '503 bad sequence' }, kind: 'deferred', detail: /^503/ },
+  'a connection cut after the message': { script: { dot: 'cut' }, kind: 'uncertain', detail: /ECONN|ESOCKET/ },
+  'silence after the message': { script: { dot: 'silence' }, kind: 'uncertain', detail: /ETIMEDOUT/ },
+  'gibberish after the message': { script: { dot: 'what?' }, kind: 'uncertain', detail: /EMESSAGE/ },
+  'a 354 after the message': { script: { dot: '354 and then?' }, kind: 'uncertain', detail: /EMESSAGE/ },
+}
+
+// Only where silence is the point is it short: elsewhere a busy machine must not be mistaken for a silent server.
+const timeoutsFor = (script: Script) => (Object.values(script).includes('silence') ? { silenceMs: 400, connectMs: 400 } : {})
+
+for (const pipelining of [false, true]) {
+  describe(`what becomes of a message${pipelining ? ', with pipelining' : ''}`, () => {
+    for (const [name, { script, kind, detail, login }] of Object.entries(outcomes)) {
+      test(`${name}: ${kind}`, async () => {
+        const extensions = [...(script.extensions ?? []), ...(pipelining ? ['PIPELINING'] : [])]
+        const server = await scripted({ ...script, extensions })
+        const delivery = await aChannel(server.port, { login: login ?? '', ...timeoutsFor(script) }).send(aMessage())
+        expect(delivery).toMatchObject({ kind, code: `mail-${kind}`, detail: expect.stringMatching(detail) })
+        expect(JSON.stringify(delivery)).not.toMatch(/zoe|mail\.test|acme|secret-word|abcdef/)
+      })
+    }
+  })
+}
+
+describe('a server that is not there', () => {
+  test('a refused connection is deferred', async () => {
+    const placeholder = createServer()
+    await new Promise<void>((resolve) => placeholder.listen(0, '127.0.0.1', resolve))
+    const { port } = placeholder.address() as AddressInfo
+    await new Promise((resolve) => placeholder.close(resolve))
+    expect(await aChannel(port).send(aMessage())).toMatchObject({ kind: 'deferred', detail: expect.stringContaining('ECONNREFUSED') })
+  })
+
+  test('a name that does not resolve is deferred', async () => {
+    const channel = smtpChannel({ smtpUrl: new Secret('smtp://no-such-host.invalid:25'), from: 'a@b.test', timeouts: { connectMs: 2_000 } })
+    const delivery = await channel.send(aMessage())
+    expect(delivery).toMatchObject({ kind: 'deferred', detail: expect.stringContaining('before the message was handed over') })
+    expect(JSON.stringify(delivery)).not.toContain('no-such-host')
+  })
+
+  test('a certificate nobody vouches for is deferred', async () => {
+    const { port, mails } = await realServer({ disabledCommands: [] })
+    expect(await aChannel(port).send(aMessage())).toMatchObject({ kind: 'deferred', code: 'mail-deferred' })
+    expect(await aChannel(port, { query: '?tls.rejectUnauthorized=false' }).send(aMessage())).toEqual({ kind: 'sent' })
+    expect(mails).toHaveLength(1)
+  })
+
+  test('a server without STARTTLS gets nothing when TLS is required', async () => {
+    const server = await scripted({ extensions: ['AUTH PLAIN'] })
+    const delivery = await aChannel(server.port, { login: 'user:secret-word@', query: '?requireTLS=true', silenceMs: 400, connectMs: 400 }).send(aMessage())
+    expect(delivery.kind).toBe('deferred')
+    expect(server.commands.join()).not.toMatch(/AUTH|MAIL/)
+  })
+})
+
+describe('time and closing', () => {
+  test('a server that keeps trickling is given up after the total time, by what was handed over', async () => {
+    const server = await scripted({ dot: '250-and\r\n250-so\r\n250-on' })
+    expect(await aChannel(server.port, { totalMs: 500 }).send(aMessage())).toMatchObject({ kind: 'uncertain', detail: expect.stringContaining('ETIMEDOUT') })
+    const early = await scripted({ MAIL: '250-and\r\n250-so\r\n250-on' })
+    expect(await aChannel(early.port, { totalMs: 500 }).send(aMessage())).toMatchObject({ kind: 'deferred' })
+  })
+
+  test('closing the channel ends a message in flight with what is true of it', async () => {
+    const before = await scripted({ RCPT: 'silence' })
+    const early = aChannel(before.port)
+    const sending = early.send(aMessage())
+    await before.reached('RCPT')
+    early.close()
+    expect(await sending).toMatchObject({ kind: 'deferred' })
+
+    const after = await scripted({ dot: 'silence' })
+    const late = aChannel(after.port)
+    const sent = late.send(aMessage())
+    await after.reached('dot')
+    late.close()
+    expect(await sent).toMatchObject({ kind: 'uncertain' })
+  })
+})
+
+describe('a message nobody should send', () => {
+  const bad: Record<string, Partial<Message>> = {
+    'a line break in the address': { to: 'zoe@mail.test\r\nBcc: all@mail.test' },
+    'a second address': { to: 'zoe@mail.test, eve@mail.test' },
+    'an address in brackets': { to: 'Zoe <zoe@mail.test>' },
+    'no address at all': { to: 'nobody' },
+    'a NUL in the address': { to: 'zoe\u0000@mail.test' },
+    'a line break in the subject': { subject: 'Hello\r\nBcc: all@mail.test' },
+    'a bare newline in the subject': { subject: 'Hello\nX: y' },
+    'a Unicode line separator in the subject': { subject: 'Hello\u2028X: y' },
+    'a line break in the message id': { messageId: 'a@b\r\nBcc: x@y' },
+    'a line break in the locale': { locale: 'de\r\nBcc: x@y' },
+  }
+  for (const [name, over] of Object.entries(bad)) {
+    test(`${name} is refused, without a word to the server`, async () => {
+      const server = await scripted({})
+      const delivery = await aChannel(server.port).send(aMessage(over))
+      expect(delivery).toMatchObject({ kind: 'refused', code: 'mail-refused' })
+      expect(JSON.stringify(delivery)).not.toMatch(/zoe|eve|all@/i)
+      expect(server.commands).toEqual([])
+    })
+  }
+
+  test('an international address is fine', async () => {
+    const { port, sources } = await realServer({})
+    expect(await aChannel(port).send(aMessage({ to: 'zoe@münchen.test' }))).toEqual({ kind: 'sent' })
+    expect(sources[0]).toMatch(/^To: zoe@xn--mnchen-3ya\.test\r$/m)
+  })
+})
+
+describe('check', () => {
+  test('says that the login works', async () => {
+    const { port } = await realServer({ onAuth: (_auth, _session, callback) => callback(null, { user: 'u' }) })
+    expect(await aChannel(port, { login: 'user:word@' }).check()).toEqual({ ok: true, detail: 'the mail server accepts our login, without encryption' })
+    expect(await aChannel(port).check()).toEqual({ ok: true, detail: 'the mail server answers, without encryption, no login configured' })
+  })
+
+  test('says what does not work', async () => {
+    const { port } = await realServer({ onAuth: (_auth, _session, callback) => callback(new Error('no')) })
+    const rejected = await aChannel(port, { login: 'user:secret-word@' }).check()
+    expect(rejected).toMatchObject({ ok: false, detail: expect.stringMatching(/^535.* to AUTH$/) })
+    const none = await scripted({})
+    expect(await aChannel(none.port, { login: 'user:secret-word@' }).check()).toMatchObject({ ok: false, detail: expect.stringContaining('offers none') })
+  })
+})
+
+describe('configuration', () => {
+  const url = (text: string) => () => smtpChannel({ smtpUrl: new Secret(text), from: 'a@b.test' })
+  test('a malformed SMTP_URL is named without being shown', () => {
+    for (const bad of ['secret-word', 'http://secret-word@h', 'smtp://user@h', 'smtp://u:secret-word@h/path?x=1&ignoreTLS=perhaps', 'smtp://u:100%@h']) {
+      expect(url(bad)).toThrow(/^SMTP_URL/)
+      expect(url(bad)).not.toThrow(/secret-word/)
+    }
+  })
+
+  test('all problems are listed at once', () => {
+    expect(url('smtp://u:p@h/path?x=1&ignoreTLS=perhaps')).toThrow(/no such option.*ignoreTLS must be.*nothing between/)
+  })
+
+  test('a sender must be one address', () => {
+    for (const from of ['', 'nobody', 'a@b.test, c@d.test', 'A <a@b.test>\r\nBcc: x@y']) {
+      expect(() => smtpChannel({ smtpUrl: new Secret('smtp://h'), from })).toThrow(/^MAIL_FROM/)
+    }
+  })
+})

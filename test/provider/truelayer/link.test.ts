@@ -1,0 +1,169 @@
+import { describe, expect, test } from 'vitest'
+import { expectClean, planted, subject } from './planted.ts'
+import { afterRequest, answering, refusedPort, tcpServer } from './scripted-server.ts'
+
+const html = '<html><body>no</body></html>'
+const unavailable = (code: string, retryAfterMs?: number) => ({ kind: 'unavailable', code, retryAfterMs })
+
+describe('route reauth', () => {
+  test('asks with the refresh token, the original redirect, state and PKCE, and no client credentials', async () => {
+    const server = await answering(200, { result: 'https://bank.example/consent?x=planted-link', success: true })
+    const it = subject(server.url)
+    const answer = await it.link()
+    if (answer.kind !== 'link') throw new Error(`expected a link, got ${answer.kind}`)
+    expect(answer.url.reveal()).toBe('https://bank.example/consent?x=planted-link')
+    const [head = '', body = ''] = server.received().split('\r\n\r\n')
+    expect(head).toMatch(/^POST \/v1\/reauthuri HTTP\/1\.1\r\n/)
+    expect(head).not.toMatch(/authorization/i)
+    expect(head).toMatch(/^content-type: application\/json\r?$/im)
+    expect(JSON.parse(body)).toEqual({
+      response_type: 'code',
+      refresh_token: planted.refreshToken,
+      redirect_uri: 'https://company.example/callback',
+      state: planted.state,
+      code_challenge: 'the-challenge',
+      code_challenge_method: 'S256',
+    })
+    expectClean(answer, it)
+  })
+
+  for (const result of ['http://127.0.0.1:4000/bank', 'http://localhost:4000/bank', 'http://[::1]:4000/bank', 'http://bank.localhost/']) {
+    test(`${result} is usable: it stays on this machine`, async () => {
+      const server = await answering(200, { result, success: true })
+      expect(await subject(server.url).link()).toMatchObject({ kind: 'link' })
+    })
+  }
+
+  const unusable: Record<string, unknown> = {
+    'success false': { result: 'https://bank.example/', success: false },
+    'success as text': { result: 'https://bank.example/', success: 'true' },
+    'no success': { result: 'https://bank.example/' },
+    'no result': { success: true },
+    'an empty result': { result: '', success: true },
+    'a result that is an object': { result: { uri: 'https://bank.example/' }, success: true },
+    'http to another machine': { result: 'http://bank.example/', success: true },
+    'http to a name that starts like this machine': { result: 'http://127.0.0.1.evil.example/', success: true },
+    'javascript:': { result: 'javascript:alert(1)//https://bank.example', success: true },
+    'data:': { result: 'data:text/html,hello', success: true },
+    'an app’s scheme': { result: 'mybank://consent', success: true },
+    'a path': { result: '/consent', success: true },
+    'a user name before the host': { result: 'https://truelayer.com@evil.example/', success: true },
+    'several results': { result: ['https://bank.example/'], success: true },
+  }
+  for (const [name, body] of Object.entries(unusable)) {
+    test(`${name} is no usable link`, async () => {
+      const server = await answering(200, body)
+      const it = subject(server.url)
+      const answer = await it.link()
+      expect(answer).toEqual(unavailable('link-unusable'))
+      expectClean(answer, it)
+    })
+  }
+
+  test('control characters do not survive in a link', async () => {
+    const server = await answering(200, { result: 'https://bank.example/a\r\nset-cookie: b', success: true })
+    const answer = await subject(server.url).link()
+    if (answer.kind !== 'link') throw new Error(`expected a link, got ${answer.kind}`)
+    expect(answer.url.reveal()).toBe('https://bank.example/aset-cookie:%20b')
+  })
+
+  const rejections: readonly [status: number, body: unknown, word: string][] = [
+    [401, { error: 'unauthorized' }, 'unauthorized'],
+    [400, { error: 'invalid_request', error_description: planted.refreshToken }, 'invalid_request'],
+    [403, { error: 'never_heard_of' }, 'never_heard_of'],
+    [404, {}, 'unspecified'],
+    [401, { error: `token ${planted.refreshToken} is dead` }, 'unrecognised'],
+    [401, { error: 'a'.repeat(65) }, 'unrecognised'],
+    [401, { error: { reason: planted.refreshToken } }, 'unrecognised'],
+    [422, { error: 'Expired' }, 'unrecognised'],
+  ]
+  for (const [status, body, providerError] of rejections) {
+    test(`a ${status} with ${JSON.stringify(body).slice(0, 40)} is a rejection: ${providerError}`, async () => {
+      const server = await answering(status, body)
+      const it = subject(server.url)
+      const answer = await it.link()
+      expect(answer).toEqual({ kind: 'rejected', status, providerError })
+      expectClean(answer, it)
+    })
+  }
+
+  const passing: readonly [status: number, body: string, headers: Record<string, string>, expected: unknown][] = [
+    [429, '{"error":"slow_down"}', { 'retry-after': '30' }, unavailable('provider-rate-limited', 30_000)],
+    [429, html, {}, unavailable('provider-rate-limited')],
+    [500, '{"error":"internal_server_error"}', {}, unavailable('provider-failed')],
+    [502, html, {}, unavailable('provider-failed')],
+    [503, html, { 'retry-after': '120' }, unavailable('provider-failed', 120_000)],
+    [408, '{}', {}, unavailable('provider-timeout')],
+    [403, html, {}, unavailable('provider-garbled')],
+    [401, '', {}, unavailable('provider-garbled')],
+    [200, html, {}, unavailable('provider-garbled')],
+    [200, '["https://bank.example/"]', {}, unavailable('provider-garbled')],
+    [302, '{"result":"https://bank.example/","success":true}', { location: 'https://bank.example/' }, unavailable('provider-garbled')],
+  ]
+  for (const [status, body, headers, expected] of passing) {
+    test(`a ${status} with ${body.slice(0, 30) || 'nothing'} says nothing about the connection`, async () => {
+      const server = await answering(status, body, headers)
+      const it = subject(server.url)
+      const answer = await it.link()
+      expect(answer).toEqual(expected)
+      expect(server.requests()).toBe(1)
+      expectClean(answer, it)
+    })
+  }
+
+  test('nobody there, no answer, no end', async () => {
+    expect(await subject(await refusedPort()).link()).toEqual(unavailable('provider-unreachable'))
+    const silent = await tcpServer(() => {})
+    expect(await subject(silent.url, { requestTimeoutMs: 300 }).link()).toEqual(unavailable('provider-timeout'))
+    const closing = await tcpServer(afterRequest((socket) => socket.destroy()))
+    expect(await subject(closing.url).link()).toEqual(unavailable('provider-unreachable'))
+    expect(closing.requests()).toBe(1)
+  })
+})
+
+describe('route full', () => {
+  const fullLink = async (over: Parameters<ReturnType<typeof subject>['link']>[0] = {}, url = 'https://auth.truelayer.com') => {
+    const it = subject(url)
+    const answer = await it.link({ route: 'full', ...over })
+    expectClean(answer, it)
+    if (answer.kind !== 'link') throw new Error(`expected a link, got ${answer.kind}`)
+    return answer.url.reveal()
+  }
+
+  test('is built without a call, with every field', async () => {
+    const link = await fullLink()
+    expect(link.startsWith('https://auth.truelayer.com/?response_type=code&client_id=reconsent-test&')).toBe(true)
+    expect(Object.fromEntries(new URL(link).searchParams)).toEqual({
+      response_type: 'code',
+      client_id: 'reconsent-test',
+      redirect_uri: 'https://company.example/callback',
+      scope: 'accounts balance offline_access',
+      providers: 'uk-ob-monzo',
+      provider_id: 'uk-ob-monzo',
+      state: planted.state,
+      code_challenge: 'the-challenge',
+      code_challenge_method: 'S256',
+    })
+  })
+
+  test('spaces are %20 and a plus stays a plus', async () => {
+    const link = await fullLink({ redirectUri: 'https://company.example/a+b' })
+    expect(link).toContain('scope=accounts%20balance%20offline_access')
+    expect(new URL(link).searchParams.get('redirect_uri')).toBe('https://company.example/a+b')
+  })
+
+  test('offline_access is asked for once; without known scopes the usual ones', async () => {
+    const scopeOf = async (scopes: string[]) => new URL(await fullLink({ scopes })).searchParams.get('scope')
+    expect(await scopeOf(['offline_access', 'info'])).toBe('offline_access info')
+    expect(await scopeOf([])).toBe('info accounts balance transactions offline_access')
+  })
+
+  test('a value cannot add a parameter', async () => {
+    const link = await fullLink({ providerId: 'x&redirect_uri=https://evil.example/' })
+    expect(new URL(link).searchParams.getAll('redirect_uri')).toEqual(['https://company.example/callback'])
+  })
+
+  test('a trailing slash or a path of the auth host is kept sane', async () => {
+    expect(await fullLink({}, 'http://127.0.0.1:4000/tl/')).toMatch(/^http:\/\/127\.0\.0\.1:4000\/tl\/\?response_type=code&/)
+  })
+})

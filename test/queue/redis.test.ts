@@ -1,0 +1,25 @@
+import { afterAll } from 'vitest'
+import { Secret } from '../../src/secret.ts'
+import { startOwnRedis } from '../setup/redis.ts'
+import type { OwnRedis } from '../setup/redis.ts'
+import { queueContract } from './contract.ts'
+import { aPrefix } from './setup.ts'
+
+let redis: OwnRedis
+afterAll(() => redis.stop())
+
+// A server of this file's own, because it is killed and started again.
+queueContract('Redis', async () => {
+  redis = await startOwnRedis()
+  return {
+    place: async () => ({ target: { kind: 'redis', url: new Secret(redis.url) }, prefix: aPrefix() }),
+    cutOff: async () => {
+      await redis.kill()
+      return () => redis.start()
+    },
+    breakConnections: async () => {
+      await redis.kill()
+      await redis.start()
+    },
+  }
+})

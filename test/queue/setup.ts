@@ -1,0 +1,127 @@
+// What the queue's tests share: a backend of their own with fast timings, and ways to wait for what happens in it.
+import type { Job, JobState } from 'bullmq'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, connect } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+import { pino } from 'pino'
+import { expect, onTestFinished, vi } from 'vitest'
+import { openBackend } from '../../src/queue/backend.ts'
+import type { Backend } from '../../src/queue/backend.ts'
+import { queuePlans } from '../../src/queue/catalogue.ts'
+import type { QueuePlans } from '../../src/queue/catalogue.ts'
+import type { BackendTarget } from '../../src/queue/connection.ts'
+import type { QueueName } from '../../src/queue/port.ts'
+import { startWorkers } from '../../src/queue/runner.ts'
+import type { Workers, WorkersOptions } from '../../src/queue/runner.ts'
+import type { QueueTimings } from '../../src/queue/timings.ts'
+import { makeWorkQueue } from '../../src/queue/work-queue.ts'
+
+export const fastTimings: QueueTimings = {
+  lockDuration: 1_000,
+  stalledInterval: 300,
+  jobDeadline: 10_000,
+  settle: 500,
+  stopDeadline: 3_000,
+  reconnectDelay: 100,
+}
+
+export const fastPlans: QueuePlans = {
+  ...queuePlans,
+  sweep: { ...queuePlans.sweep, backoffMs: 20 },
+  reauth: { ...queuePlans.reauth, attempts: 3, backoffMs: 20 },
+}
+
+/** Where a test's queue lives: nobody else's. */
+export interface Place {
+  readonly target: BackendTarget
+  readonly prefix: string
+}
+
+/** What one backend offers the contract. */
+export interface Bench {
+  /** An empty place for one test. */
+  place(): Promise<Place>
+  /** Makes every place unreachable until the returned function is called. */
+  cutOff(): Promise<() => Promise<void>>
+  /** Breaks every open connection, with the backend back at once. */
+  breakConnections(): Promise<void>
+}
+
+export const aPrefix = (): string => `test-${randomBytes(6).toString('hex')}`
+export const anId = (): string => randomUUID()
+
+/** Lines that were logged, as objects. */
+export const aLog = () => {
+  const lines: Record<string, unknown>[] = []
+  const log = pino({ level: 'debug' }, { write: (line: string) => lines.push(JSON.parse(line)) })
+  return { log, lines }
+}
+
+export const aBackend = async (place: Place, plans: QueuePlans = fastPlans) => {
+  const { log, lines } = aLog()
+  const backend = await openBackend(place.target, { prefix: place.prefix, log, plans })
+  onTestFinished(() => backend.close())
+  return { backend, work: makeWorkQueue(backend), lines }
+}
+
+/** Workers that are reaching for jobs when this resolves. */
+export const workersOn = async (backend: Backend, options: Omit<WorkersOptions, 'backend'>): Promise<Workers> => {
+  const workers = startWorkers({ backend, ...options, timings: { ...fastTimings, ...options.timings } })
+  onTestFinished(async () => {
+    await workers.close()
+  })
+  await workers.ready
+  return workers
+}
+
+/** Polls what only the backend knows. */
+export const eventually = <T>(look: () => Promise<T> | T, timeout = 15_000): Promise<T> => vi.waitFor(look, { timeout, interval: 20 })
+
+/** The job, once it is in that state. */
+export const jobIn = (backend: Backend, queue: QueueName, jobId: string, state: JobState): Promise<Job> =>
+  eventually(async () => {
+    expect(await backend.queue(queue).getJobState(jobId)).toBe(state)
+    return (await backend.queue(queue).getJob(jobId)) as Job
+  })
+
+/** A promise with its ends outside: for handlers that a test holds and lets go. */
+export const aGate = () => Promise.withResolvers<void>()
+
+/** A TCP relay that can be cut and mended, to take a server away from its clients and give it back. */
+export const startRelay = async (port: number) => {
+  const sockets = new Set<Socket>()
+  const join = (client: Socket): void => {
+    const upstream = connect(port, '127.0.0.1')
+    for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
+      sockets.add(from)
+      from.pipe(to)
+      from.on('error', () => undefined)
+      from.on('close', () => {
+        sockets.delete(from)
+        to.destroy()
+      })
+    }
+  }
+  let server = createServer(join).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const own = (server.address() as AddressInfo).port
+  const dropAll = (): void => {
+    for (const socket of sockets) socket.destroy()
+  }
+  const cut = async (): Promise<void> => {
+    const closed = once(server, 'close')
+    server.close()
+    dropAll()
+    await closed
+  }
+  return {
+    port: own,
+    dropAll,
+    cut,
+    mend: async (): Promise<void> => {
+      server = createServer(join).listen(own, '127.0.0.1')
+      await once(server, 'listening')
+    },
+  }
+}

@@ -1,0 +1,21 @@
+// A database of its own for a test file: copied from the migrated template in some 50 ms.
+import { randomBytes } from 'node:crypto'
+import pg from 'pg'
+import { inject } from 'vitest'
+
+/** Creates an empty, migrated database and returns its address. */
+export const createDatabase = async (): Promise<string> => {
+  const url = new URL(inject('postgresUrl'))
+  const name = `test_${randomBytes(6).toString('hex')}`
+  const admin = new pg.Client({ connectionString: url.href })
+  await admin.connect()
+  try {
+    // Copying takes a lock on the template: files that start together wait for one another here.
+    await admin.query('SELECT pg_advisory_lock(1)')
+    await admin.query(`CREATE DATABASE ${name} TEMPLATE reconsent_template`)
+  } finally {
+    await admin.end()
+  }
+  url.pathname = `/${name}`
+  return url.href
+}

@@ -1,0 +1,22 @@
+import { defineConfig } from 'vitest/config'
+
+// Pure folders need no services and start at once; everything else runs on a real PostgreSQL and a real Redis.
+const pure = ['test/{domain,crypto,config,notify,provider,simulator,scripts}/**/*.test.ts', 'test/http/pages/**/*.test.ts', 'test/*.test.ts']
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'pure', include: pure, testTimeout: 20_000 } },
+      {
+        test: {
+          name: 'services',
+          include: ['test/**/*.test.ts'],
+          exclude: [...pure, 'test/browser/**', 'node_modules/**'],
+          globalSetup: ['test/setup/services.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+})
