@@ -148,7 +148,8 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
   const publicUrl = (): string | undefined => {
     const address = webAddress('PUBLIC_URL', variables.need('PUBLIC_URL'))
     if (address === undefined || !httpsOnly || address.url.protocol === 'https:') return address?.base
-    report('PUBLIC_URL', "must begin with https:// with NODE_ENV=production or TrueLayer's production host: codes and links of real users travel there")
+    const when = "with NODE_ENV=production or TrueLayer's production host"
+    report('PUBLIC_URL', `must begin with https:// ${when}: codes and links of real users travel there`)
     return undefined
   }
 

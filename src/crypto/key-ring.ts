@@ -56,18 +56,18 @@ export const parseKeyRing = (text: Secret): { readonly keyRing: KeyRing } | { re
     const id = entry.slice(0, colon).trim()
     if (entry.trim() === '') problems.push(`key ${place} is empty: there is a comma too many`)
     else if (colon < 0) problems.push(`key ${place} has no id: write it as id:base64`)
-    // The id is not shown: someone who swapped the two halves has the key in its place.
+    // Ids are not shown: someone who swapped the two halves has the key in its place.
     else if (!ID.test(id)) problems.push(`key ${place} has an id that is not 1 to 16 letters, digits, "-" or "_"`)
     else {
       const bytes = readBytes(entry.slice(colon + 1).trim())
       if (typeof bytes === 'string') {
-        problems.push(`key ${place} ("${id}") ${bytes}`)
+        problems.push(`key ${place} ${bytes}`)
         continue
       }
       const sameId = seen.find((other) => other.id === id)
       const sameKey = seen.find((other) => other.bytes.equals(bytes))
-      if (sameId !== undefined) problems.push(`key ${place} has the id of key ${sameId.place} ("${id}"): each id once`)
-      else if (sameKey !== undefined) problems.push(`key ${place} ("${id}") is the same key as key ${sameKey.place} ("${sameKey.id}")`)
+      if (sameId !== undefined) problems.push(`key ${place} has the id of key ${sameId.place}: each id once`)
+      else if (sameKey !== undefined) problems.push(`key ${place} is the same key as key ${sameKey.place}`)
       seen.push({ id, bytes, place })
       keys.push(makeKey(id, bytes))
     }

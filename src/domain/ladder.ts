@@ -79,14 +79,15 @@ const spreadRung = (
   const at = rung.at.toMillis()
   const stretch = allowedStretch(rung.at, input.timeZone, input.quietHours)
   const key = `${input.consentId} ${rung.name}`
+  // The shift is always less than the room, so no limit is ever reached.
+  const roomTo = (limits: readonly (DateTime | undefined)[]): number =>
+    Math.min(spreadMs, ...limits.filter((limit) => limit !== undefined).map((limit) => Math.abs(limit.toMillis() - at)))
   if (rung.direction === 'earlier') {
-    const behind = [previous?.at, rung.at > input.expiresAt ? input.expiresAt : undefined]
-    const earliest = behind.map((limit) => (limit?.toMillis() ?? -Infinity) + 1)
-    return rung.at.minus(spreadWithin(key, Math.min(spreadMs, at - Math.max(...earliest, stretch?.from.toMillis() ?? -Infinity))))
+    const expiry = rung.at > input.expiresAt ? input.expiresAt : undefined
+    return rung.at.minus(spreadWithin(key, roomTo([stretch?.from, previous?.at, expiry])))
   }
-  const end = rung.at <= lastCall ? lastCall.toMillis() : input.graceEndsAt.toMillis() - 1
-  const latest = [stretch?.until, next?.at].map((limit) => (limit?.toMillis() ?? Infinity) - 1)
-  return rung.at.plus(spreadWithin(key, Math.min(spreadMs, Math.min(...latest, end) - at)))
+  const end = rung.at <= lastCall ? lastCall : input.graceEndsAt
+  return rung.at.plus(spreadWithin(key, roomTo([stretch?.until, next?.at, end])))
 }
 
 /**

@@ -1,4 +1,4 @@
-// Which of our languages, which date format and which time zone a user gets. Owns the fallbacks; wording lives with its pages and mails.
+// Which of our languages, which date format and which time zone a user gets. Owns the fallbacks; wording lives with pages and mails.
 import { DateTime, IANAZone } from 'luxon'
 
 /** The languages everything users read is written in. The first is the fallback. */
@@ -45,7 +45,10 @@ export const usableZone = (input: string | null | undefined): string => {
 }
 
 /** A date in words, on the user's calendar: `10 November 2026`. Unusable locales and zones fall back as above. */
-export const formatDate = (at: DateTime, { locale, timeZone }: { locale?: string | null | undefined; timeZone?: string | null | undefined }): string => {
+export const formatDate = (
+  at: DateTime,
+  { locale, timeZone }: { locale?: string | null | undefined; timeZone?: string | null | undefined },
+): string => {
   const local = at.setZone(usableZone(timeZone))
   const text = local.toLocaleString(DateTime.DATE_FULL, { locale: dateLocale(locale) })
   // Unicode's data has no French ordinal: it writes `1 novembre` where French writes `1er novembre`.

@@ -55,16 +55,15 @@ const EXPIRY_SETTLED = { hours: 1 }
  * the consent has expired (documentation), so one that succeeds later proves a renewal, while one before the old expiry proves none.
  */
 export const judgeProof = (input: ProofInput): Proof => {
-  const { me } = input
-  const dates = [me.consentExpiresAt, me.consentCreatedAt, me.consentStatusUpdatedAt]
-  const found = dates.every((date) => date === undefined)
-    ? withoutDates(input)
-    : input.known.source === 'me'
+  const hasExpiry = input.me.consentExpiresAt !== undefined
+  const found = hasExpiry
+    ? input.known.source === 'me'
       ? laterThanKnown(input)
       : (changedSince(input) ?? fullValiditySince(input))
+    : (changedSince(input) ?? withoutExpiry(input))
   // An expiry at or before the issue is the old one, whatever else looks new.
   if (found !== undefined && found.expiresAt > input.issuedAt) return found
-  return { proven: false, reason: dates.every((date) => date === undefined) ? 'no-dates' : 'date-not-moved' }
+  return { proven: false, reason: hasExpiry ? 'date-not-moved' : 'no-dates' }
 }
 
 type Found = Extract<Proof, { proven: true }> | undefined
@@ -105,7 +104,8 @@ const fullValiditySince = ({ me, issuedAt, validity }: ProofInput): Found => {
   return me.consentExpiresAt !== undefined && me.consentExpiresAt >= least ? fromMe('full-validity-since', me.consentExpiresAt) : undefined
 }
 
-const withoutDates = ({ known, issuedAt, validity, ownCodeAnsweredAt, refreshedAt }: ProofInput): Found => {
+/** A renewal may keep `consent_created_at`: without an expiry, an old one there says nothing for or against. */
+const withoutExpiry = ({ known, issuedAt, validity, ownCodeAnsweredAt, refreshedAt }: ProofInput): Found => {
   if (ownCodeAnsweredAt !== undefined) return assumed('clean-exchange-without-dates', ownCodeAnsweredAt, validity)
   // When the user approved is not known, only that it was not before the issue: the earliest expiry that can be.
   const renewedSince = refreshedAt !== undefined && refreshedAt >= known.expiresAt.plus(EXPIRY_SETTLED)

@@ -9,15 +9,21 @@ const DEEPEST = 6
 const MOST_ENTRIES = 100
 const LONGEST = 2000
 
+const words = (text: string): string[] => text.trim().split(/\s+/)
+
 /** Compared without case, `_` and `-`. */
-const sensitiveKeys = new Set([
-  ...['code', 'state', 'to', 'cc', 'bcc', 'recipient', 'address', 'name', 'login', 'credentials', 'authorization', 'cookie', 'setcookie'],
-  ...['pass', 'passphrase', 'signature', 'html', 'text', 'subject', 'body', 'query', 'params', 'headers', 'search', 'location'],
-  ...['options', 'config', 'cause', 'stack', 'request', 'response', 'args', 'encryptionkey', 'encryptionkeys', 'env'],
-])
+const sensitiveKeys = new Set(words(`
+  code state to cc bcc recipient address name login credentials authorization cookie setcookie pass passphrase
+  signature html text subject body query params headers search location options config cause stack request
+  response args encryptionkey encryptionkeys env
+`))
 /** A key that ends like this is as sensitive: `newRefreshToken`, `bankLink`, `smtp_url`, `user_email`. */
-const sensitiveEnding =
-  /(token|tokens|secret|password|verifier|email|mail|phone|phonenumber|link|links|url|urls|uri|href|state|authcode|exchangecode|apikey|username|fullname)$/
+const sensitiveEnding = new RegExp(
+  `(?:${words(`
+    token tokens secret password verifier email mail phone phonenumber link links url urls uri href state authcode exchangecode
+    apikey username fullname
+  `).join('|')})$`,
+)
 
 const isSensitive = (key: string): boolean => {
   const plain = key.toLowerCase().replaceAll(/[^a-z0-9]/g, '')

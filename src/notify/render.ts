@@ -52,7 +52,10 @@ const greetableName = (name: string | null | undefined): string => {
 /** Fills placeholders in one pass: a value that looks like a placeholder is not looked at again. */
 const fill = (text: string, values: Readonly<Record<string, string>>): string =>
   // Without a name its space or comma goes too: `Hello {{name}},` becomes `Hello,`.
-  (values['name'] === '' ? text.replace(/[\s,]*\{\{\s*name\s*\}\}/g, '') : text).replace(placeholderPattern, (_, name: string) => values[name] ?? '')
+  (values['name'] === '' ? text.replace(/[\s,]*\{\{\s*name\s*\}\}/g, '') : text).replace(
+    placeholderPattern,
+    (_, name: string) => values[name] ?? '',
+  )
 
 const isButton = (paragraph: string): boolean => /^\{\{\s*button\s*\}\}$/.test(paragraph)
 
@@ -66,7 +69,9 @@ const paragraphHtml = (paragraph: string, button: string, values: Readonly<Recor
 
 const checkedLink = (link: Secret): string => {
   const url = URL.parse(link.reveal())
-  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '') throw new Error('the link for a message is not an http(s) address')
+  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '') {
+    throw new Error('the link for a message is not an http(s) address')
+  }
   return url.href
 }
 

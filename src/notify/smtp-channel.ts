@@ -42,7 +42,13 @@ const parseSender = (from: string): { name: string; address: string } => {
   return { name: sender.name, address: sender.address }
 }
 
-const compose = (message: Message, from: { name: string; address: string }): Promise<{ raw: Buffer; sender: string; recipient: string }> => {
+interface Composed {
+  readonly raw: Buffer
+  readonly sender: string
+  readonly recipient: string
+}
+
+const compose = async (message: Message, from: { name: string; address: string }): Promise<Composed> => {
   const node = new MailComposer({
     from,
     to: { name: '', address: message.to },
@@ -61,7 +67,7 @@ const compose = (message: Message, from: { name: string; address: string }): Pro
   // The composer's envelope has international domains in their ASCII form.
   const envelope = node.getEnvelope()
   const sender = envelope.from === false ? from.address : String(envelope.from)
-  return node.build().then((raw) => ({ raw, sender, recipient: envelope.to[0] ?? message.to }))
+  return { raw: await node.build(), sender, recipient: envelope.to[0] ?? message.to }
 }
 
 const connectionTo = (server: SmtpServer, timeouts: SmtpTimeouts): SMTPConnection =>
@@ -98,8 +104,9 @@ export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts?:
   const timeouts = { ...defaultTimeouts, ...options.timeouts }
   const connections = new Set<SMTPConnection>()
 
+  type Talk = (connection: SMTPConnection, finish: (failure?: SmtpFailure) => void) => void
   /** Runs one dialogue on a connection of its own. `undefined`: it went well. A connection that ends unasked is a failure as well. */
-  const dialogue = (talk: (connection: SMTPConnection, finish: (failure?: SmtpFailure) => void) => void): Promise<SmtpFailure | undefined> =>
+  const dialogue = (talk: Talk): Promise<SmtpFailure | undefined> =>
     new Promise((resolve) => {
       const connection = connectionTo(server, timeouts)
       connections.add(connection)

@@ -22,6 +22,9 @@ const enhancedCode = (response: string | undefined): string => {
 
 const word = (value: string | undefined): string => (value !== undefined && /^[A-Z][A-Z0-9_ -]{1,40}$/.test(value) ? value : 'unknown')
 
+const step = ({ code, command }: SmtpFailure): string =>
+  code === 'EAUTH' ? 'AUTH' : command === 'CONN' ? 'our connection' : word(command)
+
 /**
  * `handedOver`: the whole message, with the final dot, may have left us. Before that nothing can have been delivered. After it, only a
  * proper 4xx or 5xx is an answer (RFC 5321 4.2.1: the server has not taken the message); silence, a cut connection or gibberish
@@ -31,8 +34,7 @@ export const classify = (failure: SmtpFailure, handedOver: boolean): Exclude<Del
   const status = failure.responseCode ?? 0
   const answered = status >= 400 && status <= 599
   if (answered) {
-    const step = handedOver ? 'the message' : failure.code === 'EAUTH' ? 'AUTH' : failure.command === 'CONN' ? 'our connection' : word(failure.command)
-    const detail = `${status}${enhancedCode(failure.response)} to ${step}`
+    const detail = `${status}${enhancedCode(failure.response)} to ${handedOver ? 'the message' : step(failure)}`
     const aboutThisMessage = handedOver || failure.command === 'RCPT TO' || failure.command === 'DATA'
     return status >= 500 && aboutThisMessage && !oursToFix.has(status)
       ? { kind: 'refused', code: 'mail-refused', detail }

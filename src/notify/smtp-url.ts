@@ -19,13 +19,13 @@ export interface SmtpServer {
 const flags = ['requireTLS', 'ignoreTLS', 'tls.rejectUnauthorized']
 const words = ['name', 'tls.servername']
 
-const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127\./.test(host)
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
 /**
- * `smtp://` (STARTTLS where the server offers it; port 587 unless given) or `smtps://` (TLS at once; 465), with `user:password@` where the
- * server wants a login, percent-encoded. Options after `?`: `requireTLS`, `ignoreTLS`, `tls.rejectUnauthorized` (true or false), `name`,
- * `tls.servername`. A login is only sent over TLS, except to this machine itself or with `requireTLS=false`: whoever sits between
- * could otherwise hide STARTTLS and read the password. Throws one Error listing all problems.
+ * `smtp://` (STARTTLS where the server offers it; port 587 unless given) or `smtps://` (TLS at once; 465), with `user:password@`
+ * where the server wants a login, percent-encoded. Options after `?`: `requireTLS`, `ignoreTLS`, `tls.rejectUnauthorized` (true or
+ * false), `name`, `tls.servername`. A login is only sent over TLS, except to this machine itself or with `requireTLS=false`:
+ * whoever sits between could otherwise hide STARTTLS and read the password. Throws one Error listing all problems.
  */
 export const parseSmtpUrl = (smtpUrl: Secret): SmtpServer => {
   const url = URL.parse(smtpUrl.reveal().trim())
@@ -42,7 +42,7 @@ export const parseSmtpUrl = (smtpUrl: Secret): SmtpServer => {
     }
   }
   for (const [key, value] of url.searchParams) {
-    if (!flags.includes(key) && !words.includes(key)) problems.push(`there is no such option; there are ${[...flags, ...words].join(', ')}`)
+    if (![...flags, ...words].includes(key)) problems.push(`an option is unknown; there are ${[...flags, ...words].join(', ')}`)
     else if (flags.includes(key) && !/^(true|false)$/.test(value)) problems.push(`${key} must be true or false`)
   }
   if (!/^\/?$/.test(url.pathname)) problems.push('there must be nothing between the port and the options')

@@ -65,7 +65,8 @@ const isButton = (text: string): boolean => /^\{\{\s*button\s*\}\}$/.test(text)
 
 const problemsOfBody = (body: readonly Paragraph[], bodyLine: number, hasLabel: boolean): Problem[] => {
   const problems: Problem[] = []
-  const at = (name: string): Paragraph[] => body.flatMap((paragraph) => namesIn(paragraph.text).filter((found) => found === name).map(() => paragraph))
+  const at = (name: string): Paragraph[] =>
+    body.flatMap((paragraph) => namesIn(paragraph.text).flatMap((found) => (found === name ? [paragraph] : [])))
   for (const { line, text } of body) {
     if (/^\{\{\s*name\s*\}\}/.test(text)) problems.push({ line, what: 'write a greeting before {{name}}: the name may be unknown' })
     if (namesIn(text).includes('button') && !isButton(text)) {
@@ -74,8 +75,12 @@ const problemsOfBody = (body: readonly Paragraph[], bodyLine: number, hasLabel: 
   }
   const links = [...at('link'), ...at('button')].sort((a, b) => a.line - b.line)
   if (links.length === 0) problems.push({ line: bodyLine, what: 'the link is missing: write {{button}} as a paragraph of its own' })
-  for (const surplus of links.slice(1)) problems.push({ line: surplus.line, what: 'a second link: a message has exactly one {{button}} or {{link}}' })
-  if (at('button').length > 0 && !hasLabel) problems.push({ line: 2, what: 'the second line must be `Button: ` and the words on the button' })
+  for (const { line } of links.slice(1)) {
+    problems.push({ line, what: 'a second link: a message has exactly one {{button}} or {{link}}' })
+  }
+  if (at('button').length > 0 && !hasLabel) {
+    problems.push({ line: 2, what: 'the second line must be `Button: ` and the words on the button' })
+  }
   for (const name of requiredInBody) {
     if (at(name).length === 0) problems.push({ line: bodyLine, what: `the text must say {{${name}}}` })
   }
@@ -112,7 +117,8 @@ export const problemsOfLayout = (source: string): Problem[] => {
   for (const [index, text] of source.split(/\r\n|\r|\n/).entries()) {
     const line = index + 1
     for (const name of namesIn(text)) {
-      if (!allowed.includes(name)) problems.push({ line, what: `unknown placeholder {{${name}}}: there are {{lang}}, {{subject}}, {{body}}` })
+      if (allowed.includes(name)) continue
+      problems.push({ line, what: `unknown placeholder {{${name}}}: there are {{lang}}, {{subject}}, {{body}}` })
     }
     if (/<(img|script|link|iframe|a|form)\b|\bsrc\s*=|url\(|@import|https?:/i.test(text)) {
       problems.push({ line, what: 'the layout may load nothing and link to nothing: no images, scripts or addresses' })

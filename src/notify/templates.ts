@@ -82,6 +82,8 @@ export const loadTemplates = (dir: string = ownTemplates): Templates => {
     }
     return [locale, Object.fromEntries(ofLocale) as Record<TemplateName, Template>] as const
   })
-  if (problems.length > 0) throw new Error(`the mail templates in ${dir} have ${problems.length} problem(s):\n  ${problems.join('\n  ')}`)
+  if (problems.length > 0) {
+    throw new Error(`the mail templates in ${dir} have ${problems.length} problem(s):\n  ${problems.join('\n  ')}`)
+  }
   return { layout: layout ?? '', byLocale: Object.fromEntries(entries) as Templates['byLocale'] }
 }

@@ -12,6 +12,7 @@ import { verifyRenewal } from './verify-renewal.ts'
 
 /** TrueLayer's documentation: a code lives five minutes. Ten seconds are left for the call itself. */
 const CODE_LIVES = Duration.fromObject({ minutes: 4, seconds: 50 })
+const codeDiesAt = ({ codeReceivedAt, issuedAt }: Loaded['authorisation']): DateTime => (codeReceivedAt ?? issuedAt).plus(CODE_LIVES)
 /** How soon a code is tried again that certainly was not processed, doubled each time. */
 const RETURNED_RESTS_SECONDS = 2
 const RETURNED_RESTS_AT_MOST_SECONDS = 30
@@ -19,8 +20,7 @@ const RETURNED_RESTS_AT_MOST_SECONDS = 30
 export const exchangeCode = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, run: Run): Promise<Outcome> => {
   const { store, provider, clock } = deps
   const { authorisation, consent } = loaded
-  const receivedAt = authorisation.codeReceivedAt ?? authorisation.issuedAt
-  if (clock.now() > receivedAt.plus(CODE_LIVES)) {
+  if (clock.now() >= codeDiesAt(authorisation)) {
     const closed = await store.closeUnrenewed(claim, 'refused', 'code-too-old', clock.now(), 'again')
     return closed ? askAgain(deps, consent.id, 'the code could not be sent while it lived: the user is asked again') : OVERTAKEN
   }
@@ -53,7 +53,7 @@ const settleAnswer = async (
       return storeTokens(deps, claim, loaded, { tokens: answer.tokens, tokenVersion: start.tokenVersion, answeredAt: clock.now() }, run)
     case 'not-processed':
     case 'held': {
-      const until = triedAgainAt(clock.now(), loaded.authorisation.asked, answer)
+      const until = triedAgainAt(clock.now(), loaded.authorisation, answer)
       return (await store.returnCode(claim, until, answer.code)) ? snooze(until, `${answer.code}: the code was not processed and is sent again`) : OVERTAKEN
     }
     case 'refused': {
@@ -105,8 +105,10 @@ const isStoredToken = async ({ store }: ExchangeDeps, consentId: string, tokens:
   return tokens.refreshToken !== undefined && tokens.refreshToken.reveal() === stored.token.reveal()
 }
 
-const triedAgainAt = (now: DateTime, asked: number, answer: Exclude<TokenAnswer, { kind: 'tokens' | 'refused' | 'unknown' }> | Held): DateTime => {
-  if (answer.kind === 'held') return answer.until
-  const own = Math.min(RETURNED_RESTS_SECONDS * 2 ** asked, RETURNED_RESTS_AT_MOST_SECONDS) * 1000
-  return now.plus({ milliseconds: Math.max(own, answer.retryAfterMs ?? 0) })
+/** Never after the code has died: whatever the provider asked for, then the user is asked again without delay. */
+const triedAgainAt = (now: DateTime, authorisation: Loaded['authorisation'], answer: Extract<TokenAnswer, { kind: 'not-processed' }> | Held): DateTime => {
+  const own = Math.min(RETURNED_RESTS_SECONDS * 2 ** authorisation.asked, RETURNED_RESTS_AT_MOST_SECONDS) * 1000
+  const wished = answer.kind === 'held' ? answer.until : now.plus({ milliseconds: Math.max(own, answer.retryAfterMs ?? 0) })
+  const dies = codeDiesAt(authorisation)
+  return wished < dies ? wished : dies
 }

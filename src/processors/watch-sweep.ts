@@ -36,3 +36,6 @@ export const watchSweep =
     await registerSchedule()
     await sweep()
   }
+
+/** How often the watchdog looks: often enough to notice in time, whatever the pattern. */
+export const watchEvery = (interval: Duration): Duration => Duration.fromMillis(Math.min(Math.max(interval.toMillis() / 2, 500), 30_000))

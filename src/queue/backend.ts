@@ -2,7 +2,7 @@
 // does not notice which of the two it is.
 import { createPostgresBackend, Queue, Worker } from 'bullmq'
 import type { BackendFactory, Processor, QueueOptions, WorkerOptions } from 'bullmq'
-import type { Logger } from 'pino'
+import type { Log } from '../log.ts'
 import { jobOptions, queueNames, queuePlans } from './catalogue.ts'
 import type { QueuePlans } from './catalogue.ts'
 import { logErrorsOf, postgresConnection, redisProducer, redisWorker } from './connection.ts'
@@ -14,7 +14,7 @@ import type { QueueName } from './port.ts'
 export interface Backend {
   readonly kind: BackendTarget['kind']
   readonly plans: QueuePlans
-  readonly log: Logger
+  readonly log: Log
   /** The producer's end of a queue, one per backend: adding, counting, the board. Fails at once while the backend is away. */
   queue(name: QueueName): Queue
   /** A new worker, not yet running. The caller closes it. */
@@ -26,7 +26,7 @@ export interface Backend {
 export interface BackendOptions {
   /** Namespace of our keys on a Redis that others use too; without braces, they are added. */
   readonly prefix?: string
-  readonly log: Logger
+  readonly log: Log
   /** Attempts, backoff, concurrency; other than the catalogue's only in tests. */
   readonly plans?: QueuePlans
 }

@@ -24,6 +24,20 @@ export const queuePlans: QueuePlans = {
   exchange: { job: 'advance-authorisation', idField: 'authorisationId', attempts: 6, backoffMs: 2_000, concurrency: 10 },
 }
 
+/** The same with the policy's own numbers (`timing`). The sweep has neither: its next run makes up for a lost one. */
+export const plansFor = (timing: {
+  readonly concurrency: Readonly<Record<Exclude<QueueName, 'sweep'>, number>>
+  readonly retry: { readonly attempts: number; readonly firstDelayMs: number }
+}): QueuePlans => {
+  const plan = (name: Exclude<QueueName, 'sweep'>): QueuePlan => ({
+    ...queuePlans[name],
+    concurrency: timing.concurrency[name],
+    attempts: timing.retry.attempts,
+    backoffMs: timing.retry.firstDelayMs,
+  })
+  return { sweep: queuePlans.sweep, reauth: plan('reauth'), notify: plan('notify'), exchange: plan('exchange') }
+}
+
 export const queueNames = Object.keys(queuePlans) as readonly QueueName[]
 
 /** The name of our backoff in BullMQ's options; the worker computes it (see backoff.ts). */

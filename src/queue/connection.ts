@@ -1,7 +1,7 @@
 // How BullMQ connects to Redis or PostgreSQL, as producer (must fail at once when the backend is away) and as worker (must wait).
 import type { EventEmitter } from 'node:events'
 import type { RedisOptions } from 'ioredis'
-import type { Logger } from 'pino'
+import type { Log } from '../log.ts'
 import type { Secret } from '../secret.ts'
 import { nameOf } from './failure.ts'
 
@@ -38,7 +38,7 @@ export const postgresConnection = (url: Secret, max: number) => ({
  * Listens to `error` (an emitter without a listener would end the process) and logs name and code only, a lasting outage once a minute.
  * Messages are left out: drivers put addresses and arguments into them.
  */
-export const logErrorsOf = (emitter: EventEmitter, log: Logger, fields: Record<string, unknown>): void => {
+export const logErrorsOf = (emitter: EventEmitter, log: Log, fields: Record<string, unknown>): void => {
   const lastLogged = new Map<string, number>()
   emitter.on('error', (error: unknown) => {
     const named = nameOf(error)

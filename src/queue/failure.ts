@@ -24,12 +24,12 @@ export const nameOf = (error: unknown): { name: string; code: string | undefined
   }
 }
 
-/** The first frame in `src/`. Only that pattern is taken, because the rest of a stack repeats the message. */
+/** The first frame in `src/` that is not the queue's own. Only that pattern is taken, because the rest of a stack repeats the message. */
 const placeOf = (error: unknown): string | undefined => {
   if (!(error instanceof Error) || typeof error.stack !== 'string') return undefined
   const head = `${error.name}: ${error.message}`
   const frames = error.stack.startsWith(head) ? error.stack.slice(head.length) : ''
-  return /\/(src\/[\w./-]+\.ts:\d+:\d+)/.exec(frames)?.[1]
+  return /\/(src\/(?!queue\/)[\w./-]+\.ts:\d+:\d+)/.exec(frames)?.[1]
 }
 
 export const failureOf = (error: unknown): Failure => {

@@ -1,7 +1,7 @@
 // One run of one job: calls the handler under a deadline and says its outcome in BullMQ's terms. Nothing here is specific to a queue.
 import { WaitingError } from 'bullmq'
 import type { Job } from 'bullmq'
-import type { Logger } from 'pino'
+import type { Log } from '../log.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import { PermanentError, TransientError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
@@ -50,7 +50,7 @@ export interface JobContext {
   readonly handler: Handler
   readonly recordFailure: ((failure: FinalFailure) => Promise<void>) | undefined
   readonly timings: QueueTimings
-  readonly log: Logger
+  readonly log: Log
   readonly onEnd: ((run: RunEnded) => void) | undefined
   /** Aborted when the process must stop. */
   readonly stopping: AbortSignal

@@ -39,4 +39,10 @@ export const pageAnswer = (status: number, page: Html, entry: Noted): Answer => 
   entry,
 })
 
-export const redirectAnswer = (location: string, entry: Noted): Answer => ({ status: 303, contentType: HTML_TYPE, body: '', headers: { location }, entry })
+export const redirectAnswer = (location: string, entry: Noted): Answer => ({
+  status: 303,
+  contentType: HTML_TYPE,
+  body: '',
+  headers: { location },
+  entry,
+})

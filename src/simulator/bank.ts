@@ -10,24 +10,31 @@ import type { World } from './world.ts'
 export const decisions = ['approve', 'deny', 'close', 'bank-error', 'somebody-else'] as const
 export type Decision = (typeof decisions)[number]
 
-const place = (link: BankLink | undefined): string => (link === undefined ? 'Simulated bank' : `${link.bank.displayName} (simulated)`)
+const place = (link: BankLink | undefined): string =>
+  link === undefined ? 'Simulated bank' : `${link.bank.displayName} (simulated)`
 
 const button = (decision: Decision, label: string): Html =>
   html`<button ${decision === 'approve' && html`class="main" `}type="submit" name="decision" value="${decision}">${label}</button>`
 
 const consentPage = ({ clock, switches, client }: World, link: BankLink): Html => {
-  const until = clock.now().plus({ days: switches.get('validity_days') }).toFormat("d LLLL yyyy 'at' HH:mm 'UTC'")
+  const until = clock
+    .now()
+    .plus({ days: switches.get('validity_days') })
+    .toFormat("d LLLL yyyy 'at' HH:mm 'UTC'")
   return page({
-    title: link.credentialsId === undefined ? `Share your ${link.bank.displayName} accounts` : `Keep sharing your ${link.bank.displayName} accounts`,
+    title:
+      link.credentialsId === undefined
+        ? `Share your ${link.bank.displayName} accounts`
+        : `Keep sharing your ${link.bank.displayName} accounts`,
     place: place(link),
-    main: html`<p>This page plays the part of ${link.bank.displayName}. The company with the client id <strong>${client.id}</strong> asks to
-read your account data. Choose what you, the user, do now.</p>
+    main: html`<p>This page plays the part of ${link.bank.displayName}. The company with the client id
+<strong>${client.id}</strong> asks to read your account data. Choose what you, the user, do now.</p>
 <dl>
 <dt>Shared</dt><dd>${link.scopes.filter((scope) => scope !== 'offline_access').join(', ')}</dd>
 <dt>If you approve now, until</dt><dd>${until}</dd>
 <dt>Connection</dt><dd>${link.credentialsId ?? 'a new one'}</dd>
 </dl>
-<form method="post" action="/bank/${link.bank.providerId}/authorise/${link.id}">
+<form method="post" action="/bank/${encodeURIComponent(link.bank.providerId)}/authorise/${link.id}">
 <fieldset class="actions"><legend>What do you do?</legend>
 ${button('approve', 'Approve')}
 ${button('deny', 'Deny')}
@@ -39,24 +46,38 @@ ${button('somebody-else', 'Approve as somebody else')}
   })
 }
 
-const noticePage = (link: BankLink | undefined, title: string, text: string): Html => page({ title, place: place(link), main: html`<p>${text}</p>` })
+const noticePage = (link: BankLink | undefined, title: string, text: string): Html =>
+  page({ title, place: place(link), main: html`<p>${text}</p>` })
 
 const expired = (link: BankLink, what: 'bank' | 'decision'): Answer =>
-  pageAnswer(410, noticePage(link, 'This link has expired', 'A link to the bank works once and for a short time only. Go back to the company and ask for a new one.'), {
-    what,
-    outcome: 'expired',
-    credentials_id: link.credentialsId,
-    link_no: link.no,
-  })
+  pageAnswer(
+    410,
+    noticePage(
+      link,
+      'This link has expired',
+      'A link to the bank works once and for a short time only. Go back to the company and ask for a new one.',
+    ),
+    {
+      what,
+      outcome: 'expired',
+      credentials_id: link.credentialsId,
+      link_no: link.no,
+    },
+  )
 
 const unknown = (what: 'bank' | 'decision'): Answer =>
   pageAnswer(404, noticePage(undefined, 'Unknown link', 'The bank does not know this link.'), { what, outcome: 'unknown' })
 
-/** `GET /bank/…`. A HEAD or GET that finds the link used up or too old shows the expired page. */
+/** `GET /bank/…`. Opening uses the link up; one that is used up or too old shows the expired page. */
 export const answerBankPage = (world: World, link: BankLink | undefined): Answer => {
   if (link === undefined) return unknown('bank')
   if (!world.links.open(link)) return expired(link, 'bank')
-  return pageAnswer(200, consentPage(world, link), { what: 'bank', outcome: 'ok', credentials_id: link.credentialsId, link_no: link.no })
+  return pageAnswer(200, consentPage(world, link), {
+    what: 'bank',
+    outcome: 'ok',
+    credentials_id: link.credentialsId,
+    link_no: link.no,
+  })
 }
 
 /** Fields of the callback (RFC 6749 4.1.2); undefined when there is none. */
@@ -69,7 +90,8 @@ const callbackFields = (world: World, link: BankLink, decision: Exclude<Decision
     return { error, ...(switches.get('error_description') ? { error_description: description } : {}), ...state }
   }
   const code = links.issueCode(link, decision === 'approve' ? 'owner' : 'somebody-else')
-  if (decision === 'approve' && link.credentialsId !== undefined && switches.get('renews_at') === 'approval') connections.renew(link.credentialsId)
+  if (decision === 'approve' && link.credentialsId !== undefined && switches.get('renews_at') === 'approval')
+    connections.renew(link.credentialsId)
   return { code: code.value, ...state }
 }
 

@@ -40,7 +40,10 @@ const covers = (term: string, bank: Bank): boolean => {
   if (group === null) return false
   const [, country = '', kind = ''] = group
   // older ids carry no country: `ob-monzo` belongs to the group `uk-ob-all`
-  return bank.providerId.startsWith(`${country}-${kind}-`) || (countryOf(country) === bank.country && bank.providerId.startsWith(`${kind}-`))
+  return (
+    bank.providerId.startsWith(`${country}-${kind}-`) ||
+    (countryOf(country) === bank.country && bank.providerId.startsWith(`${kind}-`))
+  )
 }
 
 export const makeBanks = (): Banks => {

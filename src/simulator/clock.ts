@@ -22,9 +22,14 @@ export const movableClock = (start?: DateTime): MovableClock => {
   return { now, set, advance: (duration) => set(now().plus(duration)) }
 }
 
-const UNITS: Readonly<Record<string, 'seconds' | 'minutes' | 'hours' | 'days'>> = { s: 'seconds', m: 'minutes', h: 'hours', d: 'days' }
+const UNITS: Readonly<Record<string, 'seconds' | 'minutes' | 'hours' | 'days'>> = {
+  s: 'seconds',
+  m: 'minutes',
+  h: 'hours',
+  d: 'days',
+}
 
-/** Reads `90d`, `12h`, `10m`, `30s` or an ISO 8601 duration (`P1DT2H`), each with an optional minus. Undefined when it is neither. */
+/** Reads `90d`, `12h`, `10m`, `30s` or an ISO 8601 duration (`P1DT2H`), each with an optional minus. Else undefined. */
 export const readDuration = (text: string): Duration | undefined => {
   const short = /^(-?\d{1,7})([smhd])$/.exec(text)
   if (short !== null) return Duration.fromObject({ [UNITS[short[2] ?? ''] ?? 'seconds']: Number(short[1]) })

@@ -74,7 +74,8 @@ const shown = (connection: Connection): Record<string, unknown> => ({
 const wantsPage = (request: FastifyRequest): boolean => request.headers.accept?.includes('text/html') ?? false
 const numberOf = (params: unknown): number => Number((params as { id: string }).id)
 const textOf = (params: unknown): string => (params as { id: string }).id
-const missing = (reply: FastifyReply, what: string): FastifyReply => reply.status(404).send({ error: 'not_found', problems: [`no such ${what}`] })
+const missing = (reply: FastifyReply, what: string): FastifyReply =>
+  reply.status(404).send({ error: 'not_found', problems: [`no such ${what}`] })
 
 // beyond these years dates lose their plain ISO form, and expiries computed from them overflow
 const withinReach = (target: () => DateTime): DateTime => {

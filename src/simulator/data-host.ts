@@ -6,17 +6,25 @@ import type { Connection, ConsentDates } from './connections.ts'
 import type { World } from './world.ts'
 
 /** The connection a Bearer header belongs to, also by an access token that a newer one replaced. */
-export const bearerOf = ({ connections }: World, authorization: string | undefined): { token: string; connection: Connection | undefined } => {
+export const bearerOf = (
+  { connections }: World,
+  authorization: string | undefined,
+): { token: string; connection: Connection | undefined } => {
   const token = /^Bearer ([^\s]+)$/i.exec(authorization ?? '')?.[1] ?? ''
   return { token, connection: connections.byAccessToken(token) }
 }
 
 /** Checks a Bearer token; answers the refusal, or the connection it opens. Past the expiry the latest token gets 403, not 401. */
-const admit = (world: World, authorization: string | undefined, what: 'me' | 'delete'): { refused: Answer } | { connection: Connection } => {
+const admit = (
+  world: World,
+  authorization: string | undefined,
+  what: 'me' | 'delete',
+): { refused: Answer } | { connection: Connection } => {
   const { token, connection } = bearerOf(world, authorization)
   const about = { what, credentials_id: connection?.credentialsId } as const
   const now = world.clock.now()
-  if (connection === undefined) return { refused: refusal(401, 'unauthorized', token === '' ? 'no_token' : 'unknown_token', about) }
+  if (connection === undefined)
+    return { refused: refusal(401, 'unauthorized', token === '' ? 'no_token' : 'unknown_token', about) }
   if (connection.revoked) return { refused: refusal(401, 'unauthorized', 'revoked', about) }
   if (connection.accessToken?.value !== token) return { refused: refusal(401, 'unauthorized', 'superseded_token', about) }
   if (now >= connection.dates.expiresAt) return { refused: refusal(403, 'access_denied', 'consent_expired', about) }
@@ -47,7 +55,11 @@ export const answerMe = (world: World, authorization: string | undefined): Answe
     scopes: connection.scopes,
     privacy_policy: `${world.url()}/_privacy`,
   }
-  return jsonAnswer(200, { results: [result], status: 'Succeeded' }, { what: 'me', outcome: 'ok', credentials_id: connection.credentialsId })
+  return jsonAnswer(
+    200,
+    { results: [result], status: 'Succeeded' },
+    { what: 'me', outcome: 'ok', credentials_id: connection.credentialsId },
+  )
 }
 
 /** Ends the connection; answers 200 with an empty body. */
@@ -56,7 +68,13 @@ export const answerDelete = (world: World, authorization: string | undefined): A
   if ('refused' in admitted) return admitted.refused
   const { credentialsId } = admitted.connection
   world.connections.revoke(credentialsId, 'deleted')
-  return { status: 200, contentType: '', body: '', headers: {}, entry: { what: 'delete', outcome: 'ok', credentials_id: credentialsId } }
+  return {
+    status: 200,
+    contentType: '',
+    body: '',
+    headers: {},
+    entry: { what: 'delete', outcome: 'ok', credentials_id: credentialsId },
+  }
 }
 
 /** `GET /api/providers?clientId=…`. */

@@ -11,8 +11,16 @@ const when = {
 const waitMs = z.int().min(0).max(600_000)
 const processed = z.boolean().default(false)
 
-const http = <Shape extends z.ZodRawShape>(shape: Shape, help: string) => ({ on: 'http' as const, schema: z.strictObject({ ...when, ...shape }), help })
-const mail = <Shape extends z.ZodRawShape>(shape: Shape, help: string) => ({ on: 'mail' as const, schema: z.strictObject({ ...when, ...shape }), help })
+const http = <Shape extends z.ZodRawShape>(shape: Shape, help: string) => ({
+  on: 'http' as const,
+  schema: z.strictObject({ ...when, ...shape }),
+  help,
+})
+const mail = <Shape extends z.ZodRawShape>(shape: Shape, help: string) => ({
+  on: 'mail' as const,
+  schema: z.strictObject({ ...when, ...shape }),
+  help,
+})
 
 export const faultKinds = {
   'rate-limited': http(
@@ -20,14 +28,21 @@ export const faultKinds = {
     '429, not processed; `retry_after` (seconds, or any text) becomes the Retry-After header',
   ),
   'error-json': http(
-    { status: z.int().min(400).max(599).default(500), error: z.string().min(1).max(100).default('internal_server_error'), processed },
+    {
+      status: z.int().min(400).max(599).default(500),
+      error: z.string().min(1).max(100).default('internal_server_error'),
+      processed,
+    },
     'an error status (500) with a JSON body; with `processed: true` only the answer is lost',
   ),
   'error-html': http(
     { status: z.int().min(400).max(599).default(502), processed },
     'an error status (502) with the HTML page of a gateway; with `processed: true` only the answer is lost',
   ),
-  slow: http({ ms: waitMs, processed }, 'waits `ms`, then processes and answers; with `processed: true` processes first and waits then'),
+  slow: http(
+    { ms: waitMs, processed },
+    'waits `ms`, then processes and answers; with `processed: true` processes first and waits then',
+  ),
   drip: http({ interval_ms: waitMs.min(1).default(1000) }, 'processed; the body comes one byte every `interval_ms`'),
   'reset-before': http({}, 'the connection is reset, nothing was processed'),
   'reset-after': http({}, 'the connection is reset, everything was processed'),
@@ -36,7 +51,10 @@ export const faultKinds = {
   'rcpt-5xx': mail({}, '550 at RCPT TO: no such mailbox'),
   'data-4xx': mail({}, '451 after the message: not stored'),
   'data-5xx': mail({}, '554 after the message: not stored'),
-  'cut-after-dot': mail({ stored: z.boolean().default(true) }, 'the connection is cut after the final dot, before an answer; `stored` says whether the mail arrived'),
+  'cut-after-dot': mail(
+    { stored: z.boolean().default(true) },
+    'the connection is cut after the final dot, before an answer; `stored` says whether the mail arrived',
+  ),
   'slow-mail': mail({ ms: waitMs }, 'the answer to the message comes `ms` late; stored'),
 } as const
 

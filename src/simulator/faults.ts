@@ -93,4 +93,3 @@ export const makeFaults = ({ seed }: { seed: number }): Faults => {
     },
   }
 }
-

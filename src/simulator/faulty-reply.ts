@@ -20,7 +20,11 @@ interface Served {
 
 export type Serve = (served: Served) => Promise<FastifyReply>
 
-const GATEWAY_PAGE = '<html>\r\n<head><title>Bad Gateway</title></head>\r\n<body>\r\n<center><h1>Bad Gateway</h1></center>\r\n<hr><center>gateway</center>\r\n</body>\r\n</html>\r\n'
+const GATEWAY_PAGE = `<html>
+<head><title>Bad Gateway</title></head>
+<body><center><h1>Bad Gateway</h1></center><hr><center>gateway</center></body>
+</html>
+`
 
 const isProcessed = (fault: ActiveSettings): boolean => {
   if (fault.kind === 'rate-limited' || fault.kind === 'reset-before') return false
@@ -46,7 +50,12 @@ const reset = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
 const drip = async (reply: FastifyReply, answer: Answer, intervalMs: number, closing: AbortSignal): Promise<FastifyReply> => {
   reply.hijack()
   const bytes = Buffer.from(answer.body)
-  const headers = { ...answer.headers, 'content-type': answer.contentType, 'content-length': bytes.length, 'x-tl-correlation-id': randomUUID() }
+  const headers = {
+    ...answer.headers,
+    'content-type': answer.contentType,
+    'content-length': bytes.length,
+    'x-tl-correlation-id': randomUUID(),
+  }
   reply.raw.writeHead(answer.status, headers)
   for (const [position, byte] of bytes.entries()) {
     if (position > 0) await wait(intervalMs, undefined, { signal: closing }).catch(() => undefined)
@@ -78,7 +87,8 @@ export const makeServe =
 
     switch (fault.kind) {
       case 'rate-limited': {
-        const headers: Record<string, string> = fault.retry_after === undefined ? {} : { 'retry-after': String(fault.retry_after) }
+        const headers: Record<string, string> =
+          fault.retry_after === undefined ? {} : { 'retry-after': String(fault.retry_after) }
         return send(reply, { status: 429, contentType: JSON_TYPE, headers, body: errorBody('provider_too_many_requests') })
       }
       case 'error-json':

@@ -45,7 +45,10 @@ const picker = (query: string, banks: readonly Bank[]): Answer =>
     page({
       title: 'Choose your bank',
       place: 'TrueLayer simulator',
-      main: html`<ul>${banks.map((bank) => html`<li><a href="/?${query}&provider_id=${bank.providerId}">${bank.displayName}</a> (${bank.country})</li>`)}</ul>`,
+      main: html`<ul>
+${banks.map((bank) => html`<li><a href="/?${query}&provider_id=${bank.providerId}">${bank.displayName}</a> (${bank.country})</li>
+`)}
+</ul>`,
     }),
     { what: 'full-link', outcome: 'picker' },
   )
@@ -66,10 +69,13 @@ export const makeFullLinks = ({ client, banks, links, switches }: World): FullLi
     }
     const request = parsed.data
     if (request.client_id !== client.id) return wrong(400, 'The client_id is unknown.', 'client_id')
-    if (!client.redirectUris.includes(request.redirect_uri)) return wrong(400, 'The redirect_uri is not registered.', 'redirect_uri')
+    if (!client.redirectUris.includes(request.redirect_uri))
+      return wrong(400, 'The redirect_uri is not registered.', 'redirect_uri')
     const covered = banks.coveredBy(request.providers)
     if (request.provider_id === undefined) {
-      return covered.length > 0 ? picker(rawQuery, covered) : wrong(400, 'The parameter "providers" names no known bank.', 'providers')
+      return covered.length > 0
+        ? picker(rawQuery, covered)
+        : wrong(400, 'The parameter "providers" names no known bank.', 'providers')
     }
     const bank = covered.find((one) => one.providerId === request.provider_id)
     if (bank === undefined) return wrong(400, 'The provider_id is unknown or not covered by "providers".', 'provider_id')
@@ -86,7 +92,8 @@ export const makeFullLinks = ({ client, banks, links, switches }: World): FullLi
       codeChallenge: request.code_challenge,
       responseMode: request.response_mode ?? 'query',
     })
-    return redirectAnswer(`/bank/${bank.providerId}/authorise/${link.id}`, { what: 'full-link', outcome: 'ok', link_no: link.no })
+    const location = `/bank/${encodeURIComponent(bank.providerId)}/authorise/${link.id}`
+    return redirectAnswer(location, { what: 'full-link', outcome: 'ok', link_no: link.no })
   }
   return { answer }
 }

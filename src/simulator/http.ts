@@ -10,15 +10,20 @@ import { mountControl } from './control.ts'
 import { answerDelete, answerMe, answerProviders, bearerOf } from './data-host.ts'
 import { makeServe } from './faulty-reply.ts'
 import { makeFullLinks } from './full-link.ts'
-import { STYLE, html, page } from './html.ts'
+import { html, page } from './html.ts'
 import { inboxPage, mailPage, noMailPage } from './inbox-pages.ts'
 import { answerReauth } from './reauth.ts'
+import { STYLE } from './style.ts'
 import { readTokenCall } from './token-endpoint.ts'
 import type { World } from './world.ts'
 
+const LOGO = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">
+<path d="M1 6 8 2l7 4v1H1zm2 2h2v4H3zm4 0h2v4H7zm4 0h2v4h-2zM1 13h14v1H1z"/>
+</svg>`
 const MAX_BODY_BYTES = 10 * 1024 * 1024
 
-const fieldOf = (body: unknown, name: string): unknown => (typeof body === 'object' && body !== null ? Reflect.get(body, name) : undefined)
+const fieldOf = (body: unknown, name: string): unknown =>
+  typeof body === 'object' && body !== null ? Reflect.get(body, name) : undefined
 
 const landing = page({
   title: 'TrueLayer simulator',
@@ -29,14 +34,21 @@ const landing = page({
 
 const mountErrors = (app: FastifyInstance): void => {
   app.setErrorHandler((error, _request, reply) => {
-    if (error instanceof BadInput) return reply.status(400).send({ error: 'invalid_request', problems: error.problems, known: error.known })
+    if (error instanceof BadInput)
+      return reply.status(400).send({ error: 'invalid_request', problems: error.problems, known: error.known })
     const status = Number(Reflect.get(Object(error), 'statusCode') ?? 500)
     const description = error instanceof Error ? error.message : 'unknown error'
     return reply
       .status(status)
-      .send({ error: status < 500 ? 'invalid_request' : 'internal_server_error', error_description: description, error_details: { reason: 'body' } })
+      .send({
+        error: status < 500 ? 'invalid_request' : 'internal_server_error',
+        error_description: description,
+        error_details: { reason: 'body' },
+      })
   })
-  app.setNotFoundHandler((_request, reply) => reply.status(404).send({ error: 'not_found', error_description: 'Simulator: no such endpoint' }))
+  app.setNotFoundHandler((_request, reply) =>
+    reply.status(404).send({ error: 'not_found', error_description: 'Simulator: no such endpoint' }),
+  )
 }
 
 const mountTrueLayer = (app: FastifyInstance, world: World): void => {
@@ -86,7 +98,13 @@ const mountBank = (app: FastifyInstance, world: World): void => {
     exposeHeadRoute: false,
     handler: (request, reply) => {
       const link = linkOf(request.params)
-      return serve({ request, reply, endpoint: 'bank', credentialsId: link?.credentialsId, process: () => answerBankPage(world, link) })
+      return serve({
+        request,
+        reply,
+        endpoint: 'bank',
+        credentialsId: link?.credentialsId,
+        process: () => answerBankPage(world, link),
+      })
     },
   })
   app.post(path, (request, reply) => {
@@ -122,8 +140,6 @@ export const makeHttp = async (world: World): Promise<FastifyInstance> => {
   mountInbox(app, world)
   mountControl(app, world)
   app.get('/_style.css', (_request, reply) => reply.type('text/css; charset=utf-8').send(STYLE))
-  app.get('/_logo.svg', (_request, reply) =>
-    reply.type('image/svg+xml').send('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M1 6 8 2l7 4v1H1zm2 2h2v4H3zm4 0h2v4H7zm4 0h2v4h-2zM1 13h14v1H1z"/></svg>'),
-  )
+  app.get('/_logo.svg', (_request, reply) => reply.type('image/svg+xml').send(LOGO))
   return app
 }

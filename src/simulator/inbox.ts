@@ -13,7 +13,8 @@ const MAX_MAIL_BYTES = 10 * 1024 * 1024
 
 const smtpError = (responseCode: number, text: string): Error => Object.assign(new Error(text), { responseCode })
 
-const recipientsOf = (session: SMTPServerSession): readonly string[] => session.envelope.rcptTo.map(({ address }) => address.toLowerCase())
+const recipientsOf = (session: SMTPServerSession): readonly string[] =>
+  session.envelope.rcptTo.map(({ address }) => address.toLowerCase())
 
 const readMail = async (source: Buffer, session: SMTPServerSession): Promise<Omit<Mail, 'id' | 'at' | 'links'>> => {
   const parsed = await simpleParser(source, { skipTextToHtml: true })

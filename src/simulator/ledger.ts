@@ -3,7 +3,18 @@ import type { Clock } from '../clock.ts'
 import type { FaultKind } from './fault-kinds.ts'
 
 /** One entry per request, named after its endpoint … */
-export const endpoints = ['reauthuri', 'full-link', 'bank', 'decision', 'exchange', 'refresh', 'me', 'delete', 'providers', 'mail'] as const
+export const endpoints = [
+  'reauthuri',
+  'full-link',
+  'bank',
+  'decision',
+  'exchange',
+  'refresh',
+  'me',
+  'delete',
+  'providers',
+  'mail',
+] as const
 /** … and one per effect that outlives the request. */
 export const effects = ['seeded', 'code', 'renewed', 'connected', 'rotated', 'revoked'] as const
 

@@ -73,9 +73,23 @@ export const makeLinks = ({ clock, ledger, switches }: { clock: Clock; ledger: L
       return true
     },
     issueCode: (link, approvedBy) => {
-      const code: Code = { no: codes.size + 1, value: randomToken(32), link, approvedBy, issuedAt: clock.now(), exchangedFor: undefined }
+      const code: Code = {
+        no: codes.size + 1,
+        value: randomToken(32),
+        link,
+        approvedBy,
+        issuedAt: clock.now(),
+        exchangedFor: undefined,
+      }
       codes.set(code.value, code)
-      ledger.record({ what: 'code', outcome: 'ok', credentials_id: link.credentialsId, link_no: link.no, code_no: code.no, detail: approvedBy })
+      ledger.record({
+        what: 'code',
+        outcome: 'ok',
+        credentials_id: link.credentialsId,
+        link_no: link.no,
+        code_no: code.no,
+        detail: approvedBy,
+      })
       return code
     },
     findCode: (value) => codes.get(value),

@@ -37,11 +37,14 @@ export interface MailStore {
   clear(): void
 }
 
-const unescape = (text: string): string => text.replaceAll('&#38;', '&').replaceAll('&amp;', '&').replaceAll('&quot;', '"').replaceAll('&#39;', "'")
+const unescape = (text: string): string =>
+  text.replaceAll('&#38;', '&').replaceAll('&amp;', '&').replaceAll('&quot;', '"').replaceAll('&#39;', "'")
 
 const linksIn = (text: string, html: string): readonly string[] => {
   const inText = [...text.matchAll(/https?:\/\/[^\s<>"'\])]+/g)].map(([link]) => link.replace(/[.,;:!?]+$/, ''))
-  const inHtml = [...html.matchAll(/\shref\s*=\s*(?:"(https?:[^"]*)"|'(https?:[^']*)')/gi)].map(([, double, single]) => unescape(double ?? single ?? ''))
+  const inHtml = [...html.matchAll(/\shref\s*=\s*(?:"(https?:[^"]*)"|'(https?:[^']*)')/gi)].map(([, double, single]) =>
+    unescape(double ?? single ?? ''),
+  )
   return [...new Set([...inText, ...inHtml])].filter((link) => URL.canParse(link))
 }
 

@@ -1,4 +1,5 @@
-// Plays the user at the bank by real HTTP: opens a link, presses a button, and says where the browser would be sent. It never goes there.
+// Plays the user at the bank by real HTTP: opens a link, presses a button, and says where the browser would be sent.
+// It never goes there.
 import type { Decision } from './bank.ts'
 
 export type Played =

@@ -57,7 +57,8 @@ export const answerReauth = (world: World, body: unknown): Answer => {
   const request = parsed.data
   const connection = connections.byRefreshToken(request.refresh_token)
   const about = { what, credentials_id: connection?.credentialsId } as const
-  if (!client.redirectUris.includes(request.redirect_uri)) return refusal(401, 'unauthorized_client', 'redirect_uri_not_registered', about)
+  if (!client.redirectUris.includes(request.redirect_uri))
+    return refusal(401, 'unauthorized_client', 'redirect_uri_not_registered', about)
 
   const dead = deadBecause(world, connection)
   if (connection === undefined || dead !== undefined) {
@@ -71,7 +72,8 @@ export const answerReauth = (world: World, body: unknown): Answer => {
   if (connection.redirectUri !== request.redirect_uri && switches.get('redirect_mismatch') === 'strict') {
     return refusal(401, 'unauthorized', 'redirect_uri_not_original', about)
   }
-  if (!switches.get('link_success')) return jsonAnswer(200, { success: false }, { ...about, outcome: 'not-made', detail: 'link_success' })
+  if (!switches.get('link_success'))
+    return jsonAnswer(200, { success: false }, { ...about, outcome: 'not-made', detail: 'link_success' })
 
   connections.markUsed(connection.credentialsId)
   const link = links.make({
@@ -83,6 +85,6 @@ export const answerReauth = (world: World, body: unknown): Answer => {
     codeChallenge: request.code_challenge,
     responseMode: request.response_mode ?? 'query',
   })
-  const path = `/bank/${connection.bank.providerId}/authorise/${link.id}`
+  const path = `/bank/${encodeURIComponent(connection.bank.providerId)}/authorise/${link.id}`
   return jsonAnswer(200, { ...resultField(world, path), success: true }, { ...about, outcome: 'ok', link_no: link.no })
 }

@@ -1,5 +1,5 @@
-// Puts the simulator together: TrueLayer, a bank and an inbox on loopback. It shares nothing with Reconsent but the clock's interface:
-// it is the judge of what Reconsent did, and never part of production.
+// Puts the simulator together: TrueLayer, a bank and an inbox on loopback. It shares nothing with Reconsent but the
+// clock's interface: it is the judge of what Reconsent did, and never part of production.
 import { setMaxListeners } from 'node:events'
 import { z } from 'zod'
 import { makeBanks } from './banks.ts'
@@ -83,7 +83,11 @@ const reachable = (host: string): string => {
 }
 
 /** Throws BadInput on wrong options; rejects with the system's error when a port is taken. */
-export const startSimulator = async ({ switches: initial, clock = movableClock(), ...rest }: SimulatorOptions): Promise<Simulator> => {
+export const startSimulator = async ({
+  switches: initial,
+  clock = movableClock(),
+  ...rest
+}: SimulatorOptions): Promise<Simulator> => {
   const options = readInput(optionsSchema, rest, 'option')
   const ledger = makeLedger({ clock })
   const switches = makeSwitches(initial)

@@ -8,8 +8,13 @@ const aSwitch = <S extends z.ZodType>(schema: S, initial: z.output<S>, help: str
 const seconds = z.int().min(0).max(31_536_000)
 const days = z.int().min(0).max(3_650)
 // RFC 6749 4.1.2.1 allows these characters in an error code, nothing else
-const oauthError = z.string().regex(/^[\x20-\x21\x23-\x5b\x5d-\x7e]{1,100}$/, 'expected printable ASCII without quotes and backslashes')
-const instantOrNull = z.string().refine((text) => readInstant(text) !== undefined, 'expected an ISO 8601 instant with an offset, or null').nullable()
+const oauthError = z
+  .string()
+  .regex(/^[\x20-\x21\x23-\x5b\x5d-\x7e]{1,100}$/, 'expected printable ASCII without quotes and backslashes')
+const instantOrNull = z
+  .string()
+  .refine((text) => readInstant(text) !== undefined, 'expected an ISO 8601 instant with an offset, or null')
+  .nullable()
 
 const table = {
   unknown_token: aSwitch(
@@ -17,7 +22,11 @@ const table = {
     'unauthorized',
     '/v1/reauthuri with an unknown, revoked, idle or past-grace refresh token: 401 unauthorized, or 400 invalid_grant',
   ),
-  non_uk: aSwitch(z.literal([401, 400]), 401, '/v1/reauthuri for a bank outside the UK: 401 unauthorized, or 400 invalid_request'),
+  non_uk: aSwitch(
+    z.literal([401, 400]),
+    401,
+    '/v1/reauthuri for a bank outside the UK: 401 unauthorized, or 400 invalid_request',
+  ),
   redirect_mismatch: aSwitch(
     z.enum(['strict', 'lenient']),
     'strict',
@@ -36,10 +45,18 @@ const table = {
     'what uses a link up: opening it once, deciding once, or nothing within its life',
   ),
   code_life_seconds: aSwitch(seconds, 300, 'how long a code can be exchanged'),
-  code_reuse: aSwitch(z.enum(['revoke', 'refuse']), 'revoke', 'a second use of a code: revokes the tokens of the first, or is only refused'),
+  code_reuse: aSwitch(
+    z.enum(['revoke', 'refuse']),
+    'revoke',
+    'a second use of a code: revokes the tokens of the first, or is only refused',
+  ),
   validity_days: aSwitch(days, 90, 'life of a consent from authentication'),
   grace_days: aSwitch(days, 90, 'how long after expiry /v1/reauthuri still works'),
-  renews_at: aSwitch(z.enum(['exchange', 'approval']), 'exchange', 'whether the consent is renewed by the exchange of the code or already by the approval'),
+  renews_at: aSwitch(
+    z.enum(['exchange', 'approval']),
+    'exchange',
+    'whether the consent is renewed by the exchange of the code or already by the approval',
+  ),
   created_at: aSwitch(z.enum(['kept', 'moved']), 'kept', 'whether a renewal also moves consent_created_at'),
   rotate_refresh_tokens: aSwitch(
     z.enum(['never', 'on-reauth', 'on-refresh', 'always']),
@@ -61,9 +78,17 @@ const table = {
   ),
   access_token: aSwitch(z.enum(['jwt', 'jwt-without-sub', 'opaque']), 'jwt', 'what an access token is'),
   access_token_life_seconds: aSwitch(seconds.min(1), 3600, 'expires_in of access tokens'),
-  me_dates: aSwitch(z.enum(['all', 'no-expiry', 'none']), 'all', 'the dates in /data/v1/me: all, all but consent_expires_at, or none'),
+  me_dates: aSwitch(
+    z.enum(['all', 'no-expiry', 'none']),
+    'all',
+    'the dates in /data/v1/me: all, all but consent_expires_at, or none',
+  ),
   me_lag_seconds: aSwitch(seconds, 0, 'for this long after a renewal /data/v1/me still shows the dates from before'),
-  somebody_else: aSwitch(z.enum(['same-provider', 'other-provider']), 'same-provider', 'whose account is approved by "approve as somebody else"'),
+  somebody_else: aSwitch(
+    z.enum(['same-provider', 'other-provider']),
+    'same-provider',
+    'whose account is approved by "approve as somebody else"',
+  ),
   deny_error: aSwitch(oauthError, 'access_denied', 'the error of the callback when the user denies'),
   bank_error: aSwitch(oauthError, 'server_error', 'the error of the callback when the bank fails'),
   error_description: aSwitch(z.boolean(), true, 'whether error callbacks carry an error_description'),

@@ -16,23 +16,39 @@ const exchangeSchema = z.object({
 })
 const refreshSchema = z.object({ ...credentials, refresh_token: z.string().min(1) })
 
-const rejectsClient = ({ client, switches, clock }: World, sent: { client_id: string; client_secret: string }): string | undefined => {
+const rejectsClient = (
+  { client, switches, clock }: World,
+  sent: { client_id: string; client_secret: string },
+): string | undefined => {
   if (switches.isClientRejectedAt(clock.now())) return 'invalid_client_until'
   return sent.client_id === client.id && sent.client_secret === client.secret ? undefined : 'client_credentials'
 }
 
 /** Issues a new access token, which ends the previous one, and words the answer. */
-const tokensFor = (world: World, connection: Connection, occasion: 'on-reauth' | 'on-refresh' | 'first'): { [field: string]: unknown } => {
+const tokensFor = (
+  world: World,
+  connection: Connection,
+  occasion: 'on-reauth' | 'on-refresh' | 'first',
+): { [field: string]: unknown } => {
   const { clock, switches, connections, client, url } = world
   const now = clock.now()
   const lifeSeconds = switches.get('access_token_life_seconds')
   const expiresAt = now.plus({ seconds: lifeSeconds })
   const { credentialsId, scopes } = connection
-  const accessToken = makeAccessToken({ format: switches.get('access_token'), issuer: url(), clientId: client.id, credentialsId, scopes, now, expiresAt })
+  const accessToken = makeAccessToken({
+    format: switches.get('access_token'),
+    issuer: url(),
+    clientId: client.id,
+    credentialsId,
+    scopes,
+    now,
+    expiresAt,
+  })
   connections.setAccessToken(credentialsId, accessToken, expiresAt)
   connections.markUsed(credentialsId)
   const rotation = switches.get('rotate_refresh_tokens')
-  const rotates = occasion !== 'first' && connection.refreshToken !== undefined && (rotation === 'always' || rotation === occasion)
+  const rotates =
+    occasion !== 'first' && connection.refreshToken !== undefined && (rotation === 'always' || rotation === occasion)
   const { refreshToken } = rotates ? connections.rotateRefreshToken(credentialsId) : connection
   return {
     access_token: accessToken,
@@ -52,7 +68,9 @@ const connectionOf = ({ connections, banks, switches }: World, { link, approvedB
   }
   const others = banks.all().filter((bank) => bank.providerId !== link.bank.providerId && bank.country === link.bank.country)
   const elsewhere = approvedBy === 'somebody-else' && switches.get('somebody_else') === 'other-provider'
-  const bank = elsewhere ? (others[0] ?? banks.all().find((one) => one.providerId !== link.bank.providerId) ?? link.bank) : link.bank
+  const bank = elsewhere
+    ? (others[0] ?? banks.all().find((one) => one.providerId !== link.bank.providerId) ?? link.bank)
+    : link.bank
   return connections.connect({ bank, redirectUri: link.redirectUri, scopes: link.scopes })
 }
 
@@ -102,11 +120,13 @@ const answerRefresh = (world: World, body: unknown): Answer => {
   if (connection.revoked) return refusal(400, 'invalid_grant', 'revoked', about)
   if (clock.now() >= connection.dates.expiresAt) return refusal(400, 'invalid_grant', 'expired', about)
   const idleDays = switches.get('idle_token_days')
-  if (idleDays !== null && clock.now() >= connection.usedAt.plus({ days: idleDays })) return refusal(400, 'invalid_grant', 'idle_token', about)
+  if (idleDays !== null && clock.now() >= connection.usedAt.plus({ days: idleDays }))
+    return refusal(400, 'invalid_grant', 'idle_token', about)
   return jsonAnswer(200, tokensFor(world, connection, 'on-refresh'), { ...about, outcome: 'ok' })
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 export interface TokenCall {
   readonly endpoint: 'exchange' | 'refresh'

@@ -20,7 +20,15 @@ export interface AccessTokenRequest {
 }
 
 /** A JWT with `sub` = credentials_id and `exp`, or what the switch `access_token` says instead. */
-export const makeAccessToken = ({ format, issuer, clientId, credentialsId, scopes, now, expiresAt }: AccessTokenRequest): string => {
+export const makeAccessToken = ({
+  format,
+  issuer,
+  clientId,
+  credentialsId,
+  scopes,
+  now,
+  expiresAt,
+}: AccessTokenRequest): string => {
   if (format === 'opaque') return randomToken(48)
   const claims = {
     iss: issuer,

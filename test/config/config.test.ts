@@ -124,7 +124,14 @@ describe('what is missing', () => {
   test('is reported all at once, by name, with what to do', async () => {
     const problems = await problemsOf({}, { policy: {} })
     expect(problems.map((problem) => problem.split(':')[0])).toEqual([
-      ...['DATABASE_URL', 'REDIS_URL', 'TRUELAYER_CLIENT_ID', 'TRUELAYER_CLIENT_SECRET', 'ENCRYPTION_KEYS', 'PUBLIC_URL', 'SMTP_URL', 'MAIL_FROM'],
+      'DATABASE_URL',
+      'REDIS_URL',
+      'TRUELAYER_CLIENT_ID',
+      'TRUELAYER_CLIENT_SECRET',
+      'ENCRYPTION_KEYS',
+      'PUBLIC_URL',
+      'SMTP_URL',
+      'MAIL_FROM',
       'company.name',
     ])
     expect(problems[0]).toBe(
@@ -205,7 +212,7 @@ describe('what is wrong', () => {
       'TRUELAYER_CLIENT_ID: is of the sandbox, but TRUELAYER_AUTH_URL is production: set it to https://auth.truelayer-sandbox.com',
     ],
     ['a production client in the sandbox', { TRUELAYER_CLIENT_ID: 'example-1' }, "TRUELAYER_CLIENT_ID: is not of the sandbox (those begin with 'sandbox-'), but TRUELAYER_AUTH_URL is"],
-    ['a short key', { ENCRYPTION_KEYS: 'k1:c2hvcnQ=' }, 'ENCRYPTION_KEYS: key 1 ("k1") is 5 bytes long instead of exactly 32'],
+    ['a short key', { ENCRYPTION_KEYS: 'k1:c2hvcnQ=' }, 'ENCRYPTION_KEYS: key 1 is 5 bytes long instead of exactly 32'],
     ['a mail server by http', { SMTP_URL: 'http://mail' }, 'SMTP_URL: must begin with smtp:// or smtps://'],
     ['a sender without address', { MAIL_FROM: 'Company' }, "MAIL_FROM: must be one address, 'consents@example.com' or 'Company <consents@example.com>'"],
     ['two senders', { MAIL_FROM: 'a@example.com, b@example.com' }, "MAIL_FROM: must be one address, 'consents@example.com' or 'Company <consents@example.com>'"],
@@ -230,9 +237,9 @@ describe('what is wrong', () => {
 
   test('is reported together, environment and policy', async () => {
     const env = { ...soundEnv, QUEUE: 'x', PORT: 'x', ENCRYPTION_KEYS: 'x', SMTP_URL: 'x', LOG_LEVEL: 'x' }
-    expect(await placesOf(env, { policy: { ...company, ladder: [], link: { freshFor: '0s' } } })).toEqual([
-      ...['LOG_LEVEL', 'QUEUE', 'ENCRYPTION_KEYS', 'PORT', 'SMTP_URL', 'ladder', 'link.freshFor'],
-    ])
+    expect(await placesOf(env, { policy: { ...company, ladder: [], link: { freshFor: '0s' } } })).toEqual(
+      ['LOG_LEVEL', 'QUEUE', 'ENCRYPTION_KEYS', 'PORT', 'SMTP_URL', 'ladder', 'link.freshFor'],
+    )
   })
 
   test('never repeats what the environment said', async () => {
@@ -268,8 +275,15 @@ describe('a secret in a file', () => {
 
   test('is possible for each secret, and for nothing else', async () => {
     expect(secrets).toEqual([
-      ...['DATABASE_URL', 'MIGRATE_DATABASE_URL', 'REDIS_URL', 'TRUELAYER_CLIENT_ID', 'TRUELAYER_CLIENT_SECRET', 'ENCRYPTION_KEYS', 'SMTP_URL'],
-      ...['OPS_PASSWORD', 'API_KEYS_SHA256'],
+      'DATABASE_URL',
+      'MIGRATE_DATABASE_URL',
+      'REDIS_URL',
+      'TRUELAYER_CLIENT_ID',
+      'TRUELAYER_CLIENT_SECRET',
+      'ENCRYPTION_KEYS',
+      'SMTP_URL',
+      'OPS_PASSWORD',
+      'API_KEYS_SHA256',
     ])
     const cwd = aDirectory({ port: '5' })
     expect((await load({ ...soundEnv, PORT_FILE: 'port' }, {}, cwd)).web.port).toBe(3000)

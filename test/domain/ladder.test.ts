@@ -144,6 +144,12 @@ describe('the end of grace', () => {
       expires: '2026-06-30T12:00:00+01:00', graceDays: 20, ladder: ladderOf(0, 7, 30, 60, 83),
       rungs: ['0d 2026-06-30T12:00+01:00', '+7d 2026-07-07T12:00+01:00', '+30d 2026-07-19T12:00+01:00'],
     },
+    'leaves a rung at the last call alone, though a change of the clocks put the one before it 23 hours away': {
+      expires: '2026-03-28T12:00:00Z', graceDays: 1, graceHours: 22, ladder: ladderOf(0, 1), rungs: ['0d 2026-03-28T12:00+00:00', '+1d 2026-03-29T12:00+01:00'],
+    },
+    'keeps a rung that follows another by exactly a day': {
+      expires: '2026-06-30T12:00:00+01:00', graceDays: 9, ladder: ladderOf(7, 9), rungs: ['+7d 2026-07-07T12:00+01:00', '+9d 2026-07-08T12:00+01:00'],
+    },
     'leaves out a rung that would follow another within a day': {
       expires: '2026-06-30T12:00:00+01:00', graceDays: 8, ladder: ladderOf(7, 8), rungs: ['+7d 2026-07-07T12:00+01:00'],
     },
@@ -165,6 +171,12 @@ describe('the end of grace', () => {
     },
     'the next noon, after an expiry in the night, asks in the morning between': {
       expires: '2026-06-30T21:00:00+01:00', graceDays: 0, graceHours: 15, ladder: ladderOf(7), quiet: NIGHT, rungs: ['+7d 2026-07-01T08:00+01:00'],
+    },
+    'at the end of the night after an expiry allows no asking at all': {
+      expires: '2026-06-30T21:00:00+01:00', graceDays: 0, graceHours: 11, ladder: ladderOf(7), quiet: NIGHT, rungs: [],
+    },
+    'a second after the end of that night asks in that second': {
+      expires: '2026-06-30T21:00:01+01:00', graceDays: 0, graceHours: 11, ladder: ladderOf(7), quiet: NIGHT, rungs: ['+7d 2026-07-01T08:00+01:00'],
     },
     'before the morning after an expiry in the night allows no asking at all': {
       expires: '2026-06-30T21:00:00+01:00', graceDays: 0, graceHours: 10, ladder: ladderOf(7), quiet: NIGHT, rungs: [],

@@ -52,7 +52,10 @@ describe('against a date from /me', () => {
     'a later date that is over a second after the issue is still a later date': {
       source: 'me', known: '2026-02-01T12:00:00', expires: '2026-03-02T12:00:01', result: 'later-than-known me 2026-03-02T12:00:01',
     },
-    'other dates without an expiry prove nothing': { source: 'me', created: '2026-03-02T12:03:00', answered: '2026-03-02T12:03:00', result: 'date-not-moved' },
+    'a consent created since the issue proves it where /me has no expiry any more': {
+      source: 'me', created: '2026-03-02T12:03:00', result: 'created-or-updated-since assumed 2026-05-31T12:03:00',
+    },
+    'old dates without an expiry say nothing for or against': { source: 'me', created: '2025-12-14T12:00:00', result: 'no-dates' },
     'a clean exchange proves it where /me has no dates any more': {
       source: 'me', answered: '2026-03-02T12:03:00', result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
     },
@@ -100,8 +103,9 @@ describe.each(['imported', 'assumed'] as const)('against an %s date', (source) =
     'created and updated since, the other way round': {
       created: '2026-03-02T12:04:00', updated: '2026-03-02T12:03:00', result: 'created-or-updated-since assumed 2026-05-31T12:04:00',
     },
-    'old dates without an expiry prove nothing, not even with a clean exchange': {
-      created: '2025-12-14T12:00:00', answered: '2026-03-02T12:03:00', result: 'date-not-moved',
+    'old dates without an expiry say nothing for or against': { created: '2025-12-14T12:00:00', result: 'no-dates' },
+    'old dates without an expiry: a clean exchange proves it': {
+      created: '2025-12-14T12:00:00', answered: '2026-03-02T12:03:00', result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
     },
     'an expiry a second short of issue + 90 − 3 days proves nothing': { expires: '2026-05-28T11:59:59', result: 'date-not-moved' },
     'an expiry of issue + 90 − 3 days proves it': { expires: '2026-05-28T12:00:00', result: 'full-validity-since me 2026-05-28T12:00:00' },

@@ -32,6 +32,11 @@ const expiryIn = {
   pl: '10 listopada 2026',
 }
 
+const urging = /!|urgent|immediat|sofort|dringend|inmediat|subito|natychmiast|pilne|warning|attention|achtung|suspend|block/i
+
+const escapes: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+const escaped = (text: string): string => text.replace(/[&<>"']/g, (character) => escapes[character] ?? '')
+
 const count = (text: string, part: RegExp): number => text.match(part)?.length ?? 0
 
 for (const locale of locales) {
@@ -69,7 +74,7 @@ for (const locale of locales) {
     test('neither scares nor urges', () => {
       for (const template of templateNames) {
         const { subject, text } = renderMessage(facts({ locale, template }))
-        expect(`${subject}\n${text}`).not.toMatch(/!|urgent|immediat|sofort|dringend|inmediat|subito|natychmiast|pilne|warning|attention|achtung|suspend|block/i)
+        expect(`${subject}\n${text}`).not.toMatch(urging)
       }
     })
   })
@@ -111,7 +116,7 @@ describe('values cannot become anything but text', () => {
       const { html, text, subject } = renderMessage(facts({ company: attack, bank: attack, name: attack }))
       expect(count(html, /<a /g)).toBe(1)
       expect(html).not.toMatch(/<script|<img|<b>/)
-      expect(html).toContain(attack.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;').replace(/'/g, '&#39;'))
+      expect(html).toContain(escaped(attack))
       expect(text).toContain(attack)
       expect(text.split(LINK)).toHaveLength(2)
       expect(subject).toContain(attack)
@@ -127,11 +132,12 @@ describe('values cannot become anything but text', () => {
   test('line breaks, control characters and reading-direction marks never reach the subject or a line of their own', () => {
     const { subject, text } = renderMessage(facts({ company: 'Acme\r\nBcc: all@x.test', bank: 'Mon\u2028zo\u0000\u202Etxt.exe\u2029' }))
     expect(subject).toMatch(/^Acme Bcc: all@x\.test: .*Mon zo txt\.exe/)
-    expect(text).not.toMatch(/^Bcc|[\u0000\u2028\u2029\u202E]/m)
+    expect(text).not.toMatch(/^Bcc|[\p{Cf}\p{Zl}\p{Zp}]|[^\P{Cc}\n]/mu)
   })
 
   test('what is no plain name is not greeted', () => {
-    for (const name of ['https://evil.test/', 'evil.test', 'www.evil.test', 'a@evil.test', '<b>Zoe</b>', '{{link}}', 'Zoe\r\n\r\nPay: now', 'x'.repeat(200)]) {
+    const addresses = ['https://evil.test/', 'evil.test', 'www.evil.test', 'a@evil.test']
+    for (const name of [...addresses, '<b>Zoe</b>', '{{link}}', 'Zoe\r\n\r\nPay: now', 'x'.repeat(200)]) {
       expect(renderMessage(facts({ name })).text).toMatch(/^Hello,\n\n/)
     }
     for (const name of ["Siobhán O'Brien", 'J. R. Müller-Lüdenscheidt', '李小龍', 'Anna Maria']) {
@@ -149,6 +155,7 @@ describe('values cannot become anything but text', () => {
     for (const link of ['javascript:alert(1)', 'not a link', 'https://user:word@acme.test/', '']) {
       expect(() => renderMessage(facts({ link: new Secret(link) }))).toThrow(/^the link for a message is not an http\(s\) address$/)
     }
-    expect(renderMessage(facts({ link: new Secret('http://127.0.0.1:8080/r/x?a=1&b="2"') })).html).toContain('href="http://127.0.0.1:8080/r/x?a=1&amp;b=%222%22"')
+    const local = renderMessage(facts({ link: new Secret('http://127.0.0.1:8080/r/x?a=1&b="2"') }))
+    expect(local.html).toContain('href="http://127.0.0.1:8080/r/x?a=1&amp;b=%222%22"')
   })
 })

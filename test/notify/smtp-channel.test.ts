@@ -4,7 +4,7 @@ import { simpleParser, type ParsedMail } from 'mailparser'
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Channel, Message } from '../../src/notify/port.ts'
-import { smtpChannel } from '../../src/notify/smtp-channel.ts'
+import { smtpChannel, type SmtpTimeouts } from '../../src/notify/smtp-channel.ts'
 import { Secret } from '../../src/secret.ts'
 import { scriptedSmtp, type Script, type ScriptedSmtp } from './scripted-smtp.ts'
 
@@ -23,8 +23,14 @@ const aMessage = (over: Partial<Message> = {}): Message => ({
   ...over,
 })
 
-const aChannel = (port: number, { login = '', query = '', ...timeouts }: { login?: string; query?: string; silenceMs?: number; connectMs?: number; totalMs?: number } = {}): Channel => {
-  const channel = smtpChannel({ smtpUrl: new Secret(`smtp://${login}127.0.0.1:${port}${query}`), from: 'Acme Ltd <noreply@acme.test>', timeouts })
+interface Options extends Partial<SmtpTimeouts> {
+  readonly login?: string
+  readonly query?: string
+}
+
+const aChannel = (port: number, { login = '', query = '', ...timeouts }: Options = {}): Channel => {
+  const smtpUrl = new Secret(`smtp://${login}127.0.0.1:${port}${query}`)
+  const channel = smtpChannel({ smtpUrl, from: 'Acme Ltd <noreply@acme.test>', timeouts })
   cleanups.push(() => channel.close())
   return channel
 }
@@ -270,7 +276,7 @@ describe('configuration', () => {
   })
 
   test('all problems are listed at once', () => {
-    expect(url('smtp://u:p@h/path?x=1&ignoreTLS=perhaps')).toThrow(/no such option.*ignoreTLS must be.*nothing between/)
+    expect(url('smtp://u:p@h/path?x=1&ignoreTLS=perhaps')).toThrow(/an option is unknown.*ignoreTLS must be.*nothing between/)
   })
 
   test('a sender must be one address', () => {

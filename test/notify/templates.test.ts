@@ -57,24 +57,96 @@ test('what an editor may do without harm', () => {
 })
 
 const mistakes: Record<string, { file: string; change: (text: string) => string; says: RegExp }> = {
-  'no subject': { file: 'fr/expired.txt', change: (text) => text.replace(/^Subject:.*\n/, ''), says: /fr\/expired\.txt:1: the first line must be `Subject: `/ },
-  'an empty subject': { file: 'fr/expired.txt', change: (text) => text.replace(/^Subject:.*/, 'Subject:  '), says: /expired\.txt:1: the first line/ },
-  'no words on the button': { file: 'it/expired.txt', change: (text) => text.replace(/^Button:.*\n/m, ''), says: /it\/expired\.txt:2: the second line must be `Button: `/ },
-  'no blank line after the head': { file: 'it/expired.txt', change: (text) => text.replace('\n\n', '\n'), says: /it\/expired\.txt:3: a blank line must follow/ },
-  'a misspelt placeholder': { file: 'pl/expired.txt', change: (text) => text.replace('{{bank}}', '{{bnak}}'), says: /pl\/expired\.txt:1: unknown placeholder \{\{bnak\}\}/ },
-  'a misspelt placeholder further down': { file: 'es/last-day.txt', change: (text) => text.replace('{{graceEndsOn}}', '{{grace}}'), says: /es\/last-day\.txt:14: unknown placeholder \{\{grace\}\}/ },
-  'a name in the subject': { file: 'en/expired.txt', change: (text) => text.replace('Subject: ', 'Subject: {{name}}, '), says: /en\/expired\.txt:1: \{\{name\}\} may not be used here/ },
-  'a half placeholder': { file: 'en/expired.txt', change: (text) => text.replace('{{name}}', '{{name}'), says: /en\/expired\.txt:4: a brace that belongs to no/ },
-  'no link': { file: 'de/uncertain.txt', change: (text) => text.replace('{{button}}\n', ''), says: /de\/uncertain\.txt:4: the link is missing/ },
-  'two links': { file: 'de/uncertain.txt', change: (text) => `${text}\n{{link}}\n`, says: /de\/uncertain\.txt:18: a second link/ },
-  'a button inside a sentence': { file: 'de/uncertain.txt', change: (text) => text.replace('{{button}}', 'Hier: {{button}}'), says: /de\/uncertain\.txt:10: \{\{button\}\} must be a paragraph of its own/ },
-  'no bank': { file: 'de/uncertain.txt', change: (text) => text.replaceAll('{{bank}}', 'der Bank'), says: /de\/uncertain\.txt:4: the text must say \{\{bank\}\}/ },
-  'no date': { file: 'de/uncertain.txt', change: (text) => text.replaceAll('{{expiresOn}}', 'bald'), says: /the text must say \{\{expiresOn\}\}/ },
-  'a name without a greeting': { file: 'de/uncertain.txt', change: (text) => text.replace('Guten Tag {{name}}', '{{name}}'), says: /de\/uncertain\.txt:4: write a greeting before/ },
-  'a tracking picture in the layout': { file: 'layout.html', change: (text) => text.replace('</body>', '<img src="https://t.example/x.gif">\n</body>'), says: /layout\.html:\d+: the layout may load nothing/ },
-  'a layout without its text': { file: 'layout.html', change: (text) => text.replace('{{body}}', ''), says: /layout\.html:1: \{\{body\}\} is missing/ },
-  'an empty file': { file: 'en/expired.txt', change: () => '', says: /en\/expired\.txt:1: the first line must be/ },
-  'an empty layout': { file: 'layout.html', change: () => '', says: /layout\.html:1: \{\{lang\}\} is missing/ },
+  'no subject': {
+    file: 'fr/expired.txt',
+    change: (text) => text.replace(/^Subject:.*\n/, ''),
+    says: /fr\/expired\.txt:1: the first line must be `Subject: `/,
+  },
+  'an empty subject': {
+    file: 'fr/expired.txt',
+    change: (text) => text.replace(/^Subject:.*/, 'Subject:  '),
+    says: /expired\.txt:1: the first line/,
+  },
+  'no words on the button': {
+    file: 'it/expired.txt',
+    change: (text) => text.replace(/^Button:.*\n/m, ''),
+    says: /it\/expired\.txt:2: the second line must be `Button: `/,
+  },
+  'no blank line after the head': {
+    file: 'it/expired.txt',
+    change: (text) => text.replace('\n\n', '\n'),
+    says: /it\/expired\.txt:3: a blank line must follow/,
+  },
+  'a misspelt placeholder': {
+    file: 'pl/expired.txt',
+    change: (text) => text.replace('{{bank}}', '{{bnak}}'),
+    says: /pl\/expired\.txt:1: unknown placeholder \{\{bnak\}\}/,
+  },
+  'a misspelt placeholder further down': {
+    file: 'es/last-day.txt',
+    change: (text) => text.replace('{{graceEndsOn}}', '{{grace}}'),
+    says: /es\/last-day\.txt:14: unknown placeholder \{\{grace\}\}/,
+  },
+  'a name in the subject': {
+    file: 'en/expired.txt',
+    change: (text) => text.replace('Subject: ', 'Subject: {{name}}, '),
+    says: /en\/expired\.txt:1: \{\{name\}\} may not be used here/,
+  },
+  'a half placeholder': {
+    file: 'en/expired.txt',
+    change: (text) => text.replace('{{name}}', '{{name}'),
+    says: /en\/expired\.txt:4: a brace that belongs to no/,
+  },
+  'no link': {
+    file: 'de/uncertain.txt',
+    change: (text) => text.replace('{{button}}\n', ''),
+    says: /de\/uncertain\.txt:4: the link is missing/,
+  },
+  'two links': {
+    file: 'de/uncertain.txt',
+    change: (text) => `${text}\n{{link}}\n`,
+    says: /de\/uncertain\.txt:18: a second link/,
+  },
+  'a button inside a sentence': {
+    file: 'de/uncertain.txt',
+    change: (text) => text.replace('{{button}}', 'Hier: {{button}}'),
+    says: /de\/uncertain\.txt:10: \{\{button\}\} must be a paragraph of its own/,
+  },
+  'no bank': {
+    file: 'de/uncertain.txt',
+    change: (text) => text.replaceAll('{{bank}}', 'der Bank'),
+    says: /de\/uncertain\.txt:4: the text must say \{\{bank\}\}/,
+  },
+  'no date': {
+    file: 'de/uncertain.txt',
+    change: (text) => text.replaceAll('{{expiresOn}}', 'bald'),
+    says: /the text must say \{\{expiresOn\}\}/,
+  },
+  'a name without a greeting': {
+    file: 'de/uncertain.txt',
+    change: (text) => text.replace('Guten Tag {{name}}', '{{name}}'),
+    says: /de\/uncertain\.txt:4: write a greeting before/,
+  },
+  'a tracking picture in the layout': {
+    file: 'layout.html',
+    change: (text) => text.replace('</body>', '<img src="https://t.example/x.gif">\n</body>'),
+    says: /layout\.html:\d+: the layout may load nothing/,
+  },
+  'a layout without its text': {
+    file: 'layout.html',
+    change: (text) => text.replace('{{body}}', ''),
+    says: /layout\.html:1: \{\{body\}\} is missing/,
+  },
+  'an empty file': {
+    file: 'en/expired.txt',
+    change: () => '',
+    says: /en\/expired\.txt:1: the first line must be/,
+  },
+  'an empty layout': {
+    file: 'layout.html',
+    change: () => '',
+    says: /layout\.html:1: \{\{lang\}\} is missing/,
+  },
 }
 
 describe('a mistake is named with its file and line', () => {

@@ -65,7 +65,11 @@ export const reauth = (simulator: Simulator, refreshToken: string, fields: Recor
   })
 
 /** A link that works, or the test is wrong. */
-export const aLink = async (simulator: Simulator, refreshToken: string, fields: Record<string, unknown> = {}): Promise<string> => {
+export const aLink = async (
+  simulator: Simulator,
+  refreshToken: string,
+  fields: Record<string, unknown> = {},
+): Promise<string> => {
   const { status, body } = await reauth(simulator, refreshToken, fields)
   if (status !== 200) throw new Error(`no link: ${status}`)
   return body.result
@@ -89,13 +93,21 @@ export const me = (simulator: Simulator, accessToken: string): Promise<Reply> =>
   get(`${simulator.url}/data/v1/me`, { headers: { authorization: `Bearer ${accessToken}` } })
 
 /** Plays the user and reads the parameters of the callback. */
-export const callbackOf = async (simulator: Simulator, link: string, as: 'approve' | 'deny' | 'bank-error' | 'somebody-else'): Promise<URLSearchParams> => {
+export const callbackOf = async (
+  simulator: Simulator,
+  link: string,
+  as: 'approve' | 'deny' | 'bank-error' | 'somebody-else',
+): Promise<URLSearchParams> => {
   const played = await simulator.play({ link, as })
   if (played.kind !== 'callback') throw new Error(`no callback: ${played.kind}`)
   return played.method === 'GET' ? new URL(played.url).searchParams : new URLSearchParams(played.form)
 }
 
-export const aCode = async (simulator: Simulator, refreshToken: string, as: 'approve' | 'somebody-else' = 'approve'): Promise<string> => {
+export const aCode = async (
+  simulator: Simulator,
+  refreshToken: string,
+  as: 'approve' | 'somebody-else' = 'approve',
+): Promise<string> => {
   const code = (await callbackOf(simulator, await aLink(simulator, refreshToken), as)).get('code')
   if (code === null) throw new Error('no code')
   return code

@@ -3,7 +3,8 @@ import { expect, test } from 'vitest'
 import { REDIRECT, VERIFIER, aConnection, aLink, aSimulator, callbackOf, claimsOf, exchange, get, me } from './a-simulator.ts'
 import { challengeOf } from '../../src/simulator/tokens.ts'
 
-const decide = (link: string, decision: string) => fetch(link, { method: 'POST', body: new URLSearchParams({ decision }), redirect: 'manual' })
+const decide = (link: string, decision: string) =>
+  fetch(link, { method: 'POST', body: new URLSearchParams({ decision }), redirect: 'manual' })
 
 test('the page names the bank, says that it is a simulation, and has one real button per decision', async () => {
   const simulator = await aSimulator()
@@ -40,7 +41,11 @@ test('deny and bank error bring an error and the state, no code', async () => {
   const { refreshToken } = aConnection(simulator)
   const denied = await callbackOf(simulator, await aLink(simulator, refreshToken), 'deny')
   const failed = await callbackOf(simulator, await aLink(simulator, refreshToken, { state: undefined }), 'bank-error')
-  expect(Object.fromEntries(denied)).toEqual({ error: 'access_denied', error_description: 'The user did not approve', state: 'a-state' })
+  expect(Object.fromEntries(denied)).toEqual({
+    error: 'access_denied',
+    error_description: 'The user did not approve',
+    state: 'a-state',
+  })
   expect(Object.fromEntries(failed)).toEqual({ error: 'server_error', error_description: 'The bank had a problem' })
   expect(simulator.ledger.count({ what: 'code' })).toBe(0)
 })
@@ -112,8 +117,16 @@ test('an unknown link, or one under another bank, is a friendly 404', async () =
 
 const fullLink = (url: string, changes: Record<string, string | undefined> = {}): string => {
   const fields = {
-    response_type: 'code', client_id: 'sandbox-test', redirect_uri: REDIRECT, scope: 'info accounts offline_access', providers: 'uk-ob-monzo',
-    provider_id: 'uk-ob-monzo', state: 's', code_challenge: challengeOf(VERIFIER), code_challenge_method: 'S256', ...changes,
+    response_type: 'code',
+    client_id: 'sandbox-test',
+    redirect_uri: REDIRECT,
+    scope: 'info accounts offline_access',
+    providers: 'uk-ob-monzo',
+    provider_id: 'uk-ob-monzo',
+    state: 's',
+    code_challenge: challengeOf(VERIFIER),
+    code_challenge_method: 'S256',
+    ...changes,
   }
   return `${url}/?${new URLSearchParams(Object.entries(fields).filter((field): field is [string, string] => field[1] !== undefined))}`
 }
@@ -124,7 +137,10 @@ test('the full link shows the bank and makes a new connection with its own token
   expect(callback.get('state')).toBe('s')
   const { body } = await exchange(simulator, callback.get('code') ?? '')
   const { sub } = claimsOf(body.access_token)
-  expect((await me(simulator, body.access_token)).body.results[0]).toMatchObject({ credentials_id: sub, scopes: ['info', 'accounts', 'offline_access'] })
+  expect((await me(simulator, body.access_token)).body.results[0]).toMatchObject({
+    credentials_id: sub,
+    scopes: ['info', 'accounts', 'offline_access'],
+  })
   expect(simulator.connection(String(sub))).toMatchObject({ refreshToken: body.refresh_token, redirectUri: REDIRECT })
   expect(simulator.ledger.count({ what: 'connected' })).toBe(1)
   expect(simulator.ledger.count({ what: 'renewed' })).toBe(0)
@@ -145,6 +161,12 @@ test('groups of providers cover their banks, and without provider_id there is a 
   expect(body).toContain('Choose your bank')
   const choice = /href="([^"]*provider_id=uk-ob-starling)"/.exec(body)?.[1]?.replaceAll('&amp;', '&')
   expect((await get(`${simulator.url}${choice}`)).body).toContain('Starling (simulated)')
+})
+
+test('a provider id with odd characters still has a bank page that works', async () => {
+  const simulator = await aSimulator()
+  const { refreshToken } = aConnection(simulator, { providerId: 'uk/ob odd?' })
+  expect((await callbackOf(simulator, await aLink(simulator, refreshToken), 'approve')).has('code')).toBe(true)
 })
 
 const wrongFullLinks: Record<string, Record<string, string | undefined>> = {

@@ -11,7 +11,14 @@ test('the overview is JSON for programs and a page for people', async () => {
   const { credentialsId } = aConnection(simulator)
   simulator.faults.add({ endpoint: 'me', kind: 'slow', ms: 5 })
   const { body } = await get(`${simulator.url}/_control`)
-  expect(body).toMatchObject({ url: simulator.url, smtp_url: simulator.smtpUrl, connections: 1, ledger: 1, mails: 0, switches: { validity_days: 90 } })
+  expect(body).toMatchObject({
+    url: simulator.url,
+    smtp_url: simulator.smtpUrl,
+    connections: 1,
+    ledger: 1,
+    mails: 0,
+    switches: { validity_days: 90 },
+  })
   expect(body.faults).toMatchObject([{ endpoint: 'me', settings: { kind: 'slow', ms: 5, rate: 1 } }])
   const page = await get(`${simulator.url}/_control`, html)
   expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8')
@@ -30,7 +37,20 @@ test('the clock is read, set and advanced, and keeps running', async () => {
 
   const pressed = await fetch(url, { method: 'POST', body: new URLSearchParams({ advance: '1d' }), redirect: 'manual', ...html })
   expect([pressed.status, pressed.headers.get('location')]).toEqual([303, '/_control'])
-  for (const wrong of [{ set: 'tomorrow' }, { set: '2027-01-01' }, { set: '2027-02-30T00:00:00Z' }, { advance: 'soon' }, { advance: 'P' }, {}, { set: START.toISO(), advance: '1d' }, { advance: 'P9999Y' }, { advance: 'P99999999Y' }, { go: '1d' }, [], null]) {
+  for (const wrong of [
+    { set: 'tomorrow' },
+    { set: '2027-01-01' },
+    { set: '2027-02-30T00:00:00Z' },
+    { advance: 'soon' },
+    { advance: 'P' },
+    {},
+    { set: START.toISO(), advance: '1d' },
+    { advance: 'P9999Y' },
+    { advance: 'P99999999Y' },
+    { go: '1d' },
+    [],
+    null,
+  ]) {
     const { status, body } = await postJson(url, wrong)
     expect([status, body.error]).toEqual([400, 'invalid_request'])
     expect(body.problems[0]).toEqual(expect.any(String))
@@ -41,8 +61,14 @@ test('the clock is read, set and advanced, and keeps running', async () => {
 test('switches are read with their help, set and reset; an unknown one is 400 with the known ones', async () => {
   const simulator = await aSimulator({ switches: { grace_days: 60 } })
   const url = `${simulator.url}/_control/switches`
-  expect((await get(url)).body).toMatchObject({ switches: { grace_days: 60, access_token: 'jwt' }, help: { grace_days: expect.any(String) } })
-  expect((await postJson(url, { access_token: 'opaque', grace_days: 1 }, 'PATCH')).body.switches).toMatchObject({ access_token: 'opaque', grace_days: 1 })
+  expect((await get(url)).body).toMatchObject({
+    switches: { grace_days: 60, access_token: 'jwt' },
+    help: { grace_days: expect.any(String) },
+  })
+  expect((await postJson(url, { access_token: 'opaque', grace_days: 1 }, 'PATCH')).body.switches).toMatchObject({
+    access_token: 'opaque',
+    grace_days: 1,
+  })
   const { status, body } = await postJson(url, { grace_day: 1, access_token: 'jwt' }, 'PATCH')
   expect([status, body.problems]).toEqual([400, ['unknown switch "grace_day"']])
   expect(body.known).toContain('grace_days')
@@ -59,7 +85,10 @@ test('faults are added, listed, removed and cleared; an unknown one is 400 with 
   expect((await reauth(simulator, 'any')).status).toBe(429)
   await postJson(url, { endpoint: 'mail', kind: 'rcpt-4xx' })
   const { body } = await get(url)
-  expect(body.faults).toMatchObject([{ id: 1, fired: 1 }, { id: 2, endpoint: 'mail' }])
+  expect(body.faults).toMatchObject([
+    { id: 1, fired: 1 },
+    { id: 2, endpoint: 'mail' },
+  ])
   expect(Object.keys(body.kinds)).toContain('cut-after-dot')
   expect((await get(`${url}/1`, { method: 'DELETE' })).body.faults).toMatchObject([{ id: 2 }])
   expect((await get(`${url}/1`, { method: 'DELETE' })).status).toBe(404)
@@ -75,12 +104,33 @@ test('faults are added, listed, removed and cleared; an unknown one is 400 with 
 test('connections are seeded one or many, shown, and revoked', async () => {
   const simulator = await aSimulator()
   const url = `${simulator.url}/_control/connections`
-  const row = { credentials_id: 'c-1', provider_id: 'uk-ob-monzo', country: 'GB', redirect_uri: REDIRECT, refresh_token: 'r-1', expires_at: '2026-03-10T00:00:00Z' }
+  const row = {
+    credentials_id: 'c-1',
+    provider_id: 'uk-ob-monzo',
+    country: 'GB',
+    redirect_uri: REDIRECT,
+    refresh_token: 'r-1',
+    expires_at: '2026-03-10T00:00:00Z',
+  }
   const one = await postJson(url, row)
   expect(one.status).toBe(201)
-  expect(one.body).toMatchObject({ credentials_id: 'c-1', refresh_token: 'r-1', country: 'GB', provider_name: 'Monzo', consent_expires_at: '2026-03-10T00:00:00.000Z', consent_created_at: '2025-12-10T00:00:00.000Z', revoked: false })
-  const many = await postJson(url, [{ ...row, credentials_id: 'c-2', refresh_token: undefined, scopes: ['info'] }, { ...row, credentials_id: 'c-3', refresh_token: 'r-3' }])
-  expect(many.body.connections).toMatchObject([{ credentials_id: 'c-2', refresh_token: expect.any(String), scopes: ['info'] }, { credentials_id: 'c-3' }])
+  expect(one.body).toMatchObject({
+    credentials_id: 'c-1',
+    refresh_token: 'r-1',
+    country: 'GB',
+    provider_name: 'Monzo',
+    consent_expires_at: '2026-03-10T00:00:00.000Z',
+    consent_created_at: '2025-12-10T00:00:00.000Z',
+    revoked: false,
+  })
+  const many = await postJson(url, [
+    { ...row, credentials_id: 'c-2', refresh_token: undefined, scopes: ['info'] },
+    { ...row, credentials_id: 'c-3', refresh_token: 'r-3' },
+  ])
+  expect(many.body.connections).toMatchObject([
+    { credentials_id: 'c-2', refresh_token: expect.any(String), scopes: ['info'] },
+    { credentials_id: 'c-3' },
+  ])
   expect((await get(url)).body.connections).toHaveLength(3)
   expect((await reauth(simulator, 'r-1')).status).toBe(200)
   expect((await postJson(`${url}/c-1/revoke`, {})).body.revoked).toBe(true)
@@ -92,7 +142,10 @@ test('connections are seeded one or many, shown, and revoked', async () => {
   const wrong: [unknown, RegExp][] = [
     [row, /credentials_id: c-1 is already there/],
     [{ ...row, credentials_id: 'c-4' }, /refresh_token: another connection/],
-    [{ ...row, credentials_id: 'c-4', refresh_token: 'r-4', expires_at: '2026-03-10' }, /expires_at: expected an ISO 8601 instant/],
+    [
+      { ...row, credentials_id: 'c-4', refresh_token: 'r-4', expires_at: '2026-03-10' },
+      /expires_at: expected an ISO 8601 instant/,
+    ],
     [{ ...row, credentials_id: 'c-4', refresh_token: 'r-4', country: 'Great Britain' }, /country: expected a country code/],
     [{ ...row, credentials_id: 'c-4', refresh_token: 'r-4', redirect_uri: 'nowhere' }, /redirect_uri: /],
     [{ ...row, credentials_id: 'c-4', refresh_token: 'r-4', provider: 'x' }, /unknown field "provider"/],
@@ -128,10 +181,13 @@ test('the ledger is read by kind, outcome, connection and position', async () =>
 test('mails are read by recipient and cleared', async () => {
   const simulator = await aSimulator()
   const transport = createTransport(simulator.smtpUrl)
-  for (const to of ['a@x.example', 'b@x.example']) await transport.sendMail({ from: 'c@x.example', to, subject: to, text: 'hello' })
+  for (const to of ['a@x.example', 'b@x.example'])
+    await transport.sendMail({ from: 'c@x.example', to, subject: to, text: 'hello' })
   transport.close()
   const url = `${simulator.url}/_control/mails`
-  expect((await get(`${url}?to=A@x.example`)).body.mails).toMatchObject([{ subject: 'a@x.example', text: expect.stringContaining('hello') }])
+  expect((await get(`${url}?to=A@x.example`)).body.mails).toMatchObject([
+    { subject: 'a@x.example', text: expect.stringContaining('hello') },
+  ])
   expect((await get(`${url}?recipient=a`)).status).toBe(400)
   await get(url, { method: 'DELETE' })
   expect((await get(url)).body).toEqual({ received: 2, mails: [] })
@@ -142,7 +198,15 @@ test('play acts as the user, at this bank only', async () => {
   const { refreshToken } = aConnection(simulator)
   const url = `${simulator.url}/_control/play`
   const played = await postJson(url, { link: await aLink(simulator, refreshToken), as: 'approve' })
-  expect(played.body).toMatchObject({ kind: 'callback', method: 'GET', url: expect.stringMatching(/^https:\/\/company\.example\/callback\?code=[\w-]+&state=a-state$/) })
-  expect((await postJson(url, { link: 'http://127.0.0.1:9/', as: 'approve' })).body.problems[0]).toMatch(/^link: expected an address that starts with/)
-  expect((await postJson(url, { link: `${simulator.url}/bank/x/authorise/y`, as: 'shrug' })).body.problems[0]).toMatch(/^as: .*somebody-else/)
+  expect(played.body).toMatchObject({
+    kind: 'callback',
+    method: 'GET',
+    url: expect.stringMatching(/^https:\/\/company\.example\/callback\?code=[\w-]+&state=a-state$/),
+  })
+  expect((await postJson(url, { link: 'http://127.0.0.1:9/', as: 'approve' })).body.problems[0]).toMatch(
+    /^link: expected an address that starts with/,
+  )
+  expect((await postJson(url, { link: `${simulator.url}/bank/x/authorise/y`, as: 'shrug' })).body.problems[0]).toMatch(
+    /^as: .*somebody-else/,
+  )
 })

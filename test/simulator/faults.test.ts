@@ -56,11 +56,18 @@ test('slow: the answer comes late; a client that gives up does not stop the work
   const gaveUp = get(`${simulator.url}/v1/reauthuri`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ response_type: 'code', refresh_token: refreshToken, redirect_uri: 'https://company.example/callback' }),
+    body: JSON.stringify({
+      response_type: 'code',
+      refresh_token: refreshToken,
+      redirect_uri: 'https://company.example/callback',
+    }),
     signal: AbortSignal.timeout(200),
   })
   await expect(gaveUp).rejects.toThrow()
-  expect(simulator.ledger.entries({ what: 'reauthuri' })).toMatchObject([{ outcome: 'ok', fault: 'slow' }, { outcome: 'ok', fault: 'slow' }])
+  expect(simulator.ledger.entries({ what: 'reauthuri' })).toMatchObject([
+    { outcome: 'ok', fault: 'slow' },
+    { outcome: 'ok', fault: 'slow' },
+  ])
   // closing at the end of this test would take ten minutes if the pause held it up
 })
 
@@ -107,7 +114,11 @@ test('bad-json: 200 with half a body, processed unless said otherwise', async ()
   const response = await fetch(`${simulator.url}/v1/reauthuri`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ response_type: 'code', refresh_token: refreshToken, redirect_uri: 'https://company.example/callback' }),
+    body: JSON.stringify({
+      response_type: 'code',
+      refresh_token: refreshToken,
+      redirect_uri: 'https://company.example/callback',
+    }),
   })
   expect([response.status, response.headers.get('content-type')]).toEqual([200, 'application/json; charset=utf-8'])
   const text = await response.text()
@@ -125,7 +136,17 @@ test('every endpoint can fail, the bank page and its decision too', async () => 
   const { refreshToken } = aConnection(simulator)
   const link = await aLink(simulator, refreshToken)
   const full = `${simulator.url}/?response_type=code`
-  for (const endpoint of ['reauthuri', 'exchange', 'refresh', 'me', 'delete', 'providers', 'bank', 'decision', 'full-link'] as const) {
+  for (const endpoint of [
+    'reauthuri',
+    'exchange',
+    'refresh',
+    'me',
+    'delete',
+    'providers',
+    'bank',
+    'decision',
+    'full-link',
+  ] as const) {
     simulator.faults.add({ endpoint, kind: 'error-html', count: 1 })
   }
   const statuses = [
@@ -191,10 +212,19 @@ test('the first fault that fires wins, in the order they were added', () => {
 
 const wrongOrders: Record<string, [unknown, RegExp]> = {
   'an unknown endpoint': [{ endpoint: 'mee', kind: 'slow', ms: 1 }, /unknown endpoint "mee" \(known: reauthuri, /],
-  'an unknown kind': [{ endpoint: 'me', kind: 'slwo', ms: 1 }, /unknown fault "slwo" at the endpoint "me" \(known: rate-limited, /],
+  'an unknown kind': [
+    { endpoint: 'me', kind: 'slwo', ms: 1 },
+    /unknown fault "slwo" at the endpoint "me" \(known: rate-limited, /,
+  ],
   'a mail fault at an HTTP endpoint': [{ endpoint: 'me', kind: 'rcpt-4xx' }, /unknown fault "rcpt-4xx"/],
-  'an HTTP fault at the inbox': [{ endpoint: 'mail', kind: 'reset-after' }, /unknown fault "reset-after" at the endpoint "mail" \(known: rcpt-4xx, /],
-  'an unknown setting': [{ endpoint: 'me', kind: 'slow', ms: 1, milliseconds: 1 }, /unknown setting of the fault "slow" "milliseconds" \(known: .*ms/],
+  'an HTTP fault at the inbox': [
+    { endpoint: 'mail', kind: 'reset-after' },
+    /unknown fault "reset-after" at the endpoint "mail" \(known: rcpt-4xx, /,
+  ],
+  'an unknown setting': [
+    { endpoint: 'me', kind: 'slow', ms: 1, milliseconds: 1 },
+    /unknown setting of the fault "slow" "milliseconds" \(known: .*ms/,
+  ],
   'a missing setting': [{ endpoint: 'me', kind: 'slow' }, /^ms: /],
   'a rate of zero': [{ endpoint: 'me', kind: 'reset-after', rate: 0 }, /^rate: /],
   'a rate over one': [{ endpoint: 'me', kind: 'reset-after', rate: 2 }, /^rate: /],

@@ -15,7 +15,11 @@ test('it closes at once, twice without harm, and leaves its ports free', async (
   const first = await startSimulator(options)
   await get(`${first.url}/_control`)
   await Promise.all([first.close(), first.close()])
-  const again = await startSimulator({ ...options, port: Number(new URL(first.url).port), smtpPort: Number(new URL(first.smtpUrl).port) })
+  const again = await startSimulator({
+    ...options,
+    port: Number(new URL(first.url).port),
+    smtpPort: Number(new URL(first.smtpUrl).port),
+  })
   expect([again.url, again.smtpUrl]).toEqual([first.url, first.smtpUrl])
   await again.close()
 })
@@ -29,7 +33,9 @@ test.each(['url', 'smtpUrl'] as const)('a taken port (%s) is an error, and nothi
 test('wrong options are refused with their names', async () => {
   await expect(startSimulator({ ...options, clientId: '' })).rejects.toThrow(/^clientId: /)
   await expect(startSimulator({ ...options, redirectUris: ['x'] })).rejects.toThrow(/^redirectUris\.0: /)
-  await expect(startSimulator({ ...options, prot: 1 } as typeof options)).rejects.toThrow(/unknown option "prot" \(known: host, port,/)
+  await expect(startSimulator({ ...options, prot: 1 } as typeof options)).rejects.toThrow(
+    /unknown option "prot" \(known: host, port,/,
+  )
   await expect(startSimulator({ ...options, switches: { nope: 1 } as object })).rejects.toThrow(/unknown switch "nope"/)
 })
 
@@ -54,16 +60,24 @@ test('a shared clock moves the simulator too', async () => {
 })
 
 test('durations and instants are read strictly', () => {
-  expect(['90d', '12h', '10m', '30s', '-1d', 'P1D', '-P1D', 'PT5M'].map((text) => readDuration(text)?.as('minutes'))).toEqual([129_600, 720, 10, 0.5, -1440, 1440, -1440, 5])
+  expect(['90d', '12h', '10m', '30s', '-1d', 'P1D', '-P1D', 'PT5M'].map((text) => readDuration(text)?.as('minutes'))).toEqual([
+    129_600, 720, 10, 0.5, -1440, 1440, -1440, 5,
+  ])
   expect(['', '5', 'd', '1w', '1.5h', 'P', 'PX', '99999999d'].map(readDuration)).toEqual(Array(8).fill(undefined))
   expect(readInstant('2026-11-23T09:00:00+01:00')?.toISO()).toBe('2026-11-23T08:00:00.000Z')
-  expect(['2026-11-23', '2026-11-23T09:00:00', '2026-02-30T00:00:00Z', 'nowT:Z'].map(readInstant)).toEqual(Array(4).fill(undefined))
+  expect(['2026-11-23', '2026-11-23T09:00:00', '2026-02-30T00:00:00Z', 'nowT:Z'].map(readInstant)).toEqual(
+    Array(4).fill(undefined),
+  )
 })
 
 test('seeding without an id, a token or a date makes them', async () => {
   const simulator = await aSimulator()
   const connection = simulator.seedConnection({ providerId: 'uk-ob-x', country: 'GB', redirectUri: REDIRECT })
-  expect(connection).toMatchObject({ credentialsId: expect.stringMatching(/^[0-9a-f-]{36}$/), refreshToken: expect.any(String), bank: { displayName: 'uk-ob-x' } })
+  expect(connection).toMatchObject({
+    credentialsId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+    refreshToken: expect.any(String),
+    bank: { displayName: 'uk-ob-x' },
+  })
   const { dates } = aConnection(simulator, { consentedAt: undefined, expiresAt: START.plus({ days: 3 }) })
   expect(dates.createdAt).toEqual(START.minus({ days: 87 }))
   expect(() => aConnection(simulator, { credentialsId: connection.credentialsId })).toThrow(/already there/)

@@ -3,7 +3,21 @@ import { expect, test } from 'vitest'
 import { makeSwitches, switchNames } from '../../src/simulator/switches.ts'
 import type { SwitchName, SwitchValues } from '../../src/simulator/switches.ts'
 import type { Simulator } from '../../src/simulator/start-simulator.ts'
-import { OTHER_REDIRECT, START, aCode, aConnection, aLink, aSimulator, callbackOf, claimsOf, exchange, get, me, reauth, refresh } from './a-simulator.ts'
+import {
+  OTHER_REDIRECT,
+  START,
+  aCode,
+  aConnection,
+  aLink,
+  aSimulator,
+  callbackOf,
+  claimsOf,
+  exchange,
+  get,
+  me,
+  reauth,
+  refresh,
+} from './a-simulator.ts'
 
 type Case = (simulator: Simulator) => Promise<void>
 interface Checked {
@@ -11,7 +25,8 @@ interface Checked {
   readonly check: Case
 }
 
-const renewed = async (simulator: Simulator, refreshToken: string) => (await exchange(simulator, await aCode(simulator, refreshToken))).body
+const renewed = async (simulator: Simulator, refreshToken: string) =>
+  (await exchange(simulator, await aCode(simulator, refreshToken))).body
 const meOf = async (simulator: Simulator, accessToken: string) => (await me(simulator, accessToken)).body.results[0]
 
 const cases: Record<SwitchName, readonly Checked[]> = {
@@ -92,7 +107,9 @@ const cases: Record<SwitchName, readonly Checked[]> = {
       set: { link_use: 'unlimited' },
       check: async (simulator) => {
         const link = await aLink(simulator, aConnection(simulator).refreshToken)
-        const codes = [await callbackOf(simulator, link, 'approve'), await callbackOf(simulator, link, 'approve')].map((callback) => callback.get('code'))
+        const codes = [await callbackOf(simulator, link, 'approve'), await callbackOf(simulator, link, 'approve')].map(
+          (callback) => callback.get('code'),
+        )
         expect(new Set(codes).size).toBe(2)
       },
     },
@@ -280,7 +297,11 @@ const cases: Record<SwitchName, readonly Checked[]> = {
     set: { me_dates },
     check: async (simulator) => {
       const shown = await meOf(simulator, (await renewed(simulator, aConnection(simulator).refreshToken)).access_token)
-      expect(Object.keys(shown).filter((field) => field.startsWith('consent_')).toSorted()).toEqual(fields)
+      expect(
+        Object.keys(shown)
+          .filter((field) => field.startsWith('consent_'))
+          .toSorted(),
+      ).toEqual(fields)
     },
   })),
   me_lag_seconds: [
@@ -291,7 +312,9 @@ const cases: Record<SwitchName, readonly Checked[]> = {
         const { access_token } = await renewed(simulator, refreshToken)
         expect((await meOf(simulator, access_token)).consent_expires_at).toBe(dates.expiresAt.toISO())
         simulator.clock.advance({ minutes: 10, seconds: 1 })
-        expect((await meOf(simulator, access_token)).consent_expires_at).toBe(simulator.connection(credentialsId)?.dates.expiresAt.toISO())
+        expect((await meOf(simulator, access_token)).consent_expires_at).toBe(
+          simulator.connection(credentialsId)?.dates.expiresAt.toISO(),
+        )
       },
     },
   ],
@@ -350,7 +373,9 @@ test('every switch is tested', () => {
 test('an unknown switch or a wrong value is refused, with the known ones, and changes nothing', () => {
   const switches = makeSwitches()
   const before = switches.all()
-  expect(() => switches.set({ validity_days: 1, me_date: 'none' } as Partial<SwitchValues>)).toThrow(/unknown switch "me_date".*known: unknown_token, non_uk,/)
+  expect(() => switches.set({ validity_days: 1, me_date: 'none' } as Partial<SwitchValues>)).toThrow(
+    /unknown switch "me_date".*known: unknown_token, non_uk,/,
+  )
   expect(() => switches.set({ validity_days: '90' } as unknown as Partial<SwitchValues>)).toThrow(/^validity_days: /)
   expect(() => switches.set({ invalid_client_until: 'tomorrow' })).toThrow(/^invalid_client_until: expected an ISO 8601 instant/)
   expect(() => switches.set({ deny_error: 'with "quotes"' })).toThrow(/^deny_error: /)

@@ -1,18 +1,41 @@
 // The protocol, row by row of the table of simulator behaviour, by real HTTP.
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
-import { REDIRECT, OTHER_REDIRECT, VERIFIER, aCode, aConnection, aLink, aSimulator, callbackOf, claimsOf, exchange, get, me, postJson, reauth, refresh } from './a-simulator.ts'
+import {
+  REDIRECT,
+  OTHER_REDIRECT,
+  VERIFIER,
+  aCode,
+  aConnection,
+  aLink,
+  aSimulator,
+  callbackOf,
+  claimsOf,
+  exchange,
+  get,
+  me,
+  postJson,
+  reauth,
+  refresh,
+} from './a-simulator.ts'
 
 describe('POST /v1/reauthuri', () => {
   test('a valid token of a UK bank gets a link to the bank, until 90 days after expiry to the second', async () => {
     const simulator = await aSimulator()
     const expiresAt = simulator.clock.now().plus({ days: 10 })
     const { refreshToken, credentialsId } = aConnection(simulator, { expiresAt })
-    for (const at of [simulator.clock.now(), expiresAt.plus({ seconds: 1 }), expiresAt.plus({ days: 90 }).minus({ seconds: 2 })]) {
+    for (const at of [
+      simulator.clock.now(),
+      expiresAt.plus({ seconds: 1 }),
+      expiresAt.plus({ days: 90 }).minus({ seconds: 2 }),
+    ]) {
       simulator.clock.set(at)
       const { status, body, headers } = await reauth(simulator, refreshToken)
       expect(status).toBe(200)
-      expect(body).toEqual({ success: true, result: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/bank\/uk-ob-monzo\/authorise\/[\w-]{32}$/) })
+      expect(body).toEqual({
+        success: true,
+        result: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/bank\/uk-ob-monzo\/authorise\/[\w-]{32}$/),
+      })
       expect(headers.get('x-tl-correlation-id')).toMatch(/^[0-9a-f-]{36}$/)
     }
     simulator.clock.set(expiresAt.plus({ days: 90, seconds: 1 }))
@@ -48,7 +71,13 @@ describe('POST /v1/reauthuri', () => {
     const { refreshToken } = aConnection(simulator)
     const form = new URLSearchParams({ response_type: 'code', refresh_token: refreshToken, redirect_uri: REDIRECT })
     const json = { 'content-type': 'application/json' }
-    const requests: RequestInit[] = [{ body: form }, { body: '[]', headers: json }, { body: '{"a":', headers: json }, { body: '', headers: json }, {}]
+    const requests: RequestInit[] = [
+      { body: form },
+      { body: '[]', headers: json },
+      { body: '{"a":', headers: json },
+      { body: '', headers: json },
+      {},
+    ]
     for (const request of requests) {
       const { status, body } = await get(url, { method: 'POST', ...request })
       expect([status, body.error]).toEqual([400, 'invalid_request'])
@@ -79,7 +108,11 @@ describe('POST /v1/reauthuri', () => {
     const foreign = await reauth(simulator, refreshToken, { redirect_uri: 'https://elsewhere.example/' })
     const other = await reauth(simulator, refreshToken, { redirect_uri: OTHER_REDIRECT })
     expect([foreign.status, foreign.body.error]).toEqual([401, 'unauthorized_client'])
-    expect([other.status, other.body.error, other.body.error_details.reason]).toEqual([401, 'unauthorized', 'redirect_uri_not_original'])
+    expect([other.status, other.body.error, other.body.error_details.reason]).toEqual([
+      401,
+      'unauthorized',
+      'redirect_uri_not_original',
+    ])
   })
 })
 
@@ -89,7 +122,14 @@ describe('the exchange of a code', () => {
     for (const asJson of [false, true]) {
       const { refreshToken, credentialsId, dates } = aConnection(simulator)
       const code = await aCode(simulator, refreshToken)
-      const fields = { grant_type: 'authorization_code', client_id: 'sandbox-test', client_secret: 'the-secret', code, redirect_uri: REDIRECT, code_verifier: VERIFIER }
+      const fields = {
+        grant_type: 'authorization_code',
+        client_id: 'sandbox-test',
+        client_secret: 'the-secret',
+        code,
+        redirect_uri: REDIRECT,
+        code_verifier: VERIFIER,
+      }
       const { status, body } = asJson ? await postJson(`${simulator.url}/connect/token`, fields) : await exchange(simulator, code)
       expect(status).toBe(200)
       expect(body).toMatchObject({ refresh_token: refreshToken, expires_in: 3600, token_type: 'Bearer' })
@@ -98,7 +138,11 @@ describe('the exchange of a code', () => {
       expect(exp).toBeCloseTo(simulator.clock.now().toSeconds() + 3600, -1)
 
       const proof = (await me(simulator, body.access_token)).body.results[0]
-      expect(proof).toMatchObject({ client_id: 'sandbox-test', credentials_id: credentialsId, consent_created_at: dates.createdAt.toISO() })
+      expect(proof).toMatchObject({
+        client_id: 'sandbox-test',
+        credentials_id: credentialsId,
+        consent_created_at: dates.createdAt.toISO(),
+      })
       expect(proof.provider).toMatchObject({ provider_id: 'uk-ob-monzo', display_name: 'Monzo' })
       const days = DateTime.fromISO(proof.consent_expires_at).diff(simulator.clock.now(), 'days').days
       expect(days).toBeGreaterThan(89.99)
@@ -132,11 +176,17 @@ describe('the exchange of a code', () => {
     const first = await exchange(simulator, code)
     simulator.clock.advance({ days: 1 })
     const second = await exchange(simulator, code)
-    expect([second.status, second.body.error, second.body.error_details.reason]).toEqual([400, 'invalid_authorization_code', 'reused'])
+    expect([second.status, second.body.error, second.body.error_details.reason]).toEqual([
+      400,
+      'invalid_authorization_code',
+      'reused',
+    ])
     expect((await me(simulator, first.body.access_token)).status).toBe(401)
     expect((await refresh(simulator, refreshToken)).body.error).toBe('invalid_grant')
     expect((await reauth(simulator, refreshToken)).status).toBe(401)
-    expect(simulator.ledger.entries({ what: 'revoked' })).toMatchObject([{ credentials_id: credentialsId, detail: 'code_reused' }])
+    expect(simulator.ledger.entries({ what: 'revoked' })).toMatchObject([
+      { credentials_id: credentialsId, detail: 'code_reused' },
+    ])
   })
 
   test('a redirect mismatch, a bad, absent or surplus verifier are invalid_grant, and leave the code usable', async () => {
@@ -148,7 +198,11 @@ describe('the exchange of a code', () => {
       expect([status, body.error]).toEqual([400, 'invalid_grant'])
     }
     const absent = await postJson(`${simulator.url}/connect/token`, {
-      grant_type: 'authorization_code', client_id: 'sandbox-test', client_secret: 'the-secret', code, redirect_uri: REDIRECT,
+      grant_type: 'authorization_code',
+      client_id: 'sandbox-test',
+      client_secret: 'the-secret',
+      code,
+      redirect_uri: REDIRECT,
     })
     expect([absent.status, absent.body.error]).toEqual([400, 'invalid_grant'])
     expect((await exchange(simulator, code)).status).toBe(200)
@@ -174,8 +228,17 @@ describe('the exchange of a code', () => {
     const url = `${simulator.url}/connect/token`
     expect((await postJson(url, { grant_type: 'password' })).body.error).toBe('unsupported_grant_type')
     expect((await postJson(url, [])).body.error).toBe('unsupported_grant_type')
-    expect((await postJson(url, { grant_type: 'refresh_token', client_id: 'a', client_secret: 'b' })).body.error_details.reason).toBe('refresh_token')
-    const repeated = new URLSearchParams([['grant_type', 'authorization_code'], ['client_id', 'a'], ['client_secret', 'b'], ['redirect_uri', REDIRECT], ['code', '1'], ['code', '2']])
+    expect(
+      (await postJson(url, { grant_type: 'refresh_token', client_id: 'a', client_secret: 'b' })).body.error_details.reason,
+    ).toBe('refresh_token')
+    const repeated = new URLSearchParams([
+      ['grant_type', 'authorization_code'],
+      ['client_id', 'a'],
+      ['client_secret', 'b'],
+      ['redirect_uri', REDIRECT],
+      ['code', '1'],
+      ['code', '2'],
+    ])
     const { status, body } = await get(url, { method: 'POST', body: repeated })
     expect([status, body.error, body.error_details.reason]).toEqual([400, 'invalid_request', 'code'])
   })
@@ -195,7 +258,10 @@ describe('the exchange of a code', () => {
     expect(status).toBe(200)
     expect(claimsOf(body.access_token).sub).not.toBe(credentialsId)
     expect(body.refresh_token).not.toBe(refreshToken)
-    expect((await me(simulator, body.access_token)).body.results[0]).toMatchObject({ credentials_id: claimsOf(body.access_token).sub, provider: { provider_id: 'uk-ob-monzo' } })
+    expect((await me(simulator, body.access_token)).body.results[0]).toMatchObject({
+      credentials_id: claimsOf(body.access_token).sub,
+      provider: { provider_id: 'uk-ob-monzo' },
+    })
     expect(simulator.connection(credentialsId)).toMatchObject({ dates, revoked: false, refreshToken })
     expect((await refresh(simulator, refreshToken)).status).toBe(200)
   })
@@ -232,7 +298,10 @@ describe('refresh, /me and delete', () => {
     const { refreshToken } = aConnection(simulator, { expiresAt })
     const { access_token } = (await refresh(simulator, refreshToken)).body
     simulator.clock.advance({ hours: 1 })
-    expect((await me(simulator, access_token)).body).toMatchObject({ error: 'unauthorized', error_details: { reason: 'token_expired' } })
+    expect((await me(simulator, access_token)).body).toMatchObject({
+      error: 'unauthorized',
+      error_details: { reason: 'token_expired' },
+    })
     simulator.clock.set(expiresAt)
     const { status, body } = await me(simulator, access_token)
     expect([status, body.error]).toEqual([403, 'access_denied'])
@@ -242,10 +311,16 @@ describe('refresh, /me and delete', () => {
     const simulator = await aSimulator()
     const { refreshToken, credentialsId } = aConnection(simulator)
     const { access_token } = (await refresh(simulator, refreshToken)).body
-    const gone = await get(`${simulator.url}/api/delete`, { method: 'DELETE', headers: { authorization: `Bearer ${access_token}` } })
+    const gone = await get(`${simulator.url}/api/delete`, {
+      method: 'DELETE',
+      headers: { authorization: `Bearer ${access_token}` },
+    })
     expect([gone.status, gone.body]).toEqual([200, ''])
     expect(simulator.connection(credentialsId)?.revoked).toBe(true)
-    expect((await get(`${simulator.url}/api/delete`, { method: 'DELETE', headers: { authorization: `Bearer ${access_token}` } })).status).toBe(401)
+    expect(
+      (await get(`${simulator.url}/api/delete`, { method: 'DELETE', headers: { authorization: `Bearer ${access_token}` } }))
+        .status,
+    ).toBe(401)
   })
 
   test('GET /api/providers lists banks, seeded ones too, for a known client only', async () => {
@@ -268,6 +343,13 @@ test('the ledger names no token, code, link or state', async () => {
   const book = JSON.stringify(simulator.ledger.entries())
   for (const secret of [refreshToken, link, code, body.access_token, 'a-state', VERIFIER]) expect(book).not.toContain(secret)
   expect(simulator.ledger.entries().map(({ what, outcome }) => `${what} ${outcome}`)).toEqual([
-    'seeded ok', 'reauthuri ok', 'bank ok', 'code ok', 'decision approve', 'renewed ok', 'exchange ok', 'me ok',
+    'seeded ok',
+    'reauthuri ok',
+    'bank ok',
+    'code ok',
+    'decision approve',
+    'renewed ok',
+    'exchange ok',
+    'me ok',
   ])
 })

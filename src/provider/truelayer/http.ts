@@ -3,13 +3,13 @@
 import http from 'node:http'
 import https from 'node:https'
 import got from 'got'
-import type { Logger } from 'pino'
+import type { Log } from '../../log.ts'
 import { Secret } from '../../secret.ts'
 import { noAnswer } from './failures.ts'
 import type { Phase, Reply } from './failures.ts'
 import { retryAfterMs } from './retry-after.ts'
 
-export type ProviderLog = Pick<Logger, 'info' | 'warn'>
+export type ProviderLog = Pick<Log, 'info' | 'warn'>
 
 export interface Call {
   /** What the log calls it; never the address, which may carry an id. */

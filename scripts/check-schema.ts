@@ -1,0 +1,100 @@
+// Checks that prisma/schema.prisma and prisma/migrations describe the same tables: applies the migrations to an empty embedded
+// PostgreSQL and asks Prisma's own engine for the difference. CHECKs and partial indexes are invisible to Prisma, in both.
+import { readFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { PrismaPg } from '@prisma/adapter-pg'
+import { bindMigrationAwareSqlAdapterFactory, ColumnTypeEnum } from '@prisma/driver-adapter-utils'
+import * as engineModule from '@prisma/schema-engine-wasm/schema_engine_bg'
+import type { SchemaEngine as Engine } from '@prisma/schema-engine-wasm'
+import pg from 'pg'
+import { startEmbeddedPostgres } from '../src/embedded/postgres.ts'
+import { migrate } from '../src/store/migrate.ts'
+
+const SCHEMA = fileURLToPath(new URL('../prisma/schema.prisma', import.meta.url))
+
+/** As far as it is used here: TypeScript has WebAssembly in its DOM library only. */
+declare const WebAssembly: {
+  instantiate(bytes: Uint8Array, imports: Record<string, unknown>): Promise<{ instance: { exports: { __wbindgen_start(): void } } }>
+}
+
+/** The package's own entry imports its .wasm file as a module, which Node does only under a flag. Once per process. */
+const loadEngine = async (): Promise<typeof Engine> => {
+  // Where the engine leaves its last words.
+  Object.assign(globalThis, { PRISMA_WASM_PANIC_REGISTRY: { set_message: (message: string) => console.error(message) } })
+  const bytes = await readFile(new URL('schema_engine_bg.wasm', import.meta.resolve('@prisma/schema-engine-wasm/schema_engine_bg')))
+  const glue = engineModule as unknown as { __wbg_set_wasm(exports: unknown): void; SchemaEngine: typeof Engine }
+  const { instance } = await WebAssembly.instantiate(bytes, { './schema_engine_bg.js': glue })
+  glue.__wbg_set_wasm(instance.exports)
+  instance.exports.__wbindgen_start()
+  return glue.SchemaEngine
+}
+
+let engineLoaded: Promise<typeof Engine> | undefined
+
+/** PostgreSQL's internal type "char", of which the catalogues are full. */
+const CHAR = 18
+
+/**
+ * Prisma's adapter, taught the type "char": it refuses it, and the engine takes nothing else for it. The driver's answer passes as
+ * text, and the column is named a character again before the engine sees it.
+ */
+const connectionFor = (url: string) => {
+  const characters = new WeakMap<object, Set<number>>()
+  const pool = new pg.Pool({ connectionString: url })
+  const query = pool.query.bind(pool) as (...args: unknown[]) => Promise<pg.QueryResult>
+  const asText = async (...args: unknown[]): Promise<pg.QueryResult> => {
+    const result = await query(...args)
+    const found = [...result.fields.entries()].filter(([, field]) => field.dataTypeID === CHAR)
+    for (const [, field] of found) field.dataTypeID = pg.types.builtins.TEXT
+    characters.set(result.rows, new Set(found.map(([at]) => at)))
+    return result
+  }
+  const factory = new PrismaPg(Object.assign(pool, { query: asText }), { disposeExternalPool: true })
+  const connect = factory.connect.bind(factory)
+  factory.connect = async () => {
+    const adapter = await connect()
+    const queryRaw = adapter.queryRaw.bind(adapter)
+    adapter.queryRaw = async (asked) => {
+      const answer = await queryRaw(asked)
+      const columnTypes = answer.columnTypes.map((type, at) => (characters.get(answer.rows)?.has(at) === true ? ColumnTypeEnum.Character : type))
+      return { ...answer, columnTypes }
+    }
+    return adapter
+  }
+  return { adapter: bindMigrationAwareSqlAdapterFactory(factory), close: async () => pool.end() }
+}
+
+/** What a migration would have to do to make the migrated database what the schema says; empty when they agree. */
+export const findDrift = async (schema: string, migrationsFolder?: string): Promise<string> => {
+  const database = await startEmbeddedPostgres()
+  try {
+    await migrate(database.url, migrationsFolder)
+    const SchemaEngine = await (engineLoaded ??= loadEngine())
+    const { adapter, close } = connectionFor(database.url)
+    const engine = await SchemaEngine.new({ datamodels: [[SCHEMA, schema]] }, () => undefined, adapter)
+    const files = [{ path: SCHEMA, content: schema }]
+    const { stdout } = await engine.diff({
+      // The database behind the adapter.
+      from: { tag: 'schemaDatasource', files, configDir: dirname(SCHEMA) },
+      to: { tag: 'schemaDatamodel', files },
+      script: true,
+      exitCode: true,
+      filters: { externalTables: [], externalEnums: [] },
+    })
+    await close()
+    const sql = stdout?.trim() ?? ''
+    return /^(?:--.*\s*)*$/.test(sql) ? '' : sql
+  } finally {
+    await database.stop()
+  }
+}
+
+if (import.meta.main) {
+  const drift = await findDrift(await readFile(SCHEMA, 'utf8'))
+  if (drift === '') console.log('prisma/schema.prisma and prisma/migrations agree')
+  else {
+    console.error(`prisma/migrations lack what prisma/schema.prisma says. Write a migration, such as:\n\n${drift}\n`)
+    process.exitCode = 1
+  }
+}

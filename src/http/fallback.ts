@@ -1,0 +1,49 @@
+// What is answered when no route answers: unknown addresses, malformed requests, errors. Neutral pages; nothing of the request comes back.
+import type { Socket } from 'node:net'
+import { STATUS_CODES } from 'node:http'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Log } from '../log.ts'
+import { answerPage, answerPlainPage, HTML, localeFor } from './answer-page.ts'
+import { messagePage } from './pages/message-page.ts'
+import { routeOf } from './request-log.ts'
+import { bareHeaders } from './security.ts'
+
+/** The 4xx that Fastify's own checks of a request ended with; undefined for everything that is our fault. */
+export const clientStatusOf = (error: unknown): number | undefined => {
+  const { statusCode } = Object(error) as { statusCode?: unknown }
+  return error instanceof Error && typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500 ? statusCode : undefined
+}
+
+/** By name, code and place alone: messages of the database repeat the values they were given. */
+export const logFailure = (log: Log, request: FastifyRequest, error: unknown): void =>
+  log.error({ method: request.method, route: routeOf(request), err: error instanceof Error ? error : new Error('not an error') }, 'a request failed')
+
+export const registerFallback = (app: FastifyInstance, { log }: { log: Log }): void => {
+  app.setNotFoundHandler(async (request, reply) => answerPlainPage(request, reply, 'not-found'))
+  app.setErrorHandler<FastifyError>(async (error, request, reply) => {
+    const status = clientStatusOf(error)
+    if (status === undefined) {
+      logFailure(log, request, error)
+      return answerPlainPage(request, reply, 'internal')
+    }
+    return answerPage(reply, 'bad-request', { locale: localeFor(request) }, status === 413 ? 413 : 400)
+  })
+}
+
+/** An address that cannot be decoded, or a token longer than any of ours: found before the hooks run. */
+export const answerUnroutable = (_error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
+  const page = Buffer.from(messagePage('not-found', { locale: localeFor(request) }))
+  reply.raw.writeHead(404, { ...bareHeaders, 'content-type': HTML, 'content-length': page.length })
+  reply.raw.end(request.method === 'HEAD' ? undefined : page)
+}
+
+/** Bytes that are no HTTP request, or came too slowly. As Node does by itself, with our headers and without a word about the cause. */
+export const answerClientError = (error: NodeJS.ErrnoException, socket: Socket): void => {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  const status = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400
+  if (socket.writable) {
+    const headers = Object.entries({ ...bareHeaders, connection: 'close', 'content-length': '0' }).map(([name, value]) => `${name}: ${value}\r\n`)
+    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${headers.join('')}\r\n`)
+  }
+  socket.destroy()
+}

@@ -1,0 +1,138 @@
+// The pages that tell a user how things stand: renewed, being checked, refused, and everything that can go wrong on the way.
+import type { DateTime } from 'luxon'
+import { formatDate, usableLocale } from '../../domain/locale.ts'
+import { html, ownPath, type Html } from './html.ts'
+import { page } from './layout.ts'
+import { fill, pageTexts, type MessageKind } from './texts.ts'
+
+interface Plain {
+  /** A language tag, as `chooseLocale` gives it. */
+  readonly locale: string
+  readonly company?: string | undefined
+}
+
+interface OfConsent extends Plain {
+  readonly company: string
+  readonly bank: string
+}
+
+interface WithTryAgain {
+  /** Where "try again" leads: the start link's own path, `/r/<token>`. Left out, there is no such button. */
+  readonly tryAgainPath?: string | undefined
+}
+
+interface Renewed extends OfConsent {
+  readonly expiresAt: DateTime
+  readonly timeZone: string | null | undefined
+}
+
+/** The request whose commit failed, to be sent again as it was. It holds the code: the page must be sent as `no-store`. */
+export type RepeatableRequest =
+  | { readonly method: 'GET'; readonly path: string }
+  | { readonly method: 'POST'; readonly path: string; readonly fields: Readonly<Record<string, string>> }
+
+/** What each page must be told. */
+export interface MessageViews {
+  'unknown-link': Plain
+  'already-renewed': Renewed
+  closed: OfConsent
+  /** Names neither company nor bank unless told: duplicates and unknown states get the same page. */
+  'being-checked': Plain & {
+    /** This page's own path: adds a "check again" button. */
+    readonly recheckPath?: string | undefined
+    /** Reloads by itself after so many seconds, `recheckPath` given. */
+    readonly recheckSeconds?: number | undefined
+  }
+  'refused-at-bank': OfConsent & WithTryAgain
+  'other-account': OfConsent & WithTryAgain
+  renewed: Renewed
+  busy: Plain & WithTryAgain
+  'retry-callback': Plain & { readonly request: RepeatableRequest; readonly retrySeconds?: number | undefined }
+  'not-found': Plain
+  'bad-request': Plain
+  'too-many': Plain
+  internal: Plain
+}
+
+/** The status each page is sent with. */
+export const messageStatus: Readonly<Record<MessageKind, number>> = {
+  'unknown-link': 404,
+  'already-renewed': 200,
+  closed: 410,
+  'being-checked': 200,
+  'refused-at-bank': 200,
+  'other-account': 200,
+  renewed: 200,
+  busy: 503,
+  'retry-callback': 503,
+  'not-found': 404,
+  'bad-request': 400,
+  'too-many': 429,
+  internal: 500,
+}
+
+const RETRY_SECONDS = 5
+
+interface Parts {
+  readonly action?: Html | undefined
+  readonly refresh?: { readonly seconds: number; readonly path: string } | undefined
+  readonly note?: string | undefined
+}
+
+const link = (path: string | undefined, label: string): Html | undefined =>
+  path === undefined ? undefined : html`<p><a class="button" href="${ownPath(path)}">${label}</a></p>`
+
+const repeat = (request: RepeatableRequest, label: string): Html =>
+  request.method === 'GET'
+    ? html`<p><a class="button" href="${ownPath(request.path)}">${label}</a></p>`
+    : html`<form method="post" action="${ownPath(request.path)}">
+${Object.entries(request.fields).map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">\n`)}
+<button class="button" type="submit">${label}</button>
+</form>`
+
+/** What a kind has beside its words. A form cannot send itself without a script, so only a repeated GET goes by itself. */
+const partsOf = <K extends MessageKind>(kind: K, view: MessageViews[K]): Parts => {
+  const { messages } = pageTexts[usableLocale(view.locale)]
+  if (kind === 'being-checked') {
+    const { recheckPath, recheckSeconds } = view as MessageViews['being-checked']
+    return {
+      action: link(recheckPath, messages['being-checked'].action),
+      refresh: recheckPath !== undefined && recheckSeconds !== undefined ? { seconds: recheckSeconds, path: recheckPath } : undefined,
+    }
+  }
+  if (kind === 'retry-callback') {
+    const { request, retrySeconds = RETRY_SECONDS } = view as MessageViews['retry-callback']
+    const words = messages['retry-callback']
+    return request.method === 'GET'
+      ? { action: repeat(request, words.action), refresh: { seconds: retrySeconds, path: request.path }, note: words.automatic }
+      : { action: repeat(request, words.action) }
+  }
+  if (kind === 'refused-at-bank' || kind === 'other-account' || kind === 'busy') {
+    return { action: link((view as WithTryAgain).tryAgainPath, messages[kind as 'busy'].action) }
+  }
+  return {}
+}
+
+/** One of the message pages. Throws only when a path it should link to is not a path of our own. */
+export const messagePage = <K extends MessageKind>(kind: K, view: MessageViews[K]): string => {
+  const words = pageTexts[usableLocale(view.locale)].messages[kind]
+  const { bank, expiresAt, timeZone } = view as Partial<Renewed>
+  const values = {
+    company: view.company,
+    bank,
+    expiresOn: expiresAt === undefined ? undefined : formatDate(expiresAt, { locale: view.locale, timeZone }),
+  }
+  const { action, refresh, note } = partsOf(kind, view)
+  const seconds = refresh && Math.max(1, Math.round(refresh.seconds))
+  return page({
+    locale: view.locale,
+    company: view.company,
+    title: fill(words.title, values),
+    head: refresh && html`<meta http-equiv="refresh" content="${seconds}; url=${ownPath(refresh.path)}">\n`,
+    content: [
+      words.paragraphs.map((paragraph) => html`<p>${fill(paragraph, values)}</p>\n`),
+      note !== undefined && html`<p class="note">${note}</p>\n`,
+      action,
+    ],
+  })
+}

@@ -1,0 +1,59 @@
+// The page behind the link in a message: who, which bank, what is shared, until when, and one button. Opening it changes nothing.
+import type { DateTime } from 'luxon'
+import { formatDate, usableLocale } from '../../domain/locale.ts'
+import { html } from './html.ts'
+import { page } from './layout.ts'
+import { fill, pageTexts, type PageTexts } from './texts.ts'
+
+export interface StartView {
+  /** A language tag, as `chooseLocale` gives it. */
+  readonly locale: string
+  readonly timeZone: string | null | undefined
+  readonly company: string
+  readonly bank: string
+  /** The provider's names: `accounts`, `offline_access`. May be empty: then the page says "what you agreed to". */
+  readonly scopes: readonly string[]
+  readonly expiresAt: DateTime
+  readonly graceEndsAt: DateTime
+  readonly now: DateTime
+  /** How long a renewal lasts from the approval; left out where it is not known. */
+  readonly validityDays?: number | undefined
+}
+
+// The provider has about ten; a page must stay light whatever was imported.
+const MOST_SCOPES = 30
+
+const scopeWords = (scope: string, words: PageTexts['scopes']): string =>
+  Object.hasOwn(words, scope) && scope !== 'other' && scope !== 'unspecified'
+    ? words[scope as keyof PageTexts['scopes']]
+    : fill(words.other, { scope: scope.slice(0, 60) })
+
+/** The form posts to the address it came from, so the page does not repeat the link. */
+export const startPage = (view: StartView): string => {
+  const { start, scopes } = pageTexts[usableLocale(view.locale)]
+  const values = {
+    company: view.company,
+    bank: view.bank,
+    expiresOn: formatDate(view.expiresAt, view),
+    graceEndsOn: formatDate(view.graceEndsAt, view),
+    days: view.validityDays === undefined ? undefined : String(view.validityDays),
+  }
+  const standing = view.now < view.expiresAt ? start.valid : view.now < view.graceEndsAt ? start.expired : start.ended
+  const named = [...new Set(view.scopes)].slice(0, MOST_SCOPES).map((scope) => scopeWords(scope, scopes))
+  const shared = named.length === 0 ? [scopes.unspecified] : named
+  return page({
+    locale: view.locale,
+    company: view.company,
+    title: fill(start.title, values),
+    content: html`<p>${fill(standing, values)}</p>
+<h2>${fill(start.sharedHeading, values)}</h2>
+<ul>
+${shared.map((words) => html`<li>${words}</li>\n`)}</ul>
+${values.days !== undefined && html`<p>${fill(start.howLong, values)}</p>`}
+<p>${fill(start.next, values)}</p>
+<form method="post">
+<button class="button" type="submit">${fill(start.button, values)}</button>
+</form>
+<p class="note">${fill(start.nothing, values)}</p>`,
+  })
+}

@@ -1,0 +1,120 @@
+// What the API takes and answers, as JSON Schema: checks requests and becomes the OpenAPI document.
+import { LONGEST_CODE, LONGEST_STATE } from '../callback-parameters.ts'
+
+/** Printable ASCII, as RFC 6749 (appendix A) has it: no NUL, which the database would refuse. */
+const visible = '^[\\x20-\\x7e]+$'
+
+const text = (description: string) => ({ type: 'string', description })
+const instant = (description: string) => ({ type: ['string', 'null'], format: 'date-time', description })
+
+export const MOST_EVENTS = 1000
+const USUAL_EVENTS = 100
+
+export const failure = {
+  type: 'object',
+  required: ['error', 'error_description'],
+  properties: { error: text('a stable code'), error_description: text('what is wrong, and where') },
+} as const
+
+const failed = (description: string) => ({ description, ...failure })
+
+const unauthorized = failed('no API key, or not one of ours')
+
+export const callbackSchema = {
+  operationId: 'postCallback',
+  summary: 'Pass on what the bank sent to your redirect_uri',
+  description:
+    'For redirect_uris of your own: pass on code and state, or error and state, as they came. Committed before it is answered; safe to repeat.',
+  body: {
+    type: 'object',
+    required: ['state'],
+    properties: {
+      state: { type: 'string', minLength: 1, maxLength: LONGEST_STATE, pattern: visible },
+      code: { type: 'string', minLength: 1, maxLength: LONGEST_CODE, pattern: visible },
+      error: { type: 'string', minLength: 1, maxLength: LONGEST_CODE, pattern: visible },
+    },
+    oneOf: [{ required: ['code'] }, { required: ['error'] }],
+  },
+  response: {
+    202: {
+      description: 'taken (accepted), taken before (already), or of a consent that takes no code any more (closed)',
+      type: 'object',
+      required: ['result'],
+      properties: { result: { type: 'string', enum: ['accepted', 'already', 'closed'] } },
+    },
+    400: failed('not a callback: invalid_request'),
+    401: unauthorized,
+    404: failed('a state that is not ours: unknown_state'),
+    503: failed('nothing was taken: repeat the same request (temporarily_unavailable)'),
+  },
+}
+
+export const consentSchema = {
+  operationId: 'getConsent',
+  summary: 'One consent with its renewals, messages and events',
+  params: {
+    type: 'object',
+    required: ['id'],
+    properties: { id: { type: 'string', minLength: 1, maxLength: 200, pattern: visible, description: 'our id or the credentials_id' } },
+  },
+  response: {
+    200: {
+      description: 'the consent',
+      type: 'object',
+      properties: {
+        id: text('our id'),
+        credentials_id: text("the provider's id of the connection"),
+        user_id: text('your id of the user'),
+        provider_id: text('the bank'),
+        status: text('active, paused, quarantined, lapsed, revoked, opted_out, superseded or unsupported'),
+        phase: text('healthy, due, in-grace or lapsed'),
+        cycle: { type: 'integer' },
+        expires_at: instant('when the consent ends'),
+        next_action_at: instant('when it is looked at next; null when closed'),
+        next_action_reason: { type: ['string', 'null'], description: 'why then' },
+        renewals: { type: 'array', items: { type: 'object' } },
+        notifications: { type: 'array', items: { type: 'object' } },
+        events: { type: 'array', items: { type: 'object' } },
+      },
+    },
+    401: unauthorized,
+    404: failed('no such consent: not_found'),
+  },
+}
+
+export const eventsSchema = {
+  operationId: 'listEvents',
+  summary: 'What happened, oldest first',
+  description: 'Start without `after`, then pass the `next_cursor` of the last page. An empty page means nothing new: ask again later with the same cursor.',
+  querystring: {
+    type: 'object',
+    properties: {
+      after: { type: 'string', minLength: 1, maxLength: 200, pattern: visible, description: 'the next_cursor of an earlier page' },
+      limit: { type: 'integer', minimum: 1, maximum: MOST_EVENTS, default: USUAL_EVENTS },
+    },
+  },
+  response: {
+    200: {
+      description: 'a page of events',
+      type: 'object',
+      required: ['events', 'next_cursor'],
+      properties: {
+        events: { type: 'array', items: { type: 'object' } },
+        next_cursor: { type: ['string', 'null'], description: 'null while nothing has happened yet' },
+      },
+    },
+    400: failed('a cursor or limit that is none: invalid_request'),
+    401: unauthorized,
+  },
+}
+
+export const openapi = {
+  openapi: '3.1.0',
+  info: {
+    title: 'Reconsent',
+    version: '1',
+    description: 'For the company whose consents these are. Every call needs an API key: `Authorization: Bearer <key>`.',
+  },
+  components: { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } },
+  security: [{ apiKey: [] }],
+} as const

@@ -1,0 +1,131 @@
+// `/v1`, for the company's own systems: callbacks of its own redirect_uri, consents, events. JSON in, JSON out, bearer keys. Keys are
+// known by their SHA-256 alone.
+import swagger from '@fastify/swagger'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { sameBytes, sha256 } from '../../crypto/hashing.ts'
+import { Secret } from '../../secret.ts'
+import { clientStatusOf, logFailure } from '../fallback.ts'
+import { commitCallback } from './callback.ts'
+import type { CallbackDeps } from './callback.ts'
+import { callbackSchema, consentSchema, eventsSchema, openapi } from './api-schemas.ts'
+
+/** Ready to be sent: snake_case, without secrets. */
+export type Json = Readonly<Record<string, unknown>>
+
+/** `cursor`: where this event stands in the feed. */
+export type EventJson = Json & { readonly cursor: string }
+
+export interface ApiDeps extends CallbackDeps {
+  /** SHA-256 of the keys, lower-case hex. */
+  readonly apiKeyHashes: readonly string[]
+  /** By our id or the `credentials_id`. */
+  readonly getConsentJson: (id: string) => Promise<Json | undefined>
+  /** The events after that cursor, in the order of the feed. Rejects with a RangeError for a cursor that is none of ours. */
+  readonly listEvents: (after: string | undefined, limit: number) => Promise<readonly EventJson[]>
+}
+
+const BODY_LIMIT = 16 * 1024
+const RETRY_SECONDS = 5
+
+const fail = (reply: FastifyReply, status: number, error: string, description: string): FastifyReply =>
+  reply.code(status).send({ error, error_description: description })
+
+/** Looks at every key, whichever fits: the time tells nothing. */
+const keyCheck = (hashes: readonly string[]) => {
+  const known = hashes.map((hash) => Buffer.from(hash, 'hex'))
+  return (authorization: string | undefined): boolean => {
+    const key = /^bearer +(\S+) *$/i.exec(authorization ?? '')?.[1]
+    const given = sha256(key ?? '')
+    return key !== undefined && known.filter((hash) => sameBytes(hash, given)).length > 0
+  }
+}
+
+/** Names the field and the rule it breaks; Ajv's messages hold no value. */
+const sayWrong = (error: FastifyError): string => {
+  const [first] = error.validation ?? []
+  if (first === undefined) return 'the request is not what this route takes'
+  if (first.keyword === 'oneOf') return `${error.validationContext}: exactly one of code and error is needed`
+  return `${error.validationContext}${first.instancePath}: ${first.message ?? 'is wrong'}`
+}
+
+const answerFailure = (deps: ApiDeps, error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+  const status = clientStatusOf(error)
+  if (status === 413) return fail(reply, 413, 'invalid_request', `the body is larger than ${BODY_LIMIT} bytes`)
+  if (status === 415) return fail(reply, 415, 'invalid_request', 'the body must be application/json')
+  if (status !== undefined) return fail(reply, 400, 'invalid_request', error.validation === undefined ? 'the body is not valid JSON' : sayWrong(error))
+  logFailure(deps.log, request, error)
+  return fail(reply, 500, 'internal_error', 'something went wrong on our side')
+}
+
+export const registerApi = (app: FastifyInstance, deps: ApiDeps & { readonly commitWithinMs: number }): void => {
+  const isKey = keyCheck(deps.apiKeyHashes)
+
+  const api = async (scope: FastifyInstance): Promise<void> => {
+    scope.removeContentTypeParser('text/plain')
+    // The schemas describe answers; they do not reshape them.
+    scope.setSerializerCompiler(() => (data) => JSON.stringify(data))
+    scope.setErrorHandler<FastifyError>(async (error, request, reply) => answerFailure(deps, error, request, reply))
+    scope.setNotFoundHandler(async (_request, reply) => fail(reply, 404, 'not_found', 'there is no such route'))
+    await scope.register(swagger, { openapi: structuredClone(openapi) as never })
+
+    // Open, so that tools can read it: it describes what is public anyway.
+    scope.get('/openapi.json', { schema: { hide: true } }, async () => scope.swagger())
+    await scope.register(async (locked) => {
+      locked.addHook('onRequest', async (request, reply) => {
+        if (isKey(request.headers.authorization)) return
+        await fail(reply.header('www-authenticate', 'Bearer realm="Reconsent API"'), 401, 'unauthorized', 'send an API key as Authorization: Bearer <key>')
+      })
+      registerCallbacks(locked, deps)
+      registerReads(locked, deps)
+    })
+  }
+  void app.register(api, { prefix: '/v1' })
+}
+
+interface CallbackBody {
+  readonly state: string
+  readonly code?: string
+  readonly error?: string
+}
+
+const registerCallbacks = (scope: FastifyInstance, deps: ApiDeps & { readonly commitWithinMs: number }): void => {
+  scope.post<{ Body: CallbackBody }>('/callbacks', { schema: callbackSchema, bodyLimit: BODY_LIMIT }, async (request, reply) => {
+    const { state, code, error } = request.body
+    const what = code === undefined ? { bankError: error ?? '' } : { code: new Secret(code) }
+    try {
+      const answer = await commitCallback(deps, { state: new Secret(state), ...what }, deps.commitWithinMs)
+      if (answer.kind === 'unknown-state') return await fail(reply, 404, 'unknown_state', 'this state is none of ours')
+      return await reply.code(202).send({ result: answer.kind })
+    } catch (failure) {
+      logFailure(deps.log, request, failure)
+      return fail(reply.header('retry-after', RETRY_SECONDS), 503, 'temporarily_unavailable', 'nothing was taken: repeat the same request')
+    }
+  })
+}
+
+interface EventsQuery {
+  readonly after?: string
+  limit: number | string
+}
+
+const registerReads = (scope: FastifyInstance, deps: ApiDeps): void => {
+  scope.get<{ Params: { id: string } }>('/consents/:id', { schema: consentSchema }, async (request, reply) => {
+    const consent = await deps.getConsentJson(request.params.id)
+    return consent === undefined ? fail(reply, 404, 'not_found', 'there is no consent with this id or credentials_id') : reply.send(consent)
+  })
+
+  // A query has strings alone; what is not a number stays one, and the schema refuses it.
+  const preValidation = async ({ query }: FastifyRequest<{ Querystring: EventsQuery }>): Promise<void> => {
+    if (typeof query.limit === 'string' && /^\d{1,9}$/.test(query.limit)) query.limit = Number(query.limit)
+  }
+  scope.get<{ Querystring: EventsQuery }>('/events', { schema: eventsSchema, preValidation }, async (request, reply) => {
+    const { after, limit } = request.query
+    try {
+      const events = await deps.listEvents(after, Number(limit))
+      return await reply.send({ events, next_cursor: events.at(-1)?.cursor ?? after ?? null })
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      return fail(reply, 400, 'invalid_request', 'querystring/after: must be the next_cursor of an earlier page')
+    }
+  })
+}

@@ -1,0 +1,99 @@
+// `/r/<token>`: looking changes nothing, because mail scanners look; the button sends the user to the bank.
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Clock } from '../../clock.ts'
+import type { Policy } from '../../domain/policy.ts'
+import { graceEndOf, ruleFor } from '../../domain/rules.ts'
+import type { Departure, StartPage } from '../../processors/visit-start-page.ts'
+import type { RenewalPage } from '../../store/port.ts'
+import { answerPage, answerPlainPage, HTML, localeFor } from '../answer-page.ts'
+import type { Limits } from '../limits.ts'
+import { startPage } from '../pages/start-page.ts'
+import { formsToBanks, isFromElsewhere } from '../security.ts'
+import { lastCodeAt, recheckSeconds, runsUntil } from '../standing.ts'
+import type { FindConsent } from '../standing.ts'
+
+export interface StartDeps {
+  readonly visitStartPage: (token: string) => Promise<StartPage>
+  readonly leaveForBank: (token: string) => Promise<Departure>
+  readonly findConsent: FindConsent
+  readonly policy: Pick<Policy, 'company' | 'providers' | 'routes'>
+  readonly clock: Clock
+}
+
+interface WithToken {
+  readonly Params: { readonly token: string }
+}
+
+/** What the user may expect before the same button works again. */
+const BUSY_SECONDS = 60
+
+export const registerStart = (app: FastifyInstance, deps: StartDeps & { readonly publicUrl: URL; readonly limits: Limits }): void => {
+  const { visitStartPage, leaveForBank, clock, limits } = deps
+  const options = { helmet: formsToBanks(deps.publicUrl), bodyLimit: 1024 }
+
+  app.get<WithToken>('/r/:token', options, async (request, reply) => showStart(deps, request, reply, await visitStartPage(request.params.token)))
+
+  app.post<WithToken>('/r/:token', options, async (request, reply) => {
+    const { token } = request.params
+    const own = `/r/${encodeURIComponent(token)}`
+    // Another site's form must not press the button; its user still finds it.
+    if (isFromElsewhere(request)) return reply.redirect(own, 303)
+    const start = await visitStartPage(token)
+    const wait = await (start.kind === 'unknown' ? limits.unknown(request) : limits.departures(request))
+    if (wait !== undefined) return answerPlainPage(request, reply.header('retry-after', wait), 'too-many')
+    if (start.kind === 'unknown') return answerPlainPage(request, reply, 'unknown-link')
+    const departure = await leaveForBank(token)
+    switch (departure.kind) {
+      case 'to-bank':
+        return reply.redirect(departure.link.reveal(), 303)
+      case 'busy':
+        return answerPage(reply.header('retry-after', BUSY_SECONDS), 'busy', {
+          locale: localeFor(request, start.page.consent),
+          company: deps.policy.company.name,
+          tryAgainPath: own,
+        })
+      case 'not-now':
+        // To the page that says why; a reload of that page presses no button.
+        return reply.redirect(own, 303)
+    }
+  })
+
+  const showStart = async (
+    { findConsent, policy }: StartDeps,
+    request: FastifyRequest<WithToken>,
+    reply: FastifyReply,
+    start: StartPage,
+  ): Promise<FastifyReply> => {
+    if (start.kind === 'unknown') return answerPlainPage(request, reply, 'unknown-link')
+    const now = clock.now()
+    const { consent, authorisations } = start.page
+    const view = { locale: localeFor(request, consent), company: policy.company.name, bank: consent.providerName ?? consent.providerId }
+    switch (start.kind) {
+      case 'ready':
+        return reply.type(HTML).send(startPage({ ...view, ...permissionOf(start.page), now }))
+      case 'being-checked': {
+        const recheckPath = `/r/${encodeURIComponent(request.params.token)}`
+        return answerPage(reply, 'being-checked', { ...view, recheckPath, recheckSeconds: recheckSeconds(lastCodeAt(authorisations), now) })
+      }
+      case 'already-renewed': {
+        const expiresAt = await runsUntil(consent, findConsent, now)
+        return expiresAt === undefined
+          ? answerPage(reply, 'closed', view)
+          : answerPage(reply, 'already-renewed', { ...view, expiresAt, timeZone: consent.timeZone })
+      }
+      case 'closed':
+        return answerPage(reply, 'closed', view)
+    }
+  }
+
+  const permissionOf = ({ consent }: RenewalPage) => {
+    const rule = ruleFor(consent.providerId, consent.country, deps.policy)
+    return {
+      scopes: consent.scopes,
+      timeZone: consent.timeZone,
+      expiresAt: consent.expiresAt,
+      graceEndsAt: graceEndOf(consent.expiresAt, rule),
+      validityDays: Math.round(rule.validity.as('days')),
+    }
+  }
+}

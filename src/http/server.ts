@@ -1,0 +1,171 @@
+// The web server: puts routes, headers, limits and time-outs together. Knows use-cases as functions it was given; no rule lives here.
+import type { AddressInfo } from 'node:net'
+import fastify from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import { registerBoard } from './board.ts'
+import type { BoardOptions } from './board.ts'
+import { answerClientError, answerUnroutable, registerFallback } from './fallback.ts'
+import { defaultLimits, registerLimits } from './limits.ts'
+import type { LimitOptions } from './limits.ts'
+import { registerRequestLog } from './request-log.ts'
+import { registerApi } from './routes/api.ts'
+import type { ApiDeps } from './routes/api.ts'
+import { registerAssets } from './routes/assets.ts'
+import { registerCallback } from './routes/callback.ts'
+import { registerDone } from './routes/done.ts'
+import type { DoneDeps } from './routes/done.ts'
+import { registerHealth } from './routes/health.ts'
+import type { HealthDeps, HealthTimes } from './routes/health.ts'
+import { registerStart } from './routes/start.ts'
+import type { StartDeps } from './routes/start.ts'
+import { registerSecurity } from './security.ts'
+
+/** All in milliseconds. */
+export interface HttpTimes extends HealthTimes {
+  /** From the connection to the end of the headers. */
+  readonly headersMs: number
+  /** To the end of the body. */
+  readonly requestMs: number
+  /** Without a byte in either direction; longer than any answer takes. */
+  readonly idleMs: number
+  /** Between two requests; longer than the 60 s for which load balancers keep theirs. */
+  readonly keepAliveMs: number
+  /** How often the two first are looked at. */
+  readonly checkEveryMs: number
+  /** After which a callback is told that it was not stored. */
+  readonly commitWithinMs: number
+  /** What has not ended so long after `close` is cut off. */
+  readonly closeWithinMs: number
+}
+
+export const defaultTimes: HttpTimes = {
+  headersMs: 10_000,
+  requestMs: 15_000,
+  idleMs: 90_000,
+  keepAliveMs: 72_000,
+  checkEveryMs: 1_000,
+  commitWithinMs: 15_000,
+  closeWithinMs: 8_000,
+  maxLagMs: 5_000,
+  readyWithinMs: 5_000,
+}
+
+export interface HealthServerDeps extends HealthDeps {
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly times?: Partial<HttpTimes> | undefined
+}
+
+interface OwnDeps {
+  /** PUBLIC_URL: scheme and host. */
+  readonly publicUrl: string
+  readonly renewalOfToken: (token: string) => string | undefined
+  /** Undefined: no board. */
+  readonly board: Omit<BoardOptions, 'publicUrl'> | undefined
+  readonly limits?: Partial<LimitOptions> | undefined
+  /**
+   * Proxies (addresses or CIDR ranges) whose X-Forwarded-For names the client. None unless said: anybody can send that header. Without
+   * it, limits per address see the proxy's; they count failures only, so that is safe.
+   */
+  readonly trustedProxies?: readonly string[] | undefined
+}
+
+export type ServerDeps = OwnDeps & HealthServerDeps & StartDeps & DoneDeps & ApiDeps
+
+export interface HttpServer {
+  /** For tests that need no connection. */
+  readonly app: FastifyInstance
+  /** Answers the address it listens on. */
+  listen(address: { host: string; port: number }): Promise<string>
+  /** From now on `/readyz` says 503, while everything is still answered. */
+  setUnready(): void
+  /** Takes no new connection, lets running requests end; those that have not after `closeWithinMs` are cut off. */
+  close(): Promise<void>
+}
+
+/** Beyond any page's form; routes say less. */
+const BODY_LIMIT = 64 * 1024
+/** A start link's token has 43. */
+const LONGEST_PARAMETER = 200
+
+const open = (times: HttpTimes, trustedProxies: readonly string[] | undefined): FastifyInstance =>
+  fastify({
+    logger: false,
+    trustProxy: trustedProxies === undefined || trustedProxies.length === 0 ? false : [...trustedProxies],
+    bodyLimit: BODY_LIMIT,
+    routerOptions: { maxParamLength: LONGEST_PARAMETER },
+    // A slow connection costs a socket until one of these ends it, and never a turn of anybody else.
+    http: { headersTimeout: times.headersMs, connectionsCheckingInterval: times.checkEveryMs },
+    requestTimeout: times.requestMs,
+    connectionTimeout: times.idleMs,
+    keepAliveTimeout: times.keepAliveMs,
+    // Fastify would refuse what still comes over open connections while it closes: a callback is better taken than lost.
+    return503OnClosing: false,
+    // The API's checks change nothing: a number does not become a string, and what is unknown is let through.
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
+    frameworkErrors: answerUnroutable as never,
+    clientErrorHandler: answerClientError as never,
+  })
+
+const serve = (app: FastifyInstance, setUnready: () => void, times: HttpTimes): HttpServer => {
+  const close = async (): Promise<void> => {
+    setUnready()
+    const cut = setTimeout(() => app.server.closeAllConnections(), times.closeWithinMs)
+    try {
+      await app.close()
+    } finally {
+      clearTimeout(cut)
+    }
+  }
+  let closed: Promise<void> | undefined
+  return {
+    app,
+    listen: async ({ host, port }) => {
+      await app.listen({ host, port })
+      const { address, family, port: taken } = app.server.address() as AddressInfo
+      const reachable = address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '[::1]' : family === 'IPv6' ? `[${address}]` : address
+      return `http://${reachable}:${taken}`
+    },
+    setUnready,
+    close: () => (closed ??= close()),
+  }
+}
+
+/** The whole web role. Throws on a `publicUrl` that has a path: pages and links are made for the root of a host. */
+export const makeServer = async (deps: ServerDeps): Promise<HttpServer> => {
+  const times = { ...defaultTimes, ...deps.times }
+  const publicUrl = new URL(deps.publicUrl)
+  if (publicUrl.pathname !== '/') throw new TypeError('PUBLIC_URL must be a host of its own, without a path')
+  const app = open(times, deps.trustedProxies)
+  registerRequestLog(app, deps)
+  await registerSecurity(app, publicUrl)
+  registerFallback(app, deps)
+  const renewalOf = (request: FastifyRequest): string => {
+    const { token = '' } = (request.params ?? {}) as { token?: string }
+    return deps.renewalOfToken(token) ?? ''
+  }
+  const limits = await registerLimits(app, { options: { ...defaultLimits, ...deps.limits }, renewalOf })
+  registerAssets(app)
+  registerStart(app, { ...deps, publicUrl, limits })
+  registerCallback(app, { ...deps, limits, commitWithinMs: times.commitWithinMs })
+  registerDone(app, deps)
+  registerApi(app, { ...deps, commitWithinMs: times.commitWithinMs })
+  const setUnready = registerHealth(app, { ...deps, times })
+  if (deps.board !== undefined) await registerBoard(app, { ...deps.board, publicUrl: deps.publicUrl })
+  await app.ready()
+  return serve(app, setUnready, times)
+}
+
+/** Health and numbers alone, for processes without the web role. */
+export const makeHealthServer = async (deps: HealthServerDeps): Promise<HttpServer> => {
+  const times = { ...defaultTimes, ...deps.times }
+  const app = open(times, undefined)
+  registerRequestLog(app, deps)
+  await registerSecurity(app, new URL('http://localhost'))
+  registerFallback(app, deps)
+  const setUnready = registerHealth(app, { ...deps, times })
+  await app.ready()
+  return serve(app, setUnready, times)
+}

@@ -1,0 +1,45 @@
+// How things stand, in the pages' terms: which page shows a renewal, and which shows one attempt at the bank. Pure; changes nothing.
+import type { DateTime } from 'luxon'
+import type { Authorisation, Consent } from '../domain/model.ts'
+import type { RenewalPage } from '../store/port.ts'
+
+/** How long a page asks again by itself, and how often. A proof that takes longer takes minutes or hours. */
+const WATCHED = { minutes: 2 }
+const EVERY_SECONDS = 4
+
+/** Seconds until the page should look again by itself; undefined when it should not. */
+export const recheckSeconds = (codeReceivedAt: DateTime | undefined, now: DateTime): number | undefined =>
+  codeReceivedAt !== undefined && now < codeReceivedAt.plus(WATCHED) ? EVERY_SECONDS : undefined
+
+/** When the last code of this renewal came. */
+export const lastCodeAt = (authorisations: readonly Authorisation[]): DateTime | undefined =>
+  authorisations
+    .map((one) => one.codeReceivedAt)
+    .filter((at) => at !== undefined)
+    .reduce<DateTime | undefined>((last, at) => (last === undefined || at > last ? at : last), undefined)
+
+const isInFlight = ({ status }: Authorisation): boolean => ['code_received', 'exchanging', 'verifying', 'unknown'].includes(status)
+
+export type DoneStanding = 'renewed' | 'being-checked' | 'refused-at-bank' | 'other-account' | 'start-again' | 'closed'
+
+/** What came of one attempt. A renewed cycle outweighs what became of its other attempts: the user is done either way. */
+export const doneStandingOf = ({ renewal, consent, authorisation, authorisations }: RenewalPage & { readonly authorisation: Authorisation }): DoneStanding => {
+  if (renewal.status === 'renewed' || renewal.status === 'repaired') return 'renewed'
+  if (isInFlight(authorisation)) return 'being-checked'
+  if (renewal.status !== 'open' || consent.status !== 'active') return 'closed'
+  if (authorisation.status === 'mismatched') return 'other-account'
+  if (authorisation.status === 'refused') return 'refused-at-bank'
+  // Superseded by another attempt of an open cycle, or the user is still at the bank: the start page says what is next.
+  return authorisations.some(isInFlight) ? 'being-checked' : 'start-again'
+}
+
+export type FindConsent = (id: string) => Promise<Consent | undefined>
+
+/**
+ * Until when the user's permission runs now: the consent's own expiry, or that of the connection that took its place. Undefined when
+ * neither runs any more: an old link, opened long after.
+ */
+export const runsUntil = async (consent: Consent, findConsent: FindConsent, now: DateTime): Promise<DateTime | undefined> => {
+  const current = consent.supersededById === undefined ? consent : await findConsent(consent.supersededById)
+  return current !== undefined && current.expiresAt > now ? current.expiresAt : undefined
+}

@@ -1,0 +1,67 @@
+// A file of an import as rows of named values, one at a time: NDJSON or CSV. Knows nothing of what the values should be, and puts
+// none of them into a message: they are tokens and addresses.
+import { csvRows, ImportFileError } from './csv-rows.ts'
+import { importFields } from './fields.ts'
+import { LONGEST_LINE, readLines, type Line } from './lines.ts'
+
+export type ImportFormat = 'ndjson' | 'csv'
+
+/** `line` counts from 1 as editors do; for a CSV record of several lines it is the first. */
+export type RawRow =
+  | { readonly line: number; readonly fields: Readonly<Record<string, unknown>> }
+  | { readonly line: number; readonly problem: string }
+
+/** By the name of a file; undefined when that does not say (`-`, no ending): then the first line does. */
+export const formatByName = (name: string): ImportFormat | undefined => {
+  if (/\.(?:csv|tsv|txt)$/i.test(name)) return 'csv'
+  return /\.(?:ndjson|jsonl|json)$/i.test(name) ? 'ndjson' : undefined
+}
+
+/** Empty lines are passed over. Throws ImportFileError when the file as a whole is not what it should be. */
+export async function* readRows(input: AsyncIterable<Uint8Array | string>, format: ImportFormat | undefined): AsyncGenerator<RawRow> {
+  const lines = filled(readLines(input))
+  const first = await lines.next()
+  if (first.done === true) return
+  const start = first.value.text?.trimStart()
+  if (start?.startsWith('[') === true && format !== 'csv') {
+    throw new ImportFileError("the file is one JSON array; write one object per line (NDJSON), for example with: jq -c '.[]'")
+  }
+  const all = again(first.value, lines)
+  const found = format ?? (start?.startsWith('{') === true ? 'ndjson' : 'csv')
+  yield* found === 'csv' ? csvRows(all, missingColumns) : jsonRows(all)
+}
+
+async function* filled(lines: AsyncIterable<Line>): AsyncGenerator<Line> {
+  for await (const line of lines) if (line.text === undefined || line.text.trim() !== '') yield line
+}
+
+async function* again(first: Line, rest: AsyncIterable<Line>): AsyncGenerator<Line> {
+  yield first
+  yield* rest
+}
+
+async function* jsonRows(lines: AsyncIterable<Line>): AsyncGenerator<RawRow> {
+  for await (const { number, text } of lines) {
+    if (text === undefined) yield { line: number, problem: `is longer than ${LONGEST_LINE} bytes` }
+    else yield jsonRow(number, text)
+  }
+}
+
+const jsonRow = (line: number, text: string): RawRow => {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? { line, fields: value as Record<string, unknown> }
+      : { line, problem: 'is not a JSON object' }
+  } catch {
+    // Not the parser's own words: they quote the text.
+    return { line, problem: 'is not valid JSON' }
+  }
+}
+
+/** What a header lacks. Does not repeat what it has: without a header these are the values of the first row. */
+const missingColumns = (names: readonly string[]): string | undefined => {
+  const missing = Object.entries(importFields).filter(([name, need]) => need === 'required' && !names.includes(name)).map(([name]) => name)
+  if (!names.includes('expires_at') && !names.includes('consented_at')) missing.push('expires_at or consented_at')
+  return missing.length === 0 ? undefined : `missing ${missing.join(', ')}`
+}

@@ -1,0 +1,62 @@
+// Counts what happens, by standing between the parts: the store's settled facts, the provider's answers, the log's alerts. Changes
+// nothing of what passes through.
+import type { Log } from './log.ts'
+import type { Metrics } from './metrics.ts'
+import type { ProviderGate } from './processors/provider-gate.ts'
+import type { Store } from './store/port.ts'
+
+type AlertName = Parameters<Metrics['recordAlert']>[0]
+
+/** A log whose alerts are counted: a line with the field `alert`. */
+export const meteredLog = (log: Log, metrics: Pick<Metrics, 'recordAlert'>): Log => {
+  const count = (fields: object): object => {
+    if ('alert' in fields) metrics.recordAlert(fields.alert as AlertName)
+    return fields
+  }
+  return {
+    debug: (fields, message) => log.debug(count(fields), message),
+    info: (fields, message) => log.info(count(fields), message),
+    warn: (fields, message) => log.warn(count(fields), message),
+    error: (fields, message) => log.error(count(fields), message),
+    child: (fields) => meteredLog(log.child(fields), metrics),
+  }
+}
+
+/** Counts only what was really written: a write by somebody who had been overtaken is none. */
+export const meteredStore = (store: Store, metrics: Metrics): Store => ({
+  ...store,
+  settleSending: async (claim, result, now, code) => counted(store.settleSending(claim, result, now, code), () => metrics.recordMessage(result)),
+  postpone: async (claim, at, options) => counted(store.postpone(claim, at, options), () => metrics.recordMessage('postponed')),
+  cancel: async (claim, now, reason) => counted(store.cancel(claim, now, reason), () => metrics.recordMessage('cancelled')),
+  commitRenewal: async (claim, proof, connection) =>
+    counted(store.commitRenewal(claim, proof, connection), () => metrics.recordRenewal(proof.basis)),
+})
+
+const counted = async (write: Promise<boolean>, record: () => void): Promise<boolean> => {
+  const written = await write
+  if (written) record()
+  return written
+}
+
+export const meteredProvider = (gate: ProviderGate, metrics: Pick<Metrics, 'recordProviderCall'>): ProviderGate => ({
+  makeLink: async (connection, request) => {
+    const answer = await gate.makeLink(connection, request)
+    if (request.route === 'reauth') metrics.recordProviderCall('reauthuri', answer.kind)
+    return answer
+  },
+  exchangeCode: async (connection, request) => {
+    const answer = await gate.exchangeCode(connection, request)
+    metrics.recordProviderCall('token', answer.kind)
+    return answer
+  },
+  refresh: async (connection, token) => {
+    const answer = await gate.refresh(connection, token)
+    metrics.recordProviderCall('refresh', answer.kind)
+    return answer
+  },
+  readMe: async (token) => {
+    const answer = await gate.readMe(token)
+    metrics.recordProviderCall('me', answer.kind)
+    return answer
+  },
+})

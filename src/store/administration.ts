@@ -1,0 +1,187 @@
+// What operators do to a consent by hand. Every change is one transaction under the consent's lock, moves the epoch and leaves an
+// event with its reason; asked twice, it changes nothing the second time.
+import { checkRenewalTransition } from '../domain/lifecycle.ts'
+import type { RenewalStatus } from '../domain/model.ts'
+import type { Policy } from '../domain/policy.ts'
+import { judgeRequest, wayOut } from '../domain/renewal-request.ts'
+import { ruleFor } from '../domain/rules.ts'
+import type { Consent as ConsentRow, Prisma, Renewal as RenewalRow } from '../generated/prisma/client.ts'
+import type { Administration, AdministrationAnswer, Request } from './administration-port.ts'
+import type { Database, Transaction } from './database.ts'
+import { appendEvent, type EventType } from './events.ts'
+import { lockConsent, lockRenewal } from './locks.ts'
+import { tokenContext } from './refresh-token.ts'
+import { closeConsent, newId, reopenConsent } from './renewals.ts'
+import { toConsent } from './rows.ts'
+
+/** A second message by hand within this time is more likely a double click than a wish. */
+const RESEND_GUARD_HOURS = 24
+
+const done = (detail: string): AdministrationAnswer => ({ kind: 'done', detail })
+const unchanged = (detail: string): AdministrationAnswer => ({ kind: 'unchanged', detail })
+const refused = (detail: string): AdministrationAnswer => ({ kind: 'refused', detail })
+
+export const administration = (db: Database, policy: Policy): Administration => ({
+  pauseConsent: async (id, request) =>
+    change(db, id, async (tx, consent) => {
+      if (consent.status === 'paused') return unchanged('it is paused already')
+      if (consent.status !== 'active') return refused(`only an active consent can be paused; ${wayOut(toConsent(consent))}`)
+      await closeConsent(tx, consent, { as: 'paused', now: request.now })
+      await record(tx, consent, 'consent.paused', request)
+      return done('paused: no message is sent and no link is made; a code in hand is still exchanged')
+    }),
+
+  resumeConsent: async (id, request) =>
+    change(db, id, async (tx, consent) => {
+      if (consent.status === 'active') return unchanged('it is active already')
+      if (consent.status !== 'paused') return refused(`only a paused consent can be resumed; ${wayOut(toConsent(consent))}`)
+      await backIntoTheLoop(tx, consent, request, 'resumed by an operator')
+      await record(tx, consent, 'consent.resumed', request)
+      return done('resumed: the next sweep looks at it')
+    }),
+
+  releaseConsent: async (id, request) =>
+    change(db, id, async (tx, consent) => {
+      if (consent.status === 'active') return unchanged('it is active already')
+      if (consent.status !== 'quarantined' && consent.status !== 'unsupported') {
+        return refused(`only a quarantined or unsupported consent can be released; ${wayOut(toConsent(consent))}`)
+      }
+      const obstacle = consent.status === 'unsupported' ? missingRoute(consent, policy) : unreadableToken(db, consent)
+      if (obstacle !== undefined) return refused(obstacle)
+      await backIntoTheLoop(tx, consent, request, `released by an operator from ${consent.status}`)
+      await tx.consent.update({ where: { id }, data: { mismatches: 0 } })
+      await record(tx, consent, 'consent.released', request, { from: consent.status })
+      return done('released: the next sweep looks at it')
+    }),
+
+  closeForGood: async (id, as, request) =>
+    change(db, id, async (tx, consent) => {
+      if (consent.status === as) return unchanged(`it is closed as ${as} already`)
+      if (['revoked', 'opted_out', 'superseded'].includes(consent.status)) return refused(wayOut(toConsent(consent)))
+      await closeConsent(tx, consent, { as, now: request.now })
+      await record(tx, consent, 'consent.closed', request, { as })
+      return done(`closed as ${as}: nothing is sent any more, and no code is taken`)
+    }),
+
+  requestRenewal: async (id, request) =>
+    change(db, id, async (tx, consent) => {
+      const verdict = judgeRequest(toConsent(consent), request.now, policy)
+      if (verdict.kind === 'refused') return refused(verdict.reason)
+      const current = await currentRenewal(tx, consent)
+      const askedBefore = await judgeRepetition(tx, current, request)
+      if (askedBefore?.kind === 'refused' || askedBefore?.kind === 'unchanged') return askedBefore
+      const manualNo = askedBefore === undefined ? (current?.manualNo ?? 0) + 1 : (current?.manualNo ?? 1)
+      const cycle = await openForRequest(tx, consent, current, { request, manualNo, onlyFull: verdict.onlyFull })
+      await reopenConsent(tx, consent, request.now, 'asked for by hand')
+      await record(tx, consent, 'renewal.requested', request, { cycle, rung: `manual-${manualNo}`, ...(verdict.onlyFull ? { route: 'full' } : {}) })
+      return askedBefore ?? done(`asked for: the next sweep makes a link and queues message manual-${manualNo}${verdict.onlyFull ? ', by full authentication' : ''}`)
+    }),
+
+  showToken: async (id, request) =>
+    // Committed before it is returned: a token that was seen has always left its event.
+    db.prisma.$transaction(async (tx) => {
+      const consent = await lockConsent(tx, id)
+      if (consent === undefined) return undefined
+      const token = db.vault.open(consent.refreshToken, tokenContext(consent.id, consent.tokenVersion))
+      await record(tx, consent, 'token.shown', request, { token_version: consent.tokenVersion })
+      return token
+    }),
+})
+
+const change = async (
+  db: Database,
+  id: string,
+  work: (tx: Transaction, consent: ConsentRow) => Promise<AdministrationAnswer>,
+): Promise<AdministrationAnswer> =>
+  db.prisma.$transaction(async (tx) => {
+    const consent = await lockConsent(tx, id)
+    return consent === undefined ? refused('there is no such consent') : work(tx, consent)
+  })
+
+const record = async (tx: Transaction, consent: ConsentRow, type: EventType, request: Request, data: Prisma.InputJsonObject = {}): Promise<void> =>
+  appendEvent(tx, consent.id, {
+    type,
+    at: request.now,
+    actor: request.actor ?? 'operator',
+    reason: request.reason,
+    data: { ...data, ...(request.by === undefined ? {} : { by: request.by }) },
+  })
+
+const missingRoute = (consent: ConsentRow, policy: Policy): string | undefined => {
+  const rule = ruleFor(consent.providerId, consent.country, policy)
+  return rule.routes.length > 0 ? undefined : `still no route of the policy can renew consents of this bank (${rule.source}): change the policy first`
+}
+
+/** Quarantined for a secret that does not decrypt, it would be back at once. */
+const unreadableToken = (db: Database, consent: ConsentRow): string | undefined => {
+  try {
+    db.vault.open(consent.refreshToken, tokenContext(consent.id, consent.tokenVersion))
+    return undefined
+  } catch {
+    return 'its stored refresh token does not decrypt: put its key back into ENCRYPTION_KEYS, or import the consent with --correct'
+  }
+}
+
+const currentRenewal = async (tx: Transaction, consent: ConsentRow): Promise<RenewalRow | undefined> => {
+  const found = await tx.renewal.findUnique({ where: { consentId_cycle: { consentId: consent.id, cycle: consent.cycle } }, select: { id: true } })
+  return found === null ? undefined : lockRenewal(tx, found.id)
+}
+
+/** A cycle that was closed with its consent stays closed: the next one begins (there is one renewal per consent and cycle). */
+const backIntoTheLoop = async (tx: Transaction, consent: ConsentRow, request: Request, reason: string): Promise<void> => {
+  const renewal = await currentRenewal(tx, consent)
+  if (renewal !== undefined && renewal.status !== 'open') await tx.consent.update({ where: { id: consent.id }, data: { cycle: { increment: 1 } } })
+  await reopenConsent(tx, consent, request.now, reason)
+}
+
+/** Undefined: a new message is wanted. `done`: the one asked for before is still to be made, the consent is only looked at again. */
+const judgeRepetition = async (
+  tx: Transaction,
+  renewal: RenewalRow | undefined,
+  { now, resend }: { now: Request['now']; resend?: boolean | undefined },
+): Promise<AdministrationAnswer | undefined> => {
+  if (renewal === undefined || renewal.manualNo === 0) return undefined
+  const rung = `manual-${renewal.manualNo}`
+  const message = await tx.notification.findFirst({ where: { renewalId: renewal.id, rung } })
+  if (message === null) return done(`asked for before: message ${rung} is not made yet; the next sweep tries again`)
+  if (resend === true) return undefined
+  if (message.status === 'pending' || message.status === 'sending') return unchanged(`message ${rung} is on its way (--resend makes another)`)
+  const at = message.sentAt ?? message.createdAt
+  const isRecent = now.toMillis() - at.getTime() < RESEND_GUARD_HOURS * 3_600_000
+  if (isRecent && (message.status === 'sent' || message.status === 'uncertain')) {
+    return refused(`message ${rung} went out at ${at.toISOString()}, less than ${RESEND_GUARD_HOURS} hours ago: use --resend to send another`)
+  }
+  return undefined
+}
+
+/** The open renewal that carries the request; answers its cycle. A lapsed one is opened again, one closed otherwise is followed by the next. */
+const openForRequest = async (
+  tx: Transaction,
+  consent: ConsentRow,
+  current: RenewalRow | undefined,
+  { request, manualNo, onlyFull }: { request: Request; manualNo: number; onlyFull: boolean },
+): Promise<number> => {
+  const route = onlyFull ? { route: 'full' } : {}
+  if (current !== undefined && (current.status === 'open' || current.status === 'lapsed')) {
+    if (current.status !== 'open') checkRenewalTransition(current.status as RenewalStatus, 'open')
+    await tx.renewal.update({ where: { id: current.id }, data: { status: 'open', closedAt: null, manualNo, ...route } })
+    return current.cycle
+  }
+  const cycle = current === undefined ? consent.cycle : consent.cycle + 1
+  if (cycle !== consent.cycle) await tx.consent.update({ where: { id: consent.id }, data: { cycle } })
+  await tx.renewal.create({
+    data: {
+      id: newId(),
+      consentId: consent.id,
+      cycle,
+      openedBy: 'operator',
+      reason: request.reason,
+      openedAt: request.now.toJSDate(),
+      manualNo,
+      previousExpiresAt: consent.expiresAt,
+      ...route,
+    },
+  })
+  await record(tx, consent, 'renewal.opened', request, { cycle })
+  return cycle
+}

@@ -1,0 +1,120 @@
+// The statements of an import: a batch is locked, read and written back by a handful of them, whatever it does to each row.
+import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
+import { Prisma } from '../generated/prisma/client.ts'
+import type { Transaction } from './database.ts'
+import type { NewEvent } from './events.ts'
+
+export interface BankOfUser {
+  readonly userId: string
+  readonly providerId: string
+  /** The expiries of the batch's rows for this user and bank. */
+  readonly earliest: Date
+  readonly latest: Date
+}
+
+/**
+ * Locks what the batch is about, always in the order of ids so that two imports never deadlock: the connections themselves, consents
+ * of the same users at the same banks that are older than a row of the batch, and for each the newest of those that are newer.
+ */
+export const lockForImport = async (tx: Transaction, credentialsIds: readonly string[], banks: readonly BankOfUser[]): Promise<ConsentRow[]> => {
+  const users = banks.map(({ userId }) => userId)
+  const providers = banks.map(({ providerId }) => providerId)
+  const earliest = banks.map((bank) => bank.earliest)
+  const latest = banks.map((bank) => bank.latest)
+  const locked = await tx.$queryRaw<{ id: string }[]>`
+    WITH bank AS (
+      SELECT * FROM unnest(${users}::text[], ${providers}::text[], ${earliest}::timestamptz[], ${latest}::timestamptz[])
+        AS bank (user_id, provider_id, earliest, latest)
+    ), wanted AS (
+      SELECT id FROM consents WHERE credentials_id = ANY(${[...credentialsIds]}::text[])
+      UNION
+      SELECT older.id FROM bank JOIN consents AS older USING (user_id, provider_id)
+        WHERE older.expires_at < bank.latest AND older.status NOT IN ('revoked', 'opted_out', 'superseded')
+      UNION
+      SELECT newest.id FROM bank CROSS JOIN LATERAL (
+        SELECT id FROM consents AS newer
+        WHERE newer.user_id = bank.user_id AND newer.provider_id = bank.provider_id
+          AND newer.expires_at > bank.earliest AND newer.status NOT IN ('revoked', 'opted_out', 'superseded')
+        ORDER BY newer.expires_at DESC LIMIT 1
+      ) AS newest
+    )
+    SELECT id FROM consents WHERE id IN (SELECT id FROM wanted) ORDER BY id FOR UPDATE`
+  return tx.consent.findMany({ where: { id: { in: locked.map(({ id }) => id) } } })
+}
+
+/** Column by column what an import may write; columns that are not named keep what they have, or their default. */
+const columns = {
+  id: (row: ConsentRow) => row.id,
+  credentials_id: (row: ConsentRow) => row.credentialsId,
+  user_id: (row: ConsentRow) => row.userId,
+  provider_id: (row: ConsentRow) => row.providerId,
+  provider_name: (row: ConsentRow) => row.providerName,
+  country: (row: ConsentRow) => row.country,
+  redirect_uri: (row: ConsentRow) => row.redirectUri,
+  scopes: (row: ConsentRow) => row.scopes,
+  email: (row: ConsentRow) => row.email,
+  phone: (row: ConsentRow) => row.phone,
+  name: (row: ConsentRow) => row.name,
+  locale: (row: ConsentRow) => row.locale,
+  time_zone: (row: ConsentRow) => row.timeZone,
+  status: (row: ConsentRow) => row.status,
+  cycle: (row: ConsentRow) => row.cycle,
+  consented_at: (row: ConsentRow) => row.consentedAt,
+  expires_at: (row: ConsentRow) => row.expiresAt,
+  expires_source: (row: ConsentRow) => row.expiresSource,
+  refresh_token: (row: ConsentRow) => row.refreshToken,
+  token_version: (row: ConsentRow) => row.tokenVersion,
+  next_action_at: (row: ConsentRow) => row.nextActionAt,
+  next_action_reason: (row: ConsentRow) => row.nextActionReason,
+  queued_until: (row: ConsentRow) => row.queuedUntil,
+  dispatch_no: (row: ConsentRow) => row.dispatchNo,
+  epoch: (row: ConsentRow) => row.epoch,
+  lease_until: (row: ConsentRow) => row.leaseUntil,
+  failed_attempts: (row: ConsentRow) => row.failedAttempts,
+  last_error_code: (row: ConsentRow) => row.lastErrorCode,
+  retry_after: (row: ConsentRow) => row.retryAfter,
+  mismatches: (row: ConsentRow) => row.mismatches,
+  superseded_by_id: (row: ConsentRow) => row.supersededById,
+  event_seq: (row: ConsentRow) => row.eventSeq,
+  created_at: (row: ConsentRow) => row.createdAt,
+  updated_at: (row: ConsentRow) => row.updatedAt,
+} as const
+
+const names = Object.keys(columns)
+const nameList = Prisma.raw(names.join(', '))
+const overwriting = Prisma.raw(names.filter((name) => name !== 'id').map((name) => `${name} = EXCLUDED.${name}`).join(', '))
+
+/** New rows and rows whose lock we hold, whole, in one statement: one that names another of the batch is checked only at its end. */
+export const writeConsents = async (tx: Transaction, rows: readonly ConsentRow[]): Promise<void> => {
+  if (rows.length === 0) return
+  const json = JSON.stringify(rows.map((row) => Object.fromEntries(Object.entries(columns).map(([name, read]) => [name, read(row)]))))
+  await tx.$executeRaw`
+    INSERT INTO consents (${nameList}) SELECT ${nameList} FROM jsonb_populate_recordset(NULL::consents, ${json}::jsonb)
+    ON CONFLICT (id) DO UPDATE SET ${overwriting}`
+}
+
+/** Closes the open cycles of these consents; messages that have not left are cancelled. */
+export const closeCycles = async (tx: Transaction, consentIds: readonly string[], as: 'repaired' | 'cancelled', now: Date): Promise<void> => {
+  if (consentIds.length === 0) return
+  const ids = [...consentIds]
+  await tx.renewal.updateMany({ where: { consentId: { in: ids }, status: 'open' }, data: { status: as, closedAt: now } })
+  await tx.notification.updateMany({ where: { consentId: { in: ids }, status: 'pending' }, data: { status: 'cancelled', nextActionAt: null } })
+}
+
+export interface NumberedEvent extends NewEvent {
+  readonly consentId: string
+  readonly seq: number
+}
+
+/** Appends events whose numbers were counted under the consents' locks. */
+export const writeEvents = async (tx: Transaction, events: readonly NumberedEvent[]): Promise<void> => {
+  if (events.length === 0) return
+  const json = JSON.stringify(
+    events.map(({ consentId, seq, type, at, actor, reason, data }) => ({
+      consent_id: consentId, seq, type, at: at.toJSDate(), actor, reason: reason ?? null, data: data ?? {},
+    })),
+  )
+  await tx.$executeRaw`
+    INSERT INTO events (consent_id, seq, type, at, actor, reason, data)
+    SELECT consent_id, seq, type, at, actor, reason, data FROM jsonb_populate_recordset(NULL::events, ${json}::jsonb)`
+}

@@ -1,0 +1,69 @@
+// Writes a batch of imported rows in one transaction, by a handful of statements whatever it does to each row.
+// Idempotent: the same batch again finds everything as it left it and writes nothing.
+import { expiryOf } from '../domain/import-decision.ts'
+import type { Policy } from '../domain/policy.ts'
+import { ruleFor } from '../domain/rules.ts'
+import type { ImportRow, Imports, RowResult } from './administration-port.ts'
+import type { Database } from './database.ts'
+import { startBatch } from './import-batch.ts'
+import { type BankOfUser, closeCycles, lockForImport, writeConsents, writeEvents } from './import-writes.ts'
+
+/** Waiting for the locks of a busy system counts as well. */
+const BATCH_TIMEOUT_MS = 120_000
+const TRIES = 5
+
+export const imports = (db: Database, policy: Policy): Imports => ({
+  importBatch: async (rows, options) => {
+    for (let tried = 1; ; tried += 1) {
+      try {
+        return await writeBatch(db, policy, rows, options)
+      } catch (error) {
+        // Another import, or a renewal by full authentication, made or locked one of these connections at the same moment.
+        if (tried >= TRIES || !isCollision(error)) throw error
+      }
+    }
+  },
+})
+
+const writeBatch = async (
+  db: Database,
+  policy: Policy,
+  rows: readonly ImportRow[],
+  options: Parameters<Imports['importBatch']>[1],
+): Promise<RowResult[]> =>
+  db.prisma.$transaction(
+    async (tx) => {
+      const ours = await lockForImport(tx, rows.map((row) => row.credentialsId), banksOf(rows, policy))
+      const batch = startBatch({ vault: db.vault, policy, ours, ...options })
+      const results = rows.map((row) => batch.take(row))
+      const now = options.now.toJSDate()
+      await writeConsents(tx, batch.changed())
+      await closeCycles(tx, batch.repaired(), 'repaired', now)
+      await closeCycles(tx, batch.superseded(), 'cancelled', now)
+      await writeEvents(tx, batch.events())
+      return results
+    },
+    { timeout: BATCH_TIMEOUT_MS, maxWait: BATCH_TIMEOUT_MS },
+  )
+
+/** Whose other consents at the same bank an arriving row may supersede, or be superseded by. */
+const banksOf = (rows: readonly ImportRow[], policy: Policy): BankOfUser[] => {
+  if (!policy.import.supersedeOlder) return []
+  const banks = new Map<string, BankOfUser>()
+  for (const row of rows) {
+    const key = JSON.stringify([row.userId, row.providerId])
+    const expiresAt = expiryOf(row, ruleFor(row.providerId, row.country, policy)).toJSDate()
+    const known = banks.get(key) ?? { userId: row.userId, providerId: row.providerId, earliest: expiresAt, latest: expiresAt }
+    const earliest = expiresAt < known.earliest ? expiresAt : known.earliest
+    const latest = expiresAt > known.latest ? expiresAt : known.latest
+    banks.set(key, { ...known, earliest, latest })
+  }
+  return [...banks.values()]
+}
+
+/** By code, as PostgreSQL or Prisma name it: deadlock, serialization, a unique key that somebody else took first. */
+const isCollision = (error: unknown): boolean => {
+  const { code, meta } = error as { code?: unknown; meta?: { driverAdapterError?: { cause?: { originalCode?: unknown } } } }
+  const original = meta?.driverAdapterError?.cause?.originalCode
+  return code === 'P2034' || code === 'P2002' || original === '40P01' || original === '40001' || original === '23505'
+}

@@ -1,0 +1,166 @@
+// Reading many: pages of consents, one consent's whole history, counts, and the feed of events. Everything by keyset, so that memory
+// stays flat and no page costs more than the one before. Changes nothing.
+import { consentTransitions } from '../domain/lifecycle.ts'
+import type { ConsentStatus, ConsentView } from '../domain/model.ts'
+import { Prisma } from '../generated/prisma/client.ts'
+import type { ConsentHistory, FeedEvent, Listing, StatusCounts } from './administration-port.ts'
+import type { Database } from './database.ts'
+import { listEvents } from './events.ts'
+import type { ConsentEvent, ConsentFilter, RecordKind } from './port.ts'
+import { instant, toAuthorisation, toConsent, toEvent, toNotification, toRenewal } from './rows.ts'
+
+const LARGEST_PAGE = 1000
+const pageSize = (limit: number | undefined): number => Math.min(Math.max(limit ?? LARGEST_PAGE, 1), LARGEST_PAGE)
+
+export const listing = (db: Database): Listing => ({
+  pageConsents: async (filter, { afterId, limit } = {}) => {
+    const rows = await db.prisma.consent.findMany({
+      where: { ...whereOf(filter), ...(afterId === undefined ? {} : { id: { gt: afterId } }) },
+      orderBy: { id: 'asc' },
+      take: pageSize(limit),
+    })
+    return rows.map(toConsent)
+  },
+
+  pageDue: async (now, { after, limit } = {}) => {
+    const beyond = after === undefined ? Prisma.empty : Prisma.sql`AND (next_action_at, id) > (${after.at.toJSDate()}, ${after.id}::uuid)`
+    const ids = await db.prisma.$queryRaw<{ id: string }[]>`
+      SELECT id FROM consents WHERE status = 'active' AND next_action_at <= ${now.toJSDate()} ${beyond}
+      ORDER BY next_action_at, id LIMIT ${pageSize(limit)}`
+    return viewsOf(db, ids.map(({ id }) => id))
+  },
+
+  getHistory: async (id) => getHistory(db, id),
+  statusCounts: async (now) => statusCounts(db, now.toJSDate()),
+  listFeed: async (after, limit) => listFeed(db, after, pageSize(limit)),
+})
+
+const whereOf = (filter: ConsentFilter): Prisma.ConsentWhereInput => ({
+  ...(filter.status === undefined ? {} : { status: filter.status }),
+  ...(filter.userId === undefined ? {} : { userId: filter.userId }),
+  ...(filter.providerId === undefined ? {} : { providerId: filter.providerId }),
+  ...(filter.expiresBefore === undefined ? {} : { expiresAt: { lt: filter.expiresBefore.toJSDate() } }),
+  ...(filter.withoutChannel === undefined ? {} : { email: filter.withoutChannel ? null : { not: null } }),
+})
+
+/** The same as `getView`, for a page: in the order of the ids. */
+const viewsOf = async ({ prisma }: Database, ids: readonly string[]): Promise<ConsentView[]> => {
+  const running = await prisma.$queryRaw<{ id: string }[]>`
+    SELECT renewal.id FROM renewals AS renewal JOIN consents AS consent ON consent.id = renewal.consent_id AND consent.cycle = renewal.cycle
+    WHERE consent.id = ANY(${[...ids]}::uuid[])`
+  const [consents, renewals] = await Promise.all([
+    prisma.consent.findMany({ where: { id: { in: [...ids] } } }),
+    prisma.renewal.findMany({
+      where: { id: { in: running.map(({ id }) => id) } },
+      include: { authorisations: { orderBy: { issuedAt: 'asc' } }, notifications: { orderBy: { createdAt: 'asc' } } },
+    }),
+  ])
+  const consentById = new Map(consents.map((row) => [row.id, row]))
+  const renewalOf = new Map(renewals.map((row) => [row.consentId, row]))
+  return ids.flatMap((id) => {
+    const consent = consentById.get(id)
+    const renewal = renewalOf.get(id)
+    if (consent === undefined) return []
+    return {
+      consent: toConsent(consent),
+      renewal: renewal === undefined ? undefined : toRenewal(renewal),
+      authorisations: renewal?.authorisations.map(toAuthorisation) ?? [],
+      notifications: renewal?.notifications.map(toNotification) ?? [],
+    }
+  })
+}
+
+const getHistory = async (db: Database, id: string): Promise<ConsentHistory | undefined> => {
+  const row = await db.prisma.consent.findUnique({
+    where: { id },
+    include: {
+      renewals: { orderBy: { cycle: 'asc' } },
+      authorisations: { orderBy: { issuedAt: 'asc' } },
+      notifications: { orderBy: [{ cycle: 'asc' }, { createdAt: 'asc' }] },
+    },
+  })
+  if (row === null) return undefined
+  const events: ConsentEvent[] = []
+  for (;;) {
+    const page = await listEvents(db, id, events.at(-1)?.seq ?? 0, LARGEST_PAGE)
+    events.push(...page)
+    if (page.length < LARGEST_PAGE) break
+  }
+  return {
+    consent: toConsent(row),
+    renewals: row.renewals.map(toRenewal),
+    authorisations: row.authorisations.map(toAuthorisation),
+    notifications: row.notifications.map(toNotification),
+    events,
+  }
+}
+
+/** Each count follows an index, but those of messages and of consents by status read all of it: for a scrape a minute, not a second. */
+const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCounts> => {
+  const [byStatus, withoutChannel, uncertainNotifications, unknownAuthorisations, overdue, holds] = await Promise.all([
+    prisma.consent.groupBy({ by: ['status'], _count: true }),
+    prisma.consent.count({ where: { status: 'active', email: null } }),
+    prisma.notification.count({ where: { status: 'uncertain' } }),
+    prisma.authorisation.count({ where: { status: 'unknown' } }),
+    prisma.$queryRaw<{ kind: RecordKind; at: Date | null }[]>`
+      SELECT 'consent' AS kind, min(next_action_at) AS at FROM consents WHERE status = 'active' AND next_action_at <= ${now}
+      UNION ALL
+      SELECT 'authorisation', min(next_action_at) FROM authorisations
+        WHERE status IN ('code_received', 'exchanging', 'verifying', 'unknown') AND next_action_at <= ${now}
+      UNION ALL
+      SELECT 'notification', min(next_action_at) FROM notifications WHERE status IN ('pending', 'sending') AND next_action_at <= ${now}`,
+    prisma.providerHold.findMany({ orderBy: { since: 'asc' } }),
+  ])
+  const statuses = Object.keys(consentTransitions) as ConsentStatus[]
+  const countOf = (status: ConsentStatus): number => byStatus.find((group) => group.status === status)?._count ?? 0
+  const overdueAt = (kind: RecordKind) => {
+    const at = overdue.find((row) => row.kind === kind)?.at
+    return at == null ? undefined : instant(at)
+  }
+  return {
+    consents: Object.fromEntries(statuses.map((status) => [status, countOf(status)])) as StatusCounts['consents'],
+    withoutChannel,
+    uncertainNotifications,
+    unknownAuthorisations,
+    oldestOverdue: { consent: overdueAt('consent'), authorisation: overdueAt('authorisation'), notification: overdueAt('notification') },
+    holds: holds.map((row) => ({ code: row.code as StatusCounts['holds'][number]['code'], since: instant(row.since), probeAt: instant(row.probeAt) })),
+  }
+}
+
+interface FeedRow {
+  readonly consent_id: string
+  readonly credentials_id: string
+  readonly seq: number
+  readonly type: string
+  readonly at: Date
+  readonly actor: string
+  readonly reason: string | null
+  readonly data: Prisma.JsonValue
+  readonly position: bigint
+  readonly transaction_id: bigint
+}
+
+const CURSOR = /^(\d{1,18})\.(\d{1,18})$/
+
+/**
+ * In the order of transactions, and only below the oldest one still running: a transaction that commits late can then never appear
+ * before the place a reader has already reached.
+ */
+const listFeed = async ({ prisma }: Database, after: string | undefined, limit: number): Promise<FeedEvent[]> => {
+  const [, transaction, position] = CURSOR.exec(after ?? '0.0') ?? []
+  if (transaction === undefined || position === undefined) throw new RangeError('a cursor is what an earlier event of the feed carried')
+  const rows = await prisma.$queryRaw<FeedRow[]>`
+    SELECT event.*, consent.credentials_id FROM events AS event JOIN consents AS consent ON consent.id = event.consent_id
+    WHERE (event.transaction_id, event.position) > (${BigInt(transaction)}, ${BigInt(position)})
+      AND event.transaction_id < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+    ORDER BY event.transaction_id, event.position
+    LIMIT ${limit}`
+  return rows.map((row) => ({
+    ...toEvent({
+      consentId: row.consent_id, seq: row.seq, type: row.type, at: row.at, actor: row.actor, reason: row.reason, data: row.data,
+      position: row.position, transactionId: row.transaction_id,
+    }),
+    cursor: `${row.transaction_id}.${row.position}`,
+    credentialsId: row.credentials_id,
+  }))
+}

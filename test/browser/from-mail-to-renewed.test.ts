@@ -1,0 +1,112 @@
+// What people do, in a real browser: a user clicks from the mail to "renewed"; an operator watches the board and retries a job.
+import { type Browser, type BrowserContextOptions, type Page, chromium } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
+import type { Consent } from '../../src/domain/model.ts'
+import { startCompany, until } from '../setup/company.ts'
+
+let company: Awaited<ReturnType<typeof startCompany>>
+let browser: Browser
+
+beforeAll(async () => {
+  company = await startCompany({ queue: 'redis', processes: [['web', 'worker', 'scheduler']] })
+  browser = await chromium.launch({
+    executablePath: inject('chromium'),
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  })
+})
+afterEach(async () => {
+  await Promise.all(browser.contexts().map(async (context) => context.close()))
+})
+afterAll(async () => {
+  await browser.close()
+  await company.stop()
+})
+
+/** A page that remembers what its console complained about: a refused script, style or form is such a complaint. */
+const openPage = async (options: BrowserContextOptions = {}): Promise<{ page: Page; complaints: string[] }> => {
+  const page = await (await browser.newContext(options)).newPage()
+  const complaints: string[] = []
+  page.on('console', (message) => {
+    if (message.type() === 'error') complaints.push(message.text())
+  })
+  return { page, complaints }
+}
+
+const aDueConsent = async (over: Partial<Consent> = {}): Promise<Consent> => {
+  const consent = await company.addConsent({ expiresAt: company.clock.now().plus({ days: 10 }), ...over })
+  await until('the mail', async () => company.simulator.mails({ to: consent.email ?? '' })[0])
+  return consent
+}
+
+/** From the inbox's web page to the start page, by the link that a user sees. */
+const openStartPage = async (page: Page, consent: Consent): Promise<void> => {
+  const mail = company.simulator.mails({ to: consent.email ?? '' })[0]
+  await page.goto(`${company.simulator.url}/inbox/${mail?.id}`)
+  const link = await page.locator('a.mail-link').first().getAttribute('href')
+  await page.goto(link ?? '')
+}
+
+describe.each([
+  ['with JavaScript', {}],
+  ['without JavaScript', { javaScriptEnabled: false }],
+] as const)('a user %s', (_, options) => {
+  test('clicks from the mail to "renewed"', async () => {
+    const consent = await aDueConsent()
+    const { page, complaints } = await openPage(options)
+    await openStartPage(page, consent)
+    expect(await page.title()).toContain('Monzo')
+    expect(await page.locator('form button').count()).toBe(1)
+    await page.locator('form button').click()
+    await page.waitForURL((url) => url.origin === company.simulator.url)
+    await page.locator('button[name=decision][value=approve]').click()
+    await page.waitForURL((url) => url.pathname.startsWith('/done/'))
+    expect(page.url()).not.toMatch(/code=|state=/)
+    await until('the page to say renewed', async () => ((await page.content()).includes('renewed') ? true : page.reload().then(() => undefined)))
+    const view = await company.store.getView(consent.id)
+    expect(view?.consent.cycle).toBe(2)
+    expect(complaints).toEqual([])
+  })
+
+  test('who denies at the bank is told so, can try again, and then is renewed', async () => {
+    const consent = await aDueConsent()
+    const { page } = await openPage(options)
+    await openStartPage(page, consent)
+    await page.locator('form button').click()
+    await page.locator('button[name=decision][value=deny]').click()
+    await page.waitForURL((url) => url.pathname.startsWith('/done/'))
+    await page.locator('a[href^="/r/"]').click()
+    await page.locator('form button').click()
+    await page.locator('button[name=decision][value=approve]').click()
+    await page.waitForURL((url) => url.pathname.startsWith('/done/'))
+    await until('the renewal', async () => ((await company.store.getView(consent.id))?.consent.cycle === 2 ? true : undefined))
+  })
+})
+
+describe('an operator', () => {
+  test('without a login sees nothing', async () => {
+    const { page } = await openPage()
+    const answer = await page.goto(`${company.publicUrl}/ops/queues`).catch(() => undefined)
+    expect(answer?.status() ?? 401).toBe(401)
+  })
+
+  test('watches the queues and retries a job, which says in words that nothing was due', async () => {
+    const consent = await aDueConsent()
+    const { page, complaints } = await openPage({ httpCredentials: { username: 'operator', password: 'operator-password' } })
+    await page.goto(`${company.publicUrl}/ops/queues/queue/reauth?status=completed`)
+    const card = page.getByText(consent.id).first()
+    await card.waitFor()
+    const dispatchNo = (await company.db.prisma.consent.findUniqueOrThrow({ where: { id: consent.id } })).dispatchNo
+    const jobId = `${consent.id}-1`
+    expect(dispatchNo).toBeGreaterThanOrEqual(1)
+    await page.goto(`${company.publicUrl}/ops/queues/queue/reauth/${jobId}?status=completed`)
+    await page.getByText('queued message -14d').first().waitFor()
+    await page.getByRole('button', { name: /retry/i }).first().click()
+    await until('the retried job to say why nothing was due', async () => {
+      await page.goto(`${company.publicUrl}/ops/queues/queue/reauth/${jobId}?status=completed`)
+      await page.waitForLoadState('networkidle')
+      return (await page.content()).includes('nothing is due before') ? true : undefined
+    })
+    expect(company.simulator.mails({ to: consent.email ?? '' })).toHaveLength(1)
+    expect(complaints).toEqual([])
+  })
+})

@@ -1,0 +1,59 @@
+// Builders of what the tests speak about: a policy and a consent with everything said that a test does not care for.
+import { randomUUID } from 'node:crypto'
+import { type DateTime, Duration } from 'luxon'
+import type { Consent, ConsentView } from '../src/domain/model.ts'
+import type { Policy } from '../src/domain/policy.ts'
+
+export const aPolicy = (over: Partial<Policy> = {}): Policy => ({
+  sweep: { cron: '*/5 * * * *' },
+  ladder: [-14, -7, -3, -1, 0, 7, 30, 60, 83].map((days) => ({ name: days > 0 ? `+${days}d` : `${days}d`, days })),
+  quietHours: false,
+  spread: false,
+  link: { freshFor: Duration.fromObject({ minutes: 8 }) },
+  routes: ['reauth'],
+  providers: {},
+  afterGrace: 'nothing',
+  limits: { messagesPerHour: 1000 },
+  company: { name: 'Brightside' },
+  import: { supersedeOlder: true },
+  board: { allowDestructive: false },
+  ...over,
+})
+
+/** An active consent that was given 90 days before its expiry, its bank in the UK, its user reachable by e-mail. */
+export const aConsent = (over: Partial<Consent> & { expiresAt: DateTime }): Consent => ({
+  id: randomUUID(),
+  credentialsId: randomUUID(),
+  userId: 'user-1',
+  providerId: 'uk-ob-monzo',
+  providerName: 'Monzo',
+  country: 'GB',
+  redirectUri: 'http://127.0.0.1:3000/callback',
+  scopes: ['info', 'accounts', 'balance', 'transactions', 'offline_access'],
+  email: 'ada@example.com',
+  phone: undefined,
+  name: 'Ada',
+  locale: 'en',
+  timeZone: 'Europe/London',
+  status: 'active',
+  cycle: 1,
+  expiresSource: 'imported',
+  tokenVersion: 1,
+  nextActionAt: over.expiresAt.minus({ days: 90 }),
+  nextActionReason: undefined,
+  failedAttempts: 0,
+  lastErrorCode: undefined,
+  retryAfter: undefined,
+  mismatches: 0,
+  supersededById: undefined,
+  createdAt: over.expiresAt.minus({ days: 90 }),
+  ...over,
+})
+
+export const aView = (consent: Consent, over: Partial<ConsentView> = {}): ConsentView => ({
+  consent,
+  renewal: undefined,
+  authorisations: [],
+  notifications: [],
+  ...over,
+})

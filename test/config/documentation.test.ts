@@ -1,0 +1,42 @@
+// docs/configuration.md names every variable and policy key, invents none, and its defaults are the real ones.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { knownPolicyKeys, readPolicy } from '../../src/config/policy.ts'
+import { variables } from '../../src/config/variables.ts'
+
+const text = readFileSync(join(import.meta.dirname, '../../docs/configuration.md'), 'utf8')
+
+/** First and second cell of each row of a table, by the names in the first. */
+const rows = text.split('\n').flatMap((line) => {
+  const [, first, second] = line.split('|').map((cell) => cell.trim())
+  const names = [...(first ?? '').matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? '')
+  return names.map((name) => ({ name, first: first ?? '', second: second ?? '' }))
+})
+const documented = rows.map(({ name }) => name)
+
+describe('docs/configuration.md', () => {
+  test('has every variable and every policy key, once, and no other', () => {
+    expect(documented.toSorted()).toEqual([...Object.keys(variables), ...knownPolicyKeys].toSorted())
+  })
+
+  test('marks what may come from a file', () => {
+    const marked = rows.filter(({ first }) => first.includes('†')).map(({ name }) => name)
+    const secrets = Object.entries(variables).flatMap(([name, { secret }]) => (secret ? [name] : []))
+    expect(marked.toSorted()).toEqual(secrets.toSorted())
+  })
+
+  test('gives the defaults of the timing as they are', () => {
+    const written = rows.filter(({ name }) => name.startsWith('timing.') || name.startsWith('limits.') || name === 'link.freshFor')
+    const policy: Record<string, unknown> = {}
+    for (const { name, second } of written) {
+      const path = name.split('.')
+      const value: unknown = JSON.parse(second.replaceAll('`', '').replaceAll("'", '"'))
+      const inner = path.slice(0, -1).reduce((at, key) => (at[key] ??= {}) as Record<string, unknown>, policy)
+      inner[path.at(-1) ?? ''] = value
+    }
+    const options = { report: () => {}, file: 'worker.config.ts', needsCompany: false }
+    expect(written).toHaveLength(15)
+    expect(JSON.stringify(readPolicy(policy, options))).toBe(JSON.stringify(readPolicy({}, options)))
+  })
+})

@@ -1,0 +1,117 @@
+// What the tests of the processors share: one consent's jobs run alone, so that the clock may move without waking the others; parts
+// replaced on purpose; leases that run out at once.
+import { type DateTime, Duration } from 'luxon'
+import { makeLog } from '../../src/log.ts'
+import type { Consent } from '../../src/domain/model.ts'
+import { advanceAuthorisation, type ExchangeDeps } from '../../src/processors/advance-authorisation.ts'
+import type { Outcome } from '../../src/processors/outcome.ts'
+import { providerGate } from '../../src/processors/provider-gate.ts'
+import { renewConsent, type RenewConsentDeps } from '../../src/processors/renew-consent.ts'
+import { truelayerProvider } from '../../src/provider/truelayer/client.ts'
+import { Secret } from '../../src/secret.ts'
+import type { FaultOrder } from '../../src/simulator/faults.ts'
+import type { What } from '../../src/simulator/ledger.ts'
+import type { RecordKind } from '../../src/store/port.ts'
+import { aRun, type World } from '../setup/world.ts'
+
+export const LEASE = Duration.fromObject({ seconds: 60 })
+export const silent = makeLog({ level: 'silent' })
+const tables = { consent: 'consents', authorisation: 'authorisations', notification: 'notifications' } as const
+
+/** The dated records of one consent, the earliest first. */
+const datedOf = async ({ db }: World, consentId: string): Promise<{ kind: RecordKind; id: string; at: Date }[]> =>
+  db.prisma.$queryRaw`
+    SELECT 'authorisation' AS kind, id, next_action_at AS at FROM authorisations
+      WHERE consent_id = ${consentId}::uuid AND status IN ('code_received', 'exchanging', 'verifying', 'unknown')
+    UNION ALL
+    SELECT 'notification', id, next_action_at FROM notifications WHERE consent_id = ${consentId}::uuid AND status IN ('pending', 'sending')
+    UNION ALL
+    SELECT 'consent', id, next_action_at FROM consents WHERE id = ${consentId}::uuid AND status = 'active'
+    ORDER BY at, kind`
+
+/** Runs what is due of this consent now until nothing is; answers what each job said. */
+export const bringUpToDate = async (world: World, consentId: string): Promise<Outcome[]> => {
+  const outcomes: Outcome[] = []
+  for (let round = 0; round < 40; round += 1) {
+    const due = (await datedOf(world, consentId)).filter(({ at }) => at.getTime() <= world.clock.now().toMillis())
+    if (due.length === 0) return outcomes
+    for (const { kind, id } of due) outcomes.push(await world.jobs[kind](id, aRun()))
+  }
+  throw new Error(`something stays due: ${JSON.stringify(outcomes.slice(-6))}`)
+}
+
+/** Lives on until `until`: jumps from one date of this consent to the next and does what is due then. Answers how many jumps it took. */
+export const liveUntil = async (world: World, consentId: string, until: DateTime): Promise<number> => {
+  for (let jumps = 0; jumps < 500; jumps += 1) {
+    await bringUpToDate(world, consentId)
+    const next = (await datedOf(world, consentId))[0]?.at
+    if (next === undefined || next.getTime() > until.toMillis()) {
+      if (until > world.clock.now()) world.clock.set(until)
+      return jumps
+    }
+    world.clock.set(until.set({}).plus({ milliseconds: next.getTime() - until.toMillis() }))
+  }
+  throw new Error('no end of dates')
+}
+
+/** A consent whose first message was sent: its user may go to the bank. */
+export const askedConsent = async (world: World, over: Partial<Consent> & { inDays?: number } = {}): Promise<Consent> => {
+  const { inDays = 10, ...rest } = over
+  const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: inDays }), ...rest })
+  await bringUpToDate(world, consent.id)
+  return consent
+}
+
+/** The same, and the user has come back from the bank with a code that nobody has sent yet. */
+export const withCode = async (world: World, over: Partial<Consent> & { inDays?: number } = {}) => {
+  const consent = await askedConsent(world, over)
+  return { consent, codeId: await codeOf(world, consent.id) }
+}
+
+/** The user goes and approves; the authorisation whose code came in. */
+export const codeOf = async (world: World, consentId: string, as: 'approve' | 'somebody-else' = 'approve'): Promise<string> => {
+  const answer = await world.goToBank(consentId, as)
+  if (answer.kind !== 'accepted') throw new Error(`the code was not taken: ${answer.kind}`)
+  return answer.authorisationId
+}
+
+export const advance = (world: World, over: Partial<ExchangeDeps> = {}) =>
+  advanceAuthorisation({ store: world.store, provider: world.provider, handOver: async () => undefined, clock: world.clock, policy: world.policy, lease: LEASE, log: silent, ...over })
+
+export const renew = (world: World, over: Partial<RenewConsentDeps> = {}) =>
+  renewConsent({ store: world.store, prepare: world.prepare, handOver: async () => undefined, clock: world.clock, policy: world.policy, lease: LEASE, ...over })
+
+/** The same provider, asked elsewhere or with less patience. */
+export const providerAt = (world: World, { url = world.simulator.url, requestTimeoutMs = 300 }: { url?: string; requestTimeoutMs?: number } = {}) =>
+  providerGate({
+    provider: truelayerProvider({ authUrl: url, apiUrl: url, clientId: 'client', clientSecret: new Secret('client-secret'), requestTimeoutMs }),
+    store: world.store, clock: world.clock, log: silent,
+  })
+
+/** An address where nobody listens. */
+export const NOBODY = 'http://127.0.0.1:9'
+
+/** One fault at the provider for this connection alone. */
+export const fault = (world: World, consent: Consent, order: FaultOrder): void => {
+  world.simulator.faults.add({ count: 1, ...order, only: consent.credentialsId })
+}
+
+/** What the judge saw of this connection. */
+export const seen = (world: World, consent: Consent, what: What): string[] =>
+  world.simulator.ledger.entries({ what, credentials_id: consent.credentialsId }).map(({ outcome }) => outcome)
+
+/** Whoever holds this record died: its lease is over. */
+export const endLease = async ({ db }: World, kind: RecordKind, id: string): Promise<void> => {
+  await db.prisma.$executeRawUnsafe(`UPDATE ${tables[kind]} SET lease_until = clock_timestamp() - interval '1 second' WHERE id = $1::uuid`, id)
+}
+
+export const authorisation = async ({ db }: World, id: string) => db.prisma.authorisation.findUniqueOrThrow({ where: { id } })
+export const rungsSent = async (world: World, consentId: string): Promise<string[]> => (await world.notificationsOf(consentId)).map(({ rung, status }) => `${rung} ${status}`)
+export const eventTypes = async (world: World, consentId: string): Promise<string[]> => (await world.eventsOf(consentId)).map(({ type }) => type)
+
+/** Days from now to the consent's expiry, to the nearest. */
+export const daysLeft = async (world: World, consentId: string): Promise<number> =>
+  Math.round((await world.consentOf(consentId)).expiresAt.diff(world.clock.now()).as('days'))
+
+/** A store in which one function is another one. */
+export const withStore = (world: World, over: Partial<World['store']>): World['store'] => ({ ...world.store, ...over })

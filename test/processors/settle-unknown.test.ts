@@ -1,0 +1,193 @@
+// An exchange of unknown outcome: settled by one refresh and `/me`, never by sending the code again.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { FaultOrder } from '../../src/simulator/faults.ts'
+import { aRun, startWorld, type World } from '../setup/world.ts'
+import { advance, authorisation, bringUpToDate, daysLeft, endLease, eventTypes, fault, liveUntil, providerAt, rungsSent, seen, withCode, withStore } from './rig.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld()
+})
+afterAll(async () => world.close())
+afterEach(async () => {
+  world.simulator.switches.reset()
+  world.simulator.faults.clear()
+  await world.store.clear()
+})
+
+const minutesAfterCode = async (id: string): Promise<number> => {
+  const { nextActionAt, codeReceivedAt } = await authorisation(world, id)
+  return ((nextActionAt?.getTime() ?? Number.NaN) - (codeReceivedAt?.getTime() ?? Number.NaN)) / 60_000
+}
+
+describe('the answer was lost after the provider had processed it: renewed at once, without a second send', () => {
+  const losses: Record<string, FaultOrder> = {
+    'connection reset after processing': { endpoint: 'exchange', kind: 'reset-after' },
+    'time-out after processing': { endpoint: 'exchange', kind: 'slow', ms: 600, processed: true },
+    '500 after processing': { endpoint: 'exchange', kind: 'error-json', processed: true },
+    '502 page after processing': { endpoint: 'exchange', kind: 'error-html', processed: true },
+    '200 with half a JSON': { endpoint: 'exchange', kind: 'bad-json' },
+    '400 with a word nobody knows': { endpoint: 'exchange', kind: 'error-json', status: 400, error: 'something_new', processed: true },
+  }
+  test.each(Object.entries(losses))('%s', async (_, order) => {
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, order)
+    const said = await advance(world, { provider: providerAt(world) })(codeId, aRun())
+    expect(said).toMatchObject({ kind: 'done', what: expect.stringContaining('renewed until') })
+    expect(seen(world, consent, 'exchange')).toEqual(['ok'])
+    expect(seen(world, consent, 'refresh')).toEqual(['ok'])
+    expect(await daysLeft(world, consent.id)).toBe(90)
+    expect(await eventTypes(world, consent.id)).toContain('authorisation.unknown')
+    await bringUpToDate(world, consent.id)
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+  })
+})
+
+describe('the provider had not processed it', () => {
+  const losses: Record<string, FaultOrder> = {
+    'connection reset before processing': { endpoint: 'exchange', kind: 'reset-before' },
+    '500 instead of processing': { endpoint: 'exchange', kind: 'error-json' },
+  }
+  test.each(Object.entries(losses))('%s: concluded after six minutes, not before, then asked again', async (_, order) => {
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, order)
+    expect(await advance(world)(codeId, aRun())).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('unknown') })
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', code: null })
+    expect(await minutesAfterCode(codeId)).toBe(6)
+    // A person who retries it early asks, and changes nothing.
+    world.clock.advance({ minutes: 5, seconds: 50 })
+    for (let time = 0; time < 6; time += 1) await advance(world)(codeId, aRun({ manual: true }))
+    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    await bringUpToDate(world, consent.id)
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+    world.clock.advance({ seconds: 11 })
+    await bringUpToDate(world, consent.id)
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'not-renewed' })
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
+    expect(seen(world, consent, 'exchange')).toHaveLength(1)
+  })
+
+  test('in grace the refresh is refused as well: the same', async () => {
+    const { consent, codeId } = await withCode(world, { inDays: -3 })
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
+    await advance(world)(codeId, aRun())
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', errorCode: 'token-dead' })
+    world.clock.advance({ minutes: 6, seconds: 1 })
+    await bringUpToDate(world, consent.id)
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-dead' })
+    expect(await rungsSent(world, consent.id)).toEqual(['0d sent', 'again-1 sent'])
+  })
+})
+
+describe('the worker died while it was sending', () => {
+  const dies = withDeath('exchangeCode')
+  test('after the provider processed it: nobody touches it while the lease lasts, then it is settled', async () => {
+    const { consent, codeId } = await withCode(world)
+    await expect(advance(world, { provider: dies.after })(codeId, aRun())).rejects.toThrow('died')
+    expect((await authorisation(world, codeId)).status).toBe('exchanging')
+    expect(await advance(world)(codeId, aRun({ manual: true }))).toMatchObject({ kind: 'snooze', reason: 'another worker is at it' })
+    await endLease(world, 'authorisation', codeId)
+    expect(await advance(world)(codeId, aRun())).toMatchObject({ kind: 'done', what: expect.stringContaining('renewed until') })
+    expect(seen(world, consent, 'exchange')).toEqual(['ok'])
+  })
+
+  test('before the code left: it is not sent again, only asked about, and after six minutes the user is', async () => {
+    const { consent, codeId } = await withCode(world)
+    await expect(advance(world, { provider: dies.before })(codeId, aRun())).rejects.toThrow('died')
+    await endLease(world, 'authorisation', codeId)
+    await advance(world)(codeId, aRun())
+    world.clock.advance({ minutes: 7 })
+    await bringUpToDate(world, consent.id)
+    expect(seen(world, consent, 'exchange')).toEqual([])
+    expect((await authorisation(world, codeId)).status).toBe('refused')
+    expect(await rungsSent(world, consent.id)).toContain('again-1 sent')
+  })
+
+  test('after the tokens came, before they were stored: settled by a refresh', async () => {
+    const { consent, codeId } = await withCode(world)
+    const store = withStore(world, { storeTokenResponse: async () => Promise.reject(new Error('died')) })
+    const run = aRun({ signal: AbortSignal.abort() })
+    await expect(advance(world, { store })(codeId, run)).rejects.toThrow('died')
+    await endLease(world, 'authorisation', codeId)
+    await advance(world)(codeId, aRun())
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+  })
+
+  test('while it settled: the next one settles', async () => {
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
+    const store = withStore(world, { commitRenewal: async () => Promise.reject(new Error('died')) })
+    await expect(advance(world, { store })(codeId, aRun())).rejects.toThrow('died')
+    await endLease(world, 'authorisation', codeId)
+    await advance(world)(codeId, aRun())
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+    expect(seen(world, consent, 'exchange')).toEqual(['ok'])
+  })
+})
+
+describe('the provider is away while it should tell', () => {
+  test('asked at 6 minutes, 1, 6 and 24 hours, then daily; no message in the first day; a late proof closes the cycle', async () => {
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
+    world.simulator.faults.add({ endpoint: 'refresh', kind: 'error-html', only: consent.credentialsId })
+    const hours: number[] = []
+    for (let time = 0; time < 7; time += 1) {
+      await bringUpToDate(world, consent.id)
+      hours.push((await minutesAfterCode(codeId)) / 60)
+      world.clock.set((await authorisationDue(codeId)).plus({ seconds: 1 }))
+    }
+    expect(hours).toEqual([0.1, 1, 6, 24, 48, 72, 96])
+    // The ladder went on after a day, honestly worded.
+    expect((await world.notificationsOf(consent.id)).map(({ rung, situation }) => [rung, situation])).toEqual([['-14d', 'reminder'], ['-7d', 'uncertain']])
+    world.simulator.faults.clear()
+    await bringUpToDate(world, consent.id)
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'renewed' })
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+  })
+})
+
+describe('unknown and /me gives no dates', () => {
+  test('before the old expiry nothing is concluded; an hour after it the refresh that works proves the renewal', async () => {
+    world.simulator.switches.set({ me_dates: 'none' })
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
+    await bringUpToDate(world, consent.id)
+    const decidesAt = consent.expiresAt.plus({ hours: 1 })
+    expect((await authorisationDue(codeId)).toMillis()).toBe(decidesAt.toMillis())
+    await liveUntil(world, consent.id, decidesAt.minus({ seconds: 5 }))
+    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    expect(seen(world, consent, 'refresh')).toHaveLength(1)
+    await liveUntil(world, consent.id, decidesAt.plus({ seconds: 5 }))
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'renewed' })
+    expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, expiresSource: 'assumed' })
+    expect(seen(world, consent, 'exchange')).toEqual(['ok'])
+  })
+
+  test('and when it was not renewed, the refresh is refused then and the user is asked again', async () => {
+    world.simulator.switches.set({ me_dates: 'none' })
+    const { consent, codeId } = await withCode(world, { inDays: 5 })
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
+    await liveUntil(world, consent.id, consent.expiresAt.plus({ hours: 1, seconds: 5 }))
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-dead' })
+    expect(await rungsSent(world, consent.id)).toContain('again-1 sent')
+  })
+})
+
+const authorisationDue = async (id: string) => {
+  const { nextActionAt } = await authorisation(world, id)
+  return world.clock.now().plus({ milliseconds: (nextActionAt?.getTime() ?? 0) - world.clock.now().toMillis() })
+}
+
+/** A provider in whose hands the process dies: before the call leaves, or after it was processed. */
+function withDeath(call: 'exchangeCode') {
+  const gate = (): World['provider'] => world.provider
+  const died = async () => Promise.reject(new Error('died'))
+  return {
+    get before(): World['provider'] {
+      return { ...gate(), [call]: died }
+    },
+    get after(): World['provider'] {
+      return { ...gate(), [call]: async (...args: Parameters<World['provider'][typeof call]>) => gate()[call](...args).then(died) }
+    },
+  }
+}

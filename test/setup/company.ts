@@ -1,0 +1,126 @@
+// A whole company on real parts: PostgreSQL, a queue of either kind, the simulator with its mail server, and any number of Reconsent
+// processes' worth of roles, all in this process so that a test can move their clock.
+import { randomUUID } from 'node:crypto'
+import { createServer } from 'node:net'
+import type { DateTime } from 'luxon'
+import { inject } from 'vitest'
+import { loadConfig } from '../../src/config.ts'
+import type { PolicyInput } from '../../src/config/define-config.ts'
+import { makeVault } from '../../src/crypto/vault.ts'
+import type { Consent } from '../../src/domain/model.ts'
+import { makeLog } from '../../src/log.ts'
+import { type Reconsent, type Role, startReconsent } from '../../src/main.ts'
+import { Secret } from '../../src/secret.ts'
+import { movableClock } from '../../src/simulator/clock.ts'
+import type { Decision } from '../../src/simulator/bank.ts'
+import { startSimulator } from '../../src/simulator/start-simulator.ts'
+import { openStore } from '../../src/store/open-store.ts'
+import { sealToken } from '../../src/store/refresh-token.ts'
+import { aConsent } from '../builders.ts'
+import { keyText } from '../crypto/keys.ts'
+import { createDatabase } from './database.ts'
+
+export const freePort = async (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.once('error', reject)
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address()
+      probe.close(() => (address !== null && typeof address === 'object' ? resolve(address.port) : reject(new Error('no free port'))))
+    })
+  })
+
+export interface CompanyOptions {
+  readonly queue: 'redis' | 'postgres'
+  /** The roles of each process. */
+  readonly processes: readonly (readonly Role[])[]
+  readonly policy?: PolicyInput
+  /** Collects log lines. */
+  readonly logTo?: NodeJS.WritableStream
+}
+
+/** Timings short enough that nothing in a test waits for a production interval. */
+const quick: NonNullable<PolicyInput['timing']> = {
+  lease: '5s', queuedFor: '3s', codeTimer: '500ms', jobDeadline: '4s', stopWithin: '12s', requestTimeout: '2s', retry: { attempts: 3, firstDelay: '200ms' },
+}
+
+export const startCompany = async ({ queue, processes, policy = {}, logTo }: CompanyOptions) => {
+  const clock = movableClock()
+  const databaseUrl = await createDatabase()
+  const port = await freePort()
+  const publicUrl = `http://127.0.0.1:${port}`
+  const redirectUri = `${publicUrl}/callback`
+  const simulator = await startSimulator({ clientId: 'client', clientSecret: 'client-secret-of-tests', redirectUris: [redirectUri], clock })
+  const redis = new URL(inject('redisUrl'))
+  const config = await loadConfig({
+    cwd: process.cwd(),
+    needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'],
+    env: {
+      NODE_ENV: 'test', DATABASE_URL: databaseUrl, QUEUE: queue, REDIS_URL: redis.href,
+      TRUELAYER_AUTH_URL: simulator.url, TRUELAYER_API_URL: simulator.url, TRUELAYER_CLIENT_ID: 'client', TRUELAYER_CLIENT_SECRET: 'client-secret-of-tests',
+      PUBLIC_URL: publicUrl, HOST: '127.0.0.1', PORT: String(port), ENCRYPTION_KEYS: `k1:${keyText('k1')}`,
+      SMTP_URL: simulator.smtpUrl, MAIL_FROM: 'Brightside <consents@example.com>',
+      OPS_USER: 'operator', OPS_PASSWORD: 'operator-password', LOG_LEVEL: logTo === undefined ? 'silent' : 'debug',
+    },
+    policy: { company: { name: 'Brightside' }, quietHours: false, spread: false, sweep: { cron: '* * * * * *' }, timing: quick, ...policy },
+  })
+  const log = makeLog({ level: config.logLevel, ...(logTo === undefined ? {} : { to: logTo, pretty: false }) })
+  const vault = makeVault({ keys: config.keys })
+  const { store, db, close } = openStore({ url: new Secret(databaseUrl), vault, connections: 5 })
+  const queuePrefix = `test-${randomUUID()}`
+  const start = async (roles: readonly Role[]): Promise<Reconsent> => startReconsent({ config, roles, log, clock, queuePrefix, ...(roles.includes('web') ? {} : { port: 0 }) })
+  const running = await Promise.all(processes.map(start))
+
+  const addConsent = async (over: Partial<Consent> & { expiresAt: DateTime }): Promise<Consent> => {
+    const refreshToken = `refresh-${randomUUID()}`
+    const consent = aConsent({ userId: `user-${randomUUID()}`, email: `${randomUUID()}@example.com`, redirectUri, ...over })
+    const { id, credentialsId, userId, providerId, country, expiresAt, scopes } = consent
+    simulator.seedConnection({ credentialsId, providerId, country, redirectUri, refreshToken, expiresAt, scopes })
+    const now = clock.now().toJSDate()
+    await db.prisma.consent.create({
+      data: {
+        id, credentialsId, userId, providerId, providerName: consent.providerName ?? null, country, redirectUri, scopes: [...scopes],
+        email: consent.email ?? null, name: consent.name ?? null, locale: consent.locale ?? null, timeZone: consent.timeZone ?? null,
+        expiresAt: expiresAt.toJSDate(), expiresSource: 'imported', refreshToken: sealToken(vault, id, 1, new Secret(refreshToken)),
+        nextActionAt: now, createdAt: now, updatedAt: now,
+      },
+    })
+    return consent
+  }
+
+  const startLinkOf = (consent: Consent): string => {
+    const link = simulator.mails({ to: consent.email ?? '' })[0]?.links[0]
+    if (link === undefined) throw new Error('no mail with a start link came')
+    return link
+  }
+  /** By real HTTP: opens the mail's link, presses the button, decides at the bank, follows the redirect; the page it ends on. */
+  const visit = async (consent: Consent, as: Decision): Promise<string> => {
+    const link = startLinkOf(consent)
+    await (await fetch(link)).arrayBuffer()
+    const pressed = await fetch(link, { method: 'POST', redirect: 'manual' })
+    const played = await simulator.play({ link: pressed.headers.get('location') ?? '', as })
+    if (played.kind !== 'callback') return played.kind
+    return (await fetch(played.url)).text()
+  }
+
+  return {
+    clock, config, simulator, store, db, vault, publicUrl, addConsent, visit, startLinkOf, start, running,
+    stop: async (): Promise<boolean[]> => {
+      const ended = await Promise.all(running.map(async (one) => one.stop()))
+      await close()
+      await simulator.close()
+      return ended
+    },
+  }
+}
+
+/** Asks until the answer is not undefined: the test waits for the event, not for a time. */
+export const until = async <Value>(what: string, ask: () => Promise<Value | undefined>, withinMs = 30_000): Promise<Value> => {
+  const end = Date.now() + withinMs
+  for (;;) {
+    const value = await ask()
+    if (value !== undefined) return value
+    if (Date.now() > end) throw new Error(`waited ${withinMs} ms in vain for ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
