@@ -1,5 +1,6 @@
 // The composition root: the only file that constructs things. Builds the parts a process needs for its roles, starts them in order
 // and stops them in the opposite one.
+import type { DateTime } from 'luxon'
 import { type Clock, systemClock } from './clock.ts'
 import type { Config } from './config.ts'
 import { makeVault } from './crypto/vault.ts'
@@ -11,6 +12,7 @@ import { composeMessage } from './notify/compose.ts'
 import { makeRenderMessage } from './notify/render.ts'
 import { smtpChannel } from './notify/smtp-channel.ts'
 import { loadTemplates } from './notify/templates.ts'
+import { feedEventJson, historyJson } from './presentation/consent-json.ts'
 import { advanceAuthorisation } from './processors/advance-authorisation.ts'
 import { exchangeStuckCodes } from './processors/exchange-stuck-codes.ts'
 import { handOver } from './processors/hand-over.ts'
@@ -121,14 +123,20 @@ const makeBase = ({ config, log: plainLog, clock = systemClock }: StartOptions) 
 
 const collectCounts = async ({ store, lists, clock }: { store: Store; lists: Listing; clock: Clock }): Promise<Counts> => {
   const now = clock.now()
-  const [{ consents }, consent, authorisation, notification, age] = await Promise.all([
-    lists.statusCounts(now),
-    store.countDue('consent', now),
-    store.countDue('authorisation', now),
-    store.countDue('notification', now),
-    store.sinceLastSweep(),
-  ])
-  return { consents, due: { consent, authorisation, notification }, sweepAgeSeconds: age?.as('seconds') }
+  const [counts, age] = await Promise.all([lists.statusCounts(now), store.sinceLastSweep()])
+  const { consent, authorisation, notification } = counts.oldestOverdue
+  const overdue = (since: DateTime | undefined): number => (since === undefined ? 0 : now.diff(since).as('seconds'))
+  return {
+    consents: counts.consents,
+    sweepAgeSeconds: age?.as('seconds'),
+    overdueSeconds: { consent: overdue(consent), authorisation: overdue(authorisation), notification: overdue(notification) },
+    attention: {
+      'without-channel': counts.withoutChannel,
+      'uncertain-notifications': counts.uncertainNotifications,
+      'unknown-authorisations': counts.unknownAuthorisations,
+      'provider-holds': counts.holds.length,
+    },
+  }
 }
 
 /** The processors, over the base and a queue. */
@@ -186,8 +194,12 @@ const makeWebServer = async (parts: Parts): Promise<HttpServer> => {
     receiveCallback: receiveCallback({ store, handOver: parts.handOver, clock }),
     findConsent: store.findConsent,
     getRenewalPageByDoneId: store.getRenewalPageByDoneId,
-    getConsentJson: async () => undefined,
-    listEvents: async () => undefined,
+    getConsentJson: async (id) => {
+      const consent = await store.findConsent(id)
+      const history = consent === undefined ? undefined : await lists.getHistory(consent.id)
+      return history && historyJson(history, clock.now(), policy)
+    },
+    listEvents: async (after, limit) => (await lists.listFeed(after, limit)).map(feedEventJson),
     policy,
     clock,
   })

@@ -12,7 +12,7 @@ export interface Counts {
   readonly sweepAgeSeconds: number | undefined
   /** How long the longest overdue record of each kind has waited; 0 when none does. */
   readonly overdueSeconds?: Readonly<Partial<Record<RecordKind, number>>> | undefined
-  /** What an operator should look at: consents without a usable address, messages and exchanges whose outcome is not known, holds. */
+  /** What an operator should look at: consents without a usable address, messages and exchanges of unknown outcome, holds. */
   readonly attention?: Readonly<Partial<Record<(typeof attentions)[number], number>>> | undefined
 }
 
@@ -22,13 +22,16 @@ const kinds = ['consent', 'authorisation', 'notification'] as const satisfies re
 const queues = ['sweep', 'reauth', 'notify', 'exchange'] as const satisfies readonly QueueName[]
 const jobResults = ['done', 'skipped', 'snoozed', 'retry', 'failed', 'released'] as const
 const endpoints = ['reauthuri', 'token', 'refresh', 'me'] as const
-const providerAnswers = [
-  ...['link', 'tokens', 'me'] as const,
-  ...['rejected', 'refused', 'denied', 'token-rejected', 'not-processed', 'unavailable', 'unknown', 'held'] as const,
-] as const
+const successes = ['link', 'tokens', 'me'] as const
+const failures = ['rejected', 'refused', 'denied', 'token-rejected', 'not-processed', 'unavailable', 'unknown', 'held'] as const
+const providerAnswers = [...successes, ...failures] as const
 const messageResults = ['sent', 'uncertain', 'failed', 'postponed', 'cancelled'] as const
 const bases = [
-  ...['later-than-known', 'created-or-updated-since', 'full-validity-since', 'clean-exchange-without-dates', 'refresh-after-expiry'] as const,
+  'later-than-known',
+  'created-or-updated-since',
+  'full-validity-since',
+  'clean-exchange-without-dates',
+  'refresh-after-expiry',
 ] as const satisfies readonly Extract<Proof, { proven: true }>['basis'][]
 const callbackAnswers = ['accepted', 'already', 'closed', 'unknown-state', 'malformed', 'failed'] as const satisfies readonly (
   | CallbackAnswer['kind']
@@ -58,13 +61,18 @@ const oneOf = (allowed: readonly string[], value: string): string => (allowed.in
 /** Longer than any usual interval between two scrapes would be too stale, shorter would let scrapes load the database. */
 const COUNTS_LAST_MS = 15_000
 
-/** `collectCounts` asks the database; it is asked at most every 15 s, and a failure takes its numbers out instead of leaving old ones. */
+/** `collectCounts` asks the database, at most every 15 s; a failure takes its numbers out instead of leaving old ones. */
 export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Counts> }): Metrics => {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
 
-  const jobs = new Counter({ name: 'reconsent_jobs_total', help: 'Runs of jobs, by queue and result.', labelNames: ['queue', 'result'], registers })
+  const jobs = new Counter({
+    name: 'reconsent_jobs_total',
+    help: 'Runs of jobs, by queue and result.',
+    labelNames: ['queue', 'result'],
+    registers,
+  })
   const jobSeconds = new Histogram({
     name: 'reconsent_job_duration_seconds',
     help: 'How long runs of jobs took, by queue.',
@@ -78,9 +86,24 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
     labelNames: ['endpoint', 'answer'],
     registers,
   })
-  const messages = new Counter({ name: 'reconsent_messages_total', help: 'Messages, by what became of them.', labelNames: ['result'], registers })
-  const renewals = new Counter({ name: 'reconsent_renewals_total', help: 'Proven renewals, by what proved them.', labelNames: ['basis'], registers })
-  const callbacks = new Counter({ name: 'reconsent_callbacks_total', help: 'Callbacks, by what was answered.', labelNames: ['answer'], registers })
+  const messages = new Counter({
+    name: 'reconsent_messages_total',
+    help: 'Messages, by what became of them.',
+    labelNames: ['result'],
+    registers,
+  })
+  const renewals = new Counter({
+    name: 'reconsent_renewals_total',
+    help: 'Proven renewals, by what proved them.',
+    labelNames: ['basis'],
+    registers,
+  })
+  const callbacks = new Counter({
+    name: 'reconsent_callbacks_total',
+    help: 'Callbacks, by what was answered.',
+    labelNames: ['answer'],
+    registers,
+  })
   const requests = new Counter({
     name: 'reconsent_http_requests_total',
     help: 'HTTP requests, by method, route pattern and status.',
@@ -94,7 +117,12 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
     buckets: [0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10],
     registers,
   })
-  const raised = new Counter({ name: 'reconsent_alerts_total', help: 'Alerts raised in the log, by name.', labelNames: ['name'], registers })
+  const raised = new Counter({
+    name: 'reconsent_alerts_total',
+    help: 'Alerts raised in the log, by name.',
+    labelNames: ['name'],
+    registers,
+  })
   // From the start at zero: an alert rule on a rise needs something to rise from.
   for (const name of alerts) raised.inc({ name }, 0)
   for (const answer of callbackAnswers) callbacks.inc({ answer }, 0)
@@ -161,7 +189,8 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
       jobs.inc({ queue: oneOf(queues, queue), result: oneOf(jobResults, result) })
       jobSeconds.observe({ queue: oneOf(queues, queue) }, seconds)
     },
-    recordProviderCall: (endpoint, answer) => providerCalls.inc({ endpoint: oneOf(endpoints, endpoint), answer: oneOf(providerAnswers, answer) }),
+    recordProviderCall: (endpoint, answer) =>
+      providerCalls.inc({ endpoint: oneOf(endpoints, endpoint), answer: oneOf(providerAnswers, answer) }),
     recordMessage: (result) => messages.inc({ result: oneOf(messageResults, result) }),
     recordRenewal: (basis) => renewals.inc({ basis: oneOf(bases, basis) }),
     recordCallback: (answer) => callbacks.inc({ answer: oneOf(callbackAnswers, answer) }),

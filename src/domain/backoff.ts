@@ -22,7 +22,7 @@ const JITTER = 0.1
 export const withJitter = (duration: Duration, key: string): Duration =>
   Duration.fromMillis(Math.round(duration.toMillis() * (1 - JITTER + 2 * JITTER * spreadFraction(key))))
 
-/** When `/me` is asked for a new expiry after a clean exchange, counted from the first time it was asked. */
+/** When `/me` is asked for a new expiry after a clean exchange, counted from its answer. */
 export const verifySchedule: readonly Duration[] = [
   after({ seconds: 0 }),
   after({ seconds: 10 }),
@@ -31,11 +31,12 @@ export const verifySchedule: readonly Duration[] = [
   after({ hours: 1 }),
 ]
 
-/** `asked`: how often it was asked already. Undefined when the schedule is used up: nothing was proven. */
-export const nextVerifyAt = (firstAskedAt: DateTime, asked: number): DateTime | undefined => {
-  const wait = verifySchedule[Math.max(Math.floor(asked), 0)]
-  return wait === undefined ? undefined : firstAskedAt.plus(wait)
-}
+/**
+ * For a caller who has just asked: by the clock, not by count, so that a person's retries use nothing up and times that passed while
+ * nobody was there are not made up for. Undefined when the last time has come: nothing was proven.
+ */
+export const nextVerifyAt = (answeredAt: DateTime, now: DateTime): DateTime | undefined =>
+  verifySchedule.map((wait) => answeredAt.plus(wait)).find((at) => at > now)
 
 /**
  * From when on an `unknown` authorisation may be found *not* renewed. A code lives five minutes (TrueLayer's documentation), so

@@ -11,8 +11,12 @@ export const HTML = 'text/html; charset=utf-8'
 export const localeFor = (request: FastifyRequest, consent?: { readonly locale: string | undefined }): string =>
   chooseLocale({ consent: consent?.locale, acceptLanguage: request.headers['accept-language'] })
 
-export const answerPage = <K extends MessageKind>(reply: FastifyReply, kind: K, view: MessageViews[K], status = messageStatus[kind]): FastifyReply =>
-  reply.code(status).type(HTML).send(messagePage(kind, view))
+export const answerPage = <K extends MessageKind>(
+  reply: FastifyReply,
+  kind: K,
+  view: MessageViews[K],
+  status = messageStatus[kind],
+): FastifyReply => reply.code(status).type(HTML).send(messagePage(kind, view))
 
 /** One of the pages that name nobody. */
 export const answerPlainPage = (

@@ -1,4 +1,5 @@
-// What is answered when no route answers: unknown addresses, malformed requests, errors. Neutral pages; nothing of the request comes back.
+// What is answered when no route answers: unknown addresses, malformed requests, errors. Neutral pages; nothing of the request comes
+// back.
 import type { Socket } from 'node:net'
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -15,8 +16,10 @@ export const clientStatusOf = (error: unknown): number | undefined => {
 }
 
 /** By name, code and place alone: messages of the database repeat the values they were given. */
-export const logFailure = (log: Log, request: FastifyRequest, error: unknown): void =>
-  log.error({ method: request.method, route: routeOf(request), err: error instanceof Error ? error : new Error('not an error') }, 'a request failed')
+export const logFailure = (log: Log, request: FastifyRequest, error: unknown): void => {
+  const err = error instanceof Error ? error : new Error('not an error')
+  log.error({ method: request.method, route: routeOf(request), err }, 'a request failed')
+}
 
 export const registerFallback = (app: FastifyInstance, { log }: { log: Log }): void => {
   app.setNotFoundHandler(async (request, reply) => answerPlainPage(request, reply, 'not-found'))
@@ -42,8 +45,9 @@ export const answerClientError = (error: NodeJS.ErrnoException, socket: Socket):
   if (error.code === 'ECONNRESET' || socket.destroyed) return
   const status = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400
   if (socket.writable) {
-    const headers = Object.entries({ ...bareHeaders, connection: 'close', 'content-length': '0' }).map(([name, value]) => `${name}: ${value}\r\n`)
-    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${headers.join('')}\r\n`)
+    const headers = Object.entries({ ...bareHeaders, connection: 'close', 'content-length': '0' })
+    const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')
+    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines}\r\n`)
   }
   socket.destroy()
 }

@@ -13,7 +13,9 @@ const directives = (formAction: Sources): Record<string, Sources> => ({
   'frame-ancestors': ["'none'"],
 })
 
-const withFormAction = (...sources: Sources) => ({ contentSecurityPolicy: { useDefaults: false as const, directives: directives(sources) } })
+const withFormAction = (...sources: Sources) => ({
+  contentSecurityPolicy: { useDefaults: false as const, directives: directives(sources) },
+})
 
 /** For routes whose page holds a form that posts back to us. */
 export const formsToUs = withFormAction("'self'")

@@ -105,8 +105,8 @@ const open = (times: HttpTimes, trustedProxies: readonly string[] | undefined): 
     return503OnClosing: false,
     // The API's checks change nothing: a number does not become a string, and what is unknown is let through.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
-    frameworkErrors: answerUnroutable as never,
-    clientErrorHandler: answerClientError as never,
+    frameworkErrors: answerUnroutable,
+    clientErrorHandler: answerClientError,
   })
 
 const serve = (app: FastifyInstance, setUnready: () => void, times: HttpTimes): HttpServer => {

@@ -23,7 +23,8 @@ const isInFlight = ({ status }: Authorisation): boolean => ['code_received', 'ex
 export type DoneStanding = 'renewed' | 'being-checked' | 'refused-at-bank' | 'other-account' | 'start-again' | 'closed'
 
 /** What came of one attempt. A renewed cycle outweighs what became of its other attempts: the user is done either way. */
-export const doneStandingOf = ({ renewal, consent, authorisation, authorisations }: RenewalPage & { readonly authorisation: Authorisation }): DoneStanding => {
+export const doneStandingOf = (page: RenewalPage & { readonly authorisation: Authorisation }): DoneStanding => {
+  const { renewal, consent, authorisation, authorisations } = page
   if (renewal.status === 'renewed' || renewal.status === 'repaired') return 'renewed'
   if (isInFlight(authorisation)) return 'being-checked'
   if (renewal.status !== 'open' || consent.status !== 'active') return 'closed'

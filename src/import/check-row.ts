@@ -42,6 +42,8 @@ const text = (most: number) =>
     .refine((value) => !value.includes('\uFFFD'), { error: 'is not UTF-8 text', abort: true })
     .refine(usable, { error: 'holds control characters' })
 const optional = (most: number) => text(most).optional()
+/** Names come with line breaks out of forms and spreadsheets: no reason to refuse a consent. */
+const oneLine = (most: number) => z.preprocess((value) => (typeof value === 'string' ? value.replaceAll(/\s+/g, ' ') : value), optional(most))
 
 const readInstant = (value: string): DateTime | string => {
   const match = INSTANT.exec(value)
@@ -96,10 +98,10 @@ const schemaFor = ({ now, httpsOnly }: RowRules) =>
     user_id: text(200),
     expires_at: instant((at) => at.plus({ years: FURTHEST_YEARS }), `is more than ${FURTHEST_YEARS} years ahead`, now),
     consented_at: instant((at) => at.plus({ days: 1 }), 'is in the future', now),
-    provider_name: optional(200),
+    provider_name: oneLine(200),
     email: optional(400),
     phone: optional(50),
-    name: optional(200),
+    name: oneLine(200),
     locale: optional(100),
     time_zone: optional(100),
     scopes: z

@@ -9,8 +9,15 @@ export interface Proven {
   readonly owner: 'ours' | NewConnection
 }
 
-export const commitProof = async (deps: ExchangeDeps, claim: Claim, { consent }: Loaded, { proof, owner }: Proven): Promise<Outcome> => {
+export const commitProof = async (deps: ExchangeDeps, claim: Claim, { authorisation, consent }: Loaded, { proof, owner }: Proven): Promise<Outcome> => {
   const { store, clock, handOver } = deps
+  // `/me` was asked with the very tokens kept beside: now they are known to be ours.
+  if (owner === 'ours' && authorisation.tokenOwner === 'beside') await store.adoptTokens(claim)
+  if (owner !== 'ours' && (await store.readTokenBeside(authorisation.id)) === undefined) {
+    // A new connection without a refresh token could never be renewed, nor kept: the old one is all we have.
+    const closed = await store.closeUnrenewed(claim, 'refused', 'not-renewed', clock.now(), 'again')
+    return closed ? askAgain(deps, consent.id, 'the new connection came without a refresh token: the user is asked again') : OVERTAKEN
+  }
   const { basis, expiresAt, expiresSource } = proof
   if (await store.commitRenewal(claim, { basis, expiresAt, expiresSource, provenAt: clock.now() }, owner === 'ours' ? undefined : owner)) {
     await handOver('consent', consent.id)

@@ -1,5 +1,6 @@
 // Sends a code, at most once: the intent is committed before, and whatever leaves its fate open makes the authorisation `unknown`.
 import { type DateTime, Duration } from 'luxon'
+import { PermanentError } from '../errors.ts'
 import type { TokenAnswer, Tokens } from '../provider/port.ts'
 import type { Claim, ExchangeStart, TokenResponse } from '../store/port.ts'
 import { type ExchangeDeps, type Loaded, OVERTAKEN } from './advance-authorisation.ts'
@@ -76,7 +77,7 @@ const storeTokens = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, rec
   const { store, clock } = deps
   const { authorisation, consent } = loaded
   const { tokens } = received
-  const ours = tokens.credentialsId === consent.credentialsId || (tokens.credentialsId === undefined && (await isStoredToken(deps, consent.id, tokens)))
+  const ours = tokens.credentialsId === consent.credentialsId || (tokens.credentialsId === undefined && (await isStoredToken(deps, consent.id, tokens, run.signal)))
   if (!ours && tokens.credentialsId !== undefined && authorisation.route === 'reauth') {
     // The user approved as somebody else: these tokens are another person's bank data, and are dropped here.
     return closeMismatched(deps, claim, loaded)
@@ -100,9 +101,16 @@ const storeTokens = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, rec
 }
 
 /** TrueLayer (support article): re-authentication answers with the identical refresh token. Names the owner where `sub` is missing. */
-const isStoredToken = async ({ store }: ExchangeDeps, consentId: string, tokens: Tokens): Promise<boolean> => {
-  const stored = await store.readRefreshToken(consentId)
-  return tokens.refreshToken !== undefined && tokens.refreshToken.reveal() === stored.token.reveal()
+const isStoredToken = async ({ store }: ExchangeDeps, consentId: string, { refreshToken }: Tokens, signal: AbortSignal): Promise<boolean> => {
+  if (refreshToken === undefined) return false
+  try {
+    const stored = await persist(async () => store.readRefreshToken(consentId), signal)
+    return refreshToken.reveal() === stored.token.reveal()
+  } catch (error) {
+    // An unreadable cell names nobody; `/me` will.
+    if (error instanceof PermanentError) return false
+    throw error
+  }
 }
 
 /** Never after the code has died: whatever the provider asked for, then the user is asked again without delay. */

@@ -17,6 +17,10 @@ export const settleUnknown = async (deps: ExchangeDeps, claim: Claim, loaded: Lo
   const source = await chooseToken(deps, loaded)
   // A full authentication whose answer was lost made a connection that nobody but the provider knows: there is nothing to ask with.
   if (source === undefined) return concludeNotRenewed(deps, claim, loaded, 'exchange-unknown')
+  return settleWith(deps, claim, loaded, source)
+}
+
+const settleWith = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, source: Source): Promise<Outcome> => {
   const answer = await deps.provider.refresh(loaded.consent.id, source.token)
   switch (answer.kind) {
     case 'tokens':
@@ -36,11 +40,14 @@ interface Source {
   readonly version: number | undefined
 }
 
-/** On the route `reauth` the consent's own token is asked; on `full` only the new connection's can tell, where its answer came. */
+/**
+ * A token that came with this very exchange and waits beside for its owner's name may have replaced the stored one: it is asked first.
+ * On the route `full` no other can tell.
+ */
 const chooseToken = async ({ store }: ExchangeDeps, { authorisation, consent }: Loaded): Promise<Source | undefined> => {
-  if (authorisation.route === 'reauth') return store.readRefreshToken(consent.id)
   const beside = await store.readTokenBeside(authorisation.id)
-  return beside === undefined ? undefined : { token: beside, version: undefined }
+  if (beside !== undefined) return { token: beside, version: undefined }
+  return authorisation.route === 'reauth' ? store.readRefreshToken(consent.id) : undefined
 }
 
 const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, source: Source, tokens: Tokens): Promise<Outcome> => {
@@ -53,6 +60,8 @@ const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, source: S
   const judgement = judgeMe(loaded, { me: answer.me, withStoredToken: source.version !== undefined, refreshedAt }, deps.policy)
   if (judgement.kind === 'proven') return commitProof(deps, claim, loaded, judgement)
   if (judgement.kind === 'mismatched') return closeMismatched(deps, claim, loaded)
+  // Tokens whose owner nobody names are not taken for ours: what the stored token sees decides.
+  if (judgement.kind === 'owner-unknown' && loaded.authorisation.route === 'reauth') return settleWith(deps, claim, loaded, await deps.store.readRefreshToken(loaded.consent.id))
   if (judgement.kind === 'unproven' && judgement.reason === 'date-not-moved') return concludeOrWait(deps, claim, loaded, 'not-renewed')
   // No dates: before the old expiry nothing can be concluded; an hour after it, a refresh that works decides.
   const decidesAt = loaded.consent.expiresAt.plus(EXPIRY_SETTLED)

@@ -7,6 +7,7 @@ import { type ExchangeDeps, type Loaded, OVERTAKEN } from './advance-authorisati
 import { askAgain, closeMismatched, commitProof } from './conclude.ts'
 import { judgeMe } from './judge-me.ts'
 import { type Outcome, snooze } from './outcome.ts'
+import { settleUnknown } from './settle-unknown.ts'
 
 export const verifyRenewal = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded): Promise<Outcome> => {
   const token = await deps.store.readAccessToken(loaded.authorisation.id)
@@ -14,19 +15,15 @@ export const verifyRenewal = async (deps: ExchangeDeps, claim: Claim, loaded: Lo
   switch (answer.kind) {
     case 'me': {
       const judgement = judgeMe(loaded, { me: answer.me, withStoredToken: false, refreshedAt: undefined }, deps.policy)
-      if (judgement.kind === 'proven') {
-        // `/me` was asked with the very tokens kept beside: now they are known to be ours.
-        if (judgement.owner === 'ours' && loaded.authorisation.tokenOwner === 'beside') await deps.store.adoptTokens(claim)
-        return commitProof(deps, claim, loaded, judgement)
-      }
+      if (judgement.kind === 'proven') return commitProof(deps, claim, loaded, judgement)
       if (judgement.kind === 'mismatched') return closeMismatched(deps, claim, loaded)
       // Tokens whose owner nobody names are not taken for ours: what the stored token sees decides.
-      if (judgement.kind === 'owner-unknown') return giveUpAsking(deps, claim, 'not-proven')
+      if (judgement.kind === 'owner-unknown') return giveUpAsking(deps, claim, loaded, 'not-proven')
       return askLater(deps, claim, loaded, 'not-proven')
     }
     case 'token-rejected':
       // Somebody refreshed since: only a refresh of ours can ask now.
-      return giveUpAsking(deps, claim, 'not-proven')
+      return giveUpAsking(deps, claim, loaded, 'not-proven')
     case 'denied':
       return askLater(deps, claim, loaded, 'not-proven')
     case 'unavailable':
@@ -35,16 +32,18 @@ export const verifyRenewal = async (deps: ExchangeDeps, claim: Claim, loaded: Lo
 }
 
 /** At once, after 10 s, 1 min, 10 min, 1 h; then the provider's silence is a doubt, its unmoved date an answer. */
-const askLater = async (deps: ExchangeDeps, claim: Claim, { authorisation, consent }: Loaded, code: ErrorCode): Promise<Outcome> => {
+const askLater = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, code: ErrorCode): Promise<Outcome> => {
   const { store, clock } = deps
-  const at = nextVerifyAt(authorisation.answeredAt ?? clock.now(), authorisation.asked + 1)
+  const { authorisation, consent } = loaded
+  const at = nextVerifyAt(authorisation.answeredAt ?? authorisation.issuedAt, clock.now())
   if (at !== undefined) return (await store.askLater(claim, at, code)) ? snooze(at, `${code}: asked again then`) : OVERTAKEN
-  if (code !== 'not-proven') return giveUpAsking(deps, claim, code)
+  if (code !== 'not-proven') return giveUpAsking(deps, claim, loaded, code)
   const closed = await store.closeUnrenewed(claim, 'refused', 'not-renewed', clock.now(), 'again')
   return closed ? askAgain(deps, consent.id, 'an hour after the exchange nothing shows a renewal: the user is asked again') : OVERTAKEN
 }
 
-const giveUpAsking = async ({ store, clock }: ExchangeDeps, claim: Claim, code: ErrorCode): Promise<Outcome> => {
-  const at = clock.now()
-  return (await store.markUnknown(claim, at, code, at)) ? snooze(at, `${code}: settled by a refresh`) : OVERTAKEN
+/** What these tokens cannot tell, a refresh can. */
+const giveUpAsking = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, code: ErrorCode): Promise<Outcome> => {
+  const at = deps.clock.now()
+  return (await deps.store.markUnknown(claim, at, code, at)) ? settleUnknown(deps, claim, loaded) : OVERTAKEN
 }

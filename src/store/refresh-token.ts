@@ -2,6 +2,7 @@
 import type { DateTime } from 'luxon'
 import type { CellContext } from '../crypto/envelope.ts'
 import type { Vault } from '../crypto/vault.ts'
+import { PermanentError } from '../errors.ts'
 import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
 import type { Secret } from '../secret.ts'
 import type { Transaction } from './database.ts'
@@ -31,12 +32,21 @@ export const replaceToken = async (
 ): Promise<boolean> => {
   if (consent.tokenVersion !== version) return false
   if (token === undefined) return true
-  const stored = vault.open(consent.refreshToken, tokenContext(consent.id, version))
-  if (stored.reveal() === token.reveal()) return true
+  if (holds(vault, consent, version, token)) return true
   const { count } = await tx.consent.updateMany({
     where: { id: consent.id, tokenVersion: version },
     data: { refreshToken: sealToken(vault, consent.id, version + 1, token), tokenVersion: version + 1, updatedAt: now.toJSDate() },
   })
   if (count === 1) await appendEvent(tx, consent.id, { type: 'token.replaced', at: now, actor: 'system', data: { token_version: version + 1 } })
   return count === 1
+}
+
+/** A cell that does not decrypt holds nothing worth keeping: a token in hand takes its place. */
+const holds = (vault: Vault, consent: ConsentRow, version: number, token: Secret): boolean => {
+  try {
+    return vault.open(consent.refreshToken, tokenContext(consent.id, version)).reveal() === token.reveal()
+  } catch (error) {
+    if (error instanceof PermanentError) return false
+    throw error
+  }
 }

@@ -43,18 +43,20 @@ describe('jitter', () => {
 })
 
 describe('after a clean exchange /me is asked', () => {
-  const first = utc('2026-03-02T12:00:00')
-  const table: Record<string, { asked: number; at: string | undefined }> = {
-    'at once': { asked: 0, at: '2026-03-02T12:00:00' },
-    'then after ten seconds': { asked: 1, at: '2026-03-02T12:00:10' },
-    'then after a minute': { asked: 2, at: '2026-03-02T12:01:00' },
-    'then after ten minutes': { asked: 3, at: '2026-03-02T12:10:00' },
-    'then after an hour': { asked: 4, at: '2026-03-02T13:00:00' },
-    'then no more': { asked: 5, at: undefined },
-    'and never again': { asked: 99, at: undefined },
+  const answered = utc('2026-03-02T12:00:00')
+  const table: Record<string, { now: string; at: string | undefined }> = {
+    'at once': { now: '2026-03-02T11:59:59.999', at: '2026-03-02T12:00:00' },
+    'then after ten seconds': { now: '2026-03-02T12:00:00', at: '2026-03-02T12:00:10' },
+    'after ten seconds still, however often somebody asked by hand': { now: '2026-03-02T12:00:09.999', at: '2026-03-02T12:00:10' },
+    'then after a minute': { now: '2026-03-02T12:00:10', at: '2026-03-02T12:01:00' },
+    'then after ten minutes': { now: '2026-03-02T12:01:00', at: '2026-03-02T12:10:00' },
+    'then after an hour': { now: '2026-03-02T12:10:00', at: '2026-03-02T13:00:00' },
+    'after an hour, too, when nobody was there before': { now: '2026-03-02T12:40:00', at: '2026-03-02T13:00:00' },
+    'then no more': { now: '2026-03-02T13:00:00', at: undefined },
+    'and never again': { now: '2026-03-09T12:00:00', at: undefined },
   }
-  test.each(Object.entries(table))('%s', (_, { asked, at }) =>
-    expect(nextVerifyAt(first, asked)?.toMillis()).toBe(at === undefined ? undefined : utc(at).toMillis()))
+  test.each(Object.entries(table))('%s', (_, { now, at }) =>
+    expect(nextVerifyAt(answered, utc(now))?.toMillis()).toBe(at === undefined ? undefined : utc(at).toMillis()))
 })
 
 describe('an authorisation of unknown outcome', () => {

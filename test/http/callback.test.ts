@@ -1,12 +1,12 @@
 // The callback over real HTTP: committed before it is answered, the same answer for every state, nothing lost when the database is away.
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { Secret } from '../../src/secret.ts'
 import { receiveCallback } from '../../src/processors/receive-callback.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import { createDatabase } from '../setup/database.ts'
 import { startWorld, type World } from '../setup/world.ts'
-import { anAskedConsent, aWeb, form, startWeb, theCallback, type Answer, type Web } from './web.ts'
+import { anAskedConsent, aWeb, form, startWeb, theCallback, WITH_KEY, type Answer, type Web } from './web.ts'
 
 let world: World
 let web: Web
@@ -109,6 +109,7 @@ describe('the answer', () => {
   })
 
   test('to an unknown state costs no call to the provider', async () => {
+    await world.drain()
     const before = world.simulator.ledger.count({})
     await web.get(`/callback?${new URLSearchParams({ state: STATE, code: 'a-code' })}`)
     await world.drain()
@@ -229,7 +230,6 @@ describe('with the database away', () => {
 
   test('the API says that nothing was taken', async () => {
     const { server, close } = await aWebThatLosesItsDatabase()
-    const { WITH_KEY } = await import('./web.ts')
     const answer = await server.post('/v1/callbacks', {
       body: JSON.stringify(secrets), headers: { ...WITH_KEY, 'content-type': 'application/json' },
     })
@@ -256,7 +256,6 @@ describe('with the database away', () => {
 })
 
 const addressOf = async ({ db }: World): Promise<string> => {
-  const { inject } = await import('vitest')
   const [row] = await db.prisma.$queryRaw<{ name: string }[]>`SELECT current_database() AS name`
   const url = new URL(inject('postgresUrl'))
   url.pathname = `/${row?.name}`

@@ -86,6 +86,13 @@ describe('the button', () => {
     expect(links()).toBe(2)
   })
 
+  test('is pressed by a form, as browsers send it: urlencoded and empty', async () => {
+    const consent = await anAskedConsent(world)
+    const sent = await web.post(`/r/${await world.startToken(consent.id)}`, { body: '', headers: { 'content-type': 'application/x-www-form-urlencoded', origin: 'null' } })
+    expect(sent.status).toBe(303)
+    expect(sent.location.startsWith(world.simulator.url)).toBe(true)
+  })
+
   test('two presses at once get two different links', async () => {
     const consent = await anAskedConsent(world)
     const path = `/r/${await world.startToken(consent.id)}`
@@ -111,7 +118,7 @@ describe('the button', () => {
     const consent = await anAskedConsent(world)
     const path = `/r/${await world.startToken(consent.id)}`
     await web.post(path)
-    world.simulator.faults.add({ endpoint: 'reauthuri', kind: 'status', status: 503 })
+    world.simulator.faults.add({ endpoint: 'reauthuri', kind: 'reset-before' })
     const busy = await web.post(path)
     expect(busy.status).toBe(503)
     expect(busy.headers.get('retry-after')).toBe('60')

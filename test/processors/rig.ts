@@ -1,6 +1,6 @@
 // What the tests of the processors share: one consent's jobs run alone, so that the clock may move without waking the others; parts
 // replaced on purpose; leases that run out at once.
-import { type DateTime, Duration } from 'luxon'
+import { DateTime, Duration } from 'luxon'
 import { makeLog } from '../../src/log.ts'
 import type { Consent } from '../../src/domain/model.ts'
 import { advanceAuthorisation, type ExchangeDeps } from '../../src/processors/advance-authorisation.ts'
@@ -49,7 +49,7 @@ export const liveUntil = async (world: World, consentId: string, until: DateTime
       if (until > world.clock.now()) world.clock.set(until)
       return jumps
     }
-    world.clock.set(until.set({}).plus({ milliseconds: next.getTime() - until.toMillis() }))
+    world.clock.set(DateTime.fromJSDate(next, { zone: 'utc' }))
   }
   throw new Error('no end of dates')
 }

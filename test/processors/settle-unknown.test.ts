@@ -1,4 +1,5 @@
 // An exchange of unknown outcome: settled by one refresh and `/me`, never by sending the code again.
+import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { FaultOrder } from '../../src/simulator/faults.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
@@ -173,10 +174,7 @@ describe('unknown and /me gives no dates', () => {
   })
 })
 
-const authorisationDue = async (id: string) => {
-  const { nextActionAt } = await authorisation(world, id)
-  return world.clock.now().plus({ milliseconds: (nextActionAt?.getTime() ?? 0) - world.clock.now().toMillis() })
-}
+const authorisationDue = async (id: string): Promise<DateTime> => DateTime.fromJSDate((await authorisation(world, id)).nextActionAt ?? new Date(0), { zone: 'utc' })
 
 /** A provider in whose hands the process dies: before the call leaves, or after it was processed. */
 function withDeath(call: 'exchangeCode') {

@@ -24,7 +24,8 @@ export const callbackSchema = {
   operationId: 'postCallback',
   summary: 'Pass on what the bank sent to your redirect_uri',
   description:
-    'For redirect_uris of your own: pass on code and state, or error and state, as they came. Committed before it is answered; safe to repeat.',
+    'For redirect_uris of your own: pass on the state and exactly one of code and error, as they came. ' +
+    'Committed before it is answered; safe to repeat.',
   body: {
     type: 'object',
     required: ['state'],
@@ -33,7 +34,6 @@ export const callbackSchema = {
       code: { type: 'string', minLength: 1, maxLength: LONGEST_CODE, pattern: visible },
       error: { type: 'string', minLength: 1, maxLength: LONGEST_CODE, pattern: visible },
     },
-    oneOf: [{ required: ['code'] }, { required: ['error'] }],
   },
   response: {
     202: {
@@ -85,7 +85,9 @@ export const consentSchema = {
 export const eventsSchema = {
   operationId: 'listEvents',
   summary: 'What happened, oldest first',
-  description: 'Start without `after`, then pass the `next_cursor` of the last page. An empty page means nothing new: ask again later with the same cursor.',
+  description:
+    'Start without `after`, then pass the `next_cursor` of the last page. ' +
+    'An empty page means nothing new: ask again later with the same cursor.',
   querystring: {
     type: 'object',
     properties: {

@@ -43,8 +43,7 @@ const keyCheck = (hashes: readonly string[]) => {
 /** Names the field and the rule it breaks; Ajv's messages hold no value. */
 const sayWrong = (error: FastifyError): string => {
   const [first] = error.validation ?? []
-  if (first === undefined) return 'the request is not what this route takes'
-  if (first.keyword === 'oneOf') return `${error.validationContext}: exactly one of code and error is needed`
+  if (first === undefined) return 'the body is not valid JSON'
   return `${error.validationContext}${first.instancePath}: ${first.message ?? 'is wrong'}`
 }
 
@@ -52,12 +51,14 @@ const answerFailure = (deps: ApiDeps, error: FastifyError, request: FastifyReque
   const status = clientStatusOf(error)
   if (status === 413) return fail(reply, 413, 'invalid_request', `the body is larger than ${BODY_LIMIT} bytes`)
   if (status === 415) return fail(reply, 415, 'invalid_request', 'the body must be application/json')
-  if (status !== undefined) return fail(reply, 400, 'invalid_request', error.validation === undefined ? 'the body is not valid JSON' : sayWrong(error))
+  if (status !== undefined) return fail(reply, 400, 'invalid_request', sayWrong(error))
   logFailure(deps.log, request, error)
   return fail(reply, 500, 'internal_error', 'something went wrong on our side')
 }
 
-export const registerApi = (app: FastifyInstance, deps: ApiDeps & { readonly commitWithinMs: number }): void => {
+type Deps = ApiDeps & { readonly commitWithinMs: number }
+
+export const registerApi = (app: FastifyInstance, deps: Deps): void => {
   const isKey = keyCheck(deps.apiKeyHashes)
 
   const api = async (scope: FastifyInstance): Promise<void> => {
@@ -73,7 +74,8 @@ export const registerApi = (app: FastifyInstance, deps: ApiDeps & { readonly com
     await scope.register(async (locked) => {
       locked.addHook('onRequest', async (request, reply) => {
         if (isKey(request.headers.authorization)) return
-        await fail(reply.header('www-authenticate', 'Bearer realm="Reconsent API"'), 401, 'unauthorized', 'send an API key as Authorization: Bearer <key>')
+        void reply.header('www-authenticate', 'Bearer realm="Reconsent API"')
+        await fail(reply, 401, 'unauthorized', 'send an API key as Authorization: Bearer <key>')
       })
       registerCallbacks(locked, deps)
       registerReads(locked, deps)
@@ -88,9 +90,12 @@ interface CallbackBody {
   readonly error?: string
 }
 
-const registerCallbacks = (scope: FastifyInstance, deps: ApiDeps & { readonly commitWithinMs: number }): void => {
+const registerCallbacks = (scope: FastifyInstance, deps: Deps): void => {
   scope.post<{ Body: CallbackBody }>('/callbacks', { schema: callbackSchema, bodyLimit: BODY_LIMIT }, async (request, reply) => {
     const { state, code, error } = request.body
+    if ((code === undefined) === (error === undefined)) {
+      return fail(reply, 400, 'invalid_request', 'body: exactly one of code and error is needed')
+    }
     const what = code === undefined ? { bankError: error ?? '' } : { code: new Secret(code) }
     try {
       const answer = await commitCallback(deps, { state: new Secret(state), ...what }, deps.commitWithinMs)
@@ -111,7 +116,8 @@ interface EventsQuery {
 const registerReads = (scope: FastifyInstance, deps: ApiDeps): void => {
   scope.get<{ Params: { id: string } }>('/consents/:id', { schema: consentSchema }, async (request, reply) => {
     const consent = await deps.getConsentJson(request.params.id)
-    return consent === undefined ? fail(reply, 404, 'not_found', 'there is no consent with this id or credentials_id') : reply.send(consent)
+    if (consent === undefined) return fail(reply, 404, 'not_found', 'there is no consent with this id or credentials_id')
+    return reply.send(consent)
   })
 
   // A query has strings alone; what is not a number stays one, and the schema refuses it.

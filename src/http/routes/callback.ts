@@ -28,7 +28,8 @@ const RETRY_SECONDS = 5
 const BODY_LIMIT = 16 * 1024
 
 /** Commits within so many milliseconds, or throws. A commit that comes later is found by the repetition, as `already`. */
-export const commitCallback = async ({ receiveCallback, metrics }: CallbackDeps, callback: Callback, ms: number): Promise<CallbackAnswer> => {
+export const commitCallback = async (deps: CallbackDeps, callback: Callback, ms: number): Promise<CallbackAnswer> => {
+  const { receiveCallback, metrics } = deps
   try {
     const answer = await within(ms, receiveCallback(callback), () => {
       throw new TransientError('database-unavailable')
@@ -41,7 +42,9 @@ export const commitCallback = async ({ receiveCallback, metrics }: CallbackDeps,
   }
 }
 
-export const registerCallback = (app: FastifyInstance, deps: CallbackDeps & { readonly limits: Limits; readonly commitWithinMs: number }): void => {
+type Deps = CallbackDeps & { readonly limits: Limits; readonly commitWithinMs: number }
+
+export const registerCallback = (app: FastifyInstance, deps: Deps): void => {
   const answer = async (request: FastifyRequest, reply: FastifyReply, parameters: Parameters): Promise<FastifyReply> => {
     const callback = callbackOf(parameters)
     if (callback === undefined) {
@@ -82,7 +85,7 @@ const askToRepeat = (request: FastifyRequest, reply: FastifyReply, callback: Cal
   const fields = fieldsOf(callback)
   const repeat =
     request.method === 'GET'
-      ? ({ method: 'GET', path: `/callback?${new URLSearchParams(fields)}` } as const)
+      ? ({ method: 'GET', path: `/callback?${new URLSearchParams(fields).toString()}` } as const)
       : ({ method: 'POST', path: '/callback', fields } as const)
   return answerPage(reply.header('retry-after', RETRY_SECONDS), 'retry-callback', {
     locale: localeFor(request),

@@ -24,7 +24,8 @@ export const registerDone = (app: FastifyInstance, deps: DoneDeps): void => {
     const found = DONE_ID.test(id) ? await deps.getRenewalPageByDoneId(id) : undefined
     if (found === undefined) return answerPlainPage(request, reply, 'unknown-link')
     const { consent, renewal, authorisation, authorisations } = found
-    const view = { locale: localeFor(request, consent), company: deps.policy.company.name, bank: consent.providerName ?? consent.providerId }
+    const bank = consent.providerName ?? consent.providerId
+    const view = { locale: localeFor(request, consent), company: deps.policy.company.name, bank }
     const startPath = `/r/${deps.startLinkToken(renewal.id)}`
     const now = deps.clock.now()
     const standing = doneStandingOf(found)
@@ -36,7 +37,11 @@ export const registerDone = (app: FastifyInstance, deps: DoneDeps): void => {
         return answerPage(reply, kind, { ...view, expiresAt, timeZone: consent.timeZone })
       }
       case 'being-checked':
-        return answerPage(reply, 'being-checked', { ...view, recheckPath: `/done/${id}`, recheckSeconds: recheckSeconds(lastCodeAt(authorisations), now) })
+        return answerPage(reply, 'being-checked', {
+          ...view,
+          recheckPath: `/done/${id}`,
+          recheckSeconds: recheckSeconds(lastCodeAt(authorisations), now),
+        })
       case 'refused-at-bank':
       case 'other-account':
         return answerPage(reply, standing, { ...view, tryAgainPath: startPath })

@@ -31,31 +31,42 @@ export const registerStart = (app: FastifyInstance, deps: StartDeps & { readonly
   const { visitStartPage, leaveForBank, clock, limits } = deps
   const options = { helmet: formsToBanks(deps.publicUrl), bodyLimit: 1024 }
 
-  app.get<WithToken>('/r/:token', options, async (request, reply) => showStart(deps, request, reply, await visitStartPage(request.params.token)))
+  app.get<WithToken>('/r/:token', options, async (request, reply) => {
+    const start = await visitStartPage(request.params.token)
+    return showStart(deps, request, reply, start)
+  })
 
-  app.post<WithToken>('/r/:token', options, async (request, reply) => {
-    const { token } = request.params
-    const own = `/r/${encodeURIComponent(token)}`
-    // Another site's form must not press the button; its user still finds it.
-    if (isFromElsewhere(request)) return reply.redirect(own, 303)
-    const start = await visitStartPage(token)
-    const wait = await (start.kind === 'unknown' ? limits.unknown(request) : limits.departures(request))
-    if (wait !== undefined) return answerPlainPage(request, reply.header('retry-after', wait), 'too-many')
-    if (start.kind === 'unknown') return answerPlainPage(request, reply, 'unknown-link')
-    const departure = await leaveForBank(token)
-    switch (departure.kind) {
-      case 'to-bank':
-        return reply.redirect(departure.link.reveal(), 303)
-      case 'busy':
-        return answerPage(reply.header('retry-after', BUSY_SECONDS), 'busy', {
-          locale: localeFor(request, start.page.consent),
-          company: deps.policy.company.name,
-          tryAgainPath: own,
-        })
-      case 'not-now':
-        // To the page that says why; a reload of that page presses no button.
-        return reply.redirect(own, 303)
-    }
+  // Browsers send the button's form as an empty urlencoded body, which Fastify alone refuses. There is nothing in it to read.
+  void app.register(async (scope) => {
+    scope.removeAllContentTypeParsers()
+    scope.addContentTypeParser('*', (_request, payload, done) => {
+      payload.resume()
+      done(null)
+    })
+    scope.post<WithToken>('/r/:token', options, async (request, reply) => {
+      const { token } = request.params
+      const own = `/r/${encodeURIComponent(token)}`
+      // Another site's form must not press the button; its user still finds it.
+      if (isFromElsewhere(request)) return reply.redirect(own, 303)
+      const start = await visitStartPage(token)
+      const wait = await (start.kind === 'unknown' ? limits.unknown(request) : limits.departures(request))
+      if (wait !== undefined) return answerPlainPage(request, reply.header('retry-after', wait), 'too-many')
+      if (start.kind === 'unknown') return answerPlainPage(request, reply, 'unknown-link')
+      const departure = await leaveForBank(token)
+      switch (departure.kind) {
+        case 'to-bank':
+          return reply.redirect(departure.link.reveal(), 303)
+        case 'busy':
+          return answerPage(reply.header('retry-after', BUSY_SECONDS), 'busy', {
+            locale: localeFor(request, start.page.consent),
+            company: deps.policy.company.name,
+            tryAgainPath: own,
+          })
+        case 'not-now':
+          // To the page that says why; a reload of that page presses no button.
+          return reply.redirect(own, 303)
+      }
+    })
   })
 
   const showStart = async (
@@ -67,13 +78,15 @@ export const registerStart = (app: FastifyInstance, deps: StartDeps & { readonly
     if (start.kind === 'unknown') return answerPlainPage(request, reply, 'unknown-link')
     const now = clock.now()
     const { consent, authorisations } = start.page
-    const view = { locale: localeFor(request, consent), company: policy.company.name, bank: consent.providerName ?? consent.providerId }
+    const bank = consent.providerName ?? consent.providerId
+    const view = { locale: localeFor(request, consent), company: policy.company.name, bank }
     switch (start.kind) {
       case 'ready':
         return reply.type(HTML).send(startPage({ ...view, ...permissionOf(start.page), now }))
       case 'being-checked': {
         const recheckPath = `/r/${encodeURIComponent(request.params.token)}`
-        return answerPage(reply, 'being-checked', { ...view, recheckPath, recheckSeconds: recheckSeconds(lastCodeAt(authorisations), now) })
+        const seconds = recheckSeconds(lastCodeAt(authorisations), now)
+        return answerPage(reply, 'being-checked', { ...view, recheckPath, recheckSeconds: seconds })
       }
       case 'already-renewed': {
         const expiresAt = await runsUntil(consent, findConsent, now)

@@ -1,0 +1,14 @@
+#!/usr/bin/env node
+// The command line. Only checks that this Node can run the rest, which it loads after that.
+export {}
+
+const [major = 0] = process.versions.node.split('.').map(Number)
+if (major < 24) {
+  process.stderr.write(`reconsent needs Node 24 or later, this is ${process.versions.node}. In a checkout, npx reconsent uses the one that npm ci installed.\n`)
+  process.exit(2)
+}
+
+const { processTerminal } = await import('./commands/terminal.ts')
+const { runCommand } = await import('./commands/run.ts')
+// Not process.exit(): what was written may still be on its way into a pipe.
+process.exitCode = await runCommand(process.argv.slice(2), processTerminal())

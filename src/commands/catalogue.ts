@@ -1,0 +1,28 @@
+// Every command once. Loaded only when it is called: help must not wait for a database driver.
+import type { Command } from './command.ts'
+
+interface Entry {
+  readonly summary: string
+  readonly load: () => Promise<{ readonly command: Command }>
+}
+
+export const catalogue: Readonly<Record<string, Entry>> = {
+  start: { summary: 'run Reconsent: all roles, or some', load: async () => import('./start.ts') },
+  migrate: { summary: 'bring the database up to date', load: async () => import('./migrate.ts') },
+  import: { summary: 'take consents in from a file or standard input', load: async () => import('./import.ts') },
+  sweep: { summary: 'look for due consents once, now', load: async () => import('./sweep.ts') },
+  list: { summary: 'list consents', load: async () => import('./list.ts') },
+  show: { summary: 'everything about one consent', load: async () => import('./show.ts') },
+  explain: { summary: 'what is next for a consent, when, and why', load: async () => import('./explain.ts') },
+  token: { summary: 'print the current refresh token (audited)', load: async () => import('./token.ts') },
+  renew: { summary: 'ask a user now, by hand', load: async () => import('./renew.ts') },
+  pause: { summary: 'stop messages and new links of a consent', load: async () => import('./pause.ts') },
+  resume: { summary: 'go on with a paused consent', load: async () => import('./resume.ts') },
+  release: { summary: 'take a consent out of quarantine', load: async () => import('./release.ts') },
+  close: { summary: 'close a consent for good', load: async () => import('./close.ts') },
+  doctor: { summary: 'check everything this installation needs', load: async () => import('./doctor.ts') },
+  demo: { summary: 'see it all work on this machine', load: async () => import('./demo.ts') },
+  simulator: { summary: 'run the simulated TrueLayer, bank and inbox alone', load: async () => import('./simulator.ts') },
+}
+
+export const commandNames = Object.keys(catalogue)

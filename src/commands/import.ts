@@ -1,0 +1,86 @@
+// `import FILE`: takes consents in.
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { formatByName, readRows } from '../import/read-rows.ts'
+import { type Complaint, importConsents, type ImportCounts } from '../import/import-consents.ts'
+import { type Call, type Command, json, oneOf, UsageError } from './command.ts'
+import { withStore } from './open.ts'
+import { count } from './text.ts'
+
+/** In the JSON; on standard error every one is told. */
+const MOST_TOLD = 1000
+const PROGRESS_EVERY_MS = 5_000
+
+export const command: Command = {
+  usage: 'import FILE [--format ndjson|csv] [--correct] [--json]',
+  about: `Takes consents in from a file, or from standard input with - as FILE. One JSON object a line (NDJSON), or CSV with a header.
+Required: credentials_id, refresh_token, provider_id, country, redirect_uri, user_id, and expires_at or consented_at.
+Optional: provider_name, email, phone, name, locale, time_zone, scopes.
+
+The same row twice changes nothing. A row with a later date than ours says that the consent was renewed elsewhere: its cycle is
+closed as repaired, its messages are cancelled, its token is taken. A row never moves the expiry back nor replaces a token
+otherwise, but with --correct. Bad rows are told with their line and skipped; good ones go in. Exit code 1 if any row was bad.`,
+  arguments: ['FILE'],
+  options: {
+    format: { type: 'string', value: 'ndjson|csv', help: 'default: by the name of the file, else by its first line' },
+    correct: { type: 'boolean', help: 'take dates and tokens from the file even where they are not later than ours' },
+    json,
+  },
+  examples: ['reconsent import consents.ndjson', 'zcat consents.csv.gz | reconsent import - --format csv'],
+  run: async (call) => {
+    const file = call.arg('FILE')
+    const format = oneOf(call, 'format', ['ndjson', 'csv'])
+    await checkFile(file)
+    return withStore(['keys'], async ({ store, clock, config }) => {
+      const told = tell(call)
+      const run = importConsents({ store, clock, httpsOnly: config.httpsOnly, correct: call.flag('correct'), ...told })
+      const input = file === '-' ? process.stdin : createReadStream(file)
+      const counts = await run(readRows(input, format ?? (file === '-' ? undefined : formatByName(file))))
+      if (call.flag('json')) await call.terminal.json({ ...counts, problems: told.problems, problems_left_off: Math.max(0, counts.bad - told.problems.length) })
+      else await call.terminal.line(summary(counts))
+      return counts.bad > 0 ? 1 : 0
+    })
+  },
+}
+
+const checkFile = async (file: string): Promise<void> => {
+  if (file === '-') return
+  const found = await stat(file).catch((error: NodeJS.ErrnoException) => error)
+  if (found instanceof Error) {
+    const why = found.code === 'ENOENT' ? 'does not exist' : `cannot be read (${found.code ?? found.name})`
+    throw new UsageError(`the file ${why}: ${file}`)
+  }
+  if (found.isDirectory()) throw new UsageError(`this is a folder, not a file: ${file}`)
+}
+
+const tell = ({ terminal }: Call) => {
+  const started = Date.now()
+  let toldAt = started
+  const problems: Complaint[] = []
+  return {
+    problems,
+    onBad: (complaint: Complaint): void => {
+      if (problems.length < MOST_TOLD) problems.push(complaint)
+      terminal.note(`line ${complaint.line}: ${complaint.what}`)
+    },
+    onWarning: ({ line, what }: Complaint): void => terminal.note(`line ${line}: warning: ${what}`),
+    onProgress: ({ rows }: ImportCounts): void => {
+      const now = Date.now()
+      if (now - toldAt < PROGRESS_EVERY_MS) return
+      toldAt = now
+      terminal.note(`${count(rows, 'row')} so far, ${Math.round((rows * 1000) / (now - started)).toLocaleString('en')} a second`)
+    },
+  }
+}
+
+const summary = (counts: ImportCounts): string =>
+  [
+    count(counts.rows, 'row'),
+    `${counts.created} created`,
+    `${counts.updated} updated`,
+    `${counts.repaired} repaired`,
+    `${counts.unchanged} unchanged`,
+    `${counts.superseded} superseded`,
+    `${counts.bad} bad`,
+    ...(counts.warnings === 0 ? [] : [count(counts.warnings, 'warning')]),
+  ].join(', ')

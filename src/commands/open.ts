@@ -1,0 +1,65 @@
+// Opens what commands work on: configuration, store, clock. Everything is closed again, however the command ends.
+import { userInfo } from 'node:os'
+import { systemClock, type Clock } from '../clock.ts'
+import { configFromProcess, type Config, type Need } from '../config.ts'
+import type { Vault } from '../crypto/vault.ts'
+import { makeVault } from '../crypto/vault.ts'
+import type { Consent } from '../domain/model.ts'
+import type { Administration, Imports, Listing } from '../store/administration-port.ts'
+import { administration } from '../store/administration.ts'
+import type { Database } from '../store/database.ts'
+import { imports } from '../store/import.ts'
+import { listing } from '../store/listing.ts'
+import { openStore } from '../store/open-store.ts'
+import type { Store } from '../store/port.ts'
+import { CommandFailed } from './command.ts'
+
+const CONNECTIONS = 4
+
+export interface Opened<N extends Need> {
+  readonly config: Config<N | 'database'>
+  readonly clock: Clock
+  readonly db: Database
+  readonly store: Store & Administration & Imports & Listing
+}
+
+/** For commands that read no secret: they run without ENCRYPTION_KEYS. */
+const lockedVault: Vault = {
+  seal: () => noKeys(),
+  open: () => noKeys(),
+  startLinkToken: () => noKeys(),
+  renewalOfToken: () => noKeys(),
+}
+const noKeys = (): never => {
+  throw new Error('this command was opened without ENCRYPTION_KEYS')
+}
+
+/** Runs a command on the database; `needs` names what else it cannot do without. Rejects with ConfigError before anything is opened. */
+export const withStore = async <const N extends Need>(needs: readonly N[], work: (opened: Opened<N>) => Promise<number>): Promise<number> => {
+  const config = (await configFromProcess({ needs: ['database', ...needs] })) as Config<N | 'database'>
+  const keys = (config as Config<never>).keys
+  const vault = keys === undefined ? lockedVault : makeVault({ keys })
+  const { store, db, close } = openStore({ url: config.database.url, vault, connections: CONNECTIONS })
+  try {
+    const all = { ...store, ...administration(db, config.policy), ...imports(db, config.policy), ...listing(db) }
+    return await work({ config, clock: systemClock, db, store: all })
+  } finally {
+    await close()
+  }
+}
+
+/** The consent an operator means by our id or the credentials_id. Throws CommandFailed when there is none. */
+export const theConsent = async (store: Pick<Store, 'findConsent'>, id: string): Promise<Consent> => {
+  const consent = await store.findConsent(id)
+  if (consent === undefined) throw new CommandFailed('there is no consent with this id or credentials_id')
+  return consent
+}
+
+/** Who sits at the terminal, for the events. */
+export const operator = (): string | undefined => {
+  try {
+    return userInfo().username
+  } catch {
+    return undefined
+  }
+}

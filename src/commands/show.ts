@@ -1,0 +1,50 @@
+// `show ID`: everything about one consent, but its secrets and addresses.
+import { historyJson } from '../presentation/consent-json.ts'
+import type { ConsentHistory } from '../store/administration-port.ts'
+import { CommandFailed, type Command, json } from './command.ts'
+import { theConsent, withStore } from './open.ts'
+import { dateText, table, whenText } from './text.ts'
+import type { DateTime } from 'luxon'
+
+export const command: Command = {
+  usage: 'show ID [--json]',
+  about: 'Shows one consent with its renewals, attempts at the bank, messages and events. No token, link or address is shown.',
+  arguments: ['ID'],
+  options: { json },
+  examples: ['reconsent show cred-123', "reconsent show cred-123 --json | jq '.events[-1]'"],
+  run: async (call) =>
+    withStore([], async ({ store, clock, config }) => {
+      const { id } = await theConsent(store, call.arg('ID'))
+      const history = await store.getHistory(id)
+      if (history === undefined) throw new CommandFailed('there is no consent with this id or credentials_id')
+      const now = clock.now()
+      const shown = historyJson(history, now, config.policy)
+      if (call.flag('json')) await call.terminal.json(shown)
+      else await call.terminal.line(sections(history, shown.phase, now).join('\n\n'))
+      return 0
+    }),
+}
+
+const sections = ({ consent, renewals, authorisations, notifications, events }: ConsentHistory, phase: string, now: DateTime): string[] => {
+  const facts = [
+    ['id', consent.id],
+    ['credentials_id', consent.credentialsId],
+    ['user_id', consent.userId],
+    ['bank', `${consent.providerId}${consent.providerName === undefined ? '' : ` (${consent.providerName})`}, ${consent.country}`],
+    ['status', `${consent.status}, ${phase}, cycle ${consent.cycle}`],
+    ['expires', `${whenText(consent.expiresAt, now)}, by ${consent.expiresSource}`],
+    ['next look', `${whenText(consent.nextActionAt, now)}${consent.nextActionReason === undefined ? '' : `: ${consent.nextActionReason}`}`],
+    ['address', consent.email === undefined ? 'none (no-channel)' : 'there is one'],
+    ...(consent.lastErrorCode === undefined ? [] : [['last error', `${consent.lastErrorCode}, ${consent.failedAttempts} attempts failed`]]),
+    ...(consent.supersededById === undefined ? [] : [['superseded by', consent.supersededById]]),
+  ]
+  const part = (title: string, header: readonly string[], rows: readonly (readonly string[])[]): string =>
+    rows.length === 0 ? `${title}: none` : `${title}\n${table([header, ...rows].map((row) => row.map((cell, index) => (index === 0 ? `  ${cell}` : cell))))}`
+  return [
+    table(facts),
+    part('Renewals', ['CYCLE', 'STATUS', 'ROUTE', 'OPENED', 'CLOSED', 'WHY'], renewals.map((one) => [String(one.cycle), one.status, one.route ?? '-', dateText(one.openedAt), dateText(one.closedAt), one.reason])),
+    part('Attempts at the bank', ['ISSUED', 'STATUS', 'ROUTE', 'HANDED OUT', 'CODE', 'ERROR'], authorisations.map((one) => [dateText(one.issuedAt), one.status, one.route, dateText(one.handedOutAt), dateText(one.codeReceivedAt), one.errorCode ?? '-'])),
+    part('Messages', ['CYCLE', 'RUNG', 'CHANNEL', 'STATUS', 'SENT', 'ERROR'], notifications.map((one) => [String(one.cycle), one.rung, one.channel, one.status, dateText(one.sentAt), one.errorCode ?? '-'])),
+    part('Events', ['SEQ', 'AT', 'EVENT', 'BY', 'WHY'], events.map((one) => [String(one.seq), dateText(one.at), one.type, one.actor, one.reason ?? ''])),
+  ]
+}

@@ -1,0 +1,53 @@
+// `start`: runs Reconsent until a signal. What it consists of is put together in main.ts.
+import { configFromProcess } from '../config.ts'
+import { makeLog } from '../log.ts'
+import type { Role } from '../main.ts'
+import { checkCron } from '../queue/cron.ts'
+import { type Call, type Command, UsageError } from './command.ts'
+import { nearest } from '../config/suggest.ts'
+import { untilStopped } from './until-stopped.ts'
+
+const known: readonly Role[] = ['web', 'worker', 'scheduler']
+
+export const command: Command = {
+  usage: 'start [--roles web,worker,scheduler]',
+  about: `Runs Reconsent until SIGTERM or SIGINT: it then turns unready, takes no new work, finishes or gives back what it has, and ends
+with exit code 0; a second signal ends it at once. Any number of processes of each role may run.
+  web        start page, callback, API, board, health, metrics
+  worker     makes links, sends messages, exchanges codes
+  scheduler  finds what is due
+
+Reads its configuration from the environment (each secret also as NAME_FILE) and worker.config.ts, and refuses to start, with
+every problem listed, when something is missing or wrong (exit code 2). See docs/configuration.md.`,
+  arguments: [],
+  options: { roles: { type: 'string', value: 'LIST', help: 'only these, separated by commas (default: all)' } },
+  examples: ['reconsent start', 'reconsent start --roles worker'],
+  run: async (call) => {
+    const roles = rolesOf(call)
+    const config = await configFromProcess({ needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'], checkCron })
+    const log = makeLog({ level: config.logLevel })
+    for (const warning of config.warnings) log.warn({}, warning)
+    const stopped = untilStopped()
+    const { startReconsent } = await import('../main.ts')
+    const running = await startReconsent({ config, roles, log })
+    log.info({ roles }, 'reconsent runs')
+    const signal = await stopped
+    log.info({ signal }, 'stopping')
+    const inTime = await running.stop()
+    log.info({ in_time: inTime }, 'stopped')
+    return inTime ? 0 : 1
+  },
+}
+
+const rolesOf = (call: Call): readonly Role[] => {
+  const text = call.text('roles')
+  if (text === undefined) return known
+  const named = text.split(',').map((role) => role.trim()).filter((role) => role !== '')
+  for (const name of named) {
+    if (known.some((role) => role === name)) continue
+    const meant = nearest(name, known)
+    throw new UsageError(`--roles: unknown role ${JSON.stringify(name.slice(0, 40))}${meant === undefined ? `: known are ${known.join(', ')}` : `: did you mean ${meant}?`}`)
+  }
+  if (named.length === 0) throw new UsageError(`--roles names no role: known are ${known.join(', ')}`)
+  return known.filter((role) => named.includes(role))
+}

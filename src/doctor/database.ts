@@ -1,0 +1,94 @@
+// Is the database there, of a usable version, migrated, writable by our role, and its clock right?
+import pg from 'pg'
+import type { Secret } from '../secret.ts'
+import { readMigrations } from '../store/migrate.ts'
+import { type Finding, fail, ok, warn } from './finding.ts'
+
+const OLDEST_POSTGRES = 140_000
+/** Leases use the database's clock, due-ness ours: a minute between them makes messages early or late by as much. */
+const SKEW_WARNS_MS = 5_000
+const SKEW_FAILS_MS = 60_000
+
+/** Runs queries on one connection of its own; undefined when it cannot connect. */
+export const withClient = async <T>(url: Secret, work: (client: pg.Client) => Promise<T>): Promise<T> => {
+  const client = new pg.Client({ connectionString: url.reveal(), connectionTimeoutMillis: 5_000, query_timeout: 60_000, application_name: 'reconsent doctor' })
+  client.on('error', () => undefined)
+  try {
+    await client.connect()
+    return await work(client)
+  } finally {
+    await client.end().catch(() => undefined)
+  }
+}
+
+/** Name and code alone: messages of the driver may hold the address. */
+export const codeOf = (error: unknown): string => {
+  const { code, name } = error as { code?: unknown; name?: unknown }
+  return typeof code === 'string' ? code : String(name)
+}
+
+/** Answers whether the tables can be used. */
+export async function* databaseFindings(url: Secret): AsyncGenerator<Finding, boolean> {
+  try {
+    const { findings, sound } = await withClient(url, async (client) => {
+      const about = await aboutServer(client)
+      const migrations = await aboutMigrations(client)
+      const rights = migrations.level === 'ok' ? await aboutRights(client) : []
+      return { findings: [...about, migrations, ...rights], sound: migrations.level === 'ok' }
+    })
+    yield* findings
+    return sound
+  } catch (error) {
+    yield fail('database', `could not be used (${codeOf(error)})`, 'check DATABASE_URL, that PostgreSQL runs, and that this machine may reach it')
+    return false
+  }
+}
+
+const aboutServer = async (client: pg.Client): Promise<Finding[]> => {
+  const before = Date.now()
+  const { rows } = await client.query<{ version: string; number: string; now: Date }>(
+    `SELECT current_setting('server_version') AS version, current_setting('server_version_num') AS number, clock_timestamp() AS now`,
+  )
+  const row = rows[0]
+  if (row === undefined) return []
+  // Half of the round trip is the best guess of when the server looked.
+  const skew = Math.abs(row.now.getTime() - (before + Date.now()) / 2)
+  const version =
+    Number(row.number) >= OLDEST_POSTGRES
+      ? ok('database', `PostgreSQL ${row.version}`)
+      : fail('database', `PostgreSQL ${row.version} is too old`, 'use PostgreSQL 14 or later')
+  const advice = 'let both machines take their time from NTP'
+  const seconds = `${(skew / 1000).toFixed(1)} s between this machine and the database`
+  const clock = skew >= SKEW_FAILS_MS ? fail('clock', seconds, advice) : skew >= SKEW_WARNS_MS ? warn('clock', seconds, advice) : ok('clock', 'this machine and the database agree')
+  return [version, clock]
+}
+
+const aboutMigrations = async (client: pg.Client): Promise<Finding> => {
+  const shipped = await readMigrations()
+  const { rows: ledger } = await client.query<{ there: boolean }>(`SELECT to_regclass('_prisma_migrations') IS NOT NULL AS there`)
+  const advice = 'run: reconsent migrate'
+  if (ledger[0]?.there !== true) return fail('migrations', 'none is applied', advice)
+  const { rows: applied } = await client.query<{ migration_name: string; checksum: string; finished: boolean }>(
+    'SELECT migration_name, checksum, finished_at IS NOT NULL AS finished FROM "_prisma_migrations" WHERE rolled_back_at IS NULL',
+  )
+  const broken = applied.find((row) => !row.finished)
+  if (broken !== undefined) return fail('migrations', `${broken.migration_name} began and did not finish`, 'repair it, then mark it in _prisma_migrations')
+  const missing = shipped.filter(({ name }) => !applied.some((row) => row.migration_name === name))
+  if (missing.length > 0) return fail('migrations', `missing: ${missing.map(({ name }) => name).join(', ')}`, advice)
+  const altered = shipped.find(({ name, checksum }) => applied.some((row) => row.migration_name === name && row.checksum !== checksum))
+  if (altered !== undefined) return fail('migrations', `${altered.name} is not the one that was applied`, 'run the program that the database was migrated with')
+  const newer = applied.filter((row) => !shipped.some(({ name }) => name === row.migration_name))
+  if (newer.length > 0) return warn('migrations', `the database has ${newer.length} that this program does not know`, 'bring this program up to date')
+  return ok('migrations', `all ${shipped.length} applied`)
+}
+
+const OUR_TABLES = ['consents', 'renewals', 'authorisations', 'notifications', 'events', 'message_hours', 'provider_strikes', 'provider_holds', 'sweeps']
+
+const aboutRights = async (client: pg.Client): Promise<Finding[]> => {
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT name FROM unnest($1::text[]) AS name WHERE NOT has_table_privilege(quote_ident(name), 'SELECT') OR NOT has_table_privilege(quote_ident(name), 'INSERT') OR NOT has_table_privilege(quote_ident(name), 'UPDATE')`,
+    [OUR_TABLES],
+  )
+  if (rows.length === 0) return []
+  return [fail('rights', `the role may not read and write ${rows.map(({ name }) => name).join(', ')}`, 'grant it SELECT, INSERT, UPDATE and DELETE on all tables, and USAGE on all sequences')]
+}

@@ -1,0 +1,51 @@
+// The whole diagnosis in order: each part of the configuration on its own, so that one that is wrong hides no other.
+import { ConfigError, configFromProcess, type Config, type Need } from '../config.ts'
+import { checkCron, intervalOf } from '../queue/cron.ts'
+import { databaseFindings } from './database.ts'
+import { type Finding, fail, ok, warn } from './finding.ts'
+import { keyFindings } from './keys.ts'
+import { mailFindings, providerFindings, publicUrlFindings, queueFindings } from './outside.ts'
+import { recordFindings } from './records.ts'
+
+/** The configuration of one part, or its problems as findings. */
+const part = async <const N extends Need>(needs: readonly N[], policy?: object): Promise<{ config: Config<N> } | { findings: Finding[] }> => {
+  try {
+    return { config: await configFromProcess({ needs, checkCron, ...(policy === undefined ? {} : { policy }) }) }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return { findings: error.problems.map(({ where, what }) => fail('configuration', `${where} ${what}`, 'set it in the environment, or in the policy file where it is a key of the policy')) }
+  }
+}
+
+export async function* diagnose(): AsyncGenerator<Finding> {
+  yield ok('node', `Node ${process.versions.node}`)
+
+  // The policy is checked with the part that needs most of it; the others go without.
+  const web = await part(['web'])
+  if ('findings' in web) yield* web.findings
+  else {
+    yield ok('configuration', 'policy and web are sound')
+    for (const warning of web.config.warnings) yield warn('policy', warning, 'users read this name in every message')
+    yield* publicUrlFindings(web.config.web)
+  }
+
+  const database = await part(['database'], {})
+  const keys = await part(['keys'], {})
+  if ('findings' in database) yield* database.findings
+  else {
+    const sound = yield* databaseFindings(database.config.database.url)
+    if ('findings' in keys) yield* keys.findings
+    else if (sound) yield* keyFindings(database.config.database.url, keys.config.keys)
+    if (sound) yield* recordFindings(database.config.database.url, 'findings' in web ? undefined : intervalOf(web.config.policy.sweep.cron))
+  }
+  if ('findings' in database && 'findings' in keys) yield* keys.findings
+
+  const queue = await part(['queue'], {})
+  yield* 'findings' in queue ? queue.findings : queueFindings(queue.config.queue)
+
+  const mail = await part(['mail'], { company: { name: '-' } })
+  yield* 'findings' in mail ? mail.findings : mailFindings(mail.config.mail)
+
+  const provider = await part(['provider'], {})
+  yield* 'findings' in provider ? provider.findings : providerFindings(provider.config.provider, provider.config.timing)
+}

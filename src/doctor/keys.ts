@@ -1,0 +1,55 @@
+// Does the key ring open what is stored? Counts by key id, and opens one token of each: the same id with other bytes opens nothing.
+import type { KeyRing } from '../crypto/key-ring.ts'
+import { makeVault } from '../crypto/vault.ts'
+import type { Secret } from '../secret.ts'
+import { tokenContext } from '../store/refresh-token.ts'
+import { withClient } from './database.ts'
+import { type Finding, fail, ok } from './finding.ts'
+
+interface InUse {
+  readonly key_id: string
+  readonly cells: number
+  readonly id: string | null
+  readonly refresh_token: string | null
+  readonly token_version: number | null
+}
+
+// Every encrypted cell; a sample only of refresh tokens, which are what must never be lost.
+const CELLS = `
+WITH cell AS (
+  SELECT split_part(refresh_token, '.', 2) AS key_id, id FROM consents
+  UNION ALL SELECT split_part(code, '.', 2), NULL FROM authorisations WHERE code IS NOT NULL
+  UNION ALL SELECT split_part(verifier, '.', 2), NULL FROM authorisations WHERE verifier IS NOT NULL
+  UNION ALL SELECT split_part(link, '.', 2), NULL FROM authorisations WHERE link IS NOT NULL
+  UNION ALL SELECT split_part(access_token, '.', 2), NULL FROM authorisations WHERE access_token IS NOT NULL
+  UNION ALL SELECT split_part(new_refresh_token, '.', 2), NULL FROM authorisations WHERE new_refresh_token IS NOT NULL
+), used AS (
+  SELECT key_id, count(*)::int AS cells, min(id::text)::uuid AS sample FROM cell GROUP BY key_id
+)
+SELECT used.key_id, used.cells, consents.id, consents.refresh_token, consents.token_version
+FROM used LEFT JOIN consents ON consents.id = used.sample ORDER BY used.key_id`
+
+export async function* keyFindings(url: Secret, keys: KeyRing): AsyncGenerator<Finding> {
+  const used = await withClient(url, async (client) => (await client.query<InUse>(CELLS)).rows)
+  const vault = makeVault({ keys })
+  const opens = ({ id, refresh_token: token, token_version: version }: InUse): boolean => {
+    if (id === null || token === null || version === null) return true
+    try {
+      vault.open(token, tokenContext(id, version))
+      return true
+    } catch {
+      return false
+    }
+  }
+  if (used.length === 0) yield ok('keys', `"${keys.current.id}" encrypts; nothing is stored yet`)
+  for (const use of used) {
+    const name = use.key_id === '' ? 'no key' : `"${use.key_id}"`
+    if (!keys.all.some(({ id }) => id === use.key_id)) {
+      yield fail('keys', `${use.cells} stored secrets need the key ${name}, which is not in ENCRYPTION_KEYS`, 'put it back, behind the one that encrypts: without it these consents are lost')
+    } else if (!opens(use)) {
+      yield fail('keys', `the key ${name} does not open what was encrypted under that name`, 'ENCRYPTION_KEYS has other bytes under an old name: put the right ones back')
+    } else {
+      yield ok('keys', `the key ${name} opens its ${use.cells} stored secrets${use.key_id === keys.current.id ? '; it encrypts new ones' : ''}`)
+    }
+  }
+}

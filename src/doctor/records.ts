@@ -1,0 +1,38 @@
+// What the records say of the last hours: is the loop turning, and what waits for a person?
+import { DateTime } from 'luxon'
+import type { Duration } from 'luxon'
+import type { Secret } from '../secret.ts'
+import { dispatching } from '../store/dispatching.ts'
+import { openDatabase } from '../store/database.ts'
+import { listing } from '../store/listing.ts'
+import { type Finding, ok, warn } from './finding.ts'
+
+const noKeys = (): never => {
+  throw new Error('reading counts needs no keys')
+}
+/** As the watchdog judges it: by then it sweeps itself. */
+const MISSED_SWEEPS = 2.5
+const LONGEST_SILENCE_MS = 3_600_000
+
+export async function* recordFindings(url: Secret, interval: Duration | undefined): AsyncGenerator<Finding> {
+  const db = openDatabase({ url, vault: { seal: noKeys, open: noKeys, startLinkToken: noKeys, renewalOfToken: noKeys }, connections: 4 })
+  try {
+    const now = DateTime.utc()
+    const [since, counts] = await Promise.all([dispatching(db).sinceLastSweep(), listing(db).statusCounts(now)])
+    if (since === undefined) yield warn('sweep', 'there has been none yet', 'start the role scheduler')
+    else {
+      const tooOld = Math.min((interval?.toMillis() ?? LONGEST_SILENCE_MS) * MISSED_SWEEPS, LONGEST_SILENCE_MS)
+      const words = `the last good one was ${Math.round(since.as('minutes'))} minutes ago`
+      yield since.toMillis() > tooOld ? warn('sweep', words, 'see that a scheduler runs, and its log') : ok('sweep', words)
+    }
+    const total = Object.values(counts.consents).reduce((sum, number) => sum + number, 0)
+    yield ok('consents', total === 0 ? 'none yet' : Object.entries(counts.consents).filter(([, number]) => number > 0).map(([status, number]) => `${number} ${status}`).join(', '))
+    for (const hold of counts.holds) yield warn('provider calls', `on hold since ${hold.since.toISO()} (${hold.code})`, 'check the client id and secret; see docs/runbook.md#client-rejected')
+    if (counts.consents.quarantined > 0) yield warn('quarantine', `${counts.consents.quarantined} consents`, 'reconsent list --status quarantined, then show and release or close each')
+    if (counts.withoutChannel > 0) yield warn('no channel', `${counts.withoutChannel} active consents have no usable address`, 'reconsent list --no-channel; import them with an email')
+    if (counts.unknownAuthorisations > 0) yield warn('unknown exchanges', `${counts.unknownAuthorisations} are being settled`, 'see docs/runbook.md#exchange-unknown')
+    if (counts.uncertainNotifications > 0) yield warn('uncertain messages', `${counts.uncertainNotifications} may or may not have arrived`, 'nothing is sent twice; reconsent renew ID --resend where a user misses one')
+  } finally {
+    await db.prisma.$disconnect()
+  }
+}

@@ -1,0 +1,99 @@
+// Consents and their history as JSON: snake_case, absent values as null, instants in UTC with milliseconds. The same for the command
+// line and the API. No secret and no address is in it.
+import type { DateTime } from 'luxon'
+import type { Authorisation, Consent, Notification, Renewal } from '../domain/model.ts'
+import { gatherFacts } from '../domain/next-action.ts'
+import type { Policy } from '../domain/policy.ts'
+import type { ConsentHistory, FeedEvent } from '../store/administration-port.ts'
+import type { ConsentEvent } from '../store/port.ts'
+
+export const isoOf = (at: DateTime | undefined): string | null => at?.toUTC().toISO() ?? null
+
+export const consentJson = (consent: Consent, now: DateTime, policy: Policy) => {
+  const { phase, graceEndsAt } = gatherFacts({ consent, renewal: undefined, authorisations: [], notifications: [] }, now, policy)
+  return {
+    id: consent.id,
+    credentials_id: consent.credentialsId,
+    user_id: consent.userId,
+    provider_id: consent.providerId,
+    provider_name: consent.providerName ?? null,
+    country: consent.country,
+    status: consent.status,
+    phase,
+    cycle: consent.cycle,
+    expires_at: isoOf(consent.expiresAt),
+    expires_source: consent.expiresSource,
+    grace_ends_at: isoOf(graceEndsAt),
+    next_action_at: isoOf(consent.nextActionAt),
+    next_action_reason: consent.nextActionReason ?? null,
+    has_address: consent.email !== undefined,
+    locale: consent.locale ?? null,
+    time_zone: consent.timeZone ?? null,
+    failed_attempts: consent.failedAttempts,
+    last_error_code: consent.lastErrorCode ?? null,
+    retry_after: isoOf(consent.retryAfter),
+    mismatches: consent.mismatches,
+    superseded_by: consent.supersededById ?? null,
+    created_at: isoOf(consent.createdAt),
+  }
+}
+
+export const renewalJson = (renewal: Renewal) => ({
+  id: renewal.id,
+  cycle: renewal.cycle,
+  status: renewal.status,
+  route: renewal.route ?? null,
+  reason: renewal.reason,
+  opened_at: isoOf(renewal.openedAt),
+  closed_at: isoOf(renewal.closedAt),
+})
+
+export const authorisationJson = (authorisation: Authorisation) => ({
+  id: authorisation.id,
+  renewal_id: authorisation.renewalId,
+  status: authorisation.status,
+  route: authorisation.route,
+  issued_at: isoOf(authorisation.issuedAt),
+  handed_out_at: isoOf(authorisation.handedOutAt),
+  code_received_at: isoOf(authorisation.codeReceivedAt),
+  error_code: authorisation.errorCode ?? null,
+  next_action_at: isoOf(authorisation.nextActionAt),
+})
+
+export const notificationJson = (notification: Notification) => ({
+  id: notification.id,
+  cycle: notification.cycle,
+  rung: notification.rung,
+  channel: notification.channel,
+  status: notification.status,
+  situation: notification.situation,
+  created_at: isoOf(notification.createdAt),
+  sent_at: isoOf(notification.sentAt),
+  error_code: notification.errorCode ?? null,
+})
+
+export const eventJson = (event: ConsentEvent) => ({
+  seq: event.seq,
+  type: event.type,
+  at: isoOf(event.at),
+  actor: event.actor,
+  reason: event.reason ?? null,
+  data: event.data,
+})
+
+/** What `show` and `GET /v1/consents/<id>` answer. */
+export const historyJson = (history: ConsentHistory, now: DateTime, policy: Policy) => ({
+  ...consentJson(history.consent, now, policy),
+  renewals: history.renewals.map(renewalJson),
+  authorisations: history.authorisations.map(authorisationJson),
+  notifications: history.notifications.map(notificationJson),
+  events: history.events.map(eventJson),
+})
+
+/** An event of the feed, which is about many consents: it says which. */
+export const feedEventJson = (event: FeedEvent) => ({
+  cursor: event.cursor,
+  consent_id: event.consentId,
+  credentials_id: event.credentialsId,
+  ...eventJson(event),
+})

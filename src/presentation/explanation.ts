@@ -1,0 +1,130 @@
+// Why a consent is where it is: every rule looked at, what is next, each rung of the ladder, and what was held back and why. Asks the
+// same domain the jobs ask, so it can never tell another story than they act on.
+import type { DateTime } from 'luxon'
+import type { ConsentView, Notification } from '../domain/model.ts'
+import { explainNextAction, gatherFacts, type Facts, type NextAction } from '../domain/next-action.ts'
+import type { Phase } from '../domain/phase.ts'
+import type { Policy } from '../domain/policy.ts'
+import { isoOf } from './consent-json.ts'
+
+export interface RungState {
+  readonly rung: string
+  /** When it stands in the ladder; undefined for messages that are no part of it (by hand, asked again). */
+  readonly at: DateTime | undefined
+  /** A status of the ledger, or: owed now, held (owed, but something holds it), passed over, coming, stopped (nothing will send it). */
+  readonly state: Notification['status'] | 'owed' | 'held' | 'passed-over' | 'coming' | 'stopped'
+  readonly detail: string | undefined
+}
+
+export interface Explanation {
+  readonly phase: Phase
+  readonly windowOpensAt: DateTime
+  readonly expiresAt: DateTime
+  readonly graceEndsAt: DateTime
+  /** Which keys of the policy apply to the bank. */
+  readonly rule: string
+  readonly trail: readonly { readonly rule: string; readonly decided: boolean; readonly detail: string }[]
+  readonly next: NextAction
+  readonly rungs: readonly RungState[]
+  /** In words: what was due and is not sent, and why. */
+  readonly suppressed: readonly string[]
+}
+
+export const explain = (view: ConsentView, now: DateTime, policy: Policy): Explanation => {
+  const facts = gatherFacts(view, now, policy)
+  const { next, trail } = explainNextAction(facts)
+  const rungs = [...ladderStates(facts, next), ...otherMessages(facts)]
+  return {
+    phase: facts.phase,
+    windowOpensAt: facts.windowOpensAt,
+    expiresAt: view.consent.expiresAt,
+    graceEndsAt: facts.graceEndsAt,
+    rule: facts.rule.source,
+    trail,
+    next,
+    rungs,
+    suppressed: rungs.filter(isSuppressed).map(({ rung, state, detail }) => `${rung} ${words[state]}${detail === undefined ? '' : `: ${detail}`}`),
+  }
+}
+
+const isSuppressed = ({ state }: RungState): boolean => ['held', 'passed-over', 'cancelled', 'failed', 'uncertain'].includes(state)
+
+const words: Record<RungState['state'], string> = {
+  pending: 'is pending', sending: 'is being sent', sent: 'was sent', uncertain: 'is uncertain', failed: 'failed', cancelled: 'was cancelled',
+  owed: 'is owed', held: 'is held back', 'passed-over': 'was passed over', coming: 'is coming', stopped: 'will not be sent',
+}
+
+const ladderStates = (facts: Facts, next: NextAction): RungState[] => facts.rungs.map(({ name, at }) => ({ rung: name, at, ...stateOf(facts, next, name, at) }))
+
+const stateOf = (facts: Facts, next: NextAction, name: string, at: DateTime): Pick<RungState, 'state' | 'detail'> => {
+  const { view, now, rungs } = facts
+  const row = view.notifications.find((one) => one.rung === name)
+  if (row !== undefined) return ledgerState(row)
+  if (at > now) return isOver(facts) ? { state: 'stopped', detail: `the consent is ${view.consent.status}` } : { state: 'coming', detail: undefined }
+  if (next.action === 'renew' && next.message?.rung === name) return { state: 'owed', detail: undefined }
+  const stands = view.notifications.find((one) => one.status !== 'cancelled' && one.createdAt >= at)
+  if (stands !== undefined) return { state: 'passed-over', detail: `message ${stands.rung} stood for it` }
+  const later = rungs.findLast((rung) => rung.at <= now)
+  if (later !== undefined && later.name !== name) return { state: 'passed-over', detail: `rung ${later.name} had come by then: one message, not two` }
+  return next.action === 'none' || next.action === 'lapse' || next.action === 'close-unsupported'
+    ? { state: 'stopped', detail: next.reason }
+    : { state: 'held', detail: next.reason }
+}
+
+const ledgerState = (row: Notification): Pick<RungState, 'state' | 'detail'> => {
+  const details: Record<Notification['status'], string | undefined> = {
+    pending: row.errorCode === undefined ? `to be sent at ${isoOf(row.nextActionAt) ?? 'once'}` : `tried ${row.attempts} times (${row.errorCode})`,
+    sending: 'handed to the channel right now, or its process stopped',
+    sent: `at ${isoOf(row.sentAt) ?? '?'}`,
+    uncertain: 'it may or may not have been delivered; never sent again',
+    failed: row.errorCode ?? 'the channel did not take it',
+    cancelled: 'nothing was left to ask, or a newer message stood for it',
+  }
+  return { state: row.status, detail: details[row.status] }
+}
+
+const isOver = ({ view }: Facts): boolean => view.consent.status !== 'active'
+
+const otherMessages = ({ view, rungs }: Facts): RungState[] => [
+  ...view.notifications.filter((row) => !rungs.some(({ name }) => name === row.rung)).map((row) => ({ rung: row.rung, at: undefined, ...ledgerState(row) })),
+]
+
+export const explanationJson = (explanation: Explanation) => {
+  const { next } = explanation
+  return {
+    phase: explanation.phase,
+    window_opens_at: isoOf(explanation.windowOpensAt),
+    expires_at: isoOf(explanation.expiresAt),
+    grace_ends_at: isoOf(explanation.graceEndsAt),
+    rule: explanation.rule,
+    trail: explanation.trail,
+    next: nextActionJson(next),
+    rungs: explanation.rungs.map(({ rung, at, state, detail }) => ({ rung, at: isoOf(at), state, detail: detail ?? null })),
+    suppressed: explanation.suppressed,
+  }
+}
+
+export const nextActionJson = (next: NextAction) => ({
+  action: next.action,
+  reason: next.reason,
+  at: next.action === 'wait' ? isoOf(next.at) : null,
+  routes: next.action === 'renew' ? next.routes : [],
+  makes_link: next.action === 'renew' && next.makeLink,
+  message: next.action === 'renew' ? (next.message?.rung ?? null) : null,
+})
+
+/** What a job would do now, in a few words. */
+export const nextActionWords = (next: NextAction): string => {
+  switch (next.action) {
+    case 'none':
+      return 'nothing'
+    case 'wait':
+      return `wait until ${isoOf(next.at) ?? ''}`
+    case 'renew':
+      return [next.makeLink && `make a link (${next.routes.join(', then ')})`, next.message && `send message ${next.message.rung}`].filter(Boolean).join(', ')
+    case 'lapse':
+      return 'close as lapsed'
+    case 'close-unsupported':
+      return 'close as unsupported'
+  }
+}

@@ -1,0 +1,190 @@
+// The API for the company's own systems.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { randomUUID } from 'node:crypto'
+import { listEvents } from '../../src/store/events.ts'
+import { startWorld, type World } from '../setup/world.ts'
+import { anAskedConsent, API_KEY, aWeb, startWeb, theCallback, WITH_KEY, type Web } from './web.ts'
+
+let world: World
+let web: Web
+beforeAll(async () => {
+  world = await startWorld()
+  web = await startWeb(world)
+})
+afterAll(async () => {
+  await web.close()
+  await world.close()
+})
+
+const json = (body: unknown, headers: Record<string, string> = WITH_KEY): RequestInit => ({
+  body: typeof body === 'string' ? body : JSON.stringify(body),
+  headers: { 'content-type': 'application/json', ...headers },
+})
+const reply = ({ status, body }: { status: number; body: string }) => [status, JSON.parse(body)]
+
+describe('the key', () => {
+  test.each<[string, Record<string, string>]>([
+    ['none', {}],
+    ['an empty one', { authorization: 'Bearer ' }],
+    ['another', { authorization: 'Bearer nope' }],
+    ['the hash itself', { authorization: 'Bearer 0123456789abcdef' }],
+    ['two', { authorization: `Bearer ${API_KEY} ${API_KEY}` }],
+    ['another scheme', { authorization: `Basic ${Buffer.from(`a:${API_KEY}`).toString('base64')}` }],
+    ['the wrong case', { authorization: `Bearer ${API_KEY.toUpperCase()}` }],
+  ])('%s is refused, on every route, before anything is read', async (_, headers) => {
+    for (const answer of [
+      await web.post('/v1/callbacks', json('not even JSON', headers)),
+      await web.get('/v1/consents/x', { headers }),
+      await web.get('/v1/events?limit=x', { headers }),
+    ]) {
+      expect(answer.status).toBe(401)
+      expect(answer.headers.get('www-authenticate')).toBe('Bearer realm="Reconsent API"')
+      expect(JSON.parse(answer.body)).toEqual({ error: 'unauthorized', error_description: 'send an API key as Authorization: Bearer <key>' })
+    }
+  })
+
+  test('any of the configured ones is taken; without any configured none is', async () => {
+    for (const key of [API_KEY, 'another key'.replace(' ', '%20'), API_KEY]) {
+      expect((await web.get('/v1/events', { headers: { authorization: `bearer ${key}` } })).status).toBe(key === API_KEY ? 200 : 401)
+    }
+    const closed = await aWeb(world, { apiKeyHashes: [] })
+    expect((await closed.get('/v1/events', { headers: WITH_KEY })).status).toBe(401)
+  })
+})
+
+describe('POST /v1/callbacks', () => {
+  test('takes a code once, says so when it is repeated, and when it is too late', async () => {
+    const consent = await anAskedConsent(world)
+    const body = Object.fromEntries(await theCallback(world, consent.id))
+    expect(reply(await web.post('/v1/callbacks', json(body)))).toEqual([202, { result: 'accepted' }])
+    expect((await world.authorisationsOf(consent.id)).map(({ status }) => status)).toEqual(['code_received'])
+    expect(reply(await web.post('/v1/callbacks', json(body)))).toEqual([202, { result: 'already' }])
+    const late = await anAskedConsent(world)
+    const lateBody = Object.fromEntries(await theCallback(world, late.id))
+    await world.db.prisma.renewal.updateMany({ where: { consentId: late.id }, data: { status: 'cancelled', closedAt: new Date() } })
+    expect(reply(await web.post('/v1/callbacks', json(lateBody)))).toEqual([202, { result: 'closed' }])
+  })
+
+  test('takes a refusal', async () => {
+    const consent = await anAskedConsent(world)
+    const body = Object.fromEntries(await theCallback(world, consent.id, 'deny'))
+    expect(reply(await web.post('/v1/callbacks', json({ state: body['state'], error: body['error'] })))).toEqual([202, { result: 'accepted' }])
+    expect((await world.authorisationsOf(consent.id)).map(({ status }) => status)).toEqual(['refused'])
+  })
+
+  test('does not know foreign states, and is never limited for it', async () => {
+    const strict = await aWeb(world, { limits: { unknownPerMinute: 1 } })
+    for (let call = 0; call < 4; call += 1) {
+      const [status, body] = reply(await strict.post('/v1/callbacks', json({ state: 'foreign', code: 'x' })))
+      expect([status, body.error]).toEqual([404, 'unknown_state'])
+    }
+  })
+
+  const state = 'a-planted-state'
+  test.each<[string, unknown, string]>([
+    ['no state', { code: 'x' }, "body: must have required property 'state'"],
+    ['neither code nor error', { state }, 'body: exactly one of code and error is needed'],
+    ['both', { state, code: 'x', error: 'y' }, 'body: exactly one of code and error is needed'],
+    ['a number', { state: 12, code: 'x' }, 'body/state: must be string'],
+    ['a list', { state: [state], code: 'x' }, 'body/state: must be string'],
+    ['null', { state, code: null, error: 'x' }, 'body/code: must be string'],
+    ['an empty state', { state: '', code: 'x' }, 'body/state: must NOT have fewer than 1 characters'],
+    ['NUL', { state: `${state}\u0000`, code: 'x' }, 'body/state: must match pattern "^[\\x20-\\x7e]+$"'],
+    ['a long code', { state, code: 'x'.repeat(4097) }, 'body/code: must NOT have more than 4096 characters'],
+    ['a list at the top', [], 'body: must be object'],
+    ['text', '{"state":', 'the body is not valid JSON'],
+    ['nothing', '', 'the body is not valid JSON'],
+    ['a poisoned prototype', '{"__proto__":{"x":1}}', 'the body is not valid JSON'],
+  ])('%s: 400, says what and where, repeats no value', async (_, body, description) => {
+    const answer = await web.post('/v1/callbacks', json(body))
+    expect(reply(answer)).toEqual([400, { error: 'invalid_request', error_description: description }])
+    expect(answer.body).not.toContain(state)
+  })
+
+  test('other types and 1 MB', async () => {
+    const form = await web.post('/v1/callbacks', { body: new URLSearchParams({ state, code: 'x' }), headers: WITH_KEY })
+    expect(reply(form)).toEqual([415, { error: 'invalid_request', error_description: 'the body must be application/json' }])
+    const large = await web.post('/v1/callbacks', json({ state, code: 'x'.repeat(1024 * 1024) }))
+    expect(reply(large)).toEqual([413, { error: 'invalid_request', error_description: 'the body is larger than 16384 bytes' }])
+  })
+})
+
+describe('GET /v1/consents/:id', () => {
+  test('by our id and by the credentials_id', async () => {
+    const { id, credentialsId } = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 60 }) })
+    for (const name of [id, credentialsId]) {
+      expect(reply(await web.get(`/v1/consents/${name}`, { headers: WITH_KEY }))).toEqual([200, { id, credentials_id: credentialsId }])
+    }
+  })
+
+  test('that there is none', async () => {
+    for (const id of [randomUUID(), 'x', '..', "'--"]) {
+      const [status, body] = reply(await web.get(`/v1/consents/${encodeURIComponent(id)}`, { headers: WITH_KEY }))
+      expect([status, body.error]).toEqual([404, 'not_found'])
+    }
+    expect((await web.get('/v1/consents/%00', { headers: WITH_KEY })).status).toBe(400)
+  })
+})
+
+describe('GET /v1/events', () => {
+  /** The feed of one consent, with its running number as the cursor. */
+  const aFeed = async () => {
+    const consent = await anAskedConsent(world)
+    return aWeb(world, {
+      listEvents: async (after, limit) => {
+        if (after !== undefined && !/^\d+$/.test(after)) throw new RangeError('no cursor')
+        const events = await listEvents(world.db, consent.id, Number(after ?? 0), limit)
+        return events.map(({ seq, type }) => ({ cursor: String(seq), type }))
+      },
+    })
+  }
+
+  test('page by page, to the end and on from there', async () => {
+    const server = await aFeed()
+    const page = async (query: string) => JSON.parse((await server.get(`/v1/events${query}`, { headers: WITH_KEY })).body)
+    const first = await page('?limit=2')
+    expect(first).toEqual({ events: [{ cursor: '1', type: 'renewal.opened' }, { cursor: '2', type: 'link.made' }], next_cursor: '2' })
+    const rest = await page('?after=2&limit=1000')
+    expect(rest.events.map(({ type }: { type: string }) => type)).toEqual(['message.queued', 'message.sent'])
+    expect(await page('?after=4')).toEqual({ events: [], next_cursor: '4' })
+    const empty = JSON.parse((await web.get('/v1/events', { headers: WITH_KEY })).body)
+    expect(empty).toEqual({ events: [], next_cursor: null })
+  })
+
+  test.each([
+    ['limit=0', 'querystring/limit: must be >= 1'],
+    ['limit=1001', 'querystring/limit: must be <= 1000'],
+    ['limit=x', 'querystring/limit: must be integer'],
+    ['limit=1&limit=2', 'querystring/limit: must be integer'],
+    ['after=a&after=b', 'querystring/after: must be string'],
+    ['after=nonsense', 'querystring/after: must be the next_cursor of an earlier page'],
+    ['after=%00', 'querystring/after: must match pattern "^[\\x20-\\x7e]+$"'],
+  ])('?%s: 400', async (query, description) => {
+    const server = await aFeed()
+    expect(reply(await server.get(`/v1/events?${query}`, { headers: WITH_KEY }))).toEqual([400, { error: 'invalid_request', error_description: description }])
+  })
+})
+
+test('errors of ours are said without details', async () => {
+  const broken = await aWeb(world, { getConsentJson: async () => Promise.reject(new Error('the value was hunter2')) })
+  expect(reply(await broken.get('/v1/consents/x', { headers: WITH_KEY }))).toEqual([
+    500, { error: 'internal_error', error_description: 'something went wrong on our side' },
+  ])
+  expect(broken.logged()).toContain('a request failed')
+  expect(broken.logged()).not.toContain('hunter2')
+})
+
+test('unknown routes answer in JSON', async () => {
+  expect(reply(await web.get('/v1/nope'))).toEqual([404, { error: 'not_found', error_description: 'there is no such route' }])
+  expect((await web.get('/v1/callbacks', { headers: WITH_KEY })).status).toBe(404)
+})
+
+test('the OpenAPI document needs no key and describes exactly the routes', async () => {
+  const answer = await web.get('/v1/openapi.json')
+  const document = JSON.parse(answer.body)
+  expect([answer.status, document.openapi]).toEqual([200, '3.1.0'])
+  expect(Object.keys(document.paths)).toEqual(['/v1/callbacks', '/v1/consents/{id}', '/v1/events'])
+  expect(document.paths['/v1/callbacks'].post.requestBody.content['application/json'].schema.required).toEqual(['state'])
+  expect(Object.keys(document.paths['/v1/callbacks'].post.responses)).toEqual(['202', '400', '401', '404', '503'])
+  expect(document.security).toEqual([{ apiKey: [] }])
+})

@@ -1,0 +1,236 @@
+// Codes that come twice, late, or for a consent that changed; tokens that changed under an exchange; workers that were overtaken.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { Secret } from '../../src/secret.ts'
+import { sealToken } from '../../src/store/refresh-token.ts'
+import { aRun, startWorld, type World } from '../setup/world.ts'
+import { advance, askedConsent, authorisation, bringUpToDate, codeOf, endLease, eventTypes, fault, liveUntil, rungsSent, seen, withCode } from './rig.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld()
+})
+afterAll(async () => world.close())
+afterEach(async () => {
+  world.simulator.switches.reset()
+  world.simulator.faults.clear()
+  await world.store.clear()
+})
+
+/** The user left for the bank twice, and approved twice. */
+const withTwoCodes = async () => {
+  const consent = await askedConsent(world)
+  const links = [await world.leave(consent.id), await world.leave(consent.id)]
+  const codes: string[] = []
+  for (const link of links) {
+    const answer = await world.receive(world.toCallback(await world.simulator.play({ link, as: 'approve' })))
+    if (answer.kind !== 'accepted') throw new Error(answer.kind)
+    codes.push(answer.authorisationId)
+  }
+  return { consent, first: codes[0] ?? '', second: codes[1] ?? '' }
+}
+
+describe('two codes of one consent', () => {
+  test('the second waits while the first is proven, and stays unsent when it succeeds', async () => {
+    world.simulator.switches.set({ me_lag_seconds: 8 })
+    const { consent, first, second } = await withTwoCodes()
+    expect(await advance(world)(first, aRun())).toMatchObject({ kind: 'snooze' })
+    expect(await advance(world)(second, aRun())).toMatchObject({ kind: 'snooze', reason: 'another code of this consent is being exchanged' })
+    world.clock.advance({ seconds: 11 })
+    await advance(world)(first, aRun())
+    expect((await authorisation(world, first)).status).toBe('renewed')
+    expect(await authorisation(world, second)).toMatchObject({ status: 'superseded', code: null, nextActionAt: null })
+    expect(await advance(world)(second, aRun({ manual: true }))).toMatchObject({ kind: 'skipped' })
+    expect(seen(world, consent, 'exchange')).toEqual(['ok'])
+  })
+
+  test('the second is sent when the first fails', async () => {
+    const { consent, first, second } = await withTwoCodes()
+    fault(world, consent, { endpoint: 'exchange', kind: 'error-json', status: 400, error: 'invalid_grant' })
+    await advance(world)(first, aRun())
+    expect((await authorisation(world, first)).status).toBe('refused')
+    await bringUpToDate(world, consent.id)
+    expect((await authorisation(world, second)).status).toBe('renewed')
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+    // Nobody was asked again for the one that failed.
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+  })
+
+  test('the first is unknown: the second may be sent, and the first is superseded by its success', async () => {
+    const { consent, first, second } = await withTwoCodes()
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
+    await advance(world)(first, aRun())
+    await advance(world)(second, aRun())
+    expect([(await authorisation(world, first)).status, (await authorisation(world, second)).status]).toEqual(['superseded', 'renewed'])
+  })
+
+  test('both at once: never two exchanges in flight, one renewal', async () => {
+    const { consent, first, second } = await withTwoCodes()
+    await Promise.all([advance(world)(first, aRun()), advance(world)(second, aRun())])
+    world.clock.advance({ seconds: 3 })
+    await bringUpToDate(world, consent.id)
+    expect(seen(world, consent, 'exchange')).toEqual(['ok'])
+    expect([(await authorisation(world, first)).status, (await authorisation(world, second)).status].toSorted()).toEqual(['renewed', 'superseded'])
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+  })
+})
+
+describe('the same redirect again', () => {
+  test('a replay, a double submit and a foreign state cause no second call', async () => {
+    const consent = await askedConsent(world)
+    const callback = world.toCallback(await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }))
+    const answers = await Promise.all([world.receive(callback), world.receive(callback), world.receive(callback)])
+    expect(answers.map(({ kind }) => kind).toSorted()).toEqual(['accepted', 'already', 'already'])
+    await bringUpToDate(world, consent.id)
+    expect(await world.receive(callback)).toMatchObject({ kind: 'already' })
+    expect(await world.receive({ state: new Secret('another'), code: new Secret('code') })).toEqual({ kind: 'unknown-state' })
+    await bringUpToDate(world, consent.id)
+    expect(seen(world, consent, 'exchange')).toEqual(['ok'])
+  })
+})
+
+describe('a code for an authorisation that had ended', () => {
+  test('denied, then turned back and approved: the state was not consumed by the error', async () => {
+    const consent = await askedConsent(world)
+    world.simulator.switches.set({ link_use: 'unlimited' })
+    const link = await world.leave(consent.id)
+    const denied = await world.receive(world.toCallback(await world.simulator.play({ link, as: 'deny' })))
+    const approved = await world.receive(world.toCallback(await world.simulator.play({ link, as: 'approve' })))
+    expect([denied.kind, approved.kind]).toEqual(['accepted', 'accepted'])
+    await bringUpToDate(world, consent.id)
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+  })
+
+  test.each(['expired', 'superseded'] as const)('%s: taken as long as the cycle is open', async (status) => {
+    const consent = await askedConsent(world)
+    const callback = world.toCallback(await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }))
+    await world.db.prisma.authorisation.updateMany({ where: { consentId: consent.id }, data: { status, nextActionAt: null } })
+    expect((await world.receive(callback)).kind).toBe('accepted')
+    await bringUpToDate(world, consent.id)
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+  })
+
+  test('of a cycle that is renewed already: not taken, nothing sent', async () => {
+    const consent = await askedConsent(world)
+    const late = world.toCallback(await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }))
+    await codeOf(world, consent.id)
+    await bringUpToDate(world, consent.id)
+    expect((await world.receive(late)).kind).toBe('closed')
+    expect(seen(world, consent, 'exchange')).toEqual(['ok'])
+  })
+})
+
+describe('a code for a consent that had ended', () => {
+  const leftBefore = async (status: string, over: { next?: null } = {}) => {
+    const consent = await askedConsent(world)
+    const callback = world.toCallback(await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }))
+    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status, nextActionAt: over.next ?? null, epoch: { increment: 1 } } })
+    return { consent, callback }
+  }
+
+  test('paused: exchanged, and the proof reopens it', async () => {
+    const { consent, callback } = await leftBefore('paused')
+    expect((await world.receive(callback)).kind).toBe('accepted')
+    await bringUpToDate(world, consent.id)
+    expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', cycle: 2 })
+  })
+
+  test('paused while the code fails: stays paused, nothing is sent', async () => {
+    const { consent, callback } = await leftBefore('paused')
+    await world.receive(callback)
+    fault(world, consent, { endpoint: 'exchange', kind: 'error-json', status: 400, error: 'invalid_grant' })
+    await bringUpToDate(world, consent.id)
+    expect(await world.consentOf(consent.id)).toMatchObject({ status: 'paused', nextActionAt: undefined })
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+  })
+
+  test('lapsed: a late code reopens it', async () => {
+    const consent = await askedConsent(world, { inDays: -89 })
+    world.simulator.switches.set({ link_life_seconds: 200_000 })
+    const link = await world.leave(consent.id)
+    await liveUntil(world, consent.id, consent.expiresAt.plus({ days: 90, minutes: 1 }))
+    expect(await world.consentOf(consent.id)).toMatchObject({ status: 'lapsed' })
+    expect((await world.renewalsOf(consent.id))[0]?.status).toBe('lapsed')
+    expect((await world.receive(world.toCallback(await world.simulator.play({ link, as: 'approve' })))).kind).toBe('accepted')
+    await bringUpToDate(world, consent.id)
+    expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', cycle: 2 })
+    expect((await world.renewalsOf(consent.id))[0]?.status).toBe('renewed')
+  })
+
+  test.each(['revoked', 'opted_out', 'superseded'] as const)('%s: not taken', async (status) => {
+    const { consent, callback } = await leftBefore(status)
+    expect((await world.receive(callback)).kind).toBe('closed')
+    expect(seen(world, consent, 'exchange')).toEqual([])
+  })
+
+  test('opted out between the code and its exchange: the code stays unsent', async () => {
+    const { consent, codeId } = await withCode(world)
+    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status: 'opted_out', nextActionAt: null } })
+    expect(await advance(world)(codeId, aRun())).toMatchObject({ kind: 'skipped' })
+    expect((await authorisation(world, codeId)).status).toBe('superseded')
+    expect(seen(world, consent, 'exchange')).toEqual([])
+  })
+
+  test('opted out during the exchange: proven, but nothing is reopened', async () => {
+    const { consent, codeId } = await withCode(world)
+    const optsOut = async (...args: Parameters<World['provider']['exchangeCode']>) => {
+      await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status: 'opted_out', nextActionAt: null } })
+      return world.provider.exchangeCode(...args)
+    }
+    await advance(world, { provider: { ...world.provider, exchangeCode: optsOut } })(codeId, aRun())
+    expect((await authorisation(world, codeId)).status).toBe('superseded')
+    expect(await world.consentOf(consent.id)).toMatchObject({ status: 'opted_out', cycle: 1 })
+  })
+})
+
+describe('the stored token changed while a code was being exchanged', () => {
+  test('the newer one is kept, the outcome settled by asking', async () => {
+    const { consent, codeId } = await withCode(world)
+    world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
+    const imports = async (...args: Parameters<World['provider']['exchangeCode']>) => {
+      const answer = await world.provider.exchangeCode(...args)
+      // The company passes the rotated token back before we have stored it.
+      const current = world.simulator.connection(consent.credentialsId)?.refreshToken ?? ''
+      await world.db.prisma.consent.update({ where: { id: consent.id }, data: { refreshToken: sealToken(world.vault, consent.id, 2, new Secret(current)), tokenVersion: 2 } })
+      return answer
+    }
+    await advance(world, { provider: { ...world.provider, exchangeCode: imports } })(codeId, aRun())
+    expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, tokenVersion: 2 })
+    expect(await eventTypes(world, consent.id)).toContain('authorisation.unknown')
+    expect(seen(world, consent, 'refresh')).toEqual(['ok'])
+  })
+})
+
+describe('a worker that was overtaken', () => {
+  test('writes nothing of its decision, but its token response is stored', async () => {
+    const { consent, codeId } = await withCode(world)
+    world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
+    const sleeps = async (...args: Parameters<World['provider']['exchangeCode']>) => {
+      const answer = await world.provider.exchangeCode(...args)
+      // It sleeps past its lease; another takes over, finds the old token dead, and cannot conclude anything yet.
+      await endLease(world, 'authorisation', codeId)
+      await advance(world)(codeId, aRun())
+      expect((await authorisation(world, codeId)).status).toBe('unknown')
+      return answer
+    }
+    const said = await advance(world, { provider: { ...world.provider, exchangeCode: sleeps } })(codeId, aRun())
+    expect(said).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('took over') })
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'verifying' })
+    world.clock.advance({ minutes: 6, seconds: 1 })
+    await bringUpToDate(world, consent.id)
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+  })
+
+  test('that got a refusal changes nothing of what the other one decided', async () => {
+    const { consent, codeId } = await withCode(world)
+    const sleeps = async (): Promise<{ kind: 'refused'; code: 'grant-refused' }> => {
+      await endLease(world, 'authorisation', codeId)
+      await advance(world)(codeId, aRun())
+      return { kind: 'refused', code: 'grant-refused' }
+    }
+    const said = await advance(world, { provider: { ...world.provider, exchangeCode: sleeps } })(codeId, aRun())
+    expect(said).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('took over') })
+    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    expect((await world.renewalsOf(consent.id))[0]?.againNo).toBe(0)
+  })
+})

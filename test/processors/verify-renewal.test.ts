@@ -1,0 +1,249 @@
+// The proof after a clean exchange: `/me` late, silent, without dates, or about somebody else.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { aRun, startWorld, type World } from '../setup/world.ts'
+import { advance, askedConsent, authorisation, bringUpToDate, codeOf, daysLeft, endLease, fault, rungsSent, seen, withCode, withStore } from './rig.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld()
+})
+afterAll(async () => world.close())
+afterEach(async () => {
+  world.simulator.switches.reset()
+  world.simulator.faults.clear()
+  await world.store.clear()
+})
+
+/** Seconds from the answer of the exchange to the next question. */
+const dueAfter = async (id: string): Promise<number> => {
+  const { nextActionAt, answeredAt } = await authorisation(world, id)
+  return ((nextActionAt?.getTime() ?? Number.NaN) - (answeredAt?.getTime() ?? Number.NaN)) / 1000
+}
+const setAfterAnswer = async (id: string, seconds: number): Promise<void> => {
+  const { answeredAt } = await authorisation(world, id)
+  world.clock.advance({ milliseconds: (answeredAt?.getTime() ?? 0) + seconds * 1000 - world.clock.now().toMillis() })
+}
+
+describe('/me lags behind', () => {
+  test('asked at once, after 10 s, 1 min, 10 min: renewed when it has caught up, no message meanwhile', async () => {
+    world.simulator.switches.set({ me_lag_seconds: 500 })
+    const { consent, codeId } = await withCode(world)
+    const asked: number[] = []
+    for (let time = 0; time < 4; time += 1) {
+      await bringUpToDate(world, consent.id)
+      const { status } = await authorisation(world, codeId)
+      if (status !== 'verifying') break
+      asked.push(await dueAfter(codeId))
+      await setAfterAnswer(codeId, (asked.at(-1) ?? 0) + 0.5)
+    }
+    expect(asked).toEqual([10, 60, 600])
+    await bringUpToDate(world, consent.id)
+    expect(await daysLeft(world, consent.id)).toBe(90)
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+    expect(seen(world, consent, 'me')).toHaveLength(4)
+  })
+
+  // An access token lives an hour as well: the fifth question goes through a refresh.
+  test('for more than an hour: asked a fifth time after an hour, then the user is asked again', async () => {
+    world.simulator.switches.set({ me_lag_seconds: 90_000 })
+    const { consent, codeId } = await withCode(world)
+    for (const at of [0, 10.5, 61, 601]) {
+      if (at > 0) await setAfterAnswer(codeId, at)
+      await bringUpToDate(world, consent.id)
+      expect((await authorisation(world, codeId)).status).toBe('verifying')
+    }
+    expect(await dueAfter(codeId)).toBe(3600)
+    await setAfterAnswer(codeId, 3601)
+    await bringUpToDate(world, consent.id)
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'not-renewed' })
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
+    expect(seen(world, consent, 'me')).toEqual(['ok', 'ok', 'ok', 'ok', 'unauthorized', 'ok'])
+  })
+
+  test('a person who retries the job six times in a minute concludes nothing early', async () => {
+    world.simulator.switches.set({ me_lag_seconds: 45 })
+    const { consent, codeId } = await withCode(world)
+    for (let time = 0; time < 7; time += 1) await advance(world)(codeId, aRun({ manual: true }))
+    expect((await authorisation(world, codeId)).status).toBe('verifying')
+    world.clock.advance({ seconds: 61 })
+    await bringUpToDate(world, consent.id)
+    expect((await authorisation(world, codeId)).status).toBe('renewed')
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+  })
+
+  test('nobody was there for hours: one question settles it', async () => {
+    world.simulator.switches.set({ me_lag_seconds: 90_000 })
+    const { consent, codeId } = await withCode(world)
+    await bringUpToDate(world, consent.id)
+    await setAfterAnswer(codeId, 4 * 3600)
+    await bringUpToDate(world, consent.id)
+    expect((await authorisation(world, codeId)).status).toBe('refused')
+    expect(seen(world, consent, 'me')).toEqual(['ok', 'unauthorized', 'ok'])
+  })
+
+  test('the renewal took place at the approval already: the same', async () => {
+    world.simulator.switches.set({ renews_at: 'approval', me_lag_seconds: 5 })
+    const { consent, codeId } = await withCode(world)
+    await advance(world)(codeId, aRun())
+    world.clock.advance({ seconds: 11 })
+    await bringUpToDate(world, consent.id)
+    expect((await authorisation(world, codeId)).status).toBe('renewed')
+  })
+})
+
+describe('/me is away', () => {
+  test('for a while: verifying goes on', async () => {
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, { endpoint: 'me', kind: 'error-html', count: 2 })
+    await advance(world)(codeId, aRun())
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'verifying', errorCode: 'provider-failed' })
+    await setAfterAnswer(codeId, 61)
+    await bringUpToDate(world, consent.id)
+    await setAfterAnswer(codeId, 601)
+    await bringUpToDate(world, consent.id)
+    expect((await authorisation(world, codeId)).status).toBe('renewed')
+  })
+
+  test('for an hour: a doubt, not a refusal; settled when it is back', async () => {
+    const { consent, codeId } = await withCode(world)
+    world.simulator.faults.add({ endpoint: 'me', kind: 'error-html', only: consent.credentialsId })
+    await advance(world)(codeId, aRun())
+    await setAfterAnswer(codeId, 3601)
+    await bringUpToDate(world, consent.id)
+    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    world.simulator.faults.clear()
+    world.clock.advance({ hours: 6 })
+    await bringUpToDate(world, consent.id)
+    expect((await authorisation(world, codeId)).status).toBe('renewed')
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+  })
+
+  test('somebody refreshed since, so that our access token is over: settled by a refresh of our own', async () => {
+    world.simulator.switches.set({ me_lag_seconds: 5 })
+    const { consent, codeId } = await withCode(world)
+    await advance(world)(codeId, aRun())
+    await world.client.refresh((await world.store.readRefreshToken(consent.id)).token)
+    world.clock.advance({ seconds: 11 })
+    await bringUpToDate(world, consent.id)
+    expect((await authorisation(world, codeId)).status).toBe('renewed')
+    expect(seen(world, consent, 'refresh')).toHaveLength(2)
+  })
+})
+
+describe('/me without dates', () => {
+  test('a clean 200 for our own code is the proof; the expiry is reckoned from it', async () => {
+    world.simulator.switches.set({ me_dates: 'none' })
+    const { consent, codeId } = await withCode(world)
+    await bringUpToDate(world, consent.id)
+    const { answeredAt } = await authorisation(world, codeId)
+    const renewed = await world.consentOf(consent.id)
+    expect(renewed).toMatchObject({ cycle: 2, expiresSource: 'assumed' })
+    expect(renewed.expiresAt.diff(world.clock.now()).as('days')).toBeCloseTo(90, 2)
+    expect((await world.renewalsOf(consent.id))[0]?.proof).toMatchObject({ basis: 'clean-exchange-without-dates' })
+    expect(answeredAt).not.toBeNull()
+  })
+
+  test('without an expiry, but updated since: that is the proof', async () => {
+    world.simulator.switches.set({ me_dates: 'no-expiry' })
+    const { consent } = await withCode(world)
+    await bringUpToDate(world, consent.id)
+    expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, expiresSource: 'assumed' })
+    expect((await world.renewalsOf(consent.id))[0]?.proof).toMatchObject({ basis: 'created-or-updated-since' })
+  })
+})
+
+describe('whose tokens they are', () => {
+  const tokens = ['jwt-without-sub', 'opaque'] as const
+  test.each(tokens)('%s: the identical refresh token names the connection', async (kind) => {
+    world.simulator.switches.set({ access_token: kind })
+    const { consent } = await withCode(world)
+    const before = await world.tokenOf(consent.id)
+    await bringUpToDate(world, consent.id)
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+    expect(await world.tokenOf(consent.id)).toBe(before)
+  })
+
+  test.each(tokens)('%s with a rotated refresh token: kept beside until /me names the connection, then stored', async (kind) => {
+    world.simulator.switches.set({ access_token: kind, rotate_refresh_tokens: 'on-reauth' })
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, { endpoint: 'me', kind: 'error-json' })
+    await advance(world)(codeId, aRun())
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'verifying', tokenOwner: 'beside' })
+    expect((await world.consentOf(consent.id)).tokenVersion).toBe(1)
+    world.clock.advance({ seconds: 11 })
+    await bringUpToDate(world, consent.id)
+    expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, tokenVersion: 2 })
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+  })
+
+  test('the same, and /me is away for an hour: settled with the token beside, which is the only one alive', async () => {
+    world.simulator.switches.set({ access_token: 'opaque', rotate_refresh_tokens: 'on-reauth' })
+    const { consent, codeId } = await withCode(world)
+    world.simulator.faults.add({ endpoint: 'me', kind: 'error-json', only: consent.credentialsId })
+    await advance(world)(codeId, aRun())
+    await setAfterAnswer(codeId, 3601)
+    await bringUpToDate(world, consent.id)
+    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    world.simulator.faults.clear()
+    world.clock.advance({ hours: 6 })
+    await bringUpToDate(world, consent.id)
+    expect((await authorisation(world, codeId)).status).toBe('renewed')
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+  })
+
+  test.each(tokens)('%s of somebody else: /me names him, his tokens are dropped, ours are untouched', async (kind) => {
+    world.simulator.switches.set({ access_token: kind })
+    const consent = await askedConsent(world)
+    const before = await world.tokenOf(consent.id)
+    const codeId = await codeOf(world, consent.id, 'somebody-else')
+    await bringUpToDate(world, consent.id)
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'mismatched', newRefreshToken: null, accessToken: null })
+    expect(await world.tokenOf(consent.id)).toBe(before)
+    expect((await world.consentOf(consent.id)).mismatches).toBe(1)
+  })
+
+  test('the database is away while the stored token is compared: the response in hand is not lost', async () => {
+    world.simulator.switches.set({ access_token: 'opaque' })
+    const { consent, codeId } = await withCode(world)
+    let failures = 2
+    const store = withStore(world, {
+      readRefreshToken: async (id) => (failures-- > 0 ? Promise.reject(new Error('connection lost')) : world.store.readRefreshToken(id)),
+    })
+    await advance(world, { store })(codeId, aRun())
+    expect((await authorisation(world, codeId)).status).toBe('renewed')
+    expect(seen(world, consent, 'refresh')).toEqual([])
+  })
+
+  test('the database is away when the tokens come: tried until they are stored', async () => {
+    const { consent, codeId } = await withCode(world)
+    let failures = 2
+    const store = withStore(world, {
+      storeTokenResponse: async (id, response) => (failures-- > 0 ? Promise.reject(new Error('connection lost')) : world.store.storeTokenResponse(id, response)),
+    })
+    await advance(world, { store })(codeId, aRun())
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+  })
+})
+
+describe('a crash between the steps', () => {
+  test('after the tokens were stored: the next worker only proves', async () => {
+    const { consent, codeId } = await withCode(world)
+    const provider = { ...world.provider, readMe: async () => Promise.reject(new Error('died')) }
+    await expect(advance(world, { provider })(codeId, aRun())).rejects.toThrow('died')
+    expect((await authorisation(world, codeId)).status).toBe('verifying')
+    await endLease(world, 'authorisation', codeId)
+    await advance(world)(codeId, aRun())
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+    expect(seen(world, consent, 'exchange')).toEqual(['ok'])
+    expect(seen(world, consent, 'refresh')).toEqual([])
+  })
+
+  test('before the proof is committed: proven again', async () => {
+    const { consent, codeId } = await withCode(world)
+    const store = withStore(world, { commitRenewal: async () => Promise.reject(new Error('died')) })
+    await expect(advance(world, { store })(codeId, aRun())).rejects.toThrow('died')
+    await endLease(world, 'authorisation', codeId)
+    await advance(world)(codeId, aRun())
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+  })
+})
