@@ -6,6 +6,8 @@ import { type Demo, startDemo } from './run-demo.ts'
 /** A stop must not hang on anything: what has not ended by then goes down with the process. */
 const STOP_AT_MOST_MS = 4_500
 
+const LETS_GO_AFTER_MS = 200
+
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 /** Answers the exit code. */
@@ -21,6 +23,8 @@ export const runDemo = async ({ auto }: { auto: boolean }): Promise<number> => {
     return auto ? 1 : 0
   } finally {
     await stop(demo)
+    // Connections to a PostgreSQL that is gone would keep the process waiting.
+    setTimeout(() => process.exit(), LETS_GO_AFTER_MS).unref()
   }
 }
 

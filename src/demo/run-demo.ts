@@ -2,6 +2,7 @@
 // Reconsent in one process, about thirty consents in every phase. Shares one clock with the simulator, so that time can be moved.
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
+import { Writable } from 'node:stream'
 import { configFromProcess, isSetInProcess } from '../config.ts'
 import { makeVault } from '../crypto/vault.ts'
 import { startEmbeddedPostgres } from '../embedded/postgres.ts'
@@ -25,6 +26,8 @@ export interface Demo {
 }
 
 const CLIENT = { clientId: 'demo-client', clientSecret: 'demo-client-secret' }
+/** With PostgreSQL gone already, jobs and queues would wait for it much longer. */
+const RECONSENT_STOPS_WITHIN_MS = 2_500
 const OPERATOR = { user: 'demo', password: 'demo-password' }
 
 /** Quiet hours and spreading are off, so that whoever watches need not wait for the morning. */
@@ -66,7 +69,14 @@ export const startDemo = async (): Promise<Demo> => {
       },
     })
     await migrate(config.database.migrateUrl.reveal())
-    const log = makeLog({ level: config.logLevel, to: 'stderr' })
+    // Ctrl-C reaches PostgreSQL as well, and perhaps first: what fails around then is no news.
+    const stderr = new Writable({
+      write: (line: Buffer, _encoding, written) => {
+        setTimeout(() => stops.length > 0 && process.stderr.write(line), 500).unref()
+        written()
+      },
+    })
+    const log = makeLog({ level: config.logLevel, to: stderr, pretty: process.stderr.isTTY })
     const opened = openStore({ url: config.database.url, vault: makeVault({ keys: config.keys }), connections: 3 })
     stops.push(async () => opened.close())
     const known = await opened.db.prisma.consent.count()
@@ -74,7 +84,7 @@ export const startDemo = async (): Promise<Demo> => {
     const cast = castAt(clock.now())
     await importCast({ cast, simulator, opened, config, clock })
     const reconsent = await startReconsent({ config, roles, log, clock })
-    stops.push(async () => reconsent.stop())
+    stops.push(async () => Promise.race([reconsent.stop(), new Promise((resolve) => setTimeout(resolve, RECONSENT_STOPS_WITHIN_MS).unref())]))
     const addresses = { publicUrl, inbox: `${simulator.url}/inbox`, board: `${publicUrl}/ops/queues`, operator: `${OPERATOR.user} / ${OPERATOR.password}` }
     return { reconsent, simulator, opened, cast, addresses, stop }
   } catch (error) {

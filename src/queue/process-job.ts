@@ -10,7 +10,7 @@ import { attemptOf } from './attempt.ts'
 import type { Attempt } from './attempt.ts'
 import { recordIdOf } from './catalogue.ts'
 import type { QueuePlan } from './catalogue.ts'
-import { failureOf, nameOf, storedError } from './failure.ts'
+import { failureOf, storedError } from './failure.ts'
 import type { Failure } from './failure.ts'
 import type { QueueName } from './port.ts'
 import type { QueueTimings } from './timings.ts'
@@ -87,7 +87,7 @@ const fail = async (context: JobContext, id: string | undefined, attempt: Attemp
       await context.recordFailure({ queue: context.queue, id, code: failure.code, manual: attempt.manual })
     } catch (error) {
       // The record keeps the lease it was claimed with, and is found again when that runs out.
-      context.log.error({ queue: context.queue, id, error: nameOf(error) }, 'a failure could not be recorded')
+      context.log.error({ queue: context.queue, id, err: error }, 'a failure could not be recorded')
     }
   }
   return storedError(failure, mayRetry)
@@ -117,7 +117,7 @@ export const processJob = (context: JobContext) => async (job: Job, token: strin
     const outcome = await underDeadline(context, lost, (signal) => handler(id, { manual: attempt.manual, lastAttempt: attempt.last, signal }))
     const report = reportOf(outcome)
     end(report.result)
-    log.debug({ queue, jobId: job.id, ...report }, 'job ended')
+    log.debug({ queue, job_id: job.id, ...report }, 'job ended')
     return report
   } catch (error) {
     const failure = failureOf(error)
@@ -129,8 +129,8 @@ export const processJob = (context: JobContext) => async (job: Job, token: strin
     const stored = await fail(context, id, attempt, failure)
     const result = failure.transient && !attempt.last ? 'retry' : 'failed'
     end(result, failure.code)
-    const fields = { queue, jobId: job.id, code: failure.code, at: failure.at, attempt: job.attemptsMade + 1, manual: attempt.manual }
-    if (failure.code === 'internal') log.error({ ...fields, error: nameOf(error) }, 'unexpected error in a job')
+    const fields = { queue, job_id: job.id, error_code: failure.code, at: failure.at, attempt: job.attemptsMade + 1, manual: attempt.manual }
+    if (failure.code === 'internal') log.error({ ...fields, err: error }, 'unexpected error in a job')
     else log[result === 'retry' ? 'info' : 'warn'](fields, result === 'retry' ? 'job will be tried again' : 'job failed')
     throw stored
   }

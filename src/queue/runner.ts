@@ -5,7 +5,6 @@ import type { Backend } from './backend.ts'
 import { pacedBackoff } from './backoff.ts'
 import { queueNames } from './catalogue.ts'
 import { settlesWithin } from './deadline.ts'
-import { nameOf } from './failure.ts'
 import type { QueueName } from './port.ts'
 import { processJob } from './process-job.ts'
 import type { FinalFailure, Handler, RunEnded } from './process-job.ts'
@@ -69,11 +68,11 @@ export const startWorkers = (options: WorkersOptions): Workers => {
       settings: { backoffStrategy: pacedBackoff },
     })
     worker.on('lockRenewalFailed', (jobIds: string[]) => {
-      log.warn({ queue, jobIds }, 'lost the lock of running jobs')
+      log.warn({ queue, job_ids: jobIds }, 'lost the lock of running jobs')
       for (const id of jobIds) running.get(`${queue} ${id}`)?.abort()
     })
     worker.on('stalled', (jobId: string) => {
-      log.warn({ queue, jobId }, 'took a job back from a worker that went silent')
+      log.warn({ queue, job_id: jobId }, 'took a job back from a worker that went silent')
       options.onStalled?.(queue)
     })
     return worker
@@ -90,13 +89,13 @@ export const startWorkers = (options: WorkersOptions): Workers => {
         await worker.waitUntilReady()
         break
       } catch (error) {
-        log.warn({ queue, error: nameOf(error) }, 'a worker is waiting for the queue backend')
+        log.warn({ queue, err: error }, 'a worker is waiting for the queue backend')
         // PostgreSQL remembers a first failure; BullMQ's loop copes with the rest of an outage by itself.
         if (backend.kind === 'postgres') break
         await delay(timings.reconnectDelay, undefined, { signal: stopping.signal }).catch(() => undefined)
       }
     }
-    worker.run().catch((error: unknown) => log.error({ queue, error: nameOf(error) }, 'a worker ended'))
+    worker.run().catch((error: unknown) => log.error({ queue, err: error }, 'a worker ended'))
   }
   const ready = Promise.all(workers.map(start)).then(() => undefined)
 

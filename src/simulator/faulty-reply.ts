@@ -14,6 +14,8 @@ interface Served {
   readonly endpoint: Endpoint
   /** The connection concerned, for faults with `only`. */
   readonly credentialsId: string | undefined
+  /** The code that came, so that the ledger tells its whole life, also where a fault answered instead. */
+  readonly codeNo?: number | undefined
   /** Does the work. Must not be called twice. */
   readonly process: () => Answer
 }
@@ -68,7 +70,7 @@ const drip = async (reply: FastifyReply, answer: Answer, intervalMs: number, clo
 
 export const makeServe =
   ({ faults, ledger, closing }: World): Serve =>
-  async ({ request, reply, endpoint, credentialsId, process }) => {
+  async ({ request, reply, endpoint, credentialsId, codeNo, process }) => {
     const processAndNote = (kind?: ActiveSettings['kind']): Answer => {
       const answer = process()
       ledger.record({ ...answer.entry, fault: kind })
@@ -82,7 +84,7 @@ export const makeServe =
     if (fault.kind === 'slow' && !fault.processed) await pause(fault.ms)
     const answer = isProcessed(fault) ? processAndNote(fault.kind) : undefined
     if (answer === undefined) {
-      ledger.record({ what: endpoint, outcome: 'not-processed', credentials_id: credentialsId, fault: fault.kind })
+      ledger.record({ what: endpoint, outcome: 'not-processed', credentials_id: credentialsId, code_no: codeNo, fault: fault.kind })
     }
 
     switch (fault.kind) {

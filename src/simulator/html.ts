@@ -34,6 +34,7 @@ export const page = ({ title, place, main }: Page): Html => html`<!doctype html>
 <meta name="robots" content="noindex">
 <title>${title}</title>
 <link rel="stylesheet" href="/_style.css">
+<link rel="icon" href="/_logo.svg">
 </head>
 <body>
 <header><p class="place">${place}</p><p class="mark">Simulation: nothing here is real, no account is touched</p></header>

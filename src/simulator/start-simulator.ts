@@ -54,6 +54,10 @@ export interface Simulator {
   /** Puts a connection in place as if its user had consented. Throws BadInput when its id or token is already there. */
   seedConnection(seed: Seed): Connection
   connection(credentialsId: string): Connection | undefined
+  /** Every connection there is, those that users made included. */
+  connections(): readonly Connection[]
+  /** The number that stands for a code in the ledger. */
+  codeNo(code: string): number | undefined
   /** Ends a connection, as a user does at the bank. Undefined when there is none. */
   revokeConnection(credentialsId: string): Connection | undefined
   /** Acts as the user at the bank by real HTTP; answers where the browser would be sent, without going there. */
@@ -143,6 +147,8 @@ export const startSimulator = async ({
     switches,
     seedConnection: (seed) => connections.seed(seed),
     connection: (credentialsId) => connections.find(credentialsId),
+    connections: () => connections.all(),
+    codeNo: (code) => links.findCode(code)?.no,
     revokeConnection: (credentialsId) => connections.revoke(credentialsId, 'at-the-bank'),
     play: (request) => playAtBank(at.url, request),
     mails: (filter) => mails.list(filter),

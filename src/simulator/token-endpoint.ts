@@ -131,6 +131,7 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 export interface TokenCall {
   readonly endpoint: 'exchange' | 'refresh'
   readonly credentialsId: string | undefined
+  readonly codeNo: number | undefined
   readonly process: () => Answer
 }
 
@@ -140,12 +141,14 @@ export const readTokenCall = (world: World, body: unknown): TokenCall => {
   const fields = isRecord(body) ? body : {}
   if (fields.grant_type === 'refresh_token') {
     const credentialsId = connections.byRefreshToken(String(fields.refresh_token))?.credentialsId
-    return { endpoint: 'refresh', credentialsId, process: () => answerRefresh(world, body) }
+    return { endpoint: 'refresh', credentialsId, codeNo: undefined, process: () => answerRefresh(world, body) }
   }
   const unsupported = (): Answer => refusal(400, 'unsupported_grant_type', 'grant_type', { what: 'exchange' })
+  const code = links.findCode(String(fields.code))
   return {
     endpoint: 'exchange',
-    credentialsId: links.findCode(String(fields.code))?.link.credentialsId,
+    credentialsId: code?.link.credentialsId,
+    codeNo: code?.no,
     process: fields.grant_type === 'authorization_code' ? () => answerExchange(world, body) : unsupported,
   }
 }

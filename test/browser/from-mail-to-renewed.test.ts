@@ -27,7 +27,7 @@ const openPage = async (options: BrowserContextOptions = {}): Promise<{ page: Pa
   const page = await (await browser.newContext(options)).newPage()
   const complaints: string[] = []
   page.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(message.text())
+    if (message.type() === 'error') complaints.push(`${message.text()} (${message.location().url})`)
   })
   return { page, complaints }
 }

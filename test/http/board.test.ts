@@ -3,7 +3,7 @@
 import fastify from 'fastify'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { pino } from 'pino'
+import { makeLog } from '../../src/log.ts'
 import { registerBoard } from '../../src/http/board.ts'
 import { boardRoutes } from '../../src/http/board-policy.ts'
 import { PermanentError } from '../../src/errors.ts'
@@ -19,7 +19,7 @@ import { createDatabase } from '../setup/database.ts'
 import { anId, aPrefix, fastPlans, fastTimings, jobIn } from '../queue/setup.ts'
 
 const LOGIN = { authorization: `Basic ${Buffer.from('ops:a colon: is fine').toString('base64')}` }
-const log = pino({ level: 'silent' })
+const log = makeLog({ level: 'silent' })
 
 const aBoard = async (backend: Backend, allowDestructive: boolean, onRoute: (route: string) => void = () => undefined) => {
   const app = fastify()

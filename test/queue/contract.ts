@@ -199,7 +199,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         expect(job.failedReason).toBe('internal: an unexpected error in Reconsent itself')
         expect(JSON.stringify([job.asJSON(), lines])).not.toContain('hunter2')
         const logged = lines.find(({ msg }) => msg === 'unexpected error in a job')
-        expect(logged).toMatchObject({ queue: 'reauth', jobId: `${id}-1`, code: 'internal', error: { name: 'LeakyError', code: 'E_LEAK' } })
+        expect(logged).toMatchObject({ queue: 'reauth', job_id: `${id}-1`, error_code: 'internal', err: { name: 'LeakyError', code: 'E_LEAK' } })
       })
 
       test('a failure that cannot be recorded still fails the job', async () => {

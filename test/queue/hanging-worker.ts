@@ -1,12 +1,12 @@
 // A worker process for the contract suite: takes a job, says so on stdout, and never ends it, until it is killed.
-import { pino } from 'pino'
+import { makeLog } from '../../src/log.ts'
 import { openBackend } from '../../src/queue/backend.ts'
 import { startWorkers } from '../../src/queue/runner.ts'
 import { Secret } from '../../src/secret.ts'
 
 const { kind, url, prefix, timings } = JSON.parse(process.env['HANGING_WORKER'] ?? '{}')
 process.stdin.resume().once('end', () => process.exit())
-const backend = await openBackend({ kind, url: new Secret(url) }, { prefix, log: pino({ level: 'silent' }) })
+const backend = await openBackend({ kind, url: new Secret(url) }, { prefix, log: makeLog({ level: 'silent' }) })
 startWorkers({
   backend,
   timings,

@@ -4,7 +4,6 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, connect } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
-import { pino } from 'pino'
 import { expect, onTestFinished, vi } from 'vitest'
 import { openBackend } from '../../src/queue/backend.ts'
 import type { Backend } from '../../src/queue/backend.ts'
@@ -12,6 +11,7 @@ import { queuePlans } from '../../src/queue/catalogue.ts'
 import type { QueuePlans } from '../../src/queue/catalogue.ts'
 import type { BackendTarget } from '../../src/queue/connection.ts'
 import type { QueueName } from '../../src/queue/port.ts'
+import { makeLog } from '../../src/log.ts'
 import { startWorkers } from '../../src/queue/runner.ts'
 import type { Workers, WorkersOptions } from '../../src/queue/runner.ts'
 import type { QueueTimings } from '../../src/queue/timings.ts'
@@ -54,7 +54,7 @@ export const anId = (): string => randomUUID()
 /** Lines that were logged, as objects. */
 export const aLog = () => {
   const lines: Record<string, unknown>[] = []
-  const log = pino({ level: 'debug' }, { write: (line: string) => lines.push(JSON.parse(line)) })
+  const log = makeLog({ level: 'debug', pretty: false, to: { write: (line: string) => void lines.push(JSON.parse(line)) } })
   return { log, lines }
 }
 

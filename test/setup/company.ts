@@ -35,6 +35,8 @@ export interface CompanyOptions {
   /** The roles of each process. */
   readonly processes: readonly (readonly Role[])[]
   readonly policy?: PolicyInput
+  /** Another Redis than the run's: one that the test may stop. */
+  readonly redisUrl?: string
   /** Collects log lines. */
   readonly logTo?: NodeJS.WritableStream
 }
@@ -44,19 +46,18 @@ const quick: NonNullable<PolicyInput['timing']> = {
   lease: '5s', queuedFor: '3s', codeTimer: '500ms', jobDeadline: '4s', stopWithin: '12s', requestTimeout: '2s', retry: { attempts: 3, firstDelay: '200ms' },
 }
 
-export const startCompany = async ({ queue, processes, policy = {}, logTo }: CompanyOptions) => {
+export const startCompany = async ({ queue, processes, policy = {}, redisUrl, logTo }: CompanyOptions) => {
   const clock = movableClock()
   const databaseUrl = await createDatabase()
   const port = await freePort()
   const publicUrl = `http://127.0.0.1:${port}`
   const redirectUri = `${publicUrl}/callback`
   const simulator = await startSimulator({ clientId: 'client', clientSecret: 'client-secret-of-tests', redirectUris: [redirectUri], clock })
-  const redis = new URL(inject('redisUrl'))
   const config = await loadConfig({
     cwd: process.cwd(),
     needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'],
     env: {
-      NODE_ENV: 'test', DATABASE_URL: databaseUrl, QUEUE: queue, REDIS_URL: redis.href,
+      NODE_ENV: 'test', DATABASE_URL: databaseUrl, QUEUE: queue, REDIS_URL: redisUrl ?? inject('redisUrl'),
       TRUELAYER_AUTH_URL: simulator.url, TRUELAYER_API_URL: simulator.url, TRUELAYER_CLIENT_ID: 'client', TRUELAYER_CLIENT_SECRET: 'client-secret-of-tests',
       PUBLIC_URL: publicUrl, HOST: '127.0.0.1', PORT: String(port), ENCRYPTION_KEYS: `k1:${keyText('k1')}`,
       SMTP_URL: simulator.smtpUrl, MAIL_FROM: 'Brightside <consents@example.com>',
