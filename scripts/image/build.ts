@@ -48,9 +48,9 @@ const copy = async (stage: Stage, { flags, text }: Instruction, stages: Readonly
   const from = flags['from'] === undefined ? undefined : stages.get(flags['from'])
   if (flags['from'] !== undefined && from === undefined) throw new Error(`COPY --from=${flags['from']}: there is no such stage`)
   const source = from?.root ?? options.context
+  // Nothing below an ignored folder is let in again by our .dockerignore: a folder may be judged before its files.
   const filter = (path: string): boolean => {
     const inContext = relative(options.context, path)
-    // A folder that is ignored may hold something that is not: only files are asked about, and folders made when needed.
     return from !== undefined || inContext === '' || !options.isIgnored(inContext)
   }
   for (const word of words) {

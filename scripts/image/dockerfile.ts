@@ -23,7 +23,7 @@ const readFlags = (text: string): { flags: Record<string, string>; rest: string 
 /** In order; ARG is used up: its default stands wherever the variable does. */
 export const readDockerfile = (source: string): Instruction[] => {
   const lines = source.split('\n').filter((line) => !line.trimStart().startsWith('#'))
-  const logical = lines.join('\n').replace(/\\\n\s*/g, ' ').split('\n').filter((line) => line.trim() !== '')
+  const logical = lines.join('\n').replace(/\s*\\\n\s*/g, ' ').split('\n').filter((line) => line.trim() !== '')
   const variables = new Map<string, string>()
   const fill = (text: string): string => text.replace(/\$\{(\w+)\}/g, (whole, name: string) => variables.get(name) ?? whole)
   const instructions: Instruction[] = []

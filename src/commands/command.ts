@@ -99,7 +99,7 @@ const readOption = (token: OptionToken, options: Command['options'], values: Val
   if (option === undefined) throw new UsageError(`unknown option ${rawName}${didYouMean(name, Object.keys(options), '--')}`)
   if (option.type === 'boolean' && value !== undefined) throw new UsageError(`${rawName} takes no value`)
   if (option.type === 'string' && (value === undefined || value.trim() === '')) throw new UsageError(`${rawName} needs a value: ${rawName} ${option.value ?? 'VALUE'}`)
-  if (option.type === 'string' && inlineValue === false && /^--?[a-z]/i.test(value ?? '')) {
+  if (option.type === 'string' && inlineValue === false && /^--?[a-z]|^--$/i.test(value ?? '')) {
     throw new UsageError(`${rawName} needs a value, but ${value?.slice(0, 40)} follows: if that is the value, write ${rawName}=…`)
   }
   if (values[name] !== undefined && option.multiple !== true && option.type === 'string') throw new UsageError(`${rawName} is given twice`)

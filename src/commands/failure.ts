@@ -22,10 +22,11 @@ export const describeFailure = (error: unknown): Failure => {
   return { exitCode: 1, message: databaseWords(error) ?? unexpected(error) }
 }
 
-/** A package by its name, as opposed to one of our own files. */
+/** A package by its name, or a room that production installations leave out; no other file of ours. */
 const missingPackage = (error: unknown): string | undefined => {
   if ((error as { code?: unknown } | null)?.code !== 'ERR_MODULE_NOT_FOUND' || !(error instanceof Error)) return undefined
-  return /Cannot find package '([^']+)'/.exec(error.message)?.[1]
+  const [, name, room] = /Cannot find (?:package '([^']+)'|module '[^']*\/(src\/(?:demo|simulator|embedded)\/))/.exec(error.message) ?? []
+  return name ?? room
 }
 
 const words: Readonly<Record<string, string>> = {

@@ -1,7 +1,7 @@
 // `list`: consents, page by page.
 import { DateTime } from 'luxon'
 import { parseDuration } from '../config/durations.ts'
-import type { Clock } from '../clock.ts'
+import { type Clock, systemClock } from '../clock.ts'
 import { consentTransitions } from '../domain/lifecycle.ts'
 import type { Consent, ConsentStatus } from '../domain/model.ts'
 import { consentJson } from '../presentation/consent-json.ts'
@@ -26,12 +26,11 @@ export const command: Command = {
     json,
   },
   examples: ['reconsent list --status active --expires-before 14d', 'reconsent list --no-channel --json'],
-  run: async (call) =>
-    withStore([], async (opened) => {
-      const filter = filterOf(call, opened.clock)
-      const limit = wholeNumber(call, 'limit', [1, 1_000_000_000])
-      return call.flag('json') ? listJson(call, opened, filter, limit) : listTable(call, opened, filter, limit)
-    }),
+  run: async (call) => {
+    const filter = filterOf(call, systemClock)
+    const limit = wholeNumber(call, 'limit', [1, 1_000_000_000])
+    return withStore([], async (opened) => (call.flag('json') ? listJson(call, opened, filter, limit) : listTable(call, opened, filter, limit)))
+  },
 }
 
 const filterOf = (call: Call, clock: Clock): ConsentFilter => ({

@@ -1,29 +1,50 @@
 // `migrate`: brings the database up to date, with the role that owns its tables.
 import { ConfigError, configFromProcess } from '../config.ts'
+import type { Secret } from '../secret.ts'
 import { migrate } from '../store/migrate.ts'
-import { type Command, json } from './command.ts'
+import { type Granted, grantRights } from '../store/rights.ts'
+import { CommandFailed, type Command, json } from './command.ts'
 import { count } from './text.ts'
 
 export const command: Command = {
   usage: 'migrate [--json]',
   about: `Applies the migrations the database lacks, each in one transaction; running it again, or twice at once, is safe. Uses
 MIGRATE_DATABASE_URL where it is set (the role that owns the tables), else DATABASE_URL. With QUEUE=postgres it also prepares
-the queue's own tables.`,
+the queue's own tables.
+
+Where the two name different roles, the one of DATABASE_URL is given exactly the rights that the program needs: events it may read
+and add, neither change nor delete. It must exist already; nothing else need be granted to it.`,
   arguments: [],
   options: { json },
   examples: ['reconsent migrate'],
   run: async (call) => {
     const config = await configFromProcess({ needs: ['database'], policy: {} })
     const applied = await migrate(config.database.migrateUrl.reveal())
-    const queue = await queueKind()
-    if (queue === 'postgres') {
-      const { prepareQueueSchema } = await import('../queue/postgres-schema.ts')
-      await prepareQueueSchema(config.database.migrateUrl)
+    const queueSchema = (await queueKind()) === 'postgres' ? await prepareQueue(config.database.migrateUrl) : undefined
+    const granted = await grantRights({ ownerUrl: config.database.migrateUrl.reveal(), appUrl: config.database.url.reveal(), queueSchema })
+    if (granted.kind === 'no-such-role') {
+      throw new CommandFailed(`DATABASE_URL's user ${JSON.stringify(granted.role)} is no role of this database: create it (CREATE ROLE … LOGIN PASSWORD …), then run this again`)
     }
-    if (call.flag('json')) await call.terminal.json({ applied })
-    else await call.terminal.line(applied.length === 0 ? 'the database is up to date' : `${count(applied.length, 'migration')} applied: ${applied.join(', ')}`)
+    if (call.flag('json')) await call.terminal.json({ applied, application_role: roleJson(granted) })
+    else {
+      await call.terminal.line(applied.length === 0 ? 'the database is up to date' : `${count(applied.length, 'migration')} applied: ${applied.join(', ')}`)
+      if (granted.kind === 'granted') await call.terminal.line(`the role ${granted.role} has the rights that the program needs`)
+    }
+    if (granted.kind === 'granted' && granted.rewrites) {
+      call.terminal.note(`warning: the role ${granted.role} can rewrite events all the same (as a superuser, a member of the owner, or by a grant to PUBLIC): only a trigger guards them`)
+    }
     return 0
   },
+}
+
+const roleJson = (granted: Exclude<Granted, { kind: 'no-such-role' }>) =>
+  granted.kind === 'granted' ? { name: granted.role, can_rewrite_events: granted.rewrites } : null
+
+/** Answers the schema it is in. */
+const prepareQueue = async (url: Secret): Promise<string> => {
+  const { prepareQueueSchema, QUEUE_SCHEMA } = await import('../queue/postgres-schema.ts')
+  await prepareQueueSchema(url)
+  return QUEUE_SCHEMA
 }
 
 /** The queue is no business of this command unless it lives in the same database: what is wrong with it is for `start` to say. */

@@ -36,7 +36,7 @@ const noKeys = (): never => {
 
 /** Runs a command on the database; `needs` names what else it cannot do without. Rejects with ConfigError before anything is opened. */
 export const withStore = async <const N extends Need>(needs: readonly N[], work: (opened: Opened<N>) => Promise<number>): Promise<number> => {
-  const config = (await configFromProcess({ needs: ['database', ...needs] })) as Config<N | 'database'>
+  const config = await configFromProcess<N | 'database'>({ needs: ['database', ...needs] })
   const keys = (config as Config<never>).keys
   const vault = keys === undefined ? lockedVault : makeVault({ keys })
   const { store, db, close } = openStore({ url: config.database.url, vault, connections: CONNECTIONS })

@@ -1,11 +1,12 @@
 // `simulator`: the simulated TrueLayer, bank and inbox, alone, for anyone who builds against them.
-import type { DateTime } from 'luxon'
-import type { FaultOrder } from '../simulator/faults.ts'
-import type { SimulatorOptions } from '../simulator/start-simulator.ts'
-import type { SwitchValues } from '../simulator/switches.ts'
 import { type Call, type Command, json, UsageError, wholeNumber } from './command.ts'
 import { table } from './text.ts'
 import { untilStopped } from './until-stopped.ts'
+
+type Start = (typeof import('../simulator/start-simulator.ts'))['startSimulator']
+type SimulatorOptions = Parameters<Start>[0]
+type Simulator = Awaited<ReturnType<Start>>
+type FaultOrder = Parameters<Simulator['faults']['add']>[0]
 
 const PORTS = [0, 65_535] as const
 
@@ -23,7 +24,7 @@ documented about TrueLayer is a switch; what can go wrong is a fault. Both can b
     'client-secret': { type: 'string', value: 'TEXT', help: 'its secret (default: simulated-secret)' },
     'redirect-uri': { type: 'string', value: 'URL', multiple: true, help: 'allow-listed for the client (default: http://127.0.0.1:3000/callback)' },
     switch: { type: 'string', value: 'NAME=VALUE', multiple: true, help: 'set a switch' },
-    fault: { type: 'string', value: 'FAULT', multiple: true, help: 'add a fault, for example token:error-html:rate=0.2' },
+    fault: { type: 'string', value: 'FAULT', multiple: true, help: 'add a fault, for example exchange:error-html:rate=0.2' },
     time: { type: 'string', value: 'INSTANT', help: 'start its clock at this time (2026-11-23T09:00:00Z)' },
     seed: { type: 'string', value: 'N', help: 'of the random numbers of faults with a rate (default: 1)' },
     json,
@@ -34,7 +35,6 @@ documented about TrueLayer is a switch; what can go wrong is a fault. Both can b
     const { startSimulator } = await import('../simulator/start-simulator.ts')
     const { movableClock, readInstant } = await import('../simulator/clock.ts')
     const { BadInput } = await import('../simulator/bad-input.ts')
-    const stopped = untilStopped()
     try {
       const time = call.text('time')
       const start = time === undefined ? undefined : readInstant(time)
@@ -43,6 +43,7 @@ documented about TrueLayer is a switch; what can go wrong is a fault. Both can b
       const simulator = await startSimulator({ ...options, clock: movableClock(start) })
       try {
         for (const order of faultsOf(call)) simulator.faults.add(order)
+        const stopped = untilStopped()
         await announce(call, options, simulator)
         await stopped
       } finally {
@@ -67,7 +68,7 @@ const optionsOf = (call: Call): SimulatorOptions => {
     redirectUris: redirectUris.length === 0 ? ['http://127.0.0.1:3000/callback'] : redirectUris,
     seed: wholeNumber(call, 'seed', [0, 4_294_967_295]),
     // The simulator checks names and values itself, strictly.
-    switches: Object.fromEntries(call.texts('switch').map((text) => namedValue('--switch', text))) as Partial<SwitchValues>,
+    switches: Object.fromEntries(call.texts('switch').map((text) => namedValue('--switch', text))) as NonNullable<SimulatorOptions['switches']>,
   }
 }
 
@@ -87,12 +88,12 @@ const valueOf = (text: string): unknown => {
 const faultsOf = (call: Call): FaultOrder[] =>
   call.texts('fault').map((text) => {
     const [endpoint, kind, ...settings] = text.split(':')
-    if (endpoint === undefined || kind === undefined) throw new UsageError('--fault needs ENDPOINT:KIND, for example token:error-html')
+    if (endpoint === undefined || kind === undefined) throw new UsageError('--fault needs ENDPOINT:KIND, for example exchange:error-html')
     const read = Object.fromEntries(settings.map((setting) => namedValue('--fault', setting)))
     return { endpoint, kind, ...read } as unknown as FaultOrder
   })
 
-const announce = async (call: Call, options: SimulatorOptions, simulator: { url: string; smtpUrl: string; clock: { now(): DateTime } }): Promise<void> => {
+const announce = async (call: Call, options: SimulatorOptions, simulator: Simulator): Promise<void> => {
   const { url, smtpUrl } = simulator
   if (call.flag('json')) {
     await call.terminal.json({ url, smtp_url: smtpUrl, client_id: options.clientId, client_secret: options.clientSecret, inbox: `${url}/inbox`, control: `${url}/_control` })

@@ -3,6 +3,7 @@ import { configFromProcess } from '../config.ts'
 import { makeLog } from '../log.ts'
 import type { Role } from '../main.ts'
 import { checkCron } from '../queue/cron.ts'
+import { checkKeys, watchKeys } from './check-keys.ts'
 import { type Call, type Command, UsageError } from './command.ts'
 import { nearest } from '../config/suggest.ts'
 import { untilStopped } from './until-stopped.ts'
@@ -19,7 +20,7 @@ with exit code 0; a second signal ends it at once. Any number of processes of ea
   scheduler  finds what is due
 
 Reads its configuration from the environment (each secret also as NAME_FILE) and worker.config.ts, and refuses to start, with
-every problem listed, when something is missing or wrong (exit code 2). See docs/configuration.md.`,
+every problem listed, when something is missing or wrong, a key that stored secrets need among them (exit code 2). See docs/configuration.md.`,
   arguments: [],
   options: { roles: { type: 'string', value: 'LIST', help: 'only these, separated by commas (default: all)' } },
   examples: ['reconsent start', 'reconsent start --roles worker'],
@@ -29,10 +30,18 @@ every problem listed, when something is missing or wrong (exit code 2). See docs
     const log = makeLog({ level: config.logLevel })
     for (const warning of config.warnings) log.warn({}, warning)
     const stopped = untilStopped()
+    const stopping = new AbortController()
+    void stopped.then(() => stopping.abort())
+    const keysAreThere = await checkKeys(config, log)
     const { startReconsent } = await import('../main.ts')
     const running = await startReconsent({ config, roles, log })
     log.info({ roles }, 'reconsent runs')
-    const signal = await stopped
+    const signal = await (keysAreThere ? stopped : Promise.race([stopped, watchKeys(config, log, stopping.signal)]))
+    if (typeof signal !== 'string') {
+      await running.stop()
+      setTimeout(() => process.exit(2), LETS_GO_AFTER_MS).unref()
+      throw signal
+    }
     log.info({ signal }, 'stopping')
     const inTime = await running.stop()
     log.info({ in_time: inTime }, 'stopped')

@@ -20,7 +20,7 @@ export const processTerminal = (): Terminal => {
   })
   process.stderr.on('error', () => undefined)
   const write = async (text: string): Promise<void> => {
-    if (closed || process.stdout.write(text) || process.stdout.writableNeedDrain === false) return
+    if (closed || process.stdout.write(text) || !process.stdout.writableNeedDrain) return
     await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')]).catch(() => undefined)
   }
   return {

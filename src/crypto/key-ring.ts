@@ -1,7 +1,7 @@
 // The encryption keys of ENCRYPTION_KEYS: the first encrypts, all decrypt. Key bytes live in KeyObjects, which print nothing.
 import { createSecretKey, hkdfSync } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
-import { Secret } from '../secret.ts'
+import type { Secret } from '../secret.ts'
 
 export interface Key {
   /** Stands in clear in every sealed cell. */

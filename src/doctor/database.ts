@@ -2,6 +2,7 @@
 import pg from 'pg'
 import type { Secret } from '../secret.ts'
 import { readMigrations } from '../store/migrate.ts'
+import { tableRights } from '../store/rights.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 
 const OLDEST_POSTGRES = 140_000
@@ -82,13 +83,18 @@ const aboutMigrations = async (client: pg.Client): Promise<Finding> => {
   return ok('migrations', `all ${shipped.length} applied`)
 }
 
-const OUR_TABLES = ['consents', 'renewals', 'authorisations', 'notifications', 'events', 'message_hours', 'provider_strikes', 'provider_holds', 'sweeps']
-
 const aboutRights = async (client: pg.Client): Promise<Finding[]> => {
+  const needed = Object.entries(tableRights).flatMap(([table, rights]) => rights.map((right) => ({ table, right })))
   const { rows } = await client.query<{ name: string }>(
-    `SELECT name FROM unnest($1::text[]) AS name WHERE NOT has_table_privilege(quote_ident(name), 'SELECT') OR NOT has_table_privilege(quote_ident(name), 'INSERT') OR NOT has_table_privilege(quote_ident(name), 'UPDATE')`,
-    [OUR_TABLES],
+    `SELECT DISTINCT name FROM unnest($1::text[], $2::text[]) AS needed (name, privilege) WHERE NOT has_table_privilege(quote_ident(name), privilege) ORDER BY name`,
+    [needed.map(({ table }) => table), needed.map(({ right }) => right)],
   )
-  if (rows.length === 0) return []
-  return [fail('rights', `the role may not read and write ${rows.map(({ name }) => name).join(', ')}`, 'grant it SELECT, INSERT, UPDATE and DELETE on all tables, and USAGE on all sequences')]
+  const advice = 'run reconsent migrate with the role that owns the tables in MIGRATE_DATABASE_URL: it grants this one what it needs'
+  if (rows.length > 0) return [fail('rights', `the role lacks rights on ${rows.map(({ name }) => name).join(', ')}`, advice)]
+  const { rows: may } = await client.query<{ rewrite: boolean }>(
+    `SELECT has_table_privilege('events', 'UPDATE') OR has_table_privilege('events', 'DELETE') OR has_table_privilege('events', 'TRUNCATE') AS rewrite`,
+  )
+  return may[0]?.rewrite === true
+    ? [warn('rights', 'the role can rewrite events: only a trigger guards them', 'give the program a role of its own; the owner belongs in MIGRATE_DATABASE_URL alone')]
+    : [ok('rights', 'as needed; events can be read and added, not changed')]
 }

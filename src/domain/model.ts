@@ -105,6 +105,7 @@ export interface Authorisation {
   readonly asked: number
   readonly errorCode: string | undefined
   readonly nextActionAt: DateTime | undefined
+  readonly closedAt: DateTime | undefined
 }
 
 export type NotificationStatus = 'pending' | 'sending' | 'sent' | 'uncertain' | 'failed' | 'cancelled'

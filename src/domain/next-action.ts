@@ -1,17 +1,14 @@
 // What is next for a consent, and why: named rules in order over gathered facts; the first that decides, decides.
 // Pure: `now` is a parameter. The reasons are shown by `explain`, on the board and in the records.
-import type { DateTime } from 'luxon'
-import { Duration } from 'luxon'
+import { DateTime, Duration } from 'luxon'
+import { backFromBankBy, doubtHoldsUntil, findInFlight, hasOpenDoubt } from './in-progress.ts'
 import { type Rung, latestDueRung, nextRungAfter, rungsOf } from './ladder.ts'
-import type { Authorisation, ConsentView, Situation } from './model.ts'
+import { usableZone } from './locale.ts'
+import type { ConsentView, Situation } from './model.ts'
 import { phaseOf, type Phase } from './phase.ts'
 import type { Policy, Route } from './policy.ts'
 import { type ResolvedRule, graceEndOf, ruleFor } from './rules.ts'
 
-/** While a user may be at the bank nothing is sent: bank links are short-lived, strong authentication takes minutes. */
-export const AT_THE_BANK = Duration.fromObject({ minutes: 30 })
-/** How long an exchange of unknown outcome holds messages back. */
-const DOUBT_HOLDS = Duration.fromObject({ hours: 24 })
 /** An exchange in progress dates the consent itself when it settles; this is for the case that it does not. */
 const EXCHANGE_HOLDS = Duration.fromObject({ minutes: 10 })
 /** A link proves that the consent can still be renewed; the proof is repeated this often. */
@@ -68,12 +65,13 @@ export const gatherFacts = (view: ConsentView, now: DateTime, policy: Policy, ma
     consentId: consent.id,
     expiresAt: consent.expiresAt,
     graceEndsAt,
-    timeZone: consent.timeZone ?? 'utc',
+    timeZone: usableZone(consent.timeZone),
     ladder: policy.ladder,
     quietHours: policy.quietHours,
     spread: policy.spread,
   })
-  const windowOpensAt = rungs[0]?.at ?? consent.expiresAt
+  // At the expiry at the latest: the cycle needs its link then, whatever the ladder says.
+  const windowOpensAt = DateTime.min(rungs[0]?.at ?? consent.expiresAt, consent.expiresAt)
   const phase = phaseOf({ expiresAt: consent.expiresAt, graceEndsAt, windowOpensAt }, now)
   return { view, now, policy, rule, rungs, graceEndsAt, windowOpensAt, phase, manual }
 }
@@ -82,19 +80,15 @@ const statusRule = ({ view: { consent } }: Facts): Verdict =>
   consent.status === 'active' ? passes('the consent is active') : decides({ action: 'none', reason: `the consent is ${consent.status}` })
 
 const exchangeRule = ({ view, now }: Facts): Verdict => {
-  const inFlight = view.authorisations.find((one) => ['code_received', 'exchanging', 'verifying'].includes(one.status))
+  const inFlight = findInFlight(view.authorisations)
   if (inFlight !== undefined) return waitUntil(now.plus(EXCHANGE_HOLDS), `an authorisation is ${inFlight.status}: its outcome comes first`)
-  const doubt = openDoubt(view.authorisations)
-  const holdsUntil = (doubt?.codeReceivedAt ?? doubt?.issuedAt)?.plus(DOUBT_HOLDS)
+  const holdsUntil = doubtHoldsUntil(view.authorisations)
   if (holdsUntil !== undefined && holdsUntil > now) return waitUntil(holdsUntil, 'the outcome of an exchange is unknown: it is settled before anything is sent')
   return passes('no exchange is in progress')
 }
 
 const atTheBankRule = ({ view, now }: Facts): Verdict => {
-  const last = view.authorisations
-    .filter((one) => one.status === 'issued' && one.handedOutAt !== undefined)
-    .reduce<DateTime | undefined>((latest, { handedOutAt }) => (latest === undefined || (handedOutAt !== undefined && handedOutAt > latest) ? handedOutAt : latest), undefined)
-  const backBy = last?.plus(AT_THE_BANK)
+  const backBy = backFromBankBy(view.authorisations)
   return backBy !== undefined && backBy > now
     ? waitUntil(backBy, 'the user went to the bank less than 30 minutes ago')
     : passes('no user is at the bank')
@@ -109,12 +103,13 @@ const graceRule = (facts: Facts): Verdict => {
   if (requested !== undefined && full) {
     return decides({ action: 'renew', reason: 'asked for by hand, past grace: by full authentication', routes: ['full'], makeLink: true, message: requested })
   }
-  const asked = view.notifications.filter((one) => one.rung === AFTER_GRACE || one.rung.startsWith('manual-')).at(-1)
+  // Whatever was asked by hand before the end of grace is no answer to the policy's question.
+  const asked = view.notifications.findLast((one) => one.rung === AFTER_GRACE || (one.rung.startsWith('manual-') && one.createdAt >= graceEndsAt))
   if (asked === undefined && policy.afterGrace === 'ask-once' && full && view.consent.email !== undefined) {
     const message: OwedMessage = { rung: AFTER_GRACE, situation: 'reminder' }
     return decides({ action: 'renew', reason: 'past grace, and the policy asks once', routes: ['full'], makeLink: true, message })
   }
-  const answerBy = asked !== undefined && asked.createdAt >= graceEndsAt ? asked.createdAt.plus(ANSWER_PAST_GRACE) : undefined
+  const answerBy = asked?.createdAt.plus(ANSWER_PAST_GRACE)
   if (answerBy !== undefined && answerBy > now) return waitUntil(answerBy, 'asked past grace: an answer is awaited')
   return decides(lapse)
 }
@@ -135,10 +130,10 @@ const channelRule = ({ view: { consent }, graceEndsAt }: Facts): Verdict =>
     ? passes('the user has an e-mail address')
     : waitUntil(graceEndsAt, 'no-channel: there is no usable address for this user')
 
-const backOffRule = ({ view: { consent }, now, manual }: Facts): Verdict => {
+const backOffRule = ({ view: { consent }, now, manual, graceEndsAt }: Facts): Verdict => {
   if (consent.retryAfter === undefined || consent.retryAfter <= now) return passes('the record does not back off')
   if (manual) return passes(`a person overrides the back-off until ${consent.retryAfter.toISO()}`)
-  return waitUntil(consent.retryAfter, `backing off after ${consent.lastErrorCode ?? 'a failure'} (attempt ${consent.failedAttempts})`)
+  return waitUntil(DateTime.min(consent.retryAfter, graceEndsAt), `backing off after ${consent.lastErrorCode ?? 'a failure'} (attempt ${consent.failedAttempts})`)
 }
 
 const owedRule = (facts: Facts): Verdict => {
@@ -199,19 +194,32 @@ export const nextAction = (view: ConsentView, now: DateTime, policy: Policy, opt
 
 /** The message owed now, if any: by hand, then to a user who did their part in vain, then the latest rung of the ladder. */
 const owedMessage = ({ view, now, rungs }: Facts): OwedMessage | undefined => {
+  const again = againMessage(view)
   const byHand = manualMessage(view)
-  if (byHand !== undefined) return byHand
-  const { renewal } = view
-  if (renewal !== undefined && renewal.againNo > 0 && !inLedger(view, `again-${renewal.againNo}`)) {
-    return { rung: `again-${renewal.againNo}`, situation: renewal.againReason ?? 'asked-again' }
-  }
+  // One message serves both: asked for by hand, worded for what happened.
+  if (byHand !== undefined) return { ...byHand, situation: again?.situation ?? byHand.situation }
+  if (again !== undefined) return again
   const rung = latestDueRung(rungs, now)
   if (rung === undefined || inLedger(view, rung.name)) return undefined
   // A message made after this rung's instant stands for it: one catch-up message, never two.
-  const lastMessage = view.notifications.filter((one) => one.status !== 'cancelled').at(-1)
-  if (lastMessage !== undefined && lastMessage.createdAt >= rung.at) return undefined
-  return { rung: rung.name, situation: openDoubt(view.authorisations) === undefined ? 'reminder' : 'uncertain' }
+  if (messageSince(view, rung.at)) return undefined
+  return { rung: rung.name, situation: hasOpenDoubt(view.authorisations) ? 'uncertain' : 'reminder' }
 }
+
+/** To a user who came back with a code in vain, unless a message was made since. */
+const againMessage = (view: ConsentView): OwedMessage | undefined => {
+  const { renewal } = view
+  if (renewal === undefined || renewal.againNo === 0 || inLedger(view, `again-${renewal.againNo}`)) return undefined
+  const failures = view.authorisations
+    .filter((one) => (one.status === 'refused' || one.status === 'mismatched') && one.codeReceivedAt !== undefined)
+    .flatMap(({ closedAt }) => closedAt ?? [])
+  const lastFailure = failures.length === 0 ? undefined : DateTime.max(...failures)
+  if (lastFailure !== undefined && messageSince(view, lastFailure)) return undefined
+  return { rung: `again-${renewal.againNo}`, situation: renewal.againReason ?? 'asked-again' }
+}
+
+const messageSince = (view: ConsentView, instant: DateTime): boolean =>
+  view.notifications.some((one) => one.status !== 'cancelled' && one.createdAt >= instant)
 
 const manualMessage = (view: ConsentView): OwedMessage | undefined => {
   const rung = `manual-${view.renewal?.manualNo ?? 0}`
@@ -219,9 +227,6 @@ const manualMessage = (view: ConsentView): OwedMessage | undefined => {
 }
 
 const inLedger = (view: ConsentView, rung: string): boolean => view.notifications.some((one) => one.rung === rung)
-
-const openDoubt = (authorisations: readonly Authorisation[]): Authorisation | undefined =>
-  authorisations.findLast((one) => one.status === 'unknown')
 
 const lastLinkAt = (view: ConsentView): DateTime | undefined => view.authorisations.at(-1)?.issuedAt
 

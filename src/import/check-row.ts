@@ -49,10 +49,13 @@ const readInstant = (value: string): DateTime | string => {
   const match = INSTANT.exec(value)
   if (match === null) return 'is not a date: write 2026-11-23T09:00:00Z'
   if (value.length > 10 && match[1] === undefined) return 'has a time without an offset: add Z or +01:00'
+  const nonexistent = 'is a date that does not exist'
   try {
-    return DateTime.fromISO(value.replace(' ', 'T'), { zone: 'utc' })
+    const read = DateTime.fromISO(value.replace(' ', 'T'), { zone: 'utc' })
+    // luxon throws only where clock.ts has told it to.
+    return (read.isValid as boolean) ? read : nonexistent
   } catch {
-    return 'is a date that does not exist'
+    return nonexistent
   }
 }
 
@@ -67,13 +70,19 @@ const instant = (latest: (now: DateTime) => DateTime, tooLate: string, now: Date
     })
     .optional()
 
-const regions = new Intl.DisplayNames(['en'], { type: 'region', fallback: 'none' })
-const knownCountries = new Map<string, boolean>()
-const isCountry = (code: string): boolean => {
-  const known = knownCountries.get(code) ?? (/^[A-Z]{2}$/.test(code) && regions.of(code) !== undefined)
-  if (knownCountries.size < 1000) knownCountries.set(code, known)
-  return known
+/** What Intl is asked costs microseconds and, natively, tens of kilobytes a question; a million rows ask the same few. */
+const remembered = (judge: (text: string) => boolean): ((text: string) => boolean) => {
+  const verdicts = new Map<string, boolean>()
+  return (text) => {
+    const verdict = verdicts.get(text) ?? judge(text)
+    if (verdicts.size < 1000) verdicts.set(text, verdict)
+    return verdict
+  }
 }
+const regions = new Intl.DisplayNames(['en'], { type: 'region', fallback: 'none' })
+const isCountry = remembered((code) => /^[A-Z]{2}$/.test(code) && regions.of(code) !== undefined)
+const isLocale = remembered((tag) => knownLocale(tag) !== undefined)
+const isZone = remembered((name) => IANAZone.isValidZone(name))
 
 const redirectProblem = (value: string, httpsOnly: boolean): string | undefined => {
   if (!URL.canParse(value)) return 'is not an address such as https://app.example.com/callback'
@@ -161,8 +170,8 @@ const toRow = (data: z.output<ReturnType<typeof schemaFor>>): Pick<CheckedRow, '
     email: unless((value) => MAILBOX.test(value), data.email, 'email: is not a usable address, left out; without one the consent has no channel'),
     phone: data.phone,
     name: data.name,
-    locale: unless((value) => knownLocale(value) !== undefined, data.locale, 'locale: is not one we have, left out; messages are in English'),
-    timeZone: unless((value) => IANAZone.isValidZone(value), data.time_zone, 'time_zone: is not a known zone, left out; times are in UTC'),
+    locale: unless(isLocale, data.locale, 'locale: is not one we have, left out; messages are in English'),
+    timeZone: unless(isZone, data.time_zone, 'time_zone: is not a known zone, left out; times are in UTC'),
     scopes: data.scopes,
   }
   return { row, warnings }

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 import addressparser from 'nodemailer/lib/addressparser'
 import MailComposer from 'nodemailer/lib/mail-composer'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
+import { crashPoint } from '../crash-point.ts'
 import type { Secret } from '../secret.ts'
 import type { Channel, Delivery, Message } from './port.ts'
 import { classify, type SmtpFailure } from './smtp-outcome.ts'
@@ -141,13 +142,13 @@ export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts?:
       const { raw, sender, recipient } = await compose(message, from)
       let handedOver = false
       // Read only once the server has said 354: from then on the body, dot included, is out of our hands.
-      const body = new Readable({
-        read() {
+      const body = Readable.from(
+        (async function* leave() {
           handedOver = true
-          this.push(raw)
-          this.push(null)
-        },
-      })
+          await crashPoint('mail-leaving')
+          yield raw
+        })(),
+      )
       const failure = await dialogue((connection, finish) => {
         open(connection, server, (notReady) => {
           if (notReady) return finish(notReady)

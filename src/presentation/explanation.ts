@@ -85,9 +85,10 @@ const ledgerState = (row: Notification): Pick<RungState, 'state' | 'detail'> => 
 
 const isOver = ({ view }: Facts): boolean => view.consent.status !== 'active'
 
-const otherMessages = ({ view, rungs }: Facts): RungState[] => [
-  ...view.notifications.filter((row) => !rungs.some(({ name }) => name === row.rung)).map((row) => ({ rung: row.rung, at: undefined, ...ledgerState(row) })),
-]
+const otherMessages = ({ view, rungs }: Facts): RungState[] =>
+  view.notifications
+    .filter((row) => !rungs.some(({ name }) => name === row.rung))
+    .map((row) => ({ rung: row.rung, at: undefined, ...ledgerState(row) }))
 
 export const explanationJson = (explanation: Explanation) => {
   const { next } = explanation

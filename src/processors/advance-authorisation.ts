@@ -1,27 +1,12 @@
 // The exchange job: takes one authorisation a step further from wherever it stands. Its state says what is due, not the job.
-import type { Duration } from 'luxon'
-import type { Clock } from '../clock.ts'
-import type { Policy } from '../domain/policy.ts'
-import type { Log } from '../log.ts'
-import type { Dispatching, Exchanges } from '../store/port.ts'
+import { crashPoint } from '../crash-point.ts'
+import { PermanentError } from '../errors.ts'
+import type { Claim } from '../store/port.ts'
 import { exchangeCode } from './exchange-code.ts'
-import type { HandOver } from './hand-over.ts'
+import { type ExchangeDeps, type Loaded, OVERTAKEN } from './exchange-context.ts'
 import { type Outcome, type Run, skipped, snooze } from './outcome.ts'
-import type { ProviderGate } from './provider-gate.ts'
 import { settleUnknown } from './settle-unknown.ts'
 import { verifyRenewal } from './verify-renewal.ts'
-
-export interface ExchangeDeps {
-  readonly store: Pick<Dispatching, 'claim' | 'release'> & Exchanges
-  readonly provider: ProviderGate
-  readonly handOver: HandOver
-  readonly clock: Clock
-  readonly policy: Policy
-  readonly lease: Duration
-  readonly log: Log
-}
-
-export const OVERTAKEN = skipped('another worker took over: nothing was written')
 
 export const advanceAuthorisation =
   (deps: ExchangeDeps) =>
@@ -31,6 +16,7 @@ export const advanceAuthorisation =
     if (answer.kind === 'missing') return skipped('there is no such authorisation')
     if (answer.kind === 'held') return snooze(answer.until, 'another worker is at it')
     const { claim } = answer
+    await crashPoint('authorisation-claimed')
     const loaded = await store.getAuthorisation(authorisationId)
     if (loaded === undefined) return skipped('there is no such authorisation')
     const { status, nextActionAt } = loaded.authorisation
@@ -39,21 +25,33 @@ export const advanceAuthorisation =
       await store.release(claim)
       return snooze(nextActionAt, `${status}: not due yet`)
     }
-    switch (status) {
-      case 'code_received':
-        return exchangeCode(deps, claim, loaded, run)
-      case 'exchanging':
-        // The lease of whoever was sending is over: it died or hangs. The code may have been used; only asking can tell.
-        if (!(await store.markUnknown(claim, clock.now(), 'exchange-interrupted', clock.now()))) return OVERTAKEN
-        return settleUnknown(deps, claim, loaded)
-      case 'verifying':
-        return verifyRenewal(deps, claim, loaded)
-      case 'unknown':
-        return settleUnknown(deps, claim, loaded)
-      default:
-        await store.release(claim)
-        return skipped(`the authorisation is ${status}`)
+    try {
+      return await takeFurther(deps, claim, loaded, run)
+    } catch (error) {
+      // Its own date comes from the queue's verdict; the consent is taken out of the loop until an operator has looked at it.
+      if (error instanceof PermanentError && error.code === 'cell-unreadable') {
+        await store.quarantineConsent(loaded.consent.id, clock.now(), error.message)
+      }
+      throw error
     }
   }
 
-export type Loaded = NonNullable<Awaited<ReturnType<Exchanges['getAuthorisation']>>>
+const takeFurther = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, run: Run): Promise<Outcome> => {
+  const { store, clock } = deps
+  const { status } = loaded.authorisation
+  switch (status) {
+    case 'code_received':
+      return exchangeCode(deps, claim, loaded, run)
+    case 'exchanging':
+      // The lease of whoever was sending is over: it died or hangs. The code may have been used; only asking can tell.
+      if (!(await store.markUnknown(claim, clock.now(), 'exchange-interrupted', clock.now()))) return OVERTAKEN
+      return settleUnknown(deps, claim, loaded, run)
+    case 'verifying':
+      return verifyRenewal(deps, claim, loaded, run)
+    case 'unknown':
+      return settleUnknown(deps, claim, loaded, run)
+    default:
+      await store.release(claim)
+      return skipped(`the authorisation is ${status}`)
+  }
+}

@@ -1,7 +1,8 @@
 // The ends an authorisation can come to, shared by exchange, proof and settlement: proven, a different connection, ask again.
+import { crashPoint } from '../crash-point.ts'
 import type { Claim, NewConnection } from '../store/port.ts'
 import type { Proof } from '../domain/proof.ts'
-import { type ExchangeDeps, type Loaded, OVERTAKEN } from './advance-authorisation.ts'
+import { type ExchangeDeps, type Loaded, OVERTAKEN } from './exchange-context.ts'
 import { done, type Outcome } from './outcome.ts'
 
 export interface Proven {
@@ -13,6 +14,7 @@ export const commitProof = async (deps: ExchangeDeps, claim: Claim, { authorisat
   const { store, clock, handOver } = deps
   // `/me` was asked with the very tokens kept beside: now they are known to be ours.
   if (owner === 'ours' && authorisation.tokenOwner === 'beside') await store.adoptTokens(claim)
+  await crashPoint('tokens-adopted')
   if (owner !== 'ours' && (await store.readTokenBeside(authorisation.id)) === undefined) {
     // A new connection without a refresh token could never be renewed, nor kept: the old one is all we have.
     const closed = await store.closeUnrenewed(claim, 'refused', 'not-renewed', clock.now(), 'again')
@@ -20,6 +22,7 @@ export const commitProof = async (deps: ExchangeDeps, claim: Claim, { authorisat
   }
   const { basis, expiresAt, expiresSource } = proof
   if (await store.commitRenewal(claim, { basis, expiresAt, expiresSource, provenAt: clock.now() }, owner === 'ours' ? undefined : owner)) {
+    await crashPoint('renewal-committed')
     await handOver('consent', consent.id)
     return done(`renewed until ${expiresAt.toISO()} (${basis})`)
   }
@@ -30,6 +33,7 @@ export const commitProof = async (deps: ExchangeDeps, claim: Claim, { authorisat
 
 /** After a code that ended without a renewal, the consent is looked at at once: the user did their part and hears of it. */
 export const askAgain = async ({ handOver }: ExchangeDeps, consentId: string, what: string): Promise<Outcome> => {
+  await crashPoint('before-asking-again')
   await handOver('consent', consentId)
   return done(what)
 }

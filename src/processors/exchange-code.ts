@@ -1,9 +1,10 @@
 // Sends a code, at most once: the intent is committed before, and whatever leaves its fate open makes the authorisation `unknown`.
 import { type DateTime, Duration } from 'luxon'
+import { crashPoint } from '../crash-point.ts'
 import { PermanentError } from '../errors.ts'
 import type { TokenAnswer, Tokens } from '../provider/port.ts'
 import type { Claim, ExchangeStart, TokenResponse } from '../store/port.ts'
-import { type ExchangeDeps, type Loaded, OVERTAKEN } from './advance-authorisation.ts'
+import { type ExchangeDeps, type Loaded, OVERTAKEN } from './exchange-context.ts'
 import { askAgain, closeMismatched } from './conclude.ts'
 import { done, type Outcome, type Run, skipped, snooze } from './outcome.ts'
 import { persist } from './persist.ts'
@@ -36,7 +37,9 @@ export const exchangeCode = async (deps: ExchangeDeps, claim: Claim, loaded: Loa
     await store.dateAuthorisation(claim, until)
     return snooze(until, 'another code of this consent is being exchanged')
   }
+  await crashPoint('exchanging-committed')
   const answer = await provider.exchangeCode(consent.id, { code: start.code, redirectUri: start.redirectUri, codeVerifier: start.verifier })
+  await crashPoint('code-answered')
   return settleAnswer(deps, claim, loaded, start, answer, run)
 }
 
@@ -63,7 +66,7 @@ const settleAnswer = async (
     }
     case 'unknown':
       if (!(await store.markUnknown(claim, clock.now(), 'exchange-unknown', clock.now()))) return OVERTAKEN
-      return settleUnknown(deps, claim, loaded)
+      return settleUnknown(deps, claim, loaded, run)
   }
 }
 
@@ -94,10 +97,11 @@ const storeTokens = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, rec
   if (stored === 'already-renewed') return skipped('this authorisation had been renewed already')
   if (stored === 'token-changed') {
     if (!(await store.markUnknown(claim, clock.now(), 'token-changed', clock.now()))) return OVERTAKEN
-    return settleUnknown(deps, claim, loaded)
+    return settleUnknown(deps, claim, loaded, run)
   }
+  await crashPoint('tokens-stored')
   const fresh = await store.getAuthorisation(authorisation.id)
-  return fresh?.authorisation.status === 'verifying' ? verifyRenewal(deps, claim, fresh) : done('the tokens were stored; the cycle had closed meanwhile')
+  return fresh?.authorisation.status === 'verifying' ? verifyRenewal(deps, claim, fresh, run) : done('the tokens were stored; the cycle had closed meanwhile')
 }
 
 /** TrueLayer (support article): re-authentication answers with the identical refresh token. Names the owner where `sub` is missing. */

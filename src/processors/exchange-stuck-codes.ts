@@ -30,8 +30,13 @@ export const exchangeStuckCodes =
     const ids = await store.findStuckCodes(now.minus(waited), now, AT_ONCE)
     await Promise.all(
       ids.map(async (id) => {
-        const outcome = await advance(id, { manual: false, lastAttempt: true, signal })
-        log.info({ authorisation_id: id, outcome: outcome.kind }, 'exchanged a code that no job had taken')
+        try {
+          const outcome = await advance(id, { manual: false, lastAttempt: true, signal })
+          log.info({ authorisation_id: id, outcome: outcome.kind }, 'took a code that no job had taken')
+        } catch (error) {
+          // The others go on; this one is tried again when its lease is over.
+          log.warn({ authorisation_id: id, err: error }, 'a code that no job had taken could not be exchanged yet')
+        }
       }),
     )
   }

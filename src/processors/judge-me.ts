@@ -5,7 +5,7 @@ import { judgeProof, type Proof } from '../domain/proof.ts'
 import { ruleFor } from '../domain/rules.ts'
 import type { Me } from '../provider/port.ts'
 import type { NewConnection } from '../store/port.ts'
-import type { Loaded } from './advance-authorisation.ts'
+import type { Loaded } from './exchange-context.ts'
 
 export type Judgement =
   | { readonly kind: 'proven'; readonly proof: Extract<Proof, { proven: true }>; readonly owner: 'ours' | NewConnection }

@@ -1,6 +1,7 @@
 // Makes the link of one attempt at the bank: a new state and verifier, the routes of the policy in their order. Stores nothing.
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
+import { crashPoint } from '../crash-point.ts'
 import { challengeOf, newDoneId, newState, newVerifier } from '../crypto/hashing.ts'
 import type { Consent } from '../domain/model.ts'
 import type { Route } from '../domain/policy.ts'
@@ -29,6 +30,7 @@ export const prepareAuthorisation =
     for (const route of routes) {
       const state = newState()
       const verifier = newVerifier()
+      await crashPoint('before-link')
       const answer = await provider.makeLink(consent.id, {
         route,
         refreshToken: token,
@@ -38,6 +40,7 @@ export const prepareAuthorisation =
         providerId: consent.providerId,
         scopes: consent.scopes,
       })
+      await crashPoint('link-answered')
       if (answer.kind === 'held') return { kind: 'held', until: answer.until }
       if (answer.kind === 'unavailable') throw new TransientError(answer.code, { retryAfterMs: answer.retryAfterMs })
       if (answer.kind === 'link') {

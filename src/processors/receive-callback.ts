@@ -1,6 +1,7 @@
 // Takes what the bank sent back through the user's browser. The code is committed before anything is answered; the exchange itself
 // is a job of its own, handed over at once and found by the timer if the queue is away.
 import type { Clock } from '../clock.ts'
+import { crashPoint } from '../crash-point.ts'
 import type { Secret } from '../secret.ts'
 import type { AtTheBank, CallbackAnswer } from '../store/port.ts'
 import type { HandOver } from './hand-over.ts'
@@ -16,9 +17,12 @@ export const receiveCallback =
   ({ store, handOver, clock }: { store: AtTheBank; handOver: HandOver; clock: Clock }) =>
   async (callback: Callback): Promise<CallbackAnswer> => {
     if ('bankError' in callback) {
-      return store.receiveRefusal(callback.state, BANK_ERROR.test(callback.bankError) ? callback.bankError : 'other', clock.now())
+      const refused = await store.receiveRefusal(callback.state, BANK_ERROR.test(callback.bankError) ? callback.bankError : 'other', clock.now())
+      await crashPoint('refusal-committed')
+      return refused
     }
     const answer = await store.receiveCode(callback.state, callback.code, clock.now())
+    await crashPoint('code-committed')
     // Not awaited: the browser need not wait for a queue that may be away.
     if (answer.kind === 'accepted') void handOver('authorisation', answer.authorisationId)
     return answer

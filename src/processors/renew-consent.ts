@@ -3,9 +3,10 @@
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
+import { crashPoint } from '../crash-point.ts'
 import { backOffAfter, withJitter } from '../domain/backoff.ts'
 import type { Authorisation, ConsentView, Notification, Renewal } from '../domain/model.ts'
-import { nextAction, type NextAction } from '../domain/next-action.ts'
+import { gatherFacts, nextAction, type NextAction } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
 import { PermanentError, TransientError } from '../errors.ts'
 import type { Claim, Dispatching, RenewalStep, Renewals, Views } from '../store/port.ts'
@@ -38,6 +39,7 @@ export const renewConsent = (deps: RenewConsentDeps) => {
     if (answer.kind === 'missing') return skipped('there is no such consent')
     if (answer.kind === 'held') return snooze(answer.until, 'another worker is at it')
     const { claim } = answer
+    await crashPoint('consent-claimed')
     const view = await store.getView(consentId)
     if (view === undefined) return skipped('there is no such consent')
     const now = clock.now()
@@ -70,14 +72,22 @@ const takeStep = async (deps: RenewConsentDeps, claim: Claim, view: ConsentView,
     return snooze(prepared.until, 'calls to the provider are on hold')
   }
   if (prepared?.kind === 'rejected') {
-    const until = now.plus(withJitter(REFUSED_RESTS, view.consent.id))
+    const until = restsUntil(view, policy, now, withJitter(REFUSED_RESTS, view.consent.id))
     await store.backOff(claim, { now, until, code: 'link-rejected', counts: true, detail: prepared.detail })
     return snooze(until, `the provider refused to make a link (${prepared.detail})`)
   }
   const step = stepOf(view, due, prepared, now, policy)
   if (!(await store.commitStep(claim, step))) return OVERTAKEN
+  await crashPoint('step-committed')
   if (step.message !== undefined) await deps.handOver('notification', step.message.id)
   return done([prepared && `made a link (${prepared.authorisation.route})`, step.message && `queued message ${step.message.rung}`].filter(Boolean).join(', '))
+}
+
+/** The end of a rest: not past the end of grace, where the consent lapses. */
+const restsUntil = (view: ConsentView, policy: Policy, now: DateTime, rest: Duration): DateTime => {
+  const until = now.plus(rest)
+  const { graceEndsAt } = gatherFacts(view, now, policy)
+  return graceEndsAt > now && graceEndsAt < until ? graceEndsAt : until
 }
 
 /** All that is committed at once; the next date is what the domain says of the consent as it will be. */
@@ -115,7 +125,7 @@ const asItWillBe = (view: ConsentView, { renewalId, due, authorisation, message,
   const link: Authorisation[] =
     authorisation === undefined
       ? []
-      : [{ ...authorisation, ...ids, status: 'issued', handedOutAt: undefined, codeReceivedAt: undefined, answeredAt: undefined, tokenVersion: undefined, newCredentialsId: undefined, tokenOwner: undefined, asked: 0, errorCode: undefined, nextActionAt: authorisation.expiresAt }]
+      : [{ ...authorisation, ...ids, status: 'issued', handedOutAt: undefined, codeReceivedAt: undefined, answeredAt: undefined, tokenVersion: undefined, newCredentialsId: undefined, tokenOwner: undefined, asked: 0, errorCode: undefined, nextActionAt: authorisation.expiresAt, closedAt: undefined }]
   const queued: Notification[] =
     message === undefined
       ? []
@@ -129,7 +139,7 @@ const asItWillBe = (view: ConsentView, { renewalId, due, authorisation, message,
 }
 
 /** An outage is tried again by the queue; after its last try the record backs off. It is never the consent's own failure. */
-const settleFailure = async ({ store }: RenewConsentDeps, claim: Claim, view: ConsentView, run: Run, now: DateTime, error: unknown): Promise<Outcome> => {
+const settleFailure = async ({ store, policy }: RenewConsentDeps, claim: Claim, view: ConsentView, run: Run, now: DateTime, error: unknown): Promise<Outcome> => {
   if (error instanceof PermanentError && error.code === 'cell-unreadable') {
     await store.closeByRule(claim, 'quarantined', now, error.message)
     throw error
@@ -143,7 +153,8 @@ const settleFailure = async ({ store }: RenewConsentDeps, claim: Claim, view: Co
     await store.release(claim)
     throw error
   }
-  const until = now.plus(withJitter(backOffAfter(1), view.consent.id))
+  const own = withJitter(backOffAfter(1), view.consent.id)
+  const until = restsUntil(view, policy, now, Duration.fromMillis(Math.max(own.toMillis(), error.retryAfterMs ?? 0)))
   await store.backOff(claim, { now, until, code: error.code, counts: false })
   return snooze(until, error.message)
 }

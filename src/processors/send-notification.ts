@@ -1,19 +1,17 @@
 // The notify job: hands one message to its channel, at most once. The intent is committed before; what may or may not have been
 // handed over stays `uncertain` and is never sent again.
-import { type DateTime, Duration } from 'luxon'
+import type { DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
+import { crashPoint } from '../crash-point.ts'
 import { nextMailTryAt } from '../domain/backoff.ts'
 import type { ConsentView, Notification } from '../domain/model.ts'
-import { AT_THE_BANK, gatherFacts } from '../domain/next-action.ts'
+import { standingOf } from '../domain/message-standing.ts'
+import { gatherFacts } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
-import { afterQuiet, isQuiet } from '../domain/quiet-hours.ts'
 import type { Log } from '../log.ts'
 import type { Channel, Message } from '../notify/port.ts'
 import type { Claim, Dispatching, Notifications } from '../store/port.ts'
 import { done, type Outcome, type Run, skipped, snooze } from './outcome.ts'
-
-/** A message queued just before the quiet hours still goes out; one that was held back waits for their end. */
-const QUIET_SLACK = Duration.fromObject({ minutes: 30 })
 
 export interface SendNotificationDeps {
   readonly store: Pick<Dispatching, 'claim' | 'release'> & Notifications
@@ -36,6 +34,7 @@ export const sendNotification =
     if (answer.kind === 'missing') return skipped('there is no such notification')
     if (answer.kind === 'held') return snooze(answer.until, 'another worker is at it')
     const { claim } = answer
+    await crashPoint('message-claimed')
     const loaded = await store.getNotification(notificationId)
     if (loaded === undefined) return skipped('there is no such notification')
     const { notification, view } = loaded
@@ -49,31 +48,22 @@ export const sendNotification =
       await store.release(claim)
       return skipped(`the message is ${notification.status}`)
     }
-    const hold = run.manual ? undefined : holdOf(view, notification, now, policy)
-    if (hold !== undefined) {
-      await store.postpone(claim, hold.until, { now, tried: false })
-      return snooze(hold.until, hold.reason)
+    const current = revived ? { ...notification, status: 'pending' as const, attempts: 0 } : notification
+    const facts = gatherFacts(view, now, policy, run.manual)
+    const standing = standingOf(facts, current, { revived })
+    if (standing.kind === 'drop') {
+      return (await store.cancel(claim, now, standing.reason)) ? skipped(`no longer wanted: ${standing.reason}`) : OVERTAKEN
     }
-    const message = deps.compose(view, notification, gatherFacts(view, now, policy).graceEndsAt)
+    if (standing.kind === 'hold') {
+      await store.postpone(claim, standing.until, { now, tried: false })
+      return snooze(standing.until, standing.reason)
+    }
+    const message = deps.compose(view, current, facts.graceEndsAt)
     if (message === undefined) {
       return (await store.cancel(claim, now, 'no-channel')) ? skipped('no-channel: there is no usable address any more') : OVERTAKEN
     }
-    return reserveAndSend(deps, claim, notification, message)
+    return reserveAndSend(deps, claim, current, message)
   }
-
-/** Why this message waits, if it does: its own date, a user at the bank, quiet hours. */
-const holdOf = (view: ConsentView, notification: Notification, now: DateTime, policy: Policy): { until: DateTime; reason: string } | undefined => {
-  if (notification.nextActionAt !== undefined && notification.nextActionAt > now) return { until: notification.nextActionAt, reason: 'not due yet' }
-  const backBy = view.authorisations
-    .filter((one) => one.status === 'issued' && one.handedOutAt !== undefined)
-    .map((one) => (one.handedOutAt ?? now).plus(AT_THE_BANK))
-    .find((at) => at > now)
-  if (backBy !== undefined) return { until: backBy, reason: 'the user went to the bank less than 30 minutes ago' }
-  const zone = view.consent.timeZone ?? 'utc'
-  const quiet = policy.quietHours
-  if (isQuiet(now, zone, quiet) && isQuiet(now.minus(QUIET_SLACK), zone, quiet)) return { until: afterQuiet(now, zone, quiet), reason: 'quiet hours of the user' }
-  return undefined
-}
 
 const reserveAndSend = async (deps: SendNotificationDeps, claim: Claim, notification: Notification, message: Message): Promise<Outcome> => {
   const { store, channel, clock, policy, log } = deps
@@ -94,8 +84,12 @@ const reserveAndSend = async (deps: SendNotificationDeps, claim: Claim, notifica
     case 'not-wanted':
       await store.cancel(claim, now, start.reason)
       return skipped(`no longer wanted: ${start.reason}`)
-    case 'reserved':
-      return deliver(deps, claim, notification, await channel.send(message))
+    case 'reserved': {
+      await crashPoint('sending-committed')
+      const delivery = await channel.send(message)
+      await crashPoint('mail-answered')
+      return deliver(deps, claim, notification, delivery)
+    }
   }
 }
 

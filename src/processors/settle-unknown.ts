@@ -1,30 +1,34 @@
 // Settles an exchange of unknown outcome by asking, never by repeating it: one refresh, then `/me`.
 import { Duration } from 'luxon'
+import { crashPoint } from '../crash-point.ts'
 import { mayConcludeNotRenewed, nextSettleAt } from '../domain/backoff.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Tokens } from '../provider/port.ts'
 import type { Secret } from '../secret.ts'
 import type { Claim } from '../store/port.ts'
-import { type ExchangeDeps, type Loaded, OVERTAKEN } from './advance-authorisation.ts'
+import { type ExchangeDeps, type Loaded, OVERTAKEN } from './exchange-context.ts'
 import { askAgain, closeMismatched, commitProof } from './conclude.ts'
 import { judgeMe } from './judge-me.ts'
-import { type Outcome, snooze } from './outcome.ts'
+import { type Outcome, type Run, snooze } from './outcome.ts'
+import { persist } from './persist.ts'
 
 /** TrueLayer refuses a refresh after the expiry: one that works an hour after it proves a renewal. */
 const EXPIRY_SETTLED = Duration.fromObject({ hours: 1 })
 
-export const settleUnknown = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded): Promise<Outcome> => {
+export const settleUnknown = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, run: Run): Promise<Outcome> => {
   const source = await chooseToken(deps, loaded)
   // A full authentication whose answer was lost made a connection that nobody but the provider knows: there is nothing to ask with.
   if (source === undefined) return concludeNotRenewed(deps, claim, loaded, 'exchange-unknown')
-  return settleWith(deps, claim, loaded, source)
+  return settleWith(deps, claim, loaded, source, run)
 }
 
-const settleWith = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, source: Source): Promise<Outcome> => {
+const settleWith = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, source: Source, run: Run): Promise<Outcome> => {
+  await crashPoint('before-settling')
   const answer = await deps.provider.refresh(loaded.consent.id, source.token)
+  await crashPoint('refresh-answered')
   switch (answer.kind) {
     case 'tokens':
-      return weigh(deps, claim, loaded, source, answer.tokens)
+      return weigh(deps, claim, loaded, { source, tokens: answer.tokens }, run)
     case 'refused':
       return concludeOrWait(deps, claim, loaded, 'token-dead')
     case 'held':
@@ -50,10 +54,12 @@ const chooseToken = async ({ store }: ExchangeDeps, { authorisation, consent }: 
   return authorisation.route === 'reauth' ? store.readRefreshToken(consent.id) : undefined
 }
 
-const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, source: Source, tokens: Tokens): Promise<Outcome> => {
+const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, { source, tokens }: { source: Source; tokens: Tokens }, run: Run): Promise<Outcome> => {
   const refreshedAt = deps.clock.now()
-  await keepRotated(deps, claim, loaded, source, tokens.refreshToken)
+  await keepRotated(deps, loaded, source, tokens.refreshToken, run.signal)
+  await crashPoint('refresh-kept')
   const answer = await deps.provider.readMe(tokens.accessToken)
+  await crashPoint('settling-me-answered')
   if (answer.kind === 'unavailable') return askLater(deps, claim, loaded, answer.code)
   if (answer.kind === 'token-rejected') return askLater(deps, claim, loaded, 'not-proven')
   if (answer.kind === 'denied') return concludeOrWait(deps, claim, loaded, 'not-renewed')
@@ -61,18 +67,20 @@ const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, source: S
   if (judgement.kind === 'proven') return commitProof(deps, claim, loaded, judgement)
   if (judgement.kind === 'mismatched') return closeMismatched(deps, claim, loaded)
   // Tokens whose owner nobody names are not taken for ours: what the stored token sees decides.
-  if (judgement.kind === 'owner-unknown' && loaded.authorisation.route === 'reauth') return settleWith(deps, claim, loaded, await deps.store.readRefreshToken(loaded.consent.id))
+  if (judgement.kind === 'owner-unknown' && loaded.authorisation.route === 'reauth') {
+    return settleWith(deps, claim, loaded, await deps.store.readRefreshToken(loaded.consent.id), run)
+  }
   if (judgement.kind === 'unproven' && judgement.reason === 'date-not-moved') return concludeOrWait(deps, claim, loaded, 'not-renewed')
   // No dates: before the old expiry nothing can be concluded; an hour after it, a refresh that works decides.
   const decidesAt = loaded.consent.expiresAt.plus(EXPIRY_SETTLED)
   return askLater(deps, claim, loaded, 'not-proven', decidesAt > refreshedAt ? decidesAt : undefined)
 }
 
-/** A refresh may rotate the token: what comes back is kept before anything else is asked. */
-const keepRotated = async ({ store, clock }: ExchangeDeps, claim: Claim, { consent }: Loaded, source: Source, token: Secret | undefined): Promise<void> => {
+/** A refresh may rotate the token, and the old one is dead at once: what comes back is kept before anything else is asked, come what may. */
+const keepRotated = async ({ store, clock }: ExchangeDeps, { authorisation, consent }: Loaded, source: Source, token: Secret | undefined, signal: AbortSignal): Promise<void> => {
   if (token === undefined) return
-  if (source.version === undefined) await store.replaceTokenBeside(claim, token)
-  else await store.replaceRefreshToken(consent.id, source.version, token, clock.now())
+  const { version } = source
+  await persist(async () => (version === undefined ? store.replaceTokenBeside(authorisation.id, token) : store.replaceRefreshToken(consent.id, version, token, clock.now())), signal)
 }
 
 /** "Not renewed" is only said six minutes or more after the code came: until then it may just not be visible yet. */

@@ -2,6 +2,7 @@
 // losing it, or running several at once, changes only when work is found.
 import type { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
+import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
 import type { WorkQueue } from '../queue/port.ts'
 import type { Dispatching, RecordKind } from '../store/port.ts'
@@ -31,6 +32,7 @@ export const sweep =
   (deps: SweepDeps) =>
   async (): Promise<Outcome> => {
     const expired = await expireStates(deps)
+    await crashPoint('states-expired')
     const swept = await dispatchKinds(deps, everyKind)
     await deps.store.recordSweep()
     return done(`dispatched ${swept.consent} consents, ${swept.notification} messages, ${swept.authorisation} exchanges; ${expired} states expired`)
@@ -58,9 +60,12 @@ const dispatchKind = async (deps: SweepDeps, kind: RecordKind): Promise<number> 
     const page = await store.dispatchDue(kind, clock.now(), limit, queuedFor)
     if (page.length === 0) return total
     try {
+      await crashPoint('page-dispatched')
       await queue.add(queueOf[kind], page)
+      await crashPoint('page-queued')
     } catch (error) {
       // The rows are not lost: without their marks the next sweep finds them at once.
+      await crashPoint('page-refused')
       await store.undispatch(kind, page)
       throw error
     }

@@ -1,49 +1,51 @@
 // Proves a renewal after a clean exchange: the same connection, the same bank, a new expiry in `/me`. Only then it counts.
+import { crashPoint } from '../crash-point.ts'
 import { nextVerifyAt } from '../domain/backoff.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { MeAnswer } from '../provider/port.ts'
 import type { Claim } from '../store/port.ts'
-import { type ExchangeDeps, type Loaded, OVERTAKEN } from './advance-authorisation.ts'
+import { type ExchangeDeps, type Loaded, OVERTAKEN } from './exchange-context.ts'
 import { askAgain, closeMismatched, commitProof } from './conclude.ts'
 import { judgeMe } from './judge-me.ts'
-import { type Outcome, snooze } from './outcome.ts'
+import { type Outcome, type Run, snooze } from './outcome.ts'
 import { settleUnknown } from './settle-unknown.ts'
 
-export const verifyRenewal = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded): Promise<Outcome> => {
+export const verifyRenewal = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, run: Run): Promise<Outcome> => {
   const token = await deps.store.readAccessToken(loaded.authorisation.id)
   const answer: MeAnswer = token === undefined ? { kind: 'token-rejected' } : await deps.provider.readMe(token)
+  await crashPoint('me-answered')
   switch (answer.kind) {
     case 'me': {
       const judgement = judgeMe(loaded, { me: answer.me, withStoredToken: false, refreshedAt: undefined }, deps.policy)
       if (judgement.kind === 'proven') return commitProof(deps, claim, loaded, judgement)
       if (judgement.kind === 'mismatched') return closeMismatched(deps, claim, loaded)
       // Tokens whose owner nobody names are not taken for ours: what the stored token sees decides.
-      if (judgement.kind === 'owner-unknown') return giveUpAsking(deps, claim, loaded, 'not-proven')
-      return askLater(deps, claim, loaded, 'not-proven')
+      if (judgement.kind === 'owner-unknown') return giveUpAsking(deps, claim, loaded, 'not-proven', run)
+      return askLater(deps, claim, loaded, 'not-proven', run)
     }
     case 'token-rejected':
       // Somebody refreshed since: only a refresh of ours can ask now.
-      return giveUpAsking(deps, claim, loaded, 'not-proven')
+      return giveUpAsking(deps, claim, loaded, 'not-proven', run)
     case 'denied':
-      return askLater(deps, claim, loaded, 'not-proven')
+      return askLater(deps, claim, loaded, 'not-proven', run)
     case 'unavailable':
-      return askLater(deps, claim, loaded, answer.code)
+      return askLater(deps, claim, loaded, answer.code, run)
   }
 }
 
 /** At once, after 10 s, 1 min, 10 min, 1 h; then the provider's silence is a doubt, its unmoved date an answer. */
-const askLater = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, code: ErrorCode): Promise<Outcome> => {
+const askLater = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, code: ErrorCode, run: Run): Promise<Outcome> => {
   const { store, clock } = deps
   const { authorisation, consent } = loaded
   const at = nextVerifyAt(authorisation.answeredAt ?? authorisation.issuedAt, clock.now())
   if (at !== undefined) return (await store.askLater(claim, at, code)) ? snooze(at, `${code}: asked again then`) : OVERTAKEN
-  if (code !== 'not-proven') return giveUpAsking(deps, claim, loaded, code)
+  if (code !== 'not-proven') return giveUpAsking(deps, claim, loaded, code, run)
   const closed = await store.closeUnrenewed(claim, 'refused', 'not-renewed', clock.now(), 'again')
   return closed ? askAgain(deps, consent.id, 'an hour after the exchange nothing shows a renewal: the user is asked again') : OVERTAKEN
 }
 
 /** What these tokens cannot tell, a refresh can. */
-const giveUpAsking = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, code: ErrorCode): Promise<Outcome> => {
+const giveUpAsking = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, code: ErrorCode, run: Run): Promise<Outcome> => {
   const at = deps.clock.now()
-  return (await deps.store.markUnknown(claim, at, code, at)) ? settleUnknown(deps, claim, loaded) : OVERTAKEN
+  return (await deps.store.markUnknown(claim, at, code, at)) ? settleUnknown(deps, claim, loaded, run) : OVERTAKEN
 }

@@ -1,12 +1,13 @@
 // What the start page shows, and what its button does: the user's way to the bank. Looking changes nothing; mail scanners look.
 import type { DateTime } from 'luxon'
 import type { Clock } from '../clock.ts'
+import { crashPoint } from '../crash-point.ts'
 import type { Policy } from '../domain/policy.ts'
 import { gatherFacts } from '../domain/next-action.ts'
 import { PermanentError, TransientError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Secret } from '../secret.ts'
-import type { AtTheBank, RenewalPage, Views } from '../store/port.ts'
+import type { AtTheBank, Quarantine, RenewalPage, Views } from '../store/port.ts'
 import type { PrepareAuthorisation } from './prepare-authorisation.ts'
 
 export type StartPage =
@@ -24,7 +25,7 @@ export type Departure =
   | { readonly kind: 'not-now'; readonly start: StartPage }
 
 export interface VisitDeps {
-  readonly store: AtTheBank & Views
+  readonly store: AtTheBank & Quarantine & Views
   readonly prepare: PrepareAuthorisation
   /** The renewal a start link's token names; undefined for a token that is not ours. */
   readonly renewalOfToken: (token: string) => string | undefined
@@ -62,14 +63,23 @@ export const leaveForBank = (deps: VisitDeps) => {
     const routes = renewal.route === 'full' ? rule.routes.filter((route) => route === 'full') : rule.routes
     try {
       const kept = await store.handOutLink(renewal.id, now.minus(policy.link.freshFor), now)
-      if (kept !== undefined) return { kind: 'to-bank', link: kept }
+      if (kept !== undefined) {
+        await crashPoint('link-handed-out')
+        return { kind: 'to-bank', link: kept }
+      }
       const prepared = await prepare(consent, routes, now)
       if (prepared.kind !== 'prepared') return { kind: 'busy' }
       const added = await store.addHandedOut(renewal.id, prepared.authorisation, now)
+      await crashPoint('link-added')
       return added ? { kind: 'to-bank', link: prepared.authorisation.link } : { kind: 'not-now', start: await visitStartPage(deps)(token) }
     } catch (error) {
       if (!(error instanceof TransientError || error instanceof PermanentError)) throw error
       log.warn({ consent_id: consent.id, error_code: error.code }, 'no link could be made for a waiting user')
+      if (error.code === 'cell-unreadable') {
+        // The same button would never work: an operator looks at it.
+        await store.quarantineConsent(consent.id, now, error.message)
+        return { kind: 'not-now', start: await visitStartPage(deps)(token) }
+      }
       return { kind: 'busy' }
     }
   }

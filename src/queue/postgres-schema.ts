@@ -4,6 +4,9 @@ import pg from 'pg'
 import type { Secret } from '../secret.ts'
 import { nameOf } from './failure.ts'
 
+/** Where BullMQ's tables are: the owner grants the program's role its rights there. */
+export const QUEUE_SCHEMA = DEFAULT_SCHEMA
+
 const versionOf = async (client: pg.Client): Promise<number> => {
   try {
     return await assertSchemaCompatibility(client, DEFAULT_SCHEMA)

@@ -1,6 +1,7 @@
 // One run of one job: calls the handler under a deadline and says its outcome in BullMQ's terms. Nothing here is specific to a queue.
 import { WaitingError } from 'bullmq'
 import type { Job } from 'bullmq'
+import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import { PermanentError, TransientError } from '../errors.ts'
@@ -44,6 +45,9 @@ export const reportOf = (outcome: Outcome): Report => {
   return { result: 'snoozed', until: outcome.until.toUTC().toISO(), reason: outcome.reason }
 }
 
+/** A job's last gap: what it did is committed, the queue still has to hear of it. */
+const ended = { sweep: 'sweep-ended', reauth: 'reauth-ended', notify: 'notify-ended', exchange: 'exchange-ended' } as const
+
 export interface JobContext {
   readonly queue: QueueName
   readonly plan: QueuePlan
@@ -84,6 +88,7 @@ const fail = async (context: JobContext, id: string | undefined, attempt: Attemp
   const mayRetry = failure.transient && !attempt.last
   if (!mayRetry && id !== undefined && context.recordFailure !== undefined) {
     try {
+      await crashPoint('job-failed')
       await context.recordFailure({ queue: context.queue, id, code: failure.code, manual: attempt.manual })
     } catch (error) {
       // The record keeps the lease it was claimed with, and is found again when that runs out.
@@ -114,7 +119,9 @@ export const processJob = (context: JobContext) => async (job: Job, token: strin
   try {
     // Only a person who edits or adds jobs on the board can bring this about.
     if (plan.idField !== undefined && id === undefined) throw new PermanentError('internal')
+    await crashPoint('job-taken')
     const outcome = await underDeadline(context, lost, (signal) => handler(id, { manual: attempt.manual, lastAttempt: attempt.last, signal }))
+    await crashPoint(ended[queue])
     const report = reportOf(outcome)
     end(report.result)
     log.debug({ queue, job_id: job.id, ...report }, 'job ended')

@@ -52,13 +52,17 @@ export const askRedis = async (url: Secret): Promise<RedisInfo> => {
   client.on('error', (error: unknown) => {
     failure = error
   })
-  try {
+  const ask = async (): Promise<RedisInfo> => {
     await client.connect()
     return readInfo(await client.info())
-  } catch (error) {
-    const { name, code } = nameOf(failure ?? error)
-    throw new Error(`Redis could not be asked (${code ?? name})`)
-  } finally {
-    client.disconnect()
   }
+  // The first failure is the telling one: what follows only says that the connection is closed.
+  const answer = await ask().catch((error: unknown) => {
+    failure ??= error
+    return undefined
+  })
+  client.disconnect()
+  if (answer !== undefined) return answer
+  const { name, code } = nameOf(failure)
+  throw new Error(`Redis could not be asked (${code ?? name})`)
 }

@@ -110,6 +110,8 @@ export const makeServe =
       case 'reset-before':
       case 'reset-after':
         return reset(request, reply)
+      default:
+        break
     }
     if (answer === undefined) throw new Error(`simulator: the fault ${fault.kind} has no answer of its own`)
     return send(reply, answer)

@@ -66,10 +66,10 @@ const connectionOf = ({ connections, banks, switches }: World, { link, approvedB
     if (connection === undefined || connection.revoked) return undefined
     return switches.get('renews_at') === 'exchange' ? connections.renew(link.credentialsId) : connection
   }
-  const others = banks.all().filter((bank) => bank.providerId !== link.bank.providerId && bank.country === link.bank.country)
+  const other = banks.all().find((bank) => bank.providerId !== link.bank.providerId && bank.country === link.bank.country)
   const elsewhere = approvedBy === 'somebody-else' && switches.get('somebody_else') === 'other-provider'
   const bank = elsewhere
-    ? (others[0] ?? banks.all().find((one) => one.providerId !== link.bank.providerId) ?? link.bank)
+    ? (other ?? banks.all().find((one) => one.providerId !== link.bank.providerId) ?? link.bank)
     : link.bank
   return connections.connect({ bank, redirectUri: link.redirectUri, scopes: link.scopes })
 }

@@ -1,7 +1,6 @@
 // What operators do to a consent by hand. Every change is one transaction under the consent's lock, moves the epoch and leaves an
 // event with its reason; asked twice, it changes nothing the second time.
 import { checkRenewalTransition } from '../domain/lifecycle.ts'
-import type { RenewalStatus } from '../domain/model.ts'
 import type { Policy } from '../domain/policy.ts'
 import { judgeRequest, wayOut } from '../domain/renewal-request.ts'
 import { ruleFor } from '../domain/rules.ts'
@@ -35,8 +34,8 @@ export const administration = (db: Database, policy: Policy): Administration => 
     change(db, id, async (tx, consent) => {
       if (consent.status === 'active') return unchanged('it is active already')
       if (consent.status !== 'paused') return refused(`only a paused consent can be resumed; ${wayOut(toConsent(consent))}`)
-      await backIntoTheLoop(tx, consent, request, 'resumed by an operator')
-      await record(tx, consent, 'consent.resumed', request)
+      const cycle = await backIntoTheLoop(tx, consent, request, 'resumed by an operator')
+      await record(tx, consent, 'consent.resumed', request, { cycle })
       return done('resumed: the next sweep looks at it')
     }),
 
@@ -48,9 +47,9 @@ export const administration = (db: Database, policy: Policy): Administration => 
       }
       const obstacle = consent.status === 'unsupported' ? missingRoute(consent, policy) : unreadableToken(db, consent)
       if (obstacle !== undefined) return refused(obstacle)
-      await backIntoTheLoop(tx, consent, request, `released by an operator from ${consent.status}`)
+      const cycle = await backIntoTheLoop(tx, consent, request, `released by an operator from ${consent.status}`)
       await tx.consent.update({ where: { id }, data: { mismatches: 0 } })
-      await record(tx, consent, 'consent.released', request, { from: consent.status })
+      await record(tx, consent, 'consent.released', request, { from: consent.status, cycle })
       return done('released: the next sweep looks at it')
     }),
 
@@ -127,11 +126,13 @@ const currentRenewal = async (tx: Transaction, consent: ConsentRow): Promise<Ren
   return found === null ? undefined : lockRenewal(tx, found.id)
 }
 
-/** A cycle that was closed with its consent stays closed: the next one begins (there is one renewal per consent and cycle). */
-const backIntoTheLoop = async (tx: Transaction, consent: ConsentRow, request: Request, reason: string): Promise<void> => {
+/** A cycle that was closed with its consent stays closed: the next one begins (there is one renewal per consent and cycle). Answers the one that runs. */
+const backIntoTheLoop = async (tx: Transaction, consent: ConsentRow, request: Request, reason: string): Promise<number> => {
   const renewal = await currentRenewal(tx, consent)
-  if (renewal !== undefined && renewal.status !== 'open') await tx.consent.update({ where: { id: consent.id }, data: { cycle: { increment: 1 } } })
+  const cycle = renewal === undefined || renewal.status === 'open' ? consent.cycle : consent.cycle + 1
+  if (cycle !== consent.cycle) await tx.consent.update({ where: { id: consent.id }, data: { cycle } })
   await reopenConsent(tx, consent, request.now, reason)
+  return cycle
 }
 
 /** Undefined: a new message is wanted. `done`: the one asked for before is still to be made, the consent is only looked at again. */
@@ -163,7 +164,7 @@ const openForRequest = async (
 ): Promise<number> => {
   const route = onlyFull ? { route: 'full' } : {}
   if (current !== undefined && (current.status === 'open' || current.status === 'lapsed')) {
-    if (current.status !== 'open') checkRenewalTransition(current.status as RenewalStatus, 'open')
+    if (current.status !== 'open') checkRenewalTransition(current.status, 'open')
     await tx.renewal.update({ where: { id: current.id }, data: { status: 'open', closedAt: null, manualNo, ...route } })
     return current.cycle
   }

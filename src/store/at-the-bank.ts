@@ -114,9 +114,14 @@ const answerState = async (
     return locked === undefined ? { kind: 'unknown-state' } : answer(tx, locked)
   })
 
-/** The user did their part: a code counts as long as the cycle is not renewed, even after it lapsed or while it is paused. */
+/**
+ * The user did their part: a code counts as long as the cycle is not renewed, even after it lapsed or while it is paused. Once an import
+ * has begun the next cycle, the lapsed one is history.
+ */
 export const takesCodes = (consent: ConsentRow, renewal: RenewalRow): boolean =>
-  !['revoked', 'opted_out', 'superseded'].includes(consent.status) && (renewal.status === 'open' || renewal.status === 'lapsed')
+  !isClosedForGood(consent) && renewal.cycle === consent.cycle && (renewal.status === 'open' || renewal.status === 'lapsed')
+
+export const isClosedForGood = ({ status }: Pick<ConsentRow, 'status'>): boolean => ['revoked', 'opted_out', 'superseded'].includes(status)
 
 const lockOpenCycle = async (tx: Transaction, renewalId: string): Promise<ConsentRow | undefined> => {
   const found = await tx.renewal.findUnique({ where: { id: renewalId }, select: { consentId: true } })

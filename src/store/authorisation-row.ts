@@ -5,13 +5,14 @@ import type { Vault } from '../crypto/vault.ts'
 import type { Secret } from '../secret.ts'
 import type { NewAuthorisation } from './port.ts'
 
-type Column = 'verifier' | 'link' | 'code' | 'access_token' | 'new_refresh_token'
+export const authorisationCells = ['verifier', 'link', 'code', 'access_token', 'new_refresh_token'] as const
+export type AuthorisationCell = (typeof authorisationCells)[number]
 
 // Each cell of an authorisation is written once: its version is always 1.
-const cell = (column: Column, id: string) => ({ table: 'authorisations', column, rowId: id, version: 1 })
+const cell = (column: AuthorisationCell, id: string) => ({ table: 'authorisations', column, rowId: id, version: 1 })
 
-export const sealCell = (vault: Vault, column: Column, id: string, value: Secret): string => vault.seal(value, cell(column, id))
-export const openCell = (vault: Vault, column: Column, id: string, sealed: string): Secret => vault.open(sealed, cell(column, id))
+export const sealCell = (vault: Vault, column: AuthorisationCell, id: string, value: Secret): string => vault.seal(value, cell(column, id))
+export const openCell = (vault: Vault, column: AuthorisationCell, id: string, sealed: string): Secret => vault.open(sealed, cell(column, id))
 
 /** A state is kept as its SHA-256 only: whoever reads the table cannot play the bank. */
 export const stateHash = (state: Secret): Uint8Array<ArrayBuffer> => new Uint8Array(sha256(state.reveal()))

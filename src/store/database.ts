@@ -1,5 +1,6 @@
 // The connection to PostgreSQL through Prisma, and what every store function is given.
 import { PrismaPg } from '@prisma/adapter-pg'
+import pg from 'pg'
 import { type Prisma, PrismaClient } from '../generated/prisma/client.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Secret } from '../secret.ts'
@@ -11,16 +12,27 @@ export interface Database {
 
 export type Transaction = Prisma.TransactionClient
 
+/** How long a transaction lives in Prisma; PostgreSQL's own patience with an idle one is a little longer. */
+const TRANSACTION_MS = 15_000
+/** A process that is stopped or cut off in the middle of a transaction must not hold its row locks for ever. */
+const FROZEN_MS = TRANSACTION_MS + 5_000
+
 /** Opens a pool of `connections`; nothing is connected until the first query. */
 export const openDatabase = (options: { url: Secret; vault: Vault; connections: number }): Database => {
-  const adapter = new PrismaPg({
+  const pool = new pg.Pool({
     connectionString: options.url.reveal(),
     max: options.connections,
     application_name: 'reconsent',
     connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+    idle_in_transaction_session_timeout: FROZEN_MS,
   })
+  // The pool takes its own listener off a connection that it lends, Prisma's comes a moment later: a backend that is ended in between
+  // would be an unhandled 'error', which ends the process.
+  pool.on('connect', (client) => client.on('error', () => undefined))
+  const adapter = new PrismaPg(pool, { disposeExternalPool: true })
   // Prisma's own messages print arguments: errors are taken from what it throws, by name and code only.
-  return { prisma: new PrismaClient({ adapter, errorFormat: 'minimal', transactionOptions: { timeout: 15_000, maxWait: 10_000 } }), vault: options.vault }
+  return { prisma: new PrismaClient({ adapter, errorFormat: 'minimal', transactionOptions: { timeout: TRANSACTION_MS, maxWait: 10_000 } }), vault: options.vault }
 }
 
 /** Thrown inside a transaction to undo it: the caller answers `false` or another value of its own. */

@@ -3,6 +3,7 @@ import type { DateTime } from 'luxon'
 import type { Prisma } from '../generated/prisma/client.ts'
 import type { Actor } from '../domain/model.ts'
 import type { Database, Transaction } from './database.ts'
+import { eventHash, NO_HASH, plainData, wellFormed } from './event-hash.ts'
 import type { ConsentEvent } from './port.ts'
 import { toEvent } from './rows.ts'
 
@@ -25,6 +26,7 @@ export const eventTypes = [
   'link.failed',
   'link.handed-out',
   'message.queued',
+  'message.sending',
   'message.sent',
   'message.uncertain',
   'message.failed',
@@ -51,23 +53,43 @@ export interface NewEvent {
   readonly data?: Prisma.InputJsonObject
 }
 
+/** An event as it is stored: its place in the consent's chain and its hash. `at` is the millisecond that the column keeps. */
+export interface ChainedEvent {
+  readonly consentId: string
+  readonly seq: number
+  readonly type: EventType
+  readonly at: Date
+  readonly actor: Actor
+  readonly reason: string | null
+  readonly data: Prisma.JsonObject
+  readonly hash: string
+}
+
+/** The event that follows the consent's last one. */
+export const chainEvent = (consent: { id: string; eventSeq: number; eventHash: string | null }, event: NewEvent): ChainedEvent => {
+  const stored = {
+    consentId: consent.id,
+    seq: consent.eventSeq + 1,
+    type: event.type,
+    at: event.at.toJSDate(),
+    actor: event.actor,
+    reason: event.reason === undefined ? null : wellFormed(event.reason),
+    data: plainData(event.data),
+  }
+  return { ...stored, hash: eventHash(consent.eventHash ?? NO_HASH, stored) }
+}
+
+// The lock of the consent, which every caller holds, keeps its events in one line: number and hash are read, then moved on.
 export const appendEvent = async (tx: Transaction, consentId: string, event: NewEvent): Promise<void> => {
-  const { eventSeq } = await tx.consent.update({
-    where: { id: consentId },
-    data: { eventSeq: { increment: 1 } },
-    select: { eventSeq: true },
-  })
-  await tx.event.create({
-    data: {
-      consentId,
-      seq: eventSeq,
-      type: event.type,
-      at: event.at.toJSDate(),
-      actor: event.actor,
-      reason: event.reason ?? null,
-      data: event.data ?? {},
-    },
-  })
+  const rows = await tx.$queryRaw<{ event_seq: number; event_hash: string | null }[]>`
+    SELECT event_seq, event_hash FROM consents WHERE id = ${consentId}::uuid FOR NO KEY UPDATE`
+  const last = rows[0]
+  if (last === undefined) throw new Error('an event of a consent that does not exist')
+  const { seq, type, at, actor, reason, data, hash } = chainEvent({ id: consentId, eventSeq: last.event_seq, eventHash: last.event_hash }, event)
+  await tx.$executeRaw`
+    WITH moved AS (UPDATE consents SET event_seq = ${seq}::int, event_hash = ${hash} WHERE id = ${consentId}::uuid RETURNING id)
+    INSERT INTO events (consent_id, seq, type, at, actor, reason, data, hash)
+    SELECT id, ${seq}::int, ${type}, ${at}::timestamptz, ${actor}, ${reason}::text, ${JSON.stringify(data)}::jsonb, ${hash} FROM moved`
 }
 
 /** A page of one consent's events, oldest first. */

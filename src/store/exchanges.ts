@@ -105,9 +105,9 @@ export const exchanges = (db: Database): Exchanges => ({
     return row?.newRefreshToken == null ? undefined : openCell(db.vault, 'new_refresh_token', authorisationId, row.newRefreshToken)
   },
 
-  replaceTokenBeside: async (claim, token) => {
-    const data = { newRefreshToken: sealCell(db.vault, 'new_refresh_token', claim.id, token) }
-    return (await db.prisma.authorisation.updateMany({ where: { id: claim.id, epoch: claim.epoch }, data })).count === 1
+  replaceTokenBeside: async (authorisationId, token) => {
+    const data = { newRefreshToken: sealCell(db.vault, 'new_refresh_token', authorisationId, token) }
+    return (await db.prisma.authorisation.updateMany({ where: { id: authorisationId, newRefreshToken: { not: null } }, data })).count === 1
   },
 
   readRefreshToken: async (consentId) => {

@@ -10,8 +10,7 @@ import type { Policy } from '../domain/policy.ts'
 import { ruleFor } from '../domain/rules.ts'
 import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
 import type { ImportRow, RowResult } from './administration-port.ts'
-import type { EventType } from './events.ts'
-import type { NumberedEvent } from './import-writes.ts'
+import { chainEvent, type ChainedEvent, type EventType } from './events.ts'
 import { sealToken, tokenContext } from './refresh-token.ts'
 import { newId } from './renewals.ts'
 import { instant, toConsent } from './rows.ts'
@@ -32,7 +31,7 @@ export interface Batch {
   changed(): ConsentRow[]
   repaired(): string[]
   superseded(): string[]
-  events(): readonly NumberedEvent[]
+  events(): readonly ChainedEvent[]
 }
 
 export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): Batch => {
@@ -41,7 +40,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   const changed = new Set<ConsentRow>()
   const repairedIds = new Set<string>()
   const supersededIds = new Set<string>()
-  const events: NumberedEvent[] = []
+  const events: ChainedEvent[] = []
   const at = now.toJSDate()
 
   const hold = (row: ConsentRow): void => {
@@ -61,8 +60,9 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     change(row, { ...values, epoch: row.epoch + 1, leaseUntil: null, queuedUntil: null })
 
   const record = (row: ConsentRow, type: EventType, reason: string | undefined, data: Prisma.InputJsonObject): void => {
-    change(row, { eventSeq: row.eventSeq + 1 })
-    events.push({ consentId: row.id, seq: row.eventSeq, type, at: now, actor: 'company', reason, data })
+    const event = chainEvent(row, { type, at: now, actor: 'company', reason, data })
+    change(row, { eventSeq: event.seq, eventHash: event.hash })
+    events.push(event)
   }
 
   const datesOf = (row: ImportRow): Pick<ConsentRow, 'expiresAt' | 'expiresSource' | 'consentedAt'> => ({
@@ -117,7 +117,9 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     }
     hold(created)
     change(created, dateOfFreshCycle(created, 'imported'))
-    record(created, 'consent.imported', undefined, { expires_at: created.expiresAt.toISOString(), expires_source: created.expiresSource })
+    record(created, 'consent.imported', undefined, {
+      status: created.status, cycle: created.cycle, expires_at: created.expiresAt.toISOString(), expires_source: created.expiresSource,
+    })
     return created
   }
 
@@ -129,7 +131,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     if (row.status === 'active') change(row, dateOfFreshCycle(row, 'repaired by import'))
     repairedIds.add(row.id)
     record(row, 'consent.repaired', 'a later date was imported', {
-      cycle, expires_at: row.expiresAt.toISOString(), before: before.toISOString(), token_replaced: tokenDiffers,
+      cycle, status: row.status, expires_at: row.expiresAt.toISOString(), before: before.toISOString(), token_replaced: tokenDiffers,
     })
   }
 
@@ -207,6 +209,7 @@ const neverWorkedOn = {
   mismatches: 0,
   supersededById: null,
   eventSeq: 0,
+  eventHash: null,
   ...withoutFailure,
 }
 

@@ -2,7 +2,7 @@
 import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import type { Transaction } from './database.ts'
-import type { NewEvent } from './events.ts'
+import type { ChainedEvent } from './events.ts'
 
 export interface BankOfUser {
   readonly userId: string
@@ -76,6 +76,7 @@ const columns = {
   mismatches: (row: ConsentRow) => row.mismatches,
   superseded_by_id: (row: ConsentRow) => row.supersededById,
   event_seq: (row: ConsentRow) => row.eventSeq,
+  event_hash: (row: ConsentRow) => row.eventHash,
   created_at: (row: ConsentRow) => row.createdAt,
   updated_at: (row: ConsentRow) => row.updatedAt,
 } as const
@@ -101,20 +102,11 @@ export const closeCycles = async (tx: Transaction, consentIds: readonly string[]
   await tx.notification.updateMany({ where: { consentId: { in: ids }, status: 'pending' }, data: { status: 'cancelled', nextActionAt: null } })
 }
 
-export interface NumberedEvent extends NewEvent {
-  readonly consentId: string
-  readonly seq: number
-}
-
-/** Appends events whose numbers were counted under the consents' locks. */
-export const writeEvents = async (tx: Transaction, events: readonly NumberedEvent[]): Promise<void> => {
+/** Appends events that were chained under the consents' locks. */
+export const writeEvents = async (tx: Transaction, events: readonly ChainedEvent[]): Promise<void> => {
   if (events.length === 0) return
-  const json = JSON.stringify(
-    events.map(({ consentId, seq, type, at, actor, reason, data }) => ({
-      consent_id: consentId, seq, type, at: at.toJSDate(), actor, reason: reason ?? null, data: data ?? {},
-    })),
-  )
+  const json = JSON.stringify(events.map(({ consentId, ...event }) => ({ consent_id: consentId, ...event })))
   await tx.$executeRaw`
-    INSERT INTO events (consent_id, seq, type, at, actor, reason, data)
-    SELECT consent_id, seq, type, at, actor, reason, data FROM jsonb_populate_recordset(NULL::events, ${json}::jsonb)`
+    INSERT INTO events (consent_id, seq, type, at, actor, reason, data, hash)
+    SELECT consent_id, seq, type, at, actor, reason, data, hash FROM jsonb_populate_recordset(NULL::events, ${json}::jsonb)`
 }

@@ -136,6 +136,7 @@ interface FeedRow {
   readonly actor: string
   readonly reason: string | null
   readonly data: Prisma.JsonValue
+  readonly hash: string
   readonly position: bigint
   readonly transaction_id: bigint
 }
@@ -157,7 +158,7 @@ const listFeed = async ({ prisma }: Database, after: string | undefined, limit: 
     LIMIT ${limit}`
   return rows.map((row) => ({
     ...toEvent({
-      consentId: row.consent_id, seq: row.seq, type: row.type, at: row.at, actor: row.actor, reason: row.reason, data: row.data,
+      consentId: row.consent_id, seq: row.seq, type: row.type, at: row.at, actor: row.actor, reason: row.reason, data: row.data, hash: row.hash,
       position: row.position, transactionId: row.transaction_id,
     }),
     cursor: `${row.transaction_id}.${row.position}`,

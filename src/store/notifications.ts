@@ -1,5 +1,6 @@
 // The message ledger: reserved before anything is handed over, settled after, never reserved twice.
 import type { DateTime } from 'luxon'
+import { DOUBT_HOLDS } from '../domain/in-progress.ts'
 import { checkNotificationTransition } from '../domain/lifecycle.ts'
 import type { NotificationStatus } from '../domain/model.ts'
 import type { Notification as NotificationRow } from '../generated/prisma/client.ts'
@@ -22,12 +23,19 @@ export const notifications = (db: Database): Notifications => ({
     let answer: SendingStart = { kind: 'not-wanted', reason: 'another worker took over' }
     await fenced(db, async (tx) => {
       const { consentStatus, renewalStatus, sameCycle, row } = await lockNotification(tx, claim)
-      checkNotificationTransition(row.status as NotificationStatus, 'sending')
+      if (row.status !== 'pending') {
+        // A newer message or a stop cancelled it between the look and now: nobody's mistake.
+        answer = { kind: 'not-wanted', reason: `the message is ${row.status}` }
+        return
+      }
       if (consentStatus !== 'active' || renewalStatus !== 'open' || !sameCycle) {
         answer = { kind: 'not-wanted', reason: `the consent is ${consentStatus}, its renewal ${renewalStatus}` }
         return
       }
-      const inFlight = await tx.authorisation.count({ where: { renewalId: row.renewalId, status: { in: ['code_received', 'exchanging', 'verifying'] } } })
+      const doubtful = { status: 'unknown', codeReceivedAt: { gt: now.minus(DOUBT_HOLDS).toJSDate() } }
+      const inFlight = await tx.authorisation.count({
+        where: { renewalId: row.renewalId, OR: [{ status: { in: ['code_received', 'exchanging', 'verifying'] } }, doubtful] },
+      })
       if (inFlight > 0) {
         answer = { kind: 'in-flight' }
         return
@@ -40,6 +48,7 @@ export const notifications = (db: Database): Notifications => ({
         where: { id: claim.id },
         data: { status: 'sending', sendingAt: now.toJSDate(), attempts: { increment: 1 } },
       })
+      await appendEvent(tx, row.consentId, { type: 'message.sending', at: now, actor: 'system', data: { rung: row.rung, notification_id: row.id } })
       answer = { kind: 'reserved' }
     })
     return answer
@@ -81,7 +90,7 @@ export const notifications = (db: Database): Notifications => ({
   cancel: async (claim, now, reason) =>
     fenced(db, async (tx) => {
       const { row } = await lockNotification(tx, claim)
-      checkNotificationTransition(row.status as NotificationStatus, 'cancelled')
+      if (row.status !== 'pending') overtaken()
       await tx.notification.update({ where: { id: claim.id }, data: { status: 'cancelled', nextActionAt: null, leaseUntil: null, queuedUntil: null } })
       await appendEvent(tx, row.consentId, { type: 'message.cancelled', at: now, actor: 'system', reason, data: { rung: row.rung, notification_id: row.id } })
     }),

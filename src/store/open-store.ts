@@ -6,20 +6,24 @@ import { type Database, openDatabase } from './database.ts'
 import { dispatching } from './dispatching.ts'
 import { exchanges } from './exchanges.ts'
 import { notifications } from './notifications.ts'
+import { namingOutages } from './outage.ts'
 import type { Store } from './port.ts'
 import { providerHealth } from './provider-health.ts'
+import { quarantine } from './quarantine.ts'
 import { renewals } from './renewals.ts'
 import { views } from './views.ts'
 
-export const makeStore = (db: Database): Store => ({
-  ...dispatching(db),
-  ...renewals(db),
-  ...atTheBank(db),
-  ...exchanges(db),
-  ...notifications(db),
-  ...providerHealth(db),
-  ...views(db),
-})
+export const makeStore = (db: Database): Store =>
+  namingOutages({
+    ...dispatching(db),
+    ...renewals(db),
+    ...atTheBank(db),
+    ...exchanges(db),
+    ...quarantine(db),
+    ...notifications(db),
+    ...providerHealth(db),
+    ...views(db),
+  })
 
 /** Opens the store; `close` waits for what is under way. */
 export const openStore = (options: { url: Secret; vault: Vault; connections: number }): { store: Store; db: Database; close(): Promise<void> } => {

@@ -151,7 +151,8 @@ export interface Exchanges {
   adoptTokens(claim: Claim): Promise<boolean>
   readAccessToken(authorisationId: string): Promise<Secret | undefined>
   readTokenBeside(authorisationId: string): Promise<Secret | undefined>
-  replaceTokenBeside(claim: Claim, token: Secret): Promise<boolean>
+  /** Never fenced by the epoch either: the refresh that brought it has ended the one before. False once nothing is kept beside any more. */
+  replaceTokenBeside(authorisationId: string, token: Secret): Promise<boolean>
   readRefreshToken(consentId: string): Promise<{ token: Secret; version: number }>
   /** Tokens that came with a settling refresh; compare-and-set on the version. */
   replaceRefreshToken(consentId: string, version: number, token: Secret, now: DateTime): Promise<boolean>
@@ -166,6 +167,11 @@ export interface Exchanges {
   closeUnrenewed(claim: Claim, as: 'refused' | 'mismatched' | 'superseded', code: ErrorCode, now: DateTime, ask: 'again' | 'no'): Promise<boolean>
   /** The proven success: closes the cycle, dates the next one. False when the cycle was closed meanwhile. */
   commitRenewal(claim: Claim, proof: Proof, newConnection?: NewConnection): Promise<boolean>
+}
+
+export interface Quarantine {
+  /** For a stored secret that does not open. False when the consent was closed or quarantined before. */
+  quarantineConsent(consentId: string, now: DateTime, reason: string): Promise<boolean>
 }
 
 export type SendingStart =
@@ -188,21 +194,24 @@ export interface Notifications {
   reviveFailed(claim: Claim, now: DateTime): Promise<boolean>
 }
 
+/** What many rejections at once were about: our client id and secret, or links for connections. Each holds calls of its own. */
+export type HoldCode = Extract<ErrorCode, 'client-rejected' | 'link-rejected'>
+
 export interface Hold {
-  readonly code: ErrorCode
+  readonly code: HoldCode
   readonly since: DateTime
   readonly probeAt: DateTime
 }
 
 /** What recent calls say about the provider as a whole. */
 export interface ProviderHealth {
-  getHold(): Promise<Hold | undefined>
+  getHolds(): Promise<readonly Hold[]>
   /** True for the one caller a minute that may try while calls are on hold. */
-  takeProbe(now: DateTime, every: Duration): Promise<boolean>
+  takeProbe(code: HoldCode, now: DateTime, every: Duration): Promise<boolean>
   /** Counts a rejection that may be our own fault; opens the hold at `threshold` different connections since `since`. True if it did. */
-  strike(strike: { code: ErrorCode; connection: string; now: DateTime; since: DateTime; threshold: number; probeEvery: Duration }): Promise<boolean>
-  /** A success: forgets strikes and lifts the hold. True if there was one. */
-  clear(): Promise<boolean>
+  strike(strike: { code: HoldCode; connection: string; now: DateTime; since: DateTime; threshold: number; probeEvery: Duration }): Promise<boolean>
+  /** A success of that kind: forgets its strikes and lifts its hold. True if there was one. */
+  clear(code: HoldCode): Promise<boolean>
 }
 
 export interface Views {
@@ -230,4 +239,4 @@ export interface ConsentFilter {
   readonly withoutChannel?: boolean | undefined
 }
 
-export type Store = Dispatching & Renewals & AtTheBank & Exchanges & Notifications & ProviderHealth & Views
+export type Store = Dispatching & Renewals & AtTheBank & Exchanges & Quarantine & Notifications & ProviderHealth & Views

@@ -1,21 +1,18 @@
-// What recent calls say about the provider as a whole: rejections of our own credentials put every call on hold, one probes a minute.
-import type { ErrorCode } from '../errors.ts'
+// What recent calls say about the provider as a whole: rejections that are our own fault put calls on hold, one probes a minute.
 import type { Database } from './database.ts'
-import type { ProviderHealth } from './port.ts'
+import type { HoldCode, ProviderHealth } from './port.ts'
 import { instant } from './rows.ts'
 
-const NAME = 'truelayer'
-
 export const providerHealth = ({ prisma }: Database): ProviderHealth => ({
-  getHold: async () => {
-    const row = await prisma.providerHold.findUnique({ where: { name: NAME } })
-    return row === null ? undefined : { code: row.code as ErrorCode, since: instant(row.since), probeAt: instant(row.probeAt) }
+  getHolds: async () => {
+    const rows = await prisma.providerHold.findMany()
+    return rows.map((row) => ({ code: row.code as HoldCode, since: instant(row.since), probeAt: instant(row.probeAt) }))
   },
 
   // One UPDATE decides which of many workers is this minute's probe.
-  takeProbe: async (now, every) => {
+  takeProbe: async (code, now, every) => {
     const { count } = await prisma.providerHold.updateMany({
-      where: { name: NAME, probeAt: { lte: now.toJSDate() } },
+      where: { name: code, probeAt: { lte: now.toJSDate() } },
       data: { probeAt: now.plus(every).toJSDate() },
     })
     return count === 1
@@ -29,19 +26,20 @@ export const providerHealth = ({ prisma }: Database): ProviderHealth => ({
         ON CONFLICT (code, connection) DO UPDATE SET at = ${at}`
       const strikes = await tx.providerStrike.count({ where: { code, at: { gte: since.toJSDate() } } })
       if (strikes < threshold) return false
+      // A hold is named by its code: one of each kind at most.
       const { count } = await tx.providerHold.createMany({
-        data: [{ name: NAME, since: at, code, probeAt: now.plus(probeEvery).toJSDate() }],
+        data: [{ name: code, since: at, code, probeAt: now.plus(probeEvery).toJSDate() }],
         skipDuplicates: true,
       })
       return count === 1
     }),
 
-  clear: async () => {
+  clear: async (code) => {
     // Read first: on the path of every good call, and there is almost never anything to delete.
-    const [strike, hold] = await Promise.all([prisma.providerStrike.findFirst(), prisma.providerHold.findUnique({ where: { name: NAME } })])
+    const [strike, hold] = await Promise.all([prisma.providerStrike.findFirst({ where: { code } }), prisma.providerHold.findUnique({ where: { name: code } })])
     if (strike === null && hold === null) return false
-    await prisma.providerStrike.deleteMany()
-    const { count } = await prisma.providerHold.deleteMany({ where: { name: NAME } })
+    await prisma.providerStrike.deleteMany({ where: { code } })
+    const { count } = await prisma.providerHold.deleteMany({ where: { name: code } })
     return count > 0
   },
 })

@@ -55,6 +55,8 @@ export const renewals = (db: Database): Renewals => ({
           updatedAt: now.toJSDate(),
         },
       })
+      // An outage of hours is one event, not one a try: the record is kept for years.
+      if (!counts && consent.lastErrorCode === code) return
       await appendEvent(tx, consent.id, { type: 'link.failed', at: now, actor: 'system', reason: detail ?? code, data: { code, counts } })
     }),
 

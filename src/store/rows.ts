@@ -88,6 +88,7 @@ export const toAuthorisation = (row: AuthorisationRow): Authorisation => ({
   asked: row.asked,
   errorCode: row.errorCode ?? undefined,
   nextActionAt: maybe(row.nextActionAt),
+  closedAt: maybe(row.closedAt),
 })
 
 export const toNotification = (row: NotificationRow): Notification => ({

@@ -4,11 +4,11 @@ import type { Authorisation as AuthorisationRow, Consent as ConsentRow, Renewal 
 import { checkAuthorisationTransition, checkRenewalTransition } from '../domain/lifecycle.ts'
 import type { AuthorisationStatus, RenewalStatus } from '../domain/model.ts'
 import type { ErrorCode } from '../errors.ts'
-import { takesCodes } from './at-the-bank.ts'
+import { isClosedForGood, takesCodes } from './at-the-bank.ts'
 import { emptied, openCell } from './authorisation-row.ts'
 import { type Database, type Transaction, overtaken } from './database.ts'
 import { appendEvent } from './events.ts'
-import { lockClaimedAuthorisation } from './locks.ts'
+import { lockClaimedAuthorisation, lockConsent } from './locks.ts'
 import type { Claim, NewConnection, Proof } from './port.ts'
 import { sealToken } from './refresh-token.ts'
 import { cancelMessages, closeConsent, newId, reopenConsent } from './renewals.ts'
@@ -102,7 +102,8 @@ const moveToNewConnection = async (
   if (sealed === null) overtaken()
   const token = openCell(db.vault, 'new_refresh_token', authorisation.id, sealed ?? overtaken())
   const now = proof.provenAt.toJSDate()
-  const known = await tx.consent.findUnique({ where: { credentialsId: newConnection.credentialsId } })
+  const found = await tx.consent.findUnique({ where: { credentialsId: newConnection.credentialsId }, select: { id: true } })
+  const known = found === null ? null : ((await lockConsent(tx, found.id)) ?? null)
   const id = known?.id ?? newId()
   const version = (known?.tokenVersion ?? 0) + 1
   const fresh = {
@@ -117,15 +118,18 @@ const moveToNewConnection = async (
   }
   const { userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
   const person = { userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone }
-  await (known === null
-    ? tx.consent.create({
-        data: { ...person, ...fresh, id, credentialsId: newConnection.credentialsId, providerName: newConnection.providerName ?? consent.providerName, createdAt: now },
-      })
-    : tx.consent.update({ where: { id }, data: { ...fresh, epoch: { increment: 1 } } }))
-  await appendEvent(tx, id, {
-    type: known === null ? 'consent.imported' : 'consent.updated', at: proof.provenAt, actor: 'user',
-    reason: 'a full authentication made this connection', data: { supersedes: consent.credentialsId, expires_at: iso(proof.expiresAt) },
-  })
+  // Opted out or revoked since the import brought it: nothing brings it back.
+  if (known === null || !isClosedForGood(known)) {
+    await (known === null
+      ? tx.consent.create({
+          data: { ...person, ...fresh, id, credentialsId: newConnection.credentialsId, providerName: newConnection.providerName ?? consent.providerName, createdAt: now },
+        })
+      : tx.consent.update({ where: { id }, data: { ...fresh, epoch: { increment: 1 } } }))
+    await appendEvent(tx, id, {
+      type: known === null ? 'consent.imported' : 'consent.updated', at: proof.provenAt, actor: 'user',
+      reason: 'a full authentication made this connection', data: { supersedes: consent.credentialsId, expires_at: iso(proof.expiresAt), ...(known === null ? {} : { status: 'active' }) },
+    })
+  }
   await closeConsent(tx, consent, { as: 'superseded', now: proof.provenAt, supersededById: id })
   await appendEvent(tx, consent.id, {
     type: 'consent.renewed', at: proof.provenAt, actor: 'user', reason: proof.basis, data: { cycle: consent.cycle, by: newConnection.credentialsId },

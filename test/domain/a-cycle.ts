@@ -31,7 +31,7 @@ export const aRenewal = (over: Partial<Renewal> = {}): Renewal => ({
 export const aLink = (issued: string, over: Partial<Authorisation> = {}): Authorisation => ({
   id: randomUUID(), ...ids, route: 'reauth', status: 'issued', doneId: randomUUID(), redirectUri: CONSENT.redirectUri, issuedAt: at(issued),
   handedOutAt: undefined, expiresAt: at(issued).plus({ hours: 24 }), codeReceivedAt: undefined, answeredAt: undefined, tokenVersion: undefined,
-  newCredentialsId: undefined, tokenOwner: undefined, asked: 0, errorCode: undefined, nextActionAt: undefined, ...over,
+  newCredentialsId: undefined, tokenOwner: undefined, asked: 0, errorCode: undefined, nextActionAt: undefined, closedAt: undefined, ...over,
 })
 
 export const aMessage = (rung: string, created: string, over: Partial<Notification> = {}): Notification => ({
@@ -63,11 +63,11 @@ export const inWords = (next: NextAction): string => {
   return `renew ${parts.filter(Boolean).join(' and ')}`
 }
 
-/** The shortest offset that means this instant: `-14d`, `+90d`, `-14d +30m`, `+1h`. */
+/** The offset from the nearest day that means this instant: `-14d`, `+90d`, `-14d +30m`, `+1h`. */
 export const offsetOf = (instant: DateTime): string => {
   const seconds = Math.round(instant.diff(EXPIRY).as('seconds'))
   if (instant.toMillis() !== EXPIRY.plus({ seconds }).toMillis()) return instant.toISO() ?? ''
-  const days = Math.trunc(seconds / 86_400)
+  const days = Math.round(seconds / 86_400)
   const rest = seconds - days * 86_400
   const sign = (amount: number): string => (amount < 0 ? String(amount) : `+${amount}`)
   const small = rest % 3600 === 0 ? `${sign(rest / 3600)}h` : rest % 60 === 0 ? `${sign(rest / 60)}m` : `${sign(rest)}s`

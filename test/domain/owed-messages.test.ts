@@ -46,11 +46,15 @@ tableOf('a message made after a rung’s instant stands for it', {
   'cancelled: it stands for nothing': { renewal: { manualNo: 1 }, links: [aLink('-8d')], messages: [...first, aMessage('manual-1', '-7d +1s', { status: 'cancelled' })], now: '-7d +2s', is: 'renew -7d (reminder)' },
 })
 
+const inVain = (closed: string) => [...links, aLink('-14d +1h', { status: 'refused', codeReceivedAt: at(closed).minus({ minutes: 7 }), closedAt: at(closed) })]
 tableOf('messages out of turn', {
   'by hand before anything is due: the cycle is open': { renewal: { manualNo: 1 }, now: '-40d', is: 'renew link by reauth and manual-1 (reminder)' },
   'by hand, made: the first rung next': { renewal: { manualNo: 1 }, links: [aLink('-16d')], messages: [aMessage('manual-1', '-16d')], now: '-16d +1s', is: 'wait -14d' },
   'by hand comes before the ladder': { renewal: { manualNo: 2 }, links: [aLink('-8d')], messages: [...first, aMessage('manual-1', '-10d')], now: '-7d', is: 'renew manual-2 (reminder)' },
-  'by hand comes before asking again': { renewal: { manualNo: 1, againNo: 1, againReason: 'asked-again' }, links, messages: first, now: '-13d', is: 'renew manual-1 (reminder)' },
+  'by hand after a code in vain: one message for both': { renewal: { manualNo: 1, againNo: 1, againReason: 'other-account' }, links: inVain('-13d'), messages: first, now: '-13d', is: 'renew manual-1 (other-account)' },
+  'and no second one': { renewal: { manualNo: 1, againNo: 1, againReason: 'other-account' }, links: inVain('-13d'), messages: [...first, aMessage('manual-1', '-13d')], now: '-13d', is: 'wait -7d' },
+  'a message before the code came in vain says nothing of it': { renewal: { manualNo: 1, againNo: 1, againReason: 'asked-again' }, links: inVain('-13d'), messages: [...first, aMessage('manual-1', '-13d -1s')], now: '-13d', is: 'renew again-1 (asked-again)' },
+  'nor does one that was cancelled': { renewal: { againNo: 1, againReason: 'asked-again' }, links: inVain('-13d'), messages: [...first, aMessage('-13d', '-13d', { status: 'cancelled' })], now: '-13d', is: 'renew again-1 (asked-again)' },
   'asked again after a code in vain': { renewal: { againNo: 1, againReason: 'asked-again' }, links, messages: first, now: '-13d', is: 'renew again-1 (asked-again)' },
   'asked again after another account': { renewal: { againNo: 1, againReason: 'other-account' }, links, messages: first, now: '-13d', is: 'renew again-1 (other-account)' },
   'asked again comes before a rung that is due': { renewal: { againNo: 1, againReason: 'asked-again' }, links: [aLink('-8d')], messages: first, now: '-7d', is: 'renew again-1 (asked-again)' },

@@ -13,7 +13,8 @@ afterAll(async () => world.close())
 afterEach(async () => {
   world.simulator.switches.reset()
   world.simulator.faults.clear()
-  await world.store.clear()
+  await world.store.clear('client-rejected')
+  await world.store.clear('link-rejected')
 })
 
 /** The user left for the bank twice, and approved twice. */
@@ -120,7 +121,7 @@ describe('a code for an authorisation that had ended', () => {
 })
 
 describe('a code for a consent that had ended', () => {
-  const leftBefore = async (status: string, over: { next?: null } = {}) => {
+  const leftBefore = async (status: string, over: { next?: Date } = {}) => {
     const consent = await askedConsent(world)
     const callback = world.toCallback(await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }))
     await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status, nextActionAt: over.next ?? null, epoch: { increment: 1 } } })
@@ -154,6 +155,17 @@ describe('a code for a consent that had ended', () => {
     await bringUpToDate(world, consent.id)
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', cycle: 2 })
     expect((await world.renewalsOf(consent.id))[0]?.status).toBe('renewed')
+  })
+
+  test('lapsed, then imported with a later date: the old cycle takes no code, the new one keeps its count', async () => {
+    const { consent, callback } = await leftBefore('active', { next: world.clock.now().toJSDate() })
+    await world.db.prisma.renewal.updateMany({ where: { consentId: consent.id }, data: { status: 'lapsed', closedAt: world.clock.now().toJSDate() } })
+    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { cycle: 2, expiresAt: world.clock.now().plus({ days: 13 }).toJSDate() } })
+    await bringUpToDate(world, consent.id)
+    expect((await world.receive(callback)).kind).toBe('closed')
+    await bringUpToDate(world, consent.id)
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+    expect((await world.renewalsOf(consent.id)).map(({ status }) => status)).toEqual(['lapsed', 'open'])
   })
 
   test.each(['revoked', 'opted_out', 'superseded'] as const)('%s: not taken', async (status) => {

@@ -15,7 +15,8 @@ afterAll(async () => world.close())
 afterEach(async () => {
   world.simulator.switches.reset()
   world.simulator.faults.clear()
-  await world.store.clear()
+  await world.store.clear('client-rejected')
+  await world.store.clear('link-rejected')
 })
 
 const FRENCH = { country: 'FR', providerId: 'fr-stet-caisse-depargne', providerName: "Caisse d'Epargne" }
@@ -98,6 +99,20 @@ describe('approved', () => {
     expect(fresh).toMatchObject({ id: imported, tokenVersion: 2, expiresSource: 'me', status: 'active' })
     expect(await world.tokenOf(fresh.id)).toBe(world.simulator.connection(fresh.credentialsId)?.refreshToken)
     expect(await eventTypes(world, imported)).toEqual(['consent.updated'])
+  })
+
+  test('the new connection was closed for good meanwhile: it stays closed', async () => {
+    const consent = await asked()
+    const codeId = await codeOf(world, consent.id)
+    exchangeFault({ endpoint: 'me', kind: 'error-json' })
+    await advance(world)(codeId, aRun())
+    const { newCredentialsId } = await authorisation(world, codeId)
+    const imported = await importRow(consent, newCredentialsId ?? '')
+    await world.db.prisma.consent.update({ where: { id: imported }, data: { status: 'opted_out', nextActionAt: null } })
+    world.clock.advance({ seconds: 11 })
+    await bringUpToDate(world, consent.id)
+    expect(await world.consentOf(imported)).toMatchObject({ status: 'opted_out', tokenVersion: 1, nextActionAt: undefined })
+    expect(await world.consentOf(consent.id)).toMatchObject({ status: 'superseded', supersededById: imported })
   })
 })
 

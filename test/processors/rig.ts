@@ -3,10 +3,15 @@
 import { DateTime, Duration } from 'luxon'
 import { makeLog } from '../../src/log.ts'
 import type { Consent } from '../../src/domain/model.ts'
-import { advanceAuthorisation, type ExchangeDeps } from '../../src/processors/advance-authorisation.ts'
+import { composeMessage } from '../../src/notify/compose.ts'
+import { makeRenderMessage } from '../../src/notify/render.ts'
+import { loadTemplates } from '../../src/notify/templates.ts'
+import { advanceAuthorisation } from '../../src/processors/advance-authorisation.ts'
+import type { ExchangeDeps } from '../../src/processors/exchange-context.ts'
 import type { Outcome } from '../../src/processors/outcome.ts'
 import { providerGate } from '../../src/processors/provider-gate.ts'
 import { renewConsent, type RenewConsentDeps } from '../../src/processors/renew-consent.ts'
+import { sendNotification, type SendNotificationDeps } from '../../src/processors/send-notification.ts'
 import { truelayerProvider } from '../../src/provider/truelayer/client.ts'
 import { Secret } from '../../src/secret.ts'
 import type { FaultOrder } from '../../src/simulator/faults.ts'
@@ -16,6 +21,7 @@ import { aRun, type World } from '../setup/world.ts'
 
 export const LEASE = Duration.fromObject({ seconds: 60 })
 export const silent = makeLog({ level: 'silent' })
+const templates = loadTemplates()
 const tables = { consent: 'consents', authorisation: 'authorisations', notification: 'notifications' } as const
 
 /** The dated records of one consent, the earliest first. */
@@ -81,6 +87,12 @@ export const advance = (world: World, over: Partial<ExchangeDeps> = {}) =>
 export const renew = (world: World, over: Partial<RenewConsentDeps> = {}) =>
   renewConsent({ store: world.store, prepare: world.prepare, handOver: async () => undefined, clock: world.clock, policy: world.policy, lease: LEASE, ...over })
 
+export const send = (world: World, over: Partial<SendNotificationDeps> = {}) =>
+  sendNotification({ store: world.store, channel: world.channel, compose: compose(world), clock: world.clock, policy: world.policy, lease: LEASE, log: silent, ...over })
+
+const compose = ({ vault, policy, clock }: World) =>
+  composeMessage({ render: makeRenderMessage({ templates }), startLinkToken: vault.startLinkToken, publicUrl: 'http://127.0.0.1:3000', company: policy.company.name, clock })
+
 /** The same provider, asked elsewhere or with less patience. */
 export const providerAt = (world: World, { url = world.simulator.url, requestTimeoutMs = 300 }: { url?: string; requestTimeoutMs?: number } = {}) =>
   providerGate({
@@ -115,3 +127,11 @@ export const daysLeft = async (world: World, consentId: string): Promise<number>
 
 /** A store in which one function is another one. */
 export const withStore = (world: World, over: Partial<World['store']>): World['store'] => ({ ...world.store, ...over })
+
+/** Takes all that is there out of the loop, so that the next test begins with nothing due. */
+export const retireAll = async ({ db }: World): Promise<void> => {
+  await db.prisma.$executeRaw`UPDATE consents SET status = 'paused', next_action_at = NULL WHERE status = 'active'`
+  await db.prisma.$executeRaw`UPDATE authorisations SET status = 'superseded', next_action_at = NULL WHERE next_action_at IS NOT NULL`
+  await db.prisma.$executeRaw`UPDATE notifications SET status = 'cancelled', next_action_at = NULL WHERE next_action_at IS NOT NULL`
+  await db.prisma.$executeRaw`DELETE FROM sweeps`
+}

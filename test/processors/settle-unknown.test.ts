@@ -3,7 +3,7 @@ import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { FaultOrder } from '../../src/simulator/faults.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, authorisation, bringUpToDate, daysLeft, endLease, eventTypes, fault, liveUntil, providerAt, rungsSent, seen, withCode, withStore } from './rig.ts'
+import { advance, authorisation, bringUpToDate, daysLeft, endLease, eventTypes, fault, LEASE, liveUntil, providerAt, rungsSent, seen, withCode, withStore } from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -13,7 +13,8 @@ afterAll(async () => world.close())
 afterEach(async () => {
   world.simulator.switches.reset()
   world.simulator.faults.clear()
-  await world.store.clear()
+  await world.store.clear('client-rejected')
+  await world.store.clear('link-rejected')
 })
 
 const minutesAfterCode = async (id: string): Promise<number> => {
@@ -144,6 +145,35 @@ describe('the provider is away while it should tell', () => {
     await bringUpToDate(world, consent.id)
     expect(await authorisation(world, codeId)).toMatchObject({ status: 'renewed' })
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
+  })
+})
+
+describe('the settling refresh rotates the token', () => {
+  test('the new one is stored, and the database being away for a moment does not lose it', async () => {
+    world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
+    let failures = 2
+    const store = withStore(world, {
+      replaceRefreshToken: async (...args) => (failures-- > 0 ? Promise.reject(new Error('connection lost')) : world.store.replaceRefreshToken(...args)),
+    })
+    await advance(world, { store })(codeId, aRun())
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+    expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, tokenVersion: 2 })
+  })
+
+  test('a worker that was overtaken meanwhile stores it all the same', async () => {
+    world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
+    const refresh: World['provider']['refresh'] = async (...args) => {
+      const answer = await world.provider.refresh(...args)
+      await endLease(world, 'authorisation', codeId)
+      await world.store.claim('authorisation', codeId, LEASE)
+      return answer
+    }
+    await advance(world, { provider: { ...world.provider, refresh } })(codeId, aRun())
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
   })
 })
 

@@ -19,6 +19,7 @@ import { sealToken } from '../../src/store/refresh-token.ts'
 import { aConsent } from '../builders.ts'
 import { keyText } from '../crypto/keys.ts'
 import { createDatabase } from './database.ts'
+import { recordImport } from './record-import.ts'
 
 export const freePort = async (): Promise<number> =>
   new Promise((resolve, reject) => {
@@ -37,6 +38,8 @@ export interface CompanyOptions {
   readonly policy?: PolicyInput
   /** Another Redis than the run's: one that the test may stop. */
   readonly redisUrl?: string
+  /** Migrated, with the role that the application is to work as; a new one with the owner's unless given. */
+  readonly databaseUrl?: string
   /** Collects log lines. */
   readonly logTo?: NodeJS.WritableStream
 }
@@ -46,31 +49,31 @@ const quick: NonNullable<PolicyInput['timing']> = {
   lease: '5s', queuedFor: '3s', codeTimer: '500ms', jobDeadline: '4s', stopWithin: '12s', requestTimeout: '2s', retry: { attempts: 3, firstDelay: '200ms' },
 }
 
-export const startCompany = async ({ queue, processes, policy = {}, redisUrl, logTo }: CompanyOptions) => {
+export const startCompany = async ({ queue, processes, policy = {}, redisUrl, databaseUrl: givenUrl, logTo }: CompanyOptions) => {
   const clock = movableClock()
-  const databaseUrl = await createDatabase()
+  const databaseUrl = givenUrl ?? (await createDatabase())
   const port = await freePort()
   const publicUrl = `http://127.0.0.1:${port}`
   const redirectUri = `${publicUrl}/callback`
   const simulator = await startSimulator({ clientId: 'client', clientSecret: 'client-secret-of-tests', redirectUris: [redirectUri], clock })
-  const config = await loadConfig({
-    cwd: process.cwd(),
-    needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'],
-    env: {
-      NODE_ENV: 'test', DATABASE_URL: databaseUrl, QUEUE: queue, REDIS_URL: redisUrl ?? inject('redisUrl'),
-      TRUELAYER_AUTH_URL: simulator.url, TRUELAYER_API_URL: simulator.url, TRUELAYER_CLIENT_ID: 'client', TRUELAYER_CLIENT_SECRET: 'client-secret-of-tests',
-      PUBLIC_URL: publicUrl, HOST: '127.0.0.1', PORT: String(port), ENCRYPTION_KEYS: `k1:${keyText('k1')}`,
-      SMTP_URL: simulator.smtpUrl, MAIL_FROM: 'Brightside <consents@example.com>',
-      OPS_USER: 'operator', OPS_PASSWORD: 'operator-password', LOG_LEVEL: logTo === undefined ? 'silent' : 'debug',
-    },
-    policy: { company: { name: 'Brightside' }, quietHours: false, spread: false, sweep: { cron: '* * * * * *' }, timing: quick, ...policy },
-  })
+  const env = {
+    NODE_ENV: 'test', DATABASE_URL: databaseUrl, QUEUE: queue, REDIS_URL: redisUrl ?? inject('redisUrl'),
+    TRUELAYER_AUTH_URL: simulator.url, TRUELAYER_API_URL: simulator.url, TRUELAYER_CLIENT_ID: 'client', TRUELAYER_CLIENT_SECRET: 'client-secret-of-tests',
+    PUBLIC_URL: publicUrl, HOST: '127.0.0.1', PORT: String(port), ENCRYPTION_KEYS: `k1:${keyText('k1')}`,
+    SMTP_URL: simulator.smtpUrl, MAIL_FROM: 'Brightside <consents@example.com>',
+    OPS_USER: 'operator', OPS_PASSWORD: 'operator-password', LOG_LEVEL: logTo === undefined ? 'silent' : 'debug',
+  }
+  const wholePolicy: PolicyInput = { company: { name: 'Brightside' }, quietHours: false, spread: false, sweep: { cron: '* * * * * *' }, timing: quick, ...policy }
+  const needs = ['database', 'queue', 'provider', 'keys', 'web', 'mail'] as const
+  const config = await loadConfig({ cwd: process.cwd(), needs, env, policy: wholePolicy })
   const log = makeLog({ level: config.logLevel, ...(logTo === undefined ? {} : { to: logTo, pretty: false }) })
   const vault = makeVault({ keys: config.keys })
   const { store, db, close } = openStore({ url: new Secret(databaseUrl), vault, connections: 5 })
   const queuePrefix = `test-${randomUUID()}`
-  const start = async (roles: readonly Role[]): Promise<Reconsent> => startReconsent({ config, roles, log, clock, queuePrefix, ...(roles.includes('web') ? {} : { port: 0 }) })
-  const running = await Promise.all(processes.map(start))
+  /** `port` 0: any free one, for another process of the role `web` than the one that PUBLIC_URL names. */
+  const start = async (roles: readonly Role[], webPort = port): Promise<Reconsent> =>
+    startReconsent({ config, roles, log, clock, queuePrefix, port: roles.includes('web') ? webPort : 0 })
+  const running = await Promise.all(processes.map(async (roles) => start(roles)))
 
   const addConsent = async (over: Partial<Consent> & { expiresAt: DateTime }): Promise<Consent> => {
     const refreshToken = `refresh-${randomUUID()}`
@@ -78,13 +81,17 @@ export const startCompany = async ({ queue, processes, policy = {}, redisUrl, lo
     const { id, credentialsId, userId, providerId, country, expiresAt, scopes } = consent
     simulator.seedConnection({ credentialsId, providerId, country, redirectUri, refreshToken, expiresAt, scopes })
     const now = clock.now().toJSDate()
-    await db.prisma.consent.create({
-      data: {
-        id, credentialsId, userId, providerId, providerName: consent.providerName ?? null, country, redirectUri, scopes: [...scopes],
-        email: consent.email ?? null, name: consent.name ?? null, locale: consent.locale ?? null, timeZone: consent.timeZone ?? null,
-        expiresAt: expiresAt.toJSDate(), expiresSource: 'imported', refreshToken: sealToken(vault, id, 1, new Secret(refreshToken)),
-        nextActionAt: now, createdAt: now, updatedAt: now,
-      },
+    // At once: a worker may take it as soon as it is there.
+    await db.prisma.$transaction(async (tx) => {
+      await tx.consent.create({
+        data: {
+          id, credentialsId, userId, providerId, providerName: consent.providerName ?? null, country, redirectUri, scopes: [...scopes],
+          email: consent.email ?? null, name: consent.name ?? null, locale: consent.locale ?? null, timeZone: consent.timeZone ?? null,
+          expiresAt: expiresAt.toJSDate(), expiresSource: 'imported', refreshToken: sealToken(vault, id, 1, new Secret(refreshToken)),
+          nextActionAt: now, createdAt: now, updatedAt: now,
+        },
+      })
+      await recordImport(tx, consent, clock.now())
     })
     return consent
   }
@@ -105,7 +112,7 @@ export const startCompany = async ({ queue, processes, policy = {}, redisUrl, lo
   }
 
   return {
-    clock, config, simulator, store, db, vault, publicUrl, addConsent, visit, startLinkOf, start, running,
+    clock, config, env, policy: wholePolicy, queuePrefix, simulator, store, db, vault, publicUrl, addConsent, visit, startLinkOf, start, running,
     stop: async (): Promise<boolean[]> => {
       const ended = await Promise.all(running.map(async (one) => one.stop()))
       await close()

@@ -2,6 +2,7 @@
 // known by their SHA-256 alone.
 import swagger from '@fastify/swagger'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { crashPoint } from '../../crash-point.ts'
 import { sameBytes, sha256 } from '../../crypto/hashing.ts'
 import { Secret } from '../../secret.ts'
 import { clientStatusOf, logFailure } from '../fallback.ts'
@@ -99,6 +100,7 @@ const registerCallbacks = (scope: FastifyInstance, deps: Deps): void => {
     const what = code === undefined ? { bankError: error ?? '' } : { code: new Secret(code) }
     try {
       const answer = await commitCallback(deps, { state: new Secret(state), ...what }, deps.commitWithinMs)
+      await crashPoint('before-api-answer')
       if (answer.kind === 'unknown-state') return await fail(reply, 404, 'unknown_state', 'this state is none of ours')
       return await reply.code(202).send({ result: answer.kind })
     } catch (failure) {

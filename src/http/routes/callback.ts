@@ -2,6 +2,7 @@
 // Every state gets the same answer, known or not, first or repeated.
 import formbody from '@fastify/formbody'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { crashPoint } from '../../crash-point.ts'
 import { newDoneId } from '../../crypto/hashing.ts'
 import { TransientError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
@@ -53,6 +54,7 @@ export const registerCallback = (app: FastifyInstance, deps: Deps): void => {
     }
     try {
       const taken = await commitCallback(deps, callback, deps.commitWithinMs)
+      await crashPoint('before-callback-answer')
       if (taken.kind !== 'unknown-state') return reply.redirect(`/done/${taken.doneId}`, 303)
     } catch (error) {
       logFailure(deps.log, request, error)

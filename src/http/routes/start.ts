@@ -1,6 +1,7 @@
 // `/r/<token>`: looking changes nothing, because mail scanners look; the button sends the user to the bank.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '../../clock.ts'
+import { crashPoint } from '../../crash-point.ts'
 import type { Policy } from '../../domain/policy.ts'
 import { graceEndOf, ruleFor } from '../../domain/rules.ts'
 import type { Departure, StartPage } from '../../processors/visit-start-page.ts'
@@ -55,6 +56,7 @@ export const registerStart = (app: FastifyInstance, deps: StartDeps & { readonly
       const departure = await leaveForBank(token)
       switch (departure.kind) {
         case 'to-bank':
+          await crashPoint('before-departure')
           return reply.redirect(departure.link.reveal(), 303)
         case 'busy':
           return answerPage(reply.header('retry-after', BUSY_SECONDS), 'busy', {

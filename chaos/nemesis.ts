@@ -1,0 +1,84 @@
+// Acts on the system while it works: in each lane one fault after the other, in an order that the seed decides, every kind before any comes
+// again. Keeps a log of what happened when.
+import { setTimeout as wait } from 'node:timers/promises'
+import { faults, type Lane, type Stage } from './faults.ts'
+import type { Options } from './options.ts'
+import type { Rig } from './rig.ts'
+import type { Chance } from './seeded.ts'
+
+export interface Struck {
+  readonly name: string
+  /** Real time. */
+  readonly from: number
+  to: number
+  happened: number
+  problem: string | undefined
+}
+
+export interface Nemesis {
+  readonly log: readonly Struck[]
+  start(): void
+  /** No further faults; resolves when those under way have healed. */
+  stop(): Promise<void>
+  /** A fault that the run itself inflicts, e.g. the downtime. */
+  note(name: string, act: () => Promise<number>): Promise<void>
+}
+
+const lanes: readonly Lane[] = ['processes', 'infrastructure', 'provider', 'mail']
+const RESTS_MS: Readonly<Record<Lane, readonly [number, number]>> = {
+  processes: [4_000, 9_000], infrastructure: [3_000, 8_000], provider: [1_500, 5_000], mail: [1_500, 5_000],
+}
+/** In a short run a fault still needs long enough to be met. */
+const LEAST_MS = 1_500
+
+/** The names of a lane's faults in the order in which they strike, without end. */
+export function* orderOf(names: readonly string[], chance: Chance): Generator<string, never> {
+  for (;;) yield* chance.shuffled(names)
+}
+
+export const makeNemesis = (rig: Rig, options: Options, chance: Chance, say: (line: string) => void): Nemesis => {
+  const log: Struck[] = []
+  const stopping = new AbortController()
+  const scale = options.minutes / 20
+  const span = (seconds: number): number => Math.max(LEAST_MS, Math.round(seconds * 1000 * Math.min(1, scale)))
+
+  const strike = async (name: string, act: () => Promise<number>): Promise<void> => {
+    const struck: Struck = { name, from: Date.now(), to: Number.POSITIVE_INFINITY, happened: 0, problem: undefined }
+    log.push(struck)
+    try {
+      struck.happened = await act()
+    } catch (error) {
+      struck.problem = error instanceof Error ? error.message : String(error)
+      say(`the fault "${name}" itself failed: ${struck.problem}`)
+    }
+    struck.to = Date.now()
+  }
+
+  const haunt = async (lane: Lane): Promise<void> => {
+    const names = Object.keys(faults).filter((name) => faults[name]?.lane === lane && (options.only.length === 0 || options.only.includes(name)))
+    const own = chance.branch(lane)
+    const stage: Stage = { rig, chance: own, span }
+    if (names.length === 0) return
+    for (const name of orderOf(names, own.branch('order'))) {
+      if (stopping.signal.aborted) return
+      const fault = faults[name]
+      if (fault !== undefined) await strike(name, async () => fault.act(stage))
+      // Between two faults a lane leaves more time than they take: a system that is never well proves nothing about getting well.
+      const [least, most] = RESTS_MS[lane]
+      await wait(own.between(least, most), undefined, { signal: stopping.signal }).catch(() => undefined)
+    }
+  }
+
+  let haunting: Promise<unknown> = Promise.resolve()
+  return {
+    log,
+    start: () => {
+      if (!options.calm) haunting = Promise.all(lanes.map(haunt))
+    },
+    stop: async () => {
+      stopping.abort()
+      await haunting
+    },
+    note: strike,
+  }
+}

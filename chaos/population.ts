@@ -1,0 +1,83 @@
+// Whose consents they are and what their users are like: seeded, imported as a company imports them, known to the simulator as well.
+import { DateTime } from 'luxon'
+import { Secret } from '../src/secret.ts'
+import { imports } from '../src/store/import.ts'
+import type { Options } from './options.ts'
+import { MAIL_DOMAIN, type Rig } from './rig.ts'
+import type { Chance } from './seeded.ts'
+
+/** What a user does with the mails of a cycle, each as its chance of a hundred. */
+const kinds = {
+  renews: 44,
+  'clicks-twice': 10,
+  'comes-late': 12,
+  'denies-first': 8,
+  'closes-tab-first': 6,
+  'somebody-else-first': 7,
+  'always-somebody-else': 1,
+  ignores: 12,
+} as const
+export type UserKind = keyof typeof kinds
+
+export interface User {
+  readonly no: number
+  readonly credentialsId: string
+  readonly email: string
+  readonly kind: UserKind
+  readonly refreshToken: string
+  readonly expiresAt: DateTime
+}
+
+const BANKS = [
+  ['uk-ob-monzo', 'Monzo'],
+  ['uk-ob-barclays', 'Barclays'],
+  ['uk-ob-lloyds', 'Lloyds'],
+  ['uk-ob-starling', 'Starling'],
+] as const
+const LOCALES = ['en', 'de', 'fr', 'es', 'it', 'pl', undefined] as const
+const ZONES = ['Europe/London', 'Europe/Berlin', 'America/New_York', 'Asia/Tokyo', undefined] as const
+const SCOPES = ['info', 'accounts', 'balance', 'transactions', 'offline_access']
+/** From long expired, still in grace, to not due for weeks. */
+const EXPIRES_DAYS = { from: -75, to: 40 }
+const BATCH = 500
+
+const kindOf = (chance: Chance): UserKind => {
+  let left = chance.between(0, 99)
+  for (const [kind, share] of Object.entries(kinds)) {
+    left -= share
+    if (left < 0) return kind as UserKind
+  }
+  return 'renews'
+}
+
+const hex = (chance: Chance, digits: number): string => Array.from({ length: digits }, () => chance.between(0, 15).toString(16)).join('')
+
+export const populate = async ({ simulator, db, config, clock, redirectUri }: Rig, { consents }: Options, chance: Chance): Promise<User[]> => {
+  const start = clock.now()
+  const users = Array.from({ length: consents }, (_, no): User => {
+    const days = EXPIRES_DAYS.from + chance.next() * (EXPIRES_DAYS.to - EXPIRES_DAYS.from)
+    return {
+      no,
+      credentialsId: `planted-connection-${no}-${hex(chance, 8)}`,
+      email: `user-${no}-${hex(chance, 12)}@${MAIL_DOMAIN}`,
+      kind: kindOf(chance),
+      refreshToken: `planted-refresh-token-${no}-${hex(chance, 32)}`,
+      expiresAt: start.plus({ minutes: Math.round(days * 24 * 60) }),
+    }
+  })
+  for (let first = 0; first < users.length; first += BATCH) {
+    const rows = users.slice(first, first + BATCH).map((user) => {
+      const [providerId, providerName] = chance.pick(BANKS)
+      const { credentialsId, email, refreshToken, expiresAt } = user
+      simulator.seedConnection({ credentialsId, providerId, providerName, country: 'GB', redirectUri, refreshToken, expiresAt, scopes: SCOPES })
+      return {
+        credentialsId, refreshToken: new Secret(refreshToken), userId: `user-${user.no}`, providerId, providerName, country: 'GB', redirectUri, scopes: SCOPES,
+        email, phone: undefined, name: `User ${user.no}`, locale: chance.pick(LOCALES), timeZone: chance.pick(ZONES), expiresAt, consentedAt: undefined,
+      }
+    })
+    const results = await imports(db, config.policy).importBatch(rows, { now: clock.now(), correct: false })
+    const refused = results.find(({ kind }) => kind !== 'created')
+    if (refused !== undefined) throw new Error(`a consent of the run was not imported: ${refused.detail ?? refused.kind}`)
+  }
+  return users
+}

@@ -1,0 +1,111 @@
+// What the run left behind, read once: the tables as they stand at the end, the simulator's ledger by code, the nemesis's log by time.
+import type { Entry } from '../src/simulator/ledger.ts'
+import type { Struck } from './nemesis.ts'
+import type { Return } from './users.ts'
+import type { Rig } from './rig.ts'
+
+export interface ConsentRecord {
+  readonly id: string
+  readonly credentials_id: string
+  readonly status: string
+  readonly cycle: number
+  readonly email: string | null
+  readonly expires_at: Date
+  readonly refresh_token: string
+  readonly token_version: number
+  readonly next_action_at: Date | null
+  readonly last_error_code: string | null
+}
+
+export interface RenewalRecord {
+  readonly id: string
+  readonly consent_id: string
+  readonly cycle: number
+  readonly status: string
+  readonly closed_at: Date | null
+}
+
+export interface AuthorisationRecord {
+  readonly id: string
+  readonly consent_id: string
+  readonly renewal_id: string
+  readonly status: string
+  readonly state: string
+  readonly done_id: string
+  readonly error_code: string | null
+  readonly code_received_at: Date | null
+  readonly exchange_started_at: Date | null
+  readonly closed_at: Date | null
+}
+
+export interface NotificationRecord {
+  readonly id: string
+  readonly consent_id: string
+  readonly renewal_id: string
+  readonly cycle: number
+  readonly rung: string
+  readonly status: string
+  readonly created_at: Date
+  readonly sending_at: Date | null
+}
+
+export interface Records {
+  readonly consents: readonly ConsentRecord[]
+  readonly renewals: ReadonlyMap<string, RenewalRecord>
+  readonly authorisations: readonly AuthorisationRecord[]
+  /** By SHA-256 of the state, in hex. */
+  readonly byState: ReadonlyMap<string, AuthorisationRecord>
+  readonly notifications: ReadonlyMap<string, NotificationRecord>
+  readonly notificationsOfRenewal: ReadonlyMap<string, readonly NotificationRecord[]>
+  readonly ledger: readonly Entry[]
+  /** When the intent to send its code was committed, by authorisation; a code that certainly was not looked at has several. */
+  readonly intents: ReadonlyMap<string, readonly Date[]>
+  /** Sends of a code, in the order of the ledger. */
+  readonly sends: ReadonlyMap<number, readonly Entry[]>
+  readonly faultsWithin: (from: Date, to: Date) => readonly Struck[]
+}
+
+export interface Evidence {
+  readonly rig: Rig
+  readonly log: readonly Struck[]
+  readonly returns: readonly Return[]
+}
+
+const grouped = <Value, Key>(values: readonly Value[], keyOf: (value: Value) => Key): Map<Key, Value[]> => {
+  const groups = new Map<Key, Value[]>()
+  for (const value of values) {
+    const key = keyOf(value)
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [value])
+    else group.push(value)
+  }
+  return groups
+}
+
+export const readRecords = async ({ rig, log }: Evidence): Promise<Records> => {
+  const { sql, simulator, clock } = rig
+  const consents = await sql<ConsentRecord>(`SELECT id, credentials_id, status, cycle, email, expires_at, refresh_token, token_version, next_action_at, last_error_code FROM consents`)
+  const renewals = await sql<RenewalRecord>(`SELECT id, consent_id, cycle, status, closed_at FROM renewals`)
+  const authorisations = await sql<AuthorisationRecord>(`SELECT id, consent_id, renewal_id, status, encode(state_hash, 'hex') AS state, done_id, error_code,
+    code_received_at, exchange_started_at, closed_at FROM authorisations`)
+  const notifications = await sql<NotificationRecord>(`SELECT id, consent_id, renewal_id, cycle, rung, status, created_at, sending_at FROM notifications`)
+  const intents = await sql<{ id: string; at: Date }>(`SELECT data->>'authorisation_id' AS id, at FROM events WHERE type = 'authorisation.exchanging' ORDER BY at`)
+  const ledger = simulator.ledger.entries()
+  const exchanges = ledger.filter((entry) => entry.what === 'exchange' && entry.code_no !== undefined)
+  return {
+    consents,
+    renewals: new Map(renewals.map((row) => [row.id, row])),
+    authorisations,
+    byState: new Map(authorisations.map((row) => [row.state, row])),
+    notifications: new Map(notifications.map((row) => [row.id, row])),
+    notificationsOfRenewal: grouped(notifications, (row) => row.renewal_id),
+    ledger,
+    intents: new Map([...grouped(intents, ({ id }) => id)].map(([id, events]) => [id, events.map(({ at }) => at)])),
+    sends: grouped(exchanges, (entry) => entry.code_no ?? 0),
+    faultsWithin: (from, to) => {
+      // A fault's consequences outlive it by a lease and the retries.
+      const [start, end] = [clock.realAt(from) - 5_000, clock.realAt(to)]
+      return log.filter((one) => one.from <= end && one.to >= start && one.happened !== 0)
+    },
+  }
+}

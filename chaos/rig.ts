@@ -1,0 +1,146 @@
+// Everything a run needs, for real: PostgreSQL, Redis, the simulator with its mail server, a fault proxy in front of each, and the
+// processes of Reconsent, which know only the proxies.
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtemp, mkdir } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import pg from 'pg'
+import { loadConfig } from '../src/config.ts'
+import type { PolicyInput } from '../src/config/define-config.ts'
+import { makeVault } from '../src/crypto/vault.ts'
+import { startEmbeddedPostgres } from '../src/embedded/postgres.ts'
+import { startSimulator } from '../src/simulator/start-simulator.ts'
+import { migrate } from '../src/store/migrate.ts'
+import { openStore } from '../src/store/open-store.ts'
+import { startOwnRedis } from '../test/setup/redis.ts'
+import { startFaultProxy } from './fault-proxy.ts'
+import { makeFleet, type Seat } from './fleet.ts'
+import type { Options } from './options.ts'
+import { leadClock } from './shared-clock.ts'
+
+/** Leases of two seconds, so that a process that hangs is overtaken within the run; everything else in proportion. */
+const policyOf = (options: Options): PolicyInput => ({
+  company: { name: 'Brightside' },
+  quietHours: { from: '22:00', to: '06:00' },
+  spread: '1h',
+  sweep: { cron: '*/2 * * * * *' },
+  limits: { messagesPerHour: 1_000_000 },
+  timing: {
+    lease: '2s', queuedFor: '4s', codeTimer: '500ms', jobDeadline: '1900ms', stopWithin: '6s', requestTimeout: '1500ms', pageSize: 200,
+    maxWaiting: Math.max(1000, Math.round(options.consents / 5)), concurrency: { reauth: 6, notify: 6, exchange: 6 }, retry: { attempts: 3, firstDelay: '200ms' },
+  },
+})
+
+export const SWEEP_MS = 2_000
+export const LEASE_MS = 2_000
+export const OPS = { user: 'operator', password: 'operator-of-the-chaos-run' }
+/** What every planted address ends with. */
+export const MAIL_DOMAIN = 'planted.example'
+
+const freePort = async (): Promise<number> => {
+  const probe = createServer()
+  return new Promise((resolve, reject) => {
+    probe.once('error', reject)
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address()
+      probe.close(() => (address !== null && typeof address === 'object' ? resolve(address.port) : reject(new Error('no free port'))))
+    })
+  })
+}
+
+const portOf = (url: string): number => Number(new URL(url).port)
+const throughPort = (url: string, port: number): string => {
+  const through = new URL(url)
+  through.port = String(port)
+  return through.href.replace(/\/$/, '')
+}
+
+export type Rig = Awaited<ReturnType<typeof startRig>>
+
+export const startRig = async (options: Options) => {
+  const folder = await mkdtemp(join(tmpdir(), 'reconsent-chaos-'))
+  await mkdir(join(folder, 'logs'))
+  const clockFile = join(folder, 'clock')
+  const clock = leadClock(clockFile)
+  const [postgres, redis] = await Promise.all([startEmbeddedPostgres({ durable: true, maxConnections: 400 }), startOwnRedis()])
+  await migrate(postgres.url)
+
+  const workers = options.consents > 2000 ? 3 : 2
+  const ports = await Promise.all([freePort(), freePort(), freePort()])
+  const [front, firstWeb, secondWeb] = ports
+  const publicUrl = `http://127.0.0.1:${front}`
+  const redirectUri = `${publicUrl}/callback`
+  const clientSecret = randomBytes(24).toString('base64url')
+  const simulator = await startSimulator({
+    clientId: 'client', clientSecret, redirectUris: [redirectUri], clock, seed: options.seed, keepMails: Math.max(5_000, options.consents),
+  })
+  const to = (url: string) => startFaultProxy({ targets: () => [portOf(url)] })
+  const proxies = {
+    postgres: await to(postgres.url),
+    redis: await to(redis.url),
+    provider: await to(simulator.url),
+    smtp: await to(simulator.smtpUrl),
+    web: await startFaultProxy({ port: front, targets: () => [firstWeb, secondWeb] }),
+  }
+  const env = {
+    NODE_ENV: 'test', LOG_LEVEL: 'debug', QUEUE: 'redis',
+    DATABASE_URL: throughPort(postgres.url, proxies.postgres.port),
+    REDIS_URL: throughPort(redis.url, proxies.redis.port),
+    TRUELAYER_AUTH_URL: throughPort(simulator.url, proxies.provider.port),
+    TRUELAYER_API_URL: throughPort(simulator.url, proxies.provider.port),
+    TRUELAYER_CLIENT_ID: 'client', TRUELAYER_CLIENT_SECRET: clientSecret,
+    PUBLIC_URL: publicUrl, HOST: '127.0.0.1', PORT: String(front),
+    ENCRYPTION_KEYS: `k1:${createHash('sha256').update(`chaos ${options.seed}`).digest('base64')}`,
+    SMTP_URL: throughPort(simulator.smtpUrl, proxies.smtp.port), MAIL_FROM: 'Brightside <consents@example.com>',
+    OPS_USER: OPS.user, OPS_PASSWORD: OPS.password,
+  }
+  const policy = policyOf(options)
+  const config = await loadConfig({
+    cwd: process.cwd(), needs: ['database', 'keys'], policy, env: { ...env, DATABASE_URL: postgres.url },
+  })
+  const vault = makeVault({ keys: config.keys })
+  const { store, db, close: closeStore } = openStore({ url: config.database.url, vault, connections: 4 })
+  const direct = new Redis(redis.url, { retryStrategy: () => 100, maxRetriesPerRequest: null })
+  direct.on('error', () => undefined)
+  const seats: Seat[] = [
+    { name: 'web-1', role: 'web', port: firstWeb },
+    { name: 'web-2', role: 'web', port: secondWeb },
+    { name: 'scheduler-1', role: 'scheduler', port: 0 },
+    { name: 'scheduler-2', role: 'scheduler', port: 0 },
+    ...Array.from({ length: workers }, (_, index): Seat => ({ name: `worker-${index + 1}`, role: 'worker', port: 0 })),
+  ]
+  const queuePrefix = 'chaos'
+  const fleet = makeFleet({
+    seats, folder: join(folder, 'logs'),
+    orderOf: (seat) => ({ roles: [seat.role], env, policy, clockFile, queuePrefix, port: seat.port }),
+  })
+
+  /** By a connection of its own, past the proxies. */
+  const sql = async <Row>(text: string, values: unknown[] = []): Promise<Row[]> => {
+    const client = new pg.Client({ connectionString: postgres.url, application_name: 'chaos' })
+    client.on('error', () => undefined)
+    await client.connect()
+    try {
+      return (await client.query(text, values)).rows as Row[]
+    } finally {
+      await client.end()
+    }
+  }
+
+  return {
+    folder, clock, postgres, redis, direct, simulator, proxies, fleet, store, db, vault, config, sql, publicUrl, redirectUri,
+    logFolder: join(folder, 'logs'),
+    close: async () => {
+      await fleet.close()
+      direct.disconnect()
+      await closeStore().catch(() => undefined)
+      await Promise.all(Object.values(proxies).map((proxy) => proxy.close()))
+      await simulator.close()
+      await redis.stop()
+      await postgres.stop()
+      clock.close()
+    },
+  }
+}

@@ -1,0 +1,64 @@
+// One movable time for many processes: an offset from the real time in a small file. Read at every look, so that a process that was
+// stopped for a while wakes up with the right time, as on a real machine.
+import { closeSync, openSync, readSync, writeSync } from 'node:fs'
+import { DateTime } from 'luxon'
+import { type Clock, systemClock } from '../src/clock.ts'
+import type { MovableClock } from '../src/simulator/clock.ts'
+
+const WIDTH = 24
+const written = (offsetMs: number): Buffer => {
+  const one = String(offsetMs).padStart(WIDTH)
+  // Twice: a reader that sees only half of a write notices and looks again.
+  return Buffer.from(one + one)
+}
+
+/** Follows the file. Throws when it is not there. */
+export const followClock = (path: string): Clock => {
+  const file = openSync(path, 'r')
+  const bytes = Buffer.alloc(2 * WIDTH)
+  let offsetMs = 0
+  const look = (): void => {
+    const length = readSync(file, bytes, 0, 2 * WIDTH, 0)
+    const text = bytes.toString('latin1', 0, length)
+    if (length === 2 * WIDTH && text.slice(0, WIDTH) === text.slice(WIDTH)) offsetMs = Number(text.slice(0, WIDTH))
+  }
+  return {
+    now: () => {
+      look()
+      return systemClock.now().plus({ milliseconds: offsetMs })
+    },
+  }
+}
+
+export interface SharedClock extends MovableClock {
+  /** The real time, in milliseconds, at which this clock showed `instant`: jumps only go forwards. */
+  realAt(instant: Date): number
+  close(): void
+}
+
+/** Leads the others: sets the file before it moves itself. */
+export const leadClock = (path: string): SharedClock => {
+  const file = openSync(path, 'w+')
+  let offsetMs = 0
+  const jumps: { readonly at: number; readonly offsetMs: number }[] = [{ at: 0, offsetMs: 0 }]
+  const now = (): DateTime => systemClock.now().plus({ milliseconds: offsetMs })
+  const set = (instant: DateTime): void => {
+    const real = Date.now()
+    const next = Math.max(offsetMs, Math.round(instant.toMillis() - real))
+    writeSync(file, written(next), 0, 2 * WIDTH, 0)
+    offsetMs = next
+    jumps.push({ at: real, offsetMs })
+  }
+  set(systemClock.now())
+  return {
+    now,
+    set,
+    advance: (duration) => set(now().plus(duration)),
+    realAt: (instant) => {
+      const shown = instant.getTime()
+      const jump = jumps.findLast((one) => one.at + one.offsetMs <= shown) ?? jumps[0]
+      return shown - (jump?.offsetMs ?? 0)
+    },
+    close: () => closeSync(file),
+  }
+}

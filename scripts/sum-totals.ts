@@ -1,0 +1,47 @@
+// The last lines of a CI run: what each step came to, and the runners' totals in one plain line, `N passed, N failed`.
+// node scripts/sum-totals.ts NAME:EXIT_CODE[:REPORT.json]…    Exits 1 when anything failed.
+import { existsSync, readFileSync } from 'node:fs'
+
+export interface Step {
+  readonly name: string
+  readonly exitCode: number
+  /** Vitest's JSON report; undefined for a step that runs no tests, or whose report is missing. */
+  readonly report: { readonly passed: number; readonly failed: number } | undefined
+}
+
+interface VitestReport {
+  readonly numPassedTests: number
+  readonly numFailedTests: number
+  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[]
+}
+
+/** A file that could not even be loaded has no tests to count: it counts as one that failed. */
+export const totalsOf = (report: VitestReport): { passed: number; failed: number } => {
+  const unloaded = report.testResults.filter(({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0).length
+  return { passed: report.numPassedTests, failed: report.numFailedTests + unloaded }
+}
+
+/** A step that ended badly without a failed test to show for it counts as one failure: the line must not say that all is well. */
+export const sum = (steps: readonly Step[]): { passed: number; failed: number; lines: string[] } => {
+  const results = steps.map(({ name, exitCode, report }) => {
+    const failed = exitCode === 0 ? (report?.failed ?? 0) : Math.max(report?.failed ?? 0, 1)
+    const detail = report === undefined ? '' : ` (${report.passed} tests passed, ${report.failed} failed)`
+    return { passed: report?.passed ?? 0, failed, line: `${failed === 0 ? 'ok    ' : 'FAILED'}  ${name}${detail}` }
+  })
+  const total = (key: 'passed' | 'failed'): number => results.reduce((before, result) => before + result[key], 0)
+  return { passed: total('passed'), failed: total('failed'), lines: results.map(({ line }) => line) }
+}
+
+const readStep = (argument: string): Step => {
+  const [name = '', code = '', file] = argument.split(':')
+  const found = file !== undefined && existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as VitestReport) : undefined
+  // A runner that says nothing has not run.
+  const exitCode = file !== undefined && found === undefined ? 1 : Number(code)
+  return { name, exitCode, report: found === undefined ? undefined : totalsOf(found) }
+}
+
+if (import.meta.main) {
+  const { passed, failed, lines } = sum(process.argv.slice(2).map(readStep))
+  console.log(`\n${lines.join('\n')}\n${passed} passed, ${failed} failed`)
+  process.exitCode = failed === 0 ? 0 : 1
+}

@@ -1,0 +1,26 @@
+// How long what a user has begun holds messages, new questions and lapsing back: a visit to the bank, a code of unknown outcome.
+import type { DateTime } from 'luxon'
+import { Duration } from 'luxon'
+import type { Authorisation } from './model.ts'
+
+/** While a user may be at the bank nothing is sent: bank links are short-lived, strong authentication takes minutes. */
+export const AT_THE_BANK: Duration = Duration.fromObject({ minutes: 30 })
+/** How long an exchange of unknown outcome holds messages back. */
+export const DOUBT_HOLDS: Duration = Duration.fromObject({ hours: 24 })
+
+/** A code of this cycle came in and its outcome is not known yet, nor in doubt. */
+export const findInFlight = (authorisations: readonly Authorisation[]): Authorisation | undefined =>
+  authorisations.find((one) => one.status === 'code_received' || one.status === 'exchanging' || one.status === 'verifying')
+
+export const hasOpenDoubt = (authorisations: readonly Authorisation[]): boolean => authorisations.some((one) => one.status === 'unknown')
+
+const latest = (instants: readonly (DateTime | undefined)[]): DateTime | undefined =>
+  instants.reduce((last, instant) => (last === undefined || (instant !== undefined && instant > last) ? instant : last), undefined)
+
+/** When the last doubt stops to hold messages back; undefined where there is none. */
+export const doubtHoldsUntil = (authorisations: readonly Authorisation[]): DateTime | undefined =>
+  latest(authorisations.filter((one) => one.status === 'unknown').map((one) => (one.codeReceivedAt ?? one.issuedAt).plus(DOUBT_HOLDS)))
+
+/** When a user who left for the bank last and has not come back is no longer waited for. */
+export const backFromBankBy = (authorisations: readonly Authorisation[]): DateTime | undefined =>
+  latest(authorisations.filter((one) => one.status === 'issued').map((one) => one.handedOutAt?.plus(AT_THE_BANK)))

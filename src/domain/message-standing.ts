@@ -1,0 +1,57 @@
+// Whether a message that was made earlier may go out now. Between the two lie a queue, a mail server that puts off, quiet hours, or days
+// of downtime: what it says may no longer be wanted, or another message may say it better.
+import type { DateTime } from 'luxon'
+import { Duration } from 'luxon'
+import { backFromBankBy, doubtHoldsUntil } from './in-progress.ts'
+import { latestDueRung } from './ladder.ts'
+import { usableZone } from './locale.ts'
+import type { Notification } from './model.ts'
+import type { Facts } from './next-action.ts'
+import { afterQuiet, isQuiet } from './quiet-hours.ts'
+
+/** A message made just before the quiet hours still goes out; one that was held back waits for their end. */
+const QUIET_SLACK = Duration.fromObject({ minutes: 30 })
+
+export type Standing =
+  | { readonly kind: 'send' }
+  | { readonly kind: 'hold'; readonly until: DateTime; readonly reason: string }
+  | { readonly kind: 'drop'; readonly reason: string }
+
+/** `revived`: a person asks for this very message, which had failed; then no later one stands for it. */
+export const standingOf = (facts: Facts, notification: Notification, { revived }: { revived: boolean }): Standing => {
+  const reason = noLongerWanted(facts, notification) ?? (revived ? undefined : overtakenBy(facts, notification))
+  if (reason !== undefined) return { kind: 'drop', reason }
+  return holdOf(facts, notification) ?? { kind: 'send' }
+}
+
+const noLongerWanted = ({ view: { consent, renewal }, now, graceEndsAt }: Facts, notification: Notification): string | undefined => {
+  if (consent.status !== 'active' || renewal?.status !== 'open' || consent.cycle !== notification.cycle) {
+    return `the consent is ${consent.status}, its renewal ${renewal?.status ?? 'gone'}`
+  }
+  // Past grace nothing is sent unasked: what was asked past grace is younger than its end.
+  return now >= graceEndsAt && notification.createdAt < graceEndsAt ? 'the grace window has ended since' : undefined
+}
+
+/** After a downtime one message, never two: the later one, made already or due by now. */
+const overtakenBy = ({ view, now, rungs }: Facts, { id, createdAt }: Notification): string | undefined => {
+  const later = view.notifications.find((one) => one.id !== id && one.createdAt > createdAt && one.status !== 'cancelled' && one.status !== 'failed')
+  if (later !== undefined) return `message ${later.rung} was made since`
+  const rung = latestDueRung(rungs, now)
+  const isOwed = rung !== undefined && rung.at > createdAt && !view.notifications.some((one) => one.rung === rung.name)
+  return isOwed ? `message ${rung.name} is due by now and goes in its place` : undefined
+}
+
+/** A person's retry does not wait for the message's own date; for the user's sake it waits for all else. */
+const holdOf = ({ view, now, policy, manual }: Facts, notification: Notification): Extract<Standing, { kind: 'hold' }> | undefined => {
+  const hold = (until: DateTime, reason: string) => ({ kind: 'hold', until, reason }) as const
+  const doubt = doubtHoldsUntil(view.authorisations)
+  if (doubt !== undefined && doubt > now) return hold(doubt, 'the outcome of an exchange is unknown: it is settled before anything is sent')
+  const backBy = backFromBankBy(view.authorisations)
+  if (backBy !== undefined && backBy > now) return hold(backBy, 'the user went to the bank less than 30 minutes ago')
+  const { createdAt, nextActionAt } = notification
+  const zone = usableZone(view.consent.timeZone)
+  const quiet = policy.quietHours
+  const justInTime = createdAt > now.minus(QUIET_SLACK) && !isQuiet(createdAt, zone, quiet)
+  if (isQuiet(now, zone, quiet) && !justInTime) return hold(afterQuiet(now, zone, quiet), 'quiet hours of the user')
+  return nextActionAt !== undefined && nextActionAt > now && !manual ? hold(nextActionAt, 'not due yet') : undefined
+}

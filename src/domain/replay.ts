@@ -1,0 +1,59 @@
+// What a consent's events say it has become: its status and cycle, from the first event on. Pure; `reconsent verify` compares it with
+// what is stored. Every change of either must be told by an event of its own, with what the type does not say in its data.
+import type { ConsentStatus } from './model.ts'
+
+export interface ReplayedEvent {
+  readonly type: string
+  readonly data: Readonly<Record<string, unknown>>
+}
+
+export interface Replayed {
+  readonly status: ConsentStatus
+  /** The cycle that is running. */
+  readonly cycle: number
+}
+
+type Fold = (before: Replayed, data: ReplayedEvent['data']) => Replayed
+
+const becomes =
+  (status: ConsentStatus): Fold =>
+  (before) => ({ ...before, status })
+
+const statusOf = (data: ReplayedEvent['data'], otherwise: ConsentStatus): ConsentStatus => (data['status'] ?? otherwise) as ConsentStatus
+const cycleOf = (data: ReplayedEvent['data'], otherwise: number): number => (typeof data['cycle'] === 'number' ? data['cycle'] : otherwise)
+/** `cycle` is the one that ended with this event. */
+const nextCycle = (data: ReplayedEvent['data'], before: Replayed): number => (typeof data['cycle'] === 'number' ? data['cycle'] + 1 : before.cycle)
+const backInCycle: Fold = (before, data) => ({ status: 'active', cycle: cycleOf(data, before.cycle) })
+
+/** Only what changes status or cycle; all other events leave both as they are. */
+const folds: Readonly<Record<string, Fold>> = {
+  'consent.imported': (before, data) => ({ status: statusOf(data, 'active'), cycle: cycleOf(data, before.cycle) }),
+  'consent.updated': (before, data) => ({ ...before, status: statusOf(data, before.status) }),
+  'consent.repaired': (before, data) => ({ status: statusOf(data, before.status), cycle: nextCycle(data, before) }),
+  // Renewed by another connection (`by`), it does not go on itself: `consent.superseded` follows.
+  'consent.renewed': (before, data) => (data['by'] === undefined ? { status: 'active', cycle: nextCycle(data, before) } : before),
+  'consent.lapsed': becomes('lapsed'),
+  'consent.unsupported': becomes('unsupported'),
+  'consent.quarantined': becomes('quarantined'),
+  'consent.paused': becomes('paused'),
+  'consent.superseded': becomes('superseded'),
+  'consent.closed': (before, data) => ({ ...before, status: (data['as'] ?? before.status) as ConsentStatus }),
+  'consent.resumed': backInCycle,
+  'consent.released': backInCycle,
+  'renewal.requested': backInCycle,
+  'renewal.opened': (before, data) => ({ ...before, cycle: cycleOf(data, before.cycle) }),
+}
+
+/** One event further. */
+export const replayOne = (before: Replayed, { type, data }: ReplayedEvent): Replayed =>
+  Object.hasOwn(folds, type) ? (folds[type]?.(before, data) ?? before) : before
+
+/** Before its first event: what a consent is created as. */
+export const unborn: Replayed = { status: 'active', cycle: 1 }
+
+/** All events of one consent, oldest first. */
+export const replay = (events: Iterable<ReplayedEvent>): Replayed => {
+  let state = unborn
+  for (const event of events) state = replayOne(state, event)
+  return state
+}

@@ -1,0 +1,24 @@
+// What the steps of an exchange job share: their dependencies, the authorisation they work on, and the answer of one that came too late.
+import type { Duration } from 'luxon'
+import type { Clock } from '../clock.ts'
+import type { Policy } from '../domain/policy.ts'
+import type { Log } from '../log.ts'
+import type { Dispatching, Exchanges, Quarantine } from '../store/port.ts'
+import type { HandOver } from './hand-over.ts'
+import { skipped } from './outcome.ts'
+import type { ProviderGate } from './provider-gate.ts'
+
+export interface ExchangeDeps {
+  readonly store: Pick<Dispatching, 'claim' | 'release'> & Exchanges & Quarantine
+  readonly provider: ProviderGate
+  readonly handOver: HandOver
+  readonly clock: Clock
+  readonly policy: Policy
+  readonly lease: Duration
+  readonly log: Log
+}
+
+/** An authorisation with its consent and renewal, as it was when the job claimed it. */
+export type Loaded = NonNullable<Awaited<ReturnType<Exchanges['getAuthorisation']>>>
+
+export const OVERTAKEN = skipped('another worker took over: nothing was written')

@@ -1,0 +1,194 @@
+// Every encrypted cell of the database: where they are, which keys they need, and their re-encryption under the current key.
+import { setTimeout } from 'node:timers/promises'
+import type { KeyRing } from '../crypto/key-ring.ts'
+import { CellUnreadable } from '../crypto/envelope.ts'
+import { Prisma } from '../generated/prisma/client.ts'
+import { authorisationCells, openCell, sealCell, type AuthorisationCell } from './authorisation-row.ts'
+import type { Database, Transaction } from './database.ts'
+import { sealToken, tokenContext } from './refresh-token.ts'
+
+export interface KeyUse {
+  /** Empty for cells that are no sealed text at all. */
+  readonly keyId: string
+  readonly cells: number
+}
+
+/** A pool, or one transaction. */
+interface Reader {
+  readonly prisma: Pick<Transaction, '$queryRaw'>
+}
+
+/** Which keys the stored cells need, and how many need each. Reads all of them: seconds for a million consents. */
+export const keysInUse = async ({ prisma }: Reader): Promise<KeyUse[]> => {
+  const columns = authorisationCells.map((column) => Prisma.sql`UNION ALL SELECT ${keyIdIn(column)} FROM authorisations WHERE ${Prisma.raw(column)} IS NOT NULL`)
+  const rows = await prisma.$queryRaw<{ key_id: string; cells: bigint }[]>`
+    SELECT key_id, count(*) AS cells
+    FROM (SELECT ${keyIdIn('refresh_token')} AS key_id FROM consents ${Prisma.join(columns, ' ')}) AS cell
+    GROUP BY key_id ORDER BY key_id`
+  return rows.map((row) => ({ keyId: row.key_id, cells: Number(row.cells) }))
+}
+
+/** Keys that stored cells need and the ring does not have. */
+export const missingKeys = async (db: Reader, keys: KeyRing): Promise<KeyUse[]> =>
+  (await keysInUse(db)).filter(({ keyId }) => !keys.all.some(({ id }) => id === keyId))
+
+const keyIdIn = (column: string): Prisma.Sql => Prisma.raw(`split_part(${column}, '.', 2)`)
+
+export interface Rotation {
+  /** Cells that the current key encrypts now and did not before. */
+  readonly rotated: number
+  /** Cells whose key is there and that do not open all the same: left as they were. */
+  readonly unreadable: number
+  /** Cells that still need another key, the unreadable and those of unknown keys among them. */
+  readonly left: number
+}
+
+export interface RotateOptions {
+  readonly keys: KeyRing
+  /** After each page, with how many cells were rotated by then. */
+  readonly onPage?: ((rotated: number) => void) | undefined
+  readonly onUnreadable?: ((row: { table: string; id: string; cause: CellUnreadable['cause'] }) => void) | undefined
+  /** Ends after the page that runs: what is done stays done. */
+  readonly signal?: AbortSignal | undefined
+  readonly pageSize?: number
+}
+
+const PAGE = 500
+/** A row that is locked is passed over; a busy system leaves a few to the next round, if need be after a rest. */
+const ROUNDS = 20
+const REST_MS = 250
+
+/**
+ * Re-encrypts under the current key whatever is not, page by page, each page one short transaction. Safe beside a running system:
+ * rows are locked in order, those that others hold are passed over (nothing is waited for, so nothing can deadlock), and a cell is
+ * only replaced if it is still the one that was opened. Interrupted, it goes on where it was: what is done is no longer found.
+ */
+export const rotateCells = async (db: Database, options: RotateOptions): Promise<Rotation> => {
+  const { keys, signal } = options
+  let rotated = 0
+  for (let round = 1; ; round += 1) {
+    let inRound = 0
+    let unreadable = 0
+    for (const table of tables) {
+      for (let after: string | undefined = FIRST; after !== undefined && signal?.aborted !== true; ) {
+        const page: Page = await rotatePage(db, table, after, options)
+        inRound += page.rotated
+        unreadable += page.unreadable.length
+        for (const row of round === 1 ? page.unreadable : []) options.onUnreadable?.({ table: table.name, ...row })
+        options.onPage?.(rotated + inRound)
+        after = page.lastId
+      }
+    }
+    rotated += inRound
+    const others = (await keysInUse(db)).filter(({ keyId }) => keyId !== keys.current.id)
+    const left = others.reduce((sum, { cells }) => sum + cells, 0)
+    const mayGo = others.filter(({ keyId }) => keys.all.some(({ id }) => id === keyId)).reduce((sum, { cells }) => sum + cells, 0)
+    if (mayGo <= unreadable || round === ROUNDS || signal?.aborted === true) return { rotated, unreadable, left }
+    if (inRound === 0) await setTimeout(REST_MS)
+  }
+}
+
+/** Before every id. */
+const FIRST = '00000000-0000-0000-0000-000000000000'
+
+interface Page {
+  readonly rotated: number
+  readonly unreadable: readonly { readonly id: string; readonly cause: CellUnreadable['cause'] }[]
+  /** Undefined at the end of the table. */
+  readonly lastId: string | undefined
+}
+
+interface Table {
+  readonly name: 'consents' | 'authorisations'
+  /** Locks the page's rows that nobody else holds. */
+  find(tx: Transaction, after: string, keys: KeyRing, limit: number): Promise<Row[]>
+  write(tx: Transaction, rows: readonly Resealed[]): Promise<number>
+  reseal(db: Database, row: Row, column: string, sealed: string): string
+}
+
+interface Row {
+  readonly id: string
+  readonly version: number
+  /** By column; null where there is none, or where the current key has it already. */
+  readonly cells: Readonly<Record<string, string | null>>
+}
+
+interface Resealed {
+  readonly id: string
+  readonly cells: Readonly<Record<string, { readonly before: string; readonly after: string }>>
+}
+
+const rotatePage = async (db: Database, table: Table, after: string, { keys, pageSize = PAGE }: RotateOptions): Promise<Page> =>
+  db.prisma.$transaction(async (tx) => {
+    const rows = await table.find(tx, after, keys, pageSize)
+    const unreadable: { id: string; cause: CellUnreadable['cause'] }[] = []
+    const resealed = rows.map((row): Resealed => {
+      const cells: Record<string, { before: string; after: string }> = {}
+      for (const [column, before] of Object.entries(row.cells)) {
+        if (before === null) continue
+        try {
+          cells[column] = { before, after: table.reseal(db, row, column, before) }
+        } catch (error) {
+          if (!(error instanceof CellUnreadable)) throw error
+          unreadable.push({ id: row.id, cause: error.cause })
+        }
+      }
+      return { id: row.id, cells }
+    })
+    const rotated = await table.write(tx, resealed.filter(({ cells }) => Object.keys(cells).length > 0))
+    return { rotated, unreadable, lastId: rows.at(-1)?.id }
+  })
+
+/** Cells of a key that nobody gave us cannot be opened: they are not even looked for. */
+const olderIds = (keys: KeyRing): string[] => keys.all.filter(({ id }) => id !== keys.current.id).map(({ id }) => id)
+
+const consents: Table = {
+  name: 'consents',
+  find: async (tx, after, keys, limit) => {
+    const rows = await tx.$queryRaw<{ id: string; refresh_token: string; token_version: number }[]>`
+      SELECT id, refresh_token, token_version FROM consents
+      WHERE id > ${after}::uuid AND ${keyIdIn('refresh_token')} = ANY(${olderIds(keys)}::text[])
+      ORDER BY id LIMIT ${limit} FOR NO KEY UPDATE SKIP LOCKED`
+    return rows.map((row) => ({ id: row.id, version: row.token_version, cells: { refresh_token: row.refresh_token } }))
+  },
+  reseal: (db, { id, version }, _column, sealed) => sealToken(db.vault, id, version, db.vault.open(sealed, tokenContext(id, version))),
+  write: async (tx, rows) => {
+    const cells = rows.map((row) => row.cells['refresh_token'])
+    return tx.$executeRaw`
+      UPDATE consents AS row SET refresh_token = cell.after
+      FROM unnest(${rows.map(({ id }) => id)}::uuid[], ${cells.map((cell) => cell?.before ?? null)}::text[], ${cells.map((cell) => cell?.after ?? null)}::text[]) AS cell (id, before, after)
+      WHERE row.id = cell.id AND row.refresh_token = cell.before`
+  },
+}
+
+const authorisations: Table = {
+  name: 'authorisations',
+  find: async (tx, after, keys, limit) => {
+    const old = Prisma.join(authorisationCells.map((column) => Prisma.sql`${keyIdIn(column)} = ANY(${olderIds(keys)}::text[])`), ' OR ')
+    const rows = await tx.$queryRaw<({ id: string } & Record<AuthorisationCell, string | null>)[]>`
+      SELECT id, ${Prisma.raw(authorisationCells.join(', '))} FROM authorisations
+      WHERE id > ${after}::uuid AND (${old}) ORDER BY id LIMIT ${limit} FOR NO KEY UPDATE SKIP LOCKED`
+    const isOld = (cell: string | null): boolean => cell !== null && olderIds(keys).includes(cell.split('.')[1] ?? '')
+    return rows.map(({ id, ...cells }) => ({
+      id,
+      version: 1,
+      cells: Object.fromEntries(Object.entries(cells).map(([column, cell]) => [column, isOld(cell) ? cell : null])),
+    }))
+  },
+  reseal: (db, { id }, column, sealed) => sealCell(db.vault, column as AuthorisationCell, id, openCell(db.vault, column as AuthorisationCell, id, sealed)),
+  write: async (tx, rows) => {
+    let written = 0
+    for (const column of authorisationCells) {
+      const changed = rows.filter(({ cells }) => cells[column] !== undefined)
+      if (changed.length === 0) continue
+      const name = Prisma.raw(column)
+      written += await tx.$executeRaw`
+        UPDATE authorisations AS row SET ${name} = cell.after
+        FROM unnest(${changed.map(({ id }) => id)}::uuid[], ${changed.map(({ cells }) => cells[column]?.before ?? null)}::text[], ${changed.map(({ cells }) => cells[column]?.after ?? null)}::text[]) AS cell (id, before, after)
+        WHERE row.id = cell.id AND row.${name} = cell.before`
+    }
+    return written
+  },
+}
+
+const tables = [consents, authorisations] as const

@@ -1,0 +1,82 @@
+// What the application's database role may do, and nothing beyond: granted by the role that owns the tables. Events can be read and
+// added, by nobody but the owner changed or removed; consents and their history are never deleted at all.
+import pg from 'pg'
+
+type Right = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE'
+
+const kept = ['SELECT', 'INSERT', 'UPDATE'] as const
+const passing = ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] as const
+
+/** Every table of ours, and the rights that the program needs on it. */
+export const tableRights: Readonly<Record<string, readonly Right[]>> = {
+  consents: kept,
+  renewals: kept,
+  authorisations: kept,
+  notifications: kept,
+  events: ['SELECT', 'INSERT'],
+  message_hours: kept,
+  provider_strikes: passing,
+  provider_holds: passing,
+  sweeps: kept,
+  _prisma_migrations: ['SELECT'],
+}
+
+export interface GrantOptions {
+  /** With the role that owns the tables. */
+  readonly ownerUrl: string
+  /** What the application connects with: its user is the role that is granted to. Not connected to. */
+  readonly appUrl: string
+  /** Schemas beside ours that the application works in: BullMQ's, where the queue lives in PostgreSQL. */
+  readonly queueSchema?: string | undefined
+}
+
+export type Granted =
+  | { readonly kind: 'no-such-role'; readonly role: string }
+  /** One role for all: it owns the tables, the trigger alone guards the events. */
+  | { readonly kind: 'same-role' }
+  /** `rewrites`: it can change events all the same, as a superuser, as a member of the owner, or by a grant to everybody. */
+  | { readonly kind: 'granted'; readonly role: string; readonly rewrites: boolean }
+
+/** Makes the application's rights what they must be, whatever they were. */
+export const grantRights = async ({ ownerUrl, appUrl, queueSchema }: GrantOptions): Promise<Granted> => {
+  const role = new pg.Client({ connectionString: appUrl }).user ?? ''
+  const client = new pg.Client({ connectionString: ownerUrl, application_name: 'reconsent migrate' })
+  await client.connect()
+  try {
+    const { rows } = await client.query<{ owner: string; schema: string; known: boolean }>(
+      'SELECT current_user AS owner, current_schema() AS schema, EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1) AS known',
+      [role],
+    )
+    const { owner = '', schema = 'public', known = false } = rows[0] ?? {}
+    if (role === owner) return { kind: 'same-role' }
+    if (!known) return { kind: 'no-such-role', role }
+    // Simple protocol, one transaction: no moment without rights for a program that is running.
+    await client.query(`BEGIN; ${statements(role, schema, queueSchema).join('; ')}; COMMIT`)
+    const rewrites = await client.query<{ can: boolean }>(
+      `SELECT has_table_privilege($1, $2, 'UPDATE') OR has_table_privilege($1, $2, 'DELETE') OR has_table_privilege($1, $2, 'TRUNCATE') AS can`,
+      [role, `${pg.escapeIdentifier(schema)}.events`],
+    )
+    return { kind: 'granted', role, rewrites: rewrites.rows[0]?.can ?? false }
+  } finally {
+    await client.end()
+  }
+}
+
+const statements = (role: string, schema: string, queueSchema: string | undefined): string[] => {
+  const to = pg.escapeIdentifier(role)
+  const inside = pg.escapeIdentifier(schema)
+  const ours = Object.entries(tableRights).flatMap(([table, rights]) => {
+    const name = `${inside}.${pg.escapeIdentifier(table)}`
+    return [`REVOKE ALL ON ${name} FROM ${to}`, `GRANT ${rights.join(', ')} ON ${name} TO ${to}`]
+  })
+  const sequence = `GRANT USAGE ON SEQUENCE ${inside}.events_position_seq TO ${to}`
+  return [`GRANT USAGE ON SCHEMA ${inside} TO ${to}`, ...ours, sequence, ...(queueSchema === undefined ? [] : queueStatements(to, pg.escapeIdentifier(queueSchema)))]
+}
+
+/** The queue holds hints, not facts: all of it may be changed. CREATE because BullMQ makes a sequence for each queue at its first job. */
+const queueStatements = (to: string, schema: string): string[] => [
+  `GRANT USAGE, CREATE ON SCHEMA ${schema} TO ${to}`,
+  `GRANT ${passing.join(', ')} ON ALL TABLES IN SCHEMA ${schema} TO ${to}`,
+  `GRANT USAGE ON ALL SEQUENCES IN SCHEMA ${schema} TO ${to}`,
+  `GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ${schema} TO ${to}`,
+]

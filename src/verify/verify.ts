@@ -1,0 +1,50 @@
+// Checks a database against the promises that can be read from it. Reads one snapshot, in a transaction that cannot write: safe beside a
+// running system, however long it takes. Pages and caps keep the memory flat.
+import type { DateTime, Duration } from 'luxon'
+import type { KeyRing } from '../crypto/key-ring.ts'
+import type { Database, Transaction } from '../store/database.ts'
+import { checkCells, checkKeyIds } from './cells.ts'
+import { checkDates } from './dates.ts'
+import { checkEvents } from './events.ts'
+import { checkGuard } from './guard.ts'
+import { checkIntents } from './intents.ts'
+import { checkMessages } from './messages.ts'
+import { checkRenewals } from './renewals.ts'
+import type { Violation } from './violation.ts'
+
+export type { Violation }
+
+export interface VerifyOptions {
+  readonly now: DateTime
+  /** How far apart sweeps are. Given, open rows that are overdue by more than two of them are violations. */
+  readonly sweepInterval?: Duration | undefined
+  /** Opens every stored secret as well; needs the keys in `db.vault`. */
+  readonly deep?: boolean | undefined
+  /** Given, secrets whose key is not among these are violations. */
+  readonly keys?: KeyRing | undefined
+}
+
+const LONGEST_MS = 24 * 3_600_000
+
+/** Rejects when the database cannot be read. */
+export const verify = async (db: Database, options: VerifyOptions): Promise<Violation[]> => {
+  const checks: ((tx: Transaction) => Promise<Violation[]>)[] = [
+    async (tx) => checkDates(tx, options),
+    async (tx) => (options.keys === undefined ? [] : checkKeyIds(tx, options.keys)),
+    async (tx) => (options.deep === true ? checkCells(tx, db.vault) : []),
+    checkRenewals,
+    checkMessages,
+    checkIntents,
+    checkEvents,
+    checkGuard,
+  ]
+  return db.prisma.$transaction(
+    async (tx) => {
+      await tx.$executeRaw`SET TRANSACTION READ ONLY`
+      const found: Violation[] = []
+      for (const check of checks) found.push(...(await check(tx)))
+      return found.toSorted((a, b) => a.invariant - b.invariant)
+    },
+    { isolationLevel: 'RepeatableRead', timeout: LONGEST_MS, maxWait: 30_000 },
+  )
+}

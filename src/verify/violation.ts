@@ -1,0 +1,23 @@
+// One broken promise: which of the invariants (docs/reliability.md), which record, and what is wrong with it. No secret, no address.
+
+export interface Violation {
+  readonly invariant: number
+  /** Table and id: `consents 6f1c…`. */
+  readonly record: string
+  readonly what: string
+}
+
+/** Of one check: more of the same says nothing new, and memory stays flat. */
+export const MOST_TOLD = 1_000
+
+/** What a query of violations returns. */
+export interface Found {
+  readonly record: string
+  readonly what: string
+}
+
+/** At most MOST_TOLD of them, and one line that says so when there are more; queries ask for one more than that. */
+export const tell = (invariant: number, found: readonly Found[]): Violation[] => {
+  const told = found.slice(0, MOST_TOLD).map((one) => ({ invariant, ...one }))
+  return found.length > MOST_TOLD ? [...told, { invariant, record: 'more', what: `only the first ${MOST_TOLD} of this kind are listed` }] : told
+}

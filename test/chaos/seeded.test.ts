@@ -1,0 +1,60 @@
+// The same seed must give the same run: population, plans and the order of faults come from here.
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { faults } from '../../chaos/faults.ts'
+import { orderOf } from '../../chaos/nemesis.ts'
+import { readOptions } from '../../chaos/options.ts'
+import { seededChance } from '../../chaos/seeded.ts'
+import { followClock, leadClock } from '../../chaos/shared-clock.ts'
+
+const drawn = (seed: number): number[] => {
+  const chance = seededChance(seed)
+  return Array.from({ length: 50 }, () => chance.between(0, 1000))
+}
+
+test('the same seed draws the same, another one does not', () => {
+  expect(drawn(7)).toEqual(drawn(7))
+  expect(drawn(7)).not.toEqual(drawn(8))
+})
+
+test('a branch depends on the seed and its name, not on what was drawn before', () => {
+  const one = seededChance(7)
+  one.next()
+  expect(one.branch('users').next()).toBe(seededChance(7).branch('users').next())
+  expect(one.branch('users').next()).not.toBe(one.branch('nemesis').next())
+})
+
+test('every kind of fault strikes before any strikes again, in an order of the seed', () => {
+  const names = Object.keys(faults)
+  const order = (seed: number): string[] => {
+    const endless = orderOf(names, seededChance(seed))
+    return names.map(() => endless.next().value)
+  }
+  expect(order(1)).toEqual(order(1))
+  expect(order(1)).not.toEqual(order(2))
+  expect(order(3).toSorted()).toEqual(names.toSorted())
+})
+
+test('a clock that follows sees every jump, and an instant leads back to the real time it was shown at', () => {
+  const path = join(mkdtempSync(join(tmpdir(), 'chaos-clock-')), 'clock')
+  const leader = leadClock(path)
+  const follower = followClock(path)
+  const apart = (): number => Math.abs(leader.now().toMillis() - follower.now().toMillis())
+  expect(apart()).toBeLessThan(50)
+  const before = leader.now().toJSDate()
+  leader.advance({ days: 7 })
+  expect(apart()).toBeLessThan(50)
+  expect(follower.now().diff(leader.now().minus({ days: 7 })).as('days')).toBeCloseTo(7, 3)
+  expect(Math.abs(leader.realAt(leader.now().toJSDate()) - Date.now())).toBeLessThan(50)
+  expect(Math.abs(leader.realAt(before) - Date.now())).toBeLessThan(500)
+  leader.close()
+})
+
+test('options: defaults, and a clear word about each that is wrong', () => {
+  expect(readOptions(['--seed', '4'])).toMatchObject({ consents: 500, minutes: 3, seed: 4, calm: false, flushEveryMs: undefined })
+  expect(readOptions(['--flush-every', '60s', '--consents', '10000', '--minutes', '20'])).toMatchObject({ flushEveryMs: 60_000, consents: 10_000 })
+  expect(() => readOptions(['--consents', 'many'])).toThrow('--consents must be a whole number')
+  expect(() => readOptions(['--flush-every', 'often'])).toThrow('--flush-every must be a duration')
+})

@@ -1,0 +1,117 @@
+// `doctor` against real services: a PostgreSQL, a Redis, the simulator's mail server and provider.
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import type { Finding } from '../../src/doctor/finding.ts'
+import { startSimulator, type Simulator } from '../../src/simulator/start-simulator.ts'
+import { keyText } from '../crypto/keys.ts'
+import { aLine, ndjson } from '../import/rows.ts'
+import { createDatabase } from '../setup/database.ts'
+import { runHere, run } from './reconsent.ts'
+
+let simulator: Simulator
+let env: Record<string, string>
+let cwd: string
+beforeAll(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'reconsent-doctor-'))
+  const policy = join(cwd, 'worker.config.ts')
+  await writeFile(policy, "export default { company: { name: 'Brightside' } }\n")
+  simulator = await startSimulator({ clientId: 'client', clientSecret: 'the-client-secret', redirectUris: ['http://127.0.0.1:3000/callback'] })
+  env = {
+    RECONSENT_CONFIG: policy,
+    DATABASE_URL: await createDatabase(),
+    REDIS_URL: inject('redisUrl'),
+    ENCRYPTION_KEYS: `k1:${keyText('k1')}`,
+    TRUELAYER_AUTH_URL: simulator.url,
+    TRUELAYER_API_URL: simulator.url,
+    TRUELAYER_CLIENT_ID: 'client',
+    TRUELAYER_CLIENT_SECRET: 'the-client-secret',
+    SMTP_URL: simulator.smtpUrl,
+    MAIL_FROM: 'consents@example.com',
+    PUBLIC_URL: simulator.url,
+  }
+  const file = join(cwd, 'consents.ndjson')
+  await writeFile(file, ndjson([aLine({ expires_at: new Date(Date.now() + 5e9).toISOString() })]))
+  await runHere(['import', file], env)
+})
+afterAll(async () => simulator.close())
+
+interface Diagnosis {
+  readonly ok: boolean
+  readonly failed: number
+  readonly findings: Finding[]
+}
+const diagnose = async (over: Record<string, string | undefined> = {}): Promise<Diagnosis & { code: number | null }> => {
+  const { code, stdout } = await runHere(['doctor', '--json'], { ...env, ...over })
+  return { code, ...(JSON.parse(stdout) as Diagnosis) }
+}
+const failures = ({ findings }: Diagnosis): Finding[] => findings.filter(({ level }) => level === 'fail')
+
+describe('doctor', () => {
+  test('finds a sound installation sound', async () => {
+    const diagnosis = await diagnose()
+    expect(failures(diagnosis)).toEqual([])
+    expect(diagnosis).toMatchObject({ code: 0, ok: true })
+    const checks = diagnosis.findings.filter(({ level }) => level === 'ok').map(({ check }) => check)
+    for (const check of ['node', 'configuration', 'database', 'clock', 'migrations', 'keys', 'consents', 'queue', 'queue memory', 'mail', 'provider']) expect(checks).toContain(check)
+  })
+
+  test('prints a line for each with what to do, and no secret', async () => {
+    const { code, stdout } = await run(['doctor'], { env, cwd })
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^ok {4}database +PostgreSQL \d/m)
+    expect(stdout).toMatch(/^warn {2}sweep +there has been none yet\n +start the role scheduler/m)
+    expect(stdout).toMatch(/\n0 failed, \d+ warnings, \d+ ok\n$/)
+    for (const secret of ['the-client-secret', keyText('k1'), 'embedded']) expect(stdout).not.toContain(secret)
+  })
+
+  const broken: Record<string, [Record<string, string | undefined>, string, RegExp]> = {
+    'a database that is not there': [{ DATABASE_URL: 'postgres://user:hush@127.0.0.1:1/x' }, 'database', /could not be used \(ECONNREFUSED\)/],
+    'a key that is missing': [{ ENCRYPTION_KEYS: `k2:${keyText('k2')}` }, 'keys', /1 stored secrets need the key "k1", which is not in ENCRYPTION_KEYS/],
+    'a key of other bytes': [{ ENCRYPTION_KEYS: `k1:${keyText('other')}` }, 'keys', /the key "k1" does not open/],
+    'a Redis that is not there': [{ REDIS_URL: 'redis://:hush@127.0.0.1:1' }, 'queue', /could not be asked \(ECONNREFUSED\)/],
+    'a mail server that is not there': [{ SMTP_URL: 'smtp://127.0.0.1:1' }, 'mail', /./],
+    'credentials that are refused': [{ TRUELAYER_CLIENT_SECRET: 'wrong' }, 'provider', /rejected \(invalid_client\)/],
+    'configuration that is missing': [{ SMTP_URL: undefined, MAIL_FROM: undefined }, 'configuration', /SMTP_URL is not set/],
+  }
+  test.each(Object.entries(broken))('finds %s', async (_, [over, check, words]) => {
+    const diagnosis = await diagnose(over)
+    expect(diagnosis).toMatchObject({ code: 1, ok: false })
+    const [first] = failures(diagnosis)
+    expect(first).toMatchObject({ check, detail: expect.stringMatching(words), advice: expect.stringMatching(/./) })
+    expect(JSON.stringify(diagnosis)).not.toContain('hush')
+    // One part that is wrong hides no other.
+    expect(diagnosis.findings.filter(({ level }) => level === 'ok').length).toBeGreaterThan(4)
+  })
+
+  test('finds a database that was not migrated', async () => {
+    const admin = new pg.Client({ connectionString: inject('postgresUrl') })
+    await admin.connect()
+    const name = `unmigrated_${Date.now()}`
+    await admin.query(`CREATE DATABASE ${name}`)
+    await admin.end()
+    const url = new URL(env['DATABASE_URL'] ?? '')
+    url.pathname = `/${name}`
+    expect(failures(await diagnose({ DATABASE_URL: url.href }))).toMatchObject([{ check: 'migrations', detail: 'none is applied', advice: 'run: reconsent migrate' }])
+  })
+
+  test('takes the queue on PostgreSQL for what it is', async () => {
+    const { findings, code } = await diagnose({ QUEUE: 'postgres', REDIS_URL: undefined })
+    expect(code).toBe(0)
+    expect(findings).toContainEqual({ check: 'queue', level: 'ok', detail: 'on PostgreSQL', advice: null })
+  })
+
+  test('says what waits for a person', async () => {
+    const client = new pg.Client({ connectionString: env['DATABASE_URL'] })
+    await client.connect()
+    await client.query(`UPDATE consents SET status = 'quarantined', next_action_at = NULL`)
+    await client.query(`INSERT INTO provider_holds (name, since, code, probe_at) VALUES ('truelayer', now(), 'client-rejected', now())`)
+    const { findings, code } = await diagnose()
+    await client.query('DELETE FROM provider_holds')
+    await client.end()
+    expect(code).toBe(0)
+    expect(findings.filter(({ level }) => level === 'warn').map(({ check }) => check)).toEqual(expect.arrayContaining(['quarantine', 'provider calls']))
+  })
+})

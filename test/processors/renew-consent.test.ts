@@ -1,0 +1,250 @@
+// The reauth job where it does not go well: links refused, the provider away or on hold, cells unreadable, crashes between the steps.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { TransientError } from '../../src/errors.ts'
+import { ruleFor } from '../../src/domain/rules.ts'
+import { prepareAuthorisation } from '../../src/processors/prepare-authorisation.ts'
+import { Secret } from '../../src/secret.ts'
+import type { FaultOrder } from '../../src/simulator/faults.ts'
+import { aPolicy } from '../builders.ts'
+import { aRun, startWorld, type World } from '../setup/world.ts'
+import { askedConsent, bringUpToDate, endLease, eventTypes, fault, liveUntil, NOBODY, providerAt, renew, rungsSent, seen, withStore } from './rig.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld()
+})
+afterAll(async () => world.close())
+afterEach(async () => {
+  world.simulator.switches.reset()
+  world.simulator.faults.clear()
+  await world.store.clear('client-rejected')
+  await world.store.clear('link-rejected')
+})
+
+const due = async (inDays = 10) => world.addConsent({ expiresAt: world.clock.now().plus({ days: inDays }) })
+const hoursUntilNext = async (id: string): Promise<number> => ((await world.consentOf(id)).nextActionAt?.diff(world.clock.now()).as('hours') ?? Number.NaN)
+const linksOf = async (id: string): Promise<number> => (await world.authorisationsOf(id)).length
+
+describe('the provider refuses a link for this connection', () => {
+  test('401: nothing is sent, a day’s back-off with the reason, and it counts', async () => {
+    const consent = await due()
+    world.simulator.revokeConnection(consent.credentialsId)
+    expect(await renew(world)(consent.id, aRun())).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('reauth: 401 unauthorized') })
+    expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', failedAttempts: 1, lastErrorCode: 'link-rejected' })
+    expect(await hoursUntilNext(consent.id)).toBeGreaterThan(21)
+    expect(await hoursUntilNext(consent.id)).toBeLessThan(27)
+    expect(await rungsSent(world, consent.id)).toEqual([])
+    expect((await world.eventsOf(consent.id)).map(({ type, reason }) => [type, reason])).toEqual([['link.failed', 'reauth: 401 unauthorized']])
+  })
+
+  test('for ever: asked once a day until grace ends, never closed before, then lapsed', async () => {
+    const consent = await due(-80)
+    world.simulator.revokeConnection(consent.credentialsId)
+    await liveUntil(world, consent.id, consent.expiresAt.plus({ days: 90 }).minus({ minutes: 1 }))
+    expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active' })
+    expect(seen(world, consent, 'reauthuri').length).toBeGreaterThanOrEqual(9)
+    expect(seen(world, consent, 'reauthuri').length).toBeLessThanOrEqual(12)
+    await liveUntil(world, consent.id, consent.expiresAt.plus({ days: 90, minutes: 1 }))
+    expect((await world.consentOf(consent.id)).status).toBe('lapsed')
+    expect(await rungsSent(world, consent.id)).toEqual([])
+  })
+
+  test('then the next route of the policy', async () => {
+    const policy = aPolicy({ routes: ['reauth', 'full'] })
+    const consent = await due()
+    world.simulator.revokeConnection(consent.credentialsId)
+    expect(ruleFor(consent.providerId, consent.country, policy).routes).toEqual(['reauth', 'full'])
+    expect(await renew(world, { policy })(consent.id, aRun())).toMatchObject({ kind: 'done', what: expect.stringContaining('made a link (full)') })
+    expect((await world.renewalsOf(consent.id))[0]?.route).toBe('full')
+  })
+
+  test('a person overrides the back-off; when it works the count is forgotten', async () => {
+    const consent = await due()
+    fault(world, consent, { endpoint: 'reauthuri', kind: 'error-json', status: 401, error: 'unauthorized' })
+    await renew(world)(consent.id, aRun())
+    expect(await renew(world)(consent.id, aRun())).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('backing off after link-rejected') })
+    expect(await renew(world)(consent.id, aRun({ manual: true }))).toMatchObject({ kind: 'done' })
+    expect(await world.consentOf(consent.id)).toMatchObject({ failedAttempts: 0, lastErrorCode: undefined, retryAfter: undefined })
+  })
+})
+
+describe('the provider is away', () => {
+  const outages: Record<string, [FaultOrder, string]> = {
+    '500': [{ endpoint: 'reauthuri', kind: 'error-json' }, 'provider-failed'],
+    'a gateway’s page': [{ endpoint: 'reauthuri', kind: 'error-html' }, 'provider-failed'],
+    'a gateway’s page with 403': [{ endpoint: 'reauthuri', kind: 'error-html', status: 403 }, 'provider-garbled'],
+    'slower than our patience': [{ endpoint: 'reauthuri', kind: 'slow', ms: 600 }, 'provider-timeout'],
+    'half a JSON': [{ endpoint: 'reauthuri', kind: 'bad-json' }, 'provider-garbled'],
+    'a reset': [{ endpoint: 'reauthuri', kind: 'reset-before' }, 'provider-unreachable'],
+    '429': [{ endpoint: 'reauthuri', kind: 'rate-limited' }, 'provider-rate-limited'],
+  }
+  test.each(Object.entries(outages))('%s: the queue tries again, then the record rests an hour, and it counts for nothing', async (_, [order, code]) => {
+    const consent = await due()
+    fault(world, consent, { ...order, count: 2 })
+    const job = renew(world, { prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world) }) })
+    const thrown = await job(consent.id, aRun({ lastAttempt: false })).catch((error: unknown) => error)
+    expect(thrown).toBeInstanceOf(TransientError)
+    expect((thrown as TransientError).code).toBe(code)
+    expect(await job(consent.id, aRun())).toMatchObject({ kind: 'snooze' })
+    expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', failedAttempts: 0, lastErrorCode: code })
+    expect(await hoursUntilNext(consent.id)).toBeCloseTo(1, 0)
+    world.clock.advance({ hours: 1.2 })
+    await bringUpToDate(world, consent.id)
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+  })
+
+  const unusable = {
+    'success: false': { link_success: false },
+    'an http address': { link_result: 'not-https' },
+    'no address at all': { link_result: 'not-a-url' },
+    'no result': { link_result: 'missing' },
+  } as const
+  test.each(Object.entries(unusable))('%s is no link: nothing is sent', async (_, switches) => {
+    const consent = await due()
+    world.simulator.switches.set(switches)
+    await renew(world)(consent.id, aRun())
+    expect(await world.consentOf(consent.id)).toMatchObject({ lastErrorCode: 'link-unusable', failedAttempts: 0 })
+    expect([await linksOf(consent.id), await rungsSent(world, consent.id)]).toEqual([0, []])
+  })
+
+  test('Retry-After longer than our own rest is kept', async () => {
+    const consent = await due()
+    fault(world, consent, { endpoint: 'reauthuri', kind: 'rate-limited', retry_after: 5 * 3600 })
+    await renew(world)(consent.id, aRun())
+    expect(await hoursUntilNext(consent.id)).toBeCloseTo(5, 1)
+  })
+
+  test('for days: one event says so, not one an hour', async () => {
+    const consent = await due()
+    const job = renew(world, { prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world, { url: NOBODY }) }) })
+    for (let time = 0; time < 5; time += 1) {
+      await job(consent.id, aRun())
+      world.clock.advance({ hours: 2 })
+    }
+    expect(await eventTypes(world, consent.id)).toEqual(['link.failed'])
+    expect((await world.consentOf(consent.id)).failedAttempts).toBe(0)
+  })
+
+  test('a user who presses the button meanwhile is told to come back, and nothing is lost', async () => {
+    const consent = await askedConsent(world)
+    world.clock.advance({ minutes: 9 })
+    fault(world, consent, { endpoint: 'reauthuri', kind: 'error-html' })
+    expect((await world.leaveForBank(consent.id)).kind).toBe('busy')
+    expect((await world.leaveForBank(consent.id)).kind).toBe('to-bank')
+  })
+})
+
+describe('a stored token that does not decrypt', () => {
+  test('quarantines the consent, says so, and the job fails with the code', async () => {
+    const consent = await due()
+    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { refreshToken: 'r1.k1.AAAA.AAAA' } })
+    await expect(renew(world)(consent.id, aRun())).rejects.toMatchObject({ code: 'cell-unreadable' })
+    expect(await world.consentOf(consent.id)).toMatchObject({ status: 'quarantined', nextActionAt: undefined })
+    expect(await eventTypes(world, consent.id)).toEqual(['consent.quarantined'])
+    expect(await renew(world)(consent.id, aRun({ manual: true }))).toEqual({ kind: 'skipped', reason: 'the consent is quarantined' })
+  })
+
+  test('of another row is as unreadable', async () => {
+    const [consent, other] = [await due(), await due()]
+    const { refreshToken } = await world.db.prisma.consent.findUniqueOrThrow({ where: { id: other.id } })
+    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { refreshToken } })
+    await expect(renew(world)(consent.id, aRun())).rejects.toMatchObject({ code: 'cell-unreadable' })
+    expect((await world.consentOf(consent.id)).status).toBe('quarantined')
+  })
+
+  test('a token that came with an exchange takes its place', async () => {
+    const consent = await askedConsent(world)
+    await world.goToBank(consent.id, 'approve')
+    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { refreshToken: 'r1.k1.AAAA.AAAA' } })
+    await bringUpToDate(world, consent.id)
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+    expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, tokenVersion: 2 })
+  })
+})
+
+describe('twice, at once, and crashing', () => {
+  test('running it twice acts once', async () => {
+    const consent = await due()
+    expect((await renew(world)(consent.id, aRun())).kind).toBe('done')
+    expect((await renew(world)(consent.id, aRun())).kind).toBe('skipped')
+    expect((await renew(world)(consent.id, aRun({ manual: true }))).kind).toBe('skipped')
+    expect([await linksOf(consent.id), await rungsSent(world, consent.id)]).toEqual([1, ['-14d pending']])
+  })
+
+  test('ten workers at once act once', async () => {
+    const consent = await due()
+    const said = await Promise.all(Array.from({ length: 10 }, async () => renew(world)(consent.id, aRun())))
+    expect(said.filter(({ kind }) => kind === 'done')).toHaveLength(1)
+    expect([await linksOf(consent.id), await rungsSent(world, consent.id)]).toEqual([1, ['-14d pending']])
+  })
+
+  test('a crash between the link and the commit: nothing is stored, the next run does it all', async () => {
+    const consent = await due()
+    const store = withStore(world, { commitStep: async () => Promise.reject(new Error('died')), backOff: async () => Promise.reject(new Error('died')) })
+    await expect(renew(world, { store })(consent.id, aRun())).rejects.toThrow('died')
+    expect([await linksOf(consent.id), await world.renewalsOf(consent.id)]).toEqual([0, []])
+    expect((await renew(world)(consent.id, aRun())).kind).toBe('snooze')
+    await endLease(world, 'consent', consent.id)
+    expect((await renew(world)(consent.id, aRun())).kind).toBe('done')
+    expect([await linksOf(consent.id), await rungsSent(world, consent.id)]).toEqual([1, ['-14d pending']])
+  })
+
+  test('a bug of ours: the record rests and the error is told', async () => {
+    const consent = await due()
+    const prepare = async () => Promise.reject(new TypeError('a bug'))
+    await expect(renew(world, { prepare })(consent.id, aRun())).rejects.toThrow('a bug')
+    expect(await world.consentOf(consent.id)).toMatchObject({ failedAttempts: 1, lastErrorCode: 'internal', status: 'active' })
+    expect(await hoursUntilNext(consent.id)).toBeCloseTo(1, 1)
+  })
+
+  test('overtaken while the link was made: it writes nothing', async () => {
+    const consent = await due()
+    const slow: typeof world.prepare = async (...args) => {
+      const prepared = await world.prepare(...args)
+      await endLease(world, 'consent', consent.id)
+      await renew(world)(consent.id, aRun())
+      return prepared
+    }
+    expect(await renew(world, { prepare: slow })(consent.id, aRun())).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('took over') })
+    expect([await linksOf(consent.id), await rungsSent(world, consent.id)]).toEqual([1, ['-14d pending']])
+  })
+
+  test('a code that comes in while a message is decided: its outcome comes first', async () => {
+    const consent = await askedConsent(world)
+    world.clock.set(consent.expiresAt.minus({ days: 7 }).plus({ seconds: 1 }))
+    const callback = world.toCallback(await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }))
+    world.clock.advance({ minutes: 31 })
+    await world.db.prisma.authorisation.updateMany({ where: { consentId: consent.id }, data: { handedOutAt: null } })
+    const store = withStore(world, {
+      commitStep: async (...args) => {
+        await world.receive(callback)
+        return world.store.commitStep(...args)
+      },
+    })
+    await renew(world, { store })(consent.id, aRun())
+    await bringUpToDate(world, consent.id)
+    expect(await rungsSent(world, consent.id)).not.toContain('-7d sent')
+  })
+
+  test('unknown ids, of consents, notifications and authorisations, harm nothing', async () => {
+    const ids = ['', 'x', '00000000-0000-4000-8000-000000000000', "'; DROP TABLE consents --"]
+    for (const id of ids) for (const kind of ['consent', 'notification', 'authorisation'] as const) expect((await world.jobs[kind](id, aRun())).kind).toBe('skipped')
+  })
+})
+
+test('the link asks for the original redirect_uri, PKCE S256 and a state of its own each time', async () => {
+  const requests: Parameters<World['provider']['makeLink']>[1][] = []
+  const makeLink: World['provider']['makeLink'] = async (connection, request) => {
+    requests.push(request)
+    return world.provider.makeLink(connection, request)
+  }
+  const consent = await due()
+  const prepare = prepareAuthorisation({ store: world.store, provider: { makeLink } })
+  await prepare(consent, ['reauth'], world.clock.now())
+  await prepare(consent, ['reauth'], world.clock.now())
+  expect(requests.map(({ redirectUri }) => redirectUri)).toEqual([consent.redirectUri, consent.redirectUri])
+  expect(new Set(requests.map(({ state }) => state.reveal())).size).toBe(2)
+  expect(new Set(requests.map(({ codeChallenge }) => codeChallenge)).size).toBe(2)
+  expect(requests[0]?.codeChallenge).toMatch(/^[\w-]{43}$/)
+  expect(requests[0]?.refreshToken).toBeInstanceOf(Secret)
+})

@@ -1,0 +1,240 @@
+// The sweep and its helpers: pages, back-pressure, a queue that is away, rows that no two sweeps share, claims that no two workers hold.
+import { randomUUID } from 'node:crypto'
+import { Duration } from 'luxon'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
+import { handOver } from '../../src/processors/hand-over.ts'
+import { recordFailure } from '../../src/processors/record-failure.ts'
+import { type SweepDeps, sweep, sweepUrgent } from '../../src/processors/sweep.ts'
+import type { Dispatch, QueueName, WorkQueue } from '../../src/queue/port.ts'
+import { Secret } from '../../src/secret.ts'
+import { openStore } from '../../src/store/open-store.ts'
+import { aRun, startWorld, type World } from '../setup/world.ts'
+import { advance, askedConsent, authorisation, endLease, LEASE, renew, retireAll, silent, withCode, withStore } from './rig.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld()
+})
+afterAll(async () => world.close())
+afterEach(async () => retireAll(world))
+
+const HOLD = Duration.fromObject({ minutes: 10 })
+
+/** A queue in memory whose jobs nobody takes; with `fails` it is away from then on. */
+const aQueue = ({ fails = Number.POSITIVE_INFINITY }: { fails?: number } = {}) => {
+  const jobs: { queue: QueueName; id: string; dispatchNo: number }[] = []
+  let calls = 0
+  const queue: WorkQueue = {
+    add: async (name, dispatches: readonly Dispatch[]) => {
+      calls += 1
+      if (calls > fails) throw new Error('the queue is away')
+      jobs.push(...dispatches.map((one) => ({ queue: name, ...one })))
+    },
+    countWaiting: async (name) => jobs.filter((job) => job.queue === name).length,
+  }
+  return { queue, jobs, take: () => jobs.splice(0) }
+}
+
+const deps = (queue: WorkQueue, over: Partial<SweepDeps> = {}): SweepDeps => ({
+  store: world.store, queue, clock: world.clock, log: silent, pageSize: 10, maxWaiting: 1000, queuedFor: HOLD, ...over,
+})
+
+/** Bare rows of consents, due now: only their dispatch is tried here. */
+const addRows = async (count: number, over: { dueInMinutes?: number } = {}): Promise<void> => {
+  const now = world.clock.now()
+  const nextActionAt = now.plus({ minutes: over.dueInMinutes ?? -1 }).toJSDate()
+  await world.db.prisma.consent.createMany({
+    data: Array.from({ length: count }, () => ({
+      id: randomUUID(), credentialsId: randomUUID(), userId: 'u', providerId: 'uk-ob-monzo', country: 'GB', redirectUri: 'http://127.0.0.1/', expiresSource: 'imported',
+      expiresAt: now.plus({ days: 10 }).toJSDate(), refreshToken: 'sealed', nextActionAt, createdAt: now.toJSDate(), updatedAt: now.toJSDate(),
+    })),
+  })
+}
+
+describe('a sweep', () => {
+  test('goes through page by page, hands each row over once, and says how many', async () => {
+    await addRows(25)
+    await addRows(3, { dueInMinutes: 5 })
+    const { queue, jobs } = aQueue()
+    expect(await sweep(deps(queue))()).toEqual({ kind: 'done', what: 'dispatched 25 consents, 0 messages, 0 exchanges; 0 states expired' })
+    expect(new Set(jobs.map(({ id }) => id)).size).toBe(25)
+    expect(jobs.every(({ queue: name, dispatchNo }) => name === 'reauth' && dispatchNo === 1)).toBe(true)
+    expect(await world.store.sinceLastSweep()).toBeDefined()
+    await sweep(deps(queue))()
+    expect(jobs).toHaveLength(25)
+  })
+
+  test('exactly a full page is no reason to stop or to loop', async () => {
+    await addRows(20)
+    const { queue, jobs } = aQueue()
+    await sweep(deps(queue))()
+    expect(jobs).toHaveLength(20)
+  })
+
+  test('stops while the queue is full, and goes on when it is not', async () => {
+    await addRows(25)
+    const { queue, jobs, take } = aQueue()
+    const full = deps(queue, { maxWaiting: 12 })
+    await sweep(full)()
+    expect(jobs).toHaveLength(12)
+    await sweep(full)()
+    expect(jobs).toHaveLength(12)
+    take()
+    await sweep(full)()
+    expect(jobs).toHaveLength(12)
+  })
+
+  test('the queue goes away in the middle: what it did not take is found again at once, the sweep does not count as good', async () => {
+    await addRows(25)
+    const { queue, jobs } = aQueue({ fails: 1 })
+    await expect(sweep(deps(queue))()).rejects.toThrow('away')
+    expect(jobs).toHaveLength(10)
+    expect(await world.store.sinceLastSweep()).toBeUndefined()
+    const again = aQueue()
+    await sweep(deps(again.queue))()
+    expect(again.jobs).toHaveLength(15)
+    // The number counts on, so that a job id is never used twice.
+    expect(again.jobs.filter(({ dispatchNo }) => dispatchNo === 2)).toHaveLength(10)
+  })
+
+  test('a job that never came back is dispatched again when its mark is over, under another number', async () => {
+    await addRows(1)
+    const { queue, jobs } = aQueue()
+    await sweep(deps(queue))()
+    await world.db.prisma.$executeRaw`UPDATE consents SET queued_until = clock_timestamp() - interval '1 second'`
+    await sweep(deps(queue))()
+    expect(jobs.map(({ dispatchNo }) => dispatchNo)).toEqual([1, 2])
+  })
+
+  test('states older than a day expire; a young one does not', async () => {
+    const { id } = await askedConsent(world)
+    world.clock.advance({ hours: 23, minutes: 59 })
+    await sweep(deps(aQueue().queue))()
+    expect((await world.authorisationsOf(id)).map(({ status }) => status)).toEqual(['issued'])
+    world.clock.advance({ minutes: 1 })
+    expect(await sweep(deps(aQueue().queue))()).toMatchObject({ what: expect.stringContaining('1 states expired') })
+    expect(await world.authorisationsOf(id)).toMatchObject([{ status: 'expired', link: null, nextActionAt: null }])
+  })
+
+  test('the short timer leaves consents to the cron pattern, takes codes and messages', async () => {
+    const { consent, codeId } = await withCode(world)
+    await addRows(2)
+    await world.db.prisma.notification.updateMany({ where: { consentId: consent.id }, data: { status: 'pending', nextActionAt: world.clock.now().toJSDate() } })
+    const { queue, jobs } = aQueue()
+    expect(await sweepUrgent(deps(queue))()).toEqual({ authorisation: 1, notification: 1, consent: 0 })
+    expect(jobs.map(({ queue: name }) => name)).toEqual(['exchange', 'notify'])
+    expect(jobs[0]?.id).toBe(codeId)
+  })
+})
+
+describe('two of everything', () => {
+  test('two schedulers over two pools share no row of five hundred, and leave none', async () => {
+    await addRows(500)
+    const second = openStore({ url: new Secret(await ownUrl()), vault: world.vault, connections: 10 })
+    try {
+      const queues = [aQueue(), aQueue()]
+      const stores = [world.store, second.store]
+      await Promise.all(queues.flatMap(({ queue }, index) => [0, 1].map(async () => sweep(deps(queue, { store: stores[index] ?? world.store, pageSize: 7 }))())))
+      const ids = queues.flatMap(({ jobs }) => jobs.map(({ id }) => id))
+      expect(ids).toHaveLength(500)
+      expect(new Set(ids).size).toBe(500)
+      expect(queues.every(({ jobs }) => jobs.length > 0)).toBe(true)
+    } finally {
+      await second.close()
+    }
+  })
+
+  test('twenty claims of one record: one holds it, and each later claim moves the epoch', async () => {
+    await addRows(1)
+    const { id } = await world.db.prisma.consent.findFirstOrThrow({ where: { status: 'active' } })
+    const claims = await Promise.all(Array.from({ length: 20 }, async () => world.store.claim('consent', id, LEASE)))
+    expect(claims.map(({ kind }) => kind).toSorted()).toEqual(['claimed', ...Array.from({ length: 19 }, () => 'held')])
+    const first = claims.find((one) => one.kind === 'claimed')
+    await endLease(world, 'consent', id)
+    const later = await world.store.claim('consent', id, LEASE)
+    if (first?.kind !== 'claimed' || later.kind !== 'claimed') throw new Error('not claimed')
+    expect(later.claim.epoch).toBe(first.claim.epoch + 1)
+    expect(await world.store.release(first.claim)).toBe(false)
+    expect(await world.store.dateConsent(first.claim, world.clock.now(), 'stale')).toBe(false)
+    expect(await world.store.closeByRule(first.claim, 'lapsed', world.clock.now(), 'stale')).toBe(false)
+    expect(await world.store.backOff(first.claim, { now: world.clock.now(), until: world.clock.now(), code: 'internal', counts: true })).toBe(false)
+    expect(await world.store.release(later.claim)).toBe(true)
+  })
+
+  test('a row that is claimed, or closed, is not dispatched', async () => {
+    await addRows(2)
+    const [one, other] = await world.db.prisma.consent.findMany({ where: { status: 'active' } })
+    await world.store.claim('consent', one?.id ?? '', LEASE)
+    await world.db.prisma.consent.update({ where: { id: other?.id ?? '' }, data: { status: 'paused', nextActionAt: null } })
+    const { queue, jobs } = aQueue()
+    await sweep(deps(queue))()
+    expect(jobs).toEqual([])
+    expect(await world.store.dispatchOne('consent', other?.id ?? '', HOLD)).toBeUndefined()
+  })
+
+  test('a late undispatch takes no later mark away', async () => {
+    await addRows(1)
+    const [first] = await world.store.dispatchDue('consent', world.clock.now(), 10, Duration.fromMillis(0))
+    const [second] = await world.store.dispatchDue('consent', world.clock.now(), 10, HOLD)
+    await world.store.undispatch('consent', first === undefined ? [] : [first])
+    expect(await world.store.dispatchDue('consent', world.clock.now(), 10, HOLD)).toEqual([])
+    await world.store.undispatch('consent', second === undefined ? [] : [second])
+    expect(await world.store.dispatchDue('consent', world.clock.now(), 10, HOLD)).toHaveLength(1)
+  })
+})
+
+describe('handing over at once', () => {
+  test('a new message goes to the queue without waiting for the sweep', async () => {
+    const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
+    const { queue, jobs } = aQueue()
+    await renew(world, { handOver: handOver({ store: world.store, queue, log: silent, queuedFor: HOLD }) })(consent.id, aRun())
+    expect(jobs.map(({ queue: name }) => name)).toEqual(['notify'])
+  })
+
+  test('the queue is away: nothing fails, the next sweep finds it at once', async () => {
+    const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
+    const hand = handOver({ store: world.store, queue: aQueue({ fails: 0 }).queue, log: silent, queuedFor: HOLD })
+    expect((await renew(world, { handOver: hand })(consent.id, aRun())).kind).toBe('done')
+    const { queue, jobs } = aQueue()
+    await sweepUrgent(deps(queue))()
+    expect(jobs.map(({ queue: name }) => name)).toEqual(['notify'])
+  })
+
+  test('the database is away: nothing fails either', async () => {
+    const store = withStore(world, { dispatchOne: async () => Promise.reject(new Error('gone')) })
+    await handOver({ store, queue: aQueue().queue, log: silent, queuedFor: HOLD })('consent', randomUUID())
+  })
+})
+
+describe('the queue has given up on a job', () => {
+  const failed = () => recordFailure({ store: world.store, clock: world.clock })
+  test('its record gets a date in a quarter of an hour and the code; a second failure does not bring it forward', async () => {
+    const { codeId } = await withCode(world)
+    await failed()({ queue: 'exchange', id: codeId, code: 'internal' })
+    const row = await authorisation(world, codeId)
+    expect(row.errorCode).toBe('internal')
+    expect(((row.nextActionAt?.getTime() ?? 0) - world.clock.now().toMillis()) / 60_000).toBeCloseTo(15, 1)
+    await world.db.prisma.authorisation.update({ where: { id: codeId }, data: { nextActionAt: world.clock.now().plus({ hours: 5 }).toJSDate() } })
+    await failed()({ queue: 'exchange', id: codeId, code: 'timed-out' })
+    expect(((await authorisation(world, codeId)).nextActionAt?.getTime() ?? 0) - world.clock.now().toMillis()).toBeGreaterThan(4 * 3_600_000)
+  })
+
+  test('what is being sent keeps its lease; what is closed stays closed; anything may be named', async () => {
+    const { codeId } = await withCode(world)
+    await expect(advance(world, { provider: { ...world.provider, exchangeCode: async () => Promise.reject(new Error('died')) } })(codeId, aRun())).rejects.toThrow('died')
+    const before = await authorisation(world, codeId)
+    await failed()({ queue: 'exchange', id: codeId, code: 'internal' })
+    expect(await authorisation(world, codeId)).toEqual(before)
+    await world.db.prisma.authorisation.update({ where: { id: codeId }, data: { status: 'refused', nextActionAt: null } })
+    await failed()({ queue: 'exchange', id: codeId, code: 'internal' })
+    expect((await authorisation(world, codeId)).nextActionAt).toBeNull()
+    for (const queue of ['sweep', 'reauth', 'notify', 'exchange'] as const) await failed()({ queue, id: 'no id', code: 'internal' })
+  })
+})
+
+const ownUrl = async (): Promise<string> => {
+  const [row] = await world.db.prisma.$queryRaw<{ name: string }[]>`SELECT current_database() AS name`
+  const url = new URL(inject('postgresUrl'))
+  url.pathname = `/${row?.name ?? ''}`
+  return url.href
+}

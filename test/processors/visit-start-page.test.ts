@@ -1,0 +1,124 @@
+// The start page and its button: what it shows in each state, which link it gives, and that it gives none twice.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { aRun, startWorld, type World } from '../setup/world.ts'
+import { advance, askedConsent, authorisation, bringUpToDate, codeOf, eventTypes, fault, liveUntil, seen, withCode } from './rig.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld({ policy: { providers: { IE: { routes: ['full'] } }, afterGrace: 'ask-once' } })
+})
+afterAll(async () => world.close())
+afterEach(async () => {
+  world.simulator.switches.reset()
+  world.simulator.faults.clear()
+  await world.store.clear('link-rejected')
+})
+
+const links = (consent: Parameters<typeof seen>[1]): number => seen(world, consent, 'reauthuri').length
+const pageOf = async (id: string): Promise<string> => (await world.look(id)).kind
+
+describe('the link it gives', () => {
+  test('the one made with the message, when the mail is opened at once: no second call', async () => {
+    const consent = await askedConsent(world)
+    world.clock.advance({ minutes: 7, seconds: 50 })
+    await world.leave(consent.id)
+    expect(links(consent)).toBe(1)
+    expect((await world.authorisationsOf(consent.id)).map(({ handedOutAt }) => handedOutAt !== null)).toEqual([true])
+    expect((await eventTypes(world, consent.id)).at(-1)).toBe('link.handed-out')
+  })
+
+  test('a new one, when that is older than policy link.freshFor', async () => {
+    const consent = await askedConsent(world)
+    world.clock.advance({ minutes: 8, seconds: 1 })
+    await world.leave(consent.id)
+    expect(links(consent)).toBe(2)
+    const [first, second] = await world.authorisationsOf(consent.id)
+    expect([first?.handedOutAt, second?.handedOutAt === null, second?.link]).toEqual([null, false, null])
+  })
+
+  test('a new one at each further press, each with its own state and verifier', async () => {
+    const consent = await askedConsent(world)
+    const given = await Promise.all(Array.from({ length: 5 }, async () => world.leave(consent.id)))
+    expect(new Set(given).size).toBe(5)
+    const rows = await world.authorisationsOf(consent.id)
+    expect(rows).toHaveLength(5)
+    expect(new Set(rows.map(({ stateHash }) => Buffer.from(stateHash).toString('hex'))).size).toBe(5)
+    expect(new Set(rows.map(({ doneId }) => doneId)).size).toBe(5)
+  })
+
+  test('of the full authentication where the cycle goes that way', async () => {
+    const consent = await askedConsent(world, { country: 'IE', providerId: 'ie-ob-aib' })
+    expect(await world.leave(consent.id)).toContain('response_type=code')
+    world.clock.advance({ minutes: 9 })
+    expect(await world.leave(consent.id)).toContain('response_type=code')
+  })
+
+  test('none, when the provider refuses or is away: the same button works later', async () => {
+    const consent = await askedConsent(world)
+    world.clock.advance({ minutes: 9 })
+    fault(world, consent, { endpoint: 'reauthuri', kind: 'error-json', status: 401, error: 'unauthorized' })
+    expect((await world.leaveForBank(consent.id)).kind).toBe('busy')
+    fault(world, consent, { endpoint: 'reauthuri', kind: 'rate-limited' })
+    expect((await world.leaveForBank(consent.id)).kind).toBe('busy')
+    expect((await world.leaveForBank(consent.id)).kind).toBe('to-bank')
+    expect((await world.consentOf(consent.id)).failedAttempts).toBe(0)
+  })
+})
+
+describe('what it shows', () => {
+  test('ready; being checked while a code is under way; already renewed', async () => {
+    const { consent, codeId } = await withCode(world)
+    expect(await pageOf(consent.id)).toBe('being-checked')
+    expect((await world.leaveForBank(consent.id)).kind).toBe('not-now')
+    world.simulator.switches.set({ me_lag_seconds: 5 })
+    await advance(world)(codeId, aRun())
+    expect([(await authorisation(world, codeId)).status, await pageOf(consent.id)]).toEqual(['verifying', 'being-checked'])
+    world.clock.advance({ seconds: 11 })
+    const token = await world.startToken(consent.id)
+    await advance(world)(codeId, aRun())
+    expect(await pageOf(consent.id)).toBe('already-renewed')
+    expect(token).toBe(await world.startToken(consent.id))
+  })
+
+  test('ready while an outcome is unknown: trying again harms nothing', async () => {
+    const { consent } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
+    await bringUpToDate(world, consent.id)
+    expect(await pageOf(consent.id)).toBe('ready')
+    await codeOf(world, consent.id)
+    await bringUpToDate(world, consent.id)
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+    expect((await world.authorisationsOf(consent.id)).map(({ status }) => status)).toContain('superseded')
+  })
+
+  test.each(['paused', 'quarantined', 'revoked', 'opted_out'])('closed while it is %s, and takes nobody to the bank', async (status) => {
+    const consent = await askedConsent(world)
+    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status, nextActionAt: null } })
+    expect([await pageOf(consent.id), (await world.leaveForBank(consent.id)).kind]).toEqual(['closed', 'not-now'])
+  })
+
+  test('closed once it lapsed', async () => {
+    const consent = await askedConsent(world, { inDays: -89 })
+    await liveUntil(world, consent.id, consent.expiresAt.plus({ days: 91 }))
+    expect(await pageOf(consent.id)).toBe('closed')
+  })
+
+  test('asked past grace by policy: ready, by full authentication', async () => {
+    const consent = await askedConsent(world, { inDays: -91, country: 'IE', providerId: 'ie-ob-aib' })
+    expect(await pageOf(consent.id)).toBe('ready')
+    expect(await world.leave(consent.id)).toContain('response_type=code')
+    await liveUntil(world, consent.id, world.clock.now().plus({ days: 31 }))
+    expect([await pageOf(consent.id), (await world.notificationsOf(consent.id)).map(({ rung }) => rung)]).toEqual(['closed', ['after-grace']])
+  })
+})
+
+test('the cycle closes between the look and the press: nobody is sent to the bank', async () => {
+  const consent = await askedConsent(world)
+  const renewalId = (await world.renewalsOf(consent.id))[0]?.id ?? ''
+  const prepared = await world.prepare(consent, ['reauth'], world.clock.now())
+  await codeOf(world, consent.id)
+  await bringUpToDate(world, consent.id)
+  if (prepared.kind !== 'prepared') throw new Error(prepared.kind)
+  expect(await world.store.addHandedOut(renewalId, prepared.authorisation, world.clock.now())).toBe(false)
+  expect(await world.store.handOutLink(renewalId, world.clock.now().minus({ hours: 1 }), world.clock.now())).toBeUndefined()
+})

@@ -1,0 +1,189 @@
+// What can happen in a consent's life, as data that fast-check draws and shrinks, and what each does on the stage.
+import fc from 'fast-check'
+import { Duration, type DurationLikeObject } from 'luxon'
+import type { Callback } from '../../src/processors/receive-callback.ts'
+import { challengeOf, newState, newVerifier } from '../../src/crypto/hashing.ts'
+import { Secret } from '../../src/secret.ts'
+import type { FaultOrder } from '../../src/simulator/faults.ts'
+import type { RecordKind } from '../../src/store/port.ts'
+import type { Stage } from './stage.ts'
+
+const kinds = ['authorisation', 'notification', 'consent'] as const
+const decisions = ['approve', 'deny', 'bank-error', 'somebody-else', 'close'] as const
+const wishes = ['pause', 'resume', 'release', 'renew', 'resend', 'revoke', 'opt-out'] as const
+
+export type Action =
+  /** The sweep, and every job it dispatches, side by side. */
+  | { readonly act: 'sweep' }
+  /** A job once more: a duplicate delivery, or a retry on the board. */
+  | { readonly act: 'job'; readonly kind: RecordKind; readonly nth: number; readonly manual: boolean }
+  | { readonly act: 'look' }
+  /** Presses the button, decides at the bank, and comes back so many times at once. */
+  | { readonly act: 'visit'; readonly as: (typeof decisions)[number]; readonly arrives: number }
+  | { readonly act: 'replay'; readonly nth: number }
+  | { readonly act: 'operator'; readonly wish: (typeof wishes)[number] }
+  /** The company renews it by itself and imports the result. */
+  | { readonly act: 'renewed-elsewhere' }
+  | { readonly act: 'fault'; readonly order: FaultOrder }
+  /** Whoever works now is taken for dead, and wakes up later. */
+  | { readonly act: 'leases-end' }
+  | { readonly act: 'time'; readonly by: DurationLikeObject }
+
+const faults: fc.Arbitrary<FaultOrder> = fc.oneof(
+  fc
+    .tuple(
+      fc.constantFrom('reauthuri', 'exchange', 'exchange', 'refresh', 'me'),
+      fc.constantFrom(
+        { kind: 'reset-before' },
+        { kind: 'reset-after' },
+        { kind: 'rate-limited', retry_after: 5 },
+        { kind: 'rate-limited' },
+        { kind: 'error-json', status: 500 },
+        { kind: 'error-json', status: 500, processed: true },
+        { kind: 'error-html', processed: true },
+        { kind: 'error-json', status: 400, error: 'invalid_client' },
+        { kind: 'bad-json' },
+      ),
+    )
+    .map(([endpoint, fault]) => ({ endpoint, ...fault }) as FaultOrder),
+  fc
+    .constantFrom(
+      { kind: 'rcpt-4xx' },
+      { kind: 'rcpt-5xx' },
+      { kind: 'data-4xx' },
+      { kind: 'data-5xx' },
+      { kind: 'cut-after-dot', stored: true },
+      { kind: 'cut-after-dot', stored: false },
+    )
+    .map((fault) => ({ endpoint: 'mail', ...fault }) as FaultOrder),
+)
+
+const times: readonly DurationLikeObject[] = [
+  { seconds: 3 }, { seconds: 20 }, { minutes: 2 }, { minutes: 7 }, { minutes: 35 }, { hours: 2 }, { hours: 20 }, { days: 3 }, { days: 10 }, { days: 40 },
+]
+
+export const anAction: fc.Arbitrary<Action> = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ act: fc.constant('sweep' as const) }) },
+  { weight: 4, arbitrary: fc.record({ act: fc.constant('job' as const), kind: fc.constantFrom(...kinds), nth: fc.nat(5), manual: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ act: fc.constant('look' as const) }) },
+  { weight: 6, arbitrary: fc.record({ act: fc.constant('visit' as const), as: fc.constantFrom('approve' as const, 'approve' as const, 'approve' as const, ...decisions), arrives: fc.integer({ min: 1, max: 3 }) }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant('replay' as const), nth: fc.nat(5) }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant('operator' as const), wish: fc.constantFrom('renew' as const, ...wishes) }) },
+  { weight: 1, arbitrary: fc.record({ act: fc.constant('renewed-elsewhere' as const) }) },
+  { weight: 4, arbitrary: fc.record({ act: fc.constant('fault' as const), order: faults }) },
+  { weight: 1, arbitrary: fc.record({ act: fc.constant('leases-end' as const) }) },
+  { weight: 5, arbitrary: fc.record({ act: fc.constant('time' as const), by: fc.constantFrom(...times) }) },
+)
+
+/** What earlier actions left behind for later ones. */
+export interface Past {
+  readonly callbacks: Callback[]
+}
+
+export const perform = async (stage: Stage, past: Past, action: Action): Promise<void> => {
+  const { world, consent, step } = stage
+  const { clock, simulator } = world
+  switch (action.act) {
+    case 'sweep':
+      return sweep(stage)
+    case 'job': {
+      const ids = await step('find a record', async () => idsOf(stage, action.kind))
+      const id = ids[action.nth % Math.max(1, ids.length)]
+      return id === undefined ? undefined : stage.runJob(action.kind, id, action.manual)
+    }
+    case 'look':
+      return void (await stage.look())
+    case 'visit': {
+      const departure = await stage.leave()
+      if (departure.kind !== 'to-bank') return
+      const played = await step(`${action.as} at the bank`, async () => simulator.play({ link: departure.link.reveal(), as: action.as }))
+      if (played.kind !== 'callback') return
+      const callback = world.toCallback(played)
+      past.callbacks.push(callback)
+      await Promise.all(Array.from({ length: action.arrives }, async () => stage.receive(callback)))
+      return
+    }
+    case 'replay': {
+      const callback = past.callbacks[action.nth % Math.max(1, past.callbacks.length)]
+      return callback === undefined ? undefined : void (await stage.receive(callback))
+    }
+    case 'operator':
+      return ask(stage, action.wish)
+    case 'renewed-elsewhere':
+      return renewElsewhere(stage)
+    case 'fault':
+      return step('a fault', async () => void simulator.faults.add({ count: 1, ...action.order, only: action.order.endpoint === 'mail' ? (consent.email ?? '') : consent.credentialsId }))
+    case 'leases-end':
+      return step('leases end', async () => endLeases(stage))
+    case 'time':
+      return step('time passes', async () => clock.advance(action.by))
+  }
+}
+
+const sweep = async ({ store, world, runJob }: Stage): Promise<void> => {
+  await store.expireAuthorisations(world.clock.now(), 100)
+  const runs: Promise<void>[] = []
+  for (const kind of kinds) {
+    const due = await store.dispatchDue(kind, world.clock.now(), 100, Duration.fromMillis(0))
+    runs.push(...due.map(async ({ id }) => runJob(kind, id, false)))
+  }
+  await Promise.all(runs)
+}
+
+const idsOf = async ({ world, consent }: Stage, kind: RecordKind): Promise<string[]> => {
+  if (kind === 'consent') return [consent.id]
+  const rows = kind === 'authorisation' ? await world.authorisationsOf(consent.id) : await world.notificationsOf(consent.id)
+  return rows.map(({ id }) => id)
+}
+
+const ask = async ({ operator, consent, world }: Stage, wish: (typeof wishes)[number]): Promise<void> => {
+  const request = { now: world.clock.now(), reason: 'a property' }
+  switch (wish) {
+    case 'pause':
+      return void (await operator.pauseConsent(consent.id, request))
+    case 'resume':
+      return void (await operator.resumeConsent(consent.id, request))
+    case 'release':
+      return void (await operator.releaseConsent(consent.id, request))
+    case 'renew':
+      return void (await operator.requestRenewal(consent.id, request))
+    case 'resend':
+      return void (await operator.requestRenewal(consent.id, { ...request, resend: true }))
+    case 'revoke':
+      return void (await operator.closeForGood(consent.id, 'revoked', request))
+    case 'opt-out':
+      return void (await operator.closeForGood(consent.id, 'opted_out', request))
+  }
+}
+
+const renewElsewhere = async ({ step, importer, consent, world }: Stage): Promise<void> => {
+  const { simulator, client, clock } = world
+  const bank = await step('renewed elsewhere', async () => {
+    // A person takes a while at the bank: two renewals never give the same date.
+    clock.advance({ minutes: 1 })
+    const token = simulator.connection(consent.credentialsId)?.refreshToken
+    if (token === undefined) return undefined
+    const verifier = newVerifier()
+    const [refreshToken, state] = [new Secret(token), newState()]
+    const faultsBefore = simulator.faults.list().filter(({ fired }) => fired === 0)
+    simulator.faults.clear()
+    const { redirectUri, providerId, scopes } = consent
+    const link = await client.makeLink({ route: 'reauth', refreshToken, redirectUri, state, codeChallenge: challengeOf(verifier), providerId, scopes })
+    if (link.kind === 'link') {
+      const callback = world.toCallback(await simulator.play({ link: link.url.reveal(), as: 'approve' }))
+      if ('code' in callback) await client.exchangeCode({ code: callback.code, redirectUri, codeVerifier: verifier })
+    }
+    for (const { endpoint, settings } of faultsBefore) simulator.faults.add({ endpoint, ...settings } as FaultOrder)
+    return link.kind === 'link' ? simulator.connection(consent.credentialsId) : undefined
+  })
+  if (bank === undefined) return
+  const { credentialsId, userId, providerId, providerName, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
+  const row = { credentialsId, userId, providerId, providerName, country, redirectUri, scopes, email, phone, name, locale, timeZone, expiresAt: bank.dates.expiresAt, consentedAt: undefined }
+  await importer.importBatch([{ ...row, refreshToken: new Secret(bank.refreshToken ?? '') }], { now: clock.now(), correct: false })
+}
+
+export const endLeases = async ({ world, consent }: Pick<Stage, 'world' | 'consent'>): Promise<void> => {
+  await world.db.prisma.$executeRaw`UPDATE consents SET lease_until = NULL WHERE id = ${consent.id}::uuid`
+  await world.db.prisma.$executeRaw`UPDATE authorisations SET lease_until = NULL WHERE consent_id = ${consent.id}::uuid`
+  await world.db.prisma.$executeRaw`UPDATE notifications SET lease_until = NULL WHERE consent_id = ${consent.id}::uuid`
+}

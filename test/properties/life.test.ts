@@ -1,0 +1,118 @@
+// One consent's life, drawn by fast-check: sweeps, retries, users, operators, imports and faults, up to four at once, their steps
+// interleaved by its scheduler. LIFE_RUNS=500 for more than a glance; LIFE_SEED and LIFE_PATH repeat what a failure names.
+import { randomUUID } from 'node:crypto'
+import fc, { type AsyncCommand } from 'fast-check'
+import { DateTime } from 'luxon'
+import { afterAll, beforeAll, test } from 'vitest'
+import { Secret } from '../../src/secret.ts'
+import type { Consent } from '../../src/domain/model.ts'
+import { administration } from '../../src/store/administration.ts'
+import { imports } from '../../src/store/import.ts'
+import { aConsent } from '../builders.ts'
+import { bringUpToDate } from '../processors/rig.ts'
+import { REDIRECT_URI, startWorld, type World } from '../setup/world.ts'
+import { type Action, anAction, endLeases, type Past, perform } from './actions.ts'
+import { makePromises } from './promises.ts'
+import { makeStage, type Stage } from './stage.ts'
+
+const RUNS = Number(process.env['LIFE_RUNS'] ?? 25)
+const SEED = process.env['LIFE_SEED']
+const PATH = process.env['LIFE_PATH']
+const MOST_COMMANDS = 20
+const MS_PER_RUN = 30_000
+const BEGIN = DateTime.fromISO('2027-02-20T09:00:00Z', { zone: 'utc' })
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld()
+})
+afterAll(async () => world.close())
+
+interface Life extends Past {
+  readonly stage: Stage
+  readonly promises: ReturnType<typeof makePromises>
+}
+
+const keep = (broken: readonly string[], when: string): void => {
+  if (broken.length > 0) throw new Error(`${when}: ${broken.join('; ')}`)
+}
+
+const happening = (actions: readonly Action[]): AsyncCommand<object, Life> => ({
+  check: () => true,
+  run: async (_model, { stage, promises, ...past }) => {
+    await stage.together(actions.map((action) => async () => perform(stage, past, action)))
+    keep(await promises.afterEachStep(), `after ${JSON.stringify(actions)}`)
+  },
+  toString: () => JSON.stringify(actions),
+})
+const happenings = fc.commands([fc.array(anAction, { minLength: 1, maxLength: 4 }).map(happening)], { maxCommands: MOST_COMMANDS, size: 'max' })
+
+const born = async (inDays: number): Promise<Consent> => {
+  const refreshToken = `refresh-${randomUUID()}`
+  const expiresAt = world.clock.now().plus({ days: inDays })
+  const row = aConsent({ redirectUri: REDIRECT_URI, userId: randomUUID(), email: `${randomUUID()}@example.com`, expiresAt })
+  const { credentialsId, providerId, country, redirectUri, scopes } = row
+  world.simulator.seedConnection({ credentialsId, providerId, country, redirectUri, refreshToken, expiresAt, scopes })
+  await imports(world.db, world.policy).importBatch([{ ...row, consentedAt: undefined, refreshToken: new Secret(refreshToken) }], { now: world.clock.now(), correct: false })
+  const consent = await world.store.findConsent(credentialsId)
+  if (consent === undefined) throw new Error('the import made no consent')
+  return consent
+}
+
+/** No faults any more, and some days: then everything that can be known is known. */
+const comeToRest = async (consent: Consent): Promise<void> => {
+  world.simulator.faults.clear()
+  for (const step of [{ minutes: 10 }, { hours: 2 }, { hours: 12 }, { days: 1 }, { days: 1 }]) {
+    await endLeases({ world, consent })
+    await bringUpToDate(world, consent.id)
+    world.clock.advance(step)
+  }
+  await bringUpToDate(world, consent.id)
+}
+
+const forgetHolds = async (): Promise<void> => {
+  await world.db.prisma.$executeRaw`DELETE FROM provider_strikes`
+  await world.db.prisma.$executeRaw`DELETE FROM provider_holds`
+}
+
+const switches = fc.record({
+  rotate_refresh_tokens: fc.constantFrom('never', 'never', 'on-reauth', 'always'),
+  access_token: fc.constantFrom('jwt', 'jwt', 'jwt-without-sub', 'opaque'),
+  me_lag_seconds: fc.constantFrom(0, 0, 45),
+  link_use: fc.constantFrom('opening', 'unlimited'),
+})
+const aLife = fc.record({ inDays: fc.constantFrom(13, 10, 2, 40, -20, -85), switches })
+
+test(`${RUNS} lives break no promise, whatever happens in them and in whatever order`, { timeout: RUNS * MS_PER_RUN }, async () => {
+  const property = fc.asyncProperty(aLife, fc.scheduler(), happenings, async (life, scheduler, commands) => {
+    world.clock.set(BEGIN)
+    world.simulator.faults.clear()
+    world.simulator.switches.reset()
+    world.simulator.switches.set(life.switches)
+    await forgetHolds()
+    const consent = await born(life.inDays)
+    const stage = makeStage(world, scheduler, consent)
+    const promises = makePromises(world, consent)
+    try {
+      await fc.asyncModelRun(() => ({ model: {}, real: { stage, promises, callbacks: [] } }), commands)
+      await comeToRest(consent)
+      keep([...(await promises.afterEachStep()), ...(await promises.atRest())], 'at rest')
+    } finally {
+      // Out of the next life's sweeps.
+      await administration(world.db, world.policy).closeForGood(consent.id, 'opted_out', { now: world.clock.now(), reason: 'the end' })
+      await endLeases({ world, consent })
+      for (const kind of ['authorisation', 'notification'] as const) await retire(kind, consent)
+    }
+  })
+  await fc.assert(property, {
+    numRuns: RUNS,
+    endOnFailure: false,
+    ...(SEED === undefined ? {} : { seed: Number(SEED) }),
+    ...(PATH === undefined ? {} : { path: PATH }),
+  })
+})
+
+const retire = async (kind: 'authorisation' | 'notification', { id }: Consent): Promise<void> => {
+  if (kind === 'authorisation') await world.db.prisma.$executeRaw`UPDATE authorisations SET next_action_at = 'infinity' WHERE consent_id = ${id}::uuid AND next_action_at IS NOT NULL`
+  else await world.db.prisma.$executeRaw`UPDATE notifications SET next_action_at = 'infinity' WHERE consent_id = ${id}::uuid AND next_action_at IS NOT NULL`
+}

@@ -1,0 +1,83 @@
+// The real processors with every step they take (a statement of the store, a call to the provider, a mail) released one at a time by
+// fast-check's scheduler: whatever runs at once is interleaved in an order that belongs to the seed.
+import type { Scheduler } from 'fast-check'
+import type { Consent } from '../../src/domain/model.ts'
+import { PermanentError, TransientError } from '../../src/errors.ts'
+import { prepareAuthorisation } from '../../src/processors/prepare-authorisation.ts'
+import { receiveCallback } from '../../src/processors/receive-callback.ts'
+import { recordFailure } from '../../src/processors/record-failure.ts'
+import { leaveForBank, visitStartPage } from '../../src/processors/visit-start-page.ts'
+import { administration } from '../../src/store/administration.ts'
+import { imports } from '../../src/store/import.ts'
+import type { RecordKind } from '../../src/store/port.ts'
+import { advance, renew, send, silent } from '../processors/rig.ts'
+import { aRun, type World } from '../setup/world.ts'
+
+const queues = { consent: 'reauth', authorisation: 'exchange', notification: 'notify' } as const
+
+export type Stage = ReturnType<typeof makeStage>
+
+export const makeStage = (world: World, scheduler: Scheduler, consent: Consent) => {
+  /** Waits for its turn; nobody else has one until `act` has ended. */
+  const step = async <Result>(label: string, act: () => Promise<Result>): Promise<Result> => {
+    const ended = Promise.withResolvers<undefined>()
+    const turn = scheduler.schedule(Promise.resolve(), label, undefined, async (release) => {
+      await release()
+      await ended.promise
+    })
+    try {
+      await turn
+      return await act()
+    } finally {
+      ended.resolve(undefined)
+    }
+  }
+  const inSteps = <Part extends object>(name: string, part: Part): Part => {
+    const entries = Object.entries(part).map(([key, act]) => {
+      const stepped = async (...args: unknown[]): Promise<unknown> => step(`${name}.${key}`, async () => (act as (...all: unknown[]) => Promise<unknown>)(...args))
+      return [key, stepped] as const
+    })
+    return Object.fromEntries(entries) as unknown as Part
+  }
+
+  const { clock, policy, vault } = world
+  const store = inSteps('store', world.store)
+  const provider = inSteps('provider', world.provider)
+  const channel = { ...world.channel, send: async (...message: Parameters<typeof world.channel.send>) => step('mail', async () => world.channel.send(...message)) }
+  const prepare = prepareAuthorisation({ store, provider })
+  const jobs = { consent: renew(world, { store, prepare }), authorisation: advance(world, { store, provider }), notification: send(world, { store, channel }) }
+  const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log: silent }
+  const failed = recordFailure({ store, clock })
+
+  /** As the queue runs it: a failure that may pass gets a second attempt, the last failure is recorded. A person's retry has one. */
+  const runJob = async (kind: RecordKind, id: string, manual: boolean): Promise<void> => {
+    for (const lastAttempt of manual ? [true] : [false, true]) {
+      try {
+        await jobs[kind](id, aRun({ manual, lastAttempt }))
+        return
+      } catch (error) {
+        if (!(error instanceof TransientError || error instanceof PermanentError)) throw error
+        if (error instanceof TransientError && !lastAttempt) continue
+        await failed({ queue: queues[kind], id, code: error.code })
+        return
+      }
+    }
+  }
+
+  return {
+    world,
+    consent,
+    step,
+    store,
+    runJob,
+    look: async () => visitStartPage(visit)(await world.startToken(consent.id)),
+    leave: async () => leaveForBank(visit)(await world.startToken(consent.id)),
+    receive: receiveCallback({ store, handOver: async () => undefined, clock }),
+    operator: inSteps('operator', administration(world.db, policy)),
+    importer: inSteps('import', imports(world.db, policy)),
+    /** Runs these at once, in an order that the scheduler draws. */
+    together: async (acts: readonly (() => Promise<unknown>)[]): Promise<void> => {
+      await scheduler.waitFor(Promise.all(acts.map(async (act) => act())))
+    },
+  }
+}

@@ -1,0 +1,125 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { makeVault } from '../../src/crypto/vault.ts'
+import { Secret } from '../../src/secret.ts'
+import { administration } from '../../src/store/administration.ts'
+import type { FeedEvent } from '../../src/store/administration-port.ts'
+import { appendEvent } from '../../src/store/events.ts'
+import { imports } from '../../src/store/import.ts'
+import { listing } from '../../src/store/listing.ts'
+import { openStore } from '../../src/store/open-store.ts'
+import type { ConsentFilter } from '../../src/store/port.ts'
+import { aPolicy } from '../builders.ts'
+import { ringOf } from '../crypto/keys.ts'
+import { aRow, NOW } from '../import/rows.ts'
+import { createDatabase } from '../setup/database.ts'
+
+const policy = aPolicy()
+let opened: ReturnType<typeof openStore>
+const ids: string[] = []
+const rows = [
+  aRow({ userId: 'ada', expiresAt: NOW.plus({ days: 3 }) }),
+  aRow({ userId: 'ada', providerId: 'uk-ob-hsbc', expiresAt: NOW.plus({ days: 60 }) }),
+  aRow({ email: undefined, expiresAt: NOW.minus({ days: 3 }) }),
+  aRow({ expiresAt: NOW.plus({ days: 5 }) }),
+  aRow({ expiresAt: NOW.plus({ days: 70 }) }),
+]
+beforeAll(async () => {
+  opened = openStore({ url: new Secret(await createDatabase()), vault: makeVault({ keys: ringOf('k1') }), connections: 6 })
+  await imports(opened.db, policy).importBatch(rows, { now: NOW, correct: false })
+  for (const { credentialsId } of rows) ids.push((await opened.store.findConsent(credentialsId))?.id ?? '')
+  await administration(opened.db, policy).pauseConsent(ids[4] ?? '', { now: NOW, reason: 'test' })
+})
+afterAll(async () => opened.close())
+
+describe('listing consents', () => {
+  const table: Record<string, [ConsentFilter, number[]]> = {
+    'all of them': [{}, [0, 1, 2, 3, 4]],
+    'by status': [{ status: 'paused' }, [4]],
+    'by user': [{ userId: 'ada' }, [0, 1]],
+    'by bank': [{ providerId: 'uk-ob-hsbc' }, [1]],
+    'by expiry': [{ expiresBefore: NOW.plus({ days: 4 }) }, [0, 2]],
+    'without a channel': [{ withoutChannel: true }, [2]],
+    'by several at once': [{ userId: 'ada', expiresBefore: NOW.plus({ days: 4 }) }, [0]],
+  }
+  test.each(Object.entries(table))('%s', async (_, [filter, expected]) => {
+    const found = await listing(opened.db).pageConsents(filter)
+    expect(found.map(({ id }) => id)).toEqual(expected.map((index) => ids[index]).toSorted())
+  })
+
+  test('goes on after the last id, without a gap or a repetition', async () => {
+    const seen: string[] = []
+    for (let afterId: string | undefined; ; afterId = seen.at(-1)) {
+      const page = await listing(opened.db).pageConsents({}, { afterId, limit: 2 })
+      seen.push(...page.map(({ id }) => id))
+      if (page.length < 2) break
+    }
+    expect(seen).toEqual(ids.toSorted())
+  })
+})
+
+test('due consents come with what decides over them, the longest overdue first, page by page', async () => {
+  const later = NOW.plus({ days: 50 })
+  const seen = []
+  for (let after: { at: typeof NOW; id: string } | undefined; ; ) {
+    const page = await listing(opened.db).pageDue(later, { after, limit: 2 })
+    seen.push(...page)
+    const last = page.at(-1)?.consent
+    if (page.length < 2 || last?.nextActionAt === undefined) break
+    after = { at: last.nextActionAt, id: last.id }
+  }
+  expect(seen.map(({ consent }) => consent.id).toSorted()).toEqual([ids[0], ids[1], ids[3]].toSorted())
+  expect(seen.at(-1)?.consent.id).toBe(ids[1])
+  expect(seen[0]).toEqual(await opened.store.getView(seen[0]?.consent.id ?? ''))
+})
+
+test('counts say what waits for a person', async () => {
+  const counts = await listing(opened.db).statusCounts(NOW.plus({ minutes: 5 }))
+  expect(counts).toMatchObject({ consents: { active: 4, paused: 1, revoked: 0 }, withoutChannel: 1, uncertainNotifications: 0, unknownAuthorisations: 0, holds: [] })
+  expect(counts.oldestOverdue.consent?.toISO()).toBe(NOW.toISO())
+  expect(counts.oldestOverdue.notification).toBeUndefined()
+  await opened.store.strike({ code: 'client-rejected', connection: 'a', now: NOW, since: NOW.minus({ minutes: 5 }), threshold: 1, probeEvery: NOW.plus({ minutes: 1 }).diff(NOW) })
+  expect((await listing(opened.db).statusCounts(NOW)).holds).toMatchObject([{ code: 'client-rejected' }])
+})
+
+describe('the feed of events', () => {
+  const readAll = async (after?: string): Promise<FeedEvent[]> => {
+    const all: FeedEvent[] = []
+    for (;;) {
+      const page = await listing(opened.db).listFeed(all.at(-1)?.cursor ?? after, 2)
+      all.push(...page)
+      if (page.length < 2) return all
+    }
+  }
+
+  test('has each event once, of all consents, those of one in order', async () => {
+    const feed = await readAll()
+    expect(feed).toHaveLength(6)
+    expect(new Set(feed.map(({ cursor }) => cursor)).size).toBe(6)
+    expect(feed.at(-1)).toMatchObject({ type: 'consent.paused', consentId: ids[4], credentialsId: rows[4]?.credentialsId, seq: 2 })
+    expect(await listing(opened.db).listFeed(feed.at(-1)?.cursor, 10)).toEqual([])
+  })
+
+  test('never passes a transaction that commits late', async () => {
+    const from = (await readAll()).at(-1)?.cursor
+    const event = { type: 'consent.updated', at: NOW, actor: 'company' } as const
+    let release = (): void => undefined
+    let written = (): void => undefined
+    const isWritten = new Promise<void>((resolve) => (written = resolve))
+    const slow = opened.db.prisma.$transaction(async (tx) => {
+      await appendEvent(tx, ids[0] ?? '', { ...event, reason: 'slow' })
+      written()
+      await new Promise<void>((resolve) => (release = resolve))
+    })
+    await isWritten
+    await opened.db.prisma.$transaction(async (tx) => appendEvent(tx, ids[1] ?? '', { ...event, reason: 'fast' }))
+    // Committed, and yet not shown: the slow one began before it and would come out behind the reader.
+    expect(await readAll(from)).toEqual([])
+    release()
+    await slow
+    expect((await readAll(from)).map(({ reason }) => reason)).toEqual(['slow', 'fast'])
+  })
+
+  test('refuses a cursor that is none', async () => {
+    for (const cursor of ['', 'x', '1', '1.2.3', "1.1'--"]) await expect(listing(opened.db).listFeed(cursor, 1)).rejects.toThrow(RangeError)
+  })
+})

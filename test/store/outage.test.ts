@@ -1,0 +1,71 @@
+// A database that goes away, for real: what the store says then, and that the process lives through it.
+import { DateTime, Duration } from 'luxon'
+import pg from 'pg'
+import { afterEach, expect, inject, test } from 'vitest'
+import { startFaultProxy } from '../../chaos/fault-proxy.ts'
+import { makeVault } from '../../src/crypto/vault.ts'
+import { TransientError } from '../../src/errors.ts'
+import { Secret } from '../../src/secret.ts'
+import { openStore } from '../../src/store/open-store.ts'
+import { isOutage } from '../../src/store/outage.ts'
+import { ringOf } from '../crypto/keys.ts'
+import { createDatabase } from '../setup/database.ts'
+
+const ID = '00000000-0000-4000-8000-000000000000'
+const closers: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).toReversed()) await close()
+})
+
+const openBehindProxy = async () => {
+  const url = new URL(await createDatabase())
+  const target = Number(url.port)
+  const proxy = await startFaultProxy({ targets: () => [target] })
+  closers.push(proxy.close)
+  url.port = String(proxy.port)
+  const opened = openStore({ url: new Secret(url.href), vault: makeVault({ keys: ringOf('k1') }), connections: 4 })
+  closers.push(opened.close)
+  return { ...opened, proxy, name: url.pathname.slice(1) }
+}
+const codeOf = async (promise: Promise<unknown>): Promise<unknown> => promise.then(() => 'no error', (error: unknown) => (error instanceof TransientError ? error.code : error))
+
+test('a database that refuses connections is an outage, for raw statements and transactions alike, and over when it is back', async () => {
+  const { store, proxy } = await openBehindProxy()
+  expect(await store.getView(ID)).toBeUndefined()
+  await proxy.set({ kind: 'refuse' })
+  for (let round = 0; round < 3; round += 1) {
+    expect(await codeOf(store.claim('consent', ID, Duration.fromMillis(1000)))).toBe('database-unavailable')
+    expect(await codeOf(store.getView(ID))).toBe('database-unavailable')
+    expect(await codeOf(store.receiveCode(new Secret('state'), new Secret('code'), DateTime.utc()))).toBe('database-unavailable')
+  }
+  await proxy.set({ kind: 'pass' })
+  expect(await store.getView(ID)).toBeUndefined()
+})
+
+test('backends that are ended while they work are an outage, and never the end of the process', async () => {
+  const { store, db, name } = await openBehindProxy()
+  const admin = new pg.Client({ connectionString: inject('postgresUrl') })
+  await admin.connect()
+  closers.push(async () => admin.end())
+  const held = db.prisma.$transaction(async (tx) => {
+    await tx.$executeRaw`SELECT 1`
+    await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [name])
+    await tx.$executeRaw`SELECT 2`
+  })
+  expect(await held.then(() => 'no error', (error: unknown) => isOutage(error))).toBe(true)
+  expect(await store.getView(ID)).toBeUndefined()
+})
+
+test('a transaction that its process left idle is ended by PostgreSQL', async () => {
+  const { db } = await openBehindProxy()
+  const [row] = await db.prisma.$queryRaw<{ idle_in_transaction_session_timeout: string }[]>`SHOW idle_in_transaction_session_timeout`
+  expect(row?.idle_in_transaction_session_timeout).toBe('20s')
+})
+
+test('a mistake of ours is no outage', async () => {
+  const { db } = await openBehindProxy()
+  const wrong = db.prisma.$queryRaw`SELECT no_such_column FROM consents`
+  expect(await wrong.then(() => 'no error', (error: unknown) => isOutage(error))).toBe(false)
+  expect(isOutage(new TypeError('x is not a function'))).toBe(false)
+  expect(isOutage('Connection terminated')).toBe(false)
+})
