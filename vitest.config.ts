@@ -11,7 +11,7 @@ export default defineConfig({
         test: {
           name: 'services',
           include: ['test/**/*.test.ts'],
-          exclude: [...pure, 'test/browser/**', 'node_modules/**'],
+          exclude: [...pure, 'test/browser/**', 'test/crash/**', 'node_modules/**'],
           globalSetup: ['test/setup/services.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,

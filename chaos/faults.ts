@@ -13,6 +13,8 @@ export interface Stage {
   readonly chance: Chance
   /** Milliseconds for what takes so many seconds in a run of twenty minutes. */
   readonly span: (seconds: number) => number
+  /** Looks at what Redis holds before it is lost. */
+  readonly beforeEmptying: () => Promise<void>
 }
 
 export interface Fault {
@@ -54,8 +56,12 @@ const atSimulator = (lane: Lane, seconds: number, orders: (chance: Chance) => re
   lane,
   act: async ({ rig: { simulator }, chance, span }) => {
     const added = orders(chance).map((order) => simulator.faults.add(order).id)
+    const met = (): number => simulator.faults.list().filter(({ id }) => added.includes(id)).reduce((sum, fault) => sum + fault.fired, 0)
     await wait(span(seconds))
-    const fired = simulator.faults.list().filter(({ id }) => added.includes(id)).reduce((sum, fault) => sum + fault.fired, 0)
+    // A fault that nobody met shows nothing: it waits a little for somebody.
+    const end = Date.now() + 2 * span(seconds)
+    while (met() === 0 && Date.now() < end) await wait(100)
+    const fired = met()
     for (const id of added) simulator.faults.remove(id)
     return fired
   },
@@ -110,7 +116,8 @@ export const faults: Readonly<Record<string, Fault>> = {
   },
   'restart Redis empty': {
     lane: 'infrastructure',
-    act: async ({ rig }) => {
+    act: async ({ rig, beforeEmptying }) => {
+      await beforeEmptying()
       await rig.proxies.redis.set({ kind: 'refuse' })
       await rig.redis.kill()
       await rig.redis.start()
@@ -121,7 +128,8 @@ export const faults: Readonly<Record<string, Fault>> = {
   },
   'FLUSHALL': {
     lane: 'infrastructure',
-    act: async ({ rig, chance }) => {
+    act: async ({ rig, chance, beforeEmptying }) => {
+      await beforeEmptying()
       for (let time = 0; time < 3; time += 1) {
         await rig.direct.flushall()
         await wait(chance.between(200, 1200))

@@ -9,14 +9,18 @@ import type { Checked, Violation } from './invariants.ts'
 import type { Struck } from './nemesis.ts'
 import type { Rig } from './rig.ts'
 
-interface Level {
+export interface Level {
   readonly members: ReadonlyMap<Member, Sample>
   readonly postgres: number
   readonly redis: number
 }
 
-export const takeLevel = async ({ fleet, sql, direct }: Rig): Promise<Level> => {
+const ROLES = ['web', 'worker', 'scheduler'] as const
+
+/** Undefined while a role has nobody who answers. */
+export const takeLevel = async ({ fleet, sql, direct }: Rig): Promise<Level | undefined> => {
   const members = await fleet.sample()
+  if (ROLES.some((role) => [...members.keys()].every((member) => member.role !== role))) return undefined
   const [row] = await sql<{ count: string }>(`SELECT count(*) FROM pg_stat_activity WHERE datname = 'reconsent' AND application_name <> 'chaos'`)
   const info = await direct.info('clients')
   return { members, postgres: Number(row?.count ?? 0), redis: Number(/connected_clients:(\d+)/.exec(info)?.[1] ?? 0) }
@@ -37,7 +41,7 @@ export const compareLevels = (warm: Level, end: Level): Checked => {
   const compare = (record: string, what: string, before: number, after: number, slack: number, shown: (value: number) => string): void => {
     if (before > 0 && after > Math.max(before * GROWTH, before + slack)) violations.push({ invariant: 12, record, what: `${what} grew from ${shown(before)} to ${shown(after)}` })
   }
-  for (const role of ['web', 'worker', 'scheduler']) {
+  for (const role of ROLES) {
     compare(role, 'memory', highest(warm, role, 'heapBytes'), highest(end, role, 'heapBytes'), SLACK.heapBytes, megabytes)
     compare(role, 'handles', highest(warm, role, 'handles'), highest(end, role, 'handles'), SLACK.handles, String)
     notes.push(`${role}: heap ${megabytes(highest(warm, role, 'heapBytes'))} → ${megabytes(highest(end, role, 'heapBytes'))}, handles ${highest(warm, role, 'handles')} → ${highest(end, role, 'handles')}`)

@@ -294,8 +294,8 @@ const checks: readonly Check[] = [
   codesOnce, approvedAreRenewedOrAsked, tokensAreTheirs, datesAreTheProviders, mailsAtMostOnce, effectsHaveIntents, linksOnce, theWillingAreRenewed,
 ]
 
+export const askEveryCheck = (books: Books): Checked[] => checks.map((check) => check(books))
+
 /** Reads everything once and asks every check. */
-export const checkBooks = async (evidence: Evidence & Pick<Books, 'crowd' | 'users'>): Promise<Checked[]> => {
-  const books: Books = { ...evidence, records: await readRecords(evidence) }
-  return checks.map((check) => check(books))
-}
+export const checkBooks = async (evidence: Evidence & Pick<Books, 'crowd' | 'users'>): Promise<Checked[]> =>
+  askEveryCheck({ ...evidence, records: await readRecords(evidence) })

@@ -36,7 +36,15 @@ export function* orderOf(names: readonly string[], chance: Chance): Generator<st
   for (;;) yield* chance.shuffled(names)
 }
 
-export const makeNemesis = (rig: Rig, options: Options, chance: Chance, say: (line: string) => void): Nemesis => {
+export interface NemesisDeps {
+  readonly rig: Rig
+  readonly options: Options
+  readonly chance: Chance
+  readonly beforeEmptying: Stage['beforeEmptying']
+  readonly say: (line: string) => void
+}
+
+export const makeNemesis = ({ rig, options, chance, beforeEmptying, say }: NemesisDeps): Nemesis => {
   const log: Struck[] = []
   const stopping = new AbortController()
   const scale = options.minutes / 20
@@ -57,7 +65,7 @@ export const makeNemesis = (rig: Rig, options: Options, chance: Chance, say: (li
   const haunt = async (lane: Lane): Promise<void> => {
     const names = Object.keys(faults).filter((name) => faults[name]?.lane === lane && (options.only.length === 0 || options.only.includes(name)))
     const own = chance.branch(lane)
-    const stage: Stage = { rig, chance: own, span }
+    const stage: Stage = { rig, chance: own, span, beforeEmptying }
     if (names.length === 0) return
     for (const name of orderOf(names, own.branch('order'))) {
       if (stopping.signal.aborted) return

@@ -23,13 +23,14 @@ import { leadClock } from './shared-clock.ts'
 /** Leases of two seconds, so that a process that hangs is overtaken within the run; everything else in proportion. */
 const policyOf = (options: Options): PolicyInput => ({
   company: { name: 'Brightside' },
-  quietHours: { from: '22:00', to: '06:00' },
+  // The time jumps by days and stays a few seconds: long nights would leave no time to send anything.
+  quietHours: { from: '02:00', to: '04:00' },
   spread: '1h',
   sweep: { cron: '*/2 * * * * *' },
   limits: { messagesPerHour: 1_000_000 },
   timing: {
     lease: '2s', queuedFor: '4s', codeTimer: '500ms', jobDeadline: '1900ms', stopWithin: '6s', requestTimeout: '1500ms', pageSize: 200,
-    maxWaiting: Math.max(1000, Math.round(options.consents / 5)), concurrency: { reauth: 6, notify: 6, exchange: 6 }, retry: { attempts: 3, firstDelay: '200ms' },
+    maxWaiting: Math.max(1000, Math.round(options.consents / 5)), concurrency: { reauth: 3, notify: 3, exchange: 3 }, retry: { attempts: 3, firstDelay: '200ms' },
   },
 })
 

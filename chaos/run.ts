@@ -4,7 +4,7 @@ import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { DurationLike } from 'luxon'
-import { compareLevels, refusedWrites, takeLevel } from './health.ts'
+import { compareLevels, type Level, refusedWrites, takeLevel } from './health.ts'
 import { type Checked, checkBooks } from './invariants.ts'
 import { makeNemesis, type Nemesis } from './nemesis.ts'
 import { type Options, readOptions, USAGE } from './options.ts'
@@ -24,6 +24,11 @@ const daysOf = ({ minutes }: Options): number => (minutes < 6 ? 45 : 100)
 /** Of its minutes, for healing and finishing. */
 const STEP_SECONDS = { from: 6, to: 14 }
 const END_SHARE = 0.25
+/** As a share of its minutes, how long users still come after the healing. */
+const VISITS_AFTER = 0.35
+
+/** Jumps of time after which every kind of work has been done by somebody. */
+const WARM_AFTER = 3
 
 const kinds = ['authorisation', 'notification', 'consent'] as const
 const countDue = async ({ store, clock }: Rig): Promise<number> => {
@@ -70,17 +75,17 @@ const jump = async ({ rig, crowd }: Stage, by: DurationLike): Promise<void> => {
   crowd.start()
 }
 
-const liveThrough = async (stage: Stage): Promise<Awaited<ReturnType<typeof takeLevel>> | undefined> => {
+const liveThrough = async (stage: Stage): Promise<Level | undefined> => {
   const { rig, crowd, nemesis, options } = stage
   const chance = seededChance(options.seed).branch('time')
   const end = Date.now() + options.minutes * 60_000 * (1 - END_SHARE)
   const began = Date.now()
   const jumpsExpected = Math.max(6, Math.round((end - began) / 1000 / 14))
-  let warm: Awaited<ReturnType<typeof takeLevel>> | undefined
+  let warm: Level | undefined
   let downtimeDone = options.calm
   for (let jumps = 1; Date.now() < end; jumps += 1) {
     await wait(chance.between(STEP_SECONDS.from, STEP_SECONDS.to) * (options.minutes < 5 ? 600 : 1000))
-    if (jumps === 3 || warm === undefined) warm = await takeLevel(rig).catch(() => warm)
+    if (jumps >= WARM_AFTER && warm === undefined) warm = await takeLevel(rig).catch(() => undefined)
     if (!downtimeDone && Date.now() > began + (end - began) / 2) {
       downtimeDone = true
       await nemesis.note('seven days of downtime', async () => {
@@ -108,15 +113,17 @@ const letItFinish = async (stage: Stage): Promise<void> => {
     return Number(row?.count ?? 0)
   }
   const steps: DurationLike[] = [{ seconds: 1 }, { minutes: 2 }, { minutes: 2 }, { minutes: 10 }, { hours: 2 }, { hours: 7 }, { hours: 25 }, { hours: 25 }, { minutes: 2 }, { minutes: 10 }, { hours: 2 }, { hours: 25 }, { hours: 25 }, { minutes: 15 }, { hours: 2 }, { hours: 25 }]
-  // In the last steps nobody sets out any more: what they began can end.
+  // In the last steps, or when the users have had their time, nobody sets out any more: what they began can end.
   const lastVisits = 8
+  const visitsEnd = Date.now() + options.minutes * 60_000 * VISITS_AFTER
   for (const [index, step] of steps.entries()) {
+    const visits = index <= lastVisits && Date.now() < visitsEnd
     await crowd.rest(8_000)
     await until(async () => (await countInFlight(rig)) === 0, 5_000)
     rig.clock.advance(step)
-    if (index <= lastVisits) crowd.start()
+    if (visits) crowd.start()
     await until(async () => (await countDue(rig)) === 0, patience)
-    if (index <= lastVisits) {
+    if (visits) {
       // A sweep, the mail, the visit.
       await wait(SWEEP_MS)
       await crowd.rest(patience)
@@ -150,7 +157,7 @@ const run = async (options: Options): Promise<boolean> => {
     let crowd: Crowd | undefined
     const search = makeSearch(rig, () => crowd)
     crowd = makeCrowd(rig, users, chance.branch('users'))
-    const nemesis = makeNemesis(rig, options, chance.branch('nemesis'), say)
+    const nemesis = makeNemesis({ rig, options, chance: chance.branch('nemesis'), beforeEmptying: search.searchRedis, say })
     const stage: Stage = { rig, crowd, nemesis, search, options }
     await rig.fleet.startAll()
     say(`${rig.fleet.members().length} processes run; logs in ${rig.logFolder}`)
@@ -175,10 +182,11 @@ const run = async (options: Options): Promise<boolean> => {
   return held
 }
 
-const judge = async ({ rig, crowd, nemesis, search }: Stage, users: Awaited<ReturnType<typeof populate>>, warm: Awaited<ReturnType<typeof takeLevel>> | undefined): Promise<Checked[]> => {
+const judge = async ({ rig, crowd, nemesis, search }: Stage, users: Awaited<ReturnType<typeof populate>>, warm: Level | undefined): Promise<Checked[]> => {
   const checked: Checked[] = [...(await verifyDatabase(rig)), ...(await checkBooks({ rig, log: nemesis.log, returns: crowd.returns, crowd, users }))]
   checked.push(await search.finish(), await refusedWrites(rig, nemesis.log))
-  if (warm !== undefined) checked.push(compareLevels(warm, await takeLevel(rig)))
+  const end = await takeLevel(rig)
+  if (warm !== undefined && end !== undefined) checked.push(compareLevels(warm, end))
   const surprises = rig.fleet.surprises().map(({ seat, at, how }) => ({ invariant: 0, record: seat, what: `ended by itself at ${at.toISOString()}: ${how}` }))
   checked.push({ invariant: 0, says: 'no process ends unless it is told to', looked: nemesis.log.length, violations: surprises, notes: [] })
   return checked

@@ -41,8 +41,16 @@ export const dateLocale = (input: string | null | undefined): string => {
 /** The IANA zone to use for whatever was imported; anything unknown, empty or malformed is UTC. */
 export const usableZone = (input: string | null | undefined): string => {
   const zone = input?.trim()
-  return zone && IANAZone.isValidZone(zone) ? zone : 'UTC'
+  return zone && isZone(zone) ? zone : 'UTC'
 }
+
+/** Intl takes a hundred microseconds and much native memory to say so; an import or a sweep asks very often about very few. */
+const isZone = (name: string): boolean => {
+  const known = zoneVerdicts.get(name) ?? IANAZone.isValidZone(name)
+  if (zoneVerdicts.size < 1000) zoneVerdicts.set(name, known)
+  return known
+}
+const zoneVerdicts = new Map<string, boolean>()
 
 /** A date in words, on the user's calendar: `10 November 2026`. Unusable locales and zones fall back as above. */
 export const formatDate = (

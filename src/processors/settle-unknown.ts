@@ -77,10 +77,19 @@ const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, { source,
 }
 
 /** A refresh may rotate the token, and the old one is dead at once: what comes back is kept before anything else is asked, come what may. */
-const keepRotated = async ({ store, clock }: ExchangeDeps, { authorisation, consent }: Loaded, source: Source, token: Secret | undefined, signal: AbortSignal): Promise<void> => {
+const keepRotated = async (
+  { store, clock }: ExchangeDeps,
+  { authorisation, consent }: Loaded,
+  { version }: Source,
+  token: Secret | undefined,
+  signal: AbortSignal,
+): Promise<void> => {
   if (token === undefined) return
-  const { version } = source
-  await persist(async () => (version === undefined ? store.replaceTokenBeside(authorisation.id, token) : store.replaceRefreshToken(consent.id, version, token, clock.now())), signal)
+  const keep = async (): Promise<boolean> =>
+    version === undefined
+      ? store.replaceTokenBeside(authorisation.id, token)
+      : store.replaceRefreshToken(consent.id, version, token, clock.now())
+  await persist(keep, signal)
 }
 
 /** "Not renewed" is only said six minutes or more after the code came: until then it may just not be visible yet. */

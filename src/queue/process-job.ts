@@ -46,7 +46,7 @@ export const reportOf = (outcome: Outcome): Report => {
 }
 
 /** A job's last gap: what it did is committed, the queue still has to hear of it. */
-const ended = { sweep: 'sweep-ended', reauth: 'reauth-ended', notify: 'notify-ended', exchange: 'exchange-ended' } as const
+const endOf = { sweep: 'sweep-ended', reauth: 'reauth-ended', notify: 'notify-ended', exchange: 'exchange-ended' } as const
 
 export interface JobContext {
   readonly queue: QueueName
@@ -121,7 +121,7 @@ export const processJob = (context: JobContext) => async (job: Job, token: strin
     if (plan.idField !== undefined && id === undefined) throw new PermanentError('internal')
     await crashPoint('job-taken')
     const outcome = await underDeadline(context, lost, (signal) => handler(id, { manual: attempt.manual, lastAttempt: attempt.last, signal }))
-    await crashPoint(ended[queue])
+    await crashPoint(endOf[queue])
     const report = reportOf(outcome)
     end(report.result)
     log.debug({ queue, job_id: job.id, ...report }, 'job ended')

@@ -1,10 +1,11 @@
 // `keys` and `verify` as operators call them, and what start does without a key that is in use.
+import { connect, createServer } from 'node:net'
 import { beforeEach, describe, expect, inject, test } from 'vitest'
 import { keyText } from '../crypto/keys.ts'
 import { freePort } from '../setup/company.ts'
 import { createDatabase } from '../setup/database.ts'
 import { asOwner } from '../setup/roles.ts'
-import { environmentFor, run } from './reconsent.ts'
+import { environmentFor, run, start } from './reconsent.ts'
 
 const keys = (...ids: string[]) => ({ ENCRYPTION_KEYS: ids.map((id) => `${id}:${keyText(id)}`).join(',') })
 const rows = (count: number): string =>
@@ -57,6 +58,33 @@ describe('start', () => {
     expect(stderr).toMatch(/ENCRYPTION_KEYS: lacks the key "k1", which 7 stored secrets need: put it back behind the first one/)
     expect(code).toBe(2)
     expect((await asOwner(url, `SELECT count(*)::int AS count FROM consents WHERE status = 'quarantined'`)).rows).toEqual([{ count: 0 }])
+  })
+
+  test('started while the database was away, it ends as soon as it can see that a key is missing', async () => {
+    const port = await freePort()
+    const there = new URL(url)
+    const away = new URL(url)
+    away.port = String(port)
+    const child = start(['start'], { env: { ...(await startEnvironment()), ...keys('k2'), DATABASE_URL: away.href } })
+    let output = ''
+    const waits = Promise.withResolvers<void>()
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk: Buffer) => {
+        output += chunk.toString()
+        if (output.includes('reconsent runs')) waits.resolve()
+      })
+    }
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+    await Promise.race([waits.promise, ended])
+    expect(output).toMatch(/the database cannot be asked which encryption keys are in use/)
+    const proxy = createServer((socket) => {
+      const onward = connect(Number(there.port), there.hostname)
+      for (const end of [socket, onward]) end.on('error', () => undefined)
+      socket.pipe(onward).pipe(socket)
+    }).listen(port, '127.0.0.1')
+    expect(await ended).toBe(2)
+    expect(output).toMatch(/lacks the key "k1", which 7 stored secrets need/)
+    proxy.close()
   })
 })
 

@@ -6,6 +6,7 @@ import type { DateTime } from 'luxon'
 import { inject } from 'vitest'
 import { loadConfig } from '../../src/config.ts'
 import type { PolicyInput } from '../../src/config/define-config.ts'
+import { sha256Hex } from '../../src/crypto/hashing.ts'
 import { makeVault } from '../../src/crypto/vault.ts'
 import type { Consent } from '../../src/domain/model.ts'
 import { makeLog } from '../../src/log.ts'
@@ -44,6 +45,9 @@ export interface CompanyOptions {
   readonly logTo?: NodeJS.WritableStream
 }
 
+/** What the company's own systems authenticate with. */
+export const API_KEY = 'api-key-of-tests'
+
 /** Timings short enough that nothing in a test waits for a production interval. */
 const quick: NonNullable<PolicyInput['timing']> = {
   lease: '5s', queuedFor: '3s', codeTimer: '500ms', jobDeadline: '4s', stopWithin: '12s', requestTimeout: '2s', retry: { attempts: 3, firstDelay: '200ms' },
@@ -61,7 +65,7 @@ export const startCompany = async ({ queue, processes, policy = {}, redisUrl, da
     TRUELAYER_AUTH_URL: simulator.url, TRUELAYER_API_URL: simulator.url, TRUELAYER_CLIENT_ID: 'client', TRUELAYER_CLIENT_SECRET: 'client-secret-of-tests',
     PUBLIC_URL: publicUrl, HOST: '127.0.0.1', PORT: String(port), ENCRYPTION_KEYS: `k1:${keyText('k1')}`,
     SMTP_URL: simulator.smtpUrl, MAIL_FROM: 'Brightside <consents@example.com>',
-    OPS_USER: 'operator', OPS_PASSWORD: 'operator-password', LOG_LEVEL: logTo === undefined ? 'silent' : 'debug',
+    OPS_USER: 'operator', OPS_PASSWORD: 'operator-password', API_KEYS_SHA256: sha256Hex(API_KEY), LOG_LEVEL: logTo === undefined ? 'silent' : 'debug',
   }
   const wholePolicy: PolicyInput = { company: { name: 'Brightside' }, quietHours: false, spread: false, sweep: { cron: '* * * * * *' }, timing: quick, ...policy }
   const needs = ['database', 'queue', 'provider', 'keys', 'web', 'mail'] as const

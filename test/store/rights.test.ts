@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { grantRights, tableRights } from '../../src/store/rights.ts'
+import { verify } from '../../src/verify/verify.ts'
 import { run, environmentFor } from '../commands/reconsent.ts'
 import { startCompany, until } from '../setup/company.ts'
 import { createDatabase } from '../setup/database.ts'
@@ -123,5 +124,7 @@ describe.each(['redis', 'postgres'] as const)('the whole loop on %s with a role 
       return view?.consent.cycle === 2 ? view.consent : undefined
     })
     expect(renewed.status).toBe('active')
+    // As the application's own role, beside the running processes.
+    expect(await verify(company.db, { now: company.clock.now(), deep: true, keys: company.config.keys })).toEqual([])
   })
 })

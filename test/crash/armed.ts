@@ -1,0 +1,102 @@
+// Starts the armed processes and says what became of them. One is always warming up ahead of its turn: loading the program takes longer
+// than most runs.
+import { type ChildProcess, fork } from 'node:child_process'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { ChildOrder, FromChild, ToChild } from './child.ts'
+
+export interface Armed {
+  /** Resolves when it is started; rejects when it could not be. At once if it is struck before. */
+  readonly ready: Promise<void>
+  /** Resolves when it is at its crash point, dead or alive; rejects when it ends in another way. */
+  readonly reached: Promise<void>
+  /** Resolves when it goes on after having hung, or will not hang any more. */
+  readonly woke: Promise<void>
+  readonly losesQueue: Promise<void>
+  send(message: ToChild): void
+  isAlive(): boolean
+  end(): Promise<void>
+}
+
+const CHILD = join(import.meta.dirname, 'child.ts')
+/** Nothing on the terminal unless asked for: what a struck process logs is what it should. */
+const stdio = process.env['CRASH_LOG'] === undefined ? 'ignore' : 'inherit'
+
+/** Compiled once instead of some two hundred times: half of what a start costs. */
+const compiled = join(tmpdir(), 'reconsent-crash-compiled')
+
+const spawn = (): ChildProcess =>
+  fork(CHILD, { execArgv: ['--disable-warning=ExperimentalWarning'], stdio: ['ignore', stdio, stdio, 'ipc'], env: { ...process.env, NODE_COMPILE_CACHE: compiled } })
+
+const warm: ChildProcess[] = []
+const living = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of living) child.kill('SIGKILL')
+})
+
+/** Lets `count` processes load the program. */
+export const warmUp = (count: number): void => {
+  while (warm.length < count) {
+    const child = spawn()
+    living.add(child)
+    child.once('exit', () => living.delete(child))
+    warm.push(child)
+  }
+}
+
+/** Ends those that are no longer needed. */
+export const coolDown = (): void => {
+  for (const child of warm.splice(0)) child.kill('SIGKILL')
+}
+
+export const startArmed = (order: ChildOrder): Armed => {
+  warmUp(1)
+  const child = warm.shift()
+  if (child === undefined) throw new Error('no process was warmed up')
+  const ready = Promise.withResolvers<void>()
+  const reached = Promise.withResolvers<void>()
+  const woke = Promise.withResolvers<void>()
+  const losesQueue = Promise.withResolvers<void>()
+  for (const { promise } of [ready, reached, woke, losesQueue]) promise.catch(() => undefined)
+  let ending = false
+
+  child.on('message', (message: FromChild) => {
+    if (message.kind === 'failed') {
+      ready.reject(new Error(`the armed process could not start: ${message.why}`))
+      reached.reject(new Error(`the armed process could not start: ${message.why}`))
+    } else if (message.kind === 'ready') ready.resolve()
+    else if (message.kind === 'lose-queue') losesQueue.resolve()
+    else if (message.kind === 'reached') {
+      reached.resolve()
+      if (order.mode !== 'hung') woke.resolve()
+    } else if (message.kind === 'woke') woke.resolve()
+  })
+  const exited = new Promise<void>((resolve) => {
+    child.once('exit', (code, signal) => {
+      if (signal === 'SIGKILL' && !ending && order.mode === 'killed') reached.resolve()
+      else reached.reject(new Error(`the armed process ended with ${signal ?? code} before it was at its crash point`))
+      if (!ending && order.mode !== 'killed') woke.reject(new Error(`the armed process ended with ${signal ?? code}`))
+      woke.resolve()
+      ready.resolve()
+      resolve()
+    })
+  })
+  const isAlive = (): boolean => child.exitCode === null && child.signalCode === null
+  const send = (message: ToChild): void => {
+    if (isAlive() && child.connected) child.send(message, () => undefined)
+  }
+  send({ kind: 'start', order })
+  return {
+    ready: ready.promise,
+    reached: reached.promise,
+    woke: woke.promise,
+    losesQueue: losesQueue.promise,
+    send,
+    isAlive,
+    end: async () => {
+      ending = true
+      child.kill('SIGKILL')
+      await exited
+    },
+  }
+}

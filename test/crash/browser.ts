@@ -1,0 +1,69 @@
+// A user with a browser, by real HTTP: opens the mail's link, presses the button, decides at the bank, comes back. Where no answer comes
+// in time, or none at all, the same request is made again, as a person reloads a page; a balancer then finds a living process.
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Decision } from '../../src/simulator/bank.ts'
+import type { Simulator } from '../../src/simulator/start-simulator.ts'
+import { API_KEY } from '../setup/company.ts'
+
+/** A person looks at a blank page this long. */
+const PATIENCE_MS = 1_500
+const GIVES_UP_MS = 30_000
+
+export interface Browser {
+  /** The user's way from the mail to the bank and back; says how far it came. */
+  visit(link: string, as: Decision): Promise<'back' | 'not-now' | 'closed'>
+  /** The same, but the redirect ends at the company, which forwards what came to the API. */
+  visitForwarded(link: string, as: Decision): Promise<'back' | 'not-now' | 'closed'>
+}
+
+export const makeBrowser = (simulator: Simulator, origins: () => readonly string[]): Browser => {
+  /** The first answer that is none of a server in trouble. */
+  const ask = async (url: string, options: RequestInit = {}): Promise<Response> => {
+    const end = Date.now() + GIVES_UP_MS
+    for (let turn = 0; ; turn += 1) {
+      const all = origins()
+      const target = new URL(url)
+      const origin = new URL(all[turn % all.length] ?? target.origin)
+      target.host = origin.host
+      try {
+        const answer = await fetch(target, { redirect: 'manual', signal: AbortSignal.timeout(PATIENCE_MS), ...options })
+        await answer.arrayBuffer()
+        if (answer.status < 500 && answer.status !== 429) return answer
+      } catch {
+        // Reset, refused or too slow: the person tries again.
+      }
+      if (Date.now() > end) throw new Error(`${options.method ?? 'GET'} ${target.pathname.slice(0, 3)} was never answered`)
+      await wait(200)
+    }
+  }
+
+  const atBank = async (link: string, as: Decision): Promise<URL | 'not-now' | 'closed'> => {
+    await ask(link)
+    const pressed = await ask(link, { method: 'POST' })
+    const location = pressed.headers.get('location') ?? ''
+    if (!location.startsWith(simulator.url)) return 'not-now'
+    const played = await simulator.play({ link: location, as })
+    return played.kind === 'callback' ? new URL(played.url) : 'closed'
+  }
+
+  return {
+    visit: async (link, as) => {
+      const callback = await atBank(link, as)
+      if (!(callback instanceof URL)) return callback
+      const answer = await ask(callback.href)
+      if (answer.status !== 303) throw new Error(`the callback was answered with ${answer.status}`)
+      return 'back'
+    },
+    visitForwarded: async (link, as) => {
+      const callback = await atBank(link, as)
+      if (!(callback instanceof URL)) return callback
+      const answer = await ask(new URL('/v1/callbacks', callback).href, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ state: callback.searchParams.get('state'), code: callback.searchParams.get('code') }),
+      })
+      if (answer.status !== 202) throw new Error(`the forwarded callback was answered with ${answer.status}`)
+      return 'back'
+    },
+  }
+}

@@ -1,0 +1,83 @@
+// One real Reconsent process with one crash point armed: it dies there, throws there, or hangs past its lease and goes on.
+import { setTimeout as wait } from 'node:timers/promises'
+import { loadConfig } from '../../src/config.ts'
+import type { PolicyInput } from '../../src/config/define-config.ts'
+import { armCrashPoints, type CrashPointName } from '../../src/crash-point.ts'
+import { makeLog } from '../../src/log.ts'
+import { type Role, startReconsent } from '../../src/main.ts'
+import { movableClock } from '../../src/simulator/clock.ts'
+
+export const modes = ['killed', 'thrown', 'hung'] as const
+export type Mode = (typeof modes)[number]
+
+export interface ChildOrder {
+  readonly roles: readonly Role[]
+  readonly env: Readonly<Record<string, string>>
+  readonly policy: PolicyInput
+  readonly queuePrefix: string
+  /** 0: any free one. */
+  readonly port: number
+  /** How far the run's clock is from the real one. */
+  readonly offsetMs: number
+  readonly point: CrashPointName
+  /** Which of its visits to the point is struck, from 1. */
+  readonly nth: number
+  readonly mode: Mode
+  /** On its first visit here the process waits until the run has taken the queue from it. */
+  readonly loseQueueAt: CrashPointName | undefined
+}
+
+export type FromChild = { readonly kind: 'awake' | 'ready' | 'lose-queue' | 'reached' | 'woke' } | { readonly kind: 'failed'; readonly why: string }
+export type ToChild =
+  | { readonly kind: 'start'; readonly order: ChildOrder }
+  | { readonly kind: 'queue-lost' }
+  | { readonly kind: 'advance'; readonly ms: number }
+
+/** Longer than the lease of 2 s. */
+const HANGS_MS = 3_000
+
+const tell = (message: FromChild): void => void process.send?.(message)
+const clock = movableClock()
+let queueLost = (): void => undefined
+
+const arm = ({ point, nth, mode, loseQueueAt }: ChildOrder): void => {
+  let visits = 0
+  let losing = loseQueueAt
+  armCrashPoints(async (name) => {
+    if (name === losing) {
+      losing = undefined
+      tell({ kind: 'lose-queue' })
+      await new Promise<void>((resolve) => {
+        queueLost = resolve
+      })
+    }
+    if (name !== point) return
+    visits += 1
+    if (visits !== nth) return
+    // Before anything else of this process can run: its end tells the run that it was here.
+    if (mode === 'killed') process.kill(process.pid, 'SIGKILL')
+    tell({ kind: 'reached' })
+    if (mode === 'thrown') throw new Error(`crash point ${name}`)
+    await wait(HANGS_MS)
+    tell({ kind: 'woke' })
+  })
+}
+
+const start = async (order: ChildOrder): Promise<void> => {
+  clock.advance(order.offsetMs)
+  arm(order)
+  const needs = ['database', 'queue', 'provider', 'keys', 'web', 'mail'] as const
+  const config = await loadConfig({ cwd: process.cwd(), needs, env: order.env, policy: order.policy })
+  const log = makeLog({ level: config.logLevel, pretty: false })
+  await startReconsent({ config, roles: order.roles, log, clock, queuePrefix: order.queuePrefix, port: order.port })
+  tell({ kind: 'ready' })
+}
+
+process.on('message', (message: ToChild) => {
+  if (message.kind === 'queue-lost') queueLost()
+  else if (message.kind === 'advance') clock.advance(message.ms)
+  else start(message.order).catch((error: unknown) => tell({ kind: 'failed', why: String(error) }))
+})
+// The run is gone: nobody will ever stop us.
+process.once('disconnect', () => process.exit(0))
+tell({ kind: 'awake' })

@@ -1,0 +1,62 @@
+// What must hold of one consent after a process died, threw or hung at a crash point and the rest has finished. The simulator's ledger and
+// its connections are the judge of what really happened.
+import type { Company } from './stage.ts'
+import { Duration } from 'luxon'
+import { verify } from '../../src/verify/verify.ts'
+
+/** Everything that is broken, in words; empty when all holds. */
+export const brokenPromises = async (company: Company): Promise<string[]> => [
+  ...(await recorded(company)),
+  ...codesSentAgain(company),
+  ...(await surplusMails(company)),
+  ...(await deadTokens(company)),
+]
+
+const recorded = async ({ db, clock, config }: Company): Promise<string[]> => {
+  const violations = await verify(db, { now: clock.now(), sweepInterval: Duration.fromObject({ seconds: 5 }), deep: true, keys: config.keys })
+  return violations.map(({ invariant, record, what }) => `invariant ${invariant}: ${record}: ${what}`)
+}
+
+/** A code may leave again only while each of its earlier sends was provably not processed: a 429. */
+const codesSentAgain = ({ simulator }: Company): string[] => {
+  const spent = new Set<number>()
+  const broken: string[] = []
+  for (const { code_no: code, fault, detail } of simulator.ledger.entries({ what: 'exchange' })) {
+    if (code === undefined) continue
+    if (spent.has(code)) broken.push(`code ${code} was sent again after it may have been processed`)
+    if (detail === 'reused') broken.push(`code ${code} was reused`)
+    if (fault !== 'rate-limited') spent.add(code)
+  }
+  return broken
+}
+
+/** One mail for each row `sent`, at most one for each `uncertain`, none for the others; no row twice. */
+const surplusMails = async ({ db, simulator }: Company): Promise<string[]> => {
+  const broken: string[] = []
+  const mails = simulator.mails().map(({ message_id: id }) => id.slice(0, id.indexOf('@')))
+  for (const row of await db.prisma.notification.findMany()) {
+    const count = mails.filter((id) => id === row.id).length
+    const most = row.status === 'sent' || row.status === 'uncertain' ? 1 : 0
+    const least = row.status === 'sent' ? 1 : 0
+    if (count > most || count < least) broken.push(`message ${row.rung} is ${row.status} and was delivered ${count} times`)
+  }
+  const known = new Set((await db.prisma.notification.findMany({ select: { id: true } })).map(({ id }) => id))
+  for (const id of mails) if (!known.has(id)) broken.push('a mail was delivered that no row tells of')
+  return broken
+}
+
+/** What is stored for a running consent is the last token the provider issued for that connection, and its date the provider's. */
+const deadTokens = async ({ db, store, simulator }: Company): Promise<string[]> => {
+  const broken: string[] = []
+  for (const { id, credentialsId, expiresAt } of await db.prisma.consent.findMany({ where: { status: 'active' } })) {
+    const connection = simulator.connection(credentialsId)
+    if (connection === undefined) broken.push('a consent of ours is none of the provider')
+    else if (connection.revoked) broken.push('the connection was revoked')
+    else {
+      const { token } = await store.readRefreshToken(id)
+      if (token.reveal() !== connection.refreshToken) broken.push('the stored token is not the one that is valid at the provider')
+      if (Math.abs(connection.dates.expiresAt.toMillis() - expiresAt.getTime()) > 1_000) broken.push('our expiry is not the one of the provider')
+    }
+  }
+  return broken
+}

@@ -1,0 +1,298 @@
+// How each crash point is reached: situations, played on a stage of their own, and which points each of them passes.
+import type { PolicyInput } from '../../src/config/define-config.ts'
+import type { CrashPointName } from '../../src/crash-point.ts'
+import type { Role } from '../../src/main.ts'
+import { until } from '../setup/company.ts'
+import type { Company, Stage } from './stage.ts'
+
+export interface Situation {
+  /** Of the armed process; the others run beside it, healthy, from the start. */
+  readonly armed: readonly Role[]
+  readonly policy?: PolicyInput
+  readonly loseQueueAt?: CrashPointName
+  readonly withoutQueue?: boolean
+  /** From nothing until the user has done their part once. The armed process reaches its point on the way or soon after. */
+  readonly play: (stage: Stage) => Promise<void>
+  /** What it comes to in the end; `renewed` unless said. */
+  readonly end?: { readonly name: string; readonly isReached: (company: Company) => Promise<boolean> }
+}
+
+const worker: readonly Role[] = ['worker', 'scheduler']
+const web: readonly Role[] = ['web']
+const DAY_MS = 86_400_000
+
+const consentIs = (what: { status?: string; cycle?: number }) => async ({ db }: Company): Promise<boolean> => (await db.prisma.consent.count({ where: what })) > 0
+export const renewed = { name: 'renewed', isReached: consentIs({ status: 'active', cycle: 2 }) }
+
+/** Puts the consent there before the armed process runs, so that its very first sweep finds it. */
+const due = async (stage: Stage): Promise<void> => {
+  await stage.addConsent()
+  await stage.startArmed()
+}
+
+const mailed = async ({ company }: Stage): Promise<void> => {
+  await until('the first mail', async () => company.simulator.mails()[0], 90_000)
+}
+
+/** The user decides while the armed process runs. */
+const decides = (as: 'approve' | 'deny' | 'somebody-else', prepare?: (stage: Stage) => void) => async (stage: Stage): Promise<void> => {
+  prepare?.(stage)
+  await due(stage)
+  await stage.answerMail(as)
+}
+
+/** A healthy worker asks the user first, and has ended when the armed process comes. */
+const askedBefore = async (stage: Stage, isAsked: (stage: Stage) => Promise<void> = mailed): Promise<void> => {
+  await stage.addConsent()
+  const asking = await stage.startBeside(worker)
+  await isAsked(stage)
+  await until('the first message to be settled', async () => ((await stage.company.db.prisma.notification.count({ where: { leaseUntil: { not: null } } })) === 0 ? true : undefined))
+  await asking.stop()
+}
+
+const exchangeFault = (fault: Record<string, unknown>) => ({ company }: Stage): void => {
+  company.simulator.faults.add({ endpoint: 'exchange', count: 1, ...fault } as Parameters<typeof company.simulator.faults.add>[0])
+}
+const mailPutOff = async ({ company }: Stage): Promise<void> => {
+  await until('the mail to be put off', async () => (await company.db.prisma.notification.findFirst({ where: { status: 'pending', attempts: 1 } })) ?? undefined)
+}
+
+export const situations = {
+  'a consent is due': { armed: worker, play: due },
+  'a consent is due, the sweep is elsewhere': {
+    armed: ['worker'],
+    play: async (stage) => {
+      await stage.startBeside(['scheduler'])
+      await due(stage)
+    },
+  },
+  'the user approves': { armed: worker, play: decides('approve') },
+  'the provider refuses the code': { armed: worker, play: decides('approve', exchangeFault({ kind: 'error-json', status: 400, error: 'invalid_grant' })) },
+  'somebody else approves': { armed: worker, play: decides('somebody-else') },
+  'the answer to a code is lost': { armed: worker, play: decides('approve', exchangeFault({ kind: 'reset-after' })) },
+  'a code is lost on its way': { armed: worker, play: decides('approve', exchangeFault({ kind: 'reset-before' })) },
+  'the provider asks to slow down': { armed: worker, play: decides('approve', exchangeFault({ kind: 'rate-limited' })) },
+  'the provider shows the new date late': {
+    armed: worker,
+    play: decides('approve', ({ company }) => company.simulator.switches.set({ me_lag_seconds: 30 })),
+  },
+  'tokens come without a name': {
+    armed: worker,
+    play: decides('approve', ({ company }) => company.simulator.switches.set({ access_token: 'opaque', rotate_refresh_tokens: 'on-reauth' })),
+  },
+  'a refresh brings a new token': {
+    armed: worker,
+    play: decides('approve', (stage) => {
+      stage.company.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+      exchangeFault({ kind: 'reset-after' })(stage)
+    }),
+  },
+  'two codes come at once': {
+    armed: worker,
+    play: async (stage) => {
+      stage.company.simulator.switches.set({ me_lag_seconds: 30 })
+      await askedBefore(stage)
+      await stage.answerMail('approve')
+      await stage.answerAgain('approve')
+      await stage.startArmed()
+    },
+  },
+  'a full authentication': {
+    armed: worker,
+    policy: { routes: ['full'] },
+    play: decides('approve'),
+    end: { name: 'renewed by a new connection', isReached: consentIs({ status: 'superseded' }) },
+  },
+  'the grace window is over': {
+    armed: worker,
+    play: async (stage) => {
+      await stage.addConsent({ expiresAt: stage.company.clock.now().minus({ days: 91 }) })
+      await stage.startArmed()
+    },
+    end: { name: 'lapsed', isReached: consentIs({ status: 'lapsed' }) },
+  },
+  'nothing is due': {
+    armed: worker,
+    play: async (stage) => {
+      await stage.addConsent({ expiresAt: stage.company.clock.now().plus({ days: 60 }) })
+      await stage.startArmed()
+    },
+    end: {
+      name: 'dated',
+      isReached: async ({ db, clock }) => (await db.prisma.consent.count({ where: { nextActionAt: { gt: clock.now().plus({ days: 40 }).toJSDate() } } })) === 1,
+    },
+  },
+  'the provider refuses a link': {
+    armed: worker,
+    play: async (stage) => {
+      stage.company.simulator.faults.add({ endpoint: 'reauthuri', kind: 'error-json', status: 400, error: 'invalid_request', count: 1 })
+      await due(stage)
+    },
+  },
+  'the mail server puts a message off': {
+    armed: worker,
+    play: async (stage) => {
+      stage.company.simulator.faults.add({ endpoint: 'mail', kind: 'rcpt-4xx', count: 1 })
+      await due(stage)
+    },
+  },
+  'a message has lost its address': {
+    armed: worker,
+    play: async (stage) => {
+      const { company } = stage
+      company.simulator.faults.add({ endpoint: 'mail', kind: 'rcpt-4xx', count: 1 })
+      await askedBefore(stage, mailPutOff)
+      await company.db.prisma.consent.updateMany({ data: { email: null } })
+      stage.advance(2 * 60_000)
+      await stage.startArmed()
+    },
+    end: { name: 'cancelled', isReached: async ({ db }) => (await db.prisma.notification.count({ where: { status: 'cancelled' } })) === 1 },
+  },
+  'the user comes back': {
+    armed: web,
+    play: async (stage) => {
+      await stage.startBeside(worker)
+      await decides('approve')(stage)
+    },
+  },
+  'the user comes back while the queue is away': {
+    armed: web,
+    withoutQueue: true,
+    play: async (stage) => {
+      await stage.startBeside(worker)
+      await decides('approve')(stage)
+    },
+  },
+  'the user refuses at the bank': {
+    armed: web,
+    play: async (stage) => {
+      await stage.startBeside(worker)
+      await decides('deny')(stage)
+    },
+  },
+  'the company forwards a callback': {
+    armed: web,
+    play: async (stage) => {
+      await stage.startBeside(worker)
+      await due(stage)
+      await stage.answerMail('approve', 'visitForwarded')
+    },
+  },
+  'the user comes after the link has aged': {
+    armed: web,
+    play: async (stage) => {
+      await stage.startBeside(worker)
+      await due(stage)
+      await mailed(stage)
+      stage.advance(10 * 60_000)
+      await stage.answerMail('approve')
+    },
+  },
+  'a state is too old': {
+    armed: worker,
+    play: async (stage) => {
+      await askedBefore(stage)
+      stage.advance(1.1 * DAY_MS)
+      await stage.startArmed()
+    },
+  },
+  'a stored code does not open': {
+    armed: worker,
+    play: async (stage) => {
+      await askedBefore(stage)
+      await stage.answerMail('approve')
+      await stage.company.db.prisma.$executeRaw`UPDATE authorisations SET code = overlay(code placing 'AAAA' from length(code) - 5) WHERE code IS NOT NULL`
+      await stage.startArmed()
+    },
+    end: { name: 'quarantined', isReached: consentIs({ status: 'quarantined' }) },
+  },
+  'the queue goes away during a sweep': { armed: worker, loseQueueAt: 'page-dispatched', play: due },
+} as const satisfies Record<string, Situation>
+
+export type SituationName = keyof typeof situations
+
+interface Passing {
+  readonly situation: SituationName
+  /** The visit that is struck; the first unless said. */
+  readonly nth?: number
+}
+
+const passings: Record<CrashPointName, readonly Passing[]> = {
+  'job-taken': [{ situation: 'a consent is due, the sweep is elsewhere' }],
+  'sweep-ended': [{ situation: 'a consent is due' }],
+  'reauth-ended': [
+    { situation: 'a consent is due' },
+    { situation: 'nothing is due' },
+    { situation: 'the grace window is over' },
+    { situation: 'the provider refuses a link' },
+  ],
+  'notify-ended': [{ situation: 'a consent is due' }, { situation: 'the mail server puts a message off' }, { situation: 'a message has lost its address' }],
+  'exchange-ended': [
+    { situation: 'the user approves' },
+    { situation: 'the provider asks to slow down' },
+    { situation: 'the provider shows the new date late' },
+    { situation: 'a code is lost on its way' },
+    { situation: 'two codes come at once' },
+  ],
+  'job-failed': [{ situation: 'a stored code does not open' }],
+  'record-dispatched': [{ situation: 'a consent is due' }, { situation: 'the user comes back' }],
+  'record-queued': [{ situation: 'a consent is due' }, { situation: 'the user comes back' }],
+  'record-refused': [{ situation: 'the user comes back while the queue is away' }],
+  'states-expired': [{ situation: 'a state is too old' }],
+  'page-dispatched': [{ situation: 'a consent is due' }],
+  'page-queued': [{ situation: 'a consent is due' }],
+  'page-refused': [{ situation: 'the queue goes away during a sweep' }],
+  'schedule-registered': [{ situation: 'a consent is due' }],
+  'consent-claimed': [{ situation: 'a consent is due' }],
+  'before-link': [{ situation: 'a consent is due' }, { situation: 'the user comes after the link has aged' }],
+  'link-answered': [
+    { situation: 'a consent is due' },
+    { situation: 'the provider refuses a link' },
+    { situation: 'the user comes after the link has aged' },
+  ],
+  'step-committed': [{ situation: 'a consent is due' }],
+  'message-claimed': [{ situation: 'a consent is due' }],
+  'sending-committed': [{ situation: 'a consent is due' }],
+  'mail-leaving': [{ situation: 'a consent is due' }],
+  'mail-answered': [{ situation: 'a consent is due' }, { situation: 'the mail server puts a message off' }],
+  'link-handed-out': [{ situation: 'the user comes back' }],
+  'link-added': [{ situation: 'the user comes after the link has aged' }],
+  'before-departure': [{ situation: 'the user comes back' }],
+  'code-committed': [{ situation: 'the user comes back' }],
+  'refusal-committed': [{ situation: 'the user refuses at the bank' }],
+  'before-callback-answer': [{ situation: 'the user comes back' }],
+  'before-api-answer': [{ situation: 'the company forwards a callback' }],
+  'authorisation-claimed': [{ situation: 'the user approves' }],
+  'exchanging-committed': [{ situation: 'the user approves' }],
+  // The first answer is the one about the link.
+  'answer-unnoted': [
+    { situation: 'the user approves', nth: 2 },
+    { situation: 'a refresh brings a new token', nth: 3 },
+  ],
+  'code-answered': [
+    { situation: 'the user approves' },
+    { situation: 'the provider refuses the code' },
+    { situation: 'the provider asks to slow down' },
+    { situation: 'a full authentication' },
+  ],
+  'tokens-stored': [{ situation: 'the user approves' }, { situation: 'tokens come without a name' }],
+  'before-asking-again': [{ situation: 'the provider refuses the code' }, { situation: 'somebody else approves' }, { situation: 'a code is lost on its way' }],
+  'me-answered': [{ situation: 'the user approves' }],
+  'before-settling': [{ situation: 'the answer to a code is lost' }],
+  'refresh-answered': [{ situation: 'the answer to a code is lost' }],
+  'refresh-kept': [{ situation: 'a refresh brings a new token' }],
+  'settling-me-answered': [{ situation: 'the answer to a code is lost' }],
+  'tokens-adopted': [{ situation: 'tokens come without a name' }],
+  'renewal-committed': [{ situation: 'the user approves' }, { situation: 'a full authentication' }],
+}
+
+export interface Case {
+  readonly point: CrashPointName
+  readonly situation: SituationName
+  readonly nth: number
+}
+
+/** Every point in every situation that it is tried in. */
+export const cases: readonly Case[] = Object.entries(passings).flatMap(([point, list]) =>
+  list.map(({ situation, nth = 1 }) => ({ point: point as CrashPointName, situation, nth })),
+)

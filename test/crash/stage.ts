@@ -1,0 +1,183 @@
+// The stage of one run: a company of its own (database, queue namespace, simulator, clock), the armed process, the processes beside it and
+// those that take over, the user. Situations play on it.
+import { setTimeout as wait } from 'node:timers/promises'
+import type { DateTime } from 'luxon'
+import { inject } from 'vitest'
+import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
+import type { PolicyInput } from '../../src/config/define-config.ts'
+import type { CrashPointName } from '../../src/crash-point.ts'
+import type { Consent } from '../../src/domain/model.ts'
+import type { Reconsent, Role } from '../../src/main.ts'
+import type { Decision } from '../../src/simulator/bank.ts'
+import { startCompany, until } from '../setup/company.ts'
+import { type Armed, startArmed } from './armed.ts'
+import { makeBrowser } from './browser.ts'
+import type { Mode } from './child.ts'
+
+export type Company = Awaited<ReturnType<typeof startCompany>>
+
+const timing: NonNullable<PolicyInput['timing']> = {
+  lease: '2s', queuedFor: '2s', codeTimer: '300ms', jobDeadline: '1900ms', stopWithin: '2s', requestTimeout: '1500ms', retry: { attempts: 3, firstDelay: '200ms' },
+  concurrency: { reauth: 2, notify: 2, exchange: 2 },
+}
+
+export interface StageOptions {
+  readonly point: CrashPointName
+  readonly nth: number
+  readonly mode: Mode
+  /** Of the armed process. */
+  readonly roles: readonly Role[]
+  readonly policy: PolicyInput
+  readonly loseQueueAt: CrashPointName | undefined
+  /** The armed process never has a queue. */
+  readonly withoutQueue: boolean
+}
+
+export interface Stage {
+  readonly company: Company
+  /** The one consent of this run, ten days before its expiry unless said. */
+  addConsent(over?: Partial<Consent> & { expiresAt?: DateTime }): Promise<Consent>
+  /** Healthy processes in this one. */
+  startBeside(roles: readonly Role[]): Promise<Reconsent>
+  startArmed(): Promise<void>
+  /** Resolves when the armed process has reached its point. */
+  readonly reached: Promise<void>
+  woke(): Promise<void>
+  /** Healthy processes with the roles of the armed one. */
+  takeOver(): Promise<void>
+  /** Moves the clock of all processes. */
+  advance(ms: number): void
+  /** The newest mail's start link, when there is a mail that the user has not seen. */
+  newLink(): string | undefined
+  /** Waits for a mail, follows it. */
+  answerMail(as: Decision, by?: 'visit' | 'visitForwarded'): Promise<void>
+  /** The same link once more, as somebody who clicks twice. */
+  answerAgain(as: Decision): Promise<void>
+  visits(): number
+  close(): Promise<void>
+}
+
+const queueOf = async (withProxy: boolean): Promise<{ url: string; proxy: FaultProxy | undefined }> => {
+  const url = new URL(inject('redisUrl'))
+  if (!withProxy) return { url: url.href, proxy: undefined }
+  const target = Number(url.port)
+  const proxy = await startFaultProxy({ targets: () => [target] })
+  url.port = String(proxy.port)
+  return { url: url.href, proxy }
+}
+
+export const openStage = async ({ point, nth, mode, roles, policy, loseQueueAt, withoutQueue }: StageOptions): Promise<Stage> => {
+  const company = await startCompany({ queue: 'redis', processes: [], policy: { timing, ...policy } })
+  const { url: redisUrl, proxy } = await queueOf(withoutQueue || loseQueueAt !== undefined)
+  if (withoutQueue) await proxy?.set({ kind: 'refuse' })
+  const { simulator, clock, env, queuePrefix, publicUrl } = company
+  const beside: Reconsent[] = []
+  const origins = [publicUrl]
+  const reached = Promise.withResolvers<void>()
+  reached.promise.catch(() => undefined)
+  const browser = makeBrowser(simulator, () => origins)
+  let armed: Armed | undefined
+  let seen = 0
+  let visits = 0
+
+  const startBeside = async (which: readonly Role[], port?: number): Promise<Reconsent> => {
+    const one = await company.start(which, port)
+    beside.push(one)
+    return one
+  }
+  const newLink = (): string | undefined => {
+    const mails = simulator.mails()
+    return mails.length > seen ? mails[0]?.links[0] : undefined
+  }
+
+  return {
+    company,
+    addConsent: async (over = {}) => company.addConsent({ expiresAt: clock.now().plus({ days: 10 }), ...over }),
+    startBeside,
+    startArmed: async () => {
+      const port = roles.includes('web') ? Number(env.PORT) : 0
+      const offsetMs = clock.now().toMillis() - Date.now()
+      armed = startArmed({ roles, env: { ...env, REDIS_URL: redisUrl }, policy: company.policy, queuePrefix, port, offsetMs, point, nth, mode, loseQueueAt })
+      armed.reached.then(reached.resolve, reached.reject)
+      const { losesQueue, send } = armed
+      void losesQueue.then(async () => {
+        await proxy?.set({ kind: 'refuse' })
+        send({ kind: 'queue-lost' })
+      })
+      await armed.ready
+    },
+    reached: reached.promise,
+    woke: async () => armed?.woke,
+    takeOver: async () => {
+      // A dead process leaves its port to the next; one that lives has a second one beside it.
+      const isDead = armed?.isAlive() !== true
+      const one = await startBeside(roles, isDead ? undefined : 0)
+      if (!isDead && roles.includes('web')) origins.push(one.url)
+    },
+    advance: (ms) => {
+      clock.advance({ milliseconds: ms })
+      armed?.send({ kind: 'advance', ms })
+    },
+    newLink,
+    answerMail: async (as, by = 'visit') => {
+      const link = await until('a mail to the user', async () => newLink(), FINISHES_WITHIN_MS)
+      seen = simulator.mails().length
+      visits += 1
+      await browser[by](link, as)
+    },
+    answerAgain: async (as) => {
+      const link = simulator.mails()[0]?.links[0]
+      if (link !== undefined) await browser.visit(link, as)
+    },
+    visits: () => visits,
+    close: async () => {
+      await armed?.end()
+      await Promise.all(beside.map(async (one) => one.stop()))
+      await company.stop()
+      await proxy?.close()
+    },
+  }
+}
+
+const LEFT_ALONE_MS = 150
+const FINISHES_WITHIN_MS = 90_000
+
+/** What of this database is to be looked at next, and whether something is in work. */
+const nextLook = async ({ db }: Company): Promise<{ at: number | undefined; inWork: boolean }> => {
+  const [row] = await db.prisma.$queryRaw<{ at: Date | null; in_work: boolean }[]>`
+    SELECT min(next_action_at) AS at, coalesce(bool_or(lease_until > clock_timestamp()), false) AS in_work FROM (
+      SELECT next_action_at, lease_until FROM consents WHERE status = 'active'
+      UNION ALL SELECT next_action_at, lease_until FROM authorisations WHERE status IN ('code_received', 'exchanging', 'verifying', 'unknown')
+      UNION ALL SELECT next_action_at, lease_until FROM notifications WHERE status IN ('pending', 'sending')
+    ) AS open`
+  return { at: row?.at?.getTime(), inWork: row?.in_work ?? false }
+}
+
+/**
+ * Lets the system finish: the user follows every new mail and approves, and where nothing is left to do now, the clock goes to the next
+ * date. Ends when the goal is reached and nothing is due any more.
+ */
+export const letFinish = async (stage: Stage, isReached: (company: Company) => Promise<boolean>): Promise<void> => {
+  const { company, advance } = stage
+  const end = Date.now() + FINISHES_WITHIN_MS
+  for (;;) {
+    const reached = await isReached(company)
+    const { at, inWork } = await nextLook(company)
+    const isIdle = !inWork && (at === undefined || at > company.clock.now().toMillis())
+    if (reached && isIdle) return
+    if (!reached && stage.newLink() !== undefined) await stage.answerMail('approve')
+    else if (!reached && isIdle && at !== undefined) advance(at - company.clock.now().toMillis() + 500)
+    else await wait(LEFT_ALONE_MS)
+    if (Date.now() > end) throw new Error(`did not finish: ${await standing(company)}`)
+  }
+}
+
+const standing = async ({ db, clock, simulator }: Company): Promise<string> => {
+  const events = await db.prisma.event.findMany({ orderBy: { seq: 'asc' }, select: { type: true, reason: true } })
+  const open = await db.prisma.$queryRaw`
+    SELECT 'consent' AS kind, status, next_action_at, lease_until, queued_until FROM consents
+    UNION ALL SELECT 'authorisation', status, next_action_at, lease_until, queued_until FROM authorisations
+    UNION ALL SELECT 'notification', status, next_action_at, lease_until, queued_until FROM notifications`
+  const story = events.map(({ type, reason }) => (reason === null ? type : `${type} (${reason})`)).join(', ')
+  return `${clock.now().toISO()} ${JSON.stringify(open)}; events: ${story}; ${simulator.mails().length} mails`
+}

@@ -1,0 +1,23 @@
+// The outcomes of a run of the crash suite as a Markdown table, for docs/reliability.md.
+import { type CrashPointName, crashPoints } from '../../src/crash-point.ts'
+import { type Mode, modes } from './child.ts'
+
+export interface Run {
+  readonly point: CrashPointName
+  readonly situation: string
+  readonly mode: Mode
+  readonly outcome: string
+}
+
+/** In the order of the table of points, whatever the order in which they were run. */
+export const crashTable = (runs: readonly Run[]): string => {
+  const rows = Object.entries(crashPoints).flatMap(([point, doubt]) => {
+    const here = runs.filter((run) => run.point === point)
+    const names = [...new Set(here.map(({ situation }) => situation))].toSorted()
+    return names.map((situation) => {
+      const outcomes = modes.map((mode) => here.find((run) => run.situation === situation && run.mode === mode)?.outcome ?? '—')
+      return `| \`${point}\` | ${doubt} | ${situation} | ${outcomes.join(' | ')} |`
+    })
+  })
+  return ['| crash point | where it stands, and what is in doubt | situation | killed | thrown | hung past the lease |', '|---|---|---|---|---|---|', ...rows, ''].join('\n')
+}

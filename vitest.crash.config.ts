@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config'
+
+// Processes that die, throw or hang at every crash point; apart from the other tests because it takes minutes.
+export default defineConfig({
+  test: {
+    include: ['test/crash/**/*.test.ts'],
+    globalSetup: ['test/setup/services.ts'],
+    maxConcurrency: Number(process.env['CRASH_LANES'] ?? 3),
+    testTimeout: 300_000,
+    hookTimeout: 60_000,
+  },
+})
