@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     include: ['test/crash/**/*.test.ts'],
     globalSetup: ['test/setup/services.ts'],
-    maxConcurrency: Number(process.env['CRASH_LANES'] ?? 3),
+    maxConcurrency: Number(process.env['CRASH_LANES'] ?? 4),
     testTimeout: 300_000,
     hookTimeout: 60_000,
   },

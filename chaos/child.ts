@@ -12,7 +12,6 @@ export interface ChildOrder {
   readonly policy: PolicyInput
   readonly clockFile: string
   readonly queuePrefix: string
-  readonly port: number
 }
 
 /** What a process says of itself when asked; after a collection, if the run was started so that it can ask for one. */
@@ -42,8 +41,8 @@ const config = await loadConfig({
   checkCron,
 })
 const log = makeLog({ level: config.logLevel, pretty: false })
-const { roles, queuePrefix, port } = order
-const reconsent = await startReconsent({ config, roles, log, clock: followClock(order.clockFile), queuePrefix, port })
+const { roles, queuePrefix } = order
+const reconsent = await startReconsent({ config, roles, log, clock: followClock(order.clockFile), queuePrefix, port: 0 })
 
 process.once('SIGTERM', () => {
   void reconsent.stop().then(

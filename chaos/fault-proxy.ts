@@ -40,7 +40,7 @@ interface Pair {
 const HOST = '127.0.0.1'
 
 /** `targets`: ports on loopback, tried in turn from connection to connection; one that refuses is passed over, as a balancer does. */
-export const startFaultProxy = async ({ targets, port = 0 }: { targets: () => readonly number[]; port?: number }): Promise<FaultProxy> => {
+export const startFaultProxy = async ({ targets }: { targets: () => readonly number[] }): Promise<FaultProxy> => {
   let behaviour: Behaviour = { kind: 'pass' }
   let changed = Promise.withResolvers<void>()
   let turn = 0
@@ -137,7 +137,7 @@ export const startFaultProxy = async ({ targets, port = 0 }: { targets: () => re
   }
 
   let listener: Server | undefined
-  let taken = port
+  let taken = 0
   const listen = async (): Promise<void> => {
     listener = createServer({ allowHalfOpen: true, pauseOnConnect: false }, (client) => void take(client))
     listener.on('error', () => undefined)

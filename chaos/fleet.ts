@@ -10,8 +10,6 @@ import type { ChildOrder, FromChild, Sample } from './child.ts'
 export interface Seat {
   readonly name: string
   readonly role: Role
-  /** 0: any free one. */
-  readonly port: number
 }
 
 export interface Member extends Seat {

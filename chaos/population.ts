@@ -1,5 +1,5 @@
 // Whose consents they are and what their users are like: seeded, imported as a company imports them, known to the simulator as well.
-import { DateTime } from 'luxon'
+import type { DateTime } from 'luxon'
 import { Secret } from '../src/secret.ts'
 import { imports } from '../src/store/import.ts'
 import type { Options } from './options.ts'

@@ -2,7 +2,6 @@
 // processes of Reconsent, which know only the proxies.
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdtemp, mkdir } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
@@ -40,17 +39,6 @@ export const OPS = { user: 'operator', password: 'operator-of-the-chaos-run' }
 /** What every planted address ends with. */
 export const MAIL_DOMAIN = 'planted.example'
 
-const freePort = async (): Promise<number> => {
-  const probe = createServer()
-  return new Promise((resolve, reject) => {
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      probe.close(() => (address !== null && typeof address === 'object' ? resolve(address.port) : reject(new Error('no free port'))))
-    })
-  })
-}
-
 const portOf = (url: string): number => Number(new URL(url).port)
 const throughPort = (url: string, port: number): string => {
   const through = new URL(url)
@@ -69,9 +57,9 @@ export const startRig = async (options: Options) => {
   await migrate(postgres.url)
 
   const workers = options.consents > 2000 ? 3 : 2
-  const ports = await Promise.all([freePort(), freePort(), freePort()])
-  const [front, firstWeb, secondWeb] = ports
-  const publicUrl = `http://127.0.0.1:${front}`
+  // The users' one address: a balancer over whichever web processes there are.
+  const web = await startFaultProxy({ targets: () => fleet.members('web').flatMap(({ url }) => (url === undefined ? [] : [portOf(url)])) })
+  const publicUrl = `http://127.0.0.1:${web.port}`
   const redirectUri = `${publicUrl}/callback`
   const clientSecret = randomBytes(24).toString('base64url')
   const simulator = await startSimulator({
@@ -83,7 +71,7 @@ export const startRig = async (options: Options) => {
     redis: await to(redis.url),
     provider: await to(simulator.url),
     smtp: await to(simulator.smtpUrl),
-    web: await startFaultProxy({ port: front, targets: () => [firstWeb, secondWeb] }),
+    web,
   }
   const env = {
     NODE_ENV: 'test', LOG_LEVEL: 'debug', QUEUE: 'redis',
@@ -92,7 +80,7 @@ export const startRig = async (options: Options) => {
     TRUELAYER_AUTH_URL: throughPort(simulator.url, proxies.provider.port),
     TRUELAYER_API_URL: throughPort(simulator.url, proxies.provider.port),
     TRUELAYER_CLIENT_ID: 'client', TRUELAYER_CLIENT_SECRET: clientSecret,
-    PUBLIC_URL: publicUrl, HOST: '127.0.0.1', PORT: String(front),
+    PUBLIC_URL: publicUrl, HOST: '127.0.0.1', PORT: '0',
     ENCRYPTION_KEYS: `k1:${createHash('sha256').update(`chaos ${options.seed}`).digest('base64')}`,
     SMTP_URL: throughPort(simulator.smtpUrl, proxies.smtp.port), MAIL_FROM: 'Brightside <consents@example.com>',
     OPS_USER: OPS.user, OPS_PASSWORD: OPS.password,
@@ -106,16 +94,16 @@ export const startRig = async (options: Options) => {
   const direct = new Redis(redis.url, { retryStrategy: () => 100, maxRetriesPerRequest: null })
   direct.on('error', () => undefined)
   const seats: Seat[] = [
-    { name: 'web-1', role: 'web', port: firstWeb },
-    { name: 'web-2', role: 'web', port: secondWeb },
-    { name: 'scheduler-1', role: 'scheduler', port: 0 },
-    { name: 'scheduler-2', role: 'scheduler', port: 0 },
-    ...Array.from({ length: workers }, (_, index): Seat => ({ name: `worker-${index + 1}`, role: 'worker', port: 0 })),
+    { name: 'web-1', role: 'web' },
+    { name: 'web-2', role: 'web' },
+    { name: 'scheduler-1', role: 'scheduler' },
+    { name: 'scheduler-2', role: 'scheduler' },
+    ...Array.from({ length: workers }, (_, index): Seat => ({ name: `worker-${index + 1}`, role: 'worker' })),
   ]
   const queuePrefix = 'chaos'
   const fleet = makeFleet({
     seats, folder: join(folder, 'logs'),
-    orderOf: (seat) => ({ roles: [seat.role], env, policy, clockFile, queuePrefix, port: seat.port }),
+    orderOf: (seat) => ({ roles: [seat.role], env, policy, clockFile, queuePrefix }),
   })
 
   /** By a connection of its own, past the proxies. */

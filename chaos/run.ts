@@ -27,8 +27,7 @@ const END_SHARE = 0.25
 /** As a share of its minutes, how long users still come after the healing. */
 const VISITS_AFTER = 0.35
 
-/** Jumps of time after which every kind of work has been done by somebody. */
-const WARM_AFTER = 3
+const WARM_UP_MS = 5_000
 
 const kinds = ['authorisation', 'notification', 'consent'] as const
 const countDue = async ({ store, clock }: Rig): Promise<number> => {
@@ -75,17 +74,25 @@ const jump = async ({ rig, crowd }: Stage, by: DurationLike): Promise<void> => {
   crowd.start()
 }
 
-const liveThrough = async (stage: Stage): Promise<Level | undefined> => {
+/** The first work while nothing fails: what memory and connections are measured against. */
+const warmUp = async (stage: Stage): Promise<Level | undefined> => {
+  await wait(WARM_UP_MS)
+  await jump(stage, { hours: 3 })
+  await wait(WARM_UP_MS)
+  const level = await takeLevel(stage.rig)
+  await progress(stage, 'warm; from now on things fail')
+  return level
+}
+
+const liveThrough = async (stage: Stage): Promise<void> => {
   const { rig, crowd, nemesis, options } = stage
   const chance = seededChance(options.seed).branch('time')
   const end = Date.now() + options.minutes * 60_000 * (1 - END_SHARE)
   const began = Date.now()
   const jumpsExpected = Math.max(6, Math.round((end - began) / 1000 / 14))
-  let warm: Level | undefined
   let downtimeDone = options.calm
   for (let jumps = 1; Date.now() < end; jumps += 1) {
     await wait(chance.between(STEP_SECONDS.from, STEP_SECONDS.to) * (options.minutes < 5 ? 600 : 1000))
-    if (jumps >= WARM_AFTER && warm === undefined) warm = await takeLevel(rig).catch(() => undefined)
     if (!downtimeDone && Date.now() > began + (end - began) / 2) {
       downtimeDone = true
       await nemesis.note('seven days of downtime', async () => {
@@ -101,7 +108,6 @@ const liveThrough = async (stage: Stage): Promise<Level | undefined> => {
     if (jumps % 3 === 0) await stage.search.searchPages()
     await progress(stage, `${hours} hours later`)
   }
-  return warm
 }
 
 /** Everything works again; small steps of time, until nothing is open that could still end. */
@@ -116,8 +122,9 @@ const letItFinish = async (stage: Stage): Promise<void> => {
   // In the last steps, or when the users have had their time, nobody sets out any more: what they began can end.
   const lastVisits = 8
   const visitsEnd = Date.now() + options.minutes * 60_000 * VISITS_AFTER
+  const latest = Date.now() + options.minutes * 60_000
   for (const [index, step] of steps.entries()) {
-    const visits = index <= lastVisits && Date.now() < visitsEnd
+    const visits = index <= lastVisits && Date.now() < (crowd.backlog() > 0 ? latest : visitsEnd)
     await crowd.rest(8_000)
     await until(async () => (await countInFlight(rig)) === 0, 5_000)
     rig.clock.advance(step)
@@ -126,6 +133,7 @@ const letItFinish = async (stage: Stage): Promise<void> => {
     if (visits) {
       // A sweep, the mail, the visit.
       await wait(SWEEP_MS)
+      await until(async () => crowd.backlog() === 0, patience)
       await crowd.rest(patience)
       await until(async () => (await countDue(rig)) === 0, patience)
     }
@@ -164,9 +172,10 @@ const run = async (options: Options): Promise<boolean> => {
     const flushing = options.flushEveryMs === undefined ? undefined : setInterval(() => {
       void search.searchRedis().then(async () => nemesis.note('Redis emptied in its turn', async () => rig.direct.flushall().then(() => 1)))
     }, options.flushEveryMs)
-    nemesis.start()
     crowd.start()
-    const warm = await liveThrough(stage)
+    const warm = await warmUp(stage)
+    nemesis.start()
+    await liveThrough(stage)
     say('no more faults: everything heals')
     await healEverything(stage)
     await letItFinish(stage)

@@ -1,7 +1,7 @@
 // One movable time for many processes: an offset from the real time in a small file. Read at every look, so that a process that was
 // stopped for a while wakes up with the right time, as on a real machine.
 import { closeSync, openSync, readSync, writeSync } from 'node:fs'
-import { DateTime } from 'luxon'
+import type { DateTime } from 'luxon'
 import { type Clock, systemClock } from '../src/clock.ts'
 import type { MovableClock } from '../src/simulator/clock.ts'
 

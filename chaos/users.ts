@@ -48,8 +48,10 @@ export interface Crowd {
   readonly bankLinks: ReadonlyMap<string, number>
   /** Start links that mails carried, by user. */
   readonly startLinks: ReadonlySet<string>
-  /** Users that had a mail. */
-  readonly mailed: ReadonlySet<User>
+  /** Users who have set out at least once. */
+  readonly visited: ReadonlySet<User>
+  /** Mails that nobody has acted on yet, and users under way. */
+  backlog(): number
   /** Answers of 5xx kind other than the pages that say "again in a moment", by status and path. */
   readonly serverErrors: ReadonlyMap<string, number>
   stop(): Promise<void>
@@ -76,7 +78,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
   const returns: Return[] = []
   const bankLinks = new Map<string, number>()
   const startLinks = new Set<string>()
-  const mailed = new Set<User>()
+  const visited = new Set<User>()
   const serverErrors = new Map<string, number>()
   const counts: Counts = { scans: 0, visits: 0, departures: 0, returns: 0, repeated: 0, concurrent: 0, foreign: 0, replayed: 0, givenUp: 0 }
   const waiting: (() => Promise<void>)[] = []
@@ -176,6 +178,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
   /** One visit by a start link. Answers whether the user had a decision of theirs taken. */
   const visit = async (user: User, link: string, as: Decision): Promise<boolean> => {
     counts.visits += 1
+    visited.add(user)
     if (user.kind === 'clicks-twice' && as === 'approve') {
       const [first, second] = await Promise.all([depart(link), depart(link)])
       const backs = await Promise.all([first, second].map(async (one) => (one === undefined ? undefined : decide(user, one, as))))
@@ -258,7 +261,6 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
       const user = byMail.get(mail.to[0] ?? '')
       const link = startLinkOf(mail)
       if (user === undefined || link === undefined) continue
-      mailed.add(user)
       startLinks.add(link)
       // A link of an old mail, in a cycle that has later ones as well, does the same.
       waiting.push(async () => act(user, link))
@@ -289,7 +291,8 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
   }, 100)
 
   return {
-    counts, returns, bankLinks, startLinks, mailed, serverErrors,
+    counts, returns, bankLinks, startLinks, visited, serverErrors,
+    backlog: () => waiting.length + active,
     start: () => {
       resting = false
       tryAgain()

@@ -6,9 +6,12 @@ import { nearest } from './suggest.ts'
 type Issue = z.core.$ZodIssue
 type Path = readonly PropertyKey[]
 
+/** A name without a letter to be seen is shown in quotes: a problem must have a place. */
+const shown = (name: string): string => (name.trim() === '' ? `'${name}'` : name)
+
 /** `ladder[2]`, `timing.retry.attempts`. */
 export const pathText = (path: Path): string =>
-  path.map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index === 0 ? '' : '.'}${String(part)}`)).join('')
+  path.map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index === 0 ? '' : '.'}${shown(String(part))}`)).join('')
 
 /** Steps through defaults, options and transformations to the schema that says what may be written. */
 const written = (schema: z.core.$ZodType): z.core.$ZodType => {

@@ -57,7 +57,11 @@ const loginCheck = (user: string, password: Secret) => {
   }
 }
 
-const originOf = (address: string): string | undefined => (URL.canParse(address) ? new URL(address).origin : undefined)
+/** Undefined for what has none of its own: `chrome-extension:`, `data:` and the like are opaque, and say `null`. */
+const originOf = (address: string): string | undefined => {
+  const origin = URL.canParse(address) ? new URL(address).origin : 'null'
+  return origin === 'null' ? undefined : origin
+}
 
 /**
  * Whether a request was caused by another site. Browsers say so in Sec-Fetch-Site (on https and localhost), else in Origin, which they

@@ -32,7 +32,7 @@ const INSTANT = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(Z
 const MAILBOX = /^[^\s\p{Cc}<>()[\]\\,;:"@]{1,64}@[^\s\p{Cc}<>()[\]\\,;:"@]{1,255}$/u
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,100}$/
 
-const usable = (text: string): boolean => text.isWellFormed() && !/\p{Cc}/u.test(text)
+const usable = (value: string): boolean => value.isWellFormed() && !/\p{Cc}/u.test(value)
 const text = (most: number) =>
   z
     .string({ error: ({ input }) => (input === undefined ? 'is missing' : 'must be text') })
@@ -71,11 +71,11 @@ const instant = (latest: (now: DateTime) => DateTime, tooLate: string, now: Date
     .optional()
 
 /** What Intl is asked costs microseconds and, natively, tens of kilobytes a question; a million rows ask the same few. */
-const remembered = (judge: (text: string) => boolean): ((text: string) => boolean) => {
+const remembered = (judge: (value: string) => boolean): ((value: string) => boolean) => {
   const verdicts = new Map<string, boolean>()
-  return (text) => {
-    const verdict = verdicts.get(text) ?? judge(text)
-    if (verdicts.size < 1000) verdicts.set(text, verdict)
+  return (value) => {
+    const verdict = verdicts.get(value) ?? judge(value)
+    if (verdicts.size < 1000) verdicts.set(value, verdict)
     return verdict
   }
 }

@@ -251,8 +251,8 @@ describe('migrate', () => {
     url.pathname = `/${name}`
     const there = { DATABASE_URL: url.href }
     expect(await run(['list'], there)).toMatchObject({ code: 1, stderr: expect.stringContaining('run reconsent migrate') })
-    expect(JSON.parse((await run(['migrate', '--json'], there)).stdout)).toEqual({ applied: (await readMigrations()).map(({ name: migration }) => migration) })
-    expect(await run(['migrate'], there)).toEqual({ code: 0, stdout: 'the database is up to date\n', stderr: '' })
+    expect(JSON.parse((await run(['migrate', '--json'], there)).stdout)).toMatchObject({ applied: (await readMigrations()).map(({ name: migration }) => migration) })
+    expect(await run(['migrate'], there)).toMatchObject({ code: 0, stdout: expect.stringContaining('the database is up to date'), stderr: '' })
     expect(await run(['list'], there)).toMatchObject({ code: 0 })
   })
 })

@@ -9,11 +9,16 @@ import { API_KEY } from '../setup/company.ts'
 const PATIENCE_MS = 1_500
 const GIVES_UP_MS = 30_000
 
+/** How far the user came: `not-now` is the start page's answer, `refused` the bank's. */
+export type Visit = 'back' | 'not-now' | 'refused'
+
 export interface Browser {
-  /** The user's way from the mail to the bank and back; says how far it came. */
-  visit(link: string, as: Decision): Promise<'back' | 'not-now' | 'closed'>
+  /** The user's way from the mail to the bank and back. */
+  visit(link: string, as: Decision): Promise<Visit>
   /** The same, but the redirect ends at the company, which forwards what came to the API. */
-  visitForwarded(link: string, as: Decision): Promise<'back' | 'not-now' | 'closed'>
+  visitForwarded(link: string, as: Decision): Promise<Visit>
+  /** Opens the link in two tabs, decides in both, and comes back from both. */
+  visitTwice(link: string, as: Decision): Promise<Visit>
 }
 
 export const makeBrowser = (simulator: Simulator, origins: () => readonly string[]): Browser => {
@@ -37,22 +42,28 @@ export const makeBrowser = (simulator: Simulator, origins: () => readonly string
     }
   }
 
-  const atBank = async (link: string, as: Decision): Promise<URL | 'not-now' | 'closed'> => {
+  const atBank = async (link: string, as: Decision): Promise<URL | Exclude<Visit, 'back'>> => {
     await ask(link)
     const pressed = await ask(link, { method: 'POST' })
     const location = pressed.headers.get('location') ?? ''
     if (!location.startsWith(simulator.url)) return 'not-now'
     const played = await simulator.play({ link: location, as })
-    return played.kind === 'callback' ? new URL(played.url) : 'closed'
+    return played.kind === 'callback' ? new URL(played.url) : 'refused'
+  }
+
+  const comeBack = async (callback: Awaited<ReturnType<typeof atBank>>): Promise<Visit> => {
+    if (!(callback instanceof URL)) return callback
+    const answer = await ask(callback.href)
+    if (answer.status !== 303) throw new Error(`the callback was answered with ${answer.status}`)
+    return 'back'
   }
 
   return {
-    visit: async (link, as) => {
-      const callback = await atBank(link, as)
-      if (!(callback instanceof URL)) return callback
-      const answer = await ask(callback.href)
-      if (answer.status !== 303) throw new Error(`the callback was answered with ${answer.status}`)
-      return 'back'
+    visit: async (link, as) => comeBack(await atBank(link, as)),
+    visitTwice: async (link, as) => {
+      const [first, second] = [await atBank(link, as), await atBank(link, as)]
+      const visits = [await comeBack(first), await comeBack(second)]
+      return visits.find((visit) => visit !== 'back') ?? 'back'
     },
     visitForwarded: async (link, as) => {
       const callback = await atBank(link, as)

@@ -35,6 +35,8 @@ export type ToChild =
 
 /** Longer than the lease of 2 s. */
 const HANGS_MS = 3_000
+/** What is done late has happened by then: a mail that leaves after its lease, a write that is refused. */
+const LATE_MS = 500
 
 const tell = (message: FromChild): void => void process.send?.(message)
 const clock = movableClock()
@@ -59,7 +61,7 @@ const arm = ({ point, nth, mode, loseQueueAt }: ChildOrder): void => {
     tell({ kind: 'reached' })
     if (mode === 'thrown') throw new Error(`crash point ${name}`)
     await wait(HANGS_MS)
-    tell({ kind: 'woke' })
+    void wait(LATE_MS).then(() => tell({ kind: 'woke' }))
   })
 }
 

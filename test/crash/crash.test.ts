@@ -23,7 +23,6 @@ afterAll(async () => {
 
 const play = async ({ point, situation: name, nth, mode }: Case & { mode: (typeof modes)[number] }): Promise<string> => {
   const situation: Situation = situations[name]
-  const end = situation.end ?? renewed
   const stage = await openStage({
     point, nth, mode, roles: situation.armed, policy: situation.policy ?? {}, loseQueueAt: situation.loseQueueAt, withoutQueue: situation.withoutQueue ?? false,
   })
@@ -36,9 +35,10 @@ const play = async ({ point, situation: name, nth, mode }: Case & { mode: (typeo
     reached.add(point)
     warmUp(2)
     await stage.woke()
-    await letFinish(stage, end.isReached)
+    const outcome = await letFinish(stage, situation.end ?? renewed)
     expect(await brokenPromises(stage.company)).toEqual([])
-    return end === renewed && stage.visits() > 1 ? 'asked again, renewed' : end.name
+    const uncertain = await stage.company.db.prisma.notification.count({ where: { status: 'uncertain' } })
+    return [stage.visits() > 1 ? 'asked again' : '', outcome, uncertain > 0 ? 'a message is uncertain' : ''].filter((part) => part !== '').join(', ')
   } finally {
     await stage.close()
   }

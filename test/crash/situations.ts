@@ -3,7 +3,10 @@ import type { PolicyInput } from '../../src/config/define-config.ts'
 import type { CrashPointName } from '../../src/crash-point.ts'
 import type { Role } from '../../src/main.ts'
 import { until } from '../setup/company.ts'
-import type { Company, Stage } from './stage.ts'
+import { type Company, quickTiming, type Stage } from './stage.ts'
+
+/** The name of the end, or undefined as long as it is not reached. */
+export type End = (company: Company) => Promise<string | undefined>
 
 export interface Situation {
   /** Of the armed process; the others run beside it, healthy, from the start. */
@@ -13,16 +16,20 @@ export interface Situation {
   readonly withoutQueue?: boolean
   /** From nothing until the user has done their part once. The armed process reaches its point on the way or soon after. */
   readonly play: (stage: Stage) => Promise<void>
-  /** What it comes to in the end; `renewed` unless said. */
-  readonly end?: { readonly name: string; readonly isReached: (company: Company) => Promise<boolean> }
+  /** What it has come to, once it has come to its end; until a renewal unless said. */
+  readonly end?: End
 }
 
 const worker: readonly Role[] = ['worker', 'scheduler']
 const web: readonly Role[] = ['web']
 const DAY_MS = 86_400_000
 
-const consentIs = (what: { status?: string; cycle?: number }) => async ({ db }: Company): Promise<boolean> => (await db.prisma.consent.count({ where: what })) > 0
-export const renewed = { name: 'renewed', isReached: consentIs({ status: 'active', cycle: 2 }) }
+const consentIs =
+  (end: string, what: { status: string; cycle?: number }): End =>
+  async ({ db }) =>
+    (await db.prisma.consent.count({ where: what })) > 0 ? end : undefined
+export const renewed = consentIs('renewed', { status: 'active', cycle: 2 })
+const replaced = consentIs('renewed by a new connection', { status: 'superseded' })
 
 /** Puts the consent there before the armed process runs, so that its very first sweep finds it. */
 const due = async (stage: Stage): Promise<void> => {
@@ -34,11 +41,17 @@ const mailed = async ({ company }: Stage): Promise<void> => {
   await until('the first mail', async () => company.simulator.mails()[0], 90_000)
 }
 
+/** The user's part, done to its end: a run in which it was not says nothing. */
+const comesBack = async (stage: Stage, as: 'approve' | 'deny' | 'somebody-else', by?: 'visitForwarded' | 'visitTwice'): Promise<void> => {
+  const visit = await stage.answerMail(as, by)
+  if (visit !== 'back') throw new Error(`the user did not come back from the bank: ${visit}`)
+}
+
 /** The user decides while the armed process runs. */
 const decides = (as: 'approve' | 'deny' | 'somebody-else', prepare?: (stage: Stage) => void) => async (stage: Stage): Promise<void> => {
   prepare?.(stage)
   await due(stage)
-  await stage.answerMail(as)
+  await comesBack(stage, as)
 }
 
 /** A healthy worker asks the user first, and has ended when the armed process comes. */
@@ -57,6 +70,15 @@ const mailPutOff = async ({ company }: Stage): Promise<void> => {
   await until('the mail to be put off', async () => (await company.db.prisma.notification.findFirst({ where: { status: 'pending', attempts: 1 } })) ?? undefined)
 }
 
+/** Sweeps so far apart that none takes a record away from whoever is about to hand it over. */
+const rareSweeps: PolicyInput = { sweep: { cron: '*/5 * * * * *' }, timing: { ...quickTiming, codeTimer: '1m' } }
+
+/** The provider was asked once about an exchange of unknown outcome. */
+const doubted = async ({ company }: Stage): Promise<void> => {
+  const where = { status: 'unknown', asked: { gt: 0 }, leaseUntil: null }
+  await until('the first question about the outcome', async () => (await company.db.prisma.authorisation.findFirst({ where })) ?? undefined, 90_000)
+}
+
 export const situations = {
   'a consent is due': { armed: worker, play: due },
   'a consent is due, the sweep is elsewhere': {
@@ -66,11 +88,20 @@ export const situations = {
       await due(stage)
     },
   },
+  'a consent is due, sweeps are rare': { armed: worker, policy: rareSweeps, play: due },
   'the user approves': { armed: worker, play: decides('approve') },
   'the provider refuses the code': { armed: worker, play: decides('approve', exchangeFault({ kind: 'error-json', status: 400, error: 'invalid_grant' })) },
   'somebody else approves': { armed: worker, play: decides('somebody-else') },
   'the answer to a code is lost': { armed: worker, play: decides('approve', exchangeFault({ kind: 'reset-after' })) },
-  'a code is lost on its way': { armed: worker, play: decides('approve', exchangeFault({ kind: 'reset-before' })) },
+  'a code is lost on its way': {
+    armed: worker,
+    play: async (stage) => {
+      await decides('approve', exchangeFault({ kind: 'reset-before' }))(stage)
+      await doubted(stage)
+      // From six minutes on, "not renewed" may be said.
+      stage.advance(7 * 60_000)
+    },
+  },
   'the provider asks to slow down': { armed: worker, play: decides('approve', exchangeFault({ kind: 'rate-limited' })) },
   'the provider shows the new date late': {
     armed: worker,
@@ -80,8 +111,17 @@ export const situations = {
     armed: worker,
     play: decides('approve', ({ company }) => company.simulator.switches.set({ access_token: 'opaque', rotate_refresh_tokens: 'on-reauth' })),
   },
+  // Where a process dies with the only valid token in its hands, none of ours works any more: the user is asked by the other route.
+  'a code brings a new token': {
+    armed: worker,
+    policy: { routes: ['reauth', 'full'] },
+    play: decides('approve', ({ company }) => company.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })),
+    end: async (company) => (await renewed(company)) ?? replaced(company),
+  },
   'a refresh brings a new token': {
     armed: worker,
+    policy: { routes: ['reauth', 'full'] },
+    end: async (company) => (await renewed(company)) ?? replaced(company),
     play: decides('approve', (stage) => {
       stage.company.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
       exchangeFault({ kind: 'reset-after' })(stage)
@@ -92,8 +132,7 @@ export const situations = {
     play: async (stage) => {
       stage.company.simulator.switches.set({ me_lag_seconds: 30 })
       await askedBefore(stage)
-      await stage.answerMail('approve')
-      await stage.answerAgain('approve')
+      await comesBack(stage, 'approve', 'visitTwice')
       await stage.startArmed()
     },
   },
@@ -101,7 +140,7 @@ export const situations = {
     armed: worker,
     policy: { routes: ['full'] },
     play: decides('approve'),
-    end: { name: 'renewed by a new connection', isReached: consentIs({ status: 'superseded' }) },
+    end: replaced,
   },
   'the grace window is over': {
     armed: worker,
@@ -109,7 +148,7 @@ export const situations = {
       await stage.addConsent({ expiresAt: stage.company.clock.now().minus({ days: 91 }) })
       await stage.startArmed()
     },
-    end: { name: 'lapsed', isReached: consentIs({ status: 'lapsed' }) },
+    end: consentIs('lapsed', { status: 'lapsed' }),
   },
   'nothing is due': {
     armed: worker,
@@ -117,10 +156,8 @@ export const situations = {
       await stage.addConsent({ expiresAt: stage.company.clock.now().plus({ days: 60 }) })
       await stage.startArmed()
     },
-    end: {
-      name: 'dated',
-      isReached: async ({ db, clock }) => (await db.prisma.consent.count({ where: { nextActionAt: { gt: clock.now().plus({ days: 40 }).toJSDate() } } })) === 1,
-    },
+    end: async ({ db, clock }) =>
+      (await db.prisma.consent.count({ where: { nextActionAt: { gt: clock.now().plus({ days: 40 }).toJSDate() } } })) === 1 ? 'dated' : undefined,
   },
   'the provider refuses a link': {
     armed: worker,
@@ -146,7 +183,7 @@ export const situations = {
       stage.advance(2 * 60_000)
       await stage.startArmed()
     },
-    end: { name: 'cancelled', isReached: async ({ db }) => (await db.prisma.notification.count({ where: { status: 'cancelled' } })) === 1 },
+    end: async ({ db }) => ((await db.prisma.notification.count({ where: { status: 'cancelled' } })) === 1 ? 'cancelled' : undefined),
   },
   'the user comes back': {
     armed: web,
@@ -155,8 +192,17 @@ export const situations = {
       await decides('approve')(stage)
     },
   },
+  'the user comes back, sweeps are rare': {
+    armed: web,
+    policy: rareSweeps,
+    play: async (stage) => {
+      await stage.startBeside(worker)
+      await decides('approve')(stage)
+    },
+  },
   'the user comes back while the queue is away': {
     armed: web,
+    policy: rareSweeps,
     withoutQueue: true,
     play: async (stage) => {
       await stage.startBeside(worker)
@@ -175,7 +221,7 @@ export const situations = {
     play: async (stage) => {
       await stage.startBeside(worker)
       await due(stage)
-      await stage.answerMail('approve', 'visitForwarded')
+      await comesBack(stage, 'approve', 'visitForwarded')
     },
   },
   'the user comes after the link has aged': {
@@ -185,7 +231,7 @@ export const situations = {
       await due(stage)
       await mailed(stage)
       stage.advance(10 * 60_000)
-      await stage.answerMail('approve')
+      await comesBack(stage, 'approve')
     },
   },
   'a state is too old': {
@@ -200,11 +246,11 @@ export const situations = {
     armed: worker,
     play: async (stage) => {
       await askedBefore(stage)
-      await stage.answerMail('approve')
+      await comesBack(stage, 'approve')
       await stage.company.db.prisma.$executeRaw`UPDATE authorisations SET code = overlay(code placing 'AAAA' from length(code) - 5) WHERE code IS NOT NULL`
       await stage.startArmed()
     },
-    end: { name: 'quarantined', isReached: consentIs({ status: 'quarantined' }) },
+    end: consentIs('quarantined', { status: 'quarantined' }),
   },
   'the queue goes away during a sweep': { armed: worker, loseQueueAt: 'page-dispatched', play: due },
 } as const satisfies Record<string, Situation>
@@ -235,8 +281,8 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
     { situation: 'two codes come at once' },
   ],
   'job-failed': [{ situation: 'a stored code does not open' }],
-  'record-dispatched': [{ situation: 'a consent is due' }, { situation: 'the user comes back' }],
-  'record-queued': [{ situation: 'a consent is due' }, { situation: 'the user comes back' }],
+  'record-dispatched': [{ situation: 'a consent is due, sweeps are rare' }, { situation: 'the user comes back, sweeps are rare' }],
+  'record-queued': [{ situation: 'a consent is due, sweeps are rare' }, { situation: 'the user comes back, sweeps are rare' }],
   'record-refused': [{ situation: 'the user comes back while the queue is away' }],
   'states-expired': [{ situation: 'a state is too old' }],
   'page-dispatched': [{ situation: 'a consent is due' }],
@@ -266,13 +312,14 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
   'exchanging-committed': [{ situation: 'the user approves' }],
   // The first answer is the one about the link.
   'answer-unnoted': [
-    { situation: 'the user approves', nth: 2 },
+    { situation: 'a code brings a new token', nth: 2 },
     { situation: 'a refresh brings a new token', nth: 3 },
   ],
   'code-answered': [
     { situation: 'the user approves' },
     { situation: 'the provider refuses the code' },
     { situation: 'the provider asks to slow down' },
+    { situation: 'a code brings a new token' },
     { situation: 'a full authentication' },
   ],
   'tokens-stored': [{ situation: 'the user approves' }, { situation: 'tokens come without a name' }],

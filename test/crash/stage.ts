@@ -11,12 +11,12 @@ import type { Reconsent, Role } from '../../src/main.ts'
 import type { Decision } from '../../src/simulator/bank.ts'
 import { startCompany, until } from '../setup/company.ts'
 import { type Armed, startArmed } from './armed.ts'
-import { makeBrowser } from './browser.ts'
+import { type Browser, makeBrowser, type Visit } from './browser.ts'
 import type { Mode } from './child.ts'
 
 export type Company = Awaited<ReturnType<typeof startCompany>>
 
-const timing: NonNullable<PolicyInput['timing']> = {
+export const quickTiming: NonNullable<PolicyInput['timing']> = {
   lease: '2s', queuedFor: '2s', codeTimer: '300ms', jobDeadline: '1900ms', stopWithin: '2s', requestTimeout: '1500ms', retry: { attempts: 3, firstDelay: '200ms' },
   concurrency: { reauth: 2, notify: 2, exchange: 2 },
 }
@@ -50,9 +50,7 @@ export interface Stage {
   /** The newest mail's start link, when there is a mail that the user has not seen. */
   newLink(): string | undefined
   /** Waits for a mail, follows it. */
-  answerMail(as: Decision, by?: 'visit' | 'visitForwarded'): Promise<void>
-  /** The same link once more, as somebody who clicks twice. */
-  answerAgain(as: Decision): Promise<void>
+  answerMail(as: Decision, by?: keyof Browser): Promise<Visit>
   visits(): number
   close(): Promise<void>
 }
@@ -67,7 +65,7 @@ const queueOf = async (withProxy: boolean): Promise<{ url: string; proxy: FaultP
 }
 
 export const openStage = async ({ point, nth, mode, roles, policy, loseQueueAt, withoutQueue }: StageOptions): Promise<Stage> => {
-  const company = await startCompany({ queue: 'redis', processes: [], policy: { timing, ...policy } })
+  const company = await startCompany({ queue: 'redis', processes: [], policy: { timing: quickTiming, ...policy } })
   const { url: redisUrl, proxy } = await queueOf(withoutQueue || loseQueueAt !== undefined)
   if (withoutQueue) await proxy?.set({ kind: 'refuse' })
   const { simulator, clock, env, queuePrefix, publicUrl } = company
@@ -123,11 +121,7 @@ export const openStage = async ({ point, nth, mode, roles, policy, loseQueueAt, 
       const link = await until('a mail to the user', async () => newLink(), FINISHES_WITHIN_MS)
       seen = simulator.mails().length
       visits += 1
-      await browser[by](link, as)
-    },
-    answerAgain: async (as) => {
-      const link = simulator.mails()[0]?.links[0]
-      if (link !== undefined) await browser.visit(link, as)
+      return browser[by](link, as)
     },
     visits: () => visits,
     close: async () => {
@@ -155,20 +149,20 @@ const nextLook = async ({ db }: Company): Promise<{ at: number | undefined; inWo
 
 /**
  * Lets the system finish: the user follows every new mail and approves, and where nothing is left to do now, the clock goes to the next
- * date. Ends when the goal is reached and nothing is due any more.
+ * date. Answers with the end it came to, when nothing is due any more.
  */
-export const letFinish = async (stage: Stage, isReached: (company: Company) => Promise<boolean>): Promise<void> => {
+export const letFinish = async (stage: Stage, endOf: (company: Company) => Promise<string | undefined>): Promise<string> => {
   const { company, advance } = stage
-  const end = Date.now() + FINISHES_WITHIN_MS
+  const late = Date.now() + FINISHES_WITHIN_MS
   for (;;) {
-    const reached = await isReached(company)
+    const end = await endOf(company)
     const { at, inWork } = await nextLook(company)
     const isIdle = !inWork && (at === undefined || at > company.clock.now().toMillis())
-    if (reached && isIdle) return
-    if (!reached && stage.newLink() !== undefined) await stage.answerMail('approve')
-    else if (!reached && isIdle && at !== undefined) advance(at - company.clock.now().toMillis() + 500)
+    if (end !== undefined && isIdle) return end
+    if (end === undefined && stage.newLink() !== undefined) await stage.answerMail('approve')
+    else if (end === undefined && isIdle && at !== undefined) advance(at - company.clock.now().toMillis() + 500)
     else await wait(LEFT_ALONE_MS)
-    if (Date.now() > end) throw new Error(`did not finish: ${await standing(company)}`)
+    if (Date.now() > late) throw new Error(`did not finish: ${await standing(company)}`)
   }
 }
 

@@ -10,7 +10,7 @@ import { LONGEST_LINE } from '../../src/import/lines.ts'
 import { readRows, type ImportFormat, type RawRow } from '../../src/import/read-rows.ts'
 import { aLine, NOW } from '../import/rows.ts'
 
-const RUNS = Number(process.env['FUZZ_FILES'] ?? 3_000)
+const RUNS = Number(process.env['FUZZ_FILES'] ?? 2_000)
 /** Of one file, however it is made; most take a millisecond. */
 const LONGEST_MS = 3_000
 const PLANTED = 'pl4nted'
@@ -47,19 +47,32 @@ const importBytes = async (bytes: Buffer, format: ImportFormat | undefined, chun
   return { good, said }
 }
 
-const hostile = fc.constantFrom('"', '""', '"""', ',', ';', '\t', '\r', '\n', '\r\n', '\n\n', '\u0000', '\uFEFF', '{', '}', '[', ']', ':', '\\', '\\u', '\\ud800', '__proto__', 'null', 'é', '💥', '1e999', '-', '0')
+const hostile = fc.constantFrom(
+  '"', '""', '"""', ',', ';', '\t', '\r', '\n', '\r\n', '\n\n', '\u0000', '\uFEFF', '{', '}', '[', ']', ':', '\\', '\\u',
+  '\\ud800', '__proto__', 'null', 'é', '💥', '1e999', '-', '0',
+)
 const value = fc.oneof(
   fc.string({ maxLength: 20 }),
   fc.string({ unit: 'binary', maxLength: 20 }),
   hostile,
-  fc.constantFrom('2027-01-01', '2027-13-01', '2027-02-29T00:00:00Z', '+275760-09-13T00:00:00Z', '2027-01-01T25:00:00Z', '0000-00-00', 'https://x', 'https://a:b@x/', 'javascript:1', 'GB', 'uk', 'xx', 'a@b', 'a@b\r\nbcc: c@d', PLANTED),
+  fc.constantFrom(
+    '2027-01-01', '2027-13-01', '2027-02-29T00:00:00Z', '+275760-09-13T00:00:00Z', '2027-01-01T25:00:00Z', '0000-00-00',
+    'https://x', 'https://a:b@x/', 'javascript:1', 'GB', 'uk', 'xx', 'a@b', 'a@b\r\nbcc: c@d', PLANTED,
+  ),
 )
 const jsonLine = fc.oneof(
-  fc.dictionary(fc.constantFrom(...importFieldNames, '__proto__', 'Refresh_Token', PLANTED), fc.oneof(value, fc.jsonValue({ maxDepth: 2 })), { maxKeys: 16 }).map((line) => JSON.stringify({ ...aLine({ refresh_token: PLANTED }), ...line })),
+  fc.dictionary(
+    fc.constantFrom(...importFieldNames, '__proto__', 'Refresh_Token', PLANTED),
+    fc.oneof(value, fc.jsonValue({ maxDepth: 2 })),
+    { maxKeys: 16 },
+  ).map((line) => JSON.stringify({ ...aLine({ refresh_token: PLANTED }), ...line })),
   fc.json(),
   fc.string({ maxLength: 60 }),
 )
-const csvLine = fc.array(fc.oneof(value, value.map((text) => `"${text.replaceAll('"', '""')}"`), hostile), { maxLength: 12 }).map((cells) => cells.join(','))
+const csvLine = fc.array(
+  fc.oneof(value, value.map((text) => `"${text.replaceAll('"', '""')}"`), hostile),
+  { maxLength: 12 },
+).map((cells) => cells.join(','))
 const names = [...importFieldNames].join(',')
 const anyLine = fc.oneof(jsonLine, csvLine, fc.constant(names), fc.constant(Object.values(aLine()).join(',')))
 const aText = fc.oneof(
@@ -79,7 +92,9 @@ const aFormat = fc.constantFrom<(ImportFormat | undefined)[]>('csv', 'ndjson', u
 
 describe('an import', () => {
   test(`of ${RUNS} files that nobody should send never throws, and repeats nothing of them`, { timeout: 120_000 }, async () => {
-    const property = fc.asyncProperty(fc.oneof({ weight: 6, arbitrary: aFile }, { weight: 1, arbitrary: fc.uint8Array({ maxLength: 500 }).map((bytes) => Buffer.from(bytes)) }), aFormat, fc.constantFrom(1, 7, 4_096), async (file, format, chunk) => {
+    const anyBytes = fc.uint8Array({ maxLength: 500 }).map((bytes) => Buffer.from(bytes))
+    const anyFile = fc.oneof({ weight: 6, arbitrary: aFile }, { weight: 1, arbitrary: anyBytes })
+    const property = fc.asyncProperty(anyFile, aFormat, fc.constantFrom(1, 7, 4_096), async (file, format, chunk) => {
       const { said } = await importBytes(file, format, chunk)
       // Names of fields are told (unknown ones are the company's own mistake to find); values never.
       expect(said.filter((text) => text.includes(PLANTED) && !text.includes(`by ${PLANTED}`))).toEqual([])
@@ -92,10 +107,10 @@ describe('an import', () => {
   const header = `${Object.keys(aLine()).join(',')}\n`
   const shapes: Record<string, string> = {
     'a megabyte of quotation marks': '"'.repeat(1_000_000),
-    'a megabyte of quotation marks, one a line': '"\n'.repeat(500_000),
-    'a quotation mark at the beginning of each record': header + `"${record}`.repeat(5_000),
-    'two quotation marks in every third line': header + `${record}"a\nb"c\n`.repeat(3_000),
-    'a million empty lines': '\n'.repeat(1_000_000),
+    'fifty thousand quotation marks, one a line': '"\n'.repeat(50_000),
+    'a quotation mark at the beginning of each record': header + `"${record}`.repeat(1_000),
+    'two quotation marks in every third line': header + `${record}"a\nb"c\n`.repeat(1_000),
+    'a hundred thousand empty lines': '\n'.repeat(100_000),
     'a million commas': `${header}${','.repeat(1_000_000)}\n`,
     'a header of ten thousand columns': `${Array.from({ length: 10_000 }, (_, index) => `c${index}`).join(',')}\n${record.repeat(10)}`,
     'a line of a megabyte': `${line}{"a":"${'x'.repeat(1_000_000)}"}\n${line}`,

@@ -97,6 +97,8 @@ for (const [name, open] of Object.entries(backends)) {
           { origin: 'https://elsewhere.example' },
           { origin: 'http://renew.example' },
           { origin: 'null' },
+          { origin: 'chrome-extension://abcdefghijklmnop' },
+          { referer: 'data:text/html,hello' },
           { referer: 'https://elsewhere.example/renew.example' },
         ]
         for (const headers of others) {

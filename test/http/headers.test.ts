@@ -66,6 +66,16 @@ describe('headers of', () => {
     expect(headersOf(await web.post('/callback', { body, headers: { 'content-type': 'application/x-www-form-urlencoded' } }))).toEqual({ ...html, ...toUs })
   })
 
+  test('refusals: too many guesses, and a callback that could not be stored', async () => {
+    const callback = '/callback?state=a&code=b'
+    const strictLimits = await aWeb(world, { limits: { unknownPerMinute: 0 } })
+    const tooMany = await strictLimits.get(callback)
+    expect([tooMany.status, headersOf(tooMany)]).toEqual([429, { ...html, ...toUs }])
+    const failing = await aWeb(world, { receiveCallback: async () => Promise.reject(new Error('no database')) })
+    const notStored = await failing.get(callback)
+    expect([notStored.status, headersOf(notStored)]).toEqual([503, { ...html, ...toUs }])
+  })
+
   test('the API', async () => {
     expect(headersOf(await web.get('/v1/events', { headers: WITH_KEY }))).toEqual(json)
     expect(headersOf(await web.get('/v1/events'))).toEqual({ ...json, 'www-authenticate': 'Bearer realm="Reconsent API"' })

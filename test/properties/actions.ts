@@ -32,7 +32,7 @@ export type Action =
 const faults: fc.Arbitrary<FaultOrder> = fc.oneof(
   fc
     .tuple(
-      fc.constantFrom('reauthuri', 'exchange', 'exchange', 'refresh', 'me'),
+      fc.constantFrom('exchange', 'exchange', 'exchange', 'me', 'refresh', 'reauthuri'),
       fc.constantFrom(
         { kind: 'reset-before' },
         { kind: 'reset-after' },
@@ -59,14 +59,24 @@ const faults: fc.Arbitrary<FaultOrder> = fc.oneof(
 )
 
 const times: readonly DurationLikeObject[] = [
-  { seconds: 3 }, { seconds: 20 }, { minutes: 2 }, { minutes: 7 }, { minutes: 35 }, { hours: 2 }, { hours: 20 }, { days: 3 }, { days: 10 }, { days: 40 },
+  { seconds: 3 }, { seconds: 20 }, { minutes: 2 }, { minutes: 7 }, { minutes: 7 }, { minutes: 35 }, { hours: 2 }, { hours: 20 },
+  { days: 3 }, { days: 10 }, { days: 40 },
 ]
 
 export const anAction: fc.Arbitrary<Action> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ act: fc.constant('sweep' as const) }) },
   { weight: 4, arbitrary: fc.record({ act: fc.constant('job' as const), kind: fc.constantFrom(...kinds), nth: fc.nat(5), manual: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant('look' as const) }) },
-  { weight: 6, arbitrary: fc.record({ act: fc.constant('visit' as const), as: fc.constantFrom('approve' as const, 'approve' as const, 'approve' as const, ...decisions), arrives: fc.integer({ min: 1, max: 3 }) }) },
+  {
+    weight: 8,
+    arbitrary: fc.record(
+      {
+        act: fc.constant('visit' as const),
+        as: fc.constantFrom('approve' as const, 'approve' as const, 'approve' as const, ...decisions),
+        arrives: fc.integer({ min: 1, max: 3 }),
+      },
+    ),
+  },
   { weight: 2, arbitrary: fc.record({ act: fc.constant('replay' as const), nth: fc.nat(5) }) },
   { weight: 2, arbitrary: fc.record({ act: fc.constant('operator' as const), wish: fc.constantFrom('renew' as const, ...wishes) }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant('renewed-elsewhere' as const) }) },
@@ -112,7 +122,12 @@ export const perform = async (stage: Stage, past: Past, action: Action): Promise
     case 'renewed-elsewhere':
       return renewElsewhere(stage)
     case 'fault':
-      return step('a fault', async () => void simulator.faults.add({ count: 1, ...action.order, only: action.order.endpoint === 'mail' ? (consent.email ?? '') : consent.credentialsId }))
+      return step(
+        'a fault',
+        async () => void simulator.faults.add(
+          { count: 1, ...action.order, only: action.order.endpoint === 'mail' ? (consent.email ?? '') : consent.credentialsId },
+        ),
+      )
     case 'leases-end':
       return step('leases end', async () => endLeases(stage))
     case 'time':
@@ -168,7 +183,9 @@ const renewElsewhere = async ({ step, importer, consent, world }: Stage): Promis
     const faultsBefore = simulator.faults.list().filter(({ fired }) => fired === 0)
     simulator.faults.clear()
     const { redirectUri, providerId, scopes } = consent
-    const link = await client.makeLink({ route: 'reauth', refreshToken, redirectUri, state, codeChallenge: challengeOf(verifier), providerId, scopes })
+    const link = await client.makeLink(
+      { route: 'reauth', refreshToken, redirectUri, state, codeChallenge: challengeOf(verifier), providerId, scopes },
+    )
     if (link.kind === 'link') {
       const callback = world.toCallback(await simulator.play({ link: link.url.reveal(), as: 'approve' }))
       if ('code' in callback) await client.exchangeCode({ code: callback.code, redirectUri, codeVerifier: verifier })
@@ -178,7 +195,10 @@ const renewElsewhere = async ({ step, importer, consent, world }: Stage): Promis
   })
   if (bank === undefined) return
   const { credentialsId, userId, providerId, providerName, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
-  const row = { credentialsId, userId, providerId, providerName, country, redirectUri, scopes, email, phone, name, locale, timeZone, expiresAt: bank.dates.expiresAt, consentedAt: undefined }
+  const row = {
+    credentialsId, userId, providerId, providerName, country, redirectUri, scopes, email, phone, name, locale, timeZone,
+    expiresAt: bank.dates.expiresAt, consentedAt: undefined,
+  }
   await importer.importBatch([{ ...row, refreshToken: new Secret(bank.refreshToken ?? '') }], { now: clock.now(), correct: false })
 }
 

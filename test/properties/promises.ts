@@ -19,7 +19,10 @@ type Statuses = Map<string, { readonly table: Table; readonly status: string }>
 
 const rowsOf = async (world: World, id: string) => {
   const consent = await world.db.prisma.consent.findUniqueOrThrow({ where: { id } })
-  return { consent, renewals: await world.renewalsOf(id), authorisations: await world.authorisationsOf(id), notifications: await world.notificationsOf(id) }
+  return {
+    consent, renewals: await world.renewalsOf(id), authorisations: await world.authorisationsOf(id),
+    notifications: await world.notificationsOf(id),
+  }
 }
 type Rows = Awaited<ReturnType<typeof rowsOf>>
 
@@ -43,7 +46,9 @@ const open = {
 
 const undated = ({ consent, authorisations, notifications }: Rows): string[] => {
   const dated = (kind: keyof typeof open, rows: readonly { readonly status: string; readonly nextActionAt: Date | null }[]): string[] =>
-    rows.filter(({ status, nextActionAt }) => open[kind].includes(status) && nextActionAt === null).map(({ status }) => `a ${kind} that is ${status} has no date`)
+    rows.filter(
+      ({ status, nextActionAt }) => open[kind].includes(status) && nextActionAt === null,
+    ).map(({ status }) => `a ${kind} that is ${status} has no date`)
   return [...dated('consent', [consent]), ...dated('authorisation', authorisations), ...dated('notification', notifications)]
 }
 
@@ -54,8 +59,10 @@ const repeated = (all: readonly unknown[]): boolean => new Set(all).size < all.l
 const judged = ({ simulator: { ledger } }: World, { credentialsId, email }: Consent, { renewals, notifications }: Rows): string[] => {
   const broken: string[] = []
   const exchanges = ledger.entries({ what: 'exchange', credentials_id: credentialsId })
-  if (repeated(exchanges.filter(({ outcome, code_no }) => !NOT_PROCESSED.includes(outcome) && code_no !== undefined).map(({ code_no }) => code_no))) broken.push('a code was processed twice')
-  if (exchanges.some(({ detail }) => detail === 'reused') || ledger.count({ what: 'revoked', credentials_id: credentialsId }) > 0) broken.push('a used code was sent again')
+  const processed = exchanges.filter(({ outcome, code_no }) => !NOT_PROCESSED.includes(outcome) && code_no !== undefined)
+  if (repeated(processed.map(({ code_no }) => code_no))) broken.push('a code was processed twice')
+  const revoked = ledger.count({ what: 'revoked', credentials_id: credentialsId }) > 0
+  if (revoked || exchanges.some(({ detail }) => detail === 'reused')) broken.push('a used code was sent again')
   const mails = ledger.entries({ what: 'mail', outcome: 'ok', to: email ?? '' })
   if (repeated(mails.map(({ message_id }) => message_id))) broken.push('a message was delivered twice')
   const tried = notifications.filter(({ status }) => ['sending', 'sent', 'uncertain'].includes(status)).length
@@ -69,13 +76,17 @@ const judged = ({ simulator: { ledger } }: World, { credentialsId, email }: Cons
 /** Whether an answer with a new token got lost on its way: then nobody has that token. */
 const aTokenGotLost = ({ simulator }: World, { credentialsId }: Consent): boolean =>
   simulator.switches.get('rotate_refresh_tokens') !== 'never' &&
-  (['exchange', 'refresh'] as const).some((what) => simulator.ledger.entries({ what, credentials_id: credentialsId }).some(({ fault }) => fault !== undefined))
+  (['exchange', 'refresh'] as const).some(
+    (what) => simulator.ledger.entries({ what, credentials_id: credentialsId }).some(({ fault }) => fault !== undefined),
+  )
 
 const isClosed = (rows: Rows): boolean => ['revoked', 'opted_out', 'superseded'].includes(rows.consent.status)
 
 /** A consent that is closed for good takes no token any more: neither from an import nor from its provider. */
 const tokenProblem = async (world: World, consent: Consent, rows: Rows): Promise<string[]> =>
-  isClosed(rows) || aTokenGotLost(world, consent) || (await world.tokenOf(consent.id)) === world.simulator.connection(consent.credentialsId)?.refreshToken
+  isClosed(rows) ||
+  aTokenGotLost(world, consent) ||
+  (await world.tokenOf(consent.id)) === world.simulator.connection(consent.credentialsId)?.refreshToken
     ? []
     : ['the stored token is not the one that works at the provider']
 

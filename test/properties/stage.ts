@@ -3,6 +3,7 @@
 import type { Scheduler } from 'fast-check'
 import type { Consent } from '../../src/domain/model.ts'
 import { PermanentError, TransientError } from '../../src/errors.ts'
+import type { HandOver } from '../../src/processors/hand-over.ts'
 import { prepareAuthorisation } from '../../src/processors/prepare-authorisation.ts'
 import { receiveCallback } from '../../src/processors/receive-callback.ts'
 import { recordFailure } from '../../src/processors/record-failure.ts'
@@ -17,7 +18,8 @@ const queues = { consent: 'reauth', authorisation: 'exchange', notification: 'no
 
 export type Stage = ReturnType<typeof makeStage>
 
-export const makeStage = (world: World, scheduler: Scheduler, consent: Consent) => {
+/** `queueIsThere`: what is handed over runs at once; otherwise it waits for a sweep. */
+export const makeStage = (world: World, scheduler: Scheduler, consent: Consent, queueIsThere: boolean) => {
   /** Waits for its turn; nobody else has one until `act` has ended. */
   const step = async <Result>(label: string, act: () => Promise<Result>): Promise<Result> => {
     const ended = Promise.withResolvers<undefined>()
@@ -34,7 +36,10 @@ export const makeStage = (world: World, scheduler: Scheduler, consent: Consent) 
   }
   const inSteps = <Part extends object>(name: string, part: Part): Part => {
     const entries = Object.entries(part).map(([key, act]) => {
-      const stepped = async (...args: unknown[]): Promise<unknown> => step(`${name}.${key}`, async () => (act as (...all: unknown[]) => Promise<unknown>)(...args))
+      const stepped = async (...args: unknown[]): Promise<unknown> => step(
+        `${name}.${key}`,
+        async () => (act as (...all: unknown[]) => Promise<unknown>)(...args),
+      )
       return [key, stepped] as const
     })
     return Object.fromEntries(entries) as unknown as Part
@@ -43,9 +48,20 @@ export const makeStage = (world: World, scheduler: Scheduler, consent: Consent) 
   const { clock, policy, vault } = world
   const store = inSteps('store', world.store)
   const provider = inSteps('provider', world.provider)
-  const channel = { ...world.channel, send: async (...message: Parameters<typeof world.channel.send>) => step('mail', async () => world.channel.send(...message)) }
+  const channel = {
+    ...world.channel,
+    send: async (...message: Parameters<typeof world.channel.send>) => step('mail', async () => world.channel.send(...message)),
+  }
   const prepare = prepareAuthorisation({ store, provider })
-  const jobs = { consent: renew(world, { store, prepare }), authorisation: advance(world, { store, provider }), notification: send(world, { store, channel }) }
+  const handedOver: Promise<void>[] = []
+  const handOver: HandOver = async (kind, id) => {
+    if (queueIsThere) handedOver.push(runJob(kind, id, false))
+  }
+  const jobs = {
+    consent: renew(world, { store, prepare, handOver }),
+    authorisation: advance(world, { store, provider, handOver }),
+    notification: send(world, { store, channel }),
+  }
   const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log: silent }
   const failed = recordFailure({ store, clock })
 
@@ -72,12 +88,17 @@ export const makeStage = (world: World, scheduler: Scheduler, consent: Consent) 
     runJob,
     look: async () => visitStartPage(visit)(await world.startToken(consent.id)),
     leave: async () => leaveForBank(visit)(await world.startToken(consent.id)),
-    receive: receiveCallback({ store, handOver: async () => undefined, clock }),
+    receive: receiveCallback({ store, handOver, clock }),
     operator: inSteps('operator', administration(world.db, policy)),
     importer: inSteps('import', imports(world.db, policy)),
-    /** Runs these at once, in an order that the scheduler draws. */
+    /** Runs these and the jobs they hand over at once, in an order that the scheduler draws. */
     together: async (acts: readonly (() => Promise<unknown>)[]): Promise<void> => {
-      await scheduler.waitFor(Promise.all(acts.map(async (act) => act())))
+      const all = async (): Promise<void> => {
+        await Promise.all(acts.map(async (act) => act()))
+        // Jobs hand over jobs.
+        for (let job = handedOver.shift(); job !== undefined; job = handedOver.shift()) await job
+      }
+      await scheduler.waitFor(all())
     },
   }
 }

@@ -1,0 +1,89 @@
+// A provider that refuses, breaks, keeps silent, or loses its answers.
+import { setTimeout as wait } from 'node:timers/promises'
+import type { FaultSettings } from '../../src/simulator/fault-kinds.ts'
+import type { FaultOrder } from '../../src/simulator/faults.ts'
+import { atSimulator, type Fault, type Stage } from './fault.ts'
+
+const CALLS = ['reauthuri', 'exchange', 'refresh', 'me'] as const
+const everywhere = (fault: FaultSettings): readonly FaultOrder[] => CALLS.map((endpoint) => ({ ...fault, endpoint }))
+
+/** Time goes by while a long outage lasts: ten minutes of it need not take ten minutes. */
+const meanwhile = async ({ rig: { clock } }: Stage, ms: number, minutes: number): Promise<void> => {
+  const steps = Math.max(2, Math.round(ms / 1000))
+  for (let step = 0; step < steps; step += 1) {
+    await wait(ms / steps)
+    clock.advance({ seconds: Math.round((minutes * 60) / steps) })
+  }
+}
+
+export const ofProvider: Readonly<Record<string, Fault>> = {
+  '429 with Retry-After': atSimulator('provider', 20, () => everywhere({ kind: 'rate-limited', retry_after: 1, rate: 0.5 })),
+  '429 without Retry-After': atSimulator('provider', 20, () => everywhere({ kind: 'rate-limited', rate: 0.5 })),
+  '500 before and after processing': atSimulator('provider', 20, () => [
+    ...everywhere({ kind: 'error-json', rate: 0.2 }),
+    ...everywhere({ kind: 'error-json', processed: true, rate: 0.25 }),
+  ]),
+  '502 with a page': atSimulator('provider', 20, () => [
+    ...everywhere({ kind: 'error-html', rate: 0.2 }),
+    ...everywhere({ kind: 'error-html', processed: true, rate: 0.25 }),
+  ]),
+  'time-outs': atSimulator('provider', 20, () => [
+    ...everywhere({ kind: 'slow', ms: 2500, rate: 0.15 }),
+    ...everywhere({ kind: 'slow', ms: 2500, processed: true, rate: 0.2 }),
+  ]),
+  'reset before processing': atSimulator('provider', 20, () => everywhere({ kind: 'reset-before', rate: 0.4 })),
+  'reset after processing': atSimulator('provider', 20, () => everywhere({ kind: 'reset-after', rate: 0.4 })),
+  'one byte a second': atSimulator('provider', 20, () => everywhere({ kind: 'drip', interval_ms: 1000, rate: 0.25 })),
+  'answers cut in the middle': atSimulator('provider', 20, () => everywhere({ kind: 'bad-json', rate: 0.3 })),
+  'ten minutes of invalid_client': {
+    lane: 'provider',
+    act: async (stage) => {
+      const { simulator, clock } = stage.rig
+      const before = simulator.ledger.count({ outcome: 'invalid_client' })
+      simulator.switches.set({ invalid_client_until: clock.now().plus({ minutes: 10 }).toISO() })
+      await meanwhile(stage, stage.span(40), 10)
+      simulator.switches.set({ invalid_client_until: null })
+      return simulator.ledger.count({ outcome: 'invalid_client' }) - before
+    },
+  },
+  'fifteen minutes of nothing at all': {
+    lane: 'provider',
+    act: async (stage) => {
+      const { provider } = stage.rig.proxies
+      await provider.set({ kind: stage.chance.happens(0.5) ? 'refuse' : 'blackhole' })
+      await meanwhile(stage, stage.span(50), 15)
+      await provider.set({ kind: 'pass' })
+      return 1
+    },
+  },
+  'connections to the provider cut': {
+    lane: 'provider',
+    act: async ({ rig, chance }) => {
+      let cut = 0
+      for (let time = 0; time < 10; time += 1) {
+        cut += rig.proxies.provider.cut()
+        await wait(chance.between(50, 400))
+      }
+      return cut
+    },
+  },
+  'refresh tokens rotate': {
+    lane: 'provider',
+    act: async ({ rig: { simulator }, chance, span }) => {
+      const before = simulator.ledger.count({ what: 'rotated' })
+      simulator.switches.set({ rotate_refresh_tokens: chance.pick(['on-reauth', 'on-refresh', 'always'] as const) })
+      await wait(span(60))
+      simulator.switches.set({ rotate_refresh_tokens: 'never' })
+      return simulator.ledger.count({ what: 'rotated' }) - before
+    },
+  },
+  'new dates show late': {
+    lane: 'provider',
+    act: async ({ rig: { simulator }, span }) => {
+      simulator.switches.set({ me_lag_seconds: 8 })
+      await wait(span(30))
+      simulator.switches.set({ me_lag_seconds: 0 })
+      return 1
+    },
+  },
+}

@@ -1,0 +1,123 @@
+// Fails closed: each variable that is missing where it is needed, or says what cannot be meant, keeps the program from starting. A new
+// variable has no row here, and the last test says so.
+import { describe, expect, test } from 'vitest'
+import { ConfigError, loadConfig } from '../../src/config.ts'
+import { type VariableName, variables } from '../../src/config/variables.ts'
+import { run } from '../commands/reconsent.ts'
+import { soundEnv } from '../config/environment.ts'
+
+type Env = Readonly<Record<string, string | undefined>>
+
+/** The variables that problems are told of; undefined when the program would start. */
+const refusedFor = async (env: Env): Promise<string[] | undefined> => {
+  try {
+    await loadConfig({ env, cwd: '/', needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'], policy: { company: { name: 'Brightside' } } })
+    return undefined
+  } catch (error) {
+    if (error instanceof ConfigError) return [...new Set(error.problems.map(({ where }) => where))]
+    throw error
+  }
+}
+
+const operator = { OPS_USER: 'ops', OPS_PASSWORD: 'a long password' }
+
+/** Without it: refused, or what stands in for it and why that is safe. */
+const missing: Record<VariableName, 'refused' | string> = {
+  DATABASE_URL: 'refused',
+  REDIS_URL: 'refused',
+  TRUELAYER_CLIENT_ID: 'refused',
+  TRUELAYER_CLIENT_SECRET: 'refused',
+  PUBLIC_URL: 'refused',
+  ENCRYPTION_KEYS: 'refused',
+  SMTP_URL: 'refused',
+  MAIL_FROM: 'refused',
+  OPS_USER: 'refused',
+  OPS_PASSWORD: 'refused',
+  // One host of two: never a mixture of sandbox and production.
+  TRUELAYER_AUTH_URL: 'refused',
+  TRUELAYER_API_URL: 'refused',
+  QUEUE: 'redis, which needs REDIS_URL',
+  MIGRATE_DATABASE_URL: 'the same role as DATABASE_URL',
+  API_KEYS_SHA256: 'nobody may use the API',
+  HOST: 'every address of the machine',
+  PORT: '3000',
+  LOG_LEVEL: 'info',
+  NODE_ENV: 'development, which weakens nothing at the production host',
+  RECONSENT_CONFIG: 'worker.config.ts, or the defaults',
+}
+
+const malformed: Record<VariableName, readonly string[]> = {
+  DATABASE_URL: ['x', 'mysql://h/d', 'postgres:///d', 'postgres://u:a#b@h/d', 'postgres://u:%zz@h/d', '\u0000'],
+  MIGRATE_DATABASE_URL: ['x', 'http://h'],
+  QUEUE: ['rabbit', 'REDIS', 'redis,postgres'],
+  REDIS_URL: ['x', 'http://h', 'redis://'],
+  TRUELAYER_AUTH_URL: ['x', 'http://auth.truelayer-sandbox.com', 'https://auth.truelayer.com', 'ftp://h', 'https://u:p@auth.truelayer-sandbox.com'],
+  TRUELAYER_API_URL: ['x', 'http://api.truelayer-sandbox.com', 'https://api.truelayer.com', 'https://elsewhere.example'],
+  TRUELAYER_CLIENT_ID: ['not-of-the-sandbox', 'two\nlines'],
+  TRUELAYER_CLIENT_SECRET: ['two\nlines', 'x'.repeat(70_000)],
+  PUBLIC_URL: ['x', 'ftp://h', 'https://u:p@h', 'https://h/?a=b', 'https://h/#a', 'javascript:alert(1)'],
+  HOST: ['a:1', 'a b', '::x', 'https://h'],
+  PORT: ['x', '-1', '65536', '3000a', '1e3', '0x10', '30 00'],
+  ENCRYPTION_KEYS: [
+    'x',
+    'k1:',
+    'k1:AAAA',
+    ':AAAA',
+    `k1:${Buffer.alloc(32).toString('base64')}`,
+    `${soundEnv.ENCRYPTION_KEYS},k1:AAAA`,
+    `${soundEnv.ENCRYPTION_KEYS},${soundEnv.ENCRYPTION_KEYS}`,
+  ],
+  SMTP_URL: ['x', 'http://h', 'smtp://'],
+  MAIL_FROM: ['x', 'a@b, c@d', 'a@b\r\nBcc: c@d', '<>'],
+  OPS_USER: ['a:b'],
+  OPS_PASSWORD: ['short', 'eleven char'],
+  API_KEYS_SHA256: ['x', 'a'.repeat(63), `${'a'.repeat(64)},`, 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'],
+  LOG_LEVEL: ['verbose', 'INFO', '0'],
+  NODE_ENV: ['prod', 'Production', 'production '.repeat(2)],
+  RECONSENT_CONFIG: [],
+}
+
+describe('missing', () => {
+  test.each(Object.entries(missing))('%s: %s', async (name, standsIn) => {
+    const refused = await refusedFor({ ...soundEnv, ...operator, [name]: undefined })
+    if (standsIn === 'refused') expect(refused?.length).toBeGreaterThan(0)
+    else expect(refused).toBeUndefined()
+  })
+
+  const needed = (Object.keys(missing) as VariableName[]).filter((name) => missing[name] === 'refused')
+  test.each(needed)('%s, blank or from a file that is not there', async (name) => {
+    expect((await refusedFor({ ...soundEnv, ...operator, [name]: '  ' }))?.length).toBeGreaterThan(0)
+    if (!variables[name].secret) return
+    expect(await refusedFor({ ...soundEnv, ...operator, [name]: undefined, [`${name}_FILE`]: '/no/such/file' })).toContain(`${name}_FILE`)
+  })
+})
+
+describe('malformed', () => {
+  const rows = Object.entries(malformed).flatMap(([name, values]) => values.map((value) => [name, value] as const))
+  test.each(rows)('%s=%j', async (name, value) => {
+    const refused = await refusedFor({ ...soundEnv, ...operator, [name]: value })
+    // Where two contradict each other, the other one may be named.
+    const named = /^TRUELAYER_(?:AUTH|API)_URL$/.test(name) ? /^TRUELAYER_/ : new RegExp(`^${name}$`)
+    expect(refused?.some((where) => named.test(where))).toBe(true)
+  })
+})
+
+describe('the board and the API', () => {
+  test('are closed, not open, without their secrets', async () => {
+    const config = await loadConfig({ env: soundEnv, cwd: '/', needs: ['web'], policy: { company: { name: 'Brightside' } } })
+    expect([config.web.ops, config.web.apiKeyHashes]).toEqual([undefined, []])
+  })
+})
+
+describe('the program', () => {
+  test('ends with 2 and listens nowhere, naming the variable and not its value', { timeout: 60_000 }, async () => {
+    const ended = await run(['start'], { env: { ...soundEnv, ENCRYPTION_KEYS: 'k1:pl4nted', PORT: '0' }, input: '', cwd: '/' })
+    expect(ended.code).toBe(2)
+    expect(ended.stderr).toContain('ENCRYPTION_KEYS')
+    expect(ended.stdout + ended.stderr).not.toContain('pl4nted')
+  })
+})
+
+test('every variable there is has been judged', () => {
+  for (const table of [missing, malformed]) expect(Object.keys(table).toSorted()).toEqual(Object.keys(variables).toSorted())
+})
