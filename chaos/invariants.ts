@@ -275,6 +275,7 @@ const theWillingAreRenewed: Check = (books) => {
   let looked = 0
   let lost = 0
   let late = 0
+  let leftOut = 0
   for (const user of users) {
     const consent = consentOf.get(user.credentialsId)
     if (!willing.has(user.kind) || !crowd.visited.has(user) || consent === undefined) continue
@@ -289,6 +290,10 @@ const theWillingAreRenewed: Check = (books) => {
       late += 1
       continue
     }
+    if (crowd.leftOut.has(user)) {
+      leftOut += 1
+      continue
+    }
     violations.push({ invariant: 9, record: `consent ${consent.id}`, what: `user ${user.no} wanted to renew and set out; the consent is ${consent.status} (${consent.last_error_code ?? 'no error'})` })
   }
   return {
@@ -296,6 +301,7 @@ const theWillingAreRenewed: Check = (books) => {
     notes: [
       ...(lost === 0 ? [] : [`${lost} could not, their token having been rotated in a lost answer`]),
       ...(late === 0 ? [] : [`${late} lapsed before their user had renewed: what was away for seconds was away for days of the run`]),
+      ...(leftOut === 0 ? [] : [`${leftOut} were asked again when the run had no more time for visits`]),
     ],
   }
 }

@@ -25,7 +25,7 @@ const daysOf = ({ minutes }: Options): number => (minutes < 6 ? 45 : 100)
 const STEP_SECONDS = { from: 6, to: 14 }
 const END_SHARE = 0.25
 /** As a share of its minutes, how long users still come after the healing. */
-const VISITS_AFTER = 0.35
+const VISITS_AFTER = 0.5
 
 const WARM_UP_MS = 5_000
 
@@ -122,9 +122,8 @@ const letItFinish = async (stage: Stage): Promise<void> => {
   // In the last steps, or when the users have had their time, nobody sets out any more: what they began can end.
   const lastVisits = 8
   const visitsEnd = Date.now() + options.minutes * 60_000 * VISITS_AFTER
-  const latest = Date.now() + options.minutes * 60_000
   for (const [index, step] of steps.entries()) {
-    const visits = index <= lastVisits && Date.now() < (crowd.backlog() > 0 ? latest : visitsEnd)
+    const visits = index <= lastVisits && Date.now() < visitsEnd
     await crowd.rest(8_000)
     await until(async () => (await countInFlight(rig)) === 0, 5_000)
     rig.clock.advance(step)

@@ -50,6 +50,8 @@ export interface Crowd {
   readonly startLinks: ReadonlySet<string>
   /** Users who have set out at least once. */
   readonly visited: ReadonlySet<User>
+  /** Users whose last mail came when nobody set out any more; known after `stop`. */
+  readonly leftOut: ReadonlySet<User>
   /** Mails that nobody has acted on yet, and users under way. */
   backlog(): number
   /** Answers of 5xx kind other than the pages that say "again in a moment", by status and path. */
@@ -79,9 +81,10 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
   const bankLinks = new Map<string, number>()
   const startLinks = new Set<string>()
   const visited = new Set<User>()
+  const leftOut = new Set<User>()
   const serverErrors = new Map<string, number>()
   const counts: Counts = { scans: 0, visits: 0, departures: 0, returns: 0, repeated: 0, concurrent: 0, foreign: 0, replayed: 0, givenUp: 0 }
-  const waiting: (() => Promise<void>)[] = []
+  const waiting: { readonly user: User; readonly go: () => Promise<void> }[] = []
   let active = 0
   let resting = true
   let stopped = false
@@ -245,7 +248,8 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
       const next = waiting.shift()
       if (next === undefined) return
       active += 1
-      void next()
+      void next
+        .go()
         .catch(() => undefined)
         .finally(() => {
           active -= 1
@@ -263,7 +267,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
       if (user === undefined || link === undefined) continue
       startLinks.add(link)
       // A link of an old mail, in a cycle that has later ones as well, does the same.
-      waiting.push(async () => act(user, link))
+      waiting.push({ user, go: async () => act(user, link) })
     }
     run()
   }
@@ -273,16 +277,16 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
       const link = memory.again
       if (link === undefined || memory.busy) continue
       memory.again = undefined
-      waiting.push(async () => {
+      const go = async (): Promise<void> => {
         if (memory.busy) return
         memory.busy = true
         try {
-          const taken = await visit(user, link, 'approve')
-          if (!taken) memory.again = undefined
+          await visit(user, link, 'approve')
         } finally {
           memory.busy = false
         }
-      })
+      }
+      waiting.push({ user, go })
     }
   }
 
@@ -291,7 +295,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
   }, 100)
 
   return {
-    counts, returns, bankLinks, startLinks, visited, serverErrors,
+    counts, returns, bankLinks, startLinks, visited, leftOut, serverErrors,
     backlog: () => waiting.length + active,
     start: () => {
       resting = false
@@ -320,6 +324,11 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
       clearInterval(timer)
       const end = Date.now() + 10_000
       while (active > 0 && Date.now() < end) await wait(50)
+      for (const { user } of waiting) leftOut.add(user)
+      for (const mail of simulator.mails({ after: lastMail })) {
+        const user = byMail.get(mail.to[0] ?? '')
+        if (user !== undefined) leftOut.add(user)
+      }
     },
   }
 }

@@ -147,6 +147,10 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
 
   const publicUrl = (): string | undefined => {
     const address = webAddress('PUBLIC_URL', variables.need('PUBLIC_URL'))
+    if (address !== undefined && address.url.pathname !== '/') {
+      report('PUBLIC_URL', 'must be a host of its own, without a path: pages and links are made for its root')
+      return undefined
+    }
     if (address === undefined || !httpsOnly || address.url.protocol === 'https:') return address?.base
     const when = "with NODE_ENV=production or TrueLayer's production host"
     report('PUBLIC_URL', `must begin with https:// ${when}: codes and links of real users travel there`)

@@ -66,7 +66,7 @@ const booksWith = (planted: Planted = {}): Books => {
     },
   }
   const returns = [{ ...back, ...planted.back }]
-  const crowd = { bankLinks: planted.bankLinks ?? new Map([['http://bank/1', 1]]), visited: new Set([user]), returns }
+  const crowd = { bankLinks: planted.bankLinks ?? new Map([['http://bank/1', 1]]), visited: new Set([user]), leftOut: new Set(), returns }
   return { rig, log: [], returns, records, crowd, users: [user] } as unknown as Books
 }
 

@@ -94,10 +94,10 @@ describe('a sound environment', () => {
       TRUELAYER_AUTH_URL: 'http://127.0.0.1:4000/auth/',
       TRUELAYER_API_URL: 'http://127.0.0.1:4000/',
       TRUELAYER_CLIENT_ID: 'anything',
-      PUBLIC_URL: 'http://localhost:3000/consents/',
+      PUBLIC_URL: 'http://localhost:3000/',
     })
     expect(config.provider).toMatchObject({ authUrl: 'http://127.0.0.1:4000/auth', apiUrl: 'http://127.0.0.1:4000' })
-    expect(config.web.publicUrl).toBe('http://localhost:3000/consents')
+    expect(config.web.publicUrl).toBe('http://localhost:3000')
     expect(requiresHttps(config)).toBe(false)
   })
 
@@ -184,6 +184,7 @@ describe('what is wrong', () => {
     ['a port with a host', { PORT: ':3000' }, 'PORT: must be a whole number from 0 (any free port) to 65535'],
     ['a host with a port', { HOST: 'localhost:3000' }, 'HOST: must be an IP address or host name to listen on, such as 0.0.0.0 or 127.0.0.1, without a port'],
     ['a public address without scheme', { PUBLIC_URL: 'consents.example.com' }, 'PUBLIC_URL: is not a valid address such as https://consents.example.com'],
+    ['a public address with a path', { PUBLIC_URL: 'https://x.example/consents' }, 'PUBLIC_URL: must be a host of its own, without a path: pages and links are made for its root'],
     ['a public address by ftp', { PUBLIC_URL: 'ftp://x.example' }, 'PUBLIC_URL: must begin with https://'],
     ['a public address with a query', { PUBLIC_URL: 'https://x.example/?a' }, 'PUBLIC_URL: must end with its host or path, without ? or #'],
     ['a public address with a password', { PUBLIC_URL: 'https://a:planted@x.example' }, 'PUBLIC_URL: must not hold a user or password'],

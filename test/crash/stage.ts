@@ -151,10 +151,11 @@ const nextLook = async ({ db }: Company): Promise<{ at: number | undefined; inWo
  * Lets the system finish: the user follows every new mail and approves, and where nothing is left to do now, the clock goes to the next
  * date. Answers with the end it came to, when nothing is due any more.
  */
-export const letFinish = async (stage: Stage, endOf: (company: Company) => Promise<string | undefined>): Promise<string> => {
+export const letFinish = async (stage: Stage, endOf: (company: Company) => Promise<string | undefined>, signal?: AbortSignal): Promise<string> => {
   const { company, advance } = stage
   const late = Date.now() + FINISHES_WITHIN_MS
   for (;;) {
+    if (signal?.aborted === true) return 'stopped'
     const end = await endOf(company)
     const { at, inWork } = await nextLook(company)
     const isIdle = !inWork && (at === undefined || at > company.clock.now().toMillis())

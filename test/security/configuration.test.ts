@@ -55,7 +55,7 @@ const malformed: Record<VariableName, readonly string[]> = {
   TRUELAYER_API_URL: ['x', 'http://api.truelayer-sandbox.com', 'https://api.truelayer.com', 'https://elsewhere.example'],
   TRUELAYER_CLIENT_ID: ['not-of-the-sandbox', 'two\nlines'],
   TRUELAYER_CLIENT_SECRET: ['two\nlines', 'x'.repeat(70_000)],
-  PUBLIC_URL: ['x', 'ftp://h', 'https://u:p@h', 'https://h/?a=b', 'https://h/#a', 'javascript:alert(1)'],
+  PUBLIC_URL: ['x', 'https://h/path', 'ftp://h', 'https://u:p@h', 'https://h/?a=b', 'https://h/#a', 'javascript:alert(1)'],
   HOST: ['a:1', 'a b', '::x', 'https://h'],
   PORT: ['x', '-1', '65536', '3000a', '1e3', '0x10', '30 00'],
   ENCRYPTION_KEYS: [
