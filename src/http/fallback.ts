@@ -3,11 +3,14 @@
 import type { Socket } from 'node:net'
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { TransientError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { answerPage, answerPlainPage, HTML, localeFor } from './answer-page.ts'
 import { messagePage } from './pages/message-page.ts'
 import { routeOf } from './request-log.ts'
 import { bareHeaders } from './security.ts'
+
+const OUTAGE_SECONDS = 10
 
 /** The 4xx that Fastify's own checks of a request ended with; undefined for everything that is our fault. */
 export const clientStatusOf = (error: unknown): number | undefined => {
@@ -27,6 +30,8 @@ export const registerFallback = (app: FastifyInstance, { log }: { log: Log }): v
     const status = clientStatusOf(error)
     if (status === undefined) {
       logFailure(log, request, error)
+      // An outage says so to machines as well: a browser or a proxy may come back.
+      if (error instanceof TransientError) return answerPage(reply.header('retry-after', OUTAGE_SECONDS), 'internal', { locale: localeFor(request) }, 503)
       return answerPlainPage(request, reply, 'internal')
     }
     return answerPage(reply, 'bad-request', { locale: localeFor(request) }, status === 413 ? 413 : 400)

@@ -1,5 +1,6 @@
 // The start page over real HTTP: looking changes nothing, the button leads to the bank, everything else leads to an honest page.
 import { randomUUID } from 'node:crypto'
+import { TransientError } from '../../src/errors.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startWorld, type World } from '../setup/world.ts'
 import { anAskedConsent, aWeb, startWeb, theCallback, type Web } from './web.ts'
@@ -66,6 +67,15 @@ describe('looking', () => {
 
   test('a token of ours for a renewal that is gone is an unknown link', async () => {
     expect((await web.get(`/r/${world.vault.startLinkToken(randomUUID())}`)).status).toBe(404)
+  })
+})
+
+describe('while the database is away', () => {
+  test('the page answers 503 and may be asked again, without a word about the cause', async () => {
+    const away = await startWeb(world, { visitStartPage: async () => Promise.reject(new TransientError('database-unavailable')) })
+    const answer = await away.get('/r/any-token')
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '10'])
+    expect(answer.body).not.toContain('database')
   })
 })
 
