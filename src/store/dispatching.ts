@@ -3,7 +3,7 @@
 import { Duration } from 'luxon'
 import { Prisma } from '../generated/prisma/client.ts'
 import type { Database } from './database.ts'
-import type { Claim, ClaimAnswer, Dispatched, Dispatching, RecordKind } from './port.ts'
+import type { Claim, ClaimAnswer, Dispatched, Dispatching } from './port.ts'
 import { instant } from './rows.ts'
 
 /** Table and the states that a job works on; `issued` authorisations only wait for the user. Matches the partial indexes. */
@@ -124,6 +124,3 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
 })
 
 const toDispatched = (row: DispatchRow): Dispatched => ({ id: row.id, dispatchNo: row.dispatch_no })
-
-/** Every kind of record that is dispatched. */
-export const recordKinds = Object.keys(tables) as RecordKind[]
