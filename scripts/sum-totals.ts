@@ -6,19 +6,39 @@ export interface Step {
   readonly name: string
   readonly exitCode: number
   /** Vitest's JSON report; undefined for a step that runs no tests, or whose report is missing. */
-  readonly report: { readonly passed: number; readonly failed: number } | undefined
+  readonly report: Totals | undefined
+}
+
+interface Totals {
+  readonly passed: number
+  readonly failed: number
+  /** What failed, and the first line of why: the last thing a reader of a long log sees. */
+  readonly failures: readonly string[]
 }
 
 interface VitestReport {
   readonly numPassedTests: number
   readonly numFailedTests: number
-  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[]
+  readonly testResults: readonly {
+    readonly name: string
+    readonly status: string
+    readonly message?: string
+    readonly assertionResults: readonly { readonly status: string; readonly fullName: string; readonly failureMessages?: readonly string[] }[]
+  }[]
 }
 
+const firstLine = (text = 'no reason given'): string => text.split('\n', 1)[0]!.slice(0, 300)
+
 /** A file that could not even be loaded has no tests to count: it counts as one that failed. */
-export const totalsOf = (report: VitestReport): { passed: number; failed: number } => {
-  const unloaded = report.testResults.filter(({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0).length
-  return { passed: report.numPassedTests, failed: report.numFailedTests + unloaded }
+export const totalsOf = (report: VitestReport): Totals => {
+  const unloaded = report.testResults.filter(({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0)
+  const failed = report.testResults.flatMap(({ name, assertionResults }) =>
+    assertionResults
+      .filter(({ status }) => status === 'failed')
+      .map(({ fullName, failureMessages }) => `${name}: ${fullName}: ${firstLine(failureMessages?.[0])}`),
+  )
+  const failures = [...unloaded.map(({ name, message }) => `${name}: not loaded: ${firstLine(message)}`), ...failed]
+  return { passed: report.numPassedTests, failed: report.numFailedTests + unloaded.length, failures }
 }
 
 /** A step that ended badly without a failed test to show for it counts as one failure: the line must not say that all is well. */
@@ -26,10 +46,11 @@ export const sum = (steps: readonly Step[]): { passed: number; failed: number; l
   const results = steps.map(({ name, exitCode, report }) => {
     const failed = exitCode === 0 ? (report?.failed ?? 0) : Math.max(report?.failed ?? 0, 1)
     const detail = report === undefined ? '' : ` (${report.passed} tests passed, ${report.failed} failed)`
-    return { passed: report?.passed ?? 0, failed, line: `${failed === 0 ? 'ok    ' : 'FAILED'}  ${name}${detail}` }
+    const line = `${failed === 0 ? 'ok    ' : 'FAILED'}  ${name}${detail}`
+    return { passed: report?.passed ?? 0, failed, lines: [line, ...(report?.failures ?? []).map((failure) => `        ${failure}`)] }
   })
   const total = (key: 'passed' | 'failed'): number => results.reduce((before, result) => before + result[key], 0)
-  return { passed: total('passed'), failed: total('failed'), lines: results.map(({ line }) => line) }
+  return { passed: total('passed'), failed: total('failed'), lines: results.flatMap(({ lines }) => lines) }
 }
 
 const readStep = (argument: string): Step => {

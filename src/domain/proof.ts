@@ -42,11 +42,17 @@ type Basis = Extract<Proof, { proven: true }>['basis']
 const CLOCK_SLACK = { minutes: 5 }
 /** How far a bank's new expiry may fall short of issue + validity: banks round to days and count from different moments. */
 const VALIDITY_SLACK_MS = 3 * 24 * 60 * 60 * 1000
+/**
+ * How far a date from `/me` must move. Two codes of one cycle may both be processed, seconds apart, and `/me` may show the second
+ * one's date late, after the first has closed the cycle: in the next cycle that date is later than the one we know, and no renewal.
+ */
+const MOVED_BY = { hours: 1 }
 /** How long after the old expiry a refresh is sure to be refused if nothing was renewed. */
 const EXPIRY_SETTLED = { hours: 1 }
 
 /**
- * Against a date that `/me` gave earlier, only a later one from `/me` proves a renewal. An imported or assumed date may be wrong by
+ * Against a date that `/me` gave earlier, only a later one from `/me` proves a renewal: later by an hour, or in a consent that was
+ * changed since the issue. An imported or assumed date may be wrong by
  * days, so a merely later one proves nothing there; what does is a consent created or updated since the issue, or an expiry
  * that only a renewal since then can have.
  *
@@ -58,7 +64,7 @@ export const judgeProof = (input: ProofInput): Proof => {
   const hasExpiry = input.me.consentExpiresAt !== undefined
   const found = hasExpiry
     ? input.known.source === 'me'
-      ? laterThanKnown(input)
+      ? laterThanKnown(input) ?? changedSinceAndLater(input)
       : (changedSince(input) ?? fullValiditySince(input))
     : (changedSince(input) ?? withoutExpiry(input))
   // An expiry at or before the issue is the old one, whatever else looks new.
@@ -78,7 +84,12 @@ const assumed = (basis: Basis, since: DateTime, validity: Duration): Found => ({
 })
 
 const laterThanKnown = ({ me, known }: ProofInput): Found =>
-  me.consentExpiresAt !== undefined && me.consentExpiresAt > known.expiresAt ? fromMe('later-than-known', me.consentExpiresAt) : undefined
+  me.consentExpiresAt !== undefined && me.consentExpiresAt >= known.expiresAt.plus(MOVED_BY) ? fromMe('later-than-known', me.consentExpiresAt) : undefined
+
+const changedSinceAndLater = (input: ProofInput): Found => {
+  const found = changedSince(input)
+  return found !== undefined && found.expiresAt > input.known.expiresAt ? found : undefined
+}
 
 /**
  * A consent created since the issue is a new one. A status updated since then may also be the old one running out, so an expiry that

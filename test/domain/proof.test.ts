@@ -39,7 +39,14 @@ describe('against a date from /me', () => {
   const table: Record<string, Row> = {
     'a date a second earlier proves nothing': { source: 'me', expires: '2026-03-12T11:59:59', result: 'date-not-moved' },
     'the same date proves nothing': { source: 'me', expires: KNOWN, result: 'date-not-moved' },
-    'a date a second later proves it': { source: 'me', expires: '2026-03-12T12:00:01', result: 'later-than-known me 2026-03-12T12:00:01' },
+    'a date an hour later proves it': { source: 'me', expires: '2026-03-12T13:00:00', result: 'later-than-known me 2026-03-12T13:00:00' },
+    'a date less than an hour later proves nothing: two codes of the last cycle give such a one': { source: 'me', expires: '2026-03-12T12:59:59', result: 'date-not-moved' },
+    'a date a second later proves it in a consent that was updated since the issue': {
+      source: 'me', expires: '2026-03-12T12:00:01', updated: '2026-03-02T12:03:00', result: 'created-or-updated-since me 2026-03-12T12:00:01',
+    },
+    'a consent created since the issue with the same date proves nothing against a date from /me': {
+      source: 'me', expires: KNOWN, created: '2026-03-02T12:03:00', result: 'date-not-moved',
+    },
     'a full new validity proves it': { source: 'me', expires: '2026-05-31T12:03:00', result: 'later-than-known me 2026-05-31T12:03:00' },
     'the same date proves nothing even when the status was updated since': {
       source: 'me', expires: KNOWN, updated: '2026-03-02T12:03:00', answered: '2026-03-02T12:03:00', result: 'date-not-moved',

@@ -64,6 +64,30 @@ describe('two codes of one consent', () => {
     expect([(await authorisation(world, first)).status, (await authorisation(world, second)).status]).toEqual(['superseded', 'renewed'])
   })
 
+  test('both processed, and /me shows the date of the first: that of the second proves nothing in the next cycle', async () => {
+    const { consent, first, second } = await withTwoCodes()
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
+    fault(world, consent, { endpoint: 'refresh', kind: 'error-json' })
+    await advance(world)(first, aRun())
+    expect((await authorisation(world, first)).status).toBe('unknown')
+    world.simulator.switches.set({ me_lag_seconds: 30 })
+    world.clock.advance({ seconds: 20 })
+    await advance(world)(second, aRun())
+    expect((await authorisation(world, second)).status).toBe('renewed')
+    const { expiresAt } = await world.consentOf(consent.id)
+    expect(world.simulator.connection(consent.credentialsId)?.dates.expiresAt.diff(expiresAt).as('seconds')).toBeGreaterThan(10)
+
+    world.clock.set(expiresAt.minus({ days: 10 }))
+    await bringUpToDate(world, consent.id)
+    await world.goToBank(consent.id, 'approve')
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
+    await bringUpToDate(world, consent.id)
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+    world.clock.advance({ minutes: 6, seconds: 1 })
+    await bringUpToDate(world, consent.id)
+    expect(await rungsSent(world, consent.id)).toContain('again-1 sent')
+  })
+
   test('both at once: never two exchanges in flight, one renewal', async () => {
     const { consent, first, second } = await withTwoCodes()
     await Promise.all([advance(world)(first, aRun()), advance(world)(second, aRun())])

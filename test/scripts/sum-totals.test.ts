@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { sum, totalsOf } from '../../scripts/sum-totals.ts'
 
-const report = (passed: number, failed: number) => ({ passed, failed })
+const report = (passed: number, failed: number) => ({ passed, failed, failures: [] })
 
 it('sums the totals of the runners', () => {
   const steps = [
@@ -21,10 +21,26 @@ it('counts a step that failed without a failed test', () => {
   expect(sum([{ name: 'test', exitCode: 124, report: report(10, 0) }])).toMatchObject({ passed: 10, failed: 1 })
 })
 
-it('counts a test file that could not be loaded', () => {
+it('counts a test file that could not be loaded, and names what failed and why', () => {
   const testResults = [
-    { status: 'failed', assertionResults: [] },
-    { status: 'passed', assertionResults: [{}] },
+    { name: 'a.test.ts', status: 'failed', message: 'no such module\n  at a', assertionResults: [] },
+    {
+      name: 'b.test.ts',
+      status: 'failed',
+      assertionResults: [
+        { status: 'passed', fullName: 'adds' },
+        { status: 'failed', fullName: 'subtracts', failureMessages: ['expected 1 to be 2\n  at b'] },
+      ],
+    },
   ]
-  expect(totalsOf({ numPassedTests: 1, numFailedTests: 0, testResults })).toEqual(report(1, 1))
+  const totals = totalsOf({ numPassedTests: 1, numFailedTests: 1, testResults })
+  expect(totals).toEqual({
+    passed: 1,
+    failed: 2,
+    failures: ['a.test.ts: not loaded: no such module', 'b.test.ts: subtracts: expected 1 to be 2'],
+  })
+  expect(sum([{ name: 'test', exitCode: 1, report: totals }]).lines).toEqual([
+    'FAILED  test (1 tests passed, 2 failed)',
+    ...totals.failures.map((failure) => `        ${failure}`),
+  ])
 })
