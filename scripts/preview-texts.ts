@@ -45,6 +45,7 @@ for (const locale of locales) {
     'other-account': ofConsent,
     renewed: ofConsent,
     busy: ofConsent,
+    'link-refused': ofConsent,
     'retry-callback': { locale, request: { method: 'POST', path: '/callback', fields: {} } },
     'not-found': { locale },
     'bad-request': { locale },

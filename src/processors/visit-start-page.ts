@@ -22,6 +22,8 @@ export type Departure =
   | { readonly kind: 'to-bank'; readonly link: Secret }
   /** The provider is away: the same button works in a few minutes. */
   | { readonly kind: 'busy' }
+  /** The provider refuses a link for this connection on every route: it is asked again by the day, not by the minute. */
+  | { readonly kind: 'refused' }
   | { readonly kind: 'not-now'; readonly start: StartPage }
 
 export interface VisitDeps {
@@ -68,7 +70,11 @@ export const leaveForBank = (deps: VisitDeps) => {
         return { kind: 'to-bank', link: kept }
       }
       const prepared = await prepare(consent, routes, now)
-      if (prepared.kind !== 'prepared') return { kind: 'busy' }
+      if (prepared.kind === 'held') return { kind: 'busy' }
+      if (prepared.kind === 'rejected') {
+        log.warn({ consent_id: consent.id, refused: prepared.detail }, 'the provider refuses a link to a waiting user')
+        return { kind: 'refused' }
+      }
       const added = await store.addHandedOut(renewal.id, prepared.authorisation, now)
       await crashPoint('link-added')
       return added ? { kind: 'to-bank', link: prepared.authorisation.link } : { kind: 'not-now', start: await visitStartPage(deps)(token) }

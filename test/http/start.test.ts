@@ -137,6 +137,22 @@ describe('the button', () => {
     expect((await web.post(path)).status).toBe(303)
   })
 
+  test('with every route refused by the provider: says that tomorrow is soon enough, and works again then', async () => {
+    const consent = await anAskedConsent(world)
+    const path = `/r/${await world.startToken(consent.id)}`
+    await web.post(path)
+    world.simulator.faults.add({ endpoint: 'reauthuri', kind: 'error-json', status: 400, error: 'invalid_request' })
+    const before = await rowsOf(consent.id)
+    const refused = await web.post(path)
+    expect(refused.status).toBe(409)
+    expect(refused.headers.get('retry-after')).toBeNull()
+    expect(refused.body).toContain('tomorrow')
+    expect(refused.body).not.toContain('try again in a few minutes')
+    expect(await rowsOf(consent.id)).toBe(before)
+    world.simulator.faults.clear()
+    expect((await web.post(path)).status).toBe(303)
+  })
+
   test('pressed too often, waits a minute; looking and the callback go on, other renewals too', async () => {
     const strict = await aWeb(world, { limits: { departuresPerMinute: 3 } })
     const [consent, other] = [await anAskedConsent(world), await anAskedConsent(world)]

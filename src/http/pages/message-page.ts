@@ -47,6 +47,7 @@ export interface MessageViews {
   'other-account': OfConsent & WithTryAgain
   renewed: Renewed
   busy: Plain & WithTryAgain
+  'link-refused': OfConsent
   'retry-callback': Plain & { readonly request: RepeatableRequest; readonly retrySeconds?: number | undefined }
   'not-found': Plain
   'bad-request': Plain
@@ -64,6 +65,7 @@ export const messageStatus: Readonly<Record<MessageKind, number>> = {
   'other-account': 200,
   renewed: 200,
   busy: 503,
+  'link-refused': 409,
   'retry-callback': 503,
   'not-found': 404,
   'bad-request': 400,

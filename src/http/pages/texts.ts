@@ -21,6 +21,7 @@ export const messageKinds = [
   'other-account',
   'renewed',
   'busy',
+  'link-refused',
   'retry-callback',
   'not-found',
   'bad-request',

@@ -64,6 +64,8 @@ export const registerStart = (app: FastifyInstance, deps: StartDeps & { readonly
             company: deps.policy.company.name,
             tryAgainPath: own,
           })
+        case 'refused':
+          return answerPage(reply, 'link-refused', viewOf(request, start.page))
         case 'not-now':
           // To the page that says why; a reload of that page presses no button.
           return reply.redirect(own, 303)
@@ -72,7 +74,7 @@ export const registerStart = (app: FastifyInstance, deps: StartDeps & { readonly
   })
 
   const showStart = async (
-    { findConsent, policy }: StartDeps,
+    { findConsent }: StartDeps,
     request: FastifyRequest<WithToken>,
     reply: FastifyReply,
     start: StartPage,
@@ -80,8 +82,7 @@ export const registerStart = (app: FastifyInstance, deps: StartDeps & { readonly
     if (start.kind === 'unknown') return answerPlainPage(request, reply, 'unknown-link')
     const now = clock.now()
     const { consent, authorisations } = start.page
-    const bank = consent.providerName ?? consent.providerId
-    const view = { locale: localeFor(request, consent), company: policy.company.name, bank }
+    const view = viewOf(request, start.page)
     switch (start.kind) {
       case 'ready':
         return reply.type(HTML).send(startPage({ ...view, ...permissionOf(start.page), now }))
@@ -100,6 +101,12 @@ export const registerStart = (app: FastifyInstance, deps: StartDeps & { readonly
         return answerPage(reply, 'closed', view)
     }
   }
+
+  const viewOf = (request: FastifyRequest, { consent }: RenewalPage) => ({
+    locale: localeFor(request, consent),
+    company: deps.policy.company.name,
+    bank: consent.providerName ?? consent.providerId,
+  })
 
   const permissionOf = ({ consent }: RenewalPage) => {
     const rule = ruleFor(consent.providerId, consent.country, deps.policy)

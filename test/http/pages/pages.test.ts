@@ -34,6 +34,7 @@ const views = (locale: string, value = 'Monzo'): MessageViews => {
     'other-account': { ...ofConsent, tryAgainPath: '/r/token' },
     renewed,
     busy: { locale, company: value, tryAgainPath: '/r/token' },
+    'link-refused': ofConsent,
     'retry-callback': { locale, request: { method: 'GET', path: '/callback?code=c&state=s' } },
     'not-found': { locale },
     'bad-request': { locale },
