@@ -12,7 +12,7 @@ export interface Step {
 interface Totals {
   readonly passed: number
   readonly failed: number
-  /** What failed, and the first line of why: the last thing a reader of a long log sees. */
+  /** What failed, and how the reason begins: the last thing a reader of a long log sees. */
   readonly failures: readonly string[]
 }
 
@@ -27,7 +27,8 @@ interface VitestReport {
   }[]
 }
 
-const firstLine = (text = 'no reason given'): string => text.split('\n', 1)[0]!.slice(0, 300)
+/** With the seed, which a property tells in its second line. */
+const beginningOf = (text = 'no reason given'): string => text.split('\n', 3).map((line) => line.trim()).join(' ').slice(0, 400)
 
 /** A file that could not even be loaded has no tests to count: it counts as one that failed. */
 export const totalsOf = (report: VitestReport): Totals => {
@@ -35,9 +36,9 @@ export const totalsOf = (report: VitestReport): Totals => {
   const failed = report.testResults.flatMap(({ name, assertionResults }) =>
     assertionResults
       .filter(({ status }) => status === 'failed')
-      .map(({ fullName, failureMessages }) => `${name}: ${fullName}: ${firstLine(failureMessages?.[0])}`),
+      .map(({ fullName, failureMessages }) => `${name}: ${fullName}: ${beginningOf(failureMessages?.[0])}`),
   )
-  const failures = [...unloaded.map(({ name, message }) => `${name}: not loaded: ${firstLine(message)}`), ...failed]
+  const failures = [...unloaded.map(({ name, message }) => `${name}: not loaded: ${beginningOf(message)}`), ...failed]
   return { passed: report.numPassedTests, failed: report.numFailedTests + unloaded.length, failures }
 }
 

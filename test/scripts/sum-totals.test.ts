@@ -23,13 +23,13 @@ it('counts a step that failed without a failed test', () => {
 
 it('counts a test file that could not be loaded, and names what failed and why', () => {
   const testResults = [
-    { name: 'a.test.ts', status: 'failed', message: 'no such module\n  at a', assertionResults: [] },
+    { name: 'a.test.ts', status: 'failed', message: 'no such module', assertionResults: [] },
     {
       name: 'b.test.ts',
       status: 'failed',
       assertionResults: [
         { status: 'passed', fullName: 'adds' },
-        { status: 'failed', fullName: 'subtracts', failureMessages: ['expected 1 to be 2\n  at b'] },
+        { status: 'failed', fullName: 'subtracts', failureMessages: ['Property failed after 2 tests\n{ seed: 7 }\n  Got 2\n  at b'] },
       ],
     },
   ]
@@ -37,7 +37,7 @@ it('counts a test file that could not be loaded, and names what failed and why',
   expect(totals).toEqual({
     passed: 1,
     failed: 2,
-    failures: ['a.test.ts: not loaded: no such module', 'b.test.ts: subtracts: expected 1 to be 2'],
+    failures: ['a.test.ts: not loaded: no such module', 'b.test.ts: subtracts: Property failed after 2 tests { seed: 7 } Got 2'],
   })
   expect(sum([{ name: 'test', exitCode: 1, report: totals }]).lines).toEqual([
     'FAILED  test (1 tests passed, 2 failed)',
