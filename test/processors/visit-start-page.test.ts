@@ -53,11 +53,11 @@ describe('the link it gives', () => {
     expect(await world.leave(consent.id)).toContain('response_type=code')
   })
 
-  test('none, when the provider refuses or is away: the same button works later', async () => {
+  test('none, when the provider refuses or is away: said apart, and the same button works later', async () => {
     const consent = await askedConsent(world)
     world.clock.advance({ minutes: 9 })
     fault(world, consent, { endpoint: 'reauthuri', kind: 'error-json', status: 401, error: 'unauthorized' })
-    expect((await world.leaveForBank(consent.id)).kind).toBe('busy')
+    expect((await world.leaveForBank(consent.id)).kind).toBe('refused')
     fault(world, consent, { endpoint: 'reauthuri', kind: 'rate-limited' })
     expect((await world.leaveForBank(consent.id)).kind).toBe('busy')
     expect((await world.leaveForBank(consent.id)).kind).toBe('to-bank')
