@@ -3,10 +3,13 @@ import { defineConfig } from 'vitest/config'
 // Pure folders need no services and start at once; everything else runs on a real PostgreSQL and a real Redis.
 const pure = ['test/{domain,crypto,config,notify,provider,simulator,scripts}/**/*.test.ts', 'test/http/pages/**/*.test.ts', 'test/*.test.ts']
 
+// A busy machine is late, not wrong.
+const expect = { poll: { timeout: 10_000 } }
+
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'pure', include: pure, testTimeout: 20_000 } },
+      { test: { name: 'pure', include: pure, testTimeout: 20_000, expect } },
       {
         test: {
           name: 'services',
@@ -15,6 +18,7 @@ export default defineConfig({
           globalSetup: ['test/setup/services.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          expect,
         },
       },
     ],

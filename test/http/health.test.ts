@@ -46,8 +46,9 @@ describe('/livez', () => {
   test('says that the loop hangs when most of its turns are late', async () => {
     const server = await aWeb(world, { times: { maxLagMs: 60 } })
     // A process that is busy all the time: each turn of the loop takes 150 ms.
-    const busy = async (): Promise<void> => {
-      for (let turn = 0; turn < 8; turn += 1) {
+    let answered = false
+    const busy = async (turns: number): Promise<void> => {
+      for (let turn = 0; turn < turns && !answered; turn += 1) {
         const until = performance.now() + 150
         while (performance.now() < until);
         await new Promise<void>((resolve) => {
@@ -55,8 +56,11 @@ describe('/livez', () => {
         })
       }
     }
-    await busy()
+    await busy(8)
+    const goesOn = busy(400)
     const answer = await server.get('/livez')
+    answered = true
+    await goesOn
     expect([answer.status, JSON.parse(answer.body).status]).toEqual([503, 'hanging'])
   })
 })
@@ -141,7 +145,8 @@ describe('slow connections', () => {
     const started = performance.now()
     const answer = await server.get(`/callback?${query}`)
     expect(answer.status).toBe(303)
-    expect(performance.now() - started).toBeLessThan(2_000)
+    // Ten times what it takes; the slow ones would keep it for as long as their headers may take.
+    expect(performance.now() - started).toBeLessThan(5_000)
     for (const socket of sockets) socket.destroy()
   })
 

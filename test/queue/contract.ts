@@ -425,7 +425,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         const workers = await workersOn(backend, { handlers: { reauth: async () => done('nothing'), notify: async () => done('nothing') } })
         const started = performance.now()
         expect(await workers.close()).toBe(true)
-        expect(performance.now() - started).toBeLessThan(1_500)
+        expect(performance.now() - started).toBeLessThan(fastTimings.stopDeadline)
       })
 
       test('a run that heeds its signal gives its job back without using up an attempt', async () => {
@@ -482,7 +482,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         const restore = await bench.cutOff()
         const started = performance.now()
         const error = await work.add('reauth', [{ id: anId(), dispatchNo: 1 }]).catch((caught: unknown) => caught)
-        expect(performance.now() - started).toBeLessThan(2_200)
+        expect(performance.now() - started).toBeLessThan(6_000)
         expect(error).toBeInstanceOf(TransientError)
         expect((error as Error).message).toBe('queue-unavailable: the queue could not be reached')
         expect(JSON.stringify(error)).not.toMatch(/127\.0\.0\.1|postgres:/)
@@ -549,6 +549,8 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
       for (let worker = 0; worker < 3; worker += 1) {
         const own = (await aBackend(place)).backend
         await workersOn(own, {
+          // All of them live in this one process: a pause of it must not look like three deaths.
+          timings: { lockDuration: 30_000, stalledInterval: 30_000 },
           handlers: { reauth: async (id) => (runs.set(id as string, (runs.get(id as string) ?? 0) + 1), done('once')) },
         })
       }

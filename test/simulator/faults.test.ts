@@ -53,6 +53,7 @@ test('slow: the answer comes late; a client that gives up does not stop the work
   expect(performance.now() - started).toBeGreaterThan(115)
 
   simulator.faults.add({ endpoint: 'reauthuri', kind: 'slow', ms: 600_000, processed: true })
+  const givesUp = new AbortController()
   const gaveUp = get(`${simulator.url}/v1/reauthuri`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -61,9 +62,12 @@ test('slow: the answer comes late; a client that gives up does not stop the work
       refresh_token: refreshToken,
       redirect_uri: 'https://company.example/callback',
     }),
-    signal: AbortSignal.timeout(200),
+    signal: givesUp.signal,
   })
-  await expect(gaveUp).rejects.toThrow()
+  const rejected = expect(gaveUp).rejects.toThrow()
+  await expect.poll(() => simulator.ledger.count({ what: 'reauthuri' })).toBe(2)
+  givesUp.abort()
+  await rejected
   expect(simulator.ledger.entries({ what: 'reauthuri' })).toMatchObject([
     { outcome: 'ok', fault: 'slow' },
     { outcome: 'ok', fault: 'slow' },

@@ -151,7 +151,8 @@ describe('bytes may have left and no whole answer came, so nobody may send the c
       const it = subject(server.url, { requestTimeoutMs: 400 })
       const startedAt = performance.now()
       const answer = await it.exchange()
-      expect(performance.now() - startedAt).toBeLessThan(2000)
+      // Without a total time-out it would never end.
+      expect(performance.now() - startedAt).toBeLessThan(5_000)
       expect(answer).toEqual(unknown('provider-timeout'))
       expect(server.requests()).toBe(1)
       expectClean(answer, it)
