@@ -43,16 +43,18 @@ const CLOCK_SLACK = { minutes: 5 }
 /** How far a bank's new expiry may fall short of issue + validity: banks round to days and count from different moments. */
 const VALIDITY_SLACK_MS = 3 * 24 * 60 * 60 * 1000
 /**
- * How far a date from `/me` must move. Two codes of one cycle may both be processed, seconds apart, and `/me` may show the second
- * one's date late, after the first has closed the cycle: in the next cycle that date is later than the one we know, and no renewal.
+ * How far a date from `/me` must move: this share of the time since the last renewal, for a renewal moves it by about all of that. Two
+ * codes of one cycle may both be processed, the first one's fate unknown for a day, and `/me` may show the second one's date after the
+ * first one's has closed the cycle: in the next cycle that date is later than the one we know, and no renewal.
  */
-const MOVED_BY = { hours: 1 }
+const MOVED_SHARE = 1 / 4
+const MOVED_AT_LEAST_MS = 60 * 60 * 1000
 /** How long after the old expiry a refresh is sure to be refused if nothing was renewed. */
 const EXPIRY_SETTLED = { hours: 1 }
 
 /**
- * Against a date that `/me` gave earlier, only a later one from `/me` proves a renewal: later by an hour, or in a consent that was
- * changed since the issue. An imported or assumed date may be wrong by
+ * Against a date that `/me` gave earlier, only a later one from `/me` proves a renewal: one that moved far enough, or that only a
+ * renewal since the issue can have. An imported or assumed date may be wrong by
  * days, so a merely later one proves nothing there; what does is a consent created or updated since the issue, or an expiry
  * that only a renewal since then can have.
  *
@@ -64,7 +66,7 @@ export const judgeProof = (input: ProofInput): Proof => {
   const hasExpiry = input.me.consentExpiresAt !== undefined
   const found = hasExpiry
     ? input.known.source === 'me'
-      ? laterThanKnown(input) ?? changedSinceAndLater(input)
+      ? laterThanKnown(input)
       : (changedSince(input) ?? fullValiditySince(input))
     : (changedSince(input) ?? withoutExpiry(input))
   // An expiry at or before the issue is the old one, whatever else looks new.
@@ -83,12 +85,13 @@ const assumed = (basis: Basis, since: DateTime, validity: Duration): Found => ({
   expiresSource: 'assumed',
 })
 
-const laterThanKnown = ({ me, known }: ProofInput): Found =>
-  me.consentExpiresAt !== undefined && me.consentExpiresAt >= known.expiresAt.plus(MOVED_BY) ? fromMe('later-than-known', me.consentExpiresAt) : undefined
-
-const changedSinceAndLater = (input: ProofInput): Found => {
-  const found = changedSince(input)
-  return found !== undefined && found.expiresAt > input.known.expiresAt ? found : undefined
+const laterThanKnown = (input: ProofInput): Found => {
+  const { me, known, issuedAt, validity } = input
+  if (me.consentExpiresAt === undefined || me.consentExpiresAt <= known.expiresAt) return undefined
+  const sinceLastMs = issuedAt.toMillis() - known.expiresAt.toUTC().minus(validity).toMillis()
+  const leastMs = Math.max(MOVED_AT_LEAST_MS, sinceLastMs * MOVED_SHARE)
+  if (me.consentExpiresAt.toMillis() - known.expiresAt.toMillis() >= leastMs) return fromMe('later-than-known', me.consentExpiresAt)
+  return changedSince(input) ?? fullValiditySince(input)
 }
 
 /**

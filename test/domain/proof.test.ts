@@ -39,10 +39,22 @@ describe('against a date from /me', () => {
   const table: Record<string, Row> = {
     'a date a second earlier proves nothing': { source: 'me', expires: '2026-03-12T11:59:59', result: 'date-not-moved' },
     'the same date proves nothing': { source: 'me', expires: KNOWN, result: 'date-not-moved' },
-    'a date an hour later proves it': { source: 'me', expires: '2026-03-12T13:00:00', result: 'later-than-known me 2026-03-12T13:00:00' },
-    'a date less than an hour later proves nothing: two codes of the last cycle give such a one': { source: 'me', expires: '2026-03-12T12:59:59', result: 'date-not-moved' },
+    // Known until 12 March and valid for 90 days: last renewed on 12 December, 80 days before the issue.
+    'a date that moved by a quarter of the time since the last renewal proves it': {
+      source: 'me', expires: '2026-04-01T12:00:00', result: 'later-than-known me 2026-04-01T12:00:00',
+    },
+    'a date that moved by less proves nothing: a second code of the last cycle gives such a one': {
+      source: 'me', expires: '2026-04-01T11:59:59', result: 'date-not-moved',
+    },
     'a date a second later proves it in a consent that was updated since the issue': {
       source: 'me', expires: '2026-03-12T12:00:01', updated: '2026-03-02T12:03:00', result: 'created-or-updated-since me 2026-03-12T12:00:01',
+    },
+    'at a bank that halved its validity, the new date proves it': {
+      source: 'me', validityDays: 180, expires: '2026-05-31T12:03:00', result: 'later-than-known me 2026-05-31T12:03:00',
+    },
+    'renewed an hour ago: an hour more proves it': { source: 'me', known: '2026-05-31T11:00:00', expires: '2026-05-31T12:00:00', result: 'later-than-known me 2026-05-31T12:00:00' },
+    'renewed an hour ago: less than an hour more is at least a full validity since the issue': {
+      source: 'me', known: '2026-05-31T11:00:00', expires: '2026-05-31T11:59:59', result: 'full-validity-since me 2026-05-31T11:59:59',
     },
     'a consent created since the issue with the same date proves nothing against a date from /me': {
       source: 'me', expires: KNOWN, created: '2026-03-02T12:03:00', result: 'date-not-moved',
@@ -57,7 +69,7 @@ describe('against a date from /me', () => {
     'a later date that was over at the issue proves nothing': { source: 'me', known: '2026-02-01T12:00:00', expires: '2026-03-01T12:00:00', result: 'date-not-moved' },
     'a later date that is over at the very issue proves nothing': { source: 'me', known: '2026-02-01T12:00:00', expires: ISSUED, result: 'date-not-moved' },
     'a later date that is over a second after the issue is still a later date': {
-      source: 'me', known: '2026-02-01T12:00:00', expires: '2026-03-02T12:00:01', result: 'later-than-known me 2026-03-02T12:00:01',
+      source: 'me', known: '2026-01-25T12:00:00', expires: '2026-03-02T12:00:01', result: 'later-than-known me 2026-03-02T12:00:01',
     },
     'a consent created since the issue proves it where /me has no expiry any more': {
       source: 'me', created: '2026-03-02T12:03:00', result: 'created-or-updated-since assumed 2026-05-31T12:03:00',
