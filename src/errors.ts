@@ -30,6 +30,7 @@ export const errorTable = {
   'not-renewed': { kind: 'permanent', message: 'the provider shows that the consent was not renewed' },
   'token-dead': { kind: 'permanent', message: 'the stored refresh token no longer works' },
   'mail-refused': { kind: 'permanent', message: 'the mail server refused the message for good' },
+  'mail-away': { kind: 'transient', message: 'the mail server could not be used: not reached, or it refused our session' },
   'mail-deferred': { kind: 'transient', message: 'the mail server did not take the message yet' },
   'mail-uncertain': { kind: 'permanent', message: 'the message was handed over and no answer came: it may or may not have been delivered' },
   'no-channel': { kind: 'permanent', message: 'there is no usable address for this user' },

@@ -1,5 +1,6 @@
 // Counts what happens, by standing between the parts: the store's settled facts, the provider's answers, the log's alerts. Changes
 // nothing of what passes through.
+import type { ErrorCode } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import type { ProviderGate } from './processors/provider-gate.ts'
@@ -26,11 +27,18 @@ export const meteredLog = (log: Log, metrics: Pick<Metrics, 'recordAlert'>): Log
 export const meteredStore = (store: Store, metrics: Metrics): Store => ({
   ...store,
   settleSending: async (claim, result, now, code) => counted(store.settleSending(claim, result, now, code), () => metrics.recordMessage(result)),
-  postpone: async (claim, at, options) => counted(store.postpone(claim, at, options), () => metrics.recordMessage('postponed')),
+  postpone: async (claim, at, options) => counted(store.postpone(claim, at, options), () => metrics.recordMessage(whyPostponed(options.code))),
   cancel: async (claim, now, reason) => counted(store.cancel(claim, now, reason), () => metrics.recordMessage('cancelled')),
-  commitRenewal: async (claim, proof, connection) =>
-    counted(store.commitRenewal(claim, proof, connection), () => metrics.recordRenewal(proof.basis)),
+  commitRenewal: async (claim, proof, connection) => {
+    const answer = await store.commitRenewal(claim, proof, connection)
+    if (answer === 'renewed') metrics.recordRenewal(proof.basis)
+    return answer
+  },
 })
+
+/** The mail server was away, it put this message off, or we hold it back ourselves. */
+const whyPostponed = (code: ErrorCode | undefined): 'away' | 'deferred' | 'postponed' =>
+  code === 'mail-away' ? 'away' : code === 'mail-deferred' ? 'deferred' : 'postponed'
 
 const counted = async (write: Promise<boolean>, record: () => void): Promise<boolean> => {
   const written = await write

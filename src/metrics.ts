@@ -25,7 +25,7 @@ const endpoints = ['reauthuri', 'token', 'refresh', 'me'] as const
 const successes = ['link', 'tokens', 'me'] as const
 const failures = ['rejected', 'refused', 'denied', 'token-rejected', 'not-processed', 'unavailable', 'unknown', 'held'] as const
 const providerAnswers = [...successes, ...failures] as const
-const messageResults = ['sent', 'uncertain', 'failed', 'postponed', 'cancelled'] as const
+const messageResults = ['sent', 'uncertain', 'failed', 'away', 'deferred', 'postponed', 'cancelled'] as const
 const bases = [
   'later-than-known',
   'created-or-updated-since',
@@ -38,7 +38,7 @@ const callbackAnswers = ['accepted', 'already', 'closed', 'unknown-state', 'malf
   | 'malformed'
   | 'failed'
 )[]
-const alerts = ['messages-per-hour', 'provider-paused', 'sweep-late'] as const
+const alerts = ['messages-per-hour', 'mail-away', 'provider-paused', 'sweep-late'] as const
 const consentStatuses = ['active', 'paused', 'quarantined', 'lapsed', 'revoked', 'opted_out', 'superseded', 'unsupported'] as const
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 
@@ -125,6 +125,7 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
   })
   // From the start at zero: an alert rule on a rise needs something to rise from.
   for (const name of alerts) raised.inc({ name }, 0)
+  for (const result of messageResults) messages.inc({ result }, 0)
   for (const answer of callbackAnswers) callbacks.inc({ answer }, 0)
 
   const counted = rememberCounts(collectCounts)

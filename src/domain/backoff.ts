@@ -68,7 +68,7 @@ export const nextSettleAt = (input: { codeReceivedAt: DateTime; asked: number; n
   return codeReceivedAt.plus({ hours: days * HOURS_PER_DAY })
 }
 
-/** How long a message waits after its first, second, … try that the mail server put off. */
+/** How long a message waits after its first, second, … try at which the mail server put off this very message. */
 export const mailSchedule: readonly Duration[] = [
   after({ minutes: 1 }),
   after({ minutes: 10 }),
@@ -81,4 +81,17 @@ export const nextMailTryAt = (attempts: number, now: DateTime): DateTime | undef
   if (attempts < 1) return now
   const wait = mailSchedule[Math.floor(attempts) - 1]
   return wait === undefined ? undefined : now.plus(wait)
+}
+
+const AWAY_AT_FIRST = after({ minutes: 1 })
+const AWAY_AT_MOST = after({ hours: 1 })
+
+/**
+ * When a message is tried again after the mail server itself was away. Never given up: an outage is not the message's failure, and when
+ * nobody wants the message any more is decided elsewhere. The first time (`again` false) a minute later, then as long as the message has
+ * waited already: by its age, not by a count, so that neither an outage nor a person's retries use anything up. At most an hour.
+ */
+export const nextTryWhileAway = ({ createdAt, again, now }: { createdAt: DateTime; again: boolean; now: DateTime }): DateTime => {
+  const waited = again ? now.diff(createdAt).toMillis() : 0
+  return now.plus(Math.min(Math.max(waited, AWAY_AT_FIRST.toMillis()), AWAY_AT_MOST.toMillis()))
 }

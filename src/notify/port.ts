@@ -13,7 +13,9 @@ export interface Message {
 
 export type Delivery =
   | { readonly kind: 'sent' }
-  /** Certainly not handed over: safe to try again later. */
+  /** Certainly not handed over, for a reason that says nothing of this message: no connection, no login, a server in trouble. */
+  | { readonly kind: 'away'; readonly code: Extract<ErrorCode, 'mail-away'>; readonly detail: string }
+  /** Certainly not handed over: the server put off this message or its recipient. Safe to try again later. */
   | { readonly kind: 'deferred'; readonly code: Extract<ErrorCode, 'mail-deferred'>; readonly detail: string }
   /** Refused for good (SMTP 5xx). */
   | { readonly kind: 'refused'; readonly code: Extract<ErrorCode, 'mail-refused'>; readonly detail: string }

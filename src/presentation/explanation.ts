@@ -73,7 +73,7 @@ const stateOf = (facts: Facts, next: NextAction, name: string, at: DateTime): Pi
 
 const ledgerState = (row: Notification): Pick<RungState, 'state' | 'detail'> => {
   const details: Record<Notification['status'], string | undefined> = {
-    pending: row.errorCode === undefined ? `to be sent at ${isoOf(row.nextActionAt) ?? 'once'}` : `tried ${row.attempts} times (${row.errorCode})`,
+    pending: row.errorCode === undefined ? `to be sent at ${isoOf(row.nextActionAt) ?? 'once'}` : `put off (${row.errorCode}), tried again at ${isoOf(row.nextActionAt) ?? 'once'}`,
     sending: 'handed to the channel right now, or its process stopped',
     sent: `at ${isoOf(row.sentAt) ?? '?'}`,
     uncertain: 'it may or may not have been delivered; never sent again',

@@ -3,17 +3,21 @@ import { crashPoint } from '../crash-point.ts'
 import type { Claim, NewConnection } from '../store/port.ts'
 import type { Proof } from '../domain/proof.ts'
 import { type ExchangeDeps, type Loaded, OVERTAKEN } from './exchange-context.ts'
-import { done, type Outcome } from './outcome.ts'
+import { done, type Outcome, snooze } from './outcome.ts'
 
 export interface Proven {
   readonly proof: Extract<Proof, { proven: true }>
   readonly owner: 'ours' | NewConnection
+  /** `/me` was asked with the token that the consent stores, not with those of the exchange. */
+  readonly withStoredToken?: boolean
 }
 
-export const commitProof = async (deps: ExchangeDeps, claim: Claim, { authorisation, consent }: Loaded, { proof, owner }: Proven): Promise<Outcome> => {
+export const commitProof = async (deps: ExchangeDeps, claim: Claim, { authorisation, consent }: Loaded, { proof, owner, withStoredToken = false }: Proven): Promise<Outcome> => {
   const { store, clock, handOver } = deps
-  // `/me` was asked with the very tokens kept beside: now they are known to be ours.
-  if (owner === 'ours' && authorisation.tokenOwner === 'beside') await store.adoptTokens(claim)
+  // `/me` was asked with the very tokens kept beside: now they are known to be ours. Of others nobody knows whose they are.
+  if (owner === 'ours' && authorisation.tokenOwner === 'beside' && !withStoredToken && !(await store.adoptTokens(claim))) {
+    return settleChanged(deps, claim)
+  }
   await crashPoint('tokens-adopted')
   if (owner !== 'ours' && (await store.readTokenBeside(authorisation.id)) === undefined) {
     // A new connection without a refresh token could never be renewed, nor kept: the old one is all we have.
@@ -21,14 +25,32 @@ export const commitProof = async (deps: ExchangeDeps, claim: Claim, { authorisat
     return closed ? askAgain(deps, consent.id, 'the new connection came without a refresh token: the user is asked again') : OVERTAKEN
   }
   const { basis, expiresAt, expiresSource } = proof
-  if (await store.commitRenewal(claim, { basis, expiresAt, expiresSource, provenAt: clock.now() }, owner === 'ours' ? undefined : owner)) {
+  const answer = await store.commitRenewal(claim, { basis, expiresAt, expiresSource, provenAt: clock.now() }, owner === 'ours' ? undefined : owner)
+  if (answer === 'renewed') {
     await crashPoint('renewal-committed')
     await handOver('consent', consent.id)
     return done(`renewed until ${expiresAt.toISO()} (${basis})`)
   }
+  if (answer === 'mismatched') return askAgain(deps, consent.id, 'the new connection is on record as somebody else’s: nothing of it was taken, the user is told')
   // The cycle was closed meanwhile, by another code or by a stop: this success changes nothing any more.
   const closed = await store.closeUnrenewed(claim, 'superseded', 'fenced', clock.now(), 'no')
   return closed ? done('proven, but the cycle had been closed meanwhile') : OVERTAKEN
+}
+
+/**
+ * The stored token changed since the exchange began (an import with --correct): which of the two lives, only asking can tell. The one
+ * kept beside may be the newest and stays there; nothing is committed before it is known.
+ */
+const settleChanged = async ({ store, clock }: ExchangeDeps, claim: Claim): Promise<Outcome> => {
+  const at = clock.now()
+  if (!(await store.markUnknown(claim, at, 'token-changed', at)) || !(await store.dateAuthorisation(claim, at))) return OVERTAKEN
+  return snooze(at, 'token-changed: proven, and settled by asking which token is alive')
+}
+
+/** The user's tokens are no longer ours to use, or no answer could change anything: nobody is asked. */
+export const closeUnasked = async ({ store, clock }: ExchangeDeps, claim: Claim, why: string): Promise<Outcome> => {
+  const closed = await store.closeUnrenewed(claim, 'superseded', 'fenced', clock.now(), 'no')
+  return closed ? done(`${why}: the provider is not asked any more`) : OVERTAKEN
 }
 
 /** After a code that ended without a renewal, the consent is looked at at once: the user did their part and hears of it. */

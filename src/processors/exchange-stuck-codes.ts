@@ -1,5 +1,5 @@
 // Codes live five minutes: those that no exchange job took in time (the queue is away, or was paused on the board) are exchanged here,
-// in this process. Claims keep this and a late job apart.
+// in this process: all of them in one round, ten at a time. Claims keep this, other processes and a late job apart.
 import type { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
@@ -7,6 +7,10 @@ import type { Dispatching } from '../store/port.ts'
 import type { Outcome, Run } from './outcome.ts'
 
 const AT_ONCE = 10
+/** Larger than what runs at once: a slow answer keeps one lane waiting, not the page. */
+const PAGE = 100
+/** After this long nothing further is begun: the next round follows soon, and the timekeeper takes one that lasts for one that hangs. */
+const BEGINS_FOR_MS = 20_000
 
 export const exchangeStuckCodes =
   ({
@@ -23,20 +27,38 @@ export const exchangeStuckCodes =
     /** A code younger than this is left to its job. */
     waited: Duration
     log: Log
+    /** Aborted, nothing further is begun. */
     signal: AbortSignal
   }) =>
   async (): Promise<void> => {
+    // One `now` for the round: what becomes due while it runs is the next one's, so that it ends.
     const now = clock.now()
-    const ids = await store.findStuckCodes(now.minus(waited), now, AT_ONCE)
-    await Promise.all(
-      ids.map(async (id) => {
-        try {
-          const outcome = await advance(id, { manual: false, lastAttempt: true, signal })
-          log.info({ authorisation_id: id, outcome: outcome.kind }, 'took a code that no job had taken')
-        } catch (error) {
-          // The others go on; this one is tried again when its lease is over.
-          log.warn({ authorisation_id: id, err: error }, 'a code that no job had taken could not be exchanged yet')
+    const endsAt = performance.now() + BEGINS_FOR_MS
+    const mayBegin = (): boolean => !signal.aborted && performance.now() < endsAt
+    /** Whatever became of them, they are not tried again in this round. */
+    const tried = new Set<string>()
+    const exchange = async (id: string): Promise<void> => {
+      try {
+        const outcome = await advance(id, { manual: false, lastAttempt: true, signal })
+        log.info({ authorisation_id: id, outcome: outcome.kind }, 'took a code that no job had taken')
+      } catch (error) {
+        // The others go on; this one is tried again when its lease is over.
+        log.warn({ authorisation_id: id, err: error }, 'a code that no job had taken could not be exchanged yet')
+      }
+    }
+    for (let isShort = false; !isShort && mayBegin(); ) {
+      // Those that were tried and still wait must not hide the others behind them.
+      const limit = PAGE + tried.size
+      const found = await store.findStuckCodes(now.minus(waited), now, limit)
+      isShort = found.length < limit
+      const waiting = found.filter((id) => !tried.has(id)).values()
+      const lane = async (): Promise<void> => {
+        for (const id of waiting) {
+          if (!mayBegin()) return
+          tried.add(id)
+          await exchange(id)
         }
-      }),
-    )
+      }
+      await Promise.all(Array.from({ length: AT_ONCE }, lane))
+    }
   }

@@ -9,7 +9,7 @@ import type { Loaded } from './exchange-context.ts'
 
 export type Judgement =
   | { readonly kind: 'proven'; readonly proof: Extract<Proof, { proven: true }>; readonly owner: 'ours' | NewConnection }
-  | { readonly kind: 'unproven'; readonly reason: 'date-not-moved' | 'no-dates' }
+  | { readonly kind: 'unproven'; readonly reason: 'date-not-moved' | 'no-dates' | 'no-bank' }
   /** Another connection, or another bank. */
   | { readonly kind: 'mismatched' }
   /** Nothing names the owner of these tokens. */
@@ -39,5 +39,7 @@ export const judgeMe = ({ authorisation, consent }: Loaded, { me, withStoredToke
     refreshedAt,
   })
   if (!proof.proven) return { kind: 'unproven', reason: proof.reason }
+  // A connection of ours is at the bank we know; of a new one only `/me` says where it is: no answer of the token endpoint does.
+  if (!ours && me.providerId === undefined) return { kind: 'unproven', reason: 'no-bank' }
   return { kind: 'proven', proof, owner: ours ? 'ours' : { credentialsId: owner, providerName: me.providerName } }
 }

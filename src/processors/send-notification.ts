@@ -1,9 +1,9 @@
 // The notify job: hands one message to its channel, at most once. The intent is committed before; what may or may not have been
 // handed over stays `uncertain` and is never sent again.
-import type { DateTime, Duration } from 'luxon'
+import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
-import { nextMailTryAt } from '../domain/backoff.ts'
+import { nextMailTryAt, nextTryWhileAway } from '../domain/backoff.ts'
 import type { ConsentView, Notification } from '../domain/model.ts'
 import { standingOf } from '../domain/message-standing.ts'
 import { gatherFacts } from '../domain/next-action.ts'
@@ -26,9 +26,26 @@ export interface SendNotificationDeps {
 
 const OVERTAKEN = skipped('another worker took over: nothing was written')
 
-export const sendNotification =
-  (deps: SendNotificationDeps) =>
-  async (notificationId: string, run: Run): Promise<Outcome> => {
+/** An outage meets every message that is due: it is told once, not once for each. */
+export const AWAY_TOLD_EVERY = Duration.fromObject({ minutes: 1 })
+
+interface Sender extends SendNotificationDeps {
+  readonly tellAway: (detail: string) => void
+}
+
+const damped = ({ clock, log }: SendNotificationDeps): Sender['tellAway'] => {
+  let told: DateTime | undefined
+  return (detail) => {
+    const now = clock.now()
+    if (told !== undefined && Math.abs(now.diff(told).toMillis()) < AWAY_TOLD_EVERY.toMillis()) return
+    told = now
+    log.warn({ alert: 'mail-away', error_code: 'mail-away', detail }, 'the mail server cannot be used: messages wait and are tried again')
+  }
+}
+
+export const sendNotification = (options: SendNotificationDeps) => {
+  const deps: Sender = { ...options, tellAway: damped(options) }
+  return async (notificationId: string, run: Run): Promise<Outcome> => {
     const { store, clock, policy } = deps
     const answer = await store.claim('notification', notificationId, deps.lease)
     if (answer.kind === 'missing') return skipped('there is no such notification')
@@ -64,8 +81,9 @@ export const sendNotification =
     }
     return reserveAndSend(deps, claim, current, message)
   }
+}
 
-const reserveAndSend = async (deps: SendNotificationDeps, claim: Claim, notification: Notification, message: Message): Promise<Outcome> => {
+const reserveAndSend = async (deps: Sender, claim: Claim, notification: Notification, message: Message): Promise<Outcome> => {
   const { store, channel, clock, policy, log } = deps
   const now = clock.now()
   const start = await store.beginSending(claim, now, policy.limits.messagesPerHour)
@@ -93,7 +111,7 @@ const reserveAndSend = async (deps: SendNotificationDeps, claim: Claim, notifica
   }
 }
 
-const deliver = async ({ store, clock }: SendNotificationDeps, claim: Claim, notification: Notification, delivery: Awaited<ReturnType<Channel['send']>>): Promise<Outcome> => {
+const deliver = async ({ store, clock, tellAway }: Sender, claim: Claim, notification: Notification, delivery: Awaited<ReturnType<Channel['send']>>): Promise<Outcome> => {
   const now = clock.now()
   switch (delivery.kind) {
     case 'sent':
@@ -104,6 +122,12 @@ const deliver = async ({ store, clock }: SendNotificationDeps, claim: Claim, not
     case 'refused':
       await store.settleSending(claim, 'failed', now, delivery.code)
       return done(`failed: ${delivery.detail}`)
+    case 'away': {
+      const until = nextTryWhileAway({ createdAt: notification.createdAt, again: notification.errorCode === delivery.code, now })
+      tellAway(delivery.detail)
+      await store.postpone(claim, until, { now, tried: false, code: delivery.code })
+      return snooze(until, `${delivery.code}: ${delivery.detail}`)
+    }
     case 'deferred': {
       const until = nextMailTryAt(notification.attempts + 1, now)
       if (until === undefined) {

@@ -2,12 +2,14 @@
 import { Duration } from 'luxon'
 import { crashPoint } from '../crash-point.ts'
 import { mayConcludeNotRenewed, nextSettleAt } from '../domain/backoff.ts'
+import { DOUBT_HOLDS } from '../domain/in-progress.ts'
+import { isClosedForGood, takesCodes } from '../domain/takes-codes.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Tokens } from '../provider/port.ts'
 import type { Secret } from '../secret.ts'
 import type { Claim } from '../store/port.ts'
 import { type ExchangeDeps, type Loaded, OVERTAKEN } from './exchange-context.ts'
-import { askAgain, closeMismatched, commitProof } from './conclude.ts'
+import { askAgain, closeMismatched, closeUnasked, commitProof } from './conclude.ts'
 import { judgeMe } from './judge-me.ts'
 import { type Outcome, type Run, snooze } from './outcome.ts'
 import { persist } from './persist.ts'
@@ -15,11 +17,20 @@ import { persist } from './persist.ts'
 /** TrueLayer refuses a refresh after the expiry: one that works an hour after it proves a renewal. */
 const EXPIRY_SETTLED = Duration.fromObject({ hours: 1 })
 
-export const settleUnknown = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, run: Run): Promise<Outcome> => {
-  const source = await chooseToken(deps, loaded)
+export const settleUnknown = async (deps: ExchangeDeps, claim: Claim, before: Loaded, run: Run): Promise<Outcome> => {
+  const { store } = deps
+  // Read again: a call to the provider may lie between the claim and here, and a user who opted out meanwhile.
+  const loaded = (await store.getAuthorisation(before.authorisation.id)) ?? before
+  const { authorisation, consent, renewal } = loaded
+  if (isClosedForGood(consent)) return closeUnasked(deps, claim, `the consent is ${consent.status}`)
+  // A token that came with this very exchange and waits beside for its owner's name may have replaced the stored one: it is asked
+  // first, even where the cycle is over, for it may be the only one alive. On the route `full` no other can tell.
+  const beside = await store.readTokenBeside(authorisation.id)
+  if (beside !== undefined) return settleWith(deps, claim, loaded, { token: beside, version: undefined }, run)
+  if (!takesCodes(consent, renewal)) return closeUnasked(deps, claim, 'the cycle is over')
   // A full authentication whose answer was lost made a connection that nobody but the provider knows: there is nothing to ask with.
-  if (source === undefined) return concludeNotRenewed(deps, claim, loaded, 'exchange-unknown')
-  return settleWith(deps, claim, loaded, source, run)
+  if (authorisation.route === 'full') return concludeNotRenewed(deps, claim, loaded, 'exchange-unknown')
+  return settleWith(deps, claim, loaded, await store.readRefreshToken(consent.id), run)
 }
 
 const settleWith = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, source: Source, run: Run): Promise<Outcome> => {
@@ -30,6 +41,10 @@ const settleWith = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, sour
     case 'tokens':
       return weigh(deps, claim, loaded, { source, tokens: answer.tokens }, run)
     case 'refused':
+      // The one kept beside is dead: the company may have passed a later one by import, which is then the stored one.
+      if (source.version === undefined && loaded.authorisation.route === 'reauth') {
+        return settleWith(deps, claim, loaded, await deps.store.readRefreshToken(loaded.consent.id), run)
+      }
       return concludeOrWait(deps, claim, loaded, 'token-dead')
     case 'held':
     case 'not-processed':
@@ -44,16 +59,6 @@ interface Source {
   readonly version: number | undefined
 }
 
-/**
- * A token that came with this very exchange and waits beside for its owner's name may have replaced the stored one: it is asked first.
- * On the route `full` no other can tell.
- */
-const chooseToken = async ({ store }: ExchangeDeps, { authorisation, consent }: Loaded): Promise<Source | undefined> => {
-  const beside = await store.readTokenBeside(authorisation.id)
-  if (beside !== undefined) return { token: beside, version: undefined }
-  return authorisation.route === 'reauth' ? store.readRefreshToken(consent.id) : undefined
-}
-
 const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, { source, tokens }: { source: Source; tokens: Tokens }, run: Run): Promise<Outcome> => {
   const refreshedAt = deps.clock.now()
   await keepRotated(deps, loaded, source, tokens.refreshToken, run.signal)
@@ -63,14 +68,16 @@ const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, { source,
   if (answer.kind === 'unavailable') return askLater(deps, claim, loaded, answer.code)
   if (answer.kind === 'token-rejected') return askLater(deps, claim, loaded, 'not-proven')
   if (answer.kind === 'denied') return concludeOrWait(deps, claim, loaded, 'not-renewed')
-  const judgement = judgeMe(loaded, { me: answer.me, withStoredToken: source.version !== undefined, refreshedAt }, deps.policy)
-  if (judgement.kind === 'proven') return commitProof(deps, claim, loaded, judgement)
+  const withStoredToken = source.version !== undefined
+  const judgement = judgeMe(loaded, { me: answer.me, withStoredToken, refreshedAt }, deps.policy)
+  if (judgement.kind === 'proven') return commitProof(deps, claim, loaded, { ...judgement, withStoredToken })
   if (judgement.kind === 'mismatched') return closeMismatched(deps, claim, loaded)
   // Tokens whose owner nobody names are not taken for ours: what the stored token sees decides.
   if (judgement.kind === 'owner-unknown' && loaded.authorisation.route === 'reauth') {
     return settleWith(deps, claim, loaded, await deps.store.readRefreshToken(loaded.consent.id), run)
   }
   if (judgement.kind === 'unproven' && judgement.reason === 'date-not-moved') return concludeOrWait(deps, claim, loaded, 'not-renewed')
+  if (loaded.authorisation.route === 'full') return askForADay(deps, claim, loaded)
   // No dates: before the old expiry nothing can be concluded; an hour after it, a refresh that works decides.
   const decidesAt = loaded.consent.expiresAt.plus(EXPIRY_SETTLED)
   return askLater(deps, claim, loaded, 'not-proven', decidesAt > refreshedAt ? decidesAt : undefined)
@@ -98,6 +105,13 @@ const concludeOrWait = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, 
   return mayConcludeNotRenewed(authorisation.codeReceivedAt ?? authorisation.issuedAt, deps.clock.now())
     ? concludeNotRenewed(deps, claim, loaded, code)
     : askLater(deps, claim, loaded, code)
+}
+
+/** The old expiry decides nothing about a new connection: what `/me` does not say of it within a day, its owner or its bank, it never will. */
+const askForADay = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded): Promise<Outcome> => {
+  const { codeReceivedAt, issuedAt } = loaded.authorisation
+  const isOver = deps.clock.now() >= (codeReceivedAt ?? issuedAt).plus(DOUBT_HOLDS)
+  return isOver ? concludeNotRenewed(deps, claim, loaded, 'not-proven') : askLater(deps, claim, loaded, 'not-proven')
 }
 
 const concludeNotRenewed = async (deps: ExchangeDeps, claim: Claim, { consent }: Loaded, code: ErrorCode): Promise<Outcome> => {

@@ -1,16 +1,18 @@
 // Proves a renewal after a clean exchange: the same connection, the same bank, a new expiry in `/me`. Only then it counts.
 import { crashPoint } from '../crash-point.ts'
 import { nextVerifyAt } from '../domain/backoff.ts'
+import { isClosedForGood } from '../domain/takes-codes.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { MeAnswer } from '../provider/port.ts'
 import type { Claim } from '../store/port.ts'
 import { type ExchangeDeps, type Loaded, OVERTAKEN } from './exchange-context.ts'
-import { askAgain, closeMismatched, commitProof } from './conclude.ts'
+import { askAgain, closeMismatched, closeUnasked, commitProof } from './conclude.ts'
 import { judgeMe } from './judge-me.ts'
 import { type Outcome, type Run, snooze } from './outcome.ts'
 import { settleUnknown } from './settle-unknown.ts'
 
 export const verifyRenewal = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, run: Run): Promise<Outcome> => {
+  if (isClosedForGood(loaded.consent)) return closeUnasked(deps, claim, `the consent is ${loaded.consent.status}`)
   const token = await deps.store.readAccessToken(loaded.authorisation.id)
   const answer: MeAnswer = token === undefined ? { kind: 'token-rejected' } : await deps.provider.readMe(token)
   await crashPoint('me-answered')

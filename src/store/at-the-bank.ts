@@ -1,6 +1,7 @@
 // What happens while the user goes to the bank and comes back: links handed out, codes and refusals received.
 import type { DateTime } from 'luxon'
 import { authorisationTransitions, sourcesOf } from '../domain/lifecycle.ts'
+import { takesCodes } from '../domain/takes-codes.ts'
 import type { Authorisation as AuthorisationRow, Consent as ConsentRow, Renewal as RenewalRow } from '../generated/prisma/client.ts'
 import type { Secret } from '../secret.ts'
 import { authorisationRow, openCell, sealCell, stateHash } from './authorisation-row.ts'
@@ -113,15 +114,6 @@ const answerState = async (
     const locked = found === null ? undefined : await lockAuthorisation(tx, found.id)
     return locked === undefined ? { kind: 'unknown-state' } : answer(tx, locked)
   })
-
-/**
- * The user did their part: a code counts as long as the cycle is not renewed, even after it lapsed or while it is paused. Once an import
- * has begun the next cycle, the lapsed one is history.
- */
-export const takesCodes = (consent: ConsentRow, renewal: RenewalRow): boolean =>
-  !isClosedForGood(consent) && renewal.cycle === consent.cycle && (renewal.status === 'open' || renewal.status === 'lapsed')
-
-export const isClosedForGood = ({ status }: Pick<ConsentRow, 'status'>): boolean => ['revoked', 'opted_out', 'superseded'].includes(status)
 
 const lockOpenCycle = async (tx: Transaction, renewalId: string): Promise<ConsentRow | undefined> => {
   const found = await tx.renewal.findUnique({ where: { id: renewalId }, select: { consentId: true } })

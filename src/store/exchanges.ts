@@ -1,11 +1,11 @@
 // The exchange of a code and its proof, step by step. An exchange is fenced by its own authorisation, not by the consent; and a
 // token response in hand is stored whoever holds the claim by then: losing it would lose the connection.
-import { takesCodes } from './at-the-bank.ts'
+import { takesCodes } from '../domain/takes-codes.ts'
 import { openCell, sealCell } from './authorisation-row.ts'
 import { type Database, type Transaction, fenced, overtaken } from './database.ts'
 import { appendEvent } from './events.ts'
 import { lockAuthorisation, lockClaimedAuthorisation, lockConsent } from './locks.ts'
-import type { Exchanges, ExchangeStart } from './port.ts'
+import type { CommitAnswer, Exchanges, ExchangeStart } from './port.ts'
 import { replaceToken, tokenContext } from './refresh-token.ts'
 import { closeUnrenewed, commitRenewal } from './settlement.ts'
 import { instant, toAuthorisation, toConsent, toRenewal } from './rows.ts'
@@ -128,17 +128,26 @@ export const exchanges = (db: Database): Exchanges => ({
   markUnknown: async (claim, at, code, now) =>
     fenced(db, async (tx) => {
       const { consent, authorisation } = await lockClaimedAuthorisation(tx, claim)
-      if (authorisation.status !== 'exchanging' && authorisation.status !== 'verifying') overtaken()
+      const { status } = authorisation
+      if (status !== 'exchanging' && status !== 'verifying' && !(status === 'unknown' && code === 'token-changed')) overtaken()
+      // What is asked from here on is asked after the change: an answer to a token kept beside says that it is alive beside the stored one.
+      const since = code === 'token-changed' ? { tokenVersion: consent.tokenVersion } : {}
       // The code is spent as far as we may know: it is dropped, so that nothing can ever send it again.
       await tx.authorisation.update({
         where: { id: claim.id },
-        data: { status: 'unknown', nextActionAt: at.toJSDate(), errorCode: code, asked: 0, code: null, verifier: null, queuedUntil: null },
+        data: { ...since, status: 'unknown', nextActionAt: at.toJSDate(), errorCode: code, asked: 0, code: null, verifier: null, queuedUntil: null },
       })
       await appendEvent(tx, consent.id, { type: 'authorisation.unknown', at: now, actor: 'system', reason: code, data: { authorisation_id: claim.id } })
     }),
 
   closeUnrenewed: async (claim, as, code, now, ask) => fenced(db, async (tx) => closeUnrenewed(tx, claim, { as, code, now, ask })),
-  commitRenewal: async (claim, proof, newConnection) => fenced(db, async (tx) => commitRenewal(db, tx, claim, proof, newConnection)),
+  commitRenewal: async (claim, proof, newConnection) => {
+    let answer: CommitAnswer = 'overtaken'
+    await fenced(db, async (tx) => {
+      answer = await commitRenewal(db, tx, claim, proof, newConnection)
+    })
+    return answer
+  },
 })
 
 type Change = Parameters<Transaction['authorisation']['updateMany']>[0]['data']

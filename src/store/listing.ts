@@ -95,7 +95,7 @@ const getHistory = async (db: Database, id: string): Promise<ConsentHistory | un
   }
 }
 
-/** Each count follows an index, but those of messages and of consents by status read all of it: for a scrape a minute, not a second. */
+/** Each count follows an index, but that of consents by status reads all of it: for a scrape a minute, not a second. */
 const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCounts> => {
   const [byStatus, withoutChannel, uncertainNotifications, unknownAuthorisations, overdue, holds] = await Promise.all([
     prisma.consent.groupBy({ by: ['status'], _count: true }),

@@ -8,7 +8,7 @@ import { type Database, type Transaction, fenced, overtaken } from './database.t
 import { appendEvent } from './events.ts'
 import { lockConsent, lockRenewal } from './locks.ts'
 import type { Claim, Notifications, SendingStart } from './port.ts'
-import { toNotification } from './rows.ts'
+import { instant, toNotification } from './rows.ts'
 import { getView } from './views.ts'
 
 export const notifications = (db: Database): Notifications => ({
@@ -72,20 +72,27 @@ export const notifications = (db: Database): Notifications => ({
       await appendEvent(tx, row.consentId, { type: `message.${result}`, at: now, actor: 'system', reason: code, data: { rung: row.rung, notification_id: row.id } })
     }),
 
-  postpone: async (claim, at, { tried, code }) => {
-    const { count } = await db.prisma.notification.updateMany({
-      where: { id: claim.id, epoch: claim.epoch, status: { in: ['pending', 'sending'] } },
-      data: {
-        status: 'pending',
-        nextActionAt: at.toJSDate(),
-        errorCode: code ?? null,
-        leaseUntil: null,
-        queuedUntil: null,
-        ...(tried ? {} : { sendingAt: null }),
-      },
-    })
-    return count === 1
-  },
+  // The place in the hour is given back by whoever ends `sending`, with it: once, and not at all by a process that dies before.
+  postpone: async (claim, at, { tried, code }) =>
+    fenced(db, async (tx) => {
+      const [before] = await tx.$queryRaw<{ status: string; sending_at: Date | null }[]>`
+        SELECT status, sending_at FROM notifications WHERE id = ${claim.id}::uuid FOR UPDATE`
+      const reservedAt = before?.status === 'sending' ? before.sending_at : null
+      const { count } = await tx.notification.updateMany({
+        where: { id: claim.id, epoch: claim.epoch, status: { in: ['pending', 'sending'] } },
+        data: {
+          status: 'pending',
+          nextActionAt: at.toJSDate(),
+          errorCode: code ?? null,
+          leaseUntil: null,
+          queuedUntil: null,
+          ...(tried ? {} : { sendingAt: null }),
+          ...(tried || reservedAt === null ? {} : { attempts: { decrement: 1 } }),
+        },
+      })
+      if (count !== 1) overtaken()
+      if (reservedAt !== null) await giveBackInHour(tx, instant(reservedAt))
+    }),
 
   cancel: async (claim, now, reason) =>
     fenced(db, async (tx) => {
@@ -118,12 +125,19 @@ const lockNotification = async (
   return { row, consentStatus: consent.status, renewalStatus: renewal.status, sameCycle: consent.cycle === row.cycle }
 }
 
+const clockHour = (at: DateTime): Date => at.toUTC().startOf('hour').toJSDate()
+
 /** One of this clock hour's messages; false when the cap is reached. The row's lock makes concurrent senders count one by one. */
 const reserveInHour = async (tx: Transaction, now: DateTime, cap: number): Promise<boolean> => {
-  const hour = now.toUTC().startOf('hour').toJSDate()
+  const hour = clockHour(now)
   const rows = await tx.$queryRaw<unknown[]>`
     INSERT INTO message_hours AS row (hour, used) SELECT ${hour}, 1 WHERE ${cap} > 0
     ON CONFLICT (hour) DO UPDATE SET used = row.used + 1 WHERE row.used < ${cap}
     RETURNING used`
   return rows.length === 1
+}
+
+/** For a message that certainly did not leave: back into the hour it was reserved in, which may be over. */
+const giveBackInHour = async (tx: Transaction, reservedAt: DateTime): Promise<void> => {
+  await tx.$executeRaw`UPDATE message_hours SET used = used - 1 WHERE hour = ${clockHour(reservedAt)} AND used > 0`
 }

@@ -142,12 +142,19 @@ export interface NewConnection {
   readonly providerName: string | undefined
 }
 
+export type CommitAnswer =
+  | 'renewed'
+  /** The new connection is on record as somebody else's, or at another bank: the authorisation was closed as `mismatched`, the user is asked again. */
+  | 'mismatched'
+  /** By another worker, or the cycle was closed meanwhile: nothing was written. */
+  | 'overtaken'
+
 export interface Exchanges {
   getAuthorisation(id: string): Promise<{ authorisation: Authorisation; consent: Consent; renewal: Renewal } | undefined>
   beginExchange(claim: Claim, now: DateTime): Promise<ExchangeStart>
   /** Never fenced by the epoch: a token response in hand is stored while the token is the one the exchange started from. */
   storeTokenResponse(authorisationId: string, response: TokenResponse): Promise<'stored' | 'token-changed' | 'already-renewed'>
-  /** Moves tokens kept beside to the consent, once `/me` has shown that they are its own. */
+  /** Moves tokens kept beside to the consent, once `/me` has shown that they are its own. False as well when the stored token changed. */
   adoptTokens(claim: Claim): Promise<boolean>
   readAccessToken(authorisationId: string): Promise<Secret | undefined>
   readTokenBeside(authorisationId: string): Promise<Secret | undefined>
@@ -162,11 +169,12 @@ export interface Exchanges {
   askLater(claim: Claim, at: DateTime, code: ErrorCode): Promise<boolean>
   /** Another look at `at` that does not count as a question. */
   dateAuthorisation(claim: Claim, at: DateTime): Promise<boolean>
+  /** With `token-changed` also for one that is `unknown` already: from then on the stored token is the one to compare with. */
   markUnknown(claim: Claim, at: DateTime, code: ErrorCode, now: DateTime): Promise<boolean>
   /** Closes the authorisation without success; `ask` dates the consent for a new message. The third mismatch quarantines it. */
   closeUnrenewed(claim: Claim, as: 'refused' | 'mismatched' | 'superseded', code: ErrorCode, now: DateTime, ask: 'again' | 'no'): Promise<boolean>
-  /** The proven success: closes the cycle, dates the next one. False when the cycle was closed meanwhile. */
-  commitRenewal(claim: Claim, proof: Proof, newConnection?: NewConnection): Promise<boolean>
+  /** The proven success: closes the cycle, dates the next one. */
+  commitRenewal(claim: Claim, proof: Proof, newConnection?: NewConnection): Promise<CommitAnswer>
 }
 
 export interface Quarantine {
@@ -187,7 +195,10 @@ export interface Notifications {
   /** Commits the intent to send, the cap's reservation included, before anything is handed to the channel. */
   beginSending(claim: Claim, now: DateTime, messagesPerHour: number): Promise<SendingStart>
   settleSending(claim: Claim, result: 'sent' | 'uncertain' | 'failed', now: DateTime, code?: ErrorCode): Promise<boolean>
-  /** Certainly not handed over, or not now: pending again. `tried`: whether it counts as one of its tries. */
+  /**
+   * Certainly not handed over, or not now: pending again. `tried`: whether it counts as one of its tries. What was `sending` gives its
+   * place in the hour's cap back.
+   */
   postpone(claim: Claim, at: DateTime, options: { now: DateTime; tried: boolean; code?: ErrorCode }): Promise<boolean>
   cancel(claim: Claim, now: DateTime, reason: string): Promise<boolean>
   /** A person's retry of a message that was certainly not taken. */

@@ -3,24 +3,31 @@ import type { DateTime } from 'luxon'
 import type { Authorisation as AuthorisationRow, Consent as ConsentRow, Renewal as RenewalRow } from '../generated/prisma/client.ts'
 import { checkAuthorisationTransition, checkRenewalTransition } from '../domain/lifecycle.ts'
 import type { AuthorisationStatus, RenewalStatus } from '../domain/model.ts'
+import { isClosedForGood, takesCodes } from '../domain/takes-codes.ts'
 import type { ErrorCode } from '../errors.ts'
-import { isClosedForGood, takesCodes } from './at-the-bank.ts'
+import type { Secret } from '../secret.ts'
 import { emptied, openCell } from './authorisation-row.ts'
 import { type Database, type Transaction, overtaken } from './database.ts'
 import { appendEvent } from './events.ts'
+import { closeCycles } from './import-writes.ts'
 import { lockClaimedAuthorisation, lockConsent } from './locks.ts'
-import type { Claim, NewConnection, Proof } from './port.ts'
+import type { Claim, CommitAnswer, NewConnection, Proof } from './port.ts'
 import { sealToken } from './refresh-token.ts'
 import { cancelMessages, closeConsent, newId, reopenConsent } from './renewals.ts'
 
 /** Approving a different connection this often in a row takes the consent out of the loop: an operator looks at it. */
 const MISMATCHES_ALLOWED = 3
 
-export const closeUnrenewed = async (
-  tx: Transaction,
-  claim: Claim,
-  end: { as: 'refused' | 'mismatched' | 'superseded'; code: ErrorCode; now: DateTime; ask: 'again' | 'no' },
-): Promise<void> => {
+interface End {
+  readonly as: 'refused' | 'mismatched' | 'superseded'
+  readonly code: ErrorCode
+  readonly now: DateTime
+  readonly ask: 'again' | 'no'
+  /** What the code alone does not say, and our id of the connection it is about. */
+  readonly detail?: { readonly text: string; readonly knownAs: string }
+}
+
+export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): Promise<void> => {
   const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
   checkAuthorisationTransition(authorisation.status as AuthorisationStatus, end.as)
   await tx.authorisation.update({
@@ -28,7 +35,9 @@ export const closeUnrenewed = async (
     data: { ...emptied, status: end.as, errorCode: end.code, nextActionAt: null, leaseUntil: null, queuedUntil: null, closedAt: end.now.toJSDate() },
   })
   await appendEvent(tx, consent.id, {
-    type: `authorisation.${end.as}`, at: end.now, actor: 'system', reason: end.code, data: { authorisation_id: claim.id },
+    type: `authorisation.${end.as}`, at: end.now, actor: 'system',
+    reason: end.detail === undefined ? end.code : `${end.code}: ${end.detail.text}`,
+    data: { authorisation_id: claim.id, ...(end.detail === undefined ? {} : { known_as: end.detail.knownAs }) },
   })
   if (end.as === 'mismatched' && (await countMismatch(tx, consent, end.now))) return
   if (end.ask === 'again' && renewal.status === 'open') {
@@ -48,9 +57,21 @@ const countMismatch = async (tx: Transaction, consent: ConsentRow, now: DateTime
   return true
 }
 
-export const commitRenewal = async (db: Database, tx: Transaction, claim: Claim, proof: Proof, newConnection: NewConnection | undefined): Promise<void> => {
+export const commitRenewal = async (
+  db: Database,
+  tx: Transaction,
+  claim: Claim,
+  proof: Proof,
+  newConnection: NewConnection | undefined,
+): Promise<Exclude<CommitAnswer, 'overtaken'>> => {
   const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
   if (!takesCodes(consent, renewal)) overtaken()
+  const known = newConnection === undefined ? undefined : await lockKnown(tx, newConnection)
+  const conflict = known === undefined ? undefined : conflictOf(consent, known)
+  if (known !== undefined && conflict !== undefined) {
+    await closeUnrenewed(tx, claim, { as: 'mismatched', code: 'other-connection', now: proof.provenAt, ask: 'again', detail: { text: conflict, knownAs: known.id } })
+    return 'mismatched'
+  }
   checkAuthorisationTransition(authorisation.status as AuthorisationStatus, 'renewed')
   checkRenewalTransition(renewal.status as RenewalStatus, 'renewed')
   const now = proof.provenAt.toJSDate()
@@ -72,7 +93,25 @@ export const commitRenewal = async (db: Database, tx: Transaction, claim: Claim,
     },
   })
   if (newConnection === undefined) await startNextCycle(tx, consent, renewal, proof)
-  else await moveToNewConnection(db, tx, { consent, authorisation, proof, newConnection })
+  else await moveToNewConnection(db, tx, { consent, authorisation, proof, newConnection, known })
+  return 'renewed'
+}
+
+const lockKnown = async (tx: Transaction, { credentialsId }: NewConnection): Promise<ConsentRow | undefined> => {
+  const found = await tx.consent.findUnique({ where: { credentialsId }, select: { id: true } })
+  return found === null ? undefined : lockConsent(tx, found.id)
+}
+
+/**
+ * Why the row that an import made of the new connection cannot take this consent's place. A token is never put on another user's row:
+ * either the user approved as somebody else, or the import is wrong; in both cases a new approval makes a connection of their own.
+ */
+const conflictOf = (consent: ConsentRow, known: ConsentRow): string | undefined => {
+  if (known.userId !== consent.userId) return 'the new connection is on record for another user'
+  if (known.providerId !== consent.providerId) return 'the new connection is on record at another bank'
+  // Each would be superseded by the other, and the user be left with none.
+  if (known.supersededById === consent.id) return 'the new connection is on record as superseded by this one'
+  return undefined
 }
 
 const iso = (at: DateTime): string => at.toUTC().toISO() ?? ''
@@ -92,49 +131,82 @@ const startNextCycle = async (tx: Transaction, consent: ConsentRow, renewal: Ren
   })
 }
 
+interface Move {
+  readonly consent: ConsentRow
+  readonly authorisation: AuthorisationRow
+  readonly proof: Proof
+  readonly newConnection: NewConnection
+  /** The row an import already made of the new connection, locked. */
+  readonly known: ConsentRow | undefined
+}
+
 /** Route `full`: the user has a new connection. It takes the old consent's place, or joins the row an import already made of it. */
-const moveToNewConnection = async (
-  db: Database,
-  tx: Transaction,
-  { consent, authorisation, proof, newConnection }: { consent: ConsentRow; authorisation: AuthorisationRow; proof: Proof; newConnection: NewConnection },
-): Promise<void> => {
-  const sealed = authorisation.newRefreshToken
-  if (sealed === null) overtaken()
-  const token = openCell(db.vault, 'new_refresh_token', authorisation.id, sealed ?? overtaken())
-  const now = proof.provenAt.toJSDate()
-  const found = await tx.consent.findUnique({ where: { credentialsId: newConnection.credentialsId }, select: { id: true } })
-  const known = found === null ? null : ((await lockConsent(tx, found.id)) ?? null)
+const moveToNewConnection = async (db: Database, tx: Transaction, move: Move): Promise<void> => {
+  const { consent, authorisation, proof, newConnection, known } = move
+  const token = openCell(db.vault, 'new_refresh_token', authorisation.id, authorisation.newRefreshToken ?? overtaken())
   const id = known?.id ?? newId()
-  const version = (known?.tokenVersion ?? 0) + 1
-  const fresh = {
-    ...renewed(proof),
-    status: 'active',
-    refreshToken: sealToken(db.vault, id, version, token),
-    tokenVersion: version,
-    consentedAt: authorisation.codeReceivedAt ?? now,
-    nextActionAt: now,
-    nextActionReason: 'new connection: its first cycle is dated',
-    updatedAt: now,
-  }
-  const { userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
-  const person = { userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone }
+  if (known === undefined) await createSuccessor(db, tx, id, token, move)
   // Opted out or revoked since the import brought it: nothing brings it back.
-  if (known === null || !isClosedForGood(known)) {
-    await (known === null
-      ? tx.consent.create({
-          data: { ...person, ...fresh, id, credentialsId: newConnection.credentialsId, providerName: newConnection.providerName ?? consent.providerName, createdAt: now },
-        })
-      : tx.consent.update({ where: { id }, data: { ...fresh, epoch: { increment: 1 } } }))
-    await appendEvent(tx, id, {
-      type: known === null ? 'consent.imported' : 'consent.updated', at: proof.provenAt, actor: 'user',
-      reason: 'a full authentication made this connection', data: { supersedes: consent.credentialsId, expires_at: iso(proof.expiresAt), ...(known === null ? {} : { status: 'active' }) },
-    })
-  }
+  else if (!isClosedForGood(known)) await joinKnown(db, tx, known, token, move)
   await closeConsent(tx, consent, { as: 'superseded', now: proof.provenAt, supersededById: id })
   await appendEvent(tx, consent.id, {
     type: 'consent.renewed', at: proof.provenAt, actor: 'user', reason: proof.basis, data: { cycle: consent.cycle, by: newConnection.credentialsId },
   })
   await appendEvent(tx, consent.id, {
     type: 'consent.superseded', at: proof.provenAt, actor: 'user', reason: 'renewed by full authentication', data: { by: newConnection.credentialsId },
+  })
+}
+
+const FIRST_DATE = 'new connection: its first cycle is dated'
+const MADE_BY_USER = 'a full authentication made this connection'
+
+const createSuccessor = async (db: Database, tx: Transaction, id: string, token: Secret, { consent, authorisation, proof, newConnection }: Move): Promise<void> => {
+  const { userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
+  const now = proof.provenAt.toJSDate()
+  await tx.consent.create({
+    data: {
+      ...renewed(proof),
+      userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone,
+      id,
+      credentialsId: newConnection.credentialsId,
+      providerName: newConnection.providerName ?? consent.providerName,
+      status: 'active',
+      refreshToken: sealToken(db.vault, id, 1, token),
+      tokenVersion: 1,
+      consentedAt: authorisation.codeReceivedAt ?? now,
+      nextActionAt: now,
+      nextActionReason: FIRST_DATE,
+      createdAt: now,
+      updatedAt: now,
+    },
+  })
+  await appendEvent(tx, id, {
+    type: 'consent.imported', at: proof.provenAt, actor: 'user', reason: MADE_BY_USER,
+    data: { supersedes: consent.credentialsId, expires_at: iso(proof.expiresAt) },
+  })
+}
+
+/** As an import with a later date does: whatever cycle was running is over, and what it owed with it. */
+const joinKnown = async (db: Database, tx: Transaction, known: ConsentRow, token: Secret, { consent, authorisation, proof }: Move): Promise<void> => {
+  const tokenVersion = known.tokenVersion + 1
+  const now = proof.provenAt.toJSDate()
+  await closeCycles(tx, [known.id], 'repaired', now)
+  await tx.consent.update({
+    where: { id: known.id },
+    data: {
+      ...renewed(proof),
+      cycle: known.cycle + 1,
+      refreshToken: sealToken(db.vault, known.id, tokenVersion, token),
+      tokenVersion,
+      consentedAt: authorisation.codeReceivedAt ?? now,
+    },
+  })
+  await reopenConsent(tx, known, proof.provenAt, FIRST_DATE)
+  await appendEvent(tx, known.id, {
+    type: 'consent.repaired', at: proof.provenAt, actor: 'user', reason: MADE_BY_USER,
+    data: {
+      cycle: known.cycle, status: 'active', expires_at: iso(proof.expiresAt), before: known.expiresAt.toISOString(), token_replaced: true,
+      supersedes: consent.credentialsId,
+    },
   })
 }

@@ -100,6 +100,6 @@ describe('deploy/alerts.yaml', () => {
 
   it('has a rule for each alert of the log', () => {
     const expressions = rules.map(({ expr }) => expr).join('\n')
-    for (const name of ['sweep-late', 'provider-paused', 'messages-per-hour']) expect(expressions).toContain(`name="${name}"`)
+    for (const name of ['sweep-late', 'provider-paused', 'messages-per-hour', 'mail-away']) expect(expressions).toContain(`name="${name}"`)
   })
 })

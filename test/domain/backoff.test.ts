@@ -5,6 +5,7 @@ import {
   backOffAfter,
   mayConcludeNotRenewed,
   nextMailTryAt,
+  nextTryWhileAway,
   nextSettleAt,
   nextVerifyAt,
   withJitter,
@@ -112,4 +113,21 @@ describe('a message the mail server put off', () => {
   }
   test.each(Object.entries(table))('%s', (_, { attempts, at }) =>
     expect(nextMailTryAt(attempts, now)?.toMillis()).toBe(at === undefined ? undefined : utc(at).toMillis()))
+})
+
+describe('a message while the mail server is away', () => {
+  const now = utc('2026-03-02T12:00:00')
+  const table: Record<string, { createdAt: string; again: boolean; minutes: number }> = {
+    'made just now: a minute': { createdAt: '2026-03-02T12:00:00', again: false, minutes: 1 },
+    'made long ago and met for the first time: a minute': { createdAt: '2026-02-20T12:00:00', again: false, minutes: 1 },
+    'again after half a minute (a person’s retry): a minute': { createdAt: '2026-03-02T11:59:30', again: true, minutes: 1 },
+    'again after a minute: another': { createdAt: '2026-03-02T11:59:00', again: true, minutes: 1 },
+    'again after two minutes: as long': { createdAt: '2026-03-02T11:58:00', again: true, minutes: 2 },
+    'again after 59 minutes: as long': { createdAt: '2026-03-02T11:01:00', again: true, minutes: 59 },
+    'again after an hour: an hour': { createdAt: '2026-03-02T11:00:00', again: true, minutes: 60 },
+    'again after a weekend: an hour, and never given up': { createdAt: '2026-02-27T18:00:00', again: true, minutes: 60 },
+    'made later than now, by a clock that was set back: a minute': { createdAt: '2026-03-02T13:00:00', again: true, minutes: 1 },
+  }
+  test.each(Object.entries(table))('%s', (_, { createdAt, again, minutes }) =>
+    expect(nextTryWhileAway({ createdAt: utc(createdAt), again, now }).diff(now).as('minutes')).toBe(minutes))
 })

@@ -114,33 +114,39 @@ describe('a message that is taken', () => {
 })
 
 const outcomes: Record<string, { script: Script; kind: string; detail: RegExp; login?: string }> = {
-  'a greeting that never comes': { script: { greeting: 'silence' }, kind: 'deferred', detail: /ETIMEDOUT/ },
-  'a connection cut before the greeting': { script: { greeting: 'cut' }, kind: 'deferred', detail: /ECONN|ESOCKET/ },
-  'a 421 greeting': { script: { greeting: '421 too busy' }, kind: 'deferred', detail: /^421/ },
-  'a 554 greeting: it refuses us, not the message': { script: { greeting: '554 no service' }, kind: 'deferred', detail: /^554/ },
-  'a 421 to EHLO': { script: { EHLO: '421 go away' }, kind: 'deferred', detail: /^421/ },
+  'a greeting that never comes': { script: { greeting: 'silence' }, kind: 'away', detail: /ETIMEDOUT/ },
+  'a connection cut before the greeting': { script: { greeting: 'cut' }, kind: 'away', detail: /ECONN|ESOCKET/ },
+  'a 421 greeting': { script: { greeting: '421 too busy' }, kind: 'away', detail: /^421/ },
+  'a 554 greeting: it refuses us, not the message': { script: { greeting: '554 no service' }, kind: 'away', detail: /^554/ },
+  'a 421 to EHLO': { script: { EHLO: '421 go away' }, kind: 'away', detail: /^421/ },
   'a rejected login': {
     script: { extensions: ['AUTH PLAIN'], AUTH: '535 5.7.8 bad credentials for zoe.example@mail.test' },
     login: 'user:secret-word@',
-    kind: 'deferred',
+    kind: 'away',
     detail: /^535 5\.7\.8 to AUTH$/,
   },
-  'a login cut off': { script: { extensions: ['AUTH PLAIN'], AUTH: 'cut' }, login: 'user:secret-word@', kind: 'deferred', detail: /before/ },
-  'a 450 to MAIL': { script: { MAIL: '450 later' }, kind: 'deferred', detail: /^450 to MAIL FROM$/ },
-  'a 550 to MAIL: the sender is ours to fix': { script: { MAIL: '550 no such sender' }, kind: 'deferred', detail: /^550 to MAIL FROM$/ },
+  'a login cut off': { script: { extensions: ['AUTH PLAIN'], AUTH: 'cut' }, login: 'user:secret-word@', kind: 'away', detail: /before/ },
+  'a 450 to MAIL': { script: { MAIL: '450 later' }, kind: 'away', detail: /^450 to MAIL FROM$/ },
+  'a 550 to MAIL: the sender is ours to fix': { script: { MAIL: '550 no such sender' }, kind: 'away', detail: /^550 to MAIL FROM$/ },
   'a 450 to RCPT (greylisting)': { script: { RCPT: '450 4.2.0 <zoe.example@mail.test> greylisted' }, kind: 'deferred', detail: /^450 4\.2\.0 to RCPT TO$/ },
   'a 550 to RCPT': { script: { RCPT: '550 5.1.1 <zoe.example@mail.test> unknown' }, kind: 'refused', detail: /^550 5\.1\.1 to RCPT TO$/ },
-  'a 530 to RCPT: it wants a login': { script: { RCPT: '530 5.7.0 authenticate first' }, kind: 'deferred', detail: /^530/ },
-  'a 421 to RCPT': { script: { RCPT: '421 closing' }, kind: 'deferred', detail: /^421/ },
-  'a connection cut at RCPT': { script: { RCPT: 'cut' }, kind: 'deferred', detail: /before/ },
-  'silence at RCPT': { script: { RCPT: 'silence' }, kind: 'deferred', detail: /ETIMEDOUT/ },
+  'a 530 to RCPT: it wants a login': { script: { RCPT: '530 5.7.0 authenticate first' }, kind: 'away', detail: /^530/ },
+  'a 421 to RCPT': { script: { RCPT: '421 closing' }, kind: 'away', detail: /^421/ },
+  'a connection cut at RCPT': { script: { RCPT: 'cut' }, kind: 'away', detail: /before/ },
+  'silence at RCPT': { script: { RCPT: 'silence' }, kind: 'away', detail: /ETIMEDOUT/ },
   'a 451 to DATA': { script: { DATA: '451 later' }, kind: 'deferred', detail: /^451 to DATA$/ },
   'a 554 to DATA': { script: { DATA: '554 no' }, kind: 'refused', detail: /^554 to DATA$/ },
-  'silence at DATA': { script: { DATA: 'silence' }, kind: 'deferred', detail: /ETIMEDOUT/ },
-  'a 451 after the message': { script: { dot: '451 4.3.0 disk full' }, kind: 'deferred', detail: /^451 4\.3\.0 to the message$/ },
-  'a 421 after the message': { script: { dot: '421 closing' }, kind: 'deferred', detail: /^421/ },
+  'silence at DATA': { script: { DATA: 'silence' }, kind: 'away', detail: /ETIMEDOUT/ },
+  'a 451 to DATA that speaks of this message': { script: { DATA: '451 4.7.1 later' }, kind: 'deferred', detail: /^451 4\.7\.1 to DATA$/ },
+  'a 452 to RCPT: this mailbox is full': { script: { RCPT: '452 4.2.2 <zoe.example@mail.test> over quota' }, kind: 'deferred', detail: /^452 4\.2\.2/ },
+  'a 451 4.3.0 to RCPT: its tables cannot be read': { script: { RCPT: '451 4.3.0 <zoe.example@mail.test>: Temporary lookup failure' }, kind: 'away', detail: /^451 4\.3\.0 to RCPT TO$/ },
+  'a 452 4.3.1 to MAIL: its disk is full': { script: { MAIL: '452 4.3.1 Insufficient system storage' }, kind: 'away', detail: /^452 4\.3\.1/ },
+  'a 454 to RCPT: we send too much': { script: { RCPT: '454 Throttling failure' }, kind: 'away', detail: /^454/ },
+  'a 451 after the message, of this message': { script: { dot: '451 4.7.1 try again later' }, kind: 'deferred', detail: /^451 4\.7\.1 to the message$/ },
+  'a 451 after the message: its disk is full': { script: { dot: '451 4.3.0 disk full' }, kind: 'away', detail: /^451 4\.3\.0 to the message$/ },
+  'a 421 after the message': { script: { dot: '421 closing' }, kind: 'away', detail: /^421/ },
   'a 554 after the message': { script: { dot: '554 5.7.1 spam from zoe.example@mail.test' }, kind: 'refused', detail: /^554 5\.7\.1 to the message$/ },
-  'a 503 after the message: the session was confused': { script: { dot: '503 bad sequence' }, kind: 'deferred', detail: /^503/ },
+  'a 503 after the message: the session was confused': { script: { dot: '503 bad sequence' }, kind: 'away', detail: /^503/ },
   'a connection cut after the message': { script: { dot: 'cut' }, kind: 'uncertain', detail: /ECONN|ESOCKET/ },
   'silence after the message': { script: { dot: 'silence' }, kind: 'uncertain', detail: /ETIMEDOUT/ },
   'gibberish after the message': { script: { dot: 'what?' }, kind: 'uncertain', detail: /EMESSAGE/ },
@@ -165,24 +171,24 @@ for (const pipelining of [false, true]) {
 }
 
 describe('a server that is not there', () => {
-  test('a refused connection is deferred', async () => {
+  test('a refused connection: away', async () => {
     const placeholder = createServer()
     await new Promise<void>((resolve) => placeholder.listen(0, '127.0.0.1', resolve))
     const { port } = placeholder.address() as AddressInfo
     await new Promise((resolve) => placeholder.close(resolve))
-    expect(await aChannel(port).send(aMessage())).toMatchObject({ kind: 'deferred', detail: expect.stringContaining('ECONNREFUSED') })
+    expect(await aChannel(port).send(aMessage())).toMatchObject({ kind: 'away', detail: expect.stringContaining('ECONNREFUSED') })
   })
 
-  test('a name that does not resolve is deferred', async () => {
+  test('a name that does not resolve: away', async () => {
     const channel = smtpChannel({ smtpUrl: new Secret('smtp://no-such-host.invalid:25'), from: 'a@b.test', timeouts: { connectMs: 2_000 } })
     const delivery = await channel.send(aMessage())
-    expect(delivery).toMatchObject({ kind: 'deferred', detail: expect.stringContaining('before the message was handed over') })
+    expect(delivery).toMatchObject({ kind: 'away', detail: expect.stringContaining('before the message was handed over') })
     expect(JSON.stringify(delivery)).not.toContain('no-such-host')
   })
 
-  test('a certificate nobody vouches for is deferred', async () => {
+  test('a certificate nobody vouches for: away', async () => {
     const { port, mails } = await realServer({ disabledCommands: [] })
-    expect(await aChannel(port).send(aMessage())).toMatchObject({ kind: 'deferred', code: 'mail-deferred' })
+    expect(await aChannel(port).send(aMessage())).toMatchObject({ kind: 'away', code: 'mail-away' })
     expect(await aChannel(port, { query: '?tls.rejectUnauthorized=false' }).send(aMessage())).toEqual({ kind: 'sent' })
     expect(mails).toHaveLength(1)
   })
@@ -190,7 +196,7 @@ describe('a server that is not there', () => {
   test('a server without STARTTLS gets nothing when TLS is required', async () => {
     const server = await scripted({ extensions: ['AUTH PLAIN'] })
     const delivery = await aChannel(server.port, { login: 'user:secret-word@', query: '?requireTLS=true', silenceMs: 400, connectMs: 400 }).send(aMessage())
-    expect(delivery.kind).toBe('deferred')
+    expect(delivery.kind).toBe('away')
     expect(server.commands.join()).not.toMatch(/AUTH|MAIL/)
   })
 })
@@ -200,7 +206,7 @@ describe('time and closing', () => {
     const server = await scripted({ dot: '250-and\r\n250-so\r\n250-on' })
     expect(await aChannel(server.port, { totalMs: 500 }).send(aMessage())).toMatchObject({ kind: 'uncertain', detail: expect.stringContaining('ETIMEDOUT') })
     const early = await scripted({ MAIL: '250-and\r\n250-so\r\n250-on' })
-    expect(await aChannel(early.port, { totalMs: 500 }).send(aMessage())).toMatchObject({ kind: 'deferred' })
+    expect(await aChannel(early.port, { totalMs: 500 }).send(aMessage())).toMatchObject({ kind: 'away' })
   })
 
   test('closing the channel ends a message in flight with what is true of it', async () => {
@@ -209,7 +215,7 @@ describe('time and closing', () => {
     const sending = early.send(aMessage())
     await before.reached('RCPT')
     early.close()
-    expect(await sending).toMatchObject({ kind: 'deferred' })
+    expect(await sending).toMatchObject({ kind: 'away' })
 
     const after = await scripted({ dot: 'silence' })
     const late = aChannel(after.port)

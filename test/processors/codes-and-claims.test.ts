@@ -1,9 +1,12 @@
 // Codes that come twice, late, or for a consent that changed; tokens that changed under an exchange; workers that were overtaken.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { Consent } from '../../src/domain/model.ts'
 import { Secret } from '../../src/secret.ts'
+import { imports } from '../../src/store/import.ts'
 import { sealToken } from '../../src/store/refresh-token.ts'
+import { aRow } from '../import/rows.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, askedConsent, authorisation, bringUpToDate, codeOf, endLease, eventTypes, fault, liveUntil, rungsSent, seen, withCode } from './rig.ts'
+import { advance, askedConsent, authorisation, bringUpToDate, codeOf, endLease, eventTypes, fault, LEASE, liveUntil, rungsSent, seen, withCode } from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -206,7 +209,7 @@ describe('a code for a consent that had ended', () => {
     expect(seen(world, consent, 'exchange')).toEqual([])
   })
 
-  test('opted out during the exchange: proven, but nothing is reopened', async () => {
+  test('opted out during the exchange: nothing is reopened, and the provider is not asked about it', async () => {
     const { consent, codeId } = await withCode(world)
     const optsOut = async (...args: Parameters<World['provider']['exchangeCode']>) => {
       await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status: 'opted_out', nextActionAt: null } })
@@ -214,6 +217,7 @@ describe('a code for a consent that had ended', () => {
     }
     await advance(world, { provider: { ...world.provider, exchangeCode: optsOut } })(codeId, aRun())
     expect((await authorisation(world, codeId)).status).toBe('superseded')
+    expect(seen(world, consent, 'me')).toEqual([])
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'opted_out', cycle: 1 })
   })
 })
@@ -233,6 +237,94 @@ describe('the stored token changed while a code was being exchanged', () => {
     expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, tokenVersion: 2 })
     expect(await eventTypes(world, consent.id)).toContain('authorisation.unknown')
     expect(seen(world, consent, 'refresh')).toEqual(['ok'])
+  })
+})
+
+describe('the stored token was corrected by an import while another one was kept beside', () => {
+  const correct = async (consent: Consent, refreshToken: string): Promise<void> => {
+    const { credentialsId, userId, providerId, country, redirectUri, expiresAt } = consent
+    const row = aRow({ credentialsId, userId, providerId, country, redirectUri, expiresAt, refreshToken })
+    const [result] = await imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: true })
+    expect(result?.kind).toBe('updated')
+  }
+  const besideUntilMe = async () => {
+    world.simulator.switches.set({ access_token: 'opaque', rotate_refresh_tokens: 'always' })
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, { endpoint: 'me', kind: 'error-json' })
+    await advance(world)(codeId, aRun())
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'verifying', tokenOwner: 'beside' })
+    return { consent, codeId }
+  }
+  const endsRenewed = async (consent: Consent): Promise<void> => {
+    world.clock.advance({ seconds: 11 })
+    await bringUpToDate(world, consent.id)
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+  }
+
+  test('the one beside is alive: it is not lost, and nothing is committed before it is stored', async () => {
+    const { consent } = await besideUntilMe()
+    await correct(consent, 'typed in by hand')
+    await endsRenewed(consent)
+    expect((await world.eventsOf(consent.id)).find(({ type }) => type === 'authorisation.unknown')?.reason).toBe('token-changed')
+    expect(seen(world, consent, 'refresh')).toEqual(['ok'])
+  })
+
+  test('corrected again while that was settled: the same', async () => {
+    const { consent, codeId } = await besideUntilMe()
+    await correct(consent, 'typed in by hand')
+    world.clock.advance({ seconds: 11 })
+    await advance(world)(codeId, aRun())
+    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    const readMe: World['provider']['readMe'] = async (token) => {
+      await correct(consent, 'and once more')
+      return world.provider.readMe(token)
+    }
+    await advance(world, { provider: { ...world.provider, readMe } })(codeId, aRun())
+    expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 1, tokenVersion: 3 })
+    await endsRenewed(consent)
+  })
+
+  test('the corrected one is alive, the one beside is dead: the stored one decides and stays', async () => {
+    const { consent } = await besideUntilMe()
+    // The company refreshed and passes on what it got.
+    await world.client.refresh(new Secret(world.simulator.connection(consent.credentialsId)?.refreshToken ?? ''))
+    await correct(consent, world.simulator.connection(consent.credentialsId)?.refreshToken ?? '')
+    await endsRenewed(consent)
+  })
+
+  test('nobody names the owner of the one beside, and the stored one proves the renewal: it is not adopted', async () => {
+    world.simulator.switches.set({ access_token: 'opaque' })
+    const consent = await askedConsent(world)
+    const before = await world.tokenOf(consent.id)
+    const codeId = await codeOf(world, consent.id, 'somebody-else')
+    const expiresAt = world.clock.now().plus({ days: 90 })
+    const readMe: World['provider']['readMe'] = async () => ({
+      kind: 'me',
+      me: { credentialsId: undefined, providerId: undefined, providerName: undefined, consentExpiresAt: expiresAt, consentCreatedAt: undefined, consentStatusUpdatedAt: undefined },
+    })
+    await advance(world, { provider: { ...world.provider, readMe } })(codeId, aRun())
+    expect((await authorisation(world, codeId)).status).toBe('renewed')
+    expect(await world.tokenOf(consent.id)).toBe(before)
+  })
+})
+
+describe('the cycle was closed while a code was out', () => {
+  test('the token that came is stored all the same: the old one is dead', async () => {
+    const { consent, codeId } = await withCode(world)
+    world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
+    const { credentialsId, userId, providerId, country, redirectUri } = consent
+    const row = aRow({ credentialsId, userId, providerId, country, redirectUri, refreshToken: await world.tokenOf(consent.id), expiresAt: world.clock.now().plus({ days: 30 }) })
+    const repaired = async (...args: Parameters<World['provider']['exchangeCode']>) => {
+      const answer = await world.provider.exchangeCode(...args)
+      const [result] = await imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: false })
+      expect(result?.kind).toBe('repaired')
+      return answer
+    }
+    await advance(world, { provider: { ...world.provider, exchangeCode: repaired } })(codeId, aRun())
+    expect((await authorisation(world, codeId)).status).toBe('superseded')
+    expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, tokenVersion: 2 })
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(credentialsId)?.refreshToken)
   })
 })
 
@@ -268,5 +360,22 @@ describe('a worker that was overtaken', () => {
     expect(said).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('took over') })
     expect((await authorisation(world, codeId)).status).toBe('unknown')
     expect((await world.renewalsOf(consent.id))[0]?.againNo).toBe(0)
+  })
+
+  test('that asked in vain leaves date and lease to the one who is at it now', async () => {
+    world.simulator.switches.set({ me_lag_seconds: 3600 })
+    const { codeId } = await withCode(world)
+    await advance(world)(codeId, aRun())
+    world.clock.advance({ seconds: 11 })
+    const sleeps: World['provider']['readMe'] = async (token) => {
+      const answer = await world.provider.readMe(token)
+      await endLease(world, 'authorisation', codeId)
+      await world.store.claim('authorisation', codeId, LEASE)
+      return answer
+    }
+    const { nextActionAt, asked } = await authorisation(world, codeId)
+    const said = await advance(world, { provider: { ...world.provider, readMe: sleeps } })(codeId, aRun())
+    expect(said).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('took over') })
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'verifying', nextActionAt, asked, leaseUntil: expect.any(Date) })
   })
 })

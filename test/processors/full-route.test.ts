@@ -1,4 +1,5 @@
 // Renewal by full authentication: a new connection takes the old one's place, and all that can go wrong on the way.
+import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { Secret } from '../../src/secret.ts'
 import { sealToken } from '../../src/store/refresh-token.ts'
@@ -98,7 +99,7 @@ describe('approved', () => {
     const fresh = await successorOf(consent.id)
     expect(fresh).toMatchObject({ id: imported, tokenVersion: 2, expiresSource: 'me', status: 'active' })
     expect(await world.tokenOf(fresh.id)).toBe(world.simulator.connection(fresh.credentialsId)?.refreshToken)
-    expect(await eventTypes(world, imported)).toEqual(['consent.updated'])
+    expect(await eventTypes(world, imported)).toEqual(['consent.repaired'])
   })
 
   test('the new connection was closed for good meanwhile: it stays closed', async () => {
@@ -162,6 +163,46 @@ describe('not approved as it should be', () => {
     expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused' })
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', cycle: 1 })
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
+  })
+})
+
+describe('/me does not name the bank of the new connection', () => {
+  const readMe: World['provider']['readMe'] = async (token) => {
+    const answer = await world.provider.readMe(token)
+    return answer.kind === 'me' ? { ...answer, me: { ...answer.me, providerId: undefined } } : answer
+  }
+  const nameless = (): World['provider'] => ({ ...world.provider, readMe })
+  /** Does what is due of the authorisation, date after date, until it ends or `hours` are over. */
+  const liveOn = async (codeId: string, hours: number): Promise<void> => {
+    const until = world.clock.now().plus({ hours })
+    for (let time = 0; time < 20; time += 1) {
+      await advance(world, { provider: nameless() })(codeId, aRun())
+      const { nextActionAt } = await authorisation(world, codeId)
+      const next = nextActionAt === null ? undefined : DateTime.fromJSDate(nextActionAt, { zone: 'utc' })
+      if (next === undefined || next > until) return
+      world.clock.set(next)
+    }
+    throw new Error('no end of dates')
+  }
+
+  test('for a day: never taken for a renewal, then the user is asked again', async () => {
+    const consent = await asked()
+    const codeId = await codeOf(world, consent.id)
+    await liveOn(codeId, 25)
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'not-proven', newRefreshToken: null })
+    expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', cycle: 1, supersededById: undefined })
+    await bringUpToDate(world, consent.id)
+    expect((await rungsSent(world, consent.id)).at(-1)).toBe('again-1 sent')
+  })
+
+  test('for two hours: then it is, and the renewal counts', async () => {
+    const consent = await asked()
+    const codeId = await codeOf(world, consent.id)
+    await liveOn(codeId, 2)
+    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    world.clock.advance({ hours: 6 })
+    await bringUpToDate(world, consent.id)
+    expect((await successorOf(consent.id)).status).toBe('active')
   })
 })
 

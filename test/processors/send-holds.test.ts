@@ -1,8 +1,11 @@
 // When a message waits, and when it is not sent at all: quiet hours, the cap, a user at the bank, a code in flight, newer messages.
 import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { meteredLog } from '../../src/meter.ts'
+import { smtpChannel } from '../../src/notify/smtp-channel.ts'
+import { Secret } from '../../src/secret.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { askedConsent, bringUpToDate, codeOf, fault, liveUntil, renew, rungsSent, send, withStore } from './rig.ts'
+import { askedConsent, bringUpToDate, codeOf, endLease, fault, LEASE, liveUntil, renew, rungsSent, send, silent, withStore } from './rig.ts'
 
 /** A Monday, ten in the morning in London. */
 const MONDAY = DateTime.fromISO('2026-11-23T10:00:00Z', { zone: 'utc' })
@@ -86,6 +89,77 @@ describe('the cap on messages per hour', () => {
     const all = await Promise.all(Array.from({ length: 12 }, async () => queued()))
     const said = await Promise.all(all.map(async ({ id }) => send(world)(id, aRun())))
     expect(said.filter(({ kind }) => kind === 'done')).toHaveLength(5)
+  })
+})
+
+describe('the cap and messages that were certainly not delivered', () => {
+  const usedIn = async (time: string): Promise<number> => (await world.db.prisma.messageHour.findUnique({ where: { hour: today(time).toJSDate() } }))?.used ?? 0
+  const unreachable = () => smtpChannel({ smtpUrl: new Secret('smtp://127.0.0.1:9'), from: 'consents@example.com', timeouts: { connectMs: 500, silenceMs: 500, totalMs: 1000 } })
+
+  test('a mail server that is away uses up nothing: no alert of the cap, and the whole hour is there when it is back', async () => {
+    const all = await Promise.all(Array.from({ length: 7 }, async () => queued()))
+    world.clock.set(today('11:20'))
+    const raised: unknown[] = []
+    const log = meteredLog(silent, { recordAlert: (name) => void raised.push(name) })
+    const away = send(world, { channel: unreachable(), log })
+    for (let round = 0; round < 3; round += 1) for (const { id } of all) expect(await away(id, aRun({ manual: true }))).toMatchObject({ reason: expect.stringContaining('mail-away') })
+    expect([raised, await usedIn('11:00')]).toEqual([['mail-away'], 0])
+    const said = []
+    for (const { id } of all) said.push(await send(world)(id, aRun({ manual: true })))
+    expect(said.map(({ kind }) => kind)).toEqual([...Array.from({ length: 5 }, () => 'done'), 'snooze', 'snooze'])
+    expect([all.reduce((sum, { consent }) => sum + mails(consent), 0), await usedIn('11:00')]).toEqual([5, 5])
+  })
+
+  test('put off by the server and sent at the second try: one place, in the hour it left', async () => {
+    const { consent, id } = await queued()
+    world.clock.set(today('11:59'))
+    world.simulator.faults.add({ endpoint: 'mail', kind: 'rcpt-4xx', count: 1, only: consent.email ?? '' })
+    await send(world)(id, aRun())
+    world.clock.set(today('12:01'))
+    await send(world)(id, aRun())
+    expect([mails(consent), await usedIn('11:00'), await usedIn('12:00')]).toEqual([1, 0, 1])
+  })
+
+  test('the answer comes in the next hour: given back to the hour it was taken from', async () => {
+    await send(world)((await queued()).id, aRun())
+    const { id } = await queued()
+    world.clock.set(today('10:59'))
+    const channel = {
+      ...world.channel,
+      send: async () => {
+        world.clock.set(today('11:00'))
+        return unreachable().send({ to: 'a@b.test', subject: 's', text: '', html: '', locale: 'en', messageId: 'a@b' })
+      },
+    }
+    await send(world, { channel })(id, aRun())
+    expect([await usedIn('10:00'), await usedIn('11:00')]).toEqual([1, 0])
+  })
+
+  test('given back once, and by nobody who was overtaken', async () => {
+    const { id } = await queued()
+    const answer = await world.store.claim('notification', id, LEASE)
+    if (answer.kind !== 'claimed') throw new Error('not claimed')
+    const { claim } = answer
+    const now = world.clock.now()
+    await send(world)((await queued()).id, aRun())
+    await world.store.beginSending(claim, now, 5)
+    expect(await usedIn('10:00')).toBe(2)
+    const late = { ...claim, epoch: claim.epoch - 1 }
+    expect([await world.store.postpone(late, now, { now, tried: true }), await usedIn('10:00')]).toEqual([false, 2])
+    for (let time = 0; time < 2; time += 1) await world.store.postpone(claim, now, { now, tried: true })
+    expect(await usedIn('10:00')).toBe(1)
+  })
+
+  test('a process that dies, a cut after the final dot, a refusal for good: each keeps its place', async () => {
+    const [died, cut, refused] = [await queued(), await queued(), await queued()]
+    await expect(send(world, { channel: { ...world.channel, send: async () => Promise.reject(new Error('died')) } })(died.id, aRun())).rejects.toThrow('died')
+    await endLease(world, 'notification', died.id)
+    await send(world)(died.id, aRun())
+    world.simulator.faults.add({ endpoint: 'mail', kind: 'cut-after-dot', stored: false, only: cut.consent.email ?? '' })
+    await send(world)(cut.id, aRun())
+    world.simulator.faults.add({ endpoint: 'mail', kind: 'rcpt-5xx', only: refused.consent.email ?? '' })
+    await send(world)(refused.id, aRun())
+    expect(await usedIn('10:00')).toBe(3)
   })
 })
 

@@ -1,24 +1,46 @@
 // Handing a message to the mail server, at most once: every way a mail server can fail, crashes, retries by hand.
+import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { makeLog } from '../../src/log.ts'
+import { meteredLog, meteredStore } from '../../src/meter.ts'
+import { makeMetrics } from '../../src/metrics.ts'
+import type { Channel } from '../../src/notify/port.ts'
 import { smtpChannel } from '../../src/notify/smtp-channel.ts'
 import { Secret } from '../../src/secret.ts'
 import type { FaultSettings } from '../../src/simulator/fault-kinds.ts'
 import type { Consent } from '../../src/domain/model.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { askedConsent, bringUpToDate, endLease, eventTypes, renew, rungsSent, send, withStore } from './rig.ts'
+import { scriptedSmtp, type Script } from '../notify/scripted-smtp.ts'
+import { askedConsent, bringUpToDate, endLease, eventTypes, liveUntil, renew, rungsSent, send, silent, withStore } from './rig.ts'
 
 let world: World
 beforeAll(async () => {
   world = await startWorld()
 })
 afterAll(async () => world.close())
-afterEach(() => world.simulator.faults.clear())
+const cleanups: (() => unknown)[] = []
+afterEach(async () => {
+  world.simulator.faults.clear()
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
 
 /** A consent with its first message queued. */
 const queued = async (over: Partial<Consent> = {}) => {
   const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }), ...over })
   await renew(world)(consent.id, aRun())
   return { consent, id: (await world.notificationsOf(consent.id))[0]?.id ?? '' }
+}
+const NOBODY_LISTENS = 'smtp://127.0.0.1:9'
+const channelTo = (url: string): Channel => {
+  const channel = smtpChannel({ smtpUrl: new Secret(url), from: 'consents@example.com', timeouts: { connectMs: 1_000, silenceMs: 1_000, totalMs: 2_000 } })
+  cleanups.push(() => channel.close())
+  return channel
+}
+/** A mail server that follows a script. */
+const scriptedChannel = async (script: Script, login = ''): Promise<Channel> => {
+  const server = await scriptedSmtp(script)
+  cleanups.push(() => server.close())
+  return channelTo(`smtp://${login}127.0.0.1:${server.port}`)
 }
 const message = async (id: string) => world.db.prisma.notification.findUniqueOrThrow({ where: { id } })
 const mailFault = (consent: Consent, settings: FaultSettings): void => void world.simulator.faults.add({ endpoint: 'mail', ...settings, only: consent.email ?? '' } as never)
@@ -42,13 +64,9 @@ describe('taken by the mail server', () => {
 })
 
 describe('certainly not taken', () => {
-  const deferrals: Record<string, FaultSettings> = {
-    '451 to the recipient': { kind: 'rcpt-4xx' },
-    '451 to the message': { kind: 'data-4xx' },
-  }
-  test.each(Object.entries(deferrals))('%s: again after 1 min, 10 min, 1 h, 4 h, then failed', async (_, fault) => {
+  test('451 to the recipient: again after 1 min, 10 min, 1 h, 4 h, then failed', async () => {
     const { consent, id } = await queued()
-    mailFault(consent, fault)
+    mailFault(consent, { kind: 'rcpt-4xx' })
     const waits: number[] = []
     for (let time = 0; time < 4; time += 1) {
       expect((await send(world)(id, aRun())).kind).toBe('snooze')
@@ -71,13 +89,6 @@ describe('certainly not taken', () => {
     world.clock.advance({ minutes: 2 })
     await bringUpToDate(world, consent.id)
     expect([await rungsSent(world, consent.id), world.mailsTo(consent).length]).toEqual([['-14d sent'], 1])
-  })
-
-  test('nobody listens: deferred, never uncertain', async () => {
-    const { id } = await queued()
-    const channel = smtpChannel({ smtpUrl: new Secret('smtp://127.0.0.1:9'), from: 'consents@example.com', timeouts: { connectMs: 500, silenceMs: 500, totalMs: 1000 } })
-    expect(await send(world, { channel })(id, aRun())).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('mail-deferred') })
-    expect((await message(id)).status).toBe('pending')
   })
 
   test('a person’s retry does not wait for the date', async () => {
@@ -125,6 +136,120 @@ describe('certainly not taken', () => {
     await bringUpToDate(world, consent.id)
     expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('no longer wanted') })
     expect(world.mailsTo(consent)).toEqual([])
+  })
+})
+
+describe('the mail server is away: an outage is not the message’s failure', () => {
+  const ways: Record<string, () => Promise<Channel>> = {
+    'nobody listens': async () => channelTo(NOBODY_LISTENS),
+    'the connection is cut before the greeting': async () => scriptedChannel({ greeting: 'cut' }),
+    'a 421 greeting': async () => scriptedChannel({ greeting: '421 too busy' }),
+    'the password has expired (535)': async () => scriptedChannel({ extensions: ['AUTH PLAIN'], AUTH: '535 5.7.8 expired' }, 'user:word@'),
+    'our sender is refused (550 to MAIL)': async () => scriptedChannel({ MAIL: '550 5.7.1 not you' }),
+    'the connection is cut at the recipient': async () => scriptedChannel({ RCPT: 'cut' }),
+    'its disk is full': async () => world.channel,
+  }
+  test.each(Object.entries(ways))('%s: tried again all day, at most an hour apart, and sent when it is back', async (way, open) => {
+    const { consent, id } = await queued()
+    const channel = await open()
+    if (way === 'its disk is full') mailFault(consent, { kind: 'data-4xx' })
+    const start = world.clock.now()
+    const waits: number[] = []
+    while (world.clock.now() < start.plus({ days: 1 })) {
+      expect(await send(world, { channel })(id, aRun())).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('mail-away') })
+      expect(await message(id)).toMatchObject({ status: 'pending', errorCode: 'mail-away', attempts: 0, leaseUntil: null })
+      waits.push(await minutesUntil(id))
+      world.clock.set(DateTime.fromJSDate((await message(id)).nextActionAt ?? new Date(), { zone: 'utc' }).plus(1))
+    }
+    expect(waits.slice(0, 8)).toEqual([1, 1, 2, 4, 8, 16, 32, 60])
+    expect(new Set(waits.slice(8))).toEqual(new Set([60]))
+    world.simulator.faults.clear()
+    expect(await send(world)(id, aRun())).toEqual({ kind: 'done', what: 'sent -14d' })
+    expect(await message(id)).toMatchObject({ status: 'sent', attempts: 1, errorCode: null })
+    expect(world.mailsTo(consent)).toHaveLength(1)
+  })
+
+  /** The same world with a mail server that nobody reaches. */
+  const outage = (): World => ({ ...world, jobs: { ...world.jobs, notification: send(world, { channel: channelTo(NOBODY_LISTENS) }) } })
+
+  test('the last rung of all falls into a weekend’s outage: asked on Monday all the same', async () => {
+    const consent = await askedConsent(world, { inDays: -70 })
+    await liveUntil(outage(), consent.id, consent.expiresAt.plus({ days: 85 }))
+    expect(await rungsSent(world, consent.id)).toEqual(['+60d sent', '+83d pending'])
+    await liveUntil(world, consent.id, consent.expiresAt.plus({ days: 85, hours: 1 }))
+    expect([await rungsSent(world, consent.id), world.mailsTo(consent).length]).toEqual([['+60d sent', '+83d sent'], 2])
+  })
+
+  test('a later rung comes meanwhile: one mail when the server is back, the later one', async () => {
+    const { consent } = await queued()
+    await liveUntil(outage(), consent.id, consent.expiresAt.minus({ days: 6, hours: 20 }))
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d cancelled', '-7d pending'])
+    await liveUntil(world, consent.id, world.clock.now().plus({ hours: 1 }))
+    expect([await rungsSent(world, consent.id), world.mailsTo(consent).length]).toEqual([['-14d cancelled', '-7d sent'], 1])
+  })
+
+  test('renewed meanwhile: nothing is left to send', async () => {
+    const { consent, id } = await queued()
+    await send(world, { channel: channelTo(NOBODY_LISTENS) })(id, aRun())
+    await world.goToBank(consent.id, 'approve')
+    await bringUpToDate(world, consent.id)
+    expect([await rungsSent(world, consent.id), world.mailsTo(consent).length]).toEqual([['-14d cancelled'], 0])
+  })
+
+  test('the outage uses up none of the tries that the recipient’s own deferrals have', async () => {
+    const { consent, id } = await queued()
+    const away = send(world, { channel: channelTo(NOBODY_LISTENS) })
+    mailFault(consent, { kind: 'rcpt-4xx' })
+    for (let time = 0; time < 4; time += 1) {
+      for (let retry = 0; retry < 3; retry += 1) expect(await away(id, aRun({ manual: true }))).toMatchObject({ kind: 'snooze' })
+      expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('mail-deferred') })
+      expect(await message(id)).toMatchObject({ attempts: time + 1, errorCode: 'mail-deferred' })
+    }
+    expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({ kind: 'done', what: expect.stringContaining('failed after 5 tries') })
+  })
+
+  test('a crash while it is away: the place is not sent twice, and nothing says that it was sent', async () => {
+    const { consent, id } = await queued()
+    const store = withStore(world, { postpone: async () => Promise.reject(new Error('died')) })
+    await expect(send(world, { store, channel: channelTo(NOBODY_LISTENS) })(id, aRun())).rejects.toThrow('died')
+    await endLease(world, 'notification', id)
+    expect(await send(world)(id, aRun())).toMatchObject({ kind: 'done', what: expect.stringContaining('uncertain') })
+    expect(world.mailsTo(consent)).toEqual([])
+  })
+
+  test('it is told in the log and counted, once a minute however many messages meet it, without an address', async () => {
+    const metrics = makeMetrics({ collectCounts: async () => Promise.reject(new Error('not asked')) })
+    const lines: string[] = []
+    const log = meteredLog(makeLog({ level: 'warn', to: { write: (line: string) => void lines.push(line) } }), metrics)
+    const channel = channelTo(NOBODY_LISTENS)
+    const away = send(world, { channel, log, store: meteredStore(world.store, metrics) })
+    const all = [await queued(), await queued(), await queued()]
+    for (const { id } of all) await away(id, aRun())
+    expect(lines.map((line) => JSON.parse(line) as object)).toEqual([
+      expect.objectContaining({ level: 'warn', alert: 'mail-away', error_code: 'mail-away', detail: expect.stringContaining('ECONNREFUSED') }),
+    ])
+    world.clock.advance({ seconds: 59 })
+    await away(all[0]?.id ?? '', aRun({ manual: true }))
+    expect(lines).toHaveLength(1)
+    world.clock.advance({ seconds: 1 })
+    await away(all[0]?.id ?? '', aRun({ manual: true }))
+    expect(lines).toHaveLength(2)
+    for (const { consent } of all) expect(lines.join()).not.toContain(consent.email)
+    const text = await metrics.registry.metrics()
+    expect(text).toContain('reconsent_alerts_total{name="mail-away"} 2')
+    expect(text).toContain('reconsent_messages_total{result="away"} 5')
+    expect(text).toContain('reconsent_messages_total{result="postponed"} 0')
+  })
+
+  test('a message that its own recipient defers or refuses raises no alert', async () => {
+    const raised: unknown[] = []
+    const log = meteredLog(silent, { recordAlert: (name) => void raised.push(name) })
+    for (const kind of ['rcpt-4xx', 'rcpt-5xx', 'data-5xx'] as const) {
+      const { consent, id } = await queued()
+      mailFault(consent, { kind })
+      await send(world, { log })(id, aRun())
+    }
+    expect(raised).toEqual([])
   })
 })
 
@@ -187,6 +312,32 @@ describe('a crash', () => {
     }
     expect(await send(world, { channel: sleepy })(id, aRun())).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('took over') })
     expect((await message(id)).status).toBe('uncertain')
+    expect(world.mailsTo(consent)).toHaveLength(1)
+  })
+
+  test('a sender that falls asleep as it puts a message off cannot wake up into another’s sending', async () => {
+    const { consent, id } = await queued()
+    await world.leave(consent.id)
+    let putOff: boolean | undefined
+    const store = withStore(world, {
+      postpone: async (...args) => {
+        // The user is long back, and the one who took over is just handing the message to the mail server.
+        world.clock.advance({ minutes: 31 })
+        await endLease(world, 'notification', id)
+        const channel: typeof world.channel = {
+          ...world.channel,
+          send: async (...mail) => {
+            putOff = await world.store.postpone(...args)
+            return world.channel.send(...mail)
+          },
+        }
+        await send(world, { channel })(id, aRun())
+        return putOff ?? true
+      },
+    })
+    await send(world, { store })(id, aRun())
+    expect(putOff).toBe(false)
+    expect((await message(id)).status).toBe('sent')
     expect(world.mailsTo(consent)).toHaveLength(1)
   })
 })

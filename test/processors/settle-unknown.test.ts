@@ -1,9 +1,12 @@
 // An exchange of unknown outcome: settled by one refresh and `/me`, never by sending the code again.
 import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { Consent } from '../../src/domain/model.ts'
 import type { FaultOrder } from '../../src/simulator/faults.ts'
+import { imports } from '../../src/store/import.ts'
+import { aRow } from '../import/rows.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, authorisation, bringUpToDate, daysLeft, endLease, eventTypes, fault, LEASE, liveUntil, providerAt, rungsSent, seen, withCode, withStore } from './rig.ts'
+import { advance, askedConsent, authorisation, bringUpToDate, daysLeft, endLease, eventTypes, fault, LEASE, liveUntil, providerAt, rungsSent, seen, withCode, withStore } from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -67,6 +70,20 @@ describe('the provider had not processed it', () => {
     expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'not-renewed' })
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
     expect(seen(world, consent, 'exchange')).toHaveLength(1)
+  })
+
+  test('after ten minutes at the bank: the six count from the code, not from the link', async () => {
+    const consent = await askedConsent(world)
+    world.simulator.switches.set({ link_life_seconds: 3600 })
+    const link = await world.leave(consent.id)
+    world.clock.advance({ minutes: 10 })
+    const answer = await world.receive(world.toCallback(await world.simulator.play({ link, as: 'approve' })))
+    if (answer.kind !== 'accepted') throw new Error(answer.kind)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
+    await bringUpToDate(world, consent.id)
+    expect((await authorisation(world, answer.authorisationId)).status).toBe('unknown')
+    expect(await minutesAfterCode(answer.authorisationId)).toBe(6)
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
   })
 
   test('in grace the refresh is refused as well: the same', async () => {
@@ -201,6 +218,52 @@ describe('unknown and /me gives no dates', () => {
     await liveUntil(world, consent.id, consent.expiresAt.plus({ hours: 1, seconds: 5 }))
     expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-dead' })
     expect(await rungsSent(world, consent.id)).toContain('again-1 sent')
+  })
+})
+
+describe('nothing that could be found out counts any more: closed without a call', () => {
+  const doubtful = async () => {
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
+    await advance(world)(codeId, aRun())
+    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    expect(seen(world, consent, 'refresh')).toHaveLength(1)
+    world.clock.advance({ minutes: 6, seconds: 1 })
+    return { consent, codeId }
+  }
+  const isClosedUnasked = async (consent: Consent, codeId: string, refreshes: number): Promise<void> => {
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'superseded', nextActionAt: null, accessToken: null, newRefreshToken: null })
+    expect(seen(world, consent, 'refresh')).toHaveLength(refreshes)
+    expect((await world.renewalsOf(consent.id))[0]?.againNo).toBe(0)
+  }
+
+  test.each(['revoked', 'opted_out', 'superseded'] as const)('the consent is %s', async (status) => {
+    const { consent, codeId } = await doubtful()
+    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status, nextActionAt: null } })
+    expect(await advance(world)(codeId, aRun())).toMatchObject({ kind: 'done', what: expect.stringContaining(status) })
+    await isClosedUnasked(consent, codeId, 1)
+    expect(await world.consentOf(consent.id)).toMatchObject({ status, nextActionAt: undefined })
+  })
+
+  test('opted out while the code was being sent, and the answer was lost', async () => {
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
+    const exchangeCode: World['provider']['exchangeCode'] = async (...args) => {
+      await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status: 'opted_out', nextActionAt: null } })
+      return world.provider.exchangeCode(...args)
+    }
+    await advance(world, { provider: { ...world.provider, exchangeCode } })(codeId, aRun())
+    await isClosedUnasked(consent, codeId, 0)
+  })
+
+  test('an import has begun the next cycle', async () => {
+    const { consent, codeId } = await doubtful()
+    const { credentialsId, userId, providerId, country, redirectUri } = consent
+    const row = aRow({ credentialsId, userId, providerId, country, redirectUri, refreshToken: await world.tokenOf(consent.id), expiresAt: world.clock.now().plus({ days: 60 }) })
+    await imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: false })
+    await advance(world)(codeId, aRun())
+    await isClosedUnasked(consent, codeId, 1)
+    expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', cycle: 2 })
   })
 })
 

@@ -1,5 +1,6 @@
 // The sweep and its helpers: pages, back-pressure, a queue that is away, rows that no two sweeps share, claims that no two workers hold.
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Duration } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
 import { handOver } from '../../src/processors/hand-over.ts'
@@ -8,6 +9,7 @@ import { type SweepDeps, sweep, sweepUrgent } from '../../src/processors/sweep.t
 import type { Dispatch, QueueName, WorkQueue } from '../../src/queue/port.ts'
 import { Secret } from '../../src/secret.ts'
 import { openStore } from '../../src/store/open-store.ts'
+import { holdLocks } from '../setup/locks.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import { advance, askedConsent, authorisation, endLease, LEASE, renew, retireAll, silent, withCode, withStore } from './rig.ts'
 
@@ -132,6 +134,8 @@ describe('two of everything', () => {
     await addRows(500)
     const second = openStore({ url: new Secret(await ownUrl()), vault: world.vault, connections: 10 })
     try {
+      // Connected before the race begins: a pool that opens slowly would find nothing left.
+      await second.store.countDue('consent', world.clock.now())
       const queues = [aQueue(), aQueue()]
       const stores = [world.store, second.store]
       await Promise.all(queues.flatMap(({ queue }, index) => [0, 1].map(async () => sweep(deps(queue, { store: stores[index] ?? world.store, pageSize: 7 }))())))
@@ -142,6 +146,21 @@ describe('two of everything', () => {
     } finally {
       await second.close()
     }
+  })
+
+  test('a row that a long transaction holds keeps no sweep waiting, and comes with the next', async () => {
+    await addRows(5)
+    const { id } = await world.db.prisma.consent.findFirstOrThrow({ where: { status: 'active' } })
+    const held = await holdLocks(world.db, 'SELECT 1 FROM consents WHERE id = $1 FOR UPDATE', [id])
+    const { queue, jobs } = aQueue()
+    const swept = sweep(deps(queue))()
+    const first = await Promise.race([swept.then(() => 'went on'), delay(10_000, 'waited', { ref: false })])
+    const without = jobs.map((job) => job.id)
+    await held.commit()
+    await swept
+    expect([first, without.length, without.includes(id)]).toEqual(['went on', 4, false])
+    await sweep(deps(queue))()
+    expect(jobs.at(-1)?.id).toBe(id)
   })
 
   test('twenty claims of one record: one holds it, and each later claim moves the epoch', async () => {
@@ -189,6 +208,17 @@ describe('handing over at once', () => {
     const { queue, jobs } = aQueue()
     await renew(world, { handOver: handOver({ store: world.store, queue, log: silent, queuedFor: HOLD }) })(consent.id, aRun())
     expect(jobs.map(({ queue: name }) => name)).toEqual(['notify'])
+  })
+
+  test('again, when its job was lost: under another number', async () => {
+    const { id } = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
+    const { queue, jobs } = aQueue()
+    const hand = handOver({ store: world.store, queue, log: silent, queuedFor: HOLD })
+    await hand('consent', id)
+    await hand('consent', id)
+    await world.db.prisma.$executeRaw`UPDATE consents SET queued_until = clock_timestamp() - interval '1 second' WHERE id = ${id}::uuid`
+    await hand('consent', id)
+    expect(jobs.map(({ dispatchNo }) => dispatchNo)).toEqual([1, 2])
   })
 
   test('the queue is away: nothing fails, the next sweep finds it at once', async () => {

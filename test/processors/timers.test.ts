@@ -1,6 +1,7 @@
 // The timers that work without the queue: codes that no job took, the watchdog of the sweep, and the timekeeper they run on.
 import { Duration } from 'luxon'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type Log, makeLog } from '../../src/log.ts'
 import { exchangeStuckCodes } from '../../src/processors/exchange-stuck-codes.ts'
 import { keepTime } from '../../src/processors/keep-time.ts'
 import { done, type Outcome, type Run } from '../../src/processors/outcome.ts'
@@ -15,8 +16,15 @@ beforeAll(async () => {
 afterAll(async () => world.close())
 
 const seconds = (amount: number): Duration => Duration.fromObject({ seconds: amount })
-const stuck = (advanceOne: (id: string, run: Run) => Promise<Outcome> = advance(world)) =>
-  exchangeStuckCodes({ store: world.store, advance: advanceOne, clock: world.clock, waited: seconds(10), log: silent, signal: new AbortController().signal })
+const stuck = (advanceOne: (id: string, run: Run) => Promise<Outcome> = advance(world), log: Log = silent) =>
+  exchangeStuckCodes({ store: world.store, advance: advanceOne, clock: world.clock, waited: seconds(10), log, signal: new AbortController().signal })
+
+/** A log that is kept, and an error whose words must not come into it. */
+const aLog = () => {
+  const lines: string[] = []
+  return { log: makeLog({ level: 'debug', pretty: false, to: { write: (line: string) => void lines.push(line) } }), lines }
+}
+const telling = (): Error => Object.assign(new Error('planted: what came from elsewhere'), { code: 'P2025' })
 
 describe('codes that no job has taken', () => {
   beforeEach(async () => retireAll(world))
@@ -66,6 +74,68 @@ describe('codes that no job has taken', () => {
     expect((await authorisation(world, good.codeId)).status).toBe('renewed')
     expect((await authorisation(world, bad.codeId)).status).toBe('code_received')
   })
+
+  test('one that fails is logged by its error’s code, not in its words', async () => {
+    const { codeId } = await withCode(world)
+    world.clock.advance({ seconds: 11 })
+    const { log, lines } = aLog()
+    await stuck(async () => Promise.reject(telling()), log)()
+    expect(lines.map((line) => JSON.parse(line) as object)).toEqual([expect.objectContaining({ level: 'warn', authorisation_id: codeId, err: expect.objectContaining({ code: 'P2025' }) })])
+    expect(lines.join('')).not.toContain('planted')
+  })
+})
+
+describe('more codes than run at once', () => {
+  beforeEach(async () => retireAll(world))
+
+  test('twelve: all exchanged in one round', async () => {
+    const codes = await Promise.all(Array.from({ length: 12 }, async () => withCode(world)))
+    world.clock.advance({ seconds: 11 })
+    await stuck()()
+    for (const { codeId } of codes) expect((await authorisation(world, codeId)).status).toBe('renewed')
+  })
+
+  /** As many codes as wait, oldest first; one that was taken waits no longer, unless `stays` says so. */
+  const backlog = (size: number, { stays = () => false, onTaken = () => undefined }: { stays?: (id: string) => boolean; onTaken?: (count: number) => void } = {}) => {
+    const waiting = Array.from({ length: size }, (_, number) => `code-${number}`)
+    const stopping = new AbortController()
+    const taken: string[] = []
+    let [running, most] = [0, 0]
+    const advanceOne = async (id: string): Promise<Outcome> => {
+      taken.push(id)
+      running += 1
+      most = Math.max(most, running)
+      onTaken(taken.length)
+      await new Promise((resolve) => setImmediate(resolve))
+      running -= 1
+      if (!stays(id)) waiting.splice(waiting.indexOf(id), 1)
+      return done('exchanged')
+    }
+    const store = { findStuckCodes: async (_before: unknown, _now: unknown, limit: number) => waiting.slice(0, limit) }
+    const round = exchangeStuckCodes({ store, advance: advanceOne, clock: world.clock, waited: seconds(10), log: silent, signal: stopping.signal })
+    return { round, taken, most: () => most, stop: () => stopping.abort() }
+  }
+
+  test('hundreds: page after page, each once, never more than ten at once', async () => {
+    const { round, taken, most } = backlog(350)
+    await round()
+    expect(new Set(taken).size).toBe(350)
+    expect(taken).toHaveLength(350)
+    expect(most()).toBe(10)
+  })
+
+  test('those that stay where they are neither hide the others nor keep the round from ending', async () => {
+    const { round, taken } = backlog(350, { stays: (id) => Number(id.slice(5)) < 150 })
+    await round()
+    expect(new Set(taken).size).toBe(350)
+    expect(taken).toHaveLength(350)
+  })
+
+  test('told to stop, it begins nothing further', async () => {
+    const { round, taken, stop } = backlog(350, { onTaken: (count) => (count === 25 ? stop() : undefined) })
+    await round()
+    expect(taken).toHaveLength(25)
+  })
 })
 
 describe('the watchdog of the sweep', () => {
@@ -112,6 +182,7 @@ describe('the watchdog of the sweep', () => {
 })
 
 describe('a timekeeper', () => {
+  const patiently = { endsWithinMs: 10_000, settlesWithinMs: 10_000 }
   const rounds = (fail: (round: number) => boolean) => {
     let count = 0
     let running = 0
@@ -132,16 +203,63 @@ describe('a timekeeper', () => {
 
   test('its rounds never overlap, and one that fails does not end it', async () => {
     const { round, fifth, most } = rounds((number) => number % 2 === 0)
-    const keeper = keepTime({ name: 'test', every: Duration.fromMillis(1), log: silent, round })
+    const keeper = keepTime({ name: 'test', every: Duration.fromMillis(1), roundWithin: seconds(10), log: silent, round })
     await fifth
-    await keeper.stop()
+    expect(await keeper.stop(patiently)).toBe(true)
     expect(most()).toBe(1)
+  })
+
+  test('a round that fails is logged by its error’s code, not in its words', async () => {
+    const { log, lines } = aLog()
+    const keeper = keepTime({ name: 'test', every: Duration.fromObject({ hours: 1 }), roundWithin: seconds(10), log, round: async () => Promise.reject(telling()) })
+    await expect.poll(() => lines.length).toBe(1)
+    await keeper.stop(patiently)
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ level: 'warn', timer: 'test', err: { code: 'P2025' } })
+    expect(lines.join('')).not.toContain('planted')
   })
 
   test('stopped, it starts no further round and waits for the one that runs', async () => {
     const { round, count } = rounds(() => false)
-    const keeper = keepTime({ name: 'test', every: Duration.fromObject({ hours: 1 }), log: silent, round })
-    await keeper.stop()
+    const keeper = keepTime({ name: 'test', every: Duration.fromObject({ hours: 1 }), roundWithin: seconds(10), log: silent, round })
+    expect(await keeper.stop(patiently)).toBe(true)
     expect(count()).toBe(1)
+  })
+
+  test('stopped, it tells a round that goes on by its signal, and reports that it ended', async () => {
+    const told = Promise.withResolvers<boolean>()
+    const round = async (signal: AbortSignal): Promise<void> =>
+      new Promise((resolve) => {
+        signal.addEventListener('abort', () => {
+          told.resolve(true)
+          resolve()
+        })
+      })
+    const keeper = keepTime({ name: 'test', every: seconds(3600), roundWithin: seconds(3600), log: silent, round })
+    expect(await keeper.stop({ endsWithinMs: 20, settlesWithinMs: 10_000 })).toBe(true)
+    expect(await told.promise).toBe(true)
+  })
+
+  test('stopped, it lets a round go that hears nothing, and says so', async () => {
+    const keeper = keepTime({ name: 'test', every: seconds(3600), roundWithin: seconds(3600), log: silent, round: async () => new Promise(() => undefined) })
+    const began = performance.now()
+    expect(await keeper.stop({ endsWithinMs: 50, settlesWithinMs: 50 })).toBe(false)
+    expect(performance.now() - began).toBeLessThan(2_000)
+  })
+
+  test('a round that hangs is told, left behind and logged; the next ones come', async () => {
+    const signals: AbortSignal[] = []
+    const third = Promise.withResolvers<void>()
+    const warned: string[] = []
+    const log = { ...silent, warn: (_: object, message: string) => void warned.push(message) }
+    const round = async (signal: AbortSignal): Promise<void> => {
+      signals.push(signal)
+      if (signals.length === 3) third.resolve()
+      if (signals.length === 1) await new Promise(() => undefined)
+    }
+    const keeper = keepTime({ name: 'test', every: Duration.fromMillis(1), roundWithin: Duration.fromMillis(30), log, round })
+    await third.promise
+    expect(await keeper.stop(patiently)).toBe(true)
+    expect(signals.map(({ aborted }) => aborted).slice(0, 2)).toEqual([true, false])
+    expect(warned).toEqual([expect.stringContaining('hangs')])
   })
 })

@@ -1,5 +1,7 @@
 // The start page and its button: what it shows in each state, which link it gives, and that it gives none twice.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { prepareAuthorisation } from '../../src/processors/prepare-authorisation.ts'
+import { holdLocks } from '../setup/locks.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import { advance, askedConsent, authorisation, bringUpToDate, codeOf, eventTypes, fault, liveUntil, seen, withCode } from './rig.ts'
 
@@ -44,6 +46,23 @@ describe('the link it gives', () => {
     expect(rows).toHaveLength(5)
     expect(new Set(rows.map(({ stateHash }) => Buffer.from(stateHash).toString('hex'))).size).toBe(5)
     expect(new Set(rows.map(({ doneId }) => doneId)).size).toBe(5)
+  })
+
+  test('one press after the other: none is given twice, nor kept for the next', async () => {
+    const consent = await askedConsent(world)
+    const given: string[] = []
+    for (let press = 0; press < 4; press += 1) given.push(await world.leave(consent.id))
+    expect(new Set(given).size).toBe(4)
+    expect((await world.authorisationsOf(consent.id)).every(({ handedOutAt }) => handedOutAt !== null)).toBe(true)
+  })
+
+  test('two presses that meet at the same link: one gets it, the other another', async () => {
+    const consent = await askedConsent(world)
+    const held = await holdLocks(world.db, 'SELECT 1 FROM authorisations WHERE consent_id = $1 FOR UPDATE', [consent.id])
+    const presses = Promise.all([world.leave(consent.id), world.leave(consent.id)])
+    await held.untilWaiting(2)
+    await held.commit()
+    expect(new Set(await presses).size).toBe(2)
   })
 
   test('of the full authentication where the cycle goes that way', async () => {
@@ -91,10 +110,16 @@ describe('what it shows', () => {
     expect((await world.authorisationsOf(consent.id)).map(({ status }) => status)).toContain('superseded')
   })
 
-  test.each(['paused', 'quarantined', 'revoked', 'opted_out'])('closed while it is %s, and takes nobody to the bank', async (status) => {
+  test.each([['on-hold', 'paused'], ['on-hold', 'quarantined'], ['closed', 'revoked'], ['closed', 'opted_out']])('%s while it is %s, and takes nobody to the bank', async (shown, status) => {
     const consent = await askedConsent(world)
     await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status, nextActionAt: null } })
-    expect([await pageOf(consent.id), (await world.leaveForBank(consent.id)).kind]).toEqual(['closed', 'not-now'])
+    expect([await pageOf(consent.id), (await world.leaveForBank(consent.id)).kind]).toEqual([shown, 'not-now'])
+  })
+
+  test('being checked while a code of a paused consent is under way: the pause does not stop it', async () => {
+    const { consent } = await withCode(world)
+    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status: 'paused', nextActionAt: null } })
+    expect(await pageOf(consent.id)).toBe('being-checked')
   })
 
   test('closed once it lapsed', async () => {
@@ -110,6 +135,13 @@ describe('what it shows', () => {
     await liveUntil(world, consent.id, world.clock.now().plus({ days: 31 }))
     expect([await pageOf(consent.id), (await world.notificationsOf(consent.id)).map(({ rung }) => rung)]).toEqual(['closed', ['after-grace']])
   })
+})
+
+test('in production a callback that is not https gets no link, from whatever import it comes', async () => {
+  const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }), redirectUri: 'http://app.example.com/callback' })
+  const prepare = prepareAuthorisation({ store: world.store, provider: world.provider, httpsOnly: true })
+  expect(await prepare(consent, ['reauth', 'full'], world.clock.now())).toMatchObject({ kind: 'rejected', detail: expect.stringContaining('https') })
+  expect(links(consent)).toBe(0)
 })
 
 test('the cycle closes between the look and the press: nobody is sent to the bank', async () => {

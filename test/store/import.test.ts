@@ -11,6 +11,7 @@ import { aPolicy } from '../builders.ts'
 import { ringOf } from '../crypto/keys.ts'
 import { aRow, NOW } from '../import/rows.ts'
 import { createDatabase } from '../setup/database.ts'
+import { holdLocks } from '../setup/locks.ts'
 
 const vault = makeVault({ keys: ringOf('k1') })
 const policy = aPolicy()
@@ -169,6 +170,20 @@ describe('a date that is not later', () => {
     const [result] = await put({ ...row, expiresAt: NOW.plus({ days: 1 }), refreshToken: new Secret('theirs') })
     expect(result).toMatchObject({ kind: 'unchanged', detail: expect.stringContaining('our token is kept') })
     expect(result?.detail).not.toContain('theirs')
+    expect(await tokenOf(row)).toBe('ours')
+  })
+
+  test('than that of a renewal which is being committed just now moves nothing back either', async () => {
+    const row = aRow({ expiresAt: NOW.plus({ days: 5 }), refreshToken: 'ours' })
+    await put(row)
+    const renewed = NOW.plus({ days: 90 })
+    const held = await holdLocks(opened.db, 'UPDATE consents SET expires_at = $2, cycle = 2 WHERE credentials_id = $1', [row.credentialsId, renewed.toJSDate()])
+    const results = put({ ...row, expiresAt: NOW.plus({ days: 60 }), refreshToken: new Secret('theirs') })
+    await held.untilWaiting(1)
+    await held.commit()
+    expect(await results).toMatchObject([{ kind: 'unchanged' }])
+    const { consent } = await read(row)
+    expect([consent.expiresAt.toISO(), consent.cycle]).toEqual([renewed.toISO(), 2])
     expect(await tokenOf(row)).toBe('ours')
   })
 

@@ -6,6 +6,7 @@ import { startFaultProxy } from '../../chaos/fault-proxy.ts'
 import { makeVault } from '../../src/crypto/vault.ts'
 import { TransientError } from '../../src/errors.ts'
 import { Secret } from '../../src/secret.ts'
+import { listing } from '../../src/store/listing.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import { isOutage } from '../../src/store/outage.ts'
 import { ringOf } from '../crypto/keys.ts'
@@ -17,13 +18,13 @@ afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close()
 })
 
-const openBehindProxy = async () => {
+const openBehindProxy = async (options: { statementMs?: number } = {}) => {
   const url = new URL(await createDatabase())
   const target = Number(url.port)
   const proxy = await startFaultProxy({ targets: () => [target] })
   closers.push(proxy.close)
   url.port = String(proxy.port)
-  const opened = openStore({ url: new Secret(url.href), vault: makeVault({ keys: ringOf('k1') }), connections: 4 })
+  const opened = openStore({ url: new Secret(url.href), vault: makeVault({ keys: ringOf('k1') }), connections: 4, ...options })
   closers.push(opened.close)
   return { ...opened, proxy, name: url.pathname.slice(1) }
 }
@@ -68,4 +69,34 @@ test('a mistake of ours is no outage', async () => {
   expect(await wrong.then(() => 'no error', (error: unknown) => isOutage(error))).toBe(false)
   expect(isOutage(new TypeError('x is not a function'))).toBe(false)
   expect(isOutage('Connection terminated')).toBe(false)
+})
+
+test('a database that takes everything and answers nothing is an outage after a while, and the connections to it are given up', async () => {
+  const { store, db, proxy } = await openBehindProxy({ statementMs: 300 })
+  expect(await store.getView(ID)).toBeUndefined()
+  const connections = proxy.open()
+  await proxy.set({ kind: 'blackhole' })
+  const began = performance.now()
+  const answers = Promise.all([
+    codeOf(store.getView(ID)),
+    codeOf(store.receiveCode(new Secret('state'), new Secret('code'), DateTime.utc())),
+    codeOf(listing(db).statusCounts(DateTime.utc()).catch((error: unknown) => Promise.reject(isOutage(error) ? new TransientError('database-unavailable') : error))),
+  ])
+  expect(new Set(await answers)).toEqual(new Set(['database-unavailable']))
+  expect(performance.now() - began).toBeLessThan(14_000)
+  expect(connections).toBeGreaterThan(0)
+  await proxy.set({ kind: 'pass' })
+  expect(await store.getView(ID)).toBeUndefined()
+}, 30_000)
+
+test('a statement that takes too long is ended by PostgreSQL, which counts as an outage; its connection goes on', async () => {
+  const { db } = await openBehindProxy({ statementMs: 200 })
+  const slow = db.prisma.$queryRaw`SELECT pg_sleep(30)`.then(() => 'no error', (error: unknown) => isOutage(error))
+  expect(await slow).toBe(true)
+  expect(await db.prisma.$queryRaw`SELECT 1 AS one`).toEqual([{ one: 1 }])
+})
+
+test('without a limit, as for an import, a statement takes its time', async () => {
+  const { db } = await openBehindProxy()
+  expect(await db.prisma.$queryRaw`SELECT current_setting('statement_timeout') AS limit`).toEqual([{ limit: '0' }])
 })
