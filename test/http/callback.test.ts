@@ -1,10 +1,11 @@
 // The callback over real HTTP: committed before it is answered, the same answer for every state, nothing lost when the database is away.
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Secret } from '../../src/secret.ts'
 import { receiveCallback } from '../../src/processors/receive-callback.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import { createDatabase } from '../setup/database.ts'
+import { holdLocks } from '../setup/locks.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { anAskedConsent, aWeb, form, startWeb, theCallback, WITH_KEY, type Answer, type Web } from './web.ts'
 
@@ -243,21 +244,10 @@ describe('with the database away', () => {
     const query = await theCallback(world, consent.id)
     const receive = receiveCallback({ store: world.store, handOver: async () => undefined, clock: world.clock })
     const server = await aWeb(world, { receiveCallback: receive, times: { commitWithinMs: 200 } })
-    const locker = new pg.Client({ connectionString: await addressOf(world) })
-    await locker.connect()
-    await locker.query('BEGIN')
-    await locker.query('SELECT 1 FROM consents WHERE id = $1 FOR UPDATE', [consent.id])
+    const held = await holdLocks(world.db, 'SELECT 1 FROM consents WHERE id = $1 FOR UPDATE', [consent.id])
     expect((await server.get(`/callback?${query}`)).status).toBe(503)
-    await locker.query('ROLLBACK')
-    await locker.end()
+    await held.commit()
     expect((await server.get(`/callback?${query}`)).status).toBe(303)
     expect(await statusesOf(consent.id)).toEqual(['code_received'])
   })
 })
-
-const addressOf = async ({ db }: World): Promise<string> => {
-  const [row] = await db.prisma.$queryRaw<{ name: string }[]>`SELECT current_database() AS name`
-  const url = new URL(inject('postgresUrl'))
-  url.pathname = `/${row?.name}`
-  return url.href
-}
