@@ -3,40 +3,42 @@ import { configFromProcess } from '../config.ts'
 import { makeLog } from '../log.ts'
 import type { Role } from '../main.ts'
 import { checkCron } from '../queue/cron.ts'
-import { checkKeys, watchKeys } from './check-keys.ts'
+import { checkStored, watchStored } from './check-stored.ts'
 import { type Call, type Command, UsageError } from './command.ts'
 import { nearest } from '../config/suggest.ts'
 import { untilStopped } from './until-stopped.ts'
 
-const LETS_GO_AFTER_MS = 1_000
+const LETS_GO_AFTER_MS = 500
 const known: readonly Role[] = ['web', 'worker', 'scheduler']
 
 export const command: Command = {
   usage: 'start [--roles web,worker,scheduler]',
   about: `Runs Reconsent until SIGTERM or SIGINT: it then turns unready, takes no new work, finishes or gives back what it has, and ends
-with exit code 0; a second signal ends it at once. Any number of processes of each role may run.
+with exit code 0, or 1 if something had not ended within timing.stopWithin; a second signal ends it at once (130, 143). Any number of
+processes of each role may run.
   web        start page, callback, API, board, health, metrics
   worker     makes links, sends messages, exchanges codes
   scheduler  finds what is due
 
 Reads its configuration from the environment (each secret also as NAME_FILE) and worker.config.ts, and refuses to start, with
-every problem listed, when something is missing or wrong, a key that stored secrets need among them (exit code 2). See docs/configuration.md.`,
+every problem listed, when something is missing or wrong, a key that stored secrets need and a stored callback that is not https among them (exit code 2). See docs/configuration.md.`,
   arguments: [],
   options: { roles: { type: 'string', value: 'LIST', help: 'only these, separated by commas (default: all)' } },
   examples: ['reconsent start', 'reconsent start --roles worker'],
   run: async (call) => {
     const roles = rolesOf(call)
-    const config = await configFromProcess({ needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'], checkCron })
+    const alsoNeeds = roles.includes('worker') ? (['mail'] as const) : []
+    const config = await configFromProcess({ needs: ['database', 'queue', 'provider', 'keys', 'web'], alsoNeeds, checkCron })
     const log = makeLog({ level: config.logLevel })
     for (const warning of config.warnings) log.warn({}, warning)
     const stopped = untilStopped()
     const stopping = new AbortController()
     void stopped.then(() => stopping.abort())
-    const keysAreThere = await checkKeys(config, log)
+    const fits = await checkStored(config, log)
     const { startReconsent } = await import('../main.ts')
     const running = await startReconsent({ config, roles, log })
     log.info({ roles }, 'reconsent runs')
-    const signal = await (keysAreThere ? stopped : Promise.race([stopped, watchKeys(config, log, stopping.signal)]))
+    const signal = await (fits ? stopped : Promise.race([stopped, watchStored(config, log, stopping.signal)]))
     if (typeof signal !== 'string') {
       await running.stop()
       setTimeout(() => process.exit(2), LETS_GO_AFTER_MS).unref()
@@ -44,10 +46,12 @@ every problem listed, when something is missing or wrong, a key that stored secr
     }
     log.info({ signal }, 'stopping')
     const inTime = await running.stop()
-    log.info({ in_time: inTime }, 'stopped')
+    if (inTime) log.info({}, 'stopped')
+    else log.warn({}, 'stopped before everything had ended: another process takes up what was let go')
     // What hung was let go: its lease ends, and another process takes its record up. It must not keep this process alive.
-    setTimeout(() => process.exit(0), LETS_GO_AFTER_MS).unref()
-    return 0
+    const code = inTime ? 0 : 1
+    setTimeout(() => process.exit(code), LETS_GO_AFTER_MS).unref()
+    return code
   },
 }
 

@@ -36,6 +36,7 @@ export interface PolicyInput {
     readonly codeTimer?: DurationText
     readonly jobDeadline?: DurationText
     readonly stopWithin?: DurationText
+    readonly unreadyFor?: DurationText
     readonly requestTimeout?: DurationText
     readonly pageSize?: number
     readonly maxWaiting?: number

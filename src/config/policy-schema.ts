@@ -88,6 +88,7 @@ const timing = z
     codeTimer: duration('10ms', '1m').prefault('10s'),
     jobDeadline: duration('10ms', '1h').prefault('50s'),
     stopWithin: duration('10ms', '10m').prefault('25s'),
+    unreadyFor: duration('0ms', '1m').prefault('3s'),
     requestTimeout: duration('10ms', '2m').prefault('20s'),
     pageSize: count(1, 1000).prefault(500),
     maxWaiting: count(1, 1_000_000).prefault(5000),
@@ -96,13 +97,16 @@ const timing = z
       .prefault({}),
     retry: z.strictObject({ attempts: count(1, 20).prefault(4), firstDelay: duration('1ms', '10m').prefault('5s') }).prefault({}),
   })
-  .superRefine(({ lease, jobDeadline, requestTimeout }, context) => {
+  .superRefine(({ lease, jobDeadline, requestTimeout, stopWithin, unreadyFor }, context) => {
     // A job that outlives its lease works on while another worker starts on the same record.
     if (jobDeadline.toMillis() >= lease.toMillis()) {
       context.addIssue({ code: 'custom', message: 'must be shorter than timing.lease', path: ['jobDeadline'] })
     }
     if (requestTimeout.toMillis() >= jobDeadline.toMillis()) {
       context.addIssue({ code: 'custom', message: 'must be shorter than timing.jobDeadline', path: ['requestTimeout'] })
+    }
+    if (unreadyFor.toMillis() >= stopWithin.toMillis()) {
+      context.addIssue({ code: 'custom', message: 'must be shorter than timing.stopWithin', path: ['unreadyFor'] })
     }
   })
 

@@ -10,8 +10,10 @@ export interface Timing {
   readonly codeTimer: Duration
   /** When a running job is aborted. */
   readonly jobDeadline: Duration
-  /** How long a graceful stop may take. */
+  /** How long a graceful stop may take, all in all. */
   readonly stopWithin: Duration
+  /** How long a stopping web role says that it is unready, and still answers, before it stops listening. Shorter than `stopWithin`. */
+  readonly unreadyFor: Duration
   /** The longest one call to the provider or the mail server may take. */
   readonly requestTimeout: Duration
   /** Rows per page of a sweep, 1 to 1000. */

@@ -26,8 +26,6 @@ export interface Demo {
 }
 
 const CLIENT = { clientId: 'demo-client', clientSecret: 'demo-client-secret' }
-/** With PostgreSQL gone already, jobs and queues would wait for it much longer. */
-const RECONSENT_STOPS_WITHIN_MS = 2_500
 const OPERATOR = { user: 'demo', password: 'demo-password' }
 
 /** Quiet hours and spreading are off, so that whoever watches need not wait for the morning. */
@@ -36,7 +34,7 @@ const policy = {
   sweep: { cron: '*/2 * * * * *' },
   quietHours: false,
   spread: false,
-  timing: { codeTimer: '1s', stopWithin: '2s' },
+  timing: { codeTimer: '1s', stopWithin: '2s', unreadyFor: '0ms' },
 } as const
 
 /** Starts everything; what had started is stopped again when a later part does not. */
@@ -84,7 +82,7 @@ export const startDemo = async (): Promise<Demo> => {
     const cast = castAt(clock.now())
     await importCast({ cast, simulator, opened, config, clock })
     const reconsent = await startReconsent({ config, roles, log, clock })
-    stops.push(async () => Promise.race([reconsent.stop(), new Promise((resolve) => setTimeout(resolve, RECONSENT_STOPS_WITHIN_MS).unref())]))
+    stops.push(async () => reconsent.stop())
     const addresses = { publicUrl, inbox: `${simulator.url}/inbox`, board: `${publicUrl}/ops/queues`, operator: `${OPERATOR.user} / ${OPERATOR.password}` }
     return { reconsent, simulator, opened, cast, addresses, stop }
   } catch (error) {

@@ -1,5 +1,5 @@
 // The whole diagnosis in order: each part of the configuration on its own, so that one that is wrong hides no other.
-import { ConfigError, configFromProcess, type Config, type Need } from '../config.ts'
+import { ConfigError, configFromProcess, type Config, type Need, requiresHttps } from '../config.ts'
 import { checkCron, intervalOf } from '../queue/cron.ts'
 import { databaseFindings } from './database.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
@@ -36,7 +36,7 @@ export async function* diagnose(): AsyncGenerator<Finding> {
     const sound = yield* databaseFindings(database.config.database.url)
     if ('findings' in keys) yield* keys.findings
     else if (sound) yield* keyFindings(database.config.database.url, keys.config.keys)
-    if (sound) yield* recordFindings(database.config.database.url, 'findings' in web ? undefined : intervalOf(web.config.policy.sweep.cron))
+    if (sound) yield* recordFindings(database.config.database.url, 'findings' in web ? undefined : intervalOf(web.config.policy.sweep.cron), requiresHttps(database.config))
   }
   if ('findings' in database && 'findings' in keys) yield* keys.findings
 

@@ -2,10 +2,11 @@
 import { DateTime } from 'luxon'
 import type { Duration } from 'luxon'
 import type { Secret } from '../secret.ts'
+import { plainCallbacks } from '../store/callbacks.ts'
 import { dispatching } from '../store/dispatching.ts'
 import { openDatabase } from '../store/database.ts'
 import { listing } from '../store/listing.ts'
-import { type Finding, ok, warn } from './finding.ts'
+import { type Finding, fail, ok, warn } from './finding.ts'
 
 const noKeys = (): never => {
   throw new Error('reading counts needs no keys')
@@ -14,11 +15,11 @@ const noKeys = (): never => {
 const MISSED_SWEEPS = 2.5
 const LONGEST_SILENCE_MS = 3_600_000
 
-export async function* recordFindings(url: Secret, interval: Duration | undefined): AsyncGenerator<Finding> {
+export async function* recordFindings(url: Secret, interval: Duration | undefined, httpsOnly: boolean): AsyncGenerator<Finding> {
   const db = openDatabase({ url, vault: { seal: noKeys, open: noKeys, startLinkToken: noKeys, renewalOfToken: noKeys }, connections: 4 })
   try {
     const now = DateTime.utc()
-    const [since, counts] = await Promise.all([dispatching(db).sinceLastSweep(), listing(db).statusCounts(now)])
+    const [since, counts, plain] = await Promise.all([dispatching(db).sinceLastSweep(), listing(db).statusCounts(now), plainCallbacks(db)])
     if (since === undefined) yield warn('sweep', 'there has been none yet', 'start the role scheduler')
     else {
       const tooOld = Math.min((interval?.toMillis() ?? LONGEST_SILENCE_MS) * MISSED_SWEEPS, LONGEST_SILENCE_MS)
@@ -27,6 +28,7 @@ export async function* recordFindings(url: Secret, interval: Duration | undefine
     }
     const total = Object.values(counts.consents).reduce((sum, number) => sum + number, 0)
     yield ok('consents', total === 0 ? 'none yet' : Object.entries(counts.consents).filter(([, number]) => number > 0).map(([status, number]) => `${number} ${status}`).join(', '))
+    yield aboutCallbacks(plain, httpsOnly)
     for (const hold of counts.holds) yield warn('provider calls', `on hold since ${hold.since.toISO()} (${hold.code})`, 'check the client id and secret; see docs/runbook.md#client-rejected')
     if (counts.consents.quarantined > 0) yield warn('quarantine', `${counts.consents.quarantined} consents`, 'reconsent list --status quarantined, then show and release or close each')
     if (counts.withoutChannel > 0) yield warn('no channel', `${counts.withoutChannel} active consents have no usable address`, 'reconsent list --no-channel; import them with an email')
@@ -35,4 +37,11 @@ export async function* recordFindings(url: Secret, interval: Duration | undefine
   } finally {
     await db.prisma.$disconnect()
   }
+}
+
+const aboutCallbacks = (plain: number, httpsOnly: boolean): Finding => {
+  if (plain === 0) return ok('callbacks', 'every redirect_uri is https')
+  const words = `${plain} consents have a redirect_uri that is not https`
+  if (!httpsOnly) return ok('callbacks', `${words}, as a trial may`)
+  return fail('callbacks', words, 'start refuses them in production: import them again with the https one that is registered with the provider, or close them')
 }

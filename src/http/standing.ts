@@ -1,6 +1,7 @@
 // How things stand, in the pages' terms: which page shows a renewal, and which shows one attempt at the bank. Pure; changes nothing.
 import type { DateTime } from 'luxon'
 import type { Authorisation, Consent } from '../domain/model.ts'
+import { isOnHold } from '../processors/visit-start-page.ts'
 import type { RenewalPage } from '../store/port.ts'
 
 /** How long a page asks again by itself, and how often. A proof that takes longer takes minutes or hours. */
@@ -20,16 +21,18 @@ export const lastCodeAt = (authorisations: readonly Authorisation[]): DateTime |
 
 const isInFlight = ({ status }: Authorisation): boolean => ['code_received', 'exchanging', 'verifying', 'unknown'].includes(status)
 
-export type DoneStanding = 'renewed' | 'being-checked' | 'refused-at-bank' | 'other-account' | 'start-again' | 'closed'
+export type DoneStanding = 'renewed' | 'being-checked' | 'refused-at-bank' | 'not-completed' | 'other-account' | 'start-again' | 'on-hold' | 'closed'
 
 /** What came of one attempt. A renewed cycle outweighs what became of its other attempts: the user is done either way. */
 export const doneStandingOf = (page: RenewalPage & { readonly authorisation: Authorisation }): DoneStanding => {
   const { renewal, consent, authorisation, authorisations } = page
   if (renewal.status === 'renewed' || renewal.status === 'repaired') return 'renewed'
   if (isInFlight(authorisation)) return 'being-checked'
+  if (renewal.status === 'open' && isOnHold(consent)) return 'on-hold'
   if (renewal.status !== 'open' || consent.status !== 'active') return 'closed'
   if (authorisation.status === 'mismatched') return 'other-account'
-  if (authorisation.status === 'refused') return 'refused-at-bank'
+  // Only what the bank said is the bank's or the user's doing; a code that came too late or was refused is not.
+  if (authorisation.status === 'refused') return authorisation.errorCode === 'bank-refused' ? 'refused-at-bank' : 'not-completed'
   // Superseded by another attempt of an open cycle, or the user is still at the bank: the start page says what is next.
   return authorisations.some(isInFlight) ? 'being-checked' : 'start-again'
 }

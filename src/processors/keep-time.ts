@@ -1,39 +1,66 @@
-// A timer whose rounds never overlap and whose failures never end it: for the watchdog and the codes that wait for their exchange.
+// A timer whose rounds never overlap while they end in time, and which neither a failing nor a hanging round ends: for the watchdog and
+// the codes that wait for their exchange.
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Duration } from 'luxon'
 import type { Log } from '../log.ts'
 
 export interface Timekeeper {
-  /** No further round; resolves when the running one has ended. */
-  stop(): Promise<void>
+  /**
+   * No further round. The running one may end by itself for `endsWithinMs`, then its signal is aborted, then it has `settlesWithinMs`, then
+   * it is let go. Answers whether it had ended.
+   */
+  stop(waits: { readonly endsWithinMs: number; readonly settlesWithinMs: number }): Promise<boolean>
+}
+
+export interface Timed {
+  /** For the log. */
+  readonly name: string
+  /** Between a round's end and the next one's start. */
+  readonly every: Duration
+  /** A round that takes longer has its signal aborted and is left behind: claims and locks keep what it may still do apart from the next. */
+  readonly roundWithin: Duration
+  readonly log: Log
+  readonly round: (signal: AbortSignal) => Promise<void>
 }
 
 /** Runs `round` at once and then `every` after each round's end. A round that rejects is logged by name and tried again in time. */
-export const keepTime = ({ name, every, log, round }: { name: string; every: Duration; log: Log; round: () => Promise<void> }): Timekeeper => {
-  let stopped = false
-  let wake: () => void = () => undefined
+export const keepTime = ({ name, every, roundWithin, log, round }: Timed): Timekeeper => {
+  const stopping = new AbortController()
+  let running = new AbortController()
+
+  const runRound = async (signal: AbortSignal): Promise<void> => {
+    try {
+      await round(signal)
+    } catch (error) {
+      log.warn({ timer: name, err: error }, 'a round of a timer failed: the next one tries again')
+    }
+  }
   const loop = async (): Promise<void> => {
-    while (!stopped) {
-      try {
-        await round()
-      } catch (error) {
-        log.warn({ timer: name, err: error }, 'a round of a timer failed: the next one tries again')
+    while (!stopping.signal.aborted) {
+      running = new AbortController()
+      if (!(await endsWithin(roundWithin.toMillis(), runRound(running.signal)))) {
+        running.abort()
+        log.warn({ timer: name, after_ms: roundWithin.toMillis() }, 'a round of a timer hangs: it is left behind, the next one starts in time')
       }
-      if (stopped) return
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, every.toMillis())
-        wake = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-      })
+      await delay(every.toMillis(), undefined, { signal: stopping.signal }).catch(() => undefined)
     }
   }
   const ended = loop()
   return {
-    stop: async () => {
-      stopped = true
-      wake()
-      await ended
+    stop: async ({ endsWithinMs, settlesWithinMs }) => {
+      stopping.abort()
+      if (await endsWithin(endsWithinMs, ended)) return true
+      running.abort()
+      return endsWithin(settlesWithinMs, ended)
     },
+  }
+}
+
+const endsWithin = async (ms: number, work: Promise<void>): Promise<boolean> => {
+  const over = new AbortController()
+  try {
+    return await Promise.race([work.then(() => true), delay(ms, false, { signal: over.signal })])
+  } finally {
+    over.abort()
   }
 }

@@ -14,7 +14,7 @@ export const STATE_LIVES = Duration.fromObject({ hours: 24 })
 
 export type Prepared =
   | { readonly kind: 'prepared'; readonly authorisation: NewAuthorisation }
-  /** Every route was refused for this connection (4xx). */
+  /** Every route was refused for this connection (4xx), or its callback is not one that may be used. */
   | { readonly kind: 'rejected'; readonly detail: string }
   /** Calls to the provider are on hold. */
   | { readonly kind: 'held'; readonly until: DateTime }
@@ -23,8 +23,18 @@ export type PrepareAuthorisation = (consent: Consent, routes: readonly Route[], 
 
 /** Throws TransientError when the provider is away: an outage, not the connection's fault. */
 export const prepareAuthorisation =
-  ({ store, provider }: { store: Pick<Exchanges, 'readRefreshToken'>; provider: Pick<ProviderGate, 'makeLink'> }): PrepareAuthorisation =>
+  ({
+    store,
+    provider,
+    httpsOnly = false,
+  }: {
+    store: Pick<Exchanges, 'readRefreshToken'>
+    provider: Pick<ProviderGate, 'makeLink'>
+    /** Production: no real user's code travels in clear, whatever was imported before, or elsewhere. */
+    httpsOnly?: boolean
+  }): PrepareAuthorisation =>
   async (consent, routes, now) => {
+    if (httpsOnly && !/^https:/i.test(consent.redirectUri)) return { kind: 'rejected', detail: 'its callback (redirect_uri) is not https' }
     const refusals: string[] = []
     const { token } = await store.readRefreshToken(consent.id)
     for (const route of routes) {

@@ -16,6 +16,8 @@ export type StartPage =
   /** A code of this cycle came in and its outcome is not known yet. */
   | { readonly kind: 'being-checked'; readonly page: RenewalPage }
   | { readonly kind: 'already-renewed'; readonly page: RenewalPage }
+  /** Paused or quarantined: an operator decides, and then the same link works again. */
+  | { readonly kind: 'on-hold'; readonly page: RenewalPage }
   | { readonly kind: 'closed'; readonly page: RenewalPage }
 
 export type Departure =
@@ -47,11 +49,16 @@ export const visitStartPage =
 export const startPageOf = (page: RenewalPage): StartPage => {
   const { renewal, consent, authorisations } = page
   if (renewal.status === 'renewed' || renewal.status === 'repaired') return { kind: 'already-renewed', page }
-  if (renewal.status !== 'open' || consent.status !== 'active') return { kind: 'closed', page }
+  const held = isOnHold(consent)
+  if (renewal.status !== 'open' || (consent.status !== 'active' && !held)) return { kind: 'closed', page }
   // `unknown` lets the user try again: a new authorisation harms nothing, and waiting a day might.
   const inFlight = authorisations.some((one) => ['code_received', 'exchanging', 'verifying'].includes(one.status))
-  return inFlight ? { kind: 'being-checked', page } : { kind: 'ready', page }
+  // A code in hand is exchanged whatever the hold.
+  if (inFlight) return { kind: 'being-checked', page }
+  return held ? { kind: 'on-hold', page } : { kind: 'ready', page }
 }
+
+export const isOnHold = ({ status }: Pick<RenewalPage['consent'], 'status'>): boolean => status === 'paused' || status === 'quarantined'
 
 /** The button: a link younger than `link.freshFor` that nobody was given, otherwise a new one. */
 export const leaveForBank = (deps: VisitDeps) => {

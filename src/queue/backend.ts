@@ -1,7 +1,7 @@
 // One BullMQ backend, Redis or PostgreSQL: makes its queues (producers) and workers, and closes the queues. The rest of the program
 // does not notice which of the two it is.
 import { createPostgresBackend, Queue, Worker } from 'bullmq'
-import type { BackendFactory, Processor, QueueOptions, WorkerOptions } from 'bullmq'
+import type { BackendFactory, Processor, QueueOptions, RedisQueueBackend, WorkerOptions } from 'bullmq'
 import type { Log } from '../log.ts'
 import { jobOptions, queueNames, queuePlans } from './catalogue.ts'
 import type { QueuePlans } from './catalogue.ts'
@@ -29,6 +29,17 @@ export interface BackendOptions {
   readonly log: Log
   /** Attempts, backoff, concurrency; other than the catalogue's only in tests. */
   readonly plans?: QueuePlans
+}
+
+/**
+ * BullMQ takes its own listener off a connection that it closes, although one that is out of reach ends later, with an error: without a
+ * listener ioredis prints that, address and all, beside the log.
+ */
+const hushAfterClose = (owner: Queue | Worker): void => {
+  const { client, blockingClient } = owner.getBackend() as unknown as RedisQueueBackend
+  for (const connecting of [client, blockingClient]) {
+    connecting?.then((connected) => connected.on('error', () => undefined), () => undefined)
+  }
 }
 
 const POOLED_PER_QUEUE = 2
@@ -61,6 +72,7 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
     }
     const queue = factory === undefined ? new Queue(name, settings) : (new Queue(name, settings, factory) as unknown as Queue)
     logErrorsOf(queue, log, { queue: name, end: 'producer' })
+    if (!onPostgres) hushAfterClose(queue)
     return queue
   }
   const queues = new Map<QueueName, Queue>(queueNames.map((name) => [name, makeQueue(name)]))
@@ -74,6 +86,7 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
       const settings: WorkerOptions = { ...workerOptions, connection: connection(true), prefix }
       const worker = factory === undefined ? new Worker(name, processor, settings) : (new Worker(name, processor, settings, factory) as unknown as Worker)
       logErrorsOf(worker, log, { queue: name, end: 'worker' })
+      if (!onPostgres) hushAfterClose(worker)
       return worker
     },
     close: async () => {

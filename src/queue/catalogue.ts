@@ -16,12 +16,15 @@ export interface QueuePlan {
 
 export type QueuePlans = Readonly<Record<QueueName, QueuePlan>>
 
+/** As the policy's own defaults (`timing.retry`): within a minute or so, so that a code's five minutes leave time for all of them. */
+const usual = { attempts: 4, backoffMs: 5_000 }
+
+/** Without a policy; `plansFor` puts its numbers in. */
 export const queuePlans: QueuePlans = {
   sweep: { job: 'sweep', idField: undefined, attempts: 2, backoffMs: 5_000, concurrency: 1 },
-  reauth: { job: 'renew-consent', idField: 'consentId', attempts: 4, backoffMs: 5_000, concurrency: 10 },
-  notify: { job: 'send-notification', idField: 'notificationId', attempts: 4, backoffMs: 5_000, concurrency: 5 },
-  // A code lives five minutes: several quick attempts are worth more than a few slow ones.
-  exchange: { job: 'advance-authorisation', idField: 'authorisationId', attempts: 6, backoffMs: 2_000, concurrency: 10 },
+  reauth: { job: 'renew-consent', idField: 'consentId', ...usual, concurrency: 10 },
+  notify: { job: 'send-notification', idField: 'notificationId', ...usual, concurrency: 5 },
+  exchange: { job: 'advance-authorisation', idField: 'authorisationId', ...usual, concurrency: 10 },
 }
 
 /** The same with the policy's own numbers (`timing`). The sweep has neither: its next run makes up for a lost one. */

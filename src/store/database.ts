@@ -1,4 +1,5 @@
 // The connection to PostgreSQL through Prisma, and what every store function is given.
+import { Socket } from 'node:net'
 import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
 import { type Prisma, PrismaClient } from '../generated/prisma/client.ts'
@@ -17,8 +18,25 @@ const TRANSACTION_MS = 15_000
 /** A process that is stopped or cut off in the middle of a transaction must not hold its row locks for ever. */
 const FROZEN_MS = TRANSACTION_MS + 5_000
 
-/** Opens a pool of `connections`; nothing is connected until the first query. */
-export const openDatabase = (options: { url: Secret; vault: Vault; connections: number }): Database => {
+/** Longer than PostgreSQL's own limit, which ends a statement without ending its connection. */
+const SILENCE_BEYOND_MS = 2_000
+
+export interface DatabaseOptions {
+  readonly url: Secret
+  readonly vault: Vault
+  /** Of the pool. */
+  readonly connections: number
+  /**
+   * The longest a statement may take, in milliseconds. Then PostgreSQL ends it; where PostgreSQL itself is silent (a host that vanished, a
+   * partition), the connection is given up, because TCP alone waits for a quarter of an hour. No limit unless said: importing,
+   * verifying and rotating keys may take long.
+   */
+  readonly statementMs?: number
+}
+
+/** Opens a pool; nothing is connected until the first query. */
+export const openDatabase = (options: DatabaseOptions): Database => {
+  const { statementMs } = options
   const pool = new pg.Pool({
     connectionString: options.url.reveal(),
     max: options.connections,
@@ -26,10 +44,18 @@ export const openDatabase = (options: { url: Secret; vault: Vault; connections: 
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
     idle_in_transaction_session_timeout: FROZEN_MS,
+    ...(statementMs === undefined ? {} : { statement_timeout: statementMs }),
   })
   // The pool takes its own listener off a connection that it lends, Prisma's comes a moment later: a backend that is ended in between
   // would be an unhandled 'error', which ends the process.
   pool.on('connect', (client) => client.on('error', () => undefined))
+  // Not node-postgres' query_timeout: it would put the connection back into the pool, still waiting for the answer. Idle ones are closed
+  // by the pool before this strikes.
+  if (statementMs !== undefined) {
+    pool.on('connect', ({ connection: { stream } }) => {
+      if (stream instanceof Socket) stream.setTimeout(statementMs + SILENCE_BEYOND_MS, () => stream.destroy())
+    })
+  }
   const adapter = new PrismaPg(pool, { disposeExternalPool: true })
   // Prisma's own messages print arguments: errors are taken from what it throws, by name and code only.
   return { prisma: new PrismaClient({ adapter, errorFormat: 'minimal', transactionOptions: { timeout: TRANSACTION_MS, maxWait: 10_000 } }), vault: options.vault }

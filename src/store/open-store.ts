@@ -1,8 +1,6 @@
 // The store in one piece, over one pool of connections.
-import type { Vault } from '../crypto/vault.ts'
-import type { Secret } from '../secret.ts'
 import { atTheBank } from './at-the-bank.ts'
-import { type Database, openDatabase } from './database.ts'
+import { type Database, type DatabaseOptions, openDatabase } from './database.ts'
 import { dispatching } from './dispatching.ts'
 import { exchanges } from './exchanges.ts'
 import { notifications } from './notifications.ts'
@@ -26,7 +24,7 @@ export const makeStore = (db: Database): Store =>
   })
 
 /** Opens the store; `close` waits for what is under way. */
-export const openStore = (options: { url: Secret; vault: Vault; connections: number }): { store: Store; db: Database; close(): Promise<void> } => {
+export const openStore = (options: DatabaseOptions): { store: Store; db: Database; close(): Promise<void> } => {
   const db = openDatabase(options)
   return { store: makeStore(db), db, close: async () => db.prisma.$disconnect() }
 }

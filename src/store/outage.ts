@@ -8,9 +8,10 @@ const PRISMA_CODES = new Set(['P1001', 'P1002', 'P1008', 'P1017', 'P1018', 'P202
 const ADAPTER_KINDS = new Set(['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout', 'TooManyConnections', 'TransactionAlreadyClosed', 'TransactionWriteConflict'])
 /**
  * PostgreSQL's SQLSTATEs (its manual, appendix A): connection exceptions 08, insufficient resources 53, shutdown and recovery 57P,
- * serialization and deadlock 40001 and 40P01, lock not available 55P03, an idle transaction that was ended 25P03.
+ * serialization and deadlock 40001 and 40P01, lock not available 55P03, an idle transaction that was ended 25P03, a statement that
+ * took too long 57014.
  */
-const SQLSTATE = /^(?:08...|53...|57P..|40001|40P01|55P03|25P03)$/
+const SQLSTATE = /^(?:08...|53...|57P..|57014|40001|40P01|55P03|25P03)$/
 const SYSTEM_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN'])
 /** node-postgres gives these no code: its sources, client.js and pg-pool. */
 const DRIVER_MESSAGE = /^(?:Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded when trying to connect)/

@@ -86,6 +86,17 @@ describe('doctor', () => {
     expect(diagnosis.findings.filter(({ level }) => level === 'ok').length).toBeGreaterThan(4)
   })
 
+  test('counts callbacks that are not https: imported before, they must not be used in production', async () => {
+    const own = { DATABASE_URL: await createDatabase() }
+    const file = join(cwd, 'plain.ndjson')
+    const expires_at = new Date(Date.now() + 5e9).toISOString()
+    await writeFile(file, ndjson([aLine({ expires_at, redirect_uri: 'http://127.0.0.1:3000/callback' }), aLine({ expires_at })]))
+    await runHere(['import', file], { ...env, ...own })
+    const about = async (over: Record<string, string>): Promise<Finding | undefined> => (await diagnose({ ...own, ...over })).findings.find(({ check }) => check === 'callbacks')
+    expect(await about({})).toMatchObject({ level: 'ok', detail: expect.stringContaining('1 consents') })
+    expect(await about({ NODE_ENV: 'production' })).toMatchObject({ level: 'fail', detail: expect.stringContaining('1 consents'), advice: expect.stringContaining('import') })
+  })
+
   test('finds a database that was not migrated', async () => {
     const admin = new pg.Client({ connectionString: inject('postgresUrl') })
     await admin.connect()

@@ -36,7 +36,7 @@ describe('docs/configuration.md', () => {
       inner[path.at(-1) ?? ''] = value
     }
     const options = { report: () => {}, file: 'worker.config.ts', needsCompany: false }
-    expect(written).toHaveLength(15)
+    expect(written).toHaveLength(16)
     expect(JSON.stringify(readPolicy(policy, options))).toBe(JSON.stringify(readPolicy({}, options)))
   })
 })

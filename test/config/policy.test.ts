@@ -42,6 +42,7 @@ const full = {
     codeTimer: '50ms',
     jobDeadline: '900ms',
     stopWithin: '5s',
+    unreadyFor: '20ms',
     requestTimeout: '800ms',
     pageSize: 1000,
     maxWaiting: 7,
@@ -75,9 +76,9 @@ describe('the defaults', () => {
   })
 
   test('of the timing too', () => {
-    const { lease, queuedFor, codeTimer, jobDeadline, stopWithin, requestTimeout, retry } = timing
-    expect([lease, queuedFor, codeTimer, jobDeadline, stopWithin, requestTimeout, retry.firstDelay].map((duration) => duration.as('seconds'))).toEqual([
-      60, 600, 10, 50, 25, 20, 5,
+    const { lease, queuedFor, codeTimer, jobDeadline, stopWithin, unreadyFor, requestTimeout, retry } = timing
+    expect([lease, queuedFor, codeTimer, jobDeadline, stopWithin, unreadyFor, requestTimeout, retry.firstDelay].map((duration) => duration.as('seconds'))).toEqual([
+      60, 600, 10, 50, 25, 3, 20, 5,
     ])
     expect(timing).toMatchObject({ pageSize: 500, maxWaiting: 5000, concurrency: { reauth: 8, notify: 4, exchange: 8 }, retry: { attempts: 4 } })
   })
@@ -193,12 +194,14 @@ describe('a wrong value', () => {
     ['a page of nothing', { timing: { pageSize: 0 } }, 'timing.pageSize: must be at least 1'],
     ['a deadline after the lease', { timing: { lease: '50s' } }, 'timing.jobDeadline: must be shorter than timing.lease'],
     ['a request longer than its job', { timing: { requestTimeout: '50s' } }, 'timing.requestTimeout: must be shorter than timing.jobDeadline'],
+    ['unready until the stop is over', { timing: { stopWithin: '3s' } }, 'timing.unreadyFor: must be shorter than timing.stopWithin'],
+    ['unready for more than a minute', { timing: { stopWithin: '5m', unreadyFor: '61s' } }, "timing.unreadyFor: '61s' is out of range: at least '0ms', at most '1m'"],
   ])('%s', (_, input, problem) => {
     expect(problemsOf(input)).toEqual([problem])
   })
 
   test('the boundaries themselves are allowed', () => {
-    policyOf({ ladder: ['-89d', '+89d'], quietHours: { from: '10:00', to: '09:00' }, timing: { pageSize: 1, lease: '51s' } })
+    policyOf({ ladder: ['-89d', '+89d'], quietHours: { from: '10:00', to: '09:00' }, timing: { pageSize: 1, lease: '51s', unreadyFor: '0ms' } })
     // A bank with a longer grace makes later rungs reachable.
     policyOf({ ladder: ['+170d', '-100d'], providers: { fr: { grace: '180d', validity: '180d' } } })
   })

@@ -17,7 +17,7 @@ import type { Mode } from './child.ts'
 export type Company = Awaited<ReturnType<typeof startCompany>>
 
 export const quickTiming: NonNullable<PolicyInput['timing']> = {
-  lease: '2s', queuedFor: '2s', codeTimer: '300ms', jobDeadline: '1900ms', stopWithin: '2s', requestTimeout: '1500ms', retry: { attempts: 3, firstDelay: '200ms' },
+  lease: '2s', queuedFor: '2s', codeTimer: '300ms', jobDeadline: '1900ms', stopWithin: '2s', unreadyFor: '200ms', requestTimeout: '1500ms', retry: { attempts: 3, firstDelay: '200ms' },
   concurrency: { reauth: 2, notify: 2, exchange: 2 },
 }
 

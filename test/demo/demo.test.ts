@@ -55,6 +55,13 @@ test('shows where to look until Ctrl-C, which stops everything within 5 s and le
     const [, url = ''] = address.exec(demo.output()) ?? []
     expect((await fetch(url)).status).toBe(200)
   }
+  const [, board = '', user = '', password = ''] = /Board +(\S+) +\(login (\S+) \/ (\S+)\)/.exec(demo.output()) ?? []
+  expect((await fetch(board)).status).toBe(401)
+  const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+  const shown = await fetch(board, { headers: { authorization } })
+  expect([shown.status, await shown.text()]).toEqual([200, expect.stringContaining('<title>Reconsent</title>')])
+  const queues = (await (await fetch(`${board}/api/queues`, { headers: { authorization } })).json()) as { queues: { name: string }[] }
+  expect(queues.queues.map(({ name }) => name).toSorted()).toEqual(['exchange', 'notify', 'reauth', 'sweep'])
   const pid = demo.child.pid ?? 0
   const began = Date.now()
   process.kill(-pid, 'SIGINT')

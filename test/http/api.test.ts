@@ -1,6 +1,7 @@
 // The API for the company's own systems.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { randomUUID } from 'node:crypto'
+import { TransientError } from '../../src/errors.ts'
 import { listEvents } from '../../src/store/events.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { anAskedConsent, API_KEY, aWeb, startWeb, theCallback, WITH_KEY, type Web } from './web.ts'
@@ -49,6 +50,24 @@ describe('the key', () => {
     }
     const closed = await aWeb(world, { apiKeyHashes: [] })
     expect((await closed.get('/v1/events', { headers: WITH_KEY })).status).toBe(401)
+  })
+})
+
+describe('while the database is away', () => {
+  test('reading answers 503 and when to come back, without a word about the cause', async () => {
+    const gone = async () => Promise.reject(new TransientError('database-unavailable'))
+    const away = await aWeb(world, { getConsentJson: gone, listEvents: gone })
+    for (const path of ['/v1/consents/x', '/v1/events']) {
+      const answer = await away.get(path, { headers: WITH_KEY })
+      expect(reply(answer)).toEqual([503, { error: 'temporarily_unavailable', error_description: expect.stringContaining('repeat') }])
+      expect(answer.headers.get('retry-after')).toBe('10')
+      expect(answer.body).not.toContain('database')
+    }
+  })
+
+  test('a bug stays a 500', async () => {
+    const broken = await aWeb(world, { listEvents: async () => Promise.reject(new Error('planted')) })
+    expect((await broken.get('/v1/events', { headers: WITH_KEY })).status).toBe(500)
   })
 })
 

@@ -53,8 +53,10 @@ describe('what the page says', () => {
     ['mismatched', { renewal: 'renewed' }, 200, 'already renewed'],
     ['expired', { renewal: 'cancelled', consent: 'revoked' }, 410, 'no longer in use'],
     ['refused', { renewal: 'cancelled', consent: 'opted_out', errorCode: 'bank-refused' }, 410, 'no longer in use'],
-    ['mismatched', { consent: 'quarantined' }, 410, 'no longer in use'],
-    ['issued', { consent: 'paused' }, 410, 'no longer in use'],
+    ['mismatched', { consent: 'quarantined' }, 409, 'cannot be renewed at the moment'],
+    ['issued', { consent: 'paused' }, 409, 'cannot be renewed at the moment'],
+    ['refused', { consent: 'paused', errorCode: 'bank-refused' }, 409, 'cannot be renewed at the moment'],
+    ['expired', { renewal: 'lapsed', consent: 'lapsed' }, 410, 'no longer in use'],
   ])('%s, %j: %i, %s', async (status, standing, code, words) => {
     const { path } = await anAuthorisation(status, standing)
     const answer = await web.get(path)
@@ -63,15 +65,18 @@ describe('what the page says', () => {
   })
 
   test.each<[AuthorisationStatus, string | undefined, string]>([
-    ['refused', 'bank-refused', 'was not renewed'],
-    ['refused', 'grant-refused', 'was not renewed'],
-    ['refused', 'not-renewed', 'was not renewed'],
+    ['refused', 'bank-refused', 'did not confirm the renewal'],
+    ['refused', 'grant-refused', 'could not be completed'],
+    ['refused', 'not-renewed', 'could not be completed'],
+    ['refused', 'code-too-old', 'could not be completed'],
+    ['refused', 'token-dead', 'could not be completed'],
     ['mismatched', 'other-connection', 'A different account was approved'],
   ])('%s (%s) shows the way back', async (status, errorCode, words) => {
     const { path, startPath } = await anAuthorisation(status, errorCode === undefined ? {} : { errorCode })
     const answer = await web.get(path)
     expect([answer.status, answer.body]).toEqual([200, expect.stringContaining(words)])
     expect(answer.body).toContain(`href="${startPath}"`)
+    expect(answer.body.includes('declined')).toBe(errorCode === 'bank-refused')
   })
 
   test.each<AuthorisationStatus>(['issued', 'expired', 'superseded'])('%s in an open cycle leads to the start page', async (status) => {

@@ -50,7 +50,7 @@ export const API_KEY = 'api-key-of-tests'
 
 /** Timings short enough that nothing in a test waits for a production interval. */
 const quick: NonNullable<PolicyInput['timing']> = {
-  lease: '10s', queuedFor: '3s', codeTimer: '500ms', jobDeadline: '9s', stopWithin: '12s', requestTimeout: '8s', retry: { attempts: 3, firstDelay: '200ms' },
+  lease: '10s', queuedFor: '3s', codeTimer: '500ms', jobDeadline: '9s', stopWithin: '12s', unreadyFor: '300ms', requestTimeout: '8s', retry: { attempts: 3, firstDelay: '200ms' },
 }
 
 export const startCompany = async ({ queue, processes, policy = {}, redisUrl, databaseUrl: givenUrl, logTo }: CompanyOptions) => {

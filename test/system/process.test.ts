@@ -4,10 +4,11 @@ import { once } from 'node:events'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import type { PolicyInput } from '../../src/config/define-config.ts'
 import { startSimulator, type Simulator } from '../../src/simulator/start-simulator.ts'
 import { keyText } from '../crypto/keys.ts'
-import { freePort, until } from '../setup/company.ts'
+import { freePort, startCompany, until } from '../setup/company.ts'
 import { createDatabase } from '../setup/database.ts'
 
 const CLI = join(import.meta.dirname, '../../src/cli.ts')
@@ -36,7 +37,7 @@ const environment = async (over: Record<string, string | undefined> = {}): Promi
     PATH: process.env['PATH'], NODE_ENV: 'test', DATABASE_URL: await createDatabase(), REDIS_URL: inject('redisUrl'),
     TRUELAYER_AUTH_URL: simulator.url, TRUELAYER_API_URL: simulator.url, TRUELAYER_CLIENT_ID: 'client', TRUELAYER_CLIENT_SECRET: 'client-secret-of-tests',
     PUBLIC_URL: `http://127.0.0.1:${port}`, HOST: '127.0.0.1', PORT: String(port), ENCRYPTION_KEYS: `k1:${keyText('k1')}`,
-    SMTP_URL: simulator.smtpUrl, MAIL_FROM: 'consents@example.com', ...over,
+    SMTP_URL: simulator.smtpUrl, MAIL_FROM: 'consents@example.com', RECONSENT_CONFIG: await policyFile({ timing: { unreadyFor: '100ms' } }), ...over,
   }
 }
 
@@ -59,6 +60,16 @@ const ready = async (started: Started): Promise<void> => {
   })
 }
 
+const unready = async (started: Started): Promise<void> => {
+  await until('unreadiness', async () => ((await statusOf(`${started.url}/readyz`)) === 503 ? true : undefined))
+}
+/** The path of a policy with a company in it. */
+const policyFile = async (policy: PolicyInput): Promise<string> => {
+  const path = join(await mkdtemp(join(tmpdir(), 'reconsent-policy-')), 'policy.json')
+  await writeFile(path, JSON.stringify({ company: { name: 'Brightside' }, ...policy }))
+  return path
+}
+
 test('runs all roles, says it is ready, and on SIGTERM ends with 0 in time', async () => {
   const started = start(await environment())
   await ready(started)
@@ -77,28 +88,112 @@ test.each([['web'], ['worker'], ['scheduler']])('the role %s runs alone, with he
   expect(await started.ended()).toBe(0)
 })
 
-test('on SIGTERM it turns unready before it stops listening', async () => {
-  const started = start(await environment())
+test('on SIGTERM the role web turns unready, and answers users, for timing.unreadyFor before it stops listening', async () => {
+  const started = start(await environment({ RECONSENT_CONFIG: undefined }), '--roles', 'web')
   await ready(started)
+  const began = Date.now()
   started.child.kill('SIGTERM')
-  const seen: (number | undefined)[] = []
-  await until('the listener to close', async () => {
-    const status = await statusOf(`${started.url}/readyz`)
-    seen.push(status)
-    return status === undefined ? true : undefined
-  })
-  expect(seen).toContain(503)
+  await unready(started)
+  expect(await statusOf(`${started.url}/r/any-token`)).toBe(404)
+  await until('the listener to close', async () => ((await statusOf(`${started.url}/livez`)) === undefined ? true : undefined))
+  expect(Date.now() - began).toBeGreaterThanOrEqual(3_000)
   expect(await started.ended()).toBe(0)
 })
 
-test('a second signal ends it at once', async () => {
-  const started = start(await environment())
+test.each([['SIGTERM', 143], ['SIGINT', 130]] as const)('a second signal, %s, ends it at once with %i', async (signal, code) => {
+  // The stop would take half a minute.
+  const started = start(await environment({ RECONSENT_CONFIG: await policyFile({ timing: { stopWithin: '1m', unreadyFor: '30s' } }) }))
   await ready(started)
   started.child.kill('SIGTERM')
-  started.child.kill('SIGTERM')
+  await unready(started)
   const began = Date.now()
-  await started.ended()
-  expect(Date.now() - began).toBeLessThan(3_000)
+  started.child.kill(signal)
+  expect(await started.ended()).toBe(code)
+  expect(Date.now() - began).toBeLessThan(5_000)
+})
+
+describe('stopped in the middle of slow work', () => {
+  const timing = {
+    lease: '6s', queuedFor: '2s', codeTimer: '500ms', jobDeadline: '5s', requestTimeout: '4s', stopWithin: '2s', unreadyFor: '500ms',
+    retry: { attempts: 3, firstDelay: '200ms' },
+  } as const
+  const STOPS_WITHIN_MS = 2_000
+  /** From the last deadline to the end of the process as the test sees it. */
+  const GOES_IN_MS = 1_500
+
+  const aCompany = async () => {
+    const company = await startCompany({ queue: 'postgres', processes: [] })
+    onTestFinished(async () => void (await company.stop()))
+    const policy = await policyFile({ quietHours: false, spread: false, sweep: { cron: '* * * * * *' }, timing })
+    const env = { PATH: process.env['PATH'], ...company.env, RECONSENT_CONFIG: policy, LOG_LEVEL: 'info' }
+    const consent = await company.addConsent({ expiresAt: company.clock.now().plus({ days: 10 }) })
+    return { company, consent, run: async () => {
+      const started = start(env)
+      await ready(started)
+      return started
+    } }
+  }
+  const stopInTime = async (started: Started): Promise<number | string> => {
+    const began = Date.now()
+    started.child.kill('SIGTERM')
+    const code = await started.ended()
+    expect(Date.now() - began).toBeLessThan(STOPS_WITHIN_MS + GOES_IN_MS)
+    return code
+  }
+
+  test('a link that does not come: exit code 1 in time, and the next process asks the user', async () => {
+    const { company, consent, run } = await aCompany()
+    company.simulator.faults.add({ endpoint: 'reauthuri', kind: 'slow', ms: 60_000 })
+    const first = await run()
+    await until('a job to wait for its link', async () => (await company.db.prisma.consent.findUniqueOrThrow({ where: { id: consent.id } })).leaseUntil ?? undefined)
+    expect(await stopInTime(first)).toBe(1)
+    company.simulator.faults.clear()
+    const second = await run()
+    await until('the message', async () => company.simulator.mails({ to: consent.email ?? '' })[0])
+    second.child.kill('SIGTERM')
+    expect(await second.ended()).toBe(0)
+  })
+
+  test('an answer to a code that does not come: exit code 1 in time, and the next process finds out that it was used', async () => {
+    const { company, consent, run } = await aCompany()
+    const first = await run()
+    await until('the message', async () => company.simulator.mails({ to: consent.email ?? '' })[0])
+    company.simulator.faults.add({ endpoint: 'exchange', kind: 'slow', ms: 60_000, processed: true })
+    await company.visit(consent, 'approve')
+    const statusNow = async () => (await company.db.prisma.authorisation.findMany({ where: { consentId: consent.id } })).map(({ status }) => status)
+    await until('the code to be sent', async () => ((await statusNow()).includes('exchanging') ? true : undefined))
+    expect(await stopInTime(first)).toBe(1)
+    company.simulator.faults.clear()
+    const second = await run()
+    await until('the renewal', async () => ((await statusNow()).includes('renewed') ? true : undefined))
+    expect(company.simulator.ledger.entries({ what: 'exchange', credentials_id: consent.credentialsId })).toHaveLength(1)
+    second.child.kill('SIGTERM')
+    expect(await second.ended()).toBe(0)
+  })
+})
+
+describe('needs only what its roles need', () => {
+  const withoutMail = { SMTP_URL: undefined, MAIL_FROM: undefined }
+
+  test.each([['web'], ['scheduler'], ['web,scheduler']])('%s runs without a mail server', async (roles) => {
+    const started = start(await environment(withoutMail), '--roles', roles)
+    await ready(started)
+    started.child.kill('SIGINT')
+    expect(await started.ended()).toBe(0)
+  })
+
+  test.each([[['--roles', 'worker']], [[]]])('%j names what it lacks', async (args) => {
+    const started = start(await environment(withoutMail), ...args)
+    expect(await started.ended()).toBe(2)
+    for (const name of Object.keys(withoutMail)) expect(started.output()).toContain(name)
+  })
+
+  test('web does not read what it does not need, be it wrong', async () => {
+    const started = start(await environment({ SMTP_URL: 'gopher://mail', MAIL_FROM: 'nobody' }), '--roles', 'web')
+    await ready(started)
+    started.child.kill('SIGTERM')
+    expect(await started.ended()).toBe(0)
+  })
 })
 
 test('refuses to start with all problems at once, each by its name, and repeats no secret', async () => {
@@ -122,6 +217,16 @@ test.each([
   const started = start(await environment(over))
   expect(await started.ended()).toBe(2)
   expect(started.output()).toMatch(/PUBLIC_URL.*https/)
+})
+
+test('refuses, in production, to use stored callbacks that are not https', async () => {
+  const company = await startCompany({ queue: 'redis', processes: [] })
+  onTestFinished(async () => void (await company.stop()))
+  await company.addConsent({ expiresAt: company.clock.now().plus({ days: 60 }) })
+  const over = { DATABASE_URL: company.env.DATABASE_URL, NODE_ENV: 'production', PUBLIC_URL: 'https://consents.example.com' }
+  const started = start(await environment(over))
+  expect(await started.ended()).toBe(2)
+  expect(started.output()).toMatch(/redirect_uri: is not https for 1 stored consents/)
 })
 
 test('reads a secret from a file', async () => {

@@ -36,6 +36,7 @@ export interface MessageViews {
   'unknown-link': Plain
   'already-renewed': Renewed
   closed: OfConsent
+  'on-hold': OfConsent
   /** Names neither company nor bank unless told: duplicates and unknown states get the same page. */
   'being-checked': Plain & {
     /** This page's own path: adds a "check again" button. */
@@ -44,6 +45,7 @@ export interface MessageViews {
     readonly recheckSeconds?: number | undefined
   }
   'refused-at-bank': OfConsent & WithTryAgain
+  'not-completed': OfConsent & WithTryAgain
   'other-account': OfConsent & WithTryAgain
   renewed: Renewed
   busy: Plain & WithTryAgain
@@ -60,8 +62,10 @@ export const messageStatus: Readonly<Record<MessageKind, number>> = {
   'unknown-link': 404,
   'already-renewed': 200,
   closed: 410,
+  'on-hold': 409,
   'being-checked': 200,
   'refused-at-bank': 200,
+  'not-completed': 200,
   'other-account': 200,
   renewed: 200,
   busy: 503,
@@ -109,7 +113,7 @@ const partsOf = <K extends MessageKind>(kind: K, view: MessageViews[K]): Parts =
       ? { action: repeat(request, words.action), refresh: { seconds: retrySeconds, path: request.path }, note: words.automatic }
       : { action: repeat(request, words.action) }
   }
-  if (kind === 'refused-at-bank' || kind === 'other-account' || kind === 'busy') {
+  if (kind === 'refused-at-bank' || kind === 'not-completed' || kind === 'other-account' || kind === 'busy') {
     return { action: link((view as WithTryAgain).tryAgainPath, messages[kind as 'busy'].action) }
   }
   return {}

@@ -19,6 +19,7 @@ export const failure = {
 const failed = (description: string) => ({ description, ...failure })
 
 const unauthorized = failed('no API key, or not one of ours')
+const unavailable = failed('the database is away: repeat the same request later (temporarily_unavailable)')
 
 export const callbackSchema = {
   operationId: 'postCallback',
@@ -79,6 +80,7 @@ export const consentSchema = {
     },
     401: unauthorized,
     404: failed('no such consent: not_found'),
+    503: unavailable,
   },
 }
 
@@ -107,6 +109,7 @@ export const eventsSchema = {
     },
     400: failed('a cursor or limit that is none: invalid_request'),
     401: unauthorized,
+    503: unavailable,
   },
 }
 

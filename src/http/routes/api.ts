@@ -4,6 +4,7 @@ import swagger from '@fastify/swagger'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { crashPoint } from '../../crash-point.ts'
 import { sameBytes, sha256 } from '../../crypto/hashing.ts'
+import { TransientError } from '../../errors.ts'
 import { Secret } from '../../secret.ts'
 import { clientStatusOf, logFailure } from '../fallback.ts'
 import { commitCallback } from './callback.ts'
@@ -26,7 +27,9 @@ export interface ApiDeps extends CallbackDeps {
 }
 
 const BODY_LIMIT = 16 * 1024
+/** A code lives for minutes: its callback is repeated soon. */
 const RETRY_SECONDS = 5
+const OUTAGE_SECONDS = 10
 
 const fail = (reply: FastifyReply, status: number, error: string, description: string): FastifyReply =>
   reply.code(status).send({ error, error_description: description })
@@ -54,6 +57,9 @@ const answerFailure = (deps: ApiDeps, error: FastifyError, request: FastifyReque
   if (status === 415) return fail(reply, 415, 'invalid_request', 'the body must be application/json')
   if (status !== undefined) return fail(reply, 400, 'invalid_request', sayWrong(error))
   logFailure(deps.log, request, error)
+  if (error instanceof TransientError) {
+    return fail(reply.header('retry-after', OUTAGE_SECONDS), 503, 'temporarily_unavailable', 'nothing was read: repeat the same request later')
+  }
   return fail(reply, 500, 'internal_error', 'something went wrong on our side')
 }
 

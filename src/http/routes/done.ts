@@ -43,12 +43,14 @@ export const registerDone = (app: FastifyInstance, deps: DoneDeps): void => {
           recheckSeconds: recheckSeconds(lastCodeAt(authorisations), now),
         })
       case 'refused-at-bank':
+      case 'not-completed':
       case 'other-account':
         return answerPage(reply, standing, { ...view, tryAgainPath: startPath })
       case 'start-again':
         return reply.redirect(startPath, 303)
+      case 'on-hold':
       case 'closed':
-        return answerPage(reply, 'closed', view)
+        return answerPage(reply, standing, view)
     }
   })
 }

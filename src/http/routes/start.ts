@@ -97,8 +97,9 @@ export const registerStart = (app: FastifyInstance, deps: StartDeps & { readonly
           ? answerPage(reply, 'closed', view)
           : answerPage(reply, 'already-renewed', { ...view, expiresAt, timeZone: consent.timeZone })
       }
+      case 'on-hold':
       case 'closed':
-        return answerPage(reply, 'closed', view)
+        return answerPage(reply, start.kind, view)
     }
   }
 

@@ -1,0 +1,102 @@
+// What every role stands on: the store, the provider, the numbers, the queue. Part of the composition root: constructs, decides nothing.
+import type { DateTime } from 'luxon'
+import { type Clock, systemClock } from '../clock.ts'
+import { type Config, requiresHttps, type Timing } from '../config.ts'
+import { makeVault } from '../crypto/vault.ts'
+import type { Log } from '../log.ts'
+import { meteredLog, meteredProvider, meteredStore } from '../meter.ts'
+import { type Counts, makeMetrics } from '../metrics.ts'
+import { handOver } from '../processors/hand-over.ts'
+import { prepareAuthorisation } from '../processors/prepare-authorisation.ts'
+import { providerGate } from '../processors/provider-gate.ts'
+import { truelayerProvider } from '../provider/truelayer/client.ts'
+import type { Backend } from '../queue/backend.ts'
+import { makeWorkQueue } from '../queue/work-queue.ts'
+import type { Listing } from '../store/administration-port.ts'
+import { missingMigrations } from '../store/health.ts'
+import { listing } from '../store/listing.ts'
+import { openStore } from '../store/open-store.ts'
+import { namingOutages } from '../store/outage.ts'
+import type { Store } from '../store/port.ts'
+
+export interface BaseOptions {
+  /** The role `worker` needs `mail` as well. */
+  readonly config: Config<'database' | 'queue' | 'provider' | 'keys' | 'web'>
+  readonly log: Log
+  /** The system's unless said: the demo and the tests move theirs. */
+  readonly clock?: Clock
+}
+
+/** Stops one part; answers whether it ended by itself. */
+export type Stop = () => Promise<boolean>
+
+/** Connections to PostgreSQL of one process: each running job needs at most one at a time. */
+const CONNECTIONS_BESIDE_JOBS = 10
+/** No statement of the running program takes seconds; one that does is stuck, or its connection leads nowhere. */
+const STATEMENT_MS = 20_000
+
+export const makeBase = ({ config, log: plainLog, clock = systemClock }: BaseOptions) => {
+  const { concurrency, requestTimeout } = config.timing
+  const vault = makeVault({ keys: config.keys })
+  const connections = concurrency.reauth + concurrency.notify + concurrency.exchange + CONNECTIONS_BESIDE_JOBS
+  const opened = openStore({ url: config.database.url, vault, connections, statementMs: STATEMENT_MS })
+  const { getHistory, listFeed, statusCounts } = listing(opened.db)
+  const lists = namingOutages({ getHistory, listFeed, statusCounts })
+  const metrics = makeMetrics({ collectCounts: async () => collectCounts({ store: opened.store, lists, clock }) })
+  const log = meteredLog(plainLog, metrics)
+  const store = meteredStore(opened.store, metrics)
+  const client = truelayerProvider({ ...config.provider, requestTimeoutMs: requestTimeout.toMillis(), log })
+  const provider = meteredProvider(providerGate({ provider: client, store, clock, log }), metrics)
+  const prepare = prepareAuthorisation({ store, provider, httpsOnly: requiresHttps(config) })
+  return { config, log, clock, vault, store, db: opened.db, lists, metrics, provider, prepare, close: async () => opened.close().then(() => true) }
+}
+
+/** The base and a queue: what the roles are made of. */
+export const makeParts = (base: ReturnType<typeof makeBase>, backend: Backend) => {
+  const queue = makeWorkQueue(backend)
+  const { store, log, config } = base
+  return { ...base, backend, queue, handOver: handOver({ store, queue, log, queuedFor: config.timing.queuedFor }) }
+}
+export type Parts = ReturnType<typeof makeParts>
+
+export const healthDeps = ({ db, log, metrics }: Parts) => ({
+  log,
+  metrics,
+  checkReady: async () => {
+    const missing = await missingMigrations(db)
+    return missing.length === 0 ? { ok: true, detail: 'ready' } : { ok: false, detail: `migrations are missing: ${missing.join(', ')}` }
+  },
+})
+
+/** Of the time a stop may take: most for work to end by itself, some for work that was told to; the rest is for closing connections. */
+const STOP_WAITS = 0.6
+const STOP_SETTLES = 0.2
+
+export const stopWaits = ({ stopWithin }: Pick<Timing, 'stopWithin'>) => ({
+  endsWithinMs: stopWithin.toMillis() * STOP_WAITS,
+  settlesWithinMs: stopWithin.toMillis() * STOP_SETTLES,
+})
+
+/** The same, as the queue's workers call it, with a job's deadline. */
+export const runnerTimings = ({ config: { timing } }: Parts) => {
+  const { endsWithinMs, settlesWithinMs } = stopWaits(timing)
+  return { jobDeadline: timing.jobDeadline.toMillis(), stopDeadline: endsWithinMs, settle: settlesWithinMs }
+}
+
+const collectCounts = async ({ store, lists, clock }: { store: Store; lists: Pick<Listing, 'statusCounts'>; clock: Clock }): Promise<Counts> => {
+  const now = clock.now()
+  const [counts, age] = await Promise.all([lists.statusCounts(now), store.sinceLastSweep()])
+  const { consent, authorisation, notification } = counts.oldestOverdue
+  const overdue = (since: DateTime | undefined): number => (since === undefined ? 0 : now.diff(since).as('seconds'))
+  return {
+    consents: counts.consents,
+    sweepAgeSeconds: age?.as('seconds'),
+    overdueSeconds: { consent: overdue(consent), authorisation: overdue(authorisation), notification: overdue(notification) },
+    attention: {
+      'without-channel': counts.withoutChannel,
+      'uncertain-notifications': counts.uncertainNotifications,
+      'unknown-authorisations': counts.unknownAuthorisations,
+      'provider-holds': counts.holds.length,
+    },
+  }
+}

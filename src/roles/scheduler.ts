@@ -1,0 +1,32 @@
+// The role `scheduler`: finds what is due. Part of the composition root: constructs, decides nothing.
+import { keepTime } from '../processors/keep-time.ts'
+import { sweep, sweepUrgent } from '../processors/sweep.ts'
+import { watchEvery, watchSweep } from '../processors/watch-sweep.ts'
+import { intervalOf } from '../queue/cron.ts'
+import { startWorkers } from '../queue/runner.ts'
+import { makeSweepSchedule } from '../queue/schedule.ts'
+import { type Parts, runnerTimings, type Stop, stopWaits } from './base.ts'
+
+export const startSchedulerRole = (parts: Parts): Stop => {
+  const { backend, log, store, queue, clock, config } = parts
+  const { timing } = config
+  const { pageSize, maxWaiting, queuedFor, codeTimer, jobDeadline: roundWithin } = timing
+  const { cron } = config.policy.sweep
+  const interval = intervalOf(cron)
+  const deps = { store, queue, clock, log, pageSize, maxWaiting, queuedFor }
+  const [sweepAll, sweepNow] = [sweep(deps), sweepUrgent(deps)]
+  const schedule = makeSweepSchedule(backend)
+  const registerSchedule = async (): Promise<void> => schedule.registerSweep(cron)
+  const workers = startWorkers({ backend, handlers: { sweep: async () => sweepAll() }, onEnd: parts.metrics.recordJob, timings: runnerTimings(parts) })
+  const watchdog = keepTime({
+    name: 'watchdog', every: watchEvery(interval), roundWithin, log, round: watchSweep({ store, sweep: sweepAll, registerSchedule, interval, log }),
+  })
+  const urgent = keepTime({ name: 'urgent', every: codeTimer, roundWithin, log, round: async () => void (await sweepNow()) })
+  // At the start whatever the watchdog finds: a changed pattern is registered here. While the queue is away, the watchdog repeats it.
+  void registerSchedule().catch((error: unknown) => log.warn({ err: error }, 'the sweep could not be scheduled yet: the watchdog tries again'))
+  return async () => {
+    const waits = stopWaits(timing)
+    const ended = await Promise.all([workers.close(), watchdog.stop(waits), urgent.stop(waits)])
+    return ended.every(Boolean)
+  }
+}

@@ -1,0 +1,49 @@
+// The role `web`: pages, callback, API, board, health, numbers. Part of the composition root: constructs, decides nothing.
+import { setTimeout as delay } from 'node:timers/promises'
+import { defaultTimes, type HttpServer, makeServer } from '../http/server.ts'
+import { feedEventJson, historyJson } from '../presentation/consent-json.ts'
+import { receiveCallback } from '../processors/receive-callback.ts'
+import { leaveForBank, visitStartPage } from '../processors/visit-start-page.ts'
+import { queueNames } from '../queue/catalogue.ts'
+import { healthDeps, type Parts, type Stop, stopWaits } from './base.ts'
+
+export const makeWebServer = async (parts: Parts): Promise<HttpServer> => {
+  const { backend, clock, config, lists, log, store, vault, prepare } = parts
+  const { policy, timing, web } = config
+  const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log }
+  const ops = web.ops && { ...web.ops, queues: queueNames.map(backend.queue), allowDestructive: policy.board.allowDestructive }
+  const { endsWithinMs, settlesWithinMs } = stopWaits(timing)
+  const closeWithinMs = Math.max(0, Math.min(defaultTimes.closeWithinMs, endsWithinMs + settlesWithinMs - timing.unreadyFor.toMillis()))
+  return makeServer({
+    ...healthDeps(parts),
+    times: { closeWithinMs },
+    publicUrl: web.publicUrl,
+    apiKeyHashes: web.apiKeyHashes,
+    renewalOfToken: vault.renewalOfToken,
+    startLinkToken: vault.startLinkToken,
+    board: ops,
+    visitStartPage: visitStartPage(visit),
+    leaveForBank: leaveForBank(visit),
+    receiveCallback: receiveCallback({ store, handOver: parts.handOver, clock }),
+    findConsent: store.findConsent,
+    getRenewalPageByDoneId: store.getRenewalPageByDoneId,
+    getConsentJson: async (id) => {
+      const consent = await store.findConsent(id)
+      const history = consent === undefined ? undefined : await lists.getHistory(consent.id)
+      return history && historyJson(history, clock.now(), policy)
+    },
+    listEvents: async (after, limit) => (await lists.listFeed(after, limit)).map(feedEventJson),
+    policy,
+    clock,
+  })
+}
+
+/** Unready, but answering, for as long as whoever sends us traffic takes to notice; then no new connection. */
+export const stopWeb =
+  (server: HttpServer, { config: { timing } }: Parts): Stop =>
+  async () => {
+    server.setUnready()
+    await delay(timing.unreadyFor.toMillis())
+    await server.close()
+    return true
+  }

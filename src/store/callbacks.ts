@@ -1,0 +1,9 @@
+// Where banks send users back to, across all consents: what a company imported once may not be what production allows.
+import type { Database } from './database.ts'
+
+/** How many open consents (paused and quarantined ones too) have a callback that is not https. */
+export const plainCallbacks = async ({ prisma }: Database): Promise<number> => {
+  const [row] = await prisma.$queryRaw<{ count: number }[]>`
+    SELECT count(*)::int AS count FROM consents WHERE redirect_uri !~* '^https://' AND status IN ('active', 'paused', 'quarantined')`
+  return row?.count ?? 0
+}

@@ -1,0 +1,58 @@
+// The database goes away under a running web process: whoever asks is told to come back, and is served again once it is there.
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
+import { API_KEY, startCompany } from '../setup/company.ts'
+import { createDatabase } from '../setup/database.ts'
+
+let proxy: FaultProxy
+let company: Awaited<ReturnType<typeof startCompany>>
+
+beforeAll(async () => {
+  const url = new URL(await createDatabase())
+  const target = Number(url.port)
+  proxy = await startFaultProxy({ targets: () => [target] })
+  url.port = String(proxy.port)
+  company = await startCompany({ queue: 'redis', processes: [['web']], databaseUrl: url.href })
+})
+afterAll(async () => {
+  await company.stop()
+  await proxy.close()
+})
+
+const ask = async (path: string) => {
+  const answer = await fetch(`${company.publicUrl}${path}`, { headers: { authorization: `Bearer ${API_KEY}` } })
+  return { status: answer.status, retryAfter: answer.headers.get('retry-after'), body: await answer.text() }
+}
+
+test('pages and API answer 503 with Retry-After, and nothing about the cause; then as before', async () => {
+  const consent = await company.addConsent({ expiresAt: company.clock.now().plus({ days: 60 }) })
+  const paths = ['/v1/events', `/v1/consents/${consent.id}`]
+  for (const path of paths) expect((await ask(path)).status).toBe(200)
+  await proxy.set({ kind: 'refuse' })
+  for (const path of paths) {
+    const { status, retryAfter, body } = await ask(path)
+    expect([path, status, retryAfter, JSON.parse(body).error]).toEqual([path, 503, '10', 'temporarily_unavailable'])
+    expect(body).not.toMatch(/prisma|postgres|database|127\.0\.0\.1/i)
+  }
+  const page = await ask(`/r/${company.vault.startLinkToken(consent.id)}`)
+  expect([page.status, page.retryAfter]).toEqual([503, '10'])
+  await proxy.set({ kind: 'pass' })
+  for (const path of paths) expect((await ask(path)).status).toBe(200)
+})
+
+test('a process whose database has fallen silent stops within timing.stopWithin all the same', async () => {
+  const timing = { stopWithin: '2s', unreadyFor: '100ms', codeTimer: '100ms', lease: '10s', jobDeadline: '9s', requestTimeout: '8s' } as const
+  const other = await startCompany({ queue: 'redis', processes: [], databaseUrl: company.env.DATABASE_URL, policy: { timing } })
+  onTestFinished(async () => void (await other.stop()))
+  const running = await other.start(['web', 'worker', 'scheduler'])
+  expect((await fetch(`${running.url}/readyz`)).status).toBe(200)
+  await proxy.set({ kind: 'blackhole' })
+  // A page that waits for the database, beside the timers that do.
+  const page = fetch(`${running.url}/r/${other.vault.startLinkToken(randomUUID())}`).then(({ status }) => status, () => 'cut off')
+  const began = performance.now()
+  await running.stop()
+  expect(performance.now() - began).toBeLessThan(3_000)
+  await proxy.set({ kind: 'pass' })
+  expect(await page).not.toBe(200)
+})
