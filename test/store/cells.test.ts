@@ -161,11 +161,11 @@ describe.each(Object.entries(tampering))('a refresh token %s', (_name, tamper) =
     expect(world.simulator.ledger.entries({ credentials_id: consent.credentialsId }).map(({ what }) => what)).toEqual(['seeded'])
   })
 
-  test('found by a user on the start page: quarantined, and the page says it is closed', async () => {
+  test('found by a user on the start page: quarantined, and the page says that it waits', async () => {
     const consent = await asked(world)
     world.clock.advance({ minutes: 30 })
     await tampered(consent)
-    expect(await world.leaveForBank(consent.id)).toMatchObject({ kind: 'not-now', start: { kind: 'closed' } })
+    expect(await world.leaveForBank(consent.id)).toMatchObject({ kind: 'not-now', start: { kind: 'on-hold' } })
     await isQuarantined(consent)
   })
 
@@ -213,9 +213,9 @@ test('an unreadable access token: the consent is quarantined, and a good answer 
   expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', cycle: 2 })
 })
 
-test('an unreadable link in stock: the user hears that it is closed, the consent is quarantined', async () => {
+test('an unreadable link in stock: the user hears that it waits, the consent is quarantined', async () => {
   const consent = await asked(world)
   await world.db.prisma.authorisation.updateMany({ where: { consentId: consent.id }, data: { link: 'v1.k1.AAAA.BBBB' } })
-  expect(await world.leaveForBank(consent.id)).toMatchObject({ kind: 'not-now', start: { kind: 'closed' } })
+  expect(await world.leaveForBank(consent.id)).toMatchObject({ kind: 'not-now', start: { kind: 'on-hold' } })
   expect((await world.consentOf(consent.id)).status).toBe('quarantined')
 })
