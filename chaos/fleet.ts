@@ -29,13 +29,16 @@ export interface Surprise {
 }
 
 export interface Fleet {
+  /** How many processes there are when all run. */
+  readonly seats: number
   members(role?: Role): readonly Member[]
   /** Whether this very process still runs. */
   isAlive(member: Member): boolean
   startAll(): Promise<void>
   stopAll(): Promise<void>
   kill(member: Member, restAfterMs: number): Promise<void>
-  pause(member: Member, ms: number): Promise<void>
+  /** Stopped (SIGSTOP) while `work` goes on. */
+  pauseWhile<Result>(member: Member, work: () => Promise<Result>): Promise<Result>
   /** SIGTERM, one after the other, each replaced before the next goes; answers how many did not stop in time. */
   roll(): Promise<number>
   sample(): Promise<ReadonlyMap<Member, Sample>>
@@ -114,6 +117,7 @@ export const makeFleet = ({ seats, orderOf, folder }: { seats: readonly Seat[]; 
   }
 
   return {
+    seats: seats.length,
     members,
     isAlive,
     startAll: async () => void (await Promise.all(seats.filter((seat) => !running.has(seat.name)).map(start))),
@@ -123,12 +127,15 @@ export const makeFleet = ({ seats, orderOf, folder }: { seats: readonly Seat[]; 
       await wait(restAfterMs)
       if (!closed && !running.has(member.name)) await start(member)
     },
-    pause: async (member, ms) => {
+    pauseWhile: async (member, work) => {
       member.paused = true
       member.process.kill('SIGSTOP')
-      await wait(ms)
-      member.process.kill('SIGCONT')
-      member.paused = false
+      try {
+        return await work()
+      } finally {
+        member.process.kill('SIGCONT')
+        member.paused = false
+      }
     },
     roll: async () => {
       let late = 0

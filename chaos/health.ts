@@ -1,78 +1,142 @@
-// Whether processes grow: memory, handles and connections after warm-up against the end; and what the logs say of writes that were refused.
+// Whether processes grow: memory and handles of each process against its own level after its warm-up, connections against the quiet
+// level at the start; and what the logs say of writes that were refused.
 import { createReadStream } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as wait } from 'node:timers/promises'
 import type { Sample } from './child.ts'
 import type { Member } from './fleet.ts'
+import { PAUSE_PAST_LEASE } from './faults/processes.ts'
 import type { Checked, Violation } from './invariants.ts'
 import type { Struck } from './nemesis.ts'
+import { isRefusal } from './refusals.ts'
 import type { Rig } from './rig.ts'
 
-export interface Level {
-  readonly members: ReadonlyMap<Member, Sample>
+export interface Taken {
+  readonly at: number
+  readonly sample: Sample
+}
+
+/** One process, from its start to its end or the run's. */
+export interface Course {
+  readonly name: string
+  readonly role: string
+  readonly startedAt: number
+  /** When nothing was going on. */
+  readonly taken: readonly Taken[]
+}
+
+export interface Connections {
   readonly postgres: number
   readonly redis: number
 }
 
-const ROLES = ['web', 'worker', 'scheduler'] as const
+export interface Levels {
+  /** To be asked for when nothing is going on: waits until the pools have let go of what they do not need, then takes the lowest of some looks. */
+  takeQuiet(): Promise<void>
+  judge(): Checked
+}
 
-/** Undefined while a role has nobody who answers. */
-export const takeLevel = async ({ fleet, sql, direct }: Rig): Promise<Level | undefined> => {
-  const members = await fleet.sample()
-  if (ROLES.some((role) => [...members.keys()].every((member) => member.role !== role))) return undefined
-  const [row] = await sql<{ count: string }>(`SELECT count(*) FROM pg_stat_activity WHERE datname = 'reconsent' AND application_name <> 'chaos'`)
+/** The pool's own idle time-out (pg: ten seconds), and a moment. */
+const POOLS_REST_MS = 11_000
+const LOOKS = 4
+const LOOKS_EVERY_MS = 300
+
+const lower = (one: Sample, other: Sample): Sample => ({
+  heapBytes: Math.min(one.heapBytes, other.heapBytes), rssBytes: Math.min(one.rssBytes, other.rssBytes), handles: Math.min(one.handles, other.handles),
+})
+
+const connectionsOf = async ({ sql, direct }: Rig): Promise<Connections> => {
+  const [row] = await sql<{ count: string }>(`SELECT count(*) FROM pg_stat_activity WHERE datname = 'reconsent' AND application_name ~ '^(web|worker|scheduler)-'`)
   const info = await direct.info('clients')
-  return { members, postgres: Number(row?.count ?? 0), redis: Number(/connected_clients:(\d+)/.exec(info)?.[1] ?? 0) }
+  return { postgres: Number(row?.count ?? 0), redis: Number(/connected_clients:(\d+)/.exec(info)?.[1] ?? 0) }
+}
+
+export const makeLevels = (rig: Rig): Levels => {
+  const courses = new Map<Member, Course & { readonly taken: Taken[] }>()
+  const quiet: Connections[] = []
+  return {
+    takeQuiet: async () => {
+      await wait(POOLS_REST_MS)
+      // A sweep that happens to run has a connection or two more: the lowest of several looks is the level.
+      const lowest = new Map<Member, Sample>()
+      let connections: Connections = { postgres: Number.POSITIVE_INFINITY, redis: Number.POSITIVE_INFINITY }
+      for (let look = 0; look < LOOKS; look += 1) {
+        for (const [member, sample] of await rig.fleet.sample()) lowest.set(member, lower(lowest.get(member) ?? sample, sample))
+        const now = await connectionsOf(rig)
+        connections = { postgres: Math.min(connections.postgres, now.postgres), redis: Math.min(connections.redis, now.redis) }
+        await wait(LOOKS_EVERY_MS)
+      }
+      for (const [member, sample] of lowest) {
+        const { name, role, startedAt } = member
+        const course = courses.get(member) ?? { name, role, startedAt, taken: [] }
+        courses.set(member, course)
+        course.taken.push({ at: Date.now(), sample })
+      }
+      quiet.push(connections)
+    },
+    judge: () => compareLevels([...courses.values()], quiet),
+  }
 }
 
 const GROWTH = 1.2
-/** Of a small process a fifth is less than one page of jobs: below this nothing is called growth. */
-const SLACK = { heapBytes: 12 * 1024 * 1024, handles: 8, connections: 6 }
-const megabytes = (bytes: number): string => `${Math.round(bytes / 1024 / 1024)} MB`
+const WARM_AFTER_MS = 20_000
+/** Between two samples that are compared. */
+const APART_MS = 15_000
+const FLOOR = { heapBytes: 0, handles: 0, connections: 0 }
+const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MB`
 
-/** Levels of a role: processes come and go, what a role needs does not. */
-const highest = (level: Level, role: string, of: keyof Sample): number =>
-  Math.max(0, ...[...level.members].filter(([member]) => member.role === role).map(([, sample]) => sample[of]))
-
-export const compareLevels = (warm: Level, end: Level): Checked => {
+export const compareLevels = (courses: readonly Course[], quiet: readonly Connections[]): Checked => {
   const violations: Violation[] = []
   const notes: string[] = []
-  const compare = (record: string, what: string, before: number, after: number, slack: number, shown: (value: number) => string): void => {
-    if (before > 0 && after > Math.max(before * GROWTH, before + slack)) violations.push({ invariant: 12, record, what: `${what} grew from ${shown(before)} to ${shown(after)}` })
+  const compare = (record: string, what: string, before: number, after: number, floor: number, shown: (value: number) => string): void => {
+    if (after > Math.max(before * GROWTH, before + floor)) violations.push({ invariant: 12, record, what: `${what} grew from ${shown(before)} to ${shown(after)}` })
   }
-  for (const role of ROLES) {
-    compare(role, 'memory', highest(warm, role, 'heapBytes'), highest(end, role, 'heapBytes'), SLACK.heapBytes, megabytes)
-    compare(role, 'handles', highest(warm, role, 'handles'), highest(end, role, 'handles'), SLACK.handles, String)
-    notes.push(`${role}: heap ${megabytes(highest(warm, role, 'heapBytes'))} → ${megabytes(highest(end, role, 'heapBytes'))}, handles ${highest(warm, role, 'handles')} → ${highest(end, role, 'handles')}`)
+  let looked = 0
+  for (const { name, startedAt, taken } of courses) {
+    const warm = taken.find(({ at }) => at - startedAt >= WARM_AFTER_MS)
+    const last = taken.at(-1)
+    if (warm === undefined || last === undefined || last.at - warm.at < APART_MS) continue
+    looked += 1
+    const record = `${name} of ${new Date(startedAt).toISOString()}`
+    compare(record, 'heap', warm.sample.heapBytes, last.sample.heapBytes, FLOOR.heapBytes, megabytes)
+    compare(record, 'handles', warm.sample.handles, last.sample.handles, FLOOR.handles, String)
+    notes.push(`${name}, over ${Math.round((last.at - warm.at) / 1000)} s: heap ${taken.map(({ sample }) => megabytes(sample.heapBytes)).join(' ')}, handles ${taken.map(({ sample }) => sample.handles).join(' ')}`)
   }
-  compare('PostgreSQL', 'connections', warm.postgres, end.postgres, SLACK.connections, String)
-  compare('Redis', 'clients', warm.redis, end.redis, SLACK.connections, String)
-  notes.push(`connections: PostgreSQL ${warm.postgres} → ${end.postgres}, Redis ${warm.redis} → ${end.redis}`)
-  return { invariant: 12, says: 'memory, connections and handles stay level', looked: end.members.size, violations, notes }
+  const [first, last] = [quiet[0], quiet.at(-1)]
+  if (first !== undefined && last !== undefined && quiet.length > 1) {
+    compare('PostgreSQL', 'connections', first.postgres, last.postgres, FLOOR.connections, String)
+    compare('Redis', 'clients', first.redis, last.redis, FLOOR.connections, String)
+    notes.push(`connections when quiet: PostgreSQL ${first.postgres} → ${last.postgres}, Redis ${first.redis} → ${last.redis}`)
+  }
+  return { invariant: 12, says: 'memory, connections and handles stay level', looked, violations, notes }
 }
 
-/** What a processor answers whose epoch had been overtaken: it wrote nothing. */
-const REFUSED = /another worker(?:, a stop or an import)? took over/
-
-export const refusedWrites = async (rig: Rig, log: readonly Struck[]): Promise<Checked> => {
+export const refusedWrites = async (rig: Pick<Rig, 'logFolder'>, log: readonly Struck[]): Promise<Checked> => {
   let refused = 0
-  let unexpected = 0
-  const kinds = new Map<string, number>()
+  const unexpected: string[] = []
+  const printed: string[] = []
   for (const name of await readdir(rig.logFolder)) {
     if (!name.endsWith('.log')) continue
     for await (const line of createInterface({ input: createReadStream(join(rig.logFolder, name)) })) {
-      if (REFUSED.test(line)) refused += 1
-      if (line.includes('"msg":"unexpected error in a job"')) {
-        unexpected += 1
-        const error = /"error":(\{[^}]*\})/.exec(line)?.[1] ?? 'unknown'
-        kinds.set(error, (kinds.get(error) ?? 0) + 1)
-      }
+      if (isRefusal(line)) refused += 1
+      if (line.includes('"msg":"unexpected error in a job"')) unexpected.push(/"error":(\{[^}]*\})/.exec(line)?.[1] ?? 'unknown')
+      if (!line.startsWith('{') && line.trim() !== '' && !line.startsWith(' ')) printed.push(line.slice(0, 100))
     }
   }
-  const pauses = log.filter((one) => one.name === 'pause a worker past its lease' && one.happened > 0).length
-  const violations: Violation[] = pauses >= 2 && refused === 0 ? [{ invariant: 11, record: 'all logs', what: `${pauses} workers slept past their leases, and no write was ever refused` }] : []
-  const notes = [`${refused} writes refused, ${pauses} workers paused past their lease`]
-  if (unexpected > 0) notes.push(`${unexpected} unexpected errors in jobs: ${[...kinds].map(([kind, count]) => `${count} × ${kind}`).join(', ')}`)
-  return { invariant: 11, says: 'no write of an overtaken epoch succeeds', looked: refused, violations, notes }
+  return judgeRefusals({ refused, unexpected, printed }, log)
 }
+
+export const judgeRefusals = ({ refused, unexpected, printed }: { refused: number; unexpected: readonly string[]; printed: readonly string[] }, log: readonly Struck[]): Checked => {
+  const pauses = log.filter(({ name }) => name === PAUSE_PAST_LEASE).reduce((sum, { happened }) => sum + happened, 0)
+  const violations: Violation[] =
+    pauses > 0 && refused === 0 ? [{ invariant: 11, record: 'all logs', what: `${pauses} times a worker slept past its lease with a record in hand that another took over, and no write was ever refused` }] : []
+  return {
+    invariant: 11, says: 'where a worker slept past its lease, a write was refused', looked: pauses, violations,
+    notes: [`${refused} writes refused`, ...countedLines('unexpected error in a job', unexpected), ...countedLines('line that is no log entry', printed)],
+  }
+}
+
+const countedLines = (what: string, lines: readonly string[]): string[] =>
+  [...Map.groupBy(lines, (line) => line)].map(([line, { length }]) => `${length} × ${what}: ${line}`)

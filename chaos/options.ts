@@ -14,7 +14,7 @@ export interface Options {
   readonly keep: boolean
 }
 
-export const USAGE = `npm run chaos -- [--consents 500] [--minutes 3] [--seed N] [--flush-every 60s] [--calm] [--only kill-worker,flush-redis] [--keep]`
+export const USAGE = `npm run chaos -- [--consents 500] [--minutes 3] [--seed N] [--flush-every 60s] [--calm] [--only 'kill a worker,FLUSHALL'] [--keep]`
 
 const whole = (name: string, text: string, least: number, most: number): number => {
   const value = Number(text)
@@ -28,8 +28,15 @@ const periodOf = (text: string): number => {
   return Number(count) * (unit === 'm' ? 60_000 : 1000)
 }
 
-/** Throws a TypeError that says what is wrong. Without a seed, one is drawn and shown. */
-export const readOptions = (args: readonly string[]): Options => {
+const someOf = (list: string | undefined, known: readonly string[]): string[] => {
+  const wanted = list?.split(',') ?? []
+  const unknown = wanted.filter((name) => !known.includes(name))
+  if (unknown.length > 0) throw new TypeError(`--only: there is no fault "${unknown.join('", "')}"; there are: ${known.join(', ')}`)
+  return wanted
+}
+
+/** Throws a TypeError that says what is wrong. Without a seed, one is drawn and shown. `faults`: the names that there are. */
+export const readOptions = (args: readonly string[], faults: readonly string[]): Options => {
   const { values } = parseArgs({
     args: [...args],
     options: {
@@ -50,7 +57,7 @@ export const readOptions = (args: readonly string[]): Options => {
     seed: values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : whole('seed', values.seed, 0, 4_294_967_295),
     flushEveryMs: values['flush-every'] === undefined ? undefined : periodOf(values['flush-every']),
     calm: values.calm,
-    only: values.only?.split(',') ?? [],
+    only: someOf(values.only, faults),
     keep: values.keep,
   }
 }

@@ -37,8 +37,23 @@ const BANKS = [
 const LOCALES = ['en', 'de', 'fr', 'es', 'it', 'pl', undefined] as const
 const ZONES = ['Europe/London', 'Europe/Berlin', 'America/New_York', 'Asia/Tokyo', undefined] as const
 const SCOPES = ['info', 'accounts', 'balance', 'transactions', 'offline_access']
-/** From long expired, still in grace, to not due for weeks. */
-const EXPIRES_DAYS = { from: -75, to: 40 }
+/** From expired, still in grace, to due in the last days of the run; the others are healthy throughout, as most of a company's are. */
+const DUE_FROM_DAYS = -40
+const HEALTHY_UNTIL_DAYS = 89
+/** Before its expiry the ladder first asks for a consent. */
+const ASKED_BEFORE_DAYS = 14
+/** What two cores bear of users who come back, beside all that plays the rest of the world: as many consents come due. */
+const DUE_A_SECOND = 4
+
+/** Days that a run lives through: a short one has no time for as many users. */
+export const daysOf = ({ minutes }: Pick<Options, 'minutes'>): number => (minutes < 6 ? 45 : 70)
+
+/** In days from the start. */
+const expiryOf = (options: Options, chance: Chance): number => {
+  const lastDue = daysOf(options) + ASKED_BEFORE_DAYS - 1
+  const between = (from: number, to: number): number => from + chance.next() * (to - from)
+  return chance.happens((DUE_A_SECOND * 60 * options.minutes) / options.consents) ? between(DUE_FROM_DAYS, lastDue) : between(lastDue + 2, HEALTHY_UNTIL_DAYS)
+}
 const BATCH = 500
 
 const kindOf = (chance: Chance): UserKind => {
@@ -52,10 +67,10 @@ const kindOf = (chance: Chance): UserKind => {
 
 const hex = (chance: Chance, digits: number): string => Array.from({ length: digits }, () => chance.between(0, 15).toString(16)).join('')
 
-export const populate = async ({ simulator, db, config, clock, redirectUri }: Rig, { consents }: Options, chance: Chance): Promise<User[]> => {
+export const populate = async ({ simulator, db, config, clock, redirectUri }: Rig, options: Options, chance: Chance): Promise<User[]> => {
   const start = clock.now()
-  const users = Array.from({ length: consents }, (_, no): User => {
-    const days = EXPIRES_DAYS.from + chance.next() * (EXPIRES_DAYS.to - EXPIRES_DAYS.from)
+  const users = Array.from({ length: options.consents }, (_, no): User => {
+    const days = expiryOf(options, chance)
     return {
       no,
       credentialsId: `planted-connection-${no}-${hex(chance, 8)}`,

@@ -29,10 +29,13 @@ export interface AuthorisationRecord {
   readonly id: string
   readonly consent_id: string
   readonly renewal_id: string
+  readonly route: string
   readonly status: string
   readonly state: string
   readonly done_id: string
   readonly error_code: string | null
+  readonly expires_at: Date
+  readonly handed_out_at: Date | null
   readonly code_received_at: Date | null
   readonly exchange_started_at: Date | null
   readonly closed_at: Date | null
@@ -52,7 +55,11 @@ export interface NotificationRecord {
 export interface Records {
   readonly consents: readonly ConsentRecord[]
   readonly renewals: ReadonlyMap<string, RenewalRecord>
+  /** By consent. */
+  readonly renewalsOf: ReadonlyMap<string, readonly RenewalRecord[]>
   readonly authorisations: readonly AuthorisationRecord[]
+  /** By renewal. */
+  readonly authorisationsOf: ReadonlyMap<string, readonly AuthorisationRecord[]>
   /** By SHA-256 of the state, in hex. */
   readonly byState: ReadonlyMap<string, AuthorisationRecord>
   readonly notifications: ReadonlyMap<string, NotificationRecord>
@@ -62,7 +69,14 @@ export interface Records {
   readonly intents: ReadonlyMap<string, readonly Date[]>
   /** Sends of a code, in the order of the ledger. */
   readonly sends: ReadonlyMap<number, readonly Entry[]>
-  readonly faultsWithin: (from: Date, to: Date) => readonly Struck[]
+  /** When the outcome of its exchange became unknown, by authorisation. */
+  readonly doubts: ReadonlyMap<string, Date>
+  /** When a link could not be made and the record began to rest, by consent. */
+  readonly linkFailures: ReadonlyMap<string, readonly Date[]>
+  /** When the bank gave a code, by its number. */
+  readonly codesGiven: ReadonlyMap<number, Entry>
+  /** The last time a connection's token was rotated. */
+  readonly rotations: ReadonlyMap<string, Entry>
 }
 
 export interface Evidence {
@@ -71,41 +85,33 @@ export interface Evidence {
   readonly returns: readonly Return[]
 }
 
-const grouped = <Value, Key>(values: readonly Value[], keyOf: (value: Value) => Key): Map<Key, Value[]> => {
-  const groups = new Map<Key, Value[]>()
-  for (const value of values) {
-    const key = keyOf(value)
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [value])
-    else group.push(value)
-  }
-  return groups
-}
-
-export const readRecords = async ({ rig, log }: Evidence): Promise<Records> => {
-  const { sql, simulator, clock } = rig
+export const readRecords = async ({ rig }: Pick<Evidence, 'rig'>): Promise<Records> => {
+  const { sql, simulator } = rig
   const consents = await sql<ConsentRecord>(`SELECT id, credentials_id, status, cycle, email, expires_at, refresh_token, token_version, next_action_at, last_error_code FROM consents`)
   const renewals = await sql<RenewalRecord>(`SELECT id, consent_id, cycle, status, closed_at FROM renewals`)
-  const authorisations = await sql<AuthorisationRecord>(`SELECT id, consent_id, renewal_id, status, encode(state_hash, 'hex') AS state, done_id, error_code,
-    code_received_at, exchange_started_at, closed_at FROM authorisations`)
+  const authorisations = await sql<AuthorisationRecord>(`SELECT id, consent_id, renewal_id, route, status, encode(state_hash, 'hex') AS state, done_id, error_code,
+    expires_at, handed_out_at, code_received_at, exchange_started_at, closed_at FROM authorisations`)
   const notifications = await sql<NotificationRecord>(`SELECT id, consent_id, renewal_id, cycle, rung, status, created_at, sending_at FROM notifications`)
   const intents = await sql<{ id: string; at: Date }>(`SELECT data->>'authorisation_id' AS id, at FROM events WHERE type = 'authorisation.exchanging' ORDER BY at`)
+  const doubts = await sql<{ id: string; at: Date }>(`SELECT data->>'authorisation_id' AS id, min(at) AS at FROM events WHERE type = 'authorisation.unknown' GROUP BY 1`)
+  const failures = await sql<{ id: string; at: Date }>(`SELECT consent_id AS id, at FROM events WHERE type = 'link.failed' ORDER BY at`)
   const ledger = simulator.ledger.entries()
   const exchanges = ledger.filter((entry) => entry.what === 'exchange' && entry.code_no !== undefined)
   return {
     consents,
     renewals: new Map(renewals.map((row) => [row.id, row])),
+    renewalsOf: Map.groupBy(renewals, (row) => row.consent_id),
     authorisations,
+    authorisationsOf: Map.groupBy(authorisations, (row) => row.renewal_id),
     byState: new Map(authorisations.map((row) => [row.state, row])),
     notifications: new Map(notifications.map((row) => [row.id, row])),
-    notificationsOfRenewal: grouped(notifications, (row) => row.renewal_id),
+    notificationsOfRenewal: Map.groupBy(notifications, (row) => row.renewal_id),
     ledger,
-    intents: new Map([...grouped(intents, ({ id }) => id)].map(([id, events]) => [id, events.map(({ at }) => at)])),
-    sends: grouped(exchanges, (entry) => entry.code_no ?? 0),
-    faultsWithin: (from, to) => {
-      // A fault's consequences outlive it by a lease and the retries.
-      const [start, end] = [clock.realAt(from) - 5_000, clock.realAt(to)]
-      return log.filter((one) => one.from <= end && one.to >= start && one.happened !== 0)
-    },
+    intents: new Map([...Map.groupBy(intents, ({ id }) => id)].map(([id, events]) => [id, events.map(({ at }) => at)])),
+    sends: Map.groupBy(exchanges, (entry) => entry.code_no ?? 0),
+    doubts: new Map(doubts.map(({ id, at }) => [id, at])),
+    linkFailures: new Map([...Map.groupBy(failures, ({ id }) => id)].map(([id, events]) => [id, events.map(({ at }) => at)])),
+    codesGiven: new Map(ledger.flatMap((entry) => (entry.what === 'code' && entry.code_no !== undefined ? [[entry.code_no, entry] as const] : []))),
+    rotations: new Map(ledger.flatMap((entry) => (entry.what === 'rotated' && entry.credentials_id !== undefined ? [[entry.credentials_id, entry] as const] : []))),
   }
 }

@@ -18,6 +18,7 @@ import { startFaultProxy } from './fault-proxy.ts'
 import { makeFleet, type Seat } from './fleet.ts'
 import type { Options } from './options.ts'
 import { leadClock } from './shared-clock.ts'
+import { recordWrites } from './writes.ts'
 
 /** Leases of two seconds, so that a process that hangs is overtaken within the run; everything else in proportion. */
 const policyOf = (options: Options): PolicyInput => ({
@@ -28,13 +29,18 @@ const policyOf = (options: Options): PolicyInput => ({
   sweep: { cron: '*/2 * * * * *' },
   limits: { messagesPerHour: 1_000_000 },
   timing: {
-    lease: '2s', queuedFor: '4s', codeTimer: '500ms', jobDeadline: '1900ms', stopWithin: '6s', requestTimeout: '1500ms', pageSize: 200,
-    maxWaiting: Math.max(1000, Math.round(options.consents / 5)), concurrency: { reauth: 3, notify: 3, exchange: 3 }, retry: { attempts: 3, firstDelay: '200ms' },
+    lease: '2s', queuedFor: '4s', codeTimer: '500ms', jobDeadline: '1900ms', stopWithin: '6s', unreadyFor: '300ms', requestTimeout: '1500ms', pageSize: 200,
+    maxWaiting: Math.max(1000, Math.round(options.consents / 5)), concurrency: { reauth: JOBS_AT_ONCE, notify: JOBS_AT_ONCE, exchange: JOBS_AT_ONCE }, retry: { attempts: 3, firstDelay: '200ms' },
   },
 })
 
 export const SWEEP_MS = 2_000
 export const LEASE_MS = 2_000
+/** How long a dispatched record is left to the queue. */
+export const QUEUED_FOR_MS = 4_000
+const JOBS_AT_ONCE = 3
+/** Exchanges that one worker has in flight at most: by the queue, and by the timer of codes that no job took. */
+export const EXCHANGES_AT_ONCE = JOBS_AT_ONCE + 10
 export const OPS = { user: 'operator', password: 'operator-of-the-chaos-run' }
 /** What every planted address ends with. */
 export const MAIL_DOMAIN = 'planted.example'
@@ -46,6 +52,12 @@ const throughPort = (url: string, port: number): string => {
   return through.href.replace(/\/$/, '')
 }
 
+const named = (url: string, name: string): string => {
+  const known = new URL(url)
+  known.searchParams.set('application_name', name)
+  return known.href
+}
+
 export type Rig = Awaited<ReturnType<typeof startRig>>
 
 export const startRig = async (options: Options) => {
@@ -54,7 +66,6 @@ export const startRig = async (options: Options) => {
   const clockFile = join(folder, 'clock')
   const clock = leadClock(clockFile)
   const [postgres, redis] = await Promise.all([startEmbeddedPostgres({ durable: true, maxConnections: 400 }), startOwnRedis()])
-  await migrate(postgres.url)
 
   const workers = options.consents > 2000 ? 3 : 2
   // The users' one address: a balancer over whichever web processes there are.
@@ -103,9 +114,11 @@ export const startRig = async (options: Options) => {
   const queuePrefix = 'chaos'
   const fleet = makeFleet({
     seats, folder: join(folder, 'logs'),
-    orderOf: (seat) => ({ roles: [seat.role], env, policy, clockFile, queuePrefix }),
+    // Each process is known to the database by its name: writes can be told apart.
+    orderOf: (seat) => ({ roles: [seat.role], env: { ...env, DATABASE_URL: named(env.DATABASE_URL, seat.name) }, policy, clockFile, queuePrefix }),
   })
 
+  await migrate(postgres.url)
   /** By a connection of its own, past the proxies. */
   const sql = async <Row>(text: string, values: unknown[] = []): Promise<Row[]> => {
     const client = new pg.Client({ connectionString: postgres.url, application_name: 'chaos' })
@@ -118,8 +131,10 @@ export const startRig = async (options: Options) => {
     }
   }
 
+  await recordWrites(sql)
+
   return {
-    folder, clock, postgres, redis, direct, simulator, proxies, fleet, store, db, vault, config, sql, publicUrl, redirectUri,
+    folder, clock, postgres, redis, direct, workers, simulator, proxies, fleet, store, db, vault, config, sql, publicUrl, redirectUri,
     logFolder: join(folder, 'logs'),
     close: async () => {
       await fleet.close()

@@ -31,8 +31,12 @@ export const followClock = (path: string): Clock => {
 }
 
 export interface SharedClock extends MovableClock {
-  /** The real time, in milliseconds, at which this clock showed `instant`: jumps only go forwards. */
+  /** The real time, in milliseconds, at which this clock showed `instant`, or jumped over it: jumps only go forwards. */
   realAt(instant: Date): number
+  /** What this clock showed at this real time. Milliseconds, both. */
+  shownAt(real: number): number
+  /** Whether it jumped in this span of real time, in milliseconds. */
+  jumpedWithin(from: number, to: number): boolean
   close(): void
 }
 
@@ -56,9 +60,11 @@ export const leadClock = (path: string): SharedClock => {
     advance: (duration) => set(now().plus(duration)),
     realAt: (instant) => {
       const shown = instant.getTime()
-      const jump = jumps.findLast((one) => one.at + one.offsetMs <= shown) ?? jumps[0]
-      return shown - (jump?.offsetMs ?? 0)
+      const index = Math.max(0, jumps.findLastIndex((one) => one.at + one.offsetMs <= shown))
+      return Math.min(shown - (jumps[index]?.offsetMs ?? 0), jumps[index + 1]?.at ?? Number.POSITIVE_INFINITY)
     },
+    shownAt: (real) => real + (jumps.findLast(({ at }) => at <= real)?.offsetMs ?? 0),
+    jumpedWithin: (from, to) => jumps.some(({ at }) => at >= from && at <= to),
     close: () => closeSync(file),
   }
 }

@@ -5,6 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Decision } from '../src/simulator/bank.ts'
 import type { Played } from '../src/simulator/play.ts'
 import type { Mail } from '../src/simulator/mail-store.ts'
+import { fieldsOf, makeBrowser } from './browser.ts'
 import type { User } from './population.ts'
 import type { Rig } from './rig.ts'
 import type { Chance } from './seeded.ts'
@@ -17,10 +18,27 @@ export interface Return {
   readonly code: string | undefined
   readonly codeNo: number | undefined
   readonly at: Date
-  /** How the callback was delivered; `foreign`: with a state that is not the code's own. */
-  readonly how: 'once' | 'repeated' | 'concurrent' | 'foreign-first'
+  /** How the callback was delivered; first with a state that nobody ever made, or not by itself at all but as one of `Tampered`. */
+  readonly how: 'once' | 'repeated' | 'concurrent' | 'unknown-state-first'
   /** The page it was sent to; undefined when no answer ever said that it was taken. */
   doneId: string | undefined
+  /** When that answer came. */
+  answeredAt: Date | undefined
+}
+
+/** A callback that no bank ever gave: the code of `user`, or one that was made up, with a valid state. */
+export interface Tampered {
+  readonly user: User
+  readonly state: string
+  readonly codeNo: number | undefined
+}
+
+/** One visit of a user who wanted to renew, in real milliseconds, and how far they got. */
+export interface Attempt {
+  readonly user: User
+  readonly from: number
+  readonly to: number
+  readonly got: 'taken' | 'nothing to do' | 'no page' | 'refused' | 'no bank' | 'no answer' | 'tampered'
 }
 
 export interface Counts {
@@ -30,7 +48,9 @@ export interface Counts {
   returns: number
   repeated: number
   concurrent: number
+  unknownState: number
   foreign: number
+  forged: number
   replayed: number
   givenUp: number
 }
@@ -48,9 +68,13 @@ export interface Crowd {
   readonly bankLinks: ReadonlyMap<string, number>
   /** Start links that mails carried, by user. */
   readonly startLinks: ReadonlySet<string>
-  /** Users who have set out at least once. */
-  readonly visited: ReadonlySet<User>
-  /** Users whose last mail came when nobody set out any more; known after `stop`. */
+  /** Visits by which somebody wanted to renew. */
+  readonly attempts: readonly Attempt[]
+  /** Codes delivered with the state of another consent. */
+  readonly foreign: readonly Tampered[]
+  /** Made-up codes delivered with a valid state. */
+  readonly forged: readonly Tampered[]
+  /** Users whose last mail, or next try, came when nobody set out any more; known after `stop`. */
   readonly leftOut: ReadonlySet<User>
   /** Mails that nobody has acted on yet, and users under way. */
   backlog(): number
@@ -68,8 +92,6 @@ interface Memory {
   again: string | undefined
 }
 
-const PATIENCE_MS = 4_000
-const TRIES = 25
 const AT_ONCE = 16
 const REPLAYED_AFTER_MS = 61 * 60_000
 
@@ -78,90 +100,37 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
   const byMail = new Map(users.map((user) => [user.email, user]))
   const memories = new Map<User, Memory>()
   const returns: Return[] = []
-  const bankLinks = new Map<string, number>()
   const startLinks = new Set<string>()
-  const visited = new Set<User>()
+  const attempts: Attempt[] = []
+  const foreign: Tampered[] = []
+  const forged: Tampered[] = []
+  const spareStates: { readonly user: User; readonly state: string }[] = []
   const leftOut = new Set<User>()
-  const serverErrors = new Map<string, number>()
-  const counts: Counts = { scans: 0, visits: 0, departures: 0, returns: 0, repeated: 0, concurrent: 0, foreign: 0, replayed: 0, givenUp: 0 }
+  const counts: Counts = { scans: 0, visits: 0, departures: 0, returns: 0, repeated: 0, concurrent: 0, unknownState: 0, foreign: 0, forged: 0, replayed: 0, givenUp: 0 }
   const waiting: { readonly user: User; readonly go: () => Promise<void> }[] = []
   let active = 0
   let resting = true
   let stopped = false
   let lastMail = 0
-
-  const get = async (url: string, init: RequestInit = {}): Promise<{ status: number; location: string | null } | undefined> => {
-    try {
-      const answer = await fetch(url, { ...init, redirect: 'manual', signal: AbortSignal.timeout(PATIENCE_MS), headers: { connection: 'close' } })
-      await answer.arrayBuffer()
-      if (answer.status >= 500) {
-        const what = `${answer.status} ${new URL(url).pathname.replace(/^\/(r|done)\/.*/, '/$1/…')}`
-        serverErrors.set(what, (serverErrors.get(what) ?? 0) + 1)
-      }
-      return { status: answer.status, location: answer.headers.get('location') }
-    } catch {
-      // no answer: a web process died, hangs, or the proxy cut us off
-      return undefined
-    }
-  }
-
-  const scan = async (link: string): Promise<void> => {
-    for (let look = 0; look < 3; look += 1) {
-      await get(link)
-      counts.scans += 1
-    }
-  }
-
-  /** Presses the button until it leads to the bank; undefined when it does not, e.g. because there is nothing to do any more. */
-  const depart = async (link: string): Promise<string | undefined> => {
-    for (let tried = 0; tried < TRIES && !stopped; tried += 1) {
-      await get(link)
-      const pressed = await get(link, { method: 'POST' })
-      const target = pressed?.location ?? undefined
-      if (pressed?.status === 303 && target?.startsWith(simulator.url) === true) {
-        bankLinks.set(target, (bankLinks.get(target) ?? 0) + 1)
-        counts.departures += 1
-        return target
-      }
-      // Back to the start page: already renewed, or being checked.
-      if (pressed?.status === 303) return undefined
-      await wait(400)
-    }
-    counts.givenUp += 1
-    return undefined
-  }
-
-  const deliver = async (played: Extract<Played, { kind: 'callback' }>): Promise<string | undefined> => {
-    const init: RequestInit = played.method === 'GET' ? {} : { method: 'POST', body: new URLSearchParams(played.form) }
-    for (let tried = 0; tried < TRIES && !stopped; tried += 1) {
-      const answer = await get(played.url, init)
-      const doneId = /^\/done\/([\w-]+)$/.exec(answer?.location ?? '')?.[1]
-      if (answer?.status === 303 && doneId !== undefined) return doneId
-      await wait(400)
-    }
-    counts.givenUp += 1
-    return undefined
-  }
-
-  const fieldsOf = (played: Extract<Played, { kind: 'callback' }>): Readonly<Record<string, string | undefined>> =>
-    played.method === 'GET' ? Object.fromEntries(new URL(played.url).searchParams) : played.form
+  const { get, scan, depart, deliver, tamper, bankLinks, serverErrors } = makeBrowser(rig, counts, () => stopped)
 
   const comeBack = async (user: User, as: Decision, played: Extract<Played, { kind: 'callback' }>): Promise<Return> => {
     const { state = '', code } = fieldsOf(played)
-    const how = chance.happens(0.1) ? 'concurrent' : chance.happens(0.1) ? 'repeated' : chance.happens(0.05) ? 'foreign-first' : 'once'
-    const back: Return = { user, as, state, code, codeNo: code === undefined ? undefined : simulator.codeNo(code), at: clock.now().toJSDate(), how, doneId: undefined }
+    const how = chance.happens(0.1) ? 'concurrent' : chance.happens(0.1) ? 'repeated' : chance.happens(0.05) ? 'unknown-state-first' : 'once'
+    const back: Return = { user, as, state, code, codeNo: code === undefined ? undefined : simulator.codeNo(code), at: clock.now().toJSDate(), how, doneId: undefined, answeredAt: undefined }
     returns.push(back)
     counts.returns += 1
-    if (how === 'foreign-first') {
+    if (how === 'unknown-state-first') {
       const wrong = new URL(played.url)
       wrong.searchParams.set('state', randomBytes(32).toString('base64url'))
       await get(wrong.href)
-      counts.foreign += 1
+      counts.unknownState += 1
     }
     const deliveries = how === 'concurrent' ? [deliver(played), deliver(played), deliver(played)] : [deliver(played)]
     if (how === 'concurrent') counts.concurrent += 1
     const doneIds = await Promise.all(deliveries)
     back.doneId = doneIds.find((one) => one !== undefined)
+    back.answeredAt = clock.now().toJSDate()
     if (how === 'repeated') {
       await deliver(played)
       counts.repeated += 1
@@ -172,25 +141,51 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
   }
   const old: { readonly at: number; readonly played: Extract<Played, { kind: 'callback' }> }[] = []
 
-  /** Goes to the bank by this bank link, decides, comes back. Undefined: no callback came. */
-  const decide = async (user: User, bankLink: string, as: Decision): Promise<Return | undefined> => {
+  /**
+   * A few approvals never come back as they are: the browser is lost, and later somebody else's code arrives with this state; or the code
+   * on the way back is a made-up one. True when this one was such.
+   */
+  const comesBackWrong = async (user: User, played: Extract<Played, { kind: 'callback' }>): Promise<boolean> => {
+    const { state, code } = fieldsOf(played)
+    if (state === undefined || code === undefined || !chance.happens(0.04)) return false
+    const spare = spareStates[0]
+    if (spare !== undefined && spare.user !== user) {
+      spareStates.shift()
+      foreign.push({ user, state: spare.state, codeNo: simulator.codeNo(code) })
+      counts.foreign += 1
+      await tamper(played, code, spare.state)
+    } else if (chance.happens(0.5)) {
+      forged.push({ user, state, codeNo: undefined })
+      counts.forged += 1
+      await tamper(played, randomBytes(32).toString('base64url'), state)
+    } else spareStates.push({ user, state })
+    return true
+  }
+
+  /** Goes to the bank by this bank link, decides, comes back. */
+  const decide = async (user: User, bankLink: string, as: Decision): Promise<Attempt['got']> => {
     const played = await simulator.play({ link: bankLink, as }).catch(() => undefined)
-    return played?.kind === 'callback' ? comeBack(user, as, played) : undefined
+    if (played?.kind === 'closed') return 'taken'
+    if (played?.kind !== 'callback') return 'no bank'
+    if (as === 'approve' && (await comesBackWrong(user, played))) return 'tampered'
+    return (await comeBack(user, as, played)).doneId === undefined ? 'no answer' : 'taken'
+  }
+
+  const goThere = async (user: User, link: string, as: Decision): Promise<Attempt['got']> => {
+    const departed = await depart(link)
+    return typeof departed === 'string' ? departed : decide(user, departed.bankLink, as)
   }
 
   /** One visit by a start link. Answers whether the user had a decision of theirs taken. */
   const visit = async (user: User, link: string, as: Decision): Promise<boolean> => {
     counts.visits += 1
-    visited.add(user)
-    if (user.kind === 'clicks-twice' && as === 'approve') {
-      const [first, second] = await Promise.all([depart(link), depart(link)])
-      const backs = await Promise.all([first, second].map(async (one) => (one === undefined ? undefined : decide(user, one, as))))
-      return backs.some((back) => back?.doneId !== undefined)
-    }
-    const bankLink = await depart(link)
-    if (bankLink === undefined) return false
-    const back = await decide(user, bankLink, as)
-    return as === 'close' || back?.doneId !== undefined
+    const from = Date.now()
+    const both = await Promise.all(user.kind === 'clicks-twice' && as === 'approve' ? [goThere(user, link, as), goThere(user, link, as)] : [goThere(user, link, as)])
+    const got = both.find((one) => one === 'taken') ?? both[0] ?? 'no page'
+    // A try that the end of the run cut short shows nothing.
+    if (as === 'approve' && stopped && got !== 'taken') leftOut.add(user)
+    else if (as === 'approve') attempts.push({ user, from, to: Date.now(), got })
+    return got === 'taken'
   }
 
   /** What the user does on the `nth` mail of a cycle; undefined: nothing. */
@@ -281,7 +276,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
         if (memory.busy) return
         memory.busy = true
         try {
-          await visit(user, link, 'approve')
+          memory.again = (await visit(user, link, 'approve')) ? undefined : link
         } finally {
           memory.busy = false
         }
@@ -295,7 +290,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
   }, 100)
 
   return {
-    counts, returns, bankLinks, startLinks, visited, leftOut, serverErrors,
+    counts, returns, bankLinks, startLinks, attempts, foreign, forged, leftOut, serverErrors,
     backlog: () => waiting.length + active,
     start: () => {
       resting = false
@@ -325,6 +320,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
       const end = Date.now() + 10_000
       while (active > 0 && Date.now() < end) await wait(50)
       for (const { user } of waiting) leftOut.add(user)
+      for (const [user, { again }] of memories) if (again !== undefined) leftOut.add(user)
       for (const mail of simulator.mails({ after: lastMail })) {
         const user = byMail.get(mail.to[0] ?? '')
         if (user !== undefined) leftOut.add(user)

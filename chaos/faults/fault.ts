@@ -6,6 +6,12 @@ import type { Chance } from '../seeded.ts'
 
 export type Lane = 'processes' | 'infrastructure' | 'provider' | 'mail'
 
+/**
+ * What a fault stands in the way of; the checks excuse a delay or a loss only by a fault that could have caused it.
+ * `provider-refuses`: calls are certainly not processed. `provider-breaks`: requests or answers are lost on the way.
+ */
+export type Hindrance = 'workers' | 'all-workers' | 'web' | 'schedulers' | 'queue' | 'database' | 'provider-refuses' | 'provider-breaks' | 'mail' | 'users'
+
 export interface Stage {
   readonly rig: Rig
   readonly chance: Chance
@@ -17,12 +23,14 @@ export interface Stage {
 
 export interface Fault {
   readonly lane: Lane
+  readonly hinders: readonly Hindrance[]
   readonly act: (stage: Stage) => Promise<number>
 }
 
 /** The simulator's own faults: counted where they fired. */
-export const atSimulator = (lane: Lane, seconds: number, orders: (chance: Chance) => readonly FaultOrder[]): Fault => ({
+export const atSimulator = (lane: Lane, hinders: readonly Hindrance[], seconds: number, orders: (chance: Chance) => readonly FaultOrder[]): Fault => ({
   lane,
+  hinders,
   act: async ({ rig: { simulator }, chance, span }) => {
     const added = orders(chance).map((order) => simulator.faults.add(order).id)
     const met = (): number => simulator.faults.list().filter(({ id }) => added.includes(id)).reduce((sum, fault) => sum + fault.fired, 0)
@@ -35,3 +43,14 @@ export const atSimulator = (lane: Lane, seconds: number, orders: (chance: Chance
     return fired
   },
 })
+
+/** Cuts a proxy's connections again and again, until it has met some, for a while at most. */
+export const cutAgain = async (proxy: { cut(): number }, { chance, span }: Stage, longestRestMs: number): Promise<number> => {
+  let cut = 0
+  const end = Date.now() + span(20)
+  for (let time = 0; time < 10 || (cut === 0 && Date.now() < end); time += 1) {
+    cut += proxy.cut()
+    await wait(chance.between(50, longestRestMs))
+  }
+  return cut
+}

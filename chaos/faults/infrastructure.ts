@@ -9,6 +9,7 @@ const untilRedis = async ({ direct }: Rig): Promise<void> => void (await direct.
 export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   'kill Redis, with its file': {
     lane: 'infrastructure',
+    hinders: ['queue'],
     act: async ({ rig, chance }) => {
       await rig.redis.kill()
       await wait(chance.between(200, 1500))
@@ -18,6 +19,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   },
   'restart Redis empty': {
     lane: 'infrastructure',
+    hinders: ['queue'],
     act: async ({ rig, beforeEmptying }) => {
       await beforeEmptying()
       await rig.proxies.redis.set({ kind: 'refuse' })
@@ -30,6 +32,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   },
   'FLUSHALL': {
     lane: 'infrastructure',
+    hinders: ['queue'],
     act: async ({ rig, chance, beforeEmptying }) => {
       await beforeEmptying()
       for (let time = 0; time < 3; time += 1) {
@@ -41,6 +44,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   },
   'Redis at its memory limit': {
     lane: 'infrastructure',
+    hinders: ['queue'],
     act: async ({ rig, span }) => {
       await rig.direct.config('SET', 'maxmemory', '1mb')
       await wait(span(15))
@@ -50,6 +54,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   },
   'Redis unreachable': {
     lane: 'infrastructure',
+    hinders: ['queue'],
     act: async ({ rig, span }) => {
       await rig.proxies.redis.set({ kind: 'blackhole' })
       await wait(span(60))
@@ -59,6 +64,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   },
   'delete the key of the job scheduler': {
     lane: 'infrastructure',
+    hinders: ['queue'],
     act: async ({ rig }) => {
       await untilRedis(rig)
       const keys = await rig.direct.keys('*:sweep:repeat*')
@@ -67,6 +73,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   },
   'restart PostgreSQL immediately': {
     lane: 'infrastructure',
+    hinders: ['database'],
     act: async ({ rig, chance }) => {
       await rig.postgres.crash()
       await wait(chance.between(100, 1500))
@@ -76,6 +83,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   },
   'terminate backends': {
     lane: 'infrastructure',
+    hinders: ['database'],
     act: async ({ rig, chance }) => {
       let ended = 0
       for (let time = 0; time < 4; time += 1) {
@@ -89,6 +97,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   },
   'cut acknowledgements of commits': {
     lane: 'infrastructure',
+    hinders: ['database'],
     act: async ({ rig, chance, span }) => {
       const before = rig.proxies.postgres.swallowed()
       for (let time = 0; time < 8; time += 1) {
@@ -101,6 +110,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   },
   'PostgreSQL late': {
     lane: 'infrastructure',
+    hinders: ['database'],
     act: async ({ rig, chance, span }) => {
       await rig.proxies.postgres.set({ kind: 'latency', ms: chance.between(20, 80) })
       await wait(span(20))
@@ -110,6 +120,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   },
   'PostgreSQL unreachable': {
     lane: 'infrastructure',
+    hinders: ['database'],
     act: async ({ rig, chance, span }) => {
       await rig.proxies.postgres.set({ kind: chance.happens(0.5) ? 'blackhole' : 'refuse' })
       await wait(span(15))

@@ -1,34 +1,29 @@
 // Mail servers, and the users' own connections.
 import { setTimeout as wait } from 'node:timers/promises'
-import { atSimulator, type Fault } from './fault.ts'
+import { atSimulator, cutAgain, type Fault } from './fault.ts'
 
 export const ofMail: Readonly<Record<string, Fault>> = {
-  'mail put off (4xx)': atSimulator('mail', 20, () => [
+  'mail put off (4xx)': atSimulator('mail', ['mail'], 20, () => [
     { endpoint: 'mail', kind: 'rcpt-4xx', rate: 0.25 },
     { endpoint: 'mail', kind: 'data-4xx', rate: 0.25 },
   ]),
-  'mail refused (5xx)': atSimulator('mail', 10, () => [
+  'mail refused (5xx)': atSimulator('mail', ['mail'], 10, () => [
     { endpoint: 'mail', kind: 'rcpt-5xx', rate: 0.15 },
     { endpoint: 'mail', kind: 'data-5xx', rate: 0.15 },
   ]),
-  'cut after the final dot': atSimulator('mail', 20, () => [
+  'cut after the final dot': atSimulator('mail', ['mail'], 20, () => [
     { endpoint: 'mail', kind: 'cut-after-dot', rate: 0.25 },
     { endpoint: 'mail', kind: 'cut-after-dot', stored: false, rate: 0.2 },
   ]),
-  'mail server answers too late': atSimulator('mail', 20, () => [{ endpoint: 'mail', kind: 'slow-mail', ms: 2200, rate: 0.4 }]),
+  'mail server answers too late': atSimulator('mail', ['mail'], 20, () => [{ endpoint: 'mail', kind: 'slow-mail', ms: 2200, rate: 0.4 }]),
   'connections to the mail server cut': {
     lane: 'mail',
-    act: async ({ rig, chance }) => {
-      let cut = 0
-      for (let time = 0; time < 10; time += 1) {
-        cut += rig.proxies.smtp.cut()
-        await wait(chance.between(50, 400))
-      }
-      return cut
-    },
+    hinders: ['mail'],
+    act: async (stage) => cutAgain(stage.rig.proxies.smtp, stage, 400),
   },
   'mail server unreachable': {
     lane: 'mail',
+    hinders: ['mail'],
     act: async ({ rig, chance, span }) => {
       await rig.proxies.smtp.set({ kind: chance.happens(0.5) ? 'refuse' : 'blackhole' })
       await wait(span(20))
@@ -38,13 +33,7 @@ export const ofMail: Readonly<Record<string, Fault>> = {
   },
   'connections of users cut': {
     lane: 'mail',
-    act: async ({ rig, chance }) => {
-      let cut = 0
-      for (let time = 0; time < 10; time += 1) {
-        cut += rig.proxies.web.cut()
-        await wait(chance.between(50, 300))
-      }
-      return cut
-    },
+    hinders: ['users'],
+    act: async (stage) => cutAgain(stage.rig.proxies.web, stage, 300),
   },
 }

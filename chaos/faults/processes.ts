@@ -1,11 +1,18 @@
 // Processes that are killed, sleep past their leases, or are replaced.
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Role } from '../../src/main.ts'
 import type { Member } from '../fleet.ts'
-import { LEASE_MS } from '../rig.ts'
-import type { Fault, Stage } from './fault.ts'
+import { isRefusal } from '../refusals.ts'
+import { LEASE_MS, type Rig } from '../rig.ts'
+import { type Holding, holdingsNow, isOvertaken } from '../writes.ts'
+import type { Fault, Hindrance, Stage } from './fault.ts'
 
 const PATIENCE_MS = 10_000
+const hindered: Readonly<Record<Role, Hindrance>> = { worker: 'workers', web: 'web', scheduler: 'schedulers' }
 
 /** One that runs; all of a role may just be starting again. */
 const pickMember = async ({ rig, chance }: Stage, role: Role): Promise<Member | undefined> => {
@@ -20,6 +27,7 @@ const pickMember = async ({ rig, chance }: Stage, role: Role): Promise<Member | 
 
 const kill = (role: Role): Fault => ({
   lane: 'processes',
+  hinders: [hindered[role]],
   act: async (stage) => {
     const member = await pickMember(stage, role)
     if (member === undefined) return 0
@@ -30,27 +38,103 @@ const kill = (role: Role): Fault => ({
 
 const pause = (role: Role): Fault => ({
   lane: 'processes',
+  hinders: [hindered[role]],
   act: async (stage) => {
     const member = await pickMember(stage, role)
     if (member === undefined) return 0
-    // Slow answers make sure that the process sleeps with work in hand, past its lease, while another takes over.
-    const slow = stage.rig.simulator.faults.add({ endpoint: 'reauthuri', kind: 'slow', ms: 900, rate: 0.5 })
-    await wait(300)
-    await stage.rig.fleet.pause(member, LEASE_MS + stage.chance.between(1500, 4000))
-    stage.rig.simulator.faults.remove(slow.id)
+    await stage.rig.fleet.pauseWhile(member, async () => wait(LEASE_MS + stage.chance.between(1500, 4000)))
     return 1
   },
 })
+
+/** How long a worker with work in hand is looked for; an idle moment has none. Of a run of twenty minutes. */
+const LOOKS_FOR_SECONDS = 200
+/** After the lease: a sweep finds the record, another worker takes it. */
+const OVERTAKEN_WITHIN_MS = LEASE_MS + 8_000
+const WRITES_WITHIN_MS = 4_000
+
+const refusalsIn = async (file: string, from: number): Promise<number> => {
+  let refused = 0
+  for await (const line of createInterface({ input: createReadStream(file, { start: from }) })) if (isRefusal(line)) refused += 1
+  return refused
+}
+
+/** What the stopped process holds, and goes on holding. Records whose write was already on its way to the database fall out here. */
+const frozenIn = async (rig: Rig, member: Member): Promise<Holding[]> => {
+  await wait(150)
+  return (await holdingsNow(rig)).filter(({ who }) => who === member.name)
+}
+
+const untilOvertaken = async (rig: Rig, holdings: readonly Holding[]): Promise<boolean> => {
+  const end = Date.now() + OVERTAKEN_WITHIN_MS
+  await wait(LEASE_MS)
+  while (Date.now() < end) {
+    for (const holding of holdings) if (await isOvertaken(rig, holding).catch(() => false)) return true
+    await wait(200)
+  }
+  return false
+}
+
+/** Stops a worker that has a record in hand until another has taken that over, and waits for what it then tries to write. */
+const pauseOne = async (stage: Stage): Promise<'refused' | 'slept' | 'idle'> => {
+  const { rig } = stage
+  // A reauth job that wakes up only gives its lease back, which shows nothing.
+  const busy = (await holdingsNow(rig).catch(() => [])).find(({ place }) => place !== 'consents')
+  const member = rig.fleet.members('worker').find(({ name, paused }) => !paused && busy?.who === name)
+  // Nobody to take over: sleeping would show nothing.
+  if (member === undefined || rig.fleet.members('worker').length < 2) return 'idle'
+  const log = join(rig.logFolder, `${member.name}.log`)
+  const { size } = await stat(log)
+  const overtaken = await rig.fleet.pauseWhile(member, async () => {
+    const holdings = await frozenIn(rig, member).catch(() => [])
+    return holdings.length > 0 && (await untilOvertaken(rig, holdings))
+  })
+  if (!overtaken) return 'idle'
+  const end = Date.now() + WRITES_WITHIN_MS
+  while (Date.now() < end) {
+    if ((await refusalsIn(log, size)) > 0) return 'refused'
+    await wait(200)
+  }
+  return 'slept'
+}
+
+/** Repeated until the store has refused a write: a pause that meets no work in hand, or dies before it writes, shows nothing. */
+const pausePastLease: Fault = {
+  lane: 'processes',
+  hinders: ['workers'],
+  act: async (stage) => {
+    const { faults } = stage.rig.simulator
+    // Calls take long enough to be met in the middle, and not so long that they are given up.
+    const slow = (['exchange', 'refresh', 'me'] as const).map((endpoint) => faults.add({ endpoint, kind: 'slow', ms: 900 }))
+    slow.push(faults.add({ endpoint: 'mail', kind: 'slow-mail', ms: 900 }))
+    let pauses = 0
+    try {
+      const end = Date.now() + stage.span(LOOKS_FOR_SECONDS)
+      while (Date.now() < end) {
+        const met = await pauseOne(stage)
+        if (met !== 'idle') pauses += 1
+        if (met === 'refused') break
+        await wait(50)
+      }
+    } finally {
+      for (const { id } of slow) faults.remove(id)
+    }
+    return pauses
+  },
+}
+
+export const PAUSE_PAST_LEASE = 'pause a worker past its lease'
 
 export const ofProcesses: Readonly<Record<string, Fault>> = {
   'kill a worker': kill('worker'),
   'kill a web process': kill('web'),
   'kill a scheduler': kill('scheduler'),
-  'pause a worker past its lease': pause('worker'),
+  [PAUSE_PAST_LEASE]: pausePastLease,
   'pause a web process': pause('web'),
   'pause a scheduler': pause('scheduler'),
   'roll all processes': {
     lane: 'processes',
+    hinders: ['workers', 'web', 'schedulers'],
     act: async ({ rig }) => {
       await rig.fleet.roll()
       return 1
@@ -58,7 +142,10 @@ export const ofProcesses: Readonly<Record<string, Fault>> = {
   },
   'kill all workers at once': {
     lane: 'processes',
-    act: async ({ rig, chance }) => {
+    hinders: ['workers', 'all-workers'],
+    act: async (stage) => {
+      const { rig, chance } = stage
+      await pickMember(stage, 'worker')
       const workers = rig.fleet.members('worker')
       await Promise.all(workers.map(async (member) => rig.fleet.kill(member, chance.between(100, 800))))
       return workers.length

@@ -2,7 +2,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FaultSettings } from '../../src/simulator/fault-kinds.ts'
 import type { FaultOrder } from '../../src/simulator/faults.ts'
-import { atSimulator, type Fault, type Stage } from './fault.ts'
+import { atSimulator, cutAgain, type Fault, type Stage } from './fault.ts'
 
 const CALLS = ['reauthuri', 'exchange', 'refresh', 'me'] as const
 const everywhere = (fault: FaultSettings): readonly FaultOrder[] => CALLS.map((endpoint) => ({ ...fault, endpoint }))
@@ -17,26 +17,27 @@ const meanwhile = async ({ rig: { clock } }: Stage, ms: number, minutes: number)
 }
 
 export const ofProvider: Readonly<Record<string, Fault>> = {
-  '429 with Retry-After': atSimulator('provider', 20, () => everywhere({ kind: 'rate-limited', retry_after: 1, rate: 0.5 })),
-  '429 without Retry-After': atSimulator('provider', 20, () => everywhere({ kind: 'rate-limited', rate: 0.5 })),
-  '500 before and after processing': atSimulator('provider', 20, () => [
+  '429 with Retry-After': atSimulator('provider', ['provider-refuses'], 20, () => everywhere({ kind: 'rate-limited', retry_after: 1, rate: 0.5 })),
+  '429 without Retry-After': atSimulator('provider', ['provider-refuses'], 20, () => everywhere({ kind: 'rate-limited', rate: 0.5 })),
+  '500 before and after processing': atSimulator('provider', ['provider-breaks'], 20, () => [
     ...everywhere({ kind: 'error-json', rate: 0.2 }),
     ...everywhere({ kind: 'error-json', processed: true, rate: 0.25 }),
   ]),
-  '502 with a page': atSimulator('provider', 20, () => [
+  '502 with a page': atSimulator('provider', ['provider-breaks'], 20, () => [
     ...everywhere({ kind: 'error-html', rate: 0.2 }),
     ...everywhere({ kind: 'error-html', processed: true, rate: 0.25 }),
   ]),
-  'time-outs': atSimulator('provider', 20, () => [
+  'time-outs': atSimulator('provider', ['provider-breaks'], 20, () => [
     ...everywhere({ kind: 'slow', ms: 2500, rate: 0.15 }),
     ...everywhere({ kind: 'slow', ms: 2500, processed: true, rate: 0.2 }),
   ]),
-  'reset before processing': atSimulator('provider', 20, () => everywhere({ kind: 'reset-before', rate: 0.4 })),
-  'reset after processing': atSimulator('provider', 20, () => everywhere({ kind: 'reset-after', rate: 0.4 })),
-  'one byte a second': atSimulator('provider', 20, () => everywhere({ kind: 'drip', interval_ms: 1000, rate: 0.25 })),
-  'answers cut in the middle': atSimulator('provider', 20, () => everywhere({ kind: 'bad-json', rate: 0.3 })),
+  'reset before processing': atSimulator('provider', ['provider-breaks'], 20, () => everywhere({ kind: 'reset-before', rate: 0.4 })),
+  'reset after processing': atSimulator('provider', ['provider-breaks'], 20, () => everywhere({ kind: 'reset-after', rate: 0.4 })),
+  'one byte a second': atSimulator('provider', ['provider-breaks'], 20, () => everywhere({ kind: 'drip', interval_ms: 1000, rate: 0.25 })),
+  'answers cut in the middle': atSimulator('provider', ['provider-breaks'], 20, () => everywhere({ kind: 'bad-json', rate: 0.3 })),
   'ten minutes of invalid_client': {
     lane: 'provider',
+    hinders: ['provider-refuses'],
     act: async (stage) => {
       const { simulator, clock } = stage.rig
       const before = simulator.ledger.count({ outcome: 'invalid_client' })
@@ -48,6 +49,7 @@ export const ofProvider: Readonly<Record<string, Fault>> = {
   },
   'fifteen minutes of nothing at all': {
     lane: 'provider',
+    hinders: ['provider-refuses', 'provider-breaks'],
     act: async (stage) => {
       const { provider } = stage.rig.proxies
       await provider.set({ kind: stage.chance.happens(0.5) ? 'refuse' : 'blackhole' })
@@ -58,17 +60,12 @@ export const ofProvider: Readonly<Record<string, Fault>> = {
   },
   'connections to the provider cut': {
     lane: 'provider',
-    act: async ({ rig, chance }) => {
-      let cut = 0
-      for (let time = 0; time < 10; time += 1) {
-        cut += rig.proxies.provider.cut()
-        await wait(chance.between(50, 400))
-      }
-      return cut
-    },
+    hinders: ['provider-breaks'],
+    act: async (stage) => cutAgain(stage.rig.proxies.provider, stage, 400),
   },
   'refresh tokens rotate': {
     lane: 'provider',
+    hinders: [],
     act: async ({ rig: { simulator }, chance, span }) => {
       const before = simulator.ledger.count({ what: 'rotated' })
       simulator.switches.set({ rotate_refresh_tokens: chance.pick(['on-reauth', 'on-refresh', 'always'] as const) })
@@ -79,6 +76,7 @@ export const ofProvider: Readonly<Record<string, Fault>> = {
   },
   'new dates show late': {
     lane: 'provider',
+    hinders: [],
     act: async ({ rig: { simulator }, span }) => {
       simulator.switches.set({ me_lag_seconds: 8 })
       await wait(span(30))

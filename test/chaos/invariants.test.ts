@@ -2,8 +2,10 @@
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
 import { askEveryCheck, type Books } from '../../chaos/invariants.ts'
+import type { Hindrance } from '../../chaos/faults.ts'
+import type { Struck } from '../../chaos/nemesis.ts'
 import type { AuthorisationRecord, ConsentRecord, NotificationRecord, Records, RenewalRecord } from '../../chaos/records.ts'
-import type { Return } from '../../chaos/users.ts'
+import type { Attempt, Return, Tampered } from '../../chaos/users.ts'
 import { sha256Hex } from '../../src/crypto/hashing.ts'
 import { Secret } from '../../src/secret.ts'
 import type { Entry } from '../../src/simulator/ledger.ts'
@@ -18,17 +20,32 @@ const consent: ConsentRecord = {
 }
 const renewal: RenewalRecord = { id: 'renewal', consent_id: 'consent', cycle: 1, status: 'renewed', closed_at: at(20) }
 const authorisation: AuthorisationRecord = {
-  id: 'authorisation', consent_id: 'consent', renewal_id: 'renewal', status: 'renewed', state: sha256Hex('state'), done_id: 'done', error_code: null,
-  code_received_at: at(10), exchange_started_at: at(11), closed_at: at(20),
+  id: 'authorisation', consent_id: 'consent', renewal_id: 'renewal', route: 'reauth', status: 'renewed', state: sha256Hex('state'), done_id: 'done', error_code: null,
+  expires_at: at(1440), handed_out_at: at(8), code_received_at: at(10), exchange_started_at: at(11), closed_at: at(20),
 }
 const notification: NotificationRecord = {
   id: 'notification', consent_id: 'consent', renewal_id: 'renewal', cycle: 1, rung: '-14d', status: 'sent', created_at: at(0), sending_at: at(1),
 }
-const back: Return = { user, as: 'approve', state: 'state', code: 'code', codeNo: 1, at: at(10), how: 'once', doneId: 'done' }
+const back: Return = { user, as: 'approve', state: 'state', code: 'code', codeNo: 1, at: at(10), how: 'once', doneId: 'done', answeredAt: at(10) }
 const mail = entry(1, 2, { what: 'mail', outcome: 'ok', message_id: 'notification@127.0.0.1', to: [user.email] })
 const exchange = entry(2, 12, { what: 'exchange', outcome: 'ok', credentials_id: 'connection', code_no: 1 })
 
+const given = entry(0, 10, { what: 'code', outcome: 'ok', credentials_id: 'connection', code_no: 1 })
+/** What the nemesis did, in minutes. */
+const struck = (hinders: readonly Hindrance[], from: number, to: number, over: Partial<Struck> = {}): Struck => ({
+  name: `no ${hinders.join(', ')}`, hinders, from: at(from).getTime(), to: at(to).getTime(), happened: 1, problem: undefined, ...over,
+})
+const attempt: Attempt = { user, from: at(9).getTime(), to: at(10).getTime(), got: 'taken' }
+
 interface Planted {
+  readonly log?: readonly Struck[]
+  readonly doubt?: Date
+  readonly attempts?: readonly Attempt[]
+  readonly leftOut?: boolean
+  readonly foreign?: readonly Tampered[]
+  readonly forged?: readonly Tampered[]
+  /** As many users as this met the same fate. */
+  readonly copies?: number
   readonly consent?: Partial<ConsentRecord>
   readonly renewal?: Partial<RenewalRecord>
   readonly authorisation?: Partial<AuthorisationRecord>
@@ -47,16 +64,20 @@ const booksWith = (planted: Planted = {}): Books => {
     consent: { ...consent, ...planted.consent }, renewal: { ...renewal, ...planted.renewal },
     authorisation: { ...authorisation, ...planted.authorisation }, notification: { ...notification, ...planted.notification },
   }
+  const exchanges = ledger.filter(({ what, code_no: no }) => what === 'exchange' && no !== undefined)
+  const rotated = ledger.find(({ what }) => what === 'rotated')
   const records: Records = {
-    consents: [rows.consent], renewals: new Map([['renewal', rows.renewal]]), authorisations: [rows.authorisation],
+    consents: [rows.consent], renewals: new Map([['renewal', rows.renewal]]), renewalsOf: new Map([['consent', [rows.renewal]]]),
+    authorisations: [rows.authorisation], authorisationsOf: new Map([['renewal', [rows.authorisation]]]),
     byState: new Map([[rows.authorisation.state, rows.authorisation]]), notifications: new Map([['notification', rows.notification]]),
     notificationsOfRenewal: new Map([['renewal', [rows.notification]]]), ledger, intents: new Map([['authorisation', planted.intents ?? [at(11)]]]),
-    sends: new Map([[1, ledger.filter(({ what }) => what === 'exchange')]]), faultsWithin: () => [],
+    doubts: new Map(planted.doubt === undefined ? [] : [['authorisation', planted.doubt]]), codesGiven: new Map([[1, given]]),
+    rotations: new Map(rotated === undefined ? [] : [['connection', rotated]]), linkFailures: new Map(), sends: Map.groupBy(exchanges, ({ code_no: no }) => no ?? 0),
   }
   const connection = { credentialsId: 'connection', refreshToken: planted.issued ?? 'token', dates: { expiresAt: DateTime.fromJSDate(planted.expiresAt ?? at(500)) } }
   const other = { ...connection, credentialsId: 'other', refreshToken: 'token of another' }
   const rig = {
-    clock: { realAt: (instant: Date) => instant.getTime() },
+    clock: { realAt: (instant: Date) => instant.getTime(), shownAt: (real: number) => real, jumpedWithin: () => false },
     simulator: { connection: (id: string) => (id === 'connection' ? connection : undefined), connections: () => [connection, other] },
     vault: {
       open: (sealed: string) => {
@@ -65,14 +86,29 @@ const booksWith = (planted: Planted = {}): Books => {
       },
     },
   }
-  const returns = [{ ...back, ...planted.back }]
-  const crowd = { bankLinks: planted.bankLinks ?? new Map([['http://bank/1', 1]]), visited: new Set([user]), leftOut: new Set(), returns }
-  return { rig, log: [], returns, records, crowd, users: [user] } as unknown as Books
+  const returns = Array.from({ length: planted.copies ?? 1 }, () => ({ ...back, ...planted.back }))
+  const crowd = {
+    bankLinks: planted.bankLinks ?? new Map([['http://bank/1', 1]]), attempts: planted.attempts ?? [attempt],
+    leftOut: new Set(planted.leftOut === true ? [user] : []), foreign: planted.foreign ?? [], forged: planted.forged ?? [],
+  }
+  const run = { log: planted.log ?? [], workers: 1, endedAt: at(120).getTime(), backlogs: [] }
+  return { rig, returns, records, crowd, users: [user], ...run } as unknown as Books
 }
 
 const named = (planted: Planted): string[] => askEveryCheck(booksWith(planted)).flatMap(({ violations }) => violations.map(({ invariant, record }) => `${invariant}: ${record}`))
 
 const again = (minutes: number, over: Partial<Entry> = {}): Entry => entry(3, minutes, { what: 'exchange', outcome: 'invalid_authorization_code', code_no: 1, ...over })
+
+/** Found not to be renewed at minute 20, and asked again in the same minute. */
+const askedAgain = {
+  renewal: { status: 'open', closed_at: null }, authorisation: { status: 'refused', error_code: 'not-renewed' }, notification: { created_at: at(20), sending_at: at(20) },
+} as const
+const lateMail = entry(1, 20, { what: 'mail', outcome: 'ok', message_id: 'notification@127.0.0.1', to: [user.email] })
+const neverSent = { ...askedAgain, leftOut: true, ledger: [lateMail], doubt: at(12) }
+const tooOld = { ...askedAgain, leftOut: true, authorisation: { status: 'refused', error_code: 'code-too-old' }, ledger: [lateMail], intents: [] } as const
+const lapsed = { consent: { status: 'lapsed' }, renewal: { status: 'lapsed', closed_at: at(15) }, back: { as: 'deny' } } as const
+const question = (seq: number, minutes: number): Entry => entry(seq, minutes, { what: 'exchange', outcome: 'invalid_authorization_code' })
+const rejected = (seq: number): Entry => entry(seq, 1, { what: 'refresh', outcome: 'invalid_client' })
 
 describe('the books of a run', () => {
   test('a sound run breaks nothing', () => {
@@ -102,6 +138,33 @@ describe('the books of a run', () => {
       planted: { renewal: { status: 'lapsed' }, authorisation: { status: 'refused', error_code: 'code-too-old' }, ledger: [mail] },
       names: '3: authorisation authorisation (user 1, once)',
     },
+    'never sent, and only the mail server was away': { planted: { ...neverSent, log: [struck(['mail'], 0, 60)] }, names: '3: authorisation authorisation (user 1, once)' },
+    'never sent, and the process died too late for it': { planted: { ...neverSent, log: [struck(['workers'], 13, 14)] }, names: '3: authorisation authorisation (user 1, once)' },
+    'never sent, and the fault did not happen': { planted: { ...neverSent, log: [struck(['workers'], 11, 14, { happened: 0 })] }, names: '3: authorisation authorisation (user 1, once)' },
+    'more users asked again than a death can have met': { planted: { ...neverSent, log: [struck(['workers'], 11, 12)], copies: 14 }, names: `3: fault no workers at ${at(11).getTime()}` },
+    'two users asked again for one lost answer': {
+      planted: { ...askedAgain, doubt: at(13), copies: 2, ledger: [lateMail, entry(2, 12, { what: 'exchange', outcome: 'not-processed', code_no: 1, fault: 'reset-before' })] },
+      names: '3: fault reset-before at request 2',
+    },
+    'in doubt although the answer met no fault': { planted: { ...askedAgain, doubt: at(13), ledger: [lateMail, again(12)] }, names: '3: authorisation authorisation (user 1, once)' },
+    'a code that died after an outage had ended': { planted: { ...tooOld, log: [struck(['database'], 10, 12)] }, names: '3: authorisation authorisation (user 1, once)' },
+    'a code that died while one of the workers was away': { planted: { ...tooOld, log: [struck(['workers'], 0, 20)] }, names: '3: authorisation authorisation (user 1, once)' },
+    'a code that died while the queue was away': { planted: { ...tooOld, log: [struck(['queue'], 0, 20)] }, names: '3: authorisation authorisation (user 1, once)' },
+    'asked again an hour late': {
+      planted: { ...neverSent, log: [struck(['workers'], 11, 12)], notification: { created_at: at(80), sending_at: at(80) }, ledger: [{ ...lateMail, at: at(80).toISOString() }] },
+      names: '3: authorisation authorisation (user 1, once)',
+    },
+    'a full authentication given up although its answer came': {
+      planted: { ...askedAgain, authorisation: { status: 'refused', error_code: 'exchange-unknown', route: 'full' }, doubt: at(13), ledger: [lateMail, exchange] },
+      names: '3: authorisation authorisation (user 1, once)',
+    },
+    'asked again without a reason, and renewed by a later code': {
+      planted: { ...tooOld, renewal: { status: 'renewed', closed_at: at(60) } }, names: '3: authorisation authorisation (user 1, once)',
+    },
+    'an answer to a callback whose code was not taken': {
+      planted: { renewal: { status: 'open', closed_at: null }, authorisation: { status: 'expired', code_received_at: null, closed_at: null }, ledger: [mail] },
+      names: '3: authorisation authorisation (user 1, once)',
+    },
     'a callback answered for an authorisation that is gone': { planted: { back: { state: 'another' } }, names: '3: user 1' },
     'a token that does not decrypt': { planted: { consent: { refresh_token: 'broken' } }, names: '4: consent consent' },
     'the token of another connection': { planted: { consent: { refresh_token: 'token of another' } }, names: '4: consent consent' },
@@ -113,7 +176,20 @@ describe('the books of a run', () => {
     'a mail without an intent': { planted: { notification: { sending_at: null } }, names: '7: notification notification' },
     'a code sent before its intent': { planted: { intents: [at(13)] }, names: '7: authorisation authorisation' },
     'a link handed out twice': { planted: { bankLinks: new Map([['http://bank/1', 2]]) }, names: '7: bank link /1…' },
+    'a token rotated without a fault': { planted: { issued: 'a newer token', ledger: [mail, entry(2, 12, { what: 'rotated', outcome: 'ok', credentials_id: 'connection' }), { ...exchange, seq: 3 }] }, names: '4: consent consent' },
+    'a renewal by the code of another': { planted: { foreign: [{ user, state: 'state', codeNo: 7 }] }, names: '5: authorisation authorisation' },
+    'a made-up code sent without a reason': { planted: { ledger: [mail, exchange, question(3, 13)] }, names: '7: request 3 with a code that no bank gave' },
+    'two questions within a minute': {
+      planted: { ledger: [mail, exchange, rejected(3), rejected(4), rejected(5), question(6, 13), question(7, 13)] }, names: '7: request 7 with a code that no bank gave',
+    },
+    'a forged code sent before its intent': { planted: { forged: [{ user, state: 'state', codeNo: undefined }], ledger: [mail, question(3, 9)] }, names: '7: request 3 with a code that no bank gave' },
     'a user who wanted to renew and could not': { planted: { renewal: { status: 'open', closed_at: null }, back: { as: 'deny' } }, names: '9: consent consent' },
+    'a user who got no page although nothing failed': { planted: { ...lapsed, attempts: [{ ...attempt, got: 'no page' }] }, names: '9: consent consent' },
+    'a user who was told there was nothing to do': {
+      planted: { renewal: { status: 'open', closed_at: null }, authorisation: { status: 'issued', code_received_at: null, closed_at: null }, back: { as: 'deny' }, leftOut: true, attempts: [{ ...attempt, got: 'nothing to do' }] },
+      names: '9: consent consent',
+    },
+    'a user left out whose mail server was away': { planted: { ...lapsed, log: [struck(['mail'], 0, 60)], attempts: [{ ...attempt, got: 'no answer' }] }, names: '9: consent consent' },
   }
   test.each(Object.entries(corruptions))('%s is named', (_name, { planted, names }) => {
     expect(named(planted)).toContain(names)
@@ -122,5 +198,29 @@ describe('the books of a run', () => {
   test('answers that prove the code untouched allow another send', () => {
     const limited = entry(2, 12, { what: 'exchange', outcome: 'not-processed', code_no: 1, fault: 'rate-limited' })
     expect(named({ ledger: [mail, limited, again(13, { outcome: 'ok' })], intents: [at(11), at(12)] })).toEqual([])
+  })
+
+  const excused: Record<string, Planted> = {
+    'a death between the intent and the send': { ...neverSent, log: [struck(['workers'], 11, 12)] },
+    'an acknowledgement that was cut before the send': { ...neverSent, log: [struck(['database'], 11, 12)] },
+    'a request lost on the way': { ...neverSent, log: [struck(['provider-breaks'], 11, 12)] },
+    'an outage as long as the code lived': { ...tooOld, log: [struck(['provider-refuses'], 10, 16)] },
+    'asked again when the database was back': {
+      ...neverSent, log: [struck(['workers'], 11, 12), struck(['database'], 20, 80)], notification: { created_at: at(80), sending_at: at(80) }, ledger: [{ ...lateMail, at: at(80).toISOString() }],
+    },
+    'a full authentication whose answer was lost': {
+      ...askedAgain, authorisation: { status: 'refused', error_code: 'exchange-unknown', route: 'full' }, leftOut: true, doubt: at(13), ledger: [lateMail, { ...exchange, fault: 'reset-after' }],
+    },
+    'a token rotated in an answer that was lost': {
+      issued: 'a newer token', ledger: [mail, entry(2, 12, { what: 'rotated', outcome: 'ok', credentials_id: 'connection' }), { ...exchange, seq: 3, fault: 'reset-after' }],
+    },
+    'a question while calls are on hold': { ledger: [mail, exchange, rejected(3), rejected(4), rejected(5), question(6, 13), question(7, 14)] },
+    'a forged code that came with a valid state': {
+      forged: [{ user, state: 'state', codeNo: undefined }], ledger: [mail, exchange, question(3, 13)],
+    },
+    'a user whose tries met faults until grace ended': { ...lapsed, log: [struck(['database'], 9, 10)], attempts: [{ ...attempt, got: 'no page' }] },
+  }
+  test.each(Object.entries(excused))('%s is no violation', (_name, planted) => {
+    expect(named(planted)).toEqual([])
   })
 })

@@ -5,9 +5,11 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { faults } from '../../chaos/faults.ts'
 import { orderOf } from '../../chaos/nemesis.ts'
-import { readOptions } from '../../chaos/options.ts'
+import { readOptions, USAGE } from '../../chaos/options.ts'
 import { seededChance } from '../../chaos/seeded.ts'
 import { followClock, leadClock } from '../../chaos/shared-clock.ts'
+
+const names = Object.keys(faults)
 
 const drawn = (seed: number): number[] => {
   const chance = seededChance(seed)
@@ -27,7 +29,6 @@ test('a branch depends on the seed and its name, not on what was drawn before', 
 })
 
 test('every kind of fault strikes before any strikes again, in an order of the seed', () => {
-  const names = Object.keys(faults)
   const order = (seed: number): string[] => {
     const endless = orderOf(names, seededChance(seed))
     return names.map(() => endless.next().value)
@@ -62,8 +63,19 @@ test('a clock that follows sees every jump, and an instant leads back to the rea
 })
 
 test('options: defaults, and a clear word about each that is wrong', () => {
-  expect(readOptions(['--seed', '4'])).toMatchObject({ consents: 500, minutes: 3, seed: 4, calm: false, flushEveryMs: undefined })
-  expect(readOptions(['--flush-every', '60s', '--consents', '10000', '--minutes', '20'])).toMatchObject({ flushEveryMs: 60_000, consents: 10_000 })
-  expect(() => readOptions(['--consents', 'many'])).toThrow('--consents must be a whole number')
-  expect(() => readOptions(['--flush-every', 'often'])).toThrow('--flush-every must be a duration')
+  expect(readOptions(['--seed', '4'], names)).toMatchObject({ consents: 500, minutes: 3, seed: 4, calm: false, flushEveryMs: undefined })
+  expect(readOptions(['--flush-every', '60s', '--consents', '10000', '--minutes', '20'], names)).toMatchObject({ flushEveryMs: 60_000, consents: 10_000 })
+  expect(() => readOptions(['--consents', 'many'], names)).toThrow('--consents must be a whole number')
+  expect(() => readOptions(['--flush-every', 'often'], names)).toThrow('--flush-every must be a duration')
+})
+
+test('the names in the usage text are names of faults, and others are refused', () => {
+  const only = /--only '([^']+)'/.exec(USAGE)?.[1] ?? ''
+  expect(readOptions(['--only', only], names).only).toEqual(only.split(','))
+  expect(() => readOptions(['--only', 'kill-worker'], names)).toThrow('--only: there is no fault "kill-worker"')
+})
+
+test('every fault says what it stands in the way of, or that it is nothing', () => {
+  const harmless = names.filter((name) => faults[name]?.hinders.length === 0)
+  expect(harmless).toEqual(['refresh tokens rotate', 'new dates show late'])
 })

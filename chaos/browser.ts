@@ -1,0 +1,90 @@
+// What a browser does on its user's behalf: opens start links, presses buttons, follows to the bank, delivers callbacks; again when a page
+// did not come. Remembers the bank links it was given and the errors it was shown.
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Played } from '../src/simulator/play.ts'
+import type { Rig } from './rig.ts'
+import type { Counts } from './users.ts'
+
+type Callback = Extract<Played, { kind: 'callback' }>
+
+const PATIENCE_MS = 4_000
+const TRIES = 25
+const REFUSALS_TAKEN = 3
+
+export const fieldsOf = (played: Callback): Readonly<Record<string, string | undefined>> =>
+  played.method === 'GET' ? Object.fromEntries(new URL(played.url).searchParams) : played.form
+
+export type Browser = ReturnType<typeof makeBrowser>
+
+export const makeBrowser = ({ simulator }: Rig, counts: Counts, isOver: () => boolean) => {
+  const bankLinks = new Map<string, number>()
+  const serverErrors = new Map<string, number>()
+
+  const get = async (url: string, init: RequestInit = {}): Promise<{ status: number; location: string | null } | undefined> => {
+    try {
+      const answer = await fetch(url, { ...init, redirect: 'manual', signal: AbortSignal.timeout(PATIENCE_MS), headers: { connection: 'close' } })
+      await answer.arrayBuffer()
+      if (answer.status >= 500) {
+        const what = `${answer.status} ${new URL(url).pathname.replace(/^\/(r|done)\/.*/, '/$1/…')}`
+        serverErrors.set(what, (serverErrors.get(what) ?? 0) + 1)
+      }
+      return { status: answer.status, location: answer.headers.get('location') }
+    } catch {
+      // no answer: a web process died, hangs, or the proxy cut us off
+      return undefined
+    }
+  }
+
+  const scan = async (link: string): Promise<void> => {
+    for (let look = 0; look < 3; look += 1) {
+      await get(link)
+      counts.scans += 1
+    }
+  }
+
+  /** Presses the button until it leads to the bank, or says that there is nothing to do, e.g. any more. */
+  const depart = async (link: string): Promise<{ readonly bankLink: string } | 'nothing to do' | 'no page' | 'refused'> => {
+    let refused = 0
+    for (let tried = 0; tried < TRIES && !isOver(); tried += 1) {
+      await get(link)
+      const pressed = await get(link, { method: 'POST' })
+      const target = pressed?.location ?? undefined
+      if (pressed?.status === 303 && target?.startsWith(simulator.url) === true) {
+        bankLinks.set(target, (bankLinks.get(target) ?? 0) + 1)
+        counts.departures += 1
+        return { bankLink: target }
+      }
+      // Back to the start page: already renewed, or being checked.
+      if (pressed?.status === 303) return 'nothing to do'
+      // Told why it cannot be, or not so often: pressing on changes nothing.
+      refused += pressed !== undefined && pressed.status >= 400 && pressed.status < 500 ? 1 : 0
+      if (refused >= REFUSALS_TAKEN) return 'refused'
+      await wait(400)
+    }
+    counts.givenUp += 1
+    return 'no page'
+  }
+
+  const deliver = async (played: Callback): Promise<string | undefined> => {
+    const init: RequestInit = played.method === 'GET' ? {} : { method: 'POST', body: new URLSearchParams(played.form) }
+    for (let tried = 0; tried < TRIES && !isOver(); tried += 1) {
+      const answer = await get(played.url, init)
+      const doneId = /^\/done\/([\w-]+)$/.exec(answer?.location ?? '')?.[1]
+      if (answer?.status === 303 && doneId !== undefined) return doneId
+      await wait(400)
+    }
+    counts.givenUp += 1
+    return undefined
+  }
+
+  /** Delivers `code` with `state`; what comes of it is for the checks to say. */
+  const tamper = async (played: Callback, code: string, state: string): Promise<void> => {
+    const fields = { ...fieldsOf(played), code, state }
+    const parameters = new URLSearchParams(Object.entries(fields).filter((field): field is [string, string] => field[1] !== undefined))
+    const url = new URL(played.url)
+    if (played.method === 'GET') url.search = parameters.toString()
+    await deliver(played.method === 'GET' ? { ...played, url: url.href } : { ...played, form: Object.fromEntries(parameters) })
+  }
+
+  return { get, scan, depart, deliver, tamper, bankLinks, serverErrors }
+}

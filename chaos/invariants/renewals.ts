@@ -1,0 +1,141 @@
+// Invariants 4, 5 and 9: what the database holds at the end against what the provider did, and against what the users wanted.
+import { sha256Hex } from '../../src/crypto/hashing.ts'
+import { tokenContext } from '../../src/store/refresh-token.ts'
+import { rotationLostBy } from '../explain.ts'
+import type { Books, Check, Violation } from '../invariants.ts'
+import { metWithin } from '../obstacles.ts'
+import type { User } from '../population.ts'
+import type { ConsentRecord } from '../records.ts'
+import type { Attempt } from '../users.ts'
+import { knownOf } from './approvals.ts'
+import { counted } from './counted.ts'
+
+export const tokensAreTheirs: Check = (books) => {
+  const { records, rig } = books
+  const known = knownOf(books)
+  const violations: Violation[] = []
+  const ownerOf = new Map(rig.simulator.connections().flatMap((one) => (one.refreshToken === undefined ? [] : [[one.refreshToken, one.credentialsId] as const])))
+  const lost: string[] = []
+  for (const consent of records.consents) {
+    const record = `consent ${consent.id}`
+    const connection = rig.simulator.connection(consent.credentials_id)
+    let stored: string
+    try {
+      stored = rig.vault.open(consent.refresh_token, tokenContext(consent.id, consent.token_version)).reveal()
+    } catch {
+      violations.push({ invariant: 4, record, what: 'the stored token does not decrypt' })
+      continue
+    }
+    if (connection?.refreshToken === stored) continue
+    const owner = ownerOf.get(stored)
+    const by = rotationLostBy(known, consent.credentials_id)
+    if (owner !== undefined && owner !== consent.credentials_id) violations.push({ invariant: 4, record, what: `holds the token of another connection (${owner})` })
+    else if (by === undefined) violations.push({ invariant: 4, record, what: 'the stored token is not the last one issued, and no fault explains it' })
+    else lost.push(`token rotated by the provider in an answer that was lost (${by.by.replace(/ at .*/, '')})`)
+  }
+  return { invariant: 4, says: 'stored tokens decrypt, are the last ones issued, and nobody else’s', looked: records.consents.length, violations, notes: counted(lost) }
+}
+
+/** The same-connection check: a code that somebody else got renews nothing, whatever state it comes with. */
+export const foreignCodesRenewNothing: Check = ({ records, crowd }) => {
+  const violations: Violation[] = []
+  let taken = 0
+  for (const { state, codeNo, user } of crowd.foreign) {
+    const row = records.byState.get(sha256Hex(state))
+    if (row === undefined || row.code_received_at === null) continue
+    taken += 1
+    const done = (records.sends.get(codeNo ?? 0) ?? []).some(({ outcome }) => outcome === 'ok')
+    if (row.status === 'renewed') violations.push({ invariant: 5, record: `authorisation ${row.id}`, what: `was renewed by a code that user ${user.no} had got for another consent` })
+    else if (done) violations.push({ invariant: 5, record: `authorisation ${row.id}`, what: `got tokens for a code that user ${user.no} had got for another consent` })
+  }
+  return {
+    invariant: 5, says: 'a code that came with the state of another consent renews nothing', looked: crowd.foreign.length, violations,
+    notes: crowd.foreign.length === 0 ? [] : [`${taken} of them were taken, sent and refused; the others came when the state was closed`],
+  }
+}
+
+export const datesAreTheProviders: Check = (books) => {
+  const { records, rig } = books
+  const known = knownOf(books)
+  const violations: Violation[] = []
+  const lost: string[] = []
+  let looked = 0
+  for (const consent of records.consents) {
+    const connection = rig.simulator.connection(consent.credentials_id)
+    if (connection === undefined || consent.status !== 'active') continue
+    looked += 1
+    const apart = connection.dates.expiresAt.toMillis() - consent.expires_at.getTime()
+    if (Math.abs(apart) <= 3_600_000) continue
+    if (rotationLostBy(known, consent.credentials_id) !== undefined) lost.push('date unknown to us: the token that could tell was rotated in a lost answer')
+    else violations.push({ invariant: 5, record: `consent ${consent.id}`, what: `the provider's expiry is ${Math.round(apart / 3_600_000)} h from the stored one` })
+  }
+  return { invariant: 5, says: 'a renewal is recorded where the provider made one, and nowhere else', looked, violations, notes: counted(lost) }
+}
+
+/** After the expiry, for the banks of the run: past it the provider makes no link. */
+const GRACE_MS = 90 * 24 * 3_600_000
+
+/** Why a try did not get a code taken; undefined: for no reason that the run knows of. */
+const reasonOf = ({ records, log, rig: { clock } }: Books, consent: ConsentRecord, { from, to, got }: Attempt): string | undefined => {
+  switch (got) {
+    case 'taken':
+      // Whether this approval was rightly given up is the third invariant's question.
+      return 'asked again'
+    case 'tampered':
+      return 'tampered'
+    case 'nothing to do': {
+      const renewals = [...records.renewalsOf.get(consent.id) ?? []]
+      const rows = renewals.flatMap(({ id }) => records.authorisationsOf.get(id) ?? [])
+      const isInHand = rows.some((row) => row.code_received_at !== null && clock.realAt(row.code_received_at) <= to && (row.closed_at === null || clock.realAt(row.closed_at) >= from))
+      const hasEnded = renewals.some(({ status, closed_at: closedAt }) => status !== 'open' && closedAt !== null && clock.realAt(closedAt) <= to)
+      return isInHand ? 'an exchange was in progress' : hasEnded ? 'the cycle had ended' : undefined
+    }
+    case 'no page':
+    case 'refused':
+    case 'no bank':
+    case 'no answer': {
+      if (clock.shownAt(to) >= consent.expires_at.getTime() + GRACE_MS) return 'grace had ended'
+      const met = metWithin(log, ['web', 'database', 'users', 'provider-refuses', 'provider-breaks', 'queue'], { from, to })[0]
+      return met === undefined ? (clock.jumpedWithin(from, to) ? 'days went by meanwhile' : undefined) : `met "${met.name}"`
+    }
+  }
+}
+
+/** Users who want to renew and set out: with their consent alive, they must have got there. */
+const willing = new Set<User['kind']>(['renews', 'clicks-twice'])
+
+export const theWillingAreRenewed: Check = (books) => {
+  const { users, crowd, records } = books
+  const known = knownOf(books)
+  const consentOf = new Map(records.consents.map((one) => [one.credentials_id, one]))
+  const renewedIds = new Set([...records.renewals.values()].filter(({ status }) => status === 'renewed').map((row) => row.consent_id))
+  const attemptsOf = Map.groupBy(crowd.attempts, ({ user }) => user)
+  const violations: Violation[] = []
+  const excluded: string[] = []
+  let looked = 0
+  for (const user of users) {
+    const consent = consentOf.get(user.credentialsId)
+    const attempts = attemptsOf.get(user) ?? []
+    if (!willing.has(user.kind) || attempts.length === 0 || consent === undefined) continue
+    looked += 1
+    if (renewedIds.has(consent.id)) continue
+    const violated = (why: string): void => void violations.push({
+      invariant: 9, record: `consent ${consent.id}`, what: `user ${user.no} wanted to renew and set out; the consent is ${consent.status} (${consent.last_error_code ?? 'no error'}): ${why}`,
+    })
+    if (rotationLostBy(known, user.credentialsId) !== undefined) {
+      excluded.push('token rotated in a lost answer: nobody can renew this connection')
+      continue
+    }
+    const reasons = attempts.map((attempt) => reasonOf(books, consent, attempt))
+    const unexplained = attempts.find((_, index) => reasons[index] === undefined)
+    const last = reasons.at(-1) ?? 'nothing'
+    if (unexplained !== undefined) violated(`a try of theirs ended with "${unexplained.got}", and nothing stood in the way`)
+    else if (consent.status === 'lapsed') excluded.push(`grace ended before another try; the last one: ${last}`)
+    else if (crowd.leftOut.has(user)) excluded.push(`the run's time for visits ended before another try; the last one: ${last}`)
+    else violated(`the last try: ${last}`)
+  }
+  return {
+    invariant: 9, says: 'every user who wanted to renew and set out has renewed', looked, violations,
+    notes: counted(excluded).map((line) => `left out: ${line}`),
+  }
+}

@@ -1,0 +1,105 @@
+// The run's own record of who wrote what: triggers note each claim and each later write with the process that made it. Tells which
+// process holds a record now, and finds writes by a process whose epoch had been overtaken. Only ever in the run's own database.
+import type { Checked, Violation } from './invariants.ts'
+import type { Rig } from './rig.ts'
+
+const TABLES = ['consents', 'authorisations', 'notifications'] as const
+
+/** To be run once as the owner, after the migrations. A claim moves the epoch and sets a lease; whatever else moves it fences others off. */
+export const recordWrites = async (sql: Rig['sql']): Promise<void> => {
+  await sql(`
+    CREATE TABLE chaos_writes (
+      no bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL, place text NOT NULL, row_id uuid NOT NULL, who text NOT NULL,
+      is_claim boolean NOT NULL, epoch_before int NOT NULL, epoch_after int NOT NULL, status_before text NOT NULL, status_after text NOT NULL
+    );
+    CREATE INDEX ON chaos_writes (row_id, epoch_after);
+    CREATE FUNCTION chaos_note_write() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+    BEGIN
+      INSERT INTO chaos_writes (at, place, row_id, who, is_claim, epoch_before, epoch_after, status_before, status_after)
+      VALUES (clock_timestamp(), TG_TABLE_NAME, NEW.id, current_setting('application_name'),
+        NEW.epoch = OLD.epoch + 1 AND coalesce(NEW.lease_until > clock_timestamp(), false) AND NEW.status = OLD.status, OLD.epoch, NEW.epoch, OLD.status, NEW.status);
+      RETURN NULL;
+    END $$`)
+  for (const table of TABLES) {
+    // Marks of the dispatch are left out: they are unfenced by design and write nothing else.
+    await sql(`CREATE TRIGGER chaos_notes_writes AFTER UPDATE ON ${table} FOR EACH ROW
+      WHEN (OLD.epoch <> NEW.epoch OR OLD.status <> NEW.status OR OLD.lease_until IS DISTINCT FROM NEW.lease_until OR OLD.next_action_at IS DISTINCT FROM NEW.next_action_at)
+      EXECUTE FUNCTION chaos_note_write()`)
+  }
+}
+
+/** A record that a process has in hand now. */
+export interface Holding {
+  readonly place: (typeof TABLES)[number]
+  readonly rowId: string
+  readonly epoch: number
+  readonly who: string
+}
+
+/** Exchanges first, then messages: what they write last is refused for certain; a reauth job only gives its lease back. */
+export const holdingsNow = async ({ sql }: Pick<Rig, 'sql'>): Promise<Holding[]> => {
+  const held = TABLES.map((table) => `
+    SELECT w.place, w.row_id AS "rowId", w.epoch_after AS epoch, w.who FROM ${table} t JOIN chaos_writes w ON w.row_id = t.id AND w.epoch_after = t.epoch AND w.is_claim
+    WHERE t.lease_until > clock_timestamp()`)
+  return sql<Holding>(`SELECT * FROM (${held.join(' UNION ALL ')}) AS held ORDER BY place <> 'authorisations', place <> 'notifications' LIMIT 200`)
+}
+
+/** Whether somebody else has moved this record's epoch on. */
+export const isOvertaken = async ({ sql }: Pick<Rig, 'sql'>, { place, rowId, epoch }: Holding): Promise<boolean> => {
+  const rows = await sql<{ moved: boolean }>(`SELECT epoch > $2 AS moved FROM ${place} WHERE id = $1`, [rowId, epoch])
+  return rows[0]?.moved ?? false
+}
+
+export interface ForeignWrite {
+  readonly place: string
+  readonly row_id: string
+  readonly who: string
+  readonly holder: string
+  readonly epoch: number
+  readonly status_before: string
+  readonly status_after: string
+  readonly at: Date
+}
+
+export interface Writes {
+  readonly fenced: number
+  readonly overtakings: number
+  readonly foreign: readonly ForeignWrite[]
+}
+
+/**
+ * Writes that left the epoch as it was although another process held it: only the holder may do that. What moves the epoch (a claim, a
+ * stop, a closing) is how one overtakes, not a write by the overtaken. The rows of a web process are read past: it holds nothing.
+ */
+export const readWrites = async ({ sql }: Pick<Rig, 'sql'>): Promise<Writes> => {
+  const foreign = await sql<ForeignWrite>(`
+    SELECT w.place, w.row_id, w.who, c.who AS holder, w.epoch_before AS epoch, w.status_before, w.status_after, w.at
+    FROM chaos_writes w JOIN chaos_writes c ON c.row_id = w.row_id AND c.epoch_after = w.epoch_before AND c.is_claim
+    WHERE w.epoch_after = w.epoch_before AND w.who LIKE 'worker-%' AND c.who LIKE 'worker-%' AND w.who <> c.who ORDER BY w.no`)
+  const [row] = await sql<{ fenced: string; overtakings: string }>(`
+    SELECT count(*) FILTER (WHERE NOT is_claim) AS fenced, count(*) FILTER (WHERE is_claim AND EXISTS (
+      SELECT FROM chaos_writes c WHERE c.row_id = w.row_id AND c.is_claim AND c.epoch_after = w.epoch_before AND c.who <> w.who
+        AND NOT EXISTS (SELECT FROM chaos_writes e WHERE e.row_id = w.row_id AND e.no > c.no AND e.no < w.no))) AS overtakings
+    FROM chaos_writes w`)
+  return { fenced: Number(row?.fenced ?? 0), overtakings: Number(row?.overtakings ?? 0), foreign }
+}
+
+/** A token response in hand is stored whoever holds the claim by then: losing it would lose the connection. */
+const isTokenResponse = ({ place, status_before: from, status_after: to }: ForeignWrite): boolean =>
+  place === 'authorisations' && to === 'verifying' && (from === 'exchanging' || from === 'unknown')
+
+/** Messages not yet begun are cancelled under their consent's lock, without a claim: whoever holds one finds it no longer pending. */
+const isCancelling = ({ place, status_before: from, status_after: to }: ForeignWrite): boolean =>
+  place === 'notifications' && from === 'pending' && to === 'cancelled'
+
+export const judgeWrites = ({ fenced, overtakings, foreign }: Writes): Checked => {
+  const excepted = foreign.filter(isTokenResponse)
+  const violations = foreign.filter((one) => !isTokenResponse(one) && !isCancelling(one)).map((one): Violation => ({
+    invariant: 11, record: `${one.place} ${one.row_id}`,
+    what: `${one.who} wrote ${one.status_before} → ${one.status_after} at ${one.at.toISOString()} under epoch ${one.epoch}, which ${one.holder} held`,
+  }))
+  return {
+    invariant: 11, says: 'no write of an overtaken epoch succeeds', looked: fenced, violations,
+    notes: [`${overtakings} records were claimed while another process still held them`, ...(excepted.length === 0 ? [] : [`${excepted.length} token responses in hand were stored by the overtaken, as they must be`])],
+  }
+}

@@ -1,0 +1,57 @@
+// Who wrote what, on a real database: a write by a process whose epoch another holds must be found, the allowed ones must not.
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { holdingsNow, isOvertaken, judgeWrites, readWrites, recordWrites } from '../../chaos/writes.ts'
+import { createDatabase } from '../setup/database.ts'
+
+const ID = '00000000-0000-4000-8000-000000000001'
+let url: string
+const as = (name: string) => async <Row>(text: string, values: unknown[] = []): Promise<Row[]> => {
+  const client = new pg.Client({ connectionString: url, application_name: name })
+  await client.connect()
+  try {
+    return (await client.query(text, values)).rows as Row[]
+  } finally {
+    await client.end()
+  }
+}
+const run = as('chaos')
+const claim = `UPDATE consents SET epoch = epoch + 1, lease_until = clock_timestamp() + interval '1 minute'`
+const names = async (): Promise<string[]> => judgeWrites(await readWrites({ sql: run })).violations.map(({ record }) => record)
+
+beforeAll(async () => {
+  url = await createDatabase()
+  await recordWrites(run)
+  await run(`INSERT INTO consents (id, credentials_id, user_id, provider_id, country, redirect_uri, status, expires_at, expires_source, refresh_token, next_action_at, next_action_reason, created_at, updated_at)
+    VALUES ('${ID}', 'connection', 'user', 'bank', 'GB', 'http://127.0.0.1/callback', 'active', now(), 'imported', 'sealed', now(), 'due', now(), now())`)
+})
+afterAll(async () => run('DROP TABLE chaos_writes CASCADE'))
+
+test('a claim says who holds the record, until another takes it over', async () => {
+  await as('worker-1')(claim)
+  const [holding] = await holdingsNow({ sql: run })
+  expect(holding).toMatchObject({ place: 'consents', rowId: ID, epoch: 1, who: 'worker-1' })
+  if (holding === undefined) throw new Error('nobody holds it')
+  expect(await isOvertaken({ sql: run }, holding)).toBe(false)
+  await as('worker-2')(claim)
+  expect(await isOvertaken({ sql: run }, holding)).toBe(true)
+})
+
+test('the holder may write, give its lease back, and be fenced off by whoever closes the record', async () => {
+  await as('worker-2')(`UPDATE consents SET next_action_at = now() + interval '1 day'`)
+  await as('worker-1')(`UPDATE consents SET epoch = epoch + 1, lease_until = NULL`)
+  expect(await names()).toEqual([])
+})
+
+test('a write by the overtaken is named', async () => {
+  await as('worker-2')(claim)
+  await as('worker-1')(`UPDATE consents SET next_action_at = now() + interval '2 days', lease_until = NULL`)
+  expect(await names()).toEqual([`consents ${ID}`])
+})
+
+test('a token response in hand is excepted, and the cancelling of a message not yet begun', () => {
+  const late = { row_id: ID, who: 'worker-1', holder: 'worker-2', epoch: 3, at: new Date(0) }
+  const judge = (place: string, from: string, to: string): number => judgeWrites({ fenced: 1, overtakings: 1, foreign: [{ ...late, place, status_before: from, status_after: to }] }).violations.length
+  expect([judge('authorisations', 'unknown', 'verifying'), judge('authorisations', 'exchanging', 'verifying'), judge('notifications', 'pending', 'cancelled')]).toEqual([0, 0, 0])
+  expect([judge('authorisations', 'exchanging', 'unknown'), judge('authorisations', 'unknown', 'refused'), judge('notifications', 'sending', 'sent')]).toEqual([1, 1, 1])
+})
