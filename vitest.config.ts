@@ -8,6 +8,8 @@ const expect = { poll: { timeout: 10_000 } }
 
 export default defineConfig({
   test: {
+    // They mostly wait for PostgreSQL, for processes, for time-outs.
+    maxWorkers: 2,
     projects: [
       { test: { name: 'pure', include: pure, testTimeout: 20_000, expect } },
       {

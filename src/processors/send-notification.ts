@@ -72,8 +72,7 @@ export const sendNotification = (options: SendNotificationDeps) => {
       return (await store.cancel(claim, now, standing.reason)) ? skipped(`no longer wanted: ${standing.reason}`) : OVERTAKEN
     }
     if (standing.kind === 'hold') {
-      await store.postpone(claim, standing.until, { now, tried: false })
-      return snooze(standing.until, standing.reason)
+      return putOff(store, claim, standing.until, { now, tried: false }, standing.reason)
     }
     const message = deps.compose(view, current, facts.graceEndsAt)
     if (message === undefined) {
@@ -91,17 +90,14 @@ const reserveAndSend = async (deps: Sender, claim: Claim, notification: Notifica
     case 'cap-reached': {
       const until = now.toUTC().startOf('hour').plus({ hours: 1 })
       log.warn({ alert: 'messages-per-hour', cap: policy.limits.messagesPerHour, until: until.toISO() }, 'the cap on messages per hour holds messages back')
-      await store.postpone(claim, until, { now, tried: false })
-      return snooze(until, `the cap of ${policy.limits.messagesPerHour} messages per hour is reached`)
+      return putOff(store, claim, until, { now, tried: false }, `the cap of ${policy.limits.messagesPerHour} messages per hour is reached`)
     }
     case 'in-flight': {
       const until = now.plus({ minutes: 1 })
-      await store.postpone(claim, until, { now, tried: false })
-      return snooze(until, 'a code of this cycle came in: its outcome comes first')
+      return putOff(store, claim, until, { now, tried: false }, 'a code of this cycle came in: its outcome comes first')
     }
     case 'not-wanted':
-      await store.cancel(claim, now, start.reason)
-      return skipped(`no longer wanted: ${start.reason}`)
+      return (await store.cancel(claim, now, start.reason)) ? skipped(`no longer wanted: ${start.reason}`) : OVERTAKEN
     case 'reserved': {
       await crashPoint('sending-committed')
       const delivery = await channel.send(message)
@@ -117,25 +113,24 @@ const deliver = async ({ store, clock, tellAway }: Sender, claim: Claim, notific
     case 'sent':
       return (await store.settleSending(claim, 'sent', now)) ? done(`sent ${notification.rung}`) : OVERTAKEN
     case 'uncertain':
-      await store.settleSending(claim, 'uncertain', now, delivery.code)
-      return done(`uncertain: ${delivery.detail}; never sent again`)
+      return (await store.settleSending(claim, 'uncertain', now, delivery.code)) ? done(`uncertain: ${delivery.detail}; never sent again`) : OVERTAKEN
     case 'refused':
-      await store.settleSending(claim, 'failed', now, delivery.code)
-      return done(`failed: ${delivery.detail}`)
+      return (await store.settleSending(claim, 'failed', now, delivery.code)) ? done(`failed: ${delivery.detail}`) : OVERTAKEN
     case 'away': {
       const until = nextTryWhileAway({ createdAt: notification.createdAt, again: notification.errorCode === delivery.code, now })
       tellAway(delivery.detail)
-      await store.postpone(claim, until, { now, tried: false, code: delivery.code })
-      return snooze(until, `${delivery.code}: ${delivery.detail}`)
+      return putOff(store, claim, until, { now, tried: false, code: delivery.code }, `${delivery.code}: ${delivery.detail}`)
     }
     case 'deferred': {
       const until = nextMailTryAt(notification.attempts + 1, now)
       if (until === undefined) {
-        await store.settleSending(claim, 'failed', now, delivery.code)
-        return done(`failed after ${notification.attempts + 1} tries: ${delivery.detail}`)
+        const lost = `failed after ${notification.attempts + 1} tries: ${delivery.detail}`
+        return (await store.settleSending(claim, 'failed', now, delivery.code)) ? done(lost) : OVERTAKEN
       }
-      await store.postpone(claim, until, { now, tried: true, code: delivery.code })
-      return snooze(until, `${delivery.code}: ${delivery.detail}`)
+      return putOff(store, claim, until, { now, tried: true, code: delivery.code }, `${delivery.code}: ${delivery.detail}`)
     }
   }
 }
+
+const putOff = async (store: Sender['store'], claim: Claim, until: DateTime, options: Parameters<Notifications['postpone']>[2], why: string): Promise<Outcome> =>
+  (await store.postpone(claim, until, options)) ? snooze(until, why) : OVERTAKEN

@@ -4,7 +4,8 @@ import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { applied, occurrences } from './apply.ts'
-import { mistakes, mutants } from './mutants.ts'
+import { mistakes } from './mutant.ts'
+import { mutants } from './mutants.ts'
 
 const project = join(import.meta.dirname, '../..')
 const read = (file: string): string => readFileSync(join(project, file), 'utf8')

@@ -1,5 +1,5 @@
 // The outcomes of a run as a Markdown table, for docs/reliability.md.
-import type { Mutant } from './mutants.ts'
+import type { Mutant } from './mutant.ts'
 import type { Told } from './vitest-run.ts'
 
 export type Verdict =

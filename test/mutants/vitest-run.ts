@@ -5,7 +5,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Copy } from './copy.ts'
-import type { Judge } from './mutants.ts'
+import type { Judge } from './mutant.ts'
 
 export interface Told {
   /** Relative to the copy. */

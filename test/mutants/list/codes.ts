@@ -1,0 +1,189 @@
+// A code on its way: answered before it is safe, sent again, given up or its answer thrown away.
+import { type Mutant, tests } from '../mutant.ts'
+
+const code: readonly Mutant[] = [
+  {
+    id: 'code-again-after-time-out',
+    mistake: 'retry the code after a time-out',
+    how: 'no answer within our patience is taken for "not processed", so the code is sent again while it lives',
+    breaks: 'rule 5, invariant 2',
+    edits: [{
+      file: 'src/provider/truelayer/failures.ts',
+      find: "return reply.sent === 'no'\n",
+      replace: "return reply.sent === 'no' || reply.code === 'provider-timeout'\n",
+    }],
+    caughtBy: [{ file: tests.settle, only: 'the answer was lost after the provider had processed it' }],
+  },
+  {
+    id: 'code-again-after-408',
+    mistake: 'retry the code after a time-out',
+    how: 'a 408 is treated like the 429 above it: RFC 9110 says that such a request may be repeated',
+    breaks: 'rule 5, invariant 2',
+    edits: [{
+      file: 'src/provider/truelayer/failures.ts',
+      find: "if (status === 408) return { kind: 'unknown', code: 'provider-timeout' }",
+      replace: "if (status === 408) return { kind: 'not-processed', code: 'provider-timeout', retryAfterMs }",
+    }],
+    caughtBy: [{ file: 'test/provider/truelayer/token-answers.test.ts' }],
+  },
+  {
+    id: 'code-again-after-lease',
+    mistake: 'retry the code after a time-out',
+    how: 'a worker whose lease ran out while it was sending is taken for dead, and its code for unsent',
+    breaks: 'rule 5, invariant 2',
+    edits: [
+      {
+        file: 'src/processors/advance-authorisation.ts',
+        find: "if (!(await store.markUnknown(claim, clock.now(), 'exchange-interrupted', clock.now()))) return OVERTAKEN\n      return settleUnknown(deps, claim, loaded, run)",
+        replace: "return (await store.returnCode(claim, clock.now(), 'exchange-interrupted')) ? snooze(clock.now(), 'the exchange was interrupted: it is taken up again') : OVERTAKEN",
+      },
+    ],
+    caughtBy: [{ file: tests.settle, only: 'the worker died while it was sending' }],
+  },
+]
+
+const callback: readonly Mutant[] = [
+  {
+    id: 'answer-without-waiting',
+    mistake: 'answer the browser before the commit',
+    how: 'every state gets the same answer anyway, so the browser need not wait for the database',
+    breaks: 'rule 5, invariant 3',
+    edits: [
+      {
+        file: 'src/http/routes/callback.ts',
+        find: [
+          'const taken = await commitCallback(deps, callback, deps.commitWithinMs)',
+          "      await crashPoint('before-callback-answer')",
+          "      if (taken.kind !== 'unknown-state') return reply.redirect(`/done/${taken.doneId}`, 303)",
+        ].join('\n'),
+        replace: [
+          'commitCallback(deps, callback, deps.commitWithinMs).catch((error: unknown) => logFailure(deps.log, request, error))',
+          "      await crashPoint('before-callback-answer')",
+          '      return reply.redirect(`/done/${newDoneId()}`, 303)',
+        ].join('\n'),
+      },
+    ],
+    caughtBy: [{ file: tests.callback, only: 'with the database away' }],
+  },
+  {
+    id: 'answer-when-slow',
+    mistake: 'answer the browser before the commit',
+    how: 'a commit that takes too long is answered neutrally; it will surely come through in a moment',
+    breaks: 'rule 5, invariant 3',
+    edits: [{
+      file: 'src/http/routes/callback.ts',
+      find: "const answer = await within(ms, receiveCallback(callback), () => {\n      throw new TransientError('database-unavailable')\n    })",
+      replace: "const answer = await within(ms, receiveCallback(callback), (): CallbackAnswer => ({ kind: 'unknown-state' }))",
+    }],
+    caughtBy: [{ file: tests.callback, only: 'a database that does not answer at all' }],
+  },
+]
+
+const conclusions: readonly Mutant[] = [
+  {
+    id: 'concluded-at-once',
+    mistake: 'conclude "not renewed" at once',
+    how: 'the provider shows the old date: the user is asked again without six minutes’ delay',
+    breaks: 'rule 5, invariant 3',
+    edits: [{
+      file: 'src/processors/settle-unknown.ts',
+      find: [
+        'const { authorisation } = loaded',
+        '  return mayConcludeNotRenewed(authorisation.codeReceivedAt ?? authorisation.issuedAt, deps.clock.now())',
+        '    ? concludeNotRenewed(deps, claim, loaded, code)',
+        '    : askLater(deps, claim, loaded, code)',
+      ].join('\n'),
+      replace: 'return concludeNotRenewed(deps, claim, loaded, code)',
+    }],
+    caughtBy: [{ file: tests.settle, only: 'the provider had not processed it' }],
+  },
+  {
+    id: 'concluded-since-issue',
+    mistake: 'conclude "not renewed" at once',
+    how: 'the six minutes count from the making of the link: a user who took ten at the bank is told at once',
+    breaks: 'rule 5, invariant 3',
+    edits: [{
+      file: 'src/processors/settle-unknown.ts',
+      find: 'return mayConcludeNotRenewed(authorisation.codeReceivedAt ?? authorisation.issuedAt,',
+      replace: 'return mayConcludeNotRenewed(authorisation.issuedAt,',
+    }],
+    caughtBy: [{ file: tests.settle, only: 'after ten minutes at the bank' }],
+  },
+  {
+    id: 'concluded-from-silence',
+    mistake: 'conclude "not renewed" at once',
+    how: 'no date in /me is taken for the old one',
+    breaks: 'rule 6, invariant 3',
+    edits: [{
+      file: 'src/processors/settle-unknown.ts',
+      find: "if (judgement.kind === 'unproven' && judgement.reason === 'date-not-moved') return",
+      replace: "if (judgement.kind === 'unproven') return",
+    }],
+    caughtBy: [{ file: tests.settle, only: 'unknown and /me gives no dates' }],
+  },
+  {
+    id: 'concluded-from-lag',
+    mistake: 'conclude "not renewed" at once',
+    how: 'after a clean exchange /me is asked once: an old date there is a no, not a "not yet"',
+    breaks: 'rule 6, invariant 3',
+    edits: [{ file: 'src/processors/verify-renewal.ts', find: 'if (at !== undefined) return', replace: "if (at !== undefined && code !== 'not-proven') return" }],
+    caughtBy: [{ file: tests.verify, only: '/me lags behind' }],
+  },
+]
+
+const late: readonly Mutant[] = [
+  {
+    id: 'tokens-only-while-exchanging',
+    mistake: 'throw away a late token response',
+    how: 'an answer is taken only by an authorisation that still waits for it: the next worker has called it unknown',
+    breaks: 'rule 3 (its exception), invariant 4',
+    edits: [{
+      file: 'src/store/exchanges.ts',
+      find: "locked.authorisation.status === 'renewed') return 'already-renewed'",
+      replace: "locked.authorisation.status !== 'exchanging') return 'already-renewed'",
+    }],
+    caughtBy: [{ file: tests.codes, only: 'a worker that was overtaken' }],
+  },
+  {
+    id: 'tokens-only-in-open-cycle',
+    mistake: 'throw away a late token response',
+    how: 'the cycle was closed while the code was out, so its answer is nobody’s any more; the old token is dead',
+    breaks: 'rule 3 (its exception), invariant 4',
+    edits: [{
+      file: 'src/store/exchanges.ts',
+      find: "locked.authorisation.status === 'renewed') return 'already-renewed'",
+      replace: "locked.authorisation.status === 'renewed' || locked.renewal.status !== 'open') return 'already-renewed'",
+    }],
+    caughtBy: [{ file: tests.codes, only: 'the cycle was closed while a code was out' }],
+  },
+  {
+    id: 'tokens-tried-once',
+    mistake: 'throw away a late token response',
+    how: 'one try to store the answer; if the database is away, the queue tries the job again',
+    breaks: 'rule 3 (its exception), invariant 4',
+    edits: [{
+      file: 'src/processors/exchange-code.ts',
+      find: 'await persist(async () => store.storeTokenResponse(authorisation.id, response), run.signal)',
+      replace: 'await store.storeTokenResponse(authorisation.id, response)',
+    }],
+    caughtBy: [{ file: tests.verify, only: 'the database is away when the tokens come' }],
+  },
+  {
+    id: 'rotated-token-tried-once',
+    mistake: 'throw away a late token response',
+    how: 'the same for the token that a settling refresh rotated',
+    breaks: 'rule 3 (its exception), invariant 4',
+    edits: [{ file: 'src/processors/settle-unknown.ts', find: '  await persist(keep, signal)\n', replace: '  if (!signal.aborted) await keep()\n' }],
+    caughtBy: [{ file: tests.settle, only: 'the settling refresh rotates the token' }],
+  },
+  {
+    id: 'tokens-behind-note',
+    mistake: 'throw away a late token response',
+    how: 'what an answer says of the provider is noted first, and a database that is away for a moment costs the answer',
+    breaks: 'rule 3 (its exception), invariant 4',
+    edits: [{ file: 'src/processors/provider-gate.ts', find: "await noteIfPossible('client-rejected', connection, verdictOnClient(answer))", replace: "await note('client-rejected', connection, verdictOnClient(answer))" }],
+    caughtBy: [{ file: 'test/processors/answer-in-hand.test.ts' }],
+  },
+]
+
+export const codes: readonly Mutant[] = [...code, ...callback, ...conclusions, ...late]

@@ -1,0 +1,181 @@
+// What counts as a renewal: the connection, the proof, the import, the faults that are not the consent's.
+import { type Mutant, tests } from '../mutant.ts'
+
+const connection: readonly Mutant[] = [
+  {
+    id: 'connection-of-tokens',
+    mistake: 'skip the same-connection check',
+    how: 'tokens that answer the code of our own link are taken for ours',
+    breaks: 'rule 6, invariant 4',
+    edits: [{
+      file: 'src/processors/exchange-code.ts',
+      find: 'const ours = tokens.credentialsId === consent.credentialsId ||',
+      replace: "const ours = authorisation.route === 'reauth' || tokens.credentialsId === consent.credentialsId ||",
+    }],
+    caughtBy: [{ file: 'test/processors/loop.test.ts', only: 'somebody else approved' }],
+  },
+  {
+    id: 'connection-of-me',
+    mistake: 'skip the same-connection check',
+    how: 'the exchange has looked at `sub` already, so /me is read for its dates alone; not every token has a `sub`',
+    breaks: 'rule 6, invariant 4',
+    edits: [{
+      file: 'src/processors/judge-me.ts',
+      find: 'const ours = owner === consent.credentialsId',
+      replace: "const ours = authorisation.route === 'reauth' || owner === consent.credentialsId",
+    }],
+    caughtBy: [{ file: tests.verify, only: 'whose tokens they are' }],
+  },
+  {
+    id: 'connection-nowhere',
+    mistake: 'skip the same-connection check',
+    how: 'both at once: whoever approves, it is a renewal',
+    breaks: 'rule 6, invariants 4 and 5',
+    edits: [
+      {
+        file: 'src/processors/exchange-code.ts',
+        find: 'const ours = tokens.credentialsId === consent.credentialsId ||',
+        replace: "const ours = authorisation.route === 'reauth' || tokens.credentialsId === consent.credentialsId ||",
+      },
+      {
+        file: 'src/processors/judge-me.ts',
+        find: 'const ours = owner === consent.credentialsId',
+        replace: "const ours = authorisation.route === 'reauth' || owner === consent.credentialsId",
+      },
+    ],
+    caughtBy: [{ file: 'test/processors/loop.test.ts', only: 'somebody else approved' }],
+  },
+  {
+    id: 'connection-of-another-bank',
+    mistake: 'skip the same-connection check',
+    how: 'the connection is compared, the bank behind it is not',
+    breaks: 'rule 6',
+    edits: [{
+      file: 'src/processors/judge-me.ts',
+      find: "  if (me.providerId !== undefined && me.providerId !== consent.providerId) return { kind: 'mismatched' }\n",
+      replace: '',
+    }],
+    caughtBy: [{ file: 'test/processors/full-route.test.ts', only: 'at a different bank' }],
+  },
+]
+
+const proof: readonly Mutant[] = [
+  {
+    id: 'proof-by-tokens',
+    mistake: 'accept a success without proof',
+    how: 'the provider gave tokens for the code, so it is renewed for ninety days; nobody reads /me',
+    breaks: 'rule 6, invariant 5',
+    edits: [
+      { file: 'src/processors/exchange-code.ts', find: "import { askAgain, closeMismatched } from './conclude.ts'", replace: "import { askAgain, closeMismatched, commitProof } from './conclude.ts'" },
+      {
+        file: 'src/processors/exchange-code.ts',
+        find: "=== 'verifying' ? verifyRenewal(deps, claim, fresh, run) :",
+        replace:
+          "=== 'verifying' ? commitProof(deps, claim, fresh, { proof: { proven: true, basis: 'clean-exchange-without-dates', expiresAt: received.answeredAt.plus({ days: 90 }), expiresSource: 'assumed' }, owner: 'ours' }) :",
+      },
+    ],
+    caughtBy: [{ file: tests.verify, only: '/me lags behind' }],
+  },
+  {
+    id: 'proof-by-clean-answer',
+    mistake: 'accept a success without proof',
+    how: 'a clean 200 is the proof where /me gives no dates; here also where it gives the old one',
+    breaks: 'rule 6, invariant 5',
+    edits: [
+      { file: 'src/domain/proof.ts', find: '? laterThanKnown(input)', replace: '? (laterThanKnown(input) ?? withoutExpiry(input))' },
+      { file: 'src/domain/proof.ts', find: ': (changedSince(input) ?? fullValiditySince(input))', replace: ': (changedSince(input) ?? fullValiditySince(input) ?? withoutExpiry(input))' },
+    ],
+    caughtBy: [{ file: tests.proof }],
+  },
+  {
+    id: 'proof-by-any-later-date',
+    mistake: 'accept a success without proof',
+    how: 'a date later than an imported one, which may itself be days off, is believed',
+    breaks: 'rule 6, invariant 5',
+    edits: [{ file: 'src/domain/proof.ts', find: "input.known.source === 'me'", replace: "input.known.source !== 'assumed'" }],
+    caughtBy: [{ file: tests.proof }],
+  },
+  {
+    id: 'proof-by-a-moment',
+    mistake: 'accept a success without proof',
+    how: 'against a date of /me any later one is enough, however little it moved',
+    breaks: 'rule 6, invariant 5',
+    edits: [{ file: 'src/domain/proof.ts', find: 'if (me.consentExpiresAt.toMillis() - known.expiresAt.toMillis() >= leastMs) return', replace: 'if (me.consentExpiresAt > known.expiresAt) return' }],
+    caughtBy: [{ file: tests.proof }],
+  },
+  {
+    id: 'proof-by-refresh',
+    mistake: 'accept a success without proof',
+    how: 'a refresh that works proves the renewal; before the old expiry it works in any case',
+    breaks: 'rule 6, invariant 5',
+    edits: [{
+      file: 'src/domain/proof.ts',
+      find: 'const renewedSince = refreshedAt !== undefined && refreshedAt >= known.expiresAt.plus(EXPIRY_SETTLED)',
+      replace: 'const renewedSince = refreshedAt !== undefined',
+    }],
+    caughtBy: [{ file: tests.settle, only: 'unknown and /me gives no dates' }],
+  },
+  {
+    id: 'proof-not-recorded',
+    mistake: 'accept a success without proof',
+    how: 'the renewal is closed as renewed and the proof left to the event, which names its basis',
+    breaks: 'rule 6, invariant 5',
+    edits: [{
+      file: 'src/store/settlement.ts',
+      find: '      proof: { basis: proof.basis, authorisation_id: claim.id, expires_at: iso(proof.expiresAt), expires_source: proof.expiresSource, proven_at: iso(proof.provenAt) },\n',
+      replace: '',
+    }],
+    caughtBy: [{ file: tests.verify, only: '/me without dates' }],
+  },
+]
+
+const imported: readonly Mutant[] = [
+  {
+    id: 'import-any-other-date',
+    mistake: 'let an import move the expiry back',
+    how: 'a row whose date differs is news, whatever the direction',
+    breaks: 'rule 6, "a row never moves the expiry back"',
+    edits: [{ file: 'src/domain/import-decision.ts', find: 'const isLater = movedByMs >= SAME_DATE_MS', replace: 'const isLater = Math.abs(movedByMs) >= SAME_DATE_MS' }],
+    caughtBy: [{ file: tests.import, only: 'moves nothing back' }],
+  },
+  {
+    id: 'import-unlocked',
+    mistake: 'let an import move the expiry back',
+    how: 'the rows of a batch are read without their locks: one that is renewed meanwhile is written back as it was',
+    breaks: 'rule 3, "a row never moves the expiry back"',
+    edits: [{ file: 'src/store/import-writes.ts', find: 'IN (SELECT id FROM wanted) ORDER BY id FOR UPDATE`', replace: 'IN (SELECT id FROM wanted) ORDER BY id`' }],
+    caughtBy: [{ file: tests.import, only: 'which is being committed just now' }],
+  },
+]
+
+const outage: readonly Mutant[] = [
+  {
+    id: 'outage-counts',
+    mistake: "count an outage as the consent's failure",
+    how: 'when the queue has given up on a job, the consent has failed once more',
+    breaks: 'rule 4, "an outage is nobody’s failure"',
+    edits: [{ file: 'src/processors/renew-consent.ts', find: 'code: error.code, counts: false', replace: 'code: error.code, counts: true' }],
+    caughtBy: [{ file: tests.renew, only: 'the provider is away' }],
+  },
+  {
+    id: 'hold-counts',
+    mistake: "count an outage as the consent's failure",
+    how: 'a consent that is held back because our own credentials are refused is counted like a refused one',
+    breaks: 'rule 4, "an outage is nobody’s failure"',
+    edits: [{ file: 'src/processors/renew-consent.ts', find: "code: 'provider-paused', counts: false", replace: "code: 'provider-paused', counts: true" }],
+    caughtBy: [{ file: 'test/processors/provider-gate.test.ts', only: 'many 401 for links' }],
+  },
+  {
+    id: 'gateway-page-rejects',
+    mistake: "count an outage as the consent's failure",
+    how: 'every 4xx is the provider’s no to this connection, also a gateway’s page in HTML',
+    breaks: 'rule 4, "an outage is nobody’s failure"',
+    edits: [
+      { file: 'src/provider/truelayer/link.ts', find: '&& status !== 429 && body !== undefined', replace: '&& status !== 429' },
+      { file: 'src/provider/truelayer/link.ts', find: 'providerError: errorWord(body) }', replace: 'providerError: errorWord(body ?? {}) }' },
+    ],
+    caughtBy: [{ file: tests.renew, only: 'the provider is away' }],
+  },
+]
+
+export const renewals: readonly Mutant[] = [...connection, ...proof, ...imported, ...outage]

@@ -1,0 +1,61 @@
+// What a mutant is: a mistake that the suite must catch, as edits of the sources, and the tests that must fail by it.
+
+export const mistakes = [
+  'drop the epoch from a write',
+  'retry the code after a time-out',
+  'answer the browser before the commit',
+  'reuse job ids',
+  'send before reserving the ledger row',
+  'skip the same-connection check',
+  'accept a success without proof',
+  'remove FOR UPDATE SKIP LOCKED',
+  "count an outage as the consent's failure",
+  'log an error object raw',
+  'hand out a link twice',
+  'let an import move the expiry back',
+  'conclude "not renewed" at once',
+  'throw away a late token response',
+] as const
+export type Mistake = (typeof mistakes)[number]
+
+export interface Edit {
+  readonly file: string
+  /** Stands exactly once in the file. */
+  readonly find: string
+  readonly replace: string
+}
+
+export interface Judge {
+  readonly file: string
+  /** The title of a test or of a `describe`, or a part of it; all tests of the file unless said. */
+  readonly only?: string
+}
+
+export interface Mutant {
+  readonly id: string
+  readonly mistake: Mistake
+  /** What was done, and why it looked right. */
+  readonly how: string
+  /** Of the seven rules in docs/architecture.md, or the invariants of docs/reliability.md. */
+  readonly breaks: string
+  readonly edits: readonly Edit[]
+  /** At least one of these tests must fail. */
+  readonly caughtBy: readonly Judge[]
+}
+
+export const tests = {
+  settle: 'test/processors/settle-unknown.test.ts',
+  codes: 'test/processors/codes-and-claims.test.ts',
+  verify: 'test/processors/verify-renewal.test.ts',
+  renew: 'test/processors/renew-consent.test.ts',
+  send: 'test/processors/send-notification.test.ts',
+  holds: 'test/processors/send-holds.test.ts',
+  sweep: 'test/processors/sweep.test.ts',
+  timers: 'test/processors/timers.test.ts',
+  start: 'test/processors/visit-start-page.test.ts',
+  callback: 'test/http/callback.test.ts',
+  logs: 'test/http/logs.test.ts',
+  queue: 'test/queue/redis.test.ts',
+  import: 'test/store/import.test.ts',
+  proof: 'test/domain/proof.test.ts',
+} as const
