@@ -49,8 +49,8 @@ const VALIDITY_SLACK_MS = 3 * 24 * 60 * 60 * 1000
  */
 const MOVED_SHARE = 1 / 4
 const MOVED_AT_LEAST_MS = 60 * 60 * 1000
-/** How long after the old expiry a refresh is sure to be refused if nothing was renewed. */
-const EXPIRY_SETTLED = { hours: 1 }
+/** How long after the old expiry a refresh is sure to be refused if nothing was renewed: one that works then proves a renewal. */
+export const EXPIRY_SETTLED = { hours: 1 }
 
 /**
  * Against a date that `/me` gave earlier, only a later one from `/me` proves a renewal: one that moved far enough, or that only a

@@ -38,13 +38,13 @@ export const commitProof = async (deps: ExchangeDeps, claim: Claim, { authorisat
 }
 
 /**
- * The stored token changed since the exchange began (an import with --correct): which of the two lives, only asking can tell. The one
+ * The stored token changed since it was last read (an import with --correct): which of the two lives, only asking can tell. The one
  * kept beside may be the newest and stays there; nothing is committed before it is known.
  */
-const settleChanged = async ({ store, clock }: ExchangeDeps, claim: Claim): Promise<Outcome> => {
+export const settleChanged = async ({ store, clock }: ExchangeDeps, claim: Claim): Promise<Outcome> => {
   const at = clock.now()
   if (!(await store.markUnknown(claim, at, 'token-changed', at)) || !(await store.dateAuthorisation(claim, at))) return OVERTAKEN
-  return snooze(at, 'token-changed: proven, and settled by asking which token is alive')
+  return snooze(at, 'token-changed: which token is alive is settled by asking')
 }
 
 /** The user's tokens are no longer ours to use, or no answer could change anything: nobody is asked. */

@@ -13,7 +13,7 @@ import { settleUnknown } from './settle-unknown.ts'
 import { verifyRenewal } from './verify-renewal.ts'
 
 /** TrueLayer's documentation: a code lives five minutes. Ten seconds are left for the call itself. */
-const CODE_LIVES = Duration.fromObject({ minutes: 4, seconds: 50 })
+export const CODE_LIVES = Duration.fromObject({ minutes: 4, seconds: 50 })
 const codeDiesAt = ({ codeReceivedAt, issuedAt }: Loaded['authorisation']): DateTime => (codeReceivedAt ?? issuedAt).plus(CODE_LIVES)
 /** How soon a code is tried again that certainly was not processed, doubled each time. */
 const RETURNED_RESTS_SECONDS = 2
@@ -58,7 +58,9 @@ const settleAnswer = async (
     case 'not-processed':
     case 'held': {
       const until = triedAgainAt(clock.now(), loaded.authorisation, answer)
-      return (await store.returnCode(claim, until, answer.code)) ? snooze(until, `${answer.code}: the code was not processed and is sent again`) : OVERTAKEN
+      // Unwritten, it would look like a code that may have been used.
+      const returned = await persist(async () => store.returnCode(claim, until, answer.code), run.signal)
+      return returned ? snooze(until, `${answer.code}: the code was not processed and is sent again`) : OVERTAKEN
     }
     case 'refused': {
       const closed = await store.closeUnrenewed(claim, 'refused', answer.code, clock.now(), 'again')

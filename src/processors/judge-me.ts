@@ -35,7 +35,8 @@ export const judgeMe = ({ authorisation, consent }: Loaded, { me, withStoredToke
     known: { expiresAt: consent.expiresAt, source: ours ? consent.expiresSource : 'assumed' },
     issuedAt: authorisation.issuedAt,
     validity: ruleFor(consent.providerId, consent.country, policy).validity,
-    ownCodeAnsweredAt: authorisation.answeredAt,
+    // A clean 200 speaks for our connection only if its tokens do: of those beside nobody knows yet whose they are.
+    ownCodeAnsweredAt: withStoredToken && authorisation.tokenOwner !== 'ours' ? undefined : authorisation.answeredAt,
     refreshedAt,
   })
   if (!proof.proven) return { kind: 'unproven', reason: proof.reason }

@@ -11,6 +11,8 @@ import type { Hold, HoldCode, ProviderHealth } from '../store/port.ts'
 
 export const STRIKE_WINDOW = Duration.fromObject({ minutes: 5 })
 export const PROBE_EVERY = Duration.fromObject({ minutes: 1 })
+/** How soon it is asked again whether calls are on hold, after the database could not tell. */
+const UNREAD_RESTS = Duration.fromObject({ seconds: 2 })
 const STRIKES: Record<HoldCode, number> = {
   /** `invalid_client` names our own configuration: three different connections are enough (one alone can be a garbage token). */
   'client-rejected': 3,
@@ -21,7 +23,8 @@ const STRIKES: Record<HoldCode, number> = {
 export interface Held {
   readonly kind: 'held'
   readonly until: DateTime
-  readonly code: Extract<ErrorCode, 'provider-paused'>
+  /** `database-unavailable`: whether calls are on hold could not be read. */
+  readonly code: Extract<ErrorCode, 'provider-paused' | 'database-unavailable'>
 }
 
 export interface ProviderGate {
@@ -67,10 +70,21 @@ export const providerGate = (deps: { provider: Provider; store: ProviderHealth; 
     }
   }
 
+  // That a code is being sent is committed by now: one that did not leave for want of a database must be told from one that may have.
+  const heldTokens = async (): Promise<Held | undefined> => {
+    try {
+      const hold = await findHold('client-rejected')
+      return hold === undefined || (await isProbe('client-rejected')) ? undefined : heldBy(hold)
+    } catch (error) {
+      log.warn({ provider: 'truelayer', err: error }, 'whether calls are on hold could not be read: nothing was sent')
+      return { kind: 'held', until: clock.now().plus(UNREAD_RESTS), code: 'database-unavailable' }
+    }
+  }
+
   // A code in hand is sent although links are refused: it lives five minutes.
   const askForTokens = async (connection: string, call: () => Promise<TokenAnswer>): Promise<TokenAnswer | Held> => {
-    const hold = await findHold('client-rejected')
-    if (hold !== undefined && !(await isProbe('client-rejected'))) return heldBy(hold)
+    const held = await heldTokens()
+    if (held !== undefined) return held
     const answer = await call()
     await noteIfPossible('client-rejected', connection, verdictOnClient(answer))
     return answer

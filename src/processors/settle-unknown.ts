@@ -1,21 +1,18 @@
 // Settles an exchange of unknown outcome by asking, never by repeating it: one refresh, then `/me`.
-import { Duration } from 'luxon'
 import { crashPoint } from '../crash-point.ts'
 import { mayConcludeNotRenewed, nextSettleAt } from '../domain/backoff.ts'
 import { DOUBT_HOLDS } from '../domain/in-progress.ts'
+import { EXPIRY_SETTLED } from '../domain/proof.ts'
 import { isClosedForGood, takesCodes } from '../domain/takes-codes.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Tokens } from '../provider/port.ts'
 import type { Secret } from '../secret.ts'
 import type { Claim } from '../store/port.ts'
 import { type ExchangeDeps, type Loaded, OVERTAKEN } from './exchange-context.ts'
-import { askAgain, closeMismatched, closeUnasked, commitProof } from './conclude.ts'
+import { askAgain, closeMismatched, closeUnasked, commitProof, settleChanged } from './conclude.ts'
 import { judgeMe } from './judge-me.ts'
 import { type Outcome, type Run, snooze } from './outcome.ts'
 import { persist } from './persist.ts'
-
-/** TrueLayer refuses a refresh after the expiry: one that works an hour after it proves a renewal. */
-const EXPIRY_SETTLED = Duration.fromObject({ hours: 1 })
 
 export const settleUnknown = async (deps: ExchangeDeps, claim: Claim, before: Loaded, run: Run): Promise<Outcome> => {
   const { store } = deps
@@ -61,8 +58,9 @@ interface Source {
 
 const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, { source, tokens }: { source: Source; tokens: Tokens }, run: Run): Promise<Outcome> => {
   const refreshedAt = deps.clock.now()
-  await keepRotated(deps, loaded, source, tokens.refreshToken, run.signal)
+  const kept = await keepRotated(deps, loaded, source, tokens.refreshToken, run.signal)
   await crashPoint('refresh-kept')
+  if (!kept) return settleChanged(deps, claim)
   const answer = await deps.provider.readMe(tokens.accessToken)
   await crashPoint('settling-me-answered')
   if (answer.kind === 'unavailable') return askLater(deps, claim, loaded, answer.code)
@@ -83,20 +81,26 @@ const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, { source,
   return askLater(deps, claim, loaded, 'not-proven', decidesAt > refreshedAt ? decidesAt : undefined)
 }
 
-/** A refresh may rotate the token, and the old one is dead at once: what comes back is kept before anything else is asked, come what may. */
+/**
+ * A refresh may rotate the token, and the old one is dead at once: what comes back is kept before anything else is asked, come what may.
+ * False when another token took the stored one's place meanwhile (an import with --correct): then it waits beside, and which of the
+ * two lives is asked.
+ */
 const keepRotated = async (
   { store, clock }: ExchangeDeps,
   { authorisation, consent }: Loaded,
   { version }: Source,
   token: Secret | undefined,
   signal: AbortSignal,
-): Promise<void> => {
-  if (token === undefined) return
-  const keep = async (): Promise<boolean> =>
-    version === undefined
-      ? store.replaceTokenBeside(authorisation.id, token)
-      : store.replaceRefreshToken(consent.id, version, token, clock.now())
-  await persist(keep, signal)
+): Promise<boolean> => {
+  if (token === undefined) return true
+  if (version === undefined) {
+    await persist(async () => store.replaceTokenBeside(authorisation.id, token), signal)
+    return true
+  }
+  if (await persist(async () => store.replaceRefreshToken(consent.id, version, token, clock.now()), signal)) return true
+  await persist(async () => store.keepTokenBeside(authorisation.id, token, consent.credentialsId), signal)
+  return false
 }
 
 /** "Not renewed" is only said six minutes or more after the code came: until then it may just not be visible yet. */

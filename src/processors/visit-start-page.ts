@@ -3,7 +3,9 @@ import type { DateTime } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
 import type { Policy } from '../domain/policy.ts'
+import { findInFlight } from '../domain/in-progress.ts'
 import { gatherFacts } from '../domain/next-action.ts'
+import { takesCodes } from '../domain/takes-codes.ts'
 import { PermanentError, TransientError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Secret } from '../secret.ts'
@@ -49,12 +51,12 @@ export const visitStartPage =
 export const startPageOf = (page: RenewalPage): StartPage => {
   const { renewal, consent, authorisations } = page
   if (renewal.status === 'renewed' || renewal.status === 'repaired') return { kind: 'already-renewed', page }
+  // `unknown` lets the user try again: a new authorisation harms nothing, and waiting a day might.
+  const inFlight = findInFlight(authorisations) !== undefined
+  // A code in hand is exchanged whatever the hold, and even after the cycle lapsed.
+  if (inFlight && takesCodes(consent, renewal)) return { kind: 'being-checked', page }
   const held = isOnHold(consent)
   if (renewal.status !== 'open' || (consent.status !== 'active' && !held)) return { kind: 'closed', page }
-  // `unknown` lets the user try again: a new authorisation harms nothing, and waiting a day might.
-  const inFlight = authorisations.some((one) => ['code_received', 'exchanging', 'verifying'].includes(one.status))
-  // A code in hand is exchanged whatever the hold.
-  if (inFlight) return { kind: 'being-checked', page }
   return held ? { kind: 'on-hold', page } : { kind: 'ready', page }
 }
 

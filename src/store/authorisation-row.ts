@@ -3,6 +3,7 @@ import type { Prisma } from '../generated/prisma/client.ts'
 import { sha256 } from '../crypto/hashing.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Secret } from '../secret.ts'
+import type { Transaction } from './database.ts'
 import type { NewAuthorisation } from './port.ts'
 
 export const authorisationCells = ['verifier', 'link', 'code', 'access_token', 'new_refresh_token'] as const
@@ -35,5 +36,10 @@ export const authorisationRow = (
   nextActionAt: authorisation.expiresAt.toJSDate(),
 })
 
-/** Cells that have served: a closed authorisation keeps no secret. */
+/** Cells that have served. An expired or refused attempt keeps its verifier as long as its cycle takes a code. */
 export const emptied = { verifier: null, link: null, code: null, accessToken: null, newRefreshToken: null } as const
+
+/** No code comes into these cycles any more: the verifiers of attempts that had ended before are forgotten. */
+export const forgetAttempts = async (tx: Transaction, renewals: Prisma.AuthorisationWhereInput): Promise<void> => {
+  await tx.authorisation.updateMany({ where: { ...renewals, status: { in: ['expired', 'refused'] }, verifier: { not: null } }, data: { verifier: null } })
+}

@@ -110,6 +110,11 @@ export const exchanges = (db: Database): Exchanges => ({
     return (await db.prisma.authorisation.updateMany({ where: { id: authorisationId, newRefreshToken: { not: null } }, data })).count === 1
   },
 
+  keepTokenBeside: async (authorisationId, token, credentialsId) => {
+    const data = { newRefreshToken: sealCell(db.vault, 'new_refresh_token', authorisationId, token), newCredentialsId: credentialsId, tokenOwner: 'beside' }
+    return (await db.prisma.authorisation.updateMany({ where: { id: authorisationId, status: { in: ['exchanging', 'verifying', 'unknown'] } }, data })).count === 1
+  },
+
   readRefreshToken: async (consentId) => {
     const row = await db.prisma.consent.findUniqueOrThrow({ where: { id: consentId }, select: { refreshToken: true, tokenVersion: true } })
     return { token: db.vault.open(row.refreshToken, tokenContext(consentId, row.tokenVersion)), version: row.tokenVersion }

@@ -1,6 +1,7 @@
 // The statements of an import: a batch is locked, read and written back by a handful of them, whatever it does to each row.
 import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
 import { Prisma } from '../generated/prisma/client.ts'
+import { forgetAttempts } from './authorisation-row.ts'
 import type { Transaction } from './database.ts'
 import type { ChainedEvent } from './events.ts'
 
@@ -99,6 +100,7 @@ export const closeCycles = async (tx: Transaction, consentIds: readonly string[]
   if (consentIds.length === 0) return
   const ids = [...consentIds]
   await tx.renewal.updateMany({ where: { consentId: { in: ids }, status: 'open' }, data: { status: as, closedAt: now } })
+  await forgetAttempts(tx, { consentId: { in: ids } })
   await tx.notification.updateMany({ where: { consentId: { in: ids }, status: 'pending' }, data: { status: 'cancelled', nextActionAt: null } })
 }
 

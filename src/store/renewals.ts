@@ -4,7 +4,8 @@ import type { DateTime } from 'luxon'
 import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
 import { checkConsentTransition } from '../domain/lifecycle.ts'
 import type { ConsentStatus } from '../domain/model.ts'
-import { authorisationRow } from './authorisation-row.ts'
+import { isClosedForGood } from '../domain/takes-codes.ts'
+import { authorisationRow, forgetAttempts } from './authorisation-row.ts'
 import { type Database, type Transaction, fenced } from './database.ts'
 import { appendEvent } from './events.ts'
 import { lockClaimedConsent } from './locks.ts'
@@ -138,6 +139,7 @@ export const closeConsent = async (
     where: { consentId: consent.id, status: 'open' },
     data: { status: as === 'lapsed' ? 'lapsed' : 'cancelled', closedAt: now.toJSDate() },
   })
+  if (isClosedForGood({ status: as })) await forgetAttempts(tx, { consentId: consent.id })
 }
 
 /** Puts a consent back into the loop, to be looked at now. Callers hold the lock and write the event. */

@@ -6,7 +6,7 @@ import type { AuthorisationStatus, RenewalStatus } from '../domain/model.ts'
 import { isClosedForGood, takesCodes } from '../domain/takes-codes.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Secret } from '../secret.ts'
-import { emptied, openCell } from './authorisation-row.ts'
+import { emptied, forgetAttempts, openCell } from './authorisation-row.ts'
 import { type Database, type Transaction, overtaken } from './database.ts'
 import { appendEvent } from './events.ts'
 import { closeCycles } from './import-writes.ts'
@@ -80,6 +80,7 @@ export const commitRenewal = async (
     where: { renewalId: renewal.id, id: { not: claim.id }, status: { in: ['issued', 'code_received', 'verifying', 'unknown'] } },
     data: { ...emptied, status: 'superseded', nextActionAt: null, queuedUntil: null, closedAt: now, epoch: { increment: 1 }, leaseUntil: null },
   })
+  await forgetAttempts(tx, { renewalId: renewal.id })
   await tx.authorisation.update({
     where: { id: claim.id },
     data: { ...emptied, status: 'renewed', errorCode: null, nextActionAt: null, leaseUntil: null, queuedUntil: null, closedAt: now },

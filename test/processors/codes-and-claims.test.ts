@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Consent } from '../../src/domain/model.ts'
 import { Secret } from '../../src/secret.ts'
+import { administration } from '../../src/store/administration.ts'
 import { imports } from '../../src/store/import.ts'
 import { sealToken } from '../../src/store/refresh-token.ts'
 import { aRow } from '../import/rows.ts'
@@ -117,6 +118,32 @@ describe('the same redirect again', () => {
 })
 
 describe('a code for an authorisation that had ended', () => {
+  const verifiers = async (id: string) => (await world.authorisationsOf(id)).map(({ status, verifier }) => [status, verifier !== null])
+
+  test('its verifier is kept as long as the cycle takes a code, and no longer', async () => {
+    const consent = await askedConsent(world)
+    await world.goToBank(consent.id, 'deny')
+    world.clock.advance({ minutes: 10 })
+    await world.leave(consent.id)
+    world.clock.advance({ hours: 25 })
+    await world.store.expireAuthorisations(world.clock.now(), 10_000)
+    expect(await verifiers(consent.id)).toEqual([['refused', true], ['expired', true]])
+    await codeOf(world, consent.id)
+    await bringUpToDate(world, consent.id)
+    expect(await verifiers(consent.id)).toEqual([['refused', false], ['expired', false], ['renewed', false]])
+  })
+
+  test('… nor where the cycle ended without a renewal, even if it expires only then', async () => {
+    const consent = await askedConsent(world)
+    await world.goToBank(consent.id, 'deny')
+    world.clock.advance({ minutes: 10 })
+    await world.leave(consent.id)
+    await administration(world.db, world.policy).closeForGood(consent.id, 'opted_out', { now: world.clock.now(), reason: 'asked us to' })
+    world.clock.advance({ hours: 25 })
+    await world.store.expireAuthorisations(world.clock.now(), 10_000)
+    expect(await verifiers(consent.id)).toEqual([['refused', false], ['expired', false]])
+  })
+
   test('denied, then turned back and approved: the state was not consumed by the error', async () => {
     const consent = await askedConsent(world)
     world.simulator.switches.set({ link_use: 'unlimited' })
@@ -291,6 +318,40 @@ describe('the stored token was corrected by an import while another one was kept
     await world.client.refresh(new Secret(world.simulator.connection(consent.credentialsId)?.refreshToken ?? ''))
     await correct(consent, world.simulator.connection(consent.credentialsId)?.refreshToken ?? '')
     await endsRenewed(consent)
+  })
+
+  test('corrected during a refresh that rotated the token: what came back is kept beside, and lives', async () => {
+    const { consent, codeId } = await withCode(world)
+    world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
+    const refresh: World['provider']['refresh'] = async (...args) => {
+      const answer = await world.provider.refresh(...args)
+      await correct(consent, 'typed in by hand')
+      return answer
+    }
+    await advance(world, { provider: { ...world.provider, refresh } })(codeId, aRun())
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', errorCode: 'token-changed', tokenOwner: 'beside' })
+    expect((await world.consentOf(consent.id)).cycle).toBe(1)
+    await endsRenewed(consent)
+  })
+
+  test('nobody names the owner of the one beside, and there are no dates: its clean answer is no proof of ours', async () => {
+    world.simulator.switches.set({ access_token: 'opaque' })
+    const consent = await askedConsent(world)
+    const codeId = await codeOf(world, consent.id, 'somebody-else')
+    const nothing = { credentialsId: undefined, providerId: undefined, providerName: undefined, consentExpiresAt: undefined, consentCreatedAt: undefined, consentStatusUpdatedAt: undefined }
+    const readMe: World['provider']['readMe'] = async () => ({ kind: 'me', me: nothing })
+    const deps = { provider: { ...world.provider, readMe } }
+    for (let time = 0; time < 5; time += 1) {
+      await advance(world, deps)(codeId, aRun({ manual: true }))
+      world.clock.advance({ hours: 1 })
+    }
+    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    expect((await world.consentOf(consent.id)).cycle).toBe(1)
+    // An hour after the old expiry the stored token is refused, for nothing was renewed: the user is asked again.
+    world.clock.set(consent.expiresAt.plus({ minutes: 61 }))
+    await advance(world, deps)(codeId, aRun({ manual: true }))
+    expect((await authorisation(world, codeId)).status).toBe('refused')
   })
 
   test('nobody names the owner of the one beside, and the stored one proves the renewal: it is not adopted', async () => {

@@ -1,10 +1,12 @@
 // When many calls are rejected at once it is our fault: calls are held, one a minute probes, no consent is blamed.
 import { Duration } from 'luxon'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { TransientError } from '../../src/errors.ts'
+import { providerGate } from '../../src/processors/provider-gate.ts'
 import { Secret } from '../../src/secret.ts'
 import type { HoldCode } from '../../src/store/port.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, authorisation, bringUpToDate, daysLeft, renew, rungsSent, seen, withCode } from './rig.ts'
+import { advance, authorisation, bringUpToDate, daysLeft, renew, rungsSent, seen, silent, withCode } from './rig.ts'
 
 let world: World
 beforeEach(async () => {
@@ -171,4 +173,29 @@ test('held answers say until when, and a full authentication link asks nobody', 
   const held = await provider.makeLink('c', { ...request, route: 'reauth' })
   expect(held.kind === 'held' && held.until.diff(clock.now()).as('seconds')).toBeGreaterThan(50)
   expect((await provider.makeLink('c', { ...request, route: 'full' })).kind).toBe('link')
+})
+
+test('the database is away when the gate looks for holds: the code did not leave, stays ours, and is sent when it is back', async () => {
+  const { consent, codeId } = await withCode(world)
+  const away = new TransientError('database-unavailable')
+  const store = { ...world.store, getHolds: async () => Promise.reject(away) }
+  const provider = providerGate({ provider: world.client, store, clock: world.clock, log: silent })
+  expect(await advance(world, { provider })(codeId, aRun())).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('database-unavailable') })
+  expect(await authorisation(world, codeId)).toMatchObject({ status: 'code_received', errorCode: 'database-unavailable' })
+  expect(seen(world, consent, 'exchange')).toEqual([])
+  world.clock.advance({ seconds: 3 })
+  await bringUpToDate(world, consent.id)
+  expect((await authorisation(world, codeId)).status).toBe('renewed')
+})
+
+test('… and still away when the code is given back: that is tried until it is written', async () => {
+  const { consent, codeId } = await withCode(world)
+  const away = new TransientError('database-unavailable')
+  const getHolds = async () => Promise.reject(away)
+  const provider = providerGate({ provider: world.client, store: { ...world.store, getHolds }, clock: world.clock, log: silent })
+  let tries = 0
+  const returnCode: World['store']['returnCode'] = async (...args) => ((tries += 1) < 3 ? Promise.reject(away) : world.store.returnCode(...args))
+  await advance(world, { provider, store: { ...world.store, returnCode } })(codeId, aRun())
+  expect((await authorisation(world, codeId)).status).toBe('code_received')
+  expect(seen(world, consent, 'exchange')).toEqual([])
 })

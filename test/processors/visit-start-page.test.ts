@@ -122,6 +122,15 @@ describe('what it shows', () => {
     expect(await pageOf(consent.id)).toBe('being-checked')
   })
 
+  test('being checked while a code that came at the very end is under way: the cycle lapsed meanwhile', async () => {
+    const consent = await askedConsent(world, { inDays: -89 })
+    const { id } = consent
+    await codeOf(world, id)
+    await world.db.prisma.renewal.updateMany({ where: { consentId: id }, data: { status: 'lapsed', closedAt: world.clock.now().toJSDate() } })
+    await world.db.prisma.consent.update({ where: { id }, data: { status: 'lapsed', nextActionAt: null } })
+    expect(await pageOf(id)).toBe('being-checked')
+  })
+
   test('closed once it lapsed', async () => {
     const consent = await askedConsent(world, { inDays: -89 })
     await liveUntil(world, consent.id, consent.expiresAt.plus({ days: 91 }))

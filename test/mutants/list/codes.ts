@@ -173,8 +173,20 @@ const late: readonly Mutant[] = [
     mistake: 'throw away a late token response',
     how: 'the same for the token that a settling refresh rotated',
     breaks: 'rule 3 (its exception), invariant 4',
-    edits: [{ file: 'src/processors/settle-unknown.ts', find: '  await persist(keep, signal)\n', replace: '  if (!signal.aborted) await keep()\n' }],
+    edits: [{ file: 'src/processors/settle-unknown.ts', find: 'if (await persist(async () => store.replaceRefreshToken(consent.id, version, token, clock.now()), signal)) return true', replace: 'if (signal.aborted || (await store.replaceRefreshToken(consent.id, version, token, clock.now()))) return true' }],
     caughtBy: [{ file: tests.settle, only: 'the settling refresh rotates the token' }],
+  },
+  {
+    id: 'rotated-token-overtaken',
+    mistake: 'throw away a late token response',
+    how: 'another token took the place of the stored one meanwhile: the newer date wins, and the one in hand is dropped',
+    breaks: 'rule 3 (its exception), invariant 4',
+    edits: [{
+      file: 'src/processors/settle-unknown.ts',
+      find: '  await persist(async () => store.keepTokenBeside(authorisation.id, token, consent.credentialsId), signal)\n  return false',
+      replace: '  return true',
+    }],
+    caughtBy: [{ file: tests.codes, only: 'corrected during a refresh' }],
   },
   {
     id: 'tokens-behind-note',

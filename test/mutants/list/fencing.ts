@@ -69,8 +69,8 @@ const epoch: readonly Mutant[] = [
     breaks: 'rule 3, invariant 11',
     edits: [{
       file: 'src/store/dispatching.ts',
-      find: 'SET lease_until = NULL WHERE id = ${claim.id}::uuid AND epoch = ${claim.epoch}`',
-      replace: 'SET lease_until = NULL WHERE id = ${claim.id}::uuid`',
+      find: 'lease_until = NULL WHERE id = ${claim.id}::uuid AND epoch = ${claim.epoch}`',
+      replace: 'lease_until = NULL WHERE id = ${claim.id}::uuid`',
     }],
     caughtBy: [{ file: tests.sweep, only: 'twenty claims of one record' }],
   },

@@ -61,6 +61,18 @@ const connection: readonly Mutant[] = [
 
 const proof: readonly Mutant[] = [
   {
+    id: 'proof-by-unowned-answer',
+    mistake: 'accept a success without proof',
+    how: 'the code was answered with 200 and the stored token sees our connection: whose tokens the 200 brought is not asked',
+    breaks: 'rule 6, invariant 5',
+    edits: [{
+      file: 'src/processors/judge-me.ts',
+      find: "withStoredToken && authorisation.tokenOwner !== 'ours' ? undefined : authorisation.answeredAt",
+      replace: 'authorisation.answeredAt',
+    }],
+    caughtBy: [{ file: tests.codes, only: 'there are no dates' }],
+  },
+  {
     id: 'proof-by-tokens',
     mistake: 'accept a success without proof',
     how: 'the provider gave tokens for the code, so it is renewed for ninety days; nobody reads /me',
