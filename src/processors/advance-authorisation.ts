@@ -7,34 +7,32 @@ import { type ExchangeDeps, type Loaded, OVERTAKEN } from './exchange-context.ts
 import { type Outcome, type Run, skipped, snooze } from './outcome.ts'
 import { settleUnknown } from './settle-unknown.ts'
 import { verifyRenewal } from './verify-renewal.ts'
+import { withClaim } from './with-claim.ts'
 
 export const advanceAuthorisation =
   (deps: ExchangeDeps) =>
-  async (authorisationId: string, run: Run): Promise<Outcome> => {
-    const { store, clock } = deps
-    const answer = await store.claim('authorisation', authorisationId, deps.lease)
-    if (answer.kind === 'missing') return skipped('there is no such authorisation')
-    if (answer.kind === 'held') return snooze(answer.until, 'another worker is at it')
-    const { claim } = answer
-    await crashPoint('authorisation-claimed')
-    const loaded = await store.getAuthorisation(authorisationId)
-    if (loaded === undefined) return skipped('there is no such authorisation')
-    const { status, nextActionAt } = loaded.authorisation
-    // A person's retry asks before its date: asking is harmless, a code is never sent again by it.
-    if (!run.manual && nextActionAt !== undefined && nextActionAt > clock.now()) {
-      await store.release(claim)
-      return snooze(nextActionAt, `${status}: not due yet`)
-    }
-    try {
-      return await takeFurther(deps, claim, loaded, run)
-    } catch (error) {
-      // Its own date comes from the queue's verdict; the consent is taken out of the loop until an operator has looked at it.
-      if (error instanceof PermanentError && error.code === 'cell-unreadable') {
-        await store.quarantineConsent(loaded.consent.id, clock.now(), error.message)
+  async (authorisationId: string, run: Run): Promise<Outcome> =>
+    withClaim(deps, { kind: 'authorisation', id: authorisationId, run }, async (claim) => {
+      const { store, clock } = deps
+      await crashPoint('authorisation-claimed')
+      const loaded = await store.getAuthorisation(authorisationId)
+      if (loaded === undefined) return skipped('there is no such authorisation')
+      const { status, nextActionAt } = loaded.authorisation
+      // A person's retry asks before its date: asking is harmless, a code is never sent again by it.
+      if (!run.manual && nextActionAt !== undefined && nextActionAt > clock.now()) {
+        await store.release(claim)
+        return snooze(nextActionAt, `${status}: not due yet`)
       }
-      throw error
-    }
-  }
+      try {
+        return await takeFurther(deps, claim, loaded, run)
+      } catch (error) {
+        // Its own date comes from the queue's verdict; the consent is taken out of the loop until an operator has looked at it.
+        if (error instanceof PermanentError && error.code === 'cell-unreadable') {
+          await store.quarantineConsent(loaded.consent.id, clock.now(), error.message)
+        }
+        throw error
+      }
+    })
 
 const takeFurther = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, run: Run): Promise<Outcome> => {
   const { store, clock } = deps
@@ -43,7 +41,7 @@ const takeFurther = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, run
     case 'code_received':
       return exchangeCode(deps, claim, loaded, run)
     case 'exchanging':
-      // The lease of whoever was sending is over: it died or hangs. The code may have been used; only asking can tell.
+      // Whoever was sending died, hangs or failed: its lease is over or given back. The code may have been used; only asking can tell.
       if (!(await store.markUnknown(claim, clock.now(), 'exchange-interrupted', clock.now()))) return OVERTAKEN
       return settleUnknown(deps, claim, loaded, run)
     case 'verifying':

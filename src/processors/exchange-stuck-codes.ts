@@ -42,7 +42,7 @@ export const exchangeStuckCodes =
         const outcome = await advance(id, { manual: false, lastAttempt: true, signal })
         log.info({ authorisation_id: id, outcome: outcome.kind }, 'took a code that no job had taken')
       } catch (error) {
-        // The others go on; this one is tried again when its lease is over.
+        // The others go on; this one is tried again in the next round.
         log.warn({ authorisation_id: id, err: error }, 'a code that no job had taken could not be exchanged yet')
       }
     }

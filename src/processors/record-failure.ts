@@ -3,15 +3,20 @@ import { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { QueueName } from '../queue/port.ts'
-import type { Dispatching, RecordKind } from '../store/port.ts'
+import type { Dispatching } from '../store/port.ts'
+import { CODE_LIVES } from './exchange-code.ts'
 
 const RESTS = Duration.fromObject({ minutes: 15 })
-const kindOf: Partial<Record<QueueName, RecordKind>> = { exchange: 'authorisation', notify: 'notification' }
+/** What cannot wait: a code while it lives, and what was perhaps just sent, whose fate is to be settled. */
+const HURRIED_RESTS = Duration.fromObject({ seconds: 10 })
+const kindOf = { exchange: 'authorisation', notify: 'notification', reauth: undefined, sweep: undefined } as const satisfies Record<QueueName, string | undefined>
 
 /** Reauth jobs date their consent themselves; the sweep has no record. */
 export const recordFailure =
   ({ store, clock }: { store: Pick<Dispatching, 'postponeRecord'>; clock: Clock }) =>
   async ({ queue, id, code }: { queue: QueueName; id: string; code: ErrorCode }): Promise<void> => {
     const kind = kindOf[queue]
-    if (kind !== undefined) await store.postponeRecord(kind, id, clock.now().plus(RESTS), code)
+    if (kind === undefined) return
+    const now = clock.now()
+    await store.postponeRecord(kind, id, { now, until: now.plus(RESTS), soon: now.plus(HURRIED_RESTS), hurriesFor: CODE_LIVES }, code)
   }

@@ -13,6 +13,7 @@ import type { Claim, Dispatching, RenewalStep, Renewals, Views } from '../store/
 import type { HandOver } from './hand-over.ts'
 import { done, type Outcome, type Run, skipped, snooze } from './outcome.ts'
 import type { Prepared, PrepareAuthorisation } from './prepare-authorisation.ts'
+import { withClaim } from './with-claim.ts'
 
 type RenewStore = Pick<Dispatching, 'claim' | 'release'> & Renewals & Views
 type Due = Extract<NextAction, { action: 'renew' }>
@@ -34,34 +35,31 @@ const OVERTAKEN = skipped('another worker, a stop or an import took over: nothin
 export const renewConsent = (deps: RenewConsentDeps) => {
   const { store, clock, policy, lease } = deps
 
-  return async (consentId: string, run: Run): Promise<Outcome> => {
-    const answer = await store.claim('consent', consentId, lease)
-    if (answer.kind === 'missing') return skipped('there is no such consent')
-    if (answer.kind === 'held') return snooze(answer.until, 'another worker is at it')
-    const { claim } = answer
-    await crashPoint('consent-claimed')
-    const view = await store.getView(consentId)
-    if (view === undefined) return skipped('there is no such consent')
-    const now = clock.now()
-    try {
-      const next = nextAction(view, now, policy, { manual: run.manual })
-      switch (next.action) {
-        case 'none':
-          await store.release(claim)
-          return skipped(next.reason)
-        case 'wait':
-          return (await store.dateConsent(claim, next.at, next.reason)) ? skipped(`nothing is due before ${next.at.toISO()}: ${next.reason}`) : OVERTAKEN
-        case 'lapse':
-          return (await store.closeByRule(claim, 'lapsed', now, next.reason)) ? done(`lapsed: ${next.reason}`) : OVERTAKEN
-        case 'close-unsupported':
-          return (await store.closeByRule(claim, 'unsupported', now, next.reason)) ? done(`closed as unsupported: ${next.reason}`) : OVERTAKEN
-        case 'renew':
-          return await takeStep(deps, claim, view, next, now)
+  return async (consentId: string, run: Run): Promise<Outcome> =>
+    withClaim({ store, lease }, { kind: 'consent', id: consentId, run }, async (claim) => {
+      await crashPoint('consent-claimed')
+      const view = await store.getView(consentId)
+      if (view === undefined) return skipped('there is no such consent')
+      const now = clock.now()
+      try {
+        const next = nextAction(view, now, policy, { manual: run.manual })
+        switch (next.action) {
+          case 'none':
+            await store.release(claim)
+            return skipped(next.reason)
+          case 'wait':
+            return (await store.dateConsent(claim, next.at, next.reason)) ? skipped(`nothing is due before ${next.at.toISO()}: ${next.reason}`) : OVERTAKEN
+          case 'lapse':
+            return (await store.closeByRule(claim, 'lapsed', now, next.reason)) ? done(`lapsed: ${next.reason}`) : OVERTAKEN
+          case 'close-unsupported':
+            return (await store.closeByRule(claim, 'unsupported', now, next.reason)) ? done(`closed as unsupported: ${next.reason}`) : OVERTAKEN
+          case 'renew':
+            return await takeStep(deps, claim, view, next, now)
+        }
+      } catch (error) {
+        return await settleFailure(deps, claim, view, run, now, error)
       }
-    } catch (error) {
-      return await settleFailure(deps, claim, view, run, now, error)
-    }
-  }
+    })
 }
 
 const takeStep = async (deps: RenewConsentDeps, claim: Claim, view: ConsentView, due: Due, now: DateTime): Promise<Outcome> => {
@@ -145,14 +143,11 @@ const settleFailure = async ({ store, policy }: RenewConsentDeps, claim: Claim, 
     throw error
   }
   if (!(error instanceof TransientError)) {
-    // Our own bug: dated far enough not to burn, near enough to be back soon after a repair. Best effort: the lease ends anyway.
+    // Our own bug: dated far enough not to burn, near enough to be back soon after a repair. Best effort: it stays due anyway.
     await store.backOff(claim, { now, until: now.plus(backOffAfter(view.consent.failedAttempts + 1)), code: 'internal', counts: true }).catch(() => false)
     throw error
   }
-  if (!run.lastAttempt) {
-    await store.release(claim)
-    throw error
-  }
+  if (!run.lastAttempt) throw error
   const own = withJitter(backOffAfter(1), view.consent.id)
   const until = restsUntil(view, policy, now, Duration.fromMillis(Math.max(own.toMillis(), error.retryAfterMs ?? 0)))
   await store.backOff(claim, { now, until, code: error.code, counts: false })

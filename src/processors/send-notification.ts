@@ -12,6 +12,7 @@ import type { Log } from '../log.ts'
 import type { Channel, Message } from '../notify/port.ts'
 import type { Claim, Dispatching, Notifications } from '../store/port.ts'
 import { done, type Outcome, type Run, skipped, snooze } from './outcome.ts'
+import { withClaim } from './with-claim.ts'
 
 export interface SendNotificationDeps {
   readonly store: Pick<Dispatching, 'claim' | 'release'> & Notifications
@@ -45,41 +46,38 @@ const damped = ({ clock, log }: SendNotificationDeps): Sender['tellAway'] => {
 
 export const sendNotification = (options: SendNotificationDeps) => {
   const deps: Sender = { ...options, tellAway: damped(options) }
-  return async (notificationId: string, run: Run): Promise<Outcome> => {
-    const { store, clock, policy } = deps
-    const answer = await store.claim('notification', notificationId, deps.lease)
-    if (answer.kind === 'missing') return skipped('there is no such notification')
-    if (answer.kind === 'held') return snooze(answer.until, 'another worker is at it')
-    const { claim } = answer
-    await crashPoint('message-claimed')
-    const loaded = await store.getNotification(notificationId)
-    if (loaded === undefined) return skipped('there is no such notification')
-    const { notification, view } = loaded
-    const now = clock.now()
-    if (notification.status === 'sending') {
-      // The lease of whoever was sending is over: it may have been handed over.
-      return (await store.settleSending(claim, 'uncertain', now, 'mail-uncertain')) ? done('uncertain: the process stopped while it was being sent; never sent again') : OVERTAKEN
-    }
-    const revived = notification.status === 'failed' && run.manual && (await store.reviveFailed(claim, now))
-    if (notification.status !== 'pending' && !revived) {
-      await store.release(claim)
-      return skipped(`the message is ${notification.status}`)
-    }
-    const current = revived ? { ...notification, status: 'pending' as const, attempts: 0 } : notification
-    const facts = gatherFacts(view, now, policy, run.manual)
-    const standing = standingOf(facts, current, { revived })
-    if (standing.kind === 'drop') {
-      return (await store.cancel(claim, now, standing.reason)) ? skipped(`no longer wanted: ${standing.reason}`) : OVERTAKEN
-    }
-    if (standing.kind === 'hold') {
-      return putOff(store, claim, standing.until, { now, tried: false }, standing.reason)
-    }
-    const message = deps.compose(view, current, facts.graceEndsAt)
-    if (message === undefined) {
-      return (await store.cancel(claim, now, 'no-channel')) ? skipped('no-channel: there is no usable address any more') : OVERTAKEN
-    }
-    return reserveAndSend(deps, claim, current, message)
-  }
+  return async (notificationId: string, run: Run): Promise<Outcome> =>
+    withClaim(deps, { kind: 'notification', id: notificationId, run }, async (claim) => {
+      const { store, clock, policy } = deps
+      await crashPoint('message-claimed')
+      const loaded = await store.getNotification(notificationId)
+      if (loaded === undefined) return skipped('there is no such notification')
+      const { notification, view } = loaded
+      const now = clock.now()
+      if (notification.status === 'sending') {
+        // Whoever was sending died, hangs or failed: its lease is over or given back. It may have been handed over.
+        return (await store.settleSending(claim, 'uncertain', now, 'mail-uncertain')) ? done('uncertain: the process stopped while it was being sent; never sent again') : OVERTAKEN
+      }
+      const revived = notification.status === 'failed' && run.manual && (await store.reviveFailed(claim, now))
+      if (notification.status !== 'pending' && !revived) {
+        await store.release(claim)
+        return skipped(`the message is ${notification.status}`)
+      }
+      const current = revived ? { ...notification, status: 'pending' as const, attempts: 0 } : notification
+      const facts = gatherFacts(view, now, policy, run.manual)
+      const standing = standingOf(facts, current, { revived })
+      if (standing.kind === 'drop') {
+        return (await store.cancel(claim, now, standing.reason)) ? skipped(`no longer wanted: ${standing.reason}`) : OVERTAKEN
+      }
+      if (standing.kind === 'hold') {
+        return putOff(store, claim, standing.until, { now, tried: false }, standing.reason)
+      }
+      const message = deps.compose(view, current, facts.graceEndsAt)
+      if (message === undefined) {
+        return (await store.cancel(claim, now, 'no-channel')) ? skipped('no-channel: there is no usable address any more') : OVERTAKEN
+      }
+      return reserveAndSend(deps, claim, current, message)
+    })
 }
 
 const reserveAndSend = async (deps: Sender, claim: Claim, notification: Notification, message: Message): Promise<Outcome> => {

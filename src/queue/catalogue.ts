@@ -16,7 +16,10 @@ export interface QueuePlan {
 
 export type QueuePlans = Readonly<Record<QueueName, QueuePlan>>
 
-/** As the policy's own defaults (`timing.retry`): within a minute or so, so that a code's five minutes leave time for all of them. */
+/**
+ * As the policy's own defaults (`timing.retry`): all within a minute, so that a code's five leave time for them. They count on a job that
+ * failed giving its record back: one that is still held is not tried.
+ */
 const usual = { attempts: 4, backoffMs: 5_000 }
 
 /** Without a policy; `plansFor` puts its numbers in. */

@@ -91,7 +91,7 @@ const fail = async (context: JobContext, id: string | undefined, attempt: Attemp
       await crashPoint('job-failed')
       await context.recordFailure({ queue: context.queue, id, code: failure.code, manual: attempt.manual })
     } catch (error) {
-      // The record keeps the lease it was claimed with, and is found again when that runs out.
+      // The record keeps its date, and is found again by the next sweep.
       context.log.error({ queue: context.queue, id, err: error }, 'a failure could not be recorded')
     }
   }

@@ -8,9 +8,21 @@ import { instant } from './rows.ts'
 
 /** Table and the states that a job works on; `issued` authorisations only wait for the user. Matches the partial indexes. */
 const tables = {
-  consent: { name: Prisma.raw('consents'), error: Prisma.raw('last_error_code'), open: Prisma.raw(`status = 'active'`) },
-  authorisation: { name: Prisma.raw('authorisations'), error: Prisma.raw('error_code'), open: Prisma.raw(`status IN ('code_received', 'exchanging', 'verifying', 'unknown')`) },
-  notification: { name: Prisma.raw('notifications'), error: Prisma.raw('error_code'), open: Prisma.raw(`status IN ('pending', 'sending')`) },
+  consent: { name: Prisma.raw('consents'), open: Prisma.raw(`status = 'active'`) },
+  authorisation: {
+    name: Prisma.raw('authorisations'),
+    open: Prisma.raw(`status IN ('code_received', 'exchanging', 'verifying', 'unknown')`),
+    error: Prisma.raw('error_code'),
+    hurries: Prisma.raw(`status IN ('code_received', 'exchanging')`),
+    began: Prisma.raw('code_received_at'),
+  },
+  notification: {
+    name: Prisma.raw('notifications'),
+    open: Prisma.raw(`status IN ('pending', 'sending')`),
+    error: Prisma.raw('error_code'),
+    hurries: Prisma.raw(`status = 'sending'`),
+    began: Prisma.raw('sending_at'),
+  },
 } as const
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
@@ -72,9 +84,10 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
     return held[0] === undefined ? { kind: 'missing' } : { kind: 'held', until: instant(held[0].lease_until ?? new Date()) }
   },
 
-  release: async (claim: Claim) => {
+  release: async (claim: Claim, hold) => {
+    const mark = hold === undefined ? Prisma.raw('queued_until') : later(hold)
     const released = await prisma.$executeRaw`
-      UPDATE ${tables[claim.kind].name} SET lease_until = NULL WHERE id = ${claim.id}::uuid AND epoch = ${claim.epoch}`
+      UPDATE ${tables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ${claim.id}::uuid AND epoch = ${claim.epoch}`
     return released === 1
   },
 
@@ -83,8 +96,9 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
       SELECT id FROM authorisations WHERE status = 'issued' AND next_action_at <= ${now.toJSDate()}
       ORDER BY next_action_at LIMIT ${limit} FOR UPDATE SKIP LOCKED
     )
-    UPDATE authorisations AS row SET status = 'expired', next_action_at = NULL, link = NULL
-    FROM stale WHERE row.id = stale.id`,
+    UPDATE authorisations AS row
+    SET status = 'expired', next_action_at = NULL, link = NULL, verifier = CASE WHEN renewals.status IN ('open', 'lapsed') THEN row.verifier END
+    FROM stale, renewals WHERE row.id = stale.id AND renewals.id = row.renewal_id`,
 
   findStuckCodes: async (receivedBefore, now, limit) => {
     const rows = await prisma.$queryRaw<{ id: string }[]>`
@@ -95,12 +109,17 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
     return rows.map(({ id }) => id)
   },
 
-  postponeRecord: async (kind, id, at, code) => {
+  // Only where the lease is free: the job that failed may never have had it (its claim failed), and whoever has it is at work. The epoch
+  // moves as with a claim: whoever slept through a lease must not write over the date.
+  postponeRecord: async (kind, id, { now, until, soon, hurriesFor }, code) => {
     if (!UUID.test(id)) return
-    const { name, open, error } = tables[kind]
+    const { name, open, error, hurries, began } = tables[kind]
+    const ends = Prisma.sql`${began} + make_interval(secs => ${hurriesFor.as('seconds')}::float8)`
     await prisma.$executeRaw`
-      UPDATE ${name} SET next_action_at = greatest(next_action_at, ${at.toJSDate()}), ${error} = ${code}, lease_until = NULL, queued_until = NULL
-      WHERE id = ${id}::uuid AND ${open} AND status NOT IN ('exchanging', 'sending')`
+      UPDATE ${name} SET epoch = epoch + 1, ${error} = ${code}, lease_until = NULL, queued_until = NULL, next_action_at = greatest(next_action_at,
+        CASE WHEN ${hurries} AND ${ends} > ${now.toJSDate()}::timestamptz
+          THEN least(${soon.toJSDate()}::timestamptz, ${ends}) ELSE ${until.toJSDate()}::timestamptz END)
+      WHERE id = ${id}::uuid AND ${open} AND (lease_until IS NULL OR lease_until <= clock_timestamp())`
   },
 
   recordSweep: async () => {

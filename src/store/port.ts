@@ -25,6 +25,17 @@ export interface Dispatched {
   readonly dispatchNo: number
 }
 
+export interface Rest {
+  readonly now: DateTime
+  readonly until: DateTime
+  /**
+   * Until when what hurries rests instead: a code that came, a message whose sending began, less than `hurriesFor` ago. Never past the end
+   * of that time, which is when a code dies.
+   */
+  readonly soon: DateTime
+  readonly hurriesFor: Duration
+}
+
 /** Leases and dispatch marks are measured by the database's clock, due-ness by the caller's `now`. */
 export interface Dispatching {
   /** Marks up to `limit` due records as queued for `hold` and counts their dispatch; rows another sweep holds are passed over. */
@@ -34,14 +45,17 @@ export interface Dispatching {
   /** Takes dispatch marks back when the queue did not take the work, so that the next sweep finds it at once. */
   undispatch(kind: RecordKind, dispatched: readonly Dispatched[]): Promise<void>
   claim(kind: RecordKind, id: string, lease: Duration): Promise<ClaimAnswer>
-  /** Gives the lease back without another change. False when it had been overtaken. */
-  release(claim: Claim): Promise<boolean>
+  /**
+   * Gives the lease back without another change. With `hold` the record counts as queued that long: the job that failed is tried again by
+   * its queue, and no sweep makes a second one beside it. False when the claim had been overtaken.
+   */
+  release(claim: Claim, hold?: Duration): Promise<boolean>
   /** Closes authorisations whose state is over (`issued` → `expired`); returns how many. */
   expireAuthorisations(now: DateTime, limit: number): Promise<number>
   /** Codes received before `receivedBefore`, due at `now`, that no worker holds: their job did not come in time. */
   findStuckCodes(receivedBefore: DateTime, now: DateTime, limit: number): Promise<string[]>
-  /** Gives a record of a job that failed for good a later date. What is being sent keeps its lease: its fate is settled after it. */
-  postponeRecord(kind: RecordKind, id: string, at: DateTime, code: ErrorCode): Promise<void>
+  /** Gives a record of a job that failed for good a later date. One that a worker holds is left alone: that worker dates it. */
+  postponeRecord(kind: Exclude<RecordKind, 'consent'>, id: string, rest: Rest, code: ErrorCode): Promise<void>
   recordSweep(): Promise<void>
   /** Since the last good sweep; undefined when there was none. */
   sinceLastSweep(): Promise<Duration | undefined>
@@ -160,6 +174,8 @@ export interface Exchanges {
   readTokenBeside(authorisationId: string): Promise<Secret | undefined>
   /** Never fenced by the epoch either: the refresh that brought it has ended the one before. False once nothing is kept beside any more. */
   replaceTokenBeside(authorisationId: string, token: Secret): Promise<boolean>
+  /** A token known to be of `credentialsId` that found another in its place. False once the authorisation is closed. */
+  keepTokenBeside(authorisationId: string, token: Secret, credentialsId: string): Promise<boolean>
   readRefreshToken(consentId: string): Promise<{ token: Secret; version: number }>
   /** Tokens that came with a settling refresh; compare-and-set on the version. */
   replaceRefreshToken(consentId: string, version: number, token: Secret, now: DateTime): Promise<boolean>

@@ -7,7 +7,7 @@ import { Secret } from '../../src/secret.ts'
 import type { FaultOrder } from '../../src/simulator/faults.ts'
 import { aPolicy } from '../builders.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { askedConsent, bringUpToDate, endLease, eventTypes, fault, liveUntil, NOBODY, providerAt, renew, rungsSent, seen, withStore } from './rig.ts'
+import { askedConsent, bringUpToDate, dying, endLease, eventTypes, fault, liveUntil, NOBODY, providerAt, renew, rungsSent, seen, withStore } from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -180,7 +180,7 @@ describe('twice, at once, and crashing', () => {
 
   test('a crash between the link and the commit: nothing is stored, the next run does it all', async () => {
     const consent = await due()
-    const store = withStore(world, { commitStep: async () => Promise.reject(new Error('died')), backOff: async () => Promise.reject(new Error('died')) })
+    const store = dying(world, { commitStep: async () => Promise.reject(new Error('died')), backOff: async () => Promise.reject(new Error('died')) })
     await expect(renew(world, { store })(consent.id, aRun())).rejects.toThrow('died')
     expect([await linksOf(consent.id), await world.renewalsOf(consent.id)]).toEqual([0, []])
     expect((await renew(world)(consent.id, aRun())).kind).toBe('snooze')

@@ -128,6 +128,9 @@ export const daysLeft = async (world: World, consentId: string): Promise<number>
 /** A store in which one function is another one. */
 export const withStore = (world: World, over: Partial<World['store']>): World['store'] => ({ ...world.store, ...over })
 
+/** The store of a process that dies: it gives nothing back that it holds. */
+export const dying = (world: World, over: Partial<World['store']> = {}): World['store'] => withStore(world, { release: async () => false, ...over })
+
 /** Takes all that is there out of the loop, so that the next test begins with nothing due. */
 export const retireAll = async ({ db }: World): Promise<void> => {
   await db.prisma.$executeRaw`UPDATE consents SET status = 'paused', next_action_at = NULL WHERE status = 'active'`

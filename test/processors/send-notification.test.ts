@@ -11,7 +11,7 @@ import type { FaultSettings } from '../../src/simulator/fault-kinds.ts'
 import type { Consent } from '../../src/domain/model.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import { scriptedSmtp, type Script } from '../notify/scripted-smtp.ts'
-import { askedConsent, bringUpToDate, endLease, eventTypes, liveUntil, renew, rungsSent, send, silent, withStore } from './rig.ts'
+import { askedConsent, bringUpToDate, dying, endLease, eventTypes, liveUntil, renew, rungsSent, send, silent, withStore } from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -269,7 +269,7 @@ describe('perhaps taken', () => {
 describe('a crash', () => {
   test('before the intent: nothing is lost, the next worker sends', async () => {
     const { consent, id } = await queued()
-    const store = withStore(world, { beginSending: async () => Promise.reject(new Error('died')) })
+    const store = dying(world, { beginSending: async () => Promise.reject(new Error('died')) })
     await expect(send(world, { store })(id, aRun())).rejects.toThrow('died')
     expect((await send(world)(id, aRun())).kind).toBe('snooze')
     await endLease(world, 'notification', id)
@@ -280,7 +280,7 @@ describe('a crash', () => {
   test('between the intent and the mail server’s answer: uncertain when the lease is over, never sent again', async () => {
     const { consent, id } = await queued()
     const channel = { ...world.channel, send: async () => Promise.reject(new Error('died')) }
-    await expect(send(world, { channel })(id, aRun())).rejects.toThrow('died')
+    await expect(send(world, { channel, store: dying(world) })(id, aRun())).rejects.toThrow('died')
     expect((await message(id)).status).toBe('sending')
     expect((await send(world)(id, aRun({ manual: true }))).kind).toBe('snooze')
     await endLease(world, 'notification', id)

@@ -6,7 +6,7 @@ import type { FaultOrder } from '../../src/simulator/faults.ts'
 import { imports } from '../../src/store/import.ts'
 import { aRow } from '../import/rows.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, askedConsent, authorisation, bringUpToDate, daysLeft, endLease, eventTypes, fault, LEASE, liveUntil, providerAt, rungsSent, seen, withCode, withStore } from './rig.ts'
+import { advance, askedConsent, authorisation, bringUpToDate, daysLeft, dying, endLease, eventTypes, fault, LEASE, liveUntil, providerAt, rungsSent, seen, withCode, withStore } from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -102,7 +102,7 @@ describe('the worker died while it was sending', () => {
   const dies = withDeath('exchangeCode')
   test('after the provider processed it: nobody touches it while the lease lasts, then it is settled', async () => {
     const { consent, codeId } = await withCode(world)
-    await expect(advance(world, { provider: dies.after })(codeId, aRun())).rejects.toThrow('died')
+    await expect(advance(world, { provider: dies.after, store: dying(world) })(codeId, aRun())).rejects.toThrow('died')
     expect((await authorisation(world, codeId)).status).toBe('exchanging')
     expect(await advance(world)(codeId, aRun({ manual: true }))).toMatchObject({ kind: 'snooze', reason: 'another worker is at it' })
     await endLease(world, 'authorisation', codeId)

@@ -237,28 +237,89 @@ describe('handing over at once', () => {
 })
 
 describe('the queue has given up on a job', () => {
-  const failed = () => recordFailure({ store: world.store, clock: world.clock })
-  test('its record gets a date in a quarter of an hour and the code; a second failure does not bring it forward', async () => {
+  const failed = async (id: string, queue: QueueName = 'exchange') => recordFailure(world)({ queue, id, code: 'internal' })
+  const died = async (): Promise<never> => Promise.reject(new Error('died'))
+  const secondsUntilNext = async (id: string): Promise<number> =>
+    ((await authorisation(world, id)).nextActionAt?.getTime() ?? Number.NaN) / 1000 - world.clock.now().toMillis() / 1000
+  /** Its job failed while `call` was made. */
+  const failedAt = async (call: 'exchangeCode' | 'readMe'): Promise<string> => {
     const { codeId } = await withCode(world)
-    await failed()({ queue: 'exchange', id: codeId, code: 'internal' })
-    const row = await authorisation(world, codeId)
-    expect(row.errorCode).toBe('internal')
-    expect(((row.nextActionAt?.getTime() ?? 0) - world.clock.now().toMillis()) / 60_000).toBeCloseTo(15, 1)
-    await world.db.prisma.authorisation.update({ where: { id: codeId }, data: { nextActionAt: world.clock.now().plus({ hours: 5 }).toJSDate() } })
-    await failed()({ queue: 'exchange', id: codeId, code: 'timed-out' })
-    expect(((await authorisation(world, codeId)).nextActionAt?.getTime() ?? 0) - world.clock.now().toMillis()).toBeGreaterThan(4 * 3_600_000)
+    await expect(advance(world, { provider: { ...world.provider, [call]: died } })(codeId, aRun())).rejects.toThrow('died')
+    return codeId
+  }
+
+  test('its record gets a date in a quarter of an hour and the code; a second failure does not bring it forward', async () => {
+    const id = await failedAt('readMe')
+    await failed(id)
+    expect(await authorisation(world, id)).toMatchObject({ status: 'verifying', errorCode: 'internal' })
+    expect(await secondsUntilNext(id)).toBeCloseTo(900, 1)
+    await world.db.prisma.authorisation.update({ where: { id }, data: { nextActionAt: world.clock.now().plus({ hours: 5 }).toJSDate() } })
+    await failed(id)
+    expect(await secondsUntilNext(id)).toBeCloseTo(5 * 3_600, 1)
   })
 
-  test('what is being sent keeps its lease; what is closed stays closed; anything may be named', async () => {
+  test('a code that lives rests ten seconds, never past its death, and a dead one a quarter of an hour', async () => {
     const { codeId } = await withCode(world)
-    await expect(advance(world, { provider: { ...world.provider, exchangeCode: async () => Promise.reject(new Error('died')) } })(codeId, aRun())).rejects.toThrow('died')
-    const before = await authorisation(world, codeId)
-    await failed()({ queue: 'exchange', id: codeId, code: 'internal' })
-    expect(await authorisation(world, codeId)).toEqual(before)
+    for (const [waited, rests] of [[0, 10], [275, 10], [8, 7], [8, 900]] as const) {
+      world.clock.advance({ seconds: waited })
+      await failed(codeId)
+      expect([waited, await secondsUntilNext(codeId)]).toEqual([waited, expect.closeTo(rests, 0)])
+    }
+  })
+
+  test('a code whose job failed by hand is exchanged by the code timer while it lives', async () => {
+    const { codeId } = await withCode(world)
+    const beginExchange = died
+    await expect(advance(world, { store: withStore(world, { beginExchange }) })(codeId, aRun({ manual: true }))).rejects.toThrow('died')
+    await failed(codeId)
+    world.clock.advance({ seconds: 11 })
+    const now = world.clock.now()
+    expect(await world.store.findStuckCodes(now.minus({ seconds: 10 }), now, 10)).toEqual([codeId])
+  })
+
+  test('a code that was perhaps sent is settled soon', async () => {
+    const id = await failedAt('exchangeCode')
+    await failed(id)
+    expect((await authorisation(world, id)).status).toBe('exchanging')
+    expect(await secondsUntilNext(id)).toBeCloseTo(10, 1)
+  })
+
+  test('a message that was perhaps sent is settled soon, one that surely was not rests', async () => {
+    const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
+    await renew(world)(consent.id, aRun())
+    const [{ id } = { id: '' }] = await world.notificationsOf(consent.id)
+    const claim = await world.store.claim('notification', id, LEASE)
+    if (claim.kind !== 'claimed') throw new Error('not claimed')
+    await world.store.beginSending(claim.claim, world.clock.now(), 1000)
+    await world.store.release(claim.claim)
+    const secondsUntil = async (): Promise<number> => ((await world.notificationsOf(consent.id))[0]?.nextActionAt?.getTime() ?? Number.NaN) / 1000 - world.clock.now().toMillis() / 1000
+    await failed(id, 'notify')
+    expect(await secondsUntil()).toBeCloseTo(10, 1)
+    await world.db.prisma.notification.update({ where: { id }, data: { status: 'pending' } })
+    await failed(id, 'notify')
+    expect(await secondsUntil()).toBeCloseTo(900, 1)
+  })
+
+  test('what another worker holds is left alone, whatever it is about to do', async () => {
+    const { codeId } = await withCode(world)
+    const messages = await world.db.prisma.notification.findMany({ where: { status: 'sent' }, take: 1 })
+    const id = messages[0]?.id ?? ''
+    await world.db.prisma.notification.update({ where: { id }, data: { status: 'pending', nextActionAt: world.clock.now().toJSDate() } })
+    await world.store.claim('authorisation', codeId, LEASE)
+    await world.store.claim('notification', id, LEASE)
+    const rows = async () => [await authorisation(world, codeId), await world.db.prisma.notification.findUniqueOrThrow({ where: { id } })]
+    const before = await rows()
+    await failed(codeId)
+    await failed(id, 'notify')
+    expect(await rows()).toEqual(before)
+  })
+
+  test('what is closed stays closed; anything may be named', async () => {
+    const { codeId } = await withCode(world)
     await world.db.prisma.authorisation.update({ where: { id: codeId }, data: { status: 'refused', nextActionAt: null } })
-    await failed()({ queue: 'exchange', id: codeId, code: 'internal' })
+    await failed(codeId)
     expect((await authorisation(world, codeId)).nextActionAt).toBeNull()
-    for (const queue of ['sweep', 'reauth', 'notify', 'exchange'] as const) await failed()({ queue, id: 'no id', code: 'internal' })
+    for (const queue of ['sweep', 'reauth', 'notify', 'exchange'] as const) await failed('no id', queue)
   })
 })
 

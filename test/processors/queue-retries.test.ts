@@ -1,0 +1,120 @@
+// The queue's retries on a real queue, with the policy's own ratio of lease to first retry (60 s to 5 s), twenty times as fast: a job that
+// failed finds its record free, what may have been sent is never sent again, and after the last try the record rests.
+import { Duration } from 'luxon'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
+import type { Outcome, Run } from '../../src/processors/outcome.ts'
+import { recordFailure } from '../../src/processors/record-failure.ts'
+import { plansFor } from '../../src/queue/catalogue.ts'
+import { Secret } from '../../src/secret.ts'
+import { aBackend, aPrefix, jobIn, type Place, workersOn } from '../queue/setup.ts'
+import { createDatabase } from '../setup/database.ts'
+import { aRun, startWorld, type World } from '../setup/world.ts'
+import { advance, authorisation, renew, retireAll, seen, send, withCode, withStore } from './rig.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld()
+})
+afterAll(async () => world.close())
+afterEach(async () => retireAll(world))
+
+const lease = Duration.fromObject({ seconds: 3 })
+const plans = plansFor({ concurrency: { reauth: 1, notify: 1, exchange: 1 }, retry: { attempts: 4, firstDelayMs: 250 } })
+const places: Record<'redis' | 'postgres', () => Promise<Place>> = {
+  redis: async () => ({ target: { kind: 'redis', url: new Secret(inject('redisUrl')) }, prefix: aPrefix() }),
+  postgres: async () => ({ target: { kind: 'postgres', url: new Secret(await createDatabase()) }, prefix: aPrefix() }),
+}
+
+const died = async (): Promise<never> => Promise.reject(new Error('a bug'))
+const message = async (id: string) => world.db.prisma.notification.findUniqueOrThrow({ where: { id } })
+const queued = async () => {
+  const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
+  await renew(world)(consent.id, aRun())
+  return { consent, id: (await world.notificationsOf(consent.id))[0]?.id ?? '' }
+}
+const secondsUntil = (at: Date | null): number => ((at?.getTime() ?? Number.NaN) - world.clock.now().toMillis()) / 1000
+
+/** The function, and how often it was called. */
+const counted = <Args extends unknown[], Result>(act: (...args: Args) => Result) => {
+  const calls = { count: 0 }
+  return [calls, (...args: Args): Result => ((calls.count += 1), act(...args))] as const
+}
+
+describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
+  /** Runs the job of one record until it is in that state; answers how many runs it took. */
+  const runUntil = async (state: 'completed' | 'failed', queue: 'notify' | 'exchange', id: string, job: (id: string, run: Run) => Promise<Outcome>): Promise<number> => {
+    const { backend, work } = await aBackend(await places[kind](), plans)
+    const [runs, handler] = counted(async (recordId: string | undefined, run: Run) => job(recordId ?? '', run))
+    await workersOn(backend, { handlers: { [queue]: handler }, recordFailure: recordFailure(world) })
+    await work.add(queue, [{ id, dispatchNo: 1 }])
+    await jobIn(backend, queue, `${id}-1`, state)
+    return runs.count
+  }
+
+  test('a message that a template of ours throws on: four tries, then a quarter of an hour', async () => {
+    const { consent, id } = await queued()
+    const [composed, compose] = counted((): never => {
+      throw new TypeError('a bug in a template')
+    })
+    expect(await runUntil('failed', 'notify', id, send(world, { compose, lease }))).toBe(4)
+    expect(composed.count).toBe(4)
+    const row = await message(id)
+    expect(row).toMatchObject({ status: 'pending', errorCode: 'internal', leaseUntil: null })
+    expect(secondsUntil(row.nextActionAt)).toBeCloseTo(900, 0)
+    expect(world.mailsTo(consent)).toEqual([])
+  })
+
+  test('a proof that throws: the code is sent once, its proof tried four times, then a quarter of an hour', async () => {
+    const { consent, codeId } = await withCode(world)
+    const [asked, readMe] = counted(died)
+    expect(await runUntil('failed', 'exchange', codeId, advance(world, { provider: { ...world.provider, readMe }, lease }))).toBe(4)
+    expect(asked.count).toBe(4)
+    expect(seen(world, consent, 'exchange')).toEqual(['ok'])
+    const row = await authorisation(world, codeId)
+    expect(row).toMatchObject({ status: 'verifying', errorCode: 'internal', leaseUntil: null })
+    expect(secondsUntil(row.nextActionAt)).toBeCloseTo(900, 0)
+  })
+
+  test('a code that cannot be taken up: four tries, then soon again, because it lives', async () => {
+    const { codeId } = await withCode(world)
+    const [begun, beginExchange] = counted(died)
+    expect(await runUntil('failed', 'exchange', codeId, advance(world, { store: withStore(world, { beginExchange }), lease }))).toBe(4)
+    expect(begun.count).toBe(4)
+    const row = await authorisation(world, codeId)
+    expect(row).toMatchObject({ status: 'code_received', errorCode: 'internal', leaseUntil: null })
+    expect(secondsUntil(row.nextActionAt)).toBeCloseTo(10, 0)
+  })
+
+  test('the database is away for a moment before the code is sent: sent at the second try', async () => {
+    const { consent, codeId } = await withCode(world)
+    let failures = 1
+    const store = withStore(world, { beginExchange: async (...args) => (failures-- > 0 ? died() : world.store.beginExchange(...args)) })
+    expect(await runUntil('completed', 'exchange', codeId, advance(world, { store, lease }))).toBe(2)
+    expect((await authorisation(world, codeId)).status).toBe('renewed')
+    expect(seen(world, consent, 'exchange')).toEqual(['ok'])
+  })
+
+  test('the job fails between the intent and the code’s leaving: never sent again, asked about at the second try', async () => {
+    const { consent, codeId } = await withCode(world)
+    const [sent, exchangeCode] = counted(died)
+    expect(await runUntil('completed', 'exchange', codeId, advance(world, { provider: { ...world.provider, exchangeCode }, lease }))).toBe(2)
+    expect([sent.count, seen(world, consent, 'exchange'), seen(world, consent, 'refresh')]).toEqual([1, [], ['ok']])
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', code: null, errorCode: 'not-renewed' })
+  })
+
+  test('the job fails between the code’s leaving and its answer: never sent again, proven at the second try', async () => {
+    const { consent, codeId } = await withCode(world)
+    const [sent, exchangeCode] = counted(async (...args: Parameters<World['provider']['exchangeCode']>) => world.provider.exchangeCode(...args).then(died))
+    expect(await runUntil('completed', 'exchange', codeId, advance(world, { provider: { ...world.provider, exchangeCode }, lease }))).toBe(2)
+    expect([sent.count, seen(world, consent, 'exchange')]).toEqual([1, ['ok']])
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+  })
+
+  test('the job fails while it hands a mail over: uncertain at the second try, never handed over again', async () => {
+    const { consent, id } = await queued()
+    const [sent, handOver] = counted(async (...args: Parameters<World['channel']['send']>) => world.channel.send(...args).then(died))
+    expect(await runUntil('completed', 'notify', id, send(world, { channel: { ...world.channel, send: handOver }, lease }))).toBe(2)
+    expect(await message(id)).toMatchObject({ status: 'uncertain' })
+    expect([sent.count, world.mailsTo(consent).length]).toEqual([1, 1])
+  })
+})

@@ -1,0 +1,84 @@
+// The frame of a job: what becomes of its claim when it fails, when it is overtaken, when it is told to stop, when the database is away.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { PermanentError, TransientError } from '../../src/errors.ts'
+import { done, type Outcome, type Run } from '../../src/processors/outcome.ts'
+import { withClaim } from '../../src/processors/with-claim.ts'
+import type { Claim } from '../../src/store/port.ts'
+import { aRun, startWorld, type World } from '../setup/world.ts'
+import { authorisation, endLease, LEASE, withCode, withStore } from './rig.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld()
+})
+afterAll(async () => world.close())
+
+const away = async (): Promise<never> => Promise.reject(new TransientError('database-unavailable'))
+const fails = async (): Promise<Outcome> => Promise.reject(new PermanentError('internal'))
+const isHeld = async (id: string): Promise<boolean> => (await authorisation(world, id)).leaseUntil !== null
+const framed = async (id: string, work: (claim: Claim) => Promise<Outcome>, { store = world.store, ...run }: Partial<Run> & { store?: World['store'] } = {}): Promise<Outcome> =>
+  withClaim({ store, lease: LEASE }, { kind: 'authorisation', id, run: aRun(run) }, work)
+
+test('a job that fails gives its claim back, and its error is told', async () => {
+  const { codeId } = await withCode(world)
+  await expect(framed(codeId, fails)).rejects.toThrow(new PermanentError('internal'))
+  expect(await isHeld(codeId)).toBe(false)
+  expect((await framed(codeId, async () => done('at once'))).kind).toBe('done')
+})
+
+test('between two tries of the queue no sweep makes a second job beside the first; after the last one it may', async () => {
+  const { codeId } = await withCode(world)
+  const dispatched = async (): Promise<string[]> => (await world.store.dispatchDue('authorisation', world.clock.now(), 100, LEASE)).map(({ id }) => id)
+  await expect(framed(codeId, fails, { lastAttempt: false })).rejects.toThrow('internal')
+  expect(await dispatched()).not.toContain(codeId)
+  await expect(framed(codeId, fails)).rejects.toThrow('internal')
+  expect(await dispatched()).toContain(codeId)
+})
+
+test('a job that goes well keeps it, unless it gave it back itself', async () => {
+  const { codeId } = await withCode(world)
+  await framed(codeId, async () => done('nothing'))
+  expect(await isHeld(codeId)).toBe(true)
+  expect(await framed(codeId, fails)).toMatchObject({ kind: 'snooze', reason: 'another worker is at it' })
+})
+
+test('one that was overtaken takes nothing away from whoever came after', async () => {
+  const { codeId } = await withCode(world)
+  const overtaken = framed(codeId, async () => {
+    await endLease(world, 'authorisation', codeId)
+    await world.store.claim('authorisation', codeId, LEASE)
+    return fails()
+  })
+  await expect(overtaken).rejects.toThrow('internal')
+  expect(await isHeld(codeId)).toBe(true)
+})
+
+test('one that is told to stop and still runs keeps it until it has ended: its effects may still come', async () => {
+  const { codeId } = await withCode(world)
+  const [begun, gate, stopping] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), new AbortController()]
+  const running = framed(codeId, async () => {
+    begun.resolve()
+    await gate.promise
+    return fails()
+  }, { signal: stopping.signal })
+  await begun.promise
+  stopping.abort()
+  expect((await framed(codeId, fails)).kind).toBe('snooze')
+  gate.resolve()
+  await expect(running).rejects.toThrow('internal')
+  expect(await isHeld(codeId)).toBe(false)
+})
+
+test('the database is away for a moment: given back as soon as it is there', async () => {
+  const { codeId } = await withCode(world)
+  let failures = 3
+  const store = withStore(world, { release: async (claim) => (failures-- > 0 ? away() : world.store.release(claim)) })
+  await expect(framed(codeId, away, { store })).rejects.toThrow(new TransientError('database-unavailable'))
+  expect(await isHeld(codeId)).toBe(false)
+})
+
+test('the database stays away: the job fails by its own error, and the lease runs out', async () => {
+  const { codeId } = await withCode(world)
+  await expect(framed(codeId, fails, { store: withStore(world, { release: away }), signal: AbortSignal.timeout(300) })).rejects.toThrow(new PermanentError('internal'))
+  expect(await isHeld(codeId)).toBe(true)
+})
