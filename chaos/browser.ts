@@ -3,7 +3,21 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Played } from '../src/simulator/play.ts'
 import type { Rig } from './rig.ts'
-import type { Counts } from './users.ts'
+
+/** What the users did, for the table at the end. */
+export interface Counts {
+  scans: number
+  visits: number
+  departures: number
+  returns: number
+  repeated: number
+  concurrent: number
+  unknownState: number
+  foreign: number
+  forged: number
+  replayed: number
+  givenUp: number
+}
 
 type Callback = Extract<Played, { kind: 'callback' }>
 

@@ -5,8 +5,10 @@ import { makeLog } from '../src/log.ts'
 import { type Role, startReconsent } from '../src/main.ts'
 import { checkCron } from '../src/queue/cron.ts'
 import { followClock } from './shared-clock.ts'
+import { writerName } from './writer-name.ts'
 
 export interface ChildOrder {
+  readonly seat: string
   readonly roles: readonly Role[]
   readonly env: Readonly<Record<string, string>>
   readonly policy: PolicyInput
@@ -17,6 +19,9 @@ export interface ChildOrder {
 /** What a process says of itself when asked; after a collection, if the run was started so that it can ask for one. */
 export interface Sample {
   readonly heapBytes: number
+  /** What V8 holds outside of its heap, array buffers included. */
+  readonly bufferBytes: number
+  /** What the system counts, which the allocator gives back at its leisure: shown, not judged. */
   readonly rssBytes: number
   readonly handles: number
 }
@@ -30,15 +35,25 @@ const sample = (): Sample => {
   // Twice: what the first collection finalises, the second takes.
   globalThis.gc?.()
   globalThis.gc?.()
-  const { heapUsed, rss } = process.memoryUsage()
-  return { heapBytes: heapUsed, rssBytes: rss, handles: process.getActiveResourcesInfo().filter((name) => name !== 'Timeout' && name !== 'Immediate').length }
+  const { heapUsed, external, rss } = process.memoryUsage()
+  return {
+    heapBytes: heapUsed, bufferBytes: external, rssBytes: rss,
+    handles: process.getActiveResourcesInfo().filter((name) => name !== 'Timeout' && name !== 'Immediate').length,
+  }
 }
 
 const order = JSON.parse(process.env['CHAOS_ORDER'] ?? '{}') as ChildOrder
+
+/** Known to the database by seat and process: writes of two that sat in the same seat can be told apart. */
+const named = (url: string): string => {
+  const known = new URL(url)
+  known.searchParams.set('application_name', writerName(order.seat, process.pid))
+  return known.href
+}
 const config = await loadConfig({
   cwd: process.cwd(),
   needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'],
-  env: order.env,
+  env: { ...order.env, DATABASE_URL: named(order.env['DATABASE_URL'] ?? '') },
   policy: order.policy,
   checkCron,
 })

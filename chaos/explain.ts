@@ -35,11 +35,12 @@ export interface Known {
 /** From the intent's commit to the end of the call it announces: whoever takes longer has been overtaken. */
 const REACH_MS = LEASE_MS + 1_000
 
-/** A death meets what one worker has in flight; a cut to the database or the provider, what all have. */
+/** A cut connection meets one call; a death, what one worker has in flight; a server that goes away, what all have. */
 const causeOf = ({ workers }: Known, struck: Struck | undefined): Cause | undefined => {
   if (struck === undefined) return undefined
-  const isOfOneWorker = struck.hinders.length === 1 && struck.hinders[0] === 'workers'
-  return { by: `${struck.name} at ${struck.from}`, most: struck.happened * (isOfOneWorker ? 1 : workers) * EXCHANGES_AT_ONCE }
+  const isOfOneWorker = struck.each === 'worker' || (struck.hinders.length === 1 && struck.hinders[0] === 'workers')
+  const each = struck.each === 'call' ? 1 : (isOfOneWorker ? 1 : workers) * EXCHANGES_AT_ONCE
+  return { by: `${struck.name} at ${struck.from}`, most: struck.happened * each }
 }
 
 const around = ({ clock }: Known, at: Date): Span => ({ from: clock.realAt(at), to: clock.realAt(at) + REACH_MS })

@@ -25,6 +25,11 @@ export interface FaultProxy {
   cut(): number
   /** Open connections now. */
   open(): number
+  /**
+   * How much has run into silence, lateness or refusal since the start: pieces and connections that were held back or came late, and
+   * connections that were reset when it went deaf. Who then finds nobody listening is not seen here.
+   */
+  met(): number
   /** How many answers `cut-answer` has swallowed since the start. */
   swallowed(): number
   close(): Promise<void>
@@ -46,6 +51,7 @@ export const startFaultProxy = async ({ targets }: { targets: () => readonly num
   let turn = 0
   let swallowed = 0
   let left = 0
+  let met = 0
   let closed = false
   const pairs = new Set<Pair>()
 
@@ -65,9 +71,13 @@ export const startFaultProxy = async ({ targets }: { targets: () => readonly num
 
   const deliver = async (pair: Pair, from: 'client' | 'server', bytes: Buffer): Promise<void> => {
     const to = from === 'client' ? pair.server : pair.client
+    if (behaviour.kind === 'blackhole') met += 1
     await passing()
     const now = behaviour
-    if (now.kind === 'latency') await wait(now.ms)
+    if (now.kind === 'latency') {
+      met += 1
+      await wait(now.ms)
+    }
     if (from === 'server' && pair.swallowing) {
       swallowed += 1
       drop(pair)
@@ -120,6 +130,7 @@ export const startFaultProxy = async ({ targets }: { targets: () => readonly num
   const take = async (client: Socket): Promise<void> => {
     client.on('error', () => undefined)
     client.setNoDelay(true)
+    if (behaviour.kind === 'blackhole') met += 1
     await passing()
     const server = await reach()
     if (server === undefined || client.destroyed || closed) {
@@ -151,7 +162,7 @@ export const startFaultProxy = async ({ targets }: { targets: () => readonly num
     if (ended === undefined) return
     listener = undefined
     ended.close()
-    cut()
+    met += cut()
     await once(ended, 'close')
   }
   const cut = (): number => {
@@ -173,6 +184,7 @@ export const startFaultProxy = async ({ targets }: { targets: () => readonly num
     },
     cut,
     open: () => pairs.size,
+    met: () => met,
     swallowed: () => swallowed,
     close: async () => {
       closed = true

@@ -3,7 +3,9 @@
 import { approvedAreRenewedOrAsked } from './invariants/approvals.ts'
 import { codesOnce, effectsHaveIntents, linksOnce, madeUpCodes, mailsAtMostOnce } from './invariants/effects.ts'
 import { datesAreTheProviders, foreignCodesRenewNothing, theWillingAreRenewed, tokensAreTheirs } from './invariants/renewals.ts'
+import { stopsAreHeeded } from './invariants/stops.ts'
 import type { Span } from './obstacles.ts'
+import type { OperatorAct } from './operators.ts'
 import type { User } from './population.ts'
 import { type Evidence, readRecords, type Records } from './records.ts'
 import type { Crowd } from './users.ts'
@@ -22,13 +24,17 @@ export interface Checked {
   readonly violations: readonly Violation[]
   /** What is allowed and worth knowing. */
   readonly notes: readonly string[]
+  /** What of the invariant this run did not show, although what it looked at was sound. */
+  readonly notShown?: string | undefined
 }
 
 export type Check = (books: Books) => Checked
 
 export interface Books extends Evidence {
   readonly records: Records
-  readonly crowd: Pick<Crowd, 'bankLinks' | 'attempts' | 'leftOut' | 'foreign' | 'forged'>
+  readonly crowd: Pick<Crowd, 'bankLinks' | 'attempts' | 'leftOut' | 'mailed' | 'foreign' | 'forged'>
+  /** What operators and users stopped by hand. */
+  readonly acts: readonly OperatorAct[]
   readonly users: readonly User[]
   /** Worker processes of the run. */
   readonly workers: number
@@ -40,7 +46,7 @@ export interface Books extends Evidence {
 
 const checks: readonly Check[] = [
   codesOnce, approvedAreRenewedOrAsked, tokensAreTheirs, datesAreTheProviders, foreignCodesRenewNothing, mailsAtMostOnce, effectsHaveIntents,
-  madeUpCodes, linksOnce, theWillingAreRenewed,
+  stopsAreHeeded, madeUpCodes, linksOnce, theWillingAreRenewed,
 ]
 
 export const askEveryCheck = (books: Books): Checked[] => checks.map((check) => check(books))

@@ -1,7 +1,7 @@
 // Acts on the system while it works: in each lane one fault after the other, in an order that the seed decides, every kind before any comes
 // again. Keeps a log of what happened when.
 import { setTimeout as wait } from 'node:timers/promises'
-import { faults, type Hindrance, type Lane, type Stage } from './faults.ts'
+import { faults, type Hindrance, type Lane, type Reach, type Stage } from './faults.ts'
 import type { Options } from './options.ts'
 import type { Rig } from './rig.ts'
 import type { Chance } from './seeded.ts'
@@ -9,6 +9,7 @@ import type { Chance } from './seeded.ts'
 export interface Struck {
   readonly name: string
   readonly hinders: readonly Hindrance[]
+  readonly each?: Reach | undefined
   /** Real time. */
   readonly from: number
   to: number
@@ -53,8 +54,8 @@ export const makeNemesis = ({ rig, options, chance, beforeEmptying, say }: Nemes
   const pace = Math.min(1, Math.max(0.4, options.minutes / 5))
   const span = (seconds: number): number => Math.max(LEAST_MS, Math.round(seconds * 1000 * Math.min(1, scale)))
 
-  const strike = async (name: string, hinders: readonly Hindrance[], act: () => Promise<number>): Promise<void> => {
-    const struck: Struck = { name, hinders, from: Date.now(), to: Number.POSITIVE_INFINITY, happened: 0, problem: undefined }
+  const strike = async (name: string, hinders: readonly Hindrance[], act: () => Promise<number>, each?: Reach): Promise<void> => {
+    const struck: Struck = { name, hinders, each, from: Date.now(), to: Number.POSITIVE_INFINITY, happened: 0, problem: undefined }
     log.push(struck)
     try {
       struck.happened = await act()
@@ -73,7 +74,7 @@ export const makeNemesis = ({ rig, options, chance, beforeEmptying, say }: Nemes
     for (const name of orderOf(names, own.branch('order'))) {
       if (stopping.signal.aborted) return
       const fault = faults[name]
-      if (fault !== undefined) await strike(name, fault.hinders, async () => fault.act(stage))
+      if (fault !== undefined) await strike(name, fault.hinders, async () => fault.act(stage), fault.each)
       // Between two faults a lane leaves more time than they take: a system that is never well proves nothing about getting well.
       const [least, most] = RESTS_MS[lane]
       await wait(own.between(least, most) * pace, undefined, { signal: stopping.signal }).catch(() => undefined)

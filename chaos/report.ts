@@ -1,4 +1,5 @@
 // What a run shows: the faults that really happened, the invariants with their counts, and what is needed to run it again.
+import { tallyOf } from './completeness.ts'
 import type { Checked } from './invariants.ts'
 import type { Struck } from './nemesis.ts'
 import type { Options } from './options.ts'
@@ -9,19 +10,34 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), line(widths.map((width) => '─'.repeat(width))), ...rows.map(line)].join('\n')
 }
 
-export const faultTable = (log: readonly Struck[]): string => {
-  const byName = Map.groupBy(log, (one) => one.name)
-  const rows = [...byName].map(([name, struck]) => [name, String(struck.length), String(struck.reduce((sum, { happened }) => sum + happened, 0))])
-  return table(['fault', 'struck', 'happened'], rows.toSorted((a, b) => (a[0] ?? '').localeCompare(b[0] ?? '')))
-}
+/** `kinds`: those that a run of these options may see, whether or not they had their turn. */
+export const faultTable = (log: readonly Struck[], kinds: readonly string[]): string =>
+  table(['fault', 'struck', 'happened', 'problem'], tallyOf(log, kinds).map(({ name, struck, happened, problems }) => [name, String(struck), String(happened), problems.join('; ')]))
 
 const SHOWN = 12
+
+export const resultOf = ({ looked, violations, notShown }: Pick<Checked, 'looked' | 'violations' | 'notShown'>): string => {
+  if (violations.length > 0) return `VIOLATED ${violations.length} times`
+  if (looked === 0) return 'not looked at'
+  return notShown === undefined ? 'holds' : 'holds in part'
+}
+
+/** The run's last word, where nothing was violated. */
+export const verdictOf = (checked: readonly Checked[]): string => {
+  const results = Map.groupBy(checked, resultOf)
+  const rest = ['holds in part', 'not looked at'].flatMap((result) => {
+    const count = results.get(result)?.length ?? 0
+    return count === 0 ? [] : [`${count} ${result}`]
+  })
+  return rest.length === 0 ? 'every invariant holds' : `no invariant is violated: ${results.get('holds')?.length ?? 0} hold, ${rest.join(', ')}`
+}
 
 export const invariantTable = (checked: readonly Checked[]): string => {
   const rows = checked
     .toSorted((a, b) => a.invariant - b.invariant)
-    .flatMap(({ invariant, says, looked, violations, notes }) => [
-      [String(invariant), says, String(looked), violations.length === 0 ? 'holds' : `VIOLATED ${violations.length} times`],
+    .flatMap(({ invariant, says, looked, violations, notes, notShown }) => [
+      [String(invariant), says, String(looked), resultOf({ looked, violations, notShown })],
+      ...(notShown === undefined ? [] : [['', `  not shown: ${notShown}`, '', '']]),
       ...notes.map((note) => ['', `  ${note}`, '', '']),
       ...violations.slice(0, SHOWN).map(({ record, what }) => ['', `  ✗ ${record}: ${what}`, '', '']),
     ])

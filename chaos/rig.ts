@@ -52,12 +52,6 @@ const throughPort = (url: string, port: number): string => {
   return through.href.replace(/\/$/, '')
 }
 
-const named = (url: string, name: string): string => {
-  const known = new URL(url)
-  known.searchParams.set('application_name', name)
-  return known.href
-}
-
 export type Rig = Awaited<ReturnType<typeof startRig>>
 
 export const startRig = async (options: Options) => {
@@ -114,8 +108,7 @@ export const startRig = async (options: Options) => {
   const queuePrefix = 'chaos'
   const fleet = makeFleet({
     seats, folder: join(folder, 'logs'),
-    // Each process is known to the database by its name: writes can be told apart.
-    orderOf: (seat) => ({ roles: [seat.role], env: { ...env, DATABASE_URL: named(env.DATABASE_URL, seat.name) }, policy, clockFile, queuePrefix }),
+    orderOf: (seat) => ({ seat: seat.name, roles: [seat.role], env, policy, clockFile, queuePrefix }),
   })
 
   await migrate(postgres.url)

@@ -1,10 +1,10 @@
 // Looks for the run's planted secrets wherever they must not be: Redis, logs, metrics, the board, texts in the database.
-import { createReadStream } from 'node:fs'
-import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import type { Checked, Violation } from './invariants.ts'
+import { linesOf, logsIn } from './logs.ts'
 import { MAIL_DOMAIN, OPS, type Rig } from './rig.ts'
+import { makeSuspects, secretWords } from './suspects.ts'
+import { watchTokens } from './tokens-seen.ts'
 import type { Crowd } from './users.ts'
 
 export interface Search {
@@ -15,41 +15,45 @@ export interface Search {
   finish(): Promise<Checked>
 }
 
-/** Long enough to be a token, a code, a state or a link's secret part; ids are shorter or have other signs in them. */
-const RUN = /[A-Za-z0-9_-]{24,}/g
-/** Ids are on every line of the logs, and are no secrets. */
-const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?:-\d+)?$/
-const PLANTED = ['planted-refresh-token', `@${MAIL_DOMAIN}`]
+const PLANTED = ['planted-refresh-token', MAIL_DOMAIN]
+const QUEUES = ['sweep', 'reauth', 'notify', 'exchange'] as const
+const LISTS = ['latest', 'active', 'waiting', 'delayed', 'prioritized', 'paused', 'completed', 'failed'] as const
+/** Jobs of each queue that are looked at one by one. */
+const JOBS_OPENED = 6
 const AT_ONCE = 200
+
+/** Of a page of the board's API; none of a page that did not come or is no list of jobs. */
+const jobIdsIn = (page: string, queue: string): string[] => {
+  try {
+    const { queues } = JSON.parse(page) as { queues?: readonly { name?: string; jobs?: readonly { id?: unknown }[] }[] }
+    return (queues ?? []).filter(({ name }) => name === queue).flatMap(({ jobs }) => (jobs ?? []).flatMap(({ id }) => (typeof id === 'string' ? [id] : [])))
+  } catch {
+    return []
+  }
+}
 
 export const makeSearch = (rig: Rig, crowd: () => Crowd | undefined): Search => {
   const found = new Map<string, Violation>()
-  const looked = { 'keys of Redis': 0, 'pages of the board': 0, metrics: 0, 'lines of logs': 0, 'texts of the database': 0 }
-  // Known only at the end: what might have been one is kept until then.
-  const suspects = new Map<string, string>()
+  const looked = { 'keys of Redis': 0, 'lists of the board': 0, 'jobs on the board': 0, metrics: 0, 'lines of logs': 0, 'texts of the database': 0 }
+  const suspects = makeSuspects()
+  const tokens = watchTokens(rig.simulator)
 
   const search = (where: string, text: string): void => {
     for (const mark of PLANTED) {
       if (text.includes(mark)) found.set(`${where} ${mark}`, { invariant: 8, record: where, what: `holds a planted secret (${mark}…)` })
     }
-    for (const [word] of text.matchAll(RUN)) if (!ID.test(word) && !suspects.has(word)) suspects.set(word, where)
+    suspects.note(where, text)
   }
 
   const secretsKnown = (): Set<string> => {
     const secrets = new Set<string>()
     const add = (text: string | undefined): void => {
-      for (const [word] of (text ?? '').matchAll(RUN)) secrets.add(word)
+      for (const word of secretWords(text ?? '')) secrets.add(word)
     }
-    for (const back of crowd()?.returns ?? []) {
-      add(back.state)
-      add(back.code)
-    }
+    for (const carried of crowd()?.carried ?? []) add(carried)
     for (const link of crowd()?.startLinks ?? []) add(new URL(link).pathname.slice('/r/'.length))
     for (const link of crowd()?.bankLinks.keys() ?? []) add(new URL(link).pathname.split('/').at(-1))
-    for (const connection of rig.simulator.connections()) {
-      add(connection.refreshToken)
-      add(connection.accessToken?.value.split('.').at(-1))
-    }
+    for (const token of tokens.all()) add(token)
     return secrets
   }
 
@@ -96,22 +100,35 @@ export const makeSearch = (rig: Rig, crowd: () => Crowd | undefined): Search => 
     const authorization = `Basic ${Buffer.from(`${OPS.user}:${OPS.password}`).toString('base64')}`
     for (const member of rig.fleet.members()) {
       if (member.url === undefined || member.paused) continue
-      search(`metrics of ${member.name}`, await read(`${member.url}/metrics`))
-      looked.metrics += 1
-      if (member.role !== 'web') continue
-      for (const queue of ['sweep', 'reauth', 'notify', 'exchange']) {
-        for (const status of ['failed', 'completed', 'active', 'latest']) {
-          search(`board, ${queue} ${status}`, await read(`${member.url}/ops/queues/api/queues?activeQueue=${queue}&status=${status}&page=1&jobsPerPage=100`, { authorization }))
-          looked['pages of the board'] += 1
-        }
+      const metrics = await read(`${member.url}/metrics`)
+      search(`metrics of ${member.name}`, metrics)
+      if (metrics !== '') looked.metrics += 1
+      if (member.role === 'web') await searchBoard(`${member.url}/ops/queues/api/queues`, { authorization })
+    }
+  }
+
+  const searchBoard = async (board: string, headers: Record<string, string>): Promise<void> => {
+    for (const queue of QUEUES) {
+      const jobs = new Set<string>()
+      for (const list of LISTS) {
+        const page = await read(`${board}?activeQueue=${queue}&status=${list}&page=1&jobsPerPage=100`, headers)
+        search(`board, ${queue} ${list}`, page)
+        if (page !== '') looked['lists of the board'] += 1
+        for (const id of jobIdsIn(page, queue).slice(0, 2)) jobs.add(id)
+      }
+      for (const id of [...jobs].slice(0, JOBS_OPENED)) {
+        const job = `${board}/${queue}/${encodeURIComponent(id)}`
+        const [detail, log] = [await read(job, headers), await read(`${job}/logs`, headers)]
+        search(`board, a job of ${queue}`, detail)
+        search(`board, the log of a job of ${queue}`, log)
+        if (detail !== '') looked['jobs on the board'] += 1
       }
     }
   }
 
   const searchLogs = async (): Promise<void> => {
-    for (const name of await readdir(rig.logFolder)) {
-      if (!name.endsWith('.log')) continue
-      for await (const line of createInterface({ input: createReadStream(join(rig.logFolder, name)) })) {
+    for (const name of await logsIn(rig.logFolder)) {
+      for await (const line of linesOf(join(rig.logFolder, name))) {
         looked['lines of logs'] += 1
         search(`log of ${name}`, line)
       }
@@ -140,10 +157,14 @@ export const makeSearch = (rig: Rig, crowd: () => Crowd | undefined): Search => 
       await searchLogs()
       await searchDatabase()
       const secrets = secretsKnown()
-      for (const [word, where] of suspects) {
-        if (secrets.has(word)) found.set(word, { invariant: 8, record: where, what: `holds a secret of the run (${word.slice(0, 4)}…, ${word.length} characters)` })
+      tokens.stop()
+      for (const { where, secret } of suspects.judge(secrets)) {
+        found.set(secret, { invariant: 8, record: where, what: `holds a secret of the run (${secret.slice(0, 4)}…, ${secret.length} characters)` })
       }
+      // A place that could not be looked at is no place without secrets.
+      const unseen = Object.entries(looked).filter(([, count]) => count === 0).map(([what]) => what)
       return {
+        notShown: unseen.length === 0 ? undefined : `no ${unseen.join(', no ')} could be looked at`,
         invariant: 8, says: 'none of the planted secrets is anywhere it must not be', looked: secrets.size,
         violations: [...found.values()], notes: [Object.entries(looked).map(([what, count]) => `${count} ${what}`).join(', ')],
       }

@@ -1,37 +1,14 @@
 // The users and their mail scanners, by real HTTP through the web proxy: open mails, press buttons, decide at the bank, come back; again
 // when a page did not come. They remember everything they were given and answered: the checks ask them.
-import { randomBytes } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Decision } from '../src/simulator/bank.ts'
-import type { Played } from '../src/simulator/play.ts'
 import type { Mail } from '../src/simulator/mail-store.ts'
-import { fieldsOf, makeBrowser } from './browser.ts'
+import { type Counts, makeBrowser } from './browser.ts'
+import { intends } from './plans.ts'
 import type { User } from './population.ts'
 import type { Rig } from './rig.ts'
 import type { Chance } from './seeded.ts'
-
-/** One way back from the bank. */
-export interface Return {
-  readonly user: User
-  readonly as: Decision
-  readonly state: string
-  readonly code: string | undefined
-  readonly codeNo: number | undefined
-  readonly at: Date
-  /** How the callback was delivered; first with a state that nobody ever made, or not by itself at all but as one of `Tampered`. */
-  readonly how: 'once' | 'repeated' | 'concurrent' | 'unknown-state-first'
-  /** The page it was sent to; undefined when no answer ever said that it was taken. */
-  doneId: string | undefined
-  /** When that answer came. */
-  answeredAt: Date | undefined
-}
-
-/** A callback that no bank ever gave: the code of `user`, or one that was made up, with a valid state. */
-export interface Tampered {
-  readonly user: User
-  readonly state: string
-  readonly codeNo: number | undefined
-}
+import { makeWayBack, type Return, type Tampered } from './way-back.ts'
 
 /** One visit of a user who wanted to renew, in real milliseconds, and how far they got. */
 export interface Attempt {
@@ -39,20 +16,6 @@ export interface Attempt {
   readonly from: number
   readonly to: number
   readonly got: 'taken' | 'nothing to do' | 'no page' | 'refused' | 'no bank' | 'no answer' | 'tampered'
-}
-
-export interface Counts {
-  scans: number
-  visits: number
-  departures: number
-  returns: number
-  repeated: number
-  concurrent: number
-  unknownState: number
-  foreign: number
-  forged: number
-  replayed: number
-  givenUp: number
 }
 
 export interface Crowd {
@@ -74,6 +37,10 @@ export interface Crowd {
   readonly foreign: readonly Tampered[]
   /** Made-up codes delivered with a valid state. */
   readonly forged: readonly Tampered[]
+  /** Every state and code that a browser carried, tampered and made-up ones too. */
+  readonly carried: ReadonlySet<string>
+  /** Users who had a mail with a link. */
+  readonly mailed: ReadonlySet<User>
   /** Users whose last mail, or next try, came when nobody set out any more; known after `stop`. */
   readonly leftOut: ReadonlySet<User>
   /** Mails that nobody has acted on yet, and users under way. */
@@ -86,90 +53,29 @@ export interface Crowd {
 interface Memory {
   readonly links: string[]
   mails: number
-  /** What this user still means to do in the cycle of the link. */
-  done: boolean
   busy: boolean
   again: string | undefined
 }
 
 const AT_ONCE = 16
-const REPLAYED_AFTER_MS = 61 * 60_000
 
 export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Crowd => {
-  const { simulator, clock } = rig
+  const { simulator } = rig
   const byMail = new Map(users.map((user) => [user.email, user]))
   const memories = new Map<User, Memory>()
-  const returns: Return[] = []
   const startLinks = new Set<string>()
   const attempts: Attempt[] = []
-  const foreign: Tampered[] = []
-  const forged: Tampered[] = []
-  const spareStates: { readonly user: User; readonly state: string }[] = []
   const leftOut = new Set<User>()
+  const mailed = new Set<User>()
   const counts: Counts = { scans: 0, visits: 0, departures: 0, returns: 0, repeated: 0, concurrent: 0, unknownState: 0, foreign: 0, forged: 0, replayed: 0, givenUp: 0 }
   const waiting: { readonly user: User; readonly go: () => Promise<void> }[] = []
   let active = 0
   let resting = true
   let stopped = false
   let lastMail = 0
-  const { get, scan, depart, deliver, tamper, bankLinks, serverErrors } = makeBrowser(rig, counts, () => stopped)
-
-  const comeBack = async (user: User, as: Decision, played: Extract<Played, { kind: 'callback' }>): Promise<Return> => {
-    const { state = '', code } = fieldsOf(played)
-    const how = chance.happens(0.1) ? 'concurrent' : chance.happens(0.1) ? 'repeated' : chance.happens(0.05) ? 'unknown-state-first' : 'once'
-    const back: Return = { user, as, state, code, codeNo: code === undefined ? undefined : simulator.codeNo(code), at: clock.now().toJSDate(), how, doneId: undefined, answeredAt: undefined }
-    returns.push(back)
-    counts.returns += 1
-    if (how === 'unknown-state-first') {
-      const wrong = new URL(played.url)
-      wrong.searchParams.set('state', randomBytes(32).toString('base64url'))
-      await get(wrong.href)
-      counts.unknownState += 1
-    }
-    const deliveries = how === 'concurrent' ? [deliver(played), deliver(played), deliver(played)] : [deliver(played)]
-    if (how === 'concurrent') counts.concurrent += 1
-    const doneIds = await Promise.all(deliveries)
-    back.doneId = doneIds.find((one) => one !== undefined)
-    back.answeredAt = clock.now().toJSDate()
-    if (how === 'repeated') {
-      await deliver(played)
-      counts.repeated += 1
-    }
-    if (back.doneId !== undefined) await get(`${rig.publicUrl}/done/${back.doneId}`)
-    old.push({ at: clock.now().toMillis(), played })
-    return back
-  }
-  const old: { readonly at: number; readonly played: Extract<Played, { kind: 'callback' }> }[] = []
-
-  /**
-   * A few approvals never come back as they are: the browser is lost, and later somebody else's code arrives with this state; or the code
-   * on the way back is a made-up one. True when this one was such.
-   */
-  const comesBackWrong = async (user: User, played: Extract<Played, { kind: 'callback' }>): Promise<boolean> => {
-    const { state, code } = fieldsOf(played)
-    if (state === undefined || code === undefined || !chance.happens(0.04)) return false
-    const spare = spareStates[0]
-    if (spare !== undefined && spare.user !== user) {
-      spareStates.shift()
-      foreign.push({ user, state: spare.state, codeNo: simulator.codeNo(code) })
-      counts.foreign += 1
-      await tamper(played, code, spare.state)
-    } else if (chance.happens(0.5)) {
-      forged.push({ user, state, codeNo: undefined })
-      counts.forged += 1
-      await tamper(played, randomBytes(32).toString('base64url'), state)
-    } else spareStates.push({ user, state })
-    return true
-  }
-
-  /** Goes to the bank by this bank link, decides, comes back. */
-  const decide = async (user: User, bankLink: string, as: Decision): Promise<Attempt['got']> => {
-    const played = await simulator.play({ link: bankLink, as }).catch(() => undefined)
-    if (played?.kind === 'closed') return 'taken'
-    if (played?.kind !== 'callback') return 'no bank'
-    if (as === 'approve' && (await comesBackWrong(user, played))) return 'tampered'
-    return (await comeBack(user, as, played)).doneId === undefined ? 'no answer' : 'taken'
-  }
+  const browser = makeBrowser(rig, counts, () => stopped)
+  const { scan, depart, bankLinks, serverErrors } = browser
+  const { decide, replay, returns, foreign, forged, carried } = makeWayBack(rig, browser, chance, counts)
 
   const goThere = async (user: User, link: string, as: Decision): Promise<Attempt['got']> => {
     const departed = await depart(link)
@@ -188,31 +94,10 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
     return got === 'taken'
   }
 
-  /** What the user does on the `nth` mail of a cycle; undefined: nothing. */
-  const intends = (user: User, nth: number): Decision | undefined => {
-    switch (user.kind) {
-      case 'ignores':
-        return undefined
-      case 'renews':
-      case 'clicks-twice':
-        return 'approve'
-      case 'comes-late':
-        return nth >= 2 ? 'approve' : undefined
-      case 'denies-first':
-        return nth === 1 ? 'deny' : 'approve'
-      case 'closes-tab-first':
-        return nth === 1 ? 'close' : 'approve'
-      case 'somebody-else-first':
-        return nth === 1 ? 'somebody-else' : 'approve'
-      case 'always-somebody-else':
-        return 'somebody-else'
-    }
-  }
-
   const memoryOf = (user: User): Memory => {
     const kept = memories.get(user)
     if (kept !== undefined) return kept
-    const fresh: Memory = { links: [], mails: 0, done: false, busy: false, again: undefined }
+    const fresh: Memory = { links: [], mails: 0, busy: false, again: undefined }
     memories.set(user, fresh)
     return fresh
   }
@@ -261,6 +146,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
       const link = startLinkOf(mail)
       if (user === undefined || link === undefined) continue
       startLinks.add(link)
+      mailed.add(user)
       // A link of an old mail, in a cycle that has later ones as well, does the same.
       waiting.push({ user, go: async () => act(user, link) })
     }
@@ -290,7 +176,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
   }, 100)
 
   return {
-    counts, returns, bankLinks, startLinks, attempts, foreign, forged, leftOut, serverErrors,
+    counts, returns, bankLinks, startLinks, attempts, foreign, forged, carried, mailed, leftOut, serverErrors, replay,
     backlog: () => waiting.length + active,
     start: () => {
       resting = false
@@ -303,16 +189,6 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
       while (active > 0 && Date.now() < end) await wait(50)
       return active === 0
     },
-    replay: async (atMost) => {
-      const before = clock.now().toMillis() - REPLAYED_AFTER_MS
-      const due = old.filter(({ at }) => at < before).slice(-atMost)
-      await Promise.all(
-        due.map(async ({ played }) => {
-          await get(played.url, played.method === 'GET' ? {} : { method: 'POST', body: new URLSearchParams(played.form) })
-          counts.replayed += 1
-        }),
-      )
-    },
     stop: async () => {
       stopped = true
       resting = true
@@ -320,7 +196,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
       const end = Date.now() + 10_000
       while (active > 0 && Date.now() < end) await wait(50)
       for (const { user } of waiting) leftOut.add(user)
-      for (const [user, { again }] of memories) if (again !== undefined) leftOut.add(user)
+      for (const [user, { again, busy }] of memories) if (again !== undefined || busy) leftOut.add(user)
       for (const mail of simulator.mails({ after: lastMail })) {
         const user = byMail.get(mail.to[0] ?? '')
         if (user !== undefined) leftOut.add(user)

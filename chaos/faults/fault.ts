@@ -1,6 +1,7 @@
 // What a fault is: it acts for a while, heals what it did, and answers how often it really happened.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FaultOrder } from '../../src/simulator/faults.ts'
+import type { Behaviour, FaultProxy } from '../fault-proxy.ts'
 import type { Rig } from '../rig.ts'
 import type { Chance } from '../seeded.ts'
 
@@ -21,9 +22,13 @@ export interface Stage {
   readonly beforeEmptying: () => Promise<void>
 }
 
+/** What one happening can meet: one call, what one worker has in flight, or (unless said) what all workers have. */
+export type Reach = 'call' | 'worker'
+
 export interface Fault {
   readonly lane: Lane
   readonly hinders: readonly Hindrance[]
+  readonly each?: Reach
   readonly act: (stage: Stage) => Promise<number>
 }
 
@@ -43,6 +48,37 @@ export const atSimulator = (lane: Lane, hinders: readonly Hindrance[], seconds: 
     return fired
   },
 })
+
+/** Until somebody has met it, a while at most: a fault that nobody met shows nothing. */
+export const untilMet = async (met: () => Promise<number> | number, withinMs: number): Promise<number> => {
+  const end = Date.now() + withinMs
+  for (;;) {
+    const count = await met()
+    if (count > 0 || Date.now() > end) return count
+    await wait(200)
+  }
+}
+
+export interface Barring {
+  readonly ms: number
+  /** What goes on while it lasts; nothing unless said. */
+  readonly meanwhile?: (ms: number) => Promise<unknown>
+  /** Those who find nobody listening are only seen by what they write down. */
+  readonly refused?: () => Promise<number>
+}
+
+/** A proxy that lets nothing through for so many milliseconds, and longer until somebody has met it; answers how many have. */
+export const barFor = async (proxy: Pick<FaultProxy, 'set' | 'met'>, behaviour: Behaviour, { ms, meanwhile = wait, refused }: Barring): Promise<number> => {
+  const before = proxy.met()
+  const met = async (): Promise<number> => proxy.met() - before + ((await refused?.()) ?? 0)
+  await proxy.set(behaviour)
+  try {
+    await meanwhile(ms)
+    return await untilMet(met, ms)
+  } finally {
+    await proxy.set({ kind: 'pass' })
+  }
+}
 
 /** Cuts a proxy's connections again and again, until it has met some, for a while at most. */
 export const cutAgain = async (proxy: { cut(): number }, { chance, span }: Stage, longestRestMs: number): Promise<number> => {

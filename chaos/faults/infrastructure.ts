@@ -1,10 +1,20 @@
 // Redis and PostgreSQL that die, forget, fill up, or cannot be reached.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Rig } from '../rig.ts'
-import type { Fault } from './fault.ts'
+import { barFor, type Fault, untilMet } from './fault.ts'
 
 /** Redis answers again, and the schedule's clients have had a moment. */
 const untilRedis = async ({ direct }: Rig): Promise<void> => void (await direct.ping())
+
+/** Commands that Redis itself has refused since it started, because it was full. */
+const refusedForMemory = async ({ direct }: Pick<Rig, 'direct'>): Promise<number> => Number(/errorstat_OOM:count=(\d+)/.exec(await direct.info('errorstats'))?.[1] ?? 0)
+
+/** Empties Redis; 1 if it held anything. */
+export const empty = async ({ direct }: Pick<Rig, 'direct'>): Promise<number> => {
+  const keys = await direct.dbsize()
+  await direct.flushall()
+  return Math.min(keys, 1)
+}
 
 export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   'kill Redis, with its file': {
@@ -25,9 +35,9 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
       await rig.proxies.redis.set({ kind: 'refuse' })
       await rig.redis.kill()
       await rig.redis.start()
-      await rig.direct.flushall()
+      const held = await empty(rig)
       await rig.proxies.redis.set({ kind: 'pass' })
-      return 1
+      return held
     },
   },
   'FLUSHALL': {
@@ -35,39 +45,43 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
     hinders: ['queue'],
     act: async ({ rig, chance, beforeEmptying }) => {
       await beforeEmptying()
+      let emptied = 0
       for (let time = 0; time < 3; time += 1) {
-        await rig.direct.flushall()
+        emptied += await empty(rig)
         await wait(chance.between(200, 1200))
       }
-      return 3
+      return emptied
     },
   },
   'Redis at its memory limit': {
     lane: 'infrastructure',
     hinders: ['queue'],
     act: async ({ rig, span }) => {
+      const before = await refusedForMemory(rig)
+      const refused = async (): Promise<number> => (await refusedForMemory(rig)) - before
       await rig.direct.config('SET', 'maxmemory', '1mb')
-      await wait(span(15))
-      await rig.direct.config('SET', 'maxmemory', '0')
-      return 1
+      try {
+        await wait(span(15))
+        return await untilMet(refused, span(15))
+      } finally {
+        await rig.direct.config('SET', 'maxmemory', '0')
+      }
     },
   },
   'Redis unreachable': {
     lane: 'infrastructure',
     hinders: ['queue'],
-    act: async ({ rig, span }) => {
-      await rig.proxies.redis.set({ kind: 'blackhole' })
-      await wait(span(60))
-      await rig.proxies.redis.set({ kind: 'pass' })
-      return 1
-    },
+    act: async ({ rig, span }) => barFor(rig.proxies.redis, { kind: 'blackhole' }, { ms: span(60) }),
   },
   'delete the key of the job scheduler': {
     lane: 'infrastructure',
     hinders: ['queue'],
-    act: async ({ rig }) => {
+    act: async ({ rig, span }) => {
       await untilRedis(rig)
-      const keys = await rig.direct.keys('*:sweep:repeat*')
+      const find = async (): Promise<string[]> => rig.direct.keys('*:sweep:repeat*')
+      // Just emptied, Redis has none until the watchdog notices.
+      await untilMet(async () => (await find()).length, span(15))
+      const keys = await find()
       return keys.length === 0 ? 0 : rig.direct.del(...keys)
     },
   },
@@ -84,6 +98,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   'terminate backends': {
     lane: 'infrastructure',
     hinders: ['database'],
+    each: 'call',
     act: async ({ rig, chance }) => {
       let ended = 0
       for (let time = 0; time < 4; time += 1) {
@@ -98,6 +113,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   'cut acknowledgements of commits': {
     lane: 'infrastructure',
     hinders: ['database'],
+    each: 'call',
     act: async ({ rig, chance, span }) => {
       const before = rig.proxies.postgres.swallowed()
       for (let time = 0; time < 8; time += 1) {
@@ -111,21 +127,13 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   'PostgreSQL late': {
     lane: 'infrastructure',
     hinders: ['database'],
-    act: async ({ rig, chance, span }) => {
-      await rig.proxies.postgres.set({ kind: 'latency', ms: chance.between(20, 80) })
-      await wait(span(20))
-      await rig.proxies.postgres.set({ kind: 'pass' })
-      return 1
-    },
+    each: 'call',
+    act: async ({ rig, chance, span }) => barFor(rig.proxies.postgres, { kind: 'latency', ms: chance.between(20, 80) }, { ms: span(20) }),
   },
   'PostgreSQL unreachable': {
     lane: 'infrastructure',
     hinders: ['database'],
-    act: async ({ rig, chance, span }) => {
-      await rig.proxies.postgres.set({ kind: chance.happens(0.5) ? 'blackhole' : 'refuse' })
-      await wait(span(15))
-      await rig.proxies.postgres.set({ kind: 'pass' })
-      return 1
-    },
+    each: 'call',
+    act: async ({ rig, chance, span }) => barFor(rig.proxies.postgres, { kind: chance.happens(0.5) ? 'blackhole' : 'refuse' }, { ms: span(15) }),
   },
 }

@@ -1,6 +1,6 @@
 // Mail servers, and the users' own connections.
-import { setTimeout as wait } from 'node:timers/promises'
-import { atSimulator, cutAgain, type Fault } from './fault.ts'
+import { countFromNow } from '../logs.ts'
+import { atSimulator, barFor, cutAgain, type Fault } from './fault.ts'
 
 export const ofMail: Readonly<Record<string, Fault>> = {
   'mail put off (4xx)': atSimulator('mail', ['mail'], 20, () => [
@@ -25,10 +25,8 @@ export const ofMail: Readonly<Record<string, Fault>> = {
     lane: 'mail',
     hinders: ['mail'],
     act: async ({ rig, chance, span }) => {
-      await rig.proxies.smtp.set({ kind: chance.happens(0.5) ? 'refuse' : 'blackhole' })
-      await wait(span(20))
-      await rig.proxies.smtp.set({ kind: 'pass' })
-      return 1
+      const refused = await countFromNow(rig.logFolder, /mail-away/)
+      return barFor(rig.proxies.smtp, { kind: chance.happens(0.5) ? 'refuse' : 'blackhole' }, { ms: span(20), refused })
     },
   },
   'connections of users cut': {

@@ -1,14 +1,14 @@
 // Processes that are killed, sleep past their leases, or are replaced.
-import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Role } from '../../src/main.ts'
 import type { Member } from '../fleet.ts'
+import { linesOf } from '../logs.ts'
 import { isRefusal } from '../refusals.ts'
 import { LEASE_MS, type Rig } from '../rig.ts'
 import { type Holding, holdingsNow, isOvertaken } from '../writes.ts'
+import { writerName } from '../writer-name.ts'
 import type { Fault, Hindrance, Stage } from './fault.ts'
 
 const PATIENCE_MS = 10_000
@@ -47,32 +47,35 @@ const pause = (role: Role): Fault => ({
   },
 })
 
-/** How long a worker with work in hand is looked for; an idle moment has none. Of a run of twenty minutes. */
+/** How long a worker with work in hand is looked for; an idle moment has none. Of a run of twenty minutes, and at least. */
 const LOOKS_FOR_SECONDS = 200
+const LOOKS_FOR_AT_LEAST_MS = 25_000
 /** After the lease: a sweep finds the record, another worker takes it. */
 const OVERTAKEN_WITHIN_MS = LEASE_MS + 8_000
 const WRITES_WITHIN_MS = 4_000
 
+const writerOf = ({ name, process }: Pick<Member, 'name' | 'process'>): string => writerName(name, process.pid ?? 0)
+
 const refusalsIn = async (file: string, from: number): Promise<number> => {
   let refused = 0
-  for await (const line of createInterface({ input: createReadStream(file, { start: from }) })) if (isRefusal(line)) refused += 1
+  for await (const line of linesOf(file, from)) if (isRefusal(line)) refused += 1
   return refused
 }
 
 /** What the stopped process holds, and goes on holding. Records whose write was already on its way to the database fall out here. */
 const frozenIn = async (rig: Rig, member: Member): Promise<Holding[]> => {
   await wait(150)
-  return (await holdingsNow(rig)).filter(({ who }) => who === member.name)
+  return (await holdingsNow(rig)).filter(({ who }) => who === writerOf(member))
 }
 
-const untilOvertaken = async (rig: Rig, holdings: readonly Holding[]): Promise<boolean> => {
+/** For a while at most: all other workers may be busy, or have died. */
+const untilOvertaken = async (rig: Rig, holdings: readonly Holding[]): Promise<void> => {
   const end = Date.now() + OVERTAKEN_WITHIN_MS
   await wait(LEASE_MS)
   while (Date.now() < end) {
-    for (const holding of holdings) if (await isOvertaken(rig, holding).catch(() => false)) return true
+    for (const holding of holdings) if (await isOvertaken(rig, holding).catch(() => false)) return
     await wait(200)
   }
-  return false
 }
 
 /** Stops a worker that has a record in hand until another has taken that over, and waits for what it then tries to write. */
@@ -80,16 +83,19 @@ const pauseOne = async (stage: Stage): Promise<'refused' | 'slept' | 'idle'> => 
   const { rig } = stage
   // A reauth job that wakes up only gives its lease back, which shows nothing.
   const busy = (await holdingsNow(rig).catch(() => [])).find(({ place }) => place !== 'consents')
-  const member = rig.fleet.members('worker').find(({ name, paused }) => !paused && busy?.who === name)
+  const member = rig.fleet.members('worker').find(({ name, process, paused }) => !paused && busy?.who === writerOf({ name, process }))
   // Nobody to take over: sleeping would show nothing.
   if (member === undefined || rig.fleet.members('worker').length < 2) return 'idle'
   const log = join(rig.logFolder, `${member.name}.log`)
   const { size } = await stat(log)
-  const overtaken = await rig.fleet.pauseWhile(member, async () => {
+  const hasSlept = await rig.fleet.pauseWhile(member, async () => {
     const holdings = await frozenIn(rig, member).catch(() => [])
-    return holdings.length > 0 && (await untilOvertaken(rig, holdings))
+    if (holdings.length === 0) return false
+    await untilOvertaken(rig, holdings)
+    return true
   })
-  if (!overtaken) return 'idle'
+  // Woken at once: what it held was given back in the same moment.
+  if (!hasSlept) return 'idle'
   const end = Date.now() + WRITES_WITHIN_MS
   while (Date.now() < end) {
     if ((await refusalsIn(log, size)) > 0) return 'refused'
@@ -109,7 +115,7 @@ const pausePastLease: Fault = {
     slow.push(faults.add({ endpoint: 'mail', kind: 'slow-mail', ms: 900 }))
     let pauses = 0
     try {
-      const end = Date.now() + stage.span(LOOKS_FOR_SECONDS)
+      const end = Date.now() + Math.max(LOOKS_FOR_AT_LEAST_MS, stage.span(LOOKS_FOR_SECONDS))
       while (Date.now() < end) {
         const met = await pauseOne(stage)
         if (met !== 'idle') pauses += 1
@@ -143,6 +149,7 @@ export const ofProcesses: Readonly<Record<string, Fault>> = {
   'kill all workers at once': {
     lane: 'processes',
     hinders: ['workers', 'all-workers'],
+    each: 'worker',
     act: async (stage) => {
       const { rig, chance } = stage
       await pickMember(stage, 'worker')

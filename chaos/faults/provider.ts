@@ -2,7 +2,8 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FaultSettings } from '../../src/simulator/fault-kinds.ts'
 import type { FaultOrder } from '../../src/simulator/faults.ts'
-import { atSimulator, cutAgain, type Fault, type Stage } from './fault.ts'
+import { countFromNow } from '../logs.ts'
+import { atSimulator, barFor, cutAgain, type Fault, type Stage, untilMet } from './fault.ts'
 
 const CALLS = ['reauthuri', 'exchange', 'refresh', 'me'] as const
 const everywhere = (fault: FaultSettings): readonly FaultOrder[] => CALLS.map((endpoint) => ({ ...fault, endpoint }))
@@ -43,6 +44,7 @@ export const ofProvider: Readonly<Record<string, Fault>> = {
       const before = simulator.ledger.count({ outcome: 'invalid_client' })
       simulator.switches.set({ invalid_client_until: clock.now().plus({ minutes: 10 }).toISO() })
       await meanwhile(stage, stage.span(40), 10)
+      await untilMet(() => simulator.ledger.count({ outcome: 'invalid_client' }) - before, stage.span(20))
       simulator.switches.set({ invalid_client_until: null })
       return simulator.ledger.count({ outcome: 'invalid_client' }) - before
     },
@@ -50,17 +52,18 @@ export const ofProvider: Readonly<Record<string, Fault>> = {
   'fifteen minutes of nothing at all': {
     lane: 'provider',
     hinders: ['provider-refuses', 'provider-breaks'],
+    each: 'call',
     act: async (stage) => {
-      const { provider } = stage.rig.proxies
-      await provider.set({ kind: stage.chance.happens(0.5) ? 'refuse' : 'blackhole' })
-      await meanwhile(stage, stage.span(50), 15)
-      await provider.set({ kind: 'pass' })
-      return 1
+      const { proxies, logFolder } = stage.rig
+      const refused = await countFromNow(logFolder, /provider-(?:unreachable|timeout)/)
+      const behaviour = { kind: stage.chance.happens(0.5) ? 'refuse' : 'blackhole' } as const
+      return barFor(proxies.provider, behaviour, { ms: stage.span(50), meanwhile: async (ms) => meanwhile(stage, ms, 15), refused })
     },
   },
   'connections to the provider cut': {
     lane: 'provider',
     hinders: ['provider-breaks'],
+    each: 'call',
     act: async (stage) => cutAgain(stage.rig.proxies.provider, stage, 400),
   },
   'refresh tokens rotate': {
@@ -70,18 +73,23 @@ export const ofProvider: Readonly<Record<string, Fault>> = {
       const before = simulator.ledger.count({ what: 'rotated' })
       simulator.switches.set({ rotate_refresh_tokens: chance.pick(['on-reauth', 'on-refresh', 'always'] as const) })
       await wait(span(60))
+      const count = await untilMet(() => simulator.ledger.count({ what: 'rotated' }) - before, span(30))
       simulator.switches.set({ rotate_refresh_tokens: 'never' })
-      return simulator.ledger.count({ what: 'rotated' }) - before
+      return count
     },
   },
   'new dates show late': {
     lane: 'provider',
     hinders: [],
     act: async ({ rig: { simulator }, span }) => {
+      // A date can show late only where one was renewed.
+      const before = simulator.ledger.count({ what: 'renewed' })
+      const renewed = (): number => simulator.ledger.count({ what: 'renewed' }) - before
       simulator.switches.set({ me_lag_seconds: 8 })
       await wait(span(30))
+      const count = await untilMet(renewed, span(30))
       simulator.switches.set({ me_lag_seconds: 0 })
-      return 1
+      return count
     },
   },
 }

@@ -1,11 +1,12 @@
 // Invariant 3: who approved is renewed, or was asked again for a reason that nobody could help, and without delay.
 import { sha256Hex } from '../../src/crypto/hashing.ts'
+import { holdsOf, optOutOf } from '../holds.ts'
 import type { Books, Check, Violation } from '../invariants.ts'
 import { explain, type Explained, type Known, type Window, windows } from '../explain.ts'
 import { freeTime, type Span, spansOf } from '../obstacles.ts'
 import type { AuthorisationRecord, RenewalRecord } from '../records.ts'
 import { LEASE_MS, QUEUED_FOR_MS, SWEEP_MS } from '../rig.ts'
-import type { Return } from '../users.ts'
+import type { Return } from '../way-back.ts'
 import { counted } from './counted.ts'
 
 /** Whose approval it was, and what we made of it. */
@@ -30,11 +31,18 @@ const approvalsOf = ({ returns, records }: Books): { approvals: Approval[]; miss
   return { approvals, missing }
 }
 
+/** Who leaves while their code is under way is not asked again, whatever becomes of it. */
+const optedOutFirst = ({ acts, rig: { clock } }: Books, { row }: Approval): boolean => {
+  const left = optOutOf(acts, row.consent_id)
+  return left !== undefined && (row.closed_at === null || left.from <= clock.realAt(row.closed_at))
+}
+
 const recordOf = ({ back, row }: Approval): string => `authorisation ${row.id} (user ${back.user.no}, ${back.how})`
 
 /** Answered, but not taken: right only where the cycle had ended before the answer. */
 const untakenBecause = ({ back, row, renewal }: Approval): string | undefined => {
-  if (row.status === 'issued') return undefined
+  // Stopped for good, a cycle leaves its attempts as they are: they expire.
+  if (row.status === 'issued' && renewal.status !== 'cancelled') return undefined
   const answeredAt = back.answeredAt ?? back.at
   if (renewal.closed_at !== null && renewal.closed_at <= answeredAt && renewal.status !== 'lapsed') return `cycle ${renewal.status} before the code came`
   return undefined
@@ -70,13 +78,23 @@ const couldNotAsk = (books: Books, approval: Approval): Span[] => {
   // Only a record that says so has rested: most who are asked again have a link that is recent enough.
   const hasRested = records.linkFailures.has(approval.row.consent_id)
   const rests = hasRested ? broken.map(({ from, to }) => ({ from, to: clock.realAt(new Date(clock.shownAt(to) + LINK_RESTS_MS)) })) : []
-  return [...spansOf(log, ['database', 'workers', 'all-workers', 'schedulers', 'queue'], TAIL_MS), ...broken, ...rests, ...books.backlogs, ...mustNotAsk(books, approval)]
+  // When it runs again, the next sweep finds it.
+  const paused = holdsOf(books.acts, approval.row.consent_id).map(({ may }) => ({ from: may.from, to: may.to + SWEEP_MS }))
+  return [...spansOf(log, ['database', 'workers', 'all-workers', 'schedulers', 'queue'], TAIL_MS), ...broken, ...rests, ...books.backlogs, ...mustNotAsk(books, approval), ...paused]
 }
 
 const SWEEPS = 2
 
-/** From the end of the doubt to the message, or to the end of the cycle: the time in which the system could act, in milliseconds. */
-const askedAfter = (books: Books, approval: Approval): { readonly asked: boolean; readonly ms: number } => {
+interface Asked {
+  readonly as: 'asked' | 'cycle ended' | 'run ended'
+  /** In which the system could act. */
+  readonly ms: number
+  /** In all. */
+  readonly wholeMs: number
+}
+
+/** From the end of the doubt to the message, or to the end of the cycle or the run. */
+const askedAfter = (books: Books, approval: Approval): Asked => {
   const { records, rig: { clock } } = books
   const { row, renewal } = approval
   const closedAt = row.closed_at ?? row.code_received_at ?? row.expires_at
@@ -84,7 +102,8 @@ const askedAfter = (books: Books, approval: Approval): { readonly asked: boolean
   const first = since.map((one) => one.created_at.getTime()).toSorted((a, b) => a - b)[0]
   const until = first ?? renewal.closed_at?.getTime()
   const whole = { from: clock.realAt(closedAt), to: until === undefined ? books.endedAt : clock.realAt(new Date(until)) }
-  return { asked: first !== undefined, ms: freeTime(whole, couldNotAsk(books, approval)) }
+  const as = first !== undefined ? 'asked' : until === undefined ? 'run ended' : 'cycle ended'
+  return { as, ms: freeTime(whole, couldNotAsk(books, approval)), wholeMs: Math.max(0, whole.to - whole.from) }
 }
 
 /** A fault of the simulator meets one request; a death, what was in flight; an outage, every code that it outlives. */
@@ -102,8 +121,7 @@ export const approvedAreRenewedOrAsked: Check = (books) => {
   }))
   const explained: Explained[] = []
   const untaken: string[] = []
-  const delays: number[] = []
-  let lapsedFirst = 0
+  const waits: Asked[] = []
   for (const approval of approvals) {
     const { back, row, renewal } = approval
     const violated = (what: string): void => void violations.push({ invariant: 3, record: recordOf(approval), what })
@@ -118,25 +136,56 @@ export const approvedAreRenewedOrAsked: Check = (books) => {
       violated(`still ${row.status} (${row.error_code}) when everything had been given time to end`)
       continue
     }
+    if (optedOutFirst(books, approval)) {
+      untaken.push('its user opted out before the exchange had ended: nobody is asked again')
+      continue
+    }
     const why = explain(known, row, back.codeNo ?? 0, back.user.credentialsId)
     if ('unexplained' in why) violated(`outside of every window: ${why.unexplained}`)
     else explained.push(why)
-    const { asked, ms } = askedAfter(books, approval)
-    if (ms > SWEEPS * SWEEP_MS) violated(`${asked ? 'asked again only' : 'not asked again'} after ${(ms / 1000).toFixed(1)} s in which nothing stood in the way (${row.status}, ${row.error_code}); two sweeps are ${(SWEEPS * SWEEP_MS) / 1000} s`)
-    else if (asked) delays.push(ms)
-    else lapsedFirst += 1
+    const asked = askedAfter(books, approval)
+    const { as, ms } = asked
+    waits.push(asked)
+    if (ms > SWEEPS * SWEEP_MS) violated(`${as === 'asked' ? 'asked again only' : 'not asked again'} after ${(ms / 1000).toFixed(1)} s in which nothing stood in the way (${row.status}, ${row.error_code}); two sweeps are ${(SWEEPS * SWEEP_MS) / 1000} s`)
   }
   violations.push(...beyondBounds(explained))
   return {
     invariant: 3, says: 'who approved is renewed, or asked again for a reason within two sweeps', looked: approvals.length + missing.length, violations,
+    notShown: notJudged(waits),
     notes: [
       ...[...Map.groupBy(explained, ({ window }) => window)].map(([window, ones]) => windowNote(window, ones)),
-      ...(delays.length === 0 ? [] : [`asked again within ${(Math.max(...delays) / 1000).toFixed(1)} s of time in which nothing stood in the way, at most ${SWEEPS} sweeps of ${SWEEP_MS / 1000} s`]),
-      ...(lapsedFirst === 0 ? [] : [`${lapsedFirst} cycles ended before two such sweeps had passed: nobody is asked then`]),
+      ...waitNotes(waits),
       ...counted(untaken),
     ],
   }
 }
 
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
+
+/** A fault, a backlog or another link of the user's covers most of a short run: then it tells little of how soon they are asked. */
+const notJudged = (waits: readonly Asked[]): string | undefined => {
+  const judged = waits.reduce((total, { ms }) => total + ms, 0)
+  return waits.length > 0 && judged < SWEEP_MS ? `how soon they are asked: in all, ${seconds(judged)} could be judged` : undefined
+}
+
+/** How much of the time could be judged at all, and what became of those who waited. */
+const waitNotes = (waits: readonly Asked[]): string[] => {
+  const [asked, cycleEnded, runEnded] = (['asked', 'cycle ended', 'run ended'] as const).map((as) => waits.filter((one) => one.as === as)) as [Asked[], Asked[], Asked[]]
+  const sum = (pick: (one: Asked) => number): string => seconds(waits.reduce((total, one) => total + pick(one), 0))
+  const longest = Math.max(0, ...asked.map(({ ms }) => ms))
+  return [
+    ...(waits.length === 0 ? [] : [`judged: ${sum(({ ms }) => ms)} in which nothing stood in the way, of ${sum(({ wholeMs }) => wholeMs)} that passed between ${waits.length} doubts' ends and what followed`]),
+    ...(asked.length === 0 ? [] : [`${asked.length} asked again, each within ${seconds(longest)} of such time, at most ${SWEEPS} sweeps of ${seconds(SWEEP_MS)}`]),
+    ...(cycleEnded.length === 0 ? [] : [`${cycleEnded.length} cycles ended before two such sweeps had passed: nobody is asked then`]),
+    ...(runEnded.length === 0 ? [] : [`${runEnded.length} cycles were still open at the run's end, less than two such sweeps after their doubt's`]),
+  ]
+}
+
 const windowNote = (window: Window, ones: readonly Explained[]): string =>
-  `${ones.length} asked again, by ${new Set(ones.map(({ by }) => by)).size} faults: ${windows[window]}`
+  `${ones.length} asked again, by ${new Set(ones.map(({ by }) => by)).size} faults, ${boundOf(window, ones)}: ${windows[window]}`
+
+/** An outage meets every code that it outlives: there is no bound but the codes'. */
+const boundOf = (window: Window, ones: readonly Explained[]): string => {
+  const bounds = new Map(ones.map(({ by, most }) => [by, most]))
+  return window === 'outlived' ? 'without a bound' : `which can have met ${[...bounds.values()].reduce((sum, one) => sum + one, 0)} exchanges at most`
+}

@@ -9,12 +9,14 @@ import type { AuthorisationRecord } from '../records.ts'
 const isSurelyUntouched = (entry: Entry): boolean =>
   (entry.outcome === 'not-processed' && entry.fault === 'rate-limited') || (entry.outcome === 'invalid_client' && entry.fault === undefined)
 
-export const codesOnce: Check = ({ records }) => {
+export const codesOnce: Check = (books) => {
+  const { records } = books
   const violations: Violation[] = []
-  let resent = 0
+  let [resent, sent] = [0, 0]
   for (const [codeNo, sends] of records.sends) {
     const settled = sends.findIndex((send) => !isSurelyUntouched(send))
     resent += sends.length - 1
+    sent += sends.length
     if (settled >= 0 && settled < sends.length - 1) {
       const story = sends.map((send) => `${send.outcome}${send.fault === undefined ? '' : ` (${send.fault})`} at ${send.at}`).join(', then ')
       violations.push({ invariant: 2, record: `code ${codeNo} of ${sends[0]?.credentials_id}`, what: `sent again after it may have been used: ${story}` })
@@ -23,9 +25,15 @@ export const codesOnce: Check = ({ records }) => {
   for (const entry of records.ledger) {
     if (entry.what === 'revoked') violations.push({ invariant: 2, record: `connection ${entry.credentials_id}`, what: `revoked by the provider: ${entry.detail}` })
   }
+  // Forged codes have an intent and no number: they are counted with the seventh invariant.
+  const forged = new Set(books.crowd.forged.flatMap(({ state }) => records.byState.get(sha256Hex(state))?.id ?? []))
+  const intended = [...records.intents].reduce((sum, [id, intents]) => (forged.has(id) ? sum : sum + intents.length), 0)
   return {
     invariant: 2, says: 'no code is sent again after it may have been used', looked: records.sends.size, violations,
-    notes: resent === 0 ? [] : [`${resent} sends repeated after an answer that proves the code untouched (429, invalid_client)`],
+    notes: [
+      ...(resent === 0 ? [] : [`${resent} sends repeated after an answer that proves the code untouched (429, invalid_client)`]),
+      `${intended} intents to send a code, ${sent} sends of those codes at the provider: ${intended - sent} never got there (refused connections, calls on hold, deaths)`,
+    ],
   }
 }
 

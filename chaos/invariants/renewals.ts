@@ -2,7 +2,9 @@
 import { sha256Hex } from '../../src/crypto/hashing.ts'
 import { tokenContext } from '../../src/store/refresh-token.ts'
 import { rotationLostBy } from '../explain.ts'
+import { holdsOf, optOutOf } from '../holds.ts'
 import type { Books, Check, Violation } from '../invariants.ts'
+import type { Struck } from '../nemesis.ts'
 import { metWithin } from '../obstacles.ts'
 import type { User } from '../population.ts'
 import type { ConsentRecord } from '../records.ts'
@@ -75,8 +77,24 @@ export const datesAreTheProviders: Check = (books) => {
 /** After the expiry, for the banks of the run: past it the provider makes no link. */
 const GRACE_MS = 90 * 24 * 3_600_000
 
+/** What the run itself calls by this name when it empties Redis by the clock (`--flush-every`). */
+export const EMPTIED = 'Redis emptied in its turn'
+const EMPTIED_EVERY_MS = 60_000
+/** The emptying waits for a search of what Redis holds, and for a Redis that is just away. */
+const EMPTIED_LATE_MS = 60_000
+
+/** Undefined where Redis was emptied every minute, as the invariant has it. */
+const notEmptied = (log: readonly Struck[]): string | undefined => {
+  const at = log.filter(({ name, happened }) => name === EMPTIED && happened > 0).map(({ to }) => to)
+  if (at.length < 2) return `Redis was emptied ${at.length} times by the clock: run with --flush-every 60s`
+  const longest = Math.max(...at.slice(1).map((one, index) => one - (at[index] ?? one)))
+  return longest > EMPTIED_EVERY_MS + EMPTIED_LATE_MS ? `Redis was left as it was for ${Math.round(longest / 1000)} s` : undefined
+}
+
 /** Why a try did not get a code taken; undefined: for no reason that the run knows of. */
-const reasonOf = ({ records, log, rig: { clock } }: Books, consent: ConsentRecord, { from, to, got }: Attempt): string | undefined => {
+const reasonOf = ({ records, log, acts, rig: { clock } }: Books, consent: ConsentRecord, { from, to, got }: Attempt): string | undefined => {
+  const wasPaused = holdsOf(acts, consent.id).some(({ may }) => may.from <= to && may.to >= from)
+  if (wasPaused && got !== 'taken' && got !== 'tampered') return 'an operator had paused it'
   switch (got) {
     case 'taken':
       // Whether this approval was rightly given up is the third invariant's question.
@@ -101,11 +119,15 @@ const reasonOf = ({ records, log, rig: { clock } }: Books, consent: ConsentRecor
   }
 }
 
-/** Users who want to renew and set out: with their consent alive, they must have got there. */
+/** A mail that waits for the end of a night or of a rest; one that waits too long breaks the first invariant. */
+const isStillToBeAsked = ({ records }: Books, { id }: ConsentRecord): boolean =>
+  (records.renewalsOf.get(id) ?? []).some((renewal) => renewal.status === 'open' && (records.notificationsOfRenewal.get(renewal.id) ?? []).some(({ status }) => status === 'pending'))
+
+/** Users who want to renew from their first mail on: with their consent alive, they must have got there. */
 const willing = new Set<User['kind']>(['renews', 'clicks-twice'])
 
 export const theWillingAreRenewed: Check = (books) => {
-  const { users, crowd, records } = books
+  const { users, crowd, records, acts, log } = books
   const known = knownOf(books)
   const consentOf = new Map(records.consents.map((one) => [one.credentials_id, one]))
   const renewedIds = new Set([...records.renewals.values()].filter(({ status }) => status === 'renewed').map((row) => row.consent_id))
@@ -116,14 +138,23 @@ export const theWillingAreRenewed: Check = (books) => {
   for (const user of users) {
     const consent = consentOf.get(user.credentialsId)
     const attempts = attemptsOf.get(user) ?? []
-    if (!willing.has(user.kind) || attempts.length === 0 || consent === undefined) continue
+    if (!willing.has(user.kind) || (attempts.length === 0 && !crowd.mailed.has(user)) || consent === undefined) continue
     looked += 1
     if (renewedIds.has(consent.id)) continue
     const violated = (why: string): void => void violations.push({
-      invariant: 9, record: `consent ${consent.id}`, what: `user ${user.no} wanted to renew and set out; the consent is ${consent.status} (${consent.last_error_code ?? 'no error'}): ${why}`,
+      invariant: 9, record: `consent ${consent.id}`, what: `user ${user.no} wanted to renew and had a mail; the consent is ${consent.status} (${consent.last_error_code ?? 'no error'}): ${why}`,
     })
     if (rotationLostBy(known, user.credentialsId) !== undefined) {
       excluded.push('token rotated in a lost answer: nobody can renew this connection')
+      continue
+    }
+    if (consent.status === 'opted_out' && optOutOf(acts, consent.id) !== undefined) {
+      excluded.push('opted out meanwhile')
+      continue
+    }
+    if (attempts.length === 0) {
+      if (crowd.leftOut.has(user)) excluded.push("the run's time for visits ended before they set out")
+      else violated('they never set out')
       continue
     }
     const reasons = attempts.map((attempt) => reasonOf(books, consent, attempt))
@@ -132,10 +163,12 @@ export const theWillingAreRenewed: Check = (books) => {
     if (unexplained !== undefined) violated(`a try of theirs ended with "${unexplained.got}", and nothing stood in the way`)
     else if (consent.status === 'lapsed') excluded.push(`grace ended before another try; the last one: ${last}`)
     else if (crowd.leftOut.has(user)) excluded.push(`the run's time for visits ended before another try; the last one: ${last}`)
+    else if (isStillToBeAsked(books, consent)) excluded.push(`the run ended before their next mail was due; the last try: ${last}`)
     else violated(`the last try: ${last}`)
   }
   return {
-    invariant: 9, says: 'every user who wanted to renew and set out has renewed', looked, violations,
+    invariant: 9, says: 'with Redis emptied every minute, every user who wanted to renew and had a mail has renewed', looked, violations,
+    notShown: notEmptied(log),
     notes: counted(excluded).map((line) => `left out: ${line}`),
   }
 }

@@ -127,6 +127,27 @@ describe('the fault proxy', () => {
     await Promise.all(ended)
   })
 
+  test('it counts who has met it: what was held back, came late, or was reset; not what passed', async () => {
+    const client = await open()
+    client.write('one')
+    await answer(client)
+    expect(proxy.met()).toBe(0)
+    await proxy.set({ kind: 'blackhole' })
+    client.write('two')
+    await soon(() => proxy.met() === 1)
+    await proxy.set({ kind: 'pass' })
+    await answer(client)
+    await proxy.set({ kind: 'latency', ms: 5 })
+    client.write('three')
+    await answer(client)
+    expect(proxy.met()).toBe(3)
+    const ended = closed(client)
+    await proxy.set({ kind: 'refuse' })
+    await ended
+    expect(proxy.met()).toBe(4)
+    await proxy.set({ kind: 'pass' })
+  })
+
   test('several targets: one that refuses is passed over', async () => {
     const gone = createServer().listen(0, '127.0.0.1')
     await once(gone, 'listening')

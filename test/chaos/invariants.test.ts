@@ -1,11 +1,14 @@
 // The books of a small, sound run, and one broken promise planted at a time: each must be named, by its number and record.
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
+import { EMPTIED } from '../../chaos/invariants/renewals.ts'
 import { askEveryCheck, type Books } from '../../chaos/invariants.ts'
 import type { Hindrance } from '../../chaos/faults.ts'
 import type { Struck } from '../../chaos/nemesis.ts'
+import type { OperatorAct } from '../../chaos/operators.ts'
 import type { AuthorisationRecord, ConsentRecord, NotificationRecord, Records, RenewalRecord } from '../../chaos/records.ts'
-import type { Attempt, Return, Tampered } from '../../chaos/users.ts'
+import type { Attempt } from '../../chaos/users.ts'
+import type { Return, Tampered } from '../../chaos/way-back.ts'
 import { sha256Hex } from '../../src/crypto/hashing.ts'
 import { Secret } from '../../src/secret.ts'
 import type { Entry } from '../../src/simulator/ledger.ts'
@@ -37,11 +40,15 @@ const struck = (hinders: readonly Hindrance[], from: number, to: number, over: P
 })
 const attempt: Attempt = { user, from: at(9).getTime(), to: at(10).getTime(), got: 'taken' }
 
+const act: OperatorAct = { what: 'pause', consentId: 'consent', from: at(0).getTime(), to: at(0).getTime(), answer: 'done', underWay: true }
+const acted = (what: OperatorAct['what'], minutes: number, over: Partial<OperatorAct> = {}): Partial<OperatorAct> => ({ what, from: at(minutes).getTime(), to: at(minutes).getTime(), ...over })
+
 interface Planted {
   readonly log?: readonly Struck[]
   readonly doubt?: Date
   readonly attempts?: readonly Attempt[]
   readonly leftOut?: boolean
+  readonly acts?: readonly Partial<OperatorAct>[]
   readonly foreign?: readonly Tampered[]
   readonly forged?: readonly Tampered[]
   /** As many users as this met the same fate. */
@@ -89,9 +96,10 @@ const booksWith = (planted: Planted = {}): Books => {
   const returns = Array.from({ length: planted.copies ?? 1 }, () => ({ ...back, ...planted.back }))
   const crowd = {
     bankLinks: planted.bankLinks ?? new Map([['http://bank/1', 1]]), attempts: planted.attempts ?? [attempt],
-    leftOut: new Set(planted.leftOut === true ? [user] : []), foreign: planted.foreign ?? [], forged: planted.forged ?? [],
+    leftOut: new Set(planted.leftOut === true ? [user] : []), mailed: new Set([user]), foreign: planted.foreign ?? [], forged: planted.forged ?? [],
   }
-  const run = { log: planted.log ?? [], workers: 1, endedAt: at(120).getTime(), backlogs: [] }
+  const acts = (planted.acts ?? []).map((one) => ({ ...act, ...one }))
+  const run = { acts, log: planted.log ?? [], workers: 1, endedAt: at(120).getTime(), backlogs: [] }
   return { rig, returns, records, crowd, users: [user], ...run } as unknown as Books
 }
 
@@ -173,6 +181,24 @@ describe('the books of a run', () => {
     'a mail delivered twice': { planted: { ledger: [mail, exchange, { ...mail, seq: 3 }] }, names: '6: notification notification' },
     'a mail said to be sent that never left': { planted: { ledger: [exchange] }, names: '6: notification notification' },
     'a mail committed after the renewal': { planted: { notification: { sending_at: at(40) }, ledger: [{ ...mail, at: at(40).toISOString() }, exchange] }, names: '6: notification notification' },
+    'a mail begun while its consent was paused': { planted: { acts: [acted('pause', 0), acted('resume', 5)] }, names: '6: notification notification' },
+    'a mail begun while its consent was paused for good': { planted: { acts: [acted('pause', 0)] }, names: '6: notification notification' },
+    'a mail begun after its user had opted out': { planted: { acts: [acted('opt-out', 0)] }, names: '6: notification notification' },
+    'an opting out that nobody asked for': {
+      planted: { ...lapsed, consent: { status: 'opted_out' }, attempts: [] }, names: '9: consent consent',
+    },
+    'a user who had a mail and never set out': { planted: { ...lapsed, attempts: [] }, names: '9: consent consent' },
+    'asked again late, and paused only for a part of it': {
+      planted: {
+        ...neverSent, log: [struck(['workers'], 11, 12)], acts: [acted('pause', 21), acted('resume', 70)],
+        notification: { created_at: at(80), sending_at: at(80) }, ledger: [{ ...lateMail, at: at(80).toISOString() }],
+      },
+      names: '3: authorisation authorisation (user 1, once)',
+    },
+    'a code given up before its user opted out': { planted: { ...tooOld, acts: [acted('opt-out', 30)] }, names: '3: authorisation authorisation (user 1, once)' },
+    'more users asked again than connections were cut': {
+      planted: { ...neverSent, log: [struck(['database'], 11, 12, { each: 'call' })], copies: 2 }, names: `3: fault no database at ${at(11).getTime()}`,
+    },
     'a mail without an intent': { planted: { notification: { sending_at: null } }, names: '7: notification notification' },
     'a code sent before its intent': { planted: { intents: [at(13)] }, names: '7: authorisation authorisation' },
     'a link handed out twice': { planted: { bankLinks: new Map([['http://bank/1', 2]]) }, names: '7: bank link /1…' },
@@ -200,6 +226,35 @@ describe('the books of a run', () => {
     expect(named({ ledger: [mail, limited, again(13, { outcome: 'ok' })], intents: [at(11), at(12)] })).toEqual([])
   })
 
+  const emptied = (...minutes: readonly number[]): Struck[] => minutes.map((one) => struck(['queue'], one, one, { name: EMPTIED }))
+  test.each<[string, readonly Struck[], RegExp | undefined]>([
+    ['never', [], /0 times/],
+    ['once', emptied(3), /1 times/],
+    ['with a gap', emptied(3, 4, 9), /left as it was for 300 s/],
+    ['every minute', emptied(3, 4, 5, 6), undefined],
+  ])('the ninth invariant says what was not shown where Redis was emptied %s', (_name, log, says) => {
+    const { notShown } = askEveryCheck(booksWith({ log })).find(({ invariant }) => invariant === 9) ?? {}
+    if (says === undefined) expect(notShown).toBeUndefined()
+    else expect(notShown).toMatch(says)
+  })
+
+  test('sends that never got there are counted apart', () => {
+    const limited = entry(2, 12, { what: 'exchange', outcome: 'not-processed', code_no: 1, fault: 'rate-limited' })
+    const [codes] = askEveryCheck(booksWith({ ledger: [mail, limited, again(13, { outcome: 'ok' })], intents: [at(10), at(11), at(12)] }))
+    expect(codes?.notes).toEqual([
+      expect.stringMatching(/^1 sends repeated/), expect.stringMatching(/^3 intents to send a code, 2 sends of those codes at the provider: 1 never got there/),
+    ])
+  })
+
+  test('what was judged is told: the time, the bound of each window, and who still waited at the end', () => {
+    const notesOf = (planted: Planted): readonly string[] => askEveryCheck(booksWith(planted)).find(({ invariant }) => invariant === 3)?.notes ?? []
+    const asked = notesOf({ ...neverSent, log: [struck(['workers'], 11, 12)] })
+    expect(asked[0]).toMatch(/^1 asked again, by 1 faults, which can have met 13 exchanges at most: /)
+    expect(asked.slice(1)).toEqual([expect.stringMatching(/^judged: 0.0 s .* of 0.0 s that passed between 1 doubts' ends/), expect.stringMatching(/^1 asked again, each within 0.0 s/)])
+    const open = notesOf({ ...neverSent, log: [struck(['workers'], 11, 12), struck(['database'], 20, 120)], notification: { created_at: at(1), sending_at: at(1) } })
+    expect(open.at(-1)).toMatch(/^1 cycles were still open at the run's end/)
+  })
+
   const excused: Record<string, Planted> = {
     'a death between the intent and the send': { ...neverSent, log: [struck(['workers'], 11, 12)] },
     'an acknowledgement that was cut before the send': { ...neverSent, log: [struck(['database'], 11, 12)] },
@@ -213,6 +268,26 @@ describe('the books of a run', () => {
     },
     'a token rotated in an answer that was lost': {
       issued: 'a newer token', ledger: [mail, entry(2, 12, { what: 'rotated', outcome: 'ok', credentials_id: 'connection' }), { ...exchange, seq: 3, fault: 'reset-after' }],
+    },
+    'a mail begun before the pause and after it': { acts: [acted('pause', 2), acted('resume', 5), acted('pause', 0, { answer: 'lost' })] },
+    'a mail begun in a pause that a renewal had ended': {
+      acts: [acted('pause', 15), acted('resume', 40)], notification: { sending_at: at(30) }, renewal: { closed_at: at(30) }, ledger: [{ ...mail, at: at(30).toISOString() }, exchange],
+    },
+    'asked again when it was resumed': {
+      ...neverSent, log: [struck(['workers'], 11, 12)], acts: [acted('pause', 15), acted('resume', 80)],
+      notification: { created_at: at(80), sending_at: at(80) }, ledger: [{ ...lateMail, at: at(80).toISOString() }],
+    },
+    'a user who opted out while the code was under way': {
+      renewal: { status: 'cancelled', closed_at: at(15) }, consent: { status: 'opted_out' }, authorisation: { status: 'superseded', error_code: 'fenced' }, ledger: [mail], acts: [acted('opt-out', 15)],
+    },
+    'a user who opted out before the code came': {
+      renewal: { status: 'cancelled', closed_at: at(5) }, consent: { status: 'opted_out' }, authorisation: { status: 'issued', code_received_at: null, closed_at: null }, ledger: [mail], acts: [acted('opt-out', 5)],
+    },
+    'a user who was turned away while an operator had paused it': {
+      ...lapsed, acts: [acted('pause', 9), acted('resume', 10)], leftOut: true, attempts: [{ ...attempt, got: 'nothing to do' }],
+    },
+    'a user whose next mail was not due yet': {
+      ...tooOld, log: [struck(['provider-refuses'], 10, 16)], leftOut: false, notification: { created_at: at(20), sending_at: null, status: 'pending' }, ledger: [],
     },
     'a question while calls are on hold': { ledger: [mail, exchange, rejected(3), rejected(4), rejected(5), question(6, 13), question(7, 14)] },
     'a forged code that came with a valid state': {

@@ -1,6 +1,7 @@
 // Who wrote what, on a real database: a write by a process whose epoch another holds must be found, the allowed ones must not.
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Struck } from '../../chaos/nemesis.ts'
 import { holdingsNow, isOvertaken, judgeWrites, readWrites, recordWrites } from '../../chaos/writes.ts'
 import { createDatabase } from '../setup/database.ts'
 
@@ -17,7 +18,7 @@ const as = (name: string) => async <Row>(text: string, values: unknown[] = []): 
 }
 const run = as('chaos')
 const claim = `UPDATE consents SET epoch = epoch + 1, lease_until = clock_timestamp() + interval '1 minute'`
-const names = async (): Promise<string[]> => judgeWrites(await readWrites({ sql: run })).violations.map(({ record }) => record)
+const names = async (log: readonly Struck[] = []): Promise<string[]> => judgeWrites(await readWrites({ sql: run }), log).violations.map(({ record }) => record)
 
 beforeAll(async () => {
   url = await createDatabase()
@@ -49,9 +50,28 @@ test('a write by the overtaken is named', async () => {
   expect(await names()).toEqual([`consents ${ID}`])
 })
 
+test('so is one by the successor of whoever holds it, in the same seat', async () => {
+  await as('worker-1:10')(claim)
+  await as('worker-1:11')(`UPDATE consents SET next_action_at = now() + interval '3 days', lease_until = NULL`)
+  expect(await names()).toEqual([`consents ${ID}`, `consents ${ID}`])
+})
+
+test('so is one by a job that its own process had overtaken: the claim was given back before it', async () => {
+  await as('worker-2:10')(claim)
+  await as('worker-2:10')(`UPDATE consents SET next_action_at = now() + interval '4 days', lease_until = NULL`)
+  expect(await names()).toHaveLength(2)
+  await as('worker-2:10')(`UPDATE consents SET next_action_at = now() + interval '5 days', lease_until = NULL`)
+  expect(await names()).toHaveLength(3)
+  // It may not have heard of its first write; then it is no other job's.
+  const now = Date.now()
+  const cut: Struck = { name: 'cut acknowledgements of commits', hinders: ['database'], from: now - 5_000, to: now + 5_000, happened: 1, problem: undefined }
+  expect(await names([cut])).toHaveLength(2)
+  expect(await names([{ ...cut, happened: 0 }])).toHaveLength(3)
+})
+
 test('a token response in hand is excepted, and the cancelling of a message not yet begun', () => {
-  const late = { row_id: ID, who: 'worker-1', holder: 'worker-2', epoch: 3, at: new Date(0) }
-  const judge = (place: string, from: string, to: string): number => judgeWrites({ fenced: 1, overtakings: 1, foreign: [{ ...late, place, status_before: from, status_after: to }] }).violations.length
+  const late = { was_leased: true, row_id: ID, who: 'worker-1', holder: 'worker-2', epoch: 3, at: new Date(0) }
+  const judge = (place: string, from: string, to: string): number => judgeWrites({ fenced: 1, overtakings: 1, foreign: [{ ...late, place, status_before: from, status_after: to }] }, []).violations.length
   expect([judge('authorisations', 'unknown', 'verifying'), judge('authorisations', 'exchanging', 'verifying'), judge('notifications', 'pending', 'cancelled')]).toEqual([0, 0, 0])
   expect([judge('authorisations', 'exchanging', 'unknown'), judge('authorisations', 'unknown', 'refused'), judge('notifications', 'sending', 'sent')]).toEqual([1, 1, 1])
 })

@@ -67,6 +67,15 @@ describe('1: dates', () => {
   })
 })
 
+test('1: a message that waits for more than two sweeps; not for one', async () => {
+  const consent = await asked(world)
+  const [message] = await world.notificationsOf(consent.id)
+  const overdue = async (hours: number): Promise<void> =>
+    sql(`UPDATE notifications SET status = 'pending', next_action_at = '${world.clock.now().minus({ hours }).toISO()}' WHERE id = '${message?.id}'`)
+  expect(await findsAfter(async () => overdue(1.9))).toEqual([])
+  expect(await findsAfter(async () => overdue(2.1))).toEqual([expect.stringMatching(new RegExp(`^1 notifications ${message?.id}: pending, due since 20`))])
+})
+
 describe('4: stored secrets', () => {
   const flip = (sealed: string): string => sealed.slice(0, -3) + (sealed.at(-3) === 'A' ? 'B' : 'A') + sealed.slice(-2)
   const tokenOf = async ({ id }: Consent): Promise<string> => (await world.db.prisma.consent.findUniqueOrThrow({ where: { id } })).refreshToken
@@ -164,6 +173,23 @@ describe('6: messages', () => {
     expect(found).toEqual([`6 consents ${consent.id}: 2 messages of cycle 1, -14d by email`])
   })
 
+  test("one of another cycle than its renewal's", async () => {
+    const consent = await asked(world)
+    const [message] = await world.notificationsOf(consent.id)
+    expect(await findsAfter(async () => sql(`UPDATE notifications SET cycle = 2 WHERE id = '${message?.id}'`))).toEqual([
+      `6 notifications ${message?.id}: of cycle 2, its renewal is of cycle 1`,
+    ])
+  })
+
+  test('one that was sent and never marked as being sent', async () => {
+    const consent = await asked(world)
+    const [message] = await world.notificationsOf(consent.id)
+    expect(message?.status).toBe('sent')
+    expect(await findsAfter(async () => sql(`UPDATE notifications SET sending_at = NULL WHERE id = '${message?.id}'`))).toEqual([
+      `6 notifications ${message?.id}: it is sent and was never marked as being sent`,
+    ])
+  })
+
   const sendingOf = async (consent: Consent): Promise<string> => {
     const [message] = await world.notificationsOf(consent.id)
     const event = { type: 'message.sending', at: world.clock.now(), actor: 'system', data: { notification_id: message?.id ?? '' } } as const
@@ -193,6 +219,16 @@ describe('7: intents', () => {
     ))).toEqual([
       `7 notifications ${id}: it is sent without the events message.queued and message.sending, in this order`,
       `7 notifications ${id}: it is sent and no event tells it`,
+    ])
+  })
+})
+
+describe('7: codes', () => {
+  test.each(['exchanging', 'unknown'])('a code that is %s without a trace', async (status) => {
+    const consent = await asked(world)
+    const [issued] = await world.authorisationsOf(consent.id)
+    expect(await findsAfter(async () => sql(`UPDATE authorisations SET status = '${status}', code_received_at = now() WHERE id = '${issued?.id}'`))).toEqual([
+      `7 authorisations ${issued?.id}: it is ${status} without the events authorisation.code-received and authorisation.exchanging, in this order`,
     ])
   })
 })

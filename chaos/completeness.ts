@@ -1,0 +1,50 @@
+// Whether a run was one: every kind of fault happened, every invariant was put to the test. A full run fails otherwise; a short one says so.
+import type { Checked, Violation } from './invariants.ts'
+import type { Struck } from './nemesis.ts'
+import type { Options } from './options.ts'
+
+const FULL_FROM_MINUTES = 20
+
+/** Long enough that each kind of fault has its turn, and nothing was left out on purpose. */
+export const isFull = ({ minutes, calm, only }: Pick<Options, 'minutes' | 'calm' | 'only'>): boolean => minutes >= FULL_FROM_MINUTES && !calm && only.length === 0
+
+export interface Tally {
+  readonly name: string
+  readonly struck: number
+  readonly happened: number
+  /** Why it could not act, each once. */
+  readonly problems: readonly string[]
+}
+
+/** Every kind there is, and whatever else the log tells, in the order of their names. */
+export const tallyOf = (log: readonly Struck[], kinds: readonly string[]): Tally[] => {
+  const byName = Map.groupBy(log, (one) => one.name)
+  return [...new Set([...kinds, ...byName.keys()])].toSorted((a, b) => a.localeCompare(b)).map((name) => {
+    const struck = byName.get(name) ?? []
+    return {
+      name, struck: struck.length, happened: struck.reduce((sum, { happened }) => sum + happened, 0),
+      problems: [...new Set(struck.flatMap(({ problem }) => (problem === undefined ? [] : [problem])))],
+    }
+  })
+}
+
+export const everyKindHappened = (log: readonly Struck[], kinds: readonly string[], isDemanded: boolean): Checked => {
+  const missing = tallyOf(log, kinds).filter(({ name, happened }) => happened === 0 && kinds.includes(name))
+  const told = missing.map(({ name, struck, problems }) => ({
+    invariant: 0, record: `fault "${name}"`,
+    what: struck === 0 ? 'never had its turn' : problems.length === 0 ? `struck ${struck} times and nothing ever met it` : `could not act: ${problems.join('; ')}`,
+  }))
+  return {
+    invariant: 0, says: 'every kind of fault happened', looked: kinds.length, violations: isDemanded ? told : [], notes: [],
+    notShown: told.length === 0 || isDemanded ? undefined : `${told.length} kinds of fault did not happen, which a run of ${FULL_FROM_MINUTES} minutes may not leave out`,
+  }
+}
+
+export const everyCheckLooked = (checked: readonly Checked[], isDemanded: boolean): Checked => {
+  const blind = checked.filter(({ looked }) => looked === 0)
+  const told = blind.map(({ invariant, says }): Violation => ({ invariant, record: 'the run', what: `had nothing to look at for: ${says}` }))
+  return {
+    invariant: 0, says: 'every invariant had something to look at', looked: checked.length, violations: isDemanded ? told : [], notes: [],
+    notShown: told.length === 0 || isDemanded ? undefined : `${told.length} of them had nothing, which a run of ${FULL_FROM_MINUTES} minutes may not leave out`,
+  }
+}

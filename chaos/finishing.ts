@@ -1,0 +1,59 @@
+// The last part of a run: everything heals, users still come for a while, then nobody does, and what was begun is given time to end.
+import { setTimeout as wait } from 'node:timers/promises'
+import type { DurationLike } from 'luxon'
+import { countDue, countInHand, IN_HAND_WITHIN_MS, progress, type Stage, until, untilQuiet } from './course.ts'
+import { type Rig, SWEEP_MS } from './rig.ts'
+
+/** As a share of its minutes, how long users still come after the healing. */
+const VISITS_AFTER = 0.5
+
+/** Steps that users still set out in; then those in which nobody does, so that what they began can end. The clock has no others. */
+const VISITING: readonly DurationLike[] = [{ seconds: 1 }, { minutes: 2 }, { minutes: 10 }, { hours: 2 }, { hours: 7 }, { hours: 25 }, { hours: 25 }]
+const ENDING: readonly DurationLike[] = [{ minutes: 2 }, { minutes: 10 }, { hours: 2 }, { hours: 25 }, { hours: 25 }, { minutes: 15 }, { hours: 2 }, { hours: 25 }]
+
+const countDoubts = async ({ sql }: Rig): Promise<number> => {
+  const [row] = await sql<{ count: string }>(`SELECT count(*) FROM authorisations WHERE status IN ('code_received', 'exchanging', 'verifying', 'unknown')`)
+  return Number(row?.count ?? 0)
+}
+
+/** Everything works again; small steps of time, until nothing is open that could still end. */
+export const letItFinish = async (stage: Stage): Promise<void> => {
+  const { rig, crowd, options, levels } = stage
+  const patience = Math.max(20_000, options.consents * 8)
+  const visitsEnd = Date.now() + options.minutes * 60_000 * VISITS_AFTER
+  const step = async (by: DurationLike, what: string): Promise<void> => {
+    await crowd.rest(8_000)
+    await until(async () => (await countInHand(rig)) === 0, IN_HAND_WITHIN_MS)
+    rig.clock.advance(by)
+    await until(async () => (await countDue(rig)) === 0, patience)
+    await progress(stage, `healed, ${what}, ${await countDoubts(rig)} exchanges open`)
+  }
+  for (const [index, by] of VISITING.entries()) {
+    if (Date.now() > visitsEnd) break
+    await step(by, 'users come')
+    crowd.start()
+    // A sweep, the mail, the visit.
+    await wait(SWEEP_MS)
+    await until(async () => crowd.backlog() === 0, Math.max(1_000, visitsEnd - Date.now()))
+    if (index > 0) continue
+    await untilQuiet(stage)
+    // The processes that were started while things failed have warmed up at what had piled up: this is their level.
+    await levels.takeQuiet()
+    crowd.start()
+  }
+  await untilQuiet(stage)
+  for (const by of ENDING) {
+    await step(by, 'nobody sets out')
+    if ((await countDoubts(rig)) === 0 && (await countDue(rig)) === 0) return
+  }
+}
+
+export const healEverything = async ({ rig, nemesis, operators }: Stage): Promise<void> => {
+  await nemesis.stop()
+  for (const proxy of Object.values(rig.proxies)) await proxy.set({ kind: 'pass' })
+  rig.simulator.faults.clear()
+  rig.simulator.switches.reset()
+  await rig.direct.config('SET', 'maxmemory', '0')
+  await rig.fleet.startAll()
+  await operators.stop()
+}

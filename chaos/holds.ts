@@ -1,0 +1,26 @@
+// What operators and users stopped by hand, read from their own book: when a consent may have been paused, when it certainly was.
+import type { Span } from './obstacles.ts'
+import type { OperatorAct } from './operators.ts'
+
+export interface Hold {
+  /** From the first moment at which it may have been paused to the last. */
+  readonly may: Span
+  /** Between the two answers it certainly was; undefined when the pause was never answered. */
+  readonly certain: Span | undefined
+}
+
+/** Of one consent. A pause that nobody ended lasts. */
+export const holdsOf = (acts: readonly OperatorAct[], consentId: string): Hold[] => {
+  const own = acts.filter((act) => act.consentId === consentId).toSorted((a, b) => a.from - b.from)
+  return own.flatMap((pause, index) => {
+    if (pause.what !== 'pause' || (pause.answer !== 'done' && pause.answer !== 'lost')) return []
+    const after = own.slice(index + 1)
+    const first = after.find(({ what }) => what === 'resume' || what === 'opt-out')
+    const ended = after.find(({ what, answer }) => what === 'resume' && answer !== 'lost')
+    const certain = pause.answer === 'done' ? { from: pause.to, to: first?.from ?? Number.POSITIVE_INFINITY } : undefined
+    return [{ may: { from: pause.from, to: ended?.to ?? Number.POSITIVE_INFINITY }, certain }]
+  })
+}
+
+export const optOutOf = (acts: readonly OperatorAct[], consentId: string): OperatorAct | undefined =>
+  acts.find((act) => act.what === 'opt-out' && act.consentId === consentId && (act.answer === 'done' || act.answer === 'lost'))

@@ -1,0 +1,54 @@
+// The end of a run: every check is asked, the tables are shown, and what is needed to look into a violation is kept.
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { everyCheckLooked, everyKindHappened, isFull } from './completeness.ts'
+import type { Stage } from './course.ts'
+import { faults } from './faults.ts'
+import { refusedWrites } from './health.ts'
+import { type Checked, checkBooks } from './invariants.ts'
+import { EMPTIED } from './invariants/renewals.ts'
+import { DOWNTIME } from './living.ts'
+import type { Options } from './options.ts'
+import type { User } from './population.ts'
+import { commandOf, faultTable, invariantTable, verdictOf } from './report.ts'
+import { verifyDatabase } from './verified.ts'
+import { judgeWrites, readWrites } from './writes.ts'
+
+export const judge = async (stage: Stage, users: readonly User[]): Promise<Checked[]> => {
+  const { rig, crowd, nemesis, operators, search, options, levels, backlog } = stage
+  await levels.takeQuiet()
+  const endedAt = Date.now()
+  const { log } = nemesis
+  const checked: Checked[] = await verifyDatabase(rig)
+  checked.push(...(await checkBooks({ rig, log, returns: crowd.returns, crowd, users, acts: operators.acts, workers: rig.workers, endedAt, backlogs: backlog.stop() })))
+  checked.push(await search.finish(), judgeWrites(await readWrites(rig), log), await refusedWrites(rig, log), levels.judge())
+  const surprises = rig.fleet.surprises().map(({ seat, at, how }) => ({ invariant: 0, record: seat, what: `ended by itself at ${at.toISOString()}: ${how}` }))
+  checked.push({ invariant: 0, says: 'no process ends unless it is told to', looked: log.length, violations: surprises, notes: [] })
+  checked.push(everyCheckLooked(checked, isFull(options)), everyKindHappened(log, kindsOf(options), isFull(options)))
+  return checked
+}
+
+/** Those that a run of these options may see. */
+const kindsOf = ({ calm, only, flushEveryMs }: Options): string[] => [
+  ...(calm ? [] : [...(only.length === 0 ? Object.keys(faults) : only), DOWNTIME]),
+  ...(flushEveryMs === undefined ? [] : [EMPTIED]),
+]
+
+export const conclude = async ({ rig, crowd, nemesis, operators, options }: Stage, checked: readonly Checked[]): Promise<boolean> => {
+  const violations = checked.flatMap((one) => one.violations)
+  const { counts, serverErrors } = crowd
+  console.log(`\n${faultTable(nemesis.log, kindsOf(options))}\n\n${invariantTable(checked)}\n`)
+  console.log(`users: ${Object.entries(counts).map(([what, count]) => `${count} ${what}`).join(', ')}`)
+  if (serverErrors.size > 0) console.log(`answers of 5xx: ${[...serverErrors].map(([what, count]) => `${count} × ${what}`).join(', ')}`)
+  console.log(`seed ${options.seed}; the same again: ${commandOf(options)}`)
+  if (violations.length === 0) {
+    console.log(verdictOf(checked))
+    return true
+  }
+  const files = { 'violations.json': violations, 'faults.json': nemesis.log, 'ledger.json': rig.simulator.ledger.entries(), 'operators.json': operators.acts, 'attempts.json': crowd.attempts }
+  for (const [name, content] of Object.entries(files)) await writeFile(join(rig.folder, name), JSON.stringify(content, undefined, 1))
+  const dump = await Promise.all(['consents', 'renewals', 'authorisations', 'notifications', 'events'].map(async (name) => [name, await rig.sql(`SELECT * FROM ${name}`)] as const))
+  await writeFile(join(rig.folder, 'rows.json'), JSON.stringify(Object.fromEntries(dump), undefined, 1))
+  console.log(`${violations.length} violations; rows, ledger, faults and logs are in ${rig.folder}`)
+  return false
+}

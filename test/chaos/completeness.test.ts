@@ -1,0 +1,57 @@
+// What a run must have been before it may say that everything holds: every kind of fault met, every check with something to look at.
+import { describe, expect, test } from 'vitest'
+import { everyCheckLooked, everyKindHappened, isFull } from '../../chaos/completeness.ts'
+import type { Checked } from '../../chaos/invariants.ts'
+import type { Struck } from '../../chaos/nemesis.ts'
+import { faultTable, invariantTable, resultOf, verdictOf } from '../../chaos/report.ts'
+
+const struck = (name: string, happened: number, problem?: string): Struck => ({ name, hinders: ['database'], from: 0, to: 1, happened, problem })
+const kinds = ['a', 'b', 'c', 'd']
+const log = [struck('a', 0), struck('a', 2), struck('b', 0), struck('c', 0, 'no such server'), struck('c', 0, 'no such server')]
+const checked = (over: Partial<Checked> = {}): Checked => ({ invariant: 3, says: 'it holds', looked: 1, violations: [], notes: [], ...over })
+
+describe('kinds of faults', () => {
+  test('the table shows every kind: met or not, with what went wrong', () => {
+    const rows = faultTable(log, kinds).split('\n').slice(2).map((line) => line.split(/ {2,}/))
+    expect(rows).toEqual([['a', '2', '2'], ['b', '1', '0'], ['c', '2', '0', 'no such server'], ['d', '0', '0']])
+  })
+
+  test('a full run fails for each that did not happen, and says why', () => {
+    expect(everyKindHappened(log, kinds, true).violations.map(({ record, what }) => `${record}: ${what}`)).toEqual([
+      'fault "b": struck 1 times and nothing ever met it', 'fault "c": could not act: no such server', 'fault "d": never had its turn',
+    ])
+  })
+
+  test('a short run says so and does not fail', () => {
+    const { violations, notShown } = everyKindHappened(log, kinds, false)
+    expect(violations).toEqual([])
+    expect(notShown).toMatch(/^3 kinds of fault did not happen/)
+    expect(everyKindHappened(log, ['a'], false).notShown).toBeUndefined()
+  })
+
+  test('twenty minutes of everything are a full run', () => {
+    const full = { minutes: 20, calm: false, only: [] }
+    expect([full, { ...full, minutes: 19 }, { ...full, calm: true }, { ...full, only: ['a'] }].map(isFull)).toEqual([true, false, false, false])
+  })
+})
+
+describe('checks', () => {
+  test('one that had nothing to look at does not hold', () => {
+    expect(resultOf(checked())).toBe('holds')
+    expect(resultOf(checked({ looked: 0 }))).toBe('not looked at')
+    expect(resultOf(checked({ notShown: 'the half of it' }))).toBe('holds in part')
+    expect(resultOf(checked({ looked: 0, violations: [{ invariant: 3, record: 'x', what: 'y' }] }))).toBe('VIOLATED 1 times')
+    expect(invariantTable([checked({ notShown: 'the half of it' })])).toContain('not shown: the half of it')
+  })
+
+  test('a full run fails for it', () => {
+    const all = [checked(), checked({ looked: 0, says: 'nobody is lost' })]
+    expect(everyCheckLooked(all, true).violations).toEqual([{ invariant: 3, record: 'the run', what: 'had nothing to look at for: nobody is lost' }])
+    expect(everyCheckLooked(all, false)).toMatchObject({ violations: [], notShown: expect.stringMatching(/^1 of them/) as string })
+  })
+
+  test('the last word of a run says no more than was shown', () => {
+    expect(verdictOf([checked()])).toBe('every invariant holds')
+    expect(verdictOf([checked(), checked({ looked: 0 }), checked({ notShown: 'x' })])).toBe('no invariant is violated: 1 hold, 1 holds in part, 1 not looked at')
+  })
+})
