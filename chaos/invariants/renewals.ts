@@ -119,9 +119,14 @@ const reasonOf = ({ records, log, acts, rig: { clock } }: Books, consent: Consen
   }
 }
 
-/** A mail that waits for the end of a night or of a rest; one that waits too long breaks the first invariant. */
-const isStillToBeAsked = ({ records }: Books, { id }: ConsentRecord): boolean =>
-  (records.renewalsOf.get(id) ?? []).some((renewal) => renewal.status === 'open' && (records.notificationsOfRenewal.get(renewal.id) ?? []).some(({ status }) => status === 'pending'))
+/** Why no mail has asked them since their last try. One that waits too long breaks the first invariant. */
+const notAskedSince = ({ records, rig: { clock } }: Books, { id }: ConsentRecord, { to }: Attempt): string | undefined => {
+  const open = (records.renewalsOf.get(id) ?? []).filter(({ status }) => status === 'open')
+  const messages = open.flatMap((renewal) => records.notificationsOfRenewal.get(renewal.id) ?? [])
+  if (messages.some(({ status }) => status === 'pending')) return 'the run ended before their next mail was due'
+  const mayBeLost = messages.some(({ status, sending_at: at }) => status === 'uncertain' && at !== null && clock.realAt(at) >= to)
+  return mayBeLost ? 'their next mail is uncertain: it may never have come, and is not sent again' : undefined
+}
 
 /** Users who want to renew from their first mail on: with their consent alive, they must have got there. */
 const willing = new Set<User['kind']>(['renews', 'clicks-twice'])
@@ -163,8 +168,11 @@ export const theWillingAreRenewed: Check = (books) => {
     if (unexplained !== undefined) violated(`a try of theirs ended with "${unexplained.got}", and nothing stood in the way`)
     else if (consent.status === 'lapsed') excluded.push(`grace ended before another try; the last one: ${last}`)
     else if (crowd.leftOut.has(user)) excluded.push(`the run's time for visits ended before another try; the last one: ${last}`)
-    else if (isStillToBeAsked(books, consent)) excluded.push(`the run ended before their next mail was due; the last try: ${last}`)
-    else violated(`the last try: ${last}`)
+    else {
+      const why = notAskedSince(books, consent, attempts.at(-1)!)
+      if (why === undefined) violated(`the last try: ${last}`)
+      else excluded.push(`${why}; the last try: ${last}`)
+    }
   }
   return {
     invariant: 9, says: 'with Redis emptied every minute, every user who wanted to renew and had a mail has renewed', looked, violations,

@@ -6,7 +6,7 @@ import { backFromBankBy, doubtHoldsUntil } from './in-progress.ts'
 import { latestDueRung } from './ladder.ts'
 import { usableZone } from './locale.ts'
 import type { Notification } from './model.ts'
-import type { Facts } from './next-action.ts'
+import { againMessage, type Facts } from './next-action.ts'
 import { afterQuiet, isQuiet } from './quiet-hours.ts'
 
 /** A message made just before the quiet hours still goes out; one that was held back waits for their end. */
@@ -33,7 +33,9 @@ const noLongerWanted = ({ view: { consent, renewal }, now, graceEndsAt }: Facts,
 }
 
 /** After a downtime one message, never two: the later one, made already or due by now. */
-const overtakenBy = ({ view, now, rungs }: Facts, { id, createdAt }: Notification): string | undefined => {
+const overtakenBy = ({ view, now, rungs }: Facts, { id, createdAt, rung: name }: Notification): string | undefined => {
+  const again = againMessage(view)
+  if (again !== undefined && rungs.some((one) => one.name === name)) return `the user came back in vain since: message ${again.rung} goes in its place`
   const later = view.notifications.find((one) => one.id !== id && one.createdAt > createdAt && one.status !== 'cancelled' && one.status !== 'failed')
   if (later !== undefined) return `message ${later.rung} was made since`
   const rung = latestDueRung(rungs, now)

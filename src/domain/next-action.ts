@@ -207,7 +207,7 @@ const owedMessage = ({ view, now, rungs }: Facts): OwedMessage | undefined => {
 }
 
 /** To a user who came back with a code in vain, unless a message was made since. */
-const againMessage = (view: ConsentView): OwedMessage | undefined => {
+export const againMessage = (view: ConsentView): OwedMessage | undefined => {
   const { renewal } = view
   if (renewal === undefined || renewal.againNo === 0 || inLedger(view, `again-${renewal.againNo}`)) return undefined
   const failures = view.authorisations

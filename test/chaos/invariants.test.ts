@@ -289,6 +289,12 @@ describe('the books of a run', () => {
     'a user whose next mail was not due yet': {
       ...tooOld, log: [struck(['provider-refuses'], 10, 16)], leftOut: false, notification: { created_at: at(20), sending_at: null, status: 'pending' }, ledger: [],
     },
+    'a user whose next mail may never have come': {
+      ...tooOld, log: [struck(['provider-refuses'], 10, 16)], leftOut: false, notification: { created_at: at(20), sending_at: at(20), status: 'uncertain' }, ledger: [],
+    },
+    'a question soon after one that a fault kept on its way': {
+      ledger: [mail, exchange, rejected(3), rejected(4), rejected(5), { ...question(6, 13), fault: 'slow' }, question(7, 13)],
+    },
     'a question while calls are on hold': { ledger: [mail, exchange, rejected(3), rejected(4), rejected(5), question(6, 13), question(7, 14)] },
     'a forged code that came with a valid state': {
       forged: [{ user, state: 'state', codeNo: undefined }], ledger: [mail, exchange, question(3, 13)],

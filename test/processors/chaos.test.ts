@@ -144,7 +144,7 @@ const expectOrder = async (world: World, consents: readonly Consent[]): Promise<
     if (consent.cycle > 1) {
       // Ours is a date the bank gave: of two codes that were both processed `/me` may still have shown the first one's.
       const given = ledger.entries({ what: 'renewed', credentials_id: credentialsId }).map(({ at }) => DateTime.fromISO(at, { zone: 'utc' }).plus({ days: 90 }).toMillis())
-      expect(given).toContain(consent.expiresAt.toMillis())
+      expect(Math.min(...given.map((at) => Math.abs(at - consent.expiresAt.toMillis())))).toBeLessThan(1_000)
     } else expect(ledger.count({ what: 'renewed', credentials_id: credentialsId })).toBe(0)
   }
 }

@@ -212,8 +212,8 @@ describe('twice, at once, and crashing', () => {
   test('a code that comes in while a message is decided: its outcome comes first', async () => {
     const consent = await askedConsent(world)
     world.clock.set(consent.expiresAt.minus({ days: 7 }).plus({ seconds: 1 }))
-    const callback = world.toCallback(await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }))
-    world.clock.advance({ minutes: 31 })
+    const link = await world.leave(consent.id)
+    const callback = world.toCallback(await world.simulator.play({ link, as: 'approve' }))
     await world.db.prisma.authorisation.updateMany({ where: { consentId: consent.id }, data: { handedOutAt: null } })
     const store = withStore(world, {
       commitStep: async (...args) => {
@@ -223,7 +223,21 @@ describe('twice, at once, and crashing', () => {
     })
     await renew(world, { store })(consent.id, aRun())
     await bringUpToDate(world, consent.id)
-    expect(await rungsSent(world, consent.id)).not.toContain('-7d sent')
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', '-7d cancelled'])
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+  })
+
+  test('… and when that code is refused, one message goes out, not the reminder and the other', async () => {
+    const consent = await askedConsent(world)
+    world.clock.set(consent.expiresAt.minus({ days: 7 }).plus({ seconds: 1 }))
+    const link = await world.leave(consent.id)
+    const callback = world.toCallback(await world.simulator.play({ link, as: 'approve' }))
+    await world.db.prisma.authorisation.updateMany({ where: { consentId: consent.id }, data: { handedOutAt: null } })
+    fault(world, consent, { endpoint: 'exchange', kind: 'error-json', status: 400, error: 'invalid_grant' })
+    await renew(world)(consent.id, aRun())
+    await world.receive(callback)
+    await bringUpToDate(world, consent.id)
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', '-7d cancelled', 'again-1 sent'])
   })
 
   test('unknown ids, of consents, notifications and authorisations, harm nothing', async () => {
