@@ -4,7 +4,7 @@ import { type HttpServer, makeHealthServer } from './http/server.ts'
 import { openBackend } from './queue/backend.ts'
 import { plansFor } from './queue/catalogue.ts'
 import { settlesWithin } from './queue/deadline.ts'
-import { type BaseOptions, healthDeps, makeBase, makeParts, type Stop } from './roles/base.ts'
+import { healthDeps, makeParts, type PartsOptions, type Stop } from './roles/parts.ts'
 import { startSchedulerRole } from './roles/scheduler.ts'
 import { makeWebServer, stopWeb } from './roles/web.ts'
 import { startWorkerRole } from './roles/worker.ts'
@@ -12,7 +12,7 @@ import { startWorkerRole } from './roles/worker.ts'
 export const roles = ['web', 'worker', 'scheduler'] as const
 export type Role = (typeof roles)[number]
 
-export interface StartOptions extends BaseOptions {
+export interface StartOptions extends PartsOptions {
   readonly roles: readonly Role[]
   /** Namespace of our keys on a Redis that others use too. */
   readonly queuePrefix?: string
@@ -46,11 +46,10 @@ export const startReconsent = async (options: StartOptions): Promise<Reconsent> 
   let stopped: Promise<boolean> | undefined
   const stop = async (): Promise<boolean> => (stopped ??= stopAll())
   try {
-    const base = makeBase(options)
-    beneath.push(base.close)
     const backend = await openBackend(config.queue, queueOptions(options))
     beneath.push(async () => backend.close().then(() => true))
-    const parts = makeParts(base, backend)
+    const parts = makeParts(options, backend)
+    beneath.push(parts.close)
     const isWeb = wanted.includes('web')
     const server = await (isWeb ? makeWebServer(parts) : makeHealthServer(healthDeps(parts)))
     beneath.push(async () => server.close().then(() => true))

@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import { ConfigError, type Config, type Problem, requiresHttps } from '../config.ts'
 import { makeVault } from '../crypto/vault.ts'
 import type { Log } from '../log.ts'
-import { plainCallbacks } from '../store/callbacks.ts'
+import { countPlainCallbacks } from '../store/redirect-uris.ts'
 import { missingKeys } from '../store/cells.ts'
 import { openDatabase } from '../store/database.ts'
 
@@ -22,7 +22,7 @@ export const checkStored = async (config: Config<'database' | 'keys'>, log: Log)
   const db = openDatabase({ url: config.database.url, vault: makeVault({ keys: config.keys }), connections: 1, statementMs: ASKS_AT_MOST_MS })
   try {
     const missing = await missingKeys(db, config.keys)
-    const plain = requiresHttps(config) ? await plainCallbacks(db) : 0
+    const plain = requiresHttps(config) ? await countPlainCallbacks(db) : 0
     refuse([...keyProblems(missing), ...callbackProblems(plain)])
     return true
   } catch (error) {

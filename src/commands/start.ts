@@ -21,7 +21,8 @@ processes of each role may run.
   scheduler  finds what is due
 
 Reads its configuration from the environment (each secret also as NAME_FILE) and worker.config.ts, and refuses to start, with
-every problem listed, when something is missing or wrong, a key that stored secrets need and a stored callback that is not https among them (exit code 2). See docs/configuration.md.`,
+every problem listed, when something is missing or wrong: a key that stored secrets need, a stored callback that is not https
+among them (exit code 2). See docs/configuration.md.`,
   arguments: [],
   options: { roles: { type: 'string', value: 'LIST', help: 'only these, separated by commas (default: all)' } },
   examples: ['reconsent start', 'reconsent start --roles worker'],

@@ -2,7 +2,7 @@
 import { DateTime } from 'luxon'
 import type { Duration } from 'luxon'
 import type { Secret } from '../secret.ts'
-import { plainCallbacks } from '../store/callbacks.ts'
+import { countPlainCallbacks } from '../store/redirect-uris.ts'
 import { dispatching } from '../store/dispatching.ts'
 import { openDatabase } from '../store/database.ts'
 import { listing } from '../store/listing.ts'
@@ -19,7 +19,7 @@ export async function* recordFindings(url: Secret, interval: Duration | undefine
   const db = openDatabase({ url, vault: { seal: noKeys, open: noKeys, startLinkToken: noKeys, renewalOfToken: noKeys }, connections: 4 })
   try {
     const now = DateTime.utc()
-    const [since, counts, plain] = await Promise.all([dispatching(db).sinceLastSweep(), listing(db).statusCounts(now), plainCallbacks(db)])
+    const [since, counts, plain] = await Promise.all([dispatching(db).sinceLastSweep(), listing(db).statusCounts(now), countPlainCallbacks(db)])
     if (since === undefined) yield warn('sweep', 'there has been none yet', 'start the role scheduler')
     else {
       const tooOld = Math.min((interval?.toMillis() ?? LONGEST_SILENCE_MS) * MISSED_SWEEPS, LONGEST_SILENCE_MS)

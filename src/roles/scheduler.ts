@@ -5,7 +5,7 @@ import { watchEvery, watchSweep } from '../processors/watch-sweep.ts'
 import { intervalOf } from '../queue/cron.ts'
 import { startWorkers } from '../queue/runner.ts'
 import { makeSweepSchedule } from '../queue/schedule.ts'
-import { type Parts, runnerTimings, type Stop, stopWaits } from './base.ts'
+import { type Parts, runnerTimings, type Stop, stopWaits } from './parts.ts'
 
 export const startSchedulerRole = (parts: Parts): Stop => {
   const { backend, log, store, queue, clock, config } = parts

@@ -5,7 +5,7 @@ import { feedEventJson, historyJson } from '../presentation/consent-json.ts'
 import { receiveCallback } from '../processors/receive-callback.ts'
 import { leaveForBank, visitStartPage } from '../processors/visit-start-page.ts'
 import { queueNames } from '../queue/catalogue.ts'
-import { healthDeps, type Parts, type Stop, stopWaits } from './base.ts'
+import { healthDeps, type Parts, type Stop, stopWaits } from './parts.ts'
 
 export const makeWebServer = async (parts: Parts): Promise<HttpServer> => {
   const { backend, clock, config, lists, log, store, vault, prepare } = parts

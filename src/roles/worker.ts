@@ -12,7 +12,7 @@ import { recordFailure } from '../processors/record-failure.ts'
 import { renewConsent } from '../processors/renew-consent.ts'
 import { sendNotification } from '../processors/send-notification.ts'
 import { startWorkers, type WorkersOptions } from '../queue/runner.ts'
-import { type Parts, runnerTimings, type Stop, stopWaits } from './base.ts'
+import { type Parts, runnerTimings, type Stop, stopWaits } from './parts.ts'
 
 /** A mail server that takes longer than one request may is given up well before the job's deadline and the record's lease. */
 const CONNECT_AT_MOST_MS = 10_000

@@ -19,7 +19,7 @@ import { openStore } from '../store/open-store.ts'
 import { namingOutages } from '../store/outage.ts'
 import type { Store } from '../store/port.ts'
 
-export interface BaseOptions {
+export interface PartsOptions {
   /** The role `worker` needs `mail` as well. */
   readonly config: Config<'database' | 'queue' | 'provider' | 'keys' | 'web'>
   readonly log: Log
@@ -35,7 +35,7 @@ const CONNECTIONS_BESIDE_JOBS = 10
 /** No statement of the running program takes seconds; one that does is stuck, or its connection leads nowhere. */
 const STATEMENT_MS = 20_000
 
-export const makeBase = ({ config, log: plainLog, clock = systemClock }: BaseOptions) => {
+export const makeParts = ({ config, log: plainLog, clock = systemClock }: PartsOptions, backend: Backend) => {
   const { concurrency, requestTimeout } = config.timing
   const vault = makeVault({ keys: config.keys })
   const connections = concurrency.reauth + concurrency.notify + concurrency.exchange + CONNECTIONS_BESIDE_JOBS
@@ -48,15 +48,14 @@ export const makeBase = ({ config, log: plainLog, clock = systemClock }: BaseOpt
   const client = truelayerProvider({ ...config.provider, requestTimeoutMs: requestTimeout.toMillis(), log })
   const provider = meteredProvider(providerGate({ provider: client, store, clock, log }), metrics)
   const prepare = prepareAuthorisation({ store, provider, httpsOnly: requiresHttps(config) })
-  return { config, log, clock, vault, store, db: opened.db, lists, metrics, provider, prepare, close: async () => opened.close().then(() => true) }
+  const queue = makeWorkQueue(backend)
+  return {
+    config, log, clock, vault, store, db: opened.db, lists, metrics, provider, prepare, backend, queue,
+    handOver: handOver({ store, queue, log, queuedFor: config.timing.queuedFor }),
+    close: async () => opened.close().then(() => true),
+  }
 }
 
-/** The base and a queue: what the roles are made of. */
-export const makeParts = (base: ReturnType<typeof makeBase>, backend: Backend) => {
-  const queue = makeWorkQueue(backend)
-  const { store, log, config } = base
-  return { ...base, backend, queue, handOver: handOver({ store, queue, log, queuedFor: config.timing.queuedFor }) }
-}
 export type Parts = ReturnType<typeof makeParts>
 
 export const healthDeps = ({ db, log, metrics }: Parts) => ({

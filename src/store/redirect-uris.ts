@@ -2,7 +2,7 @@
 import type { Database } from './database.ts'
 
 /** How many open consents (paused and quarantined ones too) have a callback that is not https. */
-export const plainCallbacks = async ({ prisma }: Database): Promise<number> => {
+export const countPlainCallbacks = async ({ prisma }: Database): Promise<number> => {
   const [row] = await prisma.$queryRaw<{ count: number }[]>`
     SELECT count(*)::int AS count FROM consents WHERE redirect_uri !~* '^https://' AND status IN ('active', 'paused', 'quarantined')`
   return row?.count ?? 0
