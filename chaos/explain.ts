@@ -115,7 +115,8 @@ export const explain = (known: Known, row: AuthorisationRecord, codeNo: number, 
 const explainDoubt = (known: Known, row: AuthorisationRecord, sends: readonly Entry[], doubt: Date): Explanation => {
   const intent = (known.records.intents.get(row.id) ?? []).findLast((at) => at <= doubt)
   if (intent === undefined) return { unexplained: 'in doubt without an intent to send' }
-  const sent = sends.find((entry) => new Date(entry.at) >= intent)
+  // A worker that slept may send when all are past waiting for it: by then it was long in doubt.
+  const sent = sends.find(({ at }) => new Date(at) >= intent && new Date(at) <= doubt)
   if (sent !== undefined) {
     const by = answerLostBy(known, sent)
     return by === undefined ? { unexplained: `in doubt although the answer (${sent.outcome}) met no fault` } : { window: 'lost', ...by }

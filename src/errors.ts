@@ -34,6 +34,7 @@ export const errorTable = {
   'mail-deferred': { kind: 'transient', message: 'the mail server did not take the message yet' },
   'mail-uncertain': { kind: 'permanent', message: 'the message was handed over and no answer came: it may or may not have been delivered' },
   'no-channel': { kind: 'permanent', message: 'there is no usable address for this user' },
+  'on-hold': { kind: 'transient', message: 'the consent is paused or quarantined: the message waits until it comes back' },
   'cell-unreadable': { kind: 'permanent', message: 'a stored secret does not decrypt: wrong key, wrong row or altered data' },
   'database-unavailable': { kind: 'transient', message: 'the database could not be reached' },
   'queue-unavailable': { kind: 'transient', message: 'the queue could not be reached' },

@@ -47,8 +47,7 @@ export const foreignCodesRenewNothing: Check = ({ records, crowd }) => {
     if (row === undefined || row.code_received_at === null) continue
     taken += 1
     const done = (records.sends.get(codeNo ?? 0) ?? []).some(({ outcome }) => outcome === 'ok')
-    if (row.status === 'renewed') violations.push({ invariant: 5, record: `authorisation ${row.id}`, what: `was renewed by a code that user ${user.no} had got for another consent` })
-    else if (done) violations.push({ invariant: 5, record: `authorisation ${row.id}`, what: `got tokens for a code that user ${user.no} had got for another consent` })
+    if (done) violations.push({ invariant: 5, record: `authorisation ${row.id}`, what: `got tokens for a code that user ${user.no} had got for another consent` })
   }
   return {
     invariant: 5, says: 'a code that came with the state of another consent renews nothing', looked: crowd.foreign.length, violations,
@@ -124,8 +123,9 @@ const notAskedSince = ({ records, rig: { clock } }: Books, { id }: ConsentRecord
   const open = (records.renewalsOf.get(id) ?? []).filter(({ status }) => status === 'open')
   const messages = open.flatMap((renewal) => records.notificationsOfRenewal.get(renewal.id) ?? [])
   if (messages.some(({ status }) => status === 'pending')) return 'the run ended before their next mail was due'
-  const mayBeLost = messages.some(({ status, sending_at: at }) => status === 'uncertain' && at !== null && clock.realAt(at) >= to)
-  return mayBeLost ? 'their next mail is uncertain: it may never have come, and is not sent again' : undefined
+  const since = messages.filter(({ sending_at: at }) => at !== null && clock.realAt(at) >= to)
+  if (since.some(({ status }) => status === 'uncertain')) return 'their next mail is uncertain: it may never have come, and is not sent again'
+  return since.some(({ status }) => status === 'failed') ? 'the mail server refused their next mail for good' : undefined
 }
 
 /** Users who want to renew from their first mail on: with their consent alive, they must have got there. */

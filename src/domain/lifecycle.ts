@@ -112,7 +112,7 @@ export const notificationTransitions: Table<NotificationStatus> = {
   failed: { pending: 'a person retries a message that was certainly not taken' },
   sent: {},
   uncertain: {},
-  cancelled: {},
+  cancelled: { pending: 'its consent was paused or quarantined, and came back within the same cycle' },
 }
 
 const checker =

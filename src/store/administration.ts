@@ -10,7 +10,7 @@ import type { Database, Transaction } from './database.ts'
 import { appendEvent, type EventType } from './events.ts'
 import { lockConsent, lockRenewal } from './locks.ts'
 import { tokenContext } from './refresh-token.ts'
-import { closeConsent, newId, reopenConsent } from './renewals.ts'
+import { closeConsent, newId, reopenConsent, reviveMessages } from './renewals.ts'
 import { toConsent } from './rows.ts'
 
 /** A second message by hand within this time is more likely a double click than a wish. */
@@ -132,6 +132,7 @@ const backIntoTheLoop = async (tx: Transaction, consent: ConsentRow, request: Re
   const cycle = renewal === undefined || renewal.status === 'open' ? consent.cycle : consent.cycle + 1
   if (cycle !== consent.cycle) await tx.consent.update({ where: { id: consent.id }, data: { cycle } })
   await reopenConsent(tx, consent, request.now, reason)
+  if (renewal?.status === 'open') await reviveMessages(tx, renewal.id, request.now)
   return cycle
 }
 

@@ -96,9 +96,11 @@ export const notifications = (db: Database): Notifications => ({
 
   cancel: async (claim, now, reason) =>
     fenced(db, async (tx) => {
-      const { row } = await lockNotification(tx, claim)
+      const { row, consentStatus } = await lockNotification(tx, claim)
       if (row.status !== 'pending') overtaken()
-      await tx.notification.update({ where: { id: claim.id }, data: { status: 'cancelled', nextActionAt: null, leaseUntil: null, queuedUntil: null } })
+      // Put off by the mail server into a pause: it comes back with the consent, as those do that the pause found waiting.
+      const errorCode = consentStatus === 'paused' || consentStatus === 'quarantined' ? 'on-hold' : null
+      await tx.notification.update({ where: { id: claim.id }, data: { status: 'cancelled', nextActionAt: null, leaseUntil: null, queuedUntil: null, errorCode } })
       await appendEvent(tx, row.consentId, { type: 'message.cancelled', at: now, actor: 'system', reason, data: { rung: row.rung, notification_id: row.id } })
     }),
 

@@ -4,6 +4,7 @@ import type { DateTime } from 'luxon'
 import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
 import { checkConsentTransition } from '../domain/lifecycle.ts'
 import type { ConsentStatus } from '../domain/model.ts'
+import type { ErrorCode } from '../errors.ts'
 import { isClosedForGood } from '../domain/takes-codes.ts'
 import { authorisationRow, forgetAttempts } from './authorisation-row.ts'
 import { type Database, type Transaction, fenced } from './database.ts'
@@ -110,6 +111,20 @@ export const cancelMessages = async (tx: Transaction, consentId: string): Promis
   await tx.notification.updateMany({ where: { consentId, status: 'pending' }, data: cancelled })
 }
 
+/** The ledger makes no rung a second time: what a pause stopped would never be asked again. */
+const ON_HOLD = 'on-hold' satisfies ErrorCode
+const holdMessages = async (tx: Transaction, consentId: string): Promise<void> => {
+  await tx.notification.updateMany({ where: { consentId, status: 'pending' }, data: { ...cancelled, errorCode: ON_HOLD } })
+}
+
+/** Messages that a pause or a quarantine stopped, looked at again: whether one is still wanted, or a later one by now, is decided then. */
+export const reviveMessages = async (tx: Transaction, renewalId: string, now: DateTime): Promise<void> => {
+  await tx.notification.updateMany({
+    where: { renewalId, status: 'cancelled', errorCode: ON_HOLD },
+    data: { status: 'pending', nextActionAt: now.toJSDate(), errorCode: null, leaseUntil: null, queuedUntil: null, epoch: { increment: 1 } },
+  })
+}
+
 /**
  * Takes a consent out of the loop: no date, no messages, its open cycle closed. Moves the epoch, so that whoever works on it now
  * writes nothing more. Callers hold the consent's lock and write the event.
@@ -132,9 +147,12 @@ export const closeConsent = async (
       ...(supersededById === undefined ? {} : { supersededById }),
     },
   })
+  // A paused or quarantined consent keeps its cycle and its messages: they go on when the consent does.
+  if (as === 'paused' || as === 'quarantined') {
+    await holdMessages(tx, consent.id)
+    return
+  }
   await cancelMessages(tx, consent.id)
-  // A paused or quarantined consent keeps its cycle: it goes on when the consent does.
-  if (as === 'paused' || as === 'quarantined') return
   await tx.renewal.updateMany({
     where: { consentId: consent.id, status: 'open' },
     data: { status: as === 'lapsed' ? 'lapsed' : 'cancelled', closedAt: now.toJSDate() },

@@ -203,7 +203,7 @@ describe('the books of a run', () => {
     'a code sent before its intent': { planted: { intents: [at(13)] }, names: '7: authorisation authorisation' },
     'a link handed out twice': { planted: { bankLinks: new Map([['http://bank/1', 2]]) }, names: '7: bank link /1…' },
     'a token rotated without a fault': { planted: { issued: 'a newer token', ledger: [mail, entry(2, 12, { what: 'rotated', outcome: 'ok', credentials_id: 'connection' }), { ...exchange, seq: 3 }] }, names: '4: consent consent' },
-    'a renewal by the code of another': { planted: { foreign: [{ user, state: 'state', codeNo: 7 }] }, names: '5: authorisation authorisation' },
+    'a renewal by the code of another': { planted: { foreign: [{ user, state: 'state', codeNo: 1 }] }, names: '5: authorisation authorisation' },
     'a made-up code sent without a reason': { planted: { ledger: [mail, exchange, question(3, 13)] }, names: '7: request 3 with a code that no bank gave' },
     'two questions within a minute': {
       planted: { ledger: [mail, exchange, rejected(3), rejected(4), rejected(5), question(6, 13), question(7, 13)] }, names: '7: request 7 with a code that no bank gave',
@@ -291,6 +291,13 @@ describe('the books of a run', () => {
     },
     'a user whose next mail may never have come': {
       ...tooOld, log: [struck(['provider-refuses'], 10, 16)], leftOut: false, notification: { created_at: at(20), sending_at: at(20), status: 'uncertain' }, ledger: [],
+    },
+    'a user whose next mail the server refused for good': {
+      ...tooOld, log: [struck(['provider-refuses'], 10, 16)], leftOut: false, notification: { created_at: at(20), sending_at: at(20), status: 'failed' }, ledger: [],
+    },
+    'a code of another that was refused, and a renewal by a code of their own': { foreign: [{ user, state: 'state', codeNo: 7 }] },
+    'a send by a worker that slept until all were past waiting for it': {
+      ...neverSent, log: [struck(['workers'], 11, 12)], ledger: [{ ...exchange, at: at(15).toISOString(), outcome: 'invalid_authorization_code', detail: 'too_old' }, lateMail],
     },
     'a question soon after one that a fault kept on its way': {
       ledger: [mail, exchange, rejected(3), rejected(4), rejected(5), { ...question(6, 13), fault: 'slow' }, question(7, 13)],

@@ -11,7 +11,7 @@ const tables: Record<string, { table: Table; check: Check; first: string; final:
   consent: { table: consentTransitions, check: checkConsentTransition as Check, first: 'active', final: ['revoked', 'opted_out', 'superseded'] },
   renewal: { table: renewalTransitions, check: checkRenewalTransition as Check, first: 'open', final: ['renewed', 'repaired', 'cancelled'] },
   authorisation: { table: authorisationTransitions, check: checkAuthorisationTransition as Check, first: 'issued', final: ['mismatched', 'renewed'] },
-  notification: { table: notificationTransitions, check: checkNotificationTransition as Check, first: 'pending', final: ['sent', 'uncertain', 'cancelled'] },
+  notification: { table: notificationTransitions, check: checkNotificationTransition as Check, first: 'pending', final: ['sent', 'uncertain'] },
 }
 
 describe.each(Object.entries(tables))('%s', (_, { table, check, first, final }) => {

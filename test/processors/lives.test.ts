@@ -1,8 +1,9 @@
 // Whole lives of a consent by moving the clock: what the user got, what the provider saw, where it ended.
 import type { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { startWorld, type World } from '../setup/world.ts'
-import { askedConsent, authorisation, bringUpToDate, codeOf, daysLeft, eventTypes, liveUntil, rungsSent, seen } from './rig.ts'
+import { administration } from '../../src/store/administration.ts'
+import { aRun, startWorld, type World } from '../setup/world.ts'
+import { askedConsent, authorisation, bringUpToDate, codeOf, daysLeft, eventTypes, LEASE, liveUntil, rungsSent, seen } from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -128,6 +129,50 @@ describe('things that happen to it', () => {
     const looks = await Promise.all(Array.from({ length: 100 }, async () => world.look(consent.id)))
     expect(new Set(looks.map(({ kind }) => kind))).toEqual(new Set(['ready']))
     expect([await world.authorisationsOf(consent.id), await world.consentOf(consent.id), await world.eventsOf(consent.id)]).toEqual(before)
+  })
+
+  test('paused while a message waits, resumed, and once more: it is sent when the consent is back', async () => {
+    const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 13 }) })
+    const operator = administration(world.db, world.policy)
+    await world.jobs.consent(consent.id, aRun())
+    for (let time = 0; time < 2; time += 1) {
+      await operator.pauseConsent(consent.id, { now: world.clock.now(), reason: 'asked to' })
+      await bringUpToDate(world, consent.id)
+      expect(await rungsSent(world, consent.id)).toEqual(['-14d cancelled'])
+      world.clock.advance({ minutes: 5 })
+      await operator.resumeConsent(consent.id, { now: world.clock.now(), reason: 'asked to' })
+    }
+    await bringUpToDate(world, consent.id)
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+    expect(world.mailsTo(consent)).toHaveLength(1)
+  })
+
+  test('paused until a later rung is due: that one is sent, not both', async () => {
+    const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 13 }) })
+    const operator = administration(world.db, world.policy)
+    await world.jobs.consent(consent.id, aRun())
+    await operator.pauseConsent(consent.id, { now: world.clock.now(), reason: 'asked to' })
+    world.clock.set(consent.expiresAt.minus({ days: 2 }))
+    await operator.resumeConsent(consent.id, { now: world.clock.now(), reason: 'asked to' })
+    await bringUpToDate(world, consent.id)
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d cancelled', '-3d sent'])
+  })
+
+  test('paused while the mail server puts a message off: it is sent when the consent is back', async () => {
+    const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 13 }) })
+    const operator = administration(world.db, world.policy)
+    await world.jobs.consent(consent.id, aRun())
+    const [message] = await world.notificationsOf(consent.id)
+    const begun = await world.store.claim('notification', message?.id ?? '', LEASE)
+    if (begun.kind !== 'claimed') throw new Error(begun.kind)
+    expect(await world.store.beginSending(begun.claim, world.clock.now(), 1_000)).toEqual({ kind: 'reserved' })
+    await operator.pauseConsent(consent.id, { now: world.clock.now(), reason: 'asked to' })
+    await world.store.postpone(begun.claim, world.clock.now(), { now: world.clock.now(), tried: false, code: 'mail-away' })
+    await bringUpToDate(world, consent.id)
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d cancelled'])
+    await operator.resumeConsent(consent.id, { now: world.clock.now(), reason: 'asked to' })
+    await bringUpToDate(world, consent.id)
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
   })
 
   test('seven days of downtime: then one message, the latest, and the ladder goes on', async () => {
