@@ -143,6 +143,8 @@ export const approvedAreRenewedOrAsked: Check = (books) => {
     const why = explain(known, row, back.codeNo ?? 0, back.user.credentialsId)
     if ('unexplained' in why) violated(`outside of every window: ${why.unexplained}`)
     else explained.push(why)
+    // No link can be made with a token that the provider took back: they are asked as soon as the company connects them anew.
+    if (!('unexplained' in why) && why.window === 'taken') continue
     const asked = askedAfter(books, approval)
     const { as, ms } = asked
     waits.push(asked)
