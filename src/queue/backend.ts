@@ -2,6 +2,7 @@
 // does not notice which of the two it is.
 import { createPostgresBackend, Queue, Worker } from 'bullmq'
 import type { BackendFactory, Processor, QueueOptions, RedisQueueBackend, WorkerOptions } from 'bullmq'
+import type { ClientBase, Pool } from 'pg'
 import type { Log } from '../log.ts'
 import { jobOptions, queueNames, queuePlans } from './catalogue.ts'
 import type { QueuePlans } from './catalogue.ts'
@@ -42,6 +43,29 @@ const hushAfterClose = (owner: Queue | Worker): void => {
   }
 }
 
+/** BullMQ's end of PostgreSQL: what we need of it to keep listening. */
+interface PostgresEnd {
+  readonly pool: Pool
+  /** The connection that waits for NOTIFY. */
+  readonly listenClient?: ClientBase
+  close(): Promise<void>
+}
+
+/**
+ * node-postgres takes its own listener off a connection that it lends, and BullMQ adds none; from the one that waits for NOTIFY it takes all off
+ * before it ends it. A server that ends either just then would be an unhandled 'error', which ends the process.
+ */
+const hearLent = (owner: Queue | Worker): void => {
+  const { connection } = owner.getBackend() as unknown as { connection: PostgresEnd }
+  connection.pool.on('connect', (client) => client.on('error', () => undefined))
+  const close = connection.close.bind(connection)
+  connection.close = async () => {
+    const closing = close()
+    connection.listenClient?.on('error', () => undefined)
+    await closing
+  }
+}
+
 const POOLED_PER_QUEUE = 2
 const POOLED_PER_WORKER = 3
 
@@ -56,6 +80,7 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
   const onPostgres = target.kind === 'postgres'
   if (onPostgres) await prepareQueueSchema(target.url)
 
+  const keepHearing = onPostgres ? hearLent : hushAfterClose
   const factory = onPostgres ? (createPostgresBackend as unknown as BackendFactory) : undefined
   // BullMQ types the option as Redis's; each factory takes its own.
   const connection = (worker: boolean): WorkerOptions['connection'] => {
@@ -72,7 +97,7 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
     }
     const queue = factory === undefined ? new Queue(name, settings) : (new Queue(name, settings, factory) as unknown as Queue)
     logErrorsOf(queue, log, { queue: name, end: 'producer' })
-    if (!onPostgres) hushAfterClose(queue)
+    keepHearing(queue)
     return queue
   }
   const queues = new Map<QueueName, Queue>(queueNames.map((name) => [name, makeQueue(name)]))
@@ -86,7 +111,7 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
       const settings: WorkerOptions = { ...workerOptions, connection: connection(true), prefix }
       const worker = factory === undefined ? new Worker(name, processor, settings) : (new Worker(name, processor, settings, factory) as unknown as Worker)
       logErrorsOf(worker, log, { queue: name, end: 'worker' })
-      if (!onPostgres) hushAfterClose(worker)
+      keepHearing(worker)
       return worker
     },
     close: async () => {
