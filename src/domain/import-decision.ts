@@ -2,6 +2,7 @@
 import type { DateTime } from 'luxon'
 import type { Consent } from './model.ts'
 import { type ResolvedRule, expiryFrom } from './rules.ts'
+import { isClosedForGood } from './takes-codes.ts'
 
 /** One row as the company gave it, checked; what is undefined was not said and stays as it is. */
 export interface ImportedConsent {
@@ -47,7 +48,6 @@ export type ImportDecision =
 const SAME_DATE_MS = 1000
 /** What decides when and how the user is asked. */
 const movesDates: readonly ContactField[] = ['providerId', 'country', 'redirectUri', 'timeZone']
-const final: readonly Consent['status'][] = ['revoked', 'opted_out', 'superseded']
 
 /** The expiry a row stands for: its own, else its consent plus the bank's validity. */
 export const expiryOf = (row: Pick<ImportedConsent, 'expiresAt' | 'consentedAt'>, rule: ResolvedRule): DateTime => {
@@ -78,7 +78,7 @@ export const decideImport = ({ ours, row, rule, tokenDiffers, correct }: ImportQ
   const movedByMs = expiryOf(row, rule).toMillis() - ours.expiresAt.toMillis()
   const isLater = movedByMs >= SAME_DATE_MS && !isOldNews(ours, row)
   const corrects = correct && !isLater && (Math.abs(movedByMs) >= SAME_DATE_MS || tokenDiffers)
-  if (final.includes(ours.status)) {
+  if (isClosedForGood(ours)) {
     return isLater || corrects
       ? { kind: 'refused', reason: `the consent is closed as ${ours.status} and takes no new date: import the user's new connection instead` }
       : { kind: 'unchanged', warning: undefined }

@@ -1,5 +1,6 @@
 // How things stand, in the pages' terms: which page shows a renewal, and which shows one attempt at the bank. Pure; changes nothing.
 import type { DateTime } from 'luxon'
+import { findInFlight, hasOpenDoubt } from '../domain/in-progress.ts'
 import type { Authorisation, Consent } from '../domain/model.ts'
 import { isOnHold } from '../processors/visit-start-page.ts'
 import type { RenewalPage } from '../store/port.ts'
@@ -19,7 +20,7 @@ export const lastCodeAt = (authorisations: readonly Authorisation[]): DateTime |
     .filter((at) => at !== undefined)
     .reduce<DateTime | undefined>((last, at) => (last === undefined || at > last ? at : last), undefined)
 
-const isInFlight = ({ status }: Authorisation): boolean => ['code_received', 'exchanging', 'verifying', 'unknown'].includes(status)
+const isInFlight = (one: Authorisation): boolean => findInFlight([one]) !== undefined || hasOpenDoubt([one])
 
 export type DoneStanding = 'renewed' | 'being-checked' | 'refused-at-bank' | 'not-completed' | 'other-account' | 'start-again' | 'on-hold' | 'closed'
 

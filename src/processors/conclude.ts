@@ -2,8 +2,8 @@
 import { crashPoint } from '../crash-point.ts'
 import type { Claim, NewConnection } from '../store/port.ts'
 import type { Proof } from '../domain/proof.ts'
-import { type ExchangeDeps, type Loaded, OVERTAKEN } from './exchange-context.ts'
-import { done, type Outcome, snooze } from './outcome.ts'
+import type { ExchangeDeps, Loaded } from './exchange-context.ts'
+import { done, type Outcome, OVERTAKEN, snooze } from './outcome.ts'
 
 export interface Proven {
   readonly proof: Extract<Proof, { proven: true }>

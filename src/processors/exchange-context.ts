@@ -1,11 +1,10 @@
-// What the steps of an exchange job share: their dependencies, the authorisation they work on, and the answer of one that came too late.
+// What the steps of an exchange job share: their dependencies and the authorisation they work on.
 import type { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import type { Policy } from '../domain/policy.ts'
 import type { Log } from '../log.ts'
 import type { Dispatching, Exchanges, Quarantine } from '../store/port.ts'
 import type { HandOver } from './hand-over.ts'
-import { skipped } from './outcome.ts'
 import type { ProviderGate } from './provider-gate.ts'
 
 export interface ExchangeDeps {
@@ -20,5 +19,3 @@ export interface ExchangeDeps {
 
 /** An authorisation with its consent and renewal, as it was when the job claimed it. */
 export type Loaded = NonNullable<Awaited<ReturnType<Exchanges['getAuthorisation']>>>
-
-export const OVERTAKEN = skipped('another worker took over: nothing was written')

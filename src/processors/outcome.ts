@@ -20,3 +20,6 @@ export interface Run {
   /** Aborted when the process must stop or the job hangs past its deadline. */
   readonly signal: AbortSignal
 }
+
+/** The answer of one that came too late. */
+export const OVERTAKEN = skipped('another worker took over: nothing was written')

@@ -11,7 +11,7 @@ import type { Policy } from '../domain/policy.ts'
 import type { Log } from '../log.ts'
 import type { Channel, Message } from '../notify/port.ts'
 import type { Claim, Dispatching, Notifications } from '../store/port.ts'
-import { done, type Outcome, type Run, skipped, snooze } from './outcome.ts'
+import { done, type Outcome, OVERTAKEN, type Run, skipped, snooze } from './outcome.ts'
 import { withClaim } from './with-claim.ts'
 
 export interface SendNotificationDeps {
@@ -24,8 +24,6 @@ export interface SendNotificationDeps {
   readonly lease: Duration
   readonly log: Log
 }
-
-const OVERTAKEN = skipped('another worker took over: nothing was written')
 
 /** An outage meets every message that is due: it is told once, not once for each. */
 export const AWAY_TOLD_EVERY = Duration.fromObject({ minutes: 1 })

@@ -8,10 +8,10 @@ import type { ErrorCode } from '../errors.ts'
 import type { Tokens } from '../provider/port.ts'
 import type { Secret } from '../secret.ts'
 import type { Claim } from '../store/port.ts'
-import { type ExchangeDeps, type Loaded, OVERTAKEN } from './exchange-context.ts'
+import type { ExchangeDeps, Loaded } from './exchange-context.ts'
 import { askAgain, closeMismatched, closeUnasked, commitProof, settleChanged } from './conclude.ts'
 import { judgeMe } from './judge-me.ts'
-import { type Outcome, type Run, snooze } from './outcome.ts'
+import { type Outcome, OVERTAKEN, type Run, snooze } from './outcome.ts'
 import { persist } from './persist.ts'
 
 export const settleUnknown = async (deps: ExchangeDeps, claim: Claim, before: Loaded, run: Run): Promise<Outcome> => {

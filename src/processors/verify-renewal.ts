@@ -5,10 +5,10 @@ import { isClosedForGood } from '../domain/takes-codes.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { MeAnswer } from '../provider/port.ts'
 import type { Claim } from '../store/port.ts'
-import { type ExchangeDeps, type Loaded, OVERTAKEN } from './exchange-context.ts'
+import type { ExchangeDeps, Loaded } from './exchange-context.ts'
 import { askAgain, closeMismatched, closeUnasked, commitProof } from './conclude.ts'
 import { judgeMe } from './judge-me.ts'
-import { type Outcome, type Run, snooze } from './outcome.ts'
+import { type Outcome, OVERTAKEN, type Run, snooze } from './outcome.ts'
 import { settleUnknown } from './settle-unknown.ts'
 
 export const verifyRenewal = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, run: Run): Promise<Outcome> => {

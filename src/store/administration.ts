@@ -6,6 +6,7 @@ import { judgeRequest, wayOut } from '../domain/renewal-request.ts'
 import { ruleFor } from '../domain/rules.ts'
 import type { Consent as ConsentRow, Prisma, Renewal as RenewalRow } from '../generated/prisma/client.ts'
 import type { Administration, AdministrationAnswer, Request } from './administration-port.ts'
+import { isClosedForGood } from '../domain/takes-codes.ts'
 import type { Database, Transaction } from './database.ts'
 import { appendEvent, type EventType } from './events.ts'
 import { lockConsent, lockRenewal } from './locks.ts'
@@ -56,7 +57,7 @@ export const administration = (db: Database, policy: Policy): Administration => 
   closeForGood: async (id, as, request) =>
     change(db, id, async (tx, consent) => {
       if (consent.status === as) return unchanged(`it is closed as ${as} already`)
-      if (['revoked', 'opted_out', 'superseded'].includes(consent.status)) return refused(wayOut(toConsent(consent)))
+      if (isClosedForGood(consent)) return refused(wayOut(toConsent(consent)))
       await closeConsent(tx, consent, { as, now: request.now })
       await record(tx, consent, 'consent.closed', request, { as })
       return done(`closed as ${as}: nothing is sent any more, and no code is taken`)

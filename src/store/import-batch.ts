@@ -8,6 +8,7 @@ import type { ConsentStatus } from '../domain/model.ts'
 import { nextAction } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
 import { ruleFor } from '../domain/rules.ts'
+import { isClosedForGood } from '../domain/takes-codes.ts'
 import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
 import type { ImportRow, RowResult } from './administration-port.ts'
 import { chainEvent, type ChainedEvent, type EventType } from './events.ts'
@@ -148,7 +149,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   /** Of two open consents of one user at one bank the newer one counts; equal dates say nothing. Answers how many were closed. */
   const supersedeOlder = (arrived: ConsentRow): number => {
     if (!policy.import.supersedeOlder) return 0
-    const others = (byBank.get(bankKey(arrived)) ?? []).filter((one) => one !== arrived && !isFinal(one))
+    const others = (byBank.get(bankKey(arrived)) ?? []).filter((one) => one !== arrived && !isClosedForGood(one))
     const newer = others.filter((one) => one.expiresAt > arrived.expiresAt).toSorted((a, b) => b.expiresAt.getTime() - a.expiresAt.getTime())[0]
     if (newer !== undefined) {
       supersede(arrived, newer)
@@ -220,5 +221,4 @@ const moveTo = (row: ConsentRow, to: ConsentStatus): void => {
 
 const pick = (row: ImportRow, fields: readonly ContactField[]): Partial<ConsentRow> => Object.fromEntries(fields.map((field) => [field, row[field]]))
 const bankKey = (row: Pick<ConsentRow, 'userId' | 'providerId'>): string => JSON.stringify([row.userId, row.providerId])
-const isFinal = (row: ConsentRow): boolean => ['revoked', 'opted_out', 'superseded'].includes(row.status)
 const snakeCase = (field: string): string => field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
