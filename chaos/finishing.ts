@@ -7,6 +7,13 @@ import { type Rig, SWEEP_MS } from './rig.ts'
 /** As a share of its minutes, how long users still come after the healing. */
 const VISITS_AFTER = 0.5
 
+/**
+ * What the run itself calls the answers it loses when nothing else fails any more: of those that are lost before, the way on is mostly blocked
+ * by other faults, and tells nothing of how soon a user is asked again.
+ */
+const LAST_DOUBTS = 'answers lost after the healing'
+const LAST_DOUBTS_SHARE = 1 / 200
+
 /** Steps that users still set out in; then those in which nobody does, so that what they began can end. The clock has no others. */
 const VISITING: readonly DurationLike[] = [{ seconds: 1 }, { minutes: 2 }, { minutes: 10 }, { hours: 2 }, { hours: 7 }, { hours: 25 }, { hours: 25 }]
 const ENDING: readonly DurationLike[] = [{ minutes: 2 }, { minutes: 10 }, { hours: 2 }, { hours: 25 }, { hours: 25 }, { minutes: 15 }, { hours: 2 }, { hours: 25 }]
@@ -14,6 +21,18 @@ const ENDING: readonly DurationLike[] = [{ minutes: 2 }, { minutes: 10 }, { hour
 const countDoubts = async ({ sql }: Rig): Promise<number> => {
   const [row] = await sql<{ count: string }>(`SELECT count(*) FROM authorisations WHERE status IN ('code_received', 'exchanging', 'verifying', 'unknown')`)
   return Number(row?.count ?? 0)
+}
+
+/** Until that many codes have met it, or for as long as users come: their doubts end while nothing else is in the way. */
+const loseAnswers = async ({ rig: { simulator }, nemesis, options }: Stage, meanwhile: () => Promise<unknown>): Promise<void> => {
+  const count = Math.max(3, Math.round(options.consents * LAST_DOUBTS_SHARE))
+  await nemesis.note(LAST_DOUBTS, ['provider-breaks'], async () => {
+    const { id } = simulator.faults.add({ endpoint: 'exchange', kind: 'reset-before', count })
+    await meanwhile()
+    const fired = simulator.faults.list().find((fault) => fault.id === id)?.fired ?? 0
+    simulator.faults.remove(id)
+    return fired
+  })
 }
 
 /** Everything works again; small steps of time, until nothing is open that could still end. */
@@ -31,11 +50,18 @@ export const letItFinish = async (stage: Stage): Promise<void> => {
   for (const [index, by] of VISITING.entries()) {
     if (Date.now() > visitsEnd) break
     await step(by, 'users come')
-    crowd.start()
-    // A sweep, the mail, the visit.
-    await wait(SWEEP_MS)
-    await until(async () => crowd.backlog() === 0, Math.max(1_000, visitsEnd - Date.now()))
-    if (index > 0) continue
+    const visits = async (): Promise<void> => {
+      crowd.start()
+      // A sweep, the mail, the visit.
+      await wait(SWEEP_MS)
+      await until(async () => crowd.backlog() === 0, Math.max(1_000, visitsEnd - Date.now()))
+    }
+    if (index > 0) {
+      await visits()
+      continue
+    }
+    if (options.calm) await visits()
+    else await loseAnswers(stage, visits)
     await untilQuiet(stage)
     // The processes that were started while things failed have warmed up at what had piled up: this is their level.
     await levels.takeQuiet()

@@ -164,10 +164,15 @@ export const approvedAreRenewedOrAsked: Check = (books) => {
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 
-/** A fault, a backlog or another link of the user's covers most of a short run: then it tells little of how soon they are asked. */
+const wasPrompt = ({ as, wholeMs }: Asked): boolean => as === 'asked' && wholeMs <= SWEEPS * SWEEP_MS
+
+/**
+ * How soon they are asked is shown by those who were asked in time with nothing deducted, or by time in which they could have been. Where
+ * a fault, a backlog or another link of the user's covers all of it, the run tells nothing of it.
+ */
 const notJudged = (waits: readonly Asked[]): string | undefined => {
   const judged = waits.reduce((total, { ms }) => total + ms, 0)
-  return waits.length > 0 && judged < SWEEP_MS ? `how soon they are asked: in all, ${seconds(judged)} could be judged` : undefined
+  return waits.length === 0 || judged >= SWEEP_MS || waits.some(wasPrompt) ? undefined : `how soon they are asked: in all, ${seconds(judged)} could be judged`
 }
 
 /** How much of the time could be judged at all, and what became of those who waited. */
@@ -177,7 +182,9 @@ const waitNotes = (waits: readonly Asked[]): string[] => {
   const longest = Math.max(0, ...asked.map(({ ms }) => ms))
   return [
     ...(waits.length === 0 ? [] : [`judged: ${sum(({ ms }) => ms)} in which nothing stood in the way, of ${sum(({ wholeMs }) => wholeMs)} that passed between ${waits.length} doubts' ends and what followed`]),
-    ...(asked.length === 0 ? [] : [`${asked.length} asked again, each within ${seconds(longest)} of such time, at most ${SWEEPS} sweeps of ${seconds(SWEEP_MS)}`]),
+    ...(asked.length === 0 ? [] : [
+      `${asked.length} asked again, each within ${seconds(longest)} of such time, at most ${SWEEPS} sweeps of ${seconds(SWEEP_MS)}; ${asked.filter(wasPrompt).length} of them within that with nothing deducted`,
+    ]),
     ...(cycleEnded.length === 0 ? [] : [`${cycleEnded.length} cycles ended before two such sweeps had passed: nobody is asked then`]),
     ...(runEnded.length === 0 ? [] : [`${runEnded.length} cycles were still open at the run's end, less than two such sweeps after their doubt's`]),
   ]

@@ -250,9 +250,22 @@ describe('the books of a run', () => {
     const notesOf = (planted: Planted): readonly string[] => askEveryCheck(booksWith(planted)).find(({ invariant }) => invariant === 3)?.notes ?? []
     const asked = notesOf({ ...neverSent, log: [struck(['workers'], 11, 12)] })
     expect(asked[0]).toMatch(/^1 asked again, by 1 faults, which can have met 13 exchanges at most: /)
-    expect(asked.slice(1)).toEqual([expect.stringMatching(/^judged: 0.0 s .* of 0.0 s that passed between 1 doubts' ends/), expect.stringMatching(/^1 asked again, each within 0.0 s/)])
+    expect(asked.slice(1)).toEqual([expect.stringMatching(/^judged: 0.0 s .* of 0.0 s that passed between 1 doubts' ends/), expect.stringMatching(/^1 asked again, each within 0.0 s.*; 1 of them within that with nothing deducted$/)])
     const open = notesOf({ ...neverSent, log: [struck(['workers'], 11, 12), struck(['database'], 20, 120)], notification: { created_at: at(1), sending_at: at(1) } })
     expect(open.at(-1)).toMatch(/^1 cycles were still open at the run's end/)
+  })
+
+  test.each<[string, Partial<Planted>, RegExp | undefined]>([
+    ['at once', {}, undefined],
+    ['behind a fault that covered all of it', { notification: { created_at: at(60), sending_at: at(60) }, log: [struck(['workers'], 11, 12), struck(['database'], 20, 60)] }, /^how soon they are asked/],
+    ['after a minute, behind a fault for all but 3 s of it', {
+      notification: { created_at: at(21), sending_at: at(21) },
+      log: [struck(['workers'], 11, 12), { ...struck(['database'], 20, 21), from: at(20).getTime() + 3_000 }],
+    }, undefined],
+  ])('how soon a user is asked again is shown by who is asked %s', (_name, planted, says) => {
+    const { notShown } = askEveryCheck(booksWith({ ...neverSent, ...planted })).find(({ invariant }) => invariant === 3) ?? {}
+    if (says === undefined) expect(notShown).toBeUndefined()
+    else expect(notShown).toMatch(says)
   })
 
   const excused: Record<string, Planted> = {
