@@ -1,9 +1,11 @@
-// Closing while Redis is out of reach: what happens to the connections afterwards must not reach the process's output.
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+// Connections that are lost while nobody seems to look after them, lent or being closed: that must neither reach the process's output nor end it.
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test, vi } from 'vitest'
 import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
-import { openBackend } from '../../src/queue/backend.ts'
+import { type Backend, openBackend } from '../../src/queue/backend.ts'
 import { startWorkers } from '../../src/queue/runner.ts'
 import { Secret } from '../../src/secret.ts'
+import { createDatabase } from '../setup/database.ts'
 import { type OwnRedis, startOwnRedis } from '../setup/redis.ts'
 import { aLog, aPrefix } from './setup.ts'
 
@@ -38,4 +40,68 @@ test('a connection that is reset after it was closed prints nothing', async () =
   }
   expect(printed.mock.calls.flat().map(String).filter((line) => line.includes('Unhandled error event'))).toEqual([])
   printed.mockRestore()
+})
+
+describe('a PostgreSQL that ends its connections', () => {
+  let ours: pg.Client
+  let postgres: FaultProxy
+  let backend: Backend
+  const uncaught: unknown[] = []
+  const keep = (error: unknown): void => void uncaught.push(error)
+
+  /** The workers' and queues' connections, by what they do just now. */
+  const end = async (which: string): Promise<number> => {
+    const { rowCount } = await ours.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND ${which}`)
+    return rowCount ?? 0
+  }
+
+  beforeEach(async () => {
+    uncaught.length = 0
+    process.prependListener('uncaughtException', keep)
+    const url = new URL(await createDatabase())
+    ours = new pg.Client({ connectionString: url.href })
+    await ours.connect()
+    postgres = await startFaultProxy({ targets: () => [Number(new URL(inject('postgresUrl')).port)] })
+    url.port = String(postgres.port)
+    backend = await openBackend({ kind: 'postgres', url: new Secret(url.href) }, { log: aLog().log, prefix: aPrefix() })
+  })
+  afterEach(async () => {
+    await backend.close()
+    await postgres.close()
+    await ours.end()
+    process.off('uncaughtException', keep)
+  })
+
+  test('while one is lent for a question, it rejects that question and nothing more', async () => {
+    const queue = backend.queue('reauth')
+    await queue.add('reauth', { id: 'one' })
+    const { rows } = await ours.query<{ name: string }>(`SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'bullmq'`)
+    await ours.query(`BEGIN; LOCK TABLE ${rows.map(({ name }) => `bullmq.${name}`).join(', ')} IN ACCESS EXCLUSIVE MODE`)
+    const adding = queue.add('reauth', { id: 'two' }).then(() => 'added', () => 'rejected')
+    await vi.waitFor(async () => expect(await end(`wait_event_type = 'Lock'`)).toBeGreaterThan(0))
+    await expect(adding).resolves.toBe('rejected')
+    await ours.query('COMMIT')
+    await queue.add('reauth', { id: 'three' })
+    expect(uncaught).toEqual([])
+  })
+
+  test('while they are being closed, that ends nothing else', async () => {
+    const worker = backend.worker('reauth', async () => undefined, { autorun: false })
+    await worker.waitUntilReady()
+    const running = worker.run()
+    await vi.waitFor(async () => {
+      const { rows } = await ours.query(`SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'reauth'`)
+      expect(rows).toHaveLength(1)
+    })
+    await worker.pause()
+    await running
+    await postgres.set({ kind: 'blackhole' })
+    const closing = worker.close()
+    // Their farewell is under way by then. What the server says meanwhile comes before its answer to that.
+    await vi.waitFor(() => expect(postgres.met()).toBeGreaterThan(0))
+    expect(await end('true')).toBeGreaterThan(0)
+    await postgres.set({ kind: 'pass' })
+    await closing
+    expect(uncaught).toEqual([])
+  })
 })
