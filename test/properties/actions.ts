@@ -5,7 +5,9 @@ import type { Callback } from '../../src/processors/receive-callback.ts'
 import { challengeOf, newState, newVerifier } from '../../src/crypto/hashing.ts'
 import { Secret } from '../../src/secret.ts'
 import type { FaultOrder } from '../../src/simulator/faults.ts'
+import type { AdministrationAnswer } from '../../src/store/administration-port.ts'
 import type { RecordKind } from '../../src/store/port.ts'
+import { becomes, type Model } from './model.ts'
 import type { Stage } from './stage.ts'
 
 const kinds = ['authorisation', 'notification', 'consent'] as const
@@ -90,7 +92,7 @@ export interface Past {
   readonly callbacks: Callback[]
 }
 
-export const perform = async (stage: Stage, past: Past, action: Action): Promise<void> => {
+export const perform = async (stage: Stage, model: Model, past: Past, action: Action): Promise<void> => {
   const { world, consent, step } = stage
   const { clock, simulator } = world
   switch (action.act) {
@@ -110,6 +112,8 @@ export const perform = async (stage: Stage, past: Past, action: Action): Promise
       if (played.kind !== 'callback') return
       const callback = world.toCallback(played)
       past.callbacks.push(callback)
+      model.callbacks += 1
+      if (action.as === 'approve') model.approvals += 1
       await Promise.all(Array.from({ length: action.arrives }, async () => stage.receive(callback)))
       return
     }
@@ -118,9 +122,9 @@ export const perform = async (stage: Stage, past: Past, action: Action): Promise
       return callback === undefined ? undefined : void (await stage.receive(callback))
     }
     case 'operator':
-      return ask(stage, action.wish)
+      return ask(stage, model, action.wish)
     case 'renewed-elsewhere':
-      return renewElsewhere(stage)
+      return renewElsewhere(stage, model)
     case 'fault':
       return step(
         'a fault',
@@ -151,27 +155,33 @@ const idsOf = async ({ world, consent }: Stage, kind: RecordKind): Promise<strin
   return rows.map(({ id }) => id)
 }
 
-const ask = async ({ operator, consent, world }: Stage, wish: (typeof wishes)[number]): Promise<void> => {
+const ask = async ({ operator, consent: { id }, world }: Stage, model: Model, wish: (typeof wishes)[number]): Promise<void> => {
   const request = { now: world.clock.now(), reason: 'a property' }
+  const granted = async (answer: Promise<AdministrationAnswer>): Promise<boolean> => (await answer).kind === 'done'
   switch (wish) {
     case 'pause':
-      return void (await operator.pauseConsent(consent.id, request))
+      if (await granted(operator.pauseConsent(id, request))) becomes(model, 'paused')
+      return
     case 'resume':
-      return void (await operator.resumeConsent(consent.id, request))
+      if (await granted(operator.resumeConsent(id, request))) becomes(model, 'runs')
+      return
     case 'release':
-      return void (await operator.releaseConsent(consent.id, request))
+      if (await granted(operator.releaseConsent(id, request))) becomes(model, 'runs')
+      return
     case 'renew':
-      return void (await operator.requestRenewal(consent.id, request))
+      return void (await operator.requestRenewal(id, request))
     case 'resend':
-      return void (await operator.requestRenewal(consent.id, { ...request, resend: true }))
+      return void (await operator.requestRenewal(id, { ...request, resend: true }))
     case 'revoke':
-      return void (await operator.closeForGood(consent.id, 'revoked', request))
+      if (await granted(operator.closeForGood(id, 'revoked', request))) becomes(model, 'revoked')
+      return
     case 'opt-out':
-      return void (await operator.closeForGood(consent.id, 'opted_out', request))
+      if (await granted(operator.closeForGood(id, 'opted_out', request))) becomes(model, 'opted_out')
+      return
   }
 }
 
-const renewElsewhere = async ({ step, importer, consent, world }: Stage): Promise<void> => {
+const renewElsewhere = async ({ step, importer, consent, world }: Stage, model: Model): Promise<void> => {
   const { simulator, client, clock } = world
   const bank = await step('renewed elsewhere', async () => {
     // A person takes a while at the bank: two renewals never give the same date.
@@ -194,6 +204,7 @@ const renewElsewhere = async ({ step, importer, consent, world }: Stage): Promis
     return link.kind === 'link' ? simulator.connection(consent.credentialsId) : undefined
   })
   if (bank === undefined) return
+  model.elsewhere += 1
   const { credentialsId, userId, providerId, providerName, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
   const row = {
     credentialsId, userId, providerId, providerName, country, redirectUri, scopes, email, phone, name, locale, timeZone,

@@ -13,6 +13,7 @@ import { aConsent } from '../builders.ts'
 import { bringUpToDate } from '../processors/rig.ts'
 import { REDIRECT_URI, startWorld, type World } from '../setup/world.ts'
 import { type Action, anAction, endLeases, type Past, perform } from './actions.ts'
+import { contradictions, type Model, newModel } from './model.ts'
 import { makePromises } from './promises.ts'
 import { makeStage, type Stage } from './stage.ts'
 
@@ -39,11 +40,11 @@ const keep = (broken: readonly string[], when: string): void => {
   if (broken.length > 0) throw new Error(`${when}: ${broken.join('; ')}`)
 }
 
-const happening = (actions: readonly Action[]): AsyncCommand<object, Life> => ({
-  check: () => true,
-  run: async (_model, { stage, promises, ...past }) => {
-    await stage.together(actions.map((action) => async () => perform(stage, past, action)))
-    keep(await promises.afterEachStep(), `after ${JSON.stringify(actions)}`)
+const happening = (actions: readonly Action[]): AsyncCommand<Model, Life> => ({
+  check: ({ callbacks }) => callbacks > 0 || actions.some(({ act }) => act !== 'replay'),
+  run: async (model, { stage, promises, ...past }) => {
+    await stage.together(actions.map((action) => async () => perform(stage, model, past, action)))
+    keep([...(await contradictions(model, world, stage.consent)), ...(await promises.afterEachStep())], `after ${JSON.stringify(actions)}`)
   },
   toString: () => JSON.stringify(actions),
 })
@@ -115,9 +116,10 @@ test(`${RUNS} lives break no promise, whatever happens in them and in whatever o
     const stage = makeStage(world, scheduler, consent, life.queueIsThere)
     const promises = makePromises(world, consent)
     try {
-      await fc.asyncModelRun(() => ({ model: {}, real: { stage, promises, callbacks: [] } }), commands)
+      const model = newModel()
+      await fc.asyncModelRun(() => ({ model, real: { stage, promises, callbacks: [] } }), commands)
       await comeToRest(consent)
-      keep([...(await promises.afterEachStep()), ...(await promises.atRest())], 'at rest')
+      keep([...(await contradictions(model, world, consent)), ...(await promises.afterEachStep()), ...(await promises.atRest())], 'at rest')
     } finally {
       // Out of the next life's sweeps.
       await administration(world.db, world.policy).closeForGood(consent.id, 'opted_out', { now: world.clock.now(), reason: 'the end' })

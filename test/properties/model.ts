@@ -1,0 +1,56 @@
+// The model of a life: what must be so by what was done to the consent and what was answered, whatever the order of the steps was. It
+// never looks at how the system came to it.
+import type { World } from '../setup/world.ts'
+import type { Consent } from '../../src/domain/model.ts'
+
+/** `paused`, `revoked` and `opted_out` stop it: no message and no link to the bank is made from then on. */
+type Stand = 'runs' | 'paused' | 'revoked' | 'opted_out'
+
+/** How much there was of what a stop forbids when the command had ended in which it was stopped. */
+interface Stopped {
+  readonly mails: number
+  readonly links: number
+  /** A renewal that is proven ends a pause. */
+  readonly renewals: number
+}
+
+export interface Model {
+  stand: Stand
+  /** Undefined until the command has ended in which somebody stopped it. */
+  stopped: Stopped | undefined
+  /** How often this connection's own user said yes at the bank. */
+  approvals: number
+  /** How often the company renewed it by itself. */
+  elsewhere: number
+  /** Answers of the bank that a browser brought: there are some to bring again. */
+  callbacks: number
+}
+
+export const newModel = (): Model => ({ stand: 'runs', stopped: undefined, approvals: 0, elsewhere: 0, callbacks: 0 })
+
+/** Somebody's wish was granted: each is one step, so their order is that of their answers. */
+export const becomes = (model: Model, stand: Stand): void => {
+  model.stand = stand
+  model.stopped = undefined
+}
+
+/** What contradicts the model after a command; the model learns from it where a pause was ended by a renewal. */
+export const contradictions = async (model: Model, world: World, { id, email, expiresAt }: Consent): Promise<string[]> => {
+  const consent = await world.db.prisma.consent.findUniqueOrThrow({ where: { id } })
+  const [renewals, links] = [await world.renewalsOf(id), (await world.authorisationsOf(id)).length]
+  const count = (status: string): number => renewals.filter((renewal) => renewal.status === status).length
+  const [renewed, mails] = [count('renewed'), world.simulator.ledger.count({ what: 'mail', outcome: 'ok', to: email ?? '' })]
+  const wrong: string[] = []
+  if (renewed > model.approvals) wrong.push(`${renewed} renewals, and the user approved ${model.approvals} times`)
+  if (count('repaired') > model.elsewhere) wrong.push(`repaired more often than it was renewed elsewhere`)
+  if (model.approvals + model.elsewhere === 0 && consent.expiresAt.getTime() !== expiresAt.toMillis()) wrong.push('its date has moved, and nobody renewed it')
+
+  if (model.stand === 'paused' && consent.status === 'active' && renewed > (model.stopped?.renewals ?? renewed - 1)) becomes(model, 'runs')
+  if (model.stand === 'runs') return wrong
+  const allowed = model.stand === 'paused' ? ['paused', 'quarantined'] : [model.stand]
+  if (!allowed.includes(consent.status)) wrong.push(`${consent.status}, although it is to be ${model.stand}`)
+  model.stopped ??= { mails, links, renewals: renewed }
+  if (mails > model.stopped.mails) wrong.push(`mails while it was ${model.stand}`)
+  if (links > model.stopped.links) wrong.push(`a link to the bank while it was ${model.stand}`)
+  return wrong
+}
