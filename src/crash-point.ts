@@ -24,8 +24,13 @@ export const crashPoints = {
   'before-link': 'state and verifier are made and kept nowhere, the provider has not been asked',
   'link-answered': 'the provider has made a link or refused to, nothing of it is stored',
   'step-committed': 'link and message are committed, the message is not handed over',
+  // Calls to the provider are on hold.
+  'probe-taken': 'the minute\'s one try is taken, the provider has not been asked',
+  'secret-checked': 'the provider accepts our secret again, the hold still stands',
+  'hold-lifted': 'the hold is lifted, whoever found out has done nothing else',
   // A message is sent.
   'message-claimed': 'a message is leased, nothing is decided',
+  'message-revived': 'a person\'s retry has made a failed message pending again, it is not sent',
   'sending-committed': 'the intent to send is committed, the mail server has not been called: was it sent?',
   'mail-leaving': 'the mail server waits for the message, no byte of it has left: was it sent?',
   'mail-answered': 'the mail server has said what it did, nothing of it is stored: was it sent?',
@@ -49,8 +54,10 @@ export const crashPoints = {
   'refresh-answered': 'a settling refresh was answered, its tokens are not stored',
   'refresh-kept': 'what a settling refresh brought is stored, the dates have not been asked for',
   'settling-me-answered': 'the provider has shown the dates after a settling refresh, nothing is concluded',
+  'change-noted': 'another stored token is noted as the one to compare with, who settles has not let go',
   'tokens-adopted': 'tokens kept beside have become the consent\'s own, the renewal is not committed',
   'renewal-committed': 'the renewal is committed, the next cycle is not handed over',
+  'consent-quarantined': 'a consent is out of the loop for a secret that does not open, the job has not failed yet',
 } as const satisfies Record<string, string>
 
 export type CrashPointName = keyof typeof crashPoints

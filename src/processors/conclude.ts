@@ -43,7 +43,9 @@ export const commitProof = async (deps: ExchangeDeps, claim: Claim, { authorisat
  */
 export const settleChanged = async ({ store, clock }: ExchangeDeps, claim: Claim): Promise<Outcome> => {
   const at = clock.now()
-  if (!(await store.markUnknown(claim, at, 'token-changed', at)) || !(await store.dateAuthorisation(claim, at))) return OVERTAKEN
+  if (!(await store.markUnknown(claim, at, 'token-changed', at))) return OVERTAKEN
+  await crashPoint('change-noted')
+  if (!(await store.dateAuthorisation(claim, at))) return OVERTAKEN
   return snooze(at, 'token-changed: which token is alive is settled by asking')
 }
 

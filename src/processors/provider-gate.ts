@@ -46,10 +46,16 @@ export const providerGate = (deps: { provider: Provider; store: ProviderHealth; 
     return { kind: 'held', until, code: 'provider-paused' }
   }
   const findHold = async (code: HoldCode): Promise<Hold | undefined> => (await store.getHolds()).find((hold) => hold.code === code)
-  const isProbe = async (code: HoldCode): Promise<boolean> => store.takeProbe(code, clock.now(), PROBE_EVERY)
+  const isProbe = async (code: HoldCode): Promise<boolean> => {
+    const taken = await store.takeProbe(code, clock.now(), PROBE_EVERY)
+    if (taken) await crashPoint('probe-taken')
+    return taken
+  }
 
   const lift = async (code: HoldCode): Promise<void> => {
-    if (await store.clear(code)) log.info({ provider: 'truelayer', held_for: code }, 'the provider accepts our calls again')
+    if (!(await store.clear(code))) return
+    log.info({ provider: 'truelayer', held_for: code }, 'the provider accepts our calls again')
+    await crashPoint('hold-lifted')
   }
 
   const note = async (code: HoldCode, connection: string, verdict: Verdict): Promise<void> => {
@@ -99,6 +105,7 @@ export const providerGate = (deps: { provider: Provider; store: ProviderHealth; 
     const clientHold = holds.find(({ code }) => code === 'client-rejected')
     if (clientHold !== undefined) {
       if (!(await isProbe('client-rejected')) || !(await provider.checkCredentials()).ok) return heldBy(clientHold)
+      await crashPoint('secret-checked')
       await lift('client-rejected')
     }
     const linkHold = holds.find(({ code }) => code === 'link-rejected')

@@ -57,7 +57,8 @@ export const sendNotification = (options: SendNotificationDeps) => {
         return (await store.settleSending(claim, 'uncertain', now, 'mail-uncertain')) ? done('uncertain: the process stopped while it was being sent; never sent again') : OVERTAKEN
       }
       const revived = notification.status === 'failed' && run.manual && (await store.reviveFailed(claim, now))
-      if (notification.status !== 'pending' && !revived) {
+      if (revived) await crashPoint('message-revived')
+      else if (notification.status !== 'pending') {
         await store.release(claim)
         return skipped(`the message is ${notification.status}`)
       }

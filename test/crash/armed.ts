@@ -12,7 +12,8 @@ export interface Armed {
   readonly reached: Promise<void>
   /** Resolves when it goes on after having hung, or will not hang any more. */
   readonly woke: Promise<void>
-  readonly losesQueue: Promise<void>
+  /** Resolves when it waits for what the run does meanwhile. */
+  readonly waits: Promise<void>
   send(message: ToChild): void
   isAlive(): boolean
   end(): Promise<void>
@@ -56,8 +57,8 @@ export const startArmed = (order: ChildOrder): Armed => {
   const ready = Promise.withResolvers<void>()
   const reached = Promise.withResolvers<void>()
   const woke = Promise.withResolvers<void>()
-  const losesQueue = Promise.withResolvers<void>()
-  for (const { promise } of [ready, reached, woke, losesQueue]) promise.catch(() => undefined)
+  const waits = Promise.withResolvers<void>()
+  for (const { promise } of [ready, reached, woke, waits]) promise.catch(() => undefined)
   let ending = false
 
   child.on('message', (message: FromChild) => {
@@ -65,7 +66,7 @@ export const startArmed = (order: ChildOrder): Armed => {
       ready.reject(new Error(`the armed process could not start: ${message.why}`))
       reached.reject(new Error(`the armed process could not start: ${message.why}`))
     } else if (message.kind === 'ready') ready.resolve()
-    else if (message.kind === 'lose-queue') losesQueue.resolve()
+    else if (message.kind === 'waiting') waits.resolve()
     else if (message.kind === 'reached') {
       reached.resolve()
       if (order.mode !== 'hung') woke.resolve()
@@ -90,7 +91,7 @@ export const startArmed = (order: ChildOrder): Armed => {
     ready: ready.promise,
     reached: reached.promise,
     woke: woke.promise,
-    losesQueue: losesQueue.promise,
+    waits: waits.promise,
     send,
     isAlive,
     end: async () => {

@@ -23,14 +23,14 @@ export interface ChildOrder {
   /** Which of its visits to the point is struck, from 1. */
   readonly nth: number
   readonly mode: Mode
-  /** On its first visit here the process waits until the run has taken the queue from it. */
-  readonly loseQueueAt: CrashPointName | undefined
+  /** On its first visit here the process waits until the run has done something meanwhile. */
+  readonly waitAt: CrashPointName | undefined
 }
 
-export type FromChild = { readonly kind: 'awake' | 'ready' | 'lose-queue' | 'reached' | 'woke' } | { readonly kind: 'failed'; readonly why: string }
+export type FromChild = { readonly kind: 'awake' | 'ready' | 'waiting' | 'reached' | 'woke' } | { readonly kind: 'failed'; readonly why: string }
 export type ToChild =
   | { readonly kind: 'start'; readonly order: ChildOrder }
-  | { readonly kind: 'queue-lost' }
+  | { readonly kind: 'go-on' }
   | { readonly kind: 'advance'; readonly ms: number }
 
 /** Longer than the lease of 2 s. */
@@ -40,17 +40,17 @@ const LATE_MS = 500
 
 const tell = (message: FromChild): void => void process.send?.(message)
 const clock = movableClock()
-let queueLost = (): void => undefined
+let goOn = (): void => undefined
 
-const arm = ({ point, nth, mode, loseQueueAt }: ChildOrder): void => {
+const arm = ({ point, nth, mode, waitAt }: ChildOrder): void => {
   let visits = 0
-  let losing = loseQueueAt
+  let waitsAt = waitAt
   armCrashPoints(async (name) => {
-    if (name === losing) {
-      losing = undefined
-      tell({ kind: 'lose-queue' })
+    if (name === waitsAt) {
+      waitsAt = undefined
+      tell({ kind: 'waiting' })
       await new Promise<void>((resolve) => {
-        queueLost = resolve
+        goOn = resolve
       })
     }
     if (name !== point) return
@@ -76,7 +76,7 @@ const start = async (order: ChildOrder): Promise<void> => {
 }
 
 process.on('message', (message: ToChild) => {
-  if (message.kind === 'queue-lost') queueLost()
+  if (message.kind === 'go-on') goOn()
   else if (message.kind === 'advance') clock.advance(message.ms)
   else start(message.order).catch((error: unknown) => tell({ kind: 'failed', why: String(error) }))
 })

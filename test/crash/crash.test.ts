@@ -32,7 +32,7 @@ const play = async ({ point, situation: name, nth, mode }: Case & { mode: (typeo
   const situation: Situation = situations[name]
   const end = situation.end ?? renewed
   const stage = await openStage({
-    point, nth, mode, roles: situation.armed, policy: situation.policy ?? {}, loseQueueAt: situation.loseQueueAt, withoutQueue: situation.withoutQueue ?? false,
+    point, nth, mode, roles: situation.armed, policy: situation.policy ?? {}, meanwhile: situation.meanwhile,
   })
   try {
     if (!situation.armed.includes('web')) await stage.startBeside(['web'])

@@ -1,9 +1,14 @@
 // How each crash point is reached: situations, played on a stage of their own, and which points each of them passes.
+import { inject } from 'vitest'
 import type { PolicyInput } from '../../src/config/define-config.ts'
 import type { CrashPointName } from '../../src/crash-point.ts'
+import { makeLog } from '../../src/log.ts'
 import type { Role } from '../../src/main.ts'
+import { openBackend } from '../../src/queue/backend.ts'
+import { Secret } from '../../src/secret.ts'
+import { imports } from '../../src/store/import.ts'
 import { until } from '../setup/company.ts'
-import { type Company, quickTiming, type Stage } from './stage.ts'
+import { type Company, type Meanwhile, quickTiming, type Stage } from './stage.ts'
 
 /** The name of the end, or undefined as long as it is not reached. */
 export type End = (company: Company) => Promise<string | undefined>
@@ -12,8 +17,7 @@ export interface Situation {
   /** Of the armed process; the others run beside it, healthy, from the start. */
   readonly armed: readonly Role[]
   readonly policy?: PolicyInput
-  readonly loseQueueAt?: CrashPointName
-  readonly withoutQueue?: boolean
+  readonly meanwhile?: Meanwhile
   /** From nothing until the user has done their part once. The armed process reaches its point on the way or soon after. */
   readonly play: (stage: Stage) => Promise<void>
   /** What it has come to, once it has come to its end; until a renewal unless said. */
@@ -70,6 +74,33 @@ const mailPutOff = async ({ company }: Stage): Promise<void> => {
   await until('the mail to be put off', async () => (await company.db.prisma.notification.findFirst({ where: { status: 'pending', attempts: 1 } })) ?? undefined)
 }
 
+const mailRefused = async ({ company }: Stage): Promise<void> => {
+  await until('the mail to be refused', async () => (await company.db.prisma.notification.findFirst({ where: { status: 'failed' } })) ?? undefined)
+}
+/** What the button on the board does. */
+const retryOnBoard = async ({ queuePrefix }: Company): Promise<void> => {
+  const backend = await openBackend({ kind: 'redis', url: new Secret(inject('redisUrl')) }, { prefix: queuePrefix, log: makeLog({ level: 'silent' }) })
+  const job = await until('the job of the message', async () => (await backend.queue('notify').getCompleted())[0])
+  await job.retry('completed')
+  await backend.close()
+}
+
+/** Calls were rejected before; by now the provider takes them again. */
+const holdCalls = async ({ company: { db, clock } }: Stage): Promise<void> => {
+  const now = clock.now().toJSDate()
+  await db.prisma.providerHold.create({ data: { name: 'client-rejected', code: 'client-rejected', since: now, probeAt: now } })
+}
+
+/** The company's own books are behind: it corrects ours with a token that is dead by now. */
+const importsOldToken = async ({ company: { db, store, config, clock } }: Stage): Promise<void> => {
+  const { credentialsId } = await db.prisma.consent.findFirstOrThrow()
+  const consent = await store.findConsent(credentialsId)
+  if (consent === undefined) throw new Error('the consent of this run is gone')
+  const row = { ...consent, consentedAt: undefined, refreshToken: new Secret('an-old-token') }
+  const [result] = await imports(db, config.policy).importBatch([row], { now: clock.now(), correct: true })
+  if (result?.kind !== 'updated') throw new Error(`the correction was ${result?.kind}: ${result?.detail}`)
+}
+
 /** Sweeps so far apart that none takes a record away from whoever is about to hand it over. */
 const rareSweeps: PolicyInput = { sweep: { cron: '*/5 * * * * *' }, timing: { ...quickTiming, codeTimer: '1m' } }
 
@@ -102,6 +133,22 @@ export const situations = {
       stage.advance(7 * 60_000)
     },
   },
+  'calls are on hold': {
+    armed: worker,
+    play: async (stage) => {
+      await holdCalls(stage)
+      await due(stage)
+    },
+  },
+  'calls are on hold when the code comes': {
+    armed: worker,
+    play: async (stage) => {
+      await askedBefore(stage)
+      await comesBack(stage, 'approve')
+      await holdCalls(stage)
+      await stage.startArmed()
+    },
+  },
   'the provider asks to slow down': { armed: worker, play: decides('approve', exchangeFault({ kind: 'rate-limited' })) },
   'the provider shows the new date late': {
     armed: worker,
@@ -122,6 +169,14 @@ export const situations = {
     armed: worker,
     policy: { routes: ['reauth', 'full'] },
     end: async (company) => (await renewed(company)) ?? replaced(company),
+    play: decides('approve', (stage) => {
+      stage.company.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+      exchangeFault({ kind: 'reset-after' })(stage)
+    }),
+  },
+  'an import brings another token meanwhile': {
+    armed: worker,
+    meanwhile: { at: 'refresh-answered', act: importsOldToken },
     play: decides('approve', (stage) => {
       stage.company.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
       exchangeFault({ kind: 'reset-after' })(stage)
@@ -173,6 +228,16 @@ export const situations = {
       await due(stage)
     },
   },
+  'a person retries a refused message': {
+    armed: worker,
+    play: async (stage) => {
+      const { company } = stage
+      company.simulator.faults.add({ endpoint: 'mail', kind: 'rcpt-5xx', count: 1 })
+      await askedBefore(stage, mailRefused)
+      await retryOnBoard(company)
+      await stage.startArmed()
+    },
+  },
   'a message has lost its address': {
     armed: worker,
     play: async (stage) => {
@@ -203,8 +268,8 @@ export const situations = {
   'the user comes back while the queue is away': {
     armed: web,
     policy: rareSweeps,
-    withoutQueue: true,
     play: async (stage) => {
+      await stage.loseQueue()
       await stage.startBeside(worker)
       await decides('approve')(stage)
     },
@@ -252,7 +317,7 @@ export const situations = {
     },
     end: consentIs('quarantined', { status: 'quarantined' }),
   },
-  'the queue goes away during a sweep': { armed: worker, loseQueueAt: 'page-dispatched', play: due },
+  'the queue goes away during a sweep': { armed: worker, meanwhile: { at: 'page-dispatched', act: async ({ loseQueue }) => loseQueue() }, play: due },
 } as const satisfies Record<string, Situation>
 
 export type SituationName = keyof typeof situations
@@ -297,7 +362,11 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
     { situation: 'the user comes after the link has aged' },
   ],
   'step-committed': [{ situation: 'a consent is due' }],
+  'probe-taken': [{ situation: 'calls are on hold' }, { situation: 'calls are on hold when the code comes' }],
+  'secret-checked': [{ situation: 'calls are on hold' }],
+  'hold-lifted': [{ situation: 'calls are on hold' }, { situation: 'calls are on hold when the code comes' }],
   'message-claimed': [{ situation: 'a consent is due' }],
+  'message-revived': [{ situation: 'a person retries a refused message' }],
   'sending-committed': [{ situation: 'a consent is due' }],
   'mail-leaving': [{ situation: 'a consent is due' }],
   'mail-answered': [{ situation: 'a consent is due' }, { situation: 'the mail server puts a message off' }],
@@ -329,8 +398,10 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
   'refresh-answered': [{ situation: 'the answer to a code is lost' }],
   'refresh-kept': [{ situation: 'a refresh brings a new token' }],
   'settling-me-answered': [{ situation: 'the answer to a code is lost' }],
+  'change-noted': [{ situation: 'an import brings another token meanwhile' }],
   'tokens-adopted': [{ situation: 'tokens come without a name' }],
   'renewal-committed': [{ situation: 'the user approves' }, { situation: 'a full authentication' }],
+  'consent-quarantined': [{ situation: 'a stored code does not open' }],
 }
 
 export interface Case {

@@ -28,9 +28,13 @@ export interface StageOptions {
   /** Of the armed process. */
   readonly roles: readonly Role[]
   readonly policy: PolicyInput
-  readonly loseQueueAt: CrashPointName | undefined
-  /** The armed process never has a queue. */
-  readonly withoutQueue: boolean
+  readonly meanwhile: Meanwhile | undefined
+}
+
+/** What the run does while the armed process waits for it, on its first visit to a point. */
+export interface Meanwhile {
+  readonly at: CrashPointName
+  readonly act: (stage: Stage) => Promise<void>
 }
 
 export interface Stage {
@@ -40,6 +44,8 @@ export interface Stage {
   /** Healthy processes in this one. */
   startBeside(roles: readonly Role[]): Promise<Reconsent>
   startArmed(): Promise<void>
+  /** From now on the armed process finds no queue. */
+  loseQueue(): Promise<void>
   /** Resolves when the armed process has reached its point. */
   readonly reached: Promise<void>
   woke(): Promise<void>
@@ -55,19 +61,18 @@ export interface Stage {
   close(): Promise<void>
 }
 
-const queueOf = async (withProxy: boolean): Promise<{ url: string; proxy: FaultProxy | undefined }> => {
+/** The way of the armed process to its queue. */
+const wayToQueue = async (): Promise<{ url: string; proxy: FaultProxy }> => {
   const url = new URL(inject('redisUrl'))
-  if (!withProxy) return { url: url.href, proxy: undefined }
   const target = Number(url.port)
   const proxy = await startFaultProxy({ targets: () => [target] })
   url.port = String(proxy.port)
   return { url: url.href, proxy }
 }
 
-export const openStage = async ({ point, nth, mode, roles, policy, loseQueueAt, withoutQueue }: StageOptions): Promise<Stage> => {
+export const openStage = async ({ point, nth, mode, roles, policy, meanwhile }: StageOptions): Promise<Stage> => {
   const company = await startCompany({ queue: 'redis', processes: [], policy: { timing: quickTiming, ...policy } })
-  const { url: redisUrl, proxy } = await queueOf(withoutQueue || loseQueueAt !== undefined)
-  if (withoutQueue) await proxy?.set({ kind: 'refuse' })
+  const { url: redisUrl, proxy } = await wayToQueue()
   const { simulator, clock, env, queuePrefix, publicUrl } = company
   const beside: Reconsent[] = []
   const origins = [publicUrl]
@@ -88,22 +93,20 @@ export const openStage = async ({ point, nth, mode, roles, policy, loseQueueAt, 
     return mails.length > seen ? mails[0]?.links[0] : undefined
   }
 
-  return {
+  const stage: Stage = {
     company,
     addConsent: async (over = {}) => company.addConsent({ expiresAt: clock.now().plus({ days: 10 }), ...over }),
     startBeside,
     startArmed: async () => {
       const port = roles.includes('web') ? Number(env.PORT) : 0
       const offsetMs = clock.now().toMillis() - Date.now()
-      armed = startArmed({ roles, env: { ...env, REDIS_URL: redisUrl }, policy: company.policy, queuePrefix, port, offsetMs, point, nth, mode, loseQueueAt })
+      armed = startArmed({ roles, env: { ...env, REDIS_URL: redisUrl }, policy: company.policy, queuePrefix, port, offsetMs, point, nth, mode, waitAt: meanwhile?.at })
       armed.reached.then(reached.resolve, reached.reject)
-      const { losesQueue, send } = armed
-      void losesQueue.then(async () => {
-        await proxy?.set({ kind: 'refuse' })
-        send({ kind: 'queue-lost' })
-      })
+      const { waits, send } = armed
+      void waits.then(async () => meanwhile?.act(stage)).then(() => send({ kind: 'go-on' }), reached.reject)
       await armed.ready
     },
+    loseQueue: async () => proxy.set({ kind: 'refuse' }),
     reached: reached.promise,
     woke: async () => armed?.woke,
     takeOver: async () => {
@@ -128,9 +131,10 @@ export const openStage = async ({ point, nth, mode, roles, policy, loseQueueAt, 
       await armed?.end()
       await Promise.all(beside.map(async (one) => one.stop()))
       await company.stop()
-      await proxy?.close()
+      await proxy.close()
     },
   }
+  return stage
 }
 
 const LEFT_ALONE_MS = 150
