@@ -106,11 +106,17 @@ const askedAfter = (books: Books, approval: Approval): Asked => {
   return { as, ms: freeTime(whole, couldNotAsk(books, approval)), wholeMs: Math.max(0, whole.to - whole.from) }
 }
 
+/** Why somebody was asked again, and what its fault met: their approval, or the connection whose token it took, with all codes that came for it. */
+interface Met extends Explained {
+  readonly met: Approval | string
+}
+
 /** A fault of the simulator meets one request; a death, what was in flight; an outage, every code that it outlives. */
-const beyondBounds = (explained: readonly Explained[]): Violation[] =>
+const beyondBounds = (explained: readonly Met[]): Violation[] =>
   [...Map.groupBy(explained.filter(({ window }) => window !== 'outlived'), ({ by }) => by)].flatMap(([by, ones]) => {
     const most = ones[0]?.most ?? 0
-    return ones.length <= most ? [] : [{ invariant: 3, record: `fault ${by}`, what: `${ones.length} users were asked again for it; it can have met ${most} exchanges at most` }]
+    const met = new Set(ones.map((one) => one.met)).size
+    return met <= most ? [] : [{ invariant: 3, record: `fault ${by}`, what: `${met} users were asked again for it; it can have met ${most} exchanges at most` }]
   })
 
 export const approvedAreRenewedOrAsked: Check = (books) => {
@@ -119,7 +125,7 @@ export const approvedAreRenewedOrAsked: Check = (books) => {
   const violations: Violation[] = missing.map((back) => ({
     invariant: 3, record: `user ${back.user.no}`, what: 'a callback was answered, but its authorisation is not there',
   }))
-  const explained: Explained[] = []
+  const explained: Met[] = []
   const untaken: string[] = []
   const waits: Asked[] = []
   for (const approval of approvals) {
@@ -142,7 +148,7 @@ export const approvedAreRenewedOrAsked: Check = (books) => {
     }
     const why = explain(known, row, back.codeNo ?? 0, back.user.credentialsId)
     if ('unexplained' in why) violated(`outside of every window: ${why.unexplained}`)
-    else explained.push(why)
+    else explained.push({ ...why, met: why.window === 'taken' ? back.user.credentialsId : approval })
     // No link can be made with a token that the provider took back: they are asked as soon as the company connects them anew.
     if (!('unexplained' in why) && why.window === 'taken') continue
     const asked = askedAfter(books, approval)

@@ -63,6 +63,7 @@ interface Planted {
   readonly intents?: readonly Date[]
   readonly issued?: string
   readonly expiresAt?: Date
+  readonly clock?: { readonly shownAt: (real: number) => number }
 }
 
 const booksWith = (planted: Planted = {}): Books => {
@@ -84,7 +85,7 @@ const booksWith = (planted: Planted = {}): Books => {
   const connection = { credentialsId: 'connection', refreshToken: planted.issued ?? 'token', dates: { expiresAt: DateTime.fromJSDate(planted.expiresAt ?? at(500)) } }
   const other = { ...connection, credentialsId: 'other', refreshToken: 'token of another' }
   const rig = {
-    clock: { realAt: (instant: Date) => instant.getTime(), shownAt: (real: number) => real, jumpedWithin: () => false },
+    clock: { realAt: (instant: Date) => instant.getTime(), shownAt: (real: number) => real, jumpedWithin: () => false, ...planted.clock },
     simulator: { connection: (id: string) => (id === 'connection' ? connection : undefined), connections: () => [connection, other] },
     vault: {
       open: (sealed: string) => {
@@ -282,6 +283,10 @@ describe('the books of a run', () => {
     'a token rotated in an answer that was lost': {
       issued: 'a newer token', ledger: [mail, entry(2, 12, { what: 'rotated', outcome: 'ok', credentials_id: 'connection' }), { ...exchange, seq: 3, fault: 'reset-after' }],
     },
+    'two codes of a user whose token was rotated in an answer that was lost': {
+      ...askedAgain, authorisation: { status: 'refused', error_code: 'token-dead' }, issued: 'a newer token', leftOut: true, copies: 2,
+      ledger: [lateMail, entry(2, 12, { what: 'rotated', outcome: 'ok', credentials_id: 'connection' }), { ...exchange, seq: 3, fault: 'reset-after' }],
+    },
     'a mail begun before the pause and after it': { acts: [acted('pause', 2), acted('resume', 5), acted('pause', 0, { answer: 'lost' })] },
     'a mail begun in a pause that a renewal had ended': {
       acts: [acted('pause', 15), acted('resume', 40)], notification: { sending_at: at(30) }, renewal: { closed_at: at(30) }, ledger: [{ ...mail, at: at(30).toISOString() }, exchange],
@@ -314,6 +319,10 @@ describe('the books of a run', () => {
     },
     'a question soon after one that a fault kept on its way': {
       ledger: [mail, exchange, rejected(3), rejected(4), rejected(5), { ...question(6, 13), fault: 'slow' }, question(7, 13)],
+    },
+    'a question soon after one during which the time jumped': {
+      ledger: [mail, exchange, rejected(3), rejected(4), rejected(5), question(6, 13), { ...question(7, 13), at: new Date(at(13).getTime() + 48_000).toISOString() }],
+      clock: { shownAt: (real) => real - 15_000 },
     },
     'a question while calls are on hold': { ledger: [mail, exchange, rejected(3), rejected(4), rejected(5), question(6, 13), question(7, 14)] },
     'a forged code that came with a valid state': {

@@ -1,5 +1,5 @@
 // Every crash point × killed, thrown, hung past the lease: the system finishes by itself, and what was promised holds. With CRASH_TABLE=<path>
-// the outcomes are written there as a Markdown table; CRASH_ONLY=<text> runs the cases whose name holds it.
+// the outcomes are written there as a Markdown table; CRASH_MODES=killed,hung runs these modes alone, CRASH_ONLY=<text> the cases whose name holds it.
 import { writeFile } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -12,7 +12,9 @@ import { letFinish, openStage, type Stage } from './stage.ts'
 import { crashTable, type Run } from './table.ts'
 
 const only = process.env['CRASH_ONLY'] ?? ''
-const chosen = cases.flatMap((one) => modes.map((mode) => ({ ...one, mode, name: `${one.point} · ${one.situation} · ${mode}` }))).filter(({ name }) => name.includes(only))
+const wanted = process.env['CRASH_MODES']?.split(',')
+const chosenModes = modes.filter((mode) => wanted?.includes(mode) ?? true)
+const chosen = cases.flatMap((one) => chosenModes.map((mode) => ({ ...one, mode, name: `${one.point} · ${one.situation} · ${mode}` }))).filter(({ name }) => name.includes(only))
 const reached = new Set<CrashPointName>()
 const runs: Run[] = []
 

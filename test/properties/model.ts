@@ -41,7 +41,9 @@ export const contradictions = async (model: Model, world: World, { id, email, ex
   const count = (status: string): number => renewals.filter((renewal) => renewal.status === status).length
   const [renewed, mails] = [count('renewed'), world.simulator.ledger.count({ what: 'mail', outcome: 'ok', to: email ?? '' })]
   const wrong: string[] = []
-  if (renewed > model.approvals) wrong.push(`${renewed} renewals, and the user approved ${model.approvals} times`)
+  // An imported date may be wrong by days. So one that has its full validity proves a renewal, by whom cannot be told: it may have been
+  // the company's own, some days before the issue.
+  if (renewed > model.approvals + model.elsewhere) wrong.push(`${renewed} renewals, and the bank has made ${model.approvals + model.elsewhere} at most`)
   if (count('repaired') > model.elsewhere) wrong.push(`repaired more often than it was renewed elsewhere`)
   if (model.approvals + model.elsewhere === 0 && consent.expiresAt.getTime() !== expiresAt.toMillis()) wrong.push('its date has moved, and nobody renewed it')
 
