@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { armCrashPoints, crashPoint, crashPoints } from '../src/crash-point.ts'
-import { cases } from './crash/situations.ts'
+import { cases } from './crash/cases.ts'
 
 const SRC = join(import.meta.dirname, '../src')
 const sources = readdirSync(SRC, { recursive: true, encoding: 'utf8' })

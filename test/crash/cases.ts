@@ -1,0 +1,96 @@
+// Which situations pass each crash point, and at which visit it is struck.
+import type { CrashPointName } from '../../src/crash-point.ts'
+import type { SituationName } from './situations.ts'
+
+interface Passing {
+  readonly situation: SituationName
+  /** The visit that is struck; the first unless said. */
+  readonly nth?: number
+}
+
+const passings: Record<CrashPointName, readonly Passing[]> = {
+  'job-taken': [{ situation: 'a consent is due, the sweep is elsewhere' }],
+  'sweep-ended': [{ situation: 'a consent is due' }],
+  'reauth-ended': [
+    { situation: 'a consent is due' },
+    { situation: 'nothing is due' },
+    { situation: 'the grace window is over' },
+    { situation: 'the provider refuses a link' },
+  ],
+  'notify-ended': [{ situation: 'a consent is due' }, { situation: 'the mail server puts a message off' }, { situation: 'a message has lost its address' }],
+  'exchange-ended': [
+    { situation: 'the user approves' },
+    { situation: 'the provider asks to slow down' },
+    { situation: 'the provider shows the new date late' },
+    { situation: 'a code is lost on its way' },
+    { situation: 'two codes come at once' },
+  ],
+  'job-failed': [{ situation: 'a stored code does not open' }],
+  'record-dispatched': [{ situation: 'a consent is due, sweeps are rare' }, { situation: 'the user comes back, sweeps are rare' }],
+  'record-queued': [{ situation: 'a consent is due, sweeps are rare' }, { situation: 'the user comes back, sweeps are rare' }],
+  'record-refused': [{ situation: 'the user comes back while the queue is away' }],
+  'states-expired': [{ situation: 'a state is too old' }],
+  'page-dispatched': [{ situation: 'a consent is due' }],
+  'page-queued': [{ situation: 'a consent is due' }],
+  'page-refused': [{ situation: 'the queue goes away during a sweep' }],
+  'schedule-registered': [{ situation: 'a consent is due' }],
+  'consent-claimed': [{ situation: 'a consent is due' }],
+  'before-link': [{ situation: 'a consent is due' }, { situation: 'the user comes after the link has aged' }],
+  'link-answered': [
+    { situation: 'a consent is due' },
+    { situation: 'the provider refuses a link' },
+    { situation: 'the user comes after the link has aged' },
+  ],
+  'step-committed': [{ situation: 'a consent is due' }],
+  'probe-taken': [{ situation: 'calls are on hold' }, { situation: 'calls are on hold when the code comes' }],
+  'secret-checked': [{ situation: 'calls are on hold' }],
+  'hold-lifted': [{ situation: 'calls are on hold' }, { situation: 'calls are on hold when the code comes' }],
+  'message-claimed': [{ situation: 'a consent is due' }],
+  'message-revived': [{ situation: 'a person retries a refused message' }],
+  'sending-committed': [{ situation: 'a consent is due' }],
+  'mail-leaving': [{ situation: 'a consent is due' }],
+  'mail-answered': [{ situation: 'a consent is due' }, { situation: 'the mail server puts a message off' }],
+  'link-handed-out': [{ situation: 'the user comes back' }],
+  'link-added': [{ situation: 'the user comes after the link has aged' }],
+  'before-departure': [{ situation: 'the user comes back' }],
+  'code-committed': [{ situation: 'the user comes back' }],
+  'refusal-committed': [{ situation: 'the user refuses at the bank' }],
+  'before-callback-answer': [{ situation: 'the user comes back' }],
+  'before-api-answer': [{ situation: 'the company forwards a callback' }],
+  'authorisation-claimed': [{ situation: 'the user approves' }],
+  'exchanging-committed': [{ situation: 'the user approves' }],
+  // The first answer is the one about the link.
+  'answer-unnoted': [
+    { situation: 'a code brings a new token', nth: 2 },
+    { situation: 'a refresh brings a new token', nth: 3 },
+  ],
+  'code-answered': [
+    { situation: 'the user approves' },
+    { situation: 'the provider refuses the code' },
+    { situation: 'the provider asks to slow down' },
+    { situation: 'a code brings a new token' },
+    { situation: 'a full authentication' },
+  ],
+  'tokens-stored': [{ situation: 'the user approves' }, { situation: 'tokens come without a name' }],
+  'before-asking-again': [{ situation: 'the provider refuses the code' }, { situation: 'somebody else approves' }, { situation: 'a code is lost on its way' }],
+  'me-answered': [{ situation: 'the user approves' }],
+  'before-settling': [{ situation: 'the answer to a code is lost' }],
+  'refresh-answered': [{ situation: 'the answer to a code is lost' }],
+  'refresh-kept': [{ situation: 'a refresh brings a new token' }],
+  'settling-me-answered': [{ situation: 'the answer to a code is lost' }],
+  'change-noted': [{ situation: 'an import brings another token meanwhile' }],
+  'tokens-adopted': [{ situation: 'tokens come without a name' }],
+  'renewal-committed': [{ situation: 'the user approves' }, { situation: 'a full authentication' }],
+  'consent-quarantined': [{ situation: 'a stored code does not open' }],
+}
+
+export interface Case {
+  readonly point: CrashPointName
+  readonly situation: SituationName
+  readonly nth: number
+}
+
+/** Every point in every situation that it is tried in. */
+export const cases: readonly Case[] = Object.entries(passings).flatMap(([point, list]) =>
+  list.map(({ situation, nth = 1 }) => ({ point: point as CrashPointName, situation, nth })),
+)

@@ -1,0 +1,93 @@
+// What happens in situations: who does what until when, and how a run is seen to have come to its end.
+import { inject } from 'vitest'
+import { makeLog } from '../../src/log.ts'
+import type { Role } from '../../src/main.ts'
+import { openBackend } from '../../src/queue/backend.ts'
+import { Secret } from '../../src/secret.ts'
+import { imports } from '../../src/store/import.ts'
+import { until } from '../setup/company.ts'
+import type { Company, Stage } from './stage.ts'
+
+/** The name of the end, or undefined as long as it is not reached. */
+export type End = (company: Company) => Promise<string | undefined>
+
+export const worker: readonly Role[] = ['worker', 'scheduler']
+
+export const consentIs =
+  (end: string, what: { status: string; cycle?: number }): End =>
+  async ({ db }) =>
+    (await db.prisma.consent.count({ where: what })) > 0 ? end : undefined
+export const renewed = consentIs('renewed', { status: 'active', cycle: 2 })
+export const replaced = consentIs('renewed by a new connection', { status: 'superseded' })
+
+/** Puts the consent there before the armed process runs, so that its very first sweep finds it. */
+export const due = async (stage: Stage): Promise<void> => {
+  await stage.addConsent()
+  await stage.startArmed()
+}
+
+export const mailed = async ({ company }: Stage): Promise<void> => {
+  await until('the first mail', async () => company.simulator.mails()[0], 90_000)
+}
+
+/** The user's part, done to its end: a run in which it was not says nothing. */
+export const comesBack = async (stage: Stage, as: 'approve' | 'deny' | 'somebody-else', by?: 'visitForwarded' | 'visitTwice'): Promise<void> => {
+  const visit = await stage.answerMail(as, by)
+  if (visit !== 'back') throw new Error(`the user did not come back from the bank: ${visit}`)
+}
+
+/** The user decides while the armed process runs. */
+export const decides = (as: 'approve' | 'deny' | 'somebody-else', prepare?: (stage: Stage) => void) => async (stage: Stage): Promise<void> => {
+  prepare?.(stage)
+  await due(stage)
+  await comesBack(stage, as)
+}
+
+/** A healthy worker asks the user first, and has ended when the armed process comes. */
+export const askedBefore = async (stage: Stage, isAsked: (stage: Stage) => Promise<void> = mailed): Promise<void> => {
+  await stage.addConsent()
+  const asking = await stage.startBeside(worker)
+  await isAsked(stage)
+  await until('the first message to be settled', async () => ((await stage.company.db.prisma.notification.count({ where: { leaseUntil: { not: null } } })) === 0 ? true : undefined))
+  await asking.stop()
+}
+
+export const exchangeFault = (fault: Record<string, unknown>) => ({ company }: Stage): void => {
+  company.simulator.faults.add({ endpoint: 'exchange', count: 1, ...fault } as Parameters<typeof company.simulator.faults.add>[0])
+}
+export const mailPutOff = async ({ company }: Stage): Promise<void> => {
+  await until('the mail to be put off', async () => (await company.db.prisma.notification.findFirst({ where: { status: 'pending', attempts: 1 } })) ?? undefined)
+}
+
+export const mailRefused = async ({ company }: Stage): Promise<void> => {
+  await until('the mail to be refused', async () => (await company.db.prisma.notification.findFirst({ where: { status: 'failed' } })) ?? undefined)
+}
+/** What the button on the board does. */
+export const retryOnBoard = async ({ queuePrefix }: Company): Promise<void> => {
+  const backend = await openBackend({ kind: 'redis', url: new Secret(inject('redisUrl')) }, { prefix: queuePrefix, log: makeLog({ level: 'silent' }) })
+  const job = await until('the job of the message', async () => (await backend.queue('notify').getCompleted())[0])
+  await job.retry('completed')
+  await backend.close()
+}
+
+/** Calls were rejected before; by now the provider takes them again. */
+export const holdCalls = async ({ company: { db, clock } }: Stage): Promise<void> => {
+  const now = clock.now().toJSDate()
+  await db.prisma.providerHold.create({ data: { name: 'client-rejected', code: 'client-rejected', since: now, probeAt: now } })
+}
+
+/** The company's own books are behind: it corrects ours with a token that is dead by now. */
+export const importsOldToken = async ({ company: { db, store, config, clock } }: Stage): Promise<void> => {
+  const { credentialsId } = await db.prisma.consent.findFirstOrThrow()
+  const consent = await store.findConsent(credentialsId)
+  if (consent === undefined) throw new Error('the consent of this run is gone')
+  const row = { ...consent, consentedAt: undefined, refreshToken: new Secret('an-old-token') }
+  const [result] = await imports(db, config.policy).importBatch([row], { now: clock.now(), correct: true })
+  if (result?.kind !== 'updated') throw new Error(`the correction was ${result?.kind}: ${result?.detail}`)
+}
+
+/** The provider was asked once about an exchange of unknown outcome. */
+export const doubted = async ({ company }: Stage): Promise<void> => {
+  const where = { status: 'unknown', asked: { gt: 0 }, leaseUntil: null }
+  await until('the first question about the outcome', async () => (await company.db.prisma.authorisation.findFirst({ where })) ?? undefined, 90_000)
+}
