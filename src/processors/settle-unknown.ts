@@ -98,9 +98,7 @@ const keepRotated = async (
     await persist(async () => store.replaceTokenBeside(authorisation.id, token), signal)
     return true
   }
-  if (await persist(async () => store.replaceRefreshToken(consent.id, version, token, clock.now()), signal)) return true
-  await persist(async () => store.keepTokenBeside(authorisation.id, token, consent.credentialsId), signal)
-  return false
+  return persist(async () => store.storeRotated({ consentId: consent.id, authorisationId: authorisation.id, version, token, now: clock.now() }), signal)
 }
 
 /** "Not renewed" is only said six minutes or more after the code came: until then it may just not be visible yet. */

@@ -1,6 +1,8 @@
 // The exchange of a code and its proof, step by step. An exchange is fenced by its own authorisation, not by the consent; and a
 // token response in hand is stored whoever holds the claim by then: losing it would lose the connection.
+import type { Vault } from '../crypto/vault.ts'
 import { takesCodes } from '../domain/takes-codes.ts'
+import type { Secret } from '../secret.ts'
 import { openCell, sealCell } from './authorisation-row.ts'
 import { type Database, type Transaction, fenced, overtaken } from './database.ts'
 import { appendEvent } from './events.ts'
@@ -56,7 +58,12 @@ export const exchanges = (db: Database): Exchanges => ({
       const at = response.answeredAt
       if (response.owner === 'ours') {
         const stored = await replaceToken(tx, db.vault, consent, response.tokenVersion, response.refreshToken, at)
-        if (!stored) return 'token-changed'
+        if (!stored) {
+          // Either may be the only one alive: which, only asking can tell. One that waits there already came with a refresh since.
+          const { refreshToken } = response
+          if (refreshToken !== undefined && authorisation.newRefreshToken === null) await keepBeside(tx, db.vault, authorisationId, refreshToken, consent.credentialsId)
+          return 'token-changed'
+        }
       }
       const beside = response.owner === 'ours' ? undefined : response.refreshToken
       // Whatever the authorisation became meanwhile, only one that still waits for this answer goes on to be proven.
@@ -110,20 +117,18 @@ export const exchanges = (db: Database): Exchanges => ({
     return (await db.prisma.authorisation.updateMany({ where: { id: authorisationId, newRefreshToken: { not: null } }, data })).count === 1
   },
 
-  keepTokenBeside: async (authorisationId, token, credentialsId) => {
-    const data = { newRefreshToken: sealCell(db.vault, 'new_refresh_token', authorisationId, token), newCredentialsId: credentialsId, tokenOwner: 'beside' }
-    return (await db.prisma.authorisation.updateMany({ where: { id: authorisationId, status: { in: ['exchanging', 'verifying', 'unknown'] } }, data })).count === 1
-  },
-
   readRefreshToken: async (consentId) => {
     const row = await db.prisma.consent.findUniqueOrThrow({ where: { id: consentId }, select: { refreshToken: true, tokenVersion: true } })
     return { token: db.vault.open(row.refreshToken, tokenContext(consentId, row.tokenVersion)), version: row.tokenVersion }
   },
 
-  replaceRefreshToken: async (consentId, version, token, now) =>
+  storeRotated: async ({ consentId, authorisationId, version, token, now }) =>
     db.prisma.$transaction(async (tx) => {
       const consent = await lockConsent(tx, consentId)
-      return consent !== undefined && replaceToken(tx, db.vault, consent, version, token, now)
+      if (consent === undefined) return false
+      if (await replaceToken(tx, db.vault, consent, version, token, now)) return true
+      await keepBeside(tx, db.vault, authorisationId, token, consent.credentialsId)
+      return false
     }),
 
   returnCode: async (claim, at, code) => update(db, claim, ['exchanging'], { status: 'code_received', nextActionAt: at.toJSDate(), errorCode: code, asked: { increment: 1 } }),
@@ -154,6 +159,12 @@ export const exchanges = (db: Database): Exchanges => ({
     return answer
   },
 })
+
+/** While the authorisation is open: one that is closed is asked about no more. */
+const keepBeside = async (tx: Transaction, vault: Vault, id: string, token: Secret, credentialsId: string): Promise<void> => {
+  const data = { newRefreshToken: sealCell(vault, 'new_refresh_token', id, token), newCredentialsId: credentialsId, tokenOwner: 'beside' }
+  await tx.authorisation.updateMany({ where: { id, status: { in: ['exchanging', 'verifying', 'unknown'] } }, data })
+}
 
 type Change = Parameters<Transaction['authorisation']['updateMany']>[0]['data']
 

@@ -163,10 +163,22 @@ export type CommitAnswer =
   /** By another worker, or the cycle was closed meanwhile: nothing was written. */
   | 'overtaken'
 
+export interface RotatedToken {
+  readonly consentId: string
+  readonly authorisationId: string
+  /** Of the stored token that was refreshed. */
+  readonly version: number
+  readonly token: Secret
+  readonly now: DateTime
+}
+
 export interface Exchanges {
   getAuthorisation(id: string): Promise<{ authorisation: Authorisation; consent: Consent; renewal: Renewal } | undefined>
   beginExchange(claim: Claim, now: DateTime): Promise<ExchangeStart>
-  /** Never fenced by the epoch: a token response in hand is stored while the token is the one the exchange started from. */
+  /**
+   * Never fenced by the epoch: a token response in hand is stored. `token-changed`: an import replaced the stored token since the exchange
+   * started; the one in hand is kept beside it, for either may be the only one alive.
+   */
   storeTokenResponse(authorisationId: string, response: TokenResponse): Promise<'stored' | 'token-changed' | 'already-renewed'>
   /** Moves tokens kept beside to the consent, once `/me` has shown that they are its own. False as well when the stored token changed. */
   adoptTokens(claim: Claim): Promise<boolean>
@@ -174,11 +186,12 @@ export interface Exchanges {
   readTokenBeside(authorisationId: string): Promise<Secret | undefined>
   /** Never fenced by the epoch either: the refresh that brought it has ended the one before. False once nothing is kept beside any more. */
   replaceTokenBeside(authorisationId: string, token: Secret): Promise<boolean>
-  /** A token known to be of `credentialsId` that found another in its place. False once the authorisation is closed. */
-  keepTokenBeside(authorisationId: string, token: Secret, credentialsId: string): Promise<boolean>
   readRefreshToken(consentId: string): Promise<{ token: Secret; version: number }>
-  /** Tokens that came with a settling refresh; compare-and-set on the version. */
-  replaceRefreshToken(consentId: string, version: number, token: Secret, now: DateTime): Promise<boolean>
+  /**
+   * A token that came with a settling refresh, in the stored one's place if that is still the one of `version`. False when an import
+   * replaced it since: then the one in hand is kept beside by the authorisation, for either may be the only one alive.
+   */
+  storeRotated(rotated: RotatedToken): Promise<boolean>
   /** Certainly not processed: back to `code_received`, tried again at `at`. */
   returnCode(claim: Claim, at: DateTime, code: ErrorCode): Promise<boolean>
   /** Asks again at `at` in the same status; counts the question. */

@@ -265,6 +265,21 @@ describe('the stored token changed while a code was being exchanged', () => {
     expect(await eventTypes(world, consent.id)).toContain('authorisation.unknown')
     expect(seen(world, consent, 'refresh')).toEqual(['ok'])
   })
+
+  test('an old one, corrected by an import: the one in hand is kept beside, for it may be the only one alive', async () => {
+    const { consent, codeId } = await withCode(world)
+    world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
+    const imports = async (...args: Parameters<World['provider']['exchangeCode']>) => {
+      const answer = await world.provider.exchangeCode(...args)
+      await world.db.prisma.consent.update({
+        where: { id: consent.id }, data: { refreshToken: sealToken(world.vault, consent.id, 2, new Secret('an-old-token')), tokenVersion: 2 },
+      })
+      return answer
+    }
+    await advance(world, { provider: { ...world.provider, exchangeCode: imports } })(codeId, aRun())
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+  })
 })
 
 describe('the stored token was corrected by an import while another one was kept beside', () => {

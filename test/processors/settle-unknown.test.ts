@@ -172,7 +172,7 @@ describe('the settling refresh rotates the token', () => {
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     let failures = 2
     const store = withStore(world, {
-      replaceRefreshToken: async (...args) => (failures-- > 0 ? Promise.reject(new Error('connection lost')) : world.store.replaceRefreshToken(...args)),
+      storeRotated: async (...args) => (failures-- > 0 ? Promise.reject(new Error('connection lost')) : world.store.storeRotated(...args)),
     })
     await advance(world, { store })(codeId, aRun())
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)

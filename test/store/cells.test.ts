@@ -1,4 +1,5 @@
 // Re-encryption beside a running system, and what becomes of a cell that does not open.
+import { randomUUID } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { CellUnreadable } from '../../src/crypto/envelope.ts'
 import { makeVault } from '../../src/crypto/vault.ts'
@@ -86,7 +87,8 @@ describe('keys rotate', () => {
       for (let time = 0; time < 8; time += 1) {
         const { version } = await both.readRefreshToken(id)
         const token = `token-${id}-${time}`
-        if (await both.replaceRefreshToken(id, version, new Secret(token), world.clock.now())) newest.set(id, token)
+        const rotated = { consentId: id, authorisationId: randomUUID(), version, token: new Secret(token), now: world.clock.now() }
+        if (await both.storeRotated(rotated)) newest.set(id, token)
       }
     }
     const load = Promise.all(consents.map(replace))
@@ -117,7 +119,7 @@ const tampering: Record<string, (world: World, consent: Consent) => Promise<stri
   'moved to another row': async (there) => (await there.db.prisma.consent.findUniqueOrThrow({ where: { id: (await born(there)).id } })).refreshToken,
   'of an older version put back': async (there, { id }) => {
     const { refreshToken } = await there.db.prisma.consent.findUniqueOrThrow({ where: { id } })
-    await there.store.replaceRefreshToken(id, 1, new Secret('newer'), there.clock.now())
+    await there.store.storeRotated({ consentId: id, authorisationId: randomUUID(), version: 1, token: new Secret('newer'), now: there.clock.now() })
     return refreshToken
   },
   'with a bit flipped': async (there, { id }) => {

@@ -173,7 +173,7 @@ const late: readonly Mutant[] = [
     mistake: 'throw away a late token response',
     how: 'the same for the token that a settling refresh rotated',
     breaks: 'rule 3 (its exception), invariant 4',
-    edits: [{ file: 'src/processors/settle-unknown.ts', find: 'if (await persist(async () => store.replaceRefreshToken(consent.id, version, token, clock.now()), signal)) return true', replace: 'if (signal.aborted || (await store.replaceRefreshToken(consent.id, version, token, clock.now()))) return true' }],
+    edits: [{ file: 'src/processors/settle-unknown.ts', find: 'return persist(async () => store.storeRotated(', replace: 'return (async (write: () => Promise<boolean>, over: AbortSignal) => over.aborted || write())(async () => store.storeRotated(' }],
     caughtBy: [{ file: tests.settle, only: 'the settling refresh rotates the token' }],
   },
   {
@@ -182,9 +182,9 @@ const late: readonly Mutant[] = [
     how: 'another token took the place of the stored one meanwhile: the newer date wins, and the one in hand is dropped',
     breaks: 'rule 3 (its exception), invariant 4',
     edits: [{
-      file: 'src/processors/settle-unknown.ts',
-      find: '  await persist(async () => store.keepTokenBeside(authorisation.id, token, consent.credentialsId), signal)\n  return false',
-      replace: '  return true',
+      file: 'src/store/exchanges.ts',
+      find: '      await keepBeside(tx, db.vault, authorisationId, token, consent.credentialsId)\n      return false',
+      replace: '      return true',
     }],
     caughtBy: [{ file: tests.codes, only: 'corrected during a refresh' }],
   },
