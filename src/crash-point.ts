@@ -10,6 +10,9 @@ export const crashPoints = {
   'notify-ended': 'what became of a message is committed, the queue does not know: the job is delivered again',
   'exchange-ended': 'a step of an exchange is committed, the queue does not know: the job is delivered again',
   'job-failed': 'a job failed for good, its record has no later date yet',
+  'failure-recorded': 'a job failed for good, its record has a later date, the queue does not know',
+  'job-to-be-tried-again': 'a job failed in a way that may pass, the queue does not know',
+  'claim-to-be-given-back': 'the work on a claimed record failed, its lease is not given back',
   'record-dispatched': 'a record is marked as queued, the queue does not have it',
   'record-queued': 'the queue has a record, whoever handed it over does not know',
   'record-refused': 'the queue took no record, which is still marked as queued',
@@ -18,6 +21,7 @@ export const crashPoints = {
   'page-dispatched': 'a page of records is marked as queued, the queue has none of them',
   'page-queued': 'the queue has the page, the sweep has not counted it',
   'page-refused': 'the queue took no page, whose records are still marked as queued',
+  'sweep-dispatched': 'everything due is dispatched, the sweep is not on record',
   'schedule-registered': 'the watchdog has mended the schedule, it has not swept yet',
   // A consent is brought up to date.
   'consent-claimed': 'a consent is leased, nothing is decided',
@@ -25,6 +29,7 @@ export const crashPoints = {
   'link-answered': 'the provider has made a link or refused to, nothing of it is stored',
   'step-committed': 'link and message are committed, the message is not handed over',
   // Calls to the provider are on hold.
+  'hold-opened': 'too many rejections have put calls on hold, whoever noticed has stored nothing of its own answer',
   'probe-taken': 'the minute\'s one try is taken, the provider has not been asked',
   'secret-checked': 'the provider accepts our secret again, the hold still stands',
   'hold-lifted': 'the hold is lifted, whoever found out has done nothing else',
@@ -32,12 +37,15 @@ export const crashPoints = {
   'message-claimed': 'a message is leased, nothing is decided',
   'message-revived': 'a person\'s retry has made a failed message pending again, it is not sent',
   'sending-committed': 'the intent to send is committed, the mail server has not been called: was it sent?',
+  'mail-server-greeted': 'the mail server has let us in, it has not been told of a message',
   'mail-leaving': 'the mail server waits for the message, no byte of it has left: was it sent?',
   'mail-answered': 'the mail server has said what it did, nothing of it is stored: was it sent?',
   // The user goes to the bank and comes back.
+  'before-handing-out': 'a waiting user has pressed the button, nothing is committed',
   'link-handed-out': 'a link is marked as handed out, the browser does not have it',
   'link-added': 'a link made for a waiting user is stored as handed out, the browser does not have it',
   'before-departure': 'the answer that sends the browser to the bank is ready and not sent',
+  'before-receiving': 'the browser has brought an answer of the bank, nothing of it is committed',
   'code-committed': 'a code is committed, its exchange is not handed over',
   'refusal-committed': 'the refusal of a bank is committed, the browser has no answer',
   'before-callback-answer': 'a callback is committed, the browser has no answer and comes again',
@@ -47,6 +55,7 @@ export const crashPoints = {
   'exchanging-committed': 'the intent to send a code is committed, the code has not left: was it used?',
   'answer-unnoted': 'the provider has answered a code or a refresh, what that says of the provider is not noted, nothing is stored',
   'code-answered': 'the provider has answered a code, nothing of the answer is stored: was it used?',
+  'tokens-beside': 'the stored token was replaced meanwhile, the one in hand is kept beside it, the outcome is not marked as unknown',
   'tokens-stored': 'the tokens are stored, nothing is proven',
   'before-asking-again': 'a code has ended without a renewal, the consent is not handed over to be asked again',
   'me-answered': 'the provider has shown the dates after an exchange, nothing is concluded',
@@ -57,7 +66,10 @@ export const crashPoints = {
   'change-noted': 'another stored token is noted as the one to compare with, who settles has not let go',
   'tokens-adopted': 'tokens kept beside have become the consent\'s own, the renewal is not committed',
   'renewal-committed': 'the renewal is committed, the next cycle is not handed over',
-  'consent-quarantined': 'a consent is out of the loop for a secret that does not open, the job has not failed yet',
+  // A stored secret does not open.
+  'quarantined-for-token': 'a consent is out of the loop, the job that came across it has not failed yet',
+  'quarantined-for-code': 'the same, where the code of an authorisation does not open',
+  'quarantined-by-visit': 'the same, and the user who pressed the button has no answer',
 } as const satisfies Record<string, string>
 
 export type CrashPointName = keyof typeof crashPoints

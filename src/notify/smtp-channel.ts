@@ -152,7 +152,11 @@ export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts?:
       const failure = await dialogue((connection, finish) => {
         open(connection, server, (notReady) => {
           if (notReady) return finish(notReady)
-          connection.send({ from: sender, to: [recipient], size: raw.length }, body, (refused) => finish(refused ?? undefined))
+          const hand = async (): Promise<void> => {
+            await crashPoint('mail-server-greeted')
+            connection.send({ from: sender, to: [recipient], size: raw.length }, body, (refused) => finish(refused ?? undefined))
+          }
+          hand().catch(finish)
         })
       })
       return failure === undefined ? { kind: 'sent' } : classify(failure, handedOver)

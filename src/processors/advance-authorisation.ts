@@ -29,7 +29,7 @@ export const advanceAuthorisation =
         // Its own date comes from the queue's verdict; the consent is taken out of the loop until an operator has looked at it.
         if (error instanceof PermanentError && error.code === 'cell-unreadable') {
           await store.quarantineConsent(loaded.consent.id, clock.now(), error.message)
-          await crashPoint('consent-quarantined')
+          await crashPoint('quarantined-for-code')
         }
         throw error
       }

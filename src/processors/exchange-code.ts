@@ -98,6 +98,7 @@ const storeTokens = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, rec
   const stored = await persist(async () => store.storeTokenResponse(authorisation.id, response), run.signal)
   if (stored === 'already-renewed') return skipped('this authorisation had been renewed already')
   if (stored === 'token-changed') {
+    await crashPoint('tokens-beside')
     if (!(await store.markUnknown(claim, clock.now(), 'token-changed', clock.now()))) return OVERTAKEN
     return settleUnknown(deps, claim, loaded, run)
   }

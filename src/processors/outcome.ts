@@ -9,7 +9,7 @@ export type Outcome =
   | { readonly kind: 'snooze'; readonly until: DateTime; readonly reason: string }
 
 export const done = (what: string): Outcome => ({ kind: 'done', what })
-export const skipped = (reason: string): Outcome => ({ kind: 'skipped', reason })
+export const skipped = (reason: string): Extract<Outcome, { kind: 'skipped' }> => ({ kind: 'skipped', reason })
 export const snooze = (until: DateTime, reason: string): Outcome => ({ kind: 'snooze', until, reason })
 
 /** What woke a processor. A person's retry overrides a back-off, never a message already sent. */
@@ -23,3 +23,5 @@ export interface Run {
 
 /** The answer of one that came too late. */
 export const OVERTAKEN = skipped('another worker took over: nothing was written')
+/** The same, of a job on a consent, which stops and imports fence as well. */
+export const CONSENT_OVERTAKEN = skipped('another worker, a stop or an import took over: nothing was written')

@@ -63,7 +63,9 @@ export const providerGate = (deps: { provider: Provider; store: ProviderHealth; 
     if (verdict !== 'strike') return
     const now = clock.now()
     const opened = await store.strike({ code, threshold: STRIKES[code], connection, now, since: now.minus(STRIKE_WINDOW), probeEvery: PROBE_EVERY })
-    if (opened) log.error({ alert: 'provider-paused', error_code: code }, 'the provider rejects many connections at once: calls are on hold, one a minute probes')
+    if (!opened) return
+    log.error({ alert: 'provider-paused', error_code: code }, 'the provider rejects many connections at once: calls are on hold, one a minute probes')
+    await crashPoint('hold-opened')
   }
 
   // Only a note: a database that is away for a moment must not cost the answer in hand, tokens that nobody gives us twice.

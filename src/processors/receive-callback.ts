@@ -16,6 +16,7 @@ const BANK_ERROR = /^[A-Za-z0-9_.-]{1,64}$/
 export const receiveCallback =
   ({ store, handOver, clock }: { store: AtTheBank; handOver: HandOver; clock: Clock }) =>
   async (callback: Callback): Promise<CallbackAnswer> => {
+    await crashPoint('before-receiving')
     if ('bankError' in callback) {
       const refused = await store.receiveRefusal(callback.state, BANK_ERROR.test(callback.bankError) ? callback.bankError : 'other', clock.now())
       await crashPoint('refusal-committed')

@@ -11,7 +11,7 @@ import type { Policy } from '../domain/policy.ts'
 import { PermanentError, TransientError } from '../errors.ts'
 import type { Claim, Dispatching, RenewalStep, Renewals, Views } from '../store/port.ts'
 import type { HandOver } from './hand-over.ts'
-import { done, type Outcome, type Run, skipped, snooze } from './outcome.ts'
+import { CONSENT_OVERTAKEN, done, type Outcome, type Run, skipped, snooze } from './outcome.ts'
 import type { Prepared, PrepareAuthorisation } from './prepare-authorisation.ts'
 import { withClaim } from './with-claim.ts'
 
@@ -30,8 +30,6 @@ export interface RenewConsentDeps {
   readonly lease: Duration
 }
 
-const OVERTAKEN = skipped('another worker, a stop or an import took over: nothing was written')
-
 export const renewConsent = (deps: RenewConsentDeps) => {
   const { store, clock, policy, lease } = deps
 
@@ -48,11 +46,11 @@ export const renewConsent = (deps: RenewConsentDeps) => {
             await store.release(claim)
             return skipped(next.reason)
           case 'wait':
-            return (await store.dateConsent(claim, next.at, next.reason)) ? skipped(`nothing is due before ${next.at.toISO()}: ${next.reason}`) : OVERTAKEN
+            return (await store.dateConsent(claim, next.at, next.reason)) ? skipped(`nothing is due before ${next.at.toISO()}: ${next.reason}`) : CONSENT_OVERTAKEN
           case 'lapse':
-            return (await store.closeByRule(claim, 'lapsed', now, next.reason)) ? done(`lapsed: ${next.reason}`) : OVERTAKEN
+            return (await store.closeByRule(claim, 'lapsed', now, next.reason)) ? done(`lapsed: ${next.reason}`) : CONSENT_OVERTAKEN
           case 'close-unsupported':
-            return (await store.closeByRule(claim, 'unsupported', now, next.reason)) ? done(`closed as unsupported: ${next.reason}`) : OVERTAKEN
+            return (await store.closeByRule(claim, 'unsupported', now, next.reason)) ? done(`closed as unsupported: ${next.reason}`) : CONSENT_OVERTAKEN
           case 'renew':
             return await takeStep(deps, claim, view, next, now)
         }
@@ -75,7 +73,7 @@ const takeStep = async (deps: RenewConsentDeps, claim: Claim, view: ConsentView,
     return snooze(until, `the provider refused to make a link (${prepared.detail})`)
   }
   const step = stepOf(view, due, prepared, now, policy)
-  if (!(await store.commitStep(claim, step))) return OVERTAKEN
+  if (!(await store.commitStep(claim, step))) return CONSENT_OVERTAKEN
   await crashPoint('step-committed')
   if (step.message !== undefined) await deps.handOver('notification', step.message.id)
   return done([prepared && `made a link (${prepared.authorisation.route})`, step.message && `queued message ${step.message.rung}`].filter(Boolean).join(', '))
@@ -140,6 +138,7 @@ const asItWillBe = (view: ConsentView, { renewalId, due, authorisation, message,
 const settleFailure = async ({ store, policy }: RenewConsentDeps, claim: Claim, view: ConsentView, run: Run, now: DateTime, error: unknown): Promise<Outcome> => {
   if (error instanceof PermanentError && error.code === 'cell-unreadable') {
     await store.closeByRule(claim, 'quarantined', now, error.message)
+    await crashPoint('quarantined-for-token')
     throw error
   }
   if (!(error instanceof TransientError)) {

@@ -34,6 +34,7 @@ export const sweep =
     const expired = await expireStates(deps)
     await crashPoint('states-expired')
     const swept = await dispatchKinds(deps, everyKind)
+    await crashPoint('sweep-dispatched')
     await deps.store.recordSweep()
     return done(`dispatched ${swept.consent} consents, ${swept.notification} messages, ${swept.authorisation} exchanges; ${expired} states expired`)
   }

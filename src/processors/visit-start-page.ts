@@ -73,6 +73,7 @@ export const leaveForBank = (deps: VisitDeps) => {
     const { rule } = gatherFacts({ consent, renewal, authorisations: [], notifications: [] }, now, policy)
     const routes = renewal.route === 'full' ? rule.routes.filter((route) => route === 'full') : rule.routes
     try {
+      await crashPoint('before-handing-out')
       const kept = await store.handOutLink(renewal.id, now.minus(policy.link.freshFor), now)
       if (kept !== undefined) {
         await crashPoint('link-handed-out')
@@ -93,6 +94,7 @@ export const leaveForBank = (deps: VisitDeps) => {
       if (error.code === 'cell-unreadable') {
         // The same button would never work: an operator looks at it.
         await store.quarantineConsent(consent.id, now, error.message)
+        await crashPoint('quarantined-by-visit')
         return { kind: 'not-now', start: await visitStartPage(deps)(token) }
       }
       return { kind: 'busy' }

@@ -90,11 +90,13 @@ const fail = async (context: JobContext, id: string | undefined, attempt: Attemp
     try {
       await crashPoint('job-failed')
       await context.recordFailure({ queue: context.queue, id, code: failure.code, manual: attempt.manual })
+      await crashPoint('failure-recorded')
     } catch (error) {
       // The record keeps its date, and is found again by the next sweep.
       context.log.error({ queue: context.queue, id, err: error }, 'a failure could not be recorded')
     }
   }
+  if (mayRetry) await crashPoint('job-to-be-tried-again')
   return storedError(failure, mayRetry)
 }
 

@@ -3,7 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ChildOrder, FromChild, ToChild } from './child.ts'
+import type { ChildOrder, FromChild, ToChild } from './order.ts'
 
 export interface Armed {
   /** Resolves when it is started; rejects when it could not be. At once if it is struck before. */

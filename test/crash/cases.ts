@@ -1,15 +1,27 @@
 // Which situations pass each crash point, and at which visit it is struck.
 import type { CrashPointName } from '../../src/crash-point.ts'
+import { type Mode, modes } from './order.ts'
 import type { SituationName } from './situations.ts'
 
 interface Passing {
   readonly situation: SituationName
   /** The visit that is struck; the first unless said. */
   readonly nth?: number
+  /** Struck in these ways it leaves a doubt that only the user can end; in all others the user must not notice. */
+  readonly asksAgain?: readonly Mode[]
+  /** The same of a message: nobody can know whether it was taken. */
+  readonly uncertain?: readonly Mode[]
+  /** A deadline of its own ends it before its lease does, or after: both are right. */
+  readonly mayBeUncertain?: readonly Mode[]
 }
+
+const everyMode = modes
 
 const passings: Record<CrashPointName, readonly Passing[]> = {
   'job-taken': [{ situation: 'a consent is due, the sweep is elsewhere' }],
+  'claim-to-be-given-back': [{ situation: 'the provider fails to make a link' }, { situation: 'a stored code does not open' }],
+  'job-to-be-tried-again': [{ situation: 'the provider fails to make a link' }],
+  'failure-recorded': [{ situation: 'a stored code does not open' }],
   'sweep-ended': [{ situation: 'a consent is due' }],
   'reauth-ended': [
     { situation: 'a consent is due' },
@@ -33,6 +45,7 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
   'page-dispatched': [{ situation: 'a consent is due' }],
   'page-queued': [{ situation: 'a consent is due' }],
   'page-refused': [{ situation: 'the queue goes away during a sweep' }],
+  'sweep-dispatched': [{ situation: 'a consent is due' }],
   'schedule-registered': [{ situation: 'a consent is due' }],
   'consent-claimed': [{ situation: 'a consent is due' }],
   'before-link': [{ situation: 'a consent is due' }, { situation: 'the user comes after the link has aged' }],
@@ -42,35 +55,40 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
     { situation: 'the user comes after the link has aged' },
   ],
   'step-committed': [{ situation: 'a consent is due' }],
+  'hold-opened': [{ situation: 'the third rejection in a row', asksAgain: ['killed', 'hung'] }],
   'probe-taken': [{ situation: 'calls are on hold' }, { situation: 'calls are on hold when the code comes' }],
   'secret-checked': [{ situation: 'calls are on hold' }],
   'hold-lifted': [{ situation: 'calls are on hold' }, { situation: 'calls are on hold when the code comes' }],
   'message-claimed': [{ situation: 'a consent is due' }],
   'message-revived': [{ situation: 'a person retries a refused message' }],
-  'sending-committed': [{ situation: 'a consent is due' }],
-  'mail-leaving': [{ situation: 'a consent is due' }],
-  'mail-answered': [{ situation: 'a consent is due' }, { situation: 'the mail server puts a message off' }],
+  'sending-committed': [{ situation: 'a consent is due', uncertain: everyMode }],
+  'mail-server-greeted': [{ situation: 'a consent is due', uncertain: ['killed'], mayBeUncertain: ['hung'] }],
+  'mail-leaving': [{ situation: 'a consent is due', uncertain: everyMode }],
+  'mail-answered': [{ situation: 'a consent is due', uncertain: everyMode }, { situation: 'the mail server puts a message off', uncertain: everyMode }],
+  'before-handing-out': [{ situation: 'the user comes back' }],
   'link-handed-out': [{ situation: 'the user comes back' }],
   'link-added': [{ situation: 'the user comes after the link has aged' }],
   'before-departure': [{ situation: 'the user comes back' }],
+  'before-receiving': [{ situation: 'the user comes back' }, { situation: 'the company forwards a callback' }, { situation: 'the user refuses at the bank' }],
   'code-committed': [{ situation: 'the user comes back' }],
   'refusal-committed': [{ situation: 'the user refuses at the bank' }],
   'before-callback-answer': [{ situation: 'the user comes back' }],
   'before-api-answer': [{ situation: 'the company forwards a callback' }],
   'authorisation-claimed': [{ situation: 'the user approves' }],
-  'exchanging-committed': [{ situation: 'the user approves' }],
+  'exchanging-committed': [{ situation: 'the user approves', asksAgain: ['killed', 'thrown'] }],
   // The first answer is the one about the link.
   'answer-unnoted': [
-    { situation: 'a code brings a new token', nth: 2 },
-    { situation: 'a refresh brings a new token', nth: 3 },
+    { situation: 'a code brings a new token', nth: 2, asksAgain: ['killed'] },
+    { situation: 'a refresh brings a new token', nth: 3, asksAgain: ['killed'] },
   ],
   'code-answered': [
     { situation: 'the user approves' },
     { situation: 'the provider refuses the code' },
-    { situation: 'the provider asks to slow down' },
-    { situation: 'a code brings a new token' },
-    { situation: 'a full authentication' },
+    { situation: 'the provider asks to slow down', asksAgain: everyMode },
+    { situation: 'a code brings a new token', asksAgain: ['killed', 'thrown'] },
+    { situation: 'a full authentication', asksAgain: everyMode },
   ],
+  'tokens-beside': [{ situation: 'an import brings another token during an exchange' }],
   'tokens-stored': [{ situation: 'the user approves' }, { situation: 'tokens come without a name' }],
   'before-asking-again': [{ situation: 'the provider refuses the code' }, { situation: 'somebody else approves' }, { situation: 'a code is lost on its way' }],
   'me-answered': [{ situation: 'the user approves' }],
@@ -81,16 +99,21 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
   'change-noted': [{ situation: 'an import brings another token meanwhile' }],
   'tokens-adopted': [{ situation: 'tokens come without a name' }],
   'renewal-committed': [{ situation: 'the user approves' }, { situation: 'a full authentication' }],
-  'consent-quarantined': [{ situation: 'a stored code does not open' }],
+  'quarantined-for-token': [{ situation: 'a stored token does not open' }],
+  'quarantined-for-code': [{ situation: 'a stored code does not open' }],
+  'quarantined-by-visit': [{ situation: 'the stored token does not open when the button is pressed' }],
 }
 
 export interface Case {
   readonly point: CrashPointName
   readonly situation: SituationName
   readonly nth: number
+  readonly asksAgain: readonly Mode[]
+  readonly uncertain: readonly Mode[]
+  readonly mayBeUncertain: readonly Mode[]
 }
 
 /** Every point in every situation that it is tried in. */
 export const cases: readonly Case[] = Object.entries(passings).flatMap(([point, list]) =>
-  list.map(({ situation, nth = 1 }) => ({ point: point as CrashPointName, situation, nth })),
+  list.map(({ situation, nth = 1, asksAgain = [], uncertain = [], mayBeUncertain = [] }) => ({ point: point as CrashPointName, situation, nth, asksAgain, uncertain, mayBeUncertain })),
 )

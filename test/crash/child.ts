@@ -1,37 +1,11 @@
 // One real Reconsent process with one crash point armed: it dies there, throws there, or hangs past its lease and goes on.
 import { setTimeout as wait } from 'node:timers/promises'
 import { loadConfig } from '../../src/config.ts'
-import type { PolicyInput } from '../../src/config/define-config.ts'
-import { armCrashPoints, type CrashPointName } from '../../src/crash-point.ts'
+import { armCrashPoints } from '../../src/crash-point.ts'
 import { makeLog } from '../../src/log.ts'
-import { type Role, startReconsent } from '../../src/main.ts'
+import { startReconsent } from '../../src/main.ts'
 import { movableClock } from '../../src/simulator/clock.ts'
-
-export const modes = ['killed', 'thrown', 'hung'] as const
-export type Mode = (typeof modes)[number]
-
-export interface ChildOrder {
-  readonly roles: readonly Role[]
-  readonly env: Readonly<Record<string, string>>
-  readonly policy: PolicyInput
-  readonly queuePrefix: string
-  /** 0: any free one. */
-  readonly port: number
-  /** How far the run's clock is from the real one. */
-  readonly offsetMs: number
-  readonly point: CrashPointName
-  /** Which of its visits to the point is struck, from 1. */
-  readonly nth: number
-  readonly mode: Mode
-  /** On its first visit here the process waits until the run has done something meanwhile. */
-  readonly waitAt: CrashPointName | undefined
-}
-
-export type FromChild = { readonly kind: 'awake' | 'ready' | 'waiting' | 'reached' | 'woke' } | { readonly kind: 'failed'; readonly why: string }
-export type ToChild =
-  | { readonly kind: 'start'; readonly order: ChildOrder }
-  | { readonly kind: 'go-on' }
-  | { readonly kind: 'advance'; readonly ms: number }
+import type { ChildOrder, FromChild, ToChild } from './order.ts'
 
 /** Longer than the lease of 2 s. */
 const HANGS_MS = 3_000

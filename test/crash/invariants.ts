@@ -20,15 +20,15 @@ const recorded = async ({ db, clock, config }: Company): Promise<string[]> => {
   return violations.map(({ invariant, record, what }) => `invariant ${invariant}: ${record}: ${what}`)
 }
 
-/** A code may leave again only while each of its earlier sends was provably not processed: a 429. */
+/** A code may leave again only while each of its earlier sends was provably not processed: a 429, or a client that was not accepted. */
 const codesSentAgain = ({ simulator }: Company): string[] => {
   const spent = new Set<number>()
   const broken: string[] = []
-  for (const { code_no: code, fault, detail } of simulator.ledger.entries({ what: 'exchange' })) {
+  for (const { code_no: code, fault, outcome, detail } of simulator.ledger.entries({ what: 'exchange' })) {
     if (code === undefined) continue
     if (spent.has(code)) broken.push(`code ${code} was sent again after it may have been processed`)
     if (detail === 'reused') broken.push(`code ${code} was reused`)
-    if (fault !== 'rate-limited') spent.add(code)
+    if (fault !== 'rate-limited' && outcome !== 'invalid_client') spent.add(code)
   }
   return broken
 }

@@ -2,7 +2,7 @@
 import type { PolicyInput } from '../../src/config/define-config.ts'
 import type { Role } from '../../src/main.ts'
 import { type Meanwhile, quickTiming, type Stage } from './stage.ts'
-import { askedBefore, comesBack, consentIs, decides, doubted, due, type End, exchangeFault, holdCalls, importsOldToken, mailed, mailPutOff, mailRefused, renewed, replaced, retryOnBoard, worker } from './steps.ts'
+import { askedBefore, comesBack, consentIs, decides, doubted, due, type End, exchangeFault, holdCalls, importsOldToken, mailed, mailPutOff, mailRefused, quarantined, rejectionsBegin, renewed, replaced, retryOnBoard, spoil, worker } from './steps.ts'
 
 export interface Situation {
   /** Of the armed process; the others run beside it, healthy, from the start. */
@@ -11,6 +11,8 @@ export interface Situation {
   readonly meanwhile?: Meanwhile
   /** From nothing until the user has done their part once. The armed process reaches its point on the way or soon after. */
   readonly play: (stage: Stage) => Promise<void>
+  /** Their first try comes to nothing whatever is struck: the user is asked again. */
+  readonly asksAgain?: true
   /** What it has come to, once it has come to its end; until a renewal unless said. */
   readonly end?: End
 }
@@ -32,11 +34,12 @@ export const situations = {
   },
   'a consent is due, sweeps are rare': { armed: worker, policy: rareSweeps, play: due },
   'the user approves': { armed: worker, play: decides('approve') },
-  'the provider refuses the code': { armed: worker, play: decides('approve', exchangeFault({ kind: 'error-json', status: 400, error: 'invalid_grant' })) },
-  'somebody else approves': { armed: worker, play: decides('somebody-else') },
+  'the provider refuses the code': { armed: worker, asksAgain: true, play: decides('approve', exchangeFault({ kind: 'error-json', status: 400, error: 'invalid_grant' })) },
+  'somebody else approves': { armed: worker, asksAgain: true, play: decides('somebody-else') },
   'the answer to a code is lost': { armed: worker, play: decides('approve', exchangeFault({ kind: 'reset-after' })) },
   'a code is lost on its way': {
     armed: worker,
+    asksAgain: true,
     play: async (stage) => {
       await decides('approve', exchangeFault({ kind: 'reset-before' }))(stage)
       await doubted(stage)
@@ -187,6 +190,7 @@ export const situations = {
   },
   'the user refuses at the bank': {
     armed: web,
+    asksAgain: true,
     play: async (stage) => {
       await stage.startBeside(worker)
       await decides('deny')(stage)
@@ -223,10 +227,52 @@ export const situations = {
     play: async (stage) => {
       await askedBefore(stage)
       await comesBack(stage, 'approve')
-      await stage.company.db.prisma.$executeRaw`UPDATE authorisations SET code = overlay(code placing 'AAAA' from length(code) - 5) WHERE code IS NOT NULL`
+      await spoil.code(stage)
       await stage.startArmed()
     },
-    end: consentIs('quarantined', { status: 'quarantined' }),
+    end: quarantined,
+  },
+  'a stored token does not open': {
+    armed: worker,
+    play: async (stage) => {
+      await stage.addConsent()
+      await spoil.token(stage)
+      await stage.startArmed()
+    },
+    end: quarantined,
+  },
+  'the stored token does not open when the button is pressed': {
+    armed: web,
+    play: async (stage) => {
+      await stage.startBeside(worker)
+      await due(stage)
+      await mailed(stage)
+      stage.advance(10 * 60_000)
+      await spoil.token(stage)
+      await stage.answerMail('approve')
+    },
+    end: quarantined,
+  },
+  'the provider fails to make a link': {
+    armed: worker,
+    play: async (stage) => {
+      stage.company.simulator.faults.add({ endpoint: 'reauthuri', kind: 'error-json', status: 500, count: 1 })
+      await due(stage)
+    },
+  },
+  'the third rejection in a row': {
+    armed: worker,
+    play: async (stage) => {
+      await askedBefore(stage)
+      await comesBack(stage, 'approve')
+      await rejectionsBegin(stage)
+      await stage.startArmed()
+    },
+  },
+  'an import brings another token during an exchange': {
+    armed: worker,
+    meanwhile: { at: 'code-answered', act: importsOldToken },
+    play: decides('approve', ({ company }) => company.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })),
   },
   'the queue goes away during a sweep': { armed: worker, meanwhile: { at: 'page-dispatched', act: async ({ loseQueue }) => loseQueue() }, play: due },
 } as const satisfies Record<string, Situation>

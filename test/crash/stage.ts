@@ -12,7 +12,7 @@ import type { Decision } from '../../src/simulator/bank.ts'
 import { startCompany, until } from '../setup/company.ts'
 import { type Armed, startArmed } from './armed.ts'
 import { type Browser, makeBrowser, type Visit } from './browser.ts'
-import type { Mode } from './child.ts'
+import type { Mode } from './order.ts'
 
 export type Company = Awaited<ReturnType<typeof startCompany>>
 

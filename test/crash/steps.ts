@@ -18,6 +18,7 @@ export const consentIs =
   async ({ db }) =>
     (await db.prisma.consent.count({ where: what })) > 0 ? end : undefined
 export const renewed = consentIs('renewed', { status: 'active', cycle: 2 })
+export const quarantined = consentIs('quarantined', { status: 'quarantined' })
 export const replaced = consentIs('renewed by a new connection', { status: 'superseded' })
 
 /** Puts the consent there before the armed process runs, so that its very first sweep finds it. */
@@ -74,6 +75,21 @@ export const retryOnBoard = async ({ queuePrefix }: Company): Promise<void> => {
 export const holdCalls = async ({ company: { db, clock } }: Stage): Promise<void> => {
   const now = clock.now().toJSDate()
   await db.prisma.providerHold.create({ data: { name: 'client-rejected', code: 'client-rejected', since: now, probeAt: now } })
+}
+
+/** Two connections were rejected before, and for some time every one is. */
+export const rejectionsBegin = async ({ company: { db, clock, simulator } }: Stage): Promise<void> => {
+  const at = clock.now()
+  for (const connection of ['one', 'another']) await db.prisma.providerStrike.create({ data: { code: 'client-rejected', connection, at: at.toJSDate() } })
+  simulator.switches.set({ invalid_client_until: at.plus({ seconds: 90 }).toISO() })
+}
+
+/** What is written there opens with no key. */
+export const spoil = {
+  code: async ({ company: { db } }: Stage): Promise<void> =>
+    void (await db.prisma.$executeRaw`UPDATE authorisations SET code = overlay(code placing 'AAAA' from length(code) - 5) WHERE code IS NOT NULL`),
+  token: async ({ company: { db } }: Stage): Promise<void> =>
+    void (await db.prisma.$executeRaw`UPDATE consents SET refresh_token = overlay(refresh_token placing 'AAAA' from length(refresh_token) - 5)`),
 }
 
 /** The company's own books are behind: it corrects ours with a token that is dead by now. */

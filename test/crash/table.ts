@@ -1,6 +1,6 @@
 // The outcomes of a run of the crash suite as a Markdown table, for docs/reliability.md.
 import { type CrashPointName, crashPoints } from '../../src/crash-point.ts'
-import { type Mode, modes } from './child.ts'
+import { type Mode, modes } from './order.ts'
 
 export interface Run {
   readonly point: CrashPointName

@@ -1,0 +1,30 @@
+// What an armed process is told, and what it tells.
+import type { PolicyInput } from '../../src/config/define-config.ts'
+import type { CrashPointName } from '../../src/crash-point.ts'
+import type { Role } from '../../src/main.ts'
+
+export const modes = ['killed', 'thrown', 'hung'] as const
+export type Mode = (typeof modes)[number]
+
+export interface ChildOrder {
+  readonly roles: readonly Role[]
+  readonly env: Readonly<Record<string, string>>
+  readonly policy: PolicyInput
+  readonly queuePrefix: string
+  /** 0: any free one. */
+  readonly port: number
+  /** How far the run's clock is from the real one. */
+  readonly offsetMs: number
+  readonly point: CrashPointName
+  /** Which of its visits to the point is struck, from 1. */
+  readonly nth: number
+  readonly mode: Mode
+  /** On its first visit here the process waits until the run has done something meanwhile. */
+  readonly waitAt: CrashPointName | undefined
+}
+
+export type FromChild = { readonly kind: 'awake' | 'ready' | 'waiting' | 'reached' | 'woke' } | { readonly kind: 'failed'; readonly why: string }
+export type ToChild =
+  | { readonly kind: 'start'; readonly order: ChildOrder }
+  | { readonly kind: 'go-on' }
+  | { readonly kind: 'advance'; readonly ms: number }
