@@ -6,7 +6,9 @@ import type { Rig } from './rig.ts'
 
 /** What the users did, for the table at the end. */
 export interface Counts {
+  /** Pages that mail scanners got, and fetches of theirs that no page came of. */
   scans: number
+  scansFailed: number
   visits: number
   departures: number
   returns: number
@@ -24,6 +26,10 @@ type Callback = Extract<Played, { kind: 'callback' }>
 const PATIENCE_MS = 4_000
 const TRIES = 25
 const REFUSALS_TAKEN = 3
+/** Of a link's page, before its user comes. */
+export const SCANS = 3
+/** Longer than the web is ever away, also for the downtime's stop and start. */
+const SCANNED_WITHIN_MS = 60_000
 
 export const fieldsOf = (played: Callback): Readonly<Record<string, string | undefined>> =>
   played.method === 'GET' ? Object.fromEntries(new URL(played.url).searchParams) : played.form
@@ -49,11 +55,21 @@ export const makeBrowser = ({ simulator }: Rig, counts: Counts, isOver: () => bo
     }
   }
 
-  const scan = async (link: string): Promise<void> => {
-    for (let look = 0; look < 3; look += 1) {
-      await get(link)
-      counts.scans += 1
+  /** A mail scanner fetches the page of a link, again where none came; answers how often it got it. */
+  const scan = async (link: string): Promise<number> => {
+    const end = Date.now() + SCANNED_WITHIN_MS
+    let got = 0
+    while (got < SCANS && Date.now() < end && !isOver()) {
+      const page = await get(link)
+      if (page !== undefined && page.status < 500) {
+        got += 1
+        continue
+      }
+      counts.scansFailed += 1
+      await wait(400)
     }
+    counts.scans += got
+    return got
   }
 
   /** Presses the button until it leads to the bank, or says that there is nothing to do, e.g. any more. */

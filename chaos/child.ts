@@ -1,9 +1,12 @@
 // One real Reconsent process of the chaos run: the composition root with a clock that follows the run's. Stops on SIGTERM as `start` does.
+import { flushCompileCache } from 'node:module'
+import { untilStopped } from '../src/commands/until-stopped.ts'
 import { loadConfig } from '../src/config.ts'
 import type { PolicyInput } from '../src/config/define-config.ts'
 import { makeLog } from '../src/log.ts'
 import { type Role, startReconsent } from '../src/main.ts'
 import { checkCron } from '../src/queue/cron.ts'
+import { ENDED, LET_GO, STOP_FAILED } from './exit-codes.ts'
 import { followClock } from './shared-clock.ts'
 import { writerName } from './writer-name.ts'
 
@@ -42,6 +45,10 @@ const sample = (): Sample => {
   }
 }
 
+/** As `start` has it: what was let go must not keep the process alive. */
+const LETS_GO_AFTER_MS = 500
+
+const stopped = untilStopped()
 const order = JSON.parse(process.env['CHAOS_ORDER'] ?? '{}') as ChildOrder
 
 /** Known to the database by seat and process: writes of two that sat in the same seat can be told apart. */
@@ -61,15 +68,18 @@ const log = makeLog({ level: config.logLevel, pretty: false })
 const { roles, queuePrefix } = order
 const reconsent = await startReconsent({ config, roles, log, clock: followClock(order.clockFile), queuePrefix, port: 0 })
 
-process.once('SIGTERM', () => {
-  void reconsent.stop().then(
-    (inTime) => process.exit(inTime ? 0 : 3),
-    () => process.exit(4),
-  )
-})
 // The run is gone: nobody will ever stop us.
-process.once('disconnect', () => process.exit(0))
+const onDisconnect = (): void => process.exit(ENDED)
+process.once('disconnect', onDisconnect)
 process.on('message', (message: ToChild) => {
   if (message.kind === 'sample') tell({ kind: 'sample', sample: sample() })
 })
+// Written now: else the first to end would do it when they are told to stop, and six at once take seconds over it.
+flushCompileCache()
 tell({ kind: 'ready', url: reconsent.url })
+
+await stopped
+process.exitCode = await reconsent.stop().then((inTime) => (inTime ? ENDED : LET_GO), () => STOP_FAILED)
+process.off('disconnect', onDisconnect)
+process.disconnect()
+setTimeout(() => process.exit(), LETS_GO_AFTER_MS).unref()

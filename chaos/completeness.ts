@@ -1,4 +1,5 @@
 // Whether a run was one: every kind of fault happened, every invariant was put to the test. A full run fails otherwise; a short one says so.
+import { type Counts, SCANS } from './browser.ts'
 import type { Checked, Violation } from './invariants.ts'
 import type { Struck } from './nemesis.ts'
 import type { Options } from './options.ts'
@@ -40,6 +41,29 @@ export const everyKindHappened = (log: readonly Struck[], kinds: readonly string
   }
 }
 
+/** What users and their scanners do that no sound visit does. */
+const disturbances = ['scans', 'repeated', 'concurrent', 'unknownState', 'foreign', 'forged', 'replayed'] as const satisfies readonly (keyof Counts)[]
+
+export const everyDisturbanceHappened = (counts: Counts, isDemanded: boolean): Checked => {
+  const missing = disturbances.filter((what) => counts[what] === 0)
+  return {
+    invariant: 0, says: 'users disturbed it in every way they have', looked: disturbances.length, notes: [],
+    violations: isDemanded ? missing.map((what) => ({ invariant: 0, record: `users: ${what}`, what: 'never happened' })) : [],
+    notShown: missing.length === 0 || isDemanded ? undefined : `no ${missing.join(', ')}, which a run of ${FULL_FROM_MINUTES} minutes may not leave out`,
+  }
+}
+
+/** `scannedBefore`: start links that a user came by, with how often a mail scanner had got their page before. */
+export const everyLinkScanned = (scannedBefore: ReadonlyMap<string, number>, isDemanded: boolean): Checked => {
+  const links = [...scannedBefore.values()]
+  const short = links.filter((times) => times < SCANS)
+  return {
+    invariant: 0, says: `mail scanners got the page of each start link ${SCANS} times before its user came`, looked: links.length, notes: [],
+    violations: isDemanded ? short.map((times) => ({ invariant: 0, record: 'a start link', what: `a mail scanner had got its page ${times} times before its user came, not ${SCANS} times` })) : [],
+    notShown: short.length === 0 || isDemanded ? undefined : `${short.length} of ${links.length} start links were fetched less often`,
+  }
+}
+
 export const everyCheckLooked = (checked: readonly Checked[], isDemanded: boolean): Checked => {
   const blind = checked.filter(({ looked }) => looked === 0)
   const told = blind.map(({ invariant, says }): Violation => ({ invariant, record: 'the run', what: `had nothing to look at for: ${says}` }))
@@ -48,3 +72,13 @@ export const everyCheckLooked = (checked: readonly Checked[], isDemanded: boolea
     notShown: told.length === 0 || isDemanded ? undefined : `${told.length} of them had nothing, which a run of ${FULL_FROM_MINUTES} minutes may not leave out`,
   }
 }
+
+type Demanding = Parameters<typeof isFull>[0] & Pick<Options, 'flushEveryMs'>
+
+/** A full run shows everything that it says; what it was not asked for (the emptying by the clock, of the ninth) excepted. */
+export const demandShown = (checked: readonly Checked[], options: Demanding): Checked[] =>
+  checked.map((one) => {
+    const { invariant, notShown, violations } = one
+    if (notShown === undefined || !isFull(options) || (invariant === 9 && options.flushEveryMs === undefined)) return one
+    return { ...one, violations: [...violations, { invariant, record: 'the run', what: `did not show: ${notShown}` }] }
+  })

@@ -2,16 +2,13 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { DurationLike } from 'luxon'
 import { countDue, countInHand, IN_HAND_WITHIN_MS, progress, type Stage, until, untilQuiet } from './course.ts'
+import { LAST_DOUBTS } from './invariants/asked.ts'
 import { type Rig, SWEEP_MS } from './rig.ts'
 
 /** As a share of its minutes, how long users still come after the healing. */
 const VISITS_AFTER = 0.5
 
-/**
- * What the run itself calls the answers it loses when nothing else fails any more: of those that are lost before, the way on is mostly blocked
- * by other faults, and tells nothing of how soon a user is asked again.
- */
-const LAST_DOUBTS = 'answers lost after the healing'
+/** Of the consents, how many lose an answer when nothing else fails any more. */
 const LAST_DOUBTS_SHARE = 1 / 200
 
 /** Steps that users still set out in; then those in which nobody does, so that what they began can end. The clock has no others. */
@@ -23,10 +20,13 @@ const countDoubts = async ({ sql }: Rig): Promise<number> => {
   return Number(row?.count ?? 0)
 }
 
-/** Until that many codes have met it, or for as long as users come: their doubts end while nothing else is in the way. */
+/**
+ * Until that many codes have met it, or for as long as users come: their doubts end while nothing else is in the way. It hinders nobody else:
+ * the ledger tells whom it met.
+ */
 const loseAnswers = async ({ rig: { simulator }, nemesis, options }: Stage, meanwhile: () => Promise<unknown>): Promise<void> => {
   const count = Math.max(3, Math.round(options.consents * LAST_DOUBTS_SHARE))
-  await nemesis.note(LAST_DOUBTS, ['provider-breaks'], async () => {
+  await nemesis.note(LAST_DOUBTS, [], async () => {
     const { id } = simulator.faults.add({ endpoint: 'exchange', kind: 'reset-before', count })
     await meanwhile()
     const fired = simulator.faults.list().find((fault) => fault.id === id)?.fired ?? 0

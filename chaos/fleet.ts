@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Role } from '../src/main.ts'
 import type { ChildOrder, FromChild, Sample } from './child.ts'
+import type { Ending } from './endings.ts'
 
 export interface Seat {
   readonly name: string
@@ -35,30 +36,57 @@ export interface Fleet {
   /** Whether this very process still runs. */
   isAlive(member: Member): boolean
   startAll(): Promise<void>
+  /** SIGTERM to all at once; none starts again before `startAll`. */
   stopAll(): Promise<void>
   kill(member: Member, restAfterMs: number): Promise<void>
   /** Stopped (SIGSTOP) while `work` goes on. */
   pauseWhile<Result>(member: Member, work: () => Promise<Result>): Promise<Result>
-  /** SIGTERM, one after the other, each replaced before the next goes; answers how many did not stop in time. */
-  roll(): Promise<number>
-  sample(): Promise<ReadonlyMap<Member, Sample>>
+  /** SIGTERM, one after the other, each replaced before the next goes; those that are spared stay. */
+  roll(): Promise<void>
+  /** From now on one process of each role lives on: a life has to be long to be seen growing. */
+  spare(): void
+  isSparing(): boolean
+  isSpared(seat: Seat): boolean
+  /** Of these, all unless said; who does not answer is left out. */
+  sample(members?: readonly Member[]): Promise<ReadonlyMap<Member, Sample>>
   surprises(): readonly Surprise[]
+  /** Of all that were told to stop. */
+  endings(): readonly Ending[]
   close(): Promise<void>
 }
 
 const READY_WITHIN_MS = 30_000
-const STOP_WITHIN_MS = 20_000
+/** Long past the time that a stop has. */
+const KILLED_AFTER_MS = 20_000
 const SAMPLE_WITHIN_MS = 5_000
 const RESTS_AFTER_SURPRISE_MS = 500
 
-export const makeFleet = ({ seats, orderOf, folder }: { seats: readonly Seat[]; orderOf: (seat: Seat) => ChildOrder; folder: string }): Fleet => {
+export interface FleetOptions {
+  readonly seats: readonly Seat[]
+  readonly orderOf: (seat: Seat) => ChildOrder
+  /** For the logs. */
+  readonly folder: string
+  /** What each process runs. */
+  readonly program?: string
+  /** Who has not stopped by then is killed. */
+  readonly killedAfterMs?: number
+}
+
+export const makeFleet = (options: FleetOptions): Fleet => {
+  const { seats, orderOf, folder, program = join(import.meta.dirname, 'child.ts'), killedAfterMs = KILLED_AFTER_MS } = options
   const running = new Map<string, Member>()
   const surprises: Surprise[] = []
+  const endings: Ending[] = []
   let closed = false
+  /** Between `stopAll` and `startAll`. */
+  let isDown = false
+  let spares = false
+  const mayStart = (seat: Seat): boolean => !closed && !isDown && !running.has(seat.name)
+  const isSpared = (seat: Seat): boolean => spares && seats.find(({ role }) => role === seat.role)?.name === seat.name
 
   const start = async (seat: Seat): Promise<void> => {
     const log = openSync(join(folder, `${seat.name}.log`), 'a')
-    const child = spawn(process.execPath, ['--expose-gc', '--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'child.ts')], {
+    const child = spawn(process.execPath, ['--expose-gc', '--disable-warning=ExperimentalWarning', program], {
       stdio: ['ignore', log, log, 'ipc'],
       env: {
         PATH: process.env['PATH'], HOME: process.env['HOME'], NODE_COMPILE_CACHE: join(folder, 'compiled'), CHAOS_ORDER: JSON.stringify(orderOf(seat)),
@@ -79,24 +107,40 @@ export const makeFleet = ({ seats, orderOf, folder }: { seats: readonly Seat[]; 
         if (member.leaving || closed) return
         surprises.push({ seat: seat.name, at: new Date(), how: signal ?? `exit code ${code}` })
         setTimeout(() => {
-          if (!closed && !running.has(seat.name)) void start(seat)
+          if (mayStart(seat)) void start(seat)
         }, RESTS_AFTER_SURPRISE_MS)
       })
     })
     await Promise.race([ready, wait(READY_WITHIN_MS)])
   }
 
-  const end = async (member: Member, signal: 'SIGKILL' | 'SIGTERM'): Promise<boolean> => {
-    const child = member.process
+  const isGone = ({ process: { exitCode, signalCode } }: Member): boolean => exitCode !== null || signalCode !== null
+
+  const kill = async (member: Member): Promise<void> => {
+    if (isGone(member)) return
     member.leaving = true
-    if (child.exitCode !== null || child.signalCode !== null) return true
-    const ended = once(child, 'exit').then(() => true)
-    child.kill(signal)
-    if (signal === 'SIGTERM') child.kill('SIGCONT')
-    const inTime = await Promise.race([ended, wait(STOP_WITHIN_MS, false)])
-    if (!inTime) child.kill('SIGKILL')
-    await ended
-    return inTime
+    const gone = once(member.process, 'exit')
+    member.process.kill('SIGKILL')
+    await gone
+  }
+
+  const stop = async (member: Member): Promise<void> => {
+    const { name: seat, process: child, url } = member
+    if (isGone(member)) return
+    const gone = once(child, 'exit')
+    // Somebody else is ending it: a second signal would mean "at once".
+    if (member.leaving) return void (await gone)
+    member.leaving = true
+    const toldAt = Date.now()
+    let wasKilled = false
+    const patience = setTimeout(() => {
+      wasKilled = child.kill('SIGKILL')
+    }, killedAfterMs)
+    child.kill('SIGTERM')
+    child.kill('SIGCONT')
+    const [code, signal] = (await gone) as [number | null, NodeJS.Signals | null]
+    clearTimeout(patience)
+    endings.push({ seat, toldAt, goneAt: Date.now(), wasReady: url !== undefined, how: code ?? signal ?? 'SIGKILL', wasKilled })
   }
 
   const isAlive = (member: Member): boolean => running.get(member.name) === member && !member.leaving
@@ -120,14 +164,22 @@ export const makeFleet = ({ seats, orderOf, folder }: { seats: readonly Seat[]; 
     seats: seats.length,
     members,
     isAlive,
-    startAll: async () => void (await Promise.all(seats.filter((seat) => !running.has(seat.name)).map(start))),
-    stopAll: async () => void (await Promise.all([...running.values()].map((member) => end(member, 'SIGTERM')))),
+    startAll: async () => {
+      isDown = false
+      await Promise.all(seats.filter(mayStart).map(start))
+    },
+    stopAll: async () => {
+      isDown = true
+      await Promise.all([...running.values()].map(stop))
+    },
     kill: async (member, restAfterMs) => {
-      await end(member, 'SIGKILL')
+      await kill(member)
       await wait(restAfterMs)
-      if (!closed && !running.has(member.name)) await start(member)
+      if (mayStart(member)) await start(member)
     },
     pauseWhile: async (member, work) => {
+      // One that is stopping must have its time for it.
+      if (member.leaving) return work()
       member.paused = true
       member.process.kill('SIGSTOP')
       try {
@@ -138,26 +190,31 @@ export const makeFleet = ({ seats, orderOf, folder }: { seats: readonly Seat[]; 
       }
     },
     roll: async () => {
-      let late = 0
       for (const seat of seats) {
+        if (isSpared(seat)) continue
         const member = running.get(seat.name)
-        if (member !== undefined && isAlive(member) && !(await end(member, 'SIGTERM'))) late += 1
-        if (!closed && !running.has(seat.name)) await start(seat)
+        if (member !== undefined) await stop(member)
+        if (mayStart(seat)) await start(seat)
       }
-      return late
     },
-    sample: async () => {
+    spare: () => {
+      spares = true
+    },
+    isSparing: () => spares,
+    isSpared,
+    sample: async (wanted = members()) => {
       const found = new Map<Member, Sample>()
-      for (const member of members()) {
+      for (const member of wanted) {
         const sample = await ask(member)
         if (sample !== undefined) found.set(member, sample)
       }
       return found
     },
     surprises: () => surprises,
+    endings: () => endings,
     close: async () => {
       closed = true
-      await Promise.all([...running.values()].map((member) => end(member, 'SIGKILL')))
+      await Promise.all([...running.values()].map(kill))
     },
   }
 }

@@ -1,16 +1,19 @@
 // The end of a run: every check is asked, the tables are shown, and what is needed to look into a violation is kept.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { everyCheckLooked, everyKindHappened, isFull } from './completeness.ts'
+import { demandShown, everyCheckLooked, everyDisturbanceHappened, everyKindHappened, everyLinkScanned, isFull } from './completeness.ts'
 import type { Stage } from './course.ts'
+import { judgeEndings } from './endings.ts'
 import { faults } from './faults.ts'
 import { refusedWrites } from './health.ts'
 import { type Checked, checkBooks } from './invariants.ts'
+import { LAST_DOUBTS } from './invariants/asked.ts'
 import { EMPTIED } from './invariants/renewals.ts'
 import { DOWNTIME } from './living.ts'
 import type { Options } from './options.ts'
 import type { User } from './population.ts'
 import { commandOf, faultTable, invariantTable, verdictOf } from './report.ts'
+import { STOP_WITHIN_MS } from './rig.ts'
 import { verifyDatabase } from './verified.ts'
 import { judgeWrites, readWrites } from './writes.ts'
 
@@ -21,16 +24,21 @@ export const judge = async (stage: Stage, users: readonly User[]): Promise<Check
   const { log } = nemesis
   const checked: Checked[] = await verifyDatabase(rig)
   checked.push(...(await checkBooks({ rig, log, returns: crowd.returns, crowd, users, acts: operators.acts, workers: rig.workers, endedAt, backlogs: backlog.stop() })))
-  checked.push(await search.finish(), judgeWrites(await readWrites(rig), log), await refusedWrites(rig, log), levels.judge())
+  checked.push(await search.finish(), judgeWrites(await readWrites(rig), log), await refusedWrites(rig, log), levels.judge(isFull(options)))
   const surprises = rig.fleet.surprises().map(({ seat, at, how }) => ({ invariant: 0, record: seat, what: `ended by itself at ${at.toISOString()}: ${how}` }))
   checked.push({ invariant: 0, says: 'no process ends unless it is told to', looked: log.length, violations: surprises, notes: [] })
-  checked.push(everyCheckLooked(checked, isFull(options)), everyKindHappened(log, kindsOf(options), isFull(options)))
-  return checked
+  // Once more, when nothing fails that could be a reason.
+  await rig.fleet.stopAll()
+  checked.push(judgeEndings(rig.fleet.endings(), log, STOP_WITHIN_MS))
+  const isDemanded = isFull(options)
+  checked.push(everyLinkScanned(crowd.scannedBefore, isDemanded), everyDisturbanceHappened(crowd.counts, isDemanded))
+  checked.push(everyCheckLooked(checked, isDemanded), everyKindHappened(log, kindsOf(options), isDemanded))
+  return demandShown(checked, options)
 }
 
 /** Those that a run of these options may see. */
-const kindsOf = ({ calm, only, flushEveryMs }: Options): string[] => [
-  ...(calm ? [] : [...(only.length === 0 ? Object.keys(faults) : only), DOWNTIME]),
+export const kindsOf = ({ calm, only, flushEveryMs }: Pick<Options, 'calm' | 'only' | 'flushEveryMs'>): string[] => [
+  ...(calm ? [] : [...(only.length === 0 ? Object.keys(faults) : only), DOWNTIME, LAST_DOUBTS]),
   ...(flushEveryMs === undefined ? [] : [EMPTIED]),
 ]
 

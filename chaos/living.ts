@@ -1,13 +1,20 @@
 // The first two parts of a run: months go by, at first while nothing fails, then under fire.
 import { setTimeout as wait } from 'node:timers/promises'
 import { jump, progress, type Stage, untilQuiet } from './course.ts'
+import { ofProcesses } from './faults/processes.ts'
+import type { Struck } from './nemesis.ts'
 import { daysOf } from './population.ts'
 import { seededChance } from './seeded.ts'
 
 /** What the run itself calls its week without any process. */
 export const DOWNTIME = 'seven days of downtime'
 
+/** Killed, paused, rolled, all at once, and for a week: a process that lives on from then on leaves out none of it. */
+export const everyEndHappened = (log: readonly Pick<Struck, 'name' | 'happened'>[]): boolean =>
+  [...Object.keys(ofProcesses), DOWNTIME].every((name) => log.some((struck) => struck.name === name && struck.happened > 0))
+
 const WARM_UP_MS = 5_000
+const HOME_WITHIN_MS = 6_000
 const STEP_SECONDS = { from: 6, to: 14 }
 /** Of its minutes, for healing and finishing. */
 const END_SHARE = 0.25
@@ -25,7 +32,7 @@ export const warmUp = async (stage: Stage): Promise<void> => {
 }
 
 export const liveThrough = async (stage: Stage): Promise<void> => {
-  const { rig, crowd, nemesis, options } = stage
+  const { rig, crowd, nemesis, options, levels } = stage
   const chance = seededChance(options.seed).branch('time')
   const end = Date.now() + options.minutes * 60_000 * (1 - END_SHARE)
   const began = Date.now()
@@ -42,6 +49,10 @@ export const liveThrough = async (stage: Stage): Promise<void> => {
         return 1
       })
     }
+    if (everyEndHappened(nemesis.log)) rig.fleet.spare()
+    // Users are home: the least that goes on while things fail.
+    await crowd.rest(HOME_WITHIN_MS)
+    await levels.takeSpared()
     const hours = Math.round((daysOf(options) * 24 * chance.between(50, 150)) / 100 / jumpsExpected)
     const moved = await jump(stage, { hours })
     if (jumps % 4 === 0) await crowd.replay(20)

@@ -6,6 +6,14 @@ import type { Options } from './options.ts'
 import type { Rig } from './rig.ts'
 import type { Chance } from './seeded.ts'
 
+/** A process that was stopped (SIGSTOP) for a while, in real time. */
+export interface Pause {
+  readonly seat: string
+  readonly pid: number
+  readonly from: number
+  readonly to: number
+}
+
 export interface Struck {
   readonly name: string
   readonly hinders: readonly Hindrance[]
@@ -15,6 +23,8 @@ export interface Struck {
   to: number
   happened: number
   problem: string | undefined
+  /** Whom it stopped meanwhile. */
+  readonly pauses?: readonly Pause[]
 }
 
 export interface Nemesis {
@@ -38,6 +48,19 @@ export function* orderOf(names: readonly string[], chance: Chance): Generator<st
   for (;;) yield* chance.shuffled(names)
 }
 
+/** The same fleet; what it stops is written down. */
+export const withPausesNoted = (fleet: Rig['fleet'], pauses: Pause[]): Rig['fleet'] => ({
+  ...fleet,
+  pauseWhile: async (member, work) => {
+    const from = Date.now()
+    try {
+      return await fleet.pauseWhile(member, work)
+    } finally {
+      pauses.push({ seat: member.name, pid: member.process.pid ?? 0, from, to: Date.now() })
+    }
+  },
+})
+
 export interface NemesisDeps {
   readonly rig: Rig
   readonly options: Options
@@ -54,8 +77,8 @@ export const makeNemesis = ({ rig, options, chance, beforeEmptying, say }: Nemes
   const pace = Math.min(1, Math.max(0.4, options.minutes / 5))
   const span = (seconds: number): number => Math.max(LEAST_MS, Math.round(seconds * 1000 * Math.min(1, scale)))
 
-  const strike = async (name: string, hinders: readonly Hindrance[], act: () => Promise<number>, each?: Reach): Promise<void> => {
-    const struck: Struck = { name, hinders, each, from: Date.now(), to: Number.POSITIVE_INFINITY, happened: 0, problem: undefined }
+  const strike = async (name: string, hinders: readonly Hindrance[], act: () => Promise<number>, more: Pick<Struck, 'each' | 'pauses'> = {}): Promise<void> => {
+    const struck: Struck = { name, hinders, ...more, from: Date.now(), to: Number.POSITIVE_INFINITY, happened: 0, problem: undefined }
     log.push(struck)
     try {
       struck.happened = await act()
@@ -74,7 +97,11 @@ export const makeNemesis = ({ rig, options, chance, beforeEmptying, say }: Nemes
     for (const name of orderOf(names, own.branch('order'))) {
       if (stopping.signal.aborted) return
       const fault = faults[name]
-      if (fault !== undefined) await strike(name, fault.hinders, async () => fault.act(stage), fault.each)
+      if (fault !== undefined && fault.isOver?.(rig) !== true) {
+        const pauses: Pause[] = []
+        const noted: Stage = { ...stage, rig: { ...rig, fleet: withPausesNoted(rig.fleet, pauses) } }
+        await strike(name, fault.hinders, async () => fault.act(noted), { each: fault.each, pauses })
+      }
       // Between two faults a lane leaves more time than they take: a system that is never well proves nothing about getting well.
       const [least, most] = RESTS_MS[lane]
       await wait(own.between(least, most) * pace, undefined, { signal: stopping.signal }).catch(() => undefined)

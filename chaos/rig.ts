@@ -10,10 +10,13 @@ import { loadConfig } from '../src/config.ts'
 import type { PolicyInput } from '../src/config/define-config.ts'
 import { makeVault } from '../src/crypto/vault.ts'
 import { startEmbeddedPostgres } from '../src/embedded/postgres.ts'
+import { Secret } from '../src/secret.ts'
 import { startSimulator } from '../src/simulator/start-simulator.ts'
 import { migrate } from '../src/store/migrate.ts'
 import { openStore } from '../src/store/open-store.ts'
+import { grantRights } from '../src/store/rights.ts'
 import { startOwnRedis } from '../test/setup/redis.ts'
+import { createRole } from '../test/setup/roles.ts'
 import { startFaultProxy } from './fault-proxy.ts'
 import { makeFleet, type Seat } from './fleet.ts'
 import type { Options } from './options.ts'
@@ -29,13 +32,17 @@ const policyOf = (options: Options): PolicyInput => ({
   sweep: { cron: '*/2 * * * * *' },
   limits: { messagesPerHour: 1_000_000 },
   timing: {
-    lease: '2s', queuedFor: '4s', codeTimer: '500ms', jobDeadline: '1900ms', stopWithin: '6s', unreadyFor: '300ms', requestTimeout: '1500ms', pageSize: 200,
+    lease: '2s', queuedFor: '4s', codeTimer: '500ms', jobDeadline: '1900ms', stopWithin: `${STOP_WITHIN_MS}ms`, unreadyFor: '300ms', requestTimeout: `${REQUEST_TIMEOUT_MS}ms`, pageSize: 200,
     maxWaiting: Math.max(1000, Math.round(options.consents / 5)), concurrency: { reauth: JOBS_AT_ONCE, notify: JOBS_AT_ONCE, exchange: JOBS_AT_ONCE }, retry: { attempts: 3, firstDelay: '200ms' },
   },
 })
 
+/** How long the provider's answer is waited for, to its last byte. */
+export const REQUEST_TIMEOUT_MS = 1_500
 export const SWEEP_MS = 2_000
 export const LEASE_MS = 2_000
+/** What a process may take to stop, whatever hangs. */
+export const STOP_WITHIN_MS = 6_000
 /** How long a dispatched record is left to the queue. */
 export const QUEUED_FOR_MS = 4_000
 const JOBS_AT_ONCE = 3
@@ -61,6 +68,12 @@ export const startRig = async (options: Options) => {
   const clock = leadClock(clockFile)
   const [postgres, redis] = await Promise.all([startEmbeddedPostgres({ durable: true, maxConnections: 400 }), startOwnRedis()])
 
+  // As `reconsent migrate` leaves it: the processes have a role of their own; the run itself is the owner.
+  await migrate(postgres.url)
+  const appUrl = await createRole(postgres.url)
+  const granted = await grantRights({ ownerUrl: postgres.url, appUrl })
+  if (granted.kind !== 'granted' || granted.rewrites) throw new Error('the role of the application can do more than it may')
+
   const workers = options.consents > 2000 ? 3 : 2
   // The users' one address: a balancer over whichever web processes there are.
   const web = await startFaultProxy({ targets: () => fleet.members('web').flatMap(({ url }) => (url === undefined ? [] : [portOf(url)])) })
@@ -80,7 +93,7 @@ export const startRig = async (options: Options) => {
   }
   const env = {
     NODE_ENV: 'test', LOG_LEVEL: 'debug', QUEUE: 'redis',
-    DATABASE_URL: throughPort(postgres.url, proxies.postgres.port),
+    DATABASE_URL: throughPort(appUrl, proxies.postgres.port),
     REDIS_URL: throughPort(redis.url, proxies.redis.port),
     TRUELAYER_AUTH_URL: throughPort(simulator.url, proxies.provider.port),
     TRUELAYER_API_URL: throughPort(simulator.url, proxies.provider.port),
@@ -96,6 +109,7 @@ export const startRig = async (options: Options) => {
   })
   const vault = makeVault({ keys: config.keys })
   const { store, db, close: closeStore } = openStore({ url: config.database.url, vault, connections: 4 })
+  const asApplication = openStore({ url: new Secret(appUrl), vault, connections: 2 })
   const direct = new Redis(redis.url, { retryStrategy: () => 100, maxRetriesPerRequest: null })
   direct.on('error', () => undefined)
   const seats: Seat[] = [
@@ -111,7 +125,6 @@ export const startRig = async (options: Options) => {
     orderOf: (seat) => ({ seat: seat.name, roles: [seat.role], env, policy, clockFile, queuePrefix }),
   })
 
-  await migrate(postgres.url)
   /** By a connection of its own, past the proxies. */
   const sql = async <Row>(text: string, values: unknown[] = []): Promise<Row[]> => {
     const client = new pg.Client({ connectionString: postgres.url, application_name: 'chaos' })
@@ -127,12 +140,12 @@ export const startRig = async (options: Options) => {
   await recordWrites(sql)
 
   return {
-    folder, clock, postgres, redis, direct, workers, simulator, proxies, fleet, store, db, vault, config, sql, publicUrl, redirectUri,
+    folder, clock, postgres, redis, direct, workers, simulator, proxies, fleet, store, db, dbAsApplication: asApplication.db, vault, config, sql, publicUrl, redirectUri,
     logFolder: join(folder, 'logs'),
     close: async () => {
       await fleet.close()
       direct.disconnect()
-      await closeStore().catch(() => undefined)
+      await Promise.allSettled([closeStore(), asApplication.close()])
       await Promise.all(Object.values(proxies).map((proxy) => proxy.close()))
       await simulator.close()
       await redis.stop()

@@ -39,6 +39,8 @@ export interface Crowd {
   readonly forged: readonly Tampered[]
   /** Every state and code that a browser carried, tampered and made-up ones too. */
   readonly carried: ReadonlySet<string>
+  /** Start links that a user came by, with how often a mail scanner had got their page before. */
+  readonly scannedBefore: ReadonlyMap<string, number>
   /** Users who had a mail with a link. */
   readonly mailed: ReadonlySet<User>
   /** Users whose last mail, or next try, came when nobody set out any more; known after `stop`. */
@@ -67,7 +69,9 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
   const attempts: Attempt[] = []
   const leftOut = new Set<User>()
   const mailed = new Set<User>()
-  const counts: Counts = { scans: 0, visits: 0, departures: 0, returns: 0, repeated: 0, concurrent: 0, unknownState: 0, foreign: 0, forged: 0, replayed: 0, givenUp: 0 }
+  const scanned = new Map<string, number>()
+  const scannedBefore = new Map<string, number>()
+  const counts: Counts = { scans: 0, scansFailed: 0, visits: 0, departures: 0, returns: 0, repeated: 0, concurrent: 0, unknownState: 0, foreign: 0, forged: 0, replayed: 0, givenUp: 0 }
   const waiting: { readonly user: User; readonly go: () => Promise<void> }[] = []
   let active = 0
   let resting = true
@@ -85,6 +89,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
   /** One visit by a start link. Answers whether the user had a decision of theirs taken. */
   const visit = async (user: User, link: string, as: Decision): Promise<boolean> => {
     counts.visits += 1
+    if (!stopped && !scannedBefore.has(link)) scannedBefore.set(link, scanned.get(link) ?? 0)
     const from = Date.now()
     const both = await Promise.all(user.kind === 'clicks-twice' && as === 'approve' ? [goThere(user, link, as), goThere(user, link, as)] : [goThere(user, link, as)])
     const got = both.find((one) => one === 'taken') ?? both[0] ?? 'no page'
@@ -104,7 +109,8 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
 
   const act = async (user: User, link: string): Promise<void> => {
     const memory = memoryOf(user)
-    await scan(link)
+    const got = await scan(link)
+    scanned.set(link, (scanned.get(link) ?? 0) + got)
     if (memory.links.at(-1) !== link) {
       // Another link is another cycle: what the user did before is past.
       memory.links.push(link)
@@ -176,7 +182,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
   }, 100)
 
   return {
-    counts, returns, bankLinks, startLinks, attempts, foreign, forged, carried, mailed, leftOut, serverErrors, replay,
+    counts, returns, bankLinks, startLinks, attempts, foreign, forged, carried, scannedBefore, mailed, leftOut, serverErrors, replay,
     backlog: () => waiting.length + active,
     start: () => {
       resting = false

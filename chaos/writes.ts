@@ -46,10 +46,10 @@ export const holdingsNow = async ({ sql }: Pick<Rig, 'sql'>): Promise<Holding[]>
   return sql<Holding>(`SELECT * FROM (${held.join(' UNION ALL ')}) AS held ORDER BY place <> 'authorisations', place <> 'notifications' LIMIT 200`)
 }
 
-/** Whether somebody else has moved this record's epoch on. */
-export const isOvertaken = async ({ sql }: Pick<Rig, 'sql'>, { place, rowId, epoch }: Holding): Promise<boolean> => {
-  const rows = await sql<{ moved: boolean }>(`SELECT epoch > $2 AS moved FROM ${place} WHERE id = $1`, [rowId, epoch])
-  return rows[0]?.moved ?? false
+/** Whether another process has claimed this record since; a stop by hand moves the epoch on as well. */
+export const isOvertaken = async ({ sql }: Pick<Rig, 'sql'>, { place, rowId, epoch, who }: Holding): Promise<boolean> => {
+  const rows = await sql(`SELECT FROM chaos_writes WHERE place = $1 AND row_id = $2 AND is_claim AND epoch_before = $3 AND who <> $4 LIMIT 1`, [place, rowId, epoch, who])
+  return rows.length > 0
 }
 
 export interface ForeignWrite {
@@ -91,6 +91,19 @@ export const readWrites = async ({ sql }: Pick<Rig, 'sql'>): Promise<Writes> => 
   return { fenced: Number(row?.fenced ?? 0), overtakings: Number(row?.overtakings ?? 0), foreign }
 }
 
+/** Another process claimed a record that `holder` had claimed last. */
+export interface Takeover {
+  readonly row_id: string
+  readonly holder: string
+  readonly at: Date
+}
+
+/** Whether or not it still held it. What a stop or a closing fenced off in between is nobody's. */
+export const readTakeovers = async ({ sql }: Pick<Rig, 'sql'>): Promise<Takeover[]> => sql<Takeover>(`
+  SELECT w.row_id, c.who AS holder, w.at FROM chaos_writes w
+    JOIN chaos_writes c ON c.place = w.place AND c.row_id = w.row_id AND c.is_claim AND c.epoch_after = w.epoch_before
+    WHERE w.is_claim AND w.who <> c.who ORDER BY w.no`)
+
 /** A token response in hand is stored whoever holds the claim by then: losing it would lose the connection. */
 const isTokenResponse = ({ place, status_before: from, status_after: to }: ForeignWrite): boolean =>
   place === 'authorisations' && to === 'verifying' && (from === 'exchanging' || from === 'unknown')
@@ -102,7 +115,7 @@ const isCancelling = ({ place, status_before: from, status_after: to }: ForeignW
 /** Within a statement and the next one. */
 const LOST_BEFORE_MS = 5_000
 
-/** Whoever never heard that its last write was committed writes once more what became of it, under its own epoch: nobody had taken over. */
+/** Whoever never heard that its last write was committed, because the answer was cut off and not only late, writes once more what became of it, under its own epoch: nobody had taken over. */
 const isUnheard = ({ who, holder, was_leased: wasLeased, at }: ForeignWrite, log: readonly Struck[]): boolean =>
   who === holder && !wasLeased && metWithin(log, ['database'], { from: at.getTime() - LOST_BEFORE_MS, to: at.getTime() }).length > 0
 

@@ -9,9 +9,12 @@ export type Lane = 'processes' | 'infrastructure' | 'provider' | 'mail'
 
 /**
  * What a fault stands in the way of; the checks excuse a delay or a loss only by a fault that could have caused it.
- * `provider-refuses`: calls are certainly not processed. `provider-breaks`: requests or answers are lost on the way.
+ * `provider-refuses`: calls are certainly not processed. `provider-breaks`: requests or answers are lost on the way, and nothing tells which.
+ * `provider-fails`: the provider itself loses them, and its ledger tells which: no other is explained by it. `database-late`: nothing is
+ * lost, all that writes or reads takes longer.
  */
-export type Hindrance = 'workers' | 'all-workers' | 'web' | 'schedulers' | 'queue' | 'database' | 'provider-refuses' | 'provider-breaks' | 'mail' | 'users'
+export type Hindrance =
+  | 'workers' | 'all-workers' | 'web' | 'schedulers' | 'queue' | 'database' | 'database-late' | 'provider-refuses' | 'provider-breaks' | 'provider-fails' | 'mail' | 'users'
 
 export interface Stage {
   readonly rig: Rig
@@ -22,18 +25,23 @@ export interface Stage {
   readonly beforeEmptying: () => Promise<void>
 }
 
-/** What one happening can meet: one call, what one worker has in flight, or (unless said) what all workers have. */
-export type Reach = 'call' | 'worker'
+/**
+ * What one happening can meet: one call, what one worker has in flight, or (unless said) what all workers have. `outage`: what all had in
+ * flight when it began, however often it was met after that: while it lasts, nothing further is begun.
+ */
+export type Reach = 'call' | 'worker' | 'outage'
 
 export interface Fault {
   readonly lane: Lane
   readonly hinders: readonly Hindrance[]
   readonly each?: Reach
+  /** From then on it strikes no more. */
+  readonly isOver?: (rig: Pick<Rig, 'fleet'>) => boolean
   readonly act: (stage: Stage) => Promise<number>
 }
 
-/** The simulator's own faults: counted where they fired. */
-export const atSimulator = (lane: Lane, hinders: readonly Hindrance[], seconds: number, orders: (chance: Chance) => readonly FaultOrder[]): Fault => ({
+/** The simulator's own faults: counted where they fired, and told by its ledger in the entry of each request that met one. */
+export const atSimulator = (lane: Lane, hinders: readonly Exclude<Hindrance, 'provider-breaks'>[], seconds: number, orders: (chance: Chance) => readonly FaultOrder[]): Fault => ({
   lane,
   hinders,
   act: async ({ rig: { simulator }, chance, span }) => {

@@ -104,7 +104,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
       for (let time = 0; time < 4; time += 1) {
         const rows = await rig.sql<{ ended: boolean }>(`SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity
           WHERE datname = 'reconsent' AND application_name <> 'chaos' AND client_addr IS NOT NULL AND random() < 0.5`)
-        ended += rows.length
+        ended += rows.filter((row) => row.ended).length
         await wait(chance.between(200, 900))
       }
       return ended
@@ -126,14 +126,13 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   },
   'PostgreSQL late': {
     lane: 'infrastructure',
-    hinders: ['database'],
-    each: 'call',
+    hinders: ['database-late'],
     act: async ({ rig, chance, span }) => barFor(rig.proxies.postgres, { kind: 'latency', ms: chance.between(20, 80) }, { ms: span(20) }),
   },
   'PostgreSQL unreachable': {
     lane: 'infrastructure',
     hinders: ['database'],
-    each: 'call',
+    each: 'outage',
     act: async ({ rig, chance, span }) => barFor(rig.proxies.postgres, { kind: chance.happens(0.5) ? 'blackhole' : 'refuse' }, { ms: span(15) }),
   },
 }

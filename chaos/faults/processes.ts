@@ -5,7 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Role } from '../../src/main.ts'
 import type { Member } from '../fleet.ts'
 import { linesOf } from '../logs.ts'
-import { isRefusal } from '../refusals.ts'
+import { refusalIn } from '../refusals.ts'
 import { LEASE_MS, type Rig } from '../rig.ts'
 import { type Holding, holdingsNow, isOvertaken } from '../writes.ts'
 import { writerName } from '../writer-name.ts'
@@ -14,11 +14,11 @@ import type { Fault, Hindrance, Stage } from './fault.ts'
 const PATIENCE_MS = 10_000
 const hindered: Readonly<Record<Role, Hindrance>> = { worker: 'workers', web: 'web', scheduler: 'schedulers' }
 
-/** One that runs; all of a role may just be starting again. */
-const pickMember = async ({ rig, chance }: Stage, role: Role): Promise<Member | undefined> => {
+/** One that runs and may be chosen; all of a role may just be starting again. */
+const pickMember = async ({ rig, chance }: Stage, role: Role, mayBe: (member: Member) => boolean = () => true): Promise<Member | undefined> => {
   const end = Date.now() + PATIENCE_MS
   for (;;) {
-    const members = rig.fleet.members(role).filter((member) => !member.paused)
+    const members = rig.fleet.members(role).filter((member) => !member.paused && mayBe(member))
     if (members.length > 0) return chance.pick(members)
     if (Date.now() > end) return undefined
     await wait(100)
@@ -29,7 +29,7 @@ const kill = (role: Role): Fault => ({
   lane: 'processes',
   hinders: [hindered[role]],
   act: async (stage) => {
-    const member = await pickMember(stage, role)
+    const member = await pickMember(stage, role, (one) => !stage.rig.fleet.isSpared(one))
     if (member === undefined) return 0
     await stage.rig.fleet.kill(member, stage.chance.between(100, 1500))
     return 1
@@ -56,10 +56,13 @@ const WRITES_WITHIN_MS = 4_000
 
 const writerOf = ({ name, process }: Pick<Member, 'name' | 'process'>): string => writerName(name, process.pid ?? 0)
 
-const refusalsIn = async (file: string, from: number): Promise<number> => {
-  let refused = 0
-  for await (const line of linesOf(file, from)) if (isRefusal(line)) refused += 1
-  return refused
+/** Of what others took over while it slept: an operator's stop makes refusals as well. */
+const isRefused = async (seat: string, file: string, from: number, taken: readonly Holding[]): Promise<boolean> => {
+  for await (const line of linesOf(file, from)) {
+    const refusal = refusalIn(seat, line)
+    if (refusal !== undefined && taken.some(({ rowId, who }) => rowId === refusal.recordId && who === refusal.who)) return true
+  }
+  return false
 }
 
 /** What the stopped process holds, and goes on holding. Records whose write was already on its way to the database fall out here. */
@@ -68,12 +71,14 @@ const frozenIn = async (rig: Rig, member: Member): Promise<Holding[]> => {
   return (await holdingsNow(rig)).filter(({ who }) => who === writerOf(member))
 }
 
-/** For a while at most: all other workers may be busy, or have died. */
-const untilOvertaken = async (rig: Rig, holdings: readonly Holding[]): Promise<void> => {
+/** What others have taken over of it by then. For a while at most: all other workers may be busy, or have died. */
+const untilOvertaken = async (rig: Rig, holdings: readonly Holding[]): Promise<Holding[]> => {
   const end = Date.now() + OVERTAKEN_WITHIN_MS
   await wait(LEASE_MS)
-  while (Date.now() < end) {
-    for (const holding of holdings) if (await isOvertaken(rig, holding).catch(() => false)) return
+  for (;;) {
+    const taken: Holding[] = []
+    for (const holding of holdings) if (await isOvertaken(rig, holding).catch(() => false)) taken.push(holding)
+    if (taken.length > 0 || Date.now() > end) return taken
     await wait(200)
   }
 }
@@ -88,17 +93,16 @@ const pauseOne = async (stage: Stage): Promise<'refused' | 'slept' | 'idle'> => 
   if (member === undefined || rig.fleet.members('worker').length < 2) return 'idle'
   const log = join(rig.logFolder, `${member.name}.log`)
   const { size } = await stat(log)
-  const hasSlept = await rig.fleet.pauseWhile(member, async () => {
+  if (!rig.fleet.isAlive(member)) return 'idle'
+  const taken = await rig.fleet.pauseWhile(member, async () => {
     const holdings = await frozenIn(rig, member).catch(() => [])
-    if (holdings.length === 0) return false
-    await untilOvertaken(rig, holdings)
-    return true
+    return holdings.length === 0 ? undefined : untilOvertaken(rig, holdings)
   })
   // Woken at once: what it held was given back in the same moment.
-  if (!hasSlept) return 'idle'
+  if (taken === undefined) return 'idle'
   const end = Date.now() + WRITES_WITHIN_MS
   while (Date.now() < end) {
-    if ((await refusalsIn(log, size)) > 0) return 'refused'
+    if (await isRefused(member.name, log, size, taken)) return 'refused'
     await wait(200)
   }
   return 'slept'
@@ -150,6 +154,8 @@ export const ofProcesses: Readonly<Record<string, Fault>> = {
     lane: 'processes',
     hinders: ['workers', 'all-workers'],
     each: 'worker',
+    // Not once one of them is to live on.
+    isOver: ({ fleet }) => fleet.isSparing(),
     act: async (stage) => {
       const { rig, chance } = stage
       await pickMember(stage, 'worker')

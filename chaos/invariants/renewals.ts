@@ -112,7 +112,7 @@ const reasonOf = ({ records, log, acts, rig: { clock } }: Books, consent: Consen
     case 'no bank':
     case 'no answer': {
       if (clock.shownAt(to) >= consent.expires_at.getTime() + GRACE_MS) return 'grace had ended'
-      const met = metWithin(log, ['web', 'database', 'users', 'provider-refuses', 'provider-breaks', 'queue'], { from, to })[0]
+      const met = metWithin(log, ['web', 'database', 'database-late', 'users', 'provider-refuses', 'provider-breaks', 'provider-fails', 'queue'], { from, to })[0]
       return met === undefined ? (clock.jumpedWithin(from, to) ? 'days went by meanwhile' : undefined) : `met "${met.name}"`
     }
   }

@@ -33,6 +33,12 @@ const isProcessed = (fault: ActiveSettings): boolean => {
   return 'processed' in fault ? fault.processed || fault.kind === 'slow' : true
 }
 
+/** By how much it holds up the last byte of the answer. */
+const lateBy = (fault: ActiveSettings, { body }: Answer): number | undefined => {
+  if (fault.kind === 'slow') return fault.ms
+  return fault.kind === 'drip' ? fault.interval_ms * Math.max(0, Buffer.byteLength(body) - 1) : undefined
+}
+
 const send = (reply: FastifyReply, { status, contentType, headers, body }: Omit<Answer, 'entry'>): FastifyReply => {
   void reply.status(status).headers(headers)
   if (body !== '') void reply.type(contentType)
@@ -71,9 +77,9 @@ const drip = async (reply: FastifyReply, answer: Answer, intervalMs: number, clo
 export const makeServe =
   ({ faults, ledger, closing }: World): Serve =>
   async ({ request, reply, endpoint, credentialsId, codeNo, process }) => {
-    const processAndNote = (kind?: ActiveSettings['kind']): Answer => {
+    const processAndNote = (met?: ActiveSettings): Answer => {
       const answer = process()
-      ledger.record({ ...answer.entry, fault: kind })
+      ledger.record({ ...answer.entry, fault: met?.kind, late_ms: met && lateBy(met, answer) })
       return answer
     }
     const fault = faults.take(endpoint, [credentialsId])
@@ -82,7 +88,7 @@ export const makeServe =
     const pause = (ms: number): Promise<unknown> => wait(ms, undefined, { signal: closing }).catch(() => undefined)
     // a server that is slow to start still does the work, whether or not the client waits for it
     if (fault.kind === 'slow' && !fault.processed) await pause(fault.ms)
-    const answer = isProcessed(fault) ? processAndNote(fault.kind) : undefined
+    const answer = isProcessed(fault) ? processAndNote(fault) : undefined
     if (answer === undefined) {
       ledger.record({ what: endpoint, outcome: 'not-processed', credentials_id: credentialsId, code_no: codeNo, fault: fault.kind })
     }

@@ -56,7 +56,7 @@ export const startInbox = async (world: World, { host, port }: { host: string; p
     }
     const isLost = fault?.kind === 'cut-after-dot' && !fault.stored
     if (isLost) noteLost(session, recipientsOf(session), fault)
-    const mail = isLost ? undefined : mails.add(await readMail(source, session), fault?.kind)
+    const mail = isLost ? undefined : mails.add(await readMail(source, session), { fault: fault?.kind, late_ms: fault?.kind === 'slow-mail' ? fault.ms : undefined })
     drawn.delete(session.id)
     if (fault?.kind === 'cut-after-dot') {
       sockets.get(session.remotePort)?.destroy()

@@ -34,6 +34,8 @@ export interface EntryDraft {
   readonly message_id?: string | undefined
   readonly to?: readonly string[] | undefined
   readonly fault?: FaultKind | undefined
+  /** By how much a fault held up the end of the answer, in milliseconds. */
+  readonly late_ms?: number | undefined
 }
 
 export interface Entry extends EntryDraft {

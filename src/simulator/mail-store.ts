@@ -1,7 +1,6 @@
 // The mails that arrived, newest kept, in memory and bounded.
 import type { Clock } from '../clock.ts'
-import type { Ledger } from './ledger.ts'
-import type { FaultKind } from './fault-kinds.ts'
+import type { EntryDraft, Ledger } from './ledger.ts'
 
 export interface Mail {
   readonly id: number
@@ -28,7 +27,7 @@ export interface MailFilter {
 }
 
 export interface MailStore {
-  add(mail: Omit<Mail, 'id' | 'at' | 'links'>, fault?: FaultKind): Mail
+  add(mail: Omit<Mail, 'id' | 'at' | 'links'>, met?: Pick<EntryDraft, 'fault' | 'late_ms'>): Mail
   /** Newest first. */
   list(filter?: MailFilter): readonly Mail[]
   find(id: number): Mail | undefined
@@ -52,12 +51,12 @@ export const makeMailStore = ({ clock, ledger, keep }: { clock: Clock; ledger: L
   let kept: Mail[] = []
   let received = 0
   return {
-    add: (mail, fault) => {
+    add: (mail, met) => {
       const stored: Mail = { id: ++received, at: clock.now().toISO(), ...mail, links: linksIn(mail.text, mail.html) }
       kept.push(stored)
       // dropped in batches, so that a full store does not move every mail for each new one
       if (kept.length > keep + Math.max(1, keep / 10)) kept = kept.slice(-keep)
-      ledger.record({ what: 'mail', outcome: 'ok', to: stored.to, message_id: stored.message_id, fault })
+      ledger.record({ what: 'mail', outcome: 'ok', to: stored.to, message_id: stored.message_id, ...met })
       return stored
     },
     list: ({ to, after = 0, limit = keep } = {}) => {

@@ -1,9 +1,10 @@
 // The books of a small, sound run, and one broken promise planted at a time: each must be named, by its number and record.
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
+import { LAST_DOUBTS, notJudged } from '../../chaos/invariants/asked.ts'
 import { EMPTIED } from '../../chaos/invariants/renewals.ts'
 import { askEveryCheck, type Books } from '../../chaos/invariants.ts'
-import type { Hindrance } from '../../chaos/faults.ts'
+import { faults, type Hindrance } from '../../chaos/faults.ts'
 import type { Struck } from '../../chaos/nemesis.ts'
 import type { OperatorAct } from '../../chaos/operators.ts'
 import type { AuthorisationRecord, ConsentRecord, NotificationRecord, Records, RenewalRecord } from '../../chaos/records.ts'
@@ -13,7 +14,7 @@ import { sha256Hex } from '../../src/crypto/hashing.ts'
 import { Secret } from '../../src/secret.ts'
 import type { Entry } from '../../src/simulator/ledger.ts'
 
-const at = (minutes: number): Date => new Date(Date.UTC(2027, 0, 1, 12, minutes))
+const at = (minutes: number): Date => new Date(Date.UTC(2027, 0, 1, 12) + minutes * 60_000)
 const entry = (seq: number, minutes: number, over: Omit<Entry, 'seq' | 'at'>): Entry => ({ seq, at: at(minutes).toISOString(), ...over })
 
 const user = { no: 1, credentialsId: 'connection', email: 'a@planted.example', kind: 'renews', refreshToken: 'token', expiresAt: DateTime.utc() } as const
@@ -38,6 +39,12 @@ const given = entry(0, 10, { what: 'code', outcome: 'ok', credentials_id: 'conne
 const struck = (hinders: readonly Hindrance[], from: number, to: number, over: Partial<Struck> = {}): Struck => ({
   name: `no ${hinders.join(', ')}`, hinders, from: at(from).getTime(), to: at(to).getTime(), happened: 1, problem: undefined, ...over,
 })
+/** One of the nemesis' own, with what it says of itself. */
+const strike = (name: string, from: number, to: number, over: Partial<Struck> = {}): Struck => {
+  const fault = faults[name]
+  if (fault === undefined) throw new Error(`there is no fault "${name}"`)
+  return struck(fault.hinders, from, to, { name, each: fault.each, ...over })
+}
 const attempt: Attempt = { user, from: at(9).getTime(), to: at(10).getTime(), got: 'taken' }
 
 const act: OperatorAct = { what: 'pause', consentId: 'consent', from: at(0).getTime(), to: at(0).getTime(), answer: 'done', underWay: true }
@@ -155,6 +162,30 @@ describe('the books of a run', () => {
       planted: { ...askedAgain, doubt: at(13), copies: 2, ledger: [lateMail, entry(2, 12, { what: 'exchange', outcome: 'not-processed', code_no: 1, fault: 'reset-before' })] },
       names: '3: fault reset-before at request 2',
     },
+    'never sent while the provider itself failed, which its ledger would tell': { planted: { ...neverSent, log: [strike('500 before and after processing', 11, 12)] }, names: '3: authorisation authorisation (user 1, once)' },
+    'in doubt over an answer without a fault, while others met one': {
+      planted: { ...askedAgain, doubt: at(13), ledger: [lateMail, again(12)], log: [strike('reset after processing', 11, 13)] }, names: '3: authorisation authorisation (user 1, once)',
+    },
+    'never sent, and the database was only late': { planted: { ...neverSent, log: [strike('PostgreSQL late', 11, 12)] }, names: '3: authorisation authorisation (user 1, once)' },
+    'in doubt over an answer that came while the database was only late': {
+      planted: { ...askedAgain, doubt: at(13), ledger: [lateMail, again(12)], log: [strike('PostgreSQL late', 11, 13)] }, names: '3: authorisation authorisation (user 1, once)',
+    },
+    'a code that died while the database was only late': { planted: { ...tooOld, log: [strike('PostgreSQL late', 10, 16)] }, names: '3: authorisation authorisation (user 1, once)' },
+    'in doubt over an answer that was slow, but came in time': {
+      planted: { ...askedAgain, doubt: at(13), ledger: [lateMail, again(12, { fault: 'slow', late_ms: 900 })] }, names: '3: authorisation authorisation (user 1, once)',
+    },
+    'in doubt over an answer that dripped, but came in time': {
+      planted: { ...askedAgain, doubt: at(13), ledger: [lateMail, again(12, { fault: 'drip', late_ms: 1_400 })] }, names: '3: authorisation authorisation (user 1, once)',
+    },
+    'more users asked again than connections to the provider were cut': {
+      planted: { ...neverSent, log: [strike('connections to the provider cut', 11, 12)], copies: 2 }, names: `3: fault connections to the provider cut at ${at(11).getTime()}`,
+    },
+    'more users asked again than were in flight when the database went away, however often that was met': {
+      planted: { ...neverSent, log: [strike('PostgreSQL unreachable', 11, 12, { happened: 500 })], copies: 14 }, names: `3: fault PostgreSQL unreachable at ${at(11).getTime()}`,
+    },
+    'more users asked again than a death and a cut together can have met': {
+      planted: { ...neverSent, log: [struck(['workers'], 11, 12), strike('connections to the provider cut', 11.5, 12, { happened: 2 })], copies: 16 }, names: `3: fault no workers at ${at(11).getTime()}`,
+    },
     'in doubt although the answer met no fault': { planted: { ...askedAgain, doubt: at(13), ledger: [lateMail, again(12)] }, names: '3: authorisation authorisation (user 1, once)' },
     'a code that died after an outage had ended': { planted: { ...tooOld, log: [struck(['database'], 10, 12)] }, names: '3: authorisation authorisation (user 1, once)' },
     'a code that died while one of the workers was away': { planted: { ...tooOld, log: [struck(['workers'], 0, 20)] }, names: '3: authorisation authorisation (user 1, once)' },
@@ -180,6 +211,11 @@ describe('the books of a run', () => {
     'an old token': { planted: { issued: 'a newer token' }, names: '4: consent consent' },
     'a renewal that was never recorded': { planted: { expiresAt: at(90 * 24 * 60) }, names: '5: consent consent' },
     'a mail delivered twice': { planted: { ledger: [mail, exchange, { ...mail, seq: 3 }] }, names: '6: notification notification' },
+    'an uncertain mail delivered twice': { planted: { notification: { status: 'uncertain' }, ledger: [mail, exchange, { ...mail, seq: 3 }] }, names: '6: notification notification' },
+    'a mail delivered that the mail server is said to have refused': { planted: { notification: { status: 'failed' } }, names: '6: notification notification' },
+    'a mail delivered that is said to be cancelled': { planted: { notification: { status: 'cancelled' } }, names: '6: notification notification' },
+    'a mail delivered that still waits to be sent': { planted: { notification: { status: 'pending' } }, names: '6: notification notification' },
+    'a mail that is still being sent at the end': { planted: { notification: { status: 'sending' }, ledger: [exchange] }, names: '6: notification notification' },
     'a mail said to be sent that never left': { planted: { ledger: [exchange] }, names: '6: notification notification' },
     'a mail committed after the renewal': { planted: { notification: { sending_at: at(40) }, ledger: [{ ...mail, at: at(40).toISOString() }, exchange] }, names: '6: notification notification' },
     'a mail begun while its consent was paused': { planted: { acts: [acted('pause', 0), acted('resume', 5)] }, names: '6: notification notification' },
@@ -256,23 +292,46 @@ describe('the books of a run', () => {
     expect(open.at(-1)).toMatch(/^1 cycles were still open at the run's end/)
   })
 
-  test.each<[string, Partial<Planted>, RegExp | undefined]>([
-    ['at once', {}, undefined],
-    ['behind a fault that covered all of it', { notification: { created_at: at(60), sending_at: at(60) }, log: [struck(['workers'], 11, 12), struck(['database'], 20, 60)] }, /^how soon they are asked/],
-    ['after a minute, behind a fault for all but 3 s of it', {
-      notification: { created_at: at(21), sending_at: at(21) },
-      log: [struck(['workers'], 11, 12), { ...struck(['database'], 20, 21), from: at(20).getTime() + 3_000 }],
-    }, undefined],
-  ])('how soon a user is asked again is shown by who is asked %s', (_name, planted, says) => {
-    const { notShown } = askEveryCheck(booksWith({ ...neverSent, ...planted })).find(({ invariant }) => invariant === 3) ?? {}
+  const lastDoubts = struck([], 11, 13, { name: LAST_DOUBTS })
+  const lostAtLast = { ...askedAgain, leftOut: true, doubt: at(13), ledger: [lateMail, again(12, { fault: 'reset-before' })] }
+  test.each<[string, Planted, RegExp | undefined]>([
+    ['nobody, as nothing failed', {}, undefined],
+    ['who lost their answers after the healing, and were asked at once', { ...lostAtLast, log: [lastDoubts] }, undefined],
+    ['who lost their answers after the healing, behind other faults', {
+      ...lostAtLast, log: [lastDoubts, struck(['database'], 20, 60)], notification: { created_at: at(60), sending_at: at(60) }, ledger: [{ ...lateMail, at: at(60).toISOString() }, again(12, { fault: 'reset-before' })],
+    }, /^how soon they are asked: 0 of 1 who lost their answers after the healing/],
+    ['who lost them before', { ...lostAtLast, log: [{ ...lastDoubts, from: at(13).getTime(), to: at(14).getTime() }] }, /^how soon they are asked: nobody/],
+    ['in time, of whom none met it', { ...neverSent, log: [struck(['workers'], 11, 12), lastDoubts] }, /^how soon they are asked: nobody/],
+    ['by nobody, although answers were lost', { log: [lastDoubts] }, /^how soon they are asked: nobody/],
+  ])('how soon a user is asked again is shown by those %s', (_name, planted, says) => {
+    const { notShown } = askEveryCheck(booksWith(planted)).find(({ invariant }) => invariant === 3) ?? {}
     if (says === undefined) expect(notShown).toBeUndefined()
     else expect(notShown).toMatch(says)
+  })
+
+  test('half of them must have been asked in time with nothing deducted', () => {
+    const asked = (prompt: number, late: number): string | undefined =>
+      notJudged([...Array.from({ length: prompt }, () => ({ as: 'asked', ms: 0, wholeMs: 4_000, isLast: true }) as const), ...Array.from({ length: late }, () => ({ as: 'asked', ms: 0, wholeMs: 4_001, isLast: true }) as const)], [lastDoubts])
+    expect([asked(2, 2), asked(5, 0)]).toEqual([undefined, undefined])
+    expect(asked(2, 3)).toMatch(/^how soon they are asked: 2 of 5/)
   })
 
   const excused: Record<string, Planted> = {
     'a death between the intent and the send': { ...neverSent, log: [struck(['workers'], 11, 12)] },
     'an acknowledgement that was cut before the send': { ...neverSent, log: [struck(['database'], 11, 12)] },
-    'a request lost on the way': { ...neverSent, log: [struck(['provider-breaks'], 11, 12)] },
+    'a request lost on the way': { ...neverSent, log: [strike('connections to the provider cut', 11, 12)] },
+    'as many as a death can have met, while fewer connections were cut': {
+      ...neverSent, log: [struck(['workers'], 11, 12), strike('cut acknowledgements of commits', 11, 12, { happened: 2 })], copies: 15,
+    },
+    'a slow answer that came when nobody waited any more': { ...askedAgain, leftOut: true, doubt: at(13), ledger: [lateMail, again(12, { fault: 'slow', late_ms: 2_500 })] },
+    'a request that a slow provider took up when we had long given up': {
+      ...askedAgain, leftOut: true, doubt: at(13), ledger: [lateMail, again(13, { at: new Date(at(13).getTime() + 1_000).toISOString(), fault: 'slow', late_ms: 2_500 })],
+    },
+    'an uncertain mail that came': { notification: { status: 'uncertain' } },
+    'an uncertain mail that never came': { notification: { status: 'uncertain' }, ledger: [exchange] },
+    'asked again when the database was no longer late': {
+      ...neverSent, log: [struck(['workers'], 11, 12), strike('PostgreSQL late', 20, 80)], notification: { created_at: at(80), sending_at: at(80) }, ledger: [{ ...lateMail, at: at(80).toISOString() }],
+    },
     'an outage as long as the code lived': { ...tooOld, log: [struck(['provider-refuses'], 10, 16)] },
     'asked again when the database was back': {
       ...neverSent, log: [struck(['workers'], 11, 12), struck(['database'], 20, 80)], notification: { created_at: at(80), sending_at: at(80) }, ledger: [{ ...lateMail, at: at(80).toISOString() }],

@@ -2,7 +2,8 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Struck } from '../../chaos/nemesis.ts'
-import { holdingsNow, isOvertaken, judgeWrites, readWrites, recordWrites } from '../../chaos/writes.ts'
+import { faults } from '../../chaos/faults.ts'
+import { holdingsNow, isOvertaken, judgeWrites, readTakeovers, readWrites, recordWrites } from '../../chaos/writes.ts'
 import { createDatabase } from '../setup/database.ts'
 
 const ID = '00000000-0000-4000-8000-000000000001'
@@ -67,6 +68,29 @@ test('so is one by a job that its own process had overtaken: the claim was given
   const cut: Struck = { name: 'cut acknowledgements of commits', hinders: ['database'], from: now - 5_000, to: now + 5_000, happened: 1, problem: undefined }
   expect(await names([cut])).toHaveLength(2)
   expect(await names([{ ...cut, happened: 0 }])).toHaveLength(3)
+  // A database that is only late loses no answer.
+  const late = 'PostgreSQL late'
+  expect(await names([{ ...cut, name: late, hinders: faults[late]?.hinders ?? [] }])).toHaveLength(3)
+})
+
+test('a stop by hand is not another’s taking over', async () => {
+  await as('worker-5:20')(claim)
+  const [holding] = await holdingsNow({ sql: run })
+  if (holding === undefined) throw new Error('nobody holds it')
+  await run(`UPDATE consents SET epoch = epoch + 1, lease_until = NULL`)
+  expect(await isOvertaken({ sql: run }, holding)).toBe(false)
+})
+
+test('who took a record over from whom is told; a stop in between makes it nobody’s', async () => {
+  await as('worker-3:12')(claim)
+  const before = (await readTakeovers({ sql: run })).length
+  await as('worker-4:13')(claim)
+  await as('worker-4:14')(claim)
+  const told = (await readTakeovers({ sql: run })).slice(before)
+  expect(told).toMatchObject([{ row_id: ID, holder: 'worker-3:12' }, { row_id: ID, holder: 'worker-4:13', at: expect.any(Date) as Date }])
+  await run(`UPDATE consents SET epoch = epoch + 1, lease_until = NULL`)
+  await as('worker-3:12')(claim)
+  expect((await readTakeovers({ sql: run })).length).toBe(before + 2)
 })
 
 test('a token response in hand is excepted, and the cancelling of a message not yet begun', () => {

@@ -70,8 +70,8 @@ test('slow: the answer comes late; a client that gives up does not stop the work
   }
   await Promise.all([expect(gaveUp).rejects.toThrow(), givesUpWhenSeen()])
   expect(simulator.ledger.entries({ what: 'reauthuri' })).toMatchObject([
-    { outcome: 'ok', fault: 'slow' },
-    { outcome: 'ok', fault: 'slow' },
+    { outcome: 'ok', fault: 'slow', late_ms: 120 },
+    { outcome: 'ok', fault: 'slow', late_ms: 600_000 },
   ])
   // closing at the end of this test would take ten minutes if the pause held it up
 })
@@ -84,7 +84,7 @@ test('drip: a complete, correct answer, byte by byte', async () => {
   const { status, body, headers } = await refresh(simulator, refreshToken)
   expect([status, body.token_type]).toEqual([200, 'Bearer'])
   expect(performance.now() - started).toBeGreaterThan(Number(headers.get('content-length')) * 0.8)
-  expect(simulator.ledger.entries({ what: 'refresh' })).toMatchObject([{ outcome: 'ok', fault: 'drip' }])
+  expect(simulator.ledger.entries({ what: 'refresh' })).toMatchObject([{ outcome: 'ok', fault: 'drip', late_ms: Number(headers.get('content-length')) - 1 }])
 })
 
 test('reset-before: the connection is reset and nothing was processed', async () => {

@@ -101,6 +101,7 @@ test('slow-mail answers late and stores', async () => {
   await send(simulator)
   expect(performance.now() - started).toBeGreaterThan(115)
   expect(simulator.mails()).toHaveLength(1)
+  expect(simulator.ledger.entries({ what: 'mail' })).toMatchObject([{ outcome: 'ok', fault: 'slow-mail', late_ms: 120 }])
 })
 
 test('a mail fault can be for one recipient only', async () => {
