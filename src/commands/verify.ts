@@ -1,5 +1,6 @@
 // `verify`: checks what is stored against the promises of docs/reliability.md.
 import { intervalOf } from '../queue/cron.ts'
+import { roleOf } from '../store/rights.ts'
 import { verify } from '../verify/verify.ts'
 import { type Command, json } from './command.ts'
 import { withStore } from './open.ts'
@@ -9,7 +10,7 @@ export const command: Command = {
   usage: 'verify [--quick] [--json]',
   about: `Checks every record against what Reconsent promises: open rows are dated and not overdue (1), stored secrets decrypt (4), each
 success is single and proven (5), no message twice or after a stop (6), intents before effects (7), events without gap, their hashes
-a chain that replays to what is stored (10). Names the row and the number of the invariant. Reads one snapshot and writes nothing:
+a chain that replays to what is stored, and out of reach for the program's own role, where it has one (10). Names the row and the number of the invariant. Reads one snapshot and writes nothing:
 safe on a running system. Exit code 1 if anything is found.`,
   arguments: [],
   options: { quick: { type: 'boolean', help: 'do not open each stored secret' }, json },
@@ -21,6 +22,7 @@ safe on a running system. Exit code 1 if anything is found.`,
         sweepInterval: intervalOf(config.policy.sweep.cron),
         deep: !call.flag('quick'),
         keys: config.keys,
+        hasOwnRole: roleOf(config.database.url.reveal()) !== roleOf(config.database.migrateUrl.reveal()),
       })
       if (call.flag('json')) await call.terminal.json({ ok: violations.length === 0, violations })
       else if (violations.length === 0) await call.terminal.line('every promise is kept')

@@ -2,7 +2,7 @@
 import pg from 'pg'
 import type { Secret } from '../secret.ts'
 import { readMigrations } from '../store/migrate.ts'
-import { tableRights } from '../store/rights.ts'
+import { ABOUT_CONNECTED_ROLE, type AboutRole, tableRights } from '../store/rights.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 
 const OLDEST_POSTGRES = 140_000
@@ -91,10 +91,8 @@ const aboutRights = async (client: pg.Client): Promise<Finding[]> => {
   )
   const advice = 'run reconsent migrate with the role that owns the tables in MIGRATE_DATABASE_URL: it grants this one what it needs'
   if (rows.length > 0) return [fail('rights', `the role lacks rights on ${rows.map(({ name }) => name).join(', ')}`, advice)]
-  const { rows: may } = await client.query<{ rewrite: boolean }>(
-    `SELECT has_table_privilege('events', 'UPDATE') OR has_table_privilege('events', 'DELETE') OR has_table_privilege('events', 'TRUNCATE') AS rewrite`,
-  )
-  return may[0]?.rewrite === true
+  const { rows: about } = await client.query<AboutRole>(ABOUT_CONNECTED_ROLE)
+  return about[0]?.rewrites === true
     ? [warn('rights', 'the role can rewrite events: only a trigger guards them', 'give the program a role of its own; the owner belongs in MIGRATE_DATABASE_URL alone')]
     : [ok('rights', 'as needed; events can be read and added, not changed')]
 }

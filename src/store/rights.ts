@@ -21,6 +21,22 @@ export const tableRights: Readonly<Record<string, readonly Right[]>> = {
   _prisma_migrations: ['SELECT'],
 }
 
+/** Whether a role can rewrite events, however it came by that; on one column alone, too. Both are expressions of SQL: its name, the table's. */
+const rewritesEvents = (role: string, events: string): string =>
+  `(has_any_column_privilege(${role}, ${events}, 'UPDATE') OR has_table_privilege(${role}, ${events}, 'DELETE') OR has_table_privilege(${role}, ${events}, 'TRUNCATE'))`
+
+/** What the connected role is to the events: one row. */
+export interface AboutRole {
+  readonly role: string
+  readonly owns: boolean
+  readonly rewrites: boolean
+}
+export const ABOUT_CONNECTED_ROLE = `SELECT current_user::text AS role, pg_get_userbyid(relowner) = current_user AS owns, ${rewritesEvents('current_user', `'events'`)} AS rewrites
+  FROM pg_class WHERE oid = 'events'::regclass`
+
+/** The role that an address connects as. */
+export const roleOf = (url: string): string => new pg.Client({ connectionString: url }).user ?? ''
+
 export interface GrantOptions {
   /** With the role that owns the tables. */
   readonly ownerUrl: string
@@ -39,7 +55,7 @@ export type Granted =
 
 /** Makes the application's rights what they must be, whatever they were. */
 export const grantRights = async ({ ownerUrl, appUrl, queueSchema }: GrantOptions): Promise<Granted> => {
-  const role = new pg.Client({ connectionString: appUrl }).user ?? ''
+  const role = roleOf(appUrl)
   const client = new pg.Client({ connectionString: ownerUrl, application_name: 'reconsent migrate' })
   await client.connect()
   try {
@@ -53,7 +69,7 @@ export const grantRights = async ({ ownerUrl, appUrl, queueSchema }: GrantOption
     // Simple protocol, one transaction: no moment without rights for a program that is running.
     await client.query(`BEGIN; ${statements(role, schema, queueSchema).join('; ')}; COMMIT`)
     const rewrites = await client.query<{ can: boolean }>(
-      `SELECT has_table_privilege($1, $2, 'UPDATE') OR has_table_privilege($1, $2, 'DELETE') OR has_table_privilege($1, $2, 'TRUNCATE') AS can`,
+      `SELECT ${rewritesEvents('$1::name', '$2::text')} AS can`,
       [role, `${pg.escapeIdentifier(schema)}.events`],
     )
     return { kind: 'granted', role, rewrites: rewrites.rows[0]?.can ?? false }

@@ -22,6 +22,8 @@ export interface VerifyOptions {
   readonly deep?: boolean | undefined
   /** Given, secrets whose key is not among these are violations. */
   readonly keys?: KeyRing | undefined
+  /** The application is meant to have a role of its own, beside the one that owns the tables. Else only a role that owns nothing is taken for one. */
+  readonly hasOwnRole?: boolean | undefined
 }
 
 const LONGEST_MS = 24 * 3_600_000
@@ -36,7 +38,7 @@ export const verify = async (db: Database, options: VerifyOptions): Promise<Viol
     checkMessages,
     checkIntents,
     checkEvents,
-    checkGuard,
+    async (tx) => checkGuard(tx, options),
   ]
   return db.prisma.$transaction(
     async (tx) => {

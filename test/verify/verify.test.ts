@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Secret } from '../../src/secret.ts'
+import { authorisationCells, sealCell } from '../../src/store/authorisation-row.ts'
 import { appendEvent } from '../../src/store/events.ts'
 import { eventHash } from '../../src/store/event-hash.ts'
 import { sealToken } from '../../src/store/refresh-token.ts'
@@ -47,11 +48,23 @@ test('it cannot write, and sees one snapshot', async () => {
 })
 
 describe('1: dates', () => {
-  test('an open row without a date', async () => {
-    const consent = await born(world)
-    expect(await findsAfter(async () => sql(
-      'ALTER TABLE consents DROP CONSTRAINT consents_open_is_dated', `UPDATE consents SET next_action_at = NULL WHERE id = '${consent.id}'`,
-    ))).toEqual([`1 consents ${consent.id}: active without a date to be looked at`])
+  const idIn = async (table: string, { id }: Consent): Promise<string | undefined> => {
+    if (table === 'consents') return id
+    return (table === 'authorisations' ? await world.authorisationsOf(id) : await world.notificationsOf(id))[0]?.id
+  }
+
+  test.each([
+    ['consents', ['active']],
+    ['authorisations', ['issued', 'code_received', 'exchanging', 'verifying', 'unknown']],
+    ['notifications', ['pending', 'sending']],
+  ])('open %s without a date', async (table, statuses) => {
+    await sql(`ALTER TABLE ${table} DROP CONSTRAINT ${table}_open_is_dated`)
+    for (const status of statuses) {
+      const id = await idIn(table, await asked(world))
+      expect(await findsAfter(async () => sql(`UPDATE ${table} SET status = '${status}', next_action_at = NULL WHERE id = '${id}'`))).toContain(
+        `1 ${table} ${id}: ${status} without a date to be looked at`,
+      )
+    }
   })
 
   test.each([
@@ -101,6 +114,28 @@ describe('4: stored secrets', () => {
       `4 consents ${consent.id}: refresh_token does not decrypt: its key is not in ENCRYPTION_KEYS`,
     ])
     await put(consent, sealed.replace('v1.gone.', 'v1.k1.'))
+  })
+
+  test('a token in clear: named by its row, and no part of it told', async () => {
+    const consent = await born(world)
+    expect(await findsAfter(async () => put(consent, 'pl4in.t0ken.0f-the-bank'))).toEqual([`4 consents ${consent.id}: refresh_token does not decrypt: no sealed text`])
+  })
+
+  test.each(authorisationCells)('a cell %s of an authorisation: a bit flipped, moved from another row, in clear, cut off', async (column) => {
+    const [[one], [other]] = [await world.authorisationsOf((await asked(world)).id), await world.authorisationsOf((await asked(world)).id)]
+    const seal = (row: { id: string } | undefined): string => sealCell(world.vault, column, row?.id ?? '', new Secret('of a test'))
+    const findsWith = async (cell: string): Promise<string[]> =>
+      findsAfter(async () => sql(`UPDATE authorisations SET ${column} = '${cell}' WHERE id = '${one?.id}'`))
+    const found = (why: string): string[] => [`4 authorisations ${one?.id}: ${column} does not decrypt: ${why}`]
+    const restore = async (): Promise<unknown> => expect(await findsWith(seal(one))).toEqual([])
+    for (const forged of [flip(seal(one)), seal(other)]) {
+      await restore()
+      expect(await findsWith(forged)).toEqual(found('altered, or put back from another row or an older version'))
+    }
+    for (const malformed of ['eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1c2VyIn0.pl4in', seal(one).slice(0, 20)]) {
+      await restore()
+      expect(await findsWith(malformed)).toEqual(found('no sealed text'))
+    }
   })
 
   test('a cell of an authorisation in another column', async () => {
@@ -221,6 +256,15 @@ describe('7: intents', () => {
       `7 notifications ${id}: it is sent and no event tells it`,
     ])
   })
+
+  test.each(['failed', 'uncertain'])('a message that is %s, and no event tells it', async (status) => {
+    const consent = await asked(world)
+    const [message] = await world.notificationsOf(consent.id)
+    expect(message?.status).toBe('sent')
+    expect(await findsAfter(async () => sql(`UPDATE notifications SET status = '${status}' WHERE id = '${message?.id}'`))).toEqual([
+      `7 notifications ${message?.id}: it is ${status} and no event tells it`,
+    ])
+  })
 })
 
 describe('7: codes', () => {
@@ -277,6 +321,14 @@ describe('10: events', () => {
     ])
     let id = ''
     expect(await findsAfter(async () => void ({ id } = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 90 }) })))).toEqual([`10 consents ${id}: it has no events`])
+  })
+
+  test('a first event that is no import, with a sound chain behind it', async () => {
+    const { id } = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 90 }) })
+    const event = { type: 'link.made', at: world.clock.now(), actor: 'system' } as const
+    expect(await findsAfter(async () => world.db.prisma.$transaction(async (tx) => {
+      for (let times = 0; times < 2; times += 1) await appendEvent(tx, id, event)
+    }))).toEqual([`10 consents ${id}: its first event is link.made instead of consent.imported`])
   })
 
   test('the trigger switched off', async () => {
