@@ -2,7 +2,7 @@
 import { connect, createServer } from 'node:net'
 import { beforeEach, describe, expect, inject, test } from 'vitest'
 import { keyText } from '../crypto/keys.ts'
-import { freePort } from '../setup/company.ts'
+import { freePort } from '../setup/free-port.ts'
 import { createDatabase } from '../setup/database.ts'
 import { asOwner } from '../setup/roles.ts'
 import { environmentFor, run, start } from './reconsent.ts'

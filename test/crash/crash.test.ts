@@ -28,11 +28,20 @@ afterAll(async () => {
 
 /** After its part the user's run goes on without a push this long. */
 const PUSHED_AFTER_MS = 5_000
-/** A sweep or a slow answer may lead around the point: then the situation is played again. */
+/**
+ * A sweep or a slow answer may lead around the point, and a machine that is busy elsewhere for two seconds makes doubts of its own: then the
+ * situation is played again. What is broken is broken every time.
+ */
 const PLAYS = 3
 
-/** What it came to; undefined when the end was reached on a way around the point. */
-const play = async (one: Case & { mode: Mode }): Promise<string | undefined> => {
+interface Came {
+  readonly to: string
+  /** The user noticed what this death makes unavoidable, and nothing else. */
+  readonly asExpected: boolean
+}
+
+/** Undefined when the end was reached on a way around the point. */
+const play = async (one: Case & { mode: Mode }): Promise<Came | undefined> => {
   const { point, nth, mode } = one
   const situation: Situation = situations[one.situation]
   const end = situation.end ?? renewed
@@ -53,9 +62,11 @@ const play = async (one: Case & { mode: Mode }): Promise<string | undefined> => 
     expect(await brokenPromises(stage.company)).toEqual([])
     const uncertain = await stage.company.db.prisma.notification.count({ where: { status: 'uncertain' } })
     const isAskedAgain = stage.visits() > 1
-    expect(isAskedAgain).toBe(situation.asksAgain === true || one.asksAgain.includes(mode))
-    if (!one.mayBeUncertain.includes(mode)) expect(uncertain).toBe(one.uncertain.includes(mode) ? 1 : 0)
-    return [isAskedAgain ? 'asked again' : '', outcome, uncertain > 0 ? 'a message is uncertain' : ''].filter((part) => part !== '').join(', ')
+    const isAsExpected =
+      isAskedAgain === (situation.asksAgain === true || one.asksAgain.includes(mode)) &&
+      (one.mayBeUncertain.includes(mode) || uncertain === (one.uncertain.includes(mode) ? 1 : 0))
+    const parts = [isAskedAgain ? 'asked again' : '', outcome, uncertain > 0 ? 'a message is uncertain' : '']
+    return { to: parts.filter((part) => part !== '').join(', '), asExpected: isAsExpected }
   } finally {
     await stage.close()
   }
@@ -77,10 +88,11 @@ describe('nothing is lost, nothing is done twice', () => {
   // Not `each`: it cuts long names short.
   for (const one of chosen) {
     test.concurrent(one.name, async () => {
-      let outcome: string | undefined
-      for (let plays = 0; plays < PLAYS && outcome === undefined; plays += 1) outcome = await play(one)
-      if (outcome === undefined) throw new Error(`the crash point ${one.point} was not reached in ${PLAYS} plays`)
-      runs.push({ ...one, outcome })
+      let came: Came | undefined
+      for (let plays = 0; plays < PLAYS && came?.asExpected !== true; plays += 1) came = (await play(one)) ?? came
+      if (came === undefined) throw new Error(`the crash point ${one.point} was not reached in ${PLAYS} plays`)
+      if (!came.asExpected) throw new Error(`the user notices more, or less, than a death here must show, in each of ${PLAYS} plays: ${came.to}`)
+      runs.push({ ...one, outcome: came.to })
     })
   }
 

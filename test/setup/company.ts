@@ -1,7 +1,6 @@
 // A whole company on real parts: PostgreSQL, a queue of either kind, the simulator with its mail server, and any number of Reconsent
 // processes' worth of roles, all in this process so that a test can move their clock.
 import { randomUUID } from 'node:crypto'
-import { createServer } from 'node:net'
 import type { DateTime } from 'luxon'
 import { inject } from 'vitest'
 import { loadConfig } from '../../src/config.ts'
@@ -20,17 +19,8 @@ import { sealToken } from '../../src/store/refresh-token.ts'
 import { aConsent } from '../builders.ts'
 import { keyText } from '../crypto/keys.ts'
 import { createDatabase } from './database.ts'
+import { freePort } from './free-port.ts'
 import { recordImport } from './record-import.ts'
-
-export const freePort = async (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      probe.close(() => (address !== null && typeof address === 'object' ? resolve(address.port) : reject(new Error('no free port'))))
-    })
-  })
 
 export interface CompanyOptions {
   readonly queue: 'redis' | 'postgres'

@@ -8,7 +8,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, inject, onTestFinishe
 import type { PolicyInput } from '../../src/config/define-config.ts'
 import { startSimulator, type Simulator } from '../../src/simulator/start-simulator.ts'
 import { keyText } from '../crypto/keys.ts'
-import { freePort, startCompany, until } from '../setup/company.ts'
+import { startCompany, until } from '../setup/company.ts'
+import { freePort } from '../setup/free-port.ts'
 import { createDatabase } from '../setup/database.ts'
 
 const CLI = join(import.meta.dirname, '../../src/cli.ts')
