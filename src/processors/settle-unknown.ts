@@ -42,6 +42,8 @@ const settleWith = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, sour
       if (source.version === undefined && loaded.authorisation.route === 'reauth') {
         return settleWith(deps, claim, loaded, await deps.store.readRefreshToken(loaded.consent.id), run)
       }
+      // Another attempt may hold the only one alive. One that has a dead one of its own does not wait: two would wait for each other.
+      if (loaded.authorisation.tokenOwner !== 'beside' && (await deps.store.hasTokenBeside(loaded.consent.id))) return askLater(deps, claim, loaded, 'token-dead')
       return concludeOrWait(deps, claim, loaded, 'token-dead')
     case 'held':
     case 'not-processed':
@@ -74,7 +76,11 @@ const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, { source,
   if (judgement.kind === 'owner-unknown' && loaded.authorisation.route === 'reauth') {
     return settleWith(deps, claim, loaded, await deps.store.readRefreshToken(loaded.consent.id), run)
   }
-  if (judgement.kind === 'unproven' && judgement.reason === 'date-not-moved') return concludeOrWait(deps, claim, loaded, 'not-renewed')
+  if (judgement.kind === 'unproven' && judgement.reason === 'date-not-moved') {
+    // One kept beside that is alive and ours is not forgotten with its attempt.
+    if (!withStoredToken && loaded.authorisation.route === 'reauth' && !(await deps.store.adoptTokens(claim))) return settleChanged(deps, claim)
+    return concludeOrWait(deps, claim, loaded, 'not-renewed')
+  }
   if (loaded.authorisation.route === 'full') return askForADay(deps, claim, loaded)
   // No dates: before the old expiry nothing can be concluded; an hour after it, a refresh that works decides.
   const decidesAt = loaded.consent.expiresAt.plus(EXPIRY_SETTLED)

@@ -112,6 +112,8 @@ export const exchanges = (db: Database): Exchanges => ({
     return row?.newRefreshToken == null ? undefined : openCell(db.vault, 'new_refresh_token', authorisationId, row.newRefreshToken)
   },
 
+  hasTokenBeside: async (consentId) => (await db.prisma.authorisation.count({ where: { consentId, newRefreshToken: { not: null }, status: { in: ['exchanging', 'verifying', 'unknown'] } } })) > 0,
+
   replaceTokenBeside: async (authorisationId, token) => {
     const data = { newRefreshToken: sealCell(db.vault, 'new_refresh_token', authorisationId, token) }
     return (await db.prisma.authorisation.updateMany({ where: { id: authorisationId, newRefreshToken: { not: null } }, data })).count === 1

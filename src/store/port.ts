@@ -184,6 +184,8 @@ export interface Exchanges {
   adoptTokens(claim: Claim): Promise<boolean>
   readAccessToken(authorisationId: string): Promise<Secret | undefined>
   readTokenBeside(authorisationId: string): Promise<Secret | undefined>
+  /** Whether an open attempt of this consent keeps one. */
+  hasTokenBeside(consentId: string): Promise<boolean>
   /** Never fenced by the epoch either: the refresh that brought it has ended the one before. False once nothing is kept beside any more. */
   replaceTokenBeside(authorisationId: string, token: Secret): Promise<boolean>
   readRefreshToken(consentId: string): Promise<{ token: Secret; version: number }>

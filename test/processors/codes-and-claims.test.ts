@@ -350,6 +350,43 @@ describe('the stored token was corrected by an import while another one was kept
     await endsRenewed(consent)
   })
 
+  test('the one beside is alive, and nothing was renewed: it takes the dead one’s place before the user is asked again', async () => {
+    const { consent, codeId } = await withCode(world)
+    world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
+    const refresh: World['provider']['refresh'] = async (...args) => {
+      const answer = await world.provider.refresh(...args)
+      await correct(consent, 'typed in by hand')
+      return answer
+    }
+    await advance(world, { provider: { ...world.provider, refresh } })(codeId, aRun())
+    world.clock.advance({ minutes: 7 })
+    await bringUpToDate(world, consent.id)
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'not-renewed' })
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+  })
+
+  test('one that another attempt keeps beside may be the only one alive: a stored one that is dead concludes nothing until that is settled', async () => {
+    const { consent, codeId: first } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
+    fault(world, consent, { endpoint: 'me', kind: 'error-json' })
+    await advance(world)(first, aRun())
+    expect((await authorisation(world, first)).status).toBe('unknown')
+    const second = await codeOf(world, consent.id)
+    const exchangeCode: World['provider']['exchangeCode'] = async (...args) => {
+      const answer = await world.provider.exchangeCode(...args)
+      await correct(consent, 'typed in by hand')
+      return answer
+    }
+    fault(world, consent, { endpoint: 'me', kind: 'error-json' })
+    await advance(world, { provider: { ...world.provider, exchangeCode } })(second, aRun())
+    expect(await authorisation(world, second)).toMatchObject({ status: 'unknown', tokenOwner: 'beside' })
+    world.clock.advance({ minutes: 7 })
+    await advance(world)(first, aRun({ manual: true }))
+    expect((await authorisation(world, first)).status).toBe('unknown')
+    await endsRenewed(consent)
+  })
+
   test('nobody names the owner of the one beside, and there are no dates: its clean answer is no proof of ours', async () => {
     world.simulator.switches.set({ access_token: 'opaque' })
     const consent = await askedConsent(world)

@@ -116,8 +116,8 @@ const conclusions: readonly Mutant[] = [
     breaks: 'rule 6, invariant 3',
     edits: [{
       file: 'src/processors/settle-unknown.ts',
-      find: "if (judgement.kind === 'unproven' && judgement.reason === 'date-not-moved') return",
-      replace: "if (judgement.kind === 'unproven') return",
+      find: "if (judgement.kind === 'unproven' && judgement.reason === 'date-not-moved') {",
+      replace: "if (judgement.kind === 'unproven') {",
     }],
     caughtBy: [{ file: tests.settle, only: 'unknown and /me gives no dates' }],
   },
@@ -175,6 +175,26 @@ const late: readonly Mutant[] = [
     breaks: 'rule 3 (its exception), invariant 4',
     edits: [{ file: 'src/processors/settle-unknown.ts', find: 'return persist(async () => store.storeRotated(', replace: 'return (async (write: () => Promise<boolean>, over: AbortSignal) => over.aborted || write())(async () => store.storeRotated(' }],
     caughtBy: [{ file: tests.settle, only: 'the settling refresh rotates the token' }],
+  },
+  {
+    id: 'exchanged-token-overtaken',
+    mistake: 'throw away a late token response',
+    how: 'the same for the token that came with a code: the import knows better',
+    breaks: 'rule 3 (its exception), invariant 4',
+    edits: [{
+      file: 'src/store/exchanges.ts',
+      find: '          if (refreshToken !== undefined && authorisation.newRefreshToken === null) await keepBeside(tx, db.vault, authorisationId, refreshToken, consent.credentialsId)\n',
+      replace: '',
+    }],
+    caughtBy: [{ file: tests.codes, only: 'stored token changed while a code' }],
+  },
+  {
+    id: 'concluded-beside-another',
+    mistake: 'conclude "not renewed" at once',
+    how: 'the stored token is dead: there is nobody left to ask',
+    breaks: 'rule 6, invariant 3',
+    edits: [{ file: 'src/processors/settle-unknown.ts', find: "if (loaded.authorisation.tokenOwner !== 'beside' && ", replace: "if (loaded.authorisation.tokenOwner === 'beside' && " }],
+    caughtBy: [{ file: tests.codes, only: 'another attempt keeps beside' }],
   },
   {
     id: 'rotated-token-overtaken',
