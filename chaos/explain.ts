@@ -51,7 +51,7 @@ const explained = (window: Window, causes: readonly Cause[]): Explanation | unde
 const around = ({ clock }: Known, at: Date): Span => ({ from: clock.realAt(at), to: clock.realAt(at) + REACH_MS })
 
 /** Faults of the simulator that keep an answer from us. A 429 is an answer; so is one that comes late, while we still wait for it. */
-const losesAnswer = ({ fault, late_ms: lateMs = 0 }: Entry): boolean =>
+export const losesAnswer = ({ fault, late_ms: lateMs = 0 }: Entry): boolean =>
   fault === 'slow' || fault === 'drip' ? lateMs >= REQUEST_TIMEOUT_MS : fault !== undefined && fault !== 'rate-limited'
 
 /**

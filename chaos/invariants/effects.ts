@@ -1,13 +1,14 @@
 // Invariants 2, 6 and 7: what left the house, by the books of the provider, the mail server and the users.
 import { sha256Hex } from '../../src/crypto/hashing.ts'
 import type { Entry } from '../../src/simulator/ledger.ts'
+import { losesAnswer } from '../explain.ts'
 import type { Check, Violation } from '../invariants.ts'
 import { LEASE_MS } from '../rig.ts'
 import type { AuthorisationRecord, NotificationRecord } from '../records.ts'
 
-/** The answers that prove that a code was not looked at: 429, and `invalid_client` that really reached the wire. */
+/** The answers that prove that a code was not looked at: 429, and an `invalid_client` that reached us. */
 const isSurelyUntouched = (entry: Entry): boolean =>
-  (entry.outcome === 'not-processed' && entry.fault === 'rate-limited') || (entry.outcome === 'invalid_client' && entry.fault === undefined)
+  (entry.outcome === 'not-processed' && entry.fault === 'rate-limited') || (entry.outcome === 'invalid_client' && !losesAnswer(entry))
 
 export const codesOnce: Check = (books) => {
   const { records } = books

@@ -263,6 +263,11 @@ describe('the books of a run', () => {
     expect(named({ ledger: [mail, limited, again(13, { outcome: 'ok' })], intents: [at(11), at(12)] })).toEqual([])
   })
 
+  test.each([[900, []], [2500, ['2: code 1 of undefined']]])('an invalid_client that comes %i ms late', (lateMs, broken) => {
+    const late = entry(2, 12, { what: 'exchange', outcome: 'invalid_client', code_no: 1, fault: 'slow', late_ms: lateMs })
+    expect(named({ ledger: [mail, late, again(13, { outcome: 'ok' })], intents: [at(11), at(12)] })).toEqual(broken)
+  })
+
   const emptied = (...minutes: readonly number[]): Struck[] => minutes.map((one) => struck(['queue'], one, one, { name: EMPTIED }))
   test.each<[string, readonly Struck[], RegExp | undefined]>([
     ['never', [], /0 times/],
