@@ -2,6 +2,8 @@
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { makeVault } from '../crypto/vault.ts'
 import type { Secret } from '../secret.ts'
+import { authorisationCells } from '../store/authorisation-row.ts'
+import { keyIdOfCell } from '../store/cells.ts'
 import { tokenContext } from '../store/refresh-token.ts'
 import { withClient } from './database.ts'
 import { type Finding, fail, ok } from './finding.ts'
@@ -17,12 +19,8 @@ interface InUse {
 // Every encrypted cell; a sample only of refresh tokens, which are what must never be lost.
 const CELLS = `
 WITH cell AS (
-  SELECT split_part(refresh_token, '.', 2) AS key_id, id FROM consents
-  UNION ALL SELECT split_part(code, '.', 2), NULL FROM authorisations WHERE code IS NOT NULL
-  UNION ALL SELECT split_part(verifier, '.', 2), NULL FROM authorisations WHERE verifier IS NOT NULL
-  UNION ALL SELECT split_part(link, '.', 2), NULL FROM authorisations WHERE link IS NOT NULL
-  UNION ALL SELECT split_part(access_token, '.', 2), NULL FROM authorisations WHERE access_token IS NOT NULL
-  UNION ALL SELECT split_part(new_refresh_token, '.', 2), NULL FROM authorisations WHERE new_refresh_token IS NOT NULL
+  SELECT ${keyIdOfCell('refresh_token')} AS key_id, id FROM consents
+  ${authorisationCells.map((column) => `UNION ALL SELECT ${keyIdOfCell(column)}, NULL FROM authorisations WHERE ${column} IS NOT NULL`).join('\n  ')}
 ), used AS (
   SELECT key_id, count(*)::int AS cells, min(id::text)::uuid AS sample FROM cell GROUP BY key_id
 )

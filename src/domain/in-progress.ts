@@ -8,18 +8,20 @@ export const AT_THE_BANK: Duration = Duration.fromObject({ minutes: 30 })
 /** How long an exchange of unknown outcome holds messages back. */
 export const DOUBT_HOLDS: Duration = Duration.fromObject({ hours: 24 })
 
-/** A code of this cycle came in and its outcome is not known yet, nor in doubt. */
-export const findInFlight = (authorisations: readonly Authorisation[]): Authorisation | undefined =>
-  authorisations.find((one) => one.status === 'code_received' || one.status === 'exchanging' || one.status === 'verifying')
+/** Its code came in, and its outcome is not known yet, nor in doubt. */
+export const isInFlight = ({ status }: Authorisation): boolean => status === 'code_received' || status === 'exchanging' || status === 'verifying'
+/** Its code may have been used, or not. */
+export const isInDoubt = ({ status }: Authorisation): boolean => status === 'unknown'
 
-export const hasOpenDoubt = (authorisations: readonly Authorisation[]): boolean => authorisations.some((one) => one.status === 'unknown')
+export const findInFlight = (authorisations: readonly Authorisation[]): Authorisation | undefined => authorisations.find(isInFlight)
+export const hasOpenDoubt = (authorisations: readonly Authorisation[]): boolean => authorisations.some(isInDoubt)
 
 const latest = (instants: readonly (DateTime | undefined)[]): DateTime | undefined =>
   instants.reduce((last, instant) => (last === undefined || (instant !== undefined && instant > last) ? instant : last), undefined)
 
 /** When the last doubt stops to hold messages back; undefined where there is none. */
 export const doubtHoldsUntil = (authorisations: readonly Authorisation[]): DateTime | undefined =>
-  latest(authorisations.filter((one) => one.status === 'unknown').map((one) => (one.codeReceivedAt ?? one.issuedAt).plus(DOUBT_HOLDS)))
+  latest(authorisations.filter(isInDoubt).map((one) => (one.codeReceivedAt ?? one.issuedAt).plus(DOUBT_HOLDS)))
 
 /** When a user who left for the bank last and has not come back is no longer waited for. */
 export const backFromBankBy = (authorisations: readonly Authorisation[]): DateTime | undefined =>

@@ -1,6 +1,6 @@
 // How things stand, in the pages' terms: which page shows a renewal, and which shows one attempt at the bank. Pure; changes nothing.
 import type { DateTime } from 'luxon'
-import { findInFlight, hasOpenDoubt } from '../domain/in-progress.ts'
+import { isInDoubt, isInFlight } from '../domain/in-progress.ts'
 import type { Authorisation, Consent } from '../domain/model.ts'
 import { isOnHold } from '../processors/visit-start-page.ts'
 import type { RenewalPage } from '../store/port.ts'
@@ -20,7 +20,7 @@ export const lastCodeAt = (authorisations: readonly Authorisation[]): DateTime |
     .filter((at) => at !== undefined)
     .reduce<DateTime | undefined>((last, at) => (last === undefined || at > last ? at : last), undefined)
 
-const isInFlight = (one: Authorisation): boolean => findInFlight([one]) !== undefined || hasOpenDoubt([one])
+const isBeingChecked = (one: Authorisation): boolean => isInFlight(one) || isInDoubt(one)
 
 export type DoneStanding = 'renewed' | 'being-checked' | 'refused-at-bank' | 'not-completed' | 'other-account' | 'start-again' | 'on-hold' | 'closed'
 
@@ -28,14 +28,14 @@ export type DoneStanding = 'renewed' | 'being-checked' | 'refused-at-bank' | 'no
 export const doneStandingOf = (page: RenewalPage & { readonly authorisation: Authorisation }): DoneStanding => {
   const { renewal, consent, authorisation, authorisations } = page
   if (renewal.status === 'renewed' || renewal.status === 'repaired') return 'renewed'
-  if (isInFlight(authorisation)) return 'being-checked'
+  if (isBeingChecked(authorisation)) return 'being-checked'
   if (renewal.status === 'open' && isOnHold(consent)) return 'on-hold'
   if (renewal.status !== 'open' || consent.status !== 'active') return 'closed'
   if (authorisation.status === 'mismatched') return 'other-account'
   // Only what the bank said is the bank's or the user's doing; a code that came too late or was refused is not.
   if (authorisation.status === 'refused') return authorisation.errorCode === 'bank-refused' ? 'refused-at-bank' : 'not-completed'
   // Superseded by another attempt of an open cycle, or the user is still at the bank: the start page says what is next.
-  return authorisations.some(isInFlight) ? 'being-checked' : 'start-again'
+  return authorisations.some(isBeingChecked) ? 'being-checked' : 'start-again'
 }
 
 export type FindConsent = (id: string) => Promise<Consent | undefined>

@@ -32,7 +32,9 @@ export const keysInUse = async ({ prisma }: Reader): Promise<KeyUse[]> => {
 export const missingKeys = async (db: Reader, keys: KeyRing): Promise<KeyUse[]> =>
   (await keysInUse(db)).filter(({ keyId }) => !keys.all.some(({ id }) => id === keyId))
 
-const keyIdIn = (column: string): Prisma.Sql => Prisma.raw(`split_part(${column}, '.', 2)`)
+/** In SQL. Empty for what is no sealed text: a token in clear has full stops as well, and key ids are shown. */
+export const keyIdOfCell = (column: string): string => `coalesce(substring(${column} FROM '^v1[.]([A-Za-z0-9_-]{1,16})[.]'), '')`
+const keyIdIn = (column: string): Prisma.Sql => Prisma.raw(keyIdOfCell(column))
 
 export interface Rotation {
   /** Cells that the current key encrypts now and did not before. */

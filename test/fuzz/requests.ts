@@ -228,8 +228,7 @@ const boards = (honest: Honest) =>
         { weight: 1, arbitrary: fc.constant({ authorization: honest.login }) },
         {
           weight: 2,
-          arbitrary: fc.constantFrom<Record<string,
-          string>[]>(
+          arbitrary: fc.constantFrom<Record<string, string>[]>(
             {}, { authorization: 'Basic' }, { authorization: 'Basic !!' }, { authorization: `Basic ${PLANTED}` },
             { authorization: honest.login.slice(0, -4) },
           ),

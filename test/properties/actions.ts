@@ -1,6 +1,6 @@
 // What can happen in a consent's life, as data that fast-check draws and shrinks, and what each does on the stage.
 import fc from 'fast-check'
-import { Duration, type DurationLikeObject } from 'luxon'
+import { type DateTime, Duration, type DurationLikeObject } from 'luxon'
 import type { Callback } from '../../src/processors/receive-callback.ts'
 import { challengeOf, newState, newVerifier } from '../../src/crypto/hashing.ts'
 import { Secret } from '../../src/secret.ts'
@@ -90,6 +90,13 @@ export const anAction: fc.Arbitrary<Action> = fc.oneof(
 /** What earlier actions left behind for later ones. */
 export interface Past {
   readonly callbacks: Callback[]
+  /** Whom the bank sent back with a code, and when. */
+  readonly codes: CodeBrought[]
+}
+
+export interface CodeBrought {
+  readonly state: Secret
+  readonly at: DateTime
 }
 
 export const perform = async (stage: Stage, model: Model, past: Past, action: Action): Promise<void> => {
@@ -113,7 +120,10 @@ export const perform = async (stage: Stage, model: Model, past: Past, action: Ac
       const callback = world.toCallback(played)
       past.callbacks.push(callback)
       model.callbacks += 1
-      if (action.as === 'approve') model.approvals += 1
+      if ('code' in callback) {
+        past.codes.push({ state: callback.state, at: clock.now() })
+        if (action.as === 'approve') model.approvals += 1
+      }
       await Promise.all(Array.from({ length: action.arrives }, async () => stage.receive(callback)))
       return
     }
@@ -190,6 +200,8 @@ const renewElsewhere = async ({ step, importer, consent, world }: Stage, model: 
     if (token === undefined) return undefined
     const verifier = newVerifier()
     const [refreshToken, state] = [new Secret(token), newState()]
+    const renewals = (): number => simulator.ledger.count({ what: 'renewed', credentials_id: consent.credentialsId })
+    const renewedBefore = renewals()
     const faultsBefore = simulator.faults.list().filter(({ fired }) => fired === 0)
     simulator.faults.clear()
     const { redirectUri, providerId, scopes } = consent
@@ -201,16 +213,17 @@ const renewElsewhere = async ({ step, importer, consent, world }: Stage, model: 
       if ('code' in callback) await client.exchangeCode({ code: callback.code, redirectUri, codeVerifier: verifier })
     }
     for (const { endpoint, settings } of faultsBefore) simulator.faults.add({ endpoint, ...settings } as FaultOrder)
-    return link.kind === 'link' ? simulator.connection(consent.credentialsId) : undefined
+    model.elsewhere += renewals() - renewedBefore
+    return renewals() > renewedBefore ? simulator.connection(consent.credentialsId) : undefined
   })
   if (bank === undefined) return
-  model.elsewhere += 1
   const { credentialsId, userId, providerId, providerName, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
   const row = {
     credentialsId, userId, providerId, providerName, country, redirectUri, scopes, email, phone, name, locale, timeZone,
     expiresAt: bank.dates.expiresAt, consentedAt: undefined,
   }
-  await importer.importBatch([{ ...row, refreshToken: new Secret(bank.refreshToken ?? '') }], { now: clock.now(), correct: false })
+  const [answer] = await importer.importBatch([{ ...row, refreshToken: new Secret(bank.refreshToken ?? '') }], { now: clock.now(), correct: false })
+  if (answer?.kind === 'repaired') model.repaired += 1
 }
 
 export const endLeases = async ({ world, consent }: Pick<Stage, 'world' | 'consent'>): Promise<void> => {

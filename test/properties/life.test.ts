@@ -13,6 +13,7 @@ import { aConsent } from '../builders.ts'
 import { bringUpToDate } from '../processors/rig.ts'
 import { REDIRECT_URI, startWorld, type World } from '../setup/world.ts'
 import { type Action, anAction, endLeases, type Past, perform } from './actions.ts'
+import { unanswered } from './answers.ts'
 import { contradictions, type Model, newModel } from './model.ts'
 import { makePromises } from './promises.ts'
 import { makeStage, type Stage } from './stage.ts'
@@ -80,7 +81,9 @@ const comeToRest = async (consent: Consent): Promise<void> => {
   await bringUpToDate(world, consent.id)
 }
 
-const forgetHolds = async (): Promise<void> => {
+/** Each life begins at the same hour: what others used of its messages is theirs. */
+const forgetOthers = async (): Promise<void> => {
+  await world.db.prisma.$executeRaw`DELETE FROM message_hours`
   await world.db.prisma.$executeRaw`DELETE FROM provider_strikes`
   await world.db.prisma.$executeRaw`DELETE FROM provider_holds`
 }
@@ -110,16 +113,18 @@ test(`${RUNS} lives break no promise, whatever happens in them and in whatever o
     world.simulator.faults.clear()
     world.simulator.switches.reset()
     world.simulator.switches.set(life.switches)
-    await forgetHolds()
+    await forgetOthers()
     const consent = await born(life.inDays)
     if (life.isAsked) await bringUpToDate(world, consent.id)
     const stage = makeStage(world, scheduler, consent, life.queueIsThere)
     const promises = makePromises(world, consent)
     try {
       const model = newModel()
-      await fc.asyncModelRun(() => ({ model, real: { stage, promises, callbacks: [] } }), commands)
+      const past: Past = { callbacks: [], codes: [] }
+      await fc.asyncModelRun(() => ({ model, real: { stage, promises, ...past } }), commands)
       await comeToRest(consent)
-      keep([...(await contradictions(model, world, consent)), ...(await promises.afterEachStep()), ...(await promises.atRest())], 'at rest')
+      const wrong = [...(await contradictions(model, world, consent)), ...(await promises.afterEachStep()), ...(await promises.atRest())]
+      keep([...wrong, ...(await unanswered(world, consent, past.codes))], 'at rest')
     } finally {
       // Out of the next life's sweeps.
       await administration(world.db, world.policy).closeForGood(consent.id, 'opted_out', { now: world.clock.now(), reason: 'the end' })

@@ -10,23 +10,25 @@ type Stand = 'runs' | 'paused' | 'revoked' | 'opted_out'
 interface Stopped {
   readonly mails: number
   readonly links: number
-  /** A renewal that is proven ends a pause. */
-  readonly renewals: number
 }
 
 export interface Model {
   stand: Stand
   /** Undefined until the command has ended in which somebody stopped it. */
   stopped: Stopped | undefined
-  /** How often this connection's own user said yes at the bank. */
+  /** How often this connection's own user said yes at the bank, and was sent back with a code. */
   approvals: number
-  /** How often the company renewed it by itself. */
+  /** How often the bank renewed it for the company itself. */
   elsewhere: number
+  /** How many imports were answered with `repaired`. */
+  repaired: number
+  /** How many of its cycles had been renewed at the last look. */
+  renewed: number
   /** Answers of the bank that a browser brought: there are some to bring again. */
   callbacks: number
 }
 
-export const newModel = (): Model => ({ stand: 'runs', stopped: undefined, approvals: 0, elsewhere: 0, callbacks: 0 })
+export const newModel = (): Model => ({ stand: 'runs', stopped: undefined, approvals: 0, elsewhere: 0, repaired: 0, renewed: 0, callbacks: 0 })
 
 /** Somebody's wish was granted: each is one step, so their order is that of their answers. */
 export const becomes = (model: Model, stand: Stand): void => {
@@ -44,14 +46,17 @@ export const contradictions = async (model: Model, world: World, { id, email, ex
   // An imported date may be wrong by days. So one that has its full validity proves a renewal, by whom cannot be told: it may have been
   // the company's own, some days before the issue.
   if (renewed > model.approvals + model.elsewhere) wrong.push(`${renewed} renewals, and the bank has made ${model.approvals + model.elsewhere} at most`)
-  if (count('repaired') > model.elsewhere) wrong.push(`repaired more often than it was renewed elsewhere`)
+  if (model.repaired > model.elsewhere) wrong.push(`${model.repaired} imports were told that they repaired it, and it was renewed elsewhere ${model.elsewhere} times`)
+  if (count('repaired') > model.repaired) wrong.push(`${count('repaired')} cycles are repaired, and ${model.repaired} imports did that`)
   if (model.approvals + model.elsewhere === 0 && consent.expiresAt.getTime() !== expiresAt.toMillis()) wrong.push('its date has moved, and nobody renewed it')
 
-  if (model.stand === 'paused' && consent.status === 'active' && renewed > (model.stopped?.renewals ?? renewed - 1)) becomes(model, 'runs')
+  // A proven renewal ends a pause, and nothing else does.
+  if (model.stand === 'paused' && consent.status === 'active' && renewed > model.renewed) becomes(model, 'runs')
+  model.renewed = renewed
   if (model.stand === 'runs') return wrong
   const allowed = model.stand === 'paused' ? ['paused', 'quarantined'] : [model.stand]
   if (!allowed.includes(consent.status)) wrong.push(`${consent.status}, although it is to be ${model.stand}`)
-  model.stopped ??= { mails, links, renewals: renewed }
+  model.stopped ??= { mails, links }
   if (mails > model.stopped.mails) wrong.push(`mails while it was ${model.stand}`)
   if (links > model.stopped.links) wrong.push(`a link to the bank while it was ${model.stand}`)
   return wrong

@@ -17,14 +17,14 @@ const leadsTo = (table: Table, from: string, to: string, seen = new Set<string>(
 /** The statuses of all records of a consent at one moment, by table and id. */
 type Statuses = Map<string, { readonly table: Table; readonly status: string }>
 
-const rowsOf = async (world: World, id: string) => {
+export const rowsOf = async (world: World, id: string) => {
   const consent = await world.db.prisma.consent.findUniqueOrThrow({ where: { id } })
   return {
     consent, renewals: await world.renewalsOf(id), authorisations: await world.authorisationsOf(id),
     notifications: await world.notificationsOf(id),
   }
 }
-type Rows = Awaited<ReturnType<typeof rowsOf>>
+export type Rows = Awaited<ReturnType<typeof rowsOf>>
 
 const statusesIn = ({ consent, renewals, authorisations, notifications }: Rows): Statuses => {
   const found: Statuses = new Map()
@@ -67,6 +67,8 @@ const judged = ({ simulator: { ledger } }: World, { credentialsId, email }: Cons
   if (repeated(mails.map(({ message_id }) => message_id))) broken.push('a message was delivered twice')
   const tried = notifications.filter(({ status }) => ['sending', 'sent', 'uncertain'].includes(status)).length
   if (mails.length > tried) broken.push(`${mails.length} mails, and ${tried} rows of the ledger that explain them`)
+  const sent = notifications.filter(({ status }) => status === 'sent').length
+  if (sent > mails.length) broken.push(`${sent} messages count as sent, and ${mails.length} arrived`)
   if (repeated(notifications.map(({ cycle, rung }) => `${cycle} ${rung}`))) broken.push('a rung has two messages')
   const successes = renewals.filter(({ status }) => status === 'renewed').length
   if (successes > ledger.count({ what: 'renewed', credentials_id: credentialsId })) broken.push('more renewals were believed than the bank has made')
@@ -74,7 +76,7 @@ const judged = ({ simulator: { ledger } }: World, { credentialsId, email }: Cons
 }
 
 /** Whether an answer with a new token got lost on its way: then nobody has that token. */
-const aTokenGotLost = ({ simulator }: World, { credentialsId }: Consent): boolean =>
+export const aTokenGotLost = ({ simulator }: World, { credentialsId }: Consent): boolean =>
   simulator.switches.get('rotate_refresh_tokens') !== 'never' &&
   (['exchange', 'refresh'] as const).some(
     (what) => simulator.ledger.entries({ what, credentials_id: credentialsId }).some(({ fault }) => fault !== undefined),
