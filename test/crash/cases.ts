@@ -56,7 +56,7 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
   ],
   'step-committed': [{ situation: 'a consent is due' }],
   'hold-opened': [{ situation: 'the third rejection in a row', asksAgain: ['killed', 'hung'] }],
-  'probe-taken': [{ situation: 'calls are on hold' }, { situation: 'calls are on hold when the code comes' }],
+  'probe-taken': [{ situation: 'calls are on hold' }, { situation: 'calls are on hold when the code comes', asksAgain: ['killed'] }],
   'secret-checked': [{ situation: 'calls are on hold' }],
   'hold-lifted': [{ situation: 'calls are on hold' }, { situation: 'calls are on hold when the code comes' }],
   'message-claimed': [{ situation: 'a consent is due' }],
