@@ -39,8 +39,8 @@ const WARM_AFTER_MS = 20_000
 const APART_MS = 15_000
 /** A look at rest is the level; one while work goes on meets what is in hand just then, and the lowest of some is. */
 const LOOKS_AT_WORK = 3
-/** Buffers come in slabs: one socket more or less at the moment of the look is no growth. */
-const FLOOR = { heapBytes: 0, bufferBytes: 1024 * 1024, handles: 0, clients: 0 }
+/** Buffers come in slabs; a pool's second connection with its timer, open at the moment of the look, is no growth. */
+const FLOOR = { heapBytes: 0, bufferBytes: 1024 * 1024, handles: 3, clients: 0 }
 const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MB`
 const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`
 

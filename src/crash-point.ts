@@ -64,6 +64,7 @@ export const crashPoints = {
   'refresh-kept': 'what a settling refresh brought is stored, the dates have not been asked for',
   'settling-me-answered': 'the provider has shown the dates after a settling refresh, nothing is concluded',
   'change-noted': 'another stored token is noted as the one to compare with, who settles has not let go',
+  'live-token-adopted': 'nothing was renewed; the live token kept beside has become the consent\'s own, its attempt is still open',
   'tokens-adopted': 'tokens kept beside have become the consent\'s own, the renewal is not committed',
   'renewal-committed': 'the renewal is committed, the next cycle is not handed over',
   // A stored secret does not open.

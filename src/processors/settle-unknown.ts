@@ -78,7 +78,10 @@ const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, { source,
   }
   if (judgement.kind === 'unproven' && judgement.reason === 'date-not-moved') {
     // One kept beside that is alive and ours is not forgotten with its attempt.
-    if (!withStoredToken && loaded.authorisation.route === 'reauth' && !(await deps.store.adoptTokens(claim))) return settleChanged(deps, claim)
+    if (!withStoredToken && loaded.authorisation.route === 'reauth') {
+      if (!(await deps.store.adoptTokens(claim))) return settleChanged(deps, claim)
+      await crashPoint('live-token-adopted')
+    }
     return concludeOrWait(deps, claim, loaded, 'not-renewed')
   }
   if (loaded.authorisation.route === 'full') return askForADay(deps, claim, loaded)

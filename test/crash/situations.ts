@@ -1,6 +1,7 @@
 // The situations in which the crash points are reached, each played on a stage of its own.
 import type { PolicyInput } from '../../src/config/define-config.ts'
 import type { Role } from '../../src/main.ts'
+import { until } from '../setup/company.ts'
 import { type Meanwhile, quickTiming, type Stage } from './stage.ts'
 import { askedBefore, comesBack, consentIs, decides, doubted, due, type End, exchangeFault, holdCalls, importsOldToken, mailed, mailPutOff, mailRefused, quarantined, rejectionsBegin, renewed, replaced, retryOnBoard, spoil, worker } from './steps.ts'
 
@@ -267,6 +268,18 @@ export const situations = {
       await comesBack(stage, 'approve')
       await rejectionsBegin(stage)
       await stage.startArmed()
+    },
+  },
+  'an import brings another token, and nothing was renewed': {
+    armed: worker,
+    asksAgain: true,
+    meanwhile: { at: 'refresh-answered', act: importsOldToken },
+    play: async (stage) => {
+      await decides('approve', ({ company }) => {
+        company.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+        exchangeFault({ kind: 'reset-before' })(stage)
+      })(stage)
+      await until('the token to be kept beside', async () => (await stage.company.db.prisma.authorisation.findFirst({ where: { newRefreshToken: { not: null } } })) ?? undefined)
     },
   },
   'an import brings another token during an exchange': {
