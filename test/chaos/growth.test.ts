@@ -23,6 +23,7 @@ describe('levels', () => {
     'buffers that are kept': { courses: [course([[25, 50, 20, 6], [90, 50, 20, 9]])], names: ['12: worker-1 memory'] },
     'a slab more or less': { courses: [course([[25, 50, 20, 3], [90, 50, 20, 3.9]])], names: [] },
     'handles that are never closed': { courses: [course([[25, 50, 20], [90, 50, 32]])], names: ['12: worker-1 handles'] },
+    'a connection that is open at the moment of the look': { courses: [course([[25, 50, 6], [90, 50, 8]], { role: 'web' })], names: [] },
     'one process that grows while another of its role is larger': {
       courses: [course([[25, 90, 20], [90, 90, 20]]), course([[25, 50, 20], [90, 80, 20]])], names: ['12: worker-1 heap'],
     },
