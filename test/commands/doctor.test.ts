@@ -97,6 +97,22 @@ describe('doctor', () => {
     expect(await about({ NODE_ENV: 'production' })).toMatchObject({ level: 'fail', detail: expect.stringContaining('1 consents'), advice: expect.stringContaining('import') })
   })
 
+  test('a token in clear is no name of a key: neither doctor nor keys list shows a part of it', async () => {
+    const own = { DATABASE_URL: await createDatabase() }
+    const file = join(cwd, 'in-clear.ndjson')
+    await writeFile(file, ndjson([aLine({ expires_at: new Date(Date.now() + 5e9).toISOString() })]))
+    await runHere(['import', file], { ...env, ...own })
+    const client = new pg.Client({ connectionString: own.DATABASE_URL })
+    await client.connect()
+    await client.query(`UPDATE consents SET refresh_token = 'eyJhbGciOiJub25lIn0.pl4in.t0ken'`)
+    await client.end()
+    const diagnosis = await diagnose(own)
+    const keys = await runHere(['keys', 'list'], { ...env, ...own })
+    expect(failures(diagnosis)).toMatchObject([{ check: 'keys', detail: expect.stringContaining('1 stored secrets need the key no key') }])
+    expect(keys).toMatchObject({ code: 1, stdout: expect.stringContaining('(none)') })
+    expect(JSON.stringify([diagnosis, keys])).not.toMatch(/pl4in|t0ken/)
+  })
+
   test('finds a database that was not migrated', async () => {
     const admin = new pg.Client({ connectionString: inject('postgresUrl') })
     await admin.connect()
