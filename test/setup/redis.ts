@@ -1,15 +1,13 @@
-// A real Redis for tests: TEST_REDIS_URL, else a server from the PATH on a free port, else (root on Debian or Ubuntu) one from apt.
-// Never skips: without any of them the run ends with one line that says what to install.
-import { execFile, spawn, spawnSync } from 'node:child_process'
+// A real Redis for tests: TEST_REDIS_URL, else a server of our own on a free port.
+import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
-import { promisify } from 'node:util'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { freePort } from './free-port.ts'
+import { findProgram } from './program.ts'
 
 export interface TestRedis {
   /** `redis://127.0.0.1:<port>`. */
@@ -26,42 +24,8 @@ export interface OwnRedis extends TestRedis {
   start(): Promise<void>
 }
 
-const INSTALL = 'no Redis for the tests: install redis-server (Debian: apt-get install redis-server; macOS: brew install redis) or set TEST_REDIS_URL'
-const run = promisify(execFile)
-
-const findOnPath = (): string | undefined => {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/bin', '/usr/local/bin', '/opt/homebrew/bin']
-  for (const folder of folders) {
-    for (const name of ['redis-server', 'valkey-server']) {
-      if (folder !== '' && existsSync(join(folder, name))) return join(folder, name)
-    }
-  }
-  return undefined
-}
-
-const mayInstall = (): boolean => process.getuid?.() === 0 && spawnSync('apt-get', ['--version'], { stdio: 'ignore' }).status === 0
-
-const installByApt = async (): Promise<string> => {
-  console.log('No redis-server found: installing Debian package redis-server by apt-get for the tests.')
-  // RUNLEVEL=1 keeps the package from starting a service of its own.
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
-  try {
-    await run('apt-get', ['update', '-qq'], { env })
-    await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'redis-server'], { env })
-  } catch {
-    throw new Error(`${INSTALL} (apt-get could not install it)`)
-  }
-  const binary = findOnPath()
-  if (binary === undefined) throw new Error(INSTALL)
-  return binary
-}
-
-const findBinary = async (): Promise<string> => {
-  const found = findOnPath()
-  if (found !== undefined) return found
-  if (!mayInstall()) throw new Error(INSTALL)
-  return installByApt()
-}
+const findBinary = async (): Promise<string> =>
+  findProgram({ names: ['redis-server', 'valkey-server'], debianPackage: 'redis-server' })
 
 /** Resolves when the server answers, i.e. also after it has loaded its data. */
 const untilAnswering = async (url: string, server: ChildProcess): Promise<void> => {
