@@ -20,8 +20,13 @@ import { openStore } from '../src/store/open-store.ts'
 import { startOwnRedis } from '../test/setup/redis.ts'
 
 const { values } = parseArgs({ options: { consents: { type: 'string', default: '500' }, rounds: { type: 'string', default: '3' } } })
-const consents = Number(values.consents)
-const rounds = Number(values.rounds)
+const atLeastOne = (name: keyof typeof values): number => {
+  if (/^[1-9]\d{0,6}$/.test(values[name])) return Number(values[name])
+  console.error(`--${name} must be a whole number from 1 on`)
+  process.exit(2)
+}
+const consents = atLeastOne('consents')
+const rounds = atLeastOne('rounds')
 const REDIRECT_URI = 'http://127.0.0.1:3000/callback'
 const keys = `bench:${randomBytes(32).toString('base64')}`
 

@@ -23,9 +23,10 @@ import { type Crowd, makeCrowd } from './users.ts'
 const run = async (options: Options): Promise<boolean> => {
   say(`seed ${options.seed}: ${options.consents} consents, ${options.minutes} minutes${options.calm ? ', no faults' : ''}`)
   const rig = await startRig(options)
-  const interrupted = (): void => void rig.close().finally(() => process.exit(130))
-  process.once('SIGINT', interrupted)
-  process.once('SIGTERM', interrupted)
+  // As a shell counts a signal. An interrupted run has shown nothing, whatever it comes to while it is taken down.
+  const interrupted = (code: number) => (): void => void rig.close().finally(() => process.exit(code))
+  process.once('SIGINT', interrupted(130))
+  process.once('SIGTERM', interrupted(143))
   let held = false
   try {
     const chance = seededChance(options.seed)

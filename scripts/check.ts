@@ -1,5 +1,5 @@
 // `npm run check`: everything that can be said about the sources without running them, two steps at a time. Exits 1 if any step fails,
-// after all have run, so that everything wrong is seen at once.
+// after all have run, so that everything wrong is seen at once. `npm run check -- migrations` runs the named steps alone.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -39,7 +39,13 @@ const run = async ({ name, command: [program = '', ...args], advice }: Step): Pr
   return code === 0
 }
 
-const waiting = [...steps]
+const named = process.argv.slice(2)
+const unknown = named.filter((name) => !steps.some((step) => step.name === name))
+if (unknown.length > 0) {
+  console.error(`no such step: ${unknown.join(', ')}. There are: ${steps.map(({ name }) => name).join(', ')}`)
+  process.exit(2)
+}
+const waiting = steps.filter(({ name }) => named.length === 0 || named.includes(name))
 const results: boolean[] = []
 const worker = async (): Promise<void> => {
   for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) results.push(await run(step))

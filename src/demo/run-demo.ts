@@ -67,7 +67,7 @@ export const startDemo = async (): Promise<Demo> => {
       },
     })
     await migrate(config.database.migrateUrl.reveal())
-    // Ctrl-C reaches PostgreSQL as well, and perhaps first: what fails around then is no news.
+    // Ctrl-C may reach a PostgreSQL of the same terminal as well, and perhaps first: what fails around then is no news.
     const stderr = new Writable({
       write: (line: Buffer, _encoding, written) => {
         setTimeout(() => stops.length > 0 && process.stderr.write(line), 500).unref()

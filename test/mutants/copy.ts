@@ -25,7 +25,7 @@ const filesOf = (project: string): string[] =>
 
 export const makeCopy = (project: string): Copy => {
   if (!existsSync(join(project, GENERATED))) throw new Error(`${GENERATED} is missing: run npm ci first`)
-  const root = mkdtempSync(join(tmpdir(), 'reconsent-mutants-'))
+  const root = mkdtempSync(join(tmpdir(), 'reconsent-copy-'))
   const remove = (): void => rmSync(root, { recursive: true, force: true, maxRetries: 5 })
   try {
     const tree = join(root, 'tree')
@@ -43,7 +43,10 @@ export const makeCopy = (project: string): Copy => {
       tree,
       temporary,
       read: (file) => readFileSync(join(tree, file), 'utf8'),
-      write: (file, text) => writeFileSync(join(tree, file), text),
+      write: (file, text) => {
+        mkdirSync(dirname(join(tree, file)), { recursive: true })
+        writeFileSync(join(tree, file), text)
+      },
       remove,
     }
   } catch (error) {

@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
+import { keepFolder } from '../../src/embedded/keep.ts'
 import { freePort } from './free-port.ts'
 import { findProgram } from './program.ts'
 
@@ -46,11 +47,12 @@ export const startOwnRedis = async (): Promise<OwnRedis> => {
   const settings = { port, bind: '127.0.0.1', dir: folder, appendonly: 'yes', appendfsync: 'always', 'maxmemory-policy': 'noeviction' }
   let server: ChildProcess | undefined
   // A run that is interrupted must leave no server behind.
-  process.once('exit', () => server?.kill('SIGKILL'))
+  const keeper = keepFolder(folder)
 
   const start = async (): Promise<void> => {
     const options = Object.entries({ ...settings, save: '', daemonize: 'no' }).flatMap(([name, value]) => [`--${name}`, String(value)])
     server = spawn(binary, options, { stdio: 'ignore' })
+    keeper.watch(server)
     await untilAnswering(url, server)
   }
   const kill = async (): Promise<void> => {
@@ -62,6 +64,7 @@ export const startOwnRedis = async (): Promise<OwnRedis> => {
   const stop = async (): Promise<void> => {
     await kill()
     await rm(folder, { recursive: true, force: true })
+    keeper.release()
   }
   await start()
   return { url, start, kill, stop }
