@@ -9,6 +9,8 @@ import * as engineModule from '@prisma/schema-engine-wasm/schema_engine_bg'
 import type { SchemaEngine as Engine } from '@prisma/schema-engine-wasm'
 import pg from 'pg'
 import { startEmbeddedPostgres } from '../src/embedded/postgres.ts'
+import { openPool } from '../src/postgres/pool.ts'
+import { Secret } from '../src/secret.ts'
 import { migrate } from '../src/store/migrate.ts'
 
 const SCHEMA = fileURLToPath(new URL('../prisma/schema.prisma', import.meta.url))
@@ -41,7 +43,7 @@ const CHAR = 18
  */
 const connectionFor = (url: string) => {
   const characters = new WeakMap<object, Set<number>>()
-  const pool = new pg.Pool({ connectionString: url })
+  const { pool } = openPool(new Secret(url), { applicationName: 'reconsent check-schema', connections: 4 })
   const query = pool.query.bind(pool) as (...args: unknown[]) => Promise<pg.QueryResult>
   const asText = async (...args: unknown[]): Promise<pg.QueryResult> => {
     const result = await query(...args)
@@ -67,7 +69,8 @@ const connectionFor = (url: string) => {
 
 /** What a migration would have to do to make the migrated database what the schema says; empty when they agree. */
 export const findDrift = async (schema: string, migrationsFolder?: string): Promise<string> => {
-  const database = await startEmbeddedPostgres()
+  // Like a server that somebody set up for people: what is compared must not depend on it.
+  const database = await startEmbeddedPostgres({ settings: { timezone: 'America/St_Johns', datestyle: 'SQL, DMY', intervalstyle: 'sql_standard' } })
   try {
     await migrate(database.url, migrationsFolder)
     const SchemaEngine = await (engineLoaded ??= loadEngine())

@@ -21,12 +21,14 @@ export const rooms: Readonly<Record<string, Room>> = {
   'log.ts': { may: ['log', 'secret.ts', 'pino', 'pino-pretty'] },
   log: { may: ['errors.ts', 'secret.ts', 'luxon'] },
   crypto: { may: ['errors.ts', 'secret.ts'] },
-  config: { may: ['domain', 'secret.ts', 'crypto/hashing.ts', 'crypto/key-ring.ts', 'luxon', 'zod'] },
+  config: { may: ['domain', 'secret.ts', 'crypto/hashing.ts', 'crypto/key-ring.ts', 'postgres/address.ts', 'luxon', 'zod'] },
   'config.ts': { may: ['config', 'domain', 'log.ts'] },
   'metrics.ts': { may: [...words, ...ports, 'prom-client'] },
   processors: { may: [...words, ...ports, 'crypto/hashing.ts'] },
-  store: { may: [...words, ...ports, 'crypto', 'generated', '@prisma/adapter-pg', '@prisma/client', 'pg'] },
-  queue: { may: [...words, ...ports, 'bullmq', 'ioredis', 'pg', 'cron-parser'] },
+  // Opens every connection to PostgreSQL; what is asked over them is others' business.
+  postgres: { may: ['config/addresses.ts', 'config/suggest.ts', 'secret.ts', 'pg'] },
+  store: { may: [...words, ...ports, 'crypto', 'generated', 'postgres', '@prisma/adapter-pg', '@prisma/client'] },
+  queue: { may: [...words, ...ports, 'bullmq', 'ioredis', 'postgres', 'cron-parser'] },
   provider: { may: [...words, ...ports, 'got'] },
   notify: { may: [...words, ...ports, 'nodemailer'] },
   // Requests end in processors; the board is the one page that shows BullMQ's own queues.
@@ -40,6 +42,7 @@ export const rooms: Readonly<Record<string, Room>> = {
 export const owners: Readonly<Record<string, readonly string[]>> = {
   bullmq: ['queue/', 'http/board.ts'],
   ioredis: ['queue/'],
+  pg: ['postgres/', 'embedded/'],
   '@prisma/*': ['store/'],
   generated: ['store/'],
   got: ['provider/'],

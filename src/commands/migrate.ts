@@ -1,7 +1,9 @@
 // `migrate`: brings the database up to date, with the role that owns its tables.
-import { ConfigError, configFromProcess } from '../config.ts'
+import { type Config, ConfigError, configFromProcess } from '../config.ts'
+import { troubleWords } from '../postgres/trouble.ts'
 import type { Secret } from '../secret.ts'
 import { migrate } from '../store/migrate.ts'
+import { schemaToMigrate } from '../store/our-schema.ts'
 import { type Granted, grantRights } from '../store/rights.ts'
 import { CommandFailed, type Command, json } from './command.ts'
 import { count } from './text.ts'
@@ -12,6 +14,9 @@ export const command: Command = {
 MIGRATE_DATABASE_URL where it is set (the role that owns the tables), else DATABASE_URL. With QUEUE=postgres it also prepares
 the queue's own tables.
 
+The tables are in the schema of DATABASE_URL's ?schema=NAME, which is made where it is missing, else where the search_path of
+its role leads.
+
 Where the two name different roles, the one of DATABASE_URL is given exactly the rights that the program needs: events it may read
 and add, neither change nor delete. It must exist already; nothing else need be granted to it.`,
   arguments: [],
@@ -19,9 +24,12 @@ and add, neither change nor delete. It must exist already; nothing else need be 
   examples: ['reconsent migrate'],
   run: async (call) => {
     const config = await configFromProcess({ needs: ['database'], policy: {} })
-    const applied = await migrate(config.database.migrateUrl.reveal())
-    const queueSchema = (await queueKind()) === 'postgres' ? await prepareQueue(config.database.migrateUrl) : undefined
-    const granted = await grantRights({ ownerUrl: config.database.migrateUrl.reveal(), appUrl: config.database.url.reveal(), queueSchema })
+    const { url, migrateUrl } = config.database
+    const asOwner = namingAddress(config.database)
+    const schema = await asOwner(schemaToMigrate(url, migrateUrl))
+    const applied = await asOwner(migrate(migrateUrl, undefined, schema))
+    const queueSchema = (await queueKind()) === 'postgres' ? await prepareQueue(migrateUrl) : undefined
+    const granted = await asOwner(grantRights({ ownerUrl: migrateUrl, appUrl: url, schema, queueSchema }))
     if (granted.kind === 'no-such-role') {
       throw new CommandFailed(`DATABASE_URL's user ${JSON.stringify(granted.role)} is no role of this database: create it (CREATE ROLE … LOGIN PASSWORD …), then run this again`)
     }
@@ -35,6 +43,16 @@ and add, neither change nor delete. It must exist already; nothing else need be 
     }
     return 0
   },
+}
+
+/** What goes wrong with the owner's connection is told with the variable that it came from. */
+const namingAddress = ({ url, migrateUrl }: Config<'database'>['database']) => async <T>(work: Promise<T>): Promise<T> => {
+  try {
+    return await work
+  } catch (error) {
+    const words = url === migrateUrl ? undefined : troubleWords(error, 'MIGRATE_DATABASE_URL')
+    throw words === undefined ? error : new CommandFailed(words)
+  }
 }
 
 const roleJson = (granted: Exclude<Granted, { kind: 'no-such-role' }>) =>

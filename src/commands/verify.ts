@@ -22,7 +22,7 @@ safe on a running system. Exit code 1 if anything is found.`,
         sweepInterval: intervalOf(config.policy.sweep.cron),
         deep: !call.flag('quick'),
         keys: config.keys,
-        hasOwnRole: roleOf(config.database.url.reveal()) !== roleOf(config.database.migrateUrl.reveal()),
+        hasOwnRole: roleOf(config.database.url) !== roleOf(config.database.migrateUrl),
       })
       if (call.flag('json')) await call.terminal.json({ ok: violations.length === 0, violations })
       else if (violations.length === 0) await call.terminal.line('every promise is kept')

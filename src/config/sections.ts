@@ -4,6 +4,7 @@ import { sha256Hex } from '../crypto/hashing.ts'
 import { parseKeyRing } from '../crypto/key-ring.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { Secret } from '../secret.ts'
+import { parsePostgresAddress } from '../postgres/address.ts'
 import { isLoopback, parseServerAddress, parseWebAddress } from './addresses.ts'
 import type { Report } from './problems.ts'
 import type { VariableName, VariableReader } from './variables.ts'
@@ -74,20 +75,38 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
     return undefined
   }
 
-  const databaseUrl = (): Secret | undefined => serverAddress('DATABASE_URL', ['postgres', 'postgresql'], variables.need('DATABASE_URL'))
+  const postgresAddress = (name: VariableName, text: string | undefined): { url: Secret; schema: string | undefined } | undefined => {
+    if (text === undefined) return undefined
+    const parsed = parsePostgresAddress(text)
+    if ('address' in parsed) return { url: new Secret(text), schema: parsed.address.schema }
+    for (const problem of parsed.problems) report(name, problem)
+    return undefined
+  }
+
+  // One value for all who ask: what its connections find out is kept with it.
+  let ownAddress: ReturnType<typeof postgresAddress> | null = null
+  const databaseUrl = (): ReturnType<typeof postgresAddress> => {
+    if (ownAddress === null) ownAddress = postgresAddress('DATABASE_URL', variables.need('DATABASE_URL'))
+    return ownAddress
+  }
 
   const database: Read['database'] = () => {
-    const url = databaseUrl()
+    const ours = databaseUrl()
     const owner = variables.find('MIGRATE_DATABASE_URL')
-    const migrateUrl = owner === undefined ? url : serverAddress('MIGRATE_DATABASE_URL', ['postgres', 'postgresql'], owner)
-    return url && migrateUrl && { url, migrateUrl }
+    const owners = owner === undefined ? ours : postgresAddress('MIGRATE_DATABASE_URL', owner)
+    if (ours === undefined || owners === undefined) return undefined
+    if (owners.schema !== undefined && owners.schema !== ours.schema) {
+      report('MIGRATE_DATABASE_URL', 'names another schema than DATABASE_URL: say the same in both, or in DATABASE_URL alone')
+      return undefined
+    }
+    return { url: ours.url, migrateUrl: owners.url }
   }
 
   const queue: Read['queue'] = () => {
     const kind = variables.find('QUEUE') ?? 'redis'
     if (kind === 'postgres') {
-      const url = databaseUrl()
-      return url && { kind, url }
+      const ours = databaseUrl()
+      return ours && { kind, url: ours.url }
     }
     if (kind === 'redis') {
       const url = serverAddress('REDIS_URL', ['redis', 'rediss'], variables.need('REDIS_URL'))

@@ -66,7 +66,7 @@ export const startDemo = async (): Promise<Demo> => {
         LOG_LEVEL: 'error', RECONSENT_CONFIG: undefined,
       },
     })
-    await migrate(config.database.migrateUrl.reveal())
+    await migrate(config.database.migrateUrl)
     // Ctrl-C may reach a PostgreSQL of the same terminal as well, and perhaps first: what fails around then is no news.
     const stderr = new Writable({
       write: (line: Buffer, _encoding, written) => {

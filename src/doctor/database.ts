@@ -1,38 +1,35 @@
 // Is the database there, of a usable version, migrated, writable by our role, and its clock right?
-import pg from 'pg'
+import { type Client, withConnection } from '../postgres/client.ts'
+import { DatabaseTrouble, troubleOf } from '../postgres/trouble.ts'
 import type { Secret } from '../secret.ts'
 import { readMigrations } from '../store/migrate.ts'
 import { ABOUT_CONNECTED_ROLE, type AboutRole, tableRights } from '../store/rights.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
+import { sessionFindings } from './sessions.ts'
 
 const OLDEST_POSTGRES = 140_000
 /** Leases use the database's clock, due-ness ours: a minute between them makes messages early or late by as much. */
 const SKEW_WARNS_MS = 5_000
 const SKEW_FAILS_MS = 60_000
 
-/** Runs queries on one connection of its own; undefined when it cannot connect. */
-export const withClient = async <T>(url: Secret, work: (client: pg.Client) => Promise<T>): Promise<T> => {
-  const client = new pg.Client({ connectionString: url.reveal(), connectionTimeoutMillis: 5_000, query_timeout: 60_000, application_name: 'reconsent doctor' })
-  client.on('error', () => undefined)
-  try {
-    await client.connect()
-    return await work(client)
-  } finally {
-    await client.end().catch(() => undefined)
-  }
-}
+/** Runs queries on one connection of its own; rejects when it cannot connect. */
+export const withClient = async <T>(url: Secret, work: (client: Client) => Promise<T>): Promise<T> =>
+  withConnection(url, { applicationName: 'reconsent doctor', connectMs: 5_000, statementMs: 60_000 }, work)
 
-/** Name and code alone: messages of the driver may hold the address. */
-export const codeOf = (error: unknown): string => {
-  const { code, name } = error as { code?: unknown; name?: unknown }
-  return typeof code === 'string' ? code : String(name)
+/** "could not be used", with code and words of our own: messages of the driver may hold the address. */
+export const unusable = (error: unknown): string => {
+  if (error instanceof DatabaseTrouble) return `could not be used: ${error.message}`
+  const { words, code } = troubleOf(error) ?? { words: undefined, code: undefined }
+  const { code: own, name } = error as { code?: unknown; name?: unknown }
+  const shown = code ?? (typeof own === 'string' ? own : words === undefined ? String(name) : undefined)
+  return `could not be used${shown === undefined ? '' : ` (${shown})`}${words === undefined ? '' : `: ${words}`}`
 }
 
 /** Answers whether the tables can be used. */
 export async function* databaseFindings(url: Secret): AsyncGenerator<Finding, boolean> {
   try {
     const { findings, sound } = await withClient(url, async (client) => {
-      const about = await aboutServer(client)
+      const about = [...(await aboutServer(client)), ...(await sessionFindings(client, url))]
       const migrations = await aboutMigrations(client)
       const rights = migrations.level === 'ok' ? await aboutRights(client) : []
       return { findings: [...about, migrations, ...rights], sound: migrations.level === 'ok' }
@@ -40,12 +37,12 @@ export async function* databaseFindings(url: Secret): AsyncGenerator<Finding, bo
     yield* findings
     return sound
   } catch (error) {
-    yield fail('database', `could not be used (${codeOf(error)})`, 'check DATABASE_URL, that PostgreSQL runs, and that this machine may reach it')
+    yield fail('database', unusable(error), 'check DATABASE_URL, that PostgreSQL runs, and that this machine may reach it')
     return false
   }
 }
 
-const aboutServer = async (client: pg.Client): Promise<Finding[]> => {
+const aboutServer = async (client: Client): Promise<Finding[]> => {
   const before = Date.now()
   const { rows } = await client.query<{ version: string; number: string; now: Date }>(
     `SELECT current_setting('server_version') AS version, current_setting('server_version_num') AS number, clock_timestamp() AS now`,
@@ -64,7 +61,7 @@ const aboutServer = async (client: pg.Client): Promise<Finding[]> => {
   return [version, clock]
 }
 
-const aboutMigrations = async (client: pg.Client): Promise<Finding> => {
+const aboutMigrations = async (client: Client): Promise<Finding> => {
   const shipped = await readMigrations()
   const { rows: ledger } = await client.query<{ there: boolean }>(`SELECT to_regclass('_prisma_migrations') IS NOT NULL AS there`)
   const advice = 'run: reconsent migrate'
@@ -83,7 +80,7 @@ const aboutMigrations = async (client: pg.Client): Promise<Finding> => {
   return ok('migrations', `all ${shipped.length} applied`)
 }
 
-const aboutRights = async (client: pg.Client): Promise<Finding[]> => {
+const aboutRights = async (client: Client): Promise<Finding[]> => {
   const needed = Object.entries(tableRights).flatMap(([table, rights]) => rights.map((right) => ({ table, right })))
   const { rows } = await client.query<{ name: string }>(
     `SELECT DISTINCT name FROM unnest($1::text[], $2::text[]) AS needed (name, privilege) WHERE NOT has_table_privilege(quote_ident(name), privilege) ORDER BY name`,

@@ -3,7 +3,7 @@ import type { Sections, Timing } from '../config.ts'
 import { smtpChannel } from '../notify/smtp-channel.ts'
 import { truelayerProvider } from '../provider/truelayer/client.ts'
 import { askRedis } from '../queue/redis-info.ts'
-import { codeOf, withClient } from './database.ts'
+import { unusable, withClient } from './database.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 
 const PUBLIC_URL_TIMEOUT_MS = 5_000
@@ -46,7 +46,7 @@ const queueOnPostgres = async (url: Sections['queue']['url']): Promise<Finding> 
       ? ok('queue', 'on PostgreSQL')
       : fail('queue', 'on PostgreSQL, but notifications do not arrive', 'connect without a pooler, or with one in session mode')
   } catch (error) {
-    return fail('queue', `on PostgreSQL, which could not be used (${codeOf(error)})`, 'check DATABASE_URL')
+    return fail('queue', `on PostgreSQL, which ${unusable(error)}`, 'check DATABASE_URL')
   }
 }
 

@@ -2,11 +2,12 @@
 // does not notice which of the two it is.
 import { createPostgresBackend, Queue, Worker } from 'bullmq'
 import type { BackendFactory, Processor, QueueOptions, RedisQueueBackend, WorkerOptions } from 'bullmq'
-import type { ClientBase, Pool } from 'pg'
 import type { Log } from '../log.ts'
+import type { Client } from '../postgres/client.ts'
+import type { Pool } from '../postgres/pool.ts'
 import { jobOptions, queueNames, queuePlans } from './catalogue.ts'
 import type { QueuePlans } from './catalogue.ts'
-import { logErrorsOf, postgresConnection, redisProducer, redisWorker } from './connection.ts'
+import { logErrorsOf, postgresPool, redisProducer, redisWorker } from './connection.ts'
 import type { BackendTarget } from './connection.ts'
 import { settlesWithin } from './deadline.ts'
 import { prepareQueueSchema } from './postgres-schema.ts'
@@ -47,27 +48,29 @@ const hushAfterClose = (owner: Queue | Worker): void => {
 interface PostgresEnd {
   readonly pool: Pool
   /** The connection that waits for NOTIFY. */
-  readonly listenClient?: ClientBase
+  readonly listenClient?: Client
   close(): Promise<void>
 }
 
 /**
- * node-postgres takes its own listener off a connection that it lends, and BullMQ adds none; from the one that waits for NOTIFY it takes all off
- * before it ends it. A server that ends either just then would be an unhandled 'error', which ends the process.
+ * From the connection that waits for NOTIFY, BullMQ takes all listeners off before it ends it: a server that ends it just then would be an
+ * unhandled 'error', which ends the process. The pool is ours, so that BullMQ does not end it.
  */
-const hearLent = (owner: Queue | Worker): void => {
+const endsItsPool = (owner: Queue | Worker): void => {
   const { connection } = owner.getBackend() as unknown as { connection: PostgresEnd }
-  connection.pool.on('connect', (client) => client.on('error', () => undefined))
   const close = connection.close.bind(connection)
+  let ended: Promise<void> | undefined
   connection.close = async () => {
     const closing = close()
     connection.listenClient?.on('error', () => undefined)
     await closing
+    await (ended ??= connection.pool.end())
   }
 }
 
 const POOLED_PER_QUEUE = 2
-const POOLED_PER_WORKER = 3
+/** One of them listens. */
+const POOLED_PER_WORKER = 4
 
 /**
  * Opens a backend. Redis may still be away: its queues and workers connect when it comes. PostgreSQL must be there, because BullMQ's
@@ -80,11 +83,11 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
   const onPostgres = target.kind === 'postgres'
   if (onPostgres) await prepareQueueSchema(target.url)
 
-  const keepHearing = onPostgres ? hearLent : hushAfterClose
+  const keepHearing = onPostgres ? endsItsPool : hushAfterClose
   const factory = onPostgres ? (createPostgresBackend as unknown as BackendFactory) : undefined
   // BullMQ types the option as Redis's; each factory takes its own.
   const connection = (worker: boolean): WorkerOptions['connection'] => {
-    if (onPostgres) return postgresConnection(target.url, worker ? POOLED_PER_WORKER : POOLED_PER_QUEUE) as WorkerOptions['connection']
+    if (onPostgres) return postgresPool(target.url, worker ? POOLED_PER_WORKER : POOLED_PER_QUEUE) as unknown as WorkerOptions['connection']
     return (worker ? redisWorker(target.url) : redisProducer(target.url)) as WorkerOptions['connection']
   }
   const makeQueue = (name: QueueName): Queue => {

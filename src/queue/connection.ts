@@ -1,9 +1,11 @@
 // How BullMQ connects to Redis or PostgreSQL, as producer (must fail at once when the backend is away) and as worker (must wait).
 import type { EventEmitter } from 'node:events'
 import type { RedisOptions } from 'ioredis'
+import { openPool, type Pool } from '../postgres/pool.ts'
 import type { Log } from '../log.ts'
 import type { Secret } from '../secret.ts'
 import { nameOf } from './failure.ts'
+import { QUEUE_SCHEMA } from './postgres-schema.ts'
 
 export type BackendTarget = { readonly kind: 'redis'; readonly url: Secret } | { readonly kind: 'postgres'; readonly url: Secret }
 
@@ -26,13 +28,9 @@ export const redisProducer = (url: Secret): RedisOptions & { url: string } => ({
 
 export const redisWorker = (url: Secret): RedisOptions & { url: string } => ({ ...redis(url), maxRetriesPerRequest: null })
 
-/** `max` counts pooled connections; a worker has one more for LISTEN. PostgreSQL allows 100 in all unless told otherwise. */
-export const postgresConnection = (url: Secret, max: number) => ({
-  connectionString: url.reveal(),
-  connectionTimeoutMillis: CONNECT_TIMEOUT,
-  keepAlive: true,
-  max,
-})
+/** BullMQ takes the pool as it is: one connection of it listens for NOTIFY. PostgreSQL allows 100 in all unless told otherwise. */
+export const postgresPool = (url: Secret, connections: number): Pool =>
+  openPool(url, { applicationName: 'reconsent queue', connections, connectMs: CONNECT_TIMEOUT, schema: QUEUE_SCHEMA, keepsSession: true }).pool
 
 /**
  * Listens to `error` (an emitter without a listener would end the process) and logs name and code only, a lasting outage once a minute.

@@ -1,13 +1,13 @@
 // BullMQ's own tables in PostgreSQL (schema `bullmq`): checks that they are there and current, else creates or migrates them.
 import { assertSchemaCompatibility, DEFAULT_SCHEMA, LATEST_SCHEMA_VERSION, runMigrations, SchemaMigrationRequiredError } from 'bullmq'
-import pg from 'pg'
+import { type Client, withConnection } from '../postgres/client.ts'
 import type { Secret } from '../secret.ts'
 import { nameOf } from './failure.ts'
 
 /** Where BullMQ's tables are: the owner grants the program's role its rights there. */
 export const QUEUE_SCHEMA = DEFAULT_SCHEMA
 
-const versionOf = async (client: pg.Client): Promise<number> => {
+const versionOf = async (client: Client): Promise<number> => {
   try {
     return await assertSchemaCompatibility(client, DEFAULT_SCHEMA)
   } catch (error) {
@@ -21,15 +21,12 @@ const versionOf = async (client: pg.Client): Promise<number> => {
  * create one if the owner ran this before (`reconsent migrate`). Rejects with an Error whose message names the SQLSTATE, nothing more.
  */
 export const prepareQueueSchema = async (url: Secret): Promise<void> => {
-  const client = new pg.Client({ connectionString: url.reveal(), connectionTimeoutMillis: 5_000 })
-  client.on('error', () => undefined)
   try {
-    await client.connect()
-    if ((await versionOf(client)) < LATEST_SCHEMA_VERSION) await runMigrations(client, DEFAULT_SCHEMA)
+    await withConnection(url, { applicationName: 'reconsent queue', connectMs: 5_000, schema: DEFAULT_SCHEMA, keepsSession: true }, async (client) => {
+      if ((await versionOf(client)) < LATEST_SCHEMA_VERSION) await runMigrations(client, DEFAULT_SCHEMA)
+    })
   } catch (error) {
     const { name, code } = nameOf(error)
     throw new Error(`the queue's tables in PostgreSQL (schema "${DEFAULT_SCHEMA}") could not be prepared: ${code ?? name}`)
-  } finally {
-    await client.end().catch(() => undefined)
   }
 }

@@ -4,7 +4,9 @@ import { createHash, randomUUID } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import pg from 'pg'
+import { type Client, escapeIdentifier, inTransaction, placeOf, withConnection } from '../postgres/client.ts'
+import { DatabaseTrouble, NO_SCHEMA } from '../postgres/trouble.ts'
+import { Secret } from '../secret.ts'
 
 // Any fixed number: two runners on one database take turns.
 const MIGRATION_LOCK = 7_206_351_905
@@ -41,23 +43,55 @@ export const readMigrations = async (folder = shippedFolder): Promise<Migration[
   )
 }
 
-/** Brings a database up to date, one transaction a migration; returns the names applied now. Throws on an altered or failed one. */
-export const migrate = async (databaseUrl: string, folder = shippedFolder): Promise<string[]> => {
-  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'reconsent migrate' })
-  await client.connect()
-  try {
-    await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK])
-    await client.query(LEDGER)
-    const applied = await appliedMigrations(client)
-    const pending = (await readMigrations(folder)).filter((migration) => isPending(migration, applied))
-    for (const migration of pending) await apply(client, migration)
-    return pending.map((migration) => migration.name)
-  } finally {
-    await client.end()
-  }
+/**
+ * Brings a database up to date, one transaction a migration; returns the names applied now. Throws on an altered or failed one. The tables go
+ * into `schema`, else the address's, else where the session's search_path leads; one that is missing is made.
+ */
+export const migrate = async (url: Secret | string, folder = shippedFolder, schema?: string): Promise<string[]> => {
+  const address = typeof url === 'string' ? new Secret(url) : url
+  const shipped = await readMigrations(folder)
+  const into = schema ?? placeOf(address).address.schema
+  return withConnection(address, { applicationName: 'reconsent migrate', schema: into }, async (client) => {
+    const applied: string[] = []
+    // One after the other, until there is none: what a migration is applied to is looked at under the lock that it is applied under.
+    for (;;) {
+      const name = await inTransaction(client, async () => applyNext(client, shipped, into))
+      if (name === undefined) return applied
+      applied.push(name)
+    }
+  })
 }
 
-const appliedMigrations = async (client: pg.Client): Promise<Map<string, { checksum: string; finished: boolean }>> => {
+const applyNext = async (client: Client, shipped: readonly Migration[], schema: string | undefined): Promise<string | undefined> => {
+  // Of the transaction, not of the session: a pooler gives the session to others, and this lock with it.
+  await client.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK])
+  await prepareSchema(client, schema)
+  await client.query(LEDGER)
+  const applied = await appliedMigrations(client)
+  const next = shipped.find((migration) => isPending(migration, applied))
+  if (next !== undefined) await apply(client, next)
+  return next?.name
+}
+
+/** Only where it is missing: CREATE SCHEMA asks for a right on the database, IF NOT EXISTS or not. */
+const prepareSchema = async (client: Client, schema: string | undefined): Promise<void> => {
+  const { rows } = await client.query<{ name: string | null; there: boolean; may_create: boolean; may_use: boolean | null }>(
+    `SELECT name, there, has_database_privilege(current_database(), 'CREATE') AS may_create, CASE WHEN there THEN has_schema_privilege(name, 'USAGE, CREATE') END AS may_use
+     FROM (SELECT coalesce($1, current_schema()) AS name) AS asked, LATERAL (SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = name) AS there) AS found`,
+    [schema ?? null],
+  )
+  const { name = null, there = false, may_create: mayCreate = false, may_use: mayUse = null } = rows[0] ?? {}
+  if (name === null) throw new DatabaseTrouble(NO_SCHEMA)
+  const shown = JSON.stringify(name)
+  if (mayUse === false) {
+    throw new DatabaseTrouble(`the role may not create tables in the schema ${shown} (since PostgreSQL 15, not in "public" either): name another by ?schema= in DATABASE_URL, or GRANT USAGE, CREATE ON SCHEMA to it`)
+  }
+  if (there) return
+  if (!mayCreate) throw new DatabaseTrouble(`the schema ${shown} is not there, and the role may not create it: CREATE SCHEMA … AUTHORIZATION this role, as an administrator`)
+  await client.query(`CREATE SCHEMA ${escapeIdentifier(name)}`)
+}
+
+const appliedMigrations = async (client: Client): Promise<Map<string, { checksum: string; finished: boolean }>> => {
   const { rows } = await client.query<{ migration_name: string; checksum: string; finished: boolean }>(
     'SELECT migration_name, checksum, finished_at IS NOT NULL AS finished FROM "_prisma_migrations" WHERE rolled_back_at IS NULL',
   )
@@ -72,17 +106,14 @@ const isPending = (migration: Migration, applied: Map<string, { checksum: string
   return false
 }
 
-const apply = async (client: pg.Client, migration: Migration): Promise<void> => {
-  await client.query('BEGIN')
+const apply = async (client: Client, migration: Migration): Promise<void> => {
   try {
     await client.query(migration.sql)
     await client.query(
       `INSERT INTO "_prisma_migrations" (id, checksum, finished_at, migration_name, applied_steps_count) VALUES ($1, $2, now(), $3, 1)`,
       [randomUUID(), migration.checksum, migration.name],
     )
-    await client.query('COMMIT')
   } catch (error) {
-    await client.query('ROLLBACK')
     throw new Error(`migration ${migration.name} failed: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
   }
 }

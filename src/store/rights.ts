@@ -1,6 +1,7 @@
 // What the application's database role may do, and nothing beyond: granted by the role that owns the tables. Events can be read and
 // added, by nobody but the owner changed or removed; consents and their history are never deleted at all.
-import pg from 'pg'
+import { escapeIdentifier, inTransaction, placeOf, withConnection } from '../postgres/client.ts'
+import { Secret } from '../secret.ts'
 
 type Right = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE'
 
@@ -35,13 +36,15 @@ export const ABOUT_CONNECTED_ROLE = `SELECT current_user::text AS role, pg_get_u
   FROM pg_class WHERE oid = 'events'::regclass`
 
 /** The role that an address connects as. */
-export const roleOf = (url: string): string => new pg.Client({ connectionString: url }).user ?? ''
+export const roleOf = (url: Secret | string): string => placeOf(asSecret(url)).address.user
 
 export interface GrantOptions {
   /** With the role that owns the tables. */
-  readonly ownerUrl: string
+  readonly ownerUrl: Secret | string
   /** What the application connects with: its user is the role that is granted to. Not connected to. */
-  readonly appUrl: string
+  readonly appUrl: Secret | string
+  /** Where the tables are, if not where the owner's own session looks. */
+  readonly schema?: string | undefined
   /** Schemas beside ours that the application works in: BullMQ's, where the queue lives in PostgreSQL. */
   readonly queueSchema?: string | undefined
 }
@@ -54,11 +57,9 @@ export type Granted =
   | { readonly kind: 'granted'; readonly role: string; readonly rewrites: boolean }
 
 /** Makes the application's rights what they must be, whatever they were. */
-export const grantRights = async ({ ownerUrl, appUrl, queueSchema }: GrantOptions): Promise<Granted> => {
+export const grantRights = async ({ ownerUrl, appUrl, queueSchema, ...given }: GrantOptions): Promise<Granted> => {
   const role = roleOf(appUrl)
-  const client = new pg.Client({ connectionString: ownerUrl, application_name: 'reconsent migrate' })
-  await client.connect()
-  try {
+  return withConnection(asSecret(ownerUrl), { applicationName: 'reconsent migrate', schema: given.schema }, async (client) => {
     const { rows } = await client.query<{ owner: string; schema: string; known: boolean }>(
       'SELECT current_user AS owner, current_schema() AS schema, EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1) AS known',
       [role],
@@ -66,27 +67,27 @@ export const grantRights = async ({ ownerUrl, appUrl, queueSchema }: GrantOption
     const { owner = '', schema = 'public', known = false } = rows[0] ?? {}
     if (role === owner) return { kind: 'same-role' }
     if (!known) return { kind: 'no-such-role', role }
-    // Simple protocol, one transaction: no moment without rights for a program that is running.
-    await client.query(`BEGIN; ${statements(role, schema, queueSchema).join('; ')}; COMMIT`)
+    // One transaction: no moment without rights for a program that is running.
+    await inTransaction(client, async () => client.query(statements(role, schema, queueSchema).join('; ')))
     const rewrites = await client.query<{ can: boolean }>(
       `SELECT ${rewritesEvents('$1::name', '$2::text')} AS can`,
-      [role, `${pg.escapeIdentifier(schema)}.events`],
+      [role, `${escapeIdentifier(schema)}.events`],
     )
     return { kind: 'granted', role, rewrites: rewrites.rows[0]?.can ?? false }
-  } finally {
-    await client.end()
-  }
+  })
 }
 
+const asSecret = (url: Secret | string): Secret => (typeof url === 'string' ? new Secret(url) : url)
+
 const statements = (role: string, schema: string, queueSchema: string | undefined): string[] => {
-  const to = pg.escapeIdentifier(role)
-  const inside = pg.escapeIdentifier(schema)
+  const to = escapeIdentifier(role)
+  const inside = escapeIdentifier(schema)
   const ours = Object.entries(tableRights).flatMap(([table, rights]) => {
-    const name = `${inside}.${pg.escapeIdentifier(table)}`
+    const name = `${inside}.${escapeIdentifier(table)}`
     return [`REVOKE ALL ON ${name} FROM ${to}`, `GRANT ${rights.join(', ')} ON ${name} TO ${to}`]
   })
   const sequence = `GRANT USAGE ON SEQUENCE ${inside}.events_position_seq TO ${to}`
-  return [`GRANT USAGE ON SCHEMA ${inside} TO ${to}`, ...ours, sequence, ...(queueSchema === undefined ? [] : queueStatements(to, pg.escapeIdentifier(queueSchema)))]
+  return [`GRANT USAGE ON SCHEMA ${inside} TO ${to}`, ...ours, sequence, ...(queueSchema === undefined ? [] : queueStatements(to, escapeIdentifier(queueSchema)))]
 }
 
 /** The queue holds hints, not facts: all of it may be changed. CREATE because BullMQ makes a sequence for each queue at its first job. */

@@ -1,0 +1,51 @@
+// What a session is like that the program gets: where its tables are, whether a pooler lends it, whether it is encrypted. And what the role or
+// the database would say by itself, which the program overrides.
+import { isIP } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import { type Client, isPooled, placeOf } from '../postgres/client.ts'
+import type { Secret } from '../secret.ts'
+import { type Finding, fail, ok, warn } from './finding.ts'
+
+/** Of those that session.ts sets: the ones that people set by ALTER ROLE and ALTER DATABASE. */
+const OVERRIDDEN = [
+  'timezone', 'datestyle', 'intervalstyle', 'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'default_transaction_isolation',
+  'default_transaction_read_only', 'search_path',
+]
+
+export const sessionFindings = async (client: Client, url: Secret): Promise<Finding[]> => {
+  const { address } = placeOf(url)
+  const { rows } = await client.query<{ schema: string | null; there: boolean | null; may_use: boolean | null; settings: string[]; pid: number }>(
+    `SELECT coalesce($1, current_schema()) AS schema, pg_backend_pid() AS pid,
+       (SELECT true FROM pg_namespace WHERE nspname = coalesce($1, current_schema())) AS there,
+       (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = coalesce($1, current_schema())) AS may_use,
+       ARRAY(SELECT DISTINCT unnest(setconfig) FROM pg_db_role_setting
+         WHERE setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)) AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))) AS settings`,
+    [address.schema ?? null],
+  )
+  const { schema = null, there = null, may_use: mayUse = null, settings = [] } = rows[0] ?? {}
+  const overridden = settings.filter((one) => OVERRIDDEN.includes((one.split('=')[0] ?? '').toLowerCase()) && (address.schema !== undefined || !one.startsWith('search_path')))
+  const lent = isPooled(url) ? 'through a pooler, each transaction with settings of its own' : 'directly, in UTC and with settings of its own'
+  const told = overridden.length === 0 ? '' : `; the role or database says ${overridden.toSorted().join(', ')}, which does not matter`
+  return [aboutSchema({ schema, there, mayUse }, address.schema), ok('sessions', `${lent}${told}`), aboutTls(client, url)]
+}
+
+const aboutSchema = ({ schema, there, mayUse }: { schema: string | null; there: boolean | null; mayUse: boolean | null }, said: string | undefined): Finding => {
+  if (schema === null) return fail('schema', "the role's search_path names none that exists and that it may use", 'name one by ?schema= in DATABASE_URL, then run: reconsent migrate')
+  const name = `${schema}, by ${said === undefined ? "the search_path of the role" : '?schema= of DATABASE_URL'}`
+  if (there !== true) return fail('schema', `${name}: it is not there`, 'run: reconsent migrate')
+  return mayUse === true ? ok('schema', name) : fail('schema', `${name}: the role may not use it`, 'run reconsent migrate with the role that owns it in MIGRATE_DATABASE_URL')
+}
+
+const isNear = (host: string): boolean => host.startsWith('/') || host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+
+const aboutTls = (client: Client, url: Secret): Finding => {
+  const { tls, host } = placeOf(url).address
+  const { stream } = client.connection
+  if (!(stream instanceof TLSSocket)) {
+    return isNear(host) ? ok('database tls', 'none, and none needed on this machine') : warn('database tls', 'none: what is asked and answered can be read on the way', 'add sslmode=verify-full (and sslrootcert) to DATABASE_URL')
+  }
+  const version = stream.getProtocol() ?? 'TLS'
+  if (tls.verifies === 'host') return ok('database tls', `${version}, certificate and host name verified`)
+  if (tls.verifies === 'chain') return ok('database tls', `${version}, certificate verified, its host name not`)
+  return warn('database tls', `${version}, but nobody checks whose certificate it is`, 'say sslmode=verify-full, with sslrootcert for an authority of your own')
+}

@@ -1,0 +1,113 @@
+// A pool of sessions to one address. The first connections find out whether a pooler is in between and whether there is TLS; whoever asked
+// for one notices nothing of the tries.
+import { Socket } from 'node:net'
+import pg from 'pg'
+import type { Secret } from '../secret.ts'
+import { DatabaseTrouble, NO_SCHEMA } from './trouble.ts'
+import { describe, learnFrom, makeClient, MOST_TRIES, placeOf, type SessionClient, type SessionOptions, type Tried } from './client.ts'
+
+export type Pool = pg.Pool
+
+export interface PoolOptions extends SessionOptions {
+  readonly connections: number
+}
+
+export interface OpenedPool {
+  readonly pool: Pool
+  /**
+   * The schema that our tables are in: the address's, else the first one of the session's search_path; sessions that are opened from then on
+   * look nowhere else. Asks once; rejects when the database cannot be asked, and may then be called again.
+   */
+  schema(): Promise<string>
+}
+
+/** Longer than PostgreSQL's own limit, which ends a statement without ending its connection. */
+const SILENCE_BEYOND_MS = 2_000
+
+const greetAll = async (client: pg.ClientBase): Promise<void> => (client as SessionClient).greet()
+
+type Taken = (error: Error | undefined, client: pg.PoolClient | undefined, release: (error?: Error | boolean) => void) => void
+
+/** Nothing is connected until the first query. */
+export const openPool = (url: Secret, options: PoolOptions): OpenedPool => {
+  const place = placeOf(url)
+  const session = describe(place, options)
+  const trying = new WeakMap<Error, Tried>()
+  // The pool calls it with `new`.
+  function Opened(config: pg.PoolConfig): pg.Client {
+    const { client, tried } = makeClient({ place, session, options, config })
+    const connect = client.connect.bind(client) as (done: (error?: Error | null) => void) => void
+    const connectRemembering = (done: (error?: Error | null) => void): void =>
+      connect((error) => {
+        if (error) trying.set(error, tried)
+        done(error)
+      })
+    const { greet: plainGreet } = client
+    const greet = async (): Promise<void> =>
+      plainGreet().catch((error: unknown) => {
+        if (error instanceof Error) trying.set(error, tried)
+        throw error
+      })
+    return Object.assign(client, { connect: connectRemembering, greet })
+  }
+  const pool = new pg.Pool({
+    max: options.connections,
+    keepAlive: true,
+    connectionTimeoutMillis: place.address.connectMs ?? options.connectMs ?? 10_000,
+    // Waited for, whatever the types say (pg-pool's index.js).
+    onConnect: greetAll as (client: pg.ClientBase) => void,
+    Client: Opened as unknown as new () => pg.ClientBase,
+  })
+
+  const plain = pool.connect.bind(pool) as (taken: Taken) => void
+  const take = (taken: Taken, tries = 1): void =>
+    plain((error, client, release) => {
+      const tried = error && (trying.get(error) ?? (error.cause instanceof Error ? trying.get(error.cause) : undefined))
+      if (tried && tries < MOST_TRIES && learnFrom(place, tried, error)) take(taken, tries + 1)
+      else taken(error, client, release)
+    })
+  const connect = (taken?: Taken): Promise<pg.PoolClient> | undefined => {
+    if (taken !== undefined) {
+      take(taken)
+      return undefined
+    }
+    return new Promise((resolve, reject) => take((error, client) => (client === undefined ? reject(error as Error) : resolve(client))))
+  }
+  Object.assign(pool, { connect })
+
+  // What an idle connection ends with is no news: the pool has let go of it. Without a listener it would end the process.
+  pool.on('error', () => undefined)
+  // The pool takes its own listener off a connection that it lends, Prisma's comes a moment later: a backend that is ended in between
+  // would be an unhandled 'error', which ends the process.
+  pool.on('connect', (client) => client.on('error', () => undefined))
+  const { statementMs } = options
+  // Not node-postgres' query_timeout: it would put the connection back into the pool, still waiting for the answer. Idle ones are closed
+  // by the pool before this strikes.
+  if (statementMs !== undefined) {
+    pool.on('connect', (client) => {
+      const { stream } = (client as unknown as pg.Client).connection
+      if (stream instanceof Socket) stream.setTimeout(statementMs + SILENCE_BEYOND_MS, () => stream.destroy())
+    })
+  }
+  return { pool, schema: async () => (session.schema ??= await findSchema(pool)) }
+}
+
+/** Where unqualified names lead in a session of this address; the session that is asked looks nowhere else from then on. */
+const findSchema = async (pool: pg.Pool): Promise<string> => {
+  const client = await pool.connect()
+  let schema: string | null | undefined
+  try {
+    const { rows } = await client.query<{ schema: string | null }>(
+      `SELECT current_schema() AS schema, set_config('search_path', coalesce(quote_ident(current_schema()), current_setting('search_path')), $1)`,
+      [(client as unknown as SessionClient).isLent()],
+    )
+    schema = rows[0]?.schema
+  } catch (error) {
+    client.release(true)
+    throw error
+  }
+  // One that is no use, or not pinned, is not kept: what is wrong may be mended while we run.
+  client.release(schema === null)
+  if (schema === null || schema === undefined) throw new DatabaseTrouble(NO_SCHEMA)
+  return schema
+}

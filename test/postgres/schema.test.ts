@@ -1,0 +1,143 @@
+// A schema of one's own: by ?schema= or by the role's search_path, beside another application's tables of the same names.
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, inject, test } from 'vitest'
+import { environmentFor, runHere } from '../commands/reconsent.ts'
+import { keyText } from '../crypto/keys.ts'
+import { aLine, ndjson } from '../import/rows.ts'
+import { startCompany, until } from '../setup/company.ts'
+import { asOwner, createRole } from '../setup/roles.ts'
+
+/** An empty database whose `public` is another application's, with tables named like ours. */
+const occupiedDatabase = async (): Promise<string> => {
+  const url = new URL(inject('postgresUrl'))
+  const name = `occupied_${randomBytes(5).toString('hex')}`
+  await asOwner(url.href, `CREATE DATABASE ${name}`)
+  url.pathname = `/${name}`
+  const tables = ['consents', 'events', 'renewals', 'authorisations', 'notifications', 'sweeps']
+  await asOwner(
+    url.href,
+    ...tables.map((table) => `CREATE TABLE public.${table} (theirs text)`),
+    `CREATE TABLE public._prisma_migrations (id varchar(36), checksum varchar(64), finished_at timestamptz, migration_name varchar(255), logs text, rolled_back_at timestamptz, started_at timestamptz, applied_steps_count int)`,
+    `INSERT INTO public._prisma_migrations (migration_name, checksum, finished_at) VALUES ('theirs', 'x', now())`,
+  )
+  return url.href
+}
+
+const withSchema = (url: string, schema: string): string => `${url}?schema=${schema}`
+
+/** Every command once; afterwards `public` holds what it held, and all of ours is in `schema`. */
+const everyCommand = async (env: Record<string, string>, ownerUrl: string, schema: string): Promise<void> => {
+  const line = aLine({ expires_at: '2027-03-28T00:30:00.000Z' })
+  const file = join(await mkdtemp(join(tmpdir(), 'reconsent-schema-')), 'consents.ndjson')
+  await writeFile(file, ndjson([line]))
+  const id = String(line['credentials_id'])
+  expect(await runHere(['import', file], env)).toMatchObject({ code: 0, stdout: expect.stringContaining('1 created') as string })
+  expect(await runHere(['import', file], env)).toMatchObject({ code: 0, stdout: expect.stringContaining('1 unchanged') as string })
+  for (const args of [['show', id], ['explain', id], ['list'], ['sweep'], ['pause', id], ['resume', id]]) {
+    const ran = await runHere(args, { ...env, REDIS_URL: inject('redisUrl'), RECONSENT_CONFIG: await policy() })
+    expect({ args, ...ran }).toMatchObject({ code: 0 })
+  }
+  expect(await runHere(['keys', 'rotate'], { ...env, ENCRYPTION_KEYS: `k2:${keyText('k2')},k1:${keyText('k1')}` })).toMatchObject({ code: 0 })
+  const rotated = { ...env, ENCRYPTION_KEYS: `k2:${keyText('k2')}` }
+  expect(await runHere(['verify'], rotated)).toEqual({ code: 0, stdout: 'every promise is kept\n', stderr: '' })
+  expect(await runHere(['migrate'], rotated)).toMatchObject({ code: 0, stdout: expect.stringContaining('up to date') as string })
+  const doctor = JSON.parse((await runHere(['doctor', '--json'], rotated)).stdout) as { findings: { check: string; level: string; detail: string }[] }
+  for (const check of ['database', 'migrations', 'keys', 'consents', 'schema']) {
+    expect(doctor.findings.filter((finding) => finding.check === check)).toMatchObject([{ check, level: 'ok' }])
+  }
+  expect(doctor.findings.find(({ check }) => check === 'rights')?.level).not.toBe('fail')
+  expect(doctor.findings.find(({ check }) => check === 'schema')?.detail).toContain(schema)
+  const { rows } = await asOwner(ownerUrl, `SELECT (SELECT count(*) FROM "${schema}".consents)::int AS ours, (SELECT count(*) FROM public.consents)::int AS theirs`)
+  expect(rows).toEqual([{ ours: 1, theirs: 0 }])
+}
+
+const policy = async (): Promise<string> => {
+  const file = join(await mkdtemp(join(tmpdir(), 'reconsent-schema-')), 'worker.config.ts')
+  await writeFile(file, "export default { company: { name: 'Brightside' } }\n")
+  return file
+}
+
+describe.each(['consents_app', 'Consents App-1'])('?schema=%s', (schema) => {
+  test('one role for all', async () => {
+    const ownerUrl = await occupiedDatabase()
+    const env = environmentFor(withSchema(ownerUrl, encodeURIComponent(schema)))
+    expect(await runHere(['migrate'], env)).toMatchObject({ code: 0 })
+    await everyCommand(env, ownerUrl, schema)
+  })
+
+  test('a role of its own that has no right in public, the owner named without schema', async () => {
+    const ownerUrl = await occupiedDatabase()
+    const appUrl = await createRole(ownerUrl)
+    await asOwner(ownerUrl, 'REVOKE ALL ON SCHEMA public FROM PUBLIC')
+    const env = { ...environmentFor(withSchema(appUrl, encodeURIComponent(schema))), MIGRATE_DATABASE_URL: ownerUrl }
+    expect(await runHere(['migrate'], env)).toMatchObject({ code: 0, stderr: '' })
+    await everyCommand(env, ownerUrl, schema)
+  })
+})
+
+test('a role that may only use the schema that an administrator made for it', async () => {
+  const ownerUrl = await occupiedDatabase()
+  const appUrl = await createRole(ownerUrl)
+  await asOwner(ownerUrl, 'REVOKE ALL ON SCHEMA public FROM PUBLIC', `CREATE SCHEMA consents_app AUTHORIZATION ${new URL(appUrl).username}`)
+  const env = environmentFor(withSchema(appUrl, 'consents_app'))
+  expect(await runHere(['migrate'], env)).toMatchObject({ code: 0 })
+  await everyCommand(env, ownerUrl, 'consents_app')
+})
+
+describe('a search_path', () => {
+  test('of the role, for all', async () => {
+    const ownerUrl = await occupiedDatabase()
+    const appUrl = await createRole(ownerUrl)
+    const role = new URL(appUrl).username
+    await asOwner(ownerUrl, `CREATE SCHEMA consents_app AUTHORIZATION ${role}`, `ALTER ROLE ${role} SET search_path TO consents_app, public`)
+    const env = environmentFor(appUrl)
+    expect(await runHere(['migrate'], env)).toMatchObject({ code: 0 })
+    await everyCommand(env, ownerUrl, 'consents_app')
+  })
+
+  test("of the program's role alone: the owner puts the tables where the program looks", async () => {
+    const ownerUrl = await occupiedDatabase()
+    const appUrl = await createRole(ownerUrl)
+    await asOwner(ownerUrl, `ALTER ROLE ${new URL(appUrl).username} SET search_path TO consents_app`)
+    const env = { ...environmentFor(appUrl), MIGRATE_DATABASE_URL: ownerUrl }
+    expect(await runHere(['migrate'], env)).toMatchObject({ code: 0 })
+    await everyCommand(env, ownerUrl, 'consents_app')
+  })
+
+  test('"$user": a schema named like the role', async () => {
+    const ownerUrl = await occupiedDatabase()
+    const appUrl = await createRole(ownerUrl)
+    const role = new URL(appUrl).username
+    await asOwner(ownerUrl, `CREATE SCHEMA ${role} AUTHORIZATION ${role}`)
+    const env = environmentFor(appUrl)
+    expect(await runHere(['migrate'], env)).toMatchObject({ code: 0 })
+    await everyCommand(env, ownerUrl, role)
+  })
+
+  test('that leads nowhere: said by every command', async () => {
+    const ownerUrl = await occupiedDatabase()
+    const appUrl = await createRole(ownerUrl)
+    await asOwner(ownerUrl, `ALTER ROLE ${new URL(appUrl).username} SET search_path TO nowhere`)
+    for (const args of [['list'], ['verify'], ['migrate']]) {
+      const ran = await runHere(args, environmentFor(appUrl))
+      expect(ran).toMatchObject({ code: 1, stderr: expect.stringMatching(/search_path names no schema/) as string })
+    }
+  })
+})
+
+test.each(['redis', 'postgres'] as const)('the whole loop on %s in a schema of its own', async (queue) => {
+  const ownerUrl = await occupiedDatabase()
+  const appUrl = withSchema(await createRole(ownerUrl), 'consents_app')
+  const env = { ...environmentFor(appUrl), MIGRATE_DATABASE_URL: ownerUrl, QUEUE: queue, REDIS_URL: inject('redisUrl') }
+  expect(await runHere(['migrate'], env)).toMatchObject({ code: 0 })
+  const company = await startCompany({ queue, processes: [['web', 'worker', 'scheduler']], databaseUrl: appUrl })
+  const consent = await company.addConsent({ expiresAt: company.clock.now().plus({ days: 5 }) })
+  await until('the mail', async () => (company.simulator.mails({ to: consent.email ?? '' }).length > 0 ? true : undefined))
+  await company.visit(consent, 'approve')
+  await until('the renewal', async () => ((await company.store.findConsent(consent.id))?.cycle === 2 ? true : undefined))
+  expect((await fetch(`${company.publicUrl}/readyz`)).status).toBe(200)
+  await company.stop()
+}, 90_000)
