@@ -74,9 +74,7 @@ const setUnready = (server: Pick<HttpServer, 'setUnready'>): true => {
 }
 
 const queueOptions = ({ config, log, queuePrefix }: StartOptions): Parameters<typeof openBackend>[1] => {
-  const { concurrency, retry } = config.timing
-  const plans = plansFor({ concurrency, retry: { attempts: retry.attempts, firstDelayMs: retry.firstDelay.toMillis() } })
-  return { log, plans, ...(queuePrefix === undefined ? {} : { prefix: queuePrefix }) }
+  return { log, plans: plansFor(config.timing), ...(queuePrefix === undefined ? {} : { prefix: queuePrefix }) }
 }
 
 /** What `work` answers; false when it fails or takes longer. */

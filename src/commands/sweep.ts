@@ -21,10 +21,11 @@ safe. With --dry-run it changes nothing, needs no queue, and prints for each due
 
 const sweepNow = async (call: Call, { config, store, clock }: Opened<'queue'>): Promise<number> => {
   const { openBackend } = await import('../queue/backend.ts')
+  const { plansFor } = await import('../queue/catalogue.ts')
   const { makeWorkQueue } = await import('../queue/work-queue.ts')
   const log = makeLog({ level: config.logLevel, to: 'stderr' })
   const { pageSize, maxWaiting, queuedFor } = config.timing
-  const backend = await openBackend(config.queue, { log })
+  const backend = await openBackend(config.queue, { log, plans: plansFor(config.timing) })
   try {
     const outcome = await sweep({ store, queue: makeWorkQueue(backend), clock, log, pageSize, maxWaiting, queuedFor })()
     const said = outcome.kind === 'done' ? outcome.what : outcome.reason

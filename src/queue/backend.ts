@@ -5,7 +5,7 @@ import type { BackendFactory, Processor, QueueOptions, RedisQueueBackend, Worker
 import type { Log } from '../log.ts'
 import type { Client } from '../postgres/client.ts'
 import type { Pool } from '../postgres/pool.ts'
-import { jobOptions, queueNames, queuePlans } from './catalogue.ts'
+import { jobOptions, queueNames } from './catalogue.ts'
 import type { QueuePlans } from './catalogue.ts'
 import { logErrorsOf, postgresPool, redisProducer, redisWorker } from './connection.ts'
 import type { BackendTarget } from './connection.ts'
@@ -29,8 +29,8 @@ export interface BackendOptions {
   /** Namespace of our keys on a Redis that others use too; without braces, they are added. */
   readonly prefix?: string
   readonly log: Log
-  /** Attempts, backoff, concurrency; other than the catalogue's only in tests. */
-  readonly plans?: QueuePlans
+  /** Attempts, backoff, concurrency: `plansFor` of the policy's timing. No default, so that no opener can contradict another. */
+  readonly plans: QueuePlans
 }
 
 /**
@@ -77,7 +77,7 @@ const POOLED_PER_WORKER = 4
  * tables (schema `bullmq`) are checked and, if missing or old, migrated first; rejects with a clear Error when that fails.
  */
 export const openBackend = async (target: BackendTarget, options: BackendOptions): Promise<Backend> => {
-  const { log, plans = queuePlans } = options
+  const { log, plans } = options
   // Redis Cluster needs all keys of a queue in one slot: the part in braces decides it.
   const prefix = `{${(options.prefix ?? 'reconsent').replace(/[{}]/g, '')}}`
   const onPostgres = target.kind === 'postgres'

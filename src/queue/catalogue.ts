@@ -1,6 +1,7 @@
-// Every queue and job, named once, with how often and how fast the queue itself tries again (seconds to minutes; hours to days are
-// the record's business). A job's data is one id: no facts, no secrets.
+// Every queue and job, named once, and how often and how fast the queue itself tries again (seconds to minutes; hours to days are
+// the record's business). It has no numbers of its own but the sweep's: the policy's `timing` owns them. A job's data is one id.
 import type { JobsOptions } from 'bullmq'
+import type { Duration } from 'luxon'
 import type { Dispatch, QueueName } from './port.ts'
 
 export interface QueuePlan {
@@ -16,35 +17,33 @@ export interface QueuePlan {
 
 export type QueuePlans = Readonly<Record<QueueName, QueuePlan>>
 
-/**
- * As the policy's own defaults (`timing.retry`): all within a minute, so that a code's five leave time for them. They count on a job that
- * failed giving its record back: one that is still held is not tried.
- */
-const usual = { attempts: 4, backoffMs: 5_000 }
+const jobs = {
+  reauth: { job: 'renew-consent', idField: 'consentId' },
+  notify: { job: 'send-notification', idField: 'notificationId' },
+  exchange: { job: 'advance-authorisation', idField: 'authorisationId' },
+} as const
 
-/** Without a policy; `plansFor` puts its numbers in. */
-export const queuePlans: QueuePlans = {
-  sweep: { job: 'sweep', idField: undefined, attempts: 2, backoffMs: 5_000, concurrency: 1 },
-  reauth: { job: 'renew-consent', idField: 'consentId', ...usual, concurrency: 10 },
-  notify: { job: 'send-notification', idField: 'notificationId', ...usual, concurrency: 5 },
-  exchange: { job: 'advance-authorisation', idField: 'authorisationId', ...usual, concurrency: 10 },
+/** No policy has a word in these: the next sweep makes up for a lost one, and two at once are of no use. */
+const sweepPlan: QueuePlan = { job: 'sweep', idField: undefined, attempts: 2, backoffMs: 5_000, concurrency: 1 }
+
+/** What of the policy's `timing` a queue goes by. */
+export interface QueueTiming {
+  readonly concurrency: Readonly<Record<keyof typeof jobs, number>>
+  /**
+   * All runs should lie within a minute, so that a code's five leave time for them. They count on a job that failed giving its record back:
+   * one that is still held is not tried.
+   */
+  readonly retry: { readonly attempts: number; readonly firstDelay: Duration }
 }
 
-/** The same with the policy's own numbers (`timing`). The sweep has neither: its next run makes up for a lost one. */
-export const plansFor = (timing: {
-  readonly concurrency: Readonly<Record<Exclude<QueueName, 'sweep'>, number>>
-  readonly retry: { readonly attempts: number; readonly firstDelayMs: number }
-}): QueuePlans => {
-  const plan = (name: Exclude<QueueName, 'sweep'>): QueuePlan => ({
-    ...queuePlans[name],
-    concurrency: timing.concurrency[name],
-    attempts: timing.retry.attempts,
-    backoffMs: timing.retry.firstDelayMs,
-  })
-  return { sweep: queuePlans.sweep, reauth: plan('reauth'), notify: plan('notify'), exchange: plan('exchange') }
+/** The plans of a policy. Whoever opens a backend makes them from the policy's `timing`: a producer decides how often its jobs are tried. */
+export const plansFor = ({ concurrency, retry }: QueueTiming): QueuePlans => {
+  const tries = { attempts: retry.attempts, backoffMs: retry.firstDelay.toMillis() }
+  const plan = (name: keyof typeof jobs): QueuePlan => ({ ...jobs[name], ...tries, concurrency: concurrency[name] })
+  return { sweep: sweepPlan, reauth: plan('reauth'), notify: plan('notify'), exchange: plan('exchange') }
 }
 
-export const queueNames = Object.keys(queuePlans) as readonly QueueName[]
+export const queueNames: readonly QueueName[] = ['sweep', 'reauth', 'notify', 'exchange']
 
 /** The name of our backoff in BullMQ's options; the worker computes it (see backoff.ts). */
 export const BACKOFF_TYPE = 'paced'

@@ -8,8 +8,8 @@ import { settlesWithin } from './deadline.ts'
 import type { QueueName } from './port.ts'
 import { processJob } from './process-job.ts'
 import type { FinalFailure, Handler, RunEnded } from './process-job.ts'
-import { defaultTimings } from './timings.ts'
-import type { QueueTimings } from './timings.ts'
+import { ownTimings } from './timings.ts'
+import type { OwnTimings, QueueTimings } from './timings.ts'
 
 export interface WorkersOptions {
   readonly backend: Backend
@@ -17,7 +17,8 @@ export interface WorkersOptions {
   readonly handlers: Readonly<Partial<Record<QueueName, Handler>>>
   /** Called once the queue will not try again by itself; the record then backs off for hours to days. */
   readonly recordFailure?: (failure: FinalFailure) => Promise<void>
-  readonly timings?: Partial<QueueTimings>
+  /** Deadlines as the policy has them; the queue's own timings are other ones only in tests. */
+  readonly timings: Omit<QueueTimings, keyof OwnTimings> & Partial<OwnTimings>
   /** Called at the end of each run, for the metrics. */
   readonly onEnd?: (run: RunEnded) => void
   /** Called for each job that was taken back from a worker that had stopped renewing its lock. */
@@ -39,7 +40,7 @@ const MAX_STALLED = 20
 export const startWorkers = (options: WorkersOptions): Workers => {
   const { backend } = options
   const { log } = backend
-  const timings: QueueTimings = { ...defaultTimings, ...options.timings }
+  const timings: QueueTimings = { ...ownTimings, ...options.timings }
   const stopping = new AbortController()
   const running = new Map<string, AbortController>()
 

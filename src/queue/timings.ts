@@ -14,12 +14,6 @@ export interface QueueTimings {
   readonly reconnectDelay: number
 }
 
-/** A stop takes at most `stopDeadline` + `settle` + 3 s, which is under the 25 s that a container is given. */
-export const defaultTimings: QueueTimings = {
-  lockDuration: 30_000,
-  stalledInterval: 30_000,
-  jobDeadline: 120_000,
-  settle: 5_000,
-  stopDeadline: 15_000,
-  reconnectDelay: 2_000,
-}
+/** Those that are the queue's own business, and no policy's. The other three come from the policy's `timing`. */
+export type OwnTimings = Pick<QueueTimings, 'lockDuration' | 'stalledInterval' | 'reconnectDelay'>
+export const ownTimings: OwnTimings = { lockDuration: 30_000, stalledInterval: 30_000, reconnectDelay: 2_000 }

@@ -5,6 +5,7 @@ import type { Role } from '../../src/main.ts'
 import { openBackend } from '../../src/queue/backend.ts'
 import { Secret } from '../../src/secret.ts'
 import { imports } from '../../src/store/import.ts'
+import { plans } from '../queue/setup.ts'
 import { until } from '../setup/company.ts'
 import type { Company, Stage } from './stage.ts'
 
@@ -65,7 +66,7 @@ export const mailRefused = async ({ company }: Stage): Promise<void> => {
 }
 /** What the button on the board does. */
 export const retryOnBoard = async ({ queuePrefix }: Company): Promise<void> => {
-  const backend = await openBackend({ kind: 'redis', url: new Secret(inject('redisUrl')) }, { prefix: queuePrefix, log: makeLog({ level: 'silent' }) })
+  const backend = await openBackend({ kind: 'redis', url: new Secret(inject('redisUrl')) }, { prefix: queuePrefix, plans, log: makeLog({ level: 'silent' }) })
   const job = await until('the job of the message', async () => (await backend.queue('notify').getCompleted())[0])
   await job.retry('completed')
   await backend.close()

@@ -12,7 +12,7 @@ import { openBackend, type Backend } from '../../src/queue/backend.ts'
 import { queueNames } from '../../src/queue/catalogue.ts'
 import { Secret } from '../../src/secret.ts'
 import { API_KEY, anAskedConsent, startWeb, theCallback, type Web } from '../http/web.ts'
-import { aPrefix } from '../queue/setup.ts'
+import { aPrefix, plans } from '../queue/setup.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { aRequest, type FuzzRequest, type Honest, PLANTED } from './requests.ts'
 
@@ -64,7 +64,7 @@ const watched = new Writable({
 beforeAll(async () => {
   world = await startWorld()
   const log = makeLog({ level: 'debug', pretty: false, to: watched })
-  backend = await openBackend({ kind: 'redis', url: new Secret(inject('redisUrl')) }, { log, prefix: aPrefix() })
+  backend = await openBackend({ kind: 'redis', url: new Secret(inject('redisUrl')) }, { log, plans, prefix: aPrefix() })
   const consents = [await anAskedConsent(world), await anAskedConsent(world), await anAskedConsent(world)]
   const used = await theCallback(world, consents[0]?.id ?? '')
   const fresh = await theCallback(world, consents[1]?.id ?? '')

@@ -1,6 +1,7 @@
 // Every header that matters, per route: a table to be read, so that a change of one is seen.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startWorld, type World } from '../setup/world.ts'
+import { plans } from '../queue/setup.ts'
 import { createDatabase } from '../setup/database.ts'
 import { makeLog } from '../../src/log.ts'
 import { openBackend } from '../../src/queue/backend.ts'
@@ -121,7 +122,7 @@ describe('headers of', () => {
 })
 
 test('the board keeps its own policy, behind its login, beside everything else', async () => {
-  const backend = await openBackend({ kind: 'postgres', url: new Secret(await createDatabase()) }, { log: makeLog({ level: 'silent' }) })
+  const backend = await openBackend({ kind: 'postgres', url: new Secret(await createDatabase()) }, { log: makeLog({ level: 'silent' }), plans })
   try {
     const board = { queues: queueNames.map((name) => backend.queue(name)), user: 'ops', password: new Secret('a password'), allowDestructive: false }
     const server = await aWeb(world, { board })

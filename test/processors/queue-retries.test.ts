@@ -19,7 +19,7 @@ afterAll(async () => world.close())
 afterEach(async () => retireAll(world))
 
 const lease = Duration.fromObject({ seconds: 3 })
-const plans = plansFor({ concurrency: { reauth: 1, notify: 1, exchange: 1 }, retry: { attempts: 4, firstDelayMs: 250 } })
+const plans = plansFor({ concurrency: { reauth: 1, notify: 1, exchange: 1 }, retry: { attempts: 4, firstDelay: Duration.fromMillis(250) } })
 const places: Record<'redis' | 'postgres', () => Promise<Place>> = {
   redis: async () => ({ target: { kind: 'redis', url: new Secret(inject('redisUrl')) }, prefix: aPrefix() }),
   postgres: async () => ({ target: { kind: 'postgres', url: new Secret(await createDatabase()) }, prefix: aPrefix() }),

@@ -7,7 +7,7 @@ import { startWorkers } from '../../src/queue/runner.ts'
 import { Secret } from '../../src/secret.ts'
 import { createDatabase } from '../setup/database.ts'
 import { type OwnRedis, startOwnRedis } from '../setup/redis.ts'
-import { aLog, aPrefix } from './setup.ts'
+import { aLog, aPrefix, fastTimings, plans } from './setup.ts'
 
 let redis: OwnRedis
 let proxy: FaultProxy
@@ -22,9 +22,9 @@ afterAll(async () => {
 
 test('a connection that is reset after it was closed prints nothing', async () => {
   const printed = vi.spyOn(console, 'error').mockImplementation(() => undefined)
-  const backend = await openBackend({ kind: 'redis', url: new Secret(`redis://127.0.0.1:${proxy.port}`) }, { log: aLog().log, prefix: aPrefix() })
+  const backend = await openBackend({ kind: 'redis', url: new Secret(`redis://127.0.0.1:${proxy.port}`) }, { log: aLog().log, plans, prefix: aPrefix() })
   const workers = startWorkers({
-    backend, handlers: { reauth: async () => ({ kind: 'done', what: 'nothing' }) }, timings: { stopDeadline: 300, settle: 100 },
+    backend, handlers: { reauth: async () => ({ kind: 'done', what: 'nothing' }) }, timings: { ...fastTimings, stopDeadline: 300, settle: 100 },
   })
   await workers.ready
   await backend.queue('reauth').waitUntilReady()
@@ -63,7 +63,7 @@ describe('a PostgreSQL that ends its connections', () => {
     await ours.connect()
     postgres = await startFaultProxy({ targets: () => [Number(new URL(inject('postgresUrl')).port)] })
     url.port = String(postgres.port)
-    backend = await openBackend({ kind: 'postgres', url: new Secret(url.href) }, { log: aLog().log, prefix: aPrefix() })
+    backend = await openBackend({ kind: 'postgres', url: new Secret(url.href) }, { log: aLog().log, plans, prefix: aPrefix() })
   })
   afterEach(async () => {
     await backend.close()

@@ -15,7 +15,7 @@ import type { Bench, Place } from './setup.ts'
 /** A worker process of its own that takes one job and never ends it. Resolves when it has taken it. */
 const startHangingWorker = async (place: Place) => {
   const { target, prefix } = place
-  const settings = JSON.stringify({ kind: target.kind, url: target.url.reveal(), prefix, timings: fastTimings })
+  const settings = JSON.stringify({ kind: target.kind, url: target.url.reveal(), prefix, plans: fastPlans, timings: fastTimings })
   const child = spawn(process.execPath, [fileURLToPath(new URL('hanging-worker.ts', import.meta.url))], {
     env: { ...process.env, HANGING_WORKER: settings, NODE_NO_WARNINGS: '1' },
     // It ends by itself when this process does, because its stdin closes then.

@@ -4,9 +4,9 @@ import { openBackend } from '../../src/queue/backend.ts'
 import { startWorkers } from '../../src/queue/runner.ts'
 import { Secret } from '../../src/secret.ts'
 
-const { kind, url, prefix, timings } = JSON.parse(process.env['HANGING_WORKER'] ?? '{}')
+const { kind, url, prefix, plans, timings } = JSON.parse(process.env['HANGING_WORKER'] ?? '{}')
 process.stdin.resume().once('end', () => process.exit())
-const backend = await openBackend({ kind, url: new Secret(url) }, { prefix, log: makeLog({ level: 'silent' }) })
+const backend = await openBackend({ kind, url: new Secret(url) }, { prefix, plans, log: makeLog({ level: 'silent' }) })
 startWorkers({
   backend,
   timings,

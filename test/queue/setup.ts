@@ -1,5 +1,6 @@
 // What the queue's tests share: a backend of their own with fast timings, and ways to wait for what happens in it.
 import type { Job, JobState } from 'bullmq'
+import { Duration } from 'luxon'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, connect } from 'node:net'
@@ -7,7 +8,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { expect, onTestFinished, vi } from 'vitest'
 import { openBackend } from '../../src/queue/backend.ts'
 import type { Backend } from '../../src/queue/backend.ts'
-import { queuePlans } from '../../src/queue/catalogue.ts'
+import { plansFor } from '../../src/queue/catalogue.ts'
 import type { QueuePlans } from '../../src/queue/catalogue.ts'
 import type { BackendTarget } from '../../src/queue/connection.ts'
 import type { QueueName } from '../../src/queue/port.ts'
@@ -26,10 +27,15 @@ export const fastTimings: QueueTimings = {
   reconnectDelay: 100,
 }
 
+/** For tests that do not care how often a job is tried. */
+export const plans: QueuePlans = plansFor({
+  concurrency: { reauth: 10, notify: 5, exchange: 10 }, retry: { attempts: 4, firstDelay: Duration.fromObject({ seconds: 5 }) },
+})
+
 export const fastPlans: QueuePlans = {
-  ...queuePlans,
-  sweep: { ...queuePlans.sweep, backoffMs: 20 },
-  reauth: { ...queuePlans.reauth, attempts: 3, backoffMs: 20 },
+  ...plans,
+  sweep: { ...plans.sweep, backoffMs: 20 },
+  reauth: { ...plans.reauth, attempts: 3, backoffMs: 20 },
 }
 
 /** Where a test's queue lives: nobody else's. */
@@ -58,15 +64,15 @@ export const aLog = () => {
   return { log, lines }
 }
 
-export const aBackend = async (place: Place, plans: QueuePlans = fastPlans) => {
+export const aBackend = async (place: Place, planned: QueuePlans = fastPlans) => {
   const { log, lines } = aLog()
-  const backend = await openBackend(place.target, { prefix: place.prefix, log, plans })
+  const backend = await openBackend(place.target, { prefix: place.prefix, log, plans: planned })
   onTestFinished(() => backend.close())
   return { backend, work: makeWorkQueue(backend), lines }
 }
 
 /** Workers that are reaching for jobs when this resolves. */
-export const workersOn = async (backend: Backend, options: Omit<WorkersOptions, 'backend'>): Promise<Workers> => {
+export const workersOn = async (backend: Backend, options: Omit<WorkersOptions, 'backend' | 'timings'> & { readonly timings?: Partial<QueueTimings> }): Promise<Workers> => {
   const workers = startWorkers({ backend, ...options, timings: { ...fastTimings, ...options.timings } })
   onTestFinished(async () => {
     await workers.close()
