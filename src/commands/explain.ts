@@ -40,6 +40,7 @@ const sections = (explanation: Explanation, now: DateTime): string[] => {
       ['expires', whenText(explanation.expiresAt, now)],
       ['grace ends', whenText(explanation.graceEndsAt, now)],
       ['policy', explanation.rule],
+      ['routes', explanation.routes.join(', then ') || 'none'],
     ]),
     `Rules, in order\n${table(trail.map(({ rule, decided, detail }) => [`  ${decided ? '=>' : '  '} ${rule}`, detail]))}`,
     `Next: ${nextActionWords(next)}\n  because ${next.reason}`,

@@ -7,7 +7,8 @@ import { usableZone } from './locale.ts'
 import type { ConsentView, Situation } from './model.ts'
 import { phaseOf, type Phase } from './phase.ts'
 import type { Policy, Route } from './policy.ts'
-import { type ResolvedRule, graceEndOf, ruleFor } from './rules.ts'
+import { openRoutes } from './open-routes.ts'
+import type { ResolvedRule } from './rules.ts'
 
 /** An exchange in progress dates the consent itself when it settles; this is for the case that it does not. */
 const EXCHANGE_HOLDS = Duration.fromObject({ minutes: 10 })
@@ -44,6 +45,8 @@ export interface Facts {
   readonly now: DateTime
   readonly policy: Policy
   readonly rule: ResolvedRule
+  /** See open-routes.ts. */
+  readonly routes: readonly Route[]
   readonly rungs: readonly Rung[]
   readonly graceEndsAt: DateTime
   readonly windowOpensAt: DateTime
@@ -59,8 +62,7 @@ const waitUntil = (at: DateTime, reason: string): Verdict => decides({ action: '
 
 export const gatherFacts = (view: ConsentView, now: DateTime, policy: Policy, manual = false): Facts => {
   const { consent } = view
-  const rule = ruleFor(consent.providerId, consent.country, policy)
-  const graceEndsAt = graceEndOf(consent.expiresAt, rule)
+  const { routes, rule, graceEndsAt } = openRoutes(consent, view.renewal, now, policy)
   const rungs = rungsOf({
     consentId: consent.id,
     expiresAt: consent.expiresAt,
@@ -73,7 +75,7 @@ export const gatherFacts = (view: ConsentView, now: DateTime, policy: Policy, ma
   // At the expiry at the latest: the cycle needs its link then, whatever the ladder says.
   const windowOpensAt = DateTime.min(rungs[0]?.at ?? consent.expiresAt, consent.expiresAt)
   const phase = phaseOf({ expiresAt: consent.expiresAt, graceEndsAt, windowOpensAt }, now)
-  return { view, now, policy, rule, rungs, graceEndsAt, windowOpensAt, phase, manual }
+  return { view, now, policy, rule, routes, rungs, graceEndsAt, windowOpensAt, phase, manual }
 }
 
 const statusRule = ({ view: { consent } }: Facts): Verdict =>
@@ -95,19 +97,20 @@ const atTheBankRule = ({ view, now }: Facts): Verdict => {
 }
 
 const graceRule = (facts: Facts): Verdict => {
-  const { view, now, policy, rule, graceEndsAt, phase } = facts
+  const { view, now, policy, routes, graceEndsAt, phase } = facts
   if (phase !== 'lapsed') return passes(`the grace window is open until ${graceEndsAt.toISO()}`)
   const lapse: NextAction = { action: 'lapse', reason: `the grace window ended at ${graceEndsAt.toISO()}` }
-  const full = rule.routes.includes('full')
+  // What is open past grace is a full authentication, or nothing.
+  const isOpen = routes.length > 0
   const requested = manualMessage(view)
-  if (requested !== undefined && full) {
-    return decides({ action: 'renew', reason: 'asked for by hand, past grace: by full authentication', routes: ['full'], makeLink: true, message: requested })
+  if (requested !== undefined && isOpen) {
+    return decides({ action: 'renew', reason: 'asked for by hand, past grace: by full authentication', routes, makeLink: true, message: requested })
   }
   // Whatever was asked by hand before the end of grace is no answer to the policy's question.
   const asked = view.notifications.findLast((one) => one.rung === AFTER_GRACE || (one.rung.startsWith('manual-') && one.createdAt >= graceEndsAt))
-  if (asked === undefined && policy.afterGrace === 'ask-once' && full && view.consent.email !== undefined) {
+  if (asked === undefined && policy.afterGrace === 'ask-once' && isOpen && view.consent.email !== undefined) {
     const message: OwedMessage = { rung: AFTER_GRACE, situation: 'reminder' }
-    return decides({ action: 'renew', reason: 'past grace, and the policy asks once', routes: ['full'], makeLink: true, message })
+    return decides({ action: 'renew', reason: 'past grace, and the policy asks once', routes, makeLink: true, message })
   }
   const answerBy = asked?.createdAt.plus(ANSWER_PAST_GRACE)
   if (answerBy !== undefined && answerBy > now) return waitUntil(answerBy, 'asked past grace: an answer is awaited')
@@ -120,9 +123,9 @@ const windowRule = ({ view, now, windowOpensAt, phase }: Facts): Verdict => {
   return windowOpensAt > now ? waitUntil(windowOpensAt, 'healthy: the renewal window is not open yet') : passes('the renewal window opens now')
 }
 
-const routeRule = ({ rule }: Facts): Verdict =>
-  rule.routes.length > 0
-    ? passes(`routes: ${rule.routes.join(', then ')} (${rule.source})`)
+const routeRule = ({ routes, rule }: Facts): Verdict =>
+  routes.length > 0
+    ? passes(`routes: ${routes.join(', then ')} (${rule.source}${routes.length < rule.routes.length ? '; this cycle keeps to the full authentication' : ''})`)
     : decides({ action: 'close-unsupported', reason: `no route of the policy can renew consents of this bank (${rule.source})` })
 
 const channelRule = ({ view: { consent }, graceEndsAt }: Facts): Verdict =>
@@ -137,13 +140,12 @@ const backOffRule = ({ view: { consent }, now, manual, graceEndsAt }: Facts): Ve
 }
 
 const owedRule = (facts: Facts): Verdict => {
-  const { view, rule, phase } = facts
+  const { routes, phase } = facts
   const message = owedMessage(facts)
   const makeLink = linkDue(facts)
   if (message === undefined && !makeLink) return passes('no message is owed and the last link is recent')
   const reason = [message && `message ${message.rung} is owed`, makeLink && linkReason(facts)].filter(Boolean).join('; ')
-  const routes = view.renewal?.route === 'full' ? rule.routes.filter((route) => route === 'full') : rule.routes
-  return decides({ action: 'renew', reason: `${phase}: ${reason}`, routes: routes.length > 0 ? routes : rule.routes, makeLink, message })
+  return decides({ action: 'renew', reason: `${phase}: ${reason}`, routes, makeLink, message })
 }
 
 const nextDateRule = ({ view, now, rungs, graceEndsAt }: Facts): Verdict => {

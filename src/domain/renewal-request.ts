@@ -2,7 +2,7 @@
 import type { DateTime } from 'luxon'
 import type { Consent, ConsentStatus } from './model.ts'
 import type { Policy } from './policy.ts'
-import { graceEndOf, ruleFor } from './rules.ts'
+import { openRoutes } from './open-routes.ts'
 
 /** What to do with a consent that is in this state and should not be. */
 export const wayOut = (consent: Pick<Consent, 'status' | 'supersededById'>): string => {
@@ -27,16 +27,14 @@ export type RequestVerdict =
 export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy): RequestVerdict => {
   const refused = (reason: string): RequestVerdict => ({ kind: 'refused', reason })
   if (consent.status !== 'active' && consent.status !== 'lapsed') return refused(wayOut(consent))
-  const rule = ruleFor(consent.providerId, consent.country, policy)
+  const { routes, rule, graceEndsAt } = openRoutes(consent, undefined, now, policy)
   if (rule.routes.length === 0) return refused(`no route of the policy can renew consents of this bank (${rule.source}): change the policy first`)
-  const graceEndsAt = graceEndOf(consent.expiresAt, rule)
-  const onlyFull = consent.status === 'lapsed' || now >= graceEndsAt
-  if (onlyFull && !rule.routes.includes('full')) {
+  if (routes.length === 0) {
     return refused(
       `it can be renewed no more by reauth (grace ended ${graceEndsAt.toISODate()}), and the policy has no route 'full' for this bank (${rule.source}): ` +
         `add it under providers, or import the new connection once the user has consented again`,
     )
   }
   if (consent.email === undefined) return refused('no-channel: there is no usable address for this user; import the consent with an email first')
-  return { kind: 'allowed', onlyFull }
+  return { kind: 'allowed', onlyFull: consent.status === 'lapsed' || now >= graceEndsAt }
 }

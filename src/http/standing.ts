@@ -2,6 +2,7 @@
 import type { DateTime } from 'luxon'
 import { isInDoubt, isInFlight } from '../domain/in-progress.ts'
 import type { Authorisation, Consent } from '../domain/model.ts'
+import { takesCodes } from '../domain/takes-codes.ts'
 import { isOnHold } from '../processors/visit-start-page.ts'
 import type { RenewalPage } from '../store/port.ts'
 
@@ -28,7 +29,8 @@ export type DoneStanding = 'renewed' | 'being-checked' | 'refused-at-bank' | 'no
 export const doneStandingOf = (page: RenewalPage & { readonly authorisation: Authorisation }): DoneStanding => {
   const { renewal, consent, authorisation, authorisations } = page
   if (renewal.status === 'renewed' || renewal.status === 'repaired') return 'renewed'
-  if (isBeingChecked(authorisation)) return 'being-checked'
+  // As the start page judges it: nobody asks after a code once the consent was closed for good.
+  if (isBeingChecked(authorisation) && takesCodes(consent, renewal)) return 'being-checked'
   if (renewal.status === 'open' && isOnHold(consent)) return 'on-hold'
   if (renewal.status !== 'open' || consent.status !== 'active') return 'closed'
   if (authorisation.status === 'mismatched') return 'other-account'

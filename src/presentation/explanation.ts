@@ -4,7 +4,7 @@ import type { DateTime } from 'luxon'
 import type { ConsentView, Notification } from '../domain/model.ts'
 import { explainNextAction, gatherFacts, type Facts, type NextAction } from '../domain/next-action.ts'
 import type { Phase } from '../domain/phase.ts'
-import type { Policy } from '../domain/policy.ts'
+import type { Policy, Route } from '../domain/policy.ts'
 import { isoOf } from './consent-json.ts'
 
 export interface RungState {
@@ -23,6 +23,8 @@ export interface Explanation {
   readonly graceEndsAt: DateTime
   /** Which keys of the policy apply to the bank. */
   readonly rule: string
+  /** By which a link would be made now, by the job and by the button alike. */
+  readonly routes: readonly Route[]
   readonly trail: readonly { readonly rule: string; readonly decided: boolean; readonly detail: string }[]
   readonly next: NextAction
   readonly rungs: readonly RungState[]
@@ -40,6 +42,7 @@ export const explain = (view: ConsentView, now: DateTime, policy: Policy): Expla
     expiresAt: view.consent.expiresAt,
     graceEndsAt: facts.graceEndsAt,
     rule: facts.rule.source,
+    routes: facts.routes,
     trail,
     next,
     rungs,
@@ -66,6 +69,7 @@ const stateOf = (facts: Facts, next: NextAction, name: string, at: DateTime): Pi
   if (stands !== undefined) return { state: 'passed-over', detail: `message ${stands.rung} stood for it` }
   const later = rungs.findLast((rung) => rung.at <= now)
   if (later !== undefined && later.name !== name) return { state: 'passed-over', detail: `rung ${later.name} had come by then: one message, not two` }
+  if (next.action === 'renew' && next.message !== undefined) return { state: 'passed-over', detail: `message ${next.message.rung} goes in its place` }
   return next.action === 'none' || next.action === 'lapse' || next.action === 'close-unsupported'
     ? { state: 'stopped', detail: next.reason }
     : { state: 'held', detail: next.reason }
@@ -98,6 +102,7 @@ export const explanationJson = (explanation: Explanation) => {
     expires_at: isoOf(explanation.expiresAt),
     grace_ends_at: isoOf(explanation.graceEndsAt),
     rule: explanation.rule,
+    routes: explanation.routes,
     trail: explanation.trail,
     next: nextActionJson(next),
     rungs: explanation.rungs.map(({ rung, at, state, detail }) => ({ rung, at: isoOf(at), state, detail: detail ?? null })),

@@ -6,7 +6,8 @@ import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
 import { backOffAfter, withJitter } from '../domain/backoff.ts'
 import type { Authorisation, ConsentView, Notification, Renewal } from '../domain/model.ts'
-import { gatherFacts, nextAction, type NextAction } from '../domain/next-action.ts'
+import { nextAction, type NextAction } from '../domain/next-action.ts'
+import { openRoutes } from '../domain/open-routes.ts'
 import type { Policy } from '../domain/policy.ts'
 import { PermanentError, TransientError } from '../errors.ts'
 import type { Claim, Dispatching, RenewalStep, Renewals, Views } from '../store/port.ts'
@@ -82,7 +83,7 @@ const takeStep = async (deps: RenewConsentDeps, claim: Claim, view: ConsentView,
 /** The end of a rest: not past the end of grace, where the consent lapses. */
 const restsUntil = (view: ConsentView, policy: Policy, now: DateTime, rest: Duration): DateTime => {
   const until = now.plus(rest)
-  const { graceEndsAt } = gatherFacts(view, now, policy)
+  const { graceEndsAt } = openRoutes(view.consent, view.renewal, now, policy)
   return graceEndsAt > now && graceEndsAt < until ? graceEndsAt : until
 }
 

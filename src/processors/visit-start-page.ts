@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
 import type { Policy } from '../domain/policy.ts'
 import { findInFlight } from '../domain/in-progress.ts'
-import { gatherFacts } from '../domain/next-action.ts'
+import { openRoutes } from '../domain/open-routes.ts'
 import { takesCodes } from '../domain/takes-codes.ts'
 import { PermanentError, TransientError } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -70,8 +70,7 @@ export const leaveForBank = (deps: VisitDeps) => {
     if (start.kind !== 'ready') return { kind: 'not-now', start }
     const { renewal, consent } = start.page
     const now: DateTime = clock.now()
-    const { rule } = gatherFacts({ consent, renewal, authorisations: [], notifications: [] }, now, policy)
-    const routes = renewal.route === 'full' ? rule.routes.filter((route) => route === 'full') : rule.routes
+    const { routes } = openRoutes(consent, renewal, now, policy)
     try {
       await crashPoint('before-handing-out')
       const kept = await store.handOutLink(renewal.id, now.minus(policy.link.freshFor), now)

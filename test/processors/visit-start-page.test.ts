@@ -1,13 +1,14 @@
 // The start page and its button: what it shows in each state, which link it gives, and that it gives none twice.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { prepareAuthorisation } from '../../src/processors/prepare-authorisation.ts'
+import { leaveForBank } from '../../src/processors/visit-start-page.ts'
 import { holdLocks } from '../setup/locks.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, askedConsent, authorisation, bringUpToDate, codeOf, eventTypes, fault, liveUntil, seen, withCode } from './rig.ts'
+import { advance, askedConsent, authorisation, bringUpToDate, codeOf, eventTypes, fault, liveUntil, seen, silent, withCode } from './rig.ts'
 
 let world: World
 beforeAll(async () => {
-  world = await startWorld({ policy: { providers: { IE: { routes: ['full'] } }, afterGrace: 'ask-once' } })
+  world = await startWorld({ policy: { providers: { IE: { routes: ['full'] }, 'uk-ob-starling': { routes: ['full'] } }, afterGrace: 'ask-once' } })
 })
 afterAll(async () => world.close())
 afterEach(async () => {
@@ -70,6 +71,18 @@ describe('the link it gives', () => {
     expect(await world.leave(consent.id)).toContain('response_type=code')
     world.clock.advance({ minutes: 9 })
     expect(await world.leave(consent.id)).toContain('response_type=code')
+  })
+
+  test('of what is left, where the policy has dropped the cycle’s route since: as the job would', async () => {
+    const consent = await askedConsent(world, { providerId: 'uk-ob-starling' })
+    world.clock.advance({ minutes: 9 })
+    const pressUnder = async (providers: World['policy']['providers']) => {
+      const policy = { ...world.policy, providers }
+      return leaveForBank({ store: world.store, prepare: world.prepare, renewalOfToken: world.vault.renewalOfToken, clock: world.clock, policy, log: silent })(await world.startToken(consent.id))
+    }
+    expect((await pressUnder({})).kind).toBe('to-bank')
+    expect((await world.authorisationsOf(consent.id)).map(({ route }) => route)).toEqual(['full', 'reauth'])
+    expect((await pressUnder({ GB: { reauth: 'no' } })).kind).toBe('refused')
   })
 
   test('none, when the provider refuses or is away: said apart, and the same button works later', async () => {
