@@ -42,6 +42,7 @@ export const aConsent = (over: Partial<Consent> & { expiresAt: DateTime }): Cons
   nextActionAt: over.expiresAt.minus({ days: 90 }),
   nextActionReason: undefined,
   failedAttempts: 0,
+  outages: 0,
   lastErrorCode: undefined,
   retryAfter: undefined,
   mismatches: 0,

@@ -35,7 +35,7 @@ const sections = ({ consent, renewals, authorisations, notifications, events }: 
     ['expires', `${whenText(consent.expiresAt, now)}, by ${consent.expiresSource}`],
     ['next look', `${whenText(consent.nextActionAt, now)}${consent.nextActionReason === undefined ? '' : `: ${consent.nextActionReason}`}`],
     ['address', consent.email === undefined ? 'none (no-channel)' : 'there is one'],
-    ...(consent.lastErrorCode === undefined ? [] : [['last error', `${consent.lastErrorCode}, ${consent.failedAttempts} attempts failed`]]),
+    ...(consent.lastErrorCode === undefined ? [] : [['last error', `${consent.lastErrorCode}, ${consent.failedAttempts} attempts failed${consent.outages === 0 ? '' : `, outage ${consent.outages} in a row`}`]]),
     ...(consent.supersededById === undefined ? [] : [['superseded by', consent.supersededById]]),
   ]
   const part = (title: string, header: readonly string[], rows: readonly (readonly string[])[]): string =>

@@ -22,7 +22,7 @@ export interface Timing {
   readonly maxWaiting: number
   /** Jobs running at once in one worker process, by queue. */
   readonly concurrency: { readonly reauth: number; readonly notify: number; readonly exchange: number }
-  /** The queue's own retries; after them the record backs off for hours to days. */
+  /** The queue's own retries; after them the record rests, for minutes to days. */
   readonly retry: {
     /** Runs in all, the first included. */
     readonly attempts: number

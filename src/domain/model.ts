@@ -39,7 +39,10 @@ export interface Consent {
   readonly tokenVersion: number
   readonly nextActionAt: DateTime | undefined
   readonly nextActionReason: string | undefined
+  /** Answers about this consent that were failures, in a row. */
   readonly failedAttempts: number
+  /** How often in a row something around it was away: see outage.ts. */
+  readonly outages: number
   readonly lastErrorCode: string | undefined
   /** While set and in the future, the record backs off. */
   readonly retryAfter: DateTime | undefined

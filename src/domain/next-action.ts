@@ -136,7 +136,7 @@ const channelRule = ({ view: { consent }, graceEndsAt }: Facts): Verdict =>
 const backOffRule = ({ view: { consent }, now, manual, graceEndsAt }: Facts): Verdict => {
   if (consent.retryAfter === undefined || consent.retryAfter <= now) return passes('the record does not back off')
   if (manual) return passes(`a person overrides the back-off until ${consent.retryAfter.toISO()}`)
-  return waitUntil(DateTime.min(consent.retryAfter, graceEndsAt), `backing off after ${consent.lastErrorCode ?? 'a failure'} (attempt ${consent.failedAttempts})`)
+  return waitUntil(DateTime.min(consent.retryAfter, graceEndsAt), `backing off after ${consent.lastErrorCode ?? 'a failure'} (${consent.outages > 0 ? `outage ${consent.outages} in a row` : `attempt ${consent.failedAttempts}`})`)
 }
 
 const owedRule = (facts: Facts): Verdict => {

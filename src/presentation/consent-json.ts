@@ -30,6 +30,7 @@ export const consentJson = (consent: Consent, now: DateTime, policy: Policy) => 
     locale: consent.locale ?? null,
     time_zone: consent.timeZone ?? null,
     failed_attempts: consent.failedAttempts,
+    outages: consent.outages,
     last_error_code: consent.lastErrorCode ?? null,
     retry_after: isoOf(consent.retryAfter),
     mismatches: consent.mismatches,

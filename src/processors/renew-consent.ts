@@ -5,6 +5,7 @@ import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
 import { backOffAfter, withJitter } from '../domain/backoff.ts'
+import { isOutage, outageNo, restAfterOutage } from '../domain/outage.ts'
 import type { Authorisation, ConsentView, Notification, Renewal } from '../domain/model.ts'
 import { nextAction, type NextAction } from '../domain/next-action.ts'
 import { openRoutes } from '../domain/open-routes.ts'
@@ -70,7 +71,7 @@ const takeStep = async (deps: RenewConsentDeps, claim: Claim, view: ConsentView,
   }
   if (prepared?.kind === 'rejected') {
     const until = restsUntil(view, policy, now, withJitter(REFUSED_RESTS, view.consent.id))
-    await store.backOff(claim, { now, until, code: 'link-rejected', counts: true, detail: prepared.detail })
+    await store.backOff(claim, { now, until, code: 'link-rejected', counts: true, outages: 0, detail: prepared.detail })
     return snooze(until, `the provider refused to make a link (${prepared.detail})`)
   }
   const step = stepOf(view, due, prepared, now, policy)
@@ -128,7 +129,7 @@ const asItWillBe = (view: ConsentView, { renewalId, due, authorisation, message,
       ? []
       : [{ ...message, ...ids, cycle: consent.cycle, channel: 'email', status: 'pending', attempts: 0, errorCode: undefined, createdAt: now, sentAt: undefined, nextActionAt: now }]
   return {
-    consent: { ...consent, retryAfter: undefined, failedAttempts: 0 },
+    consent: { ...consent, retryAfter: undefined, failedAttempts: 0, outages: 0 },
     renewal: view.renewal?.status === 'open' ? view.renewal : opened,
     authorisations: [...view.authorisations, ...link],
     notifications: [...view.notifications, ...queued],
@@ -144,12 +145,14 @@ const settleFailure = async ({ store, policy }: RenewConsentDeps, claim: Claim, 
   }
   if (!(error instanceof TransientError)) {
     // Our own bug: dated far enough not to burn, near enough to be back soon after a repair. Best effort: it stays due anyway.
-    await store.backOff(claim, { now, until: now.plus(backOffAfter(view.consent.failedAttempts + 1)), code: 'internal', counts: true }).catch(() => false)
+    await store.backOff(claim, { now, until: now.plus(backOffAfter(view.consent.failedAttempts + 1)), code: 'internal', counts: true, outages: 0 }).catch(() => false)
     throw error
   }
   if (!run.lastAttempt) throw error
-  const own = withJitter(backOffAfter(1), view.consent.id)
-  const until = restsUntil(view, policy, now, Duration.fromMillis(Math.max(own.toMillis(), error.retryAfterMs ?? 0)))
-  await store.backOff(claim, { now, until, code: error.code, counts: false })
+  const { id } = view.consent
+  const outages = isOutage(error.code) ? outageNo(view.consent, now, run.manual) : 0
+  const rest = outages > 0 ? restAfterOutage({ no: outages, key: id, retryAfterMs: error.retryAfterMs }) : withJitter(backOffAfter(1), id)
+  const until = restsUntil(view, policy, now, rest)
+  await store.backOff(claim, { now, until, code: error.code, counts: false, outages })
   return snooze(until, error.message)
 }

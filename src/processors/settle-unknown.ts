@@ -2,6 +2,7 @@
 import { crashPoint } from '../crash-point.ts'
 import { mayConcludeNotRenewed, nextSettleAt } from '../domain/backoff.ts'
 import { DOUBT_HOLDS } from '../domain/in-progress.ts'
+import { nextAskAfterOutage } from '../domain/outage.ts'
 import { EXPIRY_SETTLED } from '../domain/proof.ts'
 import { isClosedForGood, takesCodes } from '../domain/takes-codes.ts'
 import type { ErrorCode } from '../errors.ts'
@@ -47,6 +48,7 @@ const settleWith = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, sour
       return concludeOrWait(deps, claim, loaded, 'token-dead')
     case 'held':
     case 'not-processed':
+      return askAfterOutage(deps, claim, loaded, answer.code)
     case 'unknown':
       return askLater(deps, claim, loaded, answer.code)
   }
@@ -65,7 +67,7 @@ const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, { source,
   if (!kept) return settleChanged(deps, claim)
   const answer = await deps.provider.readMe(tokens.accessToken)
   await crashPoint('settling-me-answered')
-  if (answer.kind === 'unavailable') return askLater(deps, claim, loaded, answer.code)
+  if (answer.kind === 'unavailable') return askAfterOutage(deps, claim, loaded, answer.code)
   if (answer.kind === 'token-rejected') return askLater(deps, claim, loaded, 'not-proven')
   if (answer.kind === 'denied') return concludeOrWait(deps, claim, loaded, 'not-renewed')
   const withStoredToken = source.version !== undefined
@@ -128,6 +130,16 @@ const askForADay = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded): Pro
 const concludeNotRenewed = async (deps: ExchangeDeps, claim: Claim, { consent }: Loaded, code: ErrorCode): Promise<Outcome> => {
   const closed = await deps.store.closeUnrenewed(claim, 'refused', code, deps.clock.now(), 'again')
   return closed ? askAgain(deps, consent.id, `${code}: not renewed, the user is asked again`) : OVERTAKEN
+}
+
+/** Nothing was learnt of this exchange: the question is repeated once the outage may be over, not when its turn comes again in hours. */
+const askAfterOutage = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, code: ErrorCode): Promise<Outcome> => {
+  const { store, clock } = deps
+  const { authorisation } = loaded
+  const [since, now] = [authorisation.codeReceivedAt ?? authorisation.issuedAt, clock.now()]
+  const planned = nextSettleAt({ codeReceivedAt: since, asked: authorisation.asked + 1, now })
+  const at = nextAskAfterOutage({ since, now, planned, key: authorisation.id })
+  return (await store.askLater(claim, at, code)) ? snooze(at, `${code}: the provider is away, asked again then`) : OVERTAKEN
 }
 
 const askLater = async (deps: ExchangeDeps, claim: Claim, { authorisation }: Loaded, code: ErrorCode, notBefore = deps.clock.now()): Promise<Outcome> => {

@@ -195,7 +195,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   }
 }
 
-const withoutFailure = { failedAttempts: 0, lastErrorCode: null, retryAfter: null }
+const withoutFailure = { failedAttempts: 0, outages: 0, lastErrorCode: null, retryAfter: null }
 
 const neverWorkedOn = {
   status: 'active',

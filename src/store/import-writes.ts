@@ -72,6 +72,7 @@ const columns = {
   epoch: (row: ConsentRow) => row.epoch,
   lease_until: (row: ConsentRow) => row.leaseUntil,
   failed_attempts: (row: ConsentRow) => row.failedAttempts,
+  outages: (row: ConsentRow) => row.outages,
   last_error_code: (row: ConsentRow) => row.lastErrorCode,
   retry_after: (row: ConsentRow) => row.retryAfter,
   mismatches: (row: ConsentRow) => row.mismatches,

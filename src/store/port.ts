@@ -93,8 +93,8 @@ export interface Renewals {
   /** Renewal, authorisation and notification rows in one transaction; gives the lease back. */
   commitStep(claim: Claim, step: RenewalStep): Promise<boolean>
   dateConsent(claim: Claim, at: DateTime, reason: string): Promise<boolean>
-  /** `counts`: whether it is the consent's own failure; an outage is not. */
-  backOff(claim: Claim, failure: { now: DateTime; until: DateTime; code: ErrorCode; counts: boolean; detail?: string }): Promise<boolean>
+  /** `counts`: whether it is the consent's own failure; an outage is not. `outages`: how many in a row by now, if that changes. */
+  backOff(claim: Claim, failure: { now: DateTime; until: DateTime; code: ErrorCode; counts: boolean; outages?: number; detail?: string }): Promise<boolean>
   closeByRule(claim: Claim, as: 'lapsed' | 'unsupported' | 'quarantined', now: DateTime, reason: string): Promise<boolean>
 }
 

@@ -14,7 +14,7 @@ import type { Renewals, RenewalStep } from './port.ts'
 
 /** What every finished look at a consent leaves behind: no lease, no dispatch mark. */
 const released = { leaseUntil: null, queuedUntil: null } satisfies Prisma.ConsentUpdateInput
-const withoutFailure = { failedAttempts: 0, lastErrorCode: null, retryAfter: null } satisfies Prisma.ConsentUpdateInput
+const withoutFailure = { failedAttempts: 0, outages: 0, lastErrorCode: null, retryAfter: null } satisfies Prisma.ConsentUpdateInput
 
 export const renewals = (db: Database): Renewals => ({
   commitStep: async (claim, step) =>
@@ -42,7 +42,7 @@ export const renewals = (db: Database): Renewals => ({
       await tx.consent.update({ where: { id: consent.id }, data: { ...released, nextActionAt: at.toJSDate(), nextActionReason: reason } })
     }),
 
-  backOff: async (claim, { now, until, code, counts, detail }) =>
+  backOff: async (claim, { now, until, code, counts, outages, detail }) =>
     fenced(db, async (tx) => {
       const consent = await lockClaimedConsent(tx, claim)
       await tx.consent.update({
@@ -50,6 +50,7 @@ export const renewals = (db: Database): Renewals => ({
         data: {
           ...released,
           failedAttempts: counts ? { increment: 1 } : consent.failedAttempts,
+          outages: outages ?? consent.outages,
           lastErrorCode: code,
           retryAfter: until.toJSDate(),
           nextActionAt: until.toJSDate(),

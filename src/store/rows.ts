@@ -48,6 +48,7 @@ export const toConsent = (row: ConsentRow): Consent => ({
   nextActionAt: maybe(row.nextActionAt),
   nextActionReason: row.nextActionReason ?? undefined,
   failedAttempts: row.failedAttempts,
+  outages: row.outages,
   lastErrorCode: row.lastErrorCode ?? undefined,
   retryAfter: maybe(row.retryAfter),
   mismatches: row.mismatches,

@@ -4,12 +4,13 @@ import { Duration } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
 import type { Outcome, Run } from '../../src/processors/outcome.ts'
 import { recordFailure } from '../../src/processors/record-failure.ts'
+import { sweep } from '../../src/processors/sweep.ts'
 import { plansFor } from '../../src/queue/catalogue.ts'
 import { Secret } from '../../src/secret.ts'
 import { aBackend, aPrefix, jobIn, type Place, workersOn } from '../queue/setup.ts'
 import { createDatabase } from '../setup/database.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, authorisation, renew, retireAll, seen, send, withCode, withStore } from './rig.ts'
+import { advance, authorisation, bringUpToDate, fault, renew, retireAll, rungsSent, seen, send, silent, withCode, withStore } from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -50,6 +51,27 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     await jobIn(backend, queue, `${id}-1`, state)
     return runs.count
   }
+
+  test('the provider is away for half a minute and the tries are used up: asked within minutes of its return, not an hour', async () => {
+    const { backend, work } = await aBackend(await places[kind](), plans)
+    const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
+    const [runs, job] = counted(async (id: string | undefined, run: Run) => renew(world, { lease })(id ?? '', run))
+    await workersOn(backend, { handlers: { reauth: job }, recordFailure: recordFailure(world) })
+    const sweepNow = sweep({ store: world.store, queue: work, clock: world.clock, log: silent, pageSize: 100, maxWaiting: 1_000, queuedFor: Duration.fromObject({ minutes: 10 }) })
+    fault(world, consent, { endpoint: 'reauthuri', kind: 'reset-before', count: 4 })
+    await sweepNow()
+    await jobIn(backend, 'reauth', `${consent.id}-1`, 'completed')
+    expect([runs.count, seen(world, consent, 'reauthuri').length]).toEqual([4, 4])
+    const row = await world.consentOf(consent.id)
+    expect(row).toMatchObject({ lastErrorCode: 'provider-unreachable', outages: 1, failedAttempts: 0 })
+    expect(secondsUntil(row.nextActionAt?.toJSDate() ?? null)).toBeLessThanOrEqual(330)
+    // It has been back for long by then; the next sweep finds the consent.
+    world.clock.advance({ seconds: 331 })
+    await sweepNow()
+    await jobIn(backend, 'reauth', `${consent.id}-2`, 'completed')
+    await bringUpToDate(world, consent.id)
+    expect([await rungsSent(world, consent.id), (await world.consentOf(consent.id)).outages]).toEqual([['-14d sent'], 0])
+  })
 
   test('a message that a template of ours throws on: four tries, then a quarter of an hour', async () => {
     const { consent, id } = await queued()

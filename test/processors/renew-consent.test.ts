@@ -23,6 +23,7 @@ afterEach(async () => {
 
 const due = async (inDays = 10) => world.addConsent({ expiresAt: world.clock.now().plus({ days: inDays }) })
 const hoursUntilNext = async (id: string): Promise<number> => ((await world.consentOf(id)).nextActionAt?.diff(world.clock.now()).as('hours') ?? Number.NaN)
+const minutesUntilNext = async (id: string): Promise<number> => 60 * (await hoursUntilNext(id))
 const linksOf = async (id: string): Promise<number> => (await world.authorisationsOf(id)).length
 
 describe('the provider refuses a link for this connection', () => {
@@ -78,7 +79,7 @@ describe('the provider is away', () => {
     'a reset': [{ endpoint: 'reauthuri', kind: 'reset-before' }, 'provider-unreachable'],
     '429': [{ endpoint: 'reauthuri', kind: 'rate-limited' }, 'provider-rate-limited'],
   }
-  test.each(Object.entries(outages))('%s: the queue tries again, then the record rests an hour, and it counts for nothing', async (_, [order, code]) => {
+  test.each(Object.entries(outages))('%s: the queue tries again, then the record rests five minutes, and it counts for nothing', async (_, [order, code]) => {
     const consent = await due()
     fault(world, consent, { ...order, count: 2 })
     const job = renew(world, { prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world) }) })
@@ -87,8 +88,9 @@ describe('the provider is away', () => {
     expect((thrown as TransientError).code).toBe(code)
     expect(await job(consent.id, aRun())).toMatchObject({ kind: 'snooze' })
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', failedAttempts: 0, lastErrorCode: code })
-    expect(await hoursUntilNext(consent.id)).toBeCloseTo(1, 0)
-    world.clock.advance({ hours: 1.2 })
+    expect(await minutesUntilNext(consent.id)).toBeGreaterThanOrEqual(4.5)
+    expect(await minutesUntilNext(consent.id)).toBeLessThanOrEqual(5.5)
+    world.clock.advance({ minutes: 5.5 })
     await bringUpToDate(world, consent.id)
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
   })
@@ -111,7 +113,47 @@ describe('the provider is away', () => {
     const consent = await due()
     fault(world, consent, { endpoint: 'reauthuri', kind: 'rate-limited', retry_after: 5 * 3600 })
     await renew(world)(consent.id, aRun())
-    expect(await hoursUntilNext(consent.id)).toBeCloseTo(5, 1)
+    expect(await hoursUntilNext(consent.id)).toBeGreaterThanOrEqual(5)
+    expect(await hoursUntilNext(consent.id)).toBeLessThanOrEqual(5.5)
+  })
+
+  test('again and again: five minutes, a quarter of an hour, an hour, two, two; a link ends the row', async () => {
+    const consent = await due()
+    const away = renew(world, { prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world, { url: NOBODY }) }) })
+    for (const minutes of [5, 15, 60, 120, 120]) {
+      await away(consent.id, aRun())
+      const rest = await minutesUntilNext(consent.id)
+      expect([minutes, rest >= minutes * 0.9 && rest <= minutes * 1.1]).toEqual([minutes, true])
+      world.clock.advance({ minutes: rest })
+    }
+    expect((await world.consentOf(consent.id)).outages).toBe(5)
+    await bringUpToDate(world, consent.id)
+    expect(await world.consentOf(consent.id)).toMatchObject({ outages: 0, lastErrorCode: undefined, retryAfter: undefined })
+  })
+
+  test('an answer about the consent ends the row as well: the next outage is a first one', async () => {
+    const consent = await due()
+    const away = renew(world, { prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world, { url: NOBODY }) }) })
+    await away(consent.id, aRun())
+    world.clock.advance({ minutes: 6 })
+    await away(consent.id, aRun())
+    expect(await world.consentOf(consent.id)).toMatchObject({ outages: 2, failedAttempts: 0 })
+    world.clock.advance({ minutes: 17 })
+    fault(world, consent, { endpoint: 'reauthuri', kind: 'error-json', status: 401, error: 'unauthorized' })
+    await renew(world)(consent.id, aRun())
+    expect(await world.consentOf(consent.id)).toMatchObject({ outages: 0, failedAttempts: 1 })
+    world.clock.advance({ days: 1.2 })
+    await away(consent.id, aRun())
+    expect(await world.consentOf(consent.id)).toMatchObject({ outages: 1, failedAttempts: 1 })
+    expect(await minutesUntilNext(consent.id)).toBeLessThanOrEqual(5.5)
+  })
+
+  test('a person’s retries on the board use nothing up', async () => {
+    const consent = await due()
+    const away = renew(world, { prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world, { url: NOBODY }) }) })
+    for (let press = 0; press < 4; press += 1) await away(consent.id, aRun({ manual: true }))
+    expect((await world.consentOf(consent.id)).outages).toBe(1)
+    expect(await minutesUntilNext(consent.id)).toBeLessThanOrEqual(5.5)
   })
 
   test('for days: one event says so, not one an hour', async () => {
