@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import { sha256Hex } from '../crypto/hashing.ts'
 import { parseKeyRing } from '../crypto/key-ring.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
+import { readSender } from '../notify/mailbox.ts'
 import { Secret } from '../secret.ts'
 import { parsePostgresAddress } from '../postgres/address.ts'
 import { isLoopback, parseServerAddress, parseWebAddress } from './addresses.ts'
@@ -228,9 +229,10 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
   const mail: Read['mail'] = () => {
     const url = serverAddress('SMTP_URL', ['smtp', 'smtps'], variables.need('SMTP_URL'))
     const from = variables.need('MAIL_FROM')
-    const isSender = from === undefined || /^(?:[^<>@,;]*<[^\s<>@,;]+@[^\s<>@,;]+>|[^\s<>@,;]+@[^\s<>@,;]+)$/.test(from)
-    if (!isSender) report('MAIL_FROM', "must be one address, 'consents@example.com' or 'Company <consents@example.com>'")
-    return url && from !== undefined && isSender ? { url, from } : undefined
+    // The judge is the channel's own, so that nothing starts that it would read otherwise.
+    const read = from === undefined ? undefined : readSender(from)
+    if (read !== undefined && 'problem' in read) report('MAIL_FROM', read.problem)
+    return url && from !== undefined && read !== undefined && 'sender' in read ? { url, from } : undefined
   }
 
   return { database, queue, provider, keys, web, mail }

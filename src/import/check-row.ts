@@ -5,6 +5,7 @@ import { nearest } from '../config/suggest.ts'
 import { knownLocale } from '../domain/locale.ts'
 import { countryCode } from '../domain/rules.ts'
 import { Secret } from '../secret.ts'
+import { mailboxProblem } from '../notify/mailbox.ts'
 import type { ImportRow } from '../store/administration-port.ts'
 import { importFieldNames } from './fields.ts'
 
@@ -29,7 +30,6 @@ export interface RowRules {
 const FURTHEST_YEARS = 10
 const EARLIEST = DateTime.utc(2010)
 const INSTANT = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(Z|[+-]\d{2}(?::?\d{2})?)?)?$/i
-const MAILBOX = /^[^\s\p{Cc}<>()[\]\\,;:"@]{1,64}@[^\s\p{Cc}<>()[\]\\,;:"@]{1,255}$/u
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,100}$/
 
 const usable = (value: string): boolean => value.isWellFormed() && !/\p{Cc}/u.test(value)
@@ -167,7 +167,7 @@ const toRow = (data: z.output<ReturnType<typeof schemaFor>>): Pick<CheckedRow, '
     expiresAt: data.expires_at,
     consentedAt: data.consented_at,
     providerName: data.provider_name,
-    email: unless((value) => MAILBOX.test(value), data.email, 'email: is not a usable address, left out; without one the consent has no channel'),
+    email: usableEmail(data.email, warnings),
     phone: data.phone,
     name: data.name,
     locale: unless(isLocale, data.locale, 'locale: is not one we have, left out; messages are in English'),
@@ -175,4 +175,11 @@ const toRow = (data: z.output<ReturnType<typeof schemaFor>>): Pick<CheckedRow, '
     scopes: data.scopes,
   }
   return { row, warnings }
+}
+
+const usableEmail = (email: string | undefined, warnings: string[]): string | undefined => {
+  const problem = email === undefined ? undefined : mailboxProblem(email)
+  if (problem === undefined) return email
+  warnings.push(`email: is not a usable address (it ${problem}), left out; without one the consent has no channel`)
+  return undefined
 }

@@ -1,12 +1,12 @@
 // Sends mails by SMTP, one connection per message, and says what became of each. Never sends twice: retrying is the caller's decision.
 // It drives nodemailer's connection itself: the transport on top of it does not say whether the body had already left.
 import { Readable } from 'node:stream'
-import addressparser from 'nodemailer/lib/addressparser'
 import MailComposer from 'nodemailer/lib/mail-composer'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
 import { crashPoint } from '../crash-point.ts'
 import type { Secret } from '../secret.ts'
 import type { Channel, Delivery, Message } from './port.ts'
+import { mailboxProblem, needsSmtpUtf8, readSender, type Sender } from './mailbox.ts'
 import { classify, type SmtpFailure } from './smtp-outcome.ts'
 import { parseSmtpUrl, type SmtpServer } from './smtp-url.ts'
 
@@ -20,27 +20,22 @@ export interface SmtpTimeouts {
   readonly totalMs: number
 }
 
-const defaultTimeouts: SmtpTimeouts = { connectMs: 15_000, silenceMs: 60_000, totalMs: 120_000 }
-
-// One mailbox, nothing that could end it or add another. Quoted local parts are legal and refused: no one has one, attacks do.
-const mailbox = /^[^\s\p{Cc}\p{Zl}\p{Zp}<>()[\]\\,;:"@]{1,64}@[^\s\p{Cc}\p{Zl}\p{Zp}<>()[\]\\,;:"@]{1,255}$/u
 const singleLine = /^[^\p{Cc}\p{Zl}\p{Zp}]+$/u
 
 /** What is wrong with a message before any server sees it. Names the field, never the value. */
 const problemOf = (message: Message): string | undefined => {
-  if (!mailbox.test(message.to)) return 'the address is not a single plain mailbox'
+  const ofAddress = mailboxProblem(message.to)
+  if (ofAddress !== undefined) return `the address is not a single plain mailbox: it ${ofAddress}`
   if (!singleLine.test(message.subject)) return 'the subject is empty or holds a line break or control character'
   if (!/^[^\s\p{Cc}<>@]+@[^\s\p{Cc}<>@]+$/u.test(message.messageId)) return 'the message id is malformed'
   if (!/^[A-Za-z0-9-]+$/.test(message.locale)) return 'the locale is malformed'
   return undefined
 }
 
-const parseSender = (from: string): { name: string; address: string } => {
-  const [sender, ...others] = singleLine.test(from) ? addressparser(from, { flatten: true }) : []
-  if (sender === undefined || others.length > 0 || !mailbox.test(sender.address)) {
-    throw new Error('MAIL_FROM must be one address, such as `Example Ltd <noreply@example.com>`')
-  }
-  return { name: sender.name, address: sender.address }
+const parseSender = (from: string): Sender => {
+  const read = readSender(from)
+  if ('problem' in read) throw new Error(`MAIL_FROM ${read.problem}`)
+  return read.sender
 }
 
 interface Composed {
@@ -49,9 +44,10 @@ interface Composed {
   readonly recipient: string
 }
 
-const compose = async (message: Message, from: { name: string; address: string }): Promise<Composed> => {
+const compose = async (message: Message, from: Sender): Promise<Composed> => {
   const node = new MailComposer({
-    from,
+    // Copies: the composer writes the addresses' ASCII forms into them.
+    from: { ...from },
     to: { name: '', address: message.to },
     subject: message.subject,
     text: message.text,
@@ -68,7 +64,9 @@ const compose = async (message: Message, from: { name: string; address: string }
   // The composer's envelope has international domains in their ASCII form.
   const envelope = node.getEnvelope()
   const sender = envelope.from === false ? from.address : String(envelope.from)
-  return { raw: await node.build(), sender, recipient: envelope.to[0] ?? message.to }
+  const [recipient, ...others] = envelope.to
+  if (recipient === undefined || others.length > 0) throw new Error('a message goes to one mailbox')
+  return { raw: await node.build(), sender, recipient }
 }
 
 const connectionTo = (server: SmtpServer, timeouts: SmtpTimeouts): SMTPConnection =>
@@ -86,6 +84,26 @@ const connectionTo = (server: SmtpServer, timeouts: SmtpTimeouts): SMTPConnectio
     socketCloseTimeout: 1_000,
   })
 
+/**
+ * What the server said in EHLO (RFC 1870, RFC 6531). nodemailer reads it for itself alone: it would leave an address beyond ASCII as it is without
+ * SMTPUTF8, and says of a message above the size only that it failed.
+ */
+const offersOf = (connection: SMTPConnection): { smtpUtf8: boolean; largest: number } => {
+  const { _supportedExtensions: extensions, _maxAllowedSize: size } = connection as unknown as { _supportedExtensions: readonly string[]; _maxAllowedSize: number | undefined }
+  return { smtpUtf8: extensions.includes('SMTPUTF8'), largest: size === undefined || size === 0 ? Number.POSITIVE_INFINITY : size }
+}
+
+const NO_UTF8 = 'the server offers no SMTPUTF8 (RFC 6531), without which no address with letters beyond ASCII before its @ can be written to'
+
+/** Why this server is not even asked; undefined when it is. */
+const unfit = (connection: SMTPConnection, { raw, recipient }: Composed, from: Sender): Exclude<Delivery, { kind: 'sent' }> | undefined => {
+  const { smtpUtf8, largest } = offersOf(connection)
+  if (!smtpUtf8 && needsSmtpUtf8(from.address)) return { kind: 'away', code: 'mail-away', cause: 'setup', detail: `${NO_UTF8}: MAIL_FROM has one` }
+  if (!smtpUtf8 && needsSmtpUtf8(recipient)) return { kind: 'no-channel', code: 'no-channel', detail: NO_UTF8 }
+  if (raw.length <= largest) return undefined
+  return { kind: 'refused', code: 'mail-too-large', detail: `the message has ${raw.length} bytes, the server takes at most ${largest} (SIZE)` }
+}
+
 /** Connects and logs in; calls back once. */
 const open = (connection: SMTPConnection, server: SmtpServer, ready: (failure?: SmtpFailure) => void): void => {
   connection.connect((failure) => {
@@ -99,10 +117,10 @@ const open = (connection: SMTPConnection, server: SmtpServer, ready: (failure?: 
  * The e-mail channel. `smtpUrl` as in `parseSmtpUrl`, `from` as in MAIL_FROM; throws when either is malformed. `send` never rejects:
  * every way it can end is a Delivery, whose detail holds reply codes and steps, no address and no content.
  */
-export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts?: Partial<SmtpTimeouts> }): Channel => {
+export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts: SmtpTimeouts }): Channel => {
   const server = parseSmtpUrl(options.smtpUrl)
   const from = parseSender(options.from)
-  const timeouts = { ...defaultTimeouts, ...options.timeouts }
+  const { timeouts } = options
   const connections = new Set<SMTPConnection>()
 
   type Talk = (connection: SMTPConnection, finish: (failure?: SmtpFailure) => void) => void
@@ -139,8 +157,10 @@ export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts?:
     async send(message): Promise<Delivery> {
       const problem = problemOf(message)
       if (problem !== undefined) return { kind: 'refused', code: 'mail-refused', detail: `not sent: ${problem}` }
-      const { raw, sender, recipient } = await compose(message, from)
+      const composed = await compose(message, from)
+      const { raw, sender, recipient } = composed
       let handedOver = false
+      let misfit: ReturnType<typeof unfit>
       // Read only once the server has said 354: from then on the body, dot included, is out of our hands.
       const body = Readable.from(
         (async function* leave() {
@@ -152,6 +172,8 @@ export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts?:
       const failure = await dialogue((connection, finish) => {
         open(connection, server, (notReady) => {
           if (notReady) return finish(notReady)
+          misfit = unfit(connection, composed, from)
+          if (misfit !== undefined) return finish()
           const hand = async (): Promise<void> => {
             await crashPoint('mail-server-greeted')
             connection.send({ from: sender, to: [recipient], size: raw.length }, body, (refused) => finish(refused ?? undefined))
@@ -159,20 +181,24 @@ export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts?:
           hand().catch(finish)
         })
       })
-      return failure === undefined ? { kind: 'sent' } : classify(failure, handedOver)
+      if (misfit !== undefined) return misfit
+      return failure === undefined ? { kind: 'sent' } : classify(failure, { handedOver, isBeyondAscii: needsSmtpUtf8(recipient) })
     },
 
     async check() {
       let encrypted = false
       let offersLogin = true
+      let takesSender = true
       const failure = await dialogue((connection, finish) => {
         open(connection, server, (notReady) => {
           encrypted = connection.secure
           offersLogin = connection.allowsAuth
+          takesSender = notReady !== undefined || !needsSmtpUtf8(from.address) || offersOf(connection).smtpUtf8
           finish(notReady)
         })
       })
-      if (failure !== undefined) return { ok: false, detail: classify(failure, false).detail }
+      if (failure !== undefined) return { ok: false, detail: classify(failure, { handedOver: false }).detail }
+      if (!takesSender) return { ok: false, detail: `${NO_UTF8}: MAIL_FROM has one` }
       const how = encrypted ? 'over TLS' : 'without encryption'
       if (server.login === undefined) return { ok: true, detail: `the mail server answers, ${how}, no login configured` }
       return offersLogin

@@ -1,5 +1,6 @@
 // What became of a message when SMTP did not simply say yes. Pure. The question is always the same: could the server have taken it?
 import type { Delivery } from './port.ts'
+import { aboutBeforeRecipient, aboutOf } from './smtp-replies.ts'
 
 /** What nodemailer's connection says about a failure. Its message and response are never used: they quote addresses. */
 export interface SmtpFailure {
@@ -11,18 +12,8 @@ export interface SmtpFailure {
   readonly response?: string | undefined
 }
 
-// Replies that speak of our session, login or encryption, not of this message, whichever step they answer: RFC 5321 (421, 503),
-// RFC 4954 (454, 530, 534, 535, 538).
-const aboutTheSession = new Set([421, 454, 503, 530, 534, 535, 538])
-
-/** RFC 3463 3.4: X.3.X is the state of the mail system, such as a full disk, a table that cannot be read, a system that takes no mail. */
-const aboutTheSystem = (response: string | undefined): boolean => enhancedCode(response).startsWith(' 4.3.')
-
-/** RFC 3463: class.subject.detail. The only thing worth keeping of a server's words that cannot hold an address. */
-const enhancedCode = (response: string | undefined): string => {
-  const found = /^\d{3}[ -](\d\.\d{1,3}\.\d{1,3})\s/.exec(response ?? '')?.[1]
-  return found === undefined ? '' : ` ${found}`
-}
+/** RFC 3463: class.subject.detail. With the reply code the only thing worth keeping of a server's words: it cannot hold an address. */
+const enhancedCode = (response: string | undefined): string | undefined => /^\d{3}[ -](\d\.\d{1,3}\.\d{1,3})(?![\d.])/m.exec(response ?? '')?.[1]
 
 const word = (value: string | undefined): string => (value !== undefined && /^[A-Z][A-Z0-9_ -]{1,40}$/.test(value) ? value : 'unknown')
 
@@ -32,20 +23,43 @@ const step = ({ code, command }: SmtpFailure): string =>
 /**
  * `handedOver`: the whole message, with the final dot, may have left us. Before that nothing can have been delivered. After it, only a
  * proper 4xx or 5xx is an answer (RFC 5321 4.2.1: the server has not taken the message); silence, a cut connection or gibberish
- * leaves open whether it was delivered. A 5xx to MAIL is about the sender, which is ours to fix; to RCPT or DATA about this message.
- * What was certainly not delivered for a reason that would have met every other message as well is `away`: it must not use up this one's tries.
+ * leaves open whether it was delivered. What was certainly not delivered for a reason that would have met every other message as well is `away`: it
+ * must not use up this one's tries. `isBeyondAscii`: the recipient's local part is, so that only a server with SMTPUTF8 takes it.
  */
-export const classify = (failure: SmtpFailure, handedOver: boolean): Exclude<Delivery, { kind: 'sent' }> => {
+export const classify = (
+  failure: SmtpFailure,
+  { handedOver, isBeyondAscii = false }: { handedOver: boolean; isBeyondAscii?: boolean },
+): Exclude<Delivery, { kind: 'sent' }> => {
   const status = failure.responseCode ?? 0
-  const answered = status >= 400 && status <= 599
-  if (answered) {
-    const detail = `${status}${enhancedCode(failure.response)} to ${handedOver ? 'the message' : step(failure)}`
-    const atThisMessage = handedOver || failure.command === 'RCPT TO' || failure.command === 'DATA'
-    if (!atThisMessage || aboutTheSession.has(status) || aboutTheSystem(failure.response)) return { kind: 'away', code: 'mail-away', detail }
-    return status >= 500 ? { kind: 'refused', code: 'mail-refused', detail } : { kind: 'deferred', code: 'mail-deferred', detail }
+  if (status < 400 || status > 599) return unanswered(failure, handedOver)
+  const enhanced = enhancedCode(failure.response)
+  const detail = `${status}${enhanced === undefined ? '' : ` ${enhanced}`} to ${handedOver ? 'the message' : step(failure)}`
+  const reply = { status, enhanced, text: failure.response ?? '' }
+  const atThisMessage = handedOver || failure.command === 'RCPT TO' || failure.command === 'DATA'
+  const about = atThisMessage ? aboutOf(reply) : aboutBeforeRecipient(reply, failure.command)
+  switch (about) {
+    case 'outage':
+    case 'limit':
+    case 'setup':
+      return { kind: 'away', code: 'mail-away', cause: about, detail }
+    case 'too-large':
+      return { kind: 'refused', code: 'mail-too-large', detail }
+    case 'no-channel':
+      if (isBeyondAscii) return { kind: 'no-channel', code: 'no-channel', detail }
+      return refusedOrDeferred(status, detail)
+    case 'recipient':
+      // RFC 6531 3.5: what a server without a number of its own says to an address beyond ASCII.
+      if (isBeyondAscii && status === 553 && failure.command === 'RCPT TO') return { kind: 'no-channel', code: 'no-channel', detail }
+      return refusedOrDeferred(status, detail)
   }
+}
+
+const refusedOrDeferred = (status: number, detail: string): Extract<Delivery, { kind: 'refused' | 'deferred' }> =>
+  status >= 500 ? { kind: 'refused', code: 'mail-refused', detail } : { kind: 'deferred', code: 'mail-deferred', detail }
+
+const unanswered = (failure: SmtpFailure, handedOver: boolean): Extract<Delivery, { kind: 'away' | 'uncertain' }> => {
   const cause = word(failure.originalCode ?? failure.code)
   return handedOver
     ? { kind: 'uncertain', code: 'mail-uncertain', detail: `no usable answer after the message was handed over (${cause})` }
-    : { kind: 'away', code: 'mail-away', detail: `the connection failed before the message was handed over (${cause})` }
+    : { kind: 'away', code: 'mail-away', cause: 'outage', detail: `the connection failed before the message was handed over (${cause})` }
 }

@@ -9,7 +9,7 @@ import { standingOf } from '../domain/message-standing.ts'
 import { gatherFacts } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
 import type { Log } from '../log.ts'
-import type { Channel, Message } from '../notify/port.ts'
+import type { Channel, Delivery, Message } from '../notify/port.ts'
 import type { Claim, Dispatching, Notifications } from '../store/port.ts'
 import { done, type Outcome, OVERTAKEN, type Run, skipped, snooze } from './outcome.ts'
 import { withClaim } from './with-claim.ts'
@@ -28,17 +28,25 @@ export interface SendNotificationDeps {
 /** An outage meets every message that is due: it is told once, not once for each. */
 export const AWAY_TOLD_EVERY = Duration.fromObject({ minutes: 1 })
 
+type Away = Extract<Delivery, { kind: 'away' }>
+
 interface Sender extends SendNotificationDeps {
-  readonly tellAway: (detail: string) => void
+  readonly tellAway: (away: Away) => void
+}
+
+const told: Record<Away['cause'], string> = {
+  outage: 'the mail server cannot be used: messages wait and are tried again',
+  limit: 'we have reached a limit of the mail server: messages wait and are tried again',
+  setup: 'the mail server does not let us send: messages wait and are tried again; it is ours to mend',
 }
 
 const damped = ({ clock, log }: SendNotificationDeps): Sender['tellAway'] => {
-  let told: DateTime | undefined
-  return (detail) => {
+  let last: DateTime | undefined
+  return ({ code, cause, detail }) => {
     const now = clock.now()
-    if (told !== undefined && Math.abs(now.diff(told).toMillis()) < AWAY_TOLD_EVERY.toMillis()) return
-    told = now
-    log.warn({ alert: 'mail-away', error_code: 'mail-away', detail }, 'the mail server cannot be used: messages wait and are tried again')
+    if (last !== undefined && Math.abs(now.diff(last).toMillis()) < AWAY_TOLD_EVERY.toMillis()) return
+    last = now
+    log.warn({ alert: 'mail-away', error_code: code, cause, detail }, told[cause])
   }
 }
 
@@ -104,7 +112,7 @@ const reserveAndSend = async (deps: Sender, claim: Claim, notification: Notifica
   }
 }
 
-const deliver = async ({ store, clock, tellAway }: Sender, claim: Claim, notification: Notification, delivery: Awaited<ReturnType<Channel['send']>>): Promise<Outcome> => {
+const deliver = async ({ store, clock, log, tellAway }: Sender, claim: Claim, notification: Notification, delivery: Delivery): Promise<Outcome> => {
   const now = clock.now()
   switch (delivery.kind) {
     case 'sent':
@@ -112,11 +120,14 @@ const deliver = async ({ store, clock, tellAway }: Sender, claim: Claim, notific
     case 'uncertain':
       return (await store.settleSending(claim, 'uncertain', now, delivery.code)) ? done(`uncertain: ${delivery.detail}; never sent again`) : OVERTAKEN
     case 'refused':
+      if (delivery.code === 'mail-too-large') log.warn({ error_code: delivery.code, detail: delivery.detail }, 'the mail server takes no message of this size')
       return (await store.settleSending(claim, 'failed', now, delivery.code)) ? done(`failed: ${delivery.detail}`) : OVERTAKEN
+    case 'no-channel':
+      return (await store.settleSending(claim, 'failed', now, delivery.code)) ? done(`no-channel: ${delivery.detail}`) : OVERTAKEN
     case 'away': {
       const until = nextTryWhileAway({ createdAt: notification.createdAt, again: notification.errorCode === delivery.code, now })
-      tellAway(delivery.detail)
-      return putOff(store, claim, until, { now, tried: false, code: delivery.code }, `${delivery.code}: ${delivery.detail}`)
+      tellAway(delivery)
+      return putOff(store, claim, until, { now, tried: false, code: delivery.code }, `${delivery.code} (${delivery.cause}): ${delivery.detail}`)
     }
     case 'deferred': {
       const until = nextMailTryAt(notification.attempts + 1, now)

@@ -37,7 +37,7 @@ afterAll(async () => {
 test('a scanner gets the page three times before the user comes; a fetch that failed is counted apart', async () => {
   const publicUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const link = `${publicUrl}/r/token`
-  const channel = smtpChannel({ smtpUrl: new Secret(simulator.smtpUrl), from: 'Brightside <consents@example.com>' })
+  const channel = smtpChannel({ smtpUrl: new Secret(simulator.smtpUrl), from: 'Brightside <consents@example.com>', timeouts: { connectMs: 15_000, silenceMs: 60_000, totalMs: 120_000 } })
   const crowd = makeCrowd({ simulator, clock: simulator.clock, publicUrl } as unknown as Parameters<typeof makeCrowd>[0], [user], seededChance(1))
   crowd.start()
   const sent = await channel.send({ to: user.email, subject: 'Renew', text: link, html: `<a href="${link}">renew</a>`, messageId: 'one@example.com', locale: 'en' })

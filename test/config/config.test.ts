@@ -215,8 +215,17 @@ describe('what is wrong', () => {
     ['a production client in the sandbox', { TRUELAYER_CLIENT_ID: 'example-1' }, "TRUELAYER_CLIENT_ID: is not of the sandbox (those begin with 'sandbox-'), but TRUELAYER_AUTH_URL is"],
     ['a short key', { ENCRYPTION_KEYS: 'k1:c2hvcnQ=' }, 'ENCRYPTION_KEYS: key 1 is 5 bytes long instead of exactly 32'],
     ['a mail server by http', { SMTP_URL: 'http://mail' }, 'SMTP_URL: must begin with smtp:// or smtps://'],
-    ['a sender without address', { MAIL_FROM: 'Company' }, "MAIL_FROM: must be one address, 'consents@example.com' or 'Company <consents@example.com>'"],
-    ['two senders', { MAIL_FROM: 'a@example.com, b@example.com' }, "MAIL_FROM: must be one address, 'consents@example.com' or 'Company <consents@example.com>'"],
+    ['a sender without address', { MAIL_FROM: 'Company' }, "MAIL_FROM: must be one address, 'consents@example.com' or 'Company <consents@example.com>': the address has no @"],
+    [
+      'two senders',
+      { MAIL_FROM: 'a@example.com, b@example.com' },
+      "MAIL_FROM: must be one address, 'consents@example.com' or 'Company <consents@example.com>': a comma or a semicolon separates addresses, and there may be only one",
+    ],
+    [
+      'a sender that mail programs would read as a group',
+      { MAIL_FROM: 'Example: Consents <a@example.com>' },
+      "MAIL_FROM: must be one address, 'consents@example.com' or 'Company <consents@example.com>': the name holds a colon, which begins a group of addresses: put the name in double quotes",
+    ],
     ['a header after the sender', { MAIL_FROM: 'a@example.com\nBcc: b@example.com' }, 'MAIL_FROM: holds a line break or another control character, or is far too long'],
     ['an API key in clear', { API_KEYS_SHA256: 'planted' }, 'API_KEYS_SHA256: entry 1 is not 64 hex digits: make one with: printf %s "$KEY" | sha256sum'],
     [

@@ -42,7 +42,7 @@ test('good rows go in whatever the others are, each bad one is told with its lin
   ])
   expect(warnings.map(({ line, what }) => `${line} ${what}`)).toEqual([
     '3 timezone: is not a field of an import, ignored; did you mean time_zone?',
-    '3 email: is not a usable address, left out; without one the consent has no channel',
+    '3 email: is not a usable address (it has no @), left out; without one the consent has no channel',
   ])
 })
 

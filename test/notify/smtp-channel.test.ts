@@ -26,11 +26,14 @@ const aMessage = (over: Partial<Message> = {}): Message => ({
 interface Options extends Partial<SmtpTimeouts> {
   readonly login?: string
   readonly query?: string
+  readonly from?: string
 }
 
-const aChannel = (port: number, { login = '', query = '', ...timeouts }: Options = {}): Channel => {
+const patient: SmtpTimeouts = { connectMs: 15_000, silenceMs: 60_000, totalMs: 120_000 }
+
+const aChannel = (port: number, { login = '', query = '', from = 'Acme Ltd <noreply@acme.test>', ...timeouts }: Options = {}): Channel => {
   const smtpUrl = new Secret(`smtp://${login}127.0.0.1:${port}${query}`)
-  const channel = smtpChannel({ smtpUrl, from: 'Acme Ltd <noreply@acme.test>', timeouts })
+  const channel = smtpChannel({ smtpUrl, from, timeouts: { ...patient, ...timeouts } })
   cleanups.push(() => channel.close())
   return channel
 }
@@ -180,7 +183,7 @@ describe('a server that is not there', () => {
   })
 
   test('a name that does not resolve: away', async () => {
-    const channel = smtpChannel({ smtpUrl: new Secret('smtp://no-such-host.invalid:25'), from: 'a@b.test', timeouts: { connectMs: 2_000 } })
+    const channel = smtpChannel({ smtpUrl: new Secret('smtp://no-such-host.invalid:25'), from: 'a@b.test', timeouts: { ...patient, connectMs: 2_000 } })
     const delivery = await channel.send(aMessage())
     expect(delivery).toMatchObject({ kind: 'away', detail: expect.stringContaining('before the message was handed over') })
     expect(JSON.stringify(delivery)).not.toContain('no-such-host')
@@ -273,7 +276,7 @@ describe('check', () => {
 })
 
 describe('configuration', () => {
-  const url = (text: string) => () => smtpChannel({ smtpUrl: new Secret(text), from: 'a@b.test' })
+  const url = (text: string) => () => smtpChannel({ smtpUrl: new Secret(text), from: 'a@b.test', timeouts: patient })
   test('a malformed SMTP_URL is named without being shown', () => {
     for (const bad of ['secret-word', 'http://secret-word@h', 'smtp://user@h', 'smtp://u:secret-word@h/path?x=1&ignoreTLS=perhaps', 'smtp://u:100%@h']) {
       expect(url(bad)).toThrow(/^SMTP_URL/)
@@ -287,7 +290,7 @@ describe('configuration', () => {
 
   test('a sender must be one address', () => {
     for (const from of ['', 'nobody', 'a@b.test, c@d.test', 'A <a@b.test>\r\nBcc: x@y']) {
-      expect(() => smtpChannel({ smtpUrl: new Secret('smtp://h'), from })).toThrow(/^MAIL_FROM/)
+      expect(() => smtpChannel({ smtpUrl: new Secret('smtp://h'), from, timeouts: patient })).toThrow(/^MAIL_FROM/)
     }
   })
 })
