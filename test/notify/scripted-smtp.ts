@@ -3,11 +3,12 @@ import { createServer, type AddressInfo, type Socket } from 'node:net'
 
 export type Reply = string | 'cut' | 'silence'
 
-export type Step = 'greeting' | 'EHLO' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA' | 'dot' | 'QUIT'
+export type Step = 'greeting' | 'EHLO' | 'HELO' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA' | 'dot' | 'QUIT'
 
 const usual: Record<Step, Reply> = {
   greeting: '220 test ESMTP',
   EHLO: '250 test',
+  HELO: '250 test',
   AUTH: '235 ok',
   MAIL: '250 ok',
   RCPT: '250 ok',
@@ -20,6 +21,8 @@ export interface ScriptedSmtp {
   readonly port: number
   /** Every command line received, in order. */
   readonly commands: string[]
+  /** Every body received, as its bytes in latin1. */
+  readonly bodies: string[]
   /** Settles when a connection has reached a step, so that a test can act at that moment. */
   reached(step: Step): Promise<void>
   close(): Promise<void>
@@ -35,6 +38,7 @@ export const scriptedSmtp = async ({ extensions = [], ...script }: Script = {}):
   const ehlo = ['test', ...extensions, 'HELP'].map((line, index, all) => `250${index === all.length - 1 ? ' ' : '-'}${line}`).join('\r\n')
   const replies = { ...usual, EHLO: ehlo, ...script }
   const commands: string[] = []
+  const bodies: string[] = []
   const sockets = new Set<Socket>()
   const arrivals = new Map<Step, PromiseWithResolvers<void>>()
   const arrival = (step: Step): PromiseWithResolvers<void> => {
@@ -65,18 +69,20 @@ export const scriptedSmtp = async ({ extensions = [], ...script }: Script = {}):
         buffered = buffered.slice(end + (inBody ? 5 : 2))
         if (inBody) {
           inBody = false
+          bodies.push(line)
           play('dot')
           continue
         }
         commands.push(line)
-        const step = /^(EHLO|AUTH|MAIL|RCPT|DATA|QUIT)/.exec(line)?.[1] as Step | undefined
+        const step = /^(EHLO|HELO|AUTH|MAIL|RCPT|DATA|QUIT)/.exec(line)?.[1] as Step | undefined
         if (step === undefined) continue
         if (refusedAt !== undefined && step !== 'QUIT') {
           socket.write('503 not now\r\n')
           continue
         }
         play(step)
-        if (/^[45]/.test(replies[step])) refusedAt = step
+        // A server of before 1995 knows no EHLO, and goes on with HELO.
+        if (/^[45]/.test(replies[step]) && step !== 'EHLO') refusedAt = step
         if (step === 'DATA') inBody = replies.DATA.startsWith('3')
       }
     })
@@ -86,6 +92,7 @@ export const scriptedSmtp = async ({ extensions = [], ...script }: Script = {}):
   return {
     port: (server.address() as AddressInfo).port,
     commands,
+    bodies,
     reached: (step) => arrival(step).promise,
     close: () => {
       for (const socket of sockets) socket.destroy()

@@ -173,6 +173,110 @@ for (const pipelining of [false, true]) {
   })
 }
 
+describe('what a server offers, and does not', () => {
+  const utf8 = { to: 'zażółć@mail.test' }
+
+  test('a SIZE below the message: told clearly, before the sender is named or the body leaves', async () => {
+    const server = await scripted({ extensions: ['SIZE 700'] })
+    const delivery = await aChannel(server.port).send(aMessage())
+    expect(delivery).toMatchObject({ kind: 'refused', code: 'mail-too-large', detail: expect.stringMatching(/^the message has \d+ bytes, the server takes at most 700 \(SIZE\)$/) })
+    expect([server.commands.filter((line) => /^(MAIL|RCPT|DATA)/.test(line)), server.bodies]).toEqual([[], []])
+    await server.reached('QUIT')
+  })
+
+  test.each(['SIZE', 'SIZE 0', 'SIZE 100000'])('%s: sent, its size declared', async (size) => {
+    const server = await scripted({ extensions: [size] })
+    expect(await aChannel(server.port).send(aMessage())).toEqual({ kind: 'sent' })
+    expect(server.commands.find((line) => line.startsWith('MAIL'))).toMatch(/ SIZE=\d+$/)
+  })
+
+  test.each([['MAIL', '552 5.3.4 too big'], ['MAIL', '552 size'], ['DATA', '552 5.3.4 too big'], ['dot', '552 5.3.4 too big'], ['dot', '552 message size exceeds the maximum']] as const)(
+    'a size that is refused at %s with %s: the same code',
+    async (step, reply) => {
+      const server = await scripted({ [step]: reply })
+      expect(await aChannel(server.port).send(aMessage())).toMatchObject({ kind: 'refused', code: 'mail-too-large' })
+    },
+  )
+
+  test('an address beyond ASCII and no SMTPUTF8: no-channel, without a word of it to the server', async () => {
+    const server = await scripted({ extensions: ['8BITMIME', 'PIPELINING'] })
+    const delivery = await aChannel(server.port).send(aMessage(utf8))
+    expect(delivery).toEqual({ kind: 'no-channel', code: 'no-channel', detail: expect.stringContaining('SMTPUTF8') })
+    expect(server.commands.join()).not.toMatch(/MAIL|RCPT/)
+  })
+
+  test.each([[['SMTPUTF8', '8BITMIME']], [['SMTPUTF8', '8BITMIME', 'PIPELINING']]])('with %j it is sent, as it is', async (extensions) => {
+    const server = await scripted({ extensions })
+    expect(await aChannel(server.port).send(aMessage(utf8))).toEqual({ kind: 'sent' })
+    const heard = server.commands.map((line) => Buffer.from(line, 'latin1').toString())
+    expect(heard.find((line) => line.startsWith('MAIL'))).toBe('MAIL FROM:<noreply@acme.test> SMTPUTF8')
+    expect(heard.find((line) => line.startsWith('RCPT'))).toBe('RCPT TO:<zażółć@mail.test>')
+    expect(Buffer.from(server.bodies[0] ?? '', 'latin1').toString()).toMatch(/^To: zażółć@mail\.test\r$/m)
+  })
+
+  test('SMTPUTF8 that is offered and taken back for this address: no-channel', async () => {
+    const server = await scripted({ extensions: ['SMTPUTF8'], RCPT: '553 5.6.7 not for this one' })
+    expect(await aChannel(server.port).send(aMessage(utf8))).toMatchObject({ kind: 'no-channel', code: 'no-channel', detail: '553 5.6.7 to RCPT TO' })
+  })
+
+  test('an international domain alone needs nothing of it', async () => {
+    const server = await scripted({})
+    expect(await aChannel(server.port).send(aMessage({ to: 'zoe@münchen.test' }))).toEqual({ kind: 'sent' })
+    expect(server.commands.find((line) => line.startsWith('RCPT'))).toBe('RCPT TO:<zoe@xn--mnchen-3ya.test>')
+  })
+
+  test('a sender beyond ASCII and no SMTPUTF8: ours to mend, nobody’s message fails for it, and check says so', async () => {
+    const server = await scripted({})
+    const channel = aChannel(server.port, { from: 'Acme <żółw@acme.test>' })
+    expect(await channel.send(aMessage())).toMatchObject({ kind: 'away', cause: 'setup', detail: expect.stringContaining('MAIL_FROM') })
+    expect(await channel.check()).toMatchObject({ ok: false, detail: expect.stringContaining('SMTPUTF8') })
+    const modern = await scripted({ extensions: ['SMTPUTF8'] })
+    expect(await aChannel(modern.port, { from: 'Acme <żółw@acme.test>' }).check()).toMatchObject({ ok: true })
+  })
+
+  test('no 8BITMIME: what is sent is ASCII throughout', async () => {
+    const server = await scripted({})
+    expect(await aChannel(server.port).send(aMessage({ subject: 'Zażółć 銀行 🏦', text: 'gęślą jaźń\n', html: '<p>銀行</p>' }))).toEqual({ kind: 'sent' })
+    // oxlint-disable-next-line no-control-regex
+    expect(server.bodies[0]).toMatch(/^[\x00-\x7f]*$/)
+    expect(server.commands.find((line) => line.startsWith('MAIL'))).toBe('MAIL FROM:<noreply@acme.test>')
+  })
+
+  test.each(['500 what?', '502 not implemented', '550 no'])('EHLO refused with %s: HELO', async (EHLO) => {
+    const server = await scripted({ EHLO })
+    expect(await aChannel(server.port).send(aMessage())).toEqual({ kind: 'sent' })
+    await server.reached('QUIT')
+    expect(server.commands.map((line) => line.slice(0, 4))).toEqual(['EHLO', 'HELO', 'MAIL', 'RCPT', 'DATA', 'QUIT'])
+    expect(await aChannel(server.port).send(aMessage(utf8))).toMatchObject({ kind: 'no-channel' })
+  })
+
+  test('EHLO and HELO refused: away, and ours', async () => {
+    const server = await scripted({ EHLO: '502 no', HELO: '550 who are you' })
+    expect(await aChannel(server.port).send(aMessage())).toMatchObject({ kind: 'away', cause: 'setup' })
+  })
+
+  test.each([false, true])('the sender’s own troubles wait, said apart (pipelining %s)', async (pipelining) => {
+    const extensions = pipelining ? ['PIPELINING'] : []
+    const verdictOf = async (script: Script) => {
+      const server = await scripted({ ...script, extensions })
+      const delivery = await aChannel(server.port).send(aMessage())
+      return [delivery.kind, 'cause' in delivery && delivery.cause]
+    }
+    expect(await verdictOf({ dot: '550-5.4.5 Daily user sending limit exceeded.\r\n550 5.4.5 a1-2 - gsmtp' })).toEqual(['away', 'limit'])
+    expect(await verdictOf({ RCPT: '550 5.4.5 Daily sending quota exceeded' })).toEqual(['away', 'limit'])
+    expect(await verdictOf({ RCPT: '554 5.7.1 <zoe.example@mail.test>: Relay access denied' })).toEqual(['away', 'setup'])
+    expect(await verdictOf({ dot: '550-5.7.26 This mail has been blocked because the sender is unauthenticated.\r\n550 5.7.26 gsmtp' })).toEqual(['away', 'setup'])
+    expect(await verdictOf({ MAIL: '550 5.7.60 not allowed to send as' })).toEqual(['away', 'setup'])
+    expect(await verdictOf({ RCPT: '552 5.2.2 mailbox full' })).toEqual(['refused', false])
+  })
+
+  test.each(['"Acme, Ltd" <noreply@acme.test>', '"Acme: Consents" <noreply@acme.test>', 'Größe <noreply@acme.test>'])('the sender %s arrives as it was written', async (from) => {
+    const { port, mails } = await realServer({})
+    expect(await aChannel(port, { from }).send(aMessage())).toEqual({ kind: 'sent' })
+    expect(mails[0]?.from?.value).toEqual([{ name: /^"?([^"<]*?)"? </.exec(from)?.[1], address: 'noreply@acme.test' }])
+  })
+})
+
 describe('a server that is not there', () => {
   test('a refused connection: away', async () => {
     const placeholder = createServer()
@@ -289,7 +393,7 @@ describe('configuration', () => {
   })
 
   test('a sender must be one address', () => {
-    for (const from of ['', 'nobody', 'a@b.test, c@d.test', 'A <a@b.test>\r\nBcc: x@y']) {
+    for (const from of ['', 'nobody', 'a@b.test, c@d.test', 'A <a@b.test>\r\nBcc: x@y', 'Example: Consents <a@b.test>']) {
       expect(() => smtpChannel({ smtpUrl: new Secret('smtp://h'), from, timeouts: patient })).toThrow(/^MAIL_FROM/)
     }
   })
