@@ -1,4 +1,5 @@
 // `show ID`: everything about one consent, but its secrets and addresses.
+import { channelProblem } from '../domain/channel.ts'
 import { historyJson } from '../presentation/consent-json.ts'
 import type { ConsentHistory } from '../store/administration-port.ts'
 import { CommandFailed, type Command, json } from './command.ts'
@@ -26,6 +27,7 @@ export const command: Command = {
 }
 
 const sections = ({ consent, renewals, authorisations, notifications, events }: ConsentHistory, phase: string, now: DateTime): string[] => {
+  const unreached = channelProblem({ consent, notifications: notifications.filter(({ cycle }) => cycle === consent.cycle) })
   const facts = [
     ['id', consent.id],
     ['credentials_id', consent.credentialsId],
@@ -34,7 +36,7 @@ const sections = ({ consent, renewals, authorisations, notifications, events }: 
     ['status', `${consent.status}, ${phase}, cycle ${consent.cycle}`],
     ['expires', `${whenText(consent.expiresAt, now)}, by ${consent.expiresSource}`],
     ['next look', `${whenText(consent.nextActionAt, now)}${consent.nextActionReason === undefined ? '' : `: ${consent.nextActionReason}`}`],
-    ['address', consent.email === undefined ? 'none (no-channel)' : 'there is one'],
+    ['address', consent.email === undefined ? 'none (no-channel)' : unreached === undefined ? 'there is one' : `no-channel: ${unreached}`],
     ...(consent.lastErrorCode === undefined ? [] : [['last error', `${consent.lastErrorCode}, ${consent.failedAttempts} attempts failed${consent.outages === 0 ? '' : `, outage ${consent.outages} in a row`}`]]),
     ...(consent.supersededById === undefined ? [] : [['superseded by', consent.supersededById]]),
   ]

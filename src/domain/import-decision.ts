@@ -1,5 +1,6 @@
 // What a row of an import means to the consent we already have. Pure: neither rows of the database nor tokens are seen here.
 import type { DateTime } from 'luxon'
+import { needsSmtpUtf8 } from './channel.ts'
 import type { Consent } from './model.ts'
 import { type ResolvedRule, expiryFrom } from './rules.ts'
 import { isClosedForGood } from './takes-codes.ts'
@@ -87,8 +88,9 @@ export const decideImport = ({ ours, row, rule, tokenDiffers, correct }: ImportQ
   if (isLater) return { kind: 'repaired', fields }
   const warning = tokenDiffers && !corrects ? 'refresh_token differs, but the date is not later than ours: our token is kept (--correct forces)' : undefined
   if (fields.length === 0 && !corrects) return { kind: 'unchanged', warning }
-  const firstAddress = ours.email === undefined && row.email !== undefined
-  return { kind: 'updated', fields, corrects, dateNow: corrects || firstAddress || fields.some((field) => movesDates.includes(field)), warning }
+  // The first address, or another one in place of one that not every mail server takes (channel.ts).
+  const mayReach = row.email !== undefined && row.email !== ours.email && (ours.email === undefined || needsSmtpUtf8(ours.email))
+  return { kind: 'updated', fields, corrects, dateNow: corrects || mayReach || fields.some((field) => movesDates.includes(field)), warning }
 }
 
 /** Without an expiry of its own a row is news only by its consent date: a policy that changed the validity must not make it so. */

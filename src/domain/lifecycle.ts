@@ -109,7 +109,7 @@ export const notificationTransitions: Table<NotificationStatus> = {
     uncertain: 'it may or may not have been taken; never sent again',
     failed: 'the channel refused it for good',
   },
-  failed: { pending: 'a person retries a message that was certainly not taken' },
+  failed: { pending: 'a person retries a message that was certainly not taken, or its user has another address' },
   sent: {},
   uncertain: {},
   cancelled: { pending: 'its consent was paused or quarantined, and came back within the same cycle' },

@@ -1,6 +1,7 @@
 // What is next for a consent, and why: named rules in order over gathered facts; the first that decides, decides.
 // Pure: `now` is a parameter. The reasons are shown by `explain`, on the board and in the records.
 import { DateTime, Duration } from 'luxon'
+import { channelProblem } from './channel.ts'
 import { backFromBankBy, doubtHoldsUntil, findInFlight, hasOpenDoubt } from './in-progress.ts'
 import { type Rung, latestDueRung, nextRungAfter, rungsOf } from './ladder.ts'
 import { usableZone } from './locale.ts'
@@ -128,10 +129,16 @@ const routeRule = ({ routes, rule }: Facts): Verdict =>
     ? passes(`routes: ${routes.join(', then ')} (${rule.source}${routes.length < rule.routes.length ? '; this cycle keeps to the full authentication' : ''})`)
     : decides({ action: 'close-unsupported', reason: `no route of the policy can renew consents of this bank (${rule.source})` })
 
-const channelRule = ({ view: { consent }, graceEndsAt }: Facts): Verdict =>
-  consent.email !== undefined
-    ? passes('the user has an e-mail address')
-    : waitUntil(graceEndsAt, 'no-channel: there is no usable address for this user')
+const channelRule = (facts: Facts): Verdict => {
+  const { view, now, rungs, graceEndsAt } = facts
+  const problem = channelProblem(view)
+  if (problem === undefined) return passes('the user has an e-mail address')
+  const reason = `no-channel: ${problem}`
+  if (view.consent.email === undefined) return waitUntil(graceEndsAt, reason)
+  return owedMessage(facts) === undefined
+    ? waitUntil(nextRungAfter(rungs, now)?.at ?? graceEndsAt, `${reason}; the next message tries it again`)
+    : passes(`${reason}; tried again with the message that is owed`)
+}
 
 const backOffRule = ({ view: { consent }, now, manual, graceEndsAt }: Facts): Verdict => {
   if (consent.retryAfter === undefined || consent.retryAfter <= now) return passes('the record does not back off')

@@ -44,9 +44,6 @@ export const mailboxProblem = (address: string): string | undefined => {
   return domainProblem(domain)
 }
 
-/** Whether only servers with SMTPUTF8 (RFC 6531) take it: a domain has a form in ASCII, a local part has none. */
-export const needsSmtpUtf8 = (address: string): boolean => !isAscii(address.slice(0, address.lastIndexOf('@')))
-
 const nameProblem = (name: string): string | undefined => {
   if (/=\?[^?\s]*\?[bq]\?/i.test(name)) return 'the name is encoded: write it as it should be read, it is encoded on its way'
   if (name !== name.trim() || /[^\S ]/.test(name)) return 'the name begins or ends with a space, or holds one that is no plain space'

@@ -80,7 +80,7 @@ const byWords = ({ status, text }: Reply, detail: string | undefined): About => 
   if (senderWords.test(words)) return 'setup'
   if (status >= 500 && sizeWords.test(words)) return 'too-large'
   if (recipientWords.test(words)) return 'recipient'
-  if (limitWords.some((one) => one.test(words)) || (/^7\./.test(detail ?? '') && policyLimitWords.test(words))) return 'limit'
+  if (limitWords.some((one) => one.test(words)) || (detail?.startsWith('7.') === true && policyLimitWords.test(words))) return 'limit'
   if (setupWords.some((one) => one.test(words))) return 'setup'
   // RFC 5321: "insufficient system storage"; of a mailbox it is said by a number of its own, or by words.
   return status === 452 && detail === undefined ? 'outage' : 'recipient'

@@ -46,7 +46,7 @@ const damped = ({ clock, log }: SendNotificationDeps): Sender['tellAway'] => {
     const now = clock.now()
     if (last !== undefined && Math.abs(now.diff(last).toMillis()) < AWAY_TOLD_EVERY.toMillis()) return
     last = now
-    log.warn({ alert: 'mail-away', error_code: code, cause, detail }, told[cause])
+    log.warn({ alert: 'mail-away', error_code: code, about: cause, detail }, told[cause])
   }
 }
 

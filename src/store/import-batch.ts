@@ -32,6 +32,8 @@ export interface Batch {
   changed(): ConsentRow[]
   repaired(): string[]
   superseded(): string[]
+  /** Consents whose user has another address now. */
+  readdressed(): string[]
   events(): readonly ChainedEvent[]
 }
 
@@ -40,6 +42,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   const byBank = new Map<string, ConsentRow[]>()
   const changed = new Set<ConsentRow>()
   const repairedIds = new Set<string>()
+  const readdressedIds = new Set<string>()
   const supersededIds = new Set<string>()
   const events: ChainedEvent[] = []
   const at = now.toJSDate()
@@ -139,6 +142,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   const update = (row: ConsentRow, imported: ImportRow, decision: Extract<ImportDecision, { kind: 'updated' }>, tokenDiffers: boolean): void => {
     const { fields, corrects, dateNow } = decision
     change(row, pick(imported, fields))
+    if (fields.includes('email')) readdressedIds.add(row.id)
     if (corrects) change(row, datesOf(imported))
     if (corrects && tokenDiffers) replaceToken(row, imported.refreshToken)
     if (dateNow && row.status === 'active') fence(row, { nextActionAt: at, nextActionReason: 'changed by import' })
@@ -190,6 +194,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     },
     changed: () => [...changed],
     repaired: () => [...repairedIds],
+    readdressed: () => [...readdressedIds],
     superseded: () => [...supersededIds],
     events: () => events,
   }

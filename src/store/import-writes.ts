@@ -105,6 +105,20 @@ export const closeCycles = async (tx: Transaction, consentIds: readonly string[]
   await tx.notification.updateMany({ where: { consentId: { in: ids }, status: 'pending' }, data: { status: 'cancelled', nextActionAt: null } })
 }
 
+/**
+ * Messages that could not be sent to an address of before, looked at again: the ledger makes no rung a second time. Whether one is still wanted, or a
+ * later one by now, is decided then.
+ */
+export const reviveUnreached = async (tx: Transaction, consentIds: readonly string[], now: Date): Promise<void> => {
+  if (consentIds.length === 0) return
+  await tx.$executeRaw`
+    UPDATE notifications AS message
+    SET status = 'pending', next_action_at = ${now}, error_code = NULL, attempts = 0, lease_until = NULL, queued_until = NULL, epoch = message.epoch + 1
+    FROM consents AS consent, renewals AS renewal
+    WHERE message.consent_id = ANY(${[...consentIds]}::uuid[]) AND message.status = 'failed' AND message.error_code = 'no-channel'
+      AND consent.id = message.consent_id AND consent.cycle = message.cycle AND renewal.id = message.renewal_id AND renewal.status = 'open'`
+}
+
 /** Appends events that were chained under the consents' locks. */
 export const writeEvents = async (tx: Transaction, events: readonly ChainedEvent[]): Promise<void> => {
   if (events.length === 0) return

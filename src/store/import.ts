@@ -6,7 +6,7 @@ import { ruleFor } from '../domain/rules.ts'
 import type { ImportRow, Imports, RowResult } from './administration-port.ts'
 import type { Database } from './database.ts'
 import { startBatch } from './import-batch.ts'
-import { type BankOfUser, closeCycles, lockForImport, writeConsents, writeEvents } from './import-writes.ts'
+import { type BankOfUser, closeCycles, lockForImport, reviveUnreached, writeConsents, writeEvents } from './import-writes.ts'
 
 /** Waiting for the locks of a busy system counts as well. */
 const BATCH_TIMEOUT_MS = 120_000
@@ -40,6 +40,7 @@ const writeBatch = async (
       await writeConsents(tx, batch.changed())
       await closeCycles(tx, batch.repaired(), 'repaired', now)
       await closeCycles(tx, batch.superseded(), 'cancelled', now)
+      await reviveUnreached(tx, batch.readdressed(), now)
       await writeEvents(tx, batch.events())
       return results
     },

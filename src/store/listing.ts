@@ -35,12 +35,17 @@ export const listing = (db: Database): Listing => ({
   listFeed: async (after, limit) => listFeed(db, after, pageSize(limit)),
 })
 
+/** No address, or one that our mail server does not take: the domain's own words, written when it looked at the consent last (next-action.ts). */
+const saidSo: Prisma.ConsentWhereInput = { nextActionReason: { startsWith: 'no-channel' } }
+const withoutChannel: Prisma.ConsentWhereInput = { OR: [{ email: null }, saidSo] }
+const withChannel: Prisma.ConsentWhereInput = { email: { not: null }, OR: [{ nextActionReason: null }, { NOT: saidSo }] }
+
 const whereOf = (filter: ConsentFilter): Prisma.ConsentWhereInput => ({
   ...(filter.status === undefined ? {} : { status: filter.status }),
   ...(filter.userId === undefined ? {} : { userId: filter.userId }),
   ...(filter.providerId === undefined ? {} : { providerId: filter.providerId }),
   ...(filter.expiresBefore === undefined ? {} : { expiresAt: { lt: filter.expiresBefore.toJSDate() } }),
-  ...(filter.withoutChannel === undefined ? {} : { email: filter.withoutChannel ? null : { not: null } }),
+  ...(filter.withoutChannel === undefined ? {} : filter.withoutChannel ? withoutChannel : withChannel),
 })
 
 /** The same as `getView`, for a page: in the order of the ids. */
@@ -97,9 +102,9 @@ const getHistory = async (db: Database, id: string): Promise<ConsentHistory | un
 
 /** Each count follows an index, but that of consents by status reads all of it: for a scrape a minute, not a second. */
 const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCounts> => {
-  const [byStatus, withoutChannel, uncertainNotifications, unknownAuthorisations, overdue, holds] = await Promise.all([
+  const [byStatus, unreached, uncertainNotifications, unknownAuthorisations, overdue, holds] = await Promise.all([
     prisma.consent.groupBy({ by: ['status'], _count: true }),
-    prisma.consent.count({ where: { status: 'active', email: null } }),
+    prisma.consent.count({ where: { status: 'active', ...withoutChannel } }),
     prisma.notification.count({ where: { status: 'uncertain' } }),
     prisma.authorisation.count({ where: { status: 'unknown' } }),
     prisma.$queryRaw<{ kind: RecordKind; at: Date | null }[]>`
@@ -119,7 +124,7 @@ const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCoun
   }
   return {
     consents: Object.fromEntries(statuses.map((status) => [status, countOf(status)])) as StatusCounts['consents'],
-    withoutChannel,
+    withoutChannel: unreached,
     uncertainNotifications,
     unknownAuthorisations,
     oldestOverdue: { consent: overdueAt('consent'), authorisation: overdueAt('authorisation'), notification: overdueAt('notification') },

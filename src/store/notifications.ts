@@ -70,6 +70,10 @@ export const notifications = (db: Database): Notifications => ({
         },
       })
       await appendEvent(tx, row.consentId, { type: `message.${result}`, at: now, actor: 'system', reason: code, data: { rung: row.rung, notification_id: row.id } })
+      // The consent is looked at again, so that what is known of its user now stands on it and in every list.
+      if (code === 'no-channel') {
+        await tx.consent.updateMany({ where: { id: row.consentId, status: 'active', cycle: row.cycle }, data: { nextActionAt: now.toJSDate() } })
+      }
     }),
 
   // The place in the hour is given back by whoever ends `sending`, with it: once, and not at all by a process that dies before.

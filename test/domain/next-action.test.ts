@@ -96,6 +96,20 @@ tableOf('no address', {
   'past grace it lapses': { consent: { email: undefined }, now: '+90d', is: 'lapse' },
 })
 
+const beyond = { email: 'zażółć@mail.test' }
+const turnedDown = [aMessage('-14d', '-14d', { status: 'failed', errorCode: 'no-channel' })]
+tableOf('an address that our mail server does not take', {
+  'not tried yet: asked like any other': { consent: beyond, now: '-14d', is: 'renew link by reauth and -14d (reminder)' },
+  'turned down: listed, and tried again with the next message': { consent: beyond, links: [aLink('-14d')], messages: turnedDown, now: '-14d', is: 'wait -7d', because: 'no-channel: our mail server takes no address like this user’s' },
+  'a second before the next rung': { consent: beyond, links: [aLink('-14d')], messages: turnedDown, now: '-7d -1s', is: 'wait -7d', because: 'no-channel' },
+  'at the next rung: tried again': { consent: beyond, links: [aLink('-14d')], messages: turnedDown, now: '-7d', is: 'renew link by reauth and -7d (reminder)' },
+  'asked for by hand: tried again': { consent: beyond, renewal: { manualNo: 1 }, links: [aLink('-14d')], messages: turnedDown, now: '-13d', is: 'renew manual-1 (reminder)' },
+  'after the last rung: until it lapses': { consent: beyond, links: [aLink('+83d')], messages: [aMessage('+83d', '+83d', { status: 'failed', errorCode: 'no-channel' })], now: '+83d +1s', is: 'wait +90d', because: 'no-channel' },
+  'another address since: like any other': { links: [aLink('-14d')], messages: turnedDown, now: '-14d', is: 'wait -7d', because: 'next message' },
+  'taken since: like any other': { consent: beyond, links: [aLink('-7d')], messages: [...turnedDown, aMessage('-7d', '-7d')], now: '-7d', is: 'wait -3d', because: 'next message' },
+  'failed for another reason: like any other': { consent: beyond, links: [aLink('-14d')], messages: [aMessage('-14d', '-14d', { status: 'failed', errorCode: 'mail-refused' })], now: '-14d', is: 'wait -7d', because: 'next message' },
+})
+
 const failed = { retryAfter: at('-13d'), failedAttempts: 2, lastErrorCode: 'link-rejected' }
 tableOf('a record that backs off', {
   'rests': { consent: failed, now: '-14d', is: 'wait -13d', because: 'link-rejected (attempt 2)' },

@@ -7,7 +7,8 @@ import MailComposer from 'nodemailer/lib/mail-composer'
 import { simpleParser } from 'mailparser'
 import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../src/config.ts'
-import { mailboxProblem, needsSmtpUtf8, readSender } from '../../src/notify/mailbox.ts'
+import { needsSmtpUtf8 } from '../../src/domain/channel.ts'
+import { mailboxProblem, readSender } from '../../src/notify/mailbox.ts'
 import { soundEnv } from '../config/environment.ts'
 
 /** A domain is the same in letters, in its ASCII form, and in capitals. */

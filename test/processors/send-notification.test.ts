@@ -6,10 +6,13 @@ import { meteredLog, meteredStore } from '../../src/meter.ts'
 import { makeMetrics } from '../../src/metrics.ts'
 import type { Channel } from '../../src/notify/port.ts'
 import { smtpChannel } from '../../src/notify/smtp-channel.ts'
+import { imports } from '../../src/store/import.ts'
+import { listing } from '../../src/store/listing.ts'
 import { Secret } from '../../src/secret.ts'
 import type { FaultSettings } from '../../src/simulator/fault-kinds.ts'
 import type { Consent } from '../../src/domain/model.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
+import { aRow } from '../import/rows.ts'
 import { scriptedSmtp, type Script } from '../notify/scripted-smtp.ts'
 import { askedConsent, bringUpToDate, dying, endLease, eventTypes, liveUntil, renew, rungsSent, send, silent, withStore } from './rig.ts'
 
@@ -354,5 +357,84 @@ describe('what it says', () => {
   test('an unknown language is English, an unknown zone is UTC: still sent', async () => {
     const consent = await askedConsent(world, { locale: 'tlh', timeZone: 'Mars/Olympus' })
     expect(world.mailsTo(consent)[0]?.headers['content-language']).toMatch(/^en/)
+  })
+})
+
+describe('the sender’s own trouble', () => {
+  const owns: Record<string, { script: Script; cause: string }> = {
+    'a daily limit, told after the message': { script: { dot: '550 5.4.5 Daily user sending limit exceeded' }, cause: 'limit' },
+    'a daily limit, told at the recipient': { script: { RCPT: '550 5.4.5 Daily sending quota exceeded' }, cause: 'limit' },
+    'a rate, without a number': { script: { dot: '454 Throttling failure: Maximum sending rate exceeded.' }, cause: 'limit' },
+    'an unverified sender': { script: { dot: '554 Message rejected: Email address is not verified.' }, cause: 'setup' },
+    'relaying that is denied': { script: { RCPT: '554 5.7.1 Relay access denied' }, cause: 'setup' },
+    'DMARC': { script: { dot: '550 5.7.26 unauthenticated' }, cause: 'setup' },
+  }
+  test.each(Object.entries(owns))('%s: waits as in an outage, uses up no try and no place, is told, and leaves once it is mended', async (_, { script, cause }) => {
+    const lines: Record<string, unknown>[] = []
+    const log = makeLog({ level: 'info', pretty: false, to: { write: (line: string) => void lines.push(JSON.parse(line)) } })
+    const { consent, id } = await queued()
+    const used = async () => (await world.db.prisma.messageHour.findMany()).reduce((sum, hour) => sum + hour.used, 0)
+    const before = await used()
+    const job = send(world, { channel: await scriptedChannel(script), log })
+    for (let hours = 0; hours < 8; hours += 1) {
+      expect(await job(id, aRun())).toMatchObject({ kind: 'snooze', reason: expect.stringContaining(`mail-away (${cause})`) })
+      expect(await message(id)).toMatchObject({ status: 'pending', attempts: 0, errorCode: 'mail-away' })
+      expect(await minutesUntil(id)).toBeLessThanOrEqual(60)
+      world.clock.advance({ hours: 1 })
+    }
+    expect(await used()).toBe(before)
+    expect(lines.filter(({ alert }) => alert === 'mail-away')).toHaveLength(8)
+    expect(lines.at(-1)).toMatchObject({ alert: 'mail-away', error_code: 'mail-away', about: cause })
+    expect(await send(world)(id, aRun())).toEqual({ kind: 'done', what: 'sent -14d' })
+    expect(world.mailsTo(consent)).toHaveLength(1)
+  })
+})
+
+test('a SIZE below our mail: failed with a code of its own, and told', async () => {
+  const lines: Record<string, unknown>[] = []
+  const log = makeLog({ level: 'info', pretty: false, to: { write: (line: string) => void lines.push(JSON.parse(line)) } })
+  const { consent, id } = await queued()
+  const done = await send(world, { channel: await scriptedChannel({ extensions: ['SIZE 1000'] }), log })(id, aRun())
+  expect(done).toMatchObject({ kind: 'done', what: expect.stringMatching(/^failed: the message has \d+ bytes, the server takes at most 1000 \(SIZE\)$/) })
+  expect(await message(id)).toMatchObject({ status: 'failed', errorCode: 'mail-too-large' })
+  expect(lines).toEqual([expect.objectContaining({ error_code: 'mail-too-large', detail: expect.stringContaining('1000') })])
+  expect((await world.consentOf(consent.id)).status).toBe('active')
+})
+
+describe('an address beyond ASCII and a server without SMTPUTF8', () => {
+  const beyond = () => ({ email: `zażółć-${Math.random().toString(36).slice(2)}@mail.test` })
+  const plain = async () => scriptedChannel({ extensions: ['8BITMIME'] })
+
+  test('no-channel, with its reason on the consent and in the lists; the next rung tries again, and a server that learnt it takes it', async () => {
+    const { consent, id } = await queued(beyond())
+    expect(await send(world, { channel: await plain() })(id, aRun())).toMatchObject({ kind: 'done', what: expect.stringMatching(/^no-channel: the server offers no SMTPUTF8/) })
+    expect(await message(id)).toMatchObject({ status: 'failed', errorCode: 'no-channel' })
+    await renew(world)(consent.id, aRun())
+    const row = await world.consentOf(consent.id)
+    expect(row.nextActionReason).toMatch(/^no-channel: our mail server takes no address like this user’s/)
+    expect(row.nextActionAt?.diff(consent.expiresAt).as('days')).toBe(-7)
+    const listed = async (withoutChannel: boolean) => (await listing(world.db).pageConsents({ withoutChannel })).some(({ id: one }) => one === consent.id)
+    expect([await listed(true), await listed(false)]).toEqual([true, false])
+    expect((await listing(world.db).statusCounts(world.clock.now())).withoutChannel).toBeGreaterThan(0)
+    world.clock.set(consent.expiresAt.minus({ days: 7 }))
+    await renew(world)(consent.id, aRun())
+    const second = (await world.notificationsOf(consent.id))[1]?.id ?? ''
+    expect(await send(world, { channel: await scriptedChannel({ extensions: ['SMTPUTF8', '8BITMIME'] }) })(second, aRun())).toEqual({ kind: 'done', what: 'sent -7d' })
+    await renew(world)(consent.id, aRun())
+    expect([await listed(true), await listed(false)]).toEqual([false, true])
+  })
+
+  test('another address by import: the same message goes there at once', async () => {
+    const { consent, id } = await queued(beyond())
+    await send(world, { channel: await plain() })(id, aRun())
+    await renew(world)(consent.id, aRun())
+    const { credentialsId, userId, providerId, country, redirectUri, expiresAt } = consent
+    const email = `${consent.id}@example.com`
+    const row = aRow({ credentialsId, userId, providerId, country, redirectUri, expiresAt, email, providerName: undefined, scopes: undefined, name: undefined, locale: undefined, timeZone: undefined })
+    await imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: false })
+    await bringUpToDate(world, consent.id)
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+    expect(world.mailsTo({ ...consent, email })).toHaveLength(1)
+    expect((await world.consentOf(consent.id)).nextActionReason).not.toContain('no-channel')
   })
 })
