@@ -1,6 +1,6 @@
 // What the records say of the last hours: is the loop turning, and what waits for a person?
-import { DateTime } from 'luxon'
-import type { Duration } from 'luxon'
+import { DateTime, Duration } from 'luxon'
+import { tooOldAfter } from '../processors/watch-sweep.ts'
 import type { Secret } from '../secret.ts'
 import { countPlainCallbacks } from '../store/redirect-uris.ts'
 import { dispatching } from '../store/dispatching.ts'
@@ -11,9 +11,8 @@ import { type Finding, fail, ok, warn } from './finding.ts'
 const noKeys = (): never => {
   throw new Error('reading counts needs no keys')
 }
-/** As the watchdog judges it: by then it sweeps itself. */
-const MISSED_SWEEPS = 2.5
-const LONGEST_SILENCE_MS = 3_600_000
+/** Where the pattern is not known: no watchdog waits longer. */
+const LONGEST_INTERVAL = Duration.fromObject({ hours: 1 })
 
 export async function* recordFindings(url: Secret, interval: Duration | undefined, httpsOnly: boolean): AsyncGenerator<Finding> {
   const db = openDatabase({ url, vault: { seal: noKeys, open: noKeys, startLinkToken: noKeys, renewalOfToken: noKeys }, connections: 4 })
@@ -22,9 +21,10 @@ export async function* recordFindings(url: Secret, interval: Duration | undefine
     const [since, counts, plain] = await Promise.all([dispatching(db).sinceLastSweep(), listing(db).statusCounts(now), countPlainCallbacks(db)])
     if (since === undefined) yield warn('sweep', 'there has been none yet', 'start the role scheduler')
     else {
-      const tooOld = Math.min((interval?.toMillis() ?? LONGEST_SILENCE_MS) * MISSED_SWEEPS, LONGEST_SILENCE_MS)
+      // As the watchdog judges it: by then it sweeps itself.
+      const tooOld = tooOldAfter(interval ?? LONGEST_INTERVAL)
       const words = `the last good one was ${Math.round(since.as('minutes'))} minutes ago`
-      yield since.toMillis() > tooOld ? warn('sweep', words, 'see that a scheduler runs, and its log') : ok('sweep', words)
+      yield since.toMillis() > tooOld.toMillis() ? warn('sweep', words, 'see that a scheduler runs, and its log') : ok('sweep', words)
     }
     const total = Object.values(counts.consents).reduce((sum, number) => sum + number, 0)
     yield ok('consents', total === 0 ? 'none yet' : Object.entries(counts.consents).filter(([, number]) => number > 0).map(([status, number]) => `${number} ${status}`).join(', '))
