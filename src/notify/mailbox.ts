@@ -72,10 +72,10 @@ const readWritten = (text: string): Written | { readonly problem: string } => {
   const before = opens < 0 ? '' : text.slice(0, opens).trim()
   const address = text.slice(opens + 1, -1)
   if (opens < 0) return { problem: 'the < is missing' }
-  const quoted = /^"((?:[^"\\]|\\[^])*)"$/.exec(before)?.[1]
-  if (quoted !== undefined) return { name: quoted.replaceAll(/\\([^])/g, '$1'), address }
+  const quoted = /^"((?:[^"\\]|\\["\\])*)"$/.exec(before)?.[1]
+  if (quoted !== undefined) return { name: quoted.replaceAll(/\\(.)/g, '$1'), address }
   const special = /[,;:()@\\<>]/.exec(before)?.[0]
-  if (before.includes('"')) return { problem: 'quotes stand around the whole name, or nowhere; a quote in it is written \\"' }
+  if (before.includes('"')) return { problem: 'quotes stand around the whole name, or nowhere; a quote or a backslash in it is written with a backslash before it' }
   if (special !== undefined) return { problem: `the name holds ${meaning[special] ?? special}: put the name in double quotes` }
   return { name: before, address }
 }

@@ -102,6 +102,7 @@ const refused: Record<string, RegExp> = {
   '"a" "b" <a@b>': /quotes stand around/,
   '"Example\\" <a@b>': /quotes stand around/,
   'Back\\slash <a@b>': /a backslash/,
+  '"Back\\slash" <a@b>': /with a backslash before it/,
   '" " <a@b>': /begins or ends with a space/,
   '" Example" <a@b>': /begins or ends with a space/,
   'Example\u00A0Ltd <a@b>': /no plain space/,
@@ -158,7 +159,7 @@ test('whatever is written, it is taken exactly or refused: never a shorter name,
       const { read: received } = await asReceived(read.sender)
       expect(received?.map((one) => ({ name: one.name.replaceAll(/\s+/g, ' '), address: inAscii(one.address ?? '') }))).toEqual([{ name: name.replaceAll(/\s+/g, ' '), address: inAscii(address) }])
     }),
-    { numRuns: 1500 },
+    { numRuns: 1000 },
   )
 })
 
