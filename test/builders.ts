@@ -15,7 +15,6 @@ export const aPolicy = (over: Partial<Policy> = {}): Policy => ({
   afterGrace: 'nothing',
   limits: { messagesPerHour: 1000 },
   company: { name: 'Brightside' },
-  import: { supersedeOlder: true },
   board: { allowDestructive: false },
   ...over,
 })

@@ -2,7 +2,7 @@
 // of theirs, only names and codes are shown.
 import { ConfigError } from '../config.ts'
 import { TransientError, PermanentError } from '../errors.ts'
-import { ImportFileError } from '../import/csv-rows.ts'
+import { ImportFileError } from '../import/file-error.ts'
 import { scrub } from '../log/clean.ts'
 import { DatabaseTrouble, troubleWords } from '../postgres/trouble.ts'
 import { CommandFailed, UsageError } from './command.ts'

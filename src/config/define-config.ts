@@ -28,7 +28,6 @@ export interface PolicyInput {
   readonly afterGrace?: 'nothing' | 'ask-once'
   readonly limits?: { readonly messagesPerHour?: number }
   readonly company?: { readonly name?: string }
-  readonly import?: { readonly supersedeOlder?: boolean }
   readonly board?: { readonly allowDestructive?: boolean }
   readonly timing?: {
     readonly lease?: DurationText

@@ -43,7 +43,16 @@ export const policyKeys = (schema: z.core.$ZodType): string[] => {
   return here instanceof z.ZodObject ? Object.entries(here.shape).flatMap(([name, of]) => inside(name, of as z.core.$ZodType)) : []
 }
 
+/** Keys of earlier releases, and what became of them. */
+const gone: Readonly<Record<string, string>> = {
+  import:
+    'is no key of the policy any more: import.supersedeOlder took two logins of one user at one bank for one. A row of an import says by its ' +
+    'field supersedes which connection it took the place of. Remove the key; what the rule closed, reconsent unsupersede finds and reopens.',
+}
+
 const unknownKey = (schema: z.core.$ZodType, path: Path, key: string): Problem => {
+  const what = path.length === 0 && Object.hasOwn(gone, key) ? gone[key] : undefined
+  if (what !== undefined) return { where: key, what }
   const siblings = keysAt(schema, path)
   const sibling = nearest(key, siblings)
   const all = policyKeys(schema)

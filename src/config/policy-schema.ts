@@ -134,7 +134,6 @@ export const makePolicySchema = (checkCron: CheckCron) =>
     afterGrace: z.enum(['nothing', 'ask-once']).prefault('nothing'),
     limits: z.strictObject({ messagesPerHour: count(1, 1_000_000).prefault(2000) }).prefault({}),
     company: z.strictObject({ name: companyName.prefault('') }).prefault({}),
-    import: z.strictObject({ supersedeOlder: z.boolean().prefault(true) }).prefault({}),
     board: z.strictObject({ allowDestructive: z.boolean().prefault(false) }).prefault({}),
     timing: timing.prefault({}),
   })

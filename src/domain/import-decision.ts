@@ -76,6 +76,10 @@ export const decideImport = ({ ours, row, rule, tokenDiffers, correct }: ImportQ
   if (row.providerId !== ours.providerId && !correct) {
     return { kind: 'refused', reason: 'provider_id is not the one we have: a connection does not change its bank (--correct forces)' }
   }
+  // Two ids that a spreadsheet has made one would give one user's connection to the other.
+  if (row.userId !== ours.userId && !correct) {
+    return { kind: 'refused', reason: 'user_id is not the one we have: a connection does not change its user (--correct forces)' }
+  }
   const movedByMs = expiryOf(row, rule).toMillis() - ours.expiresAt.toMillis()
   const isLater = movedByMs >= SAME_DATE_MS && !isOldNews(ours, row)
   const corrects = correct && !isLater && (Math.abs(movedByMs) >= SAME_DATE_MS || tokenDiffers)

@@ -4,6 +4,8 @@ import type { AuthorisationStatus, ConsentStatus, NotificationStatus, RenewalSta
 
 type Table<State extends string> = Readonly<Record<State, Partial<Record<State, string>>>>
 
+const REOPENED = 'an import took two logins for one, and an operator undoes it: it was '
+
 export const consentTransitions: Table<ConsentStatus> = {
   active: {
     paused: 'an operator pauses messages and new links',
@@ -11,7 +13,7 @@ export const consentTransitions: Table<ConsentStatus> = {
     lapsed: 'the grace window ended without a renewal',
     revoked: 'the company says the user revoked the consent at the bank',
     opted_out: 'the user does not want it renewed',
-    superseded: 'a newer consent of the same user at the same bank replaced it',
+    superseded: 'a newer consent of the same user replaced it: by full authentication, or by the word of an import',
     unsupported: 'no route of the policy can renew consents of this bank',
   },
   paused: {
@@ -19,29 +21,35 @@ export const consentTransitions: Table<ConsentStatus> = {
     quarantined: 'a stored secret does not decrypt',
     revoked: 'the company says the user revoked the consent at the bank',
     opted_out: 'the user does not want it renewed',
-    superseded: 'a newer consent of the same user at the same bank replaced it',
+    superseded: 'a newer consent of the same user replaced it: by full authentication, or by the word of an import',
   },
   quarantined: {
     active: 'an operator releases it, or a renewal was proven',
     revoked: 'the company says the user revoked the consent at the bank',
     opted_out: 'the user does not want it renewed',
-    superseded: 'a newer consent of the same user at the same bank replaced it',
+    superseded: 'a newer consent of the same user replaced it: by full authentication, or by the word of an import',
   },
   lapsed: {
     active: 'a late renewal was proven, an import brought a later date, or an operator asks for a full authentication',
     revoked: 'the company says the user revoked the consent at the bank',
     opted_out: 'the user does not want it renewed',
-    superseded: 'a newer consent of the same user at the same bank replaced it',
+    superseded: 'a newer consent of the same user replaced it: by full authentication, or by the word of an import',
   },
   unsupported: {
     active: 'an import brought a later date, or an operator releases it after a change of policy',
     revoked: 'the company says the user revoked the consent at the bank',
     opted_out: 'the user does not want it renewed',
-    superseded: 'a newer consent of the same user at the same bank replaced it',
+    superseded: 'a newer consent of the same user replaced it: by full authentication, or by the word of an import',
   },
   revoked: {},
   opted_out: {},
-  superseded: {},
+  superseded: {
+    active: `${REOPENED}active before`,
+    paused: `${REOPENED}paused before`,
+    quarantined: `${REOPENED}quarantined before`,
+    lapsed: `${REOPENED}lapsed before`,
+    unsupported: `${REOPENED}unsupported before`,
+  },
 }
 
 export const renewalTransitions: Table<RenewalStatus> = {
@@ -54,7 +62,7 @@ export const renewalTransitions: Table<RenewalStatus> = {
   lapsed: { renewed: 'a code that came late was proven', open: 'an operator asks for a full authentication' },
   renewed: {},
   repaired: {},
-  cancelled: {},
+  cancelled: { open: 'its consent, which an import had closed by mistake, is reopened' },
 }
 
 export const authorisationTransitions: Table<AuthorisationStatus> = {
@@ -112,7 +120,7 @@ export const notificationTransitions: Table<NotificationStatus> = {
   failed: { pending: 'a person retries a message that was certainly not taken, or its user has another address' },
   sent: {},
   uncertain: {},
-  cancelled: { pending: 'its consent was paused or quarantined, and came back within the same cycle' },
+  cancelled: { pending: 'its consent was paused, quarantined or closed by mistake, and came back within the same cycle' },
 }
 
 const checker =

@@ -41,6 +41,5 @@ export interface Policy {
   readonly afterGrace: 'nothing' | 'ask-once'
   readonly limits: { readonly messagesPerHour: number }
   readonly company: { readonly name: string }
-  readonly import: { readonly supersedeOlder: boolean }
   readonly board: { readonly allowDestructive: boolean }
 }

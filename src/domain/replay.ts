@@ -37,6 +37,8 @@ const folds: Readonly<Record<string, Fold>> = {
   'consent.quarantined': becomes('quarantined'),
   'consent.paused': becomes('paused'),
   'consent.superseded': becomes('superseded'),
+  // From a `superseded` that an old import was wrong about: as what it was before.
+  'consent.reopened': (before, data) => ({ status: statusOf(data, 'active'), cycle: cycleOf(data, before.cycle) }),
   'consent.closed': (before, data) => ({ ...before, status: (data['as'] ?? before.status) as ConsentStatus }),
   'consent.resumed': backInCycle,
   'consent.released': backInCycle,

@@ -7,6 +7,7 @@ import { countryCode } from '../domain/rules.ts'
 import { Secret } from '../secret.ts'
 import { mailboxProblem } from '../notify/mailbox.ts'
 import type { ImportRow } from '../store/administration-port.ts'
+import { brokenText, damageOf, damageOfToken, invisible, sheetError, shortenedNumber, unmarked, unreadable, unwrapped } from './damage.ts'
 import { importFieldNames } from './fields.ts'
 
 export interface CheckedRow {
@@ -32,18 +33,22 @@ const EARLIEST = DateTime.utc(2010)
 const INSTANT = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(Z|[+-]\d{2}(?::?\d{2})?)?)?$/i
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,100}$/
 
-const usable = (value: string): boolean => value.isWellFormed() && !/\p{Cc}/u.test(value)
-const text = (most: number) =>
+const textThat = (most: number, read: (value: string) => string, problemOf: (value: string) => string | undefined) =>
   z
     .string({ error: ({ input }) => (input === undefined ? 'is missing' : 'must be text') })
-    .trim()
-    .max(most, { error: `is longer than ${most} characters` })
-    // Before the check for control characters: that is what bytes of another encoding come out as.
-    .refine((value) => !value.includes('\uFFFD'), { error: 'is not UTF-8 text', abort: true })
-    .refine(usable, { error: 'holds control characters' })
-const optional = (most: number) => text(most).optional()
-/** Names come with line breaks out of forms and spreadsheets: no reason to refuse a consent. */
-const oneLine = (most: number) => z.preprocess((value) => (typeof value === 'string' ? value.replaceAll(/\s+/g, ' ') : value), optional(most))
+    .transform(read)
+    .superRefine((value, context) => {
+      const problem = value.length > most ? `is longer than ${most} characters` : problemOf(value)
+      if (problem !== undefined) context.addIssue({ code: 'custom', message: problem, continue: false })
+    })
+/** By which a user, a connection or a bank is known. */
+const identity = (most: number) => textThat(most, unmarked, damageOf)
+/** Of a form that is checked after it: what a spreadsheet showed in its place is said first. */
+const formal = (most: number) => textThat(most, (value) => unmarked(value).trim(), (value) => unreadable(value) ?? sheetError(value) ?? invisible(value))
+const plainText = (most: number) => textThat(most, (value) => unmarked(value).trim(), (value) => brokenText(value) ?? shortenedNumber(value) ?? invisible(value))
+/** Names come with line breaks out of forms and spreadsheets: no reason to leave them out. */
+const nameText = (most: number) =>
+  textThat(most, (value) => unwrapped(value).replaceAll(/\s+/g, ' ').trim(), (value) => brokenText(value) ?? (/\p{Cc}/u.test(value) ? 'holds control characters' : undefined))
 
 const readInstant = (value: string): DateTime | string => {
   const match = INSTANT.exec(value)
@@ -60,7 +65,7 @@ const readInstant = (value: string): DateTime | string => {
 }
 
 const instant = (latest: (now: DateTime) => DateTime, tooLate: string, now: DateTime) =>
-  text(40)
+  formal(40)
     .transform((value, context) => {
       const read = readInstant(value)
       const problem = typeof read === 'string' ? read : read < EARLIEST ? 'is before 2010' : read > latest(now) ? tooLate : undefined
@@ -94,32 +99,49 @@ const redirectProblem = (value: string, httpsOnly: boolean): string | undefined 
 
 const schemaFor = ({ now, httpsOnly }: RowRules) =>
   z.object({
-    credentials_id: text(200),
-    refresh_token: text(8192),
-    provider_id: text(200),
-    country: text(10)
+    credentials_id: identity(200),
+    refresh_token: textThat(8192, unmarked, damageOfToken),
+    provider_id: identity(200),
+    country: formal(10)
       .transform(countryCode)
       .refine(isCountry, { error: 'is not a country code such as GB' }),
-    redirect_uri: text(2000).superRefine((value, context) => {
+    redirect_uri: formal(2000).superRefine((value, context) => {
       const problem = redirectProblem(value, httpsOnly)
       if (problem !== undefined) context.addIssue(problem)
     }),
-    user_id: text(200),
+    user_id: identity(200),
     expires_at: instant((at) => at.plus({ years: FURTHEST_YEARS }), `is more than ${FURTHEST_YEARS} years ahead`, now),
     consented_at: instant((at) => at.plus({ days: 1 }), 'is in the future', now),
-    provider_name: oneLine(200),
-    email: optional(400),
-    phone: optional(50),
-    name: oneLine(200),
-    locale: optional(100),
-    time_zone: optional(100),
-    scopes: z
-      .union([z.array(z.string()).max(100), optional(2000).transform((value) => value?.split(/[\s,]+/).filter((scope) => scope !== ''))], {
-        error: 'must be a list of texts, or one text with spaces between',
-      })
-      .refine((scopes) => scopes === undefined || scopes.every((scope) => SCOPE.test(scope)), { error: 'holds something that is no scope' })
-      .optional(),
   })
+
+const scopeList = z
+  .union([z.array(z.string()).max(100), plainText(2000).transform((value) => value.split(/[\s,]+/).filter((scope) => scope !== ''))], {
+    error: ({ input }) => (typeof input === 'string' ? 'is no list of scopes' : 'must be a list of texts, or one text with spaces between'),
+  })
+  .refine((scopes) => scopes.every((scope) => SCOPE.test(scope)), { error: 'holds something that is no scope' })
+
+/** Each is judged on its own: what is broken is left out with a warning, and must not keep a consent from being renewed. */
+const optional = {
+  provider_name: nameText(200),
+  email: plainText(400).superRefine((value, context) => {
+    const problem = mailboxProblem(value)
+    if (problem !== undefined) context.addIssue(`is not a usable address (it ${problem})`)
+  }),
+  phone: plainText(50),
+  name: nameText(200),
+  locale: plainText(100).refine(isLocale, { error: 'is not one we have' }),
+  time_zone: plainText(100).refine(isZone, { error: 'is not a known zone' }),
+  scopes: scopeList,
+  supersedes: identity(200),
+}
+
+/** What it means that a field was left out. A consent that we have keeps the value it has. */
+const without: Partial<Record<keyof typeof optional, string>> = {
+  email: 'without one the consent has no channel',
+  locale: 'without one messages are in English',
+  time_zone: 'without one times are in UTC',
+  supersedes: 'no other consent is closed',
+}
 
 /** Makes the check of one import; `now` is taken once, so that a long import judges all its rows alike. */
 export const makeRowCheck = (rules: RowRules): ((fields: Readonly<Record<string, unknown>>) => CheckedRow) => {
@@ -130,14 +152,14 @@ export const makeRowCheck = (rules: RowRules): ((fields: Readonly<Record<string,
     // Nothing, null and blank are the same: CSV has no other way to leave a value out.
     const said = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined && !(typeof value === 'string' && value.trim() === ''))
     const unknown = said.map(([name]) => name).filter((name) => !known.has(name))
-    const parsed = schema.safeParse(Object.fromEntries(said.filter(([name]) => known.has(name))))
-    if (!parsed.success) {
-      const problems = parsed.error.issues.map((issue) => problemOf(String(issue.path[0]), issue.message, unknown))
-      return { row: undefined, problems: [...new Set([...problems, ...datesMissing(said)])], warnings: [], unknown }
-    }
-    const missing = datesMissing(said)
-    if (missing.length > 0) return { row: undefined, problems: missing, warnings: [], unknown }
-    return { ...toRow(parsed.data), problems: [], unknown }
+    const values = Object.fromEntries(said.filter(([name]) => known.has(name)))
+    const parsed = schema.safeParse(values)
+    const problems = parsed.success ? [] : parsed.error.issues.map((issue) => problemOf(String(issue.path[0]), issue.message, unknown))
+    const all = [...new Set([...problems, ...datesMissing(said)])]
+    if (!parsed.success || all.length > 0) return { row: undefined, problems: all, warnings: [], unknown }
+    const { row, warnings } = toRow(parsed.data, values)
+    if (row.supersedes === row.credentialsId) return { row: undefined, problems: ['supersedes: names the row itself'], warnings: [], unknown }
+    return { row, warnings, problems: [], unknown }
   }
 }
 
@@ -149,14 +171,18 @@ const problemOf = (field: string, what: string, unknown: readonly string[]): str
 const datesMissing = (said: readonly (readonly [string, unknown])[]): string[] =>
   said.some(([name]) => name === 'expires_at' || name === 'consented_at') ? [] : ['expires_at, consented_at: one of the two is needed']
 
-/** What is unusable but not needed is left out with a warning: it must not keep a consent from being renewed. */
-const toRow = (data: z.output<ReturnType<typeof schemaFor>>): Pick<CheckedRow, 'row' | 'warnings'> => {
+type Optional = { readonly [Field in keyof typeof optional]: z.output<(typeof optional)[Field]> | undefined }
+
+const toRow = (data: z.output<ReturnType<typeof schemaFor>>, values: Readonly<Record<string, unknown>>): { row: ImportRow; warnings: string[] } => {
   const warnings: string[] = []
-  const unless = (isUsable: (value: string) => boolean, value: string | undefined, warning: string): string | undefined => {
-    if (value === undefined || isUsable(value)) return value
-    warnings.push(warning)
-    return undefined
-  }
+  const read = Object.fromEntries(Object.entries(optional).map(([name, schema]): [string, unknown] => {
+    if (!Object.hasOwn(values, name)) return [name, undefined]
+    const parsed = schema.safeParse(values[name])
+    if (parsed.success) return [name, parsed.data]
+    const consequence = without[name as keyof typeof optional]
+    warnings.push(`${name}: ${parsed.error.issues[0]?.message ?? 'cannot be read'}, left out${consequence === undefined ? '' : `; ${consequence}`}`)
+    return [name, undefined]
+  })) as Optional
   const row: ImportRow = {
     credentialsId: data.credentials_id,
     refreshToken: new Secret(data.refresh_token),
@@ -166,20 +192,14 @@ const toRow = (data: z.output<ReturnType<typeof schemaFor>>): Pick<CheckedRow, '
     userId: data.user_id,
     expiresAt: data.expires_at,
     consentedAt: data.consented_at,
-    providerName: data.provider_name,
-    email: usableEmail(data.email, warnings),
-    phone: data.phone,
-    name: data.name,
-    locale: unless(isLocale, data.locale, 'locale: is not one we have, left out; messages are in English'),
-    timeZone: unless(isZone, data.time_zone, 'time_zone: is not a known zone, left out; times are in UTC'),
-    scopes: data.scopes,
+    providerName: read.provider_name,
+    email: read.email,
+    phone: read.phone,
+    name: read.name,
+    locale: read.locale,
+    timeZone: read.time_zone,
+    scopes: read.scopes,
+    supersedes: read.supersedes,
   }
   return { row, warnings }
-}
-
-const usableEmail = (email: string | undefined, warnings: string[]): string | undefined => {
-  const problem = email === undefined ? undefined : mailboxProblem(email)
-  if (problem === undefined) return email
-  warnings.push(`email: is not a usable address (it ${problem}), left out; without one the consent has no channel`)
-  return undefined
 }

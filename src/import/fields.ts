@@ -17,6 +17,7 @@ export const importFields = {
   locale: 'optional',
   time_zone: 'optional',
   scopes: 'optional',
+  supersedes: 'optional',
 } as const
 
 export type ImportField = keyof typeof importFields

@@ -1,4 +1,4 @@
-// A stream of bytes as numbered lines of text, in flat memory: LF or CRLF, a BOM at the start dropped, over-long lines cut out.
+// UTF-8 bytes as numbered lines of text, in flat memory: LF, CRLF or CR ends a line, also in one file; over-long lines are cut out.
 // What is not UTF-8 comes out with U+FFFD in its place; the check of the row says so.
 
 /** Bytes. A refresh token is some hundred; nothing honest comes near. */
@@ -11,34 +11,46 @@ export interface Line {
 }
 
 const LF = 0x0a
+const CR = 0x0d
 
-export async function* readLines(input: AsyncIterable<Uint8Array | string>): AsyncGenerator<Line> {
+export async function* readLines(input: AsyncIterable<Buffer>): AsyncGenerator<Line> {
   let parts: Buffer[] = []
   let length = 0
   let number = 0
+  /** A CR was the last byte of a chunk: an LF at the beginning of the next belongs to it. */
+  let afterCr = false
   const keep = (part: Buffer): void => {
     length += part.length
     // An over-long line is counted to its end, not kept.
-    if (length <= LONGEST_LINE + 2) parts.push(part)
+    if (length <= LONGEST_LINE) parts.push(part)
     else parts = []
   }
   const take = (): Line => {
     number += 1
-    const tooLong = length > LONGEST_LINE + 2
-    const raw = tooLong ? undefined : Buffer.concat(parts).toString('utf8').replace(/\r$/, '')
+    const text = length > LONGEST_LINE ? undefined : Buffer.concat(parts).toString('utf8')
     parts = []
     length = 0
-    return { number, text: number === 1 ? raw?.replace(/^\uFEFF/, '') : raw }
+    return { number, text }
   }
   for await (const chunk of input) {
-    let rest = typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-    for (let end = rest.indexOf(LF); end >= 0; end = rest.indexOf(LF)) {
-      keep(rest.subarray(0, end))
+    if (chunk.length === 0) continue
+    let start = afterCr && chunk[0] === LF ? 1 : 0
+    afterCr = false
+    let cr = chunk.indexOf(CR, start)
+    let lf = chunk.indexOf(LF, start)
+    while (cr >= 0 || lf >= 0) {
+      const end = cr < 0 || (lf >= 0 && lf < cr) ? lf : cr
+      keep(chunk.subarray(start, end))
       yield take()
-      rest = rest.subarray(end + 1)
+      start = end + 1
+      if (end === cr && start === chunk.length) afterCr = true
+      if (end === cr && chunk[start] === LF) start += 1
+      // Each is looked for once between two finds: a chunk of many lines is not read over and over.
+      if (cr >= 0 && cr < start) cr = chunk.indexOf(CR, start)
+      if (lf >= 0 && lf < start) lf = chunk.indexOf(LF, start)
     }
     // A copy: a slice would keep the whole chunk in memory.
-    if (rest.length > 0) keep(Buffer.from(rest))
+    if (start < chunk.length) keep(Buffer.from(chunk.subarray(start)))
   }
   if (length > 0) yield take()
 }

@@ -1,7 +1,9 @@
 // A file of an import as rows of named values, one at a time: NDJSON or CSV. Knows nothing of what the values should be, and puts
 // none of them into a message: they are tokens and addresses.
-import { csvRows, ImportFileError } from './csv-rows.ts'
-import { importFields } from './fields.ts'
+import { isHeader } from './csv-header.ts'
+import { csvRows } from './csv-rows.ts'
+import { utf8Of } from './decode.ts'
+import { ImportFileError } from './file-error.ts'
 import { LONGEST_LINE, readLines, type Line } from './lines.ts'
 
 export type ImportFormat = 'ndjson' | 'csv'
@@ -19,16 +21,20 @@ export const formatByName = (name: string): ImportFormat | undefined => {
 
 /** Empty lines are passed over. Throws ImportFileError when the file as a whole is not what it should be. */
 export async function* readRows(input: AsyncIterable<Uint8Array | string>, format: ImportFormat | undefined): AsyncGenerator<RawRow> {
-  const lines = filled(readLines(input))
+  const lines = filled(readLines(utf8Of(input)))
   const first = await lines.next()
   if (first.done === true) return
-  const start = first.value.text?.trimStart()
-  if (start?.startsWith('[') === true && format !== 'csv') {
-    throw new ImportFileError("the file is one JSON array; write one object per line (NDJSON), for example with: jq -c '.[]'")
-  }
   const all = again(first.value, lines)
-  const found = format ?? (start?.startsWith('{') === true ? 'ndjson' : 'csv')
-  yield* found === 'csv' ? csvRows(all, missingColumns) : jsonRows(all)
+  yield* formatOf(first.value.text?.trim() ?? '', format) === 'csv' ? csvRows(all) : jsonRows(all)
+}
+
+/** What the first line can only be counts for more than the name of the file. */
+const formatOf = (start: string, format: ImportFormat | undefined): ImportFormat => {
+  if (/^<[!?a-z]/i.test(start)) throw new ImportFileError('the file is HTML or XML, perhaps a page of an error or of a login: fetch or export it again, as CSV or NDJSON')
+  if (start.startsWith('[')) throw new ImportFileError("the file is one JSON array; write one object per line (NDJSON), for example with: jq -c '.[]'")
+  if (start === '{') throw new ImportFileError("the file is JSON over several lines; write one object per line (NDJSON), for example with: jq -c .")
+  if (start.startsWith('{')) return 'ndjson'
+  return isHeader(start) ? 'csv' : (format ?? 'csv')
 }
 
 async function* filled(lines: AsyncIterable<Line>): AsyncGenerator<Line> {
@@ -57,11 +63,4 @@ const jsonRow = (line: number, text: string): RawRow => {
     // Not the parser's own words: they quote the text.
     return { line, problem: 'is not valid JSON' }
   }
-}
-
-/** What a header lacks. Does not repeat what it has: without a header these are the values of the first row. */
-const missingColumns = (names: readonly string[]): string | undefined => {
-  const missing = Object.entries(importFields).filter(([name, need]) => need === 'required' && !names.includes(name)).map(([name]) => name)
-  if (!names.includes('expires_at') && !names.includes('consented_at')) missing.push('expires_at or consented_at')
-  return missing.length === 0 ? undefined : `missing ${missing.join(', ')}`
 }

@@ -72,13 +72,15 @@ export interface Listing {
 
 export interface ImportRow extends ImportedConsent {
   readonly refreshToken: Secret
+  /** The credentials_id of the connection that this one took the place of, by the company's own word: that consent is closed. */
+  readonly supersedes?: string | undefined
 }
 
 export interface RowResult {
   readonly kind: 'created' | 'unchanged' | 'updated' | 'repaired' | 'refused'
   /** Why it was refused, or a warning. */
   readonly detail: string | undefined
-  /** How many older consents it closed, itself included. */
+  /** How many consents were closed by its word, or by that of an earlier row about it. */
   readonly superseded: number
 }
 

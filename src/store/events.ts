@@ -20,6 +20,7 @@ export const eventTypes = [
   'consent.released',
   'consent.closed',
   'consent.superseded',
+  'consent.reopened',
   'renewal.opened',
   'renewal.requested',
   'link.made',

@@ -39,7 +39,9 @@ export interface Batch {
 
 export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): Batch => {
   const byCredentials = new Map<string, ConsentRow>()
-  const byBank = new Map<string, ConsentRow[]>()
+  /** By the credentials_id that they say they took the place of. */
+  const successors = new Map<string, ConsentRow[]>()
+  const byId = new Map<string, ConsentRow>()
   const changed = new Set<ConsentRow>()
   const repairedIds = new Set<string>()
   const readdressedIds = new Set<string>()
@@ -49,8 +51,8 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
 
   const hold = (row: ConsentRow): void => {
     byCredentials.set(row.credentialsId, row)
-    const key = bankKey(row)
-    byBank.set(key, [...(byBank.get(key) ?? []), row])
+    byId.set(row.id, row)
+    if (row.supersedes !== null) successors.set(row.supersedes, [...(successors.get(row.supersedes) ?? []), row])
   }
   for (const row of ours) hold(row)
 
@@ -114,6 +116,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
       name: row.name ?? null,
       locale: row.locale ?? null,
       timeZone: row.timeZone ?? null,
+      supersedes: row.supersedes ?? null,
       ...datesOf(row),
       refreshToken: sealToken(vault, id, 1, row.refreshToken),
       createdAt: at,
@@ -123,6 +126,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     change(created, dateOfFreshCycle(created, 'imported'))
     record(created, 'consent.imported', undefined, {
       status: created.status, cycle: created.cycle, expires_at: created.expiresAt.toISOString(), expires_source: created.expiresSource,
+      ...(row.supersedes === undefined ? {} : { supersedes: row.supersedes }),
     })
     return created
   }
@@ -150,47 +154,93 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     record(row, 'consent.updated', corrects ? 'corrected by import' : undefined, { fields: fields.map(snakeCase), ...corrected })
   }
 
-  /** Of two open consents of one user at one bank the newer one counts; equal dates say nothing. Answers how many were closed. */
-  const supersedeOlder = (arrived: ConsentRow): number => {
-    if (!policy.import.supersedeOlder) return 0
-    const others = (byBank.get(bankKey(arrived)) ?? []).filter((one) => one !== arrived && !isClosedForGood(one))
-    const newer = others.filter((one) => one.expiresAt > arrived.expiresAt).toSorted((a, b) => b.expiresAt.getTime() - a.expiresAt.getTime())[0]
-    if (newer !== undefined) {
-      supersede(arrived, newer)
-      return 1
-    }
-    const older = others.filter((one) => one.expiresAt < arrived.expiresAt)
-    for (const one of older) supersede(one, arrived)
-    return older.length
-  }
-
   const supersede = (older: ConsentRow, newer: ConsentRow): void => {
     moveTo(older, 'superseded')
     fence(older, { nextActionAt: null, nextActionReason: null, supersededById: newer.id })
     supersededIds.add(older.id)
-    record(older, 'consent.superseded', 'a newer consent of the same user at the same bank was imported', { by: newer.credentialsId })
+    record(older, 'consent.superseded', 'an import says that a newer connection took its place', { by: newer.credentialsId })
+  }
+
+  /** The consent that said it took this one's place before this one was here, if it is the same user's. */
+  const waitingFor = ({ credentialsId, userId }: Pick<ConsentRow, 'credentialsId' | 'userId'>): ConsentRow | undefined =>
+    successors.get(credentialsId)?.find((one) => one.userId === userId && one.supersedes === credentialsId)
+
+  /** Whether the way from a consent to those that replaced it leads to this one. */
+  const isReplacedBy = (from: ConsentRow | undefined, id: string): boolean => {
+    for (let at = from; at !== undefined; at = at.supersededById === null ? undefined : byId.get(at.supersededById)) if (at.id === id) return true
+    return false
+  }
+
+  /** Why a row's `supersedes` cannot be true; undefined when it may be, or says nothing. */
+  const contradiction = (row: ImportRow, held: ConsentRow | undefined): string | undefined => {
+    const older = row.supersedes === undefined ? undefined : byCredentials.get(row.supersedes)
+    if (older === undefined) return undefined
+    if (older.userId !== row.userId) return `supersedes: names the connection of another user (consent ${older.id})`
+    const above = held?.supersededById == null ? waitingFor(row) : byId.get(held.supersededById)
+    // Each would close the other, and the user be left with none.
+    return isReplacedBy(above, older.id) ? `supersedes: names a connection that took the place of this one (consent ${older.id})` : undefined
+  }
+
+  /** Closes what took part in a replacement: this consent by a word that waited for it, and the one that this row names. */
+  const applyWords = (held: ConsentRow, row: ImportRow): { superseded: number; warning: string | undefined } => {
+    let superseded = 0
+    const close = (older: ConsentRow, newer: ConsentRow): void => {
+      if (isClosedForGood(older) || isReplacedBy(newer, older.id)) return
+      supersede(older, newer)
+      superseded += 1
+    }
+    const successor = waitingFor(held)
+    if (successor !== undefined) close(held, successor)
+    const stranger = successor === undefined ? successors.get(held.credentialsId)?.[0] : undefined
+    const older = row.supersedes === undefined ? undefined : byCredentials.get(row.supersedes)
+    if (older !== undefined) close(older, held)
+    const unknown = row.supersedes !== undefined && older === undefined
+    const warnings = [
+      ...(stranger === undefined ? [] : [`another user's connection (consent ${stranger.id}) says that it superseded this one: both stay`]),
+      ...(unknown ? ['supersedes: there is no such consent yet; it is closed when it is imported'] : []),
+    ]
+    return { superseded, warning: warnings.length === 0 ? undefined : warnings.join('; ') }
+  }
+
+  /** Keeps the word: the consent that it names may come later. Answers whether it is a new one. */
+  const keepWord = (held: ConsentRow, { supersedes }: ImportRow): boolean => {
+    if (supersedes === undefined || supersedes === held.supersedes) return false
+    change(held, { supersedes })
+    hold(held)
+    record(held, 'consent.updated', undefined, { fields: ['supersedes'] })
+    return true
+  }
+
+  const takeHeld = (held: ConsentRow, row: ImportRow): Omit<RowResult, 'superseded'> => {
+    const tokenDiffers = differs(held, row.refreshToken)
+    const consentedAt = held.consentedAt === null ? undefined : instant(held.consentedAt)
+    const rule = ruleFor(row.providerId, row.country, policy)
+    const decision = decideImport({ ours: { ...toConsent(held), consentedAt }, row, rule, tokenDiffers, correct })
+    if (decision.kind === 'refused') return { kind: 'refused', detail: decision.reason }
+    const isNewWord = keepWord(held, row)
+    switch (decision.kind) {
+      case 'unchanged':
+        return { kind: isNewWord ? 'updated' : 'unchanged', detail: decision.warning }
+      case 'repaired':
+        repair(held, row, decision.fields, tokenDiffers)
+        return { kind: 'repaired', detail: undefined }
+      case 'updated':
+        update(held, row, decision, tokenDiffers)
+        return { kind: 'updated', detail: decision.warning }
+    }
   }
 
   return {
     take: (row) => {
       const held = byCredentials.get(row.credentialsId)
-      if (held === undefined) return { kind: 'created', detail: undefined, superseded: supersedeOlder(create(row)) }
-      const tokenDiffers = differs(held, row.refreshToken)
-      const consentedAt = held.consentedAt === null ? undefined : instant(held.consentedAt)
-      const rule = ruleFor(row.providerId, row.country, policy)
-      const decision = decideImport({ ours: { ...toConsent(held), consentedAt }, row, rule, tokenDiffers, correct })
-      switch (decision.kind) {
-        case 'refused':
-          return { kind: 'refused', detail: decision.reason, superseded: 0 }
-        case 'unchanged':
-          return { kind: 'unchanged', detail: decision.warning, superseded: 0 }
-        case 'repaired':
-          repair(held, row, decision.fields, tokenDiffers)
-          return { kind: 'repaired', detail: undefined, superseded: supersedeOlder(held) }
-        case 'updated':
-          update(held, row, decision, tokenDiffers)
-          return { kind: 'updated', detail: decision.warning, superseded: 0 }
-      }
+      const obstacle = contradiction(row, held)
+      if (obstacle !== undefined) return { kind: 'refused', detail: obstacle, superseded: 0 }
+      const taken = held === undefined ? { kind: 'created' as const, detail: undefined } : takeHeld(held, row)
+      const consent = held ?? create(row)
+      if (taken.kind === 'refused') return { ...taken, superseded: 0 }
+      const { superseded, warning } = applyWords(consent, row)
+      const details = [taken.detail, warning].filter((one) => one !== undefined)
+      return { kind: taken.kind, detail: details.length === 0 ? undefined : details.join('; '), superseded }
     },
     changed: () => [...changed],
     repaired: () => [...repairedIds],
@@ -225,5 +275,4 @@ const moveTo = (row: ConsentRow, to: ConsentStatus): void => {
 }
 
 const pick = (row: ImportRow, fields: readonly ContactField[]): Partial<ConsentRow> => Object.fromEntries(fields.map((field) => [field, row[field]]))
-const bankKey = (row: Pick<ConsentRow, 'userId' | 'providerId'>): string => JSON.stringify([row.userId, row.providerId])
 const snakeCase = (field: string): string => field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

@@ -5,39 +5,31 @@ import { forgetAttempts } from './authorisation-row.ts'
 import type { Transaction } from './database.ts'
 import type { ChainedEvent } from './events.ts'
 
-export interface BankOfUser {
-  readonly userId: string
-  readonly providerId: string
-  /** The expiries of the batch's rows for this user and bank. */
-  readonly earliest: Date
-  readonly latest: Date
+/** One key for all imports: any number that no other lock of the program has. */
+const WORDS_LOCK = 7_203_011
+
+export interface BatchKeys {
+  readonly credentialsIds: readonly string[]
+  /** What its rows say they took the place of. */
+  readonly superseded: readonly string[]
 }
 
 /**
- * Locks what the batch is about, always in the order of ids so that two imports never deadlock: the connections themselves, consents
- * of the same users at the same banks that are older than a row of the batch, and for each the newest of those that are newer.
+ * Locks what the batch is about, always in the order of ids so that two imports never deadlock: the connections themselves, those that
+ * their rows say they replaced or that say so of them, and whatever replaced any of these.
+ *
+ * A batch in which something is said to be replaced runs alone: else the consent that is named could be made by another import at the
+ * same moment, each would miss the other, and the user be asked for both.
  */
-export const lockForImport = async (tx: Transaction, credentialsIds: readonly string[], banks: readonly BankOfUser[]): Promise<ConsentRow[]> => {
-  const users = banks.map(({ userId }) => userId)
-  const providers = banks.map(({ providerId }) => providerId)
-  const earliest = banks.map((bank) => bank.earliest)
-  const latest = banks.map((bank) => bank.latest)
+export const lockForImport = async (tx: Transaction, { credentialsIds, superseded }: BatchKeys): Promise<ConsentRow[]> => {
+  if (superseded.length > 0) await tx.$executeRaw`SELECT pg_advisory_xact_lock(${WORDS_LOCK}::bigint)`
+  else await tx.$executeRaw`SELECT pg_advisory_xact_lock_shared(${WORDS_LOCK}::bigint)`
+  const ids = [...credentialsIds]
   const locked = await tx.$queryRaw<{ id: string }[]>`
-    WITH bank AS (
-      SELECT * FROM unnest(${users}::text[], ${providers}::text[], ${earliest}::timestamptz[], ${latest}::timestamptz[])
-        AS bank (user_id, provider_id, earliest, latest)
-    ), wanted AS (
-      SELECT id FROM consents WHERE credentials_id = ANY(${[...credentialsIds]}::text[])
+    WITH RECURSIVE wanted AS (
+      SELECT id, superseded_by_id FROM consents WHERE credentials_id = ANY(${[...ids, ...superseded]}::text[]) OR supersedes = ANY(${ids}::text[])
       UNION
-      SELECT older.id FROM bank JOIN consents AS older USING (user_id, provider_id)
-        WHERE older.expires_at < bank.latest AND older.status NOT IN ('revoked', 'opted_out', 'superseded')
-      UNION
-      SELECT newest.id FROM bank CROSS JOIN LATERAL (
-        SELECT id FROM consents AS newer
-        WHERE newer.user_id = bank.user_id AND newer.provider_id = bank.provider_id
-          AND newer.expires_at > bank.earliest AND newer.status NOT IN ('revoked', 'opted_out', 'superseded')
-        ORDER BY newer.expires_at DESC LIMIT 1
-      ) AS newest
+      SELECT above.id, above.superseded_by_id FROM wanted JOIN consents AS above ON above.id = wanted.superseded_by_id
     )
     SELECT id FROM consents WHERE id IN (SELECT id FROM wanted) ORDER BY id FOR UPDATE`
   return tx.consent.findMany({ where: { id: { in: locked.map(({ id }) => id) } } })
@@ -77,6 +69,7 @@ const columns = {
   retry_after: (row: ConsentRow) => row.retryAfter,
   mismatches: (row: ConsentRow) => row.mismatches,
   superseded_by_id: (row: ConsentRow) => row.supersededById,
+  supersedes: (row: ConsentRow) => row.supersedes,
   event_seq: (row: ConsentRow) => row.eventSeq,
   event_hash: (row: ConsentRow) => row.eventHash,
   created_at: (row: ConsentRow) => row.createdAt,

@@ -1,12 +1,10 @@
 // Writes a batch of imported rows in one transaction, by a handful of statements whatever it does to each row.
 // Idempotent: the same batch again finds everything as it left it and writes nothing.
-import { expiryOf } from '../domain/import-decision.ts'
 import type { Policy } from '../domain/policy.ts'
-import { ruleFor } from '../domain/rules.ts'
 import type { ImportRow, Imports, RowResult } from './administration-port.ts'
 import type { Database } from './database.ts'
 import { startBatch } from './import-batch.ts'
-import { type BankOfUser, closeCycles, lockForImport, reviveUnreached, writeConsents, writeEvents } from './import-writes.ts'
+import { closeCycles, lockForImport, reviveUnreached, writeConsents, writeEvents } from './import-writes.ts'
 
 /** Waiting for the locks of a busy system counts as well. */
 const BATCH_TIMEOUT_MS = 120_000
@@ -33,7 +31,10 @@ const writeBatch = async (
 ): Promise<RowResult[]> =>
   db.prisma.$transaction(
     async (tx) => {
-      const ours = await lockForImport(tx, rows.map((row) => row.credentialsId), banksOf(rows, policy))
+      const ours = await lockForImport(tx, {
+        credentialsIds: rows.map((row) => row.credentialsId),
+        superseded: rows.flatMap((row) => row.supersedes ?? []),
+      })
       const batch = startBatch({ vault: db.vault, policy, ours, ...options })
       const results = rows.map((row) => batch.take(row))
       const now = options.now.toJSDate()
@@ -46,21 +47,6 @@ const writeBatch = async (
     },
     { timeout: BATCH_TIMEOUT_MS, maxWait: BATCH_TIMEOUT_MS },
   )
-
-/** Whose other consents at the same bank an arriving row may supersede, or be superseded by. */
-const banksOf = (rows: readonly ImportRow[], policy: Policy): BankOfUser[] => {
-  if (!policy.import.supersedeOlder) return []
-  const banks = new Map<string, BankOfUser>()
-  for (const row of rows) {
-    const key = JSON.stringify([row.userId, row.providerId])
-    const expiresAt = expiryOf(row, ruleFor(row.providerId, row.country, policy)).toJSDate()
-    const known = banks.get(key) ?? { userId: row.userId, providerId: row.providerId, earliest: expiresAt, latest: expiresAt }
-    const earliest = expiresAt < known.earliest ? expiresAt : known.earliest
-    const latest = expiresAt > known.latest ? expiresAt : known.latest
-    banks.set(key, { ...known, earliest, latest })
-  }
-  return [...banks.values()]
-}
 
 /** By code, as PostgreSQL or Prisma name it: deadlock, serialization, a unique key that somebody else took first. */
 const isCollision = (error: unknown): boolean => {

@@ -34,7 +34,6 @@ const full = {
   afterGrace: 'ask-once',
   limits: { messagesPerHour: 10 },
   company: { name: '  Ärger & Söhne  ' },
-  import: { supersedeOlder: false },
   board: { allowDestructive: true },
   timing: {
     lease: '1s',
@@ -67,8 +66,7 @@ describe('the defaults', () => {
       providers: {},
       afterGrace: 'nothing',
       limits: { messagesPerHour: 2000 },
-      import: { supersedeOlder: true },
-      board: { allowDestructive: false },
+          board: { allowDestructive: false },
     })
     expect(policy.ladder.map(({ name }) => name)).toEqual(['-14d', '-7d', '-3d', '-1d', '0d', '+7d', '+30d', '+60d', '+83d'])
     expect(policy.ladder.map(({ days }) => days)).toEqual([-14, -7, -3, -1, 0, 7, 30, 60, 83])

@@ -8,8 +8,8 @@ import {
 type Table = Readonly<Record<string, Readonly<Record<string, string | undefined>>>>
 type Check = (from: never, to: never) => void
 const tables: Record<string, { table: Table; check: Check; first: string; final: readonly string[] }> = {
-  consent: { table: consentTransitions, check: checkConsentTransition as Check, first: 'active', final: ['revoked', 'opted_out', 'superseded'] },
-  renewal: { table: renewalTransitions, check: checkRenewalTransition as Check, first: 'open', final: ['renewed', 'repaired', 'cancelled'] },
+  consent: { table: consentTransitions, check: checkConsentTransition as Check, first: 'active', final: ['revoked', 'opted_out'] },
+  renewal: { table: renewalTransitions, check: checkRenewalTransition as Check, first: 'open', final: ['renewed', 'repaired'] },
   authorisation: { table: authorisationTransitions, check: checkAuthorisationTransition as Check, first: 'issued', final: ['mismatched', 'renewed'] },
   notification: { table: notificationTransitions, check: checkNotificationTransition as Check, first: 'pending', final: ['sent', 'uncertain'] },
 }

@@ -27,7 +27,7 @@ const sound: Readonly<Record<string, unknown>> = {
   spread: '2h', link: { freshFor: '8m' }, routes: ['reauth', 'full'],
   providers: { GB: { reauth: 'yes' }, 'ob-monzo': { routes: ['full'], validity: '90d', grace: '90d' } }, afterGrace: 'ask-once',
   limits: { messagesPerHour: 100 }, company: { name: 'Brightside' },
-  import: { supersedeOlder: false }, board: { allowDestructive: false }, timing: { lease: '60s', retry: { attempts: 3, firstDelay: '1s' } },
+  board: { allowDestructive: false }, timing: { lease: '60s', retry: { attempts: 3, firstDelay: '1s' } },
 }
 
 /** Undefined when it was taken. */

@@ -50,7 +50,7 @@ describe('a bad row', () => {
     expect(check({ credentials_id: 12, country: 'XQ', redirect_uri: 'nowhere', provider_id: 'a\u0000b', refresh_token: 'x'.repeat(9000) }).problems).toEqual([
       'credentials_id: must be text',
       'refresh_token: is longer than 8192 characters',
-      'provider_id: holds control characters',
+      'provider_id: holds a control character (U+0000, at position 2): remove it',
       'country: is not a country code such as GB',
       'redirect_uri: is not an address such as https://app.example.com/callback',
       'user_id: is missing',
@@ -66,13 +66,14 @@ describe('a bad row', () => {
     'a date long past': [{ expires_at: '1970-01-01' }, 'expires_at: is before 2010'],
     'a date in the far future': [{ expires_at: '2099-01-01' }, 'expires_at: is more than 10 years ahead'],
     'a consent in the future': [{ consented_at: '2026-12-24' }, 'consented_at: is in the future'],
-    'bytes of another encoding': [{ name: 'Ren\uFFFD' }, 'name: is not UTF-8 text'],
-    'half a surrogate pair': [{ refresh_token: 'a\uD800' }, 'refresh_token: holds control characters'],
+    'bytes of another encoding': [{ user_id: 'Ren\uFFFD' }, 'user_id: is not UTF-8 text (perhaps Windows-1252): save the file as UTF-8, in Excel as "CSV UTF-8"'],
+    'half a surrogate pair': [{ refresh_token: 'a\uD800' }, 'refresh_token: holds half a character'],
+    'a redirect_uri with something invisible in it': [{ redirect_uri: 'https://app.example.com/call\u200Bback' }, 'redirect_uri: holds an invisible character (U+200B, a zero-width space, at position 29): remove it'],
+    'a date that did not fit its column': [{ expires_at: '########' }, 'expires_at: is what a spreadsheet shows in place of a value (such as #REF! or ####): widen the column or mend the formula, and export it again'],
+    'a word that it supersedes itself': [{ credentials_id: 'c1', supersedes: 'c1' }, 'supersedes: names the row itself'],
     'an address with a password': [{ redirect_uri: 'https://u:p@example.com/' }, 'redirect_uri: must not hold a user or password'],
     'an address with a fragment': [{ redirect_uri: 'https://example.com/#x' }, 'redirect_uri: must not hold a #'],
     'an address of another scheme': [{ redirect_uri: 'javascript:alert(1)' }, 'redirect_uri: must begin with https://'],
-    'scopes that are none': [{ scopes: ['info', 'a"b'] }, 'scopes: holds something that is no scope'],
-    'scopes as a number': [{ scopes: 3 }, 'scopes: must be a list of texts, or one text with spaces between'],
     'an object for text': [{ user_id: { id: 1 } }, 'user_id: must be text'],
   }
   test.each(Object.entries(bad))('with %s is refused', (_, [over, problem]) => {
@@ -87,5 +88,88 @@ describe('a bad row', () => {
   test('never shows a value', () => {
     const line = aLine({ credentials_id: 'a\u0000secret', refresh_token: 'tok\u0007secret', redirect_uri: 'secret', user_id: 'secret\u0001', expires_at: 'secret', country: 'secret' })
     expect(check(line).problems.join()).not.toContain('secret')
+  })
+})
+
+describe('a broken field that is not needed is left out with a warning, never the row', () => {
+  const broken: Record<string, [Record<string, unknown>, string]> = {
+    'a name in another encoding': [{ name: 'Ren\uFFFD' }, 'name: is not UTF-8 text (perhaps Windows-1252)'],
+    'a name as a number': [{ name: 12 }, 'name: must be text, left out'],
+    'a name that is too long': [{ name: 'x'.repeat(201) }, 'name: is longer than 200 characters, left out'],
+    'a name with a bell in it': [{ name: 'Ada\u0007' }, 'name: holds control characters, left out'],
+    'a name that is an error of a spreadsheet': [{ name: '#REF!' }, 'name: is what a spreadsheet shows in place of a value'],
+    'a name for nobody': [{ name: 'NULL' }, 'name: is a placeholder for nothing'],
+    'the name of a bank as an object': [{ provider_name: {} }, 'provider_name: must be text, left out'],
+    'a phone that a spreadsheet shortened': [{ phone: '4.47701E+11' }, 'phone: looks like a number that a spreadsheet shortened'],
+    'a phone as a number': [{ phone: 447700900123 }, 'phone: must be text, left out'],
+    'an email for nobody': [{ email: '\\N' }, 'email: is a placeholder for nothing, such as NULL or N/A, left out; without one the consent has no channel'],
+    'an email with something invisible in it': [{ email: 'ada@example.com\u200B' }, 'email: holds an invisible character (U+200B'],
+    'two emails': [{ email: 'a@example.com; b@example.com' }, 'email: is not a usable address, left out'],
+    'a locale that is none': [{ locale: 'tlh' }, 'locale: is not one we have, left out'],
+    'a locale as a list': [{ locale: ['en'] }, 'locale: must be text, left out'],
+    'a zone that is none': [{ time_zone: '#N/A' }, 'time_zone: is what a spreadsheet shows in place of a value'],
+    'scopes that are none': [{ scopes: ['info', 'a"b'] }, 'scopes: holds something that is no scope, left out'],
+    'scopes as a number': [{ scopes: 3 }, 'scopes: must be a list of texts, or one text with spaces between, left out'],
+    'scopes for nothing': [{ scopes: 'NULL' }, 'scopes: is'],
+    'too many scopes': [{ scopes: Array.from({ length: 101 }, () => 'info') }, 'scopes: '],
+    'a shortened supersedes': [{ supersedes: '1.23457E+15' }, 'supersedes: looks like a number that a spreadsheet shortened'],
+  }
+  test.each(Object.entries(broken))('%s', (_, [over, warning]) => {
+    const { row, problems, warnings } = check(aLine(over))
+    expect(problems).toEqual([])
+    expect(warnings).toEqual([expect.stringContaining(warning)])
+    expect(warnings[0]).toContain('left out')
+    expect(row).toBeDefined()
+    expect(Object.values({ ...row, refreshToken: undefined })).not.toContain(Object.values(over)[0])
+  })
+
+  test('people are called Null, Nan and \'t Hooft', () => {
+    for (const name of ['Null', 'Nan', "'t Hooft", 'O’Brien', 'Zoë', '李', 'NA']) expect(check(aLine({ name }))).toMatchObject({ row: { name }, warnings: [] })
+  })
+})
+
+describe('what stands for somebody', () => {
+  const damaged = [
+    '1.23457E+15', '1,23457E+15', '1.23E+05', '1E+15', '1e+21', '1.23456789012346e+18', '1.23457E15', '-1.2E+10', '123.457E+12', '1.2E-05',
+    '12345.0', '1,234,567', '########', '#', '#REF!', '#N/A', '#NAME?', '#VALUE!', '#DIV/0!', '#NUM!', '#NULL!', '#SPILL!', '#BEZUG!', '#¡REF!', '#NV', 'Err:508',
+    'NULL', 'null', 'Null', '\\N', 'None', 'NONE', 'nil', 'undefined', 'NaN', 'N/A', 'n/a', 'NA', '-', '--', '—', '.', '?', '(null)', '<null>', '[object Object]', '""', '[REDACTED]',
+    'TRUE', 'false', '12-May', '5-Mar-26', 'Mar-30', '23/11/2026', '1/2/26', '23.11.2026', '2026-11-23', '2026-11-23 00:00:00', '2026-11-23T00:00:00Z',
+    'a\u200Bb', 'a\uFEFFb', '\uFEFFab', 'a\u00ADb', '\u202Eab', 'ab\u200F', 'a\u2060b', 'ab\u00A0', '\u00A0ab', 'a\u00A0b', 'a\u202Fb', 'a\u3000b', 'a\tb', 'ab\t', 'a\nb', 'ab\n', 'a\u0000b', 'a\u0085b', 'a\u007Fb', 'a\u2028b', 'a\uFE0Fb', 'a\u3164b',
+    'Ren\uFFFD', 'a\uD800', '=A1', '=1+2', '=HYPERLINK("x")', '"abc"', "'abc'", '"abc', 'abc...', 'abc…', '****abcd', '••••',
+  ]
+  const fields = ['user_id', 'credentials_id', 'provider_id', 'refresh_token'] as const
+  test.each(damaged)('%j is refused in each field, with the reason and without the value', (value) => {
+    for (const field of fields) {
+      const { row, problems } = check(aLine({ [field]: value }))
+      expect(row).toBeUndefined()
+      expect(problems).toEqual([expect.stringMatching(new RegExp(`^${field}: .{10}`))])
+      if (value.length > 8 && !/^[-\d.,E+#]+$|^\W*N/.test(value)) expect(problems.join()).not.toContain(value)
+    }
+  })
+
+  const real = [
+    '123', '0', '007', '1234567890123450000', '1E5', '12e4567', '1e10', 'e+1', '12E-4', 'E+15', '1.2.3', '12.345.678-5', '12.345.678', '1.5', 'v1.0', '10-11', '99/88/7777',
+    'may-12', 'jan-21', 'A-12', 'null-island', 'nonesuch', 'trueblue', 'NAN1', 'na', 'nancy', 'user 1', 'ada@example.com', '@ada', '+447700900123', '-5', 'a=b', 'abc==', 'a/b+c=',
+    "O'Brien", 'Zoë', 'ユーザー1', '#1234', '#ada', '550e8400-e29b-41d4-a716-446655440000', 'a..b', '*1', '{"id":1}', 'x'.repeat(200),
+  ]
+  test.each(real)('%j is an id', (value) => {
+    for (const field of ['user_id', 'credentials_id', 'provider_id'] as const) expect(check(aLine({ [field]: value })).problems).toEqual([])
+    expect(check(aLine({ user_id: value })).row?.userId).toBe(value)
+  })
+
+  test("is read out of a spreadsheet's marks for text", () => {
+    for (const [written, read] of [['="00123"', '00123'], ["'00123", '00123'], [' 00123 ', '00123'], ['="a""b"', 'a"b'], ["'-abc", '-abc']]) {
+      expect(check(aLine({ user_id: written, credentials_id: written })).row).toMatchObject({ userId: read, credentialsId: read })
+      expect(check(aLine({ refresh_token: written })).row?.refreshToken.reveal()).toBe(read)
+    }
+    expect(check(aLine({ expires_at: '="2027-01-05"', country: "'GB", phone: "'+447700900123", name: '="Ada"' })).row).toMatchObject({ country: 'GB', phone: '+447700900123', name: 'Ada' })
+  })
+
+  test('is no token with a space or a character that was corrected', () => {
+    for (const value of ['abc def', 'abc–def', 'abc“d', 'tokén']) expect(check(aLine({ refresh_token: value })).problems).toEqual([expect.stringMatching(/^refresh_token: holds/)])
+  })
+
+  test('is a text: a number of JSON may have lost its last digits already', () => {
+    expect(check(aLine({ user_id: 12345678901234567890, credentials_id: 7, provider_id: true })).problems).toEqual(['credentials_id: must be text', 'provider_id: must be text', 'user_id: must be text'])
   })
 })

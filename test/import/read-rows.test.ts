@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
-import { ImportFileError } from '../../src/import/csv-rows.ts'
+import { ImportFileError } from '../../src/import/file-error.ts'
 import { LONGEST_LINE } from '../../src/import/lines.ts'
 import { formatByName, readRows, type ImportFormat, type RawRow } from '../../src/import/read-rows.ts'
 
@@ -118,4 +118,130 @@ test('the format is told by the name of a file, else by its first line', async (
   expect(['a.csv', 'a.TSV', 'a.ndjson', 'a.jsonl', 'a.dat', '-'].map(formatByName)).toEqual(['csv', 'csv', 'ndjson', 'ndjson', undefined, undefined])
   expect(await read('  {"a":1}\n')).toEqual([{ line: 1, fields: { a: 1 } }])
   expect(idsOf(await read(`${header}\n${record('c1')}\n`))).toEqual(['c1'])
+})
+
+/** The same text as other programs write it. */
+const encodings: Record<string, (text: string) => Buffer> = {
+  'UTF-8 with a BOM': (text) => Buffer.from(`\uFEFF${text}`),
+  'UTF-16 LE with a BOM': (text) => Buffer.from(`\uFEFF${text}`, 'utf16le'),
+  'UTF-16 BE with a BOM': (text) => Buffer.from(`\uFEFF${text}`, 'utf16le').swap16(),
+}
+
+describe('a file out of a spreadsheet', () => {
+  const text = `${header}\r\n${record('c1', 'Zoë 李 💥')}\r\n${record('c2')}\r\n`
+
+  test.each(Object.entries(encodings))('in %s is read, in pieces of any size', async (_, encode) => {
+    for (const chunk of [1, 3, 7, 1000]) {
+      const rows = await read(encode(text), 'csv', chunk)
+      expect(rows).toMatchObject([{ line: 2, fields: { credentials_id: 'c1', name: 'Zoë 李 💥' } }, { line: 3, fields: { credentials_id: 'c2' } }])
+      expect(await read(encode('{"a":"ü"}\n{"a":2}\n'), undefined, chunk)).toEqual([{ line: 1, fields: { a: 'ü' } }, { line: 2, fields: { a: 2 } }])
+    }
+  })
+
+  test('with CR alone at the end of lines, or all three kinds in one file, is read, and lines are counted', async () => {
+    for (const end of ['\r', '\n', '\r\n']) {
+      for (const chunk of [1, 7, 1000]) {
+        const rows = await read([header, record('c1'), record('c2')].join(end), undefined, chunk)
+        expect(rows.map((row) => row.line)).toEqual([2, 3])
+        expect(idsOf(rows)).toEqual(['c1', 'c2'])
+      }
+    }
+    const mixed = await read(`${header}\r${record('c1')}\n${record('c2')}\r\n\r\n${record('c3')}`)
+    expect(mixed.map((row) => row.line)).toEqual([2, 3, 5])
+    expect(idsOf(await read('{"credentials_id":"a"}\r{"credentials_id":"b"}\r'))).toEqual(['a', 'b'])
+  })
+
+  test.each([';', ',', '\t', '|', '^'])('may say its separator in a first line: sep=%s', async (separator) => {
+    for (const line of [`sep=${separator}`, `SEP=${separator}`, `"sep=${separator}"`, `\uFEFFsep=${separator}`]) {
+      const rows = await read(`${line}\r\n${text.replaceAll(',', separator)}`)
+      expect(rows).toMatchObject([{ line: 3, fields: { credentials_id: 'c1', user_id: 'u' } }, { line: 4 }])
+    }
+  })
+
+  test('may be parted by pipes, or have the other separators inside of quotes', async () => {
+    expect(idsOf(await read(text.replaceAll(',', '|')))).toEqual(['c1', 'c2'])
+    const quoted = (cells: string, by: string): string => cells.split(',').map((cell) => `"${cell}"`).join(by)
+    const rows = await read(`${quoted(header, ';')}\n${quoted(record('c1', 'a'), ';').replace('"a"', '"a,b,c,d,e,f,g,h,i,j"')}\n`)
+    expect(rows).toMatchObject([{ fields: { credentials_id: 'c1', name: 'a,b,c,d,e,f,g,h,i,j' } }])
+  })
+
+  test('may write the names of the columns as it likes', async () => {
+    const names = '  "Credentials ID" ,Refresh-Token,PROVIDER_ID,\u200Bcountry,redirect  uri,User_Id\u00A0,"expires_at",Name'.replace('  "', '"').replace('" ,', '",')
+    expect(await read(`${names}\n${record('c1')}\n`)).toMatchObject([{ fields: { credentials_id: 'c1', refresh_token: 't', redirect_uri: 'https://app.example.com/cb', user_id: 'u', name: 'Ada' } }])
+  })
+
+  test('may have empty columns at its end, in the header, in rows, or in some of them', async () => {
+    const rows = await read(`${header},,,\n${record('c1')},,,\n${record('c2')}\n${record('c3')},\n${record('c4')}, ,"",\n${record('c5')},x\n`)
+    expect(idsOf(rows)).toEqual(['c1', 'c2', 'c3', 'c4', 'line 6 has 9 columns where the header has 8'])
+    expect(rows[0]).toMatchObject({ fields: { name: 'Ada' } })
+    expect(Object.keys((rows[0] as { fields: object }).fields)).toHaveLength(8)
+    expect(idsOf(await read(`${header}\n${record('c1')},,,,\n`))).toEqual(['c1'])
+  })
+
+  test('may have columns without a name in between, and others twice: they are no fields', async () => {
+    const rows = await read(`${header},,notes,notes,email\n${record('c1')},x,a,b,e@example.com\n`)
+    expect(rows).toMatchObject([{ fields: { credentials_id: 'c1', 'column 9 without a name': 'x', email: 'e@example.com' } }])
+  })
+
+  test('may have rows in which nothing stands: they are passed over', async () => {
+    const rows = await read(`${header}\n,,,,,,,\n${record('c1')}\n"","","","","","","",""\n , ,\n${record('c2')}\n,,,,,,,,,,,,\n`)
+    expect(idsOf(rows)).toEqual(['c1', 'c2'])
+    expect(rows.map(({ line }) => line)).toEqual([3, 6])
+  })
+
+  test('may have no line break at its end', async () => {
+    expect(idsOf(await read(`${header}\n${record('c1')}`))).toEqual(['c1'])
+  })
+
+  test('put behind another says so of its header', async () => {
+    expect(idsOf(await read(`${header}\n${record('c1')}\n${header}\n${record('c2')}\n`))).toEqual(['c1', 'line 3 is the header once more', 'c2'])
+  })
+
+  test('in Windows-1252 keeps its rows: what is no UTF-8 is marked in its own field', async () => {
+    const rows = await read(Buffer.from(`${header}\n${record('c1', 'Ren\u00e9')}\n${record('c2')}\n`, 'latin1'))
+    expect(rows).toMatchObject([{ fields: { credentials_id: 'c1', name: 'Ren\uFFFD' } }, { fields: { credentials_id: 'c2' } }])
+  })
+
+  test('whose name says something else than its first line is read as what it is', async () => {
+    expect(idsOf(await read(text, 'ndjson'))).toEqual(['c1', 'c2'])
+    expect(idsOf(await read('{"credentials_id":"a"}\n', 'csv'))).toEqual(['a'])
+  })
+
+  test('that names no known columns, or one twice, is refused with what it lacks or meant', async () => {
+    await expect(read(`${header.replace('user_id', 'userid')}\n`)).rejects.toThrow('missing user_id (did you mean it by userid?)')
+    await expect(read(`${header},User ID\n`)).rejects.toThrow('the header names the column user_id twice')
+    await expect(read(`sep=;\n${text}`)).rejects.toThrow(/^the first line must name the columns: missing credentials_id/)
+  })
+})
+
+describe('a file that is something else is named', () => {
+  const others: Record<string, [Buffer | string, RegExp]> = {
+    'a workbook': ['PK\x03\x04\x14\0rest', /xlsx/],
+    'an old workbook': [Buffer.from('d0cf11e0a1b11ae1', 'hex'), /xls/],
+    'gzip': [Buffer.from('1f8b0800', 'hex'), /gzip: zcat/],
+    'bzip2': ['BZh91AY', /bzip2/],
+    'xz': [Buffer.from('fd377a585a00', 'hex'), /xz/],
+    'zstd': [Buffer.from('28b52ffd', 'hex'), /zstd/],
+    'a PDF': ['%PDF-1.7\n', /PDF/],
+    'a page': ['\n <!DOCTYPE html><html>', /HTML/],
+    'XML': ['<?xml version="1.0"?>', /XML/],
+    'a page in UTF-16': [encodings['UTF-16 LE with a BOM']?.('<html>') ?? '', /HTML/],
+    'a database': ['SQLite format 3\0', /SQLite/],
+    'a dump': ['PGDMP\x01', /PostgreSQL/],
+    'UTF-16 LE without a BOM': [Buffer.from(`${header}\n`, 'utf16le'), /UTF-16 without a byte order mark/],
+    'UTF-16 BE without a BOM': [Buffer.from(`${header}\n`, 'utf16le').swap16(), /UTF-16 without a byte order mark/],
+    'UTF-32': [Buffer.from('fffe000041000000', 'hex'), /UTF-32/],
+    'one array': [' [\n{"a":1}]', /one JSON array/],
+    'one object over lines': ['{\n  "consents": [\n', /several lines/],
+    'rich text': ['{\\rtf1\\ansi', /RTF/],
+  }
+  test.each(Object.entries(others))('%s', async (_, [bytes, words]) => {
+    for (const format of ['csv', 'ndjson', undefined] as const) {
+      for (const chunk of [1, 4096]) {
+        const error: unknown = await read(bytes, format, chunk).catch((caught: unknown) => caught)
+        expect(error).toBeInstanceOf(ImportFileError)
+        expect(String(error)).toMatch(words)
+      }
+    }
+  })
 })

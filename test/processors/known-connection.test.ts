@@ -27,12 +27,24 @@ const approved = async (consent: Consent) => {
 }
 
 /** The company imports the new connection; answers our id of it. */
-const imported = async (consent: Consent, credentialsId: string, over: Parameters<typeof aRow>[0] = {}, supersedeOlder = false): Promise<string> => {
+const imported = async (consent: Consent, credentialsId: string, over: Parameters<typeof aRow>[0] = {}): Promise<string> => {
   const { userId, providerId, providerName, country, redirectUri } = consent
   const row = aRow({ credentialsId, userId, providerId, providerName, country, redirectUri, refreshToken: `imported-${credentialsId}`, ...over })
-  const [result] = await imports(world.db, { ...world.policy, import: { supersedeOlder } }).importBatch([row], { now: world.clock.now(), correct: false })
+  const [result] = await imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: false })
   expect(result?.kind).toBe('created')
   return (await world.store.findConsent(credentialsId))?.id ?? ''
+}
+
+/** The company says that the consent we have took the place of that connection. */
+const sayItSupersedes = async (consent: Consent, credentialsId: string): Promise<void> => {
+  const { scopes, email, name, locale, timeZone, expiresAt } = await world.consentOf(consent.id)
+  const { userId, providerId, providerName, country, redirectUri } = consent
+  const row = aRow({
+    credentialsId: consent.credentialsId, userId, providerId, providerName, country, redirectUri, scopes, email, name, locale, timeZone, expiresAt,
+    refreshToken: await world.tokenOf(consent.id), supersedes: credentialsId,
+  })
+  const results = await imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: false })
+  expect(results).toEqual([{ kind: 'updated', detail: undefined, superseded: 1 }])
 }
 
 const inDays = (days: number) => world.clock.now().plus({ days })
@@ -95,15 +107,16 @@ describe('of the same user at the same bank: joined, and its next cycle begins',
 })
 
 describe('not to be joined: its row is not touched, the user is asked again, and the next approval is theirs', () => {
-  const table: Record<string, { over: Parameters<typeof aRow>[0]; supersedeOlder?: boolean; says: string }> = {
+  const table: Record<string, { over: Parameters<typeof aRow>[0]; superseded?: boolean; says: string }> = {
     'of another user': { over: { userId: 'somebody else' }, says: 'on record for another user' },
     'at another bank': { over: { providerId: 'fr-another-bank' }, says: 'on record at another bank' },
-    'superseded by this very consent': { over: {}, supersedeOlder: true, says: 'on record as superseded by this one' },
+    'superseded by this very consent': { over: {}, superseded: true, says: 'on record as superseded by this one' },
   }
-  test.each(Object.entries(table))('%s', async (_, { over, supersedeOlder, says }) => {
+  test.each(Object.entries(table))('%s', async (_, { over, superseded = false, says }) => {
     const consent = await asked(world, FRENCH)
     const { codeId, credentialsId } = await approved(consent)
-    const known = await imported(consent, credentialsId, { expiresAt: inDays(5), ...over }, supersedeOlder)
+    const known = await imported(consent, credentialsId, { expiresAt: inDays(5), ...over })
+    if (superseded) await sayItSupersedes(consent, credentialsId)
     const before = await world.db.prisma.consent.findUniqueOrThrow({ where: { id: known } })
     world.clock.advance({ seconds: 11 })
     await bringUpToDate(world, consent.id)

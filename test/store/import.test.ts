@@ -213,53 +213,169 @@ describe('a date that is not later', () => {
 })
 
 describe('two consents of one user at one bank', () => {
-  const pair = (): [ImportRow, ImportRow] => {
+  const pair = (over: Partial<ImportRow> = {}): [ImportRow, ImportRow] => {
     const older = aRow({ expiresAt: NOW.plus({ days: 5 }) })
-    return [older, aRow({ userId: older.userId, expiresAt: NOW.plus({ days: 85 }) })]
+    return [older, { ...aRow({ userId: older.userId, expiresAt: NOW.plus({ days: 85 }) }), ...over }]
   }
-
-  test('the newer closes the older, its cycle and its messages', async () => {
+  const replacing = (): [ImportRow, ImportRow] => {
     const [older, newer] = pair()
+    return [older, { ...newer, supersedes: older.credentialsId }]
+  }
+  const statusesOf = async (...rows: ImportRow[]): Promise<string[]> => Promise.all(rows.map(async (row) => (await read(row)).consent.status))
+
+  test('both stay: personal and business are two logins', async () => {
+    const [older, newer] = pair()
+    expect(await put([older, newer])).toMatchObject([{ kind: 'created', superseded: 0 }, { kind: 'created', superseded: 0 }])
+    expect(await put({ ...older, expiresAt: NOW.plus({ days: 89 }) })).toMatchObject([{ kind: 'repaired', superseded: 0 }])
+    expect(await statusesOf(older, newer)).toEqual(['active', 'active'])
+  })
+
+  test('one that says that it supersedes the other closes it, its cycle and its messages', async () => {
+    const [older, newer] = replacing()
     await put(older)
     await openCycle(older)
+    const claimed = await opened.store.claim('consent', (await read(older)).consent.id, NOW.plus({ minutes: 1 }).diff(NOW))
     expect(await put(newer)).toEqual([{ kind: 'created', detail: undefined, superseded: 1 }])
     const { consent, renewals, notifications, events } = await read(older)
     expect(consent).toMatchObject({ status: 'superseded', nextActionAt: undefined, supersededById: (await read(newer)).consent.id })
     expect(renewals).toMatchObject([{ status: 'cancelled' }])
     expect(notifications.map(({ status }) => status)).toEqual(['sent', 'cancelled'])
-    expect(events.at(-1)).toMatchObject({ type: 'consent.superseded', data: { by: newer.credentialsId } })
-    expect(await put([older, newer])).toMatchObject([{ kind: 'unchanged' }, { kind: 'unchanged' }])
+    expect(events.at(-1)).toMatchObject({ type: 'consent.superseded', actor: 'company', data: { by: newer.credentialsId } })
+    // Whoever worked on it writes nothing more.
+    const { epoch } = await opened.db.prisma.consent.findUniqueOrThrow({ where: { id: consent.id } })
+    expect(claimed).toMatchObject({ kind: 'claimed', claim: { epoch: epoch - 1 } })
+    const all = async () => opened.db.prisma.$queryRaw`SELECT * FROM consents WHERE user_id = ${older.userId} ORDER BY id`
+    const rows = await all()
+    expect(await put([older, newer])).toEqual([{ kind: 'unchanged', detail: undefined, superseded: 0 }, { kind: 'unchanged', detail: undefined, superseded: 0 }])
+    expect(await put([newer, older], { correct: true })).toMatchObject([{ kind: 'unchanged' }, { kind: 'unchanged' }])
+    expect(await all()).toEqual(rows)
   })
 
-  test('in whatever order and batch they come', async () => {
-    for (const order of [(rows: ImportRow[]) => rows, (rows: ImportRow[]) => rows.toReversed()]) {
-      const together = pair()
-      expect((await put(order(together))).map(({ superseded }) => superseded).reduce((sum, one) => sum + one)).toBe(1)
-      const apart = pair()
-      for (const row of order(apart)) await put(row)
-      for (const [older, newer] of [together, apart]) {
-        expect((await read(older)).consent.status).toBe('superseded')
-        expect((await read(newer)).consent.status).toBe('active')
+  test('the one that is named may come later, in the same batch or in another: until then there is a warning', async () => {
+    const [older, newer] = replacing()
+    expect(await put([newer, older])).toMatchObject([{ kind: 'created', detail: expect.stringContaining('no such consent yet'), superseded: 0 }, { kind: 'created', superseded: 1 }])
+    const [first, second] = replacing()
+    expect(await put(second)).toMatchObject([{ kind: 'created', detail: expect.stringContaining('no such consent yet'), superseded: 0 }])
+    expect(await put(first)).toEqual([{ kind: 'created', detail: undefined, superseded: 1 }])
+    for (const [from, by] of [[older, newer], [first, second]] as const) {
+      expect((await read(from)).consent).toMatchObject({ status: 'superseded', supersededById: (await read(by)).consent.id })
+      expect(await eventsOf(from)).toEqual(['consent.imported', 'consent.superseded'])
+      expect(await statusesOf(by)).toEqual(['active'])
+    }
+  })
+
+  test('said later than either was imported, it is an update of the newer one', async () => {
+    const [older, newer] = pair()
+    await put([older, newer])
+    expect(await put({ ...newer, supersedes: older.credentialsId })).toEqual([{ kind: 'updated', detail: undefined, superseded: 1 }])
+    expect(await eventsOf(newer)).toEqual(['consent.imported', 'consent.updated'])
+    expect(await statusesOf(older, newer)).toEqual(['superseded', 'active'])
+    // A field that is left out, as ever, takes nothing back.
+    expect(await put(newer)).toMatchObject([{ kind: 'unchanged' }])
+  })
+
+  test('another bank and another date do not matter, another user does: the row is refused, and both consents are named', async () => {
+    const [older, newer] = replacing()
+    await put(older)
+    expect(await put({ ...newer, providerId: 'ob-monzo', expiresAt: NOW.plus({ days: 1 }) })).toMatchObject([{ kind: 'created', superseded: 1 }])
+    const [alices, bobs] = replacing()
+    await put(alices)
+    const { id } = (await read(alices)).consent
+    expect(await put({ ...bobs, userId: 'bob' })).toEqual([{ kind: 'refused', detail: `supersedes: names the connection of another user (consent ${id})`, superseded: 0 }])
+    expect(await statusesOf(alices)).toEqual(['active'])
+    expect(await opened.store.findConsent(bobs.credentialsId)).toBeUndefined()
+  })
+
+  test("another user's that comes later stays, with a warning", async () => {
+    const [alices, bobs] = replacing()
+    await put({ ...bobs, userId: 'bob' })
+    expect(await put(alices)).toMatchObject([{ kind: 'created', detail: expect.stringContaining('both stay'), superseded: 0 }])
+    expect(await statusesOf(alices, bobs)).toEqual(['active', 'active'])
+  })
+
+  test('a chain is followed, in whatever order its links come', async () => {
+    for (const order of [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]) {
+      for (const together of [true, false]) {
+        const [a, b] = replacing()
+        const c = { ...aRow({ userId: a.userId, expiresAt: NOW.plus({ days: 88 }) }), supersedes: b.credentialsId }
+        const rows = order.map((index) => [a, b, c][index] ?? a)
+        if (together) await put(rows)
+        else for (const row of rows) await put(row)
+        expect(await statusesOf(a, b, c), `${order.join()} ${together}`).toEqual(['superseded', 'superseded', 'active'])
+        expect((await put(rows)).map(({ kind }) => kind)).toEqual(['unchanged', 'unchanged', 'unchanged'])
       }
     }
   })
 
-  test('of the same date, at different banks, or where the policy says so, both stay', async () => {
-    const [older, newer] = pair()
-    await put([older, { ...newer, expiresAt: older.expiresAt }])
-    expect((await read(older)).consent.status).toBe('active')
-    const [first, second] = pair()
-    await put([first, { ...second, providerId: 'uk-ob-hsbc' }])
-    expect((await read(first)).consent.status).toBe('active')
-    const [one, two] = pair()
-    await put([one, two], { with: aPolicy({ import: { supersedeOlder: false } }) })
-    expect((await read(one)).consent.status).toBe('active')
+  test('of a ring of any length the row that would close it is refused: one consent stays open', async () => {
+    for (const length of [2, 3, 5]) {
+      for (const together of [true, false]) {
+        const userId = `ring-${length}-${together}`
+        const ring = Array.from({ length }, () => aRow({ userId }))
+        const rows = ring.map((row, index) => ({ ...row, supersedes: ring[(index + 1) % length]?.credentialsId }))
+        const results = together ? await put(rows) : await inTurn(rows)
+        expect(results.filter(({ kind }) => kind === 'refused'), `${length} ${together}`).toMatchObject([{ detail: expect.stringContaining('took the place of this one') }])
+        const statuses = await opened.db.prisma.consent.findMany({ where: { userId }, select: { status: true } })
+        expect(statuses.filter(({ status }) => status === 'active')).toHaveLength(1)
+        expect(statuses).toHaveLength(length - 1)
+      }
+    }
+  })
+  const inTurn = async (rows: readonly ImportRow[]) => {
+    const results: Awaited<ReturnType<typeof put>> = []
+    for (const row of rows) results.push(...(await put(row)))
+    return results
+  }
+
+  test('a word against one that was there first is refused too: newer and older exchanged', async () => {
+    const [older, newer] = replacing()
+    await put([older, newer])
+    expect(await put({ ...older, supersedes: newer.credentialsId })).toMatchObject([{ kind: 'refused' }])
+    expect(await statusesOf(older, newer)).toEqual(['superseded', 'active'])
   })
 
-  test('a repaired one closes the other too', async () => {
-    const [older, newer] = pair()
-    await put([older, newer].map((row) => ({ ...row, expiresAt: NOW.plus({ days: 5 }) })))
-    expect(await put(newer)).toMatchObject([{ kind: 'repaired', superseded: 1 }])
-    expect((await read(older)).consent.status).toBe('superseded')
+  test('one that is closed already stays as it is', async () => {
+    for (const status of ['revoked', 'opted_out'] as const) {
+      const [older, newer] = replacing()
+      await put(older)
+      await administration(opened.db, policy).closeForGood((await read(older)).consent.id, status, { now: NOW, reason: 'test' })
+      expect(await put(newer)).toEqual([{ kind: 'created', detail: undefined, superseded: 0 }])
+      expect(await statusesOf(older)).toEqual([status])
+    }
+    const [older, newer] = replacing()
+    const third = { ...aRow({ userId: older.userId }), supersedes: older.credentialsId }
+    await put([older, newer])
+    expect(await put(third)).toMatchObject([{ kind: 'created', superseded: 0 }])
+    expect((await read(older)).consent.supersededById).toBe((await read(newer)).consent.id)
+  })
+
+  test('paused, quarantined, lapsed and unsupported ones are closed like any other', async () => {
+    for (const status of ['paused', 'quarantined', 'lapsed', 'unsupported']) {
+      const [older, newer] = replacing()
+      await put(older)
+      await opened.db.prisma.consent.update({ where: { credentialsId: older.credentialsId }, data: { status, nextActionAt: null } })
+      expect(await put(newer)).toMatchObject([{ superseded: 1 }])
+      expect(await statusesOf(older)).toEqual(['superseded'])
+    }
+  })
+
+  // Each would miss the other: neither transaction sees what the other has not committed.
+  test('imported at the same moment by two imports: the older is closed all the same', async () => {
+    const pairs = Array.from({ length: 25 }, replacing)
+    await Promise.all(pairs.flatMap(([older, newer]) => [put(newer), put(older)]))
+    const left = await opened.db.prisma.consent.count({ where: { credentialsId: { in: pairs.map(([older]) => older.credentialsId) }, status: { not: 'superseded' } } })
+    expect(left).toBe(0)
+  })
+})
+
+describe('a connection that we have', () => {
+  test('is given to no other user, whatever made the ids the same', async () => {
+    const alice = aRow({ userId: 'alice' })
+    await put(alice)
+    const bob = { ...aRow({ userId: 'bob', expiresAt: NOW.plus({ days: 80 }) }), credentialsId: alice.credentialsId }
+    expect(await put(bob)).toEqual([{ kind: 'refused', detail: 'user_id is not the one we have: a connection does not change its user (--correct forces)', superseded: 0 }])
+    expect((await put([alice, bob, alice])).map(({ kind }) => kind)).toEqual(['unchanged', 'refused', 'unchanged'])
+    expect((await read(alice)).consent).toMatchObject({ userId: 'alice' })
+    expect(await kindOf(bob, { correct: true })).toBe('repaired')
   })
 })

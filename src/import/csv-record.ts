@@ -1,0 +1,72 @@
+// One CSV record: framed out of lines, and parsed on its own, so that one broken quote costs its own record and not the rest of the file.
+import { parse } from 'csv-parse/sync'
+import type { Line } from './lines.ts'
+
+/** A record that spans more lines than this is a quote that was never closed. */
+const MOST_LINES = 20
+
+/** Undefined when it is not one well-formed record. Most have no quotes: those need no parser. */
+export const parseRecord = (text: string, delimiter: string): string[] | undefined => {
+  if (!text.includes('"')) return text.split(delimiter)
+  try {
+    const records: string[][] = parse(text, { delimiter, relax_column_count: true, record_delimiter: ['\r\n', '\n'] })
+    return records.length === 1 ? records[0] : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const quotesIn = (text: string): number => text.split('"').length - 1
+
+/**
+ * Lines joined while a quote is open. What does not close within MOST_LINES is given out as its first line, and reading goes on at the
+ * next. `delimiters` are those that may be the file's: one, once the header is read.
+ */
+export async function* framed(lines: AsyncIterable<Line>, delimiters: () => readonly string[]): AsyncGenerator<Line> {
+  let open: Line[] = []
+  const settle = (): Line[] => {
+    const whole: Line[] = []
+    let index = 0
+    while (index < open.length) {
+      const end = endOfRecord(open, index, delimiters())
+      if (end === undefined) break
+      whole.push(joined(open.slice(index, end + 1)))
+      index = end + 1
+    }
+    open = open.slice(index)
+    return whole
+  }
+  for await (const line of lines) {
+    open.push(line)
+    yield* settle()
+    while (open.length >= MOST_LINES || (open.length > 1 && open.at(-1)?.text === undefined)) {
+      yield* open.splice(0, 1)
+      yield* settle()
+    }
+  }
+  while (open.length > 0) {
+    yield* open.splice(0, 1)
+    yield* settle()
+  }
+}
+
+const joined = (lines: readonly Line[]): Line => {
+  const first = lines[0]
+  if (first === undefined) throw new Error('a record has at least one line')
+  return lines.length === 1 ? first : { number: first.number, text: lines.map((line) => line.text ?? '').join('\n') }
+}
+
+/** The index of the line on which the record that begins at `start` ends; undefined while a quote is open. */
+const endOfRecord = (lines: readonly Line[], start: number, delimiters: readonly string[]): number | undefined => {
+  let quotes = 0
+  for (const [offset, line] of lines.slice(start).entries()) {
+    if (line.text === undefined) return offset === 0 ? start : undefined
+    quotes += quotesIn(line.text)
+    if (quotes % 2 !== 0) continue
+    // Lines that only make a record by accident (a stray quote here, another there) are not joined.
+    if (offset === 0) return start
+    const text = joined(lines.slice(start, start + offset + 1)).text ?? ''
+    return delimiters.some((delimiter) => parseRecord(text, delimiter) !== undefined) ? start + offset : start
+  }
+  return undefined
+}
