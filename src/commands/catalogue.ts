@@ -20,6 +20,7 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   resume: { summary: 'go on with a paused consent', load: async () => import('./resume.ts') },
   release: { summary: 'take a consent out of quarantine', load: async () => import('./release.ts') },
   close: { summary: 'close a consent for good', load: async () => import('./close.ts') },
+  unsupersede: { summary: 'reopen consents that an import took for older ones of the same login', load: async () => import('./unsupersede.ts') },
   keys: { summary: 'which encryption keys are in use; encrypt again under the first', load: async () => import('./keys.ts') },
   verify: { summary: 'check that what is stored keeps every promise', load: async () => import('./verify.ts') },
   doctor: { summary: 'check everything this installation needs', load: async () => import('./doctor.ts') },

@@ -5,13 +5,14 @@ import { configFromProcess, type Config, type Need } from '../config.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { makeVault } from '../crypto/vault.ts'
 import type { Consent } from '../domain/model.ts'
-import type { Administration, Imports, Listing } from '../store/administration-port.ts'
+import type { Administration, Imports, Listing, Reopening } from '../store/administration-port.ts'
 import { administration } from '../store/administration.ts'
 import type { Database } from '../store/database.ts'
 import { imports } from '../store/import.ts'
 import { listing } from '../store/listing.ts'
 import { openStore } from '../store/open-store.ts'
 import type { Store } from '../store/port.ts'
+import { reopening } from '../store/reopening.ts'
 import { CommandFailed } from './command.ts'
 
 const CONNECTIONS = 4
@@ -20,7 +21,7 @@ export interface Opened<N extends Need> {
   readonly config: Config<N | 'database'>
   readonly clock: Clock
   readonly db: Database
-  readonly store: Store & Administration & Imports & Listing
+  readonly store: Store & Administration & Imports & Listing & Reopening
 }
 
 /** For commands that read no secret: they run without ENCRYPTION_KEYS. */
@@ -41,7 +42,7 @@ export const withStore = async <const N extends Need>(needs: readonly N[], work:
   const vault = keys === undefined ? lockedVault : makeVault({ keys })
   const { store, db, close } = openStore({ url: config.database.url, vault, connections: CONNECTIONS })
   try {
-    const all = { ...store, ...administration(db, config.policy), ...imports(db, config.policy), ...listing(db) }
+    const all = { ...store, ...administration(db, config.policy), ...imports(db, config.policy), ...listing(db), ...reopening(db, config.policy) }
     return await work({ config, clock: systemClock, db, store: all })
   } finally {
     await close()

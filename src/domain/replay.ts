@@ -46,6 +46,9 @@ const folds: Readonly<Record<string, Fold>> = {
   'renewal.opened': (before, data) => ({ ...before, cycle: cycleOf(data, before.cycle) }),
 }
 
+/** The types of event that change status or cycle. */
+export const replayedTypes: readonly string[] = Object.keys(folds)
+
 /** One event further. */
 export const replayOne = (before: Replayed, { type, data }: ReplayedEvent): Replayed =>
   Object.hasOwn(folds, type) ? (folds[type]?.(before, data) ?? before) : before

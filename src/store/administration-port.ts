@@ -88,3 +88,32 @@ export interface Imports {
   /** Writes up to 1,000 rows in one transaction; a result for each, in their order. */
   importBatch(rows: readonly ImportRow[], options: { now: DateTime; correct: boolean }): Promise<RowResult[]>
 }
+
+export interface ReopenFilter {
+  readonly userId?: string | undefined
+  readonly providerId?: string | undefined
+  /** Closed then or later. */
+  readonly since?: DateTime | undefined
+}
+
+/** A consent that the old rule of the import had closed. */
+export interface Reopened {
+  /** As it is now; in a dry run as it would be. */
+  readonly consent: Consent
+  readonly closedAt: DateTime
+  /** The credentials_id of the consent that it was closed for. */
+  readonly supersededBy: string
+}
+
+export interface ReopenPage {
+  readonly reopened: readonly Reopened[]
+  /** Closed by the rule and left so, because an import has said since that they were superseded. */
+  readonly kept: number
+  /** Undefined after the last page. */
+  readonly lastId: string | undefined
+}
+
+export interface Reopening {
+  /** One page of superseded consents in the order of their ids, in one transaction. `dryRun` changes nothing and waits for nothing. */
+  reopenPage(filter: ReopenFilter, request: Request & { readonly afterId?: string | undefined; readonly dryRun: boolean }): Promise<ReopenPage>
+}

@@ -1,10 +1,15 @@
 // Commands that write page by page, killed between two pages: what was written stands, and the same command again does the rest.
 import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
+import { DateTime } from 'luxon'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
-import { keyText } from '../crypto/keys.ts'
+import { keyText, ringOf } from '../crypto/keys.ts'
+import { makeVault } from '../../src/crypto/vault.ts'
+import { Secret } from '../../src/secret.ts'
+import { openStore } from '../../src/store/open-store.ts'
 import { createDatabase } from '../setup/database.ts'
+import { closeByOldRule } from '../setup/old-rule.ts'
 import { asOwner } from '../setup/roles.ts'
 import { environmentFor, run, start } from './reconsent.ts'
 
@@ -62,4 +67,22 @@ test('keys rotate: every secret opens at any moment, and the second run ends it'
   expect((await run(['keys', 'rotate'], { env: { ...env, ...both } })).code).toBe(0)
   expect(await count(`consents WHERE refresh_token LIKE '%.k2.%'`)).toBe(ROWS)
   expect((await run(['verify'], { env: { ...env, ...keys('k2') } })).code).toBe(0)
+})
+
+test('unsupersede: each consent comes back once, and the second run reopens the rest', async () => {
+  expect((await run(['import', '-'], { env, input: rows })).code).toBe(0)
+  const { db, close } = openStore({ url: new Secret(url), vault: makeVault({ keys: ringOf('k1') }), connections: 1 })
+  const ids = (await db.prisma.consent.findMany({ select: { id: true }, orderBy: { id: 'asc' } })).map(({ id }) => id)
+  const newer = ids.at(-1) ?? ''
+  const half = ids.slice(0, ROWS / 2).map((id) => [id, newer] as const)
+  await closeByOldRule(db, half, DateTime.utc())
+  await close()
+  const reopened = async (): Promise<number> => count(`events WHERE type = 'consent.reopened'`)
+  await killedMidway(['unsupersede'], {}, reopened)
+  expect(await reopened()).toBeLessThan(half.length)
+  expect((await run(['verify'], { env })).code).toBe(0)
+  expect((await run(['unsupersede'], { env })).code).toBe(0)
+  expect(await count(`consents WHERE status = 'active'`)).toBe(ROWS)
+  expect(await reopened()).toBe(half.length)
+  expect((await run(['verify'], { env })).code).toBe(0)
 })

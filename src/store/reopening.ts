@@ -1,0 +1,163 @@
+// Reopens consents that the old rule of the import had closed, a page in a transaction: each comes back as it was, in its own cycle, with
+// the messages of that cycle on record, so that nobody is asked again for a rung that was sent. Done ones are not found again.
+import type { DateTime } from 'luxon'
+import { checkConsentTransition, checkRenewalTransition } from '../domain/lifecycle.ts'
+import { nextAction } from '../domain/next-action.ts'
+import type { Policy } from '../domain/policy.ts'
+import { closedByOldRule, type ToldEvent, type WronglyClosed } from '../domain/reopening.ts'
+import { replayedTypes } from '../domain/replay.ts'
+import { spreadWithin } from '../domain/spread.ts'
+import {
+  type Authorisation as AuthorisationRow, type Consent as ConsentRow, type Notification as NotificationRow, Prisma, type Renewal as RenewalRow,
+} from '../generated/prisma/client.ts'
+import type { Reopened, ReopenFilter, Reopening, ReopenPage, Request } from './administration-port.ts'
+import type { Database, Transaction } from './database.ts'
+import { chainEvent, type ChainedEvent } from './events.ts'
+import { writeConsents, writeEvents } from './import-writes.ts'
+import { toAuthorisation, toConsent, toEvent, toNotification, toRenewal } from './rows.ts'
+
+const PAGE = 500
+/** Waiting for the locks of an import counts as well. */
+const PAGE_TIMEOUT_MS = 120_000
+
+export const reopening = (db: Database, policy: Policy): Reopening => ({
+  reopenPage: async (filter, { afterId = FIRST, dryRun, ...request }) =>
+    db.prisma.$transaction(
+      async (tx) => {
+        const ids = await superseded(tx, filter, afterId, dryRun)
+        const found = await wronglyClosed(tx, ids, filter)
+        const { said, successors } = await wordsAbout(tx, found)
+        const wrong = found.filter(({ row }) => !said.has(row.id))
+        const plans = await planned(tx, wrong, request, policy)
+        if (!dryRun) await write(tx, plans)
+        const reopened = plans.map(({ row, closing, supersededById }): Reopened => ({
+          consent: toConsent(row), closedAt: closing.at, supersededBy: successors.get(supersededById ?? '') ?? '',
+        }))
+        return { reopened, kept: found.length - wrong.length, lastId: ids.length < PAGE ? undefined : ids.at(-1) } satisfies ReopenPage
+      },
+      { timeout: PAGE_TIMEOUT_MS, maxWait: PAGE_TIMEOUT_MS },
+    ),
+})
+
+/** Before every id. */
+const FIRST = '00000000-0000-0000-0000-000000000000'
+
+/** In the order of ids, as an import locks: the two never deadlock. */
+const superseded = async (tx: Transaction, { userId, providerId }: ReopenFilter, afterId: string, dryRun: boolean): Promise<string[]> => {
+  const only = [
+    ...(userId === undefined ? [] : [Prisma.sql`AND user_id = ${userId}`]),
+    ...(providerId === undefined ? [] : [Prisma.sql`AND provider_id = ${providerId}`]),
+  ]
+  const rows = await tx.$queryRaw<{ id: string }[]>`
+    SELECT id FROM consents WHERE status = 'superseded' AND id > ${afterId}::uuid ${only.length === 0 ? Prisma.empty : Prisma.join(only, ' ')}
+    ORDER BY id LIMIT ${PAGE} ${dryRun ? Prisma.empty : Prisma.sql`FOR UPDATE`}`
+  return rows.map(({ id }) => id)
+}
+
+interface Found {
+  readonly row: ConsentRow
+  readonly closing: WronglyClosed
+}
+
+const wronglyClosed = async (tx: Transaction, ids: readonly string[], { since }: ReopenFilter): Promise<Found[]> => {
+  const rows = await tx.consent.findMany({ where: { id: { in: [...ids] } }, orderBy: { id: 'asc' } })
+  const events = await tx.event.findMany({ where: { consentId: { in: [...ids] }, type: { in: [...replayedTypes] } }, orderBy: [{ consentId: 'asc' }, { seq: 'asc' }] })
+  const told = Map.groupBy(events.map(toEvent), ({ consentId }): string => consentId)
+  return rows.flatMap((row) => {
+    const closing = closedByOldRule((told.get(row.id) ?? []) satisfies readonly ToldEvent[])
+    return closing === undefined || (since !== undefined && closing.at < since) ? [] : [{ row, closing }]
+  })
+}
+
+/** Which of them an import says to be superseded all the same, and the credentials_id of each one's successor by its id. */
+const wordsAbout = async (tx: Transaction, found: readonly Found[]): Promise<{ said: ReadonlySet<string>; successors: ReadonlyMap<string, string> }> => {
+  const words = await tx.$queryRaw<{ id: string }[]>`
+    SELECT older.id FROM consents AS older JOIN consents AS newer ON newer.supersedes = older.credentials_id AND newer.user_id = older.user_id
+    WHERE older.id = ANY(${found.map(({ row }) => row.id)}::uuid[])`
+  const newer = await tx.consent.findMany({
+    where: { id: { in: found.flatMap(({ row }) => row.supersededById ?? []) } }, select: { id: true, credentialsId: true },
+  })
+  return { said: new Set(words.map(({ id }) => id)), successors: new Map(newer.map(({ id, credentialsId }) => [id, credentialsId])) }
+}
+
+interface Plan extends Found {
+  readonly supersededById: string | null
+  /** The renewal that was cancelled with the consent. */
+  readonly renewal: RenewalRow | undefined
+  /** The message that had not left then. */
+  readonly message: NotificationRow | undefined
+  readonly event: ChainedEvent
+}
+
+type Cycle = RenewalRow & { authorisations: AuthorisationRow[]; notifications: NotificationRow[] }
+
+const planned = async (tx: Transaction, wrong: readonly Found[], request: Request, policy: Policy): Promise<Plan[]> => {
+  const oldestFirst = { authorisations: { orderBy: { issuedAt: 'asc' } }, notifications: { orderBy: { createdAt: 'asc' } } } as const
+  const renewals: Cycle[] = await tx.renewal.findMany({ where: { consentId: { in: wrong.map(({ row }) => row.id) } }, include: oldestFirst })
+  const current = new Map(renewals.map((renewal) => [`${renewal.consentId} ${renewal.cycle}`, renewal]))
+  return wrong.map((found) => planOne(found, current.get(`${found.row.id} ${found.row.cycle}`), request, policy))
+}
+
+/** Changes the row in memory. */
+const planOne = ({ row, closing }: Found, cycle: Cycle | undefined, { now, reason, by }: Request, policy: Policy): Plan => {
+  const { supersededById } = row
+  const { status } = closing.before
+  checkConsentTransition('superseded', status)
+  Object.assign(row, { status, supersededById: null, epoch: row.epoch + 1, leaseUntil: null, queuedUntil: null, updatedAt: now.toJSDate() })
+  // That of a lapsed or an unsupported consent had ended before.
+  const renewal = cycle?.status === 'cancelled' && goesOn.includes(status) ? cycle : undefined
+  if (renewal !== undefined) Object.assign(renewal, { status: 'open', closedAt: null })
+  // What is due is spread: a hundred thousand that come back are not all asked about in one minute.
+  const soon = now.plus({ milliseconds: policy.spread === false ? 0 : spreadWithin(row.id, policy.spread.toMillis()) })
+  // Only the last can have been waiting to be sent: a new message cancels the one before.
+  const last = status === 'active' ? renewal?.notifications.at(-1) : undefined
+  const message = last?.status === 'cancelled' ? last : undefined
+  if (message !== undefined) Object.assign(message, { status: 'pending', nextActionAt: soon.toJSDate() })
+  if (status === 'active') Object.assign(row, { failedAttempts: 0, lastErrorCode: null, retryAfter: null, ...dateOf(row, cycle, { now, soon, policy }) })
+  const event = chainEvent(row, {
+    type: 'consent.reopened', at: now, actor: 'operator', reason,
+    data: { status, cycle: row.cycle, ...(by === undefined ? {} : { by }) },
+  })
+  Object.assign(row, { eventSeq: event.seq, eventHash: event.hash })
+  return { row, closing, supersededById, renewal, message, event }
+}
+
+/** Statuses in which a cycle is open. */
+const goesOn: readonly string[] = ['active', 'paused', 'quarantined']
+
+interface When {
+  readonly now: DateTime
+  readonly soon: DateTime
+  readonly policy: Policy
+}
+
+const dateOf = (row: ConsentRow, cycle: Cycle | undefined, { now, soon, policy }: When): Pick<ConsentRow, 'nextActionAt' | 'nextActionReason'> => {
+  const view = {
+    consent: toConsent(row),
+    renewal: cycle === undefined ? undefined : toRenewal(cycle),
+    authorisations: (cycle?.authorisations ?? []).map(toAuthorisation),
+    notifications: (cycle?.notifications ?? []).map(toNotification),
+  }
+  const next = nextAction(view, now, policy)
+  return next.action === 'wait'
+    ? { nextActionAt: next.at.toJSDate(), nextActionReason: next.reason }
+    : { nextActionAt: soon.toJSDate(), nextActionReason: `reopened: ${next.reason}` }
+}
+
+// In the order of locks: consent, renewal, notification.
+const write = async (tx: Transaction, plans: readonly Plan[]): Promise<void> => {
+  await writeConsents(tx, plans.map(({ row }) => row))
+  const renewals = plans.flatMap(({ renewal }) => renewal ?? [])
+  if (renewals.length > 0) {
+    checkRenewalTransition('cancelled', 'open')
+    await tx.renewal.updateMany({ where: { id: { in: renewals.map(({ id }) => id) }, status: 'cancelled' }, data: { status: 'open', closedAt: null } })
+  }
+  for (const { message } of plans) {
+    if (message === undefined) continue
+    await tx.notification.updateMany({
+      where: { id: message.id, status: 'cancelled' },
+      data: { status: 'pending', nextActionAt: message.nextActionAt, errorCode: null, leaseUntil: null, queuedUntil: null, epoch: { increment: 1 } },
+    })
+  }
+  await writeEvents(tx, plans.map(({ event }) => event))
+}
