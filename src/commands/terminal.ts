@@ -21,7 +21,11 @@ export const processTerminal = (): Terminal => {
   process.stderr.on('error', () => undefined)
   const write = async (text: string): Promise<void> => {
     if (closed || process.stdout.write(text) || !process.stdout.writableNeedDrain) return
-    await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')]).catch(() => undefined)
+    // Takes the listener of the one that did not come away again: a long list waits thousands of times.
+    const waiting = new AbortController()
+    const { signal } = waiting
+    await Promise.race([once(process.stdout, 'drain', { signal }), once(process.stdout, 'close', { signal })]).catch(() => undefined)
+    waiting.abort()
   }
   return {
     write,

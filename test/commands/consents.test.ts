@@ -91,6 +91,44 @@ describe('import', () => {
     expect(await importLines([line])).toMatchObject({ code: 0 })
   })
 
+  test('of a sheet that has shortened its ids lets nobody take the place of anybody', async () => {
+    const header = 'credentials_id;refresh_token;provider_id;country;redirect_uri;user_id;expires_at;name'
+    const row = (id: string, user: string, days: number): string => `${id};t${days};uk-ob-monzo;GB;https://app.example.com/cb;${user};${inDays(days)};`
+    const sheet = [`sep=;`, header, row('sheet-alice', '1,23457E+15', 30), row('sheet-bob', '1,23457E+15', 60), row('1.23457E+15', 'carol', 60), ';;;;;;;', row('sheet-dan', 'dan', 60)]
+    const { code, stdout, stderr } = await runReal(['import', '-'], {}, `\uFEFF${sheet.join('\r\n')}`)
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '4 rows, 1 created, 0 updated, 0 repaired, 0 unchanged, 0 superseded, 3 bad\n' })
+    expect(stderr).toMatch(/line 3: user_id: looks like a number that a spreadsheet shortened[^\n]*as text in the spreadsheet[^\n]*\nline 4: user_id: [^\n]*\nline 5: credentials_id: /)
+    expect((await run(['show', 'sheet-alice'])).code).toBe(1)
+  })
+
+  test('with nothing but warnings ends with 0, and leaves what we have', async () => {
+    const line = aLine({ expires_at: inDays(60), name: 'Ada' })
+    await importLines([line])
+    const { code, stdout, stderr } = await importLines([{ ...line, email: 'ada at example', name: '#REF!', scopes: 7, locale: 'tlh' }])
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '1 row, 0 created, 0 updated, 0 repaired, 1 unchanged, 0 superseded, 0 bad, 4 warnings\n' })
+    expect(stderr.match(/^line 1: warning: (?:email|name|scopes|locale): .* left out/gm)).toHaveLength(4)
+    const stored = await client.query('SELECT email, name FROM consents WHERE credentials_id = $1', [line['credentials_id']])
+    expect(stored.rows).toEqual([{ email: 'ada@example.com', name: 'Ada' }])
+  })
+
+  test('of two logins at one bank keeps both, and closes the one that a later row supersedes', async () => {
+    const older = aLine({ user_id: 'two-logins', expires_at: inDays(30) })
+    const newer = aLine({ user_id: 'two-logins', expires_at: inDays(80) })
+    expect(await importLines([older, newer])).toMatchObject({ code: 0, stdout: expect.stringContaining('2 created, 0 updated, 0 repaired, 0 unchanged, 0 superseded') })
+    expect(await importLines([{ ...newer, supersedes: older['credentials_id'] }])).toMatchObject({ code: 0, stdout: expect.stringContaining('1 updated, 0 repaired, 0 unchanged, 1 superseded') })
+    expect(await runJson('show', String(older['credentials_id']))).toMatchObject({ status: 'superseded' })
+    expect(await importLines([aLine({ expires_at: inDays(80), supersedes: older['credentials_id'] })])).toMatchObject({ code: 1, stderr: expect.stringMatching(/line 1: supersedes: names the connection of another user \(consent [0-9a-f-]{36}\)/) })
+  })
+
+  test('of a workbook says what it is; a policy that still has supersedeOlder is refused by name', async () => {
+    const file = join(cwd, 'consents.xlsx')
+    await writeFile(file, 'PK\x03\x04rest of it')
+    expect(await run(['import', file])).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('Excel workbook') })
+    const old = join(cwd, 'old.config.json')
+    await writeFile(old, JSON.stringify({ company: { name: 'Brightside' }, import: { supersedeOlder: false } }))
+    expect(await run(['list'], { RECONSENT_CONFIG: old })).toMatchObject({ code: 2, stderr: expect.stringMatching(/import.supersedeOlder[^]*field supersedes[^]*reconsent unsupersede/) })
+  })
+
   test('with --correct moves an expiry back', async () => {
     const id = await add()
     const { user_id } = await runJson('show', id)

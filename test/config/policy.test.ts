@@ -118,6 +118,7 @@ describe('a full policy', () => {
 describe('an unknown key', () => {
   test.each([
     [{ quiteHours: false }, 'quiteHours: is not a key of the policy. Did you mean quietHours?'],
+    [{ import: { supersedeOlder: true } }, expect.stringMatching(/^import: is no key of the policy any more: import.supersedeOlder .*field supersedes/)],
     [{ link: { freshfor: '5m' } }, 'link.freshfor: is not a key of the policy. Did you mean link.freshFor?'],
     [{ timing: { retry: { attempt: 3 } } }, 'timing.retry.attempt: is not a key of the policy. Did you mean timing.retry.attempts?'],
     [{ providers: { GB: { gracePeriod: '1d', valdity: '1d' } } }, 'providers.GB.valdity: is not a key of the policy. Did you mean providers.GB.validity?'],
@@ -126,7 +127,7 @@ describe('an unknown key', () => {
     [{ cron: '* * * * *' }, 'cron: is not a key of the policy. Did you mean sweep.cron?'],
     [{ sweep: { every: '5m' } }, 'sweep.every: is not a key of the policy. Known here: cron.'],
   ])('%j', (input, problem) => {
-    expect(problemsOf(input)).toContain(problem)
+    expect(problemsOf(input)).toContainEqual(problem)
   })
 
   test('one at each depth are all reported', () => {
