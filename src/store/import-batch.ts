@@ -167,8 +167,9 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
 
   /** Whether the way from a consent to those that replaced it leads to this one. */
   const isReplacedBy = (from: ConsentRow | undefined, id: string): boolean => {
-    for (let at = from; at !== undefined; at = at.supersededById === null ? undefined : byId.get(at.supersededById)) if (at.id === id) return true
-    return false
+    let row = from
+    while (row !== undefined && row.id !== id) row = row.supersededById === null ? undefined : byId.get(row.supersededById)
+    return row !== undefined
   }
 
   /** Why a row's `supersedes` cannot be true; undefined when it may be, or says nothing. */
