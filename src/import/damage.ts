@@ -58,8 +58,8 @@ const PLACEHOLDER_SAID = 'is a placeholder for nothing, such as NULL or N/A'
  * `1.23457E8` (Java). `1E5`, `12e4567` and `12E-4` may be ids, in hexadecimal or of a flat.
  */
 const SCIENTIFIC = /^[+-]?(?:\d+e\+\d{1,3}|\d+[.,]\d+e[+-]?\d{1,3})$/i
-/** `12345.0`: a column with gaps was read as fractions. `1,234,567`: thousands were parted. */
-const RENDERED = /^[+-]?(?:\d+\.0|\d{1,3}(?:,\d{3})+)$/
+/** `12345.0`: a column with gaps was read as fractions. `12345,00` and `1,234,567`: it was shown as an amount. */
+const RENDERED = /^[+-]?(?:\d+[.,]0+|\d{1,3}(?:,\d{3})+(?:\.\d+)?)$/
 export const shortenedNumber = (value: string): string | undefined => {
   if (SCIENTIFIC.test(value)) return `looks like a number that a spreadsheet shortened (such as 1.23457E+15): ${AS_TEXT}`
   return RENDERED.test(value) ? `looks like a number that a program wrote anew (such as 12345.0 or 1,234,567): ${AS_TEXT}` : undefined

@@ -131,7 +131,7 @@ describe('a broken field that is not needed is left out with a warning, never th
 describe('what stands for somebody', () => {
   const damaged = [
     '1.23457E+15', '1,23457E+15', '1.23E+05', '1E+15', '1e+21', '1.23456789012346e+18', '1.23457E15', '-1.2E+10', '123.457E+12', '1.2E-05',
-    '12345.0', '1,234,567', '########', '#', '#REF!', '#N/A', '#NAME?', '#VALUE!', '#DIV/0!', '#NUM!', '#NULL!', '#SPILL!', '#BEZUG!', '#¡REF!', '#NV', 'Err:508',
+    '12345.0', '12345,00', '1,234,567', '1,234,567.00', '########', '#', '#REF!', '#N/A', '#NAME?', '#VALUE!', '#DIV/0!', '#NUM!', '#NULL!', '#SPILL!', '#BEZUG!', '#¡REF!', '#NV', 'Err:508',
     'NULL', 'null', 'Null', '\\N', 'None', 'NONE', 'nil', 'undefined', 'NaN', 'N/A', 'n/a', 'NA', '-', '--', '—', '.', '?', '(null)', '<null>', '[object Object]', '""', '[REDACTED]',
     'TRUE', 'false', '12-May', '5-Mar-26', 'Mar-30', '23/11/2026', '1/2/26', '23.11.2026', '2026-11-23', '2026-11-23 00:00:00', '2026-11-23T00:00:00Z',
     'a\u200Bb', 'a\uFEFFb', '\uFEFFab', 'a\u00ADb', '\u202Eab', 'ab\u200F', 'a\u2060b', 'ab\u00A0', '\u00A0ab', 'a\u00A0b', 'a\u202Fb', 'a\u3000b', 'a\tb', 'ab\t', 'a\nb', 'ab\n', 'a\u0000b', 'a\u0085b', 'a\u007Fb', 'a\u2028b', 'a\uFE0Fb', 'a\u3164b',
