@@ -1,4 +1,4 @@
-// `unsupersede` as a command, with the role that may do least: what it prints, its JSON, its exit codes, its options.
+// `unsupersede` as a command, with the role that may do least, in a database of another zone: what it prints, its JSON, its exit codes, its options.
 import { beforeAll, expect, test } from 'vitest'
 import { DateTime } from 'luxon'
 import { makeVault } from '../../src/crypto/vault.ts'
@@ -8,13 +8,14 @@ import { keyText, ringOf } from '../crypto/keys.ts'
 import { aLine, ndjson } from '../import/rows.ts'
 import { createDatabase } from '../setup/database.ts'
 import { closeByOldRule } from '../setup/old-rule.ts'
-import { createAppRole } from '../setup/roles.ts'
+import { asOwner, createAppRole } from '../setup/roles.ts'
 import { environmentFor, run, runHere } from './reconsent.ts'
 
 const inDays = (days: number): string => DateTime.utc().plus({ days }).toISO()
 let env: Record<string, string>
 beforeAll(async () => {
   const ownerUrl = await createDatabase()
+  await asOwner(ownerUrl, `ALTER DATABASE ${new URL(ownerUrl).pathname.slice(1)} SET timezone = 'America/New_York'`)
   const url = await createAppRole(ownerUrl)
   env = { ...environmentFor(url), ENCRYPTION_KEYS: `k1:${keyText('k1')}` }
   const lines = ['u1', 'u2', 'u3'].flatMap((user) => [
