@@ -104,7 +104,7 @@ describe('a broken field that is not needed is left out with a warning, never th
     'a phone as a number': [{ phone: 447700900123 }, 'phone: must be text, left out'],
     'an email for nobody': [{ email: '\\N' }, 'email: is a placeholder for nothing, such as NULL or N/A, left out; without one the consent has no channel'],
     'an email with something invisible in it': [{ email: 'ada@example.com\u200B' }, 'email: holds an invisible character (U+200B'],
-    'two emails': [{ email: 'a@example.com; b@example.com' }, 'email: is not a usable address, left out'],
+    'two emails': [{ email: 'a@example.com; b@example.com' }, 'email: is not a usable address (it '],
     'a locale that is none': [{ locale: 'tlh' }, 'locale: is not one we have, left out'],
     'a locale as a list': [{ locale: ['en'] }, 'locale: must be text, left out'],
     'a zone that is none': [{ time_zone: '#N/A' }, 'time_zone: is what a spreadsheet shows in place of a value'],
