@@ -6,6 +6,7 @@ import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { registerBoard } from './board.ts'
 import type { BoardOptions } from './board.ts'
+import { registerExactRoutes } from './exact-routes.ts'
 import { answerClientError, answerUnroutable, registerFallback } from './fallback.ts'
 import { defaultLimits, registerLimits } from './limits.ts'
 import type { LimitOptions } from './limits.ts'
@@ -21,6 +22,7 @@ import type { HealthDeps, HealthTimes } from './routes/health.ts'
 import { registerStart } from './routes/start.ts'
 import type { StartDeps } from './routes/start.ts'
 import { registerSecurity } from './security.ts'
+import { servedAddress } from './served-address.ts'
 
 /** All in milliseconds. */
 export interface HttpTimes extends HealthTimes {
@@ -96,6 +98,7 @@ const open = (times: HttpTimes, trustedProxies: readonly string[] | undefined): 
     trustProxy: trustedProxies === undefined || trustedProxies.length === 0 ? false : [...trustedProxies],
     bodyLimit: BODY_LIMIT,
     routerOptions: { maxParamLength: LONGEST_PARAMETER },
+    rewriteUrl: ({ url = '/' }) => servedAddress(url),
     // A slow connection costs a socket until one of these ends it, and never a turn of anybody else.
     http: { headersTimeout: times.headersMs, connectionsCheckingInterval: times.checkEveryMs },
     requestTimeout: times.requestMs,
@@ -141,6 +144,7 @@ export const makeServer = async (deps: ServerDeps): Promise<HttpServer> => {
   const app = open(times, deps.trustedProxies)
   registerRequestLog(app, deps)
   await registerSecurity(app, publicUrl)
+  registerExactRoutes(app)
   registerFallback(app, deps)
   const renewalOf = (request: FastifyRequest): string => {
     const { token = '' } = (request.params ?? {}) as { token?: string }
@@ -164,6 +168,7 @@ export const makeHealthServer = async (deps: HealthServerDeps): Promise<HttpServ
   const app = open(times, undefined)
   registerRequestLog(app, deps)
   await registerSecurity(app, new URL('http://localhost'))
+  registerExactRoutes(app)
   registerFallback(app, deps)
   const setUnready = registerHealth(app, { ...deps, times })
   await app.ready()

@@ -70,7 +70,7 @@ describe('the log', () => {
       await failing.get('/r/planted-token'),
       await failing.get(`/done/${'planted-'.padEnd(22, 'x')}`),
       await failing.get('/%planted'),
-      await failing.get(`/r/${'planted'.repeat(100)}`),
+      await failing.get(`/r/${'planted.'.repeat(100)}`),
       await failing.post('/v1/callbacks', { body: JSON.stringify(fields), headers: { ...WITH_KEY, 'content-type': 'application/json' } }),
     ]
     expect(answers.map(({ status }) => status)).toEqual([503, 503, 400, 400, 500, 500, 404, 404, 503])

@@ -7,6 +7,7 @@ import { sameBytes, sha256 } from '../../crypto/hashing.ts'
 import { TransientError } from '../../errors.ts'
 import { Secret } from '../../secret.ts'
 import { clientStatusOf, logFailure } from '../fallback.ts'
+import { stateOf } from '../callback-parameters.ts'
 import { commitCallback } from './callback.ts'
 import type { CallbackDeps } from './callback.ts'
 import { callbackSchema, consentSchema, eventsSchema, openapi } from './api-schemas.ts'
@@ -105,7 +106,7 @@ const registerCallbacks = (scope: FastifyInstance, deps: Deps): void => {
     }
     const what = code === undefined ? { bankError: error ?? '' } : { code: new Secret(code) }
     try {
-      const answer = await commitCallback(deps, { state: new Secret(state), ...what }, deps.commitWithinMs)
+      const answer = await commitCallback(deps, { state: stateOf(state), ...what }, deps.commitWithinMs)
       await crashPoint('before-api-answer')
       if (answer.kind === 'unknown-state') return await fail(reply, 404, 'unknown_state', 'this state is none of ours')
       return await reply.code(202).send({ result: answer.kind })
