@@ -2,9 +2,10 @@
 // The command line. Only checks that this Node can run the rest, which it loads after that.
 export {}
 
-const [major = 0] = process.versions.node.split('.').map(Number)
-if (major < 24) {
-  process.stderr.write(`reconsent needs Node 24 or later, this is ${process.versions.node}. In a checkout, npx reconsent uses the one that npm ci installed.\n`)
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+// 24.5 brought the agent's proxyEnv, without which HTTPS_PROXY would be passed over in silence.
+if (major < 24 || (major === 24 && minor < 5)) {
+  process.stderr.write(`reconsent needs Node 24.5 or later, this is ${process.versions.node}. In a checkout, npx reconsent uses the one that npm ci installed.\n`)
   process.exit(2)
 }
 

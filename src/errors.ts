@@ -10,6 +10,7 @@ interface Entry {
 
 export const errorTable = {
   'provider-unreachable': { kind: 'transient', message: 'the provider could not be reached' },
+  'proxy-failed': { kind: 'transient', message: 'the proxy in HTTPS_PROXY could not be reached, refused us, or got no connection to the provider' },
   'provider-timeout': { kind: 'transient', message: 'the provider did not answer in time' },
   'provider-rate-limited': { kind: 'transient', message: 'the provider asked us to slow down (429)' },
   'provider-failed': { kind: 'transient', message: 'the provider answered with a server error' },

@@ -2,6 +2,7 @@
 import type { Sections, Timing } from '../config.ts'
 import { smtpChannel } from '../notify/smtp-channel.ts'
 import { truelayerProvider } from '../provider/truelayer/client.ts'
+import { goesByProxy } from '../provider/truelayer/egress-proxy.ts'
 import { askRedis } from '../queue/redis-info.ts'
 import { unusable, withClient } from './database.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
@@ -61,11 +62,22 @@ export async function* mailFindings({ url, from }: Sections['mail']): AsyncGener
   }
 }
 
+/** Which way calls to the provider leave; of the proxy's address neither user nor password. */
+const wayOf = ({ proxy, authUrl, apiUrl }: Sections['provider']): { readonly words: string; readonly advice: string } => {
+  if (proxy === undefined) return { words: '', advice: '' }
+  const { host } = new URL(proxy.url.reveal())
+  const proxied = [authUrl, apiUrl].filter((url) => goesByProxy(url, proxy))
+  if (proxied.length === 0) return { words: '; asked directly, past HTTPS_PROXY', advice: '' }
+  const which = proxied.length === 2 ? '' : `, for ${proxied.map((url) => new URL(url).host).join()} alone`
+  return { words: `; through the proxy ${host}${which}`, advice: ', and HTTPS_PROXY and NO_PROXY' }
+}
+
 export async function* providerFindings(provider: Sections['provider'], timing: Timing): AsyncGenerator<Finding> {
   const answer = await truelayerProvider({ ...provider, requestTimeoutMs: timing.requestTimeout.toMillis() }).checkCredentials()
+  const { words, advice } = wayOf(provider)
   yield answer.ok
-    ? ok('provider', answer.detail)
-    : fail('provider', answer.detail, 'check TRUELAYER_CLIENT_ID, TRUELAYER_CLIENT_SECRET and the two TRUELAYER_*_URL')
+    ? ok('provider', `${answer.detail}${words}`)
+    : fail('provider', `${answer.detail}${words}`, `check TRUELAYER_CLIENT_ID, TRUELAYER_CLIENT_SECRET and the two TRUELAYER_*_URL${advice}`)
 }
 
 /** Users' browsers come from outside; that this machine reaches the address is the next best thing to know. */

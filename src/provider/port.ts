@@ -8,7 +8,7 @@ import type { Secret } from '../secret.ts'
 /** A request that certainly had no effect at the provider: safe to repeat. */
 export interface NotProcessed {
   readonly kind: 'not-processed'
-  readonly code: Extract<ErrorCode, 'provider-unreachable' | 'provider-rate-limited' | 'client-rejected'>
+  readonly code: Extract<ErrorCode, 'provider-unreachable' | 'proxy-failed' | 'provider-rate-limited' | 'client-rejected'>
   /** From `Retry-After`, when it came. */
   readonly retryAfterMs: number | undefined
 }
@@ -18,7 +18,7 @@ export interface Unavailable {
   readonly kind: 'unavailable'
   readonly code: Extract<
     ErrorCode,
-    'provider-unreachable' | 'provider-timeout' | 'provider-rate-limited' | 'provider-failed' | 'provider-garbled' | 'link-unusable'
+    | 'provider-unreachable' | 'proxy-failed' | 'provider-timeout' | 'provider-rate-limited' | 'provider-failed' | 'provider-garbled' | 'link-unusable'
   >
   readonly retryAfterMs: number | undefined
 }

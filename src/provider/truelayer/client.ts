@@ -3,6 +3,7 @@ import type { Secret } from '../../secret.ts'
 import type { Provider } from '../port.ts'
 import { checkCredentials } from './credentials.ts'
 import { httpSender } from './http.ts'
+import type { EgressProxy } from './egress-proxy.ts'
 import type { ProviderLog } from './http.ts'
 import { fullLink, reauthLink } from './link.ts'
 import { readMe } from './me.ts'
@@ -17,6 +18,7 @@ export interface TrueLayerOptions {
   readonly clientSecret: Secret
   /** Bounds each call in total, from DNS to the last byte of the answer. */
   readonly requestTimeoutMs: number
+  readonly proxy?: EgressProxy | undefined
   readonly log?: ProviderLog | undefined
 }
 
@@ -27,7 +29,7 @@ export const truelayerProvider = (options: TrueLayerOptions): Provider => {
   const authUrl = withoutTrailingSlash(options.authUrl)
   const apiUrl = withoutTrailingSlash(options.apiUrl)
   const client = { authUrl, clientId, clientSecret }
-  const send = httpSender({ requestTimeoutMs, log: options.log })
+  const send = httpSender({ requestTimeoutMs, proxy: options.proxy, log: options.log })
   return {
     makeLink: async (request) => (request.route === 'reauth' ? reauthLink(send, authUrl, request) : fullLink(authUrl, clientId, request)),
     exchangeCode: (request) => exchangeCode(send, client, request),

@@ -3,8 +3,11 @@
 import type { Secret } from '../../secret.ts'
 import type { TokenAnswer, Unavailable } from '../port.ts'
 
-/** How far the one connection of a call came. `open`: the kernel (TLS: the handshake) would take bytes, so some may have left. */
-export type Phase = 'no-socket' | 'connecting' | 'open'
+/**
+ * How far the one connection of a call came. `proxy`: a proxy has not made a tunnel yet. `open`: the kernel (TLS: the handshake with the
+ * provider itself, inside the tunnel where there is one) would take bytes, so some may have left.
+ */
+export type Phase = 'no-socket' | 'proxy' | 'connecting' | 'open'
 
 export interface Answer {
   readonly kind: 'answer'
@@ -13,12 +16,15 @@ export interface Answer {
   readonly body: Secret
 }
 
-export interface NoAnswer {
-  readonly kind: 'no-answer'
-  readonly code: 'provider-timeout' | 'provider-unreachable' | 'provider-garbled'
-  /** `no` only when a connection was seen to start and never opened: then not one byte of the request has left. */
-  readonly sent: 'no' | 'maybe'
-}
+export type NoAnswer =
+  | {
+      readonly kind: 'no-answer'
+      readonly code: 'provider-timeout' | 'provider-unreachable' | 'provider-garbled'
+      /** `no` only when a connection was seen to start and never opened: then not one byte of the request has left. */
+      readonly sent: 'no' | 'maybe'
+    }
+  /** A proxy stood in between and made no tunnel. */
+  | { readonly kind: 'no-answer'; readonly code: 'proxy-failed'; readonly sent: 'no' }
 
 export type Reply = Answer | NoAnswer
 
@@ -26,12 +32,15 @@ export type Reply = Answer | NoAnswer
 const garbledCause = /^(?:HPE_.*|ERR_READING_RESPONSE_STREAM|BODY_TOO_LARGE)$/
 
 /** `cause` is an error's code: Node's (`ECONNREFUSED`, `HPE_…`, `DEPTH_ZERO_SELF_SIGNED_CERT`), got's, or `BODY_TOO_LARGE`. */
-export const noAnswer = (cause: string, phase: Phase): NoAnswer => ({
-  kind: 'no-answer',
-  code: cause === 'ETIMEDOUT' ? 'provider-timeout' : garbledCause.test(cause) ? 'provider-garbled' : 'provider-unreachable',
-  // `no-socket` proves nothing: no connection of ours was seen, so how the request went, if it did, is not known.
-  sent: phase === 'connecting' ? 'no' : 'maybe',
-})
+export const noAnswer = (cause: string, phase: Phase): NoAnswer => {
+  if (phase === 'proxy') return { kind: 'no-answer', code: 'proxy-failed', sent: 'no' }
+  return {
+    kind: 'no-answer',
+    code: cause === 'ETIMEDOUT' ? 'provider-timeout' : garbledCause.test(cause) ? 'provider-garbled' : 'provider-unreachable',
+    // `no-socket` proves nothing: no connection of ours was seen, so how the request went, if it did, is not known.
+    sent: phase === 'connecting' ? 'no' : 'maybe',
+  }
+}
 
 /** The body as a JSON object; undefined for HTML, arrays, garbage and nothing. Of repeated keys the last one counts. */
 export const jsonObject = (body: Secret): Readonly<Record<string, unknown>> | undefined => {
@@ -73,6 +82,7 @@ const clientErrors = new Set(['invalid_client', 'unauthorized_client'])
  */
 export const tokenFailure = (reply: Reply): Exclude<TokenAnswer, { kind: 'tokens' }> => {
   if (reply.kind === 'no-answer') {
+    if (reply.code === 'proxy-failed') return { kind: 'not-processed', code: reply.code, retryAfterMs: undefined }
     return reply.sent === 'no'
       ? { kind: 'not-processed', code: 'provider-unreachable', retryAfterMs: undefined }
       : { kind: 'unknown', code: reply.code }

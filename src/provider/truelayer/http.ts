@@ -2,9 +2,11 @@
 // is a value. Nothing of the request (URL, headers, body) may leave this file by an error or a log line.
 import http from 'node:http'
 import https from 'node:https'
+import type { Duplex } from 'node:stream'
 import got from 'got'
 import type { Log } from '../../log.ts'
 import { Secret } from '../../secret.ts'
+import { type EgressProxy, goesByProxy } from './egress-proxy.ts'
 import { noAnswer } from './failures.ts'
 import type { Phase, Reply } from './failures.ts'
 import { retryAfterMs } from './retry-after.ts'
@@ -37,12 +39,26 @@ class CallFailed extends Error {
   }
 }
 
+/** One request's way to the provider: its agent, and how far its connection came. */
+interface Way {
+  readonly agent: { http: http.Agent } | { https: https.Agent }
+  phase(): Phase
+  /** The status by which the proxy refused a tunnel. */
+  refusedBy(): number | undefined
+  end(): void
+}
+
 /**
- * An agent for one request that tells how far its connection came. A connection is never kept for a second request: a kept one
- * may be closed by the other side just as we write on it, and such a reset cannot be told from one after the request was read.
- * TLS bytes wait for `secureConnect`, plain ones for `connect`; both are listened to before the connection can make progress.
+ * A connection is never kept for a second request: a kept one may be closed by the other side just as we write on it, and such a reset
+ * cannot be told from one after the request was read. No maxSockets: with a limit Node offers the other side to keep the connection.
  */
-const singleUseAgent = (url: string): { agent: { http: http.Agent } | { https: https.Agent }; phase: () => Phase } => {
+const single = { keepAlive: false }
+
+/** Of a call's time, what a silent proxy may use up: the rest tells it from a provider that is silent inside the tunnel. */
+const TUNNEL_SHARE = 0.5
+
+/** TLS bytes wait for `secureConnect`, plain ones for `connect`; both are listened to before the connection can make progress. */
+const direct = (url: string): Way => {
   let phase: Phase = 'no-socket'
   const watch = <A extends http.Agent>(agent: A, opens: 'connect' | 'secureConnect'): A => {
     const connect = agent.createConnection.bind(agent)
@@ -57,12 +73,46 @@ const singleUseAgent = (url: string): { agent: { http: http.Agent } | { https: h
     }
     return agent
   }
-  // No maxSockets: with a limit Node offers the other side to keep the connection, keepAlive or not.
-  const single = { keepAlive: false }
   const agent = url.startsWith('https:')
     ? { https: watch(new https.Agent(single), 'secureConnect') }
     : { http: watch(new http.Agent(single), 'connect') }
-  return { agent, phase: () => phase }
+  return { agent, phase: () => phase, refusedBy: () => undefined, end: () => {} }
+}
+
+/**
+ * By Node's own agent: CONNECT, then TLS with the provider inside. It hands a connection over when that TLS stands and not before, so no byte
+ * of the request has left until then, whatever the proxy did; a failure comes with the connection that failed, the one to the proxy or the
+ * one inside. A request without a connection does not hear of its time-out, nor the agent of everything that ends the connection to the
+ * proxy: hence the watch on both. See docs/decisions/0028-a-proxy-has-sent-nothing-before-its-tunnel.md.
+ */
+const throughProxy = (proxy: EgressProxy, requestTimeoutMs: number): Way => {
+  let phase: Phase = 'no-socket'
+  let status: number | undefined
+  let outer: Duplex | null | undefined
+  const tunnelMs = Math.max(1, Math.round(requestTimeoutMs * TUNNEL_SHARE))
+  const agent = new https.Agent({ ...single, timeout: tunnelMs, proxyEnv: { HTTPS_PROXY: proxy.url.reveal() } })
+  const connect = agent.createConnection.bind(agent)
+  agent.createConnection = (options, callback) => {
+    if (phase === 'no-socket') phase = 'proxy'
+    let settled = false
+    const settle = (error: (Error & { statusCode?: number }) | null, socket?: Duplex): void => {
+      if (settled) return
+      settled = true
+      clearTimeout(deadline)
+      if (error === null) phase = 'open'
+      else if (phase === 'proxy' && socket !== undefined && socket !== outer) phase = 'connecting'
+      status ??= error?.statusCode
+      // The types know no failure without a socket; the agent looks at none then.
+      callback?.(error, socket as Duplex)
+    }
+    const deadline = setTimeout(() => settle(new CallFailed('ETIMEDOUT')), requestTimeoutMs)
+    outer = connect(options, settle)
+    // After whatever the agent itself has to say of it.
+    outer?.once('close', () => setImmediate(() => settle(new CallFailed('PROXY_CLOSED'))))
+    return outer
+  }
+  // Given up on, the connection to the proxy belongs to no request yet, and nobody else would close it.
+  return { agent: { https: agent }, phase: () => phase, refusedBy: () => status, end: () => outer?.destroy() }
 }
 
 const client = got.extend({
@@ -83,11 +133,18 @@ const bodyOf = (post: NonNullable<Call['post']>) => {
 const correlationId = (header: unknown): string | undefined =>
   typeof header === 'string' && /^[\w.:-]{1,128}$/.test(header) ? header : undefined
 
-/** `requestTimeoutMs` bounds the whole call, DNS to the last byte of the body, however slowly it drips. */
-export const httpSender = ({ requestTimeoutMs, log }: { requestTimeoutMs: number; log: ProviderLog | undefined }): Send => async (call) => {
+interface SenderOptions {
+  /** Bounds the whole call, DNS to the last byte of the body, however slowly it drips. */
+  readonly requestTimeoutMs: number
+  readonly proxy?: EgressProxy | undefined
+  readonly log: ProviderLog | undefined
+}
+
+export const httpSender = ({ requestTimeoutMs, proxy, log }: SenderOptions): Send => async (call) => {
   const startedAt = performance.now()
   const tookMs = () => Math.round(performance.now() - startedAt)
-  const { agent, phase } = singleUseAgent(call.url)
+  const way = proxy !== undefined && goesByProxy(call.url, proxy) ? throughProxy(proxy, requestTimeoutMs) : direct(call.url)
+  const { agent } = way
   const stream = client.stream(call.url, {
     method: call.post === undefined ? 'GET' : 'POST',
     agent,
@@ -117,11 +174,15 @@ export const httpSender = ({ requestTimeoutMs, log }: { requestTimeoutMs: number
     }
   } catch (error) {
     const cause = error instanceof CallFailed ? error.code : 'UNKNOWN'
-    const reply = noAnswer(cause, phase())
+    // A proxy that was silent for too long would have failed before: this time passed inside its tunnel.
+    const phase = cause === 'ETIMEDOUT' && way.phase() === 'proxy' ? 'connecting' : way.phase()
+    const reply = noAnswer(cause, phase)
     const seen = correlationId(stream.response?.headers['x-tl-correlation-id'])
-    log?.warn({ call: call.name, cause, phase: phase(), code: reply.code, ms: tookMs(), correlationId: seen }, 'provider gave no answer')
+    const line = { call: call.name, cause, phase, code: reply.code, ms: tookMs(), correlationId: seen, proxyStatus: way.refusedBy() }
+    log?.warn(line, 'provider gave no answer')
     return reply
   } finally {
     stream.destroy()
+    way.end()
   }
 }

@@ -5,6 +5,7 @@ import pino from 'pino'
 import { expect } from 'vitest'
 import type { LinkRequest, Provider } from '../../../src/provider/port.ts'
 import { truelayerProvider } from '../../../src/provider/truelayer/client.ts'
+import type { EgressProxy } from '../../../src/provider/truelayer/egress-proxy.ts'
 import { Secret } from '../../../src/secret.ts'
 
 export const planted = {
@@ -37,7 +38,7 @@ export const aLinkRequest = (over: Partial<LinkRequest> = {}): LinkRequest => ({
   ...over,
 })
 
-export const subject = (url: string, options: { requestTimeoutMs?: number; apiUrl?: string } = {}): Subject => {
+export const subject = (url: string, options: { requestTimeoutMs?: number; apiUrl?: string; proxy?: EgressProxy } = {}): Subject => {
   const lines: string[] = []
   const sink = new Writable({
     write(chunk, _encoding, done) {
@@ -51,6 +52,7 @@ export const subject = (url: string, options: { requestTimeoutMs?: number; apiUr
     clientId: 'reconsent-test',
     clientSecret: new Secret(planted.clientSecret),
     requestTimeoutMs: options.requestTimeoutMs ?? 5000,
+    proxy: options.proxy,
     log: pino({ level: 'trace' }, sink),
   })
   return {

@@ -10,6 +10,8 @@ export interface Scripted {
   readonly url: string
   /** Connections accepted (TLS: with a finished handshake). */
   connections(): number
+  /** Of all sockets, those that are still open. */
+  open(): number
   /** All bytes received, as text. */
   received(): string
   /** Whole or partial HTTP requests seen. */
@@ -29,6 +31,7 @@ const scripted = async (server: net.Server, event: string, scheme: string, onSoc
   let connections = 0
   server.on('connection', (socket: Socket) => {
     open.add(socket)
+    socket.on('close', () => open.delete(socket))
     socket.on('error', () => {})
   })
   server.on(event, (socket: Socket) => {
@@ -49,6 +52,7 @@ const scripted = async (server: net.Server, event: string, scheme: string, onSoc
   return {
     url: `${scheme}://127.0.0.1:${port}`,
     connections: () => connections,
+    open: () => open.size,
     received: () => received,
     requests: () => received.match(requestLine)?.length ?? 0,
   }

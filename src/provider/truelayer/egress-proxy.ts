@@ -1,0 +1,53 @@
+// Which calls leave through the proxy of HTTPS_PROXY. Pure; how they do is Node's own agent's work (http.ts).
+import { BlockList, isIP } from 'node:net'
+import type { Secret } from '../../secret.ts'
+
+export interface EgressProxy {
+  /** `http://user:password@host:port`, or https. */
+  readonly url: Secret
+  /** Entries of NO_PROXY: `*`, `host`, `.domain`, an address, a CIDR range; a host or an address also with `:port`. */
+  readonly bypass: readonly string[]
+}
+
+/** IPv6 addresses without their brackets, names without the dot of the root. */
+const nameOf = ({ hostname }: URL): string => hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '')
+
+const isLoopback = (name: string): boolean => name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127(?:\.\d{1,3}){3}$/.test(name)
+
+const entryOf = (entry: string): { readonly name: string; readonly port: string | undefined } => {
+  // Colons of an IPv6 address without brackets are no port.
+  if (isIP(entry.split('/')[0] ?? '') === 6) return { name: entry, port: undefined }
+  const [, six, other, port] = /^(?:\[(.*)\]|(.*?))(?::(\d+))?$/.exec(entry) ?? []
+  return { name: six ?? other ?? '', port }
+}
+
+const isWithin = (address: string, range: string): boolean => {
+  const family = isIP(address)
+  const [start = '', bits = family === 4 ? '32' : '128'] = range.split('/')
+  if (family === 0 || isIP(start) !== family || !/^\d{1,3}$/.test(bits) || Number(bits) > (family === 4 ? 32 : 128)) return false
+  const list = new BlockList()
+  const kind = family === 4 ? 'ipv4' : 'ipv6'
+  list.addSubnet(start, Number(bits), kind)
+  return list.check(address, kind)
+}
+
+/** As curl and Go read it: a name stands for itself and for all below it. What cannot be read matches nothing. */
+const isBypassed = (entry: string, name: string, port: string): boolean => {
+  const { name: wanted, port: wantedPort } = entryOf(entry.toLowerCase())
+  if (wantedPort !== undefined && wantedPort !== port) return false
+  if (wanted === '*' || isWithin(name, wanted)) return true
+  const domain = wanted.replace(/^\*?\./, '').replace(/\.$/, '')
+  return domain !== '' && isIP(name) === 0 && (name === domain || name.endsWith(`.${domain}`))
+}
+
+/**
+ * Only https: what travels in clear is a simulator's, and is asked directly. This machine is not reached through another one: for a proxy
+ * elsewhere, `localhost` is itself.
+ */
+export const goesByProxy = (address: string, { url, bypass }: EgressProxy): boolean => {
+  if (!URL.canParse(address)) return false
+  const target = new URL(address)
+  const name = nameOf(target)
+  if (target.protocol !== 'https:' || (isLoopback(name) && !isLoopback(nameOf(new URL(url.reveal()))))) return false
+  return !bypass.some((entry) => isBypassed(entry, name, target.port || '443'))
+}
