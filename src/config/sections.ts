@@ -7,7 +7,9 @@ import { readSender } from '../notify/mailbox.ts'
 import { Secret } from '../secret.ts'
 import { parsePostgresAddress } from '../postgres/address.ts'
 import { isLoopback, parseServerAddress, parseWebAddress } from './addresses.ts'
+import { type ProxySection, readProxy } from './egress-proxy.ts'
 import type { Report } from './problems.ts'
+import { parseTrustedProxies } from './trusted-proxies.ts'
 import type { VariableName, VariableReader } from './variables.ts'
 
 export interface Sections {
@@ -23,6 +25,8 @@ export interface Sections {
     readonly apiUrl: string
     readonly clientId: string
     readonly clientSecret: Secret
+    /** The way out; undefined: directly. */
+    readonly proxy: ProxySection | undefined
   }
   readonly keys: KeyRing
   readonly web: {
@@ -34,8 +38,12 @@ export interface Sections {
     readonly ops: { readonly user: string; readonly password: Secret } | undefined
     /** SHA-256 of the keys that the API accepts, lower-case hex. */
     readonly apiKeyHashes: readonly string[]
+    /** Whose X-Forwarded-For names the client; none unless said. */
+    readonly trustedProxies: readonly string[]
   }
   readonly mail: { readonly url: Secret; readonly from: string }
+  /** PUBLIC_URL for who can do without it, to know our own host by. */
+  readonly ownHost: { readonly publicUrl: string | undefined }
 }
 
 /** A group of variables that some command or role cannot do without. */
@@ -132,6 +140,7 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
     const api = providerAddress('TRUELAYER_API_URL', API_URL)
     const clientId = variables.need('TRUELAYER_CLIENT_ID')
     const clientSecret = variables.need('TRUELAYER_CLIENT_SECRET')
+    const proxy = readProxy(variables, report)
     let sound = true
     const complain: Report = (where, what) => {
       sound = false
@@ -152,8 +161,8 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
     if (environment === 'sandbox' && isSandboxId === false) {
       complain('TRUELAYER_CLIENT_ID', "is not of the sandbox (those begin with 'sandbox-'), but TRUELAYER_AUTH_URL is")
     }
-    if (!auth || !api || !clientId || !clientSecret || !sound) return undefined
-    return { authUrl: auth.base, apiUrl: api.base, clientId, clientSecret: new Secret(clientSecret) }
+    if (!auth || !api || !clientId || !clientSecret || proxy === 'wrong' || !sound) return undefined
+    return { authUrl: auth.base, apiUrl: api.base, clientId, clientSecret: new Secret(clientSecret), proxy }
   }
 
   const keys: Read['keys'] = () => {
@@ -165,8 +174,8 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
     return undefined
   }
 
-  const publicUrl = (): string | undefined => {
-    const address = webAddress('PUBLIC_URL', variables.need('PUBLIC_URL'))
+  const publicUrl = (text = variables.need('PUBLIC_URL')): string | undefined => {
+    const address = webAddress('PUBLIC_URL', text)
     if (address !== undefined && address.url.pathname !== '/') {
       report('PUBLIC_URL', 'must be a host of its own, without a path: pages and links are made for its root')
       return undefined
@@ -218,12 +227,20 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
     return problems.length > 0 ? undefined : [...new Set(hashes)]
   }
 
+  const trustedProxies = (): readonly string[] | undefined => {
+    const text = variables.find('TRUSTED_PROXIES')
+    if (text === undefined) return []
+    const { entries, problems } = parseTrustedProxies(text)
+    for (const problem of problems) report('TRUSTED_PROXIES', problem)
+    return problems.length === 0 ? entries : undefined
+  }
+
   const web: Read['web'] = () => {
-    const read = { publicUrl: publicUrl(), host: host(), port: port(), ops: ops(), apiKeyHashes: apiKeyHashes() }
+    const read = { publicUrl: publicUrl(), host: host(), port: port(), ops: ops(), apiKeyHashes: apiKeyHashes(), trustedProxies: trustedProxies() }
     if (read.publicUrl === undefined || read.host === undefined || read.port === undefined) return undefined
-    if (read.ops === undefined || read.apiKeyHashes === undefined) return undefined
-    const { publicUrl: address, host: listenOn, port: number, apiKeyHashes: hashes } = read
-    return { publicUrl: address, host: listenOn, port: number, ops: read.ops ?? undefined, apiKeyHashes: hashes }
+    if (read.ops === undefined || read.apiKeyHashes === undefined || read.trustedProxies === undefined) return undefined
+    const { publicUrl: address, host: listenOn, port: number, apiKeyHashes: hashes, trustedProxies: proxies } = read
+    return { publicUrl: address, host: listenOn, port: number, ops: read.ops ?? undefined, apiKeyHashes: hashes, trustedProxies: proxies }
   }
 
   const mail: Read['mail'] = () => {
@@ -235,5 +252,10 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
     return url && from !== undefined && read !== undefined && 'sender' in read ? { url, from } : undefined
   }
 
-  return { database, queue, provider, keys, web, mail }
+  const ownHost: Read['ownHost'] = () => {
+    const text = variables.find('PUBLIC_URL')
+    return { publicUrl: text === undefined ? undefined : publicUrl(text) }
+  }
+
+  return { database, queue, provider, keys, web, mail, ownHost }
 }

@@ -26,6 +26,10 @@ export const variables = {
   TRUELAYER_API_URL: open("Give the address of TrueLayer's data host."),
   TRUELAYER_CLIENT_ID: secret("Give the client id from TrueLayer's console."),
   TRUELAYER_CLIENT_SECRET: secret("Give the client secret from TrueLayer's console."),
+  HTTPS_PROXY: secret('Give the address of the proxy through which the provider is reached.'),
+  NO_PROXY: open('Name the hosts that are reached without the proxy.'),
+  https_proxy: open('Give the address of the proxy through which the provider is reached.'),
+  no_proxy: open('Name the hosts that are reached without the proxy.'),
   PUBLIC_URL: open("Give the address at which users' browsers reach this service, such as https://consents.example.com."),
   HOST: open('Give the address to listen on.'),
   PORT: open('Give the port to listen on.'),
@@ -34,6 +38,7 @@ export const variables = {
   MAIL_FROM: open("Give the sender of the messages: 'Company <consents@example.com>'."),
   OPS_USER: open('The board needs both OPS_USER and OPS_PASSWORD; without either it is not mounted.'),
   OPS_PASSWORD: secret('The board needs both OPS_USER and OPS_PASSWORD; without either it is not mounted.'),
+  TRUSTED_PROXIES: open('Name the load balancers whose X-Forwarded-For is believed.'),
   API_KEYS_SHA256: secret('Give the SHA-256 of each API key, in hex.'),
 } as const satisfies Record<string, Variable>
 

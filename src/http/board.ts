@@ -8,6 +8,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Secret } from '../secret.ts'
 import { actOf } from './board-policy.ts'
+import type { Limit } from './limits.ts'
 
 export const BOARD_PATH = '/ops/queues'
 
@@ -19,6 +20,7 @@ export interface BoardOptions {
   readonly allowDestructive: boolean
   /** Where browsers reach us; requests from there count as our own. */
   readonly publicUrl: string
+  readonly wrongLogins: Limit
 }
 
 /** Inline styles are the board's own; scripts, fonts and calls stay on this host. */
@@ -80,7 +82,10 @@ const isFromElsewhere = (request: FastifyRequest, publicOrigin: string | undefin
 
 const refuse = (reply: FastifyReply, why: string): FastifyReply => reply.code(403).send({ error: 'forbidden', message: why })
 
-/** Mounts the board. Requests without login get 401; from other sites, or to what the policy does not allow, 403. */
+const tooMany = (reply: FastifyReply, seconds: number): FastifyReply =>
+  reply.code(429).header('retry-after', seconds).send({ error: 'too_many_requests', message: 'too many wrong logins from this address' })
+
+/** Mounts the board. Requests without login get 401, after many wrong ones 429; from other sites, or to what the policy does not allow, 403. */
 export const registerBoard = async (app: FastifyInstance, options: BoardOptions): Promise<void> => {
   const isLogin = loginCheck(options.user, options.password)
   const publicOrigin = originOf(options.publicUrl)
@@ -94,7 +99,14 @@ export const registerBoard = async (app: FastifyInstance, options: BoardOptions)
 
   const board = async (scope: FastifyInstance): Promise<void> => {
     scope.addHook('onRequest', async (request, reply) => {
-      if (!isLogin(request.headers.authorization)) {
+      const { authorization } = request.headers
+      // People choose this password: once too many were wrong, none is looked at, not even a right one. The commands do without the board.
+      const blocked = await options.wrongLogins(request, 'look')
+      if (blocked !== undefined) return tooMany(reply, blocked)
+      if (!isLogin(authorization)) {
+        // A browser's first request has no login yet, and asks by it for the prompt.
+        const wait = authorization === undefined ? undefined : await options.wrongLogins(request)
+        if (wait !== undefined) return tooMany(reply, wait)
         reply.header('www-authenticate', 'Basic realm="Reconsent operations", charset="UTF-8"')
         return reply.code(401).send({ error: 'unauthorized', message: 'log in with OPS_USER and OPS_PASSWORD' })
       }

@@ -15,7 +15,9 @@ export const registerRequestLog = (app: FastifyInstance, { log, metrics }: { log
     const route = routeOf(request)
     const status = reply.statusCode
     metrics.recordHttp({ method, route, status, seconds: reply.elapsedTime / 1000 })
-    const line = { method, route, status, ms: Math.round(reply.elapsedTime) }
+    // Whose address: of those alone who were refused, for whoever has to shut them out.
+    const client = status === 401 || status === 429 ? { client: request.ip } : {}
+    const line = { method, route, status, ms: Math.round(reply.elapsedTime), ...client }
     if (status >= 500) log.warn(line, 'answered with a server error')
     else if (quiet.has(route)) log.debug(line, 'answered')
     else log.info(line, 'answered')

@@ -33,9 +33,10 @@ const queryOf = (tail: string): string => {
   const query = marked !== tail && !tail.includes('=') ? decode(marked) : marked
   return query
     .replaceAll('&amp;', '&')
-    .replaceAll(/#+|\?+(?=(?:code|state|error)=)/g, '&')
+    // What stands before keeps a long run from being begun at each of its characters.
+    .replaceAll(/#+|(?<!\?)\?+(?=(?:code|state|error)=)/g, '&')
     .replace(/^[?&]+/, '')
-    .replace(/[?&]+$/, '')
+    .replace(/(?<![?&])[?&]+$/, '')
 }
 
 /** `/callback?<query>`, `/r/<token>` or `/done/<id>` for any spelling of these; every other target as it came. Pure. */

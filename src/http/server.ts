@@ -65,7 +65,7 @@ interface OwnDeps {
   readonly publicUrl: string
   readonly renewalOfToken: (token: string) => string | undefined
   /** Undefined: no board. */
-  readonly board: Omit<BoardOptions, 'publicUrl'> | undefined
+  readonly board: Omit<BoardOptions, 'publicUrl' | 'wrongLogins'> | undefined
   readonly limits?: Partial<LimitOptions> | undefined
   /**
    * Proxies (addresses or CIDR ranges) whose X-Forwarded-For names the client. None unless said: anybody can send that header. Without
@@ -155,9 +155,9 @@ export const makeServer = async (deps: ServerDeps): Promise<HttpServer> => {
   registerStart(app, { ...deps, publicUrl, limits })
   registerCallback(app, { ...deps, limits, commitWithinMs: times.commitWithinMs })
   registerDone(app, deps)
-  registerApi(app, { ...deps, commitWithinMs: times.commitWithinMs })
+  registerApi(app, { ...deps, limits, commitWithinMs: times.commitWithinMs })
   const setUnready = registerHealth(app, { ...deps, times })
-  if (deps.board !== undefined) await registerBoard(app, { ...deps.board, publicUrl: deps.publicUrl })
+  if (deps.board !== undefined) await registerBoard(app, { ...deps.board, publicUrl: deps.publicUrl, wrongLogins: limits.wrongLogins })
   await app.ready()
   return serve(app, setUnready, times)
 }

@@ -19,6 +19,7 @@ export const makeWebServer = async (parts: Parts): Promise<HttpServer> => {
     times: { closeWithinMs },
     publicUrl: web.publicUrl,
     apiKeyHashes: web.apiKeyHashes,
+    trustedProxies: web.trustedProxies,
     renewalOfToken: vault.renewalOfToken,
     startLinkToken: vault.startLinkToken,
     board: ops,

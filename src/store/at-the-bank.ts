@@ -8,7 +8,7 @@ import { authorisationRow, openCell, sealCell, stateHash } from './authorisation
 import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
 import { lockAuthorisation, lockConsent, lockRenewal } from './locks.ts'
-import type { AtTheBank, CallbackAnswer, RenewalPage } from './port.ts'
+import type { AtTheBank, CallbackAnswer, RenewalPage, Taken } from './port.ts'
 import { toAuthorisation, toConsent, toRenewal } from './rows.ts'
 
 export const atTheBank = (db: Database): AtTheBank => ({
@@ -107,12 +107,14 @@ interface Locked {
 const answerState = async (
   db: Database,
   state: Secret,
-  answer: (tx: Transaction, locked: Locked) => Promise<CallbackAnswer>,
+  answer: (tx: Transaction, locked: Locked) => Promise<Taken>,
 ): Promise<CallbackAnswer> =>
   db.prisma.$transaction(async (tx) => {
     const found = await tx.authorisation.findUnique({ where: { stateHash: stateHash(state) }, select: { id: true } })
     const locked = found === null ? undefined : await lockAuthorisation(tx, found.id)
-    return locked === undefined ? { kind: 'unknown-state' } : answer(tx, locked)
+    if (locked === undefined) return { kind: 'unknown-state' }
+    const { credentialsId, userId } = locked.consent
+    return { ...(await answer(tx, locked)), credentialsId, userId }
   })
 
 const lockOpenCycle = async (tx: Transaction, renewalId: string): Promise<ConsentRow | undefined> => {

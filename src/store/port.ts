@@ -105,13 +105,17 @@ export interface RenewalPage {
   readonly authorisations: readonly Authorisation[]
 }
 
-export type CallbackAnswer =
+/** What became of a callback whose state we made. */
+export type Taken =
   | { readonly kind: 'accepted'; readonly authorisationId: string; readonly doneId: string }
   /** The same state was consumed before: nothing changes. */
   | { readonly kind: 'already'; readonly doneId: string }
   /** The consent or the cycle no longer takes a code. */
   | { readonly kind: 'closed'; readonly doneId: string }
-  | { readonly kind: 'unknown-state' }
+
+export type CallbackAnswer =
+  /** With the consent that the link was made for, for a company that passes a callback on: whose it is. */
+  (Taken & { readonly credentialsId: string; readonly userId: string }) | { readonly kind: 'unknown-state' }
 
 export interface AtTheBank {
   getRenewalPage(renewalId: string): Promise<RenewalPage | undefined>

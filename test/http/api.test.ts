@@ -72,23 +72,37 @@ describe('while the database is away', () => {
 })
 
 describe('POST /v1/callbacks', () => {
+  /** The user reconciliation that a company passes its callbacks on for. */
+  const whose = ({ credentialsId, userId }: { credentialsId: string; userId: string }) => ({ credentials_id: credentialsId, user_id: userId })
+
   test('takes a code once, says so when it is repeated, and when it is too late', async () => {
     const consent = await anAskedConsent(world)
     const body = Object.fromEntries(await theCallback(world, consent.id))
-    expect(reply(await web.post('/v1/callbacks', json(body)))).toEqual([202, { result: 'accepted' }])
+    expect(reply(await web.post('/v1/callbacks', json(body)))).toEqual([202, { result: 'accepted', ...whose(consent) }])
     expect((await world.authorisationsOf(consent.id)).map(({ status }) => status)).toEqual(['code_received'])
-    expect(reply(await web.post('/v1/callbacks', json(body)))).toEqual([202, { result: 'already' }])
+    expect(reply(await web.post('/v1/callbacks', json(body)))).toEqual([202, { result: 'already', ...whose(consent) }])
     const late = await anAskedConsent(world)
     const lateBody = Object.fromEntries(await theCallback(world, late.id))
     await world.db.prisma.renewal.updateMany({ where: { consentId: late.id }, data: { status: 'cancelled', closedAt: new Date() } })
-    expect(reply(await web.post('/v1/callbacks', json(lateBody)))).toEqual([202, { result: 'closed' }])
+    expect(reply(await web.post('/v1/callbacks', json(lateBody)))).toEqual([202, { result: 'closed', ...whose(late) }])
   })
 
   test('takes a refusal', async () => {
     const consent = await anAskedConsent(world)
     const body = Object.fromEntries(await theCallback(world, consent.id, 'deny'))
-    expect(reply(await web.post('/v1/callbacks', json({ state: body['state'], error: body['error'] })))).toEqual([202, { result: 'accepted' }])
+    const refusal = { state: body['state'], error: body['error'] }
+    expect(reply(await web.post('/v1/callbacks', json(refusal)))).toEqual([202, { result: 'accepted', ...whose(consent) }])
     expect((await world.authorisationsOf(consent.id)).map(({ status }) => status)).toEqual(['refused'])
+    expect(reply(await web.post('/v1/callbacks', json(refusal)))).toEqual([202, { result: 'already', ...whose(consent) }])
+  })
+
+  test('names the user of an attempt that is long over, and of a state with something glued behind it', async () => {
+    const consent = await anAskedConsent(world)
+    const body = Object.fromEntries(await theCallback(world, consent.id))
+    await web.post('/v1/callbacks', json({ ...body, state: `${body['state']}/` }))
+    await world.drain()
+    expect((await world.authorisationsOf(consent.id)).map(({ status }) => status)).toEqual(['renewed'])
+    expect(reply(await web.post('/v1/callbacks', json(body)))).toEqual([202, { result: 'already', ...whose(consent) }])
   })
 
   test('does not know foreign states, and is never limited for it', async () => {
@@ -204,6 +218,6 @@ test('the OpenAPI document needs no key and describes exactly the routes', async
   expect([answer.status, document.openapi]).toEqual([200, '3.1.0'])
   expect(Object.keys(document.paths)).toEqual(['/v1/callbacks', '/v1/consents/{id}', '/v1/events'])
   expect(document.paths['/v1/callbacks'].post.requestBody.content['application/json'].schema.required).toEqual(['state'])
-  expect(Object.keys(document.paths['/v1/callbacks'].post.responses)).toEqual(['202', '400', '401', '404', '503'])
+  expect(Object.keys(document.paths['/v1/callbacks'].post.responses)).toEqual(['202', '400', '401', '404', '429', '503'])
   expect(document.security).toEqual([{ apiKey: [] }])
 })

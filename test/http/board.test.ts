@@ -32,6 +32,7 @@ const aBoard = async (backend: Backend, allowDestructive: boolean, onRoute: (rou
     password: new Secret('a colon: is fine'),
     allowDestructive,
     publicUrl: 'https://renew.example',
+    wrongLogins: async () => undefined,
   })
   await app.ready()
   return app

@@ -19,6 +19,7 @@ export const failure = {
 const failed = (description: string) => ({ description, ...failure })
 
 const unauthorized = failed('no API key, or not one of ours')
+const tooMany = failed('too many calls without a valid key from this address: wait as long as Retry-After says (too_many_requests)')
 const unavailable = failed('the database is away: repeat the same request later (temporarily_unavailable)')
 
 export const callbackSchema = {
@@ -26,7 +27,7 @@ export const callbackSchema = {
   summary: 'Pass on what the bank sent to your redirect_uri',
   description:
     'For redirect_uris of your own: pass on the state and exactly one of code and error, as they came. ' +
-    'Committed before it is answered; safe to repeat.',
+    'Committed before it is answered; safe to repeat. The answer names the connection and the user of the state.',
   body: {
     type: 'object',
     required: ['state'],
@@ -40,12 +41,17 @@ export const callbackSchema = {
     202: {
       description: 'taken (accepted), taken before (already), or of a consent that takes no code any more (closed)',
       type: 'object',
-      required: ['result'],
-      properties: { result: { type: 'string', enum: ['accepted', 'already', 'closed'] } },
+      required: ['result', 'credentials_id', 'user_id'],
+      properties: {
+        result: { type: 'string', enum: ['accepted', 'already', 'closed'] },
+        credentials_id: text('the connection that the link was made for'),
+        user_id: text('your id of its user'),
+      },
     },
     400: failed('not a callback: invalid_request'),
     401: unauthorized,
     404: failed('a state that is not ours: unknown_state'),
+    429: tooMany,
     503: failed('nothing was taken: repeat the same request (temporarily_unavailable)'),
   },
 }
@@ -80,6 +86,7 @@ export const consentSchema = {
     },
     401: unauthorized,
     404: failed('no such consent: not_found'),
+    429: tooMany,
     503: unavailable,
   },
 }
@@ -109,6 +116,7 @@ export const eventsSchema = {
     },
     400: failed('a cursor or limit that is none: invalid_request'),
     401: unauthorized,
+    429: tooMany,
     503: unavailable,
   },
 }

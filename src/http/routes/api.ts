@@ -8,6 +8,7 @@ import { TransientError } from '../../errors.ts'
 import { Secret } from '../../secret.ts'
 import { clientStatusOf, logFailure } from '../fallback.ts'
 import { stateOf } from '../callback-parameters.ts'
+import type { Limits } from '../limits.ts'
 import { commitCallback } from './callback.ts'
 import type { CallbackDeps } from './callback.ts'
 import { callbackSchema, consentSchema, eventsSchema, openapi } from './api-schemas.ts'
@@ -64,7 +65,7 @@ const answerFailure = (deps: ApiDeps, error: FastifyError, request: FastifyReque
   return fail(reply, 500, 'internal_error', 'something went wrong on our side')
 }
 
-type Deps = ApiDeps & { readonly commitWithinMs: number }
+type Deps = ApiDeps & { readonly commitWithinMs: number; readonly limits: Pick<Limits, 'wrongKeys'> }
 
 export const registerApi = (app: FastifyInstance, deps: Deps): void => {
   const isKey = keyCheck(deps.apiKeyHashes)
@@ -81,7 +82,15 @@ export const registerApi = (app: FastifyInstance, deps: Deps): void => {
     scope.get('/openapi.json', { schema: { hide: true } }, async () => scope.swagger())
     await scope.register(async (locked) => {
       locked.addHook('onRequest', async (request, reply) => {
-        if (isKey(request.headers.authorization)) return
+        const { authorization } = request.headers
+        // A right key is never kept waiting: behind a proxy that we are not told of, anybody could stop the company's callbacks by wrong
+        // ones. A key has 256 random bits; what is limited is the noise (decision 0029).
+        if (isKey(authorization)) return
+        const wait = authorization === undefined ? undefined : await deps.limits.wrongKeys(request)
+        if (wait !== undefined) {
+          await fail(reply.header('retry-after', wait), 429, 'too_many_requests', 'too many calls without a valid API key from this address')
+          return
+        }
         void reply.header('www-authenticate', 'Bearer realm="Reconsent API"')
         await fail(reply, 401, 'unauthorized', 'send an API key as Authorization: Bearer <key>')
       })
@@ -109,7 +118,7 @@ const registerCallbacks = (scope: FastifyInstance, deps: Deps): void => {
       const answer = await commitCallback(deps, { state: stateOf(state), ...what }, deps.commitWithinMs)
       await crashPoint('before-api-answer')
       if (answer.kind === 'unknown-state') return await fail(reply, 404, 'unknown_state', 'this state is none of ours')
-      return await reply.code(202).send({ result: answer.kind })
+      return await reply.code(202).send({ result: answer.kind, credentials_id: answer.credentialsId, user_id: answer.userId })
     } catch (failure) {
       logFailure(deps.log, request, failure)
       return fail(reply.header('retry-after', RETRY_SECONDS), 503, 'temporarily_unavailable', 'nothing was taken: repeat the same request')
