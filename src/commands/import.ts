@@ -19,7 +19,7 @@ Optional: provider_name, email, phone, name, locale, time_zone, scopes.
 
 The same row twice changes nothing. A row with a later date than ours says that the consent was renewed elsewhere: its cycle is
 closed as repaired, its messages are cancelled, its token is taken. A row never moves the expiry back nor replaces a token
-otherwise, but with --correct. Bad rows are told with their line and skipped; good ones go in. Exit code 1 if any row was bad.`,
+otherwise, but with --correct. With PUBLIC_URL set, a redirect_uri on that host must be /callback. Bad rows are told with their line and skipped; good ones go in. Exit code 1 if any row was bad.`,
   arguments: ['FILE'],
   options: {
     format: { type: 'string', value: 'ndjson|csv', help: 'default: by the name of the file, else by its first line' },
@@ -31,9 +31,9 @@ otherwise, but with --correct. Bad rows are told with their line and skipped; go
     const file = call.arg('FILE')
     const format = oneOf(call, 'format', ['ndjson', 'csv'])
     await checkFile(file)
-    return withStore(['keys'], async ({ store, clock, config }) => {
+    return withStore(['keys', 'ownHost'], async ({ store, clock, config }) => {
       const told = tell(call)
-      const run = importConsents({ store, clock, httpsOnly: config.httpsOnly, correct: call.flag('correct'), ...told })
+      const run = importConsents({ store, clock, httpsOnly: config.httpsOnly, ...config.ownHost, correct: call.flag('correct'), ...told })
       const input = file === '-' ? process.stdin : createReadStream(file)
       const counts = await run(readRows(input, format ?? (file === '-' ? undefined : formatByName(file))))
       if (call.flag('json')) await call.terminal.json({ ...counts, problems: told.problems, problems_left_off: Math.max(0, counts.bad - told.problems.length) })

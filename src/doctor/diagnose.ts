@@ -36,7 +36,10 @@ export async function* diagnose(): AsyncGenerator<Finding> {
     const sound = yield* databaseFindings(database.config.database.url)
     if ('findings' in keys) yield* keys.findings
     else if (sound) yield* keyFindings(database.config.database.url, keys.config.keys)
-    if (sound) yield* recordFindings(database.config.database.url, 'findings' in web ? undefined : intervalOf(web.config.policy.sweep.cron), requiresHttps(database.config))
+    if (sound) {
+      const known = 'findings' in web ? {} : { interval: intervalOf(web.config.policy.sweep.cron), publicUrl: web.config.web.publicUrl }
+      yield* recordFindings(database.config.database.url, { ...known, httpsOnly: requiresHttps(database.config) })
+    }
   }
   if ('findings' in database && 'findings' in keys) yield* keys.findings
 

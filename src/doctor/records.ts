@@ -2,7 +2,8 @@
 import { DateTime, Duration } from 'luxon'
 import { tooOldAfter } from '../processors/watch-sweep.ts'
 import type { Secret } from '../secret.ts'
-import { countPlainCallbacks } from '../store/redirect-uris.ts'
+import { isDeadCallback } from '../http/served-address.ts'
+import { countPlainCallbacks, listCallbacks } from '../store/redirect-uris.ts'
 import { dispatching } from '../store/dispatching.ts'
 import { openDatabase } from '../store/database.ts'
 import { listing } from '../store/listing.ts'
@@ -14,7 +15,14 @@ const noKeys = (): never => {
 /** Where the pattern is not known: no watchdog waits longer. */
 const LONGEST_INTERVAL = Duration.fromObject({ hours: 1 })
 
-export async function* recordFindings(url: Secret, interval: Duration | undefined, httpsOnly: boolean): AsyncGenerator<Finding> {
+export interface RecordRules {
+  /** Between two sweeps. */
+  readonly interval?: Duration | undefined
+  readonly httpsOnly: boolean
+  readonly publicUrl?: string | undefined
+}
+
+export async function* recordFindings(url: Secret, { interval, httpsOnly, publicUrl }: RecordRules): AsyncGenerator<Finding> {
   const db = openDatabase({ url, vault: { seal: noKeys, open: noKeys, startLinkToken: noKeys, renewalOfToken: noKeys }, connections: 4 })
   try {
     const now = DateTime.utc()
@@ -29,6 +37,7 @@ export async function* recordFindings(url: Secret, interval: Duration | undefine
     const total = Object.values(counts.consents).reduce((sum, number) => sum + number, 0)
     yield ok('consents', total === 0 ? 'none yet' : Object.entries(counts.consents).filter(([, number]) => number > 0).map(([status, number]) => `${number} ${status}`).join(', '))
     yield aboutCallbacks(plain, httpsOnly)
+    if (publicUrl !== undefined) yield* aboutOwnCallbacks(await listCallbacks(db), publicUrl)
     for (const hold of counts.holds) yield warn('provider calls', `on hold since ${hold.since.toISO()} (${hold.code})`, 'check the client id and secret; see docs/runbook.md#client-rejected')
     if (counts.consents.quarantined > 0) yield warn('quarantine', `${counts.consents.quarantined} consents`, 'reconsent list --status quarantined, then show and release or close each')
     if (counts.withoutChannel > 0) yield warn('no channel', `${counts.withoutChannel} active consents have no usable address`, 'reconsent list --no-channel; import them with an email')
@@ -45,3 +54,15 @@ const aboutCallbacks = (plain: number, httpsOnly: boolean): Finding => {
   if (!httpsOnly) return ok('callbacks', `${words}, as a trial may`)
   return fail('callbacks', words, 'start refuses them in production: import them again with the https one that is registered with the provider, or close them')
 }
+
+/** By path alone: a query may hold anything. */
+const aboutOwnCallbacks = (callbacks: Awaited<ReturnType<typeof listCallbacks>>, publicUrl: string): Finding[] =>
+  callbacks
+    .filter(({ redirectUri }) => isDeadCallback(redirectUri, publicUrl))
+    .map(({ redirectUri, consents }) =>
+      fail(
+        'callbacks',
+        `${consents} consents have the redirect_uri ${new URL(redirectUri).pathname} on our own host, where nothing answers: their codes are lost`,
+        `let the proxy in front lead it to /callback, or import them again with ${publicUrl}/callback registered with the provider`,
+      ),
+    )

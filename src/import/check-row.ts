@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { nearest } from '../config/suggest.ts'
 import { knownLocale } from '../domain/locale.ts'
 import { countryCode } from '../domain/rules.ts'
+import { isDeadCallback } from '../http/served-address.ts'
 import { Secret } from '../secret.ts'
 import { mailboxProblem } from '../notify/mailbox.ts'
 import type { ImportRow } from '../store/administration-port.ts'
@@ -25,6 +26,8 @@ export interface RowRules {
   readonly now: DateTime
   /** Whether every redirect_uri must be https. */
   readonly httpsOnly: boolean
+  /** PUBLIC_URL, where it is known: a redirect_uri there must lead to our callback. */
+  readonly publicUrl?: string | undefined
 }
 
 /** Years from now that no consent reaches: an expiry beyond is a mistake. */
@@ -89,15 +92,17 @@ const isCountry = remembered((code) => /^[A-Z]{2}$/.test(code) && regions.of(cod
 const isLocale = remembered((tag) => knownLocale(tag) !== undefined)
 const isZone = remembered((name) => IANAZone.isValidZone(name))
 
-const redirectProblem = (value: string, httpsOnly: boolean): string | undefined => {
+const redirectProblem = (value: string, { httpsOnly, publicUrl }: RowRules): string | undefined => {
   if (!URL.canParse(value)) return 'is not an address such as https://app.example.com/callback'
   const url = new URL(value)
   if (url.protocol !== 'https:' && (httpsOnly || url.protocol !== 'http:')) return 'must begin with https://'
   if (url.username !== '' || url.password !== '') return 'must not hold a user or password'
-  return value.includes('#') ? 'must not hold a #' : undefined
+  if (value.includes('#')) return 'must not hold a #'
+  const isDead = publicUrl !== undefined && isDeadCallback(value, publicUrl)
+  return isDead ? 'is on our own host (PUBLIC_URL), where /callback alone takes what the bank sends: every code would be lost' : undefined
 }
 
-const schemaFor = ({ now, httpsOnly }: RowRules) =>
+const schemaFor = (rules: RowRules, { now } = rules) =>
   z.object({
     credentials_id: identity(200),
     refresh_token: textThat(8192, unmarked, damageOfToken),
@@ -106,7 +111,7 @@ const schemaFor = ({ now, httpsOnly }: RowRules) =>
       .transform(countryCode)
       .refine(isCountry, { error: 'is not a country code such as GB' }),
     redirect_uri: formal(2000).superRefine((value, context) => {
-      const problem = redirectProblem(value, httpsOnly)
+      const problem = redirectProblem(value, rules)
       if (problem !== undefined) context.addIssue(problem)
     }),
     user_id: identity(200),

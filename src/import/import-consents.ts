@@ -28,6 +28,8 @@ export interface ImportConsentsDeps {
   readonly store: Imports
   readonly clock: Clock
   readonly httpsOnly: boolean
+  /** PUBLIC_URL, where it is known. */
+  readonly publicUrl?: string | undefined
   /** `--correct`: dates and tokens are taken from the file even where they are not later. */
   readonly correct?: boolean | undefined
   /** Rows a transaction. */
@@ -48,10 +50,10 @@ interface Waiting {
 }
 
 export const importConsents =
-  ({ store, clock, httpsOnly, correct = false, batchSize = BATCH, onBad, onWarning, onProgress }: ImportConsentsDeps) =>
+  ({ store, clock, httpsOnly, publicUrl, correct = false, batchSize = BATCH, onBad, onWarning, onProgress }: ImportConsentsDeps) =>
   async (rows: AsyncIterable<RawRow>): Promise<ImportCounts> => {
     const counts = { rows: 0, created: 0, unchanged: 0, updated: 0, repaired: 0, superseded: 0, bad: 0, warnings: 0 }
-    const check = makeRowCheck({ now: clock.now(), httpsOnly })
+    const check = makeRowCheck({ now: clock.now(), httpsOnly, publicUrl })
     const toldUnknown = new Set<string>()
 
     const refuse = (line: number, what: string): void => {

@@ -1,13 +1,17 @@
 // `doctor` against real services: a PostgreSQL, a Redis, the simulator's mail server and provider.
 import { mkdtemp, writeFile } from 'node:fs/promises'
+import { connect, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import tls from 'node:tls'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
 import type { Finding } from '../../src/doctor/finding.ts'
 import { startSimulator, type Simulator } from '../../src/simulator/start-simulator.ts'
 import { keyText } from '../crypto/keys.ts'
 import { aLine, ndjson } from '../import/rows.ts'
+import { connectProxy, withLogin } from '../provider/truelayer/connect-proxy.ts'
+import { selfSigned } from '../provider/truelayer/self-signed.ts'
 import { createDatabase } from '../setup/database.ts'
 import { runHere, run } from './reconsent.ts'
 
@@ -95,6 +99,51 @@ describe('doctor', () => {
     const about = async (over: Record<string, string>): Promise<Finding | undefined> => (await diagnose({ ...own, ...over })).findings.find(({ check }) => check === 'callbacks')
     expect(await about({})).toMatchObject({ level: 'ok', detail: expect.stringContaining('1 consents') })
     expect(await about({ NODE_ENV: 'production' })).toMatchObject({ level: 'fail', detail: expect.stringContaining('1 consents'), advice: expect.stringContaining('import') })
+  })
+
+  test('finds callbacks on our own host that nothing answers, which an import with PUBLIC_URL refuses', async () => {
+    const own = { DATABASE_URL: await createDatabase() }
+    const file = join(cwd, 'dead.ndjson')
+    const at = (redirect_uri: string) => aLine({ expires_at: new Date(Date.now() + 5e9).toISOString(), redirect_uri })
+    await writeFile(file, ndjson([at('https://consents.example.com/cb?tenant=1'), at('https://consents.example.com/callback/'), at('https://app.example.com/cb')]))
+    const refused = await runHere(['import', file], { ...env, ...own, PUBLIC_URL: 'https://consents.example.com' })
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/^line 1: redirect_uri: is on our own host/) })
+    expect(await runHere(['import', file], { ...env, ...own, PUBLIC_URL: 'consents.example.com' })).toMatchObject({ code: 2, stderr: expect.stringContaining('PUBLIC_URL') })
+    expect(await runHere(['import', file], { ...env, ...own, PUBLIC_URL: undefined })).toMatchObject({ code: 0 })
+    const diagnosis = await diagnose({ ...own, PUBLIC_URL: 'https://consents.example.com' })
+    expect(failures(diagnosis)).toMatchObject([{ check: 'callbacks', detail: expect.stringContaining('1 consents have the redirect_uri /cb on our own host'), advice: expect.stringContaining('https://consents.example.com/callback') }])
+    expect(JSON.stringify(diagnosis)).not.toContain('tenant')
+  })
+
+  test('asks the provider through the proxy, says so, and says when the proxy is to blame; never with its password', async () => {
+    const front = tls.createServer(selfSigned, (socket) => {
+      const behind = connect(Number(new URL(simulator.url).port), '127.0.0.1')
+      behind.on('error', () => socket.destroy())
+      socket.on('error', () => behind.destroy())
+      socket.pipe(behind).pipe(socket)
+    })
+    await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void front.close())
+    const ca = join(cwd, 'ca.pem')
+    await writeFile(ca, selfSigned.cert)
+    const proxy = await connectProxy()
+    const url = `https://127.0.0.1:${(front.address() as AddressInfo).port}`
+    const secure = { ...env, TRUELAYER_AUTH_URL: url, TRUELAYER_API_URL: url, NODE_EXTRA_CA_CERTS: ca, HTTPS_PROXY: withLogin(proxy, 'user:hush') }
+    const about = async (over: Record<string, string> = {}): Promise<Finding | undefined> => {
+      const { stdout } = await run(['doctor', '--json'], { env: { ...secure, ...over }, cwd })
+      expect(stdout).not.toContain('hush')
+      return (JSON.parse(stdout) as Diagnosis).findings.find(({ check }) => check === 'provider')
+    }
+    const host = new URL(proxy.url).host
+    expect(await about()).toMatchObject({ level: 'ok', detail: expect.stringMatching(new RegExp(`; through the proxy ${host}$`)) })
+    expect(proxy.received()).toContain('CONNECT 127.0.0.1:')
+    const before = proxy.connections()
+    expect(await about({ no_proxy: '127.0.0.1' })).toMatchObject({ level: 'ok', detail: expect.stringMatching(/; asked directly, past HTTPS_PROXY$/) })
+    expect(proxy.connections()).toBe(before)
+    const strict = await connectProxy({ instead: (client) => void client.end('HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n') })
+    expect(await about({ https_proxy: withLogin(strict, 'user:hush') })).toMatchObject({
+      level: 'fail', detail: expect.stringMatching(/^could not be found out: the proxy in HTTPS_PROXY .*through the proxy/), advice: expect.stringContaining('HTTPS_PROXY and NO_PROXY'),
+    })
   })
 
   test('a token in clear is no name of a key: neither doctor nor keys list shows a part of it', async () => {

@@ -80,6 +80,17 @@ describe('a bad row', () => {
     expect(check(aLine(over)).problems).toEqual([problem])
   })
 
+  test('may come back to our own host by the callback alone, however that is spelled; where our host is not known, nothing is said', () => {
+    const own = makeRowCheck({ now: NOW, httpsOnly: true, publicUrl: 'https://consents.example.com' })
+    for (const path of ['/callback', '/callback/', '//CALLBACK', '/callback?tenant=7']) expect(own(aLine({ redirect_uri: `https://Consents.Example.com${path}` })).problems).toEqual([])
+    for (const path of ['', '/', '/cb', '/callback/x', '/oauth/callback', '/v1/callbacks']) {
+      const line = aLine({ redirect_uri: `https://CONSENTS.example.com:443${path}` })
+      expect(own(line)).toMatchObject({ row: undefined, problems: [expect.stringMatching(/^redirect_uri: is on our own host \(PUBLIC_URL\)/)] })
+      expect(check(line).problems).toEqual([])
+    }
+    expect(own(aLine({ redirect_uri: 'https://app.example.com/cb' })).problems).toEqual([])
+  })
+
   test('whose field is misspelt is told which one was meant', () => {
     const { user_id, ...rest } = aLine()
     expect(check({ ...rest, userId: user_id })).toMatchObject({ problems: ['user_id: is missing (did you mean it by userId?)'], unknown: ['userId'] })
