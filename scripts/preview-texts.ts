@@ -48,6 +48,7 @@ for (const locale of locales) {
     renewed: ofConsent,
     busy: ofConsent,
     'link-refused': ofConsent,
+    'no-answer': ofConsent,
     'retry-callback': { locale, request: { method: 'POST', path: '/callback', fields: {} } },
     'not-found': { locale },
     'bad-request': { locale },

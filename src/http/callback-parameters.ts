@@ -45,6 +45,13 @@ export const callbackOf = (parameters: Parameters): Callback | undefined => {
   return isText(error, LONGEST_CODE) ? { state: stateOf(state), bankError: error } : undefined
 }
 
+/**
+ * Whether the bank sent nothing along that we could see. Errors of OAuth servers may come in the fragment (`#error=…`), which a browser keeps to
+ * itself.
+ */
+export const isEmpty = (parameters: Parameters): boolean =>
+  ['state', 'code', 'error'].every((name) => (parameters[name] ?? []).every((value) => value === ''))
+
 /** The fields that make up a callback, as strings, for the page that repeats it. */
 export const fieldsOf = (callback: Callback): Record<string, string> =>
   'code' in callback

@@ -128,7 +128,6 @@ describe('what is missing', () => {
       'REDIS_URL',
       'TRUELAYER_CLIENT_ID',
       'TRUELAYER_CLIENT_SECRET',
-      'HTTPS_PROXY',
       'ENCRYPTION_KEYS',
       'PUBLIC_URL',
       'SMTP_URL',

@@ -131,7 +131,6 @@ describe('the answer', () => {
 describe('what is no callback', () => {
   const long = (length: number) => 'x'.repeat(length)
   test.each<[string, string]>([
-    ['nothing', ''],
     ['a state alone', `state=${STATE}`],
     ['a code alone', 'code=a'],
     ['an empty state', 'state=&code=a'],
@@ -164,6 +163,20 @@ describe('what is no callback', () => {
     }
     expect(world.simulator.ledger.count({})).toBe(calls)
   })
+
+  test.each([['en', 'still works'], ['de', 'gilt weiterhin'], ['fr', 'reste valable'], ['es', 'sigue funcionando'], ['it', 'è ancora valido'], ['pl', 'nadal działa']])(
+    'nothing, since an error in the fragment stays in the browser: the way back, in %s',
+    async (language, words) => {
+      for (const query of ['', '?', '?state=&code=', '?iss=https://bank.example', '/', '/?']) {
+        const answer = await web.get(`/callback${query}`, { headers: { 'accept-language': language } })
+        expect([answer.status, answer.body]).toEqual([200, expect.stringContaining(words)])
+        expect(answer.body).toContain(`<html lang="${language}">`)
+        expect(answer.body).toContain('Brightside')
+        expect(answer.body).not.toMatch(/<script/i)
+      }
+      expect((await web.post('/callback', { headers: { 'accept-language': language } })).status).toBe(400)
+    },
+  )
 
   test('what banks add beside it is no fault', async () => {
     const query = new URLSearchParams({ ...OK_STATE, code: 'a', scope: 'info', error_description: '', session_state: 'x', iss: 'https://bank' })

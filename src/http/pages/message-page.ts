@@ -50,6 +50,8 @@ export interface MessageViews {
   renewed: Renewed
   busy: Plain & WithTryAgain
   'link-refused': OfConsent
+  /** Whoever comes back without code, error and state is nobody we know. */
+  'no-answer': Plain & { readonly company: string }
   'retry-callback': Plain & { readonly request: RepeatableRequest; readonly retrySeconds?: number | undefined }
   'not-found': Plain
   'bad-request': Plain
@@ -70,6 +72,8 @@ export const messageStatus: Readonly<Record<MessageKind, number>> = {
   renewed: 200,
   busy: 503,
   'link-refused': 409,
+  // Not a 4xx: some proxies put a page of their own in the place of those, without the way back.
+  'no-answer': 200,
   'retry-callback': 503,
   'not-found': 404,
   'bad-request': 400,

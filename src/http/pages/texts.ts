@@ -24,6 +24,7 @@ export const messageKinds = [
   'renewed',
   'busy',
   'link-refused',
+  'no-answer',
   'retry-callback',
   'not-found',
   'bad-request',

@@ -5,12 +5,13 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { crashPoint } from '../../crash-point.ts'
 import { newDoneId } from '../../crypto/hashing.ts'
 import { TransientError } from '../../errors.ts'
+import type { Policy } from '../../domain/policy.ts'
 import type { Log } from '../../log.ts'
 import type { Metrics } from '../../metrics.ts'
 import type { Callback } from '../../processors/receive-callback.ts'
 import type { CallbackAnswer } from '../../store/port.ts'
 import { answerPage, answerPlainPage, localeFor } from '../answer-page.ts'
-import { callbackOf, fieldsOf, readParameters } from '../callback-parameters.ts'
+import { callbackOf, fieldsOf, isEmpty, readParameters } from '../callback-parameters.ts'
 import type { Parameters } from '../callback-parameters.ts'
 import { logFailure } from '../fallback.ts'
 import type { Limits } from '../limits.ts'
@@ -22,6 +23,7 @@ export interface CallbackDeps {
   readonly receiveCallback: (callback: Callback) => Promise<CallbackAnswer>
   readonly metrics: Pick<Metrics, 'recordCallback'>
   readonly log: Log
+  readonly policy: Pick<Policy, 'company'>
 }
 
 /** The code lives for minutes: repeats must come soon. */
@@ -50,6 +52,7 @@ export const registerCallback = (app: FastifyInstance, deps: Deps): void => {
     const callback = callbackOf(parameters)
     if (callback === undefined) {
       deps.metrics.recordCallback('malformed')
+      if (request.method === 'GET' && isEmpty(parameters)) return answerPage(reply, 'no-answer', { locale: localeFor(request), company: deps.policy.company.name })
       return answerPlainPage(request, reply, 'bad-request')
     }
     try {

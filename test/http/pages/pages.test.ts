@@ -37,6 +37,7 @@ const views = (locale: string, value = 'Monzo'): MessageViews => {
     renewed,
     busy: { locale, company: value, tryAgainPath: '/r/token' },
     'link-refused': ofConsent,
+    'no-answer': { locale, company: value },
     'retry-callback': { locale, request: { method: 'GET', path: '/callback?code=c&state=s' } },
     'not-found': { locale },
     'bad-request': { locale },

@@ -27,6 +27,18 @@ const code: readonly Mutant[] = [
     caughtBy: [{ file: 'test/provider/truelayer/token-answers.test.ts' }],
   },
   {
+    id: 'code-again-behind-proxy',
+    mistake: 'retry the code after a time-out',
+    how: 'a call through a proxy is judged by the connection to the proxy, which never comes to TLS with the provider',
+    breaks: 'rule 5, invariant 2',
+    edits: [{
+      file: 'src/provider/truelayer/http.ts',
+      find: "if (error === null) phase = 'open'\n",
+      replace: "if (error === null) outer?.once('secureConnect', () => (phase = 'open'))\n",
+    }],
+    caughtBy: [{ file: 'test/provider/truelayer/through-proxy.test.ts', only: 'TLS stood inside the tunnel' }],
+  },
+  {
     id: 'code-again-after-lease',
     mistake: 'retry the code after a time-out',
     how: 'a worker whose lease ran out while it was sending is taken for dead, and its code for unsent',
