@@ -3,15 +3,10 @@ import { Secret } from '../secret.ts'
 import type { Callback } from '../processors/receive-callback.ts'
 
 export const LONGEST_STATE = 512
-/** As crypto makes states, 32 bytes in base64url: what was glued behind one on its way (a slash, a dot) is no part of it. */
-const OUR_STATE = 43
 export const LONGEST_CODE = 4096
 
 /** RFC 6749, appendix A: codes and states are made of these; no NUL, no control characters, nothing beyond ASCII. */
 export const VISIBLE = /^[\x20-\x7e]+$/
-
-/** The state that was sent; one of somebody else's is none of ours either way. */
-export const stateOf = (text: string): Secret => new Secret(text.slice(0, OUR_STATE))
 
 /** Names with all values they came with. */
 export type Parameters = Readonly<Record<string, readonly string[]>>
@@ -41,8 +36,8 @@ export const callbackOf = (parameters: Parameters): Callback | undefined => {
   const error = single(parameters, 'error')
   if (state === undefined || code === undefined || error === undefined) return undefined
   if (!isText(state, LONGEST_STATE) || (code === '') === (error === '')) return undefined
-  if (code !== '') return isText(code, LONGEST_CODE) ? { state: stateOf(state), code: new Secret(code) } : undefined
-  return isText(error, LONGEST_CODE) ? { state: stateOf(state), bankError: error } : undefined
+  if (code !== '') return isText(code, LONGEST_CODE) ? { state: new Secret(state), code: new Secret(code) } : undefined
+  return isText(error, LONGEST_CODE) ? { state: new Secret(state), bankError: error } : undefined
 }
 
 /**

@@ -37,6 +37,8 @@ const queryOf = (tail: string): string => {
     .replaceAll(/#+|(?<!\?)\?+(?=(?:code|state|error)=)/g, '&')
     .replace(/^[?&]+/, '')
     .replace(/(?<![?&])[?&]+$/, '')
+    // A slash that was put behind the whole address; a code may end in one, a state of ours does not.
+    .replace(/((?:^|&)state=[\w-]{43})\/$/, '$1')
 }
 
 /** `/callback?<query>`, `/r/<token>` or `/done/<id>` for any spelling of these; every other target as it came. Pure. */

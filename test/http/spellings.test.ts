@@ -81,8 +81,7 @@ describe('the callback is taken in place at', () => {
     'a & at the end': (query) => `/callback?${query}&`,
     'a # at the end': (query) => `/callback?${query}#`,
     '#_=_ at the end': (query) => `/callback?${query}#_=_`,
-    'a slash behind the state': (query) => `/callback?code=${query.get('code')}&state=${query.get('state')}/`,
-    'a space behind the state': (query) => `/callback?code=${query.get('code')}&state=${query.get('state')}%20`,
+    'a slash behind it all': (query) => `/callback?code=${query.get('code')}&state=${query.get('state')}/`,
   }
   test.each(Object.entries(glued))('/callback with %s', async (_, spell) => {
     const consent = await anAskedConsent(world)

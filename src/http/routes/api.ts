@@ -7,7 +7,6 @@ import { sameBytes, sha256 } from '../../crypto/hashing.ts'
 import { TransientError } from '../../errors.ts'
 import { Secret } from '../../secret.ts'
 import { clientStatusOf, logFailure } from '../fallback.ts'
-import { stateOf } from '../callback-parameters.ts'
 import type { Limits } from '../limits.ts'
 import { commitCallback } from './callback.ts'
 import type { CallbackDeps } from './callback.ts'
@@ -115,7 +114,7 @@ const registerCallbacks = (scope: FastifyInstance, deps: Deps): void => {
     }
     const what = code === undefined ? { bankError: error ?? '' } : { code: new Secret(code) }
     try {
-      const answer = await commitCallback(deps, { state: stateOf(state), ...what }, deps.commitWithinMs)
+      const answer = await commitCallback(deps, { state: new Secret(state), ...what }, deps.commitWithinMs)
       await crashPoint('before-api-answer')
       if (answer.kind === 'unknown-state') return await fail(reply, 404, 'unknown_state', 'this state is none of ours')
       return await reply.code(202).send({ result: answer.kind, credentials_id: answer.credentialsId, user_id: answer.userId })
