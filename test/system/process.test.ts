@@ -71,6 +71,23 @@ const policyFile = async (policy: PolicyInput): Promise<string> => {
   return path
 }
 
+test('believes the proxies of TRUSTED_PROXIES about a client, refuses one that means everybody, and refuses an HTTPS_PROXY that is none', async () => {
+  const env = await environment({ TRUSTED_PROXIES: 'loopback' })
+  const started = start(env, '--roles', 'web')
+  await ready(started)
+  const wrongBy = async (client: string) =>
+    fetch(`${started.url}/v1/events`, { headers: { authorization: 'Bearer wrong', 'x-forwarded-for': client } }).then(({ status }) => status)
+  for (let at = 0; at < 20; at += 1) expect(await wrongBy('203.0.113.1')).toBe(401)
+  expect([await wrongBy('203.0.113.1'), await wrongBy('203.0.113.2')]).toEqual([429, 401])
+  started.child.kill('SIGTERM')
+  expect(await started.ended()).toBe(0)
+  for (const wrong of [{ TRUSTED_PROXIES: '0.0.0.0/0' }, { HTTPS_PROXY: 'proxy:3128' }, { https_proxy: 'socks5://proxy:1080' }]) {
+    const refused = start({ ...env, ...wrong }, '--roles', 'web')
+    expect(await refused.ended()).toBe(2)
+    expect(refused.output()).toContain(`  ${Object.keys(wrong)[0]}: `)
+  }
+})
+
 test('runs all roles, says it is ready, and on SIGTERM ends with 0 in time', async () => {
   const started = start(await environment())
   await ready(started)
