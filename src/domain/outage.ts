@@ -12,6 +12,7 @@ import { spreadFraction } from './spread.ts'
  */
 export const failureKinds = {
   'provider-unreachable': 'outage',
+  'proxy-failed': 'outage',
   'provider-timeout': 'outage',
   'provider-rate-limited': 'outage',
   'provider-failed': 'outage',

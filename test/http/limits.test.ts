@@ -4,6 +4,7 @@ import { makeLog } from '../../src/log.ts'
 import { openBackend, type Backend } from '../../src/queue/backend.ts'
 import { queueNames } from '../../src/queue/catalogue.ts'
 import { Secret } from '../../src/secret.ts'
+import { plans } from '../queue/setup.ts'
 import { createDatabase } from '../setup/database.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { API_KEY, aWeb, WITH_KEY, type Web } from './web.ts'
@@ -12,7 +13,7 @@ let world: World
 let backend: Backend
 beforeAll(async () => {
   world = await startWorld()
-  backend = await openBackend({ kind: 'postgres', url: new Secret(await createDatabase()) }, { log: makeLog({ level: 'silent' }) })
+  backend = await openBackend({ kind: 'postgres', url: new Secret(await createDatabase()) }, { log: makeLog({ level: 'silent' }), plans })
 })
 afterAll(async () => {
   await backend.close()

@@ -6,6 +6,7 @@ import { makeLog } from '../../src/log.ts'
 import { openBackend } from '../../src/queue/backend.ts'
 import { queueNames } from '../../src/queue/catalogue.ts'
 import { Secret } from '../../src/secret.ts'
+import { plans } from '../queue/setup.ts'
 import { createDatabase } from '../setup/database.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { anAskedConsent, startWeb, theCallback, WITH_KEY, type Web } from './web.ts'
@@ -175,7 +176,7 @@ describe('what machines use answers to its own spelling alone', () => {
   let server: Web
   let closeBoard: () => Promise<void>
   beforeAll(async () => {
-    const backend = await openBackend({ kind: 'postgres', url: new Secret(await createDatabase()) }, { log: makeLog({ level: 'silent' }) })
+    const backend = await openBackend({ kind: 'postgres', url: new Secret(await createDatabase()) }, { log: makeLog({ level: 'silent' }), plans })
     const board = { queues: queueNames.map((name) => backend.queue(name)), user: 'ops', password: new Secret('a password'), allowDestructive: false }
     server = await startWeb(world, { board })
     closeBoard = async () => {
