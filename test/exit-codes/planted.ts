@@ -1,4 +1,5 @@
-// A copy of the project with a failure planted in it, and its commands run in there as a person or CI runs them: by npm, as real processes.
+// A copy of the project with a failure planted in it, and its commands run in there as a person or CI runs them: by
+// npm, as real processes.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -26,7 +27,9 @@ export const plant = (edits: readonly Edit[], files: Readonly<Record<string, str
 
 /** What a runner around this one has set must not reach the one that is judged. */
 const environment = (temporary: string, over: Readonly<Record<string, string>>): NodeJS.ProcessEnv => {
-  const kept = Object.entries(process.env).filter(([name]) => !/^(?:npm_|VITEST|NODE_ENV|NODE_OPTIONS|DATABASE_URL|TEST_|TEST$|INIT_CWD)/.test(name))
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !/^(?:npm_|VITEST|NODE_ENV|NODE_OPTIONS|DATABASE_URL|TEST_|TEST$|INIT_CWD)/.test(name),
+  )
   return { ...Object.fromEntries(kept), TMPDIR: temporary, NO_COLOR: '1', ...over }
 }
 
@@ -38,8 +41,16 @@ export interface Run {
   readonly signal?: { readonly after: string; readonly name: NodeJS.Signals }
 }
 
-export const run = async ([program = '', ...args]: readonly string[], { cwd, temporary, env = {}, signal }: Run): Promise<Ended> => {
-  const child = spawn(program, args, { cwd, env: environment(temporary, env), stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+export const run = async (
+  [program = '', ...args]: readonly string[],
+  { cwd, temporary, env = {}, signal }: Run,
+): Promise<Ended> => {
+  const child = spawn(program, args, {
+    cwd,
+    env: environment(temporary, env),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  })
   const toGroup = (name: NodeJS.Signals): void => {
     try {
       process.kill(-(child.pid ?? 0), name)
@@ -63,5 +74,8 @@ export const run = async ([program = '', ...args]: readonly string[], { cwd, tem
 }
 
 /** `npm run …` in the copy. */
-export const npmRun = async ({ tree, temporary }: Copy, words: readonly string[], over: Partial<Run> = {}): Promise<Ended> =>
-  run(['npm', 'run', ...words], { cwd: tree, temporary, ...over })
+export const npmRun = async (
+  { tree, temporary }: Copy,
+  words: readonly string[],
+  over: Partial<Run> = {},
+): Promise<Ended> => run(['npm', 'run', ...words], { cwd: tree, temporary, ...over })
