@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { until } from '../setup/company.ts'
+import { createDatabase } from '../setup/database.ts'
+import { asOwner } from '../setup/roles.ts'
 
 const CLI = join(import.meta.dirname, '../../src/cli.ts')
 const groups: ChildProcess[] = []
@@ -29,9 +31,13 @@ afterEach(() => {
 })
 
 /** In a process group of its own, as a shell would start it. */
-const startDemo = (...args: string[]) => {
+const startDemo = (args: readonly string[], over: Readonly<Record<string, string>> = {}) => {
   const { DATABASE_URL: _, ...env } = process.env
-  const child = spawn(process.execPath, [CLI, 'demo', ...args], { detached: true, env: { ...env, TMPDIR: folder }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [CLI, 'demo', ...args], {
+    detached: true,
+    env: { ...env, TMPDIR: folder, ...over },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   groups.push(child)
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
@@ -40,7 +46,7 @@ const startDemo = (...args: string[]) => {
 
 test('plays all users and ends with 0, every end state being right', async () => {
   const began = Date.now()
-  const demo = startDemo('--auto')
+  const demo = startDemo(['--auto'])
   const [code] = await demo.closed
   expect(demo.output()).toMatch(/31 consents: 11 renewed exactly once, 15 open with a next date, 5 closed; 0 wrong/)
   expect(demo.output()).not.toContain('WRONG')
@@ -48,8 +54,18 @@ test('plays all users and ends with 0, every end state being right', async () =>
   expect(Date.now() - began).toBeLessThan(60_000)
 })
 
+test('the ends are right on a database whose zone is not UTC', async () => {
+  const url = await createDatabase()
+  // East of UTC: what was written there as if it were UTC lies in the future, and nothing would be due for hours.
+  await asOwner(url, `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET timezone = 'Pacific/Auckland'`)
+  const demo = startDemo(['--auto'], { DATABASE_URL: url })
+  const [code] = await demo.closed
+  expect(demo.output()).toMatch(/ 0 wrong/)
+  expect(code).toBe(0)
+})
+
 test('shows where to look until Ctrl-C, which stops everything within 5 s and leaves nothing', async () => {
-  const demo = startDemo()
+  const demo = startDemo([])
   await until('the addresses', async () => (demo.output().includes('Ctrl-C stops everything') ? true : undefined))
   for (const address of [/Inbox +(\S+)/, /Start page +(\S+)/]) {
     const [, url = ''] = address.exec(demo.output()) ?? []

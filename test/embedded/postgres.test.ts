@@ -10,7 +10,7 @@ import { startEmbeddedPostgres } from '../../src/embedded/postgres.ts'
 
 const EMBEDDED = join(import.meta.dirname, '../../src/embedded/postgres.ts')
 const FIXTURE = join(import.meta.dirname, 'starts.fixture.ts')
-const TIME = 60_000
+vi.setConfig({ testTimeout: 60_000 })
 let folder: string
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'reconsent-embedded-'))
@@ -62,70 +62,54 @@ test.each<[string, NodeJS.Signals | undefined, [number | null, string | null]]>(
   ['throws', undefined, [1, null]],
   ['rejects', undefined, [1, null]],
   ['calls process.exit(7)', undefined, [7, null]],
-])(
-  'a process that %s (%s) ends as it would without the server, and takes it along',
-  async (how, signal, expected) => {
-    const { child, data, server } = await started(how)
-    expect(isAlive(server)).toBe(true)
-    const ended = once(child, 'exit')
-    // To the whole group, as a terminal and a runner do.
-    if (signal === undefined) child.stdin?.write('now\n')
-    else process.kill(-(child.pid ?? 0), signal)
-    expect(await ended).toEqual(expected)
-    await expect.poll(() => [isAlive(server), existsSync(data)]).toEqual([false, false])
-  },
-  TIME,
-)
+])('a process that %s (%s) ends as it would without the server, and takes it along', async (how, signal, expected) => {
+  const { child, data, server } = await started(how)
+  expect(isAlive(server)).toBe(true)
+  const ended = once(child, 'exit')
+  // To the whole group, as a terminal and a runner do.
+  if (signal === undefined) child.stdin?.write('now\n')
+  else process.kill(-(child.pid ?? 0), signal)
+  expect(await ended).toEqual(expected)
+  await expect.poll(() => [isAlive(server), existsSync(data)]).toEqual([false, false])
+})
 
-test(
-  'an exit code that was set before the server stopped is the exit code',
-  async () => {
-    const script = `
+test('an exit code that was set before the server stopped is the exit code', async () => {
+  const script = `
     const { startEmbeddedPostgres } = await import(${JSON.stringify(EMBEDDED)})
     const server = await startEmbeddedPostgres()
     process.exitCode = 5
     await server.stop()`
-    const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'ignore' })
-    expect(await once(child, 'exit')).toEqual([5, null])
-  },
-  TIME,
-)
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'ignore' })
+  expect(await once(child, 'exit')).toEqual([5, null])
+})
 
-test(
-  'keeps what was committed over a crash, stops twice, leaves nothing',
-  async () => {
-    const server = await startEmbeddedPostgres({ durable: true, settings: { timezone: 'America/New_York' } })
-    try {
-      const client = new pg.Client({ connectionString: server.url })
-      client.on('error', () => undefined)
-      await client.connect()
-      await client.query('CREATE TABLE kept AS SELECT 1')
-      expect((await client.query('SHOW timezone')).rows).toEqual([{ TimeZone: 'America/New_York' }])
-      await server.crash()
-      await server.crash()
-      await expect(countKept(server.url)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
-      await server.start()
-      expect(await countKept(server.url)).toBe(1)
-    } finally {
-      await server.stop()
-    }
-    await server.stop()
+test('keeps what was committed over a crash, stops twice, leaves nothing', async () => {
+  const server = await startEmbeddedPostgres({ durable: true, settings: { timezone: 'America/New_York' } })
+  try {
+    const client = new pg.Client({ connectionString: server.url })
+    client.on('error', () => undefined)
+    await client.connect()
+    await client.query('CREATE TABLE kept AS SELECT 1')
+    expect((await client.query('SHOW timezone')).rows).toEqual([{ TimeZone: 'America/New_York' }])
+    await server.crash()
+    await server.crash()
     await expect(countKept(server.url)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
-  },
-  TIME,
-)
+    await server.start()
+    expect(await countKept(server.url)).toBe(1)
+  } finally {
+    await server.stop()
+  }
+  await server.stop()
+  await expect(countKept(server.url)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+})
 
-test(
-  'says why it does not start, and leaves nothing',
-  async () => {
-    const own = mkdtempSync(join(folder, 'run-'))
-    chmodSync(own, 0o777)
-    vi.stubEnv('TMPDIR', own)
-    onTestFinished(() => void vi.unstubAllEnvs())
-    await expect(startEmbeddedPostgres({ settings: { timezone: 'Nowhere/Land' } })).rejects.toThrow(
-      /did not start: postgres ended with 1: .*Nowhere\/Land/s,
-    )
-    expect(readdirSync(own)).toEqual([])
-  },
-  TIME,
-)
+test('says why it does not start, and leaves nothing', async () => {
+  const own = mkdtempSync(join(folder, 'run-'))
+  chmodSync(own, 0o777)
+  vi.stubEnv('TMPDIR', own)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  await expect(startEmbeddedPostgres({ settings: { timezone: 'Nowhere/Land' } })).rejects.toThrow(
+    /did not start: postgres ended with 1: .*Nowhere\/Land/s,
+  )
+  expect(readdirSync(own)).toEqual([])
+})

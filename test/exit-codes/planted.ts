@@ -2,8 +2,9 @@
 // npm, as real processes.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { onTestFinished } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { applied } from '../mutants/apply.ts'
 import { type Copy, makeCopy } from '../mutants/copy.ts'
 import type { Edit } from '../mutants/mutant.ts'
@@ -79,3 +80,10 @@ export const npmRun = async (
   words: readonly string[],
   over: Partial<Run> = {},
 ): Promise<Ended> => run(['npm', 'run', ...words], { cwd: tree, temporary, ...over })
+
+/** No server's folder, which is removed once its server has ended. */
+export const nothingIsLeft = async ({ temporary }: Copy): Promise<void> => {
+  await expect
+    .poll(() => readdirSync(temporary).filter((name) => /^reconsent-(?:postgres|redis)-/.test(name)))
+    .toEqual([])
+}

@@ -1,47 +1,33 @@
 // A red run is red: the exit code of every other command that starts a server of its own, with one failure planted in
 // each.
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { Copy } from '../mutants/copy.ts'
-import { npmRun, plant } from './planted.ts'
+import { nothingIsLeft, npmRun, plant } from './planted.ts'
 
-const TIME = 120_000
+vi.setConfig({ testTimeout: 120_000 })
 
-const nothingIsLeft = async ({ temporary }: Copy): Promise<void> => {
-  await expect
-    .poll(() => readdirSync(temporary).filter((name) => /^reconsent-(?:postgres|redis)-/.test(name)))
-    .toEqual([])
-}
+test('npm run check ends with 1 when the schema says more than the migrations', async () => {
+  const drift = {
+    file: 'prisma/schema.prisma',
+    find: 'model Consent {',
+    replace: 'model Consent {\n  nickname String?',
+  }
+  const copy = plant([drift])
+  const ended = await npmRun(copy, ['check', '--', 'migrations'])
+  expect(ended.output).toMatch(/FAILED {2}migrations.*ADD COLUMN +"nickname"/s)
+  expect(ended.code).toBe(1)
+  await nothingIsLeft(copy)
+  expect((await npmRun(copy, ['check', '--', 'migration'])).code).toBe(2)
+})
 
-test(
-  'npm run check ends with 1 when the schema says more than the migrations',
-  async () => {
-    const drift = {
-      file: 'prisma/schema.prisma',
-      find: 'model Consent {',
-      replace: 'model Consent {\n  nickname String?',
-    }
-    const copy = plant([drift])
-    const ended = await npmRun(copy, ['check', '--', 'migrations'])
-    expect(ended.output).toMatch(/FAILED {2}migrations.*ADD COLUMN +"nickname"/s)
-    expect(ended.code).toBe(1)
-    await nothingIsLeft(copy)
-    expect((await npmRun(copy, ['check', '--', 'migration'])).code).toBe(2)
-  },
-  TIME,
-)
-
-test(
-  'npm run check ends with 1 when an alert has no case',
-  async () => {
-    const copy = plant([{ file: 'deploy/alerts.yaml', find: 'alert: ReconsentDown', replace: 'alert: ReconsentAway' }])
-    const ended = await npmRun(copy, ['check', '--', 'alerts'])
-    expect(ended.output).toMatch(/ReconsentAway fires in no case/)
-    expect(ended.code).toBe(1)
-  },
-  TIME,
-)
+test('npm run check ends with 1 when an alert has no case', async () => {
+  const copy = plant([{ file: 'deploy/alerts.yaml', find: 'alert: ReconsentDown', replace: 'alert: ReconsentAway' }])
+  const ended = await npmRun(copy, ['check', '--', 'alerts'])
+  expect(ended.output).toMatch(/ReconsentAway fires in no case/)
+  expect(ended.code).toBe(1)
+})
 
 interface Lock {
   readonly packages: Readonly<
@@ -78,100 +64,76 @@ const quickImage = (copy: Copy): void => {
   copy.write('Dockerfile', Object.entries(steps).reduce(withQuick, copy.read('Dockerfile')))
 }
 
-test(
-  'npm run check:image ends with 1 when /livez is broken',
-  async () => {
-    const copy = plant([{ file: 'src/http/routes/health.ts', find: `app.get('/livez'`, replace: `app.get('/livezz'` }])
-    quickImage(copy)
-    const ended = await npmRun(copy, ['check:image'])
-    expect(ended.output).toMatch(/\/livez answers 404/)
-    expect(ended.code).toBe(1)
-    await nothingIsLeft(copy)
-  },
-  TIME,
-)
+test('npm run check:image ends with 1 when /livez is broken', async () => {
+  const copy = plant([{ file: 'src/http/routes/health.ts', find: `app.get('/livez'`, replace: `app.get('/livezz'` }])
+  quickImage(copy)
+  const ended = await npmRun(copy, ['check:image'])
+  expect(ended.output).toMatch(/\/livez answers 404/)
+  expect(ended.code).toBe(1)
+  await nothingIsLeft(copy)
+})
 
-test(
-  'npm run demo -- --auto ends with 1 when an end is wrong',
-  async () => {
-    const right = `consent.status === 'active' && consent.cycle === 2`
-    const copy = plant([{ file: 'src/demo/judge.ts', find: right, replace: right.replace('2', '3') }])
-    const ended = await npmRun(copy, ['demo', '--', '--auto'])
-    expect(ended.output).toMatch(/11 wrong/)
-    expect(ended.code).toBe(1)
-    await nothingIsLeft(copy)
-  },
-  TIME,
-)
+test('npm run demo -- --auto ends with 1 when an end is wrong', async () => {
+  const right = `consent.status === 'active' && consent.cycle === 2`
+  const copy = plant([{ file: 'src/demo/judge.ts', find: right, replace: right.replace('2', '3') }])
+  const ended = await npmRun(copy, ['demo', '--', '--auto'])
+  expect(ended.output).toMatch(/11 wrong/)
+  expect(ended.code).toBe(1)
+  await nothingIsLeft(copy)
+})
 
-test(
-  'npm run demo ends with 1 when a part of it does not start',
-  async () => {
-    const find = 'await importCast({ cast, simulator, opened, config, clock })'
-    const copy = plant([{ file: 'src/demo/run-demo.ts', find, replace: `await Promise.reject(new Error('planted'))` }])
-    const ended = await npmRun(copy, ['demo'])
-    expect(ended.output).toMatch(/planted/)
-    expect(ended.code).toBe(1)
-    await nothingIsLeft(copy)
-  },
-  TIME,
-)
+test('npm run demo ends with 1 when a part of it does not start', async () => {
+  const find = 'await importCast({ cast, simulator, opened, config, clock })'
+  const copy = plant([{ file: 'src/demo/run-demo.ts', find, replace: `await Promise.reject(new Error('planted'))` }])
+  const ended = await npmRun(copy, ['demo'])
+  expect(ended.output).toMatch(/planted/)
+  expect(ended.code).toBe(1)
+  await nothingIsLeft(copy)
+})
 
-test(
-  'npm run bench ends with 1 when a part of it throws, with 2 for what it cannot count',
-  async () => {
-    const find = 'const results = {'
-    const copy = plant([{ file: 'bench/run.ts', find, replace: `await Promise.reject(new Error('planted'))\n${find}` }])
-    const ended = await npmRun(copy, ['bench', '--', '--consents', '5', '--rounds', '1'])
-    expect(ended.output).toMatch(/planted/)
-    expect(ended.code).toBe(1)
-    await nothingIsLeft(copy)
-    for (const words of [
-      ['--consents', 'many'],
-      ['--rounds', '0'],
-    ]) {
-      expect((await npmRun(copy, ['bench', '--', ...words])).code).toBe(2)
-    }
-  },
-  TIME,
-)
+test('npm run bench ends with 1 when a part of it throws, with 2 for what it cannot count', async () => {
+  const find = 'const results = {'
+  const copy = plant([{ file: 'bench/run.ts', find, replace: `await Promise.reject(new Error('planted'))\n${find}` }])
+  const ended = await npmRun(copy, ['bench', '--', '--consents', '5', '--rounds', '1'])
+  expect(ended.output).toMatch(/planted/)
+  expect(ended.code).toBe(1)
+  await nothingIsLeft(copy)
+  for (const words of [
+    ['--consents', 'many'],
+    ['--rounds', '0'],
+  ]) {
+    expect((await npmRun(copy, ['bench', '--', ...words])).code).toBe(2)
+  }
+})
 
 const short = ['--consents', '20', '--minutes', '1', '--calm']
 
-test(
-  'npm run chaos ends with 1 on a violation, with 2 for wrong options',
-  async () => {
-    const skipped = ['warmUp', 'liveThrough', 'healEverything', 'letItFinish', 'wait'].map((part) => {
-      const find = `    await ${part}(${part === 'wait' ? '2 * SWEEP_MS' : 'stage'})\n`
-      return { file: 'chaos/run.ts', find, replace: '' }
-    })
-    const violation = { invariant: 0, record: 'planted', what: 'planted' }
-    const checked = [{ invariant: 0, says: 'planted', looked: 1, violations: [violation], notes: [] }]
-    const copy = plant([
-      ...skipped,
-      { file: 'chaos/run.ts', find: 'await judge(stage, users)', replace: JSON.stringify(checked) },
-    ])
-    const ended = await npmRun(copy, ['chaos', '--', ...short])
-    expect(ended.output).toMatch(/\n1 violations; rows/)
-    expect(ended.code).toBe(1)
-    await nothingIsLeft(copy)
-    expect((await npmRun(copy, ['chaos', '--', '--minutes', 'many'])).code).toBe(2)
-  },
-  TIME,
-)
+test('npm run chaos ends with 1 on a violation, with 2 for wrong options', async () => {
+  const skipped = ['warmUp', 'liveThrough', 'healEverything', 'letItFinish', 'wait'].map((part) => {
+    const find = `    await ${part}(${part === 'wait' ? '2 * SWEEP_MS' : 'stage'})\n`
+    return { file: 'chaos/run.ts', find, replace: '' }
+  })
+  const violation = { invariant: 0, record: 'planted', what: 'planted' }
+  const checked = [{ invariant: 0, says: 'planted', looked: 1, violations: [violation], notes: [] }]
+  const copy = plant([
+    ...skipped,
+    { file: 'chaos/run.ts', find: 'await judge(stage, users)', replace: JSON.stringify(checked) },
+  ])
+  const ended = await npmRun(copy, ['chaos', '--', ...short])
+  expect(ended.output).toMatch(/\n1 violations; rows/)
+  expect(ended.code).toBe(1)
+  await nothingIsLeft(copy)
+  expect((await npmRun(copy, ['chaos', '--', '--minutes', 'many'])).code).toBe(2)
+})
 
 // npm ends by the same signal, or passes on what its child came to.
 test.each<[string, NodeJS.Signals, string[], string, number]>([
   ['chaos', 'SIGTERM', short, 'processes run', 143],
   ['demo', 'SIGHUP', [], 'Ctrl-C stops everything', 129],
   ['demo', 'SIGINT', ['--auto'], 'waiting for the first messages', 1],
-])(
-  'npm run %s, interrupted by %s, is not green and leaves nothing',
-  async (script, name, words, after, code) => {
-    const copy = plant([])
-    const ended = await npmRun(copy, [script, '--', ...words], { signal: { after, name } })
-    expect([code, name]).toContain(ended.code)
-    await nothingIsLeft(copy)
-  },
-  TIME,
-)
+])('npm run %s, interrupted by %s, is not green and leaves nothing', async (script, name, words, after, code) => {
+  const copy = plant([])
+  const ended = await npmRun(copy, [script, '--', ...words], { signal: { after, name } })
+  expect([code, name]).toContain(ended.code)
+  await nothingIsLeft(copy)
+})
