@@ -14,7 +14,8 @@ export interface Failure {
 
 export const describeFailure = (error: unknown): Failure => {
   if (error instanceof UsageError || error instanceof ConfigError) return { exitCode: 2, message: error.message }
-  if (error instanceof CommandFailed || error instanceof ImportFileError || error instanceof DatabaseTrouble) return { exitCode: 1, message: error.message }
+  if (error instanceof CommandFailed || error instanceof ImportFileError) return { exitCode: 1, message: error.message }
+  if (error instanceof DatabaseTrouble) return { exitCode: error.isConfiguration ? 2 : 1, message: error.message }
   if (error instanceof TransientError || error instanceof PermanentError) return { exitCode: 1, message: error.message }
   const missing = missingPackage(error)
   if (missing !== undefined) {

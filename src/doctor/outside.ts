@@ -4,7 +4,8 @@ import { smtpChannel } from '../notify/smtp-channel.ts'
 import { truelayerProvider } from '../provider/truelayer/client.ts'
 import { goesByProxy } from '../provider/truelayer/egress-proxy.ts'
 import { askRedis } from '../queue/redis-info.ts'
-import { unusable, withClient } from './database.ts'
+import { hearsNotifications, NO_NOTIFICATIONS } from '../postgres/notifications.ts'
+import { unusable } from './database.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 
 const PUBLIC_URL_TIMEOUT_MS = 5_000
@@ -31,21 +32,11 @@ export async function* queueFindings({ kind, url }: Sections['queue']): AsyncGen
   }
 }
 
-/** BullMQ needs LISTEN, which a pooler in transaction mode takes and never answers. */
 const queueOnPostgres = async (url: Sections['queue']['url']): Promise<Finding> => {
   try {
-    const heard = await withClient(url, async (client) => {
-      const notified = new Promise<boolean>((resolve) => {
-        client.once('notification', () => resolve(true))
-        setTimeout(resolve, 3_000, false).unref()
-      })
-      await client.query('LISTEN reconsent_doctor')
-      await client.query('NOTIFY reconsent_doctor')
-      return notified
-    })
-    return heard
+    return (await hearsNotifications(url))
       ? ok('queue', 'on PostgreSQL')
-      : fail('queue', 'on PostgreSQL, but notifications do not arrive', 'connect without a pooler, or with one in session mode')
+      : fail('queue', `on PostgreSQL, but notifications do not arrive: ${NO_NOTIFICATIONS}`, 'let DATABASE_URL lead past the pooler, set pool_mode=session for it, or use QUEUE=redis')
   } catch (error) {
     return fail('queue', `on PostgreSQL, which ${unusable(error)}`, 'check DATABASE_URL')
   }

@@ -24,6 +24,9 @@ const tracked = ({ applicationName }: Session): Settings => ({
 export const INTERVAL_STYLE = 'iso_8601'
 
 const inTransactions = ({ statementMs, idleInTransactionMs }: Session): Settings => ({
+  // First: the session's own may be short.
+  statement_timeout: String(statementMs),
+  exit_on_error: 'off',
   TimeZone: 'UTC',
   DateStyle: 'ISO, MDY',
   client_encoding: 'UTF8',
@@ -36,7 +39,6 @@ const inTransactions = ({ statementMs, idleInTransactionMs }: Session): Settings
   transform_null_equals: 'off',
   row_security: 'on',
   check_function_bodies: 'on',
-  statement_timeout: String(statementMs),
   lock_timeout: '0',
   idle_in_transaction_session_timeout: String(idleInTransactionMs),
 })
@@ -47,7 +49,6 @@ const betweenTransactions: Settings = {
   default_transaction_read_only: 'off',
   default_transaction_deferrable: 'off',
   idle_session_timeout: '0',
-  exit_on_error: 'off',
 }
 
 /**

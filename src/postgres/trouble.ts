@@ -4,6 +4,13 @@
 /** What is wrong with the database as it was set up; the message is ours and meant for an operator. */
 export class DatabaseTrouble extends Error {
   override readonly name = 'DatabaseTrouble'
+  /** No try again will help until somebody changes the configuration. */
+  readonly isConfiguration: boolean
+
+  constructor(message: string, { isConfiguration = false }: { isConfiguration?: boolean } = {}) {
+    super(message)
+    this.isConfiguration = isConfiguration
+  }
 }
 
 export const NO_SCHEMA = "the role's search_path names no schema that exists and that it may use: name one by ?schema= in DATABASE_URL, and run reconsent migrate"

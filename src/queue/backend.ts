@@ -10,7 +10,7 @@ import type { QueuePlans } from './catalogue.ts'
 import { logErrorsOf, postgresPool, redisProducer, redisWorker } from './connection.ts'
 import type { BackendTarget } from './connection.ts'
 import { settlesWithin } from './deadline.ts'
-import { prepareQueueSchema } from './postgres-schema.ts'
+import { checkQueueSessions, prepareQueueSchema } from './postgres-schema.ts'
 import type { QueueName } from './port.ts'
 
 export interface Backend {
@@ -81,7 +81,10 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
   // Redis Cluster needs all keys of a queue in one slot: the part in braces decides it.
   const prefix = `{${(options.prefix ?? 'reconsent').replace(/[{}]/g, '')}}`
   const onPostgres = target.kind === 'postgres'
-  if (onPostgres) await prepareQueueSchema(target.url)
+  if (onPostgres) {
+    await prepareQueueSchema(target.url)
+    await checkQueueSessions(target.url)
+  }
 
   const keepHearing = onPostgres ? endsItsPool : hushAfterClose
   const factory = onPostgres ? (createPostgresBackend as unknown as BackendFactory) : undefined

@@ -1,6 +1,8 @@
 // BullMQ's own tables in PostgreSQL (schema `bullmq`): checks that they are there and current, else creates or migrates them.
 import { assertSchemaCompatibility, DEFAULT_SCHEMA, LATEST_SCHEMA_VERSION, runMigrations, SchemaMigrationRequiredError } from 'bullmq'
 import { type Client, withConnection } from '../postgres/client.ts'
+import { hearsNotifications, NO_NOTIFICATIONS } from '../postgres/notifications.ts'
+import { DatabaseTrouble, troubleWords } from '../postgres/trouble.ts'
 import type { Secret } from '../secret.ts'
 import { nameOf } from './failure.ts'
 
@@ -18,7 +20,7 @@ const versionOf = async (client: Client): Promise<number> => {
 
 /**
  * Safe to run by many processes at once. When the schema is current this only reads, so that the program's own role needs no right to
- * create one if the owner ran this before (`reconsent migrate`). Rejects with an Error whose message names the SQLSTATE, nothing more.
+ * create one if the owner ran this before (`reconsent migrate`). Rejects with an Error whose message is ours alone.
  */
 export const prepareQueueSchema = async (url: Secret): Promise<void> => {
   try {
@@ -27,6 +29,11 @@ export const prepareQueueSchema = async (url: Secret): Promise<void> => {
     })
   } catch (error) {
     const { name, code } = nameOf(error)
-    throw new Error(`the queue's tables in PostgreSQL (schema "${DEFAULT_SCHEMA}") could not be prepared: ${code ?? name}`)
+    throw new DatabaseTrouble(`the queue's tables in PostgreSQL (schema "${DEFAULT_SCHEMA}") could not be prepared: ${troubleWords(error) ?? code ?? name}`)
   }
+}
+
+/** What the running queue needs beside its tables. Rejects with a DatabaseTrouble that says why it cannot run. */
+export const checkQueueSessions = async (url: Secret): Promise<void> => {
+  if (!(await hearsNotifications(url))) throw new DatabaseTrouble(NO_NOTIFICATIONS, { isConfiguration: true })
 }
