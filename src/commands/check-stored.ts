@@ -4,6 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import { ConfigError, type Config, type Problem, requiresHttps } from '../config.ts'
 import { makeVault } from '../crypto/vault.ts'
 import type { Log } from '../log.ts'
+import { DatabaseTrouble, troubleWords } from '../postgres/trouble.ts'
 import { countPlainCallbacks } from '../store/redirect-uris.ts'
 import { missingKeys } from '../store/cells.ts'
 import { openDatabase } from '../store/database.ts'
@@ -28,7 +29,7 @@ export const checkStored = async (config: Config<'database' | 'keys'>, log: Log)
   } catch (error) {
     if (error instanceof ConfigError) throw error
     if (hasNoTables(error)) return true
-    log.warn({ err: error }, 'the database cannot be asked which encryption keys are in use, and which callbacks')
+    log.warn({ err: error, reason: error instanceof DatabaseTrouble ? error.message : troubleWords(error) }, 'the database cannot be asked which encryption keys are in use, and which callbacks')
     return false
   } finally {
     await db.prisma.$disconnect()

@@ -1,5 +1,5 @@
-// What a session is like that the program gets: where its tables are, whether a pooler lends it, whether it is encrypted. And what the role or
-// the database would say by itself, which the program overrides.
+// What a session is like that the program gets: where its tables are, whether a pooler lends it, whether it is
+// encrypted. And what the role or the database would say by itself, which the program overrides.
 import { isIP } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { type Client, isPooled, placeOf } from '../postgres/client.ts'

@@ -1,5 +1,6 @@
-// An address of PostgreSQL (postgres://user:password@host:5432/database?parameters) as a checked value. A parameter that would be ignored is
-// refused by its name, as an unknown policy key is; no message repeats a value, which may be a password.
+// An address of PostgreSQL (postgres://user:password@host:5432/database?parameters) as a checked value. A parameter
+// that would be ignored is refused by its name, as an unknown policy key is; no message repeats a value, which may be a
+// password.
 import { userInfo } from 'node:os'
 import { parseServerAddress } from '../config/addresses.ts'
 import { nearest } from '../config/suggest.ts'

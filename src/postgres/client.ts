@@ -1,5 +1,5 @@
-// Opens connections to PostgreSQL, the only place that does: every session is told what session.ts says, whether it is ours alone or lent by a
-// pooler, and with or without TLS as the address says.
+// Opens connections to PostgreSQL, the only place that does: every session is told what session.ts says, whether it is
+// ours alone or lent by a pooler, and with or without TLS as the address says.
 import pg from 'pg'
 import type { Secret } from '../secret.ts'
 import { type PostgresAddress, parsePostgresAddress } from './address.ts'
@@ -8,7 +8,10 @@ import { beginOnLent, INTERVAL_STYLE, settingsOfKept, startupOfLent, startupOfOw
 import { isNoTls, isRefusedStartup, isTlsDemanded, isTransactionTimeout } from './trouble.ts'
 
 export type Client = pg.Client
-/** `isLent`: a pooler gives the session to others in turn, so that nothing may be left in it; known once it is connected, when `greet` must be called. */
+/**
+ * `isLent`: a pooler gives the session to others in turn, so that nothing may be left in it; known once it is
+ * connected, when `greet` must be called.
+ */
 export type SessionClient = pg.Client & { isLent(): boolean; greet(): Promise<void> }
 
 export interface SessionOptions {
@@ -20,7 +23,10 @@ export interface SessionOptions {
   readonly connectMs?: number
   /** Instead of the address's own: BullMQ's. */
   readonly schema?: string | undefined
-  /** Behind a pooler, the session must be ours until we end it (pool_mode=session): settings are made once, statements go as they are. */
+  /**
+   * Behind a pooler, the session must be ours until we end it (pool_mode=session): settings are made once, statements
+   * go as they are.
+   */
   readonly keepsSession?: boolean
 }
 
@@ -130,7 +136,10 @@ export const makeClient = ({ place, session, options, config = {} }: { place: Pl
     } else if (tried.major === undefined && (learnt.major ?? 0) >= 17) await plain('SET transaction_timeout TO 0')
   }
 
-  /** A statement outside a transaction, on a lent session: in one of its own, sent in one go. The answer counts once that is committed. */
+  /**
+   * A statement outside a transaction, on a lent session: in one of its own, sent in one go. The answer counts once
+   * that is committed.
+   */
   const askAlone = async (asked: string | Asked, values: unknown): Promise<unknown> => {
     alone += 1
     try {

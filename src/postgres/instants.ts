@@ -1,5 +1,5 @@
-// Reads an instant with the offset that PostgreSQL wrote behind it, so that it is right in a session of any time zone. Prisma's adapter takes
-// the offset for +00:00, whatever it is.
+// Reads an instant with the offset that PostgreSQL wrote behind it, so that it is right in a session of any time zone.
+// Prisma's adapter takes the offset for +00:00, whatever it is.
 
 const TIMESTAMPTZ = 1184
 const TIMESTAMPTZ_ARRAY = 1185

@@ -1,5 +1,5 @@
-// Do notifications (LISTEN) reach a session of this address? BullMQ waits for them; a pooler that lends sessions by transaction takes LISTEN,
-// says yes, and delivers to whoever has the session then.
+// Do notifications (LISTEN) reach a session of this address? BullMQ waits for them; a pooler that lends sessions by
+// transaction takes LISTEN, says yes, and delivers to whoever has the session then.
 import { randomBytes } from 'node:crypto'
 import type { Secret } from '../secret.ts'
 import { isPooled, type SessionOptions, withConnection } from './client.ts'
@@ -7,8 +7,8 @@ import { isPooled, type SessionOptions, withConnection } from './client.ts'
 const WAITS_MS = 3_000
 
 /**
- * Asked with two connections: one that sat on the other's session would hear itself. A direct connection is not asked. Rejects when the
- * database cannot be used.
+ * Asked with two connections: one that sat on the other's session would hear itself. A direct connection is not asked.
+ * Rejects when the database cannot be used.
  */
 export const hearsNotifications = async (url: Secret): Promise<boolean> => {
   const options: SessionOptions = { applicationName: 'reconsent queue', connectMs: 5_000, keepsSession: true }

@@ -1,5 +1,5 @@
-// A pool of sessions to one address. The first connections find out whether a pooler is in between and whether there is TLS; whoever asked
-// for one notices nothing of the tries.
+// A pool of sessions to one address. The first connections find out whether a pooler is in between and whether there is
+// TLS; whoever asked for one notices nothing of the tries.
 import { Socket } from 'node:net'
 import pg from 'pg'
 import type { Secret } from '../secret.ts'
@@ -15,8 +15,9 @@ export interface PoolOptions extends SessionOptions {
 export interface OpenedPool {
   readonly pool: Pool
   /**
-   * The schema that our tables are in: the address's, else the first one of the session's search_path; sessions that are opened from then on
-   * look nowhere else. Asks once; rejects when the database cannot be asked, and may then be called again.
+   * The schema that our tables are in: the address's, else the first one of the session's search_path; sessions that
+   * are opened from then on look nowhere else. Asks once; rejects when the database cannot be asked, and may then be
+   * called again.
    */
   schema(): Promise<string>
 }
@@ -75,14 +76,15 @@ export const openPool = (url: Secret, options: PoolOptions): OpenedPool => {
   }
   Object.assign(pool, { connect })
 
-  // What an idle connection ends with is no news: the pool has let go of it. Without a listener it would end the process.
+  // What an idle connection ends with is no news: the pool has let go of it. Without a listener it would end the
+  // process.
   pool.on('error', () => undefined)
-  // The pool takes its own listener off a connection that it lends, Prisma's comes a moment later: a backend that is ended in between
-  // would be an unhandled 'error', which ends the process.
+  // The pool takes its own listener off a connection that it lends, Prisma's comes a moment later: a backend that is
+  // ended in between would be an unhandled 'error', which ends the process.
   pool.on('connect', (client) => client.on('error', () => undefined))
   const { statementMs } = options
-  // Not node-postgres' query_timeout: it would put the connection back into the pool, still waiting for the answer. Idle ones are closed
-  // by the pool before this strikes.
+  // Not node-postgres' query_timeout: it would put the connection back into the pool, still waiting for the answer.
+  // Idle ones are closed by the pool before this strikes.
   if (statementMs !== undefined) {
     pool.on('connect', (client) => {
       const { stream } = (client as unknown as pg.Client).connection
@@ -92,7 +94,9 @@ export const openPool = (url: Secret, options: PoolOptions): OpenedPool => {
   return { pool, schema: async () => (session.schema ??= await findSchema(pool)) }
 }
 
-/** Where unqualified names lead in a session of this address; the session that is asked looks nowhere else from then on. */
+/**
+ * Where unqualified names lead in a session of this address; the session that is asked looks nowhere else from then on.
+ */
 const findSchema = async (pool: pg.Pool): Promise<string> => {
   const client = await pool.connect()
   let schema: string | null | undefined

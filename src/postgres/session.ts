@@ -1,5 +1,6 @@
-// What a session of ours is told, whatever server, database and role say by themselves (postgresql.conf, ALTER DATABASE, ALTER ROLE): each
-// setting here can change what a statement means, or end one that should go on. Names and texts alone; connects to nothing.
+// What a session of ours is told, whatever server, database and role say by themselves (postgresql.conf, ALTER
+// DATABASE, ALTER ROLE): each setting here can change what a statement means, or end one that should go on. Names and
+// texts alone; connects to nothing.
 
 export interface Session {
   readonly applicationName: string
@@ -12,7 +13,10 @@ export interface Session {
 
 type Settings = Readonly<Record<string, string>>
 
-/** PgBouncer keeps these apart for each of its clients when they come as startup parameters; it refuses most others by default. */
+/**
+ * PgBouncer keeps these apart for each of its clients when they come as startup parameters; it refuses most others by
+ * default.
+ */
 const tracked = ({ applicationName }: Session): Settings => ({
   TimeZone: 'UTC',
   DateStyle: 'ISO, MDY',
@@ -43,7 +47,10 @@ const inTransactions = ({ statementMs, idleInTransactionMs }: Session): Settings
   idle_in_transaction_session_timeout: String(idleInTransactionMs),
 })
 
-/** Read committed is what the claims and fences are written for: they look again at a row that another transaction has just changed. */
+/**
+ * Read committed is what the claims and fences are written for: they look again at a row that another transaction has
+ * just changed.
+ */
 const betweenTransactions: Settings = {
   default_transaction_isolation: 'read committed',
   default_transaction_read_only: 'off',
@@ -52,8 +59,8 @@ const betweenTransactions: Settings = {
 }
 
 /**
- * PostgreSQL takes any name with a dot in it; a pooler that would drop our settings refuses this one, even where it is told to ignore the
- * usual ones (`ignore_startup_parameters`), and so is found out.
+ * PostgreSQL takes any name with a dot in it; a pooler that would drop our settings refuses this one, even where it is
+ * told to ignore the usual ones (`ignore_startup_parameters`), and so is found out.
  */
 const MARKER = 'reconsent.session'
 
@@ -74,8 +81,8 @@ const setting = ([name, value]: readonly [string, string]): string =>
   name === 'search_path' ? `${name} TO ${value}` : `${name} TO '${value.replaceAll("'", "''")}'`
 
 /**
- * Opens a transaction on a session that others use in turn: whatever they left is set anew, for this transaction alone, in the same round
- * trip. No word of it takes a snapshot, so that SET TRANSACTION may still follow.
+ * Opens a transaction on a session that others use in turn: whatever they left is set anew, for this transaction alone,
+ * in the same round trip. No word of it takes a snapshot, so that SET TRANSACTION may still follow.
  */
 export const beginOnLent = (session: Session, major: number | undefined): string => {
   const local = Object.entries({ ...inTransactions(session), ...newer(major), ...searchPath(session) }).map(setting)

@@ -1,5 +1,5 @@
-// What sslmode, sslrootcert, sslcert and sslkey of an address mean to a connection, as libpq's users know them. Reads the files; messages
-// name the parameter and the system's code, never what a file holds.
+// What sslmode, sslrootcert, sslcert and sslkey of an address mean to a connection, as libpq's users know them. Reads
+// the files; messages name the parameter and the system's code, never what a file holds.
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
@@ -12,7 +12,10 @@ export interface Tls {
   readonly mode: SslMode
   /** With mode `disable` never used. */
   readonly options: ConnectionOptions
-  /** What is checked of the server's certificate: nothing, that a trusted authority signed it, or that it is this host's as well. */
+  /**
+   * What is checked of the server's certificate: nothing, that a trusted authority signed it, or that it is this host's
+   * as well.
+   */
   readonly verifies: 'nothing' | 'chain' | 'host'
 }
 
@@ -39,7 +42,10 @@ const keyOf = (pem: string, passphrase: string | undefined): KeyObject | undefin
   }
 }
 
-/** Without any of the parameters no TLS is asked for; undefined when something is wrong with them, which `complain` has been told. */
+/**
+ * Without any of the parameters no TLS is asked for; undefined when something is wrong with them, which `complain` has
+ * been told.
+ */
 export const readTls = (find: Find, complain: Complain): Tls | undefined => {
   let sound = true
   const refuse: Complain = (problem) => {

@@ -1,5 +1,5 @@
-// What stands behind an error of PostgreSQL, a pooler, TLS or the network, in words of our own. Drivers' and servers' messages are read here and
-// go no further: they hold addresses, names and arguments.
+// What stands behind an error of PostgreSQL, a pooler, TLS or the network, in words of our own. Drivers' and servers'
+// messages are read here and go no further: they hold addresses, names and arguments.
 
 /** What is wrong with the database as it was set up; the message is ours and meant for an operator. */
 export class DatabaseTrouble extends Error {
@@ -131,7 +131,9 @@ export interface Trouble {
   readonly code: string | undefined
 }
 
-/** Undefined for what is no trouble with the database, or none that is known. `variable` is where the address came from. */
+/**
+ * Undefined for what is no trouble with the database, or none that is known. `variable` is where the address came from.
+ */
 export const troubleOf = (error: unknown, variable = 'DATABASE_URL'): Trouble | undefined => {
   for (const layer of layersOf(error)) {
     const code = codeIn(layer)

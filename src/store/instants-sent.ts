@@ -1,5 +1,5 @@
-// Prisma's adapter writes an instant without its offset, so that PostgreSQL takes it for the session's own time zone. Here it leaves with a Z.
-// The other half, reading, is in postgres/instants.ts.
+// Prisma's adapter writes an instant without its offset, so that PostgreSQL takes it for the session's own time zone.
+// Here it leaves with a Z. The other half, reading, is in postgres/instants.ts.
 import type { PrismaPg } from '@prisma/adapter-pg'
 
 type Adapter = Awaited<ReturnType<PrismaPg['connect']>>

@@ -1,4 +1,5 @@
-// In which schema our tables are, before there are any: the address says it, or else the session of the program's own role does.
+// In which schema our tables are, before there are any: the address says it, or else the session of the program's own
+// role does.
 import { placeOf, withConnection } from '../postgres/client.ts'
 import type { Secret } from '../secret.ts'
 
@@ -7,8 +8,9 @@ const namesIn = (path: string, role: string): string[] =>
   [...path.matchAll(/"((?:[^"]|"")*)"|([^,\s]+)/g)].map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '').map((name) => (name === '$user' ? role : name))
 
 /**
- * Where `migrate` must put the tables, so that the program finds them: undefined where the owner's own session decides, because both are one
- * role or the program's cannot be asked (it may not exist yet). Its search_path may name a schema that is still to be made or granted.
+ * Where `migrate` must put the tables, so that the program finds them: undefined where the owner's own session decides,
+ * because both are one role or the program's cannot be asked (it may not exist yet). Its search_path may name a schema
+ * that is still to be made or granted.
  */
 export const schemaToMigrate = async (appUrl: Secret, ownerUrl: Secret): Promise<string | undefined> => {
   const said = placeOf(appUrl).address.schema

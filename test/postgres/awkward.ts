@@ -1,5 +1,5 @@
-// Everything that an operator, a platform or another application may have set for a role or a database, all at once: each setting alone changes
-// what a statement means, or ends one that should go on.
+// Everything that an operator, a platform or another application may have set for a role or a database, all at once:
+// each setting alone changes what a statement means, or ends one that should go on.
 import { asOwner, createAppRole } from '../setup/roles.ts'
 
 export const awkwardSettings: Readonly<Record<string, string>> = {

@@ -1,5 +1,5 @@
-// Behind a PgBouncer with its defaults: every command and role works by transaction, time limits hold, nothing of another client gets in, and what
-// cannot work says why.
+// Behind a PgBouncer with its defaults: every command and role works by transaction, time limits hold, nothing of
+// another client gets in, and what cannot work says why.
 import { spawn } from 'node:child_process'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -32,7 +32,10 @@ const aPlace = async (): Promise<Place> => {
   return { ownerUrl, appUrl: await createAppRole(ownerUrl) }
 }
 
-/** Leaves settings behind on every server connection of the pool, as an application with sessions of its own in mind does. */
+/**
+ * Leaves settings behind on every server connection of the pool, as an application with sessions of its own in mind
+ * does.
+ */
 const leaveSettings = async (url: string, connections: number): Promise<void> => {
   const clients = Array.from({ length: connections }, () => new pg.Client({ connectionString: url }))
   for (const client of clients) await client.connect()

@@ -1,4 +1,5 @@
-// A schema of one's own: by ?schema= or by the role's search_path, beside another application's tables of the same names.
+// A schema of one's own: by ?schema= or by the role's search_path, beside another application's tables of the same
+// names.
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,5 @@
-// Any server, database or role: whatever it says of time zones, styles, isolation and time limits, each command means the same.
+// Any server, database or role: whatever it says of time zones, styles, isolation and time limits, each command means
+// the same.
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

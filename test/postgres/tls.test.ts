@@ -1,4 +1,5 @@
-// TLS against a real PostgreSQL: what each sslmode accepts, with a private authority, and what is said when it does not.
+// TLS against a real PostgreSQL: what each sslmode accepts, with a private authority, and what is said when it does
+// not.
 import { execFile } from 'node:child_process'
 import { chmod, chown, copyFile, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

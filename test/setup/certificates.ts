@@ -1,4 +1,5 @@
-// Certificates for a server of the test, made by openssl: an authority, a server's, a client's, and ones that are wrong in one way each.
+// Certificates for a server of the test, made by openssl: an authority, a server's, a client's, and ones that are wrong
+// in one way each.
 import { execFile } from 'node:child_process'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
