@@ -2,11 +2,13 @@
 import { type Config, ConfigError, configFromProcess } from '../config.ts'
 import { troubleWords } from '../postgres/trouble.ts'
 import type { Secret } from '../secret.ts'
-import { migrate } from '../store/migrate.ts'
-import { schemaToMigrate } from '../store/our-schema.ts'
+import { migrate, readMigrations } from '../store/migrate.ts'
+import { isLeftInPublic, schemaToMigrate } from '../store/our-schema.ts'
 import { type Granted, grantRights } from '../store/rights.ts'
 import { CommandFailed, type Command, json } from './command.ts'
 import { count } from './text.ts'
+
+const LEFT = 'warning: the schema public holds tables of Reconsent, too. Earlier releases put them there whatever schema= said: if they are yours, see docs/runbook.md#tables-in-another-schema'
 
 export const command: Command = {
   usage: 'migrate [--json]',
@@ -27,6 +29,8 @@ and add, neither change nor delete. It must exist already; nothing else need be 
     const { url, migrateUrl } = config.database
     const asOwner = namingAddress(config.database)
     const schema = await asOwner(schemaToMigrate(url, migrateUrl))
+    const [first] = await readMigrations()
+    if (first !== undefined && (await asOwner(isLeftInPublic(migrateUrl, schema, first.checksum)))) call.terminal.note(LEFT)
     const applied = await asOwner(migrate(migrateUrl, undefined, schema))
     const queueSchema = (await queueKind()) === 'postgres' ? await prepareQueue(migrateUrl) : undefined
     const granted = await asOwner(grantRights({ ownerUrl: migrateUrl, appUrl: url, schema, queueSchema }))

@@ -26,3 +26,20 @@ export const schemaToMigrate = async (appUrl: Secret, ownerUrl: Secret): Promise
     return path.find((name) => there.includes(name)) ?? path[0]
   })
 }
+
+/**
+ * Whether `public` holds an installation of ours while the tables are about to go elsewhere: releases before this one ignored ?schema=, so
+ * these may be the tables that are meant.
+ */
+export const isLeftInPublic = async (ownerUrl: Secret, schema: string | undefined, checksum: string): Promise<boolean> => {
+  if (schema === undefined || schema === 'public') return false
+  return withConnection(ownerUrl, { applicationName: 'reconsent migrate' }, async (client) => {
+    const { rows } = await client.query<{ fresh: boolean; left: boolean }>(
+      `SELECT to_regclass(quote_ident($1) || '._prisma_migrations') IS NULL AS fresh, to_regclass('public._prisma_migrations') IS NOT NULL AS left`,
+      [schema],
+    )
+    if (rows[0]?.fresh !== true || !rows[0].left) return false
+    const found = await client.query('SELECT FROM public._prisma_migrations WHERE checksum = $1', [checksum]).catch(() => undefined)
+    return (found?.rowCount ?? 0) > 0
+  })
+}

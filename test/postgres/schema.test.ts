@@ -9,6 +9,7 @@ import { environmentFor, runHere } from '../commands/reconsent.ts'
 import { keyText } from '../crypto/keys.ts'
 import { aLine, ndjson } from '../import/rows.ts'
 import { startCompany, until } from '../setup/company.ts'
+import { createDatabase } from '../setup/database.ts'
 import { asOwner, createRole } from '../setup/roles.ts'
 
 /** An empty database whose `public` is another application's, with tables named like ours. */
@@ -142,3 +143,10 @@ test.each(['redis', 'postgres'] as const)('the whole loop on %s in a schema of i
   expect((await fetch(`${company.publicUrl}/readyz`)).status).toBe(200)
   await company.stop()
 }, 90_000)
+
+test('tables that an earlier release put into public are pointed out, once', async () => {
+  const ownerUrl = await createDatabase()
+  const env = environmentFor(withSchema(ownerUrl, 'consents_app'))
+  expect(await runHere(['migrate'], env)).toMatchObject({ code: 0, stderr: expect.stringContaining('#tables-in-another-schema') as string })
+  expect(await runHere(['migrate'], env)).toMatchObject({ code: 0, stderr: '' })
+})
