@@ -34,11 +34,13 @@ export const schemaToMigrate = async (appUrl: Secret, ownerUrl: Secret): Promise
 export const isLeftInPublic = async (ownerUrl: Secret, schema: string | undefined, checksum: string): Promise<boolean> => {
   if (schema === undefined || schema === 'public') return false
   return withConnection(ownerUrl, { applicationName: 'reconsent migrate' }, async (client) => {
-    const { rows } = await client.query<{ fresh: boolean; left: boolean }>(
-      `SELECT to_regclass(quote_ident($1) || '._prisma_migrations') IS NULL AS fresh, to_regclass('public._prisma_migrations') IS NOT NULL AS left`,
+    // Not by to_regclass: it fails on a schema that the role may not use.
+    const { rows } = await client.query<{ schema: string }>(
+      `SELECT nspname AS schema FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+       WHERE relname = '_prisma_migrations' AND nspname IN ('public', $1)`,
       [schema],
     )
-    if (rows[0]?.fresh !== true || !rows[0].left) return false
+    if (rows.length !== 1 || rows[0]?.schema !== 'public') return false
     const found = await client.query('SELECT FROM public._prisma_migrations WHERE checksum = $1', [checksum]).catch(() => undefined)
     return (found?.rowCount ?? 0) > 0
   })
