@@ -75,5 +75,10 @@ export class PermanentError extends CodedError {
   override readonly name = 'PermanentError'
 }
 
+/** A cursor of the event feed that this database's history does not have: it comes from another one, or from after a backup that was restored. */
+export class CursorUnknown extends Error {
+  override readonly name = 'CursorUnknown'
+}
+
 /** Where `docs/runbook.md` explains a code: its heading's anchor. */
 export const runbookAnchor = (code: ErrorCode): string => `docs/runbook.md#${code}`

@@ -12,6 +12,8 @@ export interface Counts {
   readonly sweepAgeSeconds: number | undefined
   /** How long the longest overdue record of each kind has waited; 0 when none does. */
   readonly overdueSeconds?: Readonly<Partial<Record<RecordKind, number>>> | undefined
+  /** How long the oldest event without a place in the feed has waited; 0 when none does. */
+  readonly feedLagSeconds?: number | undefined
   /** What an operator should look at: consents without a usable address, messages and exchanges of unknown outcome, holds. */
   readonly attention?: Readonly<Partial<Record<(typeof attentions)[number], number>>> | undefined
 }
@@ -159,6 +161,18 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
       this.reset()
       const overdue = (await counted())?.overdueSeconds
       for (const kind of kinds) if (overdue?.[kind] !== undefined) this.set({ kind }, overdue[kind])
+    },
+  })
+  new Gauge({
+    name: 'reconsent_feed_lag_seconds',
+    help: 'How long the oldest committed event without a place in the feed has waited since it was written; 0 when none waits.',
+    // As for the sweep below: a number that is not known is missing, not 0.
+    labelNames: ['feed'],
+    registers,
+    async collect() {
+      this.reset()
+      const lag = (await counted())?.feedLagSeconds
+      if (lag !== undefined) this.set({ feed: 'events' }, lag)
     },
   })
   new Gauge({

@@ -2,6 +2,7 @@
 import { type Config, ConfigError, configFromProcess } from '../config.ts'
 import { troubleWords } from '../postgres/trouble.ts'
 import type { Secret } from '../secret.ts'
+import { noteForgottenEvents } from '../store/event-sequencer.ts'
 import { migrate, readMigrations } from '../store/migrate.ts'
 import { isLeftInPublic, schemaToMigrate } from '../store/our-schema.ts'
 import { type Granted, grantRights } from '../store/rights.ts'
@@ -14,7 +15,7 @@ export const command: Command = {
   usage: 'migrate [--json]',
   about: `Applies the migrations the database lacks, each in one transaction; running it again, or twice at once, is safe. Uses
 MIGRATE_DATABASE_URL where it is set (the role that owns the tables), else DATABASE_URL. With QUEUE=postgres it also prepares
-the queue's own tables.
+the queue's own tables. Events that a restore or a replication has left out of the feed are noted for it.
 
 The tables are in the schema of DATABASE_URL's ?schema=NAME, which is made where it is missing, else where the search_path of
 its role leads.
@@ -32,14 +33,16 @@ and add, neither change nor delete. It must exist already; nothing else need be 
     const [first] = await readMigrations()
     if (first !== undefined && (await asOwner(isLeftInPublic(migrateUrl, schema, first.checksum)))) call.terminal.note(LEFT)
     const applied = await asOwner(migrate(migrateUrl, undefined, schema))
+    const forgotten = await asOwner(noteForgottenEvents(migrateUrl, schema))
     const queueSchema = (await queueKind()) === 'postgres' ? await prepareQueue(migrateUrl) : undefined
     const granted = await asOwner(grantRights({ ownerUrl: migrateUrl, appUrl: url, schema, queueSchema }))
     if (granted.kind === 'no-such-role') {
       throw new CommandFailed(`DATABASE_URL's user ${JSON.stringify(granted.role)} is no role of this database: create it (CREATE ROLE … LOGIN PASSWORD …), then run this again`)
     }
-    if (call.flag('json')) await call.terminal.json({ applied, application_role: roleJson(granted) })
+    if (call.flag('json')) await call.terminal.json({ applied, application_role: roleJson(granted), ...(forgotten > 0 && { noted_for_feed: forgotten }) })
     else {
       await call.terminal.line(applied.length === 0 ? 'the database is up to date' : `${count(applied.length, 'migration')} applied: ${applied.join(', ')}`)
+      if (forgotten > 0) await call.terminal.line(`${count(forgotten, 'event')} had been left out of the feed: the scheduler adds them now`)
       if (granted.kind === 'granted') await call.terminal.line(`the role ${granted.role} has the rights that the program needs`)
     }
     if (granted.kind === 'granted' && granted.rewrites) {

@@ -1,5 +1,5 @@
-// A timer whose rounds never overlap while they end in time, and which neither a failing nor a hanging round ends: for the watchdog and
-// the codes that wait for their exchange.
+// A timer whose rounds never overlap while they end in time, and which neither a failing nor a hanging round ends: for the watchdog,
+// the codes that wait for their exchange, and the feed.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Duration } from 'luxon'
 import type { Log } from '../log.ts'
@@ -17,6 +17,8 @@ export interface Timed {
   readonly name: string
   /** Between a round's end and the next one's start. */
   readonly every: Duration
+  /** After a round that failed or hung, instead; what looks four times a second need not do so in an outage. */
+  readonly afterFailure?: Duration
   /** A round that takes longer has its signal aborted and is left behind: claims and locks keep what it may still do apart from the next. */
   readonly roundWithin: Duration
   readonly log: Log
@@ -24,13 +26,15 @@ export interface Timed {
 }
 
 /** Runs `round` at once and then `every` after each round's end. A round that rejects is logged by name and tried again in time. */
-export const keepTime = ({ name, every, roundWithin, log, round }: Timed): Timekeeper => {
+export const keepTime = ({ name, every, afterFailure = every, roundWithin, log, round }: Timed): Timekeeper => {
   const stopping = new AbortController()
   let running = new AbortController()
+  let isWell = false
 
   const runRound = async (signal: AbortSignal): Promise<void> => {
     try {
       await round(signal)
+      isWell = true
     } catch (error) {
       log.warn({ timer: name, err: error }, 'a round of a timer failed: the next one tries again')
     }
@@ -38,11 +42,12 @@ export const keepTime = ({ name, every, roundWithin, log, round }: Timed): Timek
   const loop = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
       running = new AbortController()
+      isWell = false
       if (!(await endsWithin(roundWithin.toMillis(), runRound(running.signal)))) {
         running.abort()
         log.warn({ timer: name, after_ms: roundWithin.toMillis() }, 'a round of a timer hangs: it is left behind, the next one starts in time')
       }
-      await delay(every.toMillis(), undefined, { signal: stopping.signal }).catch(() => undefined)
+      await delay((isWell ? every : afterFailure).toMillis(), undefined, { signal: stopping.signal }).catch(() => undefined)
     }
   }
   const ended = loop()

@@ -91,6 +91,7 @@ const collectCounts = async ({ store, lists, clock }: { store: Store; lists: Pic
     consents: counts.consents,
     sweepAgeSeconds: age?.as('seconds'),
     overdueSeconds: { consent: overdue(consent), authorisation: overdue(authorisation), notification: overdue(notification) },
+    feedLagSeconds: counts.feedLagSeconds,
     attention: {
       'without-channel': counts.withoutChannel,
       'uncertain-notifications': counts.uncertainNotifications,

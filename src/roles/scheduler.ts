@@ -1,11 +1,17 @@
-// The role `scheduler`: finds what is due. Part of the composition root: constructs, decides nothing.
+// The role `scheduler`: finds what is due, and gives events their place in the feed. Part of the composition root: constructs, decides nothing.
+import { Duration } from 'luxon'
 import { keepTime } from '../processors/keep-time.ts'
+import { placeEvents } from '../processors/place-events.ts'
 import { sweep, sweepUrgent } from '../processors/sweep.ts'
 import { watchEvery, watchSweep } from '../processors/watch-sweep.ts'
 import { intervalOf } from '../queue/cron.ts'
 import { startWorkers } from '../queue/runner.ts'
 import { makeSweepSchedule } from '../queue/schedule.ts'
 import { type Parts, runnerTimings, type Stop, stopWaits } from './parts.ts'
+
+// A company that reads the feed knows within a second; most rounds find nothing and cost one statement.
+const PLACES_EVERY = Duration.fromObject({ milliseconds: 250 })
+const PLACES_AGAIN = Duration.fromObject({ seconds: 5 })
 
 export const startSchedulerRole = (parts: Parts): Stop => {
   const { backend, log, store, queue, clock, config } = parts
@@ -22,11 +28,12 @@ export const startSchedulerRole = (parts: Parts): Stop => {
     name: 'watchdog', every: watchEvery(interval), roundWithin, log, round: watchSweep({ store, sweep: sweepAll, registerSchedule, interval, log }),
   })
   const urgent = keepTime({ name: 'urgent', every: codeTimer, roundWithin, log, round: async () => void (await sweepNow()) })
+  const places = keepTime({ name: 'feed', every: PLACES_EVERY, afterFailure: PLACES_AGAIN, roundWithin, log, round: placeEvents({ store }) })
   // At the start whatever the watchdog finds: a changed pattern is registered here. While the queue is away, the watchdog repeats it.
   void registerSchedule().catch((error: unknown) => log.warn({ err: error }, 'the sweep could not be scheduled yet: the watchdog tries again'))
   return async () => {
     const waits = stopWaits(timing)
-    const ended = await Promise.all([workers.close(), watchdog.stop(waits), urgent.stop(waits)])
+    const ended = await Promise.all([workers.close(), watchdog.stop(waits), urgent.stop(waits), places.stop(waits)])
     return ended.every(Boolean)
   }
 }

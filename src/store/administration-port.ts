@@ -51,6 +51,8 @@ export interface StatusCounts {
   /** The earliest date that has passed without a look, by kind of record. */
   readonly oldestOverdue: Readonly<Record<RecordKind, DateTime | undefined>>
   readonly holds: readonly Hold[]
+  /** How long the oldest event without a place in the feed has waited, by the database's clock; 0 when none does. */
+  readonly feedLagSeconds: number
 }
 
 export interface FeedEvent extends ConsentEvent {
@@ -66,7 +68,10 @@ export interface Listing {
   pageDue(now: DateTime, page?: { after?: { at: DateTime; id: string } | undefined; limit?: number | undefined }): Promise<ConsentView[]>
   getHistory(id: string): Promise<ConsentHistory | undefined>
   statusCounts(now: DateTime): Promise<StatusCounts>
-  /** Events of all consents in the order of their commits, none ever skipped. Throws a RangeError on a malformed cursor. */
+  /**
+   * Events of all consents in the feed's order, none ever skipped, those of one consent in theirs. Throws a RangeError on a malformed
+   * cursor, CursorUnknown on one that this database's history does not have.
+   */
   listFeed(after: string | undefined, limit: number): Promise<FeedEvent[]>
 }
 

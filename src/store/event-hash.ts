@@ -37,6 +37,9 @@ const canonical = (value: unknown): string => {
   return JSON.stringify(value ?? null)
 }
 
+/** Which events, in which order, lead up to a place of the feed: 16 hex digits. `previous` is that of the place before, or NO_HASH. */
+export const feedChain = (previous: string, hash: string): string => sha256Hex(previous + hash).slice(0, 16)
+
 /** Half a surrogate pair has no UTF-8: PostgreSQL refuses it in data and gets another character in text. */
 export const wellFormed = (text: string): string => text.toWellFormed()
 

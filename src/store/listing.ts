@@ -1,13 +1,14 @@
-// Reading many: pages of consents, one consent's whole history, counts, and the feed of events. Everything by keyset, so that memory
-// stays flat and no page costs more than the one before. Changes nothing.
+// Reading many: pages of consents, one consent's whole history, counts. Everything by keyset, so that memory stays flat and no page
+// costs more than the one before. Changes nothing.
 import { consentTransitions } from '../domain/lifecycle.ts'
 import type { ConsentStatus, ConsentView } from '../domain/model.ts'
 import { Prisma } from '../generated/prisma/client.ts'
-import type { ConsentHistory, FeedEvent, Listing, StatusCounts } from './administration-port.ts'
+import type { ConsentHistory, Listing, StatusCounts } from './administration-port.ts'
 import type { Database } from './database.ts'
 import { listEvents } from './events.ts'
+import { listFeed } from './feed.ts'
 import type { ConsentEvent, ConsentFilter, RecordKind } from './port.ts'
-import { instant, toAuthorisation, toConsent, toEvent, toNotification, toRenewal } from './rows.ts'
+import { instant, toAuthorisation, toConsent, toNotification, toRenewal } from './rows.ts'
 
 const LARGEST_PAGE = 1000
 const pageSize = (limit: number | undefined): number => Math.min(Math.max(limit ?? LARGEST_PAGE, 1), LARGEST_PAGE)
@@ -102,7 +103,7 @@ const getHistory = async (db: Database, id: string): Promise<ConsentHistory | un
 
 /** Each count follows an index, but that of consents by status reads all of it: for a scrape a minute, not a second. */
 const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCounts> => {
-  const [byStatus, unreached, uncertainNotifications, unknownAuthorisations, overdue, holds] = await Promise.all([
+  const [byStatus, unreached, uncertainNotifications, unknownAuthorisations, overdue, holds, feed] = await Promise.all([
     prisma.consent.groupBy({ by: ['status'], _count: true }),
     prisma.consent.count({ where: { status: 'active', ...withoutChannel } }),
     prisma.notification.count({ where: { status: 'uncertain' } }),
@@ -115,6 +116,8 @@ const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCoun
       UNION ALL
       SELECT 'notification', min(next_action_at) FROM notifications WHERE status IN ('pending', 'sending') AND next_action_at <= ${now}`,
     prisma.providerHold.findMany({ orderBy: { since: 'asc' } }),
+    prisma.$queryRaw<{ lag: number }[]>`
+      SELECT coalesce(extract(epoch FROM clock_timestamp() - min(added_at)), 0)::float8 AS lag FROM unsequenced_events`,
   ])
   const statuses = Object.keys(consentTransitions) as ConsentStatus[]
   const countOf = (status: ConsentStatus): number => byStatus.find((group) => group.status === status)?._count ?? 0
@@ -127,46 +130,8 @@ const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCoun
     withoutChannel: unreached,
     uncertainNotifications,
     unknownAuthorisations,
+    feedLagSeconds: Math.max(0, feed[0]?.lag ?? 0),
     oldestOverdue: { consent: overdueAt('consent'), authorisation: overdueAt('authorisation'), notification: overdueAt('notification') },
     holds: holds.map((row) => ({ code: row.code as StatusCounts['holds'][number]['code'], since: instant(row.since), probeAt: instant(row.probeAt) })),
   }
-}
-
-interface FeedRow {
-  readonly consent_id: string
-  readonly credentials_id: string
-  readonly seq: number
-  readonly type: string
-  readonly at: Date
-  readonly actor: string
-  readonly reason: string | null
-  readonly data: Prisma.JsonValue
-  readonly hash: string
-  readonly position: bigint
-  readonly transaction_id: bigint
-}
-
-const CURSOR = /^(\d{1,18})\.(\d{1,18})$/
-
-/**
- * In the order of transactions, and only below the oldest one still running: a transaction that commits late can then never appear
- * before the place a reader has already reached.
- */
-const listFeed = async ({ prisma }: Database, after: string | undefined, limit: number): Promise<FeedEvent[]> => {
-  const [, transaction, position] = CURSOR.exec(after ?? '0.0') ?? []
-  if (transaction === undefined || position === undefined) throw new RangeError('a cursor is what an earlier event of the feed carried')
-  const rows = await prisma.$queryRaw<FeedRow[]>`
-    SELECT event.*, consent.credentials_id FROM events AS event JOIN consents AS consent ON consent.id = event.consent_id
-    WHERE (event.transaction_id, event.position) > (${BigInt(transaction)}, ${BigInt(position)})
-      AND event.transaction_id < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
-    ORDER BY event.transaction_id, event.position
-    LIMIT ${limit}`
-  return rows.map((row) => ({
-    ...toEvent({
-      consentId: row.consent_id, seq: row.seq, type: row.type, at: row.at, actor: row.actor, reason: row.reason, data: row.data, hash: row.hash,
-      position: row.position, transactionId: row.transaction_id,
-    }),
-    cursor: `${row.transaction_id}.${row.position}`,
-    credentialsId: row.credentials_id,
-  }))
 }

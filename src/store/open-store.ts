@@ -2,6 +2,7 @@
 import { atTheBank } from './at-the-bank.ts'
 import { type Database, type DatabaseOptions, openDatabase } from './database.ts'
 import { dispatching } from './dispatching.ts'
+import { sequenceEvents } from './event-sequencer.ts'
 import { exchanges } from './exchanges.ts'
 import { notifications } from './notifications.ts'
 import { namingOutages } from './outage.ts'
@@ -21,6 +22,7 @@ export const makeStore = (db: Database): Store =>
     ...notifications(db),
     ...providerHealth(db),
     ...views(db),
+    sequenceEvents: async (most) => sequenceEvents(db, most),
   })
 
 /** Opens the store; `close` waits for what is under way. */

@@ -285,4 +285,9 @@ export interface ConsentFilter {
   readonly withoutChannel?: boolean | undefined
 }
 
-export type Store = Dispatching & Renewals & AtTheBank & Exchanges & Quarantine & Notifications & ProviderHealth & Views
+export interface Feed {
+  /** Gives up to `most` committed events their place in the feed; fewer in the answer: none is left, or another process is at it. */
+  sequenceEvents(most: number): Promise<number>
+}
+
+export type Store = Dispatching & Renewals & AtTheBank & Exchanges & Quarantine & Notifications & ProviderHealth & Views & Feed

@@ -15,6 +15,9 @@ export const tableRights: Readonly<Record<string, readonly Right[]>> = {
   authorisations: kept,
   notifications: kept,
   events: ['SELECT', 'INSERT'],
+  event_positions: ['SELECT', 'INSERT'],
+  // Filled by a trigger, with its owner's rights.
+  unsequenced_events: ['SELECT', 'DELETE'],
   message_hours: kept,
   provider_strikes: passing,
   provider_holds: passing,

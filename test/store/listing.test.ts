@@ -2,8 +2,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeVault } from '../../src/crypto/vault.ts'
 import { Secret } from '../../src/secret.ts'
 import { administration } from '../../src/store/administration.ts'
-import type { FeedEvent } from '../../src/store/administration-port.ts'
-import { appendEvent } from '../../src/store/events.ts'
 import { imports } from '../../src/store/import.ts'
 import { listing } from '../../src/store/listing.ts'
 import { openStore } from '../../src/store/open-store.ts'
@@ -77,49 +75,9 @@ test('counts say what waits for a person', async () => {
   expect(counts).toMatchObject({ consents: { active: 4, paused: 1, revoked: 0 }, withoutChannel: 1, uncertainNotifications: 0, unknownAuthorisations: 0, holds: [] })
   expect(counts.oldestOverdue.consent?.toISO()).toBe(NOW.toISO())
   expect(counts.oldestOverdue.notification).toBeUndefined()
+  expect(counts.feedLagSeconds).toBeGreaterThan(0)
+  await opened.store.sequenceEvents(100)
+  expect((await listing(opened.db).statusCounts(NOW)).feedLagSeconds).toBe(0)
   await opened.store.strike({ code: 'client-rejected', connection: 'a', now: NOW, since: NOW.minus({ minutes: 5 }), threshold: 1, probeEvery: NOW.plus({ minutes: 1 }).diff(NOW) })
   expect((await listing(opened.db).statusCounts(NOW)).holds).toMatchObject([{ code: 'client-rejected' }])
-})
-
-describe('the feed of events', () => {
-  const readAll = async (after?: string): Promise<FeedEvent[]> => {
-    const all: FeedEvent[] = []
-    for (;;) {
-      const page = await listing(opened.db).listFeed(all.at(-1)?.cursor ?? after, 2)
-      all.push(...page)
-      if (page.length < 2) return all
-    }
-  }
-
-  test('has each event once, of all consents, those of one in order', async () => {
-    const feed = await readAll()
-    expect(feed).toHaveLength(6)
-    expect(new Set(feed.map(({ cursor }) => cursor)).size).toBe(6)
-    expect(feed.at(-1)).toMatchObject({ type: 'consent.paused', consentId: ids[4], credentialsId: rows[4]?.credentialsId, seq: 2 })
-    expect(await listing(opened.db).listFeed(feed.at(-1)?.cursor, 10)).toEqual([])
-  })
-
-  test('never passes a transaction that commits late', async () => {
-    const from = (await readAll()).at(-1)?.cursor
-    const event = { type: 'consent.updated', at: NOW, actor: 'company' } as const
-    let release = (): void => undefined
-    let written = (): void => undefined
-    const isWritten = new Promise<void>((resolve) => (written = resolve))
-    const slow = opened.db.prisma.$transaction(async (tx) => {
-      await appendEvent(tx, ids[0] ?? '', { ...event, reason: 'slow' })
-      written()
-      await new Promise<void>((resolve) => (release = resolve))
-    })
-    await isWritten
-    await opened.db.prisma.$transaction(async (tx) => appendEvent(tx, ids[1] ?? '', { ...event, reason: 'fast' }))
-    // Committed, and yet not shown: the slow one began before it and would come out behind the reader.
-    expect(await readAll(from)).toEqual([])
-    release()
-    await slow
-    expect((await readAll(from)).map(({ reason }) => reason)).toEqual(['slow', 'fast'])
-  })
-
-  test('refuses a cursor that is none', async () => {
-    for (const cursor of ['', 'x', '1', '1.2.3', "1.1'--"]) await expect(listing(opened.db).listFeed(cursor, 1)).rejects.toThrow(RangeError)
-  })
 })

@@ -4,9 +4,15 @@ import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { makeVault } from '../../src/crypto/vault.ts'
+import { Secret } from '../../src/secret.ts'
+import { feedChain, NO_HASH } from '../../src/store/event-hash.ts'
+import { listing } from '../../src/store/listing.ts'
 import { migrate, readMigrations, shippedFolder } from '../../src/store/migrate.ts'
-import { asOwner } from '../setup/roles.ts'
+import { openStore } from '../../src/store/open-store.ts'
+import { ringOf } from '../crypto/keys.ts'
+import { asOwner, createRole } from '../setup/roles.ts'
 
 const emptyDatabase = async (): Promise<string> => {
   const url = new URL(inject('postgresUrl'))
@@ -47,6 +53,93 @@ test.each(names.slice(0, -1).map((name, at) => [name, at + 1] as const))('from %
   expect(await migrate(url)).toEqual(names.slice(count))
   expect(await migrate(url)).toEqual([])
   await rm(folder, { recursive: true })
+})
+
+describe('the order of the feed', () => {
+  const before = names.indexOf('20261126010000_event_positions')
+  const first = `(SELECT id FROM consents ORDER BY credentials_id LIMIT 1)`
+  const second = `(SELECT id FROM consents ORDER BY credentials_id OFFSET 1 LIMIT 1)`
+  /** As the release before writes it; `transaction` as if it had been written in that one. */
+  const event = (consent: string, seq: number, reason: string, transaction?: number): string =>
+    `INSERT INTO events (consent_id, seq, type, at, actor, reason, hash${transaction === undefined ? '' : ', transaction_id'})
+     VALUES (${consent}, ${seq}, 'consent.updated', now(), 'company', '${reason}', encode(sha256('${reason}'), 'hex')${transaction === undefined ? '' : `, ${transaction}`})`
+  const ageBy = (transactions: number): string => `DO $$ BEGIN FOR i IN 1..${transactions} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$`
+
+  let url: string
+  let folder: string
+  let opened: ReturnType<typeof openStore>
+  beforeEach(async () => {
+    url = await emptyDatabase()
+    folder = await firstMigrations(names.slice(0, before))
+    await migrate(url, folder)
+    await asOwner(url, CONSENTS)
+    opened = openStore({ url: new Secret(url), vault: makeVault({ keys: ringOf('k1') }), connections: 3 })
+    return async () => {
+      await opened.close()
+      await rm(folder, { recursive: true })
+    }
+  })
+  const reasons = async (after?: string) => (await listing(opened.db).listFeed(after, 1000)).map(({ reason }) => reason)
+  const oldCursorOf = async (reason: string): Promise<string> =>
+    (await asOwner(url, `SELECT transaction_id || '.' || position AS cursor FROM events WHERE reason = '${reason}'`)).rows[0]?.cursor ?? ''
+
+  test('is what the release before told: each of its cursors goes on where it stood', async () => {
+    for (let seq = 1; seq <= 5; seq += 1) await asOwner(url, event(first, seq, `first ${seq}`), event(second, seq, `second ${seq}`))
+    const { rows } = await asOwner(url, 'SELECT reason, transaction_id, position FROM events ORDER BY transaction_id, position')
+    await migrate(url)
+    expect(await reasons()).toEqual(rows.map(({ reason }) => reason))
+    for (const [at, { reason }] of rows.entries()) expect(await reasons(await oldCursorOf(reason))).toEqual(rows.slice(at + 1).map((row) => row.reason))
+  })
+
+  test('keeps that of a consent where the release before did not', async () => {
+    await asOwner(url, ageBy(10), event(first, 1, 'one'), event(first, 2, 'two', 5))
+    await migrate(url)
+    expect(await reasons()).toEqual(['one', 'two'])
+    expect(await reasons(await oldCursorOf('two'))).toEqual(['one', 'two'])
+    expect(await reasons(await oldCursorOf('one'))).toEqual(['two'])
+  })
+
+  test('has what another server wrote before what this one did: a feed that said nothing since a restore goes on', async () => {
+    await asOwner(url, event(first, 1, 'there 1', 5), event(second, 1, 'there 2', 4_000_000_000), event(first, 2, 'there 3', 4_000_000_001))
+    const seen = await oldCursorOf('there 3')
+    await asOwner(url, event(first, 3, 'here 1'), event(second, 2, 'here 2'))
+    await migrate(url)
+    expect(await reasons()).toEqual(['there 1', 'there 2', 'there 3', 'here 1', 'here 2'])
+    expect(await reasons(seen)).toEqual(['here 1', 'here 2'])
+  })
+
+  test('takes in what processes of the release before write meanwhile and afterwards, with a role of few rights', async () => {
+    const appUrl = await createRole(url)
+    const role = new URL(appUrl).username
+    await asOwner(url, `GRANT SELECT, INSERT ON events, consents TO ${role}`, `GRANT USAGE ON SEQUENCE events_position_seq TO ${role}`, event(first, 1, 'early'))
+    const writer = new pg.Client({ connectionString: appUrl })
+    await writer.connect()
+    await writer.query('BEGIN')
+    await writer.query(event(second, 1, 'meanwhile'))
+    const migrated = migrate(url)
+    // The migration waits for whoever writes, and they for it no longer than that.
+    await expect.poll(async () => (await asOwner(url, `SELECT count(*)::int AS waiting FROM pg_locks WHERE relation = 'events'::regclass AND NOT granted`)).rows[0]?.waiting).toBe(1)
+    await writer.query('COMMIT')
+    await migrated
+    await writer.query(event(first, 2, 'afterwards'))
+    expect(await reasons()).toEqual(['early', 'meanwhile', 'afterwards'])
+    // And it reads its own feed as ever.
+    const old = await writer.query(`
+      SELECT event.*, consent.credentials_id FROM events AS event JOIN consents AS consent ON consent.id = event.consent_id
+      WHERE (event.transaction_id, event.position) > (0, 0) AND event.transaction_id < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+      ORDER BY event.transaction_id, event.position LIMIT 100`)
+    expect(old.rows.map(({ reason }) => reason)).toEqual(['early', 'meanwhile', 'afterwards'])
+    await writer.end()
+  })
+
+  test('is verified after the migration', async () => {
+    await asOwner(url, ...Array.from({ length: 30 }, (_, seq) => event(first, seq + 1, `event ${seq}`)))
+    await migrate(url)
+    const { rows } = await asOwner(url, 'SELECT chain, hash FROM event_positions AS feed JOIN events USING (consent_id, seq) ORDER BY feed.position')
+    let chain = NO_HASH
+    for (const row of rows) expect(row.chain).toBe((chain = feedChain(chain, row.hash)))
+    expect(rows).toHaveLength(30)
+  })
 })
 
 describe('what is read follows an index', () => {

@@ -96,7 +96,9 @@ export const eventsSchema = {
   summary: 'What happened, oldest first',
   description:
     'Start without `after`, then pass the `next_cursor` of the last page. ' +
-    'An empty page means nothing new: ask again later with the same cursor.',
+    'An empty page means nothing new: ask again later with the same cursor. ' +
+    'Each event has its place about a second after it happened at the latest; those of one consent are in the order of their `seq`. ' +
+    'A cursor stands for everything before it: after a restore from a backup, one that the database no longer knows is refused with 409.',
   querystring: {
     type: 'object',
     properties: {
@@ -116,6 +118,7 @@ export const eventsSchema = {
     },
     400: failed('a cursor or limit that is none: invalid_request'),
     401: unauthorized,
+    409: failed('a cursor that the database does not know, after a restore or a failover: cursor_unknown'),
     429: tooMany,
     503: unavailable,
   },

@@ -4,7 +4,7 @@ import swagger from '@fastify/swagger'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { crashPoint } from '../../crash-point.ts'
 import { sameBytes, sha256 } from '../../crypto/hashing.ts'
-import { TransientError } from '../../errors.ts'
+import { CursorUnknown, TransientError } from '../../errors.ts'
 import { Secret } from '../../secret.ts'
 import { clientStatusOf, logFailure } from '../fallback.ts'
 import type { Limits } from '../limits.ts'
@@ -23,7 +23,7 @@ export interface ApiDeps extends CallbackDeps {
   readonly apiKeyHashes: readonly string[]
   /** By our id or the `credentials_id`. */
   readonly getConsentJson: (id: string) => Promise<Json | undefined>
-  /** The events after that cursor, in the order of the feed. Rejects with a RangeError for a cursor that is none of ours. */
+  /** The events after that cursor, in the order of the feed. Rejects with a RangeError for what is no cursor, CursorUnknown for one of another history. */
   readonly listEvents: (after: string | undefined, limit: number) => Promise<readonly EventJson[]>
 }
 
@@ -31,6 +31,10 @@ const BODY_LIMIT = 16 * 1024
 /** A code lives for minutes: its callback is repeated soon. */
 const RETRY_SECONDS = 5
 const OUTAGE_SECONDS = 10
+
+const CURSOR_UNKNOWN =
+  'the feed has no event with this cursor: the database was restored from a backup or another server took over, and what you read since is not in it. ' +
+  'Go on from an older cursor that you kept, or read again without after; an event that you know has the consent_id and seq it had'
 
 const fail = (reply: FastifyReply, status: number, error: string, description: string): FastifyReply =>
   reply.code(status).send({ error, error_description: description })
@@ -147,6 +151,7 @@ const registerReads = (scope: FastifyInstance, deps: ApiDeps): void => {
       const events = await deps.listEvents(after, Number(limit))
       return await reply.send({ events, next_cursor: events.at(-1)?.cursor ?? after ?? null })
     } catch (error) {
+      if (error instanceof CursorUnknown) return fail(reply, 409, 'cursor_unknown', CURSOR_UNKNOWN)
       if (!(error instanceof RangeError)) throw error
       return fail(reply, 400, 'invalid_request', 'querystring/after: must be the next_cursor of an earlier page')
     }
