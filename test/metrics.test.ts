@@ -68,7 +68,7 @@ test('leaves out what it cannot know', async () => {
 
 test('shows how long the last good sweep is ago, what is overdue and what needs a look', async () => {
   const metrics = makeMetrics({
-    collectCounts: async () => aCount({ overdueSeconds: { consent: 12, notification: 0 }, attention: { 'without-channel': 4 } }),
+    collectCounts: async () => aCount({ overdueSeconds: { consent: 12, notification: 0 }, attention: { 'without-channel': 4 }, feedLagSeconds: 7 }),
   })
   const lines = ours(await metrics.registry.metrics())
   const age = Number(lines.find((line) => line.startsWith('reconsent_sweep_age_seconds'))?.split(' ')[1])
@@ -76,4 +76,5 @@ test('shows how long the last good sweep is ago, what is overdue and what needs 
   expect(age).toBeLessThan(35)
   expect(lines).toContain('reconsent_overdue_seconds{kind="consent"} 12')
   expect(lines).toContain('reconsent_attention{reason="without-channel"} 4')
+  expect(lines).toContain('reconsent_feed_lag_seconds{feed="events"} 7')
 })

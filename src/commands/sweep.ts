@@ -4,6 +4,7 @@ import { nextActionJson, nextActionWords } from '../presentation/explanation.ts'
 import type { ConsentView } from '../domain/model.ts'
 import { nextAction } from '../domain/next-action.ts'
 import { makeLog } from '../log.ts'
+import { placeEvents } from '../processors/place-events.ts'
 import { sweep } from '../processors/sweep.ts'
 import { type Call, type Command, json } from './command.ts'
 import { withStore, type Opened } from './open.ts'
@@ -28,6 +29,7 @@ const sweepNow = async (call: Call, { config, store, clock }: Opened<'queue'>): 
   const backend = await openBackend(config.queue, { log, plans: plansFor(config.timing) })
   try {
     const outcome = await sweep({ store, queue: makeWorkQueue(backend), clock, log, pageSize, maxWaiting, queuedFor })()
+    await placeEvents({ store })(new AbortController().signal)
     const said = outcome.kind === 'done' ? outcome.what : outcome.reason
     if (call.flag('json')) await call.terminal.json({ result: outcome.kind, detail: said })
     else await call.terminal.line(said)

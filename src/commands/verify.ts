@@ -10,7 +10,8 @@ export const command: Command = {
   usage: 'verify [--quick] [--json]',
   about: `Checks every record against what Reconsent promises: open rows are dated and not overdue (1), stored secrets decrypt (4), each
 success is single and proven (5), no message twice or after a stop (6), intents before effects (7), events without gap, their hashes
-a chain that replays to what is stored, and out of reach for the program's own role, where it has one (10). Names the row and the number of the invariant. Reads one snapshot and writes nothing:
+a chain that replays to what is stored, each with its place in the feed or noted as waiting for one, and out of reach for the
+program's own role, where it has one (10). Names the row and the number of the invariant. Reads one snapshot and writes nothing:
 safe on a running system. Exit code 1 if anything is found.`,
   arguments: [],
   options: { quick: { type: 'boolean', help: 'do not open each stored secret' }, json },

@@ -52,21 +52,23 @@ interface WaitingEvent {
 /**
  * A note says that a consent has events up to that number; whatever of them has no position follows from the last one that has. So a note
  * too many does no harm (a restore may bring them twice), and no event comes before an earlier one of its consent. Otherwise they are in
- * the order of the columns that the release before reads by; they alone would not keep a consent's order: a transaction may have its
- * number before it waits for the consent, and a server that was replicated to counts anew.
+ * the order in which they were written, by the server's clock: numbers of transactions and sequences are another server's after a restore.
  */
 const takeWaiting = async (tx: Transaction, most: number): Promise<{ notes: number; events: WaitingEvent[] }> => {
   const rows = await tx.$queryRaw<({ notes: number } & (WaitingEvent | { consent_id: null }))[]>`
     WITH taken AS (
-      DELETE FROM unsequenced_events WHERE ctid = ANY(ARRAY(SELECT ctid FROM unsequenced_events LIMIT ${most})) RETURNING consent_id, seq
+      DELETE FROM unsequenced_events WHERE ctid = ANY(ARRAY(SELECT ctid FROM unsequenced_events LIMIT ${most})) RETURNING consent_id, seq, added_at
     ), noted AS (
       SELECT consent_id, max(seq) AS last FROM taken GROUP BY consent_id
+    ), written AS (
+      SELECT consent_id, seq, min(extract(epoch FROM added_at) * 1000000)::bigint AS at FROM taken GROUP BY consent_id, seq
     ), placed AS (
       SELECT event.consent_id, event.seq, event.hash,
-        max(ARRAY[event.transaction_id, event.position]) OVER (PARTITION BY event.consent_id ORDER BY event.seq) AS place
+        max(ARRAY[coalesce(written.at, 0), event.transaction_id, event.position]) OVER (PARTITION BY event.consent_id ORDER BY event.seq) AS place
       FROM noted
       CROSS JOIN LATERAL (SELECT coalesce(max(seq), 0) AS last FROM event_positions WHERE consent_id = noted.consent_id) AS known
       JOIN events AS event ON event.consent_id = noted.consent_id AND event.seq > known.last AND event.seq <= noted.last
+      LEFT JOIN written ON written.consent_id = event.consent_id AND written.seq = event.seq
     )
     SELECT notes, consent_id, seq, hash FROM (SELECT count(*)::int AS notes FROM taken) AS counted LEFT JOIN placed ON true
     ORDER BY place, consent_id, seq`

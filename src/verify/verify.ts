@@ -6,6 +6,7 @@ import type { Database, Transaction } from '../store/database.ts'
 import { checkCells, checkKeyIds } from './cells.ts'
 import { checkDates } from './dates.ts'
 import { checkEvents } from './events.ts'
+import { checkFeed } from './feed.ts'
 import { checkGuard } from './guard.ts'
 import { checkIntents } from './intents.ts'
 import { checkMessages } from './messages.ts'
@@ -38,6 +39,7 @@ export const verify = async (db: Database, options: VerifyOptions): Promise<Viol
     checkMessages,
     checkIntents,
     checkEvents,
+    async (tx) => checkFeed(tx, options),
     async (tx) => checkGuard(tx, options),
   ]
   return db.prisma.$transaction(

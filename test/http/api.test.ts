@@ -1,7 +1,7 @@
 // The API for the company's own systems.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { randomUUID } from 'node:crypto'
-import { TransientError } from '../../src/errors.ts'
+import { CursorUnknown, TransientError } from '../../src/errors.ts'
 import { listEvents } from '../../src/store/events.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { anAskedConsent, API_KEY, aWeb, startWeb, theCallback, WITH_KEY, type Web } from './web.ts'
@@ -196,6 +196,13 @@ describe('GET /v1/events', () => {
     const server = await aFeed()
     expect(reply(await server.get(`/v1/events?${query}`, { headers: WITH_KEY }))).toEqual([400, { error: 'invalid_request', error_description: description }])
   })
+})
+
+test('a cursor that the feed does not know: 409, and what to do', async () => {
+  const server = await aWeb(world, { listEvents: async () => Promise.reject(new CursorUnknown('unknown')) })
+  const [status, body] = reply(await server.get('/v1/events?after=9-0123456789abcdef', { headers: WITH_KEY }))
+  expect([status, body.error]).toEqual([409, 'cursor_unknown'])
+  expect(body.error_description).toMatch(/restored from a backup.*an older cursor.*without after/)
 })
 
 test('errors of ours are said without details', async () => {

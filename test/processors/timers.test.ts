@@ -218,6 +218,21 @@ describe('a timekeeper', () => {
     expect(lines.join('')).not.toContain('planted')
   })
 
+  test('after a round that fails it may wait for another time than usual', async () => {
+    const { log, lines } = aLog()
+    const second = Promise.withResolvers<void>()
+    let count = 0
+    const round = async (): Promise<void> => {
+      count += 1
+      if (count === 1) throw telling()
+      second.resolve()
+    }
+    const keeper = keepTime({ name: 'test', every: seconds(3600), afterFailure: Duration.fromMillis(1), roundWithin: seconds(10), log, round })
+    await second.promise
+    expect(await keeper.stop(patiently)).toBe(true)
+    expect([count, lines.length]).toEqual([2, 1])
+  })
+
   test('stopped, it starts no further round and waits for the one that runs', async () => {
     const { round, count } = rounds(() => false)
     const keeper = keepTime({ name: 'test', every: Duration.fromObject({ hours: 1 }), roundWithin: seconds(10), log: silent, round })

@@ -2,7 +2,7 @@
 // else needs more than one server. A fresh cluster counts transactions from the beginning.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, chown, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { chmod, chown, mkdtemp, readdir, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -23,7 +23,8 @@ export const debianPrograms = async (): Promise<string> => {
     if (now === undefined) throw error
     return join(VERSIONS, now, 'bin', 'initdb')
   })
-  return dirname(initdb)
+  // A link on the path may lead there; the others are where it leads.
+  return dirname(await realpath(initdb))
 }
 
 export interface Cluster {

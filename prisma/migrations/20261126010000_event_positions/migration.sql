@@ -14,7 +14,7 @@ CREATE TABLE "unsequenced_events" (
     "id" UUID NOT NULL DEFAULT gen_random_uuid(),
     "consent_id" UUID NOT NULL,
     "seq" INTEGER NOT NULL,
-    "added_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    "added_at" TIMESTAMPTZ(6) NOT NULL DEFAULT clock_timestamp(),
 
     CONSTRAINT "unsequenced_events_pkey" PRIMARY KEY ("id")
 );
