@@ -1,5 +1,6 @@
 // How fast the parts are that decide throughput, measured on this machine: `npm run bench [-- --consents 1000 --rounds 3]`.
 //   dispatch   rows per second that a sweep marks and hands out, with none to wait for
+//   sequence   events per second that get their place in the feed, as the scheduler does it when many were committed at once
 //   loop       consents per second from "due" to "message accepted by the mail server", on Redis and on PostgreSQL: the same consents,
 //              provider, mail server and process for both, in turn, in one run
 import { randomBytes, randomUUID } from 'node:crypto'
@@ -11,6 +12,7 @@ import { makeVault } from '../src/crypto/vault.ts'
 import { startEmbeddedPostgres } from '../src/embedded/postgres.ts'
 import { makeLog } from '../src/log.ts'
 import { startReconsent } from '../src/main.ts'
+import { placeEvents } from '../src/processors/place-events.ts'
 import { checkCron } from '../src/queue/cron.ts'
 import { Secret } from '../src/secret.ts'
 import { startSimulator } from '../src/simulator/start-simulator.ts'
@@ -98,6 +100,16 @@ const dispatch = async (rows: number): Promise<number> => {
   return rows / seconds
 }
 
+/** Events per second. */
+const sequence = async (rows: number): Promise<number> => {
+  const config = await configFor(await freshDatabase(), 'redis')
+  const { store, db, close } = await importDue(config, rows)
+  const seconds = await secondsOf(async () => placeEvents({ store })(new AbortController().signal))
+  const placed = await db.prisma.eventPosition.count()
+  await close()
+  return placed / seconds
+}
+
 /** Consents per second. */
 const loop = async (queue: 'redis' | 'postgres'): Promise<number> => {
   const config = await configFor(await freshDatabase(), queue)
@@ -116,14 +128,16 @@ const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) =
 const show = (what: string, numbers: readonly number[], unit: string): void =>
   console.log(`${what.padEnd(20)} ${median(numbers).toFixed(0).padStart(8)} ${unit}   (${numbers.map((number) => number.toFixed(0)).join(', ')})`)
 
-const results = { dispatch: [] as number[], redis: [] as number[], postgres: [] as number[] }
+const results = { dispatch: [] as number[], sequence: [] as number[], redis: [] as number[], postgres: [] as number[] }
 for (let round = 0; round < rounds; round += 1) {
   results.dispatch.push(await dispatch(consents * 10))
+  results.sequence.push(await sequence(consents * 10))
   // In turn, and each first as often as the other: what warms up or wears out does so for both.
   for (const queue of round % 2 === 0 ? (['redis', 'postgres'] as const) : (['postgres', 'redis'] as const)) results[queue].push(await loop(queue))
 }
 console.log(`${consents} consents, ${rounds} rounds, median (each round); PostgreSQL durable, one process with roles worker and scheduler`)
 show('dispatch', results.dispatch, 'rows/s')
+show('sequence', results.sequence, 'events/s')
 show('loop on Redis', results.redis, 'consents/s')
 show('loop on PostgreSQL', results.postgres, 'consents/s')
 await simulator.close()

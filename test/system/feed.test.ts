@@ -26,6 +26,6 @@ test('an event has its place soon after its commit, with two schedulers and no r
 test('a cursor of elsewhere is refused, one that is none too', async () => {
   const { body } = await get()
   const place = body.next_cursor?.split('-')[0]
-  for (const cursor of [`${place}-0123456789abcdef`, '999-0123456789abcdef', '5.5']) expect((await get(`?after=${cursor}`)), cursor).toMatchObject({ status: 409, body: { error: 'cursor_unknown' } })
-  for (const cursor of ['x', `${place}-`, '1']) expect((await get(`?after=${cursor}`)), cursor).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
+  for (const cursor of [`${place}-0123456789abcdef`, '999-0123456789abcdef', '5.5']) expect(await get(`?after=${cursor}`)).toMatchObject({ status: 409, body: { error: 'cursor_unknown' } })
+  for (const cursor of ['x', `${place}-`, '1']) expect(await get(`?after=${cursor}`)).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
 })
