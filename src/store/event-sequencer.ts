@@ -22,8 +22,7 @@ export const sequenceEvents = async (db: Database, most = BATCH_OF_READER): Prom
 
 // Two at once would compute the same positions: the second waits at the primary key and fails, so that batches commit one after the other
 // and a reader never passes one that is still to come. The lock only saves that work. It ends with the transaction: a pooler may lie
-// between. Read committed, whatever the server's
-// default: what reads the last position is a statement of its own, whose snapshot is younger than the lock.
+// between. What reads the last position is a statement of its own, whose snapshot is younger than the lock.
 const sequenceBatch = async (tx: Transaction, most: number): Promise<number> => {
   const [lock] = await tx.$queryRaw<{ mine: boolean }[]>`SELECT pg_try_advisory_xact_lock(${SEQUENCER_LOCK}::int, 'event_positions'::regclass::oid::int) AS mine`
   if (lock?.mine !== true) return 0

@@ -132,7 +132,20 @@ describe('the order of the feed', () => {
     await writer.end()
   })
 
-  test('is verified after the migration', async () => {
+  test('is not made behind a dump that has events open: everybody would wait behind the migration', async () => {
+    await asOwner(url, event(first, 1, 'before'))
+    const dump = new pg.Client({ connectionString: url })
+    await dump.connect()
+    await dump.query('BEGIN')
+    await dump.query('SELECT FROM events')
+    await expect(migrate(url)).rejects.toThrow(/migration 20261126010000_event_positions failed: a transaction \(a dump\?\) has had the table events open/)
+    await asOwner(url, event(first, 2, 'meanwhile'))
+    await dump.end()
+    expect(await migrate(url)).toEqual(['20261126010000_event_positions', ...names.slice(before + 1)])
+    expect(await reasons()).toEqual(['before', 'meanwhile'])
+  })
+
+  test('has the chain that the program goes on with', async () => {
     await asOwner(url, ...Array.from({ length: 30 }, (_, seq) => event(first, seq + 1, `event ${seq}`)))
     await migrate(url)
     const { rows } = await asOwner(url, 'SELECT chain, hash FROM event_positions AS feed JOIN events USING (consent_id, seq) ORDER BY feed.position')

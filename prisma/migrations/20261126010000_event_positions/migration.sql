@@ -58,8 +58,14 @@ BEGIN
     CREATE UNIQUE INDEX "event_positions_consent_id_seq_key" ON "event_positions"("consent_id", "seq");
 
     -- Everybody waits from here on, and only for an index and what little was committed meanwhile. The strongest lock at once: to ask
-    -- for a stronger one later would be a deadlock with whoever has read events and is about to add one.
-    LOCK TABLE "events" IN ACCESS EXCLUSIVE MODE;
+    -- for a stronger one later would be a deadlock with whoever has read events and is about to add one. And not behind a dump that takes
+    -- hours: everybody would wait behind us.
+    BEGIN
+        SET LOCAL lock_timeout = '5s';
+        LOCK TABLE "events" IN ACCESS EXCLUSIVE MODE;
+    EXCEPTION WHEN lock_not_available THEN
+        RAISE EXCEPTION 'a transaction (a dump?) has had the table events open for more than 5 s: nothing was changed, run this again when it has ended';
+    END;
     CREATE TRIGGER "events_are_sequenced" AFTER INSERT ON "events" REFERENCING NEW TABLE AS added
         FOR EACH STATEMENT EXECUTE FUNCTION "note_unsequenced_events"();
     INSERT INTO "unsequenced_events" ("consent_id", "seq")
