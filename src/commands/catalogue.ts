@@ -23,6 +23,7 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   unsupersede: { summary: 'reopen consents that an import took for older ones of the same login', load: async () => import('./unsupersede.ts') },
   keys: { summary: 'which encryption keys are in use; encrypt again under the first', load: async () => import('./keys.ts') },
   verify: { summary: 'check that what is stored keeps every promise', load: async () => import('./verify.ts') },
+  'repair-times': { summary: 'put right the instants that release 0.1.0 stored under another time zone', load: async () => import('./repair-times.ts') },
   doctor: { summary: 'check everything this installation needs', load: async () => import('./doctor.ts') },
   demo: { summary: 'see it all work on this machine', load: async () => import('./demo.ts') },
   simulator: { summary: 'run the simulated TrueLayer, bank and inbox alone', load: async () => import('./simulator.ts') },

@@ -3,6 +3,7 @@ import { ConfigError, configFromProcess, type Config, type Need, requiresHttps }
 import { checkCron, intervalOf } from '../queue/cron.ts'
 import { databaseFindings } from './database.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
+import { instantFindings } from './instants.ts'
 import { keyFindings } from './keys.ts'
 import { mailFindings, providerFindings, publicUrlFindings, queueFindings } from './outside.ts'
 import { recordFindings } from './records.ts'
@@ -37,6 +38,7 @@ export async function* diagnose(): AsyncGenerator<Finding> {
     if ('findings' in keys) yield* keys.findings
     else if (sound) yield* keyFindings(database.config.database.url, keys.config.keys)
     if (sound) {
+      yield* instantFindings(database.config.database.url)
       const known = 'findings' in web ? {} : { interval: intervalOf(web.config.policy.sweep.cron), publicUrl: web.config.web.publicUrl }
       yield* recordFindings(database.config.database.url, { ...known, httpsOnly: requiresHttps(database.config) })
     }

@@ -1,6 +1,7 @@
 // Invariant 10: per consent the events have no gap, their hashes are a chain, and replaying them gives the stored status and cycle.
 // Invariant 6, by the same walk: no message was begun while the consent was not active, or in another cycle than its own.
 import { type Replayed, replayOne, unborn } from '../domain/replay.ts'
+import { type Offsets, offsetsToTry, proveInstant } from '../repair/prove-events.ts'
 import type { Transaction } from '../store/database.ts'
 import { eventHash, NO_HASH } from '../store/event-hash.ts'
 import { MOST_TOLD, tell, type Violation } from './violation.ts'
@@ -30,11 +31,12 @@ interface EventRow {
 
 export const checkEvents = async (tx: Transaction): Promise<Violation[]> => {
   // Apart: much of one hides nothing of the other.
+  const offsets = offsetsToTry(undefined)
   const [ofMessages, ofEvents]: [Violation[], Violation[]] = [[], []]
   for (let after: string | undefined = FIRST; after !== undefined && Math.min(ofMessages.length, ofEvents.length) <= MOST_TOLD; ) {
     const consents: ConsentRow[] = await tx.$queryRaw`
       SELECT id, status, cycle, event_seq, event_hash FROM consents WHERE id > ${after}::uuid ORDER BY id LIMIT ${CONSENTS}`
-    const walks = new Map(consents.map((consent) => [consent.id, walk(consent)]))
+    const walks = new Map(consents.map((consent) => [consent.id, walk(consent, offsets)]))
     for await (const event of eventsBetween(tx, after, consents.at(-1)?.id)) walks.get(event.consent_id)?.take(event)
     for (const found of [...walks.values()].flatMap((one) => one.end())) {
       const list = found.invariant === 6 ? ofMessages : ofEvents
@@ -62,15 +64,22 @@ async function* eventsBetween(tx: Transaction, after: string, last: string | und
 }
 
 /** Follows one consent's events. Tells the first break of the chain only: all after it follow from it. */
-const walk = (consent: ConsentRow) => {
+const walk = (consent: ConsentRow, offsets: Offsets) => {
   const found: Violation[] = []
   let seq = 0
   let hash = NO_HASH
   let state: Replayed = unborn
   let isBroken = false
+  let isShifted = false
   const tellBreak = (what: string): void => {
     if (!isBroken) found.push({ invariant: 10, record: `consents ${consent.id}`, what })
     isBroken = true
+  }
+  // The first one alone; but whatever else is wrong with the chain is told beside it.
+  const tellShift = ({ seq: no, type, at }: EventRow, meant: number): void => {
+    const what = `event ${no} (${type}) is stored as ${at.toISOString()}, its hash proves ${new Date(meant).toISOString()}: written under another time zone than UTC, see reconsent repair-times`
+    if (!isShifted) found.push({ invariant: 10, record: `consents ${consent.id}`, what })
+    isShifted = true
   }
   const queuedIn = new Map<unknown, number>()
 
@@ -78,7 +87,11 @@ const walk = (consent: ConsentRow) => {
     take: (event: EventRow): void => {
       if (event.seq !== seq + 1) tellBreak(`event ${seq + 1} is missing`)
       const expected = hashOf(hash, event)
-      if (event.hash !== expected) tellBreak(`event ${event.seq} (${event.type}) is not what was recorded: its hash does not follow`)
+      if (event.hash !== expected) {
+        const meant = isBroken ? undefined : proveInstant(hash, { ...event, at: event.at.toISOString() }, offsets)
+        if (meant === undefined) tellBreak(`event ${event.seq} (${event.type}) is not what was recorded: its hash does not follow`)
+        else tellShift(event, meant)
+      }
       if (event.seq === 1 && event.type !== 'consent.imported') tellBreak(`its first event is ${event.type} instead of consent.imported`)
       seq = event.seq
       hash = event.hash

@@ -1,0 +1,58 @@
+// What is to be changed in one consent, and what cannot be proven. Types and the two ways to prove a value; reads and writes nothing.
+import { isShift, type Shift } from '../domain/shifted-instant.ts'
+import type { ProvenEvent } from './prove-events.ts'
+
+export type Table = 'consents' | 'renewals' | 'authorisations' | 'notifications' | 'events'
+
+/** What proves the new value, in the words of the report. */
+export type By = 'its hash' | 'the event that goes with it' | 'the expiry in its events' | 'the imports since' | 'the policy, anew' | 'no lease is that long'
+
+export interface Change {
+  readonly table: Table
+  /** The row's id; an event's consent. */
+  readonly id: string
+  readonly seq?: number
+  readonly column: string
+  readonly stored: number | undefined
+  /** Undefined: the column becomes empty. */
+  readonly meant: number | undefined
+  readonly by: By
+}
+
+export interface Unproven {
+  readonly consentId: string
+  readonly credentialsId: string
+  /** Table and id, as `verify` names them. */
+  readonly record: string
+  readonly reason: string
+}
+
+/** What the wrong instants led to, which no repair of instants undoes. */
+export interface Aftermath {
+  readonly kind: 'repaired-without-news' | 'lapsed-early'
+  readonly consentId: string
+  readonly credentialsId: string
+  readonly detail: string
+}
+
+export interface Plan {
+  readonly consentId: string
+  readonly credentialsId: string
+  readonly changes: readonly Change[]
+  readonly unproven: readonly Unproven[]
+  readonly aftermath: readonly Aftermath[]
+  /** Proof of a zone: of events by their hashes, and, less direct, of what imports read and wrote back. */
+  readonly shifts: { readonly byHash: readonly Shift[]; readonly byImport: readonly Shift[] }
+  readonly nextReason?: string | undefined
+}
+
+/**
+ * The instant of the event that a column was written with. In the same transaction both were shifted alike, so both stored values are the
+ * same; only an import wrote its events true and, beside them, the ends of cycles shifted.
+ */
+export const instantByEvents = (stored: number, events: readonly ProvenEvent[]): number | undefined => {
+  const together = events.findLast((event) => event.stored === stored)
+  if (together !== undefined) return together.meant
+  if (events.some(({ meant }) => meant === stored)) return stored
+  return events.findLast(({ meant }) => isShift({ meant, stored }))?.meant
+}
