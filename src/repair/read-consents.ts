@@ -17,7 +17,7 @@ export interface StoredConsent {
 
 export type Reader = Pick<Transaction, '$queryRawUnsafe'>
 
-export const textOf = (row: Row, column: string): string => String(row[column] ?? '')
+export const textOf = (row: Row, column: string): string => (typeof row[column] === 'string' ? row[column] : '')
 export const numberOf = (row: Row, column: string): number => Number(row[column] ?? 0)
 /** Undefined for NULL. */
 export const instantOf = (row: Row, column: string): number | undefined => (typeof row[column] === 'string' ? Date.parse(row[column]) : undefined)

@@ -1,6 +1,6 @@
 // When a consent and what belongs to it are next looked at. Such dates are never proven: they follow from the repaired ones, by the policy,
 // or the next sweep looks at once and dates them itself. Pure.
-import { DateTime } from 'luxon'
+import type { DateTime } from 'luxon'
 import { shiftedBy } from '../domain/shifted-instant.ts'
 import type { ConsentView } from '../domain/model.ts'
 import { nextAction } from '../domain/next-action.ts'
