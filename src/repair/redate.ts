@@ -1,7 +1,7 @@
 // When a consent and what belongs to it are next looked at. Such dates are never proven: they follow from the repaired ones, by the policy,
 // or the next sweep looks at once and dates them itself. Pure.
 import type { DateTime } from 'luxon'
-import { shiftedBy } from '../domain/shifted-instant.ts'
+import { isShift, shiftedBy } from '../domain/shifted-instant.ts'
 import type { ConsentView } from '../domain/model.ts'
 import { nextAction } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
@@ -59,7 +59,7 @@ export const redate = (stored: StoredConsent, plan: Plan, { now, policy, zones }
   const due = instantOf(consent, 'next_action_at') ?? 0
   const meant = next.action === 'wait' ? next.at.toMillis() : nowMs
   // Untouched otherwise, it may have been dated under another zone all the same: that alone leaves no event.
-  const isShifted = zones.some((names) => names.some((zone) => shiftedBy(zone, meant) === due))
+  const isShifted = isShift({ meant, stored: due }) && zones.some((names) => names.some((zone) => shiftedBy(zone, meant) === due))
   // What is due already is looked at by the next sweep, which dates it.
   if (due > nowMs && (isChanged || isShifted)) change('consents', consent, 'next_action_at', meant, 'the policy, anew')
   return { ...plan, changes: [...plan.changes, ...more], aftermath: [...plan.aftermath, ...aftermath], nextReason: next.reason }
