@@ -1,12 +1,14 @@
 // `repair-times`: puts right the instants that release 0.1.0 stored under another time zone than UTC. Works with the role that owns the tables.
 import { systemClock } from '../clock.ts'
-import { configFromProcess } from '../config.ts'
+import { type Config, configFromProcess } from '../config.ts'
 import { nearest } from '../config/suggest.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { isZone, type ZoneFound } from '../domain/shifted-instant.ts'
 import { type Repair, repairTimes } from '../repair/repair-times.ts'
+import { Secret } from '../secret.ts'
 import { openDatabase } from '../store/database.ts'
 import { missingMigrations } from '../store/health.ts'
+import { schemaToMigrate } from '../store/our-schema.ts'
 import { ABOUT_CONNECTED_ROLE, type AboutRole } from '../store/rights.ts'
 import { type Call, CommandFailed, type Command, json, UsageError } from './command.ts'
 import { count, table } from './text.ts'
@@ -35,7 +37,7 @@ release, be interrupted, and be run again; a second run finds nothing. See docs/
   run: async (call) => {
     const zones = call.texts('zone').map(knownZone)
     const config = await configFromProcess({ needs: ['database'] })
-    const db = openDatabase({ url: config.database.migrateUrl, vault: lockedVault, connections: 2 })
+    const db = openDatabase({ url: await whereTheTablesAre(config.database), vault: lockedVault, connections: 2 })
     const stopping = new AbortController()
     const stop = (): void => stopping.abort()
     process.once('SIGINT', stop)
@@ -65,6 +67,14 @@ release, be interrupted, and be run again; a second run finds nothing. See docs/
       await db.prisma.$disconnect()
     }
   },
+}
+
+/** The owner's session may look in another schema than the program's. */
+const whereTheTablesAre = async ({ url, migrateUrl }: Config<'database'>['database']): Promise<Secret> => {
+  const schema = await schemaToMigrate(url, migrateUrl)
+  const text = migrateUrl.reveal()
+  if (schema === undefined || /[?&]schema=/.test(text)) return migrateUrl
+  return new Secret(`${text}${text.includes('?') ? '&' : '?'}schema=${encodeURIComponent(schema)}`)
 }
 
 const noKeys = (): never => {

@@ -60,12 +60,13 @@ export const repairTimes = async (db: Database, options: RepairOptions): Promise
   if (first.isClean && options.zones === undefined) return { zones: [], busy: 0, ...tally.result(), looked: first.looked }
   tally.passing(await repairPassing(db, names, options))
   // First what can be told only from the rest: those whose events are true. A run that is killed must leave the zones to be found again.
-  const steps = options.apply ? [(plan: Plan) => plan.shifts.byHash.length === 0, (plan: Plan) => plan.shifts.byHash.length > 0] : [() => true]
+  const byHash = ({ shifts }: Plan): boolean => shifts.byHash.length > 0
+  const steps = options.apply ? [(plan: Plan) => !byHash(plan), byHash] : [() => true]
   const busy = new Set<string>()
   for (const belongs of steps) {
     for await (const page of pages(db, options)) {
-      const plans = await lookAt(db.prisma, page, { ...options, offsets, names })
-      const mine = plans.filter(belongs)
+      // Next dates are asked for once, under the locks, where something is to be written anyway.
+      const mine = (await lookAt(db.prisma, page, { ...options, offsets, names }, (plan) => belongs(plan) && !(options.apply && byHash(plan)))).filter(belongs)
       const kept = options.apply ? await writePage(db, mine, { ...options, offsets, names }) : { plans: mine, busy: [] }
       tally.plans(kept.plans)
       for (const id of kept.busy) busy.add(id)
@@ -73,7 +74,7 @@ export const repairTimes = async (db: Database, options: RepairOptions): Promise
     }
     for (let round = 1; busy.size > 0 && round < ROUNDS && options.signal?.aborted !== true; round += 1) {
       await setTimeout(REST_MS)
-      const kept = await writePage(db, await lookAt(db.prisma, [...busy], { ...options, offsets, names }), { ...options, offsets, names })
+      const kept = await writePage(db, await lookAt(db.prisma, [...busy], { ...options, offsets, names }, always), { ...options, offsets, names })
       tally.plans(kept.plans)
       for (const id of [...busy]) if (!kept.busy.includes(id)) busy.delete(id)
     }
@@ -125,10 +126,14 @@ interface Look extends RepairOptions {
   readonly names: readonly (readonly string[])[]
 }
 
-const lookAt = async (tx: Reader, ids: readonly string[], { offsets, names, now, policy }: Look): Promise<Plan[]> => {
+const lookAt = async (tx: Reader, ids: readonly string[], { offsets, names, now, policy }: Look, isDated: (plan: Plan) => boolean): Promise<Plan[]> => {
   const at = now()
-  return (await readConsents(tx, ids)).map((stored) => redate(stored, planConsent(stored, { offsets, zones: names }), { now: at, policy, zones: names }))
+  return (await readConsents(tx, ids)).map((stored) => {
+    const plan = planConsent(stored, { offsets, zones: names })
+    return isDated(plan) ? redate(stored, plan, { now: at, policy, zones: names }) : plan
+  })
 }
+const always = (): boolean => true
 
 const writePage = async (db: Database, plans: readonly Plan[], look: Look): Promise<{ plans: readonly Plan[]; busy: string[] }> => {
   const wanted = plans.filter(({ changes }) => changes.length > 0).map(({ consentId }) => consentId)
@@ -137,7 +142,7 @@ const writePage = async (db: Database, plans: readonly Plan[], look: Look): Prom
     async (tx: Transaction) => {
       const free = await lockConsents(tx, wanted)
       // Looked at again under the locks: what was planned before may have changed meanwhile.
-      const planned = (await lookAt(tx, free, look)).filter(({ changes }) => changes.length > 0)
+      const planned = (await lookAt(tx, free, look, always)).filter(({ changes }) => changes.length > 0)
       if (planned.length > 0) await writePlans(tx, planned)
       return { planned, free }
     },

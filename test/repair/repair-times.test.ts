@@ -8,6 +8,7 @@ import { makeVault } from '../../src/crypto/vault.ts'
 import { type Repair, repairTimes, type RepairOptions } from '../../src/repair/repair-times.ts'
 import { Secret } from '../../src/secret.ts'
 import { type Database, openDatabase } from '../../src/store/database.ts'
+import { administration } from '../../src/store/administration.ts'
 import { imports } from '../../src/store/import.ts'
 import { verify } from '../../src/verify/verify.ts'
 import { aPolicy } from '../builders.ts'
@@ -171,6 +172,40 @@ test.each(['new-york', 'kolkata'] as const)('a database into which release 0.1.0
   expect(found).toMatchObject({ looked: 2, shifted: 2, unproven: [] })
   expect(compare(await readTables(url), recorded).wrong.filter((one) => !/^cred-(?!again |assumed )/.test(one))).toEqual([])
   expect(await repair(open(url), recorded)).toMatchObject({ zones: [], changes: [] })
+})
+
+describe.each(['new-york', 'kolkata'] as const)('what this release did before the repair stays as it was: %s', (name) => {
+  let recorded: Recorded
+  let url: string
+  let db: Database
+  beforeAll(async () => {
+    recorded = await readRecorded(name)
+    // As that database is still set.
+    url = await loadRecorded(recorded, { zone: recorded.zones[0] ?? '' })
+    db = open(url)
+    const consents = await db.prisma.consent.findMany({ where: { credentialsId: { in: ['cred-again', 'cred-waiting', 'cred-paused'] } } })
+    const idOf = (credentialsId: string): string => consents.find((one) => one.credentialsId === credentialsId)?.id ?? ''
+    const request = { now: recorded.end.minus({ minutes: 7 }), reason: 'of the test' }
+    const operate = administration(db, policy)
+    // Opens a cycle with the expiry that is still wrong.
+    expect((await operate.requestRenewal(idOf('cred-again'), request)).kind).toBe('done')
+    expect((await operate.pauseConsent(idOf('cred-waiting'), request)).kind).toBe('done')
+    expect((await operate.resumeConsent(idOf('cred-paused'), request)).kind).toBe('done')
+  })
+
+  test('new values are true and stay; what they were made from is put right', async () => {
+    const before = await readTables(url)
+    const written = (tables: Recorded['tables']) => tables['events']?.filter(({ reason }) => reason === 'of the test').map(({ type, at }) => [type, at]).toSorted()
+    const found = await repair(db, recorded)
+    expect(found).toMatchObject({ unproven: [], stillWritten: false })
+    const after = await readTables(url)
+    expect(written(after)).toEqual(written(before))
+    expect(compare(after, recorded).wrong).toEqual([])
+    expect(await verify(db, { now: recorded.end })).toEqual([])
+    const cycles = await run(url, `SELECT previous_expires_at = consents.expires_at AS same FROM renewals JOIN consents ON consents.id = consent_id WHERE credentials_id = 'cred-again' AND renewals.status = 'open'`)
+    expect(cycles).toEqual([{ same: true }])
+    expect(await repair(db, recorded)).toMatchObject({ zones: [], changes: [] })
+  })
 })
 
 describe('what is not proven is left alone and told', () => {
