@@ -1,4 +1,5 @@
-// `repair-times`: puts right the instants that release 0.1.0 stored under another time zone than UTC. Works with the role that owns the tables.
+// `repair-times`: puts right the instants that release 0.1.0 stored under another time zone than UTC. Works with the
+// role that owns the tables.
 import { systemClock } from '../clock.ts'
 import { type Config, configFromProcess } from '../config.ts'
 import { nearest } from '../config/suggest.ts'
@@ -19,18 +20,23 @@ const MOST_SHOWN = 50
 
 export const command: Command = {
   usage: 'repair-times [--zone ZONE] [--apply] [--json]',
-  about: `Puts right what release 0.1.0 stored under a time zone other than UTC of the server, the database or the role: there it wrote most
-instants shifted by the zone's offset, and imports moved those that they read and wrote back. Each value on its own: an event's instant is
-the one that reproduces its hash; an expiry is what its events say; the rest is the instant of the event it was written with; next dates
-are asked for anew. What nothing proves is listed and left alone: import these consents, or look at them with show.
+  about: `Puts right what release 0.1.0 stored under a time zone other than UTC of the server, the database or the role: there it
+wrote most instants shifted by the zone's offset, and imports moved those that they read and wrote back. Each value on its own: an
+event's instant is the one that reproduces its hash; an expiry is what its events say; the rest is the instant of the event it was
+written with; next dates are asked for anew. What nothing proves is listed and left alone.
 
-Without --apply it only tells what it would do. Uses MIGRATE_DATABASE_URL where it is set: the role that owns the tables, since it changes
-the instants of events, which the program's own role cannot. Stop every process of release 0.1.0 before. May run beside the present
-release, be interrupted, and be run again; a second run finds nothing. See docs/runbook.md#shifted-instants.`,
+Without --apply it only tells what it would do. Uses MIGRATE_DATABASE_URL where it is set: the role that owns the tables, since it
+changes the instants of events, which the program's own role cannot. Stop every process of release 0.1.0 before. May run beside
+the present release, be interrupted, and be run again; a second run finds nothing. See docs/runbook.md#shifted-instants.`,
   arguments: [],
   options: {
     apply: { type: 'boolean', help: 'write it; else it is only told' },
-    zone: { type: 'string', value: 'ZONE', multiple: true, help: 'only what this zone explains (America/New_York); may be given again. Else the hashes tell' },
+    zone: {
+      type: 'string',
+      value: 'ZONE',
+      multiple: true,
+      help: 'only what this zone explains (America/New_York); may be given again. Else the hashes tell',
+    },
     json,
   },
   examples: ['reconsent repair-times', 'reconsent repair-times --apply'],
@@ -44,7 +50,8 @@ release, be interrupted, and be run again; a second run finds nothing. See docs/
     process.once('SIGTERM', stop)
     try {
       const missing = await missingMigrations(db)
-      if (missing.length > 0) throw new CommandFailed(`the database lacks ${missing.join(', ')}: run reconsent migrate first`)
+      if (missing.length > 0)
+        throw new CommandFailed(`the database lacks ${missing.join(', ')}: run reconsent migrate first`)
       const apply = call.flag('apply')
       if (apply) await demandRights(db.prisma)
       let toldAt = Date.now()
@@ -85,43 +92,87 @@ const lockedVault: Vault = { seal: noKeys, open: noKeys, startLinkToken: noKeys,
 const knownZone = (name: string): string => {
   if (isZone(name)) return name
   const meant = nearest(name, Intl.supportedValuesOf('timeZone'))
-  throw new UsageError(`--zone must be a name like America/New_York, not ${JSON.stringify(name.slice(0, 60))}${meant === undefined ? '' : `: did you mean ${meant}?`}`)
+  const hint = meant === undefined ? '' : `: did you mean ${meant}?`
+  throw new UsageError(`--zone must be a name like America/New_York, not ${JSON.stringify(name.slice(0, 60))}${hint}`)
 }
 
 const demandRights = async (prisma: ReturnType<typeof openDatabase>['prisma']): Promise<void> => {
   const [about] = await prisma.$queryRawUnsafe<AboutRole[]>(ABOUT_CONNECTED_ROLE)
   if (about?.rewrites === true) return
-  throw new CommandFailed(`the role ${about?.role ?? '?'} may not change events: set MIGRATE_DATABASE_URL to connect with the role that owns the tables`)
+  throw new CommandFailed(
+    `the role ${about?.role ?? '?'} may not change events: set MIGRATE_DATABASE_URL to connect with the role that owns the tables`,
+  )
 }
 
-const namesOf = ({ names }: ZoneFound): string => `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` or ${names.length - 3} more that keep the same time` : ''}`
+const namesOf = ({ names }: ZoneFound): string =>
+  `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` or ${names.length - 3} more that keep the same time` : ''}`
 
-const report = async (call: Call, found: Repair, { apply, interrupted }: { apply: boolean; interrupted: boolean }): Promise<number> => {
+const report = async (
+  call: Call,
+  found: Repair,
+  { apply, interrupted }: { apply: boolean; interrupted: boolean },
+): Promise<number> => {
   const { terminal } = call
   const { zones, looked, shifted, changes, unproven, aftermath, busy, stillWritten } = found
   const isLeft = busy > 0 || interrupted || stillWritten
   if (call.flag('json')) {
     await terminal.json({
-      applied: apply, zones: zones.map(({ names }) => names), consents: looked, shifted, changes, busy, interrupted, still_written: stillWritten,
-      unproven: unproven.map(({ consentId, credentialsId, record, reason }) => ({ id: consentId, credentials_id: credentialsId, record, reason })),
-      aftermath: aftermath.map(({ kind, consentId, credentialsId, detail }) => ({ kind, id: consentId, credentials_id: credentialsId, detail })),
+      applied: apply,
+      zones: zones.map(({ names }) => names),
+      consents: looked,
+      shifted,
+      changes,
+      busy,
+      interrupted,
+      still_written: stillWritten,
+      unproven: unproven.map(({ consentId, credentialsId, record, reason }) => ({
+        id: consentId,
+        credentials_id: credentialsId,
+        record,
+        reason,
+      })),
+      aftermath: aftermath.map(({ kind, consentId, credentialsId, detail }) => ({
+        kind,
+        id: consentId,
+        credentials_id: credentialsId,
+        detail,
+      })),
     })
   } else {
-    await terminal.line(zones.length === 0 ? 'nothing shows another time zone than UTC' : `written under ${zones.map(namesOf).join('; and under ')}`)
-    await terminal.line(`${count(looked, 'consent')} looked at, ${shifted.toLocaleString('en')} with instants ${apply ? 'put right' : 'to put right'}`)
-    if (changes.length > 0) await terminal.line(`\n${table([['VALUES', 'COLUMN', 'PROVEN BY'], ...changes.map(({ what, by, rows }) => [rows.toLocaleString('en'), what, by])])}`)
-    await list(call, 'Cannot be proven, left alone: import these consents, or look at them', unproven.map((one) => [one.credentialsId, one.record, one.reason]))
-    await list(call, 'What the wrong instants led to, for an operator: see docs/runbook.md', aftermath.map((one) => [one.credentialsId, one.kind, one.detail]))
+    await terminal.line(
+      zones.length === 0
+        ? 'nothing shows another time zone than UTC'
+        : `written under ${zones.map(namesOf).join('; and under ')}`,
+    )
+    await terminal.line(
+      `${count(looked, 'consent')} looked at, ${shifted.toLocaleString('en')} with instants ${apply ? 'put right' : 'to put right'}`,
+    )
+    if (changes.length > 0)
+      await terminal.line(
+        `\n${table([['VALUES', 'COLUMN', 'PROVEN BY'], ...changes.map(({ what, by, rows }) => [rows.toLocaleString('en'), what, by])])}`,
+      )
+    await list(
+      call,
+      'Cannot be proven, left alone: import these consents, or look at them',
+      unproven.map((one) => [one.credentialsId, one.record, one.reason]),
+    )
+    await list(
+      call,
+      'What the wrong instants led to, for an operator: see docs/runbook.md',
+      aftermath.map((one) => [one.credentialsId, one.kind, one.detail]),
+    )
   }
   if (!apply && shifted > 0) terminal.note('nothing was changed: run it with --apply')
   if (busy > 0) terminal.note(`${count(busy, 'consent')} held by workers all along: run it again`)
   if (interrupted) terminal.note('interrupted: run it again to go on')
-  if (stillWritten) terminal.note('shifted instants are still being written: stop every process of release 0.1.0, then run it again')
+  if (stillWritten)
+    terminal.note('shifted instants are still being written: stop every process of release 0.1.0, then run it again')
   return isLeft || (apply && unproven.length > 0) ? 1 : 0
 }
 
 const list = async ({ terminal }: Call, title: string, rows: readonly (readonly string[])[]): Promise<void> => {
   if (rows.length === 0) return
-  const more = rows.length > MOST_SHOWN ? `\n… and ${(rows.length - MOST_SHOWN).toLocaleString('en')} more: see --json` : ''
+  const more =
+    rows.length > MOST_SHOWN ? `\n… and ${(rows.length - MOST_SHOWN).toLocaleString('en')} more: see --json` : ''
   await terminal.line(`\n${title}:\n${table(rows.slice(0, MOST_SHOWN))}${more}`)
 }

@@ -1,6 +1,7 @@
-// Instants that release 0.1.0 stored in a session whose time zone was not UTC: its driver wrote the UTC wall clock without an offset, and
-// PostgreSQL took that for the zone's local time; reading, it took local time for UTC. Which true instant can a stored one have been?
-// Pure: what proves it is the caller's business. Instants are milliseconds here, offsets minutes east of UTC.
+// Instants that release 0.1.0 stored in a session whose time zone was not UTC: its driver wrote the UTC wall clock
+// without an offset, and PostgreSQL took that for the zone's local time; reading, it took local time for UTC. Which
+// true instant can a stored one have been? Pure: what proves it is the caller's business. Instants are milliseconds
+// here, offsets minutes east of UTC.
 import { IANAZone } from 'luxon'
 
 const MINUTE = 60_000
@@ -12,7 +13,9 @@ const FARTHEST = 15 * 60
 export interface Shift {
   readonly meant: number
   readonly stored: number
-  /** It may have been moved so many times by the same zone: by each import that read and wrote it. Once, unless said. */
+  /**
+   * It may have been moved so many times by the same zone: by each import that read and wrote it. Once, unless said.
+   */
   readonly times?: number
 }
 
@@ -26,16 +29,21 @@ export const isShift = ({ meant, stored }: Shift, times = 1): boolean => {
 }
 
 /** Every offset that a zone has had since 1972: all are whole quarters of an hour. */
-export const quarterHours: readonly number[] = Array.from({ length: (2 * FARTHEST) / 15 + 1 }, (_, index) => index * 15 - FARTHEST).filter((minutes) => minutes !== 0)
+export const quarterHours: readonly number[] = Array.from(
+  { length: (2 * FARTHEST) / 15 + 1 },
+  (_, index) => index * 15 - FARTHEST,
+).filter((minutes) => minutes !== 0)
 
 export const isZone = (name: string): boolean => IANAZone.isValidZone(name)
 
 /** The zone's offsets around an instant: more than one where its clocks change within a day. */
-const offsetsAround = (zone: string, at: number): number[] => [...new Set([at - DAY, at, at + DAY].map((one) => IANAZone.create(zone).offset(one)))]
+const offsetsAround = (zone: string, at: number): number[] => [
+  ...new Set([at - DAY, at, at + DAY].map((one) => IANAZone.create(zone).offset(one))),
+]
 
 /**
- * What a session of this zone stored for an instant. As PostgreSQL does it: a wall time that the clocks leave out is read with the offset
- * before the change, one that comes twice with the offset after it.
+ * What a session of this zone stored for an instant. As PostgreSQL does it: a wall time that the clocks leave out is
+ * read with the offset before the change, one that comes twice with the offset after it.
  */
 export const shiftedBy = (zone: string, meant: number): number => {
   const readings = offsetsAround(zone, meant).map((offset) => meant - offset * MINUTE)
@@ -57,7 +65,9 @@ export const offsetsNear = (zones: readonly string[], stored: number): number[] 
 
 /** All instants whose reading in this zone is `read`; two where the clocks were set back. */
 export const instantsReadAs = (zone: string, read: number): number[] =>
-  offsetsAround(zone, read).map((offset) => read - offset * MINUTE).filter((instant) => readAs(zone, instant) === read)
+  offsetsAround(zone, read)
+    .map((offset) => read - offset * MINUTE)
+    .filter((instant) => readAs(zone, instant) === read)
 
 /** One zone that explains what was found, under all the names that explain as much of it. */
 export interface ZoneFound {
@@ -74,31 +84,60 @@ const explains = (zone: string, { meant, stored, times = 1 }: Shift): boolean =>
   return times === 1 && Math.abs(read - meant) <= 60 * MINUTE && shiftedBy(zone, meant) === stored
 }
 
-/** Asking each of 400 zones takes time, and more of the same says nothing new: one a day and offset, spread over all of them. */
+/**
+ * Asking each of 400 zones takes time, and more of the same says nothing new: one a day and offset, spread over all of
+ * them.
+ */
 const ASKED = 60
 const sampleOf = (shifts: readonly Shift[]): Shift[] => {
-  const days = [...new Map(shifts.map((shift) => [`${Math.floor(shift.stored / DAY)} ${offsetOf(shift)} ${shift.times}`, shift])).values()]
+  const days = [
+    ...new Map(
+      shifts.map((shift) => [`${Math.floor(shift.stored / DAY)} ${offsetOf(shift)} ${shift.times}`, shift]),
+    ).values(),
+  ]
   const step = Math.max(1, days.length / ASKED)
-  return Array.from({ length: Math.min(ASKED, days.length) }, (_, index) => days[Math.floor(index * step)]).filter((shift) => shift !== undefined)
+  return Array.from({ length: Math.min(ASKED, days.length) }, (_, index) => days[Math.floor(index * step)]).filter(
+    (shift) => shift !== undefined,
+  )
 }
 
 /** Names that servers are set to: of many that explain the same, these are shown first. */
 const COMMON = [
-  'America/New_York', 'America/Chicago', 'America/Denver', 'America/Los_Angeles', 'America/Sao_Paulo', 'Europe/London', 'Europe/Berlin', 'Europe/Paris',
-  'Europe/Helsinki', 'Asia/Dubai', 'Asia/Kolkata', 'Asia/Singapore', 'Asia/Shanghai', 'Asia/Tokyo', 'Australia/Sydney', 'Pacific/Auckland',
+  'America/New_York',
+  'America/Chicago',
+  'America/Denver',
+  'America/Los_Angeles',
+  'America/Sao_Paulo',
+  'Europe/London',
+  'Europe/Berlin',
+  'Europe/Paris',
+  'Europe/Helsinki',
+  'Asia/Dubai',
+  'Asia/Kolkata',
+  'Asia/Singapore',
+  'Asia/Shanghai',
+  'Asia/Tokyo',
+  'Australia/Sydney',
+  'Pacific/Auckland',
 ]
 
-/** The fewest zones that explain the shifts, those that explain most first; of names that explain the same, `preferred` ones come first. */
+/**
+ * The fewest zones that explain the shifts, those that explain most first; of names that explain the same, `preferred`
+ * ones come first.
+ */
 export const zonesOf = (shifts: readonly Shift[], preferred: readonly string[] = []): ZoneFound[] => {
   const sample = sampleOf(shifts)
   const names = [...new Set([...preferred.filter(isZone), ...COMMON, ...Intl.supportedValuesOf('timeZone')])]
-  const explained = sample.length === 0 ? [] : names.map((name) => ({ name, what: sample.filter((shift) => explains(name, shift)) }))
+  const explained =
+    sample.length === 0 ? [] : names.map((name) => ({ name, what: sample.filter((shift) => explains(name, shift)) }))
   const found: ZoneFound[] = []
-  for (let left: readonly Shift[] = sample; left.length > 0; ) {
+  for (let left: readonly Shift[] = sample; left.length > 0;) {
     const rest = explained.map(({ name, what }) => ({ name, what: what.filter((shift) => left.includes(shift)) }))
     const most = rest.reduce((best, one) => (one.what.length > best.what.length ? one : best))
     if (most.what.length === 0) break
-    const same = rest.filter(({ what }) => what.length === most.what.length && what.every((shift) => most.what.includes(shift)))
+    const same = rest.filter(
+      ({ what }) => what.length === most.what.length && what.every((shift) => most.what.includes(shift)),
+    )
     found.push({ names: same.map(({ name }) => name) })
     left = left.filter((shift) => !most.what.includes(shift))
   }

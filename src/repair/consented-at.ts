@@ -1,5 +1,5 @@
-// When the user consented, where imports have rewritten it. No event holds it; but whatever each import did to it, it did to `created_at` as
-// well, and that one's true value is known: so the imports' zones can be told, and undone. Pure.
+// When the user consented, where imports have rewritten it. No event holds it; but whatever each import did to it, it
+// did to `created_at` as well, and that one's true value is known: so the imports' zones can be told, and undone. Pure.
 import { instantsReadAs, readAs } from '../domain/shifted-instant.ts'
 import { instantByEvents } from './plan.ts'
 import type { ProvenEvent } from './prove-events.ts'
@@ -24,11 +24,17 @@ export const consentedBy = ({ consent, events, imports, before, zones }: Consent
   const stored = instantOf(consent, 'consented_at')
   const [first, created] = [events[0], instantOf(consent, 'created_at')]
   if (stored === undefined || first === undefined || created === undefined) return stored
-  const set = events.findLast(({ type, data }) => ['consent.imported', 'consent.repaired'].includes(type) || (type === 'consent.updated' && data['expires_at'] !== undefined)) ?? first
+  const set =
+    events.findLast(
+      ({ type, data }) =>
+        ['consent.imported', 'consent.repaired'].includes(type) ||
+        (type === 'consent.updated' && data['expires_at'] !== undefined),
+    ) ?? first
   const rewrites = imports.filter(({ seq, meant }) => seq > 1 && meant !== first.meant)
   const since = rewrites.filter(({ seq, meant }) => seq > set.seq && meant !== set.meant).length
   // A user's own renewal set it to when the code came, or to when it was proven.
-  const ofUser = set.actor === 'user' ? [...before.filter(({ type }) => type === 'authorisation.code-received'), set] : undefined
+  const ofUser =
+    set.actor === 'user' ? [...before.filter(({ type }) => type === 'authorisation.code-received'), set] : undefined
   const written = (value: number): number | undefined => (ofUser === undefined ? value : instantByEvents(value, ofUser))
 
   // No import moved what it had not set.
@@ -37,8 +43,14 @@ export const consentedBy = ({ consent, events, imports, before, zones }: Consent
   if (choices.length ** rewrites.length > MOST_WAYS) return undefined
   const found = new Set<number | undefined>()
   for (const way of waysOf(choices, rewrites.length)) {
-    if (way.reduce((value, zone) => (zone === undefined ? value : readAs(zone, value)), first.stored) !== created) continue
-    const undone = way.slice(way.length - since).reduceRight<number[]>((values, zone) => (zone === undefined ? values : values.flatMap((value) => instantsReadAs(zone, value))), [stored])
+    if (way.reduce((value, zone) => (zone === undefined ? value : readAs(zone, value)), first.stored) !== created)
+      continue
+    const undone = way
+      .slice(way.length - since)
+      .reduceRight<number[]>(
+        (values, zone) => (zone === undefined ? values : values.flatMap((value) => instantsReadAs(zone, value))),
+        [stored],
+      )
     for (const value of undone) found.add(written(value))
   }
   return found.size === 1 ? [...found][0] : undefined

@@ -1,4 +1,5 @@
-// The locks of a page of consents for a repair, in the usual order. What a worker holds, by lock or by lease, is left to a later round.
+// The locks of a page of consents for a repair, in the usual order. What a worker holds, by lock or by lease, is left
+// to a later round.
 import type { Transaction } from '../store/database.ts'
 
 /** Leases last minutes: one that ends later than this is none, but a value that an import has moved. */
@@ -8,15 +9,22 @@ const HELD = `lease_until > clock_timestamp() AND lease_until <= clock_timestamp
 /** Ids of those that are locked now and that nobody works on. */
 export const lockConsents = async (tx: Transaction, ids: readonly string[]): Promise<string[]> => {
   const locked = await tx.$queryRawUnsafe<{ id: string; held: boolean }[]>(
-    `SELECT id::text, coalesce(${HELD}, false) AS held FROM consents WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE SKIP LOCKED`,
+    `SELECT id::text, coalesce(${HELD}, false) AS held FROM consents WHERE id = ANY($1::uuid[])
+     ORDER BY id FOR UPDATE SKIP LOCKED`,
     ids,
   )
   const free = new Set(locked.filter(({ held }) => !held).map(({ id }) => id))
   for (const table of ['renewals', 'authorisations', 'notifications']) {
     const held = table === 'renewals' ? 'false' : `coalesce(${HELD}, false)`
-    const all = await tx.$queryRawUnsafe<Child[]>(`SELECT id::text, consent_id::text AS "of", ${held} AS held FROM ${table} WHERE consent_id = ANY($1::uuid[])`, [...free])
+    const all = await tx.$queryRawUnsafe<Child[]>(
+      `SELECT id::text, consent_id::text AS "of", ${held} AS held FROM ${table} WHERE consent_id = ANY($1::uuid[])`,
+      [...free],
+    )
     // Nothing is waited for, so nothing can deadlock. New rows cannot come: who adds one holds the consent's lock.
-    const ours = await tx.$queryRawUnsafe<{ id: string }[]>(`SELECT id::text FROM ${table} WHERE consent_id = ANY($1::uuid[]) ORDER BY id FOR UPDATE SKIP LOCKED`, [...free])
+    const ours = await tx.$queryRawUnsafe<{ id: string }[]>(
+      `SELECT id::text FROM ${table} WHERE consent_id = ANY($1::uuid[]) ORDER BY id FOR UPDATE SKIP LOCKED`,
+      [...free],
+    )
     const taken = new Set(ours.map(({ id }) => id))
     for (const { id, of, held: isHeld } of all) if (isHeld || !taken.has(id)) free.delete(of)
   }

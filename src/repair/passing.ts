@@ -1,5 +1,6 @@
-// Counts and holds that pass by themselves: messages an hour, strikes and holds of the provider. No event proves them; but an hour that has
-// not come cannot have been used, and no rejection is of tomorrow. Only such rows are put right; those that lie in the past are over.
+// Counts and holds that pass by themselves: messages an hour, strikes and holds of the provider. No event proves them;
+// but an hour that has not come cannot have been used, and no rejection is of tomorrow. Only such rows are put right;
+// those that lie in the past are over.
 import type { DateTime } from 'luxon'
 import { readAs } from '../domain/shifted-instant.ts'
 import type { Transaction } from '../store/database.ts'
@@ -24,37 +25,46 @@ interface Ahead {
 const findAhead = async (tx: Reader, now: DateTime): Promise<Ahead[]> =>
   tx.$queryRawUnsafe<Ahead[]>(
     `SELECT * FROM (
-       SELECT 'message_hours' AS "table", ARRAY[]::text[] AS key, to_jsonb(hour) #>> '{}' AS at, hour AS instant FROM message_hours
+       SELECT 'message_hours' AS "table", ARRAY[]::text[] AS key, to_jsonb(hour) #>> '{}' AS at, hour AS instant
+         FROM message_hours
        UNION ALL SELECT 'provider_strikes', ARRAY[code, connection], to_jsonb(at) #>> '{}', at FROM provider_strikes
-       UNION ALL SELECT 'provider_holds', ARRAY[name], to_jsonb(greatest(since, probe_at)) #>> '{}', greatest(since, probe_at) FROM provider_holds
+       UNION ALL SELECT 'provider_holds', ARRAY[name], to_jsonb(greatest(since, probe_at)) #>> '{}', greatest(since, probe_at)
+         FROM provider_holds
      ) AS found WHERE instant > $1::text::timestamptz`,
     new Date(now.toMillis() + AHEAD_MS).toISOString(),
   )
 
-export const planPassing = async (tx: Reader, _zone: string, now: DateTime): Promise<PassingChange[]> => {
+export const planPassing = async (tx: Reader, now: DateTime): Promise<PassingChange[]> => {
   const counts = Map.groupBy(await findAhead(tx, now), ({ table }) => table)
   return [...counts].map(([table, rows]) => ({ what: table, by: BY, rows: rows.length }))
 }
 
 /** The hour's count goes to the hour that was meant; a hold is probed at once; a strike is of when it was. */
 export const writePassing = async (tx: Transaction, zone: string, now: DateTime): Promise<PassingChange[]> => {
-  const found = await planPassing(tx, zone, now)
+  const found = await planPassing(tx, now)
   const nowText = new Date(now.toMillis()).toISOString()
   for (const { table, key, at } of await findAhead(tx, now)) {
     const meant = new Date(Math.min(readAs(zone, Date.parse(at)), now.toMillis())).toISOString()
     if (table === 'message_hours') {
       await tx.$executeRawUnsafe(
         `WITH gone AS (DELETE FROM message_hours WHERE hour = $1::text::timestamptz RETURNING used)
-         INSERT INTO message_hours AS row (hour, used) SELECT date_trunc('hour', $2::text::timestamptz, 'UTC'), used FROM gone
+         INSERT INTO message_hours AS row (hour, used) 
+           SELECT date_trunc('hour', $2::text::timestamptz, 'UTC'), used FROM gone
          ON CONFLICT (hour) DO UPDATE SET used = row.used + EXCLUDED.used`,
         at,
         meant,
       )
     } else if (table === 'provider_strikes') {
-      await tx.$executeRawUnsafe('UPDATE provider_strikes SET at = $1::text::timestamptz WHERE code = $2 AND connection = $3', meant, key[0], key[1])
+      await tx.$executeRawUnsafe(
+        'UPDATE provider_strikes SET at = $1::text::timestamptz WHERE code = $2 AND connection = $3',
+        meant,
+        key[0],
+        key[1],
+      )
     } else {
       await tx.$executeRawUnsafe(
-        'UPDATE provider_holds SET since = least(since, $1::text::timestamptz), probe_at = least(probe_at, $1::text::timestamptz) WHERE name = $2',
+        `UPDATE provider_holds SET since = least(since, $1::text::timestamptz), probe_at = least(probe_at, $1::text::timestamptz)
+         WHERE name = $2`,
         nowText,
         key[0],
       )

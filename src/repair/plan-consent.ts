@@ -1,5 +1,5 @@
-// The instants of one consent: its events' by their hashes, its expiry by what its events say, the rest by the event each was written with.
-// Pure. Next dates are not proven but asked for anew: see redate.ts.
+// The instants of one consent: its events' by their hashes, its expiry by what its events say, the rest by the event
+// each was written with. Pure. Next dates are not proven but asked for anew: see redate.ts.
 import { isShift, offsetOf, type Shift } from '../domain/shifted-instant.ts'
 import { consentedBy } from './consented-at.ts'
 import { type Aftermath, type Change, instantByEvents, type Plan, type Unproven } from './plan.ts'
@@ -13,9 +13,16 @@ export interface PlanOptions {
   readonly zones: readonly (readonly string[])[]
 }
 
-/** Imports wrote a consent back whole as they had read it: each under another zone moved what it did not set by the zone's offset. */
+/**
+ * Imports wrote a consent back whole as they had read it: each under another zone moved what it did not set by the
+ * zone's offset.
+ */
 export const importsOf = (events: readonly ProvenEvent[]): ProvenEvent[] => {
-  const written = events.filter(({ type, actor }) => actor === 'company' && ['consent.imported', 'consent.updated', 'consent.repaired', 'consent.superseded'].includes(type))
+  const written = events.filter(
+    ({ type, actor }) =>
+      actor === 'company' &&
+      ['consent.imported', 'consent.updated', 'consent.repaired', 'consent.superseded'].includes(type),
+  )
   return written.filter(({ meant }, index) => meant !== written[index - 1]?.meant)
 }
 
@@ -26,7 +33,13 @@ export const planConsent = (stored: StoredConsent, { offsets, zones }: PlanOptio
   const proven = proveEvents(stored.events, offsets)
   if ('broken' in proven) {
     const reason = `${proven.broken}: nothing of this consent is changed; see reconsent verify`
-    return { ...about, changes: [], unproven: [{ ...about, record: `consents ${consentId}`, reason }], aftermath: [], shifts: { byHash: [], byImport: [] } }
+    return {
+      ...about,
+      changes: [],
+      unproven: [{ ...about, record: `consents ${consentId}`, reason }],
+      aftermath: [],
+      shifts: { byHash: [], byImport: [] },
+    }
   }
   const { events } = proven
   const moved = events.filter(({ meant, stored: at }) => meant !== at)
@@ -37,14 +50,28 @@ export const planConsent = (stored: StoredConsent, { offsets, zones }: PlanOptio
   const expiryMoved = expiry !== undefined && isShift({ meant: expiry, stored: expires }, 2 + imports.length)
   const createdMoved = first !== undefined && isShift({ meant: first.meant, stored: created }, 1 + imports.length)
   // In a consent that nothing is wrong with, a value without its event is none of our business.
-  if (moved.length === 0 && !expiryMoved && !createdMoved) return { ...about, changes: [], unproven: [], aftermath: [], shifts: { byHash: [], byImport: [] } }
+  if (moved.length === 0 && !expiryMoved && !createdMoved)
+    return { ...about, changes: [], unproven: [], aftermath: [], shifts: { byHash: [], byImport: [] } }
 
   const found = planRows(stored, events)
   const drift: Shift[] = []
   const isExpiry = expiryMoved || expiry === expires
-  put(found, { table: 'consents', row: consent, column: 'expires_at', meant: isExpiry ? expiry : undefined, by: 'the expiry in its events', tells: true })
+  put(found, {
+    table: 'consents',
+    row: consent,
+    column: 'expires_at',
+    meant: isExpiry ? expiry : undefined,
+    by: 'the expiry in its events',
+    tells: true,
+  })
   const isCreated = createdMoved || first?.meant === created
-  put(found, { table: 'consents', row: consent, column: 'created_at', meant: isCreated ? first?.meant : undefined, tells: true })
+  put(found, {
+    table: 'consents',
+    row: consent,
+    column: 'created_at',
+    meant: isCreated ? first?.meant : undefined,
+    tells: true,
+  })
   // Nothing reads it, and not everything that sets it leaves an event.
   const updated = instantOf(consent, 'updated_at')
   const meantUpdated = updated === undefined ? undefined : instantByEvents(updated, events)
@@ -53,33 +80,62 @@ export const planConsent = (stored: StoredConsent, { offsets, zones }: PlanOptio
     const others = proveEvents(rows, offsets)
     return 'broken' in others ? [] : others.events
   })
-  put(found, { table: 'consents', row: consent, column: 'consented_at', meant: consentedBy({ consent, events, imports, before, zones }), by: 'the imports since', tells: true })
+  put(found, {
+    table: 'consents',
+    row: consent,
+    column: 'consented_at',
+    meant: consentedBy({ consent, events, imports, before, zones }),
+    by: 'the imports since',
+    tells: true,
+  })
 
   // Each import may have moved what it read: what is left is a sum.
   const times = Math.max(1, imports.length - 1)
   if (expiry !== undefined && expiryMoved) drift.push({ meant: expires, stored: expiry, times })
-  if (first !== undefined && createdMoved && first.meant === first.stored) drift.push({ meant: created, stored: first.meant, times })
+  if (first !== undefined && createdMoved && first.meant === first.stored)
+    drift.push({ meant: created, stored: first.meant, times })
 
   const changes: Change[] = [
-    ...moved.map(({ seq, meant, stored: at }): Change => ({ table: 'events', id: consentId, seq, column: 'at', stored: at, meant, by: 'its hash' })),
+    ...moved.map(({ seq, meant, stored: at }): Change => ({
+      table: 'events',
+      id: consentId,
+      seq,
+      column: 'at',
+      stored: at,
+      meant,
+      by: 'its hash',
+    })),
     ...found.changes,
   ]
   const unproven: Unproven[] = found.unproven.map((one) => ({ ...about, ...one }))
-  return { ...about, changes, unproven, aftermath: aftermathOf(about, events), shifts: { byHash: moved, byImport: drift } }
+  return {
+    ...about,
+    changes,
+    unproven,
+    aftermath: aftermathOf(about, events),
+    shifts: { byHash: moved, byImport: drift },
+  }
 }
 
 /** Cycles that an import closed although it brought no later date than the one before. */
-const aftermathOf = (about: { consentId: string; credentialsId: string }, events: readonly ProvenEvent[]): Aftermath[] => {
+const aftermathOf = (
+  about: { consentId: string; credentialsId: string },
+  events: readonly ProvenEvent[],
+): Aftermath[] => {
   let expiry: number | undefined
   const found: Aftermath[] = []
   for (const event of events) {
     const brought = expiryIn(event)
     const isNoNews = brought !== undefined && expiry !== undefined && brought - expiry < 1_000
     // What the import took for the old date tells that it misread it.
-    const misread = typeof event.data['before'] === 'string' && expiry !== undefined && isShift({ meant: Date.parse(event.data['before']), stored: expiry }, events.length)
+    const misread =
+      typeof event.data['before'] === 'string' &&
+      expiry !== undefined &&
+      isShift({ meant: Date.parse(event.data['before']), stored: expiry }, events.length)
     if (event.type === 'consent.repaired' && event.actor === 'company' && isNoNews && misread) {
       const minutes = Math.abs(offsetOf({ meant: Date.parse(String(event.data['before'])), stored: expiry ?? 0 }))
-      const detail = `on ${new Date(event.meant).toISOString()} an import of the date we had was taken for a renewal: we read ours ${minutes} minutes off`
+      const when = new Date(event.meant).toISOString()
+      const detail = `on ${when} an import of the date we had was taken for a renewal: we read ours ${minutes} minutes off`
       found.push({ ...about, kind: 'repaired-without-news', detail })
     }
     expiry = brought ?? expiry

@@ -24,7 +24,10 @@ interface Question {
   readonly tells: boolean
 }
 
-export const put = (found: Found, { table, row, column, meant, by = 'the event that goes with it', tells }: Question): void => {
+export const put = (
+  found: Found,
+  { table, row, column, meant, by = 'the event that goes with it', tells }: Question,
+): void => {
   const stored = instantOf(row, column)
   if (stored === undefined || stored === meant) return
   const id = textOf(row, 'id')
@@ -33,14 +36,17 @@ export const put = (found: Found, { table, row, column, meant, by = 'the event t
 }
 
 const wasShifted = (event: ProvenEvent | undefined): boolean => event === undefined || event.meant !== event.stored
-const about = (events: readonly ProvenEvent[], key: string, id: string): ProvenEvent[] => events.filter(({ data }) => data[key] === id)
-const ofType = (events: readonly ProvenEvent[], ...types: string[]): ProvenEvent[] => events.filter(({ type }) => types.includes(type))
+const about = (events: readonly ProvenEvent[], key: string, id: string): ProvenEvent[] =>
+  events.filter(({ data }) => data[key] === id)
+const ofType = (events: readonly ProvenEvent[], ...types: string[]): ProvenEvent[] =>
+  events.filter(({ type }) => types.includes(type))
 const at = (row: Row, column: string, events: readonly ProvenEvent[]): number | undefined => {
   const stored = instantOf(row, column)
   return stored === undefined ? undefined : instantByEvents(stored, events)
 }
 
-export const expiryIn = ({ data }: ProvenEvent): number | undefined => (typeof data['expires_at'] === 'string' ? Date.parse(data['expires_at']) : undefined)
+export const expiryIn = ({ data }: ProvenEvent): number | undefined =>
+  typeof data['expires_at'] === 'string' ? Date.parse(data['expires_at']) : undefined
 
 /** What each status of a closed renewal was written with. */
 const closers: Readonly<Record<string, readonly string[]>> = {
@@ -60,27 +66,46 @@ const withCycles = (events: readonly ProvenEvent[]): { event: ProvenEvent; cycle
   })
 }
 
-export const planRows = ({ renewals, authorisations, notifications }: StoredConsent, events: readonly ProvenEvent[]): Found => {
+export const planRows = (
+  { renewals, authorisations, notifications }: StoredConsent,
+  events: readonly ProvenEvent[],
+): Found => {
   const found: Found = { changes: [], unproven: [] }
   const cycles = withCycles(events)
   for (const row of renewals) {
     const cycle = numberOf(row, 'cycle')
     const opened = ofType(events, 'renewal.opened').filter(({ data }) => data['cycle'] === cycle)
     const tells = wasShifted(opened[0])
-    const ends = cycles.filter((one) => one.cycle === cycle && closers[textOf(row, 'status')]?.includes(one.event.type) === true).map(({ event }) => event)
-    const before = events.filter(({ seq }) => seq < (opened[0]?.seq ?? 0)).flatMap((event) => expiryIn(event) ?? []).at(-1)
+    const ends = cycles
+      .filter((one) => one.cycle === cycle && closers[textOf(row, 'status')]?.includes(one.event.type) === true)
+      .map(({ event }) => event)
+    const before = events
+      .filter(({ seq }) => seq < (opened[0]?.seq ?? 0))
+      .flatMap((event) => expiryIn(event) ?? [])
+      .at(-1)
     const stored = instantOf(row, 'previous_expires_at')
-    const isExplained = before !== undefined && stored !== undefined && (before === stored || isShift({ meant: before, stored }, 2 + events.length))
+    const isExplained =
+      before !== undefined &&
+      stored !== undefined &&
+      (before === stored || isShift({ meant: before, stored }, 2 + events.length))
     put(found, { table: 'renewals', row, column: 'opened_at', meant: at(row, 'opened_at', opened), tells })
     put(found, { table: 'renewals', row, column: 'closed_at', meant: at(row, 'closed_at', ends), tells })
-    put(found, { table: 'renewals', row, column: 'previous_expires_at', meant: isExplained ? before : undefined, by: 'the expiry in its events', tells })
+    put(found, {
+      table: 'renewals',
+      row,
+      column: 'previous_expires_at',
+      meant: isExplained ? before : undefined,
+      by: 'the expiry in its events',
+      tells,
+    })
   }
   for (const row of authorisations) planAuthorisation(found, row, events)
   for (const row of notifications) {
     const its = about(events, 'notification_id', textOf(row, 'id'))
     const tells = wasShifted(ofType(its, 'message.queued')[0])
     const columns = { created_at: 'message.queued', sending_at: 'message.sending', sent_at: 'message.sent' }
-    for (const [column, type] of Object.entries(columns)) put(found, { table: 'notifications', row, column, meant: at(row, column, ofType(its, type)), tells })
+    for (const [column, type] of Object.entries(columns))
+      put(found, { table: 'notifications', row, column, meant: at(row, column, ofType(its, type)), tells })
   }
   return found
 }
@@ -96,11 +121,22 @@ const planAuthorisation = (found: Found, row: Row, events: readonly ProvenEvent[
     exchange_started_at: ofType(its, 'authorisation.exchanging'),
     answered_at: ofType(its, 'authorisation.answered'),
     // Another attempt's success closes the others: that event names none of them.
-    closed_at: [...ofType(its, 'authorisation.refused-at-bank', 'authorisation.refused', 'authorisation.mismatched', 'authorisation.superseded'), ...ofType(events, 'consent.renewed')],
+    closed_at: [
+      ...ofType(
+        its,
+        'authorisation.refused-at-bank',
+        'authorisation.refused',
+        'authorisation.mismatched',
+        'authorisation.superseded',
+      ),
+      ...ofType(events, 'consent.renewed'),
+    ],
   }
-  for (const [column, written] of Object.entries(columns)) put(found, { table: 'authorisations', row, column, meant: at(row, column, written), tells })
+  for (const [column, written] of Object.entries(columns))
+    put(found, { table: 'authorisations', row, column, meant: at(row, column, written), tells })
   const [issued, stored] = [at(row, 'issued_at', made), instantOf(row, 'expires_at')]
   const ends = issued === undefined ? undefined : issued + STATE_LIVED_MS
-  const isExplained = ends !== undefined && stored !== undefined && (ends === stored || isShift({ meant: ends, stored }))
+  const isExplained =
+    ends !== undefined && stored !== undefined && (ends === stored || isShift({ meant: ends, stored }))
   put(found, { table: 'authorisations', row, column: 'expires_at', meant: isExplained ? ends : undefined, tells })
 }

@@ -1,11 +1,18 @@
-// What is to be changed in one consent, and what cannot be proven. Types and the two ways to prove a value; reads and writes nothing.
+// What is to be changed in one consent, and what cannot be proven. Types and the two ways to prove a value; reads and
+// writes nothing.
 import { isShift, type Shift } from '../domain/shifted-instant.ts'
 import type { ProvenEvent } from './prove-events.ts'
 
 export type Table = 'consents' | 'renewals' | 'authorisations' | 'notifications' | 'events'
 
 /** What proves the new value, in the words of the report. */
-export type By = 'its hash' | 'the event that goes with it' | 'the expiry in its events' | 'the imports since' | 'the policy, anew' | 'no lease is that long'
+export type By =
+  | 'its hash'
+  | 'the event that goes with it'
+  | 'the expiry in its events'
+  | 'the imports since'
+  | 'the policy, anew'
+  | 'no lease is that long'
 
 export interface Change {
   readonly table: Table
@@ -47,8 +54,8 @@ export interface Plan {
 }
 
 /**
- * The instant of the event that a column was written with. In the same transaction both were shifted alike, so both stored values are the
- * same; only an import wrote its events true and, beside them, the ends of cycles shifted.
+ * The instant of the event that a column was written with. In the same transaction both were shifted alike, so both
+ * stored values are the same; only an import wrote its events true and, beside them, the ends of cycles shifted.
  */
 export const instantByEvents = (stored: number, events: readonly ProvenEvent[]): number | undefined => {
   const together = events.findLast((event) => event.stored === stored)

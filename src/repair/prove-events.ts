@@ -1,4 +1,5 @@
-// When each event of a consent was: the stored hash was made of the true millisecond, so whatever instant reproduces it is the true one.
+// When each event of a consent was: the stored hash was made of the true millisecond, so whatever instant reproduces it
+// is the true one.
 import { offsetsNear, quarterHours } from '../domain/shifted-instant.ts'
 import { eventHash, NO_HASH } from '../store/event-hash.ts'
 import { dataOf, instantOf, numberOf, type Row, textOf } from './read-consents.ts'
@@ -12,7 +13,10 @@ export interface ProvenEvent {
   readonly stored: number
 }
 
-/** Offsets in minutes to try; those that fitted before come first, because a database was written under one zone or a few. */
+/**
+ * Offsets in minutes to try; those that fitted before come first, because a database was written under one zone or a
+ * few.
+ */
 export interface Offsets {
   near(stored: number): readonly number[]
   fits(offset: number): void
@@ -68,8 +72,16 @@ export const proveEvents = (rows: readonly Row[], offsets: Offsets): Proven => {
     const seq = numberOf(row, 'seq')
     if (seq !== events.length + 1) return { broken: `event ${events.length + 1} is missing` }
     const meant = proveInstant(previous, row, offsets)
-    if (meant === undefined) return { broken: `event ${seq} (${textOf(row, 'type')}) is not what was recorded, by no zone's offset` }
-    events.push({ seq, type: textOf(row, 'type'), actor: textOf(row, 'actor'), data: dataOf(row), meant, stored: instantOf(row, 'at') ?? meant })
+    if (meant === undefined)
+      return { broken: `event ${seq} (${textOf(row, 'type')}) is not what was recorded, by no zone's offset` }
+    events.push({
+      seq,
+      type: textOf(row, 'type'),
+      actor: textOf(row, 'actor'),
+      data: dataOf(row),
+      meant,
+      stored: instantOf(row, 'at') ?? meant,
+    })
     previous = textOf(row, 'hash')
   }
   return events.length === 0 ? { broken: 'it has no events' } : { events }

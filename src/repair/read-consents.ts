@@ -1,5 +1,5 @@
-// Whole consents with all that belongs to them, a page at a time, as JSON: there instants carry their offset, whatever the session is set to.
-// Reads no secret and changes nothing.
+// Whole consents with all that belongs to them, a page at a time, as JSON: there instants carry their offset, whatever
+// the session is set to. Reads no secret and changes nothing.
 import type { Transaction } from '../store/database.ts'
 
 /** A row under its columns' names. */
@@ -20,19 +20,33 @@ export type Reader = Pick<Transaction, '$queryRawUnsafe'>
 export const textOf = (row: Row, column: string): string => (typeof row[column] === 'string' ? row[column] : '')
 export const numberOf = (row: Row, column: string): number => Number(row[column] ?? 0)
 /** Undefined for NULL. */
-export const instantOf = (row: Row, column: string): number | undefined => (typeof row[column] === 'string' ? Date.parse(row[column]) : undefined)
-export const dataOf = (event: Row): Row => (typeof event['data'] === 'object' && event['data'] !== null ? (event['data'] as Row) : {})
+export const instantOf = (row: Row, column: string): number | undefined =>
+  typeof row[column] === 'string' ? Date.parse(row[column]) : undefined
+export const dataOf = (event: Row): Row =>
+  typeof event['data'] === 'object' && event['data'] !== null ? (event['data'] as Row) : {}
 
 const SECRETS = `'{refresh_token,verifier,link,code,access_token,new_refresh_token,state_hash}'::text[]`
 
-const rowsOf = async (tx: Reader, table: string, condition: string, values: readonly (readonly string[])[]): Promise<Row[]> => {
-  const found = await tx.$queryRawUnsafe<{ row: Row }[]>(`SELECT to_jsonb(found) - ${SECRETS} AS row FROM ${table} AS found WHERE ${condition}`, ...values)
+const rowsOf = async (
+  tx: Reader,
+  table: string,
+  condition: string,
+  values: readonly (readonly string[])[],
+): Promise<Row[]> => {
+  const found = await tx.$queryRawUnsafe<{ row: Row }[]>(
+    `SELECT to_jsonb(found) - ${SECRETS} AS row FROM ${table} AS found WHERE ${condition}`,
+    ...values,
+  )
   return found.map(({ row }) => row)
 }
 
 /** Ids of the consents that follow `after`, in their order. */
 export const idsAfter = async (tx: Reader, after: string, limit: number): Promise<string[]> => {
-  const rows = await tx.$queryRawUnsafe<{ id: string }[]>('SELECT id::text FROM consents WHERE id > $1::uuid ORDER BY id LIMIT $2::int', after, limit)
+  const rows = await tx.$queryRawUnsafe<{ id: string }[]>(
+    'SELECT id::text FROM consents WHERE id > $1::uuid ORDER BY id LIMIT $2::int',
+    after,
+    limit,
+  )
   return rows.map(({ id }) => id)
 }
 
@@ -42,10 +56,15 @@ export const readConsents = async (tx: Reader, ids: readonly string[]): Promise<
   const ofThese = 'consent_id = ANY($1::uuid[])'
   const consents = await rowsOf(tx, 'consents', 'id = ANY($1::uuid[]) ORDER BY id', [ids])
   const events = await rowsOf(tx, 'events', `${ofThese} ORDER BY consent_id, seq`, [ids])
-  const [renewals, authorisations, notifications] = [new Map<string, Row[]>(), new Map<string, Row[]>(), new Map<string, Row[]>()]
+  const [renewals, authorisations, notifications] = [
+    new Map<string, Row[]>(),
+    new Map<string, Row[]>(),
+    new Map<string, Row[]>(),
+  ]
   const children = { renewals, authorisations, notifications }
   for (const table of CHILDREN) {
-    for (const row of await rowsOf(tx, table, `${ofThese} ORDER BY id`, [ids])) add(children[table], textOf(row, 'consent_id'), row)
+    for (const row of await rowsOf(tx, table, `${ofThese} ORDER BY id`, [ids]))
+      add(children[table], textOf(row, 'consent_id'), row)
   }
   const own = new Map<string, Row[]>()
   for (const event of events) add(own, textOf(event, 'consent_id'), event)
@@ -71,7 +90,9 @@ const readBefore = async (tx: Reader, events: readonly Row[]): Promise<Map<strin
   if (named.length === 0) return found
   const consents = await rowsOf(tx, 'consents', 'credentials_id = ANY($1::text[])', [named])
   const credentialsOf = new Map(consents.map((row) => [textOf(row, 'id'), textOf(row, 'credentials_id')]))
-  const rows = await rowsOf(tx, 'events', 'consent_id = ANY($1::uuid[]) ORDER BY consent_id, seq', [[...credentialsOf.keys()]])
+  const rows = await rowsOf(tx, 'events', 'consent_id = ANY($1::uuid[]) ORDER BY consent_id, seq', [
+    [...credentialsOf.keys()],
+  ])
   for (const event of rows) add(found, credentialsOf.get(textOf(event, 'consent_id')) ?? '', event)
   return found
 }

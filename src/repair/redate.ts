@@ -1,5 +1,5 @@
-// When a consent and what belongs to it are next looked at. Such dates are never proven: they follow from the repaired ones, by the policy,
-// or the next sweep looks at once and dates them itself. Pure.
+// When a consent and what belongs to it are next looked at. Such dates are never proven: they follow from the repaired
+// ones, by the policy, or the next sweep looks at once and dates them itself. Pure.
 import type { DateTime } from 'luxon'
 import { isShift, shiftedBy } from '../domain/shifted-instant.ts'
 import type { ConsentView } from '../domain/model.ts'
@@ -27,7 +27,8 @@ export const redate = (stored: StoredConsent, plan: Plan, { now, policy, zones }
     const from = instantOf(row, column)
     if (from !== to) more.push({ table, id: textOf(row, 'id'), column, stored: from, meant: to, by })
   }
-  const isTouched = (table: Change['table'], row: Row): boolean => plan.changes.some((one) => one.table === table && one.id === textOf(row, 'id'))
+  const isTouched = (table: Change['table'], row: Row): boolean =>
+    plan.changes.some((one) => one.table === table && one.id === textOf(row, 'id'))
   const nowMs = now.toMillis()
   const atOnce = (table: Change['table'], row: Row): void => {
     const due = instantOf(row, 'next_action_at')
@@ -36,8 +37,12 @@ export const redate = (stored: StoredConsent, plan: Plan, { now, policy, zones }
 
   for (const row of stored.authorisations) {
     if (!isTouched('authorisations', row) || instantOf(row, 'next_action_at') === undefined) continue
-    const expires = plan.changes.find(({ table, id, column }) => table === 'authorisations' && id === row['id'] && column === 'expires_at')?.meant ?? instantOf(row, 'expires_at')
-    if (row['status'] === 'issued') change('authorisations', row, 'next_action_at', expires, 'the event that goes with it')
+    const expires =
+      plan.changes.find(
+        ({ table, id, column }) => table === 'authorisations' && id === row['id'] && column === 'expires_at',
+      )?.meant ?? instantOf(row, 'expires_at')
+    if (row['status'] === 'issued')
+      change('authorisations', row, 'next_action_at', expires, 'the event that goes with it')
     else atOnce('authorisations', row)
   }
   for (const row of stored.notifications) if (isTouched('notifications', row)) atOnce('notifications', row)
@@ -45,30 +50,44 @@ export const redate = (stored: StoredConsent, plan: Plan, { now, policy, zones }
   const isChanged = plan.changes.length > 0
   if (isChanged) {
     for (const column of ['lease_until', 'queued_until']) {
-      if ((instantOf(consent, column) ?? 0) > nowMs + LONGEST_LEASE_MS) change('consents', consent, column, undefined, 'no lease is that long')
+      if ((instantOf(consent, column) ?? 0) > nowMs + LONGEST_LEASE_MS)
+        change('consents', consent, column, undefined, 'no lease is that long')
     }
     const failed = stored.events.findLast((event) => event['type'] === 'link.failed')
-    const wasFailedElsewhere = failed !== undefined && plan.changes.some(({ table, seq }) => table === 'events' && seq === numberOf(failed, 'seq'))
-    if (wasFailedElsewhere && instantOf(consent, 'retry_after') !== undefined) change('consents', consent, 'retry_after', undefined, 'the policy, anew')
+    const wasFailedElsewhere =
+      failed !== undefined &&
+      plan.changes.some(({ table, seq }) => table === 'events' && seq === numberOf(failed, 'seq'))
+    if (wasFailedElsewhere && instantOf(consent, 'retry_after') !== undefined)
+      change('consents', consent, 'retry_after', undefined, 'the policy, anew')
   }
   const view = viewOf(stored, [...plan.changes, ...more])
   const aftermath = lapsedEarly(plan, view, stored, policy)
-  if (consent['status'] !== 'active' || (!isChanged && zones.length === 0)) return { ...plan, changes: [...plan.changes, ...more], aftermath: [...plan.aftermath, ...aftermath] }
+  if (consent['status'] !== 'active' || (!isChanged && zones.length === 0))
+    return { ...plan, changes: [...plan.changes, ...more], aftermath: [...plan.aftermath, ...aftermath] }
 
   const next = nextAction(view, now, policy)
   const due = instantOf(consent, 'next_action_at') ?? 0
   const meant = next.action === 'wait' ? next.at.toMillis() : nowMs
   // Untouched otherwise, it may have been dated under another zone all the same: that alone leaves no event.
-  const isShifted = isShift({ meant, stored: due }) && zones.some((names) => names.some((zone) => shiftedBy(zone, meant) === due))
+  const isShifted =
+    isShift({ meant, stored: due }) && zones.some((names) => names.some((zone) => shiftedBy(zone, meant) === due))
   // What is due already is looked at by the next sweep, which dates it.
   if (due > nowMs && (isChanged || isShifted)) change('consents', consent, 'next_action_at', meant, 'the policy, anew')
-  return { ...plan, changes: [...plan.changes, ...more], aftermath: [...plan.aftermath, ...aftermath], nextReason: next.reason }
+  return {
+    ...plan,
+    changes: [...plan.changes, ...more],
+    aftermath: [...plan.aftermath, ...aftermath],
+    nextReason: next.reason,
+  }
 }
 
 const lapsedEarly = (plan: Plan, { consent }: ConsentView, { events }: StoredConsent, policy: Policy): Aftermath[] => {
   const lapsed = events.findLast((event) => event['type'] === 'consent.lapsed')
   if (consent.status !== 'lapsed' || lapsed === undefined || plan.changes.length === 0) return []
-  const at = plan.changes.find(({ table, seq }) => table === 'events' && seq === numberOf(lapsed, 'seq'))?.meant ?? instantOf(lapsed, 'at') ?? 0
+  const at =
+    plan.changes.find(({ table, seq }) => table === 'events' && seq === numberOf(lapsed, 'seq'))?.meant ??
+    instantOf(lapsed, 'at') ??
+    0
   const ends = graceEndOf(consent.expiresAt, ruleFor(consent.providerId, consent.country, policy))
   if (at >= ends.toMillis()) return []
   const detail = `lapsed on ${new Date(at).toISOString()}, its grace ended on ${ends.toISO() ?? ''}`
@@ -93,12 +112,20 @@ const rowOf = (table: Change['table'], row: Row, changes: readonly Change[]): un
 
 const viewOf = (stored: StoredConsent, changes: readonly Change[]): ConsentView => {
   const renewal = stored.renewals.find((row) => row['cycle'] === stored.consent['cycle'])
-  const ofIt = (rows: readonly Row[]): Row[] => rows.filter((row) => renewal !== undefined && row['renewal_id'] === renewal['id'])
-  const authorisations = ofIt(stored.authorisations).map((row) => toAuthorisation(rowOf('authorisations', row, changes) as Parameters<typeof toAuthorisation>[0]))
-  const notifications = ofIt(stored.notifications).map((row) => toNotification(rowOf('notifications', row, changes) as Parameters<typeof toNotification>[0]))
+  const ofIt = (rows: readonly Row[]): Row[] =>
+    rows.filter((row) => renewal !== undefined && row['renewal_id'] === renewal['id'])
+  const authorisations = ofIt(stored.authorisations).map((row) =>
+    toAuthorisation(rowOf('authorisations', row, changes) as Parameters<typeof toAuthorisation>[0]),
+  )
+  const notifications = ofIt(stored.notifications).map((row) =>
+    toNotification(rowOf('notifications', row, changes) as Parameters<typeof toNotification>[0]),
+  )
   return {
     consent: toConsent(rowOf('consents', stored.consent, changes) as Parameters<typeof toConsent>[0]),
-    renewal: renewal === undefined ? undefined : toRenewal(rowOf('renewals', renewal, changes) as Parameters<typeof toRenewal>[0]),
+    renewal:
+      renewal === undefined
+        ? undefined
+        : toRenewal(rowOf('renewals', renewal, changes) as Parameters<typeof toRenewal>[0]),
     authorisations: authorisations.toSorted((a, b) => a.issuedAt.toMillis() - b.issuedAt.toMillis()),
     notifications: notifications.toSorted((a, b) => a.createdAt.toMillis() - b.createdAt.toMillis()),
   }

@@ -1,5 +1,5 @@
-// Databases that release 0.1.0 itself wrote under other zones than UTC, and the same lives in UTC beside each: what the instants truly are.
-// How they were made: release-0-1-0/README.md.
+// Databases that release 0.1.0 itself wrote under other zones than UTC, and the same lives in UTC beside each: what the
+// instants truly are. How they were made: release-0-1-0/README.md.
 import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
 import { tmpdir } from 'node:os'
@@ -25,7 +25,12 @@ export type RecordingName = (typeof recordings)[number]
 
 export const readRecorded = async (name: RecordingName): Promise<Recorded> => {
   const text = gunzipSync(await readFile(new URL(`release-0-1-0/${name}.json.gz`, import.meta.url))).toString('utf8')
-  const { zones, end, tables, inUtc } = JSON.parse(text) as { zones: string[]; end: string; tables: Tables; inUtc: Tables }
+  const { zones, end, tables, inUtc } = JSON.parse(text) as {
+    zones: string[]
+    end: string
+    tables: Tables
+    inUtc: Tables
+  }
   return { zones, end: DateTime.fromISO(end, { zone: 'utc' }), tables, inUtc }
 }
 
@@ -35,10 +40,15 @@ const MIGRATIONS_THEN = ['20261123000000_init', '20261123010000_event_chain', '2
 export const loadRecorded = async ({ tables }: Recorded, { zone }: { zone?: string } = {}): Promise<string> => {
   const url = new URL(inject('postgresUrl'))
   const name = `test_${randomBytes(6).toString('hex')}`
-  await run(url.href, `CREATE DATABASE ${name}`, ...(zone === undefined ? [] : [`ALTER DATABASE ${name} SET timezone TO '${zone}'`]))
+  await run(
+    url.href,
+    `CREATE DATABASE ${name}`,
+    ...(zone === undefined ? [] : [`ALTER DATABASE ${name} SET timezone TO '${zone}'`]),
+  )
   url.pathname = `/${name}`
   const folder = await mkdtemp(join(tmpdir(), 'reconsent-migrations-'))
-  for (const migration of MIGRATIONS_THEN) await cp(join(shippedFolder, migration), join(folder, migration), { recursive: true })
+  for (const migration of MIGRATIONS_THEN)
+    await cp(join(shippedFolder, migration), join(folder, migration), { recursive: true })
   await migrate(url.href, folder)
   await rm(folder, { recursive: true })
   for (const [table, rows] of Object.entries(tables)) {
@@ -48,7 +58,8 @@ export const loadRecorded = async ({ tables }: Recorded, { zone }: { zone?: stri
     const insert = `INSERT INTO ${table} (${columns.join(', ')}) SELECT ${columns.join(', ')} FROM jsonb_populate_recordset(NULL::${table}, $1::jsonb)`
     await run(url.href, [insert, [JSON.stringify(rows)]])
   }
-  for (const { id, superseded_by_id: by } of tables['consents'] ?? []) if (by != null) await run(url.href, ['UPDATE consents SET superseded_by_id = $1 WHERE id = $2', [by, id]])
+  for (const { id, superseded_by_id: by } of tables['consents'] ?? [])
+    if (by != null) await run(url.href, ['UPDATE consents SET superseded_by_id = $1 WHERE id = $2', [by, id]])
   await migrate(url.href)
   return url.href
 }
@@ -59,7 +70,8 @@ export const run = async (url: string, ...statements: (string | [string, unknown
   try {
     let rows: Row[] = []
     for (const statement of statements) {
-      const result = typeof statement === 'string' ? await client.query<Row>(statement) : await client.query<Row>(...statement)
+      const result =
+        typeof statement === 'string' ? await client.query<Row>(statement) : await client.query<Row>(...statement)
       rows = result.rows
     }
     return rows
@@ -70,7 +82,16 @@ export const run = async (url: string, ...statements: (string | [string, unknown
 
 export const readTables = async (url: string): Promise<Tables> => {
   const found: Record<string, Row[]> = {}
-  for (const table of ['consents', 'renewals', 'authorisations', 'notifications', 'events', 'message_hours', 'provider_strikes', 'provider_holds']) {
+  for (const table of [
+    'consents',
+    'renewals',
+    'authorisations',
+    'notifications',
+    'events',
+    'message_hours',
+    'provider_strikes',
+    'provider_holds',
+  ]) {
     found[table] = (await run(url, `SELECT to_jsonb(t) AS row FROM ${table} AS t`)).map(({ row }) => row as Row)
   }
   return found
@@ -80,8 +101,10 @@ export const readTables = async (url: string): Promise<Tables> => {
 export const instantsOf = (tables: Tables): Map<string, string> => {
   const consents = tables['consents'] ?? []
   const nameOf = new Map<unknown, string>()
-  for (const { id, credentials_id: credentialsId } of consents) if (String(credentialsId).startsWith('cred-')) nameOf.set(id, String(credentialsId))
-  for (const { id, superseded_by_id: by } of consents) if (by != null) nameOf.set(by, `${nameOf.get(id) ?? '?'} successor`)
+  for (const { id, credentials_id: credentialsId } of consents)
+    if (String(credentialsId).startsWith('cred-')) nameOf.set(id, String(credentialsId))
+  for (const { id, superseded_by_id: by } of consents)
+    if (by != null) nameOf.set(by, `${nameOf.get(id) ?? '?'} successor`)
   const events = (tables['events'] ?? []).toSorted((a, b) => Number(a['seq']) - Number(b['seq']))
   const orderOf = new Map<unknown, number>()
   const counted = new Map<unknown, number>()
@@ -102,7 +125,8 @@ export const instantsOf = (tables: Tables): Map<string, string> => {
   for (const [table, name] of Object.entries(names)) {
     for (const row of tables[table] ?? []) {
       for (const [column, value] of Object.entries(row)) {
-        if (/_at$|^at$/.test(column) && typeof value === 'string') found.set(`${name(row)} ${column}`, new Date(value).toISOString())
+        if (/_at$|^at$/.test(column) && typeof value === 'string')
+          found.set(`${name(row)} ${column}`, new Date(value).toISOString())
       }
     }
   }

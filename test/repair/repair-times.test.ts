@@ -18,11 +18,23 @@ import { aRow } from '../import/rows.ts'
 import { createDatabase } from '../setup/database.ts'
 import { holdLocks } from '../setup/locks.ts'
 import { createAppRole } from '../setup/roles.ts'
-import { eventTypesOf, instantsOf, loadRecorded, readRecorded, readTables, type Recorded, recordings, run } from './recorded.ts'
+import {
+  eventTypesOf,
+  instantsOf,
+  loadRecorded,
+  readRecorded,
+  readTables,
+  type Recorded,
+  recordings,
+  run,
+} from './recorded.ts'
 
 const vault = makeVault({ keys: ringOf('k1') })
 /** As in the lives that were recorded. */
-const policy = aPolicy({ providers: { FR: { routes: ['full'] }, 'uk-ob-short': { grace: Duration.fromObject({ days: 5 }) } }, import: { supersedeOlder: false } })
+const policy = aPolicy({
+  providers: { FR: { routes: ['full'] }, 'uk-ob-short': { grace: Duration.fromObject({ days: 5 }) } },
+  import: { supersedeOlder: false },
+})
 
 const opened: Database[] = []
 const open = (url: string): Database => {
@@ -33,22 +45,35 @@ const open = (url: string): Database => {
 afterAll(async () => {
   for (const db of opened) await db.prisma.$disconnect()
 })
-const repair = async (db: Database, { end }: Pick<Recorded, 'end'>, over: Partial<RepairOptions> = {}): Promise<Repair> =>
-  repairTimes(db, { now: () => end, policy, apply: true, ...over })
+const repair = async (
+  db: Database,
+  { end }: Pick<Recorded, 'end'>,
+  over: Partial<RepairOptions> = {},
+): Promise<Repair> => repairTimes(db, { now: () => end, policy, apply: true, ...over })
 
-/** What both lives of a consent have in common: in a zone some take another course, whose instants only their own hashes tell. */
+/**
+ * What both lives of a consent have in common: in a zone some take another course, whose instants only their own hashes
+ * tell.
+ */
 const compare = (found: Recorded['tables'], { inUtc }: Recorded) => {
   const [ours, truth] = [instantsOf(found), instantsOf(inUtc)]
   const [ourTypes, trueTypes] = [eventTypesOf(found), eventTypesOf(inUtc)]
   const same = new Set([...trueTypes].filter(([name, types]) => ourTypes.get(name) === types).map(([name]) => name))
-  const nameIn = (what: string): string => [...trueTypes.keys()].filter((name) => what.startsWith(`${name} `)).toSorted((a, b) => b.length - a.length)[0] ?? ''
+  const nameIn = (what: string): string =>
+    [...trueTypes.keys()].filter((name) => what.startsWith(`${name} `)).toSorted((a, b) => b.length - a.length)[0] ?? ''
   const comparable = [...truth].filter(([what]) => {
     const name = nameIn(what)
-    // Whatever course a consent took, only an import set these; the one in the odd hour may or may not have been renewed.
+    // Whatever course a consent took, only an import set these; the one in the odd hour may or may not have been
+    // renewed.
     const isImported = /^cred-\w+ (consented_at|expires_at|created_at)$/.test(what) && name !== 'cred-gap'
     return (same.has(name) || isImported) && !what.includes('next_action_at')
   })
-  return { compared: comparable.length, wrong: comparable.filter(([what, at]) => ours.get(what) !== at).map(([what, at]) => `${what}: ${ours.get(what)}, truly ${at}`) }
+  return {
+    compared: comparable.length,
+    wrong: comparable
+      .filter(([what, at]) => ours.get(what) !== at)
+      .map(([what, at]) => `${what}: ${ours.get(what)}, truly ${at}`),
+  }
 }
 const columnsOf = ({ changes }: Repair): string[] => changes.map(({ what }) => what)
 
@@ -72,7 +97,10 @@ describe.each(recordings)('a database that release 0.1.0 wrote: %s', (name) => {
     expect(await readTables(url)).toEqual(before)
     const violations = await verify(db, { now: recorded.end })
     expect(violations.length).toBeGreaterThan(7)
-    for (const { what } of violations) expect(what).toMatch(/^event \d+ \(.*\) is stored as .*, its hash proves .*: written under another time zone than UTC, see reconsent repair-times$/)
+    for (const { what } of violations)
+      expect(what).toMatch(
+        /^event \d+ \(.*\) is stored as .*, its hash proves .*: written under another time zone than UTC, see reconsent repair-times$/,
+      )
   })
 
   test('is put right to the millisecond, each value on its own; a second run finds nothing', async () => {
@@ -90,8 +118,11 @@ describe.each(recordings)('a database that release 0.1.0 wrote: %s', (name) => {
   test('what was not due yet is due as in the life in UTC, by the policy', async () => {
     const ours = instantsOf(await readTables(url))
     const truth = instantsOf(recorded.inUtc)
-    for (const who of ['cred-healthy', 'cred-renews', 'cred-corrected', 'cred-french successor']) expect([who, ours.get(`${who} next_action_at`)]).toEqual([who, truth.get(`${who} next_action_at`)])
-    const open = [...ours].filter(([what]) => / (message|authorisation) .*next_action_at$/.test(what) && !/authorisation [12] /.test(what)).map(([, at]) => at)
+    for (const who of ['cred-healthy', 'cred-renews', 'cred-corrected', 'cred-french successor'])
+      expect([who, ours.get(`${who} next_action_at`)]).toEqual([who, truth.get(`${who} next_action_at`)])
+    const open = [...ours]
+      .filter(([what]) => / (message|authorisation) .*next_action_at$/.test(what) && !/authorisation [12] /.test(what))
+      .map(([, at]) => at)
     for (const at of open) expect(DateTime.fromISO(at) <= recorded.end).toBe(true)
   })
 })
@@ -135,25 +166,42 @@ describe('the same end', () => {
     child.kill('SIGKILL')
     await ended
     await locks.commit()
-    await expect.poll(async () => (await run(url, `SELECT count(*)::int AS count FROM pg_stat_activity WHERE datname = current_database() AND state LIKE '%transaction%' AND pid <> pg_backend_pid()`))[0]?.['count']).toBe(0)
-    expect((await readTables(url))['events']).toEqual(expect.arrayContaining([...(before['events'] ?? []).filter(({ consent_id: of }) => of === id)]))
+    await expect
+      .poll(
+        async () =>
+          (
+            await run(
+              url,
+              `SELECT count(*)::int AS count FROM pg_stat_activity WHERE datname = current_database() AND state LIKE '%transaction%' AND pid <> pg_backend_pid()`,
+            )
+          )[0]?.['count'],
+      )
+      .toBe(0)
+    expect((await readTables(url))['events']).toEqual(
+      expect.arrayContaining([...(before['events'] ?? []).filter(({ consent_id: of }) => of === id)]),
+    )
     await repair(db, recorded)
     // The command has the real clock, by which everything that was recorded is due: next dates are not looked at.
-    const withoutDates = (tables: Recorded['tables']) => new Map([...byKey(tables)].filter(([what]) => !what.endsWith('next_action_at')))
+    const withoutDates = (tables: Recorded['tables']) =>
+      new Map([...byKey(tables)].filter(([what]) => !what.endsWith('next_action_at')))
     expect(withoutDates(await readTables(url))).toEqual(withoutDates(expected))
   })
 
   test('beside a worker: what it holds is left until it lets go', async () => {
     const url = await loadRecorded(recorded)
     const db = open(url)
-    const [notification] = await run(url, `UPDATE notifications SET lease_until = clock_timestamp() + interval '30 seconds' WHERE status = 'pending' RETURNING id, consent_id`)
+    const [notification] = await run(
+      url,
+      `UPDATE notifications SET lease_until = clock_timestamp() + interval '30 seconds' WHERE status = 'pending' RETURNING id, consent_id`,
+    )
     const [held] = await run(url, ['SELECT id FROM consents WHERE id = $1', [notification?.['consent_id']]])
     let looked = 0
     const found = await repair(db, recorded, {
       onPage: async () => {
         looked += 1
         // Both steps have passed it over by then.
-        if (looked === 2) await run(url, ['UPDATE notifications SET lease_until = NULL WHERE id = $1', [notification?.['id']]])
+        if (looked === 2)
+          await run(url, ['UPDATE notifications SET lease_until = NULL WHERE id = $1', [notification?.['id']]])
       },
     })
     expect(held).toBeDefined()
@@ -162,51 +210,74 @@ describe('the same end', () => {
   })
 })
 
-test.each(['new-york', 'kolkata'] as const)('a database into which release 0.1.0 only imported, again and again: %s', async (name) => {
-  const recorded = await readRecorded(name)
-  const ids = (recorded.tables['consents'] ?? []).filter(({ credentials_id: id }) => id === 'cred-again' || id === 'cred-assumed').map(({ id }) => id)
-  const only = ['consents', 'events'].map((table) => [table, recorded.tables[table]?.filter((row) => ids.includes(row['consent_id'] ?? row['id']))])
-  const url = await loadRecorded({ ...recorded, tables: Object.fromEntries(only) })
-  const found = await repair(open(url), recorded)
-  expect(found.zones.map(({ names }) => names)).toEqual([expect.arrayContaining([...recorded.zones])])
-  expect(found).toMatchObject({ looked: 2, shifted: 2, unproven: [] })
-  expect(compare(await readTables(url), recorded).wrong.filter((one) => !/^cred-(?!again |assumed )/.test(one))).toEqual([])
-  expect(await repair(open(url), recorded)).toMatchObject({ zones: [], changes: [] })
-})
+test.each(['new-york', 'kolkata'] as const)(
+  'a database into which release 0.1.0 only imported, again and again: %s',
+  async (name) => {
+    const recorded = await readRecorded(name)
+    const ids = (recorded.tables['consents'] ?? [])
+      .filter(({ credentials_id: id }) => id === 'cred-again' || id === 'cred-assumed')
+      .map(({ id }) => id)
+    const only = ['consents', 'events'].map((table) => [
+      table,
+      recorded.tables[table]?.filter((row) => ids.includes(row['consent_id'] ?? row['id'])),
+    ])
+    const url = await loadRecorded({ ...recorded, tables: Object.fromEntries(only) })
+    const found = await repair(open(url), recorded)
+    expect(found.zones.map(({ names }) => names)).toEqual([expect.arrayContaining([...recorded.zones])])
+    expect(found).toMatchObject({ looked: 2, shifted: 2, unproven: [] })
+    expect(
+      compare(await readTables(url), recorded).wrong.filter((one) => !/^cred-(?!again |assumed )/.test(one)),
+    ).toEqual([])
+    expect(await repair(open(url), recorded)).toMatchObject({ zones: [], changes: [] })
+  },
+)
 
-describe.each(['new-york', 'kolkata'] as const)('what this release did before the repair stays as it was: %s', (name) => {
-  let recorded: Recorded
-  let url: string
-  let db: Database
-  beforeAll(async () => {
-    recorded = await readRecorded(name)
-    // As that database is still set.
-    url = await loadRecorded(recorded, { zone: recorded.zones[0] ?? '' })
-    db = open(url)
-    const consents = await db.prisma.consent.findMany({ where: { credentialsId: { in: ['cred-again', 'cred-waiting', 'cred-paused'] } } })
-    const idOf = (credentialsId: string): string => consents.find((one) => one.credentialsId === credentialsId)?.id ?? ''
-    const request = { now: recorded.end.minus({ minutes: 7 }), reason: 'of the test' }
-    const operate = administration(db, policy)
-    // Opens a cycle with the expiry that is still wrong.
-    expect((await operate.requestRenewal(idOf('cred-again'), request)).kind).toBe('done')
-    expect((await operate.pauseConsent(idOf('cred-waiting'), request)).kind).toBe('done')
-    expect((await operate.resumeConsent(idOf('cred-paused'), request)).kind).toBe('done')
-  })
+describe.each(['new-york', 'kolkata'] as const)(
+  'what this release did before the repair stays as it was: %s',
+  (name) => {
+    let recorded: Recorded
+    let url: string
+    let db: Database
+    beforeAll(async () => {
+      recorded = await readRecorded(name)
+      // As that database is still set.
+      url = await loadRecorded(recorded, { zone: recorded.zones[0] ?? '' })
+      db = open(url)
+      const consents = await db.prisma.consent.findMany({
+        where: { credentialsId: { in: ['cred-again', 'cred-waiting', 'cred-paused'] } },
+      })
+      const idOf = (credentialsId: string): string =>
+        consents.find((one) => one.credentialsId === credentialsId)?.id ?? ''
+      const request = { now: recorded.end.minus({ minutes: 7 }), reason: 'after the upgrade' }
+      const operate = administration(db, policy)
+      // Opens a cycle with the expiry that is still wrong.
+      expect((await operate.requestRenewal(idOf('cred-again'), request)).kind).toBe('done')
+      expect((await operate.pauseConsent(idOf('cred-waiting'), request)).kind).toBe('done')
+      expect((await operate.resumeConsent(idOf('cred-paused'), request)).kind).toBe('done')
+    })
 
-  test('new values are true and stay; what they were made from is put right', async () => {
-    const before = await readTables(url)
-    const written = (tables: Recorded['tables']) => tables['events']?.filter(({ reason }) => reason === 'of the test').map(({ type, at }) => [type, at]).toSorted()
-    const found = await repair(db, recorded)
-    expect(found).toMatchObject({ unproven: [], stillWritten: false })
-    const after = await readTables(url)
-    expect(written(after)).toEqual(written(before))
-    expect(compare(after, recorded).wrong).toEqual([])
-    expect(await verify(db, { now: recorded.end })).toEqual([])
-    const cycles = await run(url, `SELECT previous_expires_at = consents.expires_at AS same FROM renewals JOIN consents ON consents.id = consent_id WHERE credentials_id = 'cred-again' AND renewals.status = 'open'`)
-    expect(cycles).toEqual([{ same: true }])
-    expect(await repair(db, recorded)).toMatchObject({ zones: [], changes: [] })
-  })
-})
+    test('new values are true and stay; what they were made from is put right', async () => {
+      const before = await readTables(url)
+      const written = (tables: Recorded['tables']) =>
+        tables['events']
+          ?.filter(({ reason }) => reason === 'after the upgrade')
+          .map(({ type, at }) => [type, at])
+          .toSorted()
+      const found = await repair(db, recorded)
+      expect(found).toMatchObject({ unproven: [], stillWritten: false })
+      const after = await readTables(url)
+      expect(written(after)).toEqual(written(before))
+      expect(compare(after, recorded).wrong).toEqual([])
+      expect(await verify(db, { now: recorded.end })).toEqual([])
+      const cycles = await run(
+        url,
+        `SELECT previous_expires_at = consents.expires_at AS same FROM renewals JOIN consents ON consents.id = consent_id WHERE credentials_id = 'cred-again' AND renewals.status = 'open'`,
+      )
+      expect(cycles).toEqual([{ same: true }])
+      expect(await repair(db, recorded)).toMatchObject({ zones: [], changes: [] })
+    })
+  },
+)
 
 describe('what is not proven is left alone and told', () => {
   let recorded: Recorded
@@ -216,18 +287,34 @@ describe('what is not proven is left alone and told', () => {
 
   test('a consent whose events were altered beyond any shift', async () => {
     const url = await loadRecorded(recorded)
-    await run(url, `BEGIN; SET LOCAL reconsent.rewrite_events = 'allowed'; UPDATE events SET reason = 'no' FROM consents WHERE consents.id = consent_id AND credentials_id = 'cred-paused' AND seq = 3; COMMIT`)
+    await run(
+      url,
+      `BEGIN; SET LOCAL reconsent.rewrite_events = 'allowed'; UPDATE events SET reason = 'no' FROM consents WHERE consents.id = consent_id AND credentials_id = 'cred-paused' AND seq = 3; COMMIT`,
+    )
     const before = (await readTables(url))['events']?.filter(({ reason }) => reason === 'no')
     const found = await repair(open(url), recorded)
-    expect(found.unproven).toMatchObject([{ credentialsId: 'cred-paused', reason: 'event 3 (link.made) is not what was recorded, by no zone\'s offset: nothing of this consent is changed; see reconsent verify' }])
+    expect(found.unproven).toMatchObject([
+      {
+        credentialsId: 'cred-paused',
+        reason:
+          "event 3 (link.made) is not what was recorded, by no zone's offset: nothing of this consent is changed; see reconsent verify",
+      },
+    ])
     expect((await readTables(url))['events']).toEqual(expect.arrayContaining(before ?? []))
   })
 
   test('an expiry that somebody changed by hand, and a date that no event goes with', async () => {
     const url = await loadRecorded(recorded)
-    await run(url, `UPDATE consents SET expires_at = expires_at + interval '3 days 17 seconds' WHERE credentials_id = 'cred-paused'`, `UPDATE notifications SET sent_at = sent_at + interval '17 seconds' WHERE consent_id = (SELECT id FROM consents WHERE credentials_id = 'cred-closed')`)
+    await run(
+      url,
+      `UPDATE consents SET expires_at = expires_at + interval '3 days 17 seconds' WHERE credentials_id = 'cred-paused'`,
+      `UPDATE notifications SET sent_at = sent_at + interval '17 seconds' WHERE consent_id = (SELECT id FROM consents WHERE credentials_id = 'cred-closed')`,
+    )
     const found = await repair(open(url), recorded)
-    expect(found.unproven.map(({ credentialsId, reason }) => `${credentialsId}: ${reason}`).toSorted()).toEqual(['cred-closed: no event proves its sent_at', 'cred-paused: no event proves its expires_at'])
+    expect(found.unproven.map(({ credentialsId, reason }) => `${credentialsId}: ${reason}`).toSorted()).toEqual([
+      'cred-closed: no event proves its sent_at',
+      'cred-paused: no event proves its expires_at',
+    ])
   })
 
   test('only what the named zone explains', async () => {
@@ -249,8 +336,15 @@ describe('no false alarm', () => {
     const url = await loadRecorded({ ...recorded, tables: {} }, { zone: 'America/New_York' })
     const db = open(url)
     const row = aRow({ consentedAt: NOW.minus({ days: 3 }) })
-    for (const name of ['Ada', 'Ada L.', 'Ada M.']) await imports(db, policy).importBatch([{ ...row, name }], { now: NOW, correct: false })
-    expect(await repair(db, { end: NOW })).toMatchObject({ zones: [], looked: 1, shifted: 0, changes: [], unproven: [] })
+    for (const name of ['Ada', 'Ada L.', 'Ada M.'])
+      await imports(db, policy).importBatch([{ ...row, name }], { now: NOW, correct: false })
+    expect(await repair(db, { end: NOW })).toMatchObject({
+      zones: [],
+      looked: 1,
+      shifted: 0,
+      changes: [],
+      unproven: [],
+    })
     expect(await verify(db, { now: NOW })).toEqual([])
   })
 
@@ -275,12 +369,17 @@ test('hours and strikes that lie in the future are put where they belong; a hold
     `INSERT INTO provider_strikes VALUES ('link-rejected', 'one', '2026-03-13T13:15:00Z')`,
     `INSERT INTO provider_holds VALUES ('client-rejected', '2026-03-13T13:15:00Z', 'client-rejected', '2026-03-13T13:16:00Z')`,
   )
-  expect(columnsOf(await repair(open(url), recorded))).toEqual(expect.arrayContaining(['message_hours', 'provider_holds', 'provider_strikes']))
+  expect(columnsOf(await repair(open(url), recorded))).toEqual(
+    expect.arrayContaining(['message_hours', 'provider_holds', 'provider_strikes']),
+  )
   const [hour] = await run(url, `SELECT used FROM message_hours WHERE hour = '2026-03-13T09:00:00Z'`)
   expect(hour).toEqual({ used: 9 })
-  const [strike] = await run(url, 'SELECT to_jsonb(at AT TIME ZONE \'UTC\') AS at FROM provider_strikes')
+  const [strike] = await run(url, "SELECT to_jsonb(at AT TIME ZONE 'UTC') AS at FROM provider_strikes")
   expect(strike).toEqual({ at: '2026-03-13T09:15:00' })
-  const [hold] = await run(url, `SELECT probe_at <= '2026-03-13T09:17:23.456Z' AS due, since <= probe_at AS sound FROM provider_holds`)
+  const [hold] = await run(
+    url,
+    `SELECT probe_at <= '2026-03-13T09:17:23.456Z' AS due, since <= probe_at AS sound FROM provider_holds`,
+  )
   expect(hold).toEqual({ due: true, sound: true })
 })
 
@@ -290,7 +389,10 @@ describe('the command', () => {
   beforeAll(async () => {
     url = await loadRecorded(await readRecorded('new-york'))
     const folder = await mkdtemp(join(tmpdir(), 'reconsent-repair-'))
-    await writeFile(join(folder, 'worker.config.ts'), "export default { company: { name: 'Brightside' }, providers: { FR: { routes: ['full'] } } }\n")
+    await writeFile(
+      join(folder, 'worker.config.ts'),
+      "export default { company: { name: 'Brightside' }, providers: { FR: { routes: ['full'] } } }\n",
+    )
     env = { ...environmentFor(url), RECONSENT_CONFIG: join(folder, 'worker.config.ts') }
   })
 
@@ -307,12 +409,18 @@ describe('the command', () => {
   test('refuses a role that may not change events, by name; a zone that is none, with the nearest', async () => {
     const appUrl = await createAppRole(url)
     const refused = await runHere(['repair-times', '--apply'], { ...env, DATABASE_URL: appUrl })
-    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/the role app_\w+ may not change events: set MIGRATE_DATABASE_URL/) })
+    expect(refused).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/the role app_\w+ may not change events: set MIGRATE_DATABASE_URL/),
+    })
     expect(refused.stderr).not.toContain('of-tests')
-    expect(await runHere(['repair-times', '--zone', 'America/NewYork'], env)).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean America/New_York?') })
+    expect(await runHere(['repair-times', '--zone', 'America/NewYork'], env)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('did you mean America/New_York?'),
+    })
   })
 
-  test('tells in a dry run, repairs with the owner\'s role, and then doctor is content', async () => {
+  test("tells in a dry run, repairs with the owner's role, and then doctor is content", async () => {
     const appUrl = await createAppRole(url)
     const owner = { ...env, DATABASE_URL: appUrl, MIGRATE_DATABASE_URL: url }
     const dry = await runHere(['repair-times'], owner)
@@ -321,10 +429,23 @@ describe('the command', () => {
     expect(dry.stdout).toMatch(/^\d+ +events\.at +its hash$/m)
     const applied = await runHere(['repair-times', '--apply', '--json'], owner)
     expect(applied.code).toBe(0)
-    expect(JSON.parse(applied.stdout)).toMatchObject({ applied: true, consents: 15, shifted: 14, busy: 0, still_written: false, unproven: [] })
-    expect((await runHere(['repair-times', '--apply'], owner)).stdout).toContain('nothing shows another time zone than UTC')
-    const { findings } = JSON.parse((await runHere(['doctor', '--json'], owner)).stdout) as { findings: Record<string, string>[] }
+    expect(JSON.parse(applied.stdout)).toMatchObject({
+      applied: true,
+      consents: 15,
+      shifted: 14,
+      busy: 0,
+      still_written: false,
+      unproven: [],
+    })
+    expect((await runHere(['repair-times', '--apply'], owner)).stdout).toContain(
+      'nothing shows another time zone than UTC',
+    )
+    const { findings } = JSON.parse((await runHere(['doctor', '--json'], owner)).stdout) as {
+      findings: Record<string, string>[]
+    }
     expect(findings.find(({ check }) => check === 'instants')).toMatchObject({ level: 'ok' })
-    expect((await run(url, `SELECT current_setting('reconsent.rewrite_events', true) AS setting`))[0]?.['setting'] ?? '').toBe('')
+    expect(
+      (await run(url, `SELECT current_setting('reconsent.rewrite_events', true) AS setting`))[0]?.['setting'] ?? '',
+    ).toBe('')
   })
 })

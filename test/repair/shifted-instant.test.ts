@@ -18,7 +18,9 @@ const days: Record<string, readonly string[]> = {
 }
 
 describe.each(Object.entries(days))('a session in %s', (zone, changing) => {
-  const instants = changing.flatMap((day) => Array.from({ length: 4 * 72 }, (_, quarter) => at(`${day}T00:00:00.123Z`) - 86_400_000 + quarter * 900_000))
+  const instants = changing.flatMap((day) =>
+    Array.from({ length: 4 * 72 }, (_, quarter) => at(`${day}T00:00:00.123Z`) - 86_400_000 + quarter * 900_000),
+  )
   const texts = instants.map((instant) => new Date(instant).toISOString())
   const ask = async (expression: string): Promise<number[]> => {
     const rows = await run(inject('postgresUrl'), [
@@ -29,7 +31,9 @@ describe.each(Object.entries(days))('a session in %s', (zone, changing) => {
   }
 
   test('stores what we say it stores', async () => {
-    expect(instants.map((instant) => shiftedBy(zone, instant))).toEqual(await ask(`(text::timestamptz AT TIME ZONE 'UTC') AT TIME ZONE zone`))
+    expect(instants.map((instant) => shiftedBy(zone, instant))).toEqual(
+      await ask(`(text::timestamptz AT TIME ZONE 'UTC') AT TIME ZONE zone`),
+    )
   })
 
   test('reads what we say it reads; and each reading has its instants', async () => {
@@ -39,13 +43,17 @@ describe.each(Object.entries(days))('a session in %s', (zone, changing) => {
   })
 
   test('whatever it stored is a shift that one zone can have made', () => {
-    for (const instant of instants) expect(isShift({ meant: instant, stored: shiftedBy(zone, instant) })).toBe(shiftedBy(zone, instant) !== instant)
+    for (const instant of instants)
+      expect(isShift({ meant: instant, stored: shiftedBy(zone, instant) })).toBe(shiftedBy(zone, instant) !== instant)
   })
 })
 
 describe('the zones of some shifts', () => {
   const shifts = (zone: string, from: string, count = 40) =>
-    Array.from({ length: count }, (_, day) => at(from) + day * 86_400_000).map((meant) => ({ meant, stored: shiftedBy(zone, meant) }))
+    Array.from({ length: count }, (_, day) => at(from) + day * 86_400_000).map((meant) => ({
+      meant,
+      stored: shiftedBy(zone, meant),
+    }))
 
   test('none, where there are none', () => {
     expect(zonesOf([])).toEqual([])
@@ -59,11 +67,16 @@ describe('the zones of some shifts', () => {
   })
 
   test('the one that the server is set to, of those that explain the same', () => {
-    expect(zonesOf(shifts('America/Toronto', '2026-02-20T12:00:00Z'), ['America/Toronto'])[0]?.names[0]).toBe('America/Toronto')
+    expect(zonesOf(shifts('America/Toronto', '2026-02-20T12:00:00Z'), ['America/Toronto'])[0]?.names[0]).toBe(
+      'America/Toronto',
+    )
   })
 
   test('two, one after the other', () => {
-    const found = zonesOf([...shifts('Asia/Kolkata', '2026-01-01T12:00:00Z', 10), ...shifts('Europe/Berlin', '2026-03-01T12:00:00Z')])
+    const found = zonesOf([
+      ...shifts('Asia/Kolkata', '2026-01-01T12:00:00Z', 10),
+      ...shifts('Europe/Berlin', '2026-03-01T12:00:00Z'),
+    ])
     expect(found.map(({ names }) => names[0])).toEqual(['Europe/Berlin', 'Asia/Kolkata'])
   })
 
