@@ -448,4 +448,22 @@ describe('the command', () => {
       (await run(url, `SELECT current_setting('reconsent.rewrite_events', true) AS setting`))[0]?.['setting'] ?? '',
     ).toBe('')
   })
+
+  test("finds the tables in a schema of the program's own, on a server that is set otherwise", async () => {
+    const elsewhere = await loadRecorded(await readRecorded('kolkata'), { zone: 'Asia/Kolkata' })
+    const name = new URL(elsewhere).pathname.slice(1)
+    await run(
+      elsewhere,
+      'ALTER SCHEMA public RENAME TO consents_app',
+      'CREATE SCHEMA public',
+      `ALTER DATABASE ${name} SET datestyle TO 'SQL, DMY'`,
+      `ALTER DATABASE ${name} SET default_transaction_read_only TO on`,
+    )
+    const inSchema = { ...env, DATABASE_URL: `${elsewhere}?schema=consents_app`, MIGRATE_DATABASE_URL: elsewhere }
+    const applied = await runHere(['repair-times', '--apply', '--json'], inSchema)
+    expect(applied).toMatchObject({ code: 0, stderr: '' })
+    expect(JSON.parse(applied.stdout)).toMatchObject({ shifted: 14, unproven: [], zones: [expect.arrayContaining(['Asia/Kolkata'])] })
+    const again = await runHere(['repair-times'], inSchema)
+    expect(again.stdout).toContain('nothing shows another time zone than UTC')
+  })
 })
