@@ -52,6 +52,8 @@ export interface Metrics {
   recordCallback(answer: (typeof callbackAnswers)[number]): void
   /** `route` is the pattern, never the address. */
   recordHttp(request: { method: string; route: string; status: number; seconds: number }): void
+  /** Whether the queue's backend took what was last tried on it. */
+  recordQueue(usable: boolean): void
   /** The alerts of the log, by their name. */
   recordAlert(name: (typeof alerts)[number]): void
 }
@@ -121,6 +123,11 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
     name: 'reconsent_alerts_total',
     help: 'Alerts raised in the log, by name.',
     labelNames: ['name'],
+    registers,
+  })
+  const queueUsable = new Gauge({
+    name: 'reconsent_queue_usable',
+    help: 'Whether the backend of the queue took what this process last wrote to try it (1) or not (0).',
     registers,
   })
   // From the start at zero: an alert rule on a rise needs something to rise from.
@@ -199,6 +206,7 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
       requests.inc({ method: oneOf(methods, method), route, status })
       requestSeconds.observe({ route }, seconds)
     },
+    recordQueue: (usable) => queueUsable.set(usable ? 1 : 0),
     recordAlert: (name) => raised.inc({ name: oneOf(alerts, name) }),
   }
 }

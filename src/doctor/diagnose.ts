@@ -4,7 +4,8 @@ import { checkCron, intervalOf } from '../queue/cron.ts'
 import { databaseFindings } from './database.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 import { keyFindings } from './keys.ts'
-import { mailFindings, providerFindings, publicUrlFindings, queueFindings } from './outside.ts'
+import { mailFindings, providerFindings, publicUrlFindings } from './outside.ts'
+import { queueFindings } from './queue.ts'
 import { recordFindings } from './records.ts'
 
 /** The configuration of one part, or its problems as findings. */

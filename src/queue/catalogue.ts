@@ -46,6 +46,9 @@ export const plansFor = (timing: {
 
 export const queueNames = Object.keys(queuePlans) as readonly QueueName[]
 
+/** What all keys begin with. Redis Cluster needs all keys of a queue in one slot: the part in braces decides it. */
+export const prefixOf = (given = 'reconsent'): string => `{${given.replace(/[{}]/g, '')}}`
+
 /** The name of our backoff in BullMQ's options; the worker computes it (see backoff.ts). */
 export const BACKOFF_TYPE = 'paced'
 

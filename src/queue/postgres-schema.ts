@@ -2,7 +2,7 @@
 import { assertSchemaCompatibility, DEFAULT_SCHEMA, LATEST_SCHEMA_VERSION, runMigrations, SchemaMigrationRequiredError } from 'bullmq'
 import { type Client, withConnection } from '../postgres/client.ts'
 import type { Secret } from '../secret.ts'
-import { nameOf } from './failure.ts'
+import { wordOf } from './foreign-error.ts'
 
 /** Where BullMQ's tables are: the owner grants the program's role its rights there. */
 export const QUEUE_SCHEMA = DEFAULT_SCHEMA
@@ -26,7 +26,6 @@ export const prepareQueueSchema = async (url: Secret): Promise<void> => {
       if ((await versionOf(client)) < LATEST_SCHEMA_VERSION) await runMigrations(client, DEFAULT_SCHEMA)
     })
   } catch (error) {
-    const { name, code } = nameOf(error)
-    throw new Error(`the queue's tables in PostgreSQL (schema "${DEFAULT_SCHEMA}") could not be prepared: ${code ?? name}`)
+    throw new Error(`the queue's tables in PostgreSQL (schema "${DEFAULT_SCHEMA}") could not be prepared: ${wordOf(error)}`)
   }
 }
