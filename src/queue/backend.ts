@@ -15,7 +15,7 @@ import { settlesWithin } from './deadline.ts'
 import { prepareQueueSchema, QUEUE_SCHEMA } from './postgres-schema.ts'
 import type { QueueName } from './port.ts'
 import { connectRedis, type RedisClient } from './redis-client.ts'
-import { failed, type Trial, tryPostgres, tryRedis } from './trial.ts'
+import { failed, isTelling, type Trial, tryPostgres, tryRedis } from './trial.ts'
 
 export interface Backend {
   readonly kind: BackendTarget['kind']
@@ -74,6 +74,9 @@ const endsItsPool = (owner: Queue | Worker): void => {
 
 /** Longer than a producer's command may take. */
 const TRY_WITHIN_MS = 8_000
+/** An answer may be what makes the connection be given up for a better one. */
+const TRIES = 3
+const BETWEEN_TRIES_MS = 300
 /** At the start, and after a connection was given up for a new one. */
 const CONNECTS_WITHIN_MS = 2_500
 const POOLED_PER_QUEUE = 2
@@ -96,7 +99,7 @@ RedisConnection.minimumVersion = '7.0.8'
 /** Queues share one connection; a worker has one of its own, and BullMQ makes a copy of it, options and all, to block on. */
 const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: string, logError: ErrorLog): Ends => {
   const clients = new Set<RedisClient>()
-  let lastError: unknown
+  let lastError: unknown = new Error('Command timed out')
   const connect = (end: 'producer' | 'worker', fields: Readonly<Record<string, unknown>>): RedisClient => {
     const client = connectRedis(target, end, {
       onStale: (error) => logError({ ...fields, end }, error, 'Redis answers as one that is not the primary, or knows no login of ours: connecting anew'),
@@ -111,9 +114,6 @@ const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: st
   const producer = connect('producer', {})
   producer.on('error', (error: unknown) => {
     lastError = error
-  })
-  producer.on('ready', () => {
-    lastError = undefined
   })
   const isReady = (): boolean => producer.status === 'ready'
   const readyWithin = async (ms: number): Promise<boolean> => isReady() || ((await settlesWithin(ms, once(producer, 'ready'))) && isReady())
@@ -130,9 +130,15 @@ const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: st
       return worker
     },
     tryOut: async () => {
-      // Not connected, a command would fail for that alone; why it is not is the telling reason.
-      if (!(await readyWithin(CONNECTS_WITHIN_MS))) return failed('redis', lastError ?? new Error('Command timed out'))
-      return tryRedis(producer, { prefix, queues: queueNames })
+      let telling: Trial | undefined
+      for (let time = 0; time < TRIES; time += 1) {
+        if (time > 0) await delay(BETWEEN_TRIES_MS)
+        // Not connected, a command would fail for that alone; why it is not is the telling reason.
+        const trial = (await readyWithin(CONNECTS_WITHIN_MS)) ? await tryRedis(producer, { prefix, queues: queueNames }) : failed('redis', lastError)
+        if (trial.ok) return trial
+        if (telling === undefined || !isTelling(telling)) telling = trial
+      }
+      return telling ?? failed('redis', lastError)
     },
     close: async () => {
       // Closing politely sends QUIT, which cannot end while Redis is away.

@@ -22,8 +22,8 @@ const unnamed: readonly (readonly [RegExp, string])[] = [
   [/non local key in a cluster/i, 'MOVED'],
   [/unknown command/i, 'UNKNOWNCOMMAND'],
   [/DB index is out of range/i, 'NODATABASE'],
-  [/^All sentinels are unreachable/, 'NOSENTINEL'],
-  [/invalid reply: (?:null|undefined)$/, 'NOPRIMARY'],
+  [/No such master|invalid reply: (?:null|undefined)$/, 'NOPRIMARY'],
+  [/^All sentinels are unreachable|^failed to connect to sentinel/, 'NOSENTINEL'],
   [/^connect ETIMEDOUT|^Command timed out|^Socket timeout/, 'ETIMEDOUT'],
 ]
 

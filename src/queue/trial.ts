@@ -25,6 +25,9 @@ export const failed = (kind: 'redis' | 'postgres', error: unknown, more?: string
   return { ok: false, word, detail: more === undefined ? means : `${means}: ${more}`, advice, server: foreignError(error).server }
 }
 
+/** Whether the word says more than that there was an error of the driver's own. */
+export const isTelling = (trial: Trial): boolean => !trial.ok && /^[A-Z0-9_]+$/.test(trial.word)
+
 /** How long what is written stays, if it is not written again. */
 const LASTS_MS = 60_000
 

@@ -6,79 +6,132 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
 import { loadConfig } from '../../src/config.ts'
-import { done } from '../../src/processors/outcome.ts'
-import { openBackend } from '../../src/queue/backend.ts'
-import { makeSweepSchedule } from '../../src/queue/schedule.ts'
-import { makeWorkQueue } from '../../src/queue/work-queue.ts'
+import type { BackendTarget } from '../../src/queue/connection.ts'
 import { Secret } from '../../src/secret.ts'
 import { startRedisServer } from '../setup/redis.ts'
-import { type Pair, startPair, startSentinels } from '../setup/redis-topologies.ts'
-import { aBackend, aGate, aLog, anId, aPrefix, eventually, fastPlans, jobIn, workersOn } from './setup.ts'
-
-/** The next jobs are taken and done; what fails meanwhile, the next sweep would hand out again. */
-const worksAgain = async ({ work, runs }: { work: ReturnType<typeof makeWorkQueue>; runs: string[] }, withinMs: number): Promise<void> =>
-  eventually(async () => {
-    const id = anId()
-    await work.add('reauth', [{ id, dispatchNo: 1 }])
-    await expect.poll(() => runs, { timeout: 1_000, interval: 20 }).toContain(id)
-  }, withinMs)
+import { type Pair, startPair } from '../setup/redis-topologies.ts'
+import { aCrew } from './crew.ts'
+import { eventually, jobIn } from './setup.ts'
 
 describe('a primary that becomes a replica while its connections stay', () => {
   let pair: Pair
   let address: FaultProxy
-  let primary: number
+  let primary: Pair['first']
+  const target = (): BackendTarget => ({ kind: 'redis', url: new Secret(`redis://:hush@127.0.0.1:${address.port}`) })
   beforeAll(async () => {
-    pair = await startPair()
-    primary = pair.first.port
+    pair = await startPair({ password: 'hush' })
+    primary = pair.first
     // As DNS or a balancer does: new connections reach the new primary, old ones stay where they are.
-    address = await startFaultProxy({ targets: () => [primary] })
+    address = await startFaultProxy({ targets: () => [primary.port] })
   })
   afterAll(async () => {
     await address.close()
     await pair.stop()
   })
+  const failOver = async (): Promise<void> => {
+    const other = primary === pair.first ? pair.second : pair.first
+    await pair.failOver(primary, other)
+    primary = other
+  }
 
-  test('jobs go on within seconds; the one that ran at the time is done once, and the log says READONLY and where', async () => {
-    const prefix = aPrefix()
-    const place = { target: { kind: 'redis', url: new Secret(`redis://:hush@127.0.0.1:${address.port}`) }, prefix } as const
-    await Promise.all([pair.first, pair.second].map(async (server) => server.ask((client) => client.config('SET', 'requirepass', 'hush'))))
-    await pair.second.ask((client) => client.config('SET', 'masterauth', 'hush')).catch(() => undefined)
-    const { backend, work, lines } = await aBackend(place)
-    const runs: string[] = []
-    const gate = aGate()
-    const slow = anId()
-    await workersOn(backend, {
-      handlers: {
-        reauth: async (id = '') => {
-          runs.push(id)
-          if (id === slow) await gate.promise
-          return done('made a link')
-        },
-        sweep: async () => done('swept'),
-      },
+  test('jobs go on within seconds, there and back; the one that ran at the time is done once, and the log says READONLY and where', async () => {
+    const crew = await aCrew(target())
+    for (const _time of ['there', 'back']) {
+      await failOver()
+      await crew.worksWithin(10_000)
+      expect(await crew.backend.tryOut()).toEqual({ ok: true })
+    }
+    await crew.hold()
+    // What the other did not have yet would be lost with the old primary: this is about what it has.
+    await primary.ask(async (client) => {
+      await client.set('mark', '1')
+      await client.wait(1, 5_000)
     })
-    await makeSweepSchedule(backend).registerSweep('* * * * * *')
-    await work.add('reauth', [{ id: slow, dispatchNo: 1 }])
-    await expect.poll(() => runs).toContain(slow)
-    await failOver(pair.first, pair.second)
-    primary = pair.second.port
-    gate.resolve()
-    await worksAgain({ work, runs }, 10_000)
-    await jobIn(backend, 'reauth', `${slow}-1`, 'completed')
-    expect(runs.filter((id) => id === slow)).toHaveLength(1)
-    expect(await backend.tryOut()).toEqual({ ok: true })
-    expect(lines.find(({ answer }) => answer === 'READONLY')).toMatchObject({ error_class: 'ReplyError', server: `127.0.0.1:${address.port}` })
-    expect(JSON.stringify(lines)).not.toMatch(/hush|censored/)
+    await failOver()
+    crew.release()
+    await crew.worksWithin(10_000)
+    await jobIn(crew.backend, 'reauth', `${crew.held}-1`, 'completed')
+    expect(crew.runs.filter((id) => id === crew.held)).toHaveLength(1)
+    expect(crew.lines.find(({ answer }) => answer === 'READONLY')).toMatchObject({ error_class: 'ReplyError', server: `127.0.0.1:${address.port}` })
+    expect(JSON.stringify(crew.lines)).not.toMatch(/hush|censored/)
   })
 
-  const failOver = async (from: Pair['first'], to: Pair['first']): Promise<void> => {
-    const as = (port: number) => ({ host: '127.0.0.1', port, password: 'hush' })
-    const { Redis } = await import('ioredis')
-    const [old, next] = [new Redis(as(from.port)), new Redis(as(to.port))]
-    await next.replicaof('NO', 'ONE')
-    await old.config('SET', 'masterauth', 'hush')
-    await old.replicaof('127.0.0.1', to.port)
-    old.disconnect()
-    next.disconnect()
+  test('with nothing to do at the time, the sweep is woken by the new primary', async () => {
+    const crew = await aCrew(target())
+    const swept = async (): Promise<number> => crew.backend.queue('sweep').getCompletedCount()
+    await expect.poll(swept, { timeout: 10_000 }).toBeGreaterThan(0)
+    await failOver()
+    const before = await eventually(swept)
+    await expect.poll(swept, { timeout: 10_000 }).toBeGreaterThan(before + 1)
+  })
+
+  test('one that vanishes without a word is given up', async () => {
+    const crew = await aCrew(target())
+    await crew.worksWithin(5_000)
+    const wake = primary.freeze()
+    onTestFinished(() => {
+      wake()
+    })
+    const other = primary === pair.first ? pair.second : pair.first
+    await other.ask((client) => client.replicaof('NO', 'ONE'))
+    primary = other
+    // Its connections are silent, not closed: what blocks on them may rightly be silent for ten seconds.
+    await crew.worksWithin(30_000)
+  })
+})
+
+describe('a password that is rotated', () => {
+  test('is read again from REDIS_URL_FILE; a file that is wrong for a while costs nothing but that while', async () => {
+    const server = await startRedisServer()
+    onTestFinished(() => server.stop())
+    const file = join(await mkdtemp(join(tmpdir(), 'reconsent-secret-')), 'redis_url')
+    const write = (password: string): void => writeFileSync(file, `redis://app:${password}@127.0.0.1:${server.port}\n`)
+    const rotate = async (password: string): Promise<void> => {
+      await server.ask((client) => client.call('ACL', 'SETUSER', 'app', 'reset', 'on', `>${password}`, '~*', '&*', '+@all', '-@dangerous'))
+      await server.ask((client) => client.call('CLIENT', 'KILL', 'USER', 'app'))
+    }
+    await rotate('first')
+    write('first')
+    const { queue } = await loadConfig({ cwd: '/', needs: ['queue'], env: { REDIS_URL_FILE: file }, policy: {} })
+    const crew = await aCrew(queue)
+    await crew.worksWithin(5_000)
+
+    await rotate('second')
+    await expect.poll(async () => crew.backend.tryOut(), { timeout: 10_000 }).toMatchObject({ ok: false, word: 'WRONGPASS' })
+    writeFileSync(file, '')
+    await expect.poll(async () => crew.backend.tryOut()).toMatchObject({ ok: false, word: 'WRONGPASS' })
+    write('second')
+    await crew.worksWithin(10_000)
+    expect(JSON.stringify(crew.lines)).not.toMatch(/first|second/)
+  })
+
+  test('without a file, it goes on when the server takes the old one again', async () => {
+    const server = await startRedisServer()
+    onTestFinished(() => server.stop())
+    const crew = await aCrew({ kind: 'redis', url: new Secret(server.url) })
+    await server.ask(async (client) => {
+      await client.config('SET', 'requirepass', 'hush')
+      await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+      await expect.poll(async () => crew.backend.tryOut(), { timeout: 10_000 }).toMatchObject({ ok: false, word: 'NOAUTH' })
+      await client.config('SET', 'requirepass', '')
+    })
+    await crew.worksWithin(10_000)
+  })
+})
+
+describe('what passes by itself', () => {
+  const refusals: Record<string, { readonly set: [string, string]; readonly unset: [string, string]; readonly word: string }> = {
+    'too few replicas': { set: ['min-replicas-to-write', '1'], unset: ['min-replicas-to-write', '0'], word: 'NOREPLICAS' },
+    'memory that is full': { set: ['maxmemory', '1mb'], unset: ['maxmemory', '0'], word: 'OOM' },
   }
+  test.each(Object.entries(refusals))('%s is named while it lasts and over when it is over', async (_, { set, unset, word }) => {
+    const server = await startRedisServer()
+    onTestFinished(() => server.stop())
+    const crew = await aCrew({ kind: 'redis', url: new Secret(server.url) })
+    await server.ask((client) => client.config('SET', ...set))
+    await expect.poll(async () => crew.backend.tryOut(), { timeout: 10_000 }).toMatchObject({ ok: false, word })
+    await server.ask((client) => client.config('SET', ...unset))
+    await crew.worksWithin(10_000)
+    expect(await crew.backend.tryOut()).toEqual({ ok: true })
+  })
 })

@@ -23,10 +23,11 @@ const untilTrue = async (what: string, ask: () => Promise<boolean>, withinMs = 3
 
 const isReplicating = async (server: RedisServer): Promise<boolean> => server.ask(async (client) => (await client.info('replication')).includes('master_link_status:up'))
 
-/** Two servers, the second a replica of the first. */
-export const startPair = async (settings: Readonly<Record<string, string>> = {}) => {
-  const first = await startRedisServer({ settings })
-  const second = await startRedisServer({ settings: { ...settings, replicaof: `127.0.0.1 ${first.port}` } })
+/** Two servers, the second a replica of the first. `password`: of both. */
+export const startPair = async ({ password }: { password?: string } = {}) => {
+  const given = password === undefined ? {} : { settings: { requirepass: password, masterauth: password }, login: { password } }
+  const first = await startRedisServer(given)
+  const second = await startRedisServer({ ...given, settings: { ...given.settings, replicaof: `127.0.0.1 ${first.port}` } })
   await untilTrue('the replica', async () => isReplicating(second))
   return {
     first, second,
