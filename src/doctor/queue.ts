@@ -12,8 +12,11 @@ export async function* queueFindings(queue: Sections['queue']): AsyncGenerator<F
     return
   }
   const { trial, servers } = await examineRedis(queue)
-  const at = trial.ok || trial.server === undefined ? '' : ` at ${trial.server}`
-  if (!trial.ok) yield fail('queue', `Redis could not be used (${trial.word})${at}: ${trial.detail}`, trial.advice)
+  if (!trial.ok) {
+    const what = servers.length === 0 ? 'could not be asked' : 'does not do what the queue needs'
+    const at = trial.server === undefined ? '' : ` at ${trial.server}`
+    yield fail('queue', `Redis ${what} (${trial.word})${at}: ${trial.detail}`, trial.advice)
+  }
   for (const one of servers) yield* serverFindings(one, { isAlone: servers.length === 1, works: trial.ok })
 }
 

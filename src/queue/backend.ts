@@ -21,6 +21,8 @@ export interface Backend {
   readonly kind: BackendTarget['kind']
   readonly plans: QueuePlans
   readonly log: Log
+  /** Logs what the backend's driver has thrown: class, first word, server, and no more. */
+  readonly logError: ErrorLog
   /** The producer's end of a queue, one per backend: adding, counting, the board. Fails at once while the backend is away. */
   queue(name: QueueName): Queue
   /** A new worker, not yet running. The caller closes it. */
@@ -194,6 +196,7 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
     kind: target.kind,
     plans,
     log,
+    logError,
     queue: (name) => queues.get(name) as Queue,
     worker: (name, processor, workerOptions) => {
       const worker = ends.makeWorker(name, processor, { ...workerOptions, prefix } satisfies Unconnected<WorkerOptions> as WorkerOptions)

@@ -129,11 +129,12 @@ const trustOf = (given: ReadonlyMap<string, string>): Trust => {
 }
 
 const parse = (text: string, nearest: Nearest): RedisAddress => {
-  const [, scheme = '', rest = ''] = /^([a-z-]+):\/\/(.*)$/is.exec(text) ?? []
+  const [, scheme = '', rest = ''] = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/is.exec(text) ?? []
   const kind = schemes[scheme.toLowerCase()]
   if (kind === undefined) {
     const meant = nearest(scheme, Object.keys(schemes))
-    return refuse(`must begin with one of ${Object.keys(schemes).map((name) => `${name}://`).join(', ')}${meant === undefined ? '' : `: did you mean ${meant}://?`}`)
+    const all = 'redis:// or rediss:// for one server, redis-cluster://, rediss-cluster://, redis-sentinel:// or rediss-sentinel:// for several'
+    return refuse(`must begin with ${all}${meant === undefined ? '' : `: did you mean ${meant}://?`}`)
   }
   const { topology } = kind
   const [, authority = '', path = '', query = ''] = /^([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(rest) ?? refuse('holds a #: in user and password, write it as %23')

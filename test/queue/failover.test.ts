@@ -122,7 +122,7 @@ describe('a password that is rotated', () => {
 describe('what passes by itself', () => {
   const refusals: Record<string, { readonly set: [string, string]; readonly unset: [string, string]; readonly word: string }> = {
     'too few replicas': { set: ['min-replicas-to-write', '1'], unset: ['min-replicas-to-write', '0'], word: 'NOREPLICAS' },
-    'memory that is full': { set: ['maxmemory', '1mb'], unset: ['maxmemory', '0'], word: 'OOM' },
+    'memory that is full': { set: ['maxmemory', '1'], unset: ['maxmemory', '0'], word: 'OOM' },
   }
   test.each(Object.entries(refusals))('%s is named while it lasts and over when it is over', async (_, { set, unset, word }) => {
     const server = await startRedisServer()

@@ -91,9 +91,11 @@ const SLOTS = 16_384
 /** Three primaries with a third of the slots each, and a replica each with `replicas`. */
 export const startCluster = async ({ replicas = false, settings = {} }: { replicas?: boolean; settings?: Readonly<Record<string, string>> } = {}) => {
   const nodes = await Promise.all(
-    Array.from({ length: replicas ? 6 : 3 }, async () =>
-      startRedisServer({ settings: { 'cluster-enabled': 'yes', 'cluster-config-file': 'nodes.conf', 'cluster-node-timeout': '1000', ...settings } }),
-    ),
+    Array.from({ length: replicas ? 6 : 3 }, async () => {
+      const bus = await freePort()
+      const own = { 'cluster-enabled': 'yes', 'cluster-config-file': 'nodes.conf', 'cluster-node-timeout': '1000', 'cluster-port': bus }
+      return { ...(await startRedisServer({ settings: { ...own, ...settings } })), bus }
+    }),
   )
   const primaries = nodes.slice(0, 3)
   const idOf = async (node: RedisServer): Promise<string> => node.ask(async (client) => String(await client.cluster('MYID')))
@@ -104,7 +106,7 @@ export const startCluster = async ({ replicas = false, settings = {} }: { replic
   }
   const [first] = primaries
   if (first === undefined) throw new Error('no node')
-  for (const node of nodes.slice(1)) await first.ask((client) => client.call('CLUSTER', 'MEET', '127.0.0.1', String(node.port)))
+  for (const node of nodes.slice(1)) await first.ask((client) => client.call('CLUSTER', 'MEET', '127.0.0.1', String(node.port), String(node.bus)))
   const isWhole = async (node: RedisServer): Promise<boolean> =>
     node.ask(async (client) => {
       const info = String(await client.cluster('INFO'))
