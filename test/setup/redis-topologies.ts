@@ -106,7 +106,10 @@ export const startCluster = async ({ replicas = false, settings = {} }: { replic
   }
   const [first] = primaries
   if (first === undefined) throw new Error('no node')
-  for (const node of nodes.slice(1)) await first.ask((client) => client.call('CLUSTER', 'MEET', '127.0.0.1', String(node.port), String(node.bus)))
+  // Everybody everybody: by gossip alone they would take their time.
+  for (const [index, node] of nodes.entries()) {
+    for (const other of nodes.slice(index + 1)) await node.ask((client) => client.call('CLUSTER', 'MEET', '127.0.0.1', String(other.port), String(other.bus)))
+  }
   const isWhole = async (node: RedisServer): Promise<boolean> =>
     node.ask(async (client) => {
       const info = String(await client.cluster('INFO'))

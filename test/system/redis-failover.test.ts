@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
 import type { Consent } from '../../src/domain/model.ts'
 import { startCompany, until } from '../setup/company.ts'
-import { type Pair, startPair, startSentinels } from '../setup/redis-topologies.ts'
+import { type Pair, startCluster, startPair, startSentinels } from '../setup/redis-topologies.ts'
 
 type Company = Awaited<ReturnType<typeof startCompany>>
 
@@ -105,4 +105,40 @@ describe('sentinels', () => {
       await sentinels.stop()
     }
   }, 120_000)
+})
+
+describe('a cluster, with a user who may do no more than the queue needs', () => {
+  test('renewals go on while slots move and after a primary has died; the board works', async () => {
+    const cluster = await startCluster({ replicas: true })
+    for (const node of cluster.nodes) {
+      await node.ask((client) => client.call('ACL', 'SETUSER', 'app', 'on', '>hush', '~{test-*', '&{test-*', '+@all', '-@dangerous'))
+    }
+    const company = await startCompany({
+      queue: 'redis', redisUrl: cluster.url.replace('://', '://app:hush@'), processes: [['web', 'worker', 'scheduler'], ['worker']],
+    })
+    const board = async (path: string) =>
+      fetch(`${company.publicUrl}/ops/queues${path}`, { headers: { authorization: `Basic ${Buffer.from('operator:operator-password').toString('base64')}` } })
+    try {
+      await renews(company, await aDue(company))
+      expect(await readiness(company.publicUrl)).toMatchObject({ code: 200, detail: 'ready', queue: { ok: true } })
+      for (const path of ['/api/queues', '/api/queues?activeQueue=reauth&status=latest&page=1&jobsPerPage=10', '/api/redis/stats']) {
+        const answer = await board(path)
+        expect([path, answer.status]).toEqual([path, 200])
+        expect(await answer.text()).not.toContain('hush')
+      }
+      const slot = await cluster.slotOf(`{${company.queuePrefix}}`)
+      for (let time = 0; time < 2; time += 1) {
+        const consents = await Promise.all([aDue(company), aDue(company), aDue(company)])
+        await cluster.moveSlot(slot)
+        for (const consent of consents) await renews(company, consent)
+      }
+      const owner = await cluster.ownerOf(slot)
+      const under = await aDue(company)
+      await owner.kill()
+      for (const consent of [under, await aDue(company)]) await renews(company, consent)
+    } finally {
+      await company.stop()
+      await cluster.stop()
+    }
+  }, 150_000)
 })
