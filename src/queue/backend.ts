@@ -136,7 +136,8 @@ const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: st
       for (let time = 0; time < TRIES; time += 1) {
         if (time > 0) await delay(BETWEEN_TRIES_MS)
         // Not connected, a command would fail for that alone; why it is not is the telling reason.
-        const trial = (await readyWithin(CONNECTS_WITHIN_MS)) ? await tryRedis(producer, { prefix, queues: queueNames }) : failed('redis', lastError)
+        if (!(await readyWithin(CONNECTS_WITHIN_MS))) return failed('redis', lastError)
+        const trial = await tryRedis(producer, { prefix, queues: queueNames })
         if (trial.ok) return trial
         if (telling === undefined || !isTelling(telling)) telling = trial
       }

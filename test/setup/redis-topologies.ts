@@ -33,6 +33,7 @@ export const startPair = async ({ password }: { password?: string } = {}) => {
     first, second,
     /** As an operator or a managed service does it: the connections of the old primary stay, and lead to a replica. */
     failOver: async (from = first, to = second): Promise<void> => {
+      await untilTrue('the replica', async () => isReplicating(to))
       await to.ask((client) => client.replicaof('NO', 'ONE'))
       await from.ask((client) => client.replicaof('127.0.0.1', to.port))
     },
