@@ -36,6 +36,8 @@ export const startPair = async ({ password }: { password?: string } = {}) => {
       await untilTrue('the replica', async () => isReplicating(to))
       await to.ask((client) => client.replicaof('NO', 'ONE'))
       await from.ask((client) => client.replicaof('127.0.0.1', to.port))
+      // One that is started again is what it was.
+      for (const server of [from, to]) await server.ask((client) => client.config('REWRITE'))
     },
     stop: async (): Promise<void> => void (await Promise.all([first.stop(), second.stop()])),
   }
