@@ -31,7 +31,7 @@ const RETRY_AT_MOST_MS = 2_000
 /** Longer than any command blocks (BullMQ: 10 s). A server that has vanished without a word, behind it, costs this much. */
 const SILENCE_MS = 15_000
 
-/** Rejects an address that the configuration has accepted before only if a file has gone since. */
+/** Throws on an address that the configuration has not checked. */
 export const addressOf = (url: Secret): RedisAddress => {
   const parsed = parseRedisUrl(url.reveal())
   if ('address' in parsed) return parsed.address
@@ -138,6 +138,16 @@ const sentinelOptions = (address: Extract<RedisAddress, { topology: 'sentinel' }
 const connectCluster = (target: RedisTarget, address: Extract<RedisAddress, { topology: 'cluster' }>, end: End, events: ClientEvents): Cluster => {
   const { pause, reconnectOnError } = strategyOf(end, events.onStale)
   const { enableOfflineQueue, lazyConnect, ...ofNode } = ofEnd[end]
+  // Each node is logged in to when a command first goes there. The pool hands these options on, and has no other door.
+  const refreshLogin = (cluster: Cluster): void => {
+    const { connectionPool } = cluster as unknown as { connectionPool: { redisOptions: RedisOptions } }
+    connectionPool.redisOptions = { ...connectionPool.redisOptions, ...loginNow(target, address) }
+  }
+  // ioredis calls it on the cluster that it is for: this one, or the copy.
+  function clusterRetryStrategy(this: Cluster, times: number): number | null {
+    refreshLogin(this)
+    return end === 'question' ? null : pause(times)
+  }
   const client: Cluster = new Cluster([...address.nodes], {
     enableOfflineQueue: enableOfflineQueue ?? true,
     lazyConnect: lazyConnect ?? false,
@@ -149,24 +159,22 @@ const connectCluster = (target: RedisTarget, address: Extract<RedisAddress, { to
     // While a slot moves, a script whose keys are partly here and partly there is refused until it has moved: some seconds.
     maxRedirections: 32,
     retryDelayOnTryAgain: 200,
-    clusterRetryStrategy: (times) => {
-      refreshLogin()
-      return end === 'question' ? null : pause(times)
-    },
+    clusterRetryStrategy,
     redisOptions: {
       ...always, ...ofNode, ...address.login, family: address.family, reconnectOnError, ...(address.tls ? { tls: tlsOf(address.trust) } : {}),
     },
   })
-  // Each node is logged in to when a command first goes there. The pool hands these options on, and has no other door.
-  const refreshLogin = (): void => {
-    const pool = (client as unknown as { connectionPool: { redisOptions: RedisOptions } }).connectionPool
-    pool.redisOptions = { ...pool.redisOptions, ...loginNow(target, address) }
+  const follow = (one: Cluster): Cluster => {
+    one.on('node error', (error: Error) => {
+      if (isStale(error)) refreshLogin(one)
+      events.onPartError?.(error)
+    })
+    return one
   }
-  client.on('node error', (error: Error) => {
-    if (isStale(error)) refreshLogin()
-    events.onPartError?.(error)
-  })
-  return client
+  // BullMQ's copy, to block on.
+  const duplicate = client.duplicate.bind(client)
+  client.duplicate = (...given) => follow(duplicate(...given))
+  return follow(client)
 }
 
 /** Connects, in the background but for a `question`, which waits to be told. The caller listens to 'error' and disconnects. */

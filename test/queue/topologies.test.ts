@@ -1,8 +1,13 @@
 // Sentinels and a cluster, for real: what is promised of one server holds while they fail over and while slots move.
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { loadConfig } from '../../src/config.ts'
 import { Secret } from '../../src/secret.ts'
 import { makeSweepSchedule } from '../../src/queue/schedule.ts'
 import { examineRedis } from '../../src/queue/redis-info.ts'
+import { startRedisServer } from '../setup/redis.ts'
 import { PRIMARY, startCluster, startSentinels } from '../setup/redis-topologies.ts'
 import { aCrew } from './crew.ts'
 import { aPrefix, eventually } from './setup.ts'
@@ -78,6 +83,27 @@ describe('a cluster', () => {
     await expect.poll(async () => crew.backend.tryOut(), { timeout: 10_000 }).toEqual({ ok: true })
   }, 90_000)
 
+  test('a password that is rotated is read again from REDIS_URL_FILE', async () => {
+    const file = join(await mkdtemp(join(tmpdir(), 'reconsent-secret-')), 'redis_url')
+    const rotate = async (password: string): Promise<void> => {
+      for (const node of cluster.nodes) {
+        await node.ask((client) => client.call('ACL', 'SETUSER', 'app', 'reset', 'on', `>${password}`, '~*', '&*', '+@all', '-@dangerous')).catch(() => undefined)
+        await node.ask((client) => client.call('CLIENT', 'KILL', 'USER', 'app')).catch(() => undefined)
+      }
+    }
+    const write = async (password: string): Promise<void> => writeFile(file, cluster.url.replace('://', `://app:${password}@`))
+    await rotate('first')
+    await write('first')
+    const { queue } = await loadConfig({ cwd: '/', needs: ['queue'], env: { REDIS_URL_FILE: file }, policy: {} })
+    const crew = await aCrew(queue)
+    await crew.worksWithin(10_000)
+    await rotate('second')
+    await expect.poll(async () => crew.backend.tryOut(), { timeout: 20_000 }).toMatchObject({ ok: false, word: 'WRONGPASS' })
+    await write('second')
+    await crew.worksWithin(15_000)
+    expect(await crew.backend.tryOut()).toEqual({ ok: true })
+  }, 90_000)
+
   test('each of its nodes by itself is refused, whichever has our slot', async () => {
     for (const { url } of cluster.primaries) {
       const { trial } = await examineRedis({ url: new Secret(url) })
@@ -86,7 +112,9 @@ describe('a cluster', () => {
   })
 
   test('and a server that is no cluster, as one', async () => {
-    const { trial } = await examineRedis({ url: new Secret(`redis-cluster://127.0.0.1:${new URL(cluster.primaries[0]?.url ?? '').port}`) })
-    expect(trial).toEqual({ ok: true })
+    const server = await startRedisServer()
+    onTestFinished(() => server.stop())
+    const { trial } = await examineRedis({ url: new Secret(server.url.replace('redis:', 'redis-cluster:')) })
+    expect(trial).toMatchObject({ ok: false, word: 'NOCLUSTER', advice: expect.stringContaining('redis://') })
   })
 })
