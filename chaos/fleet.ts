@@ -55,7 +55,7 @@ export interface Fleet {
   close(): Promise<void>
 }
 
-const READY_WITHIN_MS = 30_000
+const READY_WITHIN_MS = 60_000
 /** Long past the time that a stop has. */
 const KILLED_AFTER_MS = 20_000
 const SAMPLE_WITHIN_MS = 5_000

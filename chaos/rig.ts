@@ -15,11 +15,11 @@ import { startSimulator } from '../src/simulator/start-simulator.ts'
 import { migrate } from '../src/store/migrate.ts'
 import { openStore } from '../src/store/open-store.ts'
 import { grantRights } from '../src/store/rights.ts'
-import { startOwnRedis } from '../test/setup/redis.ts'
 import { createRole } from '../test/setup/roles.ts'
 import { startFaultProxy } from './fault-proxy.ts'
 import { makeFleet, type Seat } from './fleet.ts'
 import type { Options } from './options.ts'
+import { startRedisPair } from './redis-pair.ts'
 import { leadClock } from './shared-clock.ts'
 import { recordWrites } from './writes.ts'
 
@@ -59,6 +59,20 @@ const throughPort = (url: string, port: number): string => {
   return through.href.replace(/\/$/, '')
 }
 
+const ZONES = ['America/New_York', 'Asia/Kolkata', 'Pacific/Auckland', 'Europe/London', 'America/St_Johns'] as const
+const zoneOf = (seed: number): string => ZONES[seed % ZONES.length] ?? ZONES[0]
+
+const inSession = async <Row>(url: string, text: string, values: unknown[] = []): Promise<Row[]> => {
+  const client = new pg.Client({ connectionString: url, application_name: 'chaos' })
+  client.on('error', () => undefined)
+  await client.connect()
+  try {
+    return (await client.query(text, values)).rows as Row[]
+  } finally {
+    await client.end()
+  }
+}
+
 export type Rig = Awaited<ReturnType<typeof startRig>>
 
 export const startRig = async (options: Options) => {
@@ -66,8 +80,10 @@ export const startRig = async (options: Options) => {
   await mkdir(join(folder, 'logs'))
   const clockFile = join(folder, 'clock')
   const clock = leadClock(clockFile)
-  const [postgres, redis] = await Promise.all([startEmbeddedPostgres({ durable: true, maxConnections: 400 }), startOwnRedis()])
+  const [postgres, redis] = await Promise.all([startEmbeddedPostgres({ durable: true, maxConnections: 400 }), startRedisPair()])
 
+  // Instants are right whatever the server says by itself: a run's database says what its seed draws.
+  await inSession(postgres.url, `ALTER DATABASE reconsent SET timezone TO '${zoneOf(options.seed)}'`)
   // As `reconsent migrate` leaves it: the processes have a role of their own; the run itself is the owner.
   await migrate(postgres.url)
   const appUrl = await createRole(postgres.url)
@@ -86,7 +102,7 @@ export const startRig = async (options: Options) => {
   const to = (url: string) => startFaultProxy({ targets: () => [portOf(url)] })
   const proxies = {
     postgres: await to(postgres.url),
-    redis: await to(redis.url),
+    redis: await startFaultProxy({ targets: () => [redis.port()] }),
     provider: await to(simulator.url),
     smtp: await to(simulator.smtpUrl),
     web,
@@ -94,7 +110,7 @@ export const startRig = async (options: Options) => {
   const env = {
     NODE_ENV: 'test', LOG_LEVEL: 'debug', QUEUE: 'redis',
     DATABASE_URL: throughPort(appUrl, proxies.postgres.port),
-    REDIS_URL: throughPort(redis.url, proxies.redis.port),
+    REDIS_URL: `redis://127.0.0.1:${proxies.redis.port}`,
     TRUELAYER_AUTH_URL: throughPort(simulator.url, proxies.provider.port),
     TRUELAYER_API_URL: throughPort(simulator.url, proxies.provider.port),
     TRUELAYER_CLIENT_ID: 'client', TRUELAYER_CLIENT_SECRET: clientSecret,
@@ -110,7 +126,9 @@ export const startRig = async (options: Options) => {
   const vault = makeVault({ keys: config.keys })
   const { store, db, close: closeStore } = openStore({ url: config.database.url, vault, connections: 4 })
   const asApplication = openStore({ url: new Secret(appUrl), vault, connections: 2 })
-  const direct = new Redis(redis.url, { retryStrategy: () => 100, maxRetriesPerRequest: null })
+  // Past the faults, and always to the primary.
+  const toPrimary = await startFaultProxy({ targets: () => [redis.port()] })
+  const direct = new Redis({ host: '127.0.0.1', port: toPrimary.port, retryStrategy: () => 100, maxRetriesPerRequest: null, reconnectOnError: ({ message }) => (message.startsWith('READONLY') ? 2 : false) })
   direct.on('error', () => undefined)
   const seats: Seat[] = [
     { name: 'web-1', role: 'web' },
@@ -126,27 +144,24 @@ export const startRig = async (options: Options) => {
   })
 
   /** By a connection of its own, past the proxies. */
-  const sql = async <Row>(text: string, values: unknown[] = []): Promise<Row[]> => {
-    const client = new pg.Client({ connectionString: postgres.url, application_name: 'chaos' })
-    client.on('error', () => undefined)
-    await client.connect()
-    try {
-      return (await client.query(text, values)).rows as Row[]
-    } finally {
-      await client.end()
-    }
-  }
+  const sql = async <Row>(text: string, values: unknown[] = []): Promise<Row[]> => inSession<Row>(postgres.url, text, values)
 
   await recordWrites(sql)
 
   return {
     folder, clock, postgres, redis, direct, workers, simulator, proxies, fleet, store, db, dbAsApplication: asApplication.db, vault, config, sql, publicUrl, redirectUri,
     logFolder: join(folder, 'logs'),
+    /** Our own connection follows at once; those of the processes have to notice. */
+    failOverRedis: async (): Promise<() => Promise<number>> => {
+      const refused = await redis.failOver()
+      toPrimary.cut()
+      return refused
+    },
     close: async () => {
       await fleet.close()
       direct.disconnect()
       await Promise.allSettled([closeStore(), asApplication.close()])
-      await Promise.all(Object.values(proxies).map((proxy) => proxy.close()))
+      await Promise.all([...Object.values(proxies), toPrimary].map((proxy) => proxy.close()))
       await simulator.close()
       await redis.stop()
       await postgres.stop()

@@ -21,7 +21,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'log.ts': { may: ['log', 'secret.ts', 'pino', 'pino-pretty'] },
   log: { may: ['errors.ts', 'secret.ts', 'luxon'] },
   crypto: { may: ['errors.ts', 'secret.ts'] },
-  config: { may: ['domain', 'secret.ts', 'crypto/hashing.ts', 'crypto/key-ring.ts', 'notify/mailbox.ts', 'postgres/address.ts', 'luxon', 'zod'] },
+  config: { may: ['domain', 'secret.ts', 'crypto/hashing.ts', 'crypto/key-ring.ts', 'notify/mailbox.ts', 'postgres/address.ts', 'queue/redis-url.ts', 'luxon', 'zod'] },
   'config.ts': { may: ['config', 'domain', 'log.ts'] },
   'metrics.ts': { may: [...words, ...ports, 'prom-client'] },
   processors: { may: [...words, ...ports, 'crypto/hashing.ts'] },

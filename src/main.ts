@@ -4,6 +4,7 @@ import { type HttpServer, makeHealthServer } from './http/server.ts'
 import { openBackend } from './queue/backend.ts'
 import { plansFor } from './queue/catalogue.ts'
 import { settlesWithin } from './queue/deadline.ts'
+import { watchQueue } from './queue/watch.ts'
 import { healthDeps, makeParts, type PartsOptions, type Stop } from './roles/parts.ts'
 import { startSchedulerRole } from './roles/scheduler.ts'
 import { makeWebServer, stopWeb } from './roles/web.ts'
@@ -30,6 +31,9 @@ export interface Reconsent {
   stop(): Promise<boolean>
 }
 
+/** A queue that is away keeps nobody from starting. */
+const FIRST_TRY_WITHIN_MS = 3_000
+
 /** Rejects when a part does not start; what had started by then is stopped. */
 export const startReconsent = async (options: StartOptions): Promise<Reconsent> => {
   const { config, roles: wanted, port = config.web.port } = options
@@ -50,14 +54,19 @@ export const startReconsent = async (options: StartOptions): Promise<Reconsent> 
     beneath.push(async () => backend.close().then(() => true))
     const parts = makeParts(options, backend)
     beneath.push(parts.close)
+    const watch = watchQueue({ backend, log: parts.log, onTried: parts.metrics.recordQueue })
+    beneath.push(async () => (watch.stop(), true))
     const isWeb = wanted.includes('web')
-    const server = await (isWeb ? makeWebServer(parts) : makeHealthServer(healthDeps(parts)))
+    const health = healthDeps(parts, watch, { isWeb })
+    const server = await (isWeb ? makeWebServer(parts, health) : makeHealthServer(health))
     beneath.push(async () => server.close().then(() => true))
     if (wanted.includes('worker')) {
       if (config.mail === undefined) throw new TypeError('the role worker needs the section mail of the configuration')
       running.push(startWorkerRole(parts, config.mail))
     }
     if (wanted.includes('scheduler')) running.push(startSchedulerRole(parts))
+    // Who asks at once is told what was found, not that nothing was.
+    await settlesWithin(FIRST_TRY_WITHIN_MS, watch.first)
     const url = await server.listen({ host: config.web.host, port })
     // Without pages, nobody waits at the listener: it tells how the stop goes until the work has ended.
     running.push(isWeb ? stopWeb(server, parts) : async () => setUnready(server))

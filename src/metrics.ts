@@ -54,6 +54,8 @@ export interface Metrics {
   recordCallback(answer: (typeof callbackAnswers)[number]): void
   /** `route` is the pattern, never the address. */
   recordHttp(request: { method: string; route: string; status: number; seconds: number }): void
+  /** Whether the queue's backend took what was last tried on it. */
+  recordQueue(usable: boolean): void
   /** The alerts of the log, by their name. */
   recordAlert(name: (typeof alerts)[number]): void
 }
@@ -129,6 +131,11 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
     help: 'How long HTTP requests took, by route pattern.',
     labelNames: ['route'],
     buckets: [0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10],
+    registers,
+  })
+  const queueUsable = new Gauge({
+    name: 'reconsent_queue_usable',
+    help: 'Whether the backend of the queue took what this process last wrote to try it (1) or not (0).',
     registers,
   })
   const counted = rememberCounts(collectCounts)
@@ -213,6 +220,7 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
       requests.inc({ method: oneOf(methods, method), route, status })
       requestSeconds.observe({ route }, seconds)
     },
+    recordQueue: (usable) => queueUsable.set(usable ? 1 : 0),
     recordAlert: (name) => countAlert({ name }),
   }
 }

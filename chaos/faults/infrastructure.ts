@@ -68,6 +68,16 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
       }
     },
   },
+  'Redis fails over': {
+    lane: 'infrastructure',
+    hinders: ['queue'],
+    act: async ({ rig, span, beforeEmptying }) => {
+      await beforeEmptying()
+      const refused = await rig.failOverRedis()
+      // Met by those whose connections have stayed with the old primary.
+      return untilMet(refused, span(30))
+    },
+  },
   'Redis unreachable': {
     lane: 'infrastructure',
     hinders: ['queue'],

@@ -1,4 +1,5 @@
 // Checks the network addresses of the configuration. Answers say what is wrong and never repeat the address: it may hold a password.
+import { accessSync, constants } from 'node:fs'
 
 const loopback = /^(?:localhost|(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
 
@@ -34,4 +35,16 @@ export const parseWebAddress = (text: string): { readonly url: URL; readonly bas
   if (url.username !== '' || url.password !== '') return { problem: 'must not hold a user or password' }
   if (url.search !== '' || url.hash !== '' || /[?#]/.test(text)) return { problem: 'must end with its host or path, without ? or #' }
   return { url, base: `${url.origin}${url.pathname}`.replace(/\/+$/, '') }
+}
+
+/** Of the files that an address names as its parameters, the first that cannot be read. */
+export const unreadableFile = (files: { readonly [Name in 'ca' | 'cert' | 'key']?: string }): string | undefined => {
+  for (const name of ['ca', 'cert', 'key'] as const) {
+    try {
+      if (files[name] !== undefined) accessSync(files[name], constants.R_OK)
+    } catch (error) {
+      return `names a file in ${name} that cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unreadable'})`
+    }
+  }
+  return undefined
 }

@@ -4,11 +4,13 @@ import { sha256Hex } from '../crypto/hashing.ts'
 import { parseKeyRing } from '../crypto/key-ring.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { readSender } from '../notify/mailbox.ts'
+import { parseRedisUrl } from '../queue/redis-url.ts'
 import { Secret } from '../secret.ts'
 import { parsePostgresAddress } from '../postgres/address.ts'
-import { isLoopback, parseServerAddress, parseWebAddress } from './addresses.ts'
+import { isLoopback, parseServerAddress, parseWebAddress, unreadableFile } from './addresses.ts'
 import { type ProxySection, readProxy } from './egress-proxy.ts'
 import type { Report } from './problems.ts'
+import { nearest } from './suggest.ts'
 import { parseTrustedProxies } from './trusted-proxies.ts'
 import type { VariableName, VariableReader } from './variables.ts'
 
@@ -18,7 +20,14 @@ export interface Sections {
     /** With the role that owns the tables. */
     readonly migrateUrl: Secret
   }
-  readonly queue: { readonly kind: 'redis' | 'postgres'; readonly url: Secret }
+  readonly queue:
+    | { readonly kind: 'postgres'; readonly url: Secret }
+    | {
+        readonly kind: 'redis'
+        readonly url: Secret
+        /** The same as the environment or the file says it now: passwords are rotated. Undefined while it says nothing usable. */
+        readonly reread: () => Secret | undefined
+      }
   readonly provider: {
     /** Without a final slash, as are all addresses here. */
     readonly authUrl: string
@@ -67,6 +76,8 @@ export const mustUseHttps = (nodeEnv: string | undefined, variables: VariableRea
   return 'url' in parsed && environmentOf(parsed.url) === 'production'
 }
 
+const secretOf = (text: string | undefined): Secret | undefined => (text === undefined ? undefined : new Secret(text))
+
 export const makeSections = ({ variables, report, httpsOnly }: { variables: VariableReader; report: Report; httpsOnly: boolean }): Read => {
   const serverAddress = (name: VariableName, schemes: readonly string[], text: string | undefined): Secret | undefined => {
     if (text === undefined) return undefined
@@ -111,6 +122,15 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
     return { url: ours.url, migrateUrl: owners.url }
   }
 
+  const redisUrl = (text: string | undefined): Secret | undefined => {
+    if (text === undefined) return undefined
+    const parsed = parseRedisUrl(text, nearest)
+    const problem = 'problem' in parsed ? parsed.problem : unreadableFile(parsed.address.trust)
+    if (problem === undefined) return new Secret(text)
+    report('REDIS_URL', problem)
+    return undefined
+  }
+
   const queue: Read['queue'] = () => {
     const kind = variables.find('QUEUE') ?? 'redis'
     if (kind === 'postgres') {
@@ -118,8 +138,8 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
       return ours && { kind, url: ours.url }
     }
     if (kind === 'redis') {
-      const url = serverAddress('REDIS_URL', ['redis', 'rediss'], variables.need('REDIS_URL'))
-      return url && { kind, url }
+      const url = redisUrl(variables.need('REDIS_URL'))
+      return url && { kind, url, reread: () => secretOf(variables.reread('REDIS_URL')) }
     }
     report('QUEUE', 'must be redis (the default) or postgres')
     return undefined

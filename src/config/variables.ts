@@ -21,7 +21,7 @@ export const variables = {
   DATABASE_URL: secret('Give the address of the PostgreSQL database: postgres://user:password@host:5432/database.'),
   MIGRATE_DATABASE_URL: secret("Give the database's address with the role that owns its tables."),
   QUEUE: open('Say redis or postgres.'),
-  REDIS_URL: secret('Give the address of Redis, redis://host:6379, or run the queue on the database with QUEUE=postgres.'),
+  REDIS_URL: secret('Give the address of Redis, redis://host:6379 (redis-cluster:// and redis-sentinel:// name several), or run the queue on the database with QUEUE=postgres.'),
   TRUELAYER_AUTH_URL: open("Give the address of TrueLayer's authentication host."),
   TRUELAYER_API_URL: open("Give the address of TrueLayer's data host."),
   TRUELAYER_CLIENT_ID: secret("Give the client id from TrueLayer's console."),
@@ -56,6 +56,8 @@ export interface VariableReader {
   find(name: VariableName): string | undefined
   /** The same, and a missing variable is reported too. */
   need(name: VariableName): string | undefined
+  /** What it says now, for one that may change while the program runs; undefined, and reported to nobody, when it cannot be read. */
+  reread(name: VariableName): string | undefined
 }
 
 const LONGEST = 65_536
@@ -119,5 +121,6 @@ export const makeVariableReader = ({ env, cwd, report }: { env: Environment; cwd
       }
       return value
     },
+    reread: (name) => makeVariableReader({ env, cwd, report: () => undefined }).find(name),
   }
 }

@@ -5,7 +5,8 @@ import { databaseFindings } from './database.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 import { instantFindings } from './instants.ts'
 import { keyFindings } from './keys.ts'
-import { mailFindings, providerFindings, publicUrlFindings, queueFindings } from './outside.ts'
+import { mailFindings, providerFindings, publicUrlFindings } from './outside.ts'
+import { queueFindings } from './queue.ts'
 import { recordFindings } from './records.ts'
 
 /** The configuration of one part, or its problems as findings. */

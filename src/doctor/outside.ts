@@ -1,46 +1,11 @@
-// Are the systems around us there, and as they must be: queue, mail server, provider, and our own public address?
+// Are the systems around us there, and as they must be: mail server, provider, and our own public address?
 import type { Sections, Timing } from '../config.ts'
 import { smtpChannel } from '../notify/smtp-channel.ts'
 import { truelayerProvider } from '../provider/truelayer/client.ts'
 import { goesByProxy } from '../provider/truelayer/egress-proxy.ts'
-import { askRedis } from '../queue/redis-info.ts'
-import { hearsNotifications, NO_NOTIFICATIONS } from '../postgres/notifications.ts'
-import { unusable } from './database.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 
 const PUBLIC_URL_TIMEOUT_MS = 5_000
-
-export async function* queueFindings({ kind, url }: Sections['queue']): AsyncGenerator<Finding> {
-  if (kind === 'postgres') {
-    yield await queueOnPostgres(url)
-    return
-  }
-  try {
-    const redis = await askRedis(url)
-    const name = redis.isValkey ? 'Valkey' : 'Redis'
-    yield redis.isRecentEnough
-      ? ok('queue', `${name} ${redis.version}`)
-      : fail('queue', `${name} ${redis.version} is too old`, 'use Redis 7.0.8 or later')
-    if (redis.isReplica) yield fail('queue', 'REDIS_URL points at a replica', 'point it at the primary')
-    const advice = 'set maxmemory-policy noeviction: any other deletes jobs when memory is full'
-    if (redis.evictionPolicy === undefined) yield warn('queue memory', 'the server does not tell its maxmemory-policy', advice)
-    else yield redis.evictionPolicy === 'noeviction' ? ok('queue memory', 'noeviction') : fail('queue memory', `maxmemory-policy is ${redis.evictionPolicy}`, advice)
-    const durable = 'set appendonly yes: after a crash the queue else forgets its jobs; the next sweep finds the work again, minutes later'
-    yield redis.persists === true ? ok('queue persistence', 'append-only file is on') : warn('queue persistence', redis.persists === false ? 'append-only file is off' : 'the server does not tell', durable)
-  } catch (error) {
-    yield fail('queue', error instanceof Error ? error.message : 'Redis could not be asked', 'check REDIS_URL, that Redis runs, and that this machine may reach it')
-  }
-}
-
-const queueOnPostgres = async (url: Sections['queue']['url']): Promise<Finding> => {
-  try {
-    return (await hearsNotifications(url))
-      ? ok('queue', 'on PostgreSQL')
-      : fail('queue', `on PostgreSQL, but notifications do not arrive: ${NO_NOTIFICATIONS}`, 'let DATABASE_URL lead past the pooler, set pool_mode=session for it, or use QUEUE=redis')
-  } catch (error) {
-    return fail('queue', `on PostgreSQL, which ${unusable(error)}`, 'check DATABASE_URL')
-  }
-}
 
 export async function* mailFindings({ url, from }: Sections['mail']): AsyncGenerator<Finding> {
   try {

@@ -59,6 +59,14 @@ const loginCheck = (user: string, password: Secret) => {
   }
 }
 
+/** A user of Redis without @dangerous may not send INFO: the board is then without the server's numbers, not without an answer. */
+const adapterOf = (queue: Queue): BullMQAdapter => {
+  const adapter = new BullMQAdapter(queue)
+  const ask = adapter.getRedisInfo.bind(adapter)
+  adapter.getRedisInfo = async () => ask().catch(() => '')
+  return adapter
+}
+
 /** Undefined for what has none of its own: `chrome-extension:`, `data:` and the like are opaque, and say `null`. */
 const originOf = (address: string): string | undefined => {
   const origin = URL.canParse(address) ? new URL(address).origin : 'null'
@@ -92,7 +100,7 @@ export const registerBoard = async (app: FastifyInstance, options: BoardOptions)
   const adapter = new FastifyAdapter()
   adapter.setBasePath(BOARD_PATH)
   createBullBoard({
-    queues: options.queues.map((queue) => new BullMQAdapter(queue)),
+    queues: options.queues.map(adapterOf),
     serverAdapter: adapter,
     options: { uiConfig: { boardTitle: 'Reconsent', hideDocsLink: true, sortQueues: false } },
   })

@@ -45,6 +45,9 @@ export const plansFor = ({ concurrency, retry }: QueueTiming): QueuePlans => {
 
 export const queueNames: readonly QueueName[] = ['sweep', 'reauth', 'notify', 'exchange']
 
+/** What all keys begin with. Redis Cluster needs all keys of a queue in one slot: the part in braces decides it. */
+export const prefixOf = (given = 'reconsent'): string => `{${given.replace(/[{}]/g, '')}}`
+
 /** The name of our backoff in BullMQ's options; the worker computes it (see backoff.ts). */
 export const BACKOFF_TYPE = 'paced'
 

@@ -1,49 +1,51 @@
-// How BullMQ connects to Redis or PostgreSQL, as producer (must fail at once when the backend is away) and as worker (must wait).
+// What backend.ts needs to reach Redis or PostgreSQL, and what is logged when that fails.
 import type { EventEmitter } from 'node:events'
-import type { RedisOptions } from 'ioredis'
-import { openPool, type Pool } from '../postgres/pool.ts'
 import type { Log } from '../log.ts'
+import { placeOf as placeOfDatabase } from '../postgres/client.ts'
+import { openPool, type Pool } from '../postgres/pool.ts'
 import type { Secret } from '../secret.ts'
-import { nameOf } from './failure.ts'
+import { foreignError } from './foreign-error.ts'
 import { QUEUE_SCHEMA } from './postgres-schema.ts'
+import { addressOf, type RedisTarget } from './redis-client.ts'
+import { placeOf } from './redis-url.ts'
 
-export type BackendTarget = { readonly kind: 'redis'; readonly url: Secret } | { readonly kind: 'postgres'; readonly url: Secret }
+export type BackendTarget = ({ readonly kind: 'redis' } & RedisTarget) | { readonly kind: 'postgres'; readonly url: Secret }
 
 /** Milliseconds a producer's connection attempt may take. */
 const CONNECT_TIMEOUT = 2_000
-
-const redis = (url: Secret): RedisOptions & { url: string } => ({
-  url: url.reveal(),
-  connectTimeout: CONNECT_TIMEOUT,
-  // BullMQ's own strategy waits up to 20 s, which would keep us away from a Redis that is long back.
-  retryStrategy: (times) => Math.min(200 * times, 2_000),
-})
-
-export const redisProducer = (url: Secret): RedisOptions & { url: string } => ({
-  ...redis(url),
-  enableOfflineQueue: false,
-  maxRetriesPerRequest: 1,
-  commandTimeout: 5_000,
-})
-
-export const redisWorker = (url: Secret): RedisOptions & { url: string } => ({ ...redis(url), maxRetriesPerRequest: null })
 
 /** BullMQ takes the pool as it is: one connection of it listens for NOTIFY. PostgreSQL allows 100 in all unless told otherwise. */
 export const postgresPool = (url: Secret, connections: number): Pool =>
   openPool(url, { applicationName: 'reconsent queue', connections, connectMs: CONNECT_TIMEOUT, schema: QUEUE_SCHEMA, keepsSession: true }).pool
 
+/** `host:port` of the backend as it was given, or all of a cluster's or the sentinels'; never the login. */
+export const serverOf = (target: BackendTarget): string => {
+  if (target.kind === 'redis') return placeOf(addressOf(target.url))
+  const { host, port } = placeOfDatabase(target.url).address
+  return `${host}:${port}`
+}
+
+const SAME_AGAIN_MS = 60_000
+
+export type ErrorLog = (fields: Readonly<Record<string, unknown>>, error: unknown, message?: string) => void
+
 /**
- * Listens to `error` (an emitter without a listener would end the process) and logs name and code only, a lasting outage once a minute.
- * Messages are left out: drivers put addresses and arguments into them.
+ * Logs an error's class, the first word of the server's answer and the server, a lasting outage once a minute and end. Messages are left out:
+ * drivers put addresses and arguments into them.
  */
-export const logErrorsOf = (emitter: EventEmitter, log: Log, fields: Record<string, unknown>): void => {
+export const makeErrorLog = (log: Log, server: string): ErrorLog => {
   const lastLogged = new Map<string, number>()
-  emitter.on('error', (error: unknown) => {
-    const named = nameOf(error)
-    const key = `${named.name} ${named.code ?? ''}`
+  return (fields, error, message = 'queue backend error') => {
+    const { class: errorClass, answer, code, server: own = server } = foreignError(error)
+    const key = [message, fields['end'], errorClass, answer, code].join(' ')
     const now = Date.now()
-    if (now - (lastLogged.get(key) ?? 0) < 60_000) return
+    if (now - (lastLogged.get(key) ?? 0) < SAME_AGAIN_MS) return
     lastLogged.set(key, now)
-    log.warn({ ...fields, error: named }, 'queue backend error')
-  })
+    log.warn({ ...fields, error_class: errorClass, answer, error_code: code, server: own }, message)
+  }
+}
+
+/** Listens to `error`: an emitter without a listener would end the process. */
+export const logErrorsOf = (emitter: EventEmitter, logError: ErrorLog, fields: Readonly<Record<string, unknown>>): void => {
+  emitter.on('error', (error: unknown) => logError(fields, error))
 }

@@ -13,17 +13,6 @@ export interface Failure {
   readonly at: string | undefined
 }
 
-/** Name and code of any error, each only if it looks like one: these two alone may be logged of a foreign error. */
-export const nameOf = (error: unknown): { name: string; code: string | undefined } => {
-  if (!(error instanceof Error)) return { name: typeof error, code: undefined }
-  const code = (error as { code?: unknown }).code
-  const readable = (text: unknown): text is string => typeof text === 'string' && /^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(text)
-  return {
-    name: readable(error.name) ? error.name : 'Error',
-    code: readable(code) ? code : typeof code === 'number' ? String(code) : undefined,
-  }
-}
-
 /** The first frame in `src/` that is not the queue's own. Only that pattern is taken, because the rest of a stack repeats the message. */
 const placeOf = (error: unknown): string | undefined => {
   if (!(error instanceof Error) || typeof error.stack !== 'string') return undefined

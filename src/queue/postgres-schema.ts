@@ -4,7 +4,7 @@ import { type Client, withConnection } from '../postgres/client.ts'
 import { hearsNotifications, NO_NOTIFICATIONS } from '../postgres/notifications.ts'
 import { DatabaseTrouble, troubleWords } from '../postgres/trouble.ts'
 import type { Secret } from '../secret.ts'
-import { nameOf } from './failure.ts'
+import { wordOf } from './foreign-error.ts'
 
 /** Where BullMQ's tables are: the owner grants the program's role its rights there. */
 export const QUEUE_SCHEMA = DEFAULT_SCHEMA
@@ -28,8 +28,7 @@ export const prepareQueueSchema = async (url: Secret): Promise<void> => {
       if ((await versionOf(client)) < LATEST_SCHEMA_VERSION) await runMigrations(client, DEFAULT_SCHEMA)
     })
   } catch (error) {
-    const { name, code } = nameOf(error)
-    throw new DatabaseTrouble(`the queue's tables in PostgreSQL (schema "${DEFAULT_SCHEMA}") could not be prepared: ${troubleWords(error) ?? code ?? name}`)
+    throw new DatabaseTrouble(`the queue's tables in PostgreSQL (schema "${DEFAULT_SCHEMA}") could not be prepared: ${troubleWords(error) ?? wordOf(error)}`)
   }
 }
 

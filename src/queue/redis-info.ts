@@ -1,7 +1,9 @@
-// For `doctor`: what a Redis says of itself, as far as the queue depends on it. Reads INFO alone: managed services forbid CONFIG.
-import { Redis } from 'ioredis'
-import type { Secret } from '../secret.ts'
-import { nameOf } from './failure.ts'
+// For `doctor`: what a Redis says of itself and does, as far as the queue depends on it. Reads INFO alone: managed services forbid CONFIG.
+import { Cluster, type Redis } from 'ioredis'
+import { prefixOf, queueNames } from './catalogue.ts'
+import { addressOf, connectRedis, type RedisTarget } from './redis-client.ts'
+import { placeOf } from './redis-url.ts'
+import { failed, type Trial, tryRedis } from './trial.ts'
 
 export interface RedisInfo {
   /** `7.2.4`; of Valkey the Redis version it is compatible with. */
@@ -17,7 +19,6 @@ export interface RedisInfo {
 }
 
 const LEAST = [7, 0, 8] as const
-const TIMEOUT_MS = 5_000
 
 const isAtLeast = (version: string, least: readonly number[]): boolean => {
   const parts = version.split('.').map(Number)
@@ -43,26 +44,43 @@ export const readInfo = (text: string): RedisInfo => {
   }
 }
 
-/** Asks the server; rejects with an Error that names what is wrong by code only. */
-export const askRedis = async (url: Secret): Promise<RedisInfo> => {
-  let failure: unknown
-  const client = new Redis(url.reveal(), {
-    lazyConnect: true, connectTimeout: TIMEOUT_MS, commandTimeout: TIMEOUT_MS, maxRetriesPerRequest: 0, retryStrategy: () => null, enableOfflineQueue: false,
-  })
-  client.on('error', (error: unknown) => {
-    failure = error
-  })
-  const ask = async (): Promise<RedisInfo> => {
-    await client.connect()
-    return readInfo(await client.info())
+export interface RedisServer {
+  /** `host:port` of a primary. */
+  readonly server: string
+  /** Undefined when the user may not send INFO, which is in @dangerous. */
+  readonly info: RedisInfo | undefined
+}
+
+export interface RedisExamination {
+  /** What it refuses of what the queue needs. */
+  readonly trial: Trial
+  /** Of a cluster, every primary that answered. */
+  readonly servers: readonly RedisServer[]
+}
+
+const infoOf = async (client: Redis): Promise<RedisInfo | undefined> => client.info().then(readInfo, () => undefined)
+
+/** Connects as the program would and tries it. Never rejects; nothing it answers holds the login. */
+export const examineRedis = async (target: RedisTarget, prefix = prefixOf()): Promise<RedisExamination> => {
+  let first: unknown
+  const keep = (error: Error): void => {
+    // The first failure is the telling one: what follows only says that the connection is closed.
+    first ??= error
   }
-  // The first failure is the telling one: what follows only says that the connection is closed.
-  const answer = await ask().catch((error: unknown) => {
-    failure ??= error
-    return undefined
-  })
-  client.disconnect()
-  if (answer !== undefined) return answer
-  const { name, code } = nameOf(failure)
-  throw new Error(`Redis could not be asked (${code ?? name})`)
+  const place = placeOf(addressOf(target.url))
+  const client = connectRedis(target, 'question', { onPartError: keep })
+  client.on('error', keep)
+  try {
+    await client.connect()
+    const trial = await tryRedis(client, { prefix, queues: queueNames })
+    const nodes = client instanceof Cluster ? client.nodes('master') : [client]
+    const servers = await Promise.all(
+      nodes.map(async (node) => ({ server: client instanceof Cluster ? `${node.options.host}:${node.options.port}` : place, info: await infoOf(node) })),
+    )
+    return { trial, servers }
+  } catch (error) {
+    return { trial: failed('redis', first ?? error), servers: [] }
+  } finally {
+    client.disconnect()
+  }
 }

@@ -90,13 +90,13 @@ export const startWorkers = (options: WorkersOptions): Workers => {
         await worker.waitUntilReady()
         break
       } catch (error) {
-        log.warn({ queue, err: error }, 'a worker is waiting for the queue backend')
+        backend.logError({ queue, end: 'worker' }, error, 'a worker is waiting for the queue backend')
         // PostgreSQL remembers a first failure; BullMQ's loop copes with the rest of an outage by itself.
         if (backend.kind === 'postgres') break
         await delay(timings.reconnectDelay, undefined, { signal: stopping.signal }).catch(() => undefined)
       }
     }
-    worker.run().catch((error: unknown) => log.error({ queue, err: error }, 'a worker ended'))
+    worker.run().catch((error: unknown) => backend.logError({ queue, end: 'worker' }, error, 'a worker ended'))
   }
   const ready = Promise.all(workers.map(start)).then(() => undefined)
 

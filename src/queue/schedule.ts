@@ -21,6 +21,7 @@ export interface SweepSchedule {
 export const makeSweepSchedule = (backend: Backend): SweepSchedule => {
   const queue = backend.queue('sweep')
   const plan = backend.plans.sweep
+  const logError = (error: unknown): void => backend.logError({ queue: 'sweep', end: 'producer' }, error)
 
   /** The pattern that will fire next. Undefined also when the scheduler is there but its next job is gone: it would never fire again. */
   const armedPattern = async (): Promise<string | undefined> => {
@@ -46,8 +47,8 @@ export const makeSweepSchedule = (backend: Backend): SweepSchedule => {
     registerSweep: async (cron) => {
       const problem = checkCron(cron)
       if (problem !== undefined) throw new Error(`sweep.cron: ${problem}`)
-      await callBackend(CALL_TIMEOUT, () => register(cron.trim()))
+      await callBackend(CALL_TIMEOUT, () => register(cron.trim()), logError)
     },
-    isRegistered: () => callBackend(CALL_TIMEOUT, async () => (await armedPattern()) !== undefined),
+    isRegistered: () => callBackend(CALL_TIMEOUT, async () => (await armedPattern()) !== undefined, logError),
   }
 }

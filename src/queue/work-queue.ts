@@ -3,7 +3,7 @@ import type { JobType } from 'bullmq'
 import type { Backend } from './backend.ts'
 import { jobIdOf } from './catalogue.ts'
 import { callBackend } from './deadline.ts'
-import type { Dispatch, WorkQueue } from './port.ts'
+import type { Dispatch, QueueName, WorkQueue } from './port.ts'
 
 /** Milliseconds for one call to the backend. */
 const CALL_TIMEOUT = 2_000
@@ -19,6 +19,8 @@ const checkId = (id: string): void => {
 const waitingTypes = ({ kind }: Backend): JobType[] =>
   kind === 'postgres' ? ['waiting', 'prioritized', 'paused' as JobType] : ['waiting', 'prioritized']
 
+const logErrorOf = ({ logError }: Backend, queue: QueueName) => (error: unknown): void => logError({ queue, end: 'producer' }, error)
+
 export const makeWorkQueue = (backend: Backend): WorkQueue => ({
   add: async (name, dispatches) => {
     const plan = backend.plans[name]
@@ -30,12 +32,12 @@ export const makeWorkQueue = (backend: Backend): WorkQueue => ({
     }
     const jobs = dispatches.map(toJob)
     for (let start = 0; start < jobs.length; start += BATCH) {
-      await callBackend(CALL_TIMEOUT, () => backend.queue(name).addBulk(jobs.slice(start, start + BATCH)))
+      await callBackend(CALL_TIMEOUT, () => backend.queue(name).addBulk(jobs.slice(start, start + BATCH)), logErrorOf(backend, name))
     }
   },
 
   countWaiting: async (name) => {
-    const counts = await callBackend(CALL_TIMEOUT, () => backend.queue(name).getJobCounts(...waitingTypes(backend)))
+    const counts = await callBackend(CALL_TIMEOUT, () => backend.queue(name).getJobCounts(...waitingTypes(backend)), logErrorOf(backend, name))
     return Object.values(counts).reduce((sum, count) => sum + count, 0)
   },
 })

@@ -3,6 +3,7 @@ import type { DateTime } from 'luxon'
 import { type Clock, systemClock } from '../clock.ts'
 import { type Config, requiresHttps, type Timing } from '../config.ts'
 import { makeVault } from '../crypto/vault.ts'
+import type { Readiness } from '../http/routes/health.ts'
 import type { Log } from '../log.ts'
 import { meteredLog, meteredProvider, meteredStore } from '../meter.ts'
 import { type Counts, makeMetrics } from '../metrics.ts'
@@ -11,6 +12,7 @@ import { prepareAuthorisation } from '../processors/prepare-authorisation.ts'
 import { providerGate } from '../processors/provider-gate.ts'
 import { truelayerProvider } from '../provider/truelayer/client.ts'
 import type { Backend } from '../queue/backend.ts'
+import type { QueueState, QueueWatch } from '../queue/watch.ts'
 import { makeWorkQueue } from '../queue/work-queue.ts'
 import type { Listing } from '../store/administration-port.ts'
 import { missingMigrations } from '../store/health.ts'
@@ -58,12 +60,25 @@ export const makeParts = ({ config, log: plainLog, clock = systemClock }: PartsO
 
 export type Parts = ReturnType<typeof makeParts>
 
-export const healthDeps = ({ db, log, metrics }: Parts) => ({
+/**
+ * With the role `web` a process stays ready while only the queue is away: it takes codes, and they are exchanged by their own timer. Without it, a
+ * process whose queue does not work does nothing, and a roll-out that brings this about must stop.
+ */
+const queueReadiness = (state: QueueState | undefined, isWeb: boolean): Pick<Readiness, 'ok' | 'degraded' | 'queue'> & { readonly why: string } => {
+  if (state === undefined) return { ok: isWeb, why: 'the queue was not tried yet' }
+  const { trial, ageSeconds: checked_seconds_ago } = state
+  if (trial.ok) return { ok: true, why: '', queue: { ok: true, checked_seconds_ago } }
+  return { ok: isWeb, degraded: 'queue', why: `queue: ${trial.word}: ${trial.detail}`, queue: { ok: false, answer: trial.word, checked_seconds_ago } }
+}
+
+export const healthDeps = ({ db, log, metrics }: Parts, watch: Pick<QueueWatch, 'latest'>, { isWeb }: { isWeb: boolean }) => ({
   log,
   metrics,
-  checkReady: async () => {
+  checkReady: async (): Promise<Readiness> => {
     const missing = await missingMigrations(db)
-    return missing.length === 0 ? { ok: true, detail: 'ready' } : { ok: false, detail: `migrations are missing: ${missing.join(', ')}` }
+    const { ok, why, ...queue } = queueReadiness(watch.latest(), isWeb)
+    if (missing.length > 0) return { ...queue, ok: false, detail: `migrations are missing: ${missing.join(', ')}` }
+    return { ...queue, ok, detail: why === '' ? 'ready' : why }
   },
 })
 

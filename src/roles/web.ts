@@ -1,13 +1,14 @@
 // The role `web`: pages, callback, API, board, health, numbers. Part of the composition root: constructs, decides nothing.
 import { setTimeout as delay } from 'node:timers/promises'
+import type { HealthDeps } from '../http/routes/health.ts'
 import { defaultTimes, type HttpServer, makeServer } from '../http/server.ts'
 import { feedEventJson, historyJson } from '../presentation/consent-json.ts'
 import { receiveCallback } from '../processors/receive-callback.ts'
 import { leaveForBank, visitStartPage } from '../processors/visit-start-page.ts'
 import { queueNames } from '../queue/catalogue.ts'
-import { healthDeps, type Parts, type Stop, stopWaits } from './parts.ts'
+import { type Parts, type Stop, stopWaits } from './parts.ts'
 
-export const makeWebServer = async (parts: Parts): Promise<HttpServer> => {
+export const makeWebServer = async (parts: Parts, health: HealthDeps): Promise<HttpServer> => {
   const { backend, clock, config, lists, log, store, vault, prepare } = parts
   const { policy, timing, web } = config
   const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log }
@@ -15,7 +16,8 @@ export const makeWebServer = async (parts: Parts): Promise<HttpServer> => {
   const { endsWithinMs, settlesWithinMs } = stopWaits(timing)
   const closeWithinMs = Math.max(0, Math.min(defaultTimes.closeWithinMs, endsWithinMs + settlesWithinMs - timing.unreadyFor.toMillis()))
   return makeServer({
-    ...healthDeps(parts),
+    ...health,
+    metrics: parts.metrics,
     times: { closeWithinMs },
     publicUrl: web.publicUrl,
     apiKeyHashes: web.apiKeyHashes,

@@ -1,5 +1,5 @@
 // `doctor` against real services: a PostgreSQL, a Redis, the simulator's mail server and provider.
-import { mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { connect, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +13,9 @@ import { aLine, ndjson } from '../import/rows.ts'
 import { connectProxy, withLogin } from '../provider/truelayer/connect-proxy.ts'
 import { selfSigned } from '../provider/truelayer/self-signed.ts'
 import { createDatabase } from '../setup/database.ts'
+import { startRedisServer } from '../setup/redis.ts'
+import { startCluster, startPair, startTlsRedis } from '../setup/redis-topologies.ts'
+import { asOwner, createAppRole } from '../setup/roles.ts'
 import { runHere, run } from './reconsent.ts'
 
 let simulator: Simulator
@@ -177,6 +180,69 @@ describe('doctor', () => {
     const { findings, code } = await diagnose({ QUEUE: 'postgres', REDIS_URL: undefined })
     expect(code).toBe(0)
     expect(findings).toContainEqual({ check: 'queue', level: 'ok', detail: 'on PostgreSQL', advice: null })
+  })
+
+  describe('tries the Redis that it is given', () => {
+    const found = async (url: string, over: Record<string, string> = {}) => {
+      const diagnosis = await diagnose({ REDIS_URL: url, ...over })
+      expect(JSON.stringify(diagnosis)).not.toContain('hush')
+      return { code: diagnosis.code, failed: failures(diagnosis).filter(({ check }) => check.startsWith('queue')) }
+    }
+    const refused = (detail: RegExp, advice: RegExp) => ({ code: 1, failed: [{ check: 'queue', detail: expect.stringMatching(detail), advice: expect.stringMatching(advice) }] })
+
+    test('a replica', async () => {
+      const pair = await startPair({ password: 'hush' })
+      onTestFinished(() => pair.stop())
+      expect(await found(`redis://:hush@127.0.0.1:${pair.second.port}`)).toMatchObject(refused(/\(READONLY\): REDIS_URL points at a replica/, /primary/))
+      expect(await found(`redis://:hush@127.0.0.1:${pair.first.port}`)).toEqual({ code: 0, failed: [] })
+    })
+
+    test('one node of a cluster, and the cluster', async () => {
+      const cluster = await startCluster()
+      onTestFinished(() => cluster.stop())
+      for (const { url } of cluster.primaries) expect(await found(url)).toMatchObject(refused(/\(MOVED\)/, /redis-cluster:\/\//))
+      expect(await found(cluster.url)).toEqual({ code: 0, failed: [] })
+    }, 60_000)
+
+    test('one that is full, cannot save, or grants too little', async () => {
+      const server = await startRedisServer({ settings: { save: '900 1' } })
+      onTestFinished(() => server.stop())
+      await server.ask((client) => client.config('SET', 'maxmemory', '1'))
+      expect(await found(server.url)).toMatchObject(refused(/\(OOM\): Redis is full/, /memory/))
+      await server.ask((client) => client.config('SET', 'maxmemory', '0'))
+      await server.ask(async (client) => {
+        await client.set('some', 'thing')
+        // What it writes there is renamed at the end, onto a folder.
+        await mkdir(join(server.folder, 'dump.rdb'))
+        await client.bgsave()
+        await expect.poll(async () => client.info('persistence')).toContain('rdb_last_bgsave_status:err')
+      })
+      expect(await found(server.url)).toMatchObject(refused(/\(MISCONF\)/, /disk/))
+      await server.ask(async (client) => {
+        await client.config('SET', 'stop-writes-on-bgsave-error', 'no')
+        await client.call('ACL', 'SETUSER', 'app', 'on', '>hush', '~{reconsent}*', '&{reconsent}*', '+@all', '-@dangerous')
+      })
+      const url = server.url.replace('://', '://app:hush@')
+      expect(await found(url)).toEqual({ code: 0, failed: [] })
+      await server.ask((client) => client.call('ACL', 'SETUSER', 'app', '-xadd'))
+      expect(await found(url)).toMatchObject(refused(/\(NOPERM\): .*xadd/, /ACL SETUSER/))
+    }, 30_000)
+
+    test('one whose certificate it does not trust', async () => {
+      const redis = await startTlsRedis()
+      onTestFinished(() => redis.stop())
+      expect(await found(redis.url)).toMatchObject(refused(/authority that is not trusted/, /\?ca=/))
+      expect(await found(`${redis.url}?ca=${redis.files.ca}`)).toEqual({ code: 0, failed: [] })
+    }, 30_000)
+  })
+
+  test("says what PostgreSQL refuses of the queue's tables", async () => {
+    const own = await createDatabase()
+    const app = await createAppRole(own)
+    const found = async () => (await diagnose({ QUEUE: 'postgres', REDIS_URL: undefined, DATABASE_URL: app })).findings.filter(({ check }) => check.startsWith('queue'))
+    expect(await found()).toEqual([{ check: 'queue', level: 'ok', detail: 'on PostgreSQL', advice: null }])
+    await asOwner(own, `REVOKE INSERT ON bullmq.meta FROM ${new URL(app).username}`)
+    expect(await found()).toMatchObject([{ check: 'queue', level: 'fail', detail: expect.stringMatching(/42501.*may not write the queue's tables/) }])
   })
 
   test('says what waits for a person', async () => {

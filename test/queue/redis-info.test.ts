@@ -1,5 +1,5 @@
 import { describe, expect, inject, test } from 'vitest'
-import { askRedis, readInfo } from '../../src/queue/redis-info.ts'
+import { examineRedis, readInfo } from '../../src/queue/redis-info.ts'
 import { Secret } from '../../src/secret.ts'
 
 const info = (lines: Record<string, string>): string => `# Server\r\n${Object.entries(lines).map(([name, value]) => `${name}:${value}`).join('\r\n')}\r\n`
@@ -18,11 +18,14 @@ describe('what Redis says of itself', () => {
   })
 
   test('is asked of a real one', async () => {
-    expect(await askRedis(new Secret(inject('redisUrl')))).toMatchObject({ isRecentEnough: true, evictionPolicy: 'noeviction' })
+    const { trial, servers } = await examineRedis({ url: new Secret(inject('redisUrl')) })
+    expect(trial).toEqual({ ok: true })
+    expect(servers).toMatchObject([{ info: { isRecentEnough: true, evictionPolicy: 'noeviction' } }])
   })
 
-  test('is an error without an address where there is none', async () => {
-    const url = new Secret('redis://user:hush@127.0.0.1:1')
-    await expect(askRedis(url)).rejects.toThrow(/^Redis could not be asked \(ECONNREFUSED\)$/)
+  test('is a reason without the login where there is none', async () => {
+    const answer = await examineRedis({ url: new Secret('redis://user:hush@127.0.0.1:1') })
+    expect(answer).toMatchObject({ trial: { ok: false, word: 'ECONNREFUSED', detail: 'nothing listens there', server: '127.0.0.1:1' }, servers: [] })
+    expect(JSON.stringify(answer)).not.toContain('hush')
   })
 })

@@ -33,7 +33,6 @@ const vault = makeVault({ keys: ringOf('k1') })
 /** As in the lives that were recorded. */
 const policy = aPolicy({
   providers: { FR: { routes: ['full'] }, 'uk-ob-short': { grace: Duration.fromObject({ days: 5 }) } },
-  import: { supersedeOlder: false },
 })
 
 const opened: Database[] = []

@@ -2,10 +2,11 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
+import type { RedisOptions } from 'ioredis'
 import { keepFolder } from '../../src/embedded/keep.ts'
 import { freePort } from './free-port.ts'
 import { findProgram } from './program.ts'
@@ -29,8 +30,8 @@ const findBinary = async (): Promise<string> =>
   findProgram({ names: ['redis-server', 'valkey-server'], debianPackage: 'redis-server' })
 
 /** Resolves when the server answers, i.e. also after it has loaded its data. */
-const untilAnswering = async (url: string, server: ChildProcess): Promise<void> => {
-  const client = new Redis(url, { retryStrategy: () => 20, maxRetriesPerRequest: null })
+const untilAnswering = async (options: Entrance, server: ChildProcess): Promise<void> => {
+  const client = new Redis({ ...options, retryStrategy: () => 20, maxRetriesPerRequest: null })
   client.on('error', () => undefined)
   const died = once(server, 'exit').then(() => Promise.reject(new Error('redis-server ended at once')))
   try {
@@ -40,20 +41,46 @@ const untilAnswering = async (url: string, server: ChildProcess): Promise<void> 
   }
 }
 
-/** Starts a server of this test's own, whatever TEST_REDIS_URL says: for tests that stop and start it. */
-export const startOwnRedis = async (): Promise<OwnRedis> => {
-  const [binary, port, folder] = await Promise.all([findBinary(), freePort(), mkdtemp(join(tmpdir(), 'reconsent-redis-'))])
-  const url = `redis://127.0.0.1:${port}`
-  const settings = { port, bind: '127.0.0.1', dir: folder, appendonly: 'yes', appendfsync: 'always', 'maxmemory-policy': 'noeviction' }
+type Login = Pick<RedisOptions, 'username' | 'password' | 'tls'>
+type Entrance = Login & { readonly host: string; readonly port: number }
+
+export interface ServerOptions {
+  /** Settings of redis.conf; several values of one are given as an array. */
+  readonly settings?: Readonly<Record<string, string | number | readonly string[]>>
+  /** A sentinel writes its own configuration file. */
+  readonly sentinel?: boolean
+  /** How the test itself gets in, beside host and port. */
+  readonly login?: Login
+  /** Put into its folder before it starts. */
+  readonly files?: Readonly<Record<string, string>>
+  readonly port?: number
+}
+
+export interface RedisServer extends OwnRedis {
+  readonly port: number
+  readonly folder: string
+  /** A connection of the test's own. */
+  ask<T>(work: (client: Redis) => Promise<T>): Promise<T>
+  /** Stops answering, without a word, until the returned function is called. */
+  freeze(): () => void
+}
+
+/** A server by itself, on a free port, with settings as the test wants them. */
+export const startRedisServer = async ({ settings = {}, sentinel = false, login = {}, files = {}, port: given }: ServerOptions = {}): Promise<RedisServer> => {
+  const [binary, port, folder] = await Promise.all([findBinary(), given ?? freePort(), mkdtemp(join(tmpdir(), 'reconsent-redis-'))])
+  const ours = { port, bind: '127.0.0.1', dir: folder, ...(sentinel ? {} : { appendonly: 'yes', appendfsync: 'always', 'maxmemory-policy': 'noeviction', save: '""' }) }
+  const lines = Object.entries({ ...ours, daemonize: 'no', ...settings }).flatMap(([name, value]) => [value].flat().map((one) => `${name} ${one}`))
+  const config = join(folder, 'redis.conf')
+  await Promise.all(Object.entries({ ...files, 'redis.conf': `${lines.join('\n')}\n` }).map(async ([name, text]) => writeFile(join(folder, name), text)))
+  const options: Entrance = { host: '127.0.0.1', port, ...login }
   let server: ChildProcess | undefined
   // A run that is interrupted must leave no server behind.
   const keeper = keepFolder(folder)
 
   const start = async (): Promise<void> => {
-    const options = Object.entries({ ...settings, save: '', daemonize: 'no' }).flatMap(([name, value]) => [`--${name}`, String(value)])
-    server = spawn(binary, options, { stdio: 'ignore' })
+    server = spawn(binary, [config, ...(sentinel ? ['--sentinel'] : [])], { stdio: 'ignore' })
     keeper.watch(server)
-    await untilAnswering(url, server)
+    await untilAnswering(options, server)
   }
   const kill = async (): Promise<void> => {
     if (server === undefined || server.exitCode !== null || server.signalCode !== null) return
@@ -67,8 +94,27 @@ export const startOwnRedis = async (): Promise<OwnRedis> => {
     keeper.release()
   }
   await start()
-  return { url, start, kill, stop }
+  return {
+    url: `redis://127.0.0.1:${port}`, port, folder, start, kill, stop,
+    ask: async (work) => {
+      const client = new Redis(options)
+      client.on('error', () => undefined)
+      try {
+        return await work(client)
+      } finally {
+        client.disconnect()
+      }
+    },
+    freeze: () => {
+      const frozen = server
+      frozen?.kill('SIGSTOP')
+      return () => void frozen?.kill('SIGCONT')
+    },
+  }
 }
+
+/** Starts a server of this test's own, whatever TEST_REDIS_URL says: for tests that stop and start it. */
+export const startOwnRedis = async (): Promise<OwnRedis> => startRedisServer()
 
 /** The Redis of a whole run; see the top of this file for where it comes from. */
 export const startRedis = async (): Promise<TestRedis> => {

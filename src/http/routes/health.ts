@@ -10,10 +10,14 @@ export interface Readiness {
   readonly ok: boolean
   /** For operators, shown to whoever asks: no address, no secret. */
   readonly detail: string
+  /** What does not work although the process should get traffic. */
+  readonly degraded?: 'queue' | undefined
+  /** The last try of the queue, made in the background: asking here writes nothing. */
+  readonly queue?: { readonly ok: boolean; readonly answer?: string | undefined; readonly checked_seconds_ago: number } | undefined
 }
 
 export interface HealthDeps {
-  /** Whether the database answers and has the schema that this release needs. */
+  /** Whether the database answers and has the schema that this release needs, and for some roles the queue. */
   readonly checkReady: () => Promise<Readiness>
   readonly metrics: Pick<Metrics, 'registry'>
   readonly log: Log
@@ -79,8 +83,8 @@ export const registerHealth = (app: FastifyInstance, deps: HealthDeps & { readon
     return reply.code(live ? 200 : 503).send({ status: live ? 'live' : 'hanging', event_loop_lag_ms: lagMs })
   })
   app.get('/readyz', async (_request, reply) => {
-    const { ok, detail } = await ready()
-    return reply.code(ok ? 200 : 503).send({ status: ok ? 'ready' : 'unready', detail })
+    const { ok, detail, degraded, queue } = await ready()
+    return reply.code(ok ? 200 : 503).send({ status: ok ? 'ready' : 'unready', detail, degraded, queue })
   })
   app.get('/metrics', async (_request, reply) => reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()))
   return () => {

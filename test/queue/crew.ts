@@ -1,0 +1,54 @@
+// Workers and producers on a Redis that a test takes away from them, and what shows that they came back.
+import { expect } from 'vitest'
+import { done } from '../../src/processors/outcome.ts'
+import type { BackendTarget } from '../../src/queue/connection.ts'
+import { makeSweepSchedule } from '../../src/queue/schedule.ts'
+import { aBackend, aGate, anId, aPrefix, eventually, workersOn } from './setup.ts'
+
+export const aCrew = async (target: BackendTarget, prefix = aPrefix()) => {
+  const { backend, work, lines } = await aBackend({ target, prefix })
+  const runs: string[] = []
+  const fed: string[] = []
+  const gate = aGate()
+  const held = anId()
+  await workersOn(backend, {
+    // As in production: a lock outlasts the time without a Redis.
+    timings: { lockDuration: 30_000 },
+    handlers: {
+      reauth: async (id = '') => {
+        runs.push(id)
+        if (id === held) await gate.promise
+        return done('made a link')
+      },
+      sweep: async () => done('swept'),
+    },
+  })
+  await makeSweepSchedule(backend).registerSweep('* * * * * *')
+  /** As the sweep does: what could not be handed over is handed over again. */
+  const handOver = async (id: string): Promise<void> =>
+    eventually(async () => work.add('reauth', [{ id, dispatchNo: 1 }]), 20_000)
+  return {
+    backend, work, lines, runs, held, release: gate.resolve,
+    /** A job that runs until `release`. */
+    hold: async (): Promise<void> => {
+      await handOver(held)
+      await expect.poll(() => runs).toContain(held)
+    },
+    feed: async (count: number): Promise<void> => {
+      for (let made = 0; made < count; made += 1) {
+        const id = anId()
+        fed.push(id)
+        await handOver(id)
+      }
+    },
+    /** What was handed over and has not run. */
+    missing: async (): Promise<string[]> => fed.filter((id) => !runs.includes(id)),
+    /** The next jobs are taken and done; what fails meanwhile, the next sweep would hand out again. */
+    worksWithin: async (ms: number): Promise<void> =>
+      eventually(async () => {
+        const id = anId()
+        await work.add('reauth', [{ id, dispatchNo: 1 }])
+        await expect.poll(() => runs, { timeout: 1_000, interval: 20 }).toContain(id)
+      }, ms),
+  }
+}
