@@ -1,6 +1,7 @@
 // The rule tests of deploy/alerts.yaml: for each alert a case in which it fires and one just short of it, and companies
 // without trouble, in which none does. A new alert gets its case in one of these files: `npm run check` asks for it.
 import { clean } from './cases/clean.ts'
+import { feed } from './cases/feed.ts'
 import { messages } from './cases/messages.ts'
 import { processes } from './cases/processes.ts'
 import { provider } from './cases/provider.ts'
@@ -8,4 +9,4 @@ import { sweeps } from './cases/sweeps.ts'
 import { work } from './cases/work.ts'
 import type { RuleCase } from './rule-case.ts'
 
-export const cases: readonly RuleCase[] = [...clean, ...processes, ...sweeps, ...provider, ...messages, ...work]
+export const cases: readonly RuleCase[] = [...clean, ...processes, ...sweeps, ...provider, ...messages, ...work, ...feed]

@@ -12,10 +12,11 @@ export type CleanSeries = ReadonlyMap<string, number>
  * be in here.
  */
 export const cleanSeries = async (): Promise<CleanSeries> => {
-  const { registry } = makeMetrics({
+  const { registry, recordQueue } = makeMetrics({
     collectCounts: async () => ({
       consents: { active: 100 },
       sweepAgeSeconds: 60,
+      feedLagSeconds: 0,
       overdueSeconds: { consent: 0, authorisation: 0, notification: 0 },
       attention: {
         'without-channel': 0,
@@ -25,6 +26,7 @@ export const cleanSeries = async (): Promise<CleanSeries> => {
       },
     }),
   })
+  recordQueue(true)
   const metrics = (await registry.getMetricsAsJSON()).filter(
     ({ name, type }) => name.startsWith('reconsent_') && String(type) !== 'histogram',
   )

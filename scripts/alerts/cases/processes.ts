@@ -1,6 +1,6 @@
-// Alerts on processes that cannot be reached, or cannot reach their database.
+// Alerts on processes that cannot be reached, or cannot reach their database or their queue.
 import { company, everybody, type RuleCase, since } from '../rule-case.ts'
-import { overdue, sweepAge, readable } from '../series.ts'
+import { overdue, queueUsable, sweepAge, readable } from '../series.ts'
 
 export const processes: readonly RuleCase[] = [
   {
@@ -36,5 +36,20 @@ export const processes: readonly RuleCase[] = [
     says: 'one process cannot read its numbers',
     processes: company({ web: { shows: { [readable]: since(10, 0, 1), [sweepAge]: since(10, undefined, 60) } } }),
     looks: { 60: [] },
+  },
+  {
+    says: 'the queue refuses what one process of three writes',
+    processes: company({ worker: { shows: { [queueUsable]: since(10, 0, 1) } } }),
+    looks: { 11: [], 12: ['ReconsentQueueUnusable'], 60: ['ReconsentQueueUnusable'] },
+  },
+  {
+    says: 'Redis fails over: for a minute nobody can write',
+    processes: everybody({ [queueUsable]: (minute) => Number(minute !== 10) }),
+    looks: { 10: [], 12: [], 60: [] },
+  },
+  {
+    says: 'a process starts and has not tried its queue yet',
+    processes: company({ worker: { from: 10, shows: { [queueUsable]: since(11, 1) } } }),
+    looks: { 10: [], 12: [], 60: [] },
   },
 ]
