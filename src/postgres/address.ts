@@ -27,10 +27,10 @@ type Parsed = { readonly address: PostgresAddress } | { readonly problems: reado
 
 const SCHEMES = ['postgres', 'postgresql'] as const
 
-const known = [
+export const addressParameters = [
   'schema', 'host', 'port', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'sslpassword', 'application_name', 'connect_timeout', 'pgbouncer', 'channel_binding',
 ] as const
-type Known = (typeof known)[number]
+type Known = (typeof addressParameters)[number]
 
 const pool = 'leave it out: the size of the pool follows from timing.concurrency'
 const limits = 'leave it out: the program sets its own time limits'
@@ -125,10 +125,10 @@ const parameterProblems = (url: URL): string[] => {
   const names = [...url.searchParams.keys()]
   const problems = [...new Set(names)].flatMap((name) => {
     if (names.filter((other) => other === name).length > 1) return [`has the parameter ${shown(name)} more than once`]
-    if (known.some((one) => one === name)) return url.searchParams.get(name)?.trim() === '' ? [`has the parameter ${name} without a value`] : []
+    if (addressParameters.some((one) => one === name)) return url.searchParams.get(name)?.trim() === '' ? [`has the parameter ${name} without a value`] : []
     if (Object.hasOwn(elsewhere, name)) return [`has the parameter ${name}, which means nothing here: ${elsewhere[name]}`]
-    const meant = nearest(name, known)
-    return [`has an unknown parameter ${shown(name)}${meant === undefined ? `: known are ${known.join(', ')}` : `: did you mean ${meant}?`}`]
+    const meant = nearest(name, addressParameters)
+    return [`has an unknown parameter ${shown(name)}${meant === undefined ? `: known are ${addressParameters.join(', ')}` : `: did you mean ${meant}?`}`]
   })
   return url.hash === '' ? problems : [...problems, 'has a # in it: write # itself as %23']
 }

@@ -3,12 +3,17 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { knownPolicyKeys, readPolicy } from '../../src/config/policy.ts'
+import { addressParameters } from '../../src/postgres/address.ts'
 import { variables } from '../../src/config/variables.ts'
 
 const text = readFileSync(join(import.meta.dirname, '../../docs/configuration.md'), 'utf8')
 
-/** First and second cell of each row of a table, by the names in the first. */
-const rows = text.split('\n').flatMap((line) => {
+/** The rows of the tables whose first column has this title. */
+const rowsUnder = (title: string): string[] =>
+  text.split('\n\n').filter((block) => block.startsWith(`| ${title} |`)).flatMap((block) => block.split('\n').slice(2))
+
+/** First and second cell of each row, by the names in the first. */
+const rows = [...rowsUnder('variable'), ...rowsUnder('key')].flatMap((line) => {
   const [, first, second] = line.split('|').map((cell) => cell.trim())
   const names = [...(first ?? '').matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? '')
   return names.map((name) => ({ name, first: first ?? '', second: second ?? '' }))
@@ -18,6 +23,11 @@ const documented = rows.map(({ name }) => name)
 describe('docs/configuration.md', () => {
   test('has every variable and every policy key, once, and no other', () => {
     expect(documented.toSorted()).toEqual([...Object.keys(variables), ...knownPolicyKeys].toSorted())
+  })
+
+  test('has every parameter of DATABASE_URL, once, and no other', () => {
+    const names = rowsUnder('parameter').flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? ''))
+    expect(names.toSorted()).toEqual([...addressParameters].toSorted())
   })
 
   test('marks what may come from a file', () => {
