@@ -218,7 +218,7 @@ describe('explain', () => {
 })
 
 describe('changing a consent', () => {
-  test('pause, resume, renew and close answer what they did, and are told in the events with their reason', async () => {
+  test('pause, resume, renew and close answer what they did; the events tell it with their reason', async () => {
     const id = await add()
     expect(await runJson('pause', id, '--reason', 'on holiday')).toMatchObject({ result: 'done', consent: { status: 'paused', next_action_at: null } })
     expect(await runJson('pause', id)).toMatchObject({ result: 'unchanged' })

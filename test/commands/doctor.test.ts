@@ -118,7 +118,7 @@ describe('doctor', () => {
     expect(JSON.stringify(diagnosis)).not.toContain('tenant')
   })
 
-  test('asks the provider through the proxy, says so, and says when the proxy is to blame; never with its password', async () => {
+  test('asks the provider through the proxy, and says when that is to blame; never with its password', async () => {
     const front = tls.createServer(selfSigned, (socket) => {
       const behind = connect(Number(new URL(simulator.url).port), '127.0.0.1')
       behind.on('error', () => socket.destroy())

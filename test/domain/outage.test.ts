@@ -92,7 +92,7 @@ describe('an exchange of unknown outcome, the provider away when it was asked ab
   })
 })
 
-test('any other record whose job the queue gave up: five minutes for an outage, a quarter of an hour for a fault of ours', () => {
+test('any other record whose job the queue gave up: 5 minutes for an outage, 15 for a fault of ours', () => {
   expect(['database-unavailable', 'timed-out', 'internal'].map((code) => restOfRecord(code).as('minutes'))).toEqual([5, 5, 15])
   expect(outageTable.map((rest) => rest.as('minutes'))).toEqual([5, 15, 60, 120])
 })

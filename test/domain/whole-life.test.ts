@@ -130,7 +130,7 @@ test('looked at at any time between two dates, nothing is due and the date stays
   )
 })
 
-test('late workers, users at the bank, codes in vain and requests by hand: still bounded, still each rung at most once', () => {
+test('late workers, users at the bank, vain codes, requests by hand: bounded, each rung at most once', () => {
   const disturbances = fc.array(fc.record({ step: fc.integer({ min: 0, max: 40 }), kind: fc.constantFrom('left', 'refused', 'unknown', 'again', 'manual', 'backs-off') }), { maxLength: 12 })
   fc.assert(
     fc.property(policies, starts, disturbances, fc.array(fc.integer({ min: 0, max: 9 * 24 }), { minLength: 1, maxLength: 20 }), (policy, start, disturbed, lateHours) => {

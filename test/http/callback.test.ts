@@ -252,7 +252,7 @@ describe('with the database away', () => {
     await close()
   })
 
-  test('a database that does not answer at all: the user is told in time, and the repetition finds what was committed after all', async () => {
+  test('a database that does not answer: the user is told in time; repeated, it finds what was committed', async () => {
     const consent = await anAskedConsent(world)
     const query = await theCallback(world, consent.id)
     const receive = receiveCallback({ store: world.store, handOver: async () => undefined, clock: world.clock })

@@ -137,7 +137,7 @@ describe('the button', () => {
     expect((await web.post(path)).status).toBe(303)
   })
 
-  test('with every route refused by the provider: says that tomorrow is soon enough, and works again then', async () => {
+  test('with every route refused by the provider: says that tomorrow is soon enough, and works then', async () => {
     const consent = await anAskedConsent(world)
     const path = `/r/${await world.startToken(consent.id)}`
     await web.post(path)

@@ -80,7 +80,7 @@ describe('a bad row', () => {
     expect(check(aLine(over)).problems).toEqual([problem])
   })
 
-  test('may come back to our own host by the callback alone, however that is spelled; where our host is not known, nothing is said', () => {
+  test('comes back to our own host by the callback alone, however spelled; no host known, nothing said', () => {
     const own = makeRowCheck({ now: NOW, httpsOnly: true, publicUrl: 'https://consents.example.com' })
     for (const path of ['/callback', '/callback/', '//CALLBACK', '/callback?tenant=7']) expect(own(aLine({ redirect_uri: `https://Consents.Example.com${path}` })).problems).toEqual([])
     for (const path of ['', '/', '/cb', '/callback/x', '/oauth/callback', '/v1/callbacks']) {

@@ -138,7 +138,7 @@ describe('a file out of a spreadsheet', () => {
     }
   })
 
-  test('with CR alone at the end of lines, or all three kinds in one file, is read, and lines are counted', async () => {
+  test('with CR alone at the end of lines, or all three kinds in one file, is read and its lines counted', async () => {
     for (const end of ['\r', '\n', '\r\n']) {
       for (const chunk of [1, 7, 1000]) {
         const rows = await read([header, record('c1'), record('c2')].join(end), undefined, chunk)

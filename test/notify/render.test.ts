@@ -129,7 +129,7 @@ describe('values cannot become anything but text', () => {
     expect(html.split(LINK)).toHaveLength(2)
   })
 
-  test('line breaks, control characters and reading-direction marks never reach the subject or a line of their own', () => {
+  test('line breaks, control characters and direction marks never reach the subject or a line of their own', () => {
     const { subject, text } = renderMessage(facts({ company: 'Acme\r\nBcc: all@x.test', bank: 'Mon\u2028zo\u0000\u202Etxt.exe\u2029' }))
     expect(subject).toMatch(/^Acme Bcc: all@x\.test: .*Mon zo txt\.exe/)
     expect(text).not.toMatch(/^Bcc|[\p{Cf}\p{Zl}\p{Zp}]|[^\P{Cc}\n]/mu)

@@ -166,7 +166,7 @@ describe('time limits hold behind pool_mode=transaction', () => {
     await close()
   })
 
-  test('a transaction whose process is frozen is ended by PostgreSQL: its lock and its connection are free again', async () => {
+  test('a transaction whose process is frozen is ended by PostgreSQL: lock and connection are free again', async () => {
     const script = join(await folder(), 'frozen.ts')
     const source = (path: string): string => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).pathname)
     await writeFile(

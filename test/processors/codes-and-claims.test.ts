@@ -68,7 +68,7 @@ describe('two codes of one consent', () => {
     expect([(await authorisation(world, first)).status, (await authorisation(world, second)).status]).toEqual(['superseded', 'renewed'])
   })
 
-  test('both processed, and /me shows the date of the first: that of the second proves nothing in the next cycle', async () => {
+  test('both processed, /me shows the date of the first: the second’s proves nothing in the next cycle', async () => {
     const { consent, first, second } = await withTwoCodes()
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     fault(world, consent, { endpoint: 'refresh', kind: 'error-json' })
@@ -211,7 +211,7 @@ describe('a code for a consent that had ended', () => {
     expect((await world.renewalsOf(consent.id))[0]?.status).toBe('renewed')
   })
 
-  test('lapsed, then imported with a later date: the old cycle takes no code, the new one keeps its count', async () => {
+  test('lapsed, then imported with a later date: the old cycle takes no code, the new keeps its count', async () => {
     const { consent, callback } = await leftBefore('active', { next: world.clock.now().toJSDate() })
     await world.db.prisma.renewal.updateMany({ where: { consentId: consent.id }, data: { status: 'lapsed', closedAt: world.clock.now().toJSDate() } })
     await world.db.prisma.consent.update({ where: { id: consent.id }, data: { cycle: 2, expiresAt: world.clock.now().plus({ days: 13 }).toJSDate() } })
@@ -266,7 +266,7 @@ describe('the stored token changed while a code was being exchanged', () => {
     expect(seen(world, consent, 'refresh')).toEqual(['ok'])
   })
 
-  test('an old one, corrected by an import: the one in hand is kept beside, for it may be the only one alive', async () => {
+  test('an old one, corrected by an import: the one in hand is kept beside, maybe the only one alive', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
     const imports = async (...args: Parameters<World['provider']['exchangeCode']>) => {
@@ -350,7 +350,7 @@ describe('the stored token was corrected by an import while another one was kept
     await endsRenewed(consent)
   })
 
-  test('the one beside is alive, and nothing was renewed: it takes the dead one’s place before the user is asked again', async () => {
+  test('the one beside is alive, nothing renewed: it takes the dead one’s place before the user is asked', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
@@ -366,7 +366,7 @@ describe('the stored token was corrected by an import while another one was kept
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
   })
 
-  test('one that another attempt keeps beside may be the only one alive: a stored one that is dead concludes nothing until that is settled', async () => {
+  test('a stored one that is dead concludes nothing while another attempt’s, kept beside, is not settled', async () => {
     const { consent, codeId: first } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     fault(world, consent, { endpoint: 'me', kind: 'error-json' })
@@ -387,7 +387,7 @@ describe('the stored token was corrected by an import while another one was kept
     await endsRenewed(consent)
   })
 
-  test('nobody names the owner of the one beside, and there are no dates: its clean answer is no proof of ours', async () => {
+  test('nobody names the owner of the one beside, no dates: its clean answer is no proof of ours', async () => {
     world.simulator.switches.set({ access_token: 'opaque' })
     const consent = await askedConsent(world)
     const codeId = await codeOf(world, consent.id, 'somebody-else')
@@ -406,7 +406,7 @@ describe('the stored token was corrected by an import while another one was kept
     expect((await authorisation(world, codeId)).status).toBe('refused')
   })
 
-  test('nobody names the owner of the one beside, and the stored one proves the renewal: it is not adopted', async () => {
+  test('nobody names the owner of the one beside, the stored one proves the renewal: it is not adopted', async () => {
     world.simulator.switches.set({ access_token: 'opaque' })
     const consent = await askedConsent(world)
     const before = await world.tokenOf(consent.id)

@@ -99,7 +99,7 @@ describe('certainly not processed: sent again within its five minutes', () => {
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 
-  test('429 with a Retry-After beyond the life of the code: the user is asked again when it dies, not an hour later', async () => {
+  test('429 with a Retry-After beyond the code’s life: the user is asked again when it dies, not later', async () => {
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'rate-limited', retry_after: 3600 })
     await advance(world)(codeId, aRun())

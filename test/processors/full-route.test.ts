@@ -69,7 +69,7 @@ describe('approved', () => {
     expect(await world.tokenOf(consent.id)).toBe('token-of-the-same-connection')
   })
 
-  test('for the same connection, which only /me can name, and only after an hour: its new token is adopted', async () => {
+  test('for the same connection, which only /me names, and after an hour: its new token is adopted', async () => {
     const consent = await asked()
     const codeId = await codeOf(world, consent.id)
     await world.db.prisma.authorisation.update({

@@ -123,7 +123,7 @@ describe('invalid_client', () => {
     expect(await holdOf('client-rejected')).toBeUndefined()
   })
 
-  test('with no code left to probe by, a link’s turn asks whether our credentials are good, and touches no connection', async () => {
+  test('with no code left to probe by, a link’s turn asks whether our credentials are good, and no more', async () => {
     const all = [await withCode(world), await withCode(world), await withCode(world)]
     rejectClient({ minutes: 30 })
     for (const { codeId } of all) await advance(world)(codeId, aRun())
@@ -175,7 +175,7 @@ test('held answers say until when, and a full authentication link asks nobody', 
   expect((await provider.makeLink('c', { ...request, route: 'full' })).kind).toBe('link')
 })
 
-test('the database is away when the gate looks for holds: the code did not leave, stays ours, and is sent when it is back', async () => {
+test('the database is away when the gate looks for holds: the code stays ours, and is sent afterwards', async () => {
   const { consent, codeId } = await withCode(world)
   const away = new TransientError('database-unavailable')
   const store = { ...world.store, getHolds: async () => Promise.reject(away) }

@@ -52,7 +52,7 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     return runs.count
   }
 
-  test('the provider is away for half a minute and the tries are used up: asked within minutes of its return, not an hour', async () => {
+  test('the provider is away for half a minute, the tries used up: asked within minutes of its return', async () => {
     const { backend, work } = await aBackend(await places[kind](), plans)
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
     const [runs, job] = counted(async (id: string | undefined, run: Run) => renew(world, { lease })(id ?? '', run))
@@ -86,7 +86,7 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     expect(world.mailsTo(consent)).toEqual([])
   })
 
-  test('a proof that throws: the code is sent once, its proof tried four times, then a quarter of an hour', async () => {
+  test('a proof that throws: the code is sent once, its proof tried four times, then after 15 minutes', async () => {
     const { consent, codeId } = await withCode(world)
     const [asked, readMe] = counted(died)
     expect(await runUntil('failed', 'exchange', codeId, advance(world, { provider: { ...world.provider, readMe }, lease }))).toBe(4)
@@ -116,7 +116,7 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
   })
 
-  test('the job fails between the intent and the code’s leaving: never sent again, asked about at the second try', async () => {
+  test('the job fails between intent and the code’s leaving: never sent again, asked at the 2nd try', async () => {
     const { consent, codeId } = await withCode(world)
     const [sent, exchangeCode] = counted(died)
     expect(await runUntil('completed', 'exchange', codeId, advance(world, { provider: { ...world.provider, exchangeCode }, lease }))).toBe(2)
@@ -124,7 +124,7 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', code: null, errorCode: 'not-renewed' })
   })
 
-  test('the job fails between the code’s leaving and its answer: never sent again, proven at the second try', async () => {
+  test('the job fails between the code’s leaving and its answer: never sent again, proven at the 2nd try', async () => {
     const { consent, codeId } = await withCode(world)
     const [sent, exchangeCode] = counted(async (...args: Parameters<World['provider']['exchangeCode']>) => world.provider.exchangeCode(...args).then(died))
     expect(await runUntil('completed', 'exchange', codeId, advance(world, { provider: { ...world.provider, exchangeCode }, lease }))).toBe(2)

@@ -100,7 +100,7 @@ describe('comes back', () => {
     await isWhole()
   })
 
-  test('past its grace: it lapses at the next look, without a message, and an import with a later date opens it', async () => {
+  test('past its grace: lapses at the next look without a message; an import with a later date opens it', async () => {
     const consent = await asked(world)
     await closedFor(consent)
     world.clock.advance({ days: 120 })
@@ -115,7 +115,7 @@ describe('comes back', () => {
     await isWhole()
   })
 
-  test('as paused, quarantined, lapsed or unsupported, where it was that; resumed, it goes on in its cycle', async () => {
+  test('as paused, quarantined, lapsed or unsupported, where it was that; resumed, its cycle goes on', async () => {
     const paused = await asked(world)
     await pause(world, paused)
     const lapsed = await asked(world, { inDays: -80 })
@@ -139,7 +139,7 @@ describe('comes back', () => {
     await isWhole()
   })
 
-  test('with an exchange in doubt when it was closed, which nobody settled: it is settled now, and proves the renewal', async () => {
+  test('with an exchange in doubt when it was closed: it is settled now, and proves the renewal', async () => {
     const consent = await asked(world)
     const codeId = await codeOf(world, consent.id)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
@@ -194,7 +194,7 @@ describe('does not come back', () => {
     }
   })
 
-  test('what an import closes by its field supersedes, nor what the rule closed and an import has named since', async () => {
+  test('what an import closes by its field supersedes, nor what the rule closed and an import named', async () => {
     const [one, two] = [await born(world), await born(world)]
     const newer = await closedFor(one)
     const word = async (consent: Consent, credentialsId: string) =>

@@ -96,7 +96,7 @@ describe('the cap and messages that were certainly not delivered', () => {
   const usedIn = async (time: string): Promise<number> => (await world.db.prisma.messageHour.findUnique({ where: { hour: today(time).toJSDate() } }))?.used ?? 0
   const unreachable = () => smtpChannel({ smtpUrl: new Secret('smtp://127.0.0.1:9'), from: 'consents@example.com', timeouts: { connectMs: 500, silenceMs: 500, totalMs: 1000 } })
 
-  test('a mail server that is away uses up nothing: no alert of the cap, and the whole hour is there when it is back', async () => {
+  test('a mail server that is away uses up nothing: no alert of the cap, the whole hour is there after', async () => {
     const all = await Promise.all(Array.from({ length: 7 }, async () => queued()))
     world.clock.set(today('11:20'))
     const raised: unknown[] = []

@@ -122,7 +122,7 @@ describe('certainly not taken', () => {
     expect(world.mailsTo(consent)).toHaveLength(1)
   })
 
-  test('failed after all its tries, a person retries it while the mail server still defers: it has its tries again', async () => {
+  test('failed after all its tries, retried by a person while the server still defers: has tries again', async () => {
     const { consent, id } = await queued()
     mailFault(consent, { kind: 'rcpt-4xx' })
     for (let time = 0; time < 5; time += 1) await send(world)(id, aRun({ manual: true }))
@@ -220,7 +220,7 @@ describe('the mail server is away: an outage is not the message’s failure', ()
     expect(world.mailsTo(consent)).toEqual([])
   })
 
-  test('it is told in the log and counted, once a minute however many messages meet it, without an address', async () => {
+  test('it is told in the log and counted, once a minute for all messages, without an address', async () => {
     const metrics = makeMetrics({ collectCounts: async () => Promise.reject(new Error('not asked')) })
     const lines: string[] = []
     const log = meteredLog(makeLog({ level: 'warn', to: { write: (line: string) => void lines.push(line) } }), metrics)
@@ -280,7 +280,7 @@ describe('a crash', () => {
     expect(world.mailsTo(consent)).toHaveLength(1)
   })
 
-  test('between the intent and the mail server’s answer: uncertain when the lease is over, never sent again', async () => {
+  test('between intent and the mail server’s answer: uncertain when the lease is over, never sent again', async () => {
     const { consent, id } = await queued()
     const channel = { ...world.channel, send: async () => Promise.reject(new Error('died')) }
     await expect(send(world, { channel, store: dying(world) })(id, aRun())).rejects.toThrow('died')
@@ -405,7 +405,7 @@ describe('an address beyond ASCII and a server without SMTPUTF8', () => {
   const beyond = () => ({ email: `zażółć-${Math.random().toString(36).slice(2)}@mail.test` })
   const plain = async () => scriptedChannel({ extensions: ['8BITMIME'] })
 
-  test('no-channel, with its reason on the consent and in the lists; the next rung tries again, and a server that learnt it takes it', async () => {
+  test('no-channel with its reason; the next rung tries again, and a server that learnt it takes it', async () => {
     const { consent, id } = await queued(beyond())
     expect(await send(world, { channel: await plain() })(id, aRun())).toMatchObject({ kind: 'done', what: expect.stringMatching(/^no-channel: the server offers no SMTPUTF8/) })
     expect(await message(id)).toMatchObject({ status: 'failed', errorCode: 'no-channel' })

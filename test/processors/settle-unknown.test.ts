@@ -145,7 +145,7 @@ describe('the worker died while it was sending', () => {
 })
 
 describe('the provider is away while it should tell', () => {
-  test('asked at 6 minutes, 1, 6 and 24 hours, then daily; no message in the first day; a late proof closes the cycle', async () => {
+  test('asked at 6 minutes, 1, 6, 24 hours, daily; no message for a day; a late proof ends the cycle', async () => {
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     world.simulator.faults.add({ endpoint: 'refresh', kind: 'error-html', only: consent.credentialsId })
@@ -195,7 +195,7 @@ describe('the settling refresh rotates the token', () => {
 })
 
 describe('unknown and /me gives no dates', () => {
-  test('before the old expiry nothing is concluded; an hour after it the refresh that works proves the renewal', async () => {
+  test('before the old expiry nothing is concluded; an hour after it a refresh that works is the proof', async () => {
     world.simulator.switches.set({ me_dates: 'none' })
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })

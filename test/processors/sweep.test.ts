@@ -86,7 +86,7 @@ describe('a sweep', () => {
     expect(jobs).toHaveLength(12)
   })
 
-  test('the queue goes away in the middle: what it did not take is found again at once, the sweep does not count as good', async () => {
+  test('the queue goes away in the middle: the rest is found again at once, the sweep is not a good one', async () => {
     await addRows(25)
     const { queue, jobs } = aQueue({ fails: 1 })
     await expect(sweep(deps(queue))()).rejects.toThrow('away')
@@ -248,7 +248,7 @@ describe('the queue has given up on a job', () => {
     return codeId
   }
 
-  test('its record gets a date in a quarter of an hour and the code; a second failure does not bring it forward', async () => {
+  test('its record gets a date in 15 minutes and the code; a second failure does not bring it forward', async () => {
     const id = await failedAt('readMe')
     await failed(id)
     expect(await authorisation(world, id)).toMatchObject({ status: 'verifying', errorCode: 'internal' })

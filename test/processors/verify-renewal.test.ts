@@ -177,7 +177,7 @@ describe('whose tokens they are', () => {
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
   })
 
-  test('the same, and /me is away for an hour: settled with the token beside, which is the only one alive', async () => {
+  test('the same, and /me is away for an hour: settled with the token beside, the only one alive', async () => {
     world.simulator.switches.set({ access_token: 'opaque', rotate_refresh_tokens: 'on-reauth' })
     const { consent, codeId } = await withCode(world)
     world.simulator.faults.add({ endpoint: 'me', kind: 'error-json', only: consent.credentialsId })

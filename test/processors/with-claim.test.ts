@@ -26,7 +26,7 @@ test('a job that fails gives its claim back, and its error is told', async () =>
   expect((await framed(codeId, async () => done('at once'))).kind).toBe('done')
 })
 
-test('between two tries of the queue no sweep makes a second job beside the first; after the last one it may', async () => {
+test('between two tries of the queue no sweep makes a second job; after the last one it may', async () => {
   const { codeId } = await withCode(world)
   const dispatched = async (): Promise<string[]> => (await world.store.dispatchDue('authorisation', world.clock.now(), 100, LEASE)).map(({ id }) => id)
   await expect(framed(codeId, fails, { lastAttempt: false })).rejects.toThrow('internal')

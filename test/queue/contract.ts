@@ -223,7 +223,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         expect(runs).toBe(0)
       })
 
-      test('a run past its deadline has its signal aborted and is tried again, even if it does not listen', async () => {
+      test('a run past its deadline: its signal is aborted, it is tried again even if it does not listen', async () => {
         const { backend, work } = await fresh()
         const [listening, deaf] = [anId(), anId()]
         const runs = new Map<string, number>()
@@ -360,7 +360,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         expect(ran).toMatchObject({ name: 'sweep', data: {}, returnvalue: { result: 'done', what: 'swept' } })
       })
 
-      test('registered by three processes at once, over and over, there is one scheduler and one next job', async () => {
+      test('registered by three processes at once, over and over: one scheduler and one next job', async () => {
         const place = await bench.place()
         const schedules = await Promise.all([1, 2, 3].map(async () => makeSweepSchedule((await aBackend(place)).backend)))
         const { backend } = await aBackend(place)

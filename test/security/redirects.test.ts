@@ -120,7 +120,7 @@ describe('a redirect', () => {
 })
 
 describe('on a whole way to the bank and back', () => {
-  test('no Location but the bank’s holds a secret, and no answer lets an address out by Referer or points elsewhere', async () => {
+  test('no Location but the bank’s holds a secret; no answer leaks an address by Referer or leads away', async () => {
     const consent = await anAskedConsent(world)
     const token = await world.startToken(consent.id)
     const answers = [await ask('GET', `/r/${token}`)]

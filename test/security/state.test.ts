@@ -26,7 +26,7 @@ const withState = (query: URLSearchParams, state: string): URLSearchParams => ne
 const withCode = (query: URLSearchParams, code: string): URLSearchParams => new URLSearchParams({ code, state: query.get('state') ?? '' })
 
 describe('a state', () => {
-  test('replayed brings nothing: with its own code or another, before and after the renewal, an hour and a week later', async () => {
+  test('replayed brings nothing: by its own code or another, before and after the renewal, a week later', async () => {
     const consent = await anAskedConsent(world)
     const query = await theCallback(world, consent.id)
     const first = (await bring(query)).location
@@ -57,7 +57,7 @@ describe('a state', () => {
     expect([await cycleOf(consent), seen(world, consent, 'exchange')]).toEqual([2, ['ok']])
   })
 
-  test('of a cycle that is over opens nothing: neither of a renewed one, nor of a consent that was closed', async () => {
+  test('of a cycle that is over opens nothing: not of a renewed one, nor of a consent that was closed', async () => {
     const renewed = await anAskedConsent(world)
     const [early, late] = [await theCallback(world, renewed.id), await theCallback(world, renewed.id)]
     await bring(late)

@@ -102,7 +102,7 @@ describe('POST /v1/reauthuri', () => {
     expect((await reauth(simulator, british.refreshToken)).status).toBe(200)
   })
 
-  test('a redirect_uri that is not registered is 401 unauthorized_client, one that is not the original 401', async () => {
+  test('a redirect_uri that is not registered is 401 unauthorized_client, one not the original is 401', async () => {
     const simulator = await aSimulator()
     const { refreshToken } = aConnection(simulator)
     const foreign = await reauth(simulator, refreshToken, { redirect_uri: 'https://elsewhere.example/' })
@@ -189,7 +189,7 @@ describe('the exchange of a code', () => {
     ])
   })
 
-  test('a redirect mismatch, a bad, absent or surplus verifier are invalid_grant, and leave the code usable', async () => {
+  test('a redirect mismatch, a bad, absent or surplus verifier: invalid_grant, and the code stays usable', async () => {
     const simulator = await aSimulator()
     const { refreshToken } = aConnection(simulator)
     const code = await aCode(simulator, refreshToken)
@@ -268,7 +268,7 @@ describe('the exchange of a code', () => {
 })
 
 describe('refresh, /me and delete', () => {
-  test('after expiry a refresh is invalid_grant while reauth still works, and brings the token back to life', async () => {
+  test('after expiry a refresh is invalid_grant while reauth still works, and revives the token', async () => {
     const simulator = await aSimulator()
     const expiresAt = simulator.clock.now().plus({ days: 1 })
     const { refreshToken } = aConnection(simulator, { expiresAt })

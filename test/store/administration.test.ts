@@ -66,7 +66,7 @@ const nextOf = async (id: string, used: Policy = policy) => {
 }
 
 describe('pausing', () => {
-  test('takes a consent out of the loop, keeps its cycle, cancels what has not left, and fences the job at work', async () => {
+  test('takes a consent out of the loop, keeps its cycle, cancels what has not left, fences the job', async () => {
     const id = await addConsent({ expiresAt: NOW.plus({ days: 3 }) })
     await addMessage(id, await addRenewal(id, 'open'), '-3d', 'pending')
     const answer = await opened.store.claim('consent', id, Duration.fromObject({ minutes: 1 }))

@@ -102,7 +102,7 @@ describe('keys rotate', () => {
     expect(await verified(world)).toEqual([])
   })
 
-  test('cells that do not open stay as they are, are named, and count as left; those of a key nobody has are not touched', async () => {
+  test('cells that do not open stay, are named, count as left; those of a key nobody has are untouched', async () => {
     const [broken, foreign, good] = [await born(world), await born(world), await born(world)]
     await world.db.prisma.consent.update({ where: { id: broken.id }, data: { refreshToken: sealToken(world.vault, good.id, 1, new Secret('x')) } })
     await world.db.prisma.consent.update({ where: { id: foreign.id }, data: { refreshToken: sealToken(withKeys('k9').vault, foreign.id, 1, new Secret('x')) } })
@@ -200,7 +200,7 @@ describe.each(['code', 'verifier'] as const)('an unreadable %s', (column) => {
   })
 })
 
-test('an unreadable access token: the consent is quarantined, and a good answer still renews it once the cell is back', async () => {
+test('an unreadable access token: the consent is quarantined; a good answer renews it once it is back', async () => {
   const { consent, codeId } = await withCode(world)
   world.simulator.faults.add({ endpoint: 'me', kind: 'error-html', count: 1, only: consent.credentialsId })
   await bringUpToDate(world, consent.id).catch(() => undefined)

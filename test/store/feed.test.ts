@@ -90,7 +90,7 @@ test('what is undone leaves no gap', async () => {
   expect(rows).toEqual([{ last: 5, count: 5 }])
 })
 
-test('a transaction that had its number before it waited for the consent stays behind the one it waited for', async () => {
+test('a transaction with a number before it waited for the consent stays behind the one it waited for', async () => {
   await readAll()
   let mayWrite = (): void => undefined
   let hasNumber = (): void => undefined
@@ -163,7 +163,7 @@ describe('a cursor', () => {
     }
   })
 
-  test('from after a backup that was restored is refused, also when another event has its position by then', async () => {
+  test('from after a backup that was restored is refused, also when another event has its position', async () => {
     const kept = cursorOf(await readAll())
     await add(0, 'lost')
     const lost = cursorOf(await readAll(kept))

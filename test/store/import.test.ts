@@ -110,7 +110,7 @@ describe('the same row again', () => {
 })
 
 describe('a later date', () => {
-  test('closes the cycle as repaired, cancels what has not left, takes the token, and dates the next cycle', async () => {
+  test('closes the cycle as repaired, cancels what has not left, takes the token, dates the next cycle', async () => {
     const row = aRow({ expiresAt: NOW.plus({ days: 5 }), refreshToken: 'old' })
     await put(row)
     await openCycle(row)
@@ -251,7 +251,7 @@ describe('two consents of one user at one bank', () => {
     expect(await all()).toEqual(rows)
   })
 
-  test('the one that is named may come later, in the same batch or in another: until then there is a warning', async () => {
+  test('the one that is named may come later, in the same batch or another: until then a warning', async () => {
     const [older, newer] = replacing()
     expect(await put([newer, older])).toMatchObject([{ kind: 'created', detail: expect.stringContaining('no such consent yet'), superseded: 0 }, { kind: 'created', superseded: 1 }])
     const [first, second] = replacing()
@@ -274,7 +274,7 @@ describe('two consents of one user at one bank', () => {
     expect(await put(newer)).toMatchObject([{ kind: 'unchanged' }])
   })
 
-  test('another bank and another date do not matter, another user does: the row is refused, and both consents are named', async () => {
+  test('another bank or date does not matter, another user does: the row is refused, both are named', async () => {
     const [older, newer] = replacing()
     await put(older)
     expect(await put({ ...newer, providerId: 'ob-monzo', expiresAt: NOW.plus({ days: 1 }) })).toMatchObject([{ kind: 'created', superseded: 1 }])

@@ -99,7 +99,7 @@ describe('the order of the feed', () => {
     expect(await reasons(await oldCursorOf('one'))).toEqual(['two'])
   })
 
-  test('has what another server wrote before what this one did: a feed that said nothing since a restore goes on', async () => {
+  test('has what another server wrote before what this one did: a feed silent since a restore goes on', async () => {
     await asOwner(url, event(first, 1, 'there 1', 5), event(second, 1, 'there 2', 4_000_000_000), event(first, 2, 'there 3', 4_000_000_001))
     const seen = await oldCursorOf('there 3')
     await asOwner(url, event(first, 3, 'here 1'), event(second, 2, 'here 2'))
@@ -108,7 +108,7 @@ describe('the order of the feed', () => {
     expect(await reasons(seen)).toEqual(['here 1', 'here 2'])
   })
 
-  test('takes in what processes of the release before write meanwhile and afterwards, with a role of few rights', async () => {
+  test('takes in what processes of the release before write meanwhile and after, with few rights', async () => {
     const appUrl = await createRole(url)
     const role = new URL(appUrl).username
     await asOwner(url, `GRANT SELECT, INSERT ON events, consents TO ${role}`, `GRANT USAGE ON SEQUENCE events_position_seq TO ${role}`, event(first, 1, 'early'))

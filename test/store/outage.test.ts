@@ -30,7 +30,7 @@ const openBehindProxy = async (options: { statementMs?: number } = {}) => {
 }
 const codeOf = async (promise: Promise<unknown>): Promise<unknown> => promise.then(() => 'no error', (error: unknown) => (error instanceof TransientError ? error.code : error))
 
-test('a database that refuses connections is an outage, for raw statements and transactions alike, and over when it is back', async () => {
+test('a database that refuses connections is an outage for statements and transactions until it is back', async () => {
   const { store, proxy } = await openBehindProxy()
   expect(await store.getView(ID)).toBeUndefined()
   await proxy.set({ kind: 'refuse' })
@@ -71,7 +71,7 @@ test('a mistake of ours is no outage', async () => {
   expect(isOutage('Connection terminated')).toBe(false)
 })
 
-test('a database that takes everything and answers nothing is an outage after a while, and the connections to it are given up', async () => {
+test('a database that takes all and answers nothing is an outage in time; connections are given up', async () => {
   const { store, db, proxy } = await openBehindProxy({ statementMs: 300 })
   expect(await store.getView(ID)).toBeUndefined()
   const connections = proxy.open()
@@ -89,7 +89,7 @@ test('a database that takes everything and answers nothing is an outage after a 
   expect(await store.getView(ID)).toBeUndefined()
 }, 30_000)
 
-test('a statement that takes too long is ended by PostgreSQL, which counts as an outage; its connection goes on', async () => {
+test('a statement that takes too long is ended by PostgreSQL, an outage; its connection goes on', async () => {
   const { db } = await openBehindProxy({ statementMs: 200 })
   const slow = db.prisma.$queryRaw`SELECT pg_sleep(30)`.then(() => 'no error', (error: unknown) => isOutage(error))
   expect(await slow).toBe(true)

@@ -31,7 +31,7 @@ const ops = async (method: string, path: string) =>
     headers: { authorization: `Basic ${Buffer.from('operator:operator-password').toString('base64')}`, origin: company.publicUrl },
   })
 
-test('FLUSHALL in the middle: the next sweep finds the same rows, the watchdog registers the schedule again', async () => {
+test('FLUSHALL in the middle: the next sweep finds the same rows, the watchdog registers the schedule', async () => {
   const consents = await Promise.all(Array.from({ length: 10 }, aDue))
   await client.flushall()
   for (const consent of consents) await mailed(consent)

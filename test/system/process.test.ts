@@ -71,7 +71,7 @@ const policyFile = async (policy: PolicyInput): Promise<string> => {
   return path
 }
 
-test('believes the proxies of TRUSTED_PROXIES about a client, refuses one that means everybody, and refuses an HTTPS_PROXY that is none', async () => {
+test('believes the proxies of TRUSTED_PROXIES, refuses one that means everybody, and a wrong HTTPS_PROXY', async () => {
   const env = await environment({ TRUSTED_PROXIES: 'loopback' })
   const started = start(env, '--roles', 'web')
   await ready(started)
@@ -106,7 +106,7 @@ test.each([['web'], ['worker'], ['scheduler']])('the role %s runs alone, with he
   expect(await started.ended()).toBe(0)
 })
 
-test('on SIGTERM the role web turns unready, and answers users, for timing.unreadyFor before it stops listening', async () => {
+test('on SIGTERM the role web is unready but answers users for timing.unreadyFor, then stops listening', async () => {
   const started = start(await environment({ RECONSENT_CONFIG: undefined }), '--roles', 'web')
   await ready(started)
   const began = Date.now()
@@ -172,7 +172,7 @@ describe('stopped in the middle of slow work', () => {
     expect(await second.ended()).toBe(0)
   })
 
-  test('an answer to a code that does not come: exit code 1 in time, and the next process finds out that it was used', async () => {
+  test('a code’s answer does not come: exit code 1 in time, and the next process finds that it was used', async () => {
     const { company, consent, run } = await aCompany()
     const first = await run()
     await until('the message', async () => company.simulator.mails({ to: consent.email ?? '' })[0])

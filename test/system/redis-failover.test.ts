@@ -59,7 +59,7 @@ describe('a primary that was demoted', () => {
     expect(logged.join('')).not.toMatch(/hush|"name":"\[censored\]"/)
   }, 120_000)
 
-  test('/readyz: a process with pages stays ready and says what is degraded, the others are unready; all come back by themselves', async () => {
+  test('/readyz: a process with pages stays ready, says degraded; the others are unready; all come back', async () => {
     const [all, worker, scheduler] = company.running.map(({ url }) => url) as [string, string, string]
     for (const url of [all, worker, scheduler]) {
       await expect.poll(async () => readiness(url), { timeout: 20_000 }).toMatchObject({ code: 200, status: 'ready', detail: 'ready', queue: { ok: true } })

@@ -180,7 +180,7 @@ describe('5: renewals', () => {
     ))).toSorted()).toEqual([`5 renewals ${one}: renewed without a complete proof`, `5 renewals ${other}: renewed without a complete proof`].toSorted())
   })
 
-  test("another authorisation's proof, an authorisation that succeeded for nothing, a success that no event tells", async () => {
+  test("another authorisation's proof, one that succeeded for nothing, a success that no event tells", async () => {
     const [foreign, open] = [await renewed(world), await asked(world)]
     const [renewal] = await world.renewalsOf(foreign.id)
     expect(await findsAfter(async () => sql(`UPDATE renewals SET proof = proof || '{"authorisation_id": "${randomUUID()}"}' WHERE id = '${renewal?.id}'`)))

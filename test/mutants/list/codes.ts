@@ -87,7 +87,7 @@ const callback: readonly Mutant[] = [
       find: "const answer = await within(ms, receiveCallback(callback), () => {\n      throw new TransientError('database-unavailable')\n    })",
       replace: "const answer = await within(ms, receiveCallback(callback), (): CallbackAnswer => ({ kind: 'unknown-state' }))",
     }],
-    caughtBy: [{ file: tests.callback, only: 'a database that does not answer at all' }],
+    caughtBy: [{ file: tests.callback, only: 'a database that does not answer: the user' }],
   },
 ]
 
@@ -206,7 +206,7 @@ const late: readonly Mutant[] = [
     how: 'the stored token is dead: there is nobody left to ask',
     breaks: 'rule 6, invariant 3',
     edits: [{ file: 'src/processors/settle-unknown.ts', find: "if (loaded.authorisation.tokenOwner !== 'beside' && ", replace: "if (loaded.authorisation.tokenOwner === 'beside' && " }],
-    caughtBy: [{ file: tests.codes, only: 'another attempt keeps beside' }],
+    caughtBy: [{ file: tests.codes, only: 'while another attempt’s, kept beside' }],
   },
   {
     id: 'rotated-token-overtaken',

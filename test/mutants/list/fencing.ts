@@ -84,7 +84,7 @@ const epoch: readonly Mutant[] = [
       find: 'nextActionReason: null,\n      epoch: { increment: 1 },',
       replace: 'nextActionReason: null,',
     }],
-    caughtBy: [{ file: 'test/store/administration.test.ts', only: 'fences the job at work' }],
+    caughtBy: [{ file: 'test/store/administration.test.ts', only: 'fences the job' }],
   },
   {
     id: 'epoch-not-moved-by-import',

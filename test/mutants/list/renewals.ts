@@ -70,7 +70,7 @@ const proof: readonly Mutant[] = [
       find: "withStoredToken && authorisation.tokenOwner !== 'ours' ? undefined : authorisation.answeredAt",
       replace: 'authorisation.answeredAt',
     }],
-    caughtBy: [{ file: tests.codes, only: 'there are no dates' }],
+    caughtBy: [{ file: tests.codes, only: 'the owner of the one beside, no dates' }],
   },
   {
     id: 'proof-by-tokens',
