@@ -96,6 +96,8 @@ export interface Authorisation {
   readonly handedOutAt: DateTime | undefined
   readonly expiresAt: DateTime
   readonly codeReceivedAt: DateTime | undefined
+  /** When the code was sent, for the last time if it was sent again. */
+  readonly exchangeStartedAt: DateTime | undefined
   /** When the provider answered the exchange with tokens. */
   readonly answeredAt: DateTime | undefined
   /** The version of the stored refresh token this exchange started from. */

@@ -16,9 +16,9 @@ export interface ProofInput {
   readonly issuedAt: DateTime
   /** How long a renewal lasts at this bank. */
   readonly validity: Duration
-  /** When our own code got a clean 200 with the same `sub`, if it did. */
-  readonly ownCodeAnsweredAt: DateTime | undefined
-  /** When a refresh with the stored token last succeeded, while an `unknown` authorisation is settled. */
+  /** When our own code was sent, if it got a clean 200 with the same `sub`: when that came may be much later. */
+  readonly ownCodeSentAt: DateTime | undefined
+  /** When the refresh was begun that succeeded with the stored token, while an `unknown` authorisation is settled. */
   readonly refreshedAt?: DateTime | undefined
 }
 
@@ -119,8 +119,8 @@ const fullValiditySince = ({ me, issuedAt, validity }: ProofInput): Found => {
 }
 
 /** A renewal may keep `consent_created_at`: without an expiry, an old one there says nothing for or against. */
-const withoutExpiry = ({ known, issuedAt, validity, ownCodeAnsweredAt, refreshedAt }: ProofInput): Found => {
-  if (ownCodeAnsweredAt !== undefined) return assumed('clean-exchange-without-dates', ownCodeAnsweredAt, validity)
+const withoutExpiry = ({ known, issuedAt, validity, ownCodeSentAt, refreshedAt }: ProofInput): Found => {
+  if (ownCodeSentAt !== undefined) return assumed('clean-exchange-without-dates', ownCodeSentAt, validity)
   // When the user approved is not known, only that it was not before the issue: the earliest expiry that can be.
   const renewedSince = refreshedAt !== undefined && refreshedAt >= known.expiresAt.plus(EXPIRY_SETTLED)
   return renewedSince ? assumed('refresh-after-expiry', issuedAt, validity) : undefined

@@ -29,6 +29,7 @@ export const judgeMe = ({ authorisation, consent }: Loaded, { me, withStoredToke
   if (me.providerId !== undefined && me.providerId !== consent.providerId) return { kind: 'mismatched' }
   if (owner === undefined) return { kind: 'owner-unknown' }
   if (!ours && authorisation.route === 'reauth') return { kind: 'mismatched' }
+  const isCleanAnswer = authorisation.answeredAt !== undefined
   const proof = judgeProof({
     me,
     // A new connection is proven by its own creation, not against the old one's dates.
@@ -36,7 +37,7 @@ export const judgeMe = ({ authorisation, consent }: Loaded, { me, withStoredToke
     issuedAt: authorisation.issuedAt,
     validity: ruleFor(consent.providerId, consent.country, policy).validity,
     // A clean 200 speaks for our connection only if its tokens do: of those beside nobody knows yet whose they are.
-    ownCodeAnsweredAt: withStoredToken && authorisation.tokenOwner !== 'ours' ? undefined : authorisation.answeredAt,
+    ownCodeSentAt: isCleanAnswer && !(withStoredToken && authorisation.tokenOwner !== 'ours') ? authorisation.exchangeStartedAt : undefined,
     refreshedAt,
   })
   if (!proof.proven) return { kind: 'unproven', reason: proof.reason }

@@ -123,7 +123,7 @@ const asItWillBe = (view: ConsentView, { renewalId, due, authorisation, message,
   const link: Authorisation[] =
     authorisation === undefined
       ? []
-      : [{ ...authorisation, ...ids, status: 'issued', handedOutAt: undefined, codeReceivedAt: undefined, answeredAt: undefined, tokenVersion: undefined, newCredentialsId: undefined, tokenOwner: undefined, asked: 0, errorCode: undefined, nextActionAt: authorisation.expiresAt, closedAt: undefined }]
+      : [{ ...authorisation, ...ids, status: 'issued', handedOutAt: undefined, codeReceivedAt: undefined, exchangeStartedAt: undefined, answeredAt: undefined, tokenVersion: undefined, newCredentialsId: undefined, tokenOwner: undefined, asked: 0, errorCode: undefined, nextActionAt: authorisation.expiresAt, closedAt: undefined }]
   const queued: Notification[] =
     message === undefined
       ? []

@@ -1,4 +1,5 @@
 // Settles an exchange of unknown outcome by asking, never by repeating it: one refresh, then `/me`.
+import type { DateTime } from 'luxon'
 import { crashPoint } from '../crash-point.ts'
 import { mayConcludeNotRenewed, nextSettleAt } from '../domain/backoff.ts'
 import { DOUBT_HOLDS } from '../domain/in-progress.ts'
@@ -33,24 +34,26 @@ export const settleUnknown = async (deps: ExchangeDeps, claim: Claim, before: Lo
 
 const settleWith = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, source: Source, run: Run): Promise<Outcome> => {
   await crashPoint('before-settling')
+  // What is answered speaks for this moment: the process may sleep before it judges it.
+  const askedAt = deps.clock.now()
   const answer = await deps.provider.refresh(loaded.consent.id, source.token)
   await crashPoint('refresh-answered')
   switch (answer.kind) {
     case 'tokens':
-      return weigh(deps, claim, loaded, { source, tokens: answer.tokens }, run)
+      return weigh(deps, claim, loaded, { source, tokens: answer.tokens, askedAt }, run)
     case 'refused':
       // The one kept beside is dead: the company may have passed a later one by import, which is then the stored one.
       if (source.version === undefined && loaded.authorisation.route === 'reauth') {
         return settleWith(deps, claim, loaded, await deps.store.readRefreshToken(loaded.consent.id), run)
       }
       // Another attempt may hold the only one alive. One that has a dead one of its own does not wait: two would wait for each other.
-      if (loaded.authorisation.tokenOwner !== 'beside' && (await deps.store.hasTokenBeside(loaded.consent.id))) return askLater(deps, claim, loaded, 'token-dead')
-      return concludeOrWait(deps, claim, loaded, 'token-dead')
+      if (loaded.authorisation.tokenOwner !== 'beside' && (await deps.store.hasTokenBeside(loaded.consent.id))) return askLater(deps, claim, loaded, { code: 'token-dead', askedAt })
+      return concludeOrWait(deps, claim, loaded, { code: 'token-dead', askedAt })
     case 'held':
     case 'not-processed':
       return askAfterOutage(deps, claim, loaded, answer.code)
     case 'unknown':
-      return askLater(deps, claim, loaded, answer.code)
+      return askLater(deps, claim, loaded, { code: answer.code, askedAt })
   }
 }
 
@@ -60,18 +63,30 @@ interface Source {
   readonly version: number | undefined
 }
 
-const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, { source, tokens }: { source: Source; tokens: Tokens }, run: Run): Promise<Outcome> => {
-  const refreshedAt = deps.clock.now()
+interface Refreshed {
+  readonly source: Source
+  readonly tokens: Tokens
+  /** When the refresh was begun: it may have taken place no later than any instant after it. */
+  readonly askedAt: DateTime
+}
+
+/** Why nothing is known yet, and as of when. */
+interface Unanswered {
+  readonly code: ErrorCode
+  readonly askedAt: DateTime
+}
+
+const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, { source, tokens, askedAt }: Refreshed, run: Run): Promise<Outcome> => {
   const kept = await keepRotated(deps, loaded, source, tokens.refreshToken, run.signal)
   await crashPoint('refresh-kept')
   if (!kept) return settleChanged(deps, claim)
   const answer = await deps.provider.readMe(tokens.accessToken)
   await crashPoint('settling-me-answered')
   if (answer.kind === 'unavailable') return askAfterOutage(deps, claim, loaded, answer.code)
-  if (answer.kind === 'token-rejected') return askLater(deps, claim, loaded, 'not-proven')
-  if (answer.kind === 'denied') return concludeOrWait(deps, claim, loaded, 'not-renewed')
+  if (answer.kind === 'token-rejected') return askLater(deps, claim, loaded, { code: 'not-proven', askedAt })
+  if (answer.kind === 'denied') return concludeOrWait(deps, claim, loaded, { code: 'not-renewed', askedAt })
   const withStoredToken = source.version !== undefined
-  const judgement = judgeMe(loaded, { me: answer.me, withStoredToken, refreshedAt }, deps.policy)
+  const judgement = judgeMe(loaded, { me: answer.me, withStoredToken, refreshedAt: askedAt }, deps.policy)
   if (judgement.kind === 'proven') return commitProof(deps, claim, loaded, { ...judgement, withStoredToken })
   if (judgement.kind === 'mismatched') return closeMismatched(deps, claim, loaded)
   // Tokens whose owner nobody names are not taken for ours: what the stored token sees decides.
@@ -84,12 +99,12 @@ const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, { source,
       if (!(await deps.store.adoptTokens(claim))) return settleChanged(deps, claim)
       await crashPoint('live-token-adopted')
     }
-    return concludeOrWait(deps, claim, loaded, 'not-renewed')
+    return concludeOrWait(deps, claim, loaded, { code: 'not-renewed', askedAt })
   }
-  if (loaded.authorisation.route === 'full') return askForADay(deps, claim, loaded)
+  if (loaded.authorisation.route === 'full') return askForADay(deps, claim, loaded, askedAt)
   // No dates: before the old expiry nothing can be concluded; an hour after it, a refresh that works decides.
   const decidesAt = loaded.consent.expiresAt.plus(EXPIRY_SETTLED)
-  return askLater(deps, claim, loaded, 'not-proven', decidesAt > refreshedAt ? decidesAt : undefined)
+  return askLater(deps, claim, loaded, { code: 'not-proven', askedAt }, decidesAt > askedAt ? decidesAt : undefined)
 }
 
 /**
@@ -113,18 +128,18 @@ const keepRotated = async (
 }
 
 /** "Not renewed" is only said six minutes or more after the code came: until then it may just not be visible yet. */
-const concludeOrWait = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, code: ErrorCode): Promise<Outcome> => {
+const concludeOrWait = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, unanswered: Unanswered): Promise<Outcome> => {
   const { authorisation } = loaded
-  return mayConcludeNotRenewed(authorisation.codeReceivedAt ?? authorisation.issuedAt, deps.clock.now())
-    ? concludeNotRenewed(deps, claim, loaded, code)
-    : askLater(deps, claim, loaded, code)
+  return mayConcludeNotRenewed(authorisation.codeReceivedAt ?? authorisation.issuedAt, unanswered.askedAt)
+    ? concludeNotRenewed(deps, claim, loaded, unanswered.code)
+    : askLater(deps, claim, loaded, unanswered)
 }
 
 /** The old expiry decides nothing about a new connection: what `/me` does not say of it within a day, its owner or its bank, it never will. */
-const askForADay = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded): Promise<Outcome> => {
+const askForADay = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, askedAt: DateTime): Promise<Outcome> => {
   const { codeReceivedAt, issuedAt } = loaded.authorisation
-  const isOver = deps.clock.now() >= (codeReceivedAt ?? issuedAt).plus(DOUBT_HOLDS)
-  return isOver ? concludeNotRenewed(deps, claim, loaded, 'not-proven') : askLater(deps, claim, loaded, 'not-proven')
+  const isOver = askedAt >= (codeReceivedAt ?? issuedAt).plus(DOUBT_HOLDS)
+  return isOver ? concludeNotRenewed(deps, claim, loaded, 'not-proven') : askLater(deps, claim, loaded, { code: 'not-proven', askedAt })
 }
 
 const concludeNotRenewed = async (deps: ExchangeDeps, claim: Claim, { consent }: Loaded, code: ErrorCode): Promise<Outcome> => {
@@ -142,10 +157,15 @@ const askAfterOutage = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, 
   return (await store.askLater(claim, at, code)) ? snooze(at, `${code}: the provider is away, asked again then`) : OVERTAKEN
 }
 
-const askLater = async (deps: ExchangeDeps, claim: Claim, { authorisation }: Loaded, code: ErrorCode, notBefore = deps.clock.now()): Promise<Outcome> => {
-  const { store, clock } = deps
+const askLater = async (
+  { store }: ExchangeDeps,
+  claim: Claim,
+  { authorisation }: Loaded,
+  { code, askedAt }: Unanswered,
+  notBefore = askedAt,
+): Promise<Outcome> => {
   const codeReceivedAt = authorisation.codeReceivedAt ?? authorisation.issuedAt
-  const planned = nextSettleAt({ codeReceivedAt, asked: authorisation.asked + 1, now: clock.now() })
+  const planned = nextSettleAt({ codeReceivedAt, asked: authorisation.asked + 1, now: askedAt })
   const at = planned > notBefore ? planned : notBefore
   return (await store.askLater(claim, at, code)) ? snooze(at, `${code}: the outcome is still unknown, asked again then`) : OVERTAKEN
 }

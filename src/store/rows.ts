@@ -82,6 +82,7 @@ export const toAuthorisation = (row: AuthorisationRow): Authorisation => ({
   handedOutAt: maybe(row.handedOutAt),
   expiresAt: instant(row.expiresAt),
   codeReceivedAt: maybe(row.codeReceivedAt),
+  exchangeStartedAt: maybe(row.exchangeStartedAt),
   answeredAt: maybe(row.answeredAt),
   tokenVersion: row.tokenVersion ?? undefined,
   newCredentialsId: row.newCredentialsId ?? undefined,

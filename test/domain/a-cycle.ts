@@ -30,7 +30,7 @@ export const aRenewal = (over: Partial<Renewal> = {}): Renewal => ({
 
 export const aLink = (issued: string, over: Partial<Authorisation> = {}): Authorisation => ({
   id: randomUUID(), ...ids, route: 'reauth', status: 'issued', doneId: randomUUID(), redirectUri: CONSENT.redirectUri, issuedAt: at(issued),
-  handedOutAt: undefined, expiresAt: at(issued).plus({ hours: 24 }), codeReceivedAt: undefined, answeredAt: undefined, tokenVersion: undefined,
+  handedOutAt: undefined, expiresAt: at(issued).plus({ hours: 24 }), codeReceivedAt: undefined, exchangeStartedAt: undefined, answeredAt: undefined, tokenVersion: undefined,
   newCredentialsId: undefined, tokenOwner: undefined, asked: 0, errorCode: undefined, nextActionAt: undefined, closedAt: undefined, ...over,
 })
 

@@ -12,7 +12,7 @@ interface Row {
   expires?: string
   created?: string
   updated?: string
-  answered?: string
+  sent?: string
   refreshed?: string
   validityDays?: number
   result: string
@@ -25,7 +25,7 @@ const inputOf = (row: Row): ProofInput => ({
   known: { expiresAt: utc(row.known ?? KNOWN), source: row.source },
   issuedAt: utc(ISSUED),
   validity: Duration.fromObject({ days: row.validityDays ?? 90 }),
-  ownCodeAnsweredAt: at(row.answered),
+  ownCodeSentAt: at(row.sent),
   refreshedAt: at(row.refreshed),
 })
 
@@ -61,7 +61,7 @@ describe('against a date from /me', () => {
     },
     'a full new validity proves it': { source: 'me', expires: '2026-05-31T12:03:00', result: 'later-than-known me 2026-05-31T12:03:00' },
     'the same date proves nothing even when the status was updated since': {
-      source: 'me', expires: KNOWN, updated: '2026-03-02T12:03:00', answered: '2026-03-02T12:03:00', result: 'date-not-moved',
+      source: 'me', expires: KNOWN, updated: '2026-03-02T12:03:00', sent: '2026-03-02T12:03:00', result: 'date-not-moved',
     },
     'a full validity that was there before the issue proves nothing': {
       source: 'me', known: '2026-05-30T12:00:00', expires: '2026-05-30T12:00:00', result: 'date-not-moved',
@@ -76,7 +76,7 @@ describe('against a date from /me', () => {
     },
     'old dates without an expiry say nothing for or against': { source: 'me', created: '2025-12-14T12:00:00', result: 'no-dates' },
     'a clean exchange proves it where /me has no dates any more': {
-      source: 'me', answered: '2026-03-02T12:03:00', result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
+      source: 'me', sent: '2026-03-02T12:03:00', result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
     },
   }
   test.each(Object.entries(table))('%s', judge)
@@ -124,7 +124,7 @@ describe.each(['imported', 'assumed'] as const)('against an %s date', (source) =
     },
     'old dates without an expiry say nothing for or against': { created: '2025-12-14T12:00:00', result: 'no-dates' },
     'old dates without an expiry: a clean exchange proves it': {
-      created: '2025-12-14T12:00:00', answered: '2026-03-02T12:03:00', result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
+      created: '2025-12-14T12:00:00', sent: '2026-03-02T12:03:00', result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
     },
     'an expiry a second short of issue + 90 − 3 days proves nothing': { expires: '2026-05-28T11:59:59', result: 'date-not-moved' },
     'an expiry of issue + 90 − 3 days proves it': { expires: '2026-05-28T12:00:00', result: 'full-validity-since me 2026-05-28T12:00:00' },
@@ -150,7 +150,7 @@ describe('without any date in /me', () => {
   const table: Record<string, Row> = {
     'nothing is proven': { source: 'imported', result: 'no-dates' },
     'a clean 200 for our own code proves it': {
-      source: 'assumed', answered: '2026-03-02T12:03:00', result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
+      source: 'assumed', sent: '2026-03-02T12:03:00', result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
     },
     'a refresh before the old expiry proves nothing': { source: 'imported', refreshed: '2026-03-12T11:59:59', result: 'no-dates' },
     'a refresh a second before an hour after the old expiry proves nothing': { source: 'me', refreshed: '2026-03-12T12:59:59', result: 'no-dates' },
@@ -158,9 +158,9 @@ describe('without any date in /me', () => {
       source: 'me', refreshed: '2026-03-12T13:00:00', result: 'refresh-after-expiry assumed 2026-05-31T12:00:00',
     },
     'our own code goes before a refresh': {
-      source: 'me', answered: '2026-03-02T12:03:00', refreshed: '2026-03-12T13:00:00', result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
+      source: 'me', sent: '2026-03-02T12:03:00', refreshed: '2026-03-12T13:00:00', result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
     },
-    'a validity of nothing proves nothing': { source: 'me', answered: ISSUED, validityDays: 0, result: 'no-dates' },
+    'a validity of nothing proves nothing': { source: 'me', sent: ISSUED, validityDays: 0, result: 'no-dates' },
   }
   test.each(Object.entries(table))('%s', judge)
 

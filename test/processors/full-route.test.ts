@@ -6,7 +6,7 @@ import { sealToken } from '../../src/store/refresh-token.ts'
 import { aConsent } from '../builders.ts'
 import type { Consent } from '../../src/domain/model.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, authorisation, askedConsent, bringUpToDate, codeOf, daysLeft, eventTypes, fault, rungsSent } from './rig.ts'
+import { advance, authorisation, askedConsent, bringUpToDate, codeOf, daysLeft, eventTypes, fault, rungsSent, sleepingAfter } from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -75,7 +75,8 @@ describe('approved', () => {
     await world.db.prisma.authorisation.update({
       where: { id: codeId },
       data: {
-        status: 'unknown', code: null, tokenOwner: 'beside', tokenVersion: 1, answeredAt: world.clock.now().toJSDate(),
+        status: 'unknown', code: null, tokenOwner: 'beside', tokenVersion: 1,
+        exchangeStartedAt: world.clock.now().toJSDate(), answeredAt: world.clock.now().toJSDate(),
         newRefreshToken: sealedBeside(codeId, world.simulator.connection(consent.credentialsId)?.refreshToken ?? ''),
       },
     })
@@ -193,6 +194,17 @@ describe('/me does not name the bank of the new connection', () => {
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', cycle: 1, supersededById: undefined })
     await bringUpToDate(world, consent.id)
     expect((await rungsSent(world, consent.id)).at(-1)).toBe('again-1 sent')
+  })
+
+  test('and the process slept for two days over an answer of the first: the first is not over by it', async () => {
+    const consent = await asked()
+    const codeId = await codeOf(world, consent.id)
+    await liveOn(codeId, 2)
+    world.clock.advance({ hours: 6 })
+    await advance(world, { provider: sleepingAfter(world, 'readMe', { days: 2 }, nameless()) })(codeId, aRun())
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', errorCode: 'not-proven' })
+    await bringUpToDate(world, consent.id)
+    expect((await successorOf(consent.id)).status).toBe('active')
   })
 
   test('for two hours: then it is, and the renewal counts', async () => {

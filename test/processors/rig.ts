@@ -125,6 +125,21 @@ export const eventTypes = async (world: World, consentId: string): Promise<strin
 export const daysLeft = async (world: World, consentId: string): Promise<number> =>
   Math.round((await world.consentOf(consentId)).expiresAt.diff(world.clock.now()).as('days'))
 
+/** A provider over one of whose answers the process sleeps: a machine suspended, a container paused. The answer is then so old. */
+export const sleepingAfter = (
+  world: World,
+  call: 'readMe' | 'refresh' | 'exchangeCode',
+  time: { minutes?: number; days?: number },
+  provider = world.provider,
+): World['provider'] => ({
+  ...provider,
+  [call]: async (...args: unknown[]) => {
+    const answer: unknown = await Reflect.apply(provider[call], provider, args)
+    world.clock.advance(time)
+    return answer
+  },
+})
+
 /** A store in which one function is another one. */
 export const withStore = (world: World, over: Partial<World['store']>): World['store'] => ({ ...world.store, ...over })
 

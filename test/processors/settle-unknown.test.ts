@@ -6,7 +6,7 @@ import type { FaultOrder } from '../../src/simulator/faults.ts'
 import { imports } from '../../src/store/import.ts'
 import { aRow } from '../import/rows.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, askedConsent, authorisation, bringUpToDate, daysLeft, dying, endLease, eventTypes, fault, LEASE, liveUntil, providerAt, rungsSent, seen, withCode, withStore } from './rig.ts'
+import { advance, askedConsent, authorisation, bringUpToDate, daysLeft, dying, endLease, eventTypes, fault, LEASE, liveUntil, providerAt, rungsSent, seen, sleepingAfter, withCode, withStore } from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -191,6 +191,40 @@ describe('the settling refresh rotates the token', () => {
     }
     await advance(world, { provider: { ...world.provider, refresh } })(codeId, aRun())
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+  })
+})
+
+describe('the process slept over an answer, which speaks for when it was asked: nothing is concluded, it is asked again', () => {
+  test('a refresh that was refused while the code could still take effect', async () => {
+    const { consent, codeId } = await withCode(world, { inDays: -5 })
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
+    await advance(world, { provider: sleepingAfter(world, 'refresh', { days: 2 }) })(codeId, aRun())
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', errorCode: 'token-dead' })
+    await bringUpToDate(world, consent.id)
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-dead' })
+    expect(seen(world, consent, 'refresh')).toEqual(['invalid_grant', 'invalid_grant'])
+  })
+
+  test('a date that had not moved yet', async () => {
+    world.simulator.switches.set({ me_lag_seconds: 60 })
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
+    await advance(world, { provider: sleepingAfter(world, 'readMe', { days: 2 }) })(codeId, aRun())
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', errorCode: 'not-renewed' })
+    await bringUpToDate(world, consent.id)
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'renewed' })
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+  })
+
+  test('no dates, and a refresh that worked before the old expiry: no proof an hour after it', async () => {
+    world.simulator.switches.set({ me_dates: 'none' })
+    const { consent, codeId } = await withCode(world, { inDays: 1 })
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
+    await advance(world, { provider: sleepingAfter(world, 'refresh', { days: 2 }) })(codeId, aRun())
+    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    await bringUpToDate(world, consent.id)
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-dead' })
+    expect((await world.consentOf(consent.id)).cycle).toBe(1)
   })
 })
 

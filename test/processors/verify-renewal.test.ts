@@ -1,7 +1,7 @@
 // The proof after a clean exchange: `/me` late, silent, without dates, or about somebody else.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, askedConsent, authorisation, bringUpToDate, codeOf, daysLeft, endLease, fault, rungsSent, seen, withCode, withStore } from './rig.ts'
+import { advance, askedConsent, authorisation, bringUpToDate, codeOf, daysLeft, endLease, fault, rungsSent, seen, sleepingAfter, withCode, withStore } from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -82,6 +82,16 @@ describe('/me lags behind', () => {
     expect(seen(world, consent, 'me')).toEqual(['ok', 'unauthorized', 'ok'])
   })
 
+  test('the process slept for days over the answer: that speaks for when it was asked, so it is asked again', async () => {
+    world.simulator.switches.set({ me_lag_seconds: 60 })
+    const { consent, codeId } = await withCode(world)
+    await advance(world, { provider: sleepingAfter(world, 'readMe', { days: 4 }) })(codeId, aRun())
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'verifying', errorCode: 'not-proven' })
+    await bringUpToDate(world, consent.id)
+    expect((await authorisation(world, codeId)).status).toBe('renewed')
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+  })
+
   test('the renewal took place at the approval already: the same', async () => {
     world.simulator.switches.set({ renews_at: 'approval', me_lag_seconds: 5 })
     const { consent, codeId } = await withCode(world)
@@ -142,6 +152,16 @@ describe('/me without dates', () => {
     expect(renewed.expiresAt.diff(world.clock.now()).as('days')).toBeCloseTo(90, 2)
     expect((await world.renewalsOf(consent.id))[0]?.proof).toMatchObject({ basis: 'clean-exchange-without-dates' })
     expect(answeredAt).not.toBeNull()
+  })
+
+  test('the process slept over the answer: the expiry is reckoned from the sending', async () => {
+    world.simulator.switches.set({ me_dates: 'none' })
+    const { consent, codeId } = await withCode(world)
+    await advance(world, { provider: sleepingAfter(world, 'exchangeCode', { minutes: 50 }) })(codeId, aRun())
+    const { exchangeStartedAt } = await authorisation(world, codeId)
+    const renewed = await world.consentOf(consent.id)
+    expect(renewed).toMatchObject({ cycle: 2, expiresSource: 'assumed' })
+    expect(renewed.expiresAt.minus({ days: 90 }).toJSDate()).toEqual(exchangeStartedAt)
   })
 
   test('without an expiry, but updated since: that is the proof', async () => {

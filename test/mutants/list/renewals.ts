@@ -67,8 +67,8 @@ const proof: readonly Mutant[] = [
     breaks: 'rule 6, invariant 5',
     edits: [{
       file: 'src/processors/judge-me.ts',
-      find: "withStoredToken && authorisation.tokenOwner !== 'ours' ? undefined : authorisation.answeredAt",
-      replace: 'authorisation.answeredAt',
+      find: "isCleanAnswer && !(withStoredToken && authorisation.tokenOwner !== 'ours') ?",
+      replace: 'isCleanAnswer ?',
     }],
     caughtBy: [{ file: tests.codes, only: 'the owner of the one beside, no dates' }],
   },
