@@ -162,9 +162,7 @@ export const makeRowCheck = (rules: RowRules): ((fields: Readonly<Record<string,
     const problems = parsed.success ? [] : parsed.error.issues.map((issue) => problemOf(String(issue.path[0]), issue.message, unknown))
     const all = [...new Set([...problems, ...datesMissing(said)])]
     if (!parsed.success || all.length > 0) return { row: undefined, problems: all, warnings: [], unknown }
-    const { row, warnings } = toRow(parsed.data, values)
-    if (row.supersedes === row.credentialsId) return { row: undefined, problems: ['supersedes: names the row itself'], warnings: [], unknown }
-    return { row, warnings, problems: [], unknown }
+    return { ...toRow(parsed.data, values), problems: [], unknown }
   }
 }
 
@@ -180,14 +178,19 @@ type Optional = { readonly [Field in keyof typeof optional]: z.output<(typeof op
 
 const toRow = (data: z.output<ReturnType<typeof schemaFor>>, values: Readonly<Record<string, unknown>>): { row: ImportRow; warnings: string[] } => {
   const warnings: string[] = []
+  const leaveOut = (name: string, why: string): void => {
+    const consequence = without[name as keyof typeof optional]
+    warnings.push(`${name}: ${why}, left out${consequence === undefined ? '' : `; ${consequence}`}`)
+  }
   const read = Object.fromEntries(Object.entries(optional).map(([name, schema]): [string, unknown] => {
     if (!Object.hasOwn(values, name)) return [name, undefined]
     const parsed = schema.safeParse(values[name])
     if (parsed.success) return [name, parsed.data]
-    const consequence = without[name as keyof typeof optional]
-    warnings.push(`${name}: ${parsed.error.issues[0]?.message ?? 'cannot be read'}, left out${consequence === undefined ? '' : `; ${consequence}`}`)
+    leaveOut(name, parsed.error.issues[0]?.message ?? 'cannot be read')
     return [name, undefined]
   })) as Optional
+  const namesItself = read.supersedes === data.credentials_id
+  if (namesItself) leaveOut('supersedes', 'names the row itself')
   const row: ImportRow = {
     credentialsId: data.credentials_id,
     refreshToken: new Secret(data.refresh_token),
@@ -204,7 +207,7 @@ const toRow = (data: z.output<ReturnType<typeof schemaFor>>, values: Readonly<Re
     locale: read.locale,
     timeZone: read.time_zone,
     scopes: read.scopes,
-    supersedes: read.supersedes,
+    supersedes: namesItself ? undefined : read.supersedes,
   }
   return { row, warnings }
 }
