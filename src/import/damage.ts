@@ -58,7 +58,7 @@ const PLACEHOLDER_SAID = 'is a placeholder for nothing, such as NULL or N/A'
  * `1.23457E8` (Java). `1E5`, `12e4567` and `12E-4` may be ids, in hexadecimal or of a flat.
  */
 const SCIENTIFIC = /^[+-]?(?:\d+ ?e\+\d{1,3}|(?:\d+[.,٫]\d*|[.,]\d+) ?e[+-]?\d{1,3})$/i
-/** `12345.0`: a column with gaps was read as fractions. `12345,00`, `1,234,567` and `1'234'567`: it was shown as an amount. */
+/** `12345.0`: a column with gaps was read as fractions. `12345,00`, `1,234,567`, `1'234'567`: it was shown as an amount. */
 const RENDERED = /^[+-]?(?:\d+[.,]0+|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:['’]\d{3})+(?:[.,]\d+)?)$/
 export const shortenedNumber = (value: string): string | undefined => {
   if (SCIENTIFIC.test(value)) return `looks like a number that a spreadsheet shortened (such as 1.23457E+15): ${AS_TEXT}`
@@ -79,12 +79,16 @@ const MONTH = [
 const DAY_AND_MONTH = new RegExp(`^${DAY}(?:[-/ .]|\\. )(?:${MONTH})\\.?(?:[-/ .]\\d{2,4})?$`, 'iu')
 /** `Mar-30` and `Mrz 30` were MAR2030. Told from a name by its capital: may-12 is somebody. */
 const MONTH_AND_YEAR = new RegExp(`^(?:${MONTH})\\.?[- ]\\d{2}$`, 'iu')
-const FULL_DATE = new RegExp(
-  `^(?:${DAY}([-/.])${DAY}\\1\\d{4}${TIME}|${DAY}/${DAY}/\\d{2}${TIME}|\\d{4}/[01]?\\d/[0-3]?\\d${TIME}|\\d{4}-[01]\\d-[0-3]\\d(?:[T ][\\d:.]+(?:Z|[+-][\\d:]+)?)?)$`,
-  'i',
-)
+const FULL_DATES = [
+  `${DAY}([-/.])${DAY}\\1\\d{4}${TIME}`,
+  `${DAY}/${DAY}/\\d{2}${TIME}`,
+  `\\d{4}/[01]?\\d/[0-3]?\\d${TIME}`,
+  '\\d{4}-[01]\\d-[0-3]\\d(?:[T ][\\d:.]+(?:Z|[+-][\\d:]+)?)?',
+].map((date) => new RegExp(`^${date}$`, 'i'))
 const isDate = (value: string): boolean =>
-  DAY_AND_MONTH.test(value) || FULL_DATE.test(value) || (/^\p{Lu}/u.test(value) && MONTH_AND_YEAR.test(value))
+  DAY_AND_MONTH.test(value) ||
+  (/^\p{Lu}/u.test(value) && MONTH_AND_YEAR.test(value)) ||
+  FULL_DATES.some((date) => date.test(value))
 
 /** As a spreadsheet writes them, in the languages of our messages; true and false in any letters, as programs do. */
 const TRUTH_VALUE = /^(?:[Tt]rue|TRUE|[Ff]alse|FALSE|WAHR|FALSCH|VRAI|FAUX|VERDADERO|FALSO|VERO|PRAWDA|FAŁSZ)$/

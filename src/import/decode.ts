@@ -5,9 +5,13 @@ import { ImportFileError } from './file-error.ts'
 /** Bytes that tell what a file is. */
 const HEAD = 512
 
+const ZIP =
+  'an Excel workbook (.xlsx), one of another program (.ods) or a zip archive: open it and save the sheet as "CSV UTF-8"'
 /** The first bytes, one character each, and what has them. */
 const signatures: readonly (readonly [string, string])[] = [
-  ...['PK\x03\x04', 'PK\x05\x06', 'PK\x07\x08'].map((begin): [string, string] => [begin, 'an Excel workbook (.xlsx), one of another program (.ods) or a zip archive: open it and save the sheet as "CSV UTF-8"']),
+  ['PK\x03\x04', ZIP],
+  ['PK\x05\x06', ZIP],
+  ['PK\x07\x08', ZIP],
   ['\xD0\xCF\x11\xE0', 'an Excel workbook (.xls): open it and save the sheet as "CSV UTF-8"'],
   ['\x1F\x8B', 'compressed with gzip: zcat FILE | reconsent import -'],
   ['BZh', 'compressed with bzip2: bzcat FILE | reconsent import -'],
@@ -51,14 +55,17 @@ const decoderFor = (head: Buffer): ((bytes: Buffer) => Buffer) => {
   }
   if (isUtf16(head)) throw new ImportFileError('the file is UTF-16 without a byte order mark: save it as UTF-8')
   if (isUtf32(head)) throw new ImportFileError('the file is UTF-32: save it as UTF-8')
-  if (head.subarray(257, 262).equals(Buffer.from('ustar'))) throw new ImportFileError('the file is a tar archive: tar -xOf FILE NAME | reconsent import -')
+  if (head.toString('latin1', 257, 262) === 'ustar') {
+    throw new ImportFileError('the file is a tar archive: tar -xOf FILE NAME | reconsent import -')
+  }
   if (isBinary(head)) throw new ImportFileError('the file is no text: export the data as CSV UTF-8 or NDJSON')
   return (bytes) => bytes
 }
 
 const UTF8_MARK = Buffer.from('\uFEFF', 'utf8')
 /** Some programs write their mark in front of one that is there. */
-const withoutMarks = (bytes: Buffer): Buffer => (bytes.subarray(0, 3).equals(UTF8_MARK) ? withoutMarks(bytes.subarray(3)) : bytes)
+const withoutMarks = (bytes: Buffer): Buffer =>
+  bytes.subarray(0, 3).equals(UTF8_MARK) ? withoutMarks(bytes.subarray(3)) : bytes
 
 /** Of the bytes at each place of a unit of `width` bytes, how many are zero: 0 to 1. */
 const zerosByPlace = (head: Buffer, width: number): number[] =>
@@ -81,7 +88,8 @@ const isUtf32 = (head: Buffer): boolean => {
 
 /** Control characters that no text has. One or two may have slipped into a field, whose row is refused. */
 const isBinary = (head: Buffer): boolean => {
-  const controls = head.filter((byte) => byte < 0x09 || (byte > 0x0d && byte < 0x1a) || byte === 0x1c || byte === 0x1d).length
+  const isControl = (byte: number): boolean => byte < 0x09 || (byte > 0x0d && byte < 0x1a)
+  const controls = head.filter(isControl).length
   return controls > 2 && controls > head.length * 0.02
 }
 
