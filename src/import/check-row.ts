@@ -158,12 +158,22 @@ export const makeRowCheck = (rules: RowRules): ((fields: Readonly<Record<string,
     const said = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined && !(typeof value === 'string' && value.trim() === ''))
     const unknown = said.map(([name]) => name).filter((name) => !known.has(name))
     const values = Object.fromEntries(said.filter(([name]) => known.has(name)))
-    const parsed = schema.safeParse(values)
+    const whole = schema.safeParse(values)
+    const surplus = whole.success ? undefined : surplusDateProblem(whole.error.issues, values)
+    const parsed = surplus === undefined ? whole : schema.safeParse({ ...values, consented_at: undefined })
     const problems = parsed.success ? [] : parsed.error.issues.map((issue) => problemOf(String(issue.path[0]), issue.message, unknown))
     const all = [...new Set([...problems, ...datesMissing(said)])]
     if (!parsed.success || all.length > 0) return { row: undefined, problems: all, warnings: [], unknown }
-    return { ...toRow(parsed.data, values), problems: [], unknown }
+    const { row, warnings } = toRow(parsed.data, values)
+    const ofDate = surplus === undefined ? [] : [`consented_at: ${surplus}, left out; expires_at is there`]
+    return { row, warnings: [...ofDate, ...warnings], problems: [], unknown }
   }
+}
+
+/** What is wrong with `consented_at` beside an `expires_at` that is good and counts: like any field that is not needed, it costs no row. */
+const surplusDateProblem = (issues: readonly z.core.$ZodIssue[], { expires_at }: Readonly<Record<string, unknown>>): string | undefined => {
+  const isGood = expires_at !== undefined && !issues.some(({ path }) => path[0] === 'expires_at')
+  return isGood ? issues.find(({ path }) => path[0] === 'consented_at')?.message : undefined
 }
 
 const problemOf = (field: string, what: string, unknown: readonly string[]): string => {

@@ -65,7 +65,7 @@ describe('a bad row', () => {
     'a date as a number': [{ expires_at: 1_800_000_000 }, 'expires_at: must be text'],
     'a date long past': [{ expires_at: '1970-01-01' }, 'expires_at: is before 2010'],
     'a date in the far future': [{ expires_at: '2099-01-01' }, 'expires_at: is more than 10 years ahead'],
-    'a consent in the future': [{ consented_at: '2026-12-24' }, 'consented_at: is in the future'],
+    'a consent in the future': [{ expires_at: undefined, consented_at: '2026-12-24' }, 'consented_at: is in the future'],
     'bytes of another encoding': [{ user_id: 'Ren\uFFFD' }, 'user_id: is not UTF-8 text (perhaps Windows-1252): save the file as UTF-8, in Excel as "CSV UTF-8"'],
     'half a surrogate pair': [{ refresh_token: 'a\uD800' }, 'refresh_token: holds half a character'],
     'a redirect_uri with something invisible in it': [{ redirect_uri: 'https://app.example.com/call\u200Bback' }, 'redirect_uri: holds an invisible character (U+200B, a zero-width space, at position 29): remove it'],
@@ -88,6 +88,11 @@ describe('a bad row', () => {
       expect(check(line).problems).toEqual([])
     }
     expect(own(aLine({ redirect_uri: 'https://app.example.com/cb' })).problems).toEqual([])
+  })
+
+  test('needs a good expiry, where it gives one, and is told both dates that are broken', () => {
+    expect(check(aLine({ expires_at: '########', consented_at: '2026-11-01' })).problems).toEqual([expect.stringMatching(/^expires_at: /)])
+    expect(check(aLine({ expires_at: 'soon', consented_at: 'lately' })).problems).toEqual(['expires_at: is not a date: write 2026-11-23T09:00:00Z', 'consented_at: is not a date: write 2026-11-23T09:00:00Z'])
   })
 
   test('whose field is misspelt is told which one was meant', () => {
@@ -122,6 +127,9 @@ describe('a broken field that is not needed is left out with a warning, never th
     'scopes as a number': [{ scopes: 3 }, 'scopes: must be a list of texts, or one text with spaces between, left out'],
     'scopes for nothing': [{ scopes: 'NULL' }, 'scopes: is'],
     'too many scopes': [{ scopes: Array.from({ length: 101 }, () => 'info') }, 'scopes: '],
+    'a consent date in the future beside a good expiry': [{ consented_at: '2026-12-24' }, 'consented_at: is in the future, left out; expires_at is there'],
+    'a consent date that did not fit its column': [{ consented_at: '########' }, 'consented_at: is what a spreadsheet shows in place of a value'],
+    'a consent date as a number': [{ consented_at: 46_000 }, 'consented_at: must be text, left out'],
     'a shortened supersedes': [{ supersedes: '1.23457E+15' }, 'supersedes: looks like a number that a spreadsheet shortened'],
   }
   test.each(Object.entries(broken))('%s', (_, [over, warning]) => {
