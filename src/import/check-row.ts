@@ -8,7 +8,7 @@ import { isDeadCallback } from '../http/served-address.ts'
 import { Secret } from '../secret.ts'
 import { mailboxProblem } from '../notify/mailbox.ts'
 import type { ImportRow } from '../store/administration-port.ts'
-import { brokenText, damageOf, damageOfToken, invisible, sheetError, shortenedNumber, unmarked, unreadable, unwrapped } from './damage.ts'
+import { brokenText, damageOf, damageOfToken, hiding, invisible, sheetError, unmarked, unreadable, unwrapped } from './damage.ts'
 import { importFieldNames } from './fields.ts'
 
 export interface CheckedRow {
@@ -48,10 +48,10 @@ const textThat = (most: number, read: (value: string) => string, problemOf: (val
 const identity = (most: number) => textThat(most, unmarked, damageOf)
 /** Of a form that is checked after it: what a spreadsheet showed in its place is said first. */
 const formal = (most: number) => textThat(most, (value) => unmarked(value).trim(), (value) => unreadable(value) ?? sheetError(value) ?? invisible(value))
-const plainText = (most: number) => textThat(most, (value) => unmarked(value).trim(), (value) => brokenText(value) ?? shortenedNumber(value) ?? invisible(value))
+const plainText = (most: number) => textThat(most, (value) => unmarked(value).trim(), (value) => brokenText(value) ?? invisible(value))
 /** Names come with line breaks out of forms and spreadsheets: no reason to leave them out. */
 const nameText = (most: number) =>
-  textThat(most, (value) => unwrapped(value).replaceAll(/\s+/g, ' ').trim(), (value) => brokenText(value) ?? (/\p{Cc}/u.test(value) ? 'holds control characters' : undefined))
+  textThat(most, (value) => unwrapped(value).replaceAll(/\p{White_Space}+/gu, ' ').trim(), (value) => brokenText(value) ?? hiding(value))
 
 const readInstant = (value: string): DateTime | string => {
   const match = INSTANT.exec(value)

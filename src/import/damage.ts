@@ -49,8 +49,12 @@ export const sheetError = (value: string): string | undefined =>
 /** Of text that says something to people. */
 export const brokenText = (value: string): string | undefined => {
   const isNobody = PLACEHOLDER.test(value) && !(CASELESS.test(value) && AS_A_NAME.test(value))
-  return unreadable(value) ?? sheetError(value) ?? (isNobody ? PLACEHOLDER_SAID : undefined)
+  return unreadable(value) ?? sheetError(value) ?? shortenedNumber(value) ?? formula(value) ?? (isNobody ? PLACEHOLDER_SAID : undefined)
 }
+
+/** Of a name, in which some languages need joiners and marks of direction: what hides, reverses or breaks the text around it. */
+export const hiding = (value: string): string | undefined =>
+  /[\p{Cc}\u00AD\u200B\u2060\uFEFF\u202A-\u202E\u2066-\u2069\uFFF9-\uFFFB]/u.test(value) ? invisible(value) : undefined
 const PLACEHOLDER_SAID = 'is a placeholder for nothing, such as NULL or N/A'
 
 /**
@@ -64,6 +68,9 @@ export const shortenedNumber = (value: string): string | undefined => {
   if (SCIENTIFIC.test(value)) return `looks like a number that a spreadsheet shortened (such as 1.23457E+15): ${AS_TEXT}`
   return RENDERED.test(value) ? `looks like a number that a program wrote anew (such as 12345.0 or 1,234,567): ${AS_TEXT}` : undefined
 }
+
+const formula = (value: string): string | undefined =>
+  value.startsWith('=') ? `is a formula of a spreadsheet: ${AS_TEXT}` : undefined
 
 const DAY = '(?:0?[1-9]|[12]\\d|3[01])'
 const TIME = '(?:,? \\d{1,2}:\\d{2}(?::\\d{2}(?:[.,]\\d+)?)?(?: ?[ap]\\.?m\\.?)?)?'
@@ -104,7 +111,7 @@ export const damageOf = (value: string): string | undefined => {
   if (shown !== undefined) return shown
   if (TRUTH_VALUE.test(value)) return `is a truth value: ${AS_TEXT}`
   if (isDate(value)) return `looks like a date that a spreadsheet made of an id: ${AS_TEXT}`
-  if (value.startsWith('=')) return `is a formula of a spreadsheet: ${AS_TEXT}`
+  if (formula(value) !== undefined) return formula(value)
   if (QUOTED.test(value)) return 'stands in quotation marks, or begins or ends with one: export it without'
   if (/(?:\.\.\.|…)$/.test(value)) return 'ends in dots: it was cut off where it was copied from'
   return /[*•]{3,}/.test(value) ? 'is masked: export it in clear' : undefined

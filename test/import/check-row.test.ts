@@ -111,7 +111,13 @@ describe('a broken field that is not needed is left out with a warning, never th
     'a name in another encoding': [{ name: 'Ren\uFFFD' }, 'name: is not UTF-8 text (perhaps Windows-1252)'],
     'a name as a number': [{ name: 12 }, 'name: must be text, left out'],
     'a name that is too long': [{ name: 'x'.repeat(201) }, 'name: is longer than 200 characters, left out'],
-    'a name with a bell in it': [{ name: 'Ada\u0007' }, 'name: holds control characters, left out'],
+    'a name with a bell in it': [{ name: 'Ada\u0007' }, 'name: holds a control character (U+0007, at position 4)'],
+    'a name that reverses what follows it': [{ name: 'Ada\u202Egnp.' }, 'name: holds an invisible character (U+202E, at position 4)'],
+    'a name with a mark of bytes in it': [{ name: '\u200BA\uFEFFda' }, 'name: holds an invisible character (U+200B, a zero-width space, at position 1)'],
+    'a name that is a formula': [{ name: '=HYPERLINK("https://x.test")' }, 'name: is a formula of a spreadsheet'],
+    'a name that is a number, shortened': [{ name: '1.23E+15' }, 'name: looks like a number that a spreadsheet shortened'],
+    'the name of a bank that is a formula': [{ provider_name: '=A1&B1' }, 'provider_name: is a formula of a spreadsheet'],
+    'a phone that is a formula': [{ phone: '=44+7700900123' }, 'phone: is a formula of a spreadsheet'],
     'a name that is an error of a spreadsheet': [{ name: '#REF!' }, 'name: is what a spreadsheet shows in place of a value'],
     'a name for nobody': [{ name: 'NULL' }, 'name: is a placeholder for nothing'],
     'the name of a bank as an object': [{ provider_name: {} }, 'provider_name: must be text, left out'],
@@ -148,7 +154,7 @@ describe('a broken field that is not needed is left out with a warning, never th
   })
 
   test('people are called Null, Nan and \'t Hooft', () => {
-    for (const name of ['Null', 'Nan', "'t Hooft", 'O’Brien', 'Zoë', '李', 'NA']) expect(check(aLine({ name }))).toMatchObject({ row: { name }, warnings: [] })
+    for (const name of ['Null', 'Nan', "'t Hooft", 'O’Brien', 'Zoë', '李', 'NA', 'میترا\u200Cسادات', 'دانا\u200F', '👩\u200D🚀']) expect(check(aLine({ name }))).toMatchObject({ row: { name }, warnings: [] })
   })
 })
 
