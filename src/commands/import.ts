@@ -37,6 +37,7 @@ otherwise, but with --correct. With PUBLIC_URL set, a redirect_uri on that host 
       const run = importConsents({ store, clock, httpsOnly: config.httpsOnly, ...config.ownHost, correct: call.flag('correct'), ...told })
       const input = file === '-' ? process.stdin : createReadStream(file)
       const counts = await run(readRows(input, format ?? (file === '-' ? undefined : formatByName(file))))
+      if (counts.rows === 0) call.terminal.note('no row was read: the file is empty, or holds nothing but a header')
       if (call.flag('json')) await call.terminal.json({ ...counts, problems: told.problems, problems_left_off: Math.max(0, counts.bad - told.problems.length) })
       else await call.terminal.line(summary(counts))
       return counts.bad > 0 ? 1 : 0

@@ -85,7 +85,7 @@ describe('import', () => {
     expect(await run(['import', '-'], { ENCRYPTION_KEYS: undefined })).toMatchObject({ code: 2, stderr: expect.stringContaining('ENCRYPTION_KEYS') })
   })
 
-  test('reads a named pipe; of a folder says that it is one', async () => {
+  test('reads a named pipe; of a folder says that it is one, of an empty file that nothing was read', async () => {
     const pipe = join(cwd, 'pipe.csv')
     execFileSync('mkfifo', [pipe])
     const line = aLine({ expires_at: inDays(60) })
@@ -93,7 +93,9 @@ describe('import', () => {
     expect(ran).toMatchObject({ code: 0, stdout: expect.stringContaining('1 row, 1 created'), stderr: '' })
     expect(await run(['import', cwd])).toMatchObject({ code: 2, stderr: expect.stringContaining('folder') })
     expect(await run(['import', join(cwd, 'nowhere.csv')])).toMatchObject({ code: 2, stderr: expect.stringContaining('does not exist') })
-    expect(await run(['import', '/dev/null'])).toMatchObject({ code: 0, stdout: expect.stringContaining('0 rows') })
+    const header = join(cwd, 'header.csv')
+    await writeFile(header, Object.keys(line).join(';'))
+    for (const empty of ['/dev/null', header]) expect(await run(['import', empty])).toMatchObject({ code: 0, stdout: expect.stringContaining('0 rows'), stderr: expect.stringContaining('nothing but a header') })
   })
 
   test('asks for https where real connections are at stake', async () => {
