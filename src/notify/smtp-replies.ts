@@ -106,6 +106,13 @@ export const aboutOf = (reply: Reply): About => {
   return detail === undefined || isVague(detail) ? byWords(reply, detail) : 'recipient'
 }
 
+/**
+ * Of a refusal at MAIL FROM with the parameter SMTPUTF8: whether that is what is refused (RFC 6531 3.5), or a parameter
+ * is not known (RFC 5321 4.1.1.11).
+ */
+export const refusesSmtpUtf8 = ({ status, enhanced }: Reply): boolean =>
+  status === 555 || ['5.5.4', '5.6.7', '5.6.9'].includes(enhanced ?? '')
+
 /** The same for replies to what comes before a recipient is named: nobody but us can be meant. Only a size is the message's own. */
 export const aboutBeforeRecipient = (reply: Reply, command: string | undefined): Extract<About, 'outage' | 'limit' | 'setup' | 'too-large'> => {
   const about = aboutOf(reply)
