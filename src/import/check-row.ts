@@ -8,7 +8,7 @@ import { isDeadCallback } from '../http/served-address.ts'
 import { Secret } from '../secret.ts'
 import { mailboxProblem } from '../notify/mailbox.ts'
 import type { ImportRow } from '../store/administration-port.ts'
-import { brokenText, damageOf, damageOfToken, invisible, sheetError, shortenedNumber, unmarked, unreadable, unwrapped } from './damage.ts'
+import { brokenText, damageOf, damageOfToken, hiding, invisible, sheetError, unmarked, unreadable, unwrapped } from './damage.ts'
 import { importFieldNames } from './fields.ts'
 
 export interface CheckedRow {
@@ -48,10 +48,10 @@ const textThat = (most: number, read: (value: string) => string, problemOf: (val
 const identity = (most: number) => textThat(most, unmarked, damageOf)
 /** Of a form that is checked after it: what a spreadsheet showed in its place is said first. */
 const formal = (most: number) => textThat(most, (value) => unmarked(value).trim(), (value) => unreadable(value) ?? sheetError(value) ?? invisible(value))
-const plainText = (most: number) => textThat(most, (value) => unmarked(value).trim(), (value) => brokenText(value) ?? shortenedNumber(value) ?? invisible(value))
+const plainText = (most: number) => textThat(most, (value) => unmarked(value).trim(), (value) => brokenText(value) ?? invisible(value))
 /** Names come with line breaks out of forms and spreadsheets: no reason to leave them out. */
 const nameText = (most: number) =>
-  textThat(most, (value) => unwrapped(value).replaceAll(/\s+/g, ' ').trim(), (value) => brokenText(value) ?? (/\p{Cc}/u.test(value) ? 'holds control characters' : undefined))
+  textThat(most, (value) => unwrapped(value).replaceAll(/\p{White_Space}+/gu, ' ').trim(), (value) => brokenText(value) ?? hiding(value))
 
 const readInstant = (value: string): DateTime | string => {
   const match = INSTANT.exec(value)
@@ -158,14 +158,22 @@ export const makeRowCheck = (rules: RowRules): ((fields: Readonly<Record<string,
     const said = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined && !(typeof value === 'string' && value.trim() === ''))
     const unknown = said.map(([name]) => name).filter((name) => !known.has(name))
     const values = Object.fromEntries(said.filter(([name]) => known.has(name)))
-    const parsed = schema.safeParse(values)
+    const whole = schema.safeParse(values)
+    const surplus = whole.success ? undefined : surplusDateProblem(whole.error.issues, values)
+    const parsed = surplus === undefined ? whole : schema.safeParse({ ...values, consented_at: undefined })
     const problems = parsed.success ? [] : parsed.error.issues.map((issue) => problemOf(String(issue.path[0]), issue.message, unknown))
     const all = [...new Set([...problems, ...datesMissing(said)])]
     if (!parsed.success || all.length > 0) return { row: undefined, problems: all, warnings: [], unknown }
     const { row, warnings } = toRow(parsed.data, values)
-    if (row.supersedes === row.credentialsId) return { row: undefined, problems: ['supersedes: names the row itself'], warnings: [], unknown }
-    return { row, warnings, problems: [], unknown }
+    const ofDate = surplus === undefined ? [] : [`consented_at: ${surplus}, left out; expires_at is there`]
+    return { row, warnings: [...ofDate, ...warnings], problems: [], unknown }
   }
+}
+
+/** What is wrong with `consented_at` beside an `expires_at` that is good and counts: like any field that is not needed, it costs no row. */
+const surplusDateProblem = (issues: readonly z.core.$ZodIssue[], { expires_at }: Readonly<Record<string, unknown>>): string | undefined => {
+  const isGood = expires_at !== undefined && !issues.some(({ path }) => path[0] === 'expires_at')
+  return isGood ? issues.find(({ path }) => path[0] === 'consented_at')?.message : undefined
 }
 
 const problemOf = (field: string, what: string, unknown: readonly string[]): string => {
@@ -180,14 +188,19 @@ type Optional = { readonly [Field in keyof typeof optional]: z.output<(typeof op
 
 const toRow = (data: z.output<ReturnType<typeof schemaFor>>, values: Readonly<Record<string, unknown>>): { row: ImportRow; warnings: string[] } => {
   const warnings: string[] = []
+  const leaveOut = (name: string, why: string): void => {
+    const consequence = without[name as keyof typeof optional]
+    warnings.push(`${name}: ${why}, left out${consequence === undefined ? '' : `; ${consequence}`}`)
+  }
   const read = Object.fromEntries(Object.entries(optional).map(([name, schema]): [string, unknown] => {
     if (!Object.hasOwn(values, name)) return [name, undefined]
     const parsed = schema.safeParse(values[name])
     if (parsed.success) return [name, parsed.data]
-    const consequence = without[name as keyof typeof optional]
-    warnings.push(`${name}: ${parsed.error.issues[0]?.message ?? 'cannot be read'}, left out${consequence === undefined ? '' : `; ${consequence}`}`)
+    leaveOut(name, parsed.error.issues[0]?.message ?? 'cannot be read')
     return [name, undefined]
   })) as Optional
+  const namesItself = read.supersedes === data.credentials_id
+  if (namesItself) leaveOut('supersedes', 'names the row itself')
   const row: ImportRow = {
     credentialsId: data.credentials_id,
     refreshToken: new Secret(data.refresh_token),
@@ -204,7 +217,7 @@ const toRow = (data: z.output<ReturnType<typeof schemaFor>>, values: Readonly<Re
     locale: read.locale,
     timeZone: read.time_zone,
     scopes: read.scopes,
-    supersedes: read.supersedes,
+    supersedes: namesItself ? undefined : read.supersedes,
   }
   return { row, warnings }
 }

@@ -12,8 +12,11 @@ export interface Header {
   readonly names: readonly string[]
 }
 
-/** What a first line `sep=;` says: Excel reads it, and some programs write it for Excel's sake. */
-export const separatorOf = (text: string): string | undefined => /^"?sep=([^\w\s"]|\t)"?[,;|\s]*$/i.exec(text)?.[1]
+/** What a first line `sep=;` says: Excel reads it, and some programs write it for Excel's sake, a tab also as `\t`. */
+export const separatorOf = (text: string): string | undefined => {
+  const said = /^"?sep *= *(\\t|tab|[^\w\s"]|\t)"?[,;|\s]*$/i.exec(text)?.[1]
+  return said === undefined || said.length === 1 ? said : '\t'
+}
 
 /** Throws ImportFileError when it is no header of an import. */
 export const readHeader = (text: string, separator: string | undefined): Header => {
@@ -25,7 +28,10 @@ export const readHeader = (text: string, separator: string | undefined): Header 
     .toSorted((a, b) => knownIn(b.names) - knownIn(a.names) || b.names.length - a.names.length)
   if (found === undefined) throw new ImportFileError('the first line is not a CSV header: a quotation mark is not closed')
   const missing = missingColumns(found.names)
-  if (missing !== undefined) throw new ImportFileError(`the first line must name the columns: ${missing}`)
+  if (missing !== undefined) {
+    const parted = separator === undefined ? '' : ' (parted as its line sep= says; if they are not, remove that line)'
+    throw new ImportFileError(`the first line must name the columns: ${missing}${parted}`)
+  }
   const twice = importFieldNames.find((field) => found.names.indexOf(field) !== found.names.lastIndexOf(field))
   if (twice !== undefined) throw new ImportFileError(`the header names the column ${twice} twice`)
   return { ...found, names: found.names.map((name, index) => (name === '' ? `column ${index + 1} without a name` : name)) }

@@ -39,38 +39,68 @@ const CASELESS = /^(?:null|nil|none|nan)$/i
 const AS_A_NAME = /^(?:Null|Nil|Nan)$/
 
 export const isPlaceholder = (value: string): boolean => PLACEHOLDER.test(value)
-/** `NA` is what R writes; not in a name. */
-const NOT_AVAILABLE = /^NA$/
+/** What programs for numbers write (R, pandas, C, JavaScript); in a name some of it may be meant. */
+const NOT_AVAILABLE = /^(?:NA|<NA>|NaT|N\.A\.|n\.a\.|-nan|[+-]?Infinity|-?1\.#(?:QNAN|IND|INF))$/
 
-const SHEET_ERROR = /^(?:#+|#(?:N\/[A-Z]|NV|GETTING_DATA|[\p{L}\d_/¡¿]+[!?])|Err:\d{3})$/u
+const SHEET_ERROR = /^(?:#+|#(?:N\/[A-Z]|NV|GETTING_DATA|[\p{L}\d_/¡¿]+[!?])|(?:Err|Fehler|Erreur) ?:\d{3})$/u
 export const sheetError = (value: string): string | undefined =>
   SHEET_ERROR.test(value) ? 'is what a spreadsheet shows in place of a value (such as #REF! or ####): widen the column or mend the formula, and export it again' : undefined
 
 /** Of text that says something to people. */
 export const brokenText = (value: string): string | undefined => {
   const isNobody = PLACEHOLDER.test(value) && !(CASELESS.test(value) && AS_A_NAME.test(value))
-  return unreadable(value) ?? sheetError(value) ?? (isNobody ? PLACEHOLDER_SAID : undefined)
+  return unreadable(value) ?? sheetError(value) ?? shortenedNumber(value) ?? formula(value) ?? (isNobody ? PLACEHOLDER_SAID : undefined)
 }
+
+/** Of a name, in which some languages need joiners and marks of direction: what hides, reverses or breaks the text around it. */
+export const hiding = (value: string): string | undefined =>
+  /[\p{Cc}\u00AD\u200B\u2060\uFEFF\u202A-\u202E\u2066-\u2069\uFFF9-\uFFFB]/u.test(value) ? invisible(value) : undefined
 const PLACEHOLDER_SAID = 'is a placeholder for nothing, such as NULL or N/A'
 
 /**
  * A number as a program shows it. With a plus in the exponent, or a fraction before it, no id is written: `1.23457E+15`, `1,2E+05`, `1e+21`,
  * `1.23457E8` (Java). `1E5`, `12e4567` and `12E-4` may be ids, in hexadecimal or of a flat.
  */
-const SCIENTIFIC = /^[+-]?(?:\d+e\+\d{1,3}|\d+[.,]\d+e[+-]?\d{1,3})$/i
-/** `12345.0`: a column with gaps was read as fractions. `12345,00` and `1,234,567`: it was shown as an amount. */
-const RENDERED = /^[+-]?(?:\d+[.,]0+|\d{1,3}(?:,\d{3})+(?:\.\d+)?)$/
+const SCIENTIFIC = /^[+-]?(?:\d+ ?e\+\d{1,3}|(?:\d+[.,٫]\d*|[.,]\d+) ?e[+-]?\d{1,3})$/i
+/** `12345.0`: a column with gaps was read as fractions. `12345,00`, `1,234,567`, `1'234'567`: it was shown as an amount. */
+const RENDERED = /^[+-]?(?:\d+[.,]0+|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:['’]\d{3})+(?:[.,]\d+)?)$/
 export const shortenedNumber = (value: string): string | undefined => {
   if (SCIENTIFIC.test(value)) return `looks like a number that a spreadsheet shortened (such as 1.23457E+15): ${AS_TEXT}`
   return RENDERED.test(value) ? `looks like a number that a program wrote anew (such as 12345.0 or 1,234,567): ${AS_TEXT}` : undefined
 }
 
+const formula = (value: string): string | undefined =>
+  value.startsWith('=') ? `is a formula of a spreadsheet: ${AS_TEXT}` : undefined
+
 const DAY = '(?:0?[1-9]|[12]\\d|3[01])'
-const MONTH = '(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)'
-/** `12-May` was MAY12, `Mar-30` MAR2030: with a capital, as Excel writes them; may-12 is somebody's name. */
-const DATE = new RegExp(
-  `^(?:${DAY}-${MONTH}(?:-\\d{2,4})?|${MONTH}-\\d{2}|${DAY}/${DAY}/(?:\\d{2}|\\d{4})|${DAY}[.]${DAY}[.]\\d{4}|\\d{4}-[01]\\d-[0-3]\\d(?:[T ][\\d:.]+(?:Z|[+-][\\d:]+)?)?)$`,
-)
+const TIME = '(?:,? \\d{1,2}:\\d{2}(?::\\d{2}(?:[.,]\\d+)?)?(?: ?[ap]\\.?m\\.?)?)?'
+/** As Excel shortens them in the languages of our messages. */
+const MONTH = [
+  'jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec',
+  'mrz|mär|mai|okt|dez',
+  'janv|févr|mars|avr|juin|juil|août|déc',
+  'ene|abr|ago|dic|gen|mag|giu|lug|ott',
+  'sty|lut|kwi|maj|cze|lip|sie|wrz|paź|lis|gru',
+].join('|')
+/** `12-May`, `12-mai`, `12. Mai` and `12.maj` were MAY12 or 12-5. */
+const DAY_AND_MONTH = new RegExp(`^${DAY}(?:[-/ .]|\\. )(?:${MONTH})\\.?(?:[-/ .]\\d{2,4})?$`, 'iu')
+/** `Mar-30` and `Mrz 30` were MAR2030. Told from a name by its capital: may-12 is somebody. */
+const MONTH_AND_YEAR = new RegExp(`^(?:${MONTH})\\.?[- ]\\d{2}$`, 'iu')
+const FULL_DATES = [
+  `${DAY}([-/.])${DAY}\\1\\d{4}${TIME}`,
+  `${DAY}/${DAY}/\\d{2}${TIME}`,
+  `\\d{4}/[01]?\\d/[0-3]?\\d${TIME}`,
+  '\\d{4}-[01]\\d-[0-3]\\d(?:[T ][\\d:.]+(?:Z|[+-][\\d:]+)?)?',
+].map((date) => new RegExp(`^${date}$`, 'i'))
+const isDate = (value: string): boolean =>
+  DAY_AND_MONTH.test(value) ||
+  (/^\p{Lu}/u.test(value) && MONTH_AND_YEAR.test(value)) ||
+  FULL_DATES.some((date) => date.test(value))
+
+/** As a spreadsheet writes them, in the languages of our messages; true and false in any letters, as programs do. */
+const TRUTH_VALUE = /^(?:[Tt]rue|TRUE|[Ff]alse|FALSE|WAHR|FALSCH|VRAI|FAUX|VERDADERO|FALSO|VERO|PRAWDA|FAŁSZ)$/
+/** Around the value, or left over at one end. An apostrophe may end a value (`Travis'`). */
+const QUOTED = /^(["'`]).*\1$|^["'“”„«»‘‚]|["“”„«»]$/s
 
 /** What is wrong with a value by which a user, a connection or a bank is known; undefined when it may be one. */
 export const damageOf = (value: string): string | undefined => {
@@ -79,10 +109,10 @@ export const damageOf = (value: string): string | undefined => {
   if (PLACEHOLDER.test(value) || NOT_AVAILABLE.test(value)) return PLACEHOLDER_SAID
   const shown = sheetError(value) ?? shortenedNumber(value)
   if (shown !== undefined) return shown
-  if (/^(?:true|false)$/i.test(value)) return `is a truth value: ${AS_TEXT}`
-  if (DATE.test(value)) return `looks like a date that a spreadsheet made of an id: ${AS_TEXT}`
-  if (value.startsWith('=')) return `is a formula of a spreadsheet: ${AS_TEXT}`
-  if (/^(["'`]).*\1$|^['"]/s.test(value)) return 'stands in quotation marks, or begins with one: export it without'
+  if (TRUTH_VALUE.test(value)) return `is a truth value: ${AS_TEXT}`
+  if (isDate(value)) return `looks like a date that a spreadsheet made of an id: ${AS_TEXT}`
+  if (formula(value) !== undefined) return formula(value)
+  if (QUOTED.test(value)) return 'stands in quotation marks, or begins or ends with one: export it without'
   if (/(?:\.\.\.|…)$/.test(value)) return 'ends in dots: it was cut off where it was copied from'
   return /[*•]{3,}/.test(value) ? 'is masked: export it in clear' : undefined
 }

@@ -5,15 +5,24 @@ import { ImportFileError } from './file-error.ts'
 /** Bytes that tell what a file is. */
 const HEAD = 512
 
+const ZIP =
+  'an Excel workbook (.xlsx), one of another program (.ods) or a zip archive: open it and save the sheet as "CSV UTF-8"'
 /** The first bytes, one character each, and what has them. */
 const signatures: readonly (readonly [string, string])[] = [
-  ['PK\x03\x04', 'an Excel workbook (.xlsx) or another zip archive: open it and save the sheet as "CSV UTF-8"'],
+  ['PK\x03\x04', ZIP],
+  ['PK\x05\x06', ZIP],
+  ['PK\x07\x08', ZIP],
   ['\xD0\xCF\x11\xE0', 'an Excel workbook (.xls): open it and save the sheet as "CSV UTF-8"'],
   ['\x1F\x8B', 'compressed with gzip: zcat FILE | reconsent import -'],
   ['BZh', 'compressed with bzip2: bzcat FILE | reconsent import -'],
   ['\xFD7zXZ', 'compressed with xz: xzcat FILE | reconsent import -'],
   ['\x28\xB5\x2F\xFD', 'compressed with zstd: zstdcat FILE | reconsent import -'],
+  ['\x04\x22\x4D\x18', 'compressed with lz4: lz4cat FILE | reconsent import -'],
+  ['\x1F\x9D', 'compressed with compress: zcat FILE | reconsent import -'],
   ['7z\xBC\xAF', 'a 7z archive: unpack it first'],
+  ['Rar!\x1A\x07', 'a RAR archive: unpack it first'],
+  ['-----BEGIN PGP', 'encrypted with PGP: gpg --decrypt FILE | reconsent import -'],
+  ['age-encryption.org/', 'encrypted with age: age --decrypt FILE | reconsent import -'],
   ['%PDF-', 'a PDF: export the data as CSV UTF-8'],
   ['{\\rtf', 'an RTF document: save it as plain text in UTF-8'],
   ['SQLite format 3', 'an SQLite database: export the table as CSV'],
@@ -32,14 +41,11 @@ export async function* utf8Of(input: AsyncIterable<Uint8Array | string>): AsyncG
     head = Buffer.concat([head, next.value])
   }
   const decode = decoderFor(head)
-  yield decode(head, true)
-  for (let next = await chunks.next(); next.done !== true; next = await chunks.next()) yield decode(next.value, false)
-  yield decode(Buffer.alloc(0), false)
+  yield withoutMarks(decode(head))
+  for (let next = await chunks.next(); next.done !== true; next = await chunks.next()) yield decode(next.value)
 }
 
-type Decode = (bytes: Buffer, isFirst: boolean) => Buffer
-
-const decoderFor = (head: Buffer): Decode => {
+const decoderFor = (head: Buffer): ((bytes: Buffer) => Buffer) => {
   const known = signatures.find(([bytes]) => head.subarray(0, bytes.length).equals(Buffer.from(bytes, 'latin1')))
   if (known !== undefined) throw new ImportFileError(`the file is ${known[1]}`)
   if (head.length >= 2 && (head.readUInt16BE() === 0xfffe || head.readUInt16BE() === 0xfeff)) {
@@ -48,17 +54,43 @@ const decoderFor = (head: Buffer): Decode => {
     return (bytes) => Buffer.from(decoder.decode(bytes, { stream: true }), 'utf8')
   }
   if (isUtf16(head)) throw new ImportFileError('the file is UTF-16 without a byte order mark: save it as UTF-8')
-  return (bytes, isFirst) => (isFirst && bytes.subarray(0, 3).equals(UTF8_MARK) ? bytes.subarray(3) : bytes)
+  if (isUtf32(head)) throw new ImportFileError('the file is UTF-32: save it as UTF-8')
+  if (head.toString('latin1', 257, 262) === 'ustar') {
+    throw new ImportFileError('the file is a tar archive: tar -xOf FILE NAME | reconsent import -')
+  }
+  if (isBinary(head)) throw new ImportFileError('the file is no text: export the data as CSV UTF-8 or NDJSON')
+  return (bytes) => bytes
 }
 
 const UTF8_MARK = Buffer.from('\uFEFF', 'utf8')
+/** Some programs write their mark in front of one that is there. */
+const withoutMarks = (bytes: Buffer): Buffer =>
+  bytes.subarray(0, 3).equals(UTF8_MARK) ? withoutMarks(bytes.subarray(3)) : bytes
+
+/** Of the bytes at each place of a unit of `width` bytes, how many are zero: 0 to 1. */
+const zerosByPlace = (head: Buffer, width: number): number[] =>
+  Array.from({ length: width }, (_, place) => {
+    const there = head.filter((_byte, index) => index % width === place)
+    return there.filter((byte) => byte === 0).length / Math.max(1, there.length)
+  })
 
 /** Latin letters in UTF-16: every other byte is zero, and hardly any of the others. */
 const isUtf16 = (head: Buffer): boolean => {
-  const zeros = [0, 0]
-  for (const [index, byte] of head.entries()) if (byte === 0) zeros[index % 2] = (zeros[index % 2] ?? 0) + 1
-  const half = head.length / 2
-  return half >= 4 && Math.max(...zeros) > half * 0.7 && Math.min(...zeros) < half * 0.1
+  const zeros = zerosByPlace(head, 2)
+  return head.length >= 8 && Math.max(...zeros) > 0.7 && Math.min(...zeros) < 0.1
+}
+
+/** The same in UTF-32: three of four. */
+const isUtf32 = (head: Buffer): boolean => {
+  const zeros = zerosByPlace(head, 4)
+  return head.length >= 16 && zeros.filter((share) => share > 0.7).length === 3 && Math.min(...zeros) < 0.1
+}
+
+/** Control characters that no text has. One or two may have slipped into a field, whose row is refused. */
+const isBinary = (head: Buffer): boolean => {
+  const isControl = (byte: number): boolean => byte < 0x09 || (byte > 0x0d && byte < 0x1a)
+  const controls = head.filter(isControl).length
+  return controls > 2 && controls > head.length * 0.02
 }
 
 async function* buffers(input: AsyncIterable<Uint8Array | string>): AsyncGenerator<Buffer> {

@@ -13,7 +13,7 @@ export interface ImportCounts {
   readonly unchanged: number
   readonly updated: number
   readonly repaired: number
-  /** Consents closed because a newer one of the same user at the same bank is there. */
+  /** Consents closed because a row says that it took their place. */
   readonly superseded: number
   readonly bad: number
   readonly warnings: number

@@ -183,7 +183,9 @@ export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts: 
         })
       })
       if (misfit !== undefined) return misfit
-      return failure === undefined ? { kind: 'sent' } : classify(failure, { handedOver, isBeyondAscii: needsSmtpUtf8(recipient) })
+      if (failure === undefined) return { kind: 'sent' }
+      const beyondAscii = { isBeyondAscii: needsSmtpUtf8(recipient), isSenderBeyondAscii: needsSmtpUtf8(sender) }
+      return classify(failure, { handedOver, ...beyondAscii })
     },
 
     async check() {

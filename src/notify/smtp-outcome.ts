@@ -1,6 +1,6 @@
 // What became of a message when SMTP did not simply say yes. Pure. The question is always the same: could the server have taken it?
 import type { Delivery } from './port.ts'
-import { aboutBeforeRecipient, aboutOf } from './smtp-replies.ts'
+import { aboutBeforeRecipient, aboutOf, refusesSmtpUtf8 } from './smtp-replies.ts'
 
 /** What nodemailer's connection says about a failure. Its message and response are never used: they quote addresses. */
 export interface SmtpFailure {
@@ -20,21 +20,32 @@ const word = (value: string | undefined): string => (value !== undefined && /^[A
 const step = ({ code, command }: SmtpFailure): string =>
   code === 'EAUTH' ? 'AUTH' : command === 'CONN' ? 'our connection' : word(command)
 
+interface Circumstances {
+  readonly handedOver: boolean
+  readonly isBeyondAscii?: boolean
+  readonly isSenderBeyondAscii?: boolean
+}
+
 /**
  * `handedOver`: the whole message, with the final dot, may have left us. Before that nothing can have been delivered. After it, only a
  * proper 4xx or 5xx is an answer (RFC 5321 4.2.1: the server has not taken the message); silence, a cut connection or gibberish
  * leaves open whether it was delivered. What was certainly not delivered for a reason that would have met every other message as well is `away`: it
- * must not use up this one's tries. `isBeyondAscii`: the recipient's local part is, so that only a server with SMTPUTF8 takes it.
+ * must not use up this one's tries. `isBeyondAscii`: the recipient's local part is, so that only a server with SMTPUTF8
+ * takes it. The parameter of that name stands at MAIL FROM: its refusal is about this recipient, unless the sender
+ * needs it too (`isSenderBeyondAscii`).
  */
 export const classify = (
   failure: SmtpFailure,
-  { handedOver, isBeyondAscii = false }: { handedOver: boolean; isBeyondAscii?: boolean },
+  { handedOver, isBeyondAscii = false, isSenderBeyondAscii = false }: Circumstances,
 ): Exclude<Delivery, { kind: 'sent' }> => {
   const status = failure.responseCode ?? 0
   if (status < 400 || status > 599) return unanswered(failure, handedOver)
   const enhanced = enhancedCode(failure.response)
   const detail = `${status}${enhanced === undefined ? '' : ` ${enhanced}`} to ${handedOver ? 'the message' : step(failure)}`
   const reply = { status, enhanced, text: failure.response ?? '' }
+  if (isBeyondAscii && !isSenderBeyondAscii && failure.command === 'MAIL FROM' && refusesSmtpUtf8(reply)) {
+    return { kind: 'no-channel', code: 'no-channel', detail }
+  }
   const atThisMessage = handedOver || failure.command === 'RCPT TO' || failure.command === 'DATA'
   const about = atThisMessage ? aboutOf(reply) : aboutBeforeRecipient(reply, failure.command)
   switch (about) {

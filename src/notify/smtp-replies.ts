@@ -48,27 +48,32 @@ const codeRows: readonly CodeRow[] = [
 
 /** Numbers that are used for anything: "other", a disabled mailbox, routing, protocol, policy. Then the words are read. */
 const isVague = (detail: string): boolean => /^(?:[0-7]\.0|2\.1|[345]\.\d+|7\.1)$/.test(detail)
+/** X.2.2 is a full mailbox by its number; some say it of the sender's own. */
+const senderQuotaWords = /\b(?:sender|sending|outgoing|outbound|submission)\b[^.;]{0,30}\b(?:limits?|quota|rate)\b/
 
 /** The sender is named, whatever else is said: many servers judge it only at RCPT (Postfix: smtpd_delay_reject). */
 const senderWords =
-  /sender (?:address |domain |verify |verification )*(?:was |is |has been )?(?:rejected|denied|refused|not allowed|blocked|blacklisted|failed|not verified|unknown)|send ?as ?denied|(?:permissions?|allowed|authori[sz]ed) to send as|(?:^|\W)from'? address|sender (?:identity|signature)|verified sender/
+  /sender (?:address |domain |verify |verification )*(?:was |is |has been )?(?:rejected|denied|refused|not allowed|not authori[sz]ed(?! (?:for|to)\b)|blocked|blacklisted|failed|not verified|unknown|does not exist|not found)|(?:invalid|unauthori[sz]ed) sender|send ?as ?denied|(?:permissions?|allowed|authori[sz]ed) to send as|(?:^|\W)from'? address|sender (?:identity|signature)|verified sender/
 const recipientWords = /\bmail ?box\b|\binbox is\b|over[- ]?quota|receiving (?:mail|messages|limit)|to reach|to contact|user unknown|unknown user|no such user|recipient (?:is|has|account|storage|quota)\b|(?:out of|exceeded) storage/
 const limitWords = [
-  /\b(?:daily|hourly|monthly|24[- ]?hours?|per (?:second|minute|hour|day|month)|sending|outgoing|outbound|relay|submission|smtp|message|maximum|max)\b[^.;]{0,50}\b(?:limit|quota|rate|credits?|threshold|allowance)\b[^;]{0,40}\b(?:exceed|reach|hit|used up|over)/,
-  /\b(?:exceed\w*|reached|hit|over)\b[^.;]{0,40}\b(?:daily|hourly|monthly|sending|outgoing|outbound|relay|recipients?|messages?|e?-?mails?)\b[^.;]{0,30}\b(?:limit|quota|rate|threshold|per (?:minute|hour|day|month))\b/,
+  /\b(?:daily|hourly|monthly|24[- ]?hours?|per (?:second|minute|hour|day|month)|send|sending|plan|outgoing|outbound|relay|submission|smtp|message|maximum|max)\b[^.;]{0,50}\b(?:limits?|quota|rate|credits?|threshold|allowance)\b[^;]{0,40}\b(?:exceed|reach|hit|used up|over)/,
+  /\b(?:exceed\w*|reached|hit|over)\b[^.;]{0,40}\b(?:daily|hourly|monthly|sending|outgoing|outbound|relay|recipients?|messag(?:es?|ing)|e?-?mails?)\b[^.;]{0,30}\b(?:limits?|quota|rate|threshold|per (?:minute|hour|day|month))\b/,
+  /\b(?:daily|hourly|monthly) (?:limit|quota)\b|\bnumber of (?:messages|e?-?mails)\b|your account has exceeded|(?:limit|quota) (?:on|for) sending/,
+  /\b(?:out of|no|insufficient|not enough|not have enough) credits?\b|too much mail\b/,
   /\brecipients? (?:rate )?limit (?:was |has been )?(?:exceeded|reached)/,
-  /throttl|rate[- ]limit|too many (?:messages|e?-?mails|connections|recipients|requests|concurrent)|slow down|submission ?quota|outbound ?spam|unusual sending/,
+  /throttl|rate[- ]?limit|too many (?:messages|e?-?mails|connections|recipients|requests|concurrent)|slow down|submission ?quota|outbound ?spam|unusual sending/,
 ]
 /** With a policy's number (X.7.0, X.7.1) a limit without another word is the sender's, too. */
 const policyLimitWords = /\b(?:quota|limit) (?:was |has been |is )?exceeded|exceed\w*[^.;]{0,30}\b(?:quota|limit)\b/
 const setupWords = [
   /\brelay(?:ing)?\b[^.;]{0,20}\b(?:denied|not (?:allowed|permitted)|disallowed|prohibited|refused)|(?:unable|not (?:permitted|allowed|authori[sz]ed)|cannot|refus\w+|do not) (?:to )?relay/,
-  /authenticat\w*[^.;]{0,20}\b(?:required|needed|first|failed)|must (?:first )?(?:be )?authenticat|\b(?:not|un) ?-?authenticated|starttls/,
-  /address is not verified|identities failed|domain[^.;]{0,30}not (?:been )?verified|not authori[sz]ed to (?:perform|send|use)|not allowed to send/,
+  /\bauth(?:enticat\w*)?\b[^.;]{0,20}\b(?:required|needed|first|failed)|please authenticat|must (?:first )?(?:be )?authenticat|\b(?:not|un) ?-?authenticated|starttls/,
+  /address is not verified|identities failed|domain[^.;]{0,30}not (?:been )?verified|not (?:authori[sz]ed|permitted|allowed) to (?:perform|use|send(?! to\b))/,
   /sending (?:is |has been |for this account )*(?:paused|suspended|disabled|denied|blocked)|\b(?:your|this|sending|smtp)\b[^.;]{0,30}\baccount\b[^.;]{0,30}\b(?:suspended|disabled|blocked|paused|activated|approved|review)|pending approval/,
   /sandbox|test purposes only|authori[sz]ed recipients/,
   /\bspf\b|\bdkim\b|\bdmarc\b|reverse dns|\bptr\b|\brdns\b/,
   /client host\b|helo command|spamhaus|\bdnsbl\b|\brbl\b|black ?listed|block ?list|\b(?:your |client |sending )?(?:ip|host|network)\b[^.;]{0,40}\b(?:blocked|banned|denied|not (?:allowed|authori[sz]ed)|unauthori[sz]ed)|unauthori[sz]ed ip/,
+  /invalid helo|allowed rcpthosts|\brejected\b[^.;]{0,10}\blisted (?:at|in|on|by)\b/,
 ]
 const sizeWords = /\b(?:message|mail|size)\b[^.;]{0,40}\b(?:too (?:big|large|long)|exceed\w*[^.;]{0,40}\b(?:size|maximum))|too (?:big|large|long)\b/
 
@@ -97,8 +102,16 @@ export const aboutOf = (reply: Reply): About => {
     return told === 'limit' || told === 'setup' ? told : ofSession
   }
   if (row !== undefined) return row.about
+  if (detail === '2.2' && senderQuotaWords.test(withoutQuotes(reply.text))) return 'limit'
   return detail === undefined || isVague(detail) ? byWords(reply, detail) : 'recipient'
 }
+
+/**
+ * Of a refusal at MAIL FROM with the parameter SMTPUTF8: whether that is what is refused (RFC 6531 3.5), or a parameter
+ * is not known (RFC 5321 4.1.1.11).
+ */
+export const refusesSmtpUtf8 = ({ status, enhanced }: Reply): boolean =>
+  status === 555 || ['5.5.4', '5.6.7', '5.6.9'].includes(enhanced ?? '')
 
 /** The same for replies to what comes before a recipient is named: nobody but us can be meant. Only a size is the message's own. */
 export const aboutBeforeRecipient = (reply: Reply, command: string | undefined): Extract<About, 'outage' | 'limit' | 'setup' | 'too-large'> => {

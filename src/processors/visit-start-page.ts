@@ -62,7 +62,7 @@ export const startPageOf = (page: RenewalPage): StartPage => {
 
 export const isOnHold = ({ status }: Pick<RenewalPage['consent'], 'status'>): boolean => status === 'paused' || status === 'quarantined'
 
-/** The button: a link younger than `link.freshFor` that nobody was given, otherwise a new one. */
+/** The button: a link by an open route, younger than `link.freshFor`, that nobody was given, otherwise a new one. */
 export const leaveForBank = (deps: VisitDeps) => {
   const { store, prepare, clock, policy, log } = deps
   return async (token: string): Promise<Departure> => {
@@ -73,7 +73,7 @@ export const leaveForBank = (deps: VisitDeps) => {
     const { routes } = openRoutes(consent, renewal, now, policy)
     try {
       await crashPoint('before-handing-out')
-      const kept = await store.handOutLink(renewal.id, now.minus(policy.link.freshFor), now)
+      const kept = await store.handOutLink(renewal.id, { freshAfter: now.minus(policy.link.freshFor), routes }, now)
       if (kept !== undefined) {
         await crashPoint('link-handed-out')
         return { kind: 'to-bank', link: kept }

@@ -29,7 +29,7 @@ export const atTheBank = (db: Database): AtTheBank => ({
   },
 
   // One statement decides who gets a link: two clicks, or a click and a mail scanner, never share a state and verifier.
-  handOutLink: async (renewalId, freshAfter, now) =>
+  handOutLink: async (renewalId, { freshAfter, routes }, now) =>
     db.prisma.$transaction(async (tx) => {
       const consent = await lockOpenCycle(tx, renewalId)
       if (consent === undefined) return undefined
@@ -38,7 +38,7 @@ export const atTheBank = (db: Database): AtTheBank => ({
         WHERE id = (
           SELECT id FROM authorisations
           WHERE renewal_id = ${renewalId}::uuid AND status = 'issued' AND handed_out_at IS NULL AND link IS NOT NULL
-            AND issued_at > ${freshAfter.toJSDate()}
+            AND issued_at > ${freshAfter.toJSDate()} AND route = ANY(${[...routes]}::text[])
           ORDER BY issued_at DESC LIMIT 1 FOR UPDATE
         )
         RETURNING id, link`

@@ -121,8 +121,8 @@ export interface AtTheBank {
   getRenewalPage(renewalId: string): Promise<RenewalPage | undefined>
   /** By the random id of `/done/<id>`. */
   getRenewalPageByDoneId(doneId: string): Promise<(RenewalPage & { readonly authorisation: Authorisation }) | undefined>
-  /** The newest link of this renewal issued after `freshAfter` that was never handed out, marked as handed out. */
-  handOutLink(renewalId: string, freshAfter: DateTime, now: DateTime): Promise<Secret | undefined>
+  /** The newest link of this renewal by one of these routes, issued after `freshAfter`, that was never handed out; marked as handed out. */
+  handOutLink(renewalId: string, kept: { freshAfter: DateTime; routes: readonly Route[] }, now: DateTime): Promise<Secret | undefined>
   /** Stores a link made for a user who is waiting for it: it counts as handed out. False when the renewal is closed. */
   addHandedOut(renewalId: string, authorisation: NewAuthorisation, now: DateTime): Promise<boolean>
   receiveCode(state: Secret, code: Secret, now: DateTime): Promise<CallbackAnswer>

@@ -113,7 +113,7 @@ const planOne = ({ row, closing }: Found, cycle: Cycle | undefined, { now, reaso
   const last = status === 'active' ? renewal?.notifications.at(-1) : undefined
   const message = last?.status === 'cancelled' ? last : undefined
   if (message !== undefined) Object.assign(message, { status: 'pending', nextActionAt: soon.toJSDate() })
-  if (status === 'active') Object.assign(row, { failedAttempts: 0, lastErrorCode: null, retryAfter: null, ...dateOf(row, cycle, { now, soon, policy }) })
+  if (status === 'active') Object.assign(row, { failedAttempts: 0, outages: 0, lastErrorCode: null, retryAfter: null, ...dateOf(row, cycle, { now, soon, policy }) })
   const event = chainEvent(row, {
     type: 'consent.reopened', at: now, actor: 'operator', reason,
     data: { status, cycle: row.cycle, ...(by === undefined ? {} : { by }) },

@@ -1,5 +1,5 @@
 // Commands on a real database, as real processes: what they print, their JSON, their exit codes.
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, writeFile } from 'node:fs/promises'
@@ -83,6 +83,19 @@ describe('import', () => {
   test('of what is no import file ends with 1 and says why; without keys with 2', async () => {
     expect(await runReal(['import', '-'], {}, '[{"credentials_id":"x"}]')).toMatchObject({ code: 1, stderr: expect.stringContaining('one object per line') })
     expect(await run(['import', '-'], { ENCRYPTION_KEYS: undefined })).toMatchObject({ code: 2, stderr: expect.stringContaining('ENCRYPTION_KEYS') })
+  })
+
+  test('reads a named pipe; of a folder says that it is one, of an empty file that nothing was read', async () => {
+    const pipe = join(cwd, 'pipe.csv')
+    execFileSync('mkfifo', [pipe])
+    const line = aLine({ expires_at: inDays(60) })
+    const [ran] = await Promise.all([runReal(['import', pipe]), writeFile(pipe, `${Object.keys(line).join('\t')}\r${Object.values(line).join('\t')}\r`)])
+    expect(ran).toMatchObject({ code: 0, stdout: expect.stringContaining('1 row, 1 created'), stderr: '' })
+    expect(await run(['import', cwd])).toMatchObject({ code: 2, stderr: expect.stringContaining('folder') })
+    expect(await run(['import', join(cwd, 'nowhere.csv')])).toMatchObject({ code: 2, stderr: expect.stringContaining('does not exist') })
+    const header = join(cwd, 'header.csv')
+    await writeFile(header, Object.keys(line).join(';'))
+    for (const empty of ['/dev/null', header]) expect(await run(['import', empty])).toMatchObject({ code: 0, stdout: expect.stringContaining('0 rows'), stderr: expect.stringContaining('nothing but a header') })
   })
 
   test('asks for https where real connections are at stake', async () => {

@@ -6,9 +6,15 @@ import { describe, expect, test } from 'vitest'
 import { catalogue, commandNames } from '../../src/commands/catalogue.ts'
 import { readCall, UsageError } from '../../src/commands/command.ts'
 import { runCommand } from '../../src/commands/run.ts'
+import { importFieldNames } from '../../src/import/fields.ts'
 import { keepingTerminal, run } from './reconsent.ts'
 
 describe('help', () => {
+  test('of import names every field that it reads', async () => {
+    const { stdout } = await run(['import', '--help'])
+    for (const name of importFieldNames) expect(stdout).toMatch(new RegExp(`\\b${name}\\b`))
+  })
+
   test('of the whole names every command, as do a real process and exit code 0', async () => {
     const { code, stdout, stderr } = await run(['--help'])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })

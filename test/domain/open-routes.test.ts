@@ -55,3 +55,26 @@ describe('job, button, request and explain say the same', () => {
     expect(judgeRequest(view.consent, at(now), policy).kind).toBe(is.length > 0 ? 'allowed' : 'refused')
   })
 })
+
+test('whatever the policy was and is, the job makes a link exactly where the button would, and by the same routes', () => {
+  const policies: readonly Partial<Policy>[] = [
+    ...([['reauth'], ['full'], ['reauth', 'full'], ['full', 'reauth']] as const).map((routes) => ({ routes })),
+    none, { ...both, ...none }, { afterGrace: 'ask-once' }, { ...both, afterGrace: 'ask-once' }, { providers: { FR: { routes: ['full'] } } },
+  ]
+  const moments = ['-15d', '-14d', '-1s', '0d', '+1s', '+45d', '+90d -1s', '+90d', '+100d', '+121d']
+  let made = 0
+  for (const given of policies) for (const country of ['GB', 'FR']) for (const route of ['reauth', 'full', undefined] as const) {
+    for (const manualNo of [0, 1]) for (const now of moments) {
+      const view = aCycle({ consent: { country }, renewal: { route, manualNo }, links: [] })
+      const policy = aPolicy(given)
+      const { routes: button } = openRoutes(view.consent, view.renewal, at(now), policy)
+      const job = nextAction(view, at(now), policy)
+      const says = [given, country, route, manualNo, now, job.action]
+      if (job.action === 'renew') expect([...says, job.routes]).toEqual([...says, button])
+      if (job.action === 'renew' || now.startsWith('-')) expect([...says, button.length > 0]).toEqual([...says, job.action === 'renew'])
+      if (job.action === 'close-unsupported') expect([...says, button]).toEqual([...says, []])
+      made += Number(job.action === 'renew')
+    }
+  }
+  expect(made).toBeGreaterThan(100)
+})

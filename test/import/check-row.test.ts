@@ -65,12 +65,11 @@ describe('a bad row', () => {
     'a date as a number': [{ expires_at: 1_800_000_000 }, 'expires_at: must be text'],
     'a date long past': [{ expires_at: '1970-01-01' }, 'expires_at: is before 2010'],
     'a date in the far future': [{ expires_at: '2099-01-01' }, 'expires_at: is more than 10 years ahead'],
-    'a consent in the future': [{ consented_at: '2026-12-24' }, 'consented_at: is in the future'],
+    'a consent in the future': [{ expires_at: undefined, consented_at: '2026-12-24' }, 'consented_at: is in the future'],
     'bytes of another encoding': [{ user_id: 'Ren\uFFFD' }, 'user_id: is not UTF-8 text (perhaps Windows-1252): save the file as UTF-8, in Excel as "CSV UTF-8"'],
     'half a surrogate pair': [{ refresh_token: 'a\uD800' }, 'refresh_token: holds half a character'],
     'a redirect_uri with something invisible in it': [{ redirect_uri: 'https://app.example.com/call\u200Bback' }, 'redirect_uri: holds an invisible character (U+200B, a zero-width space, at position 29): remove it'],
     'a date that did not fit its column': [{ expires_at: '########' }, 'expires_at: is what a spreadsheet shows in place of a value (such as #REF! or ####): widen the column or mend the formula, and export it again'],
-    'a word that it supersedes itself': [{ credentials_id: 'c1', supersedes: 'c1' }, 'supersedes: names the row itself'],
     'an address with a password': [{ redirect_uri: 'https://u:p@example.com/' }, 'redirect_uri: must not hold a user or password'],
     'an address with a fragment': [{ redirect_uri: 'https://example.com/#x' }, 'redirect_uri: must not hold a #'],
     'an address of another scheme': [{ redirect_uri: 'javascript:alert(1)' }, 'redirect_uri: must begin with https://'],
@@ -91,6 +90,11 @@ describe('a bad row', () => {
     expect(own(aLine({ redirect_uri: 'https://app.example.com/cb' })).problems).toEqual([])
   })
 
+  test('needs a good expiry, where it gives one, and is told both dates that are broken', () => {
+    expect(check(aLine({ expires_at: '########', consented_at: '2026-11-01' })).problems).toEqual([expect.stringMatching(/^expires_at: /)])
+    expect(check(aLine({ expires_at: 'soon', consented_at: 'lately' })).problems).toEqual(['expires_at: is not a date: write 2026-11-23T09:00:00Z', 'consented_at: is not a date: write 2026-11-23T09:00:00Z'])
+  })
+
   test('whose field is misspelt is told which one was meant', () => {
     const { user_id, ...rest } = aLine()
     expect(check({ ...rest, userId: user_id })).toMatchObject({ problems: ['user_id: is missing (did you mean it by userId?)'], unknown: ['userId'] })
@@ -107,7 +111,13 @@ describe('a broken field that is not needed is left out with a warning, never th
     'a name in another encoding': [{ name: 'Ren\uFFFD' }, 'name: is not UTF-8 text (perhaps Windows-1252)'],
     'a name as a number': [{ name: 12 }, 'name: must be text, left out'],
     'a name that is too long': [{ name: 'x'.repeat(201) }, 'name: is longer than 200 characters, left out'],
-    'a name with a bell in it': [{ name: 'Ada\u0007' }, 'name: holds control characters, left out'],
+    'a name with a bell in it': [{ name: 'Ada\u0007' }, 'name: holds a control character (U+0007, at position 4)'],
+    'a name that reverses what follows it': [{ name: 'Ada\u202Egnp.' }, 'name: holds an invisible character (U+202E, at position 4)'],
+    'a name with a mark of bytes in it': [{ name: '\u200BA\uFEFFda' }, 'name: holds an invisible character (U+200B, a zero-width space, at position 1)'],
+    'a name that is a formula': [{ name: '=HYPERLINK("https://x.test")' }, 'name: is a formula of a spreadsheet'],
+    'a name that is a number, shortened': [{ name: '1.23E+15' }, 'name: looks like a number that a spreadsheet shortened'],
+    'the name of a bank that is a formula': [{ provider_name: '=A1&B1' }, 'provider_name: is a formula of a spreadsheet'],
+    'a phone that is a formula': [{ phone: '=44+7700900123' }, 'phone: is a formula of a spreadsheet'],
     'a name that is an error of a spreadsheet': [{ name: '#REF!' }, 'name: is what a spreadsheet shows in place of a value'],
     'a name for nobody': [{ name: 'NULL' }, 'name: is a placeholder for nothing'],
     'the name of a bank as an object': [{ provider_name: {} }, 'provider_name: must be text, left out'],
@@ -123,6 +133,9 @@ describe('a broken field that is not needed is left out with a warning, never th
     'scopes as a number': [{ scopes: 3 }, 'scopes: must be a list of texts, or one text with spaces between, left out'],
     'scopes for nothing': [{ scopes: 'NULL' }, 'scopes: is'],
     'too many scopes': [{ scopes: Array.from({ length: 101 }, () => 'info') }, 'scopes: '],
+    'a consent date in the future beside a good expiry': [{ consented_at: '2026-12-24' }, 'consented_at: is in the future, left out; expires_at is there'],
+    'a consent date that did not fit its column': [{ consented_at: '########' }, 'consented_at: is what a spreadsheet shows in place of a value'],
+    'a consent date as a number': [{ consented_at: 46_000 }, 'consented_at: must be text, left out'],
     'a shortened supersedes': [{ supersedes: '1.23457E+15' }, 'supersedes: looks like a number that a spreadsheet shortened'],
   }
   test.each(Object.entries(broken))('%s', (_, [over, warning]) => {
@@ -134,8 +147,14 @@ describe('a broken field that is not needed is left out with a warning, never th
     expect(Object.values({ ...row, refreshToken: undefined })).not.toContain(Object.values(over)[0])
   })
 
+  test('a word that the row supersedes itself', () => {
+    const { row, warnings } = check(aLine({ credentials_id: 'c1', supersedes: '="c1"' }))
+    expect(row).toMatchObject({ credentialsId: 'c1', supersedes: undefined })
+    expect(warnings).toEqual(['supersedes: names the row itself, left out; no other consent is closed'])
+  })
+
   test('people are called Null, Nan and \'t Hooft', () => {
-    for (const name of ['Null', 'Nan', "'t Hooft", 'O’Brien', 'Zoë', '李', 'NA']) expect(check(aLine({ name }))).toMatchObject({ row: { name }, warnings: [] })
+    for (const name of ['Null', 'Nan', "'t Hooft", 'O’Brien', 'Zoë', '李', 'NA', 'میترا\u200Cسادات', 'دانا\u200F', '👩\u200D🚀']) expect(check(aLine({ name }))).toMatchObject({ row: { name }, warnings: [] })
   })
 })
 
@@ -144,6 +163,9 @@ describe('what stands for somebody', () => {
     '1.23457E+15', '1,23457E+15', '1.23E+05', '1E+15', '1e+21', '1.23456789012346e+18', '1.23457E15', '-1.2E+10', '123.457E+12', '1.2E-05',
     '12345.0', '12345,00', '1,234,567', '1,234,567.00', '########', '#', '#REF!', '#N/A', '#NAME?', '#VALUE!', '#DIV/0!', '#NUM!', '#NULL!', '#SPILL!', '#BEZUG!', '#¡REF!', '#NV', 'Err:508',
     'NULL', 'null', 'Null', '\\N', 'None', 'NONE', 'nil', 'undefined', 'NaN', 'N/A', 'n/a', 'NA', '-', '--', '—', '.', '?', '(null)', '<null>', '[object Object]', '""', '[REDACTED]',
+    '1.E+15', ',5E+3', '1.23457 E+15', "1'234'567", 'Fehler:502', '<NA>', 'NaT', 'n.a.', 'Infinity', '-nan', '1.#QNAN', 'WAHR', 'FAUX', 'VERDADERO', 'FAŁSZ',
+    '10. Nov', '10-nov', '01. Mrz', '1-août', '12.maj', '3-ene-26', 'Mrz 30', 'Nov 10', 'Mai. 26', '23/11/2026 00:00', '11/23/26 9:30 PM', '2026/11/23', '23-11-2026',
+    '“abc”', '„abc“', '«abc»', 'abc"', '‘abc’',
     'TRUE', 'false', '12-May', '5-Mar-26', 'Mar-30', '23/11/2026', '1/2/26', '23.11.2026', '2026-11-23', '2026-11-23 00:00:00', '2026-11-23T00:00:00Z',
     'a\u200Bb', 'a\uFEFFb', '\uFEFFab', 'a\u00ADb', '\u202Eab', 'ab\u200F', 'a\u2060b', 'ab\u00A0', '\u00A0ab', 'a\u00A0b', 'a\u202Fb', 'a\u3000b', 'a\tb', 'ab\t', 'a\nb', 'ab\n', 'a\u0000b', 'a\u0085b', 'a\u007Fb', 'a\u2028b', 'a\uFE0Fb', 'a\u3164b',
     'Ren\uFFFD', 'a\uD800', '=A1', '=1+2', '=HYPERLINK("x")', '"abc"', "'abc'", '"abc', 'abc...', 'abc…', '****abcd', '••••',
@@ -160,7 +182,7 @@ describe('what stands for somebody', () => {
 
   const real = [
     '123', '0', '007', '1234567890123450000', '1E5', '12e4567', '1e10', 'e+1', '12E-4', 'E+15', '1.2.3', '12.345.678-5', '12.345.678', '1.5', 'v1.0', '10-11', '99/88/7777',
-    'may-12', 'jan-21', 'A-12', 'null-island', 'nonesuch', 'trueblue', 'NAN1', 'na', 'nancy', 'user 1', 'ada@example.com', '@ada', '+447700900123', '-5', 'a=b', 'abc==', 'a/b+c=',
+    'may-12', 'jan-21', 'mai-26', '10-novak', '32-nov', "Travis'", 'trues', 'Vero', 'na-1', '12345678901234500000', '1e5a1234-0000-4000-8000-000000000000', 'A-12', 'null-island', 'nonesuch', 'trueblue', 'NAN1', 'na', 'nancy', 'user 1', 'ada@example.com', '@ada', '+447700900123', '-5', 'a=b', 'abc==', 'a/b+c=',
     "O'Brien", 'Zoë', 'ユーザー1', '#1234', '#ada', '550e8400-e29b-41d4-a716-446655440000', 'a..b', '*1', '{"id":1}', 'x'.repeat(200),
   ]
   test.each(real)('%j is an id', (value) => {

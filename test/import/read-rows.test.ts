@@ -158,6 +158,18 @@ describe('a file out of a spreadsheet', () => {
     }
   })
 
+  test.each(['sep= ;', 'Sep = ;', 'sep=\\t', 'sep=tab'])('may say it as some programs do: %s', async (line) => {
+    expect(idsOf(await read(`${line}\n${text.replaceAll(',', line.endsWith(';') ? ';' : '\t')}`))).toEqual(['c1', 'c2'])
+  })
+
+  test('may have more marks than one at its beginning, in any encoding and format', async () => {
+    for (const marked of [`\uFEFF\uFEFF${text}`, '\uFEFF\uFEFF\uFEFF{"credentials_id":"c1"}\n{"credentials_id":"c2"}\n']) {
+      for (const bytes of [Buffer.from(marked), Buffer.from(marked, 'utf16le'), Buffer.from(marked, 'utf16le').swap16()]) {
+        for (const chunk of [1, 5000]) expect(idsOf(await read(bytes, undefined, chunk))).toEqual(['c1', 'c2'])
+      }
+    }
+  })
+
   test('may be parted by pipes, or have the other separators inside of quotes', async () => {
     expect(idsOf(await read(text.replaceAll(',', '|')))).toEqual(['c1', 'c2'])
     const quoted = (cells: string, by: string): string => cells.split(',').map((cell) => `"${cell}"`).join(by)
@@ -210,12 +222,22 @@ describe('a file out of a spreadsheet', () => {
   test('that names no known columns, or one twice, is refused with what it lacks or meant', async () => {
     await expect(read(`${header.replace('user_id', 'userid')}\n`)).rejects.toThrow('missing user_id (did you mean it by userid?)')
     await expect(read(`${header},User ID\n`)).rejects.toThrow('the header names the column user_id twice')
-    await expect(read(`sep=;\n${text}`)).rejects.toThrow(/^the first line must name the columns: missing credentials_id/)
+    await expect(read(`sep=;\n${text}`)).rejects.toThrow(/^the first line must name the columns: missing credentials_id.*sep= says/)
   })
 })
 
 describe('a file that is something else is named', () => {
   const others: Record<string, [Buffer | string, RegExp]> = {
+    'an empty workbook': ['PK\x05\x06', /zip archive/],
+    'an archive in parts': ['PK\x07\x08PK\x03\x04', /zip archive/],
+    'RAR': ['Rar!\x1a\x07\x01\0', /RAR/],
+    'lz4': [Buffer.from('04224d18', 'hex'), /lz4/],
+    'tar': [`${'consents.csv'.padEnd(257, '\0')}ustar\0${header}\n`, /tar archive/],
+    'encrypted': ['-----BEGIN PGP MESSAGE-----\n', /PGP/],
+    'zeros': [Buffer.alloc(1000), /no text/],
+    'a picture': [Buffer.concat([Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex'), Buffer.alloc(50)]), /no text/],
+    'UTF-32 LE without a mark': [Buffer.concat([...header].map((letter) => Buffer.from([letter.charCodeAt(0), 0, 0, 0]))), /UTF-32/],
+    'UTF-32 BE without a mark': [Buffer.concat([...header].map((letter) => Buffer.from([0, 0, 0, letter.charCodeAt(0)]))), /UTF-32/],
     'a workbook': ['PK\x03\x04\x14\0rest', /xlsx/],
     'an old workbook': [Buffer.from('d0cf11e0a1b11ae1', 'hex'), /xls/],
     'gzip': [Buffer.from('1f8b0800', 'hex'), /gzip: zcat/],

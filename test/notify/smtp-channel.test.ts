@@ -219,6 +219,15 @@ describe('what a server offers, and does not', () => {
     expect(await aChannel(server.port).send(aMessage(utf8))).toMatchObject({ kind: 'no-channel', code: 'no-channel', detail: '553 5.6.7 to RCPT TO' })
   })
 
+  test.each(['555 5.5.4 Unsupported option: SMTPUTF8', '555 what is that?', '501 5.5.4 bad parameter', '550 5.6.7 no'])(
+    'SMTPUTF8 that is offered and refused at MAIL, %s: no-channel, where the recipient alone needs it', async (MAIL) => {
+      const send = async (from: string, to: object) => aChannel((await scripted({ extensions: ['SMTPUTF8'], MAIL })).port, { from }).send(aMessage(to))
+      expect(await send('Acme <noreply@acme.test>', utf8)).toMatchObject({ kind: 'no-channel', detail: expect.stringMatching(/to MAIL FROM$/) })
+      expect(await send('Acme <żółw@acme.test>', utf8)).toMatchObject({ kind: 'away', cause: 'setup' })
+      expect(await send('Acme <noreply@acme.test>', {})).toMatchObject({ kind: 'away', cause: 'setup' })
+    },
+  )
+
   test('an international domain alone needs nothing of it', async () => {
     const server = await scripted({})
     expect(await aChannel(server.port).send(aMessage({ to: 'zoe@münchen.test' }))).toEqual({ kind: 'sent' })

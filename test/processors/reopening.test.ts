@@ -243,3 +243,16 @@ test('two runs at once reopen each consent once', async () => {
   expect(runs.flatMap(({ ids }) => ids).toSorted()).toEqual(consents.map(({ id }) => id).toSorted())
   await isWhole()
 })
+
+test('an import that says at the same moment that they were replaced has the last word, whoever comes first', async () => {
+  const pairs = await Promise.all(Array.from({ length: 30 }, async () => born(world)))
+  const rows = await Promise.all(pairs.map(async (consent) => {
+    const { credentialsId, userId, providerId, expiresAt } = await closedFor(consent)
+    return aRow({ credentialsId, userId, providerId, expiresAt, supersedes: consent.credentialsId })
+  }))
+  const words = async (): Promise<unknown> =>
+    Promise.all(rows.map(async (row) => imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: false })))
+  await Promise.all([reopenAll(), words(), reopenAll()])
+  for (const { id } of pairs) expect(await world.consentOf(id)).toMatchObject({ status: 'superseded', nextActionAt: undefined })
+  await isWhole()
+})

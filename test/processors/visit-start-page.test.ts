@@ -85,6 +85,24 @@ describe('the link it gives', () => {
     expect((await pressUnder({ GB: { reauth: 'no' } })).kind).toBe('refused')
   })
 
+  test('not the one made with the message, where its route was closed in the minutes since: by the policy, or by the end of grace', async () => {
+    const press = async (id: string, over: Partial<World['policy']>) => {
+      const policy = { ...world.policy, ...over }
+      return leaveForBank({ store: world.store, prepare: world.prepare, renewalOfToken: world.vault.renewalOfToken, clock: world.clock, policy, log: silent })(await world.startToken(id))
+    }
+    const dropped = await askedConsent(world)
+    expect((await press(dropped.id, { routes: ['full'] })).kind).toBe('to-bank')
+    expect((await world.authorisationsOf(dropped.id)).map(({ route, handedOutAt }) => [route, handedOutAt !== null])).toEqual([['reauth', false], ['full', true]])
+
+    const ended = await world.addConsent({ expiresAt: world.clock.now().minus({ days: 90 }).plus({ minutes: 3 }) })
+    await bringUpToDate(world, ended.id)
+    expect((await world.authorisationsOf(ended.id)).map(({ route }) => route)).toEqual(['reauth'])
+    world.clock.advance({ minutes: 4 })
+    expect((await press(ended.id, {})).kind).toBe('refused')
+    expect((await press(ended.id, { routes: ['reauth', 'full'] })).kind).toBe('to-bank')
+    expect((await world.authorisationsOf(ended.id)).map(({ route, handedOutAt }) => [route, handedOutAt !== null])).toEqual([['reauth', false], ['full', true]])
+  })
+
   test('none, when the provider refuses or is away: said apart, and the same button works later', async () => {
     const consent = await askedConsent(world)
     world.clock.advance({ minutes: 9 })
@@ -174,5 +192,5 @@ test('the cycle closes between the look and the press: nobody is sent to the ban
   await bringUpToDate(world, consent.id)
   if (prepared.kind !== 'prepared') throw new Error(prepared.kind)
   expect(await world.store.addHandedOut(renewalId, prepared.authorisation, world.clock.now())).toBe(false)
-  expect(await world.store.handOutLink(renewalId, world.clock.now().minus({ hours: 1 }), world.clock.now())).toBeUndefined()
+  expect(await world.store.handOutLink(renewalId, { freshAfter: world.clock.now().minus({ hours: 1 }), routes: ['reauth'] }, world.clock.now())).toBeUndefined()
 })
