@@ -232,15 +232,17 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   }
 
   return {
-    take: (row) => {
-      const held = byCredentials.get(row.credentialsId)
-      const obstacle = contradiction(row, held)
-      if (obstacle !== undefined) return { kind: 'refused', detail: obstacle, superseded: 0 }
+    take: (imported) => {
+      const held = byCredentials.get(imported.credentialsId)
+      const obstacle = contradiction(imported, held)
+      // The consent itself may be right: it must not be lost with a wrong word about another one.
+      const row = obstacle === undefined ? imported : { ...imported, supersedes: undefined }
       const taken = held === undefined ? { kind: 'created' as const, detail: undefined } : takeHeld(held, row)
       const consent = held ?? create(row)
       if (taken.kind === 'refused') return { ...taken, superseded: 0 }
       const { superseded, warning } = applyWords(consent, row)
-      const details = [taken.detail, warning].filter((one) => one !== undefined)
+      const leftOut = obstacle === undefined ? undefined : `${obstacle}, left out: both stay`
+      const details = [leftOut, taken.detail, warning].filter((one) => one !== undefined)
       return { kind: taken.kind, detail: details.length === 0 ? undefined : details.join('; '), superseded }
     },
     changed: () => [...changed],
