@@ -11,6 +11,14 @@ export interface Session {
   readonly idleInTransactionMs: number
 }
 
+/**
+ * Where a session's unqualified names lead: the first schema of its search_path that exists, that the role may use, and
+ * that is not PostgreSQL's own. Unlike current_schema(): some put pg_catalog first, to be safe from tables named like
+ * its. NULL when there is none. An expression of SQL.
+ */
+export const FIRST_SCHEMA = `(SELECT name::text FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name, place)
+  WHERE name !~ '^pg_|^information_schema$' ORDER BY place LIMIT 1)`
+
 type Settings = Readonly<Record<string, string>>
 
 /**

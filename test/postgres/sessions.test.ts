@@ -14,7 +14,7 @@ import { keyText } from '../crypto/keys.ts'
 import { aLine, ndjson } from '../import/rows.ts'
 import { startCompany, until } from '../setup/company.ts'
 import { createDatabase } from '../setup/database.ts'
-import { asOwner } from '../setup/roles.ts'
+import { asOwner, createAppRole } from '../setup/roles.ts'
 import { awkwardSettings, createAwkwardRole, settle } from './awkward.ts'
 
 const EXPIRES = '2027-03-28T00:30:00.000Z'
@@ -106,6 +106,22 @@ describe('a role with every awkward setting at once', () => {
     }
     expect(await runHere(['verify', '--quick'], { ...environmentFor(url), ENCRYPTION_KEYS: `k2:${keyText('k2')},k1:${keyText('k1')}` })).toMatchObject({ code: 0, stderr: '' })
   }, 120_000)
+})
+
+test.each<[string, Record<string, string>]>([
+  ['of TLS', { PGSSLNEGOTIATION: 'direct', PGSSLMODE: 'verify-full', PGSSLROOTCERT: '/nowhere', PGSSLCERT: '/nowhere', PGSSLKEY: '/nowhere', PGCHANNELBINDING: 'require' }],
+  ['of another server', { PGHOST: 'nowhere.invalid', PGPORT: '1', PGDATABASE: 'nothing', PGUSER: 'nobody', PGPASSWORD: 'wrong', PGSERVICE: 'nothing', PGTARGETSESSIONATTRS: 'standby' }],
+  ['of sessions', { PGOPTIONS: '-c timezone=Asia/Tokyo -c search_path=nowhere', PGTZ: 'Asia/Tokyo', PGDATESTYLE: 'SQL,DMY', PGCLIENTENCODING: 'LATIN1', PGREPLICATION: 'database', PGBINARY: 'true', TZ: 'Asia/Kolkata' }],
+])("libpq's environment variables %s change nothing", async (_, variables) => {
+  await everyCommand({ ...environmentFor(await createDatabase()), ...variables })
+})
+
+test('the one setting that we rely on and cannot make, doctor finds', async () => {
+  const ownerUrl = await createDatabase()
+  const appUrl = await createAppRole(ownerUrl)
+  await settle(ownerUrl, `ROLE ${new URL(appUrl).username}`, { session_replication_role: 'replica' })
+  const doctor = JSON.parse((await runHere(['doctor', '--json'], environmentFor(appUrl))).stdout) as { findings: { check: string }[] }
+  expect(doctor.findings.find(({ check }) => check === 'sessions')).toMatchObject({ level: 'fail', detail: expect.stringMatching(/^session_replication_role is replica/) as string })
 })
 
 describe('an instant is right twice over', () => {
