@@ -61,8 +61,9 @@ export const placeOf = (url: Secret): Place => {
 export const learnFrom = ({ address, learnt }: Place, tried: Tried, error: unknown): boolean => {
   const { mode } = address.tls
   if (isRefusedStartup(error) && !tried.pooled) learnt.pooled = true
-  // Told only after it had begun, as nothing was known of the server: that may have been too late.
-  else if (isTransactionTimeout(error) && tried.major === undefined && learnt.major !== undefined) return true
+  // Told only after it had begun, as nothing was known of the server: that may have been too late. Older ones than 17
+  // know no such end.
+  else if (isTransactionTimeout(error) && tried.major === undefined) learnt.major ??= 17
   else if (mode === 'prefer' && tried.tls && isNoTls(error)) learnt.tls = false
   else if ((mode === 'allow' || mode === 'prefer') && !tried.tls && mayWantTls(error)) learnt.tls = true
   else return false

@@ -103,7 +103,7 @@ const findSchema = async (pool: pg.Pool): Promise<string> => {
   let schema: string | null | undefined
   try {
     const { rows } = await client.query<{ schema: string | null }>(
-      `SELECT name AS schema, set_config('search_path', coalesce(quote_ident(name), current_setting('search_path')), $1)
+      `SELECT name AS schema, set_config('search_path', coalesce(quote_ident(name) || ', pg_temp', current_setting('search_path')), $1)
        FROM (SELECT ${FIRST_SCHEMA} AS name) AS first`,
       [(client as unknown as SessionClient).isLent()],
     )

@@ -73,7 +73,9 @@ const betweenTransactions: Settings = {
 const MARKER = 'reconsent.session'
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
-const searchPath = ({ schema }: Session): Settings => (schema === undefined ? {} : { search_path: quoted(schema) })
+/** `pg_temp` unless named comes first: temporary tables that others left in a lent session would hide ours. */
+export const searchPathOf = (schema: string): string => `${quoted(schema)}, pg_temp`
+const searchPath = ({ schema }: Session): Settings => (schema === undefined ? {} : { search_path: searchPathOf(schema) })
 /** PostgreSQL 17 and later know it. */
 const newer = (major: number | undefined): Settings => (major !== undefined && major >= 17 ? { transaction_timeout: '0' } : {})
 
@@ -94,8 +96,9 @@ const setting = ([name, value]: readonly [string, string]): string =>
  */
 export const beginOnLent = (session: Session, major: number | undefined): string => {
   const local = Object.entries({ ...inTransactions(session), ...newer(major), ...searchPath(session) }).map(setting)
-  const path = session.schema === undefined ? ['search_path TO DEFAULT'] : []
-  return `BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE, NOT DEFERRABLE; ${[...local, ...path].map((one) => `SET LOCAL ${one}`).join('; ')}`
+  // What another application acts as, or looks in, must not be ours.
+  const defaults = ['role TO DEFAULT', ...(session.schema === undefined ? ['search_path TO DEFAULT'] : [])]
+  return `BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE, NOT DEFERRABLE; ${[...local, ...defaults].map((one) => `SET LOCAL ${one}`).join('; ')}`
 }
 
 /** The same for a whole session, where a pooler gives it to us until we end it. */

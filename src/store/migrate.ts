@@ -5,7 +5,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Client, escapeIdentifier, inTransaction, placeOf, withConnection } from '../postgres/client.ts'
-import { FIRST_SCHEMA } from '../postgres/session.ts'
+import { FIRST_SCHEMA, searchPathOf } from '../postgres/session.ts'
 import { DatabaseTrouble, NO_SCHEMA } from '../postgres/trouble.ts'
 import { Secret } from '../secret.ts'
 
@@ -107,7 +107,7 @@ const prepareSchema = async (client: Client, schema: string | undefined): Promis
   if (!there && !mayMake)
     throw new DatabaseTrouble(`the schema ${shown} is not there, and the role ${by} may not create it: CREATE SCHEMA … AUTHORIZATION this role, as an administrator`)
   if (!there) await client.query(`CREATE SCHEMA ${escapeIdentifier(name)}`)
-  await client.query(`SET LOCAL search_path TO ${escapeIdentifier(name)}`)
+  await client.query(`SET LOCAL search_path TO ${searchPathOf(name)}`)
 }
 
 const appliedMigrations = async (client: Client): Promise<Map<string, { checksum: string; finished: boolean }>> => {

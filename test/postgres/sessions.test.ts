@@ -116,6 +116,19 @@ test.each<[string, Record<string, string>]>([
   await everyCommand({ ...environmentFor(await createDatabase()), ...variables })
 })
 
+test('a login that takes longer than the transaction_timeout of its role', async () => {
+  const ownerUrl = await createDatabase()
+  const appUrl = await createAppRole(ownerUrl)
+  await settle(ownerUrl, `ROLE ${new URL(appUrl).username}`, { transaction_timeout: '20ms' })
+  await asOwner(
+    ownerUrl,
+    `CREATE FUNCTION public.linger() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1); END $$`,
+    'CREATE EVENT TRIGGER lingers ON login EXECUTE FUNCTION public.linger()',
+  )
+  expect(await runHere(['list'], environmentFor(appUrl))).toMatchObject({ code: 0 })
+  expect(await runHere(['migrate'], { ...environmentFor(appUrl), MIGRATE_DATABASE_URL: ownerUrl })).toMatchObject({ code: 0 })
+})
+
 test('the one setting that we rely on and cannot make, doctor finds', async () => {
   const ownerUrl = await createDatabase()
   const appUrl = await createAppRole(ownerUrl)
