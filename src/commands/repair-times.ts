@@ -107,6 +107,12 @@ const demandRights = async (prisma: ReturnType<typeof openDatabase>['prisma']): 
 const namesOf = ({ names }: ZoneFound): string =>
   `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` or ${names.length - 3} more that keep the same time` : ''}`
 
+const zonesLine = ({ zones, shifted }: Repair): string => {
+  if (zones.length > 0) return `written under ${zones.map(namesOf).join('; and under ')}`
+  if (shifted === 0) return 'nothing shows another time zone than UTC'
+  return 'written under another time zone than UTC; what is shifted does not tell which'
+}
+
 const report = async (
   call: Call,
   found: Repair,
@@ -139,11 +145,7 @@ const report = async (
       })),
     })
   } else {
-    await terminal.line(
-      zones.length === 0
-        ? 'nothing shows another time zone than UTC'
-        : `written under ${zones.map(namesOf).join('; and under ')}`,
-    )
+    await terminal.line(zonesLine(found))
     await terminal.line(
       `${count(looked, 'consent')} looked at, ${shifted.toLocaleString('en')} with instants ${apply ? 'put right' : 'to put right'}`,
     )
