@@ -89,6 +89,18 @@ test('a role that may only use the schema that an administrator made for it', as
   await everyCommand(env, ownerUrl, 'consents_app')
 })
 
+test("the same with the queue in PostgreSQL: a schema for it, too, and without one migrate says what is missing", async () => {
+  const ownerUrl = await occupiedDatabase()
+  const appUrl = await createRole(ownerUrl)
+  const role = new URL(appUrl).username
+  await asOwner(ownerUrl, `CREATE SCHEMA consents_app AUTHORIZATION ${role}`)
+  const env = { ...environmentFor(withSchema(appUrl, 'consents_app')), QUEUE: 'postgres', RECONSENT_CONFIG: await policy() }
+  expect(await runHere(['migrate'], env)).toMatchObject({ code: 1, stderr: expect.stringMatching(/schema "bullmq".*: CREATE SCHEMA bullmq AUTHORIZATION this role, as an administrator/) as string })
+  await asOwner(ownerUrl, `CREATE SCHEMA bullmq AUTHORIZATION ${role}`)
+  expect(await runHere(['migrate'], env)).toMatchObject({ code: 0 })
+  expect(await runHere(['sweep'], env)).toMatchObject({ code: 0 })
+})
+
 test('a role that may create nothing: PostgreSQL gives it no right in public, and migrate says so', async () => {
   const ownerUrl = new URL(inject('postgresUrl'))
   const name = `bare_${randomBytes(5).toString('hex')}`
