@@ -5,6 +5,7 @@ import { type Config, configFromProcess } from '../config.ts'
 import { nearest } from '../config/suggest.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { isZone, type ZoneFound } from '../domain/shifted-instant.ts'
+import { placeOf } from '../postgres/client.ts'
 import { type Repair, repairTimes } from '../repair/repair-times.ts'
 import { Secret } from '../secret.ts'
 import { openDatabase } from '../store/database.ts'
@@ -80,7 +81,7 @@ the present release, be interrupted, and be run again; a second run finds nothin
 const whereTheTablesAre = async ({ url, migrateUrl }: Config<'database'>['database']): Promise<Secret> => {
   const schema = await schemaToMigrate(url, migrateUrl)
   const text = migrateUrl.reveal()
-  if (schema === undefined || /[?&]schema=/.test(text)) return migrateUrl
+  if (schema === undefined || placeOf(migrateUrl).address.schema !== undefined) return migrateUrl
   return new Secret(`${text}${text.includes('?') ? '&' : '?'}schema=${encodeURIComponent(schema)}`)
 }
 

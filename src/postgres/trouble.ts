@@ -111,6 +111,7 @@ const byCode: Readonly<Record<string, string>> = {
   P2022: "the database's tables are older than this program: run reconsent migrate",
   P2024: 'no connection to the database became free in time',
   '08P01': 'the database, or a pooler before it, refused what it was asked for',
+  '22P05': "the database lacks a letter of what it is to store: make it anew with ENCODING 'UTF8'",
   '25006': 'the database can only be read: $ leads to a replica',
   '25P03': 'the database ended a transaction that stood still for too long',
   '25P04': 'the database ended a transaction that took too long',

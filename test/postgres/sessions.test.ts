@@ -1,5 +1,6 @@
 // Any server, database or role: whatever it says of time zones, styles, isolation and time limits, each command means
 // the same.
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -127,6 +128,20 @@ test('a login that takes longer than the transaction_timeout of its role', async
   )
   expect(await runHere(['list'], environmentFor(appUrl))).toMatchObject({ code: 0 })
   expect(await runHere(['migrate'], { ...environmentFor(appUrl), MIGRATE_DATABASE_URL: ownerUrl })).toMatchObject({ code: 0 })
+})
+
+test("a database whose encoding lacks letters: an import that meets one says so, doctor beforehand", async () => {
+  const url = new URL(inject('postgresUrl'))
+  const name = `latin1_${randomBytes(5).toString('hex')}`
+  await asOwner(url.href, `CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'`)
+  url.pathname = `/${name}`
+  const env = environmentFor(url.href)
+  expect(await runHere(['migrate'], env)).toMatchObject({ code: 0 })
+  expect(await runHere(['import', await aFile([aLine({ name: 'Zoë' })])], env)).toMatchObject({ code: 0 })
+  const said = expect.stringMatching(/^the database lacks a letter of what it is to store: .*ENCODING 'UTF8' \(22P05\)/) as string
+  expect(await runHere(['import', await aFile([aLine({ name: 'Łukasz' })])], env)).toMatchObject({ code: 1, stderr: said })
+  const doctor = JSON.parse((await runHere(['doctor', '--json'], env)).stdout) as { findings: { check: string }[] }
+  expect(doctor.findings.find(({ check }) => check === 'encoding')).toMatchObject({ level: 'fail', detail: expect.stringContaining('LATIN1') as string })
 })
 
 test('the one setting that we rely on and cannot make, doctor finds', async () => {
