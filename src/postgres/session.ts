@@ -105,4 +105,5 @@ export const beginOnLent = (session: Session, major: number | undefined): string
 export const settingsOfKept = (session: Session, major: number | undefined): string =>
   Object.entries({ ...inTransactions(session), ...betweenTransactions, ...searchPath(session), ...newer(major) })
     .map((one) => `SET ${setting(one)}`)
+    .concat('SET role TO DEFAULT')
     .join('; ')
