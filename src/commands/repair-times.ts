@@ -5,6 +5,7 @@ import { type Config, configFromProcess } from '../config.ts'
 import { nearest } from '../config/suggest.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { isZone, type ZoneFound } from '../domain/shifted-instant.ts'
+import { placeOf } from '../postgres/client.ts'
 import { type Repair, repairTimes } from '../repair/repair-times.ts'
 import { Secret } from '../secret.ts'
 import { openDatabase } from '../store/database.ts'
@@ -80,7 +81,7 @@ the present release, be interrupted, and be run again; a second run finds nothin
 const whereTheTablesAre = async ({ url, migrateUrl }: Config<'database'>['database']): Promise<Secret> => {
   const schema = await schemaToMigrate(url, migrateUrl)
   const text = migrateUrl.reveal()
-  if (schema === undefined || /[?&]schema=/.test(text)) return migrateUrl
+  if (schema === undefined || placeOf(migrateUrl).address.schema !== undefined) return migrateUrl
   return new Secret(`${text}${text.includes('?') ? '&' : '?'}schema=${encodeURIComponent(schema)}`)
 }
 
@@ -106,6 +107,12 @@ const demandRights = async (prisma: ReturnType<typeof openDatabase>['prisma']): 
 
 const namesOf = ({ names }: ZoneFound): string =>
   `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` or ${names.length - 3} more that keep the same time` : ''}`
+
+const zonesLine = ({ zones, shifted }: Repair): string => {
+  if (zones.length > 0) return `written under ${zones.map(namesOf).join('; and under ')}`
+  if (shifted === 0) return 'nothing shows another time zone than UTC'
+  return 'written under another time zone than UTC; what is shifted does not tell which'
+}
 
 const report = async (
   call: Call,
@@ -139,11 +146,7 @@ const report = async (
       })),
     })
   } else {
-    await terminal.line(
-      zones.length === 0
-        ? 'nothing shows another time zone than UTC'
-        : `written under ${zones.map(namesOf).join('; and under ')}`,
-    )
+    await terminal.line(zonesLine(found))
     await terminal.line(
       `${count(looked, 'consent')} looked at, ${shifted.toLocaleString('en')} with instants ${apply ? 'put right' : 'to put right'}`,
     )

@@ -7,7 +7,7 @@ export const isLoopback = (url: URL): boolean => loopback.test(url.hostname)
 
 type Checked = { readonly url: URL } | { readonly problem: string }
 
-const parts = ['username', 'password', 'pathname'] as const
+const parts = ['username', 'password', 'pathname', 'search'] as const
 
 /** Address of a server we log in to: scheme, host, and whatever its client understands. */
 export const parseServerAddress = (text: string, schemes: readonly string[]): Checked => {
@@ -20,7 +20,8 @@ export const parseServerAddress = (text: string, schemes: readonly string[]): Ch
   // PostgreSQL over a Unix socket names it in ?host=.
   if (url.hostname === '' && !url.searchParams.get('host')) return { problem: `names no host: write it as ${example}` }
   try {
-    for (const part of parts) decodeURIComponent(url[part])
+    // Where it is sent on, a NUL ends the value, and what follows is taken for another.
+    if (parts.some((part) => decodeURIComponent(url[part]).includes('\0'))) return { problem: 'has a %00 in it, which no server takes' }
   } catch {
     return { problem: 'has a % that is not followed by two hex digits: write % itself as %25' }
   }

@@ -44,8 +44,9 @@ export async function* databaseFindings(url: Secret): AsyncGenerator<Finding, bo
 
 const aboutServer = async (client: Client): Promise<Finding[]> => {
   const before = Date.now()
-  const { rows } = await client.query<{ version: string; number: string; now: Date }>(
-    `SELECT current_setting('server_version') AS version, current_setting('server_version_num') AS number, clock_timestamp() AS now`,
+  const { rows } = await client.query<{ version: string; number: string; encoding: string; now: Date }>(
+    `SELECT current_setting('server_version') AS version, current_setting('server_version_num') AS number,
+       current_setting('server_encoding') AS encoding, clock_timestamp() AS now`,
   )
   const row = rows[0]
   if (row === undefined) return []
@@ -58,7 +59,10 @@ const aboutServer = async (client: Client): Promise<Finding[]> => {
   const advice = 'let both machines take their time from NTP'
   const seconds = `${(skew / 1000).toFixed(1)} s between this machine and the database`
   const clock = skew >= SKEW_FAILS_MS ? fail('clock', seconds, advice) : skew >= SKEW_WARNS_MS ? warn('clock', seconds, advice) : ok('clock', 'this machine and the database agree')
-  return [version, clock]
+  // SQL_ASCII takes every byte as it comes, and so UTF-8.
+  if (['UTF8', 'SQL_ASCII'].includes(row.encoding)) return [version, clock]
+  const lacking = `${row.encoding}: a name with letters that it lacks cannot be stored`
+  return [version, fail('encoding', lacking, "dump it, make it anew with ENCODING 'UTF8', restore it"), clock]
 }
 
 const aboutMigrations = async (client: Client): Promise<Finding> => {

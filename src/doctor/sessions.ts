@@ -3,6 +3,7 @@
 import { isIP } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { type Client, isPooled, placeOf } from '../postgres/client.ts'
+import { FIRST_SCHEMA } from '../postgres/session.ts'
 import type { Secret } from '../secret.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 
@@ -12,21 +13,34 @@ const OVERRIDDEN = [
   'default_transaction_read_only', 'search_path',
 ]
 
+interface AboutSession {
+  readonly schema: string | null
+  readonly replica: boolean
+  readonly there: boolean | null
+  readonly may_use: boolean | null
+  readonly settings: readonly string[]
+}
+
 export const sessionFindings = async (client: Client, url: Secret): Promise<Finding[]> => {
   const { address } = placeOf(url)
-  const { rows } = await client.query<{ schema: string | null; there: boolean | null; may_use: boolean | null; settings: string[]; pid: number }>(
-    `SELECT coalesce($1, current_schema()) AS schema, pg_backend_pid() AS pid,
-       (SELECT true FROM pg_namespace WHERE nspname = coalesce($1, current_schema())) AS there,
-       (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = coalesce($1, current_schema())) AS may_use,
+  const { rows } = await client.query<AboutSession>(
+    `SELECT schema, current_setting('session_replication_role') = 'replica' AS replica,
+       (SELECT true FROM pg_namespace WHERE nspname = schema) AS there,
+       (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = schema) AS may_use,
        ARRAY(SELECT DISTINCT unnest(setconfig) FROM pg_db_role_setting
-         WHERE setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)) AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))) AS settings`,
+         WHERE setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)) AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))) AS settings
+     FROM (SELECT coalesce($1, ${FIRST_SCHEMA}) AS schema) AS ours`,
     [address.schema ?? null],
   )
-  const { schema = null, there = null, may_use: mayUse = null, settings = [] } = rows[0] ?? {}
+  const { schema = null, there = null, may_use: mayUse = null, settings = [], replica = false } = rows[0] ?? {}
   const overridden = settings.filter((one) => OVERRIDDEN.includes((one.split('=')[0] ?? '').toLowerCase()) && (address.schema !== undefined || !one.startsWith('search_path')))
   const lent = isPooled(url) ? 'through a pooler, each transaction with settings of its own' : 'directly, in UTC and with settings of its own'
   const told = overridden.length === 0 ? '' : `; the role or database says ${overridden.toSorted().join(', ')}, which does not matter`
-  return [aboutSchema({ schema, there, mayUse }, address.schema), ok('sessions', `${lent}${told}`), aboutTls(client, url)]
+  // Of the settings that change what a statement does, the one that takes a superuser to change.
+  const sessions = replica
+    ? fail('sessions', 'session_replication_role is replica: no trigger guards the events, and none gets into the feed', 'ALTER ROLE … RESET session_replication_role as a superuser (or ALTER DATABASE, ALTER SYSTEM); then run: reconsent migrate')
+    : ok('sessions', `${lent}${told}`)
+  return [aboutSchema({ schema, there, mayUse }, address.schema), sessions, aboutTls(client, url)]
 }
 
 const aboutSchema = ({ schema, there, mayUse }: { schema: string | null; there: boolean | null; mayUse: boolean | null }, said: string | undefined): Finding => {

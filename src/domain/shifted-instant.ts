@@ -80,8 +80,9 @@ const explains = (zone: string, { meant, stored, times = 1 }: Shift): boolean =>
     read = readAs(zone, read)
     if (read === meant) return true
   }
-  // Only where the clocks leave a time out does reading not give back what was meant; asking is dear.
-  return times === 1 && Math.abs(read - meant) <= 60 * MINUTE && shiftedBy(zone, meant) === stored
+  // Only where the clocks leave a time out (two hours at most) does reading not give back what was meant; asking is
+  // dear.
+  return times === 1 && Math.abs(read - meant) <= 120 * MINUTE && shiftedBy(zone, meant) === stored
 }
 
 /**
@@ -121,13 +122,20 @@ const COMMON = [
   'Pacific/Auckland',
 ]
 
+/** Servers may be set to a fixed offset, for which no place needs to have it. */
+const WITHOUT_PLACE = Array.from({ length: 27 }, (_, index) => index - 14)
+  .filter((hours) => hours !== 0)
+  .map((hours) => `Etc/GMT${hours < 0 ? '' : '+'}${hours}`)
+
 /**
  * The fewest zones that explain the shifts, those that explain most first; of names that explain the same, `preferred`
  * ones come first.
  */
 export const zonesOf = (shifts: readonly Shift[], preferred: readonly string[] = []): ZoneFound[] => {
   const sample = sampleOf(shifts)
-  const names = [...new Set([...preferred.filter(isZone), ...COMMON, ...Intl.supportedValuesOf('timeZone')])]
+  const names = [
+    ...new Set([...preferred.filter(isZone), ...COMMON, ...Intl.supportedValuesOf('timeZone'), ...WITHOUT_PLACE]),
+  ]
   const explained =
     sample.length === 0 ? [] : names.map((name) => ({ name, what: sample.filter((shift) => explains(name, shift)) }))
   const found: ZoneFound[] = []

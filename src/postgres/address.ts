@@ -81,7 +81,7 @@ const elsewhere: Readonly<Record<string, string>> = {
 
 /** Never throws; every problem of the address at once. */
 export const parsePostgresAddress = (text: string): Parsed => {
-  if (/^[a-z]+:\/\/(?:[^/?#]*@)?[^/?#@]*,/i.test(text)) {
+  if (/^[a-z]+:\/\/(?:[^/?#]*@)?[^/?#@]*,[^/?#@]*(?:[/?#]|$)/i.test(text)) {
     return { problems: ['names several hosts: name one, the primary, or a proxy or DNS name that leads to it'] }
   }
   // The WHATWG URL takes no user without a host, which is how a Unix socket is written.
@@ -139,5 +139,7 @@ const shown = (name: string): string => (/^[A-Za-z_][A-Za-z0-9_.-]{0,40}$/.test(
 const schemaProblem = (schema: string): string | undefined => {
   if (schema.includes(',')) return 'schema must be one name'
   if (Buffer.byteLength(schema) > 63 || /["\p{Cc}]/u.test(schema)) return 'schema must be a name of at most 63 bytes without quotes'
+  // In a search_path, quoted or not, it stands for the role.
+  if (schema === '$user') return 'schema must be a name: with none, the search_path of the role may lead to a schema named like the role'
   return /^pg_|^information_schema$/.test(schema) ? "schema must not be one of PostgreSQL's own" : undefined
 }

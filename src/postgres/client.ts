@@ -5,7 +5,7 @@ import type { Secret } from '../secret.ts'
 import { type PostgresAddress, parsePostgresAddress } from './address.ts'
 import { type TypeParsers, withInstants } from './instants.ts'
 import { beginOnLent, INTERVAL_STYLE, settingsOfKept, startupOfLent, startupOfOwn, type Session } from './session.ts'
-import { isNoTls, isRefusedStartup, isTlsDemanded, isTransactionTimeout } from './trouble.ts'
+import { isNoTls, isRefusedStartup, mayWantTls, isTransactionTimeout } from './trouble.ts'
 
 export type Client = pg.Client
 /**
@@ -61,10 +61,11 @@ export const placeOf = (url: Secret): Place => {
 export const learnFrom = ({ address, learnt }: Place, tried: Tried, error: unknown): boolean => {
   const { mode } = address.tls
   if (isRefusedStartup(error) && !tried.pooled) learnt.pooled = true
-  // Told only after it had begun, as nothing was known of the server: that may have been too late.
-  else if (isTransactionTimeout(error) && tried.major === undefined && learnt.major !== undefined) return true
+  // Told only after it had begun, as nothing was known of the server: that may have been too late. Older ones than 17
+  // know no such end.
+  else if (isTransactionTimeout(error) && tried.major === undefined) learnt.major ??= 17
   else if (mode === 'prefer' && tried.tls && isNoTls(error)) learnt.tls = false
-  else if ((mode === 'allow' || mode === 'prefer') && !tried.tls && isTlsDemanded(error)) learnt.tls = true
+  else if ((mode === 'allow' || mode === 'prefer') && !tried.tls && mayWantTls(error)) learnt.tls = true
   else return false
   return true
 }
@@ -111,6 +112,8 @@ export const makeClient = ({ place, session, options, config = {} }: { place: Pl
     ...(address.password === undefined ? {} : { password: address.password.reveal() }),
     ssl: tried.tls ? { ...address.tls.options } : false,
     keepAlive: true,
+    // Of libpq's environment variables node-postgres reads some: this one would fail a connection without TLS.
+    sslnegotiation: 'postgres',
     connectionTimeoutMillis: address.connectMs ?? options.connectMs ?? 10_000,
     pipeline: tried.pooled && !keepsSession,
   })

@@ -5,6 +5,7 @@ import pg from 'pg'
 import type { Secret } from '../secret.ts'
 import { DatabaseTrouble, NO_SCHEMA } from './trouble.ts'
 import { describe, learnFrom, makeClient, MOST_TRIES, placeOf, type SessionClient, type SessionOptions, type Tried } from './client.ts'
+import { FIRST_SCHEMA } from './session.ts'
 
 export type Pool = pg.Pool
 
@@ -102,7 +103,8 @@ const findSchema = async (pool: pg.Pool): Promise<string> => {
   let schema: string | null | undefined
   try {
     const { rows } = await client.query<{ schema: string | null }>(
-      `SELECT current_schema() AS schema, set_config('search_path', coalesce(quote_ident(current_schema()), current_setting('search_path')), $1)`,
+      `SELECT name AS schema, set_config('search_path', coalesce(quote_ident(name) || ', pg_temp', current_setting('search_path')), $1)
+       FROM (SELECT ${FIRST_SCHEMA} AS name) AS first`,
       [(client as unknown as SessionClient).isLent()],
     )
     schema = rows[0]?.schema

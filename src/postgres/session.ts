@@ -11,6 +11,14 @@ export interface Session {
   readonly idleInTransactionMs: number
 }
 
+/**
+ * Where a session's unqualified names lead: the first schema of its search_path that exists, that the role may use, and
+ * that is not PostgreSQL's own. Unlike current_schema(): some put pg_catalog first, to be safe from tables named like
+ * its. NULL when there is none. An expression of SQL.
+ */
+export const FIRST_SCHEMA = `(SELECT name::text FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name, place)
+  WHERE name !~ '^pg_|^information_schema$' ORDER BY place LIMIT 1)`
+
 type Settings = Readonly<Record<string, string>>
 
 /**
@@ -65,7 +73,9 @@ const betweenTransactions: Settings = {
 const MARKER = 'reconsent.session'
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
-const searchPath = ({ schema }: Session): Settings => (schema === undefined ? {} : { search_path: quoted(schema) })
+/** `pg_temp` unless named comes first: temporary tables that others left in a lent session would hide ours. */
+export const searchPathOf = (schema: string): string => `${quoted(schema)}, pg_temp`
+const searchPath = ({ schema }: Session): Settings => (schema === undefined ? {} : { search_path: searchPathOf(schema) })
 /** PostgreSQL 17 and later know it. */
 const newer = (major: number | undefined): Settings => (major !== undefined && major >= 17 ? { transaction_timeout: '0' } : {})
 
@@ -86,12 +96,14 @@ const setting = ([name, value]: readonly [string, string]): string =>
  */
 export const beginOnLent = (session: Session, major: number | undefined): string => {
   const local = Object.entries({ ...inTransactions(session), ...newer(major), ...searchPath(session) }).map(setting)
-  const path = session.schema === undefined ? ['search_path TO DEFAULT'] : []
-  return `BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE, NOT DEFERRABLE; ${[...local, ...path].map((one) => `SET LOCAL ${one}`).join('; ')}`
+  // What another application acts as, or looks in, must not be ours.
+  const defaults = ['role TO DEFAULT', ...(session.schema === undefined ? ['search_path TO DEFAULT'] : [])]
+  return `BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE, NOT DEFERRABLE; ${[...local, ...defaults].map((one) => `SET LOCAL ${one}`).join('; ')}`
 }
 
 /** The same for a whole session, where a pooler gives it to us until we end it. */
 export const settingsOfKept = (session: Session, major: number | undefined): string =>
   Object.entries({ ...inTransactions(session), ...betweenTransactions, ...searchPath(session), ...newer(major) })
     .map((one) => `SET ${setting(one)}`)
+    .concat('SET role TO DEFAULT')
     .join('; ')

@@ -38,9 +38,12 @@ export const isRefusedStartup = (error: unknown): boolean => codeIn(error) === '
 export const isTransactionTimeout = (error: unknown): boolean => codeIn(error) === '25P04'
 /** node-postgres' own, without a code (its connection.js). */
 export const isNoTls = (error: unknown): boolean => /server does not support SSL/.test(messageIn(error))
-/** pg_hba.conf without TLS has no entry for us, or PgBouncer demands it. */
-export const isTlsDemanded = (error: unknown): boolean =>
-  (codeIn(error) === '28000' && /no encryption|SSL off/.test(messageIn(error))) || (codeIn(error) === '08P01' && /SSL required/.test(messageIn(error)))
+/**
+ * pg_hba.conf has no entry for us, perhaps only without TLS; or PgBouncer demands it. By the place in PostgreSQL's
+ * sources (its auth.c): the message is in the language of the server's lc_messages.
+ */
+export const mayWantTls = (error: unknown): boolean =>
+  (codeIn(error) === '28000' && textOf(error, 'routine') === 'ClientAuthentication') || (codeIn(error) === '08P01' && /SSL required/.test(messageIn(error)))
 
 const untrusted = "the database server's certificate was signed by an authority that is not trusted: name that authority's certificate in sslrootcert"
 const refusedUser = 'the database refused our user or password'
@@ -48,6 +51,7 @@ const unreachable = 'the database could not be reached'
 
 /** Where the code alone does not tell. `$` becomes the variable. */
 const byMessage: readonly (readonly [RegExp, string])[] = [
+  [/unrecognized configuration parameter/, 'the database server is older than PostgreSQL 14, or knows not all of its settings: use PostgreSQL 14 or later'],
   [/server does not support SSL/, 'the database server offers no TLS, which the sslmode of $ demands'],
   [/error establishing an SSL connection/, 'the database server broke off while TLS was agreed on'],
   [/SSL required/, 'the pooler takes only connections with TLS: add sslmode=verify-full (or require) to $'],
@@ -107,6 +111,7 @@ const byCode: Readonly<Record<string, string>> = {
   P2022: "the database's tables are older than this program: run reconsent migrate",
   P2024: 'no connection to the database became free in time',
   '08P01': 'the database, or a pooler before it, refused what it was asked for',
+  '22P05': "the database lacks a letter of what it is to store: make it anew with ENCODING 'UTF8'",
   '25006': 'the database can only be read: $ leads to a replica',
   '25P03': 'the database ended a transaction that stood still for too long',
   '25P04': 'the database ended a transaction that took too long',

@@ -49,11 +49,14 @@ export const planConsent = (stored: StoredConsent, { offsets, zones }: PlanOptio
   const expiry = events.flatMap((event) => expiryIn(event) ?? []).at(-1)
   const expiryMoved = expiry !== undefined && isShift({ meant: expiry, stored: expires }, 2 + imports.length)
   const createdMoved = first !== undefined && isShift({ meant: first.meant, stored: created }, 1 + imports.length)
-  // In a consent that nothing is wrong with, a value without its event is none of our business.
-  if (moved.length === 0 && !expiryMoved && !createdMoved)
-    return { ...about, changes: [], unproven: [], aftermath: [], shifts: { byHash: [], byImport: [] } }
-
   const found = planRows(stored, events)
+  // In a consent that nothing is wrong with, a value without its event is none of our business. But the end of a state
+  // lies a day ahead: beyond a change of the clocks, with nothing else shifted before it in a zone like London's.
+  if (moved.length === 0 && !expiryMoved && !createdMoved) {
+    const changes = found.changes.filter(({ table, column }) => table === 'authorisations' && column === 'expires_at')
+    return { ...about, changes, unproven: [], aftermath: [], shifts: { byHash: [], byImport: [] } }
+  }
+
   const drift: Shift[] = []
   const isExpiry = expiryMoved || expiry === expires
   put(found, {

@@ -5,6 +5,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Client, escapeIdentifier, inTransaction, placeOf, withConnection } from '../postgres/client.ts'
+import { FIRST_SCHEMA, searchPathOf } from '../postgres/session.ts'
 import { DatabaseTrouble, NO_SCHEMA } from '../postgres/trouble.ts'
 import { Secret } from '../secret.ts'
 
@@ -73,22 +74,40 @@ const applyNext = async (client: Client, shipped: readonly Migration[], schema: 
   return next?.name
 }
 
-/** Only where it is missing: CREATE SCHEMA asks for a right on the database, IF NOT EXISTS or not. */
+interface Asked {
+  readonly name: string | null
+  readonly role: string
+  readonly there: boolean
+  readonly may_make: boolean
+  /** NULL where it is not there. */
+  readonly may_fill: boolean | null
+}
+const NOWHERE: Asked = { name: null, role: '', there: false, may_make: false, may_fill: null }
+
+/**
+ * Makes it only where it is missing: CREATE SCHEMA asks for a right on the database, IF NOT EXISTS or not. From then on
+ * the transaction looks nowhere else.
+ */
 const prepareSchema = async (client: Client, schema: string | undefined): Promise<void> => {
-  const { rows } = await client.query<{ name: string | null; there: boolean; may_create: boolean; may_use: boolean | null }>(
-    `SELECT name, there, has_database_privilege(current_database(), 'CREATE') AS may_create, CASE WHEN there THEN has_schema_privilege(name, 'USAGE, CREATE') END AS may_use
-     FROM (SELECT coalesce($1, current_schema()) AS name) AS asked, LATERAL (SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = name) AS there) AS found`,
+  const { rows } = await client.query<Asked>(
+    `SELECT name, current_user::text AS role, there, has_database_privilege(current_database(), 'CREATE') AS may_make,
+       CASE WHEN there THEN has_schema_privilege(name, 'USAGE') AND has_schema_privilege(name, 'CREATE') END AS may_fill
+     FROM (SELECT coalesce($1, ${FIRST_SCHEMA}) AS name) AS asked,
+       LATERAL (SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = name) AS there) AS found`,
     [schema ?? null],
   )
-  const { name = null, there = false, may_create: mayCreate = false, may_use: mayUse = null } = rows[0] ?? {}
+  const { name, role, there, may_make: mayMake, may_fill: mayFill } = rows[0] ?? NOWHERE
   if (name === null) throw new DatabaseTrouble(NO_SCHEMA)
-  const shown = JSON.stringify(name)
-  if (mayUse === false) {
-    throw new DatabaseTrouble(`the role may not create tables in the schema ${shown} (since PostgreSQL 15, not in "public" either): name another by ?schema= in DATABASE_URL, or GRANT USAGE, CREATE ON SCHEMA to it`)
+  const [shown, by] = [JSON.stringify(name), JSON.stringify(role)]
+  if (mayFill === false) {
+    throw new DatabaseTrouble(
+      `the role ${by} may not create tables in the schema ${shown} (since PostgreSQL 15, not in "public" either): name another by ?schema= in DATABASE_URL, name the role that owns it in MIGRATE_DATABASE_URL, or GRANT USAGE, CREATE ON SCHEMA to it`,
+    )
   }
-  if (there) return
-  if (!mayCreate) throw new DatabaseTrouble(`the schema ${shown} is not there, and the role may not create it: CREATE SCHEMA … AUTHORIZATION this role, as an administrator`)
-  await client.query(`CREATE SCHEMA ${escapeIdentifier(name)}`)
+  if (!there && !mayMake)
+    throw new DatabaseTrouble(`the schema ${shown} is not there, and the role ${by} may not create it: CREATE SCHEMA … AUTHORIZATION this role, as an administrator`)
+  if (!there) await client.query(`CREATE SCHEMA ${escapeIdentifier(name)}`)
+  await client.query(`SET LOCAL search_path TO ${searchPathOf(name)}`)
 }
 
 const appliedMigrations = async (client: Client): Promise<Map<string, { checksum: string; finished: boolean }>> => {

@@ -1,6 +1,8 @@
 // What the application's database role may do, and nothing beyond: granted by the role that owns the tables. Events can be read and
 // added, by nobody but the owner changed or removed; consents and their history are never deleted at all.
 import { escapeIdentifier, inTransaction, placeOf, withConnection } from '../postgres/client.ts'
+import { FIRST_SCHEMA } from '../postgres/session.ts'
+import { DatabaseTrouble, NO_SCHEMA } from '../postgres/trouble.ts'
 import { Secret } from '../secret.ts'
 
 type Right = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE'
@@ -41,10 +43,20 @@ export const ABOUT_CONNECTED_ROLE = `SELECT current_user::text AS role, pg_get_u
 /** The role that an address connects as. */
 export const roleOf = (url: Secret | string): string => placeOf(asSecret(url)).address.user
 
+/**
+ * Whose rights a session of the role $1 has, where that is another's by ALTER ROLE … SET role (as for logins that a
+ * vault makes for an hour); NULL where it is its own. PostgreSQL's order: of the role in this database, of the role, of
+ * the database.
+ */
+const ACTS_AS = `(SELECT nullif(substr(setting, 6), 'none') FROM pg_db_role_setting, unnest(setconfig) AS setting
+  WHERE setting LIKE 'role=%' AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = $1))
+    AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+  ORDER BY setrole = 0, setdatabase = 0 LIMIT 1)`
+
 export interface GrantOptions {
   /** With the role that owns the tables. */
   readonly ownerUrl: Secret | string
-  /** What the application connects with: its user is the role that is granted to. Not connected to. */
+  /** What the application connects with: its user, or who that acts as, is granted to. Not connected to. */
   readonly appUrl: Secret | string
   /** Where the tables are, if not where the owner's own session looks. */
   readonly schema?: string | undefined
@@ -61,15 +73,17 @@ export type Granted =
 
 /** Makes the application's rights what they must be, whatever they were. */
 export const grantRights = async ({ ownerUrl, appUrl, queueSchema, ...given }: GrantOptions): Promise<Granted> => {
-  const role = roleOf(appUrl)
+  const login = roleOf(appUrl)
   return withConnection(asSecret(ownerUrl), { applicationName: 'reconsent migrate', schema: given.schema }, async (client) => {
-    const { rows } = await client.query<{ owner: string; schema: string; known: boolean }>(
-      'SELECT current_user AS owner, current_schema() AS schema, EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1) AS known',
-      [role],
+    const { rows } = await client.query<{ owner: string; schema: string | null; known: boolean; acts_as: string }>(
+      `SELECT current_user::text AS owner, ${FIRST_SCHEMA} AS schema, EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS known,
+         coalesce(${ACTS_AS}, $1) AS acts_as`,
+      [login],
     )
-    const { owner = '', schema = 'public', known = false } = rows[0] ?? {}
+    const { owner = '', schema, known = false, acts_as: role = login } = rows[0] ?? {}
+    if (!known) return { kind: 'no-such-role', role: login }
     if (role === owner) return { kind: 'same-role' }
-    if (!known) return { kind: 'no-such-role', role }
+    if (schema === null || schema === undefined) throw new DatabaseTrouble(NO_SCHEMA)
     // One transaction: no moment without rights for a program that is running.
     await inTransaction(client, async () => client.query(statements(role, schema, queueSchema).join('; ')))
     const rewrites = await client.query<{ can: boolean }>(

@@ -1,6 +1,7 @@
 // Behind a PgBouncer with its defaults: every command and role works by transaction, time limits hold, nothing of
 // another client gets in, and what cannot work says why.
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -224,6 +225,26 @@ test('a schema of the role behind pool_mode=transaction, whatever search_path ot
   expect(await runHere(['import', file], env)).toMatchObject({ code: 0 })
   expect(await runHere(['verify'], env)).toMatchObject({ code: 0 })
   expect((await asOwner(place.ownerUrl, 'SELECT FROM consents_app.consents')).rowCount).toBe(1)
+  await bouncer.stop()
+})
+
+test.each(['', '?schema=consents_app'])('what else others leave on a lent session: a role, tables of our names (%s)', async (parameters) => {
+  const { ownerUrl, appUrl } = await aPlace()
+  const [login, group] = [new URL(appUrl).username, `others_${randomBytes(5).toString('hex')}`]
+  await asOwner(ownerUrl, `CREATE ROLE ${group}`, `GRANT ${group} TO ${login}`)
+  const bouncer = await startPgBouncer({ urls: [ownerUrl, appUrl], poolMode: 'transaction', settings: { default_pool_size: 1 } })
+  const env = { ...environmentFor(`${bouncer.through(appUrl)}${parameters}`), MIGRATE_DATABASE_URL: bouncer.through(ownerUrl) }
+  for (const url of [ownerUrl, appUrl]) {
+    const tables = ['consents', 'events', 'event_positions', 'unsequenced_events', '_prisma_migrations'].map((table) => `CREATE TEMP TABLE ${table} (theirs text)`)
+    await asOwner(bouncer.through(url), ...tables, 'PREPARE ours AS SELECT 1', ...(url === appUrl ? [`SET ROLE ${group}`] : []))
+  }
+  expect(await runHere(['migrate'], env)).toMatchObject({ code: 0 })
+  const line = aLine({ expires_at: EXPIRES })
+  const file = join(await folder(), 'consents.ndjson')
+  await writeFile(file, ndjson([line]))
+  expect(await runHere(['import', file], env)).toMatchObject({ code: 0 })
+  expect(await runHere(['pause', String(line['credentials_id'])], env)).toMatchObject({ code: 0 })
+  expect(await runHere(['verify'], env)).toEqual({ code: 0, stdout: 'every promise is kept\n', stderr: '' })
   await bouncer.stop()
 })
 

@@ -62,7 +62,7 @@ const policy = async (): Promise<string> => {
   return file
 }
 
-describe.each(['consents_app', 'Consents App-1'])('?schema=%s', (schema) => {
+describe.each(['consents_app', 'Consents App-1', 'it’s; \'a\\b\' %I.$1 日本', 'select'])('?schema=%s', (schema) => {
   test('one role for all', async () => {
     const ownerUrl = await occupiedDatabase()
     const env = environmentFor(withSchema(ownerUrl, encodeURIComponent(schema)))
@@ -89,7 +89,53 @@ test('a role that may only use the schema that an administrator made for it', as
   await everyCommand(env, ownerUrl, 'consents_app')
 })
 
+test("the same with the queue in PostgreSQL: a schema for it, too, and without one migrate says what is missing", async () => {
+  const ownerUrl = await occupiedDatabase()
+  const appUrl = await createRole(ownerUrl)
+  const role = new URL(appUrl).username
+  await asOwner(ownerUrl, `CREATE SCHEMA consents_app AUTHORIZATION ${role}`)
+  const env = { ...environmentFor(withSchema(appUrl, 'consents_app')), QUEUE: 'postgres', RECONSENT_CONFIG: await policy() }
+  expect(await runHere(['migrate'], env)).toMatchObject({ code: 1, stderr: expect.stringMatching(/schema "bullmq".*: CREATE SCHEMA bullmq AUTHORIZATION this role, as an administrator/) as string })
+  await asOwner(ownerUrl, `CREATE SCHEMA bullmq AUTHORIZATION ${role}`)
+  expect(await runHere(['migrate'], env)).toMatchObject({ code: 0 })
+  expect(await runHere(['sweep'], env)).toMatchObject({ code: 0 })
+})
+
+test('a role that may create nothing: PostgreSQL gives it no right in public, and migrate says so', async () => {
+  const ownerUrl = new URL(inject('postgresUrl'))
+  const name = `bare_${randomBytes(5).toString('hex')}`
+  await asOwner(ownerUrl.href, `CREATE DATABASE ${name}`)
+  ownerUrl.pathname = `/${name}`
+  const env = environmentFor(await createRole(ownerUrl.href))
+  const words = /^the role "app_\w+" may not create tables in the schema "public" \(since PostgreSQL 15/
+  expect(await runHere(['migrate'], env)).toMatchObject({ code: 1, stderr: expect.stringMatching(words) as string })
+  expect(await runHere(['migrate'], { ...env, DATABASE_URL: `${env['DATABASE_URL']}?schema=public` })).toMatchObject({ code: 1, stderr: expect.stringMatching(words) as string })
+  expect(await runHere(['migrate'], { ...env, DATABASE_URL: `${env['DATABASE_URL']}?schema=mine` })).toMatchObject({ code: 1, stderr: expect.stringMatching(/^the schema "mine" is not there, and the role "app_\w+" may not create it/) as string })
+})
+
 describe('a search_path', () => {
+  test.each([
+    ["PostgreSQL's own schemas first", 'pg_catalog, pg_temp, consents_app'],
+    ['one that is not there first, upper case', 'nowhere, CONSENTS_APP'],
+    ['one that the role may not use first', 'theirs, consents_app'],
+  ])('with %s', async (_, path) => {
+    const ownerUrl = await occupiedDatabase()
+    const appUrl = await createRole(ownerUrl)
+    const role = new URL(appUrl).username
+    await asOwner(ownerUrl, 'CREATE SCHEMA theirs', `CREATE SCHEMA consents_app AUTHORIZATION ${role}`, `ALTER ROLE ${role} SET search_path TO ${path}`)
+    expect(await runHere(['migrate'], environmentFor(appUrl))).toMatchObject({ code: 0 })
+    await everyCommand(environmentFor(appUrl), ownerUrl, 'consents_app')
+  })
+
+  test("with PostgreSQL's own schemas first, of the program's role alone", async () => {
+    const ownerUrl = await occupiedDatabase()
+    const appUrl = await createRole(ownerUrl)
+    await asOwner(ownerUrl, `ALTER ROLE ${new URL(appUrl).username} SET search_path TO pg_catalog, consents_app`)
+    const env = { ...environmentFor(appUrl), MIGRATE_DATABASE_URL: ownerUrl }
+    expect(await runHere(['migrate'], env)).toMatchObject({ code: 0 })
+    await everyCommand(env, ownerUrl, 'consents_app')
+  })
+
   test('of the role, for all', async () => {
     const ownerUrl = await occupiedDatabase()
     const appUrl = await createRole(ownerUrl)
@@ -127,7 +173,23 @@ describe('a search_path', () => {
       const ran = await runHere(args, environmentFor(appUrl))
       expect(ran).toMatchObject({ code: 1, stderr: expect.stringMatching(/search_path names no schema/) as string })
     }
+    await asOwner(ownerUrl, `ALTER ROLE ${new URL(appUrl).username} SET search_path TO ''`)
+    for (const args of [['list'], ['migrate']]) {
+      const ran = await runHere(args, { ...environmentFor(appUrl), MIGRATE_DATABASE_URL: ownerUrl })
+      expect(ran).toMatchObject({ code: 1, stderr: expect.stringMatching(/search_path names no schema/) as string })
+    }
   })
+})
+
+test.each(['its login', 'this database'])("a login that acts as another role, by a setting of %s: that one gets the program's rights", async (where) => {
+  const ownerUrl = await occupiedDatabase()
+  const appUrl = await createRole(ownerUrl)
+  const [login, group] = [new URL(appUrl).username, `group_${randomBytes(5).toString('hex')}`]
+  const within = where === 'its login' ? '' : `IN DATABASE ${new URL(ownerUrl).pathname.slice(1)}`
+  await asOwner(ownerUrl, `CREATE ROLE ${group}`, `GRANT ${group} TO ${login}`, `ALTER ROLE ${login} ${within} SET role TO ${group}`)
+  const env = { ...environmentFor(withSchema(appUrl, 'consents_app')), MIGRATE_DATABASE_URL: ownerUrl }
+  expect(await runHere(['migrate'], env)).toMatchObject({ code: 0, stdout: expect.stringContaining(`the role ${group} has the rights`) as string, stderr: '' })
+  await everyCommand(env, ownerUrl, 'consents_app')
 })
 
 test.each(['redis', 'postgres'] as const)('the whole loop on %s in a schema of its own', async (queue) => {

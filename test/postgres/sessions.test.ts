@@ -1,5 +1,6 @@
 // Any server, database or role: whatever it says of time zones, styles, isolation and time limits, each command means
 // the same.
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,7 +15,7 @@ import { keyText } from '../crypto/keys.ts'
 import { aLine, ndjson } from '../import/rows.ts'
 import { startCompany, until } from '../setup/company.ts'
 import { createDatabase } from '../setup/database.ts'
-import { asOwner } from '../setup/roles.ts'
+import { asOwner, createAppRole } from '../setup/roles.ts'
 import { awkwardSettings, createAwkwardRole, settle } from './awkward.ts'
 
 const EXPIRES = '2027-03-28T00:30:00.000Z'
@@ -106,6 +107,49 @@ describe('a role with every awkward setting at once', () => {
     }
     expect(await runHere(['verify', '--quick'], { ...environmentFor(url), ENCRYPTION_KEYS: `k2:${keyText('k2')},k1:${keyText('k1')}` })).toMatchObject({ code: 0, stderr: '' })
   }, 120_000)
+})
+
+test.each<[string, Record<string, string>]>([
+  ['of TLS', { PGSSLNEGOTIATION: 'direct', PGSSLMODE: 'verify-full', PGSSLROOTCERT: '/nowhere', PGSSLCERT: '/nowhere', PGSSLKEY: '/nowhere', PGCHANNELBINDING: 'require' }],
+  ['of another server', { PGHOST: 'nowhere.invalid', PGPORT: '1', PGDATABASE: 'nothing', PGUSER: 'nobody', PGPASSWORD: 'wrong', PGSERVICE: 'nothing', PGTARGETSESSIONATTRS: 'standby' }],
+  ['of sessions', { PGOPTIONS: '-c timezone=Asia/Tokyo -c search_path=nowhere', PGTZ: 'Asia/Tokyo', PGDATESTYLE: 'SQL,DMY', PGCLIENTENCODING: 'LATIN1', PGREPLICATION: 'database', PGBINARY: 'true', TZ: 'Asia/Kolkata' }],
+])("libpq's environment variables %s change nothing", async (_, variables) => {
+  await everyCommand({ ...environmentFor(await createDatabase()), ...variables })
+})
+
+test('a login that takes longer than the transaction_timeout of its role', async () => {
+  const ownerUrl = await createDatabase()
+  const appUrl = await createAppRole(ownerUrl)
+  await settle(ownerUrl, `ROLE ${new URL(appUrl).username}`, { transaction_timeout: '20ms' })
+  await asOwner(
+    ownerUrl,
+    `CREATE FUNCTION public.linger() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1); END $$`,
+    'CREATE EVENT TRIGGER lingers ON login EXECUTE FUNCTION public.linger()',
+  )
+  expect(await runHere(['list'], environmentFor(appUrl))).toMatchObject({ code: 0 })
+  expect(await runHere(['migrate'], { ...environmentFor(appUrl), MIGRATE_DATABASE_URL: ownerUrl })).toMatchObject({ code: 0 })
+})
+
+test("a database whose encoding lacks letters: an import that meets one says so, doctor beforehand", async () => {
+  const url = new URL(inject('postgresUrl'))
+  const name = `latin1_${randomBytes(5).toString('hex')}`
+  await asOwner(url.href, `CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'`)
+  url.pathname = `/${name}`
+  const env = environmentFor(url.href)
+  expect(await runHere(['migrate'], env)).toMatchObject({ code: 0 })
+  expect(await runHere(['import', await aFile([aLine({ name: 'Zoë' })])], env)).toMatchObject({ code: 0 })
+  const said = expect.stringMatching(/^the database lacks a letter of what it is to store: .*ENCODING 'UTF8' \(22P05\)/) as string
+  expect(await runHere(['import', await aFile([aLine({ name: 'Łukasz' })])], env)).toMatchObject({ code: 1, stderr: said })
+  const doctor = JSON.parse((await runHere(['doctor', '--json'], env)).stdout) as { findings: { check: string }[] }
+  expect(doctor.findings.find(({ check }) => check === 'encoding')).toMatchObject({ level: 'fail', detail: expect.stringContaining('LATIN1') as string })
+})
+
+test('the one setting that we rely on and cannot make, doctor finds', async () => {
+  const ownerUrl = await createDatabase()
+  const appUrl = await createAppRole(ownerUrl)
+  await settle(ownerUrl, `ROLE ${new URL(appUrl).username}`, { session_replication_role: 'replica' })
+  const doctor = JSON.parse((await runHere(['doctor', '--json'], environmentFor(appUrl))).stdout) as { findings: { check: string }[] }
+  expect(doctor.findings.find(({ check }) => check === 'sessions')).toMatchObject({ level: 'fail', detail: expect.stringMatching(/^session_replication_role is replica/) as string })
 })
 
 describe('an instant is right twice over', () => {

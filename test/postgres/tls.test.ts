@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { startEmbeddedPostgres, type EmbeddedDatabase } from '../../src/embedded/postgres.ts'
+import { mayWantTls } from '../../src/postgres/trouble.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { environmentFor, run, runHere } from '../commands/reconsent.ts'
 import { makeCertificates, type Pair } from '../setup/certificates.ts'
@@ -162,6 +163,13 @@ describe('pg_hba.conf', () => {
       expect(await asApp(`sslmode=require&sslcert=${foreign.cert}&sslkey=${foreign.key}`)).toMatch(/^1 the database server refused our client certificate/)
     })
   })
+})
+
+test('pg_hba.conf that demands TLS is known in any language of the server', () => {
+  const error = { code: '28000', file: 'auth.c', routine: 'ClientAuthentication' }
+  const german = 'kein pg_hba.conf-Eintrag für Host »127.0.0.1«, Benutzer »app«, Datenbank »r«, keine Verschlüsselung'
+  expect(mayWantTls(Object.assign(new Error(german), error))).toBe(true)
+  expect(mayWantTls(Object.assign(new Error('Rolle »app« existiert nicht'), { ...error, routine: 'InitializeSessionUserId' }))).toBe(false)
 })
 
 test('a server without TLS: what demands it says so', async () => {

@@ -114,6 +114,12 @@ describe.each(recordings)('a database that release 0.1.0 wrote: %s', (name) => {
     expect(await verify(db, { now: recorded.end })).toEqual([])
   })
 
+  test('every state ends a day after its link, also one whose events lie before the clocks changed', async () => {
+    const { authorisations = [] } = await readTables(url)
+    const lived = authorisations.map((row) => Date.parse(String(row['expires_at'])) - Date.parse(String(row['issued_at'])))
+    expect(new Set(lived)).toEqual(new Set([24 * 3_600_000]))
+  })
+
   test('what was not due yet is due as in the life in UTC, by the policy', async () => {
     const ours = instantsOf(await readTables(url))
     const truth = instantsOf(recorded.inUtc)

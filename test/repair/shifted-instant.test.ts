@@ -72,6 +72,15 @@ describe('the zones of some shifts', () => {
     )
   })
 
+  test('one that no place keeps', () => {
+    expect(zonesOf(shifts('Etc/GMT+12', '2026-01-01T12:00:00Z', 10))[0]?.names).toEqual(['Etc/GMT+12'])
+  })
+
+  test('one whose clocks leave two hours out', () => {
+    const found = zonesOf(shifts('Antarctica/Troll', '2026-03-29T02:30:00Z', 5), ['Antarctica/Troll'])
+    expect(found.map(({ names }) => names[0])).toEqual(['Antarctica/Troll'])
+  })
+
   test('two, one after the other', () => {
     const found = zonesOf([
       ...shifts('Asia/Kolkata', '2026-01-01T12:00:00Z', 10),
