@@ -50,6 +50,30 @@ const hushAfterClose = (worker: Worker): void => {
   blockingClient?.then((connected) => connected.on('error', () => undefined), () => undefined)
 }
 
+/** What BullMQ takes the next job by; the same on Redis and PostgreSQL. */
+interface TakingEnd {
+  moveToActive(...given: readonly unknown[]): Promise<unknown>
+}
+
+const AFTER_REFUSAL_MS = 1_000
+
+/**
+ * Refused the next job (OOM, NOPERM, MISCONF, a full disk), BullMQ asks for it again at once: some thousand times a second, of a server that is in
+ * trouble already.
+ */
+const waitsAfterRefusal = (worker: Worker): void => {
+  const end = worker.getBackend() as unknown as TakingEnd
+  const take = end.moveToActive.bind(end)
+  end.moveToActive = async (...given) => {
+    try {
+      return await take(...given)
+    } catch (error) {
+      if (worker.closing === undefined) await delay(AFTER_REFUSAL_MS)
+      throw error
+    }
+  }
+}
+
 /** BullMQ's end of PostgreSQL: what we need of it to keep listening. */
 interface PostgresEnd {
   readonly pool: Pool
@@ -205,6 +229,7 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
     worker: (name, processor, workerOptions) => {
       const worker = ends.makeWorker(name, processor, { ...workerOptions, prefix } satisfies Unconnected<WorkerOptions> as WorkerOptions)
       logErrorsOf(worker, logError, { queue: name, end: 'worker' })
+      waitsAfterRefusal(worker)
       return worker
     },
     tryOut: async () => {
