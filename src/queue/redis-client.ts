@@ -125,7 +125,22 @@ const connectOne = (target: RedisTarget, address: Exclude<RedisAddress, { topolo
     ...(address.topology === 'single' ? address.at : sentinelOptions(target, address, end)),
   })
   client.on('sentinelError', (error: Error) => events.onPartError?.(error))
+  if (address.topology === 'sentinel') tellTrouble(client, events)
   return client
+}
+
+interface WithConnector {
+  readonly connector: { connectToSentinel: (...given: readonly unknown[]) => Redis }
+}
+
+/** Where a sentinel is not trusted, its connection keeps that to itself: what ioredis tells is that it was closed. */
+const tellTrouble = (client: Redis, { onPartError }: ClientEvents): void => {
+  const { connector } = client as unknown as WithConnector
+  const connect = connector.connectToSentinel.bind(connector)
+  connector.connectToSentinel = (...given) =>
+    connect(...given).on('error', (error: NodeJS.ErrnoException) => {
+      if (/CERT|SSL|SIGNATURE|EPROTO/.test(error.code ?? '')) onPartError?.(error)
+    })
 }
 
 type SentinelOptions = Pick<

@@ -45,7 +45,7 @@ const redis: Readonly<Record<string, Words>> = {
   NOCLUSTER: { means: 'REDIS_URL begins with redis-cluster://, but the server is not part of a cluster', advice: 'write it as redis://host:6379' },
   UNKNOWNCOMMAND: { means: 'the server does not know a command that the queue needs: is it a sentinel, or not Redis?', advice: 'point REDIS_URL at Redis 7.0.8 or later; sentinels are named by redis-sentinel://' },
   NODATABASE: { means: 'REDIS_URL names a database that the server does not have', advice: 'use one below the number in its setting databases' },
-  NOSENTINEL: { means: 'no sentinel answers', advice: 'check the hosts of REDIS_URL; the usual port of a sentinel is 26379' },
+  NOSENTINEL: { means: 'no sentinel answers', advice: 'check the hosts of REDIS_URL; the usual port of a sentinel is 26379, and rediss-sentinel:// is for TLS' },
   NOPRIMARY: { means: 'the sentinels know no primary by the name in REDIS_URL', advice: 'use the name from their `sentinel monitor <name> …`' },
   MAXCLIENTS: { means: 'Redis has as many clients as maxclients allows', advice: 'raise maxclients' },
   ECONNREFUSED: { means: 'nothing listens there', advice: reach },
