@@ -1,9 +1,17 @@
 // TRUSTED_PROXIES: whose word on a client's address is taken. A mistake here lets anybody choose the address that limits count by, so
 // whatever is not certain is refused.
-import { isIP } from 'node:net'
+import { BlockList, isIP } from 'node:net'
 
 /** As proxy-addr knows them: this machine, its links, private networks. */
 const NAMES: readonly string[] = ['loopback', 'linklocal', 'uniquelocal']
+
+/** Also as IPv6 writes them: `::ffff:0:0/96` is each address of IPv4. */
+const isEverybody = (address: string, bits: number): boolean => {
+  if (bits === 0) return true
+  const range = new BlockList()
+  range.addSubnet(address, bits, isIP(address) === 6 ? 'ipv6' : 'ipv4')
+  return ['::ffff:0.0.0.0', '::ffff:255.255.255.255'].every((end) => range.check(end, 'ipv6'))
+}
 
 const problemOf = (entry: string): string | undefined => {
   if (NAMES.includes(entry)) return undefined
@@ -14,7 +22,7 @@ const problemOf = (entry: string): string | undefined => {
   if (bits === undefined) return undefined
   const most = family === 4 ? 32 : 128
   if (!/^\d{1,3}$/.test(bits) || Number(bits) > most) return `has a range that is not one of /1 to /${most}`
-  return Number(bits) === 0 ? 'means everybody: name the load balancer alone' : undefined
+  return isEverybody(address, Number(bits)) ? 'means everybody: name the load balancer alone' : undefined
 }
 
 /** Addresses, ranges and names, separated by commas or spaces. Problems name an entry by its place, never by what it says. */

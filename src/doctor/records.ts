@@ -62,7 +62,8 @@ const aboutOwnCallbacks = (callbacks: Awaited<ReturnType<typeof listCallbacks>>,
     .map(({ redirectUri, consents }) =>
       fail(
         'callbacks',
-        `${consents} consents have the redirect_uri ${new URL(redirectUri).pathname} on our own host, where nothing answers: their codes are lost`,
+        `${consents} consents have the redirect_uri ${new URL(redirectUri).pathname} on our own host, which takes no code: ` +
+          'nothing answers there, or its own query has a code, state or error',
         `let the proxy in front lead it to /callback, or import them again with ${publicUrl}/callback registered with the provider`,
       ),
     )

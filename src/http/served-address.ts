@@ -66,9 +66,16 @@ const isSameHost = (one: URL, other: URL): boolean => {
   return name === otherName && (one.port === other.port || portOf(one) === portOf(other))
 }
 
-/** A redirect_uri on our own host to which nothing of ours answers: each code that is sent there is lost. Others are not ours to judge. */
+/** A bank's parameters stand beside those of the redirect_uri; one that comes twice is no callback (RFC 6749, 3.1). */
+const takesCodes = (served: string): boolean => {
+  const [path, query] = served.split(/\?(.*)/s)
+  const own = new URLSearchParams(query)
+  return path === '/callback' && !['code', 'state', 'error'].some((name) => own.has(name))
+}
+
+/** A redirect_uri on our own host that takes no code: each that is sent there is lost. Others are not ours to judge. */
 export const isDeadCallback = (redirectUri: string, publicUrl: string): boolean => {
   if (!URL.canParse(redirectUri)) return false
   const url = new URL(redirectUri)
-  return isSameHost(url, new URL(publicUrl)) && !/^\/callback(?:\?|$)/.test(servedAddress(`${url.pathname}${url.search}`))
+  return isSameHost(url, new URL(publicUrl)) && !takesCodes(servedAddress(`${url.pathname}${url.search}`))
 }

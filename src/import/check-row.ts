@@ -98,8 +98,9 @@ const redirectProblem = (value: string, { httpsOnly, publicUrl }: RowRules): str
   if (url.protocol !== 'https:' && (httpsOnly || url.protocol !== 'http:')) return 'must begin with https://'
   if (url.username !== '' || url.password !== '') return 'must not hold a user or password'
   if (value.includes('#')) return 'must not hold a #'
-  const isDead = publicUrl !== undefined && isDeadCallback(value, publicUrl)
-  return isDead ? 'is on our own host (PUBLIC_URL), where /callback alone takes what the bank sends: every code would be lost' : undefined
+  if (publicUrl === undefined || !isDeadCallback(value, publicUrl)) return undefined
+  const taken = '/callback alone, without a code, state or error of its own,'
+  return `is on our own host (PUBLIC_URL), where ${taken} takes what the bank sends: every code would be lost`
 }
 
 const schemaFor = (rules: RowRules, { now } = rules) =>

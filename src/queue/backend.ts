@@ -50,6 +50,30 @@ const hushAfterClose = (worker: Worker): void => {
   blockingClient?.then((connected) => connected.on('error', () => undefined), () => undefined)
 }
 
+/** What BullMQ takes the next job by; the same on Redis and PostgreSQL. */
+interface TakingEnd {
+  moveToActive(...given: readonly unknown[]): Promise<unknown>
+}
+
+const AFTER_REFUSAL_MS = 1_000
+
+/**
+ * Refused the next job (OOM, NOPERM, MISCONF, a full disk), BullMQ asks for it again at once: some thousand times a
+ * second, of a server that is in trouble already.
+ */
+const waitsAfterRefusal = (worker: Worker): void => {
+  const end = worker.getBackend() as unknown as TakingEnd
+  const take = end.moveToActive.bind(end)
+  end.moveToActive = async (...given) => {
+    try {
+      return await take(...given)
+    } catch (error) {
+      if (worker.closing === undefined) await delay(AFTER_REFUSAL_MS)
+      throw error
+    }
+  }
+}
+
 /** BullMQ's end of PostgreSQL: what we need of it to keep listening. */
 interface PostgresEnd {
   readonly pool: Pool
@@ -89,6 +113,8 @@ interface Ends {
   makeQueue(name: QueueName, options: QueueOptions): Queue
   makeWorker(name: QueueName, processor: Processor, options: WorkerOptions): Worker
   tryOut(): Promise<Trial>
+  /** What went wrong last, since it last worked: why a try takes too long. */
+  lastError(): unknown
   close(): Promise<void>
 }
 
@@ -101,12 +127,17 @@ RedisConnection.minimumVersion = '7.0.8'
 /** Queues share one connection; a worker has one of its own, and BullMQ makes a copy of it, options and all, to block on. */
 const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: string, logError: ErrorLog): Ends => {
   const clients = new Set<RedisClient>()
-  let lastError: unknown = new Error('Command timed out')
+  let lastError: unknown
+  const keep = (error: unknown): void => {
+    // "Connection is closed" follows a reason, and is none.
+    if (lastError === undefined || isTelling(failed('redis', error))) lastError = error
+  }
+  const whyNot = (): Trial => failed('redis', lastError ?? new Error('Command timed out'))
   const connect = (end: 'producer' | 'worker', fields: Readonly<Record<string, unknown>>): RedisClient => {
     const client = connectRedis(target, end, {
       onStale: (error) => logError({ ...fields, end }, error, 'Redis answers as one that is not the primary, or knows no login of ours: connecting anew'),
       onPartError: (error) => {
-        lastError = error
+        keep(error)
         logError({ ...fields, end }, error)
       },
     })
@@ -114,9 +145,7 @@ const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: st
     return client
   }
   const producer = connect('producer', {})
-  producer.on('error', (error: unknown) => {
-    lastError = error
-  })
+  producer.on('error', keep)
   const isReady = (): boolean => producer.status === 'ready'
   const readyWithin = async (ms: number): Promise<boolean> => isReady() || ((await settlesWithin(ms, once(producer, 'ready'))) && isReady())
   return {
@@ -136,13 +165,17 @@ const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: st
       for (let time = 0; time < TRIES; time += 1) {
         if (time > 0) await delay(BETWEEN_TRIES_MS)
         // Not connected, a command would fail for that alone; why it is not is the telling reason.
-        if (!(await readyWithin(CONNECTS_WITHIN_MS))) return failed('redis', lastError)
+        if (!(await readyWithin(CONNECTS_WITHIN_MS))) return whyNot()
         const trial = await tryRedis(producer, { prefix, queues: queueNames })
-        if (trial.ok) return trial
-        if (telling === undefined || !isTelling(telling)) telling = trial
+        if (trial.ok) {
+          lastError = undefined
+          return trial
+        }
+        if (telling === undefined && isTelling(trial)) telling = trial
       }
-      return telling ?? failed('redis', lastError)
+      return telling ?? whyNot()
     },
+    lastError: () => lastError,
     close: async () => {
       // Closing politely sends QUIT, which cannot end while Redis is away.
       if (isReady()) await settlesWithin(1_000, producer.quit())
@@ -171,6 +204,7 @@ const postgresEnds = (target: Extract<BackendTarget, { kind: 'postgres' }>): End
       return worker
     },
     tryOut: async () => (tried === undefined ? failed('postgres', new Error('no queue was made yet')) : tryPostgres(tried, QUEUE_SCHEMA)),
+    lastError: () => undefined,
     close: async () => undefined,
   }
 }
@@ -205,11 +239,15 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
     worker: (name, processor, workerOptions) => {
       const worker = ends.makeWorker(name, processor, { ...workerOptions, prefix } satisfies Unconnected<WorkerOptions> as WorkerOptions)
       logErrorsOf(worker, logError, { queue: name, end: 'worker' })
+      waitsAfterRefusal(worker)
       return worker
     },
     tryOut: async () => {
-      const inTime = delay(TRY_WITHIN_MS, undefined, { ref: false }).then(() => failed(target.kind, new Error('Command timed out')))
-      return Promise.race([ends.tryOut(), inTime])
+      const inTime = async (): Promise<Trial> => {
+        await delay(TRY_WITHIN_MS, undefined, { ref: false })
+        return failed(target.kind, ends.lastError() ?? new Error('Command timed out'))
+      }
+      return Promise.race([ends.tryOut(), inTime()])
     },
     close: async () => {
       await Promise.all(

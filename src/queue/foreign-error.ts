@@ -27,13 +27,17 @@ const unnamed: readonly (readonly [RegExp, string])[] = [
   [/^connect ETIMEDOUT|^Command timed out|^Socket timeout/, 'ETIMEDOUT'],
 ]
 
-/** Redis up to 6 writes the word of an error in a script behind words of its own: `ERR Error running script (…): @user_script:1: -READONLY …`. */
-const inScript = new RegExp(`(?:^|[\\s:-])(${[...STALE, 'OOM', 'MISCONF', 'NOPERM', 'MOVED'].join('|')})\\b`)
+/**
+ * Where the word stands behind others: Redis up to 6 says `ERR Error running script (…): @user_script:1: -READONLY …`,
+ * ioredis of a cluster `Too many Cluster redirections. Last error: ReplyError: CLUSTERDOWN …`.
+ */
+const words = [...STALE, 'OOM', 'MISCONF', 'NOPERM', 'MOVED', 'ASK', 'TRYAGAIN', 'CLUSTERDOWN']
+const within = new RegExp(`(?:^|[\\s:-])(${words.join('|')})\\b`)
 
 const answerOf = ({ name, message }: Error): string | undefined => {
   const first = name === 'ReplyError' ? /^-?([A-Z][A-Z0-9]{1,29})(?: |$)/.exec(message)?.[1] : undefined
   if (first !== undefined && first !== 'ERR') return first
-  return inScript.exec(message)?.[1] ?? unnamed.find(([pattern]) => pattern.test(message))?.[1] ?? first
+  return within.exec(message)?.[1] ?? unnamed.find(([pattern]) => pattern.test(message))?.[1] ?? first
 }
 
 const readable = (text: unknown): string | undefined => (typeof text === 'string' && /^[A-Za-z0-9][A-Za-z0-9_-]{0,49}$/.test(text) ? text : undefined)

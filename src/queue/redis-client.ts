@@ -90,13 +90,25 @@ const strategyOf = (end: End, onStale: ClientEvents['onStale']): Strategy => {
   }
 }
 
-const loginNow = (target: RedisTarget, { topology, login }: RedisAddress): RedisAddress['login'] & { host?: string; port?: number } => {
+type SentinelAddress = Extract<RedisAddress, { topology: 'sentinel' }>
+type LoginOptions = Pick<
+  RedisOptions,
+  'username' | 'password' | 'sentinelUsername' | 'sentinelPassword' | 'host' | 'port'
+>
+
+const loginNow = (target: RedisTarget, { topology, login }: RedisAddress): LoginOptions => {
   const text = target.reread?.()?.reveal()
   const parsed = text === undefined ? undefined : parseRedisUrl(text)
   if (parsed === undefined || !('address' in parsed) || parsed.address.topology !== topology) return login
   const now = parsed.address
-  return { username: '', password: '', ...now.login, ...(now.topology === 'single' ? now.at : {}) }
+  const more = now.topology === 'single' ? now.at : now.topology === 'sentinel' ? sentinelLoginOf(now) : {}
+  return { username: '', password: '', ...now.login, ...more }
 }
+
+const sentinelLoginOf = ({ sentinelLogin: { username, password } }: SentinelAddress): LoginOptions => ({
+  ...(username === undefined ? {} : { sentinelUsername: username }),
+  ...(password === undefined ? {} : { sentinelPassword: password }),
+})
 
 const connectOne = (target: RedisTarget, address: Exclude<RedisAddress, { topology: 'cluster' }>, end: End, events: ClientEvents): Redis => {
   const { pause, reconnectOnError } = strategyOf(end, events.onStale)
@@ -110,10 +122,25 @@ const connectOne = (target: RedisTarget, address: Exclude<RedisAddress, { topolo
     ...always, ...ofEnd[end], ...address.login, family: address.family, db: address.db, reconnectOnError,
     retryStrategy: end === 'question' ? () => null : retryStrategy,
     ...(tls === undefined ? {} : { tls }),
-    ...(address.topology === 'single' ? address.at : sentinelOptions(address, end)),
+    ...(address.topology === 'single' ? address.at : sentinelOptions(target, address, end)),
   })
   client.on('sentinelError', (error: Error) => events.onPartError?.(error))
+  if (address.topology === 'sentinel') tellTrouble(client, events)
   return client
+}
+
+interface WithConnector {
+  readonly connector: { connectToSentinel: (...given: readonly unknown[]) => Redis }
+}
+
+/** Where a sentinel is not trusted, its connection keeps that to itself: what ioredis tells is that it was closed. */
+const tellTrouble = (client: Redis, { onPartError }: ClientEvents): void => {
+  const { connector } = client as unknown as WithConnector
+  const connect = connector.connectToSentinel.bind(connector)
+  connector.connectToSentinel = (...given) =>
+    connect(...given).on('error', (error: NodeJS.ErrnoException) => {
+      if (/CERT|SSL|SIGNATURE|EPROTO/.test(error.code ?? '')) onPartError?.(error)
+    })
 }
 
 type SentinelOptions = Pick<
@@ -121,16 +148,19 @@ type SentinelOptions = Pick<
   'sentinels' | 'name' | 'enableTLSForSentinelMode' | 'sentinelCommandTimeout' | 'sentinelRetryStrategy' | 'sentinelUsername' | 'sentinelPassword' | 'sentinelTLS'
 >
 
-const sentinelOptions = (address: Extract<RedisAddress, { topology: 'sentinel' }>, end: End): SentinelOptions => {
-  const { username, password } = address.sentinelLogin
+const sentinelOptions = (target: RedisTarget, address: SentinelAddress, end: End): SentinelOptions => {
+  // As the strategy above: while no sentinel lets us in, ioredis asks this one alone.
+  function sentinelRetryStrategy(this: RedisOptions, times: number): number {
+    Object.assign(this, loginNow(target, address))
+    return Math.min(100 * times, 1_000)
+  }
   return {
     sentinels: [...address.sentinels],
     name: address.primary,
     enableTLSForSentinelMode: address.tls,
     sentinelCommandTimeout: CONNECT_MS,
-    sentinelRetryStrategy: end === 'question' ? () => null : (times) => Math.min(100 * times, 1_000),
-    ...(username === undefined ? {} : { sentinelUsername: username }),
-    ...(password === undefined ? {} : { sentinelPassword: password }),
+    sentinelRetryStrategy: end === 'question' ? () => null : sentinelRetryStrategy,
+    ...sentinelLoginOf(address),
     ...(address.sentinelTls ? { sentinelTLS: tlsOf(address.trust) } : {}),
   }
 }
@@ -151,8 +181,8 @@ const connectCluster = (target: RedisTarget, address: Extract<RedisAddress, { to
   const client: Cluster = new Cluster([...address.nodes], {
     enableOfflineQueue: enableOfflineQueue ?? true,
     lazyConnect: lazyConnect ?? false,
-    // CLUSTER INFO is open to everybody, and a cluster that is down is not worth asking.
-    enableReadyCheck: true,
+    // One that is down says CLUSTERDOWN to the first command. A check that fails says nothing, and connect() never ends.
+    enableReadyCheck: false,
     // A name stays a name: certificates are for names, and each new connection asks DNS again.
     dnsLookup: (name, found) => found(null, name),
     slotsRefreshTimeout: COMMAND_MS,
@@ -168,6 +198,11 @@ const connectCluster = (target: RedisTarget, address: Extract<RedisAddress, { to
     one.on('node error', (error: Error) => {
       if (isStale(error)) refreshLogin(one)
       events.onPartError?.(error)
+    })
+    // A node is asked for the slots over a copy of its connection, which keeps to itself why it fails.
+    one.on('+node', (node: Redis) => {
+      const copyOf = node.duplicate.bind(node)
+      node.duplicate = (...given) => copyOf(...given).on('error', (error: Error) => events.onPartError?.(error))
     })
     return one
   }

@@ -3,7 +3,8 @@ import { Cluster, type Redis } from 'ioredis'
 import { prefixOf, queueNames } from './catalogue.ts'
 import { addressOf, connectRedis, type RedisTarget } from './redis-client.ts'
 import { placeOf } from './redis-url.ts'
-import { failed, type Trial, tryRedis } from './trial.ts'
+import { settlesWithin } from './deadline.ts'
+import { failed, isTelling, type Trial, tryRedis } from './trial.ts'
 
 export interface RedisInfo {
   /** `7.2.4`; of Valkey the Redis version it is compatible with. */
@@ -60,18 +61,24 @@ export interface RedisExamination {
 
 const infoOf = async (client: Redis): Promise<RedisInfo | undefined> => client.info().then(readInfo, () => undefined)
 
-/** Connects as the program would and tries it. Never rejects; nothing it answers holds the login. */
+/** Somebody waits for it. */
+const CONNECTS_WITHIN_MS = 15_000
+
+/** Connects as the program would and tries it, within half a minute. Never rejects; nothing it answers holds the login. */
 export const examineRedis = async (target: RedisTarget, prefix = prefixOf()): Promise<RedisExamination> => {
   let first: unknown
-  const keep = (error: Error): void => {
-    // The first failure is the telling one: what follows only says that the connection is closed.
-    first ??= error
+  const keep = (error: unknown): void => {
+    // The first that says something is the telling one: what follows only says that the connection is closed.
+    if (first === undefined || !isTelling(failed('redis', first))) first = error
   }
   const place = placeOf(addressOf(target.url))
   const client = connectRedis(target, 'question', { onPartError: keep })
   client.on('error', keep)
   try {
-    await client.connect()
+    const connected = client.connect()
+    connected.catch(keep)
+    if (!(await settlesWithin(CONNECTS_WITHIN_MS, connected))) throw new Error('Command timed out')
+    await connected
     const trial = await tryRedis(client, { prefix, queues: queueNames })
     const nodes = client instanceof Cluster ? client.nodes('master') : [client]
     const servers = await Promise.all(
@@ -79,7 +86,8 @@ export const examineRedis = async (target: RedisTarget, prefix = prefixOf()): Pr
     )
     return { trial, servers }
   } catch (error) {
-    return { trial: failed('redis', first ?? error), servers: [] }
+    keep(error)
+    return { trial: failed('redis', first), servers: [] }
   } finally {
     client.disconnect()
   }

@@ -141,6 +141,10 @@ const parse = (text: string, nearest: Nearest): RedisAddress => {
   const at = authority.lastIndexOf('@')
   const hostsText = authority.slice(at + 1)
   if (hostsText === '') refuse(`names no host: write it as ${examples[topology]}`)
+  // A password may hold an @ as it is; with a comma behind it, it is rather a second host with the login once more.
+  if (/@[^@]*,/.test(authority.slice(0, Math.max(0, at)))) {
+    refuse(`has an @ before the last host: the login is written once, ${examples.cluster}, and an @ in it as %40`)
+  }
   const hosts = hostsText.split(',').map((one) => hostOf(one, topology))
   const allowed = parameters.filter(
     (name) => name === 'family' || ((kind.tls || topology === 'sentinel') && (ofTls as readonly string[]).includes(name)) || (topology === 'sentinel' && name.startsWith('sentinel_')),

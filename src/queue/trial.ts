@@ -98,7 +98,12 @@ export const tryRedis = async (client: RedisClient, { prefix, queues }: { prefix
     }
     return { ok: true }
   } catch (error) {
-    return failed('redis', error, wordOf(error) === 'NOPERM' ? refusedCommand(error) : undefined)
+    const word = wordOf(error)
+    if (client.isCluster && ['MOVED', 'ASK', 'TRYAGAIN'].includes(word)) {
+      const { means, advice } = wordsFor('redis', 'REDIRECTED')
+      return { ok: false, word, detail: means, advice, server: undefined }
+    }
+    return failed('redis', error, word === 'NOPERM' ? refusedCommand(error) : undefined)
   }
 }
 

@@ -23,6 +23,15 @@ describe('TRUSTED_PROXIES', () => {
     expect(trustedProxies).toEqual(['10.0.0.1', '192.168.0.0/16', 'loopback', 'uniquelocal', 'linklocal', '2001:db8::1', '2001:db8::/32'])
   })
 
+  const everybody = ['::/0', '::ffff:0:0/96', '::ffff:0.0.0.0/96', '::/64', '::ffff:1.2.3.4/95', '::/1']
+  test.each(everybody)('%s means every address of IPv4', async (range) => {
+    expect(await problemsOf({ TRUSTED_PROXIES: range })).toEqual([expect.stringMatching(/entry 1 means everybody/)])
+  })
+
+  test.each(['::ffff:10.0.0.1', '::ffff:10.0.0.0/104', '2000::/3', '::1/128', 'fc00::/7'])('%s does not', async (entry) => {
+    expect((await load({ TRUSTED_PROXIES: entry })).web.trustedProxies).toEqual([entry])
+  })
+
   test('tells every wrong entry by its place, and repeats none', async () => {
     const problems = await problemsOf({ TRUSTED_PROXIES: '10.0.0.1, lb.internal, 1, 0.0.0.0/0, 10.0.0.0/40' })
     expect(problems).toEqual([

@@ -29,6 +29,14 @@ test.each<[string, string, string, number, RegExp]>([
     1,
     /SIGKILL|exited unexpectedly/,
   ],
+  [
+    'test',
+    'test/planted/a.test.ts',
+    `setTimeout(() => { throw new Error('nobody catches') }); await new Promise((resolve) => setTimeout(resolve, 50))`,
+    1,
+    /nobody catches/,
+  ],
+  ['test', 'test/planted/a.test.ts', 'process.exit(0)', 1, /1 failed/],
   ['test:crash', 'test/crash/planted.test.ts', 'expect(1).toBe(2)', 1, /1 failed/],
   ['test:browser', 'test/browser/planted.test.ts', 'expect(1).toBe(2)', 1, /1 failed/],
 ])('npm run %s on %s: %s ends with %d', async (script, file, body, code, says) => {

@@ -46,6 +46,13 @@ describe('a redirect_uri is dead', () => {
     ['https://consents.example.com/callback/', false],
     ['https://consents.example.com//Callback?tenant=1', false],
     ['https://CONSENTS.example.com:443/callback', false],
+    ['https://consents.example.com/callback?tenant=1&x=state', false],
+    // The bank's own would be the second of their name.
+    ['https://consents.example.com/callback?state=x', true],
+    ['https://consents.example.com/callback/?tenant=1&state', true],
+    ['https://consents.example.com/callback?%63ode=x', true],
+    ['https://consents.example.com/Callback?error=', true],
+    ['https://consents.example.com/callback&state=x', true],
     ['https://consents.example.com/', true],
     ['https://consents.example.com', true],
     ['https://consents.example.com/callbacks', true],

@@ -3,15 +3,17 @@ import { writeFileSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
 import { loadConfig } from '../../src/config.ts'
 import type { BackendTarget } from '../../src/queue/connection.ts'
 import { Secret } from '../../src/secret.ts'
+import { done } from '../../src/processors/outcome.ts'
 import { startRedisServer } from '../setup/redis.ts'
 import { type Pair, startPair } from '../setup/redis-topologies.ts'
 import { aCrew } from './crew.ts'
-import { eventually, jobIn } from './setup.ts'
+import { aBackend, anId, aPrefix, eventually, jobIn, workersOn } from './setup.ts'
 
 describe('a primary that becomes a replica while its connections stay', () => {
   let pair: Pair
@@ -133,5 +135,33 @@ describe('what passes by itself', () => {
     await server.ask((client) => client.config('SET', ...unset))
     await crew.worksWithin(10_000)
     expect(await crew.backend.tryOut()).toEqual({ ok: true })
+  })
+
+  // In `CONFIG SET maxmemory`, 1 byte: scripts that only read still run, and RPOPLPUSH does not.
+  const refusesTheNextJob: Record<string, { readonly set: [string, ...string[]]; readonly unset: [string, ...string[]] }> = {
+    'memory that is full': { set: ['CONFIG', 'SET', 'maxmemory', '1'], unset: ['CONFIG', 'SET', 'maxmemory', '0'] },
+    'a right that is missing': { set: ['ACL', 'SETUSER', 'default', '-rpoplpush'], unset: ['ACL', 'SETUSER', 'default', '+@all'] },
+  }
+  test.each(Object.entries(refusesTheNextJob))('%s, with jobs that wait: the server is not asked thousands of times', async (_, { set, unset }) => {
+    const server = await startRedisServer()
+    onTestFinished(() => server.stop())
+    const ask = async ([name, ...words]: [string, ...string[]]): Promise<unknown> => server.ask((client) => client.call(name, ...words))
+    const scripts = async (): Promise<number> =>
+      server.ask(async (client) => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await client.info('commandstats'))?.[1] ?? 0))
+    const { backend, work } = await aBackend({ target: { kind: 'redis', url: new Secret(server.url) }, prefix: aPrefix() })
+    const ids = Array.from({ length: 30 }, anId)
+    await work.add('reauth', ids.map((id) => ({ id, dispatchNo: 1 })))
+    await ask(set)
+    const runs: string[] = []
+    const reauth = async (id = '') => {
+      runs.push(id)
+      return done('made a link')
+    }
+    await workersOn(backend, { timings: { lockDuration: 30_000 }, handlers: { reauth } })
+    const before = await scripts()
+    await delay(2_500)
+    expect((await scripts()) - before).toBeLessThan(20)
+    await ask(unset)
+    await expect.poll(() => runs.toSorted(), { timeout: 5_000 }).toEqual(ids.toSorted())
   })
 })

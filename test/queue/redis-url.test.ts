@@ -65,6 +65,8 @@ describe('REDIS_URL', () => {
     'redis://host?sentinel_password=hush': /sentinel_password, which means something only with sentinels/,
     'redis-cluster://host/1': /a cluster has only one/,
     'redis-cluster://a,,b': /not a valid address/,
+    'redis-cluster://u:hush@a:1,u:hush@b:2': /the login is written once/,
+    'redis://u:hush@a,u:hush@b': /the login is written once/,
     'redis-sentinel://a,b': /must name the primary/,
     'redis-sentinel://a/m/x': /database that is not a number/,
     'redis-sentinel://a/m?sentinel_pasword=hush': /did you mean sentinel_password\?/,

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { examineRedis } from '../../src/queue/redis-info.ts'
 import { commandsNeeded } from '../../src/queue/trial.ts'
 import { Secret } from '../../src/secret.ts'
-import { type RedisServer, startRedisServer } from '../setup/redis.ts'
+import { freePort } from '../setup/free-port.ts'
+import { type RedisServer, type ServerOptions, startRedisServer } from '../setup/redis.ts'
 import { makeCertificates, startTlsRedis } from '../setup/redis-topologies.ts'
 import { aCrew } from './crew.ts'
 import { aBackend, aPrefix } from './setup.ts'
@@ -106,5 +107,54 @@ describe('TLS', () => {
     const { ca, cert, key } = strict.files
     expect(await trial(`${strict.url}?ca=${ca}&cert=${cert}&key=${key}`)).toEqual({ ok: true })
     expect(await trial(`${strict.url}?ca=${ca}`)).toMatchObject({ ok: false, advice: expect.stringContaining('cert=') })
+  }, 30_000)
+
+  const aTlsServer = async (files: Awaited<ReturnType<typeof makeCertificates>>, more: Pick<ServerOptions, 'settings' | 'sentinel'>) => {
+    const port = await freePort()
+    const server = await startRedisServer({
+      ...more,
+      port,
+      login: { tls: { ca: readFileSync(files.ca) } },
+      settings: {
+        'port': 0,
+        'tls-port': port,
+        'tls-cert-file': files.cert,
+        'tls-key-file': files.key,
+        'tls-ca-cert-file': files.ca,
+        'tls-auth-clients': 'no',
+        ...more.settings,
+      },
+    })
+    onTestFinished(() => server.stop())
+    return server
+  }
+
+  test('to a cluster, and who signed its certificate is named there too', async () => {
+    const { files } = redis
+    const settings = {
+      'cluster-enabled': 'yes',
+      'cluster-port': await freePort(),
+      'cluster-announce-ip': '127.0.0.1',
+      'tls-cluster': 'yes',
+    }
+    const node = await aTlsServer(files, { settings })
+    await node.ask((client) => client.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383'))
+    const url = `rediss-cluster://127.0.0.1:${node.port}`
+    await expect.poll(async () => trial(`${url}?ca=${files.ca}`), { timeout: 10_000 }).toEqual({ ok: true })
+    await (await aCrew({ kind: 'redis', url: new Secret(`${url}?ca=${files.ca}`) })).worksWithin(5_000)
+    expect(await trial(url)).toMatchObject({ word: 'SELF_SIGNED_CERT_IN_CHAIN', advice: expect.stringContaining('?ca=') })
+  }, 30_000)
+
+  test('to sentinels, and who signed their certificate is named there too', async () => {
+    const { files } = redis
+    const monitor = `mymaster 127.0.0.1 ${redis.port} 1`
+    const settings = { 'tls-replication': 'yes', 'sentinel monitor': monitor }
+    const sentinel = await aTlsServer(files, { sentinel: true, settings })
+    const url = `rediss-sentinel://127.0.0.1:${sentinel.port}/mymaster`
+    await expect.poll(async () => trial(`${url}?ca=${files.ca}`), { timeout: 10_000 }).toEqual({ ok: true })
+    await (await aCrew({ kind: 'redis', url: new Secret(`${url}?ca=${files.ca}`) })).worksWithin(5_000)
+    expect(await trial(url)).toMatchObject({ word: 'SELF_SIGNED_CERT_IN_CHAIN', advice: expect.stringContaining('?ca=') })
+    const inClear = { word: 'NOSENTINEL', advice: expect.stringContaining('rediss-sentinel://') }
+    expect(await trial(url.replace('rediss', 'redis'))).toMatchObject(inClear)
   }, 30_000)
 })

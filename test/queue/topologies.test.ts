@@ -46,6 +46,24 @@ describe('sentinels', () => {
     expect(await wordOf('redis-sentinel://127.0.0.1:1/mymaster')).toMatchObject({ ok: false, word: 'NOSENTINEL' })
     expect(await wordOf(`redis://:hush@127.0.0.1:${sentinels.sentinels[0]?.port}`)).toMatchObject({ ok: false, word: 'UNKNOWNCOMMAND' })
   })
+
+  test('their password is rotated: it is read again from REDIS_URL_FILE', async () => {
+    const file = join(await mkdtemp(join(tmpdir(), 'reconsent-secret-')), 'redis_url')
+    await writeFile(file, url())
+    const { queue } = await loadConfig({ cwd: '/', needs: ['queue'], env: { REDIS_URL_FILE: file }, policy: {} })
+    const crew = await aCrew(queue)
+    await crew.worksWithin(5_000)
+    for (const sentinel of sentinels.sentinels) {
+      await sentinel.ask((client) => client.call('ACL', 'SETUSER', 'default', 'resetpass', '>other'))
+    }
+    for (const server of [sentinels.first, sentinels.second]) {
+      await server.ask((client) => client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'))
+    }
+    await expect.poll(async () => crew.backend.tryOut(), { timeout: 10_000 }).toMatchObject({ ok: false, word: 'WRONGPASS' })
+    await writeFile(file, `${sentinels.url}?sentinel_password=other`)
+    await crew.worksWithin(10_000)
+    expect(await crew.backend.tryOut()).toEqual({ ok: true })
+  }, 60_000)
 })
 
 describe('a cluster', () => {
@@ -117,4 +135,46 @@ describe('a cluster', () => {
     const { trial } = await examineRedis({ url: new Secret(server.url.replace('redis:', 'redis-cluster:')) })
     expect(trial).toMatchObject({ ok: false, word: 'NOCLUSTER', advice: expect.stringContaining('redis://') })
   })
+})
+
+describe('a cluster without replicas', () => {
+  let cluster: Awaited<ReturnType<typeof startCluster>>
+  beforeAll(async () => {
+    cluster = await startCluster()
+  }, 60_000)
+  afterAll(() => cluster.stop())
+  const trialOf = async (url: string) => (await examineRedis({ url: new Secret(url) })).trial
+
+  test('one node that answers is enough to find the others; where none does, the reason is named', async () => {
+    const [only] = cluster.primaries
+    expect(await trialOf(`redis-cluster://127.0.0.1:${only?.port}`)).toEqual({ ok: true })
+    expect(await trialOf(`redis-cluster://127.0.0.1:1,127.0.0.1:${only?.port}`)).toEqual({ ok: true })
+    expect(await trialOf('redis-cluster://127.0.0.1:1')).toMatchObject({ word: 'ECONNREFUSED', server: '127.0.0.1:1' })
+    expect(await trialOf(cluster.url.replace('redis-', 'rediss-'))).toMatchObject({
+      ok: false, advice: expect.stringContaining('speaks TLS'),
+    })
+  })
+
+  test('a node that is gone: named by who runs and by doctor, whose question ends, and over when it is back', async () => {
+    const prefix = aPrefix()
+    const owner = await cluster.ownerOf(await cluster.slotOf(`{${prefix}}`))
+    const crew = await aCrew(redis(cluster.url), prefix)
+    await crew.worksWithin(10_000)
+    await owner.kill()
+    // Whether the others have noticed yet, or only we.
+    const isNamed = { ok: false, word: expect.stringMatching(/^(?:CLUSTERDOWN|ECONNREFUSED)$/) }
+    await expect.poll(async () => crew.backend.tryOut(), { timeout: 30_000 }).toMatchObject(isNamed)
+    await expect
+      .poll(async () => (await examineRedis({ url: new Secret(cluster.url) }, `{${prefix}}`)).trial, { timeout: 30_000 })
+      .toMatchObject({ ok: false, word: 'CLUSTERDOWN' })
+    // The others serve their own slots: ours is nobody's then, and no advice about the address would help.
+    for (const node of cluster.primaries.filter((one) => one !== owner)) {
+      await node.ask((client) => client.config('SET', 'cluster-require-full-coverage', 'no'))
+    }
+    const lost = { ok: false, word: 'MOVED', advice: expect.stringContaining('CLUSTER NODES') }
+    await expect.poll(async () => crew.backend.tryOut(), { timeout: 30_000 }).toMatchObject(lost)
+    await owner.start()
+    await crew.worksWithin(20_000)
+    expect(await crew.backend.tryOut()).toEqual({ ok: true })
+  }, 120_000)
 })

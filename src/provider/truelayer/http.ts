@@ -80,6 +80,16 @@ const direct = (url: string): Way => {
 }
 
 /**
+ * Node's agent listens once more for each piece of a proxy's answer, so that each is read twice as often as the one
+ * before: thirty pieces would keep the process busy for good.
+ */
+const onceEach = (stream: Duplex): void => {
+  const on = stream.on.bind(stream)
+  stream.on = (event: string, listener: Parameters<Duplex['on']>[1]) =>
+    stream.listeners(event).includes(listener) ? stream : on(event, listener)
+}
+
+/**
  * By Node's own agent: CONNECT, then TLS with the provider inside. It hands a connection over when that TLS stands and not before, so no byte
  * of the request has left until then, whatever the proxy did; a failure comes with the connection that failed, the one to the proxy or the
  * one inside. A request without a connection does not hear of its time-out, nor the agent of everything that ends the connection to the
@@ -107,6 +117,7 @@ const throughProxy = (proxy: EgressProxy, requestTimeoutMs: number): Way => {
     }
     const deadline = setTimeout(() => settle(new CallFailed('ETIMEDOUT')), requestTimeoutMs)
     outer = connect(options, settle)
+    if (outer) onceEach(outer)
     // After whatever the agent itself has to say of it.
     outer?.once('close', () => setImmediate(() => settle(new CallFailed('PROXY_CLOSED'))))
     return outer

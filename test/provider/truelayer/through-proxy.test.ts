@@ -1,7 +1,7 @@
 // Calls through a real CONNECT proxy to a real TLS server: what is provably not sent, and what may have been. Trust in the server's
 // certificate is the whole process's, hence a file of its own.
+import net, { type Socket } from 'node:net'
 import tls from 'node:tls'
-import type { Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { goesByProxy } from '../../../src/provider/truelayer/egress-proxy.ts'
 import { Secret } from '../../../src/secret.ts'
@@ -56,6 +56,27 @@ describe('a call goes through', () => {
     const server = await tlsServer(afterRequest((socket) => void setTimeout(() => socket.end(response(200, '{"access_token":"opaque"}')), 700)))
     const proxy = await connectProxy()
     expect(await subject(server.url, { ...by(proxy.url), requestTimeoutMs: 1_200 }).exchange()).toMatchObject({ kind: 'tokens' })
+  })
+
+  test('where the proxy’s answer comes in many pieces, without keeping the process busy', async () => {
+    const server = await tlsServer(tokens)
+    const answer = `HTTP/1.1 200 Connection established\r\nvia: ${'x'.repeat(20)}\r\n\r\n`
+    const proxy = await connectProxy({
+      instead: (client) => {
+        client.setNoDelay(true)
+        client.pause()
+        const upstream = net.connect(Number(new URL(server.url).port), '127.0.0.1')
+        client.on('close', () => upstream.destroy())
+        const say = (at: number): void => {
+          if (at === answer.length) client.pipe(upstream).pipe(client)
+          else client.write(answer.charAt(at), () => setTimeout(say, 2, at + 1))
+        }
+        say(0)
+      },
+    })
+    const before = process.cpuUsage()
+    expect(await subject(server.url, { ...by(proxy.url), requestTimeoutMs: 4_000 }).exchange()).toMatchObject({ kind: 'tokens' })
+    expect(process.cpuUsage(before).user / 1_000).toBeLessThan(2_000)
   })
 
   test('not in clear: a simulator is asked directly', async () => {
