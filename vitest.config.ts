@@ -1,7 +1,11 @@
 import { defineConfig } from 'vitest/config'
 
 // Pure folders need no services and start at once; everything else runs on a real PostgreSQL and a real Redis.
-const pure = ['test/{domain,crypto,config,notify,provider,simulator,scripts,mutants,embedded,exit-codes}/**/*.test.ts', 'test/http/pages/**/*.test.ts', 'test/*.test.ts']
+const pure = [
+  'test/{domain,crypto,config,notify,provider,simulator,scripts,mutants,embedded,exit-codes}/**/*.test.ts',
+  'test/http/pages/**/*.test.ts',
+  'test/*.test.ts',
+]
 
 // A busy machine is late, not wrong.
 const expect = { poll: { timeout: 10_000 } }

@@ -1,4 +1,5 @@
-// What this worker does, when, and for whom: every key is explained in docs/configuration.md. No secrets here: those are in the environment.
+// What this worker does, when, and for whom: every key is explained in docs/configuration.md. No secrets here: those
+// are in the environment.
 import { defineConfig } from './src/config/define-config.ts'
 
 export default defineConfig({

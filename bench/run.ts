@@ -1,8 +1,10 @@
-// How fast the parts are that decide throughput, measured on this machine: `npm run bench [-- --consents 1000 --rounds 3]`.
+// How fast the parts are that decide throughput, measured on this machine:
+// `npm run bench [-- --consents 1000 --rounds 3]`.
 //   dispatch   rows per second that a sweep marks and hands out, with none to wait for
-//   sequence   events per second that get their place in the feed, as the scheduler does it when many were committed at once
-//   loop       consents per second from "due" to "message accepted by the mail server", on Redis and on PostgreSQL: the same consents,
-//              provider, mail server and process for both, in turn, in one run
+//   sequence   events per second that get their place in the feed, as the scheduler does it when many were committed
+//              at once
+//   loop       consents per second from "due" to "message accepted by the mail server", on Redis and on PostgreSQL:
+//              the same consents, provider, mail server and process for both, in turn, in one run
 import { randomBytes, randomUUID } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { Duration } from 'luxon'
@@ -21,7 +23,9 @@ import { migrate } from '../src/store/migrate.ts'
 import { openStore } from '../src/store/open-store.ts'
 import { startOwnRedis } from '../test/setup/redis.ts'
 
-const { values } = parseArgs({ options: { consents: { type: 'string', default: '500' }, rounds: { type: 'string', default: '3' } } })
+const { values } = parseArgs({
+  options: { consents: { type: 'string', default: '500' }, rounds: { type: 'string', default: '3' } },
+})
 const atLeastOne = (name: keyof typeof values): number => {
   if (/^[1-9]\d{0,6}$/.test(values[name])) return Number(values[name])
   console.error(`--${name} must be a whole number from 1 on`)
@@ -34,7 +38,12 @@ const keys = `bench:${randomBytes(32).toString('base64')}`
 
 const postgres = await startEmbeddedPostgres({ durable: true })
 const redis = await startOwnRedis()
-const simulator = await startSimulator({ clientId: 'bench', clientSecret: 'bench-secret-of-simulator', redirectUris: [REDIRECT_URI], keepMails: 10 })
+const simulator = await startSimulator({
+  clientId: 'bench',
+  clientSecret: 'bench-secret-of-simulator',
+  redirectUris: [REDIRECT_URI],
+  keepMails: 10,
+})
 
 const freshDatabase = async (): Promise<string> => {
   const url = new URL(postgres.url)
@@ -54,11 +63,29 @@ const configFor = async (databaseUrl: string, queue: 'redis' | 'postgres') =>
     needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'],
     checkCron,
     env: {
-      NODE_ENV: 'test', DATABASE_URL: databaseUrl, QUEUE: queue, REDIS_URL: redis.url, ENCRYPTION_KEYS: keys, LOG_LEVEL: 'silent',
-      TRUELAYER_AUTH_URL: simulator.url, TRUELAYER_API_URL: simulator.url, TRUELAYER_CLIENT_ID: 'bench', TRUELAYER_CLIENT_SECRET: 'bench-secret-of-simulator',
-      PUBLIC_URL: 'http://127.0.0.1:3000', HOST: '127.0.0.1', PORT: '0', SMTP_URL: simulator.smtpUrl, MAIL_FROM: 'bench@example.com',
+      NODE_ENV: 'test',
+      DATABASE_URL: databaseUrl,
+      QUEUE: queue,
+      REDIS_URL: redis.url,
+      ENCRYPTION_KEYS: keys,
+      LOG_LEVEL: 'silent',
+      TRUELAYER_AUTH_URL: simulator.url,
+      TRUELAYER_API_URL: simulator.url,
+      TRUELAYER_CLIENT_ID: 'bench',
+      TRUELAYER_CLIENT_SECRET: 'bench-secret-of-simulator',
+      PUBLIC_URL: 'http://127.0.0.1:3000',
+      HOST: '127.0.0.1',
+      PORT: '0',
+      SMTP_URL: simulator.smtpUrl,
+      MAIL_FROM: 'bench@example.com',
     },
-    policy: { company: { name: 'Bench' }, quietHours: false, spread: false, sweep: { cron: '* * * * * *' }, limits: { messagesPerHour: 1_000_000 } },
+    policy: {
+      company: { name: 'Bench' },
+      quietHours: false,
+      spread: false,
+      sweep: { cron: '* * * * * *' },
+      limits: { messagesPerHour: 1_000_000 },
+    },
   })
 
 type Config = Awaited<ReturnType<typeof configFor>>
@@ -73,8 +100,18 @@ const importDue = async (config: Config, count: number): Promise<ReturnType<type
       const bank = { providerId: 'uk-ob-monzo', providerName: 'Monzo', country: 'GB', redirectUri: REDIRECT_URI }
       simulator.seedConnection({ credentialsId, refreshToken, expiresAt, ...bank })
       return {
-        ...bank, credentialsId, refreshToken: new Secret(refreshToken), userId: credentialsId, email: `${credentialsId}@example.com`, expiresAt,
-        scopes: undefined, phone: undefined, name: undefined, locale: undefined, timeZone: undefined, consentedAt: undefined,
+        ...bank,
+        credentialsId,
+        refreshToken: new Secret(refreshToken),
+        userId: credentialsId,
+        email: `${credentialsId}@example.com`,
+        expiresAt,
+        scopes: undefined,
+        phone: undefined,
+        name: undefined,
+        locale: undefined,
+        timeZone: undefined,
+        consentedAt: undefined,
       }
     })
     await imports(opened.db, config.policy).importBatch(rows, { now: simulator.clock.now(), correct: false })
@@ -115,27 +152,42 @@ const loop = async (queue: 'redis' | 'postgres'): Promise<number> => {
   const config = await configFor(await freshDatabase(), queue)
   const opened = await importDue(config, consents)
   const log = makeLog({ level: 'silent' })
-  const reconsent = await startReconsent({ config, roles: ['worker', 'scheduler'], log, clock: simulator.clock, queuePrefix: randomUUID() })
+  const reconsent = await startReconsent({
+    config,
+    roles: ['worker', 'scheduler'],
+    log,
+    clock: simulator.clock,
+    queuePrefix: randomUUID(),
+  })
   const seconds = await secondsOf(async () => {
-    while ((await opened.db.prisma.notification.count({ where: { status: 'sent' } })) < consents) await new Promise((resolve) => setTimeout(resolve, 100))
+    while ((await opened.db.prisma.notification.count({ where: { status: 'sent' } })) < consents)
+      await new Promise((resolve) => setTimeout(resolve, 100))
   })
   await reconsent.stop()
   await opened.close()
   return consents / seconds
 }
 
-const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0
+const median = (numbers: readonly number[]): number =>
+  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0
 const show = (what: string, numbers: readonly number[], unit: string): void =>
-  console.log(`${what.padEnd(20)} ${median(numbers).toFixed(0).padStart(8)} ${unit}   (${numbers.map((number) => number.toFixed(0)).join(', ')})`)
+  console.log(
+    `${what.padEnd(20)} ${median(numbers).toFixed(0).padStart(8)} ${unit}   ` +
+      `(${numbers.map((number) => number.toFixed(0)).join(', ')})`,
+  )
 
 const results = { dispatch: [] as number[], sequence: [] as number[], redis: [] as number[], postgres: [] as number[] }
 for (let round = 0; round < rounds; round += 1) {
   results.dispatch.push(await dispatch(consents * 10))
   results.sequence.push(await sequence(consents * 10))
   // In turn, and each first as often as the other: what warms up or wears out does so for both.
-  for (const queue of round % 2 === 0 ? (['redis', 'postgres'] as const) : (['postgres', 'redis'] as const)) results[queue].push(await loop(queue))
+  for (const queue of round % 2 === 0 ? (['redis', 'postgres'] as const) : (['postgres', 'redis'] as const))
+    results[queue].push(await loop(queue))
 }
-console.log(`${consents} consents, ${rounds} rounds, median (each round); PostgreSQL durable, one process with roles worker and scheduler`)
+console.log(
+  `${consents} consents, ${rounds} rounds, median (each round); PostgreSQL durable, one process with roles ` +
+    'worker and scheduler',
+)
 show('dispatch', results.dispatch, 'rows/s')
 show('sequence', results.sequence, 'events/s')
 show('loop on Redis', results.redis, 'consents/s')

@@ -1,5 +1,5 @@
-// Which fault caused which loss. Several may be on at once; each can have met so many, and what finds no room in any of them is beyond
-// all bounds.
+// Which fault caused which loss. Several may be on at once; each can have met so many, and what finds no room in any of
+// them is beyond all bounds.
 
 /** A fault, and how many exchanges it can have met. */
 export interface Cause {
@@ -14,10 +14,14 @@ export interface Attribution<Loss, One extends Cause> {
 }
 
 /** `losses`: each with all that can have caused it, the likeliest first. */
-export const attribute = <Loss, One extends Cause>(losses: ReadonlyMap<Loss, readonly One[]>): Attribution<Loss, One> => {
+export const attribute = <Loss, One extends Cause>(
+  losses: ReadonlyMap<Loss, readonly One[]>,
+): Attribution<Loss, One> => {
   const by = new Map<Loss, One>()
   const placed = new Map<string, Set<Loss>>()
-  /** Puts it where there is room, or where one of those before it can go elsewhere. `tried`: causes, each asked once. */
+  /**
+   * Puts it where there is room, or where one of those before it can go elsewhere. `tried`: causes, each asked once.
+   */
   const place = (loss: Loss, tried: Set<string>): boolean => {
     for (const cause of losses.get(loss) ?? []) {
       if (tried.has(cause.by)) continue

@@ -1,4 +1,5 @@
-// When more work was due than the workers had done by the next look: what waits its turn then is late for no fault of the sweep's.
+// When more work was due than the workers had done by the next look: what waits its turn then is late for no fault of
+// the sweep's.
 import type { Span } from './obstacles.ts'
 
 export interface Backlog {

@@ -1,5 +1,5 @@
-// What a browser does on its user's behalf: opens start links, presses buttons, follows to the bank, delivers callbacks; again when a page
-// did not come. Remembers the bank links it was given and the errors it was shown.
+// What a browser does on its user's behalf: opens start links, presses buttons, follows to the bank, delivers
+// callbacks; again when a page did not come. Remembers the bank links it was given and the errors it was shown.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Played } from '../src/simulator/play.ts'
 import type { Rig } from './rig.ts'
@@ -40,9 +40,17 @@ export const makeBrowser = ({ simulator }: Rig, counts: Counts, isOver: () => bo
   const bankLinks = new Map<string, number>()
   const serverErrors = new Map<string, number>()
 
-  const get = async (url: string, init: RequestInit = {}): Promise<{ status: number; location: string | null } | undefined> => {
+  const get = async (
+    url: string,
+    init: RequestInit = {},
+  ): Promise<{ status: number; location: string | null } | undefined> => {
     try {
-      const answer = await fetch(url, { ...init, redirect: 'manual', signal: AbortSignal.timeout(PATIENCE_MS), headers: { connection: 'close' } })
+      const answer = await fetch(url, {
+        ...init,
+        redirect: 'manual',
+        signal: AbortSignal.timeout(PATIENCE_MS),
+        headers: { connection: 'close' },
+      })
       await answer.arrayBuffer()
       if (answer.status >= 500) {
         const what = `${answer.status} ${new URL(url).pathname.replace(/^\/(r|done)\/.*/, '/$1/…')}`
@@ -73,7 +81,9 @@ export const makeBrowser = ({ simulator }: Rig, counts: Counts, isOver: () => bo
   }
 
   /** Presses the button until it leads to the bank, or says that there is nothing to do, e.g. any more. */
-  const depart = async (link: string): Promise<{ readonly bankLink: string } | 'nothing to do' | 'no page' | 'refused'> => {
+  const depart = async (
+    link: string,
+  ): Promise<{ readonly bankLink: string } | 'nothing to do' | 'no page' | 'refused'> => {
     let refused = 0
     for (let tried = 0; tried < TRIES && !isOver(); tried += 1) {
       await get(link)
@@ -110,10 +120,14 @@ export const makeBrowser = ({ simulator }: Rig, counts: Counts, isOver: () => bo
   /** Delivers `code` with `state`; what comes of it is for the checks to say. */
   const tamper = async (played: Callback, code: string, state: string): Promise<void> => {
     const fields = { ...fieldsOf(played), code, state }
-    const parameters = new URLSearchParams(Object.entries(fields).filter((field): field is [string, string] => field[1] !== undefined))
+    const parameters = new URLSearchParams(
+      Object.entries(fields).filter((field): field is [string, string] => field[1] !== undefined),
+    )
     const url = new URL(played.url)
     if (played.method === 'GET') url.search = parameters.toString()
-    await deliver(played.method === 'GET' ? { ...played, url: url.href } : { ...played, form: Object.fromEntries(parameters) })
+    await deliver(
+      played.method === 'GET' ? { ...played, url: url.href } : { ...played, form: Object.fromEntries(parameters) },
+    )
   }
 
   return { get, scan, depart, deliver, tamper, bankLinks, serverErrors }

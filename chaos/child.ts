@@ -1,4 +1,5 @@
-// One real Reconsent process of the chaos run: the composition root with a clock that follows the run's. Stops on SIGTERM as `start` does.
+// One real Reconsent process of the chaos run: the composition root with a clock that follows the run's. Stops on
+// SIGTERM as `start` does.
 import { flushCompileCache } from 'node:module'
 import { untilStopped } from '../src/commands/until-stopped.ts'
 import { loadConfig } from '../src/config.ts'
@@ -29,7 +30,9 @@ export interface Sample {
   readonly handles: number
 }
 
-export type FromChild = { readonly kind: 'ready'; readonly url: string } | { readonly kind: 'sample'; readonly sample: Sample }
+export type FromChild =
+  | { readonly kind: 'ready'; readonly url: string }
+  | { readonly kind: 'sample'; readonly sample: Sample }
 export type ToChild = { readonly kind: 'sample' }
 
 const tell = (message: FromChild): void => void process.send?.(message)
@@ -40,7 +43,9 @@ const sample = (): Sample => {
   globalThis.gc?.()
   const { heapUsed, external, rss } = process.memoryUsage()
   return {
-    heapBytes: heapUsed, bufferBytes: external, rssBytes: rss,
+    heapBytes: heapUsed,
+    bufferBytes: external,
+    rssBytes: rss,
     handles: process.getActiveResourcesInfo().filter((name) => name !== 'Timeout' && name !== 'Immediate').length,
   }
 }
@@ -66,7 +71,14 @@ const config = await loadConfig({
 })
 const log = makeLog({ level: config.logLevel, pretty: false })
 const { roles, queuePrefix } = order
-const reconsent = await startReconsent({ config, roles, log, clock: followClock(order.clockFile), queuePrefix, port: 0 })
+const reconsent = await startReconsent({
+  config,
+  roles,
+  log,
+  clock: followClock(order.clockFile),
+  queuePrefix,
+  port: 0,
+})
 
 // The run is gone: nobody will ever stop us.
 const onDisconnect = (): void => process.exit(ENDED)
@@ -79,7 +91,10 @@ flushCompileCache()
 tell({ kind: 'ready', url: reconsent.url })
 
 await stopped
-process.exitCode = await reconsent.stop().then((inTime) => (inTime ? ENDED : LET_GO), () => STOP_FAILED)
+process.exitCode = await reconsent.stop().then(
+  (inTime) => (inTime ? ENDED : LET_GO),
+  () => STOP_FAILED,
+)
 process.off('disconnect', onDisconnect)
 process.disconnect()
 setTimeout(() => process.exit(), LETS_GO_AFTER_MS).unref()

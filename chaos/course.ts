@@ -11,7 +11,8 @@ import type { Search } from './secrets.ts'
 import type { Crowd } from './users.ts'
 
 const begun = Date.now()
-export const say = (line: string): void => console.log(`${String(Math.round((Date.now() - begun) / 1000)).padStart(5)} s  ${line}`)
+export const say = (line: string): void =>
+  console.log(`${String(Math.round((Date.now() - begun) / 1000)).padStart(5)} s  ${line}`)
 
 const kinds = ['authorisation', 'notification', 'consent'] as const
 export const countDue = async ({ store, clock }: Rig): Promise<number> => {
@@ -20,7 +21,9 @@ export const countDue = async ({ store, clock }: Rig): Promise<number> => {
 }
 /** Exchanges that nothing but time may end, beside codes that die while it passes. */
 export const countInHand = async ({ sql }: Rig): Promise<number> => {
-  const [row] = await sql<{ count: string }>(`SELECT count(*) FROM authorisations WHERE status IN ('code_received', 'exchanging')`)
+  const [row] = await sql<{ count: string }>(
+    `SELECT count(*) FROM authorisations WHERE status IN ('code_received', 'exchanging')`,
+  )
   return Number(row?.count ?? 0)
 }
 
@@ -47,17 +50,26 @@ export interface Stage {
 
 export const progress = async ({ rig, crowd, nemesis }: Stage, what: string): Promise<void> => {
   const [row] = await rig
-    .sql<{ renewed: string; open: string }>(`SELECT count(*) FILTER (WHERE status = 'renewed') AS renewed, count(*) FILTER (WHERE status = 'open') AS open FROM renewals`)
+    .sql<{ renewed: string; open: string }>(
+      "SELECT count(*) FILTER (WHERE status = 'renewed') AS renewed, count(*) FILTER (WHERE status = 'open') " +
+        'AS open FROM renewals',
+    )
     .catch(() => [])
   const { counts } = crowd
   const struck = nemesis.log.reduce((sum, one) => sum + one.happened, 0)
-  say(`${what}: ${row?.renewed ?? '?'} renewed, ${row?.open ?? '?'} cycles open, ${rig.simulator.ledger.count({ what: 'mail', outcome: 'ok' })} mails, ${counts.returns} users back from the bank, ${struck} faults met`)
+  say(
+    `${what}: ${row?.renewed ?? '?'} renewed, ${row?.open ?? '?'} cycles open, ` +
+      `${rig.simulator.ledger.count({ what: 'mail', outcome: 'ok' })} mails, ${counts.returns} users back from ` +
+      `the bank, ${struck} faults met`,
+  )
 }
 
 /** Codes in hand are waited for: only a fault may outlive them, never a step of the run. */
 export const IN_HAND_WITHIN_MS = 15_000
 
-/** Users go home, codes in hand are used, and the time moves on; not while a code waits longer than that. False then. */
+/**
+ * Users go home, codes in hand are used, and the time moves on; not while a code waits longer than that. False then.
+ */
 export const jump = async ({ rig, crowd }: Stage, by: DurationLike): Promise<boolean> => {
   await crowd.rest(6_000)
   const isClear = await until(async () => (await countInHand(rig)) === 0, IN_HAND_WITHIN_MS)

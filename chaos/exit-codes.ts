@@ -1,4 +1,5 @@
-// How a process of the run ends when it was told to: as `start` does, but told apart from Node's own exit code 1, an error nobody caught.
+// How a process of the run ends when it was told to: as `start` does, but told apart from Node's own exit code 1, an
+// error nobody caught.
 
 export const ENDED = 0
 /** Something had not ended in the time that a stop has, and was let go. */

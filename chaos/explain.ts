@@ -1,5 +1,5 @@
-// Why an approval did not end in a renewal: the window it fell into, told from recorded facts alone. There are four that cannot be
-// settled without asking the user again; whatever falls outside of them is the system's own fault.
+// Why an approval did not end in a renewal: the window it fell into, told from recorded facts alone. There are four
+// that cannot be settled without asking the user again; whatever falls outside of them is the system's own fault.
 import type { Entry } from '../src/simulator/ledger.ts'
 import type { Cause } from './attribution.ts'
 import type { Hindrance } from './faults/fault.ts'
@@ -33,7 +33,10 @@ export interface Known {
 /** From the intent's commit to the end of the call it announces: whoever takes longer has been overtaken. */
 const REACH_MS = LEASE_MS + 1_000
 
-/** A cut connection meets one call; a death, what one worker has in flight; a server that goes away, what all have, once. */
+/**
+ * A cut connection meets one call; a death, what one worker has in flight; a server that goes away, what all have,
+ * once.
+ */
 const mostMet = ({ workers }: Known, { each, hinders, happened }: Struck): number => {
   if (each === 'call') return happened
   if (each === 'outage') return workers * EXCHANGES_AT_ONCE
@@ -42,7 +45,10 @@ const mostMet = ({ workers }: Known, { each, hinders, happened }: Struck): numbe
 }
 
 const causesIn = (known: Known, kinds: readonly Hindrance[], span: Span): Cause[] =>
-  metWithin(known.log, kinds, span).map((struck) => ({ by: `${struck.name} at ${struck.from}`, most: mostMet(known, struck) }))
+  metWithin(known.log, kinds, span).map((struck) => ({
+    by: `${struck.name} at ${struck.from}`,
+    most: mostMet(known, struck),
+  }))
 
 /** Undefined where there is none. */
 const explained = (window: Window, causes: readonly Cause[]): Explanation | undefined =>
@@ -50,13 +56,16 @@ const explained = (window: Window, causes: readonly Cause[]): Explanation | unde
 
 const around = ({ clock }: Known, at: Date): Span => ({ from: clock.realAt(at), to: clock.realAt(at) + REACH_MS })
 
-/** Faults of the simulator that keep an answer from us. A 429 is an answer; so is one that comes late, while we still wait for it. */
+/**
+ * Faults of the simulator that keep an answer from us. A 429 is an answer; so is one that comes late, while we still
+ * wait for it.
+ */
 export const losesAnswer = ({ fault, late_ms: lateMs = 0 }: Entry): boolean =>
   fault === 'slow' || fault === 'drip' ? lateMs >= REQUEST_TIMEOUT_MS : fault !== undefined && fault !== 'rate-limited'
 
 /**
- * What kept the answer to this request from us, or us from writing it down. The simulator notes its own faults with the request that met
- * them; so where the entry has none, only the way there and back can have lost it.
+ * What kept the answer to this request from us, or us from writing it down. The simulator notes its own faults with the
+ * request that met them; so where the entry has none, only the way there and back can have lost it.
  */
 const answerLostBy = (known: Known, entry: Entry): Cause[] =>
   losesAnswer(entry)
@@ -71,35 +80,61 @@ const rotationLost = (known: Known, credentialsId: string): Cause[] => {
   return carrier === undefined ? [] : answerLostBy(known, carrier)
 }
 
-export const rotationLostBy = (known: Known, credentialsId: string): Cause | undefined => rotationLost(known, credentialsId)[0]
+export const rotationLostBy = (known: Known, credentialsId: string): Cause | undefined =>
+  rotationLost(known, credentialsId)[0]
 
 /** The user's next try, and ours: the code's timer, a lease to wait for, one call. */
 const DELIVERED_WITHIN_MS = 5_000
 const TAKEN_WITHIN_MS = LEASE_MS + 4_000
 const CODE_LIVES_MS = 290_000
-/** Between two tries of a code that was certainly not processed: 2 s, doubled, 30 s at most; while calls are on hold, one a minute. */
-const restAfter = (tries: number, held: boolean): number => (held ? 60_000 : tries === 0 ? 0 : Math.min(30_000, 2_000 * 2 ** (tries - 1)))
+/**
+ * Between two tries of a code that was certainly not processed: 2 s, doubled, 30 s at most; while calls are on hold,
+ * one a minute.
+ */
+const restAfter = (tries: number, held: boolean): number =>
+  held ? 60_000 : tries === 0 ? 0 : Math.min(30_000, 2_000 * 2 ** (tries - 1))
 
 /** Another code of the consent was being exchanged: this one had to wait. */
 const busySpans = ({ records, clock }: Known, row: AuthorisationRecord): Span[] =>
   (records.authorisationsOf.get(row.renewal_id) ?? [])
     .filter((other) => other.id !== row.id && other.consent_id === row.consent_id && other.exchange_started_at !== null)
-    .map((other) => ({ from: clock.realAt(other.exchange_started_at ?? row.expires_at), to: other.closed_at === null ? Number.POSITIVE_INFINITY : clock.realAt(other.closed_at) + 2_500 }))
+    .map((other) => ({
+      from: clock.realAt(other.exchange_started_at ?? row.expires_at),
+      to: other.closed_at === null ? Number.POSITIVE_INFINITY : clock.realAt(other.closed_at) + 2_500,
+    }))
 
-/** None when the code could have been used while it lived. An outage meets every code that it outlives: there is no bound but the codes'. */
+/**
+ * None when the code could have been used while it lived. An outage meets every code that it outlives: there is no
+ * bound but the codes'.
+ */
 const outlivedBy = (known: Known, row: AuthorisationRecord, codeNo: number, receivedAt: Date): Cause[] => {
   const { records, log, clock } = known
   const given = records.codesGiven.get(codeNo)
-  const [from, received] = [given === undefined ? clock.realAt(receivedAt) : clock.realAt(new Date(given.at)), clock.realAt(receivedAt)]
-  const dies = clock.realAt(new Date(Math.min(receivedAt.getTime() + CODE_LIVES_MS, given === undefined ? Number.POSITIVE_INFINITY : new Date(given.at).getTime() + 300_000)))
+  const [from, received] = [
+    given === undefined ? clock.realAt(receivedAt) : clock.realAt(new Date(given.at)),
+    clock.realAt(receivedAt),
+  ]
+  const dies = clock.realAt(
+    new Date(
+      Math.min(
+        receivedAt.getTime() + CODE_LIVES_MS,
+        given === undefined ? Number.POSITIVE_INFINITY : new Date(given.at).getTime() + 300_000,
+      ),
+    ),
+  )
   const coming = { from, to: Math.min(received, dies) }
   if (longestFree(coming, spansOf(log, ['web', 'database', 'users'])) > DELIVERED_WITHIN_MS) return []
   const tries = (records.intents.get(row.id) ?? []).length
-  const held = metWithin(log, ['provider-refuses'], { from: received - 60_000, to: dies }).some(({ name }) => name.includes('invalid_client'))
+  const held = metWithin(log, ['provider-refuses'], { from: received - 60_000, to: dies }).some(({ name }) =>
+    name.includes('invalid_client'),
+  )
   const obstacles = [...spansOf(log, ['all-workers', 'database', 'provider-refuses']), ...busySpans(known, row)]
   const inHand = { from: Math.min(received, dies), to: dies }
   if (longestFree(inHand, obstacles) > TAKEN_WITHIN_MS + restAfter(tries, held)) return []
-  const met = causesIn(known, ['all-workers', 'database', 'provider-refuses', 'web', 'users'], { from: from - TAKEN_WITHIN_MS, to: dies })
+  const met = causesIn(known, ['all-workers', 'database', 'provider-refuses', 'web', 'users'], {
+    from: from - TAKEN_WITHIN_MS,
+    to: dies,
+  })
   return met.map(({ by }) => ({ by, most: Number.POSITIVE_INFINITY }))
 }
 
@@ -109,30 +144,55 @@ export const explain = (known: Known, row: AuthorisationRecord, codeNo: number, 
   const sends = records.sends.get(codeNo) ?? []
   const processed = sends.find(({ outcome }) => outcome === 'ok')
   if (processed !== undefined) {
-    return explained('taken', rotationLost(known, credentialsId))
-      ?? explained('full', row.route === 'full' ? answerLostBy(known, processed) : [])
-      ?? { unexplained: `the provider had renewed it, yet it ended ${row.status} (${row.error_code})` }
+    return (
+      explained('taken', rotationLost(known, credentialsId)) ??
+      explained('full', row.route === 'full' ? answerLostBy(known, processed) : []) ?? {
+        unexplained: `the provider had renewed it, yet it ended ${row.status} (${row.error_code})`,
+      }
+    )
   }
   const doubt = records.doubts.get(row.id)
   if (doubt !== undefined) return explainDoubt(known, row, sends, doubt)
   const last = sends.at(-1)
   if (row.error_code !== 'code-too-old' && last?.detail !== 'too_old') {
-    return { unexplained: `refused (${row.error_code}) after ${last?.outcome ?? 'nothing was sent'}${last?.detail === undefined ? '' : `: ${last.detail}`}` }
+    return {
+      unexplained:
+        `refused (${row.error_code}) after ` +
+        `${last?.outcome ?? 'nothing was sent'}${last?.detail === undefined ? '' : `: ${last.detail}`}`,
+    }
   }
-  return explained('outlived', row.code_received_at === null ? [] : outlivedBy(known, row, codeNo, row.code_received_at))
-    ?? { unexplained: `its code died (${row.error_code}), although there was time to use it` }
+  return (
+    explained(
+      'outlived',
+      row.code_received_at === null ? [] : outlivedBy(known, row, codeNo, row.code_received_at),
+    ) ?? { unexplained: `its code died (${row.error_code}), although there was time to use it` }
+  )
 }
 
 /** Real time. A request that a slow provider takes up late is booked when it has been. */
-const arrivedAt = ({ clock }: Known, { at, fault, late_ms: lateMs = 0 }: Entry): number => clock.realAt(new Date(at)) - (fault === 'slow' ? lateMs : 0)
+const arrivedAt = ({ clock }: Known, { at, fault, late_ms: lateMs = 0 }: Entry): number =>
+  clock.realAt(new Date(at)) - (fault === 'slow' ? lateMs : 0)
 
 const explainDoubt = (known: Known, row: AuthorisationRecord, sends: readonly Entry[], doubt: Date): Explanation => {
   const intent = (known.records.intents.get(row.id) ?? []).findLast((at) => at <= doubt)
   if (intent === undefined) return { unexplained: 'in doubt without an intent to send' }
   // A worker that slept may send when all are past waiting for it: by then it was long in doubt.
-  const sent = sends.find((entry) => new Date(entry.at) >= intent && arrivedAt(known, entry) <= known.clock.realAt(doubt))
-  if (sent !== undefined) return explained('lost', answerLostBy(known, sent)) ?? { unexplained: `in doubt although the answer (${sent.outcome}) met no fault` }
-  const all = ([['unsent', ['workers', 'database']], ['lost', ['provider-breaks']]] as const)
-    .flatMap(([window, kinds]) => causesIn(known, kinds, around(known, intent)).map((cause) => ({ ...cause, window })))
-  return all.length === 0 ? { unexplained: 'never sent, and nothing died between the intent and the send' } : { causes: all }
+  const sent = sends.find(
+    (entry) => new Date(entry.at) >= intent && arrivedAt(known, entry) <= known.clock.realAt(doubt),
+  )
+  if (sent !== undefined)
+    return (
+      explained('lost', answerLostBy(known, sent)) ?? {
+        unexplained: `in doubt although the answer (${sent.outcome}) met no fault`,
+      }
+    )
+  const all = (
+    [
+      ['unsent', ['workers', 'database']],
+      ['lost', ['provider-breaks']],
+    ] as const
+  ).flatMap(([window, kinds]) => causesIn(known, kinds, around(known, intent)).map((cause) => ({ ...cause, window })))
+  return all.length === 0
+    ? { unexplained: 'never sent, and nothing died between the intent and the send' }
+    : { causes: all }
 }

@@ -1,5 +1,5 @@
-// A small TCP proxy that misbehaves on request: late, cut, silent, refusing, a byte at a time, or losing the answer to what went through.
-// It knows nothing of the protocols it carries.
+// A small TCP proxy that misbehaves on request: late, cut, silent, refusing, a byte at a time, or losing the answer to
+// what went through. It knows nothing of the protocols it carries.
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -8,13 +8,21 @@ export type Behaviour =
   | { readonly kind: 'pass' }
   /** Every chunk this much later, in both directions. */
   | { readonly kind: 'latency'; readonly ms: number }
-  /** Connections stay open and new ones are taken, but nothing passes; what was sent meanwhile arrives afterwards, as after a partition. */
+  /**
+   * Connections stay open and new ones are taken, but nothing passes; what was sent meanwhile arrives afterwards, as
+   * after a partition.
+   */
   | { readonly kind: 'blackhole' }
-  /** Nobody listens: connecting fails, so that whatever was to be sent certainly was not. Open connections are reset. */
+  /**
+   * Nobody listens: connecting fails, so that whatever was to be sent certainly was not. Open connections are reset.
+   */
   | { readonly kind: 'refuse' }
   /** Answers come one byte at a time. */
   | { readonly kind: 'drip'; readonly ms: number }
-  /** Lets the client's bytes through, waits until the server has answered, and resets the client instead of handing the answer over. */
+  /**
+   * Lets the client's bytes through, waits until the server has answered, and resets the client instead of handing the
+   * answer over.
+   */
   | { readonly kind: 'cut-answer'; readonly after: string; readonly times: number }
 
 export interface FaultProxy {
@@ -26,8 +34,8 @@ export interface FaultProxy {
   /** Open connections now. */
   open(): number
   /**
-   * How much has run into silence, lateness or refusal since the start: pieces and connections that were held back or came late, and
-   * connections that were reset when it went deaf. Who then finds nobody listening is not seen here.
+   * How much has run into silence, lateness or refusal since the start: pieces and connections that were held back or
+   * came late, and connections that were reset when it went deaf. Who then finds nobody listening is not seen here.
    */
   met(): number
   /** How many answers `cut-answer` has swallowed since the start. */
@@ -44,7 +52,10 @@ interface Pair {
 
 const HOST = '127.0.0.1'
 
-/** `targets`: ports on loopback, tried in turn from connection to connection; one that refuses is passed over, as a balancer does. */
+/**
+ * `targets`: ports on loopback, tried in turn from connection to connection; one that refuses is passed over, as a
+ * balancer does.
+ */
 export const startFaultProxy = async ({ targets }: { targets: () => readonly number[] }): Promise<FaultProxy> => {
   let behaviour: Behaviour = { kind: 'pass' }
   let changed = Promise.withResolvers<void>()

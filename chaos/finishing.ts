@@ -1,4 +1,5 @@
-// The last part of a run: everything heals, users still come for a while, then nobody does, and what was begun is given time to end.
+// The last part of a run: everything heals, users still come for a while, then nobody does, and what was begun is given
+// time to end.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { DurationLike } from 'luxon'
 import { countDue, countInHand, IN_HAND_WITHIN_MS, progress, type Stage, until, untilQuiet } from './course.ts'
@@ -11,20 +12,45 @@ const VISITS_AFTER = 0.5
 /** Of the consents, how many lose an answer when nothing else fails any more. */
 const LAST_DOUBTS_SHARE = 1 / 200
 
-/** Steps that users still set out in; then those in which nobody does, so that what they began can end. The clock has no others. */
-const VISITING: readonly DurationLike[] = [{ seconds: 1 }, { minutes: 2 }, { minutes: 10 }, { hours: 2 }, { hours: 7 }, { hours: 25 }, { hours: 25 }]
-const ENDING: readonly DurationLike[] = [{ minutes: 2 }, { minutes: 10 }, { hours: 2 }, { hours: 25 }, { hours: 25 }, { minutes: 15 }, { hours: 2 }, { hours: 25 }]
+/**
+ * Steps that users still set out in; then those in which nobody does, so that what they began can end. The clock has no
+ * others.
+ */
+const VISITING: readonly DurationLike[] = [
+  { seconds: 1 },
+  { minutes: 2 },
+  { minutes: 10 },
+  { hours: 2 },
+  { hours: 7 },
+  { hours: 25 },
+  { hours: 25 },
+]
+const ENDING: readonly DurationLike[] = [
+  { minutes: 2 },
+  { minutes: 10 },
+  { hours: 2 },
+  { hours: 25 },
+  { hours: 25 },
+  { minutes: 15 },
+  { hours: 2 },
+  { hours: 25 },
+]
 
 const countDoubts = async ({ sql }: Rig): Promise<number> => {
-  const [row] = await sql<{ count: string }>(`SELECT count(*) FROM authorisations WHERE status IN ('code_received', 'exchanging', 'verifying', 'unknown')`)
+  const [row] = await sql<{ count: string }>(
+    `SELECT count(*) FROM authorisations WHERE status IN ('code_received', 'exchanging', 'verifying', 'unknown')`,
+  )
   return Number(row?.count ?? 0)
 }
 
 /**
- * Until that many codes have met it, or for as long as users come: their doubts end while nothing else is in the way. It hinders nobody else:
- * the ledger tells whom it met.
+ * Until that many codes have met it, or for as long as users come: their doubts end while nothing else is in the way.
+ * It hinders nobody else: the ledger tells whom it met.
  */
-const loseAnswers = async ({ rig: { simulator }, nemesis, options }: Stage, meanwhile: () => Promise<unknown>): Promise<void> => {
+const loseAnswers = async (
+  { rig: { simulator }, nemesis, options }: Stage,
+  meanwhile: () => Promise<unknown>,
+): Promise<void> => {
   const count = Math.max(3, Math.round(options.consents * LAST_DOUBTS_SHARE))
   await nemesis.note(LAST_DOUBTS, [], async () => {
     const { id } = simulator.faults.add({ endpoint: 'exchange', kind: 'reset-before', count })

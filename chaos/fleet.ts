@@ -1,4 +1,5 @@
-// The run's Reconsent processes: started, killed, stopped and continued, rolled; started again when they end. Each writes its log into a file.
+// The run's Reconsent processes: started, killed, stopped and continued, rolled; started again when they end. Each
+// writes its log into a file.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { openSync, closeSync } from 'node:fs'
@@ -73,7 +74,13 @@ export interface FleetOptions {
 }
 
 export const makeFleet = (options: FleetOptions): Fleet => {
-  const { seats, orderOf, folder, program = join(import.meta.dirname, 'child.ts'), killedAfterMs = KILLED_AFTER_MS } = options
+  const {
+    seats,
+    orderOf,
+    folder,
+    program = join(import.meta.dirname, 'child.ts'),
+    killedAfterMs = KILLED_AFTER_MS,
+  } = options
   const running = new Map<string, Member>()
   const surprises: Surprise[] = []
   const endings: Ending[] = []
@@ -89,11 +96,21 @@ export const makeFleet = (options: FleetOptions): Fleet => {
     const child = spawn(process.execPath, ['--expose-gc', '--disable-warning=ExperimentalWarning', program], {
       stdio: ['ignore', log, log, 'ipc'],
       env: {
-        PATH: process.env['PATH'], HOME: process.env['HOME'], NODE_COMPILE_CACHE: join(folder, 'compiled'), CHAOS_ORDER: JSON.stringify(orderOf(seat)),
+        PATH: process.env['PATH'],
+        HOME: process.env['HOME'],
+        NODE_COMPILE_CACHE: join(folder, 'compiled'),
+        CHAOS_ORDER: JSON.stringify(orderOf(seat)),
       },
     })
     closeSync(log)
-    const member: Member = { ...seat, process: child, startedAt: Date.now(), url: undefined, paused: false, leaving: false }
+    const member: Member = {
+      ...seat,
+      process: child,
+      startedAt: Date.now(),
+      url: undefined,
+      paused: false,
+      leaving: false,
+    }
     running.set(seat.name, member)
     const ready = new Promise<void>((resolve) => {
       child.on('message', (message: FromChild) => {
@@ -140,11 +157,21 @@ export const makeFleet = (options: FleetOptions): Fleet => {
     child.kill('SIGCONT')
     const [code, signal] = (await gone) as [number | null, NodeJS.Signals | null]
     clearTimeout(patience)
-    endings.push({ seat, toldAt, goneAt: Date.now(), wasReady: url !== undefined, how: code ?? signal ?? 'SIGKILL', wasKilled })
+    endings.push({
+      seat,
+      toldAt,
+      goneAt: Date.now(),
+      wasReady: url !== undefined,
+      how: code ?? signal ?? 'SIGKILL',
+      wasKilled,
+    })
   }
 
   const isAlive = (member: Member): boolean => running.get(member.name) === member && !member.leaving
-  const members = (role?: Role): Member[] => [...running.values()].filter((one) => !one.leaving && one.url !== undefined && (role === undefined || one.role === role))
+  const members = (role?: Role): Member[] =>
+    [...running.values()].filter(
+      (one) => !one.leaving && one.url !== undefined && (role === undefined || one.role === role),
+    )
 
   const ask = async (member: Member): Promise<Sample | undefined> => {
     const answered = new Promise<Sample>((resolve) => {

@@ -1,5 +1,5 @@
-// Whether processes grow: memory and handles of each life against its own level after its warm-up, handles also against its role's,
-// connections against the quiet level at the start. Pure.
+// Whether processes grow: memory and handles of each life against its own level after its warm-up, handles also against
+// its role's, connections against the quiet level at the start. Pure.
 import type { Role } from '../src/main.ts'
 import type { Sample } from './child.ts'
 import type { Checked, Violation } from './invariants.ts'
@@ -26,7 +26,9 @@ export interface Connections {
   readonly processes: number
 }
 
-/** Of each of these roles one process must have been looked at for so long; a run that is not full says what is missing. */
+/**
+ * Of each of these roles one process must have been looked at for so long; a run that is not full says what is missing.
+ */
 export interface Wanted {
   readonly roles: readonly Role[]
   readonly forMs: number
@@ -45,8 +47,10 @@ const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)
 const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`
 
 export const lowest = (one: Sample, other: Sample): Sample => ({
-  heapBytes: Math.min(one.heapBytes, other.heapBytes), bufferBytes: Math.min(one.bufferBytes, other.bufferBytes),
-  rssBytes: Math.min(one.rssBytes, other.rssBytes), handles: Math.min(one.handles, other.handles),
+  heapBytes: Math.min(one.heapBytes, other.heapBytes),
+  bufferBytes: Math.min(one.bufferBytes, other.bufferBytes),
+  rssBytes: Math.min(one.rssBytes, other.rssBytes),
+  handles: Math.min(one.handles, other.handles),
 })
 
 interface Levels {
@@ -59,7 +63,9 @@ interface Levels {
 /** The level that a series of looks begins with. */
 const firstLevel = (taken: readonly Taken[]): Sample | undefined => {
   const first = taken.slice(0, taken[0]?.rested === true ? 1 : LOOKS_AT_WORK)
-  return first.some(({ rested }) => rested) || first.length === LOOKS_AT_WORK ? first.map(({ sample }) => sample).reduce(lowest) : undefined
+  return first.some(({ rested }) => rested) || first.length === LOOKS_AT_WORK
+    ? first.map(({ sample }) => sample).reduce(lowest)
+    : undefined
 }
 
 /** From the first of these looks to the last; undefined where they show nothing. */
@@ -71,16 +77,33 @@ const levelsOf = (taken: readonly Taken[]): Levels | undefined => {
 
 /** What each role's processes had open when the run was warm and nothing had failed yet. */
 const handlesOf = (courses: readonly Course[]): ReadonlyMap<Role, number> => {
-  const looks = courses.flatMap(({ role, taken }) => taken.filter(({ rested }) => rested).map(({ at, sample: { handles } }) => ({ role, at, handles })))
+  const looks = courses.flatMap(({ role, taken }) =>
+    taken.filter(({ rested }) => rested).map(({ at, sample: { handles } }) => ({ role, at, handles })),
+  )
   const began = Math.min(...looks.map(({ at }) => at))
-  const first = Map.groupBy(looks.filter(({ at }) => at < began + APART_MS), ({ role }) => role)
+  const first = Map.groupBy(
+    looks.filter(({ at }) => at < began + APART_MS),
+    ({ role }) => role,
+  )
   return new Map([...first].map(([role, of]) => [role, Math.max(...of.map(({ handles }) => handles))]))
 }
 
-export const compareLevels = (courses: readonly Course[], quiet: readonly Connections[], { roles, forMs, isDemanded }: Wanted): Checked => {
+export const compareLevels = (
+  courses: readonly Course[],
+  quiet: readonly Connections[],
+  { roles, forMs, isDemanded }: Wanted,
+): Checked => {
   const violations: Violation[] = []
-  const compare = (record: string, what: string, before: number, after: number, floor: number, shown: (value: number) => string): void => {
-    if (after > Math.max(before * GROWTH, before + floor)) violations.push({ invariant: 12, record, what: `${what} grew from ${shown(before)} to ${shown(after)}` })
+  const compare = (
+    record: string,
+    what: string,
+    before: number,
+    after: number,
+    floor: number,
+    shown: (value: number) => string,
+  ): void => {
+    if (after > Math.max(before * GROWTH, before + floor))
+      violations.push({ invariant: 12, record, what: `${what} grew from ${shown(before)} to ${shown(after)}` })
   }
   const handles = handlesOf(courses)
   const lives: { readonly name: string; readonly role: Role; readonly overMs: number; readonly note: string }[] = []
@@ -96,33 +119,51 @@ export const compareLevels = (courses: readonly Course[], quiet: readonly Connec
     // While work goes on, pools and sockets come and go.
     const open = rested.map(({ sample }) => sample.handles)
     const last = open.at(-1)
-    if (last !== undefined) compare(record, 'handles', Math.min(open[0] ?? last, handles.get(role) ?? last), last, FLOOR.handles, String)
+    if (last !== undefined)
+      compare(record, 'handles', Math.min(open[0] ?? last, handles.get(role) ?? last), last, FLOOR.handles, String)
     lives.push({
-      name, role, overMs,
-      note: `over ${seconds(overMs)}, ${looks} looks: heap ${megabytes(before.heapBytes)} → ${megabytes(after.heapBytes)}, buffers ${megabytes(before.bufferBytes)} → ${megabytes(after.bufferBytes)}, handles at rest ${open.join(' ')}; resident, as the system counts: ${megabytes(before.rssBytes)} → ${megabytes(after.rssBytes)}`,
+      name,
+      role,
+      overMs,
+      note:
+        `over ${seconds(overMs)}, ${looks} looks: heap ${megabytes(before.heapBytes)} → ` +
+        `${megabytes(after.heapBytes)}, buffers ${megabytes(before.bufferBytes)} → ` +
+        `${megabytes(after.bufferBytes)}, handles at rest ${open.join(' ')}; resident, as the system counts: ` +
+        `${megabytes(before.rssBytes)} → ${megabytes(after.rssBytes)}`,
     })
   }
   const [first, last] = [quiet[0], quiet.at(-1)]
   const notes = longestOfEach(lives).map(({ name, note }) => `${name}, ${note}`)
   if (first !== undefined && last !== undefined && quiet.length > 1) {
-    // Two timers of a process that happen to meet take a second connection, and the pool keeps it for a while: one each is no growth.
+    // Two timers of a process that happen to meet take a second connection, and the pool keeps it for a while: one each
+    // is no growth.
     compare('PostgreSQL', 'connections', first.postgres, last.postgres, last.processes, String)
     compare('Redis', 'clients', first.redis, last.redis, FLOOR.clients, String)
-    notes.push(`connections when quiet: PostgreSQL ${first.postgres} → ${last.postgres}, Redis ${first.redis} → ${last.redis}`)
+    notes.push(
+      `connections when quiet: PostgreSQL ${first.postgres} → ${last.postgres}, Redis ${first.redis} → ${last.redis}`,
+    )
   }
   const short = roles.flatMap((role) => {
     const longest = Math.max(0, ...lives.filter((life) => life.role === role).map(({ overMs }) => overMs))
-    return longest >= forMs ? [] : [`no ${role} was looked at for more than ${seconds(longest)}; a quarter of this run is ${seconds(forMs)}`]
+    return longest >= forMs
+      ? []
+      : [`no ${role} was looked at for more than ${seconds(longest)}; a quarter of this run is ${seconds(forMs)}`]
   })
   if (isDemanded) violations.push(...short.map((what) => ({ invariant: 12, record: 'the run', what })))
   return {
-    invariant: 12, says: 'memory, connections and handles stay level', looked: lives.length, violations, notes,
+    invariant: 12,
+    says: 'memory, connections and handles stay level',
+    looked: lives.length,
+    violations,
+    notes,
     notShown: isDemanded || short.length === 0 ? undefined : short.join('; '),
   }
 }
 
 /** Of each seat the longest life, the longest of all first. */
-const longestOfEach = <Life extends { readonly name: string; readonly overMs: number }>(lives: readonly Life[]): Life[] => {
+const longestOfEach = <Life extends { readonly name: string; readonly overMs: number }>(
+  lives: readonly Life[],
+): Life[] => {
   const byLength = lives.toSorted((a, b) => b.overMs - a.overMs)
   return byLength.filter((life, index) => byLength.findIndex(({ name }) => name === life.name) === index)
 }

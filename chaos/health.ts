@@ -1,4 +1,5 @@
-// Looks at the processes while they run, for growth.ts to judge whether they grow; and counts what the logs say of writes that were refused.
+// Looks at the processes while they run, for growth.ts to judge whether they grow; and counts what the logs say of
+// writes that were refused.
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Sample } from './child.ts'
@@ -13,7 +14,10 @@ import type { Rig } from './rig.ts'
 import { readTakeovers } from './writes.ts'
 
 export interface Levels {
-  /** To be asked for when nothing is going on: waits until the pools have let go of what they do not need, then takes the lowest of some looks. */
+  /**
+   * To be asked for when nothing is going on: waits until the pools have let go of what they do not need, then takes
+   * the lowest of some looks.
+   */
   takeQuiet(): Promise<void>
   /** One look at those that the nemesis spares, whatever goes on. */
   takeSpared(): Promise<void>
@@ -30,9 +34,16 @@ const LOOKS = 4
 const LOOKS_EVERY_MS = 300
 
 const connectionsOf = async ({ sql, direct, fleet }: Rig): Promise<Connections> => {
-  const [row] = await sql<{ count: string }>(`SELECT count(*) FROM pg_stat_activity WHERE datname = 'reconsent' AND application_name ~ '^(web|worker|scheduler)-'`)
+  const [row] = await sql<{ count: string }>(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = 'reconsent' AND application_name ~ " +
+      "'^(web|worker|scheduler)-'",
+  )
   const info = await direct.info('clients')
-  return { postgres: Number(row?.count ?? 0), redis: Number(/connected_clients:(\d+)/.exec(info)?.[1] ?? 0), processes: fleet.members().length }
+  return {
+    postgres: Number(row?.count ?? 0),
+    redis: Number(/connected_clients:(\d+)/.exec(info)?.[1] ?? 0),
+    processes: fleet.members().length,
+  }
 }
 
 export const makeLevels = (rig: Rig): Levels => {
@@ -52,18 +63,32 @@ export const makeLevels = (rig: Rig): Levels => {
       await wait(POOLS_REST_MS)
       // A sweep that happens to run has a connection or two more: the lowest of several looks is the level.
       const levels = new Map<Member, Sample>()
-      let connections: Connections = { postgres: Number.POSITIVE_INFINITY, redis: Number.POSITIVE_INFINITY, processes: 0 }
+      let connections: Connections = {
+        postgres: Number.POSITIVE_INFINITY,
+        redis: Number.POSITIVE_INFINITY,
+        processes: 0,
+      }
       for (let look = 0; look < LOOKS; look += 1) {
-        for (const [member, sample] of await rig.fleet.sample()) levels.set(member, lowest(levels.get(member) ?? sample, sample))
+        for (const [member, sample] of await rig.fleet.sample())
+          levels.set(member, lowest(levels.get(member) ?? sample, sample))
         const now = await connectionsOf(rig)
-        connections = { postgres: Math.min(connections.postgres, now.postgres), redis: Math.min(connections.redis, now.redis), processes: now.processes }
+        connections = {
+          postgres: Math.min(connections.postgres, now.postgres),
+          redis: Math.min(connections.redis, now.redis),
+          processes: now.processes,
+        }
         await wait(LOOKS_EVERY_MS)
       }
       keep(levels, true)
       quiet.push(connections)
     },
     takeSpared: async () => keep(await rig.fleet.sample(rig.fleet.members().filter(rig.fleet.isSpared)), false),
-    judge: (isDemanded) => compareLevels([...courses.values()], quiet, { roles: ROLES, forMs: (Date.now() - began) * LOOKED_FOR_SHARE, isDemanded }),
+    judge: (isDemanded) =>
+      compareLevels([...courses.values()], quiet, {
+        roles: ROLES,
+        forMs: (Date.now() - began) * LOOKED_FOR_SHARE,
+        isDemanded,
+      }),
   }
 }
 
@@ -75,7 +100,8 @@ export const refusedWrites = async (rig: Pick<Rig, 'logFolder' | 'sql'>, log: re
     for await (const line of linesOf(join(rig.logFolder, name))) {
       const refusal = refusalIn(name.replace(/\.log$/, ''), line)
       if (refusal !== undefined) refusals.push(refusal)
-      if (line.includes('"msg":"unexpected error in a job"')) unexpected.push(/"error":(\{[^}]*\})/.exec(line)?.[1] ?? 'unknown')
+      if (line.includes('"msg":"unexpected error in a job"'))
+        unexpected.push(/"error":(\{[^}]*\})/.exec(line)?.[1] ?? 'unknown')
       if (!line.startsWith('{') && line.trim() !== '' && !line.startsWith(' ')) printed.push(line.slice(0, 100))
     }
   }
@@ -96,17 +122,28 @@ export interface Told {
 export const judgeRefusals = ({ refused, others = 0, unexpected, printed }: Told, log: readonly Struck[]): Checked => {
   const struck = log.filter(({ name }) => name === PAUSE_PAST_LEASE)
   const pauses = struck.reduce((sum, { happened }) => sum + happened, 0)
-  const missing = struck.length === 0 || refused > 0
-    ? undefined
-    : pauses === 0
-      ? `${struck.length} times a worker with a record in hand was looked for, to make it sleep past its lease, and in all that time none was found: nothing shows that its write is refused`
-      : `${pauses} times a worker slept past its lease, and none was ever refused a write of a record that another had taken over meanwhile`
-  // Whether another takes the record over while it sleeps is chance, and a short run has few: then any refused write will do.
+  const missing =
+    struck.length === 0 || refused > 0
+      ? undefined
+      : pauses === 0
+        ? `${struck.length} times a worker with a record in hand was looked for, to make it sleep past its ` +
+          'lease, and in all that time none was found: nothing shows that its write is refused'
+        : `${pauses} times a worker slept past its lease, and none was ever refused a write of a record that ` +
+          'another had taken over meanwhile'
+  // Whether another takes the record over while it sleeps is chance, and a short run has few: then any refused write
+  // will do.
   const isViolated = missing !== undefined && others === 0
   return {
-    invariant: 11, says: 'where a worker slept past its lease, a write was refused', looked: pauses,
-    violations: isViolated ? [{ invariant: 11, record: 'all logs', what: missing }] : [], notShown: isViolated ? undefined : missing,
-    notes: [`${refused} writes refused to whoever had slept while another took the record over, ${others} for other reasons`, ...countedLines('unexpected error in a job', unexpected), ...countedLines('line that is no log entry', printed)],
+    invariant: 11,
+    says: 'where a worker slept past its lease, a write was refused',
+    looked: pauses,
+    violations: isViolated ? [{ invariant: 11, record: 'all logs', what: missing }] : [],
+    notShown: isViolated ? undefined : missing,
+    notes: [
+      `${refused} writes refused to whoever had slept while another took the record over, ${others} for other reasons`,
+      ...countedLines('unexpected error in a job', unexpected),
+      ...countedLines('line that is no log entry', printed),
+    ],
   }
 }
 

@@ -1,4 +1,5 @@
-// What operators and users stopped by hand, read from their own book: when a consent may have been paused, when it certainly was.
+// What operators and users stopped by hand, read from their own book: when a consent may have been paused, when it
+// certainly was.
 import type { Span } from './obstacles.ts'
 import type { OperatorAct } from './operators.ts'
 
@@ -17,10 +18,13 @@ export const holdsOf = (acts: readonly OperatorAct[], consentId: string): Hold[]
     const after = own.slice(index + 1)
     const first = after.find(({ what }) => what === 'resume' || what === 'opt-out')
     const ended = after.find(({ what, answer }) => what === 'resume' && answer !== 'lost')
-    const certain = pause.answer === 'done' ? { from: pause.to, to: first?.from ?? Number.POSITIVE_INFINITY } : undefined
+    const certain =
+      pause.answer === 'done' ? { from: pause.to, to: first?.from ?? Number.POSITIVE_INFINITY } : undefined
     return [{ may: { from: pause.from, to: ended?.to ?? Number.POSITIVE_INFINITY }, certain }]
   })
 }
 
 export const optOutOf = (acts: readonly OperatorAct[], consentId: string): OperatorAct | undefined =>
-  acts.find((act) => act.what === 'opt-out' && act.consentId === consentId && (act.answer === 'done' || act.answer === 'lost'))
+  acts.find(
+    (act) => act.what === 'opt-out' && act.consentId === consentId && (act.answer === 'done' || act.answer === 'lost'),
+  )

@@ -1,8 +1,13 @@
-// What must hold whatever happened: the simulator's and the users' books against the database's. The database's own invariants are those
-// of `reconsent verify`; those of the processes are in health.ts and writes.ts.
+// What must hold whatever happened: the simulator's and the users' books against the database's. The database's own
+// invariants are those of `reconsent verify`; those of the processes are in health.ts and writes.ts.
 import { approvedAreRenewedOrAsked } from './invariants/approvals.ts'
 import { codesOnce, effectsHaveIntents, linksOnce, madeUpCodes, mailsAtMostOnce } from './invariants/effects.ts'
-import { datesAreTheProviders, foreignCodesRenewNothing, theWillingAreRenewed, tokensAreTheirs } from './invariants/renewals.ts'
+import {
+  datesAreTheProviders,
+  foreignCodesRenewNothing,
+  theWillingAreRenewed,
+  tokensAreTheirs,
+} from './invariants/renewals.ts'
 import { stopsAreHeeded } from './invariants/stops.ts'
 import type { Span } from './obstacles.ts'
 import type { OperatorAct } from './operators.ts'
@@ -45,11 +50,21 @@ export interface Books extends Evidence {
 }
 
 const checks: readonly Check[] = [
-  codesOnce, approvedAreRenewedOrAsked, tokensAreTheirs, datesAreTheProviders, foreignCodesRenewNothing, mailsAtMostOnce, effectsHaveIntents,
-  stopsAreHeeded, madeUpCodes, linksOnce, theWillingAreRenewed,
+  codesOnce,
+  approvedAreRenewedOrAsked,
+  tokensAreTheirs,
+  datesAreTheProviders,
+  foreignCodesRenewNothing,
+  mailsAtMostOnce,
+  effectsHaveIntents,
+  stopsAreHeeded,
+  madeUpCodes,
+  linksOnce,
+  theWillingAreRenewed,
 ]
 
 export const askEveryCheck = (books: Books): Checked[] => checks.map((check) => check(books))
 
 /** Reads everything once and asks every check. */
-export const checkBooks = async (evidence: Omit<Books, 'records'>): Promise<Checked[]> => askEveryCheck({ ...evidence, records: await readRecords(evidence) })
+export const checkBooks = async (evidence: Omit<Books, 'records'>): Promise<Checked[]> =>
+  askEveryCheck({ ...evidence, records: await readRecords(evidence) })

@@ -1,7 +1,14 @@
 // The end of a run: every check is asked, the tables are shown, and what is needed to look into a violation is kept.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { demandShown, everyCheckLooked, everyDisturbanceHappened, everyKindHappened, everyLinkScanned, isFull } from './completeness.ts'
+import {
+  demandShown,
+  everyCheckLooked,
+  everyDisturbanceHappened,
+  everyKindHappened,
+  everyLinkScanned,
+  isFull,
+} from './completeness.ts'
 import type { Stage } from './course.ts'
 import { judgeEndings } from './endings.ts'
 import { faults } from './faults.ts'
@@ -23,10 +30,37 @@ export const judge = async (stage: Stage, users: readonly User[]): Promise<Check
   const endedAt = Date.now()
   const { log } = nemesis
   const checked: Checked[] = await verifyDatabase(rig)
-  checked.push(...(await checkBooks({ rig, log, returns: crowd.returns, crowd, users, acts: operators.acts, workers: rig.workers, endedAt, backlogs: backlog.stop() })))
-  checked.push(await search.finish(), judgeWrites(await readWrites(rig), log), await refusedWrites(rig, log), levels.judge(isFull(options)))
-  const surprises = rig.fleet.surprises().map(({ seat, at, how }) => ({ invariant: 0, record: seat, what: `ended by itself at ${at.toISOString()}: ${how}` }))
-  checked.push({ invariant: 0, says: 'no process ends unless it is told to', looked: log.length, violations: surprises, notes: [] })
+  checked.push(
+    ...(await checkBooks({
+      rig,
+      log,
+      returns: crowd.returns,
+      crowd,
+      users,
+      acts: operators.acts,
+      workers: rig.workers,
+      endedAt,
+      backlogs: backlog.stop(),
+    })),
+  )
+  checked.push(
+    await search.finish(),
+    judgeWrites(await readWrites(rig), log),
+    await refusedWrites(rig, log),
+    levels.judge(isFull(options)),
+  )
+  const surprises = rig.fleet.surprises().map(({ seat, at, how }) => ({
+    invariant: 0,
+    record: seat,
+    what: `ended by itself at ${at.toISOString()}: ${how}`,
+  }))
+  checked.push({
+    invariant: 0,
+    says: 'no process ends unless it is told to',
+    looked: log.length,
+    violations: surprises,
+    notes: [],
+  })
   // Once more, when nothing fails that could be a reason.
   await rig.fleet.stopAll()
   checked.push(judgeEndings(rig.fleet.endings(), log, STOP_WITHIN_MS))
@@ -42,20 +76,39 @@ export const kindsOf = ({ calm, only, flushEveryMs }: Pick<Options, 'calm' | 'on
   ...(flushEveryMs === undefined ? [] : [EMPTIED]),
 ]
 
-export const conclude = async ({ rig, crowd, nemesis, operators, options }: Stage, checked: readonly Checked[]): Promise<boolean> => {
+export const conclude = async (
+  { rig, crowd, nemesis, operators, options }: Stage,
+  checked: readonly Checked[],
+): Promise<boolean> => {
   const violations = checked.flatMap((one) => one.violations)
   const { counts, serverErrors } = crowd
   console.log(`\n${faultTable(nemesis.log, kindsOf(options))}\n\n${invariantTable(checked)}\n`)
-  console.log(`users: ${Object.entries(counts).map(([what, count]) => `${count} ${what}`).join(', ')}`)
-  if (serverErrors.size > 0) console.log(`answers of 5xx: ${[...serverErrors].map(([what, count]) => `${count} × ${what}`).join(', ')}`)
+  console.log(
+    `users: ${Object.entries(counts)
+      .map(([what, count]) => `${count} ${what}`)
+      .join(', ')}`,
+  )
+  if (serverErrors.size > 0)
+    console.log(`answers of 5xx: ${[...serverErrors].map(([what, count]) => `${count} × ${what}`).join(', ')}`)
   console.log(`seed ${options.seed}; the same again: ${commandOf(options)}`)
   if (violations.length === 0) {
     console.log(verdictOf(checked))
     return true
   }
-  const files = { 'violations.json': violations, 'faults.json': nemesis.log, 'ledger.json': rig.simulator.ledger.entries(), 'operators.json': operators.acts, 'attempts.json': crowd.attempts }
-  for (const [name, content] of Object.entries(files)) await writeFile(join(rig.folder, name), JSON.stringify(content, undefined, 1))
-  const dump = await Promise.all(['consents', 'renewals', 'authorisations', 'notifications', 'events'].map(async (name) => [name, await rig.sql(`SELECT * FROM ${name}`)] as const))
+  const files = {
+    'violations.json': violations,
+    'faults.json': nemesis.log,
+    'ledger.json': rig.simulator.ledger.entries(),
+    'operators.json': operators.acts,
+    'attempts.json': crowd.attempts,
+  }
+  for (const [name, content] of Object.entries(files))
+    await writeFile(join(rig.folder, name), JSON.stringify(content, undefined, 1))
+  const dump = await Promise.all(
+    ['consents', 'renewals', 'authorisations', 'notifications', 'events'].map(
+      async (name) => [name, await rig.sql(`SELECT * FROM ${name}`)] as const,
+    ),
+  )
   await writeFile(join(rig.folder, 'rows.json'), JSON.stringify(Object.fromEntries(dump), undefined, 1))
   console.log(`${violations.length} violations; rows, ledger, faults and logs are in ${rig.folder}`)
   return false

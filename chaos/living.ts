@@ -11,7 +11,9 @@ export const DOWNTIME = 'seven days of downtime'
 
 /** Killed, paused, rolled, all at once, and for a week: a process that lives on from then on leaves out none of it. */
 export const everyEndHappened = (log: readonly Pick<Struck, 'name' | 'happened'>[]): boolean =>
-  [...Object.keys(ofProcesses), DOWNTIME].every((name) => log.some((struck) => struck.name === name && struck.happened > 0))
+  [...Object.keys(ofProcesses), DOWNTIME].every((name) =>
+    log.some((struck) => struck.name === name && struck.happened > 0),
+  )
 
 const WARM_UP_MS = 5_000
 const HOME_WITHIN_MS = 6_000

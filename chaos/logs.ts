@@ -4,7 +4,8 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
-export const logsIn = async (folder: string): Promise<string[]> => (await readdir(folder)).filter((name) => name.endsWith('.log'))
+export const logsIn = async (folder: string): Promise<string[]> =>
+  (await readdir(folder)).filter((name) => name.endsWith('.log'))
 
 export async function* linesOf(file: string, from = 0): AsyncGenerator<string> {
   yield* createInterface({ input: createReadStream(file, { start: from }) })
@@ -16,7 +17,8 @@ export const countFromNow = async (folder: string, matches: RegExp): Promise<() 
   for (const name of await logsIn(folder)) from.set(name, (await stat(join(folder, name))).size)
   return async () => {
     let count = 0
-    for (const name of await logsIn(folder)) for await (const line of linesOf(join(folder, name), from.get(name) ?? 0)) if (matches.test(line)) count += 1
+    for (const name of await logsIn(folder))
+      for await (const line of linesOf(join(folder, name), from.get(name) ?? 0)) if (matches.test(line)) count += 1
     return count
   }
 }

@@ -1,5 +1,5 @@
-// Acts on the system while it works: in each lane one fault after the other, in an order that the seed decides, every kind before any comes
-// again. Keeps a log of what happened when.
+// Acts on the system while it works: in each lane one fault after the other, in an order that the seed decides, every
+// kind before any comes again. Keeps a log of what happened when.
 import { setTimeout as wait } from 'node:timers/promises'
 import { faults, type Hindrance, type Lane, type Reach, type Stage } from './faults.ts'
 import type { Options } from './options.ts'
@@ -38,7 +38,10 @@ export interface Nemesis {
 
 const lanes: readonly Lane[] = ['processes', 'infrastructure', 'provider', 'mail']
 const RESTS_MS: Readonly<Record<Lane, readonly [number, number]>> = {
-  processes: [4_000, 9_000], infrastructure: [3_000, 8_000], provider: [1_500, 5_000], mail: [1_500, 5_000],
+  processes: [4_000, 9_000],
+  infrastructure: [3_000, 8_000],
+  provider: [1_500, 5_000],
+  mail: [1_500, 5_000],
 }
 /** In a short run a fault still needs long enough to be met. */
 const LEAST_MS = 1_500
@@ -77,8 +80,21 @@ export const makeNemesis = ({ rig, options, chance, beforeEmptying, say }: Nemes
   const pace = Math.min(1, Math.max(0.4, options.minutes / 5))
   const span = (seconds: number): number => Math.max(LEAST_MS, Math.round(seconds * 1000 * Math.min(1, scale)))
 
-  const strike = async (name: string, hinders: readonly Hindrance[], act: () => Promise<number>, more: Pick<Struck, 'each' | 'pauses'> = {}): Promise<void> => {
-    const struck: Struck = { name, hinders, ...more, from: Date.now(), to: Number.POSITIVE_INFINITY, happened: 0, problem: undefined }
+  const strike = async (
+    name: string,
+    hinders: readonly Hindrance[],
+    act: () => Promise<number>,
+    more: Pick<Struck, 'each' | 'pauses'> = {},
+  ): Promise<void> => {
+    const struck: Struck = {
+      name,
+      hinders,
+      ...more,
+      from: Date.now(),
+      to: Number.POSITIVE_INFINITY,
+      happened: 0,
+      problem: undefined,
+    }
     log.push(struck)
     try {
       struck.happened = await act()
@@ -90,7 +106,9 @@ export const makeNemesis = ({ rig, options, chance, beforeEmptying, say }: Nemes
   }
 
   const haunt = async (lane: Lane): Promise<void> => {
-    const names = Object.keys(faults).filter((name) => faults[name]?.lane === lane && (options.only.length === 0 || options.only.includes(name)))
+    const names = Object.keys(faults).filter(
+      (name) => faults[name]?.lane === lane && (options.only.length === 0 || options.only.includes(name)),
+    )
     const own = chance.branch(lane)
     const stage: Stage = { rig, chance: own, span, beforeEmptying }
     if (names.length === 0) return
@@ -102,7 +120,8 @@ export const makeNemesis = ({ rig, options, chance, beforeEmptying, say }: Nemes
         const noted: Stage = { ...stage, rig: { ...rig, fleet: withPausesNoted(rig.fleet, pauses) } }
         await strike(name, fault.hinders, async () => fault.act(noted), { each: fault.each, pauses })
       }
-      // Between two faults a lane leaves more time than they take: a system that is never well proves nothing about getting well.
+      // Between two faults a lane leaves more time than they take: a system that is never well proves nothing about
+      // getting well.
       const [least, most] = RESTS_MS[lane]
       await wait(own.between(least, most) * pace, undefined, { signal: stopping.signal }).catch(() => undefined)
     }

@@ -1,4 +1,5 @@
-// When the system could not act, or something was lost: the nemesis's log as spans of real time, by what they stood in the way of.
+// When the system could not act, or something was lost: the nemesis's log as spans of real time, by what they stood in
+// the way of.
 import type { Hindrance } from './faults/fault.ts'
 import type { Struck } from './nemesis.ts'
 
@@ -11,12 +12,17 @@ export interface Span {
 /** Faults that really happened and touch this span, the last one to begin first. */
 export const metWithin = (log: readonly Struck[], kinds: readonly Hindrance[], { from, to }: Span): Struck[] =>
   log
-    .filter((one) => one.happened !== 0 && one.from <= to && one.to >= from && one.hinders.some((kind) => kinds.includes(kind)))
+    .filter(
+      (one) =>
+        one.happened !== 0 && one.from <= to && one.to >= from && one.hinders.some((kind) => kinds.includes(kind)),
+    )
     .toSorted((a, b) => b.from - a.from)
 
 /** `tailMs`: how long after its end a fault of this kind still shows, e.g. until a lease is over. */
 export const spansOf = (log: readonly Struck[], kinds: readonly Hindrance[], tailMs = 0): Span[] =>
-  log.filter((one) => one.happened !== 0 && one.hinders.some((kind) => kinds.includes(kind))).map(({ from, to }) => ({ from, to: to + tailMs }))
+  log
+    .filter((one) => one.happened !== 0 && one.hinders.some((kind) => kinds.includes(kind)))
+    .map(({ from, to }) => ({ from, to: to + tailMs }))
 
 /** The parts of `whole` in which nothing stood in the way. */
 export const freeParts = (whole: Span, obstacles: readonly Span[]): Span[] => {
@@ -33,5 +39,7 @@ export const freeParts = (whole: Span, obstacles: readonly Span[]): Span[] => {
 }
 
 const lengthOf = ({ from, to }: Span): number => to - from
-export const freeTime = (whole: Span, obstacles: readonly Span[]): number => freeParts(whole, obstacles).reduce((sum, part) => sum + lengthOf(part), 0)
-export const longestFree = (whole: Span, obstacles: readonly Span[]): number => Math.max(0, ...freeParts(whole, obstacles).map(lengthOf))
+export const freeTime = (whole: Span, obstacles: readonly Span[]): number =>
+  freeParts(whole, obstacles).reduce((sum, part) => sum + lengthOf(part), 0)
+export const longestFree = (whole: Span, obstacles: readonly Span[]): number =>
+  Math.max(0, ...freeParts(whole, obstacles).map(lengthOf))

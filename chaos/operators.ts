@@ -1,5 +1,6 @@
-// Operators and users who stop things by hand while everything fails: consents are paused and resumed, some users opt out. Rather where
-// a message is on its way. Keeps its own book, by real time: the checks do not ask the system when it was told to stop.
+// Operators and users who stop things by hand while everything fails: consents are paused and resumed, some users opt
+// out. Rather where a message is on its way. Keeps its own book, by real time: the checks do not ask the system when it
+// was told to stop.
 import { setTimeout as wait } from 'node:timers/promises'
 import { administration } from '../src/store/administration.ts'
 import type { AdministrationAnswer } from '../src/store/administration-port.ts'
@@ -33,20 +34,36 @@ const RETRY_MS = 300
 /** For the database to be back: then a consent that stays paused is for the checks to find. */
 const RESUMED_WITHIN_MS = 60_000
 
-const UNDER_WAY = `SELECT consent_id AS id FROM notifications WHERE status IN ('pending', 'sending') ORDER BY id LIMIT 50`
+const UNDER_WAY = `
+  SELECT consent_id AS id FROM notifications WHERE status IN ('pending', 'sending') ORDER BY id LIMIT 50`
 const OPEN = `SELECT consent_id AS id FROM renewals WHERE status = 'open' ORDER BY id LIMIT 200`
 
-export const makeOperators = ({ db, config, clock, sql }: Pick<Rig, 'db' | 'config' | 'clock' | 'sql'>, chance: Chance): Operators => {
+export const makeOperators = (
+  { db, config, clock, sql }: Pick<Rig, 'db' | 'config' | 'clock' | 'sql'>,
+  chance: Chance,
+): Operators => {
   const { pauseConsent, resumeConsent, closeForGood } = administration(db, config.policy)
   const acts: OperatorAct[] = []
   const held = new Map<string, Promise<void>>()
   const stopping = new AbortController()
 
-  const act = async (what: OperatorAct['what'], consentId: string, underWay: boolean): Promise<OperatorAct['answer']> => {
+  const act = async (
+    what: OperatorAct['what'],
+    consentId: string,
+    underWay: boolean,
+  ): Promise<OperatorAct['answer']> => {
     const request = { now: clock.now(), reason: `the chaos run: ${what}` }
     const from = Date.now()
-    const asked = what === 'pause' ? pauseConsent(consentId, request) : what === 'resume' ? resumeConsent(consentId, request) : closeForGood(consentId, 'opted_out', { ...request, actor: 'user' })
-    const answer = await asked.then(({ kind }) => kind, () => 'lost' as const)
+    const asked =
+      what === 'pause'
+        ? pauseConsent(consentId, request)
+        : what === 'resume'
+          ? resumeConsent(consentId, request)
+          : closeForGood(consentId, 'opted_out', { ...request, actor: 'user' })
+    const answer = await asked.then(
+      ({ kind }) => kind,
+      () => 'lost' as const,
+    )
     acts.push({ what, consentId, from, to: Date.now(), answer, underWay })
     return answer
   }

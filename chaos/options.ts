@@ -14,11 +14,14 @@ export interface Options {
   readonly keep: boolean
 }
 
-export const USAGE = `npm run chaos -- [--consents 500] [--minutes 3] [--seed N] [--flush-every 60s] [--calm] [--only 'kill a worker,FLUSHALL'] [--keep]`
+export const USAGE =
+  "npm run chaos -- [--consents 500] [--minutes 3] [--seed N] [--flush-every 60s] [--calm] [--only 'kill a " +
+  "worker,FLUSHALL'] [--keep]"
 
 const whole = (name: string, text: string, least: number, most: number): number => {
   const value = Number(text)
-  if (!/^\d+$/.test(text) || value < least || value > most) throw new TypeError(`--${name} must be a whole number from ${least} to ${most}`)
+  if (!/^\d+$/.test(text) || value < least || value > most)
+    throw new TypeError(`--${name} must be a whole number from ${least} to ${most}`)
   return value
 }
 
@@ -31,11 +34,15 @@ const periodOf = (text: string): number => {
 const someOf = (list: string | undefined, known: readonly string[]): string[] => {
   const wanted = list?.split(',') ?? []
   const unknown = wanted.filter((name) => !known.includes(name))
-  if (unknown.length > 0) throw new TypeError(`--only: there is no fault "${unknown.join('", "')}"; there are: ${known.join(', ')}`)
+  if (unknown.length > 0)
+    throw new TypeError(`--only: there is no fault "${unknown.join('", "')}"; there are: ${known.join(', ')}`)
   return wanted
 }
 
-/** Throws a TypeError that says what is wrong. Without a seed, one is drawn and shown. `faults`: the names that there are. */
+/**
+ * Throws a TypeError that says what is wrong. Without a seed, one is drawn and shown. `faults`: the names that there
+ * are.
+ */
 export const readOptions = (args: readonly string[], faults: readonly string[]): Options => {
   const { values } = parseArgs({
     args: [...args],
@@ -54,7 +61,8 @@ export const readOptions = (args: readonly string[], faults: readonly string[]):
   return {
     consents: whole('consents', values.consents, 20, 1_000_000),
     minutes,
-    seed: values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : whole('seed', values.seed, 0, 4_294_967_295),
+    seed:
+      values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : whole('seed', values.seed, 0, 4_294_967_295),
     flushEveryMs: values['flush-every'] === undefined ? undefined : periodOf(values['flush-every']),
     calm: values.calm,
     only: someOf(values.only, faults),

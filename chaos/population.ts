@@ -1,4 +1,5 @@
-// Whose consents they are and what their users are like: seeded, imported as a company imports them, known to the simulator as well.
+// Whose consents they are and what their users are like: seeded, imported as a company imports them, known to the
+// simulator as well.
 import type { DateTime } from 'luxon'
 import { Secret } from '../src/secret.ts'
 import { imports } from '../src/store/import.ts'
@@ -37,12 +38,17 @@ const BANKS = [
 const LOCALES = ['en', 'de', 'fr', 'es', 'it', 'pl', undefined] as const
 const ZONES = ['Europe/London', 'Europe/Berlin', 'America/New_York', 'Asia/Tokyo', undefined] as const
 const SCOPES = ['info', 'accounts', 'balance', 'transactions', 'offline_access']
-/** From expired, still in grace, to due in the last days of the run; the others are healthy throughout, as most of a company's are. */
+/**
+ * From expired, still in grace, to due in the last days of the run; the others are healthy throughout, as most of a
+ * company's are.
+ */
 const DUE_FROM_DAYS = -40
 const HEALTHY_UNTIL_DAYS = 89
 /** Before its expiry the ladder first asks for a consent. */
 const ASKED_BEFORE_DAYS = 14
-/** What two cores bear of users who come back, beside all that plays the rest of the world: as many consents come due. */
+/**
+ * What two cores bear of users who come back, beside all that plays the rest of the world: as many consents come due.
+ */
 const DUE_A_SECOND = 4
 
 /** Days that a run lives through: a short one has no time for as many users. */
@@ -52,7 +58,9 @@ export const daysOf = ({ minutes }: Pick<Options, 'minutes'>): number => (minute
 const expiryOf = (options: Options, chance: Chance): number => {
   const lastDue = daysOf(options) + ASKED_BEFORE_DAYS - 1
   const between = (from: number, to: number): number => from + chance.next() * (to - from)
-  return chance.happens((DUE_A_SECOND * 60 * options.minutes) / options.consents) ? between(DUE_FROM_DAYS, lastDue) : between(lastDue + 2, HEALTHY_UNTIL_DAYS)
+  return chance.happens((DUE_A_SECOND * 60 * options.minutes) / options.consents)
+    ? between(DUE_FROM_DAYS, lastDue)
+    : between(lastDue + 2, HEALTHY_UNTIL_DAYS)
 }
 const BATCH = 500
 
@@ -65,9 +73,14 @@ const kindOf = (chance: Chance): UserKind => {
   return 'renews'
 }
 
-const hex = (chance: Chance, digits: number): string => Array.from({ length: digits }, () => chance.between(0, 15).toString(16)).join('')
+const hex = (chance: Chance, digits: number): string =>
+  Array.from({ length: digits }, () => chance.between(0, 15).toString(16)).join('')
 
-export const populate = async ({ simulator, db, config, clock, redirectUri }: Rig, options: Options, chance: Chance): Promise<User[]> => {
+export const populate = async (
+  { simulator, db, config, clock, redirectUri }: Rig,
+  options: Options,
+  chance: Chance,
+): Promise<User[]> => {
   const start = clock.now()
   const users = Array.from({ length: options.consents }, (_, no): User => {
     const days = expiryOf(options, chance)
@@ -84,15 +97,38 @@ export const populate = async ({ simulator, db, config, clock, redirectUri }: Ri
     const rows = users.slice(first, first + BATCH).map((user) => {
       const [providerId, providerName] = chance.pick(BANKS)
       const { credentialsId, email, refreshToken, expiresAt } = user
-      simulator.seedConnection({ credentialsId, providerId, providerName, country: 'GB', redirectUri, refreshToken, expiresAt, scopes: SCOPES })
+      simulator.seedConnection({
+        credentialsId,
+        providerId,
+        providerName,
+        country: 'GB',
+        redirectUri,
+        refreshToken,
+        expiresAt,
+        scopes: SCOPES,
+      })
       return {
-        credentialsId, refreshToken: new Secret(refreshToken), userId: `user-${user.no}`, providerId, providerName, country: 'GB', redirectUri, scopes: SCOPES,
-        email, phone: undefined, name: `User ${user.no}`, locale: chance.pick(LOCALES), timeZone: chance.pick(ZONES), expiresAt, consentedAt: undefined,
+        credentialsId,
+        refreshToken: new Secret(refreshToken),
+        userId: `user-${user.no}`,
+        providerId,
+        providerName,
+        country: 'GB',
+        redirectUri,
+        scopes: SCOPES,
+        email,
+        phone: undefined,
+        name: `User ${user.no}`,
+        locale: chance.pick(LOCALES),
+        timeZone: chance.pick(ZONES),
+        expiresAt,
+        consentedAt: undefined,
       }
     })
     const results = await imports(db, config.policy).importBatch(rows, { now: clock.now(), correct: false })
     const refused = results.find(({ kind }) => kind !== 'created')
-    if (refused !== undefined) throw new Error(`a consent of the run was not imported: ${refused.detail ?? refused.kind}`)
+    if (refused !== undefined)
+      throw new Error(`a consent of the run was not imported: ${refused.detail ?? refused.kind}`)
   }
   return users
 }

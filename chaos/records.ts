@@ -1,4 +1,5 @@
-// What the run left behind, read once: the tables as they stand at the end, the simulator's ledger by code, the nemesis's log by time.
+// What the run left behind, read once: the tables as they stand at the end, the simulator's ledger by code, the
+// nemesis's log by time.
 import type { Entry } from '../src/simulator/ledger.ts'
 import type { Struck } from './nemesis.ts'
 import type { Rig } from './rig.ts'
@@ -65,7 +66,10 @@ export interface Records {
   readonly notifications: ReadonlyMap<string, NotificationRecord>
   readonly notificationsOfRenewal: ReadonlyMap<string, readonly NotificationRecord[]>
   readonly ledger: readonly Entry[]
-  /** When the intent to send its code was committed, by authorisation; a code that certainly was not looked at has several. */
+  /**
+   * When the intent to send its code was committed, by authorisation; a code that certainly was not looked at has
+   * several.
+   */
   readonly intents: ReadonlyMap<string, readonly Date[]>
   /** Sends of a code, in the order of the ledger. */
   readonly sends: ReadonlyMap<number, readonly Entry[]>
@@ -87,14 +91,27 @@ export interface Evidence {
 
 export const readRecords = async ({ rig }: Pick<Evidence, 'rig'>): Promise<Records> => {
   const { sql, simulator } = rig
-  const consents = await sql<ConsentRecord>(`SELECT id, credentials_id, status, cycle, email, expires_at, refresh_token, token_version, next_action_at, last_error_code FROM consents`)
+  const consents = await sql<ConsentRecord>(
+    'SELECT id, credentials_id, status, cycle, email, expires_at, refresh_token, token_version, ' +
+      'next_action_at, last_error_code FROM consents',
+  )
   const renewals = await sql<RenewalRecord>(`SELECT id, consent_id, cycle, status, closed_at FROM renewals`)
-  const authorisations = await sql<AuthorisationRecord>(`SELECT id, consent_id, renewal_id, route, status, encode(state_hash, 'hex') AS state, done_id, error_code,
+  const authorisations =
+    await sql<AuthorisationRecord>(`SELECT id, consent_id, renewal_id, route, status, encode(state_hash, 'hex') AS
+      state, done_id, error_code,
     expires_at, handed_out_at, code_received_at, exchange_started_at, closed_at FROM authorisations`)
-  const notifications = await sql<NotificationRecord>(`SELECT id, consent_id, renewal_id, cycle, rung, status, created_at, sending_at FROM notifications`)
-  const intents = await sql<{ id: string; at: Date }>(`SELECT data->>'authorisation_id' AS id, at FROM events WHERE type = 'authorisation.exchanging' ORDER BY at`)
-  const doubts = await sql<{ id: string; at: Date }>(`SELECT data->>'authorisation_id' AS id, min(at) AS at FROM events WHERE type = 'authorisation.unknown' GROUP BY 1`)
-  const failures = await sql<{ id: string; at: Date }>(`SELECT consent_id AS id, at FROM events WHERE type = 'link.failed' ORDER BY at`)
+  const notifications = await sql<NotificationRecord>(
+    `SELECT id, consent_id, renewal_id, cycle, rung, status, created_at, sending_at FROM notifications`,
+  )
+  const intents = await sql<{ id: string; at: Date }>(
+    `SELECT data->>'authorisation_id' AS id, at FROM events WHERE type = 'authorisation.exchanging' ORDER BY at`,
+  )
+  const doubts = await sql<{ id: string; at: Date }>(
+    `SELECT data->>'authorisation_id' AS id, min(at) AS at FROM events WHERE type = 'authorisation.unknown' GROUP BY 1`,
+  )
+  const failures = await sql<{ id: string; at: Date }>(
+    `SELECT consent_id AS id, at FROM events WHERE type = 'link.failed' ORDER BY at`,
+  )
   const ledger = simulator.ledger.entries()
   const exchanges = ledger.filter((entry) => entry.what === 'exchange' && entry.code_no !== undefined)
   return {
@@ -110,8 +127,18 @@ export const readRecords = async ({ rig }: Pick<Evidence, 'rig'>): Promise<Recor
     intents: new Map([...Map.groupBy(intents, ({ id }) => id)].map(([id, events]) => [id, events.map(({ at }) => at)])),
     sends: Map.groupBy(exchanges, (entry) => entry.code_no ?? 0),
     doubts: new Map(doubts.map(({ id, at }) => [id, at])),
-    linkFailures: new Map([...Map.groupBy(failures, ({ id }) => id)].map(([id, events]) => [id, events.map(({ at }) => at)])),
-    codesGiven: new Map(ledger.flatMap((entry) => (entry.what === 'code' && entry.code_no !== undefined ? [[entry.code_no, entry] as const] : []))),
-    rotations: new Map(ledger.flatMap((entry) => (entry.what === 'rotated' && entry.credentials_id !== undefined ? [[entry.credentials_id, entry] as const] : []))),
+    linkFailures: new Map(
+      [...Map.groupBy(failures, ({ id }) => id)].map(([id, events]) => [id, events.map(({ at }) => at)]),
+    ),
+    codesGiven: new Map(
+      ledger.flatMap((entry) =>
+        entry.what === 'code' && entry.code_no !== undefined ? [[entry.code_no, entry] as const] : [],
+      ),
+    ),
+    rotations: new Map(
+      ledger.flatMap((entry) =>
+        entry.what === 'rotated' && entry.credentials_id !== undefined ? [[entry.credentials_id, entry] as const] : [],
+      ),
+    ),
   }
 }

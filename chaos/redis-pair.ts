@@ -1,4 +1,5 @@
-// The Redis of a run: a primary and its replica that take turns. A failover leaves the connections of the old primary where they are.
+// The Redis of a run: a primary and its replica that take turns. A failover leaves the connections of the old primary
+// where they are.
 import { startPair } from '../test/setup/redis-topologies.ts'
 
 export const startRedisPair = async () => {
@@ -6,7 +7,9 @@ export const startRedisPair = async () => {
   let [primary, replica] = [pair.first, pair.second]
   /** What a server has refused since it started, because it was a replica. */
   const refused = async (server: typeof primary): Promise<number> =>
-    server.ask(async (client) => Number(/errorstat_READONLY:count=(\d+)/.exec(await client.info('errorstats'))?.[1] ?? 0))
+    server.ask(async (client) =>
+      Number(/errorstat_READONLY:count=(\d+)/.exec(await client.info('errorstats'))?.[1] ?? 0),
+    )
   return {
     /** Of the primary, now. */
     port: (): number => primary.port,

@@ -1,5 +1,6 @@
-// How a refused write shows in a log: what a processor answers whose epoch had been overtaken, so that it wrote nothing. And which of them
-// are of a process that slept past its lease: a stop by an operator's hand, or a fault elsewhere, makes refusals as well.
+// How a refused write shows in a log: what a processor answers whose epoch had been overtaken, so that it wrote
+// nothing. And which of them are of a process that slept past its lease: a stop by an operator's hand, or a fault
+// elsewhere, makes refusals as well.
 import { CONSENT_OVERTAKEN, OVERTAKEN } from '../src/processors/outcome.ts'
 import type { Pause } from './nemesis.ts'
 import { LEASE_MS } from './rig.ts'
@@ -22,7 +23,11 @@ export interface Refusal {
 export const refusalIn = (seat: string, line: string): Refusal | undefined => {
   if (!isRefusal(line)) return undefined
   try {
-    const { pid, time, job_id: jobId } = JSON.parse(line) as { readonly pid: number; readonly time: string; readonly job_id: string }
+    const {
+      pid,
+      time,
+      job_id: jobId,
+    } = JSON.parse(line) as { readonly pid: number; readonly time: string; readonly job_id: string }
     // The number of its dispatch follows the record's id.
     return { who: writerName(seat, pid), recordId: jobId.replace(/-\d+$/, ''), at: Date.parse(time) }
   } catch {
@@ -35,8 +40,21 @@ export const refusalIn = (seat: string, line: string): Refusal | undefined => {
 const WRITES_WITHIN_MS = 10_000
 
 /** Those whose record another worker took over while they slept. */
-export const ofSleepers = (refusals: readonly Refusal[], takeovers: readonly Takeover[], pauses: readonly Pause[]): Refusal[] =>
+export const ofSleepers = (
+  refusals: readonly Refusal[],
+  takeovers: readonly Takeover[],
+  pauses: readonly Pause[],
+): Refusal[] =>
   refusals.filter(({ who, recordId, at }) =>
-    pauses.some(({ seat, pid, from, to }) =>
-      writerName(seat, pid) === who && to - from > LEASE_MS && at >= from && at <= to + WRITES_WITHIN_MS
-      && takeovers.some((taken) => taken.row_id === recordId && taken.holder === who && taken.at.getTime() >= from && taken.at.getTime() <= to)))
+    pauses.some(
+      ({ seat, pid, from, to }) =>
+        writerName(seat, pid) === who &&
+        to - from > LEASE_MS &&
+        at >= from &&
+        at <= to + WRITES_WITHIN_MS &&
+        takeovers.some(
+          (taken) =>
+            taken.row_id === recordId && taken.holder === who && taken.at.getTime() >= from && taken.at.getTime() <= to,
+        ),
+    ),
+  )

@@ -1,4 +1,5 @@
-// What a run shows: the faults that really happened, the invariants with their counts, and what is needed to run it again.
+// What a run shows: the faults that really happened, the invariants with their counts, and what is needed to run it
+// again.
 import { tallyOf } from './completeness.ts'
 import type { Checked } from './invariants.ts'
 import type { Struck } from './nemesis.ts'
@@ -6,17 +7,33 @@ import type { Options } from './options.ts'
 
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string => {
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)))
-  const line = (cells: readonly string[]): string => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd()
   return [line(head), line(widths.map((width) => '─'.repeat(width))), ...rows.map(line)].join('\n')
 }
 
 /** `kinds`: those that a run of these options may see, whether or not they had their turn. */
 export const faultTable = (log: readonly Struck[], kinds: readonly string[]): string =>
-  table(['fault', 'struck', 'happened', 'problem'], tallyOf(log, kinds).map(({ name, struck, happened, problems }) => [name, String(struck), String(happened), problems.join('; ')]))
+  table(
+    ['fault', 'struck', 'happened', 'problem'],
+    tallyOf(log, kinds).map(({ name, struck, happened, problems }) => [
+      name,
+      String(struck),
+      String(happened),
+      problems.join('; '),
+    ]),
+  )
 
 const SHOWN = 12
 
-export const resultOf = ({ looked, violations, notShown }: Pick<Checked, 'looked' | 'violations' | 'notShown'>): string => {
+export const resultOf = ({
+  looked,
+  violations,
+  notShown,
+}: Pick<Checked, 'looked' | 'violations' | 'notShown'>): string => {
   if (violations.length > 0) return `VIOLATED ${violations.length} times`
   if (looked === 0) return 'not looked at'
   return notShown === undefined ? 'holds' : 'holds in part'
@@ -29,7 +46,9 @@ export const verdictOf = (checked: readonly Checked[]): string => {
     const count = results.get(result)?.length ?? 0
     return count === 0 ? [] : [`${count} ${result}`]
   })
-  return rest.length === 0 ? 'every invariant holds' : `no invariant is violated: ${results.get('holds')?.length ?? 0} hold, ${rest.join(', ')}`
+  return rest.length === 0
+    ? 'every invariant holds'
+    : `no invariant is violated: ${results.get('holds')?.length ?? 0} hold, ${rest.join(', ')}`
 }
 
 export const invariantTable = (checked: readonly Checked[]): string => {

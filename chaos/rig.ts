@@ -1,5 +1,5 @@
-// Everything a run needs, for real: PostgreSQL, Redis, the simulator with its mail server, a fault proxy in front of each, and the
-// processes of Reconsent, which know only the proxies.
+// Everything a run needs, for real: PostgreSQL, Redis, the simulator with its mail server, a fault proxy in front of
+// each, and the processes of Reconsent, which know only the proxies.
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdtemp, mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -32,8 +32,17 @@ const policyOf = (options: Options): PolicyInput => ({
   sweep: { cron: '*/2 * * * * *' },
   limits: { messagesPerHour: 1_000_000 },
   timing: {
-    lease: '2s', queuedFor: '4s', codeTimer: '500ms', jobDeadline: '1900ms', stopWithin: `${STOP_WITHIN_MS}ms`, unreadyFor: '300ms', requestTimeout: `${REQUEST_TIMEOUT_MS}ms`, pageSize: 200,
-    maxWaiting: Math.max(1000, Math.round(options.consents / 5)), concurrency: { reauth: JOBS_AT_ONCE, notify: JOBS_AT_ONCE, exchange: JOBS_AT_ONCE }, retry: { attempts: 3, firstDelay: '200ms' },
+    lease: '2s',
+    queuedFor: '4s',
+    codeTimer: '500ms',
+    jobDeadline: '1900ms',
+    stopWithin: `${STOP_WITHIN_MS}ms`,
+    unreadyFor: '300ms',
+    requestTimeout: `${REQUEST_TIMEOUT_MS}ms`,
+    pageSize: 200,
+    maxWaiting: Math.max(1000, Math.round(options.consents / 5)),
+    concurrency: { reauth: JOBS_AT_ONCE, notify: JOBS_AT_ONCE, exchange: JOBS_AT_ONCE },
+    retry: { attempts: 3, firstDelay: '200ms' },
   },
 })
 
@@ -80,7 +89,10 @@ export const startRig = async (options: Options) => {
   await mkdir(join(folder, 'logs'))
   const clockFile = join(folder, 'clock')
   const clock = leadClock(clockFile)
-  const [postgres, redis] = await Promise.all([startEmbeddedPostgres({ durable: true, maxConnections: 400 }), startRedisPair()])
+  const [postgres, redis] = await Promise.all([
+    startEmbeddedPostgres({ durable: true, maxConnections: 400 }),
+    startRedisPair(),
+  ])
 
   // Instants are right whatever the server says by itself: a run's database says what its seed draws.
   await inSession(postgres.url, `ALTER DATABASE reconsent SET timezone TO '${zoneOf(options.seed)}'`)
@@ -88,16 +100,24 @@ export const startRig = async (options: Options) => {
   await migrate(postgres.url)
   const appUrl = await createRole(postgres.url)
   const granted = await grantRights({ ownerUrl: postgres.url, appUrl })
-  if (granted.kind !== 'granted' || granted.rewrites) throw new Error('the role of the application can do more than it may')
+  if (granted.kind !== 'granted' || granted.rewrites)
+    throw new Error('the role of the application can do more than it may')
 
   const workers = options.consents > 2000 ? 3 : 2
   // The users' one address: a balancer over whichever web processes there are.
-  const web = await startFaultProxy({ targets: () => fleet.members('web').flatMap(({ url }) => (url === undefined ? [] : [portOf(url)])) })
+  const web = await startFaultProxy({
+    targets: () => fleet.members('web').flatMap(({ url }) => (url === undefined ? [] : [portOf(url)])),
+  })
   const publicUrl = `http://127.0.0.1:${web.port}`
   const redirectUri = `${publicUrl}/callback`
   const clientSecret = randomBytes(24).toString('base64url')
   const simulator = await startSimulator({
-    clientId: 'client', clientSecret, redirectUris: [redirectUri], clock, seed: options.seed, keepMails: Math.max(5_000, options.consents),
+    clientId: 'client',
+    clientSecret,
+    redirectUris: [redirectUri],
+    clock,
+    seed: options.seed,
+    keepMails: Math.max(5_000, options.consents),
   })
   const to = (url: string) => startFaultProxy({ targets: () => [portOf(url)] })
   const proxies = {
@@ -108,27 +128,43 @@ export const startRig = async (options: Options) => {
     web,
   }
   const env = {
-    NODE_ENV: 'test', LOG_LEVEL: 'debug', QUEUE: 'redis',
+    NODE_ENV: 'test',
+    LOG_LEVEL: 'debug',
+    QUEUE: 'redis',
     DATABASE_URL: throughPort(appUrl, proxies.postgres.port),
     REDIS_URL: `redis://127.0.0.1:${proxies.redis.port}`,
     TRUELAYER_AUTH_URL: throughPort(simulator.url, proxies.provider.port),
     TRUELAYER_API_URL: throughPort(simulator.url, proxies.provider.port),
-    TRUELAYER_CLIENT_ID: 'client', TRUELAYER_CLIENT_SECRET: clientSecret,
-    PUBLIC_URL: publicUrl, HOST: '127.0.0.1', PORT: '0',
+    TRUELAYER_CLIENT_ID: 'client',
+    TRUELAYER_CLIENT_SECRET: clientSecret,
+    PUBLIC_URL: publicUrl,
+    HOST: '127.0.0.1',
+    PORT: '0',
     ENCRYPTION_KEYS: `k1:${createHash('sha256').update(`chaos ${options.seed}`).digest('base64')}`,
-    SMTP_URL: throughPort(simulator.smtpUrl, proxies.smtp.port), MAIL_FROM: 'Brightside <consents@example.com>',
-    OPS_USER: OPS.user, OPS_PASSWORD: OPS.password,
+    SMTP_URL: throughPort(simulator.smtpUrl, proxies.smtp.port),
+    MAIL_FROM: 'Brightside <consents@example.com>',
+    OPS_USER: OPS.user,
+    OPS_PASSWORD: OPS.password,
   }
   const policy = policyOf(options)
   const config = await loadConfig({
-    cwd: process.cwd(), needs: ['database', 'keys'], policy, env: { ...env, DATABASE_URL: postgres.url },
+    cwd: process.cwd(),
+    needs: ['database', 'keys'],
+    policy,
+    env: { ...env, DATABASE_URL: postgres.url },
   })
   const vault = makeVault({ keys: config.keys })
   const { store, db, close: closeStore } = openStore({ url: config.database.url, vault, connections: 4 })
   const asApplication = openStore({ url: new Secret(appUrl), vault, connections: 2 })
   // Past the faults, and always to the primary.
   const toPrimary = await startFaultProxy({ targets: () => [redis.port()] })
-  const direct = new Redis({ host: '127.0.0.1', port: toPrimary.port, retryStrategy: () => 100, maxRetriesPerRequest: null, reconnectOnError: ({ message }) => (message.startsWith('READONLY') ? 2 : false) })
+  const direct = new Redis({
+    host: '127.0.0.1',
+    port: toPrimary.port,
+    retryStrategy: () => 100,
+    maxRetriesPerRequest: null,
+    reconnectOnError: ({ message }) => (message.startsWith('READONLY') ? 2 : false),
+  })
   direct.on('error', () => undefined)
   const seats: Seat[] = [
     { name: 'web-1', role: 'web' },
@@ -139,17 +175,35 @@ export const startRig = async (options: Options) => {
   ]
   const queuePrefix = 'chaos'
   const fleet = makeFleet({
-    seats, folder: join(folder, 'logs'),
+    seats,
+    folder: join(folder, 'logs'),
     orderOf: (seat) => ({ seat: seat.name, roles: [seat.role], env, policy, clockFile, queuePrefix }),
   })
 
   /** By a connection of its own, past the proxies. */
-  const sql = async <Row>(text: string, values: unknown[] = []): Promise<Row[]> => inSession<Row>(postgres.url, text, values)
+  const sql = async <Row>(text: string, values: unknown[] = []): Promise<Row[]> =>
+    inSession<Row>(postgres.url, text, values)
 
   await recordWrites(sql)
 
   return {
-    folder, clock, postgres, redis, direct, workers, simulator, proxies, fleet, store, db, dbAsApplication: asApplication.db, vault, config, sql, publicUrl, redirectUri,
+    folder,
+    clock,
+    postgres,
+    redis,
+    direct,
+    workers,
+    simulator,
+    proxies,
+    fleet,
+    store,
+    db,
+    dbAsApplication: asApplication.db,
+    vault,
+    config,
+    sql,
+    publicUrl,
+    redirectUri,
     logFolder: join(folder, 'logs'),
     /** Our own connection follows at once; those of the processes have to notice. */
     failOverRedis: async (): Promise<() => Promise<number>> => {

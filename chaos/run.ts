@@ -1,5 +1,6 @@
-// The chaos run: a company with many consents lives through months in minutes while everything around it fails; then everything heals, the
-// system is given time to finish, and the books are checked. Exit 1 on any violation, 2 on wrong options.
+// The chaos run: a company with many consents lives through months in minutes while everything around it fails; then
+// everything heals, the system is given time to finish, and the books are checked. Exit 1 on any violation, 2 on wrong
+// options.
 import { rm } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import { watchBacklog } from './backlog.ts'
@@ -21,7 +22,10 @@ import { seededChance } from './seeded.ts'
 import { type Crowd, makeCrowd } from './users.ts'
 
 const run = async (options: Options): Promise<boolean> => {
-  say(`seed ${options.seed}: ${options.consents} consents, ${options.minutes} minutes${options.calm ? ', no faults' : ''}`)
+  say(
+    `seed ${options.seed}: ${options.consents} consents, ${options.minutes} ` +
+      `minutes${options.calm ? ', no faults' : ''}`,
+  )
   const rig = await startRig(options)
   // As a shell counts a signal. An interrupted run has shown nothing, whatever it comes to while it is taken down.
   const interrupted = (code: number) => (): void => void rig.close().finally(() => process.exit(code))
@@ -34,21 +38,44 @@ const run = async (options: Options): Promise<boolean> => {
     let crowd: Crowd | undefined
     const search = makeSearch(rig, () => crowd)
     crowd = makeCrowd(rig, users, chance.branch('users'))
-    const nemesis = makeNemesis({ rig, options, chance: chance.branch('nemesis'), beforeEmptying: search.searchRedis, say })
+    const nemesis = makeNemesis({
+      rig,
+      options,
+      chance: chance.branch('nemesis'),
+      beforeEmptying: search.searchRedis,
+      say,
+    })
     const operators = makeOperators(rig, chance.branch('operators'))
     await rig.fleet.startAll()
-    const stage: Stage = { rig, crowd, nemesis, operators, search, options, levels: makeLevels(rig), backlog: watchBacklog(async () => countDue(rig)) }
-    if (rig.fleet.members().length < rig.fleet.seats) throw new Error(`not every process has started: see ${rig.logFolder}`)
+    const stage: Stage = {
+      rig,
+      crowd,
+      nemesis,
+      operators,
+      search,
+      options,
+      levels: makeLevels(rig),
+      backlog: watchBacklog(async () => countDue(rig)),
+    }
+    if (rig.fleet.members().length < rig.fleet.seats)
+      throw new Error(`not every process has started: see ${rig.logFolder}`)
     say(`${rig.fleet.members().length} processes run; logs in ${rig.logFolder}`)
     let isEmptying = false
-    const flushing = options.flushEveryMs === undefined ? undefined : setInterval(() => {
-      if (isEmptying) return
-      isEmptying = true
-      // A Redis that is away just then is one of the faults: `note` writes down that it could not be emptied.
-      void search.searchRedis().catch(() => undefined).then(async () => nemesis.note(EMPTIED, ['queue'], async () => empty(rig))).finally(() => {
-        isEmptying = false
-      })
-    }, options.flushEveryMs)
+    const flushing =
+      options.flushEveryMs === undefined
+        ? undefined
+        : setInterval(() => {
+            if (isEmptying) return
+            isEmptying = true
+            // A Redis that is away just then is one of the faults: `note` writes down that it could not be emptied.
+            void search
+              .searchRedis()
+              .catch(() => undefined)
+              .then(async () => nemesis.note(EMPTIED, ['queue'], async () => empty(rig)))
+              .finally(() => {
+                isEmptying = false
+              })
+          }, options.flushEveryMs)
     crowd.start()
     await warmUp(stage)
     nemesis.start()

@@ -1,4 +1,5 @@
-// Looks for the run's planted secrets wherever they must not be: Redis, logs, metrics, the board, texts in the database.
+// Looks for the run's planted secrets wherever they must not be: Redis, logs, metrics, the board, texts in the
+// database.
 import { join } from 'node:path'
 import type { Checked, Violation } from './invariants.ts'
 import { linesOf, logsIn } from './logs.ts'
@@ -26,7 +27,9 @@ const AT_ONCE = 200
 const jobIdsIn = (page: string, queue: string): string[] => {
   try {
     const { queues } = JSON.parse(page) as { queues?: readonly { name?: string; jobs?: readonly { id?: unknown }[] }[] }
-    return (queues ?? []).filter(({ name }) => name === queue).flatMap(({ jobs }) => (jobs ?? []).flatMap(({ id }) => (typeof id === 'string' ? [id] : [])))
+    return (queues ?? [])
+      .filter(({ name }) => name === queue)
+      .flatMap(({ jobs }) => (jobs ?? []).flatMap(({ id }) => (typeof id === 'string' ? [id] : [])))
   } catch {
     return []
   }
@@ -34,13 +37,21 @@ const jobIdsIn = (page: string, queue: string): string[] => {
 
 export const makeSearch = (rig: Rig, crowd: () => Crowd | undefined): Search => {
   const found = new Map<string, Violation>()
-  const looked = { 'keys of Redis': 0, 'lists of the board': 0, 'jobs on the board': 0, metrics: 0, 'lines of logs': 0, 'texts of the database': 0 }
+  const looked = {
+    'keys of Redis': 0,
+    'lists of the board': 0,
+    'jobs on the board': 0,
+    metrics: 0,
+    'lines of logs': 0,
+    'texts of the database': 0,
+  }
   const suspects = makeSuspects()
   const tokens = watchTokens(rig.simulator)
 
   const search = (where: string, text: string): void => {
     for (const mark of PLANTED) {
-      if (text.includes(mark)) found.set(`${where} ${mark}`, { invariant: 8, record: where, what: `holds a planted secret (${mark}…)` })
+      if (text.includes(mark))
+        found.set(`${where} ${mark}`, { invariant: 8, record: where, what: `holds a planted secret (${mark}…)` })
     }
     suspects.note(where, text)
   }
@@ -81,10 +92,12 @@ export const makeSearch = (rig: Rig, crowd: () => Crowd | undefined): Search => 
     const keys = await rig.direct.keys('*')
     // Many at once: one after the other a full Redis would take longer than the fault that waits for this.
     for (let first = 0; first < keys.length; first += AT_ONCE) {
-      await Promise.all(keys.slice(first, first + AT_ONCE).map(async (key) => {
-        search(`Redis ${key.replace(/[0-9a-f-]{36}/, '…')}`, `${key} ${await valueOf(key)}`)
-        looked['keys of Redis'] += 1
-      }))
+      await Promise.all(
+        keys.slice(first, first + AT_ONCE).map(async (key) => {
+          search(`Redis ${key.replace(/[0-9a-f-]{36}/, '…')}`, `${key} ${await valueOf(key)}`)
+          looked['keys of Redis'] += 1
+        }),
+      )
     }
   }
 
@@ -159,14 +172,27 @@ export const makeSearch = (rig: Rig, crowd: () => Crowd | undefined): Search => 
       const secrets = secretsKnown()
       tokens.stop()
       for (const { where, secret } of suspects.judge(secrets)) {
-        found.set(secret, { invariant: 8, record: where, what: `holds a secret of the run (${secret.slice(0, 4)}…, ${secret.length} characters)` })
+        found.set(secret, {
+          invariant: 8,
+          record: where,
+          what: `holds a secret of the run (${secret.slice(0, 4)}…, ${secret.length} characters)`,
+        })
       }
       // A place that could not be looked at is no place without secrets.
-      const unseen = Object.entries(looked).filter(([, count]) => count === 0).map(([what]) => what)
+      const unseen = Object.entries(looked)
+        .filter(([, count]) => count === 0)
+        .map(([what]) => what)
       return {
         notShown: unseen.length === 0 ? undefined : `no ${unseen.join(', no ')} could be looked at`,
-        invariant: 8, says: 'none of the planted secrets is anywhere it must not be', looked: secrets.size,
-        violations: [...found.values()], notes: [Object.entries(looked).map(([what, count]) => `${count} ${what}`).join(', ')],
+        invariant: 8,
+        says: 'none of the planted secrets is anywhere it must not be',
+        looked: secrets.size,
+        violations: [...found.values()],
+        notes: [
+          Object.entries(looked)
+            .map(([what, count]) => `${count} ${what}`)
+            .join(', '),
+        ],
       }
     },
   }

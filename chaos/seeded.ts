@@ -1,4 +1,5 @@
-// The one source of chance of a run: the same seed gives the same population, the same users' plans and the same faults in the same order.
+// The one source of chance of a run: the same seed gives the same population, the same users' plans and the same faults
+// in the same order.
 
 export interface Chance {
   /** In [0, 1). */

@@ -1,5 +1,5 @@
-// One movable time for many processes: an offset from the real time in a small file. Read at every look, so that a process that was
-// stopped for a while wakes up with the right time, as on a real machine.
+// One movable time for many processes: an offset from the real time in a small file. Read at every look, so that a
+// process that was stopped for a while wakes up with the right time, as on a real machine.
 import { closeSync, openSync, readSync, writeSync } from 'node:fs'
 import type { DateTime } from 'luxon'
 import { type Clock, systemClock } from '../src/clock.ts'
@@ -31,7 +31,9 @@ export const followClock = (path: string): Clock => {
 }
 
 export interface SharedClock extends MovableClock {
-  /** The real time, in milliseconds, at which this clock showed `instant`, or jumped over it: jumps only go forwards. */
+  /**
+   * The real time, in milliseconds, at which this clock showed `instant`, or jumped over it: jumps only go forwards.
+   */
   realAt(instant: Date): number
   /** What this clock showed at this real time. Milliseconds, both. */
   shownAt(real: number): number
@@ -60,7 +62,10 @@ export const leadClock = (path: string): SharedClock => {
     advance: (duration) => set(now().plus(duration)),
     realAt: (instant) => {
       const shown = instant.getTime()
-      const index = Math.max(0, jumps.findLastIndex((one) => one.at + one.offsetMs <= shown))
+      const index = Math.max(
+        0,
+        jumps.findLastIndex((one) => one.at + one.offsetMs <= shown),
+      )
       return Math.min(shown - (jumps[index]?.offsetMs ?? 0), jumps[index + 1]?.at ?? Number.POSITIVE_INFINITY)
     },
     shownAt: (real) => real + (jumps.findLast(({ at }) => at <= real)?.offsetMs ?? 0),

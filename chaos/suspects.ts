@@ -1,4 +1,5 @@
-// Words that might be secrets, kept until it is known which ones are. A secret may be glued to other signs: every part of a word counts.
+// Words that might be secrets, kept until it is known which ones are. A secret may be glued to other signs: every part
+// of a word counts.
 
 /** Long enough to be a token, a code, a state or a link's secret part; ids are shorter or have other signs in them. */
 const RUN = /[A-Za-z0-9_-]{24,}/g

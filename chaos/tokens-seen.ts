@@ -1,4 +1,5 @@
-// Every token that the provider ever gave a connection, not only its last one: the simulator forgets those that it has replaced.
+// Every token that the provider ever gave a connection, not only its last one: the simulator forgets those that it has
+// replaced.
 import type { Connection } from '../src/simulator/connections.ts'
 import type { Simulator } from '../src/simulator/start-simulator.ts'
 
@@ -9,10 +10,14 @@ export interface TokensSeen {
 }
 
 /**
- * Looks over the ledger's shoulder: a rotation is written down just before it happens, and the request that caused it right after it, so
- * that each token is seen while it is the connection's.
+ * Looks over the ledger's shoulder: a rotation is written down just before it happens, and the request that caused it
+ * right after it, so that each token is seen while it is the connection's.
  */
-export const watchTokens = ({ ledger, connection, connections }: Pick<Simulator, 'ledger' | 'connection' | 'connections'>): TokensSeen => {
+export const watchTokens = ({
+  ledger,
+  connection,
+  connections,
+}: Pick<Simulator, 'ledger' | 'connection' | 'connections'>): TokensSeen => {
   const seen = new Set<string>()
   const take = ({ refreshToken, accessToken }: Connection): void => {
     if (refreshToken !== undefined) seen.add(refreshToken)

@@ -1,5 +1,6 @@
-// The users and their mail scanners, by real HTTP through the web proxy: open mails, press buttons, decide at the bank, come back; again
-// when a page did not come. They remember everything they were given and answered: the checks ask them.
+// The users and their mail scanners, by real HTTP through the web proxy: open mails, press buttons, decide at the bank,
+// come back; again when a page did not come. They remember everything they were given and answered: the checks ask
+// them.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Decision } from '../src/simulator/bank.ts'
 import type { Mail } from '../src/simulator/mail-store.ts'
@@ -71,7 +72,20 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
   const mailed = new Set<User>()
   const scanned = new Map<string, number>()
   const scannedBefore = new Map<string, number>()
-  const counts: Counts = { scans: 0, scansFailed: 0, visits: 0, departures: 0, returns: 0, repeated: 0, concurrent: 0, unknownState: 0, foreign: 0, forged: 0, replayed: 0, givenUp: 0 }
+  const counts: Counts = {
+    scans: 0,
+    scansFailed: 0,
+    visits: 0,
+    departures: 0,
+    returns: 0,
+    repeated: 0,
+    concurrent: 0,
+    unknownState: 0,
+    foreign: 0,
+    forged: 0,
+    replayed: 0,
+    givenUp: 0,
+  }
   const waiting: { readonly user: User; readonly go: () => Promise<void> }[] = []
   let active = 0
   let resting = true
@@ -91,7 +105,11 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
     counts.visits += 1
     if (!stopped && !scannedBefore.has(link)) scannedBefore.set(link, scanned.get(link) ?? 0)
     const from = Date.now()
-    const both = await Promise.all(user.kind === 'clicks-twice' && as === 'approve' ? [goThere(user, link, as), goThere(user, link, as)] : [goThere(user, link, as)])
+    const both = await Promise.all(
+      user.kind === 'clicks-twice' && as === 'approve'
+        ? [goThere(user, link, as), goThere(user, link, as)]
+        : [goThere(user, link, as)],
+    )
     const got = both.find((one) => one === 'taken') ?? both[0] ?? 'no page'
     // A try that the end of the run cut short shows nothing.
     if (as === 'approve' && stopped && got !== 'taken') leftOut.add(user)
@@ -182,7 +200,19 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
   }, 100)
 
   return {
-    counts, returns, bankLinks, startLinks, attempts, foreign, forged, carried, scannedBefore, mailed, leftOut, serverErrors, replay,
+    counts,
+    returns,
+    bankLinks,
+    startLinks,
+    attempts,
+    foreign,
+    forged,
+    carried,
+    scannedBefore,
+    mailed,
+    leftOut,
+    serverErrors,
+    replay,
     backlog: () => waiting.length + active,
     start: () => {
       resting = false
@@ -211,4 +241,5 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
   }
 }
 
-const startLinkOf = (mail: Mail): string | undefined => mail.links.find((one) => new URL(one).pathname.startsWith('/r/'))
+const startLinkOf = (mail: Mail): string | undefined =>
+  mail.links.find((one) => new URL(one).pathname.startsWith('/r/'))

@@ -15,12 +15,23 @@ const names: Readonly<Record<number, string>> = {
 
 /** As the role that the processes have. */
 export const verifyDatabase = async ({ dbAsApplication: db, clock, config, sql }: Rig): Promise<Checked[]> => {
-  const violations = await verify(db, { now: clock.now(), sweepInterval: Duration.fromMillis(SWEEP_MS), deep: true, keys: config.keys, hasOwnRole: true })
-  const [row] = await sql<{ rows: string }>(`SELECT (SELECT count(*) FROM consents) + (SELECT count(*) FROM renewals) + (SELECT count(*) FROM authorisations)
+  const violations = await verify(db, {
+    now: clock.now(),
+    sweepInterval: Duration.fromMillis(SWEEP_MS),
+    deep: true,
+    keys: config.keys,
+    hasOwnRole: true,
+  })
+  const [row] = await sql<{
+    rows: string
+  }>(`SELECT (SELECT count(*) FROM consents) + (SELECT count(*) FROM renewals) + (SELECT count(*) FROM authorisations)
     + (SELECT count(*) FROM notifications) + (SELECT count(*) FROM events) AS rows`)
   const numbers = new Set([...Object.keys(names).map(Number), ...violations.map((one) => one.invariant)])
   return [...numbers].map((invariant) => ({
-    invariant, says: `verify: ${names[invariant] ?? 'the database'}`, looked: Number(row?.rows ?? 0), notes: [],
+    invariant,
+    says: `verify: ${names[invariant] ?? 'the database'}`,
+    looked: Number(row?.rows ?? 0),
+    notes: [],
     violations: violations.filter((one) => one.invariant === invariant),
   }))
 }

@@ -1,5 +1,5 @@
-// Users on their way back from the bank: once, twice, three times at once, an hour later again; now and then with a code or a state that
-// is not theirs. Remembers every return.
+// Users on their way back from the bank: once, twice, three times at once, an hour later again; now and then with a
+// code or a state that is not theirs. Remembers every return.
 import { randomBytes } from 'node:crypto'
 import type { Decision } from '../src/simulator/bank.ts'
 import type { Played } from '../src/simulator/play.ts'
@@ -17,7 +17,10 @@ export interface Return {
   readonly code: string | undefined
   readonly codeNo: number | undefined
   readonly at: Date
-  /** How the callback was delivered; first with a state that nobody ever made, or not by itself at all but as one of `Tampered`. */
+  /**
+   * How the callback was delivered; first with a state that nobody ever made, or not by itself at all but as one of
+   * `Tampered`.
+   */
   readonly how: 'once' | 'repeated' | 'concurrent' | 'unknown-state-first'
   /** The page it was sent to; undefined when no answer ever said that it was taken. */
   doneId: string | undefined
@@ -34,7 +37,12 @@ export interface Tampered {
 
 const REPLAYED_AFTER_MS = 61 * 60_000
 
-export const makeWayBack = ({ simulator, clock, publicUrl }: Rig, { get, deliver, tamper }: Browser, chance: Chance, counts: Counts) => {
+export const makeWayBack = (
+  { simulator, clock, publicUrl }: Rig,
+  { get, deliver, tamper }: Browser,
+  chance: Chance,
+  counts: Counts,
+) => {
   const returns: Return[] = []
   const foreign: Tampered[] = []
   const forged: Tampered[] = []
@@ -50,8 +58,24 @@ export const makeWayBack = ({ simulator, clock, publicUrl }: Rig, { get, deliver
 
   const comeBack = async (user: User, as: Decision, played: Extract<Played, { kind: 'callback' }>): Promise<Return> => {
     const { state = '', code } = fieldsOf(played)
-    const how = chance.happens(0.1) ? 'concurrent' : chance.happens(0.1) ? 'repeated' : chance.happens(0.05) ? 'unknown-state-first' : 'once'
-    const back: Return = { user, as, state, code, codeNo: code === undefined ? undefined : simulator.codeNo(code), at: clock.now().toJSDate(), how, doneId: undefined, answeredAt: undefined }
+    const how = chance.happens(0.1)
+      ? 'concurrent'
+      : chance.happens(0.1)
+        ? 'repeated'
+        : chance.happens(0.05)
+          ? 'unknown-state-first'
+          : 'once'
+    const back: Return = {
+      user,
+      as,
+      state,
+      code,
+      codeNo: code === undefined ? undefined : simulator.codeNo(code),
+      at: clock.now().toJSDate(),
+      how,
+      doneId: undefined,
+      answeredAt: undefined,
+    }
     returns.push(back)
     counts.returns += 1
     if (how === 'unknown-state-first') {
@@ -74,8 +98,8 @@ export const makeWayBack = ({ simulator, clock, publicUrl }: Rig, { get, deliver
   }
 
   /**
-   * A few approvals never come back as they are: the browser is lost, and later somebody else's code arrives with this state; or the code
-   * on the way back is a made-up one. True when this one was such.
+   * A few approvals never come back as they are: the browser is lost, and later somebody else's code arrives with this
+   * state; or the code on the way back is a made-up one. True when this one was such.
    */
   const comesBackWrong = async (user: User, played: Extract<Played, { kind: 'callback' }>): Promise<boolean> => {
     const { state, code } = fieldsOf(played)
@@ -111,7 +135,10 @@ export const makeWayBack = ({ simulator, clock, publicUrl }: Rig, { get, deliver
     const due = old.filter(({ at }) => at < before).slice(-atMost)
     await Promise.all(
       due.map(async ({ played }) => {
-        const answer = await get(played.url, played.method === 'GET' ? {} : { method: 'POST', body: new URLSearchParams(played.form) })
+        const answer = await get(
+          played.url,
+          played.method === 'GET' ? {} : { method: 'POST', body: new URLSearchParams(played.form) },
+        )
         if (answer !== undefined) counts.replayed += 1
       }),
     )

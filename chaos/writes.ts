@@ -1,5 +1,6 @@
-// The run's own record of who wrote what: triggers note each claim and each later write with the process that made it. Tells which
-// process holds a record now, and finds writes by a process whose epoch had been overtaken. Only ever in the run's own database.
+// The run's own record of who wrote what: triggers note each claim and each later write with the process that made it.
+// Tells which process holds a record now, and finds writes by a process whose epoch had been overtaken. Only ever in
+// the run's own database.
 import type { Checked, Violation } from './invariants.ts'
 import type { Struck } from './nemesis.ts'
 import { metWithin } from './obstacles.ts'
@@ -7,25 +8,33 @@ import type { Rig } from './rig.ts'
 
 const TABLES = ['consents', 'authorisations', 'notifications'] as const
 
-/** To be run once as the owner, after the migrations. A claim moves the epoch and sets a lease; whatever else moves it fences others off. */
+/**
+ * To be run once as the owner, after the migrations. A claim moves the epoch and sets a lease; whatever else moves it
+ * fences others off.
+ */
 export const recordWrites = async (sql: Rig['sql']): Promise<void> => {
   await sql(`
     CREATE TABLE chaos_writes (
-      no bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL, place text NOT NULL, row_id uuid NOT NULL, who text NOT NULL,
-      is_claim boolean NOT NULL, was_leased boolean NOT NULL, epoch_before int NOT NULL, epoch_after int NOT NULL, status_before text NOT NULL, status_after text NOT NULL
+      no bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL, place text NOT NULL, row_id uuid NOT NULL, who
+        text NOT NULL,
+      is_claim boolean NOT NULL, was_leased boolean NOT NULL, epoch_before int NOT NULL, epoch_after int NOT NULL,
+        status_before text NOT NULL, status_after text NOT NULL
     );
     CREATE INDEX ON chaos_writes (row_id, epoch_after);
     CREATE FUNCTION chaos_note_write() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
     BEGIN
-      INSERT INTO chaos_writes (at, place, row_id, who, is_claim, was_leased, epoch_before, epoch_after, status_before, status_after)
+      INSERT INTO chaos_writes (at, place, row_id, who, is_claim, was_leased, epoch_before, epoch_after, status_before,
+        status_after)
       VALUES (clock_timestamp(), TG_TABLE_NAME, NEW.id, current_setting('application_name'),
-        NEW.epoch = OLD.epoch + 1 AND coalesce(NEW.lease_until > clock_timestamp(), false) AND NEW.status = OLD.status, OLD.lease_until IS NOT NULL, OLD.epoch, NEW.epoch, OLD.status, NEW.status);
+        NEW.epoch = OLD.epoch + 1 AND coalesce(NEW.lease_until > clock_timestamp(), false) AND NEW.status = OLD.status,
+          OLD.lease_until IS NOT NULL, OLD.epoch, NEW.epoch, OLD.status, NEW.status);
       RETURN NULL;
     END $$`)
   for (const table of TABLES) {
     // Marks of the dispatch are left out: they are unfenced by design and write nothing else.
     await sql(`CREATE TRIGGER chaos_notes_writes AFTER UPDATE ON ${table} FOR EACH ROW
-      WHEN (OLD.epoch <> NEW.epoch OR OLD.status <> NEW.status OR OLD.lease_until IS DISTINCT FROM NEW.lease_until OR OLD.next_action_at IS DISTINCT FROM NEW.next_action_at)
+      WHEN (OLD.epoch <> NEW.epoch OR OLD.status <> NEW.status OR OLD.lease_until IS DISTINCT FROM NEW.lease_until OR
+        OLD.next_action_at IS DISTINCT FROM NEW.next_action_at)
       EXECUTE FUNCTION chaos_note_write()`)
   }
 }
@@ -38,17 +47,32 @@ export interface Holding {
   readonly who: string
 }
 
-/** Exchanges first, then messages: what they write last is refused for certain; a reauth job only gives its lease back. */
+/**
+ * Exchanges first, then messages: what they write last is refused for certain; a reauth job only gives its lease back.
+ */
 export const holdingsNow = async ({ sql }: Pick<Rig, 'sql'>): Promise<Holding[]> => {
-  const held = TABLES.map((table) => `
-    SELECT w.place, w.row_id AS "rowId", w.epoch_after AS epoch, w.who FROM ${table} t JOIN chaos_writes w ON w.row_id = t.id AND w.epoch_after = t.epoch AND w.is_claim
-    WHERE t.lease_until > clock_timestamp()`)
-  return sql<Holding>(`SELECT * FROM (${held.join(' UNION ALL ')}) AS held ORDER BY place <> 'authorisations', place <> 'notifications' LIMIT 200`)
+  const held = TABLES.map(
+    (table) => `
+    SELECT w.place, w.row_id AS "rowId", w.epoch_after AS epoch, w.who FROM ${table} t JOIN chaos_writes w ON w.row_id
+      = t.id AND w.epoch_after = t.epoch AND w.is_claim
+    WHERE t.lease_until > clock_timestamp()`,
+  )
+  return sql<Holding>(
+    `SELECT * FROM (${held.join(' UNION ALL ')}) AS held ORDER BY place <> 'authorisations', place <> ` +
+      "'notifications' LIMIT 200",
+  )
 }
 
 /** Whether another process has claimed this record since; a stop by hand moves the epoch on as well. */
-export const isOvertaken = async ({ sql }: Pick<Rig, 'sql'>, { place, rowId, epoch, who }: Holding): Promise<boolean> => {
-  const rows = await sql(`SELECT FROM chaos_writes WHERE place = $1 AND row_id = $2 AND is_claim AND epoch_before = $3 AND who <> $4 LIMIT 1`, [place, rowId, epoch, who])
+export const isOvertaken = async (
+  { sql }: Pick<Rig, 'sql'>,
+  { place, rowId, epoch, who }: Holding,
+): Promise<boolean> => {
+  const rows = await sql(
+    'SELECT FROM chaos_writes WHERE place = $1 AND row_id = $2 AND is_claim AND epoch_before = $3 AND who <> ' +
+      '$4 LIMIT 1',
+    [place, rowId, epoch, who],
+  )
   return rows.length > 0
 }
 
@@ -73,20 +97,25 @@ export interface Writes {
 }
 
 /**
- * Writes that left the epoch as it was although another process held it, or although its claim had been given back: only the holder may
- * do that, and gives it back with its last write. So a job that was overtaken within its own process (by the timer of codes, say) is seen
- * as well: of the two, one writes after the end. What moves the epoch (a claim, a stop, a closing) is how one overtakes, not a write by the
- * overtaken. The rows of a web process are read past: it holds nothing.
+ * Writes that left the epoch as it was although another process held it, or although its claim had been given back:
+ * only the holder may do that, and gives it back with its last write. So a job that was overtaken within its own
+ * process (by the timer of codes, say) is seen as well: of the two, one writes after the end. What moves the epoch (a
+ * claim, a stop, a closing) is how one overtakes, not a write by the overtaken. The rows of a web process are read
+ * past: it holds nothing.
  */
 export const readWrites = async ({ sql }: Pick<Rig, 'sql'>): Promise<Writes> => {
   const foreign = await sql<ForeignWrite>(`
-    SELECT w.place, w.row_id, w.who, c.who AS holder, w.was_leased, w.epoch_before AS epoch, w.status_before, w.status_after, w.at
+    SELECT w.place, w.row_id, w.who, c.who AS holder, w.was_leased, w.epoch_before AS epoch, w.status_before,
+      w.status_after, w.at
     FROM chaos_writes w JOIN chaos_writes c ON c.row_id = w.row_id AND c.epoch_after = w.epoch_before AND c.is_claim
-    WHERE w.epoch_after = w.epoch_before AND w.who LIKE 'worker-%' AND c.who LIKE 'worker-%' AND (w.who <> c.who OR NOT w.was_leased) ORDER BY w.no`)
+    WHERE w.epoch_after = w.epoch_before AND w.who LIKE 'worker-%' AND c.who LIKE 'worker-%' AND (w.who <> c.who OR NOT
+      w.was_leased) ORDER BY w.no`)
   const [row] = await sql<{ fenced: string; overtakings: string }>(`
     SELECT count(*) FILTER (WHERE NOT is_claim) AS fenced, count(*) FILTER (WHERE is_claim AND EXISTS (
-      SELECT FROM chaos_writes c WHERE c.row_id = w.row_id AND c.is_claim AND c.epoch_after = w.epoch_before AND c.who <> w.who
-        AND NOT EXISTS (SELECT FROM chaos_writes e WHERE e.row_id = w.row_id AND e.no > c.no AND e.no < w.no))) AS overtakings
+      SELECT FROM chaos_writes c WHERE c.row_id = w.row_id AND c.is_claim AND c.epoch_after = w.epoch_before AND c.who
+        <> w.who
+        AND NOT EXISTS (SELECT FROM chaos_writes e WHERE e.row_id = w.row_id AND e.no > c.no AND e.no < w.no))) AS
+          overtakings
     FROM chaos_writes w`)
   return { fenced: Number(row?.fenced ?? 0), overtakings: Number(row?.overtakings ?? 0), foreign }
 }
@@ -99,7 +128,8 @@ export interface Takeover {
 }
 
 /** Whether or not it still held it. What a stop or a closing fenced off in between is nobody's. */
-export const readTakeovers = async ({ sql }: Pick<Rig, 'sql'>): Promise<Takeover[]> => sql<Takeover>(`
+export const readTakeovers = async ({ sql }: Pick<Rig, 'sql'>): Promise<Takeover[]> =>
+  sql<Takeover>(`
   SELECT w.row_id, c.who AS holder, w.at FROM chaos_writes w
     JOIN chaos_writes c ON c.place = w.place AND c.row_id = w.row_id AND c.is_claim AND c.epoch_after = w.epoch_before
     WHERE w.is_claim AND w.who <> c.who ORDER BY w.no`)
@@ -108,27 +138,50 @@ export const readTakeovers = async ({ sql }: Pick<Rig, 'sql'>): Promise<Takeover
 const isTokenResponse = ({ place, status_before: from, status_after: to }: ForeignWrite): boolean =>
   place === 'authorisations' && to === 'verifying' && (from === 'exchanging' || from === 'unknown')
 
-/** Messages not yet begun are cancelled under their consent's lock, without a claim: whoever holds one finds it no longer pending. */
+/**
+ * Messages not yet begun are cancelled under their consent's lock, without a claim: whoever holds one finds it no
+ * longer pending.
+ */
 const isCancelling = ({ place, status_before: from, status_after: to }: ForeignWrite): boolean =>
   place === 'notifications' && from === 'pending' && to === 'cancelled'
 
 /** Within a statement and the next one. */
 const LOST_BEFORE_MS = 5_000
 
-/** Whoever never heard that its last write was committed, because the answer was cut off and not only late, writes once more what became of it, under its own epoch: nobody had taken over. */
+/**
+ * Whoever never heard that its last write was committed, because the answer was cut off and not only late, writes once
+ * more what became of it, under its own epoch: nobody had taken over.
+ */
 const isUnheard = ({ who, holder, was_leased: wasLeased, at }: ForeignWrite, log: readonly Struck[]): boolean =>
-  who === holder && !wasLeased && metWithin(log, ['database'], { from: at.getTime() - LOST_BEFORE_MS, to: at.getTime() }).length > 0
+  who === holder &&
+  !wasLeased &&
+  metWithin(log, ['database'], { from: at.getTime() - LOST_BEFORE_MS, to: at.getTime() }).length > 0
 
 export const judgeWrites = ({ fenced, overtakings, foreign }: Writes, log: readonly Struck[]): Checked => {
   const unheard = foreign.filter((one) => isUnheard(one, log)).length
   const excepted = foreign.filter(isTokenResponse)
-  const violations = foreign.filter((one) => !isTokenResponse(one) && !isCancelling(one) && !isUnheard(one, log)).map((one): Violation => ({
-    invariant: 11, record: `${one.place} ${one.row_id}`,
-    what: `${one.who} wrote ${one.status_before} → ${one.status_after} at ${one.at.toISOString()} under epoch ${one.epoch}, which ${one.holder} ${one.was_leased ? 'held' : 'had given back'}`,
-  }))
+  const violations = foreign
+    .filter((one) => !isTokenResponse(one) && !isCancelling(one) && !isUnheard(one, log))
+    .map((one): Violation => ({
+      invariant: 11,
+      record: `${one.place} ${one.row_id}`,
+      what:
+        `${one.who} wrote ${one.status_before} → ${one.status_after} at ${one.at.toISOString()} under epoch ` +
+        `${one.epoch}, which ${one.holder} ${one.was_leased ? 'held' : 'had given back'}`,
+    }))
   return {
-    invariant: 11, says: 'no write of an overtaken epoch succeeds', looked: fenced, violations,
-    notes: [`${overtakings} records were claimed while another process still held them`, ...(excepted.length === 0 ? [] : [`${excepted.length} token responses in hand were stored by the overtaken, as they must be`]),
-      ...(unheard === 0 ? [] : [`${unheard} second writes by a holder that had not heard of its first: the database was failing`])],
+    invariant: 11,
+    says: 'no write of an overtaken epoch succeeds',
+    looked: fenced,
+    violations,
+    notes: [
+      `${overtakings} records were claimed while another process still held them`,
+      ...(excepted.length === 0
+        ? []
+        : [`${excepted.length} token responses in hand were stored by the overtaken, as they must be`]),
+      ...(unheard === 0
+        ? []
+        : [`${unheard} second writes by a holder that had not heard of its first: the database was failing`]),
+    ],
   }
 }

@@ -1,5 +1,6 @@
-// Shows that the Dockerfile works, without Docker: repeats its steps in an empty folder, looks at what is inside, and starts the result
-// on an embedded PostgreSQL as a user who may write nothing. Needs npm and its registry; about a minute.
+// Shows that the Dockerfile works, without Docker: repeats its steps in an empty folder, looks at what is inside, and
+// starts the result on an embedded PostgreSQL as a user who may write nothing. Needs npm and its registry; about a
+// minute.
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -46,13 +47,23 @@ const json = (file: string): unknown => JSON.parse(readFileSync(join(project, fi
 const checkContents = (image: Image): void => {
   const at = (path: string): string => join(image.root, image.workdir, path)
   const { packages } = json('package-lock.json') as Lock
-  const strangers = Object.entries(packages).filter(([path, { dev, devOptional }]) => path !== '' && (dev ?? devOptional) === true && existsSync(at(path)))
+  const strangers = Object.entries(packages).filter(
+    ([path, { dev, devOptional }]) => path !== '' && (dev ?? devOptional) === true && existsSync(at(path)),
+  )
   check(strangers.length === 0, `no development package is inside${strangers.map(([path]) => ` (${path})`).join('')}`)
   check(readdirSync(at('src')).includes('cli.ts'), 'the sources are inside')
-  const left = ['src/simulator', 'src/demo', 'src/embedded', 'test', 'scripts', 'bench', 'docs', '.git', '.env'].filter((path) => existsSync(at(path)))
-  check(left.length === 0, `nothing of the demo, the tests or the tools is inside${left.map((path) => ` (${path})`).join('')}`)
+  const left = ['src/simulator', 'src/demo', 'src/embedded', 'test', 'scripts', 'bench', 'docs', '.git', '.env'].filter(
+    (path) => existsSync(at(path)),
+  )
+  check(
+    left.length === 0,
+    `nothing of the demo, the tests or the tools is inside${left.map((path) => ` (${path})`).join('')}`,
+  )
   const { devDependencies } = json('package.json') as { devDependencies: Record<string, string> }
-  check(image.base.startsWith(`node:${devDependencies['node']}-`), `the base image (${image.base}) has the Node of package.json`)
+  check(
+    image.base.startsWith(`node:${devDependencies['node']}-`),
+    `the base image (${image.base}) has the Node of package.json`,
+  )
   check(image.user !== undefined && image.user !== 'root', `it runs as ${image.user ?? 'root'}, not as root`)
 }
 
@@ -66,18 +77,30 @@ const starter = (image: Image, node: string) => {
   return (words: readonly string[], env: Readonly<Record<string, string>>) => {
     const [command = '', ...rest] = words
     const program = command === 'node' ? node : command
-    const child = spawn(program, rest, { cwd, env: { PATH: '/usr/bin:/bin', HOME: '/nonexistent', ...image.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], ...user })
+    const child = spawn(program, rest, {
+      cwd,
+      env: { PATH: '/usr/bin:/bin', HOME: '/nonexistent', ...image.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...user,
+    })
     let output = ''
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
     const ended = once(child, 'close').then(([code]): Ended => ({ code: code as number | null, output }))
     return { child, ended, output: () => output }
   }
 }
 type Start = ReturnType<typeof starter>
 
-const checkCommand = async (start: Start, words: readonly string[], env: Record<string, string>, expected: number): Promise<string> => {
+const checkCommand = async (
+  start: Start,
+  words: readonly string[],
+  env: Record<string, string>,
+  expected: number,
+): Promise<string> => {
   const { code, output } = await start(words, env).ended
-  if (code !== expected) throw new Error(`${words.join(' ')} ended with ${code ?? 'a signal'} instead of ${expected}:\n${output}`)
+  if (code !== expected)
+    throw new Error(`${words.join(' ')} ended with ${code ?? 'a signal'} instead of ${expected}:\n${output}`)
   passed(`${words.slice(2).join(' ')} exits with ${expected}`)
   return output
 }
@@ -86,21 +109,30 @@ const checkService = async (image: Image, start: Start, env: Readonly<Record<str
   const words = [...image.entrypoint, ...image.command]
   const service = start(words, env)
   try {
-    const gone = service.ended.then(({ code, output }) => Promise.reject(new Error(`${words.join(' ')} ended with ${code ?? 'a signal'}:\n${output}`)))
+    const gone = service.ended.then(({ code, output }) =>
+      Promise.reject(new Error(`${words.join(' ')} ended with ${code ?? 'a signal'}:\n${output}`)),
+    )
     const answers = async (path: string): Promise<void> => {
       const until = Date.now() + READY_WITHIN_MS
       for (;;) {
-        const status = await fetch(`http://127.0.0.1:${env['PORT']}${path}`).then((answer) => answer.status, () => 0)
+        const status = await fetch(`http://127.0.0.1:${env['PORT']}${path}`).then(
+          (answer) => answer.status,
+          () => 0,
+        )
         if (status === 200) return passed(`${path} answers 200`)
         // Nobody listens yet, or not everything is there: that ends by itself. Any other answer is the last one.
-        if (![0, 503].includes(status) || Date.now() > until) throw new Error(`${path} answers ${status}:\n${service.output()}`)
+        if (![0, 503].includes(status) || Date.now() > until)
+          throw new Error(`${path} answers ${status}:\n${service.output()}`)
         await delay(100)
       }
     }
-    await Promise.race([gone, (async () => {
-      await answers('/livez')
-      await answers('/readyz')
-    })()])
+    await Promise.race([
+      gone,
+      (async () => {
+        await answers('/livez')
+        await answers('/readyz')
+      })(),
+    ])
     const health = await start(image.health, env).ended
     check(health.code === 0, 'the health check of the image says healthy')
     const started = performance.now()
@@ -109,7 +141,11 @@ const checkService = async (image: Image, start: Start, env: Readonly<Record<str
     const late = new AbortController()
     const stopped = await Promise.race([service.ended, delay(STOP_WITHIN_MS, undefined, { signal: late.signal })])
     late.abort()
-    if (stopped?.code !== 0) throw new Error(`after SIGTERM it ${stopped === undefined ? 'went on' : `ended with ${stopped.code ?? 'a signal'}`}:\n${service.output()}`)
+    if (stopped?.code !== 0)
+      throw new Error(
+        `after SIGTERM it ${stopped === undefined ? 'went on' : `ended with ${stopped.code ?? 'a signal'}`}:\n` +
+          service.output(),
+      )
     passed(`SIGTERM stops it, exit code 0, after ${((performance.now() - started) / 1000).toFixed(1)} s`)
     check((await start(image.health, env).ended).code !== 0, 'the health check of a stopped one says unhealthy')
   } finally {
@@ -124,7 +160,10 @@ const checkStart = async (image: Image, node: string): Promise<void> => {
   await checkCommand(start, command('start'), {}, 2)
   for (const name of ['demo', 'simulator']) {
     const output = await checkCommand(start, command(name), {}, 2)
-    check(output.includes('development packages') && !output.includes('    at '), `${name} says that it needs a development installation`)
+    check(
+      output.includes('development packages') && !output.includes('    at '),
+      `${name} says that it needs a development installation`,
+    )
   }
   const database = await startEmbeddedPostgres()
   try {
@@ -147,12 +186,15 @@ const checkStart = async (image: Image, node: string): Promise<void> => {
 }
 
 /** Set by `npm run`, by a test runner or a developer for this checkout, and wrong for another one. */
-const OF_THIS_CHECKOUT =
-  /^(?:npm_(?:package|lifecycle|command|execpath|node_execpath|config_(?:local_prefix|global_prefix|prefix|omit|include|production)).*|INIT_CWD|NODE|NODE_ENV|NODE_OPTIONS|PRISMA_.*)$/i
+const OF_THIS_CHECKOUT = [
+  /^npm_(?:package|lifecycle|command|execpath|node_execpath)/i,
+  /^npm_config_(?:local_prefix|global_prefix|prefix|omit|include|production)/i,
+  /^(?:INIT_CWD|NODE|NODE_ENV|NODE_OPTIONS|PRISMA_.*)$/i,
+]
 
 /** For RUN: how to reach the registry is kept, and the Node that runs this is the Node of the image. */
 const buildEnvironment = (): Record<string, string | undefined> => {
-  const kept = Object.entries(process.env).filter(([name]) => !OF_THIS_CHECKOUT.test(name))
+  const kept = Object.entries(process.env).filter(([name]) => !OF_THIS_CHECKOUT.some((pattern) => pattern.test(name)))
   const path = (process.env['PATH'] ?? '').split(delimiter).filter((each) => !each.endsWith('node_modules/.bin'))
   return { ...Object.fromEntries(kept), PATH: [dirname(process.execPath), ...path].join(delimiter) }
 }

@@ -1,5 +1,5 @@
-// Enforces the import rules of import-rules.ts on src/: which room imports which, who owns a package, no cycles, one reader of the
-// environment. Exits 1 with a line for each violation.
+// Enforces the import rules of import-rules.ts on src/: which room imports which, who owns a package, no cycles, one
+// reader of the environment. Exits 1 with a line for each violation.
 import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,28 +14,35 @@ export interface Import {
 const STATIC = /^[ \t]*(?:import|export)\s+(?:(type)\s+)?(?:[\w*${},\s]+?\s+from\s+)?'([^'\n]+)'/gm
 const DYNAMIC = /\bimport\(\s*(?:\/\*.*?\*\/\s*)?'([^'\n]+)'/g
 
-const withoutComments = (source: string): string => source.replace(/^[ \t]*\/\/.*$/gm, '').replace(/^[ \t]*\/\*[\s\S]*?\*\//gm, '')
+const withoutComments = (source: string): string =>
+  source.replace(/^[ \t]*\/\/.*$/gm, '').replace(/^[ \t]*\/\*[\s\S]*?\*\//gm, '')
 
 /** What a file imports. Paths are from src/ (`domain/phase.ts`), packages as written. */
 export const importsOf = (file: string, source: string): Import[] => {
   const code = withoutComments(source)
   const from = (target: string): string => (target.startsWith('.') ? normalize(join(dirname(file), target)) : target)
   return [
-    ...[...code.matchAll(STATIC)].map(([, type, target = '']): Import => ({ target: from(target), kind: type === undefined ? 'static' : 'type' })),
+    ...[...code.matchAll(STATIC)].map(([, type, target = '']): Import => ({
+      target: from(target),
+      kind: type === undefined ? 'static' : 'type',
+    })),
     ...[...code.matchAll(DYNAMIC)].map(([, target = '']): Import => ({ target: from(target), kind: 'dynamic' })),
   ]
 }
 
 const roomOf = (path: string): string => path.split('/')[0] ?? path
 
-/** Whether an entry of the rules (`domain`, `crypto/hashing.ts`, `@fastify/*`, `nodemailer`) covers what is imported. */
+/**
+ * Whether an entry of the rules (`domain`, `crypto/hashing.ts`, `@fastify/*`, `nodemailer`) covers what is imported.
+ */
 const covers = (entry: string, target: string): boolean =>
   entry.endsWith('*') ? target.startsWith(entry.slice(0, -1)) : target === entry || target.startsWith(`${entry}/`)
 
 const refusal = (file: string, { target, kind }: Import): string | undefined => {
   const room = roomOf(file)
   const owner = Object.entries(owners).find(([entry]) => covers(entry, target))
-  if (owner !== undefined && !owner[1].some((place) => file.startsWith(place))) return `only ${owner[1].join(' and ')} may`
+  if (owner !== undefined && !owner[1].some((place) => file.startsWith(place)))
+    return `only ${owner[1].join(' and ')} may`
   const isOwn = roomOf(target) === room
   if (developmentOnly.includes(roomOf(target)) && !developmentOnly.includes(room) && kind !== 'dynamic') {
     return 'it is for the demo and tests: only a dynamic import may load it'
@@ -43,7 +50,9 @@ const refusal = (file: string, { target, kind }: Import): string | undefined => 
   const rule = rooms[room]
   if (isOwn || rule === undefined) return undefined
   if (target.startsWith('node:') && room !== 'domain') return undefined
-  return rule.may.some((entry) => covers(entry, target)) ? undefined : `${room} may import only itself${[...rule.may].map((one) => `, ${one}`).join('')}`
+  return rule.may.some((entry) => covers(entry, target))
+    ? undefined
+    : `${room} may import only itself${[...rule.may].map((one) => `, ${one}`).join('')}`
 }
 
 /** Each cycle once, as the files on it; imports of types alone make none. */
@@ -54,7 +63,8 @@ const findCycles = (graph: ReadonlyMap<string, readonly Import[]>): string[][] =
     const at = path.indexOf(file)
     if (at >= 0) cycles.push([...path.slice(at), file])
     if (at >= 0 || finished.has(file)) return
-    for (const { target, kind } of graph.get(file) ?? []) if (kind === 'static' && graph.has(target)) visit(target, [...path, file])
+    for (const { target, kind } of graph.get(file) ?? [])
+      if (kind === 'static' && graph.has(target)) visit(target, [...path, file])
     finished.add(file)
   }
   for (const file of graph.keys()) visit(file, [])

@@ -1,5 +1,6 @@
-// Checks that prisma/schema.prisma and prisma/migrations describe the same tables: applies the migrations to an empty embedded
-// PostgreSQL and asks Prisma's own engine for the difference. CHECKs and partial indexes are invisible to Prisma, in both.
+// Checks that prisma/schema.prisma and prisma/migrations describe the same tables: applies the migrations to an empty
+// embedded PostgreSQL and asks Prisma's own engine for the difference. CHECKs and partial indexes are invisible to
+// Prisma, in both.
 import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -17,14 +18,21 @@ const SCHEMA = fileURLToPath(new URL('../prisma/schema.prisma', import.meta.url)
 
 /** As far as it is used here: TypeScript has WebAssembly in its DOM library only. */
 declare const WebAssembly: {
-  instantiate(bytes: Uint8Array, imports: Record<string, unknown>): Promise<{ instance: { exports: { __wbindgen_start(): void } } }>
+  instantiate(
+    bytes: Uint8Array,
+    imports: Record<string, unknown>,
+  ): Promise<{ instance: { exports: { __wbindgen_start(): void } } }>
 }
 
 /** The package's own entry imports its .wasm file as a module, which Node does only under a flag. Once per process. */
 const loadEngine = async (): Promise<typeof Engine> => {
   // Where the engine leaves its last words.
-  Object.assign(globalThis, { PRISMA_WASM_PANIC_REGISTRY: { set_message: (message: string) => console.error(message) } })
-  const bytes = await readFile(new URL('schema_engine_bg.wasm', import.meta.resolve('@prisma/schema-engine-wasm/schema_engine_bg')))
+  Object.assign(globalThis, {
+    PRISMA_WASM_PANIC_REGISTRY: { set_message: (message: string) => console.error(message) },
+  })
+  const bytes = await readFile(
+    new URL('schema_engine_bg.wasm', import.meta.resolve('@prisma/schema-engine-wasm/schema_engine_bg')),
+  )
   const glue = engineModule as unknown as { __wbg_set_wasm(exports: unknown): void; SchemaEngine: typeof Engine }
   const { instance } = await WebAssembly.instantiate(bytes, { './schema_engine_bg.js': glue })
   glue.__wbg_set_wasm(instance.exports)
@@ -38,8 +46,8 @@ let engineLoaded: Promise<typeof Engine> | undefined
 const CHAR = 18
 
 /**
- * Prisma's adapter, taught the type "char": it refuses it, and the engine takes nothing else for it. The driver's answer passes as
- * text, and the column is named a character again before the engine sees it.
+ * Prisma's adapter, taught the type "char": it refuses it, and the engine takes nothing else for it. The driver's
+ * answer passes as text, and the column is named a character again before the engine sees it.
  */
 const connectionFor = (url: string) => {
   const characters = new WeakMap<object, Set<number>>()
@@ -59,7 +67,9 @@ const connectionFor = (url: string) => {
     const queryRaw = adapter.queryRaw.bind(adapter)
     adapter.queryRaw = async (asked) => {
       const answer = await queryRaw(asked)
-      const columnTypes = answer.columnTypes.map((type, at) => (characters.get(answer.rows)?.has(at) === true ? ColumnTypeEnum.Character : type))
+      const columnTypes = answer.columnTypes.map((type, at) =>
+        characters.get(answer.rows)?.has(at) === true ? ColumnTypeEnum.Character : type,
+      )
       return { ...answer, columnTypes }
     }
     return adapter
@@ -70,7 +80,9 @@ const connectionFor = (url: string) => {
 /** What a migration would have to do to make the migrated database what the schema says; empty when they agree. */
 export const findDrift = async (schema: string, migrationsFolder?: string): Promise<string> => {
   // Like a server that somebody set up for people: what is compared must not depend on it.
-  const database = await startEmbeddedPostgres({ settings: { timezone: 'America/St_Johns', datestyle: 'SQL, DMY', intervalstyle: 'sql_standard' } })
+  const database = await startEmbeddedPostgres({
+    settings: { timezone: 'America/St_Johns', datestyle: 'SQL, DMY', intervalstyle: 'sql_standard' },
+  })
   try {
     await migrate(database.url, migrationsFolder)
     const SchemaEngine = await (engineLoaded ??= loadEngine())

@@ -1,5 +1,6 @@
-// `npm run check`: everything that can be said about the sources without running them, two steps at a time. Exits 1 if any step fails,
-// after all have run, so that everything wrong is seen at once. `npm run check -- migrations` runs the named steps alone.
+// `npm run check`: everything that can be said about the sources without running them, two steps at a time. Exits 1 if
+// any step fails, after all have run, so that everything wrong is seen at once. `npm run check -- migrations` runs the
+// named steps alone.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -17,16 +18,30 @@ const prisma = fileURLToPath(new URL('../node_modules/prisma/build/index.js', im
 
 const steps: readonly Step[] = [
   { name: 'types', command: [bin('tsc'), '--noEmit'] },
+  { name: 'format', command: [process.execPath, 'scripts/check-format.ts'], advice: 'npm run format' },
   { name: 'lint', command: [bin('oxlint'), '--format', 'unix'] },
-  { name: 'import rules', command: [process.execPath, 'scripts/check-imports.ts'], advice: 'scripts/import-rules.ts says who may import whom' },
+  {
+    name: 'import rules',
+    command: [process.execPath, 'scripts/check-imports.ts'],
+    advice: 'scripts/import-rules.ts says who may import whom',
+  },
   { name: 'docs/states.md', command: [process.execPath, 'scripts/generate-states.ts', '--check'] },
   { name: 'schema.prisma', command: [process.execPath, prisma, 'validate'] },
-  { name: 'alerts', command: [process.execPath, 'scripts/check-alerts.ts'], advice: 'scripts/alerts/cases.ts says when each alert fires' },
+  {
+    name: 'alerts',
+    command: [process.execPath, 'scripts/check-alerts.ts'],
+    advice: 'scripts/alerts/cases.ts says when each alert fires',
+  },
   { name: 'migrations', command: [process.execPath, 'scripts/check-schema.ts'] },
 ]
 
 /** Prisma must neither download an engine nor ask for newer versions; none of these steps migrates. */
-const env = { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: '/bin/true', CHECKPOINT_DISABLE: '1', PRISMA_HIDE_UPDATE_MESSAGE: '1' }
+const env = {
+  ...process.env,
+  PRISMA_SCHEMA_ENGINE_BINARY: '/bin/true',
+  CHECKPOINT_DISABLE: '1',
+  PRISMA_HIDE_UPDATE_MESSAGE: '1',
+}
 
 const run = async ({ name, command: [program = '', ...args], advice }: Step): Promise<boolean> => {
   const started = performance.now()
@@ -36,7 +51,8 @@ const run = async ({ name, command: [program = '', ...args], advice }: Step): Pr
   const [code] = (await once(child, 'close')) as [number | null]
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
   if (code === 0) console.log(`ok      ${name} (${seconds} s)`)
-  else console.error(`FAILED  ${name} (${seconds} s)\n${output.trimEnd()}${advice === undefined ? '' : `\n(${advice})`}`)
+  else
+    console.error(`FAILED  ${name} (${seconds} s)\n${output.trimEnd()}${advice === undefined ? '' : `\n(${advice})`}`)
   return code === 0
 }
 

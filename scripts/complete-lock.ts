@@ -1,5 +1,6 @@
 // Completes package-lock.json after `npm install`: a registry mirror may lack the optional packages of other platforms,
-// npm then leaves them out of the lock, and `npm ci` elsewhere refuses it. A stub with os and cpu is all npm needs to skip them.
+// npm then leaves them out of the lock, and `npm ci` elsewhere refuses it. A stub with os and cpu is all npm needs to
+// skip them.
 import { readFileSync, writeFileSync } from 'node:fs'
 
 interface LockEntry {
@@ -18,7 +19,11 @@ let added = 0
 
 for (const [at, entry] of Object.entries({ ...lock.packages })) {
   for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
-    if (lock.packages[`node_modules/${name}`] !== undefined || lock.packages[`${at}/node_modules/${name}`] !== undefined) continue
+    if (
+      lock.packages[`node_modules/${name}`] !== undefined ||
+      lock.packages[`${at}/node_modules/${name}`] !== undefined
+    )
+      continue
     const platform = name.split('/').at(-1) ?? name
     const os = systems.filter((system) => platform.includes(system))
     const cpu = processors.filter((processor) => platform.includes(processor)).slice(0, 1)

@@ -1,5 +1,5 @@
-// Who may import whom, as data. A room is a folder of src/ or a file beside the folders; what is not listed in a room's line is refused.
-// docs/architecture.md tells the same in words.
+// Who may import whom, as data. A room is a folder of src/ or a file beside the folders; what is not listed in a room's
+// line is refused. docs/architecture.md tells the same in words.
 
 interface Room {
   /** Rooms (`domain`), files (`crypto/hashing.ts`) and packages (`luxon`); `node:` is open to all but the domain. */
@@ -11,7 +11,10 @@ const words = ['domain', 'errors.ts', 'secret.ts', 'clock.ts', 'log.ts', 'crash-
 /** Contracts between the rooms. */
 const ports = ['store/port.ts', 'queue/port.ts', 'provider/port.ts', 'notify/port.ts', 'processors/outcome.ts']
 
-/** Rooms that are held apart. Those not listed (the composition root, the command line) may import any room that runs in production. */
+/**
+ * Rooms that are held apart. Those not listed (the composition root, the command line) may import any room that runs in
+ * production.
+ */
 export const rooms: Readonly<Record<string, Room>> = {
   domain: { may: ['luxon'] },
   'errors.ts': { may: [] },
@@ -21,7 +24,19 @@ export const rooms: Readonly<Record<string, Room>> = {
   'log.ts': { may: ['log', 'secret.ts', 'pino', 'pino-pretty'] },
   log: { may: ['errors.ts', 'secret.ts', 'luxon'] },
   crypto: { may: ['errors.ts', 'secret.ts'] },
-  config: { may: ['domain', 'secret.ts', 'crypto/hashing.ts', 'crypto/key-ring.ts', 'notify/mailbox.ts', 'postgres/address.ts', 'queue/redis-url.ts', 'luxon', 'zod'] },
+  config: {
+    may: [
+      'domain',
+      'secret.ts',
+      'crypto/hashing.ts',
+      'crypto/key-ring.ts',
+      'notify/mailbox.ts',
+      'postgres/address.ts',
+      'queue/redis-url.ts',
+      'luxon',
+      'zod',
+    ],
+  },
   'config.ts': { may: ['config', 'domain', 'log.ts'] },
   'metrics.ts': { may: [...words, ...ports, 'prom-client'] },
   processors: { may: [...words, ...ports, 'crypto/hashing.ts'] },
@@ -32,7 +47,19 @@ export const rooms: Readonly<Record<string, Room>> = {
   provider: { may: [...words, ...ports, 'got'] },
   notify: { may: [...words, ...ports, 'nodemailer'] },
   // Requests end in processors; the board is the one page that shows BullMQ's own queues.
-  http: { may: [...words, ...ports, 'processors', 'metrics.ts', 'crypto/hashing.ts', 'fastify', '@fastify/*', '@bull-board/*', 'bullmq'] },
+  http: {
+    may: [
+      ...words,
+      ...ports,
+      'processors',
+      'metrics.ts',
+      'crypto/hashing.ts',
+      'fastify',
+      '@fastify/*',
+      '@bull-board/*',
+      'bullmq',
+    ],
+  },
   // The judge of what Reconsent did shares nothing with it but the interface of the clock.
   simulator: { may: ['clock.ts', 'luxon', 'fastify', '@fastify/formbody', 'zod', 'smtp-server', 'mailparser'] },
   embedded: { may: ['pg'] },

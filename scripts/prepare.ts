@@ -2,7 +2,17 @@
 // `npx reconsent`, which npm links for everybody but the package itself.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
@@ -12,7 +22,10 @@ const path = (name: string): string => fileURLToPath(new URL(name, root))
 /** Changes with the schema and with Prisma's version. */
 const sourceOfClient = (): string => {
   const { version } = createRequire(import.meta.url)('prisma/package.json') as { version: string }
-  return createHash('sha256').update(version).update(readFileSync(path('prisma/schema.prisma'))).digest('hex')
+  return createHash('sha256')
+    .update(version)
+    .update(readFileSync(path('prisma/schema.prisma')))
+    .digest('hex')
 }
 
 const generateClient = (): void => {
@@ -22,7 +35,12 @@ const generateClient = (): void => {
   execFileSync(process.execPath, [path('node_modules/prisma/build/index.js'), 'generate'], {
     cwd: path('.'),
     // Prisma would download a schema engine, which `generate` does not use.
-    env: { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: '/bin/true', PRISMA_HIDE_UPDATE_MESSAGE: '1', CHECKPOINT_DISABLE: '1' },
+    env: {
+      ...process.env,
+      PRISMA_SCHEMA_ENGINE_BINARY: '/bin/true',
+      PRISMA_HIDE_UPDATE_MESSAGE: '1',
+      CHECKPOINT_DISABLE: '1',
+    },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
   writeFileSync(marker, `${source}\n`)

@@ -1,4 +1,5 @@
-// Writes every mail and page in every language as files to look at: node scripts/preview-texts.ts [DIR]. For editors of the texts.
+// Writes every mail and page in every language as files to look at: node scripts/preview-texts.ts [DIR]. For editors of
+// the texts.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DateTime } from 'luxon'
@@ -29,7 +30,14 @@ writeFileSync(join(dir, 'style.css'), stylesheet)
 const renderMessage = makeRenderMessage({ templates: loadTemplates() })
 
 for (const locale of locales) {
-  const facts = { locale, timeZone, company, bank, expiresAt: now.plus({ days: 7 }), graceEndsAt: now.plus({ days: 97 }) }
+  const facts = {
+    locale,
+    timeZone,
+    company,
+    bank,
+    expiresAt: now.plus({ days: 7 }),
+    graceEndsAt: now.plus({ days: 97 }),
+  }
   for (const template of templateNames) {
     const { subject, text, html } = renderMessage({ ...facts, template, name: 'Alex Example', link })
     write(locale, `mail ${template}`, `${locale}-mail-${template}.html`, html)
@@ -56,16 +64,32 @@ for (const locale of locales) {
     internal: { locale },
   }
   const local = (page: string): string => page.replace(stylesheetHref, 'style.css')
-  const scopes = ['info', 'accounts', 'balance', 'transactions', 'cards', 'direct_debits', 'standing_orders', 'offline_access']
-  write(locale, 'page start', `${locale}-page-start.html`, local(startPage({ ...facts, scopes, now, validityDays: 90 })))
-  for (const kind of messageKinds) write(locale, `page ${kind}`, `${locale}-page-${kind}.html`, local(messagePage(kind, views[kind])))
+  const scopes = [
+    'info',
+    'accounts',
+    'balance',
+    'transactions',
+    'cards',
+    'direct_debits',
+    'standing_orders',
+    'offline_access',
+  ]
+  write(
+    locale,
+    'page start',
+    `${locale}-page-start.html`,
+    local(startPage({ ...facts, scopes, now, validityDays: 90 })),
+  )
+  for (const kind of messageKinds)
+    write(locale, `page ${kind}`, `${locale}-page-${kind}.html`, local(messagePage(kind, views[kind])))
 }
 
 const list = locales.map(
-  (locale) => `<h2>${locale}</h2>\n<ul>\n${written
-    .filter((entry) => entry.locale === locale)
-    .map(({ what, file }) => `<li><a href="${file}">${what}</a></li>`)
-    .join('\n')}\n</ul>`,
+  (locale) =>
+    `<h2>${locale}</h2>\n<ul>\n${written
+      .filter((entry) => entry.locale === locale)
+      .map(({ what, file }) => `<li><a href="${file}">${what}</a></li>`)
+      .join('\n')}\n</ul>`,
 )
 const head = '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Texts</title>\n<h1>Mails and pages</h1>'
 writeFileSync(join(dir, 'index.html'), `${head}\n${list.join('\n')}\n</html>\n`)

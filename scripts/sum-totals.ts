@@ -23,16 +23,27 @@ interface VitestReport {
     readonly name: string
     readonly status: string
     readonly message?: string
-    readonly assertionResults: readonly { readonly status: string; readonly fullName: string; readonly failureMessages?: readonly string[] }[]
+    readonly assertionResults: readonly {
+      readonly status: string
+      readonly fullName: string
+      readonly failureMessages?: readonly string[]
+    }[]
   }[]
 }
 
 /** With the seed, which a property tells in its second line. */
-const beginningOf = (text = 'no reason given'): string => text.split('\n', 3).map((line) => line.trim()).join(' ').slice(0, 400)
+const beginningOf = (text = 'no reason given'): string =>
+  text
+    .split('\n', 3)
+    .map((line) => line.trim())
+    .join(' ')
+    .slice(0, 400)
 
 /** A file that could not even be loaded has no tests to count: it counts as one that failed. */
 export const totalsOf = (report: VitestReport): Totals => {
-  const unloaded = report.testResults.filter(({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0)
+  const unloaded = report.testResults.filter(
+    ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
+  )
   const failed = report.testResults.flatMap(({ name, assertionResults }) =>
     assertionResults
       .filter(({ status }) => status === 'failed')
@@ -42,13 +53,20 @@ export const totalsOf = (report: VitestReport): Totals => {
   return { passed: report.numPassedTests, failed: report.numFailedTests + unloaded.length, failures }
 }
 
-/** A step that ended badly without a failed test to show for it counts as one failure: the line must not say that all is well. */
+/**
+ * A step that ended badly without a failed test to show for it counts as one failure: the line must not say that all is
+ * well.
+ */
 export const sum = (steps: readonly Step[]): { passed: number; failed: number; lines: string[] } => {
   const results = steps.map(({ name, exitCode, report }) => {
     const failed = exitCode === 0 ? (report?.failed ?? 0) : Math.max(report?.failed ?? 0, 1)
     const detail = report === undefined ? '' : ` (${report.passed} tests passed, ${report.failed} failed)`
     const line = `${failed === 0 ? 'ok    ' : 'FAILED'}  ${name}${detail}`
-    return { passed: report?.passed ?? 0, failed, lines: [line, ...(report?.failures ?? []).map((failure) => `        ${failure}`)] }
+    return {
+      passed: report?.passed ?? 0,
+      failed,
+      lines: [line, ...(report?.failures ?? []).map((failure) => `        ${failure}`)],
+    }
   })
   const total = (key: 'passed' | 'failed'): number => results.reduce((before, result) => before + result[key], 0)
   return { passed: total('passed'), failed: total('failed'), lines: results.flatMap(({ lines }) => lines) }
@@ -56,7 +74,8 @@ export const sum = (steps: readonly Step[]): { passed: number; failed: number; l
 
 const readStep = (argument: string): Step => {
   const [name = '', code = '', file] = argument.split(':')
-  const found = file !== undefined && existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as VitestReport) : undefined
+  const found =
+    file !== undefined && existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as VitestReport) : undefined
   // A runner that says nothing has not run.
   const exitCode = file !== undefined && found === undefined ? 1 : Number(code)
   return { name, exitCode, report: found === undefined ? undefined : totalsOf(found) }

@@ -5,7 +5,10 @@ export {}
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 // 24.5 brought the agent's proxyEnv, without which HTTPS_PROXY would be passed over in silence.
 if (major < 24 || (major === 24 && minor < 5)) {
-  process.stderr.write(`reconsent needs Node 24.5 or later, this is ${process.versions.node}. In a checkout, npx reconsent uses the one that npm ci installed.\n`)
+  process.stderr.write(
+    `reconsent needs Node 24.5 or later, this is ${process.versions.node}. In a checkout, npx reconsent uses ` +
+      `the one that npm ci installed.\n`,
+  )
   process.exit(2)
 }
 

@@ -31,7 +31,8 @@ interface Always {
 }
 
 /** The whole configuration; `Config<'database' | 'keys'>` is sure to have these sections, others may be there. */
-export type Config<N extends Need = Need> = Always & Pick<Sections, N> & { readonly [Other in Need]?: Sections[Other] | undefined }
+export type Config<N extends Need = Need> = Always &
+  Pick<Sections, N> & { readonly [Other in Need]?: Sections[Other] | undefined }
 
 export interface ConfigRequest<N extends Need> {
   /** Sections that must be there and sound. Variables of others are not read at all. */
@@ -44,7 +45,8 @@ export interface ConfigRequest<N extends Need> {
   readonly checkCron?: CheckCron | undefined
 }
 
-const oneOf = <T extends string>(text: string, allowed: readonly T[]): T | undefined => allowed.find((value) => value === text)
+const oneOf = <T extends string>(text: string, allowed: readonly T[]): T | undefined =>
+  allowed.find((value) => value === text)
 
 /** Plain data alone: Durations, Secrets and keys cannot be changed from outside anyway. */
 const deepFreeze = <T>(value: T): T => {
@@ -55,7 +57,9 @@ const deepFreeze = <T>(value: T): T => {
   return Object.freeze(value)
 }
 
-/** Reads and checks the configuration. Rejects with a ConfigError that holds all problems; no message repeats a secret. */
+/**
+ * Reads and checks the configuration. Rejects with a ConfigError that holds all problems; no message repeats a secret.
+ */
 export const loadConfig = async <const N extends Need>({
   env,
   cwd,
@@ -83,7 +87,9 @@ export const loadConfig = async <const N extends Need>({
   const sections = Object.fromEntries([...needed].map((need) => [need, read[need]()]))
 
   const file =
-    givenPolicy === undefined ? await loadPolicyFile(variables.find('RECONSENT_CONFIG'), cwd, report) : { name: POLICY_FILE, policy: givenPolicy }
+    givenPolicy === undefined
+      ? await loadPolicyFile(variables.find('RECONSENT_CONFIG'), cwd, report)
+      : { name: POLICY_FILE, policy: givenPolicy }
   // Pages and messages name the company; a command on the database does not.
   const needsCompany = needed.has('web') || needed.has('mail')
   const policy = file && readPolicy(file.policy, { report, file: file.name, needsCompany, checkCron })
@@ -98,13 +104,15 @@ export const loadConfig = async <const N extends Need>({
 }
 
 /**
- * The same, from this process's environment and working directory. `override` sets variables for this call (a value replaces
- * NAME and NAME_FILE, undefined unsets both): the demo points everything at itself with it.
+ * The same, from this process's environment and working directory. `override` sets variables for this call (a value
+ * replaces NAME and NAME_FILE, undefined unsets both): the demo points everything at itself with it.
  */
 export const configFromProcess = <const N extends Need>({
   override = {},
   ...request
-}: ConfigRequest<N> & { readonly override?: { readonly [Name in VariableName]?: string | undefined } }): Promise<Config<N>> => {
+}: ConfigRequest<N> & { readonly override?: { readonly [Name in VariableName]?: string | undefined } }): Promise<
+  Config<N>
+> => {
   const env = { ...process.env }
   for (const [name, value] of Object.entries(override)) {
     env[name] = value
@@ -113,11 +121,14 @@ export const configFromProcess = <const N extends Need>({
   return loadConfig({ ...request, env, cwd: process.cwd() })
 }
 
-/** Whether this process's environment has the variable, itself or as NAME_FILE: the demo and tests start their own database if not. */
+/**
+ * Whether this process's environment has the variable, itself or as NAME_FILE: the demo and tests start their own
+ * database if not.
+ */
 export const isSetInProcess = (name: VariableName): boolean => isSet(process.env, name)
 
 /**
- * Whether PUBLIC_URL and every callback (`redirect_uri` of an import) must be https: with NODE_ENV=production or TrueLayer's
- * production host, which is the default.
+ * Whether PUBLIC_URL and every callback (`redirect_uri` of an import) must be https: with NODE_ENV=production or
+ * TrueLayer's production host, which is the default.
  */
 export const requiresHttps = (config: Pick<Config<never>, 'httpsOnly'>): boolean => config.httpsOnly

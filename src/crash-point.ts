@@ -1,12 +1,13 @@
-// The places where a process can die or stall between two effects, each by name. Production never arms them: then one is a check for
-// undefined and nothing else. What happens at an armed one is the crash suite's business (test/crash).
+// The places where a process can die or stall between two effects, each by name. Production never arms them: then one
+// is a check for undefined and nothing else. What happens at an armed one is the crash suite's business (test/crash).
 
 /** Name → where it stands, and what is then in doubt. */
 export const crashPoints = {
   // The queue and its jobs.
   'job-taken': 'a worker has a job, nothing is claimed: does anybody work on it?',
   'sweep-ended': 'a sweep is over, the queue does not know',
-  'reauth-ended': 'a consent is brought up to date, whatever that was, the queue does not know: the job is delivered again',
+  'reauth-ended':
+    'a consent is brought up to date, whatever that was, the queue does not know: the job is delivered again',
   'notify-ended': 'what became of a message is committed, the queue does not know: the job is delivered again',
   'exchange-ended': 'a step of an exchange is committed, the queue does not know: the job is delivered again',
   'job-failed': 'a job failed for good, its record has no later date yet',
@@ -30,12 +31,12 @@ export const crashPoints = {
   'step-committed': 'link and message are committed, the message is not handed over',
   // Calls to the provider are on hold.
   'hold-opened': 'too many rejections have put calls on hold, whoever noticed has stored nothing of its own answer',
-  'probe-taken': 'the minute\'s one try is taken, the provider has not been asked',
+  'probe-taken': "the minute's one try is taken, the provider has not been asked",
   'secret-checked': 'the provider accepts our secret again, the hold still stands',
   'hold-lifted': 'the hold is lifted, whoever found out has done nothing else',
   // A message is sent.
   'message-claimed': 'a message is leased, nothing is decided',
-  'message-revived': 'a person\'s retry has made a failed message pending again, it is not sent',
+  'message-revived': "a person's retry has made a failed message pending again, it is not sent",
   'sending-committed': 'the intent to send is committed, the mail server has not been called: was it sent?',
   'mail-server-greeted': 'the mail server has let us in, it has not been told of a message',
   'mail-leaving': 'the mail server waits for the message, no byte of it has left: was it sent?',
@@ -49,13 +50,16 @@ export const crashPoints = {
   'code-committed': 'a code is committed, its exchange is not handed over',
   'refusal-committed': 'the refusal of a bank is committed, the browser has no answer',
   'before-callback-answer': 'a callback is committed, the browser has no answer and comes again',
-  'before-api-answer': 'a callback that the company forwarded is committed, the company has no answer and sends it again',
+  'before-api-answer':
+    'a callback that the company forwarded is committed, the company has no answer and sends it again',
   // A code is exchanged.
   'authorisation-claimed': 'an authorisation is leased, nothing is decided',
   'exchanging-committed': 'the intent to send a code is committed, the code has not left: was it used?',
-  'answer-unnoted': 'the provider has answered a code or a refresh, what that says of the provider is not noted, nothing is stored',
+  'answer-unnoted':
+    'the provider has answered a code or a refresh, what that says of the provider is not noted, nothing is stored',
   'code-answered': 'the provider has answered a code, nothing of the answer is stored: was it used?',
-  'tokens-beside': 'the stored token was replaced meanwhile, the one in hand is kept beside it, the outcome is not marked as unknown',
+  'tokens-beside':
+    'the stored token was replaced meanwhile, the one in hand is kept beside it, the outcome is not marked as unknown',
   'tokens-stored': 'the tokens are stored, nothing is proven',
   'before-asking-again': 'a code has ended without a renewal, the consent is not handed over to be asked again',
   'me-answered': 'the provider has shown the dates after an exchange, nothing is concluded',
@@ -64,8 +68,9 @@ export const crashPoints = {
   'refresh-kept': 'what a settling refresh brought is stored, the dates have not been asked for',
   'settling-me-answered': 'the provider has shown the dates after a settling refresh, nothing is concluded',
   'change-noted': 'another stored token is noted as the one to compare with, who settles has not let go',
-  'live-token-adopted': 'nothing was renewed; the live token kept beside has become the consent\'s own, its attempt is still open',
-  'tokens-adopted': 'tokens kept beside have become the consent\'s own, the renewal is not committed',
+  'live-token-adopted':
+    "nothing was renewed; the live token kept beside has become the consent's own, its attempt is still open",
+  'tokens-adopted': "tokens kept beside have become the consent's own, the renewal is not committed",
   'renewal-committed': 'the renewal is committed, the next cycle is not handed over',
   // A stored secret does not open.
   'quarantined-for-token': 'a consent is out of the loop, the job that came across it has not failed yet',

@@ -1,5 +1,6 @@
-// Every error code this program can record, once: whether it may pass by itself, what it says, where the runbook explains it.
-// Messages are shown to operators as they stand (board, logs, records), so none may carry a secret or an address.
+// Every error code this program can record, once: whether it may pass by itself, what it says, where the runbook
+// explains it. Messages are shown to operators as they stand (board, logs, records), so none may carry a secret or an
+// address.
 
 type Kind = 'transient' | 'permanent'
 
@@ -10,12 +11,18 @@ interface Entry {
 
 export const errorTable = {
   'provider-unreachable': { kind: 'transient', message: 'the provider could not be reached' },
-  'proxy-failed': { kind: 'transient', message: 'the proxy in HTTPS_PROXY could not be reached, refused us, or got no connection to the provider' },
+  'proxy-failed': {
+    kind: 'transient',
+    message: 'the proxy in HTTPS_PROXY could not be reached, refused us, or got no connection to the provider',
+  },
   'provider-timeout': { kind: 'transient', message: 'the provider did not answer in time' },
   'provider-rate-limited': { kind: 'transient', message: 'the provider asked us to slow down (429)' },
   'provider-failed': { kind: 'transient', message: 'the provider answered with a server error' },
   'provider-garbled': { kind: 'transient', message: 'the provider answered with something that is not its protocol' },
-  'provider-paused': { kind: 'transient', message: 'calls to the provider are on hold: it rejects our credentials for many connections at once' },
+  'provider-paused': {
+    kind: 'transient',
+    message: 'calls to the provider are on hold: it rejects our credentials for many connections at once',
+  },
   'client-rejected': { kind: 'transient', message: 'the provider rejected our client id or secret (invalid_client)' },
   'link-rejected': { kind: 'permanent', message: 'the provider refused to make a re-authentication link' },
   'link-unusable': { kind: 'transient', message: 'the provider answered without a usable https link' },
@@ -23,7 +30,10 @@ export const errorTable = {
   'code-refused': { kind: 'permanent', message: 'the provider refused the code (invalid_authorization_code)' },
   'code-too-old': { kind: 'permanent', message: 'the code could not be sent within its five minutes' },
   'bank-refused': { kind: 'permanent', message: 'the user or the bank refused at the bank' },
-  'exchange-unknown': { kind: 'permanent', message: 'the code was sent and no answer came: it may or may not have been used' },
+  'exchange-unknown': {
+    kind: 'permanent',
+    message: 'the code was sent and no answer came: it may or may not have been used',
+  },
   'exchange-interrupted': { kind: 'permanent', message: 'the process stopped while a code was being sent' },
   'token-changed': { kind: 'permanent', message: 'the stored refresh token changed while a code was being exchanged' },
   'other-connection': { kind: 'permanent', message: 'the user approved a different connection' },
@@ -31,19 +41,31 @@ export const errorTable = {
   'not-renewed': { kind: 'permanent', message: 'the provider shows that the consent was not renewed' },
   'token-dead': { kind: 'permanent', message: 'the stored refresh token no longer works' },
   'mail-refused': { kind: 'permanent', message: 'the mail server refused the message for good' },
-  'mail-away': { kind: 'transient', message: 'the mail server could not be used: not reached, at its limit, or it does not let us send' },
+  'mail-away': {
+    kind: 'transient',
+    message: 'the mail server could not be used: not reached, at its limit, or it does not let us send',
+  },
   'mail-too-large': { kind: 'permanent', message: 'the mail server takes no message of this size' },
   'mail-deferred': { kind: 'transient', message: 'the mail server did not take the message yet' },
-  'mail-uncertain': { kind: 'permanent', message: 'the message was handed over and no answer came: it may or may not have been delivered' },
+  'mail-uncertain': {
+    kind: 'permanent',
+    message: 'the message was handed over and no answer came: it may or may not have been delivered',
+  },
   'no-channel': { kind: 'permanent', message: 'there is no address for this user that messages could reach' },
-  'on-hold': { kind: 'transient', message: 'the consent is paused or quarantined: the message waits until it comes back' },
-  'cell-unreadable': { kind: 'permanent', message: 'a stored secret does not decrypt: wrong key, wrong row or altered data' },
+  'on-hold': {
+    kind: 'transient',
+    message: 'the consent is paused or quarantined: the message waits until it comes back',
+  },
+  'cell-unreadable': {
+    kind: 'permanent',
+    message: 'a stored secret does not decrypt: wrong key, wrong row or altered data',
+  },
   'database-unavailable': { kind: 'transient', message: 'the database could not be reached' },
   'queue-unavailable': { kind: 'transient', message: 'the queue could not be reached' },
-  'stopped': { kind: 'transient', message: 'the process stopped before the work was done' },
+  stopped: { kind: 'transient', message: 'the process stopped before the work was done' },
   'timed-out': { kind: 'transient', message: 'the work took longer than its deadline' },
-  'fenced': { kind: 'transient', message: 'another worker took over this record' },
-  'internal': { kind: 'permanent', message: 'an unexpected error in Reconsent itself' },
+  fenced: { kind: 'transient', message: 'another worker took over this record' },
+  internal: { kind: 'permanent', message: 'an unexpected error in Reconsent itself' },
 } as const satisfies Record<string, Entry>
 
 export type ErrorCode = keyof typeof errorTable
@@ -75,7 +97,10 @@ export class PermanentError extends CodedError {
   override readonly name = 'PermanentError'
 }
 
-/** A cursor of the event feed that this database's history does not have: it comes from another one, or from after a backup that was restored. */
+/**
+ * A cursor of the event feed that this database's history does not have: it comes from another one, or from after a
+ * backup that was restored.
+ */
 export class CursorUnknown extends Error {
   override readonly name = 'CursorUnknown'
 }

@@ -1,4 +1,5 @@
-// The log: JSON lines by pino, pretty on a terminal. Everything passes through cleaning (log/clean.ts) before pino sees it.
+// The log: JSON lines by pino, pretty on a terminal. Everything passes through cleaning (log/clean.ts) before pino sees
+// it.
 import { createRequire } from 'node:module'
 import { pino } from 'pino'
 import type { DestinationStream, Logger } from 'pino'
@@ -7,7 +8,10 @@ import { clean, scrub } from './log/clean.ts'
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
-/** What the rest of the program logs with. `message` is a fixed sentence; what varies goes into `fields`: ids, codes, counts. */
+/**
+ * What the rest of the program logs with. `message` is a fixed sentence; what varies goes into `fields`: ids, codes,
+ * counts.
+ */
 export interface Log {
   debug(fields: object, message: string): void
   info(fields: object, message: string): void
@@ -44,8 +48,9 @@ const cleanFields = (fields: object): Record<string, unknown> => {
 }
 
 /**
- * Makes the program's log. `pretty` defaults to whether the destination is a terminal; `to` is standard output unless said
- * (commands that print data log to `stderr`). Lines are written synchronously, so none is lost when the process ends.
+ * Makes the program's log. `pretty` defaults to whether the destination is a terminal; `to` is standard output unless
+ * said (commands that print data log to `stderr`). Lines are written synchronously, so none is lost when the process
+ * ends.
  */
 export const makeLog = ({
   level,
@@ -58,7 +63,10 @@ export const makeLog = ({
 }): Log => {
   const fd = to === 'stderr' ? 2 : 1
   const terminal = to === 'stderr' ? process.stderr.isTTY : to === 'stdout' && process.stdout.isTTY
-  const stream = typeof to === 'object' ? to : (((pretty ?? terminal) ? prettyStream(fd) : undefined) ?? pino.destination({ fd, sync: true }))
+  const stream =
+    typeof to === 'object'
+      ? to
+      : (((pretty ?? terminal) ? prettyStream(fd) : undefined) ?? pino.destination({ fd, sync: true }))
   return wrap(
     pino(
       {

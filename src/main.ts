@@ -1,5 +1,5 @@
-// The composition root; with roles/, the only place that constructs things. Starts the parts a process needs for its roles in order, and
-// stops them within one deadline.
+// The composition root; with roles/, the only place that constructs things. Starts the parts a process needs for its
+// roles in order, and stops them within one deadline.
 import { type HttpServer, makeHealthServer } from './http/server.ts'
 import { openBackend } from './queue/backend.ts'
 import { plansFor } from './queue/catalogue.ts'
@@ -25,8 +25,8 @@ export interface Reconsent {
   /** Where this process listens: pages and API with the role `web`, health and metrics with every role. */
   readonly url: string
   /**
-   * Unready, then no new work, then what runs is finished or let go: over within `timing.stopWithin`, whatever hangs. True when everything
-   * had ended. A second call waits for the same stop.
+   * Unready, then no new work, then what runs is finished or let go: over within `timing.stopWithin`, whatever hangs.
+   * True when everything had ended. A second call waits for the same stop.
    */
   stop(): Promise<boolean>
 }

@@ -1,5 +1,5 @@
-// Counts what happens, by standing between the parts: the store's settled facts, the provider's answers, the log's alerts. Changes
-// nothing of what passes through.
+// Counts what happens, by standing between the parts: the store's settled facts, the provider's answers, the log's
+// alerts. Changes nothing of what passes through.
 import type { ErrorCode } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
@@ -26,9 +26,12 @@ export const meteredLog = (log: Log, metrics: Pick<Metrics, 'recordAlert'>): Log
 /** Counts only what was really written: a write by somebody who had been overtaken is none. */
 export const meteredStore = (store: Store, metrics: Metrics): Store => ({
   ...store,
-  settleSending: async (claim, result, now, code) => counted(store.settleSending(claim, result, now, code), () => metrics.recordMessage(result)),
-  postpone: async (claim, at, options) => counted(store.postpone(claim, at, options), () => metrics.recordMessage(whyPostponed(options.code))),
-  cancel: async (claim, now, reason) => counted(store.cancel(claim, now, reason), () => metrics.recordMessage('cancelled')),
+  settleSending: async (claim, result, now, code) =>
+    counted(store.settleSending(claim, result, now, code), () => metrics.recordMessage(result)),
+  postpone: async (claim, at, options) =>
+    counted(store.postpone(claim, at, options), () => metrics.recordMessage(whyPostponed(options.code))),
+  cancel: async (claim, now, reason) =>
+    counted(store.cancel(claim, now, reason), () => metrics.recordMessage('cancelled')),
   commitRenewal: async (claim, proof, connection) => {
     const answer = await store.commitRenewal(claim, proof, connection)
     if (answer === 'renewed') metrics.recordRenewal(proof.basis)

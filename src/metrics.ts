@@ -1,5 +1,5 @@
-// The numbers of one process, for Prometheus. Labels come from short lists; anything else is counted as `other`, so that nothing a
-// stranger sends can become a label.
+// The numbers of one process, for Prometheus. Labels come from short lists; anything else is counted as `other`, so
+// that nothing a stranger sends can become a label.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Proof } from './domain/proof.ts'
 import type { QueueName } from './queue/port.ts'
@@ -14,7 +14,10 @@ export interface Counts {
   readonly overdueSeconds?: Readonly<Partial<Record<RecordKind, number>>> | undefined
   /** How long the oldest event without a place in the feed has waited; 0 when none does. */
   readonly feedLagSeconds?: number | undefined
-  /** What an operator should look at: consents without a usable address, messages and exchanges of unknown outcome, holds. */
+  /**
+   * What an operator should look at: consents without a usable address, messages and exchanges of unknown outcome,
+   * holds.
+   */
   readonly attention?: Readonly<Partial<Record<(typeof attentions)[number], number>>> | undefined
 }
 
@@ -25,7 +28,16 @@ const queues = ['sweep', 'reauth', 'notify', 'exchange'] as const satisfies read
 const jobResults = ['done', 'skipped', 'snoozed', 'retry', 'failed', 'released'] as const
 const endpoints = ['reauthuri', 'token', 'refresh', 'me'] as const
 const successes = ['link', 'tokens', 'me'] as const
-const failures = ['rejected', 'refused', 'denied', 'token-rejected', 'not-processed', 'unavailable', 'unknown', 'held'] as const
+const failures = [
+  'rejected',
+  'refused',
+  'denied',
+  'token-rejected',
+  'not-processed',
+  'unavailable',
+  'unknown',
+  'held',
+] as const
 const providerAnswers = [...successes, ...failures] as const
 const messageResults = ['sent', 'uncertain', 'failed', 'away', 'deferred', 'postponed', 'cancelled'] as const
 const bases = [
@@ -35,13 +47,25 @@ const bases = [
   'clean-exchange-without-dates',
   'refresh-after-expiry',
 ] as const satisfies readonly Extract<Proof, { proven: true }>['basis'][]
-const callbackAnswers = ['accepted', 'already', 'closed', 'unknown-state', 'malformed', 'failed'] as const satisfies readonly (
-  | CallbackAnswer['kind']
-  | 'malformed'
-  | 'failed'
-)[]
+const callbackAnswers = [
+  'accepted',
+  'already',
+  'closed',
+  'unknown-state',
+  'malformed',
+  'failed',
+] as const satisfies readonly (CallbackAnswer['kind'] | 'malformed' | 'failed')[]
 const alerts = ['messages-per-hour', 'mail-away', 'provider-paused', 'sweep-late'] as const
-const consentStatuses = ['active', 'paused', 'quarantined', 'lapsed', 'revoked', 'opted_out', 'superseded', 'unsupported'] as const
+const consentStatuses = [
+  'active',
+  'paused',
+  'quarantined',
+  'lapsed',
+  'revoked',
+  'opted_out',
+  'superseded',
+  'unsupported',
+] as const
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 
 export interface Metrics {
@@ -87,17 +111,22 @@ const countBy = <Labels extends LabelValues>(registry: Registry, name: string, h
   }
 }
 
-/** Longer than any usual interval between two scrapes would be too stale, shorter would let scrapes load the database. */
+/**
+ * Longer than any usual interval between two scrapes would be too stale, shorter would let scrapes load the database.
+ */
 const COUNTS_LAST_MS = 15_000
 
-/** `collectCounts` asks the database, at most every 15 s; a failure takes its numbers out instead of leaving old ones. */
+/**
+ * `collectCounts` asks the database, at most every 15 s; a failure takes its numbers out instead of leaving old ones.
+ */
 export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Counts> }): Metrics => {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
 
   const countJob = countBy(registry, 'reconsent_jobs_total', 'Runs of jobs, by queue and result.', {
-    queue: queues, result: jobResults,
+    queue: queues,
+    result: jobResults,
   })
   const jobSeconds = new Histogram({
     name: 'reconsent_job_duration_seconds',
@@ -106,9 +135,15 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
     buckets: [0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60],
     registers,
   })
-  const countCall = countBy(registry, 'reconsent_provider_calls_total', 'Calls to the provider, by endpoint and answer.', {
-    endpoint: endpoints, answer: providerAnswers,
-  })
+  const countCall = countBy(
+    registry,
+    'reconsent_provider_calls_total',
+    'Calls to the provider, by endpoint and answer.',
+    {
+      endpoint: endpoints,
+      answer: providerAnswers,
+    },
+  )
   const countMessage = countBy(registry, 'reconsent_messages_total', 'Messages, by what became of them.', {
     result: messageResults,
   })
@@ -172,7 +207,9 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
   })
   new Gauge({
     name: 'reconsent_feed_lag_seconds',
-    help: 'How long the oldest committed event without a place in the feed has waited since it was written; 0 when none waits.',
+    help:
+      'How long the oldest committed event without a place in the feed has waited since it was written; 0 when ' +
+      'none waits.',
     // As for the sweep below: a number that is not known is missing, not 0.
     labelNames: ['feed'],
     registers,
@@ -202,7 +239,8 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
     async collect() {
       this.reset()
       const counts = await counted()
-      if (counts?.sweepAgeSeconds !== undefined) this.set({ queue: 'sweep' }, counts.sweepAgeSeconds + counts.ageSeconds())
+      if (counts?.sweepAgeSeconds !== undefined)
+        this.set({ queue: 'sweep' }, counts.sweepAgeSeconds + counts.ageSeconds())
     },
   })
 
@@ -230,7 +268,8 @@ const rememberCounts = (collectCounts: () => Promise<Counts>) => {
   let asked: { readonly at: number; readonly counts: Promise<Counts | undefined> } | undefined
   return async (): Promise<(Counts & { ageSeconds(): number }) | undefined> => {
     const now = performance.now()
-    if (asked === undefined || now - asked.at >= COUNTS_LAST_MS) asked = { at: now, counts: collectCounts().catch(() => undefined) }
+    if (asked === undefined || now - asked.at >= COUNTS_LAST_MS)
+      asked = { at: now, counts: collectCounts().catch(() => undefined) }
     const { at, counts } = asked
     const known = await counts
     return known === undefined ? undefined : { ...known, ageSeconds: () => (performance.now() - at) / 1000 }

@@ -1,4 +1,5 @@
-// A value that must never be printed: tokens, codes, links, states, verifiers. Printing, logging or serialising it shows a mark.
+// A value that must never be printed: tokens, codes, links, states, verifiers. Printing, logging or serialising it
+// shows a mark.
 import { inspect } from 'node:util'
 
 const MARK = '[secret]'

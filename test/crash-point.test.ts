@@ -1,5 +1,5 @@
-// The table of crash points and the code agree: every named point stands somewhere, none stands where the table does not know it, each has
-// a situation that reaches it, and production arms none.
+// The table of crash points and the code agree: every named point stands somewhere, none stands where the table does
+// not know it, each has a situation that reaches it, and production arms none.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -13,7 +13,10 @@ const sources = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
 const names = Object.keys(crashPoints)
 
 test('every named point stands in the code exactly once', () => {
-  const places = names.map((name) => ({ name, in: sources.flatMap(({ path, text }) => Array.from({ length: text.split(`'${name}'`).length - 1 }, () => path)) }))
+  const places = names.map((name) => ({
+    name,
+    in: sources.flatMap(({ path, text }) => Array.from({ length: text.split(`'${name}'`).length - 1 }, () => path)),
+  }))
   expect(places.filter((place) => place.in.length !== 1)).toEqual([])
 })
 
@@ -23,7 +26,9 @@ test('no point stands in the code that the table does not know', () => {
 })
 
 test('every call is awaited: a point that is not waited for stops nobody', () => {
-  const calls = sources.flatMap(({ path, text }) => [...text.matchAll(/^.*\bcrashPoint\(.*$/gm)].map(([line]) => ({ path, line: line.trim() })))
+  const calls = sources.flatMap(({ path, text }) =>
+    [...text.matchAll(/^.*\bcrashPoint\(.*$/gm)].map(([line]) => ({ path, line: line.trim() })),
+  )
   expect(calls.filter(({ line }) => !/^(if \(\w+\) )?await crashPoint\(/.test(line))).toEqual([])
 })
 

@@ -31,7 +31,12 @@ const planted = 'pLaNtEd0123456789'
 
 describe('a log line', () => {
   test('is JSON with its level by name, its time, the fields and the message', () => {
-    expect(logged({ consentId: 'c-1', attempts: 3 })).toMatchObject({ level: 'info', consentId: 'c-1', attempts: 3, msg: 'what happened' })
+    expect(logged({ consentId: 'c-1', attempts: 3 })).toMatchObject({
+      level: 'info',
+      consentId: 'c-1',
+      attempts: 3,
+      msg: 'what happened',
+    })
     expect(logged({})['time']).toMatch(/^\d{4}-\d{2}-\d{2}T[\d:.]+Z$/)
   })
 
@@ -50,13 +55,31 @@ describe('a log line', () => {
   test('of a child has the fields of all its parents, cleaned', () => {
     const { log, entries } = aLog()
     log.child({ role: 'worker' }).child({ token: planted, consentId: 'c-1' }).warn({ code: 'fenced' }, 'lost it')
-    expect(entries()[0]).toMatchObject({ role: 'worker', token: '[censored]', consentId: 'c-1', code: 'fenced', msg: 'lost it' })
+    expect(entries()[0]).toMatchObject({
+      role: 'worker',
+      token: '[censored]',
+      consentId: 'c-1',
+      code: 'fenced',
+      msg: 'lost it',
+    })
   })
 
   test('shows dates and durations readably', () => {
     expect(
-      logged({ at: DateTime.utc(2026, 11, 23), took: Duration.fromObject({ minutes: 5 }), on: new Date(0), big: 5n, not: new Date(NaN) }),
-    ).toMatchObject({ at: '2026-11-23T00:00:00.000Z', took: 'PT5M', on: '1970-01-01T00:00:00.000Z', big: '5', not: 'invalid date' })
+      logged({
+        at: DateTime.utc(2026, 11, 23),
+        took: Duration.fromObject({ minutes: 5 }),
+        on: new Date(0),
+        big: 5n,
+        not: new Date(NaN),
+      }),
+    ).toMatchObject({
+      at: '2026-11-23T00:00:00.000Z',
+      took: 'PT5M',
+      on: '1970-01-01T00:00:00.000Z',
+      big: '5',
+      not: 'invalid date',
+    })
   })
 
   test('shows a Secret as a mark, wherever it is', () => {
@@ -79,7 +102,10 @@ describe('errors', () => {
   })
 
   test('a cell that does not open says why', () => {
-    expect(logged({ err: new CellUnreadable('unknown-key', 'k1') })['err']).toMatchObject({ code: 'cell-unreadable', reason: 'unknown-key' })
+    expect(logged({ err: new CellUnreadable('unknown-key', 'k1') })['err']).toMatchObject({
+      code: 'cell-unreadable',
+      reason: 'unknown-key',
+    })
   })
 
   test('foreign ones have name, code and the place in our source, and nothing else', () => {
@@ -117,17 +143,20 @@ describe('errors', () => {
     }
   })
 
-  test.each(['name', 'message', 'stack', 'code', 'cause', 'options', 'input', 'errno', 'detail', 'response'])('a secret in the %s stays out', (property) => {
-    for (const value of [planted, { [planted]: planted }, [planted]]) {
-      const error = Object.assign(new Error('x'), { [property]: value })
-      const { log, lines } = aLog()
-      log.error(error, 'as the fields')
-      log.error({ err: error }, 'as err')
-      log.error({ list: [{ inner: error }] }, 'deep')
-      expect(lines).toHaveLength(3)
-      expect(lines.join()).not.toContain(planted)
-    }
-  })
+  test.each(['name', 'message', 'stack', 'code', 'cause', 'options', 'input', 'errno', 'detail', 'response'])(
+    'a secret in the %s stays out',
+    (property) => {
+      for (const value of [planted, { [planted]: planted }, [planted]]) {
+        const error = Object.assign(new Error('x'), { [property]: value })
+        const { log, lines } = aLog()
+        log.error(error, 'as the fields')
+        log.error({ err: error }, 'as err')
+        log.error({ list: [{ inner: error }] }, 'deep')
+        expect(lines).toHaveLength(3)
+        expect(lines.join()).not.toContain(planted)
+      }
+    },
+  )
 
   test('as the fields themselves they are logged as err', () => {
     expect(logged(new PermanentError('no-channel'))['err']).toMatchObject({ code: 'no-channel' })
@@ -156,19 +185,36 @@ describe('keys that tell too much', () => {
   })
 
   test('and ids, words and counts that are not sensitive pass', () => {
-    const fields = { consentId: '0198a6c2-1234-7abc-8def-0123456789ab', queue: 'reauth', status: 'issued', tokenVersion: 4, epoch: 5, rung: '-14d' }
+    const fields = {
+      consentId: '0198a6c2-1234-7abc-8def-0123456789ab',
+      queue: 'reauth',
+      status: 'issued',
+      tokenVersion: 4,
+      epoch: 5,
+      rung: '-14d',
+    }
     expect(logged(fields)).toMatchObject(fields)
   })
 
   test('a secret comes out of no nesting of objects and lists under a sensitive key', () => {
     const inside = fc.letrec((tie) => ({
-      value: fc.oneof({ depthSize: 'small' }, fc.constant(planted), fc.dictionary(fc.string(), tie('value')), fc.array(tie('value'), { maxLength: 3 })),
+      value: fc.oneof(
+        { depthSize: 'small' },
+        fc.constant(planted),
+        fc.dictionary(fc.string(), tie('value')),
+        fc.array(tie('value'), { maxLength: 3 }),
+      ),
     })).value
     fc.assert(
-      fc.property(fc.constantFrom(...sensitive), inside, fc.array(fc.constantFrom('a', 'job', 'data'), { maxLength: 4 }), (key, value, above) => {
-        const fields = above.reduce<object>((inner, name) => ({ [name]: inner }), { [key]: value })
-        expect(JSON.stringify(logged(fields))).not.toContain(planted)
-      }),
+      fc.property(
+        fc.constantFrom(...sensitive),
+        inside,
+        fc.array(fc.constantFrom('a', 'job', 'data'), { maxLength: 4 }),
+        (key, value, above) => {
+          const fields = above.reduce<object>((inner, name) => ({ [name]: inner }), { [key]: value })
+          expect(JSON.stringify(logged(fields))).not.toContain(planted)
+        },
+      ),
     )
   })
 })
@@ -182,7 +228,14 @@ describe('foreign objects', () => {
       }
     }
     const map = new Map([[planted, planted]])
-    const all = [new Client(), map, new Set([planted]), Buffer.from(planted), new URL(`https://x.example/${planted}`), createSecretKey(Buffer.from(planted))]
+    const all = [
+      new Client(),
+      map,
+      new Set([planted]),
+      Buffer.from(planted),
+      new URL(`https://x.example/${planted}`),
+      createSecretKey(Buffer.from(planted)),
+    ]
     for (const value of [...all, new AsyncLocalStorage()]) expect(clean({ value })).toEqual({ value: '[object]' })
     expect(logged(new Client())['fields']).toBe('[object]')
   })
@@ -204,11 +257,21 @@ describe('foreign objects', () => {
 
   test('any value at all can be logged', () => {
     fc.assert(
-      fc.property(fc.anything({ withBigInt: true, withDate: true, withMap: true, withNullPrototype: true, withSparseArray: true, withTypedArray: true }), (value) => {
-        const { log, lines } = aLog()
-        log.info({ value }, 'anything')
-        expect(() => JSON.parse(lines[0] ?? '') as unknown).not.toThrow()
-      }),
+      fc.property(
+        fc.anything({
+          withBigInt: true,
+          withDate: true,
+          withMap: true,
+          withNullPrototype: true,
+          withSparseArray: true,
+          withTypedArray: true,
+        }),
+        (value) => {
+          const { log, lines } = aLog()
+          log.info({ value }, 'anything')
+          expect(() => JSON.parse(lines[0] ?? '') as unknown).not.toThrow()
+        },
+      ),
     )
   })
 })
@@ -226,7 +289,11 @@ describe('free text, also the message', () => {
     ['a query', 'POST ?code=abc123&state=xyz', 'POST ?code=[censored]&state=[censored]'],
   ])('%s is taken out', (_, text, shown) => {
     expect(scrub(text)).toBe(shown)
-    expect(logged({ detail: text, list: [text], [text]: 1 })).toMatchObject({ detail: shown, list: [shown], [shown]: 1 })
+    expect(logged({ detail: text, list: [text], [text]: 1 })).toMatchObject({
+      detail: shown,
+      list: [shown],
+      [shown]: 1,
+    })
     const { log, entries } = aLog()
     log.warn({}, text)
     expect(entries()[0]?.['msg']).toBe(shown)
@@ -235,15 +302,18 @@ describe('free text, also the message', () => {
   test('is cut at 2000 characters, between words, and never slow', () => {
     const long = `${'x'.repeat(1990)} ann@example.com`
     expect(scrub(long)).toBe(`${'x'.repeat(1990)} …`)
-    for (const character of ['a', '@', '.', 'a@', 'a.', '://', 'eyJ.', 'v1.']) expect(scrub(character.repeat(1_000_000)).length).toBeLessThan(10_000)
+    for (const character of ['a', '@', '.', 'a@', 'a.', '://', 'eyJ.', 'v1.'])
+      expect(scrub(character.repeat(1_000_000)).length).toBeLessThan(10_000)
   })
 })
 
 describe('on a terminal', () => {
   const script = `
     import { makeLog } from ${JSON.stringify(new URL('../src/log.ts', import.meta.url).href)}
-    makeLog({ level: 'info', pretty: process.argv[1] === 'pretty' }).info({ consentId: 'c-1', token: 'planted' }, 'hello')`
-  const run = (how: string): string => execFileSync(process.execPath, ['--input-type=module', '-e', script, how], { encoding: 'utf8' })
+    const log = makeLog({ level: 'info', pretty: process.argv[1] === 'pretty' })
+    log.info({ consentId: 'c-1', token: 'planted' }, 'hello')`
+  const run = (how: string): string =>
+    execFileSync(process.execPath, ['--input-type=module', '-e', script, how], { encoding: 'utf8' })
 
   test('lines are pretty, and cleaned; elsewhere they are JSON', () => {
     expect(run('pretty')).toMatch(/INFO.*hello[^]*consentId: "c-1"[^]*token: "\[censored\]"/)

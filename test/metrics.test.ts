@@ -59,16 +59,25 @@ test('asks the database once for scrapes that come together or soon after', asyn
 })
 
 test('leaves out what it cannot know', async () => {
-  const never = ours(await makeMetrics({ collectCounts: async () => aCount({ sweepAgeSeconds: undefined }) }).registry.metrics())
+  const never = ours(
+    await makeMetrics({ collectCounts: async () => aCount({ sweepAgeSeconds: undefined }) }).registry.metrics(),
+  )
   expect(never.filter((line) => line.startsWith('reconsent_sweep_age_seconds'))).toEqual([])
-  const away = ours(await makeMetrics({ collectCounts: async () => Promise.reject(new Error('away')) }).registry.metrics())
+  const away = ours(
+    await makeMetrics({ collectCounts: async () => Promise.reject(new Error('away')) }).registry.metrics(),
+  )
   expect(away).toContain('reconsent_counts_readable 0')
   expect(away.filter((line) => line.startsWith('reconsent_consents{'))).toEqual([])
 })
 
 test('shows how long the last good sweep is ago, what is overdue and what needs a look', async () => {
   const metrics = makeMetrics({
-    collectCounts: async () => aCount({ overdueSeconds: { consent: 12, notification: 0 }, attention: { 'without-channel': 4 }, feedLagSeconds: 7 }),
+    collectCounts: async () =>
+      aCount({
+        overdueSeconds: { consent: 12, notification: 0 },
+        attention: { 'without-channel': 4 },
+        feedLagSeconds: 7,
+      }),
   })
   const lines = ours(await metrics.registry.metrics())
   const age = Number(lines.find((line) => line.startsWith('reconsent_sweep_age_seconds'))?.split(' ')[1])

@@ -9,12 +9,23 @@ export type Lane = 'processes' | 'infrastructure' | 'provider' | 'mail'
 
 /**
  * What a fault stands in the way of; the checks excuse a delay or a loss only by a fault that could have caused it.
- * `provider-refuses`: calls are certainly not processed. `provider-breaks`: requests or answers are lost on the way, and nothing tells which.
- * `provider-fails`: the provider itself loses them, and its ledger tells which: no other is explained by it. `database-late`: nothing is
- * lost, all that writes or reads takes longer.
+ * `provider-refuses`: calls are certainly not processed. `provider-breaks`: requests or answers are lost on the way,
+ * and nothing tells which. `provider-fails`: the provider itself loses them, and its ledger tells which: no other is
+ * explained by it. `database-late`: nothing is lost, all that writes or reads takes longer.
  */
 export type Hindrance =
-  | 'workers' | 'all-workers' | 'web' | 'schedulers' | 'queue' | 'database' | 'database-late' | 'provider-refuses' | 'provider-breaks' | 'provider-fails' | 'mail' | 'users'
+  | 'workers'
+  | 'all-workers'
+  | 'web'
+  | 'schedulers'
+  | 'queue'
+  | 'database'
+  | 'database-late'
+  | 'provider-refuses'
+  | 'provider-breaks'
+  | 'provider-fails'
+  | 'mail'
+  | 'users'
 
 export interface Stage {
   readonly rig: Rig
@@ -26,8 +37,9 @@ export interface Stage {
 }
 
 /**
- * What one happening can meet: one call, what one worker has in flight, or (unless said) what all workers have. `outage`: what all had in
- * flight when it began, however often it was met after that: while it lasts, nothing further is begun.
+ * What one happening can meet: one call, what one worker has in flight, or (unless said) what all workers have.
+ * `outage`: what all had in flight when it began, however often it was met after that: while it lasts, nothing further
+ * is begun.
  */
 export type Reach = 'call' | 'worker' | 'outage'
 
@@ -40,13 +52,25 @@ export interface Fault {
   readonly act: (stage: Stage) => Promise<number>
 }
 
-/** The simulator's own faults: counted where they fired, and told by its ledger in the entry of each request that met one. */
-export const atSimulator = (lane: Lane, hinders: readonly Exclude<Hindrance, 'provider-breaks'>[], seconds: number, orders: (chance: Chance) => readonly FaultOrder[]): Fault => ({
+/**
+ * The simulator's own faults: counted where they fired, and told by its ledger in the entry of each request that met
+ * one.
+ */
+export const atSimulator = (
+  lane: Lane,
+  hinders: readonly Exclude<Hindrance, 'provider-breaks'>[],
+  seconds: number,
+  orders: (chance: Chance) => readonly FaultOrder[],
+): Fault => ({
   lane,
   hinders,
   act: async ({ rig: { simulator }, chance, span }) => {
     const added = orders(chance).map((order) => simulator.faults.add(order).id)
-    const met = (): number => simulator.faults.list().filter(({ id }) => added.includes(id)).reduce((sum, fault) => sum + fault.fired, 0)
+    const met = (): number =>
+      simulator.faults
+        .list()
+        .filter(({ id }) => added.includes(id))
+        .reduce((sum, fault) => sum + fault.fired, 0)
     await wait(span(seconds))
     // A fault that nobody met shows nothing: it waits a little for somebody.
     const end = Date.now() + 2 * span(seconds)
@@ -75,8 +99,15 @@ export interface Barring {
   readonly refused?: () => Promise<number>
 }
 
-/** A proxy that lets nothing through for so many milliseconds, and longer until somebody has met it; answers how many have. */
-export const barFor = async (proxy: Pick<FaultProxy, 'set' | 'met'>, behaviour: Behaviour, { ms, meanwhile = wait, refused }: Barring): Promise<number> => {
+/**
+ * A proxy that lets nothing through for so many milliseconds, and longer until somebody has met it; answers how many
+ * have.
+ */
+export const barFor = async (
+  proxy: Pick<FaultProxy, 'set' | 'met'>,
+  behaviour: Behaviour,
+  { ms, meanwhile = wait, refused }: Barring,
+): Promise<number> => {
   const before = proxy.met()
   const met = async (): Promise<number> => proxy.met() - before + ((await refused?.()) ?? 0)
   await proxy.set(behaviour)
@@ -89,7 +120,11 @@ export const barFor = async (proxy: Pick<FaultProxy, 'set' | 'met'>, behaviour: 
 }
 
 /** Cuts a proxy's connections again and again, until it has met some, for a while at most. */
-export const cutAgain = async (proxy: { cut(): number }, { chance, span }: Stage, longestRestMs: number): Promise<number> => {
+export const cutAgain = async (
+  proxy: { cut(): number },
+  { chance, span }: Stage,
+  longestRestMs: number,
+): Promise<number> => {
   let cut = 0
   const end = Date.now() + span(20)
   for (let time = 0; time < 10 || (cut === 0 && Date.now() < end); time += 1) {

@@ -7,7 +7,8 @@ import { barFor, type Fault, untilMet } from './fault.ts'
 const untilRedis = async ({ direct }: Rig): Promise<void> => void (await direct.ping())
 
 /** Commands that Redis itself has refused since it started, because it was full. */
-const refusedForMemory = async ({ direct }: Pick<Rig, 'direct'>): Promise<number> => Number(/errorstat_OOM:count=(\d+)/.exec(await direct.info('errorstats'))?.[1] ?? 0)
+const refusedForMemory = async ({ direct }: Pick<Rig, 'direct'>): Promise<number> =>
+  Number(/errorstat_OOM:count=(\d+)/.exec(await direct.info('errorstats'))?.[1] ?? 0)
 
 /** Empties Redis; 1 if it held anything. */
 export const empty = async ({ direct }: Pick<Rig, 'direct'>): Promise<number> => {
@@ -40,7 +41,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
       return held
     },
   },
-  'FLUSHALL': {
+  FLUSHALL: {
     lane: 'infrastructure',
     hinders: ['queue'],
     act: async ({ rig, chance, beforeEmptying }) => {
@@ -137,12 +138,14 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
   'PostgreSQL late': {
     lane: 'infrastructure',
     hinders: ['database-late'],
-    act: async ({ rig, chance, span }) => barFor(rig.proxies.postgres, { kind: 'latency', ms: chance.between(20, 80) }, { ms: span(20) }),
+    act: async ({ rig, chance, span }) =>
+      barFor(rig.proxies.postgres, { kind: 'latency', ms: chance.between(20, 80) }, { ms: span(20) }),
   },
   'PostgreSQL unreachable': {
     lane: 'infrastructure',
     hinders: ['database'],
     each: 'outage',
-    act: async ({ rig, chance, span }) => barFor(rig.proxies.postgres, { kind: chance.happens(0.5) ? 'blackhole' : 'refuse' }, { ms: span(15) }),
+    act: async ({ rig, chance, span }) =>
+      barFor(rig.proxies.postgres, { kind: chance.happens(0.5) ? 'blackhole' : 'refuse' }, { ms: span(15) }),
   },
 }

@@ -15,7 +15,9 @@ export const ofMail: Readonly<Record<string, Fault>> = {
     { endpoint: 'mail', kind: 'cut-after-dot', rate: 0.25 },
     { endpoint: 'mail', kind: 'cut-after-dot', stored: false, rate: 0.2 },
   ]),
-  'mail server answers too late': atSimulator('mail', ['mail'], 20, () => [{ endpoint: 'mail', kind: 'slow-mail', ms: 2200, rate: 0.4 }]),
+  'mail server answers too late': atSimulator('mail', ['mail'], 20, () => [
+    { endpoint: 'mail', kind: 'slow-mail', ms: 2200, rate: 0.4 },
+  ]),
   'connections to the mail server cut': {
     lane: 'mail',
     hinders: ['mail'],

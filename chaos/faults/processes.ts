@@ -15,7 +15,11 @@ const PATIENCE_MS = 10_000
 const hindered: Readonly<Record<Role, Hindrance>> = { worker: 'workers', web: 'web', scheduler: 'schedulers' }
 
 /** One that runs and may be chosen; all of a role may just be starting again. */
-const pickMember = async ({ rig, chance }: Stage, role: Role, mayBe: (member: Member) => boolean = () => true): Promise<Member | undefined> => {
+const pickMember = async (
+  { rig, chance }: Stage,
+  role: Role,
+  mayBe: (member: Member) => boolean = () => true,
+): Promise<Member | undefined> => {
   const end = Date.now() + PATIENCE_MS
   for (;;) {
     const members = rig.fleet.members(role).filter((member) => !member.paused && mayBe(member))
@@ -47,7 +51,9 @@ const pause = (role: Role): Fault => ({
   },
 })
 
-/** How long a worker with work in hand is looked for; an idle moment has none. Of a run of twenty minutes, and at least. */
+/**
+ * How long a worker with work in hand is looked for; an idle moment has none. Of a run of twenty minutes, and at least.
+ */
 const LOOKS_FOR_SECONDS = 200
 const LOOKS_FOR_AT_LEAST_MS = 25_000
 /** After the lease: a sweep finds the record, another worker takes it. */
@@ -60,12 +66,16 @@ const writerOf = ({ name, process }: Pick<Member, 'name' | 'process'>): string =
 const isRefused = async (seat: string, file: string, from: number, taken: readonly Holding[]): Promise<boolean> => {
   for await (const line of linesOf(file, from)) {
     const refusal = refusalIn(seat, line)
-    if (refusal !== undefined && taken.some(({ rowId, who }) => rowId === refusal.recordId && who === refusal.who)) return true
+    if (refusal !== undefined && taken.some(({ rowId, who }) => rowId === refusal.recordId && who === refusal.who))
+      return true
   }
   return false
 }
 
-/** What the stopped process holds, and goes on holding. Records whose write was already on its way to the database fall out here. */
+/**
+ * What the stopped process holds, and goes on holding. Records whose write was already on its way to the database fall
+ * out here.
+ */
 const frozenIn = async (rig: Rig, member: Member): Promise<Holding[]> => {
   await wait(150)
   return (await holdingsNow(rig)).filter(({ who }) => who === writerOf(member))
@@ -83,12 +93,17 @@ const untilOvertaken = async (rig: Rig, holdings: readonly Holding[]): Promise<H
   }
 }
 
-/** Stops a worker that has a record in hand until another has taken that over, and waits for what it then tries to write. */
+/**
+ * Stops a worker that has a record in hand until another has taken that over, and waits for what it then tries to
+ * write.
+ */
 const pauseOne = async (stage: Stage): Promise<'refused' | 'slept' | 'idle'> => {
   const { rig } = stage
   // A reauth job that wakes up only gives its lease back, which shows nothing.
   const busy = (await holdingsNow(rig).catch(() => [])).find(({ place }) => place !== 'consents')
-  const member = rig.fleet.members('worker').find(({ name, process, paused }) => !paused && busy?.who === writerOf({ name, process }))
+  const member = rig.fleet
+    .members('worker')
+    .find(({ name, process, paused }) => !paused && busy?.who === writerOf({ name, process }))
   // Nobody to take over: sleeping would show nothing.
   if (member === undefined || rig.fleet.members('worker').length < 2) return 'idle'
   const log = join(rig.logFolder, `${member.name}.log`)
@@ -108,14 +123,19 @@ const pauseOne = async (stage: Stage): Promise<'refused' | 'slept' | 'idle'> => 
   return 'slept'
 }
 
-/** Repeated until the store has refused a write: a pause that meets no work in hand, or dies before it writes, shows nothing. */
+/**
+ * Repeated until the store has refused a write: a pause that meets no work in hand, or dies before it writes, shows
+ * nothing.
+ */
 const pausePastLease: Fault = {
   lane: 'processes',
   hinders: ['workers'],
   act: async (stage) => {
     const { faults } = stage.rig.simulator
     // Calls take long enough to be met in the middle, and not so long that they are given up.
-    const slow = (['exchange', 'refresh', 'me'] as const).map((endpoint) => faults.add({ endpoint, kind: 'slow', ms: 900 }))
+    const slow = (['exchange', 'refresh', 'me'] as const).map((endpoint) =>
+      faults.add({ endpoint, kind: 'slow', ms: 900 }),
+    )
     slow.push(faults.add({ endpoint: 'mail', kind: 'slow-mail', ms: 900 }))
     let pauses = 0
     try {

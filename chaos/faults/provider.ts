@@ -18,8 +18,12 @@ const meanwhile = async ({ rig: { clock } }: Stage, ms: number, minutes: number)
 }
 
 export const ofProvider: Readonly<Record<string, Fault>> = {
-  '429 with Retry-After': atSimulator('provider', ['provider-refuses'], 20, () => everywhere({ kind: 'rate-limited', retry_after: 1, rate: 0.5 })),
-  '429 without Retry-After': atSimulator('provider', ['provider-refuses'], 20, () => everywhere({ kind: 'rate-limited', rate: 0.5 })),
+  '429 with Retry-After': atSimulator('provider', ['provider-refuses'], 20, () =>
+    everywhere({ kind: 'rate-limited', retry_after: 1, rate: 0.5 }),
+  ),
+  '429 without Retry-After': atSimulator('provider', ['provider-refuses'], 20, () =>
+    everywhere({ kind: 'rate-limited', rate: 0.5 }),
+  ),
   '500 before and after processing': atSimulator('provider', ['provider-fails'], 20, () => [
     ...everywhere({ kind: 'error-json', rate: 0.2 }),
     ...everywhere({ kind: 'error-json', processed: true, rate: 0.25 }),
@@ -32,10 +36,18 @@ export const ofProvider: Readonly<Record<string, Fault>> = {
     ...everywhere({ kind: 'slow', ms: 2500, rate: 0.15 }),
     ...everywhere({ kind: 'slow', ms: 2500, processed: true, rate: 0.2 }),
   ]),
-  'reset before processing': atSimulator('provider', ['provider-fails'], 20, () => everywhere({ kind: 'reset-before', rate: 0.4 })),
-  'reset after processing': atSimulator('provider', ['provider-fails'], 20, () => everywhere({ kind: 'reset-after', rate: 0.4 })),
-  'one byte a second': atSimulator('provider', ['provider-fails'], 20, () => everywhere({ kind: 'drip', interval_ms: 1000, rate: 0.25 })),
-  'answers cut in the middle': atSimulator('provider', ['provider-fails'], 20, () => everywhere({ kind: 'bad-json', rate: 0.3 })),
+  'reset before processing': atSimulator('provider', ['provider-fails'], 20, () =>
+    everywhere({ kind: 'reset-before', rate: 0.4 }),
+  ),
+  'reset after processing': atSimulator('provider', ['provider-fails'], 20, () =>
+    everywhere({ kind: 'reset-after', rate: 0.4 }),
+  ),
+  'one byte a second': atSimulator('provider', ['provider-fails'], 20, () =>
+    everywhere({ kind: 'drip', interval_ms: 1000, rate: 0.25 }),
+  ),
+  'answers cut in the middle': atSimulator('provider', ['provider-fails'], 20, () =>
+    everywhere({ kind: 'bad-json', rate: 0.3 }),
+  ),
   'ten minutes of invalid_client': {
     lane: 'provider',
     hinders: ['provider-refuses'],
@@ -57,7 +69,11 @@ export const ofProvider: Readonly<Record<string, Fault>> = {
       const { proxies, logFolder } = stage.rig
       const refused = await countFromNow(logFolder, /provider-(?:unreachable|timeout)/)
       const behaviour = { kind: stage.chance.happens(0.5) ? 'refuse' : 'blackhole' } as const
-      return barFor(proxies.provider, behaviour, { ms: stage.span(50), meanwhile: async (ms) => meanwhile(stage, ms, 15), refused })
+      return barFor(proxies.provider, behaviour, {
+        ms: stage.span(50),
+        meanwhile: async (ms) => meanwhile(stage, ms, 15),
+        refused,
+      })
     },
   },
   'connections to the provider cut': {

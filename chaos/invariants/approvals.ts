@@ -37,14 +37,22 @@ const untakenBecause = ({ back, row, renewal }: Approval): string | undefined =>
   // Stopped for good, a cycle leaves its attempts as they are: they expire.
   if (row.status === 'issued' && renewal.status !== 'cancelled') return undefined
   const answeredAt = back.answeredAt ?? back.at
-  if (renewal.closed_at !== null && renewal.closed_at <= answeredAt && renewal.status !== 'lapsed') return `cycle ${renewal.status} before the code came`
+  if (renewal.closed_at !== null && renewal.closed_at <= answeredAt && renewal.status !== 'lapsed')
+    return `cycle ${renewal.status} before the code came`
   return undefined
 }
 
-/** Renewed by this code, or by another before this one was given up. Who was asked again in between counts as asked, whatever came later. */
+/**
+ * Renewed by this code, or by another before this one was given up. Who was asked again in between counts as asked,
+ * whatever came later.
+ */
 const hasSucceeded = ({ row, renewal }: Approval): boolean => {
   if (renewal.status !== 'renewed' && renewal.status !== 'repaired') return false
-  return row.status !== 'refused' || row.code_received_at === null || (renewal.closed_at !== null && row.closed_at !== null && renewal.closed_at <= row.closed_at)
+  return (
+    row.status !== 'refused' ||
+    row.code_received_at === null ||
+    (renewal.closed_at !== null && row.closed_at !== null && renewal.closed_at <= row.closed_at)
+  )
 }
 
 const isTaken = (causes: readonly Explained[]): boolean => causes.some(({ window }) => window === 'taken')
@@ -52,19 +60,35 @@ const isTaken = (causes: readonly Explained[]): boolean => causes.some(({ window
 /** What a fault met: an approval, or the connection whose token it took, with all codes that came for it. */
 type Loss = Approval | string
 
-/** A fault of the simulator meets one request; a death, what was in flight. Where several were on, each can have met its own number. */
-const beyondBounds = (causesOf: ReadonlyMap<Loss, readonly Explained[]>, { by, left }: Attribution<Loss, Explained>): Violation[] =>
+/**
+ * A fault of the simulator meets one request; a death, what was in flight. Where several were on, each can have met its
+ * own number.
+ */
+const beyondBounds = (
+  causesOf: ReadonlyMap<Loss, readonly Explained[]>,
+  { by, left }: Attribution<Loss, Explained>,
+): Violation[] =>
   [...Map.groupBy(left, (loss) => causesOf.get(loss)?.[0])].flatMap(([cause, those]) => {
     if (cause === undefined) return []
     const met = those.length + [...by.values()].filter((one) => one.by === cause.by).length
-    return [{ invariant: 3, record: `fault ${cause.by}`, what: `${met} users were asked again for it; it can have met ${cause.most} exchanges at most, and what else was on then has met its own` }]
+    return [
+      {
+        invariant: 3,
+        record: `fault ${cause.by}`,
+        what:
+          `${met} users were asked again for it; it can have met ${cause.most} exchanges at most, and what else ` +
+          'was on then has met its own',
+      },
+    ]
   })
 
 export const approvedAreRenewedOrAsked: Check = (books) => {
   const { approvals, missing } = approvalsOf(books)
   const known = knownOf(books)
   const violations: Violation[] = missing.map((back) => ({
-    invariant: 3, record: `user ${back.user.no}`, what: 'a callback was answered, but its authorisation is not there',
+    invariant: 3,
+    record: `user ${back.user.no}`,
+    what: 'a callback was answered, but its authorisation is not there',
   }))
   const causesOf = new Map<Loss, readonly Explained[]>()
   const untaken: string[] = []
@@ -75,7 +99,12 @@ export const approvedAreRenewedOrAsked: Check = (books) => {
     if (hasSucceeded(approval)) continue
     if (row.code_received_at === null) {
       const why = untakenBecause(approval)
-      if (why === undefined) violated(row.status === 'issued' ? 'a callback was answered before its code was committed' : `a callback was answered, its code not taken, and the cycle is ${renewal.status}`)
+      if (why === undefined)
+        violated(
+          row.status === 'issued'
+            ? 'a callback was answered before its code was committed'
+            : `a callback was answered, its code not taken, and the cycle is ${renewal.status}`,
+        )
       else untaken.push(why)
       continue
     }
@@ -90,20 +119,31 @@ export const approvedAreRenewedOrAsked: Check = (books) => {
     const why = explain(known, row, back.codeNo ?? 0, back.user.credentialsId)
     if ('unexplained' in why) violated(`outside of every window: ${why.unexplained}`)
     else causesOf.set(isTaken(why.causes) ? back.user.credentialsId : approval, why.causes)
-    // No link can be made with a token that the provider took back: they are asked as soon as the company connects them anew.
+    // No link can be made with a token that the provider took back: they are asked as soon as the company connects them
+    // anew.
     if (!('unexplained' in why) && isTaken(why.causes)) continue
     const asked = askedAfter(books, approval)
     const { as, ms } = asked
     waits.push(asked)
-    if (ms > SWEEPS * SWEEP_MS) violated(`${as === 'asked' ? 'asked again only' : 'not asked again'} after ${(ms / 1000).toFixed(1)} s in which nothing stood in the way (${row.status}, ${row.error_code}); two sweeps are ${(SWEEPS * SWEEP_MS) / 1000} s`)
+    if (ms > SWEEPS * SWEEP_MS)
+      violated(
+        `${as === 'asked' ? 'asked again only' : 'not asked again'} after ${(ms / 1000).toFixed(1)} s in which ` +
+          `nothing stood in the way (${row.status}, ${row.error_code}); two sweeps are ` +
+          `${(SWEEPS * SWEEP_MS) / 1000} s`,
+      )
   }
   const attributed = attribute(causesOf)
   violations.push(...beyondBounds(causesOf, attributed))
   return {
-    invariant: 3, says: 'who approved is renewed, or asked again for a reason within two sweeps', looked: approvals.length + missing.length, violations,
+    invariant: 3,
+    says: 'who approved is renewed, or asked again for a reason within two sweeps',
+    looked: approvals.length + missing.length,
+    violations,
     notShown: notJudged(waits, books.log),
     notes: [
-      ...[...Map.groupBy(attributed.by.values(), ({ window }) => window)].map(([window, ones]) => windowNote(window, ones)),
+      ...[...Map.groupBy(attributed.by.values(), ({ window }) => window)].map(([window, ones]) =>
+        windowNote(window, ones),
+      ),
       ...waitNotes(waits),
       ...counted(untaken),
     ],
@@ -111,10 +151,13 @@ export const approvedAreRenewedOrAsked: Check = (books) => {
 }
 
 const windowNote = (window: Window, ones: readonly Explained[]): string =>
-  `${ones.length} asked again, by ${new Set(ones.map(({ by }) => by)).size} faults, ${boundOf(window, ones)}: ${windows[window]}`
+  `${ones.length} asked again, by ${new Set(ones.map(({ by }) => by)).size} faults, ${boundOf(window, ones)}: ` +
+  windows[window]
 
 /** An outage meets every code that it outlives: there is no bound but the codes'. */
 const boundOf = (window: Window, ones: readonly Explained[]): string => {
   const bounds = new Map(ones.map(({ by, most }) => [by, most]))
-  return window === 'outlived' ? 'without a bound' : `which can have met ${[...bounds.values()].reduce((sum, one) => sum + one, 0)} exchanges at most`
+  return window === 'outlived'
+    ? 'without a bound'
+    : `which can have met ${[...bounds.values()].reduce((sum, one) => sum + one, 0)} exchanges at most`
 }

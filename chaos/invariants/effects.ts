@@ -8,7 +8,8 @@ import type { AuthorisationRecord, NotificationRecord } from '../records.ts'
 
 /** The answers that prove that a code was not looked at: 429, and an `invalid_client` that reached us. */
 const isSurelyUntouched = (entry: Entry): boolean =>
-  (entry.outcome === 'not-processed' && entry.fault === 'rate-limited') || (entry.outcome === 'invalid_client' && !losesAnswer(entry))
+  (entry.outcome === 'not-processed' && entry.fault === 'rate-limited') ||
+  (entry.outcome === 'invalid_client' && !losesAnswer(entry))
 
 export const codesOnce: Check = (books) => {
   const { records } = books
@@ -19,21 +20,38 @@ export const codesOnce: Check = (books) => {
     resent += sends.length - 1
     sent += sends.length
     if (settled >= 0 && settled < sends.length - 1) {
-      const story = sends.map((send) => `${send.outcome}${send.fault === undefined ? '' : ` (${send.fault})`} at ${send.at}`).join(', then ')
-      violations.push({ invariant: 2, record: `code ${codeNo} of ${sends[0]?.credentials_id}`, what: `sent again after it may have been used: ${story}` })
+      const story = sends
+        .map((send) => `${send.outcome}${send.fault === undefined ? '' : ` (${send.fault})`} at ${send.at}`)
+        .join(', then ')
+      violations.push({
+        invariant: 2,
+        record: `code ${codeNo} of ${sends[0]?.credentials_id}`,
+        what: `sent again after it may have been used: ${story}`,
+      })
     }
   }
   for (const entry of records.ledger) {
-    if (entry.what === 'revoked') violations.push({ invariant: 2, record: `connection ${entry.credentials_id}`, what: `revoked by the provider: ${entry.detail}` })
+    if (entry.what === 'revoked')
+      violations.push({
+        invariant: 2,
+        record: `connection ${entry.credentials_id}`,
+        what: `revoked by the provider: ${entry.detail}`,
+      })
   }
   // Forged codes have an intent and no number: they are counted with the seventh invariant.
   const forged = new Set(books.crowd.forged.flatMap(({ state }) => records.byState.get(sha256Hex(state))?.id ?? []))
   const intended = [...records.intents].reduce((sum, [id, intents]) => (forged.has(id) ? sum : sum + intents.length), 0)
   return {
-    invariant: 2, says: 'no code is sent again after it may have been used', looked: records.sends.size, violations,
+    invariant: 2,
+    says: 'no code is sent again after it may have been used',
+    looked: records.sends.size,
+    violations,
     notes: [
-      ...(resent === 0 ? [] : [`${resent} sends repeated after an answer that proves the code untouched (429, invalid_client)`]),
-      `${intended} intents to send a code, ${sent} sends of those codes at the provider: ${intended - sent} never got there (refused connections, calls on hold, deaths)`,
+      ...(resent === 0
+        ? []
+        : [`${resent} sends repeated after an answer that proves the code untouched (429, invalid_client)`]),
+      `${intended} intents to send a code, ${sent} sends of those codes at the provider: ${intended - sent} ` +
+        'never got there (refused connections, calls on hold, deaths)',
     ],
   }
 }
@@ -43,38 +61,71 @@ const idOfMail = (entry: Entry): string => (entry.message_id ?? '').split('@')[0
 const MAIL_SLACK_MS = LEASE_MS + 4_000
 
 /**
- * What is uncertain may have arrived, and is never sent again. Nothing else that is not sent may have: a 4xx or 5xx, also one to the whole
- * message, says that the server has not taken it, and the simulator keeps to that; cut after the final dot, it gives no answer at all.
+ * What is uncertain may have arrived, and is never sent again. Nothing else that is not sent may have: a 4xx or 5xx,
+ * also one to the whole message, says that the server has not taken it, and the simulator keeps to that; cut after the
+ * final dot, it gives no answer at all.
  */
-const mostDelivered = ({ status }: NotificationRecord): number => (['sending', 'sent', 'uncertain'].includes(status) ? 1 : 0)
+const mostDelivered = ({ status }: NotificationRecord): number =>
+  ['sending', 'sent', 'uncertain'].includes(status) ? 1 : 0
 
 export const mailsAtMostOnce: Check = ({ records, rig }) => {
   const violations: Violation[] = []
-  const delivered = Map.groupBy(records.ledger.filter((entry) => entry.what === 'mail' && entry.outcome === 'ok'), idOfMail)
+  const delivered = Map.groupBy(
+    records.ledger.filter((entry) => entry.what === 'mail' && entry.outcome === 'ok'),
+    idOfMail,
+  )
   let uncertain = 0
   for (const [id, mails] of delivered) {
     const row = records.notifications.get(id)
     // A mail that no row tells of is named by the seventh invariant.
     const most = row === undefined ? 1 : mostDelivered(row)
     if (row?.status === 'uncertain') uncertain += 1
-    if (mails.length > most) violations.push({ invariant: 6, record: `notification ${id}`, what: `delivered ${mails.length} times, and the row says ${row?.status}` })
+    if (mails.length > most)
+      violations.push({
+        invariant: 6,
+        record: `notification ${id}`,
+        what: `delivered ${mails.length} times, and the row says ${row?.status}`,
+      })
   }
   for (const row of records.notifications.values()) {
     const closed = records.renewals.get(row.renewal_id)?.closed_at
-    if (row.status === 'sending') violations.push({ invariant: 6, record: `notification ${row.id}`, what: 'still being sent when everything had been given time to end' })
-    if (row.status === 'sent' && !delivered.has(row.id)) violations.push({ invariant: 6, record: `notification ${row.id}`, what: 'said to be sent, but no mail server has it' })
+    if (row.status === 'sending')
+      violations.push({
+        invariant: 6,
+        record: `notification ${row.id}`,
+        what: 'still being sent when everything had been given time to end',
+      })
+    if (row.status === 'sent' && !delivered.has(row.id))
+      violations.push({
+        invariant: 6,
+        record: `notification ${row.id}`,
+        what: 'said to be sent, but no mail server has it',
+      })
     if (closed === null || closed === undefined || row.sending_at === null) continue
     if (rig.clock.realAt(row.sending_at) > rig.clock.realAt(closed) + LEASE_MS) {
-      violations.push({ invariant: 6, record: `notification ${row.id}`, what: `committed to be sent at ${row.sending_at.toISOString()}, after its cycle had closed at ${closed.toISOString()}` })
+      violations.push({
+        invariant: 6,
+        record: `notification ${row.id}`,
+        what:
+          `committed to be sent at ${row.sending_at.toISOString()}, after its cycle had closed at ` +
+          closed.toISOString(),
+      })
     }
     for (const mail of delivered.get(row.id) ?? []) {
       if (rig.clock.realAt(new Date(mail.at)) > rig.clock.realAt(closed) + MAIL_SLACK_MS) {
-        violations.push({ invariant: 6, record: `notification ${row.id}`, what: `delivered at ${mail.at}, after its cycle had closed at ${closed.toISOString()}` })
+        violations.push({
+          invariant: 6,
+          record: `notification ${row.id}`,
+          what: `delivered at ${mail.at}, after its cycle had closed at ${closed.toISOString()}`,
+        })
       }
     }
   }
   return {
-    invariant: 6, says: 'a message is delivered at most once, and never after the renewal', looked: delivered.size, violations,
+    invariant: 6,
+    says: 'a message is delivered at most once, and never after the renewal',
+    looked: delivered.size,
+    violations,
     notes: uncertain === 0 ? [] : [`${uncertain} delivered messages are rightly marked uncertain`],
   }
 }
@@ -82,8 +133,12 @@ export const mailsAtMostOnce: Check = ({ records, rig }) => {
 /** Whose intents a code may be sent by: the authorisation whose state it came with, its own or a foreign one. */
 const rowsOfCodes = ({ returns, crowd, records }: Parameters<Check>[0]): Map<number, AuthorisationRecord[]> => {
   const rows = new Map<number, AuthorisationRecord[]>()
-  const cameWith = [...returns, ...crowd.foreign].map(({ codeNo, state }) => ({ codeNo, row: records.byState.get(sha256Hex(state)) }))
-  for (const { codeNo, row } of cameWith) if (codeNo !== undefined && row !== undefined) rows.set(codeNo, [...(rows.get(codeNo) ?? []), row])
+  const cameWith = [...returns, ...crowd.foreign].map(({ codeNo, state }) => ({
+    codeNo,
+    row: records.byState.get(sha256Hex(state)),
+  }))
+  for (const { codeNo, row } of cameWith)
+    if (codeNo !== undefined && row !== undefined) rows.set(codeNo, [...(rows.get(codeNo) ?? []), row])
   return rows
 }
 
@@ -97,42 +152,81 @@ export const effectsHaveIntents: Check = (books) => {
     if (entry.what === 'mail' && entry.outcome === 'ok') {
       looked += 1
       const row = records.notifications.get(idOfMail(entry))
-      if (row === undefined) violations.push({ invariant: 7, record: `mail ${entry.message_id}`, what: 'no notification in the database tells of it' })
+      if (row === undefined)
+        violations.push({
+          invariant: 7,
+          record: `mail ${entry.message_id}`,
+          what: 'no notification in the database tells of it',
+        })
       else if (row.sending_at === null || row.sending_at > at) {
-        violations.push({ invariant: 7, record: `notification ${row.id}`, what: `a mail arrived at ${entry.at}, the intent to send is of ${row.sending_at?.toISOString() ?? 'never'}` })
+        violations.push({
+          invariant: 7,
+          record: `notification ${row.id}`,
+          what: `a mail arrived at ${entry.at}, the intent to send is of ${row.sending_at?.toISOString() ?? 'never'}`,
+        })
       }
     }
     if (entry.what === 'exchange' && entry.code_no !== undefined) {
       looked += 1
       const senders = rows.get(entry.code_no) ?? []
-      if (senders.length === 0) violations.push({ invariant: 7, record: `code ${entry.code_no}`, what: 'was sent, but no authorisation tells of it' })
+      if (senders.length === 0)
+        violations.push({
+          invariant: 7,
+          record: `code ${entry.code_no}`,
+          what: 'was sent, but no authorisation tells of it',
+        })
       else {
         const sent = (records.sends.get(entry.code_no) ?? []).filter(({ seq }) => seq <= entry.seq).length
-        const intended = senders.flatMap((row) => records.intents.get(row.id) ?? []).filter((intent) => intent <= at).length
-        if (intended < sent) violations.push({ invariant: 7, record: `authorisation ${senders[0]?.id}`, what: `its code was sent ${sent} times by ${entry.at}, intended ${intended} times` })
+        const intended = senders
+          .flatMap((row) => records.intents.get(row.id) ?? [])
+          .filter((intent) => intent <= at).length
+        if (intended < sent)
+          violations.push({
+            invariant: 7,
+            record: `authorisation ${senders[0]?.id}`,
+            what: `its code was sent ${sent} times by ${entry.at}, intended ${intended} times`,
+          })
       }
     }
   }
-  return { invariant: 7, says: 'every effect outside has an intent that was committed before it', looked, violations, notes: [] }
+  return {
+    invariant: 7,
+    says: 'every effect outside has an intent that was committed before it',
+    looked,
+    violations,
+    notes: [],
+  }
 }
 
-/** Rejections for this many connections put calls on hold; while they are, one question a minute asks whether that is over. */
+/**
+ * Rejections for this many connections put calls on hold; while they are, one question a minute asks whether that is
+ * over.
+ */
 const STRIKES = 3
-/** A minute, less what a slow machine may be late; one that a fault kept on its way is booked late by as long as that took. */
+/**
+ * A minute, less what a slow machine may be late; one that a fault kept on its way is booked late by as long as that
+ * took.
+ */
 const ASKED_EVERY_MS = 55_000
-/** A question is two requests, and the time may jump between them: it was begun no earlier than this before the one that is booked. */
+/**
+ * A question is two requests, and the time may jump between them: it was begun no earlier than this before the one that
+ * is booked.
+ */
 const QUESTION_TAKES_MS = 1_500
 
 /**
- * Codes that no bank gave. A forged one that came with a valid state is our intent as much as any other: it has its authorisation. The
- * rest can only be our own question whether the provider knows us (`checkCredentials`), asked while calls are on hold and once a minute.
+ * Codes that no bank gave. A forged one that came with a valid state is our intent as much as any other: it has its
+ * authorisation. The rest can only be our own question whether the provider knows us (`checkCredentials`), asked while
+ * calls are on hold and once a minute.
  */
 export const madeUpCodes: Check = ({ records, crowd, rig: { clock } }) => {
   const violations: Violation[] = []
-  const forged = crowd.forged.flatMap(({ state }) => {
-    const row = records.byState.get(sha256Hex(state))
-    return row === undefined ? [] : (records.intents.get(row.id) ?? []).map((at) => at.getTime())
-  }).toSorted((a, b) => a - b)
+  const forged = crowd.forged
+    .flatMap(({ state }) => {
+      const row = records.byState.get(sha256Hex(state))
+      return row === undefined ? [] : (records.intents.get(row.id) ?? []).map((at) => at.getTime())
+    })
+    .toSorted((a, b) => a - b)
   let [rejections, looked, questions, asForged] = [0, 0, 0, 0]
   let [lastAsked, lastBegun] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]
   let wasLate = false
@@ -148,21 +242,51 @@ export const madeUpCodes: Check = ({ records, crowd, rig: { clock } }) => {
     }
     questions += 1
     const record = `request ${entry.seq} with a code that no bank gave`
-    if (rejections < STRIKES) violations.push({ invariant: 7, record, what: `was sent at ${entry.at}, before ${STRIKES} connections had been rejected` })
-    else if (at - lastBegun < ASKED_EVERY_MS && !wasLate) violations.push({ invariant: 7, record, what: `asks whether the provider knows us ${Math.round((at - lastAsked) / 1000)} s after the last such question` })
+    if (rejections < STRIKES)
+      violations.push({
+        invariant: 7,
+        record,
+        what: `was sent at ${entry.at}, before ${STRIKES} connections had been rejected`,
+      })
+    else if (at - lastBegun < ASKED_EVERY_MS && !wasLate)
+      violations.push({
+        invariant: 7,
+        record,
+        what:
+          `asks whether the provider knows us ${Math.round((at - lastAsked) / 1000)} s after the last such ` +
+          'question',
+      })
     lastAsked = at
     lastBegun = clock.shownAt(clock.realAt(new Date(at)) - QUESTION_TAKES_MS)
     wasLate = entry.fault !== undefined
   }
   return {
-    invariant: 7, says: 'a code that no bank gave is sent only as our question whether we are known, or because it came with a valid state', looked, violations,
-    notes: looked === 0 ? [] : [`${questions} questions while calls were on hold, ${asForged} forged codes that had come with a valid state`],
+    invariant: 7,
+    says:
+      'a code that no bank gave is sent only as our question whether we are known, or because it came with a ' +
+      'valid state',
+    looked,
+    violations,
+    notes:
+      looked === 0
+        ? []
+        : [
+            `${questions} questions while calls were on hold, ${asForged} forged codes that had come with a ` +
+              'valid state',
+          ],
   }
 }
 
 export const linksOnce: Check = ({ crowd }) => ({
-  invariant: 7, says: 'no link to the bank is handed out twice', looked: crowd.bankLinks.size, notes: [],
-  violations: [...crowd.bankLinks].filter(([, times]) => times > 1).map(([link, times]) => ({
-    invariant: 7, record: `bank link ${new URL(link).pathname.slice(0, 40)}…`, what: `was handed out ${times} times`,
-  })),
+  invariant: 7,
+  says: 'no link to the bank is handed out twice',
+  looked: crowd.bankLinks.size,
+  notes: [],
+  violations: [...crowd.bankLinks]
+    .filter(([, times]) => times > 1)
+    .map(([link, times]) => ({
+      invariant: 7,
+      record: `bank link ${new URL(link).pathname.slice(0, 40)}…`,
+      what: `was handed out ${times} times`,
+    })),
 })

@@ -1,4 +1,5 @@
-// Invariants 4, 5 and 9: what the database holds at the end against what the provider did, and against what the users wanted.
+// Invariants 4, 5 and 9: what the database holds at the end against what the provider did, and against what the users
+// wanted.
 import { sha256Hex } from '../../src/crypto/hashing.ts'
 import { tokenContext } from '../../src/store/refresh-token.ts'
 import { rotationLostBy } from '../explain.ts'
@@ -16,7 +17,11 @@ export const tokensAreTheirs: Check = (books) => {
   const { records, rig } = books
   const known = knownOf(books)
   const violations: Violation[] = []
-  const ownerOf = new Map(rig.simulator.connections().flatMap((one) => (one.refreshToken === undefined ? [] : [[one.refreshToken, one.credentialsId] as const])))
+  const ownerOf = new Map(
+    rig.simulator
+      .connections()
+      .flatMap((one) => (one.refreshToken === undefined ? [] : [[one.refreshToken, one.credentialsId] as const])),
+  )
   const lost: string[] = []
   for (const consent of records.consents) {
     const record = `consent ${consent.id}`
@@ -31,11 +36,23 @@ export const tokensAreTheirs: Check = (books) => {
     if (connection?.refreshToken === stored) continue
     const owner = ownerOf.get(stored)
     const by = rotationLostBy(known, consent.credentials_id)
-    if (owner !== undefined && owner !== consent.credentials_id) violations.push({ invariant: 4, record, what: `holds the token of another connection (${owner})` })
-    else if (by === undefined) violations.push({ invariant: 4, record, what: 'the stored token is not the last one issued, and no fault explains it' })
+    if (owner !== undefined && owner !== consent.credentials_id)
+      violations.push({ invariant: 4, record, what: `holds the token of another connection (${owner})` })
+    else if (by === undefined)
+      violations.push({
+        invariant: 4,
+        record,
+        what: 'the stored token is not the last one issued, and no fault explains it',
+      })
     else lost.push(`token rotated by the provider in an answer that was lost (${by.by.replace(/ at .*/, '')})`)
   }
-  return { invariant: 4, says: 'stored tokens decrypt, are the last ones issued, and nobody else’s', looked: records.consents.length, violations, notes: counted(lost) }
+  return {
+    invariant: 4,
+    says: 'stored tokens decrypt, are the last ones issued, and nobody else’s',
+    looked: records.consents.length,
+    violations,
+    notes: counted(lost),
+  }
 }
 
 /** The same-connection check: a code that somebody else got renews nothing, whatever state it comes with. */
@@ -47,11 +64,22 @@ export const foreignCodesRenewNothing: Check = ({ records, crowd }) => {
     if (row === undefined || row.code_received_at === null) continue
     taken += 1
     const done = (records.sends.get(codeNo ?? 0) ?? []).some(({ outcome }) => outcome === 'ok')
-    if (done) violations.push({ invariant: 5, record: `authorisation ${row.id}`, what: `got tokens for a code that user ${user.no} had got for another consent` })
+    if (done)
+      violations.push({
+        invariant: 5,
+        record: `authorisation ${row.id}`,
+        what: `got tokens for a code that user ${user.no} had got for another consent`,
+      })
   }
   return {
-    invariant: 5, says: 'a code that came with the state of another consent renews nothing', looked: crowd.foreign.length, violations,
-    notes: crowd.foreign.length === 0 ? [] : [`${taken} of them were taken, sent and refused; the others came when the state was closed`],
+    invariant: 5,
+    says: 'a code that came with the state of another consent renews nothing',
+    looked: crowd.foreign.length,
+    violations,
+    notes:
+      crowd.foreign.length === 0
+        ? []
+        : [`${taken} of them were taken, sent and refused; the others came when the state was closed`],
   }
 }
 
@@ -67,10 +95,22 @@ export const datesAreTheProviders: Check = (books) => {
     looked += 1
     const apart = connection.dates.expiresAt.toMillis() - consent.expires_at.getTime()
     if (Math.abs(apart) <= 3_600_000) continue
-    if (rotationLostBy(known, consent.credentials_id) !== undefined) lost.push('date unknown to us: the token that could tell was rotated in a lost answer')
-    else violations.push({ invariant: 5, record: `consent ${consent.id}`, what: `the provider's expiry is ${Math.round(apart / 3_600_000)} h from the stored one` })
+    if (rotationLostBy(known, consent.credentials_id) !== undefined)
+      lost.push('date unknown to us: the token that could tell was rotated in a lost answer')
+    else
+      violations.push({
+        invariant: 5,
+        record: `consent ${consent.id}`,
+        what: `the provider's expiry is ${Math.round(apart / 3_600_000)} h from the stored one`,
+      })
   }
-  return { invariant: 5, says: 'a renewal is recorded where the provider made one, and nowhere else', looked, violations, notes: counted(lost) }
+  return {
+    invariant: 5,
+    says: 'a renewal is recorded where the provider made one, and nowhere else',
+    looked,
+    violations,
+    notes: counted(lost),
+  }
 }
 
 /** After the expiry, for the banks of the run: past it the provider makes no link. */
@@ -87,11 +127,17 @@ const notEmptied = (log: readonly Struck[]): string | undefined => {
   const at = log.filter(({ name, happened }) => name === EMPTIED && happened > 0).map(({ to }) => to)
   if (at.length < 2) return `Redis was emptied ${at.length} times by the clock: run with --flush-every 60s`
   const longest = Math.max(...at.slice(1).map((one, index) => one - (at[index] ?? one)))
-  return longest > EMPTIED_EVERY_MS + EMPTIED_LATE_MS ? `Redis was left as it was for ${Math.round(longest / 1000)} s` : undefined
+  return longest > EMPTIED_EVERY_MS + EMPTIED_LATE_MS
+    ? `Redis was left as it was for ${Math.round(longest / 1000)} s`
+    : undefined
 }
 
 /** Why a try did not get a code taken; undefined: for no reason that the run knows of. */
-const reasonOf = ({ records, log, acts, rig: { clock } }: Books, consent: ConsentRecord, { from, to, got }: Attempt): string | undefined => {
+const reasonOf = (
+  { records, log, acts, rig: { clock } }: Books,
+  consent: ConsentRecord,
+  { from, to, got }: Attempt,
+): string | undefined => {
   const wasPaused = holdsOf(acts, consent.id).some(({ may }) => may.from <= to && may.to >= from)
   if (wasPaused && got !== 'taken' && got !== 'tampered') return 'an operator had paused it'
   switch (got) {
@@ -101,10 +147,17 @@ const reasonOf = ({ records, log, acts, rig: { clock } }: Books, consent: Consen
     case 'tampered':
       return 'tampered'
     case 'nothing to do': {
-      const renewals = [...records.renewalsOf.get(consent.id) ?? []]
+      const renewals = [...(records.renewalsOf.get(consent.id) ?? [])]
       const rows = renewals.flatMap(({ id }) => records.authorisationsOf.get(id) ?? [])
-      const isInHand = rows.some((row) => row.code_received_at !== null && clock.realAt(row.code_received_at) <= to && (row.closed_at === null || clock.realAt(row.closed_at) >= from))
-      const hasEnded = renewals.some(({ status, closed_at: closedAt }) => status !== 'open' && closedAt !== null && clock.realAt(closedAt) <= to)
+      const isInHand = rows.some(
+        (row) =>
+          row.code_received_at !== null &&
+          clock.realAt(row.code_received_at) <= to &&
+          (row.closed_at === null || clock.realAt(row.closed_at) >= from),
+      )
+      const hasEnded = renewals.some(
+        ({ status, closed_at: closedAt }) => status !== 'open' && closedAt !== null && clock.realAt(closedAt) <= to,
+      )
       return isInHand ? 'an exchange was in progress' : hasEnded ? 'the cycle had ended' : undefined
     }
     case 'no page':
@@ -112,20 +165,35 @@ const reasonOf = ({ records, log, acts, rig: { clock } }: Books, consent: Consen
     case 'no bank':
     case 'no answer': {
       if (clock.shownAt(to) >= consent.expires_at.getTime() + GRACE_MS) return 'grace had ended'
-      const met = metWithin(log, ['web', 'database', 'database-late', 'users', 'provider-refuses', 'provider-breaks', 'provider-fails', 'queue'], { from, to })[0]
-      return met === undefined ? (clock.jumpedWithin(from, to) ? 'days went by meanwhile' : undefined) : `met "${met.name}"`
+      const met = metWithin(
+        log,
+        ['web', 'database', 'database-late', 'users', 'provider-refuses', 'provider-breaks', 'provider-fails', 'queue'],
+        { from, to },
+      )[0]
+      return met === undefined
+        ? clock.jumpedWithin(from, to)
+          ? 'days went by meanwhile'
+          : undefined
+        : `met "${met.name}"`
     }
   }
 }
 
 /** Why no mail has asked them since their last try. One that waits too long breaks the first invariant. */
-const notAskedSince = ({ records, rig: { clock } }: Books, { id }: ConsentRecord, { to }: Attempt): string | undefined => {
+const notAskedSince = (
+  { records, rig: { clock } }: Books,
+  { id }: ConsentRecord,
+  { to }: Attempt,
+): string | undefined => {
   const open = (records.renewalsOf.get(id) ?? []).filter(({ status }) => status === 'open')
   const messages = open.flatMap((renewal) => records.notificationsOfRenewal.get(renewal.id) ?? [])
   if (messages.some(({ status }) => status === 'pending')) return 'the run ended before their next mail was due'
   const since = messages.filter(({ sending_at: at }) => at !== null && clock.realAt(at) >= to)
-  if (since.some(({ status }) => status === 'uncertain')) return 'their next mail is uncertain: it may never have come, and is not sent again'
-  return since.some(({ status }) => status === 'failed') ? 'the mail server refused their next mail for good' : undefined
+  if (since.some(({ status }) => status === 'uncertain'))
+    return 'their next mail is uncertain: it may never have come, and is not sent again'
+  return since.some(({ status }) => status === 'failed')
+    ? 'the mail server refused their next mail for good'
+    : undefined
 }
 
 /** Users who want to renew from their first mail on: with their consent alive, they must have got there. */
@@ -135,7 +203,9 @@ export const theWillingAreRenewed: Check = (books) => {
   const { users, crowd, records, acts, log } = books
   const known = knownOf(books)
   const consentOf = new Map(records.consents.map((one) => [one.credentials_id, one]))
-  const renewedIds = new Set([...records.renewals.values()].filter(({ status }) => status === 'renewed').map((row) => row.consent_id))
+  const renewedIds = new Set(
+    [...records.renewals.values()].filter(({ status }) => status === 'renewed').map((row) => row.consent_id),
+  )
   const attemptsOf = Map.groupBy(crowd.attempts, ({ user }) => user)
   const violations: Violation[] = []
   const excluded: string[] = []
@@ -146,9 +216,14 @@ export const theWillingAreRenewed: Check = (books) => {
     if (!willing.has(user.kind) || (attempts.length === 0 && !crowd.mailed.has(user)) || consent === undefined) continue
     looked += 1
     if (renewedIds.has(consent.id)) continue
-    const violated = (why: string): void => void violations.push({
-      invariant: 9, record: `consent ${consent.id}`, what: `user ${user.no} wanted to renew and had a mail; the consent is ${consent.status} (${consent.last_error_code ?? 'no error'}): ${why}`,
-    })
+    const violated = (why: string): void =>
+      void violations.push({
+        invariant: 9,
+        record: `consent ${consent.id}`,
+        what:
+          `user ${user.no} wanted to renew and had a mail; the consent is ${consent.status} ` +
+          `(${consent.last_error_code ?? 'no error'}): ${why}`,
+      })
     if (rotationLostBy(known, user.credentialsId) !== undefined) {
       excluded.push('token rotated in a lost answer: nobody can renew this connection')
       continue
@@ -165,9 +240,11 @@ export const theWillingAreRenewed: Check = (books) => {
     const reasons = attempts.map((attempt) => reasonOf(books, consent, attempt))
     const unexplained = attempts.find((_, index) => reasons[index] === undefined)
     const last = reasons.at(-1) ?? 'nothing'
-    if (unexplained !== undefined) violated(`a try of theirs ended with "${unexplained.got}", and nothing stood in the way`)
+    if (unexplained !== undefined)
+      violated(`a try of theirs ended with "${unexplained.got}", and nothing stood in the way`)
     else if (consent.status === 'lapsed') excluded.push(`grace ended before another try; the last one: ${last}`)
-    else if (crowd.leftOut.has(user)) excluded.push(`the run's time for visits ended before another try; the last one: ${last}`)
+    else if (crowd.leftOut.has(user))
+      excluded.push(`the run's time for visits ended before another try; the last one: ${last}`)
     else {
       const why = notAskedSince(books, consent, attempts.at(-1)!)
       if (why === undefined) violated(`the last try: ${last}`)
@@ -175,7 +252,10 @@ export const theWillingAreRenewed: Check = (books) => {
     }
   }
   return {
-    invariant: 9, says: 'with Redis emptied every minute, every user who wanted to renew and had a mail has renewed', looked, violations,
+    invariant: 9,
+    says: 'with Redis emptied every minute, every user who wanted to renew and had a mail has renewed',
+    looked,
+    violations,
     notShown: notEmptied(log),
     notes: counted(excluded).map((line) => `left out: ${line}`),
   }

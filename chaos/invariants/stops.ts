@@ -1,4 +1,5 @@
-// Invariant 6, the second half: what an operator paused, or a user left, begins no further message. By the book of those who stopped it.
+// Invariant 6, the second half: what an operator paused, or a user left, begins no further message. By the book of
+// those who stopped it.
 import { holdsOf } from '../holds.ts'
 import type { Check, Violation } from '../invariants.ts'
 import { counted } from './counted.ts'
@@ -7,25 +8,40 @@ export const stopsAreHeeded: Check = ({ records, acts, rig: { clock } }) => {
   const violations: Violation[] = []
   const stopped = acts.filter(({ what, answer }) => what !== 'resume' && answer === 'done')
   const renewedAt = (consentId: string): number[] =>
-    (records.renewalsOf.get(consentId) ?? []).flatMap(({ status, closed_at: at }) => (status === 'renewed' && at !== null ? [clock.realAt(at)] : []))
+    (records.renewalsOf.get(consentId) ?? []).flatMap(({ status, closed_at: at }) =>
+      status === 'renewed' && at !== null ? [clock.realAt(at)] : [],
+    )
   const ids = new Set(stopped.map(({ consentId }) => consentId))
   for (const row of records.notifications.values()) {
     if (row.sending_at === null || !ids.has(row.consent_id)) continue
     // Taken before the transaction begins: later than the answer to the stop, it was committed after that.
     const begun = clock.realAt(row.sending_at)
-    const paused = holdsOf(acts, row.consent_id).find(({ certain }) => certain !== undefined && begun > certain.from && begun < certain.to)
+    const paused = holdsOf(acts, row.consent_id).find(
+      ({ certain }) => certain !== undefined && begun > certain.from && begun < certain.to,
+    )
     // A renewal that was proven meanwhile ends a pause.
     const isOver = paused !== undefined && renewedAt(row.consent_id).some((at) => at >= paused.may.from && at <= begun)
-    const left = stopped.find(({ what, consentId, to }) => what === 'opt-out' && consentId === row.consent_id && begun > to)
+    const left = stopped.find(
+      ({ what, consentId, to }) => what === 'opt-out' && consentId === row.consent_id && begun > to,
+    )
     if (left === undefined && (paused === undefined || isOver)) continue
     violations.push({
-      invariant: 6, record: `notification ${row.id}`,
-      what: `committed to be sent at ${row.sending_at.toISOString()}, ${left === undefined ? 'while its consent was paused' : 'after its user had opted out'}`,
+      invariant: 6,
+      record: `notification ${row.id}`,
+      what:
+        `committed to be sent at ${row.sending_at.toISOString()}, ` +
+        (left === undefined ? 'while its consent was paused' : 'after its user had opted out'),
     })
   }
   const underWay = stopped.filter((act) => act.underWay).length
   return {
-    invariant: 6, says: 'no message is begun after a pause or an opt-out', looked: stopped.length, violations,
-    notes: [...counted(stopped.map(({ what }) => what)), ...(underWay === 0 ? [] : [`${underWay} of them while a message was on its way`])],
+    invariant: 6,
+    says: 'no message is begun after a pause or an opt-out',
+    looked: stopped.length,
+    violations,
+    notes: [
+      ...counted(stopped.map(({ what }) => what)),
+      ...(underWay === 0 ? [] : [`${underWay} of them while a message was on its way`]),
+    ],
   }
 }

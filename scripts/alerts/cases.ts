@@ -9,4 +9,12 @@ import { sweeps } from './cases/sweeps.ts'
 import { work } from './cases/work.ts'
 import type { RuleCase } from './rule-case.ts'
 
-export const cases: readonly RuleCase[] = [...clean, ...processes, ...sweeps, ...provider, ...messages, ...work, ...feed]
+export const cases: readonly RuleCase[] = [
+  ...clean,
+  ...processes,
+  ...sweeps,
+  ...provider,
+  ...messages,
+  ...work,
+  ...feed,
+]

@@ -1,5 +1,5 @@
-// Repeats the steps of a Dockerfile in folders, one per stage, without Docker: COPY copies, RUN runs with the stage's folder as /.
-// What the base image brings (Node, npm) must be there; RUN lines must not name absolute paths.
+// Repeats the steps of a Dockerfile in folders, one per stage, without Docker: COPY copies, RUN runs with the stage's
+// folder as /. What the base image brings (Node, npm) must be there; RUN lines must not name absolute paths.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cp, mkdir, stat } from 'node:fs/promises'
@@ -41,12 +41,18 @@ const run = async (command: string, cwd: string, env: Readonly<Record<string, st
   if (code !== 0) throw new Error(`RUN ${command} ended with ${code ?? 'a signal'}:\n${output}`)
 }
 
-const copy = async (stage: Stage, { flags, text }: Instruction, stages: ReadonlyMap<string, Stage>, options: BuildOptions): Promise<void> => {
+const copy = async (
+  stage: Stage,
+  { flags, text }: Instruction,
+  stages: ReadonlyMap<string, Stage>,
+  options: BuildOptions,
+): Promise<void> => {
   const words = text.split(/\s+/)
   const to = words.pop() ?? ''
   const target = join(stage.root, posix.resolve(stage.workdir, to))
   const from = flags['from'] === undefined ? undefined : stages.get(flags['from'])
-  if (flags['from'] !== undefined && from === undefined) throw new Error(`COPY --from=${flags['from']}: there is no such stage`)
+  if (flags['from'] !== undefined && from === undefined)
+    throw new Error(`COPY --from=${flags['from']}: there is no such stage`)
   const source = from?.root ?? options.context
   // Nothing below an ignored folder is let in again by our .dockerignore: a folder may be judged before its files.
   const filter = (path: string): boolean => {
@@ -57,7 +63,11 @@ const copy = async (stage: Stage, { flags, text }: Instruction, stages: Readonly
     const path = join(source, word)
     const isFolder = (await stat(path)).isDirectory()
     if (!isFolder && !filter(path)) throw new Error(`COPY ${word}: .dockerignore leaves it out`)
-    await cp(path, isFolder || !to.endsWith('/') ? target : join(target, basename(word)), { recursive: true, filter, verbatimSymlinks: true })
+    await cp(path, isFolder || !to.endsWith('/') ? target : join(target, basename(word)), {
+      recursive: true,
+      filter,
+      verbatimSymlinks: true,
+    })
   }
 }
 
@@ -72,7 +82,17 @@ export const buildImage = async (options: BuildOptions): Promise<Image> => {
       const [base = '', , alias = `stage-${stages.size}`] = text.split(/\s+/)
       const root = join(resolve(into), alias)
       await mkdir(root, { recursive: true })
-      stage = { root, workdir: '/', env: {}, user: undefined, entrypoint: [], command: [], health: [], stopSignal: undefined, base }
+      stage = {
+        root,
+        workdir: '/',
+        env: {},
+        user: undefined,
+        entrypoint: [],
+        command: [],
+        health: [],
+        stopSignal: undefined,
+        base,
+      }
       stages.set(alias, stage)
       continue
     }
@@ -114,7 +134,10 @@ export const buildImage = async (options: BuildOptions): Promise<Image> => {
       case 'EXPOSE':
         break
       default:
-        throw new Error(`${name}${Object.keys(flags).length > 0 ? ' with flags' : ''} is not known here: teach scripts/image/build.ts`)
+        throw new Error(
+          `${name}${Object.keys(flags).length > 0 ? ' with flags' : ''} is not known here: teach ` +
+            'scripts/image/build.ts',
+        )
     }
   }
   if (stage === undefined) throw new Error('no FROM')

@@ -23,9 +23,14 @@ const readFlags = (text: string): { flags: Record<string, string>; rest: string 
 /** In order; ARG is used up: its default stands wherever the variable does. */
 export const readDockerfile = (source: string): Instruction[] => {
   const lines = source.split('\n').filter((line) => !line.trimStart().startsWith('#'))
-  const logical = lines.join('\n').replace(/\s*\\\n\s*/g, ' ').split('\n').filter((line) => line.trim() !== '')
+  const logical = lines
+    .join('\n')
+    .replace(/\s*\\\n\s*/g, ' ')
+    .split('\n')
+    .filter((line) => line.trim() !== '')
   const variables = new Map<string, string>()
-  const fill = (text: string): string => text.replace(/\$\{(\w+)\}/g, (whole, name: string) => variables.get(name) ?? whole)
+  const fill = (text: string): string =>
+    text.replace(/\$\{(\w+)\}/g, (whole, name: string) => variables.get(name) ?? whole)
   const instructions: Instruction[] = []
   for (const line of logical) {
     const [, name = '', text = ''] = /^(\w+)\s+(.*)$/.exec(line) ?? []
@@ -45,12 +50,15 @@ export const readDockerfile = (source: string): Instruction[] => {
 /** The exec form: `["node", "src/cli.ts"]`. */
 export const execForm = (text: string): string[] => {
   const parsed: unknown = JSON.parse(text)
-  if (!Array.isArray(parsed) || !parsed.every((word) => typeof word === 'string')) throw new Error(`Dockerfile: not the exec form: ${text}`)
+  if (!Array.isArray(parsed) || !parsed.every((word) => typeof word === 'string'))
+    throw new Error(`Dockerfile: not the exec form: ${text}`)
   return parsed
 }
 
 const patternOf = (glob: string): RegExp => {
-  const escaped = glob.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*\*|\*|\?/g, (wild) => (wild === '**' ? '.*' : wild === '*' ? '[^/]*' : '[^/]'))
+  const escaped = glob
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replace(/\*\*|\*|\?/g, (wild) => (wild === '**' ? '.*' : wild === '*' ? '[^/]*' : '[^/]'))
   return new RegExp(`^${escaped}(?:/|$)`)
 }
 

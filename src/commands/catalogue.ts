@@ -20,13 +20,25 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   resume: { summary: 'go on with a paused consent', load: async () => import('./resume.ts') },
   release: { summary: 'take a consent out of quarantine', load: async () => import('./release.ts') },
   close: { summary: 'close a consent for good', load: async () => import('./close.ts') },
-  unsupersede: { summary: 'reopen consents that an import took for older ones of the same login', load: async () => import('./unsupersede.ts') },
-  keys: { summary: 'which encryption keys are in use; encrypt again under the first', load: async () => import('./keys.ts') },
+  unsupersede: {
+    summary: 'reopen consents that an import took for older ones of the same login',
+    load: async () => import('./unsupersede.ts'),
+  },
+  keys: {
+    summary: 'which encryption keys are in use; encrypt again under the first',
+    load: async () => import('./keys.ts'),
+  },
   verify: { summary: 'check that what is stored keeps every promise', load: async () => import('./verify.ts') },
-  'repair-times': { summary: 'put right the instants that release 0.1.0 stored under another time zone', load: async () => import('./repair-times.ts') },
+  'repair-times': {
+    summary: 'put right the instants that release 0.1.0 stored under another time zone',
+    load: async () => import('./repair-times.ts'),
+  },
   doctor: { summary: 'check everything this installation needs', load: async () => import('./doctor.ts') },
   demo: { summary: 'see it all work on this machine', load: async () => import('./demo.ts') },
-  simulator: { summary: 'run the simulated TrueLayer, bank and inbox alone', load: async () => import('./simulator.ts') },
+  simulator: {
+    summary: 'run the simulated TrueLayer, bank and inbox alone',
+    load: async () => import('./simulator.ts'),
+  },
 }
 
 export const commandNames = Object.keys(catalogue)

@@ -58,11 +58,17 @@ export const unknownCommand = (name: string, known: readonly string[]): UsageErr
 type Values = Record<string, (string | boolean)[]>
 
 /** Reads the arguments of one command. Throws UsageError on whatever it does not know. */
-export const readCall = (command: Command, argv: readonly string[], terminal: Terminal): Call & { readonly wantsHelp: boolean } => {
+export const readCall = (
+  command: Command,
+  argv: readonly string[],
+  terminal: Terminal,
+): Call & { readonly wantsHelp: boolean } => {
   const options = withHelp(command.options)
   const { tokens } = parseArgs({
     args: [...argv],
-    options: Object.fromEntries(Object.entries(options).map(([name, { type }]) => [name, { type, ...(name === 'help' ? { short: 'h' } : {}) }])),
+    options: Object.fromEntries(
+      Object.entries(options).map(([name, { type }]) => [name, { type, ...(name === 'help' ? { short: 'h' } : {}) }]),
+    ),
     allowPositionals: true,
     strict: false,
     tokens: true,
@@ -96,13 +102,18 @@ interface OptionToken {
 const readOption = (token: OptionToken, options: Command['options'], values: Values): void => {
   const { name, rawName, value, inlineValue } = token
   const option = Object.hasOwn(options, name) ? options[name] : undefined
-  if (option === undefined) throw new UsageError(`unknown option ${rawName}${didYouMean(name, Object.keys(options), '--')}`)
+  if (option === undefined)
+    throw new UsageError(`unknown option ${rawName}${didYouMean(name, Object.keys(options), '--')}`)
   if (option.type === 'boolean' && value !== undefined) throw new UsageError(`${rawName} takes no value`)
-  if (option.type === 'string' && (value === undefined || value.trim() === '')) throw new UsageError(`${rawName} needs a value: ${rawName} ${option.value ?? 'VALUE'}`)
+  if (option.type === 'string' && (value === undefined || value.trim() === ''))
+    throw new UsageError(`${rawName} needs a value: ${rawName} ${option.value ?? 'VALUE'}`)
   if (option.type === 'string' && inlineValue === false && /^--?[a-z]|^--$/i.test(value ?? '')) {
-    throw new UsageError(`${rawName} needs a value, but ${value?.slice(0, 40)} follows: if that is the value, write ${rawName}=…`)
+    throw new UsageError(
+      `${rawName} needs a value, but ${value?.slice(0, 40)} follows: if that is the value, write ${rawName}=…`,
+    )
   }
-  if (values[name] !== undefined && option.multiple !== true && option.type === 'string') throw new UsageError(`${rawName} is given twice`)
+  if (values[name] !== undefined && option.multiple !== true && option.type === 'string')
+    throw new UsageError(`${rawName} is given twice`)
   values[name] = [...(values[name] ?? []), value ?? true]
 }
 
@@ -110,12 +121,19 @@ const checkPositionals = (command: Command, positionals: readonly string[]): voi
   const missing = command.arguments[positionals.length]
   if (missing !== undefined) throw new UsageError(`${missing} is missing: reconsent ${command.usage}`)
   if (positionals.length > command.arguments.length) {
-    throw new UsageError(`${JSON.stringify(positionals[command.arguments.length]?.slice(0, 60))} is one argument too many: reconsent ${command.usage}`)
+    throw new UsageError(
+      `${JSON.stringify(positionals[command.arguments.length]?.slice(0, 60))} is one argument too many: ` +
+        `reconsent ${command.usage}`,
+    )
   }
 }
 
 /** A number of an option. Throws UsageError when it is not a whole number within the bounds. */
-export const wholeNumber = (call: Call, option: string, [least, most]: readonly [number, number]): number | undefined => {
+export const wholeNumber = (
+  call: Call,
+  option: string,
+  [least, most]: readonly [number, number],
+): number | undefined => {
   const text = call.text(option)
   if (text === undefined) return undefined
   const value = Number(text)

@@ -3,11 +3,12 @@ import type { Command } from './command.ts'
 
 export const command: Command = {
   usage: 'demo [--auto]',
-  about: `Starts PostgreSQL, a simulated TrueLayer with a bank and an inbox, and all of Reconsent on this machine, with about thirty
-consents in every phase, and prints where to look. Open a mail in the inbox, press the button, approve at the bank. Ctrl-C
-stops everything. Needs no configuration, no database and no Redis.
+  about: `Starts PostgreSQL, a simulated TrueLayer with a bank and an inbox, and all of Reconsent on this machine,
+with about thirty consents in every phase, and prints where to look. Open a mail in the inbox, press the
+button, approve at the bank. Ctrl-C stops everything. Needs no configuration, no database and no Redis.
 
-With --auto it plays the users itself, prints what became of each consent, and exits with 0 only if every end is the right one.`,
+With --auto it plays the users itself, prints what became of each consent, and exits with 0 only if every
+end is the right one.`,
   arguments: [],
   options: { auto: { type: 'boolean', help: 'play the users, check the ends, exit' } },
   examples: ['reconsent demo', 'reconsent demo --auto'],

@@ -8,10 +8,10 @@ const marks: Record<Finding['level'], string> = { ok: 'ok  ', warn: 'warn', fail
 
 export const command: Command = {
   usage: 'doctor [--json]',
-  about: `Checks the configuration, the database, its migrations and its clock, the encryption keys against what is stored, the queue
-(Redis: version, noeviction, append-only file), the mail server, the provider's credentials, PUBLIC_URL, and what the records
-say of the last hours. Each line is ok, warn or fail, with what to do. Changes nothing and sends nothing to any user.
-Exit code 1 if anything fails.`,
+  about: `Checks the configuration, the database, its migrations and its clock, the encryption keys against what is
+stored, the queue (Redis: version, noeviction, append-only file), the mail server, the provider's
+credentials, PUBLIC_URL, and what the records say of the last hours. Each line is ok, warn or fail, with
+what to do. Changes nothing and sends nothing to any user. Exit code 1 if anything fails.`,
   arguments: [],
   options: { json },
   examples: ['reconsent doctor', 'reconsent doctor --json'],
@@ -25,7 +25,13 @@ Exit code 1 if anything fails.`,
     }
     const failed = findings.filter(({ level }) => level === 'fail').length
     const warned = findings.filter(({ level }) => level === 'warn').length
-    if (call.flag('json')) await call.terminal.json({ ok: failed === 0, failed, warned, findings: findings.map((finding) => ({ ...finding, advice: finding.advice ?? null })) })
+    if (call.flag('json'))
+      await call.terminal.json({
+        ok: failed === 0,
+        failed,
+        warned,
+        findings: findings.map((finding) => ({ ...finding, advice: finding.advice ?? null })),
+      })
     else await call.terminal.line(`\n${failed} failed, ${warned} warnings, ${findings.length - failed - warned} ok`)
     return failed > 0 ? 1 : 0
   },

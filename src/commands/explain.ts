@@ -8,8 +8,9 @@ import { table, whenText } from './text.ts'
 
 export const command: Command = {
   usage: 'explain ID [--json]',
-  about: `Shows every rule that was looked at and which one decided, what is next and when, the state of each rung of the ladder, and what
-was due and is not sent, and why. Asks the same rules as the jobs; changes nothing.`,
+  about: `Shows every rule that was looked at and which one decided, what is next and when, the state of each rung
+of the ladder, and what was due and is not sent, and why. Asks the same rules as the jobs; changes
+nothing.`,
   arguments: ['ID'],
   options: { json },
   examples: ['reconsent explain cred-123'],
@@ -21,13 +22,21 @@ was due and is not sent, and why. Asks the same rules as the jobs; changes nothi
       const now = clock.now()
       const explanation = explain(view, now, config.policy)
       if (call.flag('json')) {
-        await call.terminal.json({ consent: consentJson(view.consent, now, config.policy), ...explanationJson(explanation) })
+        await call.terminal.json({
+          consent: consentJson(view.consent, now, config.policy),
+          ...explanationJson(explanation),
+        })
         return 0
       }
       const { consent } = view
-      await call.terminal.line(`${consent.id} (${consent.credentialsId}) is ${consent.status}, ${explanation.phase}, cycle ${consent.cycle}\n`)
+      await call.terminal.line(
+        `${consent.id} (${consent.credentialsId}) is ${consent.status}, ${explanation.phase}, cycle ${consent.cycle}\n`,
+      )
       await call.terminal.line(sections(explanation, now).join('\n\n'))
-      await call.terminal.line(`\nRecorded: next look ${whenText(consent.nextActionAt, now)}${consent.nextActionReason === undefined ? '' : `, ${consent.nextActionReason}`}`)
+      await call.terminal.line(
+        `\nRecorded: next look ${whenText(consent.nextActionAt, now)}` +
+          (consent.nextActionReason === undefined ? '' : `, ${consent.nextActionReason}`),
+      )
       return 0
     }),
 }
@@ -42,9 +51,18 @@ const sections = (explanation: Explanation, now: DateTime): string[] => {
       ['policy', explanation.rule],
       ['routes', explanation.routes.join(', then ') || 'none'],
     ]),
-    `Rules, in order\n${table(trail.map(({ rule, decided, detail }) => [`  ${decided ? '=>' : '  '} ${rule}`, detail]))}`,
+    `Rules, in order\n` +
+      table(trail.map(({ rule, decided, detail }) => [`  ${decided ? '=>' : '  '} ${rule}`, detail])),
     `Next: ${nextActionWords(next)}\n  because ${next.reason}`,
-    `Messages\n${table(rungs.map(({ rung, at, state, detail }) => [`  ${rung}`, at === undefined ? '' : whenText(at, now), state, detail ?? '']))}`,
+    `Messages\n` +
+      table(
+        rungs.map(({ rung, at, state, detail }) => [
+          `  ${rung}`,
+          at === undefined ? '' : whenText(at, now),
+          state,
+          detail ?? '',
+        ]),
+      ),
     suppressed.length === 0 ? 'Suppressed: nothing' : `Suppressed\n${suppressed.map((line) => `  ${line}`).join('\n')}`,
   ]
 }

@@ -1,5 +1,5 @@
-// How a command that failed says so: one clean line, and the exit code. Drivers put addresses and arguments into their messages:
-// of theirs, only names and codes are shown.
+// How a command that failed says so: one clean line, and the exit code. Drivers put addresses and arguments into their
+// messages: of theirs, only names and codes are shown.
 import { ConfigError } from '../config.ts'
 import { TransientError, PermanentError } from '../errors.ts'
 import { ImportFileError } from '../import/file-error.ts'
@@ -19,15 +19,20 @@ export const describeFailure = (error: unknown): Failure => {
   if (error instanceof TransientError || error instanceof PermanentError) return { exitCode: 1, message: error.message }
   const missing = missingPackage(error)
   if (missing !== undefined) {
-    return { exitCode: 2, message: `this command needs the development packages (${missing} is not installed): run npm ci without --omit=dev` }
+    return {
+      exitCode: 2,
+      message: `this command needs the development packages (${missing} is missing): run npm ci without --omit=dev`,
+    }
   }
   return { exitCode: 1, message: troubleWords(error) ?? unexpected(error) }
 }
 
 /** A package by its name, or a room that production installations leave out; no other file of ours. */
 const missingPackage = (error: unknown): string | undefined => {
-  if ((error as { code?: unknown } | null)?.code !== 'ERR_MODULE_NOT_FOUND' || !(error instanceof Error)) return undefined
-  const [, name, room] = /Cannot find (?:package '([^']+)'|module '[^']*\/(src\/(?:demo|simulator|embedded)\/))/.exec(error.message) ?? []
+  if ((error as { code?: unknown } | null)?.code !== 'ERR_MODULE_NOT_FOUND' || !(error instanceof Error))
+    return undefined
+  const [, name, room] =
+    /Cannot find (?:package '([^']+)'|module '[^']*\/(src\/(?:demo|simulator|embedded)\/))/.exec(error.message) ?? []
   return name ?? room
 }
 
@@ -35,14 +40,24 @@ const missingPackage = (error: unknown): string | undefined => {
 const codesOf = (error: unknown, depth = 0): string[] => {
   if (typeof error !== 'object' || error === null || depth > 5) return []
   const { code, originalCode, cause, meta, errors } = error as Record<string, unknown>
-  const inner = [cause, (meta as Record<string, unknown> | undefined)?.['driverAdapterError'], ...(Array.isArray(errors) ? (errors as unknown[]) : [])]
-  return [...inner.flatMap((one) => codesOf(one, depth + 1)), originalCode, code].filter((one): one is string => typeof one === 'string')
+  const inner = [
+    cause,
+    (meta as Record<string, unknown> | undefined)?.['driverAdapterError'],
+    ...(Array.isArray(errors) ? (errors as unknown[]) : []),
+  ]
+  return [...inner.flatMap((one) => codesOf(one, depth + 1)), originalCode, code].filter(
+    (one): one is string => typeof one === 'string',
+  )
 }
 
 const unexpected = (error: unknown): string => {
   if (!(error instanceof Error)) return 'unexpected failure'
   const codes = [...new Set(codesOf(error))].join(', ')
-  const isForeign = error.name.startsWith('Prisma') || error.name === 'DatabaseError' || error.name === 'error' || error.name === 'DriverAdapterError'
+  const isForeign =
+    error.name.startsWith('Prisma') ||
+    error.name === 'DatabaseError' ||
+    error.name === 'error' ||
+    error.name === 'DriverAdapterError'
   const said = isForeign ? 'the database reported an error' : scrub(error.message)
   return `unexpected failure: ${said}${codes === '' ? '' : ` (${codes})`}`
 }

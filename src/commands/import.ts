@@ -13,14 +13,16 @@ const PROGRESS_EVERY_MS = 5_000
 
 export const command: Command = {
   usage: 'import FILE [--format ndjson|csv] [--correct] [--json]',
-  about: `Takes consents in from a file, or from standard input with - as FILE. One JSON object a line (NDJSON), or CSV with a header.
-Required: credentials_id, refresh_token, provider_id, country, redirect_uri, user_id, and expires_at or consented_at.
-Optional: provider_name, email, phone, name, locale, time_zone, scopes, and supersedes: the credentials_id of the connection
-that this one took the place of, which is closed.
+  about: `Takes consents in from a file, or from standard input with - as FILE. One JSON object a line (NDJSON), or
+CSV with a header. Required: credentials_id, refresh_token, provider_id, country, redirect_uri, user_id,
+and expires_at or consented_at. Optional: provider_name, email, phone, name, locale, time_zone, scopes,
+and supersedes: the credentials_id of the connection that this one took the place of, which is closed.
 
-The same row twice changes nothing. A row with a later date than ours says that the consent was renewed elsewhere: its cycle is
-closed as repaired, its messages are cancelled, its token is taken. A row never moves the expiry back nor replaces a token
-otherwise, but with --correct. With PUBLIC_URL set, a redirect_uri on that host must be /callback. Bad rows are told with their line and skipped; good ones go in. Exit code 1 if any row was bad.`,
+The same row twice changes nothing. A row with a later date than ours says that the consent was renewed
+elsewhere: its cycle is closed as repaired, its messages are cancelled, its token is taken. A row never
+moves the expiry back nor replaces a token otherwise, but with --correct. With PUBLIC_URL set, a
+redirect_uri on that host must be /callback. Bad rows are told with their line and skipped; good ones go
+in. Exit code 1 if any row was bad.`,
   arguments: ['FILE'],
   options: {
     format: { type: 'string', value: 'ndjson|csv', help: 'default: by the name of the file, else by its first line' },
@@ -34,11 +36,23 @@ otherwise, but with --correct. With PUBLIC_URL set, a redirect_uri on that host 
     await checkFile(file)
     return withStore(['keys', 'ownHost'], async ({ store, clock, config }) => {
       const told = tell(call)
-      const run = importConsents({ store, clock, httpsOnly: config.httpsOnly, ...config.ownHost, correct: call.flag('correct'), ...told })
+      const run = importConsents({
+        store,
+        clock,
+        httpsOnly: config.httpsOnly,
+        ...config.ownHost,
+        correct: call.flag('correct'),
+        ...told,
+      })
       const input = file === '-' ? process.stdin : createReadStream(file)
       const counts = await run(readRows(input, format ?? (file === '-' ? undefined : formatByName(file))))
       if (counts.rows === 0) call.terminal.note('no row was read: the file is empty, or holds nothing but a header')
-      if (call.flag('json')) await call.terminal.json({ ...counts, problems: told.problems, problems_left_off: Math.max(0, counts.bad - told.problems.length) })
+      if (call.flag('json'))
+        await call.terminal.json({
+          ...counts,
+          problems: told.problems,
+          problems_left_off: Math.max(0, counts.bad - told.problems.length),
+        })
       else await call.terminal.line(summary(counts))
       return counts.bad > 0 ? 1 : 0
     })
@@ -70,7 +84,9 @@ const tell = ({ terminal }: Call) => {
       const now = Date.now()
       if (now - toldAt < PROGRESS_EVERY_MS) return
       toldAt = now
-      terminal.note(`${count(rows, 'row')} so far, ${Math.round((rows * 1000) / (now - started)).toLocaleString('en')} a second`)
+      terminal.note(
+        `${count(rows, 'row')} so far, ${Math.round((rows * 1000) / (now - started)).toLocaleString('en')} a second`,
+      )
     },
   }
 }

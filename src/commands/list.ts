@@ -14,7 +14,9 @@ const statuses = Object.keys(consentTransitions) as ConsentStatus[]
 
 export const command: Command = {
   usage: 'list [--status S] [--user ID] [--provider ID] [--expires-before WHEN] [--no-channel] [--limit N] [--json]',
-  about: 'Lists consents, all or those that match every option given. With --json: one array, written as it is read, so that any number fits.',
+  about:
+    'Lists consents, all or those that match every option given. With --json: one array, written as it is ' +
+    'read, so that any number fits.',
   arguments: [],
   options: {
     status: { type: 'string', value: 'STATUS', help: statuses.join(', ') },
@@ -29,7 +31,9 @@ export const command: Command = {
   run: async (call) => {
     const filter = filterOf(call, systemClock)
     const limit = wholeNumber(call, 'limit', [1, 1_000_000_000])
-    return withStore([], async (opened) => (call.flag('json') ? listJson(call, opened, filter, limit) : listTable(call, opened, filter, limit)))
+    return withStore([], async (opened) =>
+      call.flag('json') ? listJson(call, opened, filter, limit) : listTable(call, opened, filter, limit),
+    )
   },
 }
 
@@ -48,11 +52,15 @@ const whenOf = (text: string | undefined, clock: Clock): DateTime | undefined =>
   try {
     return DateTime.fromISO(text, { zone: 'utc' })
   } catch {
-    throw new UsageError("--expires-before must be a date such as 2026-12-31, or a time from now such as 14d")
+    throw new UsageError('--expires-before must be a date such as 2026-12-31, or a time from now such as 14d')
   }
 }
 
-async function* pages({ store }: Opened<never>, filter: ConsentFilter, limit: number | undefined): AsyncGenerator<Consent[]> {
+async function* pages(
+  { store }: Opened<never>,
+  filter: ConsentFilter,
+  limit: number | undefined,
+): AsyncGenerator<Consent[]> {
   let left = limit ?? Number.POSITIVE_INFINITY
   let afterId: string | undefined
   while (left > 0) {
@@ -65,7 +73,12 @@ async function* pages({ store }: Opened<never>, filter: ConsentFilter, limit: nu
   }
 }
 
-const listJson = async ({ terminal }: Call, opened: Opened<never>, filter: ConsentFilter, limit: number | undefined): Promise<number> => {
+const listJson = async (
+  { terminal }: Call,
+  opened: Opened<never>,
+  filter: ConsentFilter,
+  limit: number | undefined,
+): Promise<number> => {
   const now = opened.clock.now()
   let separator = '['
   for await (const page of pages(opened, filter, limit)) {
@@ -77,15 +90,30 @@ const listJson = async ({ terminal }: Call, opened: Opened<never>, filter: Conse
   return 0
 }
 
-const listTable = async ({ terminal }: Call, opened: Opened<never>, filter: ConsentFilter, limit: number | undefined): Promise<number> => {
+const listTable = async (
+  { terminal }: Call,
+  opened: Opened<never>,
+  filter: ConsentFilter,
+  limit: number | undefined,
+): Promise<number> => {
   const now = opened.clock.now()
   let total = 0
   for await (const page of pages(opened, filter, limit)) {
     const rows = page.map((consent) => {
       const { phase } = consentJson(consent, now, opened.config.policy)
-      return [consent.id, consent.credentialsId, consent.providerId, consent.status, phase, dateText(consent.expiresAt), dateText(consent.nextActionAt), consent.nextActionReason ?? '']
+      return [
+        consent.id,
+        consent.credentialsId,
+        consent.providerId,
+        consent.status,
+        phase,
+        dateText(consent.expiresAt),
+        dateText(consent.nextActionAt),
+        consent.nextActionReason ?? '',
+      ]
     })
-    const header = total === 0 ? [['ID', 'CREDENTIALS ID', 'BANK', 'STATUS', 'PHASE', 'EXPIRES', 'NEXT LOOK', 'WHY']] : []
+    const header =
+      total === 0 ? [['ID', 'CREDENTIALS ID', 'BANK', 'STATUS', 'PHASE', 'EXPIRES', 'NEXT LOOK', 'WHY']] : []
     await terminal.line(table([...header, ...rows]))
     total += page.length
   }

@@ -9,19 +9,23 @@ import { type Granted, grantRights } from '../store/rights.ts'
 import { CommandFailed, type Command, json } from './command.ts'
 import { count } from './text.ts'
 
-const LEFT = 'warning: the schema public holds tables of Reconsent, too. Earlier releases put them there whatever schema= said: if they are yours, see docs/runbook.md#tables-in-another-schema'
+const LEFT =
+  'warning: the schema public holds tables of Reconsent, too. Earlier releases put them there whatever schema= ' +
+  'said: if they are yours, see docs/runbook.md#tables-in-another-schema'
 
 export const command: Command = {
   usage: 'migrate [--json]',
-  about: `Applies the migrations the database lacks, each in one transaction; running it again, or twice at once, is safe. Uses
-MIGRATE_DATABASE_URL where it is set (the role that owns the tables), else DATABASE_URL. With QUEUE=postgres it also prepares
-the queue's own tables. Events that a restore or a replication has left out of the feed are noted for it.
+  about: `Applies the migrations the database lacks, each in one transaction; running it again, or twice at once, is
+safe. Uses MIGRATE_DATABASE_URL where it is set (the role that owns the tables), else DATABASE_URL. With
+QUEUE=postgres it also prepares the queue's own tables. Events that a restore or a replication has left
+out of the feed are noted for it.
 
-The tables are in the schema of DATABASE_URL's ?schema=NAME, which is made where it is missing, else where the search_path of
-its role leads.
+The tables are in the schema of DATABASE_URL's ?schema=NAME, which is made where it is missing, else where
+the search_path of its role leads.
 
-Where the two name different roles, the one of DATABASE_URL is given exactly the rights that the program needs: events it may read
-and add, neither change nor delete. It must exist already; nothing else need be granted to it.`,
+Where the two name different roles, the one of DATABASE_URL is given exactly the rights that the program
+needs: events it may read and add, neither change nor delete. It must exist already; nothing else need be
+granted to it.`,
   arguments: [],
   options: { json },
   examples: ['reconsent migrate'],
@@ -31,36 +35,58 @@ and add, neither change nor delete. It must exist already; nothing else need be 
     const asOwner = namingAddress(config.database)
     const schema = await asOwner(schemaToMigrate(url, migrateUrl))
     const [first] = await readMigrations()
-    if (first !== undefined && (await asOwner(isLeftInPublic(migrateUrl, schema, first.checksum)))) call.terminal.note(LEFT)
+    if (first !== undefined && (await asOwner(isLeftInPublic(migrateUrl, schema, first.checksum))))
+      call.terminal.note(LEFT)
     const applied = await asOwner(migrate(migrateUrl, undefined, schema))
     const forgotten = await asOwner(noteForgottenEvents(migrateUrl, schema))
     const queueSchema = (await queueKind()) === 'postgres' ? await prepareQueue(migrateUrl) : undefined
     const granted = await asOwner(grantRights({ ownerUrl: migrateUrl, appUrl: url, schema, queueSchema }))
     if (granted.kind === 'no-such-role') {
-      throw new CommandFailed(`DATABASE_URL's user ${JSON.stringify(granted.role)} is no role of this database: create it (CREATE ROLE … LOGIN PASSWORD …), then run this again`)
+      throw new CommandFailed(
+        `DATABASE_URL's user ${JSON.stringify(granted.role)} is no role of this database: create it (CREATE ` +
+          'ROLE … LOGIN PASSWORD …), then run this again',
+      )
     }
-    if (call.flag('json')) await call.terminal.json({ applied, application_role: roleJson(granted), ...(forgotten > 0 && { noted_for_feed: forgotten }) })
+    if (call.flag('json'))
+      await call.terminal.json({
+        applied,
+        application_role: roleJson(granted),
+        ...(forgotten > 0 && { noted_for_feed: forgotten }),
+      })
     else {
-      await call.terminal.line(applied.length === 0 ? 'the database is up to date' : `${count(applied.length, 'migration')} applied: ${applied.join(', ')}`)
-      if (forgotten > 0) await call.terminal.line(`${count(forgotten, 'event')} had been left out of the feed: the scheduler adds them now`)
-      if (granted.kind === 'granted') await call.terminal.line(`the role ${granted.role} has the rights that the program needs`)
+      await call.terminal.line(
+        applied.length === 0
+          ? 'the database is up to date'
+          : `${count(applied.length, 'migration')} applied: ${applied.join(', ')}`,
+      )
+      if (forgotten > 0)
+        await call.terminal.line(
+          `${count(forgotten, 'event')} had been left out of the feed: the scheduler adds them now`,
+        )
+      if (granted.kind === 'granted')
+        await call.terminal.line(`the role ${granted.role} has the rights that the program needs`)
     }
     if (granted.kind === 'granted' && granted.rewrites) {
-      call.terminal.note(`warning: the role ${granted.role} can rewrite events all the same (as a superuser, a member of the owner, or by a grant to PUBLIC): only a trigger guards them`)
+      call.terminal.note(
+        `warning: the role ${granted.role} can rewrite events all the same (as a superuser, a member of the ` +
+          'owner, or by a grant to PUBLIC): only a trigger guards them',
+      )
     }
     return 0
   },
 }
 
 /** What goes wrong with the owner's connection is told with the variable that it came from. */
-const namingAddress = ({ url, migrateUrl }: Config<'database'>['database']) => async <T>(work: Promise<T>): Promise<T> => {
-  try {
-    return await work
-  } catch (error) {
-    const words = url === migrateUrl ? undefined : troubleWords(error, 'MIGRATE_DATABASE_URL')
-    throw words === undefined ? error : new CommandFailed(words)
+const namingAddress =
+  ({ url, migrateUrl }: Config<'database'>['database']) =>
+  async <T>(work: Promise<T>): Promise<T> => {
+    try {
+      return await work
+    } catch (error) {
+      const words = url === migrateUrl ? undefined : troubleWords(error, 'MIGRATE_DATABASE_URL')
+      throw words === undefined ? error : new CommandFailed(words)
+    }
   }
-}
 
 const roleJson = (granted: Exclude<Granted, { kind: 'no-such-role' }>) =>
   granted.kind === 'granted' ? { name: granted.role, can_rewrite_events: granted.rewrites } : null
@@ -72,7 +98,10 @@ const prepareQueue = async (url: Secret): Promise<string> => {
   return QUEUE_SCHEMA
 }
 
-/** The queue is no business of this command unless it lives in the same database: what is wrong with it is for `start` to say. */
+/**
+ * The queue is no business of this command unless it lives in the same database: what is wrong with it is for `start`
+ * to say.
+ */
 const queueKind = async (): Promise<'redis' | 'postgres' | undefined> => {
   try {
     return (await configFromProcess({ needs: ['queue'], policy: {} })).queue.kind

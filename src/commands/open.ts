@@ -35,14 +35,26 @@ const noKeys = (): never => {
   throw new Error('this command was opened without ENCRYPTION_KEYS')
 }
 
-/** Runs a command on the database; `needs` names what else it cannot do without. Rejects with ConfigError before anything is opened. */
-export const withStore = async <const N extends Need>(needs: readonly N[], work: (opened: Opened<N>) => Promise<number>): Promise<number> => {
+/**
+ * Runs a command on the database; `needs` names what else it cannot do without. Rejects with ConfigError before
+ * anything is opened.
+ */
+export const withStore = async <const N extends Need>(
+  needs: readonly N[],
+  work: (opened: Opened<N>) => Promise<number>,
+): Promise<number> => {
   const config = await configFromProcess<N | 'database'>({ needs: ['database', ...needs] })
   const keys = (config as Config<never>).keys
   const vault = keys === undefined ? lockedVault : makeVault({ keys })
   const { store, db, close } = openStore({ url: config.database.url, vault, connections: CONNECTIONS })
   try {
-    const all = { ...store, ...administration(db, config.policy), ...imports(db, config.policy), ...listing(db), ...reopening(db, config.policy) }
+    const all = {
+      ...store,
+      ...administration(db, config.policy),
+      ...imports(db, config.policy),
+      ...listing(db),
+      ...reopening(db, config.policy),
+    }
     return await work({ config, clock: systemClock, db, store: all })
   } finally {
     await close()

@@ -21,14 +21,16 @@ const MOST_SHOWN = 50
 
 export const command: Command = {
   usage: 'repair-times [--zone ZONE] [--apply] [--json]',
-  about: `Puts right what release 0.1.0 stored under a time zone other than UTC of the server, the database or the role: there it
-wrote most instants shifted by the zone's offset, and imports moved those that they read and wrote back. Each value on its own: an
-event's instant is the one that reproduces its hash; an expiry is what its events say; the rest is the instant of the event it was
-written with; next dates are asked for anew. What nothing proves is listed and left alone.
+  about: `Puts right what release 0.1.0 stored under a time zone other than UTC of the server, the database or the
+role: there it wrote most instants shifted by the zone's offset, and imports moved those that they read
+and wrote back. Each value on its own: an event's instant is the one that reproduces its hash; an expiry
+is what its events say; the rest is the instant of the event it was written with; next dates are asked for
+anew. What nothing proves is listed and left alone.
 
-Without --apply it only tells what it would do. Uses MIGRATE_DATABASE_URL where it is set: the role that owns the tables, since it
-changes the instants of events, which the program's own role cannot. Stop every process of release 0.1.0 before. May run beside
-the present release, be interrupted, and be run again; a second run finds nothing. See docs/runbook.md#shifted-instants.`,
+Without --apply it only tells what it would do. Uses MIGRATE_DATABASE_URL where it is set: the role that
+owns the tables, since it changes the instants of events, which the program's own role cannot. Stop every
+process of release 0.1.0 before. May run beside the present release, be interrupted, and be run again; a
+second run finds nothing. See docs/runbook.md#shifted-instants.`,
   arguments: [],
   options: {
     apply: { type: 'boolean', help: 'write it; else it is only told' },
@@ -101,7 +103,8 @@ const demandRights = async (prisma: ReturnType<typeof openDatabase>['prisma']): 
   const [about] = await prisma.$queryRawUnsafe<AboutRole[]>(ABOUT_CONNECTED_ROLE)
   if (about?.rewrites === true) return
   throw new CommandFailed(
-    `the role ${about?.role ?? '?'} may not change events: set MIGRATE_DATABASE_URL to connect with the role that owns the tables`,
+    `the role ${about?.role ?? '?'} may not change events: set MIGRATE_DATABASE_URL to connect with the role ` +
+      'that owns the tables',
   )
 }
 
@@ -148,11 +151,16 @@ const report = async (
   } else {
     await terminal.line(zonesLine(found))
     await terminal.line(
-      `${count(looked, 'consent')} looked at, ${shifted.toLocaleString('en')} with instants ${apply ? 'put right' : 'to put right'}`,
+      `${count(looked, 'consent')} looked at, ${shifted.toLocaleString('en')} with instants ` +
+        (apply ? 'put right' : 'to put right'),
     )
     if (changes.length > 0)
       await terminal.line(
-        `\n${table([['VALUES', 'COLUMN', 'PROVEN BY'], ...changes.map(({ what, by, rows }) => [rows.toLocaleString('en'), what, by])])}`,
+        `\n` +
+          table([
+            ['VALUES', 'COLUMN', 'PROVEN BY'],
+            ...changes.map(({ what, by, rows }) => [rows.toLocaleString('en'), what, by]),
+          ]),
       )
     await list(
       call,

@@ -11,12 +11,17 @@ export const runCommand = async (argv: readonly string[], terminal: Terminal): P
     return await dispatch(argv, terminal)
   } catch (error) {
     const { exitCode, message } = describeFailure(error)
-    terminal.note(error instanceof UsageError ? `${message}\nSee: reconsent ${knownName(argv[0]) ?? ''} --help`.replace('  ', ' ') : message)
+    terminal.note(
+      error instanceof UsageError
+        ? `${message}\nSee: reconsent ${knownName(argv[0]) ?? ''} --help`.replace('  ', ' ')
+        : message,
+    )
     return exitCode
   }
 }
 
-const knownName = (name: string | undefined): string | undefined => (name !== undefined && Object.hasOwn(catalogue, name) ? name : undefined)
+const knownName = (name: string | undefined): string | undefined =>
+  name !== undefined && Object.hasOwn(catalogue, name) ? name : undefined
 
 const dispatch = async ([first, ...rest]: readonly string[], terminal: Terminal): Promise<number> => {
   if (first === undefined) {
@@ -24,7 +29,9 @@ const dispatch = async ([first, ...rest]: readonly string[], terminal: Terminal)
     return 2
   }
   if (first === '--version' || first === '-v') {
-    const { default: manifest } = (await import('../../package.json', { with: { type: 'json' } })) as { default: { version: string } }
+    const { default: manifest } = (await import('../../package.json', { with: { type: 'json' } })) as {
+      default: { version: string }
+    }
     await terminal.line(manifest.version)
     return 0
   }
@@ -34,7 +41,8 @@ const dispatch = async ([first, ...rest]: readonly string[], terminal: Terminal)
     await terminal.line(overview())
     return 0
   }
-  if (name.startsWith('-')) throw new UsageError(`${name.slice(0, 60)} comes before the command: write reconsent COMMAND ${name.slice(0, 60)}`)
+  if (name.startsWith('-'))
+    throw new UsageError(`${name.slice(0, 60)} comes before the command: write reconsent COMMAND ${name.slice(0, 60)}`)
   const entry = Object.hasOwn(catalogue, name) ? catalogue[name] : undefined
   if (entry === undefined) throw unknownCommand(name, commandNames)
   const { command } = await entry.load()

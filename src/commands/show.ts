@@ -9,7 +9,9 @@ import type { DateTime } from 'luxon'
 
 export const command: Command = {
   usage: 'show ID [--json]',
-  about: 'Shows one consent with its renewals, attempts at the bank, messages and events. No token, link or address is shown.',
+  about:
+    'Shows one consent with its renewals, attempts at the bank, messages and events. No token, link or address ' +
+    'is shown.',
   arguments: ['ID'],
   options: { json },
   examples: ['reconsent show cred-123', "reconsent show cred-123 --json | jq '.events[-1]'"],
@@ -26,27 +28,98 @@ export const command: Command = {
     }),
 }
 
-const sections = ({ consent, renewals, authorisations, notifications, events }: ConsentHistory, phase: string, now: DateTime): string[] => {
-  const unreached = channelProblem({ consent, notifications: notifications.filter(({ cycle }) => cycle === consent.cycle) })
+const sections = (
+  { consent, renewals, authorisations, notifications, events }: ConsentHistory,
+  phase: string,
+  now: DateTime,
+): string[] => {
+  const unreached = channelProblem({
+    consent,
+    notifications: notifications.filter(({ cycle }) => cycle === consent.cycle),
+  })
   const facts = [
     ['id', consent.id],
     ['credentials_id', consent.credentialsId],
     ['user_id', consent.userId],
-    ['bank', `${consent.providerId}${consent.providerName === undefined ? '' : ` (${consent.providerName})`}, ${consent.country}`],
+    [
+      'bank',
+      consent.providerId +
+        (consent.providerName === undefined ? '' : ` (${consent.providerName})`) +
+        `, ${consent.country}`,
+    ],
     ['status', `${consent.status}, ${phase}, cycle ${consent.cycle}`],
     ['expires', `${whenText(consent.expiresAt, now)}, by ${consent.expiresSource}`],
-    ['next look', `${whenText(consent.nextActionAt, now)}${consent.nextActionReason === undefined ? '' : `: ${consent.nextActionReason}`}`],
-    ['address', consent.email === undefined ? 'none (no-channel)' : unreached === undefined ? 'there is one' : `no-channel: ${unreached}`],
-    ...(consent.lastErrorCode === undefined ? [] : [['last error', `${consent.lastErrorCode}, ${consent.failedAttempts} attempts failed${consent.outages === 0 ? '' : `, outage ${consent.outages} in a row`}`]]),
+    [
+      'next look',
+      whenText(consent.nextActionAt, now) +
+        (consent.nextActionReason === undefined ? '' : `: ${consent.nextActionReason}`),
+    ],
+    [
+      'address',
+      consent.email === undefined
+        ? 'none (no-channel)'
+        : unreached === undefined
+          ? 'there is one'
+          : `no-channel: ${unreached}`,
+    ],
+    ...(consent.lastErrorCode === undefined
+      ? []
+      : [
+          [
+            'last error',
+            `${consent.lastErrorCode}, ${consent.failedAttempts} attempts failed` +
+              (consent.outages === 0 ? '' : `, outage ${consent.outages} in a row`),
+          ],
+        ]),
     ...(consent.supersededById === undefined ? [] : [['superseded by', consent.supersededById]]),
   ]
   const part = (title: string, header: readonly string[], rows: readonly (readonly string[])[]): string =>
-    rows.length === 0 ? `${title}: none` : `${title}\n${table([header, ...rows].map((row) => row.map((cell, index) => (index === 0 ? `  ${cell}` : cell))))}`
+    rows.length === 0
+      ? `${title}: none`
+      : `${title}\n` +
+        table([header, ...rows].map((row) => row.map((cell, index) => (index === 0 ? `  ${cell}` : cell))))
   return [
     table(facts),
-    part('Renewals', ['CYCLE', 'STATUS', 'ROUTE', 'OPENED', 'CLOSED', 'WHY'], renewals.map((one) => [String(one.cycle), one.status, one.route ?? '-', dateText(one.openedAt), dateText(one.closedAt), one.reason])),
-    part('Attempts at the bank', ['ISSUED', 'STATUS', 'ROUTE', 'HANDED OUT', 'CODE', 'ERROR'], authorisations.map((one) => [dateText(one.issuedAt), one.status, one.route, dateText(one.handedOutAt), dateText(one.codeReceivedAt), one.errorCode ?? '-'])),
-    part('Messages', ['CYCLE', 'RUNG', 'CHANNEL', 'STATUS', 'SENT', 'ERROR'], notifications.map((one) => [String(one.cycle), one.rung, one.channel, one.status, dateText(one.sentAt), one.errorCode ?? '-'])),
-    part('Events', ['SEQ', 'AT', 'EVENT', 'BY', 'WHY'], events.map((one) => [String(one.seq), dateText(one.at), one.type, one.actor, one.reason ?? ''])),
+    part(
+      'Renewals',
+      ['CYCLE', 'STATUS', 'ROUTE', 'OPENED', 'CLOSED', 'WHY'],
+      renewals.map((one) => [
+        String(one.cycle),
+        one.status,
+        one.route ?? '-',
+        dateText(one.openedAt),
+        dateText(one.closedAt),
+        one.reason,
+      ]),
+    ),
+    part(
+      'Attempts at the bank',
+      ['ISSUED', 'STATUS', 'ROUTE', 'HANDED OUT', 'CODE', 'ERROR'],
+      authorisations.map((one) => [
+        dateText(one.issuedAt),
+        one.status,
+        one.route,
+        dateText(one.handedOutAt),
+        dateText(one.codeReceivedAt),
+        one.errorCode ?? '-',
+      ]),
+    ),
+    part(
+      'Messages',
+      ['CYCLE', 'RUNG', 'CHANNEL', 'STATUS', 'SENT', 'ERROR'],
+      notifications.map((one) => [
+        String(one.cycle),
+        one.rung,
+        one.channel,
+        one.status,
+        dateText(one.sentAt),
+        one.errorCode ?? '-',
+      ]),
+    ),
+    part(
+      'Events',
+      ['SEQ', 'AT', 'EVENT', 'BY', 'WHY'],
+      events.map((one) => [String(one.seq), dateText(one.at), one.type, one.actor, one.reason ?? '']),
+    ),
   ]
 }

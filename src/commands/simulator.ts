@@ -12,9 +12,10 @@ const PORTS = [0, 65_535] as const
 
 export const command: Command = {
   usage: 'simulator [--port N] [--smtp-port N] [--switch NAME=VALUE]… [--fault ENDPOINT:KIND[:NAME=VALUE…]]… [--json]',
-  about: `Runs a TrueLayer that can be told how to behave, a bank with a page, and an inbox, on loopback, until Ctrl-C. Whatever is not
-documented about TrueLayer is a switch; what can go wrong is a fault. Both can be changed while it runs, and its clock moved, at
-/_control, which also lists them. For development and tests only: it proves nothing about who anybody is.`,
+  about: `Runs a TrueLayer that can be told how to behave, a bank with a page, and an inbox, on loopback, until
+Ctrl-C. Whatever is not documented about TrueLayer is a switch; what can go wrong is a fault. Both can be
+changed while it runs, and its clock moved, at /_control, which also lists them. For development and tests
+only: it proves nothing about who anybody is.`,
   arguments: [],
   options: {
     port: { type: 'string', value: 'N', help: 'of its HTTP server (default: any free one)' },
@@ -22,14 +23,27 @@ documented about TrueLayer is a switch; what can go wrong is a fault. Both can b
     host: { type: 'string', value: 'HOST', help: 'address to listen on (default: 127.0.0.1)' },
     'client-id': { type: 'string', value: 'ID', help: 'the one client it knows (default: reconsent-simulated)' },
     'client-secret': { type: 'string', value: 'TEXT', help: 'its secret (default: simulated-secret)' },
-    'redirect-uri': { type: 'string', value: 'URL', multiple: true, help: 'allow-listed for the client (default: http://127.0.0.1:3000/callback)' },
+    'redirect-uri': {
+      type: 'string',
+      value: 'URL',
+      multiple: true,
+      help: 'allow-listed for the client (default: http://127.0.0.1:3000/callback)',
+    },
     switch: { type: 'string', value: 'NAME=VALUE', multiple: true, help: 'set a switch' },
-    fault: { type: 'string', value: 'FAULT', multiple: true, help: 'add a fault, for example exchange:error-html:rate=0.2' },
+    fault: {
+      type: 'string',
+      value: 'FAULT',
+      multiple: true,
+      help: 'add a fault, for example exchange:error-html:rate=0.2',
+    },
     time: { type: 'string', value: 'INSTANT', help: 'start its clock at this time (2026-11-23T09:00:00Z)' },
     seed: { type: 'string', value: 'N', help: 'of the random numbers of faults with a rate (default: 1)' },
     json,
   },
-  examples: ['reconsent simulator --port 4000 --smtp-port 4025', 'reconsent simulator --switch rotate_refresh_tokens=always --fault reauthuri:rate-limited:count=2'],
+  examples: [
+    'reconsent simulator --port 4000 --smtp-port 4025',
+    'reconsent simulator --switch rotate_refresh_tokens=always --fault reauthuri:rate-limited:count=2',
+  ],
   run: async (call) => {
     // Only here: its parts are development packages, and production must not load it.
     const { startSimulator } = await import('../simulator/start-simulator.ts')
@@ -38,7 +52,8 @@ documented about TrueLayer is a switch; what can go wrong is a fault. Both can b
     try {
       const time = call.text('time')
       const start = time === undefined ? undefined : readInstant(time)
-      if (time !== undefined && start === undefined) throw new UsageError('--time must be an instant with an offset, such as 2026-11-23T09:00:00Z')
+      if (time !== undefined && start === undefined)
+        throw new UsageError('--time must be an instant with an offset, such as 2026-11-23T09:00:00Z')
       const options = optionsOf(call)
       const simulator = await startSimulator({ ...options, clock: movableClock(start) })
       try {
@@ -68,7 +83,9 @@ const optionsOf = (call: Call): SimulatorOptions => {
     redirectUris: redirectUris.length === 0 ? ['http://127.0.0.1:3000/callback'] : redirectUris,
     seed: wholeNumber(call, 'seed', [0, 4_294_967_295]),
     // The simulator checks names and values itself, strictly.
-    switches: Object.fromEntries(call.texts('switch').map((text) => namedValue('--switch', text))) as NonNullable<SimulatorOptions['switches']>,
+    switches: Object.fromEntries(call.texts('switch').map((text) => namedValue('--switch', text))) as NonNullable<
+      SimulatorOptions['switches']
+    >,
   }
 }
 
@@ -88,7 +105,8 @@ const valueOf = (text: string): unknown => {
 const faultsOf = (call: Call): FaultOrder[] =>
   call.texts('fault').map((text) => {
     const [endpoint, kind, ...settings] = text.split(':')
-    if (endpoint === undefined || kind === undefined) throw new UsageError('--fault needs ENDPOINT:KIND, for example exchange:error-html')
+    if (endpoint === undefined || kind === undefined)
+      throw new UsageError('--fault needs ENDPOINT:KIND, for example exchange:error-html')
     const read = Object.fromEntries(settings.map((setting) => namedValue('--fault', setting)))
     return { endpoint, kind, ...read } as unknown as FaultOrder
   })
@@ -96,7 +114,14 @@ const faultsOf = (call: Call): FaultOrder[] =>
 const announce = async (call: Call, options: SimulatorOptions, simulator: Simulator): Promise<void> => {
   const { url, smtpUrl } = simulator
   if (call.flag('json')) {
-    await call.terminal.json({ url, smtp_url: smtpUrl, client_id: options.clientId, client_secret: options.clientSecret, inbox: `${url}/inbox`, control: `${url}/_control` })
+    await call.terminal.json({
+      url,
+      smtp_url: smtpUrl,
+      client_id: options.clientId,
+      client_secret: options.clientSecret,
+      inbox: `${url}/inbox`,
+      control: `${url}/_control`,
+    })
     return
   }
   await call.terminal.line(
@@ -109,7 +134,10 @@ const announce = async (call: Call, options: SimulatorOptions, simulator: Simula
     ])}
 
 Point Reconsent at it:
-  TRUELAYER_AUTH_URL=${url} TRUELAYER_API_URL=${url} TRUELAYER_CLIENT_ID=${options.clientId} TRUELAYER_CLIENT_SECRET=${options.clientSecret} SMTP_URL=${smtpUrl}
+  ${[
+    `TRUELAYER_AUTH_URL=${url} TRUELAYER_API_URL=${url} TRUELAYER_CLIENT_ID=${options.clientId}`,
+    `TRUELAYER_CLIENT_SECRET=${options.clientSecret} SMTP_URL=${smtpUrl}`,
+  ].join(' ')}
 
 Ctrl-C ends it.`,
   )

@@ -13,23 +13,26 @@ const known: readonly Role[] = ['web', 'worker', 'scheduler']
 
 export const command: Command = {
   usage: 'start [--roles web,worker,scheduler]',
-  about: `Runs Reconsent until SIGTERM or SIGINT: it then turns unready, takes no new work, finishes or gives back what it has, and ends
-with exit code 0, or 1 if something had not ended within timing.stopWithin; a second signal ends it at once (130, 143). Any number of
-processes of each role may run.
-  web        start page, callback, API, board, health, metrics
-  worker     makes links, sends messages, exchanges codes
-  scheduler  finds what is due
+  about: `Runs Reconsent until SIGTERM or SIGINT: it then turns unready, takes no new work, finishes or gives back
+what it has, and ends with exit code 0, or 1 if something had not ended within timing.stopWithin; a second
+signal ends it at once (130, 143). Any number of processes of each role may run. web start page, callback,
+API, board, health, metrics worker makes links, sends messages, exchanges codes scheduler finds what is
+due
 
-Reads its configuration from the environment (each secret also as NAME_FILE) and worker.config.ts, and refuses to start, with
-every problem listed, when something is missing or wrong: a key that stored secrets need, a stored callback that is not https
-among them (exit code 2). See docs/configuration.md.`,
+Reads its configuration from the environment (each secret also as NAME_FILE) and worker.config.ts, and
+refuses to start, with every problem listed, when something is missing or wrong: a key that stored secrets
+need, a stored callback that is not https among them (exit code 2). See docs/configuration.md.`,
   arguments: [],
   options: { roles: { type: 'string', value: 'LIST', help: 'only these, separated by commas (default: all)' } },
   examples: ['reconsent start', 'reconsent start --roles worker'],
   run: async (call) => {
     const roles = rolesOf(call)
     const alsoNeeds = roles.includes('worker') ? (['mail'] as const) : []
-    const config = await configFromProcess({ needs: ['database', 'queue', 'provider', 'keys', 'web'], alsoNeeds, checkCron })
+    const config = await configFromProcess({
+      needs: ['database', 'queue', 'provider', 'keys', 'web'],
+      alsoNeeds,
+      checkCron,
+    })
     const log = makeLog({ level: config.logLevel })
     for (const warning of config.warnings) log.warn({}, warning)
     const stopped = untilStopped()
@@ -49,7 +52,8 @@ among them (exit code 2). See docs/configuration.md.`,
     const inTime = await running.stop()
     if (inTime) log.info({}, 'stopped')
     else log.warn({}, 'stopped before everything had ended: another process takes up what was let go')
-    // What hung was let go: its lease ends, and another process takes its record up. It must not keep this process alive.
+    // What hung was let go: its lease ends, and another process takes its record up. It must not keep this process
+    // alive.
     const code = inTime ? 0 : 1
     setTimeout(() => process.exit(code), LETS_GO_AFTER_MS).unref()
     return code
@@ -59,11 +63,17 @@ among them (exit code 2). See docs/configuration.md.`,
 const rolesOf = (call: Call): readonly Role[] => {
   const text = call.text('roles')
   if (text === undefined) return known
-  const named = text.split(',').map((role) => role.trim()).filter((role) => role !== '')
+  const named = text
+    .split(',')
+    .map((role) => role.trim())
+    .filter((role) => role !== '')
   for (const name of named) {
     if (known.some((role) => role === name)) continue
     const meant = nearest(name, known)
-    throw new UsageError(`--roles: unknown role ${JSON.stringify(name.slice(0, 40))}${meant === undefined ? `: known are ${known.join(', ')}` : `: did you mean ${meant}?`}`)
+    throw new UsageError(
+      `--roles: unknown role ${JSON.stringify(name.slice(0, 40))}: ` +
+        (meant === undefined ? `known are ${known.join(', ')}` : `did you mean ${meant}?`),
+    )
   }
   if (named.length === 0) throw new UsageError(`--roles names no role: known are ${known.join(', ')}`)
   return known.filter((role) => named.includes(role))

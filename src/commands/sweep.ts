@@ -12,12 +12,16 @@ import { count, table } from './text.ts'
 
 export const command: Command = {
   usage: 'sweep [--dry-run] [--json]',
-  about: `Hands what is due to the queue now, as the scheduler does by itself; the workers do the rest. Running it beside the scheduler is
-safe. With --dry-run it changes nothing, needs no queue, and prints for each due consent what would be done, to whom and why.`,
+  about: `Hands what is due to the queue now, as the scheduler does by itself; the workers do the rest. Running it
+beside the scheduler is safe. With --dry-run it changes nothing, needs no queue, and prints for each due
+consent what would be done, to whom and why.`,
   arguments: [],
   options: { 'dry-run': { type: 'boolean', help: 'only print what would be done' }, json },
   examples: ['reconsent sweep --dry-run', 'reconsent sweep'],
-  run: async (call) => (call.flag('dry-run') ? withStore([], async (opened) => dryRun(call, opened)) : withStore(['queue'], async (opened) => sweepNow(call, opened))),
+  run: async (call) =>
+    call.flag('dry-run')
+      ? withStore([], async (opened) => dryRun(call, opened))
+      : withStore(['queue'], async (opened) => sweepNow(call, opened)),
 }
 
 const sweepNow = async (call: Call, { config, store, clock }: Opened<'queue'>): Promise<number> => {
@@ -52,20 +56,45 @@ const dryRun = async (call: Call, opened: Opened<never>): Promise<number> => {
     for (const { next } of planned) acts[next.action] = (acts[next.action] ?? 0) + 1
     if (asJson) {
       const lines = planned.map(({ consent, next }) =>
-        JSON.stringify({ id: consent.id, credentials_id: consent.credentialsId, user_id: consent.userId, provider_id: consent.providerId, due_since: isoOf(consent.nextActionAt), ...nextActionJson(next) }),
+        JSON.stringify({
+          id: consent.id,
+          credentials_id: consent.credentialsId,
+          user_id: consent.userId,
+          provider_id: consent.providerId,
+          due_since: isoOf(consent.nextActionAt),
+          ...nextActionJson(next),
+        }),
       )
       await terminal.write(`${total === 0 ? '' : ','}\n${lines.join(',\n')}`)
     } else {
-      const rows = planned.map(({ consent, next }) => [consent.credentialsId, consent.userId, consent.providerId, nextActionWords(next), next.reason])
-      await terminal.line(table([...(total === 0 ? [['CREDENTIALS ID', 'USER', 'BANK', 'WOULD', 'BECAUSE']] : []), ...rows]))
+      const rows = planned.map(({ consent, next }) => [
+        consent.credentialsId,
+        consent.userId,
+        consent.providerId,
+        nextActionWords(next),
+        next.reason,
+      ])
+      await terminal.line(
+        table([...(total === 0 ? [['CREDENTIALS ID', 'USER', 'BANK', 'WOULD', 'BECAUSE']] : []), ...rows]),
+      )
     }
     total += page.length
   }
-  const [messages, codes] = await Promise.all([store.countDue('notification', now), store.countDue('authorisation', now)])
-  if (asJson) await terminal.write(`\n], "counts": ${JSON.stringify({ consents: total, ...acts, messages_waiting: messages, exchanges_waiting: codes })}}\n`)
+  const [messages, codes] = await Promise.all([
+    store.countDue('notification', now),
+    store.countDue('authorisation', now),
+  ])
+  if (asJson)
+    await terminal.write(
+      `\n], "counts": ` +
+        `${JSON.stringify({ consents: total, ...acts, messages_waiting: messages, exchanges_waiting: codes })}}\n`,
+    )
   else {
     const kinds = Object.entries(acts).map(([action, number]) => `${number} ${action}`)
-    terminal.note(`${count(total, 'consent')} due${kinds.length === 0 ? '' : ` (${kinds.join(', ')})`}; ${count(messages, 'message')} and ${count(codes, 'exchange')} waiting. Nothing was changed.`)
+    terminal.note(
+      `${count(total, 'consent')} due${kinds.length === 0 ? '' : ` (${kinds.join(', ')})`}; ` +
+        `${count(messages, 'message')} and ${count(codes, 'exchange')} waiting. Nothing was changed.`,
+    )
   }
   return 0
 }

@@ -24,7 +24,9 @@ export const processTerminal = (): Terminal => {
     // Takes the listener of the one that did not come away again: a long list waits thousands of times.
     const waiting = new AbortController()
     const { signal } = waiting
-    await Promise.race([once(process.stdout, 'drain', { signal }), once(process.stdout, 'close', { signal })]).catch(() => undefined)
+    await Promise.race([once(process.stdout, 'drain', { signal }), once(process.stdout, 'close', { signal })]).catch(
+      () => undefined,
+    )
     waiting.abort()
   }
   return {

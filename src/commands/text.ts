@@ -23,14 +23,29 @@ export const relativeText = (at: DateTime, now: DateTime): string => {
 }
 
 /** `2026-11-23 09:00Z (in 12 days)` */
-export const whenText = (at: DateTime | undefined, now: DateTime): string => (at === undefined ? '-' : `${dateText(at)} (${relativeText(at, now)})`)
+export const whenText = (at: DateTime | undefined, now: DateTime): string =>
+  at === undefined ? '-' : `${dateText(at)} (${relativeText(at, now)})`
 
-/** Columns padded to their widest cell; the last one is not. Control characters of imported texts do not reach the terminal. */
+/**
+ * Columns padded to their widest cell; the last one is not. Control characters of imported texts do not reach the
+ * terminal.
+ */
 export const table = (rows: readonly (readonly string[])[]): string => {
   const clean = rows.map((row) => row.map((cell) => cell.replaceAll(/\p{Cc}/gu, '?')))
-  const widths = clean.reduce<number[]>((widest, row) => row.map((cell, index) => Math.max(cell.length, widest[index] ?? 0)), [])
-  return clean.map((row) => row.map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] ?? 0))).join('  ').trimEnd()).join('\n')
+  const widths = clean.reduce<number[]>(
+    (widest, row) => row.map((cell, index) => Math.max(cell.length, widest[index] ?? 0)),
+    [],
+  )
+  return clean
+    .map((row) =>
+      row
+        .map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] ?? 0)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
 }
 
 /** `1 row`, `2 rows`, `12,000 rows` */
-export const count = (number: number, noun: string, plural = `${noun}s`): string => `${number.toLocaleString('en')} ${number === 1 ? noun : plural}`
+export const count = (number: number, noun: string, plural = `${noun}s`): string =>
+  `${number.toLocaleString('en')} ${number === 1 ? noun : plural}`

@@ -1,4 +1,5 @@
-// `unsupersede`: reopens consents that imports closed by the rule `import.supersedeOlder`, which took two logins for one.
+// `unsupersede`: reopens consents that imports closed by the rule `import.supersedeOlder`, which took two logins for
+// one.
 import { DateTime } from 'luxon'
 import { parseDuration } from '../config/durations.ts'
 import type { Clock } from '../clock.ts'
@@ -10,29 +11,42 @@ import { count, dateText, table } from './text.ts'
 
 export const command: Command = {
   usage: 'unsupersede [--dry-run] [--user ID] [--provider ID] [--since WHEN] [--reason TEXT] [--json]',
-  about: `Reopens consents that an import closed because another one of the same user at the same bank had a later date: the rule of
-import.supersedeOlder, which is gone, since a person may have two logins at one bank. Each comes back as it was (active, paused,
-quarantined, lapsed or unsupported) in its own cycle; of an active one only the message that is due by now is sent, and what was
-sent in that cycle is not sent again. Consents that a full authentication replaced stay closed, and those that an import names in
-the field supersedes: import that field first, for logins that really were replaced.
+  about: `Reopens consents that an import closed because another one of the same user at the same bank had a later
+date: the rule of import.supersedeOlder, which is gone, since a person may have two logins at one bank.
+Each comes back as it was (active, paused, quarantined, lapsed or unsupported) in its own cycle; of an
+active one only the message that is due by now is sent, and what was sent in that cycle is not sent again.
+Consents that a full authentication replaced stay closed, and those that an import names in the field
+supersedes: import that field first, for logins that really were replaced.
 
-With --dry-run it changes nothing and lists what would be reopened. It may be interrupted and run again: what is done is done.`,
+With --dry-run it changes nothing and lists what would be reopened. It may be interrupted and run again:
+what is done is done.`,
   arguments: [],
   options: {
     'dry-run': { type: 'boolean', help: 'only list what would be reopened' },
     user: { type: 'string', value: 'ID', help: 'only of this user_id' },
     provider: { type: 'string', value: 'ID', help: 'only at this bank (provider_id)' },
-    since: { type: 'string', value: 'WHEN', help: 'only closed since: a date (2026-11-01), or a time back from now (14d)' },
+    since: {
+      type: 'string',
+      value: 'WHEN',
+      help: 'only closed since: a date (2026-11-01), or a time back from now (14d)',
+    },
     reason,
     json,
   },
-  examples: ['reconsent unsupersede --dry-run', 'reconsent unsupersede --since 2026-11-01 --reason "two logins are ordinary"'],
+  examples: [
+    'reconsent unsupersede --dry-run',
+    'reconsent unsupersede --since 2026-11-01 --reason "two logins are ordinary"',
+  ],
   run: async (call) => withStore([], async (opened) => reopen(call, opened)),
 }
 
 const reopen = async (call: Call, opened: Opened<never>): Promise<number> => {
   const { terminal } = call
-  const filter: ReopenFilter = { userId: call.text('user'), providerId: call.text('provider'), since: sinceOf(call.text('since'), opened.clock) }
+  const filter: ReopenFilter = {
+    userId: call.text('user'),
+    providerId: call.text('provider'),
+    since: sinceOf(call.text('since'), opened.clock),
+  }
   const dryRun = call.flag('dry-run')
   const asJson = call.flag('json')
   const becomes: Record<string, number> = {}
@@ -41,8 +55,12 @@ const reopen = async (call: Call, opened: Opened<never>): Promise<number> => {
   for await (const page of pages(call, opened, filter)) {
     const { reopened } = page
     for (const { consent } of reopened) becomes[consent.status] = (becomes[consent.status] ?? 0) + 1
-    if (asJson && reopened.length > 0) await terminal.write(`${total === 0 ? '' : ','}\n${reopened.map((one) => JSON.stringify(jsonOf(one))).join(',\n')}`)
-    if (!asJson && reopened.length > 0) await terminal.line(table([...(total === 0 ? [HEADER] : []), ...reopened.map(cellsOf)]))
+    if (asJson && reopened.length > 0)
+      await terminal.write(
+        `${total === 0 ? '' : ','}\n${reopened.map((one) => JSON.stringify(jsonOf(one))).join(',\n')}`,
+      )
+    if (!asJson && reopened.length > 0)
+      await terminal.line(table([...(total === 0 ? [HEADER] : []), ...reopened.map(cellsOf)]))
     total += reopened.length
     kept += page.kept
   }
@@ -51,8 +69,13 @@ const reopen = async (call: Call, opened: Opened<never>): Promise<number> => {
     return 0
   }
   const kinds = Object.entries(becomes).map(([status, number]) => `${number.toLocaleString('en')} ${status}`)
-  const said = `${count(total, 'consent')} ${dryRun ? 'would be reopened' : 'reopened'}${kinds.length === 0 ? '' : ` (${kinds.join(', ')})`}`
-  await terminal.line(`${said}; ${kept.toLocaleString('en')} left closed, because an import says that they were superseded${dryRun ? '. Nothing was changed.' : ''}`)
+  const said =
+    `${count(total, 'consent')} ` +
+    `${dryRun ? 'would be reopened' : 'reopened'}${kinds.length === 0 ? '' : ` (${kinds.join(', ')})`}`
+  await terminal.line(
+    `${said}; ${kept.toLocaleString('en')} left closed, because an import says that they were ` +
+      `superseded${dryRun ? '. Nothing was changed.' : ''}`,
+  )
   return 0
 }
 
@@ -60,7 +83,13 @@ async function* pages(call: Call, { store, clock }: Opened<never>, filter: Reope
   const why = call.text('reason') ?? 'an import had taken it for an older one of the same login'
   let afterId: string | undefined
   do {
-    const page = await store.reopenPage(filter, { now: clock.now(), reason: why, by: operator(), dryRun: call.flag('dry-run'), afterId })
+    const page = await store.reopenPage(filter, {
+      now: clock.now(),
+      reason: why,
+      by: operator(),
+      dryRun: call.flag('dry-run'),
+      afterId,
+    })
     yield page
     afterId = page.lastId
   } while (afterId !== undefined)
@@ -79,8 +108,15 @@ const sinceOf = (text: string | undefined, clock: Clock): DateTime | undefined =
 
 const HEADER = ['CREDENTIALS ID', 'USER', 'BANK', 'CLOSED', 'FOR', 'BECOMES', 'EXPIRES', 'NEXT LOOK', 'WHY']
 const cellsOf = ({ consent, closedAt, supersededBy }: Reopened): string[] => [
-  consent.credentialsId, consent.userId, consent.providerId, dateText(closedAt), supersededBy, consent.status, dateText(consent.expiresAt),
-  dateText(consent.nextActionAt), consent.nextActionReason ?? '',
+  consent.credentialsId,
+  consent.userId,
+  consent.providerId,
+  dateText(closedAt),
+  supersededBy,
+  consent.status,
+  dateText(consent.expiresAt),
+  dateText(consent.nextActionAt),
+  consent.nextActionReason ?? '',
 ]
 
 const jsonOf = ({ consent, closedAt, supersededBy }: Reopened) => ({

@@ -1,4 +1,5 @@
-// Checks the network addresses of the configuration. Answers say what is wrong and never repeat the address: it may hold a password.
+// Checks the network addresses of the configuration. Answers say what is wrong and never repeat the address: it may
+// hold a password.
 import { accessSync, constants } from 'node:fs'
 
 const loopback = /^(?:localhost|(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
@@ -13,15 +14,19 @@ const parts = ['username', 'password', 'pathname', 'search'] as const
 export const parseServerAddress = (text: string, schemes: readonly string[]): Checked => {
   const example = `${schemes[0]}://user:password@host`
   if (!URL.canParse(text)) {
-    return { problem: `is not a valid address such as ${example}: in user and password, write special characters as %XX` }
+    return {
+      problem: `is not a valid address such as ${example}: in user and password, write special characters as %XX`,
+    }
   }
   const url = new URL(text)
-  if (!schemes.includes(url.protocol.slice(0, -1))) return { problem: `must begin with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}` }
+  if (!schemes.includes(url.protocol.slice(0, -1)))
+    return { problem: `must begin with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}` }
   // PostgreSQL over a Unix socket names it in ?host=.
   if (url.hostname === '' && !url.searchParams.get('host')) return { problem: `names no host: write it as ${example}` }
   try {
     // Where it is sent on, a NUL ends the value, and what follows is taken for another.
-    if (parts.some((part) => decodeURIComponent(url[part]).includes('\0'))) return { problem: 'has a %00 in it, which no server takes' }
+    if (parts.some((part) => decodeURIComponent(url[part]).includes('\0')))
+      return { problem: 'has a %00 in it, which no server takes' }
   } catch {
     return { problem: 'has a % that is not followed by two hex digits: write % itself as %25' }
   }
@@ -29,12 +34,15 @@ export const parseServerAddress = (text: string, schemes: readonly string[]): Ch
 }
 
 /** Address of a web service that paths are added to: scheme, host, perhaps a path; without its final slash. */
-export const parseWebAddress = (text: string): { readonly url: URL; readonly base: string } | { readonly problem: string } => {
+export const parseWebAddress = (
+  text: string,
+): { readonly url: URL; readonly base: string } | { readonly problem: string } => {
   if (!URL.canParse(text)) return { problem: 'is not a valid address such as https://consents.example.com' }
   const url = new URL(text)
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return { problem: 'must begin with https://' }
   if (url.username !== '' || url.password !== '') return { problem: 'must not hold a user or password' }
-  if (url.search !== '' || url.hash !== '' || /[?#]/.test(text)) return { problem: 'must end with its host or path, without ? or #' }
+  if (url.search !== '' || url.hash !== '' || /[?#]/.test(text))
+    return { problem: 'must end with its host or path, without ? or #' }
   return { url, base: `${url.origin}${url.pathname}`.replace(/\/+$/, '') }
 }
 

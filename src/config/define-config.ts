@@ -6,7 +6,10 @@ export type DurationText = `${number}${'ms' | 's' | 'm' | 'h' | 'd' | 'w'}`
 /** How a renewal is made: `reauth` keeps the connection, `full` is a full authentication and makes a new one. */
 export type RouteText = 'reauth' | 'full'
 
-/** What `worker.config.ts` may say. Everything has a default but the company's name; docs/configuration.md explains each. */
+/**
+ * What `worker.config.ts` may say. Everything has a default but the company's name; docs/configuration.md explains
+ * each.
+ */
 export interface PolicyInput {
   readonly sweep?: { readonly cron?: string }
   readonly ladder?: readonly (`-${number}d` | '0d' | `+${number}d`)[]

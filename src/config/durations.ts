@@ -8,8 +8,9 @@ const PATTERN = /^(\d{1,9})(ms|s|m|h|d|w)$/
 const HOW = "write a whole number and a unit (ms, s, m, h, d, w), such as '10m' or '90d'"
 
 /**
- * Reads `'10m'` and the like: milliseconds `ms`, seconds `s`, minutes `m`, hours `h`, days `d`, weeks `w` (there are no months).
- * The Duration keeps its unit, so days stay calendar days when added. Anything else is answered with what is wrong.
+ * Reads `'10m'` and the like: milliseconds `ms`, seconds `s`, minutes `m`, hours `h`, days `d`, weeks `w` (there are no
+ * months). The Duration keeps its unit, so days stay calendar days when added. Anything else is answered with what is
+ * wrong.
  */
 export const parseDuration = (value: unknown): Duration | { readonly problem: string } => {
   if (typeof value === 'number') return { problem: `${value} has no unit: ${HOW}` }
@@ -20,7 +21,10 @@ export const parseDuration = (value: unknown): Duration | { readonly problem: st
 }
 
 /** A duration between two others, both allowed. */
-export const parseDurationWithin = (value: unknown, [least, most]: readonly [string, string]): Duration | { readonly problem: string } => {
+export const parseDurationWithin = (
+  value: unknown,
+  [least, most]: readonly [string, string],
+): Duration | { readonly problem: string } => {
   const duration = parseDuration(value)
   if ('problem' in duration) return duration
   const outside = duration.toMillis() < millisOf(least) || duration.toMillis() > millisOf(most)

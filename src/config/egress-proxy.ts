@@ -18,9 +18,12 @@ export const readProxy = (variables: VariableReader, report: Report): ProxySecti
   const url = 'url' in checked ? checked.url : undefined
   if ('problem' in checked) report(where, `${checked.problem}; without a proxy, leave it out`)
   else if (!/^https?:\/\//i.test(text)) report(where, 'must begin with http:// or https://')
-  else if (checked.url.pathname !== '/' || /[?#]/.test(text)) report(where, 'must end with its host and port: in user and password, write special characters as %XX')
+  else if (checked.url.pathname !== '/' || /[?#]/.test(text))
+    report(where, 'must end with its host and port: in user and password, write special characters as %XX')
   else if (url !== undefined) {
-    const bypass = (variables.find('no_proxy') ?? variables.find('NO_PROXY') ?? '').split(/[\s,]+/).filter((entry) => entry !== '')
+    const bypass = (variables.find('no_proxy') ?? variables.find('NO_PROXY') ?? '')
+      .split(/[\s,]+/)
+      .filter((entry) => entry !== '')
     return { url: new Secret(url.href), bypass }
   }
   return 'wrong'

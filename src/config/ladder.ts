@@ -1,7 +1,9 @@
 // The reminder ladder and quiet hours as the policy writes them, checked and parsed. What they mean is the domain's.
 import type { QuietHours, RungOffset } from '../domain/policy.ts'
 
-type Parsed<T> = { readonly value: T } | { readonly problems: readonly { readonly at?: number; readonly what: string }[] }
+type Parsed<T> =
+  | { readonly value: T }
+  | { readonly problems: readonly { readonly at?: number; readonly what: string }[] }
 
 const MOST_RUNGS = 50
 const HOW = "write the days from expiry with their sign, such as '-14d', '0d' or '+7d'"
@@ -21,8 +23,10 @@ const parseRung = (entry: unknown): RungOffset | string => {
 
 /** Offsets in any order; the answer is sorted. */
 export const parseLadder = (entries: readonly unknown[]): Parsed<readonly RungOffset[]> => {
-  if (entries.length === 0) return { problems: [{ what: 'is empty, so nobody would ever be asked: give at least one offset' }] }
-  if (entries.length > MOST_RUNGS) return { problems: [{ what: `has ${entries.length} offsets: at most ${MOST_RUNGS}` }] }
+  if (entries.length === 0)
+    return { problems: [{ what: 'is empty, so nobody would ever be asked: give at least one offset' }] }
+  if (entries.length > MOST_RUNGS)
+    return { problems: [{ what: `has ${entries.length} offsets: at most ${MOST_RUNGS}` }] }
   const problems: { at: number; what: string }[] = []
   const rungs: RungOffset[] = []
   for (const [at, entry] of entries.entries()) {
@@ -34,14 +38,20 @@ export const parseLadder = (entries: readonly unknown[]): Parsed<readonly RungOf
   return problems.length > 0 ? { problems } : { value: rungs.toSorted((a, b) => a.days - b.days) }
 }
 
-/** Rungs no consent can ever reach: before it was given, or when its grace is over. Days are those of the longest-lived consents. */
+/**
+ * Rungs no consent can ever reach: before it was given, or when its grace is over. Days are those of the longest-lived
+ * consents.
+ */
 export const unreachableRungs = (ladder: readonly RungOffset[], validityDays: number, graceDays: number): string[] => [
   ...ladder
     .filter(({ days }) => days <= -validityDays)
     .map(({ name }) => `'${name}' is not after the consent was given: consents live ${validityDays} days`),
   ...ladder
     .filter(({ days }) => days > 0 && days >= graceDays)
-    .map(({ name }) => `'${name}' is not before the end of grace: consents can be renewed for ${graceDays} days after expiry`),
+    .map(
+      ({ name }) =>
+        `'${name}' is not before the end of grace: consents can be renewed for ${graceDays} days after expiry`,
+    ),
 ]
 
 const TIME = /^([01]\d|2[0-3]):([0-5]\d)$/
@@ -60,5 +70,7 @@ export const isWallTime = (time: string): boolean => minutesOf(time) !== undefin
 export const quietHoursProblem = ({ from, to }: QuietHours): string | undefined => {
   const quiet = ((minutesOf(to) ?? 0) - (minutesOf(from) ?? 0) + DAY) % DAY
   if (quiet === 0) return 'from and to are the same time, which could mean always or never: write false for never'
-  return DAY - quiet < LEAST_OPEN ? `leaves ${DAY - quiet} minutes a day to send in: leave at least ${LEAST_OPEN}` : undefined
+  return DAY - quiet < LEAST_OPEN
+    ? `leaves ${DAY - quiet} minutes a day to send in: leave at least ${LEAST_OPEN}`
+    : undefined
 }

@@ -16,7 +16,8 @@ export interface PolicyFile {
 }
 
 /** The path a `RECONSENT_CONFIG` means: a file URL, or a path from the working directory. */
-const pathOf = (named: string, cwd: string): string => (named.startsWith('file:') ? fileURLToPath(named) : resolve(cwd, named))
+const pathOf = (named: string, cwd: string): string =>
+  named.startsWith('file:') ? fileURLToPath(named) : resolve(cwd, named)
 
 /** The first line of an error's message: the operator's own file is at fault, and they need to see how. */
 const reasonOf = (error: unknown): string => {
@@ -25,23 +26,35 @@ const reasonOf = (error: unknown): string => {
 }
 
 const describe = (value: unknown): string =>
-  value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value === 'function' ? 'a function' : `a ${typeof value}`
+  value === null
+    ? 'null'
+    : Array.isArray(value)
+      ? 'a list'
+      : typeof value === 'function'
+        ? 'a function'
+        : `a ${typeof value}`
 
 const load = async (path: string): Promise<{ readonly value: unknown } | { readonly problem: string }> => {
   try {
     if (extname(path) === '.json') return { value: JSON.parse(await readFile(path, 'utf8')) as unknown }
     const module = (await import(/* @vite-ignore */ pathToFileURL(path).href)) as { default?: unknown }
-    return 'default' in module ? { value: module.default } : { problem: 'has no default export: write export default defineConfig({ … })' }
+    return 'default' in module
+      ? { value: module.default }
+      : { problem: 'has no default export: write export default defineConfig({ … })' }
   } catch (error) {
     return { problem: `could not be loaded: ${reasonOf(error)}` }
   }
 }
 
 /**
- * Loads the policy. Without a file in the default place it is empty, and all defaults hold; a file that was named must be there.
- * What cannot be loaded is reported, and the answer is undefined.
+ * Loads the policy. Without a file in the default place it is empty, and all defaults hold; a file that was named must
+ * be there. What cannot be loaded is reported, and the answer is undefined.
  */
-export const loadPolicyFile = async (named: string | undefined, cwd: string, report: Report): Promise<PolicyFile | undefined> => {
+export const loadPolicyFile = async (
+  named: string | undefined,
+  cwd: string,
+  report: Report,
+): Promise<PolicyFile | undefined> => {
   let path = resolve(cwd, POLICY_FILE)
   if (named !== undefined) {
     try {

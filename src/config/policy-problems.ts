@@ -1,4 +1,5 @@
-// Turns what zod finds wrong with a policy into problems that name the key, say what is wrong, and suggest what was meant.
+// Turns what zod finds wrong with a policy into problems that name the key, say what is wrong, and suggest what was
+// meant.
 import { z } from 'zod'
 import type { Problem } from './problems.ts'
 import { nearest } from './suggest.ts'
@@ -11,7 +12,9 @@ const shown = (name: string): string => (name.trim() === '' ? `'${name}'` : name
 
 /** `ladder[2]`, `timing.retry.attempts`. */
 export const pathText = (path: Path): string =>
-  path.map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index === 0 ? '' : '.'}${shown(String(part))}`)).join('')
+  path
+    .map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index === 0 ? '' : '.'}${shown(String(part))}`))
+    .join('')
 
 /** Steps through defaults, options and transformations to the schema that says what may be written. */
 const written = (schema: z.core.$ZodType): z.core.$ZodType => {
@@ -40,14 +43,18 @@ export const policyKeys = (schema: z.core.$ZodType): string[] => {
     return deeper.length > 0 ? deeper : [name]
   }
   if (here instanceof z.ZodRecord) return inside('*', here.def.valueType)
-  return here instanceof z.ZodObject ? Object.entries(here.shape).flatMap(([name, of]) => inside(name, of as z.core.$ZodType)) : []
+  return here instanceof z.ZodObject
+    ? Object.entries(here.shape).flatMap(([name, of]) => inside(name, of as z.core.$ZodType))
+    : []
 }
 
 /** Keys of earlier releases, and what became of them. */
 const gone: Readonly<Record<string, string>> = {
   import:
-    'is no key of the policy any more: import.supersedeOlder took two logins of one user at one bank for one. A row of an import says by its ' +
-    'field supersedes which connection it took the place of. Remove the key; what the rule closed, reconsent unsupersede finds and reopens.',
+    'is no key of the policy any more: import.supersedeOlder took two logins of one user at one bank for one. ' +
+    'A row of an import says by its ' +
+    'field supersedes which connection it took the place of. Remove the key; what the rule closed, reconsent ' +
+    'unsupersede finds and reopens.',
 }
 
 const unknownKey = (schema: z.core.$ZodType, path: Path, key: string): Problem => {
@@ -57,8 +64,12 @@ const unknownKey = (schema: z.core.$ZodType, path: Path, key: string): Problem =
   const sibling = nearest(key, siblings)
   const all = policyKeys(schema)
   // Right key, wrong place: `messagesPerHour` at the top means `limits.messagesPerHour`.
-  const elsewhere = nearest(key, all.map((known) => known.slice(known.lastIndexOf('.') + 1)))
-  const meant = sibling === undefined ? all.find((known) => known.endsWith(`.${elsewhere}`)) : pathText([...path, sibling])
+  const elsewhere = nearest(
+    key,
+    all.map((known) => known.slice(known.lastIndexOf('.') + 1)),
+  )
+  const meant =
+    sibling === undefined ? all.find((known) => known.endsWith(`.${elsewhere}`)) : pathText([...path, sibling])
   const advice = meant === undefined ? `Known here: ${siblings.join(', ')}.` : `Did you mean ${meant}?`
   return { where: pathText([...path, key.slice(0, 60)]), what: `is not a key of the policy. ${advice}` }
 }
@@ -73,7 +84,8 @@ const typeNames: Readonly<Record<string, string>> = {
   boolean: 'true or false',
 }
 
-const quoted = (values: readonly unknown[]): string => values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value))).join(' or ')
+const quoted = (values: readonly unknown[]): string =>
+  values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value))).join(' or ')
 
 /** `must be at least 1`, `must have at most 100 characters`. */
 const sizeText = (origin: string, limit: string, size: number | bigint): string => {
@@ -89,7 +101,9 @@ const issueProblems = (schema: z.core.$ZodType, issue: Issue, above: Path, suffi
     case 'unrecognized_keys':
       return issue.keys.map((key) => unknownKey(schema, path, key))
     case 'invalid_union':
-      return (issue.errors.at(-1) ?? []).flatMap((inner) => issueProblems(schema, inner, path, inner.path.length === 0 ? ', or false' : ''))
+      return (issue.errors.at(-1) ?? []).flatMap((inner) =>
+        issueProblems(schema, inner, path, inner.path.length === 0 ? ', or false' : ''),
+      )
     case 'invalid_type':
       return say(`must be ${typeNames[issue.expected] ?? issue.expected}`)
     case 'invalid_value':

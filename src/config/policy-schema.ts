@@ -1,4 +1,5 @@
-// The policy's keys, defaults and limits: one zod schema, strict at every depth. What each key means: docs/configuration.md.
+// The policy's keys, defaults and limits: one zod schema, strict at every depth. What each key means:
+// docs/configuration.md.
 import type { Duration } from 'luxon'
 import { z } from 'zod'
 import type { ProviderRule } from '../domain/policy.ts'
@@ -19,7 +20,8 @@ const duration = (least: string, most: string) =>
 const count = (least: number, most: number) => z.int().min(least).max(most)
 
 const wallTime = z.custom<string>((value) => typeof value === 'string' && isWallTime(value), {
-  error: ({ input }) => (input === undefined ? "is missing: write a time of day, such as '20:00'" : "must be a time of day, such as '20:00'"),
+  error: ({ input }) =>
+    input === undefined ? "is missing: write a time of day, such as '20:00'" : "must be a time of day, such as '20:00'",
 })
 
 const quietHours = z.strictObject({ from: wallTime, to: wallTime }).superRefine((hours, context) => {
@@ -93,9 +95,15 @@ const timing = z
     pageSize: count(1, 1000).prefault(500),
     maxWaiting: count(1, 1_000_000).prefault(5000),
     concurrency: z
-      .strictObject({ reauth: count(1, 500).prefault(8), notify: count(1, 500).prefault(4), exchange: count(1, 500).prefault(8) })
+      .strictObject({
+        reauth: count(1, 500).prefault(8),
+        notify: count(1, 500).prefault(4),
+        exchange: count(1, 500).prefault(8),
+      })
       .prefault({}),
-    retry: z.strictObject({ attempts: count(1, 20).prefault(4), firstDelay: duration('1ms', '10m').prefault('5s') }).prefault({}),
+    retry: z
+      .strictObject({ attempts: count(1, 20).prefault(4), firstDelay: duration('1ms', '10m').prefault('5s') })
+      .prefault({}),
   })
   .superRefine(({ lease, jobDeadline, requestTimeout, stopWithin, unreadyFor }, context) => {
     // A job that outlives its lease works on while another worker starts on the same record.
@@ -120,7 +128,8 @@ export const makePolicySchema = (checkCron: CheckCron) =>
           .string()
           .superRefine((pattern, context) => {
             const problem = hasCronFields(pattern) ? checkCron(pattern) : 'is not a cron pattern of five or six fields'
-            if (problem !== undefined) context.addIssue({ code: 'custom', message: `${problem} (for example '*/5 * * * *')` })
+            if (problem !== undefined)
+              context.addIssue({ code: 'custom', message: `${problem} (for example '*/5 * * * *')` })
           })
           .prefault('*/5 * * * *'),
       })

@@ -30,7 +30,12 @@ export const knownPolicyKeys: readonly string[] = policyKeys(makePolicySchema(an
  */
 export const readPolicy = (
   input: object,
-  { report, file, needsCompany, checkCron = anyCron }: { report: Report; file: string; needsCompany: boolean; checkCron?: CheckCron | undefined },
+  {
+    report,
+    file,
+    needsCompany,
+    checkCron = anyCron,
+  }: { report: Report; file: string; needsCompany: boolean; checkCron?: CheckCron | undefined },
 ): PolicyAndTiming | undefined => {
   const schema = makePolicySchema(checkCron)
   const parsed = schema.safeParse(input)
@@ -42,12 +47,17 @@ export const readPolicy = (
   if (!parsed.success) for (const { where, what } of policyProblems(schema, parsed.error)) complain(where, what)
 
   // What spans several keys is checked on those that are sound, so that it is seen together with the rest.
-  const { ladder: writtenLadder, providers: writtenProviders, company: writtenCompany } = input as Record<string, unknown>
+  const {
+    ladder: writtenLadder,
+    providers: writtenProviders,
+    company: writtenCompany,
+  } = input as Record<string, unknown>
   const ladder = schema.shape.ladder.safeParse(writtenLadder)
   const providers = schema.shape.providers.safeParse(writtenProviders)
   if (ladder.success && providers.success) {
     const rules = providers.data
-    for (const what of unreachableRungs(ladder.data, longest(rules, 'validity'), longest(rules, 'grace'))) complain('ladder', what)
+    for (const what of unreachableRungs(ladder.data, longest(rules, 'validity'), longest(rules, 'grace')))
+      complain('ladder', what)
   }
   const company = schema.shape.company.safeParse(writtenCompany)
   if (needsCompany && company.success && company.data.name === '') {

@@ -1,4 +1,5 @@
-// What is wrong with the configuration: collected first, thrown once, so that an operator sees everything at the first try.
+// What is wrong with the configuration: collected first, thrown once, so that an operator sees everything at the first
+// try.
 
 export interface Problem {
   /** The variable (`DATABASE_URL`), the policy key (`link.freshFor`) or the policy file. */
@@ -13,7 +14,8 @@ export class ConfigError extends Error {
   readonly problems: readonly Problem[]
 
   constructor(problems: readonly Problem[]) {
-    const heading = problems.length === 1 ? 'The configuration has a problem:' : `The configuration has ${problems.length} problems:`
+    const heading =
+      problems.length === 1 ? 'The configuration has a problem:' : `The configuration has ${problems.length} problems:`
     super([heading, ...problems.map(({ where, what }) => `  ${where}: ${what}`)].join('\n'))
     this.problems = problems
   }

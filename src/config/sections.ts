@@ -1,4 +1,5 @@
-// The parts of the configuration that come from the environment, each read and checked as one. What a role does not need is not read.
+// The parts of the configuration that come from the environment, each read and checked as one. What a role does not
+// need is not read.
 import { isIP } from 'node:net'
 import { sha256Hex } from '../crypto/hashing.ts'
 import { parseKeyRing } from '../crypto/key-ring.ts'
@@ -25,7 +26,10 @@ export interface Sections {
     | {
         readonly kind: 'redis'
         readonly url: Secret
-        /** The same as the environment or the file says it now: passwords are rotated. Undefined while it says nothing usable. */
+        /**
+         * The same as the environment or the file says it now: passwords are rotated. Undefined while it says nothing
+         * usable.
+         */
         readonly reread: () => Secret | undefined
       }
   readonly provider: {
@@ -67,9 +71,16 @@ const LEAST_PASSWORD = 12
 type TrueLayerEnvironment = 'production' | 'sandbox' | 'other'
 
 const environmentOf = ({ hostname }: URL): TrueLayerEnvironment =>
-  /(?:^|\.)truelayer\.com$/.test(hostname) ? 'production' : /(?:^|\.)truelayer-sandbox\.com$/.test(hostname) ? 'sandbox' : 'other'
+  /(?:^|\.)truelayer\.com$/.test(hostname)
+    ? 'production'
+    : /(?:^|\.)truelayer-sandbox\.com$/.test(hostname)
+      ? 'sandbox'
+      : 'other'
 
-/** Whether codes and start links of real connections are at stake: production by name, or TrueLayer's production host (the default). */
+/**
+ * Whether codes and start links of real connections are at stake: production by name, or TrueLayer's production host
+ * (the default).
+ */
 export const mustUseHttps = (nodeEnv: string | undefined, variables: VariableReader): boolean => {
   if (nodeEnv === 'production') return true
   const parsed = parseWebAddress(variables.find('TRUELAYER_AUTH_URL') ?? AUTH_URL)
@@ -78,8 +89,20 @@ export const mustUseHttps = (nodeEnv: string | undefined, variables: VariableRea
 
 const secretOf = (text: string | undefined): Secret | undefined => (text === undefined ? undefined : new Secret(text))
 
-export const makeSections = ({ variables, report, httpsOnly }: { variables: VariableReader; report: Report; httpsOnly: boolean }): Read => {
-  const serverAddress = (name: VariableName, schemes: readonly string[], text: string | undefined): Secret | undefined => {
+export const makeSections = ({
+  variables,
+  report,
+  httpsOnly,
+}: {
+  variables: VariableReader
+  report: Report
+  httpsOnly: boolean
+}): Read => {
+  const serverAddress = (
+    name: VariableName,
+    schemes: readonly string[],
+    text: string | undefined,
+  ): Secret | undefined => {
     if (text === undefined) return undefined
     const checked = parseServerAddress(text, schemes)
     if ('url' in checked) return new Secret(text)
@@ -87,7 +110,10 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
     return undefined
   }
 
-  const webAddress = (name: VariableName, text: string | undefined): { readonly url: URL; readonly base: string } | undefined => {
+  const webAddress = (
+    name: VariableName,
+    text: string | undefined,
+  ): { readonly url: URL; readonly base: string } | undefined => {
     if (text === undefined) return undefined
     const checked = parseWebAddress(text)
     if ('url' in checked) return checked
@@ -95,7 +121,10 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
     return undefined
   }
 
-  const postgresAddress = (name: VariableName, text: string | undefined): { url: Secret; schema: string | undefined } | undefined => {
+  const postgresAddress = (
+    name: VariableName,
+    text: string | undefined,
+  ): { url: Secret; schema: string | undefined } | undefined => {
     if (text === undefined) return undefined
     const parsed = parsePostgresAddress(text)
     if ('address' in parsed) return { url: new Secret(text), schema: parsed.address.schema }
@@ -116,7 +145,10 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
     const owners = owner === undefined ? ours : postgresAddress('MIGRATE_DATABASE_URL', owner)
     if (ours === undefined || owners === undefined) return undefined
     if (owners.schema !== undefined && owners.schema !== ours.schema) {
-      report('MIGRATE_DATABASE_URL', 'names another schema than DATABASE_URL: say the same in both, or in DATABASE_URL alone')
+      report(
+        'MIGRATE_DATABASE_URL',
+        'names another schema than DATABASE_URL: say the same in both, or in DATABASE_URL alone',
+      )
       return undefined
     }
     return { url: ours.url, migrateUrl: owners.url }
@@ -170,13 +202,20 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
     const other = api && environmentOf(api.url)
     if (environment !== undefined && other !== undefined && environment !== other) {
       const isUnset = variables.find('TRUELAYER_API_URL') === undefined
-      const whose = { production: "TrueLayer's production", sandbox: "TrueLayer's sandbox", other: 'not TrueLayer itself' }
+      const whose = {
+        production: "TrueLayer's production",
+        sandbox: "TrueLayer's sandbox",
+        other: 'not TrueLayer itself',
+      }
       const advice = isUnset ? 'Unset, it means production: set both.' : 'Set both to the same environment.'
       complain('TRUELAYER_API_URL', `is ${whose[other]}, while TRUELAYER_AUTH_URL is ${whose[environment]}. ${advice}`)
     }
     const isSandboxId = clientId?.startsWith('sandbox-')
     if (environment === 'production' && isSandboxId === true) {
-      complain('TRUELAYER_CLIENT_ID', `is of the sandbox, but TRUELAYER_AUTH_URL is production: set it to https://auth.truelayer-sandbox.com`)
+      complain(
+        'TRUELAYER_CLIENT_ID',
+        `is of the sandbox, but TRUELAYER_AUTH_URL is production: set it to https://auth.truelayer-sandbox.com`,
+      )
     }
     if (environment === 'sandbox' && isSandboxId === false) {
       complain('TRUELAYER_CLIENT_ID', "is not of the sandbox (those begin with 'sandbox-'), but TRUELAYER_AUTH_URL is")
@@ -232,7 +271,9 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
     // Basic authentication joins the two with a colon (RFC 7617).
     if (badUser) report('OPS_USER', 'must not hold a colon')
     if (badPassword) report('OPS_PASSWORD', `is too short: at least ${LEAST_PASSWORD} characters`)
-    return user === undefined || password === undefined || badUser || badPassword ? undefined : { user, password: new Secret(password) }
+    return user === undefined || password === undefined || badUser || badPassword
+      ? undefined
+      : { user, password: new Secret(password) }
   }
 
   const apiKeyHashes = (): readonly string[] | undefined => {
@@ -240,7 +281,8 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
     if (text === undefined) return []
     const hashes = text.split(',').map((hash) => hash.trim().toLowerCase())
     const problems = hashes.flatMap((hash, index) => {
-      if (!/^[0-9a-f]{64}$/.test(hash)) return [`entry ${index + 1} is not 64 hex digits: make one with: printf %s "$KEY" | sha256sum`]
+      if (!/^[0-9a-f]{64}$/.test(hash))
+        return [`entry ${index + 1} is not 64 hex digits: make one with: printf %s "$KEY" | sha256sum`]
       return hash === sha256Hex('') ? [`entry ${index + 1} is the hash of an empty key`] : []
     })
     for (const problem of problems) report('API_KEYS_SHA256', problem)
@@ -256,11 +298,25 @@ export const makeSections = ({ variables, report, httpsOnly }: { variables: Vari
   }
 
   const web: Read['web'] = () => {
-    const read = { publicUrl: publicUrl(), host: host(), port: port(), ops: ops(), apiKeyHashes: apiKeyHashes(), trustedProxies: trustedProxies() }
+    const read = {
+      publicUrl: publicUrl(),
+      host: host(),
+      port: port(),
+      ops: ops(),
+      apiKeyHashes: apiKeyHashes(),
+      trustedProxies: trustedProxies(),
+    }
     if (read.publicUrl === undefined || read.host === undefined || read.port === undefined) return undefined
     if (read.ops === undefined || read.apiKeyHashes === undefined || read.trustedProxies === undefined) return undefined
     const { publicUrl: address, host: listenOn, port: number, apiKeyHashes: hashes, trustedProxies: proxies } = read
-    return { publicUrl: address, host: listenOn, port: number, ops: read.ops ?? undefined, apiKeyHashes: hashes, trustedProxies: proxies }
+    return {
+      publicUrl: address,
+      host: listenOn,
+      port: number,
+      ops: read.ops ?? undefined,
+      apiKeyHashes: hashes,
+      trustedProxies: proxies,
+    }
   }
 
   const mail: Read['mail'] = () => {

@@ -25,7 +25,10 @@ export const editDistance = (from: string, to: string): number => {
 
 const plain = (name: string): string => name.toLowerCase().replaceAll(/[^a-z0-9]/g, '')
 
-/** The known name nearest to this one, ignoring case and punctuation; undefined when none is near enough to have been meant. */
+/**
+ * The known name nearest to this one, ignoring case and punctuation; undefined when none is near enough to have been
+ * meant.
+ */
 export const nearest = (name: string, known: readonly string[]): string | undefined => {
   // Nothing known is longer than this, and distances of long texts cost their product.
   if (name.length > 60) return undefined

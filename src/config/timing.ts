@@ -1,4 +1,5 @@
-// How long things take and how many run at once: policy key `timing`. Defaults suit production; tests and large sites change them.
+// How long things take and how many run at once: policy key `timing`. Defaults suit production; tests and large sites
+// change them.
 import type { Duration } from 'luxon'
 
 export interface Timing {
@@ -12,7 +13,10 @@ export interface Timing {
   readonly jobDeadline: Duration
   /** How long a graceful stop may take, all in all. */
   readonly stopWithin: Duration
-  /** How long a stopping web role says that it is unready, and still answers, before it stops listening. Shorter than `stopWithin`. */
+  /**
+   * How long a stopping web role says that it is unready, and still answers, before it stops listening. Shorter than
+   * `stopWithin`.
+   */
   readonly unreadyFor: Duration
   /** The longest one call to the provider or the mail server may take. */
   readonly requestTimeout: Duration

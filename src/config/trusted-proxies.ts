@@ -1,5 +1,5 @@
-// TRUSTED_PROXIES: whose word on a client's address is taken. A mistake here lets anybody choose the address that limits count by, so
-// whatever is not certain is refused.
+// TRUSTED_PROXIES: whose word on a client's address is taken. A mistake here lets anybody choose the address that
+// limits count by, so whatever is not certain is refused.
 import { BlockList, isIP } from 'node:net'
 
 /** As proxy-addr knows them: this machine, its links, private networks. */
@@ -15,18 +15,31 @@ const isEverybody = (address: string, bits: number): boolean => {
 
 const problemOf = (entry: string): string | undefined => {
   if (NAMES.includes(entry)) return undefined
-  if (/^(?:true|false|all|any|\*|\d+)$/i.test(entry)) return 'is neither an address nor a name: a number of hops is not taken, since whoever comes by a shorter way could choose its address'
+  if (/^(?:true|false|all|any|\*|\d+)$/i.test(entry))
+    return (
+      'is neither an address nor a name: a number of hops is not taken, since whoever comes by a shorter way ' +
+      'could choose its address'
+    )
   const [address = '', bits, ...more] = entry.split('/')
   const family = address.includes('%') ? 0 : isIP(address)
-  if (family === 0 || more.length > 0) return `is not an IP address, a range such as 10.0.0.0/8, or one of ${NAMES.join(', ')}; host names are not looked up`
+  if (family === 0 || more.length > 0)
+    return (
+      `is not an IP address, a range such as 10.0.0.0/8, or one of ${NAMES.join(', ')}; host names are not ` +
+      'looked up'
+    )
   if (bits === undefined) return undefined
   const most = family === 4 ? 32 : 128
   if (!/^\d{1,3}$/.test(bits) || Number(bits) > most) return `has a range that is not one of /1 to /${most}`
   return isEverybody(address, Number(bits)) ? 'means everybody: name the load balancer alone' : undefined
 }
 
-/** Addresses, ranges and names, separated by commas or spaces. Problems name an entry by its place, never by what it says. */
-export const parseTrustedProxies = (text: string): { readonly entries: readonly string[]; readonly problems: readonly string[] } => {
+/**
+ * Addresses, ranges and names, separated by commas or spaces. Problems name an entry by its place, never by what it
+ * says.
+ */
+export const parseTrustedProxies = (
+  text: string,
+): { readonly entries: readonly string[]; readonly problems: readonly string[] } => {
   const entries = text.split(/[\s,]+/).filter((entry) => entry !== '')
   const problems = entries.flatMap((entry, at) => {
     const problem = problemOf(entry)

@@ -1,4 +1,5 @@
-// The environment's variables, every name once, and how one is read: as itself or, for secrets, from the file NAME_FILE names.
+// The environment's variables, every name once, and how one is read: as itself or, for secrets, from the file NAME_FILE
+// names.
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Report } from './problems.ts'
@@ -21,7 +22,10 @@ export const variables = {
   DATABASE_URL: secret('Give the address of the PostgreSQL database: postgres://user:password@host:5432/database.'),
   MIGRATE_DATABASE_URL: secret("Give the database's address with the role that owns its tables."),
   QUEUE: open('Say redis or postgres.'),
-  REDIS_URL: secret('Give the address of Redis, redis://host:6379 (redis-cluster:// and redis-sentinel:// name several), or run the queue on the database with QUEUE=postgres.'),
+  REDIS_URL: secret(
+    'Give the address of Redis, redis://host:6379 (redis-cluster:// and redis-sentinel:// name several), or ' +
+      'run the queue on the database with QUEUE=postgres.',
+  ),
   TRUELAYER_AUTH_URL: open("Give the address of TrueLayer's authentication host."),
   TRUELAYER_API_URL: open("Give the address of TrueLayer's data host."),
   TRUELAYER_CLIENT_ID: secret("Give the client id from TrueLayer's console."),
@@ -30,7 +34,9 @@ export const variables = {
   NO_PROXY: open('Name the hosts that are reached without the proxy.'),
   https_proxy: open('Give the address of the proxy through which the provider is reached.'),
   no_proxy: open('Name the hosts that are reached without the proxy.'),
-  PUBLIC_URL: open("Give the address at which users' browsers reach this service, such as https://consents.example.com."),
+  PUBLIC_URL: open(
+    "Give the address at which users' browsers reach this service, such as https://consents.example.com.",
+  ),
   HOST: open('Give the address to listen on.'),
   PORT: open('Give the port to listen on.'),
   ENCRYPTION_KEYS: secret('Give at least one key as id:base64; make one with: echo "k1:$(openssl rand -base64 32)".'),
@@ -45,7 +51,8 @@ export const variables = {
 export type VariableName = keyof typeof variables
 export type Environment = Readonly<Record<string, string | undefined>>
 
-const isKnown = (name: string): boolean => Object.hasOwn(variables, name.endsWith('_FILE') ? name.slice(0, -'_FILE'.length) : name)
+const isKnown = (name: string): boolean =>
+  Object.hasOwn(variables, name.endsWith('_FILE') ? name.slice(0, -'_FILE'.length) : name)
 
 /** Whether the environment says anything for this variable, itself or through its file. Empty counts as unset. */
 export const isSet = (env: Environment, name: VariableName): boolean =>
@@ -56,13 +63,24 @@ export interface VariableReader {
   find(name: VariableName): string | undefined
   /** The same, and a missing variable is reported too. */
   need(name: VariableName): string | undefined
-  /** What it says now, for one that may change while the program runs; undefined, and reported to nobody, when it cannot be read. */
+  /**
+   * What it says now, for one that may change while the program runs; undefined, and reported to nobody, when it cannot
+   * be read.
+   */
   reread(name: VariableName): string | undefined
 }
 
 const LONGEST = 65_536
 
-export const makeVariableReader = ({ env, cwd, report }: { env: Environment; cwd: string; report: Report }): VariableReader => {
+export const makeVariableReader = ({
+  env,
+  cwd,
+  report,
+}: {
+  env: Environment
+  cwd: string
+  report: Report
+}): VariableReader => {
   const readFile = (name: VariableName, file: string): string | undefined => {
     const where = `${name}_FILE`
     let text: string
@@ -90,7 +108,10 @@ export const makeVariableReader = ({ env, cwd, report }: { env: Environment; cwd
     const found = file === undefined ? value : readFile(name, file)
     if (found === undefined) return undefined
     if (found.length > LONGEST || /\p{Cc}/u.test(found)) {
-      report(file === undefined ? name : `${name}_FILE`, 'holds a line break or another control character, or is far too long')
+      report(
+        file === undefined ? name : `${name}_FILE`,
+        'holds a line break or another control character, or is far too long',
+      )
       return undefined
     }
     return found

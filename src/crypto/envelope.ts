@@ -1,5 +1,5 @@
-// Seals one cell of the database: AES-256-GCM, bound to its table, column, row and version. Knows nothing of what is inside.
-// Text format: v1.<key id>.<iv, base64url>.<ciphertext and tag, base64url>
+// Seals one cell of the database: AES-256-GCM, bound to its table, column, row and version. Knows nothing of what is
+// inside. Text format: v1.<key id>.<iv, base64url>.<ciphertext and tag, base64url>
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { PermanentError } from '../errors.ts'
 import { Secret } from '../secret.ts'
@@ -20,7 +20,9 @@ const IV_BYTES = 12
 const TAG_BYTES = 16
 const KEY_ID = /^[A-Za-z0-9_-]{1,16}$/
 
-/** A stored secret that does not open. `cause` tells a missing key from altered or misplaced data; no plaintext is kept. */
+/**
+ * A stored secret that does not open. `cause` tells a missing key from altered or misplaced data; no plaintext is kept.
+ */
 export class CellUnreadable extends PermanentError {
   override readonly cause: 'unknown-key' | 'not-authentic' | 'malformed'
   /** The key it asks for, where that could be read. */
@@ -35,8 +37,11 @@ export class CellUnreadable extends PermanentError {
 
 /** Each part with its length before it, so that no two contexts make the same bytes. */
 const additionalData = (keyId: string, { table, column, rowId, version }: CellContext): Buffer => {
-  if (!Number.isSafeInteger(version) || version < 0) throw new RangeError('the version of a cell must be a whole number, 0 or more')
-  const parts = ['reconsent cell', FORMAT, keyId, table, column, rowId, String(version)].map((part) => Buffer.from(part, 'utf8'))
+  if (!Number.isSafeInteger(version) || version < 0)
+    throw new RangeError('the version of a cell must be a whole number, 0 or more')
+  const parts = ['reconsent cell', FORMAT, keyId, table, column, rowId, String(version)].map((part) =>
+    Buffer.from(part, 'utf8'),
+  )
   return Buffer.concat(
     parts.flatMap((part) => {
       const length = Buffer.alloc(4)
@@ -60,7 +65,8 @@ interface Cell {
 
 const parse = (sealed: string): Cell | undefined => {
   const [format, keyId, ivText, bodyText, ...rest] = sealed.split('.')
-  if (format !== FORMAT || keyId === undefined || ivText === undefined || bodyText === undefined || rest.length > 0) return undefined
+  if (format !== FORMAT || keyId === undefined || ivText === undefined || bodyText === undefined || rest.length > 0)
+    return undefined
   const iv = decode(ivText)
   const body = decode(bodyText)
   if (!KEY_ID.test(keyId) || iv?.length !== IV_BYTES || body === undefined || body.length < TAG_BYTES) return undefined
@@ -71,7 +77,10 @@ const parse = (sealed: string): Cell | undefined => {
 export const keyIdOf = (sealed: string): string | undefined => parse(sealed)?.keyId
 
 export interface Envelope {
-  /** Encrypts under the current key; the same value sealed twice gives different texts. TypeError for text that is not well-formed. */
+  /**
+   * Encrypts under the current key; the same value sealed twice gives different texts. TypeError for text that is not
+   * well-formed.
+   */
   seal(plaintext: Secret, context: CellContext): string
   /** Throws CellUnreadable (`cell-unreadable`) unless this very text was sealed for this very cell and version. */
   open(sealed: string, context: CellContext): Secret

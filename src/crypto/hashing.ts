@@ -12,7 +12,8 @@ export const sha256 = (text: string | Secret): Buffer<ArrayBuffer> =>
 export const sha256Hex = (text: string | Secret): string => sha256(text).toString('hex')
 
 /** Whether the bytes are equal, in a time that depends on their length alone. */
-export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => a.byteLength === b.byteLength && timingSafeEqual(a, b)
+export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.byteLength === b.byteLength && timingSafeEqual(a, b)
 
 /** Whether the texts are equal, in a time that tells nothing about either, not even its length. */
 export const sameText = (a: string | Secret, b: string | Secret): boolean => timingSafeEqual(sha256(a), sha256(b))

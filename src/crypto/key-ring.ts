@@ -1,4 +1,5 @@
-// The encryption keys of ENCRYPTION_KEYS: the first encrypts, all decrypt. Key bytes live in KeyObjects, which print nothing.
+// The encryption keys of ENCRYPTION_KEYS: the first encrypts, all decrypt. Key bytes live in KeyObjects, which print
+// nothing.
 import { createSecretKey, hkdfSync } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import type { Secret } from '../secret.ts'
@@ -37,16 +38,20 @@ const readBytes = (text: string): Buffer | string => {
     return `is ${bytes.length} bytes long instead of exactly ${KEY_BYTES}`
   }
   // The last character of 43 carries two unused bits: other values there would be a second spelling of the same key.
-  if (!BASE64.test(standard) || bytes.toString('base64').replace('=', '') !== standard.replace('=', '')) return 'is not valid base64'
+  if (!BASE64.test(standard) || bytes.toString('base64').replace('=', '') !== standard.replace('=', ''))
+    return 'is not valid base64'
   if (bytes.every((byte) => byte === bytes[0])) return 'is one byte repeated, not a random key'
   return bytes
 }
 
 /**
- * Reads `id:base64[,id:base64…]`: ids of 1 to 16 letters, digits, `-` or `_`; keys of exactly 32 bytes, base64 or base64url.
- * Answers the ring, or everything that is wrong with it, naming keys by position and never showing a part of them.
+ * Reads `id:base64[,id:base64…]`: ids of 1 to 16 letters, digits, `-` or `_`; keys of exactly 32 bytes, base64 or
+ * base64url. Answers the ring, or everything that is wrong with it, naming keys by position and never showing a part of
+ * them.
  */
-export const parseKeyRing = (text: Secret): { readonly keyRing: KeyRing } | { readonly problems: readonly string[] } => {
+export const parseKeyRing = (
+  text: Secret,
+): { readonly keyRing: KeyRing } | { readonly problems: readonly string[] } => {
   const problems: string[] = []
   const keys: Key[] = []
   const seen: { id: string; bytes: Buffer; place: number }[] = []

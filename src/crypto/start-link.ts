@@ -1,5 +1,5 @@
-// The token of `/r/<token>`: a renewal's id with a MAC. Nothing to store, the same in every message of a renewal, not to be guessed.
-// Whoever holds one can open that start page: it is never logged.
+// The token of `/r/<token>`: a renewal's id with a MAC. Nothing to store, the same in every message of a renewal, not
+// to be guessed. Whoever holds one can open that start page: it is never logged.
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import type { KeyRing } from './key-ring.ts'
@@ -10,9 +10,11 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 /** 32 bytes in base64url. */
 const TOKEN = /^[A-Za-z0-9_-]{43}$/
 
-const macOf = (id: Uint8Array, key: KeyObject): Buffer => createHmac('sha256', key).update(id).digest().subarray(0, MAC_BYTES)
+const macOf = (id: Uint8Array, key: KeyObject): Buffer =>
+  createHmac('sha256', key).update(id).digest().subarray(0, MAC_BYTES)
 
-const uuidOf = (bytes: Buffer): string => bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+const uuidOf = (bytes: Buffer): string =>
+  bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 
 export interface StartLinks {
   /** 43 characters of base64url. Throws a TypeError when the id is not a lower-case UUID. */

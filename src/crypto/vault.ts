@@ -1,4 +1,5 @@
-// All that needs the encryption keys, in one piece for the composition root to hand out. The keys themselves stay inside.
+// All that needs the encryption keys, in one piece for the composition root to hand out. The keys themselves stay
+// inside.
 import { makeEnvelope } from './envelope.ts'
 import type { Envelope } from './envelope.ts'
 import type { KeyRing } from './key-ring.ts'
@@ -7,4 +8,7 @@ import type { StartLinks } from './start-link.ts'
 
 export type Vault = Envelope & StartLinks
 
-export const makeVault = ({ keys }: { keys: KeyRing }): Vault => ({ ...makeEnvelope({ keys }), ...makeStartLinks({ keys }) })
+export const makeVault = ({ keys }: { keys: KeyRing }): Vault => ({
+  ...makeEnvelope({ keys }),
+  ...makeStartLinks({ keys }),
+})

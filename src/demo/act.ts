@@ -1,4 +1,5 @@
-// Plays one user by real HTTP, as a browser without JavaScript would: opens the mail's link, presses the button, decides at the bank.
+// Plays one user by real HTTP, as a browser without JavaScript would: opens the mail's link, presses the button,
+// decides at the bank.
 import type { Decision } from '../simulator/bank.ts'
 import type { Mail } from '../simulator/mail-store.ts'
 import type { Simulator } from '../simulator/start-simulator.ts'
@@ -26,7 +27,9 @@ const leave = async (link: string): Promise<string> => {
 const decide = async (simulator: Simulator, link: string, as: Decision): Promise<string> => {
   const played = await simulator.play({ link, as })
   if (played.kind !== 'callback') return played.kind
-  const answer = await (played.method === 'GET' ? fetch(played.url) : fetch(played.url, { method: 'POST', body: new URLSearchParams(played.form) }))
+  const answer = await (played.method === 'GET'
+    ? fetch(played.url)
+    : fetch(played.url, { method: 'POST', body: new URLSearchParams(played.form) }))
   return answer.text()
 }
 

@@ -46,13 +46,42 @@ const homes = [
   ['it', 'Europe/Rome'],
 ] as const
 const names = [
-  'Ada', 'Bola', 'Chiara', 'Dmitri', 'Elif', 'Farid', 'Grace', 'Hugo', 'Ines', 'Jan', 'Kofi', 'Lena', 'Marta', 'Nadia', 'Omar', 'Pia',
-  'Quentin', 'Rosa', 'Sam', 'Tove', 'Uma', 'Victor', 'Wanda', 'Ximena', 'Yusuf', 'Zoe', 'Aoife', 'Bruno', 'Celia', 'Dara', 'Emil',
+  'Ada',
+  'Bola',
+  'Chiara',
+  'Dmitri',
+  'Elif',
+  'Farid',
+  'Grace',
+  'Hugo',
+  'Ines',
+  'Jan',
+  'Kofi',
+  'Lena',
+  'Marta',
+  'Nadia',
+  'Omar',
+  'Pia',
+  'Quentin',
+  'Rosa',
+  'Sam',
+  'Tove',
+  'Uma',
+  'Victor',
+  'Wanda',
+  'Ximena',
+  'Yusuf',
+  'Zoe',
+  'Aoife',
+  'Bruno',
+  'Celia',
+  'Dara',
+  'Emil',
 ] as const
 
 /**
- * Days to the expiry at the start. Where a message is owed, four days later the next rung of the ladder is due as well: users who
- * wait, and old mails, need no more than that one jump of the clock.
+ * Days to the expiry at the start. Where a message is owed, four days later the next rung of the ladder is due as well:
+ * users who wait, and old mails, need no more than that one jump of the clock.
  */
 const cast: readonly (readonly [PhaseAtStart, number, Deed])[] = [
   ['healthy', 88, 'is not asked'],
@@ -92,7 +121,10 @@ export const castAt = (now: DateTime): Role[] =>
   cast.map(([phase, days, deed], index) => {
     const number = String(index + 1).padStart(2, '0')
     const name = names[index % names.length] ?? 'Ada'
-    const [providerId, providerName] = phase === 'unsupported' ? (['xs2a-sparkasse', 'Sparkasse'] as const) : (ukBanks[index % ukBanks.length] ?? ukBanks[0])
+    const [providerId, providerName] =
+      phase === 'unsupported'
+        ? (['xs2a-sparkasse', 'Sparkasse'] as const)
+        : (ukBanks[index % ukBanks.length] ?? ukBanks[0])
     const [locale, timeZone] = homes[index % homes.length] ?? homes[0]
     return {
       name,

@@ -1,4 +1,5 @@
-// What `reconsent demo` does: starts everything and shows where to look until Ctrl-C, or plays all users and judges the end.
+// What `reconsent demo` does: starts everything and shows where to look until Ctrl-C, or plays all users and judges the
+// end.
 import { once } from 'node:events'
 import { playUsers, summaryOf, tableOf } from './play-users.ts'
 import { type Demo, startDemo } from './run-demo.ts'
@@ -12,7 +13,9 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 /** Answers the exit code. */
 export const runDemo = async ({ auto }: { auto: boolean }): Promise<number> => {
-  const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]).then(() => 'interrupted' as const)
+  const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]).then(
+    () => 'interrupted' as const,
+  )
   say('starting PostgreSQL, the simulated bank and Reconsent …')
   const demo = await startDemo()
   try {
@@ -38,9 +41,10 @@ const play = async (demo: Demo): Promise<number> => {
 
 const watch = async ({ addresses, simulator, cast }: Demo): Promise<number> => {
   const first = await firstStartLink(simulator)
+  const asked = cast.filter((role) => role.deed !== 'is not asked').length
   say(`
   Inbox       ${addresses.inbox}
-              ${cast.filter((role) => role.deed !== 'is not asked').length} users have mail: open one, press the button, approve at the bank
+              ${asked} users have mail: open one, press the button, approve at the bank
   Start page  ${first ?? 'in every mail'}
   Board       ${addresses.board}   (login ${addresses.operator})
   Clock       ${simulator.url}/_control   moves the time for everybody

@@ -1,5 +1,5 @@
-// Gives every consent of the cast to the simulator, as if its user had once consented, and to Reconsent, by the same import that a
-// company uses.
+// Gives every consent of the cast to the simulator, as if its user had once consented, and to Reconsent, by the same
+// import that a company uses.
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
 import { Secret } from '../secret.ts'
@@ -21,7 +21,16 @@ export interface ImportCastOptions {
 export const importCast = async ({ cast, simulator, opened, config, clock }: ImportCastOptions): Promise<void> => {
   const redirectUri = `${config.web.publicUrl}/callback`
   for (const { credentialsId, providerId, providerName, country, refreshToken, expiresAt } of cast) {
-    simulator.seedConnection({ credentialsId, providerId, providerName, country, redirectUri, refreshToken, expiresAt, scopes: SCOPES })
+    simulator.seedConnection({
+      credentialsId,
+      providerId,
+      providerName,
+      country,
+      redirectUri,
+      refreshToken,
+      expiresAt,
+      scopes: SCOPES,
+    })
   }
   const rows = cast.map((role) => ({
     credentialsId: role.credentialsId,

@@ -1,4 +1,5 @@
-// Says for each consent of the demo where it ended and whether that is right, by our database and by the simulator's own book.
+// Says for each consent of the demo where it ended and whether that is right, by our database and by the simulator's
+// own book.
 import type { ConsentView } from '../domain/model.ts'
 import type { Simulator } from '../simulator/start-simulator.ts'
 import type { Store } from '../store/port.ts'
@@ -33,8 +34,14 @@ const open = ({ view: { consent } }: Ended): Check => [
 const noMail = ({ mails }: Ended): Check => [mails === 0, `${mails} mails were sent, none was due`]
 
 const renewedOnce = ({ view: { consent }, renewedAtProvider, authorisationStatuses }: Ended): Check[] => [
-  [consent.status === 'active' && consent.cycle === 2, `should be in its second cycle, is ${consent.status} in cycle ${consent.cycle}`],
-  [authorisationStatuses.filter((status) => status === 'renewed').length === 1, 'should have exactly one renewed authorisation'],
+  [
+    consent.status === 'active' && consent.cycle === 2,
+    `should be in its second cycle, is ${consent.status} in cycle ${consent.cycle}`,
+  ],
+  [
+    authorisationStatuses.filter((status) => status === 'renewed').length === 1,
+    'should have exactly one renewed authorisation',
+  ],
   [renewedAtProvider === 1, `the provider renewed it ${renewedAtProvider} times`],
 ]
 
@@ -48,9 +55,16 @@ const checks = (role: Role, ended: Ended): Check[] => {
     case 'closes the tab':
       return [open(ended), [ended.renewedAtProvider === 0, 'the provider renewed it']]
     case 'approves as somebody else':
-      return [open(ended), [ended.authorisationStatuses.includes('mismatched'), 'no authorisation is mismatched'], [ended.tokenKept, 'the stored token changed']]
+      return [
+        open(ended),
+        [ended.authorisationStatuses.includes('mismatched'), 'no authorisation is mismatched'],
+        [ended.tokenKept, 'the stored token changed'],
+      ]
     case 'ignores':
-      return [open(ended), [ended.rungs.length >= 2, `should have been asked on the next rung, was asked on ${ended.rungs.join(', ')}`]]
+      return [
+        open(ended),
+        [ended.rungs.length >= 2, `should have been asked on the next rung, was asked on ${ended.rungs.join(', ')}`],
+      ]
     case 'is not asked':
       return notAsked(role, ended)
   }
@@ -62,10 +76,16 @@ const notAsked = (role: Role, ended: Ended): Check[] => {
   return [[status === role.phase, `should be ${role.phase}, is ${status}`], noMail(ended)]
 }
 
-export const judge = async (role: Role, store: Store, simulator: Simulator, firstCycle: (consentId: string) => Promise<{ statuses: string[]; rungs: string[] }>): Promise<Verdict> => {
+export const judge = async (
+  role: Role,
+  store: Store,
+  simulator: Simulator,
+  firstCycle: (consentId: string) => Promise<{ statuses: string[]; rungs: string[] }>,
+): Promise<Verdict> => {
   const consent = await store.findConsent(role.credentialsId)
   const view = consent === undefined ? undefined : await store.getView(consent.id)
-  if (consent === undefined || view === undefined) return { role, endState: 'missing', reason: '', wrong: ['was not imported'] }
+  if (consent === undefined || view === undefined)
+    return { role, endState: 'missing', reason: '', wrong: ['was not imported'] }
   const { statuses, rungs } = await firstCycle(consent.id)
   const ended: Ended = {
     view,
@@ -75,11 +95,19 @@ export const judge = async (role: Role, store: Store, simulator: Simulator, firs
     mails: mailsOf(simulator, role).length,
     tokenKept: (await store.readRefreshToken(consent.id)).token.reveal() === role.refreshToken,
   }
-  return { role, ...endOf(ended), wrong: checks(role, ended).flatMap(([right, otherwise]) => (right ? [] : [otherwise])) }
+  return {
+    role,
+    ...endOf(ended),
+    wrong: checks(role, ended).flatMap(([right, otherwise]) => (right ? [] : [otherwise])),
+  }
 }
 
 const endOf = ({ view: { consent }, authorisationStatuses }: Ended): { endState: string; reason: string } => {
-  if (consent.status !== 'active') return { endState: consent.status, reason: consent.status === 'lapsed' ? 'the grace window had ended' : 'no route of the policy fits this bank' }
+  if (consent.status !== 'active')
+    return {
+      endState: consent.status,
+      reason: consent.status === 'lapsed' ? 'the grace window had ended' : 'no route of the policy fits this bank',
+    }
   const until = consent.expiresAt.toISODate()
   if (consent.cycle > 1) return { endState: `renewed until ${until}`, reason: 'proven by a new date at the provider' }
   const next = `next on ${consent.nextActionAt?.toISODate()}: ${consent.nextActionReason ?? ''}`

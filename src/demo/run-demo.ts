@@ -1,5 +1,6 @@
-// The demo: a whole company on this machine. Embedded PostgreSQL, the simulator (TrueLayer, a bank, an inbox) and every role of
-// Reconsent in one process, about thirty consents in every phase. Shares one clock with the simulator, so that time can be moved.
+// The demo: a whole company on this machine. Embedded PostgreSQL, the simulator (TrueLayer, a bank, an inbox) and every
+// role of Reconsent in one process, about thirty consents in every phase. Shares one clock with the simulator, so that
+// time can be moved.
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
 import { Writable } from 'node:stream'
@@ -21,7 +22,12 @@ export interface Demo {
   readonly simulator: Simulator
   readonly opened: ReturnType<typeof openStore>
   readonly cast: readonly Role[]
-  readonly addresses: { readonly publicUrl: string; readonly inbox: string; readonly board: string; readonly operator: string }
+  readonly addresses: {
+    readonly publicUrl: string
+    readonly inbox: string
+    readonly board: string
+    readonly operator: string
+  }
   stop(): Promise<void>
 }
 
@@ -57,13 +63,24 @@ export const startDemo = async (): Promise<Demo> => {
       checkCron,
       override: {
         ...(ownDatabase === undefined ? {} : { DATABASE_URL: ownDatabase.url, MIGRATE_DATABASE_URL: undefined }),
-        NODE_ENV: 'development', QUEUE: 'postgres', REDIS_URL: undefined,
-        TRUELAYER_AUTH_URL: simulator.url, TRUELAYER_API_URL: simulator.url, TRUELAYER_CLIENT_ID: CLIENT.clientId, TRUELAYER_CLIENT_SECRET: CLIENT.clientSecret,
-        PUBLIC_URL: publicUrl, HOST: '127.0.0.1', PORT: String(port),
+        NODE_ENV: 'development',
+        QUEUE: 'postgres',
+        REDIS_URL: undefined,
+        TRUELAYER_AUTH_URL: simulator.url,
+        TRUELAYER_API_URL: simulator.url,
+        TRUELAYER_CLIENT_ID: CLIENT.clientId,
+        TRUELAYER_CLIENT_SECRET: CLIENT.clientSecret,
+        PUBLIC_URL: publicUrl,
+        HOST: '127.0.0.1',
+        PORT: String(port),
         ENCRYPTION_KEYS: `demo:${randomBytes(32).toString('base64')}`,
-        SMTP_URL: simulator.smtpUrl, MAIL_FROM: 'Brightside Budgeting <consents@example.com>',
-        OPS_USER: OPERATOR.user, OPS_PASSWORD: OPERATOR.password, API_KEYS_SHA256: undefined,
-        LOG_LEVEL: 'error', RECONSENT_CONFIG: undefined,
+        SMTP_URL: simulator.smtpUrl,
+        MAIL_FROM: 'Brightside Budgeting <consents@example.com>',
+        OPS_USER: OPERATOR.user,
+        OPS_PASSWORD: OPERATOR.password,
+        API_KEYS_SHA256: undefined,
+        LOG_LEVEL: 'error',
+        RECONSENT_CONFIG: undefined,
       },
     })
     await migrate(config.database.migrateUrl)
@@ -83,7 +100,12 @@ export const startDemo = async (): Promise<Demo> => {
     await importCast({ cast, simulator, opened, config, clock })
     const reconsent = await startReconsent({ config, roles, log, clock })
     stops.push(async () => reconsent.stop())
-    const addresses = { publicUrl, inbox: `${simulator.url}/inbox`, board: `${publicUrl}/ops/queues`, operator: `${OPERATOR.user} / ${OPERATOR.password}` }
+    const addresses = {
+      publicUrl,
+      inbox: `${simulator.url}/inbox`,
+      board: `${publicUrl}/ops/queues`,
+      operator: `${OPERATOR.user} / ${OPERATOR.password}`,
+    }
     return { reconsent, simulator, opened, cast, addresses, stop }
   } catch (error) {
     await stop()
@@ -92,7 +114,8 @@ export const startDemo = async (): Promise<Demo> => {
 }
 
 /** 3000, as anyone would guess, or a free one where that is taken. */
-const choosePort = async (): Promise<number> => (await listenOnce(3000)) ?? (await listenOnce(0)) ?? Promise.reject(new Error('no free port'))
+const choosePort = async (): Promise<number> =>
+  (await listenOnce(3000)) ?? (await listenOnce(0)) ?? Promise.reject(new Error('no free port'))
 
 const listenOnce = async (port: number): Promise<number | undefined> =>
   new Promise((resolve) => {

@@ -37,7 +37,11 @@ export async function* databaseFindings(url: Secret): AsyncGenerator<Finding, bo
     yield* findings
     return sound
   } catch (error) {
-    yield fail('database', unusable(error), 'check DATABASE_URL, that PostgreSQL runs, and that this machine may reach it')
+    yield fail(
+      'database',
+      unusable(error),
+      'check DATABASE_URL, that PostgreSQL runs, and that this machine may reach it',
+    )
     return false
   }
 }
@@ -58,7 +62,12 @@ const aboutServer = async (client: Client): Promise<Finding[]> => {
       : fail('database', `PostgreSQL ${row.version} is too old`, 'use PostgreSQL 14 or later')
   const advice = 'let both machines take their time from NTP'
   const seconds = `${(skew / 1000).toFixed(1)} s between this machine and the database`
-  const clock = skew >= SKEW_FAILS_MS ? fail('clock', seconds, advice) : skew >= SKEW_WARNS_MS ? warn('clock', seconds, advice) : ok('clock', 'this machine and the database agree')
+  const clock =
+    skew >= SKEW_FAILS_MS
+      ? fail('clock', seconds, advice)
+      : skew >= SKEW_WARNS_MS
+        ? warn('clock', seconds, advice)
+        : ok('clock', 'this machine and the database agree')
   // SQL_ASCII takes every byte as it comes, and so UTF-8.
   if (['UTF8', 'SQL_ASCII'].includes(row.encoding)) return [version, clock]
   const lacking = `${row.encoding}: a name with letters that it lacks cannot be stored`
@@ -67,33 +76,62 @@ const aboutServer = async (client: Client): Promise<Finding[]> => {
 
 const aboutMigrations = async (client: Client): Promise<Finding> => {
   const shipped = await readMigrations()
-  const { rows: ledger } = await client.query<{ there: boolean }>(`SELECT to_regclass('_prisma_migrations') IS NOT NULL AS there`)
+  const { rows: ledger } = await client.query<{ there: boolean }>(
+    `SELECT to_regclass('_prisma_migrations') IS NOT NULL AS there`,
+  )
   const advice = 'run: reconsent migrate'
   if (ledger[0]?.there !== true) return fail('migrations', 'none is applied', advice)
   const { rows: applied } = await client.query<{ migration_name: string; checksum: string; finished: boolean }>(
-    'SELECT migration_name, checksum, finished_at IS NOT NULL AS finished FROM "_prisma_migrations" WHERE rolled_back_at IS NULL',
+    'SELECT migration_name, checksum, finished_at IS NOT NULL AS finished FROM "_prisma_migrations" WHERE ' +
+      'rolled_back_at IS NULL',
   )
   const broken = applied.find((row) => !row.finished)
-  if (broken !== undefined) return fail('migrations', `${broken.migration_name} began and did not finish`, 'repair it, then mark it in _prisma_migrations')
+  if (broken !== undefined)
+    return fail(
+      'migrations',
+      `${broken.migration_name} began and did not finish`,
+      'repair it, then mark it in _prisma_migrations',
+    )
   const missing = shipped.filter(({ name }) => !applied.some((row) => row.migration_name === name))
   if (missing.length > 0) return fail('migrations', `missing: ${missing.map(({ name }) => name).join(', ')}`, advice)
-  const altered = shipped.find(({ name, checksum }) => applied.some((row) => row.migration_name === name && row.checksum !== checksum))
-  if (altered !== undefined) return fail('migrations', `${altered.name} is not the one that was applied`, 'run the program that the database was migrated with')
+  const altered = shipped.find(({ name, checksum }) =>
+    applied.some((row) => row.migration_name === name && row.checksum !== checksum),
+  )
+  if (altered !== undefined)
+    return fail(
+      'migrations',
+      `${altered.name} is not the one that was applied`,
+      'run the program that the database was migrated with',
+    )
   const newer = applied.filter((row) => !shipped.some(({ name }) => name === row.migration_name))
-  if (newer.length > 0) return warn('migrations', `the database has ${newer.length} that this program does not know`, 'bring this program up to date')
+  if (newer.length > 0)
+    return warn(
+      'migrations',
+      `the database has ${newer.length} that this program does not know`,
+      'bring this program up to date',
+    )
   return ok('migrations', `all ${shipped.length} applied`)
 }
 
 const aboutRights = async (client: Client): Promise<Finding[]> => {
   const needed = Object.entries(tableRights).flatMap(([table, rights]) => rights.map((right) => ({ table, right })))
   const { rows } = await client.query<{ name: string }>(
-    `SELECT DISTINCT name FROM unnest($1::text[], $2::text[]) AS needed (name, privilege) WHERE NOT has_table_privilege(quote_ident(name), privilege) ORDER BY name`,
+    'SELECT DISTINCT name FROM unnest($1::text[], $2::text[]) AS needed (name, privilege) WHERE NOT ' +
+      'has_table_privilege(quote_ident(name), privilege) ORDER BY name',
     [needed.map(({ table }) => table), needed.map(({ right }) => right)],
   )
-  const advice = 'run reconsent migrate with the role that owns the tables in MIGRATE_DATABASE_URL: it grants this one what it needs'
-  if (rows.length > 0) return [fail('rights', `the role lacks rights on ${rows.map(({ name }) => name).join(', ')}`, advice)]
+  const advice =
+    'run reconsent migrate with the role that owns the tables in MIGRATE_DATABASE_URL: it grants this one what it needs'
+  if (rows.length > 0)
+    return [fail('rights', `the role lacks rights on ${rows.map(({ name }) => name).join(', ')}`, advice)]
   const { rows: about } = await client.query<AboutRole>(ABOUT_CONNECTED_ROLE)
   return about[0]?.rewrites === true
-    ? [warn('rights', 'the role can rewrite events: only a trigger guards them', 'give the program a role of its own; the owner belongs in MIGRATE_DATABASE_URL alone')]
+    ? [
+        warn(
+          'rights',
+          'the role can rewrite events: only a trigger guards them',
+          'give the program a role of its own; the owner belongs in MIGRATE_DATABASE_URL alone',
+        ),
+      ]
     : [ok('rights', 'as needed; events can be read and added, not changed')]
 }

@@ -10,12 +10,23 @@ import { queueFindings } from './queue.ts'
 import { recordFindings } from './records.ts'
 
 /** The configuration of one part, or its problems as findings. */
-const part = async <const N extends Need>(needs: readonly N[], policy?: object): Promise<{ config: Config<N> } | { findings: Finding[] }> => {
+const part = async <const N extends Need>(
+  needs: readonly N[],
+  policy?: object,
+): Promise<{ config: Config<N> } | { findings: Finding[] }> => {
   try {
     return { config: await configFromProcess({ needs, checkCron, ...(policy === undefined ? {} : { policy }) }) }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    return { findings: error.problems.map(({ where, what }) => fail('configuration', `${where} ${what}`, 'set it in the environment, or in the policy file where it is a key of the policy')) }
+    return {
+      findings: error.problems.map(({ where, what }) =>
+        fail(
+          'configuration',
+          `${where} ${what}`,
+          'set it in the environment, or in the policy file where it is a key of the policy',
+        ),
+      ),
+    }
   }
 }
 
@@ -40,7 +51,10 @@ export async function* diagnose(): AsyncGenerator<Finding> {
     else if (sound) yield* keyFindings(database.config.database.url, keys.config.keys)
     if (sound) {
       yield* instantFindings(database.config.database.url)
-      const known = 'findings' in web ? {} : { interval: intervalOf(web.config.policy.sweep.cron), publicUrl: web.config.web.publicUrl }
+      const known =
+        'findings' in web
+          ? {}
+          : { interval: intervalOf(web.config.policy.sweep.cron), publicUrl: web.config.web.publicUrl }
       yield* recordFindings(database.config.database.url, { ...known, httpsOnly: requiresHttps(database.config) })
     }
   }

@@ -11,5 +11,15 @@ export interface Finding {
 }
 
 export const ok = (check: string, detail: string): Finding => ({ check, level: 'ok', detail })
-export const warn = (check: string, detail: string, advice: string): Finding => ({ check, level: 'warn', detail, advice })
-export const fail = (check: string, detail: string, advice: string): Finding => ({ check, level: 'fail', detail, advice })
+export const warn = (check: string, detail: string, advice: string): Finding => ({
+  check,
+  level: 'warn',
+  detail,
+  advice,
+})
+export const fail = (check: string, detail: string, advice: string): Finding => ({
+  check,
+  level: 'fail',
+  detail,
+  advice,
+})

@@ -16,7 +16,8 @@ const SAMPLE = 2_000
 const PLACES = 40
 const FIRST = '00000000-0000-0000-0000-000000000000'
 const ADVICE =
-  'stop every process of release 0.1.0, run reconsent repair-times, then again with --apply: see docs/runbook.md#shifted-instants'
+  'stop every process of release 0.1.0, run reconsent repair-times, then again with --apply: see ' +
+  'docs/runbook.md#shifted-instants'
 
 const noKeys = (): never => {
   throw new Error('reading instants needs no keys')
@@ -59,12 +60,14 @@ const aboutInstants = async ({ prisma }: Database): Promise<Finding> => {
   )
   const about =
     ids.length < total
-      ? `, so about ${Math.round((shifted.length / ids.length) * total).toLocaleString('en')} of ${total.toLocaleString('en')}`
+      ? `, so about ${Math.round((shifted.length / ids.length) * total).toLocaleString('en')} of ` +
+        total.toLocaleString('en')
       : ''
   const under = zones.length === 0 ? '' : ` (${zones.map(({ names }) => names[0]).join(', ')})`
   return fail(
     'instants',
-    `${shifted.length.toLocaleString('en')} of ${looked}${about} hold instants that were stored under another time zone than UTC${under}`,
+    `${shifted.length.toLocaleString('en')} of ${looked}${about} hold instants that were stored under another ` +
+      `time zone than UTC${under}`,
     ADVICE,
   )
 }

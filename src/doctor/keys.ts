@@ -1,4 +1,5 @@
-// Does the key ring open what is stored? Counts by key id, and opens one token of each: the same id with other bytes opens nothing.
+// Does the key ring open what is stored? Counts by key id, and opens one token of each: the same id with other bytes
+// opens nothing.
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { makeVault } from '../crypto/vault.ts'
 import type { Secret } from '../secret.ts'
@@ -16,11 +17,14 @@ interface InUse {
   readonly token_version: number | null
 }
 
+const unionOf = (column: string): string =>
+  `UNION ALL SELECT ${keyIdOfCell(column)}, NULL FROM authorisations WHERE ${column} IS NOT NULL`
+
 // Every encrypted cell; a sample only of refresh tokens, which are what must never be lost.
 const CELLS = `
 WITH cell AS (
   SELECT ${keyIdOfCell('refresh_token')} AS key_id, id FROM consents
-  ${authorisationCells.map((column) => `UNION ALL SELECT ${keyIdOfCell(column)}, NULL FROM authorisations WHERE ${column} IS NOT NULL`).join('\n  ')}
+  ${authorisationCells.map(unionOf).join('\n  ')}
 ), used AS (
   SELECT key_id, count(*)::int AS cells, min(id::text)::uuid AS sample FROM cell GROUP BY key_id
 )
@@ -43,11 +47,23 @@ export async function* keyFindings(url: Secret, keys: KeyRing): AsyncGenerator<F
   for (const use of used) {
     const name = use.key_id === '' ? 'no key' : `"${use.key_id}"`
     if (!keys.all.some(({ id }) => id === use.key_id)) {
-      yield fail('keys', `${use.cells} stored secrets need the key ${name}, which is not in ENCRYPTION_KEYS`, 'put it back, behind the one that encrypts: without it these consents are lost')
+      yield fail(
+        'keys',
+        `${use.cells} stored secrets need the key ${name}, which is not in ENCRYPTION_KEYS`,
+        'put it back, behind the one that encrypts: without it these consents are lost',
+      )
     } else if (!opens(use)) {
-      yield fail('keys', `the key ${name} does not open what was encrypted under that name`, 'ENCRYPTION_KEYS has other bytes under an old name: put the right ones back')
+      yield fail(
+        'keys',
+        `the key ${name} does not open what was encrypted under that name`,
+        'ENCRYPTION_KEYS has other bytes under an old name: put the right ones back',
+      )
     } else {
-      yield ok('keys', `the key ${name} opens its ${use.cells} stored secrets${use.key_id === keys.current.id ? '; it encrypts new ones' : ''}`)
+      yield ok(
+        'keys',
+        `the key ${name} opens its ${use.cells} stored ` +
+          `secrets${use.key_id === keys.current.id ? '; it encrypts new ones' : ''}`,
+      )
     }
   }
 }

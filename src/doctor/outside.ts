@@ -9,17 +9,31 @@ const PUBLIC_URL_TIMEOUT_MS = 5_000
 
 export async function* mailFindings({ url, from }: Sections['mail']): AsyncGenerator<Finding> {
   try {
-    const channel = smtpChannel({ smtpUrl: url, from, timeouts: { connectMs: 5_000, silenceMs: 10_000, totalMs: 15_000 } })
+    const channel = smtpChannel({
+      smtpUrl: url,
+      from,
+      timeouts: { connectMs: 5_000, silenceMs: 10_000, totalMs: 15_000 },
+    })
     const answer = await channel.check()
     channel.close()
-    yield answer.ok ? ok('mail', answer.detail) : fail('mail', answer.detail, 'check SMTP_URL, and that this machine may reach the mail server')
+    yield answer.ok
+      ? ok('mail', answer.detail)
+      : fail('mail', answer.detail, 'check SMTP_URL, and that this machine may reach the mail server')
   } catch (error) {
-    yield fail('mail', error instanceof Error ? error.message : 'the mail server could not be asked', 'check SMTP_URL and MAIL_FROM')
+    yield fail(
+      'mail',
+      error instanceof Error ? error.message : 'the mail server could not be asked',
+      'check SMTP_URL and MAIL_FROM',
+    )
   }
 }
 
 /** Which way calls to the provider leave; of the proxy's address neither user nor password. */
-const wayOf = ({ proxy, authUrl, apiUrl }: Sections['provider']): { readonly words: string; readonly advice: string } => {
+const wayOf = ({
+  proxy,
+  authUrl,
+  apiUrl,
+}: Sections['provider']): { readonly words: string; readonly advice: string } => {
   if (proxy === undefined) return { words: '', advice: '' }
   const { host } = new URL(proxy.url.reveal())
   const proxied = [authUrl, apiUrl].filter((url) => goesByProxy(url, proxy))
@@ -29,22 +43,37 @@ const wayOf = ({ proxy, authUrl, apiUrl }: Sections['provider']): { readonly wor
 }
 
 export async function* providerFindings(provider: Sections['provider'], timing: Timing): AsyncGenerator<Finding> {
-  const answer = await truelayerProvider({ ...provider, requestTimeoutMs: timing.requestTimeout.toMillis() }).checkCredentials()
+  const answer = await truelayerProvider({
+    ...provider,
+    requestTimeoutMs: timing.requestTimeout.toMillis(),
+  }).checkCredentials()
   const { words, advice } = wayOf(provider)
   yield answer.ok
     ? ok('provider', `${answer.detail}${words}`)
-    : fail('provider', `${answer.detail}${words}`, `check TRUELAYER_CLIENT_ID, TRUELAYER_CLIENT_SECRET and the two TRUELAYER_*_URL${advice}`)
+    : fail(
+        'provider',
+        `${answer.detail}${words}`,
+        `check TRUELAYER_CLIENT_ID, TRUELAYER_CLIENT_SECRET and the two TRUELAYER_*_URL${advice}`,
+      )
 }
 
 /** Users' browsers come from outside; that this machine reaches the address is the next best thing to know. */
 export async function* publicUrlFindings({ publicUrl }: Sections['web']): AsyncGenerator<Finding> {
   const { protocol, host } = new URL(publicUrl)
-  if (protocol !== 'https:') yield warn('public url', `${host} is not https`, 'use https for anything but a trial on this machine')
-  const advice = 'start the role web and see that PUBLIC_URL leads to it; from inside, a firewall or split DNS may also be the reason'
+  if (protocol !== 'https:')
+    yield warn('public url', `${host} is not https`, 'use https for anything but a trial on this machine')
+  const advice =
+    'start the role web and see that PUBLIC_URL leads to it; from inside, a firewall or split DNS may also be ' +
+    'the reason'
   try {
-    const answer = await fetch(`${publicUrl}/livez`, { redirect: 'manual', signal: AbortSignal.timeout(PUBLIC_URL_TIMEOUT_MS) })
+    const answer = await fetch(`${publicUrl}/livez`, {
+      redirect: 'manual',
+      signal: AbortSignal.timeout(PUBLIC_URL_TIMEOUT_MS),
+    })
     await answer.body?.cancel()
-    yield answer.ok ? ok('public url', `${host} answers`) : warn('public url', `${host} answers ${answer.status} at /livez`, advice)
+    yield answer.ok
+      ? ok('public url', `${host} answers`)
+      : warn('public url', `${host} answers ${answer.status} at /livez`, advice)
   } catch {
     yield warn('public url', `${host} does not answer from here`, advice)
   }

@@ -21,11 +21,18 @@ export async function* queueFindings(queue: Sections['queue']): AsyncGenerator<F
   for (const one of servers) yield* serverFindings(one, { isAlone: servers.length === 1, works: trial.ok })
 }
 
-function* serverFindings({ server, info }: RedisServer, { isAlone, works }: { isAlone: boolean; works: boolean }): Generator<Finding> {
+function* serverFindings(
+  { server, info }: RedisServer,
+  { isAlone, works }: { isAlone: boolean; works: boolean },
+): Generator<Finding> {
   const of = (check: string): string => (isAlone ? check : `${check} ${server}`)
   if (info === undefined) {
     if (works) yield ok(of('queue'), 'takes what the queue writes')
-    yield warn(of('queue memory'), 'the user may not send INFO: version, memory and persistence were not looked at', 'see that Redis is 7.0.8 or later, with maxmemory-policy noeviction and appendonly yes')
+    yield warn(
+      of('queue memory'),
+      'the user may not send INFO: version, memory and persistence were not looked at',
+      'see that Redis is 7.0.8 or later, with maxmemory-policy noeviction and appendonly yes',
+    )
     return
   }
   yield* infoFindings(info, of, works)
@@ -36,12 +43,22 @@ function* infoFindings(redis: RedisInfo, of: (check: string) => string, works: b
   if (!redis.isRecentEnough) yield fail(of('queue'), `${name} ${redis.version} is too old`, 'use Redis 7.0.8 or later')
   else if (works) yield ok(of('queue'), `${name} ${redis.version}, takes what the queue writes`)
   const advice = 'set maxmemory-policy noeviction: any other deletes jobs when memory is full'
-  if (redis.evictionPolicy === undefined) yield warn(of('queue memory'), 'the server does not tell its maxmemory-policy', advice)
-  else yield redis.evictionPolicy === 'noeviction' ? ok(of('queue memory'), 'noeviction') : fail(of('queue memory'), `maxmemory-policy is ${redis.evictionPolicy}`, advice)
-  const durable = 'set appendonly yes: after a crash the queue else forgets its jobs; the next sweep finds the work again, minutes later'
+  if (redis.evictionPolicy === undefined)
+    yield warn(of('queue memory'), 'the server does not tell its maxmemory-policy', advice)
+  else
+    yield redis.evictionPolicy === 'noeviction'
+      ? ok(of('queue memory'), 'noeviction')
+      : fail(of('queue memory'), `maxmemory-policy is ${redis.evictionPolicy}`, advice)
+  const durable =
+    'set appendonly yes: after a crash the queue else forgets its jobs; the next sweep finds the work again, ' +
+    'minutes later'
   yield redis.persists === true
     ? ok(of('queue persistence'), 'append-only file is on')
-    : warn(of('queue persistence'), redis.persists === false ? 'append-only file is off' : 'the server does not tell', durable)
+    : warn(
+        of('queue persistence'),
+        redis.persists === false ? 'append-only file is off' : 'the server does not tell',
+        durable,
+      )
 }
 
 async function* queueOnPostgres(url: Sections['queue']['url']): AsyncGenerator<Finding> {
@@ -55,7 +72,12 @@ async function* queueOnPostgres(url: Sections['queue']['url']): AsyncGenerator<F
     const tablesMissing = !trial.ok && ['42P01', '3F000'].includes(trial.word)
     if (trial.ok || tablesMissing) yield ok('queue', 'on PostgreSQL')
     else yield fail('queue', `on PostgreSQL, which could not be used (${trial.word}): ${trial.detail}`, trial.advice)
-    if (tablesMissing) yield warn('queue tables', 'are not there yet: the first start makes them, if its role may', 'run: reconsent migrate')
+    if (tablesMissing)
+      yield warn(
+        'queue tables',
+        'are not there yet: the first start makes them, if its role may',
+        'run: reconsent migrate',
+      )
   } catch (error) {
     yield fail('queue', `on PostgreSQL, which ${unusable(error)}`, 'check DATABASE_URL')
   }

@@ -22,27 +22,73 @@ export interface RecordRules {
   readonly publicUrl?: string | undefined
 }
 
-export async function* recordFindings(url: Secret, { interval, httpsOnly, publicUrl }: RecordRules): AsyncGenerator<Finding> {
-  const db = openDatabase({ url, vault: { seal: noKeys, open: noKeys, startLinkToken: noKeys, renewalOfToken: noKeys }, connections: 4 })
+export async function* recordFindings(
+  url: Secret,
+  { interval, httpsOnly, publicUrl }: RecordRules,
+): AsyncGenerator<Finding> {
+  const db = openDatabase({
+    url,
+    vault: { seal: noKeys, open: noKeys, startLinkToken: noKeys, renewalOfToken: noKeys },
+    connections: 4,
+  })
   try {
     const now = DateTime.utc()
-    const [since, counts, plain] = await Promise.all([dispatching(db).sinceLastSweep(), listing(db).statusCounts(now), countPlainCallbacks(db)])
+    const [since, counts, plain] = await Promise.all([
+      dispatching(db).sinceLastSweep(),
+      listing(db).statusCounts(now),
+      countPlainCallbacks(db),
+    ])
     if (since === undefined) yield warn('sweep', 'there has been none yet', 'start the role scheduler')
     else {
       // As the watchdog judges it: by then it sweeps itself.
       const tooOld = tooOldAfter(interval ?? LONGEST_INTERVAL)
       const words = `the last good one was ${Math.round(since.as('minutes'))} minutes ago`
-      yield since.toMillis() > tooOld.toMillis() ? warn('sweep', words, 'see that a scheduler runs, and its log') : ok('sweep', words)
+      yield since.toMillis() > tooOld.toMillis()
+        ? warn('sweep', words, 'see that a scheduler runs, and its log')
+        : ok('sweep', words)
     }
     const total = Object.values(counts.consents).reduce((sum, number) => sum + number, 0)
-    yield ok('consents', total === 0 ? 'none yet' : Object.entries(counts.consents).filter(([, number]) => number > 0).map(([status, number]) => `${number} ${status}`).join(', '))
+    yield ok(
+      'consents',
+      total === 0
+        ? 'none yet'
+        : Object.entries(counts.consents)
+            .filter(([, number]) => number > 0)
+            .map(([status, number]) => `${number} ${status}`)
+            .join(', '),
+    )
     yield aboutCallbacks(plain, httpsOnly)
     if (publicUrl !== undefined) yield* aboutOwnCallbacks(await listCallbacks(db), publicUrl)
-    for (const hold of counts.holds) yield warn('provider calls', `on hold since ${hold.since.toISO()} (${hold.code})`, 'check the client id and secret; see docs/runbook.md#client-rejected')
-    if (counts.consents.quarantined > 0) yield warn('quarantine', `${counts.consents.quarantined} consents`, 'reconsent list --status quarantined, then show and release or close each')
-    if (counts.withoutChannel > 0) yield warn('no channel', `${counts.withoutChannel} active consents have no usable address`, 'reconsent list --no-channel; import them with an email')
-    if (counts.unknownAuthorisations > 0) yield warn('unknown exchanges', `${counts.unknownAuthorisations} are being settled`, 'see docs/runbook.md#exchange-unknown')
-    if (counts.uncertainNotifications > 0) yield warn('uncertain messages', `${counts.uncertainNotifications} may or may not have arrived`, 'nothing is sent twice; reconsent renew ID --resend where a user misses one')
+    for (const hold of counts.holds)
+      yield warn(
+        'provider calls',
+        `on hold since ${hold.since.toISO()} (${hold.code})`,
+        'check the client id and secret; see docs/runbook.md#client-rejected',
+      )
+    if (counts.consents.quarantined > 0)
+      yield warn(
+        'quarantine',
+        `${counts.consents.quarantined} consents`,
+        'reconsent list --status quarantined, then show and release or close each',
+      )
+    if (counts.withoutChannel > 0)
+      yield warn(
+        'no channel',
+        `${counts.withoutChannel} active consents have no usable address`,
+        'reconsent list --no-channel; import them with an email',
+      )
+    if (counts.unknownAuthorisations > 0)
+      yield warn(
+        'unknown exchanges',
+        `${counts.unknownAuthorisations} are being settled`,
+        'see docs/runbook.md#exchange-unknown',
+      )
+    if (counts.uncertainNotifications > 0)
+      yield warn(
+        'uncertain messages',
+        `${counts.uncertainNotifications} may or may not have arrived`,
+        'nothing is sent twice; reconsent renew ID --resend where a user misses one',
+      )
   } finally {
     await db.prisma.$disconnect()
   }
@@ -52,7 +98,12 @@ const aboutCallbacks = (plain: number, httpsOnly: boolean): Finding => {
   if (plain === 0) return ok('callbacks', 'every redirect_uri is https')
   const words = `${plain} consents have a redirect_uri that is not https`
   if (!httpsOnly) return ok('callbacks', `${words}, as a trial may`)
-  return fail('callbacks', words, 'start refuses them in production: import them again with the https one that is registered with the provider, or close them')
+  return fail(
+    'callbacks',
+    words,
+    'start refuses them in production: import them again with the https one that is registered with the ' +
+      'provider, or close them',
+  )
 }
 
 /** By path alone: a query may hold anything. */
@@ -62,8 +113,10 @@ const aboutOwnCallbacks = (callbacks: Awaited<ReturnType<typeof listCallbacks>>,
     .map(({ redirectUri, consents }) =>
       fail(
         'callbacks',
-        `${consents} consents have the redirect_uri ${new URL(redirectUri).pathname} on our own host, which takes no code: ` +
+        `${consents} consents have the redirect_uri ${new URL(redirectUri).pathname} on our own host, which ` +
+          'takes no code: ' +
           'nothing answers there, or its own query has a code, state or error',
-        `let the proxy in front lead it to /callback, or import them again with ${publicUrl}/callback registered with the provider`,
+        `let the proxy in front lead it to /callback, or import them again with ${publicUrl}/callback ` +
+          'registered with the provider',
       ),
     )

@@ -9,8 +9,15 @@ import { type Finding, fail, ok, warn } from './finding.ts'
 
 /** Of those that session.ts sets: the ones that people set by ALTER ROLE and ALTER DATABASE. */
 const OVERRIDDEN = [
-  'timezone', 'datestyle', 'intervalstyle', 'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'default_transaction_isolation',
-  'default_transaction_read_only', 'search_path',
+  'timezone',
+  'datestyle',
+  'intervalstyle',
+  'statement_timeout',
+  'lock_timeout',
+  'idle_in_transaction_session_timeout',
+  'default_transaction_isolation',
+  'default_transaction_read_only',
+  'search_path',
 ]
 
 interface AboutSession {
@@ -28,38 +35,78 @@ export const sessionFindings = async (client: Client, url: Secret): Promise<Find
        (SELECT true FROM pg_namespace WHERE nspname = schema) AS there,
        (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = schema) AS may_use,
        ARRAY(SELECT DISTINCT unnest(setconfig) FROM pg_db_role_setting
-         WHERE setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)) AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))) AS settings
+         WHERE setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)) AND setdatabase IN (0, (SELECT
+           oid FROM pg_database WHERE datname = current_database()))) AS settings
      FROM (SELECT coalesce($1, ${FIRST_SCHEMA}) AS schema) AS ours`,
     [address.schema ?? null],
   )
   const { schema = null, there = null, may_use: mayUse = null, settings = [], replica = false } = rows[0] ?? {}
-  const overridden = settings.filter((one) => OVERRIDDEN.includes((one.split('=')[0] ?? '').toLowerCase()) && (address.schema !== undefined || !one.startsWith('search_path')))
-  const lent = isPooled(url) ? 'through a pooler, each transaction with settings of its own' : 'directly, in UTC and with settings of its own'
-  const told = overridden.length === 0 ? '' : `; the role or database says ${overridden.toSorted().join(', ')}, which does not matter`
+  const overridden = settings.filter(
+    (one) =>
+      OVERRIDDEN.includes((one.split('=')[0] ?? '').toLowerCase()) &&
+      (address.schema !== undefined || !one.startsWith('search_path')),
+  )
+  const lent = isPooled(url)
+    ? 'through a pooler, each transaction with settings of its own'
+    : 'directly, in UTC and with settings of its own'
+  const told =
+    overridden.length === 0
+      ? ''
+      : `; the role or database says ${overridden.toSorted().join(', ')}, which does not matter`
   // Of the settings that change what a statement does, the one that takes a superuser to change.
   const sessions = replica
-    ? fail('sessions', 'session_replication_role is replica: no trigger guards the events, and none gets into the feed', 'ALTER ROLE … RESET session_replication_role as a superuser (or ALTER DATABASE, ALTER SYSTEM); then run: reconsent migrate')
+    ? fail(
+        'sessions',
+        'session_replication_role is replica: no trigger guards the events, and none gets into the feed',
+        'ALTER ROLE … RESET session_replication_role as a superuser (or ALTER DATABASE, ALTER SYSTEM); then ' +
+          'run: reconsent migrate',
+      )
     : ok('sessions', `${lent}${told}`)
   return [aboutSchema({ schema, there, mayUse }, address.schema), sessions, aboutTls(client, url)]
 }
 
-const aboutSchema = ({ schema, there, mayUse }: { schema: string | null; there: boolean | null; mayUse: boolean | null }, said: string | undefined): Finding => {
-  if (schema === null) return fail('schema', "the role's search_path names none that exists and that it may use", 'name one by ?schema= in DATABASE_URL, then run: reconsent migrate')
-  const name = `${schema}, by ${said === undefined ? "the search_path of the role" : '?schema= of DATABASE_URL'}`
+const aboutSchema = (
+  { schema, there, mayUse }: { schema: string | null; there: boolean | null; mayUse: boolean | null },
+  said: string | undefined,
+): Finding => {
+  if (schema === null)
+    return fail(
+      'schema',
+      "the role's search_path names none that exists and that it may use",
+      'name one by ?schema= in DATABASE_URL, then run: reconsent migrate',
+    )
+  const name = `${schema}, by ${said === undefined ? 'the search_path of the role' : '?schema= of DATABASE_URL'}`
   if (there !== true) return fail('schema', `${name}: it is not there`, 'run: reconsent migrate')
-  return mayUse === true ? ok('schema', name) : fail('schema', `${name}: the role may not use it`, 'run reconsent migrate with the role that owns it in MIGRATE_DATABASE_URL')
+  return mayUse === true
+    ? ok('schema', name)
+    : fail(
+        'schema',
+        `${name}: the role may not use it`,
+        'run reconsent migrate with the role that owns it in MIGRATE_DATABASE_URL',
+      )
 }
 
-const isNear = (host: string): boolean => host.startsWith('/') || host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+const isNear = (host: string): boolean =>
+  host.startsWith('/') || host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
 const aboutTls = (client: Client, url: Secret): Finding => {
   const { tls, host } = placeOf(url).address
   const { stream } = client.connection
   if (!(stream instanceof TLSSocket)) {
-    return isNear(host) ? ok('database tls', 'none, and none needed on this machine') : warn('database tls', 'none: what is asked and answered can be read on the way', 'add sslmode=verify-full (and sslrootcert) to DATABASE_URL')
+    return isNear(host)
+      ? ok('database tls', 'none, and none needed on this machine')
+      : warn(
+          'database tls',
+          'none: what is asked and answered can be read on the way',
+          'add sslmode=verify-full (and sslrootcert) to DATABASE_URL',
+        )
   }
   const version = stream.getProtocol() ?? 'TLS'
   if (tls.verifies === 'host') return ok('database tls', `${version}, certificate and host name verified`)
   if (tls.verifies === 'chain') return ok('database tls', `${version}, certificate verified, its host name not`)
-  return warn('database tls', `${version}, but nobody checks whose certificate it is`, 'say sslmode=verify-full, with sslrootcert for an authority of your own')
+  return warn(
+    'database tls',
+    `${version}, but nobody checks whose certificate it is`,
+    'say sslmode=verify-full, with sslrootcert for an authority of your own',
+  )
 }

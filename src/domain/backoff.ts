@@ -1,5 +1,5 @@
-// When something that did not work, or cannot be known yet, is tried or asked again. Only dates: what is tried is decided elsewhere,
-// and the seconds between two tries of one job belong to the queue.
+// When something that did not work, or cannot be known yet, is tried or asked again. Only dates: what is tried is
+// decided elsewhere, and the seconds between two tries of one job belong to the queue.
 import { Duration } from 'luxon'
 import type { DateTime } from 'luxon'
 import { spreadFraction } from './spread.ts'
@@ -10,7 +10,10 @@ const HOURS_PER_DAY = 24
 /** How long a record rests after its first, second, … failed run; the last value repeats. */
 export const backOffTable: readonly Duration[] = [1, 4, 12, HOURS_PER_DAY].map((hours) => after({ hours }))
 
-/** `failedAttempts` counts the failure just seen; less than one counts as one. Never more than a day: a bank may be back by then. */
+/**
+ * `failedAttempts` counts the failure just seen; less than one counts as one. Never more than a day: a bank may be back
+ * by then.
+ */
 export const backOffAfter = (failedAttempts: number): Duration => {
   const index = Math.min(Math.max(Math.floor(failedAttempts), 1), backOffTable.length) - 1
   return backOffTable[index]!
@@ -18,7 +21,10 @@ export const backOffAfter = (failedAttempts: number): Duration => {
 
 const JITTER = 0.1
 
-/** The duration, up to a tenth shorter or longer; always the same for the same key, so that failures together do not return together. */
+/**
+ * The duration, up to a tenth shorter or longer; always the same for the same key, so that failures together do not
+ * return together.
+ */
 export const withJitter = (duration: Duration, key: string): Duration =>
   Duration.fromMillis(Math.round(duration.toMillis() * (1 - JITTER + 2 * JITTER * spreadFraction(key))))
 
@@ -32,22 +38,26 @@ export const verifySchedule: readonly Duration[] = [
 ]
 
 /**
- * For a caller who has just asked: by the clock, not by count, so that a person's retries use nothing up and times that passed while
- * nobody was there are not made up for. Undefined when the last time has come: nothing was proven.
+ * For a caller who has just asked: by the clock, not by count, so that a person's retries use nothing up and times that
+ * passed while nobody was there are not made up for. Undefined when the last time has come: nothing was proven.
  */
 export const nextVerifyAt = (answeredAt: DateTime, now: DateTime): DateTime | undefined =>
   verifySchedule.map((wait) => answeredAt.plus(wait)).find((at) => at > now)
 
 /**
- * From when on an `unknown` authorisation may be found *not* renewed. A code lives five minutes (TrueLayer's documentation), so
- * after six, a lost exchange can no longer take effect; before that, "not renewed" may only mean "not yet".
+ * From when on an `unknown` authorisation may be found *not* renewed. A code lives five minutes (TrueLayer's
+ * documentation), so after six, a lost exchange can no longer take effect; before that, "not renewed" may only mean
+ * "not yet".
  */
 export const CONCLUSIVE_AFTER: Duration = after({ minutes: 6 })
 
 export const mayConcludeNotRenewed = (codeReceivedAt: DateTime, now: DateTime): boolean =>
   now >= codeReceivedAt.plus(CONCLUSIVE_AFTER)
 
-/** When an `unknown` authorisation is asked about, counted from the code's arrival; daily after the last. The very first time is at once. */
+/**
+ * When an `unknown` authorisation is asked about, counted from the code's arrival; daily after the last. The very first
+ * time is at once.
+ */
 export const settleSchedule: readonly Duration[] = [
   CONCLUSIVE_AFTER,
   after({ hours: 1 }),
@@ -56,8 +66,8 @@ export const settleSchedule: readonly Duration[] = [
 ]
 
 /**
- * The next time to ask, for a caller who has just asked for the `asked`-th time (0: not yet, so now). Times that passed while
- * nobody was there are not made up for: one answer serves them all.
+ * The next time to ask, for a caller who has just asked for the `asked`-th time (0: not yet, so now). Times that passed
+ * while nobody was there are not made up for: one answer serves them all.
  */
 export const nextSettleAt = (input: { codeReceivedAt: DateTime; asked: number; now: DateTime }): DateTime => {
   const { codeReceivedAt, asked, now } = input
@@ -87,11 +97,20 @@ const AWAY_AT_FIRST = after({ minutes: 1 })
 const AWAY_AT_MOST = after({ hours: 1 })
 
 /**
- * When a message is tried again after the mail server itself was away. Never given up: an outage is not the message's failure, and when
- * nobody wants the message any more is decided elsewhere. The first time (`again` false) a minute later, then as long as the message has
- * waited already: by its age, not by a count, so that neither an outage nor a person's retries use anything up. At most an hour.
+ * When a message is tried again after the mail server itself was away. Never given up: an outage is not the message's
+ * failure, and when nobody wants the message any more is decided elsewhere. The first time (`again` false) a minute
+ * later, then as long as the message has waited already: by its age, not by a count, so that neither an outage nor a
+ * person's retries use anything up. At most an hour.
  */
-export const nextTryWhileAway = ({ createdAt, again, now }: { createdAt: DateTime; again: boolean; now: DateTime }): DateTime => {
+export const nextTryWhileAway = ({
+  createdAt,
+  again,
+  now,
+}: {
+  createdAt: DateTime
+  again: boolean
+  now: DateTime
+}): DateTime => {
   const waited = again ? now.diff(createdAt).toMillis() : 0
   return now.plus(Math.min(Math.max(waited, AWAY_AT_FIRST.toMillis()), AWAY_AT_MOST.toMillis()))
 }

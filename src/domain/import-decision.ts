@@ -1,4 +1,5 @@
-// What a row of an import means to the consent we already have. Pure: neither rows of the database nor tokens are seen here.
+// What a row of an import means to the consent we already have. Pure: neither rows of the database nor tokens are seen
+// here.
 import type { DateTime } from 'luxon'
 import { needsSmtpUtf8 } from './channel.ts'
 import type { Consent } from './model.ts'
@@ -26,7 +27,17 @@ export interface ImportedConsent {
 
 /** What a row may change besides dates and token. */
 export const contactFields = [
-  'userId', 'providerId', 'providerName', 'country', 'redirectUri', 'scopes', 'email', 'phone', 'name', 'locale', 'timeZone',
+  'userId',
+  'providerId',
+  'providerName',
+  'country',
+  'redirectUri',
+  'scopes',
+  'email',
+  'phone',
+  'name',
+  'locale',
+  'timeZone',
 ] as const
 export type ContactField = (typeof contactFields)[number]
 
@@ -71,33 +82,60 @@ export interface ImportQuestion {
   readonly correct: boolean
 }
 
-/** The same row twice changes nothing; a row never moves the expiry back nor replaces a token unless its date is later than ours. */
+/**
+ * The same row twice changes nothing; a row never moves the expiry back nor replaces a token unless its date is later
+ * than ours.
+ */
 export const decideImport = ({ ours, row, rule, tokenDiffers, correct }: ImportQuestion): ImportDecision => {
   if (row.providerId !== ours.providerId && !correct) {
-    return { kind: 'refused', reason: 'provider_id is not the one we have: a connection does not change its bank (--correct forces)' }
+    return {
+      kind: 'refused',
+      reason: 'provider_id is not the one we have: a connection does not change its bank (--correct forces)',
+    }
   }
   // Two ids that a spreadsheet has made one would give one user's connection to the other.
   if (row.userId !== ours.userId && !correct) {
-    return { kind: 'refused', reason: 'user_id is not the one we have: a connection does not change its user (--correct forces)' }
+    return {
+      kind: 'refused',
+      reason: 'user_id is not the one we have: a connection does not change its user (--correct forces)',
+    }
   }
   const movedByMs = expiryOf(row, rule).toMillis() - ours.expiresAt.toMillis()
   const isLater = movedByMs >= SAME_DATE_MS && !isOldNews(ours, row)
   const corrects = correct && !isLater && (Math.abs(movedByMs) >= SAME_DATE_MS || tokenDiffers)
   if (isClosedForGood(ours)) {
     return isLater || corrects
-      ? { kind: 'refused', reason: `the consent is closed as ${ours.status} and takes no new date: import the user's new connection instead` }
+      ? {
+          kind: 'refused',
+          reason:
+            `the consent is closed as ${ours.status} and takes no new date: import the user's new connection ` +
+            'instead',
+        }
       : { kind: 'unchanged', warning: undefined }
   }
   const fields = contactFields.filter((field) => row[field] !== undefined && !isSame(row[field], ours[field]))
   if (isLater) return { kind: 'repaired', fields }
-  const warning = tokenDiffers && !corrects ? 'refresh_token differs, but the date is not later than ours: our token is kept (--correct forces)' : undefined
+  const warning =
+    tokenDiffers && !corrects
+      ? 'refresh_token differs, but the date is not later than ours: our token is kept (--correct forces)'
+      : undefined
   if (fields.length === 0 && !corrects) return { kind: 'unchanged', warning }
   // The first address, or another one in place of one that not every mail server takes (channel.ts).
-  const mayReach = row.email !== undefined && row.email !== ours.email && (ours.email === undefined || needsSmtpUtf8(ours.email))
-  return { kind: 'updated', fields, corrects, dateNow: corrects || mayReach || fields.some((field) => movesDates.includes(field)), warning }
+  const mayReach =
+    row.email !== undefined && row.email !== ours.email && (ours.email === undefined || needsSmtpUtf8(ours.email))
+  return {
+    kind: 'updated',
+    fields,
+    corrects,
+    dateNow: corrects || mayReach || fields.some((field) => movesDates.includes(field)),
+    warning,
+  }
 }
 
-/** Without an expiry of its own a row is news only by its consent date: a policy that changed the validity must not make it so. */
+/**
+ * Without an expiry of its own a row is news only by its consent date: a policy that changed the validity must not make
+ * it so.
+ */
 const isOldNews = (ours: OurConsent, row: ImportedConsent): boolean =>
   row.expiresAt === undefined &&
   row.consentedAt !== undefined &&

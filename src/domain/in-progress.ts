@@ -1,4 +1,5 @@
-// How long what a user has begun holds messages, new questions and lapsing back: a visit to the bank, a code of unknown outcome.
+// How long what a user has begun holds messages, new questions and lapsing back: a visit to the bank, a code of unknown
+// outcome.
 import type { DateTime } from 'luxon'
 import { Duration } from 'luxon'
 import type { Authorisation } from './model.ts'
@@ -9,15 +10,20 @@ export const AT_THE_BANK: Duration = Duration.fromObject({ minutes: 30 })
 export const DOUBT_HOLDS: Duration = Duration.fromObject({ hours: 24 })
 
 /** Its code came in, and its outcome is not known yet, nor in doubt. */
-export const isInFlight = ({ status }: Authorisation): boolean => status === 'code_received' || status === 'exchanging' || status === 'verifying'
+export const isInFlight = ({ status }: Authorisation): boolean =>
+  status === 'code_received' || status === 'exchanging' || status === 'verifying'
 /** Its code may have been used, or not. */
 export const isInDoubt = ({ status }: Authorisation): boolean => status === 'unknown'
 
-export const findInFlight = (authorisations: readonly Authorisation[]): Authorisation | undefined => authorisations.find(isInFlight)
+export const findInFlight = (authorisations: readonly Authorisation[]): Authorisation | undefined =>
+  authorisations.find(isInFlight)
 export const hasOpenDoubt = (authorisations: readonly Authorisation[]): boolean => authorisations.some(isInDoubt)
 
 const latest = (instants: readonly (DateTime | undefined)[]): DateTime | undefined =>
-  instants.reduce((last, instant) => (last === undefined || (instant !== undefined && instant > last) ? instant : last), undefined)
+  instants.reduce(
+    (last, instant) => (last === undefined || (instant !== undefined && instant > last) ? instant : last),
+    undefined,
+  )
 
 /** When the last doubt stops to hold messages back; undefined where there is none. */
 export const doubtHoldsUntil = (authorisations: readonly Authorisation[]): DateTime | undefined =>

@@ -1,14 +1,21 @@
-// When a user is reminded: the rungs of one cycle as instants. Pure placing: which rung is owed, sent or stopped is decided elsewhere.
+// When a user is reminded: the rungs of one cycle as instants. Pure placing: which rung is owed, sent or stopped is
+// decided elsewhere.
 //
 // 1. A rung stands whole calendar days from the expiry, at the expiry's wall-clock time in the user's zone.
-// 2. In quiet hours it gives way: at or before expiry to the evening before, an hour ahead of the quiet so that it still gets
+// 2. In quiet hours it gives way: at or before expiry to the evening before, an hour ahead of the quiet so that it
+//    still gets
 //    sent; after expiry to the next morning. Rungs never cross the expiry.
-// 3. The last call: a message is worth sending until a day before the end of grace, or until half of a grace shorter than two
-//    days. A rung later than that is brought forward to it, so that a ladder longer than a bank's grace still asks once more
-//    before the end, but left out when another rung stands less than a day before. A rung for which no allowed instant is left is
+// 3. The last call: a message is worth sending until a day before the end of grace, or until half of a grace shorter
+//    than two
+//    days. A rung later than that is brought forward to it, so that a ladder longer than a bank's grace still asks once
+//    more
+//    before the end, but left out when another rung stands less than a day before. A rung for which no allowed instant
+//    is left is
 //    left out: nothing is ever sent in quiet hours, or at or past the end of grace.
-// 4. Spreading moves rungs within their allowed stretch, earlier if quiet hours or the last call would move them earlier (so at or
-//    before expiry always), else later, in front of the next rung and the last call. Order never changes; of two rungs on the same
+// 4. Spreading moves rungs within their allowed stretch, earlier if quiet hours or the last call would move them
+//    earlier (so at or
+//    before expiry always), else later, in front of the next rung and the last call. Order never changes; of two rungs
+//    on the same
 //    instant (a calendar day that a zone skipped) the first stays.
 import { Duration } from 'luxon'
 import type { DateTime } from 'luxon'
@@ -48,11 +55,18 @@ const lastCallOf = ({ expiresAt, graceEndsAt }: LadderInput): DateTime => {
 }
 
 /** Points 1 to 3 for one rung; undefined when it is left out. */
-const place = (input: LadderInput, offset: RungOffset, lastCall: DateTime, previous: Placed | undefined): Placed | undefined => {
+const place = (
+  input: LadderInput,
+  offset: RungOffset,
+  lastCall: DateTime,
+  previous: Placed | undefined,
+): Placed | undefined => {
   const { expiresAt, graceEndsAt, timeZone, quietHours } = input
   const wished = expiresAt.setZone(zoneNamed(timeZone)).plus({ days: offset.days })
   const afterExpiry = offset.days > 0
-  const natural = afterExpiry ? afterQuiet(wished, timeZone, quietHours) : beforeQuiet(wished, timeZone, quietHours, SENDING_ROOM)
+  const natural = afterExpiry
+    ? afterQuiet(wished, timeZone, quietHours)
+    : beforeQuiet(wished, timeZone, quietHours, SENDING_ROOM)
   if (natural <= lastCall) {
     const collides = previous !== undefined && natural <= previous.at
     return collides ? undefined : { name: offset.name, at: natural, direction: afterExpiry ? 'later' : 'earlier' }
@@ -67,7 +81,10 @@ const place = (input: LadderInput, offset: RungOffset, lastCall: DateTime, previ
   return afterExpiry && fits(later) ? { name: offset.name, at: later, direction: 'later' } : undefined
 }
 
-/** Point 4 for one rung. `previous` is where the rung before it ended up, `next` where the one after it stands before spreading. */
+/**
+ * Point 4 for one rung. `previous` is where the rung before it ended up, `next` where the one after it stands before
+ * spreading.
+ */
 const spreadRung = (
   input: LadderInput,
   rung: Placed,
@@ -91,8 +108,9 @@ const spreadRung = (
 }
 
 /**
- * The rungs of one cycle, strictly ascending, in UTC; the same for the same input, always. Throws a RangeError on an unknown zone
- * or unreadable quiet hours. May be empty where the ladder is, or where no rung has an allowed instant before the end of grace.
+ * The rungs of one cycle, strictly ascending, in UTC; the same for the same input, always. Throws a RangeError on an
+ * unknown zone or unreadable quiet hours. May be empty where the ladder is, or where no rung has an allowed instant
+ * before the end of grace.
  */
 export const rungsOf = (input: LadderInput): Rung[] => {
   const lastCall = lastCallOf(input)
@@ -111,7 +129,9 @@ export const rungsOf = (input: LadderInput): Rung[] => {
 }
 
 /** The last rung that has come by `now` (at its instant it has); after a downtime the one to catch up with. */
-export const latestDueRung = (rungs: readonly Rung[], now: DateTime): Rung | undefined => rungs.findLast(({ at }) => at <= now)
+export const latestDueRung = (rungs: readonly Rung[], now: DateTime): Rung | undefined =>
+  rungs.findLast(({ at }) => at <= now)
 
 /** The first rung that is still to come. */
-export const nextRungAfter = (rungs: readonly Rung[], now: DateTime): Rung | undefined => rungs.find(({ at }) => at > now)
+export const nextRungAfter = (rungs: readonly Rung[], now: DateTime): Rung | undefined =>
+  rungs.find(({ at }) => at > now)

@@ -1,5 +1,5 @@
-// Every state and every allowed transition, as literal tables. An illegal transition throws: it is our bug, not the user's.
-// `docs/states.md` is generated from these tables.
+// Every state and every allowed transition, as literal tables. An illegal transition throws: it is our bug, not the
+// user's. `docs/states.md` is generated from these tables.
 import type { AuthorisationStatus, ConsentStatus, NotificationStatus, RenewalStatus } from './model.ts'
 
 type Table<State extends string> = Readonly<Record<State, Partial<Record<State, string>>>>
@@ -120,7 +120,9 @@ export const notificationTransitions: Table<NotificationStatus> = {
   failed: { pending: 'a person retries a message that was certainly not taken, or its user has another address' },
   sent: {},
   uncertain: {},
-  cancelled: { pending: 'its consent was paused, quarantined or closed by mistake, and came back within the same cycle' },
+  cancelled: {
+    pending: 'its consent was paused, quarantined or closed by mistake, and came back within the same cycle',
+  },
 }
 
 const checker =

@@ -1,4 +1,5 @@
-// Which of our languages, which date format and which time zone a user gets. Owns the fallbacks; wording lives with pages and mails.
+// Which of our languages, which date format and which time zone a user gets. Owns the fallbacks; wording lives with
+// pages and mails.
 import { DateTime, IANAZone } from 'luxon'
 
 /** The languages everything users read is written in. The first is the fallback. */
@@ -17,7 +18,10 @@ const parseTag = (input: string | null | undefined): Intl.Locale | undefined => 
   }
 }
 
-/** The language we have for a tag: `fr-CA` → `fr`. Undefined when we have none for it, so that a caller can try another tag. */
+/**
+ * The language we have for a tag: `fr-CA` → `fr`. Undefined when we have none for it, so that a caller can try another
+ * tag.
+ */
 export const knownLocale = (input: string | null | undefined): Locale | undefined => {
   const language = parseTag(input)?.language
   return language !== undefined && isLocale(language) ? language : undefined
@@ -27,9 +31,9 @@ export const knownLocale = (input: string | null | undefined): Locale | undefine
 export const usableLocale = (input: string | null | undefined): Locale => knownLocale(input) ?? locales[0]
 
 /**
- * The tag dates are formatted by. The region is kept where we write the language (`en-US` puts the month first); plain `en` means
- * `en-GB`, because most consents are British. Calendars and numerals a tag may ask for (`-u-…`) are dropped: the sentence around
- * the date does not have them.
+ * The tag dates are formatted by. The region is kept where we write the language (`en-US` puts the month first); plain
+ * `en` means `en-GB`, because most consents are British. Calendars and numerals a tag may ask for (`-u-…`) are dropped:
+ * the sentence around the date does not have them.
  */
 export const dateLocale = (input: string | null | undefined): string => {
   const tag = parseTag(input)
@@ -44,7 +48,10 @@ export const usableZone = (input: string | null | undefined): string => {
   return zone && isZone(zone) ? zone : 'UTC'
 }
 
-/** Intl takes a hundred microseconds and much native memory to say so; an import or a sweep asks very often about very few. */
+/**
+ * Intl takes a hundred microseconds and much native memory to say so; an import or a sweep asks very often about very
+ * few.
+ */
 const isZone = (name: string): boolean => {
   const known = zoneVerdicts.get(name) ?? IANAZone.isValidZone(name)
   if (zoneVerdicts.size < 1000) zoneVerdicts.set(name, known)

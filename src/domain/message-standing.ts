@@ -1,5 +1,5 @@
-// Whether a message that was made earlier may go out now. Between the two lie a queue, a mail server that puts off, quiet hours, or days
-// of downtime: what it says may no longer be wanted, or another message may say it better.
+// Whether a message that was made earlier may go out now. Between the two lie a queue, a mail server that puts off,
+// quiet hours, or days of downtime: what it says may no longer be wanted, or another message may say it better.
 import type { DateTime } from 'luxon'
 import { Duration } from 'luxon'
 import { backFromBankBy, doubtHoldsUntil } from './in-progress.ts'
@@ -24,7 +24,10 @@ export const standingOf = (facts: Facts, notification: Notification, { revived }
   return holdOf(facts, notification) ?? { kind: 'send' }
 }
 
-const noLongerWanted = ({ view: { consent, renewal }, now, graceEndsAt }: Facts, notification: Notification): string | undefined => {
+const noLongerWanted = (
+  { view: { consent, renewal }, now, graceEndsAt }: Facts,
+  notification: Notification,
+): string | undefined => {
   if (consent.status !== 'active' || renewal?.status !== 'open' || consent.cycle !== notification.cycle) {
     return `the consent is ${consent.status}, its renewal ${renewal?.status ?? 'gone'}`
   }
@@ -35,8 +38,11 @@ const noLongerWanted = ({ view: { consent, renewal }, now, graceEndsAt }: Facts,
 /** After a downtime one message, never two: the later one, made already or due by now. */
 const overtakenBy = ({ view, now, rungs }: Facts, { id, createdAt, rung: name }: Notification): string | undefined => {
   const again = againMessage(view)
-  if (again !== undefined && rungs.some((one) => one.name === name)) return `the user came back in vain since: message ${again.rung} goes in its place`
-  const later = view.notifications.find((one) => one.id !== id && one.createdAt > createdAt && one.status !== 'cancelled' && one.status !== 'failed')
+  if (again !== undefined && rungs.some((one) => one.name === name))
+    return `the user came back in vain since: message ${again.rung} goes in its place`
+  const later = view.notifications.find(
+    (one) => one.id !== id && one.createdAt > createdAt && one.status !== 'cancelled' && one.status !== 'failed',
+  )
   if (later !== undefined) return `message ${later.rung} was made since`
   const rung = latestDueRung(rungs, now)
   const isOwed = rung !== undefined && rung.at > createdAt && !view.notifications.some((one) => one.rung === rung.name)
@@ -44,10 +50,14 @@ const overtakenBy = ({ view, now, rungs }: Facts, { id, createdAt, rung: name }:
 }
 
 /** A person's retry does not wait for the message's own date; for the user's sake it waits for all else. */
-const holdOf = ({ view, now, policy, manual }: Facts, notification: Notification): Extract<Standing, { kind: 'hold' }> | undefined => {
+const holdOf = (
+  { view, now, policy, manual }: Facts,
+  notification: Notification,
+): Extract<Standing, { kind: 'hold' }> | undefined => {
   const hold = (until: DateTime, reason: string) => ({ kind: 'hold', until, reason }) as const
   const doubt = doubtHoldsUntil(view.authorisations)
-  if (doubt !== undefined && doubt > now) return hold(doubt, 'the outcome of an exchange is unknown: it is settled before anything is sent')
+  if (doubt !== undefined && doubt > now)
+    return hold(doubt, 'the outcome of an exchange is unknown: it is settled before anything is sent')
   const backBy = backFromBankBy(view.authorisations)
   if (backBy !== undefined && backBy > now) return hold(backBy, 'the user went to the bank less than 30 minutes ago')
   const { createdAt, nextActionAt } = notification

@@ -80,13 +80,17 @@ export const gatherFacts = (view: ConsentView, now: DateTime, policy: Policy, ma
 }
 
 const statusRule = ({ view: { consent } }: Facts): Verdict =>
-  consent.status === 'active' ? passes('the consent is active') : decides({ action: 'none', reason: `the consent is ${consent.status}` })
+  consent.status === 'active'
+    ? passes('the consent is active')
+    : decides({ action: 'none', reason: `the consent is ${consent.status}` })
 
 const exchangeRule = ({ view, now }: Facts): Verdict => {
   const inFlight = findInFlight(view.authorisations)
-  if (inFlight !== undefined) return waitUntil(now.plus(EXCHANGE_HOLDS), `an authorisation is ${inFlight.status}: its outcome comes first`)
+  if (inFlight !== undefined)
+    return waitUntil(now.plus(EXCHANGE_HOLDS), `an authorisation is ${inFlight.status}: its outcome comes first`)
   const holdsUntil = doubtHoldsUntil(view.authorisations)
-  if (holdsUntil !== undefined && holdsUntil > now) return waitUntil(holdsUntil, 'the outcome of an exchange is unknown: it is settled before anything is sent')
+  if (holdsUntil !== undefined && holdsUntil > now)
+    return waitUntil(holdsUntil, 'the outcome of an exchange is unknown: it is settled before anything is sent')
   return passes('no exchange is in progress')
 }
 
@@ -105,10 +109,18 @@ const graceRule = (facts: Facts): Verdict => {
   const isOpen = routes.length > 0
   const requested = manualMessage(view)
   if (requested !== undefined && isOpen) {
-    return decides({ action: 'renew', reason: 'asked for by hand, past grace: by full authentication', routes, makeLink: true, message: requested })
+    return decides({
+      action: 'renew',
+      reason: 'asked for by hand, past grace: by full authentication',
+      routes,
+      makeLink: true,
+      message: requested,
+    })
   }
   // Whatever was asked by hand before the end of grace is no answer to the policy's question.
-  const asked = view.notifications.findLast((one) => one.rung === AFTER_GRACE || (one.rung.startsWith('manual-') && one.createdAt >= graceEndsAt))
+  const asked = view.notifications.findLast(
+    (one) => one.rung === AFTER_GRACE || (one.rung.startsWith('manual-') && one.createdAt >= graceEndsAt),
+  )
   if (asked === undefined && policy.afterGrace === 'ask-once' && isOpen && view.consent.email !== undefined) {
     const message: OwedMessage = { rung: AFTER_GRACE, situation: 'reminder' }
     return decides({ action: 'renew', reason: 'past grace, and the policy asks once', routes, makeLink: true, message })
@@ -121,13 +133,21 @@ const graceRule = (facts: Facts): Verdict => {
 const windowRule = ({ view, now, windowOpensAt, phase }: Facts): Verdict => {
   if (view.renewal?.status === 'open') return passes('the cycle is open')
   if (phase !== 'healthy') return passes(`the renewal window opened at ${windowOpensAt.toISO()}`)
-  return windowOpensAt > now ? waitUntil(windowOpensAt, 'healthy: the renewal window is not open yet') : passes('the renewal window opens now')
+  return windowOpensAt > now
+    ? waitUntil(windowOpensAt, 'healthy: the renewal window is not open yet')
+    : passes('the renewal window opens now')
 }
 
 const routeRule = ({ routes, rule }: Facts): Verdict =>
   routes.length > 0
-    ? passes(`routes: ${routes.join(', then ')} (${rule.source}${routes.length < rule.routes.length ? '; this cycle keeps to the full authentication' : ''})`)
-    : decides({ action: 'close-unsupported', reason: `no route of the policy can renew consents of this bank (${rule.source})` })
+    ? passes(
+        `routes: ${routes.join(', then ')} (${rule.source}` +
+          (routes.length < rule.routes.length ? '; this cycle keeps to the full authentication)' : ')'),
+      )
+    : decides({
+        action: 'close-unsupported',
+        reason: `no route of the policy can renew consents of this bank (${rule.source})`,
+      })
 
 const channelRule = (facts: Facts): Verdict => {
   const { view, now, rungs, graceEndsAt } = facts
@@ -143,7 +163,11 @@ const channelRule = (facts: Facts): Verdict => {
 const backOffRule = ({ view: { consent }, now, manual, graceEndsAt }: Facts): Verdict => {
   if (consent.retryAfter === undefined || consent.retryAfter <= now) return passes('the record does not back off')
   if (manual) return passes(`a person overrides the back-off until ${consent.retryAfter.toISO()}`)
-  return waitUntil(DateTime.min(consent.retryAfter, graceEndsAt), `backing off after ${consent.lastErrorCode ?? 'a failure'} (${consent.outages > 0 ? `outage ${consent.outages} in a row` : `attempt ${consent.failedAttempts}`})`)
+  return waitUntil(
+    DateTime.min(consent.retryAfter, graceEndsAt),
+    `backing off after ${consent.lastErrorCode ?? 'a failure'} ` +
+      `(${consent.outages > 0 ? `outage ${consent.outages} in a row` : `attempt ${consent.failedAttempts}`})`,
+  )
 }
 
 const owedRule = (facts: Facts): Verdict => {
@@ -151,7 +175,9 @@ const owedRule = (facts: Facts): Verdict => {
   const message = owedMessage(facts)
   const makeLink = linkDue(facts)
   if (message === undefined && !makeLink) return passes('no message is owed and the last link is recent')
-  const reason = [message && `message ${message.rung} is owed`, makeLink && linkReason(facts)].filter(Boolean).join('; ')
+  const reason = [message && `message ${message.rung} is owed`, makeLink && linkReason(facts)]
+    .filter(Boolean)
+    .join('; ')
   return decides({ action: 'renew', reason: `${phase}: ${reason}`, routes, makeLink, message })
 }
 
@@ -161,8 +187,10 @@ const nextDateRule = ({ view, now, rungs, graceEndsAt }: Facts): Verdict => {
   const { expiresAt } = view.consent
   const proofEnds = lastLink?.plus(LINK_PROOF_LASTS)
   const linkAt = proofEnds !== undefined && expiresAt > now && expiresAt < proofEnds ? expiresAt : proofEnds
-  if (rung !== undefined && (linkAt === undefined || rung.at <= linkAt)) return waitUntil(rung.at, `next message: ${rung.name}`)
-  if (linkAt !== undefined && linkAt < graceEndsAt) return waitUntil(linkAt, 'next proof that the consent can be renewed')
+  if (rung !== undefined && (linkAt === undefined || rung.at <= linkAt))
+    return waitUntil(rung.at, `next message: ${rung.name}`)
+  if (linkAt !== undefined && linkAt < graceEndsAt)
+    return waitUntil(linkAt, 'next proof that the consent can be renewed')
   return waitUntil(graceEndsAt, 'the last message was sent: lapses at the end of grace')
 }
 
@@ -191,17 +219,24 @@ export const explainNextAction = (facts: Facts): Answer => {
   const trail: { rule: string; decided: boolean; detail: string }[] = []
   for (const { name, ask } of rules) {
     const verdict = ask(facts)
-    if ('decides' in verdict) return { next: verdict.decides, trail: [...trail, { rule: name, decided: true, detail: verdict.decides.reason }] }
+    if ('decides' in verdict)
+      return { next: verdict.decides, trail: [...trail, { rule: name, decided: true, detail: verdict.decides.reason }] }
     trail.push({ rule: name, decided: false, detail: verdict.passes })
   }
   throw new Error('no rule decided: the last one must')
 }
 
 /** What is due for this consent at `now`, or when it will be. */
-export const nextAction = (view: ConsentView, now: DateTime, policy: Policy, options: { manual?: boolean } = {}): NextAction =>
-  explainNextAction(gatherFacts(view, now, policy, options.manual)).next
+export const nextAction = (
+  view: ConsentView,
+  now: DateTime,
+  policy: Policy,
+  options: { manual?: boolean } = {},
+): NextAction => explainNextAction(gatherFacts(view, now, policy, options.manual)).next
 
-/** The message owed now, if any: by hand, then to a user who did their part in vain, then the latest rung of the ladder. */
+/**
+ * The message owed now, if any: by hand, then to a user who did their part in vain, then the latest rung of the ladder.
+ */
 const owedMessage = ({ view, now, rungs }: Facts): OwedMessage | undefined => {
   const again = againMessage(view)
   const byHand = manualMessage(view)
@@ -248,5 +283,7 @@ const linkDue = ({ view, now }: Facts): boolean => {
 const linkReason = ({ view, now }: Facts): string => {
   const last = lastLinkAt(view)
   if (last === undefined) return 'the cycle needs its first link'
-  return now >= view.consent.expiresAt && last < view.consent.expiresAt ? 'expired since the last link' : 'the last link is older than seven days'
+  return now >= view.consent.expiresAt && last < view.consent.expiresAt
+    ? 'expired since the last link'
+    : 'the last link is older than seven days'
 }

@@ -1,5 +1,5 @@
-// By which routes a cycle may be renewed now, in the order to try them. Asked by the job, the button on the start page, a person's
-// request and `explain`: none of them has a rule of its own. Pure.
+// By which routes a cycle may be renewed now, in the order to try them. Asked by the job, the button on the start page,
+// a person's request and `explain`: none of them has a rule of its own. Pure.
 import type { DateTime } from 'luxon'
 import type { Consent, Renewal } from './model.ts'
 import type { Policy, Route } from './policy.ts'
@@ -13,11 +13,17 @@ export interface OpenRoutes {
 }
 
 /**
- * What the policy allows now, whatever it allowed when the cycle began. Past grace, and once the consent has lapsed, re-authentication works
- * no more (rules.ts). A cycle that went to a full authentication keeps to it, because its user was told of a new connection; but where the policy
- * has dropped that route meanwhile, what is left is better than nothing.
+ * What the policy allows now, whatever it allowed when the cycle began. Past grace, and once the consent has lapsed,
+ * re-authentication works no more (rules.ts). A cycle that went to a full authentication keeps to it, because its user
+ * was told of a new connection; but where the policy has dropped that route meanwhile, what is left is better than
+ * nothing.
  */
-export const openRoutes = (consent: Consent, renewal: Pick<Renewal, 'route'> | undefined, now: DateTime, policy: Policy): OpenRoutes => {
+export const openRoutes = (
+  consent: Consent,
+  renewal: Pick<Renewal, 'route'> | undefined,
+  now: DateTime,
+  policy: Policy,
+): OpenRoutes => {
   const rule = ruleFor(consent.providerId, consent.country, policy)
   const graceEndsAt = graceEndOf(consent.expiresAt, rule)
   const full = rule.routes.filter((route) => route === 'full')

@@ -1,4 +1,5 @@
-// The operator's policy as the domain sees it: parsed, complete, no defaults left to fill in. Parsing lives in config.ts.
+// The operator's policy as the domain sees it: parsed, complete, no defaults left to fill in. Parsing lives in
+// config.ts.
 import type { Duration } from 'luxon'
 
 /** How a renewal is made: `reauth` by `/v1/reauthuri`, `full` by the full authentication link (a new connection). */
@@ -17,7 +18,9 @@ export interface QuietHours {
   readonly to: string
 }
 
-/** What a bank (by provider id) or a country allows. Unset fields fall back to the country's rule, then to the defaults. */
+/**
+ * What a bank (by provider id) or a country allows. Unset fields fall back to the country's rule, then to the defaults.
+ */
 export interface ProviderRule {
   /** Whether `/v1/reauthuri` works there; `auth-inputs`: only with extra inputs, which reauth cannot carry. */
   readonly reauth?: 'yes' | 'no' | 'auth-inputs' | undefined

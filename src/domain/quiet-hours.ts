@@ -1,8 +1,9 @@
 // Which instants are quiet in a user's zone, and the allowed ones around them. Decides nothing about what is sent.
 //
-// An instant is quiet when its wall-clock time lies in [from, to): `from` is quiet, `to` is allowed. That holds through DST as
-// well: an hour that is skipped is neither, an hour that is repeated is judged each time it comes. `from` equal to `to` means no
-// quiet hours here; whoever parses the policy refuses it, because a person may as well have meant the whole day.
+// An instant is quiet when its wall-clock time lies in [from, to): `from` is quiet, `to` is allowed. That holds through
+// DST as well: an hour that is skipped is neither, an hour that is repeated is judged each time it comes. `from` equal
+// to `to` means no quiet hours here; whoever parses the policy refuses it, because a person may as well have meant the
+// whole day.
 import { DateTime, Duration } from 'luxon'
 import type { Zone } from 'luxon'
 import type { QuietHours } from './policy.ts'
@@ -43,8 +44,8 @@ const quietAt = (hours: Hours, ts: number): boolean => {
 }
 
 /**
- * The instant in (low, high] at which the zone's offset changes, undefined when it is the same at both ends. The two are at most a
- * day apart, and no zone changes twice in a day.
+ * The instant in (low, high] at which the zone's offset changes, undefined when it is the same at both ends. The two
+ * are at most a day apart, and no zone changes twice in a day.
  */
 const changeWithin = (zone: Zone, low: number, high: number): number | undefined => {
   const before = zone.offset(low)
@@ -60,7 +61,7 @@ const changeWithin = (zone: Zone, low: number, high: number): number | undefined
 /** The first instant after `ts` that is no longer quiet, or no longer allowed, as `ts` is. */
 const stretchEnd = (hours: Hours, ts: number): number => {
   const quiet = quietAt(hours, ts)
-  for (let cursor = ts; ; ) {
+  for (let cursor = ts; ;) {
     const end = cursor + modDay((quiet ? hours.to : hours.from) - wallOf(hours.zone, cursor) - 1) + 1
     const next = changeWithin(hours.zone, cursor, end) ?? end
     if (quietAt(hours, next) !== quiet) return next
@@ -71,7 +72,7 @@ const stretchEnd = (hours: Hours, ts: number): number => {
 /** The first instant of the unbroken stretch of quiet, or of allowed, time that `ts` lies in. */
 const stretchStart = (hours: Hours, ts: number): number => {
   const quiet = quietAt(hours, ts)
-  for (let cursor = ts; ; ) {
+  for (let cursor = ts; ;) {
     const start = cursor - modDay(wallOf(hours.zone, cursor) - (quiet ? hours.from : hours.to))
     const first = changeWithin(hours.zone, start, cursor) ?? start
     if (quietAt(hours, first - 1) !== quiet) return first
@@ -88,11 +89,16 @@ export const isQuiet = (at: DateTime, zone: string, quiet: QuietHours | false): 
 }
 
 /**
- * The latest allowed instant at or before `at`: `at` itself, or a millisecond before the quiet began. With `room`, what has to
- * give way leaves that much time before the quiet begins, or half of an allowed stretch that is shorter than twice the room.
- * In UTC.
+ * The latest allowed instant at or before `at`: `at` itself, or a millisecond before the quiet began. With `room`, what
+ * has to give way leaves that much time before the quiet begins, or half of an allowed stretch that is shorter than
+ * twice the room. In UTC.
  */
-export const beforeQuiet = (at: DateTime, zone: string, quiet: QuietHours | false, room: Duration = NO_ROOM): DateTime => {
+export const beforeQuiet = (
+  at: DateTime,
+  zone: string,
+  quiet: QuietHours | false,
+  room: Duration = NO_ROOM,
+): DateTime => {
   const hours = hoursOf(zone, quiet)
   if (hours === undefined || !quietAt(hours, at.toMillis())) return at.toUTC()
   const quietFrom = stretchStart(hours, at.toMillis())
@@ -107,8 +113,8 @@ export const afterQuiet = (at: DateTime, zone: string, quiet: QuietHours | false
 }
 
 /**
- * The unbroken allowed stretch around an allowed instant: first instant, and the instant the quiet begins (no longer allowed).
- * Undefined when nothing is ever quiet. In UTC.
+ * The unbroken allowed stretch around an allowed instant: first instant, and the instant the quiet begins (no longer
+ * allowed). Undefined when nothing is ever quiet. In UTC.
  */
 export const allowedStretch = (
   at: DateTime,

@@ -1,4 +1,5 @@
-// Whether a person may ask for a renewal by hand, and what to do first where not. Pure; the words are read by operators.
+// Whether a person may ask for a renewal by hand, and what to do first where not. Pure; the words are read by
+// operators.
 import type { DateTime } from 'luxon'
 import type { Consent, ConsentStatus } from './model.ts'
 import type { Policy } from './policy.ts'
@@ -11,9 +12,11 @@ export const wayOut = (consent: Pick<Consent, 'status' | 'supersededById'>): str
     paused: 'it is paused: resume it first',
     quarantined: 'it is quarantined: read its events, then release it',
     lapsed: 'it has lapsed: ask for a full authentication with renew, or import a later date',
-    revoked: "it is closed as revoked, for good: when the user consents again, import the new connection",
-    opted_out: "it is closed as opted out, for good: when the user consents again, import the new connection",
-    superseded: `it was superseded by a newer connection${consent.supersededById === undefined ? '' : ` (${consent.supersededById})`}: use that one`,
+    revoked: 'it is closed as revoked, for good: when the user consents again, import the new connection',
+    opted_out: 'it is closed as opted out, for good: when the user consents again, import the new connection',
+    superseded:
+      'it was superseded by a newer ' +
+      `connection${consent.supersededById === undefined ? '' : ` (${consent.supersededById})`}: use that one`,
     unsupported: 'no route of the policy could renew it: change the policy for its bank, then release it',
   }
   return words[consent.status]
@@ -28,13 +31,16 @@ export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy): R
   const refused = (reason: string): RequestVerdict => ({ kind: 'refused', reason })
   if (consent.status !== 'active' && consent.status !== 'lapsed') return refused(wayOut(consent))
   const { routes, rule, graceEndsAt } = openRoutes(consent, undefined, now, policy)
-  if (rule.routes.length === 0) return refused(`no route of the policy can renew consents of this bank (${rule.source}): change the policy first`)
+  if (rule.routes.length === 0)
+    return refused(`no route of the policy can renew consents of this bank (${rule.source}): change the policy first`)
   if (routes.length === 0) {
     return refused(
-      `it can be renewed no more by reauth (grace ended ${graceEndsAt.toISODate()}), and the policy has no route 'full' for this bank (${rule.source}): ` +
+      `it can be renewed no more by reauth (grace ended ${graceEndsAt.toISODate()}), and the policy has no ` +
+        `route 'full' for this bank (${rule.source}): ` +
         `add it under providers, or import the new connection once the user has consented again`,
     )
   }
-  if (consent.email === undefined) return refused('no-channel: there is no usable address for this user; import the consent with an email first')
+  if (consent.email === undefined)
+    return refused('no-channel: there is no usable address for this user; import the consent with an email first')
   return { kind: 'allowed', onlyFull: consent.status === 'lapsed' || now >= graceEndsAt }
 }

@@ -1,5 +1,5 @@
-// Which closed consents an import was wrong about, and what they were before. Until the field `supersedes` an import closed the older of
-// two consents of one user at one bank, though a person may have two logins there. Pure.
+// Which closed consents an import was wrong about, and what they were before. Until the field `supersedes` an import
+// closed the older of two consents of one user at one bank, though a person may have two logins there. Pure.
 import type { DateTime } from 'luxon'
 import { type Replayed, type ReplayedEvent, replay } from './replay.ts'
 

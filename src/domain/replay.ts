@@ -1,5 +1,6 @@
-// What a consent's events say it has become: its status and cycle, from the first event on. Pure; `reconsent verify` compares it with
-// what is stored. Every change of either must be told by an event of its own, with what the type does not say in its data.
+// What a consent's events say it has become: its status and cycle, from the first event on. Pure; `reconsent verify`
+// compares it with what is stored. Every change of either must be told by an event of its own, with what the type does
+// not say in its data.
 import type { ConsentStatus } from './model.ts'
 
 export interface ReplayedEvent {
@@ -19,10 +20,13 @@ const becomes =
   (status: ConsentStatus): Fold =>
   (before) => ({ ...before, status })
 
-const statusOf = (data: ReplayedEvent['data'], otherwise: ConsentStatus): ConsentStatus => (data['status'] ?? otherwise) as ConsentStatus
-const cycleOf = (data: ReplayedEvent['data'], otherwise: number): number => (typeof data['cycle'] === 'number' ? data['cycle'] : otherwise)
+const statusOf = (data: ReplayedEvent['data'], otherwise: ConsentStatus): ConsentStatus =>
+  (data['status'] ?? otherwise) as ConsentStatus
+const cycleOf = (data: ReplayedEvent['data'], otherwise: number): number =>
+  typeof data['cycle'] === 'number' ? data['cycle'] : otherwise
 /** `cycle` is the one that ended with this event. */
-const nextCycle = (data: ReplayedEvent['data'], before: Replayed): number => (typeof data['cycle'] === 'number' ? data['cycle'] + 1 : before.cycle)
+const nextCycle = (data: ReplayedEvent['data'], before: Replayed): number =>
+  typeof data['cycle'] === 'number' ? data['cycle'] + 1 : before.cycle
 const backInCycle: Fold = (before, data) => ({ status: 'active', cycle: cycleOf(data, before.cycle) })
 
 /** Only what changes status or cycle; all other events leave both as they are. */
@@ -31,7 +35,8 @@ const folds: Readonly<Record<string, Fold>> = {
   'consent.updated': (before, data) => ({ ...before, status: statusOf(data, before.status) }),
   'consent.repaired': (before, data) => ({ status: statusOf(data, before.status), cycle: nextCycle(data, before) }),
   // Renewed by another connection (`by`), it does not go on itself: `consent.superseded` follows.
-  'consent.renewed': (before, data) => (data['by'] === undefined ? { status: 'active', cycle: nextCycle(data, before) } : before),
+  'consent.renewed': (before, data) =>
+    data['by'] === undefined ? { status: 'active', cycle: nextCycle(data, before) } : before,
   'consent.lapsed': becomes('lapsed'),
   'consent.unsupported': becomes('unsupported'),
   'consent.quarantined': becomes('quarantined'),

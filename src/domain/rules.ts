@@ -1,5 +1,6 @@
-// What one bank allows: whether and how a consent there is renewed, how long it lives and how long after that it can be revived.
-// The policy decides, by provider id, then by country; the field's defaults fill the rest. Nothing here knows a bank by name.
+// What one bank allows: whether and how a consent there is renewed, how long it lives and how long after that it can be
+// revived. The policy decides, by provider id, then by country; the field's defaults fill the rest. Nothing here knows
+// a bank by name.
 import { Duration } from 'luxon'
 import type { DateTime } from 'luxon'
 import type { Policy, ProviderRule, Route } from './policy.ts'
@@ -14,8 +15,8 @@ export interface ResolvedRule {
   readonly source: string
 }
 
-// TrueLayer: a success resets the consent to 90 days from the re-authentication (support article), which works until 90 days after
-// the expiry (support article; "at least 90 days, depends on the bank" in the reference).
+// TrueLayer: a success resets the consent to 90 days from the re-authentication (support article), which works until 90
+// days after the expiry (support article; "at least 90 days, depends on the bank" in the reference).
 const DEFAULT_VALIDITY = Duration.fromObject({ days: 90 })
 const DEFAULT_GRACE = Duration.fromObject({ days: 90 })
 
@@ -38,10 +39,14 @@ const rulesFor = (providerId: string, country: string, providers: Policy['provid
 }
 
 /**
- * Each field on its own: the provider's rule, else the country's, else the default. Without a word in the policy `/v1/reauthuri` is
- * for UK banks alone (TrueLayer's documentation).
+ * Each field on its own: the provider's rule, else the country's, else the default. Without a word in the policy
+ * `/v1/reauthuri` is for UK banks alone (TrueLayer's documentation).
  */
-export const ruleFor = (providerId: string, country: string, policy: Pick<Policy, 'providers' | 'routes'>): ResolvedRule => {
+export const ruleFor = (
+  providerId: string,
+  country: string,
+  policy: Pick<Policy, 'providers' | 'routes'>,
+): ResolvedRule => {
   const rules = rulesFor(providerId, country, policy.providers)
   const sources: string[] = []
   const pick = <K extends keyof ProviderRule>(
@@ -61,8 +66,13 @@ export const ruleFor = (providerId: string, country: string, policy: Pick<Policy
   return { reauth, routes, validity, grace, source: sources.join(', ') }
 }
 
-/** The first instant at which the consent can no longer be renewed. A day is 24 hours here: banks count, users' zones do not matter. */
-export const graceEndOf = (expiresAt: DateTime, rule: Pick<ResolvedRule, 'grace'>): DateTime => expiresAt.toUTC().plus(rule.grace)
+/**
+ * The first instant at which the consent can no longer be renewed. A day is 24 hours here: banks count, users' zones do
+ * not matter.
+ */
+export const graceEndOf = (expiresAt: DateTime, rule: Pick<ResolvedRule, 'grace'>): DateTime =>
+  expiresAt.toUTC().plus(rule.grace)
 
 /** The expiry to assume where the provider gives none: consent plus validity, a day being 24 hours. */
-export const expiryFrom = (consentedAt: DateTime, rule: Pick<ResolvedRule, 'validity'>): DateTime => consentedAt.toUTC().plus(rule.validity)
+export const expiryFrom = (consentedAt: DateTime, rule: Pick<ResolvedRule, 'validity'>): DateTime =>
+  consentedAt.toUTC().plus(rule.validity)

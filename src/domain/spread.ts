@@ -11,8 +11,8 @@ export const fnv1a32 = (text: string): number => {
 }
 
 /**
- * A number in [0, 1) that depends on the key alone. FNV alone leaves keys that differ in their last letter close together
- * (`…-1`, `…-2`), so its bits are mixed once more with MurmurHash3's finaliser.
+ * A number in [0, 1) that depends on the key alone. FNV alone leaves keys that differ in their last letter close
+ * together (`…-1`, `…-2`), so its bits are mixed once more with MurmurHash3's finaliser.
  */
 export const spreadFraction = (key: string): number => {
   let hash = fnv1a32(key)
@@ -23,6 +23,9 @@ export const spreadFraction = (key: string): number => {
 
 const SECOND = 1000
 
-/** The key's share of a room, in whole seconds: at least 0 and less than the room, 0 when there is none. In and out: milliseconds. */
+/**
+ * The key's share of a room, in whole seconds: at least 0 and less than the room, 0 when there is none. In and out:
+ * milliseconds.
+ */
 export const spreadWithin = (key: string, roomMs: number): number =>
   roomMs < SECOND ? 0 : Math.floor((spreadFraction(key) * roomMs) / SECOND) * SECOND

@@ -7,10 +7,13 @@ const FINAL: readonly string[] = ['revoked', 'opted_out', 'superseded'] satisfie
 export const isClosedForGood = ({ status }: { readonly status: string }): boolean => FINAL.includes(status)
 
 /**
- * The user did their part: a code counts as long as the cycle is not renewed, even after it lapsed or while it is paused. Once an import
- * has begun the next cycle, the lapsed one is history.
+ * The user did their part: a code counts as long as the cycle is not renewed, even after it lapsed or while it is
+ * paused. Once an import has begun the next cycle, the lapsed one is history.
  */
 export const takesCodes = (
   consent: { readonly status: string; readonly cycle: Consent['cycle'] },
   renewal: { readonly status: string; readonly cycle: Renewal['cycle'] },
-): boolean => !isClosedForGood(consent) && renewal.cycle === consent.cycle && (renewal.status === 'open' || renewal.status === 'lapsed')
+): boolean =>
+  !isClosedForGood(consent) &&
+  renewal.cycle === consent.cycle &&
+  (renewal.status === 'open' || renewal.status === 'lapsed')

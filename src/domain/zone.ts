@@ -1,5 +1,6 @@
-// A user's time zone by name, with its offsets remembered: asking Intl for one takes some microseconds, placing the rungs of one
-// consent asks for a hundred, and an import or a sweep places those of very many. Same answers as luxon's own zone.
+// A user's time zone by name, with its offsets remembered: asking Intl for one takes some microseconds, placing the
+// rungs of one consent asks for a hundred, and an import or a sweep places those of very many. Same answers as luxon's
+// own zone.
 import { Info } from 'luxon'
 import type { Zone } from 'luxon'
 

@@ -1,5 +1,6 @@
-// What each route of Bull Board does, by method and pattern, as its version 9.10.1 has them. The board has no such notion itself, so a
-// route that is not in this table is refused unless it only reads; a test compares the table with the library.
+// What each route of Bull Board does, by method and pattern, as its version 9.10.1 has them. The board has no such
+// notion itself, so a route that is not in this table is refused unless it only reads; a test compares the table with
+// the library.
 
 /** `watch` reads; `operate` is a daily act that every job is safe under; `destroy` loses, forges or bends work. */
 export type BoardAct = 'watch' | 'operate' | 'destroy'

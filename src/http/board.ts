@@ -1,5 +1,5 @@
-// Bull Board at /ops/queues, for operators: behind a login, closed to other sites, and without what destroys or forges jobs unless the
-// policy allows it. The board itself checks none of this.
+// Bull Board at /ops/queues, for operators: behind a login, closed to other sites, and without what destroys or forges
+// jobs unless the policy allows it. The board itself checks none of this.
 import { createBullBoard } from '@bull-board/api'
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { FastifyAdapter } from '@bull-board/fastify'
@@ -59,7 +59,10 @@ const loginCheck = (user: string, password: Secret) => {
   }
 }
 
-/** A user of Redis without @dangerous may not send INFO: the board is then without the server's numbers, not without an answer. */
+/**
+ * A user of Redis without @dangerous may not send INFO: the board is then without the server's numbers, not without an
+ * answer.
+ */
 const adapterOf = (queue: Queue): BullMQAdapter => {
   const adapter = new BullMQAdapter(queue)
   const ask = adapter.getRedisInfo.bind(adapter)
@@ -74,8 +77,9 @@ const originOf = (address: string): string | undefined => {
 }
 
 /**
- * Whether a request was caused by another site. Browsers say so in Sec-Fetch-Site (on https and localhost), else in Origin, which they
- * send with everything that is not GET or HEAD, else in Referer. A request with none of the three does not come from a page.
+ * Whether a request was caused by another site. Browsers say so in Sec-Fetch-Site (on https and localhost), else in
+ * Origin, which they send with everything that is not GET or HEAD, else in Referer. A request with none of the three
+ * does not come from a page.
  */
 const isFromElsewhere = (request: FastifyRequest, publicOrigin: string | undefined): boolean => {
   const { headers } = request
@@ -88,12 +92,19 @@ const isFromElsewhere = (request: FastifyRequest, publicOrigin: string | undefin
   return origin === undefined || (origin !== publicOrigin && new URL(origin).host !== headers.host)
 }
 
-const refuse = (reply: FastifyReply, why: string): FastifyReply => reply.code(403).send({ error: 'forbidden', message: why })
+const refuse = (reply: FastifyReply, why: string): FastifyReply =>
+  reply.code(403).send({ error: 'forbidden', message: why })
 
 const tooMany = (reply: FastifyReply, seconds: number): FastifyReply =>
-  reply.code(429).header('retry-after', seconds).send({ error: 'too_many_requests', message: 'too many wrong logins from this address' })
+  reply
+    .code(429)
+    .header('retry-after', seconds)
+    .send({ error: 'too_many_requests', message: 'too many wrong logins from this address' })
 
-/** Mounts the board. Requests without login get 401, after many wrong ones 429; from other sites, or to what the policy does not allow, 403. */
+/**
+ * Mounts the board. Requests without login get 401, after many wrong ones 429; from other sites, or to what the policy
+ * does not allow, 403.
+ */
 export const registerBoard = async (app: FastifyInstance, options: BoardOptions): Promise<void> => {
   const isLogin = loginCheck(options.user, options.password)
   const publicOrigin = originOf(options.publicUrl)
@@ -108,7 +119,8 @@ export const registerBoard = async (app: FastifyInstance, options: BoardOptions)
   const board = async (scope: FastifyInstance): Promise<void> => {
     scope.addHook('onRequest', async (request, reply) => {
       const { authorization } = request.headers
-      // People choose this password: once too many were wrong, none is looked at, not even a right one. The commands do without the board.
+      // People choose this password: once too many were wrong, none is looked at, not even a right one. The commands do
+      // without the board.
       const blocked = await options.wrongLogins(request, 'look')
       if (blocked !== undefined) return tooMany(reply, blocked)
       if (!isLogin(authorization)) {

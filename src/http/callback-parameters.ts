@@ -1,4 +1,5 @@
-// Checks what came in as a callback, before anything is looked up: who sends it is anybody. Nothing here keeps or repeats a value.
+// Checks what came in as a callback, before anything is looked up: who sends it is anybody. Nothing here keeps or
+// repeats a value.
 import { Secret } from '../secret.ts'
 import type { Callback } from '../processors/receive-callback.ts'
 
@@ -18,7 +19,10 @@ export const readParameters = (text: string): Parameters => {
   return found
 }
 
-/** Undefined when it came more than once; empty when it did not come, which is the same as without a value (RFC 6749, 3.1). */
+/**
+ * Undefined when it came more than once; empty when it did not come, which is the same as without a value (RFC 6749,
+ * 3.1).
+ */
 const single = (parameters: Parameters, name: string): string | undefined => {
   const values = parameters[name] ?? []
   return values.length > 1 ? undefined : (values[0] ?? '')
@@ -27,8 +31,8 @@ const single = (parameters: Parameters, name: string): string | undefined => {
 const isText = (value: string, longest: number): boolean => value.length <= longest && VISIBLE.test(value)
 
 /**
- * The callback, or undefined for whatever is none: no state or several, neither code nor error or both, values that are too long or hold
- * what no code, state or error is made of.
+ * The callback, or undefined for whatever is none: no state or several, neither code nor error or both, values that are
+ * too long or hold what no code, state or error is made of.
  */
 export const callbackOf = (parameters: Parameters): Callback | undefined => {
   const state = single(parameters, 'state')
@@ -41,8 +45,8 @@ export const callbackOf = (parameters: Parameters): Callback | undefined => {
 }
 
 /**
- * Whether the bank sent nothing along that we could see. Errors of OAuth servers may come in the fragment (`#error=…`), which a browser keeps to
- * itself.
+ * Whether the bank sent nothing along that we could see. Errors of OAuth servers may come in the fragment (`#error=…`),
+ * which a browser keeps to itself.
  */
 export const isEmpty = (parameters: Parameters): boolean =>
   ['state', 'code', 'error'].every((name) => (parameters[name] ?? []).every((value) => value === ''))

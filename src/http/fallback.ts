@@ -1,5 +1,5 @@
-// What is answered when no route answers: unknown addresses, malformed requests, errors. Neutral pages; nothing of the request comes
-// back.
+// What is answered when no route answers: unknown addresses, malformed requests, errors. Neutral pages; nothing of the
+// request comes back.
 import type { Socket } from 'node:net'
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -15,7 +15,9 @@ const OUTAGE_SECONDS = 10
 /** The 4xx that Fastify's own checks of a request ended with; undefined for everything that is our fault. */
 export const clientStatusOf = (error: unknown): number | undefined => {
   const { statusCode } = Object(error) as { statusCode?: unknown }
-  return error instanceof Error && typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500 ? statusCode : undefined
+  return error instanceof Error && typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500
+    ? statusCode
+    : undefined
 }
 
 /** By name, code and place alone: messages of the database repeat the values they were given. */
@@ -31,7 +33,8 @@ export const registerFallback = (app: FastifyInstance, { log }: { log: Log }): v
     if (status === undefined) {
       logFailure(log, request, error)
       // An outage says so to machines as well: a browser or a proxy may come back.
-      if (error instanceof TransientError) return answerPage(reply.header('retry-after', OUTAGE_SECONDS), 'internal', { locale: localeFor(request) }, 503)
+      if (error instanceof TransientError)
+        return answerPage(reply.header('retry-after', OUTAGE_SECONDS), 'internal', { locale: localeFor(request) }, 503)
       return answerPlainPage(request, reply, 'internal')
     }
     return answerPage(reply, 'bad-request', { locale: localeFor(request) }, status === 413 ? 413 : 400)
@@ -45,7 +48,10 @@ export const answerUnroutable = (_error: FastifyError, request: FastifyRequest, 
   reply.raw.end(request.method === 'HEAD' ? undefined : page)
 }
 
-/** Bytes that are no HTTP request, or came too slowly. As Node does by itself, with our headers and without a word about the cause. */
+/**
+ * Bytes that are no HTTP request, or came too slowly. As Node does by itself, with our headers and without a word about
+ * the cause.
+ */
 export const answerClientError = (error: NodeJS.ErrnoException, socket: Socket): void => {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
   const status = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400

@@ -1,5 +1,6 @@
-// How often is too often. Only failures and repeated buttons count: a callback with a valid state is committed before any limit is asked,
-// and users who share an address (or a proxy we are not told to trust) do not use up one another's share.
+// How often is too often. Only failures and repeated buttons count: a callback with a valid state is committed before
+// any limit is asked, and users who share an address (or a proxy we are not told to trust) do not use up one another's
+// share.
 import rateLimit, { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
@@ -24,13 +25,18 @@ export interface Limits {
   readonly wrongLogins: Limit
 }
 
-/** Some load balancers write the client's port too, which is another one each time. Of IPv6, the network: a client has all of it. */
+/**
+ * Some load balancers write the client's port too, which is another one each time. Of IPv6, the network: a client has
+ * all of it.
+ */
 const addressOf = ({ ip }: FastifyRequest): string => {
   const [, six, four] = /^(?:\[(.+)\]|([\d.]+))(?::\d+)?$/.exec(ip) ?? []
   return normalizeIP(six ?? four ?? ip)
 }
 
-/** `renewalOf`: whose button a request presses. Counts stay in this process, for some thousand addresses and renewals. */
+/**
+ * `renewalOf`: whose button a request presses. Counts stay in this process, for some thousand addresses and renewals.
+ */
 export const registerLimits = async (
   app: FastifyInstance,
   { options, renewalOf }: { options: LimitOptions; renewalOf: (request: FastifyRequest) => string },

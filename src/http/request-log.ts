@@ -1,4 +1,5 @@
-// One line and one count per request. By route pattern: addresses hold codes, states and start links, and are never written down.
+// One line and one count per request. By route pattern: addresses hold codes, states and start links, and are never
+// written down.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
@@ -7,9 +8,13 @@ import type { Metrics } from '../metrics.ts'
 const quiet = new Set(['/livez', '/readyz', '/metrics', '/assets/style.css'])
 
 /** The pattern of the route, such as `/r/:token`; `none` where there is none. */
-export const routeOf = (request: FastifyRequest): string => (request.is404 ? 'none' : (request.routeOptions.url ?? 'none'))
+export const routeOf = (request: FastifyRequest): string =>
+  request.is404 ? 'none' : (request.routeOptions.url ?? 'none')
 
-export const registerRequestLog = (app: FastifyInstance, { log, metrics }: { log: Log; metrics: Pick<Metrics, 'recordHttp'> }): void => {
+export const registerRequestLog = (
+  app: FastifyInstance,
+  { log, metrics }: { log: Log; metrics: Pick<Metrics, 'recordHttp'> },
+): void => {
   app.addHook('onResponse', async (request, reply) => {
     const { method } = request
     const route = routeOf(request)

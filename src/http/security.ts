@@ -1,5 +1,5 @@
-// The headers every answer carries, and where a request may come from. No page has a script, and none but the start page's form
-// leads to another host.
+// The headers every answer carries, and where a request may come from. No page has a script, and none but the start
+// page's form leads to another host.
 import helmet from '@fastify/helmet'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
@@ -23,8 +23,8 @@ export const formsToUs = withFormAction("'self'")
 const isLoopback = ({ hostname }: URL): boolean => /^(?:(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(hostname)
 
 /**
- * For the start page: Chromium also holds the redirect that answers a form to `form-action`, so the banks' hosts must be allowed there.
- * They are many and change; all are https, but for a simulator on this machine.
+ * For the start page: Chromium also holds the redirect that answers a form to `form-action`, so the banks' hosts must
+ * be allowed there. They are many and change; all are https, but for a simulator on this machine.
  */
 export const formsToBanks = (publicUrl: URL) =>
   isLoopback(publicUrl)
@@ -34,7 +34,8 @@ export const formsToBanks = (publicUrl: URL) =>
 /** What answers outside of any route carry: malformed requests never reach the hooks. */
 export const bareHeaders: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
-  'content-security-policy': "default-src 'none';style-src 'self';form-action 'none';base-uri 'none';frame-ancestors 'none'",
+  'content-security-policy':
+    "default-src 'none';style-src 'self';form-action 'none';base-uri 'none';frame-ancestors 'none'",
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
 }
@@ -44,7 +45,8 @@ export const registerSecurity = async (app: FastifyInstance, publicUrl: URL): Pr
   await app.register(helmet, {
     ...withFormAction("'none'"),
     // Told to browsers over https only; other hosts of the company's domain are not ours to speak for.
-    strictTransportSecurity: publicUrl.protocol === 'https:' ? { maxAge: 365 * 24 * 60 * 60, includeSubDomains: false } : false,
+    strictTransportSecurity:
+      publicUrl.protocol === 'https:' ? { maxAge: 365 * 24 * 60 * 60, includeSubDomains: false } : false,
     referrerPolicy: { policy: 'no-referrer' },
     crossOriginOpenerPolicy: { policy: 'same-origin' },
     crossOriginResourcePolicy: { policy: 'same-origin' },
@@ -56,8 +58,9 @@ export const registerSecurity = async (app: FastifyInstance, publicUrl: URL): Pr
 }
 
 /**
- * Whether another site's page caused the request (Fetch Metadata). Origin cannot tell: under `no-referrer` a browser sends `null` for our
- * own form, too. A request without the header comes from an old browser; the secret in the start link has to do then.
+ * Whether another site's page caused the request (Fetch Metadata). Origin cannot tell: under `no-referrer` a browser
+ * sends `null` for our own form, too. A request without the header comes from an old browser; the secret in the start
+ * link has to do then.
  */
 export const isFromElsewhere = (request: FastifyRequest): boolean => {
   const site = request.headers['sec-fetch-site']

@@ -1,5 +1,6 @@
-// Which of our addresses a request target means. Banks, proxies and mail clients respell what users follow; the router, the import and
-// doctor judge by this one function. Addresses of machines (/v1, /ops, /metrics …) are never among its answers.
+// Which of our addresses a request target means. Banks, proxies and mail clients respell what users follow; the router,
+// the import and doctor judge by this one function. Addresses of machines (/v1, /ops, /metrics …) are never among its
+// answers.
 
 /** Of `/r/<token>` and `/done/<id>`, as crypto makes them: what is glued behind is no part of them. */
 const lengths: Readonly<Record<string, number>> = { r: 43, done: 22 }
@@ -17,7 +18,10 @@ const decode = (text: string): string =>
     }
   })
 
-/** Without empty ones, `.` and path parameters (`;jsessionid=…`). Decoded twice: some proxies encode what is encoded already. */
+/**
+ * Without empty ones, `.` and path parameters (`;jsessionid=…`). Decoded twice: some proxies encode what is encoded
+ * already.
+ */
 const segmentsOf = (path: string): string[] =>
   decode(decode(path))
     .split(/[/\\]/)
@@ -27,18 +31,23 @@ const segmentsOf = (path: string): string[] =>
 /** What redirect_uri was registered with, invisible characters included, is what the bank's redirect comes to. */
 const wordOf = (segment: string): string => segment.replaceAll(/[\p{Cf}\p{Z}\p{Cc}]/gu, '').toLowerCase()
 
-/** The parameters of a callback: glued to the path by `&` or `#`, to one another by `&amp;`, or to a query that was there before by `?`. */
+/**
+ * The parameters of a callback: glued to the path by `&` or `#`, to one another by `&amp;`, or to a query that was
+ * there before by `?`.
+ */
 const queryOf = (tail: string): string => {
   const marked = tail.replace(/^%(?:3f|23|26)/i, '?')
   const query = marked !== tail && !tail.includes('=') ? decode(marked) : marked
-  return query
-    .replaceAll('&amp;', '&')
-    // What stands before keeps a long run from being begun at each of its characters.
-    .replaceAll(/#+|(?<!\?)\?+(?=(?:code|state|error)=)/g, '&')
-    .replace(/^[?&]+/, '')
-    .replace(/(?<![?&])[?&]+$/, '')
-    // A slash that was put behind the whole address; a code may end in one, a state of ours does not.
-    .replace(/((?:^|&)state=[\w-]{43})\/$/, '$1')
+  return (
+    query
+      .replaceAll('&amp;', '&')
+      // What stands before keeps a long run from being begun at each of its characters.
+      .replaceAll(/#+|(?<!\?)\?+(?=(?:code|state|error)=)/g, '&')
+      .replace(/^[?&]+/, '')
+      .replace(/(?<![?&])[?&]+$/, '')
+      // A slash that was put behind the whole address; a code may end in one, a state of ours does not.
+      .replace(/((?:^|&)state=[\w-]{43})\/$/, '$1')
+  )
 }
 
 /** `/callback?<query>`, `/r/<token>` or `/done/<id>` for any spelling of these; every other target as it came. Pure. */

@@ -1,4 +1,5 @@
-// The web server: puts routes, headers, limits and time-outs together. Knows use-cases as functions it was given; no rule lives here.
+// The web server: puts routes, headers, limits and time-outs together. Knows use-cases as functions it was given; no
+// rule lives here.
 import type { AddressInfo } from 'node:net'
 import fastify from 'fastify'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -68,8 +69,8 @@ interface OwnDeps {
   readonly board: Omit<BoardOptions, 'publicUrl' | 'wrongLogins'> | undefined
   readonly limits?: Partial<LimitOptions> | undefined
   /**
-   * Proxies (addresses or CIDR ranges) whose X-Forwarded-For names the client. None unless said: anybody can send that header. Without
-   * it, limits per address see the proxy's; they count failures only, so that is safe.
+   * Proxies (addresses or CIDR ranges) whose X-Forwarded-For names the client. None unless said: anybody can send that
+   * header. Without it, limits per address see the proxy's; they count failures only, so that is safe.
    */
   readonly trustedProxies?: readonly string[] | undefined
 }
@@ -104,7 +105,8 @@ const open = (times: HttpTimes, trustedProxies: readonly string[] | undefined): 
     requestTimeout: times.requestMs,
     connectionTimeout: times.idleMs,
     keepAliveTimeout: times.keepAliveMs,
-    // Fastify would refuse what still comes over open connections while it closes: a callback is better taken than lost.
+    // Fastify would refuse what still comes over open connections while it closes: a callback is better taken than
+    // lost.
     return503OnClosing: false,
     // The API's checks change nothing: a number does not become a string, and what is unknown is let through.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
@@ -128,7 +130,8 @@ const serve = (app: FastifyInstance, setUnready: () => void, times: HttpTimes): 
     listen: async ({ host, port }) => {
       await app.listen({ host, port })
       const { address, family, port: taken } = app.server.address() as AddressInfo
-      const reachable = address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '[::1]' : family === 'IPv6' ? `[${address}]` : address
+      const reachable =
+        address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '[::1]' : family === 'IPv6' ? `[${address}]` : address
       return `http://${reachable}:${taken}`
     },
     setUnready,
@@ -157,7 +160,8 @@ export const makeServer = async (deps: ServerDeps): Promise<HttpServer> => {
   registerDone(app, deps)
   registerApi(app, { ...deps, limits, commitWithinMs: times.commitWithinMs })
   const setUnready = registerHealth(app, { ...deps, times })
-  if (deps.board !== undefined) await registerBoard(app, { ...deps.board, publicUrl: deps.publicUrl, wrongLogins: limits.wrongLogins })
+  if (deps.board !== undefined)
+    await registerBoard(app, { ...deps.board, publicUrl: deps.publicUrl, wrongLogins: limits.wrongLogins })
   await app.ready()
   return serve(app, setUnready, times)
 }

@@ -1,4 +1,5 @@
-// How things stand, in the pages' terms: which page shows a renewal, and which shows one attempt at the bank. Pure; changes nothing.
+// How things stand, in the pages' terms: which page shows a renewal, and which shows one attempt at the bank. Pure;
+// changes nothing.
 import type { DateTime } from 'luxon'
 import { isInDoubt, isInFlight } from '../domain/in-progress.ts'
 import type { Authorisation, Consent } from '../domain/model.ts'
@@ -23,9 +24,19 @@ export const lastCodeAt = (authorisations: readonly Authorisation[]): DateTime |
 
 const isBeingChecked = (one: Authorisation): boolean => isInFlight(one) || isInDoubt(one)
 
-export type DoneStanding = 'renewed' | 'being-checked' | 'refused-at-bank' | 'not-completed' | 'other-account' | 'start-again' | 'on-hold' | 'closed'
+export type DoneStanding =
+  | 'renewed'
+  | 'being-checked'
+  | 'refused-at-bank'
+  | 'not-completed'
+  | 'other-account'
+  | 'start-again'
+  | 'on-hold'
+  | 'closed'
 
-/** What came of one attempt. A renewed cycle outweighs what became of its other attempts: the user is done either way. */
+/**
+ * What came of one attempt. A renewed cycle outweighs what became of its other attempts: the user is done either way.
+ */
 export const doneStandingOf = (page: RenewalPage & { readonly authorisation: Authorisation }): DoneStanding => {
   const { renewal, consent, authorisation, authorisations } = page
   if (renewal.status === 'renewed' || renewal.status === 'repaired') return 'renewed'
@@ -35,7 +46,8 @@ export const doneStandingOf = (page: RenewalPage & { readonly authorisation: Aut
   if (renewal.status !== 'open' || consent.status !== 'active') return 'closed'
   if (authorisation.status === 'mismatched') return 'other-account'
   // Only what the bank said is the bank's or the user's doing; a code that came too late or was refused is not.
-  if (authorisation.status === 'refused') return authorisation.errorCode === 'bank-refused' ? 'refused-at-bank' : 'not-completed'
+  if (authorisation.status === 'refused')
+    return authorisation.errorCode === 'bank-refused' ? 'refused-at-bank' : 'not-completed'
   // Superseded by another attempt of an open cycle, or the user is still at the bank: the start page says what is next.
   return authorisations.some(isBeingChecked) ? 'being-checked' : 'start-again'
 }
@@ -43,10 +55,14 @@ export const doneStandingOf = (page: RenewalPage & { readonly authorisation: Aut
 export type FindConsent = (id: string) => Promise<Consent | undefined>
 
 /**
- * Until when the user's permission runs now: the consent's own expiry, or that of the connection that took its place. Undefined when
- * neither runs any more: an old link, opened long after.
+ * Until when the user's permission runs now: the consent's own expiry, or that of the connection that took its place.
+ * Undefined when neither runs any more: an old link, opened long after.
  */
-export const runsUntil = async (consent: Consent, findConsent: FindConsent, now: DateTime): Promise<DateTime | undefined> => {
+export const runsUntil = async (
+  consent: Consent,
+  findConsent: FindConsent,
+  now: DateTime,
+): Promise<DateTime | undefined> => {
   const current = consent.supersededById === undefined ? consent : await findConsent(consent.supersededById)
   return current !== undefined && current.expiresAt > now ? current.expiresAt : undefined
 }

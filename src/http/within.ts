@@ -1,6 +1,9 @@
 // A promise with a deadline, for whoever waits in front of a browser or a probe.
 
-/** The promise's own end, or what `late` answers or throws after so many milliseconds; what it comes to after that is dropped. */
+/**
+ * The promise's own end, or what `late` answers or throws after so many milliseconds; what it comes to after that is
+ * dropped.
+ */
 export const within = async <T>(ms: number, promise: Promise<T>, late: () => T): Promise<T> => {
   const over = Symbol('over')
   let timer: NodeJS.Timeout | undefined

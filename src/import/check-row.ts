@@ -8,7 +8,17 @@ import { isDeadCallback } from '../http/served-address.ts'
 import { Secret } from '../secret.ts'
 import { mailboxProblem } from '../notify/mailbox.ts'
 import type { ImportRow } from '../store/administration-port.ts'
-import { brokenText, damageOf, damageOfToken, hiding, invisible, sheetError, unmarked, unreadable, unwrapped } from './damage.ts'
+import {
+  brokenText,
+  damageOf,
+  damageOfToken,
+  hiding,
+  invisible,
+  sheetError,
+  unmarked,
+  unreadable,
+  unwrapped,
+} from './damage.ts'
 import { importFieldNames } from './fields.ts'
 
 export interface CheckedRow {
@@ -47,11 +57,28 @@ const textThat = (most: number, read: (value: string) => string, problemOf: (val
 /** By which a user, a connection or a bank is known. */
 const identity = (most: number) => textThat(most, unmarked, damageOf)
 /** Of a form that is checked after it: what a spreadsheet showed in its place is said first. */
-const formal = (most: number) => textThat(most, (value) => unmarked(value).trim(), (value) => unreadable(value) ?? sheetError(value) ?? invisible(value))
-const plainText = (most: number) => textThat(most, (value) => unmarked(value).trim(), (value) => brokenText(value) ?? invisible(value))
+const formal = (most: number) =>
+  textThat(
+    most,
+    (value) => unmarked(value).trim(),
+    (value) => unreadable(value) ?? sheetError(value) ?? invisible(value),
+  )
+const plainText = (most: number) =>
+  textThat(
+    most,
+    (value) => unmarked(value).trim(),
+    (value) => brokenText(value) ?? invisible(value),
+  )
 /** Names come with line breaks out of forms and spreadsheets: no reason to leave them out. */
 const nameText = (most: number) =>
-  textThat(most, (value) => unwrapped(value).replaceAll(/\p{White_Space}+/gu, ' ').trim(), (value) => brokenText(value) ?? hiding(value))
+  textThat(
+    most,
+    (value) =>
+      unwrapped(value)
+        .replaceAll(/\p{White_Space}+/gu, ' ')
+        .trim(),
+    (value) => brokenText(value) ?? hiding(value),
+  )
 
 const readInstant = (value: string): DateTime | string => {
   const match = INSTANT.exec(value)
@@ -71,14 +98,17 @@ const instant = (latest: (now: DateTime) => DateTime, tooLate: string, now: Date
   formal(40)
     .transform((value, context) => {
       const read = readInstant(value)
-      const problem = typeof read === 'string' ? read : read < EARLIEST ? 'is before 2010' : read > latest(now) ? tooLate : undefined
+      const problem =
+        typeof read === 'string' ? read : read < EARLIEST ? 'is before 2010' : read > latest(now) ? tooLate : undefined
       if (problem === undefined && typeof read !== 'string') return read
       context.addIssue(problem ?? 'is not a date')
       return z.NEVER
     })
     .optional()
 
-/** What Intl is asked costs microseconds and, natively, tens of kilobytes a question; a million rows ask the same few. */
+/**
+ * What Intl is asked costs microseconds and, natively, tens of kilobytes a question; a million rows ask the same few.
+ */
 const remembered = (judge: (value: string) => boolean): ((value: string) => boolean) => {
   const verdicts = new Map<string, boolean>()
   return (value) => {
@@ -108,9 +138,7 @@ const schemaFor = (rules: RowRules, { now } = rules) =>
     credentials_id: identity(200),
     refresh_token: textThat(8192, unmarked, damageOfToken),
     provider_id: identity(200),
-    country: formal(10)
-      .transform(countryCode)
-      .refine(isCountry, { error: 'is not a country code such as GB' }),
+    country: formal(10).transform(countryCode).refine(isCountry, { error: 'is not a country code such as GB' }),
     redirect_uri: formal(2000).superRefine((value, context) => {
       const problem = redirectProblem(value, rules)
       if (problem !== undefined) context.addIssue(problem)
@@ -121,12 +149,21 @@ const schemaFor = (rules: RowRules, { now } = rules) =>
   })
 
 const scopeList = z
-  .union([z.array(z.string()).max(100), plainText(2000).transform((value) => value.split(/[\s,]+/).filter((scope) => scope !== ''))], {
-    error: ({ input }) => (typeof input === 'string' ? 'is no list of scopes' : 'must be a list of texts, or one text with spaces between'),
-  })
+  .union(
+    [
+      z.array(z.string()).max(100),
+      plainText(2000).transform((value) => value.split(/[\s,]+/).filter((scope) => scope !== '')),
+    ],
+    {
+      error: ({ input }) =>
+        typeof input === 'string' ? 'is no list of scopes' : 'must be a list of texts, or one text with spaces between',
+    },
+  )
   .refine((scopes) => scopes.every((scope) => SCOPE.test(scope)), { error: 'holds something that is no scope' })
 
-/** Each is judged on its own: what is broken is left out with a warning, and must not keep a consent from being renewed. */
+/**
+ * Each is judged on its own: what is broken is left out with a warning, and must not keep a consent from being renewed.
+ */
 const optional = {
   provider_name: nameText(200),
   email: plainText(400).superRefine((value, context) => {
@@ -156,13 +193,17 @@ export const makeRowCheck = (rules: RowRules): ((fields: Readonly<Record<string,
 
   return (fields) => {
     // Nothing, null and blank are the same: CSV has no other way to leave a value out.
-    const said = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined && !(typeof value === 'string' && value.trim() === ''))
+    const said = Object.entries(fields).filter(
+      ([, value]) => value !== null && value !== undefined && !(typeof value === 'string' && value.trim() === ''),
+    )
     const unknown = said.map(([name]) => name).filter((name) => !known.has(name))
     const values = Object.fromEntries(said.filter(([name]) => known.has(name)))
     const whole = schema.safeParse(values)
     const surplus = whole.success ? undefined : surplusDateProblem(whole.error.issues, values)
     const parsed = surplus === undefined ? whole : schema.safeParse({ ...values, consented_at: undefined })
-    const problems = parsed.success ? [] : parsed.error.issues.map((issue) => problemOf(String(issue.path[0]), issue.message, unknown))
+    const problems = parsed.success
+      ? []
+      : parsed.error.issues.map((issue) => problemOf(String(issue.path[0]), issue.message, unknown))
     const all = [...new Set([...problems, ...datesMissing(said)])]
     if (!parsed.success || all.length > 0) return { row: undefined, problems: all, warnings: [], unknown }
     const { row, warnings } = toRow(parsed.data, values)
@@ -171,8 +212,14 @@ export const makeRowCheck = (rules: RowRules): ((fields: Readonly<Record<string,
   }
 }
 
-/** What is wrong with `consented_at` beside an `expires_at` that is good and counts: like any field that is not needed, it costs no row. */
-const surplusDateProblem = (issues: readonly z.core.$ZodIssue[], { expires_at }: Readonly<Record<string, unknown>>): string | undefined => {
+/**
+ * What is wrong with `consented_at` beside an `expires_at` that is good and counts: like any field that is not needed,
+ * it costs no row.
+ */
+const surplusDateProblem = (
+  issues: readonly z.core.$ZodIssue[],
+  { expires_at }: Readonly<Record<string, unknown>>,
+): string | undefined => {
   const isGood = expires_at !== undefined && !issues.some(({ path }) => path[0] === 'expires_at')
   return isGood ? issues.find(({ path }) => path[0] === 'consented_at')?.message : undefined
 }
@@ -183,23 +230,30 @@ const problemOf = (field: string, what: string, unknown: readonly string[]): str
 }
 
 const datesMissing = (said: readonly (readonly [string, unknown])[]): string[] =>
-  said.some(([name]) => name === 'expires_at' || name === 'consented_at') ? [] : ['expires_at, consented_at: one of the two is needed']
+  said.some(([name]) => name === 'expires_at' || name === 'consented_at')
+    ? []
+    : ['expires_at, consented_at: one of the two is needed']
 
 type Optional = { readonly [Field in keyof typeof optional]: z.output<(typeof optional)[Field]> | undefined }
 
-const toRow = (data: z.output<ReturnType<typeof schemaFor>>, values: Readonly<Record<string, unknown>>): { row: ImportRow; warnings: string[] } => {
+const toRow = (
+  data: z.output<ReturnType<typeof schemaFor>>,
+  values: Readonly<Record<string, unknown>>,
+): { row: ImportRow; warnings: string[] } => {
   const warnings: string[] = []
   const leaveOut = (name: string, why: string): void => {
     const consequence = without[name as keyof typeof optional]
     warnings.push(`${name}: ${why}, left out${consequence === undefined ? '' : `; ${consequence}`}`)
   }
-  const read = Object.fromEntries(Object.entries(optional).map(([name, schema]): [string, unknown] => {
-    if (!Object.hasOwn(values, name)) return [name, undefined]
-    const parsed = schema.safeParse(values[name])
-    if (parsed.success) return [name, parsed.data]
-    leaveOut(name, parsed.error.issues[0]?.message ?? 'cannot be read')
-    return [name, undefined]
-  })) as Optional
+  const read = Object.fromEntries(
+    Object.entries(optional).map(([name, schema]): [string, unknown] => {
+      if (!Object.hasOwn(values, name)) return [name, undefined]
+      const parsed = schema.safeParse(values[name])
+      if (parsed.success) return [name, parsed.data]
+      leaveOut(name, parsed.error.issues[0]?.message ?? 'cannot be read')
+      return [name, undefined]
+    }),
+  ) as Optional
   const namesItself = read.supersedes === data.credentials_id
   if (namesItself) leaveOut('supersedes', 'names the row itself')
   const row: ImportRow = {

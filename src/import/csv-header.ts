@@ -1,4 +1,5 @@
-// The header of a CSV file, however a spreadsheet wrote it: which column is which field, and what stands between the columns.
+// The header of a CSV file, however a spreadsheet wrote it: which column is which field, and what stands between the
+// columns.
 import { nearest } from '../config/suggest.ts'
 import { parseRecord } from './csv-record.ts'
 import { importFieldNames, importFields } from './fields.ts'
@@ -26,7 +27,8 @@ export const readHeader = (text: string, separator: string | undefined): Header 
       return cells === undefined ? [] : [{ delimiter, names: withoutEmptyEnd(cells.map(plain)) }]
     })
     .toSorted((a, b) => knownIn(b.names) - knownIn(a.names) || b.names.length - a.names.length)
-  if (found === undefined) throw new ImportFileError('the first line is not a CSV header: a quotation mark is not closed')
+  if (found === undefined)
+    throw new ImportFileError('the first line is not a CSV header: a quotation mark is not closed')
   const missing = missingColumns(found.names)
   if (missing !== undefined) {
     const parted = separator === undefined ? '' : ' (parted as its line sep= says; if they are not, remove that line)'
@@ -34,14 +36,22 @@ export const readHeader = (text: string, separator: string | undefined): Header 
   }
   const twice = importFieldNames.find((field) => found.names.indexOf(field) !== found.names.lastIndexOf(field))
   if (twice !== undefined) throw new ImportFileError(`the header names the column ${twice} twice`)
-  return { ...found, names: found.names.map((name, index) => (name === '' ? `column ${index + 1} without a name` : name)) }
+  return {
+    ...found,
+    names: found.names.map((name, index) => (name === '' ? `column ${index + 1} without a name` : name)),
+  }
 }
 
 /** `User ID` is `user_id`. Nothing invisible makes a name another one. */
 const plain = (name: string): string =>
-  name.replaceAll(/[\p{Cc}\p{Cf}]/gu, ' ').trim().toLowerCase().replaceAll(/[\s-]+/g, '_')
+  name
+    .replaceAll(/[\p{Cc}\p{Cf}]/gu, ' ')
+    .trim()
+    .toLowerCase()
+    .replaceAll(/[\s-]+/g, '_')
 
-const withoutEmptyEnd = (names: readonly string[]): string[] => names.slice(0, names.findLastIndex((name) => name !== '') + 1)
+const withoutEmptyEnd = (names: readonly string[]): string[] =>
+  names.slice(0, names.findLastIndex((name) => name !== '') + 1)
 const knownIn = (names: readonly string[]): number => importFieldNames.filter((field) => names.includes(field)).length
 
 /** Whether a line can only be a header. */
@@ -50,9 +60,14 @@ export const isHeader = (text: string): boolean => {
   return Math.max(...known) >= 2
 }
 
-/** What a header lacks. Does not repeat what it has, but for a near miss: without a header these are the values of the first row. */
+/**
+ * What a header lacks. Does not repeat what it has, but for a near miss: without a header these are the values of the
+ * first row.
+ */
 const missingColumns = (names: readonly string[]): string | undefined => {
-  const missing = Object.entries(importFields).filter(([name, need]) => need === 'required' && !names.includes(name)).map(([name]) => name)
+  const missing = Object.entries(importFields)
+    .filter(([name, need]) => need === 'required' && !names.includes(name))
+    .map(([name]) => name)
   if (!names.includes('expires_at') && !names.includes('consented_at')) missing.push('expires_at or consented_at')
   if (missing.length === 0) return undefined
   const unknown = names.filter((name) => name.length < 40 && !(importFieldNames as readonly string[]).includes(name))

@@ -1,4 +1,5 @@
-// One CSV record: framed out of lines, and parsed on its own, so that one broken quote costs its own record and not the rest of the file.
+// One CSV record: framed out of lines, and parsed on its own, so that one broken quote costs its own record and not the
+// rest of the file.
 import { parse } from 'csv-parse/sync'
 import type { Line } from './lines.ts'
 
@@ -19,8 +20,8 @@ export const parseRecord = (text: string, delimiter: string): string[] | undefin
 const quotesIn = (text: string): number => text.split('"').length - 1
 
 /**
- * Lines joined while a quote is open. What does not close within MOST_LINES is given out as its first line, and reading goes on at the
- * next. `delimiters` are those that may be the file's: one, once the header is read.
+ * Lines joined while a quote is open. What does not close within MOST_LINES is given out as its first line, and reading
+ * goes on at the next. `delimiters` are those that may be the file's: one, once the header is read.
  */
 export async function* framed(lines: AsyncIterable<Line>, delimiters: () => readonly string[]): AsyncGenerator<Line> {
   let open: Line[] = []

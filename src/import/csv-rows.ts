@@ -1,4 +1,5 @@
-// CSV as rows by the names of its header. What spreadsheets add (a line `sep=;`, empty columns at the end, rows of separators) is passed over.
+// CSV as rows by the names of its header. What spreadsheets add (a line `sep=;`, empty columns at the end, rows of
+// separators) is passed over.
 import { delimiters, type Header, readHeader, separatorOf } from './csv-header.ts'
 import { framed, parseRecord } from './csv-record.ts'
 import { type Line, LONGEST_LINE } from './lines.ts'
@@ -8,7 +9,8 @@ export async function* csvRows(lines: AsyncIterable<Line>): AsyncGenerator<RawRo
   let separator: string | undefined
   let header: (Header & { readonly text: string }) | undefined
   let isFirst = true
-  const possible = (): readonly string[] => (header !== undefined ? [header.delimiter] : separator === undefined ? delimiters : [separator])
+  const possible = (): readonly string[] =>
+    header !== undefined ? [header.delimiter] : separator === undefined ? delimiters : [separator]
   for await (const { number, text } of framed(lines, possible)) {
     if (text === undefined) {
       yield { line: number, problem: `is longer than ${LONGEST_LINE} bytes` }
@@ -30,7 +32,8 @@ export async function* csvRows(lines: AsyncIterable<Line>): AsyncGenerator<RawRo
 /** Undefined for a row in which nothing stands. */
 const rowOf = (line: number, text: string, header: Header & { readonly text: string }): RawRow | undefined => {
   const values = parseRecord(text, header.delimiter)
-  if (values === undefined) return { line, problem: 'has a quotation mark in the wrong place or one that is not closed' }
+  if (values === undefined)
+    return { line, problem: 'has a quotation mark in the wrong place or one that is not closed' }
   const last = values.findLastIndex((value) => value.trim() !== '')
   if (last < 0) return undefined
   if (text === header.text) return { line, problem: 'is the header once more' }

@@ -1,12 +1,18 @@
-// What spreadsheets, exports and copying do to a value that stands for somebody: two damaged ones may have become the same, and one user's
-// row would be taken for another's. Pure. Says what is wrong, never the value. What may be a real id in some company passes: decision 0030.
+// What spreadsheets, exports and copying do to a value that stands for somebody: two damaged ones may have become the
+// same, and one user's row would be taken for another's. Pure. Says what is wrong, never the value. What may be a real
+// id in some company passes: decision 0030.
 
 const AS_TEXT = 'format the column as text in the spreadsheet and export it again'
 
 /** `="00123"` is how a spreadsheet is told that a cell is text: read as what stands between the quotes. */
 export const unwrapped = (value: string): string => {
   const text = value.replace(/^ +| +$/g, '')
-  return /^="((?:[^"]|"")*)"$/.exec(text)?.[1]?.replaceAll('""', '"').replace(/^ +| +$/g, '') ?? text
+  return (
+    /^="((?:[^"]|"")*)"$/
+      .exec(text)?.[1]
+      ?.replaceAll('""', '"')
+      .replace(/^ +| +$/g, '') ?? text
+  )
 }
 
 /** The same, and the apostrophe in front that marks text; not for names: 't Hooft. */
@@ -15,13 +21,21 @@ export const unmarked = (value: string): string => unwrapped(value).replace(/^'(
 /** Lone surrogates, and what stands where bytes could not be decoded. */
 export const unreadable = (value: string): string | undefined => {
   if (!value.isWellFormed()) return 'holds half a character'
-  return value.includes('\uFFFD') ? 'is not UTF-8 text (perhaps Windows-1252): save the file as UTF-8, in Excel as "CSV UTF-8"' : undefined
+  return value.includes('\uFFFD')
+    ? 'is not UTF-8 text (perhaps Windows-1252): save the file as UTF-8, in Excel as "CSV UTF-8"'
+    : undefined
 }
 
 // Spaces other than the usual one are as invisible as the rest: two ids that differ in them look the same.
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/u
 const spoken: Readonly<Record<string, string>> = {
-  '\t': 'a tab', '\r': 'a line break', '\n': 'a line break', '\u00A0': 'a no-break space', '\u00AD': 'a soft hyphen', '\u200B': 'a zero-width space', '\uFEFF': 'a byte order mark',
+  '\t': 'a tab',
+  '\r': 'a line break',
+  '\n': 'a line break',
+  '\u00A0': 'a no-break space',
+  '\u00AD': 'a soft hyphen',
+  '\u200B': 'a zero-width space',
+  '\uFEFF': 'a byte order mark',
 }
 
 export const invisible = (value: string): string | undefined => {
@@ -30,43 +44,68 @@ export const invisible = (value: string): string | undefined => {
   const [character] = found
   const code = `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`
   const kind = /\p{Cc}/u.test(character) ? 'a control character' : 'an invisible character'
-  return `holds ${kind} (${code}${spoken[character] === undefined ? '' : `, ${spoken[character]}`}, at position ${found.index + 1}): remove it`
+  return (
+    `holds ${kind} (${code}${spoken[character] === undefined ? '' : `, ${spoken[character]}`}, at position ` +
+    `${found.index + 1}): remove it`
+  )
 }
 
 /** What programs write for nothing. In letters of one case, as they do: Null and Nan are names. */
-const PLACEHOLDER = /^(?:null|NULL|nil|NIL|none|None|NONE|undefined|nan|NaN|NAN|n\/a|N\/A|#N\/A|\\+N|[([<{](?:null|nil|none|undefined|blank|empty|redacted|filtered|censored|hidden)[)\]>}]|\[object \w+\]|[-–—_.?*•]+|""|'')$/i
+const PLACEHOLDERS = [
+  /^(?:null|nil|none|undefined|nan|n\/a|#n\/a|\\+n)$/i,
+  /^[([<{](?:null|nil|none|undefined|blank|empty|redacted|filtered|censored|hidden)[)\]>}]$/i,
+  /^(?:\[object \w+\]|[-–—_.?*•]+|""|'')$/i,
+]
 const CASELESS = /^(?:null|nil|none|nan)$/i
 const AS_A_NAME = /^(?:Null|Nil|Nan)$/
 
-export const isPlaceholder = (value: string): boolean => PLACEHOLDER.test(value)
+export const isPlaceholder = (value: string): boolean => PLACEHOLDERS.some((pattern) => pattern.test(value))
 /** What programs for numbers write (R, pandas, C, JavaScript); in a name some of it may be meant. */
 const NOT_AVAILABLE = /^(?:NA|<NA>|NaT|N\.A\.|n\.a\.|-nan|[+-]?Infinity|-?1\.#(?:QNAN|IND|INF))$/
 
 const SHEET_ERROR = /^(?:#+|#(?:N\/[A-Z]|NV|GETTING_DATA|[\p{L}\d_/¡¿]+[!?])|(?:Err|Fehler|Erreur) ?:\d{3})$/u
 export const sheetError = (value: string): string | undefined =>
-  SHEET_ERROR.test(value) ? 'is what a spreadsheet shows in place of a value (such as #REF! or ####): widen the column or mend the formula, and export it again' : undefined
+  SHEET_ERROR.test(value)
+    ? 'is what a spreadsheet shows in place of a value (such as #REF! or ####): widen the column or mend the ' +
+      'formula, and export it again'
+    : undefined
 
 /** Of text that says something to people. */
 export const brokenText = (value: string): string | undefined => {
-  const isNobody = PLACEHOLDER.test(value) && !(CASELESS.test(value) && AS_A_NAME.test(value))
-  return unreadable(value) ?? sheetError(value) ?? shortenedNumber(value) ?? formula(value) ?? (isNobody ? PLACEHOLDER_SAID : undefined)
+  const isNobody = isPlaceholder(value) && !(CASELESS.test(value) && AS_A_NAME.test(value))
+  return (
+    unreadable(value) ??
+    sheetError(value) ??
+    shortenedNumber(value) ??
+    formula(value) ??
+    (isNobody ? PLACEHOLDER_SAID : undefined)
+  )
 }
 
-/** Of a name, in which some languages need joiners and marks of direction: what hides, reverses or breaks the text around it. */
+/**
+ * Of a name, in which some languages need joiners and marks of direction: what hides, reverses or breaks the text
+ * around it.
+ */
 export const hiding = (value: string): string | undefined =>
   /[\p{Cc}\u00AD\u200B\u2060\uFEFF\u202A-\u202E\u2066-\u2069\uFFF9-\uFFFB]/u.test(value) ? invisible(value) : undefined
 const PLACEHOLDER_SAID = 'is a placeholder for nothing, such as NULL or N/A'
 
 /**
- * A number as a program shows it. With a plus in the exponent, or a fraction before it, no id is written: `1.23457E+15`, `1,2E+05`, `1e+21`,
- * `1.23457E8` (Java). `1E5`, `12e4567` and `12E-4` may be ids, in hexadecimal or of a flat.
+ * A number as a program shows it. With a plus in the exponent, or a fraction before it, no id is written:
+ * `1.23457E+15`, `1,2E+05`, `1e+21`, `1.23457E8` (Java). `1E5`, `12e4567` and `12E-4` may be ids, in hexadecimal or of
+ * a flat.
  */
 const SCIENTIFIC = /^[+-]?(?:\d+ ?e\+\d{1,3}|(?:\d+[.,٫]\d*|[.,]\d+) ?e[+-]?\d{1,3})$/i
-/** `12345.0`: a column with gaps was read as fractions. `12345,00`, `1,234,567`, `1'234'567`: it was shown as an amount. */
+/**
+ * `12345.0`: a column with gaps was read as fractions. `12345,00`, `1,234,567`, `1'234'567`: it was shown as an amount.
+ */
 const RENDERED = /^[+-]?(?:\d+[.,]0+|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:['’]\d{3})+(?:[.,]\d+)?)$/
 export const shortenedNumber = (value: string): string | undefined => {
-  if (SCIENTIFIC.test(value)) return `looks like a number that a spreadsheet shortened (such as 1.23457E+15): ${AS_TEXT}`
-  return RENDERED.test(value) ? `looks like a number that a program wrote anew (such as 12345.0 or 1,234,567): ${AS_TEXT}` : undefined
+  if (SCIENTIFIC.test(value))
+    return `looks like a number that a spreadsheet shortened (such as 1.23457E+15): ${AS_TEXT}`
+  return RENDERED.test(value)
+    ? `looks like a number that a program wrote anew (such as 12345.0 or 1,234,567): ${AS_TEXT}`
+    : undefined
 }
 
 const formula = (value: string): string | undefined =>
@@ -106,7 +145,7 @@ const QUOTED = /^(["'`]).*\1$|^["'“”„«»‘‚]|["“”„«»]$/s
 export const damageOf = (value: string): string | undefined => {
   const bytes = unreadable(value) ?? invisible(value)
   if (bytes !== undefined) return bytes
-  if (PLACEHOLDER.test(value) || NOT_AVAILABLE.test(value)) return PLACEHOLDER_SAID
+  if (isPlaceholder(value) || NOT_AVAILABLE.test(value)) return PLACEHOLDER_SAID
   const shown = sheetError(value) ?? shortenedNumber(value)
   if (shown !== undefined) return shown
   if (TRUTH_VALUE.test(value)) return `is a truth value: ${AS_TEXT}`
@@ -117,6 +156,12 @@ export const damageOf = (value: string): string | undefined => {
   return /[*•]{3,}/.test(value) ? 'is masked: export it in clear' : undefined
 }
 
-/** Of a token: RFC 6749 has printable ASCII; a space is a line that was wrapped, a typographic character one that was corrected. */
+/**
+ * Of a token: RFC 6749 has printable ASCII; a space is a line that was wrapped, a typographic character one that was
+ * corrected.
+ */
 export const damageOfToken = (value: string): string | undefined =>
-  damageOf(value) ?? (/[^\x21-\x7e]/.test(value) ? 'holds a space or a character that no token has: it was changed where it was copied' : undefined)
+  damageOf(value) ??
+  (/[^\x21-\x7e]/.test(value)
+    ? 'holds a space or a character that no token has: it was changed where it was copied'
+    : undefined)

@@ -1,5 +1,5 @@
-// The bytes of an import as UTF-8, told by how they begin: byte order marks are dropped, UTF-16 is decoded as it streams, and what is
-// no text at all is named. Never holds more than the beginning.
+// The bytes of an import as UTF-8, told by how they begin: byte order marks are dropped, UTF-16 is decoded as it
+// streams, and what is no text at all is named. Never holds more than the beginning.
 import { ImportFileError } from './file-error.ts'
 
 /** Bytes that tell what a file is. */
@@ -95,6 +95,8 @@ const isBinary = (head: Buffer): boolean => {
 
 async function* buffers(input: AsyncIterable<Uint8Array | string>): AsyncGenerator<Buffer> {
   for await (const chunk of input) {
-    yield typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    yield typeof chunk === 'string'
+      ? Buffer.from(chunk, 'utf8')
+      : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
   }
 }

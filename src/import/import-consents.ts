@@ -1,5 +1,5 @@
-// The import: rows are read, checked and handed to the store in batches, in the order of the file and in flat memory. Good rows go in
-// whatever the others are; what was refused is told with its line.
+// The import: rows are read, checked and handed to the store in batches, in the order of the file and in flat memory.
+// Good rows go in whatever the others are; what was refused is told with its line.
 import type { Clock } from '../clock.ts'
 import { nearest } from '../config/suggest.ts'
 import type { Imports, ImportRow, RowResult } from '../store/administration-port.ts'
@@ -50,7 +50,17 @@ interface Waiting {
 }
 
 export const importConsents =
-  ({ store, clock, httpsOnly, publicUrl, correct = false, batchSize = BATCH, onBad, onWarning, onProgress }: ImportConsentsDeps) =>
+  ({
+    store,
+    clock,
+    httpsOnly,
+    publicUrl,
+    correct = false,
+    batchSize = BATCH,
+    onBad,
+    onWarning,
+    onProgress,
+  }: ImportConsentsDeps) =>
   async (rows: AsyncIterable<RawRow>): Promise<ImportCounts> => {
     const counts = { rows: 0, created: 0, unchanged: 0, updated: 0, repaired: 0, superseded: 0, bad: 0, warnings: 0 }
     const check = makeRowCheck({ now: clock.now(), httpsOnly, publicUrl })
@@ -69,7 +79,11 @@ export const importConsents =
         if (toldUnknown.has(name) || toldUnknown.size >= MOST_UNKNOWN) continue
         toldUnknown.add(name)
         const meant = nearest(name, importFieldNames)
-        warn(line, `${name.slice(0, 40)}: is not a field of an import, ignored${meant === undefined ? '' : `; did you mean ${meant}?`}`)
+        warn(
+          line,
+          `${name.slice(0, 40)}: is not a field of an import, ` +
+            `ignored${meant === undefined ? '' : `; did you mean ${meant}?`}`,
+        )
       }
     }
     const take = (raw: RawRow): Waiting | undefined => {
@@ -94,7 +108,10 @@ export const importConsents =
       if (result.detail !== undefined) warn(line, result.detail)
     }
     const write = async (batch: readonly Waiting[]): Promise<void> => {
-      const results = await store.importBatch(batch.map(({ row }) => row), { now: clock.now(), correct })
+      const results = await store.importBatch(
+        batch.map(({ row }) => row),
+        { now: clock.now(), correct },
+      )
       for (const [index, waiting] of batch.entries()) {
         const result = results[index]
         if (result !== undefined) settle(waiting, result)

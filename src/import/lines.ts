@@ -1,5 +1,5 @@
-// UTF-8 bytes as numbered lines of text, in flat memory: LF, CRLF or CR ends a line, also in one file; over-long lines are cut out.
-// What is not UTF-8 comes out with U+FFFD in its place; the check of the row says so.
+// UTF-8 bytes as numbered lines of text, in flat memory: LF, CRLF or CR ends a line, also in one file; over-long lines
+// are cut out. What is not UTF-8 comes out with U+FFFD in its place; the check of the row says so.
 
 /** Bytes. A refresh token is some hundred; nothing honest comes near. */
 export const LONGEST_LINE = 65_536

@@ -1,5 +1,5 @@
-// A file of an import as rows of named values, one at a time: NDJSON or CSV. Knows nothing of what the values should be, and puts
-// none of them into a message: they are tokens and addresses.
+// A file of an import as rows of named values, one at a time: NDJSON or CSV. Knows nothing of what the values should
+// be, and puts none of them into a message: they are tokens and addresses.
 import { isHeader } from './csv-header.ts'
 import { csvRows } from './csv-rows.ts'
 import { utf8Of } from './decode.ts'
@@ -20,7 +20,10 @@ export const formatByName = (name: string): ImportFormat | undefined => {
 }
 
 /** Empty lines are passed over. Throws ImportFileError when the file as a whole is not what it should be. */
-export async function* readRows(input: AsyncIterable<Uint8Array | string>, format: ImportFormat | undefined): AsyncGenerator<RawRow> {
+export async function* readRows(
+  input: AsyncIterable<Uint8Array | string>,
+  format: ImportFormat | undefined,
+): AsyncGenerator<RawRow> {
   const lines = filled(readLines(utf8Of(input)))
   const first = await lines.next()
   if (first.done === true) return
@@ -30,9 +33,18 @@ export async function* readRows(input: AsyncIterable<Uint8Array | string>, forma
 
 /** What the first line can only be counts for more than the name of the file. */
 const formatOf = (start: string, format: ImportFormat | undefined): ImportFormat => {
-  if (/^<[!?a-z]/i.test(start)) throw new ImportFileError('the file is HTML or XML, perhaps a page of an error or of a login: fetch or export it again, as CSV or NDJSON')
-  if (start.startsWith('[')) throw new ImportFileError("the file is one JSON array; write one object per line (NDJSON), for example with: jq -c '.[]'")
-  if (start === '{') throw new ImportFileError("the file is JSON over several lines; write one object per line (NDJSON), for example with: jq -c .")
+  if (/^<[!?a-z]/i.test(start))
+    throw new ImportFileError(
+      'the file is HTML or XML, perhaps a page of an error or of a login: fetch or export it again, as CSV or NDJSON',
+    )
+  if (start.startsWith('['))
+    throw new ImportFileError(
+      "the file is one JSON array; write one object per line (NDJSON), for example with: jq -c '.[]'",
+    )
+  if (start === '{')
+    throw new ImportFileError(
+      'the file is JSON over several lines; write one object per line (NDJSON), for example with: jq -c .',
+    )
   if (start.startsWith('{')) return 'ndjson'
   return isHeader(start) ? 'csv' : (format ?? 'csv')
 }

@@ -12,16 +12,18 @@ const LONGEST = 2000
 const words = (text: string): string[] => text.trim().split(/\s+/)
 
 /** Compared without case, `_` and `-`. */
-const sensitiveKeys = new Set(words(`
+const sensitiveKeys = new Set(
+  words(`
   code state to cc bcc recipient address name login credentials authorization cookie setcookie pass passphrase
   signature html text subject body query params headers search location options config cause stack request
   response args encryptionkey encryptionkeys env
-`))
+`),
+)
 /** A key that ends like this is as sensitive: `newRefreshToken`, `bankLink`, `smtp_url`, `user_email`. */
 const sensitiveEnding = new RegExp(
   `(?:${words(`
-    token tokens secret password verifier email mail phone phonenumber link links url urls uri href state authcode exchangecode
-    apikey username fullname
+    token tokens secret password verifier email mail phone phonenumber link links url urls uri href state
+    authcode exchangecode apikey username fullname
   `).join('|')})$`,
 )
 
@@ -30,7 +32,10 @@ const isSensitive = (key: string): boolean => {
   return sensitiveKeys.has(plain) || sensitiveEnding.test(plain)
 }
 
-/** Yes, no, nothing and small numbers (counts, exit and SMTP codes) tell no secret; `code` may also be one of our own error codes. */
+/**
+ * Yes, no, nothing and small numbers (counts, exit and SMTP codes) tell no secret; `code` may also be one of our own
+ * error codes.
+ */
 const isHarmless = (key: string, value: unknown): boolean =>
   value === null ||
   value === undefined ||
@@ -39,21 +44,30 @@ const isHarmless = (key: string, value: unknown): boolean =>
   (key === 'code' && typeof value === 'string' && Object.hasOwn(errorTable, value))
 
 /** Without the word that the cut would halve: half an address is no longer recognised as one. */
-const shortened = (text: string): string => (text.length <= LONGEST ? text : `${text.slice(0, LONGEST).replace(/\S*$/, '')}…`)
+const shortened = (text: string): string =>
+  text.length <= LONGEST ? text : `${text.slice(0, LONGEST).replace(/\S*$/, '')}…`
 
-/** Takes out of free text what looks like a secret or an address. A net under the rules above, not a licence to log such text. */
+/**
+ * Takes out of free text what looks like a secret or an address. A net under the rules above, not a licence to log such
+ * text.
+ */
 export const scrub = (text: string): string =>
   shortened(text)
     // Sealed cells and JSON Web Tokens.
     .replaceAll(/\bv1\.[\w-]{1,16}\.[\w-]{16}\.[\w-]+/g, CENSORED)
     .replaceAll(/\beyJ[\w-]+(\.[\w-]*)+/g, CENSORED)
     // Of an address on the network, the host is enough: user, path and query may each hold a secret.
-    .replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)(?:[^\s/?#]*@)?([^\s/?#"'<>]*)([/?#][^\s"'<>]*)?/gi, (_, scheme: string, host: string, rest?: string) =>
-      rest === undefined || rest === '/' ? `${scheme}${host}` : `${scheme}${host}/…`,
+    .replaceAll(
+      /\b([a-z][a-z0-9+.-]*:\/\/)(?:[^\s/?#]*@)?([^\s/?#"'<>]*)([/?#][^\s"'<>]*)?/gi,
+      (_, scheme: string, host: string, rest?: string) =>
+        rest === undefined || rest === '/' ? `${scheme}${host}` : `${scheme}${host}/…`,
     )
     .replaceAll(/[^\s<>"'(),;:]+@[^\s<>"'(),;:]+\.[^\s<>"'(),;:]+/g, CENSORED)
     // name=value, as in a query or a form.
-    .replaceAll(/\b(code|state|token|access_token|refresh_token|client_secret|code_verifier|password)=[^\s&"'<>]+/gi, `$1=${CENSORED}`)
+    .replaceAll(
+      /\b(code|state|token|access_token|refresh_token|client_secret|code_verifier|password)=[^\s&"'<>]+/gi,
+      `$1=${CENSORED}`,
+    )
 
 /** Up to three places in our own source, from the stack. The message, which a stack repeats, is cut off first. */
 const placesOf = (error: Error): string[] | undefined => {
@@ -67,11 +81,16 @@ const placesOf = (error: Error): string[] | undefined => {
   return found.length > 0 ? found : undefined
 }
 
-/** Codes as libraries write them: `ECONNREFUSED`, `P2002`, `ERR_INVALID_URL`, `FST_ERR_…`, SQLSTATE `23505`. Nothing else is taken for one. */
+/**
+ * Codes as libraries write them: `ECONNREFUSED`, `P2002`, `ERR_INVALID_URL`, `FST_ERR_…`, SQLSTATE `23505`. Nothing
+ * else is taken for one.
+ */
 const FOREIGN_CODE = /^(?:E[A-Z2_]{2,30}|(?:[A-Z]{2,6}_)?ERR_[A-Z0-9_]{2,50}|P\d{4}|[0-9A-Z]{5})$/
 const FOREIGN_NAME = /^[A-Za-z]{0,50}(?:Error|Exception)$/
 
-/** An error as name and code. The message and cause are shown of our own coded errors alone, and come from their table. */
+/**
+ * An error as name and code. The message and cause are shown of our own coded errors alone, and come from their table.
+ */
 const cleanError = (error: Error): Record<string, unknown> => {
   if (error instanceof TransientError || error instanceof PermanentError) {
     const { name, code, cause } = error
@@ -102,7 +121,9 @@ const cleanObject = (value: object, path: readonly object[]): unknown => {
   if (Array.isArray(value)) return value.slice(0, MOST_ENTRIES).map((entry: unknown) => cleanValue(entry, inside))
   // Requests, responses, clients, buffers, maps: their insides are not ours to know.
   if (!isPlain(value)) return '[object]'
-  const entries = Object.entries(Object.getOwnPropertyDescriptors(value)).filter(([, { enumerable }]) => enumerable === true)
+  const entries = Object.entries(Object.getOwnPropertyDescriptors(value)).filter(
+    ([, { enumerable }]) => enumerable === true,
+  )
   return Object.fromEntries(
     entries.slice(0, MOST_ENTRIES).map(([key, descriptor]): [string, unknown] => {
       // A getter is not run: it may throw, or reveal.

@@ -1,5 +1,6 @@
-// Which message fits the moment. Pure. The dates decide, not the rung's name: quiet hours, a catch-up after downtime or a slow queue
-// may send the `0d` rung the day before or the day after, and the message must be true on the day it is sent.
+// Which message fits the moment. Pure. The dates decide, not the rung's name: quiet hours, a catch-up after downtime or
+// a slow queue may send the `0d` rung the day before or the day after, and the message must be true on the day it is
+// sent.
 import type { DateTime } from 'luxon'
 import { usableZone } from '../domain/locale.ts'
 import type { TemplateName } from './templates.ts'

@@ -21,7 +21,14 @@ export const composeMessage =
   ({ consent }: ConsentView, notification: Notification, graceEndsAt: DateTime): Message | undefined => {
     if (consent.email === undefined) return undefined
     const { rung, situation } = notification
-    const template = chooseTemplate({ rung, situation, expiresAt: consent.expiresAt, graceEndsAt, now: clock.now(), timeZone: consent.timeZone })
+    const template = chooseTemplate({
+      rung,
+      situation,
+      expiresAt: consent.expiresAt,
+      graceEndsAt,
+      now: clock.now(),
+      timeZone: consent.timeZone,
+    })
     const rendered = render({
       template,
       locale: consent.locale,

@@ -1,5 +1,6 @@
-// The one judge of addresses: what may stand in MAIL_FROM, in an import's `email`, and in what a mail server is told. Nothing passes that nodemailer,
-// which reads it last, would take for something else: another mailbox, a second one, a name cut short. Names a problem, never a value.
+// The one judge of addresses: what may stand in MAIL_FROM, in an import's `email`, and in what a mail server is told.
+// Nothing passes that nodemailer, which reads it last, would take for something else: another mailbox, a second one, a
+// name cut short. Names a problem, never a value.
 import { domainToASCII } from 'node:url'
 import addressparser from 'nodemailer/lib/addressparser'
 
@@ -13,7 +14,10 @@ const LONGEST_LOCAL = 64
 const LONGEST_DOMAIN = 253
 const LONGEST_NAME = 200
 
-/** What ends an address, opens another one, or is not to be seen. Quoted local parts are legal and refused: no one has one, attacks do. */
+/**
+ * What ends an address, opens another one, or is not to be seen. Quoted local parts are legal and refused: no one has
+ * one, attacks do.
+ */
 const SPECIALS = /[<>()[\]\\,;:"]/
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\u034F\u115F\u1160\u3164\uFFA0\uFFFD]/u
 const LABEL = /^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/
@@ -21,7 +25,8 @@ const LABEL = /^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/
 const isAscii = (text: string): boolean => /^[\x21-\x7e]*$/.test(text)
 
 const domainProblem = (domain: string): string | undefined => {
-  // Letters beyond ASCII are mapped (RFC 5891); the mapping must not see what it would decode or drop, such as %2e or a slash.
+  // Letters beyond ASCII are mapped (RFC 5891); the mapping must not see what it would decode or drop, such as %2e or a
+  // slash.
   if (!/^[A-Za-z0-9._\-\u{80}-\u{10FFFF}]+$/u.test(domain)) return 'has a domain that is none'
   const ascii = isAscii(domain) ? domain : domainToASCII(domain)
   const labels = ascii.split('.')
@@ -45,16 +50,25 @@ export const mailboxProblem = (address: string): string | undefined => {
 }
 
 const nameProblem = (name: string): string | undefined => {
-  if (/=\?[^?\s]*\?[bq]\?/i.test(name)) return 'the name is encoded: write it as it should be read, it is encoded on its way'
-  if (name !== name.trim() || /[^\S ]/.test(name)) return 'the name begins or ends with a space, or holds one that is no plain space'
+  if (/=\?[^?\s]*\?[bq]\?/i.test(name))
+    return 'the name is encoded: write it as it should be read, it is encoded on its way'
+  if (name !== name.trim() || /[^\S ]/.test(name))
+    return 'the name begins or ends with a space, or holds one that is no plain space'
   return [...name].length > LONGEST_NAME ? `the name is longer than ${LONGEST_NAME} characters` : undefined
 }
 
 const EXAMPLES = "'consents@example.com' or 'Company <consents@example.com>'"
 /** What of RFC 5322's grammar an unquoted name would be read as. */
 const meaning: Readonly<Record<string, string>> = {
-  ',': 'a comma, which separates addresses', ';': 'a semicolon, which ends a group', ':': 'a colon, which begins a group of addresses',
-  '(': 'a parenthesis, which begins a comment', ')': 'a parenthesis, which ends a comment', '@': 'an @', '\\': 'a backslash', '<': 'a <', '>': 'a >',
+  ',': 'a comma, which separates addresses',
+  ';': 'a semicolon, which ends a group',
+  ':': 'a colon, which begins a group of addresses',
+  '(': 'a parenthesis, which begins a comment',
+  ')': 'a parenthesis, which ends a comment',
+  '@': 'an @',
+  '\\': 'a backslash',
+  '<': 'a <',
+  '>': 'a >',
 }
 
 interface Written {
@@ -64,9 +78,14 @@ interface Written {
 
 const readWritten = (text: string): Written | { readonly problem: string } => {
   if (!text.endsWith('>')) {
-    if (/[,;]/.test(text) && !text.includes('<')) return { problem: 'a comma or a semicolon separates addresses, and there may be only one' }
+    if (/[,;]/.test(text) && !text.includes('<'))
+      return { problem: 'a comma or a semicolon separates addresses, and there may be only one' }
     if (!/[\s<>"]/.test(text)) return { name: '', address: text }
-    return { problem: text.includes('<') ? 'something stands after the >, or the > is missing' : 'an address after a name stands between < and >' }
+    return {
+      problem: text.includes('<')
+        ? 'something stands after the >, or the > is missing'
+        : 'an address after a name stands between < and >',
+    }
   }
   const opens = text.lastIndexOf('<')
   const before = opens < 0 ? '' : text.slice(0, opens).trim()
@@ -75,30 +94,44 @@ const readWritten = (text: string): Written | { readonly problem: string } => {
   const quoted = /^"((?:[^"\\]|\\["\\])*)"$/.exec(before)?.[1]
   if (quoted !== undefined) return { name: quoted.replaceAll(/\\(.)/g, '$1'), address }
   const special = /[,;:()@\\<>]/.exec(before)?.[0]
-  if (before.includes('"')) return { problem: 'quotes stand around the whole name, or nowhere; a quote or a backslash in it is written with a backslash before it' }
-  if (special !== undefined) return { problem: `the name holds ${meaning[special] ?? special}: put the name in double quotes` }
+  if (before.includes('"'))
+    return {
+      problem:
+        'quotes stand around the whole name, or nowhere; a quote or a backslash in it is written with a ' +
+        'backslash before it',
+    }
+  if (special !== undefined)
+    return { problem: `the name holds ${meaning[special] ?? special}: put the name in double quotes` }
   return { name: before, address }
 }
 
 /**
- * MAIL_FROM: one address, or a name and an address between < and >, the name in double quotes where it holds anything but letters, digits, spaces and
- * the like. What is read is exactly what stands in the From header, or it is a problem.
+ * MAIL_FROM: one address, or a name and an address between < and >, the name in double quotes where it holds anything
+ * but letters, digits, spaces and the like. What is read is exactly what stands in the From header, or it is a problem.
  */
 export const readSender = (text: string): { readonly sender: Sender } | { readonly problem: string } => {
   const refused = (why: string) => ({ problem: `must be one address, ${EXAMPLES}: ${why}` })
-  // Joiners are part of some scripts and of emoji. Before anything is trimmed: white space of other kinds is not to be seen either.
+  // Joiners are part of some scripts and of emoji. Before anything is trimmed: white space of other kinds is not to be
+  // seen either.
   if (UNSEEN.test(text.replaceAll(/[\u200C\u200D]/g, ''))) return refused('it holds a character that is not to be seen')
   const written = readWritten(text)
   if ('problem' in written) return refused(written.problem)
   const { name, address } = written
   const ofAddress = mailboxProblem(address)
   if (ofAddress !== undefined) return refused(`the address ${ofAddress}`)
-  // Old phones have such addresses and are written to in quotes; a sender would not stand in its header as it was written.
-  if (/^\.|\.\.|\.@/.test(address)) return refused('the address has a dot at the edge of what stands before its @, or two in a row')
+  // Old phones have such addresses and are written to in quotes; a sender would not stand in its header as it was
+  // written.
+  if (/^\.|\.\.|\.@/.test(address))
+    return refused('the address has a dot at the edge of what stands before its @, or two in a row')
   const ofName = nameProblem(name)
   if (ofName !== undefined) return refused(ofName)
   // The last word has who reads it last.
   const [read, ...others] = addressparser(text)
-  const isSame = read !== undefined && others.length === 0 && read.group === undefined && read.name === name && read.address === address
+  const isSame =
+    read !== undefined &&
+    others.length === 0 &&
+    read.group === undefined &&
+    read.name === name &&
+    read.address === address
   return isSame ? { sender: { name, address } } : refused('it can be read in more than one way')
 }

@@ -14,14 +14,24 @@ export interface Message {
 export type Delivery =
   | { readonly kind: 'sent' }
   /**
-   * Certainly not handed over, for a reason that says nothing of this message: the server is not there or in trouble (`outage`), has had enough of
-   * us (`limit`), or does not let us send at all (`setup`: login, sender, relaying, reputation).
+   * Certainly not handed over, for a reason that says nothing of this message: the server is not there or in trouble
+   * (`outage`), has had enough of us (`limit`), or does not let us send at all (`setup`: login, sender, relaying,
+   * reputation).
    */
-  | { readonly kind: 'away'; readonly code: Extract<ErrorCode, 'mail-away'>; readonly cause: 'outage' | 'limit' | 'setup'; readonly detail: string }
+  | {
+      readonly kind: 'away'
+      readonly code: Extract<ErrorCode, 'mail-away'>
+      readonly cause: 'outage' | 'limit' | 'setup'
+      readonly detail: string
+    }
   /** Certainly not handed over: the server put off this message or its recipient. Safe to try again later. */
   | { readonly kind: 'deferred'; readonly code: Extract<ErrorCode, 'mail-deferred'>; readonly detail: string }
   /** Refused for good: this recipient or content (SMTP 5xx), or a size that the server does not take. */
-  | { readonly kind: 'refused'; readonly code: Extract<ErrorCode, 'mail-refused' | 'mail-too-large'>; readonly detail: string }
+  | {
+      readonly kind: 'refused'
+      readonly code: Extract<ErrorCode, 'mail-refused' | 'mail-too-large'>
+      readonly detail: string
+    }
   /** This server can never reach the address: letters beyond ASCII before its @, and no SMTPUTF8 (RFC 6531). */
   | { readonly kind: 'no-channel'; readonly code: Extract<ErrorCode, 'no-channel'>; readonly detail: string }
   /** Handed over, but the answer never came. Never sent again. */

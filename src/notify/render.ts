@@ -1,4 +1,5 @@
-// From a template and the facts to a finished mail. Pure; escapes every value where it meets HTML. Sends and reads nothing.
+// From a template and the facts to a finished mail. Pure; escapes every value where it meets HTML. Sends and reads
+// nothing.
 import type { DateTime } from 'luxon'
 import { formatDate, usableLocale, type Locale } from '../domain/locale.ts'
 import type { Secret } from '../secret.ts'
@@ -27,10 +28,19 @@ export interface RenderedMessage {
   readonly locale: Locale
 }
 
-const escapes: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+const escapes: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+}
 const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (character) => escapes[character] ?? '')
 
-/** One line without control characters, line separators or marks that turn the reading direction; cut at `most` characters. */
+/**
+ * One line without control characters, line separators or marks that turn the reading direction; cut at `most`
+ * characters.
+ */
 const oneLine = (value: string, most: number): string => {
   const clean = value
     .replace(/[\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069\uFEFF]/g, '')
@@ -41,8 +51,8 @@ const oneLine = (value: string, most: number): string => {
 }
 
 /**
- * A name to greet by, or empty. What is no plain name (an address, a link, markup) is left out: users choose it themselves in many
- * products, and mail programs turn anything like `example.org` into a second link.
+ * A name to greet by, or empty. What is no plain name (an address, a link, markup) is left out: users choose it
+ * themselves in many products, and mail programs turn anything like `example.org` into a second link.
  */
 const greetableName = (name: string | null | undefined): string => {
   const clean = oneLine(name ?? '', 60)
@@ -75,7 +85,9 @@ const checkedLink = (link: Secret): string => {
   return url.href
 }
 
-/** Makes the function that renders messages from loaded templates. It throws only when the link is no http(s) address. */
+/**
+ * Makes the function that renders messages from loaded templates. It throws only when the link is no http(s) address.
+ */
 export const makeRenderMessage =
   ({ templates }: { templates: Templates }) =>
   (facts: MessageFacts): RenderedMessage => {
@@ -95,5 +107,10 @@ export const makeRenderMessage =
     const text = `${template.paragraphs.map((paragraph) => fill(paragraph, values)).join('\n\n')}\n`
     const body = template.paragraphs.map((paragraph) => paragraphHtml(paragraph, template.button, values)).join('\n')
     const layout: Readonly<Record<string, string>> = { lang: locale, subject: escapeHtml(subject), body }
-    return { subject, text, html: templates.layout.replace(placeholderPattern, (_, name: string) => layout[name] ?? ''), locale }
+    return {
+      subject,
+      text,
+      html: templates.layout.replace(placeholderPattern, (_, name: string) => layout[name] ?? ''),
+      locale,
+    }
   }

@@ -1,5 +1,6 @@
-// Sends mails by SMTP, one connection per message, and says what became of each. Never sends twice: retrying is the caller's decision.
-// It drives nodemailer's connection itself: the transport on top of it does not say whether the body had already left.
+// Sends mails by SMTP, one connection per message, and says what became of each. Never sends twice: retrying is the
+// caller's decision. It drives nodemailer's connection itself: the transport on top of it does not say whether the body
+// had already left.
 import { Readable } from 'node:stream'
 import MailComposer from 'nodemailer/lib/mail-composer'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
@@ -86,23 +87,40 @@ const connectionTo = (server: SmtpServer, timeouts: SmtpTimeouts): SMTPConnectio
   })
 
 /**
- * What the server said in EHLO (RFC 1870, RFC 6531). nodemailer reads it for itself alone: it would leave an address beyond ASCII as it is without
- * SMTPUTF8, and says of a message above the size only that it failed.
+ * What the server said in EHLO (RFC 1870, RFC 6531). nodemailer reads it for itself alone: it would leave an address
+ * beyond ASCII as it is without SMTPUTF8, and says of a message above the size only that it failed.
  */
 const offersOf = (connection: SMTPConnection): { smtpUtf8: boolean; largest: number } => {
-  const { _supportedExtensions: extensions, _maxAllowedSize: size } = connection as unknown as { _supportedExtensions: readonly string[]; _maxAllowedSize: number | undefined }
-  return { smtpUtf8: extensions.includes('SMTPUTF8'), largest: size === undefined || size === 0 ? Number.POSITIVE_INFINITY : size }
+  const { _supportedExtensions: extensions, _maxAllowedSize: size } = connection as unknown as {
+    _supportedExtensions: readonly string[]
+    _maxAllowedSize: number | undefined
+  }
+  return {
+    smtpUtf8: extensions.includes('SMTPUTF8'),
+    largest: size === undefined || size === 0 ? Number.POSITIVE_INFINITY : size,
+  }
 }
 
-const NO_UTF8 = 'the server offers no SMTPUTF8 (RFC 6531), without which no address with letters beyond ASCII before its @ can be written to'
+const NO_UTF8 =
+  'the server offers no SMTPUTF8 (RFC 6531), without which no address with letters beyond ASCII before its @ ' +
+  'can be written to'
 
 /** Why this server is not even asked; undefined when it is. */
-const unfit = (connection: SMTPConnection, { raw, recipient }: Composed, from: Sender): Exclude<Delivery, { kind: 'sent' }> | undefined => {
+const unfit = (
+  connection: SMTPConnection,
+  { raw, recipient }: Composed,
+  from: Sender,
+): Exclude<Delivery, { kind: 'sent' }> | undefined => {
   const { smtpUtf8, largest } = offersOf(connection)
-  if (!smtpUtf8 && needsSmtpUtf8(from.address)) return { kind: 'away', code: 'mail-away', cause: 'setup', detail: `${NO_UTF8}: MAIL_FROM has one` }
+  if (!smtpUtf8 && needsSmtpUtf8(from.address))
+    return { kind: 'away', code: 'mail-away', cause: 'setup', detail: `${NO_UTF8}: MAIL_FROM has one` }
   if (!smtpUtf8 && needsSmtpUtf8(recipient)) return { kind: 'no-channel', code: 'no-channel', detail: NO_UTF8 }
   if (raw.length <= largest) return undefined
-  return { kind: 'refused', code: 'mail-too-large', detail: `the message has ${raw.length} bytes, the server takes at most ${largest} (SIZE)` }
+  return {
+    kind: 'refused',
+    code: 'mail-too-large',
+    detail: `the message has ${raw.length} bytes, the server takes at most ${largest} (SIZE)`,
+  }
 }
 
 /** Connects and logs in; calls back once. */
@@ -115,8 +133,9 @@ const open = (connection: SMTPConnection, server: SmtpServer, ready: (failure?: 
 }
 
 /**
- * The e-mail channel. `smtpUrl` as in `parseSmtpUrl`, `from` as in MAIL_FROM; throws when either is malformed. `send` never rejects:
- * every way it can end is a Delivery, whose detail holds reply codes and steps, no address and no content.
+ * The e-mail channel. `smtpUrl` as in `parseSmtpUrl`, `from` as in MAIL_FROM; throws when either is malformed. `send`
+ * never rejects: every way it can end is a Delivery, whose detail holds reply codes and steps, no address and no
+ * content.
  */
 export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts: SmtpTimeouts }): Channel => {
   const server = parseSmtpUrl(options.smtpUrl)
@@ -125,7 +144,10 @@ export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts: 
   const connections = new Set<SMTPConnection>()
 
   type Talk = (connection: SMTPConnection, finish: (failure?: SmtpFailure) => void) => void
-  /** Runs one dialogue on a connection of its own. `undefined`: it went well. A connection that ends unasked is a failure as well. */
+  /**
+   * Runs one dialogue on a connection of its own. `undefined`: it went well. A connection that ends unasked is a
+   * failure as well.
+   */
   const dialogue = (talk: Talk): Promise<SmtpFailure | undefined> =>
     new Promise((resolve) => {
       const connection = connectionTo(server, timeouts)
@@ -177,7 +199,9 @@ export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts: 
           if (misfit !== undefined) return finish()
           const hand = async (): Promise<void> => {
             await crashPoint('mail-server-greeted')
-            connection.send({ from: sender, to: [recipient], size: raw.length }, body, (refused) => finish(refused ?? undefined))
+            connection.send({ from: sender, to: [recipient], size: raw.length }, body, (refused) =>
+              finish(refused ?? undefined),
+            )
           }
           hand().catch(finish)
         })
@@ -203,7 +227,8 @@ export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts: 
       if (failure !== undefined) return { ok: false, detail: classify(failure, { handedOver: false }).detail }
       if (!takesSender) return { ok: false, detail: `${NO_UTF8}: MAIL_FROM has one` }
       const how = encrypted ? 'over TLS' : 'without encryption'
-      if (server.login === undefined) return { ok: true, detail: `the mail server answers, ${how}, no login configured` }
+      if (server.login === undefined)
+        return { ok: true, detail: `the mail server answers, ${how}, no login configured` }
       return offersLogin
         ? { ok: true, detail: `the mail server accepts our login, ${how}` }
         : { ok: false, detail: `SMTP_URL has a login, but the mail server offers none (AUTH), ${how}` }

@@ -1,4 +1,5 @@
-// What became of a message when SMTP did not simply say yes. Pure. The question is always the same: could the server have taken it?
+// What became of a message when SMTP did not simply say yes. Pure. The question is always the same: could the server
+// have taken it?
 import type { Delivery } from './port.ts'
 import { aboutBeforeRecipient, aboutOf, refusesSmtpUtf8 } from './smtp-replies.ts'
 
@@ -12,10 +13,15 @@ export interface SmtpFailure {
   readonly response?: string | undefined
 }
 
-/** RFC 3463: class.subject.detail. With the reply code the only thing worth keeping of a server's words: it cannot hold an address. */
-const enhancedCode = (response: string | undefined): string | undefined => /^\d{3}[ -](\d\.\d{1,3}\.\d{1,3})(?![\d.])/m.exec(response ?? '')?.[1]
+/**
+ * RFC 3463: class.subject.detail. With the reply code the only thing worth keeping of a server's words: it cannot hold
+ * an address.
+ */
+const enhancedCode = (response: string | undefined): string | undefined =>
+  /^\d{3}[ -](\d\.\d{1,3}\.\d{1,3})(?![\d.])/m.exec(response ?? '')?.[1]
 
-const word = (value: string | undefined): string => (value !== undefined && /^[A-Z][A-Z0-9_ -]{1,40}$/.test(value) ? value : 'unknown')
+const word = (value: string | undefined): string =>
+  value !== undefined && /^[A-Z][A-Z0-9_ -]{1,40}$/.test(value) ? value : 'unknown'
 
 const step = ({ code, command }: SmtpFailure): string =>
   code === 'EAUTH' ? 'AUTH' : command === 'CONN' ? 'our connection' : word(command)
@@ -27,12 +33,12 @@ interface Circumstances {
 }
 
 /**
- * `handedOver`: the whole message, with the final dot, may have left us. Before that nothing can have been delivered. After it, only a
- * proper 4xx or 5xx is an answer (RFC 5321 4.2.1: the server has not taken the message); silence, a cut connection or gibberish
- * leaves open whether it was delivered. What was certainly not delivered for a reason that would have met every other message as well is `away`: it
- * must not use up this one's tries. `isBeyondAscii`: the recipient's local part is, so that only a server with SMTPUTF8
- * takes it. The parameter of that name stands at MAIL FROM: its refusal is about this recipient, unless the sender
- * needs it too (`isSenderBeyondAscii`).
+ * `handedOver`: the whole message, with the final dot, may have left us. Before that nothing can have been delivered.
+ * After it, only a proper 4xx or 5xx is an answer (RFC 5321 4.2.1: the server has not taken the message); silence, a
+ * cut connection or gibberish leaves open whether it was delivered. What was certainly not delivered for a reason that
+ * would have met every other message as well is `away`: it must not use up this one's tries. `isBeyondAscii`: the
+ * recipient's local part is, so that only a server with SMTPUTF8 takes it. The parameter of that name stands at MAIL
+ * FROM: its refusal is about this recipient, unless the sender needs it too (`isSenderBeyondAscii`).
  */
 export const classify = (
   failure: SmtpFailure,
@@ -41,7 +47,8 @@ export const classify = (
   const status = failure.responseCode ?? 0
   if (status < 400 || status > 599) return unanswered(failure, handedOver)
   const enhanced = enhancedCode(failure.response)
-  const detail = `${status}${enhanced === undefined ? '' : ` ${enhanced}`} to ${handedOver ? 'the message' : step(failure)}`
+  const numbers = [status, enhanced].filter((number) => number !== undefined).join(' ')
+  const detail = `${numbers} to ${handedOver ? 'the message' : step(failure)}`
   const reply = { status, enhanced, text: failure.response ?? '' }
   if (isBeyondAscii && !isSenderBeyondAscii && failure.command === 'MAIL FROM' && refusesSmtpUtf8(reply)) {
     return { kind: 'no-channel', code: 'no-channel', detail }
@@ -60,17 +67,29 @@ export const classify = (
       return refusedOrDeferred(status, detail)
     case 'recipient':
       // RFC 6531 3.5: what a server without a number of its own says to an address beyond ASCII.
-      if (isBeyondAscii && status === 553 && failure.command === 'RCPT TO') return { kind: 'no-channel', code: 'no-channel', detail }
+      if (isBeyondAscii && status === 553 && failure.command === 'RCPT TO')
+        return { kind: 'no-channel', code: 'no-channel', detail }
       return refusedOrDeferred(status, detail)
   }
 }
 
 const refusedOrDeferred = (status: number, detail: string): Extract<Delivery, { kind: 'refused' | 'deferred' }> =>
-  status >= 500 ? { kind: 'refused', code: 'mail-refused', detail } : { kind: 'deferred', code: 'mail-deferred', detail }
+  status >= 500
+    ? { kind: 'refused', code: 'mail-refused', detail }
+    : { kind: 'deferred', code: 'mail-deferred', detail }
 
 const unanswered = (failure: SmtpFailure, handedOver: boolean): Extract<Delivery, { kind: 'away' | 'uncertain' }> => {
   const cause = word(failure.originalCode ?? failure.code)
   return handedOver
-    ? { kind: 'uncertain', code: 'mail-uncertain', detail: `no usable answer after the message was handed over (${cause})` }
-    : { kind: 'away', code: 'mail-away', cause: 'outage', detail: `the connection failed before the message was handed over (${cause})` }
+    ? {
+        kind: 'uncertain',
+        code: 'mail-uncertain',
+        detail: `no usable answer after the message was handed over (${cause})`,
+      }
+    : {
+        kind: 'away',
+        code: 'mail-away',
+        cause: 'outage',
+        detail: `the connection failed before the message was handed over (${cause})`,
+      }
 }

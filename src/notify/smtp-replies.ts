@@ -1,10 +1,12 @@
-// What a refusal at RCPT TO, DATA or after the message is about: whom it would have met as well. A table, read from top to bottom: first the reply
-// code's own meaning, then the enhanced status (RFC 3463, RFC 7372, and what Google and Microsoft number beside it), and the words only where
-// both say nothing. Pure. docs/decisions/0032 says where the rows come from.
+// What a refusal at RCPT TO, DATA or after the message is about: whom it would have met as well. A table, read from top
+// to bottom: first the reply code's own meaning, then the enhanced status (RFC 3463, RFC 7372, and what Google and
+// Microsoft number beside it), and the words only where both say nothing. Pure. docs/decisions/0032 says where the rows
+// come from.
 
 /**
- * `outage`, `limit`, `setup`: any other message would have met it: the server is in trouble, we have sent too much, or it does not let us send. Waits.
- * `recipient`: this mailbox or this content. `too-large`: every message of this size. `no-channel`: no address like this one.
+ * `outage`, `limit`, `setup`: any other message would have met it: the server is in trouble, we have sent too much, or
+ * it does not let us send. Waits. `recipient`: this mailbox or this content. `too-large`: every message of this size.
+ * `no-channel`: no address like this one.
  */
 export type About = 'outage' | 'limit' | 'setup' | 'recipient' | 'too-large' | 'no-channel'
 
@@ -16,8 +18,21 @@ interface Reply {
   readonly text: string
 }
 
-/** RFC 5321 4.2.1: the second digit 2 is the connection, as are these of RFC 5321 and RFC 4954, whichever command they answer. */
-const sessionStatuses: Readonly<Record<number, About>> = { 421: 'outage', 454: 'outage', 500: 'setup', 502: 'setup', 503: 'outage', 530: 'setup', 534: 'setup', 535: 'setup', 538: 'setup' }
+/**
+ * RFC 5321 4.2.1: the second digit 2 is the connection, as are these of RFC 5321 and RFC 4954, whichever command they
+ * answer.
+ */
+const sessionStatuses: Readonly<Record<number, About>> = {
+  421: 'outage',
+  454: 'outage',
+  500: 'setup',
+  502: 'setup',
+  503: 'outage',
+  530: 'setup',
+  534: 'setup',
+  535: 'setup',
+  538: 'setup',
+}
 const isAboutConnection = (status: number): boolean => Math.floor(status / 10) % 10 === 2
 
 interface CodeRow {
@@ -29,13 +44,14 @@ interface CodeRow {
 }
 
 const codeRows: readonly CodeRow[] = [
-  // X.4.5 congestion: Google's daily limit. X.5.3 too many recipients: we send to one. 1.90, 7.232 to 7.236, 7.705: Microsoft's limits of tenant and
-  // mailbox. X.7.28 a mail flood (RFC 7372's registry).
+  // X.4.5 congestion: Google's daily limit. X.5.3 too many recipients: we send to one. 1.90, 7.232 to 7.236, 7.705:
+  // Microsoft's limits of tenant and mailbox. X.7.28 a mail flood (RFC 7372's registry).
   { is: /^(?:4\.5|5\.3|1\.90|7\.28|7\.23[2-6]|7\.705)$/, about: 'limit' },
   // Microsoft, 451 4.7.500 to 699: "server busy" towards senders it does not know well.
   { is: /^7\.[56]\d\d$/, about: 'limit', only: 4 },
-  // X.1.7, X.1.8 the sender's address. X.7.3, 7.4, 7.8 to 7.14: login and encryption. X.7.20 to 7.27, 7.29: DKIM, SPF, reverse DNS, DMARC, ARC (RFC
-  // 7372, 7489); 7.30 to 7.40 Google's. 2.252, 7.57, 7.60, 7.64, 7.139: Microsoft: not allowed to send as, or at all. 7.5xx to 7.7xx: it bans us.
+  // X.1.7, X.1.8 the sender's address. X.7.3, 7.4, 7.8 to 7.14: login and encryption. X.7.20 to 7.27, 7.29: DKIM, SPF,
+  // reverse DNS, DMARC, ARC (RFC 7372, 7489); 7.30 to 7.40 Google's. 2.252, 7.57, 7.60, 7.64, 7.139: Microsoft: not
+  // allowed to send as, or at all. 7.5xx to 7.7xx: it bans us.
   { is: /^(?:1\.[78]|2\.25[0-9]|7\.(?:3|4|8|9|1[0-4]|2[0-79]|3[0-3]|40|57|60|64|139|[5-7]\d\d))$/, about: 'setup' },
   // X.3.X is the state of the mail system: a disk, tables, shut down. With 5 only where the number itself says so.
   { is: /^3\./, about: 'outage', only: 4 },
@@ -46,47 +62,89 @@ const codeRows: readonly CodeRow[] = [
   { is: /^6\.[79]$/, about: 'no-channel', only: 5 },
 ]
 
-/** Numbers that are used for anything: "other", a disabled mailbox, routing, protocol, policy. Then the words are read. */
+/**
+ * Numbers that are used for anything: "other", a disabled mailbox, routing, protocol, policy. Then the words are read.
+ */
 const isVague = (detail: string): boolean => /^(?:[0-7]\.0|2\.1|[345]\.\d+|7\.1)$/.test(detail)
 /** X.2.2 is a full mailbox by its number; some say it of the sender's own. */
 const senderQuotaWords = /\b(?:sender|sending|outgoing|outbound|submission)\b[^.;]{0,30}\b(?:limits?|quota|rate)\b/
 
 /** The sender is named, whatever else is said: many servers judge it only at RCPT (Postfix: smtpd_delay_reject). */
-const senderWords =
-  /sender (?:address |domain |verify |verification )*(?:was |is |has been )?(?:rejected|denied|refused|not allowed|not authori[sz]ed(?! (?:for|to)\b)|blocked|blacklisted|failed|not verified|unknown|does not exist|not found)|(?:invalid|unauthori[sz]ed) sender|send ?as ?denied|(?:permissions?|allowed|authori[sz]ed) to send as|(?:^|\W)from'? address|sender (?:identity|signature)|verified sender/
-const recipientWords = /\bmail ?box\b|\binbox is\b|over[- ]?quota|receiving (?:mail|messages|limit)|to reach|to contact|user unknown|unknown user|no such user|recipient (?:is|has|account|storage|quota)\b|(?:out of|exceeded) storage/
+const senderWords = [
+  /sender (?:address |domain |verify |verification )*(?:was |is |has been )?(?:rejected|denied|refused|not allowed)/,
+  /sender (?:address |domain |verify |verification )*(?:was |is |has been )?not authori[sz]ed(?! (?:for|to)\b)/,
+  /sender (?:address |domain |verify |verification )*(?:was |is |has been )?(?:blocked|blacklisted|failed)/,
+  /sender (?:address |domain |verify |verification )*(?:was |is |has been )?(?:not verified|not found)/,
+  /sender (?:address |domain |verify |verification )*(?:was |is |has been )?(?:unknown|does not exist)/,
+  /(?:invalid|unauthori[sz]ed) sender|send ?as ?denied|(?:permissions?|allowed|authori[sz]ed) to send as/,
+  /(?:^|\W)from'? address|sender (?:identity|signature)|verified sender/,
+]
+const recipientWords = [
+  /\bmail ?box\b|\binbox is\b|over[- ]?quota|receiving (?:mail|messages|limit)|to reach|to contact/,
+  /user unknown|unknown user|no such user|recipient (?:is|has|account|storage|quota)\b|(?:out of|exceeded) storage/,
+]
+/** A pattern that is longer than a line, of its pieces in order. */
+const pattern = (...pieces: readonly string[]): RegExp => new RegExp(pieces.join(''))
 const limitWords = [
-  /\b(?:daily|hourly|monthly|24[- ]?hours?|per (?:second|minute|hour|day|month)|send|sending|plan|outgoing|outbound|relay|submission|smtp|message|maximum|max)\b[^.;]{0,50}\b(?:limits?|quota|rate|credits?|threshold|allowance)\b[^;]{0,40}\b(?:exceed|reach|hit|used up|over)/,
-  /\b(?:exceed\w*|reached|hit|over)\b[^.;]{0,40}\b(?:daily|hourly|monthly|sending|outgoing|outbound|relay|recipients?|messag(?:es?|ing)|e?-?mails?)\b[^.;]{0,30}\b(?:limits?|quota|rate|threshold|per (?:minute|hour|day|month))\b/,
-  /\b(?:daily|hourly|monthly) (?:limit|quota)\b|\bnumber of (?:messages|e?-?mails)\b|your account has exceeded|(?:limit|quota) (?:on|for) sending/,
+  pattern(
+    String.raw`\b(?:daily|hourly|monthly|24[- ]?hours?|per (?:second|minute|hour|day|month)|send|sending|plan|`,
+    String.raw`outgoing|outbound|relay|submission|smtp|message|maximum|max)\b[^.;]{0,50}`,
+    String.raw`\b(?:limits?|quota|rate|credits?|threshold|allowance)\b[^;]{0,40}\b(?:exceed|reach|hit|used up|over)`,
+  ),
+  pattern(
+    String.raw`\b(?:exceed\w*|reached|hit|over)\b[^.;]{0,40}\b(?:daily|hourly|monthly|sending|outgoing|outbound|`,
+    String.raw`relay|recipients?|messag(?:es?|ing)|e?-?mails?)\b[^.;]{0,30}`,
+    String.raw`\b(?:limits?|quota|rate|threshold|per (?:minute|hour|day|month))\b`,
+  ),
+  /\b(?:daily|hourly|monthly) (?:limit|quota)\b|\bnumber of (?:messages|e?-?mails)\b/,
+  /your account has exceeded|(?:limit|quota) (?:on|for) sending/,
   /\b(?:out of|no|insufficient|not enough|not have enough) credits?\b|too much mail\b/,
   /\brecipients? (?:rate )?limit (?:was |has been )?(?:exceeded|reached)/,
-  /throttl|rate[- ]?limit|too many (?:messages|e?-?mails|connections|recipients|requests|concurrent)|slow down|submission ?quota|outbound ?spam|unusual sending/,
+  /throttl|rate[- ]?limit|too many (?:messages|e?-?mails|connections|recipients|requests|concurrent)/,
+  /slow down|submission ?quota|outbound ?spam|unusual sending/,
 ]
 /** With a policy's number (X.7.0, X.7.1) a limit without another word is the sender's, too. */
 const policyLimitWords = /\b(?:quota|limit) (?:was |has been |is )?exceeded|exceed\w*[^.;]{0,30}\b(?:quota|limit)\b/
 const setupWords = [
-  /\brelay(?:ing)?\b[^.;]{0,20}\b(?:denied|not (?:allowed|permitted)|disallowed|prohibited|refused)|(?:unable|not (?:permitted|allowed|authori[sz]ed)|cannot|refus\w+|do not) (?:to )?relay/,
-  /\bauth(?:enticat\w*)?\b[^.;]{0,20}\b(?:required|needed|first|failed)|please authenticat|must (?:first )?(?:be )?authenticat|\b(?:not|un) ?-?authenticated|starttls/,
-  /address is not verified|identities failed|domain[^.;]{0,30}not (?:been )?verified|not (?:authori[sz]ed|permitted|allowed) to (?:perform|use|send(?! to\b))/,
-  /sending (?:is |has been |for this account )*(?:paused|suspended|disabled|denied|blocked)|\b(?:your|this|sending|smtp)\b[^.;]{0,30}\baccount\b[^.;]{0,30}\b(?:suspended|disabled|blocked|paused|activated|approved|review)|pending approval/,
-  /sandbox|test purposes only|authori[sz]ed recipients/,
+  /\brelay(?:ing)?\b[^.;]{0,20}\b(?:denied|not (?:allowed|permitted)|disallowed|prohibited|refused)/,
+  /(?:unable|not (?:permitted|allowed|authori[sz]ed)|cannot|refus\w+|do not) (?:to )?relay/,
+  /\bauth(?:enticat\w*)?\b[^.;]{0,20}\b(?:required|needed|first|failed)|please authenticat/,
+  /must (?:first )?(?:be )?authenticat|\b(?:not|un) ?-?authenticated|starttls/,
+  /address is not verified|identities failed|domain[^.;]{0,30}not (?:been )?verified/,
+  /not (?:authori[sz]ed|permitted|allowed) to (?:perform|use|send(?! to\b))/,
+  /sending (?:is |has been |for this account )*(?:paused|suspended|disabled|denied|blocked)/,
+  pattern(
+    String.raw`\b(?:your|this|sending|smtp)\b[^.;]{0,30}\baccount\b[^.;]{0,30}`,
+    String.raw`\b(?:suspended|disabled|blocked|paused|activated|approved|review)`,
+  ),
+  /pending approval|sandbox|test purposes only|authori[sz]ed recipients/,
   /\bspf\b|\bdkim\b|\bdmarc\b|reverse dns|\bptr\b|\brdns\b/,
-  /client host\b|helo command|spamhaus|\bdnsbl\b|\brbl\b|black ?listed|block ?list|\b(?:your |client |sending )?(?:ip|host|network)\b[^.;]{0,40}\b(?:blocked|banned|denied|not (?:allowed|authori[sz]ed)|unauthori[sz]ed)|unauthori[sz]ed ip/,
+  /client host\b|helo command|spamhaus|\bdnsbl\b|\brbl\b|black ?listed|block ?list/,
+  pattern(
+    String.raw`\b(?:your |client |sending )?(?:ip|host|network)\b[^.;]{0,40}`,
+    String.raw`\b(?:blocked|banned|denied|not (?:allowed|authori[sz]ed)|unauthori[sz]ed)|unauthori[sz]ed ip`,
+  ),
   /invalid helo|allowed rcpthosts|\brejected\b[^.;]{0,10}\blisted (?:at|in|on|by)\b/,
 ]
-const sizeWords = /\b(?:message|mail|size)\b[^.;]{0,40}\b(?:too (?:big|large|long)|exceed\w*[^.;]{0,40}\b(?:size|maximum))|too (?:big|large|long)\b/
-
+const sizeWords = [
+  /\b(?:message|mail|size)\b[^.;]{0,40}\b(?:too (?:big|large|long)|exceed\w*[^.;]{0,40}\b(?:size|maximum))/,
+  /too (?:big|large|long)\b/,
+]
+const says = (patterns: readonly RegExp[], words: string): boolean => patterns.some((one) => one.test(words))
 /** Without what it quotes: an address may hold any of the words. */
-const withoutQuotes = (text: string): string => text.toLowerCase().replaceAll(/<[^<>]*>|[^\s<>,;()'"]+@[^\s<>,;()'"]+/g, ' ').replaceAll(/\s+/g, ' ')
+const withoutQuotes = (text: string): string =>
+  text
+    .toLowerCase()
+    .replaceAll(/<[^<>]*>|[^\s<>,;()'"]+@[^\s<>,;()'"]+/g, ' ')
+    .replaceAll(/\s+/g, ' ')
 
 const byWords = ({ status, text }: Reply, detail: string | undefined): About => {
   const words = withoutQuotes(text)
-  if (senderWords.test(words)) return 'setup'
-  if (status >= 500 && sizeWords.test(words)) return 'too-large'
-  if (recipientWords.test(words)) return 'recipient'
-  if (limitWords.some((one) => one.test(words)) || (detail?.startsWith('7.') === true && policyLimitWords.test(words))) return 'limit'
-  if (setupWords.some((one) => one.test(words))) return 'setup'
+  if (says(senderWords, words)) return 'setup'
+  if (status >= 500 && says(sizeWords, words)) return 'too-large'
+  if (says(recipientWords, words)) return 'recipient'
+  if (says(limitWords, words) || (detail?.startsWith('7.') === true && policyLimitWords.test(words))) return 'limit'
+  if (says(setupWords, words)) return 'setup'
   // RFC 5321: "insufficient system storage"; of a mailbox it is said by a number of its own, or by words.
   return status === 452 && detail === undefined ? 'outage' : 'recipient'
 }
@@ -96,7 +154,10 @@ export const aboutOf = (reply: Reply): About => {
   const { status, enhanced } = reply
   const ofSession = sessionStatuses[status] ?? (isAboutConnection(status) ? 'setup' : undefined)
   const detail = enhanced?.slice(enhanced.indexOf('.') + 1)
-  const row = detail === undefined ? undefined : codeRows.find(({ is, only }) => is.test(detail) && (only === undefined || only === Math.floor(status / 100)))
+  const row =
+    detail === undefined
+      ? undefined
+      : codeRows.find(({ is, only }) => is.test(detail) && (only === undefined || only === Math.floor(status / 100)))
   if (ofSession !== undefined) {
     const told = row?.about ?? byWords(reply, detail)
     return told === 'limit' || told === 'setup' ? told : ofSession
@@ -113,8 +174,14 @@ export const aboutOf = (reply: Reply): About => {
 export const refusesSmtpUtf8 = ({ status, enhanced }: Reply): boolean =>
   status === 555 || ['5.5.4', '5.6.7', '5.6.9'].includes(enhanced ?? '')
 
-/** The same for replies to what comes before a recipient is named: nobody but us can be meant. Only a size is the message's own. */
-export const aboutBeforeRecipient = (reply: Reply, command: string | undefined): Extract<About, 'outage' | 'limit' | 'setup' | 'too-large'> => {
+/**
+ * The same for replies to what comes before a recipient is named: nobody but us can be meant. Only a size is the
+ * message's own.
+ */
+export const aboutBeforeRecipient = (
+  reply: Reply,
+  command: string | undefined,
+): Extract<About, 'outage' | 'limit' | 'setup' | 'too-large'> => {
   const about = aboutOf(reply)
   // RFC 1870 6.1: at MAIL, 552 is the declared size.
   const isSize = command === 'MAIL FROM' && (about === 'too-large' || (reply.status === 552 && about === 'recipient'))

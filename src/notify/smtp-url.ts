@@ -19,13 +19,15 @@ export interface SmtpServer {
 const flags = ['requireTLS', 'ignoreTLS', 'tls.rejectUnauthorized']
 const words = ['name', 'tls.servername']
 
-const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
 /**
- * `smtp://` (STARTTLS where the server offers it; port 587 unless given) or `smtps://` (TLS at once; 465), with `user:password@`
- * where the server wants a login, percent-encoded. Options after `?`: `requireTLS`, `ignoreTLS`, `tls.rejectUnauthorized` (true or
- * false), `name`, `tls.servername`. A login is only sent over TLS, except to this machine itself or with `requireTLS=false`:
- * whoever sits between could otherwise hide STARTTLS and read the password. Throws one Error listing all problems.
+ * `smtp://` (STARTTLS where the server offers it; port 587 unless given) or `smtps://` (TLS at once; 465), with
+ * `user:password@` where the server wants a login, percent-encoded. Options after `?`: `requireTLS`, `ignoreTLS`,
+ * `tls.rejectUnauthorized` (true or false), `name`, `tls.servername`. A login is only sent over TLS, except to this
+ * machine itself or with `requireTLS=false`: whoever sits between could otherwise hide STARTTLS and read the password.
+ * Throws one Error listing all problems.
  */
 export const parseSmtpUrl = (smtpUrl: Secret): SmtpServer => {
   const url = URL.parse(smtpUrl.reveal().trim())
@@ -42,7 +44,8 @@ export const parseSmtpUrl = (smtpUrl: Secret): SmtpServer => {
     }
   }
   for (const [key, value] of url.searchParams) {
-    if (![...flags, ...words].includes(key)) problems.push(`an option is unknown; there are ${[...flags, ...words].join(', ')}`)
+    if (![...flags, ...words].includes(key))
+      problems.push(`an option is unknown; there are ${[...flags, ...words].join(', ')}`)
     else if (flags.includes(key) && !/^(true|false)$/.test(value)) problems.push(`${key} must be true or false`)
   }
   if (!/^\/?$/.test(url.pathname)) problems.push('there must be nothing between the port and the options')
@@ -51,7 +54,8 @@ export const parseSmtpUrl = (smtpUrl: Secret): SmtpServer => {
   if ((user === '') !== (password === '')) problems.push('a login needs both user and password')
   if (problems.length > 0) throw new Error(`SMTP_URL: ${problems.join('; ')}`)
 
-  const flag = (key: string): boolean | undefined => (url.searchParams.has(key) ? url.searchParams.get(key) === 'true' : undefined)
+  const flag = (key: string): boolean | undefined =>
+    url.searchParams.has(key) ? url.searchParams.get(key) === 'true' : undefined
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const secure = url.protocol === 'smtps:'
   const ignoreTLS = flag('ignoreTLS') ?? false

@@ -1,5 +1,5 @@
-// One template file, from its text to its parts, with every mistake in it named by line. Knows the format; reads no files.
-// The format is explained for its editors in docs/templates.md.
+// One template file, from its text to its parts, with every mistake in it named by line. Knows the format; reads no
+// files. The format is explained for its editors in docs/templates.md.
 
 /** What a template may say. `button` and `link` both stand for the start link; a template has exactly one of them. */
 export const placeholders = ['company', 'bank', 'expiresOn', 'graceEndsOn', 'name', 'link', 'button'] as const
@@ -68,13 +68,15 @@ const problemsOfBody = (body: readonly Paragraph[], bodyLine: number, hasLabel: 
   const at = (name: string): Paragraph[] =>
     body.flatMap((paragraph) => namesIn(paragraph.text).flatMap((found) => (found === name ? [paragraph] : [])))
   for (const { line, text } of body) {
-    if (/^\{\{\s*name\s*\}\}/.test(text)) problems.push({ line, what: 'write a greeting before {{name}}: the name may be unknown' })
+    if (/^\{\{\s*name\s*\}\}/.test(text))
+      problems.push({ line, what: 'write a greeting before {{name}}: the name may be unknown' })
     if (namesIn(text).includes('button') && !isButton(text)) {
       problems.push({ line, what: '{{button}} must be a paragraph of its own, with a blank line before and after it' })
     }
   }
   const links = [...at('link'), ...at('button')].sort((a, b) => a.line - b.line)
-  if (links.length === 0) problems.push({ line: bodyLine, what: 'the link is missing: write {{button}} as a paragraph of its own' })
+  if (links.length === 0)
+    problems.push({ line: bodyLine, what: 'the link is missing: write {{button}} as a paragraph of its own' })
   for (const { line } of links.slice(1)) {
     problems.push({ line, what: 'a second link: a message has exactly one {{button}} or {{link}}' })
   }
@@ -87,7 +89,10 @@ const problemsOfBody = (body: readonly Paragraph[], bodyLine: number, hasLabel: 
   return problems
 }
 
-/** Takes one template apart. With problems, the template is unusable; all of them are listed, in the order of their lines. */
+/**
+ * Takes one template apart. With problems, the template is unusable; all of them are listed, in the order of their
+ * lines.
+ */
 export const parseTemplate = (source: string): { template: Template; problems: Problem[] } => {
   const lines = source.replace(/^\uFEFF/, '').split(/\r\n|\r|\n/)
   const problems: Problem[] = []
@@ -110,7 +115,9 @@ export const parseTemplate = (source: string): { template: Template; problems: P
   return { template: { subject, button, paragraphs: body.map((paragraph) => paragraph.text) }, problems }
 }
 
-/** Mistakes in the shared layout: its three placeholders, and nothing that would load something or add a second link. */
+/**
+ * Mistakes in the shared layout: its three placeholders, and nothing that would load something or add a second link.
+ */
 export const problemsOfLayout = (source: string): Problem[] => {
   const allowed = ['lang', 'subject', 'body']
   const problems: Problem[] = []

@@ -46,14 +46,17 @@ const readText = (path: string): { text: string } | { what: string } => {
 const surplusFiles = (dir: string, locale: Locale): string[] => {
   const known = new Set<string>(templateNames.map((name) => `${name}.txt`))
   try {
-    return readdirSync(join(dir, locale)).filter((file) => file.endsWith('.txt') && !file.startsWith('.') && !known.has(file))
+    return readdirSync(join(dir, locale)).filter(
+      (file) => file.endsWith('.txt') && !file.startsWith('.') && !known.has(file),
+    )
   } catch {
     return []
   }
 }
 
 /**
- * Loads and checks the layout and all templates in all languages. Throws one Error that lists every problem as `file:line: what`.
+ * Loads and checks the layout and all templates in all languages. Throws one Error that lists every problem as
+ * `file:line: what`.
  */
 export const loadTemplates = (dir: string = ownTemplates): Templates => {
   const problems: string[] = []

@@ -28,7 +28,18 @@ type Parsed = { readonly address: PostgresAddress } | { readonly problems: reado
 const SCHEMES = ['postgres', 'postgresql'] as const
 
 export const addressParameters = [
-  'schema', 'host', 'port', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'sslpassword', 'application_name', 'connect_timeout', 'pgbouncer', 'channel_binding',
+  'schema',
+  'host',
+  'port',
+  'sslmode',
+  'sslrootcert',
+  'sslcert',
+  'sslkey',
+  'sslpassword',
+  'application_name',
+  'connect_timeout',
+  'pgbouncer',
+  'channel_binding',
 ] as const
 type Known = (typeof addressParameters)[number]
 
@@ -38,7 +49,9 @@ const limits = 'leave it out: the program sets its own time limits'
 const elsewhere: Readonly<Record<string, string>> = {
   search_path: 'say schema=NAME',
   currentSchema: 'say schema=NAME',
-  options: 'leave it out, because poolers refuse it: say schema=NAME for a search_path; other settings are ALTER ROLE … SET, and those that matter the program makes itself',
+  options:
+    'leave it out, because poolers refuse it: say schema=NAME for a search_path; other settings are ALTER ROLE ' +
+    '… SET, and those that matter the program makes itself',
   connection_limit: pool,
   pool_timeout: pool,
   max: pool,
@@ -100,18 +113,29 @@ export const parsePostgresAddress = (text: string): Parsed => {
   const badSchema = schema === undefined ? undefined : schemaProblem(schema)
   if (badSchema !== undefined) problems.push(badSchema)
   const seconds = find('connect_timeout')
-  if (seconds !== undefined && !/^[1-9]\d{0,2}$/.test(seconds)) problems.push('connect_timeout must be whole seconds from 1 to 999')
+  if (seconds !== undefined && !/^[1-9]\d{0,2}$/.test(seconds))
+    problems.push('connect_timeout must be whole seconds from 1 to 999')
   const pgbouncer = find('pgbouncer')
-  if (pgbouncer !== undefined && !['true', 'false'].includes(pgbouncer)) problems.push('pgbouncer must be true or false')
-  if (find('channel_binding') === 'require') problems.push('channel_binding=require cannot be kept: leave it out; sslmode=verify-full makes sure of the server')
-  else if (!['disable', 'prefer', undefined].includes(find('channel_binding'))) problems.push('channel_binding must be prefer or disable')
-  const tls = readTls((name) => find(name as Known), (problem) => problems.push(problem))
+  if (pgbouncer !== undefined && !['true', 'false'].includes(pgbouncer))
+    problems.push('pgbouncer must be true or false')
+  if (find('channel_binding') === 'require')
+    problems.push('channel_binding=require cannot be kept: leave it out; sslmode=verify-full makes sure of the server')
+  else if (!['disable', 'prefer', undefined].includes(find('channel_binding')))
+    problems.push('channel_binding must be prefer or disable')
+  const tls = readTls(
+    (name) => find(name as Known),
+    (problem) => problems.push(problem),
+  )
   if (problems.length > 0 || tls === undefined) return { problems }
 
   const user = decodeURIComponent(url.username) || userInfo().username
   return {
     address: {
-      host, port, user, schema, tls,
+      host,
+      port,
+      user,
+      schema,
+      tls,
       database: decodeURIComponent(url.pathname.slice(1)) || user,
       password: url.password === '' ? undefined : new Secret(decodeURIComponent(url.password)),
       applicationName: find('application_name'),
@@ -125,21 +149,29 @@ const parameterProblems = (url: URL): string[] => {
   const names = [...url.searchParams.keys()]
   const problems = [...new Set(names)].flatMap((name) => {
     if (names.filter((other) => other === name).length > 1) return [`has the parameter ${shown(name)} more than once`]
-    if (addressParameters.some((one) => one === name)) return url.searchParams.get(name)?.trim() === '' ? [`has the parameter ${name} without a value`] : []
-    if (Object.hasOwn(elsewhere, name)) return [`has the parameter ${name}, which means nothing here: ${elsewhere[name]}`]
+    if (addressParameters.some((one) => one === name))
+      return url.searchParams.get(name)?.trim() === '' ? [`has the parameter ${name} without a value`] : []
+    if (Object.hasOwn(elsewhere, name))
+      return [`has the parameter ${name}, which means nothing here: ${elsewhere[name]}`]
     const meant = nearest(name, addressParameters)
-    return [`has an unknown parameter ${shown(name)}${meant === undefined ? `: known are ${addressParameters.join(', ')}` : `: did you mean ${meant}?`}`]
+    return [
+      `has an unknown parameter ${shown(name)}: ` +
+        (meant === undefined ? `known are ${addressParameters.join(', ')}` : `did you mean ${meant}?`),
+    ]
   })
   return url.hash === '' ? problems : [...problems, 'has a # in it: write # itself as %23']
 }
 
 /** A name is no secret unless somebody's password held a `?`: then it does not look like one. */
-const shown = (name: string): string => (/^[A-Za-z_][A-Za-z0-9_.-]{0,40}$/.test(name) ? JSON.stringify(name) : 'whose name is no word')
+const shown = (name: string): string =>
+  /^[A-Za-z_][A-Za-z0-9_.-]{0,40}$/.test(name) ? JSON.stringify(name) : 'whose name is no word'
 
 const schemaProblem = (schema: string): string | undefined => {
   if (schema.includes(',')) return 'schema must be one name'
-  if (Buffer.byteLength(schema) > 63 || /["\p{Cc}]/u.test(schema)) return 'schema must be a name of at most 63 bytes without quotes'
+  if (Buffer.byteLength(schema) > 63 || /["\p{Cc}]/u.test(schema))
+    return 'schema must be a name of at most 63 bytes without quotes'
   // In a search_path, quoted or not, it stands for the role.
-  if (schema === '$user') return 'schema must be a name: with none, the search_path of the role may lead to a schema named like the role'
+  if (schema === '$user')
+    return 'schema must be a name: with none, the search_path of the role may lead to a schema named like the role'
   return /^pg_|^information_schema$/.test(schema) ? "schema must not be one of PostgreSQL's own" : undefined
 }

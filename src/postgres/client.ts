@@ -99,7 +99,17 @@ type Ask = (asked: string | Asked, values?: unknown, done?: Done) => Promise<unk
 const ignore = (): void => undefined
 
 /** A client that is not connected yet, and how it will try. */
-export const makeClient = ({ place, session, options, config = {} }: { place: Place; session: Session; options: SessionOptions; config?: pg.PoolConfig }): { client: SessionClient; tried: Tried } => {
+export const makeClient = ({
+  place,
+  session,
+  options,
+  config = {},
+}: {
+  place: Place
+  session: Session
+  options: SessionOptions
+  config?: pg.PoolConfig
+}): { client: SessionClient; tried: Tried } => {
   const { address, learnt } = place
   const tried: Tried = { ...learnt }
   const keepsSession = options.keepsSession === true
@@ -119,11 +129,17 @@ export const makeClient = ({ place, session, options, config = {} }: { place: Pl
   })
   // node-postgres sends a few parameters of its choice, and PGOPTIONS of the environment.
   Object.assign(client, {
-    getStartupConf: () => ({ user: address.user, database: address.database, ...(tried.pooled ? startupOfLent(session) : startupOfOwn(session, tried.major)) }),
+    getStartupConf: () => ({
+      user: address.user,
+      database: address.database,
+      ...(tried.pooled ? startupOfLent(session) : startupOfOwn(session, tried.major)),
+    }),
   })
   const reported = new Map<string, string>()
   const { connection } = client as unknown as { connection: NodeJS.EventEmitter }
-  connection.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) => reported.set(message.parameterName, message.parameterValue))
+  connection.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) =>
+    reported.set(message.parameterName, message.parameterValue),
+  )
 
   const plain = client.query.bind(client) as unknown as Ask
   let alone = 0
@@ -146,7 +162,11 @@ export const makeClient = ({ place, session, options, config = {} }: { place: Pl
   const askAlone = async (asked: string | Asked, values: unknown): Promise<unknown> => {
     alone += 1
     try {
-      const [begun, answer, committed] = await Promise.allSettled([plain(beginOnLent(session, learnt.major)), plain(asked, values), plain('COMMIT')])
+      const [begun, answer, committed] = await Promise.allSettled([
+        plain(beginOnLent(session, learnt.major)),
+        plain(asked, values),
+        plain('COMMIT'),
+      ])
       for (const one of [begun, answer, committed]) if (one.status === 'rejected') throw one.reason
       return (answer as PromiseFulfilledResult<unknown>).value
     } finally {
@@ -157,13 +177,18 @@ export const makeClient = ({ place, session, options, config = {} }: { place: Pl
   const ask = (given: string | Asked, values?: unknown, callback?: Done): unknown => {
     const done = typeof values === 'function' ? (values as Done) : callback
     const bound = typeof values === 'function' ? undefined : values
-    const asked = typeof given === 'object' && given.types !== undefined ? { ...given, types: withInstants(given.types) } : given
-    const isOutside = alone > 0 || client.getTransactionStatus() !== 'T' && client.getTransactionStatus() !== 'E'
+    const asked =
+      typeof given === 'object' && given.types !== undefined ? { ...given, types: withInstants(given.types) } : given
+    const isOutside = alone > 0 || (client.getTransactionStatus() !== 'T' && client.getTransactionStatus() !== 'E')
     if (!isLent() || keepsSession || !isOutside) return plain(asked, bound, done)
-    if (/^\s*BEGIN\s*$/i.test(typeof asked === 'string' ? asked : (asked.text ?? ''))) return plain(beginOnLent(session, learnt.major), undefined, done)
+    if (/^\s*BEGIN\s*$/i.test(typeof asked === 'string' ? asked : (asked.text ?? '')))
+      return plain(beginOnLent(session, learnt.major), undefined, done)
     const answer = askAlone(asked, bound)
     if (done === undefined) return answer
-    answer.then((result) => done(null, result), (error: unknown) => done(error as Error))
+    answer.then(
+      (result) => done(null, result),
+      (error: unknown) => done(error as Error),
+    )
     return undefined
   }
   return { client: Object.assign(client, { query: ask, isLent, greet }), tried }
@@ -192,7 +217,11 @@ export const connectTo = async (url: Secret, options: SessionOptions): Promise<p
 }
 
 /** Runs on one connection of its own, and ends it. */
-export const withConnection = async <T>(url: Secret, options: SessionOptions, work: (client: pg.Client) => Promise<T>): Promise<T> => {
+export const withConnection = async <T>(
+  url: Secret,
+  options: SessionOptions,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> => {
   const client = await connectTo(url, options)
   try {
     return await work(client)

@@ -9,8 +9,12 @@ const SHAPE = /^(\d{4,6})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(\.\d+)?([+-])(\d\d)
 export const instantOf = (text: string): string => {
   if (text.endsWith('+00')) return `${text.slice(0, 10)}T${text.slice(11)}:00`
   if (text === 'infinity' || text === '-infinity' || text.endsWith(' BC')) return text
-  const [, year, month, day, hour, minute, second, fraction = '', sign, hours, minutes = '0', seconds = '0'] = SHAPE.exec(text) ?? []
-  if (year === undefined) throw new Error('PostgreSQL wrote an instant in another style than ISO: something between us and it drops the setting DateStyle')
+  const [, year, month, day, hour, minute, second, fraction = '', sign, hours, minutes = '0', seconds = '0'] =
+    SHAPE.exec(text) ?? []
+  if (year === undefined)
+    throw new Error(
+      'PostgreSQL wrote an instant in another style than ISO: something between us and it drops the setting DateStyle',
+    )
   const offset = ((Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds)) * (sign === '-' ? -1000 : 1000)
   const local = Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second))
   return new Date(local - offset).toISOString().replace('.000Z', `${fraction}+00:00`)
@@ -22,7 +26,10 @@ export interface TypeParsers {
   getTypeParser(oid: number, format?: string): Parser
 }
 
-const listOf = (parse: Parser): Parser => (text) => parse(text.replaceAll(/"([^"]*)"/g, (_, one: string) => `"${instantOf(one).replace('T', ' ')}"`))
+const listOf =
+  (parse: Parser): Parser =>
+  (text) =>
+    parse(text.replaceAll(/"([^"]*)"/g, (_, one: string) => `"${instantOf(one).replace('T', ' ')}"`))
 
 /** The parsers that a caller brought along, but for instants. */
 export const withInstants = (given: TypeParsers): TypeParsers => ({

@@ -27,4 +27,6 @@ export const hearsNotifications = async (url: Secret): Promise<boolean> => {
 }
 
 export const NO_NOTIFICATIONS =
-  'QUEUE=postgres needs sessions of its own, because it waits for notifications (LISTEN), and these do not arrive: a pooler lends sessions by transaction (pool_mode=transaction). Let DATABASE_URL lead past it or to a pool with pool_mode=session, or use QUEUE=redis'
+  'QUEUE=postgres needs sessions of its own, because it waits for notifications (LISTEN), and these do not ' +
+  'arrive: a pooler lends sessions by transaction (pool_mode=transaction). Let DATABASE_URL lead past it or to ' +
+  'a pool with pool_mode=session, or use QUEUE=redis'

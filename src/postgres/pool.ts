@@ -4,7 +4,16 @@ import { Socket } from 'node:net'
 import pg from 'pg'
 import type { Secret } from '../secret.ts'
 import { DatabaseTrouble, NO_SCHEMA } from './trouble.ts'
-import { describe, learnFrom, makeClient, MOST_TRIES, placeOf, type SessionClient, type SessionOptions, type Tried } from './client.ts'
+import {
+  describe,
+  learnFrom,
+  makeClient,
+  MOST_TRIES,
+  placeOf,
+  type SessionClient,
+  type SessionOptions,
+  type Tried,
+} from './client.ts'
 import { FIRST_SCHEMA } from './session.ts'
 
 export type Pool = pg.Pool
@@ -28,7 +37,11 @@ const SILENCE_BEYOND_MS = 2_000
 
 const greetAll = async (client: pg.ClientBase): Promise<void> => (client as SessionClient).greet()
 
-type Taken = (error: Error | undefined, client: pg.PoolClient | undefined, release: (error?: Error | boolean) => void) => void
+type Taken = (
+  error: Error | undefined,
+  client: pg.PoolClient | undefined,
+  release: (error?: Error | boolean) => void,
+) => void
 
 /** Nothing is connected until the first query. */
 export const openPool = (url: Secret, options: PoolOptions): OpenedPool => {
@@ -73,7 +86,9 @@ export const openPool = (url: Secret, options: PoolOptions): OpenedPool => {
       take(taken)
       return undefined
     }
-    return new Promise((resolve, reject) => take((error, client) => (client === undefined ? reject(error as Error) : resolve(client))))
+    return new Promise((resolve, reject) =>
+      take((error, client) => (client === undefined ? reject(error as Error) : resolve(client))),
+    )
   }
   Object.assign(pool, { connect })
 
@@ -103,7 +118,8 @@ const findSchema = async (pool: pg.Pool): Promise<string> => {
   let schema: string | null | undefined
   try {
     const { rows } = await client.query<{ schema: string | null }>(
-      `SELECT name AS schema, set_config('search_path', coalesce(quote_ident(name) || ', pg_temp', current_setting('search_path')), $1)
+      `SELECT name AS schema, set_config('search_path', coalesce(quote_ident(name) || ', pg_temp',
+        current_setting('search_path')), $1)
        FROM (SELECT ${FIRST_SCHEMA} AS name) AS first`,
       [(client as unknown as SessionClient).isLent()],
     )

@@ -16,7 +16,8 @@ export interface Session {
  * that is not PostgreSQL's own. Unlike current_schema(): some put pg_catalog first, to be safe from tables named like
  * its. NULL when there is none. An expression of SQL.
  */
-export const FIRST_SCHEMA = `(SELECT name::text FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name, place)
+export const FIRST_SCHEMA = `(SELECT name::text FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name,
+  place)
   WHERE name !~ '^pg_|^information_schema$' ORDER BY place LIMIT 1)`
 
 type Settings = Readonly<Record<string, string>>
@@ -75,13 +76,20 @@ const MARKER = 'reconsent.session'
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 /** `pg_temp` unless named comes first: temporary tables that others left in a lent session would hide ours. */
 export const searchPathOf = (schema: string): string => `${quoted(schema)}, pg_temp`
-const searchPath = ({ schema }: Session): Settings => (schema === undefined ? {} : { search_path: searchPathOf(schema) })
+const searchPath = ({ schema }: Session): Settings =>
+  schema === undefined ? {} : { search_path: searchPathOf(schema) }
 /** PostgreSQL 17 and later know it. */
-const newer = (major: number | undefined): Settings => (major !== undefined && major >= 17 ? { transaction_timeout: '0' } : {})
+const newer = (major: number | undefined): Settings =>
+  major !== undefined && major >= 17 ? { transaction_timeout: '0' } : {}
 
 /** For a session that is ours alone: everything, at no cost, in the message that opens it. */
 export const startupOfOwn = (session: Session, major: number | undefined): Settings => ({
-  [MARKER]: 'own', ...tracked(session), ...inTransactions(session), ...betweenTransactions, ...searchPath(session), ...newer(major),
+  [MARKER]: 'own',
+  ...tracked(session),
+  ...inTransactions(session),
+  ...betweenTransactions,
+  ...searchPath(session),
+  ...newer(major),
 })
 
 /** For a session that a pooler lends. */
@@ -98,7 +106,10 @@ export const beginOnLent = (session: Session, major: number | undefined): string
   const local = Object.entries({ ...inTransactions(session), ...newer(major), ...searchPath(session) }).map(setting)
   // What another application acts as, or looks in, must not be ours.
   const defaults = ['role TO DEFAULT', ...(session.schema === undefined ? ['search_path TO DEFAULT'] : [])]
-  return `BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE, NOT DEFERRABLE; ${[...local, ...defaults].map((one) => `SET LOCAL ${one}`).join('; ')}`
+  return (
+    'BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE, NOT DEFERRABLE; ' +
+    [...local, ...defaults].map((one) => `SET LOCAL ${one}`).join('; ')
+  )
 }
 
 /** The same for a whole session, where a pooler gives it to us until we end it. */

@@ -66,7 +66,12 @@ export const readTls = (find: Find, complain: Complain): Tls | undefined => {
   const root = find('sslrootcert')
   const [ca, cert, key] = [read('sslrootcert'), read('sslcert'), read('sslkey')]
   const said = find('sslmode')
-  const mode = said === undefined ? (root === undefined && find('sslcert') === undefined ? 'disable' : 'verify-full') : sslModes.find((one) => one === said)
+  const mode =
+    said === undefined
+      ? root === undefined && find('sslcert') === undefined
+        ? 'disable'
+        : 'verify-full'
+      : sslModes.find((one) => one === said)
   if (mode === undefined) {
     const meant = nearest(said ?? '', sslModes)
     refuse(`sslmode must be one of ${sslModes.join(', ')}${meant === undefined ? '' : `: did you mean ${meant}?`}`)
@@ -74,20 +79,36 @@ export const readTls = (find: Find, complain: Complain): Tls | undefined => {
   }
   if (ca !== undefined && !isCertificates(ca)) refuse('sslrootcert names a file that holds no certificates in PEM')
   if (mode === 'verify-ca' && (root === undefined || root === SYSTEM)) {
-    refuse('sslmode=verify-ca needs the authority in sslrootcert: anybody can have a certificate of a public one. With a public one, say verify-full')
+    refuse(
+      'sslmode=verify-ca needs the authority in sslrootcert: anybody can have a certificate of a public one. ' +
+        'With a public one, say verify-full',
+    )
   }
-  if (root === SYSTEM && said !== undefined && mode !== 'verify-full') refuse('sslrootcert=system goes with sslmode=verify-full alone')
+  if (root === SYSTEM && said !== undefined && mode !== 'verify-full')
+    refuse('sslrootcert=system goes with sslmode=verify-full alone')
   checkPair({ cert, key, passphrase: find('sslpassword'), given: [find('sslcert'), find('sslkey')] }, refuse)
   if (!sound) return undefined
 
-  const own = cert === undefined || key === undefined ? {} : { cert, key, ...(find('sslpassword') === undefined ? {} : { passphrase: find('sslpassword') }) }
-  const verifies = mode === 'verify-full' ? 'host' : mode === 'verify-ca' || (mode === 'require' && ca !== undefined) ? 'chain' : 'nothing'
+  const own =
+    cert === undefined || key === undefined
+      ? {}
+      : { cert, key, ...(find('sslpassword') === undefined ? {} : { passphrase: find('sslpassword') }) }
+  const verifies =
+    mode === 'verify-full'
+      ? 'host'
+      : mode === 'verify-ca' || (mode === 'require' && ca !== undefined)
+        ? 'chain'
+        : 'nothing'
   const check: Record<Tls['verifies'], ConnectionOptions> = {
     nothing: { rejectUnauthorized: false },
     chain: { checkServerIdentity: () => undefined },
     host: {},
   }
-  return { mode, verifies, options: { ...own, ...(ca === undefined || verifies === 'nothing' ? {} : { ca }), ...check[verifies] } }
+  return {
+    mode,
+    verifies,
+    options: { ...own, ...(ca === undefined || verifies === 'nothing' ? {} : { ca }), ...check[verifies] },
+  }
 }
 
 interface Pair {
@@ -98,11 +119,16 @@ interface Pair {
 }
 
 const checkPair = ({ cert, key, passphrase, given: [certFile, keyFile] }: Pair, refuse: Complain): void => {
-  if ((certFile === undefined) !== (keyFile === undefined)) refuse('sslcert and sslkey go together: give both or neither')
+  if ((certFile === undefined) !== (keyFile === undefined))
+    refuse('sslcert and sslkey go together: give both or neither')
   if (cert !== undefined && !isCertificates(cert)) refuse('sslcert names a file that holds no certificate in PEM')
   else if (key !== undefined) {
     const opened = keyOf(key, passphrase)
-    if (opened === undefined) refuse('sslkey names a file that holds no private key in PEM that can be opened; sslpassword opens an encrypted one')
-    else if (cert !== undefined && !new X509Certificate(cert).checkPrivateKey(opened)) refuse('sslkey is not the key of the certificate in sslcert')
+    if (opened === undefined)
+      refuse(
+        'sslkey names a file that holds no private key in PEM that can be opened; sslpassword opens an encrypted one',
+      )
+    else if (cert !== undefined && !new X509Certificate(cert).checkPrivateKey(opened))
+      refuse('sslkey is not the key of the certificate in sslcert')
   }
 }

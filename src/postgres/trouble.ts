@@ -13,9 +13,12 @@ export class DatabaseTrouble extends Error {
   }
 }
 
-export const NO_SCHEMA = "the role's search_path names no schema that exists and that it may use: name one by ?schema= in DATABASE_URL, and run reconsent migrate"
+export const NO_SCHEMA =
+  "the role's search_path names no schema that exists and that it may use: name one by ?schema= in " +
+  'DATABASE_URL, and run reconsent migrate'
 
-const fieldOf = (value: unknown, name: string): unknown => (typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined)
+const fieldOf = (value: unknown, name: string): unknown =>
+  typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
 const textOf = (value: unknown, name: string): string => {
   const found = fieldOf(value, name)
   return typeof found === 'string' ? found : ''
@@ -25,15 +28,21 @@ const textOf = (value: unknown, name: string): string => {
 const layersOf = (error: unknown, depth = 0): unknown[] => {
   if (typeof error !== 'object' || error === null || depth > 6) return []
   const errors = fieldOf(error, 'errors')
-  const inner = [fieldOf(error, 'cause'), fieldOf(fieldOf(error, 'meta'), 'driverAdapterError'), ...(Array.isArray(errors) ? (errors as unknown[]) : [])]
+  const inner = [
+    fieldOf(error, 'cause'),
+    fieldOf(fieldOf(error, 'meta'), 'driverAdapterError'),
+    ...(Array.isArray(errors) ? (errors as unknown[]) : []),
+  ]
   return [...inner.flatMap((one) => layersOf(one, depth + 1)), error]
 }
 
 const codeIn = (layer: unknown): string => textOf(layer, 'originalCode') || textOf(layer, 'code')
-const messageIn = (layer: unknown): string => `${textOf(layer, 'originalMessage')} ${textOf(layer, 'message')} ${textOf(layer, 'reason')}`
+const messageIn = (layer: unknown): string =>
+  `${textOf(layer, 'originalMessage')} ${textOf(layer, 'message')} ${textOf(layer, 'reason')}`
 
 /** PgBouncer, at a startup parameter that it does not know. */
-export const isRefusedStartup = (error: unknown): boolean => codeIn(error) === '08P01' && /unsupported startup parameter/.test(messageIn(error))
+export const isRefusedStartup = (error: unknown): boolean =>
+  codeIn(error) === '08P01' && /unsupported startup parameter/.test(messageIn(error))
 /** PostgreSQL 17 and later: transaction_timeout. */
 export const isTransactionTimeout = (error: unknown): boolean => codeIn(error) === '25P04'
 /** node-postgres' own, without a code (its connection.js). */
@@ -43,34 +52,67 @@ export const isNoTls = (error: unknown): boolean => /server does not support SSL
  * sources (its auth.c): the message is in the language of the server's lc_messages.
  */
 export const mayWantTls = (error: unknown): boolean =>
-  (codeIn(error) === '28000' && textOf(error, 'routine') === 'ClientAuthentication') || (codeIn(error) === '08P01' && /SSL required/.test(messageIn(error)))
+  (codeIn(error) === '28000' && textOf(error, 'routine') === 'ClientAuthentication') ||
+  (codeIn(error) === '08P01' && /SSL required/.test(messageIn(error)))
 
-const untrusted = "the database server's certificate was signed by an authority that is not trusted: name that authority's certificate in sslrootcert"
+const untrusted =
+  "the database server's certificate was signed by an authority that is not trusted: name that authority's " +
+  'certificate in sslrootcert'
 const refusedUser = 'the database refused our user or password'
 const unreachable = 'the database could not be reached'
 
 /** Where the code alone does not tell. `$` becomes the variable. */
 const byMessage: readonly (readonly [RegExp, string])[] = [
-  [/unrecognized configuration parameter/, 'the database server is older than PostgreSQL 14, or knows not all of its settings: use PostgreSQL 14 or later'],
+  [
+    /unrecognized configuration parameter/,
+    'the database server is older than PostgreSQL 14, or knows not all of its settings: use PostgreSQL 14 or later',
+  ],
   [/server does not support SSL/, 'the database server offers no TLS, which the sslmode of $ demands'],
   [/error establishing an SSL connection/, 'the database server broke off while TLS was agreed on'],
   [/SSL required/, 'the pooler takes only connections with TLS: add sslmode=verify-full (or require) to $'],
-  [/no pg_hba\.conf entry.*(?:no encryption|SSL off)/, 'the database server has no pg_hba.conf entry for us without TLS: add sslmode=verify-full (or require) to $, or an entry there'],
+  [
+    /no pg_hba\.conf entry.*(?:no encryption|SSL off)/,
+    'the database server has no pg_hba.conf entry for us without TLS: add sslmode=verify-full (or require) to ' +
+      '$, or an entry there',
+  ],
   [/no pg_hba\.conf entry/, 'the database server has no pg_hba.conf entry for this host, user and database'],
   [/pg_hba\.conf rejects/, 'the database server rejects this host, user and database (pg_hba.conf)'],
   [/valid client certificate/, 'the database server demands a client certificate: name it in sslcert and sslkey'],
   [/certificate authentication failed/, "the database server's user does not fit the client certificate in sslcert"],
-  [/alert (?:unknown ca|bad certificate|certificate required|certificate unknown|certificate expired)/i, 'the database server refused our client certificate (sslcert), or demands one'],
+  [
+    /alert (?:unknown ca|bad certificate|certificate required|certificate unknown|certificate expired)/i,
+    'the database server refused our client certificate (sslcert), or demands one',
+  ],
   [/client password must be a (?:non-empty )?string/, 'the database wants a password, and $ has none'],
   [/no such database/, 'the pooler knows no database of the name in $'],
   [/no such user/, 'the pooler does not know the user in $'],
   [/(?:password|SASL) authentication failed|auth(?:entication)? failed|wrong password type/i, refusedUser],
-  [/statement pooling mode/, 'the pooler lends sessions by statement (pool_mode=statement), which allows no transactions: set pool_mode=transaction or session for this database'],
-  [/no more connections allowed|too many connections|max_client_conn/i, 'no connection is left for us at the database or its pooler'],
+  [
+    /statement pooling mode/,
+    'the pooler lends sessions by statement (pool_mode=statement), which allows no transactions: set ' +
+      'pool_mode=transaction or session for this database',
+  ],
+  [
+    /no more connections allowed|too many connections|max_client_conn/i,
+    'no connection is left for us at the database or its pooler',
+  ],
   [/query_wait_timeout|client_login_timeout/, 'the pooler had no connection to PostgreSQL free in time'],
-  [/server_login_retry|server login (?:has been )?fail|cannot connect to server|server DNS lookup failed|login failed|connect failed/i, 'the pooler could not reach or log in to PostgreSQL behind it'],
-  [/server conn(?:ection)? crashed|server_lifetime|idle_transaction_timeout|client_idle_timeout|query_timeout/, 'the pooler closed the connection'],
-  [/pgbouncer cannot|database .* is (?:paused|disabled)|database does not allow connections/i, 'the database is paused or disabled at its pooler'],
+  [
+    /server_login_retry|server login (?:has been )?fail|login failed/i,
+    'the pooler could not log in to PostgreSQL behind it',
+  ],
+  [
+    /cannot connect to server|server DNS lookup failed|connect failed/i,
+    'the pooler could not reach PostgreSQL behind it',
+  ],
+  [
+    /server conn(?:ection)? crashed|server_lifetime|idle_transaction_timeout|client_idle_timeout|query_timeout/,
+    'the pooler closed the connection',
+  ],
+  [
+    /pgbouncer cannot|database .* is (?:paused|disabled)|database does not allow connections/i,
+    'the database is paused or disabled at its pooler',
+  ],
   [/timeout expired|due to connection timeout|timeout exceeded when trying to connect/, `${unreachable} in time`],
 ]
 
@@ -118,7 +160,7 @@ const byCode: Readonly<Record<string, string>> = {
   '28000': 'the database refused our user',
   '28P01': refusedUser,
   '3D000': 'the database that $ names does not exist',
-  '3F000': "the schema is not there: run reconsent migrate, or correct schema= in $",
+  '3F000': 'the schema is not there: run reconsent migrate, or correct schema= in $',
   '42P01': 'the database has no tables of ours yet: run reconsent migrate',
   '42703': "the database's tables are older than this program: run reconsent migrate",
   '42501': "the database's role lacks a right that this needs",
@@ -144,7 +186,8 @@ export const troubleOf = (error: unknown, variable = 'DATABASE_URL'): Trouble | 
     const code = codeIn(layer)
     const isDriver = code !== '' || textOf(layer, 'kind') !== '' || layer instanceof Error
     const said = byMessage.find(([pattern]) => isDriver && pattern.test(messageIn(layer)))?.[1]
-    const words = said ?? (Object.hasOwn(byCode, code) ? byCode[code] : code.startsWith('ERR_SSL_') ? byCode['EPROTO'] : undefined)
+    const words =
+      said ?? (Object.hasOwn(byCode, code) ? byCode[code] : code.startsWith('ERR_SSL_') ? byCode['EPROTO'] : undefined)
     if (words !== undefined) return { words: words.replaceAll('$', variable), code: code === '' ? undefined : code }
   }
   return undefined

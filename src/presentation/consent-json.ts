@@ -1,5 +1,5 @@
-// Consents and their history as JSON: snake_case, absent values as null, instants in UTC with milliseconds. The same for the command
-// line and the API. No secret and no address is in it.
+// Consents and their history as JSON: snake_case, absent values as null, instants in UTC with milliseconds. The same
+// for the command line and the API. No secret and no address is in it.
 import type { DateTime } from 'luxon'
 import type { Authorisation, Consent, Notification, Renewal } from '../domain/model.ts'
 import { gatherFacts } from '../domain/next-action.ts'
@@ -10,7 +10,11 @@ import type { ConsentEvent } from '../store/port.ts'
 export const isoOf = (at: DateTime | undefined): string | null => at?.toUTC().toISO() ?? null
 
 export const consentJson = (consent: Consent, now: DateTime, policy: Policy) => {
-  const { phase, graceEndsAt } = gatherFacts({ consent, renewal: undefined, authorisations: [], notifications: [] }, now, policy)
+  const { phase, graceEndsAt } = gatherFacts(
+    { consent, renewal: undefined, authorisations: [], notifications: [] },
+    now,
+    policy,
+  )
   return {
     id: consent.id,
     credentials_id: consent.credentialsId,

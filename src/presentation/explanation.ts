@@ -1,5 +1,5 @@
-// Why a consent is where it is: every rule looked at, what is next, each rung of the ladder, and what was held back and why. Asks the
-// same domain the jobs ask, so it can never tell another story than they act on.
+// Why a consent is where it is: every rule looked at, what is next, each rung of the ladder, and what was held back and
+// why. Asks the same domain the jobs ask, so it can never tell another story than they act on.
 import type { DateTime } from 'luxon'
 import type { ConsentView, Notification } from '../domain/model.ts'
 import { explainNextAction, gatherFacts, type Facts, type NextAction } from '../domain/next-action.ts'
@@ -11,7 +11,10 @@ export interface RungState {
   readonly rung: string
   /** When it stands in the ladder; undefined for messages that are no part of it (by hand, asked again). */
   readonly at: DateTime | undefined
-  /** A status of the ledger, or: owed now, held (owed, but something holds it), passed over, coming, stopped (nothing will send it). */
+  /**
+   * A status of the ledger, or: owed now, held (owed, but something holds it), passed over, coming, stopped (nothing
+   * will send it).
+   */
   readonly state: Notification['status'] | 'owed' | 'held' | 'passed-over' | 'coming' | 'stopped'
   readonly detail: string | undefined
 }
@@ -46,30 +49,48 @@ export const explain = (view: ConsentView, now: DateTime, policy: Policy): Expla
     trail,
     next,
     rungs,
-    suppressed: rungs.filter(isSuppressed).map(({ rung, state, detail }) => `${rung} ${words[state]}${detail === undefined ? '' : `: ${detail}`}`),
+    suppressed: rungs
+      .filter(isSuppressed)
+      .map(({ rung, state, detail }) => `${rung} ${words[state]}${detail === undefined ? '' : `: ${detail}`}`),
   }
 }
 
-const isSuppressed = ({ state }: RungState): boolean => ['held', 'passed-over', 'cancelled', 'failed', 'uncertain'].includes(state)
+const isSuppressed = ({ state }: RungState): boolean =>
+  ['held', 'passed-over', 'cancelled', 'failed', 'uncertain'].includes(state)
 
 const words: Record<RungState['state'], string> = {
-  pending: 'is pending', sending: 'is being sent', sent: 'was sent', uncertain: 'is uncertain', failed: 'failed', cancelled: 'was cancelled',
-  owed: 'is owed', held: 'is held back', 'passed-over': 'was passed over', coming: 'is coming', stopped: 'will not be sent',
+  pending: 'is pending',
+  sending: 'is being sent',
+  sent: 'was sent',
+  uncertain: 'is uncertain',
+  failed: 'failed',
+  cancelled: 'was cancelled',
+  owed: 'is owed',
+  held: 'is held back',
+  'passed-over': 'was passed over',
+  coming: 'is coming',
+  stopped: 'will not be sent',
 }
 
-const ladderStates = (facts: Facts, next: NextAction): RungState[] => facts.rungs.map(({ name, at }) => ({ rung: name, at, ...stateOf(facts, next, name, at) }))
+const ladderStates = (facts: Facts, next: NextAction): RungState[] =>
+  facts.rungs.map(({ name, at }) => ({ rung: name, at, ...stateOf(facts, next, name, at) }))
 
 const stateOf = (facts: Facts, next: NextAction, name: string, at: DateTime): Pick<RungState, 'state' | 'detail'> => {
   const { view, now, rungs } = facts
   const row = view.notifications.find((one) => one.rung === name)
   if (row !== undefined) return ledgerState(row)
-  if (at > now) return isOver(facts) ? { state: 'stopped', detail: `the consent is ${view.consent.status}` } : { state: 'coming', detail: undefined }
+  if (at > now)
+    return isOver(facts)
+      ? { state: 'stopped', detail: `the consent is ${view.consent.status}` }
+      : { state: 'coming', detail: undefined }
   if (next.action === 'renew' && next.message?.rung === name) return { state: 'owed', detail: undefined }
   const stands = view.notifications.find((one) => one.status !== 'cancelled' && one.createdAt >= at)
   if (stands !== undefined) return { state: 'passed-over', detail: `message ${stands.rung} stood for it` }
   const later = rungs.findLast((rung) => rung.at <= now)
-  if (later !== undefined && later.name !== name) return { state: 'passed-over', detail: `rung ${later.name} had come by then: one message, not two` }
-  if (next.action === 'renew' && next.message !== undefined) return { state: 'passed-over', detail: `message ${next.message.rung} goes in its place` }
+  if (later !== undefined && later.name !== name)
+    return { state: 'passed-over', detail: `rung ${later.name} had come by then: one message, not two` }
+  if (next.action === 'renew' && next.message !== undefined)
+    return { state: 'passed-over', detail: `message ${next.message.rung} goes in its place` }
   return next.action === 'none' || next.action === 'lapse' || next.action === 'close-unsupported'
     ? { state: 'stopped', detail: next.reason }
     : { state: 'held', detail: next.reason }
@@ -77,7 +98,10 @@ const stateOf = (facts: Facts, next: NextAction, name: string, at: DateTime): Pi
 
 const ledgerState = (row: Notification): Pick<RungState, 'state' | 'detail'> => {
   const details: Record<Notification['status'], string | undefined> = {
-    pending: row.errorCode === undefined ? `to be sent at ${isoOf(row.nextActionAt) ?? 'once'}` : `put off (${row.errorCode}), tried again at ${isoOf(row.nextActionAt) ?? 'once'}`,
+    pending:
+      row.errorCode === undefined
+        ? `to be sent at ${isoOf(row.nextActionAt) ?? 'once'}`
+        : `put off (${row.errorCode}), tried again at ${isoOf(row.nextActionAt) ?? 'once'}`,
     sending: 'handed to the channel right now, or its process stopped',
     sent: `at ${isoOf(row.sentAt) ?? '?'}`,
     uncertain: 'it may or may not have been delivered; never sent again',
@@ -105,7 +129,12 @@ export const explanationJson = (explanation: Explanation) => {
     routes: explanation.routes,
     trail: explanation.trail,
     next: nextActionJson(next),
-    rungs: explanation.rungs.map(({ rung, at, state, detail }) => ({ rung, at: isoOf(at), state, detail: detail ?? null })),
+    rungs: explanation.rungs.map(({ rung, at, state, detail }) => ({
+      rung,
+      at: isoOf(at),
+      state,
+      detail: detail ?? null,
+    })),
     suppressed: explanation.suppressed,
   }
 }
@@ -127,7 +156,12 @@ export const nextActionWords = (next: NextAction): string => {
     case 'wait':
       return `wait until ${isoOf(next.at) ?? ''}`
     case 'renew':
-      return [next.makeLink && `make a link (${next.routes.join(', then ')})`, next.message && `send message ${next.message.rung}`].filter(Boolean).join(', ')
+      return [
+        next.makeLink && `make a link (${next.routes.join(', then ')})`,
+        next.message && `send message ${next.message.rung}`,
+      ]
+        .filter(Boolean)
+        .join(', ')
     case 'lapse':
       return 'close as lapsed'
     case 'close-unsupported':

@@ -1,4 +1,5 @@
-// The exchange job: takes one authorisation a step further from wherever it stands. Its state says what is due, not the job.
+// The exchange job: takes one authorisation a step further from wherever it stands. Its state says what is due, not the
+// job.
 import { crashPoint } from '../crash-point.ts'
 import { PermanentError } from '../errors.ts'
 import type { Claim } from '../store/port.ts'
@@ -26,7 +27,8 @@ export const advanceAuthorisation =
       try {
         return await takeFurther(deps, claim, loaded, run)
       } catch (error) {
-        // Its own date comes from the queue's verdict; the consent is taken out of the loop until an operator has looked at it.
+        // Its own date comes from the queue's verdict; the consent is taken out of the loop until an operator has
+        // looked at it.
         if (error instanceof PermanentError && error.code === 'cell-unreadable') {
           await store.quarantineConsent(loaded.consent.id, clock.now(), error.message)
           await crashPoint('quarantined-for-code')
@@ -42,7 +44,8 @@ const takeFurther = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, run
     case 'code_received':
       return exchangeCode(deps, claim, loaded, run)
     case 'exchanging':
-      // Whoever was sending died, hangs or failed: its lease is over or given back. The code may have been used; only asking can tell.
+      // Whoever was sending died, hangs or failed: its lease is over or given back. The code may have been used; only
+      // asking can tell.
       if (!(await store.markUnknown(claim, clock.now(), 'exchange-interrupted', clock.now()))) return OVERTAKEN
       return settleUnknown(deps, claim, loaded, run)
     case 'verifying':

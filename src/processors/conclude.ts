@@ -1,4 +1,5 @@
-// The ends an authorisation can come to, shared by exchange, proof and settlement: proven, a different connection, ask again.
+// The ends an authorisation can come to, shared by exchange, proof and settlement: proven, a different connection, ask
+// again.
 import { crashPoint } from '../crash-point.ts'
 import type { Claim, NewConnection } from '../store/port.ts'
 import type { Proof } from '../domain/proof.ts'
@@ -12,34 +13,56 @@ export interface Proven {
   readonly withStoredToken?: boolean
 }
 
-export const commitProof = async (deps: ExchangeDeps, claim: Claim, { authorisation, consent }: Loaded, { proof, owner, withStoredToken = false }: Proven): Promise<Outcome> => {
+export const commitProof = async (
+  deps: ExchangeDeps,
+  claim: Claim,
+  { authorisation, consent }: Loaded,
+  { proof, owner, withStoredToken = false }: Proven,
+): Promise<Outcome> => {
   const { store, clock, handOver } = deps
-  // `/me` was asked with the very tokens kept beside: now they are known to be ours. Of others nobody knows whose they are.
-  if (owner === 'ours' && authorisation.tokenOwner === 'beside' && !withStoredToken && !(await store.adoptTokens(claim))) {
+  // `/me` was asked with the very tokens kept beside: now they are known to be ours. Of others nobody knows whose they
+  // are.
+  if (
+    owner === 'ours' &&
+    authorisation.tokenOwner === 'beside' &&
+    !withStoredToken &&
+    !(await store.adoptTokens(claim))
+  ) {
     return settleChanged(deps, claim)
   }
   await crashPoint('tokens-adopted')
   if (owner !== 'ours' && (await store.readTokenBeside(authorisation.id)) === undefined) {
     // A new connection without a refresh token could never be renewed, nor kept: the old one is all we have.
     const closed = await store.closeUnrenewed(claim, 'refused', 'not-renewed', clock.now(), 'again')
-    return closed ? askAgain(deps, consent.id, 'the new connection came without a refresh token: the user is asked again') : OVERTAKEN
+    return closed
+      ? askAgain(deps, consent.id, 'the new connection came without a refresh token: the user is asked again')
+      : OVERTAKEN
   }
   const { basis, expiresAt, expiresSource } = proof
-  const answer = await store.commitRenewal(claim, { basis, expiresAt, expiresSource, provenAt: clock.now() }, owner === 'ours' ? undefined : owner)
+  const answer = await store.commitRenewal(
+    claim,
+    { basis, expiresAt, expiresSource, provenAt: clock.now() },
+    owner === 'ours' ? undefined : owner,
+  )
   if (answer === 'renewed') {
     await crashPoint('renewal-committed')
     await handOver('consent', consent.id)
     return done(`renewed until ${expiresAt.toISO()} (${basis})`)
   }
-  if (answer === 'mismatched') return askAgain(deps, consent.id, 'the new connection is on record as somebody else’s: nothing of it was taken, the user is told')
+  if (answer === 'mismatched')
+    return askAgain(
+      deps,
+      consent.id,
+      'the new connection is on record as somebody else’s: nothing of it was taken, the user is told',
+    )
   // The cycle was closed meanwhile, by another code or by a stop: this success changes nothing any more.
   const closed = await store.closeUnrenewed(claim, 'superseded', 'fenced', clock.now(), 'no')
   return closed ? done('proven, but the cycle had been closed meanwhile') : OVERTAKEN
 }
 
 /**
- * The stored token changed since it was last read (an import with --correct): which of the two lives, only asking can tell. The one
- * kept beside may be the newest and stays there; nothing is committed before it is known.
+ * The stored token changed since it was last read (an import with --correct): which of the two lives, only asking can
+ * tell. The one kept beside may be the newest and stays there; nothing is committed before it is known.
  */
 export const settleChanged = async ({ store, clock }: ExchangeDeps, claim: Claim): Promise<Outcome> => {
   const at = clock.now()
@@ -55,7 +78,9 @@ export const closeUnasked = async ({ store, clock }: ExchangeDeps, claim: Claim,
   return closed ? done(`${why}: the provider is not asked any more`) : OVERTAKEN
 }
 
-/** After a code that ended without a renewal, the consent is looked at at once: the user did their part and hears of it. */
+/**
+ * After a code that ended without a renewal, the consent is looked at at once: the user did their part and hears of it.
+ */
 export const askAgain = async ({ handOver }: ExchangeDeps, consentId: string, what: string): Promise<Outcome> => {
   await crashPoint('before-asking-again')
   await handOver('consent', consentId)
@@ -64,5 +89,7 @@ export const askAgain = async ({ handOver }: ExchangeDeps, consentId: string, wh
 
 export const closeMismatched = async (deps: ExchangeDeps, claim: Claim, { consent }: Loaded): Promise<Outcome> => {
   const closed = await deps.store.closeUnrenewed(claim, 'mismatched', 'other-connection', deps.clock.now(), 'again')
-  return closed ? askAgain(deps, consent.id, 'a different connection was approved: nothing of ours changed, the user is told') : OVERTAKEN
+  return closed
+    ? askAgain(deps, consent.id, 'a different connection was approved: nothing of ours changed, the user is told')
+    : OVERTAKEN
 }

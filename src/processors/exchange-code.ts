@@ -1,4 +1,5 @@
-// Sends a code, at most once: the intent is committed before, and whatever leaves its fate open makes the authorisation `unknown`.
+// Sends a code, at most once: the intent is committed before, and whatever leaves its fate open makes the authorisation
+// `unknown`.
 import { type DateTime, Duration } from 'luxon'
 import { crashPoint } from '../crash-point.ts'
 import { PermanentError } from '../errors.ts'
@@ -14,7 +15,8 @@ import { verifyRenewal } from './verify-renewal.ts'
 
 /** TrueLayer's documentation: a code lives five minutes. Ten seconds are left for the call itself. */
 export const CODE_LIVES = Duration.fromObject({ minutes: 4, seconds: 50 })
-const codeDiesAt = ({ codeReceivedAt, issuedAt }: Loaded['authorisation']): DateTime => (codeReceivedAt ?? issuedAt).plus(CODE_LIVES)
+const codeDiesAt = ({ codeReceivedAt, issuedAt }: Loaded['authorisation']): DateTime =>
+  (codeReceivedAt ?? issuedAt).plus(CODE_LIVES)
 /** How soon a code is tried again that certainly was not processed, doubled each time. */
 const RETURNED_RESTS_SECONDS = 2
 const RETURNED_RESTS_AT_MOST_SECONDS = 30
@@ -24,7 +26,9 @@ export const exchangeCode = async (deps: ExchangeDeps, claim: Claim, loaded: Loa
   const { authorisation, consent } = loaded
   if (clock.now() >= codeDiesAt(authorisation)) {
     const closed = await store.closeUnrenewed(claim, 'refused', 'code-too-old', clock.now(), 'again')
-    return closed ? askAgain(deps, consent.id, 'the code could not be sent while it lived: the user is asked again') : OVERTAKEN
+    return closed
+      ? askAgain(deps, consent.id, 'the code could not be sent while it lived: the user is asked again')
+      : OVERTAKEN
   }
   const start = await store.beginExchange(claim, clock.now())
   if (start.kind === 'overtaken') return OVERTAKEN
@@ -38,7 +42,11 @@ export const exchangeCode = async (deps: ExchangeDeps, claim: Claim, loaded: Loa
     return snooze(until, 'another code of this consent is being exchanged')
   }
   await crashPoint('exchanging-committed')
-  const answer = await provider.exchangeCode(consent.id, { code: start.code, redirectUri: start.redirectUri, codeVerifier: start.verifier })
+  const answer = await provider.exchangeCode(consent.id, {
+    code: start.code,
+    redirectUri: start.redirectUri,
+    codeVerifier: start.verifier,
+  })
   await crashPoint('code-answered')
   return settleAnswer(deps, claim, loaded, start, answer, run)
 }
@@ -54,7 +62,13 @@ const settleAnswer = async (
   const { store, clock } = deps
   switch (answer.kind) {
     case 'tokens':
-      return storeTokens(deps, claim, loaded, { tokens: answer.tokens, tokenVersion: start.tokenVersion, answeredAt: clock.now() }, run)
+      return storeTokens(
+        deps,
+        claim,
+        loaded,
+        { tokens: answer.tokens, tokenVersion: start.tokenVersion, answeredAt: clock.now() },
+        run,
+      )
     case 'not-processed':
     case 'held': {
       const until = triedAgainAt(clock.now(), loaded.authorisation, answer)
@@ -78,11 +92,19 @@ interface Received {
   readonly answeredAt: DateTime
 }
 
-const storeTokens = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, received: Received, run: Run): Promise<Outcome> => {
+const storeTokens = async (
+  deps: ExchangeDeps,
+  claim: Claim,
+  loaded: Loaded,
+  received: Received,
+  run: Run,
+): Promise<Outcome> => {
   const { store, clock } = deps
   const { authorisation, consent } = loaded
   const { tokens } = received
-  const ours = tokens.credentialsId === consent.credentialsId || (tokens.credentialsId === undefined && (await isStoredToken(deps, consent.id, tokens, run.signal)))
+  const ours =
+    tokens.credentialsId === consent.credentialsId ||
+    (tokens.credentialsId === undefined && (await isStoredToken(deps, consent.id, tokens, run.signal)))
   if (!ours && tokens.credentialsId !== undefined && authorisation.route === 'reauth') {
     // The user approved as somebody else: these tokens are another person's bank data, and are dropped here.
     return closeMismatched(deps, claim, loaded)
@@ -104,11 +126,21 @@ const storeTokens = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, rec
   }
   await crashPoint('tokens-stored')
   const fresh = await store.getAuthorisation(authorisation.id)
-  return fresh?.authorisation.status === 'verifying' ? verifyRenewal(deps, claim, fresh, run) : done('the tokens were stored; the cycle had closed meanwhile')
+  return fresh?.authorisation.status === 'verifying'
+    ? verifyRenewal(deps, claim, fresh, run)
+    : done('the tokens were stored; the cycle had closed meanwhile')
 }
 
-/** TrueLayer (support article): re-authentication answers with the identical refresh token. Names the owner where `sub` is missing. */
-const isStoredToken = async ({ store }: ExchangeDeps, consentId: string, { refreshToken }: Tokens, signal: AbortSignal): Promise<boolean> => {
+/**
+ * TrueLayer (support article): re-authentication answers with the identical refresh token. Names the owner where `sub`
+ * is missing.
+ */
+const isStoredToken = async (
+  { store }: ExchangeDeps,
+  consentId: string,
+  { refreshToken }: Tokens,
+  signal: AbortSignal,
+): Promise<boolean> => {
   if (refreshToken === undefined) return false
   try {
     const stored = await persist(async () => store.readRefreshToken(consentId), signal)
@@ -121,9 +153,14 @@ const isStoredToken = async ({ store }: ExchangeDeps, consentId: string, { refre
 }
 
 /** Never after the code has died: whatever the provider asked for, then the user is asked again without delay. */
-const triedAgainAt = (now: DateTime, authorisation: Loaded['authorisation'], answer: Extract<TokenAnswer, { kind: 'not-processed' }> | Held): DateTime => {
+const triedAgainAt = (
+  now: DateTime,
+  authorisation: Loaded['authorisation'],
+  answer: Extract<TokenAnswer, { kind: 'not-processed' }> | Held,
+): DateTime => {
   const own = Math.min(RETURNED_RESTS_SECONDS * 2 ** authorisation.asked, RETURNED_RESTS_AT_MOST_SECONDS) * 1000
-  const wished = answer.kind === 'held' ? answer.until : now.plus({ milliseconds: Math.max(own, answer.retryAfterMs ?? 0) })
+  const wished =
+    answer.kind === 'held' ? answer.until : now.plus({ milliseconds: Math.max(own, answer.retryAfterMs ?? 0) })
   const dies = codeDiesAt(authorisation)
   return wished < dies ? wished : dies
 }

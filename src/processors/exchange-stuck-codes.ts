@@ -1,5 +1,6 @@
-// Codes live five minutes: those that no exchange job took in time (the queue is away, or was paused on the board) are exchanged here,
-// in this process: all of them in one round, ten at a time. Claims keep this, other processes and a late job apart.
+// Codes live five minutes: those that no exchange job took in time (the queue is away, or was paused on the board) are
+// exchanged here, in this process: all of them in one round, ten at a time. Claims keep this, other processes and a
+// late job apart.
 import type { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
@@ -9,7 +10,10 @@ import type { Outcome, Run } from './outcome.ts'
 const AT_ONCE = 10
 /** Larger than what runs at once: a slow answer keeps one lane waiting, not the page. */
 const PAGE = 100
-/** After this long nothing further is begun: the next round follows soon, and the timekeeper takes one that lasts for one that hangs. */
+/**
+ * After this long nothing further is begun: the next round follows soon, and the timekeeper takes one that lasts for
+ * one that hangs.
+ */
 const BEGINS_FOR_MS = 20_000
 
 export const exchangeStuckCodes =
@@ -46,7 +50,7 @@ export const exchangeStuckCodes =
         log.warn({ authorisation_id: id, err: error }, 'a code that no job had taken could not be exchanged yet')
       }
     }
-    for (let isShort = false; !isShort && mayBegin(); ) {
+    for (let isShort = false; !isShort && mayBegin();) {
       // Those that were tried and still wait must not hide the others behind them.
       const limit = PAGE + tried.size
       const found = await store.findStuckCodes(now.minus(waited), now, limit)

@@ -1,4 +1,5 @@
-// Hands one record that has just become due to the queue at once. Only a short cut: if it fails, the next sweep finds the record.
+// Hands one record that has just become due to the queue at once. Only a short cut: if it fails, the next sweep finds
+// the record.
 import type { Duration } from 'luxon'
 import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
@@ -6,12 +7,26 @@ import type { QueueName, WorkQueue } from '../queue/port.ts'
 import type { Dispatching, RecordKind } from '../store/port.ts'
 
 /** Which queue works on which kind of record. */
-export const queueOf: Record<RecordKind, Exclude<QueueName, 'sweep'>> = { consent: 'reauth', notification: 'notify', authorisation: 'exchange' }
+export const queueOf: Record<RecordKind, Exclude<QueueName, 'sweep'>> = {
+  consent: 'reauth',
+  notification: 'notify',
+  authorisation: 'exchange',
+}
 
 export type HandOver = (kind: RecordKind, id: string) => Promise<void>
 
 export const handOver =
-  ({ store, queue, log, queuedFor }: { store: Pick<Dispatching, 'dispatchOne' | 'undispatch'>; queue: WorkQueue; log: Log; queuedFor: Duration }): HandOver =>
+  ({
+    store,
+    queue,
+    log,
+    queuedFor,
+  }: {
+    store: Pick<Dispatching, 'dispatchOne' | 'undispatch'>
+    queue: WorkQueue
+    log: Log
+    queuedFor: Duration
+  }): HandOver =>
   async (kind, id) => {
     const dispatched = await store.dispatchOne(kind, id, queuedFor).catch(() => undefined)
     if (dispatched === undefined) return

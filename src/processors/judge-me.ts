@@ -1,4 +1,5 @@
-// What an answer of `/me` says about an authorisation: whose connection it is, and whether it proves the renewal. Decides only.
+// What an answer of `/me` says about an authorisation: whose connection it is, and whether it proves the renewal.
+// Decides only.
 import type { DateTime } from 'luxon'
 import type { Policy } from '../domain/policy.ts'
 import { judgeProof, type Proof } from '../domain/proof.ts'
@@ -8,7 +9,11 @@ import type { NewConnection } from '../store/port.ts'
 import type { Loaded } from './exchange-context.ts'
 
 export type Judgement =
-  | { readonly kind: 'proven'; readonly proof: Extract<Proof, { proven: true }>; readonly owner: 'ours' | NewConnection }
+  | {
+      readonly kind: 'proven'
+      readonly proof: Extract<Proof, { proven: true }>
+      readonly owner: 'ours' | NewConnection
+    }
   | { readonly kind: 'unproven'; readonly reason: 'date-not-moved' | 'no-dates' | 'no-bank' }
   /** Another connection, or another bank. */
   | { readonly kind: 'mismatched' }
@@ -22,7 +27,11 @@ export interface Seen {
   readonly refreshedAt: DateTime | undefined
 }
 
-export const judgeMe = ({ authorisation, consent }: Loaded, { me, withStoredToken, refreshedAt }: Seen, policy: Policy): Judgement => {
+export const judgeMe = (
+  { authorisation, consent }: Loaded,
+  { me, withStoredToken, refreshedAt }: Seen,
+  policy: Policy,
+): Judgement => {
   const oursByToken = withStoredToken || authorisation.tokenOwner === 'ours' ? consent.credentialsId : undefined
   const owner = me.credentialsId ?? authorisation.newCredentialsId ?? oursByToken
   const ours = owner === consent.credentialsId
@@ -37,11 +46,15 @@ export const judgeMe = ({ authorisation, consent }: Loaded, { me, withStoredToke
     issuedAt: authorisation.issuedAt,
     validity: ruleFor(consent.providerId, consent.country, policy).validity,
     // A clean 200 speaks for our connection only if its tokens do: of those beside nobody knows yet whose they are.
-    ownCodeSentAt: isCleanAnswer && !(withStoredToken && authorisation.tokenOwner !== 'ours') ? authorisation.exchangeStartedAt : undefined,
+    ownCodeSentAt:
+      isCleanAnswer && !(withStoredToken && authorisation.tokenOwner !== 'ours')
+        ? authorisation.exchangeStartedAt
+        : undefined,
     refreshedAt,
   })
   if (!proof.proven) return { kind: 'unproven', reason: proof.reason }
-  // A connection of ours is at the bank we know; of a new one only `/me` says where it is: no answer of the token endpoint does.
+  // A connection of ours is at the bank we know; of a new one only `/me` says where it is: no answer of the token
+  // endpoint does.
   if (!ours && me.providerId === undefined) return { kind: 'unproven', reason: 'no-bank' }
   return { kind: 'proven', proof, owner: ours ? 'ours' : { credentialsId: owner, providerName: me.providerName } }
 }

@@ -1,13 +1,13 @@
-// A timer whose rounds never overlap while they end in time, and which neither a failing nor a hanging round ends: for the watchdog,
-// the codes that wait for their exchange, and the feed.
+// A timer whose rounds never overlap while they end in time, and which neither a failing nor a hanging round ends: for
+// the watchdog, the codes that wait for their exchange, and the feed.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Duration } from 'luxon'
 import type { Log } from '../log.ts'
 
 export interface Timekeeper {
   /**
-   * No further round. The running one may end by itself for `endsWithinMs`, then its signal is aborted, then it has `settlesWithinMs`, then
-   * it is let go. Answers whether it had ended.
+   * No further round. The running one may end by itself for `endsWithinMs`, then its signal is aborted, then it has
+   * `settlesWithinMs`, then it is let go. Answers whether it had ended.
    */
   stop(waits: { readonly endsWithinMs: number; readonly settlesWithinMs: number }): Promise<boolean>
 }
@@ -19,13 +19,19 @@ export interface Timed {
   readonly every: Duration
   /** After a round that failed or hung, instead; what looks four times a second need not do so in an outage. */
   readonly afterFailure?: Duration
-  /** A round that takes longer has its signal aborted and is left behind: claims and locks keep what it may still do apart from the next. */
+  /**
+   * A round that takes longer has its signal aborted and is left behind: claims and locks keep what it may still do
+   * apart from the next.
+   */
   readonly roundWithin: Duration
   readonly log: Log
   readonly round: (signal: AbortSignal) => Promise<void>
 }
 
-/** Runs `round` at once and then `every` after each round's end. A round that rejects is logged by name and tried again in time. */
+/**
+ * Runs `round` at once and then `every` after each round's end. A round that rejects is logged by name and tried again
+ * in time.
+ */
 export const keepTime = ({ name, every, afterFailure = every, roundWithin, log, round }: Timed): Timekeeper => {
   const stopping = new AbortController()
   let running = new AbortController()
@@ -45,9 +51,14 @@ export const keepTime = ({ name, every, afterFailure = every, roundWithin, log, 
       isWell = false
       if (!(await endsWithin(roundWithin.toMillis(), runRound(running.signal)))) {
         running.abort()
-        log.warn({ timer: name, after_ms: roundWithin.toMillis() }, 'a round of a timer hangs: it is left behind, the next one starts in time')
+        log.warn(
+          { timer: name, after_ms: roundWithin.toMillis() },
+          'a round of a timer hangs: it is left behind, the next one starts in time',
+        )
       }
-      await delay((isWell ? every : afterFailure).toMillis(), undefined, { signal: stopping.signal }).catch(() => undefined)
+      await delay((isWell ? every : afterFailure).toMillis(), undefined, { signal: stopping.signal }).catch(
+        () => undefined,
+      )
     }
   }
   const ended = loop()

@@ -4,7 +4,10 @@ import { PermanentError } from '../errors.ts'
 
 const REST_MS = 250
 
-/** Tries until it succeeds or the job is told to stop; then the last error is thrown. One that will not pass is thrown at once. */
+/**
+ * Tries until it succeeds or the job is told to stop; then the last error is thrown. One that will not pass is thrown
+ * at once.
+ */
 export const persist = async <Result>(write: () => Promise<Result>, signal: AbortSignal): Promise<Result> => {
   for (;;) {
     try {

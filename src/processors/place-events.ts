@@ -1,4 +1,5 @@
-// A round of the feed's timer: every event that is committed gets its place, batch by batch. A late or failing round delays readers only.
+// A round of the feed's timer: every event that is committed gets its place, batch by batch. A late or failing round
+// delays readers only.
 import type { Store } from '../store/port.ts'
 
 /** Small enough for a batch to be over within a fraction of a second. */

@@ -1,4 +1,5 @@
-// Makes the link of one attempt at the bank: a new state and verifier, the routes of the policy in their order. Stores nothing.
+// Makes the link of one attempt at the bank: a new state and verifier, the routes of the policy in their order. Stores
+// nothing.
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import { crashPoint } from '../crash-point.ts'
@@ -9,7 +10,10 @@ import { TransientError } from '../errors.ts'
 import type { Exchanges, NewAuthorisation } from '../store/port.ts'
 import type { ProviderGate } from './provider-gate.ts'
 
-/** How long a state is taken, whatever the link's own life: a user may sit at the bank, or come back with the browser's history. */
+/**
+ * How long a state is taken, whatever the link's own life: a user may sit at the bank, or come back with the browser's
+ * history.
+ */
 export const STATE_LIVES = Duration.fromObject({ hours: 24 })
 
 export type Prepared =
@@ -34,7 +38,8 @@ export const prepareAuthorisation =
     httpsOnly?: boolean
   }): PrepareAuthorisation =>
   async (consent, routes, now) => {
-    if (httpsOnly && !/^https:/i.test(consent.redirectUri)) return { kind: 'rejected', detail: 'its callback (redirect_uri) is not https' }
+    if (httpsOnly && !/^https:/i.test(consent.redirectUri))
+      return { kind: 'rejected', detail: 'its callback (redirect_uri) is not https' }
     const refusals: string[] = []
     const { token } = await store.readRefreshToken(consent.id)
     for (const route of routes) {
@@ -55,7 +60,15 @@ export const prepareAuthorisation =
       if (answer.kind === 'unavailable') throw new TransientError(answer.code, { retryAfterMs: answer.retryAfterMs })
       if (answer.kind === 'link') {
         const times = { issuedAt: now, expiresAt: now.plus(STATE_LIVES) }
-        const made = { id: randomUUID(), route, state, verifier, link: answer.url, doneId: newDoneId(), redirectUri: consent.redirectUri }
+        const made = {
+          id: randomUUID(),
+          route,
+          state,
+          verifier,
+          link: answer.url,
+          doneId: newDoneId(),
+          redirectUri: consent.redirectUri,
+        }
         return { kind: 'prepared', authorisation: { ...made, ...times } }
       }
       refusals.push(`${route}: ${answer.status} ${answer.providerError}`)

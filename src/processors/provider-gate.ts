@@ -1,5 +1,5 @@
-// Every call to the provider goes through here: many rejections at once mean that we are at fault, not the connections. Then calls
-// are held, one a minute probes, and no consent is blamed.
+// Every call to the provider goes through here: many rejections at once mean that we are at fault, not the connections.
+// Then calls are held, one a minute probes, and no consent is blamed.
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
@@ -14,7 +14,10 @@ export const PROBE_EVERY = Duration.fromObject({ minutes: 1 })
 /** How soon it is asked again whether calls are on hold, after the database could not tell. */
 const UNREAD_RESTS = Duration.fromObject({ seconds: 2 })
 const STRIKES: Record<HoldCode, number> = {
-  /** `invalid_client` names our own configuration: three different connections are enough (one alone can be a garbage token). */
+  /**
+   * `invalid_client` names our own configuration: three different connections are enough (one alone can be a garbage
+   * token).
+   */
   'client-rejected': 3,
   /** A 401 on a link is what a dead token gets, too: only many at once, with no success between, are our fault. */
   'link-rejected': 10,
@@ -38,14 +41,20 @@ export interface ProviderGate {
 /** What an answer says about us: rejected, accepted, or nothing. */
 type Verdict = 'strike' | 'success' | 'neither'
 
-export const providerGate = (deps: { provider: Provider; store: ProviderHealth; clock: Clock; log: Log }): ProviderGate => {
+export const providerGate = (deps: {
+  provider: Provider
+  store: ProviderHealth
+  clock: Clock
+  log: Log
+}): ProviderGate => {
   const { provider, store, clock, log } = deps
 
   const heldBy = (hold: Hold): Held => {
     const until = hold.probeAt > clock.now() ? hold.probeAt : clock.now().plus(PROBE_EVERY)
     return { kind: 'held', until, code: 'provider-paused' }
   }
-  const findHold = async (code: HoldCode): Promise<Hold | undefined> => (await store.getHolds()).find((hold) => hold.code === code)
+  const findHold = async (code: HoldCode): Promise<Hold | undefined> =>
+    (await store.getHolds()).find((hold) => hold.code === code)
   const isProbe = async (code: HoldCode): Promise<boolean> => {
     const taken = await store.takeProbe(code, clock.now(), PROBE_EVERY)
     if (taken) await crashPoint('probe-taken')
@@ -62,23 +71,38 @@ export const providerGate = (deps: { provider: Provider; store: ProviderHealth; 
     if (verdict === 'success') await lift(code)
     if (verdict !== 'strike') return
     const now = clock.now()
-    const opened = await store.strike({ code, threshold: STRIKES[code], connection, now, since: now.minus(STRIKE_WINDOW), probeEvery: PROBE_EVERY })
+    const opened = await store.strike({
+      code,
+      threshold: STRIKES[code],
+      connection,
+      now,
+      since: now.minus(STRIKE_WINDOW),
+      probeEvery: PROBE_EVERY,
+    })
     if (!opened) return
-    log.error({ alert: 'provider-paused', error_code: code }, 'the provider rejects many connections at once: calls are on hold, one a minute probes')
+    log.error(
+      { alert: 'provider-paused', error_code: code },
+      'the provider rejects many connections at once: calls are on hold, one a minute probes',
+    )
     await crashPoint('hold-opened')
   }
 
-  // Only a note: a database that is away for a moment must not cost the answer in hand, tokens that nobody gives us twice.
+  // Only a note: a database that is away for a moment must not cost the answer in hand, tokens that nobody gives us
+  // twice.
   const noteIfPossible: typeof note = async (code, connection, verdict) => {
     try {
       await crashPoint('answer-unnoted')
       await note(code, connection, verdict)
     } catch (error) {
-      log.warn({ provider: 'truelayer', error_code: code, err: error }, 'what an answer says of the provider could not be noted')
+      log.warn(
+        { provider: 'truelayer', error_code: code, err: error },
+        'what an answer says of the provider could not be noted',
+      )
     }
   }
 
-  // That a code is being sent is committed by now: one that did not leave for want of a database must be told from one that may have.
+  // That a code is being sent is committed by now: one that did not leave for want of a database must be told from one
+  // that may have.
   const heldTokens = async (): Promise<Held | undefined> => {
     try {
       const hold = await findHold('client-rejected')
@@ -99,8 +123,8 @@ export const providerGate = (deps: { provider: Provider; store: ProviderHealth; 
   }
 
   /**
-   * `/v1/reauthuri` takes no client secret, so a link proves nothing about ours: while ours is rejected nobody is sent to the bank for a
-   * code that could not be exchanged, and a link's turn to probe asks about the secret itself.
+   * `/v1/reauthuri` takes no client secret, so a link proves nothing about ours: while ours is rejected nobody is sent
+   * to the bank for a code that could not be exchanged, and a link's turn to probe asks about the secret itself.
    */
   const askForLink = async (connection: string, call: () => Promise<LinkAnswer>): Promise<LinkAnswer | Held> => {
     const holds = await store.getHolds()
@@ -120,7 +144,9 @@ export const providerGate = (deps: { provider: Provider; store: ProviderHealth; 
   return {
     // The full authentication link is built here and asks nobody: it proves nothing about the provider either.
     makeLink: async (connection, request) =>
-      request.route === 'full' ? provider.makeLink(request) : askForLink(connection, async () => provider.makeLink(request)),
+      request.route === 'full'
+        ? provider.makeLink(request)
+        : askForLink(connection, async () => provider.makeLink(request)),
     exchangeCode: async (connection, request) => askForTokens(connection, async () => provider.exchangeCode(request)),
     refresh: async (connection, refreshToken) => askForTokens(connection, async () => provider.refresh(refreshToken)),
     readMe: async (accessToken) => provider.readMe(accessToken),

@@ -1,5 +1,5 @@
-// Takes what the bank sent back through the user's browser. The code is committed before anything is answered; the exchange itself
-// is a job of its own, handed over at once and found by the timer if the queue is away.
+// Takes what the bank sent back through the user's browser. The code is committed before anything is answered; the
+// exchange itself is a job of its own, handed over at once and found by the timer if the queue is away.
 import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
 import type { Secret } from '../secret.ts'
@@ -18,7 +18,11 @@ export const receiveCallback =
   async (callback: Callback): Promise<CallbackAnswer> => {
     await crashPoint('before-receiving')
     if ('bankError' in callback) {
-      const refused = await store.receiveRefusal(callback.state, BANK_ERROR.test(callback.bankError) ? callback.bankError : 'other', clock.now())
+      const refused = await store.receiveRefusal(
+        callback.state,
+        BANK_ERROR.test(callback.bankError) ? callback.bankError : 'other',
+        clock.now(),
+      )
       await crashPoint('refusal-committed')
       return refused
     }

@@ -1,4 +1,5 @@
-// When the queue has given up on a job: its record gets a later date, so that a fault of ours burns slowly until it is mended.
+// When the queue has given up on a job: its record gets a later date, so that a fault of ours burns slowly until it is
+// mended.
 import { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { restOfRecord } from '../domain/outage.ts'
@@ -9,7 +10,12 @@ import { CODE_LIVES } from './exchange-code.ts'
 
 /** What cannot wait: a code while it lives, and what was perhaps just sent, whose fate is to be settled. */
 const HURRIED_RESTS = Duration.fromObject({ seconds: 10 })
-const kindOf = { exchange: 'authorisation', notify: 'notification', reauth: undefined, sweep: undefined } as const satisfies Record<QueueName, string | undefined>
+const kindOf = {
+  exchange: 'authorisation',
+  notify: 'notification',
+  reauth: undefined,
+  sweep: undefined,
+} as const satisfies Record<QueueName, string | undefined>
 
 /** Reauth jobs date their consent themselves; the sweep has no record. */
 export const recordFailure =
@@ -18,5 +24,10 @@ export const recordFailure =
     const kind = kindOf[queue]
     if (kind === undefined) return
     const now = clock.now()
-    await store.postponeRecord(kind, id, { now, until: now.plus(restOfRecord(code)), soon: now.plus(HURRIED_RESTS), hurriesFor: CODE_LIVES }, code)
+    await store.postponeRecord(
+      kind,
+      id,
+      { now, until: now.plus(restOfRecord(code)), soon: now.plus(HURRIED_RESTS), hurriesFor: CODE_LIVES },
+      code,
+    )
   }

@@ -1,5 +1,6 @@
-// The reauth job: brings one consent up to date, whatever woke it. Loads, asks the domain, makes a link when one is due, commits
-// renewal, authorisation and notification together. Running it twice acts once: the second time nothing is due.
+// The reauth job: brings one consent up to date, whatever woke it. Loads, asks the domain, makes a link when one is
+// due, commits renewal, authorisation and notification together. Running it twice acts once: the second time nothing is
+// due.
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
@@ -48,11 +49,17 @@ export const renewConsent = (deps: RenewConsentDeps) => {
             await store.release(claim)
             return skipped(next.reason)
           case 'wait':
-            return (await store.dateConsent(claim, next.at, next.reason)) ? skipped(`nothing is due before ${next.at.toISO()}: ${next.reason}`) : CONSENT_OVERTAKEN
+            return (await store.dateConsent(claim, next.at, next.reason))
+              ? skipped(`nothing is due before ${next.at.toISO()}: ${next.reason}`)
+              : CONSENT_OVERTAKEN
           case 'lapse':
-            return (await store.closeByRule(claim, 'lapsed', now, next.reason)) ? done(`lapsed: ${next.reason}`) : CONSENT_OVERTAKEN
+            return (await store.closeByRule(claim, 'lapsed', now, next.reason))
+              ? done(`lapsed: ${next.reason}`)
+              : CONSENT_OVERTAKEN
           case 'close-unsupported':
-            return (await store.closeByRule(claim, 'unsupported', now, next.reason)) ? done(`closed as unsupported: ${next.reason}`) : CONSENT_OVERTAKEN
+            return (await store.closeByRule(claim, 'unsupported', now, next.reason))
+              ? done(`closed as unsupported: ${next.reason}`)
+              : CONSENT_OVERTAKEN
           case 'renew':
             return await takeStep(deps, claim, view, next, now)
         }
@@ -62,7 +69,13 @@ export const renewConsent = (deps: RenewConsentDeps) => {
     })
 }
 
-const takeStep = async (deps: RenewConsentDeps, claim: Claim, view: ConsentView, due: Due, now: DateTime): Promise<Outcome> => {
+const takeStep = async (
+  deps: RenewConsentDeps,
+  claim: Claim,
+  view: ConsentView,
+  due: Due,
+  now: DateTime,
+): Promise<Outcome> => {
   const { store, policy } = deps
   const prepared = due.makeLink ? await deps.prepare(view.consent, due.routes, now) : undefined
   if (prepared?.kind === 'held') {
@@ -78,7 +91,11 @@ const takeStep = async (deps: RenewConsentDeps, claim: Claim, view: ConsentView,
   if (!(await store.commitStep(claim, step))) return CONSENT_OVERTAKEN
   await crashPoint('step-committed')
   if (step.message !== undefined) await deps.handOver('notification', step.message.id)
-  return done([prepared && `made a link (${prepared.authorisation.route})`, step.message && `queued message ${step.message.rung}`].filter(Boolean).join(', '))
+  return done(
+    [prepared && `made a link (${prepared.authorisation.route})`, step.message && `queued message ${step.message.rung}`]
+      .filter(Boolean)
+      .join(', '),
+  )
 }
 
 /** The end of a rest: not past the end of grace, where the consent lapses. */
@@ -89,7 +106,13 @@ const restsUntil = (view: ConsentView, policy: Policy, now: DateTime, rest: Dura
 }
 
 /** All that is committed at once; the next date is what the domain says of the consent as it will be. */
-const stepOf = (view: ConsentView, due: Due, prepared: Extract<Prepared, { kind: 'prepared' }> | undefined, now: DateTime, policy: Policy): RenewalStep => {
+const stepOf = (
+  view: ConsentView,
+  due: Due,
+  prepared: Extract<Prepared, { kind: 'prepared' }> | undefined,
+  now: DateTime,
+  policy: Policy,
+): RenewalStep => {
   const opens = view.renewal?.status === 'open' ? undefined : { id: randomUUID(), reason: due.reason }
   const renewalId = opens?.id ?? view.renewal?.id ?? randomUUID()
   const message = due.message === undefined ? undefined : { id: randomUUID(), ...due.message }
@@ -119,15 +142,57 @@ interface Additions {
 const asItWillBe = (view: ConsentView, { renewalId, due, authorisation, message, now }: Additions): ConsentView => {
   const { consent } = view
   const ids = { consentId: consent.id, renewalId }
-  const opened: Renewal = { id: renewalId, consentId: consent.id, cycle: consent.cycle, status: 'open', route: authorisation?.route, openedAt: now, closedAt: undefined, reason: due.reason, manualNo: 0, againNo: 0, againReason: undefined }
+  const opened: Renewal = {
+    id: renewalId,
+    consentId: consent.id,
+    cycle: consent.cycle,
+    status: 'open',
+    route: authorisation?.route,
+    openedAt: now,
+    closedAt: undefined,
+    reason: due.reason,
+    manualNo: 0,
+    againNo: 0,
+    againReason: undefined,
+  }
   const link: Authorisation[] =
     authorisation === undefined
       ? []
-      : [{ ...authorisation, ...ids, status: 'issued', handedOutAt: undefined, codeReceivedAt: undefined, exchangeStartedAt: undefined, answeredAt: undefined, tokenVersion: undefined, newCredentialsId: undefined, tokenOwner: undefined, asked: 0, errorCode: undefined, nextActionAt: authorisation.expiresAt, closedAt: undefined }]
+      : [
+          {
+            ...authorisation,
+            ...ids,
+            status: 'issued',
+            handedOutAt: undefined,
+            codeReceivedAt: undefined,
+            exchangeStartedAt: undefined,
+            answeredAt: undefined,
+            tokenVersion: undefined,
+            newCredentialsId: undefined,
+            tokenOwner: undefined,
+            asked: 0,
+            errorCode: undefined,
+            nextActionAt: authorisation.expiresAt,
+            closedAt: undefined,
+          },
+        ]
   const queued: Notification[] =
     message === undefined
       ? []
-      : [{ ...message, ...ids, cycle: consent.cycle, channel: 'email', status: 'pending', attempts: 0, errorCode: undefined, createdAt: now, sentAt: undefined, nextActionAt: now }]
+      : [
+          {
+            ...message,
+            ...ids,
+            cycle: consent.cycle,
+            channel: 'email',
+            status: 'pending',
+            attempts: 0,
+            errorCode: undefined,
+            createdAt: now,
+            sentAt: undefined,
+            nextActionAt: now,
+          },
+        ]
   return {
     consent: { ...consent, retryAfter: undefined, failedAttempts: 0, outages: 0 },
     renewal: view.renewal?.status === 'open' ? view.renewal : opened,
@@ -136,22 +201,44 @@ const asItWillBe = (view: ConsentView, { renewalId, due, authorisation, message,
   }
 }
 
-/** An outage is tried again by the queue; after its last try the record backs off. It is never the consent's own failure. */
-const settleFailure = async ({ store, policy }: RenewConsentDeps, claim: Claim, view: ConsentView, run: Run, now: DateTime, error: unknown): Promise<Outcome> => {
+/**
+ * An outage is tried again by the queue; after its last try the record backs off. It is never the consent's own
+ * failure.
+ */
+const settleFailure = async (
+  { store, policy }: RenewConsentDeps,
+  claim: Claim,
+  view: ConsentView,
+  run: Run,
+  now: DateTime,
+  error: unknown,
+): Promise<Outcome> => {
   if (error instanceof PermanentError && error.code === 'cell-unreadable') {
     await store.closeByRule(claim, 'quarantined', now, error.message)
     await crashPoint('quarantined-for-token')
     throw error
   }
   if (!(error instanceof TransientError)) {
-    // Our own bug: dated far enough not to burn, near enough to be back soon after a repair. Best effort: it stays due anyway.
-    await store.backOff(claim, { now, until: now.plus(backOffAfter(view.consent.failedAttempts + 1)), code: 'internal', counts: true, outages: 0 }).catch(() => false)
+    // Our own bug: dated far enough not to burn, near enough to be back soon after a repair. Best effort: it stays due
+    // anyway.
+    await store
+      .backOff(claim, {
+        now,
+        until: now.plus(backOffAfter(view.consent.failedAttempts + 1)),
+        code: 'internal',
+        counts: true,
+        outages: 0,
+      })
+      .catch(() => false)
     throw error
   }
   if (!run.lastAttempt) throw error
   const { id } = view.consent
   const outages = isOutage(error.code) ? outageNo(view.consent, now, run.manual) : 0
-  const rest = outages > 0 ? restAfterOutage({ no: outages, key: id, retryAfterMs: error.retryAfterMs }) : withJitter(backOffAfter(1), id)
+  const rest =
+    outages > 0
+      ? restAfterOutage({ no: outages, key: id, retryAfterMs: error.retryAfterMs })
+      : withJitter(backOffAfter(1), id)
   const until = restsUntil(view, policy, now, rest)
   await store.backOff(claim, { now, until, code: error.code, counts: false, outages })
   return snooze(until, error.message)

@@ -1,5 +1,5 @@
-// The notify job: hands one message to its channel, at most once. The intent is committed before; what may or may not have been
-// handed over stays `uncertain` and is never sent again.
+// The notify job: hands one message to its channel, at most once. The intent is committed before; what may or may not
+// have been handed over stays `uncertain` and is never sent again.
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
@@ -62,7 +62,9 @@ export const sendNotification = (options: SendNotificationDeps) => {
       const now = clock.now()
       if (notification.status === 'sending') {
         // Whoever was sending died, hangs or failed: its lease is over or given back. It may have been handed over.
-        return (await store.settleSending(claim, 'uncertain', now, 'mail-uncertain')) ? done('uncertain: the process stopped while it was being sent; never sent again') : OVERTAKEN
+        return (await store.settleSending(claim, 'uncertain', now, 'mail-uncertain'))
+          ? done('uncertain: the process stopped while it was being sent; never sent again')
+          : OVERTAKEN
       }
       const revived = notification.status === 'failed' && run.manual && (await store.reviveFailed(claim, now))
       if (revived) await crashPoint('message-revived')
@@ -74,28 +76,46 @@ export const sendNotification = (options: SendNotificationDeps) => {
       const facts = gatherFacts(view, now, policy, run.manual)
       const standing = standingOf(facts, current, { revived })
       if (standing.kind === 'drop') {
-        return (await store.cancel(claim, now, standing.reason)) ? skipped(`no longer wanted: ${standing.reason}`) : OVERTAKEN
+        return (await store.cancel(claim, now, standing.reason))
+          ? skipped(`no longer wanted: ${standing.reason}`)
+          : OVERTAKEN
       }
       if (standing.kind === 'hold') {
         return putOff(store, claim, standing.until, { now, tried: false }, standing.reason)
       }
       const message = deps.compose(view, current, facts.graceEndsAt)
       if (message === undefined) {
-        return (await store.cancel(claim, now, 'no-channel')) ? skipped('no-channel: there is no usable address any more') : OVERTAKEN
+        return (await store.cancel(claim, now, 'no-channel'))
+          ? skipped('no-channel: there is no usable address any more')
+          : OVERTAKEN
       }
       return reserveAndSend(deps, claim, current, message)
     })
 }
 
-const reserveAndSend = async (deps: Sender, claim: Claim, notification: Notification, message: Message): Promise<Outcome> => {
+const reserveAndSend = async (
+  deps: Sender,
+  claim: Claim,
+  notification: Notification,
+  message: Message,
+): Promise<Outcome> => {
   const { store, channel, clock, policy, log } = deps
   const now = clock.now()
   const start = await store.beginSending(claim, now, policy.limits.messagesPerHour)
   switch (start.kind) {
     case 'cap-reached': {
       const until = now.toUTC().startOf('hour').plus({ hours: 1 })
-      log.warn({ alert: 'messages-per-hour', cap: policy.limits.messagesPerHour, until: until.toISO() }, 'the cap on messages per hour holds messages back')
-      return putOff(store, claim, until, { now, tried: false }, `the cap of ${policy.limits.messagesPerHour} messages per hour is reached`)
+      log.warn(
+        { alert: 'messages-per-hour', cap: policy.limits.messagesPerHour, until: until.toISO() },
+        'the cap on messages per hour holds messages back',
+      )
+      return putOff(
+        store,
+        claim,
+        until,
+        { now, tried: false },
+        `the cap of ${policy.limits.messagesPerHour} messages per hour is reached`,
+      )
     }
     case 'in-flight': {
       const until = now.plus({ minutes: 1 })
@@ -112,22 +132,47 @@ const reserveAndSend = async (deps: Sender, claim: Claim, notification: Notifica
   }
 }
 
-const deliver = async ({ store, clock, log, tellAway }: Sender, claim: Claim, notification: Notification, delivery: Delivery): Promise<Outcome> => {
+const deliver = async (
+  { store, clock, log, tellAway }: Sender,
+  claim: Claim,
+  notification: Notification,
+  delivery: Delivery,
+): Promise<Outcome> => {
   const now = clock.now()
   switch (delivery.kind) {
     case 'sent':
       return (await store.settleSending(claim, 'sent', now)) ? done(`sent ${notification.rung}`) : OVERTAKEN
     case 'uncertain':
-      return (await store.settleSending(claim, 'uncertain', now, delivery.code)) ? done(`uncertain: ${delivery.detail}; never sent again`) : OVERTAKEN
+      return (await store.settleSending(claim, 'uncertain', now, delivery.code))
+        ? done(`uncertain: ${delivery.detail}; never sent again`)
+        : OVERTAKEN
     case 'refused':
-      if (delivery.code === 'mail-too-large') log.warn({ error_code: delivery.code, detail: delivery.detail }, 'the mail server takes no message of this size')
-      return (await store.settleSending(claim, 'failed', now, delivery.code)) ? done(`failed: ${delivery.detail}`) : OVERTAKEN
+      if (delivery.code === 'mail-too-large')
+        log.warn(
+          { error_code: delivery.code, detail: delivery.detail },
+          'the mail server takes no message of this size',
+        )
+      return (await store.settleSending(claim, 'failed', now, delivery.code))
+        ? done(`failed: ${delivery.detail}`)
+        : OVERTAKEN
     case 'no-channel':
-      return (await store.settleSending(claim, 'failed', now, delivery.code)) ? done(`no-channel: ${delivery.detail}`) : OVERTAKEN
+      return (await store.settleSending(claim, 'failed', now, delivery.code))
+        ? done(`no-channel: ${delivery.detail}`)
+        : OVERTAKEN
     case 'away': {
-      const until = nextTryWhileAway({ createdAt: notification.createdAt, again: notification.errorCode === delivery.code, now })
+      const until = nextTryWhileAway({
+        createdAt: notification.createdAt,
+        again: notification.errorCode === delivery.code,
+        now,
+      })
       tellAway(delivery)
-      return putOff(store, claim, until, { now, tried: false, code: delivery.code }, `${delivery.code} (${delivery.cause}): ${delivery.detail}`)
+      return putOff(
+        store,
+        claim,
+        until,
+        { now, tried: false, code: delivery.code },
+        `${delivery.code} (${delivery.cause}): ${delivery.detail}`,
+      )
     }
     case 'deferred': {
       const until = nextMailTryAt(notification.attempts + 1, now)
@@ -135,10 +180,21 @@ const deliver = async ({ store, clock, log, tellAway }: Sender, claim: Claim, no
         const lost = `failed after ${notification.attempts + 1} tries: ${delivery.detail}`
         return (await store.settleSending(claim, 'failed', now, delivery.code)) ? done(lost) : OVERTAKEN
       }
-      return putOff(store, claim, until, { now, tried: true, code: delivery.code }, `${delivery.code}: ${delivery.detail}`)
+      return putOff(
+        store,
+        claim,
+        until,
+        { now, tried: true, code: delivery.code },
+        `${delivery.code}: ${delivery.detail}`,
+      )
     }
   }
 }
 
-const putOff = async (store: Sender['store'], claim: Claim, until: DateTime, options: Parameters<Notifications['postpone']>[2], why: string): Promise<Outcome> =>
-  (await store.postpone(claim, until, options)) ? snooze(until, why) : OVERTAKEN
+const putOff = async (
+  store: Sender['store'],
+  claim: Claim,
+  until: DateTime,
+  options: Parameters<Notifications['postpone']>[2],
+  why: string,
+): Promise<Outcome> => ((await store.postpone(claim, until, options)) ? snooze(until, why) : OVERTAKEN)

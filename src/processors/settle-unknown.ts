@@ -22,17 +22,25 @@ export const settleUnknown = async (deps: ExchangeDeps, claim: Claim, before: Lo
   const loaded = (await store.getAuthorisation(before.authorisation.id)) ?? before
   const { authorisation, consent, renewal } = loaded
   if (isClosedForGood(consent)) return closeUnasked(deps, claim, `the consent is ${consent.status}`)
-  // A token that came with this very exchange and waits beside for its owner's name may have replaced the stored one: it is asked
-  // first, even where the cycle is over, for it may be the only one alive. On the route `full` no other can tell.
+  // A token that came with this very exchange and waits beside for its owner's name may have replaced the stored one:
+  // it is asked first, even where the cycle is over, for it may be the only one alive. On the route `full` no other can
+  // tell.
   const beside = await store.readTokenBeside(authorisation.id)
   if (beside !== undefined) return settleWith(deps, claim, loaded, { token: beside, version: undefined }, run)
   if (!takesCodes(consent, renewal)) return closeUnasked(deps, claim, 'the cycle is over')
-  // A full authentication whose answer was lost made a connection that nobody but the provider knows: there is nothing to ask with.
+  // A full authentication whose answer was lost made a connection that nobody but the provider knows: there is nothing
+  // to ask with.
   if (authorisation.route === 'full') return concludeNotRenewed(deps, claim, loaded, 'exchange-unknown')
   return settleWith(deps, claim, loaded, await store.readRefreshToken(consent.id), run)
 }
 
-const settleWith = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, source: Source, run: Run): Promise<Outcome> => {
+const settleWith = async (
+  deps: ExchangeDeps,
+  claim: Claim,
+  loaded: Loaded,
+  source: Source,
+  run: Run,
+): Promise<Outcome> => {
   await crashPoint('before-settling')
   // What is answered speaks for this moment: the process may sleep before it judges it.
   const askedAt = deps.clock.now()
@@ -46,8 +54,10 @@ const settleWith = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, sour
       if (source.version === undefined && loaded.authorisation.route === 'reauth') {
         return settleWith(deps, claim, loaded, await deps.store.readRefreshToken(loaded.consent.id), run)
       }
-      // Another attempt may hold the only one alive. One that has a dead one of its own does not wait: two would wait for each other.
-      if (loaded.authorisation.tokenOwner !== 'beside' && (await deps.store.hasTokenBeside(loaded.consent.id))) return askLater(deps, claim, loaded, { code: 'token-dead', askedAt })
+      // Another attempt may hold the only one alive. One that has a dead one of its own does not wait: two would wait
+      // for each other.
+      if (loaded.authorisation.tokenOwner !== 'beside' && (await deps.store.hasTokenBeside(loaded.consent.id)))
+        return askLater(deps, claim, loaded, { code: 'token-dead', askedAt })
       return concludeOrWait(deps, claim, loaded, { code: 'token-dead', askedAt })
     case 'held':
     case 'not-processed':
@@ -76,7 +86,13 @@ interface Unanswered {
   readonly askedAt: DateTime
 }
 
-const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, { source, tokens, askedAt }: Refreshed, run: Run): Promise<Outcome> => {
+const weigh = async (
+  deps: ExchangeDeps,
+  claim: Claim,
+  loaded: Loaded,
+  { source, tokens, askedAt }: Refreshed,
+  run: Run,
+): Promise<Outcome> => {
   const kept = await keepRotated(deps, loaded, source, tokens.refreshToken, run.signal)
   await crashPoint('refresh-kept')
   if (!kept) return settleChanged(deps, claim)
@@ -108,9 +124,9 @@ const weigh = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, { source,
 }
 
 /**
- * A refresh may rotate the token, and the old one is dead at once: what comes back is kept before anything else is asked, come what may.
- * False when another token took the stored one's place meanwhile (an import with --correct): then it waits beside, and which of the
- * two lives is asked.
+ * A refresh may rotate the token, and the old one is dead at once: what comes back is kept before anything else is
+ * asked, come what may. False when another token took the stored one's place meanwhile (an import with --correct): then
+ * it waits beside, and which of the two lives is asked.
  */
 const keepRotated = async (
   { store, clock }: ExchangeDeps,
@@ -124,37 +140,67 @@ const keepRotated = async (
     await persist(async () => store.replaceTokenBeside(authorisation.id, token), signal)
     return true
   }
-  return persist(async () => store.storeRotated({ consentId: consent.id, authorisationId: authorisation.id, version, token, now: clock.now() }), signal)
+  return persist(
+    async () =>
+      store.storeRotated({
+        consentId: consent.id,
+        authorisationId: authorisation.id,
+        version,
+        token,
+        now: clock.now(),
+      }),
+    signal,
+  )
 }
 
 /** "Not renewed" is only said six minutes or more after the code came: until then it may just not be visible yet. */
-const concludeOrWait = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, unanswered: Unanswered): Promise<Outcome> => {
+const concludeOrWait = async (
+  deps: ExchangeDeps,
+  claim: Claim,
+  loaded: Loaded,
+  unanswered: Unanswered,
+): Promise<Outcome> => {
   const { authorisation } = loaded
   return mayConcludeNotRenewed(authorisation.codeReceivedAt ?? authorisation.issuedAt, unanswered.askedAt)
     ? concludeNotRenewed(deps, claim, loaded, unanswered.code)
     : askLater(deps, claim, loaded, unanswered)
 }
 
-/** The old expiry decides nothing about a new connection: what `/me` does not say of it within a day, its owner or its bank, it never will. */
+/**
+ * The old expiry decides nothing about a new connection: what `/me` does not say of it within a day, its owner or its
+ * bank, it never will.
+ */
 const askForADay = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, askedAt: DateTime): Promise<Outcome> => {
   const { codeReceivedAt, issuedAt } = loaded.authorisation
   const isOver = askedAt >= (codeReceivedAt ?? issuedAt).plus(DOUBT_HOLDS)
-  return isOver ? concludeNotRenewed(deps, claim, loaded, 'not-proven') : askLater(deps, claim, loaded, { code: 'not-proven', askedAt })
+  return isOver
+    ? concludeNotRenewed(deps, claim, loaded, 'not-proven')
+    : askLater(deps, claim, loaded, { code: 'not-proven', askedAt })
 }
 
-const concludeNotRenewed = async (deps: ExchangeDeps, claim: Claim, { consent }: Loaded, code: ErrorCode): Promise<Outcome> => {
+const concludeNotRenewed = async (
+  deps: ExchangeDeps,
+  claim: Claim,
+  { consent }: Loaded,
+  code: ErrorCode,
+): Promise<Outcome> => {
   const closed = await deps.store.closeUnrenewed(claim, 'refused', code, deps.clock.now(), 'again')
   return closed ? askAgain(deps, consent.id, `${code}: not renewed, the user is asked again`) : OVERTAKEN
 }
 
-/** Nothing was learnt of this exchange: the question is repeated once the outage may be over, not when its turn comes again in hours. */
+/**
+ * Nothing was learnt of this exchange: the question is repeated once the outage may be over, not when its turn comes
+ * again in hours.
+ */
 const askAfterOutage = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, code: ErrorCode): Promise<Outcome> => {
   const { store, clock } = deps
   const { authorisation } = loaded
   const [since, now] = [authorisation.codeReceivedAt ?? authorisation.issuedAt, clock.now()]
   const planned = nextSettleAt({ codeReceivedAt: since, asked: authorisation.asked + 1, now })
   const at = nextAskAfterOutage({ since, now, planned, key: authorisation.id })
-  return (await store.askLater(claim, at, code)) ? snooze(at, `${code}: the provider is away, asked again then`) : OVERTAKEN
+  return (await store.askLater(claim, at, code))
+    ? snooze(at, `${code}: the provider is away, asked again then`)
+    : OVERTAKEN
 }
 
 const askLater = async (
@@ -167,5 +213,7 @@ const askLater = async (
   const codeReceivedAt = authorisation.codeReceivedAt ?? authorisation.issuedAt
   const planned = nextSettleAt({ codeReceivedAt, asked: authorisation.asked + 1, now: askedAt })
   const at = planned > notBefore ? planned : notBefore
-  return (await store.askLater(claim, at, code)) ? snooze(at, `${code}: the outcome is still unknown, asked again then`) : OVERTAKEN
+  return (await store.askLater(claim, at, code))
+    ? snooze(at, `${code}: the outcome is still unknown, asked again then`)
+    : OVERTAKEN
 }

@@ -1,5 +1,5 @@
-// The cron producer: dispatches what is due, page by page, and stops while the queue is full. It decides nothing about a consent;
-// losing it, or running several at once, changes only when work is found.
+// The cron producer: dispatches what is due, page by page, and stops while the queue is full. It decides nothing about
+// a consent; losing it, or running several at once, changes only when work is found.
 import type { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
@@ -28,19 +28,24 @@ export type Swept = Record<RecordKind, number>
 const everyKind: readonly RecordKind[] = ['authorisation', 'notification', 'consent']
 
 /** One full sweep; rejects when the database or the queue is away, and counts as good only when it went through. */
-export const sweep =
-  (deps: SweepDeps) =>
-  async (): Promise<Outcome> => {
-    const expired = await expireStates(deps)
-    await crashPoint('states-expired')
-    const swept = await dispatchKinds(deps, everyKind)
-    await crashPoint('sweep-dispatched')
-    await deps.store.recordSweep()
-    return done(`dispatched ${swept.consent} consents, ${swept.notification} messages, ${swept.authorisation} exchanges; ${expired} states expired`)
-  }
+export const sweep = (deps: SweepDeps) => async (): Promise<Outcome> => {
+  const expired = await expireStates(deps)
+  await crashPoint('states-expired')
+  const swept = await dispatchKinds(deps, everyKind)
+  await crashPoint('sweep-dispatched')
+  await deps.store.recordSweep()
+  return done(
+    `dispatched ${swept.consent} consents, ${swept.notification} messages, ${swept.authorisation} exchanges; ` +
+      `${expired} states expired`,
+  )
+}
 
-/** The short timer between sweeps: codes waiting for their exchange, and messages just made, do not wait for the cron pattern. */
-export const sweepUrgent = (deps: SweepDeps) => async (): Promise<Swept> => dispatchKinds(deps, ['authorisation', 'notification'])
+/**
+ * The short timer between sweeps: codes waiting for their exchange, and messages just made, do not wait for the cron
+ * pattern.
+ */
+export const sweepUrgent = (deps: SweepDeps) => async (): Promise<Swept> =>
+  dispatchKinds(deps, ['authorisation', 'notification'])
 
 const dispatchKinds = async (deps: SweepDeps, kinds: readonly RecordKind[]): Promise<Swept> => {
   const swept: Swept = { authorisation: 0, notification: 0, consent: 0 }

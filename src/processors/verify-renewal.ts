@@ -1,4 +1,5 @@
-// Proves a renewal after a clean exchange: the same connection, the same bank, a new expiry in `/me`. Only then it counts.
+// Proves a renewal after a clean exchange: the same connection, the same bank, a new expiry in `/me`. Only then it
+// counts.
 import type { DateTime } from 'luxon'
 import { crashPoint } from '../crash-point.ts'
 import { nextVerifyAt } from '../domain/backoff.ts'
@@ -49,14 +50,23 @@ const askLater = async (
   const { store, clock } = deps
   const { authorisation, consent } = loaded
   const at = nextVerifyAt(authorisation.answeredAt ?? authorisation.issuedAt, askedAt)
-  if (at !== undefined) return (await store.askLater(claim, at, code)) ? snooze(at, `${code}: asked again then`) : OVERTAKEN
+  if (at !== undefined)
+    return (await store.askLater(claim, at, code)) ? snooze(at, `${code}: asked again then`) : OVERTAKEN
   if (code !== 'not-proven') return giveUpAsking(deps, claim, loaded, code, run)
   const closed = await store.closeUnrenewed(claim, 'refused', 'not-renewed', clock.now(), 'again')
-  return closed ? askAgain(deps, consent.id, 'an hour after the exchange nothing shows a renewal: the user is asked again') : OVERTAKEN
+  return closed
+    ? askAgain(deps, consent.id, 'an hour after the exchange nothing shows a renewal: the user is asked again')
+    : OVERTAKEN
 }
 
 /** What these tokens cannot tell, a refresh can. */
-const giveUpAsking = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, code: ErrorCode, run: Run): Promise<Outcome> => {
+const giveUpAsking = async (
+  deps: ExchangeDeps,
+  claim: Claim,
+  loaded: Loaded,
+  code: ErrorCode,
+  run: Run,
+): Promise<Outcome> => {
   const at = deps.clock.now()
   return (await deps.store.markUnknown(claim, at, code, at)) ? settleUnknown(deps, claim, loaded, run) : OVERTAKEN
 }

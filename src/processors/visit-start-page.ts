@@ -1,4 +1,5 @@
-// What the start page shows, and what its button does: the user's way to the bank. Looking changes nothing; mail scanners look.
+// What the start page shows, and what its button does: the user's way to the bank. Looking changes nothing; mail
+// scanners look.
 import type { DateTime } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
@@ -26,7 +27,9 @@ export type Departure =
   | { readonly kind: 'to-bank'; readonly link: Secret }
   /** The provider is away: the same button works in a few minutes. */
   | { readonly kind: 'busy' }
-  /** The provider refuses a link for this connection on every route: it is asked again by the day, not by the minute. */
+  /**
+   * The provider refuses a link for this connection on every route: it is asked again by the day, not by the minute.
+   */
   | { readonly kind: 'refused' }
   | { readonly kind: 'not-now'; readonly start: StartPage }
 
@@ -60,7 +63,8 @@ export const startPageOf = (page: RenewalPage): StartPage => {
   return held ? { kind: 'on-hold', page } : { kind: 'ready', page }
 }
 
-export const isOnHold = ({ status }: Pick<RenewalPage['consent'], 'status'>): boolean => status === 'paused' || status === 'quarantined'
+export const isOnHold = ({ status }: Pick<RenewalPage['consent'], 'status'>): boolean =>
+  status === 'paused' || status === 'quarantined'
 
 /** The button: a link by an open route, younger than `link.freshFor`, that nobody was given, otherwise a new one. */
 export const leaveForBank = (deps: VisitDeps) => {
@@ -86,7 +90,9 @@ export const leaveForBank = (deps: VisitDeps) => {
       }
       const added = await store.addHandedOut(renewal.id, prepared.authorisation, now)
       await crashPoint('link-added')
-      return added ? { kind: 'to-bank', link: prepared.authorisation.link } : { kind: 'not-now', start: await visitStartPage(deps)(token) }
+      return added
+        ? { kind: 'to-bank', link: prepared.authorisation.link }
+        : { kind: 'not-now', start: await visitStartPage(deps)(token) }
     } catch (error) {
       if (!(error instanceof TransientError || error instanceof PermanentError)) throw error
       log.warn({ consent_id: consent.id, error_code: error.code }, 'no link could be made for a waiting user')

@@ -1,5 +1,5 @@
-// The second trigger of the sweep: when the last good one is too old, whatever the reason (Redis lost its scheduler, its queue was
-// paused, its worker died), this process sweeps itself and registers the job scheduler again.
+// The second trigger of the sweep: when the last good one is too old, whatever the reason (Redis lost its scheduler,
+// its queue was paused, its worker died), this process sweeps itself and registers the job scheduler again.
 import { Duration } from 'luxon'
 import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
@@ -32,7 +32,10 @@ export const watchSweep =
   async (): Promise<void> => {
     const age = await store.sinceLastSweep()
     if (age !== undefined && age.toMillis() <= tooOldAfter(interval).toMillis()) return
-    log.warn({ alert: 'sweep-late', age_seconds: age?.as('seconds') ?? null }, 'the last good sweep is too old: sweeping here and registering the schedule again')
+    log.warn(
+      { alert: 'sweep-late', age_seconds: age?.as('seconds') ?? null },
+      'the last good sweep is too old: sweeping here and registering the schedule again',
+    )
     // First the schedule: where the queue is away this fails, and so would the dispatch.
     await registerSchedule()
     await crashPoint('schedule-registered')
@@ -40,4 +43,5 @@ export const watchSweep =
   }
 
 /** How often the watchdog looks: often enough to notice in time, whatever the pattern. */
-export const watchEvery = (interval: Duration): Duration => Duration.fromMillis(Math.min(Math.max(interval.toMillis() / 2, 500), 30_000))
+export const watchEvery = (interval: Duration): Duration =>
+  Duration.fromMillis(Math.min(Math.max(interval.toMillis() / 2, 500), 30_000))

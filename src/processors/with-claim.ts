@@ -1,5 +1,5 @@
-// The frame of every job that works on one record: claims it, and gives the claim back when the job fails, so that the queue's next try
-// finds the record free. What a job that goes well does with its claim is its own business.
+// The frame of every job that works on one record: claims it, and gives the claim back when the job fails, so that the
+// queue's next try finds the record free. What a job that goes well does with its claim is its own business.
 import type { Duration } from 'luxon'
 import { crashPoint } from '../crash-point.ts'
 import type { Claim, Dispatching, RecordKind } from '../store/port.ts'
@@ -15,9 +15,10 @@ interface Frame {
 }
 
 /**
- * Runs `work` under a claim of the record; answers for it when there is none to be had. Only once `work` itself has failed is the claim
- * given back: a job that was abandoned at its deadline and still runs keeps it, because its effects may still come. What was begun and
- * not settled (`exchanging`, `sending`) is then taken by the next claim for what it is, perhaps done, and never begun again.
+ * Runs `work` under a claim of the record; answers for it when there is none to be had. Only once `work` itself has
+ * failed is the claim given back: a job that was abandoned at its deadline and still runs keeps it, because its effects
+ * may still come. What was begun and not settled (`exchanging`, `sending`) is then taken by the next claim for what it
+ * is, perhaps done, and never begun again.
  */
 export const withClaim = async (
   { store, lease }: Frame,

@@ -1,5 +1,5 @@
-// What Reconsent needs from an open-banking provider. Every answer a call can have is a value, so that a caller must say what
-// it does with each; only bugs throw. No answer carries a secret outside a Secret.
+// What Reconsent needs from an open-banking provider. Every answer a call can have is a value, so that a caller must
+// say what it does with each; only bugs throw. No answer carries a secret outside a Secret.
 import type { DateTime } from 'luxon'
 import type { ErrorCode } from '../errors.ts'
 import type { Route } from '../domain/policy.ts'
@@ -8,7 +8,10 @@ import type { Secret } from '../secret.ts'
 /** A request that certainly had no effect at the provider: safe to repeat. */
 export interface NotProcessed {
   readonly kind: 'not-processed'
-  readonly code: Extract<ErrorCode, 'provider-unreachable' | 'proxy-failed' | 'provider-rate-limited' | 'client-rejected'>
+  readonly code: Extract<
+    ErrorCode,
+    'provider-unreachable' | 'proxy-failed' | 'provider-rate-limited' | 'client-rejected'
+  >
   /** From `Retry-After`, when it came. */
   readonly retryAfterMs: number | undefined
 }
@@ -18,7 +21,13 @@ export interface Unavailable {
   readonly kind: 'unavailable'
   readonly code: Extract<
     ErrorCode,
-    | 'provider-unreachable' | 'proxy-failed' | 'provider-timeout' | 'provider-rate-limited' | 'provider-failed' | 'provider-garbled' | 'link-unusable'
+    | 'provider-unreachable'
+    | 'proxy-failed'
+    | 'provider-timeout'
+    | 'provider-rate-limited'
+    | 'provider-failed'
+    | 'provider-garbled'
+    | 'link-unusable'
   >
   readonly retryAfterMs: number | undefined
 }
@@ -36,7 +45,10 @@ export interface LinkRequest {
 
 export type LinkAnswer =
   | { readonly kind: 'link'; readonly url: Secret }
-  /** A 4xx: this connection cannot have a link on this route now. `status` tells 401 apart: many at once are our own fault. */
+  /**
+   * A 4xx: this connection cannot have a link on this route now. `status` tells 401 apart: many at once are our own
+   * fault.
+   */
   | { readonly kind: 'rejected'; readonly status: number; readonly providerError: string }
   | Unavailable
 
@@ -57,7 +69,10 @@ export type TokenAnswer =
   /** Sent, and what became of it cannot be known: time-out, reset, 5xx, unreadable answer. */
   | {
       readonly kind: 'unknown'
-      readonly code: Extract<ErrorCode, 'provider-timeout' | 'provider-failed' | 'provider-garbled' | 'provider-unreachable'>
+      readonly code: Extract<
+        ErrorCode,
+        'provider-timeout' | 'provider-failed' | 'provider-garbled' | 'provider-unreachable'
+      >
     }
 
 /** `GET /data/v1/me`, dates undefined where the provider gave none. */

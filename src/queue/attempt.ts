@@ -9,10 +9,10 @@ export interface Attempt {
 }
 
 /**
- * BullMQ counts an attempt when a run ends, however it ends, and keeps the failure's reason while it waits to try again by itself. A retry
- * on the board (of a failed or a completed job) removes the reason and keeps the count, on Redis and PostgreSQL alike. So an ended
- * attempt without a reason is a person's retry; a redelivery after a stall has counted nothing and removed nothing.
- * A person's retry gets one attempt: the person is there to see it.
+ * BullMQ counts an attempt when a run ends, however it ends, and keeps the failure's reason while it waits to try again
+ * by itself. A retry on the board (of a failed or a completed job) removes the reason and keeps the count, on Redis and
+ * PostgreSQL alike. So an ended attempt without a reason is a person's retry; a redelivery after a stall has counted
+ * nothing and removed nothing. A person's retry gets one attempt: the person is there to see it.
  */
 export const attemptOf = (job: Pick<Job, 'attemptsMade' | 'failedReason' | 'opts'>): Attempt => {
   const attempts = job.opts.attempts ?? 1

@@ -1,5 +1,5 @@
-// One BullMQ backend, Redis or PostgreSQL: makes its queues (producers) and workers, and closes the queues. The rest of the program
-// does not notice which of the two it is.
+// One BullMQ backend, Redis or PostgreSQL: makes its queues (producers) and workers, and closes the queues. The rest of
+// the program does not notice which of the two it is.
 import { createPostgresBackend, Queue, RedisConnection, Worker } from 'bullmq'
 import type { BackendFactory, Processor, QueueOptions, RedisQueueBackend, WorkerOptions } from 'bullmq'
 import { once } from 'node:events'
@@ -23,11 +23,17 @@ export interface Backend {
   readonly log: Log
   /** Logs what the backend's driver has thrown: class, first word, server, and no more. */
   readonly logError: ErrorLog
-  /** The producer's end of a queue, one per backend: adding, counting, the board. Fails at once while the backend is away. */
+  /**
+   * The producer's end of a queue, one per backend: adding, counting, the board. Fails at once while the backend is
+   * away.
+   */
   queue(name: QueueName): Queue
   /** A new worker, not yet running. The caller closes it. */
   worker(name: QueueName, processor: Processor, options: Omit<WorkerOptions, 'connection' | 'prefix'>): Worker
-  /** Whether it does what the queue needs of it, tried on the producers' own connection; within seconds, and never rejects. */
+  /**
+   * Whether it does what the queue needs of it, tried on the producers' own connection; within seconds, and never
+   * rejects.
+   */
   tryOut(): Promise<Trial>
   /** Closes the queues, not the workers. */
   close(): Promise<void>
@@ -37,17 +43,23 @@ export interface BackendOptions {
   /** Namespace of our keys on a Redis that others use too; without braces, they are added. */
   readonly prefix?: string
   readonly log: Log
-  /** Attempts, backoff, concurrency: `plansFor` of the policy's timing. No default, so that no opener can contradict another. */
+  /**
+   * Attempts, backoff, concurrency: `plansFor` of the policy's timing. No default, so that no opener can contradict
+   * another.
+   */
   readonly plans: QueuePlans
 }
 
 /**
- * BullMQ takes its own listener off the blocking connection that it closes, although one that is out of reach ends later, with an error: without
- * a listener ioredis prints that, address and all, beside the log.
+ * BullMQ takes its own listener off the blocking connection that it closes, although one that is out of reach ends
+ * later, with an error: without a listener ioredis prints that, address and all, beside the log.
  */
 const hushAfterClose = (worker: Worker): void => {
   const { blockingClient } = worker.getBackend() as unknown as RedisQueueBackend
-  blockingClient?.then((connected) => connected.on('error', () => undefined), () => undefined)
+  blockingClient?.then(
+    (connected) => connected.on('error', () => undefined),
+    () => undefined,
+  )
 }
 
 /** What BullMQ takes the next job by; the same on Redis and PostgreSQL. */
@@ -83,8 +95,8 @@ interface PostgresEnd {
 }
 
 /**
- * From the connection that waits for NOTIFY, BullMQ takes all listeners off before it ends it: a server that ends it just then would be an
- * unhandled 'error', which ends the process. The pool is ours, so that BullMQ does not end it.
+ * From the connection that waits for NOTIFY, BullMQ takes all listeners off before it ends it: a server that ends it
+ * just then would be an unhandled 'error', which ends the process. The pool is ours, so that BullMQ does not end it.
  */
 const endsItsPool = (owner: Queue | Worker): void => {
   const { connection } = owner.getBackend() as unknown as { connection: PostgresEnd }
@@ -120,11 +132,14 @@ interface Ends {
 
 type Unconnected<Options> = Omit<Options, 'connection'>
 
-// BullMQ does without INFO, which a user without @dangerous may not send, and then takes every server for its oldest, whose blocking commands
-// count whole seconds: a retry in 200 ms would wait for one.
+// BullMQ does without INFO, which a user without @dangerous may not send, and then takes every server for its oldest,
+// whose blocking commands count whole seconds: a retry in 200 ms would wait for one.
 RedisConnection.minimumVersion = '7.0.8'
 
-/** Queues share one connection; a worker has one of its own, and BullMQ makes a copy of it, options and all, to block on. */
+/**
+ * Queues share one connection; a worker has one of its own, and BullMQ makes a copy of it, options and all, to block
+ * on.
+ */
 const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: string, logError: ErrorLog): Ends => {
   const clients = new Set<RedisClient>()
   let lastError: unknown
@@ -135,7 +150,12 @@ const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: st
   const whyNot = (): Trial => failed('redis', lastError ?? new Error('Command timed out'))
   const connect = (end: 'producer' | 'worker', fields: Readonly<Record<string, unknown>>): RedisClient => {
     const client = connectRedis(target, end, {
-      onStale: (error) => logError({ ...fields, end }, error, 'Redis answers as one that is not the primary, or knows no login of ours: connecting anew'),
+      onStale: (error) =>
+        logError(
+          { ...fields, end },
+          error,
+          'Redis answers as one that is not the primary, or knows no login of ours: connecting anew',
+        ),
       onPartError: (error) => {
         keep(error)
         logError({ ...fields, end }, error)
@@ -147,7 +167,8 @@ const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: st
   const producer = connect('producer', {})
   producer.on('error', keep)
   const isReady = (): boolean => producer.status === 'ready'
-  const readyWithin = async (ms: number): Promise<boolean> => isReady() || ((await settlesWithin(ms, once(producer, 'ready'))) && isReady())
+  const readyWithin = async (ms: number): Promise<boolean> =>
+    isReady() || ((await settlesWithin(ms, once(producer, 'ready'))) && isReady())
   return {
     makeQueue: (name, options) => new Queue(name, { ...options, connection: producer, skipVersionCheck: true }),
     makeWorker: (name, processor, options) => {
@@ -199,19 +220,26 @@ const postgresEnds = (target: Extract<BackendTarget, { kind: 'postgres' }>): End
     },
     makeWorker: (name, processor, options) => {
       const pool = postgresPool(target.url, POOLED_PER_WORKER)
-      const worker = new Worker(name, processor, { ...options, connection: asConnection(pool) }, factory) as unknown as Worker
+      const worker = new Worker(
+        name,
+        processor,
+        { ...options, connection: asConnection(pool) },
+        factory,
+      ) as unknown as Worker
       endsItsPool(worker)
       return worker
     },
-    tryOut: async () => (tried === undefined ? failed('postgres', new Error('no queue was made yet')) : tryPostgres(tried, QUEUE_SCHEMA)),
+    tryOut: async () =>
+      tried === undefined ? failed('postgres', new Error('no queue was made yet')) : tryPostgres(tried, QUEUE_SCHEMA),
     lastError: () => undefined,
     close: async () => undefined,
   }
 }
 
 /**
- * Opens a backend. Redis may still be away: its queues and workers connect when it comes. PostgreSQL must be there, because BullMQ's
- * tables (schema `bullmq`) are checked and, if missing or old, migrated first; rejects with a clear Error when that fails.
+ * Opens a backend. Redis may still be away: its queues and workers connect when it comes. PostgreSQL must be there,
+ * because BullMQ's tables (schema `bullmq`) are checked and, if missing or old, migrated first; rejects with a clear
+ * Error when that fails.
  */
 export const openBackend = async (target: BackendTarget, options: BackendOptions): Promise<Backend> => {
   const { log, plans } = options
@@ -224,7 +252,10 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
   const ends = target.kind === 'postgres' ? postgresEnds(target) : redisEnds(target, prefix, logError)
 
   const makeQueue = (name: QueueName): Queue => {
-    const queue = ends.makeQueue(name, { prefix, defaultJobOptions: jobOptions(plans[name]) } satisfies Unconnected<QueueOptions> as QueueOptions)
+    const queue = ends.makeQueue(name, {
+      prefix,
+      defaultJobOptions: jobOptions(plans[name]),
+    } satisfies Unconnected<QueueOptions> as QueueOptions)
     logErrorsOf(queue, logError, { queue: name, end: 'producer' })
     return queue
   }
@@ -237,7 +268,10 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
     logError,
     queue: (name) => queues.get(name) as Queue,
     worker: (name, processor, workerOptions) => {
-      const worker = ends.makeWorker(name, processor, { ...workerOptions, prefix } satisfies Unconnected<WorkerOptions> as WorkerOptions)
+      const worker = ends.makeWorker(name, processor, {
+        ...workerOptions,
+        prefix,
+      } satisfies Unconnected<WorkerOptions> as WorkerOptions)
       logErrorsOf(worker, logError, { queue: name, end: 'worker' })
       waitsAfterRefusal(worker)
       return worker

@@ -1,4 +1,5 @@
-// How long BullMQ waits before it tries a job again: seconds to minutes, never longer. Longer waits are dates on the record.
+// How long BullMQ waits before it tries a job again: seconds to minutes, never longer. Longer waits are dates on the
+// record.
 import type { BackoffStrategy } from 'bullmq'
 
 /** Milliseconds; also the most that a `Retry-After` can hold a job back. */

@@ -1,5 +1,6 @@
-// Every queue and job, named once, and how often and how fast the queue itself tries again (seconds to minutes; hours to days are
-// the record's business). It has no numbers of its own but the sweep's: the policy's `timing` owns them. A job's data is one id.
+// Every queue and job, named once, and how often and how fast the queue itself tries again (seconds to minutes; hours
+// to days are the record's business). It has no numbers of its own but the sweep's: the policy's `timing` owns them. A
+// job's data is one id.
 import type { JobsOptions } from 'bullmq'
 import type { Duration } from 'luxon'
 import type { Dispatch, QueueName } from './port.ts'
@@ -30,13 +31,16 @@ const sweepPlan: QueuePlan = { job: 'sweep', idField: undefined, attempts: 2, ba
 export interface QueueTiming {
   readonly concurrency: Readonly<Record<keyof typeof jobs, number>>
   /**
-   * All runs should lie within a minute, so that a code's five leave time for them. They count on a job that failed giving its record back:
-   * one that is still held is not tried.
+   * All runs should lie within a minute, so that a code's five leave time for them. They count on a job that failed
+   * giving its record back: one that is still held is not tried.
    */
   readonly retry: { readonly attempts: number; readonly firstDelay: Duration }
 }
 
-/** The plans of a policy. Whoever opens a backend makes them from the policy's `timing`: a producer decides how often its jobs are tried. */
+/**
+ * The plans of a policy. Whoever opens a backend makes them from the policy's `timing`: a producer decides how often
+ * its jobs are tried.
+ */
 export const plansFor = ({ concurrency, retry }: QueueTiming): QueuePlans => {
   const tries = { attempts: retry.attempts, backoffMs: retry.firstDelay.toMillis() }
   const plan = (name: keyof typeof jobs): QueuePlan => ({ ...jobs[name], ...tries, concurrency: concurrency[name] })

@@ -9,14 +9,25 @@ import { QUEUE_SCHEMA } from './postgres-schema.ts'
 import { addressOf, type RedisTarget } from './redis-client.ts'
 import { placeOf } from './redis-url.ts'
 
-export type BackendTarget = ({ readonly kind: 'redis' } & RedisTarget) | { readonly kind: 'postgres'; readonly url: Secret }
+export type BackendTarget =
+  | ({ readonly kind: 'redis' } & RedisTarget)
+  | { readonly kind: 'postgres'; readonly url: Secret }
 
 /** Milliseconds a producer's connection attempt may take. */
 const CONNECT_TIMEOUT = 2_000
 
-/** BullMQ takes the pool as it is: one connection of it listens for NOTIFY. PostgreSQL allows 100 in all unless told otherwise. */
+/**
+ * BullMQ takes the pool as it is: one connection of it listens for NOTIFY. PostgreSQL allows 100 in all unless told
+ * otherwise.
+ */
 export const postgresPool = (url: Secret, connections: number): Pool =>
-  openPool(url, { applicationName: 'reconsent queue', connections, connectMs: CONNECT_TIMEOUT, schema: QUEUE_SCHEMA, keepsSession: true }).pool
+  openPool(url, {
+    applicationName: 'reconsent queue',
+    connections,
+    connectMs: CONNECT_TIMEOUT,
+    schema: QUEUE_SCHEMA,
+    keepsSession: true,
+  }).pool
 
 /** `host:port` of the backend as it was given, or all of a cluster's or the sentinels'; never the login. */
 export const serverOf = (target: BackendTarget): string => {
@@ -30,8 +41,8 @@ const SAME_AGAIN_MS = 60_000
 export type ErrorLog = (fields: Readonly<Record<string, unknown>>, error: unknown, message?: string) => void
 
 /**
- * Logs an error's class, the first word of the server's answer and the server, a lasting outage once a minute and end. Messages are left out:
- * drivers put addresses and arguments into them.
+ * Logs an error's class, the first word of the server's answer and the server, a lasting outage once a minute and end.
+ * Messages are left out: drivers put addresses and arguments into them.
  */
 export const makeErrorLog = (log: Log, server: string): ErrorLog => {
   const lastLogged = new Map<string, number>()
@@ -46,6 +57,10 @@ export const makeErrorLog = (log: Log, server: string): ErrorLog => {
 }
 
 /** Listens to `error`: an emitter without a listener would end the process. */
-export const logErrorsOf = (emitter: EventEmitter, logError: ErrorLog, fields: Readonly<Record<string, unknown>>): void => {
+export const logErrorsOf = (
+  emitter: EventEmitter,
+  logError: ErrorLog,
+  fields: Readonly<Record<string, unknown>>,
+): void => {
   emitter.on('error', (error: unknown) => logError(fields, error))
 }

@@ -1,13 +1,20 @@
-// Reads cron patterns as BullMQ will (its own parser), in UTC: are they usable, and how long do they leave us waiting at most?
+// Reads cron patterns as BullMQ will (its own parser), in UTC: are they usable, and how long do they leave us waiting
+// at most?
 import { CronExpressionParser } from 'cron-parser'
 import { Duration } from 'luxon'
 
 /** Enough to see the night in "every five minutes from 8 to 20" and the weekend in "weekdays at nine". */
 const RUNS = 300
 
-/** What is wrong with a cron pattern of five or six fields (the first of six is seconds), or undefined when it is usable. */
+/**
+ * What is wrong with a cron pattern of five or six fields (the first of six is seconds), or undefined when it is
+ * usable.
+ */
 export const checkCron = (text: string): string | undefined => {
-  const fields = text.trim().split(/\s+/).filter((field) => field !== '')
+  const fields = text
+    .trim()
+    .split(/\s+/)
+    .filter((field) => field !== '')
   if (fields.length < 5 || fields.length > 6) return `a cron pattern has five or six fields, this has ${fields.length}`
   try {
     CronExpressionParser.parse(fields.join(' '), { tz: 'UTC' }).next()

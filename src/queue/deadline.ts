@@ -18,10 +18,15 @@ export const settlesWithin = async (ms: number, work: Promise<unknown>): Promise
 }
 
 /**
- * The result of a call to the queue's backend, or `TransientError('queue-unavailable')` when it fails or takes longer than `ms`.
- * The backend's own error goes no further than to `onError`, which logs its first word: it may show addresses and arguments.
+ * The result of a call to the queue's backend, or `TransientError('queue-unavailable')` when it fails or takes longer
+ * than `ms`. The backend's own error goes no further than to `onError`, which logs its first word: it may show
+ * addresses and arguments.
  */
-export const callBackend = async <T>(ms: number, call: () => Promise<T>, onError: (error: unknown) => void): Promise<T> => {
+export const callBackend = async <T>(
+  ms: number,
+  call: () => Promise<T>,
+  onError: (error: unknown) => void,
+): Promise<T> => {
   const over = new AbortController()
   const late = delay(ms, undefined, { signal: over.signal }).then(() => {
     throw new Error('Command timed out')

@@ -1,5 +1,5 @@
-// Turns whatever a handler threw into what BullMQ may store: the board shows failure reasons and stacks raw, so neither may carry
-// a message that we did not write ourselves.
+// Turns whatever a handler threw into what BullMQ may store: the board shows failure reasons and stacks raw, so neither
+// may carry a message that we did not write ourselves.
 import { UnrecoverableError } from 'bullmq'
 import { errorTable, PermanentError, TransientError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
@@ -13,7 +13,10 @@ export interface Failure {
   readonly at: string | undefined
 }
 
-/** The first frame in `src/` that is not the queue's own. Only that pattern is taken, because the rest of a stack repeats the message. */
+/**
+ * The first frame in `src/` that is not the queue's own. Only that pattern is taken, because the rest of a stack
+ * repeats the message.
+ */
 const placeOf = (error: unknown): string | undefined => {
   if (!(error instanceof Error) || typeof error.stack !== 'string') return undefined
   const head = `${error.name}: ${error.message}`
@@ -25,8 +28,10 @@ export const failureOf = (error: unknown): Failure => {
   if (error instanceof TransientError) {
     return { code: error.code, transient: true, retryAfterMs: error.retryAfterMs, at: placeOf(error) }
   }
-  if (error instanceof PermanentError) return { code: error.code, transient: false, retryAfterMs: undefined, at: placeOf(error) }
-  // A bug of ours, or a driver's error nobody translated: try again, it may have been the weather, but say nothing of its text.
+  if (error instanceof PermanentError)
+    return { code: error.code, transient: false, retryAfterMs: undefined, at: placeOf(error) }
+  // A bug of ours, or a driver's error nobody translated: try again, it may have been the weather, but say nothing of
+  // its text.
   return { code: 'internal', transient: true, retryAfterMs: undefined, at: placeOf(error) }
 }
 

@@ -1,5 +1,5 @@
-// What may be logged or shown of an error of Redis, PostgreSQL or their drivers: its class, a code, the first word of a server's answer
-// and which server. Never its text: that repeats addresses, keys and arguments.
+// What may be logged or shown of an error of Redis, PostgreSQL or their drivers: its class, a code, the first word of a
+// server's answer and which server. Never its text: that repeats addresses, keys and arguments.
 
 export interface ForeignError {
   readonly class: string
@@ -40,12 +40,18 @@ const answerOf = ({ name, message }: Error): string | undefined => {
   return within.exec(message)?.[1] ?? unnamed.find(([pattern]) => pattern.test(message))?.[1] ?? first
 }
 
-const readable = (text: unknown): string | undefined => (typeof text === 'string' && /^[A-Za-z0-9][A-Za-z0-9_-]{0,49}$/.test(text) ? text : undefined)
+const readable = (text: unknown): string | undefined =>
+  typeof text === 'string' && /^[A-Za-z0-9][A-Za-z0-9_-]{0,49}$/.test(text) ? text : undefined
 
 const serverOf = ({ address, port }: { address?: unknown; port?: unknown }): string | undefined =>
-  typeof address === 'string' && /^[\w.:-]{1,100}$/.test(address) && typeof port === 'number' ? `${address}:${port}` : undefined
+  typeof address === 'string' && /^[\w.:-]{1,100}$/.test(address) && typeof port === 'number'
+    ? `${address}:${port}`
+    : undefined
 
-/** The parts of any error that may be shown. Several attempts at once (IPv4 and IPv6), or a cluster's last node: the inner error is the telling one. */
+/**
+ * The parts of any error that may be shown. Several attempts at once (IPv4 and IPv6), or a cluster's last node: the
+ * inner error is the telling one.
+ */
 export const foreignError = (error: unknown): ForeignError => {
   if (!(error instanceof Error)) return { class: typeof error, answer: undefined, code: undefined, server: undefined }
   const { errors, lastNodeError, code } = error as { errors?: unknown; lastNodeError?: unknown; code?: unknown }

@@ -1,4 +1,5 @@
-// BullMQ's own tables in PostgreSQL (schema `bullmq`): checks that they are there and current, else creates or migrates them.
+// BullMQ's own tables in PostgreSQL (schema `bullmq`): checks that they are there and current, else creates or migrates
+// them.
 import {
   assertSchemaCompatibility,
   DEFAULT_SCHEMA,
@@ -38,7 +39,8 @@ const withoutCreating = async (client: Client): Promise<PgQueryable> => {
   const { there = false, may_make: mayMake = false } = rows[0] ?? {}
   if (!there && !mayMake) {
     throw new DatabaseTrouble(
-      `the queue's tables are in the schema "${DEFAULT_SCHEMA}", which is not there, and the role may not create it: CREATE SCHEMA ${DEFAULT_SCHEMA} AUTHORIZATION this role, as an administrator`,
+      `the queue's tables are in the schema "${DEFAULT_SCHEMA}", which is not there, and the role may not ` +
+        `create it: CREATE SCHEMA ${DEFAULT_SCHEMA} AUTHORIZATION this role, as an administrator`,
     )
   }
   const isNeeded = (text: string): boolean => !there || !text.startsWith('CREATE SCHEMA IF NOT EXISTS ')
@@ -49,17 +51,26 @@ const withoutCreating = async (client: Client): Promise<PgQueryable> => {
 }
 
 /**
- * Safe to run by many processes at once. When the schema is current this only reads, so that the program's own role needs no right to
- * create one if the owner ran this before (`reconsent migrate`). Rejects with an Error whose message is ours alone.
+ * Safe to run by many processes at once. When the schema is current this only reads, so that the program's own role
+ * needs no right to create one if the owner ran this before (`reconsent migrate`). Rejects with an Error whose message
+ * is ours alone.
  */
 export const prepareQueueSchema = async (url: Secret): Promise<void> => {
   try {
-    await withConnection(url, { applicationName: 'reconsent queue', connectMs: 5_000, schema: DEFAULT_SCHEMA, keepsSession: true }, async (client) => {
-      if ((await versionOf(client)) < LATEST_SCHEMA_VERSION) await runMigrations(await withoutCreating(client), DEFAULT_SCHEMA)
-    })
+    await withConnection(
+      url,
+      { applicationName: 'reconsent queue', connectMs: 5_000, schema: DEFAULT_SCHEMA, keepsSession: true },
+      async (client) => {
+        if ((await versionOf(client)) < LATEST_SCHEMA_VERSION)
+          await runMigrations(await withoutCreating(client), DEFAULT_SCHEMA)
+      },
+    )
   } catch (error) {
     if (error instanceof DatabaseTrouble) throw error
-    throw new DatabaseTrouble(`the queue's tables in PostgreSQL (schema "${DEFAULT_SCHEMA}") could not be prepared: ${troubleWords(error) ?? wordOf(error)}`)
+    throw new DatabaseTrouble(
+      `the queue's tables in PostgreSQL (schema "${DEFAULT_SCHEMA}") could not be prepared: ` +
+        (troubleWords(error) ?? wordOf(error)),
+    )
   }
 }
 

@@ -1,4 +1,5 @@
-// One run of one job: calls the handler under a deadline and says its outcome in BullMQ's terms. Nothing here is specific to a queue.
+// One run of one job: calls the handler under a deadline and says its outcome in BullMQ's terms. Nothing here is
+// specific to a queue.
 import { WaitingError } from 'bullmq'
 import type { Job } from 'bullmq'
 import { crashPoint } from '../crash-point.ts'
@@ -46,7 +47,12 @@ export const reportOf = (outcome: Outcome): Report => {
 }
 
 /** A job's last gap: what it did is committed, the queue still has to hear of it. */
-const endOf = { sweep: 'sweep-ended', reauth: 'reauth-ended', notify: 'notify-ended', exchange: 'exchange-ended' } as const
+const endOf = {
+  sweep: 'sweep-ended',
+  reauth: 'reauth-ended',
+  notify: 'notify-ended',
+  exchange: 'exchange-ended',
+} as const
 
 export interface JobContext {
   readonly queue: QueueName
@@ -60,8 +66,14 @@ export interface JobContext {
   readonly stopping: AbortSignal
 }
 
-/** The handler's outcome; rejects when it has not ended `settle` ms after its signal was aborted by the job's deadline. */
-const underDeadline = async (context: JobContext, lost: AbortSignal, work: (signal: AbortSignal) => Promise<Outcome>): Promise<Outcome> => {
+/**
+ * The handler's outcome; rejects when it has not ended `settle` ms after its signal was aborted by the job's deadline.
+ */
+const underDeadline = async (
+  context: JobContext,
+  lost: AbortSignal,
+  work: (signal: AbortSignal) => Promise<Outcome>,
+): Promise<Outcome> => {
   const { jobDeadline, settle } = context.timings
   const overdue = new AbortController()
   const ended = new AbortController()
@@ -84,7 +96,12 @@ const underDeadline = async (context: JobContext, lost: AbortSignal, work: (sign
   }
 }
 
-const fail = async (context: JobContext, id: string | undefined, attempt: Attempt, failure: Failure): Promise<Error> => {
+const fail = async (
+  context: JobContext,
+  id: string | undefined,
+  attempt: Attempt,
+  failure: Failure,
+): Promise<Error> => {
   const mayRetry = failure.transient && !attempt.last
   if (!mayRetry && id !== undefined && context.recordFailure !== undefined) {
     try {
@@ -100,7 +117,9 @@ const fail = async (context: JobContext, id: string | undefined, attempt: Attemp
   return storedError(failure, mayRetry)
 }
 
-/** Puts a running job back. The error is how BullMQ is told; if the backend is away, the job's lock runs out instead. */
+/**
+ * Puts a running job back. The error is how BullMQ is told; if the backend is away, the job's lock runs out instead.
+ */
 const giveBack = async (job: Job, token: string | undefined): Promise<Error> => {
   try {
     await job.moveToWait(token)
@@ -111,36 +130,48 @@ const giveBack = async (job: Job, token: string | undefined): Promise<Error> => 
 }
 
 /** Makes what BullMQ calls for each job. `lost` is aborted when another worker may have taken the job over. */
-export const processJob = (context: JobContext) => async (job: Job, token: string | undefined, lost: AbortSignal): Promise<Report> => {
-  const { queue, plan, handler, log, stopping } = context
-  const attempt = attemptOf(job)
-  const id = recordIdOf(plan, job.data)
-  const started = performance.now()
-  const end = (result: RunEnded['result'], code?: ErrorCode): void =>
-    context.onEnd?.({ queue, result, code, seconds: (performance.now() - started) / 1000 })
-  try {
-    // Only a person who edits or adds jobs on the board can bring this about.
-    if (plan.idField !== undefined && id === undefined) throw new PermanentError('internal')
-    await crashPoint('job-taken')
-    const outcome = await underDeadline(context, lost, (signal) => handler(id, { manual: attempt.manual, lastAttempt: attempt.last, signal }))
-    await crashPoint(endOf[queue])
-    const report = reportOf(outcome)
-    end(report.result)
-    log.debug({ queue, job_id: job.id, ...report }, 'job ended')
-    return report
-  } catch (error) {
-    const failure = failureOf(error)
-    if (stopping.aborted && (failure.code === 'internal' || failure.code === 'stopped')) {
-      // Stopped by us: back to the queue as if never taken, so that a deployment uses up nobody's attempts.
-      end('released')
-      throw await giveBack(job, token)
+export const processJob =
+  (context: JobContext) =>
+  async (job: Job, token: string | undefined, lost: AbortSignal): Promise<Report> => {
+    const { queue, plan, handler, log, stopping } = context
+    const attempt = attemptOf(job)
+    const id = recordIdOf(plan, job.data)
+    const started = performance.now()
+    const end = (result: RunEnded['result'], code?: ErrorCode): void =>
+      context.onEnd?.({ queue, result, code, seconds: (performance.now() - started) / 1000 })
+    try {
+      // Only a person who edits or adds jobs on the board can bring this about.
+      if (plan.idField !== undefined && id === undefined) throw new PermanentError('internal')
+      await crashPoint('job-taken')
+      const outcome = await underDeadline(context, lost, (signal) =>
+        handler(id, { manual: attempt.manual, lastAttempt: attempt.last, signal }),
+      )
+      await crashPoint(endOf[queue])
+      const report = reportOf(outcome)
+      end(report.result)
+      log.debug({ queue, job_id: job.id, ...report }, 'job ended')
+      return report
+    } catch (error) {
+      const failure = failureOf(error)
+      if (stopping.aborted && (failure.code === 'internal' || failure.code === 'stopped')) {
+        // Stopped by us: back to the queue as if never taken, so that a deployment uses up nobody's attempts.
+        end('released')
+        throw await giveBack(job, token)
+      }
+      const stored = await fail(context, id, attempt, failure)
+      const result = failure.transient && !attempt.last ? 'retry' : 'failed'
+      end(result, failure.code)
+      const fields = {
+        queue,
+        job_id: job.id,
+        error_code: failure.code,
+        at: failure.at,
+        attempt: job.attemptsMade + 1,
+        manual: attempt.manual,
+      }
+      if (failure.code === 'internal') log.error({ ...fields, err: error }, 'unexpected error in a job')
+      else
+        log[result === 'retry' ? 'info' : 'warn'](fields, result === 'retry' ? 'job will be tried again' : 'job failed')
+      throw stored
     }
-    const stored = await fail(context, id, attempt, failure)
-    const result = failure.transient && !attempt.last ? 'retry' : 'failed'
-    end(result, failure.code)
-    const fields = { queue, job_id: job.id, error_code: failure.code, at: failure.at, attempt: job.attemptsMade + 1, manual: attempt.manual }
-    if (failure.code === 'internal') log.error({ ...fields, err: error }, 'unexpected error in a job')
-    else log[result === 'retry' ? 'info' : 'warn'](fields, result === 'retry' ? 'job will be tried again' : 'job failed')
-    throw stored
   }
-}

@@ -1,5 +1,5 @@
-// The one place that connects to Redis, whatever stands behind REDIS_URL: one server, a cluster or sentinels. Decides when a connection is
-// given up for a new one; knows nothing of queues.
+// The one place that connects to Redis, whatever stands behind REDIS_URL: one server, a cluster or sentinels. Decides
+// when a connection is given up for a new one; knows nothing of queues.
 import { readFileSync } from 'node:fs'
 import { Cluster, Redis } from 'ioredis'
 import type { RedisOptions } from 'ioredis'
@@ -11,7 +11,9 @@ export type RedisClient = Redis | Cluster
 
 export interface RedisTarget {
   readonly url: Secret
-  /** What the variable or its file says now: a password may have been rotated. Undefined while it says nothing usable. */
+  /**
+   * What the variable or its file says now: a password may have been rotated. Undefined while it says nothing usable.
+   */
   readonly reread?: (() => Secret | undefined) | undefined
 }
 
@@ -28,7 +30,9 @@ export interface ClientEvents {
 const CONNECT_MS = 2_000
 const COMMAND_MS = 5_000
 const RETRY_AT_MOST_MS = 2_000
-/** Longer than any command blocks (BullMQ: 10 s). A server that has vanished without a word, behind it, costs this much. */
+/**
+ * Longer than any command blocks (BullMQ: 10 s). A server that has vanished without a word, behind it, costs this much.
+ */
 const SILENCE_MS = 15_000
 
 /** Throws on an address that the configuration has not checked. */
@@ -43,7 +47,10 @@ const read = (name: string, path: string | undefined): Buffer | undefined => {
   try {
     return readFileSync(path)
   } catch (error) {
-    throw new Error(`REDIS_URL names a file in ${name} that cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unreadable'})`)
+    throw new Error(
+      `REDIS_URL names a file in ${name} that cannot be read ` +
+        `(${(error as NodeJS.ErrnoException).code ?? 'unreadable'})`,
+    )
   }
 }
 
@@ -52,10 +59,18 @@ const tlsOf = ({ ca, cert, key, servername }: Trust) => {
   return Object.fromEntries(Object.entries(files).filter(([, value]) => value !== undefined))
 }
 
-type EndOptions = Pick<RedisOptions, 'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout' | 'socketTimeout' | 'lazyConnect'>
+type EndOptions = Pick<
+  RedisOptions,
+  'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout' | 'socketTimeout' | 'lazyConnect'
+>
 
 const ofEnd: Readonly<Record<End, EndOptions>> = {
-  producer: { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: COMMAND_MS, socketTimeout: COMMAND_MS },
+  producer: {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 1,
+    commandTimeout: COMMAND_MS,
+    socketTimeout: COMMAND_MS,
+  },
   worker: { maxRetriesPerRequest: null, socketTimeout: SILENCE_MS },
   question: { maxRetriesPerRequest: 0, commandTimeout: COMMAND_MS, lazyConnect: true },
 }
@@ -70,15 +85,16 @@ interface Strategy {
 }
 
 /**
- * A primary that was demoted keeps its connections and answers READONLY for ever; so it is with the other answers of `isStale`. A worker's command
- * is sent again over the new connection, because none of these answers leaves anything done: a finished job is reported, not run again.
- * A producer's caller has the answer at once, and its next sweep.
+ * A primary that was demoted keeps its connections and answers READONLY for ever; so it is with the other answers of
+ * `isStale`. A worker's command is sent again over the new connection, because none of these answers leaves anything
+ * done: a finished job is reported, not run again. A producer's caller has the answer at once, and its next sweep.
  */
 const strategyOf = (end: End, onStale: ClientEvents['onStale']): Strategy => {
   let givenUp = 0
   let last = 0
   return {
-    // Connecting works, so ioredis counts from one each time: where every server refuses, it would go on five times a second.
+    // Connecting works, so ioredis counts from one each time: where every server refuses, it would go on five times a
+    // second.
     pause: (times) => Math.min(200 * Math.max(times, Date.now() - last < 10_000 ? givenUp : 0), RETRY_AT_MOST_MS),
     reconnectOnError: (error) => {
       if (!isStale(error)) return false
@@ -110,16 +126,27 @@ const sentinelLoginOf = ({ sentinelLogin: { username, password } }: SentinelAddr
   ...(password === undefined ? {} : { sentinelPassword: password }),
 })
 
-const connectOne = (target: RedisTarget, address: Exclude<RedisAddress, { topology: 'cluster' }>, end: End, events: ClientEvents): Redis => {
+const connectOne = (
+  target: RedisTarget,
+  address: Exclude<RedisAddress, { topology: 'cluster' }>,
+  end: End,
+  events: ClientEvents,
+): Redis => {
   const { pause, reconnectOnError } = strategyOf(end, events.onStale)
   const tls = address.tls ? tlsOf(address.trust) : undefined
-  // ioredis calls it on the options that it connects with: those of this client, or of its copy that BullMQ makes for blocking.
+  // ioredis calls it on the options that it connects with: those of this client, or of its copy that BullMQ makes for
+  // blocking.
   function retryStrategy(this: RedisOptions, times: number): number {
     Object.assign(this, loginNow(target, address))
     return pause(times)
   }
   const client = new Redis({
-    ...always, ...ofEnd[end], ...address.login, family: address.family, db: address.db, reconnectOnError,
+    ...always,
+    ...ofEnd[end],
+    ...address.login,
+    family: address.family,
+    db: address.db,
+    reconnectOnError,
     retryStrategy: end === 'question' ? () => null : retryStrategy,
     ...(tls === undefined ? {} : { tls }),
     ...(address.topology === 'single' ? address.at : sentinelOptions(target, address, end)),
@@ -145,7 +172,14 @@ const tellTrouble = (client: Redis, { onPartError }: ClientEvents): void => {
 
 type SentinelOptions = Pick<
   RedisOptions,
-  'sentinels' | 'name' | 'enableTLSForSentinelMode' | 'sentinelCommandTimeout' | 'sentinelRetryStrategy' | 'sentinelUsername' | 'sentinelPassword' | 'sentinelTLS'
+  | 'sentinels'
+  | 'name'
+  | 'enableTLSForSentinelMode'
+  | 'sentinelCommandTimeout'
+  | 'sentinelRetryStrategy'
+  | 'sentinelUsername'
+  | 'sentinelPassword'
+  | 'sentinelTLS'
 >
 
 const sentinelOptions = (target: RedisTarget, address: SentinelAddress, end: End): SentinelOptions => {
@@ -165,7 +199,12 @@ const sentinelOptions = (target: RedisTarget, address: SentinelAddress, end: End
   }
 }
 
-const connectCluster = (target: RedisTarget, address: Extract<RedisAddress, { topology: 'cluster' }>, end: End, events: ClientEvents): Cluster => {
+const connectCluster = (
+  target: RedisTarget,
+  address: Extract<RedisAddress, { topology: 'cluster' }>,
+  end: End,
+  events: ClientEvents,
+): Cluster => {
   const { pause, reconnectOnError } = strategyOf(end, events.onStale)
   const { enableOfflineQueue, lazyConnect, ...ofNode } = ofEnd[end]
   // Each node is logged in to when a command first goes there. The pool hands these options on, and has no other door.
@@ -181,17 +220,24 @@ const connectCluster = (target: RedisTarget, address: Extract<RedisAddress, { to
   const client: Cluster = new Cluster([...address.nodes], {
     enableOfflineQueue: enableOfflineQueue ?? true,
     lazyConnect: lazyConnect ?? false,
-    // One that is down says CLUSTERDOWN to the first command. A check that fails says nothing, and connect() never ends.
+    // One that is down says CLUSTERDOWN to the first command. A check that fails says nothing, and connect() never
+    // ends.
     enableReadyCheck: false,
     // A name stays a name: certificates are for names, and each new connection asks DNS again.
     dnsLookup: (name, found) => found(null, name),
     slotsRefreshTimeout: COMMAND_MS,
-    // While a slot moves, a script whose keys are partly here and partly there is refused until it has moved: some seconds.
+    // While a slot moves, a script whose keys are partly here and partly there is refused until it has moved: some
+    // seconds.
     maxRedirections: 32,
     retryDelayOnTryAgain: 200,
     clusterRetryStrategy,
     redisOptions: {
-      ...always, ...ofNode, ...address.login, family: address.family, reconnectOnError, ...(address.tls ? { tls: tlsOf(address.trust) } : {}),
+      ...always,
+      ...ofNode,
+      ...address.login,
+      family: address.family,
+      reconnectOnError,
+      ...(address.tls ? { tls: tlsOf(address.trust) } : {}),
     },
   })
   const follow = (one: Cluster): Cluster => {
@@ -212,10 +258,16 @@ const connectCluster = (target: RedisTarget, address: Extract<RedisAddress, { to
   return follow(client)
 }
 
-/** Connects, in the background but for a `question`, which waits to be told. The caller listens to 'error' and disconnects. */
+/**
+ * Connects, in the background but for a `question`, which waits to be told. The caller listens to 'error' and
+ * disconnects.
+ */
 export const connectRedis = (target: RedisTarget, end: End, events: ClientEvents = {}): RedisClient => {
   const address = addressOf(target.url)
-  const client = address.topology === 'cluster' ? connectCluster(target, address, end, events) : connectOne(target, address, end, events)
+  const client =
+    address.topology === 'cluster'
+      ? connectCluster(target, address, end, events)
+      : connectOne(target, address, end, events)
   // One that ends after everybody has let go of it would be printed, address and all.
   client.on('error', () => undefined)
   return client

@@ -1,4 +1,5 @@
-// For `doctor`: what a Redis says of itself and does, as far as the queue depends on it. Reads INFO alone: managed services forbid CONFIG.
+// For `doctor`: what a Redis says of itself and does, as far as the queue depends on it. Reads INFO alone: managed
+// services forbid CONFIG.
 import { Cluster, type Redis } from 'ioredis'
 import { prefixOf, queueNames } from './catalogue.ts'
 import { addressOf, connectRedis, type RedisTarget } from './redis-client.ts'
@@ -32,7 +33,13 @@ const isAtLeast = (version: string, least: readonly number[]): boolean => {
 
 /** The parts of an INFO answer: `name:value` lines. */
 export const readInfo = (text: string): RedisInfo => {
-  const fields = new Map(text.split(/\r?\n/).flatMap((line) => (line.includes(':') ? [[line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)] as const] : [])))
+  const fields = new Map(
+    text
+      .split(/\r?\n/)
+      .flatMap((line) =>
+        line.includes(':') ? [[line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)] as const] : [],
+      ),
+  )
   const version = fields.get('redis_version') ?? '0'
   const aof = fields.get('aof_enabled')
   return {
@@ -64,7 +71,9 @@ const infoOf = async (client: Redis): Promise<RedisInfo | undefined> => client.i
 /** Somebody waits for it. */
 const CONNECTS_WITHIN_MS = 15_000
 
-/** Connects as the program would and tries it, within half a minute. Never rejects; nothing it answers holds the login. */
+/**
+ * Connects as the program would and tries it, within half a minute. Never rejects; nothing it answers holds the login.
+ */
 export const examineRedis = async (target: RedisTarget, prefix = prefixOf()): Promise<RedisExamination> => {
   let first: unknown
   const keep = (error: unknown): void => {
@@ -82,7 +91,10 @@ export const examineRedis = async (target: RedisTarget, prefix = prefixOf()): Pr
     const trial = await tryRedis(client, { prefix, queues: queueNames })
     const nodes = client instanceof Cluster ? client.nodes('master') : [client]
     const servers = await Promise.all(
-      nodes.map(async (node) => ({ server: client instanceof Cluster ? `${node.options.host}:${node.options.port}` : place, info: await infoOf(node) })),
+      nodes.map(async (node) => ({
+        server: client instanceof Cluster ? `${node.options.host}:${node.options.port}` : place,
+        info: await infoOf(node),
+      })),
     )
     return { trial, servers }
   } catch (error) {

@@ -1,4 +1,5 @@
-// What REDIS_URL says: one server, a cluster or sentinels, how to log in and how to trust. Pure. No answer repeats a value: it may be a password.
+// What REDIS_URL says: one server, a cluster or sentinels, how to log in and how to trust. Pure. No answer repeats a
+// value: it may be a password.
 
 export interface Host {
   readonly host: string
@@ -47,8 +48,8 @@ type Parsed = { readonly address: RedisAddress } | { readonly problem: string }
 type Nearest = (name: string, known: readonly string[]) => string | undefined
 
 const schemes: Readonly<Record<string, { readonly topology: RedisAddress['topology']; readonly tls: boolean }>> = {
-  'redis': { topology: 'single', tls: false },
-  'rediss': { topology: 'single', tls: true },
+  redis: { topology: 'single', tls: false },
+  rediss: { topology: 'single', tls: true },
   'redis-cluster': { topology: 'cluster', tls: false },
   'rediss-cluster': { topology: 'cluster', tls: true },
   'redis-sentinel': { topology: 'sentinel', tls: false },
@@ -85,7 +86,9 @@ const hostOf = (text: string, topology: RedisAddress['topology']): Host => {
   const match = /^(?:\[([0-9a-f:.]+(?:%[\w.-]+)?)\]|([^\s[\]:,@]+))(?::(\d{1,5}))?$/i.exec(text)
   const port = Number(match?.[3] ?? usualPort[topology])
   if (match === null || port < 1 || port > 65_535) {
-    return refuse(`is not a valid address such as ${examples[topology]}: in user and password, write special characters as %XX`)
+    return refuse(
+      `is not a valid address such as ${examples[topology]}: in user and password, write special characters as %XX`,
+    )
   }
   return { host: match[1] ?? decode(match[2] ?? ''), port }
 }
@@ -104,7 +107,9 @@ const dbOf = (text: string): number => {
 }
 
 const yesOrNo = (name: string, text: string): boolean =>
-  text === 'true' || text === 'false' ? text === 'true' : refuse(`has the parameter ${name}, which must be true or false`)
+  text === 'true' || text === 'false'
+    ? text === 'true'
+    : refuse(`has the parameter ${name}, which must be true or false`)
 
 /** Each known parameter once; a name that is not shaped like one is not repeated, it may be half a password. */
 const parametersOf = (query: string, allowed: readonly string[], nearest: Nearest): ReadonlyMap<string, string> => {
@@ -115,7 +120,11 @@ const parametersOf = (query: string, allowed: readonly string[], nearest: Neares
       const shown = /^[a-z_-]{1,30}$/i.test(name) ? `the unknown parameter ${name}` : 'an unknown parameter'
       refuse(`has ${shown}${meant === undefined ? `: known are ${allowed.join(', ')}` : `: did you mean ${meant}?`}`)
     }
-    if (!allowed.includes(name)) refuse(`has the parameter ${name}, which means something only with ${name.startsWith('sentinel') ? 'sentinels' : 'rediss://'}`)
+    if (!allowed.includes(name))
+      refuse(
+        `has the parameter ${name}, which means something only with ` +
+          (name.startsWith('sentinel') ? 'sentinels' : 'rediss://'),
+      )
     if (found.has(name)) refuse(`has the parameter ${name} twice`)
     if (value === '') refuse(`has the parameter ${name} without a value`)
     found.set(name, value)
@@ -124,7 +133,8 @@ const parametersOf = (query: string, allowed: readonly string[], nearest: Neares
 }
 
 const trustOf = (given: ReadonlyMap<string, string>): Trust => {
-  if (given.has('cert') !== given.has('key')) refuse('has one of the parameters cert and key: a certificate of ours needs both')
+  if (given.has('cert') !== given.has('key'))
+    refuse('has one of the parameters cert and key: a certificate of ours needs both')
   return Object.fromEntries(ofTls.flatMap((name) => (given.has(name) ? [[name, given.get(name)]] : [])))
 }
 
@@ -133,11 +143,14 @@ const parse = (text: string, nearest: Nearest): RedisAddress => {
   const kind = schemes[scheme.toLowerCase()]
   if (kind === undefined) {
     const meant = nearest(scheme, Object.keys(schemes))
-    const all = 'redis:// or rediss:// for one server, redis-cluster://, rediss-cluster://, redis-sentinel:// or rediss-sentinel:// for several'
+    const all =
+      'redis:// or rediss:// for one server, redis-cluster://, rediss-cluster://, redis-sentinel:// or ' +
+      'rediss-sentinel:// for several'
     return refuse(`must begin with ${all}${meant === undefined ? '' : `: did you mean ${meant}://?`}`)
   }
   const { topology } = kind
-  const [, authority = '', path = '', query = ''] = /^([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(rest) ?? refuse('holds a #: in user and password, write it as %23')
+  const [, authority = '', path = '', query = ''] =
+    /^([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(rest) ?? refuse('holds a #: in user and password, write it as %23')
   const at = authority.lastIndexOf('@')
   const hostsText = authority.slice(at + 1)
   if (hostsText === '') refuse(`names no host: write it as ${examples[topology]}`)
@@ -147,7 +160,10 @@ const parse = (text: string, nearest: Nearest): RedisAddress => {
   }
   const hosts = hostsText.split(',').map((one) => hostOf(one, topology))
   const allowed = parameters.filter(
-    (name) => name === 'family' || ((kind.tls || topology === 'sentinel') && (ofTls as readonly string[]).includes(name)) || (topology === 'sentinel' && name.startsWith('sentinel_')),
+    (name) =>
+      name === 'family' ||
+      ((kind.tls || topology === 'sentinel') && (ofTls as readonly string[]).includes(name)) ||
+      (topology === 'sentinel' && name.startsWith('sentinel_')),
   )
   const given = parametersOf(query, allowed, nearest)
   const family = given.get('family') ?? '0'
@@ -160,7 +176,8 @@ const parse = (text: string, nearest: Nearest): RedisAddress => {
   }
   if (topology === 'single') {
     const [only, ...others] = hosts
-    if (only === undefined || others.length > 0) return refuse('names several hosts: for a cluster write redis-cluster://, for sentinels redis-sentinel://')
+    if (only === undefined || others.length > 0)
+      return refuse('names several hosts: for a cluster write redis-cluster://, for sentinels redis-sentinel://')
     return { ...shared, topology, at: only, db: dbOf(path) }
   }
   if (topology === 'cluster') {
@@ -168,12 +185,20 @@ const parse = (text: string, nearest: Nearest): RedisAddress => {
     return { ...shared, topology, nodes: hosts }
   }
   const [primary = '', db = '', ...more] = path.split('/')
-  if (primary === '' || more.length > 0) refuse(`must name the primary as its sentinels call it, perhaps with a database: ${examples.sentinel}`)
+  if (primary === '' || more.length > 0)
+    refuse(`must name the primary as its sentinels call it, perhaps with a database: ${examples.sentinel}`)
   const sentinelPassword = given.get('sentinel_password')
   const sentinelUser = given.get('sentinel_user')
   return {
-    ...shared, topology, sentinels: hosts, primary: decode(primary), db: dbOf(db),
-    sentinelLogin: { ...(sentinelUser === undefined ? {} : { username: sentinelUser }), ...(sentinelPassword === undefined ? {} : { password: sentinelPassword }) },
+    ...shared,
+    topology,
+    sentinels: hosts,
+    primary: decode(primary),
+    db: dbOf(db),
+    sentinelLogin: {
+      ...(sentinelUser === undefined ? {} : { username: sentinelUser }),
+      ...(sentinelPassword === undefined ? {} : { password: sentinelPassword }),
+    },
     sentinelTls: given.has('sentinel_tls') ? yesOrNo('sentinel_tls', given.get('sentinel_tls') ?? '') : kind.tls,
   }
 }
@@ -190,6 +215,7 @@ export const parseRedisUrl = (text: string, nearest: Nearest = () => undefined):
 
 /** For logs and findings: where it points, without the login. */
 export const placeOf = (address: RedisAddress): string => {
-  const hosts = address.topology === 'single' ? [address.at] : address.topology === 'cluster' ? address.nodes : address.sentinels
+  const hosts =
+    address.topology === 'single' ? [address.at] : address.topology === 'cluster' ? address.nodes : address.sentinels
   return hosts.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`).join(',')
 }

@@ -1,4 +1,5 @@
-// Runs the workers of a process and stops them: claims no more, waits, aborts, lets go. What a run means to BullMQ is in process-job.ts.
+// Runs the workers of a process and stops them: claims no more, waits, aborts, lets go. What a run means to BullMQ is
+// in process-job.ts.
 import type { Job, Worker } from 'bullmq'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Backend } from './backend.ts'
@@ -30,11 +31,17 @@ export interface Workers {
   readonly ready: Promise<void>
   /** Jobs that run in this process now. */
   running(): number
-  /** Stops within `stopDeadline` + `settle` + 3 s. Whether every job had ended; those that had not are delivered again elsewhere. */
+  /**
+   * Stops within `stopDeadline` + `settle` + 3 s. Whether every job had ended; those that had not are delivered again
+   * elsewhere.
+   */
   close(): Promise<boolean>
 }
 
-/** So many stalls fail a job for good; high, because a crash says little about the job and the database re-drives its record anyway. */
+/**
+ * So many stalls fail a job for good; high, because a crash says little about the job and the database re-drives its
+ * record anyway.
+ */
 const MAX_STALLED = 20
 
 export const startWorkers = (options: WorkersOptions): Workers => {
@@ -110,7 +117,8 @@ export const startWorkers = (options: WorkersOptions): Workers => {
   }
 
   const stop = async (): Promise<boolean> => {
-    // pause() is what stops claiming at once, also in a blocking wait; close() could not be forced any more once it waits.
+    // pause() is what stops claiming at once, also in a blocking wait; close() could not be forced any more once it
+    // waits.
     const idle = Promise.all(workers.map(({ worker }) => worker.pause()))
     const over = new AbortController()
     await settlesWithin(timings.stopDeadline, Promise.race([idle, backendAway(over.signal)]))

@@ -1,4 +1,5 @@
-// The job scheduler that wakes the sweep by cron: one, under one fixed id, registered by any number of processes at any time.
+// The job scheduler that wakes the sweep by cron: one, under one fixed id, registered by any number of processes at any
+// time.
 import type { Backend } from './backend.ts'
 import { jobOptions } from './catalogue.ts'
 import { checkCron } from './cron.ts'
@@ -12,7 +13,10 @@ const CALL_TIMEOUT = 2_000
 const ARMED = new Set<string>(['delayed', 'waiting', 'prioritized', 'active'])
 
 export interface SweepSchedule {
-  /** Makes the scheduler be there with this pattern (UTC). Rejects with TransientError('queue-unavailable'), or an Error on a bad pattern. */
+  /**
+   * Makes the scheduler be there with this pattern (UTC). Rejects with TransientError('queue-unavailable'), or an Error
+   * on a bad pattern.
+   */
   registerSweep(cron: string): Promise<void>
   /** Whether the scheduler is there and will fire. */
   isRegistered(): Promise<boolean>
@@ -23,7 +27,10 @@ export const makeSweepSchedule = (backend: Backend): SweepSchedule => {
   const plan = backend.plans.sweep
   const logError = (error: unknown): void => backend.logError({ queue: 'sweep', end: 'producer' }, error)
 
-  /** The pattern that will fire next. Undefined also when the scheduler is there but its next job is gone: it would never fire again. */
+  /**
+   * The pattern that will fire next. Undefined also when the scheduler is there but its next job is gone: it would
+   * never fire again.
+   */
   const armedPattern = async (): Promise<string | undefined> => {
     const scheduler = await queue.getJobScheduler(SCHEDULER_ID)
     if (scheduler?.next === undefined || scheduler.next === null || scheduler.pattern === undefined) return undefined
@@ -38,7 +45,8 @@ export const makeSweepSchedule = (backend: Backend): SweepSchedule => {
       const { jobId: _none, ...opts } = jobOptions(plan)
       await queue.upsertJobScheduler(SCHEDULER_ID, { pattern: cron, tz: 'UTC' }, { name: plan.job, data: {}, opts })
     } catch (error) {
-      // Two processes registering at once on PostgreSQL: the slower one is refused (code -10) although the state is right.
+      // Two processes registering at once on PostgreSQL: the slower one is refused (code -10) although the state is
+      // right.
       if ((await armedPattern()) !== cron) throw error
     }
   }

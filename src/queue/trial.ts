@@ -1,5 +1,5 @@
-// Tries what the queue needs of its backend: a write under our prefix, a script, every right of the queue's own commands, its own keys. A
-// server that answers PING may refuse all of them.
+// Tries what the queue needs of its backend: a write under our prefix, a script, every right of the queue's own
+// commands, its own keys. A server that answers PING may refuse all of them.
 import type { Client } from '../postgres/client.ts'
 import type { Pool } from '../postgres/pool.ts'
 import { troubleOf } from '../postgres/trouble.ts'
@@ -22,7 +22,13 @@ export type Trial =
 export const failed = (kind: 'redis' | 'postgres', error: unknown, more?: string): Trial => {
   const word = wordOf(error)
   const { means, advice } = wordsFor(kind, word, kind === 'postgres' ? troubleOf(error)?.words : undefined)
-  return { ok: false, word, detail: more === undefined ? means : `${means}: ${more}`, advice, server: foreignError(error).server }
+  return {
+    ok: false,
+    word,
+    detail: more === undefined ? means : `${means}: ${more}`,
+    advice,
+    server: foreignError(error).server,
+  }
 }
 
 /** Whether the word says more than that there was an error of the driver's own. */
@@ -31,17 +37,79 @@ export const isTelling = (trial: Trial): boolean => !trial.ok && /^[A-Z0-9_]+$/.
 /** How long what is written stays, if it is not written again. */
 const LASTS_MS = 60_000
 
-/** What BullMQ sends and what its scripts call (a test reads them), beside EVALSHA and EVAL themselves: each needs a right of its own. */
+/**
+ * What BullMQ sends and what its scripts call (a test reads them), beside EVALSHA and EVAL themselves: each needs a
+ * right of its own.
+ */
 export const commandsNeeded = [
-  'bzpopmin', 'del', 'exec', 'exists', 'get', 'hdel', 'hexists', 'hget', 'hgetall', 'hincrby', 'hlen', 'hmget', 'hmset', 'hset', 'incr', 'incrby',
-  'lindex', 'llen', 'lpop', 'lpos', 'lpush', 'lrange', 'lrem', 'lset', 'ltrim', 'multi', 'persist', 'pexpire', 'pexpireat', 'pttl', 'rename', 'rpop', 'rpoplpush', 'rpush',
-  'sadd', 'scard', 'set', 'sismember', 'smembers', 'srem', 'time', 'type', 'unlink', 'xadd', 'xdel', 'xlen', 'xrange', 'xread', 'xtrim', 'zadd', 'zcard', 'zcount', 'zlexcount',
-  'zpopmin', 'zrange', 'zrangebylex', 'zrangebyscore', 'zrem', 'zremrangebyrank', 'zremrangebyscore', 'zrevrange', 'zrevrangebyscore', 'zscore',
+  'bzpopmin',
+  'del',
+  'exec',
+  'exists',
+  'get',
+  'hdel',
+  'hexists',
+  'hget',
+  'hgetall',
+  'hincrby',
+  'hlen',
+  'hmget',
+  'hmset',
+  'hset',
+  'incr',
+  'incrby',
+  'lindex',
+  'llen',
+  'lpop',
+  'lpos',
+  'lpush',
+  'lrange',
+  'lrem',
+  'lset',
+  'ltrim',
+  'multi',
+  'persist',
+  'pexpire',
+  'pexpireat',
+  'pttl',
+  'rename',
+  'rpop',
+  'rpoplpush',
+  'rpush',
+  'sadd',
+  'scard',
+  'set',
+  'sismember',
+  'smembers',
+  'srem',
+  'time',
+  'type',
+  'unlink',
+  'xadd',
+  'xdel',
+  'xlen',
+  'xrange',
+  'xread',
+  'xtrim',
+  'zadd',
+  'zcard',
+  'zcount',
+  'zlexcount',
+  'zpopmin',
+  'zrange',
+  'zrangebylex',
+  'zrangebyscore',
+  'zrem',
+  'zremrangebyrank',
+  'zremrangebyscore',
+  'zrevrange',
+  'zrevrangebyscore',
+  'zscore',
 ] as const
 
 /**
- * KEYS: ours, then the queues' own. PERSIST changes nothing on those, which have no expiry, and is a write. Answers the commands the user has no
- * right to; a server that cannot say (older than Redis 7, or a relative of it) answers none.
+ * KEYS: ours, then the queues' own. PERSIST changes nothing on those, which have no expiry, and is a write. Answers the
+ * commands the user has no right to; a server that cannot say (older than Redis 7, or a relative of it) answers none.
  */
 const SCRIPT = `
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -61,7 +129,11 @@ interface WithScript {
   reconsentTry?: (keys: number, ...rest: (string | number)[]) => Promise<string[]>
 }
 
-const runScript = async (client: RedisClient, keys: readonly string[], values: readonly (string | number)[]): Promise<string[]> => {
+const runScript = async (
+  client: RedisClient,
+  keys: readonly string[],
+  values: readonly (string | number)[],
+): Promise<string[]> => {
   const scripted = client as WithScript
   if (scripted.reconsentTry === undefined) client.defineCommand('reconsentTry', { lua: SCRIPT })
   return (await scripted.reconsentTry?.(keys.length, ...keys, ...values)) ?? []
@@ -69,9 +141,14 @@ const runScript = async (client: RedisClient, keys: readonly string[], values: r
 
 /** The command in Redis's own words: NOPERM … run the 'evalsha' command. */
 const refusedCommand = (error: unknown): string | undefined =>
-  error instanceof Error ? (/ the '([a-z|]{1,30})' command/.exec(error.message)?.[1] ?? (/keys? /.test(error.message) ? 'the keys of the queue' : undefined)) : undefined
+  error instanceof Error
+    ? (/ the '([a-z|]{1,30})' command/.exec(error.message)?.[1] ??
+      (/keys? /.test(error.message) ? 'the keys of the queue' : undefined))
+    : undefined
 
-/** How many primaries share a cluster's slots, seen from one of its nodes; undefined when it is none, or does not tell. */
+/**
+ * How many primaries share a cluster's slots, seen from one of its nodes; undefined when it is none, or does not tell.
+ */
 const clusterSize = async (client: RedisClient): Promise<number | undefined> => {
   const info = await client.cluster('INFO').catch(() => undefined)
   const size = typeof info === 'string' ? /^cluster_size:(\d+)/m.exec(info)?.[1] : undefined
@@ -79,12 +156,17 @@ const clusterSize = async (client: RedisClient): Promise<number | undefined> => 
 }
 
 /** `queues`: BullMQ's names of them under `prefix`, braces and all. Rejects never. */
-export const tryRedis = async (client: RedisClient, { prefix, queues }: { prefix: string; queues: readonly string[] }): Promise<Trial> => {
+export const tryRedis = async (
+  client: RedisClient,
+  { prefix, queues }: { prefix: string; queues: readonly string[] },
+): Promise<Trial> => {
   try {
     const key = `${prefix}:tried`
     const now = String(Date.now())
     await client.set(key, now, 'PX', LASTS_MS)
-    const own = queues.flatMap((queue) => ['meta', 'wait', 'active', 'marker', 'events'].map((type) => `${prefix}:${queue}:${type}`))
+    const own = queues.flatMap((queue) =>
+      ['meta', 'wait', 'active', 'marker', 'events'].map((type) => `${prefix}:${queue}:${type}`),
+    )
     const missing = await runScript(client, [key, ...own], [now, LASTS_MS, ...commandsNeeded])
     if (missing.length > 0) {
       const { means, advice } = wordsFor('redis', 'NOPERM')
@@ -94,7 +176,13 @@ export const tryRedis = async (client: RedisClient, { prefix, queues }: { prefix
     const size = client.isCluster ? undefined : await clusterSize(client)
     if (size !== undefined && size > 1) {
       const { means, advice } = wordsFor('redis', 'MOVED')
-      return { ok: false, word: 'MOVED', detail: `${means}: ${size} primaries share the keys`, advice, server: undefined }
+      return {
+        ok: false,
+        word: 'MOVED',
+        detail: `${means}: ${size} primaries share the keys`,
+        advice,
+        server: undefined,
+      }
     }
     return { ok: true }
   } catch (error) {
@@ -111,7 +199,8 @@ export const tryRedis = async (client: RedisClient, { prefix, queues }: { prefix
 export const tryPostgres = async (pool: Pool | Client, schema: string): Promise<Trial> => {
   try {
     await pool.query(
-      `INSERT INTO "${schema}".meta (queue, field, value) VALUES ('reconsent-tried', 'at', $1) ON CONFLICT (queue, field) DO UPDATE SET value = excluded.value`,
+      `INSERT INTO "${schema}".meta (queue, field, value) VALUES ('reconsent-tried', 'at', $1) ON CONFLICT ` +
+        '(queue, field) DO UPDATE SET value = excluded.value',
       [new Date().toISOString()],
     )
     await pool.query(`SELECT pg_notify('reconsent_tried', '')`)

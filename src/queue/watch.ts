@@ -1,4 +1,5 @@
-// Tries the queue's backend again and again in the background, so that whoever asks is told what was found last, and asking costs nothing.
+// Tries the queue's backend again and again in the background, so that whoever asks is told what was found last, and
+// asking costs nothing.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../log.ts'
 import type { Backend } from './backend.ts'
@@ -40,7 +41,10 @@ export const watchQueue = ({ backend, log, onTried, everyMs = EVERY_MS }: WatchO
     // Said when it changes: `/readyz` and the metrics say that it lasts.
     if (trial.ok && before?.ok === false) log.info({}, 'the queue takes what is written to it again')
     if (!trial.ok && (before === undefined || before.ok || before.word !== trial.word)) {
-      log.warn({ answer: trial.word, server: trial.server, detail: trial.detail }, 'the queue does not take what is written to it')
+      log.warn(
+        { answer: trial.word, server: trial.server, detail: trial.detail },
+        'the queue does not take what is written to it',
+      )
     }
   }
   const goOn = async (): Promise<void> => {

@@ -1,4 +1,5 @@
-// Hands work to the queue by id. Answers within seconds, whatever the backend does; what it could not hand over, the next sweep finds.
+// Hands work to the queue by id. Answers within seconds, whatever the backend does; what it could not hand over, the
+// next sweep finds.
 import type { JobType } from 'bullmq'
 import type { Backend } from './backend.ts'
 import { jobIdOf } from './catalogue.ts'
@@ -19,7 +20,10 @@ const checkId = (id: string): void => {
 const waitingTypes = ({ kind }: Backend): JobType[] =>
   kind === 'postgres' ? ['waiting', 'prioritized', 'paused' as JobType] : ['waiting', 'prioritized']
 
-const logErrorOf = ({ logError }: Backend, queue: QueueName) => (error: unknown): void => logError({ queue, end: 'producer' }, error)
+const logErrorOf =
+  ({ logError }: Backend, queue: QueueName) =>
+  (error: unknown): void =>
+    logError({ queue, end: 'producer' }, error)
 
 export const makeWorkQueue = (backend: Backend): WorkQueue => ({
   add: async (name, dispatches) => {
@@ -32,12 +36,20 @@ export const makeWorkQueue = (backend: Backend): WorkQueue => ({
     }
     const jobs = dispatches.map(toJob)
     for (let start = 0; start < jobs.length; start += BATCH) {
-      await callBackend(CALL_TIMEOUT, () => backend.queue(name).addBulk(jobs.slice(start, start + BATCH)), logErrorOf(backend, name))
+      await callBackend(
+        CALL_TIMEOUT,
+        () => backend.queue(name).addBulk(jobs.slice(start, start + BATCH)),
+        logErrorOf(backend, name),
+      )
     }
   },
 
   countWaiting: async (name) => {
-    const counts = await callBackend(CALL_TIMEOUT, () => backend.queue(name).getJobCounts(...waitingTypes(backend)), logErrorOf(backend, name))
+    const counts = await callBackend(
+      CALL_TIMEOUT,
+      () => backend.queue(name).getJobCounts(...waitingTypes(backend)),
+      logErrorOf(backend, name),
+    )
     return Object.values(counts).reduce((sum, count) => sum + count, 0)
   },
 })

@@ -28,7 +28,8 @@ const findAhead = async (tx: Reader, now: DateTime): Promise<Ahead[]> =>
        SELECT 'message_hours' AS "table", ARRAY[]::text[] AS key, to_jsonb(hour) #>> '{}' AS at, hour AS instant
          FROM message_hours
        UNION ALL SELECT 'provider_strikes', ARRAY[code, connection], to_jsonb(at) #>> '{}', at FROM provider_strikes
-       UNION ALL SELECT 'provider_holds', ARRAY[name], to_jsonb(greatest(since, probe_at)) #>> '{}', greatest(since, probe_at)
+       UNION ALL SELECT 'provider_holds', ARRAY[name], to_jsonb(greatest(since, probe_at)) #>> '{}', greatest(since,
+         probe_at)
          FROM provider_holds
      ) AS found WHERE instant > $1::text::timestamptz`,
     new Date(now.toMillis() + AHEAD_MS).toISOString(),
@@ -63,7 +64,8 @@ export const writePassing = async (tx: Transaction, zone: string, now: DateTime)
       )
     } else {
       await tx.$executeRawUnsafe(
-        `UPDATE provider_holds SET since = least(since, $1::text::timestamptz), probe_at = least(probe_at, $1::text::timestamptz)
+        `UPDATE provider_holds SET since = least(since, $1::text::timestamptz), probe_at = least(probe_at,
+          $1::text::timestamptz)
          WHERE name = $2`,
         nowText,
         key[0],

@@ -138,7 +138,8 @@ const aftermathOf = (
     if (event.type === 'consent.repaired' && event.actor === 'company' && isNoNews && misread) {
       const minutes = Math.abs(offsetOf({ meant: Date.parse(String(event.data['before'])), stored: expiry ?? 0 }))
       const when = new Date(event.meant).toISOString()
-      const detail = `on ${when} an import of the date we had was taken for a renewal: we read ours ${minutes} minutes off`
+      const misled = `we read ours ${minutes} minutes off`
+      const detail = `on ${when} an import of the date we had was taken for a renewal: ${misled}`
       found.push({ ...about, kind: 'repaired-without-news', detail })
     }
     expiry = brought ?? expiry

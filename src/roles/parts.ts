@@ -1,4 +1,5 @@
-// What every role stands on: the store, the provider, the numbers, the queue. Part of the composition root: constructs, decides nothing.
+// What every role stands on: the store, the provider, the numbers, the queue. Part of the composition root: constructs,
+// decides nothing.
 import type { DateTime } from 'luxon'
 import { type Clock, systemClock } from '../clock.ts'
 import { type Config, requiresHttps, type Timing } from '../config.ts'
@@ -52,7 +53,18 @@ export const makeParts = ({ config, log: plainLog, clock = systemClock }: PartsO
   const prepare = prepareAuthorisation({ store, provider, httpsOnly: requiresHttps(config) })
   const queue = makeWorkQueue(backend)
   return {
-    config, log, clock, vault, store, db: opened.db, lists, metrics, provider, prepare, backend, queue,
+    config,
+    log,
+    clock,
+    vault,
+    store,
+    db: opened.db,
+    lists,
+    metrics,
+    provider,
+    prepare,
+    backend,
+    queue,
     handOver: handOver({ store, queue, log, queuedFor: config.timing.queuedFor }),
     close: async () => opened.close().then(() => true),
   }
@@ -61,17 +73,30 @@ export const makeParts = ({ config, log: plainLog, clock = systemClock }: PartsO
 export type Parts = ReturnType<typeof makeParts>
 
 /**
- * With the role `web` a process stays ready while only the queue is away: it takes codes, and they are exchanged by their own timer. Without it, a
- * process whose queue does not work does nothing, and a roll-out that brings this about must stop.
+ * With the role `web` a process stays ready while only the queue is away: it takes codes, and they are exchanged by
+ * their own timer. Without it, a process whose queue does not work does nothing, and a roll-out that brings this about
+ * must stop.
  */
-const queueReadiness = (state: QueueState | undefined, isWeb: boolean): Pick<Readiness, 'ok' | 'degraded' | 'queue'> & { readonly why: string } => {
+const queueReadiness = (
+  state: QueueState | undefined,
+  isWeb: boolean,
+): Pick<Readiness, 'ok' | 'degraded' | 'queue'> & { readonly why: string } => {
   if (state === undefined) return { ok: isWeb, why: 'the queue was not tried yet' }
   const { trial, ageSeconds: checked_seconds_ago } = state
   if (trial.ok) return { ok: true, why: '', queue: { ok: true, checked_seconds_ago } }
-  return { ok: isWeb, degraded: 'queue', why: `queue: ${trial.word}: ${trial.detail}`, queue: { ok: false, answer: trial.word, checked_seconds_ago } }
+  return {
+    ok: isWeb,
+    degraded: 'queue',
+    why: `queue: ${trial.word}: ${trial.detail}`,
+    queue: { ok: false, answer: trial.word, checked_seconds_ago },
+  }
 }
 
-export const healthDeps = ({ db, log, metrics }: Parts, watch: Pick<QueueWatch, 'latest'>, { isWeb }: { isWeb: boolean }) => ({
+export const healthDeps = (
+  { db, log, metrics }: Parts,
+  watch: Pick<QueueWatch, 'latest'>,
+  { isWeb }: { isWeb: boolean },
+) => ({
   log,
   metrics,
   checkReady: async (): Promise<Readiness> => {
@@ -82,7 +107,10 @@ export const healthDeps = ({ db, log, metrics }: Parts, watch: Pick<QueueWatch, 
   },
 })
 
-/** Of the time a stop may take: most for work to end by itself, some for work that was told to; the rest is for closing connections. */
+/**
+ * Of the time a stop may take: most for work to end by itself, some for work that was told to; the rest is for closing
+ * connections.
+ */
 const STOP_WAITS = 0.6
 const STOP_SETTLES = 0.2
 
@@ -97,7 +125,15 @@ export const runnerTimings = ({ config: { timing } }: Parts) => {
   return { jobDeadline: timing.jobDeadline.toMillis(), stopDeadline: endsWithinMs, settle: settlesWithinMs }
 }
 
-const collectCounts = async ({ store, lists, clock }: { store: Store; lists: Pick<Listing, 'statusCounts'>; clock: Clock }): Promise<Counts> => {
+const collectCounts = async ({
+  store,
+  lists,
+  clock,
+}: {
+  store: Store
+  lists: Pick<Listing, 'statusCounts'>
+  clock: Clock
+}): Promise<Counts> => {
   const now = clock.now()
   const [counts, age] = await Promise.all([lists.statusCounts(now), store.sinceLastSweep()])
   const { consent, authorisation, notification } = counts.oldestOverdue
@@ -105,7 +141,11 @@ const collectCounts = async ({ store, lists, clock }: { store: Store; lists: Pic
   return {
     consents: counts.consents,
     sweepAgeSeconds: age?.as('seconds'),
-    overdueSeconds: { consent: overdue(consent), authorisation: overdue(authorisation), notification: overdue(notification) },
+    overdueSeconds: {
+      consent: overdue(consent),
+      authorisation: overdue(authorisation),
+      notification: overdue(notification),
+    },
     feedLagSeconds: counts.feedLagSeconds,
     attention: {
       'without-channel': counts.withoutChannel,

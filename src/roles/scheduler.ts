@@ -1,4 +1,5 @@
-// The role `scheduler`: finds what is due, and gives events their place in the feed. Part of the composition root: constructs, decides nothing.
+// The role `scheduler`: finds what is due, and gives events their place in the feed. Part of the composition root:
+// constructs, decides nothing.
 import { Duration } from 'luxon'
 import { keepTime } from '../processors/keep-time.ts'
 import { placeEvents } from '../processors/place-events.ts'
@@ -23,14 +24,39 @@ export const startSchedulerRole = (parts: Parts): Stop => {
   const [sweepAll, sweepNow] = [sweep(deps), sweepUrgent(deps)]
   const schedule = makeSweepSchedule(backend)
   const registerSchedule = async (): Promise<void> => schedule.registerSweep(cron)
-  const workers = startWorkers({ backend, handlers: { sweep: async () => sweepAll() }, onEnd: parts.metrics.recordJob, timings: runnerTimings(parts) })
-  const watchdog = keepTime({
-    name: 'watchdog', every: watchEvery(interval), roundWithin, log, round: watchSweep({ store, sweep: sweepAll, registerSchedule, interval, log }),
+  const workers = startWorkers({
+    backend,
+    handlers: { sweep: async () => sweepAll() },
+    onEnd: parts.metrics.recordJob,
+    timings: runnerTimings(parts),
   })
-  const urgent = keepTime({ name: 'urgent', every: codeTimer, roundWithin, log, round: async () => void (await sweepNow()) })
-  const places = keepTime({ name: 'feed', every: PLACES_EVERY, afterFailure: PLACES_AGAIN, roundWithin, log, round: placeEvents({ store }) })
-  // At the start whatever the watchdog finds: a changed pattern is registered here. While the queue is away, the watchdog repeats it.
-  void registerSchedule().catch((error: unknown) => log.warn({ err: error }, 'the sweep could not be scheduled yet: the watchdog tries again'))
+  const watchdog = keepTime({
+    name: 'watchdog',
+    every: watchEvery(interval),
+    roundWithin,
+    log,
+    round: watchSweep({ store, sweep: sweepAll, registerSchedule, interval, log }),
+  })
+  const urgent = keepTime({
+    name: 'urgent',
+    every: codeTimer,
+    roundWithin,
+    log,
+    round: async () => void (await sweepNow()),
+  })
+  const places = keepTime({
+    name: 'feed',
+    every: PLACES_EVERY,
+    afterFailure: PLACES_AGAIN,
+    roundWithin,
+    log,
+    round: placeEvents({ store }),
+  })
+  // At the start whatever the watchdog finds: a changed pattern is registered here. While the queue is away, the
+  // watchdog repeats it.
+  void registerSchedule().catch((error: unknown) =>
+    log.warn({ err: error }, 'the sweep could not be scheduled yet: the watchdog tries again'),
+  )
   return async () => {
     const waits = stopWaits(timing)
     const ended = await Promise.all([workers.close(), watchdog.stop(waits), urgent.stop(waits), places.stop(waits)])

@@ -1,4 +1,5 @@
-// The role `web`: pages, callback, API, board, health, numbers. Part of the composition root: constructs, decides nothing.
+// The role `web`: pages, callback, API, board, health, numbers. Part of the composition root: constructs, decides
+// nothing.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { HealthDeps } from '../http/routes/health.ts'
 import { defaultTimes, type HttpServer, makeServer } from '../http/server.ts'
@@ -12,9 +13,16 @@ export const makeWebServer = async (parts: Parts, health: HealthDeps): Promise<H
   const { backend, clock, config, lists, log, store, vault, prepare } = parts
   const { policy, timing, web } = config
   const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log }
-  const ops = web.ops && { ...web.ops, queues: queueNames.map(backend.queue), allowDestructive: policy.board.allowDestructive }
+  const ops = web.ops && {
+    ...web.ops,
+    queues: queueNames.map(backend.queue),
+    allowDestructive: policy.board.allowDestructive,
+  }
   const { endsWithinMs, settlesWithinMs } = stopWaits(timing)
-  const closeWithinMs = Math.max(0, Math.min(defaultTimes.closeWithinMs, endsWithinMs + settlesWithinMs - timing.unreadyFor.toMillis()))
+  const closeWithinMs = Math.max(
+    0,
+    Math.min(defaultTimes.closeWithinMs, endsWithinMs + settlesWithinMs - timing.unreadyFor.toMillis()),
+  )
   return makeServer({
     ...health,
     metrics: parts.metrics,

@@ -1,4 +1,5 @@
-// The role `worker`: makes links, sends messages, exchanges codes. Part of the composition root: constructs, decides nothing.
+// The role `worker`: makes links, sends messages, exchanges codes. Part of the composition root: constructs, decides
+// nothing.
 import type { Sections } from '../config.ts'
 import { composeMessage } from '../notify/compose.ts'
 import { makeRenderMessage } from '../notify/render.ts'
@@ -14,7 +15,10 @@ import { sendNotification } from '../processors/send-notification.ts'
 import { startWorkers, type WorkersOptions } from '../queue/runner.ts'
 import { type Parts, runnerTimings, type Stop, stopWaits } from './parts.ts'
 
-/** A mail server that takes longer than one request may is given up well before the job's deadline and the record's lease. */
+/**
+ * A mail server that takes longer than one request may is given up well before the job's deadline and the record's
+ * lease.
+ */
 const CONNECT_AT_MOST_MS = 10_000
 
 export const startWorkerRole = (parts: Parts, mail: Sections['mail']): Stop => {
@@ -26,7 +30,13 @@ export const startWorkerRole = (parts: Parts, mail: Sections['mail']): Stop => {
   const channel = smtpChannel({ smtpUrl: mail.url, from: mail.from, timeouts })
   const render = makeRenderMessage({ templates: loadTemplates() })
   const { startLinkToken } = vault
-  const compose = composeMessage({ render, startLinkToken, publicUrl: web.publicUrl, company: policy.company.name, clock })
+  const compose = composeMessage({
+    render,
+    startLinkToken,
+    publicUrl: web.publicUrl,
+    company: policy.company.name,
+    clock,
+  })
   const renew = renewConsent({ store, prepare, handOver, clock, policy, lease })
   const send = sendNotification({ store, channel, compose, clock, policy, lease, log })
   const advance = advanceAuthorisation({ store, provider, handOver, clock, policy, lease, log })
@@ -38,7 +48,10 @@ export const startWorkerRole = (parts: Parts, mail: Sections['mail']): Stop => {
     timings: runnerTimings(parts),
   })
   const codes = keepTime({
-    name: 'codes', every: codeTimer, roundWithin: jobDeadline, log,
+    name: 'codes',
+    every: codeTimer,
+    roundWithin: jobDeadline,
+    log,
     round: async (signal) => exchangeStuckCodes({ store, advance, clock, waited: codeTimer, log, signal })(),
   })
   return async () => {
@@ -48,5 +61,7 @@ export const startWorkerRole = (parts: Parts, mail: Sections['mail']): Stop => {
   }
 }
 
-const byId = (job: (id: string, run: Run) => Promise<Outcome>): NonNullable<WorkersOptions['handlers']['reauth']> =>
-  async (id, run) => job(id ?? '', run)
+const byId =
+  (job: (id: string, run: Run) => Promise<Outcome>): NonNullable<WorkersOptions['handlers']['reauth']> =>
+  async (id, run) =>
+    job(id ?? '', run)

@@ -1,4 +1,5 @@
-// An answer as data, together with the ledger entry it deserves, so that a fault can take the place of the one and keep the other.
+// An answer as data, together with the ledger entry it deserves, so that a fault can take the place of the one and keep
+// the other.
 import type { EntryDraft } from './ledger.ts'
 import type { Html } from './html.ts'
 
@@ -24,7 +25,12 @@ export const jsonAnswer = (status: number, body: unknown, entry: Noted): Answer 
 })
 
 /** The error body of the auth host and the data host: `{error, error_description, error_details: {reason}}`. */
-export const refusal = (status: number, error: string, reason: string, entry: Omit<Noted, 'outcome' | 'detail'>): Answer =>
+export const refusal = (
+  status: number,
+  error: string,
+  reason: string,
+  entry: Omit<Noted, 'outcome' | 'detail'>,
+): Answer =>
   jsonAnswer(
     status,
     { error, error_description: `Simulator: ${reason.replaceAll('_', ' ')}`, error_details: { reason } },

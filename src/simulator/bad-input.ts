@@ -1,4 +1,5 @@
-// Strict reading of what people set on the simulator: a misspelt name is an error that lists the known ones, never ignored.
+// Strict reading of what people set on the simulator: a misspelt name is an error that lists the known ones, never
+// ignored.
 import { z } from 'zod'
 import { readDuration, readInstant } from './clock.ts'
 

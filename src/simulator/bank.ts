@@ -13,8 +13,10 @@ export type Decision = (typeof decisions)[number]
 const place = (link: BankLink | undefined): string =>
   link === undefined ? 'Simulated bank' : `${link.bank.displayName} (simulated)`
 
-const button = (decision: Decision, label: string): Html =>
-  html`<button ${decision === 'approve' && html`class="main" `}type="submit" name="decision" value="${decision}">${label}</button>`
+const button = (decision: Decision, label: string): Html => {
+  const look = decision === 'approve' && html`class="main" `
+  return html`<button ${look}type="submit" name="decision" value="${decision}">${label}</button>`
+}
 
 const consentPage = ({ clock, switches, client }: World, link: BankLink): Html => {
   const until = clock
@@ -66,7 +68,10 @@ const expired = (link: BankLink, what: 'bank' | 'decision'): Answer =>
   )
 
 const unknown = (what: 'bank' | 'decision'): Answer =>
-  pageAnswer(404, noticePage(undefined, 'Unknown link', 'The bank does not know this link.'), { what, outcome: 'unknown' })
+  pageAnswer(404, noticePage(undefined, 'Unknown link', 'The bank does not know this link.'), {
+    what,
+    outcome: 'unknown',
+  })
 
 /** `GET /bank/…`. Opening uses the link up; one that is used up or too old shows the expired page. */
 export const answerBankPage = (world: World, link: BankLink | undefined): Answer => {
@@ -119,7 +124,11 @@ export const answerDecision = (world: World, link: BankLink | undefined, pressed
   if (!world.links.decide(link)) return expired(link, 'decision')
   const noted = { ...about, outcome: decision }
   if (decision === 'close') {
-    return pageAnswer(200, noticePage(link, 'You stopped here', 'The company hears nothing. You can close this tab.'), noted)
+    return pageAnswer(
+      200,
+      noticePage(link, 'You stopped here', 'The company hears nothing. You can close this tab.'),
+      noted,
+    )
   }
   const fields = callbackFields(world, link, decision)
   if (link.responseMode === 'form_post') return pageAnswer(200, formPost(link, fields), noted)

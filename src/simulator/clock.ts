@@ -1,4 +1,5 @@
-// The simulator's clock: real time, moved. Shared with Reconsent in the demo and the tests, so that both see the same "now".
+// The simulator's clock: real time, moved. Shared with Reconsent in the demo and the tests, so that both see the same
+// "now".
 import { DateTime, Duration } from 'luxon'
 import type { DurationLike } from 'luxon'
 import { systemClock } from '../clock.ts'

@@ -1,4 +1,5 @@
-// The state of every connection: its consent's dates, its tokens, whether it was revoked. Rules of the protocol live elsewhere.
+// The state of every connection: its consent's dates, its tokens, whether it was revoked. Rules of the protocol live
+// elsewhere.
 import { randomUUID } from 'node:crypto'
 import { DateTime } from 'luxon'
 import { BadInput } from './bad-input.ts'
@@ -107,7 +108,11 @@ export const makeConnections = ({ clock, ledger, banks, switches }: Deps): Conne
       if (idByRefreshToken.has(refreshToken)) throw new BadInput(['refresh_token: another connection has the same one'])
       const createdAt = seed.consentedAt ?? seed.expiresAt?.minus(validity()) ?? now
       const country = countryOf(seed.country)
-      const bank = banks.learn({ providerId: seed.providerId, displayName: seed.providerName ?? seed.providerId, country })
+      const bank = banks.learn({
+        providerId: seed.providerId,
+        displayName: seed.providerName ?? seed.providerId,
+        country,
+      })
       ledger.record({ what: 'seeded', outcome: 'ok', credentials_id: credentialsId })
       return put({
         credentialsId,

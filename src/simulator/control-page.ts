@@ -10,7 +10,8 @@ import type { World } from './world.ts'
 
 const LAST = 30
 
-const advance = (by: string, label: string): Html => html`<button type="submit" name="advance" value="${by}">${label}</button>\n`
+const advance = (by: string, label: string): Html =>
+  html`<button type="submit" name="advance" value="${by}">${label}</button>\n`
 
 const entryRow = (entry: Entry): Html => html`<tr>
 <td><time datetime="${entry.at}">${entry.at.slice(0, 10)} ${entry.at.slice(11, 19)}</time></td>
@@ -30,6 +31,8 @@ const switchRow = (name: SwitchName, value: unknown): Html => html`<tr>
 <td>${switchHelp(name)}</td>
 </tr>
 `
+
+const columns = ['At (UTC)', 'What', 'Outcome', 'Connection', 'Fault']
 
 export const controlPage = ({ clock, switches, faults, ledger, connections, mails, smtpUrl }: World): Html => {
   const values = switches.all()
@@ -53,7 +56,7 @@ ${advance('30d', '+30 days')}${advance('90d', '+90 days')}
 <h2>Last events</h2>
 <p><a href="/_control/ledger">The whole ledger as JSON</a></p>
 <div class="scroll"><table>
-<thead><tr>${['At (UTC)', 'What', 'Outcome', 'Connection', 'Fault'].map((head) => html`<th scope="col">${head}</th>`)}</tr></thead>
+<thead><tr>${columns.map((head) => html`<th scope="col">${head}</th>`)}</tr></thead>
 <tbody>
 ${last.map(entryRow)}</tbody>
 </table></div>

@@ -1,4 +1,5 @@
-// `/_control`: reads and sets everything at run time. Input is read strictly; a wrong name gets 400 with the known ones.
+// `/_control`: reads and sets everything at run time. Input is read strictly; a wrong name gets 400 with the known
+// ones.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { DateTime } from 'luxon'
 import { z } from 'zod'
@@ -56,7 +57,9 @@ const readSeed = (input: unknown): Seed => {
   }
 }
 
-/** As a row of an import file, with what became of the connection; the refresh token is included: this is a simulator. */
+/**
+ * As a row of an import file, with what became of the connection; the refresh token is included: this is a simulator.
+ */
 const shown = (connection: Connection): Record<string, unknown> => ({
   credentials_id: connection.credentialsId,
   provider_id: connection.bank.providerId,
@@ -102,7 +105,8 @@ export const mountControl = (app: FastifyInstance, world: World): void => {
   app.get('/_control/clock', time)
   app.post('/_control/clock', async (request, reply) => {
     const { set, advance } = readInput(clockSchema, request.body)
-    if ((set === undefined) === (advance === undefined)) throw new BadInput(['body: expected either "set" or "advance"'])
+    if ((set === undefined) === (advance === undefined))
+      throw new BadInput(['body: expected either "set" or "advance"'])
     clock.set(withinReach(() => set ?? clock.now().plus(advance ?? {})))
     return wantsPage(request) ? reply.redirect('/_control', 303) : time()
   })

@@ -14,7 +14,10 @@ export const bearerOf = (
   return { token, connection: connections.byAccessToken(token) }
 }
 
-/** Checks a Bearer token; answers the refusal, or the connection it opens. Past the expiry the latest token gets 403, not 401. */
+/**
+ * Checks a Bearer token; answers the refusal, or the connection it opens. Past the expiry the latest token gets 403,
+ * not 401.
+ */
 const admit = (
   world: World,
   authorization: string | undefined,
@@ -26,14 +29,17 @@ const admit = (
   if (connection === undefined)
     return { refused: refusal(401, 'unauthorized', token === '' ? 'no_token' : 'unknown_token', about) }
   if (connection.revoked) return { refused: refusal(401, 'unauthorized', 'revoked', about) }
-  if (connection.accessToken?.value !== token) return { refused: refusal(401, 'unauthorized', 'superseded_token', about) }
+  if (connection.accessToken?.value !== token)
+    return { refused: refusal(401, 'unauthorized', 'superseded_token', about) }
   if (now >= connection.dates.expiresAt) return { refused: refusal(403, 'access_denied', 'consent_expired', about) }
   if (now >= connection.accessToken.expiresAt) return { refused: refusal(401, 'unauthorized', 'token_expired', about) }
   return { connection }
 }
 
 const shownDates = ({ clock, switches }: World, { dates, before }: Connection): ConsentDates =>
-  before !== undefined && clock.now() < before.renewedAt.plus({ seconds: switches.get('me_lag_seconds') }) ? before.dates : dates
+  before !== undefined && clock.now() < before.renewedAt.plus({ seconds: switches.get('me_lag_seconds') })
+    ? before.dates
+    : dates
 
 const iso = (instant: DateTime): string => instant.toUTC().toISO()
 
@@ -49,7 +55,9 @@ export const answerMe = (world: World, authorization: string | undefined): Answe
     credentials_id: connection.credentialsId,
     // "Authorised" has been measured on dead connections: it never says anything
     consent_status: 'Authorised',
-    ...(which === 'none' ? {} : { consent_status_updated_at: iso(dates.updatedAt), consent_created_at: iso(dates.createdAt) }),
+    ...(which === 'none'
+      ? {}
+      : { consent_status_updated_at: iso(dates.updatedAt), consent_created_at: iso(dates.createdAt) }),
     ...(which === 'all' ? { consent_expires_at: iso(dates.expiresAt) } : {}),
     provider: { display_name: displayName, logo_uri: `${world.url()}/_logo.svg`, provider_id: providerId },
     scopes: connection.scopes,

@@ -1,7 +1,9 @@
-// What can go wrong on purpose, as data: each kind's name, its settings, and where it applies. Deciding when is faults.ts's part.
+// What can go wrong on purpose, as data: each kind's name, its settings, and where it applies. Deciding when is
+// faults.ts's part.
 import { z } from 'zod'
 
-// how often: every matching request unless `rate`; at most `count` times; not before `skip` matching requests have passed
+// how often: every matching request unless `rate`; at most `count` times; not before `skip` matching requests have
+// passed
 const when = {
   rate: z.number().gt(0).max(1).default(1),
   count: z.int().min(1).optional(),
@@ -62,6 +64,10 @@ export type FaultKind = keyof typeof faultKinds
 export const kindNames = Object.keys(faultKinds) as readonly FaultKind[]
 
 /** A kind with its settings as one would write them. */
-export type FaultSettings = { [Kind in FaultKind]: { kind: Kind } & z.input<(typeof faultKinds)[Kind]['schema']> }[FaultKind]
+export type FaultSettings = {
+  [Kind in FaultKind]: { kind: Kind } & z.input<(typeof faultKinds)[Kind]['schema']>
+}[FaultKind]
 /** The same, complete. */
-export type ActiveSettings = { [Kind in FaultKind]: { kind: Kind } & z.output<(typeof faultKinds)[Kind]['schema']> }[FaultKind]
+export type ActiveSettings = {
+  [Kind in FaultKind]: { kind: Kind } & z.output<(typeof faultKinds)[Kind]['schema']>
+}[FaultKind]

@@ -1,4 +1,5 @@
-// Which request meets which fault: a list of rules per endpoint, with a seeded random source so that a run can be repeated.
+// Which request meets which fault: a list of rules per endpoint, with a seeded random source so that a run can be
+// repeated.
 import { z } from 'zod'
 import { BadInput, readInput } from './bad-input.ts'
 import { faultKinds, kindNames } from './fault-kinds.ts'

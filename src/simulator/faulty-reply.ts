@@ -46,7 +46,11 @@ const send = (reply: FastifyReply, { status, contentType, headers, body }: Omit<
 }
 
 const errorBody = (error: string): string =>
-  JSON.stringify({ error, error_description: 'Simulator: a fault that was asked for', error_details: { reason: 'fault' } })
+  JSON.stringify({
+    error,
+    error_description: 'Simulator: a fault that was asked for',
+    error_details: { reason: 'fault' },
+  })
 
 /** Cuts the connection under the client with a TCP reset. */
 const reset = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
@@ -55,7 +59,12 @@ const reset = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
   return reply
 }
 
-const drip = async (reply: FastifyReply, answer: Answer, intervalMs: number, closing: AbortSignal): Promise<FastifyReply> => {
+const drip = async (
+  reply: FastifyReply,
+  answer: Answer,
+  intervalMs: number,
+  closing: AbortSignal,
+): Promise<FastifyReply> => {
   reply.hijack()
   const bytes = Buffer.from(answer.body)
   const headers = {
@@ -90,21 +99,33 @@ export const makeServe =
     if (fault.kind === 'slow' && !fault.processed) await pause(fault.ms)
     const answer = isProcessed(fault) ? processAndNote(fault) : undefined
     if (answer === undefined) {
-      ledger.record({ what: endpoint, outcome: 'not-processed', credentials_id: credentialsId, code_no: codeNo, fault: fault.kind })
+      ledger.record({
+        what: endpoint,
+        outcome: 'not-processed',
+        credentials_id: credentialsId,
+        code_no: codeNo,
+        fault: fault.kind,
+      })
     }
 
     switch (fault.kind) {
       case 'rate-limited': {
         const headers: Record<string, string> =
           fault.retry_after === undefined ? {} : { 'retry-after': String(fault.retry_after) }
-        return send(reply, { status: 429, contentType: JSON_TYPE, headers, body: errorBody('provider_too_many_requests') })
+        return send(reply, {
+          status: 429,
+          contentType: JSON_TYPE,
+          headers,
+          body: errorBody('provider_too_many_requests'),
+        })
       }
       case 'error-json':
         return send(reply, { status: fault.status, contentType: JSON_TYPE, headers: {}, body: errorBody(fault.error) })
       case 'error-html':
         return send(reply, { status: fault.status, contentType: HTML_TYPE, headers: {}, body: GATEWAY_PAGE })
       case 'bad-json': {
-        const body = answer?.contentType === JSON_TYPE ? answer.body.slice(0, Math.ceil(answer.body.length / 2)) : '{"result": '
+        const body =
+          answer?.contentType === JSON_TYPE ? answer.body.slice(0, Math.ceil(answer.body.length / 2)) : '{"result": '
         return send(reply, { status: 200, contentType: JSON_TYPE, headers: {}, body })
       }
       case 'slow':

@@ -1,4 +1,5 @@
-// `GET /` with a query: the full authentication link, which makes a new connection. Leads to the bank, or to a list of banks.
+// `GET /` with a query: the full authentication link, which makes a new connection. Leads to the bank, or to a list of
+// banks.
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { pageAnswer, redirectAnswer } from './answer.ts'
@@ -46,8 +47,10 @@ const picker = (query: string, banks: readonly Bank[]): Answer =>
       title: 'Choose your bank',
       place: 'TrueLayer simulator',
       main: html`<ul>
-${banks.map((bank) => html`<li><a href="/?${query}&provider_id=${bank.providerId}">${bank.displayName}</a> (${bank.country})</li>
-`)}
+${banks.map(
+  (bank) => html`<li><a href="/?${query}&provider_id=${bank.providerId}">${bank.displayName}</a> (${bank.country})</li>
+`,
+)}
 </ul>`,
     }),
     { what: 'full-link', outcome: 'picker' },
@@ -78,10 +81,12 @@ export const makeFullLinks = ({ client, banks, links, switches }: World): FullLi
         : wrong(400, 'The parameter "providers" names no known bank.', 'providers')
     }
     const bank = covered.find((one) => one.providerId === request.provider_id)
-    if (bank === undefined) return wrong(400, 'The provider_id is unknown or not covered by "providers".', 'provider_id')
+    if (bank === undefined)
+      return wrong(400, 'The provider_id is unknown or not covered by "providers".', 'provider_id')
 
     const hash = createHash('sha256').update(rawQuery).digest('base64url')
-    if (used.has(hash) && switches.get('link_use') !== 'unlimited') return wrong(410, 'This link was already used.', 'used')
+    if (used.has(hash) && switches.get('link_use') !== 'unlimited')
+      return wrong(410, 'This link was already used.', 'used')
     used.add(hash)
     const link = links.make({
       credentialsId: undefined,

@@ -6,7 +6,12 @@ export interface Html {
 type Part = Html | readonly Html[] | string | number | undefined | false
 
 const escape = (text: string): string =>
-  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;').replaceAll("'", '&#39;')
+  text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;')
+    .replaceAll("'", '&#39;')
 
 const render = (part: Part): string => {
   if (part === undefined || part === false) return ''
@@ -37,7 +42,9 @@ export const page = ({ title, place, main }: Page): Html => html`<!doctype html>
 <link rel="icon" href="/_logo.svg">
 </head>
 <body>
-<header><p class="place">${place}</p><p class="mark">Simulation: nothing here is real, no account is touched</p></header>
+<header>
+<p class="place">${place}</p><p class="mark">Simulation: nothing here is real, no account is touched</p>
+</header>
 <main>
 <h1>${title}</h1>
 ${main}

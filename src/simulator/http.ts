@@ -38,13 +38,11 @@ const mountErrors = (app: FastifyInstance): void => {
       return reply.status(400).send({ error: 'invalid_request', problems: error.problems, known: error.known })
     const status = Number(Reflect.get(Object(error), 'statusCode') ?? 500)
     const description = error instanceof Error ? error.message : 'unknown error'
-    return reply
-      .status(status)
-      .send({
-        error: status < 500 ? 'invalid_request' : 'internal_server_error',
-        error_description: description,
-        error_details: { reason: 'body' },
-      })
+    return reply.status(status).send({
+      error: status < 500 ? 'invalid_request' : 'internal_server_error',
+      error_description: description,
+      error_details: { reason: 'body' },
+    })
   })
   app.setNotFoundHandler((_request, reply) =>
     reply.status(404).send({ error: 'not_found', error_description: 'Simulator: no such endpoint' }),
@@ -70,7 +68,13 @@ const mountTrueLayer = (app: FastifyInstance, world: World): void => {
   app.delete('/api/delete', (request, reply) => {
     const { authorization } = request.headers
     const credentialsId = bearerOf(world, authorization).connection?.credentialsId
-    return serve({ request, reply, endpoint: 'delete', credentialsId, process: () => answerDelete(world, authorization) })
+    return serve({
+      request,
+      reply,
+      endpoint: 'delete',
+      credentialsId,
+      process: () => answerDelete(world, authorization),
+    })
   })
   app.get('/api/providers', (request, reply) => {
     const process = () => answerProviders(world, fieldOf(request.query, 'clientId'))
@@ -117,7 +121,9 @@ const mountBank = (app: FastifyInstance, world: World): void => {
 const mountInbox = (app: FastifyInstance, { mails }: World): void => {
   app.get('/inbox', (request, reply) => {
     const to = fieldOf(request.query, 'to')
-    return reply.type(HTML_TYPE).send(inboxPage(mails, typeof to === 'string' && to.trim() !== '' ? to.trim() : undefined).html)
+    return reply
+      .type(HTML_TYPE)
+      .send(inboxPage(mails, typeof to === 'string' && to.trim() !== '' ? to.trim() : undefined).html)
   })
   app.get('/inbox/:id', (request, reply) => {
     const mail = mails.find(Number(fieldOf(request.params, 'id')))

@@ -26,7 +26,9 @@ const readMail = async (source: Buffer, session: SMTPServerSession): Promise<Omi
     text: parsed.text ?? '',
     html: parsed.html === false ? '' : (parsed.html ?? ''),
     message_id: (parsed.messageId ?? '').replace(/^<|>$/g, ''),
-    headers: Object.fromEntries(parsed.headerLines.map(({ key, line }) => [key, line.slice(line.indexOf(':') + 1).trim()])),
+    headers: Object.fromEntries(
+      parsed.headerLines.map(({ key, line }) => [key, line.slice(line.indexOf(':') + 1).trim()]),
+    ),
   }
 }
 
@@ -52,11 +54,18 @@ export const startInbox = async (world: World, { host, port }: { host: string; p
     const fault = drawn.get(session.id)
     if (fault?.kind === 'data-4xx' || fault?.kind === 'data-5xx') {
       noteLost(session, recipientsOf(session), fault)
-      throw fault.kind === 'data-4xx' ? smtpError(451, '4.3.0 Try again later') : smtpError(554, '5.6.0 Message refused')
+      throw fault.kind === 'data-4xx'
+        ? smtpError(451, '4.3.0 Try again later')
+        : smtpError(554, '5.6.0 Message refused')
     }
     const isLost = fault?.kind === 'cut-after-dot' && !fault.stored
     if (isLost) noteLost(session, recipientsOf(session), fault)
-    const mail = isLost ? undefined : mails.add(await readMail(source, session), { fault: fault?.kind, late_ms: fault?.kind === 'slow-mail' ? fault.ms : undefined })
+    const mail = isLost
+      ? undefined
+      : mails.add(await readMail(source, session), {
+          fault: fault?.kind,
+          late_ms: fault?.kind === 'slow-mail' ? fault.ms : undefined,
+        })
     drawn.delete(session.id)
     if (fault?.kind === 'cut-after-dot') {
       sockets.get(session.remotePort)?.destroy()
@@ -86,7 +95,9 @@ export const startInbox = async (world: World, { host, port }: { host: string; p
       const fault = drawn.get(session.id)
       if (fault?.kind !== 'rcpt-4xx' && fault?.kind !== 'rcpt-5xx') return done()
       noteLost(session, [to], fault)
-      return done(fault.kind === 'rcpt-4xx' ? smtpError(451, '4.7.1 Try again later') : smtpError(550, '5.1.1 No such mailbox'))
+      return done(
+        fault.kind === 'rcpt-4xx' ? smtpError(451, '4.7.1 Try again later') : smtpError(550, '5.1.1 No such mailbox'),
+      )
     },
     onData: (stream, session, done) => {
       const answer = async (): Promise<void> => {

@@ -50,10 +50,17 @@ export interface Links {
 export const makeLinks = ({ clock, ledger, switches }: { clock: Clock; ledger: Ledger; switches: Switches }): Links => {
   const links = new Map<string, BankLink>()
   const codes = new Map<string, Code>()
-  const isFresh = (since: DateTime): boolean => clock.now() <= since.plus({ seconds: switches.get('link_life_seconds') })
+  const isFresh = (since: DateTime): boolean =>
+    clock.now() <= since.plus({ seconds: switches.get('link_life_seconds') })
   return {
     make: (terms) => {
-      const made = { no: links.size + 1, id: randomToken(24), madeAt: clock.now(), openedAt: undefined, decidedAt: undefined }
+      const made = {
+        no: links.size + 1,
+        id: randomToken(24),
+        madeAt: clock.now(),
+        openedAt: undefined,
+        decidedAt: undefined,
+      }
       const link: BankLink = { ...terms, ...made }
       links.set(link.id, link)
       return link
@@ -61,7 +68,8 @@ export const makeLinks = ({ clock, ledger, switches }: { clock: Clock; ledger: L
     find: (id) => links.get(id),
     open: (link) => {
       const use = switches.get('link_use')
-      const usedUp = (use === 'opening' && link.openedAt !== undefined) || (use === 'decision' && link.decidedAt !== undefined)
+      const usedUp =
+        (use === 'opening' && link.openedAt !== undefined) || (use === 'decision' && link.decidedAt !== undefined)
       if (usedUp || !isFresh(link.madeAt)) return false
       link.openedAt = clock.now()
       return true

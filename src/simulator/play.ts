@@ -4,14 +4,24 @@ import type { Decision } from './bank.ts'
 
 export type Played =
   | { readonly kind: 'callback'; readonly method: 'GET'; readonly url: string }
-  | { readonly kind: 'callback'; readonly method: 'POST'; readonly url: string; readonly form: Readonly<Record<string, string>> }
+  | {
+      readonly kind: 'callback'
+      readonly method: 'POST'
+      readonly url: string
+      readonly form: Readonly<Record<string, string>>
+    }
   /** The user closed the tab: no callback ever comes. */
   | { readonly kind: 'closed' }
   /** The bank did not take the link: 410 expired or used, 404 unknown, 400 a wrong full link. */
   | { readonly kind: 'refused'; readonly status: number }
 
 const unescape = (text: string): string =>
-  text.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&amp;', '&')
+  text
+    .replaceAll('&lt;', '<')
+    .replaceAll('&gt;', '>')
+    .replaceAll('&quot;', '"')
+    .replaceAll('&#39;', "'")
+    .replaceAll('&amp;', '&')
 
 const formPostOf = (body: string): Played => {
   const action = /<form id="callback" method="post" action="([^"]*)">/.exec(body)?.[1]
@@ -27,7 +37,11 @@ export const playAtBank = async (bankUrl: string, { link, as }: { link: string; 
   const opened = await fetch(link)
   await opened.arrayBuffer()
   if (opened.status !== 200) return { kind: 'refused', status: opened.status }
-  const decided = await fetch(opened.url, { method: 'POST', body: new URLSearchParams({ decision: as }), redirect: 'manual' })
+  const decided = await fetch(opened.url, {
+    method: 'POST',
+    body: new URLSearchParams({ decision: as }),
+    redirect: 'manual',
+  })
   const body = await decided.text()
   const location = decided.headers.get('location')
   if (decided.status === 303 && location !== null) return { kind: 'callback', method: 'GET', url: location }

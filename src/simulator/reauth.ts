@@ -1,4 +1,5 @@
-// `POST /v1/reauthuri`: a link to the bank for a connection that exists. No client credentials: the refresh token says it all.
+// `POST /v1/reauthuri`: a link to the bank for a connection that exists. No client credentials: the refresh token says
+// it all.
 import { z } from 'zod'
 import { jsonAnswer, refusal } from './answer.ts'
 import type { Answer } from './answer.ts'

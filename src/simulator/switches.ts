@@ -1,4 +1,5 @@
-// Every place where TrueLayer's behaviour is not documented (the "?" of its protocol notes), as a named setting with a default.
+// Every place where TrueLayer's behaviour is not documented (the "?" of its protocol notes), as a named setting with a
+// default.
 import { DateTime } from 'luxon'
 import { z } from 'zod'
 import { BadInput, readInput } from './bad-input.ts'
@@ -65,7 +66,11 @@ const table = {
   ),
   return_refresh_token: aSwitch(z.boolean(), true, 'whether /connect/token answers carry the refresh token'),
   return_scope: aSwitch(z.boolean(), true, 'whether /connect/token answers carry the scope'),
-  idle_token_days: aSwitch(days.min(1).nullable(), null, 'a refresh token unused for this many days is dead; null: never'),
+  idle_token_days: aSwitch(
+    days.min(1).nullable(),
+    null,
+    'a refresh token unused for this many days is dead; null: never',
+  ),
   unknown_refresh: aSwitch(
     z.enum(['invalid_grant', 'invalid_client']),
     'invalid_grant',
@@ -74,7 +79,8 @@ const table = {
   invalid_client_until: aSwitch(
     instantOrNull,
     null,
-    'until this instant (simulator clock) /connect/token answers invalid_client to everyone, as after a secret rotation; null: off',
+    'until this instant (simulator clock) /connect/token answers invalid_client to everyone, as after a secret ' +
+      'rotation; null: off',
   ),
   access_token: aSwitch(z.enum(['jwt', 'jwt-without-sub', 'opaque']), 'jwt', 'what an access token is'),
   access_token_life_seconds: aSwitch(seconds.min(1), 3600, 'expires_in of access tokens'),
@@ -112,14 +118,18 @@ export const switchNames = Object.keys(table) as readonly SwitchName[]
 export const switchHelp = (name: SwitchName): string => table[name].help
 
 const defaults = Object.fromEntries(Object.entries(table).map(([name, { initial }]) => [name, initial])) as SwitchValues
-const schema = z.strictObject(Object.fromEntries(Object.entries(table).map(([name, entry]) => [name, entry.schema.optional()])))
+const schema = z.strictObject(
+  Object.fromEntries(Object.entries(table).map(([name, entry]) => [name, entry.schema.optional()])),
+)
 
 const readChanges = (input: unknown): Partial<SwitchValues> => {
   if (input === null || typeof input !== 'object' || Array.isArray(input)) {
     throw new BadInput(['body: expected an object of switches'], switchNames)
   }
   // a zod object would drop undefined silently; JSON cannot carry it, a TypeScript caller might
-  return Object.fromEntries(Object.entries(readInput(schema, input, 'switch')).filter(([, value]) => value !== undefined))
+  return Object.fromEntries(
+    Object.entries(readInput(schema, input, 'switch')).filter(([, value]) => value !== undefined),
+  )
 }
 
 /** Throws BadInput when `initial` has an unknown switch or a wrong value. */
@@ -135,6 +145,7 @@ export const makeSwitches = (initial: Partial<SwitchValues> = {}): Switches => {
     reset: () => {
       values = start
     },
-    isClientRejectedAt: (now) => values.invalid_client_until !== null && now < DateTime.fromISO(values.invalid_client_until),
+    isClientRejectedAt: (now) =>
+      values.invalid_client_until !== null && now < DateTime.fromISO(values.invalid_client_until),
   }
 }

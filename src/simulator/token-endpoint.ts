@@ -66,7 +66,9 @@ const connectionOf = ({ connections, banks, switches }: World, { link, approvedB
     if (connection === undefined || connection.revoked) return undefined
     return switches.get('renews_at') === 'exchange' ? connections.renew(link.credentialsId) : connection
   }
-  const other = banks.all().find((bank) => bank.providerId !== link.bank.providerId && bank.country === link.bank.country)
+  const other = banks
+    .all()
+    .find((bank) => bank.providerId !== link.bank.providerId && bank.country === link.bank.country)
   const elsewhere = approvedBy === 'somebody-else' && switches.get('somebody_else') === 'other-provider'
   const bank = elsewhere
     ? (other ?? banks.all().find((one) => one.providerId !== link.bank.providerId) ?? link.bank)
@@ -78,7 +80,8 @@ const answerExchange = (world: World, body: unknown): Answer => {
   const { clock, switches, links, connections } = world
   const what = 'exchange'
   const parsed = exchangeSchema.safeParse(body)
-  if (!parsed.success) return refusal(400, 'invalid_request', String(parsed.error.issues[0]?.path.join('.') || 'body'), { what })
+  if (!parsed.success)
+    return refusal(400, 'invalid_request', String(parsed.error.issues[0]?.path.join('.') || 'body'), { what })
   const request = parsed.data
   const code = links.findCode(request.code)
   const about = { what, code_no: code?.no, credentials_id: code?.exchangedFor ?? code?.link.credentialsId } as const
@@ -110,7 +113,8 @@ const answerRefresh = (world: World, body: unknown): Answer => {
   const { clock, switches, connections } = world
   const what = 'refresh'
   const parsed = refreshSchema.safeParse(body)
-  if (!parsed.success) return refusal(400, 'invalid_request', String(parsed.error.issues[0]?.path.join('.') || 'body'), { what })
+  if (!parsed.success)
+    return refusal(400, 'invalid_request', String(parsed.error.issues[0]?.path.join('.') || 'body'), { what })
   const connection = connections.byRefreshToken(parsed.data.refresh_token)
   const about = { what, credentials_id: connection?.credentialsId } as const
   const clientProblem = rejectsClient(world, parsed.data)

@@ -1,7 +1,15 @@
 // What operators, imports and feeds ask of the store, beside the loop. Types only.
 import type { DateTime } from 'luxon'
 import type { ImportedConsent } from '../domain/import-decision.ts'
-import type { Actor, Authorisation, Consent, ConsentStatus, ConsentView, Notification, Renewal } from '../domain/model.ts'
+import type {
+  Actor,
+  Authorisation,
+  Consent,
+  ConsentStatus,
+  ConsentView,
+  Notification,
+  Renewal,
+} from '../domain/model.ts'
 import type { Secret } from '../secret.ts'
 import type { ConsentEvent, ConsentFilter, Hold, RecordKind } from './port.ts'
 
@@ -22,14 +30,20 @@ export interface AdministrationAnswer {
   readonly detail: string
 }
 
-/** By our id. Each is one transaction under the consent's lock and moves the epoch, so that a job at work writes nothing more. */
+/**
+ * By our id. Each is one transaction under the consent's lock and moves the epoch, so that a job at work writes nothing
+ * more.
+ */
 export interface Administration {
   pauseConsent(id: string, request: Request): Promise<AdministrationAnswer>
   resumeConsent(id: string, request: Request): Promise<AdministrationAnswer>
   /** From quarantine, or from `unsupported` once the policy knows a route. */
   releaseConsent(id: string, request: Request): Promise<AdministrationAnswer>
   closeForGood(id: string, as: 'revoked' | 'opted_out', request: Request): Promise<AdministrationAnswer>
-  requestRenewal(id: string, request: Request & { readonly resend?: boolean | undefined }): Promise<AdministrationAnswer>
+  requestRenewal(
+    id: string,
+    request: Request & { readonly resend?: boolean | undefined },
+  ): Promise<AdministrationAnswer>
   /** The current refresh token; the event that says so is committed first. Undefined when there is no such consent. */
   showToken(id: string, request: Request): Promise<Secret | undefined>
 }
@@ -63,21 +77,30 @@ export interface FeedEvent extends ConsentEvent {
 
 export interface Listing {
   /** A page of consents in the order of their ids, beginning after `afterId`. At most 1,000. */
-  pageConsents(filter: ConsentFilter, page?: { afterId?: string | undefined; limit?: number | undefined }): Promise<Consent[]>
+  pageConsents(
+    filter: ConsentFilter,
+    page?: { afterId?: string | undefined; limit?: number | undefined },
+  ): Promise<Consent[]>
   /** A page of due consents, the longest overdue first, with all that decides what is next. Changes nothing. */
-  pageDue(now: DateTime, page?: { after?: { at: DateTime; id: string } | undefined; limit?: number | undefined }): Promise<ConsentView[]>
+  pageDue(
+    now: DateTime,
+    page?: { after?: { at: DateTime; id: string } | undefined; limit?: number | undefined },
+  ): Promise<ConsentView[]>
   getHistory(id: string): Promise<ConsentHistory | undefined>
   statusCounts(now: DateTime): Promise<StatusCounts>
   /**
-   * Events of all consents in the feed's order, none ever skipped, those of one consent in theirs. Throws a RangeError on a malformed
-   * cursor, CursorUnknown on one that this database's history does not have.
+   * Events of all consents in the feed's order, none ever skipped, those of one consent in theirs. Throws a RangeError
+   * on a malformed cursor, CursorUnknown on one that this database's history does not have.
    */
   listFeed(after: string | undefined, limit: number): Promise<FeedEvent[]>
 }
 
 export interface ImportRow extends ImportedConsent {
   readonly refreshToken: Secret
-  /** The credentials_id of the connection that this one took the place of, by the company's own word: that consent is closed. */
+  /**
+   * The credentials_id of the connection that this one took the place of, by the company's own word: that consent is
+   * closed.
+   */
   readonly supersedes?: string | undefined
 }
 
@@ -119,6 +142,12 @@ export interface ReopenPage {
 }
 
 export interface Reopening {
-  /** One page of superseded consents in the order of their ids, in one transaction. `dryRun` changes nothing and waits for nothing. */
-  reopenPage(filter: ReopenFilter, request: Request & { readonly afterId?: string | undefined; readonly dryRun: boolean }): Promise<ReopenPage>
+  /**
+   * One page of superseded consents in the order of their ids, in one transaction. `dryRun` changes nothing and waits
+   * for nothing.
+   */
+  reopenPage(
+    filter: ReopenFilter,
+    request: Request & { readonly afterId?: string | undefined; readonly dryRun: boolean },
+  ): Promise<ReopenPage>
 }

@@ -1,5 +1,5 @@
-// What operators do to a consent by hand. Every change is one transaction under the consent's lock, moves the epoch and leaves an
-// event with its reason; asked twice, it changes nothing the second time.
+// What operators do to a consent by hand. Every change is one transaction under the consent's lock, moves the epoch and
+// leaves an event with its reason; asked twice, it changes nothing the second time.
 import { checkRenewalTransition } from '../domain/lifecycle.ts'
 import type { Policy } from '../domain/policy.ts'
 import { judgeRequest, wayOut } from '../domain/renewal-request.ts'
@@ -25,7 +25,8 @@ export const administration = (db: Database, policy: Policy): Administration => 
   pauseConsent: async (id, request) =>
     change(db, id, async (tx, consent) => {
       if (consent.status === 'paused') return unchanged('it is paused already')
-      if (consent.status !== 'active') return refused(`only an active consent can be paused; ${wayOut(toConsent(consent))}`)
+      if (consent.status !== 'active')
+        return refused(`only an active consent can be paused; ${wayOut(toConsent(consent))}`)
       await closeConsent(tx, consent, { as: 'paused', now: request.now })
       await record(tx, consent, 'consent.paused', request)
       return done('paused: no message is sent and no link is made; a code in hand is still exchanged')
@@ -34,7 +35,8 @@ export const administration = (db: Database, policy: Policy): Administration => 
   resumeConsent: async (id, request) =>
     change(db, id, async (tx, consent) => {
       if (consent.status === 'active') return unchanged('it is active already')
-      if (consent.status !== 'paused') return refused(`only a paused consent can be resumed; ${wayOut(toConsent(consent))}`)
+      if (consent.status !== 'paused')
+        return refused(`only a paused consent can be resumed; ${wayOut(toConsent(consent))}`)
       const cycle = await backIntoTheLoop(tx, consent, request, 'resumed by an operator')
       await record(tx, consent, 'consent.resumed', request, { cycle })
       return done('resumed: the next sweep looks at it')
@@ -73,8 +75,18 @@ export const administration = (db: Database, policy: Policy): Administration => 
       const manualNo = askedBefore === undefined ? (current?.manualNo ?? 0) + 1 : (current?.manualNo ?? 1)
       const cycle = await openForRequest(tx, consent, current, { request, manualNo, onlyFull: verdict.onlyFull })
       await reopenConsent(tx, consent, request.now, 'asked for by hand')
-      await record(tx, consent, 'renewal.requested', request, { cycle, rung: `manual-${manualNo}`, ...(verdict.onlyFull ? { route: 'full' } : {}) })
-      return askedBefore ?? done(`asked for: the next sweep makes a link and queues message manual-${manualNo}${verdict.onlyFull ? ', by full authentication' : ''}`)
+      await record(tx, consent, 'renewal.requested', request, {
+        cycle,
+        rung: `manual-${manualNo}`,
+        ...(verdict.onlyFull ? { route: 'full' } : {}),
+      })
+      return (
+        askedBefore ??
+        done(
+          'asked for: the next sweep makes a link and queues message ' +
+            `manual-${manualNo}${verdict.onlyFull ? ', by full authentication' : ''}`,
+        )
+      )
     }),
 
   showToken: async (id, request) =>
@@ -98,7 +110,13 @@ const change = async (
     return consent === undefined ? refused('there is no such consent') : work(tx, consent)
   })
 
-const record = async (tx: Transaction, consent: ConsentRow, type: EventType, request: Request, data: Prisma.InputJsonObject = {}): Promise<void> =>
+const record = async (
+  tx: Transaction,
+  consent: ConsentRow,
+  type: EventType,
+  request: Request,
+  data: Prisma.InputJsonObject = {},
+): Promise<void> =>
   appendEvent(tx, consent.id, {
     type,
     at: request.now,
@@ -109,7 +127,9 @@ const record = async (tx: Transaction, consent: ConsentRow, type: EventType, req
 
 const missingRoute = (consent: ConsentRow, policy: Policy): string | undefined => {
   const rule = ruleFor(consent.providerId, consent.country, policy)
-  return rule.routes.length > 0 ? undefined : `still no route of the policy can renew consents of this bank (${rule.source}): change the policy first`
+  return rule.routes.length > 0
+    ? undefined
+    : `still no route of the policy can renew consents of this bank (${rule.source}): change the policy first`
 }
 
 /** Quarantined for a secret that does not decrypt, it would be back at once. */
@@ -118,17 +138,31 @@ const unreadableToken = (db: Database, consent: ConsentRow): string | undefined 
     db.vault.open(consent.refreshToken, tokenContext(consent.id, consent.tokenVersion))
     return undefined
   } catch {
-    return 'its stored refresh token does not decrypt: put its key back into ENCRYPTION_KEYS, or import the consent with --correct'
+    return (
+      'its stored refresh token does not decrypt: put its key back into ENCRYPTION_KEYS, or import the consent ' +
+      'with --correct'
+    )
   }
 }
 
 const currentRenewal = async (tx: Transaction, consent: ConsentRow): Promise<RenewalRow | undefined> => {
-  const found = await tx.renewal.findUnique({ where: { consentId_cycle: { consentId: consent.id, cycle: consent.cycle } }, select: { id: true } })
+  const found = await tx.renewal.findUnique({
+    where: { consentId_cycle: { consentId: consent.id, cycle: consent.cycle } },
+    select: { id: true },
+  })
   return found === null ? undefined : lockRenewal(tx, found.id)
 }
 
-/** A cycle that was closed with its consent stays closed: the next one begins (there is one renewal per consent and cycle). Answers the one that runs. */
-const backIntoTheLoop = async (tx: Transaction, consent: ConsentRow, request: Request, reason: string): Promise<number> => {
+/**
+ * A cycle that was closed with its consent stays closed: the next one begins (there is one renewal per consent and
+ * cycle). Answers the one that runs.
+ */
+const backIntoTheLoop = async (
+  tx: Transaction,
+  consent: ConsentRow,
+  request: Request,
+  reason: string,
+): Promise<number> => {
   const renewal = await currentRenewal(tx, consent)
   const cycle = renewal === undefined || renewal.status === 'open' ? consent.cycle : consent.cycle + 1
   if (cycle !== consent.cycle) await tx.consent.update({ where: { id: consent.id }, data: { cycle } })
@@ -137,7 +171,10 @@ const backIntoTheLoop = async (tx: Transaction, consent: ConsentRow, request: Re
   return cycle
 }
 
-/** Undefined: a new message is wanted. `done`: the one asked for before is still to be made, the consent is only looked at again. */
+/**
+ * Undefined: a new message is wanted. `done`: the one asked for before is still to be made, the consent is only looked
+ * at again.
+ */
 const judgeRepetition = async (
   tx: Transaction,
   renewal: RenewalRow | undefined,
@@ -148,16 +185,23 @@ const judgeRepetition = async (
   const message = await tx.notification.findFirst({ where: { renewalId: renewal.id, rung } })
   if (message === null) return done(`asked for before: message ${rung} is not made yet; the next sweep tries again`)
   if (resend === true) return undefined
-  if (message.status === 'pending' || message.status === 'sending') return unchanged(`message ${rung} is on its way (--resend makes another)`)
+  if (message.status === 'pending' || message.status === 'sending')
+    return unchanged(`message ${rung} is on its way (--resend makes another)`)
   const at = message.sentAt ?? message.createdAt
   const isRecent = now.toMillis() - at.getTime() < RESEND_GUARD_HOURS * 3_600_000
   if (isRecent && (message.status === 'sent' || message.status === 'uncertain')) {
-    return refused(`message ${rung} went out at ${at.toISOString()}, less than ${RESEND_GUARD_HOURS} hours ago: use --resend to send another`)
+    return refused(
+      `message ${rung} went out at ${at.toISOString()}, less than ${RESEND_GUARD_HOURS} hours ago: use ` +
+        '--resend to send another',
+    )
   }
   return undefined
 }
 
-/** The open renewal that carries the request; answers its cycle. A lapsed one is opened again, one closed otherwise is followed by the next. */
+/**
+ * The open renewal that carries the request; answers its cycle. A lapsed one is opened again, one closed otherwise is
+ * followed by the next.
+ */
 const openForRequest = async (
   tx: Transaction,
   consent: ConsentRow,

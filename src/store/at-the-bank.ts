@@ -2,7 +2,11 @@
 import type { DateTime } from 'luxon'
 import { authorisationTransitions, sourcesOf } from '../domain/lifecycle.ts'
 import { takesCodes } from '../domain/takes-codes.ts'
-import type { Authorisation as AuthorisationRow, Consent as ConsentRow, Renewal as RenewalRow } from '../generated/prisma/client.ts'
+import type {
+  Authorisation as AuthorisationRow,
+  Consent as ConsentRow,
+  Renewal as RenewalRow,
+} from '../generated/prisma/client.ts'
 import type { Secret } from '../secret.ts'
 import { authorisationRow, openCell, sealCell, stateHash } from './authorisation-row.ts'
 import type { Database, Transaction } from './database.ts'
@@ -63,7 +67,9 @@ export const atTheBank = (db: Database): AtTheBank => ({
     answerState(db, state, async (tx, { consent, renewal, authorisation }) => {
       // Consumed by a code, never by an error: a second delivery of the same redirect finds the first one's code.
       if (authorisation.codeReceivedAt !== null) return { kind: 'already', doneId: authorisation.doneId }
-      const takesCode = sourcesOf(authorisationTransitions, 'code_received').some((from) => from === authorisation.status && from !== 'exchanging')
+      const takesCode = sourcesOf(authorisationTransitions, 'code_received').some(
+        (from) => from === authorisation.status && from !== 'exchanging',
+      )
       if (!takesCode || !takesCodes(consent, renewal)) return { kind: 'closed', doneId: authorisation.doneId }
       await tx.authorisation.update({
         where: { id: authorisation.id },
@@ -79,7 +85,12 @@ export const atTheBank = (db: Database): AtTheBank => ({
           closedAt: null,
         },
       })
-      await appendEvent(tx, consent.id, { type: 'authorisation.code-received', at: now, actor: 'user', data: { authorisation_id: authorisation.id } })
+      await appendEvent(tx, consent.id, {
+        type: 'authorisation.code-received',
+        at: now,
+        actor: 'user',
+        data: { authorisation_id: authorisation.id },
+      })
       return { kind: 'accepted', authorisationId: authorisation.id, doneId: authorisation.doneId }
     }),
 
@@ -89,10 +100,21 @@ export const atTheBank = (db: Database): AtTheBank => ({
       if (authorisation.status !== 'issued') return { kind: 'already', doneId: authorisation.doneId }
       await tx.authorisation.update({
         where: { id: authorisation.id },
-        data: { status: 'refused', errorCode: 'bank-refused', bankError, nextActionAt: null, closedAt: now.toJSDate(), link: null },
+        data: {
+          status: 'refused',
+          errorCode: 'bank-refused',
+          bankError,
+          nextActionAt: null,
+          closedAt: now.toJSDate(),
+          link: null,
+        },
       })
       await appendEvent(tx, consent.id, {
-        type: 'authorisation.refused-at-bank', at: now, actor: 'user', reason: bankError, data: { authorisation_id: authorisation.id },
+        type: 'authorisation.refused-at-bank',
+        at: now,
+        actor: 'user',
+        reason: bankError,
+        data: { authorisation_id: authorisation.id },
       })
       return { kind: 'accepted', authorisationId: authorisation.id, doneId: authorisation.doneId }
     }),
@@ -124,8 +146,18 @@ const lockOpenCycle = async (tx: Transaction, renewalId: string): Promise<Consen
   return consent?.status === 'active' && renewal?.status === 'open' ? consent : undefined
 }
 
-const handedOutEvent = async (tx: Transaction, consentId: string, authorisationId: string, now: DateTime): Promise<void> =>
-  appendEvent(tx, consentId, { type: 'link.handed-out', at: now, actor: 'user', data: { authorisation_id: authorisationId } })
+const handedOutEvent = async (
+  tx: Transaction,
+  consentId: string,
+  authorisationId: string,
+  now: DateTime,
+): Promise<void> =>
+  appendEvent(tx, consentId, {
+    type: 'link.handed-out',
+    at: now,
+    actor: 'user',
+    data: { authorisation_id: authorisationId },
+  })
 
 const toPage = (row: RenewalRow & { consent: ConsentRow; authorisations: AuthorisationRow[] }): RenewalPage => ({
   renewal: toRenewal(row),

@@ -12,8 +12,10 @@ export type AuthorisationCell = (typeof authorisationCells)[number]
 // Each cell of an authorisation is written once: its version is always 1.
 const cell = (column: AuthorisationCell, id: string) => ({ table: 'authorisations', column, rowId: id, version: 1 })
 
-export const sealCell = (vault: Vault, column: AuthorisationCell, id: string, value: Secret): string => vault.seal(value, cell(column, id))
-export const openCell = (vault: Vault, column: AuthorisationCell, id: string, sealed: string): Secret => vault.open(sealed, cell(column, id))
+export const sealCell = (vault: Vault, column: AuthorisationCell, id: string, value: Secret): string =>
+  vault.seal(value, cell(column, id))
+export const openCell = (vault: Vault, column: AuthorisationCell, id: string, sealed: string): Secret =>
+  vault.open(sealed, cell(column, id))
 
 /** A state is kept as its SHA-256 only: whoever reads the table cannot play the bank. */
 export const stateHash = (state: Secret): Uint8Array<ArrayBuffer> => new Uint8Array(sha256(state.reveal()))
@@ -41,5 +43,8 @@ export const emptied = { verifier: null, link: null, code: null, accessToken: nu
 
 /** No code comes into these cycles any more: the verifiers of attempts that had ended before are forgotten. */
 export const forgetAttempts = async (tx: Transaction, renewals: Prisma.AuthorisationWhereInput): Promise<void> => {
-  await tx.authorisation.updateMany({ where: { ...renewals, status: { in: ['expired', 'refused'] }, verifier: { not: null } }, data: { verifier: null } })
+  await tx.authorisation.updateMany({
+    where: { ...renewals, status: { in: ['expired', 'refused'] }, verifier: { not: null } },
+    data: { verifier: null },
+  })
 }

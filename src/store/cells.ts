@@ -1,4 +1,5 @@
-// Every encrypted cell of the database: where they are, which keys they need, and their re-encryption under the current key.
+// Every encrypted cell of the database: where they are, which keys they need, and their re-encryption under the current
+// key.
 import { setTimeout } from 'node:timers/promises'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { CellUnreadable } from '../crypto/envelope.ts'
@@ -20,7 +21,10 @@ interface Reader {
 
 /** Which keys the stored cells need, and how many need each. Reads all of them: seconds for a million consents. */
 export const keysInUse = async ({ prisma }: Reader): Promise<KeyUse[]> => {
-  const columns = authorisationCells.map((column) => Prisma.sql`UNION ALL SELECT ${keyIdIn(column)} FROM authorisations WHERE ${Prisma.raw(column)} IS NOT NULL`)
+  const columns = authorisationCells.map(
+    (column) =>
+      Prisma.sql`UNION ALL SELECT ${keyIdIn(column)} FROM authorisations WHERE ${Prisma.raw(column)} IS NOT NULL`,
+  )
   const rows = await prisma.$queryRaw<{ key_id: string; cells: bigint }[]>`
     SELECT key_id, count(*) AS cells
     FROM (SELECT ${keyIdIn('refresh_token')} AS key_id FROM consents ${Prisma.join(columns, ' ')}) AS cell
@@ -33,7 +37,8 @@ export const missingKeys = async (db: Reader, keys: KeyRing): Promise<KeyUse[]> 
   (await keysInUse(db)).filter(({ keyId }) => !keys.all.some(({ id }) => id === keyId))
 
 /** In SQL. Empty for what is no sealed text: a token in clear has full stops as well, and key ids are shown. */
-export const keyIdOfCell = (column: string): string => `coalesce(substring(${column} FROM '^v1[.]([A-Za-z0-9_-]{1,16})[.]'), '')`
+export const keyIdOfCell = (column: string): string =>
+  `coalesce(substring(${column} FROM '^v1[.]([A-Za-z0-9_-]{1,16})[.]'), '')`
 const keyIdIn = (column: string): Prisma.Sql => Prisma.raw(keyIdOfCell(column))
 
 export interface Rotation {
@@ -61,9 +66,10 @@ const ROUNDS = 20
 const REST_MS = 250
 
 /**
- * Re-encrypts under the current key whatever is not, page by page, each page one short transaction. Safe beside a running system:
- * rows are locked in order, those that others hold are passed over (nothing is waited for, so nothing can deadlock), and a cell is
- * only replaced if it is still the one that was opened. Interrupted, it goes on where it was: what is done is no longer found.
+ * Re-encrypts under the current key whatever is not, page by page, each page one short transaction. Safe beside a
+ * running system: rows are locked in order, those that others hold are passed over (nothing is waited for, so nothing
+ * can deadlock), and a cell is only replaced if it is still the one that was opened. Interrupted, it goes on where it
+ * was: what is done is no longer found.
  */
 export const rotateCells = async (db: Database, options: RotateOptions): Promise<Rotation> => {
   const { keys, signal } = options
@@ -72,7 +78,7 @@ export const rotateCells = async (db: Database, options: RotateOptions): Promise
     let inRound = 0
     let unreadable = 0
     for (const table of tables) {
-      for (let after: string | undefined = FIRST; after !== undefined && signal?.aborted !== true; ) {
+      for (let after: string | undefined = FIRST; after !== undefined && signal?.aborted !== true;) {
         const page: Page = await rotatePage(db, table, after, options)
         inRound += page.rotated
         unreadable += page.unreadable.length
@@ -84,7 +90,9 @@ export const rotateCells = async (db: Database, options: RotateOptions): Promise
     rotated += inRound
     const others = (await keysInUse(db)).filter(({ keyId }) => keyId !== keys.current.id)
     const left = others.reduce((sum, { cells }) => sum + cells, 0)
-    const mayGo = others.filter(({ keyId }) => keys.all.some(({ id }) => id === keyId)).reduce((sum, { cells }) => sum + cells, 0)
+    const mayGo = others
+      .filter(({ keyId }) => keys.all.some(({ id }) => id === keyId))
+      .reduce((sum, { cells }) => sum + cells, 0)
     if (mayGo <= unreadable || round === ROUNDS || signal?.aborted === true) return { rotated, unreadable, left }
     if (inRound === 0) await setTimeout(REST_MS)
   }
@@ -120,7 +128,12 @@ interface Resealed {
   readonly cells: Readonly<Record<string, { readonly before: string; readonly after: string }>>
 }
 
-const rotatePage = async (db: Database, table: Table, after: string, { keys, pageSize = PAGE }: RotateOptions): Promise<Page> =>
+const rotatePage = async (
+  db: Database,
+  table: Table,
+  after: string,
+  { keys, pageSize = PAGE }: RotateOptions,
+): Promise<Page> =>
   db.prisma.$transaction(async (tx) => {
     const rows = await table.find(tx, after, keys, pageSize)
     const unreadable: { id: string; cause: CellUnreadable['cause'] }[] = []
@@ -137,7 +150,10 @@ const rotatePage = async (db: Database, table: Table, after: string, { keys, pag
       }
       return { id: row.id, cells }
     })
-    const rotated = await table.write(tx, resealed.filter(({ cells }) => Object.keys(cells).length > 0))
+    const rotated = await table.write(
+      tx,
+      resealed.filter(({ cells }) => Object.keys(cells).length > 0),
+    )
     return { rotated, unreadable, lastId: rows.at(-1)?.id }
   })
 
@@ -153,12 +169,14 @@ const consents: Table = {
       ORDER BY id LIMIT ${limit} FOR NO KEY UPDATE SKIP LOCKED`
     return rows.map((row) => ({ id: row.id, version: row.token_version, cells: { refresh_token: row.refresh_token } }))
   },
-  reseal: (db, { id, version }, _column, sealed) => sealToken(db.vault, id, version, db.vault.open(sealed, tokenContext(id, version))),
+  reseal: (db, { id, version }, _column, sealed) =>
+    sealToken(db.vault, id, version, db.vault.open(sealed, tokenContext(id, version))),
   write: async (tx, rows) => {
     const cells = rows.map((row) => row.cells['refresh_token'])
     return tx.$executeRaw`
       UPDATE consents AS row SET refresh_token = cell.after
-      FROM unnest(${rows.map(({ id }) => id)}::uuid[], ${cells.map((cell) => cell?.before ?? null)}::text[], ${cells.map((cell) => cell?.after ?? null)}::text[]) AS cell (id, before, after)
+      FROM unnest(${rows.map(({ id }) => id)}::uuid[], ${cells.map((cell) => cell?.before ?? null)}::text[],
+        ${cells.map((cell) => cell?.after ?? null)}::text[]) AS cell (id, before, after)
       WHERE row.id = cell.id AND row.refresh_token = cell.before`
   },
 }
@@ -166,7 +184,10 @@ const consents: Table = {
 const authorisations: Table = {
   name: 'authorisations',
   find: async (tx, after, keys, limit) => {
-    const old = Prisma.join(authorisationCells.map((column) => Prisma.sql`${keyIdIn(column)} = ANY(${olderIds(keys)}::text[])`), ' OR ')
+    const old = Prisma.join(
+      authorisationCells.map((column) => Prisma.sql`${keyIdIn(column)} = ANY(${olderIds(keys)}::text[])`),
+      ' OR ',
+    )
     const rows = await tx.$queryRaw<({ id: string } & Record<AuthorisationCell, string | null>)[]>`
       SELECT id, ${Prisma.raw(authorisationCells.join(', '))} FROM authorisations
       WHERE id > ${after}::uuid AND (${old}) ORDER BY id LIMIT ${limit} FOR NO KEY UPDATE SKIP LOCKED`
@@ -177,7 +198,8 @@ const authorisations: Table = {
       cells: Object.fromEntries(Object.entries(cells).map(([column, cell]) => [column, isOld(cell) ? cell : null])),
     }))
   },
-  reseal: (db, { id }, column, sealed) => sealCell(db.vault, column as AuthorisationCell, id, openCell(db.vault, column as AuthorisationCell, id, sealed)),
+  reseal: (db, { id }, column, sealed) =>
+    sealCell(db.vault, column as AuthorisationCell, id, openCell(db.vault, column as AuthorisationCell, id, sealed)),
   write: async (tx, rows) => {
     let written = 0
     for (const column of authorisationCells) {
@@ -186,7 +208,9 @@ const authorisations: Table = {
       const name = Prisma.raw(column)
       written += await tx.$executeRaw`
         UPDATE authorisations AS row SET ${name} = cell.after
-        FROM unnest(${changed.map(({ id }) => id)}::uuid[], ${changed.map(({ cells }) => cells[column]?.before ?? null)}::text[], ${changed.map(({ cells }) => cells[column]?.after ?? null)}::text[]) AS cell (id, before, after)
+        FROM unnest(${changed.map(({ id }) => id)}::uuid[],
+          ${changed.map(({ cells }) => cells[column]?.before ?? null)}::text[],
+          ${changed.map(({ cells }) => cells[column]?.after ?? null)}::text[]) AS cell (id, before, after)
         WHERE row.id = cell.id AND row.${name} = cell.before`
     }
     return written

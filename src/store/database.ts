@@ -24,9 +24,9 @@ export interface DatabaseOptions {
   /** Of the pool. */
   readonly connections: number
   /**
-   * The longest a statement may take, in milliseconds. Then PostgreSQL ends it; where PostgreSQL itself is silent (a host that vanished, a
-   * partition), the connection is given up, because TCP alone waits for a quarter of an hour. No limit unless said: importing,
-   * verifying and rotating keys may take long.
+   * The longest a statement may take, in milliseconds. Then PostgreSQL ends it; where PostgreSQL itself is silent (a
+   * host that vanished, a partition), the connection is given up, because TCP alone waits for a quarter of an hour. No
+   * limit unless said: importing, verifying and rotating keys may take long.
    */
   readonly statementMs?: number
 }
@@ -41,7 +41,14 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   })
   const adapter = withOffsets(new PrismaPg(pool, { disposeExternalPool: true }), schema)
   // Prisma's own messages print arguments: errors are taken from what it throws, by name and code only.
-  return { prisma: new PrismaClient({ adapter, errorFormat: 'minimal', transactionOptions: { timeout: TRANSACTION_MS, maxWait: 10_000 } }), vault: options.vault }
+  return {
+    prisma: new PrismaClient({
+      adapter,
+      errorFormat: 'minimal',
+      transactionOptions: { timeout: TRANSACTION_MS, maxWait: 10_000 },
+    }),
+    vault: options.vault,
+  }
 }
 
 /** Thrown inside a transaction to undo it: the caller answers `false` or another value of its own. */

@@ -1,12 +1,15 @@
-// Dispatch and claim: who may work on which record. Leases and dispatch marks use the database's clock, so that processes whose
-// clocks differ agree; due-ness uses the caller's.
+// Dispatch and claim: who may work on which record. Leases and dispatch marks use the database's clock, so that
+// processes whose clocks differ agree; due-ness uses the caller's.
 import { Duration } from 'luxon'
 import { Prisma } from '../generated/prisma/client.ts'
 import type { Database } from './database.ts'
 import type { Claim, ClaimAnswer, Dispatched, Dispatching } from './port.ts'
 import { instant } from './rows.ts'
 
-/** Table and the states that a job works on; `issued` authorisations only wait for the user. Matches the partial indexes. */
+/**
+ * Table and the states that a job works on; `issued` authorisations only wait for the user. Matches the partial
+ * indexes.
+ */
 const tables = {
   consent: { name: Prisma.raw('consents'), open: Prisma.raw(`status = 'active'`) },
   authorisation: {
@@ -26,8 +29,12 @@ const tables = {
 } as const
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-const free = Prisma.raw(`(queued_until IS NULL OR queued_until <= clock_timestamp()) AND (lease_until IS NULL OR lease_until <= clock_timestamp())`)
-const later = (duration: Duration): Prisma.Sql => Prisma.sql`clock_timestamp() + make_interval(secs => ${duration.as('seconds')}::float8)`
+const free = Prisma.raw(
+  '(queued_until IS NULL OR queued_until <= clock_timestamp()) AND (lease_until IS NULL OR lease_until <= ' +
+    'clock_timestamp())',
+)
+const later = (duration: Duration): Prisma.Sql =>
+  Prisma.sql`clock_timestamp() + make_interval(secs => ${duration.as('seconds')}::float8)`
 
 interface DispatchRow {
   readonly id: string
@@ -35,7 +42,8 @@ interface DispatchRow {
 }
 
 export const dispatching = ({ prisma }: Database): Dispatching => ({
-  // SKIP LOCKED: any number of schedulers sweep at once, each gets rows of its own. The count makes the job id, never used twice.
+  // SKIP LOCKED: any number of schedulers sweep at once, each gets rows of its own. The count makes the job id, never
+  // used twice.
   dispatchDue: async (kind, now, limit, hold) => {
     const { name, open } = tables[kind]
     const rows = await prisma.$queryRaw<DispatchRow[]>`
@@ -80,14 +88,19 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
       WHERE id = ${id}::uuid AND (lease_until IS NULL OR lease_until <= clock_timestamp())
       RETURNING epoch`
     if (claimed[0] !== undefined) return { kind: 'claimed', claim: { kind, id, epoch: claimed[0].epoch } }
-    const held = await prisma.$queryRaw<{ lease_until: Date | null }[]>`SELECT lease_until FROM ${name} WHERE id = ${id}::uuid`
-    return held[0] === undefined ? { kind: 'missing' } : { kind: 'held', until: instant(held[0].lease_until ?? new Date()) }
+    const held = await prisma.$queryRaw<
+      { lease_until: Date | null }[]
+    >`SELECT lease_until FROM ${name} WHERE id = ${id}::uuid`
+    return held[0] === undefined
+      ? { kind: 'missing' }
+      : { kind: 'held', until: instant(held[0].lease_until ?? new Date()) }
   },
 
   release: async (claim: Claim, hold) => {
     const mark = hold === undefined ? Prisma.raw('queued_until') : later(hold)
     const released = await prisma.$executeRaw`
-      UPDATE ${tables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ${claim.id}::uuid AND epoch = ${claim.epoch}`
+      UPDATE ${tables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ${claim.id}::uuid AND
+        epoch = ${claim.epoch}`
     return released === 1
   },
 
@@ -97,26 +110,29 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
       ORDER BY next_action_at LIMIT ${limit} FOR UPDATE SKIP LOCKED
     )
     UPDATE authorisations AS row
-    SET status = 'expired', next_action_at = NULL, link = NULL, verifier = CASE WHEN renewals.status IN ('open', 'lapsed') THEN row.verifier END
+    SET status = 'expired', next_action_at = NULL, link = NULL, verifier = CASE WHEN renewals.status IN ('open',
+      'lapsed') THEN row.verifier END
     FROM stale, renewals WHERE row.id = stale.id AND renewals.id = row.renewal_id`,
 
   findStuckCodes: async (receivedBefore, now, limit) => {
     const rows = await prisma.$queryRaw<{ id: string }[]>`
       SELECT id FROM authorisations
-      WHERE status = 'code_received' AND code_received_at <= ${receivedBefore.toJSDate()} AND next_action_at <= ${now.toJSDate()}
+      WHERE status = 'code_received' AND code_received_at <= ${receivedBefore.toJSDate()} AND next_action_at <=
+        ${now.toJSDate()}
         AND (lease_until IS NULL OR lease_until <= clock_timestamp())
       ORDER BY code_received_at LIMIT ${limit}`
     return rows.map(({ id }) => id)
   },
 
-  // Only where the lease is free: the job that failed may never have had it (its claim failed), and whoever has it is at work. The epoch
-  // moves as with a claim: whoever slept through a lease must not write over the date.
+  // Only where the lease is free: the job that failed may never have had it (its claim failed), and whoever has it is
+  // at work. The epoch moves as with a claim: whoever slept through a lease must not write over the date.
   postponeRecord: async (kind, id, { now, until, soon, hurriesFor }, code) => {
     if (!UUID.test(id)) return
     const { name, open, error, hurries, began } = tables[kind]
     const ends = Prisma.sql`${began} + make_interval(secs => ${hurriesFor.as('seconds')}::float8)`
     await prisma.$executeRaw`
-      UPDATE ${name} SET epoch = epoch + 1, ${error} = ${code}, lease_until = NULL, queued_until = NULL, next_action_at = greatest(next_action_at,
+      UPDATE ${name} SET epoch = epoch + 1, ${error} = ${code}, lease_until = NULL, queued_until = NULL, next_action_at
+        = greatest(next_action_at,
         CASE WHEN ${hurries} AND ${ends} > ${now.toJSDate()}::timestamptz
           THEN least(${soon.toJSDate()}::timestamptz, ${ends}) ELSE ${until.toJSDate()}::timestamptz END)
       WHERE id = ${id}::uuid AND ${open} AND (lease_until IS NULL OR lease_until <= clock_timestamp())`

@@ -54,7 +54,10 @@ export interface NewEvent {
   readonly data?: Prisma.InputJsonObject
 }
 
-/** An event as it is stored: its place in the consent's chain and its hash. `at` is the millisecond that the column keeps. */
+/**
+ * An event as it is stored: its place in the consent's chain and its hash. `at` is the millisecond that the column
+ * keeps.
+ */
 export interface ChainedEvent {
   readonly consentId: string
   readonly seq: number
@@ -67,7 +70,10 @@ export interface ChainedEvent {
 }
 
 /** The event that follows the consent's last one. */
-export const chainEvent = (consent: { id: string; eventSeq: number; eventHash: string | null }, event: NewEvent): ChainedEvent => {
+export const chainEvent = (
+  consent: { id: string; eventSeq: number; eventHash: string | null },
+  event: NewEvent,
+): ChainedEvent => {
   const stored = {
     consentId: consent.id,
     seq: consent.eventSeq + 1,
@@ -80,21 +86,36 @@ export const chainEvent = (consent: { id: string; eventSeq: number; eventHash: s
   return { ...stored, hash: eventHash(consent.eventHash ?? NO_HASH, stored) }
 }
 
-// The lock of the consent, which every caller holds, keeps its events in one line: number and hash are read, then moved on.
+// The lock of the consent, which every caller holds, keeps its events in one line: number and hash are read, then moved
+// on.
 export const appendEvent = async (tx: Transaction, consentId: string, event: NewEvent): Promise<void> => {
   const rows = await tx.$queryRaw<{ event_seq: number; event_hash: string | null }[]>`
     SELECT event_seq, event_hash FROM consents WHERE id = ${consentId}::uuid FOR NO KEY UPDATE`
   const last = rows[0]
   if (last === undefined) throw new Error('an event of a consent that does not exist')
-  const { seq, type, at, actor, reason, data, hash } = chainEvent({ id: consentId, eventSeq: last.event_seq, eventHash: last.event_hash }, event)
+  const { seq, type, at, actor, reason, data, hash } = chainEvent(
+    { id: consentId, eventSeq: last.event_seq, eventHash: last.event_hash },
+    event,
+  )
   await tx.$executeRaw`
-    WITH moved AS (UPDATE consents SET event_seq = ${seq}::int, event_hash = ${hash} WHERE id = ${consentId}::uuid RETURNING id)
+    WITH moved AS (UPDATE consents SET event_seq = ${seq}::int, event_hash = ${hash} WHERE id = ${consentId}::uuid
+      RETURNING id)
     INSERT INTO events (consent_id, seq, type, at, actor, reason, data, hash)
-    SELECT id, ${seq}::int, ${type}, ${at}::timestamptz, ${actor}, ${reason}::text, ${JSON.stringify(data)}::jsonb, ${hash} FROM moved`
+    SELECT id, ${seq}::int, ${type}, ${at}::timestamptz, ${actor}, ${reason}::text, ${JSON.stringify(data)}::jsonb,
+      ${hash} FROM moved`
 }
 
 /** A page of one consent's events, oldest first. */
-export const listEvents = async (db: Database, consentId: string, afterSeq = 0, limit = 1000): Promise<ConsentEvent[]> => {
-  const rows = await db.prisma.event.findMany({ where: { consentId, seq: { gt: afterSeq } }, orderBy: { seq: 'asc' }, take: limit })
+export const listEvents = async (
+  db: Database,
+  consentId: string,
+  afterSeq = 0,
+  limit = 1000,
+): Promise<ConsentEvent[]> => {
+  const rows = await db.prisma.event.findMany({
+    where: { consentId, seq: { gt: afterSeq } },
+    orderBy: { seq: 'asc' },
+    take: limit,
+  })
   return rows.map(toEvent)
 }

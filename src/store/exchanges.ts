@@ -1,5 +1,5 @@
-// The exchange of a code and its proof, step by step. An exchange is fenced by its own authorisation, not by the consent; and a
-// token response in hand is stored whoever holds the claim by then: losing it would lose the connection.
+// The exchange of a code and its proof, step by step. An exchange is fenced by its own authorisation, not by the
+// consent; and a token response in hand is stored whoever holds the claim by then: losing it would lose the connection.
 import type { Vault } from '../crypto/vault.ts'
 import { takesCodes } from '../domain/takes-codes.ts'
 import type { Secret } from '../secret.ts'
@@ -15,7 +15,9 @@ import { instant, toAuthorisation, toConsent, toRenewal } from './rows.ts'
 export const exchanges = (db: Database): Exchanges => ({
   getAuthorisation: async (id) => {
     const row = await db.prisma.authorisation.findUnique({ where: { id }, include: { consent: true, renewal: true } })
-    return row === null ? undefined : { authorisation: toAuthorisation(row), consent: toConsent(row.consent), renewal: toRenewal(row.renewal) }
+    return row === null
+      ? undefined
+      : { authorisation: toAuthorisation(row), consent: toConsent(row.consent), renewal: toRenewal(row.renewal) }
   },
 
   // The intent is committed before the code leaves: after a crash `exchanging` says that it may have been used.
@@ -23,13 +25,16 @@ export const exchanges = (db: Database): Exchanges => ({
     let answer: ExchangeStart = { kind: 'overtaken' }
     await fenced(db, async (tx) => {
       const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
-      if (authorisation.status !== 'code_received' || authorisation.code === null || authorisation.verifier === null) overtaken()
+      if (authorisation.status !== 'code_received' || authorisation.code === null || authorisation.verifier === null)
+        overtaken()
       if (!takesCodes(consent, renewal)) {
         answer = { kind: 'superseded' }
         return
       }
       // Under the consent's lock; the partial unique index on `exchanging` is the second line.
-      const busy = await tx.authorisation.count({ where: { consentId: consent.id, status: { in: ['exchanging', 'verifying'] } } })
+      const busy = await tx.authorisation.count({
+        where: { consentId: consent.id, status: { in: ['exchanging', 'verifying'] } },
+      })
       if (busy > 0) {
         answer = { kind: 'busy' }
         return
@@ -38,7 +43,12 @@ export const exchanges = (db: Database): Exchanges => ({
         where: { id: claim.id },
         data: { status: 'exchanging', exchangeStartedAt: now.toJSDate(), tokenVersion: consent.tokenVersion },
       })
-      await appendEvent(tx, consent.id, { type: 'authorisation.exchanging', at: now, actor: 'system', data: { authorisation_id: claim.id } })
+      await appendEvent(tx, consent.id, {
+        type: 'authorisation.exchanging',
+        at: now,
+        actor: 'system',
+        data: { authorisation_id: claim.id },
+      })
       answer = {
         kind: 'started',
         code: openCell(db.vault, 'code', claim.id, authorisation.code ?? overtaken()),
@@ -59,9 +69,11 @@ export const exchanges = (db: Database): Exchanges => ({
       if (response.owner === 'ours') {
         const stored = await replaceToken(tx, db.vault, consent, response.tokenVersion, response.refreshToken, at)
         if (!stored) {
-          // Either may be the only one alive: which, only asking can tell. One that waits there already came with a refresh since.
+          // Either may be the only one alive: which, only asking can tell. One that waits there already came with a
+          // refresh since.
           const { refreshToken } = response
-          if (refreshToken !== undefined && authorisation.newRefreshToken === null) await keepBeside(tx, db.vault, authorisationId, refreshToken, consent.credentialsId)
+          if (refreshToken !== undefined && authorisation.newRefreshToken === null)
+            await keepBeside(tx, db.vault, authorisationId, refreshToken, consent.credentialsId)
           return 'token-changed'
         }
       }
@@ -80,14 +92,18 @@ export const exchanges = (db: Database): Exchanges => ({
             code: null,
             verifier: null,
             accessToken: sealCell(db.vault, 'access_token', authorisationId, response.accessToken),
-            newRefreshToken: beside === undefined ? null : sealCell(db.vault, 'new_refresh_token', authorisationId, beside),
+            newRefreshToken:
+              beside === undefined ? null : sealCell(db.vault, 'new_refresh_token', authorisationId, beside),
             newCredentialsId: response.owner === 'ours' ? null : (response.credentialsId ?? null),
             tokenOwner: response.owner,
           },
         })
       }
       await appendEvent(tx, consent.id, {
-        type: 'authorisation.answered', at, actor: 'system', data: { authorisation_id: authorisationId, token_stored: response.owner === 'ours' },
+        type: 'authorisation.answered',
+        at,
+        actor: 'system',
+        data: { authorisation_id: authorisationId, token_stored: response.owner === 'ours' },
       })
       return 'stored'
     }),
@@ -95,33 +111,70 @@ export const exchanges = (db: Database): Exchanges => ({
   adoptTokens: async (claim) =>
     fenced(db, async (tx) => {
       const { consent, authorisation } = await lockClaimedAuthorisation(tx, claim)
-      const token = authorisation.newRefreshToken === null ? undefined : openCell(db.vault, 'new_refresh_token', claim.id, authorisation.newRefreshToken)
+      const token =
+        authorisation.newRefreshToken === null
+          ? undefined
+          : openCell(db.vault, 'new_refresh_token', claim.id, authorisation.newRefreshToken)
       const at = instant(authorisation.answeredAt ?? authorisation.issuedAt)
-      const stored = await replaceToken(tx, db.vault, consent, authorisation.tokenVersion ?? consent.tokenVersion, token, at)
+      const stored = await replaceToken(
+        tx,
+        db.vault,
+        consent,
+        authorisation.tokenVersion ?? consent.tokenVersion,
+        token,
+        at,
+      )
       if (!stored) overtaken()
-      await tx.authorisation.update({ where: { id: claim.id }, data: { newRefreshToken: null, newCredentialsId: null, tokenOwner: 'ours' } })
+      await tx.authorisation.update({
+        where: { id: claim.id },
+        data: { newRefreshToken: null, newCredentialsId: null, tokenOwner: 'ours' },
+      })
     }),
 
   readAccessToken: async (authorisationId) => {
-    const row = await db.prisma.authorisation.findUnique({ where: { id: authorisationId }, select: { accessToken: true } })
+    const row = await db.prisma.authorisation.findUnique({
+      where: { id: authorisationId },
+      select: { accessToken: true },
+    })
     return row?.accessToken == null ? undefined : openCell(db.vault, 'access_token', authorisationId, row.accessToken)
   },
 
   readTokenBeside: async (authorisationId) => {
-    const row = await db.prisma.authorisation.findUnique({ where: { id: authorisationId }, select: { newRefreshToken: true } })
-    return row?.newRefreshToken == null ? undefined : openCell(db.vault, 'new_refresh_token', authorisationId, row.newRefreshToken)
+    const row = await db.prisma.authorisation.findUnique({
+      where: { id: authorisationId },
+      select: { newRefreshToken: true },
+    })
+    return row?.newRefreshToken == null
+      ? undefined
+      : openCell(db.vault, 'new_refresh_token', authorisationId, row.newRefreshToken)
   },
 
-  hasTokenBeside: async (consentId) => (await db.prisma.authorisation.count({ where: { consentId, newRefreshToken: { not: null }, status: { in: ['exchanging', 'verifying', 'unknown'] } } })) > 0,
+  hasTokenBeside: async (consentId) =>
+    (await db.prisma.authorisation.count({
+      where: { consentId, newRefreshToken: { not: null }, status: { in: ['exchanging', 'verifying', 'unknown'] } },
+    })) > 0,
 
   replaceTokenBeside: async (authorisationId, token) => {
     const data = { newRefreshToken: sealCell(db.vault, 'new_refresh_token', authorisationId, token) }
-    return (await db.prisma.authorisation.updateMany({ where: { id: authorisationId, newRefreshToken: { not: null } }, data })).count === 1
+    return (
+      (
+        await db.prisma.authorisation.updateMany({
+          where: { id: authorisationId, newRefreshToken: { not: null } },
+          data,
+        })
+      ).count === 1
+    )
   },
 
   readRefreshToken: async (consentId) => {
-    const row = await db.prisma.consent.findUniqueOrThrow({ where: { id: consentId }, select: { refreshToken: true, tokenVersion: true } })
-    return { token: db.vault.open(row.refreshToken, tokenContext(consentId, row.tokenVersion)), version: row.tokenVersion }
+    const row = await db.prisma.consent.findUniqueOrThrow({
+      where: { id: consentId },
+      select: { refreshToken: true, tokenVersion: true },
+    })
+    return {
+      token: db.vault.open(row.refreshToken, tokenContext(consentId, row.tokenVersion)),
+      version: row.tokenVersion,
+    }
   },
 
   storeRotated: async ({ consentId, authorisationId, version, token, now }) =>
@@ -133,26 +186,56 @@ export const exchanges = (db: Database): Exchanges => ({
       return false
     }),
 
-  returnCode: async (claim, at, code) => update(db, claim, ['exchanging'], { status: 'code_received', nextActionAt: at.toJSDate(), errorCode: code, asked: { increment: 1 } }),
-  askLater: async (claim, at, code) => update(db, claim, ['verifying', 'unknown'], { nextActionAt: at.toJSDate(), errorCode: code, asked: { increment: 1 } }),
-  dateAuthorisation: async (claim, at) => update(db, claim, ['code_received', 'verifying', 'unknown'], { nextActionAt: at.toJSDate() }),
+  returnCode: async (claim, at, code) =>
+    update(db, claim, ['exchanging'], {
+      status: 'code_received',
+      nextActionAt: at.toJSDate(),
+      errorCode: code,
+      asked: { increment: 1 },
+    }),
+  askLater: async (claim, at, code) =>
+    update(db, claim, ['verifying', 'unknown'], {
+      nextActionAt: at.toJSDate(),
+      errorCode: code,
+      asked: { increment: 1 },
+    }),
+  dateAuthorisation: async (claim, at) =>
+    update(db, claim, ['code_received', 'verifying', 'unknown'], { nextActionAt: at.toJSDate() }),
 
   markUnknown: async (claim, at, code, now) =>
     fenced(db, async (tx) => {
       const { consent, authorisation } = await lockClaimedAuthorisation(tx, claim)
       const { status } = authorisation
-      if (status !== 'exchanging' && status !== 'verifying' && !(status === 'unknown' && code === 'token-changed')) overtaken()
-      // What is asked from here on is asked after the change: an answer to a token kept beside says that it is alive beside the stored one.
+      if (status !== 'exchanging' && status !== 'verifying' && !(status === 'unknown' && code === 'token-changed'))
+        overtaken()
+      // What is asked from here on is asked after the change: an answer to a token kept beside says that it is alive
+      // beside the stored one.
       const since = code === 'token-changed' ? { tokenVersion: consent.tokenVersion } : {}
       // The code is spent as far as we may know: it is dropped, so that nothing can ever send it again.
       await tx.authorisation.update({
         where: { id: claim.id },
-        data: { ...since, status: 'unknown', nextActionAt: at.toJSDate(), errorCode: code, asked: 0, code: null, verifier: null, queuedUntil: null },
+        data: {
+          ...since,
+          status: 'unknown',
+          nextActionAt: at.toJSDate(),
+          errorCode: code,
+          asked: 0,
+          code: null,
+          verifier: null,
+          queuedUntil: null,
+        },
       })
-      await appendEvent(tx, consent.id, { type: 'authorisation.unknown', at: now, actor: 'system', reason: code, data: { authorisation_id: claim.id } })
+      await appendEvent(tx, consent.id, {
+        type: 'authorisation.unknown',
+        at: now,
+        actor: 'system',
+        reason: code,
+        data: { authorisation_id: claim.id },
+      })
     }),
 
-  closeUnrenewed: async (claim, as, code, now, ask) => fenced(db, async (tx) => closeUnrenewed(tx, claim, { as, code, now, ask })),
+  closeUnrenewed: async (claim, as, code, now, ask) =>
+    fenced(db, async (tx) => closeUnrenewed(tx, claim, { as, code, now, ask })),
   commitRenewal: async (claim, proof, newConnection) => {
     let answer: CommitAnswer = 'overtaken'
     await fenced(db, async (tx) => {
@@ -163,15 +246,30 @@ export const exchanges = (db: Database): Exchanges => ({
 })
 
 /** While the authorisation is open: one that is closed is asked about no more. */
-const keepBeside = async (tx: Transaction, vault: Vault, id: string, token: Secret, credentialsId: string): Promise<void> => {
-  const data = { newRefreshToken: sealCell(vault, 'new_refresh_token', id, token), newCredentialsId: credentialsId, tokenOwner: 'beside' }
+const keepBeside = async (
+  tx: Transaction,
+  vault: Vault,
+  id: string,
+  token: Secret,
+  credentialsId: string,
+): Promise<void> => {
+  const data = {
+    newRefreshToken: sealCell(vault, 'new_refresh_token', id, token),
+    newCredentialsId: credentialsId,
+    tokenOwner: 'beside',
+  }
   await tx.authorisation.updateMany({ where: { id, status: { in: ['exchanging', 'verifying', 'unknown'] } }, data })
 }
 
 type Change = Parameters<Transaction['authorisation']['updateMany']>[0]['data']
 
 /** One fenced write that gives the lease back. */
-const update = async (db: Database, claim: { id: string; epoch: number }, from: string[], data: Change): Promise<boolean> => {
+const update = async (
+  db: Database,
+  claim: { id: string; epoch: number },
+  from: string[],
+  data: Change,
+): Promise<boolean> => {
   const { count } = await db.prisma.authorisation.updateMany({
     where: { id: claim.id, epoch: claim.epoch, status: { in: from } },
     data: { ...data, leaseUntil: null, queuedUntil: null },

@@ -1,4 +1,5 @@
-// The feed of events: read by position, from a cursor that proves what its reader has seen. Cursors of the release before are looked up.
+// The feed of events: read by position, from a cursor that proves what its reader has seen. Cursors of the release
+// before are looked up.
 import type { Prisma } from '../generated/prisma/client.ts'
 import { CursorUnknown } from '../errors.ts'
 import type { FeedEvent } from './administration-port.ts'
@@ -23,8 +24,8 @@ interface FeedRow {
 }
 
 /**
- * The events after that cursor. A short page places what was committed meanwhile and looks again, so that the feed goes on while no
- * scheduler runs.
+ * The events after that cursor. A short page places what was committed meanwhile and looks again, so that the feed goes
+ * on while no scheduler runs.
  */
 export const listFeed = async (db: Database, after: string | undefined, limit: number): Promise<FeedEvent[]> => {
   const start = await startOf(db, after)
@@ -44,8 +45,16 @@ const readFrom = async ({ prisma }: Database, start: bigint, limit: number): Pro
     LIMIT ${limit}`
   return rows.map((row) => ({
     ...toEvent({
-      consentId: row.consent_id, seq: row.seq, type: row.type, at: row.at, actor: row.actor, reason: row.reason, data: row.data, hash: row.hash,
-      position: row.position, transactionId: row.transaction_id,
+      consentId: row.consent_id,
+      seq: row.seq,
+      type: row.type,
+      at: row.at,
+      actor: row.actor,
+      reason: row.reason,
+      data: row.data,
+      hash: row.hash,
+      position: row.position,
+      transactionId: row.transaction_id,
     }),
     cursor: `${row.place}-${row.chain}`,
     credentialsId: row.credentials_id,
@@ -65,32 +74,36 @@ const startOf = async (db: Database, cursor: string | undefined): Promise<bigint
   throw new RangeError('a cursor is what an earlier event of the feed carried')
 }
 
-// The chain stands for all events up to there, in their order. After a restore or a failover another event may have the position, or this
-// one after others than before: to go on from there would skip those in silence.
+// The chain stands for all events up to there, in their order. After a restore or a failover another event may have the
+// position, or this one after others than before: to go on from there would skip those in silence.
 const startAt = async ({ prisma }: Database, position: bigint, chain: string): Promise<bigint> => {
-  const rows = await prisma.$queryRaw<{ chain: string }[]>`SELECT chain FROM event_positions WHERE position = ${position}`
+  const rows = await prisma.$queryRaw<
+    { chain: string }[]
+  >`SELECT chain FROM event_positions WHERE position = ${position}`
   if (rows[0]?.chain !== chain) throw new CursorUnknown('the feed has no event with this cursor')
   return position
 }
 
 /**
- * Of the release before: `<transaction>.<position>`, in whose order it was read. What that reader has not seen may have an earlier place
- * here, because it was committed later than events with a higher number: then the reader goes back to before that, and sees some again.
- * Where the migration found all of them committed there is none such.
+ * Of the release before: `<transaction>.<position>`, in whose order it was read. What that reader has not seen may have
+ * an earlier place here, because it was committed later than events with a higher number: then the reader goes back to
+ * before that, and sees some again. Where the migration found all of them committed there is none such.
  */
 const startOfOld = async (db: Database, transaction: bigint, place: bigint): Promise<bigint> => {
   await sequenceEvents(db)
   const [start] = await db.prisma.$queryRaw<{ known: boolean; position: bigint }[]>`
     WITH known AS (
       SELECT min(feed.position) AS position, count(*) AS events
-      FROM events AS event LEFT JOIN event_positions AS feed ON feed.consent_id = event.consent_id AND feed.seq = event.seq
+      FROM events AS event LEFT JOIN event_positions AS feed ON feed.consent_id = event.consent_id AND feed.seq =
+        event.seq
       WHERE event.transaction_id = ${transaction} AND event.position = ${place}
     ), reached AS (
       SELECT coalesce(position, (SELECT max(position) FROM event_positions), 0) AS position FROM known
     ), unseen AS (
       SELECT min(feed.position) - 1 AS before
       FROM events AS event JOIN event_positions AS feed ON feed.consent_id = event.consent_id AND feed.seq = event.seq
-      WHERE (event.transaction_id, event.position) > (${transaction}, ${place}) AND feed.position < (SELECT position FROM reached)
+      WHERE (event.transaction_id, event.position) > (${transaction}, ${place}) AND feed.position < (SELECT position
+        FROM reached)
     )
     SELECT known.events > 0 AS known, least(reached.position, unseen.before) AS position FROM known, reached, unseen`
   if (start?.known !== true) throw new CursorUnknown('the feed has no event with this cursor')

@@ -1,5 +1,5 @@
-// The consents of one batch as its rows change them, in memory: what each row means is the domain's decision, here it is applied.
-// A later row of the batch sees what an earlier one did. Nothing is written here.
+// The consents of one batch as its rows change them, in memory: what each row means is the domain's decision, here it
+// is applied. A later row of the batch sees what an earlier one did. Nothing is written here.
 import type { DateTime } from 'luxon'
 import type { Vault } from '../crypto/vault.ts'
 import { type ContactField, type ImportDecision, decideImport, expiryOf } from '../domain/import-decision.ts'
@@ -77,9 +77,15 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     consentedAt: row.consentedAt?.toJSDate() ?? null,
   })
 
-  /** Straight to its next real date where that is ahead: a million healthy consents must not all be looked at at once. */
+  /**
+   * Straight to its next real date where that is ahead: a million healthy consents must not all be looked at at once.
+   */
   const dateOfFreshCycle = (row: ConsentRow, reason: string): Pick<ConsentRow, 'nextActionAt' | 'nextActionReason'> => {
-    const next = nextAction({ consent: toConsent(row), renewal: undefined, authorisations: [], notifications: [] }, now, policy)
+    const next = nextAction(
+      { consent: toConsent(row), renewal: undefined, authorisations: [], notifications: [] },
+      now,
+      policy,
+    )
     return next.action === 'wait'
       ? { nextActionAt: next.at.toJSDate(), nextActionReason: next.reason }
       : { nextActionAt: at, nextActionReason: reason }
@@ -125,13 +131,21 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     hold(created)
     change(created, dateOfFreshCycle(created, 'imported'))
     record(created, 'consent.imported', undefined, {
-      status: created.status, cycle: created.cycle, expires_at: created.expiresAt.toISOString(), expires_source: created.expiresSource,
+      status: created.status,
+      cycle: created.cycle,
+      expires_at: created.expiresAt.toISOString(),
+      expires_source: created.expiresSource,
       ...(row.supersedes === undefined ? {} : { supersedes: row.supersedes }),
     })
     return created
   }
 
-  const repair = (row: ConsentRow, imported: ImportRow, fields: readonly ContactField[], tokenDiffers: boolean): void => {
+  const repair = (
+    row: ConsentRow,
+    imported: ImportRow,
+    fields: readonly ContactField[],
+    tokenDiffers: boolean,
+  ): void => {
     const { cycle, expiresAt: before } = row
     if (row.status === 'lapsed' || row.status === 'unsupported') moveTo(row, 'active')
     fence(row, { ...pick(imported, fields), ...datesOf(imported), ...withoutFailure, cycle: cycle + 1, mismatches: 0 })
@@ -139,11 +153,20 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     if (row.status === 'active') change(row, dateOfFreshCycle(row, 'repaired by import'))
     repairedIds.add(row.id)
     record(row, 'consent.repaired', 'a later date was imported', {
-      cycle, status: row.status, expires_at: row.expiresAt.toISOString(), before: before.toISOString(), token_replaced: tokenDiffers,
+      cycle,
+      status: row.status,
+      expires_at: row.expiresAt.toISOString(),
+      before: before.toISOString(),
+      token_replaced: tokenDiffers,
     })
   }
 
-  const update = (row: ConsentRow, imported: ImportRow, decision: Extract<ImportDecision, { kind: 'updated' }>, tokenDiffers: boolean): void => {
+  const update = (
+    row: ConsentRow,
+    imported: ImportRow,
+    decision: Extract<ImportDecision, { kind: 'updated' }>,
+    tokenDiffers: boolean,
+  ): void => {
     const { fields, corrects, dateNow } = decision
     change(row, pick(imported, fields))
     if (fields.includes('email')) readdressedIds.add(row.id)
@@ -151,24 +174,33 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     if (corrects && tokenDiffers) replaceToken(row, imported.refreshToken)
     if (dateNow && row.status === 'active') fence(row, { nextActionAt: at, nextActionReason: 'changed by import' })
     const corrected = corrects ? { expires_at: row.expiresAt.toISOString(), token_replaced: tokenDiffers } : {}
-    record(row, 'consent.updated', corrects ? 'corrected by import' : undefined, { fields: fields.map(snakeCase), ...corrected })
+    record(row, 'consent.updated', corrects ? 'corrected by import' : undefined, {
+      fields: fields.map(snakeCase),
+      ...corrected,
+    })
   }
 
   const supersede = (older: ConsentRow, newer: ConsentRow): void => {
     moveTo(older, 'superseded')
     fence(older, { nextActionAt: null, nextActionReason: null, supersededById: newer.id })
     supersededIds.add(older.id)
-    record(older, 'consent.superseded', 'an import says that a newer connection took its place', { by: newer.credentialsId })
+    record(older, 'consent.superseded', 'an import says that a newer connection took its place', {
+      by: newer.credentialsId,
+    })
   }
 
   /** The consent that said it took this one's place before this one was here, if it is the same user's. */
-  const waitingFor = ({ credentialsId, userId }: Pick<ConsentRow, 'credentialsId' | 'userId'>): ConsentRow | undefined =>
+  const waitingFor = ({
+    credentialsId,
+    userId,
+  }: Pick<ConsentRow, 'credentialsId' | 'userId'>): ConsentRow | undefined =>
     successors.get(credentialsId)?.find((one) => one.userId === userId && one.supersedes === credentialsId)
 
   /** Whether the way from a consent to those that replaced it leads to this one. */
   const isReplacedBy = (from: ConsentRow | undefined, id: string): boolean => {
     let row = from
-    while (row !== undefined && row.id !== id) row = row.supersededById === null ? undefined : byId.get(row.supersededById)
+    while (row !== undefined && row.id !== id)
+      row = row.supersededById === null ? undefined : byId.get(row.supersededById)
     return row !== undefined
   }
 
@@ -179,10 +211,14 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     if (older.userId !== row.userId) return `supersedes: names the connection of another user (consent ${older.id})`
     const above = held?.supersededById == null ? waitingFor(row) : byId.get(held.supersededById)
     // Each would close the other, and the user be left with none.
-    return isReplacedBy(above, older.id) ? `supersedes: names a connection that took the place of this one (consent ${older.id})` : undefined
+    return isReplacedBy(above, older.id)
+      ? `supersedes: names a connection that took the place of this one (consent ${older.id})`
+      : undefined
   }
 
-  /** Closes what took part in a replacement: this consent by a word that waited for it, and the one that this row names. */
+  /**
+   * Closes what took part in a replacement: this consent by a word that waited for it, and the one that this row names.
+   */
   const applyWords = (held: ConsentRow, row: ImportRow): { superseded: number; warning: string | undefined } => {
     let superseded = 0
     const close = (older: ConsentRow, newer: ConsentRow): void => {
@@ -197,7 +233,9 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     if (older !== undefined) close(older, held)
     const unknown = row.supersedes !== undefined && older === undefined
     const warnings = [
-      ...(stranger === undefined ? [] : [`another user's connection (consent ${stranger.id}) says that it superseded this one: both stay`]),
+      ...(stranger === undefined
+        ? []
+        : [`another user's connection (consent ${stranger.id}) says that it superseded this one: both stay`]),
       ...(unknown ? ['supersedes: there is no such consent yet; it is closed when it is imported'] : []),
     ]
     return { superseded, warning: warnings.length === 0 ? undefined : warnings.join('; ') }
@@ -277,5 +315,6 @@ const moveTo = (row: ConsentRow, to: ConsentStatus): void => {
   row.status = to
 }
 
-const pick = (row: ImportRow, fields: readonly ContactField[]): Partial<ConsentRow> => Object.fromEntries(fields.map((field) => [field, row[field]]))
+const pick = (row: ImportRow, fields: readonly ContactField[]): Partial<ConsentRow> =>
+  Object.fromEntries(fields.map((field) => [field, row[field]]))
 const snakeCase = (field: string): string => field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

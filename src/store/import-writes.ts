@@ -1,4 +1,5 @@
-// The statements of an import: a batch is locked, read and written back by a handful of them, whatever it does to each row.
+// The statements of an import: a batch is locked, read and written back by a handful of them, whatever it does to each
+// row.
 import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import { forgetAttempts } from './authorisation-row.ts'
@@ -15,19 +16,23 @@ export interface BatchKeys {
 }
 
 /**
- * Locks what the batch is about, always in the order of ids so that two imports never deadlock: the connections themselves, those that
- * their rows say they replaced or that say so of them, and whatever replaced any of these.
+ * Locks what the batch is about, always in the order of ids so that two imports never deadlock: the connections
+ * themselves, those that their rows say they replaced or that say so of them, and whatever replaced any of these.
  *
- * A batch in which something is said to be replaced runs alone: else the consent that is named could be made by another import at the
- * same moment, each would miss the other, and the user be asked for both.
+ * A batch in which something is said to be replaced runs alone: else the consent that is named could be made by another
+ * import at the same moment, each would miss the other, and the user be asked for both.
  */
-export const lockForImport = async (tx: Transaction, { credentialsIds, superseded }: BatchKeys): Promise<ConsentRow[]> => {
+export const lockForImport = async (
+  tx: Transaction,
+  { credentialsIds, superseded }: BatchKeys,
+): Promise<ConsentRow[]> => {
   if (superseded.length > 0) await tx.$executeRaw`SELECT pg_advisory_xact_lock(${WORDS_LOCK}::bigint)`
   else await tx.$executeRaw`SELECT pg_advisory_xact_lock_shared(${WORDS_LOCK}::bigint)`
   const ids = [...credentialsIds]
   const locked = await tx.$queryRaw<{ id: string }[]>`
     WITH RECURSIVE wanted AS (
-      SELECT id, superseded_by_id FROM consents WHERE credentials_id = ANY(${[...ids, ...superseded]}::text[]) OR supersedes = ANY(${ids}::text[])
+      SELECT id, superseded_by_id FROM consents WHERE credentials_id = ANY(${[...ids, ...superseded]}::text[]) OR
+        supersedes = ANY(${ids}::text[])
       UNION
       SELECT above.id, above.superseded_by_id FROM wanted JOIN consents AS above ON above.id = wanted.superseded_by_id
     )
@@ -78,38 +83,62 @@ const columns = {
 
 const names = Object.keys(columns)
 const nameList = Prisma.raw(names.join(', '))
-const overwriting = Prisma.raw(names.filter((name) => name !== 'id').map((name) => `${name} = EXCLUDED.${name}`).join(', '))
+const overwriting = Prisma.raw(
+  names
+    .filter((name) => name !== 'id')
+    .map((name) => `${name} = EXCLUDED.${name}`)
+    .join(', '),
+)
 
-/** New rows and rows whose lock we hold, whole, in one statement: one that names another of the batch is checked only at its end. */
+/**
+ * New rows and rows whose lock we hold, whole, in one statement: one that names another of the batch is checked only at
+ * its end.
+ */
 export const writeConsents = async (tx: Transaction, rows: readonly ConsentRow[]): Promise<void> => {
   if (rows.length === 0) return
-  const json = JSON.stringify(rows.map((row) => Object.fromEntries(Object.entries(columns).map(([name, read]) => [name, read(row)]))))
+  const json = JSON.stringify(
+    rows.map((row) => Object.fromEntries(Object.entries(columns).map(([name, read]) => [name, read(row)]))),
+  )
   await tx.$executeRaw`
     INSERT INTO consents (${nameList}) SELECT ${nameList} FROM jsonb_populate_recordset(NULL::consents, ${json}::jsonb)
     ON CONFLICT (id) DO UPDATE SET ${overwriting}`
 }
 
 /** Closes the open cycles of these consents; messages that have not left are cancelled. */
-export const closeCycles = async (tx: Transaction, consentIds: readonly string[], as: 'repaired' | 'cancelled', now: Date): Promise<void> => {
+export const closeCycles = async (
+  tx: Transaction,
+  consentIds: readonly string[],
+  as: 'repaired' | 'cancelled',
+  now: Date,
+): Promise<void> => {
   if (consentIds.length === 0) return
   const ids = [...consentIds]
-  await tx.renewal.updateMany({ where: { consentId: { in: ids }, status: 'open' }, data: { status: as, closedAt: now } })
+  await tx.renewal.updateMany({
+    where: { consentId: { in: ids }, status: 'open' },
+    data: { status: as, closedAt: now },
+  })
   await forgetAttempts(tx, { consentId: { in: ids } })
-  await tx.notification.updateMany({ where: { consentId: { in: ids }, status: 'pending' }, data: { status: 'cancelled', nextActionAt: null } })
+  await tx.notification.updateMany({
+    where: { consentId: { in: ids }, status: 'pending' },
+    data: { status: 'cancelled', nextActionAt: null },
+  })
 }
 
 /**
- * Messages that could not be sent to an address of before, looked at again: the ledger makes no rung a second time. Whether one is still wanted, or a
- * later one by now, is decided then.
+ * Messages that could not be sent to an address of before, looked at again: the ledger makes no rung a second time.
+ * Whether one is still wanted, or a later one by now, is decided then.
  */
 export const reviveUnreached = async (tx: Transaction, consentIds: readonly string[], now: Date): Promise<void> => {
   if (consentIds.length === 0) return
   await tx.$executeRaw`
     UPDATE notifications AS message
-    SET status = 'pending', next_action_at = ${now}, error_code = NULL, attempts = 0, lease_until = NULL, queued_until = NULL, epoch = message.epoch + 1
+    SET status = 'pending', next_action_at = ${now}, error_code = NULL, attempts = 0, lease_until = NULL, queued_until
+      = NULL, epoch = message.epoch + 1
     FROM consents AS consent, renewals AS renewal
-    WHERE message.consent_id = ANY(${[...consentIds]}::uuid[]) AND message.status = 'failed' AND message.error_code = 'no-channel'
-      AND consent.id = message.consent_id AND consent.cycle = message.cycle AND renewal.id = message.renewal_id AND renewal.status = 'open'`
+    WHERE message.consent_id = ANY(${[...consentIds]}::uuid[]) AND message.status = 'failed' AND message.error_code =
+      'no-channel'
+      AND consent.id = message.consent_id AND consent.cycle = message.cycle AND renewal.id = message.renewal_id AND
+        renewal.status = 'open'`
 }
 
 /** Appends events that were chained under the consents' locks. */
@@ -118,5 +147,6 @@ export const writeEvents = async (tx: Transaction, events: readonly ChainedEvent
   const json = JSON.stringify(events.map(({ consentId, ...event }) => ({ consent_id: consentId, ...event })))
   await tx.$executeRaw`
     INSERT INTO events (consent_id, seq, type, at, actor, reason, data, hash)
-    SELECT consent_id, seq, type, at, actor, reason, data, hash FROM jsonb_populate_recordset(NULL::events, ${json}::jsonb)`
+    SELECT consent_id, seq, type, at, actor, reason, data, hash FROM jsonb_populate_recordset(NULL::events,
+      ${json}::jsonb)`
 }

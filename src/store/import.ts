@@ -16,7 +16,8 @@ export const imports = (db: Database, policy: Policy): Imports => ({
       try {
         return await writeBatch(db, policy, rows, options)
       } catch (error) {
-        // Another import, or a renewal by full authentication, made or locked one of these connections at the same moment.
+        // Another import, or a renewal by full authentication, made or locked one of these connections at the same
+        // moment.
         if (tried >= TRIES || !isCollision(error)) throw error
       }
     }
@@ -50,7 +51,10 @@ const writeBatch = async (
 
 /** By code, as PostgreSQL or Prisma name it: deadlock, serialization, a unique key that somebody else took first. */
 const isCollision = (error: unknown): boolean => {
-  const { code, meta } = error as { code?: unknown; meta?: { driverAdapterError?: { cause?: { originalCode?: unknown } } } }
+  const { code, meta } = error as {
+    code?: unknown
+    meta?: { driverAdapterError?: { cause?: { originalCode?: unknown } } }
+  }
   const original = meta?.driverAdapterError?.cause?.originalCode
   return code === 'P2034' || code === 'P2002' || original === '40P01' || original === '40001' || original === '23505'
 }

@@ -16,7 +16,9 @@ const withOffset = (value: unknown): unknown => {
 /** The adapter passes on a text that is called a text. */
 const sent = (query: Query): Query => {
   if (!query.argTypes.some(({ scalarType }) => scalarType === 'datetime')) return query
-  const isInstant = query.argTypes.map(({ scalarType, dbType }) => scalarType === 'datetime' && !NOT_AN_INSTANT.has(dbType ?? ''))
+  const isInstant = query.argTypes.map(
+    ({ scalarType, dbType }) => scalarType === 'datetime' && !NOT_AN_INSTANT.has(dbType ?? ''),
+  )
   return {
     ...query,
     args: query.args.map((arg, at) => (isInstant[at] === true ? withOffset(arg) : arg)),
@@ -42,7 +44,8 @@ export const withOffsets = (factory: PrismaPg, schemaOf: () => Promise<string>):
       const adapter = await connect()
       const startTransaction = adapter.startTransaction.bind(adapter)
       return Object.assign(sending(adapter), {
-        startTransaction: async (...given: Parameters<Adapter['startTransaction']>) => sending(await startTransaction(...given)),
+        startTransaction: async (...given: Parameters<Adapter['startTransaction']>) =>
+          sending(await startTransaction(...given)),
         getConnectionInfo: () => ({ supportsRelationJoins: true, schemaName }),
       })
     },

@@ -1,5 +1,5 @@
-// Reading many: pages of consents, one consent's whole history, counts. Everything by keyset, so that memory stays flat and no page
-// costs more than the one before. Changes nothing.
+// Reading many: pages of consents, one consent's whole history, counts. Everything by keyset, so that memory stays flat
+// and no page costs more than the one before. Changes nothing.
 import { consentTransitions } from '../domain/lifecycle.ts'
 import type { ConsentStatus, ConsentView } from '../domain/model.ts'
 import { Prisma } from '../generated/prisma/client.ts'
@@ -24,11 +24,17 @@ export const listing = (db: Database): Listing => ({
   },
 
   pageDue: async (now, { after, limit } = {}) => {
-    const beyond = after === undefined ? Prisma.empty : Prisma.sql`AND (next_action_at, id) > (${after.at.toJSDate()}, ${after.id}::uuid)`
+    const beyond =
+      after === undefined
+        ? Prisma.empty
+        : Prisma.sql`AND (next_action_at, id) > (${after.at.toJSDate()}, ${after.id}::uuid)`
     const ids = await db.prisma.$queryRaw<{ id: string }[]>`
       SELECT id FROM consents WHERE status = 'active' AND next_action_at <= ${now.toJSDate()} ${beyond}
       ORDER BY next_action_at, id LIMIT ${pageSize(limit)}`
-    return viewsOf(db, ids.map(({ id }) => id))
+    return viewsOf(
+      db,
+      ids.map(({ id }) => id),
+    )
   },
 
   getHistory: async (id) => getHistory(db, id),
@@ -36,10 +42,16 @@ export const listing = (db: Database): Listing => ({
   listFeed: async (after, limit) => listFeed(db, after, pageSize(limit)),
 })
 
-/** No address, or one that our mail server does not take: the domain's own words, written when it looked at the consent last (next-action.ts). */
+/**
+ * No address, or one that our mail server does not take: the domain's own words, written when it looked at the consent
+ * last (next-action.ts).
+ */
 const saidSo: Prisma.ConsentWhereInput = { nextActionReason: { startsWith: 'no-channel' } }
 const withoutChannel: Prisma.ConsentWhereInput = { OR: [{ email: null }, saidSo] }
-const withChannel: Prisma.ConsentWhereInput = { email: { not: null }, OR: [{ nextActionReason: null }, { NOT: saidSo }] }
+const withChannel: Prisma.ConsentWhereInput = {
+  email: { not: null },
+  OR: [{ nextActionReason: null }, { NOT: saidSo }],
+}
 
 const whereOf = (filter: ConsentFilter): Prisma.ConsentWhereInput => ({
   ...(filter.status === undefined ? {} : { status: filter.status }),
@@ -52,7 +64,8 @@ const whereOf = (filter: ConsentFilter): Prisma.ConsentWhereInput => ({
 /** The same as `getView`, for a page: in the order of the ids. */
 const viewsOf = async ({ prisma }: Database, ids: readonly string[]): Promise<ConsentView[]> => {
   const running = await prisma.$queryRaw<{ id: string }[]>`
-    SELECT renewal.id FROM renewals AS renewal JOIN consents AS consent ON consent.id = renewal.consent_id AND consent.cycle = renewal.cycle
+    SELECT renewal.id FROM renewals AS renewal JOIN consents AS consent ON consent.id = renewal.consent_id AND
+      consent.cycle = renewal.cycle
     WHERE consent.id = ANY(${[...ids]}::uuid[])`
   const [consents, renewals] = await Promise.all([
     prisma.consent.findMany({ where: { id: { in: [...ids] } } }),
@@ -109,12 +122,14 @@ const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCoun
     prisma.notification.count({ where: { status: 'uncertain' } }),
     prisma.authorisation.count({ where: { status: 'unknown' } }),
     prisma.$queryRaw<{ kind: RecordKind; at: Date | null }[]>`
-      SELECT 'consent' AS kind, min(next_action_at) AS at FROM consents WHERE status = 'active' AND next_action_at <= ${now}
+      SELECT 'consent' AS kind, min(next_action_at) AS at FROM consents WHERE status = 'active' AND next_action_at <=
+        ${now}
       UNION ALL
       SELECT 'authorisation', min(next_action_at) FROM authorisations
         WHERE status IN ('code_received', 'exchanging', 'verifying', 'unknown') AND next_action_at <= ${now}
       UNION ALL
-      SELECT 'notification', min(next_action_at) FROM notifications WHERE status IN ('pending', 'sending') AND next_action_at <= ${now}`,
+      SELECT 'notification', min(next_action_at) FROM notifications WHERE status IN ('pending', 'sending') AND
+        next_action_at <= ${now}`,
     prisma.providerHold.findMany({ orderBy: { since: 'asc' } }),
     prisma.$queryRaw<{ lag: number }[]>`
       SELECT coalesce(extract(epoch FROM clock_timestamp() - min(added_at)), 0)::float8 AS lag FROM unsequenced_events`,
@@ -131,7 +146,15 @@ const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCoun
     uncertainNotifications,
     unknownAuthorisations,
     feedLagSeconds: Math.max(0, feed[0]?.lag ?? 0),
-    oldestOverdue: { consent: overdueAt('consent'), authorisation: overdueAt('authorisation'), notification: overdueAt('notification') },
-    holds: holds.map((row) => ({ code: row.code as StatusCounts['holds'][number]['code'], since: instant(row.since), probeAt: instant(row.probeAt) })),
+    oldestOverdue: {
+      consent: overdueAt('consent'),
+      authorisation: overdueAt('authorisation'),
+      notification: overdueAt('notification'),
+    },
+    holds: holds.map((row) => ({
+      code: row.code as StatusCounts['holds'][number]['code'],
+      since: instant(row.since),
+      probeAt: instant(row.probeAt),
+    })),
   }
 }

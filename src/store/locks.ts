@@ -1,6 +1,11 @@
-// Row locks, always in the order consent, renewal, authorisation, notification: two transactions on one consent never deadlock.
-// Whoever writes an event, or anything that another decision on the consent must see, holds the consent's lock.
-import type { Authorisation as AuthorisationRow, Consent as ConsentRow, Renewal as RenewalRow } from '../generated/prisma/client.ts'
+// Row locks, always in the order consent, renewal, authorisation, notification: two transactions on one consent never
+// deadlock. Whoever writes an event, or anything that another decision on the consent must see, holds the consent's
+// lock.
+import type {
+  Authorisation as AuthorisationRow,
+  Consent as ConsentRow,
+  Renewal as RenewalRow,
+} from '../generated/prisma/client.ts'
 import { type Transaction, overtaken } from './database.ts'
 import type { Claim } from './port.ts'
 
@@ -31,7 +36,9 @@ export const lockAuthorisation = async (
   const renewal = await lockRenewal(tx, found.renewalId)
   await tx.$queryRaw`SELECT 1 FROM authorisations WHERE id = ${id}::uuid FOR UPDATE`
   const authorisation = await tx.authorisation.findUnique({ where: { id } })
-  return consent !== undefined && renewal !== undefined && authorisation !== null ? { consent, renewal, authorisation } : undefined
+  return consent !== undefined && renewal !== undefined && authorisation !== null
+    ? { consent, renewal, authorisation }
+    : undefined
 }
 
 /** The same for a claimed one; undoes the transaction when the claim has been overtaken. */

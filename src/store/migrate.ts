@@ -1,5 +1,5 @@
-// Applies prisma/migrations in order, without Prisma's downloaded engine. Writes Prisma's own ledger table with the same checksums,
-// so that `prisma migrate deploy` and this runner may take turns on one database.
+// Applies prisma/migrations in order, without Prisma's downloaded engine. Writes Prisma's own ledger table with the
+// same checksums, so that `prisma migrate deploy` and this runner may take turns on one database.
 import { createHash, randomUUID } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -35,7 +35,10 @@ export const shippedFolder = fileURLToPath(new URL('../../prisma/migrations/', i
 /** The migrations this program ships, oldest first. */
 export const readMigrations = async (folder = shippedFolder): Promise<Migration[]> => {
   const entries = await readdir(folder, { withFileTypes: true })
-  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort()
+  const names = entries
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort()
   return Promise.all(
     names.map(async (name) => {
       const sql = await readFile(join(folder, name, 'migration.sql'), 'utf8')
@@ -45,8 +48,9 @@ export const readMigrations = async (folder = shippedFolder): Promise<Migration[
 }
 
 /**
- * Brings a database up to date, one transaction a migration; returns the names applied now. Throws on an altered or failed one. The tables go
- * into `schema`, else the address's, else where the session's search_path leads; one that is missing is made.
+ * Brings a database up to date, one transaction a migration; returns the names applied now. Throws on an altered or
+ * failed one. The tables go into `schema`, else the address's, else where the session's search_path leads; one that is
+ * missing is made.
  */
 export const migrate = async (url: Secret | string, folder = shippedFolder, schema?: string): Promise<string[]> => {
   const address = typeof url === 'string' ? new Secret(url) : url
@@ -54,7 +58,8 @@ export const migrate = async (url: Secret | string, folder = shippedFolder, sche
   const into = schema ?? placeOf(address).address.schema
   return withConnection(address, { applicationName: 'reconsent migrate', schema: into }, async (client) => {
     const applied: string[] = []
-    // One after the other, until there is none: what a migration is applied to is looked at under the lock that it is applied under.
+    // One after the other, until there is none: what a migration is applied to is looked at under the lock that it is
+    // applied under.
     for (;;) {
       const name = await inTransaction(client, async () => applyNext(client, shipped, into))
       if (name === undefined) return applied
@@ -63,7 +68,11 @@ export const migrate = async (url: Secret | string, folder = shippedFolder, sche
   })
 }
 
-const applyNext = async (client: Client, shipped: readonly Migration[], schema: string | undefined): Promise<string | undefined> => {
+const applyNext = async (
+  client: Client,
+  shipped: readonly Migration[],
+  schema: string | undefined,
+): Promise<string | undefined> => {
   // Of the transaction, not of the session: a pooler gives the session to others, and this lock with it.
   await client.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK])
   await prepareSchema(client, schema)
@@ -101,18 +110,24 @@ const prepareSchema = async (client: Client, schema: string | undefined): Promis
   const [shown, by] = [JSON.stringify(name), JSON.stringify(role)]
   if (mayFill === false) {
     throw new DatabaseTrouble(
-      `the role ${by} may not create tables in the schema ${shown} (since PostgreSQL 15, not in "public" either): name another by ?schema= in DATABASE_URL, name the role that owns it in MIGRATE_DATABASE_URL, or GRANT USAGE, CREATE ON SCHEMA to it`,
+      `the role ${by} may not create tables in the schema ${shown} (since PostgreSQL 15, not in "public" ` +
+        'either): name another by ?schema= in DATABASE_URL, name the role that owns it in MIGRATE_DATABASE_URL, ' +
+        'or GRANT USAGE, CREATE ON SCHEMA to it',
     )
   }
   if (!there && !mayMake)
-    throw new DatabaseTrouble(`the schema ${shown} is not there, and the role ${by} may not create it: CREATE SCHEMA … AUTHORIZATION this role, as an administrator`)
+    throw new DatabaseTrouble(
+      `the schema ${shown} is not there, and the role ${by} may not create it: CREATE SCHEMA … AUTHORIZATION ` +
+        'this role, as an administrator',
+    )
   if (!there) await client.query(`CREATE SCHEMA ${escapeIdentifier(name)}`)
   await client.query(`SET LOCAL search_path TO ${searchPathOf(name)}`)
 }
 
 const appliedMigrations = async (client: Client): Promise<Map<string, { checksum: string; finished: boolean }>> => {
   const { rows } = await client.query<{ migration_name: string; checksum: string; finished: boolean }>(
-    'SELECT migration_name, checksum, finished_at IS NOT NULL AS finished FROM "_prisma_migrations" WHERE rolled_back_at IS NULL',
+    'SELECT migration_name, checksum, finished_at IS NOT NULL AS finished FROM "_prisma_migrations" WHERE ' +
+      'rolled_back_at IS NULL',
   )
   return new Map(rows.map((row) => [row.migration_name, { checksum: row.checksum, finished: row.finished }]))
 }
@@ -120,8 +135,12 @@ const appliedMigrations = async (client: Client): Promise<Map<string, { checksum
 const isPending = (migration: Migration, applied: Map<string, { checksum: string; finished: boolean }>): boolean => {
   const before = applied.get(migration.name)
   if (before === undefined) return true
-  if (!before.finished) throw new Error(`migration ${migration.name} began earlier and did not finish: repair it, then mark it in _prisma_migrations`)
-  if (before.checksum !== migration.checksum) throw new Error(`migration ${migration.name} was altered after it had been applied`)
+  if (!before.finished)
+    throw new Error(
+      `migration ${migration.name} began earlier and did not finish: repair it, then mark it in _prisma_migrations`,
+    )
+  if (before.checksum !== migration.checksum)
+    throw new Error(`migration ${migration.name} was altered after it had been applied`)
   return false
 }
 
@@ -129,10 +148,13 @@ const apply = async (client: Client, migration: Migration): Promise<void> => {
   try {
     await client.query(migration.sql)
     await client.query(
-      `INSERT INTO "_prisma_migrations" (id, checksum, finished_at, migration_name, applied_steps_count) VALUES ($1, $2, now(), $3, 1)`,
+      'INSERT INTO "_prisma_migrations" (id, checksum, finished_at, migration_name, applied_steps_count) ' +
+        'VALUES ($1, $2, now(), $3, 1)',
       [randomUUID(), migration.checksum, migration.name],
     )
   } catch (error) {
-    throw new Error(`migration ${migration.name} failed: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    throw new Error(`migration ${migration.name} failed: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    })
   }
 }

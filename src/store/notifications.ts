@@ -34,7 +34,10 @@ export const notifications = (db: Database): Notifications => ({
       }
       const doubtful = { status: 'unknown', codeReceivedAt: { gt: now.minus(DOUBT_HOLDS).toJSDate() } }
       const inFlight = await tx.authorisation.count({
-        where: { renewalId: row.renewalId, OR: [{ status: { in: ['code_received', 'exchanging', 'verifying'] } }, doubtful] },
+        where: {
+          renewalId: row.renewalId,
+          OR: [{ status: { in: ['code_received', 'exchanging', 'verifying'] } }, doubtful],
+        },
       })
       if (inFlight > 0) {
         answer = { kind: 'in-flight' }
@@ -48,7 +51,12 @@ export const notifications = (db: Database): Notifications => ({
         where: { id: claim.id },
         data: { status: 'sending', sendingAt: now.toJSDate(), attempts: { increment: 1 } },
       })
-      await appendEvent(tx, row.consentId, { type: 'message.sending', at: now, actor: 'system', data: { rung: row.rung, notification_id: row.id } })
+      await appendEvent(tx, row.consentId, {
+        type: 'message.sending',
+        at: now,
+        actor: 'system',
+        data: { rung: row.rung, notification_id: row.id },
+      })
       answer = { kind: 'reserved' }
     })
     return answer
@@ -69,14 +77,24 @@ export const notifications = (db: Database): Notifications => ({
           ...(result === 'sent' ? { sentAt: now.toJSDate() } : {}),
         },
       })
-      await appendEvent(tx, row.consentId, { type: `message.${result}`, at: now, actor: 'system', reason: code, data: { rung: row.rung, notification_id: row.id } })
+      await appendEvent(tx, row.consentId, {
+        type: `message.${result}`,
+        at: now,
+        actor: 'system',
+        reason: code,
+        data: { rung: row.rung, notification_id: row.id },
+      })
       // The consent is looked at again, so that what is known of its user now stands on it and in every list.
       if (code === 'no-channel') {
-        await tx.consent.updateMany({ where: { id: row.consentId, status: 'active', cycle: row.cycle }, data: { nextActionAt: now.toJSDate() } })
+        await tx.consent.updateMany({
+          where: { id: row.consentId, status: 'active', cycle: row.cycle },
+          data: { nextActionAt: now.toJSDate() },
+        })
       }
     }),
 
-  // The place in the hour is given back by whoever ends `sending`, with it: once, and not at all by a process that dies before.
+  // The place in the hour is given back by whoever ends `sending`, with it: once, and not at all by a process that dies
+  // before.
   postpone: async (claim, at, { tried, code }) =>
     fenced(db, async (tx) => {
       const [before] = await tx.$queryRaw<{ status: string; sending_at: Date | null }[]>`
@@ -102,10 +120,20 @@ export const notifications = (db: Database): Notifications => ({
     fenced(db, async (tx) => {
       const { row, consentStatus } = await lockNotification(tx, claim)
       if (row.status !== 'pending') overtaken()
-      // Put off by the mail server into a pause: it comes back with the consent, as those do that the pause found waiting.
+      // Put off by the mail server into a pause: it comes back with the consent, as those do that the pause found
+      // waiting.
       const errorCode = consentStatus === 'paused' || consentStatus === 'quarantined' ? 'on-hold' : null
-      await tx.notification.update({ where: { id: claim.id }, data: { status: 'cancelled', nextActionAt: null, leaseUntil: null, queuedUntil: null, errorCode } })
-      await appendEvent(tx, row.consentId, { type: 'message.cancelled', at: now, actor: 'system', reason, data: { rung: row.rung, notification_id: row.id } })
+      await tx.notification.update({
+        where: { id: claim.id },
+        data: { status: 'cancelled', nextActionAt: null, leaseUntil: null, queuedUntil: null, errorCode },
+      })
+      await appendEvent(tx, row.consentId, {
+        type: 'message.cancelled',
+        at: now,
+        actor: 'system',
+        reason,
+        data: { rung: row.rung, notification_id: row.id },
+      })
     }),
 
   reviveFailed: async (claim, now) => {
@@ -122,7 +150,10 @@ const lockNotification = async (
   tx: Transaction,
   claim: Claim,
 ): Promise<{ row: NotificationRow; consentStatus: string; renewalStatus: string; sameCycle: boolean }> => {
-  const found = await tx.notification.findUnique({ where: { id: claim.id }, select: { consentId: true, renewalId: true } })
+  const found = await tx.notification.findUnique({
+    where: { id: claim.id },
+    select: { consentId: true, renewalId: true },
+  })
   const consent = found === null ? undefined : await lockConsent(tx, found.consentId)
   const renewal = found === null ? undefined : await lockRenewal(tx, found.renewalId)
   await tx.$queryRaw`SELECT 1 FROM notifications WHERE id = ${claim.id}::uuid FOR UPDATE`
@@ -133,7 +164,10 @@ const lockNotification = async (
 
 const clockHour = (at: DateTime): Date => at.toUTC().startOf('hour').toJSDate()
 
-/** One of this clock hour's messages; false when the cap is reached. The row's lock makes concurrent senders count one by one. */
+/**
+ * One of this clock hour's messages; false when the cap is reached. The row's lock makes concurrent senders count one
+ * by one.
+ */
 const reserveInHour = async (tx: Transaction, now: DateTime, cap: number): Promise<boolean> => {
   const hour = clockHour(now)
   const rows = await tx.$queryRaw<unknown[]>`

@@ -54,10 +54,14 @@ const firstSchema = async (client: Client): Promise<string | undefined> => {
 }
 
 /**
- * Whether `public` holds an installation of ours while the tables are about to go elsewhere: releases before this one ignored ?schema=, so
- * these may be the tables that are meant.
+ * Whether `public` holds an installation of ours while the tables are about to go elsewhere: releases before this one
+ * ignored ?schema=, so these may be the tables that are meant.
  */
-export const isLeftInPublic = async (ownerUrl: Secret, schema: string | undefined, checksum: string): Promise<boolean> => {
+export const isLeftInPublic = async (
+  ownerUrl: Secret,
+  schema: string | undefined,
+  checksum: string,
+): Promise<boolean> => {
   if (schema === undefined || schema === 'public') return false
   return askOwner(ownerUrl, async (client) => {
     // Not by to_regclass: it fails on a schema that the role may not use.
@@ -67,7 +71,9 @@ export const isLeftInPublic = async (ownerUrl: Secret, schema: string | undefine
       [schema],
     )
     if (rows.length !== 1 || rows[0]?.schema !== 'public') return false
-    const found = await client.query('SELECT FROM public._prisma_migrations WHERE checksum = $1', [checksum]).catch(() => undefined)
+    const found = await client
+      .query('SELECT FROM public._prisma_migrations WHERE checksum = $1', [checksum])
+      .catch(() => undefined)
     return (found?.rowCount ?? 0) > 0
   })
 }

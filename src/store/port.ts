@@ -1,7 +1,16 @@
-// What the rest of Reconsent needs from its database. Each function is one atomic step of the consent life cycle; the races it
-// prevents are told where it is implemented. Secrets go in and come out as Secret and rest encrypted.
+// What the rest of Reconsent needs from its database. Each function is one atomic step of the consent life cycle; the
+// races it prevents are told where it is implemented. Secrets go in and come out as Secret and rest encrypted.
 import type { DateTime, Duration } from 'luxon'
-import type { Actor, Authorisation, Consent, ConsentStatus, ConsentView, Notification, Renewal, Situation } from '../domain/model.ts'
+import type {
+  Actor,
+  Authorisation,
+  Consent,
+  ConsentStatus,
+  ConsentView,
+  Notification,
+  Renewal,
+  Situation,
+} from '../domain/model.ts'
 import type { Route } from '../domain/policy.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Secret } from '../secret.ts'
@@ -29,8 +38,8 @@ export interface Rest {
   readonly now: DateTime
   readonly until: DateTime
   /**
-   * Until when what hurries rests instead: a code that came, a message whose sending began, less than `hurriesFor` ago. Never past the end
-   * of that time, which is when a code dies.
+   * Until when what hurries rests instead: a code that came, a message whose sending began, less than `hurriesFor` ago.
+   * Never past the end of that time, which is when a code dies.
    */
   readonly soon: DateTime
   readonly hurriesFor: Duration
@@ -38,7 +47,10 @@ export interface Rest {
 
 /** Leases and dispatch marks are measured by the database's clock, due-ness by the caller's `now`. */
 export interface Dispatching {
-  /** Marks up to `limit` due records as queued for `hold` and counts their dispatch; rows another sweep holds are passed over. */
+  /**
+   * Marks up to `limit` due records as queued for `hold` and counts their dispatch; rows another sweep holds are passed
+   * over.
+   */
   dispatchDue(kind: RecordKind, now: DateTime, limit: number, hold: Duration): Promise<Dispatched[]>
   /** The same for one record that has just become due, so that it need not wait for the next sweep. */
   dispatchOne(kind: RecordKind, id: string, hold: Duration): Promise<Dispatched | undefined>
@@ -46,15 +58,18 @@ export interface Dispatching {
   undispatch(kind: RecordKind, dispatched: readonly Dispatched[]): Promise<void>
   claim(kind: RecordKind, id: string, lease: Duration): Promise<ClaimAnswer>
   /**
-   * Gives the lease back without another change. With `hold` the record counts as queued that long: the job that failed is tried again by
-   * its queue, and no sweep makes a second one beside it. False when the claim had been overtaken.
+   * Gives the lease back without another change. With `hold` the record counts as queued that long: the job that failed
+   * is tried again by its queue, and no sweep makes a second one beside it. False when the claim had been overtaken.
    */
   release(claim: Claim, hold?: Duration): Promise<boolean>
   /** Closes authorisations whose state is over (`issued` → `expired`); returns how many. */
   expireAuthorisations(now: DateTime, limit: number): Promise<number>
   /** Codes received before `receivedBefore`, due at `now`, that no worker holds: their job did not come in time. */
   findStuckCodes(receivedBefore: DateTime, now: DateTime, limit: number): Promise<string[]>
-  /** Gives a record of a job that failed for good a later date. One that a worker holds is left alone: that worker dates it. */
+  /**
+   * Gives a record of a job that failed for good a later date. One that a worker holds is left alone: that worker dates
+   * it.
+   */
   postponeRecord(kind: Exclude<RecordKind, 'consent'>, id: string, rest: Rest, code: ErrorCode): Promise<void>
   recordSweep(): Promise<void>
   /** Since the last good sweep; undefined when there was none. */
@@ -93,9 +108,20 @@ export interface Renewals {
   /** Renewal, authorisation and notification rows in one transaction; gives the lease back. */
   commitStep(claim: Claim, step: RenewalStep): Promise<boolean>
   dateConsent(claim: Claim, at: DateTime, reason: string): Promise<boolean>
-  /** `counts`: whether it is the consent's own failure; an outage is not. `outages`: how many in a row by now, if that changes. */
-  backOff(claim: Claim, failure: { now: DateTime; until: DateTime; code: ErrorCode; counts: boolean; outages?: number; detail?: string }): Promise<boolean>
-  closeByRule(claim: Claim, as: 'lapsed' | 'unsupported' | 'quarantined', now: DateTime, reason: string): Promise<boolean>
+  /**
+   * `counts`: whether it is the consent's own failure; an outage is not. `outages`: how many in a row by now, if that
+   * changes.
+   */
+  backOff(
+    claim: Claim,
+    failure: { now: DateTime; until: DateTime; code: ErrorCode; counts: boolean; outages?: number; detail?: string },
+  ): Promise<boolean>
+  closeByRule(
+    claim: Claim,
+    as: 'lapsed' | 'unsupported' | 'quarantined',
+    now: DateTime,
+    reason: string,
+  ): Promise<boolean>
 }
 
 /** What the start page and the pages after the bank show. No secret, no address. */
@@ -121,8 +147,15 @@ export interface AtTheBank {
   getRenewalPage(renewalId: string): Promise<RenewalPage | undefined>
   /** By the random id of `/done/<id>`. */
   getRenewalPageByDoneId(doneId: string): Promise<(RenewalPage & { readonly authorisation: Authorisation }) | undefined>
-  /** The newest link of this renewal by one of these routes, issued after `freshAfter`, that was never handed out; marked as handed out. */
-  handOutLink(renewalId: string, kept: { freshAfter: DateTime; routes: readonly Route[] }, now: DateTime): Promise<Secret | undefined>
+  /**
+   * The newest link of this renewal by one of these routes, issued after `freshAfter`, that was never handed out;
+   * marked as handed out.
+   */
+  handOutLink(
+    renewalId: string,
+    kept: { freshAfter: DateTime; routes: readonly Route[] },
+    now: DateTime,
+  ): Promise<Secret | undefined>
   /** Stores a link made for a user who is waiting for it: it counts as handed out. False when the renewal is closed. */
   addHandedOut(renewalId: string, authorisation: NewAuthorisation, now: DateTime): Promise<boolean>
   receiveCode(state: Secret, code: Secret, now: DateTime): Promise<CallbackAnswer>
@@ -130,7 +163,13 @@ export interface AtTheBank {
 }
 
 export type ExchangeStart =
-  | { readonly kind: 'started'; readonly code: Secret; readonly verifier: Secret; readonly redirectUri: string; readonly tokenVersion: number }
+  | {
+      readonly kind: 'started'
+      readonly code: Secret
+      readonly verifier: Secret
+      readonly redirectUri: string
+      readonly tokenVersion: number
+    }
   /** Another code of this consent is being exchanged or proven. */
   | { readonly kind: 'busy' }
   /** The cycle closed, or the consent no longer takes a code: it stays unsent. */
@@ -162,7 +201,10 @@ export interface NewConnection {
 
 export type CommitAnswer =
   | 'renewed'
-  /** The new connection is on record as somebody else's, or at another bank: the authorisation was closed as `mismatched`, the user is asked again. */
+  /**
+   * The new connection is on record as somebody else's, or at another bank: the authorisation was closed as
+   * `mismatched`, the user is asked again.
+   */
   | 'mismatched'
   /** By another worker, or the cycle was closed meanwhile: nothing was written. */
   | 'overtaken'
@@ -177,25 +219,37 @@ export interface RotatedToken {
 }
 
 export interface Exchanges {
-  getAuthorisation(id: string): Promise<{ authorisation: Authorisation; consent: Consent; renewal: Renewal } | undefined>
+  getAuthorisation(
+    id: string,
+  ): Promise<{ authorisation: Authorisation; consent: Consent; renewal: Renewal } | undefined>
   beginExchange(claim: Claim, now: DateTime): Promise<ExchangeStart>
   /**
-   * Never fenced by the epoch: a token response in hand is stored. `token-changed`: an import replaced the stored token since the exchange
-   * started; the one in hand is kept beside it, for either may be the only one alive.
+   * Never fenced by the epoch: a token response in hand is stored. `token-changed`: an import replaced the stored token
+   * since the exchange started; the one in hand is kept beside it, for either may be the only one alive.
    */
-  storeTokenResponse(authorisationId: string, response: TokenResponse): Promise<'stored' | 'token-changed' | 'already-renewed'>
-  /** Moves tokens kept beside to the consent, once `/me` has shown that they are its own. False as well when the stored token changed. */
+  storeTokenResponse(
+    authorisationId: string,
+    response: TokenResponse,
+  ): Promise<'stored' | 'token-changed' | 'already-renewed'>
+  /**
+   * Moves tokens kept beside to the consent, once `/me` has shown that they are its own. False as well when the stored
+   * token changed.
+   */
   adoptTokens(claim: Claim): Promise<boolean>
   readAccessToken(authorisationId: string): Promise<Secret | undefined>
   readTokenBeside(authorisationId: string): Promise<Secret | undefined>
   /** Whether an open attempt of this consent keeps one. */
   hasTokenBeside(consentId: string): Promise<boolean>
-  /** Never fenced by the epoch either: the refresh that brought it has ended the one before. False once nothing is kept beside any more. */
+  /**
+   * Never fenced by the epoch either: the refresh that brought it has ended the one before. False once nothing is kept
+   * beside any more.
+   */
   replaceTokenBeside(authorisationId: string, token: Secret): Promise<boolean>
   readRefreshToken(consentId: string): Promise<{ token: Secret; version: number }>
   /**
-   * A token that came with a settling refresh, in the stored one's place if that is still the one of `version`. False when an import
-   * replaced it since: then the one in hand is kept beside by the authorisation, for either may be the only one alive.
+   * A token that came with a settling refresh, in the stored one's place if that is still the one of `version`. False
+   * when an import replaced it since: then the one in hand is kept beside by the authorisation, for either may be the
+   * only one alive.
    */
   storeRotated(rotated: RotatedToken): Promise<boolean>
   /** Certainly not processed: back to `code_received`, tried again at `at`. */
@@ -204,10 +258,22 @@ export interface Exchanges {
   askLater(claim: Claim, at: DateTime, code: ErrorCode): Promise<boolean>
   /** Another look at `at` that does not count as a question. */
   dateAuthorisation(claim: Claim, at: DateTime): Promise<boolean>
-  /** With `token-changed` also for one that is `unknown` already: from then on the stored token is the one to compare with. */
+  /**
+   * With `token-changed` also for one that is `unknown` already: from then on the stored token is the one to compare
+   * with.
+   */
   markUnknown(claim: Claim, at: DateTime, code: ErrorCode, now: DateTime): Promise<boolean>
-  /** Closes the authorisation without success; `ask` dates the consent for a new message. The third mismatch quarantines it. */
-  closeUnrenewed(claim: Claim, as: 'refused' | 'mismatched' | 'superseded', code: ErrorCode, now: DateTime, ask: 'again' | 'no'): Promise<boolean>
+  /**
+   * Closes the authorisation without success; `ask` dates the consent for a new message. The third mismatch quarantines
+   * it.
+   */
+  closeUnrenewed(
+    claim: Claim,
+    as: 'refused' | 'mismatched' | 'superseded',
+    code: ErrorCode,
+    now: DateTime,
+    ask: 'again' | 'no',
+  ): Promise<boolean>
   /** The proven success: closes the cycle, dates the next one. */
   commitRenewal(claim: Claim, proof: Proof, newConnection?: NewConnection): Promise<CommitAnswer>
 }
@@ -229,10 +295,15 @@ export interface Notifications {
   getNotification(id: string): Promise<{ notification: Notification; view: ConsentView } | undefined>
   /** Commits the intent to send, the cap's reservation included, before anything is handed to the channel. */
   beginSending(claim: Claim, now: DateTime, messagesPerHour: number): Promise<SendingStart>
-  settleSending(claim: Claim, result: 'sent' | 'uncertain' | 'failed', now: DateTime, code?: ErrorCode): Promise<boolean>
+  settleSending(
+    claim: Claim,
+    result: 'sent' | 'uncertain' | 'failed',
+    now: DateTime,
+    code?: ErrorCode,
+  ): Promise<boolean>
   /**
-   * Certainly not handed over, or not now: pending again. `tried`: whether it counts as one of its tries. What was `sending` gives its
-   * place in the hour's cap back.
+   * Certainly not handed over, or not now: pending again. `tried`: whether it counts as one of its tries. What was
+   * `sending` gives its place in the hour's cap back.
    */
   postpone(claim: Claim, at: DateTime, options: { now: DateTime; tried: boolean; code?: ErrorCode }): Promise<boolean>
   cancel(claim: Claim, now: DateTime, reason: string): Promise<boolean>
@@ -240,7 +311,10 @@ export interface Notifications {
   reviveFailed(claim: Claim, now: DateTime): Promise<boolean>
 }
 
-/** What many rejections at once were about: our client id and secret, or links for connections. Each holds calls of its own. */
+/**
+ * What many rejections at once were about: our client id and secret, or links for connections. Each holds calls of its
+ * own.
+ */
 export type HoldCode = Extract<ErrorCode, 'client-rejected' | 'link-rejected'>
 
 export interface Hold {
@@ -254,8 +328,18 @@ export interface ProviderHealth {
   getHolds(): Promise<readonly Hold[]>
   /** True for the one caller a minute that may try while calls are on hold. */
   takeProbe(code: HoldCode, now: DateTime, every: Duration): Promise<boolean>
-  /** Counts a rejection that may be our own fault; opens the hold at `threshold` different connections since `since`. True if it did. */
-  strike(strike: { code: HoldCode; connection: string; now: DateTime; since: DateTime; threshold: number; probeEvery: Duration }): Promise<boolean>
+  /**
+   * Counts a rejection that may be our own fault; opens the hold at `threshold` different connections since `since`.
+   * True if it did.
+   */
+  strike(strike: {
+    code: HoldCode
+    connection: string
+    now: DateTime
+    since: DateTime
+    threshold: number
+    probeEvery: Duration
+  }): Promise<boolean>
   /** A success of that kind: forgets its strikes and lifts its hold. True if there was one. */
   clear(code: HoldCode): Promise<boolean>
 }
@@ -286,8 +370,19 @@ export interface ConsentFilter {
 }
 
 export interface Feed {
-  /** Gives up to `most` committed events their place in the feed; fewer in the answer: none is left, or another process is at it. */
+  /**
+   * Gives up to `most` committed events their place in the feed; fewer in the answer: none is left, or another process
+   * is at it.
+   */
   sequenceEvents(most: number): Promise<number>
 }
 
-export type Store = Dispatching & Renewals & AtTheBank & Exchanges & Quarantine & Notifications & ProviderHealth & Views & Feed
+export type Store = Dispatching &
+  Renewals &
+  AtTheBank &
+  Exchanges &
+  Quarantine &
+  Notifications &
+  ProviderHealth &
+  Views &
+  Feed

@@ -1,4 +1,5 @@
-// What recent calls say about the provider as a whole: rejections that are our own fault put calls on hold, one probes a minute.
+// What recent calls say about the provider as a whole: rejections that are our own fault put calls on hold, one probes
+// a minute.
 import type { Database } from './database.ts'
 import type { HoldCode, ProviderHealth } from './port.ts'
 import { instant } from './rows.ts'
@@ -36,7 +37,10 @@ export const providerHealth = ({ prisma }: Database): ProviderHealth => ({
 
   clear: async (code) => {
     // Read first: on the path of every good call, and there is almost never anything to delete.
-    const [strike, hold] = await Promise.all([prisma.providerStrike.findFirst({ where: { code } }), prisma.providerHold.findUnique({ where: { name: code } })])
+    const [strike, hold] = await Promise.all([
+      prisma.providerStrike.findFirst({ where: { code } }),
+      prisma.providerHold.findUnique({ where: { name: code } }),
+    ])
     if (strike === null && hold === null) return false
     await prisma.providerStrike.deleteMany({ where: { code } })
     const { count } = await prisma.providerHold.deleteMany({ where: { name: code } })

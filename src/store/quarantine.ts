@@ -1,4 +1,5 @@
-// Takes a consent out of the loop for a stored secret that does not open: by whoever came across it, so without a claim.
+// Takes a consent out of the loop for a stored secret that does not open: by whoever came across it, so without a
+// claim.
 import { consentTransitions } from '../domain/lifecycle.ts'
 import type { ConsentStatus } from '../domain/model.ts'
 import type { Database } from './database.ts'
@@ -12,7 +13,8 @@ export const quarantine = (db: Database): Quarantine => ({
     db.prisma.$transaction(async (tx) => {
       const consent = await lockConsent(tx, consentId)
       // Closed ones, and those that are quarantined already, stay what they are.
-      if (consent === undefined || consentTransitions[consent.status as ConsentStatus].quarantined === undefined) return false
+      if (consent === undefined || consentTransitions[consent.status as ConsentStatus].quarantined === undefined)
+        return false
       await closeConsent(tx, consent, { as: 'quarantined', now })
       await appendEvent(tx, consent.id, { type: 'consent.quarantined', at: now, actor: 'system', reason })
       return true

@@ -19,8 +19,9 @@ export const sealToken = (vault: Vault, consentId: string, version: number, toke
   vault.seal(token, tokenContext(consentId, version))
 
 /**
- * Stores what came back, if the stored token is still the one of `version`: an import or another exchange may have brought a newer
- * one meanwhile, and the older must not overwrite it. No token, or the same one again, changes nothing and is a success.
+ * Stores what came back, if the stored token is still the one of `version`: an import or another exchange may have
+ * brought a newer one meanwhile, and the older must not overwrite it. No token, or the same one again, changes nothing
+ * and is a success.
  */
 export const replaceToken = async (
   tx: Transaction,
@@ -35,9 +36,19 @@ export const replaceToken = async (
   if (holds(vault, consent, version, token)) return true
   const { count } = await tx.consent.updateMany({
     where: { id: consent.id, tokenVersion: version },
-    data: { refreshToken: sealToken(vault, consent.id, version + 1, token), tokenVersion: version + 1, updatedAt: now.toJSDate() },
+    data: {
+      refreshToken: sealToken(vault, consent.id, version + 1, token),
+      tokenVersion: version + 1,
+      updatedAt: now.toJSDate(),
+    },
   })
-  if (count === 1) await appendEvent(tx, consent.id, { type: 'token.replaced', at: now, actor: 'system', data: { token_version: version + 1 } })
+  if (count === 1)
+    await appendEvent(tx, consent.id, {
+      type: 'token.replaced',
+      at: now,
+      actor: 'system',
+      data: { token_version: version + 1 },
+    })
   return count === 1
 }
 

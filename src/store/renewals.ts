@@ -14,7 +14,12 @@ import type { Renewals, RenewalStep } from './port.ts'
 
 /** What every finished look at a consent leaves behind: no lease, no dispatch mark. */
 const released = { leaseUntil: null, queuedUntil: null } satisfies Prisma.ConsentUpdateInput
-const withoutFailure = { failedAttempts: 0, outages: 0, lastErrorCode: null, retryAfter: null } satisfies Prisma.ConsentUpdateInput
+const withoutFailure = {
+  failedAttempts: 0,
+  outages: 0,
+  lastErrorCode: null,
+  retryAfter: null,
+} satisfies Prisma.ConsentUpdateInput
 
 export const renewals = (db: Database): Renewals => ({
   commitStep: async (claim, step) =>
@@ -22,24 +27,38 @@ export const renewals = (db: Database): Renewals => ({
       const consent = await lockClaimedConsent(tx, claim)
       if (step.open !== undefined) await openCycle(tx, consent, step, step.open)
       if (step.authorisation !== undefined) {
-        await tx.authorisation.create({ data: authorisationRow(db.vault, { ...step.authorisation, consentId: consent.id, renewalId: step.renewalId }) })
+        await tx.authorisation.create({
+          data: authorisationRow(db.vault, { ...step.authorisation, consentId: consent.id, renewalId: step.renewalId }),
+        })
         await tx.renewal.update({ where: { id: step.renewalId }, data: { route: step.authorisation.route } })
         await appendEvent(tx, consent.id, {
-          type: 'link.made', at: step.now, actor: 'system', reason: step.reason,
+          type: 'link.made',
+          at: step.now,
+          actor: 'system',
+          reason: step.reason,
           data: { authorisation_id: step.authorisation.id, route: step.authorisation.route },
         })
       }
       if (step.message !== undefined) await queueMessage(tx, consent, step, step.message)
       await tx.consent.update({
         where: { id: consent.id },
-        data: { ...released, ...withoutFailure, nextActionAt: step.nextAt.toJSDate(), nextActionReason: step.nextReason, updatedAt: step.now.toJSDate() },
+        data: {
+          ...released,
+          ...withoutFailure,
+          nextActionAt: step.nextAt.toJSDate(),
+          nextActionReason: step.nextReason,
+          updatedAt: step.now.toJSDate(),
+        },
       })
     }),
 
   dateConsent: async (claim, at, reason) =>
     fenced(db, async (tx) => {
       const consent = await lockClaimedConsent(tx, claim)
-      await tx.consent.update({ where: { id: consent.id }, data: { ...released, nextActionAt: at.toJSDate(), nextActionReason: reason } })
+      await tx.consent.update({
+        where: { id: consent.id },
+        data: { ...released, nextActionAt: at.toJSDate(), nextActionReason: reason },
+      })
     }),
 
   backOff: async (claim, { now, until, code, counts, outages, detail }) =>
@@ -60,7 +79,13 @@ export const renewals = (db: Database): Renewals => ({
       })
       // An outage of hours is one event, not one a try: the record is kept for years.
       if (!counts && consent.lastErrorCode === code) return
-      await appendEvent(tx, consent.id, { type: 'link.failed', at: now, actor: 'system', reason: detail ?? code, data: { code, counts } })
+      await appendEvent(tx, consent.id, {
+        type: 'link.failed',
+        at: now,
+        actor: 'system',
+        reason: detail ?? code,
+        data: { code, counts },
+      })
     }),
 
   closeByRule: async (claim, as, now, reason) =>
@@ -71,7 +96,12 @@ export const renewals = (db: Database): Renewals => ({
     }),
 })
 
-const openCycle = async (tx: Transaction, consent: ConsentRow, step: RenewalStep, open: { id: string; reason: string }): Promise<void> => {
+const openCycle = async (
+  tx: Transaction,
+  consent: ConsentRow,
+  step: RenewalStep,
+  open: { id: string; reason: string },
+): Promise<void> => {
   await tx.renewal.create({
     data: {
       id: open.id,
@@ -83,11 +113,23 @@ const openCycle = async (tx: Transaction, consent: ConsentRow, step: RenewalStep
       previousExpiresAt: consent.expiresAt,
     },
   })
-  await appendEvent(tx, consent.id, { type: 'renewal.opened', at: step.now, actor: 'system', reason: open.reason, data: { cycle: consent.cycle } })
+  await appendEvent(tx, consent.id, {
+    type: 'renewal.opened',
+    at: step.now,
+    actor: 'system',
+    reason: open.reason,
+    data: { cycle: consent.cycle },
+  })
 }
 
-const queueMessage = async (tx: Transaction, consent: ConsentRow, step: RenewalStep, message: NonNullable<RenewalStep['message']>): Promise<void> => {
-  // An older message that never left (the mail server was away) says nothing this one does not: two at once would be a nuisance.
+const queueMessage = async (
+  tx: Transaction,
+  consent: ConsentRow,
+  step: RenewalStep,
+  message: NonNullable<RenewalStep['message']>,
+): Promise<void> => {
+  // An older message that never left (the mail server was away) says nothing this one does not: two at once would be a
+  // nuisance.
   await tx.notification.updateMany({ where: { renewalId: step.renewalId, status: 'pending' }, data: cancelled })
   await tx.notification.create({
     data: {
@@ -102,7 +144,13 @@ const queueMessage = async (tx: Transaction, consent: ConsentRow, step: RenewalS
       nextActionAt: step.now.toJSDate(),
     },
   })
-  await appendEvent(tx, consent.id, { type: 'message.queued', at: step.now, actor: 'system', reason: step.reason, data: { rung: message.rung, notification_id: message.id } })
+  await appendEvent(tx, consent.id, {
+    type: 'message.queued',
+    at: step.now,
+    actor: 'system',
+    reason: step.reason,
+    data: { rung: message.rung, notification_id: message.id },
+  })
 }
 
 const cancelled = { status: 'cancelled', nextActionAt: null } satisfies Prisma.NotificationUpdateManyMutationInput
@@ -115,20 +163,33 @@ export const cancelMessages = async (tx: Transaction, consentId: string): Promis
 /** The ledger makes no rung a second time: what a pause stopped would never be asked again. */
 const ON_HOLD = 'on-hold' satisfies ErrorCode
 const holdMessages = async (tx: Transaction, consentId: string): Promise<void> => {
-  await tx.notification.updateMany({ where: { consentId, status: 'pending' }, data: { ...cancelled, errorCode: ON_HOLD } })
-}
-
-/** Messages that a pause or a quarantine stopped, looked at again: whether one is still wanted, or a later one by now, is decided then. */
-export const reviveMessages = async (tx: Transaction, renewalId: string, now: DateTime): Promise<void> => {
   await tx.notification.updateMany({
-    where: { renewalId, status: 'cancelled', errorCode: ON_HOLD },
-    data: { status: 'pending', nextActionAt: now.toJSDate(), errorCode: null, leaseUntil: null, queuedUntil: null, epoch: { increment: 1 } },
+    where: { consentId, status: 'pending' },
+    data: { ...cancelled, errorCode: ON_HOLD },
   })
 }
 
 /**
- * Takes a consent out of the loop: no date, no messages, its open cycle closed. Moves the epoch, so that whoever works on it now
- * writes nothing more. Callers hold the consent's lock and write the event.
+ * Messages that a pause or a quarantine stopped, looked at again: whether one is still wanted, or a later one by now,
+ * is decided then.
+ */
+export const reviveMessages = async (tx: Transaction, renewalId: string, now: DateTime): Promise<void> => {
+  await tx.notification.updateMany({
+    where: { renewalId, status: 'cancelled', errorCode: ON_HOLD },
+    data: {
+      status: 'pending',
+      nextActionAt: now.toJSDate(),
+      errorCode: null,
+      leaseUntil: null,
+      queuedUntil: null,
+      epoch: { increment: 1 },
+    },
+  })
+}
+
+/**
+ * Takes a consent out of the loop: no date, no messages, its open cycle closed. Moves the epoch, so that whoever works
+ * on it now writes nothing more. Callers hold the consent's lock and write the event.
  */
 export const closeConsent = async (
   tx: Transaction,
@@ -162,7 +223,12 @@ export const closeConsent = async (
 }
 
 /** Puts a consent back into the loop, to be looked at now. Callers hold the lock and write the event. */
-export const reopenConsent = async (tx: Transaction, consent: ConsentRow, now: DateTime, reason: string): Promise<void> => {
+export const reopenConsent = async (
+  tx: Transaction,
+  consent: ConsentRow,
+  now: DateTime,
+  reason: string,
+): Promise<void> => {
   if (consent.status !== 'active') checkConsentTransition(consent.status as ConsentStatus, 'active')
   await tx.consent.update({
     where: { id: consent.id },

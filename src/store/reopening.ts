@@ -1,5 +1,6 @@
-// Reopens consents that the old rule of the import had closed, a page in a transaction: each comes back as it was, in its own cycle, with
-// the messages of that cycle on record, so that nobody is asked again for a rung that was sent. Done ones are not found again.
+// Reopens consents that the old rule of the import had closed, a page in a transaction: each comes back as it was, in
+// its own cycle, with the messages of that cycle on record, so that nobody is asked again for a rung that was sent.
+// Done ones are not found again.
 import type { DateTime } from 'luxon'
 import { checkConsentTransition, checkRenewalTransition } from '../domain/lifecycle.ts'
 import { nextAction } from '../domain/next-action.ts'
@@ -8,7 +9,11 @@ import { closedByOldRule, type ToldEvent, type WronglyClosed } from '../domain/r
 import { replayedTypes } from '../domain/replay.ts'
 import { spreadWithin } from '../domain/spread.ts'
 import {
-  type Authorisation as AuthorisationRow, type Consent as ConsentRow, type Notification as NotificationRow, Prisma, type Renewal as RenewalRow,
+  type Authorisation as AuthorisationRow,
+  type Consent as ConsentRow,
+  type Notification as NotificationRow,
+  Prisma,
+  type Renewal as RenewalRow,
 } from '../generated/prisma/client.ts'
 import type { Reopened, ReopenFilter, Reopening, ReopenPage, Request } from './administration-port.ts'
 import type { Database, Transaction } from './database.ts'
@@ -31,9 +36,15 @@ export const reopening = (db: Database, policy: Policy): Reopening => ({
         const plans = await planned(tx, wrong, request, policy)
         if (!dryRun) await write(tx, plans)
         const reopened = plans.map(({ row, closing, supersededById }): Reopened => ({
-          consent: toConsent(row), closedAt: closing.at, supersededBy: successors.get(supersededById ?? '') ?? '',
+          consent: toConsent(row),
+          closedAt: closing.at,
+          supersededBy: successors.get(supersededById ?? '') ?? '',
         }))
-        return { reopened, kept: found.length - wrong.length, lastId: ids.length < PAGE ? undefined : ids.at(-1) } satisfies ReopenPage
+        return {
+          reopened,
+          kept: found.length - wrong.length,
+          lastId: ids.length < PAGE ? undefined : ids.at(-1),
+        } satisfies ReopenPage
       },
       { timeout: PAGE_TIMEOUT_MS, maxWait: PAGE_TIMEOUT_MS },
     ),
@@ -43,13 +54,19 @@ export const reopening = (db: Database, policy: Policy): Reopening => ({
 const FIRST = '00000000-0000-0000-0000-000000000000'
 
 /** In the order of ids, as an import locks: the two never deadlock. */
-const superseded = async (tx: Transaction, { userId, providerId }: ReopenFilter, afterId: string, dryRun: boolean): Promise<string[]> => {
+const superseded = async (
+  tx: Transaction,
+  { userId, providerId }: ReopenFilter,
+  afterId: string,
+  dryRun: boolean,
+): Promise<string[]> => {
   const only = [
     ...(userId === undefined ? [] : [Prisma.sql`AND user_id = ${userId}`]),
     ...(providerId === undefined ? [] : [Prisma.sql`AND provider_id = ${providerId}`]),
   ]
   const rows = await tx.$queryRaw<{ id: string }[]>`
-    SELECT id FROM consents WHERE status = 'superseded' AND id > ${afterId}::uuid ${only.length === 0 ? Prisma.empty : Prisma.join(only, ' ')}
+    SELECT id FROM consents WHERE status = 'superseded' AND id > ${afterId}::uuid
+      ${only.length === 0 ? Prisma.empty : Prisma.join(only, ' ')}
     ORDER BY id LIMIT ${PAGE} ${dryRun ? Prisma.empty : Prisma.sql`FOR UPDATE`}`
   return rows.map(({ id }) => id)
 }
@@ -61,7 +78,10 @@ interface Found {
 
 const wronglyClosed = async (tx: Transaction, ids: readonly string[], { since }: ReopenFilter): Promise<Found[]> => {
   const rows = await tx.consent.findMany({ where: { id: { in: [...ids] } }, orderBy: { id: 'asc' } })
-  const events = await tx.event.findMany({ where: { consentId: { in: [...ids] }, type: { in: [...replayedTypes] } }, orderBy: [{ consentId: 'asc' }, { seq: 'asc' }] })
+  const events = await tx.event.findMany({
+    where: { consentId: { in: [...ids] }, type: { in: [...replayedTypes] } },
+    orderBy: [{ consentId: 'asc' }, { seq: 'asc' }],
+  })
   const told = Map.groupBy(events.map(toEvent), ({ consentId }): string => consentId)
   return rows.flatMap((row) => {
     const closing = closedByOldRule((told.get(row.id) ?? []) satisfies readonly ToldEvent[])
@@ -69,15 +89,25 @@ const wronglyClosed = async (tx: Transaction, ids: readonly string[], { since }:
   })
 }
 
-/** Which of them an import says to be superseded all the same, and the credentials_id of each one's successor by its id. */
-const wordsAbout = async (tx: Transaction, found: readonly Found[]): Promise<{ said: ReadonlySet<string>; successors: ReadonlyMap<string, string> }> => {
+/**
+ * Which of them an import says to be superseded all the same, and the credentials_id of each one's successor by its id.
+ */
+const wordsAbout = async (
+  tx: Transaction,
+  found: readonly Found[],
+): Promise<{ said: ReadonlySet<string>; successors: ReadonlyMap<string, string> }> => {
   const words = await tx.$queryRaw<{ id: string }[]>`
-    SELECT older.id FROM consents AS older JOIN consents AS newer ON newer.supersedes = older.credentials_id AND newer.user_id = older.user_id
+    SELECT older.id FROM consents AS older JOIN consents AS newer ON newer.supersedes = older.credentials_id AND
+      newer.user_id = older.user_id
     WHERE older.id = ANY(${found.map(({ row }) => row.id)}::uuid[])`
   const newer = await tx.consent.findMany({
-    where: { id: { in: found.flatMap(({ row }) => row.supersededById ?? []) } }, select: { id: true, credentialsId: true },
+    where: { id: { in: found.flatMap(({ row }) => row.supersededById ?? []) } },
+    select: { id: true, credentialsId: true },
   })
-  return { said: new Set(words.map(({ id }) => id)), successors: new Map(newer.map(({ id, credentialsId }) => [id, credentialsId])) }
+  return {
+    said: new Set(words.map(({ id }) => id)),
+    successors: new Map(newer.map(({ id, credentialsId }) => [id, credentialsId])),
+  }
 }
 
 interface Plan extends Found {
@@ -92,18 +122,36 @@ interface Plan extends Found {
 type Cycle = RenewalRow & { authorisations: AuthorisationRow[]; notifications: NotificationRow[] }
 
 const planned = async (tx: Transaction, wrong: readonly Found[], request: Request, policy: Policy): Promise<Plan[]> => {
-  const oldestFirst = { authorisations: { orderBy: { issuedAt: 'asc' } }, notifications: { orderBy: { createdAt: 'asc' } } } as const
-  const renewals: Cycle[] = await tx.renewal.findMany({ where: { consentId: { in: wrong.map(({ row }) => row.id) } }, include: oldestFirst })
+  const oldestFirst = {
+    authorisations: { orderBy: { issuedAt: 'asc' } },
+    notifications: { orderBy: { createdAt: 'asc' } },
+  } as const
+  const renewals: Cycle[] = await tx.renewal.findMany({
+    where: { consentId: { in: wrong.map(({ row }) => row.id) } },
+    include: oldestFirst,
+  })
   const current = new Map(renewals.map((renewal) => [`${renewal.consentId} ${renewal.cycle}`, renewal]))
   return wrong.map((found) => planOne(found, current.get(`${found.row.id} ${found.row.cycle}`), request, policy))
 }
 
 /** Changes the row in memory. */
-const planOne = ({ row, closing }: Found, cycle: Cycle | undefined, { now, reason, by }: Request, policy: Policy): Plan => {
+const planOne = (
+  { row, closing }: Found,
+  cycle: Cycle | undefined,
+  { now, reason, by }: Request,
+  policy: Policy,
+): Plan => {
   const { supersededById } = row
   const { status } = closing.before
   checkConsentTransition('superseded', status)
-  Object.assign(row, { status, supersededById: null, epoch: row.epoch + 1, leaseUntil: null, queuedUntil: null, updatedAt: now.toJSDate() })
+  Object.assign(row, {
+    status,
+    supersededById: null,
+    epoch: row.epoch + 1,
+    leaseUntil: null,
+    queuedUntil: null,
+    updatedAt: now.toJSDate(),
+  })
   // That of a lapsed or an unsupported consent had ended before.
   const renewal = cycle?.status === 'cancelled' && goesOn.includes(status) ? cycle : undefined
   if (renewal !== undefined) Object.assign(renewal, { status: 'open', closedAt: null })
@@ -113,9 +161,19 @@ const planOne = ({ row, closing }: Found, cycle: Cycle | undefined, { now, reaso
   const last = status === 'active' ? renewal?.notifications.at(-1) : undefined
   const message = last?.status === 'cancelled' ? last : undefined
   if (message !== undefined) Object.assign(message, { status: 'pending', nextActionAt: soon.toJSDate() })
-  if (status === 'active') Object.assign(row, { failedAttempts: 0, outages: 0, lastErrorCode: null, retryAfter: null, ...dateOf(row, cycle, { now, soon, policy }) })
+  if (status === 'active')
+    Object.assign(row, {
+      failedAttempts: 0,
+      outages: 0,
+      lastErrorCode: null,
+      retryAfter: null,
+      ...dateOf(row, cycle, { now, soon, policy }),
+    })
   const event = chainEvent(row, {
-    type: 'consent.reopened', at: now, actor: 'operator', reason,
+    type: 'consent.reopened',
+    at: now,
+    actor: 'operator',
+    reason,
     data: { status, cycle: row.cycle, ...(by === undefined ? {} : { by }) },
   })
   Object.assign(row, { eventSeq: event.seq, eventHash: event.hash })
@@ -131,7 +189,11 @@ interface When {
   readonly policy: Policy
 }
 
-const dateOf = (row: ConsentRow, cycle: Cycle | undefined, { now, soon, policy }: When): Pick<ConsentRow, 'nextActionAt' | 'nextActionReason'> => {
+const dateOf = (
+  row: ConsentRow,
+  cycle: Cycle | undefined,
+  { now, soon, policy }: When,
+): Pick<ConsentRow, 'nextActionAt' | 'nextActionReason'> => {
   const view = {
     consent: toConsent(row),
     renewal: cycle === undefined ? undefined : toRenewal(cycle),
@@ -146,18 +208,34 @@ const dateOf = (row: ConsentRow, cycle: Cycle | undefined, { now, soon, policy }
 
 // In the order of locks: consent, renewal, notification.
 const write = async (tx: Transaction, plans: readonly Plan[]): Promise<void> => {
-  await writeConsents(tx, plans.map(({ row }) => row))
+  await writeConsents(
+    tx,
+    plans.map(({ row }) => row),
+  )
   const renewals = plans.flatMap(({ renewal }) => renewal ?? [])
   if (renewals.length > 0) {
     checkRenewalTransition('cancelled', 'open')
-    await tx.renewal.updateMany({ where: { id: { in: renewals.map(({ id }) => id) }, status: 'cancelled' }, data: { status: 'open', closedAt: null } })
+    await tx.renewal.updateMany({
+      where: { id: { in: renewals.map(({ id }) => id) }, status: 'cancelled' },
+      data: { status: 'open', closedAt: null },
+    })
   }
   for (const { message } of plans) {
     if (message === undefined) continue
     await tx.notification.updateMany({
       where: { id: message.id, status: 'cancelled' },
-      data: { status: 'pending', nextActionAt: message.nextActionAt, errorCode: null, leaseUntil: null, queuedUntil: null, epoch: { increment: 1 } },
+      data: {
+        status: 'pending',
+        nextActionAt: message.nextActionAt,
+        errorCode: null,
+        leaseUntil: null,
+        queuedUntil: null,
+        epoch: { increment: 1 },
+      },
     })
   }
-  await writeEvents(tx, plans.map(({ event }) => event))
+  await writeEvents(
+    tx,
+    plans.map(({ event }) => event),
+  )
 }

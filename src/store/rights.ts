@@ -1,5 +1,5 @@
-// What the application's database role may do, and nothing beyond: granted by the role that owns the tables. Events can be read and
-// added, by nobody but the owner changed or removed; consents and their history are never deleted at all.
+// What the application's database role may do, and nothing beyond: granted by the role that owns the tables. Events can
+// be read and added, by nobody but the owner changed or removed; consents and their history are never deleted at all.
 import { escapeIdentifier, inTransaction, placeOf, withConnection } from '../postgres/client.ts'
 import { FIRST_SCHEMA } from '../postgres/session.ts'
 import { DatabaseTrouble, NO_SCHEMA } from '../postgres/trouble.ts'
@@ -27,9 +27,13 @@ export const tableRights: Readonly<Record<string, readonly Right[]>> = {
   _prisma_migrations: ['SELECT'],
 }
 
-/** Whether a role can rewrite events, however it came by that; on one column alone, too. Both are expressions of SQL: its name, the table's. */
+/**
+ * Whether a role can rewrite events, however it came by that; on one column alone, too. Both are expressions of SQL:
+ * its name, the table's.
+ */
 const rewritesEvents = (role: string, events: string): string =>
-  `(has_any_column_privilege(${role}, ${events}, 'UPDATE') OR has_table_privilege(${role}, ${events}, 'DELETE') OR has_table_privilege(${role}, ${events}, 'TRUNCATE'))`
+  `(has_any_column_privilege(${role}, ${events}, 'UPDATE') OR has_table_privilege(${role}, ${events}, ` +
+  `'DELETE') OR has_table_privilege(${role}, ${events}, 'TRUNCATE'))`
 
 /** What the connected role is to the events: one row. */
 export interface AboutRole {
@@ -37,7 +41,8 @@ export interface AboutRole {
   readonly owns: boolean
   readonly rewrites: boolean
 }
-export const ABOUT_CONNECTED_ROLE = `SELECT current_user::text AS role, pg_get_userbyid(relowner) = current_user AS owns, ${rewritesEvents('current_user', `'events'`)} AS rewrites
+export const ABOUT_CONNECTED_ROLE = `SELECT current_user::text AS role, pg_get_userbyid(relowner) = current_user AS
+  owns, ${rewritesEvents('current_user', `'events'`)} AS rewrites
   FROM pg_class WHERE oid = 'events'::regclass`
 
 /** The role that an address connects as. */
@@ -68,30 +73,38 @@ export type Granted =
   | { readonly kind: 'no-such-role'; readonly role: string }
   /** One role for all: it owns the tables, the trigger alone guards the events. */
   | { readonly kind: 'same-role' }
-  /** `rewrites`: it can change events all the same, as a superuser, as a member of the owner, or by a grant to everybody. */
+  /**
+   * `rewrites`: it can change events all the same, as a superuser, as a member of the owner, or by a grant to
+   * everybody.
+   */
   | { readonly kind: 'granted'; readonly role: string; readonly rewrites: boolean }
 
 /** Makes the application's rights what they must be, whatever they were. */
 export const grantRights = async ({ ownerUrl, appUrl, queueSchema, ...given }: GrantOptions): Promise<Granted> => {
   const login = roleOf(appUrl)
-  return withConnection(asSecret(ownerUrl), { applicationName: 'reconsent migrate', schema: given.schema }, async (client) => {
-    const { rows } = await client.query<{ owner: string; schema: string | null; known: boolean; acts_as: string }>(
-      `SELECT current_user::text AS owner, ${FIRST_SCHEMA} AS schema, EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS known,
+  return withConnection(
+    asSecret(ownerUrl),
+    { applicationName: 'reconsent migrate', schema: given.schema },
+    async (client) => {
+      const { rows } = await client.query<{ owner: string; schema: string | null; known: boolean; acts_as: string }>(
+        `SELECT current_user::text AS owner, ${FIRST_SCHEMA} AS schema, EXISTS (SELECT FROM pg_roles WHERE rolname =
+          $1) AS known,
          coalesce(${ACTS_AS}, $1) AS acts_as`,
-      [login],
-    )
-    const { owner = '', schema, known = false, acts_as: role = login } = rows[0] ?? {}
-    if (!known) return { kind: 'no-such-role', role: login }
-    if (role === owner) return { kind: 'same-role' }
-    if (schema === null || schema === undefined) throw new DatabaseTrouble(NO_SCHEMA)
-    // One transaction: no moment without rights for a program that is running.
-    await inTransaction(client, async () => client.query(statements(role, schema, queueSchema).join('; ')))
-    const rewrites = await client.query<{ can: boolean }>(
-      `SELECT ${rewritesEvents('$1::name', '$2::text')} AS can`,
-      [role, `${escapeIdentifier(schema)}.events`],
-    )
-    return { kind: 'granted', role, rewrites: rewrites.rows[0]?.can ?? false }
-  })
+        [login],
+      )
+      const { owner = '', schema, known = false, acts_as: role = login } = rows[0] ?? {}
+      if (!known) return { kind: 'no-such-role', role: login }
+      if (role === owner) return { kind: 'same-role' }
+      if (schema === null || schema === undefined) throw new DatabaseTrouble(NO_SCHEMA)
+      // One transaction: no moment without rights for a program that is running.
+      await inTransaction(client, async () => client.query(statements(role, schema, queueSchema).join('; ')))
+      const rewrites = await client.query<{ can: boolean }>(`SELECT ${rewritesEvents('$1::name', '$2::text')} AS can`, [
+        role,
+        `${escapeIdentifier(schema)}.events`,
+      ])
+      return { kind: 'granted', role, rewrites: rewrites.rows[0]?.can ?? false }
+    },
+  )
 }
 
 const asSecret = (url: Secret | string): Secret => (typeof url === 'string' ? new Secret(url) : url)
@@ -104,10 +117,18 @@ const statements = (role: string, schema: string, queueSchema: string | undefine
     return [`REVOKE ALL ON ${name} FROM ${to}`, `GRANT ${rights.join(', ')} ON ${name} TO ${to}`]
   })
   const sequence = `GRANT USAGE ON SEQUENCE ${inside}.events_position_seq TO ${to}`
-  return [`GRANT USAGE ON SCHEMA ${inside} TO ${to}`, ...ours, sequence, ...(queueSchema === undefined ? [] : queueStatements(to, escapeIdentifier(queueSchema)))]
+  return [
+    `GRANT USAGE ON SCHEMA ${inside} TO ${to}`,
+    ...ours,
+    sequence,
+    ...(queueSchema === undefined ? [] : queueStatements(to, escapeIdentifier(queueSchema))),
+  ]
 }
 
-/** The queue holds hints, not facts: all of it may be changed. CREATE because BullMQ makes a sequence for each queue at its first job. */
+/**
+ * The queue holds hints, not facts: all of it may be changed. CREATE because BullMQ makes a sequence for each queue at
+ * its first job.
+ */
 const queueStatements = (to: string, schema: string): string[] => [
   `GRANT USAGE, CREATE ON SCHEMA ${schema} TO ${to}`,
   `GRANT ${passing.join(', ')} ON ALL TABLES IN SCHEMA ${schema} TO ${to}`,

@@ -1,6 +1,10 @@
 // How an authorisation ends: proven, or not. Both change the consent as well, in one transaction.
 import type { DateTime } from 'luxon'
-import type { Authorisation as AuthorisationRow, Consent as ConsentRow, Renewal as RenewalRow } from '../generated/prisma/client.ts'
+import type {
+  Authorisation as AuthorisationRow,
+  Consent as ConsentRow,
+  Renewal as RenewalRow,
+} from '../generated/prisma/client.ts'
 import { checkAuthorisationTransition, checkRenewalTransition } from '../domain/lifecycle.ts'
 import type { AuthorisationStatus, RenewalStatus } from '../domain/model.ts'
 import { isClosedForGood, takesCodes } from '../domain/takes-codes.ts'
@@ -32,10 +36,20 @@ export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): P
   checkAuthorisationTransition(authorisation.status as AuthorisationStatus, end.as)
   await tx.authorisation.update({
     where: { id: claim.id },
-    data: { ...emptied, status: end.as, errorCode: end.code, nextActionAt: null, leaseUntil: null, queuedUntil: null, closedAt: end.now.toJSDate() },
+    data: {
+      ...emptied,
+      status: end.as,
+      errorCode: end.code,
+      nextActionAt: null,
+      leaseUntil: null,
+      queuedUntil: null,
+      closedAt: end.now.toJSDate(),
+    },
   })
   await appendEvent(tx, consent.id, {
-    type: `authorisation.${end.as}`, at: end.now, actor: 'system',
+    type: `authorisation.${end.as}`,
+    at: end.now,
+    actor: 'system',
     reason: end.detail === undefined ? end.code : `${end.code}: ${end.detail.text}`,
     data: { authorisation_id: claim.id, ...(end.detail === undefined ? {} : { known_as: end.detail.knownAs }) },
   })
@@ -44,16 +58,27 @@ export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): P
     const againReason = end.as === 'mismatched' ? 'other-account' : 'asked-again'
     await tx.renewal.update({ where: { id: renewal.id }, data: { againNo: { increment: 1 }, againReason } })
   }
-  // Moves the epoch: a reauth job that looked before this ended would date the consent as if the user were still at the bank.
-  if (consent.status === 'active') await reopenConsent(tx, consent, end.now, `an authorisation was ${end.as}: ${end.code}`)
+  // Moves the epoch: a reauth job that looked before this ended would date the consent as if the user were still at the
+  // bank.
+  if (consent.status === 'active')
+    await reopenConsent(tx, consent, end.now, `an authorisation was ${end.as}: ${end.code}`)
 }
 
 /** True when this was one too many and the consent is quarantined. */
 const countMismatch = async (tx: Transaction, consent: ConsentRow, now: DateTime): Promise<boolean> => {
-  const { mismatches } = await tx.consent.update({ where: { id: consent.id }, data: { mismatches: { increment: 1 } }, select: { mismatches: true } })
+  const { mismatches } = await tx.consent.update({
+    where: { id: consent.id },
+    data: { mismatches: { increment: 1 } },
+    select: { mismatches: true },
+  })
   if (mismatches < MISMATCHES_ALLOWED || (consent.status !== 'active' && consent.status !== 'paused')) return false
   await closeConsent(tx, consent, { as: 'quarantined', now })
-  await appendEvent(tx, consent.id, { type: 'consent.quarantined', at: now, actor: 'system', reason: `a different connection was approved ${mismatches} times` })
+  await appendEvent(tx, consent.id, {
+    type: 'consent.quarantined',
+    at: now,
+    actor: 'system',
+    reason: `a different connection was approved ${mismatches} times`,
+  })
   return true
 }
 
@@ -69,7 +94,13 @@ export const commitRenewal = async (
   const known = newConnection === undefined ? undefined : await lockKnown(tx, newConnection)
   const conflict = known === undefined ? undefined : conflictOf(consent, known)
   if (known !== undefined && conflict !== undefined) {
-    await closeUnrenewed(tx, claim, { as: 'mismatched', code: 'other-connection', now: proof.provenAt, ask: 'again', detail: { text: conflict, knownAs: known.id } })
+    await closeUnrenewed(tx, claim, {
+      as: 'mismatched',
+      code: 'other-connection',
+      now: proof.provenAt,
+      ask: 'again',
+      detail: { text: conflict, knownAs: known.id },
+    })
     return 'mismatched'
   }
   checkAuthorisationTransition(authorisation.status as AuthorisationStatus, 'renewed')
@@ -77,20 +108,46 @@ export const commitRenewal = async (
   const now = proof.provenAt.toJSDate()
   // The others first: `authorisations_one_success` and the reader both want exactly one winner.
   await tx.authorisation.updateMany({
-    where: { renewalId: renewal.id, id: { not: claim.id }, status: { in: ['issued', 'code_received', 'verifying', 'unknown'] } },
-    data: { ...emptied, status: 'superseded', nextActionAt: null, queuedUntil: null, closedAt: now, epoch: { increment: 1 }, leaseUntil: null },
+    where: {
+      renewalId: renewal.id,
+      id: { not: claim.id },
+      status: { in: ['issued', 'code_received', 'verifying', 'unknown'] },
+    },
+    data: {
+      ...emptied,
+      status: 'superseded',
+      nextActionAt: null,
+      queuedUntil: null,
+      closedAt: now,
+      epoch: { increment: 1 },
+      leaseUntil: null,
+    },
   })
   await forgetAttempts(tx, { renewalId: renewal.id })
   await tx.authorisation.update({
     where: { id: claim.id },
-    data: { ...emptied, status: 'renewed', errorCode: null, nextActionAt: null, leaseUntil: null, queuedUntil: null, closedAt: now },
+    data: {
+      ...emptied,
+      status: 'renewed',
+      errorCode: null,
+      nextActionAt: null,
+      leaseUntil: null,
+      queuedUntil: null,
+      closedAt: now,
+    },
   })
   await tx.renewal.update({
     where: { id: renewal.id },
     data: {
       status: 'renewed',
       closedAt: now,
-      proof: { basis: proof.basis, authorisation_id: claim.id, expires_at: iso(proof.expiresAt), expires_source: proof.expiresSource, proven_at: iso(proof.provenAt) },
+      proof: {
+        basis: proof.basis,
+        authorisation_id: claim.id,
+        expires_at: iso(proof.expiresAt),
+        expires_source: proof.expiresSource,
+        proven_at: iso(proof.provenAt),
+      },
     },
   })
   if (newConnection === undefined) await startNextCycle(tx, consent, renewal, proof)
@@ -104,8 +161,9 @@ const lockKnown = async (tx: Transaction, { credentialsId }: NewConnection): Pro
 }
 
 /**
- * Why the row that an import made of the new connection cannot take this consent's place. A token is never put on another user's row:
- * either the user approved as somebody else, or the import is wrong; in both cases a new approval makes a connection of their own.
+ * Why the row that an import made of the new connection cannot take this consent's place. A token is never put on
+ * another user's row: either the user approved as somebody else, or the import is wrong; in both cases a new approval
+ * makes a connection of their own.
  */
 const conflictOf = (consent: ConsentRow, known: ConsentRow): string | undefined => {
   if (known.userId !== consent.userId) return 'the new connection is on record for another user'
@@ -123,12 +181,21 @@ const renewed = (proof: Proof) => ({
   mismatches: 0,
 })
 
-const startNextCycle = async (tx: Transaction, consent: ConsentRow, renewal: RenewalRow, proof: Proof): Promise<void> => {
+const startNextCycle = async (
+  tx: Transaction,
+  consent: ConsentRow,
+  renewal: RenewalRow,
+  proof: Proof,
+): Promise<void> => {
   await cancelMessages(tx, consent.id)
   await tx.consent.update({ where: { id: consent.id }, data: { ...renewed(proof), cycle: renewal.cycle + 1 } })
   await reopenConsent(tx, consent, proof.provenAt, 'renewed: the next cycle is dated')
   await appendEvent(tx, consent.id, {
-    type: 'consent.renewed', at: proof.provenAt, actor: 'user', reason: proof.basis, data: { cycle: renewal.cycle, expires_at: iso(proof.expiresAt) },
+    type: 'consent.renewed',
+    at: proof.provenAt,
+    actor: 'user',
+    reason: proof.basis,
+    data: { cycle: renewal.cycle, expires_at: iso(proof.expiresAt) },
   })
 }
 
@@ -141,7 +208,10 @@ interface Move {
   readonly known: ConsentRow | undefined
 }
 
-/** Route `full`: the user has a new connection. It takes the old consent's place, or joins the row an import already made of it. */
+/**
+ * Route `full`: the user has a new connection. It takes the old consent's place, or joins the row an import already
+ * made of it.
+ */
 const moveToNewConnection = async (db: Database, tx: Transaction, move: Move): Promise<void> => {
   const { consent, authorisation, proof, newConnection, known } = move
   const token = openCell(db.vault, 'new_refresh_token', authorisation.id, authorisation.newRefreshToken ?? overtaken())
@@ -151,23 +221,46 @@ const moveToNewConnection = async (db: Database, tx: Transaction, move: Move): P
   else if (!isClosedForGood(known)) await joinKnown(db, tx, known, token, move)
   await closeConsent(tx, consent, { as: 'superseded', now: proof.provenAt, supersededById: id })
   await appendEvent(tx, consent.id, {
-    type: 'consent.renewed', at: proof.provenAt, actor: 'user', reason: proof.basis, data: { cycle: consent.cycle, by: newConnection.credentialsId },
+    type: 'consent.renewed',
+    at: proof.provenAt,
+    actor: 'user',
+    reason: proof.basis,
+    data: { cycle: consent.cycle, by: newConnection.credentialsId },
   })
   await appendEvent(tx, consent.id, {
-    type: 'consent.superseded', at: proof.provenAt, actor: 'user', reason: 'renewed by full authentication', data: { by: newConnection.credentialsId },
+    type: 'consent.superseded',
+    at: proof.provenAt,
+    actor: 'user',
+    reason: 'renewed by full authentication',
+    data: { by: newConnection.credentialsId },
   })
 }
 
 const FIRST_DATE = 'new connection: its first cycle is dated'
 const MADE_BY_USER = 'a full authentication made this connection'
 
-const createSuccessor = async (db: Database, tx: Transaction, id: string, token: Secret, { consent, authorisation, proof, newConnection }: Move): Promise<void> => {
+const createSuccessor = async (
+  db: Database,
+  tx: Transaction,
+  id: string,
+  token: Secret,
+  { consent, authorisation, proof, newConnection }: Move,
+): Promise<void> => {
   const { userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
   const now = proof.provenAt.toJSDate()
   await tx.consent.create({
     data: {
       ...renewed(proof),
-      userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone,
+      userId,
+      providerId,
+      country,
+      redirectUri,
+      scopes,
+      email,
+      phone,
+      name,
+      locale,
+      timeZone,
       id,
       credentialsId: newConnection.credentialsId,
       providerName: newConnection.providerName ?? consent.providerName,
@@ -182,13 +275,22 @@ const createSuccessor = async (db: Database, tx: Transaction, id: string, token:
     },
   })
   await appendEvent(tx, id, {
-    type: 'consent.imported', at: proof.provenAt, actor: 'user', reason: MADE_BY_USER,
+    type: 'consent.imported',
+    at: proof.provenAt,
+    actor: 'user',
+    reason: MADE_BY_USER,
     data: { supersedes: consent.credentialsId, expires_at: iso(proof.expiresAt) },
   })
 }
 
 /** As an import with a later date does: whatever cycle was running is over, and what it owed with it. */
-const joinKnown = async (db: Database, tx: Transaction, known: ConsentRow, token: Secret, { consent, authorisation, proof }: Move): Promise<void> => {
+const joinKnown = async (
+  db: Database,
+  tx: Transaction,
+  known: ConsentRow,
+  token: Secret,
+  { consent, authorisation, proof }: Move,
+): Promise<void> => {
   const tokenVersion = known.tokenVersion + 1
   const now = proof.provenAt.toJSDate()
   await closeCycles(tx, [known.id], 'repaired', now)
@@ -204,9 +306,16 @@ const joinKnown = async (db: Database, tx: Transaction, known: ConsentRow, token
   })
   await reopenConsent(tx, known, proof.provenAt, FIRST_DATE)
   await appendEvent(tx, known.id, {
-    type: 'consent.repaired', at: proof.provenAt, actor: 'user', reason: MADE_BY_USER,
+    type: 'consent.repaired',
+    at: proof.provenAt,
+    actor: 'user',
+    reason: MADE_BY_USER,
     data: {
-      cycle: known.cycle, status: 'active', expires_at: iso(proof.expiresAt), before: known.expiresAt.toISOString(), token_replaced: true,
+      cycle: known.cycle,
+      status: 'active',
+      expires_at: iso(proof.expiresAt),
+      before: known.expiresAt.toISOString(),
+      token_replaced: true,
       supersedes: consent.credentialsId,
     },
   })

@@ -10,14 +10,20 @@ export const views = (db: Database): Views => ({
   getView: async (consentId) => getView(db, consentId),
 
   findConsent: async (idOrCredentialsId) => {
-    const asId = UUID.test(idOrCredentialsId) ? await db.prisma.consent.findUnique({ where: { id: idOrCredentialsId.toLowerCase() } }) : null
+    const asId = UUID.test(idOrCredentialsId)
+      ? await db.prisma.consent.findUnique({ where: { id: idOrCredentialsId.toLowerCase() } })
+      : null
     const row = asId ?? (await db.prisma.consent.findUnique({ where: { credentialsId: idOrCredentialsId } }))
     return row === null ? undefined : toConsent(row)
   },
 })
 
 /** The consent with the renewal of its current cycle, or with the one named. */
-export const getView = async ({ prisma }: Database, consentId: string, renewalId?: string): Promise<ConsentView | undefined> => {
+export const getView = async (
+  { prisma }: Database,
+  consentId: string,
+  renewalId?: string,
+): Promise<ConsentView | undefined> => {
   const consent = await prisma.consent.findUnique({ where: { id: consentId } })
   if (consent === null) return undefined
   const renewal = await prisma.renewal.findUnique({

@@ -1,5 +1,5 @@
-// Invariant 4, as far as the database can tell: every stored secret opens, in its own row and version, with a key that is there.
-// Whether a token is the last one the provider issued, only the provider knows.
+// Invariant 4, as far as the database can tell: every stored secret opens, in its own row and version, with a key that
+// is there. Whether a token is the last one the provider issued, only the provider knows.
 import { CellUnreadable } from '../crypto/envelope.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import type { Vault } from '../crypto/vault.ts'
@@ -18,7 +18,10 @@ export const checkKeyIds = async (tx: Transaction, keys: KeyRing): Promise<Viola
     4,
     (await missingKeys({ prisma: tx }, keys))
       .filter(({ keyId }) => keyId !== '')
-      .map(({ keyId, cells }) => ({ record: `key ${keyId}`, what: `${cells} stored secrets need it, and it is not in ENCRYPTION_KEYS` })),
+      .map(({ keyId, cells }) => ({
+        record: `key ${keyId}`,
+        what: `${cells} stored secrets need it, and it is not in ENCRYPTION_KEYS`,
+      })),
   )
 
 const why: Record<CellUnreadable['cause'], string> = {
@@ -44,23 +47,37 @@ export const checkCells = async (tx: Transaction, vault: Vault): Promise<Violati
   const note = (table: string, id: string, column: string, problem: string | undefined): void => {
     if (problem !== undefined) found.push({ record: `${table} ${id}`, what: `${column} does not decrypt: ${problem}` })
   }
-  for (let after: string | undefined = FIRST; after !== undefined && found.length <= MOST_TOLD; ) {
+  for (let after: string | undefined = FIRST; after !== undefined && found.length <= MOST_TOLD;) {
     const rows: { id: string; refresh_token: string; token_version: number }[] = await tx.$queryRaw`
-      SELECT id, refresh_token, token_version FROM consents WHERE id > ${after}::uuid AND status <> 'quarantined' ORDER BY id LIMIT ${PAGE}`
-    for (const row of rows) note('consents', row.id, 'refresh_token', judge(() => vault.open(row.refresh_token, tokenContext(row.id, row.token_version))))
+      SELECT id, refresh_token, token_version FROM consents WHERE id > ${after}::uuid AND status <> 'quarantined' ORDER
+        BY id LIMIT ${PAGE}`
+    for (const row of rows)
+      note(
+        'consents',
+        row.id,
+        'refresh_token',
+        judge(() => vault.open(row.refresh_token, tokenContext(row.id, row.token_version))),
+      )
     after = rows.at(-1)?.id
   }
-  for (let after: string | undefined = FIRST; after !== undefined && found.length <= MOST_TOLD; ) {
+  for (let after: string | undefined = FIRST; after !== undefined && found.length <= MOST_TOLD;) {
     const rows: ({ id: string } & Record<(typeof authorisationCells)[number], string | null>)[] = await tx.$queryRaw`
       SELECT authorisation.id, verifier, link, code, access_token, new_refresh_token
       FROM authorisations AS authorisation JOIN consents AS consent ON consent.id = authorisation.consent_id
       WHERE authorisation.id > ${after}::uuid AND consent.status <> 'quarantined'
-        AND (verifier IS NOT NULL OR link IS NOT NULL OR code IS NOT NULL OR access_token IS NOT NULL OR new_refresh_token IS NOT NULL)
+        AND (verifier IS NOT NULL OR link IS NOT NULL OR code IS NOT NULL OR access_token IS NOT NULL OR
+          new_refresh_token IS NOT NULL)
       ORDER BY authorisation.id LIMIT ${PAGE}`
     for (const row of rows) {
       for (const column of authorisationCells) {
         const sealed = row[column]
-        if (sealed !== null) note('authorisations', row.id, column, judge(() => openCell(vault, column, row.id, sealed)))
+        if (sealed !== null)
+          note(
+            'authorisations',
+            row.id,
+            column,
+            judge(() => openCell(vault, column, row.id, sealed)),
+          )
       }
     }
     after = rows.at(-1)?.id

@@ -1,23 +1,32 @@
-// Invariant 1: every open row says when it is next to be looked at, and none has been waiting for longer than two sweeps.
+// Invariant 1: every open row says when it is next to be looked at, and none has been waiting for longer than two
+// sweeps.
 import type { DateTime, Duration } from 'luxon'
 import type { Transaction } from '../store/database.ts'
 import { type Found, MOST_TOLD, tell, type Violation } from './violation.ts'
 
 const SWEEPS = 2
 
-export const checkDates = async (tx: Transaction, { now, sweepInterval }: { now: DateTime; sweepInterval?: Duration | undefined }): Promise<Violation[]> => {
+export const checkDates = async (
+  tx: Transaction,
+  { now, sweepInterval }: { now: DateTime; sweepInterval?: Duration | undefined },
+): Promise<Violation[]> => {
   // Without an interval nothing is late: a comparison with NULL is never true.
-  const before = sweepInterval === undefined ? null : now.minus({ milliseconds: sweepInterval.toMillis() * SWEEPS }).toJSDate()
+  const before =
+    sweepInterval === undefined ? null : now.minus({ milliseconds: sweepInterval.toMillis() * SWEEPS }).toJSDate()
   const found = await tx.$queryRaw<Found[]>`
     SELECT kind || ' ' || id AS record,
-      CASE WHEN next_action_at IS NULL THEN status || ' without a date to be looked at' ELSE status || ', due since ' || to_char(next_action_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"') END AS what
+      CASE WHEN next_action_at IS NULL THEN status || ' without a date to be looked at' ELSE status || ', due since '
+        || to_char(next_action_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"') END AS what
     FROM (
-      SELECT 'consents' AS kind, id, status, next_action_at FROM consents WHERE status = 'active' AND (next_action_at IS NULL OR next_action_at < ${before}::timestamptz)
+      SELECT 'consents' AS kind, id, status, next_action_at FROM consents WHERE status = 'active' AND (next_action_at
+        IS NULL OR next_action_at < ${before}::timestamptz)
       UNION ALL
       SELECT 'authorisations', id, status, next_action_at FROM authorisations
-        WHERE status IN ('issued', 'code_received', 'exchanging', 'verifying', 'unknown') AND (next_action_at IS NULL OR next_action_at < ${before}::timestamptz)
+        WHERE status IN ('issued', 'code_received', 'exchanging', 'verifying', 'unknown') AND (next_action_at IS NULL
+          OR next_action_at < ${before}::timestamptz)
       UNION ALL
-      SELECT 'notifications', id, status, next_action_at FROM notifications WHERE status IN ('pending', 'sending') AND (next_action_at IS NULL OR next_action_at < ${before}::timestamptz)
+      SELECT 'notifications', id, status, next_action_at FROM notifications WHERE status IN ('pending', 'sending') AND
+        (next_action_at IS NULL OR next_action_at < ${before}::timestamptz)
     ) AS open
     LIMIT ${MOST_TOLD + 1}`
   return tell(1, found)

@@ -1,5 +1,6 @@
-// Invariant 10: per consent the events have no gap, their hashes are a chain, and replaying them gives the stored status and cycle.
-// Invariant 6, by the same walk: no message was begun while the consent was not active, or in another cycle than its own.
+// Invariant 10: per consent the events have no gap, their hashes are a chain, and replaying them gives the stored
+// status and cycle. Invariant 6, by the same walk: no message was begun while the consent was not active, or in another
+// cycle than its own.
 import { type Replayed, replayOne, unborn } from '../domain/replay.ts'
 import { type Offsets, offsetsToTry, proveInstant } from '../repair/prove-events.ts'
 import type { Transaction } from '../store/database.ts'
@@ -33,9 +34,13 @@ export const checkEvents = async (tx: Transaction): Promise<Violation[]> => {
   // Apart: much of one hides nothing of the other.
   const offsets = offsetsToTry(undefined)
   const [ofMessages, ofEvents]: [Violation[], Violation[]] = [[], []]
-  for (let after: string | undefined = FIRST; after !== undefined && Math.min(ofMessages.length, ofEvents.length) <= MOST_TOLD; ) {
+  for (
+    let after: string | undefined = FIRST;
+    after !== undefined && Math.min(ofMessages.length, ofEvents.length) <= MOST_TOLD;
+  ) {
     const consents: ConsentRow[] = await tx.$queryRaw`
-      SELECT id, status, cycle, event_seq, event_hash FROM consents WHERE id > ${after}::uuid ORDER BY id LIMIT ${CONSENTS}`
+      SELECT id, status, cycle, event_seq, event_hash FROM consents WHERE id > ${after}::uuid ORDER BY id LIMIT
+        ${CONSENTS}`
     const walks = new Map(consents.map((consent) => [consent.id, walk(consent, offsets)]))
     for await (const event of eventsBetween(tx, after, consents.at(-1)?.id)) walks.get(event.consent_id)?.take(event)
     for (const found of [...walks.values()].flatMap((one) => one.end())) {
@@ -77,7 +82,9 @@ const walk = (consent: ConsentRow, offsets: Offsets) => {
   }
   // The first one alone; but whatever else is wrong with the chain is told beside it.
   const tellShift = ({ seq: no, type, at }: EventRow, meant: number): void => {
-    const what = `event ${no} (${type}) is stored as ${at.toISOString()}, its hash proves ${new Date(meant).toISOString()}: written under another time zone than UTC, see reconsent repair-times`
+    const what =
+      `event ${no} (${type}) is stored as ${at.toISOString()}, its hash proves ${new Date(meant).toISOString()}: ` +
+      'written under another time zone than UTC, see reconsent repair-times'
     if (!isShifted) found.push({ invariant: 10, record: `consents ${consent.id}`, what })
     isShifted = true
   }
@@ -89,10 +96,12 @@ const walk = (consent: ConsentRow, offsets: Offsets) => {
       const expected = hashOf(hash, event)
       if (event.hash !== expected) {
         const meant = isBroken ? undefined : proveInstant(hash, { ...event, at: event.at.toISOString() }, offsets)
-        if (meant === undefined) tellBreak(`event ${event.seq} (${event.type}) is not what was recorded: its hash does not follow`)
+        if (meant === undefined)
+          tellBreak(`event ${event.seq} (${event.type}) is not what was recorded: its hash does not follow`)
         else tellShift(event, meant)
       }
-      if (event.seq === 1 && event.type !== 'consent.imported') tellBreak(`its first event is ${event.type} instead of consent.imported`)
+      if (event.seq === 1 && event.type !== 'consent.imported')
+        tellBreak(`its first event is ${event.type} instead of consent.imported`)
       seq = event.seq
       hash = event.hash
       state = replayOne(state, event)
@@ -101,9 +110,18 @@ const walk = (consent: ConsentRow, offsets: Offsets) => {
         const id = event.data['notification_id']
         const record = `notifications ${String(id)}`
         const cycle = queuedIn.get(id)
-        if (state.status !== 'active') found.push({ invariant: 6, record, what: `begun to be sent (event ${event.seq}) while the consent was ${state.status}` })
+        if (state.status !== 'active')
+          found.push({
+            invariant: 6,
+            record,
+            what: `begun to be sent (event ${event.seq}) while the consent was ${state.status}`,
+          })
         else if (cycle !== undefined && cycle !== state.cycle) {
-          found.push({ invariant: 6, record, what: `of cycle ${cycle}, begun to be sent (event ${event.seq}) in cycle ${state.cycle}` })
+          found.push({
+            invariant: 6,
+            record,
+            what: `of cycle ${cycle}, begun to be sent (event ${event.seq}) in cycle ${state.cycle}`,
+          })
         }
       }
     },
@@ -113,7 +131,10 @@ const walk = (consent: ConsentRow, offsets: Offsets) => {
       if (seq !== consent.event_seq) tellBreak(`its last event is ${seq}, and it counted ${consent.event_seq}`)
       if (hash !== (consent.event_hash ?? NO_HASH)) tellBreak('its last event is not the one that it recorded')
       if (!isBroken && (state.status !== consent.status || state.cycle !== consent.cycle)) {
-        tellBreak(`it is ${consent.status} in cycle ${consent.cycle}, but its events make it ${state.status} in cycle ${state.cycle}`)
+        tellBreak(
+          `it is ${consent.status} in cycle ${consent.cycle}, but its events make it ${state.status} in cycle ` +
+            `${state.cycle}`,
+        )
       }
       return found
     },
@@ -123,7 +144,11 @@ const walk = (consent: ConsentRow, offsets: Offsets) => {
 /** Undefined for data that no event of ours can have: it matches no hash. */
 const hashOf = (previous: string, event: EventRow): string | undefined => {
   try {
-    return eventHash(previous, { ...event, consentId: event.consent_id, data: event.data as Parameters<typeof eventHash>[1]['data'] })
+    return eventHash(previous, {
+      ...event,
+      consentId: event.consent_id,
+      data: event.data as Parameters<typeof eventHash>[1]['data'],
+    })
   } catch (error) {
     if (error instanceof TypeError) return undefined
     throw error

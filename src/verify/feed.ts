@@ -1,5 +1,5 @@
-// Invariant 10, the feed: its places have no gap, each names another event, and their chain follows from the events in this order; whatever
-// has no place is noted as waiting for one, and does not wait while a scheduler runs.
+// Invariant 10, the feed: its places have no gap, each names another event, and their chain follows from the events in
+// this order; whatever has no place is noted as waiting for one, and does not wait while a scheduler runs.
 import type { Duration } from 'luxon'
 import type { Transaction } from '../store/database.ts'
 import { feedChain, NO_HASH } from '../store/event-hash.ts'
@@ -17,7 +17,10 @@ interface PlaceRow {
   readonly hash: string | null
 }
 
-export const checkFeed = async (tx: Transaction, { sweepInterval }: { sweepInterval?: Duration | undefined }): Promise<Violation[]> => [
+export const checkFeed = async (
+  tx: Transaction,
+  { sweepInterval }: { sweepInterval?: Duration | undefined },
+): Promise<Violation[]> => [
   ...tell(10, await notNoted(tx)),
   ...tell(10, await leftOut(tx)),
   ...tell(10, sweepInterval === undefined ? [] : await waitingForLong(tx)),
@@ -29,19 +32,26 @@ const notNoted = async (tx: Transaction): Promise<Found[]> => tx.$queryRaw<Found
   SELECT 'table events' AS record, 'the trigger that notes them for the feed is missing or switched off' AS what
   WHERE NOT EXISTS (
     SELECT FROM pg_trigger
-    WHERE tgrelid = 'events'::regclass AND tgname = 'events_are_sequenced' AND tgenabled IN ('O', 'A') AND tgtype & 4 = 4)`
+    WHERE tgrelid = 'events'::regclass AND tgname = 'events_are_sequenced' AND tgenabled IN ('O', 'A') AND tgtype & 4 =
+      4)`
 
 const leftOut = async (tx: Transaction): Promise<Found[]> => tx.$queryRaw<Found[]>`
-  SELECT 'consents ' || event.consent_id AS record, 'event ' || event.seq || ' is left out of the feed: reconsent migrate makes good for it' AS what
+  SELECT 'consents ' || event.consent_id AS record, 'event ' || event.seq ||
+    ' is left out of the feed: reconsent migrate makes good for it' AS what
   FROM events AS event
-  WHERE NOT EXISTS (SELECT FROM event_positions AS place WHERE place.consent_id = event.consent_id AND place.seq = event.seq)
-    AND NOT EXISTS (SELECT FROM unsequenced_events AS noted WHERE noted.consent_id = event.consent_id AND noted.seq >= event.seq)
+  WHERE NOT EXISTS (SELECT FROM event_positions AS place WHERE place.consent_id = event.consent_id AND place.seq =
+    event.seq)
+    AND NOT EXISTS (SELECT FROM unsequenced_events AS noted WHERE noted.consent_id = event.consent_id AND noted.seq >=
+      event.seq)
   LIMIT ${MOST_TOLD + 1}`
 
-// A database that nobody runs on may well have events that wait. A sweep since then is the trace that a scheduler was there.
+// A database that nobody runs on may well have events that wait. A sweep since then is the trace that a scheduler was
+// there.
 const waitingForLong = async (tx: Transaction): Promise<Found[]> => tx.$queryRaw<Found[]>`
-  SELECT 'consents ' || consent_id AS record, 'event ' || seq || ' waits for its place in the feed since ' || to_char(added_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"') AS what
-  FROM unsequenced_events JOIN sweeps ON sweeps.name = 'sweep' AND last_good_at > added_at + make_interval(secs => ${LATE_SECONDS})
+  SELECT 'consents ' || consent_id AS record, 'event ' || seq || ' waits for its place in the feed since ' ||
+    to_char(added_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"') AS what
+  FROM unsequenced_events JOIN sweeps ON sweeps.name = 'sweep' AND last_good_at > added_at + make_interval(secs =>
+    ${LATE_SECONDS})
   LIMIT ${MOST_TOLD + 1}`
 
 /** The first break only: all after it follow from it. */
@@ -50,7 +60,8 @@ const walkPlaces = async (tx: Transaction): Promise<Found[]> => {
   for (;;) {
     const page = await tx.$queryRaw<PlaceRow[]>`
       SELECT place.position, place.consent_id, place.seq, place.chain, event.hash
-      FROM event_positions AS place LEFT JOIN events AS event ON event.consent_id = place.consent_id AND event.seq = place.seq
+      FROM event_positions AS place LEFT JOIN events AS event ON event.consent_id = place.consent_id AND event.seq =
+        place.seq
       WHERE place.position > ${last} ORDER BY place.position LIMIT ${PAGE}`
     for (const row of page) {
       chain = feedChain(chain, row.hash ?? '')
@@ -62,8 +73,15 @@ const walkPlaces = async (tx: Transaction): Promise<Found[]> => {
   }
 }
 
-const breakAt = ({ position, consent_id: consent, seq, hash, chain }: PlaceRow, last: bigint, expected: string): string | undefined => {
+const breakAt = (
+  { position, consent_id: consent, seq, hash, chain }: PlaceRow,
+  last: bigint,
+  expected: string,
+): string | undefined => {
   if (position !== last + 1n) return `the place before it is ${last}`
   if (hash === null) return `its event is gone: ${seq} of consents ${consent}`
-  return chain === expected ? undefined : `event ${seq} of consents ${consent} is not what was placed here, or has others before it: the chain does not follow`
+  return chain === expected
+    ? undefined
+    : `event ${seq} of consents ${consent} is not what was placed here, or has others before it: the chain does ` +
+        'not follow'
 }

@@ -1,15 +1,17 @@
-// Invariant 6, by the rows: per consent, cycle, rung and channel at most one message, each in its own renewal's cycle. That none was
-// begun after a renewal, a stop or a pause is told by the order of the events, in events.ts.
+// Invariant 6, by the rows: per consent, cycle, rung and channel at most one message, each in its own renewal's cycle.
+// That none was begun after a renewal, a stop or a pause is told by the order of the events, in events.ts.
 import type { Transaction } from '../store/database.ts'
 import { type Found, MOST_TOLD, tell, type Violation } from './violation.ts'
 
 export const checkMessages = async (tx: Transaction): Promise<Violation[]> => {
   const found = await tx.$queryRaw<Found[]>`
     SELECT record, what FROM (
-      SELECT 'consents ' || consent_id AS record, count(*) || ' messages of cycle ' || cycle || ', ' || rung || ' by ' || channel AS what
+      SELECT 'consents ' || consent_id AS record, count(*) || ' messages of cycle ' || cycle || ', ' || rung || ' by '
+        || channel AS what
         FROM notifications GROUP BY consent_id, cycle, rung, channel HAVING count(*) > 1
       UNION ALL
-      SELECT 'notifications ' || message.id, 'of cycle ' || message.cycle || ', its renewal is of cycle ' || renewal.cycle
+      SELECT 'notifications ' || message.id, 'of cycle ' || message.cycle || ', its renewal is of cycle ' ||
+        renewal.cycle
         FROM notifications AS message JOIN renewals AS renewal ON renewal.id = message.renewal_id
         WHERE message.cycle <> renewal.cycle OR message.consent_id <> renewal.consent_id
       UNION ALL

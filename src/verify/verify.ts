@@ -1,5 +1,5 @@
-// Checks a database against the promises that can be read from it. Reads one snapshot, in a transaction that cannot write: safe beside a
-// running system, however long it takes. Pages and caps keep the memory flat.
+// Checks a database against the promises that can be read from it. Reads one snapshot, in a transaction that cannot
+// write: safe beside a running system, however long it takes. Pages and caps keep the memory flat.
 import type { DateTime, Duration } from 'luxon'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import type { Database, Transaction } from '../store/database.ts'
@@ -23,7 +23,10 @@ export interface VerifyOptions {
   readonly deep?: boolean | undefined
   /** Given, secrets whose key is not among these are violations. */
   readonly keys?: KeyRing | undefined
-  /** The application is meant to have a role of its own, beside the one that owns the tables. Else only a role that owns nothing is taken for one. */
+  /**
+   * The application is meant to have a role of its own, beside the one that owns the tables. Else only a role that owns
+   * nothing is taken for one.
+   */
   readonly hasOwnRole?: boolean | undefined
 }
 

@@ -1,4 +1,5 @@
-// One broken promise: which of the invariants (docs/reliability.md), which record, and what is wrong with it. No secret, no address.
+// One broken promise: which of the invariants (docs/reliability.md), which record, and what is wrong with it. No
+// secret, no address.
 
 export interface Violation {
   readonly invariant: number
@@ -19,5 +20,7 @@ export interface Found {
 /** At most MOST_TOLD of them, and one line that says so when there are more; queries ask for one more than that. */
 export const tell = (invariant: number, found: readonly Found[]): Violation[] => {
   const told = found.slice(0, MOST_TOLD).map((one) => ({ invariant, ...one }))
-  return found.length > MOST_TOLD ? [...told, { invariant, record: 'more', what: `only the first ${MOST_TOLD} of this kind are listed` }] : told
+  return found.length > MOST_TOLD
+    ? [...told, { invariant, record: 'more', what: `only the first ${MOST_TOLD} of this kind are listed` }]
+    : told
 }

@@ -1,4 +1,5 @@
-// What people do, in a real browser: a user clicks from the mail to "renewed"; an operator watches the board and retries a job.
+// What people do, in a real browser: a user clicks from the mail to "renewed"; an operator watches the board and
+// retries a job.
 import { type Browser, type BrowserContextOptions, type Page, chromium } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
 import type { Consent } from '../../src/domain/model.ts'
@@ -11,7 +12,15 @@ beforeAll(async () => {
   company = await startCompany({ queue: 'redis', processes: [['web', 'worker', 'scheduler']] })
   browser = await chromium.launch({
     executablePath: inject('chromium'),
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
   })
 })
 afterEach(async () => {
@@ -62,7 +71,9 @@ describe.each([
     await page.waitForURL((url) => url.pathname.startsWith('/done/'))
     expect(page.url()).not.toMatch(/code=|state=/)
     // The page looks again by itself, with and without JavaScript.
-    await until('the page to say renewed', async () => ((await page.title()).includes('The permission is renewed') ? true : undefined))
+    await until('the page to say renewed', async () =>
+      (await page.title()).includes('The permission is renewed') ? true : undefined,
+    )
     const view = await company.store.getView(consent.id)
     expect(view?.consent.cycle).toBe(2)
     expect(complaints).toEqual([])
@@ -79,7 +90,9 @@ describe.each([
     await page.locator('form button').click()
     await page.locator('button[name=decision][value=approve]').click()
     await page.waitForURL((url) => url.pathname.startsWith('/done/'))
-    await until('the renewal', async () => ((await company.store.getView(consent.id))?.consent.cycle === 2 ? true : undefined))
+    await until('the renewal', async () =>
+      (await company.store.getView(consent.id))?.consent.cycle === 2 ? true : undefined,
+    )
   })
 })
 
@@ -92,7 +105,9 @@ describe('an operator', () => {
 
   test('watches the queues and retries a job, which says in words that nothing was due', async () => {
     const consent = await aDueConsent()
-    const { page, complaints } = await openPage({ httpCredentials: { username: 'operator', password: 'operator-password' } })
+    const { page, complaints } = await openPage({
+      httpCredentials: { username: 'operator', password: 'operator-password' },
+    })
     await page.goto(`${company.publicUrl}/ops/queues/queue/reauth?status=completed`)
     const card = page.getByText(consent.id).first()
     await card.waitFor()
@@ -102,7 +117,9 @@ describe('an operator', () => {
     await page.goto(`${company.publicUrl}/ops/queues/queue/reauth/${jobId}?status=completed`)
     await page.getByText('queued message -14d').first().waitFor()
     // The board names its three buttons (copy, retry, remove) only when pointed at.
-    const asked = page.waitForRequest((request) => request.method() === 'PUT' && request.url().includes(`${jobId}/retry`))
+    const asked = page.waitForRequest(
+      (request) => request.method() === 'PUT' && request.url().includes(`${jobId}/retry`),
+    )
     await page.getByText(jobId).locator('xpath=ancestor::*[.//ul//button][1]').locator('ul button').nth(1).click()
     const confirm = page.getByRole('button', { name: 'Confirm' })
     await Promise.race([asked, confirm.click()])

@@ -1,4 +1,5 @@
-// The fleet with real, small processes: what is written down of each that is told to stop, who is spared, who starts again and when.
+// The fleet with real, small processes: what is written down of each that is told to stop, who is spared, who starts
+// again and when.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,7 +10,8 @@ import { type Fleet, makeFleet, type Seat } from '../../chaos/fleet.ts'
 
 const PROGRAM = `
 const { seat } = JSON.parse(process.env.CHAOS_ORDER)
-const onTerm = { deaf: () => undefined, crashes: () => { throw new Error('while stopping') }, lets: () => process.exit(3), fails: () => process.exit(4) }
+const crashes = () => { throw new Error('while stopping') }
+const onTerm = { deaf: () => undefined, crashes, lets: () => process.exit(3), fails: () => process.exit(4) }
 if (!seat.startsWith('dies')) process.on('SIGTERM', onTerm[seat.split('-')[0]] ?? (() => process.exit(0)))
 process.on('disconnect', () => process.exit(0))
 process.on('message', () => process.send({ kind: 'sample', sample: { seat } }))
@@ -25,13 +27,20 @@ const fleetOf = async (...seats: Seat[]): Promise<Fleet> => {
   const folder = await mkdtemp(join(tmpdir(), 'reconsent-fleet-'))
   const program = join(folder, 'program.mjs')
   await writeFile(program, PROGRAM)
-  const fleet = makeFleet({ seats, folder, program, killedAfterMs: 400, orderOf: ({ name }) => ({ seat: name }) as ChildOrder })
+  const fleet = makeFleet({
+    seats,
+    folder,
+    program,
+    killedAfterMs: 400,
+    orderOf: ({ name }) => ({ seat: name }) as ChildOrder,
+  })
   opened = { fleet, folder }
   await fleet.startAll()
   return fleet
 }
 const worker = (name: string): Seat => ({ name, role: 'worker' })
-const pids = (fleet: Fleet): Record<string, number | undefined> => Object.fromEntries(fleet.members().map(({ name, process }) => [name, process.pid]))
+const pids = (fleet: Fleet): Record<string, number | undefined> =>
+  Object.fromEntries(fleet.members().map(({ name, process }) => [name, process.pid]))
 const memberOf = (fleet: Fleet, name: string) => {
   const member = fleet.members().find((one) => one.name === name)
   if (member === undefined) throw new Error(`${name} does not run`)
@@ -69,7 +78,10 @@ describe('who is told to stop', () => {
       const fleet = await fleetOf(worker(seat))
       await fleet.roll()
       await fleet.stopAll()
-      expect(judgeEndings(fleet.endings(), [], 6_000)).toMatchObject({ looked: 2, violations: [{ record: seat }, { record: seat }] })
+      expect(judgeEndings(fleet.endings(), [], 6_000)).toMatchObject({
+        looked: 2,
+        violations: [{ record: seat }, { record: seat }],
+      })
       await fleet.close()
     }
   })
@@ -113,7 +125,12 @@ test('between stopping all and starting all nobody runs, whoever was about to st
 })
 
 test('one of each role is spared: rolled and sampled by that', async () => {
-  const fleet = await fleetOf(worker('good-1'), worker('good-2'), { name: 'web-1', role: 'web' }, { name: 'web-2', role: 'web' })
+  const fleet = await fleetOf(
+    worker('good-1'),
+    worker('good-2'),
+    { name: 'web-1', role: 'web' },
+    { name: 'web-2', role: 'web' },
+  )
   const before = pids(fleet)
   expect([fleet.isSparing(), ...fleet.members().map(fleet.isSpared)]).toEqual([false, false, false, false, false])
   fleet.spare()

@@ -15,5 +15,9 @@ test('each fault of the processes and the downtime, met at least once', () => {
 
 test('then all workers are no longer killed at once, and none of the spared', async () => {
   const fleet = { isSparing: () => true } as Parameters<NonNullable<(typeof ofProcesses)[string]['isOver']>>[0]['fleet']
-  expect(Object.entries(ofProcesses).filter(([, { isOver }]) => isOver?.({ fleet }) === true).map(([name]) => name)).toEqual(['kill all workers at once'])
+  expect(
+    Object.entries(ofProcesses)
+      .filter(([, { isOver }]) => isOver?.({ fleet }) === true)
+      .map(([name]) => name),
+  ).toEqual(['kill all workers at once'])
 })

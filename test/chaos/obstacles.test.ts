@@ -9,17 +9,36 @@ import { leadClock } from '../../chaos/shared-clock.ts'
 
 const whole = { from: 0, to: 100 }
 test('what is free is what no obstacle covers, in whatever order and however they overlap', () => {
-  const obstacles = [{ from: 60, to: 70 }, { from: -5, to: 10 }, { from: 65, to: 80 }, { from: 200, to: 300 }]
-  expect(freeParts(whole, obstacles)).toEqual([{ from: 10, to: 60 }, { from: 80, to: 100 }])
+  const obstacles = [
+    { from: 60, to: 70 },
+    { from: -5, to: 10 },
+    { from: 65, to: 80 },
+    { from: 200, to: 300 },
+  ]
+  expect(freeParts(whole, obstacles)).toEqual([
+    { from: 10, to: 60 },
+    { from: 80, to: 100 },
+  ])
   expect(freeTime(whole, obstacles)).toBe(70)
   expect(longestFree(whole, obstacles)).toBe(50)
   expect(freeTime(whole, [{ from: 0, to: Number.POSITIVE_INFINITY }])).toBe(0)
 })
 
 test('only faults that happened, of the kinds asked for, stand in the way', () => {
-  const struck = (over: Partial<Struck>): Struck => ({ name: 'x', hinders: ['database'], from: 10, to: 20, happened: 1, problem: undefined, ...over })
+  const struck = (over: Partial<Struck>): Struck => ({
+    name: 'x',
+    hinders: ['database'],
+    from: 10,
+    to: 20,
+    happened: 1,
+    problem: undefined,
+    ...over,
+  })
   const log = [struck({}), struck({ happened: 0 }), struck({ hinders: ['mail'] }), struck({ from: 15, to: 30 })]
-  expect(spansOf(log, ['database'], 5)).toEqual([{ from: 10, to: 25 }, { from: 15, to: 35 }])
+  expect(spansOf(log, ['database'], 5)).toEqual([
+    { from: 10, to: 25 },
+    { from: 15, to: 35 },
+  ])
   expect(metWithin(log, ['database', 'queue'], { from: 18, to: 19 }).map(({ from }) => from)).toEqual([15, 10])
   expect(metWithin(log, ['database'], { from: 31, to: 40 })).toEqual([])
 })

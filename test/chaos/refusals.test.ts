@@ -1,4 +1,5 @@
-// Refused writes in a log, and which of them are of a process that slept past its lease while another took its record over.
+// Refused writes in a log, and which of them are of a process that slept past its lease while another took its record
+// over.
 import { expect, test } from 'vitest'
 import { type Pause, withPausesNoted } from '../../chaos/nemesis.ts'
 import { isRefusal, ofSleepers, refusalIn } from '../../chaos/refusals.ts'
@@ -6,7 +7,19 @@ import { CONSENT_OVERTAKEN, OVERTAKEN } from '../../src/processors/outcome.ts'
 
 const RECORD = '00000000-0000-4000-8000-000000000001'
 const at = (seconds: number): Date => new Date(Date.UTC(2027, 0, 1, 12, 0, seconds))
-const lineOf = (fields: object): string => JSON.stringify({ level: 'debug', time: at(10).toISOString(), pid: 77, hostname: 'here', queue: 'notify', job_id: `${RECORD}-12`, result: 'skipped', reason: OVERTAKEN.reason, msg: 'job ended', ...fields })
+const lineOf = (fields: object): string =>
+  JSON.stringify({
+    level: 'debug',
+    time: at(10).toISOString(),
+    pid: 77,
+    hostname: 'here',
+    queue: 'notify',
+    job_id: `${RECORD}-12`,
+    result: 'skipped',
+    reason: OVERTAKEN.reason,
+    msg: 'job ended',
+    ...fields,
+  })
 
 test('a line is a refusal by the words of the processors themselves', () => {
   expect([OVERTAKEN, CONSENT_OVERTAKEN].map(({ reason }) => isRefusal(lineOf({ reason })))).toEqual([true, true])
@@ -33,16 +46,28 @@ test.each<[string, Partial<typeof refusal>, Partial<typeof takeover>, Partial<Pa
   ['and was refused long after', { at: at(40).getTime() }, {}, {}, 0],
   ['that was another', {}, {}, { pid: 78 }, 0],
 ])('a refusal counts for a sleeper %s: %s', (_name, refused, taken, pause, count) => {
-  expect(ofSleepers([{ ...refusal, ...refused }], [{ ...takeover, ...taken }], [{ ...slept, ...pause }])).toHaveLength(count)
+  expect(ofSleepers([{ ...refusal, ...refused }], [{ ...takeover, ...taken }], [{ ...slept, ...pause }])).toHaveLength(
+    count,
+  )
 })
 
 test('the nemesis notes which process it stopped and when', async () => {
   const pauses: Pause[] = []
   const before = Date.now()
-  const fleet = withPausesNoted({ pauseWhile: async <Result>(_: unknown, work: () => Promise<Result>): Promise<Result> => work() } as Parameters<typeof withPausesNoted>[0], pauses)
+  const fleet = withPausesNoted(
+    { pauseWhile: async <Result>(_: unknown, work: () => Promise<Result>): Promise<Result> => work() } as Parameters<
+      typeof withPausesNoted
+    >[0],
+    pauses,
+  )
   const member = { name: 'worker-1', process: { pid: 77 } } as Parameters<typeof fleet.pauseWhile>[0]
   expect(await fleet.pauseWhile(member, async () => 'slept')).toBe('slept')
-  await expect(fleet.pauseWhile(member, async () => Promise.reject(new Error('its work failed')))).rejects.toThrow('its work failed')
-  expect(pauses).toMatchObject([{ seat: 'worker-1', pid: 77 }, { seat: 'worker-1', pid: 77 }])
+  await expect(fleet.pauseWhile(member, async () => Promise.reject(new Error('its work failed')))).rejects.toThrow(
+    'its work failed',
+  )
+  expect(pauses).toMatchObject([
+    { seat: 'worker-1', pid: 77 },
+    { seat: 'worker-1', pid: 77 },
+  ])
   for (const { from, to } of pauses) expect(before <= from && from <= to && to <= Date.now()).toBe(true)
 })

@@ -54,8 +54,16 @@ test('a clock that follows sees every jump, and an instant leads back to the rea
   leader.advance({ days: 7 })
   const jumped = Date.now()
   expectTogether()
-  expect(follower.now().diff(leader.now().minus({ days: 7 })).as('days')).toBeCloseTo(7, 3)
-  for (const [instant, notBefore] of [[before, began], [leader.now().toJSDate(), jumped]] as const) {
+  expect(
+    follower
+      .now()
+      .diff(leader.now().minus({ days: 7 }))
+      .as('days'),
+  ).toBeCloseTo(7, 3)
+  for (const [instant, notBefore] of [
+    [before, began],
+    [leader.now().toJSDate(), jumped],
+  ] as const) {
     expect(leader.realAt(instant)).toBeGreaterThanOrEqual(notBefore)
     expect(leader.realAt(instant)).toBeLessThanOrEqual(Date.now())
   }
@@ -63,8 +71,17 @@ test('a clock that follows sees every jump, and an instant leads back to the rea
 })
 
 test('options: defaults, and a clear word about each that is wrong', () => {
-  expect(readOptions(['--seed', '4'], names)).toMatchObject({ consents: 500, minutes: 3, seed: 4, calm: false, flushEveryMs: undefined })
-  expect(readOptions(['--flush-every', '60s', '--consents', '10000', '--minutes', '20'], names)).toMatchObject({ flushEveryMs: 60_000, consents: 10_000 })
+  expect(readOptions(['--seed', '4'], names)).toMatchObject({
+    consents: 500,
+    minutes: 3,
+    seed: 4,
+    calm: false,
+    flushEveryMs: undefined,
+  })
+  expect(readOptions(['--flush-every', '60s', '--consents', '10000', '--minutes', '20'], names)).toMatchObject({
+    flushEveryMs: 60_000,
+    consents: 10_000,
+  })
   expect(() => readOptions(['--consents', 'many'], names)).toThrow('--consents must be a whole number')
   expect(() => readOptions(['--flush-every', 'often'], names)).toThrow('--flush-every must be a duration')
 })

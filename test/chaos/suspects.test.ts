@@ -1,4 +1,5 @@
-// Secrets must be found however they are wrapped, and ids must not be taken for some; every token that a connection ever had counts.
+// Secrets must be found however they are wrapped, and ids must not be taken for some; every token that a connection
+// ever had counts.
 import { randomBytes, randomUUID } from 'node:crypto'
 import { DateTime } from 'luxon'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -10,7 +11,9 @@ const secret = randomBytes(32).toString('base64url')
 const foundIn = (text: string): boolean => {
   const suspects = makeSuspects()
   suspects.note('a log', text)
-  return suspects.judge(new Set([secret, randomBytes(16).toString('base64url')])).some((one) => one.secret === secret && one.where === 'a log')
+  return suspects
+    .judge(new Set([secret, randomBytes(16).toString('base64url')]))
+    .some((one) => one.secret === secret && one.where === 'a log')
 }
 
 describe('a secret in a text', () => {
@@ -25,7 +28,10 @@ describe('a secret in a text', () => {
   })
 
   test.each<[string, string]>([
-    ['an id', randomUUID()], ['the id of a job', `${randomUUID()}-12`], ['a part of it', secret.slice(0, 42)], ['another secret', randomBytes(32).toString('base64url')],
+    ['an id', randomUUID()],
+    ['the id of a job', `${randomUUID()}-12`],
+    ['a part of it', secret.slice(0, 42)],
+    ['another secret', randomBytes(32).toString('base64url')],
   ])('%s is none', (_name, text) => {
     expect(foundIn(text)).toBe(false)
   })
@@ -39,18 +45,33 @@ describe('tokens of connections', () => {
   let simulator: Simulator
   const redirectUri = 'http://127.0.0.1:1/callback'
   beforeAll(async () => {
-    simulator = await startSimulator({ clientId: 'client', clientSecret: 'secret', redirectUris: [redirectUri], switches: { rotate_refresh_tokens: 'always' } })
+    simulator = await startSimulator({
+      clientId: 'client',
+      clientSecret: 'secret',
+      redirectUris: [redirectUri],
+      switches: { rotate_refresh_tokens: 'always' },
+    })
   })
   afterAll(async () => simulator.close())
 
   test('those that were replaced are known as well', async () => {
     const { credentialsId, refreshToken = '' } = simulator.seedConnection({
-      providerId: 'uk-ob-monzo', country: 'GB', redirectUri, expiresAt: DateTime.utc().plus({ days: 10 }),
+      providerId: 'uk-ob-monzo',
+      country: 'GB',
+      redirectUri,
+      expiresAt: DateTime.utc().plus({ days: 10 }),
     })
     const tokens = watchTokens(simulator)
     const refresh = async (token: string): Promise<string> => {
-      const body = new URLSearchParams({ grant_type: 'refresh_token', client_id: 'client', client_secret: 'secret', refresh_token: token })
-      const answer = (await (await fetch(`${simulator.url}/connect/token`, { method: 'POST', body })).json()) as { refresh_token: string }
+      const body = new URLSearchParams({
+        grant_type: 'refresh_token',
+        client_id: 'client',
+        client_secret: 'secret',
+        refresh_token: token,
+      })
+      const answer = (await (await fetch(`${simulator.url}/connect/token`, { method: 'POST', body })).json()) as {
+        refresh_token: string
+      }
       return answer.refresh_token
     }
     const second = await refresh(refreshToken)

@@ -1,4 +1,5 @@
-// The run's users against a web server of this test's own: mail scanners fetch a link before its user does, and only what came is counted.
+// The run's users against a web server of this test's own: mail scanners fetch a link before its user does, and only
+// what came is counted.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -11,7 +12,14 @@ import { smtpChannel } from '../../src/notify/smtp-channel.ts'
 import { Secret } from '../../src/secret.ts'
 import { type Simulator, startSimulator } from '../../src/simulator/start-simulator.ts'
 
-const user: User = { no: 1, credentialsId: 'connection', email: 'a@planted.example', kind: 'renews', refreshToken: 'token', expiresAt: DateTime.utc() }
+const user: User = {
+  no: 1,
+  credentialsId: 'connection',
+  email: 'a@planted.example',
+  kind: 'renews',
+  refreshToken: 'token',
+  expiresAt: DateTime.utc(),
+}
 const requests: string[] = []
 /** What the first requests get: none at all, or a page that says "again in a moment". */
 const failures = ['cut', 503]
@@ -27,7 +35,11 @@ let simulator: Simulator
 beforeAll(async () => {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  simulator = await startSimulator({ clientId: 'client', clientSecret: 'secret', redirectUris: ['http://127.0.0.1:1/callback'] })
+  simulator = await startSimulator({
+    clientId: 'client',
+    clientSecret: 'secret',
+    redirectUris: ['http://127.0.0.1:1/callback'],
+  })
 })
 afterAll(async () => {
   server.close()
@@ -37,10 +49,25 @@ afterAll(async () => {
 test('a scanner gets the page three times before the user comes; a fetch that failed is counted apart', async () => {
   const publicUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const link = `${publicUrl}/r/token`
-  const channel = smtpChannel({ smtpUrl: new Secret(simulator.smtpUrl), from: 'Brightside <consents@example.com>', timeouts: { connectMs: 15_000, silenceMs: 60_000, totalMs: 120_000 } })
-  const crowd = makeCrowd({ simulator, clock: simulator.clock, publicUrl } as unknown as Parameters<typeof makeCrowd>[0], [user], seededChance(1))
+  const channel = smtpChannel({
+    smtpUrl: new Secret(simulator.smtpUrl),
+    from: 'Brightside <consents@example.com>',
+    timeouts: { connectMs: 15_000, silenceMs: 60_000, totalMs: 120_000 },
+  })
+  const crowd = makeCrowd(
+    { simulator, clock: simulator.clock, publicUrl } as unknown as Parameters<typeof makeCrowd>[0],
+    [user],
+    seededChance(1),
+  )
   crowd.start()
-  const sent = await channel.send({ to: user.email, subject: 'Renew', text: link, html: `<a href="${link}">renew</a>`, messageId: 'one@example.com', locale: 'en' })
+  const sent = await channel.send({
+    to: user.email,
+    subject: 'Renew',
+    text: link,
+    html: `<a href="${link}">renew</a>`,
+    messageId: 'one@example.com',
+    locale: 'en',
+  })
   expect(sent).toEqual({ kind: 'sent' })
   await expect.poll(() => crowd.attempts.length).toBe(1)
   expect(crowd.attempts).toMatchObject([{ got: 'nothing to do' }])

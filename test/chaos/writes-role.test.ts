@@ -1,4 +1,5 @@
-// The run's book of writes, kept of processes that have a role of their own: it takes every write of theirs, and they cannot touch it.
+// The run's book of writes, kept of processes that have a role of their own: it takes every write of theirs, and they
+// cannot touch it.
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { expect, test } from 'vitest'
@@ -20,16 +21,27 @@ test('a write by the role of the application is noted with its process; the book
   }
   await recordWrites(sql)
   const id = randomUUID()
-  await asOwner(ownerUrl, `
-    INSERT INTO consents (id, credentials_id, user_id, provider_id, country, redirect_uri, expires_at, expires_source, refresh_token, next_action_at, created_at, updated_at)
-    VALUES ('${id}', '${id}', 'u', 'p', 'GB', 'https://example.com', now(), 'imported', 'v1.k1.a.b', now(), now(), now())`)
-  const as = async (who: string, ...statements: string[]): Promise<unknown> => asOwner(`${appUrl}?application_name=${who}`, ...statements)
-  await as('worker-1-17', `UPDATE consents SET epoch = epoch + 1, lease_until = now() + interval '1 minute' WHERE id = '${id}'`)
+  await asOwner(
+    ownerUrl,
+    `
+    INSERT INTO consents (id, credentials_id, user_id, provider_id, country, redirect_uri, expires_at, expires_source,
+      refresh_token, next_action_at, created_at, updated_at)
+    VALUES ('${id}', '${id}', 'u', 'p', 'GB', 'https://example.com', now(), 'imported', 'v1.k1.a.b', now(), now(),
+      now())`,
+  )
+  const as = async (who: string, ...statements: string[]): Promise<unknown> =>
+    asOwner(`${appUrl}?application_name=${who}`, ...statements)
+  await as(
+    'worker-1-17',
+    `UPDATE consents SET epoch = epoch + 1, lease_until = now() + interval '1 minute' WHERE id = '${id}'`,
+  )
   await as('worker-2-18', `UPDATE consents SET next_action_at = now() + interval '1 day' WHERE id = '${id}'`)
   expect(await sql('SELECT place, row_id, who, is_claim FROM chaos_writes ORDER BY no')).toEqual([
     { place: 'consents', row_id: id, who: 'worker-1-17', is_claim: true },
     { place: 'consents', row_id: id, who: 'worker-2-18', is_claim: false },
   ])
   expect(await readWrites({ sql })).toMatchObject({ foreign: [{ who: 'worker-2-18', holder: 'worker-1-17' }] })
-  await expect(as('worker-2-18', 'DELETE FROM chaos_writes')).rejects.toThrow('permission denied for table chaos_writes')
+  await expect(as('worker-2-18', 'DELETE FROM chaos_writes')).rejects.toThrow(
+    'permission denied for table chaos_writes',
+  )
 })

@@ -1,4 +1,5 @@
-// Who wrote what, on a real database: a write by a process whose epoch another holds must be found, the allowed ones must not.
+// Who wrote what, on a real database: a write by a process whose epoch another holds must be found, the allowed ones
+// must not.
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Struck } from '../../chaos/nemesis.ts'
@@ -8,24 +9,29 @@ import { createDatabase } from '../setup/database.ts'
 
 const ID = '00000000-0000-4000-8000-000000000001'
 let url: string
-const as = (name: string) => async <Row>(text: string, values: unknown[] = []): Promise<Row[]> => {
-  const client = new pg.Client({ connectionString: url, application_name: name })
-  await client.connect()
-  try {
-    return (await client.query(text, values)).rows as Row[]
-  } finally {
-    await client.end()
+const as =
+  (name: string) =>
+  async <Row>(text: string, values: unknown[] = []): Promise<Row[]> => {
+    const client = new pg.Client({ connectionString: url, application_name: name })
+    await client.connect()
+    try {
+      return (await client.query(text, values)).rows as Row[]
+    } finally {
+      await client.end()
+    }
   }
-}
 const run = as('chaos')
 const claim = `UPDATE consents SET epoch = epoch + 1, lease_until = clock_timestamp() + interval '1 minute'`
-const names = async (log: readonly Struck[] = []): Promise<string[]> => judgeWrites(await readWrites({ sql: run }), log).violations.map(({ record }) => record)
+const names = async (log: readonly Struck[] = []): Promise<string[]> =>
+  judgeWrites(await readWrites({ sql: run }), log).violations.map(({ record }) => record)
 
 beforeAll(async () => {
   url = await createDatabase()
   await recordWrites(run)
-  await run(`INSERT INTO consents (id, credentials_id, user_id, provider_id, country, redirect_uri, status, expires_at, expires_source, refresh_token, next_action_at, next_action_reason, created_at, updated_at)
-    VALUES ('${ID}', 'connection', 'user', 'bank', 'GB', 'http://127.0.0.1/callback', 'active', now(), 'imported', 'sealed', now(), 'due', now(), now())`)
+  await run(`INSERT INTO consents (id, credentials_id, user_id, provider_id, country, redirect_uri, status, expires_at,
+    expires_source, refresh_token, next_action_at, next_action_reason, created_at, updated_at)
+    VALUES ('${ID}', 'connection', 'user', 'bank', 'GB', 'http://127.0.0.1/callback', 'active', now(), 'imported',
+      'sealed', now(), 'due', now(), now())`)
 })
 afterAll(async () => run('DROP TABLE chaos_writes CASCADE'))
 
@@ -65,7 +71,14 @@ test('so is one by a job that its own process had overtaken: the claim was given
   expect(await names()).toHaveLength(3)
   // It may not have heard of its first write; then it is no other job's.
   const now = Date.now()
-  const cut: Struck = { name: 'cut acknowledgements of commits', hinders: ['database'], from: now - 5_000, to: now + 5_000, happened: 1, problem: undefined }
+  const cut: Struck = {
+    name: 'cut acknowledgements of commits',
+    hinders: ['database'],
+    from: now - 5_000,
+    to: now + 5_000,
+    happened: 1,
+    problem: undefined,
+  }
   expect(await names([cut])).toHaveLength(2)
   expect(await names([{ ...cut, happened: 0 }])).toHaveLength(3)
   // A database that is only late loses no answer.
@@ -87,7 +100,10 @@ test('who took a record over from whom is told; a stop in between makes it nobod
   await as('worker-4:13')(claim)
   await as('worker-4:14')(claim)
   const told = (await readTakeovers({ sql: run })).slice(before)
-  expect(told).toMatchObject([{ row_id: ID, holder: 'worker-3:12' }, { row_id: ID, holder: 'worker-4:13', at: expect.any(Date) as Date }])
+  expect(told).toMatchObject([
+    { row_id: ID, holder: 'worker-3:12' },
+    { row_id: ID, holder: 'worker-4:13', at: expect.any(Date) as Date },
+  ])
   await run(`UPDATE consents SET epoch = epoch + 1, lease_until = NULL`)
   await as('worker-3:12')(claim)
   expect((await readTakeovers({ sql: run })).length).toBe(before + 2)
@@ -95,7 +111,17 @@ test('who took a record over from whom is told; a stop in between makes it nobod
 
 test('a token response in hand is excepted, and the cancelling of a message not yet begun', () => {
   const late = { was_leased: true, row_id: ID, who: 'worker-1', holder: 'worker-2', epoch: 3, at: new Date(0) }
-  const judge = (place: string, from: string, to: string): number => judgeWrites({ fenced: 1, overtakings: 1, foreign: [{ ...late, place, status_before: from, status_after: to }] }, []).violations.length
-  expect([judge('authorisations', 'unknown', 'verifying'), judge('authorisations', 'exchanging', 'verifying'), judge('notifications', 'pending', 'cancelled')]).toEqual([0, 0, 0])
-  expect([judge('authorisations', 'exchanging', 'unknown'), judge('authorisations', 'unknown', 'refused'), judge('notifications', 'sending', 'sent')]).toEqual([1, 1, 1])
+  const judge = (place: string, from: string, to: string): number =>
+    judgeWrites({ fenced: 1, overtakings: 1, foreign: [{ ...late, place, status_before: from, status_after: to }] }, [])
+      .violations.length
+  expect([
+    judge('authorisations', 'unknown', 'verifying'),
+    judge('authorisations', 'exchanging', 'verifying'),
+    judge('notifications', 'pending', 'cancelled'),
+  ]).toEqual([0, 0, 0])
+  expect([
+    judge('authorisations', 'exchanging', 'unknown'),
+    judge('authorisations', 'unknown', 'refused'),
+    judge('notifications', 'sending', 'sent'),
+  ]).toEqual([1, 1, 1])
 })

@@ -23,13 +23,19 @@ beforeAll(async () => {
   client = new pg.Client({ connectionString: url })
   await client.connect()
   cwd = await mkdtemp(join(tmpdir(), 'reconsent-commands-'))
-  await writeFile(join(cwd, 'worker.config.ts'), "export default { company: { name: 'Brightside' }, quietHours: false, spread: false }\n")
+  await writeFile(
+    join(cwd, 'worker.config.ts'),
+    "export default { company: { name: 'Brightside' }, quietHours: false, spread: false }\n",
+  )
 })
 afterAll(async () => client.end())
 
 /** As a real process: for what only that shows, standard input and exit codes among it. */
-const runReal = async (args: readonly string[], over: Record<string, string | undefined> = {}, input = ''): Promise<Ran> =>
-  runProcess(args, { env: { ...env, ...over }, input, cwd })
+const runReal = async (
+  args: readonly string[],
+  over: Record<string, string | undefined> = {},
+  input = '',
+): Promise<Ran> => runProcess(args, { env: { ...env, ...over }, input, cwd })
 const run = async (args: readonly string[], over: Record<string, string | undefined> = {}): Promise<Ran> =>
   runHere(args, { ...env, RECONSENT_CONFIG: join(cwd, 'worker.config.ts'), ...over })
 const importLines = async (lines: readonly Record<string, unknown>[], ...options: string[]): Promise<Ran> => {
@@ -59,7 +65,11 @@ const everything = async (): Promise<string> => {
 describe('import', () => {
   test('takes NDJSON from standard input, tells bad lines, and ends with 1 when there were any', async () => {
     const good = aLine({ expires_at: inDays(60) })
-    const { code, stdout, stderr } = await runReal(['import', '-'], {}, ndjson([good, aLine({ refresh_token: 'top-secret', user_id: '' })]))
+    const { code, stdout, stderr } = await runReal(
+      ['import', '-'],
+      {},
+      ndjson([good, aLine({ refresh_token: 'top-secret', user_id: '' })]),
+    )
     expect({ code, stdout, stderr }).toEqual({
       code: 1,
       stdout: '2 rows, 1 created, 0 updated, 0 repaired, 0 unchanged, 0 superseded, 1 bad\n',
@@ -75,79 +85,152 @@ describe('import', () => {
     const { code, stdout } = await runReal(['import', file, '--json'])
     expect(code).toBe(1)
     expect(JSON.parse(stdout)).toEqual({
-      rows: 2, created: 1, unchanged: 0, updated: 0, repaired: 0, superseded: 0, bad: 1, warnings: 0,
-      problems: [{ line: 3, what: 'has 3 columns where the header has 8' }], problems_left_off: 0,
+      rows: 2,
+      created: 1,
+      unchanged: 0,
+      updated: 0,
+      repaired: 0,
+      superseded: 0,
+      bad: 1,
+      warnings: 0,
+      problems: [{ line: 3, what: 'has 3 columns where the header has 8' }],
+      problems_left_off: 0,
     })
   })
 
   test('of what is no import file ends with 1 and says why; without keys with 2', async () => {
-    expect(await runReal(['import', '-'], {}, '[{"credentials_id":"x"}]')).toMatchObject({ code: 1, stderr: expect.stringContaining('one object per line') })
-    expect(await run(['import', '-'], { ENCRYPTION_KEYS: undefined })).toMatchObject({ code: 2, stderr: expect.stringContaining('ENCRYPTION_KEYS') })
+    expect(await runReal(['import', '-'], {}, '[{"credentials_id":"x"}]')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('one object per line'),
+    })
+    expect(await run(['import', '-'], { ENCRYPTION_KEYS: undefined })).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('ENCRYPTION_KEYS'),
+    })
   })
 
   test('reads a named pipe; of a folder says that it is one, of an empty file that nothing was read', async () => {
     const pipe = join(cwd, 'pipe.csv')
     execFileSync('mkfifo', [pipe])
     const line = aLine({ expires_at: inDays(60) })
-    const [ran] = await Promise.all([runReal(['import', pipe]), writeFile(pipe, `${Object.keys(line).join('\t')}\r${Object.values(line).join('\t')}\r`)])
+    const [ran] = await Promise.all([
+      runReal(['import', pipe]),
+      writeFile(pipe, `${Object.keys(line).join('\t')}\r${Object.values(line).join('\t')}\r`),
+    ])
     expect(ran).toMatchObject({ code: 0, stdout: expect.stringContaining('1 row, 1 created'), stderr: '' })
     expect(await run(['import', cwd])).toMatchObject({ code: 2, stderr: expect.stringContaining('folder') })
-    expect(await run(['import', join(cwd, 'nowhere.csv')])).toMatchObject({ code: 2, stderr: expect.stringContaining('does not exist') })
+    expect(await run(['import', join(cwd, 'nowhere.csv')])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('does not exist'),
+    })
     const header = join(cwd, 'header.csv')
     await writeFile(header, Object.keys(line).join(';'))
-    for (const empty of ['/dev/null', header]) expect(await run(['import', empty])).toMatchObject({ code: 0, stdout: expect.stringContaining('0 rows'), stderr: expect.stringContaining('nothing but a header') })
+    for (const empty of ['/dev/null', header])
+      expect(await run(['import', empty])).toMatchObject({
+        code: 0,
+        stdout: expect.stringContaining('0 rows'),
+        stderr: expect.stringContaining('nothing but a header'),
+      })
   })
 
   test('asks for https where real connections are at stake', async () => {
     const line = aLine({ expires_at: inDays(60), redirect_uri: 'http://127.0.0.1:3000/callback' })
-    expect(await runReal(['import', '-'], { TRUELAYER_AUTH_URL: undefined, TRUELAYER_API_URL: undefined }, ndjson([line]))).toMatchObject({ code: 1, stderr: 'line 1: redirect_uri: must begin with https://\n' })
+    expect(
+      await runReal(['import', '-'], { TRUELAYER_AUTH_URL: undefined, TRUELAYER_API_URL: undefined }, ndjson([line])),
+    ).toMatchObject({ code: 1, stderr: 'line 1: redirect_uri: must begin with https://\n' })
     expect(await importLines([line])).toMatchObject({ code: 0 })
   })
 
   test('of a sheet that has shortened its ids lets nobody take the place of anybody', async () => {
     const header = 'credentials_id;refresh_token;provider_id;country;redirect_uri;user_id;expires_at;name'
-    const row = (id: string, user: string, days: number): string => `${id};t${days};uk-ob-monzo;GB;https://app.example.com/cb;${user};${inDays(days)};`
-    const sheet = [`sep=;`, header, row('sheet-alice', '1,23457E+15', 30), row('sheet-bob', '1,23457E+15', 60), row('1.23457E+15', 'carol', 60), ';;;;;;;', row('sheet-dan', 'dan', 60)]
+    const row = (id: string, user: string, days: number): string =>
+      `${id};t${days};uk-ob-monzo;GB;https://app.example.com/cb;${user};${inDays(days)};`
+    const sheet = [
+      `sep=;`,
+      header,
+      row('sheet-alice', '1,23457E+15', 30),
+      row('sheet-bob', '1,23457E+15', 60),
+      row('1.23457E+15', 'carol', 60),
+      ';;;;;;;',
+      row('sheet-dan', 'dan', 60),
+    ]
     const { code, stdout, stderr } = await runReal(['import', '-'], {}, `\uFEFF${sheet.join('\r\n')}`)
-    expect({ code, stdout }).toEqual({ code: 1, stdout: '4 rows, 1 created, 0 updated, 0 repaired, 0 unchanged, 0 superseded, 3 bad\n' })
-    expect(stderr).toMatch(/line 3: user_id: looks like a number that a spreadsheet shortened[^\n]*as text in the spreadsheet[^\n]*\nline 4: user_id: [^\n]*\nline 5: credentials_id: /)
+    expect({ code, stdout }).toEqual({
+      code: 1,
+      stdout: '4 rows, 1 created, 0 updated, 0 repaired, 0 unchanged, 0 superseded, 3 bad\n',
+    })
+    expect(stderr).toMatch(
+      /\bline 3: user_id: looks like a number that a spreadsheet shortened.*as text in the spreadsheet/,
+    )
+    expect(stderr).toMatch(/\nline 4: user_id: .*\nline 5: credentials_id: /)
     expect((await run(['show', 'sheet-alice'])).code).toBe(1)
   })
 
   test('with nothing but warnings ends with 0, and leaves what we have', async () => {
     const line = aLine({ expires_at: inDays(60), name: 'Ada' })
     await importLines([line])
-    const { code, stdout, stderr } = await importLines([{ ...line, email: 'ada at example', name: '#REF!', scopes: 7, locale: 'tlh' }])
-    expect({ code, stdout }).toEqual({ code: 0, stdout: '1 row, 0 created, 0 updated, 0 repaired, 1 unchanged, 0 superseded, 0 bad, 4 warnings\n' })
+    const { code, stdout, stderr } = await importLines([
+      { ...line, email: 'ada at example', name: '#REF!', scopes: 7, locale: 'tlh' },
+    ])
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: '1 row, 0 created, 0 updated, 0 repaired, 1 unchanged, 0 superseded, 0 bad, 4 warnings\n',
+    })
     expect(stderr.match(/^line 1: warning: (?:email|name|scopes|locale): .* left out/gm)).toHaveLength(4)
-    const stored = await client.query('SELECT email, name FROM consents WHERE credentials_id = $1', [line['credentials_id']])
+    const stored = await client.query('SELECT email, name FROM consents WHERE credentials_id = $1', [
+      line['credentials_id'],
+    ])
     expect(stored.rows).toEqual([{ email: 'ada@example.com', name: 'Ada' }])
   })
 
   test('of two logins at one bank keeps both, and closes the one that a later row supersedes', async () => {
     const older = aLine({ user_id: 'two-logins', expires_at: inDays(30) })
     const newer = aLine({ user_id: 'two-logins', expires_at: inDays(80) })
-    expect(await importLines([older, newer])).toMatchObject({ code: 0, stdout: expect.stringContaining('2 created, 0 updated, 0 repaired, 0 unchanged, 0 superseded') })
-    expect(await importLines([{ ...newer, supersedes: older['credentials_id'] }])).toMatchObject({ code: 0, stdout: expect.stringContaining('1 updated, 0 repaired, 0 unchanged, 1 superseded') })
+    expect(await importLines([older, newer])).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('2 created, 0 updated, 0 repaired, 0 unchanged, 0 superseded'),
+    })
+    expect(await importLines([{ ...newer, supersedes: older['credentials_id'] }])).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('1 updated, 0 repaired, 0 unchanged, 1 superseded'),
+    })
     expect(await runJson('show', String(older['credentials_id']))).toMatchObject({ status: 'superseded' })
-    expect(await importLines([aLine({ expires_at: inDays(80), supersedes: older['credentials_id'] })])).toMatchObject({ code: 0, stderr: expect.stringMatching(/line 1: warning: supersedes: names the connection of another user \(consent [0-9a-f-]{36}\), left out: both stay/) })
+    expect(await importLines([aLine({ expires_at: inDays(80), supersedes: older['credentials_id'] })])).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(
+        /line 1: warning: supersedes: names the connection of another user \(consent [0-9a-f-]{36}\), left out: /,
+      ),
+    })
   })
 
   test('of a workbook says what it is; a policy that still has supersedeOlder is refused by name', async () => {
     const file = join(cwd, 'consents.xlsx')
     await writeFile(file, 'PK\x03\x04rest of it')
-    expect(await run(['import', file])).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('Excel workbook') })
+    expect(await run(['import', file])).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringContaining('Excel workbook'),
+    })
     const old = join(cwd, 'old.config.json')
     await writeFile(old, JSON.stringify({ company: { name: 'Brightside' }, import: { supersedeOlder: false } }))
-    expect(await run(['list'], { RECONSENT_CONFIG: old })).toMatchObject({ code: 2, stderr: expect.stringMatching(/import.supersedeOlder[^]*field supersedes[^]*reconsent unsupersede/) })
+    expect(await run(['list'], { RECONSENT_CONFIG: old })).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/import.supersedeOlder[^]*field supersedes[^]*reconsent unsupersede/),
+    })
   })
 
   test('with --correct moves an expiry back', async () => {
     const id = await add()
     const { user_id } = await runJson('show', id)
     const row = aLine({ credentials_id: id, user_id, expires_at: inDays(20) })
-    expect(await importLines([row])).toMatchObject({ stdout: expect.stringContaining('1 unchanged'), stderr: expect.stringContaining('our token is kept') })
-    expect(await importLines([row], '--correct')).toMatchObject({ code: 0, stdout: expect.stringContaining('1 updated') })
+    expect(await importLines([row])).toMatchObject({
+      stdout: expect.stringContaining('1 unchanged'),
+      stderr: expect.stringContaining('our token is kept'),
+    })
+    expect(await importLines([row], '--correct')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('1 updated'),
+    })
   })
 })
 
@@ -157,10 +240,23 @@ describe('list and show', () => {
     const { code, stdout } = await run(['list', '--user', 'listed-user', '--json'], { ENCRYPTION_KEYS: undefined })
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toMatchObject([
-      { id: expect.any(String), credentials_id: id, user_id: 'listed-user', provider_id: 'uk-ob-monzo', status: 'active', phase: 'due', cycle: 1, expires_at: expect.stringMatching(/Z$/), next_action_at: expect.any(String), next_action_reason: expect.any(String) },
+      {
+        id: expect.any(String),
+        credentials_id: id,
+        user_id: 'listed-user',
+        provider_id: 'uk-ob-monzo',
+        status: 'active',
+        phase: 'due',
+        cycle: 1,
+        expires_at: expect.stringMatching(/Z$/),
+        next_action_at: expect.any(String),
+        next_action_reason: expect.any(String),
+      },
     ])
     expect(JSON.parse((await run(['list', '--user', 'nobody', '--json'])).stdout)).toEqual([])
-    expect(JSON.parse((await run(['list', '--user', 'listed-user', '--expires-before', '4d', '--json'])).stdout)).toEqual([])
+    expect(
+      JSON.parse((await run(['list', '--user', 'listed-user', '--expires-before', '4d', '--json'])).stdout),
+    ).toEqual([])
     const table = await run(['list', '--user', 'listed-user', '--expires-before', '6d'])
     expect(table.stdout).toMatch(new RegExp(`^ID .*\\n.* ${id} .* active +due `))
   })
@@ -184,7 +280,12 @@ describe('list and show', () => {
   test('show answers the whole history, by either id, without a secret or an address', async () => {
     const id = await add({ refresh_token: 'top-secret-token', email: 'ada@example.org' })
     const shown = await runJson('show', id)
-    expect(shown).toMatchObject({ credentials_id: id, renewals: [], notifications: [], events: [{ seq: 1, type: 'consent.imported', at: expect.any(String), actor: 'company', reason: null }] })
+    expect(shown).toMatchObject({
+      credentials_id: id,
+      renewals: [],
+      notifications: [],
+      events: [{ seq: 1, type: 'consent.imported', at: expect.any(String), actor: 'company', reason: null }],
+    })
     expect(await runJson('show', String(shown['id']))).toEqual(shown)
     const { stdout } = await run(['show', id])
     for (const text of [stdout, JSON.stringify(shown)]) {
@@ -195,7 +296,11 @@ describe('list and show', () => {
   })
 
   test('an unknown id ends with 1 and one line', async () => {
-    expect(await runReal(['show', 'nobody'])).toEqual({ code: 1, stdout: '', stderr: 'there is no consent with this id or credentials_id\n' })
+    expect(await runReal(['show', 'nobody'])).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'there is no consent with this id or credentials_id\n',
+    })
   })
 })
 
@@ -204,13 +309,35 @@ describe('explain', () => {
     const id = await add({ expires_at: inDays(2) })
     const before = await everything()
     const explained = await runJson('explain', id)
-    expect(explained).toMatchObject({ consent: { credentials_id: id }, phase: 'due', next: { action: 'renew', makes_link: true, message: '-3d', routes: ['reauth'] } })
+    expect(explained).toMatchObject({
+      consent: { credentials_id: id },
+      phase: 'due',
+      next: { action: 'renew', makes_link: true, message: '-3d', routes: ['reauth'] },
+    })
     const trail = explained['trail'] as { rule: string; decided: boolean }[]
-    expect(trail.map(({ rule }) => rule)).toEqual(['status', 'exchange in progress', 'user at the bank', 'grace window', 'renewal window', 'routes of the bank', 'channel', 'back-off', 'owed'])
+    expect(trail.map(({ rule }) => rule)).toEqual([
+      'status',
+      'exchange in progress',
+      'user at the bank',
+      'grace window',
+      'renewal window',
+      'routes of the bank',
+      'channel',
+      'back-off',
+      'owed',
+    ])
     expect(trail.filter(({ decided }) => decided)).toMatchObject([{ rule: 'owed' }])
     const rungs = explained['rungs'] as { rung: string; state: string }[]
     expect(rungs.map(({ rung, state }) => `${rung} ${state}`)).toEqual([
-      '-14d passed-over', '-7d passed-over', '-3d owed', '-1d coming', '0d coming', '+7d coming', '+30d coming', '+60d coming', '+83d coming',
+      '-14d passed-over',
+      '-7d passed-over',
+      '-3d owed',
+      '-1d coming',
+      '0d coming',
+      '+7d coming',
+      '+30d coming',
+      '+60d coming',
+      '+83d coming',
     ])
     expect(explained['suppressed']).toEqual([
       '-14d was passed over: rung -3d had come by then: one message, not two',
@@ -226,20 +353,45 @@ describe('explain', () => {
     await run(['pause', id])
     const explained = await runJson('explain', id)
     expect(explained).toMatchObject({ next: { action: 'none', reason: 'the consent is paused' } })
-    expect((explained['rungs'] as { state: string }[]).map(({ state }) => state)).toEqual(['passed-over', 'passed-over', 'stopped', 'stopped', 'stopped', 'stopped', 'stopped', 'stopped', 'stopped'])
+    expect((explained['rungs'] as { state: string }[]).map(({ state }) => state)).toEqual([
+      'passed-over',
+      'passed-over',
+      'stopped',
+      'stopped',
+      'stopped',
+      'stopped',
+      'stopped',
+      'stopped',
+      'stopped',
+    ])
   })
 })
 
 describe('changing a consent', () => {
   test('pause, resume, renew and close answer what they did; the events tell it with their reason', async () => {
     const id = await add()
-    expect(await runJson('pause', id, '--reason', 'on holiday')).toMatchObject({ result: 'done', consent: { status: 'paused', next_action_at: null } })
+    expect(await runJson('pause', id, '--reason', 'on holiday')).toMatchObject({
+      result: 'done',
+      consent: { status: 'paused', next_action_at: null },
+    })
     expect(await runJson('pause', id)).toMatchObject({ result: 'unchanged' })
-    expect(await run(['renew', id, '--reason', 'called'])).toMatchObject({ code: 1, stdout: '', stderr: 'refused: it is paused: resume it first\n' })
+    expect(await run(['renew', id, '--reason', 'called'])).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: 'refused: it is paused: resume it first\n',
+    })
     expect(await run(['resume', id])).toMatchObject({ code: 0, stdout: expect.stringContaining('resumed') })
-    expect(await runJson('renew', id, '--reason', 'called')).toMatchObject({ result: 'done', consent: { status: 'active' } })
-    expect(await runJson('close', id, '--as', 'opted-out', '--reason', 'had enough')).toMatchObject({ result: 'done', consent: { status: 'opted_out' } })
-    const { events } = (await runJson('show', id)) as { events: { type: string; actor: string; reason: string; seq: number }[] }
+    expect(await runJson('renew', id, '--reason', 'called')).toMatchObject({
+      result: 'done',
+      consent: { status: 'active' },
+    })
+    expect(await runJson('close', id, '--as', 'opted-out', '--reason', 'had enough')).toMatchObject({
+      result: 'done',
+      consent: { status: 'opted_out' },
+    })
+    const { events } = (await runJson('show', id)) as {
+      events: { type: string; actor: string; reason: string; seq: number }[]
+    }
     expect(events.map(({ type, actor, reason }) => `${type} by ${actor}: ${reason}`)).toEqual([
       'consent.imported by company: null',
       'consent.paused by operator: on holiday',
@@ -254,14 +406,23 @@ describe('changing a consent', () => {
 
   test('release takes it out of quarantine', async () => {
     const id = await add()
-    await client.query(`UPDATE consents SET status = 'quarantined', next_action_at = NULL, mismatches = 3 WHERE credentials_id = $1`, [id])
+    await client.query(
+      `UPDATE consents SET status = 'quarantined', next_action_at = NULL, mismatches = 3 WHERE credentials_id = $1`,
+      [id],
+    )
     expect(await runJson('release', id)).toMatchObject({ result: 'done', consent: { status: 'active', mismatches: 0 } })
   })
 
   test('token prints the token alone, after its event', async () => {
     const id = await add({ refresh_token: 'top-secret-token' })
-    expect(await runReal(['token', id, '--reason', 'moving'])).toEqual({ code: 0, stdout: 'top-secret-token\n', stderr: '' })
-    expect(await runJson('show', id)).toMatchObject({ events: [{}, { type: 'token.shown', actor: 'operator', reason: 'moving' }] })
+    expect(await runReal(['token', id, '--reason', 'moving'])).toEqual({
+      code: 0,
+      stdout: 'top-secret-token\n',
+      stderr: '',
+    })
+    expect(await runJson('show', id)).toMatchObject({
+      events: [{}, { type: 'token.shown', actor: 'operator', reason: 'moving' }],
+    })
     const wrong = await run(['token', id], { ENCRYPTION_KEYS: `k1:${keyText('other')}` })
     expect(wrong).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('cell-unreadable') })
   })
@@ -271,12 +432,23 @@ describe('sweep', () => {
   test('--dry-run says what would be done to whom and why, and changes nothing', async () => {
     const id = await add({ user_id: 'due-user', expires_at: inDays(2) })
     const before = await everything()
-    const { consents, counts } = (await runJson('sweep', '--dry-run')) as { consents: Record<string, unknown>[]; counts: Record<string, number> }
-    expect(consents.find((one) => one['credentials_id'] === id)).toMatchObject({ user_id: 'due-user', action: 'renew', message: '-3d', makes_link: true, reason: expect.stringContaining('-3d is owed') })
+    const { consents, counts } = (await runJson('sweep', '--dry-run')) as {
+      consents: Record<string, unknown>[]
+      counts: Record<string, number>
+    }
+    expect(consents.find((one) => one['credentials_id'] === id)).toMatchObject({
+      user_id: 'due-user',
+      action: 'renew',
+      message: '-3d',
+      makes_link: true,
+      reason: expect.stringContaining('-3d is owed'),
+    })
     expect(counts['consents']).toBe(consents.length)
     const { code, stdout, stderr } = await run(['sweep', '--dry-run'])
     expect(code).toBe(0)
-    expect(stdout).toMatch(new RegExp(`${id} +due-user +uk-ob-monzo +make a link \\(reauth\\), send message -3d +due: message -3d is owed`))
+    expect(stdout).toMatch(
+      new RegExp(`${id} +due-user +uk-ob-monzo +make a link \\(reauth\\), send message -3d +due: message -3d is owed`),
+    )
     expect(stderr).toContain('Nothing was changed.')
     expect(await everything()).toBe(before)
   })
@@ -286,7 +458,9 @@ describe('sweep', () => {
     const { code, stdout, stderr } = await runReal(['sweep'], { QUEUE: 'postgres' })
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^dispatched [1-9]\d* consents/)
-    const { rows } = await client.query<{ dispatched: number }>('SELECT count(*)::int AS dispatched FROM consents WHERE queued_until IS NOT NULL')
+    const { rows } = await client.query<{ dispatched: number }>(
+      'SELECT count(*)::int AS dispatched FROM consents WHERE queued_until IS NOT NULL',
+    )
     expect(rows[0]?.dispatched).toBeGreaterThan(0)
   })
 })
@@ -301,9 +475,18 @@ describe('migrate', () => {
     const url = new URL(env['DATABASE_URL'] ?? '')
     url.pathname = `/${name}`
     const there = { DATABASE_URL: url.href }
-    expect(await run(['list'], there)).toMatchObject({ code: 1, stderr: expect.stringContaining('run reconsent migrate') })
-    expect(JSON.parse((await run(['migrate', '--json'], there)).stdout)).toMatchObject({ applied: (await readMigrations()).map(({ name: migration }) => migration) })
-    expect(await run(['migrate'], there)).toMatchObject({ code: 0, stdout: expect.stringContaining('the database is up to date'), stderr: '' })
+    expect(await run(['list'], there)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('run reconsent migrate'),
+    })
+    expect(JSON.parse((await run(['migrate', '--json'], there)).stdout)).toMatchObject({
+      applied: (await readMigrations()).map(({ name: migration }) => migration),
+    })
+    expect(await run(['migrate'], there)).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('the database is up to date'),
+      stderr: '',
+    })
     expect(await run(['list'], there)).toMatchObject({ code: 0 })
   })
 })

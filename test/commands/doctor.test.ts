@@ -25,7 +25,11 @@ beforeAll(async () => {
   cwd = await mkdtemp(join(tmpdir(), 'reconsent-doctor-'))
   const policy = join(cwd, 'worker.config.ts')
   await writeFile(policy, "export default { company: { name: 'Brightside' } }\n")
-  simulator = await startSimulator({ clientId: 'client', clientSecret: 'the-client-secret', redirectUris: ['http://127.0.0.1:3000/callback'] })
+  simulator = await startSimulator({
+    clientId: 'client',
+    clientSecret: 'the-client-secret',
+    redirectUris: ['http://127.0.0.1:3000/callback'],
+  })
   env = {
     RECONSENT_CONFIG: policy,
     DATABASE_URL: await createDatabase(),
@@ -50,7 +54,9 @@ interface Diagnosis {
   readonly failed: number
   readonly findings: Finding[]
 }
-const diagnose = async (over: Record<string, string | undefined> = {}): Promise<Diagnosis & { code: number | null }> => {
+const diagnose = async (
+  over: Record<string, string | undefined> = {},
+): Promise<Diagnosis & { code: number | null }> => {
   const { code, stdout } = await runHere(['doctor', '--json'], { ...env, ...over })
   return { code, ...(JSON.parse(stdout) as Diagnosis) }
 }
@@ -62,7 +68,20 @@ describe('doctor', () => {
     expect(failures(diagnosis)).toEqual([])
     expect(diagnosis).toMatchObject({ code: 0, ok: true })
     const checks = diagnosis.findings.filter(({ level }) => level === 'ok').map(({ check }) => check)
-    for (const check of ['node', 'configuration', 'database', 'clock', 'migrations', 'keys', 'consents', 'queue', 'queue memory', 'mail', 'provider']) expect(checks).toContain(check)
+    for (const check of [
+      'node',
+      'configuration',
+      'database',
+      'clock',
+      'migrations',
+      'keys',
+      'consents',
+      'queue',
+      'queue memory',
+      'mail',
+      'provider',
+    ])
+      expect(checks).toContain(check)
   })
 
   test('prints a line for each with what to do, and no secret', async () => {
@@ -75,13 +94,29 @@ describe('doctor', () => {
   })
 
   const broken: Record<string, [Record<string, string | undefined>, string, RegExp]> = {
-    'a database that is not there': [{ DATABASE_URL: 'postgres://user:hush@127.0.0.1:1/x' }, 'database', /could not be used \(ECONNREFUSED\)/],
-    'a key that is missing': [{ ENCRYPTION_KEYS: `k2:${keyText('k2')}` }, 'keys', /1 stored secrets need the key "k1", which is not in ENCRYPTION_KEYS/],
+    'a database that is not there': [
+      { DATABASE_URL: 'postgres://user:hush@127.0.0.1:1/x' },
+      'database',
+      /could not be used \(ECONNREFUSED\)/,
+    ],
+    'a key that is missing': [
+      { ENCRYPTION_KEYS: `k2:${keyText('k2')}` },
+      'keys',
+      /1 stored secrets need the key "k1", which is not in ENCRYPTION_KEYS/,
+    ],
     'a key of other bytes': [{ ENCRYPTION_KEYS: `k1:${keyText('other')}` }, 'keys', /the key "k1" does not open/],
-    'a Redis that is not there': [{ REDIS_URL: 'redis://:hush@127.0.0.1:1' }, 'queue', /could not be asked \(ECONNREFUSED\)/],
+    'a Redis that is not there': [
+      { REDIS_URL: 'redis://:hush@127.0.0.1:1' },
+      'queue',
+      /could not be asked \(ECONNREFUSED\)/,
+    ],
     'a mail server that is not there': [{ SMTP_URL: 'smtp://127.0.0.1:1' }, 'mail', /./],
     'credentials that are refused': [{ TRUELAYER_CLIENT_SECRET: 'wrong' }, 'provider', /rejected \(invalid_client\)/],
-    'configuration that is missing': [{ SMTP_URL: undefined, MAIL_FROM: undefined }, 'configuration', /SMTP_URL is not set/],
+    'configuration that is missing': [
+      { SMTP_URL: undefined, MAIL_FROM: undefined },
+      'configuration',
+      /SMTP_URL is not set/,
+    ],
   }
   test.each(Object.entries(broken))('finds %s', async (_, [over, check, words]) => {
     const diagnosis = await diagnose(over)
@@ -97,24 +132,51 @@ describe('doctor', () => {
     const own = { DATABASE_URL: await createDatabase() }
     const file = join(cwd, 'plain.ndjson')
     const expires_at = new Date(Date.now() + 5e9).toISOString()
-    await writeFile(file, ndjson([aLine({ expires_at, redirect_uri: 'http://127.0.0.1:3000/callback' }), aLine({ expires_at })]))
+    await writeFile(
+      file,
+      ndjson([aLine({ expires_at, redirect_uri: 'http://127.0.0.1:3000/callback' }), aLine({ expires_at })]),
+    )
     await runHere(['import', file], { ...env, ...own })
-    const about = async (over: Record<string, string>): Promise<Finding | undefined> => (await diagnose({ ...own, ...over })).findings.find(({ check }) => check === 'callbacks')
+    const about = async (over: Record<string, string>): Promise<Finding | undefined> =>
+      (await diagnose({ ...own, ...over })).findings.find(({ check }) => check === 'callbacks')
     expect(await about({})).toMatchObject({ level: 'ok', detail: expect.stringContaining('1 consents') })
-    expect(await about({ NODE_ENV: 'production' })).toMatchObject({ level: 'fail', detail: expect.stringContaining('1 consents'), advice: expect.stringContaining('import') })
+    expect(await about({ NODE_ENV: 'production' })).toMatchObject({
+      level: 'fail',
+      detail: expect.stringContaining('1 consents'),
+      advice: expect.stringContaining('import'),
+    })
   })
 
   test('finds callbacks on our own host that nothing answers, which an import with PUBLIC_URL refuses', async () => {
     const own = { DATABASE_URL: await createDatabase() }
     const file = join(cwd, 'dead.ndjson')
     const at = (redirect_uri: string) => aLine({ expires_at: new Date(Date.now() + 5e9).toISOString(), redirect_uri })
-    await writeFile(file, ndjson([at('https://consents.example.com/cb?tenant=1'), at('https://consents.example.com/callback/'), at('https://app.example.com/cb')]))
+    await writeFile(
+      file,
+      ndjson([
+        at('https://consents.example.com/cb?tenant=1'),
+        at('https://consents.example.com/callback/'),
+        at('https://app.example.com/cb'),
+      ]),
+    )
     const refused = await runHere(['import', file], { ...env, ...own, PUBLIC_URL: 'https://consents.example.com' })
-    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/^line 1: redirect_uri: is on our own host/) })
-    expect(await runHere(['import', file], { ...env, ...own, PUBLIC_URL: 'consents.example.com' })).toMatchObject({ code: 2, stderr: expect.stringContaining('PUBLIC_URL') })
+    expect(refused).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^line 1: redirect_uri: is on our own host/),
+    })
+    expect(await runHere(['import', file], { ...env, ...own, PUBLIC_URL: 'consents.example.com' })).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('PUBLIC_URL'),
+    })
     expect(await runHere(['import', file], { ...env, ...own, PUBLIC_URL: undefined })).toMatchObject({ code: 0 })
     const diagnosis = await diagnose({ ...own, PUBLIC_URL: 'https://consents.example.com' })
-    expect(failures(diagnosis)).toMatchObject([{ check: 'callbacks', detail: expect.stringContaining('1 consents have the redirect_uri /cb on our own host'), advice: expect.stringContaining('https://consents.example.com/callback') }])
+    expect(failures(diagnosis)).toMatchObject([
+      {
+        check: 'callbacks',
+        detail: expect.stringContaining('1 consents have the redirect_uri /cb on our own host'),
+        advice: expect.stringContaining('https://consents.example.com/callback'),
+      },
+    ])
     expect(JSON.stringify(diagnosis)).not.toContain('tenant')
   })
 
@@ -131,21 +193,37 @@ describe('doctor', () => {
     await writeFile(ca, selfSigned.cert)
     const proxy = await connectProxy()
     const url = `https://127.0.0.1:${(front.address() as AddressInfo).port}`
-    const secure = { ...env, TRUELAYER_AUTH_URL: url, TRUELAYER_API_URL: url, NODE_EXTRA_CA_CERTS: ca, HTTPS_PROXY: withLogin(proxy, 'user:hush') }
+    const secure = {
+      ...env,
+      TRUELAYER_AUTH_URL: url,
+      TRUELAYER_API_URL: url,
+      NODE_EXTRA_CA_CERTS: ca,
+      HTTPS_PROXY: withLogin(proxy, 'user:hush'),
+    }
     const about = async (over: Record<string, string> = {}): Promise<Finding | undefined> => {
       const { stdout } = await run(['doctor', '--json'], { env: { ...secure, ...over }, cwd })
       expect(stdout).not.toContain('hush')
       return (JSON.parse(stdout) as Diagnosis).findings.find(({ check }) => check === 'provider')
     }
     const host = new URL(proxy.url).host
-    expect(await about()).toMatchObject({ level: 'ok', detail: expect.stringMatching(new RegExp(`; through the proxy ${host}$`)) })
+    expect(await about()).toMatchObject({
+      level: 'ok',
+      detail: expect.stringMatching(new RegExp(`; through the proxy ${host}$`)),
+    })
     expect(proxy.received()).toContain('CONNECT 127.0.0.1:')
     const before = proxy.connections()
-    expect(await about({ no_proxy: '127.0.0.1' })).toMatchObject({ level: 'ok', detail: expect.stringMatching(/; asked directly, past HTTPS_PROXY$/) })
+    expect(await about({ no_proxy: '127.0.0.1' })).toMatchObject({
+      level: 'ok',
+      detail: expect.stringMatching(/; asked directly, past HTTPS_PROXY$/),
+    })
     expect(proxy.connections()).toBe(before)
-    const strict = await connectProxy({ instead: (client) => void client.end('HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n') })
+    const strict = await connectProxy({
+      instead: (client) => void client.end('HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n'),
+    })
     expect(await about({ https_proxy: withLogin(strict, 'user:hush') })).toMatchObject({
-      level: 'fail', detail: expect.stringMatching(/^could not be found out: the proxy in HTTPS_PROXY .*through the proxy/), advice: expect.stringContaining('HTTPS_PROXY and NO_PROXY'),
+      level: 'fail',
+      detail: expect.stringMatching(/^could not be found out: the proxy in HTTPS_PROXY .*through the proxy/),
+      advice: expect.stringContaining('HTTPS_PROXY and NO_PROXY'),
     })
   })
 
@@ -160,7 +238,9 @@ describe('doctor', () => {
     await client.end()
     const diagnosis = await diagnose(own)
     const keys = await runHere(['keys', 'list'], { ...env, ...own })
-    expect(failures(diagnosis)).toMatchObject([{ check: 'keys', detail: expect.stringContaining('1 stored secrets need the key no key') }])
+    expect(failures(diagnosis)).toMatchObject([
+      { check: 'keys', detail: expect.stringContaining('1 stored secrets need the key no key') },
+    ])
     expect(keys).toMatchObject({ code: 1, stdout: expect.stringContaining('(none)') })
     expect(JSON.stringify([diagnosis, keys])).not.toMatch(/pl4in|t0ken/)
   })
@@ -173,7 +253,9 @@ describe('doctor', () => {
     await admin.end()
     const url = new URL(env['DATABASE_URL'] ?? '')
     url.pathname = `/${name}`
-    expect(failures(await diagnose({ DATABASE_URL: url.href }))).toMatchObject([{ check: 'migrations', detail: 'none is applied', advice: 'run: reconsent migrate' }])
+    expect(failures(await diagnose({ DATABASE_URL: url.href }))).toMatchObject([
+      { check: 'migrations', detail: 'none is applied', advice: 'run: reconsent migrate' },
+    ])
   })
 
   test('takes the queue on PostgreSQL for what it is', async () => {
@@ -188,19 +270,25 @@ describe('doctor', () => {
       expect(JSON.stringify(diagnosis)).not.toContain('hush')
       return { code: diagnosis.code, failed: failures(diagnosis).filter(({ check }) => check.startsWith('queue')) }
     }
-    const refused = (detail: RegExp, advice: RegExp) => ({ code: 1, failed: [{ check: 'queue', detail: expect.stringMatching(detail), advice: expect.stringMatching(advice) }] })
+    const refused = (detail: RegExp, advice: RegExp) => ({
+      code: 1,
+      failed: [{ check: 'queue', detail: expect.stringMatching(detail), advice: expect.stringMatching(advice) }],
+    })
 
     test('a replica', async () => {
       const pair = await startPair({ password: 'hush' })
       onTestFinished(() => pair.stop())
-      expect(await found(`redis://:hush@127.0.0.1:${pair.second.port}`)).toMatchObject(refused(/\(READONLY\): REDIS_URL points at a replica/, /primary/))
+      expect(await found(`redis://:hush@127.0.0.1:${pair.second.port}`)).toMatchObject(
+        refused(/\(READONLY\): REDIS_URL points at a replica/, /primary/),
+      )
       expect(await found(`redis://:hush@127.0.0.1:${pair.first.port}`)).toEqual({ code: 0, failed: [] })
     })
 
     test('one node of a cluster, and the cluster', async () => {
       const cluster = await startCluster()
       onTestFinished(() => cluster.stop())
-      for (const { url } of cluster.primaries) expect(await found(url)).toMatchObject(refused(/\(MOVED\)/, /redis-cluster:\/\//))
+      for (const { url } of cluster.primaries)
+        expect(await found(url)).toMatchObject(refused(/\(MOVED\)/, /redis-cluster:\/\//))
       expect(await found(cluster.url)).toEqual({ code: 0, failed: [] })
     }, 60_000)
 
@@ -220,7 +308,17 @@ describe('doctor', () => {
       expect(await found(server.url)).toMatchObject(refused(/\(MISCONF\)/, /disk/))
       await server.ask(async (client) => {
         await client.config('SET', 'stop-writes-on-bgsave-error', 'no')
-        await client.call('ACL', 'SETUSER', 'app', 'on', '>hush', '~{reconsent}*', '&{reconsent}*', '+@all', '-@dangerous')
+        await client.call(
+          'ACL',
+          'SETUSER',
+          'app',
+          'on',
+          '>hush',
+          '~{reconsent}*',
+          '&{reconsent}*',
+          '+@all',
+          '-@dangerous',
+        )
       })
       const url = server.url.replace('://', '://app:hush@')
       expect(await found(url)).toEqual({ code: 0, failed: [] })
@@ -239,21 +337,30 @@ describe('doctor', () => {
   test("says what PostgreSQL refuses of the queue's tables", async () => {
     const own = await createDatabase()
     const app = await createAppRole(own)
-    const found = async () => (await diagnose({ QUEUE: 'postgres', REDIS_URL: undefined, DATABASE_URL: app })).findings.filter(({ check }) => check.startsWith('queue'))
+    const found = async () =>
+      (await diagnose({ QUEUE: 'postgres', REDIS_URL: undefined, DATABASE_URL: app })).findings.filter(({ check }) =>
+        check.startsWith('queue'),
+      )
     expect(await found()).toEqual([{ check: 'queue', level: 'ok', detail: 'on PostgreSQL', advice: null }])
     await asOwner(own, `REVOKE INSERT ON bullmq.meta FROM ${new URL(app).username}`)
-    expect(await found()).toMatchObject([{ check: 'queue', level: 'fail', detail: expect.stringMatching(/42501.*may not write the queue's tables/) }])
+    expect(await found()).toMatchObject([
+      { check: 'queue', level: 'fail', detail: expect.stringMatching(/42501.*may not write the queue's tables/) },
+    ])
   })
 
   test('says what waits for a person', async () => {
     const client = new pg.Client({ connectionString: env['DATABASE_URL'] })
     await client.connect()
     await client.query(`UPDATE consents SET status = 'quarantined', next_action_at = NULL`)
-    await client.query(`INSERT INTO provider_holds (name, since, code, probe_at) VALUES ('truelayer', now(), 'client-rejected', now())`)
+    await client.query(
+      `INSERT INTO provider_holds (name, since, code, probe_at) VALUES ('truelayer', now(), 'client-rejected', now())`,
+    )
     const { findings, code } = await diagnose()
     await client.query('DELETE FROM provider_holds')
     await client.end()
     expect(code).toBe(0)
-    expect(findings.filter(({ level }) => level === 'warn').map(({ check }) => check)).toEqual(expect.arrayContaining(['quarantine', 'provider calls']))
+    expect(findings.filter(({ level }) => level === 'warn').map(({ check }) => check)).toEqual(
+      expect.arrayContaining(['quarantine', 'provider calls']),
+    )
   })
 })

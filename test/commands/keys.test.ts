@@ -9,10 +9,17 @@ import { environmentFor, run, start } from './reconsent.ts'
 
 const keys = (...ids: string[]) => ({ ENCRYPTION_KEYS: ids.map((id) => `${id}:${keyText(id)}`).join(',') })
 const rows = (count: number): string =>
-  Array.from({ length: count }, (_, index) => JSON.stringify({
-    credentials_id: `cred-${index}`, refresh_token: `refresh-secret-${index}`, provider_id: 'uk-ob-monzo', country: 'GB',
-    redirect_uri: 'https://example.com/callback', user_id: `user-${index}`, expires_at: new Date(Date.now() + 60 * 86_400_000).toISOString(),
-  })).join('\n')
+  Array.from({ length: count }, (_, index) =>
+    JSON.stringify({
+      credentials_id: `cred-${index}`,
+      refresh_token: `refresh-secret-${index}`,
+      provider_id: 'uk-ob-monzo',
+      country: 'GB',
+      redirect_uri: 'https://example.com/callback',
+      user_id: `user-${index}`,
+      expires_at: new Date(Date.now() + 60 * 86_400_000).toISOString(),
+    }),
+  ).join('\n')
 
 let url: string
 let env: Record<string, string>
@@ -25,19 +32,37 @@ beforeEach(async () => {
 describe('keys', () => {
   test('list, rotate, list: from one key to the next, without a secret in the output', async () => {
     const both = { ...env, ...keys('k2', 'k1') }
-    expect((await run(['keys', 'list'], { env: both })).stdout).toBe('key  it        stored secrets\nk2   encrypts  0\nk1   decrypts  7\n')
+    expect((await run(['keys', 'list'], { env: both })).stdout).toBe(
+      'key  it        stored secrets\nk2   encrypts  0\nk1   decrypts  7\n',
+    )
     const rotated = await run(['keys', 'rotate'], { env: both })
-    expect(rotated).toEqual({ code: 0, stdout: '7 secrets encrypted again under the key k2; nothing needs another key\n', stderr: '' })
-    expect(JSON.parse((await run(['keys', 'list', '--json'], { env: both })).stdout)).toEqual({
-      keys: [{ id: 'k2', role: 'encrypts', cells: 7 }, { id: 'k1', role: 'decrypts', cells: 0 }],
+    expect(rotated).toEqual({
+      code: 0,
+      stdout: '7 secrets encrypted again under the key k2; nothing needs another key\n',
+      stderr: '',
     })
-    expect(JSON.parse((await run(['keys', 'rotate', '--json'], { env: both })).stdout)).toEqual({ key: 'k2', rotated: 0, unreadable: 0, left: 0, interrupted: false })
+    expect(JSON.parse((await run(['keys', 'list', '--json'], { env: both })).stdout)).toEqual({
+      keys: [
+        { id: 'k2', role: 'encrypts', cells: 7 },
+        { id: 'k1', role: 'decrypts', cells: 0 },
+      ],
+    })
+    expect(JSON.parse((await run(['keys', 'rotate', '--json'], { env: both })).stdout)).toEqual({
+      key: 'k2',
+      rotated: 0,
+      unreadable: 0,
+      left: 0,
+      interrupted: false,
+    })
     expect((await run(['token', 'cred-3'], { env: { ...env, ...keys('k2') } })).stdout).toBe('refresh-secret-3\n')
   })
 
   test('a key in use that is missing: exit code 1', async () => {
     const { code, stdout, stderr } = await run(['keys', 'list'], { env: { ...env, ...keys('k2') } })
-    expect({ code, stdout }).toEqual({ code: 1, stdout: 'key  it        stored secrets\nk2   encrypts  0\nk1   missing   7\n' })
+    expect({ code, stdout }).toEqual({
+      code: 1,
+      stdout: 'key  it        stored secrets\nk2   encrypts  0\nk1   missing   7\n',
+    })
     expect(stderr).toMatch(/put it back/)
     expect((await run(['keys', 'rotate'], { env: { ...env, ...keys('k2') } })).code).toBe(1)
   })
@@ -49,15 +74,28 @@ describe('keys', () => {
 
 describe('start', () => {
   const startEnvironment = async (): Promise<Record<string, string>> => ({
-    ...env, NODE_ENV: 'test', REDIS_URL: inject('redisUrl'), TRUELAYER_CLIENT_ID: 'client', TRUELAYER_CLIENT_SECRET: 'client-secret', PUBLIC_URL: 'http://127.0.0.1:3000',
-    HOST: '127.0.0.1', PORT: String(await freePort()), SMTP_URL: 'smtp://127.0.0.1:9', MAIL_FROM: 'a@example.com', RECONSENT_CONFIG: new URL('policy.fixture.ts', import.meta.url).pathname,
+    ...env,
+    NODE_ENV: 'test',
+    REDIS_URL: inject('redisUrl'),
+    TRUELAYER_CLIENT_ID: 'client',
+    TRUELAYER_CLIENT_SECRET: 'client-secret',
+    PUBLIC_URL: 'http://127.0.0.1:3000',
+    HOST: '127.0.0.1',
+    PORT: String(await freePort()),
+    SMTP_URL: 'smtp://127.0.0.1:9',
+    MAIL_FROM: 'a@example.com',
+    RECONSENT_CONFIG: new URL('policy.fixture.ts', import.meta.url).pathname,
   })
 
   test('refuses without a key that is in use, with its name and how much needs it', async () => {
     const { code, stderr } = await run(['start'], { env: { ...(await startEnvironment()), ...keys('k2', 'k3') } })
-    expect(stderr).toMatch(/ENCRYPTION_KEYS: lacks the key "k1", which 7 stored secrets need: put it back behind the first one/)
+    expect(stderr).toMatch(
+      /ENCRYPTION_KEYS: lacks the key "k1", which 7 stored secrets need: put it back behind the first one/,
+    )
     expect(code).toBe(2)
-    expect((await asOwner(url, `SELECT count(*)::int AS count FROM consents WHERE status = 'quarantined'`)).rows).toEqual([{ count: 0 }])
+    expect(
+      (await asOwner(url, `SELECT count(*)::int AS count FROM consents WHERE status = 'quarantined'`)).rows,
+    ).toEqual([{ count: 0 }])
   })
 
   test('started while the database was away, it ends as soon as it can see that a key is missing', async () => {
@@ -95,13 +133,25 @@ describe('verify', () => {
   })
 
   test('a violation: the invariant and the row, exit code 1', async () => {
-    const { rows: found } = await asOwner(url, `UPDATE consents SET cycle = 4 WHERE credentials_id = 'cred-1' RETURNING id`)
+    const { rows: found } = await asOwner(
+      url,
+      `UPDATE consents SET cycle = 4 WHERE credentials_id = 'cred-1' RETURNING id`,
+    )
     const id = String(found[0].id)
     const told = await run(['verify'], { env })
     expect(told.code).toBe(1)
-    expect(told.stdout).toMatch(new RegExp(`^10 +consents ${id} +it is active in cycle 4, but its events make it active in cycle 1$`, 'm'))
+    expect(told.stdout).toMatch(
+      new RegExp(`^10 +consents ${id} +it is active in cycle 4, but its events make it active in cycle 1$`, 'm'),
+    )
     expect(JSON.parse((await run(['verify', '--quick', '--json'], { env })).stdout)).toEqual({
-      ok: false, violations: [{ invariant: 10, record: `consents ${id}`, what: 'it is active in cycle 4, but its events make it active in cycle 1' }],
+      ok: false,
+      violations: [
+        {
+          invariant: 10,
+          record: `consents ${id}`,
+          what: 'it is active in cycle 4, but its events make it active in cycle 1',
+        },
+      ],
     })
   })
 })

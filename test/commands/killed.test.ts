@@ -1,4 +1,5 @@
-// Commands that write page by page, killed between two pages: what was written stands, and the same command again does the rest.
+// Commands that write page by page, killed between two pages: what was written stands, and the same command again does
+// the rest.
 import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
 import { DateTime } from 'luxon'
@@ -15,10 +16,17 @@ import { environmentFor, run, start } from './reconsent.ts'
 
 const ROWS = 4_000
 const keys = (...ids: string[]) => ({ ENCRYPTION_KEYS: ids.map((id) => `${id}:${keyText(id)}`).join(',') })
-const rows = Array.from({ length: ROWS }, (_, index) => JSON.stringify({
-  credentials_id: `cred-${index}`, refresh_token: `refresh-secret-${index}`, provider_id: 'uk-ob-monzo', country: 'GB',
-  redirect_uri: 'https://example.com/callback', user_id: `user-${index}`, expires_at: new Date(Date.now() + 60 * 86_400_000).toISOString(),
-})).join('\n')
+const rows = Array.from({ length: ROWS }, (_, index) =>
+  JSON.stringify({
+    credentials_id: `cred-${index}`,
+    refresh_token: `refresh-secret-${index}`,
+    provider_id: 'uk-ob-monzo',
+    country: 'GB',
+    redirect_uri: 'https://example.com/callback',
+    user_id: `user-${index}`,
+    expires_at: new Date(Date.now() + 60 * 86_400_000).toISOString(),
+  }),
+).join('\n')
 
 let url: string
 let env: Record<string, string>
@@ -31,10 +39,16 @@ beforeEach(async () => {
 })
 afterEach(async () => slow.close())
 
-const count = async (what: string): Promise<number> => Number((await asOwner(url, `SELECT count(*)::int AS count FROM ${what}`)).rows[0].count)
+const count = async (what: string): Promise<number> =>
+  Number((await asOwner(url, `SELECT count(*)::int AS count FROM ${what}`)).rows[0].count)
 
 /** Kills the command once some of its pages are written. */
-const killedMidway = async (args: readonly string[], over: Record<string, string>, written: () => Promise<number>, input?: string): Promise<void> => {
+const killedMidway = async (
+  args: readonly string[],
+  over: Record<string, string>,
+  written: () => Promise<number>,
+  input?: string,
+): Promise<void> => {
   const way = new URL(url)
   way.port = String(slow.port)
   const child = start(args, { env: { ...env, ...over, DATABASE_URL: way.href } })

@@ -58,8 +58,14 @@ export const keepingTerminal = () => {
   return { terminal, kept }
 }
 
-/** The same command in this process, a hundred times quicker to start. Not for two at once: the environment is the process's. */
-export const runHere = async (args: readonly string[], env: Readonly<Record<string, string | undefined>>): Promise<Ran> => {
+/**
+ * The same command in this process, a hundred times quicker to start. Not for two at once: the environment is the
+ * process's.
+ */
+export const runHere = async (
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Ran> => {
   const before = { ...process.env }
   const { terminal, kept } = keepingTerminal()
   try {

@@ -43,11 +43,30 @@ const end = async (child: ReturnType<typeof start>, signal: NodeJS.Signals): Pro
 
 describe('simulator', () => {
   test('runs with the switches and faults it was given until Ctrl-C, and is told where by JSON', async () => {
-    const child = begin(['simulator', '--switch', 'validity_days=30', '--switch', 'unknown_token=invalid_grant', '--fault', 'me:slow:ms=1:count=2', '--json'], {})
-    const at = JSON.parse(await untilPrinted(child, /\n\}\n/)) as { url: string; control: string; inbox: string; client_id: string }
+    const child = begin(
+      [
+        'simulator',
+        '--switch',
+        'validity_days=30',
+        '--switch',
+        'unknown_token=invalid_grant',
+        '--fault',
+        'me:slow:ms=1:count=2',
+        '--json',
+      ],
+      {},
+    )
+    const at = JSON.parse(await untilPrinted(child, /\n\}\n/)) as {
+      url: string
+      control: string
+      inbox: string
+      client_id: string
+    }
     expect(at.client_id).toBe('reconsent-simulated')
     expect((await fetch(at.inbox)).status).toBe(200)
-    const switches: unknown = await (await fetch(`${at.control}/switches`, { headers: { accept: 'application/json' } })).json()
+    const switches: unknown = await (
+      await fetch(`${at.control}/switches`, { headers: { accept: 'application/json' } })
+    ).json()
     expect(JSON.stringify(switches)).toMatch(/"validity_days":\s*(\{[^}]*)?30/)
     expect(await end(child, 'SIGINT')).toBe(0)
   })
@@ -57,8 +76,14 @@ describe('start', () => {
   test('runs the roles it was given until SIGTERM, and ends with 0', async () => {
     const env = {
       ...environmentFor(await createDatabase()),
-      QUEUE: 'postgres', HOST: '127.0.0.1', PORT: '0', PUBLIC_URL: 'http://127.0.0.1:3000',
-      TRUELAYER_CLIENT_ID: 'client', TRUELAYER_CLIENT_SECRET: 'client-secret', SMTP_URL: 'smtp://127.0.0.1:9', MAIL_FROM: 'consents@example.com',
+      QUEUE: 'postgres',
+      HOST: '127.0.0.1',
+      PORT: '0',
+      PUBLIC_URL: 'http://127.0.0.1:3000',
+      TRUELAYER_CLIENT_ID: 'client',
+      TRUELAYER_CLIENT_SECRET: 'client-secret',
+      SMTP_URL: 'smtp://127.0.0.1:9',
+      MAIL_FROM: 'consents@example.com',
     }
     const child = begin(['start', '--roles', 'scheduler'], env)
     const log = await untilPrinted(child, /reconsent runs/)

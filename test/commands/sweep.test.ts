@@ -1,4 +1,5 @@
-// `sweep` on a real queue: what it hands over is what the scheduler would have handed over, the policy's retries included.
+// `sweep` on a real queue: what it hands over is what the scheduler would have handed over, the policy's retries
+// included.
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -21,7 +22,10 @@ beforeAll(async () => {
   databaseUrl = await createDatabase()
   const cwd = await mkdtemp(join(tmpdir(), 'reconsent-sweep-'))
   env = { ...environmentFor(databaseUrl), REDIS_URL: redisUrl(), RECONSENT_CONFIG: join(cwd, 'worker.config.ts') }
-  await writeFile(join(cwd, 'worker.config.ts'), "export default { company: { name: 'Brightside' }, timing: { retry: { attempts: 7, firstDelay: '3s' } } }\n")
+  await writeFile(
+    join(cwd, 'worker.config.ts'),
+    "export default { company: { name: 'Brightside' }, timing: { retry: { attempts: 7, firstDelay: '3s' } } }\n",
+  )
   client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()
 })
@@ -45,7 +49,10 @@ describe.each(['redis', 'postgres'] as const)('jobs queued by sweep on %s', (kin
     const swept = await runHere(['sweep'], { ...env, QUEUE: kind })
     expect([swept.code, swept.stdout]).toEqual([0, expect.stringMatching(/dispatched [1-9]/)])
     const { rows } = await client.query('SELECT dispatch_no FROM consents WHERE id = $1', [id])
-    const target = kind === 'redis' ? ({ kind, url: new Secret(redisUrl()) } as const) : ({ kind, url: new Secret(databaseUrl) } as const)
+    const target =
+      kind === 'redis'
+        ? ({ kind, url: new Secret(redisUrl()) } as const)
+        : ({ kind, url: new Secret(databaseUrl) } as const)
     const backend = await openBackend(target, { log: makeLog({ level: 'silent' }), plans })
     try {
       const job = await backend.queue('reauth').getJob(`${id}-${rows[0].dispatch_no}`)

@@ -7,7 +7,9 @@ import { expect, test } from 'vitest'
 const module = fileURLToPath(new URL('../../src/commands/terminal.ts', import.meta.url))
 
 test('a long output waits for its reader, again and again, and leaves nothing behind', async () => {
-  const script = `const { processTerminal } = await import(${JSON.stringify(module)}); const terminal = processTerminal()
+  const script = `
+    const { processTerminal } = await import(${JSON.stringify(module)})
+    const terminal = processTerminal()
     for (let time = 0; time < 40; time += 1) await terminal.write('x'.repeat(300_000))
     process.stderr.write(String(process.stdout.listenerCount('close') + process.stdout.listenerCount('drain')))`
   const child = spawn(process.execPath, ['--input-type=module', '-e', script])

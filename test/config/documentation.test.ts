@@ -10,7 +10,10 @@ const text = readFileSync(join(import.meta.dirname, '../../docs/configuration.md
 
 /** The rows of the tables whose first column has this title. */
 const rowsUnder = (title: string): string[] =>
-  text.split('\n\n').filter((block) => block.startsWith(`| ${title} |`)).flatMap((block) => block.split('\n').slice(2))
+  text
+    .split('\n\n')
+    .filter((block) => block.startsWith(`| ${title} |`))
+    .flatMap((block) => block.split('\n').slice(2))
 
 /** First and second cell of each row, by the names in the first. */
 const rows = [...rowsUnder('variable'), ...rowsUnder('key')].flatMap((line) => {
@@ -26,7 +29,9 @@ describe('docs/configuration.md', () => {
   })
 
   test('has every parameter of DATABASE_URL, once, and no other', () => {
-    const names = rowsUnder('parameter').flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? ''))
+    const names = rowsUnder('parameter').flatMap((line) =>
+      [...(line.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? ''),
+    )
     expect(names.toSorted()).toEqual([...addressParameters].toSorted())
   })
 
@@ -37,7 +42,9 @@ describe('docs/configuration.md', () => {
   })
 
   test('gives the defaults of the timing as they are', () => {
-    const written = rows.filter(({ name }) => name.startsWith('timing.') || name.startsWith('limits.') || name === 'link.freshFor')
+    const written = rows.filter(
+      ({ name }) => name.startsWith('timing.') || name.startsWith('limits.') || name === 'link.freshFor',
+    )
     const policy: Record<string, unknown> = {}
     for (const { name, second } of written) {
       const path = name.split('.')

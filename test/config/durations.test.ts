@@ -26,8 +26,25 @@ describe('a duration', () => {
     expect(parseDuration('90d')).toMatchObject({ days: 90, hours: 0 })
   })
 
-  test.each(['', 'd', '10', '10 m', '10min', '1.5h', '-5m', '+5m', '1h30m', '10M', 'ten minutes', '1y', '٣m', '9999999999d'])('%o is none', (text) => {
-    expect(millis(text)).toBe(`'${text}' is not a duration: write a whole number and a unit (ms, s, m, h, d, w), such as '10m' or '90d'`)
+  test.each([
+    '',
+    'd',
+    '10',
+    '10 m',
+    '10min',
+    '1.5h',
+    '-5m',
+    '+5m',
+    '1h30m',
+    '10M',
+    'ten minutes',
+    '1y',
+    '٣m',
+    '9999999999d',
+  ])('%o is none', (text) => {
+    expect(millis(text)).toBe(
+      `'${text}' is not a duration: write a whole number and a unit (ms, s, m, h, d, w), such as '10m' or '90d'`,
+    )
   })
 
   test('a number lacks its unit', () => {
@@ -35,7 +52,9 @@ describe('a duration', () => {
   })
 
   test('nothing else is one, and nothing throws', () => {
-    fc.assert(fc.property(fc.anything(), (value) => (typeof value === 'number' ? true : typeof millis(value) === 'string')))
+    fc.assert(
+      fc.property(fc.anything(), (value) => (typeof value === 'number' ? true : typeof millis(value) === 'string')),
+    )
   })
 
   test('is checked against its limits, which are allowed themselves', () => {

@@ -27,7 +27,9 @@ describe('the policy file', () => {
 
   test('may use defineConfig, which adds nothing', async () => {
     const defineConfig = new URL('../../src/config/define-config.ts', import.meta.url).href
-    const text = `import { defineConfig } from ${JSON.stringify(defineConfig)}\nexport default defineConfig({ company: { name: 'Defined' } })`
+    const text =
+      `import { defineConfig } from ${JSON.stringify(defineConfig)}\nexport default defineConfig({ company: { ` +
+      "name: 'Defined' } })"
     expect(await nameFrom(aDirectory({ 'worker.config.ts': text }))).toBe('Defined')
   })
 
@@ -51,14 +53,26 @@ describe('the policy file', () => {
 
   test('must be there when it was named', async () => {
     const cwd = aDirectory()
-    expect(await problemsFrom(cwd, 'other.ts')).toEqual([`RECONSENT_CONFIG: names a file that does not exist: ${join(cwd, 'other.ts')}`])
-    expect(await problemsFrom(cwd, 'file://host/x.ts')).toEqual(['RECONSENT_CONFIG: is not a usable file URL: write file:///path/to/worker.config.ts, or a path'])
+    expect(await problemsFrom(cwd, 'other.ts')).toEqual([
+      `RECONSENT_CONFIG: names a file that does not exist: ${join(cwd, 'other.ts')}`,
+    ])
+    expect(await problemsFrom(cwd, 'file://host/x.ts')).toEqual([
+      'RECONSENT_CONFIG: is not a usable file URL: write file:///path/to/worker.config.ts, or a path',
+    ])
   })
 
   test.each([
-    ['throws an Error', "throw new RangeError('out of luck\\nsecond line')", 'could not be loaded: RangeError: out of luck'],
+    [
+      'throws an Error',
+      "throw new RangeError('out of luck\\nsecond line')",
+      'could not be loaded: RangeError: out of luck',
+    ],
     ['throws something else', 'throw 5', 'could not be loaded: it threw something that is not an Error'],
-    ['has no default export', 'export const policy = {}', 'has no default export: write export default defineConfig({ … })'],
+    [
+      'has no default export',
+      'export const policy = {}',
+      'has no default export: write export default defineConfig({ … })',
+    ],
     ['exports a function', 'export default () => ({})', 'must export a policy object, not a function'],
     ['exports a list', 'export default []', 'must export a policy object, not a list'],
     ['exports null', 'export default null', 'must export a policy object, not null'],
@@ -68,8 +82,12 @@ describe('the policy file', () => {
   })
 
   test('with a mistake in its syntax is refused with the reason', async () => {
-    expect(await problemsFrom(aDirectory({ 'worker.config.ts': 'export default {' }))).toEqual([expect.stringMatching(/^worker\.config\.ts: could not be loaded: /)])
-    expect(await problemsFrom(aDirectory({ 'p.json': '{' }), 'p.json')).toEqual([expect.stringMatching(/^p\.json: could not be loaded: SyntaxError: /)])
+    expect(await problemsFrom(aDirectory({ 'worker.config.ts': 'export default {' }))).toEqual([
+      expect.stringMatching(/^worker\.config\.ts: could not be loaded: /),
+    ])
+    expect(await problemsFrom(aDirectory({ 'p.json': '{' }), 'p.json')).toEqual([
+      expect.stringMatching(/^p\.json: could not be loaded: SyntaxError: /),
+    ])
   })
 
   test('of an unknown kind is refused', async () => {
@@ -79,8 +97,10 @@ describe('the policy file', () => {
   })
 
   test('with an unknown key is refused, with the nearest', async () => {
-    expect(await problemsFrom(aDirectory({ 'worker.config.ts': "export default { company: { name: 'x' }, quiteHours: false }" }))).toEqual([
-      'quiteHours: is not a key of the policy. Did you mean quietHours?',
-    ])
+    expect(
+      await problemsFrom(
+        aDirectory({ 'worker.config.ts': "export default { company: { name: 'x' }, quiteHours: false }" }),
+      ),
+    ).toEqual(['quiteHours: is not a key of the policy. Did you mean quietHours?'])
   })
 })

@@ -5,7 +5,10 @@ import type { PolicyInput } from '../../src/config/define-config.ts'
 import { knownPolicyKeys, readPolicy } from '../../src/config/policy.ts'
 import type { PolicyAndTiming } from '../../src/config/policy.ts'
 
-const read = (input: object, options: { needsCompany?: boolean; checkCron?: (text: string) => string | undefined } = {}) => {
+const read = (
+  input: object,
+  options: { needsCompany?: boolean; checkCron?: (text: string) => string | undefined } = {},
+) => {
   const problems: string[] = []
   const report = (where: string, what: string) => void problems.push(`${where}: ${what}`)
   const result = readPolicy(input, { report, file: 'worker.config.ts', needsCompany: false, ...options })
@@ -30,7 +33,10 @@ const full = {
   spread: '30m',
   link: { freshFor: '5m' },
   routes: ['reauth', 'full'],
-  providers: { uk: { reauth: 'no', routes: ['full'], validity: '180d', grace: '30d' }, 'fr-ob-bank': { reauth: 'auth-inputs' } },
+  providers: {
+    uk: { reauth: 'no', routes: ['full'], validity: '180d', grace: '30d' },
+    'fr-ob-bank': { reauth: 'auth-inputs' },
+  },
   afterGrace: 'ask-once',
   limits: { messagesPerHour: 10 },
   company: { name: '  Ärger & Söhne  ' },
@@ -52,7 +58,9 @@ const full = {
 
 const leaves = (value: object): string[] =>
   Object.entries(value).flatMap(([key, inner]: [string, unknown]) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? leaves(inner).map((leaf) => `${key}.${leaf}`) : [key],
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? leaves(inner).map((leaf) => `${key}.${leaf}`)
+      : [key],
   )
 
 describe('the defaults', () => {
@@ -66,19 +74,36 @@ describe('the defaults', () => {
       providers: {},
       afterGrace: 'nothing',
       limits: { messagesPerHour: 2000 },
-          board: { allowDestructive: false },
+      board: { allowDestructive: false },
     })
-    expect(policy.ladder.map(({ name }) => name)).toEqual(['-14d', '-7d', '-3d', '-1d', '0d', '+7d', '+30d', '+60d', '+83d'])
+    expect(policy.ladder.map(({ name }) => name)).toEqual([
+      '-14d',
+      '-7d',
+      '-3d',
+      '-1d',
+      '0d',
+      '+7d',
+      '+30d',
+      '+60d',
+      '+83d',
+    ])
     expect(policy.ladder.map(({ days }) => days)).toEqual([-14, -7, -3, -1, 0, 7, 30, 60, 83])
     expect([policy.spread && policy.spread.as('minutes'), policy.link.freshFor.as('minutes')]).toEqual([120, 8])
   })
 
   test('of the timing too', () => {
     const { lease, queuedFor, codeTimer, jobDeadline, stopWithin, unreadyFor, requestTimeout, retry } = timing
-    expect([lease, queuedFor, codeTimer, jobDeadline, stopWithin, unreadyFor, requestTimeout, retry.firstDelay].map((duration) => duration.as('seconds'))).toEqual([
-      60, 600, 10, 50, 25, 3, 20, 5,
-    ])
-    expect(timing).toMatchObject({ pageSize: 500, maxWaiting: 5000, concurrency: { reauth: 8, notify: 4, exchange: 8 }, retry: { attempts: 4 } })
+    expect(
+      [lease, queuedFor, codeTimer, jobDeadline, stopWithin, unreadyFor, requestTimeout, retry.firstDelay].map(
+        (duration) => duration.as('seconds'),
+      ),
+    ).toEqual([60, 600, 10, 50, 25, 3, 20, 5])
+    expect(timing).toMatchObject({
+      pageSize: 500,
+      maxWaiting: 5000,
+      concurrency: { reauth: 8, notify: 4, exchange: 8 },
+      retry: { attempts: 4 },
+    })
   })
 })
 
@@ -97,7 +122,12 @@ describe('a full policy', () => {
       { name: '+1d', days: 1 },
     ])
     expect(policy.company.name).toBe('Ärger & Söhne')
-    expect(policy).toMatchObject({ quietHours: full.quietHours, routes: full.routes, afterGrace: 'ask-once', sweep: full.sweep })
+    expect(policy).toMatchObject({
+      quietHours: full.quietHours,
+      routes: full.routes,
+      afterGrace: 'ask-once',
+      sweep: full.sweep,
+    })
     expect(timing).toMatchObject({ pageSize: 1000, maxWaiting: 7, concurrency: full.timing.concurrency })
     expect(timing.retry.firstDelay.toMillis()).toBe(10)
   })
@@ -118,11 +148,23 @@ describe('a full policy', () => {
 describe('an unknown key', () => {
   test.each([
     [{ quiteHours: false }, 'quiteHours: is not a key of the policy. Did you mean quietHours?'],
-    [{ import: { supersedeOlder: true } }, expect.stringMatching(/^import: is no key of the policy any more: import.supersedeOlder .*field supersedes/)],
+    [
+      { import: { supersedeOlder: true } },
+      expect.stringMatching(/^import: is no key of the policy any more: import.supersedeOlder .*field supersedes/),
+    ],
     [{ link: { freshfor: '5m' } }, 'link.freshfor: is not a key of the policy. Did you mean link.freshFor?'],
-    [{ timing: { retry: { attempt: 3 } } }, 'timing.retry.attempt: is not a key of the policy. Did you mean timing.retry.attempts?'],
-    [{ providers: { GB: { gracePeriod: '1d', valdity: '1d' } } }, 'providers.GB.valdity: is not a key of the policy. Did you mean providers.GB.validity?'],
-    [{ quietHours: { from: '20:00', to: '08:00', til: 1 } }, 'quietHours.til: is not a key of the policy. Known here: from, to.'],
+    [
+      { timing: { retry: { attempt: 3 } } },
+      'timing.retry.attempt: is not a key of the policy. Did you mean timing.retry.attempts?',
+    ],
+    [
+      { providers: { GB: { gracePeriod: '1d', valdity: '1d' } } },
+      'providers.GB.valdity: is not a key of the policy. Did you mean providers.GB.validity?',
+    ],
+    [
+      { quietHours: { from: '20:00', to: '08:00', til: 1 } },
+      'quietHours.til: is not a key of the policy. Known here: from, to.',
+    ],
     [{ messagesPerHour: 5 }, 'messagesPerHour: is not a key of the policy. Did you mean limits.messagesPerHour?'],
     [{ cron: '* * * * *' }, 'cron: is not a key of the policy. Did you mean sweep.cron?'],
     [{ sweep: { every: '5m' } }, 'sweep.every: is not a key of the policy. Known here: cron.'],
@@ -131,9 +173,11 @@ describe('an unknown key', () => {
   })
 
   test('one at each depth are all reported', () => {
-    expect(problemsOf({ a1: 1, b1: 2, link: { c1: 3 }, timing: { retry: { d1: 4 } } }).map((problem) => problem.split(':')[0])).toEqual(
-      expect.arrayContaining(['a1', 'b1', 'link.c1', 'timing.retry.d1']),
-    )
+    expect(
+      problemsOf({ a1: 1, b1: 2, link: { c1: 3 }, timing: { retry: { d1: 4 } } }).map(
+        (problem) => problem.split(':')[0],
+      ),
+    ).toEqual(expect.arrayContaining(['a1', 'b1', 'link.c1', 'timing.retry.d1']))
   })
 
   test('its value is not shown: it may be a secret in the wrong place', () => {
@@ -143,24 +187,64 @@ describe('an unknown key', () => {
 
 describe('a wrong value', () => {
   test.each<[string, object, string]>([
-    ['a cron pattern of four fields', { sweep: { cron: '* * * *' } }, "sweep.cron: is not a cron pattern of five or six fields (for example '*/5 * * * *')"],
+    [
+      'a cron pattern of four fields',
+      { sweep: { cron: '* * * *' } },
+      "sweep.cron: is not a cron pattern of five or six fields (for example '*/5 * * * *')",
+    ],
     ['a cron pattern that is a number', { sweep: { cron: 5 } }, 'sweep.cron: must be text'],
     ['a section that is no object', { link: '8m' }, 'link: must be an object: { … }'],
     ['a section that is null', { company: null }, 'company: must be an object: { … }'],
     ['a ladder that is no list', { ladder: '-14d' }, 'ladder: must be a list: [ … ]'],
     ['an empty ladder', { ladder: [] }, 'ladder: is empty, so nobody would ever be asked: give at least one offset'],
-    ['a rung without sign', { ladder: ['0d', '7d'] }, "ladder[1]: '7d' has no sign: '-7d' is before expiry, '+7d' after it"],
-    ['a rung in hours', { ladder: ['-3h'] }, "ladder[0]: '-3h' is not an offset: write the days from expiry with their sign, such as '-14d', '0d' or '+7d'"],
-    ['a rung that is a number', { ladder: [-3] }, "ladder[0]: must be text: write the days from expiry with their sign, such as '-14d', '0d' or '+7d'"],
+    [
+      'a rung without sign',
+      { ladder: ['0d', '7d'] },
+      "ladder[1]: '7d' has no sign: '-7d' is before expiry, '+7d' after it",
+    ],
+    [
+      'a rung in hours',
+      { ladder: ['-3h'] },
+      "ladder[0]: '-3h' is not an offset: write the days from expiry with their sign, such as '-14d', '0d' or '+7d'",
+    ],
+    [
+      'a rung that is a number',
+      { ladder: [-3] },
+      "ladder[0]: must be text: write the days from expiry with their sign, such as '-14d', '0d' or '+7d'",
+    ],
     ['a rung twice', { ladder: ['-3d', '+1d', '-3d'] }, "ladder[2]: '-3d' is there twice"],
     ['zero with a sign', { ladder: ['-0d'] }, "ladder[0]: write '-0d' as '0d'"],
     ['a rung with a leading zero', { ladder: ['-07d'] }, "ladder[0]: write '-07d' as '-7d'"],
-    ['a rung at the end of grace', { ladder: ['0d', '+90d'] }, "ladder: '+90d' is not before the end of grace: consents can be renewed for 90 days after expiry"],
-    ['a rung before the consent', { ladder: ['-90d'] }, "ladder: '-90d' is not after the consent was given: consents live 90 days"],
-    ['too many rungs', { ladder: Array.from({ length: 51 }, (_, day) => `+${day + 1}d`) }, 'ladder: has 51 offsets: at most 50'],
-    ['quiet hours by hour', { quietHours: { from: '20', to: '08:00' } }, "quietHours.from: must be a time of day, such as '20:00'"],
-    ['quiet hours until 24:00', { quietHours: { from: '20:00', to: '24:00' } }, "quietHours.to: must be a time of day, such as '20:00'"],
-    ['quiet hours without end', { quietHours: { from: '20:00' } }, "quietHours.to: is missing: write a time of day, such as '20:00'"],
+    [
+      'a rung at the end of grace',
+      { ladder: ['0d', '+90d'] },
+      "ladder: '+90d' is not before the end of grace: consents can be renewed for 90 days after expiry",
+    ],
+    [
+      'a rung before the consent',
+      { ladder: ['-90d'] },
+      "ladder: '-90d' is not after the consent was given: consents live 90 days",
+    ],
+    [
+      'too many rungs',
+      { ladder: Array.from({ length: 51 }, (_, day) => `+${day + 1}d`) },
+      'ladder: has 51 offsets: at most 50',
+    ],
+    [
+      'quiet hours by hour',
+      { quietHours: { from: '20', to: '08:00' } },
+      "quietHours.from: must be a time of day, such as '20:00'",
+    ],
+    [
+      'quiet hours until 24:00',
+      { quietHours: { from: '20:00', to: '24:00' } },
+      "quietHours.to: must be a time of day, such as '20:00'",
+    ],
+    [
+      'quiet hours without end',
+      { quietHours: { from: '20:00' } },
+      "quietHours.to: is missing: write a time of day, such as '20:00'",
+    ],
     ['quiet hours that are true', { quietHours: true }, 'quietHours: must be an object: { … }, or false'],
     [
       'quiet hours of the same times',
@@ -172,59 +256,120 @@ describe('a wrong value', () => {
       { quietHours: { from: '09:59', to: '09:00' } },
       'quietHours: leaves 59 minutes a day to send in: leave at least 60',
     ],
-    ['a duration without unit', { link: { freshFor: 8 } }, "link.freshFor: 8 has no unit: write a whole number and a unit (ms, s, m, h, d, w), such as '10m' or '90d'"],
-    ['a duration out of range', { spread: '2d' }, "spread: '2d' is out of range: at least '1s', at most '1d', or false"],
+    [
+      'a duration without unit',
+      { link: { freshFor: 8 } },
+      "link.freshFor: 8 has no unit: write a whole number and a unit (ms, s, m, h, d, w), such as '10m' or '90d'",
+    ],
+    [
+      'a duration out of range',
+      { spread: '2d' },
+      "spread: '2d' is out of range: at least '1s', at most '1d', or false",
+    ],
     ['no route', { routes: [] }, 'routes: must have at least 1 entry'],
     ['an unknown route', { routes: ['reauth', 'extend'] }, "routes[1]: must be 'reauth' or 'full'"],
     ['a route twice', { routes: ['full', 'full'] }, 'routes: names a route twice'],
-    ['a country there is not', { providers: { XX: {} } }, 'providers.XX: is neither a provider id (lower-case letters, digits, - and _) nor a two-letter country code'],
-    ['a provider in capitals', { providers: { 'UK-OB-MONZO': {} } }, 'providers.UK-OB-MONZO: is neither a provider id (lower-case letters, digits, - and _) nor a two-letter country code'],
+    [
+      'a country there is not',
+      { providers: { XX: {} } },
+      'providers.XX: is neither a provider id (lower-case letters, digits, - and _) nor a two-letter country code',
+    ],
+    [
+      'a provider in capitals',
+      { providers: { 'UK-OB-MONZO': {} } },
+      'providers.UK-OB-MONZO: is neither a provider id (lower-case letters, digits, - and _) nor a two-letter ' +
+        'country code',
+    ],
     ['a country twice', { providers: { GB: {}, uk: {} } }, 'providers.uk: means GB, which has a rule already'],
-    ['a reauth of true', { providers: { GB: { reauth: true } } }, "providers.GB.reauth: must be 'yes' or 'no' or 'auth-inputs'"],
-    ['a validity of nothing', { providers: { GB: { validity: '0d' } } }, "providers.GB.validity: '0d' is out of range: at least '1h', at most '3650d'"],
+    [
+      'a reauth of true',
+      { providers: { GB: { reauth: true } } },
+      "providers.GB.reauth: must be 'yes' or 'no' or 'auth-inputs'",
+    ],
+    [
+      'a validity of nothing',
+      { providers: { GB: { validity: '0d' } } },
+      "providers.GB.validity: '0d' is out of range: at least '1h', at most '3650d'",
+    ],
     ['an unknown word', { afterGrace: 'ask' }, "afterGrace: must be 'nothing' or 'ask-once'"],
     ['a limit of zero', { limits: { messagesPerHour: 0 } }, 'limits.messagesPerHour: must be at least 1'],
     ['half a message', { limits: { messagesPerHour: 1.5 } }, 'limits.messagesPerHour: must be a whole number'],
     ['a limit as text', { limits: { messagesPerHour: '5' } }, 'limits.messagesPerHour: must be a whole number'],
-    ['a name of two lines', { company: { name: 'a\nBcc: b' } }, 'company.name: must be one line without control characters'],
+    [
+      'a name of two lines',
+      { company: { name: 'a\nBcc: b' } },
+      'company.name: must be one line without control characters',
+    ],
     ['a name too long', { company: { name: 'x'.repeat(101) } }, 'company.name: must have at most 100 characters'],
     ['yes for true', { board: { allowDestructive: 'yes' } }, 'board.allowDestructive: must be true or false'],
     ['a page too large', { timing: { pageSize: 1001 } }, 'timing.pageSize: must be at most 1000'],
     ['a page of nothing', { timing: { pageSize: 0 } }, 'timing.pageSize: must be at least 1'],
-    ['a deadline after the lease', { timing: { lease: '50s' } }, 'timing.jobDeadline: must be shorter than timing.lease'],
-    ['a request longer than its job', { timing: { requestTimeout: '50s' } }, 'timing.requestTimeout: must be shorter than timing.jobDeadline'],
-    ['unready until the stop is over', { timing: { stopWithin: '3s' } }, 'timing.unreadyFor: must be shorter than timing.stopWithin'],
-    ['unready for more than a minute', { timing: { stopWithin: '5m', unreadyFor: '61s' } }, "timing.unreadyFor: '61s' is out of range: at least '0ms', at most '1m'"],
+    [
+      'a deadline after the lease',
+      { timing: { lease: '50s' } },
+      'timing.jobDeadline: must be shorter than timing.lease',
+    ],
+    [
+      'a request longer than its job',
+      { timing: { requestTimeout: '50s' } },
+      'timing.requestTimeout: must be shorter than timing.jobDeadline',
+    ],
+    [
+      'unready until the stop is over',
+      { timing: { stopWithin: '3s' } },
+      'timing.unreadyFor: must be shorter than timing.stopWithin',
+    ],
+    [
+      'unready for more than a minute',
+      { timing: { stopWithin: '5m', unreadyFor: '61s' } },
+      "timing.unreadyFor: '61s' is out of range: at least '0ms', at most '1m'",
+    ],
   ])('%s', (_, input, problem) => {
     expect(problemsOf(input)).toEqual([problem])
   })
 
   test('the boundaries themselves are allowed', () => {
-    policyOf({ ladder: ['-89d', '+89d'], quietHours: { from: '10:00', to: '09:00' }, timing: { pageSize: 1, lease: '51s', unreadyFor: '0ms' } })
+    policyOf({
+      ladder: ['-89d', '+89d'],
+      quietHours: { from: '10:00', to: '09:00' },
+      timing: { pageSize: 1, lease: '51s', unreadyFor: '0ms' },
+    })
     // A bank with a longer grace makes later rungs reachable.
     policyOf({ ladder: ['+170d', '-100d'], providers: { fr: { grace: '180d', validity: '180d' } } })
   })
 
   test('all are reported together, also those that span several keys', () => {
     const wrong = { ladder: ['+95d'], link: { freshFor: 1 }, board: 1, routes: 'full', company: {} }
-    expect(read(wrong, { needsCompany: true }).problems.map((problem) => problem.split(':')[0])).toEqual(['link.freshFor', 'routes', 'board', 'ladder', 'company.name'])
+    expect(read(wrong, { needsCompany: true }).problems.map((problem) => problem.split(':')[0])).toEqual([
+      'link.freshFor',
+      'routes',
+      'board',
+      'ladder',
+      'company.name',
+    ])
   })
 
   test('a cron pattern is checked by the queue that runs it', () => {
     const checkCron = (pattern: string) => (pattern.includes('99') ? 'has no such minute' : undefined)
-    expect(read({ sweep: { cron: '99 * * * *' } }, { checkCron }).problems).toEqual(["sweep.cron: has no such minute (for example '*/5 * * * *')"])
+    expect(read({ sweep: { cron: '99 * * * *' } }, { checkCron }).problems).toEqual([
+      "sweep.cron: has no such minute (for example '*/5 * * * *')",
+    ])
     expect(read({ sweep: { cron: '9 * * * *' } }, { checkCron }).problems).toEqual([])
   })
 
   test('the company has to have a name where users see it', () => {
-    const problem = "company.name: is not set. Messages and pages name it: set company: { name: '…' } in worker.config.ts"
+    const problem =
+      "company.name: is not set. Messages and pages name it: set company: { name: '…' } in worker.config.ts"
     expect(read({}, { needsCompany: true }).problems).toEqual([problem])
     expect(read({ company: { name: '  ' } }, { needsCompany: true }).problems).toEqual([problem])
     expect(read({ company: { name: 'Company' } }, { needsCompany: true }).problems).toEqual([])
   })
 
   test('nothing a policy can say makes reading it throw', () => {
-    const anyPolicy = fc.dictionary(fc.constantFrom(...Object.keys(full), '__proto__', 'x'), fc.oneof(fc.anything(), fc.dictionary(fc.string(), fc.anything())))
+    const anyPolicy = fc.dictionary(
+      fc.constantFrom(...Object.keys(full), '__proto__', 'x'),
+      fc.oneof(fc.anything(), fc.dictionary(fc.string(), fc.anything())),
+    )
     fc.assert(fc.property(anyPolicy, (input) => Array.isArray(read(input, { needsCompany: true }).problems)))
   })
 })

@@ -1,5 +1,5 @@
-// Starts the armed processes and says what became of them. One is always warming up ahead of its turn: loading the program takes longer
-// than most runs.
+// Starts the armed processes and says what became of them. One is always warming up ahead of its turn: loading the
+// program takes longer than most runs.
 import { type ChildProcess, fork } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -27,7 +27,11 @@ const stdio = process.env['CRASH_LOG'] === undefined ? 'ignore' : 'inherit'
 const compiled = join(tmpdir(), 'reconsent-crash-compiled')
 
 const spawn = (): ChildProcess =>
-  fork(CHILD, { execArgv: ['--disable-warning=ExperimentalWarning'], stdio: ['ignore', stdio, stdio, 'ipc'], env: { ...process.env, NODE_COMPILE_CACHE: compiled } })
+  fork(CHILD, {
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+    stdio: ['ignore', stdio, stdio, 'ipc'],
+    env: { ...process.env, NODE_COMPILE_CACHE: compiled },
+  })
 
 const warm: ChildProcess[] = []
 const living = new Set<ChildProcess>()

@@ -1,5 +1,6 @@
-// A user with a browser, by real HTTP: opens the mail's link, presses the button, decides at the bank, comes back. Where no answer comes
-// in time, or none at all, the same request is made again, as a person reloads a page; a balancer then finds a living process.
+// A user with a browser, by real HTTP: opens the mail's link, presses the button, decides at the bank, comes back.
+// Where no answer comes in time, or none at all, the same request is made again, as a person reloads a page; a balancer
+// then finds a living process.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Decision } from '../../src/simulator/bank.ts'
 import type { Simulator } from '../../src/simulator/start-simulator.ts'
@@ -37,7 +38,8 @@ export const makeBrowser = (simulator: Simulator, origins: () => readonly string
       } catch {
         // Reset, refused or too slow: the person tries again.
       }
-      if (Date.now() > end) throw new Error(`${options.method ?? 'GET'} ${target.pathname.slice(0, 3)} was never answered`)
+      if (Date.now() > end)
+        throw new Error(`${options.method ?? 'GET'} ${target.pathname.slice(0, 3)} was never answered`)
       await wait(200)
     }
   }

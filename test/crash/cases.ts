@@ -19,7 +19,10 @@ const everyMode = modes
 
 const passings: Record<CrashPointName, readonly Passing[]> = {
   'job-taken': [{ situation: 'a consent is due, the sweep is elsewhere' }],
-  'claim-to-be-given-back': [{ situation: 'the provider fails to make a link' }, { situation: 'a stored code does not open' }],
+  'claim-to-be-given-back': [
+    { situation: 'the provider fails to make a link' },
+    { situation: 'a stored code does not open' },
+  ],
   'job-to-be-tried-again': [{ situation: 'the provider fails to make a link' }],
   'failure-recorded': [{ situation: 'a stored code does not open' }],
   'sweep-ended': [{ situation: 'a consent is due' }],
@@ -29,7 +32,11 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
     { situation: 'the grace window is over' },
     { situation: 'the provider refuses a link' },
   ],
-  'notify-ended': [{ situation: 'a consent is due' }, { situation: 'the mail server puts a message off' }, { situation: 'a message has lost its address' }],
+  'notify-ended': [
+    { situation: 'a consent is due' },
+    { situation: 'the mail server puts a message off' },
+    { situation: 'a message has lost its address' },
+  ],
   'exchange-ended': [
     { situation: 'the user approves' },
     { situation: 'the provider asks to slow down' },
@@ -38,8 +45,14 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
     { situation: 'two codes come at once' },
   ],
   'job-failed': [{ situation: 'a stored code does not open' }],
-  'record-dispatched': [{ situation: 'a consent is due, sweeps are rare' }, { situation: 'the user comes back, sweeps are rare' }],
-  'record-queued': [{ situation: 'a consent is due, sweeps are rare' }, { situation: 'the user comes back, sweeps are rare' }],
+  'record-dispatched': [
+    { situation: 'a consent is due, sweeps are rare' },
+    { situation: 'the user comes back, sweeps are rare' },
+  ],
+  'record-queued': [
+    { situation: 'a consent is due, sweeps are rare' },
+    { situation: 'the user comes back, sweeps are rare' },
+  ],
   'record-refused': [{ situation: 'the user comes back while the queue is away' }],
   'states-expired': [{ situation: 'a state is too old' }],
   'page-dispatched': [{ situation: 'a consent is due' }],
@@ -56,7 +69,10 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
   ],
   'step-committed': [{ situation: 'a consent is due' }],
   'hold-opened': [{ situation: 'the third rejection in a row', asksAgain: ['killed', 'hung'] }],
-  'probe-taken': [{ situation: 'calls are on hold' }, { situation: 'calls are on hold when the code comes', asksAgain: ['killed'] }],
+  'probe-taken': [
+    { situation: 'calls are on hold' },
+    { situation: 'calls are on hold when the code comes', asksAgain: ['killed'] },
+  ],
   'secret-checked': [{ situation: 'calls are on hold' }],
   'hold-lifted': [{ situation: 'calls are on hold' }, { situation: 'calls are on hold when the code comes' }],
   'message-claimed': [{ situation: 'a consent is due' }],
@@ -64,12 +80,19 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
   'sending-committed': [{ situation: 'a consent is due', uncertain: everyMode }],
   'mail-server-greeted': [{ situation: 'a consent is due', uncertain: ['killed'], mayBeUncertain: ['hung'] }],
   'mail-leaving': [{ situation: 'a consent is due', uncertain: everyMode }],
-  'mail-answered': [{ situation: 'a consent is due', uncertain: everyMode }, { situation: 'the mail server puts a message off', uncertain: everyMode }],
+  'mail-answered': [
+    { situation: 'a consent is due', uncertain: everyMode },
+    { situation: 'the mail server puts a message off', uncertain: everyMode },
+  ],
   'before-handing-out': [{ situation: 'the user comes back' }],
   'link-handed-out': [{ situation: 'the user comes back' }],
   'link-added': [{ situation: 'the user comes after the link has aged' }],
   'before-departure': [{ situation: 'the user comes back' }],
-  'before-receiving': [{ situation: 'the user comes back' }, { situation: 'the company forwards a callback' }, { situation: 'the user refuses at the bank' }],
+  'before-receiving': [
+    { situation: 'the user comes back' },
+    { situation: 'the company forwards a callback' },
+    { situation: 'the user refuses at the bank' },
+  ],
   'code-committed': [{ situation: 'the user comes back' }],
   'refusal-committed': [{ situation: 'the user refuses at the bank' }],
   'before-callback-answer': [{ situation: 'the user comes back' }],
@@ -90,7 +113,11 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
   ],
   'tokens-beside': [{ situation: 'an import brings another token during an exchange' }],
   'tokens-stored': [{ situation: 'the user approves' }, { situation: 'tokens come without a name' }],
-  'before-asking-again': [{ situation: 'the provider refuses the code' }, { situation: 'somebody else approves' }, { situation: 'a code is lost on its way' }],
+  'before-asking-again': [
+    { situation: 'the provider refuses the code' },
+    { situation: 'somebody else approves' },
+    { situation: 'a code is lost on its way' },
+  ],
   'me-answered': [{ situation: 'the user approves' }],
   'before-settling': [{ situation: 'the answer to a code is lost' }],
   'refresh-answered': [{ situation: 'the answer to a code is lost' }],
@@ -116,5 +143,12 @@ export interface Case {
 
 /** Every point in every situation that it is tried in. */
 export const cases: readonly Case[] = Object.entries(passings).flatMap(([point, list]) =>
-  list.map(({ situation, nth = 1, asksAgain = [], uncertain = [], mayBeUncertain = [] }) => ({ point: point as CrashPointName, situation, nth, asksAgain, uncertain, mayBeUncertain })),
+  list.map(({ situation, nth = 1, asksAgain = [], uncertain = [], mayBeUncertain = [] }) => ({
+    point: point as CrashPointName,
+    situation,
+    nth,
+    asksAgain,
+    uncertain,
+    mayBeUncertain,
+  })),
 )

@@ -1,4 +1,5 @@
-// One real Reconsent process with one crash point armed: it dies there, throws there, or hangs past its lease and goes on.
+// One real Reconsent process with one crash point armed: it dies there, throws there, or hangs past its lease and goes
+// on.
 import { setTimeout as wait } from 'node:timers/promises'
 import { loadConfig } from '../../src/config.ts'
 import { armCrashPoints } from '../../src/crash-point.ts'

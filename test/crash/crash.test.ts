@@ -1,5 +1,6 @@
-// Every crash point × killed, thrown, hung past the lease: the system finishes by itself, and what was promised holds. With CRASH_TABLE=<path>
-// the outcomes are written there as a Markdown table; CRASH_MODES=killed,hung runs these modes alone, CRASH_ONLY=<text> the cases whose name holds it.
+// Every crash point × killed, thrown, hung past the lease: the system finishes by itself, and what was promised holds.
+// With CRASH_TABLE=<path> the outcomes are written there as a Markdown table; CRASH_MODES=killed,hung runs these modes
+// alone, CRASH_ONLY=<text> the cases whose name holds it.
 import { writeFile } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -16,7 +17,9 @@ import { crashTable, type Run } from './table.ts'
 const only = process.env['CRASH_ONLY'] ?? ''
 const wanted = process.env['CRASH_MODES']?.split(',')
 const chosenModes = modes.filter((mode) => wanted?.includes(mode) ?? true)
-const chosen = cases.flatMap((one) => chosenModes.map((mode) => ({ ...one, mode, name: `${one.point} · ${one.situation} · ${mode}` }))).filter(({ name }) => name.includes(only))
+const chosen = cases
+  .flatMap((one) => chosenModes.map((mode) => ({ ...one, mode, name: `${one.point} · ${one.situation} · ${mode}` })))
+  .filter(({ name }) => name.includes(only))
 const reached = new Set<CrashPointName>()
 const runs: Run[] = []
 
@@ -29,8 +32,8 @@ afterAll(async () => {
 /** After its part the user's run goes on without a push this long. */
 const PUSHED_AFTER_MS = 5_000
 /**
- * A sweep or a slow answer may lead around the point, and a machine that is busy elsewhere for two seconds makes doubts of its own: then the
- * situation is played again. What is broken is broken every time.
+ * A sweep or a slow answer may lead around the point, and a machine that is busy elsewhere for two seconds makes doubts
+ * of its own: then the situation is played again. What is broken is broken every time.
  */
 const PLAYS = 3
 
@@ -46,7 +49,12 @@ const play = async (one: Case & { mode: Mode }): Promise<Came | undefined> => {
   const situation: Situation = situations[one.situation]
   const end = situation.end ?? renewed
   const stage = await openStage({
-    point, nth, mode, roles: situation.armed, policy: situation.policy ?? {}, meanwhile: situation.meanwhile,
+    point,
+    nth,
+    mode,
+    roles: situation.armed,
+    policy: situation.policy ?? {},
+    meanwhile: situation.meanwhile,
   })
   try {
     if (!situation.armed.includes('web')) await stage.startBeside(['web'])
@@ -72,7 +80,10 @@ const play = async (one: Case & { mode: Mode }): Promise<Came | undefined> => {
   }
 }
 
-/** Whether the armed process is at its point, now or before all has come to its end. Rejects when it ended in another way. */
+/**
+ * Whether the armed process is at its point, now or before all has come to its end. Rejects when it ended in another
+ * way.
+ */
 const passes = async (stage: Stage, end: End): Promise<boolean> => {
   const stop = new AbortController()
   const here = stage.reached.then(() => true)
@@ -91,7 +102,10 @@ describe('nothing is lost, nothing is done twice', () => {
       let came: Came | undefined
       for (let plays = 0; plays < PLAYS && came?.asExpected !== true; plays += 1) came = (await play(one)) ?? came
       if (came === undefined) throw new Error(`the crash point ${one.point} was not reached in ${PLAYS} plays`)
-      if (!came.asExpected) throw new Error(`the user notices more, or less, than a death here must show, in each of ${PLAYS} plays: ${came.to}`)
+      if (!came.asExpected)
+        throw new Error(
+          `the user notices more, or less, than a death here must show, in each of ${PLAYS} plays: ${came.to}`,
+        )
       runs.push({ ...one, outcome: came.to })
     })
   }

@@ -1,5 +1,5 @@
-// What must hold of one consent after a process died, threw or hung at a crash point and the rest has finished. The simulator's ledger and
-// its connections are the judge of what really happened.
+// What must hold of one consent after a process died, threw or hung at a crash point and the rest has finished. The
+// simulator's ledger and its connections are the judge of what really happened.
 import type { Company } from './stage.ts'
 import { Duration } from 'luxon'
 import { verify } from '../../src/verify/verify.ts'
@@ -16,11 +16,19 @@ export const brokenPromises = async (company: Company): Promise<string[]> => [
 ]
 
 const recorded = async ({ db, clock, config }: Company): Promise<string[]> => {
-  const violations = await verify(db, { now: clock.now(), sweepInterval: Duration.fromObject({ seconds: 5 }), deep: true, keys: config.keys })
+  const violations = await verify(db, {
+    now: clock.now(),
+    sweepInterval: Duration.fromObject({ seconds: 5 }),
+    deep: true,
+    keys: config.keys,
+  })
   return violations.map(({ invariant, record, what }) => `invariant ${invariant}: ${record}: ${what}`)
 }
 
-/** A code may leave again only while each of its earlier sends was provably not processed: a 429, or a client that was not accepted. */
+/**
+ * A code may leave again only while each of its earlier sends was provably not processed: a 429, or a client that was
+ * not accepted.
+ */
 const codesSentAgain = ({ simulator }: Company): string[] => {
   const spent = new Set<number>()
   const broken: string[] = []
@@ -41,14 +49,18 @@ const surplusMails = async ({ db, simulator }: Company): Promise<string[]> => {
     const count = mails.filter((id) => id === row.id).length
     const most = row.status === 'sent' || row.status === 'uncertain' ? 1 : 0
     const least = row.status === 'sent' ? 1 : 0
-    if (count > most || count < least) broken.push(`message ${row.rung} is ${row.status} and was delivered ${count} times`)
+    if (count > most || count < least)
+      broken.push(`message ${row.rung} is ${row.status} and was delivered ${count} times`)
   }
   const known = new Set((await db.prisma.notification.findMany({ select: { id: true } })).map(({ id }) => id))
   for (const id of mails) if (!known.has(id)) broken.push('a mail was delivered that no row tells of')
   return broken
 }
 
-/** What is stored for a running consent is the last token the provider issued for that connection, and its date the provider's. */
+/**
+ * What is stored for a running consent is the last token the provider issued for that connection, and its date the
+ * provider's.
+ */
 const deadTokens = async ({ db, store, simulator }: Company): Promise<string[]> => {
   const broken: string[] = []
   for (const { id, credentialsId, expiresAt } of await db.prisma.consent.findMany({ where: { status: 'active' } })) {
@@ -57,10 +69,13 @@ const deadTokens = async ({ db, store, simulator }: Company): Promise<string[]> 
     else if (connection.revoked) broken.push('the connection was revoked')
     else {
       const { token } = await store.readRefreshToken(id)
-      if (token.reveal() !== connection.refreshToken) broken.push('the stored token is not the one that is valid at the provider')
+      if (token.reveal() !== connection.refreshToken)
+        broken.push('the stored token is not the one that is valid at the provider')
       const early = connection.dates.expiresAt.toMillis() - expiresAt.getTime()
-      // Of two codes that were both processed `/me` may show the first one's date: ours is then earlier by what lay between them.
-      const mayBeEarly = simulator.ledger.count({ what: 'renewed', credentials_id: credentialsId }) > 1 ? CODES_APART_MS : 0
+      // Of two codes that were both processed `/me` may show the first one's date: ours is then earlier by what lay
+      // between them.
+      const mayBeEarly =
+        simulator.ledger.count({ what: 'renewed', credentials_id: credentialsId }) > 1 ? CODES_APART_MS : 0
       if (early < -1_000 || early > mayBeEarly + 1_000) broken.push('our expiry is not the one of the provider')
     }
   }

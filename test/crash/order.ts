@@ -23,7 +23,9 @@ export interface ChildOrder {
   readonly waitAt: CrashPointName | undefined
 }
 
-export type FromChild = { readonly kind: 'awake' | 'ready' | 'waiting' | 'reached' | 'woke' } | { readonly kind: 'failed'; readonly why: string }
+export type FromChild =
+  | { readonly kind: 'awake' | 'ready' | 'waiting' | 'reached' | 'woke' }
+  | { readonly kind: 'failed'; readonly why: string }
 export type ToChild =
   | { readonly kind: 'start'; readonly order: ChildOrder }
   | { readonly kind: 'go-on' }

@@ -3,14 +3,37 @@ import type { PolicyInput } from '../../src/config/define-config.ts'
 import type { Role } from '../../src/main.ts'
 import { until } from '../setup/company.ts'
 import { type Meanwhile, quickTiming, type Stage } from './stage.ts'
-import { askedBefore, comesBack, consentIs, decides, doubted, due, type End, exchangeFault, holdCalls, importsOldToken, mailed, mailPutOff, mailRefused, quarantined, rejectionsBegin, renewed, replaced, retryOnBoard, spoil, worker } from './steps.ts'
+import {
+  askedBefore,
+  comesBack,
+  consentIs,
+  decides,
+  doubted,
+  due,
+  type End,
+  exchangeFault,
+  holdCalls,
+  importsOldToken,
+  mailed,
+  mailPutOff,
+  mailRefused,
+  quarantined,
+  rejectionsBegin,
+  renewed,
+  replaced,
+  retryOnBoard,
+  spoil,
+  worker,
+} from './steps.ts'
 
 export interface Situation {
   /** Of the armed process; the others run beside it, healthy, from the start. */
   readonly armed: readonly Role[]
   readonly policy?: PolicyInput
   readonly meanwhile?: Meanwhile
-  /** From nothing until the user has done their part once. The armed process reaches its point on the way or soon after. */
+  /**
+   * From nothing until the user has done their part once. The armed process reaches its point on the way or soon after.
+   */
   readonly play: (stage: Stage) => Promise<void>
   /** Their first try comes to nothing whatever is struck: the user is asked again. */
   readonly asksAgain?: true
@@ -35,7 +58,11 @@ export const situations = {
   },
   'a consent is due, sweeps are rare': { armed: worker, policy: rareSweeps, play: due },
   'the user approves': { armed: worker, play: decides('approve') },
-  'the provider refuses the code': { armed: worker, asksAgain: true, play: decides('approve', exchangeFault({ kind: 'error-json', status: 400, error: 'invalid_grant' })) },
+  'the provider refuses the code': {
+    armed: worker,
+    asksAgain: true,
+    play: decides('approve', exchangeFault({ kind: 'error-json', status: 400, error: 'invalid_grant' })),
+  },
   'somebody else approves': { armed: worker, asksAgain: true, play: decides('somebody-else') },
   'the answer to a code is lost': { armed: worker, play: decides('approve', exchangeFault({ kind: 'reset-after' })) },
   'a code is lost on its way': {
@@ -64,16 +91,22 @@ export const situations = {
       await stage.startArmed()
     },
   },
-  'the provider asks to slow down': { armed: worker, play: decides('approve', exchangeFault({ kind: 'rate-limited' })) },
+  'the provider asks to slow down': {
+    armed: worker,
+    play: decides('approve', exchangeFault({ kind: 'rate-limited' })),
+  },
   'the provider shows the new date late': {
     armed: worker,
     play: decides('approve', ({ company }) => company.simulator.switches.set({ me_lag_seconds: 30 })),
   },
   'tokens come without a name': {
     armed: worker,
-    play: decides('approve', ({ company }) => company.simulator.switches.set({ access_token: 'opaque', rotate_refresh_tokens: 'on-reauth' })),
+    play: decides('approve', ({ company }) =>
+      company.simulator.switches.set({ access_token: 'opaque', rotate_refresh_tokens: 'on-reauth' }),
+    ),
   },
-  // Where a process dies with the only valid token in its hands, none of ours works any more: the user is asked by the other route.
+  // Where a process dies with the only valid token in its hands, none of ours works any more: the user is asked by the
+  // other route.
   'a code brings a new token': {
     armed: worker,
     policy: { routes: ['reauth', 'full'] },
@@ -127,12 +160,22 @@ export const situations = {
       await stage.startArmed()
     },
     end: async ({ db, clock }) =>
-      (await db.prisma.consent.count({ where: { nextActionAt: { gt: clock.now().plus({ days: 40 }).toJSDate() } } })) === 1 ? 'dated' : undefined,
+      (await db.prisma.consent.count({
+        where: { nextActionAt: { gt: clock.now().plus({ days: 40 }).toJSDate() } },
+      })) === 1
+        ? 'dated'
+        : undefined,
   },
   'the provider refuses a link': {
     armed: worker,
     play: async (stage) => {
-      stage.company.simulator.faults.add({ endpoint: 'reauthuri', kind: 'error-json', status: 400, error: 'invalid_request', count: 1 })
+      stage.company.simulator.faults.add({
+        endpoint: 'reauthuri',
+        kind: 'error-json',
+        status: 400,
+        error: 'invalid_request',
+        count: 1,
+      })
       await due(stage)
     },
   },
@@ -163,7 +206,8 @@ export const situations = {
       stage.advance(2 * 60_000)
       await stage.startArmed()
     },
-    end: async ({ db }) => ((await db.prisma.notification.count({ where: { status: 'cancelled' } })) === 1 ? 'cancelled' : undefined),
+    end: async ({ db }) =>
+      (await db.prisma.notification.count({ where: { status: 'cancelled' } })) === 1 ? 'cancelled' : undefined,
   },
   'the user comes back': {
     armed: web,
@@ -279,7 +323,12 @@ export const situations = {
         company.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
         exchangeFault({ kind: 'reset-before' })(stage)
       })(stage)
-      await until('the token to be kept beside', async () => (await stage.company.db.prisma.authorisation.findFirst({ where: { newRefreshToken: { not: null } } })) ?? undefined)
+      await until(
+        'the token to be kept beside',
+        async () =>
+          (await stage.company.db.prisma.authorisation.findFirst({ where: { newRefreshToken: { not: null } } })) ??
+          undefined,
+      )
     },
   },
   'an import brings another token during an exchange': {
@@ -287,7 +336,11 @@ export const situations = {
     meanwhile: { at: 'code-answered', act: importsOldToken },
     play: decides('approve', ({ company }) => company.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })),
   },
-  'the queue goes away during a sweep': { armed: worker, meanwhile: { at: 'page-dispatched', act: async ({ loseQueue }) => loseQueue() }, play: due },
+  'the queue goes away during a sweep': {
+    armed: worker,
+    meanwhile: { at: 'page-dispatched', act: async ({ loseQueue }) => loseQueue() },
+    play: due,
+  },
 } as const satisfies Record<string, Situation>
 
 export type SituationName = keyof typeof situations

@@ -1,5 +1,5 @@
-// The stage of one run: a company of its own (database, queue namespace, simulator, clock), the armed process, the processes beside it and
-// those that take over, the user. Situations play on it.
+// The stage of one run: a company of its own (database, queue namespace, simulator, clock), the armed process, the
+// processes beside it and those that take over, the user. Situations play on it.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { DateTime } from 'luxon'
 import { inject } from 'vitest'
@@ -17,7 +17,14 @@ import type { Mode } from './order.ts'
 export type Company = Awaited<ReturnType<typeof startCompany>>
 
 export const quickTiming: NonNullable<PolicyInput['timing']> = {
-  lease: '2s', queuedFor: '2s', codeTimer: '300ms', jobDeadline: '1900ms', stopWithin: '2s', unreadyFor: '200ms', requestTimeout: '1500ms', retry: { attempts: 3, firstDelay: '200ms' },
+  lease: '2s',
+  queuedFor: '2s',
+  codeTimer: '300ms',
+  jobDeadline: '1900ms',
+  stopWithin: '2s',
+  unreadyFor: '200ms',
+  requestTimeout: '1500ms',
+  retry: { attempts: 3, firstDelay: '200ms' },
   concurrency: { reauth: 2, notify: 2, exchange: 2 },
 }
 
@@ -100,7 +107,18 @@ export const openStage = async ({ point, nth, mode, roles, policy, meanwhile }: 
     startArmed: async () => {
       const port = roles.includes('web') ? Number(env.PORT) : 0
       const offsetMs = clock.now().toMillis() - Date.now()
-      armed = startArmed({ roles, env: { ...env, REDIS_URL: redisUrl }, policy: company.policy, queuePrefix, port, offsetMs, point, nth, mode, waitAt: meanwhile?.at })
+      armed = startArmed({
+        roles,
+        env: { ...env, REDIS_URL: redisUrl },
+        policy: company.policy,
+        queuePrefix,
+        port,
+        offsetMs,
+        point,
+        nth,
+        mode,
+        waitAt: meanwhile?.at,
+      })
       armed.reached.then(reached.resolve, reached.reject)
       const { waits, send } = armed
       void waits.then(async () => meanwhile?.act(stage)).then(() => send({ kind: 'go-on' }), reached.reject)
@@ -145,17 +163,22 @@ const nextLook = async ({ db }: Company): Promise<{ at: number | undefined; inWo
   const [row] = await db.prisma.$queryRaw<{ at: Date | null; in_work: boolean }[]>`
     SELECT min(next_action_at) AS at, coalesce(bool_or(lease_until > clock_timestamp()), false) AS in_work FROM (
       SELECT next_action_at, lease_until FROM consents WHERE status = 'active'
-      UNION ALL SELECT next_action_at, lease_until FROM authorisations WHERE status IN ('code_received', 'exchanging', 'verifying', 'unknown')
+      UNION ALL SELECT next_action_at, lease_until FROM authorisations WHERE status IN ('code_received', 'exchanging',
+        'verifying', 'unknown')
       UNION ALL SELECT next_action_at, lease_until FROM notifications WHERE status IN ('pending', 'sending')
     ) AS open`
   return { at: row?.at?.getTime(), inWork: row?.in_work ?? false }
 }
 
 /**
- * Lets the system finish: the user follows every new mail and approves, and where nothing is left to do now, the clock goes to the next
- * date. Answers with the end it came to, when nothing is due any more.
+ * Lets the system finish: the user follows every new mail and approves, and where nothing is left to do now, the clock
+ * goes to the next date. Answers with the end it came to, when nothing is due any more.
  */
-export const letFinish = async (stage: Stage, endOf: (company: Company) => Promise<string | undefined>, signal?: AbortSignal): Promise<string> => {
+export const letFinish = async (
+  stage: Stage,
+  endOf: (company: Company) => Promise<string | undefined>,
+  signal?: AbortSignal,
+): Promise<string> => {
   const { company, advance } = stage
   const late = Date.now() + FINISHES_WITHIN_MS
   for (;;) {

@@ -33,40 +33,64 @@ export const mailed = async ({ company }: Stage): Promise<void> => {
 }
 
 /** The user's part, done to its end: a run in which it was not says nothing. */
-export const comesBack = async (stage: Stage, as: 'approve' | 'deny' | 'somebody-else', by?: 'visitForwarded' | 'visitTwice'): Promise<void> => {
+export const comesBack = async (
+  stage: Stage,
+  as: 'approve' | 'deny' | 'somebody-else',
+  by?: 'visitForwarded' | 'visitTwice',
+): Promise<void> => {
   const visit = await stage.answerMail(as, by)
   if (visit !== 'back') throw new Error(`the user did not come back from the bank: ${visit}`)
 }
 
 /** The user decides while the armed process runs. */
-export const decides = (as: 'approve' | 'deny' | 'somebody-else', prepare?: (stage: Stage) => void) => async (stage: Stage): Promise<void> => {
-  prepare?.(stage)
-  await due(stage)
-  await comesBack(stage, as)
-}
+export const decides =
+  (as: 'approve' | 'deny' | 'somebody-else', prepare?: (stage: Stage) => void) =>
+  async (stage: Stage): Promise<void> => {
+    prepare?.(stage)
+    await due(stage)
+    await comesBack(stage, as)
+  }
 
 /** A healthy worker asks the user first, and has ended when the armed process comes. */
 export const askedBefore = async (stage: Stage, isAsked: (stage: Stage) => Promise<void> = mailed): Promise<void> => {
   await stage.addConsent()
   const asking = await stage.startBeside(worker)
   await isAsked(stage)
-  await until('the first message to be settled', async () => ((await stage.company.db.prisma.notification.count({ where: { leaseUntil: { not: null } } })) === 0 ? true : undefined))
+  await until('the first message to be settled', async () =>
+    (await stage.company.db.prisma.notification.count({ where: { leaseUntil: { not: null } } })) === 0
+      ? true
+      : undefined,
+  )
   await asking.stop()
 }
 
-export const exchangeFault = (fault: Record<string, unknown>) => ({ company }: Stage): void => {
-  company.simulator.faults.add({ endpoint: 'exchange', count: 1, ...fault } as Parameters<typeof company.simulator.faults.add>[0])
-}
+export const exchangeFault =
+  (fault: Record<string, unknown>) =>
+  ({ company }: Stage): void => {
+    company.simulator.faults.add({ endpoint: 'exchange', count: 1, ...fault } as Parameters<
+      typeof company.simulator.faults.add
+    >[0])
+  }
 export const mailPutOff = async ({ company }: Stage): Promise<void> => {
-  await until('the mail to be put off', async () => (await company.db.prisma.notification.findFirst({ where: { status: 'pending', attempts: 1 } })) ?? undefined)
+  await until(
+    'the mail to be put off',
+    async () =>
+      (await company.db.prisma.notification.findFirst({ where: { status: 'pending', attempts: 1 } })) ?? undefined,
+  )
 }
 
 export const mailRefused = async ({ company }: Stage): Promise<void> => {
-  await until('the mail to be refused', async () => (await company.db.prisma.notification.findFirst({ where: { status: 'failed' } })) ?? undefined)
+  await until(
+    'the mail to be refused',
+    async () => (await company.db.prisma.notification.findFirst({ where: { status: 'failed' } })) ?? undefined,
+  )
 }
 /** What the button on the board does. */
 export const retryOnBoard = async ({ queuePrefix }: Company): Promise<void> => {
-  const backend = await openBackend({ kind: 'redis', url: new Secret(inject('redisUrl')) }, { prefix: queuePrefix, plans, log: makeLog({ level: 'silent' }) })
+  const backend = await openBackend(
+    { kind: 'redis', url: new Secret(inject('redisUrl')) },
+    { prefix: queuePrefix, plans, log: makeLog({ level: 'silent' }) },
+  )
   const job = await until('the job of the message', async () => (await backend.queue('notify').getCompleted())[0])
   await job.retry('completed')
   await backend.close()
@@ -75,22 +99,29 @@ export const retryOnBoard = async ({ queuePrefix }: Company): Promise<void> => {
 /** Calls were rejected before; by now the provider takes them again. */
 export const holdCalls = async ({ company: { db, clock } }: Stage): Promise<void> => {
   const now = clock.now().toJSDate()
-  await db.prisma.providerHold.create({ data: { name: 'client-rejected', code: 'client-rejected', since: now, probeAt: now } })
+  await db.prisma.providerHold.create({
+    data: { name: 'client-rejected', code: 'client-rejected', since: now, probeAt: now },
+  })
 }
 
 /** Two connections were rejected before, and for some time every one is. */
 export const rejectionsBegin = async ({ company: { db, clock, simulator } }: Stage): Promise<void> => {
   const at = clock.now()
-  for (const connection of ['one', 'another']) await db.prisma.providerStrike.create({ data: { code: 'client-rejected', connection, at: at.toJSDate() } })
+  for (const connection of ['one', 'another'])
+    await db.prisma.providerStrike.create({ data: { code: 'client-rejected', connection, at: at.toJSDate() } })
   simulator.switches.set({ invalid_client_until: at.plus({ seconds: 90 }).toISO() })
 }
 
 /** What is written there opens with no key. */
 export const spoil = {
   code: async ({ company: { db } }: Stage): Promise<void> =>
-    void (await db.prisma.$executeRaw`UPDATE authorisations SET code = overlay(code placing 'AAAA' from length(code) - 5) WHERE code IS NOT NULL`),
+    void (await db.prisma.$executeRaw`
+        UPDATE authorisations SET code = overlay(code placing 'AAAA' from length(code) - 5) WHERE code IS NOT NULL
+      `),
   token: async ({ company: { db } }: Stage): Promise<void> =>
-    void (await db.prisma.$executeRaw`UPDATE consents SET refresh_token = overlay(refresh_token placing 'AAAA' from length(refresh_token) - 5)`),
+    void (await db.prisma.$executeRaw`
+        UPDATE consents SET refresh_token = overlay(refresh_token placing 'AAAA' from length(refresh_token) - 5)
+      `),
 }
 
 /** The company's own books are behind: it corrects ours with a token that is dead by now. */
@@ -106,5 +137,9 @@ export const importsOldToken = async ({ company: { db, store, config, clock } }:
 /** The provider was asked once about an exchange of unknown outcome. */
 export const doubted = async ({ company }: Stage): Promise<void> => {
   const where = { status: 'unknown', asked: { gt: 0 }, leaseUntil: null }
-  await until('the first question about the outcome', async () => (await company.db.prisma.authorisation.findFirst({ where })) ?? undefined, 90_000)
+  await until(
+    'the first question about the outcome',
+    async () => (await company.db.prisma.authorisation.findFirst({ where })) ?? undefined,
+    90_000,
+  )
 }

@@ -15,10 +15,17 @@ export const crashTable = (runs: readonly Run[]): string => {
     const here = runs.filter((run) => run.point === point)
     const names = [...new Set(here.map(({ situation }) => situation))].toSorted()
     return names.map((situation, index) => {
-      const outcomes = modes.map((mode) => here.find((run) => run.situation === situation && run.mode === mode)?.outcome ?? '—')
+      const outcomes = modes.map(
+        (mode) => here.find((run) => run.situation === situation && run.mode === mode)?.outcome ?? '—',
+      )
       const first = index === 0 ? `\`${point}\`: ${doubt}` : ''
       return `| ${first} | ${situation} | ${outcomes.join(' | ')} |`
     })
   })
-  return ['| crash point, where it stands, and what is in doubt | situation | killed | thrown | hung past the lease |', '|---|---|---|---|---|', ...rows, ''].join('\n')
+  return [
+    '| crash point, where it stands, and what is in doubt | situation | killed | thrown | hung past the lease |',
+    '|---|---|---|---|---|',
+    ...rows,
+    '',
+  ].join('\n')
 }

@@ -9,7 +9,12 @@ import { Secret } from '../../src/secret.ts'
 import { keyText, ringOf } from './keys.ts'
 
 const { seal, open } = makeEnvelope({ keys: ringOf('k1') })
-const cell: CellContext = { table: 'consents', column: 'refresh_token', rowId: '0198a6c2-0000-7000-8000-000000000001', version: 3 }
+const cell: CellContext = {
+  table: 'consents',
+  column: 'refresh_token',
+  rowId: '0198a6c2-0000-7000-8000-000000000001',
+  version: 3,
+}
 const token = 'a refresh token that nobody must see'
 const sealed = seal(new Secret(token), cell)
 
@@ -50,9 +55,13 @@ describe('a sealed cell', () => {
   test('any well-formed text comes back, the empty one too', () => {
     const name = fc.string({ maxLength: 20 })
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), fc.record({ table: name, column: name, rowId: name, version: fc.maxSafeNat() }), (text, context) => {
-        expect(open(seal(new Secret(text), context), context).reveal()).toBe(text)
-      }),
+      fc.property(
+        fc.string({ unit: 'binary' }),
+        fc.record({ table: name, column: name, rowId: name, version: fc.maxSafeNat() }),
+        (text, context) => {
+          expect(open(seal(new Secret(text), context), context).reveal()).toBe(text)
+        },
+      ),
     )
     expect(open(seal(new Secret(''), cell), cell).reveal()).toBe('')
   })
@@ -73,7 +82,9 @@ describe('a sealed cell', () => {
     const context = fc.record({ table: part, column: part, rowId: part, version: fc.nat({ max: 12 }) })
     fc.assert(
       fc.property(context, context, (here, there) => {
-        const same = JSON.stringify([here.table, here.column, here.rowId, here.version]) === JSON.stringify([there.table, there.column, there.rowId, there.version])
+        const same =
+          JSON.stringify([here.table, here.column, here.rowId, here.version]) ===
+          JSON.stringify([there.table, there.column, there.rowId, there.version])
         expect(causeOf(seal(new Secret('x'), here), there)).toBe(same ? 'it opens' : 'not-authentic')
       }),
     )
@@ -86,7 +97,8 @@ describe('a sealed cell', () => {
         expect(causeOf(sealed.slice(0, at) + character + sealed.slice(at + 1)), `at ${at}`).not.toBe('it opens')
       }
     }
-    for (const character of ['A', '.', '=', ' ', '\n', '\u0000']) expect(causeOf(sealed + character)).not.toBe('it opens')
+    for (const character of ['A', '.', '=', ' ', '\n', '\u0000'])
+      expect(causeOf(sealed + character)).not.toBe('it opens')
   })
 
   test('does not open with any one bit of iv, ciphertext or tag flipped', () => {
@@ -113,13 +125,19 @@ describe('a sealed cell', () => {
   })
 
   test('does not open truncated, at whatever length', () => {
-    for (let length = 0; length < sealed.length; length += 1) expect(causeOf(sealed.slice(0, length))).not.toBe('it opens')
+    for (let length = 0; length < sealed.length; length += 1)
+      expect(causeOf(sealed.slice(0, length))).not.toBe('it opens')
   })
 
   test('does not open with its parts reordered, or mixed with those of another', () => {
     const [format = '', keyId = '', iv = '', body = ''] = sealed.split('.')
     const [, , otherIv = '', otherBody = ''] = seal(new Secret('something else entirely'), cell).split('.')
-    for (const parts of [[format, keyId, body, iv], [format, iv, keyId, body], [keyId, format, iv, body], [format, keyId, iv, body, body]]) {
+    for (const parts of [
+      [format, keyId, body, iv],
+      [format, iv, keyId, body],
+      [keyId, format, iv, body],
+      [format, keyId, iv, body, body],
+    ]) {
       expect(causeOf(parts.join('.'))).toBe('malformed')
     }
     expect(causeOf([format, keyId, otherIv, body].join('.'))).toBe('not-authentic')

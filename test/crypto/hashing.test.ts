@@ -1,7 +1,16 @@
 // Hashing against published vectors; comparisons; fresh values.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { challengeOf, newDoneId, newState, newVerifier, sameBytes, sameText, sha256, sha256Hex } from '../../src/crypto/hashing.ts'
+import {
+  challengeOf,
+  newDoneId,
+  newState,
+  newVerifier,
+  sameBytes,
+  sameText,
+  sha256,
+  sha256Hex,
+} from '../../src/crypto/hashing.ts'
 import { Secret } from '../../src/secret.ts'
 
 describe('hashing', () => {
@@ -16,7 +25,9 @@ describe('hashing', () => {
   })
 
   test('the PKCE challenge is the one of RFC 7636, appendix B', () => {
-    expect(challengeOf(new Secret('dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk'))).toBe('E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM')
+    expect(challengeOf(new Secret('dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk'))).toBe(
+      'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
+    )
   })
 
   test('states and verifiers are 43 characters that RFC 7636 allows, and never the same twice', () => {

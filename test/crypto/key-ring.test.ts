@@ -24,7 +24,11 @@ describe('the key ring', () => {
 
   test('base64 and base64url, with and without padding, and spaces around entries', () => {
     const bytes = Buffer.alloc(32, Buffer.from('fbff3e01', 'hex'))
-    for (const written of [bytes.toString('base64'), bytes.toString('base64').replace('=', ''), bytes.toString('base64url')]) {
+    for (const written of [
+      bytes.toString('base64'),
+      bytes.toString('base64').replace('=', ''),
+      bytes.toString('base64url'),
+    ]) {
       expect(problemsOf(` a:${written} , b:${good}`)).toEqual([])
     }
   })
@@ -40,7 +44,11 @@ describe('the key ring', () => {
     ['a short key', `a:${randomBytes(16).toString('base64')}`, ['key 1 is 16 bytes long instead of exactly 32']],
     ['one byte short', `a:${randomBytes(31).toString('base64')}`, ['key 1 is 31 bytes long instead of exactly 32']],
     ['a long key', `a:${randomBytes(33).toString('base64')}`, ['key 1 is 33 bytes long instead of exactly 32']],
-    ['64 hex digits, which are base64 of 48 bytes', `a:${randomBytes(32).toString('hex')}`, ['key 1 is 48 bytes long instead of exactly 32']],
+    [
+      '64 hex digits, which are base64 of 48 bytes',
+      `a:${randomBytes(32).toString('hex')}`,
+      ['key 1 is 48 bytes long instead of exactly 32'],
+    ],
     ['other characters', `a:${good.slice(0, 20)}!${good.slice(21)}`, ['key 1 is not valid base64']],
     ['a second spelling of the last character', `a:${'A'.repeat(42)}B`, ['key 1 is not valid base64']],
     ['all zero', `a:${Buffer.alloc(32).toString('base64')}`, ['key 1 is one byte repeated, not a random key']],
@@ -53,11 +61,15 @@ describe('the key ring', () => {
 
   test('no problem shows a part of what was written', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ minLength: 20, maxLength: 60 }), fc.constantFrom('', 'k1:', 'k1:x', 'k1;', 'k1=', ':'), (bytes, before) => {
-        const secret = Buffer.from(bytes).toString('base64')
-        const shown = problemsOf(`${before}${secret}`).join()
-        for (let at = 0; at + 8 <= secret.length; at += 1) expect(shown).not.toContain(secret.slice(at, at + 8))
-      }),
+      fc.property(
+        fc.uint8Array({ minLength: 20, maxLength: 60 }),
+        fc.constantFrom('', 'k1:', 'k1:x', 'k1;', 'k1=', ':'),
+        (bytes, before) => {
+          const secret = Buffer.from(bytes).toString('base64')
+          const shown = problemsOf(`${before}${secret}`).join()
+          for (let at = 0; at + 8 <= secret.length; at += 1) expect(shown).not.toContain(secret.slice(at, at + 8))
+        },
+      ),
     )
   })
 

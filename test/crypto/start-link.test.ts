@@ -35,26 +35,46 @@ describe('a start link', () => {
 
   test('the MAC of one renewal is none for another', () => {
     const id = Buffer.from(randomUUID().replaceAll('-', ''), 'hex')
-    expect(renewalOfToken(Buffer.concat([id, Buffer.from(token, 'base64url').subarray(16)]).toString('base64url'))).toBeUndefined()
+    expect(
+      renewalOfToken(Buffer.concat([id, Buffer.from(token, 'base64url').subarray(16)]).toString('base64url')),
+    ).toBeUndefined()
   })
 
   test('has one spelling', () => {
     const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-    const spellings = [...alphabet].map((last) => token.slice(0, -1) + last).filter((text) => renewalOfToken(text) !== undefined)
+    const spellings = [...alphabet]
+      .map((last) => token.slice(0, -1) + last)
+      .filter((text) => renewalOfToken(text) !== undefined)
     expect(spellings).toEqual([token])
-    for (const text of [`${token}=`, `${token}\n`, ` ${token}`, token.slice(0, -1), `${token}A`, token.replaceAll('-', '+'), '']) {
+    for (const text of [
+      `${token}=`,
+      `${token}\n`,
+      ` ${token}`,
+      token.slice(0, -1),
+      `${token}A`,
+      token.replaceAll('-', '+'),
+      '',
+    ]) {
       if (text !== token) expect(renewalOfToken(text)).toBeUndefined()
     }
   })
 
   test('nothing that anybody types leads anywhere or throws', () => {
-    fc.assert(fc.property(fc.oneof(fc.string(), fc.base64String({ minLength: 44, maxLength: 44 })), (text) => renewalOfToken(text) === undefined))
+    fc.assert(
+      fc.property(
+        fc.oneof(fc.string(), fc.base64String({ minLength: 44, maxLength: 44 })),
+        (text) => renewalOfToken(text) === undefined,
+      ),
+    )
     expect(renewalOfToken('A'.repeat(1_000_000))).toBeUndefined()
   })
 
-  test.each(['', 'not-an-id', renewalId.toUpperCase(), `${renewalId}0`, renewalId.replaceAll('-', '')])('is not made for %o', (id) => {
-    expect(() => startLinkToken(id)).toThrow(TypeError)
-  })
+  test.each(['', 'not-an-id', renewalId.toUpperCase(), `${renewalId}0`, renewalId.replaceAll('-', '')])(
+    'is not made for %o',
+    (id) => {
+      expect(() => startLinkToken(id)).toThrow(TypeError)
+    },
+  )
 
   test('the vault also seals and opens', () => {
     const vault = makeVault({ keys: ringOf('k1') })

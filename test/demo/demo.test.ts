@@ -76,7 +76,9 @@ test('shows where to look until Ctrl-C, which stops everything within 5 s and le
   const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
   const shown = await fetch(board, { headers: { authorization } })
   expect([shown.status, await shown.text()]).toEqual([200, expect.stringContaining('<title>Reconsent</title>')])
-  const queues = (await (await fetch(`${board}/api/queues`, { headers: { authorization } })).json()) as { queues: { name: string }[] }
+  const queues = (await (await fetch(`${board}/api/queues`, { headers: { authorization } })).json()) as {
+    queues: { name: string }[]
+  }
   expect(queues.queues.map(({ name }) => name).toSorted()).toEqual(['exchange', 'notify', 'reauth', 'sweep'])
   const pid = demo.child.pid ?? 0
   const began = Date.now()

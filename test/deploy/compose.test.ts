@@ -36,27 +36,44 @@ describe('deploy/compose.yaml', () => {
     expect(commandNames).toContain(command?.[0])
   })
 
-  it.each(ours)('%s sets variables that exist, and secrets as files that are mounted', (_name, { environment = {}, secrets = [] }) => {
-    for (const [name, value] of Object.entries(environment)) {
-      const isFile = name.endsWith('_FILE')
-      const variable = isFile ? name.slice(0, -'_FILE'.length) : name
-      expect(Object.keys(variables)).toContain(variable)
-      expect(variables[variable as VariableName].secret, `${name}: secrets as files, nothing else`).toBe(isFile)
-      if (isFile) expect(secrets).toContain(secretOf(value))
-    }
-    expect(Object.values(environment).filter((value) => value.startsWith('/run/secrets/')).map(secretOf).sort()).toEqual([...secrets].sort())
-  })
+  it.each(ours)(
+    '%s sets variables that exist, and secrets as files that are mounted',
+    (_name, { environment = {}, secrets = [] }) => {
+      for (const [name, value] of Object.entries(environment)) {
+        const isFile = name.endsWith('_FILE')
+        const variable = isFile ? name.slice(0, -'_FILE'.length) : name
+        expect(Object.keys(variables)).toContain(variable)
+        expect(variables[variable as VariableName].secret, `${name}: secrets as files, nothing else`).toBe(isFile)
+        if (isFile) expect(secrets).toContain(secretOf(value))
+      }
+      expect(
+        Object.values(environment)
+          .filter((value) => value.startsWith('/run/secrets/'))
+          .map(secretOf)
+          .sort(),
+      ).toEqual([...secrets].sort())
+    },
+  )
 
   it.each(ours)('%s runs hardened, with time to stop', (_name, service) => {
-    expect(service).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'], stop_grace_period: '30s' })
+    expect(service).toMatchObject({
+      read_only: true,
+      cap_drop: ['ALL'],
+      security_opt: ['no-new-privileges:true'],
+      stop_grace_period: '30s',
+    })
   })
 
   it('declares every secret, volume and network it uses, and uses all it declares', () => {
     const services = Object.values(compose.services)
-    const used = (key: string): string[] => [...new Set(services.flatMap((service) => (service[key] ?? []) as string[]))]
+    const used = (key: string): string[] => [
+      ...new Set(services.flatMap((service) => (service[key] ?? []) as string[])),
+    ]
     expect(used('secrets').sort()).toEqual(Object.keys(compose.secrets).sort())
     expect(used('networks').sort()).toEqual(Object.keys(compose.networks).sort())
-    const named = used('volumes').filter((volume) => !/^[./]/.test(volume)).map((volume) => volume.split(':')[0])
+    const named = used('volumes')
+      .filter((volume) => !/^[./]/.test(volume))
+      .map((volume) => volume.split(':')[0])
     expect(named.sort()).toEqual(Object.keys(compose.volumes).sort())
   })
 
@@ -81,25 +98,35 @@ interface Rule {
 }
 
 describe('deploy/alerts.yaml', () => {
-  const { groups } = parse(readFileSync('deploy/alerts.yaml', 'utf8')) as { groups: readonly { rules: readonly Rule[] }[] }
+  const { groups } = parse(readFileSync('deploy/alerts.yaml', 'utf8')) as {
+    groups: readonly { rules: readonly Rule[] }[]
+  }
   const rules = groups.flatMap((group) => group.rules)
   const metrics: Metrics = makeMetrics({ collectCounts: async () => Promise.reject(new Error('not asked')) })
   const known = metrics.registry.getMetricsAsArray().map(({ name }) => name)
   const anchors = [...readFileSync('docs/runbook.md', 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
-    heading.toLowerCase().replace(/[^a-z0-9 -]/g, '').trim().replaceAll(' ', '-'),
+    heading
+      .toLowerCase()
+      .replace(/[^a-z0-9 -]/g, '')
+      .trim()
+      .replaceAll(' ', '-'),
   )
 
-  it.each(rules.map((rule) => [rule.alert, rule] as const))('%s asks for metrics that exist and names its page of the runbook', (_name, rule) => {
-    const asked = [...rule.expr.matchAll(/reconsent_[a-z_]+/g)].map(([name]) => name)
-    for (const name of asked) expect(known).toContain(name)
-    const [file, anchor = ''] = rule.annotations.runbook.split('#')
-    expect(file).toBe('docs/runbook.md')
-    expect(anchors).toContain(anchor)
-    expect(['page', 'ticket', 'info']).toContain(rule.labels.severity)
-  })
+  it.each(rules.map((rule) => [rule.alert, rule] as const))(
+    '%s asks for metrics that exist and names its page of the runbook',
+    (_name, rule) => {
+      const asked = [...rule.expr.matchAll(/reconsent_[a-z_]+/g)].map(([name]) => name)
+      for (const name of asked) expect(known).toContain(name)
+      const [file, anchor = ''] = rule.annotations.runbook.split('#')
+      expect(file).toBe('docs/runbook.md')
+      expect(anchors).toContain(anchor)
+      expect(['page', 'ticket', 'info']).toContain(rule.labels.severity)
+    },
+  )
 
   it('has a rule for each alert of the log', () => {
     const expressions = rules.map(({ expr }) => expr).join('\n')
-    for (const name of ['sweep-late', 'provider-paused', 'messages-per-hour', 'mail-away']) expect(expressions).toContain(`name="${name}"`)
+    for (const name of ['sweep-late', 'provider-paused', 'messages-per-hour', 'mail-away'])
+      expect(expressions).toContain(`name="${name}"`)
   })
 })

@@ -3,14 +3,44 @@ import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 
 const usedEverywhere = [
-  '@fastify/formbody', '@fastify/helmet', '@fastify/rate-limit', '@fastify/swagger', '@prisma/adapter-pg', '@prisma/client', 'bullmq', 'fastify', 'got',
-  'ioredis', 'luxon', 'nodemailer', 'pg', 'pino', 'prom-client', 'zod',
-  '@types/luxon', '@types/node', '@types/pg', 'fast-check', 'oxlint', 'pino-pretty', 'playwright-core', 'prisma', 'typescript', 'vite', 'vitest', 'yaml',
+  '@fastify/formbody',
+  '@fastify/helmet',
+  '@fastify/rate-limit',
+  '@fastify/swagger',
+  '@prisma/adapter-pg',
+  '@prisma/client',
+  'bullmq',
+  'fastify',
+  'got',
+  'ioredis',
+  'luxon',
+  'nodemailer',
+  'pg',
+  'pino',
+  'prom-client',
+  'zod',
+  '@types/luxon',
+  '@types/node',
+  '@types/pg',
+  'fast-check',
+  'oxlint',
+  'pino-pretty',
+  'playwright-core',
+  'prisma',
+  'typescript',
+  'vite',
+  'vitest',
+  'yaml',
 ]
 
 it('a dependency that few others use has a decision, and no decision outlives its dependency', () => {
-  const { dependencies, devDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as Record<'dependencies' | 'devDependencies', object>
+  const { dependencies, devDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as Record<
+    'dependencies' | 'devDependencies',
+    object
+  >
   const decision = readFileSync('docs/decisions/0014-dependencies-that-few-others-use.md', 'utf8')
   const defended = [...decision.matchAll(/\*\*([@a-z][\w@/.-]*)\*\*/g)].map(([, name = '']) => name)
-  expect([...usedEverywhere, ...defended].toSorted()).toEqual(Object.keys({ ...dependencies, ...devDependencies }).toSorted())
+  expect([...usedEverywhere, ...defended].toSorted()).toEqual(
+    Object.keys({ ...dependencies, ...devDependencies }).toSorted(),
+  )
 })

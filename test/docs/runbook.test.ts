@@ -5,7 +5,8 @@ import { errorTable, runbookAnchor, type ErrorCode } from '../../src/errors.ts'
 
 const runbook = readFileSync('docs/runbook.md', 'utf8')
 const codes = Object.keys(errorTable) as ErrorCode[]
-const headings = (level: string): string[] => [...runbook.matchAll(new RegExp(`^${level} (.+)$`, 'gm'))].map(([, title = '']) => title)
+const headings = (level: string): string[] =>
+  [...runbook.matchAll(new RegExp(`^${level} (.+)$`, 'gm'))].map(([, title = '']) => title)
 
 describe('docs/runbook.md', () => {
   it('has a heading for each error code, in the order of the table, and none for a code that is gone', () => {
@@ -24,7 +25,9 @@ describe('docs/runbook.md', () => {
   })
 
   it('is linked from the program to headings that exist', () => {
-    const sources = globSync('src/**/*.ts').map((file) => readFileSync(file, 'utf8')).join('\n')
+    const sources = globSync('src/**/*.ts')
+      .map((file) => readFileSync(file, 'utf8'))
+      .join('\n')
     const targets = [...sources.matchAll(/docs\/runbook\.md#([a-z-]+)/g)].map(([, anchor]) => anchor)
     expect(targets.length).toBeGreaterThan(0)
     for (const target of targets) expect([...headings('##'), ...headings('###')]).toContain(target)

@@ -1,5 +1,5 @@
-// Builders of one cycle for the tables of the domain: instants as offsets from the expiry, rows with everything said that a test does
-// not care for, and answers in words.
+// Builders of one cycle for the tables of the domain: instants as offsets from the expiry, rows with everything said
+// that a test does not care for, and answers in words.
 import { randomUUID } from 'node:crypto'
 import { DateTime } from 'luxon'
 import type { Authorisation, Consent, ConsentView, Notification, Renewal } from '../../src/domain/model.ts'
@@ -7,14 +7,21 @@ import type { NextAction } from '../../src/domain/next-action.ts'
 import { aConsent } from '../builders.ts'
 
 export const EXPIRY = DateTime.fromISO('2026-06-15T12:00:00Z', { zone: 'utc' })
-const units: Record<string, 'days' | 'hours' | 'minutes' | 'seconds'> = { d: 'days', h: 'hours', m: 'minutes', s: 'seconds' }
+const units: Record<string, 'days' | 'hours' | 'minutes' | 'seconds'> = {
+  d: 'days',
+  h: 'hours',
+  m: 'minutes',
+  s: 'seconds',
+}
 
 /** `'-14d -1s'`: a second before fourteen days before the expiry; a day is 24 hours. */
 export const at = (offset: string): DateTime =>
   offset.split(' ').reduce((instant, part) => {
     const [, amount, unit = ''] = /^([+-]?\d+)([dhms])$/.exec(part) ?? []
     if (amount === undefined) throw new Error(`no offset: ${part}`)
-    return units[unit] === 'days' ? instant.plus({ hours: 24 * Number(amount) }) : instant.plus({ [units[unit] ?? '']: Number(amount) })
+    return units[unit] === 'days'
+      ? instant.plus({ hours: 24 * Number(amount) })
+      : instant.plus({ [units[unit] ?? '']: Number(amount) })
   }, EXPIRY)
 
 const CONSENT = aConsent({ expiresAt: EXPIRY, timeZone: 'UTC' })
@@ -24,19 +31,57 @@ const ids = { consentId: CONSENT.id, renewalId: RENEWAL_ID }
 export const consentAt = (over: Partial<Consent> = {}): Consent => ({ ...CONSENT, ...over })
 
 export const aRenewal = (over: Partial<Renewal> = {}): Renewal => ({
-  id: RENEWAL_ID, consentId: CONSENT.id, cycle: 1, status: 'open', route: 'reauth', openedAt: at('-14d'), closedAt: undefined, reason: 'due',
-  manualNo: 0, againNo: 0, againReason: undefined, ...over,
+  id: RENEWAL_ID,
+  consentId: CONSENT.id,
+  cycle: 1,
+  status: 'open',
+  route: 'reauth',
+  openedAt: at('-14d'),
+  closedAt: undefined,
+  reason: 'due',
+  manualNo: 0,
+  againNo: 0,
+  againReason: undefined,
+  ...over,
 })
 
 export const aLink = (issued: string, over: Partial<Authorisation> = {}): Authorisation => ({
-  id: randomUUID(), ...ids, route: 'reauth', status: 'issued', doneId: randomUUID(), redirectUri: CONSENT.redirectUri, issuedAt: at(issued),
-  handedOutAt: undefined, expiresAt: at(issued).plus({ hours: 24 }), codeReceivedAt: undefined, exchangeStartedAt: undefined, answeredAt: undefined, tokenVersion: undefined,
-  newCredentialsId: undefined, tokenOwner: undefined, asked: 0, errorCode: undefined, nextActionAt: undefined, closedAt: undefined, ...over,
+  id: randomUUID(),
+  ...ids,
+  route: 'reauth',
+  status: 'issued',
+  doneId: randomUUID(),
+  redirectUri: CONSENT.redirectUri,
+  issuedAt: at(issued),
+  handedOutAt: undefined,
+  expiresAt: at(issued).plus({ hours: 24 }),
+  codeReceivedAt: undefined,
+  exchangeStartedAt: undefined,
+  answeredAt: undefined,
+  tokenVersion: undefined,
+  newCredentialsId: undefined,
+  tokenOwner: undefined,
+  asked: 0,
+  errorCode: undefined,
+  nextActionAt: undefined,
+  closedAt: undefined,
+  ...over,
 })
 
 export const aMessage = (rung: string, created: string, over: Partial<Notification> = {}): Notification => ({
-  id: randomUUID(), ...ids, cycle: 1, rung, channel: 'email', status: 'sent', situation: 'reminder', attempts: 1, errorCode: undefined,
-  createdAt: at(created), sentAt: at(created), nextActionAt: undefined, ...over,
+  id: randomUUID(),
+  ...ids,
+  cycle: 1,
+  rung,
+  channel: 'email',
+  status: 'sent',
+  situation: 'reminder',
+  attempts: 1,
+  errorCode: undefined,
+  createdAt: at(created),
+  sentAt: at(created),
+  nextActionAt: undefined,
+  ...over,
 })
 
 export interface Cycle {

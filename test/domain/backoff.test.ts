@@ -48,7 +48,10 @@ describe('after a clean exchange /me is asked', () => {
   const table: Record<string, { now: string; at: string | undefined }> = {
     'at once': { now: '2026-03-02T11:59:59.999', at: '2026-03-02T12:00:00' },
     'then after ten seconds': { now: '2026-03-02T12:00:00', at: '2026-03-02T12:00:10' },
-    'after ten seconds still, however often somebody asked by hand': { now: '2026-03-02T12:00:09.999', at: '2026-03-02T12:00:10' },
+    'after ten seconds still, however often somebody asked by hand': {
+      now: '2026-03-02T12:00:09.999',
+      at: '2026-03-02T12:00:10',
+    },
     'then after a minute': { now: '2026-03-02T12:00:10', at: '2026-03-02T12:01:00' },
     'then after ten minutes': { now: '2026-03-02T12:01:00', at: '2026-03-02T12:10:00' },
     'then after an hour': { now: '2026-03-02T12:10:00', at: '2026-03-02T13:00:00' },
@@ -57,36 +60,68 @@ describe('after a clean exchange /me is asked', () => {
     'and never again': { now: '2026-03-09T12:00:00', at: undefined },
   }
   test.each(Object.entries(table))('%s', (_, { now, at }) =>
-    expect(nextVerifyAt(answered, utc(now))?.toMillis()).toBe(at === undefined ? undefined : utc(at).toMillis()))
+    expect(nextVerifyAt(answered, utc(now))?.toMillis()).toBe(at === undefined ? undefined : utc(at).toMillis()),
+  )
 })
 
 describe('an authorisation of unknown outcome', () => {
   const codeReceivedAt = utc('2026-03-02T12:00:00')
   const asks: Record<string, { asked: number; now: string; at: string }> = {
     'not asked about yet is asked about at once': { asked: 0, now: '2026-03-02T12:00:03', at: '2026-03-02T12:00:03' },
-    'not asked about for a day is asked about at once': { asked: 0, now: '2026-03-03T12:00:03', at: '2026-03-03T12:00:03' },
-    'is asked about again exactly six minutes after the code': { asked: 1, now: '2026-03-02T12:00:03', at: '2026-03-02T12:06:00' },
-    'asked about twice too early still waits for six minutes': { asked: 2, now: '2026-03-02T12:05:59', at: '2026-03-02T12:06:00' },
-    'at six minutes is next asked about an hour after the code': { asked: 2, now: '2026-03-02T12:06:00', at: '2026-03-02T13:00:00' },
+    'not asked about for a day is asked about at once': {
+      asked: 0,
+      now: '2026-03-03T12:00:03',
+      at: '2026-03-03T12:00:03',
+    },
+    'is asked about again exactly six minutes after the code': {
+      asked: 1,
+      now: '2026-03-02T12:00:03',
+      at: '2026-03-02T12:06:00',
+    },
+    'asked about twice too early still waits for six minutes': {
+      asked: 2,
+      now: '2026-03-02T12:05:59',
+      at: '2026-03-02T12:06:00',
+    },
+    'at six minutes is next asked about an hour after the code': {
+      asked: 2,
+      now: '2026-03-02T12:06:00',
+      at: '2026-03-02T13:00:00',
+    },
     'a second before the hour: at the hour': { asked: 2, now: '2026-03-02T12:59:59', at: '2026-03-02T13:00:00' },
     'at the hour: six hours after the code': { asked: 3, now: '2026-03-02T13:00:00', at: '2026-03-02T18:00:00' },
     'at six hours: a day after the code': { asked: 4, now: '2026-03-02T18:00:01', at: '2026-03-03T12:00:00' },
     'at a day: daily': { asked: 5, now: '2026-03-03T12:00:00', at: '2026-03-04T12:00:00' },
     'a second before the second day: that day': { asked: 6, now: '2026-03-04T11:59:59', at: '2026-03-04T12:00:00' },
     'a second after the second day: the third': { asked: 6, now: '2026-03-04T12:00:01', at: '2026-03-05T12:00:00' },
-    'across the change to summer time keeps to 24 hours': { asked: 9, now: '2026-03-28T13:00:00', at: '2026-03-29T12:00:00' },
-    'after three hours of downtime does not make up for what passed': { asked: 1, now: '2026-03-02T15:00:00', at: '2026-03-02T18:00:00' },
-    'with a clock that was put back waits for six minutes': { asked: 1, now: '2026-03-02T11:00:00', at: '2026-03-02T12:06:00' },
+    'across the change to summer time keeps to 24 hours': {
+      asked: 9,
+      now: '2026-03-28T13:00:00',
+      at: '2026-03-29T12:00:00',
+    },
+    'after three hours of downtime does not make up for what passed': {
+      asked: 1,
+      now: '2026-03-02T15:00:00',
+      at: '2026-03-02T18:00:00',
+    },
+    'with a clock that was put back waits for six minutes': {
+      asked: 1,
+      now: '2026-03-02T11:00:00',
+      at: '2026-03-02T12:06:00',
+    },
   }
   test.each(Object.entries(asks))('%s', (_, { asked, now, at }) =>
-    expect(nextSettleAt({ codeReceivedAt, asked, now: utc(now) }).toISO()).toBe(utc(at).toISO()))
+    expect(nextSettleAt({ codeReceivedAt, asked, now: utc(now) }).toISO()).toBe(utc(at).toISO()),
+  )
 
   const conclusions: Record<string, { now: string; may: boolean }> = {
     'a second before six minutes may not be found not renewed': { now: '2026-03-02T12:05:59', may: false },
     'at six minutes may be': { now: '2026-03-02T12:06:00', may: true },
     'a second later may be': { now: '2026-03-02T12:06:01', may: true },
   }
-  test.each(Object.entries(conclusions))('%s', (_, { now, may }) => expect(mayConcludeNotRenewed(codeReceivedAt, utc(now))).toBe(may))
+  test.each(Object.entries(conclusions))('%s', (_, { now, may }) =>
+    expect(mayConcludeNotRenewed(codeReceivedAt, utc(now))).toBe(may),
+  )
 
   test('is always dated into the future, at most a day ahead, once it was asked about', () => {
     fc.assert(
@@ -112,22 +147,44 @@ describe('a message the mail server put off', () => {
     'more often stays given up': { attempts: 6, at: undefined },
   }
   test.each(Object.entries(table))('%s', (_, { attempts, at }) =>
-    expect(nextMailTryAt(attempts, now)?.toMillis()).toBe(at === undefined ? undefined : utc(at).toMillis()))
+    expect(nextMailTryAt(attempts, now)?.toMillis()).toBe(at === undefined ? undefined : utc(at).toMillis()),
+  )
 })
 
 describe('a message while the mail server is away', () => {
   const now = utc('2026-03-02T12:00:00')
   const table: Record<string, { createdAt: string; again: boolean; minutes: number }> = {
     'made just now: a minute': { createdAt: '2026-03-02T12:00:00', again: false, minutes: 1 },
-    'made long ago and met for the first time: a minute': { createdAt: '2026-02-20T12:00:00', again: false, minutes: 1 },
-    'again after half a minute (a person’s retry): a minute': { createdAt: '2026-03-02T11:59:30', again: true, minutes: 1 },
+    'made long ago and met for the first time: a minute': {
+      createdAt: '2026-02-20T12:00:00',
+      again: false,
+      minutes: 1,
+    },
+    'again after half a minute (a person’s retry): a minute': {
+      createdAt: '2026-03-02T11:59:30',
+      again: true,
+      minutes: 1,
+    },
     'again after a minute: another': { createdAt: '2026-03-02T11:59:00', again: true, minutes: 1 },
     'again after two minutes: as long': { createdAt: '2026-03-02T11:58:00', again: true, minutes: 2 },
     'again after 59 minutes: as long': { createdAt: '2026-03-02T11:01:00', again: true, minutes: 59 },
     'again after an hour: an hour': { createdAt: '2026-03-02T11:00:00', again: true, minutes: 60 },
-    'again after a weekend: an hour, and never given up': { createdAt: '2026-02-27T18:00:00', again: true, minutes: 60 },
-    'made later than now, by a clock that was set back: a minute': { createdAt: '2026-03-02T13:00:00', again: true, minutes: 1 },
+    'again after a weekend: an hour, and never given up': {
+      createdAt: '2026-02-27T18:00:00',
+      again: true,
+      minutes: 60,
+    },
+    'made later than now, by a clock that was set back: a minute': {
+      createdAt: '2026-03-02T13:00:00',
+      again: true,
+      minutes: 1,
+    },
   }
   test.each(Object.entries(table))('%s', (_, { createdAt, again, minutes }) =>
-    expect(nextTryWhileAway({ createdAt: utc(createdAt), again, now }).diff(now).as('minutes')).toBe(minutes))
+    expect(
+      nextTryWhileAway({ createdAt: utc(createdAt), again, now })
+        .diff(now)
+        .as('minutes'),
+    ).toBe(minutes),
+  )
 })

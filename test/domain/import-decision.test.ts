@@ -9,31 +9,100 @@ const utc = (iso: string): DateTime => DateTime.fromISO(iso, { zone: 'utc' })
 const ours = { ...aConsent({ expiresAt: utc('2027-01-10T12:00:00') }), consentedAt: utc('2026-10-12T12:00:00') }
 const same: ImportedConsent = { ...ours, consentedAt: undefined }
 const ask = (over: Partial<ImportedConsent> = {}, question: Partial<ImportQuestion> = {}) =>
-  decideImport({ ours, row: { ...same, ...over }, rule: ruleFor('uk-ob-monzo', 'GB', aPolicy()), tokenDiffers: false, correct: false, ...question })
+  decideImport({
+    ours,
+    row: { ...same, ...over },
+    rule: ruleFor('uk-ob-monzo', 'GB', aPolicy()),
+    tokenDiffers: false,
+    correct: false,
+    ...question,
+  })
 
 describe('a row with', () => {
   const table: Record<string, [Partial<ImportedConsent>, Partial<ImportQuestion>, object]> = {
     'nothing new changes nothing': [{}, {}, { kind: 'unchanged', warning: undefined }],
     'an earlier date changes nothing': [{ expiresAt: utc('2027-01-10T11:59:58') }, {}, { kind: 'unchanged' }],
-    'a date later by less than a second changes nothing': [{ expiresAt: utc('2027-01-10T12:00:00.999') }, {}, { kind: 'unchanged' }],
-    'a date later by a second repairs': [{ expiresAt: utc('2027-01-10T12:00:01') }, {}, { kind: 'repaired', fields: [] }],
-    'a later date and other contacts repairs both': [{ expiresAt: utc('2027-03-01'), email: 'b@example.com' }, {}, { kind: 'repaired', fields: ['email'] }],
-    'another token and the same date keeps ours, and warns': [{}, { tokenDiffers: true }, { kind: 'unchanged', warning: expect.stringContaining('our token is kept') }],
-    'another token and an earlier date keeps ours': [{ expiresAt: utc('2026-12-01') }, { tokenDiffers: true }, { kind: 'unchanged' }],
-    'another name updates, without a new look': [{ name: 'Bob' }, {}, { kind: 'updated', fields: ['name'], corrects: false, dateNow: false }],
-    'another zone is looked at now': [{ timeZone: 'Europe/Paris' }, {}, { kind: 'updated', fields: ['timeZone'], dateNow: true }],
-    'fields left out keeps what we have': [{ name: undefined, email: undefined, scopes: undefined }, {}, { kind: 'unchanged' }],
-    'an address where there was none is looked at now': [{}, { ours: { ...ours, email: undefined } }, { kind: 'updated', fields: ['email'], dateNow: true }],
+    'a date later by less than a second changes nothing': [
+      { expiresAt: utc('2027-01-10T12:00:00.999') },
+      {},
+      { kind: 'unchanged' },
+    ],
+    'a date later by a second repairs': [
+      { expiresAt: utc('2027-01-10T12:00:01') },
+      {},
+      { kind: 'repaired', fields: [] },
+    ],
+    'a later date and other contacts repairs both': [
+      { expiresAt: utc('2027-03-01'), email: 'b@example.com' },
+      {},
+      { kind: 'repaired', fields: ['email'] },
+    ],
+    'another token and the same date keeps ours, and warns': [
+      {},
+      { tokenDiffers: true },
+      { kind: 'unchanged', warning: expect.stringContaining('our token is kept') },
+    ],
+    'another token and an earlier date keeps ours': [
+      { expiresAt: utc('2026-12-01') },
+      { tokenDiffers: true },
+      { kind: 'unchanged' },
+    ],
+    'another name updates, without a new look': [
+      { name: 'Bob' },
+      {},
+      { kind: 'updated', fields: ['name'], corrects: false, dateNow: false },
+    ],
+    'another zone is looked at now': [
+      { timeZone: 'Europe/Paris' },
+      {},
+      { kind: 'updated', fields: ['timeZone'], dateNow: true },
+    ],
+    'fields left out keeps what we have': [
+      { name: undefined, email: undefined, scopes: undefined },
+      {},
+      { kind: 'unchanged' },
+    ],
+    'an address where there was none is looked at now': [
+      {},
+      { ours: { ...ours, email: undefined } },
+      { kind: 'updated', fields: ['email'], dateNow: true },
+    ],
     'another bank is refused': [{ providerId: 'uk-ob-hsbc' }, {}, { kind: 'refused' }],
-    'another bank is taken when told so': [{ providerId: 'uk-ob-hsbc' }, { correct: true }, { kind: 'updated', fields: ['providerId'], corrects: false, dateNow: true }],
-    'an earlier date is taken when told so': [{ expiresAt: utc('2026-12-01') }, { correct: true }, { kind: 'updated', fields: [], corrects: true, dateNow: true }],
-    'another token is taken when told so': [{}, { correct: true, tokenDiffers: true }, { kind: 'updated', corrects: true }],
+    'another bank is taken when told so': [
+      { providerId: 'uk-ob-hsbc' },
+      { correct: true },
+      { kind: 'updated', fields: ['providerId'], corrects: false, dateNow: true },
+    ],
+    'an earlier date is taken when told so': [
+      { expiresAt: utc('2026-12-01') },
+      { correct: true },
+      { kind: 'updated', fields: [], corrects: true, dateNow: true },
+    ],
+    'another token is taken when told so': [
+      {},
+      { correct: true, tokenDiffers: true },
+      { kind: 'updated', corrects: true },
+    ],
     'nothing new changes nothing, told or not': [{}, { correct: true }, { kind: 'unchanged' }],
-    'a later date repairs, told or not': [{ expiresAt: utc('2027-03-01') }, { correct: true, tokenDiffers: true }, { kind: 'repaired' }],
-    'a later consent date alone repairs': [{ expiresAt: undefined, consentedAt: utc('2026-11-01') }, {}, { kind: 'repaired' }],
-    'an earlier consent date alone changes nothing': [{ expiresAt: undefined, consentedAt: utc('2026-09-01') }, {}, { kind: 'unchanged' }],
+    'a later date repairs, told or not': [
+      { expiresAt: utc('2027-03-01') },
+      { correct: true, tokenDiffers: true },
+      { kind: 'repaired' },
+    ],
+    'a later consent date alone repairs': [
+      { expiresAt: undefined, consentedAt: utc('2026-11-01') },
+      {},
+      { kind: 'repaired' },
+    ],
+    'an earlier consent date alone changes nothing': [
+      { expiresAt: undefined, consentedAt: utc('2026-09-01') },
+      {},
+      { kind: 'unchanged' },
+    ],
   }
-  test.each(Object.entries(table))('%s', (_, [row, question, answer]) => expect(ask(row, question)).toMatchObject(answer))
+  test.each(Object.entries(table))('%s', (_, [row, question, answer]) =>
+    expect(ask(row, question)).toMatchObject(answer),
+  )
 
   test('the consent date we know says nothing new when the policy gives consents a longer life', () => {
     const rule = { ...ruleFor('uk-ob-monzo', 'GB', aPolicy()), validity: utc('2027-04-10').diff(utc('2026-10-12')) }
@@ -59,7 +128,12 @@ describe('a later date for a consent that is', () => {
   })
 
   test('closed changes nothing where the row says nothing new, whatever else it says', () => {
-    expect(ask({ name: 'Bob' }, { ours: { ...ours, status: 'opted_out' }, tokenDiffers: true })).toEqual({ kind: 'unchanged', warning: undefined })
-    expect(ask({}, { ours: { ...ours, status: 'opted_out' }, tokenDiffers: true, correct: true })).toMatchObject({ kind: 'refused' })
+    expect(ask({ name: 'Bob' }, { ours: { ...ours, status: 'opted_out' }, tokenDiffers: true })).toEqual({
+      kind: 'unchanged',
+      warning: undefined,
+    })
+    expect(ask({}, { ours: { ...ours, status: 'opted_out' }, tokenDiffers: true, correct: true })).toMatchObject({
+      kind: 'refused',
+    })
   })
 })

@@ -1,17 +1,44 @@
 // The tables of transitions: complete, closed under their states, and guarded.
 import { describe, expect, test } from 'vitest'
 import {
-  authorisationTransitions, checkAuthorisationTransition, checkConsentTransition, checkNotificationTransition, checkRenewalTransition,
-  consentTransitions, notificationTransitions, renewalTransitions, sourcesOf,
+  authorisationTransitions,
+  checkAuthorisationTransition,
+  checkConsentTransition,
+  checkNotificationTransition,
+  checkRenewalTransition,
+  consentTransitions,
+  notificationTransitions,
+  renewalTransitions,
+  sourcesOf,
 } from '../../src/domain/lifecycle.ts'
 
 type Table = Readonly<Record<string, Readonly<Record<string, string | undefined>>>>
 type Check = (from: never, to: never) => void
 const tables: Record<string, { table: Table; check: Check; first: string; final: readonly string[] }> = {
-  consent: { table: consentTransitions, check: checkConsentTransition as Check, first: 'active', final: ['revoked', 'opted_out'] },
-  renewal: { table: renewalTransitions, check: checkRenewalTransition as Check, first: 'open', final: ['renewed', 'repaired'] },
-  authorisation: { table: authorisationTransitions, check: checkAuthorisationTransition as Check, first: 'issued', final: ['mismatched', 'renewed'] },
-  notification: { table: notificationTransitions, check: checkNotificationTransition as Check, first: 'pending', final: ['sent', 'uncertain'] },
+  consent: {
+    table: consentTransitions,
+    check: checkConsentTransition as Check,
+    first: 'active',
+    final: ['revoked', 'opted_out'],
+  },
+  renewal: {
+    table: renewalTransitions,
+    check: checkRenewalTransition as Check,
+    first: 'open',
+    final: ['renewed', 'repaired'],
+  },
+  authorisation: {
+    table: authorisationTransitions,
+    check: checkAuthorisationTransition as Check,
+    first: 'issued',
+    final: ['mismatched', 'renewed'],
+  },
+  notification: {
+    table: notificationTransitions,
+    check: checkNotificationTransition as Check,
+    first: 'pending',
+    final: ['sent', 'uncertain'],
+  },
 }
 
 describe.each(Object.entries(tables))('%s', (_, { table, check, first, final }) => {
@@ -53,13 +80,15 @@ describe.each(Object.entries(tables))('%s', (_, { table, check, first, final }) 
   })
 
   test('the sources of a state are those that lead to it', () => {
-    for (const to of states) expect(sourcesOf(table as never, to as never)).toEqual(states.filter((from) => table[from]?.[to] !== undefined))
+    for (const to of states)
+      expect(sourcesOf(table as never, to as never)).toEqual(states.filter((from) => table[from]?.[to] !== undefined))
   })
 })
 
 describe('what must never be possible', () => {
   const never: Record<string, () => void> = {
-    'a code goes back into the cell after an unknown outcome': () => checkAuthorisationTransition('unknown', 'code_received'),
+    'a code goes back into the cell after an unknown outcome': () =>
+      checkAuthorisationTransition('unknown', 'code_received'),
     'a code is sent again after an unknown outcome': () => checkAuthorisationTransition('unknown', 'exchanging'),
     'a renewal without a proof': () => checkAuthorisationTransition('exchanging', 'renewed'),
     'a message that may have been sent is tried again': () => checkNotificationTransition('uncertain', 'pending'),

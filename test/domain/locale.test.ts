@@ -42,12 +42,18 @@ describe('dates in words', () => {
   test('turn at midnight of the zone', () => {
     const second = DateTime.fromISO('2026-03-28T22:59:59Z')
     expect(formatDate(second, { locale: 'en', timeZone: 'Europe/Paris' })).toBe('28 March 2026')
-    expect(formatDate(second.plus({ seconds: 1 + 3600 }), { locale: 'en', timeZone: 'Europe/Paris' })).toBe('29 March 2026')
+    expect(formatDate(second.plus({ seconds: 1 + 3600 }), { locale: 'en', timeZone: 'Europe/Paris' })).toBe(
+      '29 March 2026',
+    )
   })
 
   test('know the French first of the month', () => {
-    expect(formatDate(DateTime.fromISO('2026-11-01T12:00Z'), { locale: 'fr', timeZone: 'UTC' })).toBe('1er novembre 2026')
-    expect(formatDate(DateTime.fromISO('2026-11-11T12:00Z'), { locale: 'fr', timeZone: 'UTC' })).toBe('11 novembre 2026')
+    expect(formatDate(DateTime.fromISO('2026-11-01T12:00Z'), { locale: 'fr', timeZone: 'UTC' })).toBe(
+      '1er novembre 2026',
+    )
+    expect(formatDate(DateTime.fromISO('2026-11-11T12:00Z'), { locale: 'fr', timeZone: 'UTC' })).toBe(
+      '11 novembre 2026',
+    )
   })
 
   test('never fail, whatever was imported', () => {

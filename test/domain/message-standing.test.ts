@@ -18,11 +18,27 @@ interface Row extends Cycle {
   is: string
 }
 
-const standing = ({ made = '-14d', rung = '-14d', due, now, manual = false, revived = false, policy, ...cycle }: Omit<Row, 'is'>): string => {
+const standing = ({
+  made = '-14d',
+  rung = '-14d',
+  due,
+  now,
+  manual = false,
+  revived = false,
+  policy,
+  ...cycle
+}: Omit<Row, 'is'>): string => {
   const message = aMessage(rung, made, { status: 'pending', sentAt: undefined, nextActionAt: at(due ?? made) })
-  const view = aCycle({ ...cycle, messages: [message, ...(cycle.messages ?? [])].toSorted((a, b) => a.createdAt.toMillis() - b.createdAt.toMillis()) })
+  const view = aCycle({
+    ...cycle,
+    messages: [message, ...(cycle.messages ?? [])].toSorted((a, b) => a.createdAt.toMillis() - b.createdAt.toMillis()),
+  })
   const answer = standingOf(gatherFacts(view, at(now), aPolicy(policy), manual), message, { revived })
-  return answer.kind === 'send' ? 'send' : answer.kind === 'hold' ? `hold ${offsetOf(answer.until)}` : `drop: ${answer.reason}`
+  return answer.kind === 'send'
+    ? 'send'
+    : answer.kind === 'hold'
+      ? `hold ${offsetOf(answer.until)}`
+      : `drop: ${answer.reason}`
 }
 
 /** The expiry is at noon in UTC; so is `-14d`. */
@@ -36,31 +52,86 @@ const tables: Record<string, Record<string, Row>> = {
     'before its date, a person asks': { due: '-14d +1m', now: '-14d +59s', manual: true, is: 'send' },
   },
   'when it is not': {
-    'the consent was paused': { consent: { status: 'paused' }, now: '-14d', is: 'drop: the consent is paused, its renewal open' },
-    'the cycle was renewed': { consent: { cycle: 2 }, renewal: { status: 'renewed' }, now: '-14d', is: 'drop: the consent is active, its renewal renewed' },
+    'the consent was paused': {
+      consent: { status: 'paused' },
+      now: '-14d',
+      is: 'drop: the consent is paused, its renewal open',
+    },
+    'the cycle was renewed': {
+      consent: { cycle: 2 },
+      renewal: { status: 'renewed' },
+      now: '-14d',
+      is: 'drop: the consent is active, its renewal renewed',
+    },
     'a second before the end of grace': { made: '+83d', rung: '+83d', now: '+90d -1s', is: 'send' },
     'at the end of grace': { made: '+83d', rung: '+83d', now: '+90d', is: 'drop: the grace window has ended since' },
     'asked past grace': { made: '+95d', rung: 'manual-1', now: '+95d +1m', is: 'send' },
-    'a person asks for it past grace': { made: '+83d', rung: '+83d', now: '+90d', manual: true, revived: true, is: 'drop: the grace window has ended since' },
+    'a person asks for it past grace': {
+      made: '+83d',
+      rung: '+83d',
+      now: '+90d',
+      manual: true,
+      revived: true,
+      is: 'drop: the grace window has ended since',
+    },
   },
   'when another says it better': {
     'a second before the next rung': { now: '-7d -1s', is: 'send' },
     'at the next rung': { now: '-7d', is: 'drop: message -7d is due by now and goes in its place' },
     'long after: the latest of them': { now: '-2d', is: 'drop: message -3d is due by now and goes in its place' },
-    'made since': { messages: [aMessage('manual-1', '-13d', { status: 'pending' })], now: '-13d', is: 'drop: message manual-1 was made since' },
-    'made since and failed': { messages: [aMessage('manual-1', '-13d', { status: 'failed' })], now: '-13d', is: 'send' },
-    'made since and cancelled': { messages: [aMessage('manual-1', '-13d', { status: 'cancelled' })], now: '-13d', is: 'send' },
+    'made since': {
+      messages: [aMessage('manual-1', '-13d', { status: 'pending' })],
+      now: '-13d',
+      is: 'drop: message manual-1 was made since',
+    },
+    'made since and failed': {
+      messages: [aMessage('manual-1', '-13d', { status: 'failed' })],
+      now: '-13d',
+      is: 'send',
+    },
+    'made since and cancelled': {
+      messages: [aMessage('manual-1', '-13d', { status: 'cancelled' })],
+      now: '-13d',
+      is: 'send',
+    },
     'made before': { messages: [aMessage('manual-1', '-15d')], now: '-14d', is: 'send' },
-    'a failed one that a person asks for again': { messages: [aMessage('-7d', '-7d')], now: '-6d', manual: true, revived: true, is: 'send' },
-    'a pending one that a person asks for': { now: '-7d', manual: true, is: 'drop: message -7d is due by now and goes in its place' },
+    'a failed one that a person asks for again': {
+      messages: [aMessage('-7d', '-7d')],
+      now: '-6d',
+      manual: true,
+      revived: true,
+      is: 'send',
+    },
+    'a pending one that a person asks for': {
+      now: '-7d',
+      manual: true,
+      is: 'drop: message -7d is due by now and goes in its place',
+    },
   },
   'while the user is on the way': {
     'at the bank': { links: [aLink('-14d', { handedOutAt: at('-14d') })], now: '-14d +1799s', is: 'hold -14d +30m' },
     'half an hour later': { links: [aLink('-14d', { handedOutAt: at('-14d') })], now: '-14d +30m', is: 'send' },
-    'twice: until the later one': { links: [aLink('-14d', { handedOutAt: at('-14d') }), aLink('-14d', { handedOutAt: at('-14d +10m') })], now: '-14d +20m', is: 'hold -14d +40m' },
-    'an outcome is unknown': { links: [aLink('-14d', { status: 'unknown', codeReceivedAt: at('-14d') })], now: '-13d -1s', is: 'hold -13d' },
-    'a day later': { links: [aLink('-14d', { status: 'unknown', codeReceivedAt: at('-14d') })], now: '-13d', is: 'send' },
-    'at the bank, and a person asks': { links: [aLink('-14d', { handedOutAt: at('-14d') })], now: '-14d +1m', manual: true, is: 'hold -14d +30m' },
+    'twice: until the later one': {
+      links: [aLink('-14d', { handedOutAt: at('-14d') }), aLink('-14d', { handedOutAt: at('-14d +10m') })],
+      now: '-14d +20m',
+      is: 'hold -14d +40m',
+    },
+    'an outcome is unknown': {
+      links: [aLink('-14d', { status: 'unknown', codeReceivedAt: at('-14d') })],
+      now: '-13d -1s',
+      is: 'hold -13d',
+    },
+    'a day later': {
+      links: [aLink('-14d', { status: 'unknown', codeReceivedAt: at('-14d') })],
+      now: '-13d',
+      is: 'send',
+    },
+    'at the bank, and a person asks': {
+      links: [aLink('-14d', { handedOutAt: at('-14d') })],
+      now: '-14d +1m',
+      manual: true,
+      is: 'hold -14d +30m',
+    },
   },
   'in quiet hours': {
     'a second before them': { policy: quiet, now: '-14d +28799s', is: 'send' },
@@ -71,7 +142,13 @@ const tables: Record<string, Record<string, Row>> = {
     'to the last second': { policy: quiet, made: '-14d +8h', now: '-13d -14401s', is: 'hold -13d -4h' },
     'as they end': { policy: quiet, made: '-14d +8h', now: '-13d -4h', is: 'send' },
     'and a person asks': { policy: quiet, made: '-14d +8h', now: '-14d +9h', manual: true, is: 'hold -13d -4h' },
-    'in a zone nobody knows: UTC': { policy: quiet, consent: { timeZone: 'Mars/Olympus' }, made: '-14d +8h', now: '-14d +9h', is: 'hold -13d -4h' },
+    'in a zone nobody knows: UTC': {
+      policy: quiet,
+      consent: { timeZone: 'Mars/Olympus' },
+      made: '-14d +8h',
+      now: '-14d +9h',
+      is: 'hold -13d -4h',
+    },
   },
 }
 

@@ -1,7 +1,16 @@
-// How long a consent rests while something around it is away: the table, the second before and after each boundary, what ends the row.
+// How long a consent rests while something around it is away: the table, the second before and after each boundary,
+// what ends the row.
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
-import { failureKinds, isOutage, nextAskAfterOutage, outageNo, outageTable, restAfterOutage, restOfRecord } from '../../src/domain/outage.ts'
+import {
+  failureKinds,
+  isOutage,
+  nextAskAfterOutage,
+  outageNo,
+  outageTable,
+  restAfterOutage,
+  restOfRecord,
+} from '../../src/domain/outage.ts'
 import { errorTable } from '../../src/errors.ts'
 
 const utc = (iso: string): DateTime => DateTime.fromISO(iso, { zone: 'utc' })
@@ -10,10 +19,15 @@ const now = utc('2026-03-02T12:00:00')
 describe('what is an outage', () => {
   test('every code that may pass by itself is judged, but those that only messages and proofs have', () => {
     const others = ['mail-away', 'mail-deferred', 'on-hold', 'not-proven']
-    const transient = Object.entries(errorTable).filter(([, { kind }]) => kind === 'transient').map(([code]) => code)
+    const transient = Object.entries(errorTable)
+      .filter(([, { kind }]) => kind === 'transient')
+      .map(([code]) => code)
     expect(Object.keys(failureKinds).toSorted()).toEqual(transient.filter((code) => !others.includes(code)).toSorted())
   })
-  test.each(['link-unusable', 'link-rejected', 'internal', 'cell-unreadable', 'no-such-code', 'toString'])('%s is none', (code) => expect(isOutage(code)).toBe(false))
+  test.each(['link-unusable', 'link-rejected', 'internal', 'cell-unreadable', 'no-such-code', 'toString'])(
+    '%s is none',
+    (code) => expect(isOutage(code)).toBe(false),
+  )
 })
 
 describe('a consent whose job met an outage, and used up the queue’s tries', () => {
@@ -40,7 +54,11 @@ describe('a consent whose job met an outage, and used up the queue’s tries', (
       perSecond.set(second, (perSecond.get(second) ?? 0) + 1)
     }
     expect(Math.max(...perSecond.values())).toBeLessThan(2_000)
-    const asked = new Set(Array.from({ length: 1_000 }, (_, id) => Math.floor(restAfterOutage({ no: 1, key: `${id}`, retryAfterMs: 600_000 }).as('seconds'))))
+    const asked = new Set(
+      Array.from({ length: 1_000 }, (_, id) =>
+        Math.floor(restAfterOutage({ no: 1, key: `${id}`, retryAfterMs: 600_000 }).as('seconds')),
+      ),
+    )
     expect(asked.size).toBeGreaterThan(55)
   })
 
@@ -63,7 +81,11 @@ describe('the number of an outage in its row', () => {
   const table: Record<string, { outages: number; retryAfter?: string; manual?: boolean; no: number }> = {
     'never one before: the first': { outages: 0, no: 1 },
     'one before, its rest just over: the second': { outages: 1, retryAfter: '2026-03-02T12:00:00', no: 2 },
-    'one before, its rest not over yet (the button of the board, an import): the second': { outages: 1, retryAfter: '2026-03-02T12:04:00', no: 2 },
+    'one before, its rest not over yet (the button of the board, an import): the second': {
+      outages: 1,
+      retryAfter: '2026-03-02T12:04:00',
+      no: 2,
+    },
     'a second less than a day after its rest: the same row': { outages: 2, retryAfter: '2026-03-01T12:00:01', no: 3 },
     'a day after its rest: a new row': { outages: 2, retryAfter: '2026-03-01T12:00:00', no: 1 },
     'weeks after: a new row': { outages: 4, retryAfter: '2026-02-01T12:00:00', no: 1 },
@@ -72,20 +94,45 @@ describe('the number of an outage in its row', () => {
     'a person’s retry uses nothing up': { outages: 2, retryAfter: '2026-03-02T12:10:00', manual: true, no: 2 },
   }
   test.each(Object.entries(table))('%s', (_, { outages, retryAfter, manual = false, no }) =>
-    expect(outageNo({ outages, retryAfter: retryAfter === undefined ? undefined : utc(retryAfter) }, now, manual)).toBe(no))
+    expect(outageNo({ outages, retryAfter: retryAfter === undefined ? undefined : utc(retryAfter) }, now, manual)).toBe(
+      no,
+    ),
+  )
 })
 
 describe('an exchange of unknown outcome, the provider away when it was asked about', () => {
   const rows: Record<string, { since: string; planned: string; least: number; most: number }> = {
-    'just begun: in five minutes': { since: '2026-03-02T12:00:00', planned: '2026-03-02T13:00:00', least: 4.5, most: 5.5 },
-    'at six minutes: as long again': { since: '2026-03-02T11:54:00', planned: '2026-03-02T12:54:00', least: 5.4, most: 6.6 },
-    'at half an hour: as long again, or at its own date': { since: '2026-03-02T11:30:00', planned: '2026-03-02T12:30:00', least: 27, most: 30 },
+    'just begun: in five minutes': {
+      since: '2026-03-02T12:00:00',
+      planned: '2026-03-02T13:00:00',
+      least: 4.5,
+      most: 5.5,
+    },
+    'at six minutes: as long again': {
+      since: '2026-03-02T11:54:00',
+      planned: '2026-03-02T12:54:00',
+      least: 5.4,
+      most: 6.6,
+    },
+    'at half an hour: as long again, or at its own date': {
+      since: '2026-03-02T11:30:00',
+      planned: '2026-03-02T12:30:00',
+      least: 27,
+      most: 30,
+    },
     'at six hours: an hour': { since: '2026-03-02T06:00:00', planned: '2026-03-03T06:00:00', least: 54, most: 66 },
-    'never later than its own date': { since: '2026-03-02T11:59:59', planned: '2026-03-02T12:01:00', least: 1, most: 1 },
+    'never later than its own date': {
+      since: '2026-03-02T11:59:59',
+      planned: '2026-03-02T12:01:00',
+      least: 1,
+      most: 1,
+    },
   }
   test.each(Object.entries(rows))('%s', (_, { since, planned, least, most }) => {
     for (let id = 0; id < 100; id += 1) {
-      const wait = nextAskAfterOutage({ since: utc(since), now, planned: utc(planned), key: `${id}` }).diff(now).as('minutes')
+      const wait = nextAskAfterOutage({ since: utc(since), now, planned: utc(planned), key: `${id}` })
+        .diff(now)
+        .as('minutes')
       expect(wait).toBeGreaterThanOrEqual(least)
       expect(wait).toBeLessThanOrEqual(most)
     }
@@ -93,6 +140,8 @@ describe('an exchange of unknown outcome, the provider away when it was asked ab
 })
 
 test('any other record whose job the queue gave up: 5 minutes for an outage, 15 for a fault of ours', () => {
-  expect(['database-unavailable', 'timed-out', 'internal'].map((code) => restOfRecord(code).as('minutes'))).toEqual([5, 5, 15])
+  expect(['database-unavailable', 'timed-out', 'internal'].map((code) => restOfRecord(code).as('minutes'))).toEqual([
+    5, 5, 15,
+  ])
   expect(outageTable.map((rest) => rest.as('minutes'))).toEqual([5, 15, 60, 120])
 })

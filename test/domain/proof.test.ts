@@ -31,52 +31,111 @@ const inputOf = (row: Row): ProofInput => ({
 
 /** `later-than-known me 2026-03-12T12:00:01`, or the reason why not. */
 const inWords = (proof: Proof): string =>
-  proof.proven ? `${proof.basis} ${proof.expiresSource} ${proof.expiresAt.toUTC().toFormat("yyyy-MM-dd'T'HH:mm:ss")}` : proof.reason
+  proof.proven
+    ? `${proof.basis} ${proof.expiresSource} ${proof.expiresAt.toUTC().toFormat("yyyy-MM-dd'T'HH:mm:ss")}`
+    : proof.reason
 
 const judge = (_: string, row: Row): void => expect(inWords(judgeProof(inputOf(row)))).toBe(row.result)
 
 describe('against a date from /me', () => {
   const table: Record<string, Row> = {
-    'a date a second earlier proves nothing': { source: 'me', expires: '2026-03-12T11:59:59', result: 'date-not-moved' },
+    'a date a second earlier proves nothing': {
+      source: 'me',
+      expires: '2026-03-12T11:59:59',
+      result: 'date-not-moved',
+    },
     'the same date proves nothing': { source: 'me', expires: KNOWN, result: 'date-not-moved' },
     // Known until 12 March and valid for 90 days: last renewed on 12 December, 80 days before the issue.
     'a date that moved by a quarter of the time since the last renewal proves it': {
-      source: 'me', expires: '2026-04-01T12:00:00', result: 'later-than-known me 2026-04-01T12:00:00',
+      source: 'me',
+      expires: '2026-04-01T12:00:00',
+      result: 'later-than-known me 2026-04-01T12:00:00',
     },
     'a date that moved by less proves nothing: a second code of the last cycle gives such a one': {
-      source: 'me', expires: '2026-04-01T11:59:59', result: 'date-not-moved',
+      source: 'me',
+      expires: '2026-04-01T11:59:59',
+      result: 'date-not-moved',
     },
     'a date a second later proves it in a consent that was updated since the issue': {
-      source: 'me', expires: '2026-03-12T12:00:01', updated: '2026-03-02T12:03:00', result: 'created-or-updated-since me 2026-03-12T12:00:01',
+      source: 'me',
+      expires: '2026-03-12T12:00:01',
+      updated: '2026-03-02T12:03:00',
+      result: 'created-or-updated-since me 2026-03-12T12:00:01',
     },
     'at a bank that halved its validity, the new date proves it': {
-      source: 'me', validityDays: 180, expires: '2026-05-31T12:03:00', result: 'later-than-known me 2026-05-31T12:03:00',
+      source: 'me',
+      validityDays: 180,
+      expires: '2026-05-31T12:03:00',
+      result: 'later-than-known me 2026-05-31T12:03:00',
     },
-    'renewed an hour ago: an hour more proves it': { source: 'me', known: '2026-05-31T11:00:00', expires: '2026-05-31T12:00:00', result: 'later-than-known me 2026-05-31T12:00:00' },
+    'renewed an hour ago: an hour more proves it': {
+      source: 'me',
+      known: '2026-05-31T11:00:00',
+      expires: '2026-05-31T12:00:00',
+      result: 'later-than-known me 2026-05-31T12:00:00',
+    },
     'renewed an hour ago: less than an hour more is at least a full validity since the issue': {
-      source: 'me', known: '2026-05-31T11:00:00', expires: '2026-05-31T11:59:59', result: 'full-validity-since me 2026-05-31T11:59:59',
+      source: 'me',
+      known: '2026-05-31T11:00:00',
+      expires: '2026-05-31T11:59:59',
+      result: 'full-validity-since me 2026-05-31T11:59:59',
     },
     'a consent created since the issue with the same date proves nothing against a date from /me': {
-      source: 'me', expires: KNOWN, created: '2026-03-02T12:03:00', result: 'date-not-moved',
+      source: 'me',
+      expires: KNOWN,
+      created: '2026-03-02T12:03:00',
+      result: 'date-not-moved',
     },
-    'a full new validity proves it': { source: 'me', expires: '2026-05-31T12:03:00', result: 'later-than-known me 2026-05-31T12:03:00' },
+    'a full new validity proves it': {
+      source: 'me',
+      expires: '2026-05-31T12:03:00',
+      result: 'later-than-known me 2026-05-31T12:03:00',
+    },
     'the same date proves nothing even when the status was updated since': {
-      source: 'me', expires: KNOWN, updated: '2026-03-02T12:03:00', sent: '2026-03-02T12:03:00', result: 'date-not-moved',
+      source: 'me',
+      expires: KNOWN,
+      updated: '2026-03-02T12:03:00',
+      sent: '2026-03-02T12:03:00',
+      result: 'date-not-moved',
     },
     'a full validity that was there before the issue proves nothing': {
-      source: 'me', known: '2026-05-30T12:00:00', expires: '2026-05-30T12:00:00', result: 'date-not-moved',
+      source: 'me',
+      known: '2026-05-30T12:00:00',
+      expires: '2026-05-30T12:00:00',
+      result: 'date-not-moved',
     },
-    'a later date that was over at the issue proves nothing': { source: 'me', known: '2026-02-01T12:00:00', expires: '2026-03-01T12:00:00', result: 'date-not-moved' },
-    'a later date that is over at the very issue proves nothing': { source: 'me', known: '2026-02-01T12:00:00', expires: ISSUED, result: 'date-not-moved' },
+    'a later date that was over at the issue proves nothing': {
+      source: 'me',
+      known: '2026-02-01T12:00:00',
+      expires: '2026-03-01T12:00:00',
+      result: 'date-not-moved',
+    },
+    'a later date that is over at the very issue proves nothing': {
+      source: 'me',
+      known: '2026-02-01T12:00:00',
+      expires: ISSUED,
+      result: 'date-not-moved',
+    },
     'a later date that is over a second after the issue is still a later date': {
-      source: 'me', known: '2026-01-25T12:00:00', expires: '2026-03-02T12:00:01', result: 'later-than-known me 2026-03-02T12:00:01',
+      source: 'me',
+      known: '2026-01-25T12:00:00',
+      expires: '2026-03-02T12:00:01',
+      result: 'later-than-known me 2026-03-02T12:00:01',
     },
     'a consent created since the issue proves it where /me has no expiry any more': {
-      source: 'me', created: '2026-03-02T12:03:00', result: 'created-or-updated-since assumed 2026-05-31T12:03:00',
+      source: 'me',
+      created: '2026-03-02T12:03:00',
+      result: 'created-or-updated-since assumed 2026-05-31T12:03:00',
     },
-    'old dates without an expiry say nothing for or against': { source: 'me', created: '2025-12-14T12:00:00', result: 'no-dates' },
+    'old dates without an expiry say nothing for or against': {
+      source: 'me',
+      created: '2025-12-14T12:00:00',
+      result: 'no-dates',
+    },
     'a clean exchange proves it where /me has no dates any more': {
-      source: 'me', sent: '2026-03-02T12:03:00', result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
+      source: 'me',
+      sent: '2026-03-02T12:03:00',
+      result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
     },
   }
   test.each(Object.entries(table))('%s', judge)
@@ -86,61 +145,117 @@ describe.each(['imported', 'assumed'] as const)('against an %s date', (source) =
   const table: Record<string, Omit<Row, 'source'>> = {
     'a later date alone proves nothing': { expires: '2026-03-14T12:00:00', result: 'date-not-moved' },
     'a later date with a consent created before the issue proves nothing': {
-      expires: '2026-03-14T12:00:00', created: '2025-12-14T12:00:00', updated: '2025-12-14T12:00:00', result: 'date-not-moved',
+      expires: '2026-03-14T12:00:00',
+      created: '2025-12-14T12:00:00',
+      updated: '2025-12-14T12:00:00',
+      result: 'date-not-moved',
     },
     'a consent created a second before the five minutes before the issue proves nothing': {
-      expires: '2026-04-01T12:00:00', created: '2026-03-02T11:54:59', result: 'date-not-moved',
+      expires: '2026-04-01T12:00:00',
+      created: '2026-03-02T11:54:59',
+      result: 'date-not-moved',
     },
     'a consent created five minutes before the issue proves it': {
-      expires: '2026-04-01T12:00:00', created: '2026-03-02T11:55:00', result: 'created-or-updated-since me 2026-04-01T12:00:00',
+      expires: '2026-04-01T12:00:00',
+      created: '2026-03-02T11:55:00',
+      result: 'created-or-updated-since me 2026-04-01T12:00:00',
     },
     'a consent created after the issue proves it, whatever date was believed': {
-      known: '2026-12-01T12:00:00', expires: '2026-04-01T12:00:00', created: '2026-03-02T12:03:00', result: 'created-or-updated-since me 2026-04-01T12:00:00',
+      known: '2026-12-01T12:00:00',
+      expires: '2026-04-01T12:00:00',
+      created: '2026-03-02T12:03:00',
+      result: 'created-or-updated-since me 2026-04-01T12:00:00',
     },
     'a status updated a second before the five minutes before the issue proves nothing': {
-      expires: '2026-04-01T12:00:00', updated: '2026-03-02T11:54:59', result: 'date-not-moved',
+      expires: '2026-04-01T12:00:00',
+      updated: '2026-03-02T11:54:59',
+      result: 'date-not-moved',
     },
     'a status updated five minutes before the issue, with a later date, proves it': {
-      expires: '2026-03-12T12:00:01', updated: '2026-03-02T11:55:00', result: 'created-or-updated-since me 2026-03-12T12:00:01',
+      expires: '2026-03-12T12:00:01',
+      updated: '2026-03-02T11:55:00',
+      result: 'created-or-updated-since me 2026-03-12T12:00:01',
     },
     'a status updated because the old consent ran out proves nothing: its date is the known one': {
-      expires: KNOWN, updated: KNOWN, result: 'date-not-moved',
+      expires: KNOWN,
+      updated: KNOWN,
+      result: 'date-not-moved',
     },
-    'a status updated since, with a date before the known one, proves nothing': { expires: '2026-03-12T11:59:59', updated: '2026-03-02T12:03:00', result: 'date-not-moved' },
+    'a status updated since, with a date before the known one, proves nothing': {
+      expires: '2026-03-12T11:59:59',
+      updated: '2026-03-02T12:03:00',
+      result: 'date-not-moved',
+    },
     'an old creation and a new update prove it by the update': {
-      expires: '2026-05-20T12:00:00', created: '2025-12-14T12:00:00', updated: '2026-03-02T12:03:00', result: 'created-or-updated-since me 2026-05-20T12:00:00',
+      expires: '2026-05-20T12:00:00',
+      created: '2025-12-14T12:00:00',
+      updated: '2026-03-02T12:03:00',
+      result: 'created-or-updated-since me 2026-05-20T12:00:00',
     },
     'created since and no expiry given: validity from then on, assumed': {
-      created: '2026-03-02T12:03:00', result: 'created-or-updated-since assumed 2026-05-31T12:03:00',
+      created: '2026-03-02T12:03:00',
+      result: 'created-or-updated-since assumed 2026-05-31T12:03:00',
     },
     'created before, updated since and no expiry given: validity from the update, assumed': {
-      created: '2025-12-14T12:00:00', updated: '2026-03-02T12:04:00', result: 'created-or-updated-since assumed 2026-05-31T12:04:00',
+      created: '2025-12-14T12:00:00',
+      updated: '2026-03-02T12:04:00',
+      result: 'created-or-updated-since assumed 2026-05-31T12:04:00',
     },
     'created and updated since and no expiry given: validity from the later one': {
-      created: '2026-03-02T12:03:00', updated: '2026-03-02T12:04:00', result: 'created-or-updated-since assumed 2026-05-31T12:04:00',
+      created: '2026-03-02T12:03:00',
+      updated: '2026-03-02T12:04:00',
+      result: 'created-or-updated-since assumed 2026-05-31T12:04:00',
     },
     'created and updated since, the other way round': {
-      created: '2026-03-02T12:04:00', updated: '2026-03-02T12:03:00', result: 'created-or-updated-since assumed 2026-05-31T12:04:00',
+      created: '2026-03-02T12:04:00',
+      updated: '2026-03-02T12:03:00',
+      result: 'created-or-updated-since assumed 2026-05-31T12:04:00',
     },
     'old dates without an expiry say nothing for or against': { created: '2025-12-14T12:00:00', result: 'no-dates' },
     'old dates without an expiry: a clean exchange proves it': {
-      created: '2025-12-14T12:00:00', sent: '2026-03-02T12:03:00', result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
+      created: '2025-12-14T12:00:00',
+      sent: '2026-03-02T12:03:00',
+      result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
     },
-    'an expiry a second short of issue + 90 − 3 days proves nothing': { expires: '2026-05-28T11:59:59', result: 'date-not-moved' },
-    'an expiry of issue + 90 − 3 days proves it': { expires: '2026-05-28T12:00:00', result: 'full-validity-since me 2026-05-28T12:00:00' },
-    'an expiry of issue + 90 days proves it': { expires: '2026-05-31T12:00:00', result: 'full-validity-since me 2026-05-31T12:00:00' },
+    'an expiry a second short of issue + 90 − 3 days proves nothing': {
+      expires: '2026-05-28T11:59:59',
+      result: 'date-not-moved',
+    },
+    'an expiry of issue + 90 − 3 days proves it': {
+      expires: '2026-05-28T12:00:00',
+      result: 'full-validity-since me 2026-05-28T12:00:00',
+    },
+    'an expiry of issue + 90 days proves it': {
+      expires: '2026-05-31T12:00:00',
+      result: 'full-validity-since me 2026-05-31T12:00:00',
+    },
     'a full validity proves it although the known date was later': {
-      known: '2026-06-30T12:00:00', expires: '2026-05-31T12:00:00', updated: '2026-03-02T12:03:00', result: 'full-validity-since me 2026-05-31T12:00:00',
+      known: '2026-06-30T12:00:00',
+      expires: '2026-05-31T12:00:00',
+      updated: '2026-03-02T12:03:00',
+      result: 'full-validity-since me 2026-05-31T12:00:00',
     },
-    'a short validity of four days: half of it must be there': { validityDays: 4, expires: '2026-03-04T11:59:59', result: 'date-not-moved' },
+    'a short validity of four days: half of it must be there': {
+      validityDays: 4,
+      expires: '2026-03-04T11:59:59',
+      result: 'date-not-moved',
+    },
     'a short validity of four days: half of it is enough': {
-      validityDays: 4, expires: '2026-03-04T12:00:00', result: 'full-validity-since me 2026-03-04T12:00:00',
+      validityDays: 4,
+      expires: '2026-03-04T12:00:00',
+      result: 'full-validity-since me 2026-03-04T12:00:00',
     },
     'an expiry that is over at the issue proves nothing, even created since': {
-      known: '2026-02-01T12:00:00', expires: ISSUED, created: '2026-03-02T12:03:00', result: 'date-not-moved',
+      known: '2026-02-01T12:00:00',
+      expires: ISSUED,
+      created: '2026-03-02T12:03:00',
+      result: 'date-not-moved',
     },
     'in grace, an update since with an expiry ahead proves it': {
-      known: '2026-02-01T12:00:00', expires: '2026-04-01T12:00:00', updated: '2026-03-02T12:03:00', result: 'created-or-updated-since me 2026-04-01T12:00:00',
+      known: '2026-02-01T12:00:00',
+      expires: '2026-04-01T12:00:00',
+      updated: '2026-03-02T12:03:00',
+      result: 'created-or-updated-since me 2026-04-01T12:00:00',
     },
   }
   test.each(Object.entries(table))('%s', (name, row) => judge(name, { source, ...row }))
@@ -150,15 +265,30 @@ describe('without any date in /me', () => {
   const table: Record<string, Row> = {
     'nothing is proven': { source: 'imported', result: 'no-dates' },
     'a clean 200 for our own code proves it': {
-      source: 'assumed', sent: '2026-03-02T12:03:00', result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
+      source: 'assumed',
+      sent: '2026-03-02T12:03:00',
+      result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
     },
-    'a refresh before the old expiry proves nothing': { source: 'imported', refreshed: '2026-03-12T11:59:59', result: 'no-dates' },
-    'a refresh a second before an hour after the old expiry proves nothing': { source: 'me', refreshed: '2026-03-12T12:59:59', result: 'no-dates' },
+    'a refresh before the old expiry proves nothing': {
+      source: 'imported',
+      refreshed: '2026-03-12T11:59:59',
+      result: 'no-dates',
+    },
+    'a refresh a second before an hour after the old expiry proves nothing': {
+      source: 'me',
+      refreshed: '2026-03-12T12:59:59',
+      result: 'no-dates',
+    },
     'a refresh an hour after the old expiry proves it, the expiry counted from the issue': {
-      source: 'me', refreshed: '2026-03-12T13:00:00', result: 'refresh-after-expiry assumed 2026-05-31T12:00:00',
+      source: 'me',
+      refreshed: '2026-03-12T13:00:00',
+      result: 'refresh-after-expiry assumed 2026-05-31T12:00:00',
     },
     'our own code goes before a refresh': {
-      source: 'me', sent: '2026-03-02T12:03:00', refreshed: '2026-03-12T13:00:00', result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
+      source: 'me',
+      sent: '2026-03-02T12:03:00',
+      refreshed: '2026-03-12T13:00:00',
+      result: 'clean-exchange-without-dates assumed 2026-05-31T12:03:00',
     },
     'a validity of nothing proves nothing': { source: 'me', sent: ISSUED, validityDays: 0, result: 'no-dates' },
   }

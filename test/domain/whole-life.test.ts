@@ -1,4 +1,5 @@
-// Properties of a consent's whole life, lived purely: jump to each date the domain names, do what it says, go on until it lapses.
+// Properties of a consent's whole life, lived purely: jump to each date the domain names, do what it says, go on until
+// it lapses.
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import { type DateTime, Duration } from 'luxon'
@@ -19,7 +20,10 @@ const hour = fc.integer({ min: 0, max: 23 }).map((h) => `${String(h).padStart(2,
 const policies: fc.Arbitrary<Policy> = fc
   .record({
     days: offsets,
-    quiet: fc.oneof(fc.constant(false as const), fc.record({ from: hour, to: hour }).filter(({ from, to }) => from !== to)),
+    quiet: fc.oneof(
+      fc.constant(false as const),
+      fc.record({ from: hour, to: hour }).filter(({ from, to }) => from !== to),
+    ),
     spreadHours: fc.integer({ min: 0, max: 48 }),
     graceDays: fc.integer({ min: 0, max: 120 }),
     full: fc.boolean(),
@@ -36,7 +40,12 @@ const policies: fc.Arbitrary<Policy> = fc
     }),
   )
 
-const starts = fc.record({ zone: fc.constantFrom(...zones), daysBefore: fc.integer({ min: -130, max: 200 }), minutes: fc.integer({ min: 0, max: 1439 }), id: fc.uuid() })
+const starts = fc.record({
+  zone: fc.constantFrom(...zones),
+  daysBefore: fc.integer({ min: -130, max: 200 }),
+  minutes: fc.integer({ min: 0, max: 1439 }),
+  id: fc.uuid(),
+})
 
 interface Lived {
   readonly steps: number
@@ -45,15 +54,35 @@ interface Lived {
 }
 
 /** What the store would commit of one step. */
-const committed = (view: ConsentView, now: DateTime, next: Extract<ReturnType<typeof nextAction>, { action: 'renew' }>): ConsentView => ({
+const committed = (
+  view: ConsentView,
+  now: DateTime,
+  next: Extract<ReturnType<typeof nextAction>, { action: 'renew' }>,
+): ConsentView => ({
   consent: view.consent,
   renewal: view.renewal ?? aRenewal({ openedAt: now }),
-  authorisations: next.makeLink ? [...view.authorisations, aLink('0d', { issuedAt: now, expiresAt: now.plus({ hours: 24 }) })] : view.authorisations,
-  notifications: next.message === undefined ? view.notifications : [...view.notifications, aMessage(next.message.rung, '0d', { id: randomUUID(), createdAt: now, sentAt: now })],
+  authorisations: next.makeLink
+    ? [...view.authorisations, aLink('0d', { issuedAt: now, expiresAt: now.plus({ hours: 24 }) })]
+    : view.authorisations,
+  notifications:
+    next.message === undefined
+      ? view.notifications
+      : [...view.notifications, aMessage(next.message.rung, '0d', { id: randomUUID(), createdAt: now, sentAt: now })],
 })
 
-/** `late`: how long after each date the worker looks, as after a queue or an outage; `disturb`: what happens between the looks. */
-const live = (policy: Policy, start: ConsentView, from: DateTime, options: { late?: (step: number) => Duration; disturb?: (view: ConsentView, now: DateTime, step: number) => ConsentView } = {}): Lived => {
+/**
+ * `late`: how long after each date the worker looks, as after a queue or an outage; `disturb`: what happens between the
+ * looks.
+ */
+const live = (
+  policy: Policy,
+  start: ConsentView,
+  from: DateTime,
+  options: {
+    late?: (step: number) => Duration
+    disturb?: (view: ConsentView, now: DateTime, step: number) => ConsentView
+  } = {},
+): Lived => {
   let view = start
   let now = from
   const messages: { rung: string; at: DateTime }[] = []
@@ -75,16 +104,26 @@ const live = (policy: Policy, start: ConsentView, from: DateTime, options: { lat
   throw new Error('it never ends')
 }
 
-const lifeOf = ({ zone, daysBefore, minutes, id }: { zone: string; daysBefore: number; minutes: number; id: string }, policy: Policy) => {
+const lifeOf = (
+  { zone, daysBefore, minutes, id }: { zone: string; daysBefore: number; minutes: number; id: string },
+  policy: Policy,
+) => {
   const expiresAt = EXPIRY.startOf('day').plus({ minutes })
   const consent = consentAt({ id, timeZone: zone, expiresAt })
   const view: ConsentView = { consent, renewal: undefined, authorisations: [], notifications: [] }
-  return { view, from: expiresAt.minus({ days: daysBefore }), graceEndsAt: graceEndOf(expiresAt, ruleFor(consent.providerId, consent.country, policy)) }
+  return {
+    view,
+    from: expiresAt.minus({ days: daysBefore }),
+    graceEndsAt: graceEndOf(expiresAt, ruleFor(consent.providerId, consent.country, policy)),
+  }
 }
 
-const noRungTwice = ({ messages }: Lived): void => expect(new Set(messages.map(({ rung }) => rung)).size).toBe(messages.length)
+const noRungTwice = ({ messages }: Lived): void =>
+  expect(new Set(messages.map(({ rung }) => rung)).size).toBe(messages.length)
 const silentPastGrace = ({ messages }: Lived, graceEndsAt: DateTime): void =>
-  expect(messages.filter(({ rung, at }) => at >= graceEndsAt && rung !== 'after-grace' && !rung.startsWith('manual-'))).toEqual([])
+  expect(
+    messages.filter(({ rung, at }) => at >= graceEndsAt && rung !== 'after-grace' && !rung.startsWith('manual-')),
+  ).toEqual([])
 
 test('left alone: it ends in bounded steps, each rung at most once, never in quiet hours, nothing past grace', () => {
   fc.assert(
@@ -99,7 +138,8 @@ test('left alone: it ends in bounded steps, each rung at most once, never in qui
       // The first look at an imported consent comes when it comes; the sender waits for the morning with its message.
       const asDated = lived.messages.filter(({ rung, at }) => at > from && rung !== 'after-grace')
       expect(asDated.filter(({ at }) => isQuiet(at, start.zone, policy.quietHours))).toEqual([])
-      if (lived.messages.length > 1) expect(lived.messages.every(({ at }, index, all) => index === 0 || at > all[index - 1]!.at)).toBe(true)
+      if (lived.messages.length > 1)
+        expect(lived.messages.every(({ at }, index, all) => index === 0 || at > all[index - 1]!.at)).toBe(true)
     }),
     { numRuns: 200 },
   )
@@ -107,58 +147,97 @@ test('left alone: it ends in bounded steps, each rung at most once, never in qui
 
 test('looked at at any time between two dates, nothing is due and the date stays', () => {
   fc.assert(
-    fc.property(policies, starts, fc.array(fc.double({ min: 0, max: 0.999_999, noNaN: true }), { minLength: 5, maxLength: 5 }), (policy, start, shares) => {
-      const { view: first, from } = lifeOf(start, policy)
-      let view = first
-      let now = from
-      for (let step = 0; step < 200; step += 1) {
-        const next = nextAction(view, now, policy)
-        if (next.action === 'renew') view = committed(view, now, next)
-        else if (next.action !== 'wait') return
-        else {
-          for (const share of shares) {
-            const between = now.plus({ milliseconds: Math.floor(next.at.diff(now).toMillis() * share) })
-            const look = nextAction(view, between, policy)
-            expect([look.action, look.action === 'wait' && look.at.toMillis()], `at ${between.toISO()}: ${look.reason}`).toEqual(['wait', next.at.toMillis()])
+    fc.property(
+      policies,
+      starts,
+      fc.array(fc.double({ min: 0, max: 0.999_999, noNaN: true }), { minLength: 5, maxLength: 5 }),
+      (policy, start, shares) => {
+        const { view: first, from } = lifeOf(start, policy)
+        let view = first
+        let now = from
+        for (let step = 0; step < 200; step += 1) {
+          const next = nextAction(view, now, policy)
+          if (next.action === 'renew') view = committed(view, now, next)
+          else if (next.action !== 'wait') return
+          else {
+            for (const share of shares) {
+              const between = now.plus({ milliseconds: Math.floor(next.at.diff(now).toMillis() * share) })
+              const look = nextAction(view, between, policy)
+              expect(
+                [look.action, look.action === 'wait' && look.at.toMillis()],
+                `at ${between.toISO()}: ${look.reason}`,
+              ).toEqual(['wait', next.at.toMillis()])
+            }
+            now = next.at
           }
-          now = next.at
         }
-      }
-      throw new Error('it never ends')
-    }),
+        throw new Error('it never ends')
+      },
+    ),
     { numRuns: 100 },
   )
 })
 
 test('late workers, users at the bank, vain codes, requests by hand: bounded, each rung at most once', () => {
-  const disturbances = fc.array(fc.record({ step: fc.integer({ min: 0, max: 40 }), kind: fc.constantFrom('left', 'refused', 'unknown', 'again', 'manual', 'backs-off') }), { maxLength: 12 })
-  fc.assert(
-    fc.property(policies, starts, disturbances, fc.array(fc.integer({ min: 0, max: 9 * 24 }), { minLength: 1, maxLength: 20 }), (policy, start, disturbed, lateHours) => {
-      const { view, from, graceEndsAt } = lifeOf(start, policy)
-      const lived = live(policy, view, from, {
-        late: (step) => Duration.fromObject({ hours: lateHours[step % lateHours.length] ?? 0 }),
-        disturb: (seen, now, step) => disturbed.filter((one) => one.step === step).reduce((current, { kind }) => happen(current, now, kind), seen),
-      })
-      expect(lived.end).toBe('lapse')
-      expect(lived.steps).toBeLessThanOrEqual(400)
-      noRungTwice(lived)
-      silentPastGrace(lived, graceEndsAt)
+  const disturbances = fc.array(
+    fc.record({
+      step: fc.integer({ min: 0, max: 40 }),
+      kind: fc.constantFrom('left', 'refused', 'unknown', 'again', 'manual', 'backs-off'),
     }),
+    { maxLength: 12 },
+  )
+  fc.assert(
+    fc.property(
+      policies,
+      starts,
+      disturbances,
+      fc.array(fc.integer({ min: 0, max: 9 * 24 }), { minLength: 1, maxLength: 20 }),
+      (policy, start, disturbed, lateHours) => {
+        const { view, from, graceEndsAt } = lifeOf(start, policy)
+        const lived = live(policy, view, from, {
+          late: (step) => Duration.fromObject({ hours: lateHours[step % lateHours.length] ?? 0 }),
+          disturb: (seen, now, step) =>
+            disturbed
+              .filter((one) => one.step === step)
+              .reduce((current, { kind }) => happen(current, now, kind), seen),
+        })
+        expect(lived.end).toBe('lapse')
+        expect(lived.steps).toBeLessThanOrEqual(400)
+        noRungTwice(lived)
+        silentPastGrace(lived, graceEndsAt)
+      },
+    ),
     { numRuns: 200 },
   )
 })
 
 /** What users, banks, operators and outages do to a view. */
 const happen = (view: ConsentView, now: DateTime, kind: string): ConsentView => {
-  if (kind === 'backs-off') return { ...view, consent: { ...view.consent, retryAfter: now.plus({ hours: 24 }), failedAttempts: 1, lastErrorCode: 'link-rejected' } }
+  if (kind === 'backs-off')
+    return {
+      ...view,
+      consent: {
+        ...view.consent,
+        retryAfter: now.plus({ hours: 24 }),
+        failedAttempts: 1,
+        lastErrorCode: 'link-rejected',
+      },
+    }
   const { renewal } = view
   if (renewal === undefined) return view
   if (kind === 'manual') return { ...view, renewal: { ...renewal, manualNo: renewal.manualNo + 1 } }
   if (kind === 'again') {
     const inVain = aLink('0d', { issuedAt: now, status: 'refused', codeReceivedAt: now, closedAt: now })
-    return { ...view, renewal: { ...renewal, againNo: renewal.againNo + 1, againReason: 'asked-again' }, authorisations: [...view.authorisations, inVain] }
+    return {
+      ...view,
+      renewal: { ...renewal, againNo: renewal.againNo + 1, againReason: 'asked-again' },
+      authorisations: [...view.authorisations, inVain],
+    }
   }
   const status = kind === 'left' ? 'issued' : kind === 'refused' ? 'refused' : 'unknown'
   const codeReceivedAt = kind === 'unknown' ? now : undefined
-  return { ...view, authorisations: [...view.authorisations, aLink('0d', { issuedAt: now, handedOutAt: now, status, codeReceivedAt })] }
+  return {
+    ...view,
+    authorisations: [...view.authorisations, aLink('0d', { issuedAt: now, handedOutAt: now, status, codeReceivedAt })],
+  }
 }

@@ -5,20 +5,35 @@ import { zoneNamed } from '../../src/domain/zone.ts'
 
 describe('a remembered zone', () => {
   const names = fc.constantFrom(
-    'Europe/London', 'Europe/Paris', 'America/New_York', 'America/St_Johns', 'Australia/Lord_Howe', 'Pacific/Apia', 'Pacific/Kiritimati', 'Africa/Casablanca', 'Asia/Kathmandu',
+    'Europe/London',
+    'Europe/Paris',
+    'America/New_York',
+    'America/St_Johns',
+    'Australia/Lord_Howe',
+    'Pacific/Apia',
+    'Pacific/Kiritimati',
+    'Africa/Casablanca',
+    'Asia/Kathmandu',
   )
   // Close to the changes of the clocks as well as anywhere between 2000 and 2040.
   const instants = fc.oneof(
     fc.integer({ min: Date.UTC(2000, 0), max: Date.UTC(2040, 0) }),
     fc
       .tuple(
-        fc.constantFrom('2011-12-30T10:00Z', '2026-03-08T07:00Z', '2026-03-29T01:00Z', '2026-04-04T15:00Z', '2026-10-03T15:30Z', '2026-10-25T01:00Z'),
+        fc.constantFrom(
+          '2011-12-30T10:00Z',
+          '2026-03-08T07:00Z',
+          '2026-03-29T01:00Z',
+          '2026-04-04T15:00Z',
+          '2026-10-03T15:30Z',
+          '2026-10-25T01:00Z',
+        ),
         fc.integer({ min: -3_600_000, max: 3_600_000 }),
       )
       .map(([change, shift]) => DateTime.fromISO(change).toMillis() + shift),
   )
 
-  test('has the offsets of luxon\'s own, the first time and again', () => {
+  test("has the offsets of luxon's own, the first time and again", () => {
     fc.assert(
       fc.property(names, instants, (name, ts) => {
         const expected = IANAZone.create(name).offset(ts)
@@ -46,5 +61,6 @@ describe('a remembered zone', () => {
     expect(at.toFormat('ZZZZ')).toContain('2')
   })
 
-  test('is refused when there is none of that name', () => expect(() => zoneNamed('Mars/Olympus')).toThrow('unknown time zone "Mars/Olympus"'))
+  test('is refused when there is none of that name', () =>
+    expect(() => zoneNamed('Mars/Olympus')).toThrow('unknown time zone "Mars/Olympus"'))
 })

@@ -1,5 +1,6 @@
-// Files as nobody should send them, to the import: each line ends as a row, or as a problem of that line, or the file is refused as a
-// whole; nothing throws otherwise, nothing of a file's values stands in a message, and no shape of it takes long.
+// Files as nobody should send them, to the import: each line ends as a row, or as a problem of that line, or the file
+// is refused as a whole; nothing throws otherwise, nothing of a file's values stands in a message, and no shape of it
+// takes long.
 import { Readable } from 'node:stream'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -24,7 +25,9 @@ interface Read {
 
 /** The whole of an import but the database. */
 const importBytes = async (bytes: Buffer, format: ImportFormat | undefined, chunk = 4_096): Promise<Read> => {
-  const pieces = Array.from({ length: Math.ceil(bytes.length / chunk) }, (_, index) => bytes.subarray(index * chunk, (index + 1) * chunk))
+  const pieces = Array.from({ length: Math.ceil(bytes.length / chunk) }, (_, index) =>
+    bytes.subarray(index * chunk, (index + 1) * chunk),
+  )
   const said: string[] = []
   let good = 0
   let last = 0
@@ -48,31 +51,77 @@ const importBytes = async (bytes: Buffer, format: ImportFormat | undefined, chun
 }
 
 const hostile = fc.constantFrom(
-  '"', '""', '"""', ',', ';', '\t', '\r', '\n', '\r\n', '\n\n', '\u0000', '\uFEFF', '{', '}', '[', ']', ':', '\\', '\\u',
-  '\\ud800', '__proto__', 'null', 'é', '💥', '1e999', '-', '0',
+  '"',
+  '""',
+  '"""',
+  ',',
+  ';',
+  '\t',
+  '\r',
+  '\n',
+  '\r\n',
+  '\n\n',
+  '\u0000',
+  '\uFEFF',
+  '{',
+  '}',
+  '[',
+  ']',
+  ':',
+  '\\',
+  '\\u',
+  '\\ud800',
+  '__proto__',
+  'null',
+  'é',
+  '💥',
+  '1e999',
+  '-',
+  '0',
 )
 const value = fc.oneof(
   fc.string({ maxLength: 20 }),
   fc.string({ unit: 'binary', maxLength: 20 }),
   hostile,
   fc.constantFrom(
-    '2027-01-01', '2027-13-01', '2027-02-29T00:00:00Z', '+275760-09-13T00:00:00Z', '2027-01-01T25:00:00Z', '0000-00-00',
-    'https://x', 'https://a:b@x/', 'javascript:1', 'GB', 'uk', 'xx', 'a@b', 'a@b\r\nbcc: c@d', PLANTED,
+    '2027-01-01',
+    '2027-13-01',
+    '2027-02-29T00:00:00Z',
+    '+275760-09-13T00:00:00Z',
+    '2027-01-01T25:00:00Z',
+    '0000-00-00',
+    'https://x',
+    'https://a:b@x/',
+    'javascript:1',
+    'GB',
+    'uk',
+    'xx',
+    'a@b',
+    'a@b\r\nbcc: c@d',
+    PLANTED,
   ),
 )
 const jsonLine = fc.oneof(
-  fc.dictionary(
-    fc.constantFrom(...importFieldNames, '__proto__', 'Refresh_Token', PLANTED),
-    fc.oneof(value, fc.jsonValue({ maxDepth: 2 })),
-    { maxKeys: 16 },
-  ).map((line) => JSON.stringify({ ...aLine({ refresh_token: PLANTED }), ...line })),
+  fc
+    .dictionary(
+      fc.constantFrom(...importFieldNames, '__proto__', 'Refresh_Token', PLANTED),
+      fc.oneof(value, fc.jsonValue({ maxDepth: 2 })),
+      { maxKeys: 16 },
+    )
+    .map((line) => JSON.stringify({ ...aLine({ refresh_token: PLANTED }), ...line })),
   fc.json(),
   fc.string({ maxLength: 60 }),
 )
-const csvLine = fc.array(
-  fc.oneof(value, value.map((text) => `"${text.replaceAll('"', '""')}"`), hostile),
-  { maxLength: 12 },
-).map((cells) => cells.join(','))
+const csvLine = fc
+  .array(
+    fc.oneof(
+      value,
+      value.map((text) => `"${text.replaceAll('"', '""')}"`),
+      hostile,
+    ),
+    { maxLength: 12 },
+  )
+  .map((cells) => cells.join(','))
 const names = [...importFieldNames].join(',')
 const anyLine = fc.oneof(jsonLine, csvLine, fc.constant(names), fc.constant(Object.values(aLine()).join(',')))
 const aText = fc.oneof(
@@ -87,24 +136,32 @@ const bent = (text: string, changes: readonly (readonly [number, number])[]): Bu
   for (const [at, byte] of changes) if (bytes.length > 0) bytes[at % bytes.length] = byte
   return bytes
 }
-const aFile = fc.tuple(aText, fc.array(fc.tuple(fc.nat(5_000), fc.nat(255)), { maxLength: 6 })).map(([text, changes]) => bent(text, changes))
+const aFile = fc
+  .tuple(aText, fc.array(fc.tuple(fc.nat(5_000), fc.nat(255)), { maxLength: 6 }))
+  .map(([text, changes]) => bent(text, changes))
 const aFormat = fc.constantFrom<(ImportFormat | undefined)[]>('csv', 'ndjson', undefined)
 
 describe('an import', () => {
-  test(`of ${RUNS} files that nobody should send never throws, and repeats nothing of them`, { timeout: 120_000 }, async () => {
-    const anyBytes = fc.uint8Array({ maxLength: 500 }).map((bytes) => Buffer.from(bytes))
-    const anyFile = fc.oneof({ weight: 6, arbitrary: aFile }, { weight: 1, arbitrary: anyBytes })
-    const property = fc.asyncProperty(anyFile, aFormat, fc.constantFrom(1, 7, 4_096), async (file, format, chunk) => {
-      const { said } = await importBytes(file, format, chunk)
-      // Names of fields are told (unknown ones are the company's own mistake to find); values never.
-      expect(said.filter((text) => text.includes(PLANTED) && !text.includes(`by ${PLANTED}`))).toEqual([])
-    })
-    await fc.assert(property, { numRuns: RUNS })
-  })
+  test(
+    `of ${RUNS} files that nobody should send never throws, and repeats nothing of them`,
+    { timeout: 120_000 },
+    async () => {
+      const anyBytes = fc.uint8Array({ maxLength: 500 }).map((bytes) => Buffer.from(bytes))
+      const anyFile = fc.oneof({ weight: 6, arbitrary: aFile }, { weight: 1, arbitrary: anyBytes })
+      const property = fc.asyncProperty(anyFile, aFormat, fc.constantFrom(1, 7, 4_096), async (file, format, chunk) => {
+        const { said } = await importBytes(file, format, chunk)
+        // Names of fields are told (unknown ones are the company's own mistake to find); values never.
+        expect(said.filter((text) => text.includes(PLANTED) && !text.includes(`by ${PLANTED}`))).toEqual([])
+      })
+      await fc.assert(property, { numRuns: RUNS })
+    },
+  )
 
   const line = `${JSON.stringify(aLine())}\n`
   const record = `${Object.values(aLine()).join(',')}\n`
   const header = `${Object.keys(aLine()).join(',')}\n`
+  const manyColumns = Array.from({ length: 10_000 }, (_, index) => `c${index}`).join(',')
+  const longAddress = `${'a'.repeat(30_000)}@${'b'.repeat(30_000)}`
   const shapes: Record<string, string> = {
     'a megabyte of quotation marks': '"'.repeat(1_000_000),
     'fifty thousand quotation marks, one a line': '"\n'.repeat(50_000),
@@ -112,13 +169,13 @@ describe('an import', () => {
     'two quotation marks in every third line': header + `${record}"a\nb"c\n`.repeat(1_000),
     'a hundred thousand empty lines': '\n'.repeat(100_000),
     'a million commas': `${header}${','.repeat(1_000_000)}\n`,
-    'a header of ten thousand columns': `${Array.from({ length: 10_000 }, (_, index) => `c${index}`).join(',')}\n${record.repeat(10)}`,
+    'a header of ten thousand columns': `${manyColumns}\n${record.repeat(10)}`,
     'a line of a megabyte': `${line}{"a":"${'x'.repeat(1_000_000)}"}\n${line}`,
     'lines that just fit, full of quotation marks': header + `${'a"'.repeat(LONGEST_LINE / 2 - 1)}\n`.repeat(20),
     'lines that just fit, with one quotation mark each': header + `"${'a'.repeat(LONGEST_LINE - 2)}\n`.repeat(40),
     'brackets sixty thousand deep': `${'['.repeat(60_000)}\n${'{"a":'.repeat(12_000)}\n`,
     'a date of sixty thousand digits': `${JSON.stringify(aLine({ expires_at: '9'.repeat(60_000) }))}\n`,
-    'an address of sixty thousand letters': `${JSON.stringify(aLine({ email: `${'a'.repeat(30_000)}@${'b'.repeat(30_000)}` }))}\n`,
+    'an address of sixty thousand letters': `${JSON.stringify(aLine({ email: longAddress }))}\n`,
     'a thousand scopes': `${JSON.stringify(aLine({ scopes: 'a '.repeat(1_000) }))}\n`,
   }
 
@@ -131,7 +188,10 @@ describe('an import', () => {
 
   test('of good rows between broken ones finds the good ones', async () => {
     const good = Array.from({ length: 50 }, () => JSON.stringify(aLine()))
-    const read = await importBytes(Buffer.from(good.flatMap((row) => [row, '{"a":', '\u0000', '"']).join('\n')), 'ndjson')
+    const read = await importBytes(
+      Buffer.from(good.flatMap((row) => [row, '{"a":', '\u0000', '"']).join('\n')),
+      'ndjson',
+    )
     expect(read.good).toBe(50)
   })
 })

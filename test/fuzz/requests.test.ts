@@ -1,5 +1,6 @@
-// Fuzzed requests by the ten thousand, most into the server's own code path, some over real sockets: no 5xx, nothing planted in any
-// answer or log line, memory level. FUZZ_REQUESTS says how many and FUZZ_SECONDS how long at most, once 20,000 are sent; FUZZ_SEED repeats them.
+// Fuzzed requests by the ten thousand, most into the server's own code path, some over real sockets: no 5xx, nothing
+// planted in any answer or log line, memory level. FUZZ_REQUESTS says how many and FUZZ_SECONDS how long at most, once
+// 20,000 are sent; FUZZ_SEED repeats them.
 import { Agent, request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import { Writable } from 'node:stream'
@@ -52,7 +53,8 @@ const leaks: string[] = []
 const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE })
 
 const judgeText = (where: string, text: string): void => {
-  for (const secret of secrets) if (text.includes(secret) && leaks.length < 10) leaks.push(`${where}: ${text.slice(0, 400)}`)
+  for (const secret of secrets)
+    if (text.includes(secret) && leaks.length < 10) leaks.push(`${where}: ${text.slice(0, 400)}`)
 }
 const watched = new Writable({
   write: (chunk, _encoding, done) => {
@@ -68,13 +70,21 @@ beforeAll(async () => {
   const consents = [await anAskedConsent(world), await anAskedConsent(world), await anAskedConsent(world)]
   const used = await theCallback(world, consents[0]?.id ?? '')
   const fresh = await theCallback(world, consents[1]?.id ?? '')
-  const [state, code] = [[used, fresh].map((query) => query.get('state') ?? ''), [used, fresh].map((query) => query.get('code') ?? '')]
+  const [state, code] = [
+    [used, fresh].map((query) => query.get('state') ?? ''),
+    [used, fresh].map((query) => query.get('code') ?? ''),
+  ]
   const authorisations = await world.db.prisma.authorisation.findMany()
   secrets = [PLANTED, ...state, ...code, ...consents.map(({ email }) => email ?? ''), API_KEY, PASSWORD]
   for (const { id } of consents) secrets.push(await world.tokenOf(id))
   web = await startWeb(world, {
     log,
-    board: { queues: queueNames.map((name) => backend.queue(name)), user: 'ops', password: new Secret(PASSWORD), allowDestructive: false },
+    board: {
+      queues: queueNames.map((name) => backend.queue(name)),
+      user: 'ops',
+      password: new Secret(PASSWORD),
+      allowDestructive: false,
+    },
     // The path behind the limit is what is to be tried; the limit has tests of its own.
     limits: { unknownPerMinute: 1e9, departuresPerMinute: 20, wrongKeysPerMinute: 1e9 },
   })
@@ -105,89 +115,124 @@ interface Answered {
 const viaInject = async ({ method, url, headers, body }: FuzzRequest): Promise<Answered> => {
   // Its own parser takes no such address; the server's has to.
   if (!URL.canParse(url, web.url)) return viaSocket({ method, url, headers, body })
-  const answer = await web.app.inject({ method, url, headers: { ...headers }, ...(body === undefined ? {} : { payload: body }) })
-  return { status: answer.statusCode, location: String(answer.headers.location ?? ''), text: `${JSON.stringify(answer.headers)}\n${answer.body}` }
+  const answer = await web.app.inject({
+    method,
+    url,
+    headers: { ...headers },
+    ...(body === undefined ? {} : { payload: body }),
+  })
+  return {
+    status: answer.statusCode,
+    location: String(answer.headers.location ?? ''),
+    text: `${JSON.stringify(answer.headers)}\n${answer.body}`,
+  }
 }
 
 const viaSocket = async ({ method, url, headers, body }: FuzzRequest): Promise<Answered> =>
   new Promise((resolve, reject) => {
     const { hostname, port } = new URL(web.url)
-    const request = httpRequest({ agent, hostname, port, method, path: url, headers: { ...headers }, timeout: 20_000 }, (response) => {
-      const chunks: Buffer[] = []
-      response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      response.on('error', reject)
-      response.on('end', () => {
-        const { location = '' } = response.headers
-        resolve({ status: response.statusCode ?? 0, location, text: `${JSON.stringify(response.headers)}\n${Buffer.concat(chunks).toString()}` })
-      })
-    })
+    const request = httpRequest(
+      { agent, hostname, port, method, path: url, headers: { ...headers }, timeout: 20_000 },
+      (response) => {
+        const chunks: Buffer[] = []
+        response.on('data', (chunk: Buffer) => chunks.push(chunk))
+        response.on('error', reject)
+        response.on('end', () => {
+          const { location = '' } = response.headers
+          resolve({
+            status: response.statusCode ?? 0,
+            location,
+            text: `${JSON.stringify(response.headers)}\n${Buffer.concat(chunks).toString()}`,
+          })
+        })
+      },
+    )
     request.on('timeout', () => request.destroy(new Error(`no answer to ${method} ${url}`)))
     request.on('error', reject)
     request.end(body)
   })
 
 const ownAddress = /^\/(?:r\/|done\/)/
-const say = ({ method, url, headers, body }: FuzzRequest): string => JSON.stringify({ method, url, headers, body: body?.toString() }).slice(0, 1_000)
+const say = ({ method, url, headers, body }: FuzzRequest): string =>
+  JSON.stringify({ method, url, headers, body: body?.toString() }).slice(0, 1_000)
 
 const tryOut = async (request: FuzzRequest, ask: typeof viaInject, counts: Map<number, number>): Promise<void> => {
   const { status, location, text } = await ask(request)
   counts.set(status, (counts.get(status) ?? 0) + 1)
   if (status >= 500 || status < 200) throw new Error(`seed ${SEED}: answered ${status} to ${say(request)}`)
-  const isOurs = ownAddress.test(location) || location.startsWith('/ops/queues') || location.startsWith(`${world.simulator.url}/`)
+  const isOurs =
+    ownAddress.test(location) || location.startsWith('/ops/queues') || location.startsWith(`${world.simulator.url}/`)
   if (location !== '' && !isOurs) throw new Error(`seed ${SEED}: led to ${location} by ${say(request)}`)
   // Whoever pressed the button from elsewhere is sent to the page they asked for: the token of its address is theirs.
   if (!location.startsWith('/r/')) judgeText(`answer to ${say(request)}`, text)
 }
 
-test(`${REQUESTS} fuzzed requests, or ${SECONDS} s of them: no 5xx, nothing leaks, memory stays level`, { timeout: LONGEST_SECONDS * 1_000 }, async () => {
-  const counts = new Map<number, number>()
-  const arbitrary = aRequest(honest)
-  const started = performance.now()
-  const secondsGone = (): number => (performance.now() - started) / 1_000
-  let warm: number | undefined
-  let sent = 0
-  for (let page = 0; sent < REQUESTS && (sent < FEWEST || secondsGone() < SECONDS); page += 1) {
-    const drawn = fc.sample(arbitrary, { seed: SEED + page, numRuns: Math.min(PAGE, REQUESTS - sent) })
-    const ask = page % SOCKET_PAGES === 1 ? viaSocket : viaInject
-    const waiting = drawn.values()
-    await Promise.all(
-      Array.from({ length: AT_ONCE }, async () => {
-        for (const request of waiting) await tryOut(request, ask, counts)
-      }),
+test(
+  `${REQUESTS} fuzzed requests, or ${SECONDS} s of them: no 5xx, nothing leaks, memory stays level`,
+  { timeout: LONGEST_SECONDS * 1_000 },
+  async () => {
+    const counts = new Map<number, number>()
+    const arbitrary = aRequest(honest)
+    const started = performance.now()
+    const secondsGone = (): number => (performance.now() - started) / 1_000
+    let warm: number | undefined
+    let sent = 0
+    for (let page = 0; sent < REQUESTS && (sent < FEWEST || secondsGone() < SECONDS); page += 1) {
+      const drawn = fc.sample(arbitrary, { seed: SEED + page, numRuns: Math.min(PAGE, REQUESTS - sent) })
+      const ask = page % SOCKET_PAGES === 1 ? viaSocket : viaInject
+      const waiting = drawn.values()
+      await Promise.all(
+        Array.from({ length: AT_ONCE }, async () => {
+          for (const request of waiting) await tryOut(request, ask, counts)
+        }),
+      )
+      sent += drawn.length
+      if (warm === undefined && sent >= warmAfter(Math.min(REQUESTS, (sent / secondsGone()) * SECONDS)))
+        warm = await heapAfterCollection()
+    }
+    const end = await heapAfterCollection()
+    console.log(
+      `${sent} fuzzed requests in ${secondsGone().toFixed(0)} s, seed ${SEED}: ` +
+        `${JSON.stringify(Object.fromEntries(counts))}; heap ${warm} to ${end} bytes`,
     )
-    sent += drawn.length
-    if (warm === undefined && sent >= warmAfter(Math.min(REQUESTS, (sent / secondsGone()) * SECONDS))) warm = await heapAfterCollection()
-  }
-  const end = await heapAfterCollection()
-  console.log(
-    `${sent} fuzzed requests in ${secondsGone().toFixed(0)} s, seed ${SEED}: ${JSON.stringify(Object.fromEntries(counts))}; heap ${warm} to ${end} bytes`,
-  )
-  expect(sent).toBeGreaterThanOrEqual(FEWEST)
-  expect(leaks, `seed ${SEED}`).toEqual([])
-  // Every kind of answer was reached: pages, redirects, refusals.
-  for (const status of [200, 202, 303, 400, 401, 403, 404, 415]) expect(
-    counts.get(status) ?? 0,
-    `answers with ${status}, seed ${SEED}`,
-  ).toBeGreaterThan(0)
-  expect(end / (warm ?? end), `heap of ${warm} bytes became ${end}`).toBeLessThan(1.2)
-  // What was true stays true: the one code of an honest callback is there, and no fuzzed one took its place.
-  expect((await world.authorisationsOf(honest.consentIds[0] ?? '')).filter(({ status }) => status === 'code_received')).toHaveLength(1)
-})
+    expect(sent).toBeGreaterThanOrEqual(FEWEST)
+    expect(leaks, `seed ${SEED}`).toEqual([])
+    // Every kind of answer was reached: pages, redirects, refusals.
+    for (const status of [200, 202, 303, 400, 401, 403, 404, 415])
+      expect(counts.get(status) ?? 0, `answers with ${status}, seed ${SEED}`).toBeGreaterThan(0)
+    expect(end / (warm ?? end), `heap of ${warm} bytes became ${end}`).toBeLessThan(1.2)
+    // What was true stays true: the one code of an honest callback is there, and no fuzzed one took its place.
+    expect(
+      (await world.authorisationsOf(honest.consentIds[0] ?? '')).filter(({ status }) => status === 'code_received'),
+    ).toHaveLength(1)
+  },
+)
 
 const rawBytes = fc.oneof(
   fc.uint8Array({ minLength: 1, maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
-  fc.constantFrom(
-    'GET / HTTP/9.9\r\n\r\n', 'GET /callback?state=a b HTTP/1.1\r\nhost: x\r\n\r\n', 'GET  HTTP/1.1\r\n\r\n', '\r\n\r\n\r\n',
-    'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'CONNECT evil.example:443 HTTP/1.1\r\nhost: x\r\n\r\n',
-    'GET http://evil.example/ HTTP/1.1\r\nhost: evil.example\r\n\r\n', 'GET /r/\u00ff HTTP/1.1\r\nhost: x\r\n\r\n',
-    'GET / HTTP/1.1\r\n\r\n', 'GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n',
-    'POST /callback HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n',
-    'POST /callback HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n',
-    'POST /callback HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n',
-    `GET / HTTP/1.1\r\nx: ${'a'.repeat(40_000)}\r\n\r\n`, `GET /${'a'.repeat(40_000)} HTTP/1.1\r\nhost: x\r\n\r\n`,
-    'GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n',
-    'GET / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\r\n', `${PLANTED}\r\n\r\n`,
-  ).map((text) => Buffer.from(text, 'latin1')),
+  fc
+    .constantFrom(
+      'GET / HTTP/9.9\r\n\r\n',
+      'GET /callback?state=a b HTTP/1.1\r\nhost: x\r\n\r\n',
+      'GET  HTTP/1.1\r\n\r\n',
+      '\r\n\r\n\r\n',
+      'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+      'CONNECT evil.example:443 HTTP/1.1\r\nhost: x\r\n\r\n',
+      'GET http://evil.example/ HTTP/1.1\r\nhost: evil.example\r\n\r\n',
+      'GET /r/\u00ff HTTP/1.1\r\nhost: x\r\n\r\n',
+      'GET / HTTP/1.1\r\n\r\n',
+      'GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n',
+      'POST /callback HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n' +
+        'GET / HTTP/1.1\r\nhost: x\r\n\r\n',
+      'POST /callback HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n',
+      'POST /callback HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n',
+      `GET / HTTP/1.1\r\nx: ${'a'.repeat(40_000)}\r\n\r\n`,
+      `GET /${'a'.repeat(40_000)} HTTP/1.1\r\nhost: x\r\n\r\n`,
+      'GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n',
+      'GET / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\r\n',
+      `${PLANTED}\r\n\r\n`,
+    )
+    .map((text) => Buffer.from(text, 'latin1')),
 )
 
 /** Everything that comes back until the server hangs up. The sending end stays open: who closes it gets no answer. */
@@ -196,16 +241,18 @@ const sendRaw = async ({ hostname, port }: URL, bytes: Buffer): Promise<string> 
     let answer = ''
     const socket = connect({ host: hostname, port: Number(port) }, () => socket.write(bytes))
     socket.on('data', (chunk: Buffer) => (answer += chunk.toString('latin1')))
-    socket.on('error', (error: NodeJS.ErrnoException) => (error.code === 'ECONNRESET' || error.code === 'EPIPE' ? resolve(answer) : reject(error)))
+    socket.on('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'ECONNRESET' || error.code === 'EPIPE' ? resolve(answer) : reject(error),
+    )
     socket.on('close', () => resolve(answer))
     socket.setTimeout(20_000, () => socket.destroy(new Error('the server keeps a broken connection')))
   })
 
 test('bytes that are hardly HTTP are refused or cut off, and the server goes on', async () => {
-  const impatient = await startWeb(
-    world,
-    { log: makeLog({ level: 'debug', pretty: false, to: watched }), times: { headersMs: 400, requestMs: 600, checkEveryMs: 100, keepAliveMs: 100 } },
-  )
+  const impatient = await startWeb(world, {
+    log: makeLog({ level: 'debug', pretty: false, to: watched }),
+    times: { headersMs: 400, requestMs: 600, checkEveryMs: 100, keepAliveMs: 100 },
+  })
   const url = new URL(impatient.url)
   const drawn = fc.sample(rawBytes, { seed: SEED, numRuns: 300 })
   const waiting = drawn.values()
@@ -218,7 +265,10 @@ test('bytes that are hardly HTTP are refused or cut off, and the server goes on'
         for (const [, status] of answer.matchAll(/^HTTP\/1\.1 (\d{3})/gm)) {
           // 505 is Node's own answer to a version of HTTP that there is not.
           const isFault = Number(status) >= 500 && status !== '505'
-          if (isFault) throw new Error(`seed ${SEED}: answered ${status} to ${JSON.stringify(bytes.toString('latin1')).slice(0, 500)}`)
+          if (isFault)
+            throw new Error(
+              `seed ${SEED}: answered ${status} to ${JSON.stringify(bytes.toString('latin1')).slice(0, 500)}`,
+            )
         }
         judgeText('answer to raw bytes', answer)
       }

@@ -1,5 +1,5 @@
-// Requests as nobody means them: bent, cut, doubled and forged ones for every address that the internet can reach. Drawn by fast-check,
-// so that a seed repeats them.
+// Requests as nobody means them: bent, cut, doubled and forged ones for every address that the internet can reach.
+// Drawn by fast-check, so that a seed repeats them.
 import fc from 'fast-check'
 
 /** Stands in everything that a sender would want kept secret: no log and no answer may ever have it. */
@@ -24,12 +24,55 @@ export interface Honest {
 }
 
 const hostile = fc.constantFrom(
-  '', ' ', '.', '..', '../../etc/passwd', '..\\..\\', '\u0000', '\r\nset-cookie: a=b', '\r\n\r\n', "' OR 1=1 --",
-  '"; DROP TABLE consents; --', '$(id)', '`id`', '{{7*7}}', '${7*7}',
-  '<script>alert(1)</script>', '"><img src=x onerror=alert(1)>', 'javascript:alert(1)', '//evil.example',
-  'https://evil.example/', '\\\\evil.example', '__proto__', 'constructor', 'prototype',
-  'toString', 'null', 'undefined', 'NaN', 'true', '-1', '0', '1e999', '9007199254740993', '[object Object]', '[]', '{}',
-  '\uFEFF', '\u202E', 'é', 'ﬀ', '💥', '\uD800', '%', '%%', '%00', '%ff', '%c0%af', '%2e%2e%2f', '%u0000',
+  '',
+  ' ',
+  '.',
+  '..',
+  '../../etc/passwd',
+  '..\\..\\',
+  '\u0000',
+  '\r\nset-cookie: a=b',
+  '\r\n\r\n',
+  "' OR 1=1 --",
+  '"; DROP TABLE consents; --',
+  '$(id)',
+  '`id`',
+  '{{7*7}}',
+  '${7*7}',
+  '<script>alert(1)</script>',
+  '"><img src=x onerror=alert(1)>',
+  'javascript:alert(1)',
+  '//evil.example',
+  'https://evil.example/',
+  '\\\\evil.example',
+  '__proto__',
+  'constructor',
+  'prototype',
+  'toString',
+  'null',
+  'undefined',
+  'NaN',
+  'true',
+  '-1',
+  '0',
+  '1e999',
+  '9007199254740993',
+  '[object Object]',
+  '[]',
+  '{}',
+  '\uFEFF',
+  '\u202E',
+  'é',
+  'ﬀ',
+  '💥',
+  '\uD800',
+  '%',
+  '%%',
+  '%00',
+  '%ff',
+  '%c0%af',
+  '%2e%2e%2f',
+  '%u0000',
 )
 const text = fc.oneof(
   hostile,
@@ -64,14 +107,12 @@ const bent = (values: readonly string[]): fc.Arbitrary<string> =>
 
 const percent = (value: string): string => encodeURIComponent(value.toWellFormed())
 /** As it is where an address can hold it, else escaped; `raw` leaves escapes that are wrong. */
-const written = (value: string, raw: boolean): string => (raw && /^[!-~]*$/.test(value) ? value.replaceAll(/[?#]/g, '') : percent(value))
+const written = (value: string, raw: boolean): string =>
+  raw && /^[!-~]*$/.test(value) ? value.replaceAll(/[?#]/g, '') : percent(value)
 
 const planted = fc.string({ maxLength: 12 }).map((rest) => `${PLANTED}-${rest.replaceAll(/[^\w-]/g, '')}`)
-const field = (values: readonly string[]): fc.Arbitrary<string> => fc.oneof(
-  { weight: 3, arbitrary: bent(values) },
-  { weight: 2, arbitrary: planted },
-  { weight: 2, arbitrary: text },
-)
+const field = (values: readonly string[]): fc.Arbitrary<string> =>
+  fc.oneof({ weight: 3, arbitrary: bent(values) }, { weight: 2, arbitrary: planted }, { weight: 2, arbitrary: text })
 
 /** Names and values, some doubled, missing or with brackets. */
 const parameters = (honest: Honest): fc.Arbitrary<[string, string][]> =>
@@ -79,21 +120,29 @@ const parameters = (honest: Honest): fc.Arbitrary<[string, string][]> =>
     fc.oneof(
       fc.tuple(fc.constantFrom('state', 'state', 'state', 'state[]', 'State', 'state[a]'), field(honest.states)),
       fc.tuple(fc.constantFrom('code', 'code', 'code', 'code[]'), field(honest.codes)),
-      fc.tuple(fc.constantFrom('error', 'error_description', 'scope', '__proto__', 'iss'), fc.oneof(fc.constant('access_denied'), planted, text)),
+      fc.tuple(
+        fc.constantFrom('error', 'error_description', 'scope', '__proto__', 'iss'),
+        fc.oneof(fc.constant('access_denied'), planted, text),
+      ),
       fc.tuple(text, text),
     ),
     { maxLength: 5 },
   )
 const wellFormed = (honest: Honest): fc.Arbitrary<[string, string][]> =>
-  fc.tuple(field(honest.states), field(honest.codes)).map(([state, code]) => [['state', state], ['code', code]])
+  fc.tuple(field(honest.states), field(honest.codes)).map(([state, code]) => [
+    ['state', state],
+    ['code', code],
+  ])
 const query = (honest: Honest): fc.Arbitrary<string> =>
   fc.oneof(
     {
       weight: 9,
-      arbitrary: fc.tuple(
-        fc.oneof({ weight: 2, arbitrary: parameters(honest) }, { weight: 3, arbitrary: wellFormed(honest) }),
-        fc.boolean(),
-      ).map(([pairs, raw]) => pairs.map(([name, value]) => `${written(name, raw)}=${written(value, raw)}`).join('&')),
+      arbitrary: fc
+        .tuple(
+          fc.oneof({ weight: 2, arbitrary: parameters(honest) }, { weight: 3, arbitrary: wellFormed(honest) }),
+          fc.boolean(),
+        )
+        .map(([pairs, raw]) => pairs.map(([name, value]) => `${written(name, raw)}=${written(value, raw)}`).join('&')),
     },
     { weight: 1, arbitrary: fc.string({ maxLength: 60 }).map((any) => written(any, true)) },
   )
@@ -102,34 +151,73 @@ const json = (honest: Honest): fc.Arbitrary<string> =>
   fc.oneof(
     fc.tuple(field(honest.states), field(honest.codes)).map(([state, code]) => JSON.stringify({ state, code })),
     fc.tuple(field(honest.states), fc.oneof(planted, text)).map(([state, error]) => JSON.stringify({ state, error })),
-    fc.dictionary(
-      fc.constantFrom('state', 'code', 'error', '__proto__', 'x'),
-      fc.oneof(fc.jsonValue(), planted),
-    ).map((value) => JSON.stringify(value)),
+    fc
+      .dictionary(fc.constantFrom('state', 'code', 'error', '__proto__', 'x'), fc.oneof(fc.jsonValue(), planted))
+      .map((value) => JSON.stringify(value)),
     fc.json(),
     fc.string({ maxLength: 50 }),
-    fc.constantFrom('{', '[', '"', '{"state":', '{"__proto__":{"state":"a"}}', '[]', 'null', '1', '['.repeat(5_000), '{"a":'.repeat(3_000)),
+    fc.constantFrom(
+      '{',
+      '[',
+      '"',
+      '{"state":',
+      '{"__proto__":{"state":"a"}}',
+      '[]',
+      'null',
+      '1',
+      '['.repeat(5_000),
+      '{"a":'.repeat(3_000),
+    ),
   )
 
 const types = fc.constantFrom(
-  'application/x-www-form-urlencoded', 'application/json', 'application/json; charset=utf-8', 'text/plain',
-  'multipart/form-data; boundary=x', 'application/xml', 'application/json; charset=bad"', 'x', '',
+  'application/x-www-form-urlencoded',
+  'application/json',
+  'application/json; charset=utf-8',
+  'text/plain',
+  'multipart/form-data; boundary=x',
+  'application/xml',
+  'application/json; charset=bad"',
+  'x',
+  '',
 )
 const FORM = 'application/x-www-form-urlencoded'
-const mostly = (type: string): fc.Arbitrary<string> => fc.oneof({ weight: 5, arbitrary: fc.constant(type) }, { weight: 1, arbitrary: types })
+const mostly = (type: string): fc.Arbitrary<string> =>
+  fc.oneof({ weight: 5, arbitrary: fc.constant(type) }, { weight: 1, arbitrary: types })
 const headers: fc.Arbitrary<Record<string, string>> = fc.oneof(
   { weight: 4, arbitrary: fc.constant({}) },
   {
     weight: 3,
     arbitrary: fc.dictionary(
       fc.constantFrom(
-        'accept-language', 'origin', 'referer', 'sec-fetch-site', 'x-forwarded-for', 'x-forwarded-host',
-        'x-http-method-override', 'range', 'if-none-match', 'cookie', 'accept', 'content-type', 'expect-ct',
+        'accept-language',
+        'origin',
+        'referer',
+        'sec-fetch-site',
+        'x-forwarded-for',
+        'x-forwarded-host',
+        'x-http-method-override',
+        'range',
+        'if-none-match',
+        'cookie',
+        'accept',
+        'content-type',
+        'expect-ct',
       ),
       fc.oneof(
         fc.constantFrom(
-          'de', 'xx;q=9', 'en-GB,en;q=0.9,*;q=0.1', 'cross-site', 'same-origin', 'none', 'https://evil.example', 'N:x', '*/*',
-          'bytes=0-', 'application/json', `a=${PLANTED}`,
+          'de',
+          'xx;q=9',
+          'en-GB,en;q=0.9,*;q=0.1',
+          'cross-site',
+          'same-origin',
+          'none',
+          'https://evil.example',
+          'N:x',
+          '*/*',
+          'bytes=0-',
+          'application/json',
+          `a=${PLANTED}`,
         ),
         fc.string({ maxLength: 30 }).map((any) => any.replaceAll(/[^ -~]/g, '')),
       ),
@@ -139,28 +227,43 @@ const headers: fc.Arbitrary<Record<string, string>> = fc.oneof(
 )
 const anyMethod = fc.constantFrom('GET', 'POST', 'PUT', 'DELETE', 'HEAD', 'OPTIONS', 'PATCH')
 
-const withHeaders = (request: fc.Arbitrary<Omit<FuzzRequest, 'headers'> & { headers?: Record<string, string> }>): fc.Arbitrary<FuzzRequest> =>
+const withHeaders = (
+  request: fc.Arbitrary<Omit<FuzzRequest, 'headers'> & { headers?: Record<string, string> }>,
+): fc.Arbitrary<FuzzRequest> =>
   fc.tuple(request, headers).map(([one, more]) => ({ ...one, headers: { ...more, ...one.headers } }))
 
 const none = fc.constant(undefined)
 const callbacks = (honest: Honest) =>
   fc.oneof(
-    { weight: 3, arbitrary: query(honest).map((text) => ({ method: 'GET', url: `/callback?${text}`, body: undefined }) as const) },
+    {
+      weight: 3,
+      arbitrary: query(honest).map((text) => ({ method: 'GET', url: `/callback?${text}`, body: undefined }) as const),
+    },
     {
       weight: 3,
       arbitrary: fc
         .tuple(query(honest), mostly(FORM))
-        .map(([body, type]) => ({ method: 'POST', url: '/callback', body, headers: { 'content-type': type } }) as const),
+        .map(
+          ([body, type]) => ({ method: 'POST', url: '/callback', body, headers: { 'content-type': type } }) as const,
+        ),
     },
     {
       weight: 1,
       arbitrary: fc.uint8Array({ maxLength: 200 }).map(
-        (bytes) => ({ method: 'POST', url: '/callback', body: Buffer.from(bytes), headers: { 'content-type': FORM } }) as const,
+        (bytes) =>
+          ({
+            method: 'POST',
+            url: '/callback',
+            body: Buffer.from(bytes),
+            headers: { 'content-type': FORM },
+          }) as const,
       ),
     },
     {
       weight: 1,
-      arbitrary: fc.tuple(anyMethod, query(honest)).map(([method, text]) => ({ method, url: `/callback?${text}`, body: undefined }) as const),
+      arbitrary: fc
+        .tuple(anyMethod, query(honest))
+        .map(([method, text]) => ({ method, url: `/callback?${text}`, body: undefined }) as const),
     },
   )
 const starts = (honest: Honest) =>
@@ -174,11 +277,17 @@ const starts = (honest: Honest) =>
     )
     .map(([method, token, raw, body, type]) => {
       const sent = method === 'GET' || method === 'HEAD' ? undefined : body
-      return { method, url: `/r/${written(token, raw)}`, body: sent, ...(sent === undefined ? {} : { headers: { 'content-type': type } }) } as const
+      return {
+        method,
+        url: `/r/${written(token, raw)}`,
+        body: sent,
+        ...(sent === undefined ? {} : { headers: { 'content-type': type } }),
+      } as const
     })
-const dones = (honest: Honest) => fc.tuple(field(honest.doneIds), fc.boolean()).map(
-  ([id, raw]) => ({ method: 'GET', url: `/done/${written(id, raw)}`, body: undefined }) as const,
-)
+const dones = (honest: Honest) =>
+  fc
+    .tuple(field(honest.doneIds), fc.boolean())
+    .map(([id, raw]) => ({ method: 'GET', url: `/done/${written(id, raw)}`, body: undefined }) as const)
 const api = (honest: Honest) => {
   const authorized = fc.oneof(
     { weight: 5, arbitrary: fc.constant(`Bearer ${honest.apiKey}`) },
@@ -188,21 +297,35 @@ const api = (honest: Honest) => {
   return fc.oneof(
     {
       weight: 4,
-      arbitrary: fc.tuple(json(honest), mostly('application/json'), authorized).map(
-        ([body, type, authorization]) => ({ method: 'POST', url: '/v1/callbacks', body, headers: { 'content-type': type, authorization } }) as const,
-      ),
+      arbitrary: fc
+        .tuple(json(honest), mostly('application/json'), authorized)
+        .map(
+          ([body, type, authorization]) =>
+            ({ method: 'POST', url: '/v1/callbacks', body, headers: { 'content-type': type, authorization } }) as const,
+        ),
     },
     {
       weight: 1,
       arbitrary: fc.tuple(field(honest.consentIds), authorized).map(
-        ([id, authorization]) => ({ method: 'GET', url: `/v1/consents/${written(id, false)}`, body: undefined, headers: { authorization } }) as const,
+        ([id, authorization]) =>
+          ({
+            method: 'GET',
+            url: `/v1/consents/${written(id, false)}`,
+            body: undefined,
+            headers: { authorization },
+          }) as const,
       ),
     },
     {
       weight: 1,
       arbitrary: fc.tuple(text, text, authorized).map(
         ([after, limit, authorization]) =>
-          ({ method: 'GET', url: `/v1/events?after=${percent(after)}&limit=${percent(limit)}`, body: undefined, headers: { authorization } }) as const,
+          ({
+            method: 'GET',
+            url: `/v1/events?after=${percent(after)}&limit=${percent(limit)}`,
+            body: undefined,
+            headers: { authorization },
+          }) as const,
       ),
     },
   )
@@ -229,14 +352,22 @@ const boards = (honest: Honest) =>
         {
           weight: 2,
           arbitrary: fc.constantFrom<Record<string, string>[]>(
-            {}, { authorization: 'Basic' }, { authorization: 'Basic !!' }, { authorization: `Basic ${PLANTED}` },
+            {},
+            { authorization: 'Basic' },
+            { authorization: 'Basic !!' },
+            { authorization: `Basic ${PLANTED}` },
             { authorization: honest.login.slice(0, -4) },
           ),
         },
       ),
     )
-    .map(([method, path, value, login]) => ({ method, url: `/ops/queues${path}${percent(value)}`, body: undefined, headers: login }) as const)
-const nowhere = fc.tuple(anyMethod, text).map(([method, path]) => ({ method, url: `/${written(path, true)}`, body: undefined }) as const)
+    .map(
+      ([method, path, value, login]) =>
+        ({ method, url: `/ops/queues${path}${percent(value)}`, body: undefined, headers: login }) as const,
+    )
+const nowhere = fc
+  .tuple(anyMethod, text)
+  .map(([method, path]) => ({ method, url: `/${written(path, true)}`, body: undefined }) as const)
 
 export const aRequest = (honest: Honest): fc.Arbitrary<FuzzRequest> =>
   fc.oneof(

@@ -40,13 +40,18 @@ describe('the key', () => {
     ]) {
       expect(answer.status).toBe(401)
       expect(answer.headers.get('www-authenticate')).toBe('Bearer realm="Reconsent API"')
-      expect(JSON.parse(answer.body)).toEqual({ error: 'unauthorized', error_description: 'send an API key as Authorization: Bearer <key>' })
+      expect(JSON.parse(answer.body)).toEqual({
+        error: 'unauthorized',
+        error_description: 'send an API key as Authorization: Bearer <key>',
+      })
     }
   })
 
   test('any of the configured ones is taken; without any configured none is', async () => {
     for (const key of [API_KEY, 'another key'.replace(' ', '%20'), API_KEY]) {
-      expect((await web.get('/v1/events', { headers: { authorization: `bearer ${key}` } })).status).toBe(key === API_KEY ? 200 : 401)
+      expect((await web.get('/v1/events', { headers: { authorization: `bearer ${key}` } })).status).toBe(
+        key === API_KEY ? 200 : 401,
+      )
     }
     const closed = await aWeb(world, { apiKeyHashes: [] })
     expect((await closed.get('/v1/events', { headers: WITH_KEY })).status).toBe(401)
@@ -59,7 +64,10 @@ describe('while the database is away', () => {
     const away = await aWeb(world, { getConsentJson: gone, listEvents: gone })
     for (const path of ['/v1/consents/x', '/v1/events']) {
       const answer = await away.get(path, { headers: WITH_KEY })
-      expect(reply(answer)).toEqual([503, { error: 'temporarily_unavailable', error_description: expect.stringContaining('repeat') }])
+      expect(reply(answer)).toEqual([
+        503,
+        { error: 'temporarily_unavailable', error_description: expect.stringContaining('repeat') },
+      ])
       expect(answer.headers.get('retry-after')).toBe('10')
       expect(answer.body).not.toContain('database')
     }
@@ -73,7 +81,10 @@ describe('while the database is away', () => {
 
 describe('POST /v1/callbacks', () => {
   /** The user reconciliation that a company passes its callbacks on for. */
-  const whose = ({ credentialsId, userId }: { credentialsId: string; userId: string }) => ({ credentials_id: credentialsId, user_id: userId })
+  const whose = ({ credentialsId, userId }: { credentialsId: string; userId: string }) => ({
+    credentials_id: credentialsId,
+    user_id: userId,
+  })
 
   test('takes a code once, says so when it is repeated, and when it is too late', async () => {
     const consent = await anAskedConsent(world)
@@ -83,7 +94,10 @@ describe('POST /v1/callbacks', () => {
     expect(reply(await web.post('/v1/callbacks', json(body)))).toEqual([202, { result: 'already', ...whose(consent) }])
     const late = await anAskedConsent(world)
     const lateBody = Object.fromEntries(await theCallback(world, late.id))
-    await world.db.prisma.renewal.updateMany({ where: { consentId: late.id }, data: { status: 'cancelled', closedAt: new Date() } })
+    await world.db.prisma.renewal.updateMany({
+      where: { consentId: late.id },
+      data: { status: 'cancelled', closedAt: new Date() },
+    })
     expect(reply(await web.post('/v1/callbacks', json(lateBody)))).toEqual([202, { result: 'closed', ...whose(late) }])
   })
 
@@ -91,9 +105,15 @@ describe('POST /v1/callbacks', () => {
     const consent = await anAskedConsent(world)
     const body = Object.fromEntries(await theCallback(world, consent.id, 'deny'))
     const refusal = { state: body['state'], error: body['error'] }
-    expect(reply(await web.post('/v1/callbacks', json(refusal)))).toEqual([202, { result: 'accepted', ...whose(consent) }])
+    expect(reply(await web.post('/v1/callbacks', json(refusal)))).toEqual([
+      202,
+      { result: 'accepted', ...whose(consent) },
+    ])
     expect((await world.authorisationsOf(consent.id)).map(({ status }) => status)).toEqual(['refused'])
-    expect(reply(await web.post('/v1/callbacks', json(refusal)))).toEqual([202, { result: 'already', ...whose(consent) }])
+    expect(reply(await web.post('/v1/callbacks', json(refusal)))).toEqual([
+      202,
+      { result: 'already', ...whose(consent) },
+    ])
   })
 
   test('names the user of an attempt that is long over', async () => {
@@ -136,9 +156,15 @@ describe('POST /v1/callbacks', () => {
 
   test('other types and 1 MB', async () => {
     const form = await web.post('/v1/callbacks', { body: new URLSearchParams({ state, code: 'x' }), headers: WITH_KEY })
-    expect(reply(form)).toEqual([415, { error: 'invalid_request', error_description: 'the body must be application/json' }])
+    expect(reply(form)).toEqual([
+      415,
+      { error: 'invalid_request', error_description: 'the body must be application/json' },
+    ])
     const large = await web.post('/v1/callbacks', json({ state, code: 'x'.repeat(1024 * 1024) }))
-    expect(reply(large)).toEqual([413, { error: 'invalid_request', error_description: 'the body is larger than 16384 bytes' }])
+    expect(reply(large)).toEqual([
+      413,
+      { error: 'invalid_request', error_description: 'the body is larger than 16384 bytes' },
+    ])
   })
 })
 
@@ -146,7 +172,10 @@ describe('GET /v1/consents/:id', () => {
   test('by our id and by the credentials_id', async () => {
     const { id, credentialsId } = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 60 }) })
     for (const name of [id, credentialsId]) {
-      expect(reply(await web.get(`/v1/consents/${name}`, { headers: WITH_KEY }))).toEqual([200, { id, credentials_id: credentialsId }])
+      expect(reply(await web.get(`/v1/consents/${name}`, { headers: WITH_KEY }))).toEqual([
+        200,
+        { id, credentials_id: credentialsId },
+      ])
     }
   })
 
@@ -174,11 +203,22 @@ describe('GET /v1/events', () => {
 
   test('page by page, to the end and on from there', async () => {
     const server = await aFeed()
-    const page = async (query: string) => JSON.parse((await server.get(`/v1/events${query}`, { headers: WITH_KEY })).body)
+    const page = async (query: string) =>
+      JSON.parse((await server.get(`/v1/events${query}`, { headers: WITH_KEY })).body)
     const first = await page('?limit=2')
-    expect(first).toEqual({ events: [{ cursor: '1', type: 'renewal.opened' }, { cursor: '2', type: 'link.made' }], next_cursor: '2' })
+    expect(first).toEqual({
+      events: [
+        { cursor: '1', type: 'renewal.opened' },
+        { cursor: '2', type: 'link.made' },
+      ],
+      next_cursor: '2',
+    })
     const rest = await page('?after=2&limit=1000')
-    expect(rest.events.map(({ type }: { type: string }) => type)).toEqual(['message.queued', 'message.sending', 'message.sent'])
+    expect(rest.events.map(({ type }: { type: string }) => type)).toEqual([
+      'message.queued',
+      'message.sending',
+      'message.sent',
+    ])
     expect(await page('?after=5')).toEqual({ events: [], next_cursor: '5' })
     const empty = JSON.parse((await web.get('/v1/events', { headers: WITH_KEY })).body)
     expect(empty).toEqual({ events: [], next_cursor: null })
@@ -194,7 +234,10 @@ describe('GET /v1/events', () => {
     ['after=%00', 'querystring/after: must match pattern "^[\\x20-\\x7e]+$"'],
   ])('?%s: 400', async (query, description) => {
     const server = await aFeed()
-    expect(reply(await server.get(`/v1/events?${query}`, { headers: WITH_KEY }))).toEqual([400, { error: 'invalid_request', error_description: description }])
+    expect(reply(await server.get(`/v1/events?${query}`, { headers: WITH_KEY }))).toEqual([
+      400,
+      { error: 'invalid_request', error_description: description },
+    ])
   })
 })
 
@@ -208,14 +251,18 @@ test('a cursor that the feed does not know: 409, and what to do', async () => {
 test('errors of ours are said without details', async () => {
   const broken = await aWeb(world, { getConsentJson: async () => Promise.reject(new Error('the value was hunter2')) })
   expect(reply(await broken.get('/v1/consents/x', { headers: WITH_KEY }))).toEqual([
-    500, { error: 'internal_error', error_description: 'something went wrong on our side' },
+    500,
+    { error: 'internal_error', error_description: 'something went wrong on our side' },
   ])
   expect(broken.logged()).toContain('a request failed')
   expect(broken.logged()).not.toContain('hunter2')
 })
 
 test('unknown routes answer in JSON', async () => {
-  expect(reply(await web.get('/v1/nope'))).toEqual([404, { error: 'not_found', error_description: 'there is no such route' }])
+  expect(reply(await web.get('/v1/nope'))).toEqual([
+    404,
+    { error: 'not_found', error_description: 'there is no such route' },
+  ])
   expect((await web.get('/v1/callbacks', { headers: WITH_KEY })).status).toBe(404)
 })
 
@@ -224,7 +271,16 @@ test('the OpenAPI document needs no key and describes exactly the routes', async
   const document = JSON.parse(answer.body)
   expect([answer.status, document.openapi]).toEqual([200, '3.1.0'])
   expect(Object.keys(document.paths)).toEqual(['/v1/callbacks', '/v1/consents/{id}', '/v1/events'])
-  expect(document.paths['/v1/callbacks'].post.requestBody.content['application/json'].schema.required).toEqual(['state'])
-  expect(Object.keys(document.paths['/v1/callbacks'].post.responses)).toEqual(['202', '400', '401', '404', '429', '503'])
+  expect(document.paths['/v1/callbacks'].post.requestBody.content['application/json'].schema.required).toEqual([
+    'state',
+  ])
+  expect(Object.keys(document.paths['/v1/callbacks'].post.responses)).toEqual([
+    '202',
+    '400',
+    '401',
+    '404',
+    '429',
+    '503',
+  ])
   expect(document.security).toEqual([{ apiKey: [] }])
 })

@@ -1,5 +1,5 @@
-// The board on both backends: who may come in, from where, and what is refused. The routes that the library registers are the measure,
-// so an update of Bull Board that adds one fails here until somebody has decided what it is.
+// The board on both backends: who may come in, from where, and what is refused. The routes that the library registers
+// are the measure, so an update of Bull Board that adds one fails here until somebody has decided what it is.
 import fastify from 'fastify'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
@@ -21,7 +21,11 @@ import { anId, aPrefix, fastPlans, fastTimings, jobIn } from '../queue/setup.ts'
 const LOGIN = { authorization: `Basic ${Buffer.from('ops:a colon: is fine').toString('base64')}` }
 const log = makeLog({ level: 'silent' })
 
-const aBoard = async (backend: Backend, allowDestructive: boolean, onRoute: (route: string) => void = () => undefined) => {
+const aBoard = async (
+  backend: Backend,
+  allowDestructive: boolean,
+  onRoute: (route: string) => void = () => undefined,
+) => {
   const app = fastify()
   app.addHook('onRoute', ({ method, url }) => {
     for (const verb of [method].flat()) onRoute(`${verb} ${url.replace('/ops/queues', '') || '/'}`)
@@ -51,8 +55,10 @@ const requestFor = (key: string): InjectOptions & { method: 'GET'; url: string }
 }
 
 const backends = {
-  Redis: async () => openBackend({ kind: 'redis', url: new Secret(inject('redisUrl')) }, { log, plans: fastPlans, prefix: aPrefix() }),
-  PostgreSQL: async () => openBackend({ kind: 'postgres', url: new Secret(await createDatabase()) }, { log, plans: fastPlans }),
+  Redis: async () =>
+    openBackend({ kind: 'redis', url: new Secret(inject('redisUrl')) }, { log, plans: fastPlans, prefix: aPrefix() }),
+  PostgreSQL: async () =>
+    openBackend({ kind: 'postgres', url: new Secret(await createDatabase()) }, { log, plans: fastPlans }),
 }
 
 for (const [name, open] of Object.entries(backends)) {
@@ -76,14 +82,21 @@ for (const [name, open] of Object.entries(backends)) {
       const app = await aBoard(backend, false, (route) => registered.add(route))
       await app.close()
       // Fastify adds HEAD to each GET.
-      expect([...registered].filter((route) => !route.startsWith('HEAD ')).toSorted()).toEqual(Object.keys(boardRoutes).toSorted())
+      expect([...registered].filter((route) => !route.startsWith('HEAD ')).toSorted()).toEqual(
+        Object.keys(boardRoutes).toSorted(),
+      )
     })
 
     describe.for(Object.keys(boardRoutes))('%s', (key) => {
       const request = requestFor(key)
 
       test('asks for the login', async () => {
-        for (const headers of [{}, { authorization: 'Basic b3BzOndyb25n' }, { authorization: 'Basic' }, { authorization: 'Bearer x' }]) {
+        for (const headers of [
+          {},
+          { authorization: 'Basic b3BzOndyb25n' },
+          { authorization: 'Basic' },
+          { authorization: 'Bearer x' },
+        ]) {
           const answer = await strict.inject({ ...request, headers })
           expect(answer.statusCode).toBe(401)
           expect(answer.headers['www-authenticate']).toContain('Basic')
@@ -120,10 +133,19 @@ for (const [name, open] of Object.entries(backends)) {
     })
 
     test('every answer has strict headers', async () => {
-      for (const url of ['/ops/queues', '/ops/queues/api/queues', '/ops/queues/static/images/logo.svg', '/ops/queues/nowhere']) {
+      for (const url of [
+        '/ops/queues',
+        '/ops/queues/api/queues',
+        '/ops/queues/static/images/logo.svg',
+        '/ops/queues/nowhere',
+      ]) {
         for (const headers of [{}, LOGIN]) {
           const answer = await strict.inject({ url, headers })
-          expect(answer.headers).toMatchObject({ 'cache-control': 'no-store', 'x-frame-options': 'DENY', 'x-content-type-options': 'nosniff' })
+          expect(answer.headers).toMatchObject({
+            'cache-control': 'no-store',
+            'x-frame-options': 'DENY',
+            'x-content-type-options': 'nosniff',
+          })
           const policy = String(answer.headers['content-security-policy'])
           expect(policy).toContain("frame-ancestors 'none'")
           expect(/script-src ([^;]*)/.exec(policy)?.[1]).not.toContain('unsafe-inline')
@@ -134,7 +156,9 @@ for (const [name, open] of Object.entries(backends)) {
     test('unknown paths need the login too, and unknown changes are refused', async () => {
       expect((await strict.inject('/ops/queues/nowhere')).statusCode).toBe(401)
       expect((await strict.inject({ url: '/ops/queues/nowhere', headers: LOGIN })).statusCode).toBe(404)
-      expect((await strict.inject({ method: 'DELETE', url: '/ops/queues/api/queues/reauth', headers: LOGIN })).statusCode).toBe(403)
+      expect(
+        (await strict.inject({ method: 'DELETE', url: '/ops/queues/api/queues/reauth', headers: LOGIN })).statusCode,
+      ).toBe(403)
     })
 
     test('takes requests from its own page, from an inner address, and from a command line', async () => {
@@ -179,7 +203,8 @@ for (const [name, open] of Object.entries(backends)) {
       try {
         await makeWorkQueue(backend).add('reauth', [{ id, dispatchNo: 4 }])
         await jobIn(backend, 'reauth', `${id}-4`, 'failed')
-        const get = async (path: string) => (await strict.inject({ url: `/ops/queues/api/${path}`, headers: LOGIN })).json()
+        const get = async (path: string) =>
+          (await strict.inject({ url: `/ops/queues/api/${path}`, headers: LOGIN })).json()
 
         const { queues } = await get('queues?activeQueue=reauth&status=failed&page=1&jobsPerPage=10')
         expect(queues.map((queue: { name: string }) => queue.name)).toEqual(['sweep', 'reauth', 'notify', 'exchange'])
@@ -189,12 +214,23 @@ for (const [name, open] of Object.entries(backends)) {
         expect(reauth.jobs[0].failedReason).toBe('token-dead: the stored refresh token no longer works')
 
         fail = false
-        const retried = await strict.inject({ method: 'PUT', url: `/ops/queues/api/queues/reauth/${id}-4/retry`, headers: LOGIN })
+        const retried = await strict.inject({
+          method: 'PUT',
+          url: `/ops/queues/api/queues/reauth/${id}-4/retry`,
+          headers: LOGIN,
+        })
         expect(retried.statusCode).toBe(204)
         await jobIn(backend, 'reauth', `${id}-4`, 'completed')
-        expect((await get(`queues/reauth/${id}-4`)).job.returnValue).toEqual({ result: 'done', what: 'asked the user again' })
+        expect((await get(`queues/reauth/${id}-4`)).job.returnValue).toEqual({
+          result: 'done',
+          what: 'asked the user again',
+        })
 
-        const all = await strict.inject({ method: 'PUT', url: '/ops/queues/api/queues/reauth/retry/completed', headers: LOGIN })
+        const all = await strict.inject({
+          method: 'PUT',
+          url: '/ops/queues/api/queues/reauth/retry/completed',
+          headers: LOGIN,
+        })
         expect(all.json()).toEqual({ retried: 1, skipped: 0 })
         await expect.poll(() => manual).toEqual([false, true, true])
       } finally {
@@ -206,7 +242,11 @@ for (const [name, open] of Object.entries(backends)) {
       await makeSweepSchedule(backend).registerSweep('*/5 * * * *')
       const shown = await strict.inject({ url: '/ops/queues/api/job-schedulers', headers: LOGIN })
       expect(shown.body).toContain('*/5 * * * *')
-      const removal = { method: 'PUT', url: '/ops/queues/api/queues/sweep/job-schedulers/sweep/remove', headers: LOGIN } as const
+      const removal = {
+        method: 'PUT',
+        url: '/ops/queues/api/queues/sweep/job-schedulers/sweep/remove',
+        headers: LOGIN,
+      } as const
       expect((await strict.inject(removal)).statusCode).toBe(403)
       expect(await makeSweepSchedule(backend).isRegistered()).toBe(true)
       expect((await lenient.inject(removal)).statusCode).toBe(204)

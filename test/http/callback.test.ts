@@ -1,4 +1,5 @@
-// The callback over real HTTP: committed before it is answered, the same answer for every state, nothing lost when the database is away.
+// The callback over real HTTP: committed before it is answered, the same answer for every state, nothing lost when the
+// database is away.
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Secret } from '../../src/secret.ts'
@@ -20,7 +21,8 @@ afterAll(async () => {
   await world.close()
 })
 
-const statusesOf = async (consentId: string): Promise<string[]> => (await world.authorisationsOf(consentId)).map(({ status }) => status)
+const statusesOf = async (consentId: string): Promise<string[]> =>
+  (await world.authorisationsOf(consentId)).map(({ status }) => status)
 const STATE = 's'.repeat(43)
 const OK_STATE = { state: STATE }
 
@@ -88,7 +90,10 @@ describe('a code', () => {
   test('for a consent that takes none any more gets the same answer', async () => {
     const consent = await anAskedConsent(world)
     const query = await theCallback(world, consent.id)
-    await world.db.prisma.renewal.updateMany({ where: { consentId: consent.id }, data: { status: 'cancelled', closedAt: new Date() } })
+    await world.db.prisma.renewal.updateMany({
+      where: { consentId: consent.id },
+      data: { status: 'cancelled', closedAt: new Date() },
+    })
     const answer = await web.get(`/callback?${query}`)
     expect(answer.status).toBe(303)
     expect((await web.get(answer.location)).status).toBe(410)
@@ -164,30 +169,48 @@ describe('what is no callback', () => {
     expect(world.simulator.ledger.count({})).toBe(calls)
   })
 
-  test.each([['en', 'still works'], ['de', 'gilt weiterhin'], ['fr', 'reste valable'], ['es', 'sigue funcionando'], ['it', 'è ancora valido'], ['pl', 'nadal działa']])(
-    'nothing, since an error in the fragment stays in the browser: the way back, in %s',
-    async (language, words) => {
-      for (const query of ['', '?', '?state=&code=', '?iss=https://bank.example', '/', '/?']) {
-        const answer = await web.get(`/callback${query}`, { headers: { 'accept-language': language } })
-        expect([answer.status, answer.body]).toEqual([200, expect.stringContaining(words)])
-        expect(answer.body).toContain(`<html lang="${language}">`)
-        expect(answer.body).toContain('Brightside')
-        expect(answer.body).not.toMatch(/<script/i)
-      }
-      expect((await web.post('/callback', { headers: { 'accept-language': language } })).status).toBe(400)
-    },
-  )
+  test.each([
+    ['en', 'still works'],
+    ['de', 'gilt weiterhin'],
+    ['fr', 'reste valable'],
+    ['es', 'sigue funcionando'],
+    ['it', 'è ancora valido'],
+    ['pl', 'nadal działa'],
+  ])('nothing, since an error in the fragment stays in the browser: the way back, in %s', async (language, words) => {
+    for (const query of ['', '?', '?state=&code=', '?iss=https://bank.example', '/', '/?']) {
+      const answer = await web.get(`/callback${query}`, { headers: { 'accept-language': language } })
+      expect([answer.status, answer.body]).toEqual([200, expect.stringContaining(words)])
+      expect(answer.body).toContain(`<html lang="${language}">`)
+      expect(answer.body).toContain('Brightside')
+      expect(answer.body).not.toMatch(/<script/i)
+    }
+    expect((await web.post('/callback', { headers: { 'accept-language': language } })).status).toBe(400)
+  })
 
   test('what banks add beside it is no fault', async () => {
-    const query = new URLSearchParams({ ...OK_STATE, code: 'a', scope: 'info', error_description: '', session_state: 'x', iss: 'https://bank' })
+    const query = new URLSearchParams({
+      ...OK_STATE,
+      code: 'a',
+      scope: 'info',
+      error_description: '',
+      session_state: 'x',
+      iss: 'https://bank',
+    })
     expect((await web.get(`/callback?${query}&scope=again`)).status).toBe(303)
-    expect((await web.get(`/callback?${new URLSearchParams({ state: 'x'.repeat(512), code: 'x'.repeat(4096) })}`)).status).toBe(303)
+    expect(
+      (await web.get(`/callback?${new URLSearchParams({ state: 'x'.repeat(512), code: 'x'.repeat(4096) })}`)).status,
+    ).toBe(303)
   })
 
   test.each([
     ['JSON', 'application/json', JSON.stringify({ ...OK_STATE, code: 'a' }), 400],
     ['plain text', 'text/plain', `state=${STATE}&code=a`, 400],
-    ['a file', 'multipart/form-data; boundary=x', `--x\r\ncontent-disposition: form-data; name="state"\r\n\r\na\r\n--x--`, 400],
+    [
+      'a file',
+      'multipart/form-data; boundary=x',
+      `--x\r\ncontent-disposition: form-data; name="state"\r\n\r\na\r\n--x--`,
+      400,
+    ],
     ['an unreadable type', 'x', 'y', 400],
     ['1 MB', 'application/x-www-form-urlencoded', `state=${'x'.repeat(1024 * 1024)}`, 413],
     ['a little too much', 'application/x-www-form-urlencoded', `state=${'x'.repeat(16 * 1024)}`, 413],
@@ -207,7 +230,9 @@ describe('with the database away', () => {
   const aWebThatLosesItsDatabase = async () => {
     const address = await createDatabase()
     const { store, close } = openStore({ url: new Secret(address), vault: world.vault, connections: 2 })
-    const server = await aWeb(world, { receiveCallback: receiveCallback({ store, handOver: async () => undefined, clock: world.clock }) })
+    const server = await aWeb(world, {
+      receiveCallback: receiveCallback({ store, handOver: async () => undefined, clock: world.clock }),
+    })
     const admin = new pg.Client({ connectionString: new URL('/postgres', address).href })
     await admin.connect()
     await admin.query(`DROP DATABASE ${new URL(address).pathname.slice(1)} WITH (FORCE)`)
@@ -237,7 +262,9 @@ describe('with the database away', () => {
     expect(answer.status).toBe(503)
     expect(answer.headers.get('content-security-policy')).toContain("form-action 'self'")
     expect(answer.body).toContain('<form method="post" action="/callback">')
-    const fields = [...answer.body.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)">/g)].map(([, name, value]) => [name, value])
+    const fields = [...answer.body.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)">/g)].map(
+      ([, name, value]) => [name, value],
+    )
     expect(Object.fromEntries(fields)).toEqual({ state: 'a-state', error: 'access_denied' })
     await close()
   })
@@ -245,7 +272,8 @@ describe('with the database away', () => {
   test('the API says that nothing was taken', async () => {
     const { server, close } = await aWebThatLosesItsDatabase()
     const answer = await server.post('/v1/callbacks', {
-      body: JSON.stringify(secrets), headers: { ...WITH_KEY, 'content-type': 'application/json' },
+      body: JSON.stringify(secrets),
+      headers: { ...WITH_KEY, 'content-type': 'application/json' },
     })
     expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5'])
     expect(JSON.parse(answer.body)).toMatchObject({ error: 'temporarily_unavailable' })

@@ -21,7 +21,11 @@ afterAll(async () => {
 /** An authorisation in that status, with whatever of its cycle and consent the page looks at. */
 const anAuthorisation = async (
   status: AuthorisationStatus,
-  { renewal = 'open', consent: standing = 'active', errorCode }: { renewal?: RenewalStatus; consent?: ConsentStatus; errorCode?: string } = {},
+  {
+    renewal = 'open',
+    consent: standing = 'active',
+    errorCode,
+  }: { renewal?: RenewalStatus; consent?: ConsentStatus; errorCode?: string } = {},
 ) => {
   const consent = await anAskedConsent(world)
   const [row] = await world.authorisationsOf(consent.id)
@@ -34,8 +38,12 @@ const anAuthorisation = async (
     data: { status, nextActionAt: isOpen ? at : null, codeReceivedAt: came ? at : null, errorCode: errorCode ?? null },
   })
   const proof = renewal === 'renewed' ? { proof: { basis: 'later-than-known' } } : {}
-  await world.db.prisma.renewal.update({ where: { id: row.renewalId }, data: { status: renewal, closedAt: renewal === 'open' ? null : at, ...proof } })
-  if (standing !== 'active') await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status: standing, nextActionAt: null } })
+  await world.db.prisma.renewal.update({
+    where: { id: row.renewalId },
+    data: { status: renewal, closedAt: renewal === 'open' ? null : at, ...proof },
+  })
+  if (standing !== 'active')
+    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status: standing, nextActionAt: null } })
   return { consent, path: `/done/${row.doneId}`, startPath: `/r/${await world.startToken(consent.id)}` }
 }
 
@@ -79,17 +87,23 @@ describe('what the page says', () => {
     expect(answer.body.includes('declined')).toBe(errorCode === 'bank-refused')
   })
 
-  test.each<AuthorisationStatus>(['issued', 'expired', 'superseded'])('%s in an open cycle leads to the start page', async (status) => {
-    const { path, startPath } = await anAuthorisation(status)
-    const answer = await web.get(path)
-    expect([answer.status, answer.location]).toEqual([303, startPath])
-  })
+  test.each<AuthorisationStatus>(['issued', 'expired', 'superseded'])(
+    '%s in an open cycle leads to the start page',
+    async (status) => {
+      const { path, startPath } = await anAuthorisation(status)
+      const answer = await web.get(path)
+      expect([answer.status, answer.location]).toEqual([303, startPath])
+    },
+  )
 
-  test.each(['x', newDoneId(), '%00', '-'.repeat(22), '%', 'a'.repeat(300), '..%2f'])('an id that is none of ours (%#): a neutral page', async (id) => {
-    const answer = await web.get(`/done/${id}`)
-    expect(answer.status).toBe(404)
-    expect(answer.body).not.toContain('Brightside')
-  })
+  test.each(['x', newDoneId(), '%00', '-'.repeat(22), '%', 'a'.repeat(300), '..%2f'])(
+    'an id that is none of ours (%#): a neutral page',
+    async (id) => {
+      const answer = await web.get(`/done/${id}`)
+      expect(answer.status).toBe(404)
+      expect(answer.body).not.toContain('Brightside')
+    },
+  )
 })
 
 describe('the whole way', () => {
@@ -100,7 +114,10 @@ describe('the whole way', () => {
     expect(checking.body).toContain(`<meta http-equiv="refresh" content="4; url=${location}">`)
     await world.drain()
     const renewed = await web.get(location)
-    const until = (await world.consentOf(consent.id)).expiresAt.setZone('Europe/London').setLocale('en-GB').toLocaleString(DateTime.DATE_FULL)
+    const until = (await world.consentOf(consent.id)).expiresAt
+      .setZone('Europe/London')
+      .setLocale('en-GB')
+      .toLocaleString(DateTime.DATE_FULL)
     expect(renewed.body).toContain(`now runs until ${until}`)
     expect(renewed.body).not.toContain('http-equiv="refresh"')
   })
@@ -123,7 +140,11 @@ describe('the whole way', () => {
   })
 
   test('route full: renewed until the date of the connection that took its place', async () => {
-    const consent = await anAskedConsent(world, { providerId: 'de-sparkasse', country: 'DE', providerName: 'Sparkasse' })
+    const consent = await anAskedConsent(world, {
+      providerId: 'de-sparkasse',
+      country: 'DE',
+      providerName: 'Sparkasse',
+    })
     const { location } = await web.get(`/callback?${await theCallback(world, consent.id)}`)
     await world.drain()
     const old = await world.consentOf(consent.id)

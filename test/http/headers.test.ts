@@ -23,7 +23,11 @@ afterAll(async () => {
 
 /** All but those that vary from answer to answer. */
 const headersOf = ({ headers }: Answer): Record<string, string> =>
-  Object.fromEntries([...headers].filter(([name]) => !['date', 'content-length', 'location', 'connection', 'keep-alive', 'retry-after'].includes(name)))
+  Object.fromEntries(
+    [...headers].filter(
+      ([name]) => !['date', 'content-length', 'location', 'connection', 'keep-alive', 'retry-after'].includes(name),
+    ),
+  )
 
 const policyWith = (formAction: string): string =>
   `default-src 'none';style-src 'self';form-action ${formAction};base-uri 'none';frame-ancestors 'none'`
@@ -64,7 +68,11 @@ describe('headers of', () => {
     expect(headersOf(await web.get(answer.location))).toEqual(html)
     expect(headersOf(await web.get('/callback'))).toEqual({ ...html, ...toUs })
     const body = 'x'.repeat(20_000)
-    expect(headersOf(await web.post('/callback', { body, headers: { 'content-type': 'application/x-www-form-urlencoded' } }))).toEqual({ ...html, ...toUs })
+    expect(
+      headersOf(
+        await web.post('/callback', { body, headers: { 'content-type': 'application/x-www-form-urlencoded' } }),
+      ),
+    ).toEqual({ ...html, ...toUs })
   })
 
   test('refusals: too many guesses, and a callback that could not be stored', async () => {
@@ -79,24 +87,34 @@ describe('headers of', () => {
 
   test('the API', async () => {
     expect(headersOf(await web.get('/v1/events', { headers: WITH_KEY }))).toEqual(json)
-    expect(headersOf(await web.get('/v1/events'))).toEqual({ ...json, 'www-authenticate': 'Bearer realm="Reconsent API"' })
+    expect(headersOf(await web.get('/v1/events'))).toEqual({
+      ...json,
+      'www-authenticate': 'Bearer realm="Reconsent API"',
+    })
     expect(headersOf(await web.get('/v1/nope'))).toEqual(json)
     expect(headersOf(await web.get('/v1/openapi.json'))).toEqual(json)
   })
 
   test('health and metrics', async () => {
     for (const path of ['/livez', '/readyz']) expect(headersOf(await web.get(path))).toEqual(json)
-    expect(headersOf(await web.get('/metrics'))).toEqual({ ...strict, 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
+    expect(headersOf(await web.get('/metrics'))).toEqual({
+      ...strict,
+      'content-type': 'text/plain; version=0.0.4; charset=utf-8',
+    })
   })
 
   test('the stylesheet: kept for ever under the address that names its content', async () => {
     const css = { ...strict, 'content-type': 'text/css; charset=utf-8' }
-    expect(headersOf(await web.get(stylesheetHref))).toEqual({ ...css, 'cache-control': 'public, max-age=31536000, immutable' })
+    expect(headersOf(await web.get(stylesheetHref))).toEqual({
+      ...css,
+      'cache-control': 'public, max-age=31536000, immutable',
+    })
     expect(headersOf(await web.get('/assets/style.css?v=old'))).toEqual(css)
   })
 
   test('what is nowhere, and addresses that cannot be read', async () => {
-    for (const path of ['/', '/nope', '/r', '/.git/config', '/done']) expect(headersOf(await web.get(path))).toEqual(html)
+    for (const path of ['/', '/nope', '/r', '/.git/config', '/done'])
+      expect(headersOf(await web.get(path))).toEqual(html)
     const bare = {
       'cache-control': 'no-store',
       'content-security-policy': policyWith("'none'"),
@@ -122,9 +140,17 @@ describe('headers of', () => {
 })
 
 test('the board keeps its own policy, behind its login, beside everything else', async () => {
-  const backend = await openBackend({ kind: 'postgres', url: new Secret(await createDatabase()) }, { log: makeLog({ level: 'silent' }), plans })
+  const backend = await openBackend(
+    { kind: 'postgres', url: new Secret(await createDatabase()) },
+    { log: makeLog({ level: 'silent' }), plans },
+  )
   try {
-    const board = { queues: queueNames.map((name) => backend.queue(name)), user: 'ops', password: new Secret('a password'), allowDestructive: false }
+    const board = {
+      queues: queueNames.map((name) => backend.queue(name)),
+      user: 'ops',
+      password: new Secret('a password'),
+      allowDestructive: false,
+    }
     const server = await aWeb(world, { board })
     expect((await server.get('/ops/queues')).status).toBe(401)
     const headers = { authorization: `Basic ${Buffer.from('ops:a password').toString('base64')}` }
@@ -141,7 +167,11 @@ test('the board keeps its own policy, behind its login, beside everything else',
 
 test('every page asks for one stylesheet and nothing else, without inline style or script', async () => {
   const consent = await anAskedConsent(world)
-  const pages = [await web.get(`/r/${await world.startToken(consent.id)}`), await web.get('/nope'), await web.get('/callback')]
+  const pages = [
+    await web.get(`/r/${await world.startToken(consent.id)}`),
+    await web.get('/nope'),
+    await web.get('/callback'),
+  ]
   for (const { body } of pages) {
     expect(body.match(/(?:src|href)="[^"]*"/g)).toEqual([`href="${stylesheetHref}"`])
     expect(body).not.toMatch(/<script|<style|style=|onclick/i)

@@ -70,15 +70,23 @@ describe('/readyz', () => {
     expect(JSON.parse((await web.get('/readyz')).body)).toEqual({ status: 'ready', detail: 'the database answers' })
     const behind = await aWeb(world, { checkReady: async () => ({ ok: false, detail: '2 migrations are missing' }) })
     const answer = await behind.get('/readyz')
-    expect([answer.status, JSON.parse(answer.body)]).toEqual([503, { status: 'unready', detail: '2 migrations are missing' }])
+    expect([answer.status, JSON.parse(answer.body)]).toEqual([
+      503,
+      { status: 'unready', detail: '2 migrations are missing' },
+    ])
   })
 
   test('is unready when the check fails, without the details, or does not end', async () => {
-    const failing = await aWeb(world, { checkReady: async () => Promise.reject(new Error('postgres://user:hunter2@db')) })
+    const failing = await aWeb(world, {
+      checkReady: async () => Promise.reject(new Error('postgres://user:hunter2@db')),
+    })
     const failed = await failing.get('/readyz')
     expect([failed.status, JSON.parse(failed.body).detail]).toEqual([503, 'the check failed: the log says why'])
     expect(failing.logged()).not.toContain('hunter2')
-    const hanging = await aWeb(world, { checkReady: async () => new Promise(() => undefined), times: { readyWithinMs: 50 } })
+    const hanging = await aWeb(world, {
+      checkReady: async () => new Promise(() => undefined),
+      times: { readyWithinMs: 50 },
+    })
     expect(JSON.parse((await hanging.get('/readyz')).body).detail).toBe('the check took too long')
   })
 
@@ -127,7 +135,12 @@ test('a process without the web role has health and metrics alone', async () => 
   const server = await makeHealthServer({ log, metrics, checkReady: async () => ({ ok: true, detail: '' }) })
   const url = await server.listen({ host: '127.0.0.1', port: 0 })
   const statusOf = async (path: string) => (await fetch(`${url}${path}`)).status
-  expect([await statusOf('/livez'), await statusOf('/readyz'), await statusOf('/metrics'), await statusOf('/callback')]).toEqual([200, 200, 200, 404])
+  expect([
+    await statusOf('/livez'),
+    await statusOf('/readyz'),
+    await statusOf('/metrics'),
+    await statusOf('/callback'),
+  ]).toEqual([200, 200, 200, 404])
   await server.close()
   await expect(fetch(`${url}/livez`)).rejects.toThrow()
 })
@@ -139,7 +152,9 @@ describe('slow connections', () => {
     const query = await theCallback(world, consent.id)
     const sockets = await Promise.all(Array.from({ length: 200 }, async () => aSocket(server)))
     for (const [index, socket] of sockets.entries()) {
-      const length = 'POST /callback HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 1000\r\n\r\nstate='
+      const length =
+        'POST /callback HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\n' +
+        'content-length: 1000\r\n\r\nstate='
       socket.write(['', 'GET /callback?co', 'GET /callback HTTP/1.1\r\nhost: x\r\nx-slow: ', length][index % 4] ?? '')
     }
     const started = performance.now()
@@ -154,7 +169,10 @@ describe('slow connections', () => {
     const server = await aWeb(world, { times: { headersMs: 200, requestMs: 400, checkEveryMs: 50 } })
     const [silent, headers, body] = [await aSocket(server), await aSocket(server), await aSocket(server)]
     headers.write('GET /callback?code=planted-code HTTP/1.1\r\nhost: x\r\nx-slow: ')
-    body.write('POST /callback HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 1000\r\n\r\nstate=planted')
+    body.write(
+      'POST /callback HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\n' +
+        'content-length: 1000\r\n\r\nstate=planted',
+    )
     const answers = await Promise.all([silent, headers, body].map(readAll))
     for (const answer of answers.slice(1)) {
       expect(answer).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/)
@@ -169,7 +187,10 @@ describe('slow connections', () => {
     garbage.write('\0\0planted\r\n\r\n')
     large.write(`GET / HTTP/1.1\r\nhost: x\r\nx-large: ${'planted '.repeat(4_096)}\r\n\r\n`)
     const answers = [await readAll(garbage), await readAll(large)]
-    expect(answers.map((answer) => answer.split('\r\n', 1)[0])).toEqual(['HTTP/1.1 400 Bad Request', 'HTTP/1.1 431 Request Header Fields Too Large'])
+    expect(answers.map((answer) => answer.split('\r\n', 1)[0])).toEqual([
+      'HTTP/1.1 400 Bad Request',
+      'HTTP/1.1 431 Request Header Fields Too Large',
+    ])
     for (const answer of answers) expect(answer).not.toContain('planted')
   })
 })
@@ -194,7 +215,9 @@ describe('close', () => {
     const closed = server.close()
     await expect.poll(() => server.app.server.listening).toBe(false)
     socket.write(`GET /callback?${query} HTTP/1.1\r\nhost: x\r\n\r\n`)
-    await expect.poll(async () => (await world.authorisationsOf(consent.id)).map(({ status }) => status)).toEqual(['code_received'])
+    await expect
+      .poll(async () => (await world.authorisationsOf(consent.id)).map(({ status }) => status))
+      .toEqual(['code_received'])
     held.resolve()
     expect((await said).match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 404', 'HTTP/1.1 303'])
     await closed

@@ -13,7 +13,10 @@ let world: World
 let backend: Backend
 beforeAll(async () => {
   world = await startWorld()
-  backend = await openBackend({ kind: 'postgres', url: new Secret(await createDatabase()) }, { log: makeLog({ level: 'silent' }), plans })
+  backend = await openBackend(
+    { kind: 'postgres', url: new Secret(await createDatabase()) },
+    { log: makeLog({ level: 'silent' }), plans },
+  )
 })
 afterAll(async () => {
   await backend.close()
@@ -34,13 +37,18 @@ describe('wrong API keys', () => {
     expect(await statuses(2, async () => call(web, WRONG))).toEqual([401, 401])
     const seen = new Set<string>()
     for (const authorization of ['Bearer other', `Bearer ${API_KEY}x`, `Basic ${API_KEY}`, '']) {
-      const answer = await web.post('/v1/callbacks', { headers: { authorization, 'content-type': 'application/json' }, body: '{' })
+      const answer = await web.post('/v1/callbacks', {
+        headers: { authorization, 'content-type': 'application/json' },
+        body: '{',
+      })
       expect(answer.status).toBe(429)
       expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
       expect(answer.headers.get('www-authenticate')).toBeNull()
       seen.add(answer.body)
     }
-    expect([...seen].map((body) => JSON.parse(body))).toEqual([{ error: 'too_many_requests', error_description: expect.any(String) }])
+    expect([...seen].map((body) => JSON.parse(body))).toEqual([
+      { error: 'too_many_requests', error_description: expect.any(String) },
+    ])
     expect(web.logged()).toContain('"client":"127.0.0.1"')
   })
 
@@ -62,7 +70,12 @@ describe('wrong logins at the board', () => {
   const basic = (login: string) => ({ authorization: `Basic ${Buffer.from(login).toString('base64')}` })
   const board = async (over: object = {}) =>
     aWeb(world, {
-      board: { queues: queueNames.map((name) => backend.queue(name)), user: 'ops', password: new Secret('a password'), allowDestructive: false },
+      board: {
+        queues: queueNames.map((name) => backend.queue(name)),
+        user: 'ops',
+        password: new Secret('a password'),
+        allowDestructive: false,
+      },
       limits: { wrongKeysPerMinute: 2 },
       ...over,
     })
@@ -84,49 +97,75 @@ describe('wrong logins at the board', () => {
 
   test('of one client behind a trusted proxy shut nobody else out', async () => {
     const web = await board({ trustedProxies: ['loopback'] })
-    const ask = async (client: string, login: string) => web.get('/ops/queues', { headers: { ...basic(login), 'x-forwarded-for': client } })
+    const ask = async (client: string, login: string) =>
+      web.get('/ops/queues', { headers: { ...basic(login), 'x-forwarded-for': client } })
     expect(await statuses(3, async () => ask('203.0.113.1', 'ops:wrong'))).toEqual([401, 401, 429])
     expect((await ask('203.0.113.2', 'ops:a password')).status).toBe(200)
   })
 })
 
 describe('X-Forwarded-For', () => {
-  const forwarded = (web: Web) => async (value: string) => (await call(web, { ...WRONG, 'x-forwarded-for': value })).status
+  const forwarded = (web: Web) => async (value: string) =>
+    (await call(web, { ...WRONG, 'x-forwarded-for': value })).status
 
   test('says nothing unless its sender is trusted: no other address gives a new count', async () => {
     for (const trustedProxies of [undefined, [], ['10.0.0.0/8', 'uniquelocal']]) {
       const web = await aWeb(world, { trustedProxies, limits: { wrongKeysPerMinute: 2 } })
       const ask = forwarded(web)
-      expect([await ask('203.0.113.1'), await ask('203.0.113.2'), await ask('203.0.113.3'), await ask('127.0.0.2')]).toEqual([401, 401, 429, 429])
+      expect([
+        await ask('203.0.113.1'),
+        await ask('203.0.113.2'),
+        await ask('203.0.113.3'),
+        await ask('127.0.0.2'),
+      ]).toEqual([401, 401, 429, 429])
       expect(web.logged()).not.toContain('203.0.113')
     }
   })
 
-  test.each([['loopback'], ['127.0.0.1'], ['127.0.0.0/8'], ['::ffff:127.0.0.1']])('names the client where the sender is trusted: %s', async (proxy) => {
-    const web = await aWeb(world, { trustedProxies: [proxy], limits: { wrongKeysPerMinute: 1 } })
-    const ask = forwarded(web)
-    expect([await ask('203.0.113.1'), await ask('203.0.113.1'), await ask('203.0.113.2'), await ask('203.0.113.2')]).toEqual([401, 429, 401, 429])
-    expect(web.logged()).toContain('"client":"203.0.113.2"')
-    // What the client itself wrote stands before what the proxy saw, and is not read.
-    expect(await ask('198.51.100.7, 203.0.113.1')).toBe(429)
-    expect(await ask('127.0.0.1, 203.0.113.1')).toBe(429)
-    // Of two proxies both must be known.
-    expect(await ask('203.0.113.1, 127.0.0.9')).toBe(proxy === 'loopback' || proxy.endsWith('/8') ? 429 : 401)
-    // Some write the port beside it, and IPv6 clients own their network.
-    expect(await ask('203.0.113.1:4711')).toBe(429)
-    expect([await ask('2001:db8::1'), await ask('2001:db8::2'), await ask('[2001:db8::3]:4711'), await ask('2001:db8:0:1::1')]).toEqual([401, 429, 429, 401])
-  })
+  test.each([['loopback'], ['127.0.0.1'], ['127.0.0.0/8'], ['::ffff:127.0.0.1']])(
+    'names the client where the sender is trusted: %s',
+    async (proxy) => {
+      const web = await aWeb(world, { trustedProxies: [proxy], limits: { wrongKeysPerMinute: 1 } })
+      const ask = forwarded(web)
+      expect([
+        await ask('203.0.113.1'),
+        await ask('203.0.113.1'),
+        await ask('203.0.113.2'),
+        await ask('203.0.113.2'),
+      ]).toEqual([401, 429, 401, 429])
+      expect(web.logged()).toContain('"client":"203.0.113.2"')
+      // What the client itself wrote stands before what the proxy saw, and is not read.
+      expect(await ask('198.51.100.7, 203.0.113.1')).toBe(429)
+      expect(await ask('127.0.0.1, 203.0.113.1')).toBe(429)
+      // Of two proxies both must be known.
+      expect(await ask('203.0.113.1, 127.0.0.9')).toBe(proxy === 'loopback' || proxy.endsWith('/8') ? 429 : 401)
+      // Some write the port beside it, and IPv6 clients own their network.
+      expect(await ask('203.0.113.1:4711')).toBe(429)
+      expect([
+        await ask('2001:db8::1'),
+        await ask('2001:db8::2'),
+        await ask('[2001:db8::3]:4711'),
+        await ask('2001:db8:0:1::1'),
+      ]).toEqual([401, 429, 429, 401])
+    },
+  )
 
   test('X-Forwarded-Host and -Proto change nothing, trusted or not', async () => {
     for (const trustedProxies of [[], ['loopback']]) {
       const web = await aWeb(world, { trustedProxies, publicUrl: 'http://127.0.0.1:3000' })
-      const spoofed = { 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https', forwarded: 'host=evil.example;proto=https', 'x-forwarded-port': '1' }
+      const spoofed = {
+        'x-forwarded-host': 'evil.example',
+        'x-forwarded-proto': 'https',
+        forwarded: 'host=evil.example;proto=https',
+        'x-forwarded-port': '1',
+      }
       for (const path of ['/r/x', '/callback', '/callback?state=a&code=b', '/v1/openapi.json', '/readyz', '/nope']) {
         const [plain, other] = [await web.get(path), await web.get(path, { headers: spoofed })]
         expect(other.status).toBe(plain.status)
         expect(other.body).toBe(plain.body)
         expect(other.location.replace(/[\w-]{22}$/, '')).toBe(plain.location.replace(/[\w-]{22}$/, ''))
-        const steady = ({ headers }: typeof plain) => [...headers].filter(([name]) => name !== 'date' && name !== 'location')
+        const steady = ({ headers }: typeof plain) =>
+          [...headers].filter(([name]) => name !== 'date' && name !== 'location')
         expect(steady(other)).toEqual(steady(plain))
       }
     }

@@ -21,7 +21,12 @@ interface Line {
   readonly status?: number
 }
 
-const linesOf = (server: Web): Line[] => server.logged().trim().split('\n').map((line) => JSON.parse(line) as Line)
+const linesOf = (server: Web): Line[] =>
+  server
+    .logged()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Line)
 
 describe('the log', () => {
   test('has one line per request, by route pattern', async () => {
@@ -47,9 +52,21 @@ describe('the log', () => {
     const query = await theCallback(world, consent.id)
     const { location } = await web.get(`/callback?${query}`)
     await web.get(location)
-    await web.post('/v1/callbacks', { body: JSON.stringify(Object.fromEntries(query)), headers: { ...WITH_KEY, 'content-type': 'application/json' } })
+    await web.post('/v1/callbacks', {
+      body: JSON.stringify(Object.fromEntries(query)),
+      headers: { ...WITH_KEY, 'content-type': 'application/json' },
+    })
     const logged = web.logged()
-    for (const secret of [token, link, new URL(link).pathname, query.get('code'), query.get('state'), consent.email, API_KEY, location]) {
+    for (const secret of [
+      token,
+      link,
+      new URL(link).pathname,
+      query.get('code'),
+      query.get('state'),
+      consent.email,
+      API_KEY,
+      location,
+    ]) {
       expect(secret).toBeTruthy()
       expect(logged).not.toContain(secret)
     }
@@ -71,7 +88,10 @@ describe('the log', () => {
       await failing.get(`/done/${'planted-'.padEnd(22, 'x')}`),
       await failing.get('/%planted'),
       await failing.get(`/r/${'planted.'.repeat(100)}`),
-      await failing.post('/v1/callbacks', { body: JSON.stringify(fields), headers: { ...WITH_KEY, 'content-type': 'application/json' } }),
+      await failing.post('/v1/callbacks', {
+        body: JSON.stringify(fields),
+        headers: { ...WITH_KEY, 'content-type': 'application/json' },
+      }),
     ]
     expect(answers.map(({ status }) => status)).toEqual([503, 503, 400, 400, 500, 500, 404, 404, 503])
     expect(failing.logged()).not.toContain('planted')

@@ -1,4 +1,5 @@
-// What users follow is served however a bank, a proxy or a mail client spells it; what machines use answers to one spelling alone.
+// What users follow is served however a bank, a proxy or a mail client spells it; what machines use answers to one
+// spelling alone.
 import http from 'node:http'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { servedAddress } from '../../src/http/served-address.ts'
@@ -29,13 +30,23 @@ interface Answer {
 }
 
 /** Not by fetch, which puts dot segments, fragments and absolute addresses right before it sends. */
-const ask = (target: string, { method = 'GET', body = '', headers = {}, to = web }: { method?: string; body?: string; headers?: Record<string, string>; to?: Web } = {}) =>
+const ask = (
+  target: string,
+  {
+    method = 'GET',
+    body = '',
+    headers = {},
+    to = web,
+  }: { method?: string; body?: string; headers?: Record<string, string>; to?: Web } = {},
+) =>
   new Promise<Answer>((resolve, reject) => {
     const { hostname, port } = new URL(to.url)
     const request = http.request({ hostname, port, method, path: target, headers }, (response) => {
       let text = ''
       response.on('data', (chunk: Buffer) => (text += chunk.toString()))
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, location: response.headers.location ?? '', body: text }))
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, location: response.headers.location ?? '', body: text }),
+      )
     })
     request.on('error', reject)
     request.end(body)
@@ -46,10 +57,33 @@ const statusesOf = async (consentId: string) => (await world.authorisationsOf(co
 
 /** The path alone; a query follows. */
 const callbackPaths = [
-  '/callback/', '/callback//', '//callback', '///callback//', '/Callback', '/CALLBACK', '/CallBack/', '/%63allback', '/%43ALLBACK',
-  '/callbac%6b', '/%2fcallback', '/%2Fcallback%2F', '/callback%2f', '/%252Fcallback', '/./callback', '/callback/.', '/callback/./', '/%2e/callback',
-  '/callback;jsessionid=0A1B', '/callback;jsessionid=0A1B/', '/callback/;v=1', '/callback%3Bjsessionid=0A1B', '/callback%20', '/callback%E2%80%8B',
-  '/\\callback', 'http://elsewhere.example/callback', 'HTTPS://elsewhere.example//Callback/',
+  '/callback/',
+  '/callback//',
+  '//callback',
+  '///callback//',
+  '/Callback',
+  '/CALLBACK',
+  '/CallBack/',
+  '/%63allback',
+  '/%43ALLBACK',
+  '/callbac%6b',
+  '/%2fcallback',
+  '/%2Fcallback%2F',
+  '/callback%2f',
+  '/%252Fcallback',
+  '/./callback',
+  '/callback/.',
+  '/callback/./',
+  '/%2e/callback',
+  '/callback;jsessionid=0A1B',
+  '/callback;jsessionid=0A1B/',
+  '/callback/;v=1',
+  '/callback%3Bjsessionid=0A1B',
+  '/callback%20',
+  '/callback%E2%80%8B',
+  '/\\callback',
+  'http://elsewhere.example/callback',
+  'HTTPS://elsewhere.example//Callback/',
 ]
 
 describe('the callback is taken in place at', () => {
@@ -58,10 +92,15 @@ describe('the callback is taken in place at', () => {
     const query = await theCallback(world, consent.id)
     for (const method of ['HEAD', 'OPTIONS']) expect((await ask(`${path}?${query}`, { method })).status).toBe(404)
     expect(await statusesOf(consent.id)).toEqual(['issued'])
-    expect(await ask(`${path}?${query}`)).toMatchObject({ status: 303, location: expect.stringMatching(/^\/done\/[\w-]{22}$/) })
+    expect(await ask(`${path}?${query}`)).toMatchObject({
+      status: 303,
+      location: expect.stringMatching(/^\/done\/[\w-]{22}$/),
+    })
     expect(await statusesOf(consent.id)).toEqual(['code_received'])
     const other = await anAskedConsent(world)
-    expect((await ask(path, { method: 'POST', body: String(await theCallback(world, other.id)), headers: FORM })).status).toBe(303)
+    expect(
+      (await ask(path, { method: 'POST', body: String(await theCallback(world, other.id)), headers: FORM })).status,
+    ).toBe(303)
     expect(await statusesOf(other.id)).toEqual(['code_received'])
   })
 
@@ -113,9 +152,46 @@ describe('the callback is taken in place at', () => {
 
 describe('a start link opens with', () => {
   const behind = [
-    '.', ')', '>', '/', '//', '%20', '%20and', '&amp;utm=1', ',', ';', "'", '"', ']', '*', '%3E', '%3e%0a', '=', '=0D=0A', '=20', '%E2%80%8B', '%C2%A0',
-    '?utm_source=mail', '&fbclid=IwAR', '%26fbclid=x', '%3Futm_source=x', '#top', '_', '__', '-', '**', '…', ').', '"%3E', '/index.html', '%2F', ';jsessionid=1', '!',
-    '%', '%ff', 'x'.repeat(500),
+    '.',
+    ')',
+    '>',
+    '/',
+    '//',
+    '%20',
+    '%20and',
+    '&amp;utm=1',
+    ',',
+    ';',
+    "'",
+    '"',
+    ']',
+    '*',
+    '%3E',
+    '%3e%0a',
+    '=',
+    '=0D=0A',
+    '=20',
+    '%E2%80%8B',
+    '%C2%A0',
+    '?utm_source=mail',
+    '&fbclid=IwAR',
+    '%26fbclid=x',
+    '%3Futm_source=x',
+    '#top',
+    '_',
+    '__',
+    '-',
+    '**',
+    '…',
+    ').',
+    '"%3E',
+    '/index.html',
+    '%2F',
+    ';jsessionid=1',
+    '!',
+    '%',
+    '%ff',
+    'x'.repeat(500),
   ]
   test.each(behind)('%s behind it: the page, and its button', async (glue) => {
     const consent = await anAskedConsent(world)
@@ -126,7 +202,19 @@ describe('a start link opens with', () => {
     expect([left.status, new URL(left.location).origin]).toEqual([303, world.simulator.url])
   })
 
-  test.each(['//r/', '/R/', '/r//', '/R///', '/./r/', '/r/./', '/%72/', '/r%2F', '/%2fr%2f', '/r;x=1/', 'http://elsewhere.example/r/'])('%s before it', async (before) => {
+  test.each([
+    '//r/',
+    '/R/',
+    '/r//',
+    '/R///',
+    '/./r/',
+    '/r/./',
+    '/%72/',
+    '/r%2F',
+    '/%2fr%2f',
+    '/r;x=1/',
+    'http://elsewhere.example/r/',
+  ])('%s before it', async (before) => {
     const consent = await anAskedConsent(world)
     expect((await ask(`${before}${await world.startToken(consent.id)}`)).status).toBe(200)
   })
@@ -137,7 +225,18 @@ describe('a start link opens with', () => {
     const escaped = [...token].map((letter) => `%${letter.charCodeAt(0).toString(16)}`).join('')
     expect((await ask(`/r/${escaped}`)).status).toBe(200)
     const changed = `${token.slice(0, 20)}${token[20] === 'A' ? 'B' : 'A'}${token.slice(21)}`
-    for (const wrong of [`x${token}`, `.${token}`, `%20${token}`, `%E2%80%8B${token}`, `3D${token}`, changed, token.toLowerCase(), token.toUpperCase(), token.slice(1), token.slice(0, -1)]) {
+    for (const wrong of [
+      `x${token}`,
+      `.${token}`,
+      `%20${token}`,
+      `%E2%80%8B${token}`,
+      `3D${token}`,
+      changed,
+      token.toLowerCase(),
+      token.toUpperCase(),
+      token.slice(1),
+      token.slice(0, -1),
+    ]) {
       const { status, body } = await ask(`/r/${wrong}`)
       expect([wrong, status]).toEqual([wrong, 404])
       expect(body).not.toContain('<form')
@@ -149,13 +248,25 @@ describe('a start link opens with', () => {
     const consent = await anAskedConsent(world)
     const { location } = await ask(`/callback?${await theCallback(world, consent.id)}`)
     const id = location.slice('/done/'.length)
-    for (const path of [`/done/${id}/`, `//done/${id}`, `/Done/${id}.`, `/done/${id}?x`, `/done/${id}%20`]) expect((await ask(path)).status).toBe(200)
+    for (const path of [`/done/${id}/`, `//done/${id}`, `/Done/${id}.`, `/done/${id}?x`, `/done/${id}%20`])
+      expect((await ask(path)).status).toBe(200)
     for (const path of [`/done/x${id}`, `/done/${id.slice(1)}`]) expect((await ask(path)).status).toBe(404)
   })
 })
 
 describe('what machines use answers to its own spelling alone', () => {
-  const paths = ['/livez', '/readyz', '/metrics', '/v1/events', '/v1/callbacks', '/v1/openapi.json', '/v1/consents/x', '/ops/queues', '/ops/queues/api/queues', '/assets/style.css']
+  const paths = [
+    '/livez',
+    '/readyz',
+    '/metrics',
+    '/v1/events',
+    '/v1/callbacks',
+    '/v1/openapi.json',
+    '/v1/consents/x',
+    '/ops/queues',
+    '/ops/queues/api/queues',
+    '/assets/style.css',
+  ]
 
   const spellingsOf = (path: string): string[] => {
     const [, first = '', ...rest] = path.split('/')
@@ -163,10 +274,36 @@ describe('what machines use answers to its own spelling alone', () => {
     const escaped = `%${first.charCodeAt(0).toString(16)}${first.slice(1)}`
     const hosts = ['http://x.example', 'HTTPS://x.example:99']
     const wrong = [
-      `/${path}`, `//${path}`, `/.${path}`, `/%2e${path}`, `/x/..${path}`, `/x/%2e%2e${path}`, `/${first.toUpperCase()}${behind}`, `/${first[0]?.toUpperCase()}${first.slice(1)}${behind}`,
-      `/${escaped}${behind}`, `/${escaped.toUpperCase()}${behind}`, `/${first}${behind.replaceAll('/', '%2f')};x=1`, `/%2f${first}${behind}`, `/%5c${first}${behind}`,
-      `${path};x=1`, `${path}#`, `${path}#/callback`, `${path}%3Fx`, `${path}%23`, `${path}&x=1`, `${path}%20`, `${path}.`, `/\\${first}${behind}`,
-      `/callback/..${path}`, `/callback/../${path}`, `/callback${path}`, `/callback/%2e%2e${path}`, `/callback;/..${path}`, `/r/..${path}`, `/r/${'a'.repeat(43)}/..${path}`, `/done/..${path}`,
+      `/${path}`,
+      `//${path}`,
+      `/.${path}`,
+      `/%2e${path}`,
+      `/x/..${path}`,
+      `/x/%2e%2e${path}`,
+      `/${first.toUpperCase()}${behind}`,
+      `/${first[0]?.toUpperCase()}${first.slice(1)}${behind}`,
+      `/${escaped}${behind}`,
+      `/${escaped.toUpperCase()}${behind}`,
+      `/${first}${behind.replaceAll('/', '%2f')};x=1`,
+      `/%2f${first}${behind}`,
+      `/%5c${first}${behind}`,
+      `${path};x=1`,
+      `${path}#`,
+      `${path}#/callback`,
+      `${path}%3Fx`,
+      `${path}%23`,
+      `${path}&x=1`,
+      `${path}%20`,
+      `${path}.`,
+      `/\\${first}${behind}`,
+      `/callback/..${path}`,
+      `/callback/../${path}`,
+      `/callback${path}`,
+      `/callback/%2e%2e${path}`,
+      `/callback;/..${path}`,
+      `/r/..${path}`,
+      `/r/${'a'.repeat(43)}/..${path}`,
+      `/done/..${path}`,
       ...hosts.map((host) => `${host}${path}`),
     ]
     // A slash at the end of the board is the board's own address; a path below a parameter may be anything.
@@ -176,8 +313,16 @@ describe('what machines use answers to its own spelling alone', () => {
   let server: Web
   let closeBoard: () => Promise<void>
   beforeAll(async () => {
-    const backend = await openBackend({ kind: 'postgres', url: new Secret(await createDatabase()) }, { log: makeLog({ level: 'silent' }), plans })
-    const board = { queues: queueNames.map((name) => backend.queue(name)), user: 'ops', password: new Secret('a password'), allowDestructive: false }
+    const backend = await openBackend(
+      { kind: 'postgres', url: new Secret(await createDatabase()) },
+      { log: makeLog({ level: 'silent' }), plans },
+    )
+    const board = {
+      queues: queueNames.map((name) => backend.queue(name)),
+      user: 'ops',
+      password: new Secret('a password'),
+      allowDestructive: false,
+    }
     server = await startWeb(world, { board })
     closeBoard = async () => {
       await server.close()
@@ -196,7 +341,10 @@ describe('what machines use answers to its own spelling alone', () => {
       for (const method of spelling.startsWith('/ops/queues/') ? ['GET', 'HEAD'] : ['GET', 'HEAD', 'POST']) {
         const answer = await ask(spelling, { headers, to: server, method })
         expect([method, spelling, answer.status]).toEqual([method, spelling, 404])
-        if (method === 'GET') expect(answer.body).toMatch(/There is no such page|This link is not valid|not_found|not found|QUEUE_NOT_FOUND/)
+        if (method === 'GET')
+          expect(answer.body).toMatch(
+            /There is no such page|This link is not valid|not_found|not found|QUEUE_NOT_FOUND/,
+          )
       }
     }
   })
@@ -205,10 +353,15 @@ describe('what machines use answers to its own spelling alone', () => {
     const words = ['callback', 'r', 'done', 'v1', 'ops', 'metrics', 'queues', 'a'.repeat(43)]
     const seps = ['/', '//', '/./', '/../', '%2f', '%2e%2e/', ';x/', '?', '#', '&', '%23', '\\']
     const answers = new Set<string>()
-    for (const one of words) for (const sep of seps) for (const two of words) for (const last of seps) answers.add(servedAddress(`/${one}${sep}${two}${last}metrics`))
+    for (const one of words)
+      for (const sep of seps)
+        for (const two of words)
+          for (const last of seps) answers.add(servedAddress(`/${one}${sep}${two}${last}metrics`))
     for (const answer of answers) {
       const isOurs = /^\/(?:callback(?:\?|$)|r\/[\w-]{43}$|done\/[\w-]{22}$)/.test(answer)
-      const asItCame = words.some((one) => seps.some((sep) => words.some((two) => seps.some((last) => answer === `/${one}${sep}${two}${last}metrics`))))
+      const asItCame = words.some((one) =>
+        seps.some((sep) => words.some((two) => seps.some((last) => answer === `/${one}${sep}${two}${last}metrics`))),
+      )
       expect([answer, isOurs || asItCame]).toEqual([answer, true])
     }
   })

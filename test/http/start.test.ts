@@ -1,4 +1,5 @@
-// The start page over real HTTP: looking changes nothing, the button leads to the bank, everything else leads to an honest page.
+// The start page over real HTTP: looking changes nothing, the button leads to the bank, everything else leads to an
+// honest page.
 import { randomUUID } from 'node:crypto'
 import { TransientError } from '../../src/errors.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -17,7 +18,12 @@ afterAll(async () => {
 })
 
 const rowsOf = async (consentId: string) =>
-  JSON.stringify([await world.authorisationsOf(consentId), await world.renewalsOf(consentId), await world.notificationsOf(consentId), await world.consentOf(consentId)])
+  JSON.stringify([
+    await world.authorisationsOf(consentId),
+    await world.renewalsOf(consentId),
+    await world.notificationsOf(consentId),
+    await world.consentOf(consentId),
+  ])
 
 describe('looking', () => {
   test('changes nothing, however often and by whatever method that only looks', async () => {
@@ -72,7 +78,9 @@ describe('looking', () => {
 
 describe('while the database is away', () => {
   test('the page answers 503 and may be asked again, without a word about the cause', async () => {
-    const away = await startWeb(world, { visitStartPage: async () => Promise.reject(new TransientError('database-unavailable')) })
+    const away = await startWeb(world, {
+      visitStartPage: async () => Promise.reject(new TransientError('database-unavailable')),
+    })
     const answer = await away.get('/r/any-token')
     expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '10'])
     expect(answer.body).not.toContain('database')
@@ -98,7 +106,10 @@ describe('the button', () => {
 
   test('is pressed by a form, as browsers send it: urlencoded and empty', async () => {
     const consent = await anAskedConsent(world)
-    const sent = await web.post(`/r/${await world.startToken(consent.id)}`, { body: '', headers: { 'content-type': 'application/x-www-form-urlencoded', origin: 'null' } })
+    const sent = await web.post(`/r/${await world.startToken(consent.id)}`, {
+      body: '',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', origin: 'null' },
+    })
     expect(sent.status).toBe(303)
     expect(sent.location.startsWith(world.simulator.url)).toBe(true)
   })
@@ -120,7 +131,9 @@ describe('the button', () => {
       expect([answer.status, answer.location]).toEqual([303, path])
     }
     expect(await rowsOf(consent.id)).toBe(before)
-    expect((await web.post(path, { headers: { 'sec-fetch-site': 'same-origin' } })).location).toContain(world.simulator.url)
+    expect((await web.post(path, { headers: { 'sec-fetch-site': 'same-origin' } })).location).toContain(
+      world.simulator.url,
+    )
     expect((await web.post(path, { headers: { 'sec-fetch-site': 'none' } })).location).toContain(world.simulator.url)
   })
 
@@ -211,7 +224,8 @@ describe('once the user did their part', () => {
       const path = `/r/${await own.startToken(consent.id)}`
       own.clock.advance({ days: 101 })
       await own.drain()
-      for (const answer of [await server.get(path), await server.get((await server.post(path)).location)]) expect(answer.status).toBe(410)
+      for (const answer of [await server.get(path), await server.get((await server.post(path)).location)])
+        expect(answer.status).toBe(410)
     } finally {
       await own.close()
     }

@@ -1,4 +1,5 @@
-// A web server over a real world (store on PostgreSQL, simulator, clock), on loopback, with its log kept for the tests to read.
+// A web server over a real world (store on PostgreSQL, simulator, clock), on loopback, with its log kept for the tests
+// to read.
 import { Writable } from 'node:stream'
 import { onTestFinished } from 'vitest'
 import { sha256Hex } from '../../src/crypto/hashing.ts'
@@ -31,7 +32,12 @@ export interface Answer {
 
 const ask = async (url: string, init: RequestInit): Promise<Answer> => {
   const response = await fetch(url, { redirect: 'manual', ...init })
-  return { status: response.status, headers: response.headers, location: response.headers.get('location') ?? '', body: await response.text() }
+  return {
+    status: response.status,
+    headers: response.headers,
+    location: response.headers.get('location') ?? '',
+    body: await response.text(),
+  }
 }
 
 /** Closes with the test (or at the end of the file, when made outside of one). */
@@ -96,7 +102,11 @@ export const anAskedConsent = async (world: World, over: Partial<Parameters<Worl
 }
 
 /** What the bank sends the user back with. */
-export const theCallback = async (world: World, consentId: string, as: 'approve' | 'deny' | 'somebody-else' = 'approve'): Promise<URLSearchParams> => {
+export const theCallback = async (
+  world: World,
+  consentId: string,
+  as: 'approve' | 'deny' | 'somebody-else' = 'approve',
+): Promise<URLSearchParams> => {
   const played = await world.simulator.play({ link: await world.leave(consentId), as })
   if (played.kind !== 'callback') throw new Error(`no callback came: ${played.kind}`)
   return played.method === 'GET' ? new URL(played.url).searchParams : new URLSearchParams(played.form)

@@ -14,7 +14,11 @@ import { aLine, ndjson, NOW } from './rows.ts'
 
 let opened: ReturnType<typeof openStore>
 beforeAll(async () => {
-  opened = openStore({ url: new Secret(await createDatabase()), vault: makeVault({ keys: ringOf('k1') }), connections: 4 })
+  opened = openStore({
+    url: new Secret(await createDatabase()),
+    vault: makeVault({ keys: ringOf('k1') }),
+    connections: 4,
+  })
 })
 afterAll(async () => opened.close())
 
@@ -22,8 +26,12 @@ const importing = (options: { batchSize?: number; onProgress?: (counts: ImportCo
   const bad: Complaint[] = []
   const warnings: Complaint[] = []
   const run = importConsents({
-    store: imports(opened.db, aPolicy()), clock: { now: () => NOW }, httpsOnly: true,
-    onBad: (complaint) => bad.push(complaint), onWarning: (complaint) => warnings.push(complaint), ...options,
+    store: imports(opened.db, aPolicy()),
+    clock: { now: () => NOW },
+    httpsOnly: true,
+    onBad: (complaint) => bad.push(complaint),
+    onWarning: (complaint) => warnings.push(complaint),
+    ...options,
   })
   return { bad, warnings, run: async (text: string) => run(readRows(pieces(text), undefined)) }
 }
@@ -33,7 +41,12 @@ async function* pieces(text: string): AsyncGenerator<Buffer> {
 
 test('good rows go in whatever the others are, each bad one is told with its line and all its problems', async () => {
   const { run, bad, warnings } = importing()
-  const lines = [aLine(), aLine({ user_id: undefined, country: 'Mars' }), aLine({ email: 'nobody', timezone: 'Europe/London' }), aLine({ timezone: 'UTC' })]
+  const lines = [
+    aLine(),
+    aLine({ user_id: undefined, country: 'Mars' }),
+    aLine({ email: 'nobody', timezone: 'Europe/London' }),
+    aLine({ timezone: 'UTC' }),
+  ]
   const counts = await run(`${ndjson(lines)}not json\n${ndjson([aLine()])}`)
   expect(counts).toMatchObject({ rows: 6, created: 4, bad: 2, warnings: 2, unchanged: 0 })
   expect(bad).toEqual([
@@ -49,16 +62,26 @@ test('good rows go in whatever the others are, each bad one is told with its lin
 test('what the store refuses is a bad row of its line, and does not stop its batch', async () => {
   const closed = aLine()
   await importing().run(ndjson([closed]))
-  await opened.db.prisma.consent.update({ where: { credentialsId: String(closed['credentials_id']) }, data: { status: 'revoked', nextActionAt: null } })
+  await opened.db.prisma.consent.update({
+    where: { credentialsId: String(closed['credentials_id']) },
+    data: { status: 'revoked', nextActionAt: null },
+  })
   const { run, bad } = importing()
-  expect(await run(ndjson([aLine(), { ...closed, expires_at: NOW.plus({ days: 88 }).toISO() }, aLine()]))).toMatchObject({ created: 2, bad: 1 })
+  expect(
+    await run(ndjson([aLine(), { ...closed, expires_at: NOW.plus({ days: 88 }).toISO() }, aLine()])),
+  ).toMatchObject({ created: 2, bad: 1 })
   expect(bad).toEqual([{ line: 2, what: expect.stringContaining('closed as revoked') }])
 })
 
 test('the same file twice changes nothing the second time, in batches of any size', async () => {
   const text = ndjson(Array.from({ length: 23 }, () => aLine()))
   expect(await importing({ batchSize: 5 }).run(text)).toMatchObject({ created: 23 })
-  expect(await importing({ batchSize: 7 }).run(text)).toMatchObject({ unchanged: 23, created: 0, updated: 0, repaired: 0 })
+  expect(await importing({ batchSize: 7 }).run(text)).toMatchObject({
+    unchanged: 23,
+    created: 0,
+    updated: 0,
+    repaired: 0,
+  })
 })
 
 describe('a large import', () => {
@@ -71,7 +94,15 @@ describe('a large import', () => {
   const ROWS = 16_000
   async function* manyRows(): AsyncGenerator<Buffer> {
     for (let index = 0; index < ROWS; index += 1) {
-      yield Buffer.from(ndjson([aLine({ credentials_id: `many-${index}`, user_id: `many-user-${index}`, expires_at: NOW.plus({ days: index % 90 }).toISO() })]))
+      yield Buffer.from(
+        ndjson([
+          aLine({
+            credentials_id: `many-${index}`,
+            user_id: `many-user-${index}`,
+            expires_at: NOW.plus({ days: index % 90 }).toISO(),
+          }),
+        ]),
+      )
     }
   }
 
@@ -79,7 +110,11 @@ describe('a large import', () => {
     const heaps: number[] = []
     const { bad } = importing()
     const run = importConsents({
-      store: imports(opened.db, aPolicy()), clock: { now: () => NOW }, httpsOnly: true, onBad: (complaint) => bad.push(complaint), onWarning: () => undefined,
+      store: imports(opened.db, aPolicy()),
+      clock: { now: () => NOW },
+      httpsOnly: true,
+      onBad: (complaint) => bad.push(complaint),
+      onWarning: () => undefined,
       onProgress: ({ rows }) => {
         if (rows % 2_000 === 0) heaps.push(heapInUse())
       },
@@ -88,7 +123,8 @@ describe('a large import', () => {
     expect(await run(readRows(manyRows(), 'ndjson'))).toMatchObject({ created: ROWS, bad: 0 })
     const perSecond = Math.round((ROWS * 1000) / (performance.now() - started))
     console.log(`${perSecond} rows a second; heap in MB: ${heaps.map((heap) => heap.toFixed(0)).join(' ')}`)
-    // The first half warms up (compiled code, remembered days of zones); the 8,000 rows of the second would be some 20 MB if kept.
+    // The first half warms up (compiled code, remembered days of zones); the 8,000 rows of the second would be some 20
+    // MB if kept.
     expect(Math.max(...heaps.slice(4))).toBeLessThan((heaps[3] ?? 0) + 8)
   }, 120_000)
 })

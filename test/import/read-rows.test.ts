@@ -7,15 +7,19 @@ import { formatByName, readRows, type ImportFormat, type RawRow } from '../../sr
 const read = async (text: string | Buffer, format?: ImportFormat, chunk = 7): Promise<RawRow[]> => {
   const bytes = Buffer.from(text)
   // In small pieces: no boundary may matter, not even inside a character.
-  const pieces = Array.from({ length: Math.ceil(bytes.length / chunk) }, (_, index) => bytes.subarray(index * chunk, (index + 1) * chunk))
+  const pieces = Array.from({ length: Math.ceil(bytes.length / chunk) }, (_, index) =>
+    bytes.subarray(index * chunk, (index + 1) * chunk),
+  )
   const rows: RawRow[] = []
   for await (const row of readRows(Readable.from(pieces), format)) rows.push(row)
   return rows
 }
 
 const header = 'credentials_id,refresh_token,provider_id,country,redirect_uri,user_id,expires_at,name'
-const record = (id: string, name = 'Ada'): string => `${id},t,uk-ob-monzo,GB,https://app.example.com/cb,u,2027-01-01,${name}`
-const idsOf = (rows: readonly RawRow[]): unknown[] => rows.map((row) => ('fields' in row ? row.fields['credentials_id'] : `line ${row.line} ${row.problem}`))
+const record = (id: string, name = 'Ada'): string =>
+  `${id},t,uk-ob-monzo,GB,https://app.example.com/cb,u,2027-01-01,${name}`
+const idsOf = (rows: readonly RawRow[]): unknown[] =>
+  rows.map((row) => ('fields' in row ? row.fields['credentials_id'] : `line ${row.line} ${row.problem}`))
 
 describe('NDJSON', () => {
   test('is read line by line, with LF or CRLF, a BOM, blank lines and no final line break', async () => {
@@ -74,7 +78,16 @@ describe('CSV', () => {
   })
 
   test('loses only the record with the broken quote', async () => {
-    const text = [header, record('c1'), record('c2', '"open'), record('c3'), record('c4', 'in"side'), record('c5'), record('c6', '"x"y'), record('c7')].join('\n')
+    const text = [
+      header,
+      record('c1'),
+      record('c2', '"open'),
+      record('c3'),
+      record('c4', 'in"side'),
+      record('c5'),
+      record('c6', '"x"y'),
+      record('c7'),
+    ].join('\n')
     expect(idsOf(await read(text))).toEqual([
       'c1',
       'line 3 has a quotation mark in the wrong place or one that is not closed',
@@ -115,7 +128,14 @@ describe('CSV', () => {
 })
 
 test('the format is told by the name of a file, else by its first line', async () => {
-  expect(['a.csv', 'a.TSV', 'a.ndjson', 'a.jsonl', 'a.dat', '-'].map(formatByName)).toEqual(['csv', 'csv', 'ndjson', 'ndjson', undefined, undefined])
+  expect(['a.csv', 'a.TSV', 'a.ndjson', 'a.jsonl', 'a.dat', '-'].map(formatByName)).toEqual([
+    'csv',
+    'csv',
+    'ndjson',
+    'ndjson',
+    undefined,
+    undefined,
+  ])
   expect(await read('  {"a":1}\n')).toEqual([{ line: 1, fields: { a: 1 } }])
   expect(idsOf(await read(`${header}\n${record('c1')}\n`))).toEqual(['c1'])
 })
@@ -133,8 +153,14 @@ describe('a file out of a spreadsheet', () => {
   test.each(Object.entries(encodings))('in %s is read, in pieces of any size', async (_, encode) => {
     for (const chunk of [1, 3, 7, 1000]) {
       const rows = await read(encode(text), 'csv', chunk)
-      expect(rows).toMatchObject([{ line: 2, fields: { credentials_id: 'c1', name: 'Zoë 李 💥' } }, { line: 3, fields: { credentials_id: 'c2' } }])
-      expect(await read(encode('{"a":"ü"}\n{"a":2}\n'), undefined, chunk)).toEqual([{ line: 1, fields: { a: 'ü' } }, { line: 2, fields: { a: 2 } }])
+      expect(rows).toMatchObject([
+        { line: 2, fields: { credentials_id: 'c1', name: 'Zoë 李 💥' } },
+        { line: 3, fields: { credentials_id: 'c2' } },
+      ])
+      expect(await read(encode('{"a":"ü"}\n{"a":2}\n'), undefined, chunk)).toEqual([
+        { line: 1, fields: { a: 'ü' } },
+        { line: 2, fields: { a: 2 } },
+      ])
     }
   })
 
@@ -163,8 +189,15 @@ describe('a file out of a spreadsheet', () => {
   })
 
   test('may have more marks than one at its beginning, in any encoding and format', async () => {
-    for (const marked of [`\uFEFF\uFEFF${text}`, '\uFEFF\uFEFF\uFEFF{"credentials_id":"c1"}\n{"credentials_id":"c2"}\n']) {
-      for (const bytes of [Buffer.from(marked), Buffer.from(marked, 'utf16le'), Buffer.from(marked, 'utf16le').swap16()]) {
+    for (const marked of [
+      `\uFEFF\uFEFF${text}`,
+      '\uFEFF\uFEFF\uFEFF{"credentials_id":"c1"}\n{"credentials_id":"c2"}\n',
+    ]) {
+      for (const bytes of [
+        Buffer.from(marked),
+        Buffer.from(marked, 'utf16le'),
+        Buffer.from(marked, 'utf16le').swap16(),
+      ]) {
         for (const chunk of [1, 5000]) expect(idsOf(await read(bytes, undefined, chunk))).toEqual(['c1', 'c2'])
       }
     }
@@ -172,18 +205,39 @@ describe('a file out of a spreadsheet', () => {
 
   test('may be parted by pipes, or have the other separators inside of quotes', async () => {
     expect(idsOf(await read(text.replaceAll(',', '|')))).toEqual(['c1', 'c2'])
-    const quoted = (cells: string, by: string): string => cells.split(',').map((cell) => `"${cell}"`).join(by)
-    const rows = await read(`${quoted(header, ';')}\n${quoted(record('c1', 'a'), ';').replace('"a"', '"a,b,c,d,e,f,g,h,i,j"')}\n`)
+    const quoted = (cells: string, by: string): string =>
+      cells
+        .split(',')
+        .map((cell) => `"${cell}"`)
+        .join(by)
+    const rows = await read(
+      `${quoted(header, ';')}\n${quoted(record('c1', 'a'), ';').replace('"a"', '"a,b,c,d,e,f,g,h,i,j"')}\n`,
+    )
     expect(rows).toMatchObject([{ fields: { credentials_id: 'c1', name: 'a,b,c,d,e,f,g,h,i,j' } }])
   })
 
   test('may write the names of the columns as it likes', async () => {
-    const names = '  "Credentials ID" ,Refresh-Token,PROVIDER_ID,\u200Bcountry,redirect  uri,User_Id\u00A0,"expires_at",Name'.replace('  "', '"').replace('" ,', '",')
-    expect(await read(`${names}\n${record('c1')}\n`)).toMatchObject([{ fields: { credentials_id: 'c1', refresh_token: 't', redirect_uri: 'https://app.example.com/cb', user_id: 'u', name: 'Ada' } }])
+    const names =
+      '  "Credentials ID" ,Refresh-Token,PROVIDER_ID,\u200Bcountry,redirect  uri,User_Id\u00A0,"expires_at",Name'
+        .replace('  "', '"')
+        .replace('" ,', '",')
+    expect(await read(`${names}\n${record('c1')}\n`)).toMatchObject([
+      {
+        fields: {
+          credentials_id: 'c1',
+          refresh_token: 't',
+          redirect_uri: 'https://app.example.com/cb',
+          user_id: 'u',
+          name: 'Ada',
+        },
+      },
+    ])
   })
 
   test('may have empty columns at its end, in the header, in rows, or in some of them', async () => {
-    const rows = await read(`${header},,,\n${record('c1')},,,\n${record('c2')}\n${record('c3')},\n${record('c4')}, ,"",\n${record('c5')},x\n`)
+    const rows = await read(
+      `${header},,,\n${record('c1')},,,\n${record('c2')}\n${record('c3')},\n${record('c4')}, ,"",\n${record('c5')},x\n`,
+    )
     expect(idsOf(rows)).toEqual(['c1', 'c2', 'c3', 'c4', 'line 6 has 9 columns where the header has 8'])
     expect(rows[0]).toMatchObject({ fields: { name: 'Ada' } })
     expect(Object.keys((rows[0] as { fields: object }).fields)).toHaveLength(8)
@@ -192,11 +246,15 @@ describe('a file out of a spreadsheet', () => {
 
   test('may have columns without a name in between, and others twice: they are no fields', async () => {
     const rows = await read(`${header},,notes,notes,email\n${record('c1')},x,a,b,e@example.com\n`)
-    expect(rows).toMatchObject([{ fields: { credentials_id: 'c1', 'column 9 without a name': 'x', email: 'e@example.com' } }])
+    expect(rows).toMatchObject([
+      { fields: { credentials_id: 'c1', 'column 9 without a name': 'x', email: 'e@example.com' } },
+    ])
   })
 
   test('may have rows in which nothing stands: they are passed over', async () => {
-    const rows = await read(`${header}\n,,,,,,,\n${record('c1')}\n"","","","","","","",""\n , ,\n${record('c2')}\n,,,,,,,,,,,,\n`)
+    const rows = await read(
+      `${header}\n,,,,,,,\n${record('c1')}\n"","","","","","","",""\n , ,\n${record('c2')}\n,,,,,,,,,,,,\n`,
+    )
     expect(idsOf(rows)).toEqual(['c1', 'c2'])
     expect(rows.map(({ line }) => line)).toEqual([3, 6])
   })
@@ -206,12 +264,19 @@ describe('a file out of a spreadsheet', () => {
   })
 
   test('put behind another says so of its header', async () => {
-    expect(idsOf(await read(`${header}\n${record('c1')}\n${header}\n${record('c2')}\n`))).toEqual(['c1', 'line 3 is the header once more', 'c2'])
+    expect(idsOf(await read(`${header}\n${record('c1')}\n${header}\n${record('c2')}\n`))).toEqual([
+      'c1',
+      'line 3 is the header once more',
+      'c2',
+    ])
   })
 
   test('in Windows-1252 keeps its rows: what is no UTF-8 is marked in its own field', async () => {
     const rows = await read(Buffer.from(`${header}\n${record('c1', 'Ren\u00e9')}\n${record('c2')}\n`, 'latin1'))
-    expect(rows).toMatchObject([{ fields: { credentials_id: 'c1', name: 'Ren\uFFFD' } }, { fields: { credentials_id: 'c2' } }])
+    expect(rows).toMatchObject([
+      { fields: { credentials_id: 'c1', name: 'Ren\uFFFD' } },
+      { fields: { credentials_id: 'c2' } },
+    ])
   })
 
   test('whose name says something else than its first line is read as what it is', async () => {
@@ -220,9 +285,13 @@ describe('a file out of a spreadsheet', () => {
   })
 
   test('that names no known columns, or one twice, is refused with what it lacks or meant', async () => {
-    await expect(read(`${header.replace('user_id', 'userid')}\n`)).rejects.toThrow('missing user_id (did you mean it by userid?)')
+    await expect(read(`${header.replace('user_id', 'userid')}\n`)).rejects.toThrow(
+      'missing user_id (did you mean it by userid?)',
+    )
     await expect(read(`${header},User ID\n`)).rejects.toThrow('the header names the column user_id twice')
-    await expect(read(`sep=;\n${text}`)).rejects.toThrow(/^the first line must name the columns: missing credentials_id.*sep= says/)
+    await expect(read(`sep=;\n${text}`)).rejects.toThrow(
+      /^the first line must name the columns: missing credentials_id.*sep= says/,
+    )
   })
 })
 
@@ -230,23 +299,29 @@ describe('a file that is something else is named', () => {
   const others: Record<string, [Buffer | string, RegExp]> = {
     'an empty workbook': ['PK\x05\x06', /zip archive/],
     'an archive in parts': ['PK\x07\x08PK\x03\x04', /zip archive/],
-    'RAR': ['Rar!\x1a\x07\x01\0', /RAR/],
-    'lz4': [Buffer.from('04224d18', 'hex'), /lz4/],
-    'tar': [`${'consents.csv'.padEnd(257, '\0')}ustar\0${header}\n`, /tar archive/],
-    'encrypted': ['-----BEGIN PGP MESSAGE-----\n', /PGP/],
-    'zeros': [Buffer.alloc(1000), /no text/],
+    RAR: ['Rar!\x1a\x07\x01\0', /RAR/],
+    lz4: [Buffer.from('04224d18', 'hex'), /lz4/],
+    tar: [`${'consents.csv'.padEnd(257, '\0')}ustar\0${header}\n`, /tar archive/],
+    encrypted: ['-----BEGIN PGP MESSAGE-----\n', /PGP/],
+    zeros: [Buffer.alloc(1000), /no text/],
     'a picture': [Buffer.concat([Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex'), Buffer.alloc(50)]), /no text/],
-    'UTF-32 LE without a mark': [Buffer.concat([...header].map((letter) => Buffer.from([letter.charCodeAt(0), 0, 0, 0]))), /UTF-32/],
-    'UTF-32 BE without a mark': [Buffer.concat([...header].map((letter) => Buffer.from([0, 0, 0, letter.charCodeAt(0)]))), /UTF-32/],
+    'UTF-32 LE without a mark': [
+      Buffer.concat([...header].map((letter) => Buffer.from([letter.charCodeAt(0), 0, 0, 0]))),
+      /UTF-32/,
+    ],
+    'UTF-32 BE without a mark': [
+      Buffer.concat([...header].map((letter) => Buffer.from([0, 0, 0, letter.charCodeAt(0)]))),
+      /UTF-32/,
+    ],
     'a workbook': ['PK\x03\x04\x14\0rest', /xlsx/],
     'an old workbook': [Buffer.from('d0cf11e0a1b11ae1', 'hex'), /xls/],
-    'gzip': [Buffer.from('1f8b0800', 'hex'), /gzip: zcat/],
-    'bzip2': ['BZh91AY', /bzip2/],
-    'xz': [Buffer.from('fd377a585a00', 'hex'), /xz/],
-    'zstd': [Buffer.from('28b52ffd', 'hex'), /zstd/],
+    gzip: [Buffer.from('1f8b0800', 'hex'), /gzip: zcat/],
+    bzip2: ['BZh91AY', /bzip2/],
+    xz: [Buffer.from('fd377a585a00', 'hex'), /xz/],
+    zstd: [Buffer.from('28b52ffd', 'hex'), /zstd/],
     'a PDF': ['%PDF-1.7\n', /PDF/],
     'a page': ['\n <!DOCTYPE html><html>', /HTML/],
-    'XML': ['<?xml version="1.0"?>', /XML/],
+    XML: ['<?xml version="1.0"?>', /XML/],
     'a page in UTF-16': [encodings['UTF-16 LE with a BOM']?.('<html>') ?? '', /HTML/],
     'a database': ['SQLite format 3\0', /SQLite/],
     'a dump': ['PGDMP\x01', /PostgreSQL/],

@@ -42,4 +42,5 @@ export const aLine = (over: Record<string, unknown> = {}): Record<string, unknow
   ...over,
 })
 
-export const ndjson = (rows: readonly Record<string, unknown>[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('')
+export const ndjson = (rows: readonly Record<string, unknown>[]): string =>
+  rows.map((row) => `${JSON.stringify(row)}\n`).join('')

@@ -1,4 +1,5 @@
-// A mutant's edits applied to text: each must fit exactly once, otherwise it is an error, never a mutant that changes nothing.
+// A mutant's edits applied to text: each must fit exactly once, otherwise it is an error, never a mutant that changes
+// nothing.
 import type { Edit } from './mutant.ts'
 
 export const occurrences = (text: string, find: string): number => text.split(find).length - 1

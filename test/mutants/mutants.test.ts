@@ -1,4 +1,5 @@
-// That the list of mutants still fits the sources: cheap, so that a change that moves a promise moves its mutant in the same commit.
+// That the list of mutants still fits the sources: cheap, so that a change that moves a promise moves its mutant in the
+// same commit.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -35,8 +36,18 @@ describe.each(mutants.map((mutant) => [mutant.id, mutant] as const))('%s', (_id,
       expect([file, existsSync(join(project, file))]).toEqual([file, true])
       // A contract's tests stand beside the file that runs them.
       const folder = dirname(file)
-      const text = only === undefined ? '' : readdirSync(join(project, folder)).filter((name) => name.endsWith('.ts')).map((name) => read(join(folder, name))).join('\n')
-      expect([file, only, only === undefined || text.includes(only.replaceAll("'", String.raw`\'`)) || text.includes(only)]).toEqual([file, only, true])
+      const text =
+        only === undefined
+          ? ''
+          : readdirSync(join(project, folder))
+              .filter((name) => name.endsWith('.ts'))
+              .map((name) => read(join(folder, name)))
+              .join('\n')
+      expect([
+        file,
+        only,
+        only === undefined || text.includes(only.replaceAll("'", String.raw`\'`)) || text.includes(only),
+      ]).toEqual([file, only, true])
     }
   })
 })

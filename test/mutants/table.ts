@@ -19,7 +19,10 @@ export const describeVerdict = (verdict: Verdict): string => {
   switch (verdict.kind) {
     case 'caught': {
       const [first, ...more] = verdict.by
-      return `${first?.file.replace('test/', '')}: ${first?.name}${more.length === 0 ? '' : ` (and ${more.length} more)`}`
+      return (
+        `${first?.file.replace('test/', '')}: ` +
+        `${first?.name}${more.length === 0 ? '' : ` (and ${more.length} more)`}`
+      )
     }
     case 'survived':
       return `NOBODY: ${verdict.passed} tests passed`
@@ -34,7 +37,10 @@ export const mutantTable = (judged: readonly Judged[]): string =>
     '|---|---|---|---|---|',
     ...judged.map(({ mutant, verdict, seconds }, index) => {
       const again = judged[index - 1]?.mutant.mistake === mutant.mistake
-      return `| ${[again ? '' : mutant.mistake, `\`${mutant.id}\`: ${mutant.how}`, mutant.breaks, describeVerdict(verdict), seconds.toFixed(1)].map(cell).join(' | ')} |`
+      const mistake = again ? '' : mutant.mistake
+      const how = `\`${mutant.id}\`: ${mutant.how}`
+      const cells = [mistake, how, mutant.breaks, describeVerdict(verdict), seconds.toFixed(1)]
+      return `| ${cells.map(cell).join(' | ')} |`
     }),
     '',
   ].join('\n')

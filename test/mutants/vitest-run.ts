@@ -1,4 +1,5 @@
-// One run of Vitest in a copy, as a process group of its own: bounded in time, ended as a whole, told by its JSON report.
+// One run of Vitest in a copy, as a process group of its own: bounded in time, ended as a whole, told by its JSON
+// report.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
@@ -19,7 +20,10 @@ export interface Told {
 export interface Ran {
   /** Tests that were run to an end. */
   readonly tests: readonly Told[]
-  /** Why the run judges nothing, whatever its tests say: a file that did not load, a hook that failed, no report, out of time. */
+  /**
+   * Why the run judges nothing, whatever its tests say: a file that did not load, a hook that failed, no report, out of
+   * time.
+   */
   readonly broken: string | undefined
   readonly seconds: number
 }
@@ -29,7 +33,11 @@ interface Report {
     readonly name: string
     readonly status: string
     readonly message: string
-    readonly assertionResults: readonly { readonly fullName: string; readonly status: string; readonly failureMessages?: readonly string[] }[]
+    readonly assertionResults: readonly {
+      readonly fullName: string
+      readonly status: string
+      readonly failureMessages?: readonly string[]
+    }[]
   }[]
 }
 
@@ -48,7 +56,8 @@ const endGroup = async (child: ChildProcess): Promise<void> => {
     }
   }
   signal('SIGTERM')
-  if (child.exitCode === null && child.signalCode === null) await Promise.race([once(child, 'exit'), delay(KILLED_AFTER_MS)])
+  if (child.exitCode === null && child.signalCode === null)
+    await Promise.race([once(child, 'exit'), delay(KILLED_AFTER_MS)])
   signal('SIGKILL')
 }
 
@@ -61,14 +70,28 @@ const readReport = (path: string): Report | undefined => {
   }
 }
 
-/** A test that fails says so itself; a file or a hook that fails takes its tests with it and says nothing about any of them. */
+/**
+ * A test that fails says so itself; a file or a hook that fails takes its tests with it and says nothing about any of
+ * them.
+ */
 const brokenBy = (report: Report, tree: string): string | undefined => {
-  const silent = report.testResults.find(({ status, assertionResults }) => status === 'failed' && assertionResults.every((one) => one.status !== 'failed'))
-  return silent === undefined ? undefined : `${silent.name.replace(`${tree}/`, '')} failed as a whole: ${silent.message.slice(0, WORDS_SHOWN)}`
+  const silent = report.testResults.find(
+    ({ status, assertionResults }) => status === 'failed' && assertionResults.every((one) => one.status !== 'failed'),
+  )
+  return silent === undefined
+    ? undefined
+    : `${silent.name.replace(`${tree}/`, '')} failed as a whole: ${silent.message.slice(0, WORDS_SHOWN)}`
 }
 
-/** Runs these tests; with an `only` in every judge, no others of their files. Aborted, it ends what it started and rejects. */
-export const runVitest = async (copy: Copy, judges: readonly Judge[], options: { seconds: number; signal: AbortSignal }): Promise<Ran> => {
+/**
+ * Runs these tests; with an `only` in every judge, no others of their files. Aborted, it ends what it started and
+ * rejects.
+ */
+export const runVitest = async (
+  copy: Copy,
+  judges: readonly Judge[],
+  options: { seconds: number; signal: AbortSignal },
+): Promise<Ran> => {
   const started = performance.now()
   const reportPath = join(copy.temporary, 'report.json')
   rmSync(reportPath, { force: true })
@@ -84,7 +107,8 @@ export const runVitest = async (copy: Copy, judges: readonly Judge[], options: {
     detached: true,
   })
   let said = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said = `${said}${chunk.toString()}`.slice(-WORDS_SHOWN)))
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => (said = `${said}${chunk.toString()}`.slice(-WORDS_SHOWN)))
   const end = AbortSignal.any([options.signal, AbortSignal.timeout(options.seconds * 1000)])
   const exited = once(child, 'exit').then(() => 'exited' as const)
   const ended = new Promise<'ended'>((resolve) => end.addEventListener('abort', () => resolve('ended'), { once: true }))

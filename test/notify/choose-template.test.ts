@@ -24,14 +24,22 @@ const table: Record<string, [Partial<Occasion>, string]> = {
     'before-expiry',
   ],
   'today is the day of the user: still yesterday in New York': [
-    { rung: '0d', expiresAt: at('2026-11-10T12:00:00Z'), now: at('2026-11-10T03:00:00Z'), timeZone: 'America/New_York' },
+    {
+      rung: '0d',
+      expiresAt: at('2026-11-10T12:00:00Z'),
+      now: at('2026-11-10T03:00:00Z'),
+      timeZone: 'America/New_York',
+    },
     'before-expiry',
   ],
   'today is the day of the user: from midnight in Auckland': [
     { rung: '-1d', now: at('2026-11-10T11:00:00Z'), timeZone: 'Pacific/Auckland' },
     'last-day',
   ],
-  'and not a second earlier': [{ rung: '-1d', now: at('2026-11-10T10:59:59Z'), timeZone: 'Pacific/Auckland' }, 'before-expiry'],
+  'and not a second earlier': [
+    { rung: '-1d', now: at('2026-11-10T10:59:59Z'), timeZone: 'Pacific/Auckland' },
+    'before-expiry',
+  ],
   'an unknown zone counts as UTC': [{ rung: '0d', now: at('2026-11-10T01:00:00Z'), timeZone: 'Mars/Base' }, 'last-day'],
   'a month after': [{ rung: '+30d', now: at('2026-12-10T12:00:00Z') }, 'expired'],
   'a second before the last ten days': [{ rung: '+60d', now: at('2027-01-29T11:59:59Z') }, 'expired'],
@@ -39,10 +47,7 @@ const table: Record<string, [Partial<Occasion>, string]> = {
   'a second before the end of grace': [{ rung: '+83d', now: at('2027-02-08T11:59:59Z') }, 'last-chance'],
   'the end of grace': [{ rung: 'manual-1', now: at('2027-02-08T12:00:00Z') }, 'after-grace'],
   'by hand, early': [{ rung: 'manual-1', now: at('2026-09-01T12:00:00Z') }, 'before-expiry'],
-  'an old rung sent late is still true on its day': [
-    { rung: '-1d', now: at('2026-11-12T12:00:00Z') },
-    'expired',
-  ],
+  'an old rung sent late is still true on its day': [{ rung: '-1d', now: at('2026-11-12T12:00:00Z') }, 'expired'],
   'asked again by its rung': [{ rung: 'again-2' }, 'asked-again'],
   'asked again by its situation': [{ situation: 'asked-again' }, 'asked-again'],
   'another account, named by its situation before its rung': [

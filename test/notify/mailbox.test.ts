@@ -1,5 +1,5 @@
-// The judge of addresses: every spelling of a sender, accepted as it is written or refused with the reason; and that what is accepted is what a mail
-// says, read by another program.
+// The judge of addresses: every spelling of a sender, accepted as it is written or refused with the reason; and that
+// what is accepted is what a mail says, read by another program.
 import { domainToASCII } from 'node:url'
 import fc from 'fast-check'
 import addressparser from 'nodemailer/lib/addressparser'
@@ -12,7 +12,8 @@ import { mailboxProblem, readSender } from '../../src/notify/mailbox.ts'
 import { soundEnv } from '../config/environment.ts'
 
 /** A domain is the same in letters, in its ASCII form, and in capitals. */
-const inAscii = (address: string): string => address.replace(/@(.*)$/s, (_, domain: string) => `@${domainToASCII(domain)}`)
+const inAscii = (address: string): string =>
+  address.replace(/@(.*)$/s, (_, domain: string) => `@${domainToASCII(domain)}`)
 
 /** The sender as its mail has it, read by mailparser. */
 const asReceived = async (from: { name: string; address: string }) => {
@@ -44,7 +45,10 @@ const accepted: Record<string, { name: string; address: string; received?: strin
   '"Exämple, Größe" <a@b.test>': { name: 'Exämple, Größe', address: 'a@b.test' },
   'Żółć Sp. z o.o. <a@b.test>': { name: 'Żółć Sp. z o.o.', address: 'a@b.test' },
   '銀行 <a@b.test>': { name: '銀行', address: 'a@b.test' },
-  'Bank 👩‍💻 of the very long name that needs more than one encoded word <a@b.test>': { name: 'Bank 👩‍💻 of the very long name that needs more than one encoded word', address: 'a@b.test' },
+  'Bank 👩‍💻 of the very long name that needs more than one encoded word <a@b.test>': {
+    name: 'Bank 👩‍💻 of the very long name that needs more than one encoded word',
+    address: 'a@b.test',
+  },
   'Example <a+tag.x_y-z@sub.example.co.uk>': { name: 'Example', address: 'a+tag.x_y-z@sub.example.co.uk' },
   'Example <a@münchen.test>': { name: 'Example', address: 'a@münchen.test', received: 'a@xn--mnchen-3ya.test' },
   'Example <a@xn--mnchen-3ya.test>': { name: 'Example', address: 'a@xn--mnchen-3ya.test' },
@@ -64,7 +68,7 @@ describe('a sender that is taken', () => {
 
 const refused: Record<string, RegExp> = {
   '': /no @/,
-  'Company': /no @/,
+  Company: /no @/,
   'Example Ltd': /between < and >/,
   'Example Ltd a@b': /between < and >/,
   'Example <a@b': /after the >, or the > is missing/,
@@ -147,7 +151,31 @@ describe('a sender that is refused, with the reason', () => {
 })
 
 test('whatever is written, it is taken exactly or refused: never a shorter name, another mailbox or two', async () => {
-  const piece = fc.constantFrom('a', 'Ex', ' ', ',', ':', ';', '(', ')', '<', '>', '@', '"', '\\', "'", '.', 'b.test', 'a@b', '<a@b>', 'ä', '[', ']', '=?utf-8?Q?x?=', '\u200B')
+  const piece = fc.constantFrom(
+    'a',
+    'Ex',
+    ' ',
+    ',',
+    ':',
+    ';',
+    '(',
+    ')',
+    '<',
+    '>',
+    '@',
+    '"',
+    '\\',
+    "'",
+    '.',
+    'b.test',
+    'a@b',
+    '<a@b>',
+    'ä',
+    '[',
+    ']',
+    '=?utf-8?Q?x?=',
+    '\u200B',
+  )
   await fc.assert(
     fc.asyncProperty(fc.array(piece, { maxLength: 9 }), fc.boolean(), async (pieces, tail) => {
       const from = `${pieces.join('')}${tail ? ' <consents@example.com>' : ''}`
@@ -155,29 +183,86 @@ test('whatever is written, it is taken exactly or refused: never a shorter name,
       if ('problem' in read) return
       const { name, address } = read.sender
       const shown = name === '' ? '' : name.replaceAll(/[\\"]/g, '\\$&')
-      expect([`${name}<${address}>`, `"${shown}"<${address}>`, `"${shown}" <${address}>`, `${name} <${address}>`, address].some((one) => one.replaceAll(/\s+/g, '') === from.replaceAll(/\s+/g, ''))).toBe(true)
+      expect(
+        [
+          `${name}<${address}>`,
+          `"${shown}"<${address}>`,
+          `"${shown}" <${address}>`,
+          `${name} <${address}>`,
+          address,
+        ].some((one) => one.replaceAll(/\s+/g, '') === from.replaceAll(/\s+/g, '')),
+      ).toBe(true)
       const { read: received } = await asReceived(read.sender)
-      expect(received?.map((one) => ({ name: one.name.replaceAll(/\s+/g, ' '), address: inAscii(one.address ?? '') }))).toEqual([{ name: name.replaceAll(/\s+/g, ' '), address: inAscii(address) }])
+      expect(
+        received?.map((one) => ({ name: one.name.replaceAll(/\s+/g, ' '), address: inAscii(one.address ?? '') })),
+      ).toEqual([{ name: name.replaceAll(/\s+/g, ' '), address: inAscii(address) }])
     }),
     { numRuns: 1000 },
   )
 })
 
 describe('a recipient', () => {
-  const good = ['zoe@mail.test', 'x@y', 'a+b@c.test', "o'brien@mail.test", 'zoe@münchen.test', 'zażółć@mail.test', '用户@例え.jp', 'a..b@docomo.test', 'A_B%c@mail.test']
+  const good = [
+    'zoe@mail.test',
+    'x@y',
+    'a+b@c.test',
+    "o'brien@mail.test",
+    'zoe@münchen.test',
+    'zażółć@mail.test',
+    '用户@例え.jp',
+    'a..b@docomo.test',
+    'A_B%c@mail.test',
+  ]
   test.each(good)('%s is one mailbox', (address) => expect(mailboxProblem(address)).toBeUndefined())
-  const bad = ['x@y, z@w', 'x@y,z@w', 'x@y;z@w', 'x@y z@w', 'Zoe <x@y>', 'Zoe, Q <x@y>', '"x, y"@z', 'x@y>', 'x@y\r\nRCPT TO:<z@w>', 'x@y@z', 'x', 'x@', '@y', 'x@y..z', 'x@[1.2.3.4]', 'x@1.2.3.4', 'x\u200B@y', 'x@y\u202E', ' x@y', 'group:x@y;', 'mailto:x@y', '=?utf-8?q?x=40y=2Ctest?=@z', 'x(comment)@y']
+  const bad = [
+    'x@y, z@w',
+    'x@y,z@w',
+    'x@y;z@w',
+    'x@y z@w',
+    'Zoe <x@y>',
+    'Zoe, Q <x@y>',
+    '"x, y"@z',
+    'x@y>',
+    'x@y\r\nRCPT TO:<z@w>',
+    'x@y@z',
+    'x',
+    'x@',
+    '@y',
+    'x@y..z',
+    'x@[1.2.3.4]',
+    'x@1.2.3.4',
+    'x\u200B@y',
+    'x@y\u202E',
+    ' x@y',
+    'group:x@y;',
+    'mailto:x@y',
+    '=?utf-8?q?x=40y=2Ctest?=@z',
+    'x(comment)@y',
+  ]
   test.each(bad)('%j is none', (address) => expect(mailboxProblem(address)).toMatch(/^(?:has|holds) /))
 
   test('needs SMTPUTF8 for its local part alone', () => {
-    expect(['zoe@mail.test', 'zoe@münchen.test', 'zażółć@mail.test', 'żółć@münchen.test'].map(needsSmtpUtf8)).toEqual([false, false, true, true])
+    expect(['zoe@mail.test', 'zoe@münchen.test', 'zażółć@mail.test', 'żółć@münchen.test'].map(needsSmtpUtf8)).toEqual([
+      false,
+      false,
+      true,
+      true,
+    ])
   })
 })
 
 test('the configuration’s verdict is the same', async () => {
   const problemOf = async (from: string): Promise<string | undefined> =>
-    loadConfig({ env: { ...soundEnv, MAIL_FROM: from }, cwd: '/nowhere', needs: ['mail'], policy: { company: { name: 'Brightside' } } })
-      .then(() => undefined, (error: unknown) => String((error as Error).message))
+    loadConfig({
+      env: { ...soundEnv, MAIL_FROM: from },
+      cwd: '/nowhere',
+      needs: ['mail'],
+      policy: { company: { name: 'Brightside' } },
+    }).then(
+      () => undefined,
+      (error: unknown) => String((error as Error).message),
+    )
   for (const from of Object.keys(accepted)) expect([from, await problemOf(from)]).toEqual([from, undefined])
-  for (const from of Object.keys(refused)) expect([from, await problemOf(from)]).toEqual([from, expect.stringContaining('MAIL_FROM')])
+  for (const from of Object.keys(refused))
+    expect([from, await problemOf(from)]).toEqual([from, expect.stringContaining('MAIL_FROM')])
 })

@@ -32,7 +32,8 @@ const expiryIn = {
   pl: '10 listopada 2026',
 }
 
-const urging = /!|urgent|immediat|sofort|dringend|inmediat|subito|natychmiast|pilne|warning|attention|achtung|suspend|block/i
+const urging =
+  /!|urgent|immediat|sofort|dringend|inmediat|subito|natychmiast|pilne|warning|attention|achtung|suspend|block/i
 
 const escapes: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
 const escaped = (text: string): string => text.replace(/[&<>"']/g, (character) => escapes[character] ?? '')
@@ -103,13 +104,24 @@ describe('dates', () => {
   })
 
   test('a region keeps its own order: fr-CA is French, en-US puts the month first', () => {
-    expect(renderMessage(facts({ locale: 'fr-CA' }))).toMatchObject({ locale: 'fr', text: expect.stringContaining('10 novembre 2026') })
+    expect(renderMessage(facts({ locale: 'fr-CA' }))).toMatchObject({
+      locale: 'fr',
+      text: expect.stringContaining('10 novembre 2026'),
+    })
     expect(renderMessage(facts({ locale: 'en-US' })).text).toContain('November 10, 2026')
   })
 })
 
 describe('values cannot become anything but text', () => {
-  const attacks = ['<script>alert(1)</script>', '"><img src=x onerror=y>', "'--><a href='https://evil.test'>", '&lt;b&gt;', '{{link}}', '{{name}}', '$& $1 $`']
+  const attacks = [
+    '<script>alert(1)</script>',
+    '"><img src=x onerror=y>',
+    "'--><a href='https://evil.test'>",
+    '&lt;b&gt;',
+    '{{link}}',
+    '{{name}}',
+    '$& $1 $`',
+  ]
 
   for (const attack of attacks) {
     test(`${attack} as company and bank shows as it is`, () => {
@@ -130,7 +142,9 @@ describe('values cannot become anything but text', () => {
   })
 
   test('line breaks, control characters and direction marks never reach the subject or a line of their own', () => {
-    const { subject, text } = renderMessage(facts({ company: 'Acme\r\nBcc: all@x.test', bank: 'Mon\u2028zo\u0000\u202Etxt.exe\u2029' }))
+    const { subject, text } = renderMessage(
+      facts({ company: 'Acme\r\nBcc: all@x.test', bank: 'Mon\u2028zo\u0000\u202Etxt.exe\u2029' }),
+    )
     expect(subject).toMatch(/^Acme Bcc: all@x\.test: .*Mon zo txt\.exe/)
     expect(text).not.toMatch(/^Bcc|[\p{Cf}\p{Zl}\p{Zp}]|[^\P{Cc}\n]/mu)
   })
@@ -153,7 +167,9 @@ describe('values cannot become anything but text', () => {
 
   test('a link that is no web address is refused without being shown', () => {
     for (const link of ['javascript:alert(1)', 'not a link', 'https://user:word@acme.test/', '']) {
-      expect(() => renderMessage(facts({ link: new Secret(link) }))).toThrow(/^the link for a message is not an http\(s\) address$/)
+      expect(() => renderMessage(facts({ link: new Secret(link) }))).toThrow(
+        /^the link for a message is not an http\(s\) address$/,
+      )
     }
     const local = renderMessage(facts({ link: new Secret('http://127.0.0.1:8080/r/x?a=1&b="2"') }))
     expect(local.html).toContain('href="http://127.0.0.1:8080/r/x?a=1&amp;b=%222%22"')

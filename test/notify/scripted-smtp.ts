@@ -1,4 +1,5 @@
-// A mail server on loopback that follows a script: what to say at each step, or to cut the connection, or to stay silent.
+// A mail server on loopback that follows a script: what to say at each step, or to cut the connection, or to stay
+// silent.
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 
 export type Reply = string | 'cut' | 'silence'
@@ -35,7 +36,9 @@ export interface Script extends Partial<Record<Step, Reply>> {
 
 /** Refused steps have the consequences they have in real servers: after a refused RCPT there is no DATA. */
 export const scriptedSmtp = async ({ extensions = [], ...script }: Script = {}): Promise<ScriptedSmtp> => {
-  const ehlo = ['test', ...extensions, 'HELP'].map((line, index, all) => `250${index === all.length - 1 ? ' ' : '-'}${line}`).join('\r\n')
+  const ehlo = ['test', ...extensions, 'HELP']
+    .map((line, index, all) => `250${index === all.length - 1 ? ' ' : '-'}${line}`)
+    .join('\r\n')
   const replies = { ...usual, EHLO: ehlo, ...script }
   const commands: string[] = []
   const bodies: string[] = []

@@ -1,4 +1,5 @@
-// The channel against mail servers on loopback: a real one for what arrives, a scripted one for every way a dialogue can end.
+// The channel against mail servers on loopback: a real one for what arrives, a scripted one for every way a dialogue
+// can end.
 import { createServer, type AddressInfo } from 'node:net'
 import { simpleParser, type ParsedMail } from 'mailparser'
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
@@ -31,7 +32,10 @@ interface Options extends Partial<SmtpTimeouts> {
 
 const patient: SmtpTimeouts = { connectMs: 15_000, silenceMs: 60_000, totalMs: 120_000 }
 
-const aChannel = (port: number, { login = '', query = '', from = 'Acme Ltd <noreply@acme.test>', ...timeouts }: Options = {}): Channel => {
+const aChannel = (
+  port: number,
+  { login = '', query = '', from = 'Acme Ltd <noreply@acme.test>', ...timeouts }: Options = {},
+): Channel => {
   const smtpUrl = new Secret(`smtp://${login}127.0.0.1:${port}${query}`)
   const channel = smtpChannel({ smtpUrl, from, timeouts: { ...patient, ...timeouts } })
   cleanups.push(() => channel.close())
@@ -44,7 +48,9 @@ const scripted = async (script: Script): Promise<ScriptedSmtp> => {
   return server
 }
 
-const realServer = async (options: SMTPServerOptions): Promise<{ port: number; mails: ParsedMail[]; sources: string[] }> => {
+const realServer = async (
+  options: SMTPServerOptions,
+): Promise<{ port: number; mails: ParsedMail[]; sources: string[] }> => {
   const mails: ParsedMail[] = []
   const sources: string[] = []
   const server = new SMTPServer({
@@ -120,7 +126,11 @@ const outcomes: Record<string, { script: Script; kind: string; detail: RegExp; l
   'a greeting that never comes': { script: { greeting: 'silence' }, kind: 'away', detail: /ETIMEDOUT/ },
   'a connection cut before the greeting': { script: { greeting: 'cut' }, kind: 'away', detail: /ECONN|ESOCKET/ },
   'a 421 greeting': { script: { greeting: '421 too busy' }, kind: 'away', detail: /^421/ },
-  'a 554 greeting: it refuses us, not the message': { script: { greeting: '554 no service' }, kind: 'away', detail: /^554/ },
+  'a 554 greeting: it refuses us, not the message': {
+    script: { greeting: '554 no service' },
+    kind: 'away',
+    detail: /^554/,
+  },
   'a 421 to EHLO': { script: { EHLO: '421 go away' }, kind: 'away', detail: /^421/ },
   'a rejected login': {
     script: { extensions: ['AUTH PLAIN'], AUTH: '535 5.7.8 bad credentials for zoe.example@mail.test' },
@@ -128,11 +138,28 @@ const outcomes: Record<string, { script: Script; kind: string; detail: RegExp; l
     kind: 'away',
     detail: /^535 5\.7\.8 to AUTH$/,
   },
-  'a login cut off': { script: { extensions: ['AUTH PLAIN'], AUTH: 'cut' }, login: 'user:secret-word@', kind: 'away', detail: /before/ },
+  'a login cut off': {
+    script: { extensions: ['AUTH PLAIN'], AUTH: 'cut' },
+    login: 'user:secret-word@',
+    kind: 'away',
+    detail: /before/,
+  },
   'a 450 to MAIL': { script: { MAIL: '450 later' }, kind: 'away', detail: /^450 to MAIL FROM$/ },
-  'a 550 to MAIL: the sender is ours to fix': { script: { MAIL: '550 no such sender' }, kind: 'away', detail: /^550 to MAIL FROM$/ },
-  'a 450 to RCPT (greylisting)': { script: { RCPT: '450 4.2.0 <zoe.example@mail.test> greylisted' }, kind: 'deferred', detail: /^450 4\.2\.0 to RCPT TO$/ },
-  'a 550 to RCPT': { script: { RCPT: '550 5.1.1 <zoe.example@mail.test> unknown' }, kind: 'refused', detail: /^550 5\.1\.1 to RCPT TO$/ },
+  'a 550 to MAIL: the sender is ours to fix': {
+    script: { MAIL: '550 no such sender' },
+    kind: 'away',
+    detail: /^550 to MAIL FROM$/,
+  },
+  'a 450 to RCPT (greylisting)': {
+    script: { RCPT: '450 4.2.0 <zoe.example@mail.test> greylisted' },
+    kind: 'deferred',
+    detail: /^450 4\.2\.0 to RCPT TO$/,
+  },
+  'a 550 to RCPT': {
+    script: { RCPT: '550 5.1.1 <zoe.example@mail.test> unknown' },
+    kind: 'refused',
+    detail: /^550 5\.1\.1 to RCPT TO$/,
+  },
   'a 530 to RCPT: it wants a login': { script: { RCPT: '530 5.7.0 authenticate first' }, kind: 'away', detail: /^530/ },
   'a 421 to RCPT': { script: { RCPT: '421 closing' }, kind: 'away', detail: /^421/ },
   'a connection cut at RCPT': { script: { RCPT: 'cut' }, kind: 'away', detail: /before/ },
@@ -140,16 +167,48 @@ const outcomes: Record<string, { script: Script; kind: string; detail: RegExp; l
   'a 451 to DATA': { script: { DATA: '451 later' }, kind: 'deferred', detail: /^451 to DATA$/ },
   'a 554 to DATA': { script: { DATA: '554 no' }, kind: 'refused', detail: /^554 to DATA$/ },
   'silence at DATA': { script: { DATA: 'silence' }, kind: 'away', detail: /ETIMEDOUT/ },
-  'a 451 to DATA that speaks of this message': { script: { DATA: '451 4.7.1 later' }, kind: 'deferred', detail: /^451 4\.7\.1 to DATA$/ },
-  'a 452 to RCPT: this mailbox is full': { script: { RCPT: '452 4.2.2 <zoe.example@mail.test> over quota' }, kind: 'deferred', detail: /^452 4\.2\.2/ },
-  'a 451 4.3.0 to RCPT: its tables cannot be read': { script: { RCPT: '451 4.3.0 <zoe.example@mail.test>: Temporary lookup failure' }, kind: 'away', detail: /^451 4\.3\.0 to RCPT TO$/ },
-  'a 452 4.3.1 to MAIL: its disk is full': { script: { MAIL: '452 4.3.1 Insufficient system storage' }, kind: 'away', detail: /^452 4\.3\.1/ },
+  'a 451 to DATA that speaks of this message': {
+    script: { DATA: '451 4.7.1 later' },
+    kind: 'deferred',
+    detail: /^451 4\.7\.1 to DATA$/,
+  },
+  'a 452 to RCPT: this mailbox is full': {
+    script: { RCPT: '452 4.2.2 <zoe.example@mail.test> over quota' },
+    kind: 'deferred',
+    detail: /^452 4\.2\.2/,
+  },
+  'a 451 4.3.0 to RCPT: its tables cannot be read': {
+    script: { RCPT: '451 4.3.0 <zoe.example@mail.test>: Temporary lookup failure' },
+    kind: 'away',
+    detail: /^451 4\.3\.0 to RCPT TO$/,
+  },
+  'a 452 4.3.1 to MAIL: its disk is full': {
+    script: { MAIL: '452 4.3.1 Insufficient system storage' },
+    kind: 'away',
+    detail: /^452 4\.3\.1/,
+  },
   'a 454 to RCPT: we send too much': { script: { RCPT: '454 Throttling failure' }, kind: 'away', detail: /^454/ },
-  'a 451 after the message, of this message': { script: { dot: '451 4.7.1 try again later' }, kind: 'deferred', detail: /^451 4\.7\.1 to the message$/ },
-  'a 451 after the message: its disk is full': { script: { dot: '451 4.3.0 disk full' }, kind: 'away', detail: /^451 4\.3\.0 to the message$/ },
+  'a 451 after the message, of this message': {
+    script: { dot: '451 4.7.1 try again later' },
+    kind: 'deferred',
+    detail: /^451 4\.7\.1 to the message$/,
+  },
+  'a 451 after the message: its disk is full': {
+    script: { dot: '451 4.3.0 disk full' },
+    kind: 'away',
+    detail: /^451 4\.3\.0 to the message$/,
+  },
   'a 421 after the message': { script: { dot: '421 closing' }, kind: 'away', detail: /^421/ },
-  'a 554 after the message': { script: { dot: '554 5.7.1 spam from zoe.example@mail.test' }, kind: 'refused', detail: /^554 5\.7\.1 to the message$/ },
-  'a 503 after the message: the session was confused': { script: { dot: '503 bad sequence' }, kind: 'away', detail: /^503/ },
+  'a 554 after the message': {
+    script: { dot: '554 5.7.1 spam from zoe.example@mail.test' },
+    kind: 'refused',
+    detail: /^554 5\.7\.1 to the message$/,
+  },
+  'a 503 after the message: the session was confused': {
+    script: { dot: '503 bad sequence' },
+    kind: 'away',
+    detail: /^503/,
+  },
   'a connection cut after the message': { script: { dot: 'cut' }, kind: 'uncertain', detail: /ECONN|ESOCKET/ },
   'silence after the message': { script: { dot: 'silence' }, kind: 'uncertain', detail: /ETIMEDOUT/ },
   'gibberish after the message': { script: { dot: 'what?' }, kind: 'uncertain', detail: /EMESSAGE/ },
@@ -157,7 +216,8 @@ const outcomes: Record<string, { script: Script; kind: string; detail: RegExp; l
 }
 
 // Only where silence is the point is it short: elsewhere a busy machine must not be mistaken for a silent server.
-const timeoutsFor = (script: Script) => (Object.values(script).includes('silence') ? { silenceMs: 400, connectMs: 400 } : {})
+const timeoutsFor = (script: Script) =>
+  Object.values(script).includes('silence') ? { silenceMs: 400, connectMs: 400 } : {}
 
 for (const pipelining of [false, true]) {
   describe(`what becomes of a message${pipelining ? ', with pipelining' : ''}`, () => {
@@ -179,7 +239,11 @@ describe('what a server offers, and does not', () => {
   test('a SIZE below the message: told clearly, before the sender is named or the body leaves', async () => {
     const server = await scripted({ extensions: ['SIZE 700'] })
     const delivery = await aChannel(server.port).send(aMessage())
-    expect(delivery).toMatchObject({ kind: 'refused', code: 'mail-too-large', detail: expect.stringMatching(/^the message has \d+ bytes, the server takes at most 700 \(SIZE\)$/) })
+    expect(delivery).toMatchObject({
+      kind: 'refused',
+      code: 'mail-too-large',
+      detail: expect.stringMatching(/^the message has \d+ bytes, the server takes at most 700 \(SIZE\)$/),
+    })
     expect([server.commands.filter((line) => /^(MAIL|RCPT|DATA)/.test(line)), server.bodies]).toEqual([[], []])
     await server.reached('QUIT')
   })
@@ -190,13 +254,16 @@ describe('what a server offers, and does not', () => {
     expect(server.commands.find((line) => line.startsWith('MAIL'))).toMatch(/ SIZE=\d+$/)
   })
 
-  test.each([['MAIL', '552 5.3.4 too big'], ['MAIL', '552 size'], ['DATA', '552 5.3.4 too big'], ['dot', '552 5.3.4 too big'], ['dot', '552 message size exceeds the maximum']] as const)(
-    'a size that is refused at %s with %s: the same code',
-    async (step, reply) => {
-      const server = await scripted({ [step]: reply })
-      expect(await aChannel(server.port).send(aMessage())).toMatchObject({ kind: 'refused', code: 'mail-too-large' })
-    },
-  )
+  test.each([
+    ['MAIL', '552 5.3.4 too big'],
+    ['MAIL', '552 size'],
+    ['DATA', '552 5.3.4 too big'],
+    ['dot', '552 5.3.4 too big'],
+    ['dot', '552 message size exceeds the maximum'],
+  ] as const)('a size that is refused at %s with %s: the same code', async (step, reply) => {
+    const server = await scripted({ [step]: reply })
+    expect(await aChannel(server.port).send(aMessage())).toMatchObject({ kind: 'refused', code: 'mail-too-large' })
+  })
 
   test('an address beyond ASCII and no SMTPUTF8: no-channel, without a word of it to the server', async () => {
     const server = await scripted({ extensions: ['8BITMIME', 'PIPELINING'] })
@@ -205,24 +272,36 @@ describe('what a server offers, and does not', () => {
     expect(server.commands.join()).not.toMatch(/MAIL|RCPT/)
   })
 
-  test.each([[['SMTPUTF8', '8BITMIME']], [['SMTPUTF8', '8BITMIME', 'PIPELINING']]])('with %j it is sent, as it is', async (extensions) => {
-    const server = await scripted({ extensions })
-    expect(await aChannel(server.port).send(aMessage(utf8))).toEqual({ kind: 'sent' })
-    const heard = server.commands.map((line) => Buffer.from(line, 'latin1').toString())
-    expect(heard.find((line) => line.startsWith('MAIL'))).toBe('MAIL FROM:<noreply@acme.test> SMTPUTF8')
-    expect(heard.find((line) => line.startsWith('RCPT'))).toBe('RCPT TO:<zażółć@mail.test>')
-    expect(Buffer.from(server.bodies[0] ?? '', 'latin1').toString()).toMatch(/^To: zażółć@mail\.test\r$/m)
-  })
+  test.each([[['SMTPUTF8', '8BITMIME']], [['SMTPUTF8', '8BITMIME', 'PIPELINING']]])(
+    'with %j it is sent, as it is',
+    async (extensions) => {
+      const server = await scripted({ extensions })
+      expect(await aChannel(server.port).send(aMessage(utf8))).toEqual({ kind: 'sent' })
+      const heard = server.commands.map((line) => Buffer.from(line, 'latin1').toString())
+      expect(heard.find((line) => line.startsWith('MAIL'))).toBe('MAIL FROM:<noreply@acme.test> SMTPUTF8')
+      expect(heard.find((line) => line.startsWith('RCPT'))).toBe('RCPT TO:<zażółć@mail.test>')
+      expect(Buffer.from(server.bodies[0] ?? '', 'latin1').toString()).toMatch(/^To: zażółć@mail\.test\r$/m)
+    },
+  )
 
   test('SMTPUTF8 that is offered and taken back for this address: no-channel', async () => {
     const server = await scripted({ extensions: ['SMTPUTF8'], RCPT: '553 5.6.7 not for this one' })
-    expect(await aChannel(server.port).send(aMessage(utf8))).toMatchObject({ kind: 'no-channel', code: 'no-channel', detail: '553 5.6.7 to RCPT TO' })
+    expect(await aChannel(server.port).send(aMessage(utf8))).toMatchObject({
+      kind: 'no-channel',
+      code: 'no-channel',
+      detail: '553 5.6.7 to RCPT TO',
+    })
   })
 
   test.each(['555 5.5.4 Unsupported option: SMTPUTF8', '555 what is that?', '501 5.5.4 bad parameter', '550 5.6.7 no'])(
-    'SMTPUTF8 that is offered and refused at MAIL, %s: no-channel, where the recipient alone needs it', async (MAIL) => {
-      const send = async (from: string, to: object) => aChannel((await scripted({ extensions: ['SMTPUTF8'], MAIL })).port, { from }).send(aMessage(to))
-      expect(await send('Acme <noreply@acme.test>', utf8)).toMatchObject({ kind: 'no-channel', detail: expect.stringMatching(/to MAIL FROM$/) })
+    'SMTPUTF8 that is offered and refused at MAIL, %s: no-channel, where the recipient alone needs it',
+    async (MAIL) => {
+      const send = async (from: string, to: object) =>
+        aChannel((await scripted({ extensions: ['SMTPUTF8'], MAIL })).port, { from }).send(aMessage(to))
+      expect(await send('Acme <noreply@acme.test>', utf8)).toMatchObject({
+        kind: 'no-channel',
+        detail: expect.stringMatching(/to MAIL FROM$/),
+      })
       expect(await send('Acme <żółw@acme.test>', utf8)).toMatchObject({ kind: 'away', cause: 'setup' })
       expect(await send('Acme <noreply@acme.test>', {})).toMatchObject({ kind: 'away', cause: 'setup' })
     },
@@ -237,7 +316,11 @@ describe('what a server offers, and does not', () => {
   test('a sender beyond ASCII and no SMTPUTF8: ours to mend, no message fails for it, check says so', async () => {
     const server = await scripted({})
     const channel = aChannel(server.port, { from: 'Acme <żółw@acme.test>' })
-    expect(await channel.send(aMessage())).toMatchObject({ kind: 'away', cause: 'setup', detail: expect.stringContaining('MAIL_FROM') })
+    expect(await channel.send(aMessage())).toMatchObject({
+      kind: 'away',
+      cause: 'setup',
+      detail: expect.stringContaining('MAIL_FROM'),
+    })
     expect(await channel.check()).toMatchObject({ ok: false, detail: expect.stringContaining('SMTPUTF8') })
     const modern = await scripted({ extensions: ['SMTPUTF8'] })
     expect(await aChannel(modern.port, { from: 'Acme <żółw@acme.test>' }).check()).toMatchObject({ ok: true })
@@ -245,7 +328,11 @@ describe('what a server offers, and does not', () => {
 
   test('no 8BITMIME: what is sent is ASCII throughout', async () => {
     const server = await scripted({})
-    expect(await aChannel(server.port).send(aMessage({ subject: 'Zażółć 銀行 🏦', text: 'gęślą jaźń\n', html: '<p>銀行</p>' }))).toEqual({ kind: 'sent' })
+    expect(
+      await aChannel(server.port).send(
+        aMessage({ subject: 'Zażółć 銀行 🏦', text: 'gęślą jaźń\n', html: '<p>銀行</p>' }),
+      ),
+    ).toEqual({ kind: 'sent' })
     // oxlint-disable-next-line no-control-regex
     expect(server.bodies[0]).toMatch(/^[\x00-\x7f]*$/)
     expect(server.commands.find((line) => line.startsWith('MAIL'))).toBe('MAIL FROM:<noreply@acme.test>')
@@ -271,19 +358,34 @@ describe('what a server offers, and does not', () => {
       const delivery = await aChannel(server.port).send(aMessage())
       return [delivery.kind, 'cause' in delivery && delivery.cause]
     }
-    expect(await verdictOf({ dot: '550-5.4.5 Daily user sending limit exceeded.\r\n550 5.4.5 a1-2 - gsmtp' })).toEqual(['away', 'limit'])
+    expect(await verdictOf({ dot: '550-5.4.5 Daily user sending limit exceeded.\r\n550 5.4.5 a1-2 - gsmtp' })).toEqual([
+      'away',
+      'limit',
+    ])
     expect(await verdictOf({ RCPT: '550 5.4.5 Daily sending quota exceeded' })).toEqual(['away', 'limit'])
-    expect(await verdictOf({ RCPT: '554 5.7.1 <zoe.example@mail.test>: Relay access denied' })).toEqual(['away', 'setup'])
-    expect(await verdictOf({ dot: '550-5.7.26 This mail has been blocked because the sender is unauthenticated.\r\n550 5.7.26 gsmtp' })).toEqual(['away', 'setup'])
+    expect(await verdictOf({ RCPT: '554 5.7.1 <zoe.example@mail.test>: Relay access denied' })).toEqual([
+      'away',
+      'setup',
+    ])
+    expect(
+      await verdictOf({
+        dot: '550-5.7.26 This mail has been blocked because the sender is unauthenticated.\r\n550 5.7.26 gsmtp',
+      }),
+    ).toEqual(['away', 'setup'])
     expect(await verdictOf({ MAIL: '550 5.7.60 not allowed to send as' })).toEqual(['away', 'setup'])
     expect(await verdictOf({ RCPT: '552 5.2.2 mailbox full' })).toEqual(['refused', false])
   })
 
-  test.each(['"Acme, Ltd" <noreply@acme.test>', '"Acme: Consents" <noreply@acme.test>', 'Größe <noreply@acme.test>'])('the sender %s arrives as it was written', async (from) => {
-    const { port, mails } = await realServer({})
-    expect(await aChannel(port, { from }).send(aMessage())).toEqual({ kind: 'sent' })
-    expect(mails[0]?.from?.value).toEqual([{ name: /^"?([^"<]*?)"? </.exec(from)?.[1], address: 'noreply@acme.test' }])
-  })
+  test.each(['"Acme, Ltd" <noreply@acme.test>', '"Acme: Consents" <noreply@acme.test>', 'Größe <noreply@acme.test>'])(
+    'the sender %s arrives as it was written',
+    async (from) => {
+      const { port, mails } = await realServer({})
+      expect(await aChannel(port, { from }).send(aMessage())).toEqual({ kind: 'sent' })
+      expect(mails[0]?.from?.value).toEqual([
+        { name: /^"?([^"<]*?)"? </.exec(from)?.[1], address: 'noreply@acme.test' },
+      ])
+    },
+  )
 })
 
 describe('a server that is not there', () => {
@@ -292,13 +394,23 @@ describe('a server that is not there', () => {
     await new Promise<void>((resolve) => placeholder.listen(0, '127.0.0.1', resolve))
     const { port } = placeholder.address() as AddressInfo
     await new Promise((resolve) => placeholder.close(resolve))
-    expect(await aChannel(port).send(aMessage())).toMatchObject({ kind: 'away', detail: expect.stringContaining('ECONNREFUSED') })
+    expect(await aChannel(port).send(aMessage())).toMatchObject({
+      kind: 'away',
+      detail: expect.stringContaining('ECONNREFUSED'),
+    })
   })
 
   test('a name that does not resolve: away', async () => {
-    const channel = smtpChannel({ smtpUrl: new Secret('smtp://no-such-host.invalid:25'), from: 'a@b.test', timeouts: { ...patient, connectMs: 2_000 } })
+    const channel = smtpChannel({
+      smtpUrl: new Secret('smtp://no-such-host.invalid:25'),
+      from: 'a@b.test',
+      timeouts: { ...patient, connectMs: 2_000 },
+    })
     const delivery = await channel.send(aMessage())
-    expect(delivery).toMatchObject({ kind: 'away', detail: expect.stringContaining('before the message was handed over') })
+    expect(delivery).toMatchObject({
+      kind: 'away',
+      detail: expect.stringContaining('before the message was handed over'),
+    })
     expect(JSON.stringify(delivery)).not.toContain('no-such-host')
   })
 
@@ -311,7 +423,12 @@ describe('a server that is not there', () => {
 
   test('a server without STARTTLS gets nothing when TLS is required', async () => {
     const server = await scripted({ extensions: ['AUTH PLAIN'] })
-    const delivery = await aChannel(server.port, { login: 'user:secret-word@', query: '?requireTLS=true', silenceMs: 400, connectMs: 400 }).send(aMessage())
+    const delivery = await aChannel(server.port, {
+      login: 'user:secret-word@',
+      query: '?requireTLS=true',
+      silenceMs: 400,
+      connectMs: 400,
+    }).send(aMessage())
     expect(delivery.kind).toBe('away')
     expect(server.commands.join()).not.toMatch(/AUTH|MAIL/)
   })
@@ -320,7 +437,10 @@ describe('a server that is not there', () => {
 describe('time and closing', () => {
   test('a server that keeps trickling is given up after the total time, by what was handed over', async () => {
     const server = await scripted({ dot: '250-and\r\n250-so\r\n250-on' })
-    expect(await aChannel(server.port, { totalMs: 500 }).send(aMessage())).toMatchObject({ kind: 'uncertain', detail: expect.stringContaining('ETIMEDOUT') })
+    expect(await aChannel(server.port, { totalMs: 500 }).send(aMessage())).toMatchObject({
+      kind: 'uncertain',
+      detail: expect.stringContaining('ETIMEDOUT'),
+    })
     const early = await scripted({ MAIL: '250-and\r\n250-so\r\n250-on' })
     expect(await aChannel(early.port, { totalMs: 500 }).send(aMessage())).toMatchObject({ kind: 'away' })
   })
@@ -375,8 +495,14 @@ describe('a message nobody should send', () => {
 describe('check', () => {
   test('says that the login works', async () => {
     const { port } = await realServer({ onAuth: (_auth, _session, callback) => callback(null, { user: 'u' }) })
-    expect(await aChannel(port, { login: 'user:word@' }).check()).toEqual({ ok: true, detail: 'the mail server accepts our login, without encryption' })
-    expect(await aChannel(port).check()).toEqual({ ok: true, detail: 'the mail server answers, without encryption, no login configured' })
+    expect(await aChannel(port, { login: 'user:word@' }).check()).toEqual({
+      ok: true,
+      detail: 'the mail server accepts our login, without encryption',
+    })
+    expect(await aChannel(port).check()).toEqual({
+      ok: true,
+      detail: 'the mail server answers, without encryption, no login configured',
+    })
   })
 
   test('says what does not work', async () => {
@@ -384,25 +510,42 @@ describe('check', () => {
     const rejected = await aChannel(port, { login: 'user:secret-word@' }).check()
     expect(rejected).toMatchObject({ ok: false, detail: expect.stringMatching(/^535.* to AUTH$/) })
     const none = await scripted({})
-    expect(await aChannel(none.port, { login: 'user:secret-word@' }).check()).toMatchObject({ ok: false, detail: expect.stringContaining('offers none') })
+    expect(await aChannel(none.port, { login: 'user:secret-word@' }).check()).toMatchObject({
+      ok: false,
+      detail: expect.stringContaining('offers none'),
+    })
   })
 })
 
 describe('configuration', () => {
   const url = (text: string) => () => smtpChannel({ smtpUrl: new Secret(text), from: 'a@b.test', timeouts: patient })
   test('a malformed SMTP_URL is named without being shown', () => {
-    for (const bad of ['secret-word', 'http://secret-word@h', 'smtp://user@h', 'smtp://u:secret-word@h/path?x=1&ignoreTLS=perhaps', 'smtp://u:100%@h']) {
+    for (const bad of [
+      'secret-word',
+      'http://secret-word@h',
+      'smtp://user@h',
+      'smtp://u:secret-word@h/path?x=1&ignoreTLS=perhaps',
+      'smtp://u:100%@h',
+    ]) {
       expect(url(bad)).toThrow(/^SMTP_URL/)
       expect(url(bad)).not.toThrow(/secret-word/)
     }
   })
 
   test('all problems are listed at once', () => {
-    expect(url('smtp://u:p@h/path?x=1&ignoreTLS=perhaps')).toThrow(/an option is unknown.*ignoreTLS must be.*nothing between/)
+    expect(url('smtp://u:p@h/path?x=1&ignoreTLS=perhaps')).toThrow(
+      /an option is unknown.*ignoreTLS must be.*nothing between/,
+    )
   })
 
   test('a sender must be one address', () => {
-    for (const from of ['', 'nobody', 'a@b.test, c@d.test', 'A <a@b.test>\r\nBcc: x@y', 'Example: Consents <a@b.test>']) {
+    for (const from of [
+      '',
+      'nobody',
+      'a@b.test, c@d.test',
+      'A <a@b.test>\r\nBcc: x@y',
+      'Example: Consents <a@b.test>',
+    ]) {
       expect(() => smtpChannel({ smtpUrl: new Secret('smtp://h'), from, timeouts: patient })).toThrow(/^MAIL_FROM/)
     }
   })

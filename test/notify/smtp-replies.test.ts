@@ -1,4 +1,5 @@
-// What real servers say, in their own words (from their documentation and from bug reports), and whether a message waits for it, fails, or counts a try.
+// What real servers say, in their own words (from their documentation and from bug reports), and whether a message
+// waits for it, fails, or counts a try.
 import { describe, expect, test } from 'vitest'
 import { classify } from '../../src/notify/smtp-outcome.ts'
 
@@ -6,7 +7,8 @@ type Stage = 'CONN' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA' | 'dot'
 type Row = readonly [stage: Stage, reply: string, verdict: string]
 
 const failureAt = (stage: Stage, response: string) => ({
-  responseCode: Number(response.slice(0, 3)), response,
+  responseCode: Number(response.slice(0, 3)),
+  response,
   code: stage === 'AUTH' ? 'EAUTH' : stage === 'dot' ? 'EMESSAGE' : 'EENVELOPE',
   command: { CONN: 'CONN', AUTH: 'AUTH PLAIN', MAIL: 'MAIL FROM', RCPT: 'RCPT TO', DATA: 'DATA', dot: 'DATA' }[stage],
 })
@@ -16,29 +18,74 @@ const verdictOn = (stage: Stage, reply: string, isBeyondAscii = false): string =
 }
 
 const tables: Record<string, readonly Row[]> = {
-  'Google': [
-    ['dot', '550-5.4.5 Daily user sending limit exceeded. For more information on Gmail\r\n550-5.4.5 sending limits go to\r\n550 5.4.5 https://support.google.com/a/answer/166852 a1-2 - gsmtp', 'waits: limit'],
+  Google: [
+    [
+      'dot',
+      '550-5.4.5 Daily user sending limit exceeded. For more information on Gmail\r\n550-5.4.5 sending limits ' +
+        'go to\r\n550 5.4.5 https://support.google.com/a/answer/166852 a1-2 - gsmtp',
+      'waits: limit',
+    ],
     ['RCPT', '550 5.4.5 Daily sending quota exceeded. a1-2 - gsmtp', 'waits: limit'],
     ['MAIL', '550 5.4.5 Daily user sending limit exceeded', 'waits: limit'],
     ['RCPT', '452 4.5.3 Your message has too many recipients. a1-2 - gsmtp', 'waits: limit'],
     ['dot', '550 5.7.1 Daily SMTP relay limit exceeded for user <zoe@mail.test>.', 'waits: limit'],
     ['RCPT', '450 4.2.1 Peak SMTP relay limit exceeded for customer. This is a temporary error.', 'waits: limit'],
-    ['RCPT', '450 4.2.1 The user you are trying to contact is receiving mail too quickly. Please resend your message at a later time.', 'mail-deferred'],
+    [
+      'RCPT',
+      '450 4.2.1 The user you are trying to contact is receiving mail too quickly. Please resend your message ' +
+        'at a later time.',
+      'mail-deferred',
+    ],
     ['RCPT', '550 5.2.1 The email account that you tried to reach is inactive.', 'mail-refused'],
-    ['RCPT', '550-5.2.1 The user you are trying to contact is receiving mail at a rate that\r\n550 5.2.1 prevents additional messages from being delivered.', 'mail-refused'],
-    ['dot', '421-4.7.28 Gmail has detected an unusual rate of unsolicited mail originating from your DKIM domain.', 'waits: limit'],
-    ['dot', '550-5.7.26 This mail has been blocked because the sender is unauthenticated.\r\n550 5.7.26 Gmail requires all senders to authenticate with either SPF or DKIM.', 'waits: setup'],
-    ['dot', '550-5.7.26 Unauthenticated email from acme.test is not accepted due to domain\'s DMARC policy.', 'waits: setup'],
+    [
+      'RCPT',
+      '550-5.2.1 The user you are trying to contact is receiving mail at a rate that\r\n550 5.2.1 prevents ' +
+        'additional messages from being delivered.',
+      'mail-refused',
+    ],
+    [
+      'dot',
+      '421-4.7.28 Gmail has detected an unusual rate of unsolicited mail originating from your DKIM domain.',
+      'waits: limit',
+    ],
+    [
+      'dot',
+      '550-5.7.26 This mail has been blocked because the sender is unauthenticated.\r\n550 5.7.26 Gmail ' +
+        'requires all senders to authenticate with either SPF or DKIM.',
+      'waits: setup',
+    ],
+    [
+      'dot',
+      "550-5.7.26 Unauthenticated email from acme.test is not accepted due to domain's DMARC policy.",
+      'waits: setup',
+    ],
     ['dot', '550 5.7.25 The IP address sending this message does not have a PTR record', 'waits: setup'],
-    ['dot', '550-5.7.1 [192.0.2.1] The IP you\'re using to send mail is not authorized to send email directly to our servers.', 'waits: setup'],
-    ['RCPT', '550-5.7.1 Invalid credentials for relay [192.0.2.1]. The IP address you\'ve registered\r\n550 5.7.1 does not match the domain of the account this email is being sent from: relay denied', 'waits: setup'],
-    ['dot', '550-5.7.1 [192.0.2.1] Our system has detected that this message is likely unsolicited mail.', 'mail-refused'],
-    ['RCPT', '552-5.2.2 The recipient\'s inbox is out of storage space.', 'mail-refused'],
-    ['RCPT', '452-4.2.2 The recipient\'s inbox is out of storage space.', 'mail-deferred'],
+    [
+      'dot',
+      "550-5.7.1 [192.0.2.1] The IP you're using to send mail is not authorized to send email directly to our servers.",
+      'waits: setup',
+    ],
+    [
+      'RCPT',
+      "550-5.7.1 Invalid credentials for relay [192.0.2.1]. The IP address you've registered\r\n550 5.7.1 does " +
+        'not match the domain of the account this email is being sent from: relay denied',
+      'waits: setup',
+    ],
+    [
+      'dot',
+      '550-5.7.1 [192.0.2.1] Our system has detected that this message is likely unsolicited mail.',
+      'mail-refused',
+    ],
+    ['RCPT', "552-5.2.2 The recipient's inbox is out of storage space.", 'mail-refused'],
+    ['RCPT', "452-4.2.2 The recipient's inbox is out of storage space.", 'mail-deferred'],
     ['RCPT', '550-5.1.1 The email account that you tried to reach does not exist.', 'mail-refused'],
-    ['dot', '552-5.7.0 This message was blocked because its content presents a potential security issue.', 'mail-refused'],
+    [
+      'dot',
+      '552-5.7.0 This message was blocked because its content presents a potential security issue.',
+      'mail-refused',
+    ],
     ['dot', '552 5.3.4 Message size exceeds fixed limit', 'mail-too-large'],
-    ['dot', '552-5.2.3 Your message exceeded Google\'s message size limits.', 'mail-too-large'],
+    ['dot', "552-5.2.3 Your message exceeded Google's message size limits.", 'mail-too-large'],
     ['MAIL', '530-5.7.0 Authentication Required.', 'waits: setup'],
     ['MAIL', '530 5.7.0 Must issue a STARTTLS command first', 'waits: setup'],
     ['AUTH', '535-5.7.8 Username and Password not accepted.', 'waits: setup'],
@@ -48,11 +95,30 @@ const tables: Record<string, readonly Row[]> = {
     ['dot', '451 4.4.2 Timeout - closing connection.', 'waits: outage'],
   ],
   'Microsoft 365 and Exchange': [
-    ['dot', '550 5.7.232 Your message can\'t be sent because your trial tenant has exceeded its daily limit for sending email to external recipients', 'waits: limit'],
-    ['dot', '550 5.7.233 Your message can\'t be sent because your tenant exceeded its daily limit for sending email to external recipients', 'waits: limit'],
-    ['dot', '550 5.1.90 Your message can\'t be sent because you\'ve reached your daily limit for message recipients', 'waits: limit'],
+    [
+      'dot',
+      "550 5.7.232 Your message can't be sent because your trial tenant has exceeded its daily limit for " +
+        'sending email to external recipients',
+      'waits: limit',
+    ],
+    [
+      'dot',
+      "550 5.7.233 Your message can't be sent because your tenant exceeded its daily limit for sending email " +
+        'to external recipients',
+      'waits: limit',
+    ],
+    [
+      'dot',
+      "550 5.1.90 Your message can't be sent because you've reached your daily limit for message recipients",
+      'waits: limit',
+    ],
     ['dot', '550 5.7.705 Access denied, tenant has exceeded threshold', 'waits: limit'],
-    ['dot', '554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException; Failed to process message due to a permanent exception', 'waits: limit'],
+    [
+      'dot',
+      '554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException; Failed to process message due to a ' +
+        'permanent exception',
+      'waits: limit',
+    ],
     ['dot', '554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException', 'waits: limit'],
     ['dot', '550 5.1.8 Access denied, bad outbound sender AS(42004)', 'waits: setup'],
     ['dot', '550 5.7.501 Access denied, spam abuse detected', 'waits: setup'],
@@ -65,14 +131,22 @@ const tables: Record<string, readonly Row[]> = {
     ['RCPT', '550 5.7.64 TenantAttribution; Relay Access Denied', 'waits: setup'],
     ['RCPT', '550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain', 'mail-refused'],
     ['RCPT', '550 5.7.1 Unable to relay', 'waits: setup'],
-    ['AUTH', '535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.', 'waits: setup'],
+    [
+      'AUTH',
+      '535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.',
+      'waits: setup',
+    ],
     ['RCPT', '451 4.7.500 Server busy. Please try again later from [192.0.2.1]. (S77719)', 'waits: limit'],
     ['dot', '432 4.3.2 Concurrent connections limit exceeded', 'waits: outage'],
     ['RCPT', '452 4.5.3 Too many recipients', 'waits: limit'],
     ['RCPT', '550 5.4.1 Recipient address rejected: Access denied.', 'mail-refused'],
     ['RCPT', '550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup', 'mail-refused'],
     ['dot', '550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; Delivery restricted', 'mail-refused'],
-    ['dot', '550 5.2.122 The recipient has exceeded their limit for the number of messages they can receive per hour', 'mail-refused'],
+    [
+      'dot',
+      '550 5.2.122 The recipient has exceeded their limit for the number of messages they can receive per hour',
+      'mail-refused',
+    ],
     ['dot', '554 5.2.2 mailbox full; STOREDRV.Deliver.Exception:QuotaExceededException', 'mail-refused'],
     ['dot', '552 5.3.4 Message size exceeds fixed maximum message size', 'mail-too-large'],
     ['MAIL', '552 5.3.4 Message size exceeds fixed maximum message size', 'mail-too-large'],
@@ -80,10 +154,24 @@ const tables: Record<string, readonly Row[]> = {
   'Amazon SES': [
     ['dot', '454 Throttling failure: Maximum sending rate exceeded.', 'waits: limit'],
     ['dot', '454 Throttling failure: Daily message quota exceeded.', 'waits: limit'],
-    ['dot', '554 Message rejected: Email address is not verified. The following identities failed the check in region EU-WEST-1: zoe@mail.test', 'waits: setup'],
-    ['dot', '554 Message rejected: Sending paused for this account. For more information, please check the inbox of the email address associated with your AWS account.', 'waits: setup'],
+    [
+      'dot',
+      '554 Message rejected: Email address is not verified. The following identities failed the check in ' +
+        'region EU-WEST-1: zoe@mail.test',
+      'waits: setup',
+    ],
+    [
+      'dot',
+      '554 Message rejected: Sending paused for this account. For more information, please check the inbox of ' +
+        'the email address associated with your AWS account.',
+      'waits: setup',
+    ],
     ['dot', '554 Sending suspended for this account.', 'waits: setup'],
-    ['dot', '554 Access denied: User arn:aws:iam::1:user/x is not authorized to perform ses:SendRawEmail', 'waits: setup'],
+    [
+      'dot',
+      '554 Access denied: User arn:aws:iam::1:user/x is not authorized to perform ses:SendRawEmail',
+      'waits: setup',
+    ],
     ['AUTH', '535 Authentication Credentials Invalid', 'waits: setup'],
     ['MAIL', '530 Authentication required', 'waits: setup'],
     ['dot', '552 Message is too long.', 'mail-too-large'],
@@ -91,12 +179,31 @@ const tables: Record<string, readonly Row[]> = {
   ],
   'Mailgun, SendGrid, Postmark, Brevo, Zoho': [
     ['RCPT', '550 5.7.1 Relaying denied', 'waits: setup'],
-    ['dot', '550 Domain acme.test is not allowed to send: recipient limit exceeded. try again after Sat, 21 Nov 2026 06:00:00 UTC', 'waits: limit'],
-    ['dot', '554 Sandbox subdomains are for test purposes only. Please add your own domain or add the address to authorized recipients in Account Settings.', 'waits: setup'],
+    [
+      'dot',
+      '550 Domain acme.test is not allowed to send: recipient limit exceeded. try again after Sat, 21 Nov 2026 ' +
+        '06:00:00 UTC',
+      'waits: limit',
+    ],
+    [
+      'dot',
+      '554 Sandbox subdomains are for test purposes only. Please add your own domain or add the address to ' +
+        'authorized recipients in Account Settings.',
+      'waits: setup',
+    ],
     ['AUTH', '451 Authentication failed: Maximum credits exceeded', 'waits: limit'],
     ['dot', '550 Unauthenticated senders not allowed', 'waits: setup'],
-    ['dot', '550 The from address does not match a verified Sender Identity. Mail cannot be sent until this error is resolved.', 'waits: setup'],
-    ['dot', '550 5.7.1 The \'From\' address you supplied (noreply@acme.test) is not a Sender Signature on your account.', 'waits: setup'],
+    [
+      'dot',
+      '550 The from address does not match a verified Sender Identity. Mail cannot be sent until this error is ' +
+        'resolved.',
+      'waits: setup',
+    ],
+    [
+      'dot',
+      "550 5.7.1 The 'From' address you supplied (noreply@acme.test) is not a Sender Signature on your account.",
+      'waits: setup',
+    ],
     ['dot', '554 5.7.1 Your account is pending approval', 'waits: setup'],
     ['AUTH', '525 5.7.1 Unauthorized IP address', 'waits: setup'],
     ['AUTH', '502 5.7.0 Your SMTP account is not yet activated', 'waits: setup'],
@@ -112,7 +219,11 @@ const tables: Record<string, readonly Row[]> = {
   ],
   'Postfix, Exim, sendmail and their policies': [
     ['RCPT', '553 5.7.1 <noreply@acme.test>: Sender address rejected: not owned by user mailer', 'waits: setup'],
-    ['RCPT', '550 5.1.0 <noreply@acme.test>: Sender address rejected: User unknown in virtual mailbox table', 'waits: setup'],
+    [
+      'RCPT',
+      '550 5.1.0 <noreply@acme.test>: Sender address rejected: User unknown in virtual mailbox table',
+      'waits: setup',
+    ],
     ['RCPT', '450 4.1.8 <noreply@acme.test>: Sender address rejected: Domain not found', 'waits: setup'],
     ['RCPT', '550 5.1.8 <noreply@acme.test>: Sender address rejected: Domain not found', 'waits: setup'],
     ['RCPT', '554 5.7.1 <zoe@mail.test>: Relay access denied', 'waits: setup'],
@@ -121,16 +232,36 @@ const tables: Record<string, readonly Row[]> = {
     ['RCPT', '554 5.7.1 <unknown[192.0.2.1]>: Client host rejected: Access denied', 'waits: setup'],
     ['RCPT', '450 4.7.1 Client host rejected: cannot find your hostname, [192.0.2.1]', 'waits: setup'],
     ['RCPT', '504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname', 'waits: setup'],
-    ['RCPT', '550 5.1.1 <zoe@mail.test>: Recipient address rejected: User unknown in local recipient table', 'mail-refused'],
+    [
+      'RCPT',
+      '550 5.1.1 <zoe@mail.test>: Recipient address rejected: User unknown in local recipient table',
+      'mail-refused',
+    ],
     ['RCPT', '550 5.1.2 <zoe@mail.test>: Recipient address rejected: Domain not found', 'mail-refused'],
     ['RCPT', '450 4.1.2 <zoe@mail.test>: Recipient address rejected: Domain not found', 'mail-deferred'],
-    ['RCPT', '450 4.2.0 <zoe@mail.test>: Recipient address rejected: Greylisted, see http://postgrey.test', 'mail-deferred'],
+    [
+      'RCPT',
+      '450 4.2.0 <zoe@mail.test>: Recipient address rejected: Greylisted, see http://postgrey.test',
+      'mail-deferred',
+    ],
     ['RCPT', '451 4.7.1 Greylisting in action, please come back later', 'mail-deferred'],
-    ['RCPT', '450 <zoe@mail.test>: Recipient address rejected: unverified address: Address verification in progress', 'mail-deferred'],
+    [
+      'RCPT',
+      '450 <zoe@mail.test>: Recipient address rejected: unverified address: Address verification in progress',
+      'mail-deferred',
+    ],
     ['RCPT', '451 Temporary local problem - please try later', 'mail-deferred'],
-    ['RCPT', '450 4.7.1 <zoe@mail.test>: Recipient address rejected: Policy rejection; Message count quota exceeded', 'waits: limit'],
+    [
+      'RCPT',
+      '450 4.7.1 <zoe@mail.test>: Recipient address rejected: Policy rejection; Message count quota exceeded',
+      'waits: limit',
+    ],
     ['RCPT', '554 5.7.1 <zoe@mail.test>: Recipient address rejected: Quota exceeded', 'waits: limit'],
-    ['RCPT', '550 Domain acme.test has exceeded the max emails per hour (50/50 (100%)) allowed. Message discarded.', 'waits: limit'],
+    [
+      'RCPT',
+      '550 Domain acme.test has exceeded the max emails per hour (50/50 (100%)) allowed. Message discarded.',
+      'waits: limit',
+    ],
     ['RCPT', '552 5.2.2 <zoe@mail.test>: Recipient address rejected: Mailbox quota exceeded', 'mail-refused'],
     ['RCPT', '552 5.2.2 <zoe@mail.test>: over quota', 'mail-refused'],
     ['RCPT', '450 4.7.1 Error: too much mail from 192.0.2.1', 'waits: limit'],
@@ -146,7 +277,7 @@ const tables: Record<string, readonly Row[]> = {
     ['RCPT', '550 5.2.1 recipient is over their daily receiving limit', 'mail-refused'],
     ['RCPT', '451 4.7.1 Sorry, the maximum number of messages per hour is reached', 'waits: limit'],
     ['dot', '550 5.7.1 Ratelimit exceeded', 'waits: limit'],
-    ['RCPT', '553 sorry, that domain isn\'t in my list of allowed rcpthosts (#5.7.1)', 'waits: setup'],
+    ['RCPT', "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", 'waits: setup'],
     ['RCPT', '550 5.7.1 Unauthorized sender', 'waits: setup'],
     ['RCPT', '554 5.7.1 Sender not authorized', 'waits: setup'],
     ['RCPT', '550 5.1.0 sender domain does not exist', 'waits: setup'],
@@ -212,5 +343,6 @@ describe('an address with letters beyond ASCII before its @', () => {
   ] as const)('%s: %s: no-channel', (stage, reply) => {
     expect([verdictOn(stage, reply, true), verdictOn(stage, reply)]).toEqual(['no-channel', 'mail-refused'])
   })
-  test('unknown there is unknown all the same', () => expect(verdictOn('RCPT', '550 5.1.1 unknown', true)).toBe('mail-refused'))
+  test('unknown there is unknown all the same', () =>
+    expect(verdictOn('RCPT', '550 5.1.1 unknown', true)).toBe('mail-refused'))
 })

@@ -7,7 +7,13 @@ const parse = (url: string) => parseSmtpUrl(new Secret(url))
 describe('SMTP_URL', () => {
   test('host, port, login and options', () => {
     const server = parse('smtp://us%40er:p%25%2Fss@mail.example:2525?name=client.example&tls.servername=other.example')
-    expect(server).toMatchObject({ host: 'mail.example', port: 2525, secure: false, name: 'client.example', tls: { servername: 'other.example' } })
+    expect(server).toMatchObject({
+      host: 'mail.example',
+      port: 2525,
+      secure: false,
+      name: 'client.example',
+      tls: { servername: 'other.example' },
+    })
     expect(server.login?.user).toBe('us@er')
     expect(server.login?.password.reveal()).toBe('p%/ss')
     expect(JSON.stringify(server)).not.toContain('p%/ss')

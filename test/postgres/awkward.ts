@@ -27,10 +27,20 @@ export const awkwardSettings: Readonly<Record<string, string>> = {
 /** The same for PostgreSQL 17 and later. */
 const newer = { transaction_timeout: '1ms' }
 
-export const settle = async (ownerUrl: string, whose: string, over: Readonly<Record<string, string>> = awkwardSettings): Promise<void> => {
+export const settle = async (
+  ownerUrl: string,
+  whose: string,
+  over: Readonly<Record<string, string>> = awkwardSettings,
+): Promise<void> => {
   const { rows } = await asOwner(ownerUrl, `SELECT current_setting('server_version_num')::int >= 170000 AS newer`)
-  const all = Object.entries({ ...over, ...(over === awkwardSettings && (rows as { newer: boolean }[])[0]?.newer === true ? newer : {}) })
-  await asOwner(ownerUrl, ...all.map(([name, value]) => `ALTER ${whose} SET ${name} TO ${name === 'search_path' ? value : `'${value}'`}`))
+  const all = Object.entries({
+    ...over,
+    ...(over === awkwardSettings && (rows as { newer: boolean }[])[0]?.newer === true ? newer : {}),
+  })
+  await asOwner(
+    ownerUrl,
+    ...all.map(([name, value]) => `ALTER ${whose} SET ${name} TO ${name === 'search_path' ? value : `'${value}'`}`),
+  )
 }
 
 /** The application's role with its rights, and every awkward setting. */

@@ -33,30 +33,46 @@ const everyCommand = async (env: Record<string, string>): Promise<void> => {
   const id = String(line['credentials_id'])
   const file = await aFile([line])
   expect(await runHere(['migrate'], env)).toMatchObject({ code: 0 })
-  expect(await runHere(['import', file], env)).toMatchObject({ code: 0, stdout: expect.stringContaining('1 created') as string })
-  expect(await runHere(['import', file], env)).toMatchObject({ code: 0, stdout: expect.stringContaining('1 unchanged') as string })
+  expect(await runHere(['import', file], env)).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('1 created') as string,
+  })
+  expect(await runHere(['import', file], env)).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('1 unchanged') as string,
+  })
   const shown = await runHere(['show', id, '--json'], env)
   expect(shown.stdout).toContain(EXPIRES)
-  expect(await runHere(['list', '--json'], env)).toMatchObject({ code: 0, stdout: expect.stringContaining(EXPIRES) as string })
+  expect(await runHere(['list', '--json'], env)).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining(EXPIRES) as string,
+  })
   expect(await runHere(['explain', id], env)).toMatchObject({ code: 0 })
-  expect(await runHere(['keys', 'rotate'], { ...env, ENCRYPTION_KEYS: `k2:${keyText('k2')},k1:${keyText('k1')}` })).toMatchObject({ code: 0, stderr: '' })
+  expect(
+    await runHere(['keys', 'rotate'], { ...env, ENCRYPTION_KEYS: `k2:${keyText('k2')},k1:${keyText('k1')}` }),
+  ).toMatchObject({ code: 0, stderr: '' })
   const rotated = { ...env, ENCRYPTION_KEYS: `k2:${keyText('k2')}` }
   expect(await runHere(['verify'], rotated)).toEqual({ code: 0, stdout: 'every promise is kept\n', stderr: '' })
-  const doctor = JSON.parse((await runHere(['doctor', '--json'], rotated)).stdout) as { findings: { check: string; level: string; detail: string }[] }
+  const doctor = JSON.parse((await runHere(['doctor', '--json'], rotated)).stdout) as {
+    findings: { check: string; level: string; detail: string }[]
+  }
   for (const check of ['database', 'clock', 'migrations', 'keys', 'consents']) {
     expect(doctor.findings.filter((finding) => finding.check === check)).toMatchObject([{ check, level: 'ok' }])
   }
 }
 
-describe.each(['America/New_York', 'Asia/Kolkata', 'Pacific/Kiritimati', 'Europe/London'])('a database in the zone %s', (zone) => {
-  test('every command means the same', async () => {
-    const url = await createDatabase()
-    await settle(url, `DATABASE ${new URL(url).pathname.slice(1)}`, { TimeZone: zone })
-    await everyCommand(environmentFor(url))
-    const { rows } = await asOwner(url, `SELECT expires_at = '${EXPIRES}'::timestamptz AS right FROM consents`)
-    expect(rows).toEqual([{ right: true }])
-  })
-})
+describe.each(['America/New_York', 'Asia/Kolkata', 'Pacific/Kiritimati', 'Europe/London'])(
+  'a database in the zone %s',
+  (zone) => {
+    test('every command means the same', async () => {
+      const url = await createDatabase()
+      await settle(url, `DATABASE ${new URL(url).pathname.slice(1)}`, { TimeZone: zone })
+      await everyCommand(environmentFor(url))
+      const { rows } = await asOwner(url, `SELECT expires_at = '${EXPIRES}'::timestamptz AS right FROM consents`)
+      expect(rows).toEqual([{ right: true }])
+    })
+  },
+)
 
 describe('a role with every awkward setting at once', () => {
   let ownerUrl: string
@@ -66,7 +82,8 @@ describe('a role with every awkward setting at once', () => {
     url = await createAwkwardRole(ownerUrl)
   })
 
-  test('every command means the same', async () => everyCommand({ ...environmentFor(url), MIGRATE_DATABASE_URL: ownerUrl }))
+  test('every command means the same', async () =>
+    everyCommand({ ...environmentFor(url), MIGRATE_DATABASE_URL: ownerUrl }))
 
   test('every command means the same where the owner is awkward, too, and nothing is migrated yet', async () => {
     const fresh = new URL(inject('postgresUrl'))
@@ -80,13 +97,30 @@ describe('a role with every awkward setting at once', () => {
   test('each setting is what we rely on, and none needs a question', async () => {
     const { db, close } = openStore({ url: new Secret(url), vault: locked, connections: 1, statementMs: 20_000 })
     const names = Object.keys(awkwardSettings)
-    const rows = await db.prisma.$queryRaw<{ name: string; value: string }[]>`SELECT name, current_setting(name) AS value FROM unnest(${names}::text[]) AS name`
+    const rows = await db.prisma.$queryRaw<
+      { name: string; value: string }[]
+    >`SELECT name, current_setting(name) AS value FROM unnest(${names}::text[]) AS name`
     await close()
     expect(Object.fromEntries(rows.map(({ name, value }) => [name, value]))).toEqual({
-      TimeZone: 'UTC', DateStyle: 'ISO, MDY', IntervalStyle: 'iso_8601', client_encoding: 'UTF8', extra_float_digits: '1', bytea_output: 'hex', xmlbinary: 'base64',
-      standard_conforming_strings: 'on', array_nulls: 'on', transform_null_equals: 'off', default_transaction_isolation: 'read committed',
-      default_transaction_read_only: 'off', default_transaction_deferrable: 'off', row_security: 'on', exit_on_error: 'off', lock_timeout: '0',
-      statement_timeout: '20s', idle_in_transaction_session_timeout: '20s', idle_session_timeout: '0',
+      TimeZone: 'UTC',
+      DateStyle: 'ISO, MDY',
+      IntervalStyle: 'iso_8601',
+      client_encoding: 'UTF8',
+      extra_float_digits: '1',
+      bytea_output: 'hex',
+      xmlbinary: 'base64',
+      standard_conforming_strings: 'on',
+      array_nulls: 'on',
+      transform_null_equals: 'off',
+      default_transaction_isolation: 'read committed',
+      default_transaction_read_only: 'off',
+      default_transaction_deferrable: 'off',
+      row_security: 'on',
+      exit_on_error: 'off',
+      lock_timeout: '0',
+      statement_timeout: '20s',
+      idle_in_transaction_session_timeout: '20s',
+      idle_session_timeout: '0',
     })
   })
 
@@ -95,7 +129,9 @@ describe('a role with every awkward setting at once', () => {
       const company = await startCompany({ queue, processes: [['web', 'worker', 'scheduler']], databaseUrl: url })
       const expiresAt = company.clock.now().plus({ days: 5 })
       const consent = await company.addConsent({ expiresAt })
-      await until('the mail', async () => (company.simulator.mails({ to: consent.email ?? '' }).length > 0 ? true : undefined))
+      await until('the mail', async () =>
+        company.simulator.mails({ to: consent.email ?? '' }).length > 0 ? true : undefined,
+      )
       await company.visit(consent, 'approve')
       const renewed = await until('the renewal', async () => {
         const found = await company.store.findConsent(consent.id)
@@ -105,14 +141,51 @@ describe('a role with every awkward setting at once', () => {
       expect(company.simulator.mails({ to: consent.email ?? '' })).toHaveLength(1)
       await company.stop()
     }
-    expect(await runHere(['verify', '--quick'], { ...environmentFor(url), ENCRYPTION_KEYS: `k2:${keyText('k2')},k1:${keyText('k1')}` })).toMatchObject({ code: 0, stderr: '' })
+    expect(
+      await runHere(['verify', '--quick'], {
+        ...environmentFor(url),
+        ENCRYPTION_KEYS: `k2:${keyText('k2')},k1:${keyText('k1')}`,
+      }),
+    ).toMatchObject({ code: 0, stderr: '' })
   }, 120_000)
 })
 
 test.each<[string, Record<string, string>]>([
-  ['of TLS', { PGSSLNEGOTIATION: 'direct', PGSSLMODE: 'verify-full', PGSSLROOTCERT: '/nowhere', PGSSLCERT: '/nowhere', PGSSLKEY: '/nowhere', PGCHANNELBINDING: 'require' }],
-  ['of another server', { PGHOST: 'nowhere.invalid', PGPORT: '1', PGDATABASE: 'nothing', PGUSER: 'nobody', PGPASSWORD: 'wrong', PGSERVICE: 'nothing', PGTARGETSESSIONATTRS: 'standby' }],
-  ['of sessions', { PGOPTIONS: '-c timezone=Asia/Tokyo -c search_path=nowhere', PGTZ: 'Asia/Tokyo', PGDATESTYLE: 'SQL,DMY', PGCLIENTENCODING: 'LATIN1', PGREPLICATION: 'database', PGBINARY: 'true', TZ: 'Asia/Kolkata' }],
+  [
+    'of TLS',
+    {
+      PGSSLNEGOTIATION: 'direct',
+      PGSSLMODE: 'verify-full',
+      PGSSLROOTCERT: '/nowhere',
+      PGSSLCERT: '/nowhere',
+      PGSSLKEY: '/nowhere',
+      PGCHANNELBINDING: 'require',
+    },
+  ],
+  [
+    'of another server',
+    {
+      PGHOST: 'nowhere.invalid',
+      PGPORT: '1',
+      PGDATABASE: 'nothing',
+      PGUSER: 'nobody',
+      PGPASSWORD: 'wrong',
+      PGSERVICE: 'nothing',
+      PGTARGETSESSIONATTRS: 'standby',
+    },
+  ],
+  [
+    'of sessions',
+    {
+      PGOPTIONS: '-c timezone=Asia/Tokyo -c search_path=nowhere',
+      PGTZ: 'Asia/Tokyo',
+      PGDATESTYLE: 'SQL,DMY',
+      PGCLIENTENCODING: 'LATIN1',
+      PGREPLICATION: 'database',
+      PGBINARY: 'true',
+      TZ: 'Asia/Kolkata',
+    },
+  ],
 ])("libpq's environment variables %s change nothing", async (_, variables) => {
   await everyCommand({ ...environmentFor(await createDatabase()), ...variables })
 })
@@ -127,10 +200,12 @@ test('a login that takes longer than the transaction_timeout of its role', async
     'CREATE EVENT TRIGGER lingers ON login EXECUTE FUNCTION public.linger()',
   )
   expect(await runHere(['list'], environmentFor(appUrl))).toMatchObject({ code: 0 })
-  expect(await runHere(['migrate'], { ...environmentFor(appUrl), MIGRATE_DATABASE_URL: ownerUrl })).toMatchObject({ code: 0 })
+  expect(await runHere(['migrate'], { ...environmentFor(appUrl), MIGRATE_DATABASE_URL: ownerUrl })).toMatchObject({
+    code: 0,
+  })
 })
 
-test("a database whose encoding lacks letters: an import that meets one says so, doctor beforehand", async () => {
+test('a database whose encoding lacks letters: an import that meets one says so, doctor beforehand', async () => {
   const url = new URL(inject('postgresUrl'))
   const name = `latin1_${randomBytes(5).toString('hex')}`
   await asOwner(url.href, `CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'`)
@@ -138,22 +213,42 @@ test("a database whose encoding lacks letters: an import that meets one says so,
   const env = environmentFor(url.href)
   expect(await runHere(['migrate'], env)).toMatchObject({ code: 0 })
   expect(await runHere(['import', await aFile([aLine({ name: 'Zoë' })])], env)).toMatchObject({ code: 0 })
-  const said = expect.stringMatching(/^the database lacks a letter of what it is to store: .*ENCODING 'UTF8' \(22P05\)/) as string
-  expect(await runHere(['import', await aFile([aLine({ name: 'Łukasz' })])], env)).toMatchObject({ code: 1, stderr: said })
+  const said = expect.stringMatching(
+    /^the database lacks a letter of what it is to store: .*ENCODING 'UTF8' \(22P05\)/,
+  ) as string
+  expect(await runHere(['import', await aFile([aLine({ name: 'Łukasz' })])], env)).toMatchObject({
+    code: 1,
+    stderr: said,
+  })
   const doctor = JSON.parse((await runHere(['doctor', '--json'], env)).stdout) as { findings: { check: string }[] }
-  expect(doctor.findings.find(({ check }) => check === 'encoding')).toMatchObject({ level: 'fail', detail: expect.stringContaining('LATIN1') as string })
+  expect(doctor.findings.find(({ check }) => check === 'encoding')).toMatchObject({
+    level: 'fail',
+    detail: expect.stringContaining('LATIN1') as string,
+  })
 })
 
 test('the one setting that we rely on and cannot make, doctor finds', async () => {
   const ownerUrl = await createDatabase()
   const appUrl = await createAppRole(ownerUrl)
   await settle(ownerUrl, `ROLE ${new URL(appUrl).username}`, { session_replication_role: 'replica' })
-  const doctor = JSON.parse((await runHere(['doctor', '--json'], environmentFor(appUrl))).stdout) as { findings: { check: string }[] }
-  expect(doctor.findings.find(({ check }) => check === 'sessions')).toMatchObject({ level: 'fail', detail: expect.stringMatching(/^session_replication_role is replica/) as string })
+  const doctor = JSON.parse((await runHere(['doctor', '--json'], environmentFor(appUrl))).stdout) as {
+    findings: { check: string }[]
+  }
+  expect(doctor.findings.find(({ check }) => check === 'sessions')).toMatchObject({
+    level: 'fail',
+    detail: expect.stringMatching(/^session_replication_role is replica/) as string,
+  })
 })
 
 describe('an instant is right twice over', () => {
-  const instants = [EXPIRES, '2026-11-01T05:30:00.000Z', '2026-11-01T06:30:00.123Z', '2024-02-29T23:59:59.999Z', '1970-01-01T00:00:00.000Z', '2100-12-31T23:00:00.001Z']
+  const instants = [
+    EXPIRES,
+    '2026-11-01T05:30:00.000Z',
+    '2026-11-01T06:30:00.123Z',
+    '2024-02-29T23:59:59.999Z',
+    '1970-01-01T00:00:00.000Z',
+    '2100-12-31T23:00:00.001Z',
+  ]
 
   test('by what is written and read, in a session that is told another zone', async () => {
     const url = await createDatabase()
@@ -167,11 +262,20 @@ describe('an instant is right twice over', () => {
           await db.prisma.sweep.create({ data: { name, lastGoodAt: new Date(instant) } })
           const model = await db.prisma.sweep.findUniqueOrThrow({ where: { name } })
           const [raw] = await db.prisma.$queryRaw<{ at: Date; epoch: number; same: boolean; all: Date[] }[]>`
-            SELECT last_good_at AS at, extract(epoch FROM last_good_at)::float8 AS epoch, last_good_at = ${new Date(instant)} AS same,
+            SELECT last_good_at AS at, extract(epoch FROM last_good_at)::float8 AS epoch, last_good_at =
+              ${new Date(instant)} AS same,
               ARRAY[last_good_at] AS all FROM sweeps WHERE name = ${name}`
-          const found = await db.prisma.sweep.count({ where: { name, lastGoodAt: { lte: new Date(instant), gte: new Date(instant) } } })
-          expect([model.lastGoodAt.toISOString(), raw?.at.toISOString(), (raw?.epoch ?? 0) * 1000, raw?.same, found, raw?.all.map((one) => new Date(one).toISOString())])
-            .toEqual([instant, instant, Date.parse(instant), true, 1, [instant]])
+          const found = await db.prisma.sweep.count({
+            where: { name, lastGoodAt: { lte: new Date(instant), gte: new Date(instant) } },
+          })
+          expect([
+            model.lastGoodAt.toISOString(),
+            raw?.at.toISOString(),
+            (raw?.epoch ?? 0) * 1000,
+            raw?.same,
+            found,
+            raw?.all.map((one) => new Date(one).toISOString()),
+          ]).toEqual([instant, instant, Date.parse(instant), true, 1, [instant]])
         }
       }
     } finally {
@@ -185,7 +289,9 @@ describe('an instant is right twice over', () => {
     const { openPool } = await import('../../src/postgres/pool.ts')
     const { pool } = openPool(new Secret(url), { applicationName: 'a test', connections: 1 })
     await pool.query(`INSERT INTO sweeps (name, last_good_at) VALUES ('told', '2027-03-28 00:30:00')`)
-    const { rows } = await pool.query<{ text: string }>(`SELECT last_good_at::text AS text FROM sweeps WHERE name = 'told'`)
+    const { rows } = await pool.query<{ text: string }>(
+      `SELECT last_good_at::text AS text FROM sweeps WHERE name = 'told'`,
+    )
     await pool.end()
     expect(rows).toEqual([{ text: '2027-03-28 00:30:00+00' }])
   })

@@ -1,4 +1,5 @@
-// A provider's answer in hand outlives whatever else goes wrong: the old token may be dead already, and nobody gives us the new one twice.
+// A provider's answer in hand outlives whatever else goes wrong: the old token may be dead already, and nobody gives us
+// the new one twice.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { TransientError } from '../../src/errors.ts'
 import { providerGate } from '../../src/processors/provider-gate.ts'
@@ -16,7 +17,12 @@ const away = async (): Promise<never> => Promise.reject(new TransientError('data
 describe('the database is away just when the gate notes what an answer says of the provider', () => {
   test('the tokens of a code are stored all the same', async () => {
     const { consent, codeId } = await withCode(world)
-    const provider = providerGate({ provider: world.client, store: withStore(world, { clear: away, strike: away }), clock: world.clock, log: silent })
+    const provider = providerGate({
+      provider: world.client,
+      store: withStore(world, { clear: away, strike: away }),
+      clock: world.clock,
+      log: silent,
+    })
     await advance(world, { provider })(codeId, aRun())
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)

@@ -1,5 +1,5 @@
-// Everything at once, from a seed: faults of the provider and the mail server, users who do anything, two workers on every record,
-// crashes between any two writes. Then peace, and what must hold holds.
+// Everything at once, from a seed: faults of the provider and the mail server, users who do anything, two workers on
+// every record, crashes between any two writes. Then peace, and what must hold holds.
 import { DateTime, Duration } from 'luxon'
 import { describe, expect, test } from 'vitest'
 import type { Consent } from '../../src/domain/model.ts'
@@ -28,7 +28,15 @@ class Died extends Error {}
 
 /** A store whose writes die now and then: before they are done, or after. */
 const mortal = (world: World, random: Random): World['store'] => {
-  const reads = new Set(['getView', 'getAuthorisation', 'getNotification', 'readAccessToken', 'readRefreshToken', 'readTokenBeside', 'getHolds'])
+  const reads = new Set([
+    'getView',
+    'getAuthorisation',
+    'getNotification',
+    'readAccessToken',
+    'readRefreshToken',
+    'readTokenBeside',
+    'getHolds',
+  ])
   const entries = Object.entries(world.store).map(([name, work]) => {
     const dying = async (...args: unknown[]): Promise<unknown> => {
       const fate = reads.has(name) ? 1 : random.next()
@@ -57,7 +65,12 @@ const addFaults = ({ simulator: { faults } }: World): void => {
 }
 
 /** One user does something, as the start page and the bank let them. */
-const actAs = async (world: World, consent: Consent, random: Random, delivered: Parameters<World['receive']>[0][]): Promise<void> => {
+const actAs = async (
+  world: World,
+  consent: Consent,
+  random: Random,
+  delivered: Parameters<World['receive']>[0][],
+): Promise<void> => {
   if ((await world.renewalsOf(consent.id)).length === 0) return
   const departure = await world.leaveForBank(consent.id)
   if (departure.kind !== 'to-bank') return
@@ -91,42 +104,73 @@ const workOnAll = async (world: World, random: Random): Promise<void> => {
   for (const kind of ['authorisation', 'notification', 'consent'] as const) {
     const due = await world.store.dispatchDue(kind, world.clock.now(), 100, Duration.fromMillis(0))
     const twice = due.flatMap(({ id }) => [id, id])
-    await Promise.all(twice.map(async (id) => guarded(async () => jobs[kind](id, aRun({ manual: random.next() < 0.1, lastAttempt: true, signal: AbortSignal.timeout(300) })))))
+    await Promise.all(
+      twice.map(async (id) =>
+        guarded(async () =>
+          jobs[kind](id, aRun({ manual: random.next() < 0.1, lastAttempt: true, signal: AbortSignal.timeout(300) })),
+        ),
+      ),
+    )
   }
 }
 
 describe.each(SEEDS)('seed %i', (seed) => {
-  test('no code is sent twice, no mail twice, nothing renewed is forgotten, nothing not renewed is believed', { timeout: 120_000 }, async () => {
-    const world = await startWorld({ switches: seed % 2 === 0 ? {} : { me_lag_seconds: 45, access_token: 'jwt-without-sub' } })
-    const random = randomFrom(seed)
-    unexpected.length = 0
-    try {
-      const consents = await Promise.all(Array.from({ length: CONSENTS }, async (_, index) => world.addConsent({ expiresAt: world.clock.now().plus({ days: 14 - index }) })))
-      const delivered: Parameters<World['receive']>[0][] = []
-      addFaults(world)
-      for (let round = 0; round < ROUNDS; round += 1) {
-        await workOnAll(world, random)
-        for (const consent of consents) if (random.next() < 0.3) await guarded(async () => actAs(world, consent, random, delivered))
-        if (random.next() < 0.5) await endAllLeases(world)
-        world.clock.advance(random.pick([{ seconds: 3 }, { seconds: 20 }, { minutes: 2 }, { minutes: 7 }, { hours: 2 }, { hours: 20 }, { days: 3 }]))
+  test(
+    'no code is sent twice, no mail twice, nothing renewed is forgotten, nothing not renewed is believed',
+    { timeout: 120_000 },
+    async () => {
+      const world = await startWorld({
+        switches: seed % 2 === 0 ? {} : { me_lag_seconds: 45, access_token: 'jwt-without-sub' },
+      })
+      const random = randomFrom(seed)
+      unexpected.length = 0
+      try {
+        const consents = await Promise.all(
+          Array.from({ length: CONSENTS }, async (_, index) =>
+            world.addConsent({ expiresAt: world.clock.now().plus({ days: 14 - index }) }),
+          ),
+        )
+        const delivered: Parameters<World['receive']>[0][] = []
+        addFaults(world)
+        for (let round = 0; round < ROUNDS; round += 1) {
+          await workOnAll(world, random)
+          for (const consent of consents)
+            if (random.next() < 0.3) await guarded(async () => actAs(world, consent, random, delivered))
+          if (random.next() < 0.5) await endAllLeases(world)
+          world.clock.advance(
+            random.pick([
+              { seconds: 3 },
+              { seconds: 20 },
+              { minutes: 2 },
+              { minutes: 7 },
+              { hours: 2 },
+              { hours: 20 },
+              { days: 3 },
+            ]),
+          )
+        }
+        world.simulator.faults.clear()
+        for (const step of [{ hours: 1 }, { hours: 12 }, { days: 1 }, { days: 1 }]) {
+          await endAllLeases(world)
+          for (const { id } of consents) await bringUpToDate(world, id)
+          world.clock.advance(step)
+        }
+        expect(unexpected).toEqual([])
+        await expectOrder(world, consents)
+      } finally {
+        await world.close()
       }
-      world.simulator.faults.clear()
-      for (const step of [{ hours: 1 }, { hours: 12 }, { days: 1 }, { days: 1 }]) {
-        await endAllLeases(world)
-        for (const { id } of consents) await bringUpToDate(world, id)
-        world.clock.advance(step)
-      }
-      expect(unexpected).toEqual([])
-      await expectOrder(world, consents)
-    } finally {
-      await world.close()
-    }
-  })
+    },
+  )
 })
 
 const expectOrder = async (world: World, consents: readonly Consent[]): Promise<void> => {
   const { ledger } = world.simulator
-  const processed = ledger.entries({ what: 'exchange' }).filter(({ outcome, code_no }) => outcome !== 'not-processed' && outcome !== 'invalid_client' && code_no !== undefined)
+  const processed = ledger
+    .entries({ what: 'exchange' })
+    .filter(
+      ({ outcome, code_no }) => outcome !== 'not-processed' && outcome !== 'invalid_client' && code_no !== undefined,
+    )
   expect(new Set(processed.map(({ code_no }) => code_no)).size).toBe(processed.length)
   expect(ledger.entries({ what: 'revoked' })).toEqual([])
   const mails = ledger.entries({ what: 'mail', outcome: 'ok' }).map(({ message_id }) => message_id)
@@ -139,11 +183,15 @@ const expectOrder = async (world: World, consents: readonly Consent[]): Promise<
     expect(await world.tokenOf(id)).toBe(bank?.refreshToken)
     const renewals = await world.renewalsOf(id)
     expect(renewals.filter(({ status }) => status === 'renewed')).toHaveLength(consent.cycle - 1)
-    const open = (await world.authorisationsOf(id)).filter(({ status }) => ['code_received', 'exchanging', 'verifying', 'unknown'].includes(status))
+    const open = (await world.authorisationsOf(id)).filter(({ status }) =>
+      ['code_received', 'exchanging', 'verifying', 'unknown'].includes(status),
+    )
     expect(open.map(({ status }) => status)).toEqual([])
     if (consent.cycle > 1) {
       // Ours is a date the bank gave: of two codes that were both processed `/me` may still have shown the first one's.
-      const given = ledger.entries({ what: 'renewed', credentials_id: credentialsId }).map(({ at }) => DateTime.fromISO(at, { zone: 'utc' }).plus({ days: 90 }).toMillis())
+      const given = ledger
+        .entries({ what: 'renewed', credentials_id: credentialsId })
+        .map(({ at }) => DateTime.fromISO(at, { zone: 'utc' }).plus({ days: 90 }).toMillis())
       expect(Math.min(...given.map((at) => Math.abs(at - consent.expiresAt.toMillis())))).toBeLessThan(1_000)
     } else expect(ledger.count({ what: 'renewed', credentials_id: credentialsId })).toBe(0)
   }

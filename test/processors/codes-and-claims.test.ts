@@ -1,4 +1,5 @@
-// Codes that come twice, late, or for a consent that changed; tokens that changed under an exchange; workers that were overtaken.
+// Codes that come twice, late, or for a consent that changed; tokens that changed under an exchange; workers that were
+// overtaken.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Consent } from '../../src/domain/model.ts'
 import { Secret } from '../../src/secret.ts'
@@ -7,7 +8,21 @@ import { imports } from '../../src/store/import.ts'
 import { sealToken } from '../../src/store/refresh-token.ts'
 import { aRow } from '../import/rows.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, askedConsent, authorisation, bringUpToDate, codeOf, endLease, eventTypes, fault, LEASE, liveUntil, rungsSent, seen, withCode } from './rig.ts'
+import {
+  advance,
+  askedConsent,
+  authorisation,
+  bringUpToDate,
+  codeOf,
+  endLease,
+  eventTypes,
+  fault,
+  LEASE,
+  liveUntil,
+  rungsSent,
+  seen,
+  withCode,
+} from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -39,7 +54,10 @@ describe('two codes of one consent', () => {
     world.simulator.switches.set({ me_lag_seconds: 8 })
     const { consent, first, second } = await withTwoCodes()
     expect(await advance(world)(first, aRun())).toMatchObject({ kind: 'snooze' })
-    expect(await advance(world)(second, aRun())).toMatchObject({ kind: 'snooze', reason: 'another code of this consent is being exchanged' })
+    expect(await advance(world)(second, aRun())).toMatchObject({
+      kind: 'snooze',
+      reason: 'another code of this consent is being exchanged',
+    })
     world.clock.advance({ seconds: 11 })
     await advance(world)(first, aRun())
     expect((await authorisation(world, first)).status).toBe('renewed')
@@ -65,7 +83,10 @@ describe('two codes of one consent', () => {
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
     await advance(world)(first, aRun())
     await advance(world)(second, aRun())
-    expect([(await authorisation(world, first)).status, (await authorisation(world, second)).status]).toEqual(['superseded', 'renewed'])
+    expect([(await authorisation(world, first)).status, (await authorisation(world, second)).status]).toEqual([
+      'superseded',
+      'renewed',
+    ])
   })
 
   test('both processed, /me shows the date of the first: the second’s proves nothing in the next cycle', async () => {
@@ -79,7 +100,9 @@ describe('two codes of one consent', () => {
     await advance(world)(second, aRun())
     expect((await authorisation(world, second)).status).toBe('renewed')
     const { expiresAt } = await world.consentOf(consent.id)
-    expect(world.simulator.connection(consent.credentialsId)?.dates.expiresAt.diff(expiresAt).as('seconds')).toBeGreaterThan(10)
+    expect(
+      world.simulator.connection(consent.credentialsId)?.dates.expiresAt.diff(expiresAt).as('seconds'),
+    ).toBeGreaterThan(10)
 
     world.clock.set(expiresAt.minus({ days: 10 }))
     await bringUpToDate(world, consent.id)
@@ -98,7 +121,9 @@ describe('two codes of one consent', () => {
     world.clock.advance({ seconds: 3 })
     await bringUpToDate(world, consent.id)
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
-    expect([(await authorisation(world, first)).status, (await authorisation(world, second)).status].toSorted()).toEqual(['renewed', 'superseded'])
+    expect(
+      [(await authorisation(world, first)).status, (await authorisation(world, second)).status].toSorted(),
+    ).toEqual(['renewed', 'superseded'])
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 })
@@ -106,19 +131,24 @@ describe('two codes of one consent', () => {
 describe('the same redirect again', () => {
   test('a replay, a double submit and a foreign state cause no second call', async () => {
     const consent = await askedConsent(world)
-    const callback = world.toCallback(await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }))
+    const callback = world.toCallback(
+      await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }),
+    )
     const answers = await Promise.all([world.receive(callback), world.receive(callback), world.receive(callback)])
     expect(answers.map(({ kind }) => kind).toSorted()).toEqual(['accepted', 'already', 'already'])
     await bringUpToDate(world, consent.id)
     expect(await world.receive(callback)).toMatchObject({ kind: 'already' })
-    expect(await world.receive({ state: new Secret('another'), code: new Secret('code') })).toEqual({ kind: 'unknown-state' })
+    expect(await world.receive({ state: new Secret('another'), code: new Secret('code') })).toEqual({
+      kind: 'unknown-state',
+    })
     await bringUpToDate(world, consent.id)
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
   })
 })
 
 describe('a code for an authorisation that had ended', () => {
-  const verifiers = async (id: string) => (await world.authorisationsOf(id)).map(({ status, verifier }) => [status, verifier !== null])
+  const verifiers = async (id: string) =>
+    (await world.authorisationsOf(id)).map(({ status, verifier }) => [status, verifier !== null])
 
   test('its verifier is kept as long as the cycle takes a code, and no longer', async () => {
     const consent = await askedConsent(world)
@@ -127,10 +157,17 @@ describe('a code for an authorisation that had ended', () => {
     await world.leave(consent.id)
     world.clock.advance({ hours: 25 })
     await world.store.expireAuthorisations(world.clock.now(), 10_000)
-    expect(await verifiers(consent.id)).toEqual([['refused', true], ['expired', true]])
+    expect(await verifiers(consent.id)).toEqual([
+      ['refused', true],
+      ['expired', true],
+    ])
     await codeOf(world, consent.id)
     await bringUpToDate(world, consent.id)
-    expect(await verifiers(consent.id)).toEqual([['refused', false], ['expired', false], ['renewed', false]])
+    expect(await verifiers(consent.id)).toEqual([
+      ['refused', false],
+      ['expired', false],
+      ['renewed', false],
+    ])
   })
 
   test('… nor where the cycle ended without a renewal, even if it expires only then', async () => {
@@ -138,10 +175,16 @@ describe('a code for an authorisation that had ended', () => {
     await world.goToBank(consent.id, 'deny')
     world.clock.advance({ minutes: 10 })
     await world.leave(consent.id)
-    await administration(world.db, world.policy).closeForGood(consent.id, 'opted_out', { now: world.clock.now(), reason: 'asked us to' })
+    await administration(world.db, world.policy).closeForGood(consent.id, 'opted_out', {
+      now: world.clock.now(),
+      reason: 'asked us to',
+    })
     world.clock.advance({ hours: 25 })
     await world.store.expireAuthorisations(world.clock.now(), 10_000)
-    expect(await verifiers(consent.id)).toEqual([['refused', false], ['expired', false]])
+    expect(await verifiers(consent.id)).toEqual([
+      ['refused', false],
+      ['expired', false],
+    ])
   })
 
   test('denied, then turned back and approved: the state was not consumed by the error', async () => {
@@ -157,8 +200,13 @@ describe('a code for an authorisation that had ended', () => {
 
   test.each(['expired', 'superseded'] as const)('%s: taken as long as the cycle is open', async (status) => {
     const consent = await askedConsent(world)
-    const callback = world.toCallback(await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }))
-    await world.db.prisma.authorisation.updateMany({ where: { consentId: consent.id }, data: { status, nextActionAt: null } })
+    const callback = world.toCallback(
+      await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }),
+    )
+    await world.db.prisma.authorisation.updateMany({
+      where: { consentId: consent.id },
+      data: { status, nextActionAt: null },
+    })
     expect((await world.receive(callback)).kind).toBe('accepted')
     await bringUpToDate(world, consent.id)
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
@@ -177,8 +225,13 @@ describe('a code for an authorisation that had ended', () => {
 describe('a code for a consent that had ended', () => {
   const leftBefore = async (status: string, over: { next?: Date } = {}) => {
     const consent = await askedConsent(world)
-    const callback = world.toCallback(await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }))
-    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status, nextActionAt: over.next ?? null, epoch: { increment: 1 } } })
+    const callback = world.toCallback(
+      await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }),
+    )
+    await world.db.prisma.consent.update({
+      where: { id: consent.id },
+      data: { status, nextActionAt: over.next ?? null, epoch: { increment: 1 } },
+    })
     return { consent, callback }
   }
 
@@ -205,7 +258,9 @@ describe('a code for a consent that had ended', () => {
     await liveUntil(world, consent.id, consent.expiresAt.plus({ days: 90, minutes: 1 }))
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'lapsed' })
     expect((await world.renewalsOf(consent.id))[0]?.status).toBe('lapsed')
-    expect((await world.receive(world.toCallback(await world.simulator.play({ link, as: 'approve' })))).kind).toBe('accepted')
+    expect((await world.receive(world.toCallback(await world.simulator.play({ link, as: 'approve' })))).kind).toBe(
+      'accepted',
+    )
     await bringUpToDate(world, consent.id)
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', cycle: 2 })
     expect((await world.renewalsOf(consent.id))[0]?.status).toBe('renewed')
@@ -213,8 +268,14 @@ describe('a code for a consent that had ended', () => {
 
   test('lapsed, then imported with a later date: the old cycle takes no code, the new keeps its count', async () => {
     const { consent, callback } = await leftBefore('active', { next: world.clock.now().toJSDate() })
-    await world.db.prisma.renewal.updateMany({ where: { consentId: consent.id }, data: { status: 'lapsed', closedAt: world.clock.now().toJSDate() } })
-    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { cycle: 2, expiresAt: world.clock.now().plus({ days: 13 }).toJSDate() } })
+    await world.db.prisma.renewal.updateMany({
+      where: { consentId: consent.id },
+      data: { status: 'lapsed', closedAt: world.clock.now().toJSDate() },
+    })
+    await world.db.prisma.consent.update({
+      where: { id: consent.id },
+      data: { cycle: 2, expiresAt: world.clock.now().plus({ days: 13 }).toJSDate() },
+    })
     await bringUpToDate(world, consent.id)
     expect((await world.receive(callback)).kind).toBe('closed')
     await bringUpToDate(world, consent.id)
@@ -230,7 +291,10 @@ describe('a code for a consent that had ended', () => {
 
   test('opted out between the code and its exchange: the code stays unsent', async () => {
     const { consent, codeId } = await withCode(world)
-    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status: 'opted_out', nextActionAt: null } })
+    await world.db.prisma.consent.update({
+      where: { id: consent.id },
+      data: { status: 'opted_out', nextActionAt: null },
+    })
     expect(await advance(world)(codeId, aRun())).toMatchObject({ kind: 'skipped' })
     expect((await authorisation(world, codeId)).status).toBe('superseded')
     expect(seen(world, consent, 'exchange')).toEqual([])
@@ -239,7 +303,10 @@ describe('a code for a consent that had ended', () => {
   test('opted out during the exchange: nothing is reopened, and the provider is not asked about it', async () => {
     const { consent, codeId } = await withCode(world)
     const optsOut = async (...args: Parameters<World['provider']['exchangeCode']>) => {
-      await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status: 'opted_out', nextActionAt: null } })
+      await world.db.prisma.consent.update({
+        where: { id: consent.id },
+        data: { status: 'opted_out', nextActionAt: null },
+      })
       return world.provider.exchangeCode(...args)
     }
     await advance(world, { provider: { ...world.provider, exchangeCode: optsOut } })(codeId, aRun())
@@ -257,7 +324,10 @@ describe('the stored token changed while a code was being exchanged', () => {
       const answer = await world.provider.exchangeCode(...args)
       // The company passes the rotated token back before we have stored it.
       const current = world.simulator.connection(consent.credentialsId)?.refreshToken ?? ''
-      await world.db.prisma.consent.update({ where: { id: consent.id }, data: { refreshToken: sealToken(world.vault, consent.id, 2, new Secret(current)), tokenVersion: 2 } })
+      await world.db.prisma.consent.update({
+        where: { id: consent.id },
+        data: { refreshToken: sealToken(world.vault, consent.id, 2, new Secret(current)), tokenVersion: 2 },
+      })
       return answer
     }
     await advance(world, { provider: { ...world.provider, exchangeCode: imports } })(codeId, aRun())
@@ -272,7 +342,8 @@ describe('the stored token changed while a code was being exchanged', () => {
     const imports = async (...args: Parameters<World['provider']['exchangeCode']>) => {
       const answer = await world.provider.exchangeCode(...args)
       await world.db.prisma.consent.update({
-        where: { id: consent.id }, data: { refreshToken: sealToken(world.vault, consent.id, 2, new Secret('an-old-token')), tokenVersion: 2 },
+        where: { id: consent.id },
+        data: { refreshToken: sealToken(world.vault, consent.id, 2, new Secret('an-old-token')), tokenVersion: 2 },
       })
       return answer
     }
@@ -308,7 +379,9 @@ describe('the stored token was corrected by an import while another one was kept
     const { consent } = await besideUntilMe()
     await correct(consent, 'typed in by hand')
     await endsRenewed(consent)
-    expect((await world.eventsOf(consent.id)).find(({ type }) => type === 'authorisation.unknown')?.reason).toBe('token-changed')
+    expect((await world.eventsOf(consent.id)).find(({ type }) => type === 'authorisation.unknown')?.reason).toBe(
+      'token-changed',
+    )
     expect(seen(world, consent, 'refresh')).toEqual(['ok'])
   })
 
@@ -345,7 +418,11 @@ describe('the stored token was corrected by an import while another one was kept
       return answer
     }
     await advance(world, { provider: { ...world.provider, refresh } })(codeId, aRun())
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', errorCode: 'token-changed', tokenOwner: 'beside' })
+    expect(await authorisation(world, codeId)).toMatchObject({
+      status: 'unknown',
+      errorCode: 'token-changed',
+      tokenOwner: 'beside',
+    })
     expect((await world.consentOf(consent.id)).cycle).toBe(1)
     await endsRenewed(consent)
   })
@@ -391,7 +468,14 @@ describe('the stored token was corrected by an import while another one was kept
     world.simulator.switches.set({ access_token: 'opaque' })
     const consent = await askedConsent(world)
     const codeId = await codeOf(world, consent.id, 'somebody-else')
-    const nothing = { credentialsId: undefined, providerId: undefined, providerName: undefined, consentExpiresAt: undefined, consentCreatedAt: undefined, consentStatusUpdatedAt: undefined }
+    const nothing = {
+      credentialsId: undefined,
+      providerId: undefined,
+      providerName: undefined,
+      consentExpiresAt: undefined,
+      consentCreatedAt: undefined,
+      consentStatusUpdatedAt: undefined,
+    }
     const readMe: World['provider']['readMe'] = async () => ({ kind: 'me', me: nothing })
     const deps = { provider: { ...world.provider, readMe } }
     for (let time = 0; time < 5; time += 1) {
@@ -414,7 +498,14 @@ describe('the stored token was corrected by an import while another one was kept
     const expiresAt = world.clock.now().plus({ days: 90 })
     const readMe: World['provider']['readMe'] = async () => ({
       kind: 'me',
-      me: { credentialsId: undefined, providerId: undefined, providerName: undefined, consentExpiresAt: expiresAt, consentCreatedAt: undefined, consentStatusUpdatedAt: undefined },
+      me: {
+        credentialsId: undefined,
+        providerId: undefined,
+        providerName: undefined,
+        consentExpiresAt: expiresAt,
+        consentCreatedAt: undefined,
+        consentStatusUpdatedAt: undefined,
+      },
     })
     await advance(world, { provider: { ...world.provider, readMe } })(codeId, aRun())
     expect((await authorisation(world, codeId)).status).toBe('renewed')
@@ -427,10 +518,21 @@ describe('the cycle was closed while a code was out', () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
     const { credentialsId, userId, providerId, country, redirectUri } = consent
-    const row = aRow({ credentialsId, userId, providerId, country, redirectUri, refreshToken: await world.tokenOf(consent.id), expiresAt: world.clock.now().plus({ days: 30 }) })
+    const row = aRow({
+      credentialsId,
+      userId,
+      providerId,
+      country,
+      redirectUri,
+      refreshToken: await world.tokenOf(consent.id),
+      expiresAt: world.clock.now().plus({ days: 30 }),
+    })
     const repaired = async (...args: Parameters<World['provider']['exchangeCode']>) => {
       const answer = await world.provider.exchangeCode(...args)
-      const [result] = await imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: false })
+      const [result] = await imports(world.db, world.policy).importBatch([row], {
+        now: world.clock.now(),
+        correct: false,
+      })
       expect(result?.kind).toBe('repaired')
       return answer
     }
@@ -489,6 +591,11 @@ describe('a worker that was overtaken', () => {
     const { nextActionAt, asked } = await authorisation(world, codeId)
     const said = await advance(world, { provider: { ...world.provider, readMe: sleeps } })(codeId, aRun())
     expect(said).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('took over') })
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'verifying', nextActionAt, asked, leaseUntil: expect.any(Date) })
+    expect(await authorisation(world, codeId)).toMatchObject({
+      status: 'verifying',
+      nextActionAt,
+      asked,
+      leaseUntil: expect.any(Date),
+    })
   })
 })

@@ -1,7 +1,20 @@
-// Sending a code: every answer the provider can give, and what the ledger of the provider says about how often it was sent.
+// Sending a code: every answer the provider can give, and what the ledger of the provider says about how often it was
+// sent.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, authorisation, bringUpToDate, daysLeft, eventTypes, fault, NOBODY, providerAt, rungsSent, seen, withCode } from './rig.ts'
+import {
+  advance,
+  authorisation,
+  bringUpToDate,
+  daysLeft,
+  eventTypes,
+  fault,
+  NOBODY,
+  providerAt,
+  rungsSent,
+  seen,
+  withCode,
+} from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -18,17 +31,29 @@ afterEach(async () => {
 /** Whole seconds from the last sending of the code to the next. */
 const secondsUntil = async (id: string): Promise<number> => {
   const { nextActionAt, exchangeStartedAt } = await authorisation(world, id)
-  return nextActionAt === null || exchangeStartedAt === null ? Number.NaN : Math.floor((nextActionAt.getTime() - exchangeStartedAt.getTime()) / 1000)
+  return nextActionAt === null || exchangeStartedAt === null
+    ? Number.NaN
+    : Math.floor((nextActionAt.getTime() - exchangeStartedAt.getTime()) / 1000)
 }
 
 describe('an answer with tokens', () => {
   test('renews: one exchange, one /me, the code and all other secrets are gone', async () => {
     const { consent, codeId } = await withCode(world)
-    expect(await advance(world)(codeId, aRun())).toMatchObject({ kind: 'done', what: expect.stringContaining('renewed until') })
+    expect(await advance(world)(codeId, aRun())).toMatchObject({
+      kind: 'done',
+      what: expect.stringContaining('renewed until'),
+    })
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
     expect(seen(world, consent, 'refresh')).toEqual([])
     const row = await authorisation(world, codeId)
-    expect(row).toMatchObject({ status: 'renewed', code: null, verifier: null, link: null, accessToken: null, nextActionAt: null })
+    expect(row).toMatchObject({
+      status: 'renewed',
+      code: null,
+      verifier: null,
+      link: null,
+      accessToken: null,
+      nextActionAt: null,
+    })
     expect(await daysLeft(world, consent.id)).toBe(90)
   })
 
@@ -36,7 +61,10 @@ describe('an answer with tokens', () => {
     const { consent, codeId } = await withCode(world)
     await advance(world)(codeId, aRun())
     for (const manual of [false, true]) {
-      expect(await advance(world)(codeId, aRun({ manual }))).toEqual({ kind: 'skipped', reason: 'the authorisation is renewed' })
+      expect(await advance(world)(codeId, aRun({ manual }))).toEqual({
+        kind: 'skipped',
+        reason: 'the authorisation is renewed',
+      })
     }
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
     expect((await world.renewalsOf(consent.id)).map(({ status }) => status)).toEqual(['renewed'])
@@ -74,9 +102,15 @@ describe('certainly not processed: sent again within its five minutes', () => {
   test('429 without Retry-After, twice: again after two, then four seconds', async () => {
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'rate-limited', count: 2 })
-    expect(await advance(world)(codeId, aRun())).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('provider-rate-limited') })
+    expect(await advance(world)(codeId, aRun())).toMatchObject({
+      kind: 'snooze',
+      reason: expect.stringContaining('provider-rate-limited'),
+    })
     expect(await secondsUntil(codeId)).toBe(2)
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'code_received', errorCode: 'provider-rate-limited' })
+    expect(await authorisation(world, codeId)).toMatchObject({
+      status: 'code_received',
+      errorCode: 'provider-rate-limited',
+    })
     // Early by itself it only says when; it does not send.
     expect(await advance(world)(codeId, aRun())).toMatchObject({ kind: 'snooze', reason: 'code_received: not due yet' })
     world.clock.advance({ seconds: 3 })
@@ -125,12 +159,21 @@ describe('certainly not processed: sent again within its five minutes', () => {
     world.simulator.switches.set({ invalid_client_until: world.clock.now().plus({ seconds: 40 }).toISO() })
     for (let time = 0; time < 4; time += 1) {
       await advance(world)(codeId, aRun())
-      expect(await authorisation(world, codeId)).toMatchObject({ status: 'code_received', errorCode: 'client-rejected' })
+      expect(await authorisation(world, codeId)).toMatchObject({
+        status: 'code_received',
+        errorCode: 'client-rejected',
+      })
       world.clock.advance({ seconds: (await secondsUntil(codeId)) + 1 })
     }
     world.clock.advance({ seconds: 20 })
     await advance(world)(codeId, aRun())
-    expect(seen(world, consent, 'exchange')).toEqual(['invalid_client', 'invalid_client', 'invalid_client', 'invalid_client', 'ok'])
+    expect(seen(world, consent, 'exchange')).toEqual([
+      'invalid_client',
+      'invalid_client',
+      'invalid_client',
+      'invalid_client',
+      'ok',
+    ])
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 
@@ -138,7 +181,12 @@ describe('certainly not processed: sent again within its five minutes', () => {
     const { consent, codeId } = await withCode(world)
     world.clock.advance({ minutes: 5, seconds: 1 })
     await bringUpToDate(world, consent.id)
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'code-too-old', code: null, verifier: null })
+    expect(await authorisation(world, codeId)).toMatchObject({
+      status: 'refused',
+      errorCode: 'code-too-old',
+      code: null,
+      verifier: null,
+    })
     expect(seen(world, consent, 'exchange')).toEqual([])
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
     expect((await world.notificationsOf(consent.id)).at(-1)?.situation).toBe('asked-again')
@@ -148,17 +196,32 @@ describe('certainly not processed: sent again within its five minutes', () => {
 describe('refused by the provider: the user is asked again, once', () => {
   const refusals = {
     'a verifier that does not match (invalid_grant)': { switches: {}, spoil: true, code: 'grant-refused' },
-    'a code that was too short-lived (invalid_authorization_code)': { switches: { code_life_seconds: 0 }, spoil: false, code: 'code-refused' },
+    'a code that was too short-lived (invalid_authorization_code)': {
+      switches: { code_life_seconds: 0 },
+      spoil: false,
+      code: 'code-refused',
+    },
   }
   test.each(Object.entries(refusals))('%s', async (_, { switches, spoil, code }) => {
     const { consent, codeId } = await withCode(world)
     world.simulator.switches.set(switches)
     if (spoil) {
-      const other = world.vault.seal(await verifierOf(), { table: 'authorisations', column: 'verifier', rowId: codeId, version: 1 })
+      const other = world.vault.seal(await verifierOf(), {
+        table: 'authorisations',
+        column: 'verifier',
+        rowId: codeId,
+        version: 1,
+      })
       await world.db.prisma.authorisation.update({ where: { id: codeId }, data: { verifier: other } })
     } else world.clock.advance({ seconds: 1 })
     await bringUpToDate(world, consent.id)
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: code, code: null, verifier: null, nextActionAt: null })
+    expect(await authorisation(world, codeId)).toMatchObject({
+      status: 'refused',
+      errorCode: code,
+      code: null,
+      verifier: null,
+      nextActionAt: null,
+    })
     expect(seen(world, consent, 'exchange')).toHaveLength(1)
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
     expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 1, status: 'active' })

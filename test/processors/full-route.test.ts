@@ -6,7 +6,18 @@ import { sealToken } from '../../src/store/refresh-token.ts'
 import { aConsent } from '../builders.ts'
 import type { Consent } from '../../src/domain/model.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, authorisation, askedConsent, bringUpToDate, codeOf, daysLeft, eventTypes, fault, rungsSent, sleepingAfter } from './rig.ts'
+import {
+  advance,
+  authorisation,
+  askedConsent,
+  bringUpToDate,
+  codeOf,
+  daysLeft,
+  eventTypes,
+  fault,
+  rungsSent,
+  sleepingAfter,
+} from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -22,7 +33,8 @@ afterEach(async () => {
 
 const FRENCH = { country: 'FR', providerId: 'fr-stet-caisse-depargne', providerName: "Caisse d'Epargne" }
 const asked = async () => askedConsent(world, FRENCH)
-const exchangeFault = (order: Parameters<World['simulator']['faults']['add']>[0]): void => void world.simulator.faults.add({ count: 1, ...order })
+const exchangeFault = (order: Parameters<World['simulator']['faults']['add']>[0]): void =>
+  void world.simulator.faults.add({ count: 1, ...order })
 
 /** The consent that took the place of `consent`. */
 const successorOf = async (id: string) => {
@@ -37,15 +49,34 @@ describe('approved', () => {
     const codeId = await codeOf(world, consent.id)
     await bringUpToDate(world, consent.id)
     const fresh = await successorOf(consent.id)
-    expect(fresh).toMatchObject({ status: 'active', userId: consent.userId, providerId: consent.providerId, email: consent.email, cycle: 1, expiresSource: 'me' })
+    expect(fresh).toMatchObject({
+      status: 'active',
+      userId: consent.userId,
+      providerId: consent.providerId,
+      email: consent.email,
+      cycle: 1,
+      expiresSource: 'me',
+    })
     expect(fresh.credentialsId).not.toBe(consent.credentialsId)
     expect(await daysLeft(world, fresh.id)).toBe(90)
     expect(await world.tokenOf(fresh.id)).toBe(world.simulator.connection(fresh.credentialsId)?.refreshToken)
-    expect((await eventTypes(world, consent.id)).slice(-3)).toEqual(['authorisation.answered', 'consent.renewed', 'consent.superseded'])
+    expect((await eventTypes(world, consent.id)).slice(-3)).toEqual([
+      'authorisation.answered',
+      'consent.renewed',
+      'consent.superseded',
+    ])
     expect((await world.eventsOf(consent.id)).at(-1)?.data).toEqual({ by: fresh.credentialsId })
-    expect((await world.eventsOf(fresh.id)).map(({ type, data }) => [type, data['supersedes']])).toEqual([['consent.imported', consent.credentialsId]])
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'renewed', newRefreshToken: null, accessToken: null })
-    expect((await world.renewalsOf(consent.id)).map(({ status, route }) => [status, route])).toEqual([['renewed', 'full']])
+    expect((await world.eventsOf(fresh.id)).map(({ type, data }) => [type, data['supersedes']])).toEqual([
+      ['consent.imported', consent.credentialsId],
+    ])
+    expect(await authorisation(world, codeId)).toMatchObject({
+      status: 'renewed',
+      newRefreshToken: null,
+      accessToken: null,
+    })
+    expect((await world.renewalsOf(consent.id)).map(({ status, route }) => [status, route])).toEqual([
+      ['renewed', 'full'],
+    ])
     await bringUpToDate(world, fresh.id)
     expect((await world.consentOf(fresh.id)).nextActionReason).toContain('healthy')
   })
@@ -75,12 +106,19 @@ describe('approved', () => {
     await world.db.prisma.authorisation.update({
       where: { id: codeId },
       data: {
-        status: 'unknown', code: null, tokenOwner: 'beside', tokenVersion: 1,
-        exchangeStartedAt: world.clock.now().toJSDate(), answeredAt: world.clock.now().toJSDate(),
+        status: 'unknown',
+        code: null,
+        tokenOwner: 'beside',
+        tokenVersion: 1,
+        exchangeStartedAt: world.clock.now().toJSDate(),
+        answeredAt: world.clock.now().toJSDate(),
         newRefreshToken: sealedBeside(codeId, world.simulator.connection(consent.credentialsId)?.refreshToken ?? ''),
       },
     })
-    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { refreshToken: sealedToken(consent.id, 'an older one') } })
+    await world.db.prisma.consent.update({
+      where: { id: consent.id },
+      data: { refreshToken: sealedToken(consent.id, 'an older one') },
+    })
     world.simulator.switches.set({ me_dates: 'none' })
     await bringUpToDate(world, consent.id)
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
@@ -113,7 +151,11 @@ describe('approved', () => {
     await world.db.prisma.consent.update({ where: { id: imported }, data: { status: 'opted_out', nextActionAt: null } })
     world.clock.advance({ seconds: 11 })
     await bringUpToDate(world, consent.id)
-    expect(await world.consentOf(imported)).toMatchObject({ status: 'opted_out', tokenVersion: 1, nextActionAt: undefined })
+    expect(await world.consentOf(imported)).toMatchObject({
+      status: 'opted_out',
+      tokenVersion: 1,
+      nextActionAt: undefined,
+    })
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'superseded', supersededById: imported })
   })
 })
@@ -190,7 +232,11 @@ describe('/me does not name the bank of the new connection', () => {
     const consent = await asked()
     const codeId = await codeOf(world, consent.id)
     await liveOn(codeId, 25)
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'not-proven', newRefreshToken: null })
+    expect(await authorisation(world, codeId)).toMatchObject({
+      status: 'refused',
+      errorCode: 'not-proven',
+      newRefreshToken: null,
+    })
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', cycle: 1, supersededById: undefined })
     await bringUpToDate(world, consent.id)
     expect((await rungsSent(world, consent.id)).at(-1)).toBe('again-1 sent')
@@ -222,29 +268,54 @@ const approvesOurs = (credentialsId: string): World['provider'] => ({
   ...world.provider,
   exchangeCode: async () => ({
     kind: 'tokens',
-    tokens: { accessToken: secret('access'), refreshToken: secret('token-of-the-same-connection'), credentialsId, expiresInSeconds: 3600 },
+    tokens: {
+      accessToken: secret('access'),
+      refreshToken: secret('token-of-the-same-connection'),
+      credentialsId,
+      expiresInSeconds: 3600,
+    },
   }),
   readMe: async () => ({
     kind: 'me',
     me: {
-      credentialsId, providerId: undefined, providerName: undefined, consentExpiresAt: world.clock.now().plus({ days: 90 }),
-      consentCreatedAt: undefined, consentStatusUpdatedAt: world.clock.now(),
+      credentialsId,
+      providerId: undefined,
+      providerName: undefined,
+      consentExpiresAt: world.clock.now().plus({ days: 90 }),
+      consentCreatedAt: undefined,
+      consentStatusUpdatedAt: world.clock.now(),
     },
   }),
 })
 
 const secret = (value: string): Secret => new Secret(value)
-const sealedBeside = (id: string, token: string): string => world.vault.seal(secret(token), { table: 'authorisations', column: 'new_refresh_token', rowId: id, version: 1 })
+const sealedBeside = (id: string, token: string): string =>
+  world.vault.seal(secret(token), { table: 'authorisations', column: 'new_refresh_token', rowId: id, version: 1 })
 const sealedToken = (id: string, token: string): string => sealToken(world.vault, id, 1, secret(token))
 
 /** The row an import makes of a connection that the provider knows already. */
 const importRow = async (old: Consent, credentialsId: string): Promise<string> => {
-  const { id, userId, providerId, country, redirectUri } = aConsent({ ...old, id: crypto.randomUUID(), credentialsId, expiresAt: world.clock.now().plus({ days: 89 }) })
+  const { id, userId, providerId, country, redirectUri } = aConsent({
+    ...old,
+    id: crypto.randomUUID(),
+    credentialsId,
+    expiresAt: world.clock.now().plus({ days: 89 }),
+  })
   const now = world.clock.now().toJSDate()
   await world.db.prisma.consent.create({
     data: {
-      id, credentialsId, userId, providerId, country, redirectUri, expiresAt: world.clock.now().plus({ days: 89 }).toJSDate(), expiresSource: 'imported',
-      refreshToken: sealedToken(id, 'as imported'), nextActionAt: now, createdAt: now, updatedAt: now,
+      id,
+      credentialsId,
+      userId,
+      providerId,
+      country,
+      redirectUri,
+      expiresAt: world.clock.now().plus({ days: 89 }).toJSDate(),
+      expiresSource: 'imported',
+      refreshToken: sealedToken(id, 'as imported'),
+      nextActionAt: now,
+      createdAt: now,
+      updatedAt: now,
     },
   })
   return id

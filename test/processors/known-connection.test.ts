@@ -1,5 +1,5 @@
-// Full authentication whose new connection is on record already, by an import that came in between: joined where it is this user's at
-// this bank, left alone where it is not. The record of events must follow every time.
+// Full authentication whose new connection is on record already, by an import that came in between: joined where it is
+// this user's at this bank, left alone where it is not. The record of events must follow every time.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Consent } from '../../src/domain/model.ts'
 import { imports } from '../../src/store/import.ts'
@@ -27,9 +27,22 @@ const approved = async (consent: Consent) => {
 }
 
 /** The company imports the new connection; answers our id of it. */
-const imported = async (consent: Consent, credentialsId: string, over: Parameters<typeof aRow>[0] = {}): Promise<string> => {
+const imported = async (
+  consent: Consent,
+  credentialsId: string,
+  over: Parameters<typeof aRow>[0] = {},
+): Promise<string> => {
   const { userId, providerId, providerName, country, redirectUri } = consent
-  const row = aRow({ credentialsId, userId, providerId, providerName, country, redirectUri, refreshToken: `imported-${credentialsId}`, ...over })
+  const row = aRow({
+    credentialsId,
+    userId,
+    providerId,
+    providerName,
+    country,
+    redirectUri,
+    refreshToken: `imported-${credentialsId}`,
+    ...over,
+  })
   const [result] = await imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: false })
   expect(result?.kind).toBe('created')
   return (await world.store.findConsent(credentialsId))?.id ?? ''
@@ -40,15 +53,28 @@ const sayItSupersedes = async (consent: Consent, credentialsId: string): Promise
   const { scopes, email, name, locale, timeZone, expiresAt } = await world.consentOf(consent.id)
   const { userId, providerId, providerName, country, redirectUri } = consent
   const row = aRow({
-    credentialsId: consent.credentialsId, userId, providerId, providerName, country, redirectUri, scopes, email, name, locale, timeZone, expiresAt,
-    refreshToken: await world.tokenOf(consent.id), supersedes: credentialsId,
+    credentialsId: consent.credentialsId,
+    userId,
+    providerId,
+    providerName,
+    country,
+    redirectUri,
+    scopes,
+    email,
+    name,
+    locale,
+    timeZone,
+    expiresAt,
+    refreshToken: await world.tokenOf(consent.id),
+    supersedes: credentialsId,
   })
   const results = await imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: false })
   expect(results).toEqual([{ kind: 'updated', detail: undefined, superseded: 1 }])
 }
 
 const inDays = (days: number) => world.clock.now().plus({ days })
-const statuses = async (id: string): Promise<string[]> => (await world.renewalsOf(id)).map(({ cycle, status }) => `${cycle} ${status}`)
+const statuses = async (id: string): Promise<string[]> =>
+  (await world.renewalsOf(id)).map(({ cycle, status }) => `${cycle} ${status}`)
 const isWhole = async (): Promise<void> => {
   await world.drain()
   await world.store.expireAuthorisations(world.clock.now(), 1000)
@@ -65,7 +91,15 @@ describe('of the same user at the same bank: joined, and its next cycle begins',
     const later = inDays(1).toJSDate()
     await world.db.prisma.consent.update({
       where: { id: known },
-      data: { failedAttempts: 3, lastErrorCode: 'link-rejected', retryAfter: later, queuedUntil: later, leaseUntil: later, nextActionAt: later, mismatches: 2 },
+      data: {
+        failedAttempts: 3,
+        lastErrorCode: 'link-rejected',
+        retryAfter: later,
+        queuedUntil: later,
+        leaseUntil: later,
+        nextActionAt: later,
+        mismatches: 2,
+      },
     })
     const { epoch } = await world.db.prisma.consent.findUniqueOrThrow({ where: { id: known } })
     world.clock.advance({ seconds: 11 })
@@ -73,11 +107,24 @@ describe('of the same user at the same bank: joined, and its next cycle begins',
 
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'superseded', supersededById: known })
     expect(await world.db.prisma.consent.findUniqueOrThrow({ where: { id: known } })).toMatchObject({
-      status: 'active', cycle: 2, tokenVersion: 2, failedAttempts: 0, lastErrorCode: null, retryAfter: null, queuedUntil: null, leaseUntil: null, mismatches: 0, epoch: epoch + 1,
+      status: 'active',
+      cycle: 2,
+      tokenVersion: 2,
+      failedAttempts: 0,
+      lastErrorCode: null,
+      retryAfter: null,
+      queuedUntil: null,
+      leaseUntil: null,
+      mismatches: 0,
+      epoch: epoch + 1,
     })
     expect(await statuses(known)).toEqual(['1 repaired'])
     expect(await rungsSent(world, known)).toEqual(['-7d cancelled'])
-    expect((await world.eventsOf(known)).at(-1)).toMatchObject({ type: 'consent.repaired', actor: 'user', data: { cycle: 1, status: 'active', supersedes: consent.credentialsId } })
+    expect((await world.eventsOf(known)).at(-1)).toMatchObject({
+      type: 'consent.repaired',
+      actor: 'user',
+      data: { cycle: 1, status: 'active', supersedes: consent.credentialsId },
+    })
     const { expiresAt } = await world.consentOf(known)
     expect(Math.round(expiresAt.diff(world.clock.now()).as('days'))).toBe(90)
     expect(await world.tokenOf(known)).toBe(world.simulator.connection(credentialsId)?.refreshToken)
@@ -122,17 +169,29 @@ describe('not to be joined: its row is not touched, the user is asked again, and
     await bringUpToDate(world, consent.id)
 
     expect(await world.db.prisma.consent.findUniqueOrThrow({ where: { id: known } })).toEqual(before)
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'mismatched', errorCode: 'other-connection', newRefreshToken: null, accessToken: null })
+    expect(await authorisation(world, codeId)).toMatchObject({
+      status: 'mismatched',
+      errorCode: 'other-connection',
+      newRefreshToken: null,
+      accessToken: null,
+    })
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', cycle: 1, mismatches: 1 })
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
     const told = (await world.eventsOf(consent.id)).find(({ type }) => type === 'authorisation.mismatched')
-    expect(told).toMatchObject({ reason: expect.stringContaining(says), data: { authorisation_id: codeId, known_as: known } })
+    expect(told).toMatchObject({
+      reason: expect.stringContaining(says),
+      data: { authorisation_id: codeId, known_as: known },
+    })
 
     await codeOf(world, consent.id)
     await bringUpToDate(world, consent.id)
     const { status, supersededById } = await world.consentOf(consent.id)
     expect(status).toBe('superseded')
-    expect(await world.consentOf(supersededById ?? '')).toMatchObject({ status: 'active', userId: consent.userId, providerId: consent.providerId })
+    expect(await world.consentOf(supersededById ?? '')).toMatchObject({
+      status: 'active',
+      userId: consent.userId,
+      providerId: consent.providerId,
+    })
     expect(await eventTypes(world, supersededById ?? '')).toEqual(['consent.imported'])
     await isWhole()
   })

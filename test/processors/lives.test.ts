@@ -3,7 +3,18 @@ import type { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { administration } from '../../src/store/administration.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { askedConsent, authorisation, bringUpToDate, codeOf, daysLeft, eventTypes, LEASE, liveUntil, rungsSent, seen } from './rig.ts'
+import {
+  askedConsent,
+  authorisation,
+  bringUpToDate,
+  codeOf,
+  daysLeft,
+  eventTypes,
+  LEASE,
+  liveUntil,
+  rungsSent,
+  seen,
+} from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -19,7 +30,10 @@ const given = async (daysAgo = 0) => world.addConsent({ expiresAt: world.clock.n
 const LADDER = ['-14d', '-7d', '-3d', '-1d', '0d', '+7d', '+30d', '+60d', '+83d']
 const sent = (rungs: readonly string[]): string[] => rungs.map((rung) => `${rung} sent`)
 const mailDays = (consent: { email: string | undefined; expiresAt: DateTime }): number[] =>
-  world.simulator.mails({ to: consent.email ?? '' }).map(({ at }) => Math.round((Date.parse(at) - consent.expiresAt.toMillis()) / 86_400_000)).toReversed()
+  world.simulator
+    .mails({ to: consent.email ?? '' })
+    .map(({ at }) => Math.round((Date.parse(at) - consent.expiresAt.toMillis()) / 86_400_000))
+    .toReversed()
 
 describe('a user who', () => {
   test('ignores everything for 181 days gets the ladder’s nine messages, one a rung, then it lapses', async () => {
@@ -31,7 +45,9 @@ describe('a user who', () => {
     expect((await world.renewalsOf(consent.id)).map(({ status }) => status)).toEqual(['lapsed'])
     expect((await eventTypes(world, consent.id)).at(-1)).toBe('consent.lapsed')
     // The events are gapless.
-    expect((await world.eventsOf(consent.id)).map(({ seq }) => seq)).toEqual((await world.eventsOf(consent.id)).map((_, index) => index + 1))
+    expect((await world.eventsOf(consent.id)).map(({ seq }) => seq)).toEqual(
+      (await world.eventsOf(consent.id)).map((_, index) => index + 1),
+    )
     // A link when it opens, at the expiry, and weekly.
     const links = seen(world, consent, 'reauthuri').length
     expect(links).toBeGreaterThanOrEqual(14)
@@ -58,7 +74,11 @@ describe('a user who', () => {
       await bringUpToDate(world, consent.id)
       expect((await world.consentOf(consent.id)).cycle).toBe(cycle + 1)
     }
-    expect((await world.notificationsOf(consent.id)).map(({ cycle, rung, status }) => [cycle, rung, status])).toEqual([[1, '-14d', 'sent'], [2, '-14d', 'sent'], [3, '-14d', 'sent']])
+    expect((await world.notificationsOf(consent.id)).map(({ cycle, rung, status }) => [cycle, rung, status])).toEqual([
+      [1, '-14d', 'sent'],
+      [2, '-14d', 'sent'],
+      [3, '-14d', 'sent'],
+    ])
     expect((await world.renewalsOf(consent.id)).map(({ status }) => status)).toEqual(['renewed', 'renewed', 'renewed'])
     expect(await world.tokenOf(consent.id)).toBe(token)
     expect(seen(world, consent, 'exchange')).toEqual(['ok', 'ok', 'ok'])
@@ -72,7 +92,10 @@ describe('a user who', () => {
     expect((await world.look(consent.id)).kind).toBe('ready')
     await codeOf(world, consent.id)
     await bringUpToDate(world, consent.id)
-    expect((await world.authorisationsOf(consent.id)).map(({ status }) => status).toSorted()).toEqual(['refused', 'renewed'])
+    expect((await world.authorisationsOf(consent.id)).map(({ status }) => status).toSorted()).toEqual([
+      'refused',
+      'renewed',
+    ])
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
   })
 
@@ -101,10 +124,14 @@ describe('a user who', () => {
     const consent = await askedConsent(world)
     const [one, two] = await Promise.all([world.leave(consent.id), world.leave(consent.id)])
     expect(one).not.toBe(two)
-    for (const link of [one, two]) await world.receive(world.toCallback(await world.simulator.play({ link, as: 'approve' })))
+    for (const link of [one, two])
+      await world.receive(world.toCallback(await world.simulator.play({ link, as: 'approve' })))
     world.clock.advance({ seconds: 3 })
     await bringUpToDate(world, consent.id)
-    expect((await world.authorisationsOf(consent.id)).map(({ status }) => status).toSorted()).toEqual(['renewed', 'superseded'])
+    expect((await world.authorisationsOf(consent.id)).map(({ status }) => status).toSorted()).toEqual([
+      'renewed',
+      'superseded',
+    ])
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
   })
 
@@ -125,10 +152,18 @@ describe('a user who', () => {
 describe('things that happen to it', () => {
   test('a mail scanner opens the start page a hundred times: nothing changes', async () => {
     const consent = await askedConsent(world)
-    const before = [await world.authorisationsOf(consent.id), await world.consentOf(consent.id), await world.eventsOf(consent.id)]
+    const before = [
+      await world.authorisationsOf(consent.id),
+      await world.consentOf(consent.id),
+      await world.eventsOf(consent.id),
+    ]
     const looks = await Promise.all(Array.from({ length: 100 }, async () => world.look(consent.id)))
     expect(new Set(looks.map(({ kind }) => kind))).toEqual(new Set(['ready']))
-    expect([await world.authorisationsOf(consent.id), await world.consentOf(consent.id), await world.eventsOf(consent.id)]).toEqual(before)
+    expect([
+      await world.authorisationsOf(consent.id),
+      await world.consentOf(consent.id),
+      await world.eventsOf(consent.id),
+    ]).toEqual(before)
   })
 
   test('paused while a message waits, resumed, and once more: it is sent when the consent is back', async () => {
@@ -167,7 +202,11 @@ describe('things that happen to it', () => {
     if (begun.kind !== 'claimed') throw new Error(begun.kind)
     expect(await world.store.beginSending(begun.claim, world.clock.now(), 1_000)).toEqual({ kind: 'reserved' })
     await operator.pauseConsent(consent.id, { now: world.clock.now(), reason: 'asked to' })
-    await world.store.postpone(begun.claim, world.clock.now(), { now: world.clock.now(), tried: false, code: 'mail-away' })
+    await world.store.postpone(begun.claim, world.clock.now(), {
+      now: world.clock.now(),
+      tried: false,
+      code: 'mail-away',
+    })
     await bringUpToDate(world, consent.id)
     expect(await rungsSent(world, consent.id)).toEqual(['-14d cancelled'])
     await operator.resumeConsent(consent.id, { now: world.clock.now(), reason: 'asked to' })

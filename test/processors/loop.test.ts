@@ -15,7 +15,9 @@ describe('the whole loop', () => {
     const consent = await world.addConsent({ expiresAt: inDays(10) })
     await world.drain()
     expect(world.mailsTo(consent)).toHaveLength(1)
-    expect((await world.notificationsOf(consent.id)).map(({ rung, status }) => [rung, status])).toEqual([['-14d', 'sent']])
+    expect((await world.notificationsOf(consent.id)).map(({ rung, status }) => [rung, status])).toEqual([
+      ['-14d', 'sent'],
+    ])
     const before = await world.tokenOf(consent.id)
     expect(await world.goToBank(consent.id, 'approve')).toMatchObject({ kind: 'accepted' })
     await world.drain()
@@ -37,8 +39,10 @@ describe('the whole loop', () => {
     const run = { manual: true, lastAttempt: true, signal: new AbortController().signal }
     const said = await jobs.consent(consent.id, run)
     expect(said.kind).toBe('skipped')
-    for (const { id } of await world.notificationsOf(consent.id)) expect(await jobs.notification(id, run)).toEqual({ kind: 'skipped', reason: 'the message is sent' })
-    for (const { id } of await world.authorisationsOf(consent.id)) expect((await jobs.authorisation(id, { ...run, manual: true })).kind).toBe('skipped')
+    for (const { id } of await world.notificationsOf(consent.id))
+      expect(await jobs.notification(id, run)).toEqual({ kind: 'skipped', reason: 'the message is sent' })
+    for (const { id } of await world.authorisationsOf(consent.id))
+      expect((await jobs.authorisation(id, { ...run, manual: true })).kind).toBe('skipped')
     expect(world.mailsTo(consent)).toHaveLength(mails)
     expect(world.simulator.ledger.count({ what: 'reauthuri', credentials_id: consent.credentialsId })).toBe(links)
   })
@@ -75,7 +79,10 @@ describe('the whole loop', () => {
     await world.drain()
     expect((await world.authorisationsOf(consent.id)).map(({ status }) => status)).toContain('mismatched')
     expect(await world.tokenOf(consent.id)).toBe(token)
-    expect((await world.notificationsOf(consent.id)).map(({ rung, situation }) => [rung, situation])).toEqual([['-14d', 'reminder'], ['again-1', 'other-account']])
+    expect((await world.notificationsOf(consent.id)).map(({ rung, situation }) => [rung, situation])).toEqual([
+      ['-14d', 'reminder'],
+      ['again-1', 'other-account'],
+    ])
     expect(world.mailsTo(consent)).toHaveLength(2)
   })
 

@@ -14,14 +14,19 @@ beforeEach(async () => {
 })
 afterEach(async () => world.close())
 
-const due = async (count: number) => Promise.all(Array.from({ length: count }, async () => world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })))
+const due = async (count: number) =>
+  Promise.all(
+    Array.from({ length: count }, async () => world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })),
+  )
 const holdOf = async (wanted: HoldCode) => (await world.store.getHolds()).find(({ code }) => code === wanted)
 const calls = (what: 'reauthuri' | 'exchange'): number => world.simulator.ledger.count({ what })
-const rejectClient = (over: Record<string, number>): void => world.simulator.switches.set({ invalid_client_until: world.clock.now().plus(over).toISO() })
+const rejectClient = (over: Record<string, number>): void =>
+  world.simulator.switches.set({ invalid_client_until: world.clock.now().plus(over).toISO() })
 
 describe('many 401 for links', () => {
   beforeEach(() => world.simulator.switches.set({ redirect_mismatch: 'strict' }))
-  const rejectLinks = (): void => void world.simulator.faults.add({ endpoint: 'reauthuri', kind: 'error-json', status: 401, error: 'unauthorized' })
+  const rejectLinks = (): void =>
+    void world.simulator.faults.add({ endpoint: 'reauthuri', kind: 'error-json', status: 401, error: 'unauthorized' })
 
   test('ten different connections: held; the eleventh is not asked about, nor blamed', async () => {
     rejectLinks()
@@ -90,9 +95,15 @@ describe('invalid_client', () => {
     for (const { codeId } of all) await advance(world)(codeId, aRun())
     expect(calls('exchange')).toBe(3)
     expect(await holdOf('client-rejected')).toBeDefined()
-    expect(await authorisation(world, all[3]?.codeId ?? '')).toMatchObject({ status: 'code_received', errorCode: 'provider-paused' })
+    expect(await authorisation(world, all[3]?.codeId ?? '')).toMatchObject({
+      status: 'code_received',
+      errorCode: 'provider-paused',
+    })
     const [other] = await due(1)
-    expect(await renew(world)(other?.id ?? '', aRun())).toMatchObject({ kind: 'snooze', reason: 'calls to the provider are on hold' })
+    expect(await renew(world)(other?.id ?? '', aRun())).toMatchObject({
+      kind: 'snooze',
+      reason: 'calls to the provider are on hold',
+    })
     world.clock.advance({ seconds: 125 })
     for (const { consent } of all) await bringUpToDate(world, consent.id)
     expect(await holdOf('client-rejected')).toBeUndefined()
@@ -116,7 +127,13 @@ describe('invalid_client', () => {
     rejectClient({ seconds: 1 })
     for (const { codeId } of all) await advance(world)(codeId, aRun())
     world.clock.advance({ seconds: 3 })
-    world.simulator.faults.add({ endpoint: 'exchange', kind: 'error-json', status: 400, error: 'invalid_grant', count: 1 })
+    world.simulator.faults.add({
+      endpoint: 'exchange',
+      kind: 'error-json',
+      status: 400,
+      error: 'invalid_grant',
+      count: 1,
+    })
     await advance(world)(all[0]?.codeId ?? '', aRun({ manual: true }))
     rejectClient({ hours: 1 })
     await advance(world)(last.codeId, aRun())
@@ -158,18 +175,43 @@ describe('invalid_client', () => {
 
 test('one of many workers gets a minute’s probe', async () => {
   const { store, clock } = world
-  const strike = { code: 'client-rejected' as const, connection: 'a', now: clock.now(), since: clock.now().minus({ minutes: 5 }), threshold: 1, probeEvery: Duration.fromObject({ minutes: 1 }) }
+  const strike = {
+    code: 'client-rejected' as const,
+    connection: 'a',
+    now: clock.now(),
+    since: clock.now().minus({ minutes: 5 }),
+    threshold: 1,
+    probeEvery: Duration.fromObject({ minutes: 1 }),
+  }
   expect(await store.strike(strike)).toBe(true)
   expect(await store.strike({ ...strike, connection: 'b' })).toBe(false)
   const later = clock.now().plus({ minutes: 1, seconds: 1 })
-  const taken = await Promise.all(Array.from({ length: 20 }, async () => store.takeProbe('client-rejected', later, Duration.fromObject({ minutes: 1 }))))
+  const taken = await Promise.all(
+    Array.from({ length: 20 }, async () =>
+      store.takeProbe('client-rejected', later, Duration.fromObject({ minutes: 1 })),
+    ),
+  )
   expect(taken.filter(Boolean)).toHaveLength(1)
 })
 
 test('held answers say until when, and a full authentication link asks nobody', async () => {
   const { store, clock, provider } = world
-  await store.strike({ code: 'link-rejected', connection: 'a', now: clock.now(), since: clock.now(), threshold: 1, probeEvery: Duration.fromObject({ minutes: 1 }) })
-  const request = { refreshToken: new Secret('x'), redirectUri: 'http://127.0.0.1/', state: new Secret('s'), codeChallenge: 'c', providerId: 'p', scopes: [] }
+  await store.strike({
+    code: 'link-rejected',
+    connection: 'a',
+    now: clock.now(),
+    since: clock.now(),
+    threshold: 1,
+    probeEvery: Duration.fromObject({ minutes: 1 }),
+  })
+  const request = {
+    refreshToken: new Secret('x'),
+    redirectUri: 'http://127.0.0.1/',
+    state: new Secret('s'),
+    codeChallenge: 'c',
+    providerId: 'p',
+    scopes: [],
+  }
   const held = await provider.makeLink('c', { ...request, route: 'reauth' })
   expect(held.kind === 'held' && held.until.diff(clock.now()).as('seconds')).toBeGreaterThan(50)
   expect((await provider.makeLink('c', { ...request, route: 'full' })).kind).toBe('link')
@@ -180,8 +222,14 @@ test('the database is away when the gate looks for holds: the code stays ours, a
   const away = new TransientError('database-unavailable')
   const store = { ...world.store, getHolds: async () => Promise.reject(away) }
   const provider = providerGate({ provider: world.client, store, clock: world.clock, log: silent })
-  expect(await advance(world, { provider })(codeId, aRun())).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('database-unavailable') })
-  expect(await authorisation(world, codeId)).toMatchObject({ status: 'code_received', errorCode: 'database-unavailable' })
+  expect(await advance(world, { provider })(codeId, aRun())).toMatchObject({
+    kind: 'snooze',
+    reason: expect.stringContaining('database-unavailable'),
+  })
+  expect(await authorisation(world, codeId)).toMatchObject({
+    status: 'code_received',
+    errorCode: 'database-unavailable',
+  })
   expect(seen(world, consent, 'exchange')).toEqual([])
   world.clock.advance({ seconds: 3 })
   await bringUpToDate(world, consent.id)
@@ -192,9 +240,15 @@ test('… and still away when the code is given back: that is tried until it is 
   const { consent, codeId } = await withCode(world)
   const away = new TransientError('database-unavailable')
   const getHolds = async () => Promise.reject(away)
-  const provider = providerGate({ provider: world.client, store: { ...world.store, getHolds }, clock: world.clock, log: silent })
+  const provider = providerGate({
+    provider: world.client,
+    store: { ...world.store, getHolds },
+    clock: world.clock,
+    log: silent,
+  })
   let tries = 0
-  const returnCode: World['store']['returnCode'] = async (...args) => ((tries += 1) < 3 ? Promise.reject(away) : world.store.returnCode(...args))
+  const returnCode: World['store']['returnCode'] = async (...args) =>
+    (tries += 1) < 3 ? Promise.reject(away) : world.store.returnCode(...args)
   await advance(world, { provider, store: { ...world.store, returnCode } })(codeId, aRun())
   expect((await authorisation(world, codeId)).status).toBe('code_received')
   expect(seen(world, consent, 'exchange')).toEqual([])

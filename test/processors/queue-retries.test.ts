@@ -1,5 +1,6 @@
-// The queue's retries on a real queue, with the policy's own ratio of lease to first retry (60 s to 5 s), twenty times as fast: a job that
-// failed finds its record free, what may have been sent is never sent again, and after the last try the record rests.
+// The queue's retries on a real queue, with the policy's own ratio of lease to first retry (60 s to 5 s), twenty times
+// as fast: a job that failed finds its record free, what may have been sent is never sent again, and after the last try
+// the record rests.
 import { Duration } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
 import type { Outcome, Run } from '../../src/processors/outcome.ts'
@@ -10,7 +11,20 @@ import { Secret } from '../../src/secret.ts'
 import { aBackend, aPrefix, jobIn, type Place, workersOn } from '../queue/setup.ts'
 import { createDatabase } from '../setup/database.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, authorisation, bringUpToDate, fault, renew, retireAll, rungsSent, seen, send, silent, withCode, withStore } from './rig.ts'
+import {
+  advance,
+  authorisation,
+  bringUpToDate,
+  fault,
+  renew,
+  retireAll,
+  rungsSent,
+  seen,
+  send,
+  silent,
+  withCode,
+  withStore,
+} from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -20,7 +34,10 @@ afterAll(async () => world.close())
 afterEach(async () => retireAll(world))
 
 const lease = Duration.fromObject({ seconds: 3 })
-const plans = plansFor({ concurrency: { reauth: 1, notify: 1, exchange: 1 }, retry: { attempts: 4, firstDelay: Duration.fromMillis(250) } })
+const plans = plansFor({
+  concurrency: { reauth: 1, notify: 1, exchange: 1 },
+  retry: { attempts: 4, firstDelay: Duration.fromMillis(250) },
+})
 const places: Record<'redis' | 'postgres', () => Promise<Place>> = {
   redis: async () => ({ target: { kind: 'redis', url: new Secret(inject('redisUrl')) }, prefix: aPrefix() }),
   postgres: async () => ({ target: { kind: 'postgres', url: new Secret(await createDatabase()) }, prefix: aPrefix() }),
@@ -43,7 +60,12 @@ const counted = <Args extends unknown[], Result>(act: (...args: Args) => Result)
 
 describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
   /** Runs the job of one record until it is in that state; answers how many runs it took. */
-  const runUntil = async (state: 'completed' | 'failed', queue: 'notify' | 'exchange', id: string, job: (id: string, run: Run) => Promise<Outcome>): Promise<number> => {
+  const runUntil = async (
+    state: 'completed' | 'failed',
+    queue: 'notify' | 'exchange',
+    id: string,
+    job: (id: string, run: Run) => Promise<Outcome>,
+  ): Promise<number> => {
     const { backend, work } = await aBackend(await places[kind](), plans)
     const [runs, handler] = counted(async (recordId: string | undefined, run: Run) => job(recordId ?? '', run))
     await workersOn(backend, { handlers: { [queue]: handler }, recordFailure: recordFailure(world) })
@@ -57,7 +79,15 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
     const [runs, job] = counted(async (id: string | undefined, run: Run) => renew(world, { lease })(id ?? '', run))
     await workersOn(backend, { handlers: { reauth: job }, recordFailure: recordFailure(world) })
-    const sweepNow = sweep({ store: world.store, queue: work, clock: world.clock, log: silent, pageSize: 100, maxWaiting: 1_000, queuedFor: Duration.fromObject({ minutes: 10 }) })
+    const sweepNow = sweep({
+      store: world.store,
+      queue: work,
+      clock: world.clock,
+      log: silent,
+      pageSize: 100,
+      maxWaiting: 1_000,
+      queuedFor: Duration.fromObject({ minutes: 10 }),
+    })
     fault(world, consent, { endpoint: 'reauthuri', kind: 'reset-before', count: 4 })
     await sweepNow()
     await jobIn(backend, 'reauth', `${consent.id}-1`, 'completed')
@@ -70,7 +100,10 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     await sweepNow()
     await jobIn(backend, 'reauth', `${consent.id}-2`, 'completed')
     await bringUpToDate(world, consent.id)
-    expect([await rungsSent(world, consent.id), (await world.consentOf(consent.id)).outages]).toEqual([['-14d sent'], 0])
+    expect([await rungsSent(world, consent.id), (await world.consentOf(consent.id)).outages]).toEqual([
+      ['-14d sent'],
+      0,
+    ])
   })
 
   test('a message that a template of ours throws on: four tries, then a quarter of an hour', async () => {
@@ -89,7 +122,9 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
   test('a proof that throws: the code is sent once, its proof tried four times, then after 15 minutes', async () => {
     const { consent, codeId } = await withCode(world)
     const [asked, readMe] = counted(died)
-    expect(await runUntil('failed', 'exchange', codeId, advance(world, { provider: { ...world.provider, readMe }, lease }))).toBe(4)
+    expect(
+      await runUntil('failed', 'exchange', codeId, advance(world, { provider: { ...world.provider, readMe }, lease })),
+    ).toBe(4)
     expect(asked.count).toBe(4)
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
     const row = await authorisation(world, codeId)
@@ -100,7 +135,14 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
   test('a code that cannot be taken up: four tries, then soon again, because it lives', async () => {
     const { codeId } = await withCode(world)
     const [begun, beginExchange] = counted(died)
-    expect(await runUntil('failed', 'exchange', codeId, advance(world, { store: withStore(world, { beginExchange }), lease }))).toBe(4)
+    expect(
+      await runUntil(
+        'failed',
+        'exchange',
+        codeId,
+        advance(world, { store: withStore(world, { beginExchange }), lease }),
+      ),
+    ).toBe(4)
     expect(begun.count).toBe(4)
     const row = await authorisation(world, codeId)
     expect(row).toMatchObject({ status: 'code_received', errorCode: 'internal', leaseUntil: null })
@@ -110,7 +152,9 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
   test('the database is away for a moment before the code is sent: sent at the second try', async () => {
     const { consent, codeId } = await withCode(world)
     let failures = 1
-    const store = withStore(world, { beginExchange: async (...args) => (failures-- > 0 ? died() : world.store.beginExchange(...args)) })
+    const store = withStore(world, {
+      beginExchange: async (...args) => (failures-- > 0 ? died() : world.store.beginExchange(...args)),
+    })
     expect(await runUntil('completed', 'exchange', codeId, advance(world, { store, lease }))).toBe(2)
     expect((await authorisation(world, codeId)).status).toBe('renewed')
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
@@ -119,23 +163,47 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
   test('the job fails between intent and the code’s leaving: never sent again, asked at the 2nd try', async () => {
     const { consent, codeId } = await withCode(world)
     const [sent, exchangeCode] = counted(died)
-    expect(await runUntil('completed', 'exchange', codeId, advance(world, { provider: { ...world.provider, exchangeCode }, lease }))).toBe(2)
+    expect(
+      await runUntil(
+        'completed',
+        'exchange',
+        codeId,
+        advance(world, { provider: { ...world.provider, exchangeCode }, lease }),
+      ),
+    ).toBe(2)
     expect([sent.count, seen(world, consent, 'exchange'), seen(world, consent, 'refresh')]).toEqual([1, [], ['ok']])
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', code: null, errorCode: 'not-renewed' })
+    expect(await authorisation(world, codeId)).toMatchObject({
+      status: 'unknown',
+      code: null,
+      errorCode: 'not-renewed',
+    })
   })
 
   test('the job fails between the code’s leaving and its answer: never sent again, proven at the 2nd try', async () => {
     const { consent, codeId } = await withCode(world)
-    const [sent, exchangeCode] = counted(async (...args: Parameters<World['provider']['exchangeCode']>) => world.provider.exchangeCode(...args).then(died))
-    expect(await runUntil('completed', 'exchange', codeId, advance(world, { provider: { ...world.provider, exchangeCode }, lease }))).toBe(2)
+    const [sent, exchangeCode] = counted(async (...args: Parameters<World['provider']['exchangeCode']>) =>
+      world.provider.exchangeCode(...args).then(died),
+    )
+    expect(
+      await runUntil(
+        'completed',
+        'exchange',
+        codeId,
+        advance(world, { provider: { ...world.provider, exchangeCode }, lease }),
+      ),
+    ).toBe(2)
     expect([sent.count, seen(world, consent, 'exchange')]).toEqual([1, ['ok']])
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 
   test('the job fails while it hands a mail over: uncertain at the second try, never handed over again', async () => {
     const { consent, id } = await queued()
-    const [sent, handOver] = counted(async (...args: Parameters<World['channel']['send']>) => world.channel.send(...args).then(died))
-    expect(await runUntil('completed', 'notify', id, send(world, { channel: { ...world.channel, send: handOver }, lease }))).toBe(2)
+    const [sent, handOver] = counted(async (...args: Parameters<World['channel']['send']>) =>
+      world.channel.send(...args).then(died),
+    )
+    expect(
+      await runUntil('completed', 'notify', id, send(world, { channel: { ...world.channel, send: handOver }, lease })),
+    ).toBe(2)
     expect(await message(id)).toMatchObject({ status: 'uncertain' })
     expect([sent.count, world.mailsTo(consent).length]).toEqual([1, 1])
   })

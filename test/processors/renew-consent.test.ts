@@ -1,4 +1,5 @@
-// The reauth job where it does not go well: links refused, the provider away or on hold, cells unreadable, crashes between the steps.
+// The reauth job where it does not go well: links refused, the provider away or on hold, cells unreadable, crashes
+// between the steps.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { TransientError } from '../../src/errors.ts'
 import { ruleFor } from '../../src/domain/rules.ts'
@@ -7,7 +8,21 @@ import { Secret } from '../../src/secret.ts'
 import type { FaultOrder } from '../../src/simulator/faults.ts'
 import { aPolicy } from '../builders.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { askedConsent, bringUpToDate, dying, endLease, eventTypes, fault, liveUntil, NOBODY, providerAt, renew, rungsSent, seen, withStore } from './rig.ts'
+import {
+  askedConsent,
+  bringUpToDate,
+  dying,
+  endLease,
+  eventTypes,
+  fault,
+  liveUntil,
+  NOBODY,
+  providerAt,
+  renew,
+  rungsSent,
+  seen,
+  withStore,
+} from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -22,7 +37,8 @@ afterEach(async () => {
 })
 
 const due = async (inDays = 10) => world.addConsent({ expiresAt: world.clock.now().plus({ days: inDays }) })
-const hoursUntilNext = async (id: string): Promise<number> => ((await world.consentOf(id)).nextActionAt?.diff(world.clock.now()).as('hours') ?? Number.NaN)
+const hoursUntilNext = async (id: string): Promise<number> =>
+  (await world.consentOf(id)).nextActionAt?.diff(world.clock.now()).as('hours') ?? Number.NaN
 const minutesUntilNext = async (id: string): Promise<number> => 60 * (await hoursUntilNext(id))
 const linksOf = async (id: string): Promise<number> => (await world.authorisationsOf(id)).length
 
@@ -30,12 +46,21 @@ describe('the provider refuses a link for this connection', () => {
   test('401: nothing is sent, a day’s back-off with the reason, and it counts', async () => {
     const consent = await due()
     world.simulator.revokeConnection(consent.credentialsId)
-    expect(await renew(world)(consent.id, aRun())).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('reauth: 401 unauthorized') })
-    expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', failedAttempts: 1, lastErrorCode: 'link-rejected' })
+    expect(await renew(world)(consent.id, aRun())).toMatchObject({
+      kind: 'snooze',
+      reason: expect.stringContaining('reauth: 401 unauthorized'),
+    })
+    expect(await world.consentOf(consent.id)).toMatchObject({
+      status: 'active',
+      failedAttempts: 1,
+      lastErrorCode: 'link-rejected',
+    })
     expect(await hoursUntilNext(consent.id)).toBeGreaterThan(21)
     expect(await hoursUntilNext(consent.id)).toBeLessThan(27)
     expect(await rungsSent(world, consent.id)).toEqual([])
-    expect((await world.eventsOf(consent.id)).map(({ type, reason }) => [type, reason])).toEqual([['link.failed', 'reauth: 401 unauthorized']])
+    expect((await world.eventsOf(consent.id)).map(({ type, reason }) => [type, reason])).toEqual([
+      ['link.failed', 'reauth: 401 unauthorized'],
+    ])
   })
 
   test('for ever: asked once a day until grace ends, never closed before, then lapsed', async () => {
@@ -55,7 +80,10 @@ describe('the provider refuses a link for this connection', () => {
     const consent = await due()
     world.simulator.revokeConnection(consent.credentialsId)
     expect(ruleFor(consent.providerId, consent.country, policy).routes).toEqual(['reauth', 'full'])
-    expect(await renew(world, { policy })(consent.id, aRun())).toMatchObject({ kind: 'done', what: expect.stringContaining('made a link (full)') })
+    expect(await renew(world, { policy })(consent.id, aRun())).toMatchObject({
+      kind: 'done',
+      what: expect.stringContaining('made a link (full)'),
+    })
     expect((await world.renewalsOf(consent.id))[0]?.route).toBe('full')
   })
 
@@ -63,9 +91,16 @@ describe('the provider refuses a link for this connection', () => {
     const consent = await due()
     fault(world, consent, { endpoint: 'reauthuri', kind: 'error-json', status: 401, error: 'unauthorized' })
     await renew(world)(consent.id, aRun())
-    expect(await renew(world)(consent.id, aRun())).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('backing off after link-rejected') })
+    expect(await renew(world)(consent.id, aRun())).toMatchObject({
+      kind: 'skipped',
+      reason: expect.stringContaining('backing off after link-rejected'),
+    })
     expect(await renew(world)(consent.id, aRun({ manual: true }))).toMatchObject({ kind: 'done' })
-    expect(await world.consentOf(consent.id)).toMatchObject({ failedAttempts: 0, lastErrorCode: undefined, retryAfter: undefined })
+    expect(await world.consentOf(consent.id)).toMatchObject({
+      failedAttempts: 0,
+      lastErrorCode: undefined,
+      retryAfter: undefined,
+    })
   })
 })
 
@@ -79,21 +114,28 @@ describe('the provider is away', () => {
     'a reset': [{ endpoint: 'reauthuri', kind: 'reset-before' }, 'provider-unreachable'],
     '429': [{ endpoint: 'reauthuri', kind: 'rate-limited' }, 'provider-rate-limited'],
   }
-  test.each(Object.entries(outages))('%s: the queue tries again, then the record rests five minutes, and it counts for nothing', async (_, [order, code]) => {
-    const consent = await due()
-    fault(world, consent, { ...order, count: 2 })
-    const job = renew(world, { prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world) }) })
-    const thrown = await job(consent.id, aRun({ lastAttempt: false })).catch((error: unknown) => error)
-    expect(thrown).toBeInstanceOf(TransientError)
-    expect((thrown as TransientError).code).toBe(code)
-    expect(await job(consent.id, aRun())).toMatchObject({ kind: 'snooze' })
-    expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', failedAttempts: 0, lastErrorCode: code })
-    expect(await minutesUntilNext(consent.id)).toBeGreaterThanOrEqual(4.5)
-    expect(await minutesUntilNext(consent.id)).toBeLessThanOrEqual(5.5)
-    world.clock.advance({ minutes: 5.5 })
-    await bringUpToDate(world, consent.id)
-    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
-  })
+  test.each(Object.entries(outages))(
+    '%s: the queue tries again, then the record rests five minutes, and it counts for nothing',
+    async (_, [order, code]) => {
+      const consent = await due()
+      fault(world, consent, { ...order, count: 2 })
+      const job = renew(world, { prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world) }) })
+      const thrown = await job(consent.id, aRun({ lastAttempt: false })).catch((error: unknown) => error)
+      expect(thrown).toBeInstanceOf(TransientError)
+      expect((thrown as TransientError).code).toBe(code)
+      expect(await job(consent.id, aRun())).toMatchObject({ kind: 'snooze' })
+      expect(await world.consentOf(consent.id)).toMatchObject({
+        status: 'active',
+        failedAttempts: 0,
+        lastErrorCode: code,
+      })
+      expect(await minutesUntilNext(consent.id)).toBeGreaterThanOrEqual(4.5)
+      expect(await minutesUntilNext(consent.id)).toBeLessThanOrEqual(5.5)
+      world.clock.advance({ minutes: 5.5 })
+      await bringUpToDate(world, consent.id)
+      expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+    },
+  )
 
   const unusable = {
     'success: false': { link_success: false },
@@ -119,7 +161,9 @@ describe('the provider is away', () => {
 
   test('again and again: five minutes, a quarter of an hour, an hour, two, two; a link ends the row', async () => {
     const consent = await due()
-    const away = renew(world, { prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world, { url: NOBODY }) }) })
+    const away = renew(world, {
+      prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world, { url: NOBODY }) }),
+    })
     for (const minutes of [5, 15, 60, 120, 120]) {
       await away(consent.id, aRun())
       const rest = await minutesUntilNext(consent.id)
@@ -128,12 +172,18 @@ describe('the provider is away', () => {
     }
     expect((await world.consentOf(consent.id)).outages).toBe(5)
     await bringUpToDate(world, consent.id)
-    expect(await world.consentOf(consent.id)).toMatchObject({ outages: 0, lastErrorCode: undefined, retryAfter: undefined })
+    expect(await world.consentOf(consent.id)).toMatchObject({
+      outages: 0,
+      lastErrorCode: undefined,
+      retryAfter: undefined,
+    })
   })
 
   test('an answer about the consent ends the row as well: the next outage is a first one', async () => {
     const consent = await due()
-    const away = renew(world, { prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world, { url: NOBODY }) }) })
+    const away = renew(world, {
+      prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world, { url: NOBODY }) }),
+    })
     await away(consent.id, aRun())
     world.clock.advance({ minutes: 6 })
     await away(consent.id, aRun())
@@ -150,7 +200,9 @@ describe('the provider is away', () => {
 
   test('a person’s retries on the board use nothing up', async () => {
     const consent = await due()
-    const away = renew(world, { prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world, { url: NOBODY }) }) })
+    const away = renew(world, {
+      prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world, { url: NOBODY }) }),
+    })
     for (let press = 0; press < 4; press += 1) await away(consent.id, aRun({ manual: true }))
     expect((await world.consentOf(consent.id)).outages).toBe(1)
     expect(await minutesUntilNext(consent.id)).toBeLessThanOrEqual(5.5)
@@ -158,7 +210,9 @@ describe('the provider is away', () => {
 
   test('for days: one event says so, not one an hour', async () => {
     const consent = await due()
-    const job = renew(world, { prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world, { url: NOBODY }) }) })
+    const job = renew(world, {
+      prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world, { url: NOBODY }) }),
+    })
     for (let time = 0; time < 5; time += 1) {
       await job(consent.id, aRun())
       world.clock.advance({ hours: 2 })
@@ -183,7 +237,10 @@ describe('a stored token that does not decrypt', () => {
     await expect(renew(world)(consent.id, aRun())).rejects.toMatchObject({ code: 'cell-unreadable' })
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'quarantined', nextActionAt: undefined })
     expect(await eventTypes(world, consent.id)).toEqual(['consent.quarantined'])
-    expect(await renew(world)(consent.id, aRun({ manual: true }))).toEqual({ kind: 'skipped', reason: 'the consent is quarantined' })
+    expect(await renew(world)(consent.id, aRun({ manual: true }))).toEqual({
+      kind: 'skipped',
+      reason: 'the consent is quarantined',
+    })
   })
 
   test('of another row is as unreadable', async () => {
@@ -222,7 +279,10 @@ describe('twice, at once, and crashing', () => {
 
   test('a crash between the link and the commit: nothing is stored, the next run does it all', async () => {
     const consent = await due()
-    const store = dying(world, { commitStep: async () => Promise.reject(new Error('died')), backOff: async () => Promise.reject(new Error('died')) })
+    const store = dying(world, {
+      commitStep: async () => Promise.reject(new Error('died')),
+      backOff: async () => Promise.reject(new Error('died')),
+    })
     await expect(renew(world, { store })(consent.id, aRun())).rejects.toThrow('died')
     expect([await linksOf(consent.id), await world.renewalsOf(consent.id)]).toEqual([0, []])
     expect((await renew(world)(consent.id, aRun())).kind).toBe('snooze')
@@ -235,7 +295,11 @@ describe('twice, at once, and crashing', () => {
     const consent = await due()
     const prepare = async () => Promise.reject(new TypeError('a bug'))
     await expect(renew(world, { prepare })(consent.id, aRun())).rejects.toThrow('a bug')
-    expect(await world.consentOf(consent.id)).toMatchObject({ failedAttempts: 1, lastErrorCode: 'internal', status: 'active' })
+    expect(await world.consentOf(consent.id)).toMatchObject({
+      failedAttempts: 1,
+      lastErrorCode: 'internal',
+      status: 'active',
+    })
     expect(await hoursUntilNext(consent.id)).toBeCloseTo(1, 1)
   })
 
@@ -247,7 +311,10 @@ describe('twice, at once, and crashing', () => {
       await renew(world)(consent.id, aRun())
       return prepared
     }
-    expect(await renew(world, { prepare: slow })(consent.id, aRun())).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('took over') })
+    expect(await renew(world, { prepare: slow })(consent.id, aRun())).toMatchObject({
+      kind: 'skipped',
+      reason: expect.stringContaining('took over'),
+    })
     expect([await linksOf(consent.id), await rungsSent(world, consent.id)]).toEqual([1, ['-14d pending']])
   })
 
@@ -284,7 +351,9 @@ describe('twice, at once, and crashing', () => {
 
   test('unknown ids, of consents, notifications and authorisations, harm nothing', async () => {
     const ids = ['', 'x', '00000000-0000-4000-8000-000000000000', "'; DROP TABLE consents --"]
-    for (const id of ids) for (const kind of ['consent', 'notification', 'authorisation'] as const) expect((await world.jobs[kind](id, aRun())).kind).toBe('skipped')
+    for (const id of ids)
+      for (const kind of ['consent', 'notification', 'authorisation'] as const)
+        expect((await world.jobs[kind](id, aRun())).kind).toBe('skipped')
   })
 })
 

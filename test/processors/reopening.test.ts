@@ -1,4 +1,5 @@
-// Consents that the import's old rule closed, and that come back: as what they were, in their own cycle, with no message twice.
+// Consents that the import's old rule closed, and that come back: as what they were, in their own cycle, with no
+// message twice.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Consent } from '../../src/domain/model.ts'
 import { imports } from '../../src/store/import.ts'
@@ -18,7 +19,11 @@ afterEach(async () => world.close())
 
 const request = () => ({ now: world.clock.now(), reason: 'two logins', by: 'ada' })
 /** Page after page; answers all that came back. */
-const reopenAll = async (filter: Parameters<ReturnType<typeof reopening>['reopenPage']>[0] = {}, dryRun = false, policy = world.policy) => {
+const reopenAll = async (
+  filter: Parameters<ReturnType<typeof reopening>['reopenPage']>[0] = {},
+  dryRun = false,
+  policy = world.policy,
+) => {
   const found: Consent[] = []
   let kept = 0
   for (let afterId: string | undefined, more = true; more; more = afterId !== undefined) {
@@ -40,7 +45,8 @@ const isWhole = async (): Promise<void> => {
   await world.store.expireAuthorisations(world.clock.now(), 1000)
   expect(await verified(world)).toEqual([])
 }
-const statuses = async (id: string): Promise<string[]> => (await world.renewalsOf(id)).map(({ cycle, status }) => `${cycle} ${status}`)
+const statuses = async (id: string): Promise<string[]> =>
+  (await world.renewalsOf(id)).map(({ cycle, status }) => `${cycle} ${status}`)
 
 describe('comes back', () => {
   test('healthy: dated for its window, and asked about once when it comes', async () => {
@@ -51,7 +57,12 @@ describe('comes back', () => {
     expect(after).toMatchObject({ status: 'active', cycle: 1, supersededById: undefined })
     expect(after.nextActionAt?.toISO()).toBe(consent.expiresAt.minus({ days: 14 }).toUTC().toISO())
     expect(await world.consentOf(newer.id)).toMatchObject({ status: 'active' })
-    expect((await world.eventsOf(consent.id)).at(-1)).toMatchObject({ type: 'consent.reopened', actor: 'operator', reason: 'two logins', data: { status: 'active', cycle: 1, by: 'ada' } })
+    expect((await world.eventsOf(consent.id)).at(-1)).toMatchObject({
+      type: 'consent.reopened',
+      actor: 'operator',
+      reason: 'two logins',
+      data: { status: 'active', cycle: 1, by: 'ada' },
+    })
     await liveUntil(world, consent.id, consent.expiresAt.minus({ days: 13 }))
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
     await isWhole()
@@ -85,7 +96,10 @@ describe('comes back', () => {
   })
 
   test('with a message that had not left: it goes out now, or the later one in its place', async () => {
-    for (const { days, rungs } of [{ days: 0, rungs: ['-14d sent'] }, { days: 8, rungs: ['-14d cancelled', '-3d sent'] }]) {
+    for (const { days, rungs } of [
+      { days: 0, rungs: ['-14d sent'] },
+      { days: 8, rungs: ['-14d cancelled', '-3d sent'] },
+    ]) {
       const consent = await born(world)
       await world.jobs.consent(consent.id, aRun())
       expect(await rungsSent(world, consent.id)).toEqual(['-14d pending'])
@@ -111,7 +125,9 @@ describe('comes back', () => {
     expect(await statuses(consent.id)).toEqual(['1 lapsed'])
     const { credentialsId, userId, providerId } = consent
     const row = aRow({ credentialsId, userId, providerId, expiresAt: world.clock.now().plus({ days: 80 }) })
-    expect(await imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: false })).toMatchObject([{ kind: 'repaired' }])
+    expect(
+      await imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: false }),
+    ).toMatchObject([{ kind: 'repaired' }])
     await isWhole()
   })
 
@@ -187,7 +203,10 @@ describe('does not come back', () => {
       await french.goToBank(consent.id, 'approve')
       await bringUpToDate(french, consent.id)
       expect(await french.consentOf(consent.id)).toMatchObject({ status: 'superseded' })
-      const page = await reopening(french.db, french.policy).reopenPage({}, { now: french.clock.now(), reason: 'test', dryRun: false })
+      const page = await reopening(french.db, french.policy).reopenPage(
+        {},
+        { now: french.clock.now(), reason: 'test', dryRun: false },
+      )
       expect(page).toEqual({ reopened: [], kept: 0, lastId: undefined })
     } finally {
       await french.close()
@@ -198,7 +217,18 @@ describe('does not come back', () => {
     const [one, two] = [await born(world), await born(world)]
     const newer = await closedFor(one)
     const word = async (consent: Consent, credentialsId: string) =>
-      imports(world.db, world.policy).importBatch([aRow({ credentialsId, userId: consent.userId, providerId: consent.providerId, supersedes: consent.credentialsId, expiresAt: world.clock.now().plus({ days: 80 }) })], { now: world.clock.now(), correct: false })
+      imports(world.db, world.policy).importBatch(
+        [
+          aRow({
+            credentialsId,
+            userId: consent.userId,
+            providerId: consent.providerId,
+            supersedes: consent.credentialsId,
+            expiresAt: world.clock.now().plus({ days: 80 }),
+          }),
+        ],
+        { now: world.clock.now(), correct: false },
+      )
     await word(one, newer.credentialsId)
     await word(two, 'another-login')
     expect(await world.consentOf(two.id)).toMatchObject({ status: 'superseded' })
@@ -207,7 +237,10 @@ describe('does not come back', () => {
   })
 
   test('what the filter leaves out: user, bank, and the time since which', async () => {
-    const [first, second] = [await born(world, { userId: 'u1' }), await born(world, { userId: 'u2', providerId: 'uk-ob-hsbc' })]
+    const [first, second] = [
+      await born(world, { userId: 'u1' }),
+      await born(world, { userId: 'u2', providerId: 'uk-ob-hsbc' }),
+    ]
     await closedFor(first)
     world.clock.advance({ days: 2 })
     await closedFor(second)
@@ -223,16 +256,25 @@ describe('does not come back', () => {
 test('a dry run changes nothing and says what the run then does; the run again finds nothing', async () => {
   const consents = [await asked(world), await born(world, { inDays: 60 }), await born(world, { inDays: -100 })]
   for (const consent of consents) await closedFor(consent)
-  const all = async () => Promise.all(['consents', 'renewals', 'notifications', 'events'].map(async (table) => world.db.prisma.$queryRawUnsafe(`SELECT * FROM ${table} ORDER BY 1, 2`)))
+  const all = async () =>
+    Promise.all(
+      ['consents', 'renewals', 'notifications', 'events'].map(async (table) =>
+        world.db.prisma.$queryRawUnsafe(`SELECT * FROM ${table} ORDER BY 1, 2`),
+      ),
+    )
   const before = await all()
   const dry = await reopenAll({}, true)
   expect(await all()).toEqual(before)
   const done = await reopenAll()
   // The clock of the world goes on in between.
-  const said = (found: typeof dry) => found.consents.map(({ id, status, cycle, nextActionReason }) => ({ id, status, cycle, nextActionReason }))
+  const said = (found: typeof dry) =>
+    found.consents.map(({ id, status, cycle, nextActionReason }) => ({ id, status, cycle, nextActionReason }))
   expect(said(done)).toEqual(said(dry))
   expect(await reopenAll()).toMatchObject({ ids: [] })
-  for (const consent of consents) expect(await eventTypes(world, consent.id).then((types) => types.filter((type) => type === 'consent.reopened'))).toHaveLength(1)
+  for (const consent of consents)
+    expect(
+      await eventTypes(world, consent.id).then((types) => types.filter((type) => type === 'consent.reopened')),
+    ).toHaveLength(1)
   await isWhole()
 })
 
@@ -244,15 +286,22 @@ test('two runs at once reopen each consent once', async () => {
   await isWhole()
 })
 
-test('an import that says at the same moment that they were replaced has the last word, whoever comes first', async () => {
+test('an import that says at the same moment that they were replaced has the last word, in either order', async () => {
   const pairs = await Promise.all(Array.from({ length: 30 }, async () => born(world)))
-  const rows = await Promise.all(pairs.map(async (consent) => {
-    const { credentialsId, userId, providerId, expiresAt } = await closedFor(consent)
-    return aRow({ credentialsId, userId, providerId, expiresAt, supersedes: consent.credentialsId })
-  }))
+  const rows = await Promise.all(
+    pairs.map(async (consent) => {
+      const { credentialsId, userId, providerId, expiresAt } = await closedFor(consent)
+      return aRow({ credentialsId, userId, providerId, expiresAt, supersedes: consent.credentialsId })
+    }),
+  )
   const words = async (): Promise<unknown> =>
-    Promise.all(rows.map(async (row) => imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: false })))
+    Promise.all(
+      rows.map(async (row) =>
+        imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: false }),
+      ),
+    )
   await Promise.all([reopenAll(), words(), reopenAll()])
-  for (const { id } of pairs) expect(await world.consentOf(id)).toMatchObject({ status: 'superseded', nextActionAt: undefined })
+  for (const { id } of pairs)
+    expect(await world.consentOf(id)).toMatchObject({ status: 'superseded', nextActionAt: undefined })
   await isWhole()
 })

@@ -1,5 +1,5 @@
-// What the tests of the processors share: one consent's jobs run alone, so that the clock may move without waking the others; parts
-// replaced on purpose; leases that run out at once.
+// What the tests of the processors share: one consent's jobs run alone, so that the clock may move without waking the
+// others; parts replaced on purpose; leases that run out at once.
 import { DateTime, Duration } from 'luxon'
 import { makeLog } from '../../src/log.ts'
 import type { Consent } from '../../src/domain/model.ts'
@@ -30,7 +30,8 @@ const datedOf = async ({ db }: World, consentId: string): Promise<{ kind: Record
     SELECT 'authorisation' AS kind, id, next_action_at AS at FROM authorisations
       WHERE consent_id = ${consentId}::uuid AND status IN ('code_received', 'exchanging', 'verifying', 'unknown')
     UNION ALL
-    SELECT 'notification', id, next_action_at FROM notifications WHERE consent_id = ${consentId}::uuid AND status IN ('pending', 'sending')
+    SELECT 'notification', id, next_action_at FROM notifications WHERE consent_id = ${consentId}::uuid AND status IN
+      ('pending', 'sending')
     UNION ALL
     SELECT 'consent', id, next_action_at FROM consents WHERE id = ${consentId}::uuid AND status = 'active'
     ORDER BY at, kind`
@@ -46,7 +47,10 @@ export const bringUpToDate = async (world: World, consentId: string): Promise<Ou
   throw new Error(`something stays due: ${JSON.stringify(outcomes.slice(-6))}`)
 }
 
-/** Lives on until `until`: jumps from one date of this consent to the next and does what is due then. Answers how many jumps it took. */
+/**
+ * Lives on until `until`: jumps from one date of this consent to the next and does what is due then. Answers how many
+ * jumps it took.
+ */
 export const liveUntil = async (world: World, consentId: string, until: DateTime): Promise<number> => {
   for (let jumps = 0; jumps < 500; jumps += 1) {
     await bringUpToDate(world, consentId)
@@ -61,7 +65,10 @@ export const liveUntil = async (world: World, consentId: string, until: DateTime
 }
 
 /** A consent whose first message was sent: its user may go to the bank. */
-export const askedConsent = async (world: World, over: Partial<Consent> & { inDays?: number } = {}): Promise<Consent> => {
+export const askedConsent = async (
+  world: World,
+  over: Partial<Consent> & { inDays?: number } = {},
+): Promise<Consent> => {
   const { inDays = 10, ...rest } = over
   const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: inDays }), ...rest })
   await bringUpToDate(world, consent.id)
@@ -75,29 +82,76 @@ export const withCode = async (world: World, over: Partial<Consent> & { inDays?:
 }
 
 /** The user goes and approves; the authorisation whose code came in. */
-export const codeOf = async (world: World, consentId: string, as: 'approve' | 'somebody-else' = 'approve'): Promise<string> => {
+export const codeOf = async (
+  world: World,
+  consentId: string,
+  as: 'approve' | 'somebody-else' = 'approve',
+): Promise<string> => {
   const answer = await world.goToBank(consentId, as)
   if (answer.kind !== 'accepted') throw new Error(`the code was not taken: ${answer.kind}`)
   return answer.authorisationId
 }
 
 export const advance = (world: World, over: Partial<ExchangeDeps> = {}) =>
-  advanceAuthorisation({ store: world.store, provider: world.provider, handOver: async () => undefined, clock: world.clock, policy: world.policy, lease: LEASE, log: silent, ...over })
+  advanceAuthorisation({
+    store: world.store,
+    provider: world.provider,
+    handOver: async () => undefined,
+    clock: world.clock,
+    policy: world.policy,
+    lease: LEASE,
+    log: silent,
+    ...over,
+  })
 
 export const renew = (world: World, over: Partial<RenewConsentDeps> = {}) =>
-  renewConsent({ store: world.store, prepare: world.prepare, handOver: async () => undefined, clock: world.clock, policy: world.policy, lease: LEASE, ...over })
+  renewConsent({
+    store: world.store,
+    prepare: world.prepare,
+    handOver: async () => undefined,
+    clock: world.clock,
+    policy: world.policy,
+    lease: LEASE,
+    ...over,
+  })
 
 export const send = (world: World, over: Partial<SendNotificationDeps> = {}) =>
-  sendNotification({ store: world.store, channel: world.channel, compose: compose(world), clock: world.clock, policy: world.policy, lease: LEASE, log: silent, ...over })
+  sendNotification({
+    store: world.store,
+    channel: world.channel,
+    compose: compose(world),
+    clock: world.clock,
+    policy: world.policy,
+    lease: LEASE,
+    log: silent,
+    ...over,
+  })
 
 const compose = ({ vault, policy, clock }: World) =>
-  composeMessage({ render: makeRenderMessage({ templates }), startLinkToken: vault.startLinkToken, publicUrl: 'http://127.0.0.1:3000', company: policy.company.name, clock })
+  composeMessage({
+    render: makeRenderMessage({ templates }),
+    startLinkToken: vault.startLinkToken,
+    publicUrl: 'http://127.0.0.1:3000',
+    company: policy.company.name,
+    clock,
+  })
 
 /** The same provider, asked elsewhere or with less patience. */
-export const providerAt = (world: World, { url = world.simulator.url, requestTimeoutMs = 300 }: { url?: string; requestTimeoutMs?: number } = {}) =>
+export const providerAt = (
+  world: World,
+  { url = world.simulator.url, requestTimeoutMs = 300 }: { url?: string; requestTimeoutMs?: number } = {},
+) =>
   providerGate({
-    provider: truelayerProvider({ authUrl: url, apiUrl: url, clientId: 'client', clientSecret: new Secret('client-secret'), requestTimeoutMs }),
-    store: world.store, clock: world.clock, log: silent,
+    provider: truelayerProvider({
+      authUrl: url,
+      apiUrl: url,
+      clientId: 'client',
+      clientSecret: new Secret('client-secret'),
+      requestTimeoutMs,
+    }),
+    store: world.store,
+    clock: world.clock,
+    log: silent,
   })
 
 /** An address where nobody listens. */
@@ -114,18 +168,27 @@ export const seen = (world: World, consent: Consent, what: What): string[] =>
 
 /** Whoever holds this record died: its lease is over. */
 export const endLease = async ({ db }: World, kind: RecordKind, id: string): Promise<void> => {
-  await db.prisma.$executeRawUnsafe(`UPDATE ${tables[kind]} SET lease_until = clock_timestamp() - interval '1 second' WHERE id = $1::uuid`, id)
+  await db.prisma.$executeRawUnsafe(
+    `UPDATE ${tables[kind]} SET lease_until = clock_timestamp() - interval '1 second' WHERE id = $1::uuid`,
+    id,
+  )
 }
 
-export const authorisation = async ({ db }: World, id: string) => db.prisma.authorisation.findUniqueOrThrow({ where: { id } })
-export const rungsSent = async (world: World, consentId: string): Promise<string[]> => (await world.notificationsOf(consentId)).map(({ rung, status }) => `${rung} ${status}`)
-export const eventTypes = async (world: World, consentId: string): Promise<string[]> => (await world.eventsOf(consentId)).map(({ type }) => type)
+export const authorisation = async ({ db }: World, id: string) =>
+  db.prisma.authorisation.findUniqueOrThrow({ where: { id } })
+export const rungsSent = async (world: World, consentId: string): Promise<string[]> =>
+  (await world.notificationsOf(consentId)).map(({ rung, status }) => `${rung} ${status}`)
+export const eventTypes = async (world: World, consentId: string): Promise<string[]> =>
+  (await world.eventsOf(consentId)).map(({ type }) => type)
 
 /** Days from now to the consent's expiry, to the nearest. */
 export const daysLeft = async (world: World, consentId: string): Promise<number> =>
   Math.round((await world.consentOf(consentId)).expiresAt.diff(world.clock.now()).as('days'))
 
-/** A provider over one of whose answers the process sleeps: a machine suspended, a container paused. The answer is then so old. */
+/**
+ * A provider over one of whose answers the process sleeps: a machine suspended, a container paused. The answer is then
+ * so old.
+ */
 export const sleepingAfter = (
   world: World,
   call: 'readMe' | 'refresh' | 'exchangeCode',
@@ -144,12 +207,16 @@ export const sleepingAfter = (
 export const withStore = (world: World, over: Partial<World['store']>): World['store'] => ({ ...world.store, ...over })
 
 /** The store of a process that dies: it gives nothing back that it holds. */
-export const dying = (world: World, over: Partial<World['store']> = {}): World['store'] => withStore(world, { release: async () => false, ...over })
+export const dying = (world: World, over: Partial<World['store']> = {}): World['store'] =>
+  withStore(world, { release: async () => false, ...over })
 
 /** Takes all that is there out of the loop, so that the next test begins with nothing due. */
 export const retireAll = async ({ db }: World): Promise<void> => {
   await db.prisma.$executeRaw`UPDATE consents SET status = 'paused', next_action_at = NULL WHERE status = 'active'`
-  await db.prisma.$executeRaw`UPDATE authorisations SET status = 'superseded', next_action_at = NULL WHERE next_action_at IS NOT NULL`
-  await db.prisma.$executeRaw`UPDATE notifications SET status = 'cancelled', next_action_at = NULL WHERE next_action_at IS NOT NULL`
+  await db.prisma.$executeRaw`
+      UPDATE authorisations SET status = 'superseded', next_action_at = NULL WHERE next_action_at IS NOT NULL
+    `
+  await db.prisma
+    .$executeRaw`UPDATE notifications SET status = 'cancelled', next_action_at = NULL WHERE next_action_at IS NOT NULL`
   await db.prisma.$executeRaw`DELETE FROM sweeps`
 }

@@ -1,17 +1,34 @@
-// When a message waits, and when it is not sent at all: quiet hours, the cap, a user at the bank, a code in flight, newer messages.
+// When a message waits, and when it is not sent at all: quiet hours, the cap, a user at the bank, a code in flight,
+// newer messages.
 import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { meteredLog } from '../../src/meter.ts'
 import { smtpChannel } from '../../src/notify/smtp-channel.ts'
 import { Secret } from '../../src/secret.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { askedConsent, bringUpToDate, codeOf, endLease, fault, LEASE, liveUntil, renew, rungsSent, send, silent, withStore } from './rig.ts'
+import {
+  askedConsent,
+  bringUpToDate,
+  codeOf,
+  endLease,
+  fault,
+  LEASE,
+  liveUntil,
+  renew,
+  rungsSent,
+  send,
+  silent,
+  withStore,
+} from './rig.ts'
 
 /** A Monday, ten in the morning in London. */
 const MONDAY = DateTime.fromISO('2026-11-23T10:00:00Z', { zone: 'utc' })
 let world: World
 beforeAll(async () => {
-  world = await startWorld({ startAt: MONDAY, policy: { quietHours: { from: '20:00', to: '08:00' }, limits: { messagesPerHour: 5 } } })
+  world = await startWorld({
+    startAt: MONDAY,
+    policy: { quietHours: { from: '20:00', to: '08:00' }, limits: { messagesPerHour: 5 } },
+  })
 })
 afterAll(async () => world.close())
 afterEach(async () => {
@@ -20,14 +37,17 @@ afterEach(async () => {
 })
 
 const today = (time: string): DateTime => DateTime.fromISO(`${world.clock.now().toISODate()}T${time}Z`, { zone: 'utc' })
-const addDue = async (over: Parameters<World['addConsent']>[0] | object = {}) => world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }), ...over })
+const addDue = async (over: Parameters<World['addConsent']>[0] | object = {}) =>
+  world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }), ...over })
 const queued = async () => {
   const consent = await addDue()
   await renew(world)(consent.id, aRun())
   return { consent, id: (await world.notificationsOf(consent.id))[0]?.id ?? '' }
 }
-const waitsUntil = async (id: string): Promise<string | undefined> => (await world.db.prisma.notification.findUniqueOrThrow({ where: { id } })).nextActionAt?.toISOString().slice(11, 16)
-const mails = (consent: { email: string | undefined }): number => world.simulator.mails({ to: consent.email ?? '' }).length
+const waitsUntil = async (id: string): Promise<string | undefined> =>
+  (await world.db.prisma.notification.findUniqueOrThrow({ where: { id } })).nextActionAt?.toISOString().slice(11, 16)
+const mails = (consent: { email: string | undefined }): number =>
+  world.simulator.mails({ to: consent.email ?? '' }).length
 
 describe('quiet hours', () => {
   test('imported in the evening: the message waits for the morning, by hand as well', async () => {
@@ -93,8 +113,14 @@ describe('the cap on messages per hour', () => {
 })
 
 describe('the cap and messages that were certainly not delivered', () => {
-  const usedIn = async (time: string): Promise<number> => (await world.db.prisma.messageHour.findUnique({ where: { hour: today(time).toJSDate() } }))?.used ?? 0
-  const unreachable = () => smtpChannel({ smtpUrl: new Secret('smtp://127.0.0.1:9'), from: 'consents@example.com', timeouts: { connectMs: 500, silenceMs: 500, totalMs: 1000 } })
+  const usedIn = async (time: string): Promise<number> =>
+    (await world.db.prisma.messageHour.findUnique({ where: { hour: today(time).toJSDate() } }))?.used ?? 0
+  const unreachable = () =>
+    smtpChannel({
+      smtpUrl: new Secret('smtp://127.0.0.1:9'),
+      from: 'consents@example.com',
+      timeouts: { connectMs: 500, silenceMs: 500, totalMs: 1000 },
+    })
 
   test('a mail server that is away uses up nothing: no alert of the cap, the whole hour is there after', async () => {
     const all = await Promise.all(Array.from({ length: 7 }, async () => queued()))
@@ -102,7 +128,9 @@ describe('the cap and messages that were certainly not delivered', () => {
     const raised: unknown[] = []
     const log = meteredLog(silent, { recordAlert: (name) => void raised.push(name) })
     const away = send(world, { channel: unreachable(), log })
-    for (let round = 0; round < 3; round += 1) for (const { id } of all) expect(await away(id, aRun({ manual: true }))).toMatchObject({ reason: expect.stringContaining('mail-away') })
+    for (let round = 0; round < 3; round += 1)
+      for (const { id } of all)
+        expect(await away(id, aRun({ manual: true }))).toMatchObject({ reason: expect.stringContaining('mail-away') })
     expect([raised, await usedIn('11:00')]).toEqual([['mail-away'], 0])
     const said = []
     for (const { id } of all) said.push(await send(world)(id, aRun({ manual: true })))
@@ -152,10 +180,20 @@ describe('the cap and messages that were certainly not delivered', () => {
 
   test('a process that dies, a cut after the final dot, a refusal for good: each keeps its place', async () => {
     const [died, cut, refused] = [await queued(), await queued(), await queued()]
-    await expect(send(world, { channel: { ...world.channel, send: async () => Promise.reject(new Error('died')) } })(died.id, aRun())).rejects.toThrow('died')
+    await expect(
+      send(world, { channel: { ...world.channel, send: async () => Promise.reject(new Error('died')) } })(
+        died.id,
+        aRun(),
+      ),
+    ).rejects.toThrow('died')
     await endLease(world, 'notification', died.id)
     await send(world)(died.id, aRun())
-    world.simulator.faults.add({ endpoint: 'mail', kind: 'cut-after-dot', stored: false, only: cut.consent.email ?? '' })
+    world.simulator.faults.add({
+      endpoint: 'mail',
+      kind: 'cut-after-dot',
+      stored: false,
+      only: cut.consent.email ?? '',
+    })
     await send(world)(cut.id, aRun())
     world.simulator.faults.add({ endpoint: 'mail', kind: 'rcpt-5xx', only: refused.consent.email ?? '' })
     await send(world)(refused.id, aRun())
@@ -167,7 +205,11 @@ describe('the user is on the way', () => {
   test('at the bank for less than half an hour: held, by hand as well', async () => {
     const { consent, id } = await queued()
     await world.leave(consent.id)
-    for (const manual of [false, true]) expect(await send(world)(id, aRun({ manual }))).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('bank') })
+    for (const manual of [false, true])
+      expect(await send(world)(id, aRun({ manual }))).toMatchObject({
+        kind: 'snooze',
+        reason: expect.stringContaining('bank'),
+      })
     await liveUntil(world, consent.id, today('10:31'))
     expect(mails(consent)).toBe(1)
   })
@@ -186,7 +228,11 @@ describe('the user is on the way', () => {
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     world.simulator.faults.add({ endpoint: 'refresh', kind: 'error-html', only: consent.credentialsId })
     await bringUpToDate(world, consent.id)
-    for (const manual of [false, true]) expect(await send(world)(id, aRun({ manual }))).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('unknown') })
+    for (const manual of [false, true])
+      expect(await send(world)(id, aRun({ manual }))).toMatchObject({
+        kind: 'snooze',
+        reason: expect.stringContaining('unknown'),
+      })
     await liveUntil(world, consent.id, world.clock.now().plus({ hours: 23 }))
     expect(mails(consent)).toBe(0)
     await liveUntil(world, consent.id, world.clock.now().plus({ hours: 2 }))
@@ -195,7 +241,9 @@ describe('the user is on the way', () => {
 
   test('a code comes in at the last moment, after the look: still held', async () => {
     const { consent, id } = await queued()
-    const callback = world.toCallback(await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }))
+    const callback = world.toCallback(
+      await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }),
+    )
     await world.db.prisma.authorisation.updateMany({ where: { consentId: consent.id }, data: { handedOutAt: null } })
     const store = withStore(world, {
       beginSending: async (...args) => {
@@ -203,24 +251,39 @@ describe('the user is on the way', () => {
         return world.store.beginSending(...args)
       },
     })
-    expect(await send(world, { store })(id, aRun())).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('outcome comes first') })
+    expect(await send(world, { store })(id, aRun())).toMatchObject({
+      kind: 'snooze',
+      reason: expect.stringContaining('outcome comes first'),
+    })
     expect(mails(consent)).toBe(0)
   })
 })
 
 describe('no longer wanted', () => {
-  const stops: Record<string, string> = { paused: 'paused', opted_out: 'opted_out', revoked: 'revoked', lapsed: 'lapsed', quarantined: 'quarantined' }
+  const stops: Record<string, string> = {
+    paused: 'paused',
+    opted_out: 'opted_out',
+    revoked: 'revoked',
+    lapsed: 'lapsed',
+    quarantined: 'quarantined',
+  }
   test.each(Object.entries(stops))('%s meanwhile: cancelled, by hand as well', async (status) => {
     const { consent, id } = await queued()
     await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status, nextActionAt: null } })
-    expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({ kind: 'skipped', reason: expect.stringContaining(status) })
+    expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({
+      kind: 'skipped',
+      reason: expect.stringContaining(status),
+    })
     expect([await rungsSent(world, consent.id), mails(consent)]).toEqual([['-14d cancelled'], 0])
   })
 
   test('the address is gone: cancelled as no-channel', async () => {
     const { consent, id } = await queued()
     await world.db.prisma.consent.update({ where: { id: consent.id }, data: { email: null } })
-    expect(await send(world)(id, aRun())).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('no-channel') })
+    expect(await send(world)(id, aRun())).toMatchObject({
+      kind: 'skipped',
+      reason: expect.stringContaining('no-channel'),
+    })
     expect(await rungsSent(world, consent.id)).toEqual(['-14d cancelled'])
   })
 
@@ -228,7 +291,10 @@ describe('no longer wanted', () => {
     const { consent, id } = await queued()
     await world.db.prisma.renewal.updateMany({ where: { consentId: consent.id }, data: { manualNo: 1 } })
     await renew(world)(consent.id, aRun())
-    expect(await send(world)(id, aRun({ manual: true }))).toEqual({ kind: 'skipped', reason: 'the message is cancelled' })
+    expect(await send(world)(id, aRun({ manual: true }))).toEqual({
+      kind: 'skipped',
+      reason: 'the message is cancelled',
+    })
     await bringUpToDate(world, consent.id)
     expect([await rungsSent(world, consent.id), mails(consent)]).toEqual([['-14d cancelled', 'manual-1 sent'], 1])
   })

@@ -14,7 +14,19 @@ import type { Consent } from '../../src/domain/model.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import { aRow } from '../import/rows.ts'
 import { scriptedSmtp, type Script } from '../notify/scripted-smtp.ts'
-import { askedConsent, bringUpToDate, dying, endLease, eventTypes, liveUntil, renew, rungsSent, send, silent, withStore } from './rig.ts'
+import {
+  askedConsent,
+  bringUpToDate,
+  dying,
+  endLease,
+  eventTypes,
+  liveUntil,
+  renew,
+  rungsSent,
+  send,
+  silent,
+  withStore,
+} from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -35,7 +47,11 @@ const queued = async (over: Partial<Consent> = {}) => {
 }
 const NOBODY_LISTENS = 'smtp://127.0.0.1:9'
 const channelTo = (url: string): Channel => {
-  const channel = smtpChannel({ smtpUrl: new Secret(url), from: 'consents@example.com', timeouts: { connectMs: 1_000, silenceMs: 1_000, totalMs: 2_000 } })
+  const channel = smtpChannel({
+    smtpUrl: new Secret(url),
+    from: 'consents@example.com',
+    timeouts: { connectMs: 1_000, silenceMs: 1_000, totalMs: 2_000 },
+  })
   cleanups.push(() => channel.close())
   return channel
 }
@@ -46,22 +62,35 @@ const scriptedChannel = async (script: Script, login = ''): Promise<Channel> => 
   return channelTo(`smtp://${login}127.0.0.1:${server.port}`)
 }
 const message = async (id: string) => world.db.prisma.notification.findUniqueOrThrow({ where: { id } })
-const mailFault = (consent: Consent, settings: FaultSettings): void => void world.simulator.faults.add({ endpoint: 'mail', ...settings, only: consent.email ?? '' } as never)
-const minutesUntil = async (id: string): Promise<number> => Math.round((((await message(id)).nextActionAt?.getTime() ?? Number.NaN) - world.clock.now().toMillis()) / 60_000)
+const mailFault = (consent: Consent, settings: FaultSettings): void =>
+  void world.simulator.faults.add({ endpoint: 'mail', ...settings, only: consent.email ?? '' } as never)
+const minutesUntil = async (id: string): Promise<number> =>
+  Math.round((((await message(id)).nextActionAt?.getTime() ?? Number.NaN) - world.clock.now().toMillis()) / 60_000)
 
 describe('taken by the mail server', () => {
   test('sent once, with an event, and its Message-ID says which notification it is', async () => {
     const { consent, id } = await queued()
     expect(await send(world)(id, aRun())).toEqual({ kind: 'done', what: 'sent -14d' })
-    expect(await message(id)).toMatchObject({ status: 'sent', attempts: 1, errorCode: null, nextActionAt: null, leaseUntil: null })
+    expect(await message(id)).toMatchObject({
+      status: 'sent',
+      attempts: 1,
+      errorCode: null,
+      nextActionAt: null,
+      leaseUntil: null,
+    })
     expect(world.mailsTo(consent).map(({ message_id }) => message_id)).toEqual([`${id}@127.0.0.1`])
-    expect((await eventTypes(world, consent.id)).slice(-3)).toEqual(['message.queued', 'message.sending', 'message.sent'])
+    expect((await eventTypes(world, consent.id)).slice(-3)).toEqual([
+      'message.queued',
+      'message.sending',
+      'message.sent',
+    ])
   })
 
   test('running it twice, or ten times at once, acts once', async () => {
     const { consent, id } = await queued()
     await Promise.all(Array.from({ length: 10 }, async () => send(world)(id, aRun())))
-    for (const manual of [false, true]) expect(await send(world)(id, aRun({ manual }))).toEqual({ kind: 'skipped', reason: 'the message is sent' })
+    for (const manual of [false, true])
+      expect(await send(world)(id, aRun({ manual }))).toEqual({ kind: 'skipped', reason: 'the message is sent' })
     expect(world.mailsTo(consent)).toHaveLength(1)
   })
 })
@@ -79,7 +108,10 @@ describe('certainly not taken', () => {
       world.clock.advance({ minutes: waits.at(-1) ?? 0, seconds: 1 })
     }
     expect(waits).toEqual([1, 10, 60, 240])
-    expect(await send(world)(id, aRun())).toMatchObject({ kind: 'done', what: expect.stringContaining('failed after 5 tries') })
+    expect(await send(world)(id, aRun())).toMatchObject({
+      kind: 'done',
+      what: expect.stringContaining('failed after 5 tries'),
+    })
     expect(await message(id)).toMatchObject({ status: 'failed', nextActionAt: null })
     expect(world.mailsTo(consent)).toEqual([])
     expect((await eventTypes(world, consent.id)).at(-1)).toBe('message.failed')
@@ -101,7 +133,10 @@ describe('certainly not taken', () => {
     expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({ kind: 'done', what: 'sent -14d' })
   })
 
-  const refusals: Record<string, FaultSettings> = { '550 to the recipient': { kind: 'rcpt-5xx' }, '554 to the message': { kind: 'data-5xx' } }
+  const refusals: Record<string, FaultSettings> = {
+    '550 to the recipient': { kind: 'rcpt-5xx' },
+    '554 to the message': { kind: 'data-5xx' },
+  }
   test.each(Object.entries(refusals))('%s: failed, and the next rung is tried all the same', async (_, fault) => {
     const { consent, id } = await queued()
     mailFault(consent, { ...fault, count: 1 } as FaultSettings)
@@ -137,7 +172,10 @@ describe('certainly not taken', () => {
     await send(world)(id, aRun())
     await world.goToBank(consent.id, 'approve')
     await bringUpToDate(world, consent.id)
-    expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('no longer wanted') })
+    expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({
+      kind: 'skipped',
+      reason: expect.stringContaining('no longer wanted'),
+    })
     expect(world.mailsTo(consent)).toEqual([])
   })
 })
@@ -147,33 +185,48 @@ describe('the mail server is away: an outage is not the message’s failure', ()
     'nobody listens': async () => channelTo(NOBODY_LISTENS),
     'the connection is cut before the greeting': async () => scriptedChannel({ greeting: 'cut' }),
     'a 421 greeting': async () => scriptedChannel({ greeting: '421 too busy' }),
-    'the password has expired (535)': async () => scriptedChannel({ extensions: ['AUTH PLAIN'], AUTH: '535 5.7.8 expired' }, 'user:word@'),
+    'the password has expired (535)': async () =>
+      scriptedChannel({ extensions: ['AUTH PLAIN'], AUTH: '535 5.7.8 expired' }, 'user:word@'),
     'our sender is refused (550 to MAIL)': async () => scriptedChannel({ MAIL: '550 5.7.1 not you' }),
     'the connection is cut at the recipient': async () => scriptedChannel({ RCPT: 'cut' }),
     'its disk is full': async () => world.channel,
   }
-  test.each(Object.entries(ways))('%s: tried again all day, at most an hour apart, and sent when it is back', async (way, open) => {
-    const { consent, id } = await queued()
-    const channel = await open()
-    if (way === 'its disk is full') mailFault(consent, { kind: 'data-4xx' })
-    const start = world.clock.now()
-    const waits: number[] = []
-    while (world.clock.now() < start.plus({ days: 1 })) {
-      expect(await send(world, { channel })(id, aRun())).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('mail-away') })
-      expect(await message(id)).toMatchObject({ status: 'pending', errorCode: 'mail-away', attempts: 0, leaseUntil: null })
-      waits.push(await minutesUntil(id))
-      world.clock.set(DateTime.fromJSDate((await message(id)).nextActionAt ?? new Date(), { zone: 'utc' }).plus(1))
-    }
-    expect(waits.slice(0, 8)).toEqual([1, 1, 2, 4, 8, 16, 32, 60])
-    expect(new Set(waits.slice(8))).toEqual(new Set([60]))
-    world.simulator.faults.clear()
-    expect(await send(world)(id, aRun())).toEqual({ kind: 'done', what: 'sent -14d' })
-    expect(await message(id)).toMatchObject({ status: 'sent', attempts: 1, errorCode: null })
-    expect(world.mailsTo(consent)).toHaveLength(1)
-  })
+  test.each(Object.entries(ways))(
+    '%s: tried again all day, at most an hour apart, and sent when it is back',
+    async (way, open) => {
+      const { consent, id } = await queued()
+      const channel = await open()
+      if (way === 'its disk is full') mailFault(consent, { kind: 'data-4xx' })
+      const start = world.clock.now()
+      const waits: number[] = []
+      while (world.clock.now() < start.plus({ days: 1 })) {
+        expect(await send(world, { channel })(id, aRun())).toMatchObject({
+          kind: 'snooze',
+          reason: expect.stringContaining('mail-away'),
+        })
+        expect(await message(id)).toMatchObject({
+          status: 'pending',
+          errorCode: 'mail-away',
+          attempts: 0,
+          leaseUntil: null,
+        })
+        waits.push(await minutesUntil(id))
+        world.clock.set(DateTime.fromJSDate((await message(id)).nextActionAt ?? new Date(), { zone: 'utc' }).plus(1))
+      }
+      expect(waits.slice(0, 8)).toEqual([1, 1, 2, 4, 8, 16, 32, 60])
+      expect(new Set(waits.slice(8))).toEqual(new Set([60]))
+      world.simulator.faults.clear()
+      expect(await send(world)(id, aRun())).toEqual({ kind: 'done', what: 'sent -14d' })
+      expect(await message(id)).toMatchObject({ status: 'sent', attempts: 1, errorCode: null })
+      expect(world.mailsTo(consent)).toHaveLength(1)
+    },
+  )
 
   /** The same world with a mail server that nobody reaches. */
-  const outage = (): World => ({ ...world, jobs: { ...world.jobs, notification: send(world, { channel: channelTo(NOBODY_LISTENS) }) } })
+  const outage = (): World => ({
+    ...world,
+    jobs: { ...world.jobs, notification: send(world, { channel: channelTo(NOBODY_LISTENS) }) },
+  })
 
   test('the last rung of all falls into a weekend’s outage: asked on Monday all the same', async () => {
     const consent = await askedConsent(world, { inDays: -70 })
@@ -188,7 +241,10 @@ describe('the mail server is away: an outage is not the message’s failure', ()
     await liveUntil(outage(), consent.id, consent.expiresAt.minus({ days: 6, hours: 20 }))
     expect(await rungsSent(world, consent.id)).toEqual(['-14d cancelled', '-7d pending'])
     await liveUntil(world, consent.id, world.clock.now().plus({ hours: 1 }))
-    expect([await rungsSent(world, consent.id), world.mailsTo(consent).length]).toEqual([['-14d cancelled', '-7d sent'], 1])
+    expect([await rungsSent(world, consent.id), world.mailsTo(consent).length]).toEqual([
+      ['-14d cancelled', '-7d sent'],
+      1,
+    ])
   })
 
   test('renewed meanwhile: nothing is left to send', async () => {
@@ -204,11 +260,18 @@ describe('the mail server is away: an outage is not the message’s failure', ()
     const away = send(world, { channel: channelTo(NOBODY_LISTENS) })
     mailFault(consent, { kind: 'rcpt-4xx' })
     for (let time = 0; time < 4; time += 1) {
-      for (let retry = 0; retry < 3; retry += 1) expect(await away(id, aRun({ manual: true }))).toMatchObject({ kind: 'snooze' })
-      expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('mail-deferred') })
+      for (let retry = 0; retry < 3; retry += 1)
+        expect(await away(id, aRun({ manual: true }))).toMatchObject({ kind: 'snooze' })
+      expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({
+        kind: 'snooze',
+        reason: expect.stringContaining('mail-deferred'),
+      })
       expect(await message(id)).toMatchObject({ attempts: time + 1, errorCode: 'mail-deferred' })
     }
-    expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({ kind: 'done', what: expect.stringContaining('failed after 5 tries') })
+    expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({
+      kind: 'done',
+      what: expect.stringContaining('failed after 5 tries'),
+    })
   })
 
   test('a crash while it is away: the place is not sent twice, and nothing says that it was sent', async () => {
@@ -229,7 +292,12 @@ describe('the mail server is away: an outage is not the message’s failure', ()
     const all = [await queued(), await queued(), await queued()]
     for (const { id } of all) await away(id, aRun())
     expect(lines.map((line) => JSON.parse(line) as object)).toEqual([
-      expect.objectContaining({ level: 'warn', alert: 'mail-away', error_code: 'mail-away', detail: expect.stringContaining('ECONNREFUSED') }),
+      expect.objectContaining({
+        level: 'warn',
+        alert: 'mail-away',
+        error_code: 'mail-away',
+        detail: expect.stringContaining('ECONNREFUSED'),
+      }),
     ])
     world.clock.advance({ seconds: 59 })
     await away(all[0]?.id ?? '', aRun({ manual: true }))
@@ -257,16 +325,20 @@ describe('the mail server is away: an outage is not the message’s failure', ()
 })
 
 describe('perhaps taken', () => {
-  test.each([true, false])('the connection is cut after the final dot (mail stored: %s): uncertain, never sent again', async (stored) => {
-    const { consent, id } = await queued()
-    mailFault(consent, { kind: 'cut-after-dot', stored, count: 1 })
-    expect(await send(world)(id, aRun())).toMatchObject({ kind: 'done', what: expect.stringContaining('uncertain') })
-    expect(await message(id)).toMatchObject({ status: 'uncertain', errorCode: 'mail-uncertain', nextActionAt: null })
-    for (const manual of [false, true]) expect(await send(world)(id, aRun({ manual }))).toEqual({ kind: 'skipped', reason: 'the message is uncertain' })
-    await bringUpToDate(world, consent.id)
-    expect(world.mailsTo(consent)).toHaveLength(stored ? 1 : 0)
-    expect((await eventTypes(world, consent.id)).at(-1)).toBe('message.uncertain')
-  })
+  test.each([true, false])(
+    'the connection is cut after the final dot (mail stored: %s): uncertain, never sent again',
+    async (stored) => {
+      const { consent, id } = await queued()
+      mailFault(consent, { kind: 'cut-after-dot', stored, count: 1 })
+      expect(await send(world)(id, aRun())).toMatchObject({ kind: 'done', what: expect.stringContaining('uncertain') })
+      expect(await message(id)).toMatchObject({ status: 'uncertain', errorCode: 'mail-uncertain', nextActionAt: null })
+      for (const manual of [false, true])
+        expect(await send(world)(id, aRun({ manual }))).toEqual({ kind: 'skipped', reason: 'the message is uncertain' })
+      await bringUpToDate(world, consent.id)
+      expect(world.mailsTo(consent)).toHaveLength(stored ? 1 : 0)
+      expect((await eventTypes(world, consent.id)).at(-1)).toBe('message.uncertain')
+    },
+  )
 })
 
 describe('a crash', () => {
@@ -287,7 +359,10 @@ describe('a crash', () => {
     expect((await message(id)).status).toBe('sending')
     expect((await send(world)(id, aRun({ manual: true }))).kind).toBe('snooze')
     await endLease(world, 'notification', id)
-    expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({ kind: 'done', what: expect.stringContaining('uncertain') })
+    expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({
+      kind: 'done',
+      what: expect.stringContaining('uncertain'),
+    })
     expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({ kind: 'skipped' })
     expect(world.mailsTo(consent)).toEqual([])
   })
@@ -313,7 +388,10 @@ describe('a crash', () => {
         return delivery
       },
     }
-    expect(await send(world, { channel: sleepy })(id, aRun())).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('took over') })
+    expect(await send(world, { channel: sleepy })(id, aRun())).toMatchObject({
+      kind: 'skipped',
+      reason: expect.stringContaining('took over'),
+    })
     expect((await message(id)).status).toBe('uncertain')
     expect(world.mailsTo(consent)).toHaveLength(1)
   })
@@ -362,42 +440,70 @@ describe('what it says', () => {
 
 describe('the sender’s own trouble', () => {
   const owns: Record<string, { script: Script; cause: string }> = {
-    'a daily limit, told after the message': { script: { dot: '550 5.4.5 Daily user sending limit exceeded' }, cause: 'limit' },
-    'a daily limit, told at the recipient': { script: { RCPT: '550 5.4.5 Daily sending quota exceeded' }, cause: 'limit' },
-    'a rate, without a number': { script: { dot: '454 Throttling failure: Maximum sending rate exceeded.' }, cause: 'limit' },
+    'a daily limit, told after the message': {
+      script: { dot: '550 5.4.5 Daily user sending limit exceeded' },
+      cause: 'limit',
+    },
+    'a daily limit, told at the recipient': {
+      script: { RCPT: '550 5.4.5 Daily sending quota exceeded' },
+      cause: 'limit',
+    },
+    'a rate, without a number': {
+      script: { dot: '454 Throttling failure: Maximum sending rate exceeded.' },
+      cause: 'limit',
+    },
     'an unverified sender': { script: { dot: '554 Message rejected: Email address is not verified.' }, cause: 'setup' },
     'relaying that is denied': { script: { RCPT: '554 5.7.1 Relay access denied' }, cause: 'setup' },
-    'DMARC': { script: { dot: '550 5.7.26 unauthenticated' }, cause: 'setup' },
+    DMARC: { script: { dot: '550 5.7.26 unauthenticated' }, cause: 'setup' },
   }
-  test.each(Object.entries(owns))('%s: waits as in an outage, uses up no try and no place, is told, and leaves once it is mended', async (_, { script, cause }) => {
-    const lines: Record<string, unknown>[] = []
-    const log = makeLog({ level: 'info', pretty: false, to: { write: (line: string) => void lines.push(JSON.parse(line)) } })
-    const { consent, id } = await queued()
-    const used = async () => (await world.db.prisma.messageHour.findMany()).reduce((sum, hour) => sum + hour.used, 0)
-    const before = await used()
-    const job = send(world, { channel: await scriptedChannel(script), log })
-    for (let hours = 0; hours < 8; hours += 1) {
-      expect(await job(id, aRun())).toMatchObject({ kind: 'snooze', reason: expect.stringContaining(`mail-away (${cause})`) })
-      expect(await message(id)).toMatchObject({ status: 'pending', attempts: 0, errorCode: 'mail-away' })
-      expect(await minutesUntil(id)).toBeLessThanOrEqual(60)
-      world.clock.advance({ hours: 1 })
-    }
-    expect(await used()).toBe(before)
-    expect(lines.filter(({ alert }) => alert === 'mail-away')).toHaveLength(8)
-    expect(lines.at(-1)).toMatchObject({ alert: 'mail-away', error_code: 'mail-away', about: cause })
-    expect(await send(world)(id, aRun())).toEqual({ kind: 'done', what: 'sent -14d' })
-    expect(world.mailsTo(consent)).toHaveLength(1)
-  })
+  test.each(Object.entries(owns))(
+    '%s: waits as in an outage, uses up no try and no place, is told, and leaves once it is mended',
+    async (_, { script, cause }) => {
+      const lines: Record<string, unknown>[] = []
+      const log = makeLog({
+        level: 'info',
+        pretty: false,
+        to: { write: (line: string) => void lines.push(JSON.parse(line)) },
+      })
+      const { consent, id } = await queued()
+      const used = async () => (await world.db.prisma.messageHour.findMany()).reduce((sum, hour) => sum + hour.used, 0)
+      const before = await used()
+      const job = send(world, { channel: await scriptedChannel(script), log })
+      for (let hours = 0; hours < 8; hours += 1) {
+        expect(await job(id, aRun())).toMatchObject({
+          kind: 'snooze',
+          reason: expect.stringContaining(`mail-away (${cause})`),
+        })
+        expect(await message(id)).toMatchObject({ status: 'pending', attempts: 0, errorCode: 'mail-away' })
+        expect(await minutesUntil(id)).toBeLessThanOrEqual(60)
+        world.clock.advance({ hours: 1 })
+      }
+      expect(await used()).toBe(before)
+      expect(lines.filter(({ alert }) => alert === 'mail-away')).toHaveLength(8)
+      expect(lines.at(-1)).toMatchObject({ alert: 'mail-away', error_code: 'mail-away', about: cause })
+      expect(await send(world)(id, aRun())).toEqual({ kind: 'done', what: 'sent -14d' })
+      expect(world.mailsTo(consent)).toHaveLength(1)
+    },
+  )
 })
 
 test('a SIZE below our mail: failed with a code of its own, and told', async () => {
   const lines: Record<string, unknown>[] = []
-  const log = makeLog({ level: 'info', pretty: false, to: { write: (line: string) => void lines.push(JSON.parse(line)) } })
+  const log = makeLog({
+    level: 'info',
+    pretty: false,
+    to: { write: (line: string) => void lines.push(JSON.parse(line)) },
+  })
   const { consent, id } = await queued()
   const done = await send(world, { channel: await scriptedChannel({ extensions: ['SIZE 1000'] }), log })(id, aRun())
-  expect(done).toMatchObject({ kind: 'done', what: expect.stringMatching(/^failed: the message has \d+ bytes, the server takes at most 1000 \(SIZE\)$/) })
+  expect(done).toMatchObject({
+    kind: 'done',
+    what: expect.stringMatching(/^failed: the message has \d+ bytes, the server takes at most 1000 \(SIZE\)$/),
+  })
   expect(await message(id)).toMatchObject({ status: 'failed', errorCode: 'mail-too-large' })
-  expect(lines).toEqual([expect.objectContaining({ error_code: 'mail-too-large', detail: expect.stringContaining('1000') })])
+  expect(lines).toEqual([
+    expect.objectContaining({ error_code: 'mail-too-large', detail: expect.stringContaining('1000') }),
+  ])
   expect((await world.consentOf(consent.id)).status).toBe('active')
 })
 
@@ -407,19 +513,25 @@ describe('an address beyond ASCII and a server without SMTPUTF8', () => {
 
   test('no-channel with its reason; the next rung tries again, and a server that learnt it takes it', async () => {
     const { consent, id } = await queued(beyond())
-    expect(await send(world, { channel: await plain() })(id, aRun())).toMatchObject({ kind: 'done', what: expect.stringMatching(/^no-channel: the server offers no SMTPUTF8/) })
+    expect(await send(world, { channel: await plain() })(id, aRun())).toMatchObject({
+      kind: 'done',
+      what: expect.stringMatching(/^no-channel: the server offers no SMTPUTF8/),
+    })
     expect(await message(id)).toMatchObject({ status: 'failed', errorCode: 'no-channel' })
     await renew(world)(consent.id, aRun())
     const row = await world.consentOf(consent.id)
     expect(row.nextActionReason).toMatch(/^no-channel: our mail server takes no address like this user’s/)
     expect(row.nextActionAt?.diff(consent.expiresAt).as('days')).toBe(-7)
-    const listed = async (withoutChannel: boolean) => (await listing(world.db).pageConsents({ withoutChannel })).some(({ id: one }) => one === consent.id)
+    const listed = async (withoutChannel: boolean) =>
+      (await listing(world.db).pageConsents({ withoutChannel })).some(({ id: one }) => one === consent.id)
     expect([await listed(true), await listed(false)]).toEqual([true, false])
     expect((await listing(world.db).statusCounts(world.clock.now())).withoutChannel).toBeGreaterThan(0)
     world.clock.set(consent.expiresAt.minus({ days: 7 }))
     await renew(world)(consent.id, aRun())
     const second = (await world.notificationsOf(consent.id))[1]?.id ?? ''
-    expect(await send(world, { channel: await scriptedChannel({ extensions: ['SMTPUTF8', '8BITMIME'] }) })(second, aRun())).toEqual({ kind: 'done', what: 'sent -7d' })
+    expect(
+      await send(world, { channel: await scriptedChannel({ extensions: ['SMTPUTF8', '8BITMIME'] }) })(second, aRun()),
+    ).toEqual({ kind: 'done', what: 'sent -7d' })
     await renew(world)(consent.id, aRun())
     expect([await listed(true), await listed(false)]).toEqual([false, true])
   })
@@ -430,7 +542,20 @@ describe('an address beyond ASCII and a server without SMTPUTF8', () => {
     await renew(world)(consent.id, aRun())
     const { credentialsId, userId, providerId, country, redirectUri, expiresAt } = consent
     const email = `${consent.id}@example.com`
-    const row = aRow({ credentialsId, userId, providerId, country, redirectUri, expiresAt, email, providerName: undefined, scopes: undefined, name: undefined, locale: undefined, timeZone: undefined })
+    const row = aRow({
+      credentialsId,
+      userId,
+      providerId,
+      country,
+      redirectUri,
+      expiresAt,
+      email,
+      providerName: undefined,
+      scopes: undefined,
+      name: undefined,
+      locale: undefined,
+      timeZone: undefined,
+    })
     await imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: false })
     await bringUpToDate(world, consent.id)
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])

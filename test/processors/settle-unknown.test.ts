@@ -6,7 +6,25 @@ import type { FaultOrder } from '../../src/simulator/faults.ts'
 import { imports } from '../../src/store/import.ts'
 import { aRow } from '../import/rows.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, askedConsent, authorisation, bringUpToDate, daysLeft, dying, endLease, eventTypes, fault, LEASE, liveUntil, providerAt, rungsSent, seen, sleepingAfter, withCode, withStore } from './rig.ts'
+import {
+  advance,
+  askedConsent,
+  authorisation,
+  bringUpToDate,
+  daysLeft,
+  dying,
+  endLease,
+  eventTypes,
+  fault,
+  LEASE,
+  liveUntil,
+  providerAt,
+  rungsSent,
+  seen,
+  sleepingAfter,
+  withCode,
+  withStore,
+} from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -32,7 +50,13 @@ describe('the answer was lost after the provider had processed it: renewed at on
     '500 after processing': { endpoint: 'exchange', kind: 'error-json', processed: true },
     '502 page after processing': { endpoint: 'exchange', kind: 'error-html', processed: true },
     '200 with half a JSON': { endpoint: 'exchange', kind: 'bad-json' },
-    '400 with a word nobody knows': { endpoint: 'exchange', kind: 'error-json', status: 400, error: 'something_new', processed: true },
+    '400 with a word nobody knows': {
+      endpoint: 'exchange',
+      kind: 'error-json',
+      status: 400,
+      error: 'something_new',
+      processed: true,
+    },
   }
   test.each(Object.entries(losses))('%s', async (_, order) => {
     const { consent, codeId } = await withCode(world)
@@ -53,24 +77,30 @@ describe('the provider had not processed it', () => {
     'connection reset before processing': { endpoint: 'exchange', kind: 'reset-before' },
     '500 instead of processing': { endpoint: 'exchange', kind: 'error-json' },
   }
-  test.each(Object.entries(losses))('%s: concluded after six minutes, not before, then asked again', async (_, order) => {
-    const { consent, codeId } = await withCode(world)
-    fault(world, consent, order)
-    expect(await advance(world)(codeId, aRun())).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('unknown') })
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', code: null })
-    expect(await minutesAfterCode(codeId)).toBe(6)
-    // A person who retries it early asks, and changes nothing.
-    world.clock.advance({ minutes: 5, seconds: 50 })
-    for (let time = 0; time < 6; time += 1) await advance(world)(codeId, aRun({ manual: true }))
-    expect((await authorisation(world, codeId)).status).toBe('unknown')
-    await bringUpToDate(world, consent.id)
-    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
-    world.clock.advance({ seconds: 11 })
-    await bringUpToDate(world, consent.id)
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'not-renewed' })
-    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
-    expect(seen(world, consent, 'exchange')).toHaveLength(1)
-  })
+  test.each(Object.entries(losses))(
+    '%s: concluded after six minutes, not before, then asked again',
+    async (_, order) => {
+      const { consent, codeId } = await withCode(world)
+      fault(world, consent, order)
+      expect(await advance(world)(codeId, aRun())).toMatchObject({
+        kind: 'snooze',
+        reason: expect.stringContaining('unknown'),
+      })
+      expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', code: null })
+      expect(await minutesAfterCode(codeId)).toBe(6)
+      // A person who retries it early asks, and changes nothing.
+      world.clock.advance({ minutes: 5, seconds: 50 })
+      for (let time = 0; time < 6; time += 1) await advance(world)(codeId, aRun({ manual: true }))
+      expect((await authorisation(world, codeId)).status).toBe('unknown')
+      await bringUpToDate(world, consent.id)
+      expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+      world.clock.advance({ seconds: 11 })
+      await bringUpToDate(world, consent.id)
+      expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'not-renewed' })
+      expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
+      expect(seen(world, consent, 'exchange')).toHaveLength(1)
+    },
+  )
 
   test('after ten minutes at the bank: the six count from the code, not from the link', async () => {
     const consent = await askedConsent(world)
@@ -104,9 +134,15 @@ describe('the worker died while it was sending', () => {
     const { consent, codeId } = await withCode(world)
     await expect(advance(world, { provider: dies.after, store: dying(world) })(codeId, aRun())).rejects.toThrow('died')
     expect((await authorisation(world, codeId)).status).toBe('exchanging')
-    expect(await advance(world)(codeId, aRun({ manual: true }))).toMatchObject({ kind: 'snooze', reason: 'another worker is at it' })
+    expect(await advance(world)(codeId, aRun({ manual: true }))).toMatchObject({
+      kind: 'snooze',
+      reason: 'another worker is at it',
+    })
     await endLease(world, 'authorisation', codeId)
-    expect(await advance(world)(codeId, aRun())).toMatchObject({ kind: 'done', what: expect.stringContaining('renewed until') })
+    expect(await advance(world)(codeId, aRun())).toMatchObject({
+      kind: 'done',
+      what: expect.stringContaining('renewed until'),
+    })
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
   })
 
@@ -157,7 +193,10 @@ describe('the provider is away while it should tell', () => {
     }
     expect(hours).toEqual([0.1, 1, 6, 24, 48, 72, 96])
     // The ladder went on after a day, honestly worded.
-    expect((await world.notificationsOf(consent.id)).map(({ rung, situation }) => [rung, situation])).toEqual([['-14d', 'reminder'], ['-7d', 'uncertain']])
+    expect((await world.notificationsOf(consent.id)).map(({ rung, situation }) => [rung, situation])).toEqual([
+      ['-14d', 'reminder'],
+      ['-7d', 'uncertain'],
+    ])
     world.simulator.faults.clear()
     await bringUpToDate(world, consent.id)
     expect(await authorisation(world, codeId)).toMatchObject({ status: 'renewed' })
@@ -172,7 +211,8 @@ describe('the settling refresh rotates the token', () => {
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     let failures = 2
     const store = withStore(world, {
-      storeRotated: async (...args) => (failures-- > 0 ? Promise.reject(new Error('connection lost')) : world.store.storeRotated(...args)),
+      storeRotated: async (...args) =>
+        failures-- > 0 ? Promise.reject(new Error('connection lost')) : world.store.storeRotated(...args),
     })
     await advance(world, { store })(codeId, aRun())
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
@@ -194,7 +234,7 @@ describe('the settling refresh rotates the token', () => {
   })
 })
 
-describe('the process slept over an answer, which speaks for when it was asked: nothing is concluded, it is asked again', () => {
+describe('the process slept over an answer, which speaks for when it was asked: it is asked again', () => {
   test('a refresh that was refused while the code could still take effect', async () => {
     const { consent, codeId } = await withCode(world, { inDays: -5 })
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
@@ -266,7 +306,12 @@ describe('nothing that could be found out counts any more: closed without a call
     return { consent, codeId }
   }
   const isClosedUnasked = async (consent: Consent, codeId: string, refreshes: number): Promise<void> => {
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'superseded', nextActionAt: null, accessToken: null, newRefreshToken: null })
+    expect(await authorisation(world, codeId)).toMatchObject({
+      status: 'superseded',
+      nextActionAt: null,
+      accessToken: null,
+      newRefreshToken: null,
+    })
     expect(seen(world, consent, 'refresh')).toHaveLength(refreshes)
     expect((await world.renewalsOf(consent.id))[0]?.againNo).toBe(0)
   }
@@ -283,7 +328,10 @@ describe('nothing that could be found out counts any more: closed without a call
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     const exchangeCode: World['provider']['exchangeCode'] = async (...args) => {
-      await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status: 'opted_out', nextActionAt: null } })
+      await world.db.prisma.consent.update({
+        where: { id: consent.id },
+        data: { status: 'opted_out', nextActionAt: null },
+      })
       return world.provider.exchangeCode(...args)
     }
     await advance(world, { provider: { ...world.provider, exchangeCode } })(codeId, aRun())
@@ -293,7 +341,15 @@ describe('nothing that could be found out counts any more: closed without a call
   test('an import has begun the next cycle', async () => {
     const { consent, codeId } = await doubtful()
     const { credentialsId, userId, providerId, country, redirectUri } = consent
-    const row = aRow({ credentialsId, userId, providerId, country, redirectUri, refreshToken: await world.tokenOf(consent.id), expiresAt: world.clock.now().plus({ days: 60 }) })
+    const row = aRow({
+      credentialsId,
+      userId,
+      providerId,
+      country,
+      redirectUri,
+      refreshToken: await world.tokenOf(consent.id),
+      expiresAt: world.clock.now().plus({ days: 60 }),
+    })
     await imports(world.db, world.policy).importBatch([row], { now: world.clock.now(), correct: false })
     await advance(world)(codeId, aRun())
     await isClosedUnasked(consent, codeId, 1)
@@ -301,7 +357,8 @@ describe('nothing that could be found out counts any more: closed without a call
   })
 })
 
-const authorisationDue = async (id: string): Promise<DateTime> => DateTime.fromJSDate((await authorisation(world, id)).nextActionAt ?? new Date(0), { zone: 'utc' })
+const authorisationDue = async (id: string): Promise<DateTime> =>
+  DateTime.fromJSDate((await authorisation(world, id)).nextActionAt ?? new Date(0), { zone: 'utc' })
 
 /** A provider in whose hands the process dies: before the call leaves, or after it was processed. */
 function withDeath(call: 'exchangeCode') {
@@ -312,7 +369,13 @@ function withDeath(call: 'exchangeCode') {
       return { ...gate(), [call]: died }
     },
     get after(): World['provider'] {
-      return { ...gate(), [call]: async (...args: Parameters<World['provider'][typeof call]>) => gate()[call](...args).then(died) }
+      return {
+        ...gate(),
+        [call]: async (...args: Parameters<World['provider'][typeof call]>) => {
+          await gate()[call](...args)
+          return died()
+        },
+      }
     },
   }
 }

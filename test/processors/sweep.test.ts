@@ -1,4 +1,5 @@
-// The sweep and its helpers: pages, back-pressure, a queue that is away, rows that no two sweeps share, claims that no two workers hold.
+// The sweep and its helpers: pages, back-pressure, a queue that is away, rows that no two sweeps share, claims that no
+// two workers hold.
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Duration } from 'luxon'
@@ -11,7 +12,18 @@ import { Secret } from '../../src/secret.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import { holdLocks } from '../setup/locks.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, askedConsent, authorisation, endLease, LEASE, renew, retireAll, silent, withCode, withStore } from './rig.ts'
+import {
+  advance,
+  askedConsent,
+  authorisation,
+  endLease,
+  LEASE,
+  renew,
+  retireAll,
+  silent,
+  withCode,
+  withStore,
+} from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -38,7 +50,14 @@ const aQueue = ({ fails = Number.POSITIVE_INFINITY }: { fails?: number } = {}) =
 }
 
 const deps = (queue: WorkQueue, over: Partial<SweepDeps> = {}): SweepDeps => ({
-  store: world.store, queue, clock: world.clock, log: silent, pageSize: 10, maxWaiting: 1000, queuedFor: HOLD, ...over,
+  store: world.store,
+  queue,
+  clock: world.clock,
+  log: silent,
+  pageSize: 10,
+  maxWaiting: 1000,
+  queuedFor: HOLD,
+  ...over,
 })
 
 /** Bare rows of consents, due now: only their dispatch is tried here. */
@@ -47,8 +66,18 @@ const addRows = async (count: number, over: { dueInMinutes?: number } = {}): Pro
   const nextActionAt = now.plus({ minutes: over.dueInMinutes ?? -1 }).toJSDate()
   await world.db.prisma.consent.createMany({
     data: Array.from({ length: count }, () => ({
-      id: randomUUID(), credentialsId: randomUUID(), userId: 'u', providerId: 'uk-ob-monzo', country: 'GB', redirectUri: 'http://127.0.0.1/', expiresSource: 'imported',
-      expiresAt: now.plus({ days: 10 }).toJSDate(), refreshToken: 'sealed', nextActionAt, createdAt: now.toJSDate(), updatedAt: now.toJSDate(),
+      id: randomUUID(),
+      credentialsId: randomUUID(),
+      userId: 'u',
+      providerId: 'uk-ob-monzo',
+      country: 'GB',
+      redirectUri: 'http://127.0.0.1/',
+      expiresSource: 'imported',
+      expiresAt: now.plus({ days: 10 }).toJSDate(),
+      refreshToken: 'sealed',
+      nextActionAt,
+      createdAt: now.toJSDate(),
+      updatedAt: now.toJSDate(),
     })),
   })
 }
@@ -58,7 +87,10 @@ describe('a sweep', () => {
     await addRows(25)
     await addRows(3, { dueInMinutes: 5 })
     const { queue, jobs } = aQueue()
-    expect(await sweep(deps(queue))()).toEqual({ kind: 'done', what: 'dispatched 25 consents, 0 messages, 0 exchanges; 0 states expired' })
+    expect(await sweep(deps(queue))()).toEqual({
+      kind: 'done',
+      what: 'dispatched 25 consents, 0 messages, 0 exchanges; 0 states expired',
+    })
     expect(new Set(jobs.map(({ id }) => id)).size).toBe(25)
     expect(jobs.every(({ queue: name, dispatchNo }) => name === 'reauth' && dispatchNo === 1)).toBe(true)
     expect(await world.store.sinceLastSweep()).toBeDefined()
@@ -121,7 +153,10 @@ describe('a sweep', () => {
   test('the short timer leaves consents to the cron pattern, takes codes and messages', async () => {
     const { consent, codeId } = await withCode(world)
     await addRows(2)
-    await world.db.prisma.notification.updateMany({ where: { consentId: consent.id }, data: { status: 'pending', nextActionAt: world.clock.now().toJSDate() } })
+    await world.db.prisma.notification.updateMany({
+      where: { consentId: consent.id },
+      data: { status: 'pending', nextActionAt: world.clock.now().toJSDate() },
+    })
     const { queue, jobs } = aQueue()
     expect(await sweepUrgent(deps(queue))()).toEqual({ authorisation: 1, notification: 1, consent: 0 })
     expect(jobs.map(({ queue: name }) => name)).toEqual(['exchange', 'notify'])
@@ -138,7 +173,11 @@ describe('two of everything', () => {
       await second.store.countDue('consent', world.clock.now())
       const queues = [aQueue(), aQueue()]
       const stores = [world.store, second.store]
-      await Promise.all(queues.flatMap(({ queue }, index) => [0, 1].map(async () => sweep(deps(queue, { store: stores[index] ?? world.store, pageSize: 7 }))())))
+      await Promise.all(
+        queues.flatMap(({ queue }, index) =>
+          [0, 1].map(async () => sweep(deps(queue, { store: stores[index] ?? world.store, pageSize: 7 }))()),
+        ),
+      )
       const ids = queues.flatMap(({ jobs }) => jobs.map(({ id }) => id))
       expect(ids).toHaveLength(500)
       expect(new Set(ids).size).toBe(500)
@@ -176,7 +215,14 @@ describe('two of everything', () => {
     expect(await world.store.release(first.claim)).toBe(false)
     expect(await world.store.dateConsent(first.claim, world.clock.now(), 'stale')).toBe(false)
     expect(await world.store.closeByRule(first.claim, 'lapsed', world.clock.now(), 'stale')).toBe(false)
-    expect(await world.store.backOff(first.claim, { now: world.clock.now(), until: world.clock.now(), code: 'internal', counts: true })).toBe(false)
+    expect(
+      await world.store.backOff(first.claim, {
+        now: world.clock.now(),
+        until: world.clock.now(),
+        code: 'internal',
+        counts: true,
+      }),
+    ).toBe(false)
     expect(await world.store.release(later.claim)).toBe(true)
   })
 
@@ -184,7 +230,10 @@ describe('two of everything', () => {
     await addRows(2)
     const [one, other] = await world.db.prisma.consent.findMany({ where: { status: 'active' } })
     await world.store.claim('consent', one?.id ?? '', LEASE)
-    await world.db.prisma.consent.update({ where: { id: other?.id ?? '' }, data: { status: 'paused', nextActionAt: null } })
+    await world.db.prisma.consent.update({
+      where: { id: other?.id ?? '' },
+      data: { status: 'paused', nextActionAt: null },
+    })
     const { queue, jobs } = aQueue()
     await sweep(deps(queue))()
     expect(jobs).toEqual([])
@@ -206,7 +255,10 @@ describe('handing over at once', () => {
   test('a new message goes to the queue without waiting for the sweep', async () => {
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
     const { queue, jobs } = aQueue()
-    await renew(world, { handOver: handOver({ store: world.store, queue, log: silent, queuedFor: HOLD }) })(consent.id, aRun())
+    await renew(world, { handOver: handOver({ store: world.store, queue, log: silent, queuedFor: HOLD }) })(
+      consent.id,
+      aRun(),
+    )
     expect(jobs.map(({ queue: name }) => name)).toEqual(['notify'])
   })
 
@@ -216,7 +268,8 @@ describe('handing over at once', () => {
     const hand = handOver({ store: world.store, queue, log: silent, queuedFor: HOLD })
     await hand('consent', id)
     await hand('consent', id)
-    await world.db.prisma.$executeRaw`UPDATE consents SET queued_until = clock_timestamp() - interval '1 second' WHERE id = ${id}::uuid`
+    await world.db.prisma
+      .$executeRaw`UPDATE consents SET queued_until = clock_timestamp() - interval '1 second' WHERE id = ${id}::uuid`
     await hand('consent', id)
     expect(jobs.map(({ dispatchNo }) => dispatchNo)).toEqual([1, 2])
   })
@@ -237,14 +290,18 @@ describe('handing over at once', () => {
 })
 
 describe('the queue has given up on a job', () => {
-  const failed = async (id: string, queue: QueueName = 'exchange') => recordFailure(world)({ queue, id, code: 'internal' })
+  const failed = async (id: string, queue: QueueName = 'exchange') =>
+    recordFailure(world)({ queue, id, code: 'internal' })
   const died = async (): Promise<never> => Promise.reject(new Error('died'))
   const secondsUntilNext = async (id: string): Promise<number> =>
-    ((await authorisation(world, id)).nextActionAt?.getTime() ?? Number.NaN) / 1000 - world.clock.now().toMillis() / 1000
+    ((await authorisation(world, id)).nextActionAt?.getTime() ?? Number.NaN) / 1000 -
+    world.clock.now().toMillis() / 1000
   /** Its job failed while `call` was made. */
   const failedAt = async (call: 'exchangeCode' | 'readMe'): Promise<string> => {
     const { codeId } = await withCode(world)
-    await expect(advance(world, { provider: { ...world.provider, [call]: died } })(codeId, aRun())).rejects.toThrow('died')
+    await expect(advance(world, { provider: { ...world.provider, [call]: died } })(codeId, aRun())).rejects.toThrow(
+      'died',
+    )
     return codeId
   }
 
@@ -253,14 +310,22 @@ describe('the queue has given up on a job', () => {
     await failed(id)
     expect(await authorisation(world, id)).toMatchObject({ status: 'verifying', errorCode: 'internal' })
     expect(await secondsUntilNext(id)).toBeCloseTo(900, 1)
-    await world.db.prisma.authorisation.update({ where: { id }, data: { nextActionAt: world.clock.now().plus({ hours: 5 }).toJSDate() } })
+    await world.db.prisma.authorisation.update({
+      where: { id },
+      data: { nextActionAt: world.clock.now().plus({ hours: 5 }).toJSDate() },
+    })
     await failed(id)
     expect(await secondsUntilNext(id)).toBeCloseTo(5 * 3_600, 1)
   })
 
   test('a code that lives rests ten seconds, never past its death, and a dead one a quarter of an hour', async () => {
     const { codeId } = await withCode(world)
-    for (const [waited, rests] of [[0, 10], [275, 10], [8, 7], [8, 900]] as const) {
+    for (const [waited, rests] of [
+      [0, 10],
+      [275, 10],
+      [8, 7],
+      [8, 900],
+    ] as const) {
       world.clock.advance({ seconds: waited })
       await failed(codeId)
       expect([waited, await secondsUntilNext(codeId)]).toEqual([waited, expect.closeTo(rests, 0)])
@@ -270,7 +335,9 @@ describe('the queue has given up on a job', () => {
   test('a code whose job failed by hand is exchanged by the code timer while it lives', async () => {
     const { codeId } = await withCode(world)
     const beginExchange = died
-    await expect(advance(world, { store: withStore(world, { beginExchange }) })(codeId, aRun({ manual: true }))).rejects.toThrow('died')
+    await expect(
+      advance(world, { store: withStore(world, { beginExchange }) })(codeId, aRun({ manual: true })),
+    ).rejects.toThrow('died')
     await failed(codeId)
     world.clock.advance({ seconds: 11 })
     const now = world.clock.now()
@@ -292,7 +359,9 @@ describe('the queue has given up on a job', () => {
     if (claim.kind !== 'claimed') throw new Error('not claimed')
     await world.store.beginSending(claim.claim, world.clock.now(), 1000)
     await world.store.release(claim.claim)
-    const secondsUntil = async (): Promise<number> => ((await world.notificationsOf(consent.id))[0]?.nextActionAt?.getTime() ?? Number.NaN) / 1000 - world.clock.now().toMillis() / 1000
+    const secondsUntil = async (): Promise<number> =>
+      ((await world.notificationsOf(consent.id))[0]?.nextActionAt?.getTime() ?? Number.NaN) / 1000 -
+      world.clock.now().toMillis() / 1000
     await failed(id, 'notify')
     expect(await secondsUntil()).toBeCloseTo(10, 1)
     await world.db.prisma.notification.update({ where: { id }, data: { status: 'pending' } })
@@ -304,10 +373,16 @@ describe('the queue has given up on a job', () => {
     const { codeId } = await withCode(world)
     const messages = await world.db.prisma.notification.findMany({ where: { status: 'sent' }, take: 1 })
     const id = messages[0]?.id ?? ''
-    await world.db.prisma.notification.update({ where: { id }, data: { status: 'pending', nextActionAt: world.clock.now().toJSDate() } })
+    await world.db.prisma.notification.update({
+      where: { id },
+      data: { status: 'pending', nextActionAt: world.clock.now().toJSDate() },
+    })
     await world.store.claim('authorisation', codeId, LEASE)
     await world.store.claim('notification', id, LEASE)
-    const rows = async () => [await authorisation(world, codeId), await world.db.prisma.notification.findUniqueOrThrow({ where: { id } })]
+    const rows = async () => [
+      await authorisation(world, codeId),
+      await world.db.prisma.notification.findUniqueOrThrow({ where: { id } }),
+    ]
     const before = await rows()
     await failed(codeId)
     await failed(id, 'notify')
@@ -316,7 +391,10 @@ describe('the queue has given up on a job', () => {
 
   test('what is closed stays closed; anything may be named', async () => {
     const { codeId } = await withCode(world)
-    await world.db.prisma.authorisation.update({ where: { id: codeId }, data: { status: 'refused', nextActionAt: null } })
+    await world.db.prisma.authorisation.update({
+      where: { id: codeId },
+      data: { status: 'refused', nextActionAt: null },
+    })
     await failed(codeId)
     expect((await authorisation(world, codeId)).nextActionAt).toBeNull()
     for (const queue of ['sweep', 'reauth', 'notify', 'exchange'] as const) await failed('no id', queue)

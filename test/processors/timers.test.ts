@@ -1,4 +1,5 @@
-// The timers that work without the queue: codes that no job took, the watchdog of the sweep, and the timekeeper they run on.
+// The timers that work without the queue: codes that no job took, the watchdog of the sweep, and the timekeeper they
+// run on.
 import { Duration } from 'luxon'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Log, makeLog } from '../../src/log.ts'
@@ -17,12 +18,22 @@ afterAll(async () => world.close())
 
 const seconds = (amount: number): Duration => Duration.fromObject({ seconds: amount })
 const stuck = (advanceOne: (id: string, run: Run) => Promise<Outcome> = advance(world), log: Log = silent) =>
-  exchangeStuckCodes({ store: world.store, advance: advanceOne, clock: world.clock, waited: seconds(10), log, signal: new AbortController().signal })
+  exchangeStuckCodes({
+    store: world.store,
+    advance: advanceOne,
+    clock: world.clock,
+    waited: seconds(10),
+    log,
+    signal: new AbortController().signal,
+  })
 
 /** A log that is kept, and an error whose words must not come into it. */
 const aLog = () => {
   const lines: string[] = []
-  return { log: makeLog({ level: 'debug', pretty: false, to: { write: (line: string) => void lines.push(line) } }), lines }
+  return {
+    log: makeLog({ level: 'debug', pretty: false, to: { write: (line: string) => void lines.push(line) } }),
+    lines,
+  }
 }
 const telling = (): Error => Object.assign(new Error('planted: what came from elsewhere'), { code: 'P2025' })
 
@@ -56,7 +67,13 @@ describe('codes that no job has taken', () => {
 
   test('one that is put off is left alone until its date', async () => {
     const { consent, codeId } = await withCode(world)
-    world.simulator.faults.add({ endpoint: 'exchange', kind: 'rate-limited', retry_after: 60, count: 1, only: consent.credentialsId })
+    world.simulator.faults.add({
+      endpoint: 'exchange',
+      kind: 'rate-limited',
+      retry_after: 60,
+      count: 1,
+      only: consent.credentialsId,
+    })
     world.clock.advance({ seconds: 11 })
     await stuck()()
     await stuck()()
@@ -80,7 +97,13 @@ describe('codes that no job has taken', () => {
     world.clock.advance({ seconds: 11 })
     const { log, lines } = aLog()
     await stuck(async () => Promise.reject(telling()), log)()
-    expect(lines.map((line) => JSON.parse(line) as object)).toEqual([expect.objectContaining({ level: 'warn', authorisation_id: codeId, err: expect.objectContaining({ code: 'P2025' }) })])
+    expect(lines.map((line) => JSON.parse(line) as object)).toEqual([
+      expect.objectContaining({
+        level: 'warn',
+        authorisation_id: codeId,
+        err: expect.objectContaining({ code: 'P2025' }),
+      }),
+    ])
     expect(lines.join('')).not.toContain('planted')
   })
 })
@@ -96,7 +119,13 @@ describe('more codes than run at once', () => {
   })
 
   /** As many codes as wait, oldest first; one that was taken waits no longer, unless `stays` says so. */
-  const backlog = (size: number, { stays = () => false, onTaken = () => undefined }: { stays?: (id: string) => boolean; onTaken?: (count: number) => void } = {}) => {
+  const backlog = (
+    size: number,
+    {
+      stays = () => false,
+      onTaken = () => undefined,
+    }: { stays?: (id: string) => boolean; onTaken?: (count: number) => void } = {},
+  ) => {
     const waiting = Array.from({ length: size }, (_, number) => `code-${number}`)
     const stopping = new AbortController()
     const taken: string[] = []
@@ -112,7 +141,14 @@ describe('more codes than run at once', () => {
       return done('exchanged')
     }
     const store = { findStuckCodes: async (_before: unknown, _now: unknown, limit: number) => waiting.slice(0, limit) }
-    const round = exchangeStuckCodes({ store, advance: advanceOne, clock: world.clock, waited: seconds(10), log: silent, signal: stopping.signal })
+    const round = exchangeStuckCodes({
+      store,
+      advance: advanceOne,
+      clock: world.clock,
+      waited: seconds(10),
+      log: silent,
+      signal: stopping.signal,
+    })
     return { round, taken, most: () => most, stop: () => stopping.abort() }
   }
 
@@ -203,7 +239,13 @@ describe('a timekeeper', () => {
 
   test('its rounds never overlap, and one that fails does not end it', async () => {
     const { round, fifth, most } = rounds((number) => number % 2 === 0)
-    const keeper = keepTime({ name: 'test', every: Duration.fromMillis(1), roundWithin: seconds(10), log: silent, round })
+    const keeper = keepTime({
+      name: 'test',
+      every: Duration.fromMillis(1),
+      roundWithin: seconds(10),
+      log: silent,
+      round,
+    })
     await fifth
     expect(await keeper.stop(patiently)).toBe(true)
     expect(most()).toBe(1)
@@ -211,7 +253,13 @@ describe('a timekeeper', () => {
 
   test('a round that fails is logged by its error’s code, not in its words', async () => {
     const { log, lines } = aLog()
-    const keeper = keepTime({ name: 'test', every: Duration.fromObject({ hours: 1 }), roundWithin: seconds(10), log, round: async () => Promise.reject(telling()) })
+    const keeper = keepTime({
+      name: 'test',
+      every: Duration.fromObject({ hours: 1 }),
+      roundWithin: seconds(10),
+      log,
+      round: async () => Promise.reject(telling()),
+    })
     await expect.poll(() => lines.length).toBe(1)
     await keeper.stop(patiently)
     expect(JSON.parse(lines[0] ?? '')).toMatchObject({ level: 'warn', timer: 'test', err: { code: 'P2025' } })
@@ -227,7 +275,14 @@ describe('a timekeeper', () => {
       if (count === 1) throw telling()
       second.resolve()
     }
-    const keeper = keepTime({ name: 'test', every: seconds(3600), afterFailure: Duration.fromMillis(1), roundWithin: seconds(10), log, round })
+    const keeper = keepTime({
+      name: 'test',
+      every: seconds(3600),
+      afterFailure: Duration.fromMillis(1),
+      roundWithin: seconds(10),
+      log,
+      round,
+    })
     await second.promise
     expect(await keeper.stop(patiently)).toBe(true)
     expect([count, lines.length]).toEqual([2, 1])
@@ -235,7 +290,13 @@ describe('a timekeeper', () => {
 
   test('stopped, it starts no further round and waits for the one that runs', async () => {
     const { round, count } = rounds(() => false)
-    const keeper = keepTime({ name: 'test', every: Duration.fromObject({ hours: 1 }), roundWithin: seconds(10), log: silent, round })
+    const keeper = keepTime({
+      name: 'test',
+      every: Duration.fromObject({ hours: 1 }),
+      roundWithin: seconds(10),
+      log: silent,
+      round,
+    })
     expect(await keeper.stop(patiently)).toBe(true)
     expect(count()).toBe(1)
   })
@@ -255,7 +316,13 @@ describe('a timekeeper', () => {
   })
 
   test('stopped, it lets a round go that hears nothing, and says so', async () => {
-    const keeper = keepTime({ name: 'test', every: seconds(3600), roundWithin: seconds(3600), log: silent, round: async () => new Promise(() => undefined) })
+    const keeper = keepTime({
+      name: 'test',
+      every: seconds(3600),
+      roundWithin: seconds(3600),
+      log: silent,
+      round: async () => new Promise(() => undefined),
+    })
     const began = performance.now()
     expect(await keeper.stop({ endsWithinMs: 50, settlesWithinMs: 50 })).toBe(false)
     expect(performance.now() - began).toBeLessThan(2_000)
@@ -271,7 +338,13 @@ describe('a timekeeper', () => {
       if (signals.length === 3) third.resolve()
       if (signals.length === 1) await new Promise(() => undefined)
     }
-    const keeper = keepTime({ name: 'test', every: Duration.fromMillis(1), roundWithin: Duration.fromMillis(30), log, round })
+    const keeper = keepTime({
+      name: 'test',
+      every: Duration.fromMillis(1),
+      roundWithin: Duration.fromMillis(30),
+      log,
+      round,
+    })
     await third.promise
     expect(await keeper.stop(patiently)).toBe(true)
     expect(signals.map(({ aborted }) => aborted).slice(0, 2)).toEqual([true, false])

@@ -1,7 +1,21 @@
 // The proof after a clean exchange: `/me` late, silent, without dates, or about somebody else.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, askedConsent, authorisation, bringUpToDate, codeOf, daysLeft, endLease, fault, rungsSent, seen, sleepingAfter, withCode, withStore } from './rig.ts'
+import {
+  advance,
+  askedConsent,
+  authorisation,
+  bringUpToDate,
+  codeOf,
+  daysLeft,
+  endLease,
+  fault,
+  rungsSent,
+  seen,
+  sleepingAfter,
+  withCode,
+  withStore,
+} from './rig.ts'
 
 let world: World
 beforeAll(async () => {
@@ -82,7 +96,7 @@ describe('/me lags behind', () => {
     expect(seen(world, consent, 'me')).toEqual(['ok', 'unauthorized', 'ok'])
   })
 
-  test('the process slept for days over the answer: that speaks for when it was asked, so it is asked again', async () => {
+  test('the process slept for days over the answer, which speaks for when it was asked: asked again', async () => {
     world.simulator.switches.set({ me_lag_seconds: 60 })
     const { consent, codeId } = await withCode(world)
     await advance(world, { provider: sleepingAfter(world, 'readMe', { days: 4 }) })(codeId, aRun())
@@ -184,18 +198,21 @@ describe('whose tokens they are', () => {
     expect(await world.tokenOf(consent.id)).toBe(before)
   })
 
-  test.each(tokens)('%s with a rotated refresh token: kept beside until /me names the connection, then stored', async (kind) => {
-    world.simulator.switches.set({ access_token: kind, rotate_refresh_tokens: 'on-reauth' })
-    const { consent, codeId } = await withCode(world)
-    fault(world, consent, { endpoint: 'me', kind: 'error-json' })
-    await advance(world)(codeId, aRun())
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'verifying', tokenOwner: 'beside' })
-    expect((await world.consentOf(consent.id)).tokenVersion).toBe(1)
-    world.clock.advance({ seconds: 11 })
-    await bringUpToDate(world, consent.id)
-    expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, tokenVersion: 2 })
-    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
-  })
+  test.each(tokens)(
+    '%s with a rotated refresh token: kept beside until /me names the connection, then stored',
+    async (kind) => {
+      world.simulator.switches.set({ access_token: kind, rotate_refresh_tokens: 'on-reauth' })
+      const { consent, codeId } = await withCode(world)
+      fault(world, consent, { endpoint: 'me', kind: 'error-json' })
+      await advance(world)(codeId, aRun())
+      expect(await authorisation(world, codeId)).toMatchObject({ status: 'verifying', tokenOwner: 'beside' })
+      expect((await world.consentOf(consent.id)).tokenVersion).toBe(1)
+      world.clock.advance({ seconds: 11 })
+      await bringUpToDate(world, consent.id)
+      expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, tokenVersion: 2 })
+      expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+    },
+  )
 
   test('the same, and /me is away for an hour: settled with the token beside, the only one alive', async () => {
     world.simulator.switches.set({ access_token: 'opaque', rotate_refresh_tokens: 'on-reauth' })
@@ -218,7 +235,11 @@ describe('whose tokens they are', () => {
     const before = await world.tokenOf(consent.id)
     const codeId = await codeOf(world, consent.id, 'somebody-else')
     await bringUpToDate(world, consent.id)
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'mismatched', newRefreshToken: null, accessToken: null })
+    expect(await authorisation(world, codeId)).toMatchObject({
+      status: 'mismatched',
+      newRefreshToken: null,
+      accessToken: null,
+    })
     expect(await world.tokenOf(consent.id)).toBe(before)
     expect((await world.consentOf(consent.id)).mismatches).toBe(1)
   })
@@ -228,7 +249,8 @@ describe('whose tokens they are', () => {
     const { consent, codeId } = await withCode(world)
     let failures = 2
     const store = withStore(world, {
-      readRefreshToken: async (id) => (failures-- > 0 ? Promise.reject(new Error('connection lost')) : world.store.readRefreshToken(id)),
+      readRefreshToken: async (id) =>
+        failures-- > 0 ? Promise.reject(new Error('connection lost')) : world.store.readRefreshToken(id),
     })
     await advance(world, { store })(codeId, aRun())
     expect((await authorisation(world, codeId)).status).toBe('renewed')
@@ -239,7 +261,8 @@ describe('whose tokens they are', () => {
     const { consent, codeId } = await withCode(world)
     let failures = 2
     const store = withStore(world, {
-      storeTokenResponse: async (id, response) => (failures-- > 0 ? Promise.reject(new Error('connection lost')) : world.store.storeTokenResponse(id, response)),
+      storeTokenResponse: async (id, response) =>
+        failures-- > 0 ? Promise.reject(new Error('connection lost')) : world.store.storeTokenResponse(id, response),
     })
     await advance(world, { store })(codeId, aRun())
     expect((await world.consentOf(consent.id)).cycle).toBe(2)

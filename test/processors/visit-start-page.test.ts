@@ -4,11 +4,25 @@ import { prepareAuthorisation } from '../../src/processors/prepare-authorisation
 import { leaveForBank } from '../../src/processors/visit-start-page.ts'
 import { holdLocks } from '../setup/locks.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
-import { advance, askedConsent, authorisation, bringUpToDate, codeOf, eventTypes, fault, liveUntil, seen, silent, withCode } from './rig.ts'
+import {
+  advance,
+  askedConsent,
+  authorisation,
+  bringUpToDate,
+  codeOf,
+  eventTypes,
+  fault,
+  liveUntil,
+  seen,
+  silent,
+  withCode,
+} from './rig.ts'
 
 let world: World
 beforeAll(async () => {
-  world = await startWorld({ policy: { providers: { IE: { routes: ['full'] }, 'uk-ob-starling': { routes: ['full'] } }, afterGrace: 'ask-once' } })
+  world = await startWorld({
+    policy: { providers: { IE: { routes: ['full'] }, 'uk-ob-starling': { routes: ['full'] } }, afterGrace: 'ask-once' },
+  })
 })
 afterAll(async () => world.close())
 afterEach(async () => {
@@ -59,7 +73,9 @@ describe('the link it gives', () => {
 
   test('two presses that meet at the same link: one gets it, the other another', async () => {
     const consent = await askedConsent(world)
-    const held = await holdLocks(world.db, 'SELECT 1 FROM authorisations WHERE consent_id = $1 FOR UPDATE', [consent.id])
+    const held = await holdLocks(world.db, 'SELECT 1 FROM authorisations WHERE consent_id = $1 FOR UPDATE', [
+      consent.id,
+    ])
     const presses = Promise.all([world.leave(consent.id), world.leave(consent.id)])
     await held.untilWaiting(2)
     await held.commit()
@@ -78,21 +94,40 @@ describe('the link it gives', () => {
     world.clock.advance({ minutes: 9 })
     const pressUnder = async (providers: World['policy']['providers']) => {
       const policy = { ...world.policy, providers }
-      return leaveForBank({ store: world.store, prepare: world.prepare, renewalOfToken: world.vault.renewalOfToken, clock: world.clock, policy, log: silent })(await world.startToken(consent.id))
+      return leaveForBank({
+        store: world.store,
+        prepare: world.prepare,
+        renewalOfToken: world.vault.renewalOfToken,
+        clock: world.clock,
+        policy,
+        log: silent,
+      })(await world.startToken(consent.id))
     }
     expect((await pressUnder({})).kind).toBe('to-bank')
     expect((await world.authorisationsOf(consent.id)).map(({ route }) => route)).toEqual(['full', 'reauth'])
     expect((await pressUnder({ GB: { reauth: 'no' } })).kind).toBe('refused')
   })
 
-  test('not the one made with the message, where its route was closed in the minutes since: by the policy, or by the end of grace', async () => {
+  test('not the one made with the message, where policy or the end of grace closed its route since', async () => {
     const press = async (id: string, over: Partial<World['policy']>) => {
       const policy = { ...world.policy, ...over }
-      return leaveForBank({ store: world.store, prepare: world.prepare, renewalOfToken: world.vault.renewalOfToken, clock: world.clock, policy, log: silent })(await world.startToken(id))
+      return leaveForBank({
+        store: world.store,
+        prepare: world.prepare,
+        renewalOfToken: world.vault.renewalOfToken,
+        clock: world.clock,
+        policy,
+        log: silent,
+      })(await world.startToken(id))
     }
     const dropped = await askedConsent(world)
     expect((await press(dropped.id, { routes: ['full'] })).kind).toBe('to-bank')
-    expect((await world.authorisationsOf(dropped.id)).map(({ route, handedOutAt }) => [route, handedOutAt !== null])).toEqual([['reauth', false], ['full', true]])
+    expect(
+      (await world.authorisationsOf(dropped.id)).map(({ route, handedOutAt }) => [route, handedOutAt !== null]),
+    ).toEqual([
+      ['reauth', false],
+      ['full', true],
+    ])
 
     const ended = await world.addConsent({ expiresAt: world.clock.now().minus({ days: 90 }).plus({ minutes: 3 }) })
     await bringUpToDate(world, ended.id)
@@ -100,7 +135,12 @@ describe('the link it gives', () => {
     world.clock.advance({ minutes: 4 })
     expect((await press(ended.id, {})).kind).toBe('refused')
     expect((await press(ended.id, { routes: ['reauth', 'full'] })).kind).toBe('to-bank')
-    expect((await world.authorisationsOf(ended.id)).map(({ route, handedOutAt }) => [route, handedOutAt !== null])).toEqual([['reauth', false], ['full', true]])
+    expect(
+      (await world.authorisationsOf(ended.id)).map(({ route, handedOutAt }) => [route, handedOutAt !== null]),
+    ).toEqual([
+      ['reauth', false],
+      ['full', true],
+    ])
   })
 
   test('none, when the provider refuses or is away: said apart, and the same button works later', async () => {
@@ -122,7 +162,10 @@ describe('what it shows', () => {
     expect((await world.leaveForBank(consent.id)).kind).toBe('not-now')
     world.simulator.switches.set({ me_lag_seconds: 5 })
     await advance(world)(codeId, aRun())
-    expect([(await authorisation(world, codeId)).status, await pageOf(consent.id)]).toEqual(['verifying', 'being-checked'])
+    expect([(await authorisation(world, codeId)).status, await pageOf(consent.id)]).toEqual([
+      'verifying',
+      'being-checked',
+    ])
     world.clock.advance({ seconds: 11 })
     const token = await world.startToken(consent.id)
     await advance(world)(codeId, aRun())
@@ -141,7 +184,12 @@ describe('what it shows', () => {
     expect((await world.authorisationsOf(consent.id)).map(({ status }) => status)).toContain('superseded')
   })
 
-  test.each([['on-hold', 'paused'], ['on-hold', 'quarantined'], ['closed', 'revoked'], ['closed', 'opted_out']])('%s while it is %s, and takes nobody to the bank', async (shown, status) => {
+  test.each([
+    ['on-hold', 'paused'],
+    ['on-hold', 'quarantined'],
+    ['closed', 'revoked'],
+    ['closed', 'opted_out'],
+  ])('%s while it is %s, and takes nobody to the bank', async (shown, status) => {
     const consent = await askedConsent(world)
     await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status, nextActionAt: null } })
     expect([await pageOf(consent.id), (await world.leaveForBank(consent.id)).kind]).toEqual([shown, 'not-now'])
@@ -157,7 +205,10 @@ describe('what it shows', () => {
     const consent = await askedConsent(world, { inDays: -89 })
     const { id } = consent
     await codeOf(world, id)
-    await world.db.prisma.renewal.updateMany({ where: { consentId: id }, data: { status: 'lapsed', closedAt: world.clock.now().toJSDate() } })
+    await world.db.prisma.renewal.updateMany({
+      where: { consentId: id },
+      data: { status: 'lapsed', closedAt: world.clock.now().toJSDate() },
+    })
     await world.db.prisma.consent.update({ where: { id }, data: { status: 'lapsed', nextActionAt: null } })
     expect(await pageOf(id)).toBe('being-checked')
   })
@@ -173,14 +224,23 @@ describe('what it shows', () => {
     expect(await pageOf(consent.id)).toBe('ready')
     expect(await world.leave(consent.id)).toContain('response_type=code')
     await liveUntil(world, consent.id, world.clock.now().plus({ days: 31 }))
-    expect([await pageOf(consent.id), (await world.notificationsOf(consent.id)).map(({ rung }) => rung)]).toEqual(['closed', ['after-grace']])
+    expect([await pageOf(consent.id), (await world.notificationsOf(consent.id)).map(({ rung }) => rung)]).toEqual([
+      'closed',
+      ['after-grace'],
+    ])
   })
 })
 
 test('in production a callback that is not https gets no link, from whatever import it comes', async () => {
-  const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }), redirectUri: 'http://app.example.com/callback' })
+  const consent = await world.addConsent({
+    expiresAt: world.clock.now().plus({ days: 10 }),
+    redirectUri: 'http://app.example.com/callback',
+  })
   const prepare = prepareAuthorisation({ store: world.store, provider: world.provider, httpsOnly: true })
-  expect(await prepare(consent, ['reauth', 'full'], world.clock.now())).toMatchObject({ kind: 'rejected', detail: expect.stringContaining('https') })
+  expect(await prepare(consent, ['reauth', 'full'], world.clock.now())).toMatchObject({
+    kind: 'rejected',
+    detail: expect.stringContaining('https'),
+  })
   expect(links(consent)).toBe(0)
 })
 
@@ -192,5 +252,11 @@ test('the cycle closes between the look and the press: nobody is sent to the ban
   await bringUpToDate(world, consent.id)
   if (prepared.kind !== 'prepared') throw new Error(prepared.kind)
   expect(await world.store.addHandedOut(renewalId, prepared.authorisation, world.clock.now())).toBe(false)
-  expect(await world.store.handOutLink(renewalId, { freshAfter: world.clock.now().minus({ hours: 1 }), routes: ['reauth'] }, world.clock.now())).toBeUndefined()
+  expect(
+    await world.store.handOutLink(
+      renewalId,
+      { freshAfter: world.clock.now().minus({ hours: 1 }), routes: ['reauth'] },
+      world.clock.now(),
+    ),
+  ).toBeUndefined()
 })

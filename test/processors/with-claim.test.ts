@@ -1,4 +1,5 @@
-// The frame of a job: what becomes of its claim when it fails, when it is overtaken, when it is told to stop, when the database is away.
+// The frame of a job: what becomes of its claim when it fails, when it is overtaken, when it is told to stop, when the
+// database is away.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { PermanentError, TransientError } from '../../src/errors.ts'
 import { done, type Outcome, type Run } from '../../src/processors/outcome.ts'
@@ -16,8 +17,11 @@ afterAll(async () => world.close())
 const away = async (): Promise<never> => Promise.reject(new TransientError('database-unavailable'))
 const fails = async (): Promise<Outcome> => Promise.reject(new PermanentError('internal'))
 const isHeld = async (id: string): Promise<boolean> => (await authorisation(world, id)).leaseUntil !== null
-const framed = async (id: string, work: (claim: Claim) => Promise<Outcome>, { store = world.store, ...run }: Partial<Run> & { store?: World['store'] } = {}): Promise<Outcome> =>
-  withClaim({ store, lease: LEASE }, { kind: 'authorisation', id, run: aRun(run) }, work)
+const framed = async (
+  id: string,
+  work: (claim: Claim) => Promise<Outcome>,
+  { store = world.store, ...run }: Partial<Run> & { store?: World['store'] } = {},
+): Promise<Outcome> => withClaim({ store, lease: LEASE }, { kind: 'authorisation', id, run: aRun(run) }, work)
 
 test('a job that fails gives its claim back, and its error is told', async () => {
   const { codeId } = await withCode(world)
@@ -28,7 +32,8 @@ test('a job that fails gives its claim back, and its error is told', async () =>
 
 test('between two tries of the queue no sweep makes a second job; after the last one it may', async () => {
   const { codeId } = await withCode(world)
-  const dispatched = async (): Promise<string[]> => (await world.store.dispatchDue('authorisation', world.clock.now(), 100, LEASE)).map(({ id }) => id)
+  const dispatched = async (): Promise<string[]> =>
+    (await world.store.dispatchDue('authorisation', world.clock.now(), 100, LEASE)).map(({ id }) => id)
   await expect(framed(codeId, fails, { lastAttempt: false })).rejects.toThrow('internal')
   expect(await dispatched()).not.toContain(codeId)
   await expect(framed(codeId, fails)).rejects.toThrow('internal')
@@ -56,11 +61,15 @@ test('one that was overtaken takes nothing away from whoever came after', async 
 test('one that is told to stop and still runs keeps it until it has ended: its effects may still come', async () => {
   const { codeId } = await withCode(world)
   const [begun, gate, stopping] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), new AbortController()]
-  const running = framed(codeId, async () => {
-    begun.resolve()
-    await gate.promise
-    return fails()
-  }, { signal: stopping.signal })
+  const running = framed(
+    codeId,
+    async () => {
+      begun.resolve()
+      await gate.promise
+      return fails()
+    },
+    { signal: stopping.signal },
+  )
   await begun.promise
   stopping.abort()
   expect((await framed(codeId, fails)).kind).toBe('snooze')
@@ -79,6 +88,8 @@ test('the database is away for a moment: given back as soon as it is there', asy
 
 test('the database stays away: the job fails by its own error, and the lease runs out', async () => {
   const { codeId } = await withCode(world)
-  await expect(framed(codeId, fails, { store: withStore(world, { release: away }), signal: AbortSignal.timeout(300) })).rejects.toThrow(new PermanentError('internal'))
+  await expect(
+    framed(codeId, fails, { store: withStore(world, { release: away }), signal: AbortSignal.timeout(300) }),
+  ).rejects.toThrow(new PermanentError('internal'))
   expect(await isHeld(codeId)).toBe(true)
 })

@@ -61,26 +61,44 @@ const faults: fc.Arbitrary<FaultOrder> = fc.oneof(
 )
 
 const times: readonly DurationLikeObject[] = [
-  { seconds: 3 }, { seconds: 20 }, { minutes: 2 }, { minutes: 7 }, { minutes: 7 }, { minutes: 35 }, { hours: 2 }, { hours: 20 },
-  { days: 3 }, { days: 10 }, { days: 40 },
+  { seconds: 3 },
+  { seconds: 20 },
+  { minutes: 2 },
+  { minutes: 7 },
+  { minutes: 7 },
+  { minutes: 35 },
+  { hours: 2 },
+  { hours: 20 },
+  { days: 3 },
+  { days: 10 },
+  { days: 40 },
 ]
 
 export const anAction: fc.Arbitrary<Action> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ act: fc.constant('sweep' as const) }) },
-  { weight: 4, arbitrary: fc.record({ act: fc.constant('job' as const), kind: fc.constantFrom(...kinds), nth: fc.nat(5), manual: fc.boolean() }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      act: fc.constant('job' as const),
+      kind: fc.constantFrom(...kinds),
+      nth: fc.nat(5),
+      manual: fc.boolean(),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ act: fc.constant('look' as const) }) },
   {
     weight: 8,
-    arbitrary: fc.record(
-      {
-        act: fc.constant('visit' as const),
-        as: fc.constantFrom('approve' as const, 'approve' as const, 'approve' as const, ...decisions),
-        arrives: fc.integer({ min: 1, max: 3 }),
-      },
-    ),
+    arbitrary: fc.record({
+      act: fc.constant('visit' as const),
+      as: fc.constantFrom('approve' as const, 'approve' as const, 'approve' as const, ...decisions),
+      arrives: fc.integer({ min: 1, max: 3 }),
+    }),
   },
   { weight: 2, arbitrary: fc.record({ act: fc.constant('replay' as const), nth: fc.nat(5) }) },
-  { weight: 2, arbitrary: fc.record({ act: fc.constant('operator' as const), wish: fc.constantFrom('renew' as const, ...wishes) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ act: fc.constant('operator' as const), wish: fc.constantFrom('renew' as const, ...wishes) }),
+  },
   { weight: 1, arbitrary: fc.record({ act: fc.constant('renewed-elsewhere' as const) }) },
   { weight: 4, arbitrary: fc.record({ act: fc.constant('fault' as const), order: faults }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant('leases-end' as const) }) },
@@ -115,7 +133,9 @@ export const perform = async (stage: Stage, model: Model, past: Past, action: Ac
     case 'visit': {
       const departure = await stage.leave()
       if (departure.kind !== 'to-bank') return
-      const played = await step(`${action.as} at the bank`, async () => simulator.play({ link: departure.link.reveal(), as: action.as }))
+      const played = await step(`${action.as} at the bank`, async () =>
+        simulator.play({ link: departure.link.reveal(), as: action.as }),
+      )
       if (played.kind !== 'callback') return
       const callback = world.toCallback(played)
       past.callbacks.push(callback)
@@ -138,9 +158,12 @@ export const perform = async (stage: Stage, model: Model, past: Past, action: Ac
     case 'fault':
       return step(
         'a fault',
-        async () => void simulator.faults.add(
-          { count: 1, ...action.order, only: action.order.endpoint === 'mail' ? (consent.email ?? '') : consent.credentialsId },
-        ),
+        async () =>
+          void simulator.faults.add({
+            count: 1,
+            ...action.order,
+            only: action.order.endpoint === 'mail' ? (consent.email ?? '') : consent.credentialsId,
+          }),
       )
     case 'leases-end':
       return step('leases end', async () => endLeases(stage))
@@ -161,11 +184,16 @@ const sweep = async ({ store, world, runJob }: Stage): Promise<void> => {
 
 const idsOf = async ({ world, consent }: Stage, kind: RecordKind): Promise<string[]> => {
   if (kind === 'consent') return [consent.id]
-  const rows = kind === 'authorisation' ? await world.authorisationsOf(consent.id) : await world.notificationsOf(consent.id)
+  const rows =
+    kind === 'authorisation' ? await world.authorisationsOf(consent.id) : await world.notificationsOf(consent.id)
   return rows.map(({ id }) => id)
 }
 
-const ask = async ({ operator, consent: { id }, world }: Stage, model: Model, wish: (typeof wishes)[number]): Promise<void> => {
+const ask = async (
+  { operator, consent: { id }, world }: Stage,
+  model: Model,
+  wish: (typeof wishes)[number],
+): Promise<void> => {
   const request = { now: world.clock.now(), reason: 'a property' }
   const granted = async (answer: Promise<AdministrationAnswer>): Promise<boolean> => (await answer).kind === 'done'
   switch (wish) {
@@ -205,9 +233,15 @@ const renewElsewhere = async ({ step, importer, consent, world }: Stage, model: 
     const faultsBefore = simulator.faults.list().filter(({ fired }) => fired === 0)
     simulator.faults.clear()
     const { redirectUri, providerId, scopes } = consent
-    const link = await client.makeLink(
-      { route: 'reauth', refreshToken, redirectUri, state, codeChallenge: challengeOf(verifier), providerId, scopes },
-    )
+    const link = await client.makeLink({
+      route: 'reauth',
+      refreshToken,
+      redirectUri,
+      state,
+      codeChallenge: challengeOf(verifier),
+      providerId,
+      scopes,
+    })
     if (link.kind === 'link') {
       const callback = world.toCallback(await simulator.play({ link: link.url.reveal(), as: 'approve' }))
       if ('code' in callback) await client.exchangeCode({ code: callback.code, redirectUri, codeVerifier: verifier })
@@ -217,12 +251,40 @@ const renewElsewhere = async ({ step, importer, consent, world }: Stage, model: 
     return renewals() > renewedBefore ? simulator.connection(consent.credentialsId) : undefined
   })
   if (bank === undefined) return
-  const { credentialsId, userId, providerId, providerName, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
+  const {
+    credentialsId,
+    userId,
+    providerId,
+    providerName,
+    country,
+    redirectUri,
+    scopes,
+    email,
+    phone,
+    name,
+    locale,
+    timeZone,
+  } = consent
   const row = {
-    credentialsId, userId, providerId, providerName, country, redirectUri, scopes, email, phone, name, locale, timeZone,
-    expiresAt: bank.dates.expiresAt, consentedAt: undefined,
+    credentialsId,
+    userId,
+    providerId,
+    providerName,
+    country,
+    redirectUri,
+    scopes,
+    email,
+    phone,
+    name,
+    locale,
+    timeZone,
+    expiresAt: bank.dates.expiresAt,
+    consentedAt: undefined,
   }
-  const [answer] = await importer.importBatch([{ ...row, refreshToken: new Secret(bank.refreshToken ?? '') }], { now: clock.now(), correct: false })
+  const [answer] = await importer.importBatch([{ ...row, refreshToken: new Secret(bank.refreshToken ?? '') }], {
+    now: clock.now(),
+    correct: false,
+  })
   if (answer?.kind === 'repaired') model.repaired += 1
 }
 

@@ -1,5 +1,5 @@
-// What becomes of those who came back from the bank with a code: at rest their cycle is renewed, or they were told since that it is not, or
-// there is a reason why nobody asks them.
+// What becomes of those who came back from the bank with a code: at rest their cycle is renewed, or they were told
+// since that it is not, or there is a reason why nobody asks them.
 import { DateTime } from 'luxon'
 import type { Consent } from '../../src/domain/model.ts'
 import { stateHash } from '../../src/store/authorisation-row.ts'
@@ -11,13 +11,19 @@ const RENEWED = ['renewed', 'repaired']
 /** The mail server may have refused it for good or left its fate open: then nobody sends it again. */
 const LEFT_US = ['sent', 'uncertain', 'failed']
 
-/** Nobody has the token that works: the provider refuses each link, and a message would lead nowhere. Operators see the refusal. */
+/**
+ * Nobody has the token that works: the provider refuses each link, and a message would lead nowhere. Operators see the
+ * refusal.
+ */
 const isWithoutToken = async (world: World, consent: Consent, { lastErrorCode }: Rows['consent']): Promise<boolean> =>
   lastErrorCode === 'link-rejected' &&
   aTokenGotLost(world, consent) &&
   (await world.tokenOf(consent.id)) !== world.simulator.connection(consent.credentialsId)?.refreshToken
 
-const answerTo = ({ consent, renewals, authorisations, notifications }: Rows, { state, at }: CodeBrought): string | undefined => {
+const answerTo = (
+  { consent, renewals, authorisations, notifications }: Rows,
+  { state, at }: CodeBrought,
+): string | undefined => {
   const hash = stateHash(state)
   const tried = authorisations.find((one) => Buffer.compare(one.stateHash, hash) === 0)
   if (tried === undefined) return 'a code came in that belongs to no attempt'
@@ -25,9 +31,14 @@ const answerTo = ({ consent, renewals, authorisations, notifications }: Rows, { 
   // Whoever stopped or held it answers for it; what lapsed takes a code all the same, but asks nobody.
   if (RENEWED.includes(cycle?.status ?? '') || consent.status !== 'active') return undefined
   const known = Math.max(at.toMillis(), tried.closedAt?.getTime() ?? Number.POSITIVE_INFINITY)
-  if (notifications.some(({ status, createdAt }) => LEFT_US.includes(status) && createdAt.getTime() >= known)) return undefined
-  const since = tried.closedAt === null ? 'not closed' : `closed at ${DateTime.fromJSDate(tried.closedAt, { zone: 'utc' }).toISO()}`
-  return `a code came in at ${at.toISO()}, its attempt is ${tried.status} (${tried.errorCode}, ${since}), its cycle ${cycle?.status}, and its user was not told`
+  if (notifications.some(({ status, createdAt }) => LEFT_US.includes(status) && createdAt.getTime() >= known))
+    return undefined
+  const since =
+    tried.closedAt === null ? 'not closed' : `closed at ${DateTime.fromJSDate(tried.closedAt, { zone: 'utc' }).toISO()}`
+  return (
+    `a code came in at ${at.toISO()}, its attempt is ${tried.status} (${tried.errorCode}, ${since}), its cycle ` +
+    `${cycle?.status}, and its user was not told`
+  )
 }
 
 /** Those who have no answer, each as a sentence. */

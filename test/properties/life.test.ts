@@ -1,6 +1,6 @@
-// One consent's life, drawn by fast-check: sweeps, retries, users, operators, imports and faults, up to four at once, their steps
-// interleaved by its scheduler. LIFE_RUNS=500 LIFE_SEED=<another> for more than a glance; LIFE_SEED, LIFE_PATH and LIFE_REPLAY (its
-// replayPath) repeat what a failure names.
+// One consent's life, drawn by fast-check: sweeps, retries, users, operators, imports and faults, up to four at once,
+// their steps interleaved by its scheduler. LIFE_RUNS=500 LIFE_SEED=<another> for more than a glance; LIFE_SEED,
+// LIFE_PATH and LIFE_REPLAY (its replayPath) repeat what a failure names.
 import { randomUUID } from 'node:crypto'
 import fc, { type AsyncCommand } from 'fast-check'
 import { DateTime } from 'luxon'
@@ -45,7 +45,10 @@ const happening = (actions: readonly Action[]): AsyncCommand<Model, Life> => ({
   check: ({ callbacks }) => callbacks > 0 || actions.some(({ act }) => act !== 'replay'),
   run: async (model, { stage, promises, ...past }) => {
     await stage.together(actions.map((action) => async () => perform(stage, model, past, action)))
-    keep([...(await contradictions(model, world, stage.consent)), ...(await promises.afterEachStep())], `after ${JSON.stringify(actions)}`)
+    keep(
+      [...(await contradictions(model, world, stage.consent)), ...(await promises.afterEachStep())],
+      `after ${JSON.stringify(actions)}`,
+    )
   },
   toString: () => JSON.stringify(actions),
 })
@@ -58,7 +61,12 @@ const happenings = fc.commands([fc.array(anAction, { minLength: 1, maxLength: 4 
 const born = async (inDays: number): Promise<Consent> => {
   const refreshToken = `refresh-${randomUUID()}`
   const expiresAt = world.clock.now().plus({ days: inDays })
-  const row = aConsent({ redirectUri: REDIRECT_URI, userId: randomUUID(), email: `${randomUUID()}@example.com`, expiresAt })
+  const row = aConsent({
+    redirectUri: REDIRECT_URI,
+    userId: randomUUID(),
+    email: `${randomUUID()}@example.com`,
+    expiresAt,
+  })
   const { credentialsId, providerId, country, redirectUri, scopes } = row
   world.simulator.seedConnection({ credentialsId, providerId, country, redirectUri, refreshToken, expiresAt, scopes })
   await imports(world.db, world.policy).importBatch(
@@ -90,8 +98,12 @@ const forgetOthers = async (): Promise<void> => {
 
 const retire = async ({ id }: Consent): Promise<void> => {
   const { prisma } = world.db
-  await prisma.$executeRaw`UPDATE authorisations SET next_action_at = 'infinity' WHERE consent_id = ${id}::uuid AND next_action_at IS NOT NULL`
-  await prisma.$executeRaw`UPDATE notifications SET next_action_at = 'infinity' WHERE consent_id = ${id}::uuid AND next_action_at IS NOT NULL`
+  await prisma.$executeRaw`
+    UPDATE authorisations SET next_action_at = 'infinity' WHERE consent_id = ${id}::uuid AND next_action_at IS NOT NULL
+  `
+  await prisma.$executeRaw`
+    UPDATE notifications SET next_action_at = 'infinity' WHERE consent_id = ${id}::uuid AND next_action_at IS NOT NULL
+  `
 }
 
 const switches = fc.record({
@@ -100,46 +112,58 @@ const switches = fc.record({
   me_lag_seconds: fc.constantFrom(0, 0, 45),
   link_use: fc.constantFrom('opening', 'unlimited'),
 })
-const aLife = fc.record(
-  {
-    inDays: fc.constantFrom(13, 10, 2, 40, -20, -85), isAsked: fc.constantFrom(true, true, false),
-    queueIsThere: fc.constantFrom(true, true, false), switches,
+const aLife = fc.record({
+  inDays: fc.constantFrom(13, 10, 2, 40, -20, -85),
+  isAsked: fc.constantFrom(true, true, false),
+  queueIsThere: fc.constantFrom(true, true, false),
+  switches,
+})
+
+test(
+  `${RUNS} lives break no promise, whatever happens in them and in whatever order`,
+  { timeout: RUNS * MS_PER_RUN },
+  async () => {
+    const property = fc.asyncProperty(aLife, fc.scheduler(), happenings, async (life, scheduler, commands) => {
+      world.clock.set(BEGIN)
+      world.simulator.faults.clear()
+      world.simulator.switches.reset()
+      world.simulator.switches.set(life.switches)
+      await forgetOthers()
+      const consent = await born(life.inDays)
+      if (life.isAsked) await bringUpToDate(world, consent.id)
+      const stage = makeStage(world, scheduler, consent, life.queueIsThere)
+      const promises = makePromises(world, consent)
+      try {
+        const model = newModel()
+        const past: Past = { callbacks: [], codes: [] }
+        await fc.asyncModelRun(() => ({ model, real: { stage, promises, ...past } }), commands)
+        await comeToRest(consent)
+        const wrong = [
+          ...(await contradictions(model, world, consent)),
+          ...(await promises.afterEachStep()),
+          ...(await promises.atRest()),
+        ]
+        keep([...wrong, ...(await unanswered(world, consent, past.codes))], 'at rest')
+      } finally {
+        // Out of the next life's sweeps.
+        await administration(world.db, world.policy).closeForGood(consent.id, 'opted_out', {
+          now: world.clock.now(),
+          reason: 'the end',
+        })
+        await endLeases({ world, consent })
+        await retire(consent)
+      }
+    })
+    await fc.assert(property, {
+      numRuns: RUNS,
+      seed: SEED,
+      ...(PATH === undefined ? {} : { path: PATH }),
+    })
+    if (PATH !== undefined) return
+    // Lives in which nothing happened would prove nothing. Far below what is usual: how many faults meet an exchange is
+    // chance.
+    const { ledger } = world.simulator
+    expect(ledger.count({ what: 'renewed' })).toBeGreaterThan(RUNS / 4)
+    expect(ledger.entries({ what: 'exchange' }).filter(({ fault }) => fault !== undefined).length).toBeGreaterThan(0)
   },
 )
-
-test(`${RUNS} lives break no promise, whatever happens in them and in whatever order`, { timeout: RUNS * MS_PER_RUN }, async () => {
-  const property = fc.asyncProperty(aLife, fc.scheduler(), happenings, async (life, scheduler, commands) => {
-    world.clock.set(BEGIN)
-    world.simulator.faults.clear()
-    world.simulator.switches.reset()
-    world.simulator.switches.set(life.switches)
-    await forgetOthers()
-    const consent = await born(life.inDays)
-    if (life.isAsked) await bringUpToDate(world, consent.id)
-    const stage = makeStage(world, scheduler, consent, life.queueIsThere)
-    const promises = makePromises(world, consent)
-    try {
-      const model = newModel()
-      const past: Past = { callbacks: [], codes: [] }
-      await fc.asyncModelRun(() => ({ model, real: { stage, promises, ...past } }), commands)
-      await comeToRest(consent)
-      const wrong = [...(await contradictions(model, world, consent)), ...(await promises.afterEachStep()), ...(await promises.atRest())]
-      keep([...wrong, ...(await unanswered(world, consent, past.codes))], 'at rest')
-    } finally {
-      // Out of the next life's sweeps.
-      await administration(world.db, world.policy).closeForGood(consent.id, 'opted_out', { now: world.clock.now(), reason: 'the end' })
-      await endLeases({ world, consent })
-      await retire(consent)
-    }
-  })
-  await fc.assert(property, {
-    numRuns: RUNS,
-    seed: SEED,
-    ...(PATH === undefined ? {} : { path: PATH }),
-  })
-  if (PATH !== undefined) return
-  // Lives in which nothing happened would prove nothing. Far below what is usual: how many faults meet an exchange is chance.
-  const { ledger } = world.simulator
-  expect(ledger.count({ what: 'renewed' })).toBeGreaterThan(RUNS / 4)
-  expect(ledger.entries({ what: 'exchange' }).filter(({ fault }) => fault !== undefined).length).toBeGreaterThan(0)
-})

@@ -1,5 +1,5 @@
-// The model of a life: what must be so by what was done to the consent and what was answered, whatever the order of the steps was. It
-// never looks at how the system came to it.
+// The model of a life: what must be so by what was done to the consent and what was answered, whatever the order of the
+// steps was. It never looks at how the system came to it.
 import type { World } from '../setup/world.ts'
 import type { Consent } from '../../src/domain/model.ts'
 
@@ -28,7 +28,15 @@ export interface Model {
   callbacks: number
 }
 
-export const newModel = (): Model => ({ stand: 'runs', stopped: undefined, approvals: 0, elsewhere: 0, repaired: 0, renewed: 0, callbacks: 0 })
+export const newModel = (): Model => ({
+  stand: 'runs',
+  stopped: undefined,
+  approvals: 0,
+  elsewhere: 0,
+  repaired: 0,
+  renewed: 0,
+  callbacks: 0,
+})
 
 /** Somebody's wish was granted: each is one step, so their order is that of their answers. */
 export const becomes = (model: Model, stand: Stand): void => {
@@ -37,18 +45,32 @@ export const becomes = (model: Model, stand: Stand): void => {
 }
 
 /** What contradicts the model after a command; the model learns from it where a pause was ended by a renewal. */
-export const contradictions = async (model: Model, world: World, { id, email, expiresAt }: Consent): Promise<string[]> => {
+export const contradictions = async (
+  model: Model,
+  world: World,
+  { id, email, expiresAt }: Consent,
+): Promise<string[]> => {
   const consent = await world.db.prisma.consent.findUniqueOrThrow({ where: { id } })
   const [renewals, links] = [await world.renewalsOf(id), (await world.authorisationsOf(id)).length]
   const count = (status: string): number => renewals.filter((renewal) => renewal.status === status).length
-  const [renewed, mails] = [count('renewed'), world.simulator.ledger.count({ what: 'mail', outcome: 'ok', to: email ?? '' })]
+  const [renewed, mails] = [
+    count('renewed'),
+    world.simulator.ledger.count({ what: 'mail', outcome: 'ok', to: email ?? '' }),
+  ]
   const wrong: string[] = []
-  // An imported date may be wrong by days. So one that has its full validity proves a renewal, by whom cannot be told: it may have been
-  // the company's own, some days before the issue.
-  if (renewed > model.approvals + model.elsewhere) wrong.push(`${renewed} renewals, and the bank has made ${model.approvals + model.elsewhere} at most`)
-  if (model.repaired > model.elsewhere) wrong.push(`${model.repaired} imports were told that they repaired it, and it was renewed elsewhere ${model.elsewhere} times`)
-  if (count('repaired') > model.repaired) wrong.push(`${count('repaired')} cycles are repaired, and ${model.repaired} imports did that`)
-  if (model.approvals + model.elsewhere === 0 && consent.expiresAt.getTime() !== expiresAt.toMillis()) wrong.push('its date has moved, and nobody renewed it')
+  // An imported date may be wrong by days. So one that has its full validity proves a renewal, by whom cannot be told:
+  // it may have been the company's own, some days before the issue.
+  if (renewed > model.approvals + model.elsewhere)
+    wrong.push(`${renewed} renewals, and the bank has made ${model.approvals + model.elsewhere} at most`)
+  if (model.repaired > model.elsewhere)
+    wrong.push(
+      `${model.repaired} imports were told that they repaired it, and it was renewed elsewhere ` +
+        `${model.elsewhere} times`,
+    )
+  if (count('repaired') > model.repaired)
+    wrong.push(`${count('repaired')} cycles are repaired, and ${model.repaired} imports did that`)
+  if (model.approvals + model.elsewhere === 0 && consent.expiresAt.getTime() !== expiresAt.toMillis())
+    wrong.push('its date has moved, and nobody renewed it')
 
   // A proven renewal ends a pause, and nothing else does.
   if (model.stand === 'paused' && consent.status === 'active' && renewed > model.renewed) becomes(model, 'runs')

@@ -1,12 +1,21 @@
-// What holds after every step of a life, and what holds once everything has come to rest. Each broken one is a sentence.
+// What holds after every step of a life, and what holds once everything has come to rest. Each broken one is a
+// sentence.
 import type { Consent } from '../../src/domain/model.ts'
-import { authorisationTransitions, consentTransitions, notificationTransitions, renewalTransitions } from '../../src/domain/lifecycle.ts'
+import {
+  authorisationTransitions,
+  consentTransitions,
+  notificationTransitions,
+  renewalTransitions,
+} from '../../src/domain/lifecycle.ts'
 import { verify } from '../../src/verify/verify.ts'
 import type { World } from '../setup/world.ts'
 
 type Table = Readonly<Record<string, Readonly<Record<string, string | undefined>>>>
 
-/** Whether a chain of allowed transitions leads from one state to the other: between two looks there may have been several. */
+/**
+ * Whether a chain of allowed transitions leads from one state to the other: between two looks there may have been
+ * several.
+ */
 const leadsTo = (table: Table, from: string, to: string, seen = new Set<string>()): boolean => {
   if (from === to) return true
   if (seen.has(from)) return false
@@ -20,7 +29,9 @@ type Statuses = Map<string, { readonly table: Table; readonly status: string }>
 export const rowsOf = async (world: World, id: string) => {
   const consent = await world.db.prisma.consent.findUniqueOrThrow({ where: { id } })
   return {
-    consent, renewals: await world.renewalsOf(id), authorisations: await world.authorisationsOf(id),
+    consent,
+    renewals: await world.renewalsOf(id),
+    authorisations: await world.authorisationsOf(id),
     notifications: await world.notificationsOf(id),
   }
 }
@@ -45,21 +56,34 @@ const open = {
 }
 
 const undated = ({ consent, authorisations, notifications }: Rows): string[] => {
-  const dated = (kind: keyof typeof open, rows: readonly { readonly status: string; readonly nextActionAt: Date | null }[]): string[] =>
-    rows.filter(
-      ({ status, nextActionAt }) => open[kind].includes(status) && nextActionAt === null,
-    ).map(({ status }) => `a ${kind} that is ${status} has no date`)
-  return [...dated('consent', [consent]), ...dated('authorisation', authorisations), ...dated('notification', notifications)]
+  const dated = (
+    kind: keyof typeof open,
+    rows: readonly { readonly status: string; readonly nextActionAt: Date | null }[],
+  ): string[] =>
+    rows
+      .filter(({ status, nextActionAt }) => open[kind].includes(status) && nextActionAt === null)
+      .map(({ status }) => `a ${kind} that is ${status} has no date`)
+  return [
+    ...dated('consent', [consent]),
+    ...dated('authorisation', authorisations),
+    ...dated('notification', notifications),
+  ]
 }
 
 const NOT_PROCESSED = ['not-processed', 'invalid_client']
 const repeated = (all: readonly unknown[]): boolean => new Set(all).size < all.length
 
 /** What the other side's books say. */
-const judged = ({ simulator: { ledger } }: World, { credentialsId, email }: Consent, { renewals, notifications }: Rows): string[] => {
+const judged = (
+  { simulator: { ledger } }: World,
+  { credentialsId, email }: Consent,
+  { renewals, notifications }: Rows,
+): string[] => {
   const broken: string[] = []
   const exchanges = ledger.entries({ what: 'exchange', credentials_id: credentialsId })
-  const processed = exchanges.filter(({ outcome, code_no }) => !NOT_PROCESSED.includes(outcome) && code_no !== undefined)
+  const processed = exchanges.filter(
+    ({ outcome, code_no }) => !NOT_PROCESSED.includes(outcome) && code_no !== undefined,
+  )
   if (repeated(processed.map(({ code_no }) => code_no))) broken.push('a code was processed twice')
   const revoked = ledger.count({ what: 'revoked', credentials_id: credentialsId }) > 0
   if (revoked || exchanges.some(({ detail }) => detail === 'reused')) broken.push('a used code was sent again')
@@ -71,15 +95,16 @@ const judged = ({ simulator: { ledger } }: World, { credentialsId, email }: Cons
   if (sent > mails.length) broken.push(`${sent} messages count as sent, and ${mails.length} arrived`)
   if (repeated(notifications.map(({ cycle, rung }) => `${cycle} ${rung}`))) broken.push('a rung has two messages')
   const successes = renewals.filter(({ status }) => status === 'renewed').length
-  if (successes > ledger.count({ what: 'renewed', credentials_id: credentialsId })) broken.push('more renewals were believed than the bank has made')
+  if (successes > ledger.count({ what: 'renewed', credentials_id: credentialsId }))
+    broken.push('more renewals were believed than the bank has made')
   return broken
 }
 
 /** Whether an answer with a new token got lost on its way: then nobody has that token. */
 export const aTokenGotLost = ({ simulator }: World, { credentialsId }: Consent): boolean =>
   simulator.switches.get('rotate_refresh_tokens') !== 'never' &&
-  (['exchange', 'refresh'] as const).some(
-    (what) => simulator.ledger.entries({ what, credentials_id: credentialsId }).some(({ fault }) => fault !== undefined),
+  (['exchange', 'refresh'] as const).some((what) =>
+    simulator.ledger.entries({ what, credentials_id: credentialsId }).some(({ fault }) => fault !== undefined),
   )
 
 const isClosed = (rows: Rows): boolean => ['revoked', 'opted_out', 'superseded'].includes(rows.consent.status)
@@ -108,19 +133,25 @@ export const makePromises = (world: World, consent: Consent) => {
       before = now
       const events = await world.eventsOf(consent.id)
       if (events.some(({ seq }, index) => seq !== index + 1)) broken.push('its events have a gap')
-      if (world.simulator.switches.get('rotate_refresh_tokens') === 'never') broken.push(...(await tokenProblem(world, consent, rows)))
+      if (world.simulator.switches.get('rotate_refresh_tokens') === 'never')
+        broken.push(...(await tokenProblem(world, consent, rows)))
       return broken
     },
 
     atRest: async (): Promise<string[]> => {
       const rows = await rowsOf(world, consent.id)
       const broken = await tokenProblem(world, consent, rows)
-      const inFlight = rows.authorisations.filter(({ status }) => ['code_received', 'exchanging', 'verifying', 'unknown'].includes(status))
-      if (inFlight.length > 0) broken.push(`authorisations are still ${inFlight.map(({ status }) => status).join(', ')}`)
+      const inFlight = rows.authorisations.filter(({ status }) =>
+        ['code_received', 'exchanging', 'verifying', 'unknown'].includes(status),
+      )
+      if (inFlight.length > 0)
+        broken.push(`authorisations are still ${inFlight.map(({ status }) => status).join(', ')}`)
       const bank = world.simulator.connection(consent.credentialsId)
-      // A second code of a cycle that comes while the first one's fate is open renews it at the bank once more, hours later.
+      // A second code of a cycle that comes while the first one's fate is open renews it at the bank once more, hours
+      // later.
       const apart = Math.abs((bank?.dates.expiresAt.toMillis() ?? 0) - rows.consent.expiresAt.getTime()) / 86_400_000
-      if (!isClosed(rows) && !aTokenGotLost(world, consent) && apart > 1.5) broken.push(`the bank's date and ours are ${apart.toFixed(1)} days apart`)
+      if (!isClosed(rows) && !aTokenGotLost(world, consent) && apart > 1.5)
+        broken.push(`the bank's date and ours are ${apart.toFixed(1)} days apart`)
       const found = await verify(world.db, { now: world.clock.now(), deep: true })
       return [...broken, ...found.map(({ invariant, what }) => `verify, invariant ${invariant}: ${what}`)]
     },

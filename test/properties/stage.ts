@@ -1,5 +1,5 @@
-// The real processors with every step they take (a statement of the store, a call to the provider, a mail) released one at a time by
-// fast-check's scheduler: whatever runs at once is interleaved in an order that belongs to the seed.
+// The real processors with every step they take (a statement of the store, a call to the provider, a mail) released one
+// at a time by fast-check's scheduler: whatever runs at once is interleaved in an order that belongs to the seed.
 import type { Scheduler } from 'fast-check'
 import type { Consent } from '../../src/domain/model.ts'
 import { PermanentError, TransientError } from '../../src/errors.ts'
@@ -36,10 +36,8 @@ export const makeStage = (world: World, scheduler: Scheduler, consent: Consent, 
   }
   const inSteps = <Part extends object>(name: string, part: Part): Part => {
     const entries = Object.entries(part).map(([key, act]) => {
-      const stepped = async (...args: unknown[]): Promise<unknown> => step(
-        `${name}.${key}`,
-        async () => (act as (...all: unknown[]) => Promise<unknown>)(...args),
-      )
+      const stepped = async (...args: unknown[]): Promise<unknown> =>
+        step(`${name}.${key}`, async () => (act as (...all: unknown[]) => Promise<unknown>)(...args))
       return [key, stepped] as const
     })
     return Object.fromEntries(entries) as unknown as Part
@@ -50,7 +48,8 @@ export const makeStage = (world: World, scheduler: Scheduler, consent: Consent, 
   const provider = inSteps('provider', world.provider)
   const channel = {
     ...world.channel,
-    send: async (...message: Parameters<typeof world.channel.send>) => step('mail', async () => world.channel.send(...message)),
+    send: async (...message: Parameters<typeof world.channel.send>) =>
+      step('mail', async () => world.channel.send(...message)),
   }
   const prepare = prepareAuthorisation({ store, provider })
   const handedOver: Promise<void>[] = []
@@ -65,7 +64,10 @@ export const makeStage = (world: World, scheduler: Scheduler, consent: Consent, 
   const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log: silent }
   const failed = recordFailure({ store, clock })
 
-  /** As the queue runs it: a failure that may pass gets a second attempt, the last failure is recorded. A person's retry has one. */
+  /**
+   * As the queue runs it: a failure that may pass gets a second attempt, the last failure is recorded. A person's retry
+   * has one.
+   */
   const runJob = async (kind: RecordKind, id: string, manual: boolean): Promise<void> => {
     for (const lastAttempt of manual ? [true] : [false, true]) {
       try {

@@ -73,7 +73,11 @@ describe('the happy paths', () => {
     const answer = await provider.readMe(tokens.accessToken)
     if (answer.kind !== 'me') throw new Error(`expected me, got ${answer.kind}`)
     const renewed = simulator.connection(connection.credentialsId)
-    expect(answer.me).toMatchObject({ credentialsId: connection.credentialsId, providerId: 'uk-ob-monzo', providerName: 'Monzo' })
+    expect(answer.me).toMatchObject({
+      credentialsId: connection.credentialsId,
+      providerId: 'uk-ob-monzo',
+      providerName: 'Monzo',
+    })
     expect(answer.me.consentExpiresAt?.toMillis()).toBe(renewed?.dates.expiresAt.toMillis())
     expect(renewed?.dates.expiresAt.toMillis()).toBeGreaterThan(connection.dates.expiresAt.toMillis())
   })
@@ -103,7 +107,10 @@ describe('the happy paths', () => {
     const tokens = tokensOf(await provider.exchangeCode(await approvedCode(connection)))
     expect(tokens).toMatchObject({ credentialsId: undefined, refreshToken: undefined })
     const answer = await provider.readMe(tokens.accessToken)
-    expect(answer).toMatchObject({ kind: 'me', me: { credentialsId: connection.credentialsId, consentExpiresAt: undefined } })
+    expect(answer).toMatchObject({
+      kind: 'me',
+      me: { credentialsId: connection.credentialsId, consentExpiresAt: undefined },
+    })
   })
 })
 
@@ -135,20 +142,31 @@ describe('refusals', () => {
     const tokens = tokensOf(await provider.refresh(new Secret(connection.refreshToken ?? '')))
     simulator.clock.advance({ days: 91 })
     expect(await provider.readMe(tokens.accessToken)).toEqual({ kind: 'denied' })
-    expect(await provider.refresh(new Secret(connection.refreshToken ?? ''))).toEqual({ kind: 'refused', code: 'grant-refused' })
+    expect(await provider.refresh(new Secret(connection.refreshToken ?? ''))).toEqual({
+      kind: 'refused',
+      code: 'grant-refused',
+    })
     expect((await linkFor(connection, 'reauth')).answer.kind).toBe('link')
   })
 
   test('no link past grace, outside the UK, or for success:false', async () => {
     const abroad = simulator.seedConnection({ providerId: 'fr-stet-caisse-depargne', country: 'FR', redirectUri })
-    expect((await linkFor(abroad, 'reauth')).answer).toEqual({ kind: 'rejected', status: 401, providerError: 'unauthorized' })
+    expect((await linkFor(abroad, 'reauth')).answer).toEqual({
+      kind: 'rejected',
+      status: 401,
+      providerError: 'unauthorized',
+    })
     const connection = seed()
     simulator.switches.set({ link_success: false })
     expect((await linkFor(connection, 'reauth')).answer).toMatchObject({ kind: 'unavailable', code: 'link-unusable' })
     simulator.switches.set({ link_success: true, link_result: 'not-https' })
     expect((await linkFor(connection, 'reauth')).answer).toMatchObject({ kind: 'unavailable', code: 'link-unusable' })
     simulator.clock.advance({ days: 181 })
-    expect((await linkFor(connection, 'reauth')).answer).toEqual({ kind: 'rejected', status: 401, providerError: 'unauthorized' })
+    expect((await linkFor(connection, 'reauth')).answer).toEqual({
+      kind: 'rejected',
+      status: 401,
+      providerError: 'unauthorized',
+    })
   })
 
   test('a wrong secret leaves the code as it was', async () => {
@@ -161,14 +179,26 @@ describe('refusals', () => {
 
 describe('faults: what is called not-processed was not, and the code still works', () => {
   const faults: Record<string, { order: FaultOrder; expected: object }> = {
-    '429': { order: { endpoint: 'exchange', kind: 'rate-limited' }, expected: { kind: 'not-processed', retryAfterMs: undefined } },
+    '429': {
+      order: { endpoint: 'exchange', kind: 'rate-limited' },
+      expected: { kind: 'not-processed', retryAfterMs: undefined },
+    },
     '429 with seconds': {
       order: { endpoint: 'exchange', kind: 'rate-limited', retry_after: 3 },
       expected: { kind: 'not-processed', retryAfterMs: 3000 },
     },
-    'reset before': { order: { endpoint: 'exchange', kind: 'reset-before' }, expected: { kind: 'unknown', code: 'provider-unreachable' } },
-    'reset after': { order: { endpoint: 'exchange', kind: 'reset-after' }, expected: { kind: 'unknown', code: 'provider-unreachable' } },
-    'bad JSON': { order: { endpoint: 'exchange', kind: 'bad-json' }, expected: { kind: 'unknown', code: 'provider-garbled' } },
+    'reset before': {
+      order: { endpoint: 'exchange', kind: 'reset-before' },
+      expected: { kind: 'unknown', code: 'provider-unreachable' },
+    },
+    'reset after': {
+      order: { endpoint: 'exchange', kind: 'reset-after' },
+      expected: { kind: 'unknown', code: 'provider-unreachable' },
+    },
+    'bad JSON': {
+      order: { endpoint: 'exchange', kind: 'bad-json' },
+      expected: { kind: 'unknown', code: 'provider-garbled' },
+    },
     '502 page after processing': {
       order: { endpoint: 'exchange', kind: 'error-html', processed: true },
       expected: { kind: 'unknown', code: 'provider-failed' },
@@ -181,7 +211,10 @@ describe('faults: what is called not-processed was not, and the code still works
       order: { endpoint: 'exchange', kind: 'slow', ms: 60_000, processed: true },
       expected: { kind: 'unknown', code: 'provider-timeout' },
     },
-    drip: { order: { endpoint: 'exchange', kind: 'drip', interval_ms: 100 }, expected: { kind: 'unknown', code: 'provider-timeout' } },
+    drip: {
+      order: { endpoint: 'exchange', kind: 'drip', interval_ms: 100 },
+      expected: { kind: 'unknown', code: 'provider-timeout' },
+    },
   }
 
   for (const [name, { order, expected }] of Object.entries(faults)) {

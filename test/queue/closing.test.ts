@@ -1,4 +1,5 @@
-// Connections that are lost while nobody seems to look after them, lent or being closed: that must neither reach the process's output nor end it.
+// Connections that are lost while nobody seems to look after them, lent or being closed: that must neither reach the
+// process's output nor end it.
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test, vi } from 'vitest'
 import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
@@ -22,9 +23,14 @@ afterAll(async () => {
 
 test('a connection that is reset after it was closed prints nothing', async () => {
   const printed = vi.spyOn(console, 'error').mockImplementation(() => undefined)
-  const backend = await openBackend({ kind: 'redis', url: new Secret(`redis://127.0.0.1:${proxy.port}`) }, { log: aLog().log, plans, prefix: aPrefix() })
+  const backend = await openBackend(
+    { kind: 'redis', url: new Secret(`redis://127.0.0.1:${proxy.port}`) },
+    { log: aLog().log, plans, prefix: aPrefix() },
+  )
   const workers = startWorkers({
-    backend, handlers: { reauth: async () => ({ kind: 'done', what: 'nothing' }) }, timings: { ...fastTimings, stopDeadline: 300, settle: 100 },
+    backend,
+    handlers: { reauth: async () => ({ kind: 'done', what: 'nothing' }) },
+    timings: { ...fastTimings, stopDeadline: 300, settle: 100 },
   })
   await workers.ready
   await backend.queue('reauth').waitUntilReady()
@@ -38,7 +44,12 @@ test('a connection that is reset after it was closed prints nothing', async () =
     await vi.waitFor(() => expect(proxy.open()).toBeGreaterThan(0), { timeout: 10_000 })
     proxy.cut()
   }
-  expect(printed.mock.calls.flat().map(String).filter((line) => line.includes('Unhandled error event'))).toEqual([])
+  expect(
+    printed.mock.calls
+      .flat()
+      .map(String)
+      .filter((line) => line.includes('Unhandled error event')),
+  ).toEqual([])
   printed.mockRestore()
 })
 
@@ -51,7 +62,10 @@ describe('a PostgreSQL that ends its connections', () => {
 
   /** The workers' and queues' connections, by what they do just now. */
   const end = async (which: string): Promise<number> => {
-    const { rowCount } = await ours.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND ${which}`)
+    const { rowCount } = await ours.query(
+      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> ' +
+        `pg_backend_pid() AND ${which}`,
+    )
     return rowCount ?? 0
   }
 
@@ -63,7 +77,10 @@ describe('a PostgreSQL that ends its connections', () => {
     await ours.connect()
     postgres = await startFaultProxy({ targets: () => [Number(new URL(inject('postgresUrl')).port)] })
     url.port = String(postgres.port)
-    backend = await openBackend({ kind: 'postgres', url: new Secret(url.href) }, { log: aLog().log, plans, prefix: aPrefix() })
+    backend = await openBackend(
+      { kind: 'postgres', url: new Secret(url.href) },
+      { log: aLog().log, plans, prefix: aPrefix() },
+    )
   })
   afterEach(async () => {
     await backend.close()
@@ -75,15 +92,26 @@ describe('a PostgreSQL that ends its connections', () => {
   test('while one is lent for a question, it rejects that question and nothing more', async () => {
     const queue = backend.queue('reauth')
     await queue.add('reauth', { id: 'one' })
-    const { rows } = await ours.query<{ name: string }>(`SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'bullmq'`)
-    await ours.query(`BEGIN; LOCK TABLE ${rows.map(({ name }) => `bullmq.${name}`).join(', ')} IN ACCESS EXCLUSIVE MODE`)
+    const { rows } = await ours.query<{ name: string }>(
+      `SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'bullmq'`,
+    )
+    await ours.query(
+      `BEGIN; LOCK TABLE ${rows.map(({ name }) => `bullmq.${name}`).join(', ')} IN ACCESS EXCLUSIVE MODE`,
+    )
     let added = 'waits'
-    void queue.add('reauth', { id: 'two' }).then(() => (added = 'added'), () => (added = 'rejected'))
-    // Autovacuum or the queue's own upkeep may be the first to wait for the tables, so whoever waits is ended until the question has its answer.
-    await vi.waitFor(async () => {
-      await end(`wait_event_type = 'Lock'`)
-      expect(added).toBe('rejected')
-    }, { timeout: 10_000 })
+    void queue.add('reauth', { id: 'two' }).then(
+      () => (added = 'added'),
+      () => (added = 'rejected'),
+    )
+    // Autovacuum or the queue's own upkeep may be the first to wait for the tables, so whoever waits is ended until the
+    // question has its answer.
+    await vi.waitFor(
+      async () => {
+        await end(`wait_event_type = 'Lock'`)
+        expect(added).toBe('rejected')
+      },
+      { timeout: 10_000 },
+    )
     await ours.query('COMMIT')
     await queue.add('reauth', { id: 'three' })
     expect(uncaught).toEqual([])
@@ -94,7 +122,9 @@ describe('a PostgreSQL that ends its connections', () => {
     await worker.waitUntilReady()
     const running = worker.run()
     await vi.waitFor(async () => {
-      const { rows } = await ours.query(`SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'reauth'`)
+      const { rows } = await ours.query(
+        `SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'reauth'`,
+      )
       expect(rows).toHaveLength(1)
     })
     await worker.pause()

@@ -15,7 +15,13 @@ import type { Bench, Place } from './setup.ts'
 /** A worker process of its own that takes one job and never ends it. Resolves when it has taken it. */
 const startHangingWorker = async (place: Place) => {
   const { target, prefix } = place
-  const settings = JSON.stringify({ kind: target.kind, url: target.url.reveal(), prefix, plans: fastPlans, timings: fastTimings })
+  const settings = JSON.stringify({
+    kind: target.kind,
+    url: target.url.reveal(),
+    prefix,
+    plans: fastPlans,
+    timings: fastTimings,
+  })
   const child = spawn(process.execPath, [fileURLToPath(new URL('hanging-worker.ts', import.meta.url))], {
     env: { ...process.env, HANGING_WORKER: settings, NODE_NO_WARNINGS: '1' },
     // It ends by itself when this process does, because its stdin closes then.
@@ -40,7 +46,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
     })
     const fresh = async () => aBackend(await bench.place())
 
-    test('hands an id to the handler of its queue, under the dispatch\'s job id, with readable names', async () => {
+    test("hands an id to the handler of its queue, under the dispatch's job id, with readable names", async () => {
       const { backend, work } = await fresh()
       const seen: (string | undefined)[] = []
       await workersOn(backend, {
@@ -56,7 +62,11 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
       await work.add('exchange', [{ id: authorisation, dispatchNo: 7 }])
 
       const renewed = await jobIn(backend, 'reauth', `${consent}-1`, 'completed')
-      expect(renewed).toMatchObject({ name: 'renew-consent', data: { consentId: consent }, returnvalue: { result: 'done', what: 'made a link' } })
+      expect(renewed).toMatchObject({
+        name: 'renew-consent',
+        data: { consentId: consent },
+        returnvalue: { result: 'done', what: 'made a link' },
+      })
       expect(seen).toEqual([consent])
       const sent = await jobIn(backend, 'notify', `${notification}-3`, 'completed')
       expect(sent).toMatchObject({ name: 'send-notification', data: { notificationId: notification } })
@@ -77,7 +87,10 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
       await workersOn(backend, { handlers: { reauth: async () => done(`run ${++runs}`) } })
       await work.add('reauth', [{ id, dispatchNo: 1 }])
       await jobIn(backend, 'reauth', `${id}-1`, 'completed')
-      await work.add('reauth', [{ id, dispatchNo: 1 }, { id, dispatchNo: 2 }])
+      await work.add('reauth', [
+        { id, dispatchNo: 1 },
+        { id, dispatchNo: 2 },
+      ])
       await jobIn(backend, 'reauth', `${id}-2`, 'completed')
       expect(runs).toBe(2)
     })
@@ -86,7 +99,10 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
       const { backend, work } = await fresh()
       expect(await work.countWaiting('reauth')).toBe(0)
       await backend.queue('reauth').pause()
-      await work.add('reauth', Array.from({ length: 600 }, () => ({ id: anId(), dispatchNo: 1 })))
+      await work.add(
+        'reauth',
+        Array.from({ length: 600 }, () => ({ id: anId(), dispatchNo: 1 })),
+      )
       expect(await work.countWaiting('reauth')).toBe(600)
       expect(await work.countWaiting('notify')).toBe(0)
     })
@@ -94,7 +110,9 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
     test('a paused queue runs nothing until it is resumed', async () => {
       const { backend, work } = await fresh()
       let runs = 0
-      await workersOn(backend, { handlers: { reauth: async () => done(`run ${++runs}`), notify: async () => done('sent') } })
+      await workersOn(backend, {
+        handlers: { reauth: async () => done(`run ${++runs}`), notify: async () => done('sent') },
+      })
       await backend.queue('reauth').pause()
       const [held, other] = [anId(), anId()]
       await work.add('reauth', [{ id: held, dispatchNo: 1 }])
@@ -199,7 +217,12 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         expect(job.failedReason).toBe('internal: an unexpected error in Reconsent itself')
         expect(JSON.stringify([job.asJSON(), lines])).not.toContain('hunter2')
         const logged = lines.find(({ msg }) => msg === 'unexpected error in a job')
-        expect(logged).toMatchObject({ queue: 'reauth', job_id: `${id}-1`, error_code: 'internal', err: { name: 'LeakyError', code: 'E_LEAK' } })
+        expect(logged).toMatchObject({
+          queue: 'reauth',
+          job_id: `${id}-1`,
+          error_code: 'internal',
+          err: { name: 'LeakyError', code: 'E_LEAK' },
+        })
       })
 
       test('a failure that cannot be recorded still fails the job', async () => {
@@ -234,12 +257,17 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
               const run = (runs.get(id as string) ?? 0) + 1
               runs.set(id as string, run)
               if (run > 1) return done('second time lucky')
-              await (id === listening ? once(signal, 'abort').then(() => Promise.reject(signal.reason)) : aGate().promise)
+              await (id === listening
+                ? once(signal, 'abort').then(() => Promise.reject(signal.reason))
+                : aGate().promise)
               return done('never')
             },
           },
         })
-        await work.add('reauth', [{ id: listening, dispatchNo: 1 }, { id: deaf, dispatchNo: 1 }])
+        await work.add('reauth', [
+          { id: listening, dispatchNo: 1 },
+          { id: deaf, dispatchNo: 1 },
+        ])
         for (const id of [listening, deaf]) {
           const job = await jobIn(backend, 'reauth', `${id}-1`, 'completed')
           expect(job.attemptsMade).toBe(2)
@@ -265,7 +293,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
       }
       const byHand = { manual: true, lastAttempt: true }
 
-      test('a retry after all attempts is a person\'s, and gets one attempt', async () => {
+      test("a retry after all attempts is a person's, and gets one attempt", async () => {
         const { backend, work } = await fresh()
         const worker = obeying()
         worker.be('transient')
@@ -279,7 +307,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         expect(worker.calls.at(-1)).toEqual(byHand)
       })
 
-      test('a retry of a permanent failure on the first attempt is a person\'s, and gets one attempt', async () => {
+      test("a retry of a permanent failure on the first attempt is a person's, and gets one attempt", async () => {
         const { backend, work } = await fresh()
         const worker = obeying()
         worker.be('permanent')
@@ -297,7 +325,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         expect(worker.calls).toEqual([{ manual: false, lastAttempt: false }, byHand, byHand])
       })
 
-      test('a retry of a completed job is a person\'s, any number of times', async () => {
+      test("a retry of a completed job is a person's, any number of times", async () => {
         const { backend, work } = await fresh()
         const worker = obeying()
         await workersOn(backend, { handlers: { reauth: worker.handler } })
@@ -313,7 +341,10 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
 
       test('promoting a job that waits for its next attempt only brings that attempt forward', async () => {
         const place = await bench.place()
-        const { backend, work } = await aBackend(place, { ...fastPlans, reauth: { ...fastPlans.reauth, backoffMs: 60_000 } })
+        const { backend, work } = await aBackend(place, {
+          ...fastPlans,
+          reauth: { ...fastPlans.reauth, backoffMs: 60_000 },
+        })
         const worker = obeying()
         worker.be('transient')
         await workersOn(backend, { handlers: { reauth: worker.handler } })
@@ -323,10 +354,13 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         worker.be('ok')
         await job.promote()
         await jobIn(backend, 'reauth', `${id}-1`, 'completed')
-        expect(worker.calls).toEqual([{ manual: false, lastAttempt: false }, { manual: false, lastAttempt: false }])
+        expect(worker.calls).toEqual([
+          { manual: false, lastAttempt: false },
+          { manual: false, lastAttempt: false },
+        ])
       })
 
-      test('the job of a killed worker process is delivered again, not as a person\'s wish', async () => {
+      test("the job of a killed worker process is delivered again, not as a person's wish", async () => {
         const place = await bench.place()
         const { backend, work } = await aBackend(place)
         const id = anId()
@@ -343,7 +377,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
       })
     })
 
-    describe('the sweep\'s schedule', () => {
+    describe("the sweep's schedule", () => {
       const EVERY_SECOND = '* * * * * *'
 
       test('fires by cron, again and again, and knows whether it will', async () => {
@@ -362,9 +396,12 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
 
       test('registered by three processes at once, over and over: one scheduler and one next job', async () => {
         const place = await bench.place()
-        const schedules = await Promise.all([1, 2, 3].map(async () => makeSweepSchedule((await aBackend(place)).backend)))
+        const schedules = await Promise.all(
+          [1, 2, 3].map(async () => makeSweepSchedule((await aBackend(place)).backend)),
+        )
         const { backend } = await aBackend(place)
-        for (let round = 0; round < 3; round += 1) await Promise.all(schedules.map((each) => each.registerSweep('*/5 * * * *')))
+        for (let round = 0; round < 3; round += 1)
+          await Promise.all(schedules.map((each) => each.registerSweep('*/5 * * * *')))
         expect(await backend.queue('sweep').getJobSchedulersCount()).toBe(1)
         expect(await backend.queue('sweep').getDelayedCount()).toBe(1)
         expect(await schedules[0]?.isRegistered()).toBe(true)
@@ -376,7 +413,9 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         await schedule.registerSweep('*/5 * * * *')
         await schedule.registerSweep('*/7 * * * *')
         const schedulers = await backend.queue('sweep').getJobSchedulers()
-        expect(schedulers.map(({ key, pattern, tz }) => ({ key, pattern, tz }))).toEqual([{ key: 'sweep', pattern: '*/7 * * * *', tz: 'UTC' }])
+        expect(schedulers.map(({ key, pattern, tz }) => ({ key, pattern, tz }))).toEqual([
+          { key: 'sweep', pattern: '*/7 * * * *', tz: 'UTC' },
+        ])
         expect(await backend.queue('sweep').getDelayedCount()).toBe(1)
       })
 
@@ -392,7 +431,9 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
 
       test('refuses a pattern it could not run', async () => {
         const { backend } = await fresh()
-        await expect(makeSweepSchedule(backend).registerSweep('every day')).rejects.toThrow('sweep.cron: a cron pattern has five or six fields')
+        await expect(makeSweepSchedule(backend).registerSweep('every day')).rejects.toThrow(
+          'sweep.cron: a cron pattern has five or six fields',
+        )
       })
     })
 
@@ -411,7 +452,10 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
             },
           },
         })
-        await work.add('reauth', [{ id: running, dispatchNo: 1 }, { id: waiting, dispatchNo: 1 }])
+        await work.add('reauth', [
+          { id: running, dispatchNo: 1 },
+          { id: waiting, dispatchNo: 1 },
+        ])
         await taken.promise
         const closing = workers.close()
         gate.resolve()
@@ -422,7 +466,9 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
 
       test('an idle stop is quick', async () => {
         const { backend } = await fresh()
-        const workers = await workersOn(backend, { handlers: { reauth: async () => done('nothing'), notify: async () => done('nothing') } })
+        const workers = await workersOn(backend, {
+          handlers: { reauth: async () => done('nothing'), notify: async () => done('nothing') },
+        })
         const started = performance.now()
         expect(await workers.close()).toBe(true)
         expect(performance.now() - started).toBeLessThan(fastTimings.stopDeadline)
@@ -469,7 +515,9 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         expect(await workers.close()).toBe(false)
         expect(performance.now() - started).toBeLessThan(3_500)
         const manual: boolean[] = []
-        await workersOn(backend, { handlers: { reauth: async (_id, run) => (manual.push(run.manual), done('second worker')) } })
+        await workersOn(backend, {
+          handlers: { reauth: async (_id, run) => (manual.push(run.manual), done('second worker')) },
+        })
         await jobIn(backend, 'reauth', `${id}-1`, 'completed')
         expect(manual).toEqual([false])
       })
@@ -542,7 +590,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
       })
     })
 
-    test('200 jobs and three worker processes\' worth of workers: each job runs exactly once', async () => {
+    test("200 jobs and three worker processes' worth of workers: each job runs exactly once", async () => {
       const place = await bench.place()
       const { backend, work } = await aBackend(place)
       const runs = new Map<string, number>()
@@ -555,7 +603,10 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         })
       }
       const ids = Array.from({ length: 200 }, anId)
-      await work.add('reauth', ids.map((id) => ({ id, dispatchNo: 1 })))
+      await work.add(
+        'reauth',
+        ids.map((id) => ({ id, dispatchNo: 1 })),
+      )
       await eventually(async () => expect(await backend.queue('reauth').getCompletedCount()).toBe(200), 30_000)
       expect([...runs.keys()].toSorted()).toEqual(ids.toSorted())
       expect(new Set(runs.values())).toEqual(new Set([1]))

@@ -28,7 +28,12 @@ export const aCrew = async (target: BackendTarget, prefix = aPrefix()) => {
   const handOver = async (id: string): Promise<void> =>
     eventually(async () => work.add('reauth', [{ id, dispatchNo: 1 }]), 20_000)
   return {
-    backend, work, lines, runs, held, release: gate.resolve,
+    backend,
+    work,
+    lines,
+    runs,
+    held,
+    release: gate.resolve,
     /** A job that runs until `release`. */
     hold: async (): Promise<void> => {
       await handOver(held)

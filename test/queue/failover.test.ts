@@ -1,4 +1,5 @@
-// A Redis that changes under open connections: the workers and the producers must notice by its answers and find the right server.
+// A Redis that changes under open connections: the workers and the producers must notice by its answers and find the
+// right server.
 import { writeFileSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -54,7 +55,10 @@ describe('a primary that becomes a replica while its connections stay', () => {
     await crew.worksWithin(10_000)
     await jobIn(crew.backend, 'reauth', `${crew.held}-1`, 'completed')
     expect(crew.runs.filter((id) => id === crew.held)).toHaveLength(1)
-    expect(crew.lines.find(({ answer }) => answer === 'READONLY')).toMatchObject({ error_class: 'ReplyError', server: `127.0.0.1:${address.port}` })
+    expect(crew.lines.find(({ answer }) => answer === 'READONLY')).toMatchObject({
+      error_class: 'ReplyError',
+      server: `127.0.0.1:${address.port}`,
+    })
     expect(JSON.stringify(crew.lines)).not.toMatch(/hush|censored/)
   })
 
@@ -89,7 +93,9 @@ describe('a password that is rotated', () => {
     const file = join(await mkdtemp(join(tmpdir(), 'reconsent-secret-')), 'redis_url')
     const write = (password: string): void => writeFileSync(file, `redis://app:${password}@127.0.0.1:${server.port}\n`)
     const rotate = async (password: string): Promise<void> => {
-      await server.ask((client) => client.call('ACL', 'SETUSER', 'app', 'reset', 'on', `>${password}`, '~*', '&*', '+@all', '-@dangerous'))
+      await server.ask((client) =>
+        client.call('ACL', 'SETUSER', 'app', 'reset', 'on', `>${password}`, '~*', '&*', '+@all', '-@dangerous'),
+      )
       await server.ask((client) => client.call('CLIENT', 'KILL', 'USER', 'app'))
     }
     await rotate('first')
@@ -99,7 +105,9 @@ describe('a password that is rotated', () => {
     await crew.worksWithin(5_000)
 
     await rotate('second')
-    await expect.poll(async () => crew.backend.tryOut(), { timeout: 10_000 }).toMatchObject({ ok: false, word: 'WRONGPASS' })
+    await expect
+      .poll(async () => crew.backend.tryOut(), { timeout: 10_000 })
+      .toMatchObject({ ok: false, word: 'WRONGPASS' })
     writeFileSync(file, '')
     await expect.poll(async () => crew.backend.tryOut()).toMatchObject({ ok: false, word: 'WRONGPASS' })
     write('second')
@@ -114,7 +122,9 @@ describe('a password that is rotated', () => {
     await server.ask(async (client) => {
       await client.config('SET', 'requirepass', 'hush')
       await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
-      await expect.poll(async () => crew.backend.tryOut(), { timeout: 10_000 }).toMatchObject({ ok: false, word: 'NOAUTH' })
+      await expect
+        .poll(async () => crew.backend.tryOut(), { timeout: 10_000 })
+        .toMatchObject({ ok: false, word: 'NOAUTH' })
       await client.config('SET', 'requirepass', '')
     })
     await crew.worksWithin(10_000)
@@ -122,46 +132,74 @@ describe('a password that is rotated', () => {
 })
 
 describe('what passes by itself', () => {
-  const refusals: Record<string, { readonly set: [string, string]; readonly unset: [string, string]; readonly word: string }> = {
-    'too few replicas': { set: ['min-replicas-to-write', '1'], unset: ['min-replicas-to-write', '0'], word: 'NOREPLICAS' },
+  const refusals: Record<
+    string,
+    { readonly set: [string, string]; readonly unset: [string, string]; readonly word: string }
+  > = {
+    'too few replicas': {
+      set: ['min-replicas-to-write', '1'],
+      unset: ['min-replicas-to-write', '0'],
+      word: 'NOREPLICAS',
+    },
     'memory that is full': { set: ['maxmemory', '1'], unset: ['maxmemory', '0'], word: 'OOM' },
   }
-  test.each(Object.entries(refusals))('%s is named while it lasts and over when it is over', async (_, { set, unset, word }) => {
-    const server = await startRedisServer()
-    onTestFinished(() => server.stop())
-    const crew = await aCrew({ kind: 'redis', url: new Secret(server.url) })
-    await server.ask((client) => client.config('SET', ...set))
-    await expect.poll(async () => crew.backend.tryOut(), { timeout: 10_000 }).toMatchObject({ ok: false, word })
-    await server.ask((client) => client.config('SET', ...unset))
-    await crew.worksWithin(10_000)
-    expect(await crew.backend.tryOut()).toEqual({ ok: true })
-  })
+  test.each(Object.entries(refusals))(
+    '%s is named while it lasts and over when it is over',
+    async (_, { set, unset, word }) => {
+      const server = await startRedisServer()
+      onTestFinished(() => server.stop())
+      const crew = await aCrew({ kind: 'redis', url: new Secret(server.url) })
+      await server.ask((client) => client.config('SET', ...set))
+      await expect.poll(async () => crew.backend.tryOut(), { timeout: 10_000 }).toMatchObject({ ok: false, word })
+      await server.ask((client) => client.config('SET', ...unset))
+      await crew.worksWithin(10_000)
+      expect(await crew.backend.tryOut()).toEqual({ ok: true })
+    },
+  )
 
   // In `CONFIG SET maxmemory`, 1 byte: scripts that only read still run, and RPOPLPUSH does not.
-  const refusesTheNextJob: Record<string, { readonly set: [string, ...string[]]; readonly unset: [string, ...string[]] }> = {
+  const refusesTheNextJob: Record<
+    string,
+    { readonly set: [string, ...string[]]; readonly unset: [string, ...string[]] }
+  > = {
     'memory that is full': { set: ['CONFIG', 'SET', 'maxmemory', '1'], unset: ['CONFIG', 'SET', 'maxmemory', '0'] },
-    'a right that is missing': { set: ['ACL', 'SETUSER', 'default', '-rpoplpush'], unset: ['ACL', 'SETUSER', 'default', '+@all'] },
+    'a right that is missing': {
+      set: ['ACL', 'SETUSER', 'default', '-rpoplpush'],
+      unset: ['ACL', 'SETUSER', 'default', '+@all'],
+    },
   }
-  test.each(Object.entries(refusesTheNextJob))('%s, with jobs that wait: the server is not asked thousands of times', async (_, { set, unset }) => {
-    const server = await startRedisServer()
-    onTestFinished(() => server.stop())
-    const ask = async ([name, ...words]: [string, ...string[]]): Promise<unknown> => server.ask((client) => client.call(name, ...words))
-    const scripts = async (): Promise<number> =>
-      server.ask(async (client) => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await client.info('commandstats'))?.[1] ?? 0))
-    const { backend, work } = await aBackend({ target: { kind: 'redis', url: new Secret(server.url) }, prefix: aPrefix() })
-    const ids = Array.from({ length: 30 }, anId)
-    await work.add('reauth', ids.map((id) => ({ id, dispatchNo: 1 })))
-    await ask(set)
-    const runs: string[] = []
-    const reauth = async (id = '') => {
-      runs.push(id)
-      return done('made a link')
-    }
-    await workersOn(backend, { timings: { lockDuration: 30_000 }, handlers: { reauth } })
-    const before = await scripts()
-    await delay(2_500)
-    expect((await scripts()) - before).toBeLessThan(20)
-    await ask(unset)
-    await expect.poll(() => runs.toSorted(), { timeout: 5_000 }).toEqual(ids.toSorted())
-  })
+  test.each(Object.entries(refusesTheNextJob))(
+    '%s, with jobs that wait: the server is not asked thousands of times',
+    async (_, { set, unset }) => {
+      const server = await startRedisServer()
+      onTestFinished(() => server.stop())
+      const ask = async ([name, ...words]: [string, ...string[]]): Promise<unknown> =>
+        server.ask((client) => client.call(name, ...words))
+      const scripts = async (): Promise<number> =>
+        server.ask(async (client) =>
+          Number(/cmdstat_evalsha:calls=(\d+)/.exec(await client.info('commandstats'))?.[1] ?? 0),
+        )
+      const { backend, work } = await aBackend({
+        target: { kind: 'redis', url: new Secret(server.url) },
+        prefix: aPrefix(),
+      })
+      const ids = Array.from({ length: 30 }, anId)
+      await work.add(
+        'reauth',
+        ids.map((id) => ({ id, dispatchNo: 1 })),
+      )
+      await ask(set)
+      const runs: string[] = []
+      const reauth = async (id = '') => {
+        runs.push(id)
+        return done('made a link')
+      }
+      await workersOn(backend, { timings: { lockDuration: 30_000 }, handlers: { reauth } })
+      const before = await scripts()
+      await delay(2_500)
+      expect((await scripts()) - before).toBeLessThan(20)
+      await ask(unset)
+      await expect.poll(() => runs.toSorted(), { timeout: 5_000 }).toEqual(ids.toSorted())
+    },
+  )
 })

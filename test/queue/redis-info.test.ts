@@ -2,19 +2,50 @@ import { describe, expect, inject, test } from 'vitest'
 import { examineRedis, readInfo } from '../../src/queue/redis-info.ts'
 import { Secret } from '../../src/secret.ts'
 
-const info = (lines: Record<string, string>): string => `# Server\r\n${Object.entries(lines).map(([name, value]) => `${name}:${value}`).join('\r\n')}\r\n`
+const info = (lines: Record<string, string>): string =>
+  `# Server\r\n${Object.entries(lines)
+    .map(([name, value]) => `${name}:${value}`)
+    .join('\r\n')}\r\n`
 
 describe('what Redis says of itself', () => {
-  const versions: Record<string, boolean> = { '7.0.8': true, '7.0.7': false, '7.0.15': true, '6.2.14': false, '7.2.0': true, '8.0.0': true, '10.0.0': true, '': false }
+  const versions: Record<string, boolean> = {
+    '7.0.8': true,
+    '7.0.7': false,
+    '7.0.15': true,
+    '6.2.14': false,
+    '7.2.0': true,
+    '8.0.0': true,
+    '10.0.0': true,
+    '': false,
+  }
   test.each(Object.entries(versions))('version %s is recent enough: %s', (version, expected) => {
     expect(readInfo(info({ redis_version: version })).isRecentEnough).toBe(expected)
   })
 
   test('is read from INFO, Valkey by its own name', () => {
-    expect(readInfo(info({ redis_version: '7.2.4', valkey_version: '8.1.1', maxmemory_policy: 'noeviction', aof_enabled: '1', role: 'master' }))).toEqual({
-      version: '8.1.1', isValkey: true, isRecentEnough: true, evictionPolicy: 'noeviction', persists: true, isReplica: false,
+    expect(
+      readInfo(
+        info({
+          redis_version: '7.2.4',
+          valkey_version: '8.1.1',
+          maxmemory_policy: 'noeviction',
+          aof_enabled: '1',
+          role: 'master',
+        }),
+      ),
+    ).toEqual({
+      version: '8.1.1',
+      isValkey: true,
+      isRecentEnough: true,
+      evictionPolicy: 'noeviction',
+      persists: true,
+      isReplica: false,
     })
-    expect(readInfo(info({ redis_version: '7.0.15', role: 'slave' }))).toMatchObject({ evictionPolicy: undefined, persists: undefined, isReplica: true })
+    expect(readInfo(info({ redis_version: '7.0.15', role: 'slave' }))).toMatchObject({
+      evictionPolicy: undefined,
+      persists: undefined,
+      isReplica: true,
+    })
   })
 
   test('is asked of a real one', async () => {
@@ -25,7 +56,10 @@ describe('what Redis says of itself', () => {
 
   test('is a reason without the login where there is none', async () => {
     const answer = await examineRedis({ url: new Secret('redis://user:hush@127.0.0.1:1') })
-    expect(answer).toMatchObject({ trial: { ok: false, word: 'ECONNREFUSED', detail: 'nothing listens there', server: '127.0.0.1:1' }, servers: [] })
+    expect(answer).toMatchObject({
+      trial: { ok: false, word: 'ECONNREFUSED', detail: 'nothing listens there', server: '127.0.0.1:1' },
+      servers: [],
+    })
     expect(JSON.stringify(answer)).not.toContain('hush')
   })
 })

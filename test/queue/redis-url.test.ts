@@ -19,21 +19,49 @@ describe('REDIS_URL', () => {
     'redis://host': { topology: 'single', at: { host: 'host', port: 6379 }, db: 0, tls: false, login: {} },
     'redis://host/': { topology: 'single', db: 0 },
     'redis://:hush@host:1234/3': { at: { host: 'host', port: 1234 }, db: 3, login: { password: 'hush' } },
-    'rediss://user:p%40ss%2F@[::1]:6380': { tls: true, at: { host: '::1', port: 6380 }, login: { username: 'user', password: 'p@ss/' } },
+    'rediss://user:p%40ss%2F@[::1]:6380': {
+      tls: true,
+      at: { host: '::1', port: 6380 },
+      login: { username: 'user', password: 'p@ss/' },
+    },
     'redis://user@host': { login: { username: 'user', password: '' } },
     'REDIS://host?family=6': { family: 6 },
     'rediss://host?ca=/etc/ca.pem&cert=/etc/our.pem&key=/etc/our.key&servername=redis.example.com': {
       trust: { ca: '/etc/ca.pem', cert: '/etc/our.pem', key: '/etc/our.key', servername: 'redis.example.com' },
     },
     'redis-cluster://u:p@a,b:7001,[::1]:7002': {
-      topology: 'cluster', nodes: [{ host: 'a', port: 6379 }, { host: 'b', port: 7001 }, { host: '::1', port: 7002 }], login: { username: 'u', password: 'p' },
+      topology: 'cluster',
+      nodes: [
+        { host: 'a', port: 6379 },
+        { host: 'b', port: 7001 },
+        { host: '::1', port: 7002 },
+      ],
+      login: { username: 'u', password: 'p' },
     },
     'rediss-cluster://a/': { topology: 'cluster', tls: true },
-    'redis-sentinel://:p@a,b:1/mymaster': { topology: 'sentinel', sentinels: [{ host: 'a', port: 26379 }, { host: 'b', port: 1 }], primary: 'mymaster', db: 0, sentinelTls: false, sentinelLogin: {} },
-    'rediss-sentinel://a/my-master/2?sentinel_user=s&sentinel_password=hu%26sh&sentinel_tls=false': {
-      tls: true, primary: 'my-master', db: 2, sentinelTls: false, sentinelLogin: { username: 's', password: 'hu&sh' },
+    'redis-sentinel://:p@a,b:1/mymaster': {
+      topology: 'sentinel',
+      sentinels: [
+        { host: 'a', port: 26379 },
+        { host: 'b', port: 1 },
+      ],
+      primary: 'mymaster',
+      db: 0,
+      sentinelTls: false,
+      sentinelLogin: {},
     },
-    'redis-sentinel://a/m?sentinel_tls=true&ca=/etc/ca.pem': { tls: false, sentinelTls: true, trust: { ca: '/etc/ca.pem' } },
+    'rediss-sentinel://a/my-master/2?sentinel_user=s&sentinel_password=hu%26sh&sentinel_tls=false': {
+      tls: true,
+      primary: 'my-master',
+      db: 2,
+      sentinelTls: false,
+      sentinelLogin: { username: 's', password: 'hu&sh' },
+    },
+    'redis-sentinel://a/m?sentinel_tls=true&ca=/etc/ca.pem': {
+      tls: false,
+      sentinelTls: true,
+      trust: { ca: '/etc/ca.pem' },
+    },
   }
   test.each(Object.entries(sound))('%s', (text, expected) => {
     expect(addressOf(text)).toMatchObject(expected)
@@ -78,8 +106,17 @@ describe('REDIS_URL', () => {
   })
 
   test('no problem repeats a password, wherever it has its odd characters', () => {
-    const password = fc.string({ unit: fc.constantFrom(...'abXY09@:/?#&=%,[] +'), minLength: 0, maxLength: 12 }).map((text) => `S3cr3t${text}S3cr3t`)
-    const shape = fc.constantFrom('redis://user:!@host:6379', 'redis-cluster://:!@a,b', 'redis-sentinel://u:!@a/m', 'redis-sentinel://a/m?sentinel_password=!', 'redis://host?!', 'rediss://host?!=x')
+    const password = fc
+      .string({ unit: fc.constantFrom(...'abXY09@:/?#&=%,[] +'), minLength: 0, maxLength: 12 })
+      .map((text) => `S3cr3t${text}S3cr3t`)
+    const shape = fc.constantFrom(
+      'redis://user:!@host:6379',
+      'redis-cluster://:!@a,b',
+      'redis-sentinel://u:!@a/m',
+      'redis-sentinel://a/m?sentinel_password=!',
+      'redis://host?!',
+      'rediss://host?!=x',
+    )
     fc.assert(
       fc.property(shape, password, (text, secret) => {
         const problem = problemOf(text.replace('!', () => secret))

@@ -27,7 +27,9 @@ describe('a user with few rights', () => {
     await allow(`~{${prefix}}*`, `&{${prefix}}*`, '+@all', '-@dangerous')
     const crew = await aCrew({ kind: 'redis', url: url() }, prefix)
     await crew.worksWithin(5_000)
-    await expect.poll(async () => crew.backend.queue('sweep').getCompletedCount(), { timeout: 5_000 }).toBeGreaterThan(0)
+    await expect
+      .poll(async () => crew.backend.queue('sweep').getCompletedCount(), { timeout: 5_000 })
+      .toBeGreaterThan(0)
     expect(await crew.backend.tryOut()).toEqual({ ok: true })
     expect(crew.lines.filter(({ level }) => level === 'warn')).toEqual([])
     const { servers, trial: tried } = await examineRedis({ url: url() }, `{${prefix}}`)
@@ -39,13 +41,18 @@ describe('a user with few rights', () => {
     'our keys without the braces': { rules: ['~reconsent*', '&*', '+@all'], detail: /keys/ },
     'a script': { rules: ['~*', '&*', '+@all', '-@scripting'], detail: /eval/ },
     'two commands of the scripts': { rules: ['~*', '&*', '+@all', '-xadd', '-lpos'], detail: /lpos, xadd/ },
-    'streams': { rules: ['~*', '&*', '+@all', '-@stream'], detail: /xadd/ },
-    'blocking': { rules: ['~*', '&*', '+@all', '-@blocking'], detail: /bzpopmin/ },
-    'writing': { rules: ['~*', '&*', '+@all', '-@write'], detail: /set/ },
+    streams: { rules: ['~*', '&*', '+@all', '-@stream'], detail: /xadd/ },
+    blocking: { rules: ['~*', '&*', '+@all', '-@blocking'], detail: /bzpopmin/ },
+    writing: { rules: ['~*', '&*', '+@all', '-@write'], detail: /set/ },
   }
   test.each(Object.entries(lacking))('%s: the missing right is named', async (_, { rules, detail }) => {
     await allow(...rules)
-    expect(await trial()).toMatchObject({ ok: false, word: 'NOPERM', detail: expect.stringMatching(detail), advice: expect.stringContaining('ACL SETUSER') })
+    expect(await trial()).toMatchObject({
+      ok: false,
+      word: 'NOPERM',
+      detail: expect.stringMatching(detail),
+      advice: expect.stringContaining('ACL SETUSER'),
+    })
   })
 
   test('a right that is taken away and given back is seen by the process that runs', async () => {
@@ -60,15 +67,22 @@ describe('a user with few rights', () => {
 
   test('a wrong password, and none', async () => {
     await allow('~*', '&*', '+@all')
-    expect((await examineRedis({ url: new Secret(server.url.replace('://', '://app:hush@')) })).trial).toMatchObject({ word: 'WRONGPASS' })
+    expect((await examineRedis({ url: new Secret(server.url.replace('://', '://app:hush@')) })).trial).toMatchObject({
+      word: 'WRONGPASS',
+    })
     await server.ask((client) => client.config('SET', 'requirepass', 'of-tests'))
     expect((await examineRedis({ url: new Secret(server.url) })).trial).toMatchObject({ word: 'NOAUTH' })
   })
 
   test('every command that BullMQ sends or its scripts call is asked for', () => {
     const folder = 'node_modules/bullmq/dist/esm/scripts'
-    const scripts = readdirSync(folder).filter((name) => name.endsWith('.js')).map((name) => readFileSync(join(folder, name), 'utf8')).join('\n')
-    const called = new Set([...scripts.matchAll(/\br(?:edis\.p?)?call\(\s*["'](\w+)["']/gi)].map(([, name = '']) => name.toLowerCase()))
+    const scripts = readdirSync(folder)
+      .filter((name) => name.endsWith('.js'))
+      .map((name) => readFileSync(join(folder, name), 'utf8'))
+      .join('\n')
+    const called = new Set(
+      [...scripts.matchAll(/\br(?:edis\.p?)?call\(\s*["'](\w+)["']/gi)].map(([, name = '']) => name.toLowerCase()),
+    )
     expect(called.size).toBeGreaterThan(50)
     expect([...called].filter((name) => !(commandsNeeded as readonly string[]).includes(name))).toEqual([])
   })
@@ -92,13 +106,30 @@ describe('TLS', () => {
   test('without it, with another one, without TLS, under another name: named', async () => {
     const other = await makeCertificates()
     onTestFinished(() => other.remove())
-    expect(await trial(redis.url)).toMatchObject({ ok: false, detail: expect.stringMatching(/certificate is signed by an authority that is not trusted/), advice: expect.stringContaining('?ca=') })
-    expect(await trial(`${redis.url}?ca=${other.ca}`)).toMatchObject({ ok: false, detail: expect.stringMatching(/certificate/), advice: expect.stringContaining('?ca=') })
-    expect(await trial(`redis://127.0.0.1:${redis.port}`)).toMatchObject({ ok: false, advice: expect.stringContaining('rediss://') })
-    expect(await trial(`${redis.url}?ca=${redis.files.ca}&servername=redis.example.com`)).toMatchObject({ word: 'ERR_TLS_CERT_ALTNAME_INVALID', advice: expect.stringContaining('servername') })
+    expect(await trial(redis.url)).toMatchObject({
+      ok: false,
+      detail: expect.stringMatching(/certificate is signed by an authority that is not trusted/),
+      advice: expect.stringContaining('?ca='),
+    })
+    expect(await trial(`${redis.url}?ca=${other.ca}`)).toMatchObject({
+      ok: false,
+      detail: expect.stringMatching(/certificate/),
+      advice: expect.stringContaining('?ca='),
+    })
+    expect(await trial(`redis://127.0.0.1:${redis.port}`)).toMatchObject({
+      ok: false,
+      advice: expect.stringContaining('rediss://'),
+    })
+    expect(await trial(`${redis.url}?ca=${redis.files.ca}&servername=redis.example.com`)).toMatchObject({
+      word: 'ERR_TLS_CERT_ALTNAME_INVALID',
+      advice: expect.stringContaining('servername'),
+    })
     const plain = await startRedisServer()
     onTestFinished(() => plain.stop())
-    expect(await trial(plain.url.replace('redis:', 'rediss:'))).toMatchObject({ ok: false, advice: expect.stringContaining('speaks TLS') })
+    expect(await trial(plain.url.replace('redis:', 'rediss:'))).toMatchObject({
+      ok: false,
+      advice: expect.stringContaining('speaks TLS'),
+    })
   })
 
   test('a server that wants a certificate of ours', async () => {
@@ -109,14 +140,17 @@ describe('TLS', () => {
     expect(await trial(`${strict.url}?ca=${ca}`)).toMatchObject({ ok: false, advice: expect.stringContaining('cert=') })
   }, 30_000)
 
-  const aTlsServer = async (files: Awaited<ReturnType<typeof makeCertificates>>, more: Pick<ServerOptions, 'settings' | 'sentinel'>) => {
+  const aTlsServer = async (
+    files: Awaited<ReturnType<typeof makeCertificates>>,
+    more: Pick<ServerOptions, 'settings' | 'sentinel'>,
+  ) => {
     const port = await freePort()
     const server = await startRedisServer({
       ...more,
       port,
       login: { tls: { ca: readFileSync(files.ca) } },
       settings: {
-        'port': 0,
+        port: 0,
         'tls-port': port,
         'tls-cert-file': files.cert,
         'tls-key-file': files.key,
@@ -142,7 +176,10 @@ describe('TLS', () => {
     const url = `rediss-cluster://127.0.0.1:${node.port}`
     await expect.poll(async () => trial(`${url}?ca=${files.ca}`), { timeout: 10_000 }).toEqual({ ok: true })
     await (await aCrew({ kind: 'redis', url: new Secret(`${url}?ca=${files.ca}`) })).worksWithin(5_000)
-    expect(await trial(url)).toMatchObject({ word: 'SELF_SIGNED_CERT_IN_CHAIN', advice: expect.stringContaining('?ca=') })
+    expect(await trial(url)).toMatchObject({
+      word: 'SELF_SIGNED_CERT_IN_CHAIN',
+      advice: expect.stringContaining('?ca='),
+    })
   }, 30_000)
 
   test('to sentinels, and who signed their certificate is named there too', async () => {
@@ -153,7 +190,10 @@ describe('TLS', () => {
     const url = `rediss-sentinel://127.0.0.1:${sentinel.port}/mymaster`
     await expect.poll(async () => trial(`${url}?ca=${files.ca}`), { timeout: 10_000 }).toEqual({ ok: true })
     await (await aCrew({ kind: 'redis', url: new Secret(`${url}?ca=${files.ca}`) })).worksWithin(5_000)
-    expect(await trial(url)).toMatchObject({ word: 'SELF_SIGNED_CERT_IN_CHAIN', advice: expect.stringContaining('?ca=') })
+    expect(await trial(url)).toMatchObject({
+      word: 'SELF_SIGNED_CERT_IN_CHAIN',
+      advice: expect.stringContaining('?ca='),
+    })
     const inClear = { word: 'NOSENTINEL', advice: expect.stringContaining('rediss-sentinel://') }
     expect(await trial(url.replace('rediss', 'redis'))).toMatchObject(inClear)
   }, 30_000)

@@ -29,7 +29,8 @@ export const fastTimings: QueueTimings = {
 
 /** For tests that do not care how often a job is tried. */
 export const plans: QueuePlans = plansFor({
-  concurrency: { reauth: 10, notify: 5, exchange: 10 }, retry: { attempts: 4, firstDelay: Duration.fromObject({ seconds: 5 }) },
+  concurrency: { reauth: 10, notify: 5, exchange: 10 },
+  retry: { attempts: 4, firstDelay: Duration.fromObject({ seconds: 5 }) },
 })
 
 export const fastPlans: QueuePlans = {
@@ -60,7 +61,11 @@ export const anId = (): string => randomUUID()
 /** Lines that were logged, as objects. */
 export const aLog = () => {
   const lines: Record<string, unknown>[] = []
-  const log = makeLog({ level: 'debug', pretty: false, to: { write: (line: string) => void lines.push(JSON.parse(line)) } })
+  const log = makeLog({
+    level: 'debug',
+    pretty: false,
+    to: { write: (line: string) => void lines.push(JSON.parse(line)) },
+  })
   return { log, lines }
 }
 
@@ -72,7 +77,10 @@ export const aBackend = async (place: Place, planned: QueuePlans = fastPlans) =>
 }
 
 /** Workers that are reaching for jobs when this resolves. */
-export const workersOn = async (backend: Backend, options: Omit<WorkersOptions, 'backend' | 'timings'> & { readonly timings?: Partial<QueueTimings> }): Promise<Workers> => {
+export const workersOn = async (
+  backend: Backend,
+  options: Omit<WorkersOptions, 'backend' | 'timings'> & { readonly timings?: Partial<QueueTimings> },
+): Promise<Workers> => {
   const workers = startWorkers({ backend, ...options, timings: { ...fastTimings, ...options.timings } })
   onTestFinished(async () => {
     await workers.close()
@@ -82,7 +90,8 @@ export const workersOn = async (backend: Backend, options: Omit<WorkersOptions, 
 }
 
 /** Polls what only the backend knows. */
-export const eventually = <T>(look: () => Promise<T> | T, timeout = 15_000): Promise<T> => vi.waitFor(look, { timeout, interval: 20 })
+export const eventually = <T>(look: () => Promise<T> | T, timeout = 15_000): Promise<T> =>
+  vi.waitFor(look, { timeout, interval: 20 })
 
 /** The job, once it is in that state. */
 export const jobIn = (backend: Backend, queue: QueueName, jobId: string, state: JobState): Promise<Job> =>
@@ -99,7 +108,10 @@ export const startRelay = async (port: number) => {
   const sockets = new Set<Socket>()
   const join = (client: Socket): void => {
     const upstream = connect(port, '127.0.0.1')
-    for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
       sockets.add(from)
       from.pipe(to)
       from.on('error', () => undefined)

@@ -44,7 +44,10 @@ describe('sentinels', () => {
     expect(await wordOf(`${sentinels.url}?sentinel_password=wrong`)).toMatchObject({ ok: false, word: 'WRONGPASS' })
     expect(await wordOf(url().replace(PRIMARY, 'other'))).toMatchObject({ ok: false, word: 'NOPRIMARY' })
     expect(await wordOf('redis-sentinel://127.0.0.1:1/mymaster')).toMatchObject({ ok: false, word: 'NOSENTINEL' })
-    expect(await wordOf(`redis://:hush@127.0.0.1:${sentinels.sentinels[0]?.port}`)).toMatchObject({ ok: false, word: 'UNKNOWNCOMMAND' })
+    expect(await wordOf(`redis://:hush@127.0.0.1:${sentinels.sentinels[0]?.port}`)).toMatchObject({
+      ok: false,
+      word: 'UNKNOWNCOMMAND',
+    })
   })
 
   test('their password is rotated: it is read again from REDIS_URL_FILE', async () => {
@@ -59,7 +62,9 @@ describe('sentinels', () => {
     for (const server of [sentinels.first, sentinels.second]) {
       await server.ask((client) => client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'))
     }
-    await expect.poll(async () => crew.backend.tryOut(), { timeout: 10_000 }).toMatchObject({ ok: false, word: 'WRONGPASS' })
+    await expect
+      .poll(async () => crew.backend.tryOut(), { timeout: 10_000 })
+      .toMatchObject({ ok: false, word: 'WRONGPASS' })
     await writeFile(file, `${sentinels.url}?sentinel_password=other`)
     await crew.worksWithin(10_000)
     expect(await crew.backend.tryOut()).toEqual({ ok: true })
@@ -105,18 +110,25 @@ describe('a cluster', () => {
     const file = join(await mkdtemp(join(tmpdir(), 'reconsent-secret-')), 'redis_url')
     const rotate = async (password: string): Promise<void> => {
       for (const node of cluster.nodes) {
-        await node.ask((client) => client.call('ACL', 'SETUSER', 'app', 'reset', 'on', `>${password}`, '~*', '&*', '+@all', '-@dangerous')).catch(() => undefined)
+        await node
+          .ask((client) =>
+            client.call('ACL', 'SETUSER', 'app', 'reset', 'on', `>${password}`, '~*', '&*', '+@all', '-@dangerous'),
+          )
+          .catch(() => undefined)
         await node.ask((client) => client.call('CLIENT', 'KILL', 'USER', 'app')).catch(() => undefined)
       }
     }
-    const write = async (password: string): Promise<void> => writeFile(file, cluster.url.replace('://', `://app:${password}@`))
+    const write = async (password: string): Promise<void> =>
+      writeFile(file, cluster.url.replace('://', `://app:${password}@`))
     await rotate('first')
     await write('first')
     const { queue } = await loadConfig({ cwd: '/', needs: ['queue'], env: { REDIS_URL_FILE: file }, policy: {} })
     const crew = await aCrew(queue)
     await crew.worksWithin(10_000)
     await rotate('second')
-    await expect.poll(async () => crew.backend.tryOut(), { timeout: 20_000 }).toMatchObject({ ok: false, word: 'WRONGPASS' })
+    await expect
+      .poll(async () => crew.backend.tryOut(), { timeout: 20_000 })
+      .toMatchObject({ ok: false, word: 'WRONGPASS' })
     await write('second')
     await crew.worksWithin(15_000)
     expect(await crew.backend.tryOut()).toEqual({ ok: true })
@@ -151,11 +163,12 @@ describe('a cluster without replicas', () => {
     expect(await trialOf(`redis-cluster://127.0.0.1:1,127.0.0.1:${only?.port}`)).toEqual({ ok: true })
     expect(await trialOf('redis-cluster://127.0.0.1:1')).toMatchObject({ word: 'ECONNREFUSED', server: '127.0.0.1:1' })
     expect(await trialOf(cluster.url.replace('redis-', 'rediss-'))).toMatchObject({
-      ok: false, advice: expect.stringContaining('speaks TLS'),
+      ok: false,
+      advice: expect.stringContaining('speaks TLS'),
     })
   })
 
-  test('a node that is gone: named by who runs and by doctor, whose question ends, and over when it is back', async () => {
+  test('a node that is gone: named by who runs and by doctor, whose question ends; over when it is back', async () => {
     const prefix = aPrefix()
     const owner = await cluster.ownerOf(await cluster.slotOf(`{${prefix}}`))
     const crew = await aCrew(redis(cluster.url), prefix)
@@ -165,7 +178,9 @@ describe('a cluster without replicas', () => {
     const isNamed = { ok: false, word: expect.stringMatching(/^(?:CLUSTERDOWN|ECONNREFUSED)$/) }
     await expect.poll(async () => crew.backend.tryOut(), { timeout: 30_000 }).toMatchObject(isNamed)
     await expect
-      .poll(async () => (await examineRedis({ url: new Secret(cluster.url) }, `{${prefix}}`)).trial, { timeout: 30_000 })
+      .poll(async () => (await examineRedis({ url: new Secret(cluster.url) }, `{${prefix}}`)).trial, {
+        timeout: 30_000,
+      })
       .toMatchObject({ ok: false, word: 'CLUSTERDOWN' })
     // The others serve their own slots: ours is nobody's then, and no advice about the address would help.
     for (const node of cluster.primaries.filter((one) => one !== owner)) {

@@ -55,7 +55,9 @@ export const loadRecorded = async ({ tables }: Recorded, { zone }: { zone?: stri
     // The successor of a consent may come after it.
     const columns = Object.keys(rows[0] ?? {}).filter((column) => column !== 'superseded_by_id')
     if (columns.length === 0) continue
-    const insert = `INSERT INTO ${table} (${columns.join(', ')}) SELECT ${columns.join(', ')} FROM jsonb_populate_recordset(NULL::${table}, $1::jsonb)`
+    const insert =
+      `INSERT INTO ${table} (${columns.join(', ')}) SELECT ${columns.join(', ')} FROM ` +
+      `jsonb_populate_recordset(NULL::${table}, $1::jsonb)`
     await run(url.href, [insert, [JSON.stringify(rows)]])
   }
   for (const { id, superseded_by_id: by } of tables['consents'] ?? [])

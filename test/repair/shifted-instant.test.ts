@@ -24,7 +24,8 @@ describe.each(Object.entries(days))('a session in %s', (zone, changing) => {
   const texts = instants.map((instant) => new Date(instant).toISOString())
   const ask = async (expression: string): Promise<number[]> => {
     const rows = await run(inject('postgresUrl'), [
-      `SELECT (extract(epoch FROM ${expression}) * 1000)::float8 AS at FROM unnest($2::text[]) WITH ORDINALITY AS given (text, place), (SELECT $1::text AS zone) AS session ORDER BY place`,
+      `SELECT (extract(epoch FROM ${expression}) * 1000)::float8 AS at FROM unnest($2::text[]) WITH ORDINALITY ` +
+        'AS given (text, place), (SELECT $1::text AS zone) AS session ORDER BY place',
       [zone, texts],
     ])
     return rows.map((row) => Number(row['at']))

@@ -33,7 +33,9 @@ const late = await import('../simulator/start-simulator.ts')
   })
 
   it('takes neither comments nor exported values for imports', () => {
-    expect(importsOf('x.ts', "// import { a } from './a.ts'\n/* import './b.ts' */\nexport const text = 'from'\n")).toEqual([])
+    expect(
+      importsOf('x.ts', "// import { a } from './a.ts'\n/* import './b.ts' */\nexport const text = 'from'\n"),
+    ).toEqual([])
   })
 })
 
@@ -48,24 +50,36 @@ describe('import rules', () => {
     'a command imports bullmq': { 'commands/a.ts': "import { Queue } from 'bullmq'" },
     'a page beside the board imports bullmq': { 'http/server.ts': "import { Queue } from 'bullmq'" },
     'the command line imports Prisma': { 'cli.ts': "import { PrismaPg } from '@prisma/adapter-pg'" },
-    'the command line imports the generated client': { 'cli.ts': "import { Prisma } from './generated/prisma/client.ts'" },
-    'the command line imports the simulator statically': { 'cli.ts': "import { s } from './simulator/start-simulator.ts'" },
+    'the command line imports the generated client': {
+      'cli.ts': "import { Prisma } from './generated/prisma/client.ts'",
+    },
+    'the command line imports the simulator statically': {
+      'cli.ts': "import { s } from './simulator/start-simulator.ts'",
+    },
     'the simulator imports a processor': { 'simulator/a.ts': "import { s } from '../processors/sweep.ts'" },
     'another file reads the environment': { 'store/a.ts': 'const url = process.env.DATABASE_URL' },
-    'two files import each other': { 'queue/a.ts': "import { b } from './b.ts'", 'queue/b.ts': "import { a } from './a.ts'" },
+    'two files import each other': {
+      'queue/a.ts': "import { b } from './b.ts'",
+      'queue/b.ts': "import { a } from './a.ts'",
+    },
   }
   it.each(Object.entries(refused))('refuses: %s', (_what, files) => {
     expect(violationsOf(files)).toHaveLength(1)
   })
 
   const allowed: Record<string, Record<string, string>> = {
-    'the domain imports luxon and itself': { 'domain/a.ts': "import { DateTime } from 'luxon'\nimport { b } from './b.ts'" },
+    'the domain imports luxon and itself': {
+      'domain/a.ts': "import { DateTime } from 'luxon'\nimport { b } from './b.ts'",
+    },
     'a processor imports a port': { 'processors/a.ts': "import type { Store } from '../store/port.ts'" },
     'the board imports bullmq': { 'http/board.ts': "import type { Queue } from 'bullmq'" },
     'the command line loads the demo when asked': { 'cli.ts': "const { demo } = await import('./demo/run-demo.ts')" },
     'the demo imports the simulator': { 'demo/a.ts': "import { s } from '../simulator/start-simulator.ts'" },
     'config.ts reads the environment': { 'config.ts': 'const env = process.env' },
-    'types go both ways': { 'queue/a.ts': "import { b } from './b.ts'", 'queue/b.ts': "import type { a } from './a.ts'" },
+    'types go both ways': {
+      'queue/a.ts': "import { b } from './b.ts'",
+      'queue/b.ts': "import type { a } from './a.ts'",
+    },
   }
   it.each(Object.entries(allowed))('allows: %s', (_what, files) => {
     expect(violationsOf(files)).toEqual([])

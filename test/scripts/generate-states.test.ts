@@ -1,7 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { statesDocument } from '../../scripts/generate-states.ts'
-import { authorisationTransitions, consentTransitions, notificationTransitions, renewalTransitions } from '../../src/domain/lifecycle.ts'
+import {
+  authorisationTransitions,
+  consentTransitions,
+  notificationTransitions,
+  renewalTransitions,
+} from '../../src/domain/lifecycle.ts'
 
 it('docs/states.md is what the transition tables say', () => {
   expect(readFileSync('docs/states.md', 'utf8')).toBe(statesDocument())

@@ -29,7 +29,11 @@ it('counts a test file that could not be loaded, and names what failed and why',
       status: 'failed',
       assertionResults: [
         { status: 'passed', fullName: 'adds' },
-        { status: 'failed', fullName: 'subtracts', failureMessages: ['Property failed after 2 tests\n{ seed: 7 }\n  Got 2\n  at b'] },
+        {
+          status: 'failed',
+          fullName: 'subtracts',
+          failureMessages: ['Property failed after 2 tests\n{ seed: 7 }\n  Got 2\n  at b'],
+        },
       ],
     },
   ]
@@ -37,7 +41,10 @@ it('counts a test file that could not be loaded, and names what failed and why',
   expect(totals).toEqual({
     passed: 1,
     failed: 2,
-    failures: ['a.test.ts: not loaded: no such module', 'b.test.ts: subtracts: Property failed after 2 tests { seed: 7 } Got 2'],
+    failures: [
+      'a.test.ts: not loaded: no such module',
+      'b.test.ts: subtracts: Property failed after 2 tests { seed: 7 } Got 2',
+    ],
   })
   expect(sum([{ name: 'test', exitCode: 1, report: totals }]).lines).toEqual([
     'FAILED  test (1 tests passed, 2 failed)',

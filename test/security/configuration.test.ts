@@ -1,5 +1,5 @@
-// Fails closed: each variable that is missing where it is needed, or says what cannot be meant, keeps the program from starting. A new
-// variable has no row here, and the last test says so.
+// Fails closed: each variable that is missing where it is needed, or says what cannot be meant, keeps the program from
+// starting. A new variable has no row here, and the last test says so.
 import { describe, expect, test } from 'vitest'
 import { ConfigError, loadConfig } from '../../src/config.ts'
 import type { Problem } from '../../src/config/problems.ts'
@@ -12,7 +12,12 @@ type Env = Readonly<Record<string, string | undefined>>
 /** Undefined when the program would start. */
 const problemsOf = async (env: Env): Promise<readonly Problem[] | undefined> => {
   try {
-    await loadConfig({ env, cwd: '/', needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'], policy: { company: { name: 'Brightside' } } })
+    await loadConfig({
+      env,
+      cwd: '/',
+      needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'],
+      policy: { company: { name: 'Brightside' } },
+    })
     return undefined
   } catch (error) {
     if (error instanceof ConfigError) return error.problems
@@ -60,11 +65,30 @@ const malformed: Record<VariableName, readonly string[]> = {
   MIGRATE_DATABASE_URL: ['x', 'http://h'],
   QUEUE: ['rabbit', 'REDIS', 'redis,postgres'],
   REDIS_URL: ['x', 'http://h', 'redis://'],
-  TRUELAYER_AUTH_URL: ['x', 'http://auth.truelayer-sandbox.com', 'https://auth.truelayer.com', 'ftp://h', 'https://u:p@auth.truelayer-sandbox.com'],
-  TRUELAYER_API_URL: ['x', 'http://api.truelayer-sandbox.com', 'https://api.truelayer.com', 'https://elsewhere.example'],
+  TRUELAYER_AUTH_URL: [
+    'x',
+    'http://auth.truelayer-sandbox.com',
+    'https://auth.truelayer.com',
+    'ftp://h',
+    'https://u:p@auth.truelayer-sandbox.com',
+  ],
+  TRUELAYER_API_URL: [
+    'x',
+    'http://api.truelayer-sandbox.com',
+    'https://api.truelayer.com',
+    'https://elsewhere.example',
+  ],
   TRUELAYER_CLIENT_ID: ['not-of-the-sandbox', 'two\nlines'],
   TRUELAYER_CLIENT_SECRET: ['two\nlines', 'x'.repeat(70_000)],
-  PUBLIC_URL: ['x', 'https://h/path', 'ftp://h', 'https://u:p@h', 'https://h/?a=b', 'https://h/#a', 'javascript:alert(1)'],
+  PUBLIC_URL: [
+    'x',
+    'https://h/path',
+    'ftp://h',
+    'https://u:p@h',
+    'https://h/?a=b',
+    'https://h/#a',
+    'javascript:alert(1)',
+  ],
   HOST: ['a:1', 'a b', '::x', 'https://h'],
   PORT: ['x', '-1', '65536', '3000a', '1e3', '0x10', '30 00'],
   ENCRYPTION_KEYS: [
@@ -80,13 +104,42 @@ const malformed: Record<VariableName, readonly string[]> = {
   MAIL_FROM: ['x', 'a@b, c@d', 'a@b\r\nBcc: c@d', '<>'],
   OPS_USER: ['a:b'],
   OPS_PASSWORD: ['short', 'eleven char'],
-  API_KEYS_SHA256: ['x', 'a'.repeat(63), `${'a'.repeat(64)},`, 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'],
+  API_KEYS_SHA256: [
+    'x',
+    'a'.repeat(63),
+    `${'a'.repeat(64)},`,
+    'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
+  ],
   TRUSTED_PROXIES: [
-    'x', 'lb.internal', 'true', '*', '1', '10.0.0.0/0', '::/0', '10.0.0.0/33', '10.0.0.0/x', '10.0.0.0/', '10.0.0/8', '10.0.0.1:80', '10.0.0.0/255.0.0.0', 'fe80::1%eth0',
-    'loopback,x', 'Loopback', ',',
+    'x',
+    'lb.internal',
+    'true',
+    '*',
+    '1',
+    '10.0.0.0/0',
+    '::/0',
+    '10.0.0.0/33',
+    '10.0.0.0/x',
+    '10.0.0.0/',
+    '10.0.0/8',
+    '10.0.0.1:80',
+    '10.0.0.0/255.0.0.0',
+    'fe80::1%eth0',
+    'loopback,x',
+    'Loopback',
+    ',',
   ],
   HTTPS_PROXY: [
-    'x', 'proxy:3128', 'socks5://h:1080', 'http://', 'http://h:0x1', 'http://h:99999', 'http://u:p#w@h', 'http://u:p@h:3128/path', 'http://u:%zz@h', 'http:h:3128',
+    'x',
+    'proxy:3128',
+    'socks5://h:1080',
+    'http://',
+    'http://h:0x1',
+    'http://h:99999',
+    'http://u:p#w@h',
+    'http://u:p@h:3128/path',
+    'http://u:%zz@h',
+    'http:h:3128',
     'http://h/?a=b',
   ],
   https_proxy: ['x', 'socks5://h:1080'],
@@ -100,7 +153,10 @@ const malformed: Record<VariableName, readonly string[]> = {
 describe('missing', () => {
   /** Of two hosts that contradict each other the second one is complained of, and the first one named. */
   const namedIn = (problem: Problem, name: string): boolean =>
-    problem.where === name || (name === 'TRUELAYER_AUTH_URL' && problem.where === 'TRUELAYER_API_URL' && /\bTRUELAYER_AUTH_URL is\b/.test(problem.what))
+    problem.where === name ||
+    (name === 'TRUELAYER_AUTH_URL' &&
+      problem.where === 'TRUELAYER_API_URL' &&
+      /\bTRUELAYER_AUTH_URL is\b/.test(problem.what))
   const expectNamed = (problems: readonly Problem[] | undefined, name: string): void =>
     expect(problems?.find((problem) => namedIn(problem, name))).toBeDefined()
 
@@ -114,7 +170,9 @@ describe('missing', () => {
   test.each(needed)('%s, blank or from a file that is not there', async (name) => {
     expectNamed(await problemsOf({ ...soundEnv, ...operator, [name]: '  ' }), name)
     if (!variables[name].secret) return
-    expect(await refusedFor({ ...soundEnv, ...operator, [name]: undefined, [`${name}_FILE`]: '/no/such/file' })).toContain(`${name}_FILE`)
+    expect(
+      await refusedFor({ ...soundEnv, ...operator, [name]: undefined, [`${name}_FILE`]: '/no/such/file' }),
+    ).toContain(`${name}_FILE`)
   })
 })
 
@@ -130,14 +188,23 @@ describe('malformed', () => {
 
 describe('the board and the API', () => {
   test('are closed, not open, without their secrets', async () => {
-    const config = await loadConfig({ env: soundEnv, cwd: '/', needs: ['web'], policy: { company: { name: 'Brightside' } } })
+    const config = await loadConfig({
+      env: soundEnv,
+      cwd: '/',
+      needs: ['web'],
+      policy: { company: { name: 'Brightside' } },
+    })
     expect([config.web.ops, config.web.apiKeyHashes]).toEqual([undefined, []])
   })
 })
 
 describe('the program', () => {
   test('ends with 2 and listens nowhere, naming the variable and not its value', { timeout: 60_000 }, async () => {
-    const ended = await run(['start'], { env: { ...soundEnv, ENCRYPTION_KEYS: 'k1:pl4nted', PORT: '0' }, input: '', cwd: '/' })
+    const ended = await run(['start'], {
+      env: { ...soundEnv, ENCRYPTION_KEYS: 'k1:pl4nted', PORT: '0' },
+      input: '',
+      cwd: '/',
+    })
     expect(ended.code).toBe(2)
     expect(ended.stderr).toContain('ENCRYPTION_KEYS')
     expect(ended.stdout + ended.stderr).not.toContain('pl4nted')
@@ -145,5 +212,6 @@ describe('the program', () => {
 })
 
 test('every variable there is has been judged', () => {
-  for (const table of [missing, malformed]) expect(Object.keys(table).toSorted()).toEqual(Object.keys(variables).toSorted())
+  for (const table of [missing, malformed])
+    expect(Object.keys(table).toSorted()).toEqual(Object.keys(variables).toSorted())
 })

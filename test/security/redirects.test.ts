@@ -1,5 +1,5 @@
-// Where we send browsers: to our own pages by their path, and to the link that the provider made. Nothing of a request says where, no
-// secret stands in an address but the bank's own, and no page lets a Referer out.
+// Where we send browsers: to our own pages by their path, and to the link that the provider made. Nothing of a request
+// says where, no secret stands in an address but the bank's own, and no page lets a Referer out.
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { connect } from 'node:net'
 import { once } from 'node:events'
@@ -45,9 +45,13 @@ const ask = async (method: string, path: string, headers: Record<string, string>
     const request = httpRequest({ hostname, port, method, path, headers }, (response) => {
       let body = ''
       response.on('data', (chunk: Buffer) => (body += chunk.toString()))
-      response.on(
-        'end',
-        () => resolve({ status: response.statusCode ?? 0, location: response.headers.location ?? '', headers: response.headers, body }),
+      response.on('end', () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          location: response.headers.location ?? '',
+          headers: response.headers,
+          body,
+        }),
       )
     })
     request.on('error', reject)
@@ -72,17 +76,32 @@ describe('a redirect', () => {
     for (const { status, location } of [unknown, taken, again, notNow, elsewhere]) {
       expect([status, location]).toEqual([303, expect.stringMatching(OWN_PATH)])
     }
-    for (const { body, headers: sent } of [toBank, unknown, taken, await ask('GET', path, headers), await ask('GET', taken.location, headers)]) {
+    for (const { body, headers: sent } of [
+      toBank,
+      unknown,
+      taken,
+      await ask('GET', path, headers),
+      await ask('GET', taken.location, headers),
+    ]) {
       expect(JSON.stringify(sent) + body).not.toContain(EVIL)
     }
   })
 
   test.each([
-    `/r/${encodeURIComponent(`//${EVIL}`)}`, `/r//${EVIL}`, `/r/..%2f..%2f${EVIL}`, `/r/%5c%5c${EVIL}`,
-    `/r/${EVIL}%0d%0alocation:%20https:%2f%2f${EVIL}`, `/r/%2e%2e`, `/done/%2f%2f${EVIL}`, `/done//${EVIL}`,
+    `/r/${encodeURIComponent(`//${EVIL}`)}`,
+    `/r//${EVIL}`,
+    `/r/..%2f..%2f${EVIL}`,
+    `/r/%5c%5c${EVIL}`,
+    `/r/${EVIL}%0d%0alocation:%20https:%2f%2f${EVIL}`,
+    `/r/%2e%2e`,
+    `/done/%2f%2f${EVIL}`,
+    `/done//${EVIL}`,
     `//${EVIL}/callback?state=a&code=b`,
-    `/callback?state=a&code=b&redirect_uri=https://${EVIL}&next=//${EVIL}&return_to=https://${EVIL}`, `/\\${EVIL}`, `//${EVIL}`,
-    `/%2f${EVIL}`, `/.//${EVIL}`,
+    `/callback?state=a&code=b&redirect_uri=https://${EVIL}&next=//${EVIL}&return_to=https://${EVIL}`,
+    `/\\${EVIL}`,
+    `//${EVIL}`,
+    `/%2f${EVIL}`,
+    `/.//${EVIL}`,
   ])('is not led away by %s', async (path) => {
     for (const method of ['GET', 'POST']) {
       for (const headers of [{}, { 'sec-fetch-site': 'cross-site' }]) {
@@ -109,14 +128,17 @@ describe('a redirect', () => {
     expect(answer).not.toContain(EVIL)
   })
 
-  test.each(['not-https', 'not-a-url', 'missing'] as const)('never follows a link that is no bank’s: %s', async (result) => {
-    const consent = await anAskedConsent(world)
-    // The link that was made when the cycle opened is too old by then.
-    world.clock.advance({ minutes: 30 })
-    world.simulator.switches.set({ link_result: result })
-    const { status, location } = await ask('POST', `/r/${await world.startToken(consent.id)}`)
-    expect([status, location]).toEqual([503, ''])
-  })
+  test.each(['not-https', 'not-a-url', 'missing'] as const)(
+    'never follows a link that is no bank’s: %s',
+    async (result) => {
+      const consent = await anAskedConsent(world)
+      // The link that was made when the cycle opened is too old by then.
+      world.clock.advance({ minutes: 30 })
+      world.simulator.switches.set({ link_result: result })
+      const { status, location } = await ask('POST', `/r/${await world.startToken(consent.id)}`)
+      expect([status, location]).toEqual([503, ''])
+    },
+  )
 })
 
 describe('on a whole way to the bank and back', () => {
@@ -133,17 +155,22 @@ describe('on a whole way to the bank and back', () => {
     answers.push(await ask('GET', answers.at(-1)?.location ?? ''))
     await bringUpToDate(world, consent.id)
     answers.push(
-      await ask('GET', `/callback?${query}`), await ask('GET', `/r/${token}`), await ask('GET', '/nowhere'),
-      await ask('GET', '/callback'), await ask('GET', '/%'),
+      await ask('GET', `/callback?${query}`),
+      await ask('GET', `/r/${token}`),
+      await ask('GET', '/nowhere'),
+      await ask('GET', '/callback'),
+      await ask('GET', '/%'),
     )
     const secrets = [query.get('code'), query.get('state'), consent.email, await world.tokenOf(consent.id)]
     for (const answer of answers) {
       expect(answer.headers['referrer-policy']).toBe('no-referrer')
       if (answer !== toBank && answer.location !== '') expect(answer.location).toMatch(OWN_PATH)
       if (answer !== toBank) for (const secret of secrets) expect(answer.location + answer.body).not.toContain(secret)
-      for (const [, address = ''] of answer.body.matchAll(/(?:href|src|action|url)="?=?([^"\s>]*)/g)) expect(address).toMatch(/^(?:\/(?!\/|\\)|$)/)
+      for (const [, address = ''] of answer.body.matchAll(/(?:href|src|action|url)="?=?([^"\s>]*)/g))
+        expect(address).toMatch(/^(?:\/(?!\/|\\)|$)/)
     }
     // The bank's link is the provider's own: neither our start link nor who the user is travels with it.
-    for (const secret of [token, consent.email ?? '', consent.userId, await world.tokenOf(consent.id)]) expect(toBank.location).not.toContain(secret)
+    for (const secret of [token, consent.email ?? '', consent.userId, await world.tokenOf(consent.id)])
+      expect(toBank.location).not.toContain(secret)
   })
 })

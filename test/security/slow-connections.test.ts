@@ -1,5 +1,5 @@
-// Two thousand connections that say half a request and fall silent: a valid callback passes all the same. On loopback, by a client of
-// this test alone, which takes all of them back.
+// Two thousand connections that say half a request and fall silent: a valid callback passes all the same. On loopback,
+// by a client of this test alone, which takes all of them back.
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -14,7 +14,8 @@ const halves = [
   '',
   'GET /callback?st',
   'GET /callback?state=a&code=b HTTP/1.1\r\nhost: x\r\nx-slow: ',
-  'POST /callback HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 500\r\n\r\nstate=',
+  'POST /callback HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: ' +
+    '500\r\n\r\nstate=',
 ]
 
 let world: World
@@ -30,7 +31,9 @@ afterAll(async () => {
 
 /** How many files this process may open. Node has raised it to what the system allows; a test must not go beyond. */
 const openFilesAllowed = (): number => {
-  const { userLimits } = process.report.getReport() as unknown as { userLimits?: { open_files?: { soft: number | string } } }
+  const { userLimits } = process.report.getReport() as unknown as {
+    userLimits?: { open_files?: { soft: number | string } }
+  }
   const soft = userLimits?.open_files?.soft
   return soft === 'unlimited' || soft === undefined ? Number.POSITIVE_INFINITY : Number(soft)
 }
@@ -46,17 +49,24 @@ const openSlowly = async (text: string): Promise<Socket> => {
 }
 
 const held = async (): Promise<number> =>
-  new Promise((resolve, reject) => web.app.server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))))
+  new Promise((resolve, reject) =>
+    web.app.server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))),
+  )
 
 test(`${CONNECTIONS} slow connections do not stop a valid callback`, { timeout: 120_000 }, async () => {
   const allowed = openFilesAllowed()
-  if (allowed < FILES_NEEDED) throw new Error(`needs ${FILES_NEEDED} open files, the system allows ${allowed}: ulimit -n ${FILES_NEEDED}`)
+  if (allowed < FILES_NEEDED)
+    throw new Error(`needs ${FILES_NEEDED} open files, the system allows ${allowed}: ulimit -n ${FILES_NEEDED}`)
   const consents = await Promise.all([0, 1, 2].map(async () => anAskedConsent(world)))
   const callbacks = await Promise.all(consents.map(async ({ id }) => theCallback(world, id)))
   const sockets: Socket[] = []
   try {
     for (let opened = 0; opened < CONNECTIONS; opened += 100) {
-      sockets.push(...(await Promise.all(Array.from({ length: 100 }, async (_, index) => openSlowly(halves[index % halves.length] ?? '')))))
+      sockets.push(
+        ...(await Promise.all(
+          Array.from({ length: 100 }, async (_, index) => openSlowly(halves[index % halves.length] ?? '')),
+        )),
+      )
     }
     // None is cut yet but those whose time was over: the callbacks pass beside them, not after them.
     expect(await held()).toBeGreaterThan(CONNECTIONS / 2)
@@ -65,7 +75,8 @@ test(`${CONNECTIONS} slow connections do not stop a valid callback`, { timeout: 
     const took = performance.now() - started
     expect(answers.map(({ status }) => status)).toEqual([303, 303, 303])
     expect(took).toBeLessThan(5_000)
-    for (const { id } of consents) expect((await world.authorisationsOf(id)).map(({ status }) => status)).toEqual(['code_received'])
+    for (const { id } of consents)
+      expect((await world.authorisationsOf(id)).map(({ status }) => status)).toEqual(['code_received'])
     expect((await web.get('/livez')).status).toBe(200)
   } finally {
     for (const socket of sockets) socket.destroy()

@@ -1,5 +1,5 @@
-// The state is what ties a callback to a user's own way to the bank: replayed, late, cut short, another's, or several at once, it opens
-// nothing. By real HTTP, to the end of the exchange.
+// The state is what ties a callback to a user's own way to the bank: replayed, late, cut short, another's, or several
+// at once, it opens nothing. By real HTTP, to the end of the exchange.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Consent } from '../../src/domain/model.ts'
 import { administration } from '../../src/store/administration.ts'
@@ -18,12 +18,15 @@ afterAll(async () => {
   await world.close()
 })
 
-const statusesOf = async ({ id }: Consent): Promise<string[]> => (await world.authorisationsOf(id)).map(({ status }) => status).toSorted()
+const statusesOf = async ({ id }: Consent): Promise<string[]> =>
+  (await world.authorisationsOf(id)).map(({ status }) => status).toSorted()
 const cycleOf = async ({ id }: Consent): Promise<number> => (await world.consentOf(id)).cycle
 const bring = async (query: URLSearchParams) => web.get(`/callback?${query}`)
 const pageAfter = async (query: URLSearchParams) => web.get((await bring(query)).location)
-const withState = (query: URLSearchParams, state: string): URLSearchParams => new URLSearchParams({ code: query.get('code') ?? '', state })
-const withCode = (query: URLSearchParams, code: string): URLSearchParams => new URLSearchParams({ code, state: query.get('state') ?? '' })
+const withState = (query: URLSearchParams, state: string): URLSearchParams =>
+  new URLSearchParams({ code: query.get('code') ?? '', state })
+const withCode = (query: URLSearchParams, code: string): URLSearchParams =>
+  new URLSearchParams({ code, state: query.get('state') ?? '' })
 
 describe('a state', () => {
   test('replayed brings nothing: by its own code or another, before and after the renewal, a week later', async () => {
@@ -35,11 +38,16 @@ describe('a state', () => {
     expect([await cycleOf(consent), seen(world, consent, 'exchange')]).toEqual([2, ['ok']])
     for (const later of [{ minutes: 1 }, { hours: 1 }, { days: 7 }]) {
       world.clock.advance(later)
-      for (const replayed of [query, withCode(query, 'another-code')]) expect((await bring(replayed)).location).toBe(first)
+      for (const replayed of [query, withCode(query, 'another-code')])
+        expect((await bring(replayed)).location).toBe(first)
       await bring(new URLSearchParams({ state: query.get('state') ?? '', error: 'access_denied' }))
       await bringUpToDate(world, consent.id)
     }
-    expect([await cycleOf(consent), await statusesOf(consent), seen(world, consent, 'exchange')]).toEqual([2, ['renewed'], ['ok']])
+    expect([await cycleOf(consent), await statusesOf(consent), seen(world, consent, 'exchange')]).toEqual([
+      2,
+      ['renewed'],
+      ['ok'],
+    ])
   })
 
   test('of more than 24 hours ago still counts while its cycle runs: the user did their part', async () => {
@@ -64,13 +72,18 @@ describe('a state', () => {
     await bringUpToDate(world, renewed.id)
     expect((await pageAfter(early)).body).toContain('renewed')
     await bringUpToDate(world, renewed.id)
-    expect(
-      [await cycleOf(renewed), seen(world, renewed, 'exchange'), (await statusesOf(renewed)).filter((one) => one === 'code_received')],
-    ).toEqual([2, ['ok'], []])
+    expect([
+      await cycleOf(renewed),
+      seen(world, renewed, 'exchange'),
+      (await statusesOf(renewed)).filter((one) => one === 'code_received'),
+    ]).toEqual([2, ['ok'], []])
 
     const closed = await anAskedConsent(world)
     const query = await theCallback(world, closed.id)
-    await administration(world.db, world.policy).closeForGood(closed.id, 'opted_out', { now: world.clock.now(), reason: 'the user said so' })
+    await administration(world.db, world.policy).closeForGood(closed.id, 'opted_out', {
+      now: world.clock.now(),
+      reason: 'the user said so',
+    })
     expect((await pageAfter(query)).status).toBe(410)
     await world.drain()
     expect([await cycleOf(closed), seen(world, closed, 'exchange')]).toEqual([1, []])
@@ -98,7 +111,11 @@ describe('a state', () => {
     // Our code under their state: their verifier is not the one that our link was made with.
     await bring(withState(our, their.get('state') ?? ''))
     await bringUpToDate(world, theirs.id)
-    expect([await cycleOf(theirs), await world.tokenOf(theirs.id), await statusesOf(ours)]).toEqual([1, tokenBefore, ['issued']])
+    expect([await cycleOf(theirs), await world.tokenOf(theirs.id), await statusesOf(ours)]).toEqual([
+      1,
+      tokenBefore,
+      ['issued'],
+    ])
     expect(await statusesOf(theirs)).not.toContain('renewed')
     // Both users can still renew: another visit each.
     for (const consent of [ours, theirs]) {
@@ -116,15 +133,31 @@ describe('a state', () => {
     const query = await theCallback(world, consent.id)
     const [state, code] = [query.get('state') ?? '', query.get('code') ?? '']
     const texts = [
-      `state=${state}&state=${state}&code=${code}`, `state=x&state=${state}&code=${code}`, `state[]=${state}&code=${code}`,
-      `state[0]=${state}&code=${code}`, `state%5B%5D=${state}&code=${code}`, `state[state]=${state}&code=${code}`,
+      `state=${state}&state=${state}&code=${code}`,
+      `state=x&state=${state}&code=${code}`,
+      `state[]=${state}&code=${code}`,
+      `state[0]=${state}&code=${code}`,
+      `state%5B%5D=${state}&code=${code}`,
+      `state[state]=${state}&code=${code}`,
     ]
     for (const text of texts) {
       expect((await web.get(`/callback?${text}`)).status).toBe(400)
-      expect((await web.post('/callback', { body: text, headers: { 'content-type': 'application/x-www-form-urlencoded' } })).status).toBe(400)
+      expect(
+        (await web.post('/callback', { body: text, headers: { 'content-type': 'application/x-www-form-urlencoded' } }))
+          .status,
+      ).toBe(400)
     }
-    for (const body of [{ state: [state], code }, { state: { 0: state }, code }, [{ state, code }], { state: null, code }, { state, code: [code] }]) {
-      const answer = await web.post('/v1/callbacks', { body: JSON.stringify(body), headers: { ...WITH_KEY, 'content-type': 'application/json' } })
+    for (const body of [
+      { state: [state], code },
+      { state: { 0: state }, code },
+      [{ state, code }],
+      { state: null, code },
+      { state, code: [code] },
+    ]) {
+      const answer = await web.post('/v1/callbacks', {
+        body: JSON.stringify(body),
+        headers: { ...WITH_KEY, 'content-type': 'application/json' },
+      })
       expect([answer.status, answer.body.includes(state), answer.body.includes(code)]).toEqual([400, false, false])
     }
     expect(await statusesOf(consent)).toEqual(['issued'])
@@ -137,7 +170,8 @@ describe('a flood of unknown states', () => {
     const consents = await Promise.all([0, 1, 2].map(async () => anAskedConsent(world)))
     const valid = await Promise.all(consents.map(async ({ id }) => theCallback(world, id)))
     const statusOf = async (query: string): Promise<number> => (await flooded.get(`/callback?${query}`)).status
-    const guess = async (_: unknown, index: number): Promise<number> => statusOf(`state=guess-${index}-${'x'.repeat(30)}&code=x`)
+    const guess = async (_: unknown, index: number): Promise<number> =>
+      statusOf(`state=guess-${index}-${'x'.repeat(30)}&code=x`)
     const bringOne = async (index: number): Promise<number> => statusOf(String(valid[index]))
     expect(await bringOne(0)).toBe(303)
     const during = await Promise.all([...Array.from({ length: 200 }, guess), bringOne(1)])
@@ -145,7 +179,9 @@ describe('a flood of unknown states', () => {
     expect(during.slice(0, -1).filter((status) => status === 429).length).toBeGreaterThan(100)
     // By the form as well, and while every further guess is refused.
     const after = await flooded.post('/callback', { body: valid[2] ?? null })
-    expect([after.status, (await flooded.post('/callback', form({ state: 'guess', code: 'x' }))).status]).toEqual([303, 429])
+    expect([after.status, (await flooded.post('/callback', form({ state: 'guess', code: 'x' }))).status]).toEqual([
+      303, 429,
+    ])
     for (const consent of consents) expect(await statusesOf(consent)).toEqual(['code_received'])
   })
 })

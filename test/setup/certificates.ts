@@ -24,18 +24,72 @@ export const makeCertificates = async () => {
   }
   const authority = async (name: string): Promise<Pair> => {
     const own = await key(name)
-    await run(openssl, ['req', '-x509', '-new', '-key', own, '-days', '30', '-subj', `/CN=${name}`, '-addext', 'basicConstraints=critical,CA:true', '-out', at(`${name}.crt`)])
+    await run(openssl, [
+      'req',
+      '-x509',
+      '-new',
+      '-key',
+      own,
+      '-days',
+      '30',
+      '-subj',
+      `/CN=${name}`,
+      '-addext',
+      'basicConstraints=critical,CA:true',
+      '-out',
+      at(`${name}.crt`),
+    ])
     return { cert: at(`${name}.crt`), key: own }
   }
   /** Valid from `from` to `to`, in days from now. */
-  const signed = async (name: string, by: Pair, { alt, from = -1, to = 30 }: { alt?: string; from?: number; to?: number }): Promise<Pair> => {
+  const signed = async (
+    name: string,
+    by: Pair,
+    { alt, from = -1, to = 30 }: { alt?: string; from?: number; to?: number },
+  ): Promise<Pair> => {
     const own = await key(name)
-    const date = (days: number): string => `${new Date(Date.now() + days * 86_400_000).toISOString().replaceAll(/[-:T]/g, '').slice(0, 14)}Z`
+    const date = (days: number): string =>
+      `${new Date(Date.now() + days * 86_400_000).toISOString().replaceAll(/[-:T]/g, '').slice(0, 14)}Z`
     await run(openssl, ['req', '-new', '-key', own, '-subj', `/CN=${name}`, '-out', at(`${name}.csr`)])
-    const ini = ['[ca]', 'default_ca=one', '[one]', `database=${at(`${name}.index`)}`, `serial=${at(`${name}.serial`)}`, `new_certs_dir=${folder}`, 'default_md=sha256', 'policy=any', 'unique_subject=no', 'email_in_dn=no', 'rand_serial=yes', ...(alt === undefined ? [] : ['x509_extensions=ext']), '[any]', 'commonName=supplied', ...(alt === undefined ? [] : ['[ext]', `subjectAltName=${alt}`]), '']
+    const ini = [
+      '[ca]',
+      'default_ca=one',
+      '[one]',
+      `database=${at(`${name}.index`)}`,
+      `serial=${at(`${name}.serial`)}`,
+      `new_certs_dir=${folder}`,
+      'default_md=sha256',
+      'policy=any',
+      'unique_subject=no',
+      'email_in_dn=no',
+      'rand_serial=yes',
+      ...(alt === undefined ? [] : ['x509_extensions=ext']),
+      '[any]',
+      'commonName=supplied',
+      ...(alt === undefined ? [] : ['[ext]', `subjectAltName=${alt}`]),
+      '',
+    ]
     await writeFile(at(`${name}.ini`), ini.join('\n'))
     await writeFile(at(`${name}.index`), '')
-    await run(openssl, ['ca', '-batch', '-notext', '-config', at(`${name}.ini`), '-cert', by.cert, '-keyfile', by.key, '-in', at(`${name}.csr`), '-out', at(`${name}.crt`), '-startdate', date(from), '-enddate', date(to)])
+    await run(openssl, [
+      'ca',
+      '-batch',
+      '-notext',
+      '-config',
+      at(`${name}.ini`),
+      '-cert',
+      by.cert,
+      '-keyfile',
+      by.key,
+      '-in',
+      at(`${name}.csr`),
+      '-out',
+      at(`${name}.crt`),
+      '-startdate',
+      date(from),
+      '-enddate',
+      date(to),
+    ])
     return { cert: at(`${name}.crt`), key: own }
   }
   return { folder, authority, signed }

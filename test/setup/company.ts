@@ -1,5 +1,5 @@
-// A whole company on real parts: PostgreSQL, a queue of either kind, the simulator with its mail server, and any number of Reconsent
-// processes' worth of roles, all in this process so that a test can move their clock.
+// A whole company on real parts: PostgreSQL, a queue of either kind, the simulator with its mail server, and any number
+// of Reconsent processes' worth of roles, all in this process so that a test can move their clock.
 import { randomUUID } from 'node:crypto'
 import type { DateTime } from 'luxon'
 import { inject } from 'vitest'
@@ -40,24 +40,63 @@ export const API_KEY = 'api-key-of-tests'
 
 /** Timings short enough that nothing in a test waits for a production interval. */
 const quick: NonNullable<PolicyInput['timing']> = {
-  lease: '10s', queuedFor: '3s', codeTimer: '500ms', jobDeadline: '9s', stopWithin: '12s', unreadyFor: '300ms', requestTimeout: '8s', retry: { attempts: 3, firstDelay: '200ms' },
+  lease: '10s',
+  queuedFor: '3s',
+  codeTimer: '500ms',
+  jobDeadline: '9s',
+  stopWithin: '12s',
+  unreadyFor: '300ms',
+  requestTimeout: '8s',
+  retry: { attempts: 3, firstDelay: '200ms' },
 }
 
-export const startCompany = async ({ queue, processes, policy = {}, redisUrl, databaseUrl: givenUrl, logTo }: CompanyOptions) => {
+export const startCompany = async ({
+  queue,
+  processes,
+  policy = {},
+  redisUrl,
+  databaseUrl: givenUrl,
+  logTo,
+}: CompanyOptions) => {
   const clock = movableClock()
   const databaseUrl = givenUrl ?? (await createDatabase())
   const port = await freePort()
   const publicUrl = `http://127.0.0.1:${port}`
   const redirectUri = `${publicUrl}/callback`
-  const simulator = await startSimulator({ clientId: 'client', clientSecret: 'client-secret-of-tests', redirectUris: [redirectUri], clock })
+  const simulator = await startSimulator({
+    clientId: 'client',
+    clientSecret: 'client-secret-of-tests',
+    redirectUris: [redirectUri],
+    clock,
+  })
   const env = {
-    NODE_ENV: 'test', DATABASE_URL: databaseUrl, QUEUE: queue, REDIS_URL: redisUrl ?? inject('redisUrl'),
-    TRUELAYER_AUTH_URL: simulator.url, TRUELAYER_API_URL: simulator.url, TRUELAYER_CLIENT_ID: 'client', TRUELAYER_CLIENT_SECRET: 'client-secret-of-tests',
-    PUBLIC_URL: publicUrl, HOST: '127.0.0.1', PORT: String(port), ENCRYPTION_KEYS: `k1:${keyText('k1')}`,
-    SMTP_URL: simulator.smtpUrl, MAIL_FROM: 'Brightside <consents@example.com>',
-    OPS_USER: 'operator', OPS_PASSWORD: 'operator-password', API_KEYS_SHA256: sha256Hex(API_KEY), LOG_LEVEL: logTo === undefined ? 'silent' : 'debug',
+    NODE_ENV: 'test',
+    DATABASE_URL: databaseUrl,
+    QUEUE: queue,
+    REDIS_URL: redisUrl ?? inject('redisUrl'),
+    TRUELAYER_AUTH_URL: simulator.url,
+    TRUELAYER_API_URL: simulator.url,
+    TRUELAYER_CLIENT_ID: 'client',
+    TRUELAYER_CLIENT_SECRET: 'client-secret-of-tests',
+    PUBLIC_URL: publicUrl,
+    HOST: '127.0.0.1',
+    PORT: String(port),
+    ENCRYPTION_KEYS: `k1:${keyText('k1')}`,
+    SMTP_URL: simulator.smtpUrl,
+    MAIL_FROM: 'Brightside <consents@example.com>',
+    OPS_USER: 'operator',
+    OPS_PASSWORD: 'operator-password',
+    API_KEYS_SHA256: sha256Hex(API_KEY),
+    LOG_LEVEL: logTo === undefined ? 'silent' : 'debug',
   }
-  const wholePolicy: PolicyInput = { company: { name: 'Brightside' }, quietHours: false, spread: false, sweep: { cron: '* * * * * *' }, timing: quick, ...policy }
+  const wholePolicy: PolicyInput = {
+    company: { name: 'Brightside' },
+    quietHours: false,
+    spread: false,
+    sweep: { cron: '* * * * * *' },
+    timing: quick,
+    ...policy,
+  }
   const needs = ['database', 'queue', 'provider', 'keys', 'web', 'mail'] as const
   const config = await loadConfig({ cwd: process.cwd(), needs, env, policy: wholePolicy })
   const log = makeLog({ level: config.logLevel, ...(logTo === undefined ? {} : { to: logTo, pretty: false }) })
@@ -71,7 +110,12 @@ export const startCompany = async ({ queue, processes, policy = {}, redisUrl, da
 
   const addConsent = async (over: Partial<Consent> & { expiresAt: DateTime }): Promise<Consent> => {
     const refreshToken = `refresh-${randomUUID()}`
-    const consent = aConsent({ userId: `user-${randomUUID()}`, email: `${randomUUID()}@example.com`, redirectUri, ...over })
+    const consent = aConsent({
+      userId: `user-${randomUUID()}`,
+      email: `${randomUUID()}@example.com`,
+      redirectUri,
+      ...over,
+    })
     const { id, credentialsId, userId, providerId, country, expiresAt, scopes } = consent
     simulator.seedConnection({ credentialsId, providerId, country, redirectUri, refreshToken, expiresAt, scopes })
     const now = clock.now().toJSDate()
@@ -79,10 +123,24 @@ export const startCompany = async ({ queue, processes, policy = {}, redisUrl, da
     await db.prisma.$transaction(async (tx) => {
       await tx.consent.create({
         data: {
-          id, credentialsId, userId, providerId, providerName: consent.providerName ?? null, country, redirectUri, scopes: [...scopes],
-          email: consent.email ?? null, name: consent.name ?? null, locale: consent.locale ?? null, timeZone: consent.timeZone ?? null,
-          expiresAt: expiresAt.toJSDate(), expiresSource: 'imported', refreshToken: sealToken(vault, id, 1, new Secret(refreshToken)),
-          nextActionAt: now, createdAt: now, updatedAt: now,
+          id,
+          credentialsId,
+          userId,
+          providerId,
+          providerName: consent.providerName ?? null,
+          country,
+          redirectUri,
+          scopes: [...scopes],
+          email: consent.email ?? null,
+          name: consent.name ?? null,
+          locale: consent.locale ?? null,
+          timeZone: consent.timeZone ?? null,
+          expiresAt: expiresAt.toJSDate(),
+          expiresSource: 'imported',
+          refreshToken: sealToken(vault, id, 1, new Secret(refreshToken)),
+          nextActionAt: now,
+          createdAt: now,
+          updatedAt: now,
         },
       })
       await recordImport(tx, consent, clock.now())
@@ -95,7 +153,10 @@ export const startCompany = async ({ queue, processes, policy = {}, redisUrl, da
     if (link === undefined) throw new Error('no mail with a start link came')
     return link
   }
-  /** By real HTTP: opens the mail's link, presses the button, decides at the bank, follows the redirect; the page it ends on. */
+  /**
+   * By real HTTP: opens the mail's link, presses the button, decides at the bank, follows the redirect; the page it
+   * ends on.
+   */
   const visit = async (consent: Consent, as: Decision): Promise<string> => {
     const link = startLinkOf(consent)
     await (await fetch(link)).arrayBuffer()
@@ -106,7 +167,21 @@ export const startCompany = async ({ queue, processes, policy = {}, redisUrl, da
   }
 
   return {
-    clock, config, env, policy: wholePolicy, queuePrefix, simulator, store, db, vault, publicUrl, addConsent, visit, startLinkOf, start, running,
+    clock,
+    config,
+    env,
+    policy: wholePolicy,
+    queuePrefix,
+    simulator,
+    store,
+    db,
+    vault,
+    publicUrl,
+    addConsent,
+    visit,
+    startLinkOf,
+    start,
+    running,
     stop: async (): Promise<boolean[]> => {
       const ended = await Promise.all(running.map(async (one) => one.stop()))
       await close()
@@ -117,7 +192,11 @@ export const startCompany = async ({ queue, processes, policy = {}, redisUrl, da
 }
 
 /** Asks until the answer is not undefined: the test waits for the event, not for a time. */
-export const until = async <Value>(what: string, ask: () => Promise<Value | undefined>, withinMs = 30_000): Promise<Value> => {
+export const until = async <Value>(
+  what: string,
+  ask: () => Promise<Value | undefined>,
+  withinMs = 30_000,
+): Promise<Value> => {
   const end = Date.now() + withinMs
   for (;;) {
     const value = await ask()

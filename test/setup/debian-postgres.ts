@@ -1,5 +1,5 @@
-// A PostgreSQL cluster from Debian's programs, which bring pg_dump and pg_restore of the same version: for dumps, replication and what
-// else needs more than one server. A fresh cluster counts transactions from the beginning.
+// A PostgreSQL cluster from Debian's programs, which bring pg_dump and pg_restore of the same version: for dumps,
+// replication and what else needs more than one server. A fresh cluster counts transactions from the beginning.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, chown, mkdtemp, readdir, realpath, rm } from 'node:fs/promises'
@@ -18,11 +18,13 @@ export const debianPrograms = async (): Promise<string> => {
   const versions = await readdir(VERSIONS).catch(() => [])
   const folders = versions.toSorted((a, b) => Number(b) - Number(a)).map((version) => join(VERSIONS, version, 'bin'))
   // The version is not known before the package is there.
-  const initdb = await findProgram({ names: ['initdb'], debianPackage: 'postgresql', folders }).catch(async (error: unknown) => {
-    const [now] = await readdir(VERSIONS).catch(() => [])
-    if (now === undefined) throw error
-    return join(VERSIONS, now, 'bin', 'initdb')
-  })
+  const initdb = await findProgram({ names: ['initdb'], debianPackage: 'postgresql', folders }).catch(
+    async (error: unknown) => {
+      const [now] = await readdir(VERSIONS).catch(() => [])
+      if (now === undefined) throw error
+      return join(VERSIONS, now, 'bin', 'initdb')
+    },
+  )
   // A link on the path may lead there; the others are where it leads.
   return dirname(await realpath(initdb))
 }
@@ -36,7 +38,9 @@ export interface Cluster {
 /** PostgreSQL does not run as root: Debian's package brings the user `postgres`. */
 const userForServer = async (): Promise<{ uid?: number; gid?: number }> => {
   if (process.getuid?.() !== 0) return {}
-  const [uid, gid] = await Promise.all(['-u', '-g'].map(async (flag) => Number((await run('id', [flag, 'postgres'])).stdout)))
+  const [uid, gid] = await Promise.all(
+    ['-u', '-g'].map(async (flag) => Number((await run('id', [flag, 'postgres'])).stdout)),
+  )
   return { ...(uid !== undefined && { uid }), ...(gid !== undefined && { gid }) }
 }
 
@@ -48,14 +52,31 @@ export const startCluster = async (settings: Readonly<Record<string, string>> = 
   await chmod(folder, 0o755)
   if (user.uid !== undefined && user.gid !== undefined) await chown(folder, user.uid, user.gid)
   const data = join(folder, 'data')
-  await run(join(programs, 'initdb'), ['--pgdata', data, '--username=postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync'], { ...user, cwd: folder })
+  await run(
+    join(programs, 'initdb'),
+    ['--pgdata', data, '--username=postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync'],
+    { ...user, cwd: folder },
+  )
   const port = await freePort()
   const all = {
-    listen_addresses: '127.0.0.1', unix_socket_directories: '', port: String(port), wal_level: 'logical', fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', ...settings,
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    port: String(port),
+    wal_level: 'logical',
+    fsync: 'off',
+    synchronous_commit: 'off',
+    full_page_writes: 'off',
+    ...settings,
   }
-  const server = spawn(join(programs, 'postgres'), ['-D', data, ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])], {
-    ...user, cwd: folder, stdio: 'ignore',
-  })
+  const server = spawn(
+    join(programs, 'postgres'),
+    ['-D', data, ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
+    {
+      ...user,
+      cwd: folder,
+      stdio: 'ignore',
+    },
+  )
   const urlOf = (database: string): string => `postgresql://postgres@127.0.0.1:${port}/${database}`
   const stop = async (): Promise<void> => {
     await end(server)

@@ -1,10 +1,18 @@
-// Row locks of another transaction, held as long as a test wants: so that a race is a step that the test waits for, not luck.
+// Row locks of another transaction, held as long as a test wants: so that a race is a step that the test waits for, not
+// luck.
 import pg from 'pg'
 import { expect, inject, onTestFinished } from 'vitest'
 import type { Database } from '../../src/store/database.ts'
 
-/** Runs the statement in a transaction of its own and leaves it open until `commit`, at the latest until the test has ended. */
-export const holdLocks = async ({ prisma }: Pick<Database, 'prisma'>, statement: string, values: readonly unknown[]) => {
+/**
+ * Runs the statement in a transaction of its own and leaves it open until `commit`, at the latest until the test has
+ * ended.
+ */
+export const holdLocks = async (
+  { prisma }: Pick<Database, 'prisma'>,
+  statement: string,
+  values: readonly unknown[],
+) => {
   const [row] = await prisma.$queryRaw<{ name: string }[]>`SELECT current_database() AS name`
   const url = new URL(inject('postgresUrl'))
   url.pathname = `/${row?.name ?? ''}`
@@ -23,7 +31,8 @@ export const holdLocks = async ({ prisma }: Pick<Database, 'prisma'>, statement:
   }
   return {
     /** Resolves when so many sessions of this database wait for a lock. */
-    untilWaiting: async (sessions: number): Promise<void> => expect.poll(waiting, { timeout: 10_000, interval: 20 }).toBe(sessions),
+    untilWaiting: async (sessions: number): Promise<void> =>
+      expect.poll(waiting, { timeout: 10_000, interval: 20 }).toBe(sessions),
     commit: async (): Promise<void> => void (await client.query('COMMIT')),
   }
 }

@@ -1,4 +1,5 @@
-// What imports did until the field `supersedes`: the older of two consents of one user at one bank was closed, as that release wrote it.
+// What imports did until the field `supersedes`: the older of two consents of one user at one bank was closed, as that
+// release wrote it.
 import type { DateTime } from 'luxon'
 import { checkConsentTransition } from '../../src/domain/lifecycle.ts'
 import type { ConsentStatus } from '../../src/domain/model.ts'
@@ -6,23 +7,49 @@ import type { Database } from '../../src/store/database.ts'
 import { chainEvent } from '../../src/store/events.ts'
 import { closeCycles, writeConsents, writeEvents } from '../../src/store/import-writes.ts'
 
-export const closeByOldRule = async (db: Database, pairs: readonly (readonly [olderId: string, newerId: string])[], now: DateTime): Promise<void> =>
+export const closeByOldRule = async (
+  db: Database,
+  pairs: readonly (readonly [olderId: string, newerId: string])[],
+  now: DateTime,
+): Promise<void> =>
   db.prisma.$transaction(async (tx) => {
-    const rows = new Map((await tx.consent.findMany({ where: { id: { in: pairs.flat() } } })).map((row) => [row.id, row]))
+    const rows = new Map(
+      (await tx.consent.findMany({ where: { id: { in: pairs.flat() } } })).map((row) => [row.id, row]),
+    )
     const events = pairs.map(([olderId, newerId]) => {
       const [older, newer] = [rows.get(olderId), rows.get(newerId)]
       if (older === undefined || newer === undefined) throw new Error('no such consent')
       checkConsentTransition(older.status as ConsentStatus, 'superseded')
       const event = chainEvent(older, {
-        type: 'consent.superseded', at: now, actor: 'company', reason: 'a newer consent of the same user at the same bank was imported', data: { by: newer.credentialsId },
+        type: 'consent.superseded',
+        at: now,
+        actor: 'company',
+        reason: 'a newer consent of the same user at the same bank was imported',
+        data: { by: newer.credentialsId },
       })
       Object.assign(older, {
-        status: 'superseded', epoch: older.epoch + 1, leaseUntil: null, queuedUntil: null, nextActionAt: null, nextActionReason: null, supersededById: newerId,
-        updatedAt: now.toJSDate(), eventSeq: event.seq, eventHash: event.hash,
+        status: 'superseded',
+        epoch: older.epoch + 1,
+        leaseUntil: null,
+        queuedUntil: null,
+        nextActionAt: null,
+        nextActionReason: null,
+        supersededById: newerId,
+        updatedAt: now.toJSDate(),
+        eventSeq: event.seq,
+        eventHash: event.hash,
       })
       return event
     })
-    await writeConsents(tx, pairs.flatMap(([olderId]) => rows.get(olderId) ?? []))
-    await closeCycles(tx, pairs.map(([olderId]) => olderId), 'cancelled', now.toJSDate())
+    await writeConsents(
+      tx,
+      pairs.flatMap(([olderId]) => rows.get(olderId) ?? []),
+    )
+    await closeCycles(
+      tx,
+      pairs.map(([olderId]) => olderId),
+      'cancelled',
+      now.toJSDate(),
+    )
     await writeEvents(tx, events)
   })

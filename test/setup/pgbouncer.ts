@@ -37,16 +37,38 @@ export const startPgBouncer = async ({ urls, poolMode, settings = {} }: PgBounce
   const binary = await findProgram({ names: ['pgbouncer'], debianPackage: 'pgbouncer', folders: ['/usr/sbin'] })
   const [port, folder] = await Promise.all([freePort(), mkdtemp(join(tmpdir(), 'reconsent-pgbouncer-'))])
   const parsed = urls.map((url) => new URL(url))
-  const databases = new Map(parsed.map(({ pathname, hostname, port: upstream }) => [pathname.slice(1), `${pathname.slice(1)} = host=${hostname} port=${upstream}`]))
+  const databases = new Map(
+    parsed.map(({ pathname, hostname, port: upstream }) => [
+      pathname.slice(1),
+      `${pathname.slice(1)} = host=${hostname} port=${upstream}`,
+    ]),
+  )
   const users = new Map(parsed.map(({ username, password }) => [username, `${quoted(username)} ${quoted(password)}`]))
-  const ini = { listen_addr: '127.0.0.1', listen_port: port, unix_socket_dir: '', auth_type: 'scram-sha-256', auth_file: join(folder, 'userlist.txt'), pool_mode: poolMode, ...settings }
+  const ini = {
+    listen_addr: '127.0.0.1',
+    listen_port: port,
+    unix_socket_dir: '',
+    auth_type: 'scram-sha-256',
+    auth_file: join(folder, 'userlist.txt'),
+    pool_mode: poolMode,
+    ...settings,
+  }
   await writeFile(join(folder, 'userlist.txt'), [...users.values(), ''].join('\n'))
   await writeFile(
     join(folder, 'pgbouncer.ini'),
-    ['[databases]', ...databases.values(), '[pgbouncer]', ...Object.entries(ini).map(([name, value]) => `${name} = ${value}`), ''].join('\n'),
+    [
+      '[databases]',
+      ...databases.values(),
+      '[pgbouncer]',
+      ...Object.entries(ini).map(([name, value]) => `${name} = ${value}`),
+      '',
+    ].join('\n'),
   )
   await chmod(folder, 0o755)
-  const server = spawn(binary, ['-q', join(folder, 'pgbouncer.ini')], { stdio: ['ignore', 'ignore', 'pipe'], ...identity() })
+  const server = spawn(binary, ['-q', join(folder, 'pgbouncer.ini')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    ...identity(),
+  })
   let said = ''
   server.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
   const ended = once(server, 'exit')

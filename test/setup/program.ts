@@ -1,5 +1,5 @@
-// A program that a test needs for real: from a variable, else from the PATH, else (root on Debian or Ubuntu) from apt. Never skips:
-// without any of them the run ends with one line that says what to install.
+// A program that a test needs for real: from a variable, else from the PATH, else (root on Debian or Ubuntu) from apt.
+// Never skips: without any of them the run ends with one line that says what to install.
 import { execFile, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -25,22 +25,30 @@ const find = ({ names, folders = [] }: Program): string | undefined => {
   return candidates.find((candidate) => existsSync(candidate))
 }
 
-const mayInstall = (): boolean => process.getuid?.() === 0 && spawnSync('apt-get', ['--version'], { stdio: 'ignore' }).status === 0
+const mayInstall = (): boolean =>
+  process.getuid?.() === 0 && spawnSync('apt-get', ['--version'], { stdio: 'ignore' }).status === 0
 
 const apt = async (...words: string[]): Promise<void> => {
-  // RUNLEVEL=1 keeps a package from starting a service of its own; the lock is waited for, because test files install side by side.
+  // RUNLEVEL=1 keeps a package from starting a service of its own; the lock is waited for, because test files install
+  // side by side.
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
   await run('apt-get', ['-qq', '-o', 'DPkg::Lock::Timeout=300', ...words], { env, maxBuffer: 64 * 1024 * 1024 })
 }
 
 /** The path of the program. Rejects with an Error that says what to install. */
 export const findProgram = async (program: Program): Promise<string> => {
-  const { names: [name = ''], debianPackage, variable } = program
+  const {
+    names: [name = ''],
+    debianPackage,
+    variable,
+  } = program
   const given = variable === undefined ? undefined : process.env[variable]
   if (given !== undefined && given !== '') return given
   const found = find(program)
   if (found !== undefined) return found
-  const advice = `no ${name} for the tests: install it (Debian: apt-get install ${debianPackage})${variable === undefined ? '' : ` or set ${variable} to its path`}`
+  const advice =
+    `no ${name} for the tests: install it (Debian: apt-get install ` +
+    `${debianPackage})${variable === undefined ? '' : ` or set ${variable} to its path`}`
   if (!mayInstall()) throw new Error(advice)
   console.log(`No ${name} found: installing Debian package ${debianPackage} by apt-get for the tests.`)
   try {

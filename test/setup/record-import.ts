@@ -4,5 +4,14 @@ import type { Consent } from '../../src/domain/model.ts'
 import type { Transaction } from '../../src/store/database.ts'
 import { appendEvent } from '../../src/store/events.ts'
 
-export const recordImport = async (tx: Transaction, { id, status, cycle, expiresAt }: Consent, at: DateTime): Promise<void> =>
-  appendEvent(tx, id, { type: 'consent.imported', at, actor: 'company', data: { status, cycle, expires_at: expiresAt.toUTC().toISO() ?? '' } })
+export const recordImport = async (
+  tx: Transaction,
+  { id, status, cycle, expiresAt }: Consent,
+  at: DateTime,
+): Promise<void> =>
+  appendEvent(tx, id, {
+    type: 'consent.imported',
+    at,
+    actor: 'company',
+    data: { status, cycle, expires_at: expiresAt.toUTC().toISO() ?? '' },
+  })

@@ -1,5 +1,5 @@
-// Real Redis in the shapes that production has: a primary with its replica, sentinels that watch them, a cluster of three with a replica
-// each if wanted, and a server that speaks TLS alone.
+// Real Redis in the shapes that production has: a primary with its replica, sentinels that watch them, a cluster of
+// three with a replica each if wanted, and a server that speaks TLS alone.
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -21,16 +21,22 @@ const untilTrue = async (what: string, ask: () => Promise<boolean>, withinMs = 3
   }
 }
 
-const isReplicating = async (server: RedisServer): Promise<boolean> => server.ask(async (client) => (await client.info('replication')).includes('master_link_status:up'))
+const isReplicating = async (server: RedisServer): Promise<boolean> =>
+  server.ask(async (client) => (await client.info('replication')).includes('master_link_status:up'))
 
 /** Two servers, the second a replica of the first. `password`: of both. */
 export const startPair = async ({ password }: { password?: string } = {}) => {
-  const given = password === undefined ? {} : { settings: { requirepass: password, masterauth: password }, login: { password } }
+  const given =
+    password === undefined ? {} : { settings: { requirepass: password, masterauth: password }, login: { password } }
   const first = await startRedisServer(given)
-  const second = await startRedisServer({ ...given, settings: { ...given.settings, replicaof: `127.0.0.1 ${first.port}` } })
+  const second = await startRedisServer({
+    ...given,
+    settings: { ...given.settings, replicaof: `127.0.0.1 ${first.port}` },
+  })
   await untilTrue('the replica', async () => isReplicating(second))
   return {
-    first, second,
+    first,
+    second,
     /** As an operator or a managed service does it: the connections of the old primary stay, and lead to a replica. */
     failOver: async (from = first, to = second): Promise<void> => {
       await untilTrue('the replica', async () => isReplicating(to))
@@ -67,12 +73,24 @@ export const startSentinels = async ({ password }: { password?: string } = {}) =
   )
   const [one] = sentinels
   if (one === undefined) throw new Error('no sentinel')
-  const ofPrimary = async (...words: string[]): Promise<unknown> => one.ask((client) => client.call('SENTINEL', ...words, PRIMARY))
-  await untilTrue('the sentinels to know one another', async () => (await Promise.all(sentinels.map(async (sentinel) => sentinel.ask((client) => client.call('SENTINEL', 'sentinels', PRIMARY))))).every((known) => (known as unknown[]).length === 2))
-  await untilTrue('the sentinels to know the replica', async () => ((await ofPrimary('replicas')) as unknown[]).length === 1)
+  const ofPrimary = async (...words: string[]): Promise<unknown> =>
+    one.ask((client) => client.call('SENTINEL', ...words, PRIMARY))
+  await untilTrue('the sentinels to know one another', async () =>
+    (
+      await Promise.all(
+        sentinels.map(async (sentinel) => sentinel.ask((client) => client.call('SENTINEL', 'sentinels', PRIMARY))),
+      )
+    ).every((known) => (known as unknown[]).length === 2),
+  )
+  await untilTrue(
+    'the sentinels to know the replica',
+    async () => ((await ofPrimary('replicas')) as unknown[]).length === 1,
+  )
   const primaryPort = async (): Promise<number> => Number(((await ofPrimary('get-master-addr-by-name')) as string[])[1])
   return {
-    ...pair, sentinels, primaryPort,
+    ...pair,
+    sentinels,
+    primaryPort,
     url: `redis-sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${PRIMARY}`,
     /** Resolves when all sentinels name the other server. */
     failOver: async (): Promise<void> => {
@@ -81,7 +99,8 @@ export const startSentinels = async ({ password }: { password?: string } = {}) =
       await untilTrue('the failover', async () => (await primaryPort()) !== before)
     },
     /** Resolves when the sentinels have found the primary dead and named the other. */
-    untilOther: async (than: number): Promise<void> => untilTrue('the election', async () => (await primaryPort()) !== than),
+    untilOther: async (than: number): Promise<void> =>
+      untilTrue('the election', async () => (await primaryPort()) !== than),
     stop: async (): Promise<void> => {
       await Promise.all(sentinels.map(async (sentinel) => sentinel.stop()))
       await pair.stop()
@@ -92,16 +111,25 @@ export const startSentinels = async ({ password }: { password?: string } = {}) =
 const SLOTS = 16_384
 
 /** Three primaries with a third of the slots each, and a replica each with `replicas`. */
-export const startCluster = async ({ replicas = false, settings = {} }: { replicas?: boolean; settings?: Readonly<Record<string, string>> } = {}) => {
+export const startCluster = async ({
+  replicas = false,
+  settings = {},
+}: { replicas?: boolean; settings?: Readonly<Record<string, string>> } = {}) => {
   const nodes = await Promise.all(
     Array.from({ length: replicas ? 6 : 3 }, async () => {
       const bus = await freePort()
-      const own = { 'cluster-enabled': 'yes', 'cluster-config-file': 'nodes.conf', 'cluster-node-timeout': '1000', 'cluster-port': bus }
+      const own = {
+        'cluster-enabled': 'yes',
+        'cluster-config-file': 'nodes.conf',
+        'cluster-node-timeout': '1000',
+        'cluster-port': bus,
+      }
       return { ...(await startRedisServer({ settings: { ...own, ...settings } })), bus }
     }),
   )
   const primaries = nodes.slice(0, 3)
-  const idOf = async (node: RedisServer): Promise<string> => node.ask(async (client) => String(await client.cluster('MYID')))
+  const idOf = async (node: RedisServer): Promise<string> =>
+    node.ask(async (client) => String(await client.cluster('MYID')))
   for (const [index, node] of primaries.entries()) {
     const [from, to] = [Math.ceil((SLOTS * index) / 3), Math.ceil((SLOTS * (index + 1)) / 3) - 1]
     await node.ask((client) => client.call('CLUSTER', 'ADDSLOTSRANGE', String(from), String(to)))
@@ -111,7 +139,8 @@ export const startCluster = async ({ replicas = false, settings = {} }: { replic
   if (first === undefined) throw new Error('no node')
   // Everybody everybody: by gossip alone they would take their time.
   for (const [index, node] of nodes.entries()) {
-    for (const other of nodes.slice(index + 1)) await node.ask((client) => client.call('CLUSTER', 'MEET', '127.0.0.1', String(other.port), String(other.bus)))
+    for (const other of nodes.slice(index + 1))
+      await node.ask((client) => client.call('CLUSTER', 'MEET', '127.0.0.1', String(other.port), String(other.bus)))
   }
   const isWhole = async (node: RedisServer): Promise<boolean> =>
     node.ask(async (client) => {
@@ -122,26 +151,39 @@ export const startCluster = async ({ replicas = false, settings = {} }: { replic
   for (const [index, replica] of nodes.slice(3).entries()) {
     const primary = primaries[index] as RedisServer
     const id = await idOf(primary)
-    await untilTrue('the replica of a node', async () => replica.ask(async (client) => (await client.call('CLUSTER', 'REPLICATE', id)) === 'OK'))
+    await untilTrue('the replica of a node', async () =>
+      replica.ask(async (client) => (await client.call('CLUSTER', 'REPLICATE', id)) === 'OK'),
+    )
     await untilTrue('its replication', async () => isReplicating(replica))
   }
-  const slotOf = async (key: string): Promise<number> => first.ask(async (client) => Number(await client.cluster('KEYSLOT', key)))
+  const slotOf = async (key: string): Promise<number> =>
+    first.ask(async (client) => Number(await client.cluster('KEYSLOT', key)))
   const ownerOf = async (slot: number): Promise<RedisServer> => {
-    const ranges = (await first.ask((client) => client.call('CLUSTER', 'SLOTS'))) as [number, number, [string, number]][]
+    const ranges = (await first.ask((client) => client.call('CLUSTER', 'SLOTS'))) as [
+      number,
+      number,
+      [string, number],
+    ][]
     const port = ranges.find(([from, to]) => from <= slot && slot <= to)?.[2][1]
     const owner = nodes.find((node) => node.port === port)
     if (owner === undefined) throw new Error(`nobody owns slot ${slot}`)
     return owner
   }
   return {
-    nodes, primaries, slotOf, ownerOf,
+    nodes,
+    primaries,
+    slotOf,
+    ownerOf,
     url: `redis-cluster://${primaries.map(({ port }) => `127.0.0.1:${port}`).join(',')}`,
-    /** The other primaries' turn: moves a slot with all its keys, as a resharding does, while whoever uses it goes on. */
+    /**
+     * The other primaries' turn: moves a slot with all its keys, as a resharding does, while whoever uses it goes on.
+     */
     moveSlot: async (slot: number): Promise<RedisServer> => {
       const source = await ownerOf(slot)
       const target = primaries.find((node) => node !== source) as RedisServer
       const [from, to] = await Promise.all([idOf(source), idOf(target)])
-      const set = async (node: RedisServer, ...words: string[]): Promise<unknown> => node.ask((client) => client.call('CLUSTER', 'SETSLOT', String(slot), ...words))
+      const set = async (node: RedisServer, ...words: string[]): Promise<unknown> =>
+        node.ask((client) => client.call('CLUSTER', 'SETSLOT', String(slot), ...words))
       await set(target, 'IMPORTING', from)
       await set(source, 'MIGRATING', to)
       await source.ask(async (client) => moveKeys(client, slot, target.port))
@@ -164,17 +206,56 @@ const moveKeys = async (client: Redis, slot: number, port: number): Promise<void
 
 /** An authority of the test's own and a certificate of it for `localhost` and 127.0.0.1, as files in PEM. */
 export const makeCertificates = async () => {
-  const [openssl, folder] = await Promise.all([findProgram({ names: ['openssl'], debianPackage: 'openssl' }), mkdtemp(join(tmpdir(), 'reconsent-tls-'))])
+  const [openssl, folder] = await Promise.all([
+    findProgram({ names: ['openssl'], debianPackage: 'openssl' }),
+    mkdtemp(join(tmpdir(), 'reconsent-tls-')),
+  ])
   const at = (name: string): string => join(folder, name)
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
   await writeFile(at('names'), 'subjectAltName=DNS:localhost,IP:127.0.0.1')
-  await run(openssl, ['req', '-x509', ...key, '-days', '2', '-subj', '/CN=authority of tests', '-keyout', at('ca.key'), '-out', at('ca.pem')])
+  await run(openssl, [
+    'req',
+    '-x509',
+    ...key,
+    '-days',
+    '2',
+    '-subj',
+    '/CN=authority of tests',
+    '-keyout',
+    at('ca.key'),
+    '-out',
+    at('ca.pem'),
+  ])
   await run(openssl, ['req', ...key, '-subj', '/CN=localhost', '-keyout', at('server.key'), '-out', at('server.csr')])
-  await run(openssl, ['x509', '-req', '-days', '2', '-in', at('server.csr'), '-CA', at('ca.pem'), '-CAkey', at('ca.key'), '-CAcreateserial', '-extfile', at('names'), '-out', at('server.pem')])
-  return { ca: at('ca.pem'), cert: at('server.pem'), key: at('server.key'), remove: async () => rm(folder, { recursive: true, force: true }) }
+  await run(openssl, [
+    'x509',
+    '-req',
+    '-days',
+    '2',
+    '-in',
+    at('server.csr'),
+    '-CA',
+    at('ca.pem'),
+    '-CAkey',
+    at('ca.key'),
+    '-CAcreateserial',
+    '-extfile',
+    at('names'),
+    '-out',
+    at('server.pem'),
+  ])
+  return {
+    ca: at('ca.pem'),
+    cert: at('server.pem'),
+    key: at('server.key'),
+    remove: async () => rm(folder, { recursive: true, force: true }),
+  }
 }
 
-/** A Redis that speaks TLS alone; with `asksForCertificate`, only with who has one of the same authority, as is its default. */
+/**
+ * A Redis that speaks TLS alone; with `asksForCertificate`, only with who has one of the same authority, as is its
+ * default.
+ */
 export const startTlsRedis = async ({ asksForCertificate = false }: { asksForCertificate?: boolean } = {}) => {
   const files = await makeCertificates()
   const port = await freePort()
@@ -183,11 +264,18 @@ export const startTlsRedis = async ({ asksForCertificate = false }: { asksForCer
     port,
     login: { tls: { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) } },
     settings: {
-      port: 0, 'tls-port': port, 'tls-cert-file': files.cert, 'tls-key-file': files.key, 'tls-ca-cert-file': files.ca, 'tls-auth-clients': asksForCertificate ? 'yes' : 'no',
+      port: 0,
+      'tls-port': port,
+      'tls-cert-file': files.cert,
+      'tls-key-file': files.key,
+      'tls-ca-cert-file': files.ca,
+      'tls-auth-clients': asksForCertificate ? 'yes' : 'no',
     },
   })
   return {
-    ...server, files, url: `rediss://127.0.0.1:${port}`,
+    ...server,
+    files,
+    url: `rediss://127.0.0.1:${port}`,
     stop: async (): Promise<void> => {
       await server.stop()
       await files.remove()

@@ -66,12 +66,33 @@ export interface RedisServer extends OwnRedis {
 }
 
 /** A server by itself, on a free port, with settings as the test wants them. */
-export const startRedisServer = async ({ settings = {}, sentinel = false, login = {}, files = {}, port: given }: ServerOptions = {}): Promise<RedisServer> => {
-  const [binary, port, folder] = await Promise.all([findBinary(), given ?? freePort(), mkdtemp(join(tmpdir(), 'reconsent-redis-'))])
-  const ours = { port, bind: '127.0.0.1', dir: folder, ...(sentinel ? {} : { appendonly: 'yes', appendfsync: 'always', 'maxmemory-policy': 'noeviction', save: '""' }) }
-  const lines = Object.entries({ ...ours, daemonize: 'no', ...settings }).flatMap(([name, value]) => [value].flat().map((one) => `${name} ${one}`))
+export const startRedisServer = async ({
+  settings = {},
+  sentinel = false,
+  login = {},
+  files = {},
+  port: given,
+}: ServerOptions = {}): Promise<RedisServer> => {
+  const [binary, port, folder] = await Promise.all([
+    findBinary(),
+    given ?? freePort(),
+    mkdtemp(join(tmpdir(), 'reconsent-redis-')),
+  ])
+  const ours = {
+    port,
+    bind: '127.0.0.1',
+    dir: folder,
+    ...(sentinel ? {} : { appendonly: 'yes', appendfsync: 'always', 'maxmemory-policy': 'noeviction', save: '""' }),
+  }
+  const lines = Object.entries({ ...ours, daemonize: 'no', ...settings }).flatMap(([name, value]) =>
+    [value].flat().map((one) => `${name} ${one}`),
+  )
   const config = join(folder, 'redis.conf')
-  await Promise.all(Object.entries({ ...files, 'redis.conf': `${lines.join('\n')}\n` }).map(async ([name, text]) => writeFile(join(folder, name), text)))
+  await Promise.all(
+    Object.entries({ ...files, 'redis.conf': `${lines.join('\n')}\n` }).map(async ([name, text]) =>
+      writeFile(join(folder, name), text),
+    ),
+  )
   const options: Entrance = { host: '127.0.0.1', port, ...login }
   let server: ChildProcess | undefined
   // A run that is interrupted must leave no server behind.
@@ -95,7 +116,12 @@ export const startRedisServer = async ({ settings = {}, sentinel = false, login 
   }
   await start()
   return {
-    url: `redis://127.0.0.1:${port}`, port, folder, start, kill, stop,
+    url: `redis://127.0.0.1:${port}`,
+    port,
+    folder,
+    start,
+    kill,
+    stop,
     ask: async (work) => {
       const client = new Redis(options)
       client.on('error', () => undefined)

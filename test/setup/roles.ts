@@ -1,4 +1,5 @@
-// A database role for the application alone, as an operator makes one; roles belong to the whole server, so each has a name of its own.
+// A database role for the application alone, as an operator makes one; roles belong to the whole server, so each has a
+// name of its own.
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { prepareQueueSchema, QUEUE_SCHEMA } from '../../src/queue/postgres-schema.ts'

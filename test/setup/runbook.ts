@@ -14,10 +14,15 @@ export const blocksOf = async (chapter: string): Promise<string[]> => {
   const runbook = await readFile('docs/runbook.md', 'utf8')
   const [, text] = new RegExp(`^## ${chapter}$([\\s\\S]*?)^#+ `, 'm').exec(runbook) ?? []
   if (text === undefined) throw new Error(`the runbook has no chapter ${chapter}`)
-  return [...text.matchAll(/^( *)```sh\n([\s\S]*?)^ *```$/gm)].map(([, indent = '', block = '']) => block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''))
+  return [...text.matchAll(/^( *)```sh\n([\s\S]*?)^ *```$/gm)].map(([, indent = '', block = '']) =>
+    block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+  )
 }
 
-/** A folder to work in, where `reconsent` is this checkout's and the given folders come first on the path. Answers what a block printed. */
+/**
+ * A folder to work in, where `reconsent` is this checkout's and the given folders come first on the path. Answers what
+ * a block printed.
+ */
 export const operator = async (env: Readonly<Record<string, string>>, folders: readonly string[]) => {
   const folder = await mkdtemp(join(tmpdir(), 'reconsent-operator-'))
   const command = join(folder, 'reconsent')
@@ -27,6 +32,11 @@ export const operator = async (env: Readonly<Record<string, string>>, folders: r
   return {
     folder,
     runBlock: async (block: string): Promise<string> =>
-      (await run('sh', ['-eu', '-c', block], { cwd: folder, env: { PATH: path, HOME: folder, ...env } as unknown as NodeJS.ProcessEnv })).stdout,
+      (
+        await run('sh', ['-eu', '-c', block], {
+          cwd: folder,
+          env: { PATH: path, HOME: folder, ...env } as unknown as NodeJS.ProcessEnv,
+        })
+      ).stdout,
   }
 }

@@ -1,5 +1,5 @@
-// One company's Reconsent without its servers: the real store on a real PostgreSQL, the real processors, a real mail server and the
-// simulator as the provider; no queue, so that a test decides what runs when, and a clock that it moves.
+// One company's Reconsent without its servers: the real store on a real PostgreSQL, the real processors, a real mail
+// server and the simulator as the provider; no queue, so that a test decides what runs when, and a clock that it moves.
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import { makeVault } from '../../src/crypto/vault.ts'
@@ -34,7 +34,12 @@ import { createDatabase } from './database.ts'
 export const REDIRECT_URI = 'http://127.0.0.1:3000/callback'
 const PUBLIC_URL = 'http://127.0.0.1:3000'
 
-export const aRun = (over: Partial<Run> = {}): Run => ({ manual: false, lastAttempt: true, signal: new AbortController().signal, ...over })
+export const aRun = (over: Partial<Run> = {}): Run => ({
+  manual: false,
+  lastAttempt: true,
+  signal: new AbortController().signal,
+  ...over,
+})
 
 export type World = Awaited<ReturnType<typeof startWorld>>
 
@@ -51,13 +56,35 @@ export const startWorld = async (options: WorldOptions = {}) => {
   const vault = makeVault({ keys: ringOf('k1') })
   const log = makeLog({ level: 'silent' })
   const lease = options.lease ?? Duration.fromObject({ seconds: 60 })
-  const simulator = await startSimulator({ clientId: 'client', clientSecret: 'client-secret', redirectUris: [REDIRECT_URI], clock, switches: options.switches })
+  const simulator = await startSimulator({
+    clientId: 'client',
+    clientSecret: 'client-secret',
+    redirectUris: [REDIRECT_URI],
+    clock,
+    switches: options.switches,
+  })
   const { store, db, close } = openStore({ url: new Secret(await createDatabase()), vault, connections: 10 })
-  const client = truelayerProvider({ authUrl: simulator.url, apiUrl: simulator.url, clientId: 'client', clientSecret: new Secret('client-secret'), requestTimeoutMs: 1_500 })
+  const client = truelayerProvider({
+    authUrl: simulator.url,
+    apiUrl: simulator.url,
+    clientId: 'client',
+    clientSecret: new Secret('client-secret'),
+    requestTimeoutMs: 1_500,
+  })
   const provider = providerGate({ provider: client, store, clock, log })
-  const channel = smtpChannel({ smtpUrl: new Secret(simulator.smtpUrl), from: 'Brightside <consents@example.com>', timeouts: { connectMs: 1_000, silenceMs: 1_000, totalMs: 2_000 } })
+  const channel = smtpChannel({
+    smtpUrl: new Secret(simulator.smtpUrl),
+    from: 'Brightside <consents@example.com>',
+    timeouts: { connectMs: 1_000, silenceMs: 1_000, totalMs: 2_000 },
+  })
   const render = makeRenderMessage({ templates: loadTemplates() })
-  const compose = composeMessage({ render, startLinkToken: vault.startLinkToken, publicUrl: PUBLIC_URL, company: policy.company.name, clock })
+  const compose = composeMessage({
+    render,
+    startLinkToken: vault.startLinkToken,
+    publicUrl: PUBLIC_URL,
+    company: policy.company.name,
+    clock,
+  })
   const prepare = prepareAuthorisation({ store, provider })
   const handOver = async (): Promise<void> => undefined
   const renew = renewConsent({ store, prepare, handOver, clock, policy, lease })
@@ -65,7 +92,11 @@ export const startWorld = async (options: WorldOptions = {}) => {
   const advance = advanceAuthorisation({ store, provider, handOver, clock, policy, lease, log })
   const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log }
   const receive = receiveCallback({ store, handOver, clock })
-  const jobs: Record<RecordKind, (id: string, run: Run) => Promise<Outcome>> = { consent: renew, notification: send, authorisation: advance }
+  const jobs: Record<RecordKind, (id: string, run: Run) => Promise<Outcome>> = {
+    consent: renew,
+    notification: send,
+    authorisation: advance,
+  }
 
   /** A consent that the provider knows as well, in our database as an import leaves it. */
   const addConsent = async (over: Partial<Consent> & { expiresAt: DateTime }): Promise<Consent> => {
@@ -76,11 +107,26 @@ export const startWorld = async (options: WorldOptions = {}) => {
     const now = clock.now().toJSDate()
     await db.prisma.consent.create({
       data: {
-        id, credentialsId, userId: consent.userId, providerId, providerName: consent.providerName ?? null, country, redirectUri,
-        scopes: [...scopes], email: consent.email ?? null, name: consent.name ?? null, locale: consent.locale ?? null, timeZone: consent.timeZone ?? null,
-        status: consent.status, cycle: consent.cycle, expiresAt: expiresAt.toJSDate(), expiresSource: consent.expiresSource,
+        id,
+        credentialsId,
+        userId: consent.userId,
+        providerId,
+        providerName: consent.providerName ?? null,
+        country,
+        redirectUri,
+        scopes: [...scopes],
+        email: consent.email ?? null,
+        name: consent.name ?? null,
+        locale: consent.locale ?? null,
+        timeZone: consent.timeZone ?? null,
+        status: consent.status,
+        cycle: consent.cycle,
+        expiresAt: expiresAt.toJSDate(),
+        expiresSource: consent.expiresSource,
         refreshToken: sealToken(vault, id, 1, new Secret(refreshToken)),
-        nextActionAt: consent.status === 'active' ? now : null, createdAt: now, updatedAt: now,
+        nextActionAt: consent.status === 'active' ? now : null,
+        createdAt: now,
+        updatedAt: now,
       },
     })
     return consent
@@ -101,8 +147,10 @@ export const startWorld = async (options: WorldOptions = {}) => {
     throw new Error(`something stays due: ${JSON.stringify(outcomes.slice(-6))}`)
   }
 
-  const currentRenewal = async (consentId: string) => db.prisma.renewal.findFirst({ where: { consentId }, orderBy: { cycle: 'desc' } })
-  const startToken = async (consentId: string): Promise<string> => vault.startLinkToken((await currentRenewal(consentId))?.id ?? randomUUID())
+  const currentRenewal = async (consentId: string) =>
+    db.prisma.renewal.findFirst({ where: { consentId }, orderBy: { cycle: 'desc' } })
+  const startToken = async (consentId: string): Promise<string> =>
+    vault.startLinkToken((await currentRenewal(consentId))?.id ?? randomUUID())
 
   /** The button on the start page: the bank's link. */
   const leave = async (consentId: string): Promise<string> => {
@@ -114,21 +162,48 @@ export const startWorld = async (options: WorldOptions = {}) => {
     if (played.kind !== 'callback') throw new Error(`no callback came: ${played.kind}`)
     const query = played.method === 'GET' ? Object.fromEntries(new URL(played.url).searchParams) : played.form
     const state = new Secret(query['state'] ?? '')
-    return query['code'] === undefined ? { state, bankError: query['error'] ?? '' } : { state, code: new Secret(query['code']) }
+    return query['code'] === undefined
+      ? { state, bankError: query['error'] ?? '' }
+      : { state, code: new Secret(query['code']) }
   }
   /** The user goes to the bank, decides, and comes back. */
-  const goToBank = async (consentId: string, as: 'approve' | 'deny' | 'bank-error' | 'somebody-else'): Promise<CallbackAnswer> =>
-    receive(toCallback(await simulator.play({ link: await leave(consentId), as })))
+  const goToBank = async (
+    consentId: string,
+    as: 'approve' | 'deny' | 'bank-error' | 'somebody-else',
+  ): Promise<CallbackAnswer> => receive(toCallback(await simulator.play({ link: await leave(consentId), as })))
 
-  const consentOf = async (id: string): Promise<Consent> => (await store.getView(id))?.consent ?? Promise.reject(new Error('gone'))
+  const consentOf = async (id: string): Promise<Consent> =>
+    (await store.getView(id))?.consent ?? Promise.reject(new Error('gone'))
   const tokenOf = async (id: string): Promise<string> => (await store.readRefreshToken(id)).token.reveal()
   return {
-    clock, policy, vault, simulator, store, db, provider, client, channel, jobs, addConsent, drain, startToken, leave, goToBank, toCallback, receive, consentOf, tokenOf, prepare,
+    clock,
+    policy,
+    vault,
+    simulator,
+    store,
+    db,
+    provider,
+    client,
+    channel,
+    jobs,
+    addConsent,
+    drain,
+    startToken,
+    leave,
+    goToBank,
+    toCallback,
+    receive,
+    consentOf,
+    tokenOf,
+    prepare,
     look: async (consentId: string) => visitStartPage(visit)(await startToken(consentId)),
     leaveForBank: async (consentId: string) => leaveForBank(visit)(await startToken(consentId)),
-    authorisationsOf: async (consentId: string) => db.prisma.authorisation.findMany({ where: { consentId }, orderBy: { issuedAt: 'asc' } }),
-    notificationsOf: async (consentId: string) => db.prisma.notification.findMany({ where: { consentId }, orderBy: { createdAt: 'asc' } }),
-    renewalsOf: async (consentId: string) => db.prisma.renewal.findMany({ where: { consentId }, orderBy: { cycle: 'asc' } }),
+    authorisationsOf: async (consentId: string) =>
+      db.prisma.authorisation.findMany({ where: { consentId }, orderBy: { issuedAt: 'asc' } }),
+    notificationsOf: async (consentId: string) =>
+      db.prisma.notification.findMany({ where: { consentId }, orderBy: { createdAt: 'asc' } }),
+    renewalsOf: async (consentId: string) =>
+      db.prisma.renewal.findMany({ where: { consentId }, orderBy: { cycle: 'asc' } }),
     eventsOf: async (consentId: string) => listEvents(db, consentId),
     mailsTo: (consent: Consent) => simulator.mails({ to: consent.email ?? '' }),
     close: async () => {

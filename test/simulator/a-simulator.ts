@@ -53,7 +53,11 @@ export const postJson = async (url: string, body: unknown, method = 'POST'): Pro
 
 export const get = async (url: string, init: RequestInit = {}): Promise<Reply> => replyOf(await fetch(url, init))
 
-export const reauth = (simulator: Simulator, refreshToken: string, fields: Record<string, unknown> = {}): Promise<Reply> =>
+export const reauth = (
+  simulator: Simulator,
+  refreshToken: string,
+  fields: Record<string, unknown> = {},
+): Promise<Reply> =>
   postJson(`${simulator.url}/v1/reauthuri`, {
     response_type: 'code',
     refresh_token: refreshToken,
@@ -84,10 +88,19 @@ const token = async (simulator: Simulator, fields: Record<string, string>): Prom
   )
 
 export const exchange = (simulator: Simulator, code: string, fields: Record<string, string> = {}): Promise<Reply> =>
-  token(simulator, { grant_type: 'authorization_code', code, redirect_uri: REDIRECT, code_verifier: VERIFIER, ...fields })
+  token(simulator, {
+    grant_type: 'authorization_code',
+    code,
+    redirect_uri: REDIRECT,
+    code_verifier: VERIFIER,
+    ...fields,
+  })
 
-export const refresh = (simulator: Simulator, refreshToken: string, fields: Record<string, string> = {}): Promise<Reply> =>
-  token(simulator, { grant_type: 'refresh_token', refresh_token: refreshToken, ...fields })
+export const refresh = (
+  simulator: Simulator,
+  refreshToken: string,
+  fields: Record<string, string> = {},
+): Promise<Reply> => token(simulator, { grant_type: 'refresh_token', refresh_token: refreshToken, ...fields })
 
 export const me = (simulator: Simulator, accessToken: string): Promise<Reply> =>
   get(`${simulator.url}/data/v1/me`, { headers: { authorization: `Bearer ${accessToken}` } })

@@ -1,6 +1,17 @@
 // The bank's page and the full authentication link, as a browser sees them.
 import { expect, test } from 'vitest'
-import { REDIRECT, VERIFIER, aConnection, aLink, aSimulator, callbackOf, claimsOf, exchange, get, me } from './a-simulator.ts'
+import {
+  REDIRECT,
+  VERIFIER,
+  aConnection,
+  aLink,
+  aSimulator,
+  callbackOf,
+  claimsOf,
+  exchange,
+  get,
+  me,
+} from './a-simulator.ts'
 import { challengeOf } from '../../src/simulator/tokens.ts'
 
 const decide = (link: string, decision: string) =>
@@ -128,7 +139,8 @@ const fullLink = (url: string, changes: Record<string, string | undefined> = {})
     code_challenge_method: 'S256',
     ...changes,
   }
-  return `${url}/?${new URLSearchParams(Object.entries(fields).filter((field): field is [string, string] => field[1] !== undefined))}`
+  const set = Object.entries(fields).filter((field): field is [string, string] => field[1] !== undefined)
+  return `${url}/?${new URLSearchParams(set)}`
 }
 
 test('the full link shows the bank and makes a new connection with its own tokens', async () => {

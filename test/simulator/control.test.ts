@@ -22,7 +22,8 @@ test('the overview is JSON for programs and a page for people', async () => {
   expect(body.faults).toMatchObject([{ endpoint: 'me', settings: { kind: 'slow', ms: 5, rate: 1 } }])
   const page = await get(`${simulator.url}/_control`, html)
   expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8')
-  for (const part of ['rotate_refresh_tokens', credentialsId, '+90 days', simulator.smtpUrl]) expect(page.body).toContain(part)
+  for (const part of ['rotate_refresh_tokens', credentialsId, '+90 days', simulator.smtpUrl])
+    expect(page.body).toContain(part)
 })
 
 test('the clock is read, set and advanced, and keeps running', async () => {
@@ -35,7 +36,12 @@ test('the clock is read, set and advanced, and keeps running', async () => {
   expect((await postJson(url, { advance: '-1h' })).body.now.slice(0, 16)).toBe('2027-04-02T10:00')
   expect(simulator.clock.now().diff(DateTime.fromISO('2027-04-02T10:00:00Z'), 'seconds').seconds).toBeLessThan(30)
 
-  const pressed = await fetch(url, { method: 'POST', body: new URLSearchParams({ advance: '1d' }), redirect: 'manual', ...html })
+  const pressed = await fetch(url, {
+    method: 'POST',
+    body: new URLSearchParams({ advance: '1d' }),
+    redirect: 'manual',
+    ...html,
+  })
   expect([pressed.status, pressed.headers.get('location')]).toEqual([303, '/_control'])
   for (const wrong of [
     { set: 'tomorrow' },
@@ -73,7 +79,9 @@ test('switches are read with their help, set and reset; an unknown one is 400 wi
   expect([status, body.problems]).toEqual([400, ['unknown switch "grace_day"']])
   expect(body.known).toContain('grace_days')
   expect(simulator.switches.get('access_token')).toBe('opaque')
-  expect((await postJson(url, { access_token: 'jwtt' }, 'PATCH')).body.problems[0]).toMatch(/^access_token: .*jwt-without-sub/)
+  expect((await postJson(url, { access_token: 'jwtt' }, 'PATCH')).body.problems[0]).toMatch(
+    /^access_token: .*jwt-without-sub/,
+  )
   expect((await get(url, { method: 'DELETE' })).body.switches).toMatchObject({ access_token: 'jwt', grace_days: 60 })
 })
 
@@ -146,7 +154,10 @@ test('connections are seeded one or many, shown, and revoked', async () => {
       { ...row, credentials_id: 'c-4', refresh_token: 'r-4', expires_at: '2026-03-10' },
       /expires_at: expected an ISO 8601 instant/,
     ],
-    [{ ...row, credentials_id: 'c-4', refresh_token: 'r-4', country: 'Great Britain' }, /country: expected a country code/],
+    [
+      { ...row, credentials_id: 'c-4', refresh_token: 'r-4', country: 'Great Britain' },
+      /country: expected a country code/,
+    ],
     [{ ...row, credentials_id: 'c-4', refresh_token: 'r-4', redirect_uri: 'nowhere' }, /redirect_uri: /],
     [{ ...row, credentials_id: 'c-4', refresh_token: 'r-4', provider: 'x' }, /unknown field "provider"/],
     [[{ ...row, credentials_id: 'c-5', refresh_token: 'r-5' }, { country: 'GB' }], /provider_id: /],
@@ -166,7 +177,8 @@ test('the ledger is read by kind, outcome, connection and position', async () =>
   await reauth(simulator, two.refreshToken)
   await reauth(simulator, 'never-issued')
   const url = `${simulator.url}/_control/ledger`
-  const seqs = async (query: string) => (await get(`${url}?${query}`)).body.entries.map(({ seq }: { seq: number }) => seq)
+  const seqs = async (query: string) =>
+    (await get(`${url}?${query}`)).body.entries.map(({ seq }: { seq: number }) => seq)
   expect(await seqs('')).toEqual([1, 2, 3, 4, 5])
   expect(await seqs('what=reauthuri')).toEqual([3, 4, 5])
   expect(await seqs('what=reauthuri&outcome=ok')).toEqual([3, 4])

@@ -12,7 +12,13 @@ const processedBy = async (order: Omit<FaultOrder, 'endpoint'> & Record<string, 
   simulator.faults.add({ endpoint: 'exchange', count: 1, ...order } as FaultOrder)
   const answer = await exchange(simulator, code).catch((error: Error) => error)
   const [entry] = simulator.ledger.entries({ what: 'exchange' })
-  return { simulator, code, answer, entry, renewals: simulator.ledger.count({ what: 'renewed', credentials_id: credentialsId }) }
+  return {
+    simulator,
+    code,
+    answer,
+    entry,
+    renewals: simulator.ledger.count({ what: 'renewed', credentials_id: credentialsId }),
+  }
 }
 
 test('rate-limited: 429, with Retry-After when asked for, not processed', async () => {
@@ -32,7 +38,12 @@ test('error-json: 500 JSON, processed only when asked for', async () => {
   const before = await processedBy({ kind: 'error-json' })
   expect(before.answer).toMatchObject({ status: 500, body: { error: 'internal_server_error' } })
   expect([before.renewals, before.entry?.outcome]).toEqual([0, 'not-processed'])
-  const after = await processedBy({ kind: 'error-json', status: 503, error: 'temporarily_unavailable', processed: true })
+  const after = await processedBy({
+    kind: 'error-json',
+    status: 503,
+    error: 'temporarily_unavailable',
+    processed: true,
+  })
   expect(after.answer).toMatchObject({ status: 503, body: { error: 'temporarily_unavailable' } })
   expect([after.renewals, after.entry?.outcome, after.entry?.fault]).toEqual([1, 'ok', 'error-json'])
 })
@@ -84,7 +95,9 @@ test('drip: a complete, correct answer, byte by byte', async () => {
   const { status, body, headers } = await refresh(simulator, refreshToken)
   expect([status, body.token_type]).toEqual([200, 'Bearer'])
   expect(performance.now() - started).toBeGreaterThan(Number(headers.get('content-length')) * 0.8)
-  expect(simulator.ledger.entries({ what: 'refresh' })).toMatchObject([{ outcome: 'ok', fault: 'drip', late_ms: Number(headers.get('content-length')) - 1 }])
+  expect(simulator.ledger.entries({ what: 'refresh' })).toMatchObject([
+    { outcome: 'ok', fault: 'drip', late_ms: Number(headers.get('content-length')) - 1 },
+  ])
 })
 
 test('reset-before: the connection is reset and nothing was processed', async () => {
@@ -181,7 +194,13 @@ test('an approval whose answer is lost has issued its code: the user approved an
 test('count, skip and only choose which requests meet a fault', async () => {
   const simulator = await aSimulator()
   const [one, two] = [aConnection(simulator), aConnection(simulator)]
-  const { id } = simulator.faults.add({ endpoint: 'refresh', kind: 'error-json', only: one.credentialsId, skip: 1, count: 2 })
+  const { id } = simulator.faults.add({
+    endpoint: 'refresh',
+    kind: 'error-json',
+    only: one.credentialsId,
+    skip: 1,
+    count: 2,
+  })
   const seen: number[] = []
   for (let round = 0; round < 4; round++) {
     seen.push((await refresh(simulator, one.refreshToken)).status)

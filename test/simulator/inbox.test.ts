@@ -16,7 +16,9 @@ const aMail = {
 const send = async (simulator: Simulator, changes: Record<string, unknown> = {}) => {
   const transport = createTransport(simulator.smtpUrl)
   onTestFinished(() => transport.close())
-  return transport.sendMail({ ...aMail, ...changes }).catch((error: Error & { responseCode?: number; code?: string }) => error)
+  return transport
+    .sendMail({ ...aMail, ...changes })
+    .catch((error: Error & { responseCode?: number; code?: string }) => error)
 }
 
 test('a mail arrives with its parts, recipients in lower case, and its links', async () => {
@@ -101,7 +103,9 @@ test('slow-mail answers late and stores', async () => {
   await send(simulator)
   expect(performance.now() - started).toBeGreaterThan(115)
   expect(simulator.mails()).toHaveLength(1)
-  expect(simulator.ledger.entries({ what: 'mail' })).toMatchObject([{ outcome: 'ok', fault: 'slow-mail', late_ms: 120 }])
+  expect(simulator.ledger.entries({ what: 'mail' })).toMatchObject([
+    { outcome: 'ok', fault: 'slow-mail', late_ms: 120 },
+  ])
 })
 
 test('a mail fault can be for one recipient only', async () => {

@@ -27,7 +27,9 @@ test('it closes at once, twice without harm, and leaves its ports free', async (
 test.each(['url', 'smtpUrl'] as const)('a taken port (%s) is an error, and nothing stays open', async (which) => {
   const first = await aSimulator()
   const port = Number(new URL(first[which]).port)
-  await expect(startSimulator({ ...options, [which === 'url' ? 'port' : 'smtpPort']: port })).rejects.toThrow(/EADDRINUSE/)
+  await expect(startSimulator({ ...options, [which === 'url' ? 'port' : 'smtpPort']: port })).rejects.toThrow(
+    /EADDRINUSE/,
+  )
 })
 
 test('wrong options are refused with their names', async () => {
@@ -60,9 +62,9 @@ test('a shared clock moves the simulator too', async () => {
 })
 
 test('durations and instants are read strictly', () => {
-  expect(['90d', '12h', '10m', '30s', '-1d', 'P1D', '-P1D', 'PT5M'].map((text) => readDuration(text)?.as('minutes'))).toEqual([
-    129_600, 720, 10, 0.5, -1440, 1440, -1440, 5,
-  ])
+  expect(
+    ['90d', '12h', '10m', '30s', '-1d', 'P1D', '-P1D', 'PT5M'].map((text) => readDuration(text)?.as('minutes')),
+  ).toEqual([129_600, 720, 10, 0.5, -1440, 1440, -1440, 5])
   expect(['', '5', 'd', '1w', '1.5h', 'P', 'PX', '99999999d'].map(readDuration)).toEqual(Array(8).fill(undefined))
   expect(readInstant('2026-11-23T09:00:00+01:00')?.toISO()).toBe('2026-11-23T08:00:00.000Z')
   expect(['2026-11-23', '2026-11-23T09:00:00', '2026-02-30T00:00:00Z', 'nowT:Z'].map(readInstant)).toEqual(

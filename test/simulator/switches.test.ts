@@ -45,7 +45,11 @@ const cases: Record<SwitchName, readonly Checked[]> = {
       check: async (simulator) => {
         const { refreshToken } = aConnection(simulator, { providerId: 'de-xs2a-sparkasse', country: 'DE' })
         const { status, body } = await reauth(simulator, refreshToken)
-        expect([status, body.error, body.error_details.reason]).toEqual([400, 'invalid_request', 'provider_not_supported'])
+        expect([status, body.error, body.error_details.reason]).toEqual([
+          400,
+          'invalid_request',
+          'provider_not_supported',
+        ])
       },
     },
   ],
@@ -179,7 +183,10 @@ const cases: Record<SwitchName, readonly Checked[]> = {
     {
       set: { created_at: 'moved' },
       check: async (simulator) => {
-        const shown = await meOf(simulator, (await renewed(simulator, aConnection(simulator).refreshToken)).access_token)
+        const shown = await meOf(
+          simulator,
+          (await renewed(simulator, aConnection(simulator).refreshToken)).access_token,
+        )
         expect(shown.consent_created_at).toBe(shown.consent_status_updated_at)
       },
     },
@@ -219,7 +226,9 @@ const cases: Record<SwitchName, readonly Checked[]> = {
         const { refreshToken } = aConnection(simulator)
         expect((await refresh(simulator, refreshToken)).body).not.toHaveProperty('scope')
         simulator.switches.set({ return_scope: true })
-        expect((await refresh(simulator, refreshToken)).body.scope).toBe('info accounts balance transactions offline_access')
+        expect((await refresh(simulator, refreshToken)).body.scope).toBe(
+          'info accounts balance transactions offline_access',
+        )
       },
     },
   ],
@@ -377,7 +386,9 @@ test('an unknown switch or a wrong value is refused, with the known ones, and ch
     /unknown switch "me_date".*known: unknown_token, non_uk,/,
   )
   expect(() => switches.set({ validity_days: '90' } as unknown as Partial<SwitchValues>)).toThrow(/^validity_days: /)
-  expect(() => switches.set({ invalid_client_until: 'tomorrow' })).toThrow(/^invalid_client_until: expected an ISO 8601 instant/)
+  expect(() => switches.set({ invalid_client_until: 'tomorrow' })).toThrow(
+    /^invalid_client_until: expected an ISO 8601 instant/,
+  )
   expect(() => switches.set({ deny_error: 'with "quotes"' })).toThrow(/^deny_error: /)
   expect(() => switches.set([] as Partial<SwitchValues>)).toThrow(/expected an object of switches/)
   expect(() => makeSwitches({ nope: 1 } as Partial<SwitchValues>)).toThrow(/unknown switch "nope"/)

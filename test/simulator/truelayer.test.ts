@@ -91,7 +91,11 @@ describe('POST /v1/reauthuri', () => {
     simulator.revokeConnection(credentialsId)
     const revoked = await reauth(simulator, refreshToken)
     expect([unknown.status, unknown.body.error]).toEqual([401, 'unauthorized'])
-    expect([revoked.status, revoked.body.error, revoked.body.error_details.reason]).toEqual([401, 'unauthorized', 'revoked'])
+    expect([revoked.status, revoked.body.error, revoked.body.error_details.reason]).toEqual([
+      401,
+      'unauthorized',
+      'revoked',
+    ])
   })
 
   test('a bank outside the UK is 401; UK and GB are the same', async () => {
@@ -130,7 +134,9 @@ describe('the exchange of a code', () => {
         redirect_uri: REDIRECT,
         code_verifier: VERIFIER,
       }
-      const { status, body } = asJson ? await postJson(`${simulator.url}/connect/token`, fields) : await exchange(simulator, code)
+      const { status, body } = asJson
+        ? await postJson(`${simulator.url}/connect/token`, fields)
+        : await exchange(simulator, code)
       expect(status).toBe(200)
       expect(body).toMatchObject({ refresh_token: refreshToken, expires_in: 3600, token_type: 'Bearer' })
       const { sub, exp } = claimsOf(body.access_token)
@@ -207,7 +213,10 @@ describe('the exchange of a code', () => {
     expect([absent.status, absent.body.error]).toEqual([400, 'invalid_grant'])
     expect((await exchange(simulator, code)).status).toBe(200)
 
-    const plainLink = await aLink(simulator, refreshToken, { code_challenge: undefined, code_challenge_method: undefined })
+    const plainLink = await aLink(simulator, refreshToken, {
+      code_challenge: undefined,
+      code_challenge_method: undefined,
+    })
     const plainCode = (await callbackOf(simulator, plainLink, 'approve')).get('code') ?? ''
     expect((await exchange(simulator, plainCode)).body.error).toBe('invalid_grant')
   })
@@ -229,7 +238,8 @@ describe('the exchange of a code', () => {
     expect((await postJson(url, { grant_type: 'password' })).body.error).toBe('unsupported_grant_type')
     expect((await postJson(url, [])).body.error).toBe('unsupported_grant_type')
     expect(
-      (await postJson(url, { grant_type: 'refresh_token', client_id: 'a', client_secret: 'b' })).body.error_details.reason,
+      (await postJson(url, { grant_type: 'refresh_token', client_id: 'a', client_secret: 'b' })).body.error_details
+        .reason,
     ).toBe('refresh_token')
     const repeated = new URLSearchParams([
       ['grant_type', 'authorization_code'],
@@ -286,7 +296,11 @@ describe('refresh, /me and delete', () => {
     const first = (await refresh(simulator, refreshToken)).body.access_token
     const second = (await refresh(simulator, refreshToken)).body.access_token
     const old = await me(simulator, first)
-    expect([old.status, old.body.error, old.body.error_details.reason]).toEqual([401, 'unauthorized', 'superseded_token'])
+    expect([old.status, old.body.error, old.body.error_details.reason]).toEqual([
+      401,
+      'unauthorized',
+      'superseded_token',
+    ])
     expect((await me(simulator, second)).status).toBe(200)
     expect((await me(simulator, 'never-issued')).status).toBe(401)
     expect((await get(`${simulator.url}/data/v1/me`)).status).toBe(401)
@@ -318,8 +332,12 @@ describe('refresh, /me and delete', () => {
     expect([gone.status, gone.body]).toEqual([200, ''])
     expect(simulator.connection(credentialsId)?.revoked).toBe(true)
     expect(
-      (await get(`${simulator.url}/api/delete`, { method: 'DELETE', headers: { authorization: `Bearer ${access_token}` } }))
-        .status,
+      (
+        await get(`${simulator.url}/api/delete`, {
+          method: 'DELETE',
+          headers: { authorization: `Bearer ${access_token}` },
+        })
+      ).status,
     ).toBe(401)
   })
 
@@ -327,7 +345,9 @@ describe('refresh, /me and delete', () => {
     const simulator = await aSimulator()
     aConnection(simulator, { providerId: 'uk-ob-tiny', providerName: 'Tiny Bank' })
     const { body } = await get(`${simulator.url}/api/providers?clientId=sandbox-test`)
-    expect(body).toContainEqual(expect.objectContaining({ provider_id: 'uk-ob-tiny', display_name: 'Tiny Bank', country: 'uk' }))
+    expect(body).toContainEqual(
+      expect.objectContaining({ provider_id: 'uk-ob-tiny', display_name: 'Tiny Bank', country: 'uk' }),
+    )
     expect((await get(`${simulator.url}/api/providers?clientId=other`)).status).toBe(400)
     expect((await get(`${simulator.url}/api/providers`)).status).toBe(400)
   })
@@ -341,7 +361,8 @@ test('the ledger names no token, code, link or state', async () => {
   const { body } = await exchange(simulator, code)
   await me(simulator, body.access_token)
   const book = JSON.stringify(simulator.ledger.entries())
-  for (const secret of [refreshToken, link, code, body.access_token, 'a-state', VERIFIER]) expect(book).not.toContain(secret)
+  for (const secret of [refreshToken, link, code, body.access_token, 'a-state', VERIFIER])
+    expect(book).not.toContain(secret)
   expect(simulator.ledger.entries().map(({ what, outcome }) => `${what} ${outcome}`)).toEqual([
     'seeded ok',
     'reauthuri ok',

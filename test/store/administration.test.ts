@@ -38,25 +38,51 @@ const read = async (id: string) => {
   return history
 }
 const setStatus = async (id: string, status: ConsentStatus): Promise<void> =>
-  void (await opened.db.prisma.consent.update({ where: { id }, data: { status, nextActionAt: status === 'active' ? NOW.toJSDate() : null, mismatches: 3 } }))
+  void (await opened.db.prisma.consent.update({
+    where: { id },
+    data: { status, nextActionAt: status === 'active' ? NOW.toJSDate() : null, mismatches: 3 },
+  }))
 const addRenewal = async (id: string, status: 'open' | 'lapsed' | 'cancelled', manualNo = 0): Promise<string> => {
   const { consent } = await read(id)
   const renewalId = newId()
   const at = NOW.toJSDate()
   await opened.db.prisma.renewal.create({
     data: {
-      id: renewalId, consentId: id, cycle: consent.cycle, status, openedBy: 'system', reason: 'due', openedAt: at, manualNo,
-      closedAt: status === 'open' ? null : at, previousExpiresAt: consent.expiresAt.toJSDate(),
+      id: renewalId,
+      consentId: id,
+      cycle: consent.cycle,
+      status,
+      openedBy: 'system',
+      reason: 'due',
+      openedAt: at,
+      manualNo,
+      closedAt: status === 'open' ? null : at,
+      previousExpiresAt: consent.expiresAt.toJSDate(),
     },
   })
   return renewalId
 }
-const addMessage = async (id: string, renewalId: string, rung: string, status: 'pending' | 'sent' | 'cancelled', sentAt = NOW): Promise<void> => {
+const addMessage = async (
+  id: string,
+  renewalId: string,
+  rung: string,
+  status: 'pending' | 'sent' | 'cancelled',
+  sentAt = NOW,
+): Promise<void> => {
   const { consent } = await read(id)
   await opened.db.prisma.notification.create({
     data: {
-      id: newId(), consentId: id, renewalId, cycle: consent.cycle, rung, channel: 'email', status, situation: 'reminder', createdAt: sentAt.toJSDate(),
-      nextActionAt: status === 'pending' ? NOW.toJSDate() : null, sentAt: status === 'sent' ? sentAt.toJSDate() : null,
+      id: newId(),
+      consentId: id,
+      renewalId,
+      cycle: consent.cycle,
+      rung,
+      channel: 'email',
+      status,
+      situation: 'reminder',
+      createdAt: sentAt.toJSDate(),
+      nextActionAt: status === 'pending' ? NOW.toJSDate() : null,
+      sentAt: status === 'sent' ? sentAt.toJSDate() : null,
     },
   })
 }
@@ -75,7 +101,12 @@ describe('pausing', () => {
     expect(consent).toMatchObject({ status: 'paused', nextActionAt: undefined })
     expect(renewals).toMatchObject([{ status: 'open' }])
     expect(notifications).toMatchObject([{ status: 'cancelled' }])
-    expect(events.at(-1)).toMatchObject({ type: 'consent.paused', actor: 'operator', reason: 'a test asks', data: { by: 'tester' } })
+    expect(events.at(-1)).toMatchObject({
+      type: 'consent.paused',
+      actor: 'operator',
+      reason: 'a test asks',
+      data: { by: 'tester' },
+    })
     if (answer.kind !== 'claimed') throw new Error('not claimed')
     expect(await opened.store.dateConsent(answer.claim, NOW, 'late')).toBe(false)
   })
@@ -105,13 +136,37 @@ describe('what is not possible is refused in words, and changes nothing', () => 
     'pausing a closed one': ['revoked', async (id) => admin().pauseConsent(id, request), /for good/],
     'resuming a quarantined one': ['quarantined', async (id) => admin().resumeConsent(id, request), /release it/],
     'releasing a paused one': ['paused', async (id) => admin().releaseConsent(id, request), /resume it/],
-    'closing one that is closed otherwise': ['revoked', async (id) => admin().closeForGood(id, 'opted_out', request), /for good/],
-    'closing a superseded one': ['superseded', async (id) => admin().closeForGood(id, 'revoked', request), /newer connection/],
+    'closing one that is closed otherwise': [
+      'revoked',
+      async (id) => admin().closeForGood(id, 'opted_out', request),
+      /for good/,
+    ],
+    'closing a superseded one': [
+      'superseded',
+      async (id) => admin().closeForGood(id, 'revoked', request),
+      /newer connection/,
+    ],
     'renewing a paused one': ['paused', async (id) => admin(withFull).requestRenewal(id, request), /resume it first/],
-    'renewing a quarantined one': ['quarantined', async (id) => admin(withFull).requestRenewal(id, request), /release it/],
-    'renewing a revoked one': ['revoked', async (id) => admin(withFull).requestRenewal(id, request), /import the new connection/],
-    'renewing an unsupported one': ['unsupported', async (id) => admin(withFull).requestRenewal(id, request), /change the policy/],
-    'renewing a lapsed one without the route full': ['lapsed', async (id) => admin().requestRenewal(id, request), /no route 'full'/],
+    'renewing a quarantined one': [
+      'quarantined',
+      async (id) => admin(withFull).requestRenewal(id, request),
+      /release it/,
+    ],
+    'renewing a revoked one': [
+      'revoked',
+      async (id) => admin(withFull).requestRenewal(id, request),
+      /import the new connection/,
+    ],
+    'renewing an unsupported one': [
+      'unsupported',
+      async (id) => admin(withFull).requestRenewal(id, request),
+      /change the policy/,
+    ],
+    'renewing a lapsed one without the route full': [
+      'lapsed',
+      async (id) => admin().requestRenewal(id, request),
+      /no route 'full'/,
+    ],
   }
   test.each(Object.entries(table))('%s', async (_, [status, act, words]) => {
     const id = await addConsent()
@@ -124,7 +179,10 @@ describe('what is not possible is refused in words, and changes nothing', () => 
   })
 
   test('an id that nobody has', async () => {
-    expect(await admin().pauseConsent(newId(), request)).toEqual({ kind: 'refused', detail: 'there is no such consent' })
+    expect(await admin().pauseConsent(newId(), request)).toEqual({
+      kind: 'refused',
+      detail: 'there is no such consent',
+    })
     expect(await admin().showToken(newId(), request)).toBeUndefined()
   })
 })
@@ -143,7 +201,10 @@ describe('releasing', () => {
     const id = await addConsent({ providerId: 'fr-bank', country: 'FR' })
     await addRenewal(id, 'cancelled')
     await setStatus(id, 'unsupported')
-    expect(await admin().releaseConsent(id, request)).toMatchObject({ kind: 'refused', detail: expect.stringContaining('change the policy') })
+    expect(await admin().releaseConsent(id, request)).toMatchObject({
+      kind: 'refused',
+      detail: expect.stringContaining('change the policy'),
+    })
     expect(await admin(withFull).releaseConsent(id, request)).toMatchObject({ kind: 'done' })
     expect((await read(id)).consent).toMatchObject({ status: 'active', cycle: 2 })
   })
@@ -151,8 +212,14 @@ describe('releasing', () => {
   test('refuses where the stored token does not decrypt: it would be back at once', async () => {
     const id = await addConsent()
     await setStatus(id, 'quarantined')
-    await opened.db.prisma.consent.update({ where: { id }, data: { refreshToken: 'v1.gone.AAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAA' } })
-    expect(await admin().releaseConsent(id, request)).toMatchObject({ kind: 'refused', detail: expect.stringContaining('ENCRYPTION_KEYS') })
+    await opened.db.prisma.consent.update({
+      where: { id },
+      data: { refreshToken: 'v1.gone.AAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAA' },
+    })
+    expect(await admin().releaseConsent(id, request)).toMatchObject({
+      kind: 'refused',
+      detail: expect.stringContaining('ENCRYPTION_KEYS'),
+    })
   })
 })
 
@@ -184,8 +251,14 @@ describe('asking for a renewal by hand', () => {
     const id = await addConsent()
     await admin().requestRenewal(id, request)
     const later = NOW.plus({ days: 1 }).toJSDate()
-    await opened.db.prisma.consent.update({ where: { id }, data: { retryAfter: later, nextActionAt: later, failedAttempts: 2, lastErrorCode: 'link-rejected' } })
-    expect(await admin().requestRenewal(id, request)).toMatchObject({ kind: 'done', detail: expect.stringContaining('asked for before') })
+    await opened.db.prisma.consent.update({
+      where: { id },
+      data: { retryAfter: later, nextActionAt: later, failedAttempts: 2, lastErrorCode: 'link-rejected' },
+    })
+    expect(await admin().requestRenewal(id, request)).toMatchObject({
+      kind: 'done',
+      detail: expect.stringContaining('asked for before'),
+    })
     expect((await read(id)).renewals).toMatchObject([{ manualNo: 1 }])
     expect(await nextOf(id)).toMatchObject({ action: 'renew', message: { rung: 'manual-1' } })
   })
@@ -196,11 +269,16 @@ describe('asking for a renewal by hand', () => {
     const renewalId = (await read(id)).renewals[0]?.id ?? ''
     await addMessage(id, renewalId, 'manual-1', 'sent')
     const soon = { ...request, now: NOW.plus({ hours: 23, minutes: 59 }) }
-    expect(await admin().requestRenewal(id, soon)).toMatchObject({ kind: 'refused', detail: expect.stringContaining('--resend') })
+    expect(await admin().requestRenewal(id, soon)).toMatchObject({
+      kind: 'refused',
+      detail: expect.stringContaining('--resend'),
+    })
     expect(await admin().requestRenewal(id, { ...soon, resend: true })).toMatchObject({ kind: 'done' })
     expect((await read(id)).renewals).toMatchObject([{ manualNo: 2 }])
     await addMessage(id, renewalId, 'manual-2', 'sent')
-    expect(await admin().requestRenewal(id, { ...request, now: NOW.plus({ hours: 24 }) })).toMatchObject({ kind: 'done' })
+    expect(await admin().requestRenewal(id, { ...request, now: NOW.plus({ hours: 24 }) })).toMatchObject({
+      kind: 'done',
+    })
     expect((await read(id)).renewals).toMatchObject([{ manualNo: 3 }])
   })
 
@@ -214,11 +292,19 @@ describe('asking for a renewal by hand', () => {
     const id = await addConsent({ expiresAt: NOW.minus({ days: 100 }) })
     await addRenewal(id, 'lapsed')
     await setStatus(id, 'lapsed')
-    expect(await admin(withFull).requestRenewal(id, request)).toMatchObject({ kind: 'done', detail: expect.stringContaining('full authentication') })
+    expect(await admin(withFull).requestRenewal(id, request)).toMatchObject({
+      kind: 'done',
+      detail: expect.stringContaining('full authentication'),
+    })
     const { consent, renewals } = await read(id)
     expect(consent).toMatchObject({ status: 'active', cycle: 1 })
     expect(renewals).toMatchObject([{ status: 'open', closedAt: undefined, route: 'full', manualNo: 1 }])
-    expect(await nextOf(id, withFull)).toMatchObject({ action: 'renew', routes: ['full'], makeLink: true, message: { rung: 'manual-1' } })
+    expect(await nextOf(id, withFull)).toMatchObject({
+      action: 'renew',
+      routes: ['full'],
+      makeLink: true,
+      message: { rung: 'manual-1' },
+    })
   })
 
   test('opens a cycle for a lapsed consent that never had one', async () => {
@@ -230,14 +316,23 @@ describe('asking for a renewal by hand', () => {
 
   test('is refused past grace without the route full, and without an address, with what to do', async () => {
     const late = await addConsent({ expiresAt: NOW.minus({ days: 91 }) })
-    expect(await admin().requestRenewal(late, request)).toMatchObject({ kind: 'refused', detail: expect.stringContaining("no route 'full'") })
+    expect(await admin().requestRenewal(late, request)).toMatchObject({
+      kind: 'refused',
+      detail: expect.stringContaining("no route 'full'"),
+    })
     const silent = await addConsent({ email: undefined })
-    expect(await admin().requestRenewal(silent, request)).toMatchObject({ kind: 'refused', detail: expect.stringContaining('no-channel') })
+    expect(await admin().requestRenewal(silent, request)).toMatchObject({
+      kind: 'refused',
+      detail: expect.stringContaining('no-channel'),
+    })
   })
 
   test('at a bank that no route can renew is refused', async () => {
     const id = await addConsent({ country: 'FR' })
-    expect(await admin().requestRenewal(id, request)).toMatchObject({ kind: 'refused', detail: expect.stringContaining('no route of the policy') })
+    expect(await admin().requestRenewal(id, request)).toMatchObject({
+      kind: 'refused',
+      detail: expect.stringContaining('no route of the policy'),
+    })
   })
 
   test('twice at once asks once', async () => {

@@ -23,7 +23,10 @@ beforeEach(async () => {
 })
 
 /** The same database with other keys. */
-const withKeys = (...ids: string[]): Database => ({ prisma: world.db.prisma, vault: makeVault({ keys: ringOf(...ids) }) })
+const withKeys = (...ids: string[]): Database => ({
+  prisma: world.db.prisma,
+  vault: makeVault({ keys: ringOf(...ids) }),
+})
 const uses = async () => Object.fromEntries((await keysInUse(world.db)).map(({ keyId, cells }) => [keyId, cells]))
 
 describe('keys rotate', () => {
@@ -35,7 +38,9 @@ describe('keys rotate', () => {
     expect(before['k1']).toBeGreaterThan(15)
     const pages: number[] = []
     const db = withKeys('k2', 'k1')
-    expect(await rotateCells(db, { keys: ringOf('k2', 'k1'), pageSize: 2, onPage: (rotated) => pages.push(rotated) })).toEqual({ rotated: before['k1'], unreadable: 0, left: 0 })
+    expect(
+      await rotateCells(db, { keys: ringOf('k2', 'k1'), pageSize: 2, onPage: (rotated) => pages.push(rotated) }),
+    ).toEqual({ rotated: before['k1'], unreadable: 0, left: 0 })
     expect(pages.length).toBeGreaterThan(6)
     expect(await uses()).toEqual({ k2: before['k1'] })
     expect(await rotateCells(db, { keys: ringOf('k2', 'k1') })).toEqual({ rotated: 0, unreadable: 0, left: 0 })
@@ -50,7 +55,11 @@ describe('keys rotate', () => {
     for (let count = 0; count < 6; count += 1) await born(world)
     const stopping = new AbortController()
     const options = { keys: ringOf('k2', 'k1'), pageSize: 2 }
-    const first = await rotateCells(withKeys('k2', 'k1'), { ...options, signal: stopping.signal, onPage: () => stopping.abort() })
+    const first = await rotateCells(withKeys('k2', 'k1'), {
+      ...options,
+      signal: stopping.signal,
+      onPage: () => stopping.abort(),
+    })
     expect(first).toEqual({ rotated: 2, unreadable: 0, left: 4 })
     expect(await uses()).toEqual({ k1: 4, k2: 2 })
     expect(await rotateCells(withKeys('k2', 'k1'), options)).toEqual({ rotated: 4, unreadable: 0, left: 0 })
@@ -65,11 +74,17 @@ describe('keys rotate', () => {
       await tx.$queryRaw`SELECT 1 FROM consents WHERE id = ${held.id}::uuid FOR UPDATE`
       locked.resolve()
       await gone
-      await tx.consent.update({ where: { id: held.id }, data: { refreshToken: sealToken(world.vault, held.id, 2, new Secret('newer')), tokenVersion: 2 } })
+      await tx.consent.update({
+        where: { id: held.id },
+        data: { refreshToken: sealToken(world.vault, held.id, 2, new Secret('newer')), tokenVersion: 2 },
+      })
     })
     await locked.promise
     let pages = 0
-    const rotated = rotateCells(withKeys('k2', 'k1'), { keys: ringOf('k2', 'k1'), onPage: () => void ((pages += 1) === 4 && letGo()) })
+    const rotated = rotateCells(withKeys('k2', 'k1'), {
+      keys: ringOf('k2', 'k1'),
+      onPage: () => void ((pages += 1) === 4 && letGo()),
+    })
     expect(await rotated).toEqual({ rotated: 2, unreadable: 0, left: 0 })
     await other
     const store = makeStore(withKeys('k2'))
@@ -87,7 +102,13 @@ describe('keys rotate', () => {
       for (let time = 0; time < 8; time += 1) {
         const { version } = await both.readRefreshToken(id)
         const token = `token-${id}-${time}`
-        const rotated = { consentId: id, authorisationId: randomUUID(), version, token: new Secret(token), now: world.clock.now() }
+        const rotated = {
+          consentId: id,
+          authorisationId: randomUUID(),
+          version,
+          token: new Secret(token),
+          now: world.clock.now(),
+        }
         if (await both.storeRotated(rotated)) newest.set(id, token)
       }
     }
@@ -98,16 +119,28 @@ describe('keys rotate', () => {
     }
     await load
     for (const { id } of consents) expect((await both.readRefreshToken(id)).token.reveal()).toBe(newest.get(id))
-    expect(await rotateCells(withKeys('k1', 'k2'), { keys: ringOf('k1', 'k2') })).toMatchObject({ unreadable: 0, left: 0 })
+    expect(await rotateCells(withKeys('k1', 'k2'), { keys: ringOf('k1', 'k2') })).toMatchObject({
+      unreadable: 0,
+      left: 0,
+    })
     expect(await verified(world)).toEqual([])
   })
 
   test('cells that do not open stay, are named, count as left; those of a key nobody has are untouched', async () => {
     const [broken, foreign, good] = [await born(world), await born(world), await born(world)]
-    await world.db.prisma.consent.update({ where: { id: broken.id }, data: { refreshToken: sealToken(world.vault, good.id, 1, new Secret('x')) } })
-    await world.db.prisma.consent.update({ where: { id: foreign.id }, data: { refreshToken: sealToken(withKeys('k9').vault, foreign.id, 1, new Secret('x')) } })
+    await world.db.prisma.consent.update({
+      where: { id: broken.id },
+      data: { refreshToken: sealToken(world.vault, good.id, 1, new Secret('x')) },
+    })
+    await world.db.prisma.consent.update({
+      where: { id: foreign.id },
+      data: { refreshToken: sealToken(withKeys('k9').vault, foreign.id, 1, new Secret('x')) },
+    })
     const named: unknown[] = []
-    const result = await rotateCells(withKeys('k2', 'k1'), { keys: ringOf('k2', 'k1'), onUnreadable: (row) => named.push(row) })
+    const result = await rotateCells(withKeys('k2', 'k1'), {
+      keys: ringOf('k2', 'k1'),
+      onUnreadable: (row) => named.push(row),
+    })
     expect(result).toEqual({ rotated: 1, unreadable: 1, left: 2 })
     expect(named).toEqual([{ table: 'consents', id: broken.id, cause: 'not-authentic' }])
     expect(await missingKeys(world.db, ringOf('k2', 'k1'))).toEqual([{ keyId: 'k9', cells: 1 }])
@@ -116,10 +149,17 @@ describe('keys rotate', () => {
 
 /** What somebody with the table but not the key may try. */
 const tampering: Record<string, (world: World, consent: Consent) => Promise<string>> = {
-  'moved to another row': async (there) => (await there.db.prisma.consent.findUniqueOrThrow({ where: { id: (await born(there)).id } })).refreshToken,
+  'moved to another row': async (there) =>
+    (await there.db.prisma.consent.findUniqueOrThrow({ where: { id: (await born(there)).id } })).refreshToken,
   'of an older version put back': async (there, { id }) => {
     const { refreshToken } = await there.db.prisma.consent.findUniqueOrThrow({ where: { id } })
-    await there.store.storeRotated({ consentId: id, authorisationId: randomUUID(), version: 1, token: new Secret('newer'), now: there.clock.now() })
+    await there.store.storeRotated({
+      consentId: id,
+      authorisationId: randomUUID(),
+      version: 1,
+      token: new Secret('newer'),
+      now: there.clock.now(),
+    })
     return refreshToken
   },
   'with a bit flipped': async (there, { id }) => {
@@ -150,7 +190,9 @@ describe.each(Object.entries(tampering))('a refresh token %s', (_name, tamper) =
     const consent = await born(world)
     await tampered(consent)
     await expect(world.store.readRefreshToken(consent.id)).rejects.toBeInstanceOf(CellUnreadable)
-    await expect(administration(world.db, world.policy).showToken(consent.id, { now: world.clock.now(), reason: 'x' })).rejects.toMatchObject(refused)
+    await expect(
+      administration(world.db, world.policy).showToken(consent.id, { now: world.clock.now(), reason: 'x' }),
+    ).rejects.toMatchObject(refused)
     expect((await world.eventsOf(consent.id)).map(({ type }) => type)).not.toContain('token.shown')
   })
 
@@ -160,7 +202,9 @@ describe.each(Object.entries(tampering))('a refresh token %s', (_name, tamper) =
     await expect(world.jobs.consent(consent.id, aRun())).rejects.toMatchObject(refused)
     await isQuarantined(consent)
     expect(world.mailsTo(consent)).toEqual([])
-    expect(world.simulator.ledger.entries({ credentials_id: consent.credentialsId }).map(({ what }) => what)).toEqual(['seeded'])
+    expect(world.simulator.ledger.entries({ credentials_id: consent.credentialsId }).map(({ what }) => what)).toEqual([
+      'seeded',
+    ])
   })
 
   test('found by a user on the start page: quarantined, and the page says that it waits', async () => {
@@ -175,7 +219,9 @@ describe.each(Object.entries(tampering))('a refresh token %s', (_name, tamper) =
     const consent = await asked(world)
     await world.goToBank(consent.id, 'approve')
     world.simulator.faults.add({ endpoint: 'exchange', kind: 'reset-after', count: 1, only: consent.credentialsId })
-    const [id] = (await world.authorisationsOf(consent.id)).filter(({ status }) => status === 'code_received').map((one) => one.id)
+    const [id] = (await world.authorisationsOf(consent.id))
+      .filter(({ status }) => status === 'code_received')
+      .map((one) => one.id)
     await tampered(consent)
     await expect(advance(world)(id ?? '', aRun())).rejects.toMatchObject(refused)
     expect((await authorisation(world, id ?? '')).status).toBe('unknown')
@@ -188,7 +234,10 @@ describe.each(['code', 'verifier'] as const)('an unreadable %s', (column) => {
     const { consent, codeId } = await withCode(world)
     const other = await withCode(world)
     const { code, verifier } = await authorisation(world, other.codeId)
-    await world.db.prisma.authorisation.update({ where: { id: codeId }, data: { [column]: { code, verifier }[column] } })
+    await world.db.prisma.authorisation.update({
+      where: { id: codeId },
+      data: { [column]: { code, verifier }[column] },
+    })
     await expect(advance(world)(codeId, aRun())).rejects.toThrow(PermanentError)
     expect((await world.consentOf(consent.id)).status).toBe('quarantined')
     expect(world.simulator.ledger.count({ what: 'exchange', credentials_id: consent.credentialsId })).toBe(0)
@@ -217,7 +266,10 @@ test('an unreadable access token: the consent is quarantined; a good answer rene
 
 test('an unreadable link in stock: the user hears that it waits, the consent is quarantined', async () => {
   const consent = await asked(world)
-  await world.db.prisma.authorisation.updateMany({ where: { consentId: consent.id }, data: { link: 'v1.k1.AAAA.BBBB' } })
+  await world.db.prisma.authorisation.updateMany({
+    where: { consentId: consent.id },
+    data: { link: 'v1.k1.AAAA.BBBB' },
+  })
   expect(await world.leaveForBank(consent.id)).toMatchObject({ kind: 'not-now', start: { kind: 'on-hold' } })
   expect((await world.consentOf(consent.id)).status).toBe('quarantined')
 })

@@ -1,4 +1,5 @@
-// Many writers, aborted ones among them, two sequencers and impatient readers: whoever reads, reads every event once, in each consent's order.
+// Many writers, aborted ones among them, two sequencers and impatient readers: whoever reads, reads every event once,
+// in each consent's order.
 import { setTimeout as delay } from 'node:timers/promises'
 import { randomInt } from 'node:crypto'
 import { Duration } from 'luxon'
@@ -18,7 +19,8 @@ import { aRow, NOW } from '../import/rows.ts'
 import { createDatabase } from '../setup/database.ts'
 import { asOwner } from '../setup/roles.ts'
 
-const open = (url: string, connections = 8) => openStore({ url: new Secret(url), vault: makeVault({ keys: ringOf('k1') }), connections })
+const open = (url: string, connections = 8) =>
+  openStore({ url: new Secret(url), vault: makeVault({ keys: ringOf('k1') }), connections })
 type Opened = ReturnType<typeof open>
 
 const importConsents = async ({ db, store }: Opened, count: number): Promise<string[]> => {
@@ -29,18 +31,25 @@ const importConsents = async ({ db, store }: Opened, count: number): Promise<str
 
 const event = { type: 'consent.updated', at: NOW, actor: 'company' } as const
 
-/** One transaction: a few events of a few consents, in their order; some take their number early, some are undone, some take long. */
+/**
+ * One transaction: a few events of a few consents, in their order; some take their number early, some are undone, some
+ * take long.
+ */
 const writeSome = async ({ db }: Opened, ids: readonly string[]): Promise<void> => {
-  const chosen = [...new Set(Array.from({ length: randomInt(1, 4) }, () => ids[randomInt(ids.length)] ?? ''))].toSorted()
+  const chosen = [
+    ...new Set(Array.from({ length: randomInt(1, 4) }, () => ids[randomInt(ids.length)] ?? '')),
+  ].toSorted()
   const isUndone = randomInt(5) === 0
-  await db.prisma.$transaction(async (tx) => {
-    if (randomInt(3) === 0) await tx.$queryRaw`SELECT pg_current_xact_id()::text`
-    for (const id of chosen) await appendEvent(tx, id, event)
-    if (randomInt(4) === 0) await delay(randomInt(60))
-    if (isUndone) throw new Error('undone')
-  }).catch((error: unknown) => {
-    if (!isUndone) throw error
-  })
+  await db.prisma
+    .$transaction(async (tx) => {
+      if (randomInt(3) === 0) await tx.$queryRaw`SELECT pg_current_xact_id()::text`
+      for (const id of chosen) await appendEvent(tx, id, event)
+      if (randomInt(4) === 0) await delay(randomInt(60))
+      if (isUndone) throw new Error('undone')
+    })
+    .catch((error: unknown) => {
+      if (!isUndone) throw error
+    })
 }
 
 test('every reader sees every event exactly once, in the order of its consent', async () => {
@@ -79,7 +88,8 @@ test('every reader sees every event exactly once, in the order of its consent', 
   placing = false
   const { rows } = await asOwner(url, 'SELECT id, event_seq FROM consents')
   const expected = new Map(rows.map((row: { id: string; event_seq: number }) => [row.id, row.event_seq]))
-  for (const seen of await Promise.all(reading)) expect(new Map([...seen].toSorted())).toEqual(new Map([...expected].toSorted()))
+  for (const seen of await Promise.all(reading))
+    expect(new Map([...seen].toSorted())).toEqual(new Map([...expected].toSorted()))
   await Promise.all([writers, sequencers, readers].map(async ({ close }) => close()))
 })
 
@@ -98,8 +108,22 @@ test('without its lock a second sequencer waits at the primary key and fails: no
   })
   await isPlaced
   const ours = opened.store.sequenceEvents(10)
-  const end = ours.then(() => 'placed', () => 'failed')
-  await expect.poll(async () => (await asOwner(url, 'SELECT count(*)::int AS waiting FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())')).rows[0]?.waiting).toBe(1)
+  const end = ours.then(
+    () => 'placed',
+    () => 'failed',
+  )
+  await expect
+    .poll(
+      async () =>
+        (
+          await asOwner(
+            url,
+            'SELECT count(*)::int AS waiting FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM ' +
+              'pg_stat_activity WHERE datname = current_database())',
+          )
+        ).rows[0]?.waiting,
+    )
+    .toBe(1)
   release()
   await other
   expect(await end).toBe('failed')
@@ -127,8 +151,12 @@ test('killed in the middle of a batch: nothing is lost, the next one does it all
   const ours = await opened.db.prisma.$transaction(async (tx) => {
     // It has taken the notes and waits to write the places.
     await tx.$executeRaw`LOCK TABLE event_positions IN EXCLUSIVE MODE`
-    const end = opened.store.sequenceEvents(10).then(() => 'placed', () => 'failed')
-    const kill = `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'event_positions'::regclass AND NOT granted`
+    const end = opened.store.sequenceEvents(10).then(
+      () => 'placed',
+      () => 'failed',
+    )
+    const kill = `
+      SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'event_positions'::regclass AND NOT granted`
     await expect.poll(async () => (await asOwner(url, kill)).rowCount).toBe(1)
     return { end }
   })
@@ -145,7 +173,10 @@ test('under load an event has its place within a second of its commit', { retry:
   const [writers, scheduler, reader] = [open(url), open(url, 2), open(url, 2)]
   const ids = await importConsents(writers, 200)
   const timer = keepTime({
-    name: 'feed', every: Duration.fromMillis(250), roundWithin: Duration.fromMillis(10_000), log: makeLog({ level: 'silent' }),
+    name: 'feed',
+    every: Duration.fromMillis(250),
+    roundWithin: Duration.fromMillis(10_000),
+    log: makeLog({ level: 'silent' }),
     round: placeEvents({ store: scheduler.store }),
   })
   const lags: number[] = []
@@ -155,7 +186,8 @@ test('under load an event has its place within a second of its commit', { retry:
       const committed = performance.now()
       if (no % 40 !== first) continue
       // Not through `listFeed`, which would place the event itself.
-      while ((await reader.db.prisma.eventPosition.count({ where: { consentId: ids[no] ?? '', seq: 2 } })) === 0) await delay(10)
+      while ((await reader.db.prisma.eventPosition.count({ where: { consentId: ids[no] ?? '', seq: 2 } })) === 0)
+        await delay(10)
       lags.push(performance.now() - committed)
     }
   }

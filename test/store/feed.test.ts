@@ -1,4 +1,5 @@
-// The feed as its readers see it: each event once, none skipped however late it commits, and no cursor taken for another's.
+// The feed as its readers see it: each event once, none skipped however late it commits, and no cursor taken for
+// another's.
 import { randomUUID } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { makeVault } from '../../src/crypto/vault.ts'
@@ -24,12 +25,16 @@ beforeEach(async () => {
   opened = openStore({ url: new Secret(url), vault: makeVault({ keys: ringOf('k1') }), connections: 6 })
   const rows = Array.from({ length: 4 }, () => aRow({ expiresAt: NOW.plus({ days: 60 }) }))
   await imports(opened.db, aPolicy()).importBatch(rows, { now: NOW, correct: false })
-  ids = await Promise.all(rows.map(async ({ credentialsId }) => (await opened.store.findConsent(credentialsId))?.id ?? ''))
+  ids = await Promise.all(
+    rows.map(async ({ credentialsId }) => (await opened.store.findConsent(credentialsId))?.id ?? ''),
+  )
   return async () => opened.close()
 })
 
 const add = async (consent: number, reason: string): Promise<void> =>
-  opened.db.prisma.$transaction(async (tx) => appendEvent(tx, ids[consent] ?? '', { type: 'consent.updated', at: NOW, actor: 'company', reason }))
+  opened.db.prisma.$transaction(async (tx) =>
+    appendEvent(tx, ids[consent] ?? '', { type: 'consent.updated', at: NOW, actor: 'company', reason }),
+  )
 
 const readAll = async (after?: string, limit = 2): Promise<FeedEvent[]> => {
   const all: FeedEvent[] = []
@@ -80,10 +85,12 @@ test('a transaction that commits late delays its own events alone, and none is p
 
 test('what is undone leaves no gap', async () => {
   const from = cursorOf(await readAll())
-  await expect(opened.db.prisma.$transaction(async (tx) => {
-    await appendEvent(tx, ids[0] ?? '', { type: 'consent.updated', at: NOW, actor: 'company', reason: 'undone' })
-    throw new Error('undone')
-  })).rejects.toThrow('undone')
+  await expect(
+    opened.db.prisma.$transaction(async (tx) => {
+      await appendEvent(tx, ids[0] ?? '', { type: 'consent.updated', at: NOW, actor: 'company', reason: 'undone' })
+      throw new Error('undone')
+    }),
+  ).rejects.toThrow('undone')
   await add(0, 'done')
   expect(reasons(await readAll(from))).toEqual(['done'])
   const { rows } = await asOwner(url, 'SELECT max(position)::int AS last, count(*)::int AS count FROM event_positions')
@@ -111,18 +118,30 @@ test('a transaction with a number before it waited for the consent stays behind 
 test('the role with few rights places events, and can neither note nor move any by itself', async () => {
   const appUrl = await createAppRole(url)
   const app = openStore({ url: new Secret(appUrl), vault: makeVault({ keys: ringOf('k1') }), connections: 2 })
-  await app.db.prisma.$transaction(async (tx) => appendEvent(tx, ids[0] ?? '', { type: 'consent.updated', at: NOW, actor: 'company' }))
+  await app.db.prisma.$transaction(async (tx) =>
+    appendEvent(tx, ids[0] ?? '', { type: 'consent.updated', at: NOW, actor: 'company' }),
+  )
   expect(await listing(app.db).listFeed(undefined, 100)).toHaveLength(5)
   await app.close()
-  for (const statement of ['UPDATE event_positions SET position = 0', 'DELETE FROM event_positions', 'TRUNCATE event_positions', 'INSERT INTO unsequenced_events (consent_id, seq) VALUES (gen_random_uuid(), 1)']) {
+  for (const statement of [
+    'UPDATE event_positions SET position = 0',
+    'DELETE FROM event_positions',
+    'TRUNCATE event_positions',
+    'INSERT INTO unsequenced_events (consent_id, seq) VALUES (gen_random_uuid(), 1)',
+  ]) {
     await expect(asOwner(appUrl, statement)).rejects.toThrow('permission denied')
   }
 })
 
 test('a search path that names nothing of ours does not keep an event from being noted', async () => {
   const [{ schema }] = (await asOwner(url, 'SELECT current_schema() AS schema')).rows as [{ schema: string }]
-  await asOwner(url, `SET search_path = ''`, `
-    INSERT INTO ${schema}.events (consent_id, seq, type, at, actor, hash) VALUES ('${ids[0]}', 2, 'consent.updated', now(), 'company', repeat('0', 64))`)
+  await asOwner(
+    url,
+    `SET search_path = ''`,
+    `
+    INSERT INTO ${schema}.events (consent_id, seq, type, at, actor, hash) VALUES ('${ids[0]}', 2, 'consent.updated',
+      now(), 'company', repeat('0', 64))`,
+  )
   expect((await readAll()).at(-1)).toMatchObject({ consentId: ids[0], seq: 2 })
 })
 
@@ -131,12 +150,16 @@ describe('notes of events that wait', () => {
     await add(0, 'noted twice')
     await asOwner(url, 'INSERT INTO unsequenced_events (consent_id, seq) SELECT consent_id, seq FROM events')
     const feed = await readAll()
-    await asOwner(url, 'INSERT INTO unsequenced_events (consent_id, seq) SELECT consent_id, seq FROM events', `INSERT INTO unsequenced_events (consent_id, seq) VALUES ('${randomUUID()}', 1)`)
+    await asOwner(
+      url,
+      'INSERT INTO unsequenced_events (consent_id, seq) SELECT consent_id, seq FROM events',
+      `INSERT INTO unsequenced_events (consent_id, seq) VALUES ('${randomUUID()}', 1)`,
+    )
     expect(await readAll()).toEqual(feed)
     expect(await opened.store.sequenceEvents(10)).toBe(0)
   })
 
-  test('one that is lost is made good by the consent\'s next one', async () => {
+  test("one that is lost is made good by the consent's next one", async () => {
     await readAll()
     await add(0, 'unnoted')
     await asOwner(url, 'DELETE FROM unsequenced_events')
@@ -155,10 +178,23 @@ describe('notes of events that wait', () => {
 })
 
 describe('a cursor', () => {
-  const refused = async (cursor: string): Promise<void> => expect(listing(opened.db).listFeed(cursor, 1)).rejects.toThrow(CursorUnknown)
+  const refused = async (cursor: string): Promise<void> =>
+    expect(listing(opened.db).listFeed(cursor, 1)).rejects.toThrow(CursorUnknown)
 
   test('that is none is a RangeError', async () => {
-    for (const cursor of ['', 'x', '1', '1.2.3', "1.1'--", '1-', '1-xyz', '-1-0123456789abcdef', '1-0123456789ABCDEF', ' 1.1', '9999999999999999999.1']) {
+    for (const cursor of [
+      '',
+      'x',
+      '1',
+      '1.2.3',
+      "1.1'--",
+      '1-',
+      '1-xyz',
+      '-1-0123456789abcdef',
+      '1-0123456789ABCDEF',
+      ' 1.1',
+      '9999999999999999999.1',
+    ]) {
       await expect(listing(opened.db).listFeed(cursor, 1)).rejects.toThrow(RangeError)
     }
   })
@@ -167,8 +203,15 @@ describe('a cursor', () => {
     const kept = cursorOf(await readAll())
     await add(0, 'lost')
     const lost = cursorOf(await readAll(kept))
-    await asOwner(url, `SET reconsent.rewrite_events = 'allowed'`, 'DELETE FROM event_positions WHERE position = 5', 'DELETE FROM events WHERE seq = 2', `
-      UPDATE consents SET event_seq = 1, event_hash = events.hash FROM events WHERE events.consent_id = consents.id AND seq = 1`)
+    await asOwner(
+      url,
+      `SET reconsent.rewrite_events = 'allowed'`,
+      'DELETE FROM event_positions WHERE position = 5',
+      'DELETE FROM events WHERE seq = 2',
+      `
+      UPDATE consents SET event_seq = 1, event_hash = events.hash FROM events WHERE events.consent_id = consents.id AND
+        seq = 1`,
+    )
     await refused(lost)
     await add(1, 'instead')
     expect(reasons(await readAll(kept))).toEqual(['instead'])
@@ -180,9 +223,17 @@ describe('a cursor', () => {
     await add(0, 'before')
     await add(1, 'behind')
     const seen = cursorOf(await readAll(kept))
-    // A failover that lost one event and the places of both: on the other server an event with an older number comes in between.
-    await asOwner(url, `SET reconsent.rewrite_events = 'allowed'`, 'DELETE FROM event_positions WHERE position > 4', `DELETE FROM events WHERE reason = 'before'`, `
-      INSERT INTO events (consent_id, seq, type, at, actor, hash, transaction_id) VALUES ('${ids[2]}', 2, 'consent.updated', now(), 'company', repeat('0', 64), 1)`)
+    // A failover that lost one event and the places of both: on the other server an event with an older number comes in
+    // between.
+    await asOwner(
+      url,
+      `SET reconsent.rewrite_events = 'allowed'`,
+      'DELETE FROM event_positions WHERE position > 4',
+      `DELETE FROM events WHERE reason = 'before'`,
+      `
+      INSERT INTO events (consent_id, seq, type, at, actor, hash, transaction_id) VALUES ('${ids[2]}', 2,
+        'consent.updated', now(), 'company', repeat('0', 64), 1)`,
+    )
     expect(await noteForgottenEvents(url)).toBe(1)
     expect((await readAll(kept)).map(({ consentId }) => consentId)).toEqual([ids[2], ids[1]])
     expect(cursorOf(await readAll(kept)).split('-')[0]).toBe(seen.split('-')[0])
@@ -191,7 +242,8 @@ describe('a cursor', () => {
 
   describe('of the release before', () => {
     const oldCursorOf = async (reason: string): Promise<string> =>
-      (await asOwner(url, `SELECT transaction_id || '.' || position AS cursor FROM events WHERE reason = '${reason}'`)).rows[0]?.cursor ?? ''
+      (await asOwner(url, `SELECT transaction_id || '.' || position AS cursor FROM events WHERE reason = '${reason}'`))
+        .rows[0]?.cursor ?? ''
 
     test('goes on after the event it names', async () => {
       for (const reason of ['a', 'b', 'c']) await add(0, reason)
@@ -212,7 +264,8 @@ describe('a cursor', () => {
     })
 
     test('of no event is refused', async () => {
-      for (const cursor of ['1.1', '999999999.1', `${(await oldCursorOf('imported')).split('.')[0] || '2'}.999999`]) await refused(cursor)
+      for (const cursor of ['1.1', '999999999.1', `${(await oldCursorOf('imported')).split('.')[0] || '2'}.999999`])
+        await refused(cursor)
     })
   })
 })

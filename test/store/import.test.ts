@@ -30,7 +30,8 @@ const read = async (row: ImportRow) => {
   if (history === undefined) throw new Error('no such consent')
   return history
 }
-const tokenOf = async (row: ImportRow): Promise<string> => (await opened.store.readRefreshToken((await read(row)).consent.id)).token.reveal()
+const tokenOf = async (row: ImportRow): Promise<string> =>
+  (await opened.store.readRefreshToken((await read(row)).consent.id)).token.reveal()
 const eventsOf = async (row: ImportRow): Promise<string[]> => (await read(row)).events.map(({ type }) => type)
 
 /** As a reauth job leaves a due consent: an open cycle with a message on its way. */
@@ -39,12 +40,34 @@ const openCycle = async (row: ImportRow) => {
   const renewalId = newId()
   const at = NOW.toJSDate()
   await opened.db.prisma.renewal.create({
-    data: { id: renewalId, consentId: consent.id, cycle: consent.cycle, openedBy: 'system', reason: 'due', openedAt: at, previousExpiresAt: consent.expiresAt.toJSDate() },
+    data: {
+      id: renewalId,
+      consentId: consent.id,
+      cycle: consent.cycle,
+      openedBy: 'system',
+      reason: 'due',
+      openedAt: at,
+      previousExpiresAt: consent.expiresAt.toJSDate(),
+    },
   })
-  const message = { consentId: consent.id, renewalId, cycle: consent.cycle, channel: 'email', situation: 'reminder', createdAt: at }
+  const message = {
+    consentId: consent.id,
+    renewalId,
+    cycle: consent.cycle,
+    channel: 'email',
+    situation: 'reminder',
+    createdAt: at,
+  }
   await opened.db.prisma.notification.createMany({
     data: [
-      { ...message, id: newId(), rung: '-7d', status: 'sent', sentAt: at, createdAt: NOW.minus({ days: 4 }).toJSDate() },
+      {
+        ...message,
+        id: newId(),
+        rung: '-7d',
+        status: 'sent',
+        sentAt: at,
+        createdAt: NOW.minus({ days: 4 }).toJSDate(),
+      },
       { ...message, id: newId(), rung: '-3d', status: 'pending', nextActionAt: at },
     ],
   })
@@ -55,12 +78,21 @@ describe('a new row', () => {
     const row = aRow({ refreshToken: 'the-secret-token' })
     expect(await put(row)).toEqual([{ kind: 'created', detail: undefined, superseded: 0 }])
     const { consent, events } = await read(row)
-    expect(consent).toMatchObject({ status: 'active', cycle: 1, expiresSource: 'imported', tokenVersion: 1, userId: row.userId, scopes: row.scopes })
+    expect(consent).toMatchObject({
+      status: 'active',
+      cycle: 1,
+      expiresSource: 'imported',
+      tokenVersion: 1,
+      userId: row.userId,
+      scopes: row.scopes,
+    })
     // Healthy: the first rung is 14 days before the expiry, not now.
     expect(consent.nextActionAt?.toISO()).toBe(NOW.plus({ days: 46 }).toISO())
     expect(events).toMatchObject([{ seq: 1, type: 'consent.imported', actor: 'company' }])
     expect(await tokenOf(row)).toBe('the-secret-token')
-    const stored = await opened.db.prisma.$queryRaw<object[]>`SELECT consents.*::text, events.*::text FROM consents JOIN events ON events.consent_id = consents.id`
+    const stored = await opened.db.prisma.$queryRaw<
+      object[]
+    >`SELECT consents.*::text, events.*::text FROM consents JOIN events ON events.consent_id = consents.id`
     expect(JSON.stringify(stored)).not.toContain('the-secret-token')
   })
 
@@ -85,7 +117,8 @@ describe('the same row again', () => {
   test('changes nothing, to the last column', async () => {
     const row = aRow()
     await put(row)
-    const all = async () => opened.db.prisma.$queryRaw`SELECT * FROM consents WHERE credentials_id = ${row.credentialsId}`
+    const all = async () =>
+      opened.db.prisma.$queryRaw`SELECT * FROM consents WHERE credentials_id = ${row.credentialsId}`
     const before = await all()
     expect(await kindOf(row, { now: NOW.plus({ hours: 1 }) })).toBe('unchanged')
     expect(await kindOf(row, { correct: true })).toBe('unchanged')
@@ -115,7 +148,9 @@ describe('a later date', () => {
     await put(row)
     await openCycle(row)
     const before = await opened.store.claim('consent', (await read(row)).consent.id, NOW.plus({ minutes: 1 }).diff(NOW))
-    expect(await kindOf({ ...row, expiresAt: NOW.plus({ days: 90 }), refreshToken: new Secret('new') })).toBe('repaired')
+    expect(await kindOf({ ...row, expiresAt: NOW.plus({ days: 90 }), refreshToken: new Secret('new') })).toBe(
+      'repaired',
+    )
     const { consent, renewals, notifications } = await read(row)
     expect(consent).toMatchObject({ status: 'active', cycle: 2, tokenVersion: 2 })
     expect(consent.nextActionAt?.toISO()).toBe(NOW.plus({ days: 76 }).toISO())
@@ -135,10 +170,18 @@ describe('a later date', () => {
   })
 
   test('opens a lapsed or unsupported consent again and leaves a paused or quarantined one as it is', async () => {
-    for (const [status, after] of [['lapsed', 'active'], ['unsupported', 'active'], ['paused', 'paused'], ['quarantined', 'quarantined']] as const) {
+    for (const [status, after] of [
+      ['lapsed', 'active'],
+      ['unsupported', 'active'],
+      ['paused', 'paused'],
+      ['quarantined', 'quarantined'],
+    ] as const) {
       const row = aRow({ expiresAt: NOW.minus({ days: 100 }) })
       await put(row)
-      await opened.db.prisma.consent.update({ where: { credentialsId: row.credentialsId }, data: { status, nextActionAt: null } })
+      await opened.db.prisma.consent.update({
+        where: { credentialsId: row.credentialsId },
+        data: { status, nextActionAt: null },
+      })
       expect(await kindOf({ ...row, expiresAt: NOW.plus({ days: 60 }) })).toBe('repaired')
       const { consent } = await read(row)
       expect(consent).toMatchObject({ status: after, cycle: 2 })
@@ -149,16 +192,26 @@ describe('a later date', () => {
   test('is refused for one that is closed for good', async () => {
     const row = aRow()
     await put(row)
-    await administration(opened.db, policy).closeForGood((await read(row)).consent.id, 'opted_out', { now: NOW, reason: 'asked' })
-    expect(await put({ ...row, expiresAt: NOW.plus({ days: 80 }) })).toMatchObject([{ kind: 'refused', detail: expect.stringContaining('opted_out') }])
+    await administration(opened.db, policy).closeForGood((await read(row)).consent.id, 'opted_out', {
+      now: NOW,
+      reason: 'asked',
+    })
+    expect(await put({ ...row, expiresAt: NOW.plus({ days: 80 }) })).toMatchObject([
+      { kind: 'refused', detail: expect.stringContaining('opted_out') },
+    ])
     expect(await kindOf(row)).toBe('unchanged')
   })
 
   test('mends a token whose key is gone', async () => {
     const row = aRow()
     await put(row)
-    await opened.db.prisma.consent.update({ where: { credentialsId: row.credentialsId }, data: { refreshToken: 'v1.gone.AAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAA' } })
-    expect(await kindOf({ ...row, expiresAt: NOW.plus({ days: 80 }), refreshToken: new Secret('fresh') })).toBe('repaired')
+    await opened.db.prisma.consent.update({
+      where: { credentialsId: row.credentialsId },
+      data: { refreshToken: 'v1.gone.AAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAA' },
+    })
+    expect(await kindOf({ ...row, expiresAt: NOW.plus({ days: 80 }), refreshToken: new Secret('fresh') })).toBe(
+      'repaired',
+    )
     expect(await tokenOf(row)).toBe('fresh')
   })
 })
@@ -177,7 +230,11 @@ describe('a date that is not later', () => {
     const row = aRow({ expiresAt: NOW.plus({ days: 5 }), refreshToken: 'ours' })
     await put(row)
     const renewed = NOW.plus({ days: 90 })
-    const held = await holdLocks(opened.db, 'UPDATE consents SET expires_at = $2, cycle = 2 WHERE credentials_id = $1', [row.credentialsId, renewed.toJSDate()])
+    const held = await holdLocks(
+      opened.db,
+      'UPDATE consents SET expires_at = $2, cycle = 2 WHERE credentials_id = $1',
+      [row.credentialsId, renewed.toJSDate()],
+    )
     const results = put({ ...row, expiresAt: NOW.plus({ days: 60 }), refreshToken: new Secret('theirs') })
     await held.untilWaiting(1)
     await held.commit()
@@ -190,7 +247,9 @@ describe('a date that is not later', () => {
   test('is taken with --correct: the cycle goes on, looked at now', async () => {
     const row = aRow({ refreshToken: 'ours' })
     await put(row)
-    expect(await kindOf({ ...row, expiresAt: NOW.plus({ days: 1 }), refreshToken: new Secret('theirs') }, { correct: true })).toBe('updated')
+    expect(
+      await kindOf({ ...row, expiresAt: NOW.plus({ days: 1 }), refreshToken: new Secret('theirs') }, { correct: true }),
+    ).toBe('updated')
     const { consent } = await read(row)
     expect(consent).toMatchObject({ cycle: 1, tokenVersion: 2 })
     expect(consent.expiresAt.toISO()).toBe(NOW.plus({ days: 1 }).toISO())
@@ -221,12 +280,18 @@ describe('two consents of one user at one bank', () => {
     const [older, newer] = pair()
     return [older, { ...newer, supersedes: older.credentialsId }]
   }
-  const statusesOf = async (...rows: ImportRow[]): Promise<string[]> => Promise.all(rows.map(async (row) => (await read(row)).consent.status))
+  const statusesOf = async (...rows: ImportRow[]): Promise<string[]> =>
+    Promise.all(rows.map(async (row) => (await read(row)).consent.status))
 
   test('both stay: personal and business are two logins', async () => {
     const [older, newer] = pair()
-    expect(await put([older, newer])).toMatchObject([{ kind: 'created', superseded: 0 }, { kind: 'created', superseded: 0 }])
-    expect(await put({ ...older, expiresAt: NOW.plus({ days: 89 }) })).toMatchObject([{ kind: 'repaired', superseded: 0 }])
+    expect(await put([older, newer])).toMatchObject([
+      { kind: 'created', superseded: 0 },
+      { kind: 'created', superseded: 0 },
+    ])
+    expect(await put({ ...older, expiresAt: NOW.plus({ days: 89 }) })).toMatchObject([
+      { kind: 'repaired', superseded: 0 },
+    ])
     expect(await statusesOf(older, newer)).toEqual(['active', 'active'])
   })
 
@@ -234,31 +299,58 @@ describe('two consents of one user at one bank', () => {
     const [older, newer] = replacing()
     await put(older)
     await openCycle(older)
-    const claimed = await opened.store.claim('consent', (await read(older)).consent.id, NOW.plus({ minutes: 1 }).diff(NOW))
+    const claimed = await opened.store.claim(
+      'consent',
+      (await read(older)).consent.id,
+      NOW.plus({ minutes: 1 }).diff(NOW),
+    )
     expect(await put(newer)).toEqual([{ kind: 'created', detail: undefined, superseded: 1 }])
     const { consent, renewals, notifications, events } = await read(older)
-    expect(consent).toMatchObject({ status: 'superseded', nextActionAt: undefined, supersededById: (await read(newer)).consent.id })
+    expect(consent).toMatchObject({
+      status: 'superseded',
+      nextActionAt: undefined,
+      supersededById: (await read(newer)).consent.id,
+    })
     expect(renewals).toMatchObject([{ status: 'cancelled' }])
     expect(notifications.map(({ status }) => status)).toEqual(['sent', 'cancelled'])
-    expect(events.at(-1)).toMatchObject({ type: 'consent.superseded', actor: 'company', data: { by: newer.credentialsId } })
+    expect(events.at(-1)).toMatchObject({
+      type: 'consent.superseded',
+      actor: 'company',
+      data: { by: newer.credentialsId },
+    })
     // Whoever worked on it writes nothing more.
     const { epoch } = await opened.db.prisma.consent.findUniqueOrThrow({ where: { id: consent.id } })
     expect(claimed).toMatchObject({ kind: 'claimed', claim: { epoch: epoch - 1 } })
-    const all = async () => opened.db.prisma.$queryRaw`SELECT * FROM consents WHERE user_id = ${older.userId} ORDER BY id`
+    const all = async () =>
+      opened.db.prisma.$queryRaw`SELECT * FROM consents WHERE user_id = ${older.userId} ORDER BY id`
     const rows = await all()
-    expect(await put([older, newer])).toEqual([{ kind: 'unchanged', detail: undefined, superseded: 0 }, { kind: 'unchanged', detail: undefined, superseded: 0 }])
+    expect(await put([older, newer])).toEqual([
+      { kind: 'unchanged', detail: undefined, superseded: 0 },
+      { kind: 'unchanged', detail: undefined, superseded: 0 },
+    ])
     expect(await put([newer, older], { correct: true })).toMatchObject([{ kind: 'unchanged' }, { kind: 'unchanged' }])
     expect(await all()).toEqual(rows)
   })
 
   test('the one that is named may come later, in the same batch or another: until then a warning', async () => {
     const [older, newer] = replacing()
-    expect(await put([newer, older])).toMatchObject([{ kind: 'created', detail: expect.stringContaining('no such consent yet'), superseded: 0 }, { kind: 'created', superseded: 1 }])
+    expect(await put([newer, older])).toMatchObject([
+      { kind: 'created', detail: expect.stringContaining('no such consent yet'), superseded: 0 },
+      { kind: 'created', superseded: 1 },
+    ])
     const [first, second] = replacing()
-    expect(await put(second)).toMatchObject([{ kind: 'created', detail: expect.stringContaining('no such consent yet'), superseded: 0 }])
+    expect(await put(second)).toMatchObject([
+      { kind: 'created', detail: expect.stringContaining('no such consent yet'), superseded: 0 },
+    ])
     expect(await put(first)).toEqual([{ kind: 'created', detail: undefined, superseded: 1 }])
-    for (const [from, by] of [[older, newer], [first, second]] as const) {
-      expect((await read(from)).consent).toMatchObject({ status: 'superseded', supersededById: (await read(by)).consent.id })
+    for (const [from, by] of [
+      [older, newer],
+      [first, second],
+    ] as const) {
+      expect((await read(from)).consent).toMatchObject({
+        status: 'superseded',
+        supersededById: (await read(by)).consent.id,
+      })
       expect(await eventsOf(from)).toEqual(['consent.imported', 'consent.superseded'])
       expect(await statusesOf(by)).toEqual(['active'])
     }
@@ -267,7 +359,9 @@ describe('two consents of one user at one bank', () => {
   test('said later than either was imported, it is an update of the newer one', async () => {
     const [older, newer] = pair()
     await put([older, newer])
-    expect(await put({ ...newer, supersedes: older.credentialsId })).toEqual([{ kind: 'updated', detail: undefined, superseded: 1 }])
+    expect(await put({ ...newer, supersedes: older.credentialsId })).toEqual([
+      { kind: 'updated', detail: undefined, superseded: 1 },
+    ])
     expect(await eventsOf(newer)).toEqual(['consent.imported', 'consent.updated'])
     expect(await statusesOf(older, newer)).toEqual(['superseded', 'active'])
     // A field that is left out, as ever, takes nothing back.
@@ -277,7 +371,9 @@ describe('two consents of one user at one bank', () => {
   test('another bank or date does not matter, another user does: left out with a warning, both are named', async () => {
     const [older, newer] = replacing()
     await put(older)
-    expect(await put({ ...newer, providerId: 'ob-monzo', expiresAt: NOW.plus({ days: 1 }) })).toMatchObject([{ kind: 'created', superseded: 1 }])
+    expect(await put({ ...newer, providerId: 'ob-monzo', expiresAt: NOW.plus({ days: 1 }) })).toMatchObject([
+      { kind: 'created', superseded: 1 },
+    ])
     const [alices, bobs] = replacing()
     await put(alices)
     const { id } = (await read(alices)).consent
@@ -292,12 +388,21 @@ describe('two consents of one user at one bank', () => {
   test("another user's that comes later stays, with a warning", async () => {
     const [alices, bobs] = replacing()
     await put({ ...bobs, userId: 'bob' })
-    expect(await put(alices)).toMatchObject([{ kind: 'created', detail: expect.stringContaining('both stay'), superseded: 0 }])
+    expect(await put(alices)).toMatchObject([
+      { kind: 'created', detail: expect.stringContaining('both stay'), superseded: 0 },
+    ])
     expect(await statusesOf(alices, bobs)).toEqual(['active', 'active'])
   })
 
   test('a chain is followed, in whatever order its links come', async () => {
-    for (const order of [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]) {
+    for (const order of [
+      [0, 1, 2],
+      [0, 2, 1],
+      [1, 0, 2],
+      [1, 2, 0],
+      [2, 0, 1],
+      [2, 1, 0],
+    ]) {
       for (const together of [true, false]) {
         const [a, b] = replacing()
         const c = { ...aRow({ userId: a.userId, expiresAt: NOW.plus({ days: 88 }) }), supersedes: b.credentialsId }
@@ -317,7 +422,10 @@ describe('two consents of one user at one bank', () => {
         const ring = Array.from({ length }, () => aRow({ userId }))
         const rows = ring.map((row, index) => ({ ...row, supersedes: ring[(index + 1) % length]?.credentialsId }))
         const results = together ? await put(rows) : await inTurn(rows)
-        expect(results.filter(({ detail }) => detail?.includes('took the place of this one')), `${length} ${together}`).toHaveLength(1)
+        expect(
+          results.filter(({ detail }) => detail?.includes('took the place of this one')),
+          `${length} ${together}`,
+        ).toHaveLength(1)
         const statuses = await opened.db.prisma.consent.findMany({ where: { userId }, select: { status: true } })
         expect(statuses.filter(({ status }) => status === 'active')).toHaveLength(1)
         expect(statuses).toHaveLength(length)
@@ -333,7 +441,9 @@ describe('two consents of one user at one bank', () => {
   test('a word against one that was there first is left out too: newer and older exchanged', async () => {
     const [older, newer] = replacing()
     await put([older, newer])
-    expect(await put({ ...older, supersedes: newer.credentialsId })).toMatchObject([{ kind: 'unchanged', detail: expect.stringContaining('left out') }])
+    expect(await put({ ...older, supersedes: newer.credentialsId })).toMatchObject([
+      { kind: 'unchanged', detail: expect.stringContaining('left out') },
+    ])
     expect(await statusesOf(older, newer)).toEqual(['superseded', 'active'])
   })
 
@@ -341,7 +451,10 @@ describe('two consents of one user at one bank', () => {
     for (const status of ['revoked', 'opted_out'] as const) {
       const [older, newer] = replacing()
       await put(older)
-      await administration(opened.db, policy).closeForGood((await read(older)).consent.id, status, { now: NOW, reason: 'test' })
+      await administration(opened.db, policy).closeForGood((await read(older)).consent.id, status, {
+        now: NOW,
+        reason: 'test',
+      })
       expect(await put(newer)).toEqual([{ kind: 'created', detail: undefined, superseded: 0 }])
       expect(await statusesOf(older)).toEqual([status])
     }
@@ -356,7 +469,10 @@ describe('two consents of one user at one bank', () => {
     for (const status of ['paused', 'quarantined', 'lapsed', 'unsupported']) {
       const [older, newer] = replacing()
       await put(older)
-      await opened.db.prisma.consent.update({ where: { credentialsId: older.credentialsId }, data: { status, nextActionAt: null } })
+      await opened.db.prisma.consent.update({
+        where: { credentialsId: older.credentialsId },
+        data: { status, nextActionAt: null },
+      })
       expect(await put(newer)).toMatchObject([{ superseded: 1 }])
       expect(await statusesOf(older)).toEqual(['superseded'])
     }
@@ -366,7 +482,9 @@ describe('two consents of one user at one bank', () => {
   test('imported at the same moment by two imports: the older is closed all the same', async () => {
     const pairs = Array.from({ length: 25 }, replacing)
     await Promise.all(pairs.flatMap(([older, newer]) => [put(newer), put(older)]))
-    const left = await opened.db.prisma.consent.count({ where: { credentialsId: { in: pairs.map(([older]) => older.credentialsId) }, status: { not: 'superseded' } } })
+    const left = await opened.db.prisma.consent.count({
+      where: { credentialsId: { in: pairs.map(([older]) => older.credentialsId) }, status: { not: 'superseded' } },
+    })
     expect(left).toBe(0)
   })
 })
@@ -376,7 +494,13 @@ describe('a connection that we have', () => {
     const alice = aRow({ userId: 'alice' })
     await put(alice)
     const bob = { ...aRow({ userId: 'bob', expiresAt: NOW.plus({ days: 80 }) }), credentialsId: alice.credentialsId }
-    expect(await put(bob)).toEqual([{ kind: 'refused', detail: 'user_id is not the one we have: a connection does not change its user (--correct forces)', superseded: 0 }])
+    expect(await put(bob)).toEqual([
+      {
+        kind: 'refused',
+        detail: 'user_id is not the one we have: a connection does not change its user (--correct forces)',
+        superseded: 0,
+      },
+    ])
     expect((await put([alice, bob, alice])).map(({ kind }) => kind)).toEqual(['unchanged', 'refused', 'unchanged'])
     expect((await read(alice)).consent).toMatchObject({ userId: 'alice' })
     expect(await kindOf(bob, { correct: true })).toBe('repaired')

@@ -22,7 +22,11 @@ const rows = [
   aRow({ expiresAt: NOW.plus({ days: 70 }) }),
 ]
 beforeAll(async () => {
-  opened = openStore({ url: new Secret(await createDatabase()), vault: makeVault({ keys: ringOf('k1') }), connections: 6 })
+  opened = openStore({
+    url: new Secret(await createDatabase()),
+    vault: makeVault({ keys: ringOf('k1') }),
+    connections: 6,
+  })
   await imports(opened.db, policy).importBatch(rows, { now: NOW, correct: false })
   for (const { credentialsId } of rows) ids.push((await opened.store.findConsent(credentialsId))?.id ?? '')
   await administration(opened.db, policy).pauseConsent(ids[4] ?? '', { now: NOW, reason: 'test' })
@@ -58,7 +62,7 @@ describe('listing consents', () => {
 test('due consents come with what decides over them, the longest overdue first, page by page', async () => {
   const later = NOW.plus({ days: 50 })
   const seen = []
-  for (let after: { at: typeof NOW; id: string } | undefined; ; ) {
+  for (let after: { at: typeof NOW; id: string } | undefined; ;) {
     const page = await listing(opened.db).pageDue(later, { after, limit: 2 })
     seen.push(...page)
     const last = page.at(-1)?.consent
@@ -72,12 +76,25 @@ test('due consents come with what decides over them, the longest overdue first, 
 
 test('counts say what waits for a person', async () => {
   const counts = await listing(opened.db).statusCounts(NOW.plus({ minutes: 5 }))
-  expect(counts).toMatchObject({ consents: { active: 4, paused: 1, revoked: 0 }, withoutChannel: 1, uncertainNotifications: 0, unknownAuthorisations: 0, holds: [] })
+  expect(counts).toMatchObject({
+    consents: { active: 4, paused: 1, revoked: 0 },
+    withoutChannel: 1,
+    uncertainNotifications: 0,
+    unknownAuthorisations: 0,
+    holds: [],
+  })
   expect(counts.oldestOverdue.consent?.toISO()).toBe(NOW.toISO())
   expect(counts.oldestOverdue.notification).toBeUndefined()
   expect(counts.feedLagSeconds).toBeGreaterThan(0)
   await opened.store.sequenceEvents(100)
   expect((await listing(opened.db).statusCounts(NOW)).feedLagSeconds).toBe(0)
-  await opened.store.strike({ code: 'client-rejected', connection: 'a', now: NOW, since: NOW.minus({ minutes: 5 }), threshold: 1, probeEvery: NOW.plus({ minutes: 1 }).diff(NOW) })
+  await opened.store.strike({
+    code: 'client-rejected',
+    connection: 'a',
+    now: NOW,
+    since: NOW.minus({ minutes: 5 }),
+    threshold: 1,
+    probeEvery: NOW.plus({ minutes: 1 }).diff(NOW),
+  })
   expect((await listing(opened.db).statusCounts(NOW)).holds).toMatchObject([{ code: 'client-rejected' }])
 })

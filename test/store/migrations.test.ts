@@ -1,4 +1,5 @@
-// Upgrades: a database at any earlier migration, with rows in it, is brought up to date; and what the later ones are for.
+// Upgrades: a database at any earlier migration, with rows in it, is brought up to date; and what the later ones are
+// for.
 import { randomUUID } from 'node:crypto'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -30,18 +31,23 @@ const firstMigrations = async (names: readonly string[]): Promise<string> => {
 }
 
 const CONSENTS = `
-  INSERT INTO consents (id, credentials_id, user_id, provider_id, country, redirect_uri, expires_at, expires_source, refresh_token, next_action_at, created_at, updated_at)
-  SELECT gen_random_uuid(), 'cred-' || n, 'user', 'bank', 'GB', 'https://example.com', now(), 'imported', 'x', now(), now(), now() FROM generate_series(1, 2000) AS n`
+  INSERT INTO consents (id, credentials_id, user_id, provider_id, country, redirect_uri, expires_at, expires_source,
+    refresh_token, next_action_at, created_at, updated_at)
+  SELECT gen_random_uuid(), 'cred-' || n, 'user', 'bank', 'GB', 'https://example.com', now(), 'imported', 'x', now(),
+    now(), now() FROM generate_series(1, 2000) AS n`
 const RENEWALS = `
   INSERT INTO renewals (id, consent_id, cycle, opened_by, reason, opened_at, previous_expires_at)
   SELECT gen_random_uuid(), id, 1, 'system', 'a test', now(), now() FROM consents`
 const AUTHORISATIONS = `
-  INSERT INTO authorisations (id, consent_id, renewal_id, route, status, state_hash, done_id, redirect_uri, issued_at, expires_at)
-  SELECT gen_random_uuid(), consent_id, id, 'reauth', 'expired', decode(md5(n || id::text), 'hex'), n || id::text, 'https://example.com', now(), now()
+  INSERT INTO authorisations (id, consent_id, renewal_id, route, status, state_hash, done_id, redirect_uri, issued_at,
+    expires_at)
+  SELECT gen_random_uuid(), consent_id, id, 'reauth', 'expired', decode(md5(n || id::text), 'hex'), n || id::text,
+    'https://example.com', now(), now()
   FROM renewals, generate_series(1, 3) AS n`
 const MESSAGES = `
   INSERT INTO notifications (id, consent_id, renewal_id, cycle, rung, channel, status, situation, created_at)
-  SELECT gen_random_uuid(), consent_id, id, 1, '-' || n || 'd', 'email', 'sent', 'reminder', now() FROM renewals, generate_series(1, 3) AS n`
+  SELECT gen_random_uuid(), consent_id, id, 1, '-' || n || 'd', 'email', 'sent', 'reminder', now() FROM renewals,
+    generate_series(1, 3) AS n`
 
 const names = (await readMigrations()).map(({ name }) => name)
 
@@ -61,9 +67,12 @@ describe('the order of the feed', () => {
   const second = `(SELECT id FROM consents ORDER BY credentials_id OFFSET 1 LIMIT 1)`
   /** As the release before writes it; `transaction` as if it had been written in that one. */
   const event = (consent: string, seq: number, reason: string, transaction?: number): string =>
-    `INSERT INTO events (consent_id, seq, type, at, actor, reason, hash${transaction === undefined ? '' : ', transaction_id'})
-     VALUES (${consent}, ${seq}, 'consent.updated', now(), 'company', '${reason}', encode(sha256('${reason}'), 'hex')${transaction === undefined ? '' : `, ${transaction}`})`
-  const ageBy = (transactions: number): string => `DO $$ BEGIN FOR i IN 1..${transactions} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$`
+    `INSERT INTO events (consent_id, seq, type, at, actor, reason,
+      hash${transaction === undefined ? '' : ', transaction_id'})
+     VALUES (${consent}, ${seq}, 'consent.updated', now(), 'company', '${reason}', encode(sha256('${reason}'),
+       'hex')${transaction === undefined ? '' : `, ${transaction}`})`
+  const ageBy = (transactions: number): string =>
+    `DO $$ BEGIN FOR i IN 1..${transactions} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$`
 
   let url: string
   let folder: string
@@ -81,14 +90,20 @@ describe('the order of the feed', () => {
   })
   const reasons = async (after?: string) => (await listing(opened.db).listFeed(after, 1000)).map(({ reason }) => reason)
   const oldCursorOf = async (reason: string): Promise<string> =>
-    (await asOwner(url, `SELECT transaction_id || '.' || position AS cursor FROM events WHERE reason = '${reason}'`)).rows[0]?.cursor ?? ''
+    (await asOwner(url, `SELECT transaction_id || '.' || position AS cursor FROM events WHERE reason = '${reason}'`))
+      .rows[0]?.cursor ?? ''
 
   test('is what the release before told: each of its cursors goes on where it stood', async () => {
-    for (let seq = 1; seq <= 5; seq += 1) await asOwner(url, event(first, seq, `first ${seq}`), event(second, seq, `second ${seq}`))
-    const { rows } = await asOwner(url, 'SELECT reason, transaction_id, position FROM events ORDER BY transaction_id, position')
+    for (let seq = 1; seq <= 5; seq += 1)
+      await asOwner(url, event(first, seq, `first ${seq}`), event(second, seq, `second ${seq}`))
+    const { rows } = await asOwner(
+      url,
+      'SELECT reason, transaction_id, position FROM events ORDER BY transaction_id, position',
+    )
     await migrate(url)
     expect(await reasons()).toEqual(rows.map(({ reason }) => reason))
-    for (const [at, { reason }] of rows.entries()) expect(await reasons(await oldCursorOf(reason))).toEqual(rows.slice(at + 1).map((row) => row.reason))
+    for (const [at, { reason }] of rows.entries())
+      expect(await reasons(await oldCursorOf(reason))).toEqual(rows.slice(at + 1).map((row) => row.reason))
   })
 
   test('keeps that of a consent where the release before did not', async () => {
@@ -100,7 +115,12 @@ describe('the order of the feed', () => {
   })
 
   test('has what another server wrote before what this one did: a feed silent since a restore goes on', async () => {
-    await asOwner(url, event(first, 1, 'there 1', 5), event(second, 1, 'there 2', 4_000_000_000), event(first, 2, 'there 3', 4_000_000_001))
+    await asOwner(
+      url,
+      event(first, 1, 'there 1', 5),
+      event(second, 1, 'there 2', 4_000_000_000),
+      event(first, 2, 'there 3', 4_000_000_001),
+    )
     const seen = await oldCursorOf('there 3')
     await asOwner(url, event(first, 3, 'here 1'), event(second, 2, 'here 2'))
     await migrate(url)
@@ -111,22 +131,39 @@ describe('the order of the feed', () => {
   test('takes in what processes of the release before write meanwhile and after, with few rights', async () => {
     const appUrl = await createRole(url)
     const role = new URL(appUrl).username
-    await asOwner(url, `GRANT SELECT, INSERT ON events, consents TO ${role}`, `GRANT USAGE ON SEQUENCE events_position_seq TO ${role}`, event(first, 1, 'early'))
+    await asOwner(
+      url,
+      `GRANT SELECT, INSERT ON events, consents TO ${role}`,
+      `GRANT USAGE ON SEQUENCE events_position_seq TO ${role}`,
+      event(first, 1, 'early'),
+    )
     const writer = new pg.Client({ connectionString: appUrl })
     await writer.connect()
     await writer.query('BEGIN')
     await writer.query(event(second, 1, 'meanwhile'))
     const migrated = migrate(url)
     // The migration waits for whoever writes, and they for it no longer than that.
-    await expect.poll(async () => (await asOwner(url, `SELECT count(*)::int AS waiting FROM pg_locks WHERE relation = 'events'::regclass AND NOT granted`)).rows[0]?.waiting).toBe(1)
+    await expect
+      .poll(
+        async () =>
+          (
+            await asOwner(
+              url,
+              `SELECT count(*)::int AS waiting FROM pg_locks WHERE relation = 'events'::regclass AND NOT granted`,
+            )
+          ).rows[0]?.waiting,
+      )
+      .toBe(1)
     await writer.query('COMMIT')
     await migrated
     await writer.query(event(first, 2, 'afterwards'))
     expect(await reasons()).toEqual(['early', 'meanwhile', 'afterwards'])
     // And it reads its own feed as ever.
     const old = await writer.query(`
-      SELECT event.*, consent.credentials_id FROM events AS event JOIN consents AS consent ON consent.id = event.consent_id
-      WHERE (event.transaction_id, event.position) > (0, 0) AND event.transaction_id < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+      SELECT event.*, consent.credentials_id FROM events AS event JOIN consents AS consent ON consent.id =
+        event.consent_id
+      WHERE (event.transaction_id, event.position) > (0, 0) AND event.transaction_id <
+        pg_snapshot_xmin(pg_current_snapshot())::text::bigint
       ORDER BY event.transaction_id, event.position LIMIT 100`)
     expect(old.rows.map(({ reason }) => reason)).toEqual(['early', 'meanwhile', 'afterwards'])
     await writer.end()
@@ -138,7 +175,9 @@ describe('the order of the feed', () => {
     await dump.connect()
     await dump.query('BEGIN')
     await dump.query('SELECT FROM events')
-    await expect(migrate(url)).rejects.toThrow(/migration 20261126010000_event_positions failed: a transaction \(a dump\?\) has had the table events open/)
+    await expect(migrate(url)).rejects.toThrow(
+      /migration 20261126010000_event_positions failed: a transaction \(a dump\?\) has had the table events open/,
+    )
     await asOwner(url, event(first, 2, 'meanwhile'))
     await dump.end()
     expect(await migrate(url)).toEqual(['20261126010000_event_positions', ...names.slice(before + 1)])
@@ -148,7 +187,10 @@ describe('the order of the feed', () => {
   test('has the chain that the program goes on with', async () => {
     await asOwner(url, ...Array.from({ length: 30 }, (_, seq) => event(first, seq + 1, `event ${seq}`)))
     await migrate(url)
-    const { rows } = await asOwner(url, 'SELECT chain, hash FROM event_positions AS feed JOIN events USING (consent_id, seq) ORDER BY feed.position')
+    const { rows } = await asOwner(
+      url,
+      'SELECT chain, hash FROM event_positions AS feed JOIN events USING (consent_id, seq) ORDER BY feed.position',
+    )
     let chain = NO_HASH
     for (const row of rows) expect(row.chain).toBe((chain = feedChain(chain, row.hash)))
     expect(rows).toHaveLength(30)
@@ -167,11 +209,15 @@ describe('what is read follows an index', () => {
   afterAll(async () => client.end())
 
   const planOf = async (sql: string, values: readonly unknown[]): Promise<string> =>
-    (await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${sql}`, [...values])).rows.map((row) => row['QUERY PLAN']).join('\n')
+    (await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${sql}`, [...values])).rows
+      .map((row) => row['QUERY PLAN'])
+      .join('\n')
 
   test('the authorisations of one consent', async () => {
     const { rows } = await client.query<{ id: string }>('SELECT id FROM consents LIMIT 1')
-    expect(await planOf('SELECT * FROM authorisations WHERE consent_id IN ($1::uuid) ORDER BY issued_at', [rows[0]?.id])).toContain('authorisations_consent_id_idx')
+    expect(
+      await planOf('SELECT * FROM authorisations WHERE consent_id IN ($1::uuid) ORDER BY issued_at', [rows[0]?.id]),
+    ).toContain('authorisations_consent_id_idx')
   })
 
   test('the number of uncertain messages, its status a parameter as Prisma has it', async () => {

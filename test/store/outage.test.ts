@@ -24,11 +24,20 @@ const openBehindProxy = async (options: { statementMs?: number } = {}) => {
   const proxy = await startFaultProxy({ targets: () => [target] })
   closers.push(proxy.close)
   url.port = String(proxy.port)
-  const opened = openStore({ url: new Secret(url.href), vault: makeVault({ keys: ringOf('k1') }), connections: 4, ...options })
+  const opened = openStore({
+    url: new Secret(url.href),
+    vault: makeVault({ keys: ringOf('k1') }),
+    connections: 4,
+    ...options,
+  })
   closers.push(opened.close)
   return { ...opened, proxy, name: url.pathname.slice(1) }
 }
-const codeOf = async (promise: Promise<unknown>): Promise<unknown> => promise.then(() => 'no error', (error: unknown) => (error instanceof TransientError ? error.code : error))
+const codeOf = async (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => 'no error',
+    (error: unknown) => (error instanceof TransientError ? error.code : error),
+  )
 
 test('a database that refuses connections is an outage for statements and transactions until it is back', async () => {
   const { store, proxy } = await openBehindProxy()
@@ -37,7 +46,9 @@ test('a database that refuses connections is an outage for statements and transa
   for (let round = 0; round < 3; round += 1) {
     expect(await codeOf(store.claim('consent', ID, Duration.fromMillis(1000)))).toBe('database-unavailable')
     expect(await codeOf(store.getView(ID))).toBe('database-unavailable')
-    expect(await codeOf(store.receiveCode(new Secret('state'), new Secret('code'), DateTime.utc()))).toBe('database-unavailable')
+    expect(await codeOf(store.receiveCode(new Secret('state'), new Secret('code'), DateTime.utc()))).toBe(
+      'database-unavailable',
+    )
   }
   await proxy.set({ kind: 'pass' })
   expect(await store.getView(ID)).toBeUndefined()
@@ -53,20 +64,32 @@ test('backends that are ended while they work are an outage, and never the end o
     await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [name])
     await tx.$executeRaw`SELECT 2`
   })
-  expect(await held.then(() => 'no error', (error: unknown) => isOutage(error))).toBe(true)
+  expect(
+    await held.then(
+      () => 'no error',
+      (error: unknown) => isOutage(error),
+    ),
+  ).toBe(true)
   expect(await store.getView(ID)).toBeUndefined()
 })
 
 test('a transaction that its process left idle is ended by PostgreSQL', async () => {
   const { db } = await openBehindProxy()
-  const [row] = await db.prisma.$queryRaw<{ idle_in_transaction_session_timeout: string }[]>`SHOW idle_in_transaction_session_timeout`
+  const [row] = await db.prisma.$queryRaw<
+    { idle_in_transaction_session_timeout: string }[]
+  >`SHOW idle_in_transaction_session_timeout`
   expect(row?.idle_in_transaction_session_timeout).toBe('20s')
 })
 
 test('a mistake of ours is no outage', async () => {
   const { db } = await openBehindProxy()
   const wrong = db.prisma.$queryRaw`SELECT no_such_column FROM consents`
-  expect(await wrong.then(() => 'no error', (error: unknown) => isOutage(error))).toBe(false)
+  expect(
+    await wrong.then(
+      () => 'no error',
+      (error: unknown) => isOutage(error),
+    ),
+  ).toBe(false)
   expect(isOutage(new TypeError('x is not a function'))).toBe(false)
   expect(isOutage('Connection terminated')).toBe(false)
 })
@@ -80,7 +103,13 @@ test('a database that takes all and answers nothing is an outage in time; connec
   const answers = Promise.all([
     codeOf(store.getView(ID)),
     codeOf(store.receiveCode(new Secret('state'), new Secret('code'), DateTime.utc())),
-    codeOf(listing(db).statusCounts(DateTime.utc()).catch((error: unknown) => Promise.reject(isOutage(error) ? new TransientError('database-unavailable') : error))),
+    codeOf(
+      listing(db)
+        .statusCounts(DateTime.utc())
+        .catch((error: unknown) =>
+          Promise.reject(isOutage(error) ? new TransientError('database-unavailable') : error),
+        ),
+    ),
   ])
   expect(new Set(await answers)).toEqual(new Set(['database-unavailable']))
   expect(performance.now() - began).toBeLessThan(14_000)
@@ -91,7 +120,10 @@ test('a database that takes all and answers nothing is an outage in time; connec
 
 test('a statement that takes too long is ended by PostgreSQL, an outage; its connection goes on', async () => {
   const { db } = await openBehindProxy({ statementMs: 200 })
-  const slow = db.prisma.$queryRaw`SELECT pg_sleep(30)`.then(() => 'no error', (error: unknown) => isOutage(error))
+  const slow = db.prisma.$queryRaw`SELECT pg_sleep(30)`.then(
+    () => 'no error',
+    (error: unknown) => isOutage(error),
+  )
   expect(await slow).toBe(true)
   expect(await db.prisma.$queryRaw`SELECT 1 AS one`).toEqual([{ one: 1 }])
 })

@@ -8,10 +8,12 @@ import { createDatabase } from '../setup/database.ts'
 import { asOwner, createAppRole, createRole } from '../setup/roles.ts'
 
 const consent = (id: string): string => `
-  INSERT INTO consents (id, credentials_id, user_id, provider_id, country, redirect_uri, expires_at, expires_source, refresh_token, next_action_at, created_at, updated_at)
+  INSERT INTO consents (id, credentials_id, user_id, provider_id, country, redirect_uri, expires_at, expires_source,
+    refresh_token, next_action_at, created_at, updated_at)
   VALUES ('${id}', '${id}', 'u', 'p', 'GB', 'https://example.com', now(), 'imported', 'v1.k1.a.b', now(), now(), now())`
 const event = (id: string): string => `
-  INSERT INTO events (consent_id, seq, type, at, actor, hash) VALUES ('${id}', 1, 'consent.imported', now(), 'company', repeat('0', 64))`
+  INSERT INTO events (consent_id, seq, type, at, actor, hash) VALUES ('${id}', 1, 'consent.imported', now(), 'company',
+    repeat('0', 64))`
 
 const rewrites = {
   UPDATE: 'UPDATE events SET reason = NULL',
@@ -33,7 +35,15 @@ describe('the owner', () => {
   })
 
   test('a setting of the session allows it, for a repair', async () => {
-    await asOwner(ownerUrl, 'BEGIN', `SET LOCAL reconsent.rewrite_events = 'allowed'`, rewrites.UPDATE, rewrites.DELETE, rewrites.TRUNCATE, 'ROLLBACK')
+    await asOwner(
+      ownerUrl,
+      'BEGIN',
+      `SET LOCAL reconsent.rewrite_events = 'allowed'`,
+      rewrites.UPDATE,
+      rewrites.DELETE,
+      rewrites.TRUNCATE,
+      'ROLLBACK',
+    )
     const { rows } = await asOwner(ownerUrl, 'SELECT count(*)::int AS count FROM events')
     expect(rows).toEqual([{ count: 1 }])
   })
@@ -50,7 +60,9 @@ describe('a role of its own', () => {
   })
 
   test.each(Object.entries(rewrites))('%s of events is denied, whatever the session says', async (_name, statement) => {
-    await expect(asOwner(appUrl, `SET reconsent.rewrite_events = 'allowed'`, statement)).rejects.toThrow('permission denied for table events')
+    await expect(asOwner(appUrl, `SET reconsent.rewrite_events = 'allowed'`, statement)).rejects.toThrow(
+      'permission denied for table events',
+    )
   })
 
   test.each([
@@ -90,8 +102,13 @@ describe('reconsent migrate', () => {
     const env = { ...environmentFor(appUrl), MIGRATE_DATABASE_URL: ownerUrl, QUEUE: 'postgres' }
     const migrated = await run(['migrate', '--json'], { env })
     expect(migrated).toMatchObject({ code: 0, stderr: '' })
-    expect(JSON.parse(migrated.stdout)).toEqual({ applied: [], application_role: { name: new URL(appUrl).username, can_rewrite_events: false } })
-    const findings = (JSON.parse((await run(['doctor', '--json'], { env })).stdout) as { findings: { check: string; level: string }[] }).findings
+    expect(JSON.parse(migrated.stdout)).toEqual({
+      applied: [],
+      application_role: { name: new URL(appUrl).username, can_rewrite_events: false },
+    })
+    const findings = (
+      JSON.parse((await run(['doctor', '--json'], { env })).stdout) as { findings: { check: string; level: string }[] }
+    ).findings
     expect(findings.find(({ check }) => check === 'rights')?.level).toBe('ok')
     expect(findings.find(({ check }) => check === 'queue')?.level).toBe('ok')
   })
@@ -109,7 +126,11 @@ describe('reconsent migrate', () => {
 describe.each(['redis', 'postgres'] as const)('the whole loop on %s with a role of its own', (queue) => {
   let company: Awaited<ReturnType<typeof startCompany>>
   beforeAll(async () => {
-    company = await startCompany({ queue, processes: [['web', 'worker', 'scheduler']], databaseUrl: await createAppRole(await createDatabase()) })
+    company = await startCompany({
+      queue,
+      processes: [['web', 'worker', 'scheduler']],
+      databaseUrl: await createAppRole(await createDatabase()),
+    })
   })
   afterAll(async () => {
     await company.stop()

@@ -1,4 +1,5 @@
-// The database goes away under a running web process: whoever asks is told to come back, and is served again once it is there.
+// The database goes away under a running web process: whoever asks is told to come back, and is served again once it is
+// there.
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
@@ -42,14 +43,29 @@ test('pages and API answer 503 with Retry-After, and nothing about the cause; th
 })
 
 test('a process whose database has fallen silent stops within timing.stopWithin all the same', async () => {
-  const timing = { stopWithin: '2s', unreadyFor: '100ms', codeTimer: '100ms', lease: '10s', jobDeadline: '9s', requestTimeout: '8s' } as const
-  const other = await startCompany({ queue: 'redis', processes: [], databaseUrl: company.env.DATABASE_URL, policy: { timing } })
+  const timing = {
+    stopWithin: '2s',
+    unreadyFor: '100ms',
+    codeTimer: '100ms',
+    lease: '10s',
+    jobDeadline: '9s',
+    requestTimeout: '8s',
+  } as const
+  const other = await startCompany({
+    queue: 'redis',
+    processes: [],
+    databaseUrl: company.env.DATABASE_URL,
+    policy: { timing },
+  })
   onTestFinished(async () => void (await other.stop()))
   const running = await other.start(['web', 'worker', 'scheduler'])
   expect((await fetch(`${running.url}/readyz`)).status).toBe(200)
   await proxy.set({ kind: 'blackhole' })
   // A page that waits for the database, beside the timers that do.
-  const page = fetch(`${running.url}/r/${other.vault.startLinkToken(randomUUID())}`).then(({ status }) => status, () => 'cut off')
+  const page = fetch(`${running.url}/r/${other.vault.startLinkToken(randomUUID())}`).then(
+    ({ status }) => status,
+    () => 'cut off',
+  )
   const began = performance.now()
   await running.stop()
   expect(performance.now() - began).toBeLessThan(3_000)

@@ -1,4 +1,5 @@
-// The feed of running processes: the scheduler gives places though nobody reads, and the API says what a reader must do.
+// The feed of running processes: the scheduler gives places though nobody reads, and the API says what a reader must
+// do.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { API_KEY, startCompany, until } from '../setup/company.ts'
 
@@ -10,14 +11,24 @@ afterAll(async () => {
   await company.stop()
 })
 
-const get = async (query = ''): Promise<{ status: number; body: { events: { cursor: string; consent_id: string }[]; next_cursor: string | null; error?: string } }> => {
-  const response = await fetch(new URL(`/v1/events${query}`, company.config.web.publicUrl), { headers: { authorization: `Bearer ${API_KEY}` } })
+const get = async (
+  query = '',
+): Promise<{
+  status: number
+  body: { events: { cursor: string; consent_id: string }[]; next_cursor: string | null; error?: string }
+}> => {
+  const response = await fetch(new URL(`/v1/events${query}`, company.config.web.publicUrl), {
+    headers: { authorization: `Bearer ${API_KEY}` },
+  })
   return { status: response.status, body: (await response.json()) as never }
 }
 
 test('an event has its place soon after its commit, with two schedulers and no reader', async () => {
   const { id } = await company.addConsent({ expiresAt: company.clock.now().plus({ days: 60 }) })
-  await until('its place', async () => (await company.db.prisma.eventPosition.count({ where: { consentId: id } })) > 0 || undefined)
+  await until(
+    'its place',
+    async () => (await company.db.prisma.eventPosition.count({ where: { consentId: id } })) > 0 || undefined,
+  )
   const { status, body } = await get()
   expect([status, body.events.map((event) => event.consent_id)]).toEqual([200, [id]])
   expect((await get(`?after=${body.next_cursor}`)).body).toEqual({ events: [], next_cursor: body.next_cursor })
@@ -26,6 +37,8 @@ test('an event has its place soon after its commit, with two schedulers and no r
 test('a cursor of elsewhere is refused, one that is none too', async () => {
   const { body } = await get()
   const place = body.next_cursor?.split('-')[0]
-  for (const cursor of [`${place}-0123456789abcdef`, '999-0123456789abcdef', '5.5']) expect(await get(`?after=${cursor}`)).toMatchObject({ status: 409, body: { error: 'cursor_unknown' } })
-  for (const cursor of ['x', `${place}-`, '1']) expect(await get(`?after=${cursor}`)).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
+  for (const cursor of [`${place}-0123456789abcdef`, '999-0123456789abcdef', '5.5'])
+    expect(await get(`?after=${cursor}`)).toMatchObject({ status: 409, body: { error: 'cursor_unknown' } })
+  for (const cursor of ['x', `${place}-`, '1'])
+    expect(await get(`?after=${cursor}`)).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
 })

@@ -15,7 +15,9 @@ describe.each(['redis', 'postgres'] as const)('the loop on %s', (queue) => {
   })
 
   const mailed = async (consent: Consent, count = 1) =>
-    until(`mail ${count} to ${consent.name}`, async () => (company.simulator.mails({ to: consent.email ?? '' }).length >= count ? true : undefined))
+    until(`mail ${count} to ${consent.name}`, async () =>
+      company.simulator.mails({ to: consent.email ?? '' }).length >= count ? true : undefined,
+    )
   const inCycle = async (consent: Consent, cycle: number) =>
     until(`cycle ${cycle}`, async () => {
       const view = await company.store.getView(consent.id)
@@ -58,11 +60,21 @@ describe('two schedulers and three workers at once', () => {
       Array.from({ length: 60 }, async () => company.addConsent({ expiresAt: company.clock.now().plus({ days: 10 }) })),
     )
     const mailsTo = (consent: Consent) => company.simulator.mails({ to: consent.email ?? '' }).length
-    await until('all mails', async () => (consents.every((consent) => mailsTo(consent) >= 1) ? true : undefined), 60_000)
+    await until(
+      'all mails',
+      async () => (consents.every((consent) => mailsTo(consent) >= 1) ? true : undefined),
+      60_000,
+    )
     for (const consent of consents) await company.visit(consent, 'approve')
-    await until('all renewals', async () => ((await company.db.prisma.consent.count({ where: { cycle: 2 } })) === 60 ? true : undefined), 60_000)
+    await until(
+      'all renewals',
+      async () => ((await company.db.prisma.consent.count({ where: { cycle: 2 } })) === 60 ? true : undefined),
+      60_000,
+    )
     expect(consents.map(mailsTo)).toEqual(consents.map(() => 1))
-    const exchanges = consents.map((consent) => company.simulator.ledger.count({ what: 'exchange', credentials_id: consent.credentialsId }))
+    const exchanges = consents.map((consent) =>
+      company.simulator.ledger.count({ what: 'exchange', credentials_id: consent.credentialsId }),
+    )
     expect(exchanges).toEqual(consents.map(() => 1))
     expect(await company.db.prisma.renewal.count({ where: { status: 'renewed' } })).toBe(60)
     await company.stop()

@@ -1,4 +1,5 @@
-// PostgreSQL is the truth, the queue is a hint: losing Redis, pausing a queue, or deleting the scheduler loses no renewal.
+// PostgreSQL is the truth, the queue is a hint: losing Redis, pausing a queue, or deleting the scheduler loses no
+// renewal.
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Consent } from '../../src/domain/model.ts'
@@ -22,13 +23,17 @@ afterAll(async () => {
 })
 
 const aDue = async (): Promise<Consent> => company.addConsent({ expiresAt: company.clock.now().plus({ days: 10 }) })
-const mailed = async (consent: Consent) => until('the mail', async () => company.simulator.mails({ to: consent.email ?? '' })[0])
+const mailed = async (consent: Consent) =>
+  until('the mail', async () => company.simulator.mails({ to: consent.email ?? '' })[0])
 const renewed = async (consent: Consent) =>
   until('the renewal', async () => ((await company.store.getView(consent.id))?.consent.cycle === 2 ? true : undefined))
 const ops = async (method: string, path: string) =>
   fetch(`${company.publicUrl}/ops/queues${path}`, {
     method,
-    headers: { authorization: `Basic ${Buffer.from('operator:operator-password').toString('base64')}`, origin: company.publicUrl },
+    headers: {
+      authorization: `Basic ${Buffer.from('operator:operator-password').toString('base64')}`,
+      origin: company.publicUrl,
+    },
   })
 
 test('FLUSHALL in the middle: the next sweep finds the same rows, the watchdog registers the schedule', async () => {

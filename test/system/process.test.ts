@@ -17,7 +17,11 @@ let simulator: Simulator
 const children: ChildProcess[] = []
 
 beforeAll(async () => {
-  simulator = await startSimulator({ clientId: 'client', clientSecret: 'client-secret-of-tests', redirectUris: ['http://127.0.0.1:3000/callback'] })
+  simulator = await startSimulator({
+    clientId: 'client',
+    clientSecret: 'client-secret-of-tests',
+    redirectUris: ['http://127.0.0.1:3000/callback'],
+  })
 })
 afterEach(() => {
   for (const child of children.splice(0)) child.kill('SIGKILL')
@@ -32,13 +36,27 @@ interface Started {
   ended(): Promise<number | string>
 }
 
-const environment = async (over: Record<string, string | undefined> = {}): Promise<Record<string, string | undefined>> => {
+const environment = async (
+  over: Record<string, string | undefined> = {},
+): Promise<Record<string, string | undefined>> => {
   const port = await freePort()
   return {
-    PATH: process.env['PATH'], NODE_ENV: 'test', DATABASE_URL: await createDatabase(), REDIS_URL: inject('redisUrl'),
-    TRUELAYER_AUTH_URL: simulator.url, TRUELAYER_API_URL: simulator.url, TRUELAYER_CLIENT_ID: 'client', TRUELAYER_CLIENT_SECRET: 'client-secret-of-tests',
-    PUBLIC_URL: `http://127.0.0.1:${port}`, HOST: '127.0.0.1', PORT: String(port), ENCRYPTION_KEYS: `k1:${keyText('k1')}`,
-    SMTP_URL: simulator.smtpUrl, MAIL_FROM: 'consents@example.com', RECONSENT_CONFIG: await policyFile({ timing: { unreadyFor: '100ms' } }), ...over,
+    PATH: process.env['PATH'],
+    NODE_ENV: 'test',
+    DATABASE_URL: await createDatabase(),
+    REDIS_URL: inject('redisUrl'),
+    TRUELAYER_AUTH_URL: simulator.url,
+    TRUELAYER_API_URL: simulator.url,
+    TRUELAYER_CLIENT_ID: 'client',
+    TRUELAYER_CLIENT_SECRET: 'client-secret-of-tests',
+    PUBLIC_URL: `http://127.0.0.1:${port}`,
+    HOST: '127.0.0.1',
+    PORT: String(port),
+    ENCRYPTION_KEYS: `k1:${keyText('k1')}`,
+    SMTP_URL: simulator.smtpUrl,
+    MAIL_FROM: 'consents@example.com',
+    RECONSENT_CONFIG: await policyFile({ timing: { unreadyFor: '100ms' } }),
+    ...over,
   }
 }
 
@@ -49,16 +67,24 @@ const start = (env: Record<string, string | undefined>, ...args: string[]): Star
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => (output += chunk.toString()))
   const exit = once(child, 'close') as Promise<[number | null, string | null]>
   return {
-    child, url: env['PUBLIC_URL'] ?? '', output: () => output,
+    child,
+    url: env['PUBLIC_URL'] ?? '',
+    output: () => output,
     ended: async () => exit.then(([code, signal]) => code ?? signal ?? -1),
   }
 }
 
-const statusOf = async (url: string): Promise<number | undefined> => fetch(url).then(({ status }) => status, () => undefined)
+const statusOf = async (url: string): Promise<number | undefined> =>
+  fetch(url).then(
+    ({ status }) => status,
+    () => undefined,
+  )
 const ready = async (started: Started): Promise<void> => {
-  await until('readiness', async () => ((await statusOf(`${started.url}/readyz`)) === 200 ? true : undefined)).catch((error: unknown) => {
-    throw new Error(started.output(), { cause: error })
-  })
+  await until('readiness', async () => ((await statusOf(`${started.url}/readyz`)) === 200 ? true : undefined)).catch(
+    (error: unknown) => {
+      throw new Error(started.output(), { cause: error })
+    },
+  )
 }
 
 const unready = async (started: Started): Promise<void> => {
@@ -76,12 +102,18 @@ test('believes the proxies of TRUSTED_PROXIES, refuses one that means everybody,
   const started = start(env, '--roles', 'web')
   await ready(started)
   const wrongBy = async (client: string) =>
-    fetch(`${started.url}/v1/events`, { headers: { authorization: 'Bearer wrong', 'x-forwarded-for': client } }).then(({ status }) => status)
+    fetch(`${started.url}/v1/events`, { headers: { authorization: 'Bearer wrong', 'x-forwarded-for': client } }).then(
+      ({ status }) => status,
+    )
   for (let at = 0; at < 20; at += 1) expect(await wrongBy('203.0.113.1')).toBe(401)
   expect([await wrongBy('203.0.113.1'), await wrongBy('203.0.113.2')]).toEqual([429, 401])
   started.child.kill('SIGTERM')
   expect(await started.ended()).toBe(0)
-  for (const wrong of [{ TRUSTED_PROXIES: '0.0.0.0/0' }, { HTTPS_PROXY: 'proxy:3128' }, { https_proxy: 'socks5://proxy:1080' }]) {
+  for (const wrong of [
+    { TRUSTED_PROXIES: '0.0.0.0/0' },
+    { HTTPS_PROXY: 'proxy:3128' },
+    { https_proxy: 'socks5://proxy:1080' },
+  ]) {
     const refused = start({ ...env, ...wrong }, '--roles', 'web')
     expect(await refused.ended()).toBe(2)
     expect(refused.output()).toContain(`  ${Object.keys(wrong)[0]}: `)
@@ -113,14 +145,21 @@ test('on SIGTERM the role web is unready but answers users for timing.unreadyFor
   started.child.kill('SIGTERM')
   await unready(started)
   expect(await statusOf(`${started.url}/r/any-token`)).toBe(404)
-  await until('the listener to close', async () => ((await statusOf(`${started.url}/livez`)) === undefined ? true : undefined))
+  await until('the listener to close', async () =>
+    (await statusOf(`${started.url}/livez`)) === undefined ? true : undefined,
+  )
   expect(Date.now() - began).toBeGreaterThanOrEqual(3_000)
   expect(await started.ended()).toBe(0)
 })
 
-test.each([['SIGTERM', 143], ['SIGINT', 130]] as const)('a second signal, %s, ends it at once with %i', async (signal, code) => {
+test.each([
+  ['SIGTERM', 143],
+  ['SIGINT', 130],
+] as const)('a second signal, %s, ends it at once with %i', async (signal, code) => {
   // The stop would take half a minute.
-  const started = start(await environment({ RECONSENT_CONFIG: await policyFile({ timing: { stopWithin: '1m', unreadyFor: '30s' } }) }))
+  const started = start(
+    await environment({ RECONSENT_CONFIG: await policyFile({ timing: { stopWithin: '1m', unreadyFor: '30s' } }) }),
+  )
   await ready(started)
   started.child.kill('SIGTERM')
   await unready(started)
@@ -132,7 +171,13 @@ test.each([['SIGTERM', 143], ['SIGINT', 130]] as const)('a second signal, %s, en
 
 describe('stopped in the middle of slow work', () => {
   const timing = {
-    lease: '6s', queuedFor: '2s', codeTimer: '500ms', jobDeadline: '5s', requestTimeout: '4s', stopWithin: '2s', unreadyFor: '500ms',
+    lease: '6s',
+    queuedFor: '2s',
+    codeTimer: '500ms',
+    jobDeadline: '5s',
+    requestTimeout: '4s',
+    stopWithin: '2s',
+    unreadyFor: '500ms',
     retry: { attempts: 3, firstDelay: '200ms' },
   } as const
   const STOPS_WITHIN_MS = 2_000
@@ -145,11 +190,15 @@ describe('stopped in the middle of slow work', () => {
     const policy = await policyFile({ quietHours: false, spread: false, sweep: { cron: '* * * * * *' }, timing })
     const env = { PATH: process.env['PATH'], ...company.env, RECONSENT_CONFIG: policy, LOG_LEVEL: 'info' }
     const consent = await company.addConsent({ expiresAt: company.clock.now().plus({ days: 10 }) })
-    return { company, consent, run: async () => {
-      const started = start(env)
-      await ready(started)
-      return started
-    } }
+    return {
+      company,
+      consent,
+      run: async () => {
+        const started = start(env)
+        await ready(started)
+        return started
+      },
+    }
   }
   const stopInTime = async (started: Started): Promise<number | string> => {
     const began = Date.now()
@@ -163,7 +212,11 @@ describe('stopped in the middle of slow work', () => {
     const { company, consent, run } = await aCompany()
     company.simulator.faults.add({ endpoint: 'reauthuri', kind: 'slow', ms: 60_000 })
     const first = await run()
-    await until('a job to wait for its link', async () => (await company.db.prisma.consent.findUniqueOrThrow({ where: { id: consent.id } })).leaseUntil ?? undefined)
+    await until(
+      'a job to wait for its link',
+      async () =>
+        (await company.db.prisma.consent.findUniqueOrThrow({ where: { id: consent.id } })).leaseUntil ?? undefined,
+    )
     expect(await stopInTime(first)).toBe(1)
     company.simulator.faults.clear()
     const second = await run()
@@ -178,13 +231,16 @@ describe('stopped in the middle of slow work', () => {
     await until('the message', async () => company.simulator.mails({ to: consent.email ?? '' })[0])
     company.simulator.faults.add({ endpoint: 'exchange', kind: 'slow', ms: 60_000, processed: true })
     await company.visit(consent, 'approve')
-    const statusNow = async () => (await company.db.prisma.authorisation.findMany({ where: { consentId: consent.id } })).map(({ status }) => status)
+    const statusNow = async () =>
+      (await company.db.prisma.authorisation.findMany({ where: { consentId: consent.id } })).map(({ status }) => status)
     await until('the code to be sent', async () => ((await statusNow()).includes('exchanging') ? true : undefined))
     expect(await stopInTime(first)).toBe(1)
     company.simulator.faults.clear()
     const second = await run()
     await until('the renewal', async () => ((await statusNow()).includes('renewed') ? true : undefined))
-    expect(company.simulator.ledger.entries({ what: 'exchange', credentials_id: consent.credentialsId })).toHaveLength(1)
+    expect(company.simulator.ledger.entries({ what: 'exchange', credentials_id: consent.credentialsId })).toHaveLength(
+      1,
+    )
     second.child.kill('SIGTERM')
     expect(await second.ended()).toBe(0)
   })
@@ -219,10 +275,24 @@ test('refuses to start with all problems at once, each by its name, and repeats 
   const policy = join(folder, 'policy.ts')
   await writeFile(policy, `export default { company: { name: 'Brightside' }, laddr: ['-14d'], spread: 'soon' }`)
   const started = start(
-    await environment({ DATABASE_URL: undefined, TRUELAYER_CLIENT_SECRET: undefined, ENCRYPTION_KEYS: 'k1:c2hvcnQ=', RECONSENT_CONFIG: policy, OPS_USER: 'me' }),
+    await environment({
+      DATABASE_URL: undefined,
+      TRUELAYER_CLIENT_SECRET: undefined,
+      ENCRYPTION_KEYS: 'k1:c2hvcnQ=',
+      RECONSENT_CONFIG: policy,
+      OPS_USER: 'me',
+    }),
   )
   expect(await started.ended()).toBe(2)
-  for (const named of ['DATABASE_URL', 'TRUELAYER_CLIENT_SECRET', 'ENCRYPTION_KEYS', 'OPS_PASSWORD', 'laddr', 'ladder', 'spread']) {
+  for (const named of [
+    'DATABASE_URL',
+    'TRUELAYER_CLIENT_SECRET',
+    'ENCRYPTION_KEYS',
+    'OPS_PASSWORD',
+    'laddr',
+    'ladder',
+    'spread',
+  ]) {
     expect(started.output()).toContain(named)
   }
   expect(started.output()).not.toContain('c2hvcnQ')
@@ -241,7 +311,11 @@ test('refuses, in production, to use stored callbacks that are not https', async
   const company = await startCompany({ queue: 'redis', processes: [] })
   onTestFinished(async () => void (await company.stop()))
   await company.addConsent({ expiresAt: company.clock.now().plus({ days: 60 }) })
-  const over = { DATABASE_URL: company.env.DATABASE_URL, NODE_ENV: 'production', PUBLIC_URL: 'https://consents.example.com' }
+  const over = {
+    DATABASE_URL: company.env.DATABASE_URL,
+    NODE_ENV: 'production',
+    PUBLIC_URL: 'https://consents.example.com',
+  }
   const started = start(await environment(over))
   expect(await started.ended()).toBe(2)
   expect(started.output()).toMatch(/redirect_uri: is not https for 1 stored consents/)
@@ -263,6 +337,8 @@ test('starts while Redis is away, and is not ready without a database', async ()
   await ready(started)
   started.child.kill('SIGTERM')
   expect(await started.ended()).toBe(0)
-  const withoutDatabase = start(await environment({ DATABASE_URL: `postgresql://nobody@127.0.0.1:${await freePort()}/none` }))
+  const withoutDatabase = start(
+    await environment({ DATABASE_URL: `postgresql://nobody@127.0.0.1:${await freePort()}/none` }),
+  )
   await until('an answer', async () => ((await statusOf(`${withoutDatabase.url}/readyz`)) === 503 ? true : undefined))
 })

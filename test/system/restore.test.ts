@@ -1,5 +1,5 @@
-// A database moves: dumps into another cluster, which counts transactions anew, and logical replication with a switch-over. The readers of
-// the event feed notice nothing. The runbook's own commands do it.
+// A database moves: dumps into another cluster, which counts transactions anew, and logical replication with a
+// switch-over. The readers of the event feed notice nothing. The runbook's own commands do it.
 import { execFile } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import { rm, writeFile } from 'node:fs/promises'
@@ -39,7 +39,10 @@ beforeAll(async () => {
   newServer = await startCluster()
   programs = await debianPrograms()
   // The old server is far ahead: what the new one counts for long afterwards was used up there.
-  await asOwner(oldServer.urlOf('postgres'), 'DO $$ BEGIN FOR i IN 1..20000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$')
+  await asOwner(
+    oldServer.urlOf('postgres'),
+    'DO $$ BEGIN FOR i IN 1..20000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$',
+  )
   for (const server of [oldServer, newServer]) {
     await asOwner(server.urlOf('postgres'), `CREATE ROLE owner LOGIN CREATEDB`, `CREATE ROLE app LOGIN`)
   }
@@ -50,7 +53,11 @@ afterAll(async () => {
 })
 
 beforeEach(async () => {
-  await asOwner(oldServer.urlOf('postgres'), 'DROP DATABASE IF EXISTS reconsent WITH (FORCE)', 'CREATE DATABASE reconsent OWNER owner')
+  await asOwner(
+    oldServer.urlOf('postgres'),
+    'DROP DATABASE IF EXISTS reconsent WITH (FORCE)',
+    'CREATE DATABASE reconsent OWNER owner',
+  )
   await asOwner(newServer.urlOf('postgres'), 'DROP DATABASE IF EXISTS reconsent WITH (FORCE)')
 })
 
@@ -60,11 +67,21 @@ const as = (role: string, url: string): string => url.replace('postgres@', `${ro
 const companyOn = (url: string) => {
   const opened = openStore({ url: new Secret(url), vault: makeVault({ keys: ringOf('k1') }), connections: 4 })
   return {
-    importSome: async (count: number) => imports(opened.db, aPolicy()).importBatch(Array.from({ length: count }, () => aRow({ expiresAt: now.plus({ days: 60 }) })), { now, correct: false }),
+    importSome: async (count: number) =>
+      imports(opened.db, aPolicy()).importBatch(
+        Array.from({ length: count }, () => aRow({ expiresAt: now.plus({ days: 60 }) })),
+        { now, correct: false },
+      ),
     /** One event more of each of some consents. */
     happen: async (reason: string, count = 3): Promise<void> => {
-      for (const { id } of await opened.db.prisma.consent.findMany({ take: count, orderBy: { id: 'asc' }, select: { id: true } })) {
-        await opened.db.prisma.$transaction(async (tx) => appendEvent(tx, id, { type: 'consent.updated', at: now, actor: 'company', reason }))
+      for (const { id } of await opened.db.prisma.consent.findMany({
+        take: count,
+        orderBy: { id: 'asc' },
+        select: { id: true },
+      })) {
+        await opened.db.prisma.$transaction(async (tx) =>
+          appendEvent(tx, id, { type: 'consent.updated', at: now, actor: 'company', reason }),
+        )
       }
     },
     read: async (after?: string): Promise<FeedEvent[]> => {
@@ -90,17 +107,26 @@ const on = async <T>(url: string, work: (company: Company) => Promise<T>): Promi
 }
 
 const cursorOf = (events: readonly FeedEvent[]): string => events.at(-1)?.cursor ?? ''
-const identities = (events: readonly FeedEvent[]) => events.map(({ consentId, seq, cursor }) => `${cursor} ${consentId} ${seq}`)
+const identities = (events: readonly FeedEvent[]) =>
+  events.map(({ consentId, seq, cursor }) => `${cursor} ${consentId} ${seq}`)
 const reasons = (events: readonly FeedEvent[]) => events.map(({ reason }) => reason)
-const newestTransaction = async (url: string) => BigInt((await asOwner(url, 'SELECT max(transaction_id)::text AS max FROM events')).rows[0]?.max ?? '0')
+const newestTransaction = async (url: string) =>
+  BigInt((await asOwner(url, 'SELECT max(transaction_id)::text AS max FROM events')).rows[0]?.max ?? '0')
 
 test('the chapter restore-from-backup', async () => {
   const redis = await startOwnRedis()
   const redisCli = await findProgram({ names: ['redis-cli', 'valkey-cli'], debianPackage: 'redis-tools' })
-  const { folder, runBlock } = await operator({
-    ...environmentFor(as('app', newServer.urlOf('reconsent'))), MIGRATE_DATABASE_URL: as('owner', newServer.urlOf('reconsent')), REDIS_URL: redis.url,
-    OLD_URL: as('owner', oldServer.urlOf('reconsent')), NEW_URL: as('owner', newServer.urlOf('reconsent')), SERVER_URL: as('owner', newServer.urlOf('postgres')),
-  }, [programs, dirname(redisCli)])
+  const { folder, runBlock } = await operator(
+    {
+      ...environmentFor(as('app', newServer.urlOf('reconsent'))),
+      MIGRATE_DATABASE_URL: as('owner', newServer.urlOf('reconsent')),
+      REDIS_URL: redis.url,
+      OLD_URL: as('owner', oldServer.urlOf('reconsent')),
+      NEW_URL: as('owner', newServer.urlOf('reconsent')),
+      SERVER_URL: as('owner', newServer.urlOf('postgres')),
+    },
+    [programs, dirname(redisCli)],
+  )
   const ownerUrl = as('owner', oldServer.urlOf('reconsent'))
   await migrate(ownerUrl)
   const [backup, restore, look, judge, ...more] = await blocksOf('restore-from-backup')
@@ -114,8 +140,11 @@ test('the chapter restore-from-backup', async () => {
     await happen('lost')
     return { all: seen, lost: await read(cursorOf(seen)) }
   })
-  await writeFile(join(folder, 'consents.csv'), `credentials_id,refresh_token,provider_id,country,redirect_uri,user_id,expires_at
-made-since,token,uk-ob-monzo,GB,https://example.com/callback,ada,${now.plus({ days: 70 }).toISO()}\n`)
+  await writeFile(
+    join(folder, 'consents.csv'),
+    `credentials_id,refresh_token,provider_id,country,redirect_uri,user_id,expires_at
+made-since,token,uk-ob-monzo,GB,https://example.com/callback,ada,${now.plus({ days: 70 }).toISO()}\n`,
+  )
   await runBlock(restore ?? '')
   await runBlock(look ?? '')
   expect(await runBlock(judge ?? '')).toBe('every promise is kept\n')
@@ -123,7 +152,12 @@ made-since,token,uk-ob-monzo,GB,https://example.com/callback,ada,${now.plus({ da
   await on(as('app', newServer.urlOf('reconsent')), async ({ happen, read }) => {
     expect(identities((await read()).slice(0, all.length))).toEqual(identities(all))
     const since = await read(cursorOf(all))
-    expect(reasons(since).toSorted()).toEqual(['read by nobody yet', 'read by nobody yet', 'read by nobody yet', undefined])
+    expect(reasons(since).toSorted()).toEqual([
+      'read by nobody yet',
+      'read by nobody yet',
+      'read by nobody yet',
+      undefined,
+    ])
     await happen('since')
     expect(reasons(await read(cursorOf(since)))).toEqual(['since', 'since', 'since'])
     // The cursors of what is gone: even where another event has the place.
@@ -133,7 +167,10 @@ made-since,token,uk-ob-monzo,GB,https://example.com/callback,ada,${now.plus({ da
     expect(lost.filter(({ reason }) => reason === 'lost')).toHaveLength(3)
   })
   expect(await newestTransaction(newServer.urlOf('reconsent'))).toBeGreaterThan(20_000n)
-  const { rows } = await asOwner(newServer.urlOf('reconsent'), `SELECT bool_and(transaction_id < 20000) AS low FROM events WHERE reason = 'since'`)
+  const { rows } = await asOwner(
+    newServer.urlOf('reconsent'),
+    `SELECT bool_and(transaction_id < 20000) AS low FROM events WHERE reason = 'since'`,
+  )
   expect(rows).toEqual([{ low: true }])
   await redis.stop()
   await rm(folder, { recursive: true })
@@ -145,9 +182,17 @@ describe('other forms of a dump', () => {
     await exec(join(programs, 'pg_dump'), [...options, `--file=${file}`, as('owner', oldServer.urlOf('reconsent'))])
     return file
   }
-  const create = async (): Promise<unknown> => asOwner(newServer.urlOf('postgres'), 'CREATE DATABASE reconsent OWNER owner')
+  const create = async (): Promise<unknown> =>
+    asOwner(newServer.urlOf('postgres'), 'CREATE DATABASE reconsent OWNER owner')
   const psql = async (file: string, role = 'owner'): Promise<unknown> =>
-    exec(join(programs, 'psql'), ['--no-psqlrc', '--quiet', '--set=ON_ERROR_STOP=1', '--single-transaction', `--file=${file}`, as(role, newServer.urlOf('reconsent'))])
+    exec(join(programs, 'psql'), [
+      '--no-psqlrc',
+      '--quiet',
+      '--set=ON_ERROR_STOP=1',
+      '--single-transaction',
+      `--file=${file}`,
+      as(role, newServer.urlOf('reconsent')),
+    ])
   const dataOnly = ['--data-only', '--exclude-table=_prisma_migrations']
 
   const forms: Record<string, () => Promise<void>> = {
@@ -174,37 +219,58 @@ describe('other forms of a dump', () => {
       await psql(file, 'postgres')
     },
   }
-  test.each(Object.entries(forms))('%s', async (_name, move) => {
-    await migrate(as('owner', oldServer.urlOf('reconsent')))
-    const all = await on(oldServer.urlOf('reconsent'), async ({ importSome, happen, read }) => {
-      await importSome(40)
-      const seen = await read()
-      await happen('waits for its place')
-      return seen
-    })
-    await move()
-    await on(as('owner', newServer.urlOf('reconsent')), async ({ happen, read, violations }) => {
-      expect(await noteForgottenEvents(newServer.urlOf('reconsent'))).toBe(0)
-      await happen('since', 1)
-      expect(reasons(await read(cursorOf(all)))).toEqual(['waits for its place', 'waits for its place', 'waits for its place', 'since'])
-      expect(identities((await read()).slice(0, all.length))).toEqual(identities(all))
-      expect(await violations()).toEqual([])
-    })
-  }, 120_000)
+  test.each(Object.entries(forms))(
+    '%s',
+    async (_name, move) => {
+      await migrate(as('owner', oldServer.urlOf('reconsent')))
+      const all = await on(oldServer.urlOf('reconsent'), async ({ importSome, happen, read }) => {
+        await importSome(40)
+        const seen = await read()
+        await happen('waits for its place')
+        return seen
+      })
+      await move()
+      await on(as('owner', newServer.urlOf('reconsent')), async ({ happen, read, violations }) => {
+        expect(await noteForgottenEvents(newServer.urlOf('reconsent'))).toBe(0)
+        await happen('since', 1)
+        expect(reasons(await read(cursorOf(all)))).toEqual([
+          'waits for its place',
+          'waits for its place',
+          'waits for its place',
+          'since',
+        ])
+        expect(identities((await read()).slice(0, all.length))).toEqual(identities(all))
+        expect(await violations()).toEqual([])
+      })
+    },
+    120_000,
+  )
 
   test('data alone of the release before, no triggers: migrate notes what has no place; cursors go on', async () => {
     await migrate(as('owner', oldServer.urlOf('reconsent')))
     const last = await on(oldServer.urlOf('reconsent'), async ({ importSome, happen }) => {
       await importSome(20)
       await happen('last', 1)
-      return (await asOwner(oldServer.urlOf('reconsent'), `SELECT transaction_id || '.' || position AS cursor FROM events WHERE reason = 'last'`)).rows[0]?.cursor
+      return (
+        await asOwner(
+          oldServer.urlOf('reconsent'),
+          `SELECT transaction_id || '.' || position AS cursor FROM events WHERE reason = 'last'`,
+        )
+      ).rows[0]?.cursor
     })
-    const file = await dump(...dataOnly, '--disable-triggers', '--exclude-table=event_positions', '--exclude-table=unsequenced_events')
+    const file = await dump(
+      ...dataOnly,
+      '--disable-triggers',
+      '--exclude-table=event_positions',
+      '--exclude-table=unsequenced_events',
+    )
     await create()
     await migrate(as('owner', newServer.urlOf('reconsent')))
     await psql(file, 'postgres')
     await on(as('owner', newServer.urlOf('reconsent')), async ({ happen, read, violations }) => {
-      expect(await violations()).toContainEqual(expect.objectContaining({ invariant: 10, what: expect.stringContaining('reconsent migrate') }))
+      expect(await violations()).toContainEqual(
+        expect.objectContaining({ invariant: 10, what: expect.stringContaining('reconsent migrate') }),
+      )
       expect(await noteForgottenEvents(newServer.urlOf('reconsent'))).toBe(21)
       await happen('since', 1)
       expect(reasons(await read(last))).toEqual(['since'])
@@ -215,10 +281,16 @@ describe('other forms of a dump', () => {
 })
 
 test('the chapter move-to-another-server', async () => {
-  const { folder, runBlock } = await operator({
-    ...environmentFor(as('app', newServer.urlOf('reconsent'))), MIGRATE_DATABASE_URL: newServer.urlOf('reconsent'),
-    OLD_URL: oldServer.urlOf('reconsent'), NEW_URL: newServer.urlOf('reconsent'), SERVER_URL: newServer.urlOf('postgres'),
-  }, [programs])
+  const { folder, runBlock } = await operator(
+    {
+      ...environmentFor(as('app', newServer.urlOf('reconsent'))),
+      MIGRATE_DATABASE_URL: newServer.urlOf('reconsent'),
+      OLD_URL: oldServer.urlOf('reconsent'),
+      NEW_URL: newServer.urlOf('reconsent'),
+      SERVER_URL: newServer.urlOf('postgres'),
+    },
+    [programs],
+  )
   await migrate(oldServer.urlOf('reconsent'))
   const [follow, switchOver, ...more] = await blocksOf('move-to-another-server')
   expect(more).toEqual([])
@@ -243,14 +315,19 @@ test('the chapter move-to-another-server', async () => {
     expect(since).toHaveLength(3 + 3 + 5)
   })
   // The sequence was not replicated: its numbers come up again.
-  const { rows } = await asOwner(newServer.urlOf('reconsent'), 'SELECT count(*) > count(DISTINCT position) AS repeated FROM events')
+  const { rows } = await asOwner(
+    newServer.urlOf('reconsent'),
+    'SELECT count(*) > count(DISTINCT position) AS repeated FROM events',
+  )
   expect(rows).toEqual([{ repeated: true }])
   await rm(folder, { recursive: true })
 }, 180_000)
 
 test('a long transaction, in another database of the cluster or in this one, delays nothing', async () => {
   await migrate(oldServer.urlOf('reconsent'))
-  const others = [oldServer.urlOf('postgres'), oldServer.urlOf('reconsent')].map((connectionString) => new pg.Client({ connectionString }))
+  const others = [oldServer.urlOf('postgres'), oldServer.urlOf('reconsent')].map(
+    (connectionString) => new pg.Client({ connectionString }),
+  )
   for (const other of others) {
     await other.connect()
     await other.query('BEGIN')

@@ -1,4 +1,5 @@
-// Invariant 10's guard by rights: an application that has a role of its own can only read and add events; one role for all is no fault.
+// Invariant 10's guard by rights: an application that has a role of its own can only read and add events; one role for
+// all is no fault.
 import { Duration } from 'luxon'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
@@ -24,14 +25,20 @@ beforeAll(async () => {
 const foundAs = async (url: string, options: { hasOwnRole?: boolean } = {}): Promise<string[]> => {
   const { db, close } = openStore({ url: new Secret(url), vault: makeVault({ keys: ringOf('k1') }), connections: 1 })
   try {
-    const violations = await verify(db, { now: systemClock.now(), sweepInterval: Duration.fromObject({ hours: 1 }), keys: ringOf('k1'), ...options })
+    const violations = await verify(db, {
+      now: systemClock.now(),
+      sweepInterval: Duration.fromObject({ hours: 1 }),
+      keys: ringOf('k1'),
+      ...options,
+    })
     return violations.map(({ invariant, record, what }) => `${invariant} ${record}: ${what}`)
   } finally {
     await close()
   }
 }
 
-const told = (name: string): string => `10 table events: the application's role ${name} can change or delete them: only a trigger is in its way`
+const told = (name: string): string =>
+  `10 table events: the application's role ${name} can change or delete them: only a trigger is in its way`
 
 describe('a role of its own', () => {
   test('with the rights that migrate grants: nothing to tell', async () => {
@@ -86,6 +93,9 @@ describe('reconsent verify', () => {
   })
 
   test("with the owner's role where MIGRATE_DATABASE_URL names another", async () => {
-    expect(await verifyWith({ ...environmentFor(ownerUrl), MIGRATE_DATABASE_URL: appUrl })).toMatchObject({ code: 1, found: [{ invariant: 10, record: 'table events' }] })
+    expect(await verifyWith({ ...environmentFor(ownerUrl), MIGRATE_DATABASE_URL: appUrl })).toMatchObject({
+      code: 1,
+      found: [{ invariant: 10, record: 'table events' }],
+    })
   })
 })

@@ -1,4 +1,5 @@
-// Lives for the tests of verify: consents of one world in every state that the processors lead to, told by their events from the import on.
+// Lives for the tests of verify: consents of one world in every state that the processors lead to, told by their events
+// from the import on.
 import { DateTime } from 'luxon'
 import type { Consent } from '../../src/domain/model.ts'
 import { administration } from '../../src/store/administration.ts'

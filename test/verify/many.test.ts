@@ -24,19 +24,29 @@ const plantConsents = async (from: number, to: number): Promise<void> => {
   const model = await born(world)
   const overdue = world.clock.now().minus({ days: 1 }).toISO()
   await world.db.prisma.$executeRawUnsafe(`
-    INSERT INTO consents (id, credentials_id, user_id, provider_id, country, redirect_uri, expires_at, expires_source, refresh_token, next_action_at, created_at, updated_at)
-    SELECT ('ffffffff-0000-4000-8000-' || lpad(no::text, 12, '0'))::uuid, 'planted-' || no, user_id, provider_id, country, redirect_uri, expires_at,
+    INSERT INTO consents (id, credentials_id, user_id, provider_id, country, redirect_uri, expires_at, expires_source,
+      refresh_token, next_action_at, created_at, updated_at)
+    SELECT ('ffffffff-0000-4000-8000-' || lpad(no::text, 12, '0'))::uuid, 'planted-' || no, user_id, provider_id,
+      country, redirect_uri, expires_at,
       expires_source, refresh_token, '${overdue}', now(), now()
     FROM consents, generate_series(${from}, ${to}) AS no WHERE consents.id = '${model.id}'`)
 }
 
-/** For each that has none: an open renewal whose attempt succeeded and left no trace, and a message of another cycle. */
+/**
+ * For each that has none: an open renewal whose attempt succeeded and left no trace, and a message of another cycle.
+ */
 const plantRenewals = async (): Promise<void> => {
   const insert = async (into: string, values: string): Promise<unknown> =>
-    world.db.prisma.$executeRawUnsafe(`INSERT INTO ${into} SELECT ${values} FROM consents WHERE credentials_id LIKE 'planted-%' ON CONFLICT DO NOTHING`)
-  await insert('renewals (id, consent_id, cycle, opened_by, reason, opened_at, previous_expires_at)', `id, id, 2, 'system', 'planted', now(), now()`)
+    world.db.prisma.$executeRawUnsafe(
+      `INSERT INTO ${into} SELECT ${values} FROM consents WHERE credentials_id LIKE 'planted-%' ON CONFLICT DO NOTHING`,
+    )
   await insert(
-    'authorisations (id, consent_id, renewal_id, route, status, state_hash, done_id, redirect_uri, issued_at, expires_at)',
+    'renewals (id, consent_id, cycle, opened_by, reason, opened_at, previous_expires_at)',
+    `id, id, 2, 'system', 'planted', now(), now()`,
+  )
+  await insert(
+    'authorisations (id, consent_id, renewal_id, route, status, state_hash, done_id, redirect_uri, issued_at, ' +
+      'expires_at)',
     `id, id, id, 'reauth', 'renewed', convert_to(id::text, 'UTF8'), id::text, redirect_uri, now(), now()`,
   )
   await insert(
@@ -53,18 +63,30 @@ test('a thousand of a kind are listed; of more it says so', async () => {
   expect(await told()).toEqual({ counts, more: [] })
   await plantConsents(MOST_TOLD + 1, MOST_TOLD + 1)
   await plantRenewals()
-  const more = each.map((invariant) => ({ invariant, record: 'more', what: 'only the first 1000 of this kind are listed' }))
+  const more = each.map((invariant) => ({
+    invariant,
+    record: 'more',
+    what: 'only the first 1000 of this kind are listed',
+  }))
   expect(await told()).toEqual({ counts, more })
 })
 
 test('much of one kind hides nothing of another', async () => {
   const paused = await born(world)
   await pause(world, paused)
-  const event = { type: 'message.sending', at: world.clock.now(), actor: 'system', data: { notification_id: 'planted' } } as const
+  const event = {
+    type: 'message.sending',
+    at: world.clock.now(),
+    actor: 'system',
+    data: { notification_id: 'planted' },
+  } as const
   const begun = 700
-  await world.db.prisma.$transaction(async (tx) => {
-    for (let times = 0; times < begun; times += 1) await appendEvent(tx, paused.id, event)
-  }, { timeout: 60_000 })
+  await world.db.prisma.$transaction(
+    async (tx) => {
+      for (let times = 0; times < begun; times += 1) await appendEvent(tx, paused.id, event)
+    },
+    { timeout: 60_000 },
+  )
   await plantConsents(1, MOST_TOLD)
   expect(await told()).toEqual({ counts: { 1: MOST_TOLD, 4: MOST_TOLD, 6: begun, 10: MOST_TOLD }, more: [] })
 })

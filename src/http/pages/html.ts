@@ -9,7 +9,13 @@ export interface Html {
 
 export type HtmlValue = Html | string | number | undefined | false | readonly HtmlValue[]
 
-const escapes: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+const escapes: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+}
 
 const show = (value: HtmlValue): string => {
   if (value === undefined || value === false) return ''
@@ -19,8 +25,8 @@ const show = (value: HtmlValue): string => {
 }
 
 /**
- * Template tag. Strings are escaped for text and for quoted attributes (quote every attribute), lists are joined, `undefined` and
- * `false` are left out.
+ * Template tag. Strings are escaped for text and for quoted attributes (quote every attribute), lists are joined,
+ * `undefined` and `false` are left out.
  */
 export const html = (parts: TemplateStringsArray, ...values: HtmlValue[]): Html => ({
   [markup]: parts.reduce((text, part, index) => text + show(values[index - 1]) + part),
@@ -28,7 +34,10 @@ export const html = (parts: TemplateStringsArray, ...values: HtmlValue[]): Html 
 
 export const htmlText = (piece: Html): string => piece[markup]
 
-/** A path on our own origin, for `href` and `action`. Throws on what a browser would read as another address (`//x`, `/\x`, `x:`). */
+/**
+ * A path on our own origin, for `href` and `action`. Throws on what a browser would read as another address (`//x`,
+ * `/\x`, `x:`).
+ */
 export const ownPath = (path: string): string => {
   if (!/^\/(?![/\\])[^\s\p{Cc}]*$/u.test(path)) throw new Error('a page may only link to a path of its own')
   return path

@@ -16,5 +16,8 @@ const wanted = (header: string): string[] =>
     .map(({ tag }) => tag)
 
 /** A tag with a language that we have (`fr-CA`, its region kept for dates), or `en`. */
-export const chooseLocale = (from: { consent?: string | null | undefined; acceptLanguage?: string | undefined }): string =>
+export const chooseLocale = (from: {
+  consent?: string | null | undefined
+  acceptLanguage?: string | undefined
+}): string =>
   [from.consent ?? '', ...wanted(from.acceptLanguage ?? '')].find((tag) => knownLocale(tag) !== undefined) ?? 'en'

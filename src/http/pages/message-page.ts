@@ -1,4 +1,5 @@
-// The pages that tell a user how things stand: renewed, being checked, refused, and everything that can go wrong on the way.
+// The pages that tell a user how things stand: renewed, being checked, refused, and everything that can go wrong on the
+// way.
 import type { DateTime } from 'luxon'
 import { formatDate, usableLocale } from '../../domain/locale.ts'
 import { html, ownPath, type Html } from './html.ts'
@@ -26,7 +27,9 @@ interface Renewed extends OfConsent {
   readonly timeZone: string | null | undefined
 }
 
-/** The request whose commit failed, to be sent again as it was. It holds the code: the page must be sent as `no-store`. */
+/**
+ * The request whose commit failed, to be sent again as it was. It holds the code: the page must be sent as `no-store`.
+ */
 export type RepeatableRequest =
   | { readonly method: 'GET'; readonly path: string }
   | { readonly method: 'POST'; readonly path: string; readonly fields: Readonly<Record<string, string>> }
@@ -100,21 +103,30 @@ ${Object.entries(request.fields).map(([name, value]) => html`<input type="hidden
 <button class="button" type="submit">${label}</button>
 </form>`
 
-/** What a kind has beside its words. A form cannot send itself without a script, so only a repeated GET goes by itself. */
+/**
+ * What a kind has beside its words. A form cannot send itself without a script, so only a repeated GET goes by itself.
+ */
 const partsOf = <K extends MessageKind>(kind: K, view: MessageViews[K]): Parts => {
   const { messages } = pageTexts[usableLocale(view.locale)]
   if (kind === 'being-checked') {
     const { recheckPath, recheckSeconds } = view as MessageViews['being-checked']
     return {
       action: link(recheckPath, messages['being-checked'].action),
-      refresh: recheckPath !== undefined && recheckSeconds !== undefined ? { seconds: recheckSeconds, path: recheckPath } : undefined,
+      refresh:
+        recheckPath !== undefined && recheckSeconds !== undefined
+          ? { seconds: recheckSeconds, path: recheckPath }
+          : undefined,
     }
   }
   if (kind === 'retry-callback') {
     const { request, retrySeconds = RETRY_SECONDS } = view as MessageViews['retry-callback']
     const words = messages['retry-callback']
     return request.method === 'GET'
-      ? { action: repeat(request, words.action), refresh: { seconds: retrySeconds, path: request.path }, note: words.automatic }
+      ? {
+          action: repeat(request, words.action),
+          refresh: { seconds: retrySeconds, path: request.path },
+          note: words.automatic,
+        }
       : { action: repeat(request, words.action) }
   }
   if (kind === 'refused-at-bank' || kind === 'not-completed' || kind === 'other-account' || kind === 'busy') {

@@ -1,4 +1,5 @@
-// The page behind the link in a message: who, which bank, what is shared, until when, and one button. Opening it changes nothing.
+// The page behind the link in a message: who, which bank, what is shared, until when, and one button. Opening it
+// changes nothing.
 import type { DateTime } from 'luxon'
 import { formatDate, usableLocale } from '../../domain/locale.ts'
 import { html } from './html.ts'

@@ -6,5 +6,7 @@ export const stylesheetPath = '/assets/style.css'
 
 export const stylesheet = readFileSync(new URL('./style.css', import.meta.url), 'utf8')
 
+const mark = createHash('sha256').update(stylesheet).digest('hex').slice(0, 12)
+
 /** With a mark of its content, so that it may be cached for ever and still changes with a release. */
-export const stylesheetHref = `${stylesheetPath}?v=${createHash('sha256').update(stylesheet).digest('hex').slice(0, 12)}`
+export const stylesheetHref = `${stylesheetPath}?v=${mark}`

@@ -42,16 +42,23 @@ export const fill = (text: string, values: Readonly<Record<string, string | unde
 
 type Tree = string | readonly string[] | { readonly [key: string]: Tree }
 
-/** Every text in a file, by its path: `messages.busy.title`. Paragraphs count as one text: a language may part them its own way. */
+/**
+ * Every text in a file, by its path: `messages.busy.title`. Paragraphs count as one text: a language may part them its
+ * own way.
+ */
 const flatten = (tree: Tree, path = ''): [string, string][] => {
   if (typeof tree === 'string') return [[path, tree]]
   if (Array.isArray(tree)) return [[path, tree.join('\n')]]
   return Object.entries(tree).flatMap(([key, branch]) => flatten(branch, path === '' ? key : `${path}.${key}`))
 }
 
-const placeholdersIn = (text: string): Set<string> => new Set([...text.matchAll(placeholderPattern)].map((match) => match[1] ?? ''))
+const placeholdersIn = (text: string): Set<string> =>
+  new Set([...text.matchAll(placeholderPattern)].map((match) => match[1] ?? ''))
 
-/** What is wrong with one language's texts, measured against English: keys, empty texts, placeholders. Empty when nothing is. */
+/**
+ * What is wrong with one language's texts, measured against English: keys, empty texts, placeholders. Empty when
+ * nothing is.
+ */
 export const problemsOfTexts = (locale: string, texts: Tree, pattern: Tree = en): string[] => {
   const found = new Map(flatten(texts))
   const expected = new Map(flatten(pattern))

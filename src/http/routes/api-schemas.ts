@@ -19,7 +19,9 @@ export const failure = {
 const failed = (description: string) => ({ description, ...failure })
 
 const unauthorized = failed('no API key, or not one of ours')
-const tooMany = failed('too many calls without a valid key from this address: wait as long as Retry-After says (too_many_requests)')
+const tooMany = failed(
+  'too many calls without a valid key from this address: wait as long as Retry-After says (too_many_requests)',
+)
 const unavailable = failed('the database is away: repeat the same request later (temporarily_unavailable)')
 
 export const callbackSchema = {
@@ -62,7 +64,15 @@ export const consentSchema = {
   params: {
     type: 'object',
     required: ['id'],
-    properties: { id: { type: 'string', minLength: 1, maxLength: 200, pattern: visible, description: 'our id or the credentials_id' } },
+    properties: {
+      id: {
+        type: 'string',
+        minLength: 1,
+        maxLength: 200,
+        pattern: visible,
+        description: 'our id or the credentials_id',
+      },
+    },
   },
   response: {
     200: {
@@ -97,12 +107,20 @@ export const eventsSchema = {
   description:
     'Start without `after`, then pass the `next_cursor` of the last page. ' +
     'An empty page means nothing new: ask again later with the same cursor. ' +
-    'Each event has its place about a second after it happened at the latest; those of one consent are in the order of their `seq`. ' +
-    'A cursor stands for everything before it: after a restore from a backup, one that the database no longer knows is refused with 409.',
+    'Each event has its place about a second after it happened at the latest; those of one consent are in the ' +
+    'order of their `seq`. ' +
+    'A cursor stands for everything before it: after a restore from a backup, one that the database no longer ' +
+    'knows is refused with 409.',
   querystring: {
     type: 'object',
     properties: {
-      after: { type: 'string', minLength: 1, maxLength: 200, pattern: visible, description: 'the next_cursor of an earlier page' },
+      after: {
+        type: 'string',
+        minLength: 1,
+        maxLength: 200,
+        pattern: visible,
+        description: 'the next_cursor of an earlier page',
+      },
       limit: { type: 'integer', minimum: 1, maximum: MOST_EVENTS, default: USUAL_EVENTS },
     },
   },
@@ -129,7 +147,8 @@ export const openapi = {
   info: {
     title: 'Reconsent',
     version: '1',
-    description: 'For the company whose consents these are. Every call needs an API key: `Authorization: Bearer <key>`.',
+    description:
+      'For the company whose consents these are. Every call needs an API key: `Authorization: Bearer <key>`.',
   },
   components: { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } },
   security: [{ apiKey: [] }],

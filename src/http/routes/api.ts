@@ -1,5 +1,5 @@
-// `/v1`, for the company's own systems: callbacks of its own redirect_uri, consents, events. JSON in, JSON out, bearer keys. Keys are
-// known by their SHA-256 alone.
+// `/v1`, for the company's own systems: callbacks of its own redirect_uri, consents, events. JSON in, JSON out, bearer
+// keys. Keys are known by their SHA-256 alone.
 import swagger from '@fastify/swagger'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { crashPoint } from '../../crash-point.ts'
@@ -23,7 +23,10 @@ export interface ApiDeps extends CallbackDeps {
   readonly apiKeyHashes: readonly string[]
   /** By our id or the `credentials_id`. */
   readonly getConsentJson: (id: string) => Promise<Json | undefined>
-  /** The events after that cursor, in the order of the feed. Rejects with a RangeError for what is no cursor, CursorUnknown for one of another history. */
+  /**
+   * The events after that cursor, in the order of the feed. Rejects with a RangeError for what is no cursor,
+   * CursorUnknown for one of another history.
+   */
   readonly listEvents: (after: string | undefined, limit: number) => Promise<readonly EventJson[]>
 }
 
@@ -33,8 +36,10 @@ const RETRY_SECONDS = 5
 const OUTAGE_SECONDS = 10
 
 const CURSOR_UNKNOWN =
-  'the feed has no event with this cursor: the database was restored from a backup or another server took over, and what you read since is not in it. ' +
-  'Go on from an older cursor that you kept, or read again without after; an event that you know has the consent_id and seq it had'
+  'the feed has no event with this cursor: the database was restored from a backup or another server took ' +
+  'over, and what you read since is not in it. ' +
+  'Go on from an older cursor that you kept, or read again without after; an event that you know has the ' +
+  'consent_id and seq it had'
 
 const fail = (reply: FastifyReply, status: number, error: string, description: string): FastifyReply =>
   reply.code(status).send({ error, error_description: description })
@@ -56,14 +61,24 @@ const sayWrong = (error: FastifyError): string => {
   return `${error.validationContext}${first.instancePath}: ${first.message ?? 'is wrong'}`
 }
 
-const answerFailure = (deps: ApiDeps, error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+const answerFailure = (
+  deps: ApiDeps,
+  error: FastifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply => {
   const status = clientStatusOf(error)
   if (status === 413) return fail(reply, 413, 'invalid_request', `the body is larger than ${BODY_LIMIT} bytes`)
   if (status === 415) return fail(reply, 415, 'invalid_request', 'the body must be application/json')
   if (status !== undefined) return fail(reply, 400, 'invalid_request', sayWrong(error))
   logFailure(deps.log, request, error)
   if (error instanceof TransientError) {
-    return fail(reply.header('retry-after', OUTAGE_SECONDS), 503, 'temporarily_unavailable', 'nothing was read: repeat the same request later')
+    return fail(
+      reply.header('retry-after', OUTAGE_SECONDS),
+      503,
+      'temporarily_unavailable',
+      'nothing was read: repeat the same request later',
+    )
   }
   return fail(reply, 500, 'internal_error', 'something went wrong on our side')
 }
@@ -86,12 +101,17 @@ export const registerApi = (app: FastifyInstance, deps: Deps): void => {
     await scope.register(async (locked) => {
       locked.addHook('onRequest', async (request, reply) => {
         const { authorization } = request.headers
-        // A right key is never kept waiting: behind a proxy that we are not told of, anybody could stop the company's callbacks by wrong
-        // ones. A key has 256 random bits; what is limited is the noise (decision 0029).
+        // A right key is never kept waiting: behind a proxy that we are not told of, anybody could stop the company's
+        // callbacks by wrong ones. A key has 256 random bits; what is limited is the noise (decision 0029).
         if (isKey(authorization)) return
         const wait = authorization === undefined ? undefined : await deps.limits.wrongKeys(request)
         if (wait !== undefined) {
-          await fail(reply.header('retry-after', wait), 429, 'too_many_requests', 'too many calls without a valid API key from this address')
+          await fail(
+            reply.header('retry-after', wait),
+            429,
+            'too_many_requests',
+            'too many calls without a valid API key from this address',
+          )
           return
         }
         void reply.header('www-authenticate', 'Bearer realm="Reconsent API"')
@@ -111,22 +131,34 @@ interface CallbackBody {
 }
 
 const registerCallbacks = (scope: FastifyInstance, deps: Deps): void => {
-  scope.post<{ Body: CallbackBody }>('/callbacks', { schema: callbackSchema, bodyLimit: BODY_LIMIT }, async (request, reply) => {
-    const { state, code, error } = request.body
-    if ((code === undefined) === (error === undefined)) {
-      return fail(reply, 400, 'invalid_request', 'body: exactly one of code and error is needed')
-    }
-    const what = code === undefined ? { bankError: error ?? '' } : { code: new Secret(code) }
-    try {
-      const answer = await commitCallback(deps, { state: new Secret(state), ...what }, deps.commitWithinMs)
-      await crashPoint('before-api-answer')
-      if (answer.kind === 'unknown-state') return await fail(reply, 404, 'unknown_state', 'this state is none of ours')
-      return await reply.code(202).send({ result: answer.kind, credentials_id: answer.credentialsId, user_id: answer.userId })
-    } catch (failure) {
-      logFailure(deps.log, request, failure)
-      return fail(reply.header('retry-after', RETRY_SECONDS), 503, 'temporarily_unavailable', 'nothing was taken: repeat the same request')
-    }
-  })
+  scope.post<{ Body: CallbackBody }>(
+    '/callbacks',
+    { schema: callbackSchema, bodyLimit: BODY_LIMIT },
+    async (request, reply) => {
+      const { state, code, error } = request.body
+      if ((code === undefined) === (error === undefined)) {
+        return fail(reply, 400, 'invalid_request', 'body: exactly one of code and error is needed')
+      }
+      const what = code === undefined ? { bankError: error ?? '' } : { code: new Secret(code) }
+      try {
+        const answer = await commitCallback(deps, { state: new Secret(state), ...what }, deps.commitWithinMs)
+        await crashPoint('before-api-answer')
+        if (answer.kind === 'unknown-state')
+          return await fail(reply, 404, 'unknown_state', 'this state is none of ours')
+        return await reply
+          .code(202)
+          .send({ result: answer.kind, credentials_id: answer.credentialsId, user_id: answer.userId })
+      } catch (failure) {
+        logFailure(deps.log, request, failure)
+        return fail(
+          reply.header('retry-after', RETRY_SECONDS),
+          503,
+          'temporarily_unavailable',
+          'nothing was taken: repeat the same request',
+        )
+      }
+    },
+  )
 }
 
 interface EventsQuery {
@@ -137,7 +169,8 @@ interface EventsQuery {
 const registerReads = (scope: FastifyInstance, deps: ApiDeps): void => {
   scope.get<{ Params: { id: string } }>('/consents/:id', { schema: consentSchema }, async (request, reply) => {
     const consent = await deps.getConsentJson(request.params.id)
-    if (consent === undefined) return fail(reply, 404, 'not_found', 'there is no consent with this id or credentials_id')
+    if (consent === undefined)
+      return fail(reply, 404, 'not_found', 'there is no consent with this id or credentials_id')
     return reply.send(consent)
   })
 
@@ -145,15 +178,19 @@ const registerReads = (scope: FastifyInstance, deps: ApiDeps): void => {
   const preValidation = async ({ query }: FastifyRequest<{ Querystring: EventsQuery }>): Promise<void> => {
     if (typeof query.limit === 'string' && /^\d{1,9}$/.test(query.limit)) query.limit = Number(query.limit)
   }
-  scope.get<{ Querystring: EventsQuery }>('/events', { schema: eventsSchema, preValidation }, async (request, reply) => {
-    const { after, limit } = request.query
-    try {
-      const events = await deps.listEvents(after, Number(limit))
-      return await reply.send({ events, next_cursor: events.at(-1)?.cursor ?? after ?? null })
-    } catch (error) {
-      if (error instanceof CursorUnknown) return fail(reply, 409, 'cursor_unknown', CURSOR_UNKNOWN)
-      if (!(error instanceof RangeError)) throw error
-      return fail(reply, 400, 'invalid_request', 'querystring/after: must be the next_cursor of an earlier page')
-    }
-  })
+  scope.get<{ Querystring: EventsQuery }>(
+    '/events',
+    { schema: eventsSchema, preValidation },
+    async (request, reply) => {
+      const { after, limit } = request.query
+      try {
+        const events = await deps.listEvents(after, Number(limit))
+        return await reply.send({ events, next_cursor: events.at(-1)?.cursor ?? after ?? null })
+      } catch (error) {
+        if (error instanceof CursorUnknown) return fail(reply, 409, 'cursor_unknown', CURSOR_UNKNOWN)
+        if (!(error instanceof RangeError)) throw error
+        return fail(reply, 400, 'invalid_request', 'querystring/after: must be the next_cursor of an earlier page')
+      }
+    },
+  )
 }

@@ -1,5 +1,5 @@
-// `/callback`: where the bank sends the browser. Committed before it is answered; then to a page without code or state in its address.
-// Every state gets the same answer, known or not, first or repeated.
+// `/callback`: where the bank sends the browser. Committed before it is answered; then to a page without code or state
+// in its address. Every state gets the same answer, known or not, first or repeated.
 import formbody from '@fastify/formbody'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { crashPoint } from '../../crash-point.ts'
@@ -30,7 +30,9 @@ export interface CallbackDeps {
 const RETRY_SECONDS = 5
 const BODY_LIMIT = 16 * 1024
 
-/** Commits within so many milliseconds, or throws. A commit that comes later is found by the repetition, as `already`. */
+/**
+ * Commits within so many milliseconds, or throws. A commit that comes later is found by the repetition, as `already`.
+ */
 export const commitCallback = async (deps: CallbackDeps, callback: Callback, ms: number): Promise<CallbackAnswer> => {
   const { receiveCallback, metrics } = deps
   try {
@@ -48,11 +50,16 @@ export const commitCallback = async (deps: CallbackDeps, callback: Callback, ms:
 type Deps = CallbackDeps & { readonly limits: Limits; readonly commitWithinMs: number }
 
 export const registerCallback = (app: FastifyInstance, deps: Deps): void => {
-  const answer = async (request: FastifyRequest, reply: FastifyReply, parameters: Parameters): Promise<FastifyReply> => {
+  const answer = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    parameters: Parameters,
+  ): Promise<FastifyReply> => {
     const callback = callbackOf(parameters)
     if (callback === undefined) {
       deps.metrics.recordCallback('malformed')
-      if (request.method === 'GET' && isEmpty(parameters)) return answerPage(reply, 'no-answer', { locale: localeFor(request), company: deps.policy.company.name })
+      if (request.method === 'GET' && isEmpty(parameters))
+        return answerPage(reply, 'no-answer', { locale: localeFor(request), company: deps.policy.company.name })
       return answerPlainPage(request, reply, 'bad-request')
     }
     try {
@@ -76,7 +83,9 @@ export const registerCallback = (app: FastifyInstance, deps: Deps): void => {
     await scope.register(formbody, { bodyLimit: BODY_LIMIT, parser: (text) => readParameters(text) })
     scope.get('/callback', options, async (request, reply) => answer(request, reply, readParameters(queryOf(request))))
     // `response_mode=form_post`: what counts is in the body.
-    scope.post('/callback', options, async (request, reply) => answer(request, reply, (request.body ?? {}) as Parameters))
+    scope.post('/callback', options, async (request, reply) =>
+      answer(request, reply, (request.body ?? {}) as Parameters),
+    )
   })
 }
 

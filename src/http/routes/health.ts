@@ -1,5 +1,5 @@
-// For machines: does the process turn, should it get traffic, and its numbers. On the same port as everything else: what faces the
-// internet should let only the paths of users and of the API through.
+// For machines: does the process turn, should it get traffic, and its numbers. On the same port as everything else:
+// what faces the internet should let only the paths of users and of the API through.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { FastifyInstance } from 'fastify'
 import type { Log } from '../../log.ts'
@@ -13,7 +13,9 @@ export interface Readiness {
   /** What does not work although the process should get traffic. */
   readonly degraded?: 'queue' | undefined
   /** The last try of the queue, made in the background: asking here writes nothing. */
-  readonly queue?: { readonly ok: boolean; readonly answer?: string | undefined; readonly checked_seconds_ago: number } | undefined
+  readonly queue?:
+    | { readonly ok: boolean; readonly answer?: string | undefined; readonly checked_seconds_ago: number }
+    | undefined
 }
 
 export interface HealthDeps {
@@ -54,7 +56,10 @@ const watchLoop = (): { lagMs(): number; stop(): void } => {
 }
 
 /** Answers the function after which `/readyz` says 503 for good. */
-export const registerHealth = (app: FastifyInstance, deps: HealthDeps & { readonly times: HealthTimes }): (() => void) => {
+export const registerHealth = (
+  app: FastifyInstance,
+  deps: HealthDeps & { readonly times: HealthTimes },
+): (() => void) => {
   const { times, log, metrics } = deps
   const loop = watchLoop()
   app.addHook('onClose', async () => loop.stop())
@@ -63,7 +68,10 @@ export const registerHealth = (app: FastifyInstance, deps: HealthDeps & { readon
 
   const ask = async (): Promise<Readiness> => {
     try {
-      return await within(times.readyWithinMs, deps.checkReady(), () => ({ ok: false, detail: 'the check took too long' }))
+      return await within(times.readyWithinMs, deps.checkReady(), () => ({
+        ok: false,
+        detail: 'the check took too long',
+      }))
     } catch (error) {
       log.warn({ err: error instanceof Error ? error : new Error('not an error') }, 'the check for readiness failed')
       return { ok: false, detail: 'the check failed: the log says why' }
@@ -86,7 +94,9 @@ export const registerHealth = (app: FastifyInstance, deps: HealthDeps & { readon
     const { ok, detail, degraded, queue } = await ready()
     return reply.code(ok ? 200 : 503).send({ status: ok ? 'ready' : 'unready', detail, degraded, queue })
   })
-  app.get('/metrics', async (_request, reply) => reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()))
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+  )
   return () => {
     stopping = true
   }

@@ -28,7 +28,10 @@ interface WithToken {
 /** What the user may expect before the same button works again. */
 const BUSY_SECONDS = 60
 
-export const registerStart = (app: FastifyInstance, deps: StartDeps & { readonly publicUrl: URL; readonly limits: Limits }): void => {
+export const registerStart = (
+  app: FastifyInstance,
+  deps: StartDeps & { readonly publicUrl: URL; readonly limits: Limits },
+): void => {
   const { visitStartPage, leaveForBank, clock, limits } = deps
   const options = { helmet: formsToBanks(deps.publicUrl), bodyLimit: 1024 }
 
@@ -37,7 +40,8 @@ export const registerStart = (app: FastifyInstance, deps: StartDeps & { readonly
     return showStart(deps, request, reply, start)
   })
 
-  // Browsers send the button's form as an empty urlencoded body, which Fastify alone refuses. There is nothing in it to read.
+  // Browsers send the button's form as an empty urlencoded body, which Fastify alone refuses. There is nothing in it to
+  // read.
   void app.register(async (scope) => {
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, payload, done) => {

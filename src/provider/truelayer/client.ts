@@ -31,7 +31,8 @@ export const truelayerProvider = (options: TrueLayerOptions): Provider => {
   const client = { authUrl, clientId, clientSecret }
   const send = httpSender({ requestTimeoutMs, proxy: options.proxy, log: options.log })
   return {
-    makeLink: async (request) => (request.route === 'reauth' ? reauthLink(send, authUrl, request) : fullLink(authUrl, clientId, request)),
+    makeLink: async (request) =>
+      request.route === 'reauth' ? reauthLink(send, authUrl, request) : fullLink(authUrl, clientId, request),
     exchangeCode: (request) => exchangeCode(send, client, request),
     refresh: (refreshToken) => refresh(send, client, refreshToken),
     readMe: (accessToken) => readMe(send, apiUrl, accessToken),

@@ -1,4 +1,5 @@
-// For `doctor`: are the client id and secret accepted? Asked with a made-up token and a made-up code, so no connection is touched.
+// For `doctor`: are the client id and secret accepted? Asked with a made-up token and a made-up code, so no connection
+// is touched.
 import { errorTable } from '../../errors.ts'
 import { Secret } from '../../secret.ts'
 import type { TokenAnswer } from '../port.ts'
@@ -18,7 +19,10 @@ const whyNot = (answer: TokenAnswer): string =>
 
 const undecided = (answer: TokenAnswer) => ({ ok: false, detail: `could not be found out: ${whyNot(answer)}` })
 
-/** `GET {auth}/api/providers?clientId=`: how many banks the provider lists. Supporting evidence only: it takes no secret. */
+/**
+ * `GET {auth}/api/providers?clientId=`: how many banks the provider lists. Supporting evidence only: it takes no
+ * secret.
+ */
 const bankCount = async (send: Send, client: Client): Promise<string> => {
   const reply = await send({
     name: 'providers',
@@ -36,8 +40,8 @@ const bankCount = async (send: Send, client: Client): Promise<string> => {
 }
 
 /**
- * `invalid_client` for a made-up refresh token alone condemns nothing: TrueLayer has been seen to answer so with good credentials
- * (TRUELAYER.md section 2). Only when a made-up code gets the same answer are they called rejected.
+ * `invalid_client` for a made-up refresh token alone condemns nothing: TrueLayer has been seen to answer so with good
+ * credentials (TRUELAYER.md section 2). Only when a made-up code gets the same answer are they called rejected.
  */
 export const checkCredentials = async (send: Send, client: Client): Promise<{ ok: boolean; detail: string }> => {
   const byToken = await refresh(send, client, madeUp())
@@ -46,12 +50,22 @@ export const checkCredentials = async (send: Send, client: Client): Promise<{ ok
     return { ok: true, detail: `${detail}; ${await bankCount(send, client)}` }
   }
   if (!rejected(byToken)) return undecided(byToken)
-  const byCode = await exchangeCode(send, client, { code: madeUp(), redirectUri: 'https://localhost/', codeVerifier: madeUp() })
+  const byCode = await exchangeCode(send, client, {
+    code: madeUp(),
+    redirectUri: 'https://localhost/',
+    codeVerifier: madeUp(),
+  })
   if (accepted(byCode)) {
-    const detail = 'accepted: the provider answered invalid_client to a made-up refresh token, but refused a made-up code without it'
+    const detail =
+      'accepted: the provider answered invalid_client to a made-up refresh token, but refused a made-up code without it'
     return { ok: true, detail: `${detail}; ${await bankCount(send, client)}` }
   }
   if (!rejected(byCode)) return undecided(byCode)
-  const detail = 'rejected (invalid_client) with a made-up token and with a made-up code: wrong id or secret, or the other environment’s'
-  return { ok: false, detail: `${detail}; right after a change of secret, try again in a minute; ${await bankCount(send, client)}` }
+  const detail =
+    'rejected (invalid_client) with a made-up token and with a made-up code: wrong id or secret, or the other ' +
+    'environment’s'
+  return {
+    ok: false,
+    detail: `${detail}; right after a change of secret, try again in a minute; ${await bankCount(send, client)}`,
+  }
 }

@@ -12,7 +12,8 @@ export interface EgressProxy {
 /** IPv6 addresses without their brackets, names without the dot of the root. */
 const nameOf = ({ hostname }: URL): string => hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '')
 
-const isLoopback = (name: string): boolean => name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127(?:\.\d{1,3}){3}$/.test(name)
+const isLoopback = (name: string): boolean =>
+  name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127(?:\.\d{1,3}){3}$/.test(name)
 
 const entryOf = (entry: string): { readonly name: string; readonly port: string | undefined } => {
   // Colons of an IPv6 address without brackets are no port.
@@ -24,7 +25,8 @@ const entryOf = (entry: string): { readonly name: string; readonly port: string 
 const isWithin = (address: string, range: string): boolean => {
   const family = isIP(address)
   const [start = '', bits = family === 4 ? '32' : '128'] = range.split('/')
-  if (family === 0 || isIP(start) !== family || !/^\d{1,3}$/.test(bits) || Number(bits) > (family === 4 ? 32 : 128)) return false
+  if (family === 0 || isIP(start) !== family || !/^\d{1,3}$/.test(bits) || Number(bits) > (family === 4 ? 32 : 128))
+    return false
   const list = new BlockList()
   const kind = family === 4 ? 'ipv4' : 'ipv6'
   list.addSubnet(start, Number(bits), kind)
@@ -41,8 +43,8 @@ const isBypassed = (entry: string, name: string, port: string): boolean => {
 }
 
 /**
- * Only https: what travels in clear is a simulator's, and is asked directly. This machine is not reached through another one: for a proxy
- * elsewhere, `localhost` is itself.
+ * Only https: what travels in clear is a simulator's, and is asked directly. This machine is not reached through
+ * another one: for a proxy elsewhere, `localhost` is itself.
  */
 export const goesByProxy = (address: string, { url, bypass }: EgressProxy): boolean => {
   if (!URL.canParse(address)) return false

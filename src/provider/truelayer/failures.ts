@@ -1,11 +1,11 @@
-// What an answer, or the lack of one, proves. Pure. The heart is the line between "certainly not processed" (may be sent again)
-// and "unknown" (must never be): see docs/decisions/0005-what-counts-as-not-processed.md.
+// What an answer, or the lack of one, proves. Pure. The heart is the line between "certainly not processed" (may be
+// sent again) and "unknown" (must never be): see docs/decisions/0005-what-counts-as-not-processed.md.
 import type { Secret } from '../../secret.ts'
 import type { TokenAnswer, Unavailable } from '../port.ts'
 
 /**
- * How far the one connection of a call came. `proxy`: a proxy has not made a tunnel yet. `open`: the kernel (TLS: the handshake with the
- * provider itself, inside the tunnel where there is one) would take bytes, so some may have left.
+ * How far the one connection of a call came. `proxy`: a proxy has not made a tunnel yet. `open`: the kernel (TLS: the
+ * handshake with the provider itself, inside the tunnel where there is one) would take bytes, so some may have left.
  */
 export type Phase = 'no-socket' | 'proxy' | 'connecting' | 'open'
 
@@ -28,15 +28,26 @@ export type NoAnswer =
 
 export type Reply = Answer | NoAnswer
 
-/** Causes that say an answer came, but not one that HTTP or our cap allows: the parser's, decompression (got's name for it), size. */
+/**
+ * Causes that say an answer came, but not one that HTTP or our cap allows: the parser's, decompression (got's name for
+ * it), size.
+ */
 const garbledCause = /^(?:HPE_.*|ERR_READING_RESPONSE_STREAM|BODY_TOO_LARGE)$/
 
-/** `cause` is an error's code: Node's (`ECONNREFUSED`, `HPE_…`, `DEPTH_ZERO_SELF_SIGNED_CERT`), got's, or `BODY_TOO_LARGE`. */
+/**
+ * `cause` is an error's code: Node's (`ECONNREFUSED`, `HPE_…`, `DEPTH_ZERO_SELF_SIGNED_CERT`), got's, or
+ * `BODY_TOO_LARGE`.
+ */
 export const noAnswer = (cause: string, phase: Phase): NoAnswer => {
   if (phase === 'proxy') return { kind: 'no-answer', code: 'proxy-failed', sent: 'no' }
   return {
     kind: 'no-answer',
-    code: cause === 'ETIMEDOUT' ? 'provider-timeout' : garbledCause.test(cause) ? 'provider-garbled' : 'provider-unreachable',
+    code:
+      cause === 'ETIMEDOUT'
+        ? 'provider-timeout'
+        : garbledCause.test(cause)
+          ? 'provider-garbled'
+          : 'provider-unreachable',
     // `no-socket` proves nothing: no connection of ours was seen, so how the request went, if it did, is not known.
     sent: phase === 'connecting' ? 'no' : 'maybe',
   }
@@ -46,7 +57,9 @@ export const noAnswer = (cause: string, phase: Phase): NoAnswer => {
 export const jsonObject = (body: Secret): Readonly<Record<string, unknown>> | undefined => {
   try {
     const value: unknown = JSON.parse(body.reveal())
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined
   } catch {
     return undefined
   }
@@ -69,11 +82,20 @@ export const unavailable = (reply: Reply): Unavailable => {
   if (reply.kind === 'no-answer') return { kind: 'unavailable', code: reply.code, retryAfterMs: undefined }
   const { status, retryAfterMs } = reply
   const code =
-    status === 429 ? 'provider-rate-limited' : status === 408 ? 'provider-timeout' : status >= 500 ? 'provider-failed' : 'provider-garbled'
+    status === 429
+      ? 'provider-rate-limited'
+      : status === 408
+        ? 'provider-timeout'
+        : status >= 500
+          ? 'provider-failed'
+          : 'provider-garbled'
   return { kind: 'unavailable', code, retryAfterMs }
 }
 
-/** OAuth answers these before it looks at a grant (RFC 6749 section 5.2), so the code or token in the request is untouched. */
+/**
+ * OAuth answers these before it looks at a grant (RFC 6749 section 5.2), so the code or token in the request is
+ * untouched.
+ */
 const clientErrors = new Set(['invalid_client', 'unauthorized_client'])
 
 /**

@@ -1,5 +1,5 @@
-// One HTTP request to the provider: sent at most once, on a connection of its own, within a total time and a size. Every result
-// is a value. Nothing of the request (URL, headers, body) may leave this file by an error or a log line.
+// One HTTP request to the provider: sent at most once, on a connection of its own, within a total time and a size.
+// Every result is a value. Nothing of the request (URL, headers, body) may leave this file by an error or a log line.
 import http from 'node:http'
 import https from 'node:https'
 import type { Duplex } from 'node:stream'
@@ -27,7 +27,9 @@ export type Send = (call: Call) => Promise<Reply>
 
 const mebibyte = 1024 * 1024
 
-/** All that is left of an error of got's: its code. Its message has the address, its `options` the headers and the body. */
+/**
+ * All that is left of an error of got's: its code. Its message has the address, its `options` the headers and the body.
+ */
 class CallFailed extends Error {
   override readonly name = 'CallFailed'
   readonly code: string
@@ -49,15 +51,21 @@ interface Way {
 }
 
 /**
- * A connection is never kept for a second request: a kept one may be closed by the other side just as we write on it, and such a reset
- * cannot be told from one after the request was read. No maxSockets: with a limit Node offers the other side to keep the connection.
+ * A connection is never kept for a second request: a kept one may be closed by the other side just as we write on it,
+ * and such a reset cannot be told from one after the request was read. No maxSockets: with a limit Node offers the
+ * other side to keep the connection.
  */
 const single = { keepAlive: false }
 
-/** Of a call's time, what a silent proxy may use up: the rest tells it from a provider that is silent inside the tunnel. */
+/**
+ * Of a call's time, what a silent proxy may use up: the rest tells it from a provider that is silent inside the tunnel.
+ */
 const TUNNEL_SHARE = 0.5
 
-/** TLS bytes wait for `secureConnect`, plain ones for `connect`; both are listened to before the connection can make progress. */
+/**
+ * TLS bytes wait for `secureConnect`, plain ones for `connect`; both are listened to before the connection can make
+ * progress.
+ */
 const direct = (url: string): Way => {
   let phase: Phase = 'no-socket'
   const watch = <A extends http.Agent>(agent: A, opens: 'connect' | 'secureConnect'): A => {
@@ -90,10 +98,11 @@ const onceEach = (stream: Duplex): void => {
 }
 
 /**
- * By Node's own agent: CONNECT, then TLS with the provider inside. It hands a connection over when that TLS stands and not before, so no byte
- * of the request has left until then, whatever the proxy did; a failure comes with the connection that failed, the one to the proxy or the
- * one inside. A request without a connection does not hear of its time-out, nor the agent of everything that ends the connection to the
- * proxy: hence the watch on both. See docs/decisions/0028-a-proxy-has-sent-nothing-before-its-tunnel.md.
+ * By Node's own agent: CONNECT, then TLS with the provider inside. It hands a connection over when that TLS stands and
+ * not before, so no byte of the request has left until then, whatever the proxy did; a failure comes with the
+ * connection that failed, the one to the proxy or the one inside. A request without a connection does not hear of its
+ * time-out, nor the agent of everything that ends the connection to the proxy: hence the watch on both. See
+ * docs/decisions/0028-a-proxy-has-sent-nothing-before-its-tunnel.md.
  */
 const throughProxy = (proxy: EgressProxy, requestTimeoutMs: number): Way => {
   let phase: Phase = 'no-socket'
@@ -136,7 +145,10 @@ const client = got.extend({
 })
 
 const bodyOf = (post: NonNullable<Call['post']>) => {
-  const fields = Object.entries(post.fields).map(([key, value]) => [key, value instanceof Secret ? value.reveal() : value])
+  const fields = Object.entries(post.fields).map(([key, value]) => [
+    key,
+    value instanceof Secret ? value.reveal() : value,
+  ])
   return post.as === 'json' ? { json: Object.fromEntries(fields) } : { form: Object.fromEntries(fields) }
 }
 
@@ -151,49 +163,63 @@ interface SenderOptions {
   readonly log: ProviderLog | undefined
 }
 
-export const httpSender = ({ requestTimeoutMs, proxy, log }: SenderOptions): Send => async (call) => {
-  const startedAt = performance.now()
-  const tookMs = () => Math.round(performance.now() - startedAt)
-  const way = proxy !== undefined && goesByProxy(call.url, proxy) ? throughProxy(proxy, requestTimeoutMs) : direct(call.url)
-  const { agent } = way
-  const stream = client.stream(call.url, {
-    method: call.post === undefined ? 'GET' : 'POST',
-    agent,
-    timeout: { request: requestTimeoutMs },
-    ...(call.bearer === undefined ? {} : { headers: { authorization: `Bearer ${call.bearer.reveal()}` } }),
-    ...(call.post === undefined ? {} : bodyOf(call.post)),
-  })
-  // An error after the last byte was read has nobody left to tell; without a listener it would end the process.
-  stream.on('error', () => {})
-  try {
-    const chunks: Buffer[] = []
-    let size = 0
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      size += chunk.length
-      if (size > (call.largestBody ?? mebibyte)) throw new CallFailed('BODY_TOO_LARGE')
-      chunks.push(chunk)
+export const httpSender =
+  ({ requestTimeoutMs, proxy, log }: SenderOptions): Send =>
+  async (call) => {
+    const startedAt = performance.now()
+    const tookMs = () => Math.round(performance.now() - startedAt)
+    const way =
+      proxy !== undefined && goesByProxy(call.url, proxy) ? throughProxy(proxy, requestTimeoutMs) : direct(call.url)
+    const { agent } = way
+    const stream = client.stream(call.url, {
+      method: call.post === undefined ? 'GET' : 'POST',
+      agent,
+      timeout: { request: requestTimeoutMs },
+      ...(call.bearer === undefined ? {} : { headers: { authorization: `Bearer ${call.bearer.reveal()}` } }),
+      ...(call.post === undefined ? {} : bodyOf(call.post)),
+    })
+    // An error after the last byte was read has nobody left to tell; without a listener it would end the process.
+    stream.on('error', () => {})
+    try {
+      const chunks: Buffer[] = []
+      let size = 0
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        size += chunk.length
+        if (size > (call.largestBody ?? mebibyte)) throw new CallFailed('BODY_TOO_LARGE')
+        chunks.push(chunk)
+      }
+      const { response } = stream
+      if (response === undefined) throw new CallFailed('NO_RESPONSE')
+      const { statusCode: status, headers } = response
+      log?.info(
+        { call: call.name, status, ms: tookMs(), correlationId: correlationId(headers['x-tl-correlation-id']) },
+        'provider answered',
+      )
+      return {
+        kind: 'answer',
+        status,
+        retryAfterMs: retryAfterMs(headers['retry-after'], headers.date, Date.now()),
+        body: new Secret(new TextDecoder().decode(Buffer.concat(chunks))),
+      }
+    } catch (error) {
+      const cause = error instanceof CallFailed ? error.code : 'UNKNOWN'
+      // A proxy that was silent for too long would have failed before: this time passed inside its tunnel.
+      const phase = cause === 'ETIMEDOUT' && way.phase() === 'proxy' ? 'connecting' : way.phase()
+      const reply = noAnswer(cause, phase)
+      const seen = correlationId(stream.response?.headers['x-tl-correlation-id'])
+      const line = {
+        call: call.name,
+        cause,
+        phase,
+        code: reply.code,
+        ms: tookMs(),
+        correlationId: seen,
+        proxyStatus: way.refusedBy(),
+      }
+      log?.warn(line, 'provider gave no answer')
+      return reply
+    } finally {
+      stream.destroy()
+      way.end()
     }
-    const { response } = stream
-    if (response === undefined) throw new CallFailed('NO_RESPONSE')
-    const { statusCode: status, headers } = response
-    log?.info({ call: call.name, status, ms: tookMs(), correlationId: correlationId(headers['x-tl-correlation-id']) }, 'provider answered')
-    return {
-      kind: 'answer',
-      status,
-      retryAfterMs: retryAfterMs(headers['retry-after'], headers.date, Date.now()),
-      body: new Secret(new TextDecoder().decode(Buffer.concat(chunks))),
-    }
-  } catch (error) {
-    const cause = error instanceof CallFailed ? error.code : 'UNKNOWN'
-    // A proxy that was silent for too long would have failed before: this time passed inside its tunnel.
-    const phase = cause === 'ETIMEDOUT' && way.phase() === 'proxy' ? 'connecting' : way.phase()
-    const reply = noAnswer(cause, phase)
-    const seen = correlationId(stream.response?.headers['x-tl-correlation-id'])
-    const line = { call: call.name, cause, phase, code: reply.code, ms: tookMs(), correlationId: seen, proxyStatus: way.refusedBy() }
-    log?.warn(line, 'provider gave no answer')
-    return reply
-  } finally {
-    stream.destroy()
-    way.end()
   }
-}

@@ -1,15 +1,19 @@
-// Makes the links a user authenticates by: route `reauth` asks `/v1/reauthuri` for one, route `full` builds it and calls nothing.
+// Makes the links a user authenticates by: route `reauth` asks `/v1/reauthuri` for one, route `full` builds it and
+// calls nothing.
 import { Secret } from '../../secret.ts'
 import type { LinkAnswer, LinkRequest } from '../port.ts'
 import { errorWord, isSuccess, jsonObject, unavailable } from './failures.ts'
 import type { Send } from './http.ts'
 
 const isLoopback = (hostname: string): boolean =>
-  hostname === 'localhost' || hostname.endsWith('.localhost') || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname)
+  hostname === 'localhost' ||
+  hostname.endsWith('.localhost') ||
+  hostname === '[::1]' ||
+  /^127(?:\.\d{1,3}){3}$/.test(hostname)
 
 /**
- * A link a user may be sent to: https, or http on this machine (simulator). Any host: it is the bank's (TRUELAYER.md section 1).
- * Returned as the browser would write it, so that no control character reaches a `Location` header.
+ * A link a user may be sent to: https, or http on this machine (simulator). Any host: it is the bank's (TRUELAYER.md
+ * section 1). Returned as the browser would write it, so that no control character reaches a `Location` header.
  */
 const usableLink = (result: unknown): Secret | undefined => {
   if (typeof result !== 'string' || !URL.canParse(result)) return undefined
@@ -41,9 +45,12 @@ export const reauthLink = async (send: Send, authUrl: string, request: LinkReque
   const body = jsonObject(reply.body)
   if (isSuccess(status) && body !== undefined) {
     const url = body['success'] === true ? usableLink(body['result']) : undefined
-    return url === undefined ? { kind: 'unavailable', code: 'link-unusable', retryAfterMs: undefined } : { kind: 'link', url }
+    return url === undefined
+      ? { kind: 'unavailable', code: 'link-unusable', retryAfterMs: undefined }
+      : { kind: 'link', url }
   }
-  // A gateway's HTML page says nothing about this connection, whatever its status: only the protocol's own JSON can reject.
+  // A gateway's HTML page says nothing about this connection, whatever its status: only the protocol's own JSON can
+  // reject.
   const rejects = status >= 400 && status < 500 && status !== 408 && status !== 429 && body !== undefined
   return rejects ? { kind: 'rejected', status, providerError: errorWord(body) } : unavailable(reply)
 }

@@ -1,4 +1,5 @@
-// `GET {data}/data/v1/me` (TRUELAYER.md section 3): the dates that prove a renewal, each undefined where none can be read.
+// `GET {data}/data/v1/me` (TRUELAYER.md section 3): the dates that prove a renewal, each undefined where none can be
+// read.
 import { DateTime } from 'luxon'
 import type { Secret } from '../../secret.ts'
 import type { Me, MeAnswer } from '../port.ts'
@@ -9,9 +10,13 @@ import { instantOr } from './retry-after.ts'
 const objectOf = (value: unknown): Readonly<Record<string, unknown>> | undefined =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
 
-const textOf = (value: unknown): string | undefined => (typeof value === 'string' && value.trim() !== '' ? value.trim() : undefined)
+const textOf = (value: unknown): string | undefined =>
+  typeof value === 'string' && value.trim() !== '' ? value.trim() : undefined
 
-/** UTC unless it says otherwise. Placeholders such as `0001-01-01` and `9999-12-31` are no dates: a proof must not rest on them. */
+/**
+ * UTC unless it says otherwise. Placeholders such as `0001-01-01` and `9999-12-31` are no dates: a proof must not rest
+ * on them.
+ */
 const dateOf = (value: unknown): DateTime | undefined => {
   const text = textOf(value)
   if (text === undefined || !/^\d{4}-\d\d-\d\d/.test(text)) return undefined

@@ -1,4 +1,5 @@
-// Reads `Retry-After` (RFC 9110 section 10.2.3): whole seconds, or an HTTP date measured against the sender's own `Date`.
+// Reads `Retry-After` (RFC 9110 section 10.2.3): whole seconds, or an HTTP date measured against the sender's own
+// `Date`.
 import { DateTime } from 'luxon'
 
 /** No answer may hold a record back longer than this, however far in the future the header points. */
@@ -15,7 +16,11 @@ export const instantOr = (read: () => DateTime): DateTime | undefined => {
 }
 
 /** Milliseconds to wait, 0 for a date that has passed, undefined without a readable header. */
-export const retryAfterMs = (header: string | undefined, sentAt: string | undefined, nowMs: number): number | undefined => {
+export const retryAfterMs = (
+  header: string | undefined,
+  sentAt: string | undefined,
+  nowMs: number,
+): number | undefined => {
   const text = header?.trim()
   if (text === undefined || text === '') return undefined
   if (/^\d+$/.test(text)) return Math.min(Number(text) * 1000, longestRetryAfterMs)

@@ -1,4 +1,5 @@
-// `POST {auth}/connect/token` (TRUELAYER.md section 2): sends a code or a refresh token once and reads the tokens that come back.
+// `POST {auth}/connect/token` (TRUELAYER.md section 2): sends a code or a refresh token once and reads the tokens that
+// come back.
 import { Secret } from '../../secret.ts'
 import type { TokenAnswer, Tokens } from '../port.ts'
 import { isSuccess, jsonObject, tokenFailure } from './failures.ts'
@@ -15,10 +16,10 @@ export interface Client {
 const oneHourInSeconds = 3600
 
 /**
- * `sub` of an access token, which is the `credentials_id`. The signature is not checked: the token came in the body of an answer
- * to our own request, over TLS from the issuer itself, so a signature would vouch for nothing that TLS has not (OpenID Connect
- * Core 3.1.3.7 rule 6 says the same). Never use this on a token that came by any other way. Undefined for opaque tokens and
- * for JWTs without a usable `sub`.
+ * `sub` of an access token, which is the `credentials_id`. The signature is not checked: the token came in the body of
+ * an answer to our own request, over TLS from the issuer itself, so a signature would vouch for nothing that TLS has
+ * not (OpenID Connect Core 3.1.3.7 rule 6 says the same). Never use this on a token that came by any other way.
+ * Undefined for opaque tokens and for JWTs without a usable `sub`.
  */
 export const credentialsIdOf = (accessToken: Secret): string | undefined => {
   const parts = accessToken.reveal().split('.')
@@ -50,7 +51,11 @@ const tokensOf = (reply: Reply): Tokens | undefined => {
   }
 }
 
-const requestTokens = async (send: Send, client: Client, fields: Readonly<Record<string, string | Secret>>): Promise<TokenAnswer> => {
+const requestTokens = async (
+  send: Send,
+  client: Client,
+  fields: Readonly<Record<string, string | Secret>>,
+): Promise<TokenAnswer> => {
   const reply = await send({
     name: `connect/token ${String(fields['grant_type'])}`,
     url: `${client.authUrl}/connect/token`,
@@ -67,7 +72,12 @@ export const exchangeCode = (
   client: Client,
   { code, redirectUri, codeVerifier }: { code: Secret; redirectUri: string; codeVerifier: Secret },
 ): Promise<TokenAnswer> =>
-  requestTokens(send, client, { grant_type: 'authorization_code', code, redirect_uri: redirectUri, code_verifier: codeVerifier })
+  requestTokens(send, client, {
+    grant_type: 'authorization_code',
+    code,
+    redirect_uri: redirectUri,
+    code_verifier: codeVerifier,
+  })
 
 /** Ends the previous access token of the connection, so it is for settling a doubt only. */
 export const refresh = (send: Send, client: Client, refreshToken: Secret): Promise<TokenAnswer> =>

@@ -27,8 +27,21 @@ describe('html', () => {
 })
 
 describe('a path of our own', () => {
-  test.each(['/', '/r/AbC_123-x', '/callback?code=a%20b&state=c&x=//y'])('%s is', (path) => expect(ownPath(path)).toBe(path))
-  test.each(['', 'r/x', '//evil.test', '/\\evil.test', 'https://evil.test', 'javascript:alert(1)', '/a b', '/a\r\nb', '/\t/evil.test', ' /x'])('%j is not', (path) => {
+  test.each(['/', '/r/AbC_123-x', '/callback?code=a%20b&state=c&x=//y'])('%s is', (path) =>
+    expect(ownPath(path)).toBe(path),
+  )
+  test.each([
+    '',
+    'r/x',
+    '//evil.test',
+    '/\\evil.test',
+    'https://evil.test',
+    'javascript:alert(1)',
+    '/a b',
+    '/a\r\nb',
+    '/\t/evil.test',
+    ' /x',
+  ])('%j is not', (path) => {
     expect(() => ownPath(path)).toThrow('a page may only link to a path of its own')
   })
 })

@@ -1,4 +1,5 @@
-// Every page in every language: whole, light, accessible, without scripts, and with nothing a value could break out into.
+// Every page in every language: whole, light, accessible, without scripts, and with nothing a value could break out
+// into.
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
 import { locales } from '../../../src/domain/locale.ts'
@@ -14,7 +15,16 @@ const aStart = (over: Partial<StartView> = {}): StartView => ({
   timeZone: 'Europe/London',
   company: 'Acme Ltd',
   bank: 'Monzo',
-  scopes: ['info', 'accounts', 'balance', 'transactions', 'cards', 'direct_debits', 'standing_orders', 'offline_access'],
+  scopes: [
+    'info',
+    'accounts',
+    'balance',
+    'transactions',
+    'cards',
+    'direct_debits',
+    'standing_orders',
+    'offline_access',
+  ],
   expiresAt: at('2026-11-10T12:00:00Z'),
   graceEndsAt: at('2027-02-08T12:00:00Z'),
   now: at('2026-11-03T12:00:00Z'),
@@ -46,7 +56,8 @@ const views = (locale: string, value = 'Monzo'): MessageViews => {
   }
 }
 
-const show = (kind: MessageKind, locale: string, value?: string): string => messagePage(kind, views(locale, value)[kind])
+const show = (kind: MessageKind, locale: string, value?: string): string =>
+  messagePage(kind, views(locale, value)[kind])
 
 const count = (text: string, part: RegExp): number => text.match(part)?.length ?? 0
 
@@ -73,7 +84,8 @@ for (const locale of locales) {
       expect(page).toMatch(/10\.? (de )?(November|novembre|noviembre|listopada) (de )?2026/)
       expect(page).toContain('90')
       expect(count(page, /<li>/g)).toBe(8)
-      for (const scope of ['accounts', 'offline_access'] as const) expect(page).toContain(pageTexts[locale].scopes[scope].slice(0, 12))
+      for (const scope of ['accounts', 'offline_access'] as const)
+        expect(page).toContain(pageTexts[locale].scopes[scope].slice(0, 12))
       expect(count(page, /<form method="post">/g)).toBe(1)
       expect(count(page, /<button /g)).toBe(1)
       expect(count(page, /<a /g)).toBe(0)
@@ -87,7 +99,11 @@ for (const locale of locales) {
 
 describe('the start page', () => {
   test('says how the permission stands: running, ended, past its time', () => {
-    const titles = { valid: 'This permission runs until 10 November 2026', expired: 'It can be renewed until 8 February 2027', ended: 'You can set it up again' }
+    const titles = {
+      valid: 'This permission runs until 10 November 2026',
+      expired: 'It can be renewed until 8 February 2027',
+      ended: 'You can set it up again',
+    }
     expect(startPage(aStart({ now: at('2026-11-10T11:59:59Z') }))).toContain(titles.valid)
     expect(startPage(aStart({ now: at('2026-11-10T12:00:00Z') }))).toContain(titles.expired)
     expect(startPage(aStart({ now: at('2027-02-08T11:59:59Z') }))).toContain(titles.expired)
@@ -95,12 +111,18 @@ describe('the start page', () => {
   })
 
   test('shows the date of the user’s zone', () => {
-    expect(startPage(aStart({ expiresAt: at('2026-11-10T23:30:00Z'), timeZone: 'Europe/Warsaw' }))).toContain('11 November 2026')
-    expect(startPage(aStart({ expiresAt: at('2026-11-10T23:30:00Z'), timeZone: 'nonsense' }))).toContain('10 November 2026')
+    expect(startPage(aStart({ expiresAt: at('2026-11-10T23:30:00Z'), timeZone: 'Europe/Warsaw' }))).toContain(
+      '11 November 2026',
+    )
+    expect(startPage(aStart({ expiresAt: at('2026-11-10T23:30:00Z'), timeZone: 'nonsense' }))).toContain(
+      '10 November 2026',
+    )
   })
 
   test('shows a scope it has no words for, once, and never one of its own placeholders', () => {
-    const page = startPage(aStart({ scopes: ['accounts', 'accounts', 'crypto_wallets', 'other', 'unspecified', 'constructor', '<b>x</b>'] }))
+    const page = startPage(
+      aStart({ scopes: ['accounts', 'accounts', 'crypto_wallets', 'other', 'unspecified', 'constructor', '<b>x</b>'] }),
+    )
     expect(count(page, /<li>/g)).toBe(6)
     expect(page).toContain('“crypto_wallets”')
     expect(page).toContain('“other”')
@@ -115,7 +137,9 @@ describe('the start page', () => {
   })
 
   test('stays light with endless data', () => {
-    const page = startPage(aStart({ scopes: Array.from({ length: 5_000 }, (_, index) => `scope_${index}${'x'.repeat(500)}`) }))
+    const page = startPage(
+      aStart({ scopes: Array.from({ length: 5_000 }, (_, index) => `scope_${index}${'x'.repeat(500)}`) }),
+    )
     expect(Buffer.byteLength(page)).toBeLessThan(15_000)
   })
 })
@@ -141,7 +165,11 @@ describe('message pages', () => {
   })
 
   test('a failed callback is sent again: a GET by itself and by its link', () => {
-    const page = messagePage('retry-callback', { locale: 'en', request: { method: 'GET', path: '/callback?code=a%22b&state=s' }, retrySeconds: 3 })
+    const page = messagePage('retry-callback', {
+      locale: 'en',
+      request: { method: 'GET', path: '/callback?code=a%22b&state=s' },
+      retrySeconds: 3,
+    })
     expect(page).toContain('<meta http-equiv="refresh" content="3; url=/callback?code=a%22b&amp;state=s">')
     expect(page).toContain('<a class="button" href="/callback?code=a%22b&amp;state=s">Send again</a>')
     expect(page).toContain('by itself')
@@ -162,12 +190,22 @@ describe('message pages', () => {
       expect(() => messagePage('busy', { locale: 'en', tryAgainPath: path })).toThrow()
       expect(() => messagePage('being-checked', { locale: 'en', recheckPath: path, recheckSeconds: 1 })).toThrow()
       expect(() => messagePage('retry-callback', { locale: 'en', request: { method: 'GET', path } })).toThrow()
-      expect(() => messagePage('retry-callback', { locale: 'en', request: { method: 'POST', path, fields: {} } })).toThrow()
+      expect(() =>
+        messagePage('retry-callback', { locale: 'en', request: { method: 'POST', path, fields: {} } }),
+      ).toThrow()
     }
   })
 
   test('have the status that fits', () => {
-    expect(messageStatus).toMatchObject({ busy: 503, 'retry-callback': 503, 'too-many': 429, 'unknown-link': 404, 'bad-request': 400, internal: 500, renewed: 200 })
+    expect(messageStatus).toMatchObject({
+      busy: 503,
+      'retry-callback': 503,
+      'too-many': 429,
+      'unknown-link': 404,
+      'bad-request': 400,
+      internal: 500,
+      renewed: 200,
+    })
   })
 
   test('an unknown locale is English', () => {
@@ -176,10 +214,24 @@ describe('message pages', () => {
 })
 
 describe('values stay text', () => {
-  for (const attack of ['<script>alert(1)</script>', '"><img src=x onerror=y>', "' onfocus='x", '</title><script>', '$& $1']) {
+  for (const attack of [
+    '<script>alert(1)</script>',
+    '"><img src=x onerror=y>',
+    "' onfocus='x",
+    '</title><script>',
+    '$& $1',
+  ]) {
     test(attack, () => {
-      const escaped = attack.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;').replace(/'/g, '&#39;')
-      const pages = [startPage(aStart({ company: attack, bank: attack })), ...messageKinds.map((kind) => show(kind, 'en', attack))]
+      const escaped = attack
+        .replace(/&/g, '&amp;')
+        .replace(/</g, '&lt;')
+        .replace(/>/g, '&gt;')
+        .replace(/"/g, '&quot;')
+        .replace(/'/g, '&#39;')
+      const pages = [
+        startPage(aStart({ company: attack, bank: attack })),
+        ...messageKinds.map((kind) => show(kind, 'en', attack)),
+      ]
       for (const page of pages) {
         expect(page).not.toMatch(/<script|<img/)
         expect(page.replaceAll(escaped, '')).not.toContain(attack)
@@ -216,7 +268,9 @@ describe('the stylesheet', () => {
     return (high + 0.05) / (low + 0.05)
   }
   const colours = (block: string | undefined): Record<string, string> =>
-    Object.fromEntries([...(block ?? '').matchAll(/--([\w-]+): (#[0-9a-f]{6})/g)].map((match) => [match[1] ?? '', match[2] ?? '']))
+    Object.fromEntries(
+      [...(block ?? '').matchAll(/--([\w-]+): (#[0-9a-f]{6})/g)].map((match) => [match[1] ?? '', match[2] ?? '']),
+    )
   const [light, dark] = stylesheet.split('@media (prefers-color-scheme: dark)').map((part) => colours(part))
 
   test.each([
@@ -225,7 +279,8 @@ describe('the stylesheet', () => {
   ])('has enough contrast in the %s scheme', (_, scheme = {}) => {
     const colour = (name: string): string => scheme[name] ?? ''
     for (const back of ['card', 'page']) {
-      for (const text of ['text', 'quiet', 'action']) expect(contrast(colour(text), colour(back))).toBeGreaterThanOrEqual(4.5)
+      for (const text of ['text', 'quiet', 'action'])
+        expect(contrast(colour(text), colour(back))).toBeGreaterThanOrEqual(4.5)
       expect(contrast(colour('focus'), colour(back))).toBeGreaterThanOrEqual(3)
     }
     expect(contrast(colour('on-action'), colour('action'))).toBeGreaterThanOrEqual(4.5)

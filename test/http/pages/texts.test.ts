@@ -1,4 +1,5 @@
-// The words of the pages as they are in the repository, and what an edit can break. `npm run check` runs this for their editors.
+// The words of the pages as they are in the repository, and what an edit can break. `npm run check` runs this for their
+// editors.
 import { readdirSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { locales } from '../../../src/domain/locale.ts'
@@ -33,29 +34,44 @@ describe('mistakes are named by file and place', () => {
   }
 
   test('a missing text', () => {
-    expect(broken((texts) => Reflect.deleteProperty(texts.messages.busy, 'title'))).toEqual(['fr.json: "messages.busy.title" is missing'])
+    expect(broken((texts) => Reflect.deleteProperty(texts.messages.busy, 'title'))).toEqual([
+      'fr.json: "messages.busy.title" is missing',
+    ])
   })
 
   test('an empty text and an empty paragraph', () => {
-    expect(broken((texts) => (texts.start.button = '  '))).toContain('fr.json: "start.button" is empty, or has an empty paragraph')
-    expect(broken((texts) => (texts.messages.internal.paragraphs = ['a', '']))).toEqual(['fr.json: "messages.internal.paragraphs" is empty, or has an empty paragraph'])
+    expect(broken((texts) => (texts.start.button = '  '))).toContain(
+      'fr.json: "start.button" is empty, or has an empty paragraph',
+    )
+    expect(broken((texts) => (texts.messages.internal.paragraphs = ['a', '']))).toEqual([
+      'fr.json: "messages.internal.paragraphs" is empty, or has an empty paragraph',
+    ])
     expect(broken((texts) => (texts.messages.internal.paragraphs = []))).toHaveLength(1)
   })
 
   test('a misspelt placeholder is both surplus and missing', () => {
-    expect(broken((texts) => (texts.start.button = 'Vers {{bnak}}'))).toEqual(['fr.json: "start.button" may not say {{bnak}}', 'fr.json: "start.button" must say {{bank}}'])
+    expect(broken((texts) => (texts.start.button = 'Vers {{bnak}}'))).toEqual([
+      'fr.json: "start.button" may not say {{bnak}}',
+      'fr.json: "start.button" must say {{bank}}',
+    ])
   })
 
   test('a half placeholder', () => {
-    expect(broken((texts) => (texts.start.button = 'Vers {{bank}} {{bank}'))).toEqual(['fr.json: "start.button" has a brace that belongs to no {{placeholder}}'])
+    expect(broken((texts) => (texts.start.button = 'Vers {{bank}} {{bank}'))).toEqual([
+      'fr.json: "start.button" has a brace that belongs to no {{placeholder}}',
+    ])
   })
 
   test('a text nobody shows', () => {
-    expect(broken((texts) => Object.assign(texts.scopes, { salary: 'votre salaire' }))).toEqual(['fr.json: "scopes.salary" is used nowhere'])
+    expect(broken((texts) => Object.assign(texts.scopes, { salary: 'votre salaire' }))).toEqual([
+      'fr.json: "scopes.salary" is used nowhere',
+    ])
   })
 
   test('paragraphs may be parted differently', () => {
-    expect(broken((texts) => (texts.messages.internal.paragraphs = [texts.messages.internal.paragraphs.join(' ')]))).toEqual([])
+    expect(
+      broken((texts) => (texts.messages.internal.paragraphs = [texts.messages.internal.paragraphs.join(' ')])),
+    ).toEqual([])
   })
 })
 

@@ -7,11 +7,13 @@ const code: readonly Mutant[] = [
     mistake: 'retry the code after a time-out',
     how: 'no answer within our patience is taken for "not processed", so the code is sent again while it lives',
     breaks: 'rule 5, invariant 2',
-    edits: [{
-      file: 'src/provider/truelayer/failures.ts',
-      find: "return reply.sent === 'no'\n",
-      replace: "return reply.sent === 'no' || reply.code === 'provider-timeout'\n",
-    }],
+    edits: [
+      {
+        file: 'src/provider/truelayer/failures.ts',
+        find: "return reply.sent === 'no'",
+        replace: "return reply.sent === 'no' || reply.code === 'provider-timeout'",
+      },
+    ],
     caughtBy: [{ file: tests.settle, only: 'the answer was lost after the provider had processed it' }],
   },
   {
@@ -19,11 +21,13 @@ const code: readonly Mutant[] = [
     mistake: 'retry the code after a time-out',
     how: 'a 408 is treated like the 429 above it: RFC 9110 says that such a request may be repeated',
     breaks: 'rule 5, invariant 2',
-    edits: [{
-      file: 'src/provider/truelayer/failures.ts',
-      find: "if (status === 408) return { kind: 'unknown', code: 'provider-timeout' }",
-      replace: "if (status === 408) return { kind: 'not-processed', code: 'provider-timeout', retryAfterMs }",
-    }],
+    edits: [
+      {
+        file: 'src/provider/truelayer/failures.ts',
+        find: "if (status === 408) return { kind: 'unknown', code: 'provider-timeout' }",
+        replace: "if (status === 408) return { kind: 'not-processed', code: 'provider-timeout', retryAfterMs }",
+      },
+    ],
     caughtBy: [{ file: 'test/provider/truelayer/token-answers.test.ts' }],
   },
   {
@@ -31,11 +35,13 @@ const code: readonly Mutant[] = [
     mistake: 'retry the code after a time-out',
     how: 'a call through a proxy is judged by the connection to the proxy, which never comes to TLS with the provider',
     breaks: 'rule 5, invariant 2',
-    edits: [{
-      file: 'src/provider/truelayer/http.ts',
-      find: "if (error === null) phase = 'open'\n",
-      replace: "if (error === null) outer?.once('secureConnect', () => (phase = 'open'))\n",
-    }],
+    edits: [
+      {
+        file: 'src/provider/truelayer/http.ts',
+        find: "if (error === null) phase = 'open'",
+        replace: "if (error === null) outer?.once('secureConnect', () => (phase = 'open'))",
+      },
+    ],
     caughtBy: [{ file: 'test/provider/truelayer/through-proxy.test.ts', only: 'TLS stood inside the tunnel' }],
   },
   {
@@ -46,8 +52,12 @@ const code: readonly Mutant[] = [
     edits: [
       {
         file: 'src/processors/advance-authorisation.ts',
-        find: "if (!(await store.markUnknown(claim, clock.now(), 'exchange-interrupted', clock.now()))) return OVERTAKEN\n      return settleUnknown(deps, claim, loaded, run)",
-        replace: "return (await store.returnCode(claim, clock.now(), 'exchange-interrupted')) ? snooze(clock.now(), 'the exchange was interrupted: it is taken up again') : OVERTAKEN",
+        find:
+          "if (!(await store.markUnknown(claim, clock.now(), 'exchange-interrupted', clock.now()))) return " +
+          'OVERTAKEN\n      return settleUnknown(deps, claim, loaded, run)',
+        replace:
+          "return (await store.returnCode(claim, clock.now(), 'exchange-interrupted')) ? snooze(clock.now(), " +
+          "'the exchange was interrupted: it is taken up again') : OVERTAKEN",
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'the worker died while it was sending' }],
@@ -63,16 +73,16 @@ const callback: readonly Mutant[] = [
     edits: [
       {
         file: 'src/http/routes/callback.ts',
-        find: [
-          'const taken = await commitCallback(deps, callback, deps.commitWithinMs)',
-          "      await crashPoint('before-callback-answer')",
+        find:
+          'const taken = await commitCallback(deps, callback, deps.commitWithinMs)\n' +
+          "      await crashPoint('before-callback-answer')\n" +
           "      if (taken.kind !== 'unknown-state') return reply.redirect(`/done/${taken.doneId}`, 303)",
-        ].join('\n'),
-        replace: [
-          'commitCallback(deps, callback, deps.commitWithinMs).catch((error: unknown) => logFailure(deps.log, request, error))',
-          "      await crashPoint('before-callback-answer')",
+        replace:
+          'commitCallback(deps, callback, deps.commitWithinMs).catch((error: unknown) =>\n' +
+          '        logFailure(deps.log, request, error),\n' +
+          '      )\n' +
+          "      await crashPoint('before-callback-answer')\n" +
           '      return reply.redirect(`/done/${newDoneId()}`, 303)',
-        ].join('\n'),
       },
     ],
     caughtBy: [{ file: tests.callback, only: 'with the database away' }],
@@ -82,11 +92,17 @@ const callback: readonly Mutant[] = [
     mistake: 'answer the browser before the commit',
     how: 'a commit that takes too long is answered neutrally; it will surely come through in a moment',
     breaks: 'rule 5, invariant 3',
-    edits: [{
-      file: 'src/http/routes/callback.ts',
-      find: "const answer = await within(ms, receiveCallback(callback), () => {\n      throw new TransientError('database-unavailable')\n    })",
-      replace: "const answer = await within(ms, receiveCallback(callback), (): CallbackAnswer => ({ kind: 'unknown-state' }))",
-    }],
+    edits: [
+      {
+        file: 'src/http/routes/callback.ts',
+        find:
+          'const answer = await within(ms, receiveCallback(callback), () => {\n      throw new ' +
+          "TransientError('database-unavailable')\n    })",
+        replace:
+          'const answer = await within(ms, receiveCallback(callback), (): CallbackAnswer => ({ kind: ' +
+          "'unknown-state' }))",
+      },
+    ],
     caughtBy: [{ file: tests.callback, only: 'a database that does not answer: the user' }],
   },
 ]
@@ -97,16 +113,18 @@ const conclusions: readonly Mutant[] = [
     mistake: 'conclude "not renewed" at once',
     how: 'the provider shows the old date: the user is asked again without six minutes’ delay',
     breaks: 'rule 5, invariant 3',
-    edits: [{
-      file: 'src/processors/settle-unknown.ts',
-      find: [
-        'const { authorisation } = loaded',
-        '  return mayConcludeNotRenewed(authorisation.codeReceivedAt ?? authorisation.issuedAt, unanswered.askedAt)',
-        '    ? concludeNotRenewed(deps, claim, loaded, unanswered.code)',
-        '    : askLater(deps, claim, loaded, unanswered)',
-      ].join('\n'),
-      replace: 'return concludeNotRenewed(deps, claim, loaded, unanswered.code)',
-    }],
+    edits: [
+      {
+        file: 'src/processors/settle-unknown.ts',
+        find:
+          'const { authorisation } = loaded\n' +
+          '  return mayConcludeNotRenewed(authorisation.codeReceivedAt ?? authorisation.issuedAt, ' +
+          'unanswered.askedAt)\n' +
+          '    ? concludeNotRenewed(deps, claim, loaded, unanswered.code)\n' +
+          '    : askLater(deps, claim, loaded, unanswered)',
+        replace: 'return concludeNotRenewed(deps, claim, loaded, unanswered.code)',
+      },
+    ],
     caughtBy: [{ file: tests.settle, only: 'the provider had not processed it' }],
   },
   {
@@ -114,11 +132,13 @@ const conclusions: readonly Mutant[] = [
     mistake: 'conclude "not renewed" at once',
     how: 'the process slept over an answer of the first second, and concludes from it what only a later one could tell',
     breaks: 'rule 5, invariant 3',
-    edits: [{
-      file: 'src/processors/settle-unknown.ts',
-      find: 'authorisation.issuedAt, unanswered.askedAt)',
-      replace: 'authorisation.issuedAt, deps.clock.now())',
-    }],
+    edits: [
+      {
+        file: 'src/processors/settle-unknown.ts',
+        find: 'authorisation.issuedAt, unanswered.askedAt)',
+        replace: 'authorisation.issuedAt, deps.clock.now())',
+      },
+    ],
     caughtBy: [{ file: tests.settle, only: 'a date that had not moved yet' }],
   },
   {
@@ -126,11 +146,13 @@ const conclusions: readonly Mutant[] = [
     mistake: 'conclude "not renewed" at once',
     how: 'the six minutes count from the making of the link: a user who took ten at the bank is told at once',
     breaks: 'rule 5, invariant 3',
-    edits: [{
-      file: 'src/processors/settle-unknown.ts',
-      find: 'return mayConcludeNotRenewed(authorisation.codeReceivedAt ?? authorisation.issuedAt,',
-      replace: 'return mayConcludeNotRenewed(authorisation.issuedAt,',
-    }],
+    edits: [
+      {
+        file: 'src/processors/settle-unknown.ts',
+        find: 'return mayConcludeNotRenewed(authorisation.codeReceivedAt ?? authorisation.issuedAt,',
+        replace: 'return mayConcludeNotRenewed(authorisation.issuedAt,',
+      },
+    ],
     caughtBy: [{ file: tests.settle, only: 'after ten minutes at the bank' }],
   },
   {
@@ -138,11 +160,13 @@ const conclusions: readonly Mutant[] = [
     mistake: 'conclude "not renewed" at once',
     how: 'no date in /me is taken for the old one',
     breaks: 'rule 6, invariant 3',
-    edits: [{
-      file: 'src/processors/settle-unknown.ts',
-      find: "if (judgement.kind === 'unproven' && judgement.reason === 'date-not-moved') {",
-      replace: "if (judgement.kind === 'unproven') {",
-    }],
+    edits: [
+      {
+        file: 'src/processors/settle-unknown.ts',
+        find: "if (judgement.kind === 'unproven' && judgement.reason === 'date-not-moved') {",
+        replace: "if (judgement.kind === 'unproven') {",
+      },
+    ],
     caughtBy: [{ file: tests.settle, only: 'unknown and /me gives no dates' }],
   },
   {
@@ -150,7 +174,13 @@ const conclusions: readonly Mutant[] = [
     mistake: 'conclude "not renewed" at once',
     how: 'after a clean exchange /me is asked once: an old date there is a no, not a "not yet"',
     breaks: 'rule 6, invariant 3',
-    edits: [{ file: 'src/processors/verify-renewal.ts', find: 'if (at !== undefined) return', replace: "if (at !== undefined && code !== 'not-proven') return" }],
+    edits: [
+      {
+        file: 'src/processors/verify-renewal.ts',
+        find: 'if (at !== undefined)',
+        replace: "if (at !== undefined && code !== 'not-proven')",
+      },
+    ],
     caughtBy: [{ file: tests.verify, only: '/me lags behind' }],
   },
 ]
@@ -161,11 +191,13 @@ const late: readonly Mutant[] = [
     mistake: 'throw away a late token response',
     how: 'an answer is taken only by an authorisation that still waits for it: the next worker has called it unknown',
     breaks: 'rule 3 (its exception), invariant 4',
-    edits: [{
-      file: 'src/store/exchanges.ts',
-      find: "locked.authorisation.status === 'renewed') return 'already-renewed'",
-      replace: "locked.authorisation.status !== 'exchanging') return 'already-renewed'",
-    }],
+    edits: [
+      {
+        file: 'src/store/exchanges.ts',
+        find: "locked.authorisation.status === 'renewed') return 'already-renewed'",
+        replace: "locked.authorisation.status !== 'exchanging') return 'already-renewed'",
+      },
+    ],
     caughtBy: [{ file: tests.codes, only: 'a worker that was overtaken' }],
   },
   {
@@ -173,11 +205,14 @@ const late: readonly Mutant[] = [
     mistake: 'throw away a late token response',
     how: 'the cycle was closed while the code was out, so its answer is nobody’s any more; the old token is dead',
     breaks: 'rule 3 (its exception), invariant 4',
-    edits: [{
-      file: 'src/store/exchanges.ts',
-      find: "locked.authorisation.status === 'renewed') return 'already-renewed'",
-      replace: "locked.authorisation.status === 'renewed' || locked.renewal.status !== 'open') return 'already-renewed'",
-    }],
+    edits: [
+      {
+        file: 'src/store/exchanges.ts',
+        find: "locked.authorisation.status === 'renewed') return 'already-renewed'",
+        replace:
+          "locked.authorisation.status === 'renewed' || locked.renewal.status !== 'open') return 'already-renewed'",
+      },
+    ],
     caughtBy: [{ file: tests.codes, only: 'the cycle was closed while a code was out' }],
   },
   {
@@ -185,11 +220,13 @@ const late: readonly Mutant[] = [
     mistake: 'throw away a late token response',
     how: 'one try to store the answer; if the database is away, the queue tries the job again',
     breaks: 'rule 3 (its exception), invariant 4',
-    edits: [{
-      file: 'src/processors/exchange-code.ts',
-      find: 'await persist(async () => store.storeTokenResponse(authorisation.id, response), run.signal)',
-      replace: 'await store.storeTokenResponse(authorisation.id, response)',
-    }],
+    edits: [
+      {
+        file: 'src/processors/exchange-code.ts',
+        find: 'await persist(async () => store.storeTokenResponse(authorisation.id, response), run.signal)',
+        replace: 'await store.storeTokenResponse(authorisation.id, response)',
+      },
+    ],
     caughtBy: [{ file: tests.verify, only: 'the database is away when the tokens come' }],
   },
   {
@@ -197,7 +234,13 @@ const late: readonly Mutant[] = [
     mistake: 'throw away a late token response',
     how: 'the same for the token that a settling refresh rotated',
     breaks: 'rule 3 (its exception), invariant 4',
-    edits: [{ file: 'src/processors/settle-unknown.ts', find: 'return persist(async () => store.storeRotated(', replace: 'return (async (write: () => Promise<boolean>, over: AbortSignal) => over.aborted || write())(async () => store.storeRotated(' }],
+    edits: [
+      {
+        file: 'src/processors/settle-unknown.ts',
+        find: 'return persist(',
+        replace: 'return (async (write: () => Promise<boolean>, over: AbortSignal) => over.aborted || write())(',
+      },
+    ],
     caughtBy: [{ file: tests.settle, only: 'the settling refresh rotates the token' }],
   },
   {
@@ -205,11 +248,15 @@ const late: readonly Mutant[] = [
     mistake: 'throw away a late token response',
     how: 'the same for the token that came with a code: the import knows better',
     breaks: 'rule 3 (its exception), invariant 4',
-    edits: [{
-      file: 'src/store/exchanges.ts',
-      find: '          if (refreshToken !== undefined && authorisation.newRefreshToken === null) await keepBeside(tx, db.vault, authorisationId, refreshToken, consent.credentialsId)\n',
-      replace: '',
-    }],
+    edits: [
+      {
+        file: 'src/store/exchanges.ts',
+        find:
+          '          if (refreshToken !== undefined && authorisation.newRefreshToken === null)\n' +
+          '            await keepBeside(tx, db.vault, authorisationId, refreshToken, consent.credentialsId)\n',
+        replace: '',
+      },
+    ],
     caughtBy: [{ file: tests.codes, only: 'stored token changed while a code' }],
   },
   {
@@ -217,27 +264,45 @@ const late: readonly Mutant[] = [
     mistake: 'conclude "not renewed" at once',
     how: 'the stored token is dead: there is nobody left to ask',
     breaks: 'rule 6, invariant 3',
-    edits: [{ file: 'src/processors/settle-unknown.ts', find: "if (loaded.authorisation.tokenOwner !== 'beside' && ", replace: "if (loaded.authorisation.tokenOwner === 'beside' && " }],
+    edits: [
+      {
+        file: 'src/processors/settle-unknown.ts',
+        find: "if (loaded.authorisation.tokenOwner !== 'beside' && ",
+        replace: "if (loaded.authorisation.tokenOwner === 'beside' && ",
+      },
+    ],
     caughtBy: [{ file: tests.codes, only: 'while another attempt’s, kept beside' }],
   },
   {
     id: 'rotated-token-overtaken',
     mistake: 'throw away a late token response',
-    how: 'another token took the place of the stored one meanwhile: the newer date wins, and the one in hand is dropped',
+    how:
+      'another token took the place of the stored one meanwhile: the newer date wins, and the one in hand is ' +
+      'dropped',
     breaks: 'rule 3 (its exception), invariant 4',
-    edits: [{
-      file: 'src/store/exchanges.ts',
-      find: '      await keepBeside(tx, db.vault, authorisationId, token, consent.credentialsId)\n      return false',
-      replace: '      return true',
-    }],
+    edits: [
+      {
+        file: 'src/store/exchanges.ts',
+        find: '      await keepBeside(tx, db.vault, authorisationId, token, consent.credentialsId)\n      return false',
+        replace: '      return true',
+      },
+    ],
     caughtBy: [{ file: tests.codes, only: 'corrected during a refresh' }],
   },
   {
     id: 'tokens-behind-note',
     mistake: 'throw away a late token response',
-    how: 'what an answer says of the provider is noted first, and a database that is away for a moment costs the answer',
+    how:
+      'what an answer says of the provider is noted first, and a database that is away for a moment costs the ' +
+      'answer',
     breaks: 'rule 3 (its exception), invariant 4',
-    edits: [{ file: 'src/processors/provider-gate.ts', find: "await noteIfPossible('client-rejected', connection, verdictOnClient(answer))", replace: "await note('client-rejected', connection, verdictOnClient(answer))" }],
+    edits: [
+      {
+        file: 'src/processors/provider-gate.ts',
+        find: "await noteIfPossible('client-rejected', connection, verdictOnClient(answer))",
+        replace: "await note('client-rejected', connection, verdictOnClient(answer))",
+      },
+    ],
     caughtBy: [{ file: 'test/processors/answer-in-hand.test.ts' }],
   },
 ]

@@ -7,23 +7,30 @@ const epoch: readonly Mutant[] = [
     mistake: 'drop the epoch from a write',
     how: 'the writes of a reauth job take the row they find: they hold its lock, after all',
     breaks: 'rule 3, invariant 11',
-    edits: [{
-      file: 'src/store/locks.ts',
-      find: 'return consent !== undefined && consent.epoch === claim.epoch ? consent : overtaken()',
-      replace: 'return consent ?? overtaken()',
-    }],
-    caughtBy: [{ file: tests.sweep, only: 'twenty claims of one record' }, { file: tests.renew, only: 'overtaken while the link was made' }],
+    edits: [
+      {
+        file: 'src/store/locks.ts',
+        find: 'return consent !== undefined && consent.epoch === claim.epoch ? consent : overtaken()',
+        replace: 'return consent ?? overtaken()',
+      },
+    ],
+    caughtBy: [
+      { file: tests.sweep, only: 'twenty claims of one record' },
+      { file: tests.renew, only: 'overtaken while the link was made' },
+    ],
   },
   {
     id: 'epoch-authorisation',
     mistake: 'drop the epoch from a write',
     how: 'the same for the ends of an exchange: the table of transitions guards them, does it not?',
     breaks: 'rule 3, invariant 11',
-    edits: [{
-      file: 'src/store/locks.ts',
-      find: 'return locked !== undefined && locked.authorisation.epoch === claim.epoch ? locked : overtaken()',
-      replace: 'return locked ?? overtaken()',
-    }],
+    edits: [
+      {
+        file: 'src/store/locks.ts',
+        find: 'return locked !== undefined && locked.authorisation.epoch === claim.epoch ? locked : overtaken()',
+        replace: 'return locked ?? overtaken()',
+      },
+    ],
     caughtBy: [{ file: tests.codes, only: 'a worker that was overtaken' }],
   },
   {
@@ -31,11 +38,13 @@ const epoch: readonly Mutant[] = [
     mistake: 'drop the epoch from a write',
     how: 'the one-statement write of an exchange names the status, which looks like fence enough',
     breaks: 'rule 3, invariant 11',
-    edits: [{
-      file: 'src/store/exchanges.ts',
-      find: 'where: { id: claim.id, epoch: claim.epoch, status: { in: from } }',
-      replace: 'where: { id: claim.id, status: { in: from } }',
-    }],
+    edits: [
+      {
+        file: 'src/store/exchanges.ts',
+        find: 'where: { id: claim.id, epoch: claim.epoch, status: { in: from } }',
+        replace: 'where: { id: claim.id, status: { in: from } }',
+      },
+    ],
     caughtBy: [{ file: tests.codes, only: 'that asked in vain' }],
   },
   {
@@ -43,11 +52,15 @@ const epoch: readonly Mutant[] = [
     mistake: 'drop the epoch from a write',
     how: 'the ledger row is locked and its status is checked; the epoch went in a refactoring',
     breaks: 'rule 3, invariants 6 and 11',
-    edits: [{
-      file: 'src/store/notifications.ts',
-      find: 'if (row === null || consent === undefined || renewal === undefined || row.epoch !== claim.epoch) return overtaken()',
-      replace: 'if (row === null || consent === undefined || renewal === undefined) return overtaken()',
-    }],
+    edits: [
+      {
+        file: 'src/store/notifications.ts',
+        find:
+          'if (row === null || consent === undefined || renewal === undefined || row.epoch !== claim.epoch) ' +
+          'return overtaken()',
+        replace: 'if (row === null || consent === undefined || renewal === undefined) return overtaken()',
+      },
+    ],
     caughtBy: [{ file: tests.send, only: 'a sender that sleeps past its lease' }],
   },
   {
@@ -55,11 +68,13 @@ const epoch: readonly Mutant[] = [
     mistake: 'drop the epoch from a write',
     how: 'putting a message off is harmless, so the statement names only id and status',
     breaks: 'rule 3, invariants 6 and 11',
-    edits: [{
-      file: 'src/store/notifications.ts',
-      find: "where: { id: claim.id, epoch: claim.epoch, status: { in: ['pending', 'sending'] } }",
-      replace: "where: { id: claim.id, status: { in: ['pending', 'sending'] } }",
-    }],
+    edits: [
+      {
+        file: 'src/store/notifications.ts',
+        find: "where: { id: claim.id, epoch: claim.epoch, status: { in: ['pending', 'sending'] } }",
+        replace: "where: { id: claim.id, status: { in: ['pending', 'sending'] } }",
+      },
+    ],
     caughtBy: [{ file: tests.send, only: 'a sender that falls asleep' }],
   },
   {
@@ -67,11 +82,18 @@ const epoch: readonly Mutant[] = [
     mistake: 'drop the epoch from a write',
     how: 'giving a lease back by id alone',
     breaks: 'rule 3, invariant 11',
-    edits: [{
-      file: 'src/store/dispatching.ts',
-      find: 'lease_until = NULL WHERE id = ${claim.id}::uuid AND epoch = ${claim.epoch}`',
-      replace: 'lease_until = NULL WHERE id = ${claim.id}::uuid`',
-    }],
+    edits: [
+      {
+        file: 'src/store/dispatching.ts',
+        find:
+          'UPDATE ${tables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ' +
+          '${claim.id}::uuid AND\n' +
+          '        epoch = ${claim.epoch}`',
+        replace:
+          'UPDATE ${tables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ' +
+          '${claim.id}::uuid`',
+      },
+    ],
     caughtBy: [{ file: tests.sweep, only: 'twenty claims of one record' }],
   },
   {
@@ -79,11 +101,13 @@ const epoch: readonly Mutant[] = [
     mistake: 'drop the epoch from a write',
     how: 'pausing and closing clear the lease; that the job at work still holds its epoch is forgotten',
     breaks: 'rule 3, invariant 11',
-    edits: [{
-      file: 'src/store/renewals.ts',
-      find: 'nextActionReason: null,\n      epoch: { increment: 1 },',
-      replace: 'nextActionReason: null,',
-    }],
+    edits: [
+      {
+        file: 'src/store/renewals.ts',
+        find: 'nextActionReason: null,\n      epoch: { increment: 1 },',
+        replace: 'nextActionReason: null,',
+      },
+    ],
     caughtBy: [{ file: 'test/store/administration.test.ts', only: 'fences the job' }],
   },
   {
@@ -91,7 +115,13 @@ const epoch: readonly Mutant[] = [
     mistake: 'drop the epoch from a write',
     how: 'an import clears lease and mark of a repaired consent, not the epoch',
     breaks: 'rule 3, invariant 11',
-    edits: [{ file: 'src/store/import-batch.ts', find: 'epoch: row.epoch + 1, leaseUntil: null', replace: 'leaseUntil: null' }],
+    edits: [
+      {
+        file: 'src/store/import-batch.ts',
+        find: 'epoch: row.epoch + 1, leaseUntil: null',
+        replace: 'leaseUntil: null',
+      },
+    ],
     caughtBy: [{ file: tests.import, only: 'closes the cycle as repaired' }],
   },
 ]
@@ -102,11 +132,13 @@ const jobIds: readonly Mutant[] = [
     mistake: 'reuse job ids',
     how: 'the record’s id alone as job id, so that a record is never queued twice',
     breaks: 'rule 3, invariant 1',
-    edits: [{
-      file: 'src/queue/catalogue.ts',
-      find: 'export const jobIdOf = ({ id, dispatchNo }: Dispatch): string => `${id}-${dispatchNo}`',
-      replace: 'export const jobIdOf = ({ id }: Dispatch): string => id',
-    }],
+    edits: [
+      {
+        file: 'src/queue/catalogue.ts',
+        find: 'export const jobIdOf = ({ id, dispatchNo }: Dispatch): string => `${id}-${dispatchNo}`',
+        replace: 'export const jobIdOf = ({ id }: Dispatch): string => id',
+      },
+    ],
     caughtBy: [{ file: tests.queue, only: 'an id it still holds is ignored' }],
   },
   {
@@ -114,11 +146,13 @@ const jobIds: readonly Mutant[] = [
     mistake: 'reuse job ids',
     how: 'only the sweep counts its dispatches; a record handed over at once keeps its number',
     breaks: 'rule 3, invariant 1',
-    edits: [{
-      file: 'src/store/dispatching.ts',
-      find: 'UPDATE ${name} SET queued_until = ${later(hold)}, dispatch_no = dispatch_no + 1\n',
-      replace: 'UPDATE ${name} SET queued_until = ${later(hold)}\n',
-    }],
+    edits: [
+      {
+        file: 'src/store/dispatching.ts',
+        find: 'UPDATE ${name} SET queued_until = ${later(hold)}, dispatch_no = dispatch_no + 1',
+        replace: 'UPDATE ${name} SET queued_until = ${later(hold)}',
+      },
+    ],
     caughtBy: [{ file: tests.sweep, only: 'again, when its job was lost' }],
   },
   {
@@ -126,11 +160,13 @@ const jobIds: readonly Mutant[] = [
     mistake: 'reuse job ids',
     how: 'a dispatch that the queue refused gives its number back with its mark',
     breaks: 'rule 3, invariant 1',
-    edits: [{
-      file: 'src/store/dispatching.ts',
-      find: 'AS row SET queued_until = NULL\n',
-      replace: 'AS row SET queued_until = NULL, dispatch_no = row.dispatch_no - 1\n',
-    }],
+    edits: [
+      {
+        file: 'src/store/dispatching.ts',
+        find: 'UPDATE ${tables[kind].name} AS row SET queued_until = NULL',
+        replace: 'UPDATE ${tables[kind].name} AS row SET queued_until = NULL, dispatch_no = row.dispatch_no - 1',
+      },
+    ],
     caughtBy: [{ file: tests.sweep, only: 'the queue goes away in the middle' }],
   },
 ]
@@ -141,7 +177,13 @@ const dispatch: readonly Mutant[] = [
     mistake: 'remove FOR UPDATE SKIP LOCKED',
     how: 'the page is chosen without locks: one statement is atomic, is it not?',
     breaks: 'rule 3',
-    edits: [{ file: 'src/store/dispatching.ts', find: '        LIMIT ${limit}\n        FOR UPDATE SKIP LOCKED\n', replace: '        LIMIT ${limit}\n' }],
+    edits: [
+      {
+        file: 'src/store/dispatching.ts',
+        find: '        FOR UPDATE SKIP LOCKED\n',
+        replace: '',
+      },
+    ],
     caughtBy: [{ file: tests.sweep, only: 'two schedulers over two pools' }],
   },
   {
@@ -149,7 +191,13 @@ const dispatch: readonly Mutant[] = [
     mistake: 'remove FOR UPDATE SKIP LOCKED',
     how: 'locked, but waiting: one long transaction on one consent holds up every sweep',
     breaks: 'rule 3, invariant 1',
-    edits: [{ file: 'src/store/dispatching.ts', find: '        LIMIT ${limit}\n        FOR UPDATE SKIP LOCKED\n', replace: '        LIMIT ${limit}\n        FOR UPDATE\n' }],
+    edits: [
+      {
+        file: 'src/store/dispatching.ts',
+        find: '        LIMIT ${limit}\n        FOR UPDATE SKIP LOCKED',
+        replace: '        LIMIT ${limit}\n        FOR UPDATE',
+      },
+    ],
     caughtBy: [{ file: tests.sweep, only: 'a row that a long transaction holds' }],
   },
 ]

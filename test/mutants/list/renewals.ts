@@ -7,11 +7,13 @@ const connection: readonly Mutant[] = [
     mistake: 'skip the same-connection check',
     how: 'tokens that answer the code of our own link are taken for ours',
     breaks: 'rule 6, invariant 4',
-    edits: [{
-      file: 'src/processors/exchange-code.ts',
-      find: 'const ours = tokens.credentialsId === consent.credentialsId ||',
-      replace: "const ours = authorisation.route === 'reauth' || tokens.credentialsId === consent.credentialsId ||",
-    }],
+    edits: [
+      {
+        file: 'src/processors/exchange-code.ts',
+        find: 'const ours =',
+        replace: "const ours =\n    authorisation.route === 'reauth' ||",
+      },
+    ],
     caughtBy: [{ file: 'test/processors/loop.test.ts', only: 'somebody else approved' }],
   },
   {
@@ -19,11 +21,13 @@ const connection: readonly Mutant[] = [
     mistake: 'skip the same-connection check',
     how: 'the exchange has looked at `sub` already, so /me is read for its dates alone; not every token has a `sub`',
     breaks: 'rule 6, invariant 4',
-    edits: [{
-      file: 'src/processors/judge-me.ts',
-      find: 'const ours = owner === consent.credentialsId',
-      replace: "const ours = authorisation.route === 'reauth' || owner === consent.credentialsId",
-    }],
+    edits: [
+      {
+        file: 'src/processors/judge-me.ts',
+        find: 'const ours = owner === consent.credentialsId',
+        replace: "const ours = authorisation.route === 'reauth' || owner === consent.credentialsId",
+      },
+    ],
     caughtBy: [{ file: tests.verify, only: 'whose tokens they are' }],
   },
   {
@@ -34,8 +38,8 @@ const connection: readonly Mutant[] = [
     edits: [
       {
         file: 'src/processors/exchange-code.ts',
-        find: 'const ours = tokens.credentialsId === consent.credentialsId ||',
-        replace: "const ours = authorisation.route === 'reauth' || tokens.credentialsId === consent.credentialsId ||",
+        find: 'const ours =',
+        replace: "const ours =\n    authorisation.route === 'reauth' ||",
       },
       {
         file: 'src/processors/judge-me.ts',
@@ -50,11 +54,15 @@ const connection: readonly Mutant[] = [
     mistake: 'skip the same-connection check',
     how: 'the connection is compared, the bank behind it is not',
     breaks: 'rule 6',
-    edits: [{
-      file: 'src/processors/judge-me.ts',
-      find: "  if (me.providerId !== undefined && me.providerId !== consent.providerId) return { kind: 'mismatched' }\n",
-      replace: '',
-    }],
+    edits: [
+      {
+        file: 'src/processors/judge-me.ts',
+        find:
+          '  if (me.providerId !== undefined && me.providerId !== consent.providerId) return { kind: ' +
+          "'mismatched' }\n",
+        replace: '',
+      },
+    ],
     caughtBy: [{ file: 'test/processors/full-route.test.ts', only: 'at a different bank' }],
   },
 ]
@@ -63,13 +71,21 @@ const proof: readonly Mutant[] = [
   {
     id: 'proof-by-unowned-answer',
     mistake: 'accept a success without proof',
-    how: 'the code was answered with 200 and the stored token sees our connection: whose tokens the 200 brought is not asked',
+    how:
+      'the code was answered with 200 and the stored token sees our connection: whose tokens the 200 brought is ' +
+      'not asked',
     breaks: 'rule 6, invariant 5',
-    edits: [{
-      file: 'src/processors/judge-me.ts',
-      find: "isCleanAnswer && !(withStoredToken && authorisation.tokenOwner !== 'ours') ?",
-      replace: 'isCleanAnswer ?',
-    }],
+    edits: [
+      {
+        file: 'src/processors/judge-me.ts',
+        find:
+          'ownCodeSentAt:\n' +
+          "      isCleanAnswer && !(withStoredToken && authorisation.tokenOwner !== 'ours')\n" +
+          '        ? authorisation.exchangeStartedAt\n' +
+          '        : undefined,',
+        replace: 'ownCodeSentAt: isCleanAnswer ? authorisation.exchangeStartedAt : undefined,',
+      },
+    ],
     caughtBy: [{ file: tests.codes, only: 'the owner of the one beside, no dates' }],
   },
   {
@@ -78,12 +94,24 @@ const proof: readonly Mutant[] = [
     how: 'the provider gave tokens for the code, so it is renewed for ninety days; nobody reads /me',
     breaks: 'rule 6, invariant 5',
     edits: [
-      { file: 'src/processors/exchange-code.ts', find: "import { askAgain, closeMismatched } from './conclude.ts'", replace: "import { askAgain, closeMismatched, commitProof } from './conclude.ts'" },
       {
         file: 'src/processors/exchange-code.ts',
-        find: "=== 'verifying' ? verifyRenewal(deps, claim, fresh, run) :",
+        find: "import { askAgain, closeMismatched } from './conclude.ts'",
+        replace: "import { askAgain, closeMismatched, commitProof } from './conclude.ts'",
+      },
+      {
+        file: 'src/processors/exchange-code.ts',
+        find: '? verifyRenewal(deps, claim, fresh, run)',
         replace:
-          "=== 'verifying' ? commitProof(deps, claim, fresh, { proof: { proven: true, basis: 'clean-exchange-without-dates', expiresAt: received.answeredAt.plus({ days: 90 }), expiresSource: 'assumed' }, owner: 'ours' }) :",
+          '? commitProof(deps, claim, fresh, {\n' +
+          '        proof: {\n' +
+          '          proven: true,\n' +
+          "          basis: 'clean-exchange-without-dates',\n" +
+          '          expiresAt: received.answeredAt.plus({ days: 90 }),\n' +
+          "          expiresSource: 'assumed',\n" +
+          '        },\n' +
+          "        owner: 'ours',\n" +
+          '      })',
       },
     ],
     caughtBy: [{ file: tests.verify, only: '/me lags behind' }],
@@ -94,8 +122,16 @@ const proof: readonly Mutant[] = [
     how: 'a clean 200 is the proof where /me gives no dates; here also where it gives the old one',
     breaks: 'rule 6, invariant 5',
     edits: [
-      { file: 'src/domain/proof.ts', find: '? laterThanKnown(input)', replace: '? (laterThanKnown(input) ?? withoutExpiry(input))' },
-      { file: 'src/domain/proof.ts', find: ': (changedSince(input) ?? fullValiditySince(input))', replace: ': (changedSince(input) ?? fullValiditySince(input) ?? withoutExpiry(input))' },
+      {
+        file: 'src/domain/proof.ts',
+        find: '? laterThanKnown(input)',
+        replace: '? (laterThanKnown(input) ?? withoutExpiry(input))',
+      },
+      {
+        file: 'src/domain/proof.ts',
+        find: ': (changedSince(input) ?? fullValiditySince(input))',
+        replace: ': (changedSince(input) ?? fullValiditySince(input) ?? withoutExpiry(input))',
+      },
     ],
     caughtBy: [{ file: tests.proof }],
   },
@@ -104,7 +140,9 @@ const proof: readonly Mutant[] = [
     mistake: 'accept a success without proof',
     how: 'a date later than an imported one, which may itself be days off, is believed',
     breaks: 'rule 6, invariant 5',
-    edits: [{ file: 'src/domain/proof.ts', find: "input.known.source === 'me'", replace: "input.known.source !== 'assumed'" }],
+    edits: [
+      { file: 'src/domain/proof.ts', find: "input.known.source === 'me'", replace: "input.known.source !== 'assumed'" },
+    ],
     caughtBy: [{ file: tests.proof }],
   },
   {
@@ -112,7 +150,15 @@ const proof: readonly Mutant[] = [
     mistake: 'accept a success without proof',
     how: 'against a date of /me any later one is enough, however little it moved',
     breaks: 'rule 6, invariant 5',
-    edits: [{ file: 'src/domain/proof.ts', find: 'if (me.consentExpiresAt.toMillis() - known.expiresAt.toMillis() >= leastMs) return', replace: 'if (me.consentExpiresAt > known.expiresAt) return' }],
+    edits: [
+      {
+        file: 'src/domain/proof.ts',
+        find:
+          'if (me.consentExpiresAt.toMillis() - known.expiresAt.toMillis() >= leastMs)\n' +
+          "    return fromMe('later-than-known', me.consentExpiresAt)",
+        replace: "if (me.consentExpiresAt > known.expiresAt) return fromMe('later-than-known', me.consentExpiresAt)",
+      },
+    ],
     caughtBy: [{ file: tests.proof }],
   },
   {
@@ -120,11 +166,13 @@ const proof: readonly Mutant[] = [
     mistake: 'accept a success without proof',
     how: 'a refresh that works proves the renewal; before the old expiry it works in any case',
     breaks: 'rule 6, invariant 5',
-    edits: [{
-      file: 'src/domain/proof.ts',
-      find: 'const renewedSince = refreshedAt !== undefined && refreshedAt >= known.expiresAt.plus(EXPIRY_SETTLED)',
-      replace: 'const renewedSince = refreshedAt !== undefined',
-    }],
+    edits: [
+      {
+        file: 'src/domain/proof.ts',
+        find: 'const renewedSince = refreshedAt !== undefined && refreshedAt >= known.expiresAt.plus(EXPIRY_SETTLED)',
+        replace: 'const renewedSince = refreshedAt !== undefined',
+      },
+    ],
     caughtBy: [{ file: tests.settle, only: 'unknown and /me gives no dates' }],
   },
   {
@@ -132,11 +180,20 @@ const proof: readonly Mutant[] = [
     mistake: 'accept a success without proof',
     how: 'the renewal is closed as renewed and the proof left to the event, which names its basis',
     breaks: 'rule 6, invariant 5',
-    edits: [{
-      file: 'src/store/settlement.ts',
-      find: '      proof: { basis: proof.basis, authorisation_id: claim.id, expires_at: iso(proof.expiresAt), expires_source: proof.expiresSource, proven_at: iso(proof.provenAt) },\n',
-      replace: '',
-    }],
+    edits: [
+      {
+        file: 'src/store/settlement.ts',
+        find:
+          '      proof: {\n' +
+          '        basis: proof.basis,\n' +
+          '        authorisation_id: claim.id,\n' +
+          '        expires_at: iso(proof.expiresAt),\n' +
+          '        expires_source: proof.expiresSource,\n' +
+          '        proven_at: iso(proof.provenAt),\n' +
+          '      },\n',
+        replace: '',
+      },
+    ],
     caughtBy: [{ file: tests.verify, only: '/me without dates' }],
   },
 ]
@@ -147,7 +204,13 @@ const imported: readonly Mutant[] = [
     mistake: 'let an import move the expiry back',
     how: 'a row whose date differs is news, whatever the direction',
     breaks: 'rule 6, "a row never moves the expiry back"',
-    edits: [{ file: 'src/domain/import-decision.ts', find: 'const isLater = movedByMs >= SAME_DATE_MS', replace: 'const isLater = Math.abs(movedByMs) >= SAME_DATE_MS' }],
+    edits: [
+      {
+        file: 'src/domain/import-decision.ts',
+        find: 'const isLater = movedByMs >= SAME_DATE_MS',
+        replace: 'const isLater = Math.abs(movedByMs) >= SAME_DATE_MS',
+      },
+    ],
     caughtBy: [{ file: tests.import, only: 'moves nothing back' }],
   },
   {
@@ -155,7 +218,13 @@ const imported: readonly Mutant[] = [
     mistake: 'let an import move the expiry back',
     how: 'the rows of a batch are read without their locks: one that is renewed meanwhile is written back as it was',
     breaks: 'rule 3, "a row never moves the expiry back"',
-    edits: [{ file: 'src/store/import-writes.ts', find: 'IN (SELECT id FROM wanted) ORDER BY id FOR UPDATE`', replace: 'IN (SELECT id FROM wanted) ORDER BY id`' }],
+    edits: [
+      {
+        file: 'src/store/import-writes.ts',
+        find: 'IN (SELECT id FROM wanted) ORDER BY id FOR UPDATE`',
+        replace: 'IN (SELECT id FROM wanted) ORDER BY id`',
+      },
+    ],
     caughtBy: [{ file: tests.import, only: 'which is being committed just now' }],
   },
 ]
@@ -166,7 +235,13 @@ const outage: readonly Mutant[] = [
     mistake: "count an outage as the consent's failure",
     how: 'when the queue has given up on a job, the consent has failed once more',
     breaks: 'rule 4, "an outage is nobody’s failure"',
-    edits: [{ file: 'src/processors/renew-consent.ts', find: 'code: error.code, counts: false', replace: 'code: error.code, counts: true' }],
+    edits: [
+      {
+        file: 'src/processors/renew-consent.ts',
+        find: 'code: error.code, counts: false',
+        replace: 'code: error.code, counts: true',
+      },
+    ],
     caughtBy: [{ file: tests.renew, only: 'the provider is away' }],
   },
   {
@@ -174,7 +249,13 @@ const outage: readonly Mutant[] = [
     mistake: "count an outage as the consent's failure",
     how: 'a consent that is held back because our own credentials are refused is counted like a refused one',
     breaks: 'rule 4, "an outage is nobody’s failure"',
-    edits: [{ file: 'src/processors/renew-consent.ts', find: "code: 'provider-paused', counts: false", replace: "code: 'provider-paused', counts: true" }],
+    edits: [
+      {
+        file: 'src/processors/renew-consent.ts',
+        find: "code: 'provider-paused', counts: false",
+        replace: "code: 'provider-paused', counts: true",
+      },
+    ],
     caughtBy: [{ file: 'test/processors/provider-gate.test.ts', only: 'many 401 for links' }],
   },
   {
@@ -183,8 +264,16 @@ const outage: readonly Mutant[] = [
     how: 'every 4xx is the provider’s no to this connection, also a gateway’s page in HTML',
     breaks: 'rule 4, "an outage is nobody’s failure"',
     edits: [
-      { file: 'src/provider/truelayer/link.ts', find: '&& status !== 429 && body !== undefined', replace: '&& status !== 429' },
-      { file: 'src/provider/truelayer/link.ts', find: 'providerError: errorWord(body) }', replace: 'providerError: errorWord(body ?? {}) }' },
+      {
+        file: 'src/provider/truelayer/link.ts',
+        find: '&& status !== 429 && body !== undefined',
+        replace: '&& status !== 429',
+      },
+      {
+        file: 'src/provider/truelayer/link.ts',
+        find: 'providerError: errorWord(body) }',
+        replace: 'providerError: errorWord(body ?? {}) }',
+      },
     ],
     caughtBy: [{ file: tests.renew, only: 'the provider is away' }],
   },

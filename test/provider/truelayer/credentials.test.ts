@@ -10,7 +10,8 @@ const provider = (byToken: string, byCode: string) =>
       asked += bytes.toString()
     })
     afterRequest(() => {
-      if (asked.startsWith('GET /api/providers?clientId=reconsent-test ')) return void socket.end(response(200, '[{},{}]'))
+      if (asked.startsWith('GET /api/providers?clientId=reconsent-test '))
+        return void socket.end(response(200, '[{},{}]'))
       const error = asked.includes('grant_type=refresh_token') ? byToken : byCode
       socket.end(response(400, JSON.stringify({ error })))
     })(socket)
@@ -42,8 +43,14 @@ test('invalid_client for both is', async () => {
 })
 
 test('what cannot be found out is not called rejected', async () => {
-  expect(await check(await refusedPort())).toEqual({ ok: false, detail: 'could not be found out: the provider could not be reached' })
+  expect(await check(await refusedPort())).toEqual({
+    ok: false,
+    detail: 'could not be found out: the provider could not be reached',
+  })
   const failing = await answering(503, '<html></html>')
-  expect(await check(failing.url)).toEqual({ ok: false, detail: 'could not be found out: the provider answered with a server error' })
+  expect(await check(failing.url)).toEqual({
+    ok: false,
+    detail: 'could not be found out: the provider answered with a server error',
+  })
   expect((await check((await provider('invalid_client', 'odd_error')).url)).detail).toMatch(/^could not be found out/)
 })

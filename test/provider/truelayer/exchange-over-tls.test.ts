@@ -33,7 +33,10 @@ test('reset after the request was read: unknown, sent once', async () => {
 
 test('silence after the request: unknown, sent once', async () => {
   const server = await tlsServer(() => {})
-  expect(await subject(server.url, { requestTimeoutMs: 400 }).exchange()).toEqual({ kind: 'unknown', code: 'provider-timeout' })
+  expect(await subject(server.url, { requestTimeoutMs: 400 }).exchange()).toEqual({
+    kind: 'unknown',
+    code: 'provider-timeout',
+  })
   expect(server.requests()).toBe(1)
 })
 

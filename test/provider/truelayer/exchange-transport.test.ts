@@ -37,7 +37,9 @@ describe('no byte of the request left, so the code may be sent again', () => {
   })
 
   test('the other side does not speak TLS', async () => {
-    const server = await tcpServer((socket) => socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')))
+    const server = await tcpServer((socket) =>
+      socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')),
+    )
     const it = subject(server.url.replace('http:', 'https:'))
     expect(await it.exchange()).toEqual(notProcessed)
     expect(server.received()).not.toContain('POST')
@@ -61,7 +63,10 @@ describe('no byte of the request left, so the code may be sent again', () => {
 
 describe('bytes may have left and no whole answer came, so nobody may send the code again', () => {
   const cases: Record<string, { script: Parameters<typeof tcpServer>[0]; code: string; timeoutMs?: number }> = {
-    'the connection is closed before the request is read': { script: (socket) => socket.destroy(), code: 'provider-unreachable' },
+    'the connection is closed before the request is read': {
+      script: (socket) => socket.destroy(),
+      code: 'provider-unreachable',
+    },
     'the connection is reset at the first bytes': {
       script: (socket) => socket.once('data', () => socket.resetAndDestroy()),
       code: 'provider-unreachable',
@@ -74,13 +79,18 @@ describe('bytes may have left and no whole answer came, so nobody may send the c
       script: afterRequest((socket) => socket.resetAndDestroy()),
       code: 'provider-unreachable',
     },
-    'the connection ends politely without an answer': { script: afterRequest((socket) => void socket.end()), code: 'provider-unreachable' },
+    'the connection ends politely without an answer': {
+      script: afterRequest((socket) => void socket.end()),
+      code: 'provider-unreachable',
+    },
     'half the headers, then the end': {
       script: afterRequest((socket) => void socket.end('HTTP/1.1 200 OK\r\ncontent-le')),
       code: 'provider-unreachable',
     },
     'half the body, then the end': {
-      script: afterRequest((socket) => void socket.end(response(200, '{"access_token":"opaque"}', { 'content-length': '4000' }))),
+      script: afterRequest(
+        (socket) => void socket.end(response(200, '{"access_token":"opaque"}', { 'content-length': '4000' })),
+      ),
       code: 'provider-unreachable',
     },
     'half a chunked body, then the end': {
@@ -93,9 +103,14 @@ describe('bytes may have left and no whole answer came, so nobody may send the c
       script: afterRequest((socket) => void socket.end(response(429, '{}', { 'content-length': '4000' }))),
       code: 'provider-unreachable',
     },
-    'no HTTP at all': { script: afterRequest((socket) => void socket.end('SSH-2.0-OpenSSH_9.2\r\n')), code: 'provider-garbled' },
+    'no HTTP at all': {
+      script: afterRequest((socket) => void socket.end('SSH-2.0-OpenSSH_9.2\r\n')),
+      code: 'provider-garbled',
+    },
     'a body that is not the gzip it says': {
-      script: afterRequest((socket) => void socket.end(response(200, 'not gzip at all', { 'content-encoding': 'gzip' }))),
+      script: afterRequest(
+        (socket) => void socket.end(response(200, 'not gzip at all', { 'content-encoding': 'gzip' })),
+      ),
       code: 'provider-garbled',
     },
     'headers of a hundred thousand letters': {
@@ -191,7 +206,8 @@ describe('bytes may have left and no whole answer came, so nobody may send the c
 test('reset as soon as it is accepted: a race, in which sent again only means not sent before', async () => {
   const server = await tcpServer((socket) => socket.resetAndDestroy())
   const answer = await subject(server.url).exchange()
-  // The reset may arrive before this side even knows of the connection (nothing written), or after (anything may have been).
+  // The reset may arrive before this side even knows of the connection (nothing written), or after (anything may have
+  // been).
   expect([notProcessed, unknown('provider-unreachable')]).toContainEqual(answer)
   expect(server.requests()).toBe(0)
 })
@@ -212,7 +228,9 @@ describe('one request, one connection', () => {
 
   test('a connection that the server offers to keep is not used again', async () => {
     const body = JSON.stringify(aTokenBody)
-    const server = await tcpServer(afterRequest((socket) => void socket.write(response(200, body, { connection: 'keep-alive' }))))
+    const server = await tcpServer(
+      afterRequest((socket) => void socket.write(response(200, body, { connection: 'keep-alive' }))),
+    )
     const answers = await exchangesTwice(server)
     expect(answers.map(({ kind }) => kind)).toEqual(['tokens', 'tokens'])
     expect(server.connections()).toBe(2)

@@ -27,7 +27,12 @@ describe('route reauth', () => {
     expectClean(answer, it)
   })
 
-  for (const result of ['http://127.0.0.1:4000/bank', 'http://localhost:4000/bank', 'http://[::1]:4000/bank', 'http://bank.localhost/']) {
+  for (const result of [
+    'http://127.0.0.1:4000/bank',
+    'http://localhost:4000/bank',
+    'http://[::1]:4000/bank',
+    'http://bank.localhost/',
+  ]) {
     test(`${result} is usable: it stays on this machine`, async () => {
       const server = await answering(200, { result, success: true })
       expect(await subject(server.url).link()).toMatchObject({ kind: 'link' })
@@ -98,7 +103,12 @@ describe('route reauth', () => {
     [401, '', {}, unavailable('provider-garbled')],
     [200, html, {}, unavailable('provider-garbled')],
     [200, '["https://bank.example/"]', {}, unavailable('provider-garbled')],
-    [302, '{"result":"https://bank.example/","success":true}', { location: 'https://bank.example/' }, unavailable('provider-garbled')],
+    [
+      302,
+      '{"result":"https://bank.example/","success":true}',
+      { location: 'https://bank.example/' },
+      unavailable('provider-garbled'),
+    ],
   ]
   for (const [status, body, headers, expected] of passing) {
     test(`a ${status} with ${body.slice(0, 30) || 'nothing'} says nothing about the connection`, async () => {
@@ -122,7 +132,10 @@ describe('route reauth', () => {
 })
 
 describe('route full', () => {
-  const fullLink = async (over: Parameters<ReturnType<typeof subject>['link']>[0] = {}, url = 'https://auth.truelayer.com') => {
+  const fullLink = async (
+    over: Parameters<ReturnType<typeof subject>['link']>[0] = {},
+    url = 'https://auth.truelayer.com',
+  ) => {
     const it = subject(url)
     const answer = await it.link({ route: 'full', ...over })
     expectClean(answer, it)
@@ -164,6 +177,8 @@ describe('route full', () => {
   })
 
   test('a trailing slash or a path of the auth host is kept sane', async () => {
-    expect(await fullLink({}, 'http://127.0.0.1:4000/tl/')).toMatch(/^http:\/\/127\.0\.0\.1:4000\/tl\/\?response_type=code&/)
+    expect(await fullLink({}, 'http://127.0.0.1:4000/tl/')).toMatch(
+      /^http:\/\/127\.0\.0\.1:4000\/tl\/\?response_type=code&/,
+    )
   })
 })

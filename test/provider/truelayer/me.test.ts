@@ -27,7 +27,11 @@ const meFrom = async (body: unknown) => {
 
 describe('what /me says', () => {
   test('a whole answer, asked with the access token', async () => {
-    const server = await answering(200, { results: [whole], status: 'Succeeded' }, { 'x-tl-correlation-id': 'correlation-1' })
+    const server = await answering(
+      200,
+      { results: [whole], status: 'Succeeded' },
+      { 'x-tl-correlation-id': 'correlation-1' },
+    )
     const it = subject('https://auth.example', { apiUrl: `${server.url}/` })
     const answer = await it.me()
     if (answer.kind !== 'me') throw new Error(`expected me, got ${answer.kind}`)
@@ -47,8 +51,19 @@ describe('what /me says', () => {
   })
 
   const noDates: readonly unknown[] = [
-    undefined, null, '', '  ', 'soon', '2026-13-45T00:00:00Z', '2026-02-30T00:00:00Z', 1_790_000_000, {}, '2026', '0001-01-01T00:00:00Z',
-    '9999-12-31T23:59:59Z', '31/01/2027',
+    undefined,
+    null,
+    '',
+    '  ',
+    'soon',
+    '2026-13-45T00:00:00Z',
+    '2026-02-30T00:00:00Z',
+    1_790_000_000,
+    {},
+    '2026',
+    '0001-01-01T00:00:00Z',
+    '9999-12-31T23:59:59Z',
+    '31/01/2027',
   ]
   for (const value of noDates) {
     test(`${JSON.stringify(value) ?? 'undefined'} is no date, and the rest is read`, async () => {
@@ -77,7 +92,13 @@ describe('what /me says', () => {
 })
 
 describe('other answers', () => {
-  const cases: readonly [name: string, status: number, body: unknown, expected: unknown, headers?: Record<string, string>][] = [
+  const cases: readonly [
+    name: string,
+    status: number,
+    body: unknown,
+    expected: unknown,
+    headers?: Record<string, string>,
+  ][] = [
     ['401: the token is not the latest', 401, { error: 'invalid_token' }, { kind: 'token-rejected' }],
     ['403: the consent has expired', 403, { error: 'access_denied' }, { kind: 'denied' }],
     ['a 403 page of a firewall does not mean expired', 403, html, unavailable('provider-garbled')],
@@ -88,7 +109,13 @@ describe('other answers', () => {
     ['results of text', 200, { results: ['x'] }, unavailable('provider-garbled')],
     ['a page', 200, html, unavailable('provider-garbled')],
     ['404', 404, { error: 'not_found' }, unavailable('provider-garbled')],
-    ['429', 429, { error: 'provider_too_many_requests' }, unavailable('provider-rate-limited', 5000), { 'retry-after': '5' }],
+    [
+      '429',
+      429,
+      { error: 'provider_too_many_requests' },
+      unavailable('provider-rate-limited', 5000),
+      { 'retry-after': '5' },
+    ],
     ['503', 503, { error: 'temporarily_unavailable' }, unavailable('provider-failed')],
     ['504', 504, html, unavailable('provider-failed')],
     ['a redirect', 302, '', unavailable('provider-garbled'), { location: 'https://elsewhere.example/' }],

@@ -38,7 +38,10 @@ export const aLinkRequest = (over: Partial<LinkRequest> = {}): LinkRequest => ({
   ...over,
 })
 
-export const subject = (url: string, options: { requestTimeoutMs?: number; apiUrl?: string; proxy?: EgressProxy } = {}): Subject => {
+export const subject = (
+  url: string,
+  options: { requestTimeoutMs?: number; apiUrl?: string; proxy?: EgressProxy } = {},
+): Subject => {
   const lines: string[] = []
   const sink = new Writable({
     write(chunk, _encoding, done) {
@@ -78,5 +81,8 @@ export const expectClean = (answer: unknown, { logged }: Subject, address?: stri
   if (address !== undefined) expect(shown).not.toContain(address)
 }
 
-export const aJwt = (payload: unknown, encode: (text: string) => string = (text) => Buffer.from(text).toString('base64url')): string =>
+export const aJwt = (
+  payload: unknown,
+  encode: (text: string) => string = (text) => Buffer.from(text).toString('base64url'),
+): string =>
   `${encode('{"alg":"RS256"}')}.${encode(typeof payload === 'string' ? payload : JSON.stringify(payload))}.c2lnbmF0dXJl`

@@ -3,7 +3,12 @@ import { longestRetryAfterMs, retryAfterMs } from '../../../src/provider/truelay
 
 const now = Date.parse('2026-11-02T10:00:00Z')
 const tenMinutesSlow = 'Mon, 02 Nov 2026 09:50:00 GMT'
-const cases: readonly [name: string, header: string | undefined, sentAt: string | undefined, expected: number | undefined][] = [
+const cases: readonly [
+  name: string,
+  header: string | undefined,
+  sentAt: string | undefined,
+  expected: number | undefined,
+][] = [
   ['absent', undefined, undefined, undefined],
   ['empty', ' ', undefined, undefined],
   ['seconds', '120', undefined, 120_000],

@@ -25,7 +25,12 @@ const listening = async (server: net.Server): Promise<number> => {
   return (server.address() as AddressInfo).port
 }
 
-const scripted = async (server: net.Server, event: string, scheme: string, onSocket: (socket: Socket) => void): Promise<Scripted> => {
+const scripted = async (
+  server: net.Server,
+  event: string,
+  scheme: string,
+  onSocket: (socket: Socket) => void,
+): Promise<Scripted> => {
   const open = new Set<Socket>()
   let received = ''
   let connections = 0
@@ -80,9 +85,17 @@ export const afterRequest = (answer: (socket: Socket) => void) => (socket: Socke
 }
 
 export const response = (status: number, body: string | Buffer, headers: Record<string, string> = {}): Buffer => {
-  const all = { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)), connection: 'close', ...headers }
+  const all = {
+    'content-type': 'application/json',
+    'content-length': String(Buffer.byteLength(body)),
+    connection: 'close',
+    ...headers,
+  }
   const head = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)
-  return Buffer.concat([Buffer.from(`HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? 'Odd'}\r\n${head.join('')}\r\n`), Buffer.from(body)])
+  return Buffer.concat([
+    Buffer.from(`HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? 'Odd'}\r\n${head.join('')}\r\n`),
+    Buffer.from(body),
+  ])
 }
 
 /** Every request gets this answer. */

@@ -1,5 +1,5 @@
-// Calls through a real CONNECT proxy to a real TLS server: what is provably not sent, and what may have been. Trust in the server's
-// certificate is the whole process's, hence a file of its own.
+// Calls through a real CONNECT proxy to a real TLS server: what is provably not sent, and what may have been. Trust in
+// the server's certificate is the whole process's, hence a file of its own.
 import net, { type Socket } from 'node:net'
 import tls from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -20,7 +20,8 @@ const unknown = (code: string) => ({ kind: 'unknown', code })
 const tokens = afterRequest((socket) => void socket.end(response(200, '{"access_token":"opaque"}')))
 const by = (url: string, bypass: readonly string[] = []) => ({ proxy: { url: new Secret(url), bypass } })
 /** TLS has no reset of its own. */
-const reset = (client: Socket): void => void (client instanceof tls.TLSSocket ? client.destroy() : client.resetAndDestroy())
+const reset = (client: Socket): void =>
+  void (client instanceof tls.TLSSocket ? client.destroy() : client.resetAndDestroy())
 const isClosed = async (one: Scripted): Promise<void> => expect.poll(() => one.open()).toBe(0)
 
 describe('a call goes through', () => {
@@ -41,8 +42,12 @@ describe('a call goes through', () => {
   test('with the login of its address, decoded', async () => {
     const server = await tlsServer(tokens)
     const proxy = await connectProxy()
-    expect(await subject(server.url, by(withLogin(proxy, 'user:p%40ss%3Aword'))).exchange()).toMatchObject({ kind: 'tokens' })
-    expect(proxy.received()).toMatch(new RegExp(`^proxy-authorization: Basic ${Buffer.from('user:p@ss:word').toString('base64')}\\r$`, 'im'))
+    expect(await subject(server.url, by(withLogin(proxy, 'user:p%40ss%3Aword'))).exchange()).toMatchObject({
+      kind: 'tokens',
+    })
+    expect(proxy.received()).toMatch(
+      new RegExp(`^proxy-authorization: Basic ${Buffer.from('user:p@ss:word').toString('base64')}\\r$`, 'im'),
+    )
   })
 
   test('by TLS to the proxy itself', async () => {
@@ -53,9 +58,13 @@ describe('a call goes through', () => {
   })
 
   test('where the provider takes longer to answer than a silent proxy may', async () => {
-    const server = await tlsServer(afterRequest((socket) => void setTimeout(() => socket.end(response(200, '{"access_token":"opaque"}')), 700)))
+    const server = await tlsServer(
+      afterRequest((socket) => void setTimeout(() => socket.end(response(200, '{"access_token":"opaque"}')), 700)),
+    )
     const proxy = await connectProxy()
-    expect(await subject(server.url, { ...by(proxy.url), requestTimeoutMs: 1_200 }).exchange()).toMatchObject({ kind: 'tokens' })
+    expect(await subject(server.url, { ...by(proxy.url), requestTimeoutMs: 1_200 }).exchange()).toMatchObject({
+      kind: 'tokens',
+    })
   })
 
   test('where the proxy’s answer comes in many pieces, without keeping the process busy', async () => {
@@ -75,7 +84,9 @@ describe('a call goes through', () => {
       },
     })
     const before = process.cpuUsage()
-    expect(await subject(server.url, { ...by(proxy.url), requestTimeoutMs: 4_000 }).exchange()).toMatchObject({ kind: 'tokens' })
+    expect(await subject(server.url, { ...by(proxy.url), requestTimeoutMs: 4_000 }).exchange()).toMatchObject({
+      kind: 'tokens',
+    })
     expect(process.cpuUsage(before).user / 1_000).toBeLessThan(2_000)
   })
 
@@ -97,10 +108,18 @@ describe('a call goes through', () => {
 describe('no tunnel was made: provably not sent, and the proxy is named', () => {
   const answers = (text: string) => (client: Socket) => void client.end(text)
   const refusals: Record<string, (client: Socket) => void> = {
-    '407': answers('HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic realm="x"\r\ncontent-length: 0\r\n\r\n'),
-    '403 with a page': answers('HTTP/1.1 403 Forbidden\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>'),
-    '429, which of the provider would be an answer': answers('HTTP/1.1 429 Too Many Requests\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n'),
-    '400 with the provider’s own words': answers('HTTP/1.1 400 Bad Request\r\ncontent-length: 25\r\n\r\n{"error":"invalid_grant"}'),
+    '407': answers(
+      'HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic realm="x"\r\ncontent-length: 0\r\n\r\n',
+    ),
+    '403 with a page': answers(
+      'HTTP/1.1 403 Forbidden\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>',
+    ),
+    '429, which of the provider would be an answer': answers(
+      'HTTP/1.1 429 Too Many Requests\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n',
+    ),
+    '400 with the provider’s own words': answers(
+      'HTTP/1.1 400 Bad Request\r\ncontent-length: 25\r\n\r\n{"error":"invalid_grant"}',
+    ),
     '502': answers('HTTP/1.1 502 Bad Gateway\r\n\r\n'),
     '504, kept open': (client) => void client.write('HTTP/1.1 504 Gateway Timeout\r\ncontent-length: 0\r\n\r\n'),
     '204': answers('HTTP/1.1 204 No Content\r\n\r\n'),
@@ -108,7 +127,7 @@ describe('no tunnel was made: provably not sent, and the proxy is named', () => 
     'half an answer': answers('HTTP/1.1 200 Conn'),
     'a polite end': (client) => void client.end(),
     'a reset': reset,
-    'silence': () => {},
+    silence: () => {},
   }
   for (const [name, instead] of Object.entries(refusals)) {
     for (const secure of [false, true]) {
@@ -131,7 +150,10 @@ describe('no tunnel was made: provably not sent, and the proxy is named', () => 
   test('nobody listens, or the name is unknown', async () => {
     const server = await tlsServer(tokens)
     expect(await subject(server.url, by(await refusedPort())).exchange()).toEqual(proxyFailed)
-    const away = subject('https://auth.truelayer.example', { ...by('http://proxy.reconsent.invalid:3128'), requestTimeoutMs: 15_000 })
+    const away = subject('https://auth.truelayer.example', {
+      ...by('http://proxy.reconsent.invalid:3128'),
+      requestTimeoutMs: 15_000,
+    })
     const answer = await away.exchange()
     expect(answer).toEqual(proxyFailed)
     expectClean(answer, away, 'reconsent.invalid')
@@ -148,12 +170,14 @@ describe('no tunnel was made: provably not sent, and the proxy is named', () => 
 
 describe('a tunnel, but no TLS inside: not sent either, and the way behind the proxy is to blame', () => {
   const cuts: Record<string, ProxyOptions> = {
-    'cut': { afterTunnel: (client) => client.destroy() },
-    'reset': { afterTunnel: reset },
+    cut: { afterTunnel: (client) => client.destroy() },
+    reset: { afterTunnel: reset },
     'ended politely': { afterTunnel: (client) => void client.end() },
     'cut at the first bytes': { afterTunnel: (client) => client.once('data', () => client.destroy()) },
-    'another protocol': { afterTunnel: (client) => client.once('data', () => void client.end('HTTP/1.1 400 Bad Request\r\n\r\n')) },
-    'silence': { afterTunnel: () => {} },
+    'another protocol': {
+      afterTunnel: (client) => client.once('data', () => void client.end('HTTP/1.1 400 Bad Request\r\n\r\n')),
+    },
+    silence: { afterTunnel: () => {} },
   }
   for (const [name, options] of Object.entries(cuts)) {
     for (const secure of [false, true]) {
@@ -206,15 +230,23 @@ describe('TLS stood inside the tunnel: anything may have been sent', () => {
   test('the request was read, and nobody answers', async () => {
     const server = await tlsServer(afterRequest(() => {}))
     const proxy = await connectProxy()
-    expect(await subject(server.url, { ...by(proxy.url), requestTimeoutMs: 800 }).exchange()).toEqual(unknown('provider-timeout'))
+    expect(await subject(server.url, { ...by(proxy.url), requestTimeoutMs: 800 }).exchange()).toEqual(
+      unknown('provider-timeout'),
+    )
     expect(server.requests()).toBe(1)
     await isClosed(proxy)
   })
 
   test('a 429 of the provider is its own', async () => {
-    const server = await tlsServer(afterRequest((socket) => void socket.end(response(429, '{}', { 'retry-after': '7' }))))
+    const server = await tlsServer(
+      afterRequest((socket) => void socket.end(response(429, '{}', { 'retry-after': '7' }))),
+    )
     const proxy = await connectProxy()
-    expect(await subject(server.url, by(proxy.url)).exchange()).toEqual({ kind: 'not-processed', code: 'provider-rate-limited', retryAfterMs: 7_000 })
+    expect(await subject(server.url, by(proxy.url)).exchange()).toEqual({
+      kind: 'not-processed',
+      code: 'provider-rate-limited',
+      retryAfterMs: 7_000,
+    })
   })
 })
 
@@ -255,7 +287,12 @@ describe('NO_PROXY', () => {
   })
 
   test('this machine is not asked for through another one', () => {
-    for (const address of ['https://localhost:4000', 'https://127.0.0.1', 'https://[::1]:4000', 'https://sim.localhost']) {
+    for (const address of [
+      'https://localhost:4000',
+      'https://127.0.0.1',
+      'https://[::1]:4000',
+      'https://sim.localhost',
+    ]) {
       expect(goesByProxy(address, { url: new Secret(far), bypass: [] })).toBe(false)
       expect(goesByProxy(address, { url: new Secret('http://127.0.0.1:3128'), bypass: [] })).toBe(true)
     }

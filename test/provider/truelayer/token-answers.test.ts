@@ -17,14 +17,26 @@ interface Case {
 }
 
 const cases: Record<string, Case> = {
-  '400 invalid_grant is a refusal': { status: 400, body: { error: 'invalid_grant' }, expected: refused('grant-refused') },
+  '400 invalid_grant is a refusal': {
+    status: 400,
+    body: { error: 'invalid_grant' },
+    expected: refused('grant-refused'),
+  },
   '400 invalid_authorization_code is a refusal': {
     status: 400,
     body: { error: 'invalid_authorization_code', error_description: planted.code },
     expected: refused('code-refused'),
   },
-  '400 invalid_client is about us': { status: 400, body: { error: 'invalid_client' }, expected: notProcessed('client-rejected') },
-  '401 invalid_client is about us': { status: 401, body: { error: 'invalid_client' }, expected: notProcessed('client-rejected') },
+  '400 invalid_client is about us': {
+    status: 400,
+    body: { error: 'invalid_client' },
+    expected: notProcessed('client-rejected'),
+  },
+  '401 invalid_client is about us': {
+    status: 401,
+    body: { error: 'invalid_client' },
+    expected: notProcessed('client-rejected'),
+  },
   '401 unauthorized_client is about us': {
     status: 401,
     body: { error: 'unauthorized_client' },
@@ -65,7 +77,11 @@ const cases: Record<string, Case> = {
     body: { error: 'code_flow_disturbed' },
     expected: unknown('provider-garbled'),
   },
-  'invalid_request is unknown': { status: 400, body: { error: 'invalid_request' }, expected: unknown('provider-garbled') },
+  'invalid_request is unknown': {
+    status: 400,
+    body: { error: 'invalid_request' },
+    expected: unknown('provider-garbled'),
+  },
   'an error that is no word is unknown': {
     status: 400,
     body: { error: { code: 'invalid_client' } },
@@ -73,7 +89,12 @@ const cases: Record<string, Case> = {
   },
   'a 400 with an empty body is unknown': { status: 400, body: '', expected: unknown('provider-garbled') },
   'a 404 is unknown': { status: 404, body: { error: 'not_found' }, expected: unknown('provider-garbled') },
-  'a 403 page of a firewall is unknown': { status: 403, body: html, headers: asHtml, expected: unknown('provider-garbled') },
+  'a 403 page of a firewall is unknown': {
+    status: 403,
+    body: html,
+    headers: asHtml,
+    expected: unknown('provider-garbled'),
+  },
   '408 is a time-out after it was sent': { status: 408, body: '', expected: unknown('provider-timeout') },
   '500 is unknown': { status: 500, body: { error: 'internal_server_error' }, expected: unknown('provider-failed') },
   '502 with a page is unknown': { status: 502, body: html, headers: asHtml, expected: unknown('provider-failed') },
@@ -83,7 +104,11 @@ const cases: Record<string, Case> = {
     headers: { 'retry-after': '1' },
     expected: unknown('provider-failed'),
   },
-  '504 provider_timeout is unknown': { status: 504, body: { error: 'provider_timeout' }, expected: unknown('provider-failed') },
+  '504 provider_timeout is unknown': {
+    status: 504,
+    body: { error: 'provider_timeout' },
+    expected: unknown('provider-failed'),
+  },
   '429 without Retry-After': { status: 429, body: '{}', expected: notProcessed('provider-rate-limited') },
   '429 with seconds': {
     status: 429,
@@ -104,11 +129,23 @@ const cases: Record<string, Case> = {
     expected: notProcessed('provider-rate-limited'),
   },
   '200 with a page is unknown': { status: 200, body: html, headers: asHtml, expected: unknown('provider-garbled') },
-  '200 with half a JSON is unknown': { status: 200, body: '{"access_token":"abc"', expected: unknown('provider-garbled') },
+  '200 with half a JSON is unknown': {
+    status: 200,
+    body: '{"access_token":"abc"',
+    expected: unknown('provider-garbled'),
+  },
   '200 with a list is unknown': { status: 200, body: [{ access_token: 'abc' }], expected: unknown('provider-garbled') },
   '200 with null is unknown': { status: 200, body: 'null', expected: unknown('provider-garbled') },
-  '200 without access_token is unknown': { status: 200, body: { refresh_token: 'abc' }, expected: unknown('provider-garbled') },
-  '200 with an empty access_token is unknown': { status: 200, body: { access_token: '' }, expected: unknown('provider-garbled') },
+  '200 without access_token is unknown': {
+    status: 200,
+    body: { refresh_token: 'abc' },
+    expected: unknown('provider-garbled'),
+  },
+  '200 with an empty access_token is unknown': {
+    status: 200,
+    body: { access_token: '' },
+    expected: unknown('provider-garbled'),
+  },
   '200 with an access_token that is no text is unknown': {
     status: 200,
     body: { access_token: 42 },
@@ -182,7 +219,13 @@ describe('tokens', () => {
   const jwt = aJwt({ sub: 'the-connection' })
 
   test('a whole answer', async () => {
-    const body = { access_token: jwt, refresh_token: planted.refreshToken, expires_in: 1800, token_type: 'Bearer', scope: 'info' }
+    const body = {
+      access_token: jwt,
+      refresh_token: planted.refreshToken,
+      expires_in: 1800,
+      token_type: 'Bearer',
+      scope: 'info',
+    }
     expect(await tokensFrom(body)).toEqual({
       accessToken: jwt,
       refreshToken: planted.refreshToken,
@@ -201,20 +244,35 @@ describe('tokens', () => {
   })
 
   test('a byte order mark, a wrong content type', async () => {
-    expect(await tokensFrom(`\uFEFF{"access_token":"${jwt}"}`, { 'content-type': 'text/plain' })).toMatchObject({ accessToken: jwt })
+    expect(await tokensFrom(`\uFEFF{"access_token":"${jwt}"}`, { 'content-type': 'text/plain' })).toMatchObject({
+      accessToken: jwt,
+    })
   })
 
   test('repeated keys: the last one counts', async () => {
     expect(await tokensFrom('{"access_token":"first","access_token":"last"}')).toMatchObject({ accessToken: 'last' })
   })
 
-  for (const [name, value] of Object.entries({ absent: undefined, empty: '', null: null, 'a number': 7, 'unfit for a form': 'a\nb' })) {
+  for (const [name, value] of Object.entries({
+    absent: undefined,
+    empty: '',
+    null: null,
+    'a number': 7,
+    'unfit for a form': 'a\nb',
+  })) {
     test(`a refresh token that is ${name} is none`, async () => {
       expect(await tokensFrom({ access_token: jwt, refresh_token: value })).toMatchObject({ refreshToken: undefined })
     })
   }
 
-  for (const [given, seconds] of [[undefined, 3600], ['900', 900], [0, 3600], [-5, 3600], ['soon', 3600], [12.9, 12]] as const) {
+  for (const [given, seconds] of [
+    [undefined, 3600],
+    ['900', 900],
+    [0, 3600],
+    [-5, 3600],
+    ['soon', 3600],
+    [12.9, 12],
+  ] as const) {
     test(`expires_in ${String(given)} is ${seconds} s`, async () => {
       expect(await tokensFrom({ access_token: jwt, expires_in: given })).toMatchObject({ expiresInSeconds: seconds })
     })

@@ -30,16 +30,29 @@ HEALTHCHECK --interval=30s --timeout=5s \\
 describe('our .dockerignore', () => {
   const isIgnored = readDockerignore(readFileSync('.dockerignore', 'utf8'))
 
-  it.each(['src/cli.ts', 'src/domain/phase.ts', 'prisma/migrations/x/migration.sql', 'package.json', 'worker.config.ts'])('lets %s in', (path) => {
+  it.each([
+    'src/cli.ts',
+    'src/domain/phase.ts',
+    'prisma/migrations/x/migration.sql',
+    'package.json',
+    'worker.config.ts',
+  ])('lets %s in', (path) => {
     expect(isIgnored(path)).toBe(false)
   })
 
-  it.each(['.git/config', '.env', 'node_modules/pg/index.js', 'deploy/secrets/database_url', 'test/builders.ts', 'src/simulator/bank.ts', 'src/demo/act.ts', 'src/embedded/postgres.ts', 'src/generated/prisma/client.ts'])(
-    'leaves %s out',
-    (path) => {
-      expect(isIgnored(path)).toBe(true)
-    },
-  )
+  it.each([
+    '.git/config',
+    '.env',
+    'node_modules/pg/index.js',
+    'deploy/secrets/database_url',
+    'test/builders.ts',
+    'src/simulator/bank.ts',
+    'src/demo/act.ts',
+    'src/embedded/postgres.ts',
+    'src/generated/prisma/client.ts',
+  ])('leaves %s out', (path) => {
+    expect(isIgnored(path)).toBe(true)
+  })
 })
 
 describe('our Dockerfile', () => {
