@@ -2,6 +2,7 @@
 // outcome.
 import type { DateTime } from 'luxon'
 import { Duration } from 'luxon'
+import { CONCLUSIVE_AFTER } from './backoff.ts'
 import type { Authorisation } from './model.ts'
 
 /** While a user may be at the bank nothing is sent: bank links are short-lived, strong authentication takes minutes. */
@@ -18,6 +19,21 @@ export const isInDoubt = ({ status }: Authorisation): boolean => status === 'unk
 export const findInFlight = (authorisations: readonly Authorisation[]): Authorisation | undefined =>
   authorisations.find(isInFlight)
 export const hasOpenDoubt = (authorisations: readonly Authorisation[]): boolean => authorisations.some(isInDoubt)
+
+/**
+ * Whether a code of the same consent that was sent after this one's may still move the expiry, or has moved it and
+ * `/me` may not show it yet: what is read now may be out of date when it is committed.
+ */
+export const hasLaterCodeOut = (own: Authorisation, others: readonly Authorisation[], now: DateTime): boolean =>
+  others.some(
+    (other) =>
+      other.status === 'exchanging' ||
+      other.status === 'verifying' ||
+      (isInDoubt(other) &&
+        other.exchangeStartedAt !== undefined &&
+        (own.exchangeStartedAt === undefined || other.exchangeStartedAt > own.exchangeStartedAt) &&
+        other.exchangeStartedAt.plus(CONCLUSIVE_AFTER) > now),
+  )
 
 const latest = (instants: readonly (DateTime | undefined)[]): DateTime | undefined =>
   instants.reduce(

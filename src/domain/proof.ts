@@ -19,6 +19,11 @@ export interface ProofInput {
   readonly issuedAt: DateTime
   /** How long a renewal lasts at this bank. */
   readonly validity: Duration
+  /**
+   * An earlier code of this cycle is in doubt: it may have moved the date as well, by less, and `/me` may show that one
+   * before this one's. Then only a date that is this renewal's own proves it.
+   */
+  readonly mayShowEarlierCode: boolean
   /** When our own code was sent, if it got a clean 200 with the same `sub`: when that came may be much later. */
   readonly ownCodeSentAt: DateTime | undefined
   /** When the refresh was begun that succeeded with the stored token, while an `unknown` authorisation is settled. */
@@ -103,6 +108,7 @@ const assumed = (basis: Basis, since: DateTime, validity: Duration): Found => ({
 const laterThanKnown = (input: ProofInput): Found => {
   const { me, known, issuedAt, validity } = input
   if (me.consentExpiresAt === undefined || me.consentExpiresAt <= known.expiresAt) return undefined
+  if (input.mayShowEarlierCode) return changedSince(input) ?? fullValiditySince(input)
   const sinceLastMs = issuedAt.toMillis() - known.expiresAt.toUTC().minus(validity).toMillis()
   const leastMs = Math.max(MOVED_AT_LEAST_MS, sinceLastMs * MOVED_SHARE)
   if (me.consentExpiresAt.toMillis() - known.expiresAt.toMillis() >= leastMs)

@@ -1,23 +1,29 @@
 // The ends an authorisation can come to, shared by exchange, proof and settlement: proven, a different connection, ask
 // again.
+import { type DateTime, Duration } from 'luxon'
 import { crashPoint } from '../crash-point.ts'
 import type { Claim, NewConnection } from '../store/port.ts'
 import type { Proof } from '../domain/proof.ts'
 import type { ExchangeDeps, Loaded } from './exchange-context.ts'
 import { done, type Outcome, OVERTAKEN, snooze } from './outcome.ts'
 
+/** How soon the outcome of a later code is looked at again. */
+const LATER_CODE_WAITS = Duration.fromObject({ minutes: 1 })
+
 export interface Proven {
   readonly proof: Extract<Proof, { proven: true }>
   readonly owner: 'ours' | NewConnection
   /** `/me` was asked with the token that the consent stores, not with those of the exchange. */
   readonly withStoredToken?: boolean
+  /** When `/me` was asked: what a later code does is not in its answer. */
+  readonly askedAt: DateTime
 }
 
 export const commitProof = async (
   deps: ExchangeDeps,
   claim: Claim,
   { authorisation, consent }: Loaded,
-  { proof, owner, withStoredToken = false }: Proven,
+  { proof, owner, withStoredToken = false, askedAt }: Proven,
 ): Promise<Outcome> => {
   const { store, clock, handOver } = deps
   // `/me` was asked with the very tokens kept beside: now they are known to be ours. Of others nobody knows whose they
@@ -41,7 +47,7 @@ export const commitProof = async (
   const { basis, expiresAt, expiresSource } = proof
   const answer = await store.commitRenewal(
     claim,
-    { basis, expiresAt, expiresSource, provenAt: clock.now() },
+    { basis, expiresAt, expiresSource, askedAt, provenAt: clock.now() },
     owner === 'ours' ? undefined : owner,
   )
   if (answer === 'renewed') {
@@ -55,6 +61,7 @@ export const commitProof = async (
       consent.id,
       'the new connection is on record as somebody else’s: nothing of it was taken, the user is told',
     )
+  if (answer === 'later-code-out') return waitForLaterCode(deps, claim)
   // The cycle was closed meanwhile, by another code or by a stop: this success changes nothing any more.
   const closed = await store.closeUnrenewed(claim, 'superseded', 'fenced', clock.now(), 'no')
   return closed ? done('proven, but the cycle had been closed meanwhile') : OVERTAKEN
@@ -70,6 +77,14 @@ export const settleChanged = async ({ store, clock }: ExchangeDeps, claim: Claim
   await crashPoint('change-noted')
   if (!(await store.dateAuthorisation(claim, at))) return OVERTAKEN
   return snooze(at, 'token-changed: which token is alive is settled by asking')
+}
+
+/** A code that was sent after this one may move the expiry once more: the date to keep is the one seen after that. */
+export const waitForLaterCode = async ({ store, clock }: ExchangeDeps, claim: Claim): Promise<Outcome> => {
+  const at = clock.now().plus(LATER_CODE_WAITS)
+  return (await store.dateAuthorisation(claim, at))
+    ? snooze(at, 'a later code of this consent is on its way: its outcome comes first')
+    : OVERTAKEN
 }
 
 /** The user's tokens are no longer ours to use, or no answer could change anything: nobody is asked. */

@@ -1,6 +1,7 @@
 // What an answer of `/me` says about an authorisation: whose connection it is, and whether it proves the renewal.
 // Decides only.
 import type { DateTime } from 'luxon'
+import { hasOpenDoubt } from '../domain/in-progress.ts'
 import type { Policy } from '../domain/policy.ts'
 import { judgeProof, type Proof } from '../domain/proof.ts'
 import { ruleFor } from '../domain/rules.ts'
@@ -25,11 +26,13 @@ export interface Seen {
   /** Asked with the token that the consent itself stores: then the answer is about our connection. */
   readonly withStoredToken: boolean
   readonly refreshedAt: DateTime | undefined
+  /** A date that has not come by now is waited for no longer. */
+  readonly isLastQuestion: boolean
 }
 
 export const judgeMe = (
-  { authorisation, consent }: Loaded,
-  { me, withStoredToken, refreshedAt }: Seen,
+  { authorisation, consent, others }: Loaded,
+  { me, withStoredToken, refreshedAt, isLastQuestion }: Seen,
   policy: Policy,
 ): Judgement => {
   const oursByToken = withStoredToken || authorisation.tokenOwner === 'ours' ? consent.credentialsId : undefined
@@ -44,6 +47,7 @@ export const judgeMe = (
     // A new connection is proven by its own creation, not against the old one's dates.
     known: { expiresAt: consent.expiresAt, source: ours ? consent.expiresSource : 'assumed' },
     issuedAt: authorisation.issuedAt,
+    mayShowEarlierCode: hasOpenDoubt(others) && !isLastQuestion,
     validity: ruleFor(consent.providerId, consent.country, policy).validity,
     // A clean 200 speaks for our connection only if its tokens do: of those beside nobody knows yet whose they are.
     ownCodeSentAt:

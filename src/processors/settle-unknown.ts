@@ -2,7 +2,7 @@
 import type { DateTime } from 'luxon'
 import { crashPoint } from '../crash-point.ts'
 import { mayConcludeNotRenewed, nextSettleAt } from '../domain/backoff.ts'
-import { DOUBT_HOLDS } from '../domain/in-progress.ts'
+import { DOUBT_HOLDS, hasLaterCodeOut } from '../domain/in-progress.ts'
 import { nextAskAfterOutage } from '../domain/outage.ts'
 import { EXPIRY_SETTLED } from '../domain/proof.ts'
 import { isClosedForGood, takesCodes } from '../domain/takes-codes.ts'
@@ -11,7 +11,7 @@ import type { Tokens } from '../provider/port.ts'
 import type { Secret } from '../secret.ts'
 import type { Claim } from '../store/port.ts'
 import type { ExchangeDeps, Loaded } from './exchange-context.ts'
-import { askAgain, closeMismatched, closeUnasked, commitProof, settleChanged } from './conclude.ts'
+import { askAgain, closeMismatched, closeUnasked, commitProof, settleChanged, waitForLaterCode } from './conclude.ts'
 import { judgeMe } from './judge-me.ts'
 import { type Outcome, OVERTAKEN, type Run, snooze } from './outcome.ts'
 import { persist } from './persist.ts'
@@ -20,8 +20,9 @@ export const settleUnknown = async (deps: ExchangeDeps, claim: Claim, before: Lo
   const { store } = deps
   // Read again: a call to the provider may lie between the claim and here, and a user who opted out meanwhile.
   const loaded = (await store.getAuthorisation(before.authorisation.id)) ?? before
-  const { authorisation, consent, renewal } = loaded
+  const { authorisation, consent, renewal, others } = loaded
   if (isClosedForGood(consent)) return closeUnasked(deps, claim, `the consent is ${consent.status}`)
+  if (hasLaterCodeOut(authorisation, others, deps.clock.now())) return waitForLaterCode(deps, claim)
   // A token that came with this very exchange and waits beside for its owner's name may have replaced the stored one:
   // it is asked first, even where the cycle is over, for it may be the only one alive. On the route `full` no other can
   // tell.
@@ -102,8 +103,11 @@ const weigh = async (
   if (answer.kind === 'token-rejected') return askLater(deps, claim, loaded, { code: 'not-proven', askedAt })
   if (answer.kind === 'denied') return concludeOrWait(deps, claim, loaded, { code: 'not-renewed', askedAt })
   const withStoredToken = source.version !== undefined
-  const judgement = judgeMe(loaded, { me: answer.me, withStoredToken, refreshedAt: askedAt }, deps.policy)
-  if (judgement.kind === 'proven') return commitProof(deps, claim, loaded, { ...judgement, withStoredToken })
+  const { codeReceivedAt, issuedAt } = loaded.authorisation
+  const isLastQuestion = mayConcludeNotRenewed(codeReceivedAt ?? issuedAt, askedAt)
+  const seen = { me: answer.me, withStoredToken, refreshedAt: askedAt, isLastQuestion }
+  const judgement = judgeMe(loaded, seen, deps.policy)
+  if (judgement.kind === 'proven') return commitProof(deps, claim, loaded, { ...judgement, withStoredToken, askedAt })
   if (judgement.kind === 'mismatched') return closeMismatched(deps, claim, loaded)
   // Tokens whose owner nobody names are not taken for ours: what the stored token sees decides.
   if (judgement.kind === 'owner-unknown' && loaded.authorisation.route === 'reauth') {

@@ -22,8 +22,11 @@ export const verifyRenewal = async (deps: ExchangeDeps, claim: Claim, loaded: Lo
   await crashPoint('me-answered')
   switch (answer.kind) {
     case 'me': {
-      const judgement = judgeMe(loaded, { me: answer.me, withStoredToken: false, refreshedAt: undefined }, deps.policy)
-      if (judgement.kind === 'proven') return commitProof(deps, claim, loaded, judgement)
+      const { answeredAt, issuedAt } = loaded.authorisation
+      const isLastQuestion = nextVerifyAt(answeredAt ?? issuedAt, askedAt) === undefined
+      const seen = { me: answer.me, withStoredToken: false, refreshedAt: undefined, isLastQuestion }
+      const judgement = judgeMe(loaded, seen, deps.policy)
+      if (judgement.kind === 'proven') return commitProof(deps, claim, loaded, { ...judgement, askedAt })
       if (judgement.kind === 'mismatched') return closeMismatched(deps, claim, loaded)
       // Tokens whose owner nobody names are not taken for ours: what the stored token sees decides.
       if (judgement.kind === 'owner-unknown') return giveUpAsking(deps, claim, loaded, 'not-proven', run)

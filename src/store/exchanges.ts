@@ -15,9 +15,16 @@ import { instant, toAuthorisation, toConsent, toRenewal } from './rows.ts'
 export const exchanges = (db: Database): Exchanges => ({
   getAuthorisation: async (id) => {
     const row = await db.prisma.authorisation.findUnique({ where: { id }, include: { consent: true, renewal: true } })
-    return row === null
-      ? undefined
-      : { authorisation: toAuthorisation(row), consent: toConsent(row.consent), renewal: toRenewal(row.renewal) }
+    if (row === null) return undefined
+    const others = await db.prisma.authorisation.findMany({
+      where: { consentId: row.consentId, id: { not: id }, status: { in: ['exchanging', 'verifying', 'unknown'] } },
+    })
+    return {
+      authorisation: toAuthorisation(row),
+      consent: toConsent(row.consent),
+      renewal: toRenewal(row.renewal),
+      others: others.map(toAuthorisation),
+    }
   },
 
   // The intent is committed before the code leaves: after a crash `exchanging` says that it may have been used.

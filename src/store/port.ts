@@ -192,6 +192,8 @@ export interface Proof {
   readonly expiresAt: DateTime
   readonly expiresSource: 'me' | 'assumed'
   readonly provenAt: DateTime
+  /** When the question left whose answer is the proof. */
+  readonly askedAt: DateTime
 }
 
 export interface NewConnection {
@@ -206,6 +208,8 @@ export type CommitAnswer =
    * `mismatched`, the user is asked again.
    */
   | 'mismatched'
+  /** Another code was sent since the proof was asked for, or is being sent or proven: nothing was written. */
+  | 'later-code-out'
   /** By another worker, or the cycle was closed meanwhile: nothing was written. */
   | 'overtaken'
 
@@ -219,9 +223,16 @@ export interface RotatedToken {
 }
 
 export interface Exchanges {
-  getAuthorisation(
-    id: string,
-  ): Promise<{ authorisation: Authorisation; consent: Consent; renewal: Renewal } | undefined>
+  /** With the other attempts of its consent whose codes are being sent or proven, or in doubt. */
+  getAuthorisation(id: string): Promise<
+    | {
+        readonly authorisation: Authorisation
+        readonly consent: Consent
+        readonly renewal: Renewal
+        readonly others: readonly Authorisation[]
+      }
+    | undefined
+  >
   beginExchange(claim: Claim, now: DateTime): Promise<ExchangeStart>
   /**
    * Never fenced by the epoch: a token response in hand is stored. `token-changed`: an import replaced the stored token

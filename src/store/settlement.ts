@@ -91,6 +91,7 @@ export const commitRenewal = async (
 ): Promise<Exclude<CommitAnswer, 'overtaken'>> => {
   const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
   if (!takesCodes(consent, renewal)) overtaken()
+  if (await isLaterCodeOut(tx, consent.id, claim.id, proof.askedAt)) return 'later-code-out'
   const known = newConnection === undefined ? undefined : await lockKnown(tx, newConnection)
   const conflict = known === undefined ? undefined : conflictOf(consent, known)
   if (known !== undefined && conflict !== undefined) {
@@ -153,6 +154,15 @@ export const commitRenewal = async (
   if (newConnection === undefined) await startNextCycle(tx, consent, renewal, proof)
   else await moveToNewConnection(db, tx, { consent, authorisation, proof, newConnection, known })
   return 'renewed'
+}
+
+/** Under the consent's lock, so that no code is sent between this and the commit. */
+const isLaterCodeOut = async (tx: Transaction, consentId: string, id: string, askedAt: DateTime): Promise<boolean> => {
+  const since = { status: 'unknown', exchangeStartedAt: { gte: askedAt.toJSDate() } }
+  const count = await tx.authorisation.count({
+    where: { consentId, id: { not: id }, OR: [{ status: { in: ['exchanging', 'verifying'] } }, since] },
+  })
+  return count > 0
 }
 
 const lockKnown = async (tx: Transaction, { credentialsId }: NewConnection): Promise<ConsentRow | undefined> => {

@@ -14,6 +14,7 @@ interface Row {
   updated?: string
   sent?: string
   refreshed?: string
+  earlierInDoubt?: boolean
   validityDays?: number
   result: string
 }
@@ -27,6 +28,7 @@ const inputOf = (row: Row): ProofInput => ({
   validity: Duration.fromObject({ days: row.validityDays ?? 90 }),
   ownCodeSentAt: at(row.sent),
   refreshedAt: at(row.refreshed),
+  mayShowEarlierCode: row.earlierInDoubt ?? false,
 })
 
 /** `later-than-known me 2026-03-12T12:00:01`, or the reason why not. */
@@ -50,6 +52,25 @@ describe('against a date from /me', () => {
       source: 'me',
       expires: '2026-04-01T12:00:00',
       result: 'later-than-known me 2026-04-01T12:00:00',
+    },
+    'the same while an earlier code is in doubt may be that one’s date': {
+      source: 'me',
+      earlierInDoubt: true,
+      expires: '2026-05-20T12:00:00',
+      result: 'date-not-moved',
+    },
+    'a full validity from the issue is this code’s own date, whatever else is in doubt': {
+      source: 'me',
+      earlierInDoubt: true,
+      expires: '2026-05-31T12:00:00',
+      result: 'full-validity-since me 2026-05-31T12:00:00',
+    },
+    'so is a date of a consent that was updated since the issue': {
+      source: 'me',
+      earlierInDoubt: true,
+      expires: '2026-05-20T12:00:00',
+      updated: '2026-03-02T12:00:00',
+      result: 'created-or-updated-since me 2026-05-20T12:00:00',
     },
     'a date that moved by less proves nothing: a second code of the last cycle gives such a one': {
       source: 'me',

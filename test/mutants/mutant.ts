@@ -15,6 +15,7 @@ export const mistakes = [
   'let an import move the expiry back',
   'conclude "not renewed" at once',
   'throw away a late token response',
+  'a date older than the provider’s',
 ] as const
 export type Mistake = (typeof mistakes)[number]
 

@@ -115,6 +115,98 @@ describe('two codes of one consent', () => {
     expect(await rungsSent(world, consent.id)).toContain('again-1 sent')
   })
 
+  /** The first code was processed, and nobody could ask about it; the user has come back with a second, days later. */
+  const withDoubt = async () => {
+    const { consent, codeId: first } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
+    fault(world, consent, { endpoint: 'refresh', kind: 'error-json' })
+    await advance(world)(first, aRun())
+    expect((await authorisation(world, first)).status).toBe('unknown')
+    world.clock.advance({ days: 5 })
+    return { consent, first, second: await codeOf(world, consent.id) }
+  }
+
+  /** A provider before or after one of whose calls something else happens. */
+  const meanwhile = (call: 'readMe' | 'exchangeCode', when: 'before' | 'after', happens: () => Promise<unknown>) => ({
+    ...world.provider,
+    [call]: async (...args: unknown[]) => {
+      if (when === 'before') await happens()
+      const answer: unknown = await Reflect.apply(world.provider[call], world.provider, args)
+      if (when === 'after') await happens()
+      return answer
+    },
+  })
+
+  const endsWithTheDateOfTheSecond = async ({ consent }: { consent: Consent }) => {
+    await liveUntil(world, consent.id, world.clock.now().plus({ hours: 2 }))
+    const { expiresAt, cycle } = await world.consentOf(consent.id)
+    expect(cycle).toBe(2)
+    expect(seen(world, consent, 'exchange')).toEqual(['ok', 'ok'])
+    const theirs = world.simulator.connection(consent.credentialsId)?.dates.expiresAt
+    expect(Math.abs(theirs?.diff(expiresAt).as('minutes') ?? Number.NaN)).toBeLessThan(1)
+  }
+
+  test('the second is being sent while the first is settled: its outcome comes first, and its date stays', async () => {
+    const codes = await withDoubt()
+    const provider = meanwhile('exchangeCode', 'before', async () => {
+      expect(await advance(world)(codes.first, aRun({ manual: true }))).toMatchObject({
+        kind: 'snooze',
+        reason: 'a later code of this consent is on its way: its outcome comes first',
+      })
+    })
+    await advance(world, { provider })(codes.second, aRun())
+    await endsWithTheDateOfTheSecond(codes)
+  })
+
+  test('the second is sent after `/me` was read for the first: what was read proves nothing any more', async () => {
+    for (const order of [undefined, { endpoint: 'exchange', kind: 'reset-after' }] as const) {
+      const codes = await withDoubt()
+      if (order !== undefined) fault(world, codes.consent, order)
+      let sent = false
+      const provider = meanwhile('readMe', 'after', async () => {
+        if (sent) return
+        sent = true
+        world.clock.advance({ seconds: 1 })
+        const isDown = { endpoint: 'refresh', kind: 'error-json' } as const
+        if (order !== undefined) fault(world, codes.consent, isDown)
+        else world.simulator.switches.set({ me_lag_seconds: 8 })
+        await advance(world)(codes.second, aRun())
+      })
+      await advance(world, { provider })(codes.first, aRun({ manual: true }))
+      expect((await world.consentOf(codes.consent.id)).cycle).toBe(1)
+      world.simulator.switches.reset()
+      await endsWithTheDateOfTheSecond(codes)
+    }
+  })
+
+  test('`/me` still shows the date of the first while the second is proven: its own is waited for', async () => {
+    const consent = await askedConsent(world)
+    await world.goToBank(consent.id, 'approve')
+    await bringUpToDate(world, consent.id)
+    const { expiresAt, expiresSource } = await world.consentOf(consent.id)
+    // Against a date from `/me` a later one is proof enough, as long as no other code may have moved it.
+    expect(expiresSource).toBe('me')
+    world.clock.set(expiresAt.minus({ days: 10 }))
+    await bringUpToDate(world, consent.id)
+    const first = await codeOf(world, consent.id)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
+    fault(world, consent, { endpoint: 'refresh', kind: 'error-json' })
+    await advance(world)(first, aRun())
+    expect((await authorisation(world, first)).status).toBe('unknown')
+
+    world.clock.advance({ days: 5 })
+    const second = await codeOf(world, consent.id)
+    world.simulator.switches.set({ me_lag_seconds: 8 })
+    expect(await advance(world)(second, aRun())).toMatchObject({ kind: 'snooze' })
+    expect(await authorisation(world, second)).toMatchObject({ status: 'verifying' })
+    world.clock.advance({ seconds: 11 })
+    await advance(world)(second, aRun())
+    expect((await authorisation(world, second)).status).toBe('renewed')
+    const renewed = await world.consentOf(consent.id)
+    const theirs = world.simulator.connection(consent.credentialsId)?.dates.expiresAt
+    expect(Math.abs(theirs?.diff(renewed.expiresAt).as('minutes') ?? Number.NaN)).toBeLessThan(1)
+  })
+
   test('both at once: never two exchanges in flight, one renewal', async () => {
     const { consent, first, second } = await withTwoCodes()
     await Promise.all([advance(world)(first, aRun()), advance(world)(second, aRun())])

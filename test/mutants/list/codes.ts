@@ -142,6 +142,53 @@ const conclusions: readonly Mutant[] = [
     caughtBy: [{ file: tests.settle, only: 'a date that had not moved yet' }],
   },
   {
+    id: 'settled-beside-a-later-code',
+    mistake: 'a date older than the provider’s',
+    how: 'an exchange in doubt is settled while a later code of the user is being sent',
+    breaks: 'invariant 5',
+    edits: [
+      {
+        file: 'src/processors/settle-unknown.ts',
+        find: 'if (hasLaterCodeOut(authorisation, others, deps.clock.now())) return waitForLaterCode(deps, claim)\n',
+        replace: '',
+      },
+      {
+        file: 'src/store/settlement.ts',
+        find: "if (await isLaterCodeOut(tx, consent.id, claim.id, proof.askedAt)) return 'later-code-out'\n",
+        replace: '',
+      },
+    ],
+    caughtBy: [{ file: tests.codes, only: 'the second is being sent while the first is settled' }],
+  },
+  {
+    id: 'committed-beside-a-later-code',
+    mistake: 'a date older than the provider’s',
+    how: 'a later code was sent between `/me` and the commit',
+    breaks: 'invariant 5',
+    edits: [
+      {
+        file: 'src/store/settlement.ts',
+        find: "if (await isLaterCodeOut(tx, consent.id, claim.id, proof.askedAt)) return 'later-code-out'\n",
+        replace: '',
+      },
+    ],
+    caughtBy: [{ file: tests.codes, only: 'the second is sent after `/me` was read for the first' }],
+  },
+  {
+    id: 'an-earlier-codes-date-taken',
+    mistake: 'a date older than the provider’s',
+    how: '`/me` lags behind the later code, and the earlier one’s date is taken for its own',
+    breaks: 'invariant 5',
+    edits: [
+      {
+        file: 'src/processors/judge-me.ts',
+        find: 'mayShowEarlierCode: hasOpenDoubt(others) && !isLastQuestion,',
+        replace: 'mayShowEarlierCode: false,',
+      },
+    ],
+    caughtBy: [{ file: tests.codes, only: 'still shows the date of the first while the second is proven' }],
+  },
+  {
     id: 'concluded-since-issue',
     mistake: 'conclude "not renewed" at once',
     how: 'the six minutes count from the making of the link: a user who took ten at the bank is told at once',
