@@ -4,7 +4,7 @@ import type { Entry } from '../src/simulator/ledger.ts'
 import type { Cause } from './attribution.ts'
 import type { Hindrance } from './faults/fault.ts'
 import type { Struck } from './nemesis.ts'
-import { longestFree, metWithin, type Span, spansOf } from './obstacles.ts'
+import { maxFree, metWithin, type Span, spansOf } from './obstacles.ts'
 import type { AuthorisationRecord, Records } from './records.ts'
 import { EXCHANGES_AT_ONCE, LEASE_MS, REQUEST_TIMEOUT_MS, type Rig } from './rig.ts'
 
@@ -37,7 +37,7 @@ const REACH_MS = LEASE_MS + 1_000
  * A cut connection meets one call; a death, what one worker has in flight; a server that goes away, what all have,
  * once.
  */
-const mostMet = ({ workers }: Known, { each, hinders, happened }: Struck): number => {
+const maxMet = ({ workers }: Known, { each, hinders, happened }: Struck): number => {
   if (each === 'call') return happened
   if (each === 'outage') return workers * EXCHANGES_AT_ONCE
   const isOfOneWorker = each === 'worker' || (hinders.length === 1 && hinders[0] === 'workers')
@@ -47,7 +47,7 @@ const mostMet = ({ workers }: Known, { each, hinders, happened }: Struck): numbe
 const causesIn = (known: Known, kinds: readonly Hindrance[], span: Span): Cause[] =>
   metWithin(known.log, kinds, span).map((struck) => ({
     by: `${struck.name} at ${struck.from}`,
-    most: mostMet(known, struck),
+    most: maxMet(known, struck),
   }))
 
 /** Undefined where there is none. */
@@ -88,7 +88,7 @@ const DELIVERED_WITHIN_MS = 5_000
 const TAKEN_WITHIN_MS = LEASE_MS + 4_000
 const CODE_LIVES_MS = 290_000
 /**
- * Between two tries of a code that was certainly not processed: 2 s, doubled, 30 s at most; while calls are on hold,
+ * Between two tries of a code that was certainly not processed: 2 s, doubled, 30 s at most; while the circuit is open,
  * one a minute.
  */
 const restAfter = (tries: number, held: boolean): number =>
@@ -123,14 +123,14 @@ const outlivedBy = (known: Known, row: AuthorisationRecord, codeNo: number, rece
     ),
   )
   const coming = { from, to: Math.min(received, dies) }
-  if (longestFree(coming, spansOf(log, ['web', 'database', 'users'])) > DELIVERED_WITHIN_MS) return []
+  if (maxFree(coming, spansOf(log, ['web', 'database', 'users'])) > DELIVERED_WITHIN_MS) return []
   const tries = (records.intents.get(row.id) ?? []).length
   const held = metWithin(log, ['provider-refuses'], { from: received - 60_000, to: dies }).some(({ name }) =>
     name.includes('invalid_client'),
   )
   const obstacles = [...spansOf(log, ['all-workers', 'database', 'provider-refuses']), ...busySpans(known, row)]
   const inHand = { from: Math.min(received, dies), to: dies }
-  if (longestFree(inHand, obstacles) > TAKEN_WITHIN_MS + restAfter(tries, held)) return []
+  if (maxFree(inHand, obstacles) > TAKEN_WITHIN_MS + restAfter(tries, held)) return []
   const met = causesIn(known, ['all-workers', 'database', 'provider-refuses', 'web', 'users'], {
     from: from - TAKEN_WITHIN_MS,
     to: dies,

@@ -133,7 +133,7 @@ export const compareLevels = (
     })
   }
   const [first, last] = [quiet[0], quiet.at(-1)]
-  const notes = longestOfEach(lives).map(({ name, note }) => `${name}, ${note}`)
+  const notes = maxOfEach(lives).map(({ name, note }) => `${name}, ${note}`)
   if (first !== undefined && last !== undefined && quiet.length > 1) {
     // Two timers of a process that happen to meet take a second connection, and the pool keeps it for a while: one each
     // is no growth.
@@ -161,9 +161,7 @@ export const compareLevels = (
 }
 
 /** Of each seat the longest life, the longest of all first. */
-const longestOfEach = <Life extends { readonly name: string; readonly overMs: number }>(
-  lives: readonly Life[],
-): Life[] => {
+const maxOfEach = <Life extends { readonly name: string; readonly overMs: number }>(lives: readonly Life[]): Life[] => {
   const byLength = lives.toSorted((a, b) => b.overMs - a.overMs)
   return byLength.filter((life, index) => byLength.findIndex(({ name }) => name === life.name) === index)
 }

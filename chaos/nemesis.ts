@@ -44,7 +44,7 @@ const RESTS_MS: Readonly<Record<Lane, readonly [number, number]>> = {
   mail: [1_500, 5_000],
 }
 /** In a short run a fault still needs long enough to be met. */
-const LEAST_MS = 1_500
+const MIN_MS = 1_500
 
 /** The names of a lane's faults in the order in which they strike, without end. */
 export function* orderOf(names: readonly string[], chance: Chance): Generator<string, never> {
@@ -78,7 +78,7 @@ export const makeNemesis = ({ rig, options, chance, beforeEmptying, say }: Nemes
   const scale = options.minutes / 20
   // A short run rests less, so that each kind has its turn.
   const pace = Math.min(1, Math.max(0.4, options.minutes / 5))
-  const span = (seconds: number): number => Math.max(LEAST_MS, Math.round(seconds * 1000 * Math.min(1, scale)))
+  const span = (seconds: number): number => Math.max(MIN_MS, Math.round(seconds * 1000 * Math.min(1, scale)))
 
   const strike = async (
     name: string,

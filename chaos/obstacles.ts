@@ -41,5 +41,5 @@ export const freeParts = (whole: Span, obstacles: readonly Span[]): Span[] => {
 const lengthOf = ({ from, to }: Span): number => to - from
 export const freeTime = (whole: Span, obstacles: readonly Span[]): number =>
   freeParts(whole, obstacles).reduce((sum, part) => sum + lengthOf(part), 0)
-export const longestFree = (whole: Span, obstacles: readonly Span[]): number =>
+export const maxFree = (whole: Span, obstacles: readonly Span[]): number =>
   Math.max(0, ...freeParts(whole, obstacles).map(lengthOf))

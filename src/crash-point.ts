@@ -29,11 +29,11 @@ export const crashPoints = {
   'before-link': 'state and verifier are made and kept nowhere, the provider has not been asked',
   'link-answered': 'the provider has made a link or refused to, nothing of it is stored',
   'step-committed': 'link and message are committed, the message is not handed over',
-  // Calls to the provider are on hold.
-  'hold-opened': 'too many rejections have put calls on hold, whoever noticed has stored nothing of its own answer',
-  'probe-taken': "the minute's one try is taken, the provider has not been asked",
-  'secret-checked': 'the provider accepts our secret again, the hold still stands',
-  'hold-lifted': 'the hold is lifted, whoever found out has done nothing else',
+  // The circuit breaker around the provider.
+  'circuit-opened': 'too many rejections have opened the circuit, whoever noticed has stored nothing of its own answer',
+  'trial-taken': "the minute's one trial call is taken, the provider has not been asked",
+  'secret-checked': 'the provider accepts our secret again, the circuit is still open',
+  'circuit-closed': 'the circuit is closed, whoever found out has done nothing else',
   // A message is sent.
   'message-claimed': 'a message is leased, nothing is decided',
   'message-revived': "a person's retry has made a failed message pending again, it is not sent",

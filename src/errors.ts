@@ -21,7 +21,7 @@ export const errorTable = {
   'provider-garbled': { kind: 'transient', message: 'the provider answered with something that is not its protocol' },
   'provider-paused': {
     kind: 'transient',
-    message: 'calls to the provider are on hold: it rejects our credentials for many connections at once',
+    message: 'the circuit of calls to the provider is open: it rejects our credentials for many connections at once',
   },
   'client-rejected': { kind: 'transient', message: 'the provider rejected our client id or secret (invalid_client)' },
   'link-rejected': { kind: 'permanent', message: 'the provider refused to make a re-authentication link' },

@@ -5,7 +5,7 @@ import { openBackend } from './queue/backend.ts'
 import { plansFor } from './queue/catalogue.ts'
 import { settlesWithin } from './queue/deadline.ts'
 import { watchQueue } from './queue/watch.ts'
-import { healthDeps, makeParts, type PartsOptions, type Stop } from './roles/parts.ts'
+import { healthDeps, makeServices, type ServicesOptions, type Stop } from './roles/services.ts'
 import { startSchedulerRole } from './roles/scheduler.ts'
 import { makeWebServer, stopWeb } from './roles/web.ts'
 import { startWorkerRole } from './roles/worker.ts'
@@ -13,7 +13,7 @@ import { startWorkerRole } from './roles/worker.ts'
 export const roles = ['web', 'worker', 'scheduler'] as const
 export type Role = (typeof roles)[number]
 
-export interface StartOptions extends PartsOptions {
+export interface StartOptions extends ServicesOptions {
   readonly roles: readonly Role[]
   /** Namespace of our keys on a Redis that others use too. */
   readonly queuePrefix?: string
@@ -52,7 +52,7 @@ export const startReconsent = async (options: StartOptions): Promise<Reconsent> 
   try {
     const backend = await openBackend(config.queue, queueOptions(options))
     beneath.push(async () => backend.close().then(() => true))
-    const parts = makeParts(options, backend)
+    const parts = makeServices(options, backend)
     beneath.push(parts.close)
     const watch = watchQueue({ backend, log: parts.log, onTried: parts.metrics.recordQueue })
     beneath.push(async () => (watch.stop(), true))

@@ -3,7 +3,7 @@
 import type { ErrorCode } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
-import type { ProviderGate } from './processors/provider-gate.ts'
+import type { GuardedProvider } from './processors/circuit-breaker.ts'
 import type { Store } from './store/port.ts'
 
 type AlertName = Parameters<Metrics['recordAlert']>[0]
@@ -28,8 +28,8 @@ export const meteredStore = (store: Store, metrics: Metrics): Store => ({
   ...store,
   settleSending: async (claim, result, now, code) =>
     counted(store.settleSending(claim, result, now, code), () => metrics.recordMessage(result)),
-  postpone: async (claim, at, options) =>
-    counted(store.postpone(claim, at, options), () => metrics.recordMessage(whyPostponed(options.code))),
+  reschedule: async (claim, at, options) =>
+    counted(store.reschedule(claim, at, options), () => metrics.recordMessage(whyPostponed(options.code))),
   cancel: async (claim, now, reason) =>
     counted(store.cancel(claim, now, reason), () => metrics.recordMessage('cancelled')),
   commitRenewal: async (claim, proof, connection) => {
@@ -49,7 +49,10 @@ const counted = async (write: Promise<boolean>, record: () => void): Promise<boo
   return written
 }
 
-export const meteredProvider = (gate: ProviderGate, metrics: Pick<Metrics, 'recordProviderCall'>): ProviderGate => ({
+export const meteredProvider = (
+  gate: GuardedProvider,
+  metrics: Pick<Metrics, 'recordProviderCall'>,
+): GuardedProvider => ({
   makeLink: async (connection, request) => {
     const answer = await gate.makeLink(connection, request)
     if (request.route === 'reauth') metrics.recordProviderCall('reauthuri', answer.kind)

@@ -36,7 +36,7 @@ const failures = [
   'not-processed',
   'unavailable',
   'unknown',
-  'held',
+  'circuit-open',
 ] as const
 const providerAnswers = [...successes, ...failures] as const
 const messageResults = ['sent', 'uncertain', 'failed', 'away', 'deferred', 'postponed', 'cancelled'] as const

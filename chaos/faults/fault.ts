@@ -123,13 +123,13 @@ export const barFor = async (
 export const cutAgain = async (
   proxy: { cut(): number },
   { chance, span }: Stage,
-  longestRestMs: number,
+  maxDelayMs: number,
 ): Promise<number> => {
   let cut = 0
   const end = Date.now() + span(20)
   for (let time = 0; time < 10 || (cut === 0 && Date.now() < end); time += 1) {
     cut += proxy.cut()
-    await wait(chance.between(50, longestRestMs))
+    await wait(chance.between(50, maxDelayMs))
   }
   return cut
 }

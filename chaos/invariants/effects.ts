@@ -51,7 +51,7 @@ export const codesOnce: Check = (books) => {
         ? []
         : [`${resent} sends repeated after an answer that proves the code untouched (429, invalid_client)`]),
       `${intended} intents to send a code, ${sent} sends of those codes at the provider: ${intended - sent} ` +
-        'never got there (refused connections, calls on hold, deaths)',
+        'never got there (refused connections, an open circuit, deaths)',
     ],
   }
 }
@@ -65,7 +65,7 @@ const MAIL_SLACK_MS = LEASE_MS + 4_000
  * also one to the whole message, says that the server has not taken it, and the simulator keeps to that; cut after the
  * final dot, it gives no answer at all.
  */
-const mostDelivered = ({ status }: NotificationRecord): number =>
+const maxDelivered = ({ status }: NotificationRecord): number =>
   ['sending', 'sent', 'uncertain'].includes(status) ? 1 : 0
 
 export const mailsAtMostOnce: Check = ({ records, rig }) => {
@@ -78,7 +78,7 @@ export const mailsAtMostOnce: Check = ({ records, rig }) => {
   for (const [id, mails] of delivered) {
     const row = records.notifications.get(id)
     // A mail that no row tells of is named by the seventh invariant.
-    const most = row === undefined ? 1 : mostDelivered(row)
+    const most = row === undefined ? 1 : maxDelivered(row)
     if (row?.status === 'uncertain') uncertain += 1
     if (mails.length > most)
       violations.push({
@@ -199,7 +199,7 @@ export const effectsHaveIntents: Check = (books) => {
 }
 
 /**
- * Rejections for this many connections put calls on hold; while they are, one question a minute asks whether that is
+ * Rejections for this many connections open the circuit; while they are, one question a minute asks whether that is
  * over.
  */
 const STRIKES = 3
@@ -217,7 +217,7 @@ const QUESTION_TAKES_MS = 1_500
 /**
  * Codes that no bank gave. A forged one that came with a valid state is our intent as much as any other: it has its
  * authorisation. The rest can only be our own question whether the provider knows us (`checkCredentials`), asked while
- * calls are on hold and once a minute.
+ * the circuit is open and once a minute.
  */
 export const madeUpCodes: Check = ({ records, crowd, rig: { clock } }) => {
   const violations: Violation[] = []
@@ -271,7 +271,7 @@ export const madeUpCodes: Check = ({ records, crowd, rig: { clock } }) => {
       looked === 0
         ? []
         : [
-            `${questions} questions while calls were on hold, ${asForged} forged codes that had come with a ` +
+            `${questions} questions while the circuit was open, ${asForged} forged codes that had come with a ` +
               'valid state',
           ],
   }

@@ -8,7 +8,7 @@ import { withStore } from './open.ts'
 import { count } from './text.ts'
 
 /** In the JSON; on standard error every one is told. */
-const MOST_TOLD = 1000
+const MAX_LISTED = 1000
 const PROGRESS_EVERY_MS = 5_000
 
 export const command: Command = {
@@ -76,7 +76,7 @@ const tell = ({ terminal }: Call) => {
   return {
     problems,
     onBad: (complaint: Complaint): void => {
-      if (problems.length < MOST_TOLD) problems.push(complaint)
+      if (problems.length < MAX_LISTED) problems.push(complaint)
       terminal.note(`line ${complaint.line}: ${complaint.what}`)
     },
     onWarning: ({ line, what }: Complaint): void => terminal.note(`line ${line}: warning: ${what}`),

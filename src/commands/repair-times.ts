@@ -17,7 +17,7 @@ import { count, table } from './text.ts'
 
 const PROGRESS_EVERY_MS = 5_000
 /** In the table for people; JSON has them all. */
-const MOST_SHOWN = 50
+const MAX_SHOWN = 50
 
 export const command: Command = {
   usage: 'repair-times [--zone ZONE] [--apply] [--json]',
@@ -184,6 +184,6 @@ const report = async (
 const list = async ({ terminal }: Call, title: string, rows: readonly (readonly string[])[]): Promise<void> => {
   if (rows.length === 0) return
   const more =
-    rows.length > MOST_SHOWN ? `\n… and ${(rows.length - MOST_SHOWN).toLocaleString('en')} more: see --json` : ''
-  await terminal.line(`\n${title}:\n${table(rows.slice(0, MOST_SHOWN))}${more}`)
+    rows.length > MAX_SHOWN ? `\n… and ${(rows.length - MAX_SHOWN).toLocaleString('en')} more: see --json` : ''
+  await terminal.line(`\n${title}:\n${table(rows.slice(0, MAX_SHOWN))}${more}`)
 }

@@ -5,7 +5,7 @@ type Parsed<T> =
   | { readonly value: T }
   | { readonly problems: readonly { readonly at?: number; readonly what: string }[] }
 
-const MOST_RUNGS = 50
+const MAX_RUNGS = 50
 const HOW = "write the days from expiry with their sign, such as '-14d', '0d' or '+7d'"
 
 const parseRung = (entry: unknown): RungOffset | string => {
@@ -25,8 +25,7 @@ const parseRung = (entry: unknown): RungOffset | string => {
 export const parseLadder = (entries: readonly unknown[]): Parsed<readonly RungOffset[]> => {
   if (entries.length === 0)
     return { problems: [{ what: 'is empty, so nobody would ever be asked: give at least one offset' }] }
-  if (entries.length > MOST_RUNGS)
-    return { problems: [{ what: `has ${entries.length} offsets: at most ${MOST_RUNGS}` }] }
+  if (entries.length > MAX_RUNGS) return { problems: [{ what: `has ${entries.length} offsets: at most ${MAX_RUNGS}` }] }
   const problems: { at: number; what: string }[] = []
   const rungs: RungOffset[] = []
   for (const [at, entry] of entries.entries()) {
@@ -56,7 +55,7 @@ export const unreachableRungs = (ladder: readonly RungOffset[], validityDays: nu
 
 const TIME = /^([01]\d|2[0-3]):([0-5]\d)$/
 const DAY = 24 * 60
-const LEAST_OPEN = 60
+const MIN_OPEN = 60
 
 /** Minutes since midnight of a wall time `HH:mm`; undefined when it is none. */
 const minutesOf = (time: string): number | undefined => {
@@ -70,7 +69,7 @@ export const isWallTime = (time: string): boolean => minutesOf(time) !== undefin
 export const quietHoursProblem = ({ from, to }: QuietHours): string | undefined => {
   const quiet = ((minutesOf(to) ?? 0) - (minutesOf(from) ?? 0) + DAY) % DAY
   if (quiet === 0) return 'from and to are the same time, which could mean always or never: write false for never'
-  return DAY - quiet < LEAST_OPEN
-    ? `leaves ${DAY - quiet} minutes a day to send in: leave at least ${LEAST_OPEN}`
+  return DAY - quiet < MIN_OPEN
+    ? `leaves ${DAY - quiet} minutes a day to send in: leave at least ${MIN_OPEN}`
     : undefined
 }

@@ -66,7 +66,7 @@ type Read = { readonly [N in Need]: () => Sections[N] | undefined }
 
 const AUTH_URL = 'https://auth.truelayer.com'
 const API_URL = 'https://api.truelayer.com'
-const LEAST_PASSWORD = 12
+const MIN_PASSWORD_LENGTH = 12
 
 type TrueLayerEnvironment = 'production' | 'sandbox' | 'other'
 
@@ -267,10 +267,10 @@ export const makeSections = ({
     if (user === undefined) variables.need('OPS_USER')
     if (password === undefined) variables.need('OPS_PASSWORD')
     const badUser = user?.includes(':') === true
-    const badPassword = password !== undefined && password.length < LEAST_PASSWORD
+    const badPassword = password !== undefined && password.length < MIN_PASSWORD_LENGTH
     // Basic authentication joins the two with a colon (RFC 7617).
     if (badUser) report('OPS_USER', 'must not hold a colon')
-    if (badPassword) report('OPS_PASSWORD', `is too short: at least ${LEAST_PASSWORD} characters`)
+    if (badPassword) report('OPS_PASSWORD', `is too short: at least ${MIN_PASSWORD_LENGTH} characters`)
     return user === undefined || password === undefined || badUser || badPassword
       ? undefined
       : { user, password: new Secret(password) }

@@ -70,7 +70,7 @@ export interface VariableReader {
   reread(name: VariableName): string | undefined
 }
 
-const LONGEST = 65_536
+const MAX_LENGTH = 65_536
 
 export const makeVariableReader = ({
   env,
@@ -107,7 +107,7 @@ export const makeVariableReader = ({
     }
     const found = file === undefined ? value : readFile(name, file)
     if (found === undefined) return undefined
-    if (found.length > LONGEST || /\p{Cc}/u.test(found)) {
+    if (found.length > MAX_LENGTH || /\p{Cc}/u.test(found)) {
       report(
         file === undefined ? name : `${name}_FILE`,
         'holds a line break or another control character, or is far too long',

@@ -13,7 +13,7 @@ const noKeys = (): never => {
   throw new Error('reading counts needs no keys')
 }
 /** Where the pattern is not known: no watchdog waits longer. */
-const LONGEST_INTERVAL = Duration.fromObject({ hours: 1 })
+const MAX_INTERVAL = Duration.fromObject({ hours: 1 })
 
 export interface RecordRules {
   /** Between two sweeps. */
@@ -41,7 +41,7 @@ export async function* recordFindings(
     if (since === undefined) yield warn('sweep', 'there has been none yet', 'start the role scheduler')
     else {
       // As the watchdog judges it: by then it sweeps itself.
-      const tooOld = tooOldAfter(interval ?? LONGEST_INTERVAL)
+      const tooOld = tooOldAfter(interval ?? MAX_INTERVAL)
       const words = `the last good one was ${Math.round(since.as('minutes'))} minutes ago`
       yield since.toMillis() > tooOld.toMillis()
         ? warn('sweep', words, 'see that a scheduler runs, and its log')
@@ -59,10 +59,10 @@ export async function* recordFindings(
     )
     yield aboutCallbacks(plain, httpsOnly)
     if (publicUrl !== undefined) yield* aboutOwnCallbacks(await listCallbacks(db), publicUrl)
-    for (const hold of counts.holds)
+    for (const circuit of counts.holds)
       yield warn(
         'provider calls',
-        `on hold since ${hold.since.toISO()} (${hold.code})`,
+        `circuit open since ${circuit.since.toISO()} (${circuit.code})`,
         'check the client id and secret; see docs/runbook.md#client-rejected',
       )
     if (counts.consents.quarantined > 0)

@@ -66,12 +66,12 @@ export const settleSchedule: readonly Duration[] = [
 ]
 
 /**
- * The next time to ask, for a caller who has just asked for the `asked`-th time (0: not yet, so now). Times that passed
- * while nobody was there are not made up for: one answer serves them all.
+ * When the provider is polled next, for a caller who has just polled it for the `pollCount`-th time (0: not yet, so
+ * now). Times that passed while no worker ran are not made up for: one answer serves them all.
  */
-export const nextSettleAt = (input: { codeReceivedAt: DateTime; asked: number; now: DateTime }): DateTime => {
-  const { codeReceivedAt, asked, now } = input
-  if (asked < 1) return now
+export const nextSettleAt = (input: { codeReceivedAt: DateTime; pollCount: number; now: DateTime }): DateTime => {
+  const { codeReceivedAt, pollCount, now } = input
+  if (pollCount < 1) return now
   const planned = settleSchedule.map((wait) => codeReceivedAt.plus(wait)).find((at) => at > now)
   if (planned !== undefined) return planned
   const days = Math.floor(now.diff(codeReceivedAt).as('hours') / HOURS_PER_DAY) + 1
@@ -93,8 +93,8 @@ export const nextMailTryAt = (attempts: number, now: DateTime): DateTime | undef
   return wait === undefined ? undefined : now.plus(wait)
 }
 
-const AWAY_AT_FIRST = after({ minutes: 1 })
-const AWAY_AT_MOST = after({ hours: 1 })
+const UNAVAILABLE_MIN_DELAY = after({ minutes: 1 })
+const UNAVAILABLE_MAX_DELAY = after({ hours: 1 })
 
 /**
  * When a message is tried again after the mail server itself was away. Never given up: an outage is not the message's
@@ -102,7 +102,7 @@ const AWAY_AT_MOST = after({ hours: 1 })
  * later, then as long as the message has waited already: by its age, not by a count, so that neither an outage nor a
  * person's retries use anything up. At most an hour.
  */
-export const nextTryWhileAway = ({
+export const nextTryWhileUnavailable = ({
   createdAt,
   again,
   now,
@@ -112,5 +112,5 @@ export const nextTryWhileAway = ({
   now: DateTime
 }): DateTime => {
   const waited = again ? now.diff(createdAt).toMillis() : 0
-  return now.plus(Math.min(Math.max(waited, AWAY_AT_FIRST.toMillis()), AWAY_AT_MOST.toMillis()))
+  return now.plus(Math.min(Math.max(waited, UNAVAILABLE_MIN_DELAY.toMillis()), UNAVAILABLE_MAX_DELAY.toMillis()))
 }

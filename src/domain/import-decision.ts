@@ -4,7 +4,7 @@ import type { DateTime } from 'luxon'
 import { needsSmtpUtf8 } from './channel.ts'
 import type { Consent } from './model.ts'
 import { type ResolvedRule, expiryFrom } from './rules.ts'
-import { isClosedForGood } from './takes-codes.ts'
+import { isTerminal } from './lifecycle.ts'
 
 /** One row as the company gave it, checked; what is undefined was not said and stays as it is. */
 export interface ImportedConsent {
@@ -103,7 +103,7 @@ export const decideImport = ({ ours, row, rule, tokenDiffers, correct }: ImportQ
   const movedByMs = expiryOf(row, rule).toMillis() - ours.expiresAt.toMillis()
   const isLater = movedByMs >= SAME_DATE_MS && !isOldNews(ours, row)
   const corrects = correct && !isLater && (Math.abs(movedByMs) >= SAME_DATE_MS || tokenDiffers)
-  if (isClosedForGood(ours)) {
+  if (isTerminal(ours)) {
     return isLater || corrects
       ? {
           kind: 'refused',

@@ -8,7 +8,7 @@ import type { Authorisation } from './model.ts'
 /** While a user may be at the bank nothing is sent: bank links are short-lived, strong authentication takes minutes. */
 export const AT_THE_BANK: Duration = Duration.fromObject({ minutes: 30 })
 /** How long an exchange of unknown outcome holds messages back. */
-export const DOUBT_HOLDS: Duration = Duration.fromObject({ hours: 24 })
+export const IN_DOUBT_DELAY: Duration = Duration.fromObject({ hours: 24 })
 
 /** Its code came in, and its outcome is not known yet, nor in doubt. */
 export const isInFlight = ({ status }: Authorisation): boolean =>
@@ -18,7 +18,7 @@ export const isInDoubt = ({ status }: Authorisation): boolean => status === 'unk
 
 export const findInFlight = (authorisations: readonly Authorisation[]): Authorisation | undefined =>
   authorisations.find(isInFlight)
-export const hasOpenDoubt = (authorisations: readonly Authorisation[]): boolean => authorisations.some(isInDoubt)
+export const hasInDoubt = (authorisations: readonly Authorisation[]): boolean => authorisations.some(isInDoubt)
 
 /**
  * Whether a code of the same consent that was sent after this one's may still move the expiry, or has moved it and
@@ -42,8 +42,8 @@ const latest = (instants: readonly (DateTime | undefined)[]): DateTime | undefin
   )
 
 /** When the last doubt stops to hold messages back; undefined where there is none. */
-export const doubtHoldsUntil = (authorisations: readonly Authorisation[]): DateTime | undefined =>
-  latest(authorisations.filter(isInDoubt).map((one) => (one.codeReceivedAt ?? one.issuedAt).plus(DOUBT_HOLDS)))
+export const inDoubtUntil = (authorisations: readonly Authorisation[]): DateTime | undefined =>
+  latest(authorisations.filter(isInDoubt).map((one) => (one.codeReceivedAt ?? one.issuedAt).plus(IN_DOUBT_DELAY)))
 
 /** When a user who left for the bank last and has not come back is no longer waited for. */
 export const backFromBankBy = (authorisations: readonly Authorisation[]): DateTime | undefined =>

@@ -1,6 +1,13 @@
 // Every state and every allowed transition, as literal tables. An illegal transition throws: it is our bug, not the
 // user's. `docs/states.md` is generated from these tables.
-import type { AuthorisationStatus, ConsentStatus, NotificationStatus, RenewalStatus } from './model.ts'
+import type {
+  AuthorisationStatus,
+  Consent,
+  ConsentStatus,
+  NotificationStatus,
+  Renewal,
+  RenewalStatus,
+} from './model.ts'
 
 type Table<State extends string> = Readonly<Record<State, Partial<Record<State, string>>>>
 
@@ -139,3 +146,18 @@ export const checkNotificationTransition = checker('a notification', notificatio
 /** The states from which `to` may be reached: what a compare-and-set write names in its WHERE. */
 export const sourcesOf = <State extends string>(table: Table<State>, to: NoInfer<State>): State[] =>
   (Object.keys(table) as State[]).filter((from) => table[from][to] !== undefined)
+
+const FINAL: readonly string[] = ['revoked', 'opted_out', 'superseded'] satisfies ConsentStatus[]
+
+/** Nothing reopens such a consent, and nobody asks the provider with its user's tokens any more. */
+export const isTerminal = ({ status }: { readonly status: string }): boolean => FINAL.includes(status)
+
+/**
+ * The user did their part: a code counts as long as the cycle is not renewed, even after it lapsed or while it is
+ * paused. Once an import has begun the next cycle, the lapsed one is history.
+ */
+export const acceptsCode = (
+  consent: { readonly status: string; readonly cycle: Consent['cycle'] },
+  renewal: { readonly status: string; readonly cycle: Renewal['cycle'] },
+): boolean =>
+  !isTerminal(consent) && renewal.cycle === consent.cycle && (renewal.status === 'open' || renewal.status === 'lapsed')

@@ -107,7 +107,7 @@ export interface Authorisation {
   /** Whose the tokens of the exchange are: stored with the consent, or kept beside until that is known. */
   readonly tokenOwner: 'ours' | 'beside' | undefined
   /** How often the provider was asked in the present status. */
-  readonly asked: number
+  readonly pollCount: number
   readonly errorCode: string | undefined
   readonly nextActionAt: DateTime | undefined
   readonly closedAt: DateTime | undefined

@@ -2,7 +2,7 @@
 // Pure: `now` is a parameter. The reasons are shown by `explain`, on the board and in the records.
 import { DateTime, Duration } from 'luxon'
 import { channelProblem } from './channel.ts'
-import { backFromBankBy, doubtHoldsUntil, findInFlight, hasOpenDoubt } from './in-progress.ts'
+import { backFromBankBy, inDoubtUntil, findInFlight, hasInDoubt } from './in-progress.ts'
 import { type Rung, latestDueRung, nextRungAfter, rungsOf } from './ladder.ts'
 import { usableZone } from './locale.ts'
 import type { ConsentView, Situation } from './model.ts'
@@ -88,7 +88,7 @@ const exchangeRule = ({ view, now }: Facts): Verdict => {
   const inFlight = findInFlight(view.authorisations)
   if (inFlight !== undefined)
     return waitUntil(now.plus(EXCHANGE_HOLDS), `an authorisation is ${inFlight.status}: its outcome comes first`)
-  const holdsUntil = doubtHoldsUntil(view.authorisations)
+  const holdsUntil = inDoubtUntil(view.authorisations)
   if (holdsUntil !== undefined && holdsUntil > now)
     return waitUntil(holdsUntil, 'the outcome of an exchange is unknown: it is settled before anything is sent')
   return passes('no exchange is in progress')
@@ -247,7 +247,7 @@ const owedMessage = ({ view, now, rungs }: Facts): OwedMessage | undefined => {
   if (rung === undefined || inLedger(view, rung.name)) return undefined
   // A message made after this rung's instant stands for it: one catch-up message, never two.
   if (messageSince(view, rung.at)) return undefined
-  return { rung: rung.name, situation: hasOpenDoubt(view.authorisations) ? 'uncertain' : 'reminder' }
+  return { rung: rung.name, situation: hasInDoubt(view.authorisations) ? 'uncertain' : 'reminder' }
 }
 
 /** To a user who came back with a code in vain, unless a message was made since. */

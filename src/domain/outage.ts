@@ -62,7 +62,7 @@ export const outageNo = (
  * `no` from one on. Never sooner than the other side asked for, and spread: what failed together must not come back in
  * one second.
  */
-export const restAfterOutage = ({
+export const delayAfterOutage = ({
   no,
   key,
   retryAfterMs = 0,
@@ -73,17 +73,17 @@ export const restAfterOutage = ({
 }): Duration => {
   const index = Math.min(Math.max(Math.floor(no), 1), outageTable.length) - 1
   const own = withJitter(outageTable[index]!, key).toMillis()
-  const asked = Math.round(retryAfterMs * (1 + ASKED_SPREAD * spreadFraction(key)))
+  const asked = Math.round(retryAfterMs * (1 + RETRY_AFTER_SPREAD * spreadFraction(key)))
   return Duration.fromMillis(Math.max(own, asked))
 }
-const ASKED_SPREAD = 0.1
+const RETRY_AFTER_SPREAD = 0.1
 
 /**
  * When an exchange of unknown outcome is asked about after a question that certainly never reached the provider: as
  * long again as it has waited, five minutes to an hour, and not later than it would have been anyway. By its age, so
  * that a person's retries use nothing up.
  */
-export const nextAskAfterOutage = ({
+export const nextPollAfterOutage = ({
   since,
   now,
   planned,
@@ -104,4 +104,4 @@ export const nextAskAfterOutage = ({
  * How long other records rest whose job the queue gave up: a fault of ours burns slowly, an outage is likely to be
  * over.
  */
-export const restOfRecord = (code: string): Duration => Duration.fromObject({ minutes: isOutage(code) ? 5 : 15 })
+export const delayOfRecord = (code: string): Duration => Duration.fromObject({ minutes: isOutage(code) ? 5 : 15 })

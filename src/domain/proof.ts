@@ -110,8 +110,8 @@ const laterThanKnown = (input: ProofInput): Found => {
   if (me.consentExpiresAt === undefined || me.consentExpiresAt <= known.expiresAt) return undefined
   if (input.mayShowEarlierCode) return changedSince(input) ?? fullValiditySince(input)
   const sinceLastMs = issuedAt.toMillis() - known.expiresAt.toUTC().minus(validity).toMillis()
-  const leastMs = Math.max(MOVED_AT_LEAST_MS, sinceLastMs * MOVED_SHARE)
-  if (me.consentExpiresAt.toMillis() - known.expiresAt.toMillis() >= leastMs)
+  const minMs = Math.max(MOVED_AT_LEAST_MS, sinceLastMs * MOVED_SHARE)
+  if (me.consentExpiresAt.toMillis() - known.expiresAt.toMillis() >= minMs)
     return fromMe('later-than-known', me.consentExpiresAt)
   return changedSince(input) ?? fullValiditySince(input)
 }

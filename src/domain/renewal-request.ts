@@ -6,7 +6,7 @@ import type { Policy } from './policy.ts'
 import { openRoutes } from './open-routes.ts'
 
 /** What to do with a consent that is in this state and should not be. */
-export const wayOut = (consent: Pick<Consent, 'status' | 'supersededById'>): string => {
+export const nextStepHint = (consent: Pick<Consent, 'status' | 'supersededById'>): string => {
   const words: Record<ConsentStatus, string> = {
     active: 'it is active',
     paused: 'it is paused: resume it first',
@@ -29,7 +29,7 @@ export type RequestVerdict =
 
 export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy): RequestVerdict => {
   const refused = (reason: string): RequestVerdict => ({ kind: 'refused', reason })
-  if (consent.status !== 'active' && consent.status !== 'lapsed') return refused(wayOut(consent))
+  if (consent.status !== 'active' && consent.status !== 'lapsed') return refused(nextStepHint(consent))
   const { routes, rule, graceEndsAt } = openRoutes(consent, undefined, now, policy)
   if (rule.routes.length === 0)
     return refused(`no route of the policy can renew consents of this bank (${rule.source}): change the policy first`)

@@ -6,7 +6,7 @@ import { type Replayed, type ReplayedEvent, replay } from './replay.ts'
 /** The words of the old rule in its event: what an exchange closed, or a company's own word, has others. */
 const OLD_RULE = 'a newer consent of the same user at the same bank was imported'
 
-export interface ToldEvent extends ReplayedEvent {
+export interface RecordedEvent extends ReplayedEvent {
   readonly at: DateTime
   readonly actor: string
   readonly reason: string | undefined
@@ -19,7 +19,7 @@ export interface WronglyClosed {
 }
 
 /** From a superseded consent's events, oldest first; undefined where something else closed it. */
-export const closedByOldRule = (events: readonly ToldEvent[]): WronglyClosed | undefined => {
+export const closedByOldRule = (events: readonly RecordedEvent[]): WronglyClosed | undefined => {
   const last = events.findLastIndex(({ type }) => type === 'consent.superseded')
   const closing = events[last]
   if (closing?.actor !== 'company' || closing.reason !== OLD_RULE) return undefined

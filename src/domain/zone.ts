@@ -6,7 +6,7 @@ import type { Zone } from 'luxon'
 
 const DAY = 24 * 60 * 60 * 1000
 /** More days than any run needs (27 years); only keeps a long-lived process from growing for ever. */
-const MOST_DAYS = 10_000
+const MAX_DAYS = 10_000
 
 const zones = new Map<string, Zone>()
 
@@ -32,7 +32,7 @@ const rememberingOffsets = (zone: Zone): Zone => {
     const day = Math.floor(ts / DAY)
     let known = byDay.get(day)
     if (known === undefined) {
-      if (byDay.size >= MOST_DAYS) byDay.clear()
+      if (byDay.size >= MAX_DAYS) byDay.clear()
       known = ofDay(day)
       byDay.set(day, known)
     }

@@ -3,8 +3,8 @@
 import { Secret } from '../secret.ts'
 import type { Callback } from '../processors/receive-callback.ts'
 
-export const LONGEST_STATE = 512
-export const LONGEST_CODE = 4096
+export const MAX_STATE_LENGTH = 512
+export const MAX_CODE_LENGTH = 4096
 
 /** RFC 6749, appendix A: codes and states are made of these; no NUL, no control characters, nothing beyond ASCII. */
 export const VISIBLE = /^[\x20-\x7e]+$/
@@ -39,9 +39,10 @@ export const callbackOf = (parameters: Parameters): Callback | undefined => {
   const code = single(parameters, 'code')
   const error = single(parameters, 'error')
   if (state === undefined || code === undefined || error === undefined) return undefined
-  if (!isText(state, LONGEST_STATE) || (code === '') === (error === '')) return undefined
-  if (code !== '') return isText(code, LONGEST_CODE) ? { state: new Secret(state), code: new Secret(code) } : undefined
-  return isText(error, LONGEST_CODE) ? { state: new Secret(state), bankError: error } : undefined
+  if (!isText(state, MAX_STATE_LENGTH) || (code === '') === (error === '')) return undefined
+  if (code !== '')
+    return isText(code, MAX_CODE_LENGTH) ? { state: new Secret(state), code: new Secret(code) } : undefined
+  return isText(error, MAX_CODE_LENGTH) ? { state: new Secret(state), bankError: error } : undefined
 }
 
 /**

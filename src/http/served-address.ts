@@ -76,7 +76,7 @@ const isSameHost = (one: URL, other: URL): boolean => {
 }
 
 /** A bank's parameters stand beside those of the redirect_uri; one that comes twice is no callback (RFC 6749, 3.1). */
-const takesCodes = (served: string): boolean => {
+const acceptsCode = (served: string): boolean => {
   const [path, query] = served.split(/\?(.*)/s)
   const own = new URLSearchParams(query)
   return path === '/callback' && !['code', 'state', 'error'].some((name) => own.has(name))
@@ -86,5 +86,5 @@ const takesCodes = (served: string): boolean => {
 export const isDeadCallback = (redirectUri: string, publicUrl: string): boolean => {
   if (!URL.canParse(redirectUri)) return false
   const url = new URL(redirectUri)
-  return isSameHost(url, new URL(publicUrl)) && !takesCodes(servedAddress(`${url.pathname}${url.search}`))
+  return isSameHost(url, new URL(publicUrl)) && !acceptsCode(servedAddress(`${url.pathname}${url.search}`))
 }

@@ -91,14 +91,14 @@ export interface HttpServer {
 /** Beyond any page's form; routes say less. */
 const BODY_LIMIT = 64 * 1024
 /** A start link's token has 43. */
-const LONGEST_PARAMETER = 200
+const MAX_PARAMETER_LENGTH = 200
 
 const open = (times: HttpTimes, trustedProxies: readonly string[] | undefined): FastifyInstance =>
   fastify({
     logger: false,
     trustProxy: trustedProxies === undefined || trustedProxies.length === 0 ? false : [...trustedProxies],
     bodyLimit: BODY_LIMIT,
-    routerOptions: { maxParamLength: LONGEST_PARAMETER },
+    routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH },
     rewriteUrl: ({ url = '/' }) => servedAddress(url),
     // A slow connection costs a socket until one of these ends it, and never a turn of anybody else.
     http: { headersTimeout: times.headersMs, connectionsCheckingInterval: times.checkEveryMs },

@@ -41,7 +41,7 @@ export interface RowRules {
 }
 
 /** Years from now that no consent reaches: an expiry beyond is a mistake. */
-const FURTHEST_YEARS = 10
+const MAX_YEARS_AHEAD = 10
 const EARLIEST = DateTime.utc(2010)
 const INSTANT = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(Z|[+-]\d{2}(?::?\d{2})?)?)?$/i
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,100}$/
@@ -144,7 +144,11 @@ const schemaFor = (rules: RowRules, { now } = rules) =>
       if (problem !== undefined) context.addIssue(problem)
     }),
     user_id: identity(200),
-    expires_at: instant((at) => at.plus({ years: FURTHEST_YEARS }), `is more than ${FURTHEST_YEARS} years ahead`, now),
+    expires_at: instant(
+      (at) => at.plus({ years: MAX_YEARS_AHEAD }),
+      `is more than ${MAX_YEARS_AHEAD} years ahead`,
+      now,
+    ),
     consented_at: instant((at) => at.plus({ days: 1 }), 'is in the future', now),
   })
 

@@ -4,7 +4,7 @@ import { parse } from 'csv-parse/sync'
 import type { Line } from './lines.ts'
 
 /** A record that spans more lines than this is a quote that was never closed. */
-const MOST_LINES = 20
+const MAX_LINES = 20
 
 /** Undefined when it is not one well-formed record. Most have no quotes: those need no parser. */
 export const parseRecord = (text: string, delimiter: string): string[] | undefined => {
@@ -20,7 +20,7 @@ export const parseRecord = (text: string, delimiter: string): string[] | undefin
 const quotesIn = (text: string): number => text.split('"').length - 1
 
 /**
- * Lines joined while a quote is open. What does not close within MOST_LINES is given out as its first line, and reading
+ * Lines joined while a quote is open. What does not close within MAX_LINES is given out as its first line, and reading
  * goes on at the next. `delimiters` are those that may be the file's: one, once the header is read.
  */
 export async function* framed(lines: AsyncIterable<Line>, delimiters: () => readonly string[]): AsyncGenerator<Line> {
@@ -40,7 +40,7 @@ export async function* framed(lines: AsyncIterable<Line>, delimiters: () => read
   for await (const line of lines) {
     open.push(line)
     yield* settle()
-    while (open.length >= MOST_LINES || (open.length > 1 && open.at(-1)?.text === undefined)) {
+    while (open.length >= MAX_LINES || (open.length > 1 && open.at(-1)?.text === undefined)) {
       yield* open.splice(0, 1)
       yield* settle()
     }

@@ -2,7 +2,7 @@
 // separators) is passed over.
 import { delimiters, type Header, readHeader, separatorOf } from './csv-header.ts'
 import { framed, parseRecord } from './csv-record.ts'
-import { type Line, LONGEST_LINE } from './lines.ts'
+import { type Line, MAX_LINE_LENGTH } from './lines.ts'
 import type { RawRow } from './read-rows.ts'
 
 export async function* csvRows(lines: AsyncIterable<Line>): AsyncGenerator<RawRow> {
@@ -13,7 +13,7 @@ export async function* csvRows(lines: AsyncIterable<Line>): AsyncGenerator<RawRo
     header !== undefined ? [header.delimiter] : separator === undefined ? delimiters : [separator]
   for await (const { number, text } of framed(lines, possible)) {
     if (text === undefined) {
-      yield { line: number, problem: `is longer than ${LONGEST_LINE} bytes` }
+      yield { line: number, problem: `is longer than ${MAX_LINE_LENGTH} bytes` }
       continue
     }
     if (isFirst) separator = separatorOf(text)

@@ -42,7 +42,7 @@ export interface ImportConsentsDeps {
 
 const BATCH = 500
 /** Unknown names are told once each; a file with more than this has made its point. */
-const MOST_UNKNOWN = 100
+const MAX_UNKNOWN = 100
 
 interface Waiting {
   readonly line: number
@@ -76,7 +76,7 @@ export const importConsents =
     }
     const tellUnknown = (line: number, { unknown }: CheckedRow): void => {
       for (const name of unknown) {
-        if (toldUnknown.has(name) || toldUnknown.size >= MOST_UNKNOWN) continue
+        if (toldUnknown.has(name) || toldUnknown.size >= MAX_UNKNOWN) continue
         toldUnknown.add(name)
         const meant = nearest(name, importFieldNames)
         warn(

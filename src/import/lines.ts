@@ -2,11 +2,11 @@
 // are cut out. What is not UTF-8 comes out with U+FFFD in its place; the check of the row says so.
 
 /** Bytes. A refresh token is some hundred; nothing honest comes near. */
-export const LONGEST_LINE = 65_536
+export const MAX_LINE_LENGTH = 65_536
 
 export interface Line {
   readonly number: number
-  /** Undefined when the line is longer than LONGEST_LINE. */
+  /** Undefined when the line is longer than MAX_LINE_LENGTH. */
   readonly text: string | undefined
 }
 
@@ -22,12 +22,12 @@ export async function* readLines(input: AsyncIterable<Buffer>): AsyncGenerator<L
   const keep = (part: Buffer): void => {
     length += part.length
     // An over-long line is counted to its end, not kept.
-    if (length <= LONGEST_LINE) parts.push(part)
+    if (length <= MAX_LINE_LENGTH) parts.push(part)
     else parts = []
   }
   const take = (): Line => {
     number += 1
-    const text = length > LONGEST_LINE ? undefined : Buffer.concat(parts).toString('utf8')
+    const text = length > MAX_LINE_LENGTH ? undefined : Buffer.concat(parts).toString('utf8')
     parts = []
     length = 0
     return { number, text }

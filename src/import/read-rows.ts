@@ -4,7 +4,7 @@ import { isHeader } from './csv-header.ts'
 import { csvRows } from './csv-rows.ts'
 import { utf8Of } from './decode.ts'
 import { ImportFileError } from './file-error.ts'
-import { LONGEST_LINE, readLines, type Line } from './lines.ts'
+import { MAX_LINE_LENGTH, readLines, type Line } from './lines.ts'
 
 export type ImportFormat = 'ndjson' | 'csv'
 
@@ -60,7 +60,7 @@ async function* again(first: Line, rest: AsyncIterable<Line>): AsyncGenerator<Li
 
 async function* jsonRows(lines: AsyncIterable<Line>): AsyncGenerator<RawRow> {
   for await (const { number, text } of lines) {
-    if (text === undefined) yield { line: number, problem: `is longer than ${LONGEST_LINE} bytes` }
+    if (text === undefined) yield { line: number, problem: `is longer than ${MAX_LINE_LENGTH} bytes` }
     else yield jsonRow(number, text)
   }
 }

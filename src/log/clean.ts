@@ -5,9 +5,9 @@ import { errorTable, PermanentError, TransientError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 
 const CENSORED = '[censored]'
-const DEEPEST = 6
-const MOST_ENTRIES = 100
-const LONGEST = 2000
+const MAX_DEPTH = 6
+const MAX_ENTRIES = 100
+const MAX_LENGTH = 2000
 
 const words = (text: string): string[] => text.trim().split(/\s+/)
 
@@ -45,7 +45,7 @@ const isHarmless = (key: string, value: unknown): boolean =>
 
 /** Without the word that the cut would halve: half an address is no longer recognised as one. */
 const shortened = (text: string): string =>
-  text.length <= LONGEST ? text : `${text.slice(0, LONGEST).replace(/\S*$/, '')}…`
+  text.length <= MAX_LENGTH ? text : `${text.slice(0, MAX_LENGTH).replace(/\S*$/, '')}…`
 
 /**
  * Takes out of free text what looks like a secret or an address. A net under the rules above, not a licence to log such
@@ -116,16 +116,16 @@ const cleanObject = (value: object, path: readonly object[]): unknown => {
   if (DateTime.isDateTime(value) || Duration.isDuration(value)) return value.toISO()
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'invalid date' : value.toISOString()
   if (path.includes(value)) return '[circular]'
-  if (path.length >= DEEPEST) return '[too deep]'
+  if (path.length >= MAX_DEPTH) return '[too deep]'
   const inside = [...path, value]
-  if (Array.isArray(value)) return value.slice(0, MOST_ENTRIES).map((entry: unknown) => cleanValue(entry, inside))
+  if (Array.isArray(value)) return value.slice(0, MAX_ENTRIES).map((entry: unknown) => cleanValue(entry, inside))
   // Requests, responses, clients, buffers, maps: their insides are not ours to know.
   if (!isPlain(value)) return '[object]'
   const entries = Object.entries(Object.getOwnPropertyDescriptors(value)).filter(
     ([, { enumerable }]) => enumerable === true,
   )
   return Object.fromEntries(
-    entries.slice(0, MOST_ENTRIES).map(([key, descriptor]): [string, unknown] => {
+    entries.slice(0, MAX_ENTRIES).map(([key, descriptor]): [string, unknown] => {
       // A getter is not run: it may throw, or reveal.
       const entry: unknown = 'value' in descriptor ? descriptor.value : CENSORED
       const shown = entry instanceof Secret || entry instanceof Error || !isSensitive(key) || isHarmless(key, entry)

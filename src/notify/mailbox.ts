@@ -10,9 +10,9 @@ export interface Sender {
 }
 
 /** RFC 5321 4.5.3.1, in octets. */
-const LONGEST_LOCAL = 64
-const LONGEST_DOMAIN = 253
-const LONGEST_NAME = 200
+const MAX_LOCAL_LENGTH = 64
+const MAX_DOMAIN_LENGTH = 253
+const MAX_NAME_LENGTH = 200
 
 /**
  * What ends an address, opens another one, or is not to be seen. Quoted local parts are legal and refused: no one has
@@ -30,7 +30,8 @@ const domainProblem = (domain: string): string | undefined => {
   if (!/^[A-Za-z0-9._\-\u{80}-\u{10FFFF}]+$/u.test(domain)) return 'has a domain that is none'
   const ascii = isAscii(domain) ? domain : domainToASCII(domain)
   const labels = ascii.split('.')
-  if (ascii.length > LONGEST_DOMAIN || !labels.every((label) => LABEL.test(label))) return 'has a domain that is none'
+  if (ascii.length > MAX_DOMAIN_LENGTH || !labels.every((label) => LABEL.test(label)))
+    return 'has a domain that is none'
   // An address of a machine: it would be rewritten as one.
   return /^(?:\d+|0x[0-9a-f]*)$/i.test(labels.at(-1) ?? '') ? 'has a domain that ends in a number' : undefined
 }
@@ -45,7 +46,7 @@ export const mailboxProblem = (address: string): string | undefined => {
   const [local = '', domain, ...more] = address.split('@')
   if (domain === undefined) return 'has no @'
   if (more.length > 0) return 'has more than one @'
-  if (local === '' || Buffer.byteLength(local) > LONGEST_LOCAL) return 'has nothing, or far too much, before its @'
+  if (local === '' || Buffer.byteLength(local) > MAX_LOCAL_LENGTH) return 'has nothing, or far too much, before its @'
   return domainProblem(domain)
 }
 
@@ -54,7 +55,7 @@ const nameProblem = (name: string): string | undefined => {
     return 'the name is encoded: write it as it should be read, it is encoded on its way'
   if (name !== name.trim() || /[^\S ]/.test(name))
     return 'the name begins or ends with a space, or holds one that is no plain space'
-  return [...name].length > LONGEST_NAME ? `the name is longer than ${LONGEST_NAME} characters` : undefined
+  return [...name].length > MAX_NAME_LENGTH ? `the name is longer than ${MAX_NAME_LENGTH} characters` : undefined
 }
 
 const EXAMPLES = "'consents@example.com' or 'Company <consents@example.com>'"

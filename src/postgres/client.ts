@@ -77,7 +77,7 @@ export interface Tried {
 }
 
 /** Tries are few: without TLS and with it, and each as a pooler takes it. */
-export const MOST_TRIES = 4
+export const MAX_TRIES = 4
 
 /** A session whose schema may become known after it was described. */
 export type Described = { -readonly [Key in keyof Session]: Session[Key] }
@@ -211,7 +211,7 @@ export const connectTo = async (url: Secret, options: SessionOptions): Promise<p
       return client
     } catch (error) {
       await client.end().catch(ignore)
-      if (tries >= MOST_TRIES || !learnFrom(place, tried, error)) throw error
+      if (tries >= MAX_TRIES || !learnFrom(place, tried, error)) throw error
     }
   }
 }

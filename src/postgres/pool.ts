@@ -8,7 +8,7 @@ import {
   describe,
   learnFrom,
   makeClient,
-  MOST_TRIES,
+  MAX_TRIES,
   placeOf,
   type SessionClient,
   type SessionOptions,
@@ -78,7 +78,7 @@ export const openPool = (url: Secret, options: PoolOptions): OpenedPool => {
   const take = (taken: Taken, tries = 1): void =>
     plain((error, client, release) => {
       const tried = error && (trying.get(error) ?? (error.cause instanceof Error ? trying.get(error.cause) : undefined))
-      if (tried && tries < MOST_TRIES && learnFrom(place, tried, error)) take(taken, tries + 1)
+      if (tried && tries < MAX_TRIES && learnFrom(place, tried, error)) take(taken, tries + 1)
       else taken(error, client, release)
     })
   const connect = (taken?: Taken): Promise<pg.PoolClient> | undefined => {

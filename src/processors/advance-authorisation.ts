@@ -4,15 +4,15 @@ import { crashPoint } from '../crash-point.ts'
 import { PermanentError } from '../errors.ts'
 import type { Claim } from '../store/port.ts'
 import { exchangeCode } from './exchange-code.ts'
-import type { ExchangeDeps, Loaded } from './exchange-context.ts'
-import { type Outcome, OVERTAKEN, type Run, skipped, snooze } from './outcome.ts'
+import type { ExchangeDeps, AttemptWithConsent } from './exchange-context.ts'
+import { type Outcome, OVERTAKEN, type JobContext, skipped, snooze } from './outcome.ts'
 import { settleUnknown } from './settle-unknown.ts'
 import { verifyRenewal } from './verify-renewal.ts'
 import { withClaim } from './with-claim.ts'
 
 export const advanceAuthorisation =
   (deps: ExchangeDeps) =>
-  async (authorisationId: string, run: Run): Promise<Outcome> =>
+  async (authorisationId: string, run: JobContext): Promise<Outcome> =>
     withClaim(deps, { kind: 'authorisation', id: authorisationId, run }, async (claim) => {
       const { store, clock } = deps
       await crashPoint('authorisation-claimed')
@@ -25,7 +25,7 @@ export const advanceAuthorisation =
         return snooze(nextActionAt, `${status}: not due yet`)
       }
       try {
-        return await takeFurther(deps, claim, loaded, run)
+        return await advance(deps, claim, loaded, run)
       } catch (error) {
         // Its own date comes from the queue's verdict; the consent is taken out of the loop until an operator has
         // looked at it.
@@ -37,7 +37,12 @@ export const advanceAuthorisation =
       }
     })
 
-const takeFurther = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, run: Run): Promise<Outcome> => {
+const advance = async (
+  deps: ExchangeDeps,
+  claim: Claim,
+  loaded: AttemptWithConsent,
+  run: JobContext,
+): Promise<Outcome> => {
   const { store, clock } = deps
   const { status } = loaded.authorisation
   switch (status) {

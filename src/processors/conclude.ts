@@ -4,11 +4,11 @@ import { type DateTime, Duration } from 'luxon'
 import { crashPoint } from '../crash-point.ts'
 import type { Claim, NewConnection } from '../store/port.ts'
 import type { Proof } from '../domain/proof.ts'
-import type { ExchangeDeps, Loaded } from './exchange-context.ts'
+import type { ExchangeDeps, AttemptWithConsent } from './exchange-context.ts'
 import { done, type Outcome, OVERTAKEN, snooze } from './outcome.ts'
 
 /** How soon the outcome of a later code is looked at again. */
-const LATER_CODE_WAITS = Duration.fromObject({ minutes: 1 })
+const LATER_CODE_DELAY = Duration.fromObject({ minutes: 1 })
 
 export interface Proven {
   readonly proof: Extract<Proof, { proven: true }>
@@ -16,16 +16,16 @@ export interface Proven {
   /** `/me` was asked with the token that the consent stores, not with those of the exchange. */
   readonly withStoredToken?: boolean
   /** When `/me` was asked: what a later code does is not in its answer. */
-  readonly askedAt: DateTime
+  readonly requestedAt: DateTime
 }
 
 export const commitProof = async (
   deps: ExchangeDeps,
   claim: Claim,
-  { authorisation, consent }: Loaded,
-  { proof, owner, withStoredToken = false, askedAt }: Proven,
+  { authorisation, consent }: AttemptWithConsent,
+  { proof, owner, withStoredToken = false, requestedAt }: Proven,
 ): Promise<Outcome> => {
-  const { store, clock, handOver } = deps
+  const { store, clock, enqueue } = deps
   // `/me` was asked with the very tokens kept beside: now they are known to be ours. Of others nobody knows whose they
   // are.
   if (
@@ -34,29 +34,29 @@ export const commitProof = async (
     !withStoredToken &&
     !(await store.adoptTokens(claim))
   ) {
-    return settleChanged(deps, claim)
+    return settleChangedToken(deps, claim)
   }
   await crashPoint('tokens-adopted')
-  if (owner !== 'ours' && (await store.readTokenBeside(authorisation.id)) === undefined) {
+  if (owner !== 'ours' && (await store.readPendingToken(authorisation.id)) === undefined) {
     // A new connection without a refresh token could never be renewed, nor kept: the old one is all we have.
     const closed = await store.closeUnrenewed(claim, 'refused', 'not-renewed', clock.now(), 'again')
     return closed
-      ? askAgain(deps, consent.id, 'the new connection came without a refresh token: the user is asked again')
+      ? notifyAgain(deps, consent.id, 'the new connection came without a refresh token: the user is asked again')
       : OVERTAKEN
   }
   const { basis, expiresAt, expiresSource } = proof
   const answer = await store.commitRenewal(
     claim,
-    { basis, expiresAt, expiresSource, askedAt, provenAt: clock.now() },
+    { basis, expiresAt, expiresSource, requestedAt, provenAt: clock.now() },
     owner === 'ours' ? undefined : owner,
   )
   if (answer === 'renewed') {
     await crashPoint('renewal-committed')
-    await handOver('consent', consent.id)
+    await enqueue('consent', consent.id)
     return done(`renewed until ${expiresAt.toISO()} (${basis})`)
   }
   if (answer === 'mismatched')
-    return askAgain(
+    return notifyAgain(
       deps,
       consent.id,
       'the new connection is on record as somebody else’s: nothing of it was taken, the user is told',
@@ -71,24 +71,28 @@ export const commitProof = async (
  * The stored token changed since it was last read (an import with --correct): which of the two lives, only asking can
  * tell. The one kept beside may be the newest and stays there; nothing is committed before it is known.
  */
-export const settleChanged = async ({ store, clock }: ExchangeDeps, claim: Claim): Promise<Outcome> => {
+export const settleChangedToken = async ({ store, clock }: ExchangeDeps, claim: Claim): Promise<Outcome> => {
   const at = clock.now()
   if (!(await store.markUnknown(claim, at, 'token-changed', at))) return OVERTAKEN
   await crashPoint('change-noted')
-  if (!(await store.dateAuthorisation(claim, at))) return OVERTAKEN
+  if (!(await store.scheduleAttempt(claim, at))) return OVERTAKEN
   return snooze(at, 'token-changed: which token is alive is settled by asking')
 }
 
 /** A code that was sent after this one may move the expiry once more: the date to keep is the one seen after that. */
 export const waitForLaterCode = async ({ store, clock }: ExchangeDeps, claim: Claim): Promise<Outcome> => {
-  const at = clock.now().plus(LATER_CODE_WAITS)
-  return (await store.dateAuthorisation(claim, at))
+  const at = clock.now().plus(LATER_CODE_DELAY)
+  return (await store.scheduleAttempt(claim, at))
     ? snooze(at, 'a later code of this consent is on its way: its outcome comes first')
     : OVERTAKEN
 }
 
 /** The user's tokens are no longer ours to use, or no answer could change anything: nobody is asked. */
-export const closeUnasked = async ({ store, clock }: ExchangeDeps, claim: Claim, why: string): Promise<Outcome> => {
+export const closeWithoutPolling = async (
+  { store, clock }: ExchangeDeps,
+  claim: Claim,
+  why: string,
+): Promise<Outcome> => {
   const closed = await store.closeUnrenewed(claim, 'superseded', 'fenced', clock.now(), 'no')
   return closed ? done(`${why}: the provider is not asked any more`) : OVERTAKEN
 }
@@ -96,15 +100,19 @@ export const closeUnasked = async ({ store, clock }: ExchangeDeps, claim: Claim,
 /**
  * After a code that ended without a renewal, the consent is looked at at once: the user did their part and hears of it.
  */
-export const askAgain = async ({ handOver }: ExchangeDeps, consentId: string, what: string): Promise<Outcome> => {
+export const notifyAgain = async ({ enqueue }: ExchangeDeps, consentId: string, what: string): Promise<Outcome> => {
   await crashPoint('before-asking-again')
-  await handOver('consent', consentId)
+  await enqueue('consent', consentId)
   return done(what)
 }
 
-export const closeMismatched = async (deps: ExchangeDeps, claim: Claim, { consent }: Loaded): Promise<Outcome> => {
+export const closeMismatched = async (
+  deps: ExchangeDeps,
+  claim: Claim,
+  { consent }: AttemptWithConsent,
+): Promise<Outcome> => {
   const closed = await deps.store.closeUnrenewed(claim, 'mismatched', 'other-connection', deps.clock.now(), 'again')
   return closed
-    ? askAgain(deps, consent.id, 'a different connection was approved: nothing of ours changed, the user is told')
+    ? notifyAgain(deps, consent.id, 'a different connection was approved: nothing of ours changed, the user is told')
     : OVERTAKEN
 }

@@ -5,29 +5,34 @@ import { crashPoint } from '../crash-point.ts'
 import { PermanentError } from '../errors.ts'
 import type { TokenAnswer, Tokens } from '../provider/port.ts'
 import type { Claim, ExchangeStart, TokenResponse } from '../store/port.ts'
-import type { ExchangeDeps, Loaded } from './exchange-context.ts'
-import { askAgain, closeMismatched } from './conclude.ts'
-import { done, type Outcome, OVERTAKEN, type Run, skipped, snooze } from './outcome.ts'
+import type { ExchangeDeps, AttemptWithConsent } from './exchange-context.ts'
+import { notifyAgain, closeMismatched } from './conclude.ts'
+import { done, type Outcome, OVERTAKEN, type JobContext, skipped, snooze } from './outcome.ts'
 import { persist } from './persist.ts'
-import type { Held } from './provider-gate.ts'
+import type { CircuitOpen } from './circuit-breaker.ts'
 import { settleUnknown } from './settle-unknown.ts'
 import { verifyRenewal } from './verify-renewal.ts'
 
 /** TrueLayer's documentation: a code lives five minutes. Ten seconds are left for the call itself. */
-export const CODE_LIVES = Duration.fromObject({ minutes: 4, seconds: 50 })
-const codeDiesAt = ({ codeReceivedAt, issuedAt }: Loaded['authorisation']): DateTime =>
-  (codeReceivedAt ?? issuedAt).plus(CODE_LIVES)
+export const CODE_TTL = Duration.fromObject({ minutes: 4, seconds: 50 })
+const codeExpiresAt = ({ codeReceivedAt, issuedAt }: AttemptWithConsent['authorisation']): DateTime =>
+  (codeReceivedAt ?? issuedAt).plus(CODE_TTL)
 /** How soon a code is tried again that certainly was not processed, doubled each time. */
-const RETURNED_RESTS_SECONDS = 2
-const RETURNED_RESTS_AT_MOST_SECONDS = 30
+const REQUEUE_DELAY_SECONDS = 2
+const MAX_REQUEUE_DELAY_SECONDS = 30
 
-export const exchangeCode = async (deps: ExchangeDeps, claim: Claim, loaded: Loaded, run: Run): Promise<Outcome> => {
+export const exchangeCode = async (
+  deps: ExchangeDeps,
+  claim: Claim,
+  loaded: AttemptWithConsent,
+  run: JobContext,
+): Promise<Outcome> => {
   const { store, provider, clock } = deps
   const { authorisation, consent } = loaded
-  if (clock.now() >= codeDiesAt(authorisation)) {
+  if (clock.now() >= codeExpiresAt(authorisation)) {
     const closed = await store.closeUnrenewed(claim, 'refused', 'code-too-old', clock.now(), 'again')
     return closed
-      ? askAgain(deps, consent.id, 'the code could not be sent while it lived: the user is asked again')
+      ? notifyAgain(deps, consent.id, 'the code could not be sent while it lived: the user is asked again')
       : OVERTAKEN
   }
   const start = await store.beginExchange(claim, clock.now())
@@ -37,8 +42,8 @@ export const exchangeCode = async (deps: ExchangeDeps, claim: Claim, loaded: Loa
     return skipped('the cycle is closed: the code stays unsent')
   }
   if (start.kind === 'busy') {
-    const until = clock.now().plus({ seconds: RETURNED_RESTS_SECONDS })
-    await store.dateAuthorisation(claim, until)
+    const until = clock.now().plus({ seconds: REQUEUE_DELAY_SECONDS })
+    await store.scheduleAttempt(claim, until)
     return snooze(until, 'another code of this consent is being exchanged')
   }
   await crashPoint('exchanging-committed')
@@ -54,10 +59,10 @@ export const exchangeCode = async (deps: ExchangeDeps, claim: Claim, loaded: Loa
 const settleAnswer = async (
   deps: ExchangeDeps,
   claim: Claim,
-  loaded: Loaded,
+  loaded: AttemptWithConsent,
   start: Extract<ExchangeStart, { kind: 'started' }>,
-  answer: TokenAnswer | Held,
-  run: Run,
+  answer: TokenAnswer | CircuitOpen,
+  run: JobContext,
 ): Promise<Outcome> => {
   const { store, clock } = deps
   switch (answer.kind) {
@@ -70,15 +75,15 @@ const settleAnswer = async (
         run,
       )
     case 'not-processed':
-    case 'held': {
-      const until = triedAgainAt(clock.now(), loaded.authorisation, answer)
+    case 'circuit-open': {
+      const until = requeueAt(clock.now(), loaded.authorisation, answer)
       // Unwritten, it would look like a code that may have been used.
-      const returned = await persist(async () => store.returnCode(claim, until, answer.code), run.signal)
+      const returned = await persist(async () => store.requeueCode(claim, until, answer.code), run.signal)
       return returned ? snooze(until, `${answer.code}: the code was not processed and is sent again`) : OVERTAKEN
     }
     case 'refused': {
       const closed = await store.closeUnrenewed(claim, 'refused', answer.code, clock.now(), 'again')
-      return closed ? askAgain(deps, loaded.consent.id, `${answer.code}: the user is asked again`) : OVERTAKEN
+      return closed ? notifyAgain(deps, loaded.consent.id, `${answer.code}: the user is asked again`) : OVERTAKEN
     }
     case 'unknown':
       if (!(await store.markUnknown(claim, clock.now(), 'exchange-unknown', clock.now()))) return OVERTAKEN
@@ -95,9 +100,9 @@ interface Received {
 const storeTokens = async (
   deps: ExchangeDeps,
   claim: Claim,
-  loaded: Loaded,
+  loaded: AttemptWithConsent,
   received: Received,
-  run: Run,
+  run: JobContext,
 ): Promise<Outcome> => {
   const { store, clock } = deps
   const { authorisation, consent } = loaded
@@ -153,14 +158,14 @@ const isStoredToken = async (
 }
 
 /** Never after the code has died: whatever the provider asked for, then the user is asked again without delay. */
-const triedAgainAt = (
+const requeueAt = (
   now: DateTime,
-  authorisation: Loaded['authorisation'],
-  answer: Extract<TokenAnswer, { kind: 'not-processed' }> | Held,
+  authorisation: AttemptWithConsent['authorisation'],
+  answer: Extract<TokenAnswer, { kind: 'not-processed' }> | CircuitOpen,
 ): DateTime => {
-  const own = Math.min(RETURNED_RESTS_SECONDS * 2 ** authorisation.asked, RETURNED_RESTS_AT_MOST_SECONDS) * 1000
+  const own = Math.min(REQUEUE_DELAY_SECONDS * 2 ** authorisation.pollCount, MAX_REQUEUE_DELAY_SECONDS) * 1000
   const wished =
-    answer.kind === 'held' ? answer.until : now.plus({ milliseconds: Math.max(own, answer.retryAfterMs ?? 0) })
-  const dies = codeDiesAt(authorisation)
+    answer.kind === 'circuit-open' ? answer.until : now.plus({ milliseconds: Math.max(own, answer.retryAfterMs ?? 0) })
+  const dies = codeExpiresAt(authorisation)
   return wished < dies ? wished : dies
 }

@@ -4,13 +4,13 @@ import type { Clock } from '../clock.ts'
 import type { Policy } from '../domain/policy.ts'
 import type { Log } from '../log.ts'
 import type { Dispatching, Exchanges, Quarantine } from '../store/port.ts'
-import type { HandOver } from './hand-over.ts'
-import type { ProviderGate } from './provider-gate.ts'
+import type { Enqueue } from './enqueue.ts'
+import type { GuardedProvider } from './circuit-breaker.ts'
 
 export interface ExchangeDeps {
   readonly store: Pick<Dispatching, 'claim' | 'release'> & Exchanges & Quarantine
-  readonly provider: ProviderGate
-  readonly handOver: HandOver
+  readonly provider: GuardedProvider
+  readonly enqueue: Enqueue
   readonly clock: Clock
   readonly policy: Policy
   readonly lease: Duration
@@ -18,4 +18,4 @@ export interface ExchangeDeps {
 }
 
 /** An authorisation with its consent and renewal, as it was when the job claimed it. */
-export type Loaded = NonNullable<Awaited<ReturnType<Exchanges['getAuthorisation']>>>
+export type AttemptWithConsent = NonNullable<Awaited<ReturnType<Exchanges['getAuthorisation']>>>

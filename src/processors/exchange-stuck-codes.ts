@@ -5,7 +5,7 @@ import type { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Dispatching } from '../store/port.ts'
-import type { Outcome, Run } from './outcome.ts'
+import type { Outcome, JobContext } from './outcome.ts'
 
 const AT_ONCE = 10
 /** Larger than what runs at once: a slow answer keeps one lane waiting, not the page. */
@@ -26,7 +26,7 @@ export const exchangeStuckCodes =
     signal,
   }: {
     store: Pick<Dispatching, 'findStuckCodes'>
-    advance: (authorisationId: string, run: Run) => Promise<Outcome>
+    advance: (authorisationId: string, run: JobContext) => Promise<Outcome>
     clock: Clock
     /** A code younger than this is left to its job. */
     waited: Duration

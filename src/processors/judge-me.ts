@@ -1,13 +1,13 @@
 // What an answer of `/me` says about an authorisation: whose connection it is, and whether it proves the renewal.
 // Decides only.
 import type { DateTime } from 'luxon'
-import { hasOpenDoubt } from '../domain/in-progress.ts'
+import { hasInDoubt } from '../domain/in-progress.ts'
 import type { Policy } from '../domain/policy.ts'
 import { judgeProof, type Proof } from '../domain/proof.ts'
 import { ruleFor } from '../domain/rules.ts'
 import type { Me } from '../provider/port.ts'
 import type { NewConnection } from '../store/port.ts'
-import type { Loaded } from './exchange-context.ts'
+import type { AttemptWithConsent } from './exchange-context.ts'
 
 export type Judgement =
   | {
@@ -21,18 +21,18 @@ export type Judgement =
   /** Nothing names the owner of these tokens. */
   | { readonly kind: 'owner-unknown' }
 
-export interface Seen {
+export interface MeReading {
   readonly me: Me
   /** Asked with the token that the consent itself stores: then the answer is about our connection. */
   readonly withStoredToken: boolean
   readonly refreshedAt: DateTime | undefined
   /** A date that has not come by now is waited for no longer. */
-  readonly isLastQuestion: boolean
+  readonly isLastPoll: boolean
 }
 
 export const judgeMe = (
-  { authorisation, consent, others }: Loaded,
-  { me, withStoredToken, refreshedAt, isLastQuestion }: Seen,
+  { authorisation, consent, others }: AttemptWithConsent,
+  { me, withStoredToken, refreshedAt, isLastPoll }: MeReading,
   policy: Policy,
 ): Judgement => {
   const oursByToken = withStoredToken || authorisation.tokenOwner === 'ours' ? consent.credentialsId : undefined
@@ -47,7 +47,7 @@ export const judgeMe = (
     // A new connection is proven by its own creation, not against the old one's dates.
     known: { expiresAt: consent.expiresAt, source: ours ? consent.expiresSource : 'assumed' },
     issuedAt: authorisation.issuedAt,
-    mayShowEarlierCode: hasOpenDoubt(others) && !isLastQuestion,
+    mayShowEarlierCode: hasInDoubt(others) && !isLastPoll,
     validity: ruleFor(consent.providerId, consent.country, policy).validity,
     // A clean 200 speaks for our connection only if its tokens do: of those beside nobody knows yet whose they are.
     ownCodeSentAt:

@@ -13,7 +13,7 @@ export const skipped = (reason: string): Extract<Outcome, { kind: 'skipped' }> =
 export const snooze = (until: DateTime, reason: string): Outcome => ({ kind: 'snooze', until, reason })
 
 /** What woke a processor. A person's retry overrides a back-off, never a message already sent. */
-export interface Run {
+export interface JobContext {
   readonly manual: boolean
   /** True when the queue will not try again by itself after this run fails. */
   readonly lastAttempt: boolean

@@ -2,7 +2,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { PermanentError } from '../errors.ts'
 
-const REST_MS = 250
+const RETRY_DELAY_MS = 250
 
 /**
  * Tries until it succeeds or the job is told to stop; then the last error is thrown. One that will not pass is thrown
@@ -14,7 +14,7 @@ export const persist = async <Result>(write: () => Promise<Result>, signal: Abor
       return await write()
     } catch (error) {
       if (signal.aborted || error instanceof PermanentError) throw error
-      await setTimeout(REST_MS, undefined, { signal }).catch(() => undefined)
+      await setTimeout(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined)
       if (signal.aborted) throw error
     }
   }

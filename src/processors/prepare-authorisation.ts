@@ -8,20 +8,20 @@ import type { Consent } from '../domain/model.ts'
 import type { Route } from '../domain/policy.ts'
 import { TransientError } from '../errors.ts'
 import type { Exchanges, NewAuthorisation } from '../store/port.ts'
-import type { ProviderGate } from './provider-gate.ts'
+import type { GuardedProvider } from './circuit-breaker.ts'
 
 /**
  * How long a state is taken, whatever the link's own life: a user may sit at the bank, or come back with the browser's
  * history.
  */
-export const STATE_LIVES = Duration.fromObject({ hours: 24 })
+export const STATE_TTL = Duration.fromObject({ hours: 24 })
 
 export type Prepared =
   | { readonly kind: 'prepared'; readonly authorisation: NewAuthorisation }
   /** Every route was refused for this connection (4xx), or its callback is not one that may be used. */
   | { readonly kind: 'rejected'; readonly detail: string }
-  /** Calls to the provider are on hold. */
-  | { readonly kind: 'held'; readonly until: DateTime }
+  /** The circuit breaker lets no call through before `until`. */
+  | { readonly kind: 'circuit-open'; readonly until: DateTime }
 
 export type PrepareAuthorisation = (consent: Consent, routes: readonly Route[], now: DateTime) => Promise<Prepared>
 
@@ -33,7 +33,7 @@ export const prepareAuthorisation =
     httpsOnly = false,
   }: {
     store: Pick<Exchanges, 'readRefreshToken'>
-    provider: Pick<ProviderGate, 'makeLink'>
+    provider: Pick<GuardedProvider, 'makeLink'>
     /** Production: no real user's code travels in clear, whatever was imported before, or elsewhere. */
     httpsOnly?: boolean
   }): PrepareAuthorisation =>
@@ -56,10 +56,10 @@ export const prepareAuthorisation =
         scopes: consent.scopes,
       })
       await crashPoint('link-answered')
-      if (answer.kind === 'held') return { kind: 'held', until: answer.until }
+      if (answer.kind === 'circuit-open') return { kind: 'circuit-open', until: answer.until }
       if (answer.kind === 'unavailable') throw new TransientError(answer.code, { retryAfterMs: answer.retryAfterMs })
       if (answer.kind === 'link') {
-        const times = { issuedAt: now, expiresAt: now.plus(STATE_LIVES) }
+        const times = { issuedAt: now, expiresAt: now.plus(STATE_TTL) }
         const made = {
           id: randomUUID(),
           route,

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
 import type { Secret } from '../secret.ts'
 import type { AtTheBank, CallbackAnswer } from '../store/port.ts'
-import type { HandOver } from './hand-over.ts'
+import type { Enqueue } from './enqueue.ts'
 
 /** Parameters of a redirect that have passed the checks on shape: a state, and a code or an error. */
 export type Callback = { readonly state: Secret } & ({ readonly code: Secret } | { readonly bankError: string })
@@ -14,7 +14,7 @@ const BANK_ERROR = /^[A-Za-z0-9_.-]{1,64}$/
 
 /** Rejects when the commit fails: then nothing was taken, and the same request may be repeated. */
 export const receiveCallback =
-  ({ store, handOver, clock }: { store: AtTheBank; handOver: HandOver; clock: Clock }) =>
+  ({ store, enqueue, clock }: { store: AtTheBank; enqueue: Enqueue; clock: Clock }) =>
   async (callback: Callback): Promise<CallbackAnswer> => {
     await crashPoint('before-receiving')
     if ('bankError' in callback) {
@@ -29,6 +29,6 @@ export const receiveCallback =
     const answer = await store.receiveCode(callback.state, callback.code, clock.now())
     await crashPoint('code-committed')
     // Not awaited: the browser need not wait for a queue that may be away.
-    if (answer.kind === 'accepted') void handOver('authorisation', answer.authorisationId)
+    if (answer.kind === 'accepted') void enqueue('authorisation', answer.authorisationId)
     return answer
   }

@@ -2,14 +2,14 @@
 // mended.
 import { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
-import { restOfRecord } from '../domain/outage.ts'
+import { delayOfRecord } from '../domain/outage.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { QueueName } from '../queue/port.ts'
 import type { Dispatching } from '../store/port.ts'
-import { CODE_LIVES } from './exchange-code.ts'
+import { CODE_TTL } from './exchange-code.ts'
 
 /** What cannot wait: a code while it lives, and what was perhaps just sent, whose fate is to be settled. */
-const HURRIED_RESTS = Duration.fromObject({ seconds: 10 })
+const URGENT_DELAY = Duration.fromObject({ seconds: 10 })
 const kindOf = {
   exchange: 'authorisation',
   notify: 'notification',
@@ -19,15 +19,15 @@ const kindOf = {
 
 /** Reauth jobs date their consent themselves; the sweep has no record. */
 export const recordFailure =
-  ({ store, clock }: { store: Pick<Dispatching, 'postponeRecord'>; clock: Clock }) =>
+  ({ store, clock }: { store: Pick<Dispatching, 'rescheduleRecord'>; clock: Clock }) =>
   async ({ queue, id, code }: { queue: QueueName; id: string; code: ErrorCode }): Promise<void> => {
     const kind = kindOf[queue]
     if (kind === undefined) return
     const now = clock.now()
-    await store.postponeRecord(
+    await store.rescheduleRecord(
       kind,
       id,
-      { now, until: now.plus(restOfRecord(code)), soon: now.plus(HURRIED_RESTS), hurriesFor: CODE_LIVES },
+      { now, retryAt: now.plus(delayOfRecord(code)), urgentRetryAt: now.plus(URGENT_DELAY), urgentFor: CODE_TTL },
       code,
     )
   }

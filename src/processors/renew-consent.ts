@@ -6,28 +6,28 @@ import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
 import { backOffAfter, withJitter } from '../domain/backoff.ts'
-import { isOutage, outageNo, restAfterOutage } from '../domain/outage.ts'
+import { isOutage, outageNo, delayAfterOutage } from '../domain/outage.ts'
 import type { Authorisation, ConsentView, Notification, Renewal } from '../domain/model.ts'
 import { nextAction, type NextAction } from '../domain/next-action.ts'
 import { openRoutes } from '../domain/open-routes.ts'
 import type { Policy } from '../domain/policy.ts'
 import { PermanentError, TransientError } from '../errors.ts'
 import type { Claim, Dispatching, RenewalStep, Renewals, Views } from '../store/port.ts'
-import type { HandOver } from './hand-over.ts'
-import { CONSENT_OVERTAKEN, done, type Outcome, type Run, skipped, snooze } from './outcome.ts'
+import type { Enqueue } from './enqueue.ts'
+import { CONSENT_OVERTAKEN, done, type Outcome, type JobContext, skipped, snooze } from './outcome.ts'
 import type { Prepared, PrepareAuthorisation } from './prepare-authorisation.ts'
 import { withClaim } from './with-claim.ts'
 
 type RenewStore = Pick<Dispatching, 'claim' | 'release'> & Renewals & Views
-type Due = Extract<NextAction, { action: 'renew' }>
+type RenewAction = Extract<NextAction, { action: 'renew' }>
 
 /** A 4xx condemns no consent: the next day may bring another answer, until grace ends. */
-const REFUSED_RESTS = Duration.fromObject({ days: 1 })
+const REFUSED_DELAY = Duration.fromObject({ days: 1 })
 
 export interface RenewConsentDeps {
   readonly store: RenewStore
   readonly prepare: PrepareAuthorisation
-  readonly handOver: HandOver
+  readonly enqueue: Enqueue
   readonly clock: Clock
   readonly policy: Policy
   readonly lease: Duration
@@ -36,7 +36,7 @@ export interface RenewConsentDeps {
 export const renewConsent = (deps: RenewConsentDeps) => {
   const { store, clock, policy, lease } = deps
 
-  return async (consentId: string, run: Run): Promise<Outcome> =>
+  return async (consentId: string, run: JobContext): Promise<Outcome> =>
     withClaim({ store, lease }, { kind: 'consent', id: consentId, run }, async (claim) => {
       await crashPoint('consent-claimed')
       const view = await store.getView(consentId)
@@ -49,7 +49,7 @@ export const renewConsent = (deps: RenewConsentDeps) => {
             await store.release(claim)
             return skipped(next.reason)
           case 'wait':
-            return (await store.dateConsent(claim, next.at, next.reason))
+            return (await store.scheduleConsent(claim, next.at, next.reason))
               ? skipped(`nothing is due before ${next.at.toISO()}: ${next.reason}`)
               : CONSENT_OVERTAKEN
           case 'lapse':
@@ -73,24 +73,24 @@ const takeStep = async (
   deps: RenewConsentDeps,
   claim: Claim,
   view: ConsentView,
-  due: Due,
+  due: RenewAction,
   now: DateTime,
 ): Promise<Outcome> => {
   const { store, policy } = deps
   const prepared = due.makeLink ? await deps.prepare(view.consent, due.routes, now) : undefined
-  if (prepared?.kind === 'held') {
+  if (prepared?.kind === 'circuit-open') {
     await store.backOff(claim, { now, until: prepared.until, code: 'provider-paused', counts: false })
-    return snooze(prepared.until, 'calls to the provider are on hold')
+    return snooze(prepared.until, 'the circuit breaker of calls to the provider is open')
   }
   if (prepared?.kind === 'rejected') {
-    const until = restsUntil(view, policy, now, withJitter(REFUSED_RESTS, view.consent.id))
+    const until = delayUntil(view, policy, now, withJitter(REFUSED_DELAY, view.consent.id))
     await store.backOff(claim, { now, until, code: 'link-rejected', counts: true, outages: 0, detail: prepared.detail })
     return snooze(until, `the provider refused to make a link (${prepared.detail})`)
   }
   const step = stepOf(view, due, prepared, now, policy)
   if (!(await store.commitStep(claim, step))) return CONSENT_OVERTAKEN
   await crashPoint('step-committed')
-  if (step.message !== undefined) await deps.handOver('notification', step.message.id)
+  if (step.message !== undefined) await deps.enqueue('notification', step.message.id)
   return done(
     [prepared && `made a link (${prepared.authorisation.route})`, step.message && `queued message ${step.message.rung}`]
       .filter(Boolean)
@@ -99,7 +99,7 @@ const takeStep = async (
 }
 
 /** The end of a rest: not past the end of grace, where the consent lapses. */
-const restsUntil = (view: ConsentView, policy: Policy, now: DateTime, rest: Duration): DateTime => {
+const delayUntil = (view: ConsentView, policy: Policy, now: DateTime, rest: Duration): DateTime => {
   const until = now.plus(rest)
   const { graceEndsAt } = openRoutes(view.consent, view.renewal, now, policy)
   return graceEndsAt > now && graceEndsAt < until ? graceEndsAt : until
@@ -108,7 +108,7 @@ const restsUntil = (view: ConsentView, policy: Policy, now: DateTime, rest: Dura
 /** All that is committed at once; the next date is what the domain says of the consent as it will be. */
 const stepOf = (
   view: ConsentView,
-  due: Due,
+  due: RenewAction,
   prepared: Extract<Prepared, { kind: 'prepared' }> | undefined,
   now: DateTime,
   policy: Policy,
@@ -117,7 +117,7 @@ const stepOf = (
   const renewalId = opens?.id ?? view.renewal?.id ?? randomUUID()
   const message = due.message === undefined ? undefined : { id: randomUUID(), ...due.message }
   const authorisation = prepared?.authorisation
-  const after = nextAction(asItWillBe(view, { renewalId, due, authorisation, message, now }), now, policy)
+  const after = nextAction(viewAfterStep(view, { renewalId, due, authorisation, message, now }), now, policy)
   return {
     now,
     open: opens,
@@ -133,13 +133,13 @@ const stepOf = (
 
 interface Additions {
   readonly renewalId: string
-  readonly due: Due
+  readonly due: RenewAction
   readonly authorisation: RenewalStep['authorisation']
   readonly message: RenewalStep['message']
   readonly now: DateTime
 }
 
-const asItWillBe = (view: ConsentView, { renewalId, due, authorisation, message, now }: Additions): ConsentView => {
+const viewAfterStep = (view: ConsentView, { renewalId, due, authorisation, message, now }: Additions): ConsentView => {
   const { consent } = view
   const ids = { consentId: consent.id, renewalId }
   const opened: Renewal = {
@@ -170,7 +170,7 @@ const asItWillBe = (view: ConsentView, { renewalId, due, authorisation, message,
             tokenVersion: undefined,
             newCredentialsId: undefined,
             tokenOwner: undefined,
-            asked: 0,
+            pollCount: 0,
             errorCode: undefined,
             nextActionAt: authorisation.expiresAt,
             closedAt: undefined,
@@ -209,7 +209,7 @@ const settleFailure = async (
   { store, policy }: RenewConsentDeps,
   claim: Claim,
   view: ConsentView,
-  run: Run,
+  run: JobContext,
   now: DateTime,
   error: unknown,
 ): Promise<Outcome> => {
@@ -237,9 +237,9 @@ const settleFailure = async (
   const outages = isOutage(error.code) ? outageNo(view.consent, now, run.manual) : 0
   const rest =
     outages > 0
-      ? restAfterOutage({ no: outages, key: id, retryAfterMs: error.retryAfterMs })
+      ? delayAfterOutage({ no: outages, key: id, retryAfterMs: error.retryAfterMs })
       : withJitter(backOffAfter(1), id)
-  const until = restsUntil(view, policy, now, rest)
+  const until = delayUntil(view, policy, now, rest)
   await store.backOff(claim, { now, until, code: error.code, counts: false, outages })
   return snooze(until, error.message)
 }

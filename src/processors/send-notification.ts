@@ -3,15 +3,15 @@
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
-import { nextMailTryAt, nextTryWhileAway } from '../domain/backoff.ts'
+import { nextMailTryAt, nextTryWhileUnavailable } from '../domain/backoff.ts'
 import type { ConsentView, Notification } from '../domain/model.ts'
-import { standingOf } from '../domain/message-standing.ts'
+import { sendDecision } from '../domain/send-decision.ts'
 import { gatherFacts } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
 import type { Log } from '../log.ts'
 import type { Channel, Delivery, Message } from '../notify/port.ts'
 import type { Claim, Dispatching, Notifications } from '../store/port.ts'
-import { done, type Outcome, OVERTAKEN, type Run, skipped, snooze } from './outcome.ts'
+import { done, type Outcome, OVERTAKEN, type JobContext, skipped, snooze } from './outcome.ts'
 import { withClaim } from './with-claim.ts'
 
 export interface SendNotificationDeps {
@@ -26,33 +26,33 @@ export interface SendNotificationDeps {
 }
 
 /** An outage meets every message that is due: it is told once, not once for each. */
-export const AWAY_TOLD_EVERY = Duration.fromObject({ minutes: 1 })
+export const UNAVAILABLE_LOGGED_EVERY = Duration.fromObject({ minutes: 1 })
 
-type Away = Extract<Delivery, { kind: 'away' }>
+type Unavailable = Extract<Delivery, { kind: 'away' }>
 
 interface Sender extends SendNotificationDeps {
-  readonly tellAway: (away: Away) => void
+  readonly warnUnavailable: (away: Unavailable) => void
 }
 
-const told: Record<Away['cause'], string> = {
+const warnings: Record<Unavailable['cause'], string> = {
   outage: 'the mail server cannot be used: messages wait and are tried again',
   limit: 'we have reached a limit of the mail server: messages wait and are tried again',
   setup: 'the mail server does not let us send: messages wait and are tried again; it is ours to mend',
 }
 
-const damped = ({ clock, log }: SendNotificationDeps): Sender['tellAway'] => {
+const atMostOncePerMinute = ({ clock, log }: SendNotificationDeps): Sender['warnUnavailable'] => {
   let last: DateTime | undefined
   return ({ code, cause, detail }) => {
     const now = clock.now()
-    if (last !== undefined && Math.abs(now.diff(last).toMillis()) < AWAY_TOLD_EVERY.toMillis()) return
+    if (last !== undefined && Math.abs(now.diff(last).toMillis()) < UNAVAILABLE_LOGGED_EVERY.toMillis()) return
     last = now
-    log.warn({ alert: 'mail-away', error_code: code, about: cause, detail }, told[cause])
+    log.warn({ alert: 'mail-away', error_code: code, about: cause, detail }, warnings[cause])
   }
 }
 
 export const sendNotification = (options: SendNotificationDeps) => {
-  const deps: Sender = { ...options, tellAway: damped(options) }
-  return async (notificationId: string, run: Run): Promise<Outcome> =>
+  const deps: Sender = { ...options, warnUnavailable: atMostOncePerMinute(options) }
+  return async (notificationId: string, run: JobContext): Promise<Outcome> =>
     withClaim(deps, { kind: 'notification', id: notificationId, run }, async (claim) => {
       const { store, clock, policy } = deps
       await crashPoint('message-claimed')
@@ -74,14 +74,14 @@ export const sendNotification = (options: SendNotificationDeps) => {
       }
       const current = revived ? { ...notification, status: 'pending' as const, attempts: 0 } : notification
       const facts = gatherFacts(view, now, policy, run.manual)
-      const standing = standingOf(facts, current, { revived })
-      if (standing.kind === 'drop') {
-        return (await store.cancel(claim, now, standing.reason))
-          ? skipped(`no longer wanted: ${standing.reason}`)
+      const decision = sendDecision(facts, current, { revived })
+      if (decision.kind === 'cancel') {
+        return (await store.cancel(claim, now, decision.reason))
+          ? skipped(`no longer wanted: ${decision.reason}`)
           : OVERTAKEN
       }
-      if (standing.kind === 'hold') {
-        return putOff(store, claim, standing.until, { now, tried: false }, standing.reason)
+      if (decision.kind === 'wait') {
+        return reschedule(store, claim, decision.until, { now, tried: false }, decision.reason)
       }
       const message = deps.compose(view, current, facts.graceEndsAt)
       if (message === undefined) {
@@ -109,7 +109,7 @@ const reserveAndSend = async (
         { alert: 'messages-per-hour', cap: policy.limits.messagesPerHour, until: until.toISO() },
         'the cap on messages per hour holds messages back',
       )
-      return putOff(
+      return reschedule(
         store,
         claim,
         until,
@@ -119,7 +119,13 @@ const reserveAndSend = async (
     }
     case 'in-flight': {
       const until = now.plus({ minutes: 1 })
-      return putOff(store, claim, until, { now, tried: false }, 'a code of this cycle came in: its outcome comes first')
+      return reschedule(
+        store,
+        claim,
+        until,
+        { now, tried: false },
+        'a code of this cycle came in: its outcome comes first',
+      )
     }
     case 'not-wanted':
       return (await store.cancel(claim, now, start.reason)) ? skipped(`no longer wanted: ${start.reason}`) : OVERTAKEN
@@ -133,7 +139,7 @@ const reserveAndSend = async (
 }
 
 const deliver = async (
-  { store, clock, log, tellAway }: Sender,
+  { store, clock, log, warnUnavailable }: Sender,
   claim: Claim,
   notification: Notification,
   delivery: Delivery,
@@ -160,13 +166,13 @@ const deliver = async (
         ? done(`no-channel: ${delivery.detail}`)
         : OVERTAKEN
     case 'away': {
-      const until = nextTryWhileAway({
+      const until = nextTryWhileUnavailable({
         createdAt: notification.createdAt,
         again: notification.errorCode === delivery.code,
         now,
       })
-      tellAway(delivery)
-      return putOff(
+      warnUnavailable(delivery)
+      return reschedule(
         store,
         claim,
         until,
@@ -180,7 +186,7 @@ const deliver = async (
         const lost = `failed after ${notification.attempts + 1} tries: ${delivery.detail}`
         return (await store.settleSending(claim, 'failed', now, delivery.code)) ? done(lost) : OVERTAKEN
       }
-      return putOff(
+      return reschedule(
         store,
         claim,
         until,
@@ -191,10 +197,10 @@ const deliver = async (
   }
 }
 
-const putOff = async (
+const reschedule = async (
   store: Sender['store'],
   claim: Claim,
   until: DateTime,
-  options: Parameters<Notifications['postpone']>[2],
+  options: Parameters<Notifications['reschedule']>[2],
   why: string,
-): Promise<Outcome> => ((await store.postpone(claim, until, options)) ? snooze(until, why) : OVERTAKEN)
+): Promise<Outcome> => ((await store.reschedule(claim, until, options)) ? snooze(until, why) : OVERTAKEN)

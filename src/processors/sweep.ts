@@ -6,7 +6,7 @@ import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
 import type { WorkQueue } from '../queue/port.ts'
 import type { Dispatching, RecordKind } from '../store/port.ts'
-import { queueOf } from './hand-over.ts'
+import { queueOf } from './enqueue.ts'
 import { done, type Outcome } from './outcome.ts'
 
 export interface SweepDeps {
@@ -29,7 +29,7 @@ const everyKind: readonly RecordKind[] = ['authorisation', 'notification', 'cons
 
 /** One full sweep; rejects when the database or the queue is away, and counts as good only when it went through. */
 export const sweep = (deps: SweepDeps) => async (): Promise<Outcome> => {
-  const expired = await expireStates(deps)
+  const expired = await expireAttempts(deps)
   await crashPoint('states-expired')
   const swept = await dispatchKinds(deps, everyKind)
   await crashPoint('sweep-dispatched')
@@ -80,10 +80,10 @@ const dispatchKind = async (deps: SweepDeps, kind: RecordKind): Promise<number> 
   }
 }
 
-const expireStates = async ({ store, clock, pageSize }: SweepDeps): Promise<number> => {
+const expireAttempts = async ({ store, clock, pageSize }: SweepDeps): Promise<number> => {
   let total = 0
   for (;;) {
-    const expired = await store.expireAuthorisations(clock.now(), pageSize)
+    const expired = await store.expireAttempts(clock.now(), pageSize)
     total += expired
     if (expired < pageSize) return total
   }

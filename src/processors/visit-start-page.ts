@@ -6,7 +6,7 @@ import { crashPoint } from '../crash-point.ts'
 import type { Policy } from '../domain/policy.ts'
 import { findInFlight } from '../domain/in-progress.ts'
 import { openRoutes } from '../domain/open-routes.ts'
-import { takesCodes } from '../domain/takes-codes.ts'
+import { acceptsCode } from '../domain/lifecycle.ts'
 import { PermanentError, TransientError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Secret } from '../secret.ts'
@@ -57,7 +57,7 @@ export const startPageOf = (page: RenewalPage): StartPage => {
   // `unknown` lets the user try again: a new authorisation harms nothing, and waiting a day might.
   const inFlight = findInFlight(authorisations) !== undefined
   // A code in hand is exchanged whatever the hold, and even after the cycle lapsed.
-  if (inFlight && takesCodes(consent, renewal)) return { kind: 'being-checked', page }
+  if (inFlight && acceptsCode(consent, renewal)) return { kind: 'being-checked', page }
   const held = isOnHold(consent)
   if (renewal.status !== 'open' || (consent.status !== 'active' && !held)) return { kind: 'closed', page }
   return held ? { kind: 'on-hold', page } : { kind: 'ready', page }
@@ -83,7 +83,7 @@ export const leaveForBank = (deps: VisitDeps) => {
         return { kind: 'to-bank', link: kept }
       }
       const prepared = await prepare(consent, routes, now)
-      if (prepared.kind === 'held') return { kind: 'busy' }
+      if (prepared.kind === 'circuit-open') return { kind: 'busy' }
       if (prepared.kind === 'rejected') {
         log.warn({ consent_id: consent.id, refused: prepared.detail }, 'the provider refuses a link to a waiting user')
         return { kind: 'refused' }

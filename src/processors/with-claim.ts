@@ -3,7 +3,7 @@
 import type { Duration } from 'luxon'
 import { crashPoint } from '../crash-point.ts'
 import type { Claim, Dispatching, RecordKind } from '../store/port.ts'
-import { type Outcome, type Run, skipped, snooze } from './outcome.ts'
+import { type Outcome, type JobContext, skipped, snooze } from './outcome.ts'
 import { persist } from './persist.ts'
 
 /** A database that is back within this long costs a retry nothing; after it the lease runs out by itself. */
@@ -22,7 +22,7 @@ interface Frame {
  */
 export const withClaim = async (
   { store, lease }: Frame,
-  { kind, id, run }: { readonly kind: RecordKind; readonly id: string; readonly run: Run },
+  { kind, id, run }: { readonly kind: RecordKind; readonly id: string; readonly run: JobContext },
   work: (claim: Claim) => Promise<Outcome>,
 ): Promise<Outcome> => {
   const answer = await store.claim(kind, id, lease)
@@ -34,9 +34,9 @@ export const withClaim = async (
   } catch (error) {
     // Fenced: a claim that was overtaken gives nothing back. A failure to release must not hide why the job failed.
     const over = AbortSignal.any([run.signal, AbortSignal.timeout(RELEASE_TRIED_FOR_MS)])
-    const hold = run.lastAttempt ? undefined : lease
+    const queuedFor = run.lastAttempt ? undefined : lease
     await crashPoint('claim-to-be-given-back')
-    await persist(async () => store.release(claim, hold), over).catch(() => undefined)
+    await persist(async () => store.release(claim, queuedFor), over).catch(() => undefined)
     throw error
   }
 }

@@ -54,7 +54,7 @@ export interface BackendOptions {
  * BullMQ takes its own listener off the blocking connection that it closes, although one that is out of reach ends
  * later, with an error: without a listener ioredis prints that, address and all, beside the log.
  */
-const hushAfterClose = (worker: Worker): void => {
+const silenceAfterClose = (worker: Worker): void => {
   const { blockingClient } = worker.getBackend() as unknown as RedisQueueBackend
   blockingClient?.then(
     (connected) => connected.on('error', () => undefined),
@@ -174,7 +174,7 @@ const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: st
     makeWorker: (name, processor, options) => {
       const client = connect('worker', { queue: name })
       const worker = new Worker(name, processor, { ...options, connection: client, skipVersionCheck: true })
-      hushAfterClose(worker)
+      silenceAfterClose(worker)
       worker.once('closed', () => {
         clients.delete(client)
         client.disconnect()

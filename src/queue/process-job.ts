@@ -7,7 +7,7 @@ import type { Log } from '../log.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import { PermanentError, TransientError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { Outcome, Run } from '../processors/outcome.ts'
+import type { Outcome, JobContext } from '../processors/outcome.ts'
 import { attemptOf } from './attempt.ts'
 import type { Attempt } from './attempt.ts'
 import { recordIdOf } from './catalogue.ts'
@@ -17,7 +17,7 @@ import type { Failure } from './failure.ts'
 import type { QueueName } from './port.ts'
 import type { QueueTimings } from './timings.ts'
 
-export type Handler = (id: string | undefined, run: Run) => Promise<Outcome>
+export type Handler = (id: string | undefined, run: JobContext) => Promise<Outcome>
 
 /** The queue has given up on this record for now: what comes next is a date on the record. */
 export interface FinalFailure {
@@ -54,7 +54,7 @@ const endOf = {
   exchange: 'exchange-ended',
 } as const
 
-export interface JobContext {
+export interface RunnerContext {
   readonly queue: QueueName
   readonly plan: QueuePlan
   readonly handler: Handler
@@ -70,7 +70,7 @@ export interface JobContext {
  * The handler's outcome; rejects when it has not ended `settle` ms after its signal was aborted by the job's deadline.
  */
 const underDeadline = async (
-  context: JobContext,
+  context: RunnerContext,
   lost: AbortSignal,
   work: (signal: AbortSignal) => Promise<Outcome>,
 ): Promise<Outcome> => {
@@ -97,7 +97,7 @@ const underDeadline = async (
 }
 
 const fail = async (
-  context: JobContext,
+  context: RunnerContext,
   id: string | undefined,
   attempt: Attempt,
   failure: Failure,
@@ -131,7 +131,7 @@ const giveBack = async (job: Job, token: string | undefined): Promise<Error> => 
 
 /** Makes what BullMQ calls for each job. `lost` is aborted when another worker may have taken the job over. */
 export const processJob =
-  (context: JobContext) =>
+  (context: RunnerContext) =>
   async (job: Job, token: string | undefined, lost: AbortSignal): Promise<Report> => {
     const { queue, plan, handler, log, stopping } = context
     const attempt = attemptOf(job)

@@ -20,7 +20,7 @@ export interface RedisInfo {
   readonly isReplica: boolean
 }
 
-const LEAST = [7, 0, 8] as const
+const MIN_VERSION = [7, 0, 8] as const
 
 const isAtLeast = (version: string, least: readonly number[]): boolean => {
   const parts = version.split('.').map(Number)
@@ -45,7 +45,7 @@ export const readInfo = (text: string): RedisInfo => {
   return {
     version: fields.get('valkey_version') ?? version,
     isValkey: fields.has('valkey_version'),
-    isRecentEnough: isAtLeast(version, LEAST),
+    isRecentEnough: isAtLeast(version, MIN_VERSION),
     evictionPolicy: fields.get('maxmemory_policy'),
     persists: aof === undefined ? undefined : aof === '1',
     isReplica: fields.get('role') === 'slave',

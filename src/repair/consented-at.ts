@@ -16,7 +16,7 @@ export interface ConsentedQuestion {
 }
 
 /** More ways than this to explain one value prove nothing. */
-const MOST_WAYS = 2_000
+const MAX_WAYS = 2_000
 const NAMES_TRIED = 2
 
 /** Undefined when it cannot be told. */
@@ -40,7 +40,7 @@ export const consentedBy = ({ consent, events, imports, before, zones }: Consent
   // No import moved what it had not set.
   if (since === 0 || created === first.stored) return written(stored)
   const choices: (string | undefined)[] = [undefined, ...zones.flatMap((names) => names.slice(0, NAMES_TRIED))]
-  if (choices.length ** rewrites.length > MOST_WAYS) return undefined
+  if (choices.length ** rewrites.length > MAX_WAYS) return undefined
   const found = new Set<number | undefined>()
   for (const way of waysOf(choices, rewrites.length)) {
     if (way.reduce((value, zone) => (zone === undefined ? value : readAs(zone, value)), first.stored) !== created)

@@ -37,8 +37,8 @@ export const findZones = async (db: Database, pages: AsyncIterable<string[]>, of
 }
 
 /** Memory stays flat: thinned out by half whenever it is full, so that what is kept lies all over the database. */
-const MOST_KEPT = 20_000
+const MAX_KEPT = 20_000
 const keep = (kept: Shift[], more: readonly Shift[]): void => {
   kept.push(...more)
-  if (kept.length > MOST_KEPT) kept.splice(0, kept.length, ...kept.filter((_, index) => index % 2 === 0))
+  if (kept.length > MAX_KEPT) kept.splice(0, kept.length, ...kept.filter((_, index) => index % 2 === 0))
 }

@@ -3,8 +3,8 @@
 import type { Transaction } from '../store/database.ts'
 
 /** Leases last minutes: one that ends later than this is none, but a value that an import has moved. */
-const LONGEST_LEASE = '1 hour'
-const HELD = `lease_until > clock_timestamp() AND lease_until <= clock_timestamp() + interval '${LONGEST_LEASE}'`
+const MAX_LEASE = '1 hour'
+const HELD = `lease_until > clock_timestamp() AND lease_until <= clock_timestamp() + interval '${MAX_LEASE}'`
 
 /** Ids of those that are locked now and that nobody works on. */
 export const lockConsents = async (tx: Transaction, ids: readonly string[]): Promise<string[]> => {

@@ -17,7 +17,7 @@ export interface RedateOptions {
 }
 
 /** Leases and marks last minutes; one that an import read and wrote back may have moved by hours. */
-const LONGEST_LEASE_MS = 3_600_000
+const MAX_LEASE_MS = 3_600_000
 
 /** The plan with what follows from it. */
 export const redate = (stored: StoredConsent, plan: Plan, { now, policy, zones }: RedateOptions): Plan => {
@@ -50,7 +50,7 @@ export const redate = (stored: StoredConsent, plan: Plan, { now, policy, zones }
   const isChanged = plan.changes.length > 0
   if (isChanged) {
     for (const column of ['lease_until', 'queued_until']) {
-      if ((instantOf(consent, column) ?? 0) > nowMs + LONGEST_LEASE_MS)
+      if ((instantOf(consent, column) ?? 0) > nowMs + MAX_LEASE_MS)
         change('consents', consent, column, undefined, 'no lease is that long')
     }
     const failed = stored.events.findLast((event) => event['type'] === 'link.failed')

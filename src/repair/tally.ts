@@ -3,7 +3,7 @@ import type { PassingChange } from './passing.ts'
 import type { Aftermath, Plan, Unproven } from './plan.ts'
 
 /** Of the lists, for people: the counts go on. */
-const MOST_LISTED = 100_000
+const MAX_LISTED = 100_000
 
 export const startTally = (startedAt: number) => {
   const changes = new Map<string, { what: string; by: string; rows: number }>()
@@ -21,8 +21,8 @@ export const startTally = (startedAt: number) => {
         if (plan.changes.length > 0) shifted += 1
         for (const { table, column, by } of plan.changes) count(`${table}.${column}`, by)
         if (plan.shifts.byHash.some(({ meant }) => meant > startedAt)) stillWritten = true
-        unproven.push(...plan.unproven.slice(0, MOST_LISTED - unproven.length))
-        aftermath.push(...plan.aftermath.slice(0, MOST_LISTED - aftermath.length))
+        unproven.push(...plan.unproven.slice(0, MAX_LISTED - unproven.length))
+        aftermath.push(...plan.aftermath.slice(0, MAX_LISTED - aftermath.length))
       }
     },
     passing: (found: readonly PassingChange[]): void => {

@@ -1,23 +1,23 @@
 // The role `scheduler`: finds what is due, and gives events their place in the feed. Part of the composition root:
 // constructs, decides nothing.
 import { Duration } from 'luxon'
-import { keepTime } from '../processors/keep-time.ts'
+import { runEvery } from '../processors/run-every.ts'
 import { placeEvents } from '../processors/place-events.ts'
 import { sweep, sweepUrgent } from '../processors/sweep.ts'
 import { watchEvery, watchSweep } from '../processors/watch-sweep.ts'
 import { intervalOf } from '../queue/cron.ts'
 import { startWorkers } from '../queue/runner.ts'
 import { makeSweepSchedule } from '../queue/schedule.ts'
-import { type Parts, runnerTimings, type Stop, stopWaits } from './parts.ts'
+import { type Services, runnerTimings, type Stop, stopWaits } from './services.ts'
 
 // A company that reads the feed knows within a second; most rounds find nothing and cost one statement.
 const PLACES_EVERY = Duration.fromObject({ milliseconds: 250 })
 const PLACES_AGAIN = Duration.fromObject({ seconds: 5 })
 
-export const startSchedulerRole = (parts: Parts): Stop => {
+export const startSchedulerRole = (parts: Services): Stop => {
   const { backend, log, store, queue, clock, config } = parts
   const { timing } = config
-  const { pageSize, maxWaiting, queuedFor, codeTimer, jobDeadline: roundWithin } = timing
+  const { pageSize, maxWaiting, queuedFor, codeTimer, jobDeadline: tickWithin } = timing
   const { cron } = config.policy.sweep
   const interval = intervalOf(cron)
   const deps = { store, queue, clock, log, pageSize, maxWaiting, queuedFor }
@@ -30,27 +30,27 @@ export const startSchedulerRole = (parts: Parts): Stop => {
     onEnd: parts.metrics.recordJob,
     timings: runnerTimings(parts),
   })
-  const watchdog = keepTime({
+  const watchdog = runEvery({
     name: 'watchdog',
     every: watchEvery(interval),
-    roundWithin,
+    tickWithin,
     log,
-    round: watchSweep({ store, sweep: sweepAll, registerSchedule, interval, log }),
+    tick: watchSweep({ store, sweep: sweepAll, registerSchedule, interval, log }),
   })
-  const urgent = keepTime({
+  const urgent = runEvery({
     name: 'urgent',
     every: codeTimer,
-    roundWithin,
+    tickWithin,
     log,
-    round: async () => void (await sweepNow()),
+    tick: async () => void (await sweepNow()),
   })
-  const places = keepTime({
+  const places = runEvery({
     name: 'feed',
     every: PLACES_EVERY,
     afterFailure: PLACES_AGAIN,
-    roundWithin,
+    tickWithin,
     log,
-    round: placeEvents({ store }),
+    tick: placeEvents({ store }),
   })
   // At the start whatever the watchdog finds: a changed pattern is registered here. While the queue is away, the
   // watchdog repeats it.

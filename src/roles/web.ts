@@ -7,9 +7,9 @@ import { feedEventJson, historyJson } from '../presentation/consent-json.ts'
 import { receiveCallback } from '../processors/receive-callback.ts'
 import { leaveForBank, visitStartPage } from '../processors/visit-start-page.ts'
 import { queueNames } from '../queue/catalogue.ts'
-import { type Parts, type Stop, stopWaits } from './parts.ts'
+import { type Services, type Stop, stopWaits } from './services.ts'
 
-export const makeWebServer = async (parts: Parts, health: HealthDeps): Promise<HttpServer> => {
+export const makeWebServer = async (parts: Services, health: HealthDeps): Promise<HttpServer> => {
   const { backend, clock, config, lists, log, store, vault, prepare } = parts
   const { policy, timing, web } = config
   const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log }
@@ -35,7 +35,7 @@ export const makeWebServer = async (parts: Parts, health: HealthDeps): Promise<H
     board: ops,
     visitStartPage: visitStartPage(visit),
     leaveForBank: leaveForBank(visit),
-    receiveCallback: receiveCallback({ store, handOver: parts.handOver, clock }),
+    receiveCallback: receiveCallback({ store, enqueue: parts.enqueue, clock }),
     findConsent: store.findConsent,
     getRenewalPageByDoneId: store.getRenewalPageByDoneId,
     getConsentJson: async (id) => {
@@ -51,7 +51,7 @@ export const makeWebServer = async (parts: Parts, health: HealthDeps): Promise<H
 
 /** Unready, but answering, for as long as whoever sends us traffic takes to notice; then no new connection. */
 export const stopWeb =
-  (server: HttpServer, { config: { timing } }: Parts): Stop =>
+  (server: HttpServer, { config: { timing } }: Services): Stop =>
   async () => {
     server.setUnready()
     await delay(timing.unreadyFor.toMillis())

@@ -7,13 +7,13 @@ import { smtpChannel } from '../notify/smtp-channel.ts'
 import { loadTemplates } from '../notify/templates.ts'
 import { advanceAuthorisation } from '../processors/advance-authorisation.ts'
 import { exchangeStuckCodes } from '../processors/exchange-stuck-codes.ts'
-import { keepTime } from '../processors/keep-time.ts'
-import type { Outcome, Run } from '../processors/outcome.ts'
+import { runEvery } from '../processors/run-every.ts'
+import type { Outcome, JobContext } from '../processors/outcome.ts'
 import { recordFailure } from '../processors/record-failure.ts'
 import { renewConsent } from '../processors/renew-consent.ts'
 import { sendNotification } from '../processors/send-notification.ts'
 import { startWorkers, type WorkersOptions } from '../queue/runner.ts'
-import { type Parts, runnerTimings, type Stop, stopWaits } from './parts.ts'
+import { type Services, runnerTimings, type Stop, stopWaits } from './services.ts'
 
 /**
  * A mail server that takes longer than one request may is given up well before the job's deadline and the record's
@@ -21,8 +21,8 @@ import { type Parts, runnerTimings, type Stop, stopWaits } from './parts.ts'
  */
 const CONNECT_AT_MOST_MS = 10_000
 
-export const startWorkerRole = (parts: Parts, mail: Sections['mail']): Stop => {
-  const { backend, log, store, clock, config, provider, prepare, vault, handOver } = parts
+export const startWorkerRole = (parts: Services, mail: Sections['mail']): Stop => {
+  const { backend, log, store, clock, config, provider, prepare, vault, enqueue } = parts
   const { policy, timing, web } = config
   const { lease, codeTimer, jobDeadline } = timing
   const longest = timing.requestTimeout.toMillis()
@@ -37,9 +37,9 @@ export const startWorkerRole = (parts: Parts, mail: Sections['mail']): Stop => {
     company: policy.company.name,
     clock,
   })
-  const renew = renewConsent({ store, prepare, handOver, clock, policy, lease })
+  const renew = renewConsent({ store, prepare, enqueue, clock, policy, lease })
   const send = sendNotification({ store, channel, compose, clock, policy, lease, log })
-  const advance = advanceAuthorisation({ store, provider, handOver, clock, policy, lease, log })
+  const advance = advanceAuthorisation({ store, provider, enqueue, clock, policy, lease, log })
   const workers = startWorkers({
     backend,
     handlers: { reauth: byId(renew), notify: byId(send), exchange: byId(advance) },
@@ -47,12 +47,12 @@ export const startWorkerRole = (parts: Parts, mail: Sections['mail']): Stop => {
     onEnd: parts.metrics.recordJob,
     timings: runnerTimings(parts),
   })
-  const codes = keepTime({
+  const codes = runEvery({
     name: 'codes',
     every: codeTimer,
-    roundWithin: jobDeadline,
+    tickWithin: jobDeadline,
     log,
-    round: async (signal) => exchangeStuckCodes({ store, advance, clock, waited: codeTimer, log, signal })(),
+    tick: async (signal) => exchangeStuckCodes({ store, advance, clock, waited: codeTimer, log, signal })(),
   })
   return async () => {
     const ended = await Promise.all([workers.close(), codes.stop(stopWaits(timing))])
@@ -62,6 +62,6 @@ export const startWorkerRole = (parts: Parts, mail: Sections['mail']): Stop => {
 }
 
 const byId =
-  (job: (id: string, run: Run) => Promise<Outcome>): NonNullable<WorkersOptions['handlers']['reauth']> =>
+  (job: (id: string, run: JobContext) => Promise<Outcome>): NonNullable<WorkersOptions['handlers']['reauth']> =>
   async (id, run) =>
     job(id ?? '', run)

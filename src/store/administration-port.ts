@@ -11,7 +11,7 @@ import type {
   Renewal,
 } from '../domain/model.ts'
 import type { Secret } from '../secret.ts'
-import type { ConsentEvent, ConsentFilter, Hold, RecordKind } from './port.ts'
+import type { ConsentEvent, ConsentFilter, OpenCircuit, RecordKind } from './port.ts'
 
 /** Who asks, and why: kept in the consent's events. */
 export interface Request {
@@ -64,7 +64,7 @@ export interface StatusCounts {
   readonly unknownAuthorisations: number
   /** The earliest date that has passed without a look, by kind of record. */
   readonly oldestOverdue: Readonly<Record<RecordKind, DateTime | undefined>>
-  readonly holds: readonly Hold[]
+  readonly holds: readonly OpenCircuit[]
   /** How long the oldest event without a place in the feed has waited, by the database's clock; 0 when none does. */
   readonly feedLagSeconds: number
 }

@@ -2,11 +2,11 @@
 // leaves an event with its reason; asked twice, it changes nothing the second time.
 import { checkRenewalTransition } from '../domain/lifecycle.ts'
 import type { Policy } from '../domain/policy.ts'
-import { judgeRequest, wayOut } from '../domain/renewal-request.ts'
+import { judgeRequest, nextStepHint } from '../domain/renewal-request.ts'
 import { ruleFor } from '../domain/rules.ts'
 import type { Consent as ConsentRow, Prisma, Renewal as RenewalRow } from '../generated/prisma/client.ts'
 import type { Administration, AdministrationAnswer, Request } from './administration-port.ts'
-import { isClosedForGood } from '../domain/takes-codes.ts'
+import { isTerminal } from '../domain/lifecycle.ts'
 import type { Database, Transaction } from './database.ts'
 import { appendEvent, type EventType } from './events.ts'
 import { lockConsent, lockRenewal } from './locks.ts'
@@ -26,7 +26,7 @@ export const administration = (db: Database, policy: Policy): Administration => 
     change(db, id, async (tx, consent) => {
       if (consent.status === 'paused') return unchanged('it is paused already')
       if (consent.status !== 'active')
-        return refused(`only an active consent can be paused; ${wayOut(toConsent(consent))}`)
+        return refused(`only an active consent can be paused; ${nextStepHint(toConsent(consent))}`)
       await closeConsent(tx, consent, { as: 'paused', now: request.now })
       await record(tx, consent, 'consent.paused', request)
       return done('paused: no message is sent and no link is made; a code in hand is still exchanged')
@@ -36,8 +36,8 @@ export const administration = (db: Database, policy: Policy): Administration => 
     change(db, id, async (tx, consent) => {
       if (consent.status === 'active') return unchanged('it is active already')
       if (consent.status !== 'paused')
-        return refused(`only a paused consent can be resumed; ${wayOut(toConsent(consent))}`)
-      const cycle = await backIntoTheLoop(tx, consent, request, 'resumed by an operator')
+        return refused(`only a paused consent can be resumed; ${nextStepHint(toConsent(consent))}`)
+      const cycle = await reactivate(tx, consent, request, 'resumed by an operator')
       await record(tx, consent, 'consent.resumed', request, { cycle })
       return done('resumed: the next sweep looks at it')
     }),
@@ -46,11 +46,11 @@ export const administration = (db: Database, policy: Policy): Administration => 
     change(db, id, async (tx, consent) => {
       if (consent.status === 'active') return unchanged('it is active already')
       if (consent.status !== 'quarantined' && consent.status !== 'unsupported') {
-        return refused(`only a quarantined or unsupported consent can be released; ${wayOut(toConsent(consent))}`)
+        return refused(`only a quarantined or unsupported consent can be released; ${nextStepHint(toConsent(consent))}`)
       }
       const obstacle = consent.status === 'unsupported' ? missingRoute(consent, policy) : unreadableToken(db, consent)
       if (obstacle !== undefined) return refused(obstacle)
-      const cycle = await backIntoTheLoop(tx, consent, request, `released by an operator from ${consent.status}`)
+      const cycle = await reactivate(tx, consent, request, `released by an operator from ${consent.status}`)
       await tx.consent.update({ where: { id }, data: { mismatches: 0 } })
       await record(tx, consent, 'consent.released', request, { from: consent.status, cycle })
       return done('released: the next sweep looks at it')
@@ -59,7 +59,7 @@ export const administration = (db: Database, policy: Policy): Administration => 
   closeForGood: async (id, as, request) =>
     change(db, id, async (tx, consent) => {
       if (consent.status === as) return unchanged(`it is closed as ${as} already`)
-      if (isClosedForGood(consent)) return refused(wayOut(toConsent(consent)))
+      if (isTerminal(consent)) return refused(nextStepHint(toConsent(consent)))
       await closeConsent(tx, consent, { as, now: request.now })
       await record(tx, consent, 'consent.closed', request, { as })
       return done(`closed as ${as}: nothing is sent any more, and no code is taken`)
@@ -157,12 +157,7 @@ const currentRenewal = async (tx: Transaction, consent: ConsentRow): Promise<Ren
  * A cycle that was closed with its consent stays closed: the next one begins (there is one renewal per consent and
  * cycle). Answers the one that runs.
  */
-const backIntoTheLoop = async (
-  tx: Transaction,
-  consent: ConsentRow,
-  request: Request,
-  reason: string,
-): Promise<number> => {
+const reactivate = async (tx: Transaction, consent: ConsentRow, request: Request, reason: string): Promise<number> => {
   const renewal = await currentRenewal(tx, consent)
   const cycle = renewal === undefined || renewal.status === 'open' ? consent.cycle : consent.cycle + 1
   if (cycle !== consent.cycle) await tx.consent.update({ where: { id: consent.id }, data: { cycle } })

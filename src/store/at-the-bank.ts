@@ -1,7 +1,7 @@
 // What happens while the user goes to the bank and comes back: links handed out, codes and refusals received.
 import type { DateTime } from 'luxon'
 import { authorisationTransitions, sourcesOf } from '../domain/lifecycle.ts'
-import { takesCodes } from '../domain/takes-codes.ts'
+import { acceptsCode } from '../domain/lifecycle.ts'
 import type {
   Authorisation as AuthorisationRow,
   Consent as ConsentRow,
@@ -12,7 +12,7 @@ import { authorisationRow, openCell, sealCell, stateHash } from './authorisation
 import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
 import { lockAuthorisation, lockConsent, lockRenewal } from './locks.ts'
-import type { AtTheBank, CallbackAnswer, RenewalPage, Taken } from './port.ts'
+import type { AtTheBank, CallbackAnswer, RenewalPage, CallbackOutcome } from './port.ts'
 import { toAuthorisation, toConsent, toRenewal } from './rows.ts'
 
 export const atTheBank = (db: Database): AtTheBank => ({
@@ -70,7 +70,7 @@ export const atTheBank = (db: Database): AtTheBank => ({
       const takesCode = sourcesOf(authorisationTransitions, 'code_received').some(
         (from) => from === authorisation.status && from !== 'exchanging',
       )
-      if (!takesCode || !takesCodes(consent, renewal)) return { kind: 'closed', doneId: authorisation.doneId }
+      if (!takesCode || !acceptsCode(consent, renewal)) return { kind: 'closed', doneId: authorisation.doneId }
       await tx.authorisation.update({
         where: { id: authorisation.id },
         data: {
@@ -129,7 +129,7 @@ interface Locked {
 const answerState = async (
   db: Database,
   state: Secret,
-  answer: (tx: Transaction, locked: Locked) => Promise<Taken>,
+  answer: (tx: Transaction, locked: Locked) => Promise<CallbackOutcome>,
 ): Promise<CallbackAnswer> =>
   db.prisma.$transaction(async (tx) => {
     const found = await tx.authorisation.findUnique({ where: { stateHash: stateHash(state) }, select: { id: true } })

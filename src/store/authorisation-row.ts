@@ -39,10 +39,16 @@ export const authorisationRow = (
 })
 
 /** Cells that have served. An expired or refused attempt keeps its verifier as long as its cycle takes a code. */
-export const emptied = { verifier: null, link: null, code: null, accessToken: null, newRefreshToken: null } as const
+export const clearedSecrets = {
+  verifier: null,
+  link: null,
+  code: null,
+  accessToken: null,
+  newRefreshToken: null,
+} as const
 
 /** No code comes into these cycles any more: the verifiers of attempts that had ended before are forgotten. */
-export const forgetAttempts = async (tx: Transaction, renewals: Prisma.AuthorisationWhereInput): Promise<void> => {
+export const clearVerifiers = async (tx: Transaction, renewals: Prisma.AuthorisationWhereInput): Promise<void> => {
   await tx.authorisation.updateMany({
     where: { ...renewals, status: { in: ['expired', 'refused'] }, verifier: { not: null } },
     data: { verifier: null },

@@ -44,7 +44,7 @@ interface DispatchRow {
 export const dispatching = ({ prisma }: Database): Dispatching => ({
   // SKIP LOCKED: any number of schedulers sweep at once, each gets rows of its own. The count makes the job id, never
   // used twice.
-  dispatchDue: async (kind, now, limit, hold) => {
+  dispatchDue: async (kind, now, limit, queuedFor) => {
     const { name, open } = tables[kind]
     const rows = await prisma.$queryRaw<DispatchRow[]>`
       WITH due AS MATERIALIZED (
@@ -54,16 +54,16 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
         LIMIT ${limit}
         FOR UPDATE SKIP LOCKED
       )
-      UPDATE ${name} AS row SET queued_until = ${later(hold)}, dispatch_no = dispatch_no + 1
+      UPDATE ${name} AS row SET queued_until = ${later(queuedFor)}, dispatch_no = dispatch_no + 1
       FROM due WHERE row.id = due.id
       RETURNING row.id, row.dispatch_no`
     return rows.map(toDispatched)
   },
 
-  dispatchOne: async (kind, id, hold) => {
+  dispatchOne: async (kind, id, queuedFor) => {
     const { name, open } = tables[kind]
     const rows = await prisma.$queryRaw<DispatchRow[]>`
-      UPDATE ${name} SET queued_until = ${later(hold)}, dispatch_no = dispatch_no + 1
+      UPDATE ${name} SET queued_until = ${later(queuedFor)}, dispatch_no = dispatch_no + 1
       WHERE id = ${id}::uuid AND ${open} AND ${free}
       RETURNING id, dispatch_no`
     return rows.map(toDispatched)[0]
@@ -96,15 +96,15 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
       : { kind: 'held', until: instant(held[0].lease_until ?? new Date()) }
   },
 
-  release: async (claim: Claim, hold) => {
-    const mark = hold === undefined ? Prisma.raw('queued_until') : later(hold)
+  release: async (claim: Claim, queuedFor) => {
+    const mark = queuedFor === undefined ? Prisma.raw('queued_until') : later(queuedFor)
     const released = await prisma.$executeRaw`
       UPDATE ${tables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ${claim.id}::uuid AND
         epoch = ${claim.epoch}`
     return released === 1
   },
 
-  expireAuthorisations: async (now, limit) => prisma.$executeRaw`
+  expireAttempts: async (now, limit) => prisma.$executeRaw`
     WITH stale AS MATERIALIZED (
       SELECT id FROM authorisations WHERE status = 'issued' AND next_action_at <= ${now.toJSDate()}
       ORDER BY next_action_at LIMIT ${limit} FOR UPDATE SKIP LOCKED
@@ -126,15 +126,15 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
 
   // Only where the lease is free: the job that failed may never have had it (its claim failed), and whoever has it is
   // at work. The epoch moves as with a claim: whoever slept through a lease must not write over the date.
-  postponeRecord: async (kind, id, { now, until, soon, hurriesFor }, code) => {
+  rescheduleRecord: async (kind, id, { now, retryAt, urgentRetryAt, urgentFor }, code) => {
     if (!UUID.test(id)) return
     const { name, open, error, hurries, began } = tables[kind]
-    const ends = Prisma.sql`${began} + make_interval(secs => ${hurriesFor.as('seconds')}::float8)`
+    const ends = Prisma.sql`${began} + make_interval(secs => ${urgentFor.as('seconds')}::float8)`
     await prisma.$executeRaw`
       UPDATE ${name} SET epoch = epoch + 1, ${error} = ${code}, lease_until = NULL, queued_until = NULL, next_action_at
         = greatest(next_action_at,
         CASE WHEN ${hurries} AND ${ends} > ${now.toJSDate()}::timestamptz
-          THEN least(${soon.toJSDate()}::timestamptz, ${ends}) ELSE ${until.toJSDate()}::timestamptz END)
+          THEN least(${urgentRetryAt.toJSDate()}::timestamptz, ${ends}) ELSE ${retryAt.toJSDate()}::timestamptz END)
       WHERE id = ${id}::uuid AND ${open} AND (lease_until IS NULL OR lease_until <= clock_timestamp())`
   },
 

@@ -1,7 +1,7 @@
 // The exchange of a code and its proof, step by step. An exchange is fenced by its own authorisation, not by the
 // consent; and a token response in hand is stored whoever holds the claim by then: losing it would lose the connection.
 import type { Vault } from '../crypto/vault.ts'
-import { takesCodes } from '../domain/takes-codes.ts'
+import { acceptsCode } from '../domain/lifecycle.ts'
 import type { Secret } from '../secret.ts'
 import { openCell, sealCell } from './authorisation-row.ts'
 import { type Database, type Transaction, fenced, overtaken } from './database.ts'
@@ -34,7 +34,7 @@ export const exchanges = (db: Database): Exchanges => ({
       const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
       if (authorisation.status !== 'code_received' || authorisation.code === null || authorisation.verifier === null)
         overtaken()
-      if (!takesCodes(consent, renewal)) {
+      if (!acceptsCode(consent, renewal)) {
         answer = { kind: 'superseded' }
         return
       }
@@ -80,7 +80,7 @@ export const exchanges = (db: Database): Exchanges => ({
           // refresh since.
           const { refreshToken } = response
           if (refreshToken !== undefined && authorisation.newRefreshToken === null)
-            await keepBeside(tx, db.vault, authorisationId, refreshToken, consent.credentialsId)
+            await storePendingToken(tx, db.vault, authorisationId, refreshToken, consent.credentialsId)
           return 'token-changed'
         }
       }
@@ -146,7 +146,7 @@ export const exchanges = (db: Database): Exchanges => ({
     return row?.accessToken == null ? undefined : openCell(db.vault, 'access_token', authorisationId, row.accessToken)
   },
 
-  readTokenBeside: async (authorisationId) => {
+  readPendingToken: async (authorisationId) => {
     const row = await db.prisma.authorisation.findUnique({
       where: { id: authorisationId },
       select: { newRefreshToken: true },
@@ -156,12 +156,12 @@ export const exchanges = (db: Database): Exchanges => ({
       : openCell(db.vault, 'new_refresh_token', authorisationId, row.newRefreshToken)
   },
 
-  hasTokenBeside: async (consentId) =>
+  hasPendingToken: async (consentId) =>
     (await db.prisma.authorisation.count({
       where: { consentId, newRefreshToken: { not: null }, status: { in: ['exchanging', 'verifying', 'unknown'] } },
     })) > 0,
 
-  replaceTokenBeside: async (authorisationId, token) => {
+  replacePendingToken: async (authorisationId, token) => {
     const data = { newRefreshToken: sealCell(db.vault, 'new_refresh_token', authorisationId, token) }
     return (
       (
@@ -189,24 +189,24 @@ export const exchanges = (db: Database): Exchanges => ({
       const consent = await lockConsent(tx, consentId)
       if (consent === undefined) return false
       if (await replaceToken(tx, db.vault, consent, version, token, now)) return true
-      await keepBeside(tx, db.vault, authorisationId, token, consent.credentialsId)
+      await storePendingToken(tx, db.vault, authorisationId, token, consent.credentialsId)
       return false
     }),
 
-  returnCode: async (claim, at, code) =>
+  requeueCode: async (claim, at, code) =>
     update(db, claim, ['exchanging'], {
       status: 'code_received',
       nextActionAt: at.toJSDate(),
       errorCode: code,
       asked: { increment: 1 },
     }),
-  askLater: async (claim, at, code) =>
+  schedulePoll: async (claim, at, code) =>
     update(db, claim, ['verifying', 'unknown'], {
       nextActionAt: at.toJSDate(),
       errorCode: code,
       asked: { increment: 1 },
     }),
-  dateAuthorisation: async (claim, at) =>
+  scheduleAttempt: async (claim, at) =>
     update(db, claim, ['code_received', 'verifying', 'unknown'], { nextActionAt: at.toJSDate() }),
 
   markUnknown: async (claim, at, code, now) =>
@@ -253,7 +253,7 @@ export const exchanges = (db: Database): Exchanges => ({
 })
 
 /** While the authorisation is open: one that is closed is asked about no more. */
-const keepBeside = async (
+const storePendingToken = async (
   tx: Transaction,
   vault: Vault,
   id: string,

@@ -8,7 +8,7 @@ import type { ConsentStatus } from '../domain/model.ts'
 import { nextAction } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
 import { ruleFor } from '../domain/rules.ts'
-import { isClosedForGood } from '../domain/takes-codes.ts'
+import { isTerminal } from '../domain/lifecycle.ts'
 import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
 import type { ImportRow, RowResult } from './administration-port.ts'
 import { chainEvent, type ChainedEvent, type EventType } from './events.ts'
@@ -108,7 +108,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   const create = (row: ImportRow): ConsentRow => {
     const id = newId()
     const created: ConsentRow = {
-      ...neverWorkedOn,
+      ...newRecordDefaults,
       id,
       credentialsId: row.credentialsId,
       userId: row.userId,
@@ -222,7 +222,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   const applyWords = (held: ConsentRow, row: ImportRow): { superseded: number; warning: string | undefined } => {
     let superseded = 0
     const close = (older: ConsentRow, newer: ConsentRow): void => {
-      if (isClosedForGood(older) || isReplacedBy(newer, older.id)) return
+      if (isTerminal(older) || isReplacedBy(newer, older.id)) return
       supersede(older, newer)
       superseded += 1
     }
@@ -293,7 +293,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
 
 const withoutFailure = { failedAttempts: 0, outages: 0, lastErrorCode: null, retryAfter: null }
 
-const neverWorkedOn = {
+const newRecordDefaults = {
   status: 'active',
   cycle: 1,
   tokenVersion: 1,

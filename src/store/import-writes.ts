@@ -2,7 +2,7 @@
 // row.
 import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
 import { Prisma } from '../generated/prisma/client.ts'
-import { forgetAttempts } from './authorisation-row.ts'
+import { clearVerifiers } from './authorisation-row.ts'
 import type { Transaction } from './database.ts'
 import type { ChainedEvent } from './events.ts'
 
@@ -117,7 +117,7 @@ export const closeCycles = async (
     where: { consentId: { in: ids }, status: 'open' },
     data: { status: as, closedAt: now },
   })
-  await forgetAttempts(tx, { consentId: { in: ids } })
+  await clearVerifiers(tx, { consentId: { in: ids } })
   await tx.notification.updateMany({
     where: { consentId: { in: ids }, status: 'pending' },
     data: { status: 'cancelled', nextActionAt: null },

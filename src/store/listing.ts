@@ -154,7 +154,7 @@ const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCoun
     holds: holds.map((row) => ({
       code: row.code as StatusCounts['holds'][number]['code'],
       since: instant(row.since),
-      probeAt: instant(row.probeAt),
+      trialAt: instant(row.probeAt),
     })),
   }
 }

@@ -1,6 +1,6 @@
 // The message ledger: reserved before anything is handed over, settled after, never reserved twice.
 import type { DateTime } from 'luxon'
-import { DOUBT_HOLDS } from '../domain/in-progress.ts'
+import { IN_DOUBT_DELAY } from '../domain/in-progress.ts'
 import { checkNotificationTransition } from '../domain/lifecycle.ts'
 import type { NotificationStatus } from '../domain/model.ts'
 import type { Notification as NotificationRow } from '../generated/prisma/client.ts'
@@ -32,7 +32,7 @@ export const notifications = (db: Database): Notifications => ({
         answer = { kind: 'not-wanted', reason: `the consent is ${consentStatus}, its renewal ${renewalStatus}` }
         return
       }
-      const doubtful = { status: 'unknown', codeReceivedAt: { gt: now.minus(DOUBT_HOLDS).toJSDate() } }
+      const doubtful = { status: 'unknown', codeReceivedAt: { gt: now.minus(IN_DOUBT_DELAY).toJSDate() } }
       const inFlight = await tx.authorisation.count({
         where: {
           renewalId: row.renewalId,
@@ -95,7 +95,7 @@ export const notifications = (db: Database): Notifications => ({
 
   // The place in the hour is given back by whoever ends `sending`, with it: once, and not at all by a process that dies
   // before.
-  postpone: async (claim, at, { tried, code }) =>
+  reschedule: async (claim, at, { tried, code }) =>
     fenced(db, async (tx) => {
       const [before] = await tx.$queryRaw<{ status: string; sending_at: Date | null }[]>`
         SELECT status, sending_at FROM notifications WHERE id = ${claim.id}::uuid FOR UPDATE`

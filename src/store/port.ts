@@ -34,43 +34,43 @@ export interface Dispatched {
   readonly dispatchNo: number
 }
 
-export interface Rest {
+export interface RetryDates {
   readonly now: DateTime
-  readonly until: DateTime
+  readonly retryAt: DateTime
   /**
    * Until when what hurries rests instead: a code that came, a message whose sending began, less than `hurriesFor` ago.
    * Never past the end of that time, which is when a code dies.
    */
-  readonly soon: DateTime
-  readonly hurriesFor: Duration
+  readonly urgentRetryAt: DateTime
+  readonly urgentFor: Duration
 }
 
 /** Leases and dispatch marks are measured by the database's clock, due-ness by the caller's `now`. */
 export interface Dispatching {
   /**
-   * Marks up to `limit` due records as queued for `hold` and counts their dispatch; rows another sweep holds are passed
-   * over.
+   * Marks up to `limit` due records as queued for the time `queuedFor` and counts their dispatch. Rows that another
+   * sweep has locked are passed over.
    */
-  dispatchDue(kind: RecordKind, now: DateTime, limit: number, hold: Duration): Promise<Dispatched[]>
+  dispatchDue(kind: RecordKind, now: DateTime, limit: number, queuedFor: Duration): Promise<Dispatched[]>
   /** The same for one record that has just become due, so that it need not wait for the next sweep. */
-  dispatchOne(kind: RecordKind, id: string, hold: Duration): Promise<Dispatched | undefined>
+  dispatchOne(kind: RecordKind, id: string, queuedFor: Duration): Promise<Dispatched | undefined>
   /** Takes dispatch marks back when the queue did not take the work, so that the next sweep finds it at once. */
   undispatch(kind: RecordKind, dispatched: readonly Dispatched[]): Promise<void>
   claim(kind: RecordKind, id: string, lease: Duration): Promise<ClaimAnswer>
   /**
-   * Gives the lease back without another change. With `hold` the record counts as queued that long: the job that failed
-   * is tried again by its queue, and no sweep makes a second one beside it. False when the claim had been overtaken.
+   * Gives the lease back without another change. With `queuedFor` the record counts as queued that long: the job that
+   * failed is tried again by its queue, and no sweep makes a second one beside it. False when the claim was stale.
    */
-  release(claim: Claim, hold?: Duration): Promise<boolean>
+  release(claim: Claim, queuedFor?: Duration): Promise<boolean>
   /** Closes authorisations whose state is over (`issued` → `expired`); returns how many. */
-  expireAuthorisations(now: DateTime, limit: number): Promise<number>
+  expireAttempts(now: DateTime, limit: number): Promise<number>
   /** Codes received before `receivedBefore`, due at `now`, that no worker holds: their job did not come in time. */
   findStuckCodes(receivedBefore: DateTime, now: DateTime, limit: number): Promise<string[]>
   /**
    * Gives a record of a job that failed for good a later date. One that a worker holds is left alone: that worker dates
    * it.
    */
-  postponeRecord(kind: Exclude<RecordKind, 'consent'>, id: string, rest: Rest, code: ErrorCode): Promise<void>
+  rescheduleRecord(kind: Exclude<RecordKind, 'consent'>, id: string, rest: RetryDates, code: ErrorCode): Promise<void>
   recordSweep(): Promise<void>
   /** Since the last good sweep; undefined when there was none. */
   sinceLastSweep(): Promise<Duration | undefined>
@@ -107,7 +107,7 @@ export interface RenewalStep {
 export interface Renewals {
   /** Renewal, authorisation and notification rows in one transaction; gives the lease back. */
   commitStep(claim: Claim, step: RenewalStep): Promise<boolean>
-  dateConsent(claim: Claim, at: DateTime, reason: string): Promise<boolean>
+  scheduleConsent(claim: Claim, at: DateTime, reason: string): Promise<boolean>
   /**
    * `counts`: whether it is the consent's own failure; an outage is not. `outages`: how many in a row by now, if that
    * changes.
@@ -132,7 +132,7 @@ export interface RenewalPage {
 }
 
 /** What became of a callback whose state we made. */
-export type Taken =
+export type CallbackOutcome =
   | { readonly kind: 'accepted'; readonly authorisationId: string; readonly doneId: string }
   /** The same state was consumed before: nothing changes. */
   | { readonly kind: 'already'; readonly doneId: string }
@@ -141,7 +141,7 @@ export type Taken =
 
 export type CallbackAnswer =
   /** With the consent that the link was made for, for a company that passes a callback on: whose it is. */
-  (Taken & { readonly credentialsId: string; readonly userId: string }) | { readonly kind: 'unknown-state' }
+  (CallbackOutcome & { readonly credentialsId: string; readonly userId: string }) | { readonly kind: 'unknown-state' }
 
 export interface AtTheBank {
   getRenewalPage(renewalId: string): Promise<RenewalPage | undefined>
@@ -193,7 +193,7 @@ export interface Proof {
   readonly expiresSource: 'me' | 'assumed'
   readonly provenAt: DateTime
   /** When the question left whose answer is the proof. */
-  readonly askedAt: DateTime
+  readonly requestedAt: DateTime
 }
 
 export interface NewConnection {
@@ -248,14 +248,14 @@ export interface Exchanges {
    */
   adoptTokens(claim: Claim): Promise<boolean>
   readAccessToken(authorisationId: string): Promise<Secret | undefined>
-  readTokenBeside(authorisationId: string): Promise<Secret | undefined>
+  readPendingToken(authorisationId: string): Promise<Secret | undefined>
   /** Whether an open attempt of this consent keeps one. */
-  hasTokenBeside(consentId: string): Promise<boolean>
+  hasPendingToken(consentId: string): Promise<boolean>
   /**
    * Never fenced by the epoch either: the refresh that brought it has ended the one before. False once nothing is kept
    * beside any more.
    */
-  replaceTokenBeside(authorisationId: string, token: Secret): Promise<boolean>
+  replacePendingToken(authorisationId: string, token: Secret): Promise<boolean>
   readRefreshToken(consentId: string): Promise<{ token: Secret; version: number }>
   /**
    * A token that came with a settling refresh, in the stored one's place if that is still the one of `version`. False
@@ -264,11 +264,11 @@ export interface Exchanges {
    */
   storeRotated(rotated: RotatedToken): Promise<boolean>
   /** Certainly not processed: back to `code_received`, tried again at `at`. */
-  returnCode(claim: Claim, at: DateTime, code: ErrorCode): Promise<boolean>
+  requeueCode(claim: Claim, at: DateTime, code: ErrorCode): Promise<boolean>
   /** Asks again at `at` in the same status; counts the question. */
-  askLater(claim: Claim, at: DateTime, code: ErrorCode): Promise<boolean>
+  schedulePoll(claim: Claim, at: DateTime, code: ErrorCode): Promise<boolean>
   /** Another look at `at` that does not count as a question. */
-  dateAuthorisation(claim: Claim, at: DateTime): Promise<boolean>
+  scheduleAttempt(claim: Claim, at: DateTime): Promise<boolean>
   /**
    * With `token-changed` also for one that is `unknown` already: from then on the stored token is the one to compare
    * with.
@@ -316,7 +316,7 @@ export interface Notifications {
    * Certainly not handed over, or not now: pending again. `tried`: whether it counts as one of its tries. What was
    * `sending` gives its place in the hour's cap back.
    */
-  postpone(claim: Claim, at: DateTime, options: { now: DateTime; tried: boolean; code?: ErrorCode }): Promise<boolean>
+  reschedule(claim: Claim, at: DateTime, options: { now: DateTime; tried: boolean; code?: ErrorCode }): Promise<boolean>
   cancel(claim: Claim, now: DateTime, reason: string): Promise<boolean>
   /** A person's retry of a message that was certainly not taken. */
   reviveFailed(claim: Claim, now: DateTime): Promise<boolean>
@@ -326,33 +326,33 @@ export interface Notifications {
  * What many rejections at once were about: our client id and secret, or links for connections. Each holds calls of its
  * own.
  */
-export type HoldCode = Extract<ErrorCode, 'client-rejected' | 'link-rejected'>
+export type CircuitName = Extract<ErrorCode, 'client-rejected' | 'link-rejected'>
 
-export interface Hold {
-  readonly code: HoldCode
+export interface OpenCircuit {
+  readonly code: CircuitName
   readonly since: DateTime
-  readonly probeAt: DateTime
+  readonly trialAt: DateTime
 }
 
 /** What recent calls say about the provider as a whole. */
 export interface ProviderHealth {
-  getHolds(): Promise<readonly Hold[]>
-  /** True for the one caller a minute that may try while calls are on hold. */
-  takeProbe(code: HoldCode, now: DateTime, every: Duration): Promise<boolean>
+  getOpenCircuits(): Promise<readonly OpenCircuit[]>
+  /** True for the one caller a minute whose trial call may go through while the circuit is open. */
+  takeTrial(code: CircuitName, now: DateTime, every: Duration): Promise<boolean>
   /**
-   * Counts a rejection that may be our own fault; opens the hold at `threshold` different connections since `since`.
-   * True if it did.
+   * Counts a rejection that may be our own fault; opens the circuit at `threshold` different connections since `since`.
+   * True if it opened it.
    */
-  strike(strike: {
-    code: HoldCode
+  countFailure(failure: {
+    code: CircuitName
     connection: string
     now: DateTime
     since: DateTime
     threshold: number
-    probeEvery: Duration
+    trialEvery: Duration
   }): Promise<boolean>
-  /** A success of that kind: forgets its strikes and lifts its hold. True if there was one. */
-  clear(code: HoldCode): Promise<boolean>
+  /** A success of that kind: forgets its failures and closes its circuit. True if it was open. */
+  closeCircuit(code: CircuitName): Promise<boolean>
 }
 
 export interface Views {

@@ -5,8 +5,8 @@ import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.t
 import { checkConsentTransition } from '../domain/lifecycle.ts'
 import type { ConsentStatus } from '../domain/model.ts'
 import type { ErrorCode } from '../errors.ts'
-import { isClosedForGood } from '../domain/takes-codes.ts'
-import { authorisationRow, forgetAttempts } from './authorisation-row.ts'
+import { isTerminal } from '../domain/lifecycle.ts'
+import { authorisationRow, clearVerifiers } from './authorisation-row.ts'
 import { type Database, type Transaction, fenced } from './database.ts'
 import { appendEvent } from './events.ts'
 import { lockClaimedConsent } from './locks.ts'
@@ -52,7 +52,7 @@ export const renewals = (db: Database): Renewals => ({
       })
     }),
 
-  dateConsent: async (claim, at, reason) =>
+  scheduleConsent: async (claim, at, reason) =>
     fenced(db, async (tx) => {
       const consent = await lockClaimedConsent(tx, claim)
       await tx.consent.update({
@@ -219,7 +219,7 @@ export const closeConsent = async (
     where: { consentId: consent.id, status: 'open' },
     data: { status: as === 'lapsed' ? 'lapsed' : 'cancelled', closedAt: now.toJSDate() },
   })
-  if (isClosedForGood({ status: as })) await forgetAttempts(tx, { consentId: consent.id })
+  if (isTerminal({ status: as })) await clearVerifiers(tx, { consentId: consent.id })
 }
 
 /** Puts a consent back into the loop, to be looked at now. Callers hold the lock and write the event. */

@@ -5,7 +5,7 @@ import type { DateTime } from 'luxon'
 import { checkConsentTransition, checkRenewalTransition } from '../domain/lifecycle.ts'
 import { nextAction } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
-import { closedByOldRule, type ToldEvent, type WronglyClosed } from '../domain/reopening.ts'
+import { closedByOldRule, type RecordedEvent, type WronglyClosed } from '../domain/reopening.ts'
 import { replayedTypes } from '../domain/replay.ts'
 import { spreadWithin } from '../domain/spread.ts'
 import {
@@ -84,7 +84,7 @@ const wronglyClosed = async (tx: Transaction, ids: readonly string[], { since }:
   })
   const told = Map.groupBy(events.map(toEvent), ({ consentId }): string => consentId)
   return rows.flatMap((row) => {
-    const closing = closedByOldRule((told.get(row.id) ?? []) satisfies readonly ToldEvent[])
+    const closing = closedByOldRule((told.get(row.id) ?? []) satisfies readonly RecordedEvent[])
     return closing === undefined || (since !== undefined && closing.at < since) ? [] : [{ row, closing }]
   })
 }

@@ -87,7 +87,7 @@ export const toAuthorisation = (row: AuthorisationRow): Authorisation => ({
   tokenVersion: row.tokenVersion ?? undefined,
   newCredentialsId: row.newCredentialsId ?? undefined,
   tokenOwner: (row.tokenOwner as Authorisation['tokenOwner'] | null) ?? undefined,
-  asked: row.asked,
+  pollCount: row.asked,
   errorCode: row.errorCode ?? undefined,
   nextActionAt: maybe(row.nextActionAt),
   closedAt: maybe(row.closedAt),

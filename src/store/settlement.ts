@@ -7,10 +7,10 @@ import type {
 } from '../generated/prisma/client.ts'
 import { checkAuthorisationTransition, checkRenewalTransition } from '../domain/lifecycle.ts'
 import type { AuthorisationStatus, RenewalStatus } from '../domain/model.ts'
-import { isClosedForGood, takesCodes } from '../domain/takes-codes.ts'
+import { isTerminal, acceptsCode } from '../domain/lifecycle.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Secret } from '../secret.ts'
-import { emptied, forgetAttempts, openCell } from './authorisation-row.ts'
+import { clearedSecrets, clearVerifiers, openCell } from './authorisation-row.ts'
 import { type Database, type Transaction, overtaken } from './database.ts'
 import { appendEvent } from './events.ts'
 import { closeCycles } from './import-writes.ts'
@@ -37,7 +37,7 @@ export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): P
   await tx.authorisation.update({
     where: { id: claim.id },
     data: {
-      ...emptied,
+      ...clearedSecrets,
       status: end.as,
       errorCode: end.code,
       nextActionAt: null,
@@ -90,8 +90,8 @@ export const commitRenewal = async (
   newConnection: NewConnection | undefined,
 ): Promise<Exclude<CommitAnswer, 'overtaken'>> => {
   const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
-  if (!takesCodes(consent, renewal)) overtaken()
-  if (await isLaterCodeOut(tx, consent.id, claim.id, proof.askedAt)) return 'later-code-out'
+  if (!acceptsCode(consent, renewal)) overtaken()
+  if (await isLaterCodeOut(tx, consent.id, claim.id, proof.requestedAt)) return 'later-code-out'
   const known = newConnection === undefined ? undefined : await lockKnown(tx, newConnection)
   const conflict = known === undefined ? undefined : conflictOf(consent, known)
   if (known !== undefined && conflict !== undefined) {
@@ -115,7 +115,7 @@ export const commitRenewal = async (
       status: { in: ['issued', 'code_received', 'verifying', 'unknown'] },
     },
     data: {
-      ...emptied,
+      ...clearedSecrets,
       status: 'superseded',
       nextActionAt: null,
       queuedUntil: null,
@@ -124,11 +124,11 @@ export const commitRenewal = async (
       leaseUntil: null,
     },
   })
-  await forgetAttempts(tx, { renewalId: renewal.id })
+  await clearVerifiers(tx, { renewalId: renewal.id })
   await tx.authorisation.update({
     where: { id: claim.id },
     data: {
-      ...emptied,
+      ...clearedSecrets,
       status: 'renewed',
       errorCode: null,
       nextActionAt: null,
@@ -157,8 +157,13 @@ export const commitRenewal = async (
 }
 
 /** Under the consent's lock, so that no code is sent between this and the commit. */
-const isLaterCodeOut = async (tx: Transaction, consentId: string, id: string, askedAt: DateTime): Promise<boolean> => {
-  const since = { status: 'unknown', exchangeStartedAt: { gte: askedAt.toJSDate() } }
+const isLaterCodeOut = async (
+  tx: Transaction,
+  consentId: string,
+  id: string,
+  requestedAt: DateTime,
+): Promise<boolean> => {
+  const since = { status: 'unknown', exchangeStartedAt: { gte: requestedAt.toJSDate() } }
   const count = await tx.authorisation.count({
     where: { consentId, id: { not: id }, OR: [{ status: { in: ['exchanging', 'verifying'] } }, since] },
   })
@@ -228,7 +233,7 @@ const moveToNewConnection = async (db: Database, tx: Transaction, move: Move): P
   const id = known?.id ?? newId()
   if (known === undefined) await createSuccessor(db, tx, id, token, move)
   // Opted out or revoked since the import brought it: nothing brings it back.
-  else if (!isClosedForGood(known)) await joinKnown(db, tx, known, token, move)
+  else if (!isTerminal(known)) await joinKnown(db, tx, known, token, move)
   await closeConsent(tx, consent, { as: 'superseded', now: proof.provenAt, supersededById: id })
   await appendEvent(tx, consent.id, {
     type: 'consent.renewed',

@@ -2,7 +2,7 @@
 // sweeps.
 import type { DateTime, Duration } from 'luxon'
 import type { Transaction } from '../store/database.ts'
-import { type Found, MOST_TOLD, tell, type Violation } from './violation.ts'
+import { type Found, MAX_LISTED, tell, type Violation } from './violation.ts'
 
 const SWEEPS = 2
 
@@ -28,6 +28,6 @@ export const checkDates = async (
       SELECT 'notifications', id, status, next_action_at FROM notifications WHERE status IN ('pending', 'sending') AND
         (next_action_at IS NULL OR next_action_at < ${before}::timestamptz)
     ) AS open
-    LIMIT ${MOST_TOLD + 1}`
+    LIMIT ${MAX_LISTED + 1}`
   return tell(1, found)
 }

@@ -5,7 +5,7 @@ import { type Replayed, replayOne, unborn } from '../domain/replay.ts'
 import { type Offsets, offsetsToTry, proveInstant } from '../repair/prove-events.ts'
 import type { Transaction } from '../store/database.ts'
 import { eventHash, NO_HASH } from '../store/event-hash.ts'
-import { MOST_TOLD, tell, type Violation } from './violation.ts'
+import { MAX_LISTED, tell, type Violation } from './violation.ts'
 
 const CONSENTS = 500
 const EVENTS = 2_000
@@ -36,7 +36,7 @@ export const checkEvents = async (tx: Transaction): Promise<Violation[]> => {
   const [ofMessages, ofEvents]: [Violation[], Violation[]] = [[], []]
   for (
     let after: string | undefined = FIRST;
-    after !== undefined && Math.min(ofMessages.length, ofEvents.length) <= MOST_TOLD;
+    after !== undefined && Math.min(ofMessages.length, ofEvents.length) <= MAX_LISTED;
   ) {
     const consents: ConsentRow[] = await tx.$queryRaw`
       SELECT id, status, cycle, event_seq, event_hash FROM consents WHERE id > ${after}::uuid ORDER BY id LIMIT
@@ -45,7 +45,7 @@ export const checkEvents = async (tx: Transaction): Promise<Violation[]> => {
     for await (const event of eventsBetween(tx, after, consents.at(-1)?.id)) walks.get(event.consent_id)?.take(event)
     for (const found of [...walks.values()].flatMap((one) => one.end())) {
       const list = found.invariant === 6 ? ofMessages : ofEvents
-      if (list.length <= MOST_TOLD) list.push(found)
+      if (list.length <= MAX_LISTED) list.push(found)
     }
     after = consents.at(-1)?.id
   }

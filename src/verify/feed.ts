@@ -3,7 +3,7 @@
 import type { Duration } from 'luxon'
 import type { Transaction } from '../store/database.ts'
 import { feedChain, NO_HASH } from '../store/event-hash.ts'
-import { type Found, MOST_TOLD, tell, type Violation } from './violation.ts'
+import { type Found, MAX_LISTED, tell, type Violation } from './violation.ts'
 
 const PAGE = 5_000
 /** Longer than any transaction of ours: an event is noted when it is written, not when it is committed. */
@@ -43,7 +43,7 @@ const leftOut = async (tx: Transaction): Promise<Found[]> => tx.$queryRaw<Found[
     event.seq)
     AND NOT EXISTS (SELECT FROM unsequenced_events AS noted WHERE noted.consent_id = event.consent_id AND noted.seq >=
       event.seq)
-  LIMIT ${MOST_TOLD + 1}`
+  LIMIT ${MAX_LISTED + 1}`
 
 // A database that nobody runs on may well have events that wait. A sweep since then is the trace that a scheduler was
 // there.
@@ -52,7 +52,7 @@ const waitingForLong = async (tx: Transaction): Promise<Found[]> => tx.$queryRaw
     to_char(added_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"') AS what
   FROM unsequenced_events JOIN sweeps ON sweeps.name = 'sweep' AND last_good_at > added_at + make_interval(secs =>
     ${LATE_SECONDS})
-  LIMIT ${MOST_TOLD + 1}`
+  LIMIT ${MAX_LISTED + 1}`
 
 /** The first break only: all after it follow from it. */
 const walkPlaces = async (tx: Transaction): Promise<Found[]> => {

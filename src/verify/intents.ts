@@ -1,7 +1,7 @@
 // Invariant 7, as far as the database can tell: whatever left for outside has an intent that was committed before it.
 // The ledgers of the other side know the rest.
 import type { Transaction } from '../store/database.ts'
-import { type Found, MOST_TOLD, tell, type Violation } from './violation.ts'
+import { type Found, MAX_LISTED, tell, type Violation } from './violation.ts'
 
 export const checkIntents = async (tx: Transaction): Promise<Violation[]> => {
   const found = await tx.$queryRaw<Found[]>`
@@ -35,6 +35,6 @@ export const checkIntents = async (tx: Transaction): Promise<Violation[]> => {
             AND received.data ->> 'authorisation_id' = tried.id::text AND exchanging.data ->> 'authorisation_id' =
               tried.id::text)
     ) AS broken
-    LIMIT ${MOST_TOLD + 1}`
+    LIMIT ${MAX_LISTED + 1}`
   return tell(7, found)
 }

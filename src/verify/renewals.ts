@@ -1,7 +1,7 @@
 // Invariant 5: at most one renewal per consent and cycle, at most one success in it, and no success without its
 // recorded proof.
 import type { Transaction } from '../store/database.ts'
-import { type Found, MOST_TOLD, tell, type Violation } from './violation.ts'
+import { type Found, MAX_LISTED, tell, type Violation } from './violation.ts'
 
 export const checkRenewals = async (tx: Transaction): Promise<Violation[]> => {
   const found = await tx.$queryRaw<Found[]>`
@@ -35,6 +35,6 @@ export const checkRenewals = async (tx: Transaction): Promise<Violation[]> => {
           WHERE event.consent_id = renewal.consent_id AND event.type = 'consent.renewed' AND event.data -> 'cycle' =
             to_jsonb(renewal.cycle))
     ) AS broken
-    LIMIT ${MOST_TOLD + 1}`
+    LIMIT ${MAX_LISTED + 1}`
   return tell(5, found)
 }

@@ -30,7 +30,7 @@ export interface VerifyOptions {
   readonly hasOwnRole?: boolean | undefined
 }
 
-const LONGEST_MS = 24 * 3_600_000
+const MAX_MS = 24 * 3_600_000
 
 /** Rejects when the database cannot be read. */
 export const verify = async (db: Database, options: VerifyOptions): Promise<Violation[]> => {
@@ -52,6 +52,6 @@ export const verify = async (db: Database, options: VerifyOptions): Promise<Viol
       for (const check of checks) found.push(...(await check(tx)))
       return found.toSorted((a, b) => a.invariant - b.invariant)
     },
-    { isolationLevel: 'RepeatableRead', timeout: LONGEST_MS, maxWait: 30_000 },
+    { isolationLevel: 'RepeatableRead', timeout: MAX_MS, maxWait: 30_000 },
   )
 }

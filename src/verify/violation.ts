@@ -9,7 +9,7 @@ export interface Violation {
 }
 
 /** Of one check: more of the same says nothing new, and memory stays flat. */
-export const MOST_TOLD = 1_000
+export const MAX_LISTED = 1_000
 
 /** What a query of violations returns. */
 export interface Found {
@@ -17,10 +17,10 @@ export interface Found {
   readonly what: string
 }
 
-/** At most MOST_TOLD of them, and one line that says so when there are more; queries ask for one more than that. */
+/** At most MAX_LISTED of them, and one line that says so when there are more; queries ask for one more than that. */
 export const tell = (invariant: number, found: readonly Found[]): Violation[] => {
-  const told = found.slice(0, MOST_TOLD).map((one) => ({ invariant, ...one }))
-  return found.length > MOST_TOLD
-    ? [...told, { invariant, record: 'more', what: `only the first ${MOST_TOLD} of this kind are listed` }]
+  const told = found.slice(0, MAX_LISTED).map((one) => ({ invariant, ...one }))
+  return found.length > MAX_LISTED
+    ? [...told, { invariant, record: 'more', what: `only the first ${MAX_LISTED} of this kind are listed` }]
     : told
 }

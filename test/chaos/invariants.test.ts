@@ -841,7 +841,7 @@ describe('the books of a run', () => {
       ],
       clock: { shownAt: (real) => real - 15_000 },
     },
-    'a question while calls are on hold': {
+    'a question while the circuit is open': {
       ledger: [mail, exchange, rejected(3), rejected(4), rejected(5), question(6, 13), question(7, 14)],
     },
     'a forged code that came with a valid state': {

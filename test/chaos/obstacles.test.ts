@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Struck } from '../../chaos/nemesis.ts'
-import { freeParts, freeTime, longestFree, metWithin, spansOf } from '../../chaos/obstacles.ts'
+import { freeParts, freeTime, maxFree, metWithin, spansOf } from '../../chaos/obstacles.ts'
 import { leadClock } from '../../chaos/shared-clock.ts'
 
 const whole = { from: 0, to: 100 }
@@ -20,7 +20,7 @@ test('what is free is what no obstacle covers, in whatever order and however the
     { from: 80, to: 100 },
   ])
   expect(freeTime(whole, obstacles)).toBe(70)
-  expect(longestFree(whole, obstacles)).toBe(50)
+  expect(maxFree(whole, obstacles)).toBe(50)
   expect(freeTime(whole, [{ from: 0, to: Number.POSITIVE_INFINITY }])).toBe(0)
 })
 

@@ -75,14 +75,14 @@ export const situations = {
       stage.advance(7 * 60_000)
     },
   },
-  'calls are on hold': {
+  'the circuit is open': {
     armed: worker,
     play: async (stage) => {
       await holdCalls(stage)
       await due(stage)
     },
   },
-  'calls are on hold when the code comes': {
+  'the circuit is open when the code comes': {
     armed: worker,
     play: async (stage) => {
       await askedBefore(stage)

@@ -61,7 +61,7 @@ export const aLink = (issued: string, over: Partial<Authorisation> = {}): Author
   tokenVersion: undefined,
   newCredentialsId: undefined,
   tokenOwner: undefined,
-  asked: 0,
+  pollCount: 0,
   errorCode: undefined,
   nextActionAt: undefined,
   closedAt: undefined,

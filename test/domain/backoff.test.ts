@@ -5,7 +5,7 @@ import {
   backOffAfter,
   mayConcludeNotRenewed,
   nextMailTryAt,
-  nextTryWhileAway,
+  nextTryWhileUnavailable,
   nextSettleAt,
   nextVerifyAt,
   withJitter,
@@ -111,7 +111,7 @@ describe('an authorisation of unknown outcome', () => {
     },
   }
   test.each(Object.entries(asks))('%s', (_, { asked, now, at }) =>
-    expect(nextSettleAt({ codeReceivedAt, asked, now: utc(now) }).toISO()).toBe(utc(at).toISO()),
+    expect(nextSettleAt({ codeReceivedAt, pollCount: asked, now: utc(now) }).toISO()).toBe(utc(at).toISO()),
   )
 
   const conclusions: Record<string, { now: string; may: boolean }> = {
@@ -127,7 +127,7 @@ describe('an authorisation of unknown outcome', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 500 }), fc.integer({ min: 0, max: 200 * 86_400_000 }), (asked, later) => {
         const now = codeReceivedAt.plus(later)
-        const wait = nextSettleAt({ codeReceivedAt, asked, now }).toMillis() - now.toMillis()
+        const wait = nextSettleAt({ codeReceivedAt, pollCount: asked, now }).toMillis() - now.toMillis()
         expect(wait).toBeGreaterThan(0)
         expect(wait).toBeLessThanOrEqual(86_400_000)
       }),
@@ -182,7 +182,7 @@ describe('a message while the mail server is away', () => {
   }
   test.each(Object.entries(table))('%s', (_, { createdAt, again, minutes }) =>
     expect(
-      nextTryWhileAway({ createdAt: utc(createdAt), again, now })
+      nextTryWhileUnavailable({ createdAt: utc(createdAt), again, now })
         .diff(now)
         .as('minutes'),
     ).toBe(minutes),

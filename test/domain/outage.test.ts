@@ -5,11 +5,11 @@ import { describe, expect, test } from 'vitest'
 import {
   failureKinds,
   isOutage,
-  nextAskAfterOutage,
+  nextPollAfterOutage,
   outageNo,
   outageTable,
-  restAfterOutage,
-  restOfRecord,
+  delayAfterOutage,
+  delayOfRecord,
 } from '../../src/domain/outage.ts'
 import { errorTable } from '../../src/errors.ts'
 
@@ -41,7 +41,7 @@ describe('a consent whose job met an outage, and used up the queue’s tries', (
   }
   test.each(Object.entries(table))('%s', (_, { no, minutes }) => {
     for (let id = 0; id < 200; id += 1) {
-      const rest = restAfterOutage({ no, key: `consent-${id}` }).as('minutes')
+      const rest = delayAfterOutage({ no, key: `consent-${id}` }).as('minutes')
       expect(rest).toBeGreaterThanOrEqual(minutes * 0.9)
       expect(rest).toBeLessThanOrEqual(minutes * 1.1)
     }
@@ -50,13 +50,13 @@ describe('a consent whose job met an outage, and used up the queue’s tries', (
   test('a hundred thousand that failed in one second do not come back in one', () => {
     const perSecond = new Map<number, number>()
     for (let id = 0; id < 100_000; id += 1) {
-      const second = Math.floor(restAfterOutage({ no: 1, key: `consent-${id}` }).as('seconds'))
+      const second = Math.floor(delayAfterOutage({ no: 1, key: `consent-${id}` }).as('seconds'))
       perSecond.set(second, (perSecond.get(second) ?? 0) + 1)
     }
     expect(Math.max(...perSecond.values())).toBeLessThan(2_000)
     const asked = new Set(
       Array.from({ length: 1_000 }, (_, id) =>
-        Math.floor(restAfterOutage({ no: 1, key: `${id}`, retryAfterMs: 600_000 }).as('seconds')),
+        Math.floor(delayAfterOutage({ no: 1, key: `${id}`, retryAfterMs: 600_000 }).as('seconds')),
       ),
     )
     expect(asked.size).toBeGreaterThan(55)
@@ -70,7 +70,7 @@ describe('a consent whose job met an outage, and used up the queue’s tries', (
   }
   test.each(Object.entries(asked))('%s', (_, { no, retryAfterMs, least, most }) => {
     for (let id = 0; id < 200; id += 1) {
-      const rest = restAfterOutage({ no, key: `consent-${id}`, retryAfterMs }).as('seconds')
+      const rest = delayAfterOutage({ no, key: `consent-${id}`, retryAfterMs }).as('seconds')
       expect(rest).toBeGreaterThanOrEqual(least)
       expect(rest).toBeLessThanOrEqual(most)
     }
@@ -130,7 +130,7 @@ describe('an exchange of unknown outcome, the provider away when it was asked ab
   }
   test.each(Object.entries(rows))('%s', (_, { since, planned, least, most }) => {
     for (let id = 0; id < 100; id += 1) {
-      const wait = nextAskAfterOutage({ since: utc(since), now, planned: utc(planned), key: `${id}` })
+      const wait = nextPollAfterOutage({ since: utc(since), now, planned: utc(planned), key: `${id}` })
         .diff(now)
         .as('minutes')
       expect(wait).toBeGreaterThanOrEqual(least)
@@ -140,7 +140,7 @@ describe('an exchange of unknown outcome, the provider away when it was asked ab
 })
 
 test('any other record whose job the queue gave up: 5 minutes for an outage, 15 for a fault of ours', () => {
-  expect(['database-unavailable', 'timed-out', 'internal'].map((code) => restOfRecord(code).as('minutes'))).toEqual([
+  expect(['database-unavailable', 'timed-out', 'internal'].map((code) => delayOfRecord(code).as('minutes'))).toEqual([
     5, 5, 15,
   ])
   expect(outageTable.map((rest) => rest.as('minutes'))).toEqual([5, 15, 60, 120])

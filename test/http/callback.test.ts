@@ -231,7 +231,7 @@ describe('with the database away', () => {
     const address = await createDatabase()
     const { store, close } = openStore({ url: new Secret(address), vault: world.vault, connections: 2 })
     const server = await aWeb(world, {
-      receiveCallback: receiveCallback({ store, handOver: async () => undefined, clock: world.clock }),
+      receiveCallback: receiveCallback({ store, enqueue: async () => undefined, clock: world.clock }),
     })
     const admin = new pg.Client({ connectionString: new URL('/postgres', address).href })
     await admin.connect()
@@ -283,7 +283,7 @@ describe('with the database away', () => {
   test('a database that does not answer: the user is told in time; repeated, it finds what was committed', async () => {
     const consent = await anAskedConsent(world)
     const query = await theCallback(world, consent.id)
-    const receive = receiveCallback({ store: world.store, handOver: async () => undefined, clock: world.clock })
+    const receive = receiveCallback({ store: world.store, enqueue: async () => undefined, clock: world.clock })
     const server = await aWeb(world, { receiveCallback: receive, times: { commitWithinMs: 200 } })
     const held = await holdLocks(world.db, 'SELECT 1 FROM consents WHERE id = $1 FOR UPDATE', [consent.id])
     expect((await server.get(`/callback?${query}`)).status).toBe(503)

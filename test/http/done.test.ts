@@ -3,7 +3,7 @@ import { DateTime } from 'luxon'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { AuthorisationStatus, ConsentStatus, RenewalStatus } from '../../src/domain/model.ts'
 import { newDoneId } from '../../src/crypto/hashing.ts'
-import { recheckSeconds } from '../../src/http/standing.ts'
+import { recheckSeconds } from '../../src/http/done-page-state.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { anAskedConsent, startWeb, theCallback, type Web } from './web.ts'
 

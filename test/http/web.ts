@@ -61,7 +61,7 @@ export const startWeb = async (world: World, over: Partial<ServerDeps> = {}): Pr
     metrics,
     visitStartPage: visitStartPage(visit),
     leaveForBank: leaveForBank(visit),
-    receiveCallback: receiveCallback({ store, handOver: async () => undefined, clock }),
+    receiveCallback: receiveCallback({ store, enqueue: async () => undefined, clock }),
     getRenewalPageByDoneId: store.getRenewalPageByDoneId,
     findConsent: store.findConsent,
     startLinkToken: vault.startLinkToken,

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { ImportFileError } from '../../src/import/file-error.ts'
-import { LONGEST_LINE } from '../../src/import/lines.ts'
+import { MAX_LINE_LENGTH } from '../../src/import/lines.ts'
 import { formatByName, readRows, type ImportFormat, type RawRow } from '../../src/import/read-rows.ts'
 
 const read = async (text: string | Buffer, format?: ImportFormat, chunk = 7): Promise<RawRow[]> => {
@@ -42,10 +42,10 @@ describe('NDJSON', () => {
   })
 
   test('with a line that is too long loses that line alone', async () => {
-    const long = `{"a":"${'x'.repeat(LONGEST_LINE)}"}`
+    const long = `{"a":"${'x'.repeat(MAX_LINE_LENGTH)}"}`
     expect(await read(`{"a":1}\n${long}\n{"a":2}\n`, undefined, 1000)).toEqual([
       { line: 1, fields: { a: 1 } },
-      { line: 2, problem: `is longer than ${LONGEST_LINE} bytes` },
+      { line: 2, problem: `is longer than ${MAX_LINE_LENGTH} bytes` },
       { line: 3, fields: { a: 2 } },
     ])
   })

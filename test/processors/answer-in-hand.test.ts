@@ -2,7 +2,7 @@
 // the new one twice.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { TransientError } from '../../src/errors.ts'
-import { providerGate } from '../../src/processors/provider-gate.ts'
+import { circuitBreaker } from '../../src/processors/circuit-breaker.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import { advance, silent, withCode, withStore } from './rig.ts'
 
@@ -17,9 +17,9 @@ const away = async (): Promise<never> => Promise.reject(new TransientError('data
 describe('the database is away just when the gate notes what an answer says of the provider', () => {
   test('the tokens of a code are stored all the same', async () => {
     const { consent, codeId } = await withCode(world)
-    const provider = providerGate({
+    const provider = circuitBreaker({
       provider: world.client,
-      store: withStore(world, { clear: away, strike: away }),
+      store: withStore(world, { closeCircuit: away, countFailure: away }),
       clock: world.clock,
       log: silent,
     })

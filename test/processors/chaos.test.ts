@@ -34,8 +34,8 @@ const mortal = (world: World, random: Random): World['store'] => {
     'getNotification',
     'readAccessToken',
     'readRefreshToken',
-    'readTokenBeside',
-    'getHolds',
+    'readPendingToken',
+    'getOpenCircuits',
   ])
   const entries = Object.entries(world.store).map(([name, work]) => {
     const dying = async (...args: unknown[]): Promise<unknown> => {

@@ -32,8 +32,8 @@ afterAll(async () => world.close())
 afterEach(async () => {
   world.simulator.switches.reset()
   world.simulator.faults.clear()
-  await world.store.clear('client-rejected')
-  await world.store.clear('link-rejected')
+  await world.store.closeCircuit('client-rejected')
+  await world.store.closeCircuit('link-rejected')
 })
 
 /** The user left for the bank twice, and approved twice. */
@@ -248,7 +248,7 @@ describe('a code for an authorisation that had ended', () => {
     world.clock.advance({ minutes: 10 })
     await world.leave(consent.id)
     world.clock.advance({ hours: 25 })
-    await world.store.expireAuthorisations(world.clock.now(), 10_000)
+    await world.store.expireAttempts(world.clock.now(), 10_000)
     expect(await verifiers(consent.id)).toEqual([
       ['refused', true],
       ['expired', true],
@@ -272,7 +272,7 @@ describe('a code for an authorisation that had ended', () => {
       reason: 'asked us to',
     })
     world.clock.advance({ hours: 25 })
-    await world.store.expireAuthorisations(world.clock.now(), 10_000)
+    await world.store.expireAttempts(world.clock.now(), 10_000)
     expect(await verifiers(consent.id)).toEqual([
       ['refused', false],
       ['expired', false],

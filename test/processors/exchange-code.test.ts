@@ -24,8 +24,8 @@ afterAll(async () => world.close())
 afterEach(async () => {
   world.simulator.switches.reset()
   world.simulator.faults.clear()
-  await world.store.clear('client-rejected')
-  await world.store.clear('link-rejected')
+  await world.store.closeCircuit('client-rejected')
+  await world.store.closeCircuit('link-rejected')
 })
 
 /** Whole seconds from the last sending of the code to the next. */

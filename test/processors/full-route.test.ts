@@ -27,8 +27,8 @@ afterAll(async () => world.close())
 afterEach(async () => {
   world.simulator.switches.reset()
   world.simulator.faults.clear()
-  await world.store.clear('client-rejected')
-  await world.store.clear('link-rejected')
+  await world.store.closeCircuit('client-rejected')
+  await world.store.closeCircuit('link-rejected')
 })
 
 const FRENCH = { country: 'FR', providerId: 'fr-stet-caisse-depargne', providerName: "Caisse d'Epargne" }

@@ -77,7 +77,7 @@ const statuses = async (id: string): Promise<string[]> =>
   (await world.renewalsOf(id)).map(({ cycle, status }) => `${cycle} ${status}`)
 const isWhole = async (): Promise<void> => {
   await world.drain()
-  await world.store.expireAuthorisations(world.clock.now(), 1000)
+  await world.store.expireAttempts(world.clock.now(), 1000)
   expect(await verified(world)).toEqual([])
 }
 

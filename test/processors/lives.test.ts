@@ -202,7 +202,7 @@ describe('things that happen to it', () => {
     if (begun.kind !== 'claimed') throw new Error(begun.kind)
     expect(await world.store.beginSending(begun.claim, world.clock.now(), 1_000)).toEqual({ kind: 'reserved' })
     await operator.pauseConsent(consent.id, { now: world.clock.now(), reason: 'asked to' })
-    await world.store.postpone(begun.claim, world.clock.now(), {
+    await world.store.reschedule(begun.claim, world.clock.now(), {
       now: world.clock.now(),
       tried: false,
       code: 'mail-away',

@@ -3,7 +3,7 @@
 // the record rests.
 import { Duration } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
-import type { Outcome, Run } from '../../src/processors/outcome.ts'
+import type { Outcome, JobContext } from '../../src/processors/outcome.ts'
 import { recordFailure } from '../../src/processors/record-failure.ts'
 import { sweep } from '../../src/processors/sweep.ts'
 import { plansFor } from '../../src/queue/catalogue.ts'
@@ -64,10 +64,10 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     state: 'completed' | 'failed',
     queue: 'notify' | 'exchange',
     id: string,
-    job: (id: string, run: Run) => Promise<Outcome>,
+    job: (id: string, run: JobContext) => Promise<Outcome>,
   ): Promise<number> => {
     const { backend, work } = await aBackend(await places[kind](), plans)
-    const [runs, handler] = counted(async (recordId: string | undefined, run: Run) => job(recordId ?? '', run))
+    const [runs, handler] = counted(async (recordId: string | undefined, run: JobContext) => job(recordId ?? '', run))
     await workersOn(backend, { handlers: { [queue]: handler }, recordFailure: recordFailure(world) })
     await work.add(queue, [{ id, dispatchNo: 1 }])
     await jobIn(backend, queue, `${id}-1`, state)
@@ -77,7 +77,9 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
   test('the provider is away for half a minute, the tries used up: asked within minutes of its return', async () => {
     const { backend, work } = await aBackend(await places[kind](), plans)
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
-    const [runs, job] = counted(async (id: string | undefined, run: Run) => renew(world, { lease })(id ?? '', run))
+    const [runs, job] = counted(async (id: string | undefined, run: JobContext) =>
+      renew(world, { lease })(id ?? '', run),
+    )
     await workersOn(backend, { handlers: { reauth: job }, recordFailure: recordFailure(world) })
     const sweepNow = sweep({
       store: world.store,
@@ -198,11 +200,11 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
 
   test('the job fails while it hands a mail over: uncertain at the second try, never handed over again', async () => {
     const { consent, id } = await queued()
-    const [sent, handOver] = counted(async (...args: Parameters<World['channel']['send']>) =>
+    const [sent, enqueue] = counted(async (...args: Parameters<World['channel']['send']>) =>
       world.channel.send(...args).then(died),
     )
     expect(
-      await runUntil('completed', 'notify', id, send(world, { channel: { ...world.channel, send: handOver }, lease })),
+      await runUntil('completed', 'notify', id, send(world, { channel: { ...world.channel, send: enqueue }, lease })),
     ).toBe(2)
     expect(await message(id)).toMatchObject({ status: 'uncertain' })
     expect([sent.count, world.mailsTo(consent).length]).toEqual([1, 1])

@@ -1,5 +1,5 @@
-// The reauth job where it does not go well: links refused, the provider away or on hold, cells unreadable, crashes
-// between the steps.
+// The reauth job where it does not go well: links refused, the provider unavailable or its circuit open, cells
+// unreadable, crashes between the steps.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { TransientError } from '../../src/errors.ts'
 import { ruleFor } from '../../src/domain/rules.ts'
@@ -32,8 +32,8 @@ afterAll(async () => world.close())
 afterEach(async () => {
   world.simulator.switches.reset()
   world.simulator.faults.clear()
-  await world.store.clear('client-rejected')
-  await world.store.clear('link-rejected')
+  await world.store.closeCircuit('client-rejected')
+  await world.store.closeCircuit('link-rejected')
 })
 
 const due = async (inDays = 10) => world.addConsent({ expiresAt: world.clock.now().plus({ days: inDays }) })

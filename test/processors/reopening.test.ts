@@ -42,7 +42,7 @@ const closedFor = async (consent: Consent): Promise<Consent> => {
 }
 const isWhole = async (): Promise<void> => {
   await world.drain()
-  await world.store.expireAuthorisations(world.clock.now(), 1000)
+  await world.store.expireAttempts(world.clock.now(), 1000)
   expect(await verified(world)).toEqual([])
 }
 const statuses = async (id: string): Promise<string[]> =>

@@ -9,7 +9,7 @@ import { loadTemplates } from '../../src/notify/templates.ts'
 import { advanceAuthorisation } from '../../src/processors/advance-authorisation.ts'
 import type { ExchangeDeps } from '../../src/processors/exchange-context.ts'
 import type { Outcome } from '../../src/processors/outcome.ts'
-import { providerGate } from '../../src/processors/provider-gate.ts'
+import { circuitBreaker } from '../../src/processors/circuit-breaker.ts'
 import { renewConsent, type RenewConsentDeps } from '../../src/processors/renew-consent.ts'
 import { sendNotification, type SendNotificationDeps } from '../../src/processors/send-notification.ts'
 import { truelayerProvider } from '../../src/provider/truelayer/client.ts'
@@ -96,7 +96,7 @@ export const advance = (world: World, over: Partial<ExchangeDeps> = {}) =>
   advanceAuthorisation({
     store: world.store,
     provider: world.provider,
-    handOver: async () => undefined,
+    enqueue: async () => undefined,
     clock: world.clock,
     policy: world.policy,
     lease: LEASE,
@@ -108,7 +108,7 @@ export const renew = (world: World, over: Partial<RenewConsentDeps> = {}) =>
   renewConsent({
     store: world.store,
     prepare: world.prepare,
-    handOver: async () => undefined,
+    enqueue: async () => undefined,
     clock: world.clock,
     policy: world.policy,
     lease: LEASE,
@@ -141,7 +141,7 @@ export const providerAt = (
   world: World,
   { url = world.simulator.url, requestTimeoutMs = 300 }: { url?: string; requestTimeoutMs?: number } = {},
 ) =>
-  providerGate({
+  circuitBreaker({
     provider: truelayerProvider({
       authUrl: url,
       apiUrl: url,

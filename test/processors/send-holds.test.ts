@@ -173,8 +173,8 @@ describe('the cap and messages that were certainly not delivered', () => {
     await world.store.beginSending(claim, now, 5)
     expect(await usedIn('10:00')).toBe(2)
     const late = { ...claim, epoch: claim.epoch - 1 }
-    expect([await world.store.postpone(late, now, { now, tried: true }), await usedIn('10:00')]).toEqual([false, 2])
-    for (let time = 0; time < 2; time += 1) await world.store.postpone(claim, now, { now, tried: true })
+    expect([await world.store.reschedule(late, now, { now, tried: true }), await usedIn('10:00')]).toEqual([false, 2])
+    for (let time = 0; time < 2; time += 1) await world.store.reschedule(claim, now, { now, tried: true })
     expect(await usedIn('10:00')).toBe(1)
   })
 

@@ -276,7 +276,7 @@ describe('the mail server is away: an outage is not the message’s failure', ()
 
   test('a crash while it is away: the place is not sent twice, and nothing says that it was sent', async () => {
     const { consent, id } = await queued()
-    const store = withStore(world, { postpone: async () => Promise.reject(new Error('died')) })
+    const store = withStore(world, { reschedule: async () => Promise.reject(new Error('died')) })
     await expect(send(world, { store, channel: channelTo(NOBODY_LISTENS) })(id, aRun())).rejects.toThrow('died')
     await endLease(world, 'notification', id)
     expect(await send(world)(id, aRun())).toMatchObject({ kind: 'done', what: expect.stringContaining('uncertain') })
@@ -401,14 +401,14 @@ describe('a crash', () => {
     await world.leave(consent.id)
     let putOff: boolean | undefined
     const store = withStore(world, {
-      postpone: async (...args) => {
+      reschedule: async (...args) => {
         // The user is long back, and the one who took over is just handing the message to the mail server.
         world.clock.advance({ minutes: 31 })
         await endLease(world, 'notification', id)
         const channel: typeof world.channel = {
           ...world.channel,
           send: async (...mail) => {
-            putOff = await world.store.postpone(...args)
+            putOff = await world.store.reschedule(...args)
             return world.channel.send(...mail)
           },
         }

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Duration } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
-import { handOver } from '../../src/processors/hand-over.ts'
+import { makeEnqueue } from '../../src/processors/enqueue.ts'
 import { recordFailure } from '../../src/processors/record-failure.ts'
 import { type SweepDeps, sweep, sweepUrgent } from '../../src/processors/sweep.ts'
 import type { Dispatch, QueueName, WorkQueue } from '../../src/queue/port.ts'
@@ -213,7 +213,7 @@ describe('two of everything', () => {
     if (first?.kind !== 'claimed' || later.kind !== 'claimed') throw new Error('not claimed')
     expect(later.claim.epoch).toBe(first.claim.epoch + 1)
     expect(await world.store.release(first.claim)).toBe(false)
-    expect(await world.store.dateConsent(first.claim, world.clock.now(), 'stale')).toBe(false)
+    expect(await world.store.scheduleConsent(first.claim, world.clock.now(), 'stale')).toBe(false)
     expect(await world.store.closeByRule(first.claim, 'lapsed', world.clock.now(), 'stale')).toBe(false)
     expect(
       await world.store.backOff(first.claim, {
@@ -255,7 +255,7 @@ describe('handing over at once', () => {
   test('a new message goes to the queue without waiting for the sweep', async () => {
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
     const { queue, jobs } = aQueue()
-    await renew(world, { handOver: handOver({ store: world.store, queue, log: silent, queuedFor: HOLD }) })(
+    await renew(world, { enqueue: makeEnqueue({ store: world.store, queue, log: silent, queuedFor: HOLD }) })(
       consent.id,
       aRun(),
     )
@@ -265,7 +265,7 @@ describe('handing over at once', () => {
   test('again, when its job was lost: under another number', async () => {
     const { id } = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
     const { queue, jobs } = aQueue()
-    const hand = handOver({ store: world.store, queue, log: silent, queuedFor: HOLD })
+    const hand = makeEnqueue({ store: world.store, queue, log: silent, queuedFor: HOLD })
     await hand('consent', id)
     await hand('consent', id)
     await world.db.prisma
@@ -276,8 +276,8 @@ describe('handing over at once', () => {
 
   test('the queue is away: nothing fails, the next sweep finds it at once', async () => {
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
-    const hand = handOver({ store: world.store, queue: aQueue({ fails: 0 }).queue, log: silent, queuedFor: HOLD })
-    expect((await renew(world, { handOver: hand })(consent.id, aRun())).kind).toBe('done')
+    const hand = makeEnqueue({ store: world.store, queue: aQueue({ fails: 0 }).queue, log: silent, queuedFor: HOLD })
+    expect((await renew(world, { enqueue: hand })(consent.id, aRun())).kind).toBe('done')
     const { queue, jobs } = aQueue()
     await sweepUrgent(deps(queue))()
     expect(jobs.map(({ queue: name }) => name)).toEqual(['notify'])
@@ -285,7 +285,7 @@ describe('handing over at once', () => {
 
   test('the database is away: nothing fails either', async () => {
     const store = withStore(world, { dispatchOne: async () => Promise.reject(new Error('gone')) })
-    await handOver({ store, queue: aQueue().queue, log: silent, queuedFor: HOLD })('consent', randomUUID())
+    await makeEnqueue({ store, queue: aQueue().queue, log: silent, queuedFor: HOLD })('consent', randomUUID())
   })
 })
 

@@ -4,8 +4,8 @@ import { Duration } from 'luxon'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Log, makeLog } from '../../src/log.ts'
 import { exchangeStuckCodes } from '../../src/processors/exchange-stuck-codes.ts'
-import { keepTime } from '../../src/processors/keep-time.ts'
-import { done, type Outcome, type Run } from '../../src/processors/outcome.ts'
+import { runEvery } from '../../src/processors/run-every.ts'
+import { done, type Outcome, type JobContext } from '../../src/processors/outcome.ts'
 import { tooOldAfter, watchSweep } from '../../src/processors/watch-sweep.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import { advance, authorisation, retireAll, seen, silent, withCode } from './rig.ts'
@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(async () => world.close())
 
 const seconds = (amount: number): Duration => Duration.fromObject({ seconds: amount })
-const stuck = (advanceOne: (id: string, run: Run) => Promise<Outcome> = advance(world), log: Log = silent) =>
+const stuck = (advanceOne: (id: string, run: JobContext) => Promise<Outcome> = advance(world), log: Log = silent) =>
   exchangeStuckCodes({
     store: world.store,
     advance: advanceOne,
@@ -83,7 +83,7 @@ describe('codes that no job has taken', () => {
     expect((await authorisation(world, codeId)).status).toBe('renewed')
   })
 
-  test('one that fails does not keep the round from the others, nor end it before them', async () => {
+  test('one that fails does not keep the tick from the others, nor end it before them', async () => {
     const [bad, good] = [await withCode(world), await withCode(world)]
     world.clock.advance({ seconds: 11 })
     const one = advance(world)
@@ -111,7 +111,7 @@ describe('codes that no job has taken', () => {
 describe('more codes than run at once', () => {
   beforeEach(async () => retireAll(world))
 
-  test('twelve: all exchanged in one round', async () => {
+  test('twelve: all exchanged in one tick', async () => {
     const codes = await Promise.all(Array.from({ length: 12 }, async () => withCode(world)))
     world.clock.advance({ seconds: 11 })
     await stuck()()
@@ -141,7 +141,7 @@ describe('more codes than run at once', () => {
       return done('exchanged')
     }
     const store = { findStuckCodes: async (_before: unknown, _now: unknown, limit: number) => waiting.slice(0, limit) }
-    const round = exchangeStuckCodes({
+    const tick = exchangeStuckCodes({
       store,
       advance: advanceOne,
       clock: world.clock,
@@ -149,27 +149,27 @@ describe('more codes than run at once', () => {
       log: silent,
       signal: stopping.signal,
     })
-    return { round, taken, most: () => most, stop: () => stopping.abort() }
+    return { tick, taken, most: () => most, stop: () => stopping.abort() }
   }
 
   test('hundreds: page after page, each once, never more than ten at once', async () => {
-    const { round, taken, most } = backlog(350)
-    await round()
+    const { tick, taken, most } = backlog(350)
+    await tick()
     expect(new Set(taken).size).toBe(350)
     expect(taken).toHaveLength(350)
     expect(most()).toBe(10)
   })
 
-  test('those that stay where they are neither hide the others nor keep the round from ending', async () => {
-    const { round, taken } = backlog(350, { stays: (id) => Number(id.slice(5)) < 150 })
-    await round()
+  test('those that stay where they are neither hide the others nor keep the tick from ending', async () => {
+    const { tick, taken } = backlog(350, { stays: (id) => Number(id.slice(5)) < 150 })
+    await tick()
     expect(new Set(taken).size).toBe(350)
     expect(taken).toHaveLength(350)
   })
 
   test('told to stop, it begins nothing further', async () => {
-    const { round, taken, stop } = backlog(350, { onTaken: (count) => (count === 25 ? stop() : undefined) })
-    await round()
+    const { tick, taken, stop } = backlog(350, { onTaken: (count) => (count === 25 ? stop() : undefined) })
+    await tick()
     expect(taken).toHaveLength(25)
   })
 })
@@ -217,48 +217,48 @@ describe('the watchdog of the sweep', () => {
   })
 })
 
-describe('a timekeeper', () => {
+describe('a ticker', () => {
   const patiently = { endsWithinMs: 10_000, settlesWithinMs: 10_000 }
-  const rounds = (fail: (round: number) => boolean) => {
+  const ticking = (fail: (tick: number) => boolean) => {
     let count = 0
     let running = 0
     let most = 0
     let reached: () => void = () => undefined
     const fifth = new Promise<void>((resolve) => (reached = resolve))
-    const round = async (): Promise<void> => {
+    const tick = async (): Promise<void> => {
       count += 1
       running += 1
       most = Math.max(most, running)
       await new Promise((resolve) => setImmediate(resolve))
       running -= 1
       if (count === 5) reached()
-      if (fail(count)) throw new Error('a failed round')
+      if (fail(count)) throw new Error('a failed tick')
     }
-    return { round, fifth, count: () => count, most: () => most }
+    return { tick, fifth, count: () => count, most: () => most }
   }
 
-  test('its rounds never overlap, and one that fails does not end it', async () => {
-    const { round, fifth, most } = rounds((number) => number % 2 === 0)
-    const keeper = keepTime({
+  test('its ticking never overlap, and one that fails does not end it', async () => {
+    const { tick, fifth, most } = ticking((number) => number % 2 === 0)
+    const keeper = runEvery({
       name: 'test',
       every: Duration.fromMillis(1),
-      roundWithin: seconds(10),
+      tickWithin: seconds(10),
       log: silent,
-      round,
+      tick,
     })
     await fifth
     expect(await keeper.stop(patiently)).toBe(true)
     expect(most()).toBe(1)
   })
 
-  test('a round that fails is logged by its error’s code, not in its words', async () => {
+  test('a tick that fails is logged by its error’s code, not in its words', async () => {
     const { log, lines } = aLog()
-    const keeper = keepTime({
+    const keeper = runEvery({
       name: 'test',
       every: Duration.fromObject({ hours: 1 }),
-      roundWithin: seconds(10),
+      tickWithin: seconds(10),
       log,
-      round: async () => Promise.reject(telling()),
+      tick: async () => Promise.reject(telling()),
     })
     await expect.poll(() => lines.length).toBe(1)
     await keeper.stop(patiently)
@@ -266,84 +266,84 @@ describe('a timekeeper', () => {
     expect(lines.join('')).not.toContain('planted')
   })
 
-  test('after a round that fails it may wait for another time than usual', async () => {
+  test('after a tick that fails it may wait for another time than usual', async () => {
     const { log, lines } = aLog()
     const second = Promise.withResolvers<void>()
     let count = 0
-    const round = async (): Promise<void> => {
+    const tick = async (): Promise<void> => {
       count += 1
       if (count === 1) throw telling()
       second.resolve()
     }
-    const keeper = keepTime({
+    const keeper = runEvery({
       name: 'test',
       every: seconds(3600),
       afterFailure: Duration.fromMillis(1),
-      roundWithin: seconds(10),
+      tickWithin: seconds(10),
       log,
-      round,
+      tick,
     })
     await second.promise
     expect(await keeper.stop(patiently)).toBe(true)
     expect([count, lines.length]).toEqual([2, 1])
   })
 
-  test('stopped, it starts no further round and waits for the one that runs', async () => {
-    const { round, count } = rounds(() => false)
-    const keeper = keepTime({
+  test('stopped, it starts no further tick and waits for the one that runs', async () => {
+    const { tick, count } = ticking(() => false)
+    const keeper = runEvery({
       name: 'test',
       every: Duration.fromObject({ hours: 1 }),
-      roundWithin: seconds(10),
+      tickWithin: seconds(10),
       log: silent,
-      round,
+      tick,
     })
     expect(await keeper.stop(patiently)).toBe(true)
     expect(count()).toBe(1)
   })
 
-  test('stopped, it tells a round that goes on by its signal, and reports that it ended', async () => {
+  test('stopped, it tells a tick that goes on by its signal, and reports that it ended', async () => {
     const told = Promise.withResolvers<boolean>()
-    const round = async (signal: AbortSignal): Promise<void> =>
+    const tick = async (signal: AbortSignal): Promise<void> =>
       new Promise((resolve) => {
         signal.addEventListener('abort', () => {
           told.resolve(true)
           resolve()
         })
       })
-    const keeper = keepTime({ name: 'test', every: seconds(3600), roundWithin: seconds(3600), log: silent, round })
+    const keeper = runEvery({ name: 'test', every: seconds(3600), tickWithin: seconds(3600), log: silent, tick })
     expect(await keeper.stop({ endsWithinMs: 20, settlesWithinMs: 10_000 })).toBe(true)
     expect(await told.promise).toBe(true)
   })
 
-  test('stopped, it lets a round go that hears nothing, and says so', async () => {
-    const keeper = keepTime({
+  test('stopped, it lets a tick go that hears nothing, and says so', async () => {
+    const keeper = runEvery({
       name: 'test',
       every: seconds(3600),
-      roundWithin: seconds(3600),
+      tickWithin: seconds(3600),
       log: silent,
-      round: async () => new Promise(() => undefined),
+      tick: async () => new Promise(() => undefined),
     })
     const began = performance.now()
     expect(await keeper.stop({ endsWithinMs: 50, settlesWithinMs: 50 })).toBe(false)
     expect(performance.now() - began).toBeLessThan(2_000)
   })
 
-  test('a round that hangs is told, left behind and logged; the next ones come', async () => {
+  test('a tick that hangs is told, left behind and logged; the next ones come', async () => {
     const signals: AbortSignal[] = []
     const third = Promise.withResolvers<void>()
     const warned: string[] = []
     const log = { ...silent, warn: (_: object, message: string) => void warned.push(message) }
-    const round = async (signal: AbortSignal): Promise<void> => {
+    const tick = async (signal: AbortSignal): Promise<void> => {
       signals.push(signal)
       if (signals.length === 3) third.resolve()
       if (signals.length === 1) await new Promise(() => undefined)
     }
-    const keeper = keepTime({
+    const keeper = runEvery({
       name: 'test',
       every: Duration.fromMillis(1),
-      roundWithin: Duration.fromMillis(30),
+      tickWithin: Duration.fromMillis(30),
       log,
-      round,
+      tick,
     })
     await third.promise
     expect(await keeper.stop(patiently)).toBe(true)

@@ -25,8 +25,8 @@ afterAll(async () => world.close())
 afterEach(async () => {
   world.simulator.switches.reset()
   world.simulator.faults.clear()
-  await world.store.clear('client-rejected')
-  await world.store.clear('link-rejected')
+  await world.store.closeCircuit('client-rejected')
+  await world.store.closeCircuit('link-rejected')
 })
 
 /** Seconds from the answer of the exchange to the next question. */

@@ -28,7 +28,7 @@ afterAll(async () => world.close())
 afterEach(async () => {
   world.simulator.switches.reset()
   world.simulator.faults.clear()
-  await world.store.clear('link-rejected')
+  await world.store.closeCircuit('link-rejected')
 })
 
 const links = (consent: Parameters<typeof seen>[1]): number => seen(world, consent, 'reauthuri').length

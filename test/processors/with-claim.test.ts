@@ -2,7 +2,7 @@
 // database is away.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { PermanentError, TransientError } from '../../src/errors.ts'
-import { done, type Outcome, type Run } from '../../src/processors/outcome.ts'
+import { done, type Outcome, type JobContext } from '../../src/processors/outcome.ts'
 import { withClaim } from '../../src/processors/with-claim.ts'
 import type { Claim } from '../../src/store/port.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
@@ -20,7 +20,7 @@ const isHeld = async (id: string): Promise<boolean> => (await authorisation(worl
 const framed = async (
   id: string,
   work: (claim: Claim) => Promise<Outcome>,
-  { store = world.store, ...run }: Partial<Run> & { store?: World['store'] } = {},
+  { store = world.store, ...run }: Partial<JobContext> & { store?: World['store'] } = {},
 ): Promise<Outcome> => withClaim({ store, lease: LEASE }, { kind: 'authorisation', id, run: aRun(run) }, work)
 
 test('a job that fails gives its claim back, and its error is told', async () => {

@@ -173,7 +173,7 @@ export const perform = async (stage: Stage, model: Model, past: Past, action: Ac
 }
 
 const sweep = async ({ store, world, runJob }: Stage): Promise<void> => {
-  await store.expireAuthorisations(world.clock.now(), 100)
+  await store.expireAttempts(world.clock.now(), 100)
   const runs: Promise<void>[] = []
   for (const kind of kinds) {
     const due = await store.dispatchDue(kind, world.clock.now(), 100, Duration.fromMillis(0))

@@ -22,7 +22,7 @@ const RUNS = Number(process.env['LIFE_RUNS'] ?? 60)
 const SEED = Number(process.env['LIFE_SEED'] ?? 1)
 const PATH = process.env['LIFE_PATH']
 const REPLAY = process.env['LIFE_REPLAY']
-const MOST_COMMANDS = 20
+const MAX_COMMANDS = 20
 const MS_PER_RUN = 30_000
 const BEGIN = DateTime.fromISO('2027-02-20T09:00:00Z', { zone: 'utc' })
 
@@ -53,7 +53,7 @@ const happening = (actions: readonly Action[]): AsyncCommand<Model, Life> => ({
   toString: () => JSON.stringify(actions),
 })
 const happenings = fc.commands([fc.array(anAction, { minLength: 1, maxLength: 4 }).map(happening)], {
-  maxCommands: MOST_COMMANDS,
+  maxCommands: MAX_COMMANDS,
   size: 'max',
   ...(REPLAY === undefined ? {} : { replayPath: REPLAY }),
 })

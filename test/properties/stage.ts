@@ -3,7 +3,7 @@
 import type { Scheduler } from 'fast-check'
 import type { Consent } from '../../src/domain/model.ts'
 import { PermanentError, TransientError } from '../../src/errors.ts'
-import type { HandOver } from '../../src/processors/hand-over.ts'
+import type { Enqueue } from '../../src/processors/enqueue.ts'
 import { prepareAuthorisation } from '../../src/processors/prepare-authorisation.ts'
 import { receiveCallback } from '../../src/processors/receive-callback.ts'
 import { recordFailure } from '../../src/processors/record-failure.ts'
@@ -53,12 +53,12 @@ export const makeStage = (world: World, scheduler: Scheduler, consent: Consent, 
   }
   const prepare = prepareAuthorisation({ store, provider })
   const handedOver: Promise<void>[] = []
-  const handOver: HandOver = async (kind, id) => {
+  const enqueue: Enqueue = async (kind, id) => {
     if (queueIsThere) handedOver.push(runJob(kind, id, false))
   }
   const jobs = {
-    consent: renew(world, { store, prepare, handOver }),
-    authorisation: advance(world, { store, provider, handOver }),
+    consent: renew(world, { store, prepare, enqueue }),
+    authorisation: advance(world, { store, provider, enqueue }),
     notification: send(world, { store, channel }),
   }
   const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log: silent }
@@ -90,7 +90,7 @@ export const makeStage = (world: World, scheduler: Scheduler, consent: Consent, 
     runJob,
     look: async () => visitStartPage(visit)(await world.startToken(consent.id)),
     leave: async () => leaveForBank(visit)(await world.startToken(consent.id)),
-    receive: receiveCallback({ store, handOver, clock }),
+    receive: receiveCallback({ store, enqueue, clock }),
     operator: inSteps('operator', administration(world.db, policy)),
     importer: inSteps('import', imports(world.db, policy)),
     /** Runs these and the jobs they hand over at once, in an order that the scheduler draws. */

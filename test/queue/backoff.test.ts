@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { TransientError } from '../../src/errors.ts'
-import { LONGEST_BACKOFF, pacedBackoff } from '../../src/queue/backoff.ts'
+import { MAX_BACKOFF, pacedBackoff } from '../../src/queue/backoff.ts'
 import { failureOf, storedError } from '../../src/queue/failure.ts'
 
 type Job = Parameters<typeof pacedBackoff>[3]
@@ -22,6 +22,6 @@ test('doubles from the base, within a fifth', async () => {
 
 test('never sooner than asked, never longer than minutes', async () => {
   expect(await pacedBackoff(1, 'paced', asked(60_000), job)).toBe(60_000)
-  expect(await pacedBackoff(1, 'paced', asked(86_400_000), job)).toBe(LONGEST_BACKOFF)
-  expect(await pacedBackoff(30, 'paced', undefined, job)).toBe(LONGEST_BACKOFF)
+  expect(await pacedBackoff(1, 'paced', asked(86_400_000), job)).toBe(MAX_BACKOFF)
+  expect(await pacedBackoff(30, 'paced', undefined, job)).toBe(MAX_BACKOFF)
 })

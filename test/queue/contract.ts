@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { PermanentError, TransientError } from '../../src/errors.ts'
 import { done, skipped, snooze } from '../../src/processors/outcome.ts'
-import type { Run } from '../../src/processors/outcome.ts'
+import type { JobContext } from '../../src/processors/outcome.ts'
 import type { FinalFailure, RunEnded } from '../../src/queue/process-job.ts'
 import { makeSweepSchedule } from '../../src/queue/schedule.ts'
 import { aBackend, aGate, anId, eventually, fastPlans, fastTimings, jobIn, workersOn } from './setup.ts'
@@ -133,7 +133,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
       test('a transient one is tried again with backoff, then recorded once', async () => {
         const { backend, work } = await fresh()
         const id = anId()
-        const runs: Pick<Run, 'manual' | 'lastAttempt'>[] = []
+        const runs: Pick<JobContext, 'manual' | 'lastAttempt'>[] = []
         const recorded: FinalFailure[] = []
         const ended: RunEnded[] = []
         await workersOn(backend, {
@@ -278,12 +278,12 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
     describe('whose wish a run is', () => {
       /** Fails or succeeds as told, and notes how each run was called. */
       const obeying = () => {
-        const calls: Pick<Run, 'manual' | 'lastAttempt'>[] = []
+        const calls: Pick<JobContext, 'manual' | 'lastAttempt'>[] = []
         let mood: 'ok' | 'transient' | 'permanent' = 'ok'
         return {
           calls,
           be: (next: typeof mood) => (mood = next),
-          handler: async (_id: string | undefined, { manual, lastAttempt }: Run) => {
+          handler: async (_id: string | undefined, { manual, lastAttempt }: JobContext) => {
             calls.push({ manual, lastAttempt })
             if (mood === 'transient') throw new TransientError('provider-failed')
             if (mood === 'permanent') throw new PermanentError('token-dead')

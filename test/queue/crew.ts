@@ -25,7 +25,7 @@ export const aCrew = async (target: BackendTarget, prefix = aPrefix()) => {
   })
   await makeSweepSchedule(backend).registerSweep('* * * * * *')
   /** As the sweep does: what could not be handed over is handed over again. */
-  const handOver = async (id: string): Promise<void> =>
+  const enqueue = async (id: string): Promise<void> =>
     eventually(async () => work.add('reauth', [{ id, dispatchNo: 1 }]), 20_000)
   return {
     backend,
@@ -36,14 +36,14 @@ export const aCrew = async (target: BackendTarget, prefix = aPrefix()) => {
     release: gate.resolve,
     /** A job that runs until `release`. */
     hold: async (): Promise<void> => {
-      await handOver(held)
+      await enqueue(held)
       await expect.poll(() => runs).toContain(held)
     },
     feed: async (count: number): Promise<void> => {
       for (let made = 0; made < count; made += 1) {
         const id = anId()
         fed.push(id)
-        await handOver(id)
+        await enqueue(id)
       }
     },
     /** What was handed over and has not run. */

@@ -55,7 +55,7 @@ describe('a state', () => {
     const link = await world.leave(consent.id)
     world.simulator.switches.set({ link_life_seconds: 7 * 86_400, code_life_seconds: 300 })
     world.clock.advance({ hours: 25 })
-    expect(await world.store.expireAuthorisations(world.clock.now(), 100)).toBeGreaterThan(0)
+    expect(await world.store.expireAttempts(world.clock.now(), 100)).toBeGreaterThan(0)
     expect(await statusesOf(consent)).toContain('expired')
     const played = await world.simulator.play({ link, as: 'approve' })
     world.simulator.switches.reset()

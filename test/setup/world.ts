@@ -11,9 +11,9 @@ import { makeRenderMessage } from '../../src/notify/render.ts'
 import { smtpChannel } from '../../src/notify/smtp-channel.ts'
 import { loadTemplates } from '../../src/notify/templates.ts'
 import { advanceAuthorisation } from '../../src/processors/advance-authorisation.ts'
-import type { Outcome, Run } from '../../src/processors/outcome.ts'
+import type { Outcome, JobContext } from '../../src/processors/outcome.ts'
 import { prepareAuthorisation } from '../../src/processors/prepare-authorisation.ts'
-import { providerGate } from '../../src/processors/provider-gate.ts'
+import { circuitBreaker } from '../../src/processors/circuit-breaker.ts'
 import { receiveCallback } from '../../src/processors/receive-callback.ts'
 import { renewConsent } from '../../src/processors/renew-consent.ts'
 import { sendNotification } from '../../src/processors/send-notification.ts'
@@ -34,7 +34,7 @@ import { createDatabase } from './database.ts'
 export const REDIRECT_URI = 'http://127.0.0.1:3000/callback'
 const PUBLIC_URL = 'http://127.0.0.1:3000'
 
-export const aRun = (over: Partial<Run> = {}): Run => ({
+export const aRun = (over: Partial<JobContext> = {}): JobContext => ({
   manual: false,
   lastAttempt: true,
   signal: new AbortController().signal,
@@ -71,7 +71,7 @@ export const startWorld = async (options: WorldOptions = {}) => {
     clientSecret: new Secret('client-secret'),
     requestTimeoutMs: 1_500,
   })
-  const provider = providerGate({ provider: client, store, clock, log })
+  const provider = circuitBreaker({ provider: client, store, clock, log })
   const channel = smtpChannel({
     smtpUrl: new Secret(simulator.smtpUrl),
     from: 'Brightside <consents@example.com>',
@@ -86,13 +86,13 @@ export const startWorld = async (options: WorldOptions = {}) => {
     clock,
   })
   const prepare = prepareAuthorisation({ store, provider })
-  const handOver = async (): Promise<void> => undefined
-  const renew = renewConsent({ store, prepare, handOver, clock, policy, lease })
+  const enqueue = async (): Promise<void> => undefined
+  const renew = renewConsent({ store, prepare, enqueue, clock, policy, lease })
   const send = sendNotification({ store, channel, compose, clock, policy, lease, log })
-  const advance = advanceAuthorisation({ store, provider, handOver, clock, policy, lease, log })
+  const advance = advanceAuthorisation({ store, provider, enqueue, clock, policy, lease, log })
   const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log }
-  const receive = receiveCallback({ store, handOver, clock })
-  const jobs: Record<RecordKind, (id: string, run: Run) => Promise<Outcome>> = {
+  const receive = receiveCallback({ store, enqueue, clock })
+  const jobs: Record<RecordKind, (id: string, run: JobContext) => Promise<Outcome>> = {
     consent: renew,
     notification: send,
     authorisation: advance,

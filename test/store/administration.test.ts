@@ -108,7 +108,7 @@ describe('pausing', () => {
       data: { by: 'tester' },
     })
     if (answer.kind !== 'claimed') throw new Error('not claimed')
-    expect(await opened.store.dateConsent(answer.claim, NOW, 'late')).toBe(false)
+    expect(await opened.store.scheduleConsent(answer.claim, NOW, 'late')).toBe(false)
   })
 
   test('twice changes nothing the second time', async () => {

@@ -6,7 +6,7 @@ import { Duration } from 'luxon'
 import { expect, test } from 'vitest'
 import { makeVault } from '../../src/crypto/vault.ts'
 import { makeLog } from '../../src/log.ts'
-import { keepTime } from '../../src/processors/keep-time.ts'
+import { runEvery } from '../../src/processors/run-every.ts'
 import { placeEvents } from '../../src/processors/place-events.ts'
 import { Secret } from '../../src/secret.ts'
 import { appendEvent } from '../../src/store/events.ts'
@@ -172,12 +172,12 @@ test('under load an event has its place within a second of its commit', { retry:
   const url = await createDatabase()
   const [writers, scheduler, reader] = [open(url), open(url, 2), open(url, 2)]
   const ids = await importConsents(writers, 200)
-  const timer = keepTime({
+  const timer = runEvery({
     name: 'feed',
     every: Duration.fromMillis(250),
-    roundWithin: Duration.fromMillis(10_000),
+    tickWithin: Duration.fromMillis(10_000),
     log: makeLog({ level: 'silent' }),
-    round: placeEvents({ store: scheduler.store }),
+    tick: placeEvents({ store: scheduler.store }),
   })
   const lags: number[] = []
   const write = async (first: number): Promise<void> => {

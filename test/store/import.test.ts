@@ -159,7 +159,7 @@ describe('a later date', () => {
     expect(await tokenOf(row)).toBe('new')
     // A job that was at work on it writes nothing more.
     if (before.kind !== 'claimed') throw new Error('not claimed')
-    expect(await opened.store.dateConsent(before.claim, NOW, 'late')).toBe(false)
+    expect(await opened.store.scheduleConsent(before.claim, NOW, 'late')).toBe(false)
   })
 
   test('with the same token keeps its version', async () => {

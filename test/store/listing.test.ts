@@ -88,13 +88,13 @@ test('counts say what waits for a person', async () => {
   expect(counts.feedLagSeconds).toBeGreaterThan(0)
   await opened.store.sequenceEvents(100)
   expect((await listing(opened.db).statusCounts(NOW)).feedLagSeconds).toBe(0)
-  await opened.store.strike({
+  await opened.store.countFailure({
     code: 'client-rejected',
     connection: 'a',
     now: NOW,
     since: NOW.minus({ minutes: 5 }),
     threshold: 1,
-    probeEvery: NOW.plus({ minutes: 1 }).diff(NOW),
+    trialEvery: NOW.plus({ minutes: 1 }).diff(NOW),
   })
   expect((await listing(opened.db).statusCounts(NOW)).holds).toMatchObject([{ code: 'client-rejected' }])
 })

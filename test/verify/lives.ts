@@ -69,5 +69,5 @@ export const everyLife = async (world: World): Promise<void> => {
   await liveUntil(world, lapsed.id, world.clock.now().plus({ days: 15 }))
   await byHand(world).requestRenewal(lapsed.id, request())
   await world.drain()
-  await world.store.expireAuthorisations(world.clock.now(), 1000)
+  await world.store.expireAttempts(world.clock.now(), 1000)
 }

@@ -1,7 +1,7 @@
 // More broken rows than anybody reads: verify lists the first thousand of a kind and says that there are more.
 import { beforeEach, expect, test } from 'vitest'
 import { appendEvent } from '../../src/store/events.ts'
-import { MOST_TOLD } from '../../src/verify/violation.ts'
+import { MAX_LISTED } from '../../src/verify/violation.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { born, pause, verified } from './lives.ts'
 
@@ -57,11 +57,11 @@ const plantRenewals = async (): Promise<void> => {
 
 test('a thousand of a kind are listed; of more it says so', async () => {
   const each = [1, 4, 5, 6, 7, 10]
-  const counts = Object.fromEntries(each.map((invariant) => [invariant, MOST_TOLD]))
-  await plantConsents(1, MOST_TOLD)
+  const counts = Object.fromEntries(each.map((invariant) => [invariant, MAX_LISTED]))
+  await plantConsents(1, MAX_LISTED)
   await plantRenewals()
   expect(await told()).toEqual({ counts, more: [] })
-  await plantConsents(MOST_TOLD + 1, MOST_TOLD + 1)
+  await plantConsents(MAX_LISTED + 1, MAX_LISTED + 1)
   await plantRenewals()
   const more = each.map((invariant) => ({
     invariant,
@@ -87,6 +87,6 @@ test('much of one kind hides nothing of another', async () => {
     },
     { timeout: 60_000 },
   )
-  await plantConsents(1, MOST_TOLD)
-  expect(await told()).toEqual({ counts: { 1: MOST_TOLD, 4: MOST_TOLD, 6: begun, 10: MOST_TOLD }, more: [] })
+  await plantConsents(1, MAX_LISTED)
+  expect(await told()).toEqual({ counts: { 1: MAX_LISTED, 4: MAX_LISTED, 6: begun, 10: MAX_LISTED }, more: [] })
 })

@@ -1,15 +1,15 @@
-// Alerts on the provider: calls on hold, and calls that fail.
+// Alerts on the provider: an open circuit, and calls that fail.
 import { at, company, everybody, everyMinute, type RuleCase, since } from '../rule-case.ts'
 import { call, raised, attention } from '../series.ts'
 
 export const provider: readonly RuleCase[] = [
   {
-    says: 'a worker that has just started puts the calls on hold, and ends',
+    says: 'a worker that has just started opens the circuit, and ends',
     processes: company({ 'worker-2': { from: 5, until: 12, shows: { [raised('provider-paused')]: at(10) } } }),
     looks: { 9: [], 11: ['ReconsentProviderPaused'], 20: ['ReconsentProviderPaused'], 30: [] },
   },
   {
-    says: 'calls are on hold, whoever put them there',
+    says: 'the circuit is open, whoever put them there',
     processes: everybody({ [attention('provider-holds')]: since(10, 1) }),
     looks: { 9: [], 10: ['ReconsentProviderPaused'], 120: ['ReconsentProviderPaused'] },
   },

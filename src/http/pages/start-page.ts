@@ -22,7 +22,7 @@ export interface StartView {
 }
 
 // The provider has about ten; a page must stay light whatever was imported.
-const MOST_SCOPES = 30
+const MAX_SCOPES = 30
 
 const scopeWords = (scope: string, words: PageTexts['scopes']): string =>
   Object.hasOwn(words, scope) && scope !== 'other' && scope !== 'unspecified'
@@ -40,7 +40,7 @@ export const startPage = (view: StartView): string => {
     days: view.validityDays === undefined ? undefined : String(view.validityDays),
   }
   const standing = view.now < view.expiresAt ? start.valid : view.now < view.graceEndsAt ? start.expired : start.ended
-  const named = [...new Set(view.scopes)].slice(0, MOST_SCOPES).map((scope) => scopeWords(scope, scopes))
+  const named = [...new Set(view.scopes)].slice(0, MAX_SCOPES).map((scope) => scopeWords(scope, scopes))
   const shared = named.length === 0 ? [scopes.unspecified] : named
   return page({
     locale: view.locale,

@@ -1,5 +1,5 @@
 // What the API takes and answers, as JSON Schema: checks requests and becomes the OpenAPI document.
-import { LONGEST_CODE, LONGEST_STATE } from '../callback-parameters.ts'
+import { MAX_CODE_LENGTH, MAX_STATE_LENGTH } from '../callback-parameters.ts'
 
 /** Printable ASCII, as RFC 6749 (appendix A) has it: no NUL, which the database would refuse. */
 const visible = '^[\\x20-\\x7e]+$'
@@ -7,7 +7,7 @@ const visible = '^[\\x20-\\x7e]+$'
 const text = (description: string) => ({ type: 'string', description })
 const instant = (description: string) => ({ type: ['string', 'null'], format: 'date-time', description })
 
-export const MOST_EVENTS = 1000
+export const MAX_EVENTS = 1000
 const USUAL_EVENTS = 100
 
 export const failure = {
@@ -34,9 +34,9 @@ export const callbackSchema = {
     type: 'object',
     required: ['state'],
     properties: {
-      state: { type: 'string', minLength: 1, maxLength: LONGEST_STATE, pattern: visible },
-      code: { type: 'string', minLength: 1, maxLength: LONGEST_CODE, pattern: visible },
-      error: { type: 'string', minLength: 1, maxLength: LONGEST_CODE, pattern: visible },
+      state: { type: 'string', minLength: 1, maxLength: MAX_STATE_LENGTH, pattern: visible },
+      code: { type: 'string', minLength: 1, maxLength: MAX_CODE_LENGTH, pattern: visible },
+      error: { type: 'string', minLength: 1, maxLength: MAX_CODE_LENGTH, pattern: visible },
     },
   },
   response: {
@@ -121,7 +121,7 @@ export const eventsSchema = {
         pattern: visible,
         description: 'the next_cursor of an earlier page',
       },
-      limit: { type: 'integer', minimum: 1, maximum: MOST_EVENTS, default: USUAL_EVENTS },
+      limit: { type: 'integer', minimum: 1, maximum: MAX_EVENTS, default: USUAL_EVENTS },
     },
   },
   response: {

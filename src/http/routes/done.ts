@@ -4,8 +4,8 @@ import type { Clock } from '../../clock.ts'
 import type { Policy } from '../../domain/policy.ts'
 import type { AtTheBank } from '../../store/port.ts'
 import { answerPage, answerPlainPage, localeFor } from '../answer-page.ts'
-import { doneStandingOf, lastCodeAt, recheckSeconds, runsUntil } from '../standing.ts'
-import type { FindConsent } from '../standing.ts'
+import { donePageState, lastCodeAt, recheckSeconds, runsUntil } from '../done-page-state.ts'
+import type { FindConsent } from '../done-page-state.ts'
 
 export interface DoneDeps {
   readonly getRenewalPageByDoneId: AtTheBank['getRenewalPageByDoneId']
@@ -28,7 +28,7 @@ export const registerDone = (app: FastifyInstance, deps: DoneDeps): void => {
     const view = { locale: localeFor(request, consent), company: deps.policy.company.name, bank }
     const startPath = `/r/${deps.startLinkToken(renewal.id)}`
     const now = deps.clock.now()
-    const standing = doneStandingOf(found)
+    const standing = donePageState(found)
     switch (standing) {
       case 'renewed': {
         const expiresAt = await runsUntil(consent, deps.findConsent, now)

@@ -10,8 +10,8 @@ import { answerPage, answerPlainPage, HTML, localeFor } from '../answer-page.ts'
 import type { Limits } from '../limits.ts'
 import { startPage } from '../pages/start-page.ts'
 import { formsToBanks, isFromElsewhere } from '../security.ts'
-import { lastCodeAt, recheckSeconds, runsUntil } from '../standing.ts'
-import type { FindConsent } from '../standing.ts'
+import { lastCodeAt, recheckSeconds, runsUntil } from '../done-page-state.ts'
+import type { FindConsent } from '../done-page-state.ts'
 
 export interface StartDeps {
   readonly visitStartPage: (token: string) => Promise<StartPage>

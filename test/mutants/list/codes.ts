@@ -56,7 +56,7 @@ const code: readonly Mutant[] = [
           "if (!(await store.markUnknown(claim, clock.now(), 'exchange-interrupted', clock.now()))) return " +
           'OVERTAKEN\n      return settleUnknown(deps, claim, loaded, run)',
         replace:
-          "return (await store.returnCode(claim, clock.now(), 'exchange-interrupted')) ? snooze(clock.now(), " +
+          "return (await store.requeueCode(claim, clock.now(), 'exchange-interrupted')) ? snooze(clock.now(), " +
           "'the exchange was interrupted: it is taken up again') : OVERTAKEN",
       },
     ],
@@ -119,10 +119,10 @@ const conclusions: readonly Mutant[] = [
         find:
           'const { authorisation } = loaded\n' +
           '  return mayConcludeNotRenewed(authorisation.codeReceivedAt ?? authorisation.issuedAt, ' +
-          'unanswered.askedAt)\n' +
-          '    ? concludeNotRenewed(deps, claim, loaded, unanswered.code)\n' +
-          '    : askLater(deps, claim, loaded, unanswered)',
-        replace: 'return concludeNotRenewed(deps, claim, loaded, unanswered.code)',
+          'undecided.requestedAt)\n' +
+          '    ? concludeNotRenewed(deps, claim, loaded, undecided.code)\n' +
+          '    : pollLater(deps, claim, loaded, undecided)',
+        replace: 'return concludeNotRenewed(deps, claim, loaded, undecided.code)',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'the provider had not processed it' }],
@@ -135,7 +135,7 @@ const conclusions: readonly Mutant[] = [
     edits: [
       {
         file: 'src/processors/settle-unknown.ts',
-        find: 'authorisation.issuedAt, unanswered.askedAt)',
+        find: 'authorisation.issuedAt, undecided.requestedAt)',
         replace: 'authorisation.issuedAt, deps.clock.now())',
       },
     ],
@@ -154,7 +154,7 @@ const conclusions: readonly Mutant[] = [
       },
       {
         file: 'src/store/settlement.ts',
-        find: "if (await isLaterCodeOut(tx, consent.id, claim.id, proof.askedAt)) return 'later-code-out'\n",
+        find: "if (await isLaterCodeOut(tx, consent.id, claim.id, proof.requestedAt)) return 'later-code-out'\n",
         replace: '',
       },
     ],
@@ -168,7 +168,7 @@ const conclusions: readonly Mutant[] = [
     edits: [
       {
         file: 'src/store/settlement.ts',
-        find: "if (await isLaterCodeOut(tx, consent.id, claim.id, proof.askedAt)) return 'later-code-out'\n",
+        find: "if (await isLaterCodeOut(tx, consent.id, claim.id, proof.requestedAt)) return 'later-code-out'\n",
         replace: '',
       },
     ],
@@ -182,7 +182,7 @@ const conclusions: readonly Mutant[] = [
     edits: [
       {
         file: 'src/processors/judge-me.ts',
-        find: 'mayShowEarlierCode: hasOpenDoubt(others) && !isLastQuestion,',
+        find: 'mayShowEarlierCode: hasInDoubt(others) && !isLastPoll,',
         replace: 'mayShowEarlierCode: false,',
       },
     ],
@@ -300,7 +300,7 @@ const late: readonly Mutant[] = [
         file: 'src/store/exchanges.ts',
         find:
           '          if (refreshToken !== undefined && authorisation.newRefreshToken === null)\n' +
-          '            await keepBeside(tx, db.vault, authorisationId, refreshToken, consent.credentialsId)\n',
+          '            await storePendingToken(tx, db.vault, authorisationId, refreshToken, consent.credentialsId)\n',
         replace: '',
       },
     ],
@@ -330,7 +330,9 @@ const late: readonly Mutant[] = [
     edits: [
       {
         file: 'src/store/exchanges.ts',
-        find: '      await keepBeside(tx, db.vault, authorisationId, token, consent.credentialsId)\n      return false',
+        find:
+          '      await storePendingToken(tx, db.vault, authorisationId, token, consent.credentialsId)\n' +
+          '      return false',
         replace: '      return true',
       },
     ],
@@ -345,7 +347,7 @@ const late: readonly Mutant[] = [
     breaks: 'rule 3 (its exception), invariant 4',
     edits: [
       {
-        file: 'src/processors/provider-gate.ts',
+        file: 'src/processors/circuit-breaker.ts',
         find: "await noteIfPossible('client-rejected', connection, verdictOnClient(answer))",
         replace: "await note('client-rejected', connection, verdictOnClient(answer))",
       },

@@ -149,8 +149,8 @@ const jobIds: readonly Mutant[] = [
     edits: [
       {
         file: 'src/store/dispatching.ts',
-        find: 'UPDATE ${name} SET queued_until = ${later(hold)}, dispatch_no = dispatch_no + 1',
-        replace: 'UPDATE ${name} SET queued_until = ${later(hold)}',
+        find: 'UPDATE ${name} SET queued_until = ${later(queuedFor)}, dispatch_no = dispatch_no + 1',
+        replace: 'UPDATE ${name} SET queued_until = ${later(queuedFor)}',
       },
     ],
     caughtBy: [{ file: tests.sweep, only: 'again, when its job was lost' }],

@@ -96,8 +96,8 @@ const proof: readonly Mutant[] = [
     edits: [
       {
         file: 'src/processors/exchange-code.ts',
-        find: "import { askAgain, closeMismatched } from './conclude.ts'",
-        replace: "import { askAgain, closeMismatched, commitProof } from './conclude.ts'",
+        find: "import { notifyAgain, closeMismatched } from './conclude.ts'",
+        replace: "import { notifyAgain, closeMismatched, commitProof } from './conclude.ts'",
       },
       {
         file: 'src/processors/exchange-code.ts',
@@ -154,7 +154,7 @@ const proof: readonly Mutant[] = [
       {
         file: 'src/domain/proof.ts',
         find:
-          'if (me.consentExpiresAt.toMillis() - known.expiresAt.toMillis() >= leastMs)\n' +
+          'if (me.consentExpiresAt.toMillis() - known.expiresAt.toMillis() >= minMs)\n' +
           "    return fromMe('later-than-known', me.consentExpiresAt)",
         replace: "if (me.consentExpiresAt > known.expiresAt) return fromMe('later-than-known', me.consentExpiresAt)",
       },
@@ -245,7 +245,7 @@ const outage: readonly Mutant[] = [
     caughtBy: [{ file: tests.renew, only: 'the provider is away' }],
   },
   {
-    id: 'hold-counts',
+    id: 'open-circuit-counts',
     mistake: "count an outage as the consent's failure",
     how: 'a consent that is held back because our own credentials are refused is counted like a refused one',
     breaks: 'rule 4, "an outage is nobody’s failure"',
@@ -256,7 +256,7 @@ const outage: readonly Mutant[] = [
         replace: "code: 'provider-paused', counts: true",
       },
     ],
-    caughtBy: [{ file: 'test/processors/provider-gate.test.ts', only: 'many 401 for links' }],
+    caughtBy: [{ file: 'test/processors/circuit-breaker.test.ts', only: 'many 401 for links' }],
   },
   {
     id: 'gateway-page-rejects',

@@ -184,12 +184,12 @@ const logged: readonly Mutant[] = [
     breaks: 'rule 7, invariant 8',
     edits: [
       {
-        file: 'src/processors/keep-time.ts',
+        file: 'src/processors/run-every.ts',
         find: '{ timer: name, err: error }',
         replace: '{ timer: name, reason: String(error) }',
       },
     ],
-    caughtBy: [{ file: tests.timers, only: 'a round that fails is logged' }],
+    caughtBy: [{ file: tests.timers, only: 'a tick that fails is logged' }],
   },
   {
     id: 'raw-in-code-timer',

@@ -1,7 +1,7 @@
 // Whether a message made earlier may go out now: at the second before, at and after each boundary.
 import { describe, expect, test } from 'vitest'
 import type { Policy } from '../../src/domain/policy.ts'
-import { standingOf } from '../../src/domain/message-standing.ts'
+import { sendDecision } from '../../src/domain/send-decision.ts'
 import { gatherFacts } from '../../src/domain/next-action.ts'
 import { aPolicy } from '../builders.ts'
 import { type Cycle, aCycle, aLink, aMessage, at, offsetOf } from './a-cycle.ts'
@@ -33,12 +33,12 @@ const standing = ({
     ...cycle,
     messages: [message, ...(cycle.messages ?? [])].toSorted((a, b) => a.createdAt.toMillis() - b.createdAt.toMillis()),
   })
-  const answer = standingOf(gatherFacts(view, at(now), aPolicy(policy), manual), message, { revived })
+  const answer = sendDecision(gatherFacts(view, at(now), aPolicy(policy), manual), message, { revived })
   return answer.kind === 'send'
     ? 'send'
-    : answer.kind === 'hold'
-      ? `hold ${offsetOf(answer.until)}`
-      : `drop: ${answer.reason}`
+    : answer.kind === 'wait'
+      ? `wait ${offsetOf(answer.until)}`
+      : `cancel: ${answer.reason}`
 }
 
 /** The expiry is at noon in UTC; so is `-14d`. */
@@ -47,7 +47,7 @@ const tables: Record<string, Record<string, Row>> = {
   'while it is wanted': {
     'at once': { now: '-14d', is: 'send' },
     'the day after': { now: '-13d', is: 'send' },
-    'a second before its date': { due: '-14d +1m', now: '-14d +59s', is: 'hold -14d +1m' },
+    'a second before its date': { due: '-14d +1m', now: '-14d +59s', is: 'wait -14d +1m' },
     'at its date': { due: '-14d +1m', now: '-14d +1m', is: 'send' },
     'before its date, a person asks': { due: '-14d +1m', now: '-14d +59s', manual: true, is: 'send' },
   },
@@ -55,16 +55,16 @@ const tables: Record<string, Record<string, Row>> = {
     'the consent was paused': {
       consent: { status: 'paused' },
       now: '-14d',
-      is: 'drop: the consent is paused, its renewal open',
+      is: 'cancel: the consent is paused, its renewal open',
     },
     'the cycle was renewed': {
       consent: { cycle: 2 },
       renewal: { status: 'renewed' },
       now: '-14d',
-      is: 'drop: the consent is active, its renewal renewed',
+      is: 'cancel: the consent is active, its renewal renewed',
     },
     'a second before the end of grace': { made: '+83d', rung: '+83d', now: '+90d -1s', is: 'send' },
-    'at the end of grace': { made: '+83d', rung: '+83d', now: '+90d', is: 'drop: the grace window has ended since' },
+    'at the end of grace': { made: '+83d', rung: '+83d', now: '+90d', is: 'cancel: the grace window has ended since' },
     'asked past grace': { made: '+95d', rung: 'manual-1', now: '+95d +1m', is: 'send' },
     'a person asks for it past grace': {
       made: '+83d',
@@ -72,17 +72,17 @@ const tables: Record<string, Record<string, Row>> = {
       now: '+90d',
       manual: true,
       revived: true,
-      is: 'drop: the grace window has ended since',
+      is: 'cancel: the grace window has ended since',
     },
   },
   'when another says it better': {
     'a second before the next rung': { now: '-7d -1s', is: 'send' },
-    'at the next rung': { now: '-7d', is: 'drop: message -7d is due by now and goes in its place' },
-    'long after: the latest of them': { now: '-2d', is: 'drop: message -3d is due by now and goes in its place' },
+    'at the next rung': { now: '-7d', is: 'cancel: message -7d is due by now and goes in its place' },
+    'long after: the latest of them': { now: '-2d', is: 'cancel: message -3d is due by now and goes in its place' },
     'made since': {
       messages: [aMessage('manual-1', '-13d', { status: 'pending' })],
       now: '-13d',
-      is: 'drop: message manual-1 was made since',
+      is: 'cancel: message manual-1 was made since',
     },
     'made since and failed': {
       messages: [aMessage('manual-1', '-13d', { status: 'failed' })],
@@ -105,21 +105,21 @@ const tables: Record<string, Record<string, Row>> = {
     'a pending one that a person asks for': {
       now: '-7d',
       manual: true,
-      is: 'drop: message -7d is due by now and goes in its place',
+      is: 'cancel: message -7d is due by now and goes in its place',
     },
   },
   'while the user is on the way': {
-    'at the bank': { links: [aLink('-14d', { handedOutAt: at('-14d') })], now: '-14d +1799s', is: 'hold -14d +30m' },
+    'at the bank': { links: [aLink('-14d', { handedOutAt: at('-14d') })], now: '-14d +1799s', is: 'wait -14d +30m' },
     'half an hour later': { links: [aLink('-14d', { handedOutAt: at('-14d') })], now: '-14d +30m', is: 'send' },
     'twice: until the later one': {
       links: [aLink('-14d', { handedOutAt: at('-14d') }), aLink('-14d', { handedOutAt: at('-14d +10m') })],
       now: '-14d +20m',
-      is: 'hold -14d +40m',
+      is: 'wait -14d +40m',
     },
     'an outcome is unknown': {
       links: [aLink('-14d', { status: 'unknown', codeReceivedAt: at('-14d') })],
       now: '-13d -1s',
-      is: 'hold -13d',
+      is: 'wait -13d',
     },
     'a day later': {
       links: [aLink('-14d', { status: 'unknown', codeReceivedAt: at('-14d') })],
@@ -130,24 +130,24 @@ const tables: Record<string, Record<string, Row>> = {
       links: [aLink('-14d', { handedOutAt: at('-14d') })],
       now: '-14d +1m',
       manual: true,
-      is: 'hold -14d +30m',
+      is: 'wait -14d +30m',
     },
   },
   'in quiet hours': {
     'a second before them': { policy: quiet, now: '-14d +28799s', is: 'send' },
-    'as they begin, made long before': { policy: quiet, now: '-14d +8h', is: 'hold -13d -4h' },
+    'as they begin, made long before': { policy: quiet, now: '-14d +8h', is: 'wait -13d -4h' },
     'as they begin, made within the half hour': { policy: quiet, made: '-14d +451m', now: '-14d +8h', is: 'send' },
-    'half an hour after it was made': { policy: quiet, made: '-14d +470m', now: '-14d +500m', is: 'hold -13d -4h' },
-    'made within them': { policy: quiet, made: '-14d +8h', now: '-14d +481m', is: 'hold -13d -4h' },
-    'to the last second': { policy: quiet, made: '-14d +8h', now: '-13d -14401s', is: 'hold -13d -4h' },
+    'half an hour after it was made': { policy: quiet, made: '-14d +470m', now: '-14d +500m', is: 'wait -13d -4h' },
+    'made within them': { policy: quiet, made: '-14d +8h', now: '-14d +481m', is: 'wait -13d -4h' },
+    'to the last second': { policy: quiet, made: '-14d +8h', now: '-13d -14401s', is: 'wait -13d -4h' },
     'as they end': { policy: quiet, made: '-14d +8h', now: '-13d -4h', is: 'send' },
-    'and a person asks': { policy: quiet, made: '-14d +8h', now: '-14d +9h', manual: true, is: 'hold -13d -4h' },
+    'and a person asks': { policy: quiet, made: '-14d +8h', now: '-14d +9h', manual: true, is: 'wait -13d -4h' },
     'in a zone nobody knows: UTC': {
       policy: quiet,
       consent: { timeZone: 'Mars/Olympus' },
       made: '-14d +8h',
       now: '-14d +9h',
-      is: 'hold -13d -4h',
+      is: 'wait -13d -4h',
     },
   },
 }

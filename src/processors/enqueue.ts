@@ -13,9 +13,9 @@ export const queueOf: Record<RecordKind, Exclude<QueueName, 'sweep'>> = {
   authorisation: 'exchange',
 }
 
-export type HandOver = (kind: RecordKind, id: string) => Promise<void>
+export type Enqueue = (kind: RecordKind, id: string) => Promise<void>
 
-export const handOver =
+export const makeEnqueue =
   ({
     store,
     queue,
@@ -26,7 +26,7 @@ export const handOver =
     queue: WorkQueue
     log: Log
     queuedFor: Duration
-  }): HandOver =>
+  }): Enqueue =>
   async (kind, id) => {
     const dispatched = await store.dispatchOne(kind, id, queuedFor).catch(() => undefined)
     if (dispatched === undefined) return

@@ -8,9 +8,9 @@ import type { Readiness } from '../http/routes/health.ts'
 import type { Log } from '../log.ts'
 import { meteredLog, meteredProvider, meteredStore } from '../meter.ts'
 import { type Counts, makeMetrics } from '../metrics.ts'
-import { handOver } from '../processors/hand-over.ts'
+import { makeEnqueue } from '../processors/enqueue.ts'
 import { prepareAuthorisation } from '../processors/prepare-authorisation.ts'
-import { providerGate } from '../processors/provider-gate.ts'
+import { circuitBreaker } from '../processors/circuit-breaker.ts'
 import { truelayerProvider } from '../provider/truelayer/client.ts'
 import type { Backend } from '../queue/backend.ts'
 import type { QueueState, QueueWatch } from '../queue/watch.ts'
@@ -22,7 +22,7 @@ import { openStore } from '../store/open-store.ts'
 import { namingOutages } from '../store/outage.ts'
 import type { Store } from '../store/port.ts'
 
-export interface PartsOptions {
+export interface ServicesOptions {
   /** The role `worker` needs `mail` as well. */
   readonly config: Config<'database' | 'queue' | 'provider' | 'keys' | 'web'>
   readonly log: Log
@@ -38,7 +38,7 @@ const CONNECTIONS_BESIDE_JOBS = 10
 /** No statement of the running program takes seconds; one that does is stuck, or its connection leads nowhere. */
 const STATEMENT_MS = 20_000
 
-export const makeParts = ({ config, log: plainLog, clock = systemClock }: PartsOptions, backend: Backend) => {
+export const makeServices = ({ config, log: plainLog, clock = systemClock }: ServicesOptions, backend: Backend) => {
   const { concurrency, requestTimeout } = config.timing
   const vault = makeVault({ keys: config.keys })
   const connections = concurrency.reauth + concurrency.notify + concurrency.exchange + CONNECTIONS_BESIDE_JOBS
@@ -49,7 +49,7 @@ export const makeParts = ({ config, log: plainLog, clock = systemClock }: PartsO
   const log = meteredLog(plainLog, metrics)
   const store = meteredStore(opened.store, metrics)
   const client = truelayerProvider({ ...config.provider, requestTimeoutMs: requestTimeout.toMillis(), log })
-  const provider = meteredProvider(providerGate({ provider: client, store, clock, log }), metrics)
+  const provider = meteredProvider(circuitBreaker({ provider: client, store, clock, log }), metrics)
   const prepare = prepareAuthorisation({ store, provider, httpsOnly: requiresHttps(config) })
   const queue = makeWorkQueue(backend)
   return {
@@ -65,12 +65,12 @@ export const makeParts = ({ config, log: plainLog, clock = systemClock }: PartsO
     prepare,
     backend,
     queue,
-    handOver: handOver({ store, queue, log, queuedFor: config.timing.queuedFor }),
+    enqueue: makeEnqueue({ store, queue, log, queuedFor: config.timing.queuedFor }),
     close: async () => opened.close().then(() => true),
   }
 }
 
-export type Parts = ReturnType<typeof makeParts>
+export type Services = ReturnType<typeof makeServices>
 
 /**
  * With the role `web` a process stays ready while only the queue is away: it takes codes, and they are exchanged by
@@ -93,7 +93,7 @@ const queueReadiness = (
 }
 
 export const healthDeps = (
-  { db, log, metrics }: Parts,
+  { db, log, metrics }: Services,
   watch: Pick<QueueWatch, 'latest'>,
   { isWeb }: { isWeb: boolean },
 ) => ({
@@ -120,7 +120,7 @@ export const stopWaits = ({ stopWithin }: Pick<Timing, 'stopWithin'>) => ({
 })
 
 /** The same, as the queue's workers call it, with a job's deadline. */
-export const runnerTimings = ({ config: { timing } }: Parts) => {
+export const runnerTimings = ({ config: { timing } }: Services) => {
   const { endsWithinMs, settlesWithinMs } = stopWaits(timing)
   return { jobDeadline: timing.jobDeadline.toMillis(), stopDeadline: endsWithinMs, settle: settlesWithinMs }
 }

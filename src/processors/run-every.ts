@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Duration } from 'luxon'
 import type { Log } from '../log.ts'
 
-export interface Timekeeper {
+export interface Ticker {
   /**
    * No further round. The running one may end by itself for `endsWithinMs`, then its signal is aborted, then it has
    * `settlesWithinMs`, then it is let go. Answers whether it had ended.
@@ -12,7 +12,7 @@ export interface Timekeeper {
   stop(waits: { readonly endsWithinMs: number; readonly settlesWithinMs: number }): Promise<boolean>
 }
 
-export interface Timed {
+export interface TickerOptions {
   /** For the log. */
   readonly name: string
   /** Between a round's end and the next one's start. */
@@ -23,23 +23,23 @@ export interface Timed {
    * A round that takes longer has its signal aborted and is left behind: claims and locks keep what it may still do
    * apart from the next.
    */
-  readonly roundWithin: Duration
+  readonly tickWithin: Duration
   readonly log: Log
-  readonly round: (signal: AbortSignal) => Promise<void>
+  readonly tick: (signal: AbortSignal) => Promise<void>
 }
 
 /**
  * Runs `round` at once and then `every` after each round's end. A round that rejects is logged by name and tried again
  * in time.
  */
-export const keepTime = ({ name, every, afterFailure = every, roundWithin, log, round }: Timed): Timekeeper => {
+export const runEvery = ({ name, every, afterFailure = every, tickWithin, log, tick }: TickerOptions): Ticker => {
   const stopping = new AbortController()
   let running = new AbortController()
   let isWell = false
 
-  const runRound = async (signal: AbortSignal): Promise<void> => {
+  const runTick = async (signal: AbortSignal): Promise<void> => {
     try {
-      await round(signal)
+      await tick(signal)
       isWell = true
     } catch (error) {
       log.warn({ timer: name, err: error }, 'a round of a timer failed: the next one tries again')
@@ -49,10 +49,10 @@ export const keepTime = ({ name, every, afterFailure = every, roundWithin, log, 
     while (!stopping.signal.aborted) {
       running = new AbortController()
       isWell = false
-      if (!(await endsWithin(roundWithin.toMillis(), runRound(running.signal)))) {
+      if (!(await endsWithin(tickWithin.toMillis(), runTick(running.signal)))) {
         running.abort()
         log.warn(
-          { timer: name, after_ms: roundWithin.toMillis() },
+          { timer: name, after_ms: tickWithin.toMillis() },
           'a round of a timer hangs: it is left behind, the next one starts in time',
         )
       }

@@ -2,7 +2,7 @@
 // quiet hours, or days of downtime: what it says may no longer be wanted, or another message may say it better.
 import type { DateTime } from 'luxon'
 import { Duration } from 'luxon'
-import { backFromBankBy, doubtHoldsUntil } from './in-progress.ts'
+import { backFromBankBy, inDoubtUntil } from './in-progress.ts'
 import { latestDueRung } from './ladder.ts'
 import { usableZone } from './locale.ts'
 import type { Notification } from './model.ts'
@@ -12,16 +12,20 @@ import { afterQuiet, isQuiet } from './quiet-hours.ts'
 /** A message made just before the quiet hours still goes out; one that was held back waits for their end. */
 const QUIET_SLACK = Duration.fromObject({ minutes: 30 })
 
-export type Standing =
+export type SendDecision =
   | { readonly kind: 'send' }
-  | { readonly kind: 'hold'; readonly until: DateTime; readonly reason: string }
-  | { readonly kind: 'drop'; readonly reason: string }
+  | { readonly kind: 'wait'; readonly until: DateTime; readonly reason: string }
+  | { readonly kind: 'cancel'; readonly reason: string }
 
 /** `revived`: a person asks for this very message, which had failed; then no later one stands for it. */
-export const standingOf = (facts: Facts, notification: Notification, { revived }: { revived: boolean }): Standing => {
-  const reason = noLongerWanted(facts, notification) ?? (revived ? undefined : overtakenBy(facts, notification))
-  if (reason !== undefined) return { kind: 'drop', reason }
-  return holdOf(facts, notification) ?? { kind: 'send' }
+export const sendDecision = (
+  facts: Facts,
+  notification: Notification,
+  { revived }: { revived: boolean },
+): SendDecision => {
+  const reason = noLongerWanted(facts, notification) ?? (revived ? undefined : replacedBy(facts, notification))
+  if (reason !== undefined) return { kind: 'cancel', reason }
+  return waitOf(facts, notification) ?? { kind: 'send' }
 }
 
 const noLongerWanted = (
@@ -36,7 +40,7 @@ const noLongerWanted = (
 }
 
 /** After a downtime one message, never two: the later one, made already or due by now. */
-const overtakenBy = ({ view, now, rungs }: Facts, { id, createdAt, rung: name }: Notification): string | undefined => {
+const replacedBy = ({ view, now, rungs }: Facts, { id, createdAt, rung: name }: Notification): string | undefined => {
   const again = againMessage(view)
   if (again !== undefined && rungs.some((one) => one.name === name))
     return `the user came back in vain since: message ${again.rung} goes in its place`
@@ -50,20 +54,24 @@ const overtakenBy = ({ view, now, rungs }: Facts, { id, createdAt, rung: name }:
 }
 
 /** A person's retry does not wait for the message's own date; for the user's sake it waits for all else. */
-const holdOf = (
+const waitOf = (
   { view, now, policy, manual }: Facts,
   notification: Notification,
-): Extract<Standing, { kind: 'hold' }> | undefined => {
-  const hold = (until: DateTime, reason: string) => ({ kind: 'hold', until, reason }) as const
-  const doubt = doubtHoldsUntil(view.authorisations)
+): Extract<SendDecision, { kind: 'wait' }> | undefined => {
+  const waitUntil = (until: DateTime, reason: string) => ({ kind: 'wait', until, reason }) as const
+  const doubt = inDoubtUntil(view.authorisations)
   if (doubt !== undefined && doubt > now)
-    return hold(doubt, 'the outcome of an exchange is unknown: it is settled before anything is sent')
+    return waitUntil(doubt, 'the outcome of an exchange is unknown: it is settled before anything is sent')
   const backBy = backFromBankBy(view.authorisations)
-  if (backBy !== undefined && backBy > now) return hold(backBy, 'the user went to the bank less than 30 minutes ago')
+  if (backBy !== undefined && backBy > now)
+    return waitUntil(backBy, 'the user went to the bank less than 30 minutes ago')
   const { createdAt, nextActionAt } = notification
   const zone = usableZone(view.consent.timeZone)
   const quiet = policy.quietHours
   const justInTime = createdAt > now.minus(QUIET_SLACK) && !isQuiet(createdAt, zone, quiet)
-  if (isQuiet(now, zone, quiet) && !justInTime) return hold(afterQuiet(now, zone, quiet), 'quiet hours of the user')
-  return nextActionAt !== undefined && nextActionAt > now && !manual ? hold(nextActionAt, 'not due yet') : undefined
+  if (isQuiet(now, zone, quiet) && !justInTime)
+    return waitUntil(afterQuiet(now, zone, quiet), 'quiet hours of the user')
+  return nextActionAt !== undefined && nextActionAt > now && !manual
+    ? waitUntil(nextActionAt, 'not due yet')
+    : undefined
 }

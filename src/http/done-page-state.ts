@@ -3,7 +3,7 @@
 import type { DateTime } from 'luxon'
 import { isInDoubt, isInFlight } from '../domain/in-progress.ts'
 import type { Authorisation, Consent } from '../domain/model.ts'
-import { takesCodes } from '../domain/takes-codes.ts'
+import { acceptsCode } from '../domain/lifecycle.ts'
 import { isOnHold } from '../processors/visit-start-page.ts'
 import type { RenewalPage } from '../store/port.ts'
 
@@ -24,7 +24,7 @@ export const lastCodeAt = (authorisations: readonly Authorisation[]): DateTime |
 
 const isBeingChecked = (one: Authorisation): boolean => isInFlight(one) || isInDoubt(one)
 
-export type DoneStanding =
+export type DonePageState =
   | 'renewed'
   | 'being-checked'
   | 'refused-at-bank'
@@ -37,11 +37,11 @@ export type DoneStanding =
 /**
  * What came of one attempt. A renewed cycle outweighs what became of its other attempts: the user is done either way.
  */
-export const doneStandingOf = (page: RenewalPage & { readonly authorisation: Authorisation }): DoneStanding => {
+export const donePageState = (page: RenewalPage & { readonly authorisation: Authorisation }): DonePageState => {
   const { renewal, consent, authorisation, authorisations } = page
   if (renewal.status === 'renewed' || renewal.status === 'repaired') return 'renewed'
   // As the start page judges it: nobody asks after a code once the consent was closed for good.
-  if (isBeingChecked(authorisation) && takesCodes(consent, renewal)) return 'being-checked'
+  if (isBeingChecked(authorisation) && acceptsCode(consent, renewal)) return 'being-checked'
   if (renewal.status === 'open' && isOnHold(consent)) return 'on-hold'
   if (renewal.status !== 'open' || consent.status !== 'active') return 'closed'
   if (authorisation.status === 'mismatched') return 'other-account'

@@ -1,10 +1,11 @@
-// When many calls are rejected at once it is our fault: calls are held, one a minute probes, no consent is blamed.
+// When many calls are rejected at once it is our fault: the circuit opens, one trial call a minute goes through, and no
+// consent is blamed.
 import { Duration } from 'luxon'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { TransientError } from '../../src/errors.ts'
-import { providerGate } from '../../src/processors/provider-gate.ts'
+import { circuitBreaker } from '../../src/processors/circuit-breaker.ts'
 import { Secret } from '../../src/secret.ts'
-import type { HoldCode } from '../../src/store/port.ts'
+import type { CircuitName } from '../../src/store/port.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import { advance, authorisation, bringUpToDate, daysLeft, renew, rungsSent, seen, silent, withCode } from './rig.ts'
 
@@ -18,7 +19,7 @@ const due = async (count: number) =>
   Promise.all(
     Array.from({ length: count }, async () => world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })),
   )
-const holdOf = async (wanted: HoldCode) => (await world.store.getHolds()).find(({ code }) => code === wanted)
+const holdOf = async (wanted: CircuitName) => (await world.store.getOpenCircuits()).find(({ code }) => code === wanted)
 const calls = (what: 'reauthuri' | 'exchange'): number => world.simulator.ledger.count({ what })
 const rejectClient = (over: Record<string, number>): void =>
   world.simulator.switches.set({ invalid_client_until: world.clock.now().plus(over).toISO() })
@@ -38,7 +39,7 @@ describe('many 401 for links', () => {
     expect(held.nextActionAt?.diff(world.clock.now()).as('seconds')).toBeLessThanOrEqual(60)
   })
 
-  test('one probe a minute, however many wait', async () => {
+  test('one trial call a minute, however many wait', async () => {
     rejectLinks()
     const consents = await due(14)
     for (const { id } of consents) await renew(world)(id, aRun())
@@ -102,7 +103,7 @@ describe('invalid_client', () => {
     const [other] = await due(1)
     expect(await renew(world)(other?.id ?? '', aRun())).toMatchObject({
       kind: 'snooze',
-      reason: 'calls to the provider are on hold',
+      reason: 'the circuit breaker of calls to the provider is open',
     })
     world.clock.advance({ seconds: 125 })
     for (const { consent } of all) await bringUpToDate(world, consent.id)
@@ -110,7 +111,7 @@ describe('invalid_client', () => {
     for (const { consent } of all) expect(await daysLeft(world, consent.id)).toBe(90)
   })
 
-  test('a link that works says nothing about our secret: the strikes stay', async () => {
+  test('a link that works says nothing about our secret: the failures stay', async () => {
     const all = [await withCode(world), await withCode(world), await withCode(world)]
     rejectClient({ hours: 1 })
     for (const { codeId } of all) {
@@ -121,7 +122,7 @@ describe('invalid_client', () => {
     expect(await holdOf('client-rejected')).toBeDefined()
   })
 
-  test('a refused code says that our secret was accepted: no strikes left', async () => {
+  test('a refused code says that our secret was accepted: no failures left', async () => {
     const all = [await withCode(world), await withCode(world)]
     const last = await withCode(world)
     rejectClient({ seconds: 1 })
@@ -140,7 +141,7 @@ describe('invalid_client', () => {
     expect(await holdOf('client-rejected')).toBeUndefined()
   })
 
-  test('with no code left to probe by, a link’s turn asks whether our credentials are good, and no more', async () => {
+  test('with no code left for a trial call, a link’s trial asks only whether our credentials are good', async () => {
     const all = [await withCode(world), await withCode(world), await withCode(world)]
     rejectClient({ minutes: 30 })
     for (const { codeId } of all) await advance(world)(codeId, aRun())
@@ -173,22 +174,22 @@ describe('invalid_client', () => {
   })
 })
 
-test('one of many workers gets a minute’s probe', async () => {
+test('one of many workers gets a minute’s trial call', async () => {
   const { store, clock } = world
-  const strike = {
+  const failure = {
     code: 'client-rejected' as const,
     connection: 'a',
     now: clock.now(),
     since: clock.now().minus({ minutes: 5 }),
     threshold: 1,
-    probeEvery: Duration.fromObject({ minutes: 1 }),
+    trialEvery: Duration.fromObject({ minutes: 1 }),
   }
-  expect(await store.strike(strike)).toBe(true)
-  expect(await store.strike({ ...strike, connection: 'b' })).toBe(false)
+  expect(await store.countFailure(failure)).toBe(true)
+  expect(await store.countFailure({ ...failure, connection: 'b' })).toBe(false)
   const later = clock.now().plus({ minutes: 1, seconds: 1 })
   const taken = await Promise.all(
     Array.from({ length: 20 }, async () =>
-      store.takeProbe('client-rejected', later, Duration.fromObject({ minutes: 1 })),
+      store.takeTrial('client-rejected', later, Duration.fromObject({ minutes: 1 })),
     ),
   )
   expect(taken.filter(Boolean)).toHaveLength(1)
@@ -196,13 +197,13 @@ test('one of many workers gets a minute’s probe', async () => {
 
 test('held answers say until when, and a full authentication link asks nobody', async () => {
   const { store, clock, provider } = world
-  await store.strike({
+  await store.countFailure({
     code: 'link-rejected',
     connection: 'a',
     now: clock.now(),
     since: clock.now(),
     threshold: 1,
-    probeEvery: Duration.fromObject({ minutes: 1 }),
+    trialEvery: Duration.fromObject({ minutes: 1 }),
   })
   const request = {
     refreshToken: new Secret('x'),
@@ -213,15 +214,15 @@ test('held answers say until when, and a full authentication link asks nobody', 
     scopes: [],
   }
   const held = await provider.makeLink('c', { ...request, route: 'reauth' })
-  expect(held.kind === 'held' && held.until.diff(clock.now()).as('seconds')).toBeGreaterThan(50)
+  expect(held.kind === 'circuit-open' && held.until.diff(clock.now()).as('seconds')).toBeGreaterThan(50)
   expect((await provider.makeLink('c', { ...request, route: 'full' })).kind).toBe('link')
 })
 
 test('the database is away when the gate looks for holds: the code stays ours, and is sent afterwards', async () => {
   const { consent, codeId } = await withCode(world)
   const away = new TransientError('database-unavailable')
-  const store = { ...world.store, getHolds: async () => Promise.reject(away) }
-  const provider = providerGate({ provider: world.client, store, clock: world.clock, log: silent })
+  const store = { ...world.store, getOpenCircuits: async () => Promise.reject(away) }
+  const provider = circuitBreaker({ provider: world.client, store, clock: world.clock, log: silent })
   expect(await advance(world, { provider })(codeId, aRun())).toMatchObject({
     kind: 'snooze',
     reason: expect.stringContaining('database-unavailable'),
@@ -239,17 +240,17 @@ test('the database is away when the gate looks for holds: the code stays ours, a
 test('… and still away when the code is given back: that is tried until it is written', async () => {
   const { consent, codeId } = await withCode(world)
   const away = new TransientError('database-unavailable')
-  const getHolds = async () => Promise.reject(away)
-  const provider = providerGate({
+  const getOpenCircuits = async () => Promise.reject(away)
+  const provider = circuitBreaker({
     provider: world.client,
-    store: { ...world.store, getHolds },
+    store: { ...world.store, getOpenCircuits },
     clock: world.clock,
     log: silent,
   })
   let tries = 0
-  const returnCode: World['store']['returnCode'] = async (...args) =>
-    (tries += 1) < 3 ? Promise.reject(away) : world.store.returnCode(...args)
-  await advance(world, { provider, store: { ...world.store, returnCode } })(codeId, aRun())
+  const requeueCode: World['store']['requeueCode'] = async (...args) =>
+    (tries += 1) < 3 ? Promise.reject(away) : world.store.requeueCode(...args)
+  await advance(world, { provider, store: { ...world.store, requeueCode } })(codeId, aRun())
   expect((await authorisation(world, codeId)).status).toBe('code_received')
   expect(seen(world, consent, 'exchange')).toEqual([])
 })
