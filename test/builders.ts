@@ -1,4 +1,4 @@
-// Builders of what the tests speak about: a policy and a consent with everything said that a test does not care for.
+// Builders for the tests: a policy and a consent, with defaults for every field that a test does not care about.
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import type { Consent, ConsentView } from '../src/domain/model.ts'
@@ -19,7 +19,9 @@ export const aPolicy = (over: Partial<Policy> = {}): Policy => ({
   ...over,
 })
 
-/** An active consent that was given 90 days before its expiry, its bank in the UK, its user reachable by e-mail. */
+/**
+ * An active consent, given 90 days before its expiry, at a bank in the UK, with a user who can be reached by e-mail.
+ */
 export const aConsent = (over: Partial<Consent> & { expiresAt: DateTime }): Consent => ({
   id: randomUUID(),
   credentialsId: randomUUID(),

@@ -1,5 +1,5 @@
-// The table of crash points and the code agree: every named point stands somewhere, none stands where the table does
-// not know it, each has a situation that reaches it, and production arms none.
+// The table of crash points and the code agree: every named point occurs in the code, the code has no point that the
+// table lacks, each point has a situation that reaches it, and production arms none.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'

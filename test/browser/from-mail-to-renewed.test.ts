@@ -1,4 +1,4 @@
-// What people do, in a real browser: a user clicks from the mail to "renewed"; an operator watches the board and
+// Users and operators in a real browser: a user clicks from the mail to "renewed"; an operator watches the board and
 // retries a job.
 import { type Browser, type BrowserContextOptions, type Page, chromium } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
@@ -31,7 +31,7 @@ afterAll(async () => {
   await company.stop()
 })
 
-/** A page that remembers what its console complained about: a refused script, style or form is such a complaint. */
+/** Opens a page and collects what its console complains of: a refused script, style or form is such a complaint. */
 const openPage = async (options: BrowserContextOptions = {}): Promise<{ page: Page; complaints: string[] }> => {
   const page = await (await browser.newContext(options)).newPage()
   const complaints: string[] = []
@@ -47,7 +47,7 @@ const aDueConsent = async (over: Partial<Consent> = {}): Promise<Consent> => {
   return consent
 }
 
-/** From the inbox's web page to the start page, by the link that a user sees. */
+/** Goes from the inbox's web page to the start page by the link that the user sees in the mail. */
 const openStartPage = async (page: Page, consent: Consent): Promise<void> => {
   const mail = company.simulator.mails({ to: consent.email ?? '' })[0]
   await page.goto(`${company.simulator.url}/inbox/${mail?.id}`)
@@ -70,7 +70,7 @@ describe.each([
     await page.locator('button[name=decision][value=approve]').click()
     await page.waitForURL((url) => url.pathname.startsWith('/done/'))
     expect(page.url()).not.toMatch(/code=|state=/)
-    // The page looks again by itself, with and without JavaScript.
+    // The page reloads itself, with and without JavaScript.
     await until('the page to say renewed', async () =>
       (await page.title()).includes('The permission is renewed') ? true : undefined,
     )
@@ -116,7 +116,7 @@ describe('an operator', () => {
     expect(dispatchNo).toBeGreaterThanOrEqual(1)
     await page.goto(`${company.publicUrl}/ops/queues/queue/reauth/${jobId}?status=completed`)
     await page.getByText('queued message -14d').first().waitFor()
-    // The board names its three buttons (copy, retry, remove) only when pointed at.
+    // The board shows the names of its three buttons (copy, retry, remove) only while the mouse is over them.
     const asked = page.waitForRequest(
       (request) => request.method() === 'PUT' && request.url().includes(`${jobId}/retry`),
     )

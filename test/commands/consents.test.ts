@@ -1,4 +1,4 @@
-// Commands on a real database, as real processes: what they print, their JSON, their exit codes.
+// The commands on a real database and as real processes: what they print, their JSON, their exit codes.
 import { execFileSync, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
@@ -30,7 +30,7 @@ beforeAll(async () => {
 })
 afterAll(async () => client.end())
 
-/** As a real process: for what only that shows, standard input and exit codes among it. */
+/** Runs the command as a real process, for what only a process can show: its standard input and its exit code. */
 const runReal = async (
   args: readonly string[],
   over: Record<string, string | undefined> = {},
@@ -54,7 +54,7 @@ const add = async (over: Record<string, unknown> = {}): Promise<string> => {
   await importLines([line])
   return String(line['credentials_id'])
 }
-/** All that a command that changes nothing must leave as it was. */
+/** Everything that a read-only command must leave unchanged. */
 const everything = async (): Promise<string> => {
   const tables = ['consents', 'renewals', 'authorisations', 'notifications', 'events', 'sweeps', 'message_hours']
   const rows: unknown[] = []

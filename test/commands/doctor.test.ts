@@ -124,7 +124,7 @@ describe('doctor', () => {
     const [first] = failures(diagnosis)
     expect(first).toMatchObject({ check, detail: expect.stringMatching(words), advice: expect.stringMatching(/./) })
     expect(JSON.stringify(diagnosis)).not.toContain('hush')
-    // One part that is wrong hides no other.
+    // One finding does not hide the others.
     expect(diagnosis.findings.filter(({ level }) => level === 'ok').length).toBeGreaterThan(4)
   })
 
@@ -300,7 +300,7 @@ describe('doctor', () => {
       await server.ask((client) => client.config('SET', 'maxmemory', '0'))
       await server.ask(async (client) => {
         await client.set('some', 'thing')
-        // What it writes there is renamed at the end, onto a folder.
+        // Redis renames its finished dump to dump.rdb; the rename fails because a folder has that name.
         await mkdir(join(server.folder, 'dump.rdb'))
         await client.bgsave()
         await expect.poll(async () => client.info('persistence')).toContain('rdb_last_bgsave_status:err')

@@ -1,4 +1,4 @@
-// `keys` and `verify` as operators call them, and what start does without a key that is in use.
+// `keys` and `verify` as operators call them, and what `start` does when a key in use is missing.
 import { connect, createServer } from 'node:net'
 import { beforeEach, describe, expect, inject, test } from 'vitest'
 import { keyText } from '../crypto/keys.ts'

@@ -1,5 +1,5 @@
-// Commands that write page by page, killed between two pages: what was written stands, and the same command again does
-// the rest.
+// Commands that write page by page, killed between two pages: the written pages stay, and running the same command
+// again does the rest.
 import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
 import { DateTime } from 'luxon'
@@ -42,7 +42,7 @@ afterEach(async () => slow.close())
 const count = async (what: string): Promise<number> =>
   Number((await asOwner(url, `SELECT count(*)::int AS count FROM ${what}`)).rows[0].count)
 
-/** Kills the command once some of its pages are written. */
+/** Kills the command once it has written some of its pages. */
 const killedMidway = async (
   args: readonly string[],
   over: Record<string, string>,
@@ -52,7 +52,7 @@ const killedMidway = async (
   const way = new URL(url)
   way.port = String(slow.port)
   const child = start(args, { env: { ...env, ...over, DATABASE_URL: way.href } })
-  // Killed before it has read all of it.
+  // The command is killed before it has read all of its input, so writing to it may fail.
   child.stdin.on('error', () => undefined)
   child.stdin.end(input)
   const ended = once(child, 'close')

@@ -1,4 +1,5 @@
-// Runs the command line with an environment of its own: as a real child process, or, where many are run, in this one.
+// Runs the command line with its own environment: as a real child process or, where a test runs many commands, in this
+// process.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { runCommand } from '../../src/commands/run.ts'
@@ -19,7 +20,10 @@ export interface RunOptions {
   readonly cwd?: string
 }
 
-/** What a command on this database needs. Nothing of the test's own environment reaches it but the path. */
+/**
+ * The environment that a command needs for this database. Of the test's own environment only PATH and HOME reach the
+ * command.
+ */
 export const environmentFor = (databaseUrl: string): Record<string, string> => ({
   DATABASE_URL: databaseUrl,
   ENCRYPTION_KEYS: `k1:${keyText('k1')}`,
@@ -59,8 +63,8 @@ export const keepingTerminal = () => {
 }
 
 /**
- * The same command in this process, a hundred times quicker to start. Not for two at once: the environment is the
- * process's.
+ * Runs the same command in this process, which starts it a hundred times faster. Two such runs must not overlap,
+ * because they share the process's environment.
  */
 export const runHere = async (
   args: readonly string[],

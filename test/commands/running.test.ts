@@ -1,4 +1,4 @@
-// The commands that run until they are told to stop, as real processes.
+// The commands that run until they are stopped, as real processes.
 import { once } from 'node:events'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -17,7 +17,7 @@ afterEach(() => {
   for (const child of children.splice(0)) child.kill('SIGKILL')
 })
 
-/** Resolves with all of its output so far once that matches; rejects when the process ends before. */
+/** Resolves with all output so far once the output matches; rejects when the process ends before that. */
 const untilPrinted = async (child: ReturnType<typeof start>, words: RegExp): Promise<string> =>
   new Promise((resolve, reject) => {
     let text = ''

@@ -1,5 +1,4 @@
-// `sweep` on a real queue: what it hands over is what the scheduler would have handed over, the policy's retries
-// included.
+// `sweep` on a real queue: its jobs are the same as the scheduler's, including the policy's retries.
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,7 +12,7 @@ import { createDatabase } from '../setup/database.ts'
 import { plans } from '../queue/setup.ts'
 import { environmentFor, runHere } from './reconsent.ts'
 
-/** A database of Redis of its own: a worker of another test must not take the jobs away. */
+/** A Redis database for this test alone: no other test's worker may take its jobs. */
 const redisUrl = (): string => `${inject('redisUrl')}/7`
 let databaseUrl: string
 let env: Record<string, string>
@@ -31,7 +30,7 @@ beforeAll(async () => {
 })
 afterAll(async () => client.end())
 
-/** A consent that is due now: asked for nothing yet, its window open. */
+/** A consent that is due now: its window is open and its user was not asked yet. */
 const aDueConsent = async (): Promise<string> => {
   const expiresAt = new Date(Date.now() + 5 * 86_400_000).toISOString()
   const file = join(await mkdtemp(join(tmpdir(), 'reconsent-sweep-')), 'rows.ndjson')

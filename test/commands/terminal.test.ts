@@ -1,4 +1,4 @@
-// Where commands write, to a reader that is slower than they are.
+// Output of the commands to a reader that is slower than the command.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'

@@ -1,5 +1,5 @@
-// `unsupersede` as a command, with the role that may do least, in a database of another zone: what it prints, its JSON,
-// its exit codes, its options.
+// The command `unsupersede`, with the role of fewest rights, in a database whose zone is not UTC: what it prints, its
+// JSON, its exit codes, its options.
 import { beforeAll, expect, test } from 'vitest'
 import { DateTime } from 'luxon'
 import { makeVault } from '../../src/crypto/vault.ts'
@@ -72,7 +72,7 @@ test('lists what it would reopen, reopens it, finds nothing the second time; wha
     counts: { reopened: 0, kept: 0 },
   })
 
-  // The operator knows of one that really was replaced.
+  // The operator knows of a consent that really was replaced.
   const word = aLine({
     credentials_id: 'u3-business',
     user_id: 'u3',

@@ -1,4 +1,4 @@
-// Everything about calling commands that needs no database.
+// Everything about calling commands for which no database is needed.
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// The whole configuration: what comes out of a sound one, and that a bad one is refused with everything that is wrong
-// with it.
+// The whole configuration: what a valid one becomes, and that an invalid one is refused with all of its mistakes at
+// once.
 import { inspect } from 'node:util'
 import { execFileSync } from 'node:child_process'
 import fc from 'fast-check'

@@ -1,4 +1,4 @@
-// docs/configuration.md names every variable and policy key, invents none, and its defaults are the real ones.
+// docs/configuration.md names every variable and policy key and no other, and its defaults are those of the code.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -8,14 +8,14 @@ import { variables } from '../../src/config/variables.ts'
 
 const text = readFileSync(join(import.meta.dirname, '../../docs/configuration.md'), 'utf8')
 
-/** The rows of the tables whose first column has this title. */
+/** The rows of every table whose first column has this title. */
 const rowsUnder = (title: string): string[] =>
   text
     .split('\n\n')
     .filter((block) => block.startsWith(`| ${title} |`))
     .flatMap((block) => block.split('\n').slice(2))
 
-/** First and second cell of each row, by the names in the first. */
+/** The first and second cell of each row, once for every name in the first cell. */
 const rows = [...rowsUnder('variable'), ...rowsUnder('key')].flatMap((line) => {
   const [, first, second] = line.split('|').map((cell) => cell.trim())
   const names = [...(first ?? '').matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? '')

@@ -1,4 +1,4 @@
-// Durations as the policy writes them.
+// Durations as they are written in the policy.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseDuration, parseDurationWithin } from '../../src/config/durations.ts'

@@ -1,11 +1,11 @@
-// A sound environment and a working directory of its own, for the tests of configuration.
+// A valid environment and a fresh working directory, for the tests of the configuration.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { keyText } from '../crypto/keys.ts'
 
-/** An empty directory that goes when the test is over, with these files in it. */
+/** A directory that holds only these files and is removed when the test ends. */
 export const aDirectory = (files: Readonly<Record<string, string>> = {}): string => {
   const directory = mkdtempSync(join(tmpdir(), 'reconsent-config-'))
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
@@ -13,7 +13,7 @@ export const aDirectory = (files: Readonly<Record<string, string>> = {}): string
   return directory
 }
 
-/** Everything `start` needs, pointed at the sandbox. */
+/** Everything that `start` needs, with TrueLayer's sandbox as the provider. */
 export const soundEnv = {
   DATABASE_URL: 'postgres://app:p%40ss@db.internal:5432/reconsent',
   REDIS_URL: 'redis://redis.internal:6379',

@@ -1,4 +1,4 @@
-// Where the policy is looked for, the kinds of file it may be, and what is said when it cannot be loaded.
+// Where the program looks for the policy, which kinds of file it accepts, and what it reports when it cannot load one.
 import { pathToFileURL } from 'node:url'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'

@@ -1,4 +1,4 @@
-// The policy: its defaults, what it may say, and what is said of everything else.
+// The policy: its defaults, the values that are valid, and what is reported of all others.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { PolicyInput } from '../../src/config/define-config.ts'
@@ -25,7 +25,7 @@ const policyOf = (input: PolicyInput): PolicyAndTiming => {
   return result
 }
 
-/** Every key there is, with values that differ from the defaults. */
+/** Every policy key, with a value that differs from the default. */
 const full = {
   sweep: { cron: '0 */10 * * * *' },
   ladder: ['+1d', '-2d', '0d'],
@@ -334,7 +334,7 @@ describe('a wrong value', () => {
       quietHours: { from: '10:00', to: '09:00' },
       timing: { pageSize: 1, lease: '51s', unreadyFor: '0ms' },
     })
-    // A bank with a longer grace makes later rungs reachable.
+    // A longer grace window at one bank makes later rungs reachable.
     policyOf({ ladder: ['+170d', '-100d'], providers: { fr: { grace: '180d', validity: '180d' } } })
   })
 

@@ -1,4 +1,5 @@
-// The two kinds of proxy: whose word is taken on a client's address, and by which way the provider is reached.
+// The two kinds of proxy: which proxies are trusted to name a client's address, and through which proxy the provider is
+// reached.
 import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { ConfigError, loadConfig } from '../../src/config.ts'

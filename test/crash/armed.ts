@@ -1,18 +1,18 @@
-// Starts the armed processes and says what became of them. One is always warming up ahead of its turn: loading the
-// program takes longer than most runs.
+// Starts the armed processes and reports what became of them. One process is always warmed up in advance, because
+// loading the program takes longer than most runs.
 import { type ChildProcess, fork } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ChildOrder, FromChild, ToChild } from './order.ts'
 
 export interface Armed {
-  /** Resolves when it is started; rejects when it could not be. At once if it is struck before. */
+  /** Resolves when the process has started, or at once if it is struck before that; rejects when it could not start. */
   readonly ready: Promise<void>
-  /** Resolves when it is at its crash point, dead or alive; rejects when it ends in another way. */
+  /** Resolves when the process is at its crash point, dead or alive; rejects when it ends in another way. */
   readonly reached: Promise<void>
-  /** Resolves when it goes on after having hung, or will not hang any more. */
+  /** Resolves when the process goes on after having hung, or when it will not hang any more. */
   readonly woke: Promise<void>
-  /** Resolves when it waits for what the run does meanwhile. */
+  /** Resolves when the process waits for what the run does meanwhile. */
   readonly waits: Promise<void>
   send(message: ToChild): void
   isAlive(): boolean
@@ -20,10 +20,13 @@ export interface Armed {
 }
 
 const CHILD = join(import.meta.dirname, 'child.ts')
-/** Nothing on the terminal unless asked for: what a struck process logs is what it should. */
+/** The log of a struck process is shown only on request: its errors are expected. */
 const stdio = process.env['CRASH_LOG'] === undefined ? 'ignore' : 'inherit'
 
-/** Compiled once instead of some two hundred times: half of what a start costs. */
+/**
+ * A cache that lets the program be compiled once instead of some two hundred times: compiling is half of a start's
+ * cost.
+ */
 const compiled = join(tmpdir(), 'reconsent-crash-compiled')
 
 const spawn = (): ChildProcess =>
@@ -39,7 +42,7 @@ process.once('exit', () => {
   for (const child of living) child.kill('SIGKILL')
 })
 
-/** Lets `count` processes load the program. */
+/** Starts processes until `count` of them have loaded the program or are loading it. */
 export const warmUp = (count: number): void => {
   while (warm.length < count) {
     const child = spawn()
@@ -49,7 +52,7 @@ export const warmUp = (count: number): void => {
   }
 }
 
-/** Ends those that are no longer needed. */
+/** Ends the processes that were warmed up and are not needed any more. */
 export const coolDown = (): void => {
   for (const child of warm.splice(0)) child.kill('SIGKILL')
 }

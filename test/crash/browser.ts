@@ -1,29 +1,29 @@
 // A user with a browser, by real HTTP: opens the mail's link, presses the button, decides at the bank, comes back.
-// Where no answer comes in time, or none at all, the same request is made again, as a person reloads a page; a balancer
-// then finds a living process.
+// Where no answer comes in time, or none at all, the browser repeats the request, as a user reloads a page; a load
+// balancer then finds a process that is alive.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Decision } from '../../src/simulator/bank.ts'
 import type { Simulator } from '../../src/simulator/start-simulator.ts'
 import { API_KEY } from '../setup/company.ts'
 
-/** A person looks at a blank page this long. */
+/** How long a user looks at a blank page. */
 const PATIENCE_MS = 1_500
 const GIVES_UP_MS = 30_000
 
-/** How far the user came: `not-now` is the start page's answer, `refused` the bank's. */
+/** How far the user came: `not-now` means that the start page refused, `refused` that the bank did. */
 export type Visit = 'back' | 'not-now' | 'refused'
 
 export interface Browser {
-  /** The user's way from the mail to the bank and back. */
+  /** The user goes from the mail to the bank and back. */
   visit(link: string, as: Decision): Promise<Visit>
-  /** The same, but the redirect ends at the company, which forwards what came to the API. */
+  /** The same, but the bank redirects to the company, which forwards the callback to the API. */
   visitForwarded(link: string, as: Decision): Promise<Visit>
   /** Opens the link in two tabs, decides in both, and comes back from both. */
   visitTwice(link: string, as: Decision): Promise<Visit>
 }
 
 export const makeBrowser = (simulator: Simulator, origins: () => readonly string[]): Browser => {
-  /** The first answer that is none of a server in trouble. */
+  /** Repeats the request until the answer is not one of a server in trouble. */
   const ask = async (url: string, options: RequestInit = {}): Promise<Response> => {
     const end = Date.now() + GIVES_UP_MS
     for (let turn = 0; ; turn += 1) {
@@ -36,7 +36,7 @@ export const makeBrowser = (simulator: Simulator, origins: () => readonly string
         await answer.arrayBuffer()
         if (answer.status < 500 && answer.status !== 429) return answer
       } catch {
-        // Reset, refused or too slow: the person tries again.
+        // The connection was reset or refused, or the answer came too late: the user tries again.
       }
       if (Date.now() > end)
         throw new Error(`${options.method ?? 'GET'} ${target.pathname.slice(0, 3)} was never answered`)

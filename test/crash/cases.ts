@@ -1,17 +1,23 @@
-// Which situations pass each crash point, and at which visit it is struck.
+// Which situations pass each crash point, and at which visit the process is struck there.
 import type { CrashPointName } from '../../src/crash-point.ts'
 import { type Mode, modes } from './order.ts'
 import type { SituationName } from './situations.ts'
 
 interface Passing {
   readonly situation: SituationName
-  /** The visit that is struck; the first unless said. */
+  /** The visit at which the process is struck; by default the first. */
   readonly nth?: number
-  /** Struck in these ways it leaves a doubt that only the user can end; in all others the user must not notice. */
+  /**
+   * Struck in one of these modes, the process leaves a doubt that only the user can end; in the others the user must
+   * not notice.
+   */
   readonly asksAgain?: readonly Mode[]
-  /** The same of a message: nobody can know whether it was taken. */
+  /** The modes after which a message is uncertain: nobody can know whether the mail server took it. */
   readonly uncertain?: readonly Mode[]
-  /** A deadline of its own ends it before its lease does, or after: both are right. */
+  /**
+   * The modes in which the run's own deadline may pass before or after its lease ends: certain and uncertain are both
+   * right.
+   */
   readonly mayBeUncertain?: readonly Mode[]
 }
 
@@ -99,7 +105,7 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
   'before-api-answer': [{ situation: 'the company forwards a callback' }],
   'authorisation-claimed': [{ situation: 'the user approves' }],
   'exchanging-committed': [{ situation: 'the user approves', asksAgain: ['killed', 'thrown'] }],
-  // The first answer is the one about the link.
+  // The first visit belongs to the answer to the request for a link.
   'answer-unnoted': [
     { situation: 'a code brings a new token', nth: 2, asksAgain: ['killed'] },
     { situation: 'a refresh brings a new token', nth: 3, asksAgain: ['killed'] },
@@ -141,7 +147,7 @@ export interface Case {
   readonly mayBeUncertain: readonly Mode[]
 }
 
-/** Every point in every situation that it is tried in. */
+/** Every crash point in every situation in which it is tried. */
 export const cases: readonly Case[] = Object.entries(passings).flatMap(([point, list]) =>
   list.map(({ situation, nth = 1, asksAgain = [], uncertain = [], mayBeUncertain = [] }) => ({
     point: point as CrashPointName,

@@ -1,5 +1,5 @@
-// One real Reconsent process with one crash point armed: it dies there, throws there, or hangs past its lease and goes
-// on.
+// One real Reconsent process with one armed crash point: the process is killed there, throws there, or hangs past its
+// lease and goes on.
 import { setTimeout as wait } from 'node:timers/promises'
 import { loadConfig } from '../../src/config.ts'
 import { armCrashPoints } from '../../src/crash-point.ts'
@@ -10,7 +10,7 @@ import type { ChildOrder, FromChild, ToChild } from './order.ts'
 
 /** Longer than the lease of 2 s. */
 const HANGS_MS = 3_000
-/** What is done late has happened by then: a mail that leaves after its lease, a write that is refused. */
+/** Within this time the late effects happen: a mail that leaves after its lease, a write that is refused. */
 const LATE_MS = 500
 
 const tell = (message: FromChild): void => void process.send?.(message)
@@ -31,7 +31,7 @@ const arm = ({ point, nth, mode, waitAt }: ChildOrder): void => {
     if (name !== point) return
     visits += 1
     if (visits !== nth) return
-    // Before anything else of this process can run: its end tells the run that it was here.
+    // Killed before anything else of this process can run: its end tells the run that the point was reached.
     if (mode === 'killed') process.kill(process.pid, 'SIGKILL')
     tell({ kind: 'reached' })
     if (mode === 'thrown') throw new Error(`crash point ${name}`)
@@ -55,6 +55,6 @@ process.on('message', (message: ToChild) => {
   else if (message.kind === 'advance') clock.advance(message.ms)
   else start(message.order).catch((error: unknown) => tell({ kind: 'failed', why: String(error) }))
 })
-// The run is gone: nobody will ever stop us.
+// The run is gone, so nobody would ever stop this process.
 process.once('disconnect', () => process.exit(0))
 tell({ kind: 'awake' })

@@ -1,6 +1,6 @@
-// Every crash point × killed, thrown, hung past the lease: the system finishes by itself, and what was promised holds.
-// With CRASH_TABLE=<path> the outcomes are written there as a Markdown table; CRASH_MODES=killed,hung runs these modes
-// alone, CRASH_ONLY=<text> the cases whose name holds it.
+// Every crash point × killed, thrown, hung past the lease: the system finishes by itself, and every promise holds. With
+// CRASH_TABLE=<path> the outcomes are written to that path as a Markdown table; CRASH_MODES=killed,hung runs only these
+// modes, CRASH_ONLY=<text> only the cases whose name contains the text.
 import { writeFile } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -29,21 +29,21 @@ afterAll(async () => {
   if (path !== undefined) await writeFile(path, crashTable(runs))
 })
 
-/** After its part the user's run goes on without a push this long. */
+/** How long the test waits for the crash point after the user's part before it starts to push the run on. */
 const PUSHED_AFTER_MS = 5_000
 /**
- * A sweep or a slow answer may lead around the point, and a machine that is busy elsewhere for two seconds makes doubts
- * of its own: then the situation is played again. What is broken is broken every time.
+ * A sweep or a slow answer may lead the run past the point, and a machine that is busy for two seconds causes doubts of
+ * its own: then the situation is played again. A real fault shows in every play.
  */
 const PLAYS = 3
 
 interface Came {
   readonly to: string
-  /** The user noticed what this death makes unavoidable, and nothing else. */
+  /** The user noticed exactly what this death makes unavoidable. */
   readonly asExpected: boolean
 }
 
-/** Undefined when the end was reached on a way around the point. */
+/** Undefined when the run reached its end without passing the crash point. */
 const play = async (one: Case & { mode: Mode }): Promise<Came | undefined> => {
   const { point, nth, mode } = one
   const situation: Situation = situations[one.situation]
@@ -81,8 +81,8 @@ const play = async (one: Case & { mode: Mode }): Promise<Came | undefined> => {
 }
 
 /**
- * Whether the armed process is at its point, now or before all has come to its end. Rejects when it ended in another
- * way.
+ * Whether the armed process reaches its crash point before the run comes to its end. Rejects when the process ends in
+ * another way.
  */
 const passes = async (stage: Stage, end: End): Promise<boolean> => {
   const stop = new AbortController()
@@ -96,7 +96,7 @@ const passes = async (stage: Stage, end: End): Promise<boolean> => {
 }
 
 describe('nothing is lost, nothing is done twice', () => {
-  // Not `each`: it cuts long names short.
+  // Not `each`, which cuts long names short.
   for (const one of chosen) {
     test.concurrent(one.name, async () => {
       let came: Came | undefined

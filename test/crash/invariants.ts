@@ -1,13 +1,13 @@
-// What must hold of one consent after a process died, threw or hung at a crash point and the rest has finished. The
-// simulator's ledger and its connections are the judge of what really happened.
+// What must hold for one consent after a process died, threw or hung at a crash point and the others have finished. The
+// simulator's ledger and its connections tell what really happened.
 import type { Company } from './stage.ts'
 import { Duration } from 'luxon'
 import { verify } from '../../src/verify/verify.ts'
 
-/** Codes of one cycle live five minutes. */
+/** A code is valid for five minutes: two codes of one cycle are at most so far apart. */
 const CODES_APART_MS = 300_000
 
-/** Everything that is broken, in words; empty when all holds. */
+/** Every broken promise in words; empty when all hold. */
 export const brokenPromises = async (company: Company): Promise<string[]> => [
   ...(await recorded(company)),
   ...codesSentAgain(company),
@@ -26,8 +26,8 @@ const recorded = async ({ db, clock, config }: Company): Promise<string[]> => {
 }
 
 /**
- * A code may leave again only while each of its earlier sends was provably not processed: a 429, or a client that was
- * not accepted.
+ * A code may be sent again only if each earlier exchange was provably not processed: it was answered with 429, or the
+ * client was not accepted.
  */
 const codesSentAgain = ({ simulator }: Company): string[] => {
   const spent = new Set<number>()
@@ -41,7 +41,7 @@ const codesSentAgain = ({ simulator }: Company): string[] => {
   return broken
 }
 
-/** One mail for each row `sent`, at most one for each `uncertain`, none for the others; no row twice. */
+/** Each `sent` row must have exactly one mail, each `uncertain` row at most one, every other row none. */
 const surplusMails = async ({ db, simulator }: Company): Promise<string[]> => {
   const broken: string[] = []
   const mails = simulator.mails().map(({ message_id: id }) => id.slice(0, id.indexOf('@')))
@@ -58,8 +58,8 @@ const surplusMails = async ({ db, simulator }: Company): Promise<string[]> => {
 }
 
 /**
- * What is stored for a running consent is the last token the provider issued for that connection, and its date the
- * provider's.
+ * For an active consent the stored token must be the last one that the provider issued for the connection, and the
+ * stored expiry must be the provider's.
  */
 const deadTokens = async ({ db, store, simulator }: Company): Promise<string[]> => {
   const broken: string[] = []
@@ -72,7 +72,7 @@ const deadTokens = async ({ db, store, simulator }: Company): Promise<string[]> 
       if (token.reveal() !== connection.refreshToken)
         broken.push('the stored token is not the one that is valid at the provider')
       const early = connection.dates.expiresAt.toMillis() - expiresAt.getTime()
-      // Of two codes that were both processed `/me` may show the first one's date: ours is then earlier by what lay
+      // When two codes were both processed, `/me` may show the first one's date: our expiry is then earlier by the time
       // between them.
       const mayBeEarly =
         simulator.ledger.count({ what: 'renewed', credentials_id: credentialsId }) > 1 ? CODES_APART_MS : 0

@@ -1,4 +1,4 @@
-// What an armed process is told, and what it tells.
+// The messages to and from an armed process.
 import type { PolicyInput } from '../../src/config/define-config.ts'
 import type { CrashPointName } from '../../src/crash-point.ts'
 import type { Role } from '../../src/main.ts'
@@ -11,15 +11,15 @@ export interface ChildOrder {
   readonly env: Readonly<Record<string, string>>
   readonly policy: PolicyInput
   readonly queuePrefix: string
-  /** 0: any free one. */
+  /** 0: any free port. */
   readonly port: number
-  /** How far the run's clock is from the real one. */
+  /** The difference between the run's clock and the real one. */
   readonly offsetMs: number
   readonly point: CrashPointName
-  /** Which of its visits to the point is struck, from 1. */
+  /** At which of its visits to the point the process is struck, from 1. */
   readonly nth: number
   readonly mode: Mode
-  /** On its first visit here the process waits until the run has done something meanwhile. */
+  /** On its first visit to this point the process waits until the run has acted. */
   readonly waitAt: CrashPointName | undefined
 }
 

@@ -1,4 +1,4 @@
-// The situations in which the crash points are reached, each played on a stage of its own.
+// The situations in which the crash points are reached, each played on its own stage.
 import type { PolicyInput } from '../../src/config/define-config.ts'
 import type { Role } from '../../src/main.ts'
 import { until } from '../setup/company.ts'
@@ -27,24 +27,25 @@ import {
 } from './steps.ts'
 
 export interface Situation {
-  /** Of the armed process; the others run beside it, healthy, from the start. */
+  /** The roles of the armed process; healthy processes have the other roles from the start. */
   readonly armed: readonly Role[]
   readonly policy?: PolicyInput
   readonly meanwhile?: Meanwhile
   /**
-   * From nothing until the user has done their part once. The armed process reaches its point on the way or soon after.
+   * Plays the situation from the beginning until the user has done their part once. The armed process reaches its point
+   * on the way or soon after.
    */
   readonly play: (stage: Stage) => Promise<void>
-  /** Their first try comes to nothing whatever is struck: the user is asked again. */
+  /** The first attempt fails whatever is struck, so the user is always asked again. */
   readonly asksAgain?: true
-  /** What it has come to, once it has come to its end; until a renewal unless said. */
+  /** The end that the run must come to; by default a renewal. */
   readonly end?: End
 }
 
 const web: readonly Role[] = ['web']
 const DAY_MS = 86_400_000
 
-/** Sweeps so far apart that none takes a record away from whoever is about to hand it over. */
+/** Sweeps so rare that none dispatches a record that another process is about to enqueue. */
 const rareSweeps: PolicyInput = { sweep: { cron: '*/5 * * * * *' }, timing: { ...quickTiming, codeTimer: '1m' } }
 
 export const situations = {
@@ -71,7 +72,7 @@ export const situations = {
     play: async (stage) => {
       await decides('approve', exchangeFault({ kind: 'reset-before' }))(stage)
       await doubted(stage)
-      // From six minutes on, "not renewed" may be said.
+      // A doubt can be settled as "not renewed" from six minutes on.
       stage.advance(7 * 60_000)
     },
   },
@@ -105,8 +106,8 @@ export const situations = {
       company.simulator.switches.set({ access_token: 'opaque', rotate_refresh_tokens: 'on-reauth' }),
     ),
   },
-  // Where a process dies with the only valid token in its hands, none of ours works any more: the user is asked by the
-  // other route.
+  // Where a process dies with the only valid token in its hands, no token that we hold works any more: the user is
+  // asked by the other route.
   'a code brings a new token': {
     armed: worker,
     policy: { routes: ['reauth', 'full'] },

@@ -1,5 +1,5 @@
 // The stage of one run: a company of its own (database, queue namespace, simulator, clock), the armed process, the
-// processes beside it and those that take over, the user. Situations play on it.
+// healthy processes that run at the same time or take over, and the user. Situations play on it.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { DateTime } from 'luxon'
 import { inject } from 'vitest'
@@ -32,13 +32,13 @@ export interface StageOptions {
   readonly point: CrashPointName
   readonly nth: number
   readonly mode: Mode
-  /** Of the armed process. */
+  /** The roles of the armed process. */
   readonly roles: readonly Role[]
   readonly policy: PolicyInput
   readonly meanwhile: Meanwhile | undefined
 }
 
-/** What the run does while the armed process waits for it, on its first visit to a point. */
+/** What the run does while the armed process waits at its first visit to a point. */
 export interface Meanwhile {
   readonly at: CrashPointName
   readonly act: (stage: Stage) => Promise<void>
@@ -46,29 +46,29 @@ export interface Meanwhile {
 
 export interface Stage {
   readonly company: Company
-  /** The one consent of this run, ten days before its expiry unless said. */
+  /** Adds the one consent of this run, by default ten days before its expiry. */
   addConsent(over?: Partial<Consent> & { expiresAt?: DateTime }): Promise<Consent>
-  /** Healthy processes in this one. */
+  /** Starts a healthy process with these roles, inside the test's own process. */
   startBeside(roles: readonly Role[]): Promise<Reconsent>
   startArmed(): Promise<void>
-  /** From now on the armed process finds no queue. */
+  /** From now on the armed process cannot reach the queue. */
   loseQueue(): Promise<void>
   /** Resolves when the armed process has reached its point. */
   readonly reached: Promise<void>
   woke(): Promise<void>
-  /** Healthy processes with the roles of the armed one. */
+  /** Starts a healthy process with the roles of the armed one. */
   takeOver(): Promise<void>
   /** Moves the clock of all processes. */
   advance(ms: number): void
-  /** The newest mail's start link, when there is a mail that the user has not seen. */
+  /** The start link in the newest mail, if the user has not seen that mail. */
   newLink(): string | undefined
-  /** Waits for a mail, follows it. */
+  /** Waits for a mail and follows its link. */
   answerMail(as: Decision, by?: keyof Browser): Promise<Visit>
   visits(): number
   close(): Promise<void>
 }
 
-/** The way of the armed process to its queue. */
+/** The armed process's own address of the queue, through a proxy that can refuse it. */
 const wayToQueue = async (): Promise<{ url: string; proxy: FaultProxy }> => {
   const url = new URL(inject('redisUrl'))
   const target = Number(url.port)
@@ -128,7 +128,8 @@ export const openStage = async ({ point, nth, mode, roles, policy, meanwhile }: 
     reached: reached.promise,
     woke: async () => armed?.woke,
     takeOver: async () => {
-      // A dead process leaves its port to the next; one that lives has a second one beside it.
+      // A dead process leaves its port to its successor; while the armed process is alive, the second one takes a free
+      // port.
       const isDead = armed?.isAlive() !== true
       const one = await startBeside(roles, isDead ? undefined : 0)
       if (!isDead && roles.includes('web')) origins.push(one.url)
@@ -158,7 +159,7 @@ export const openStage = async ({ point, nth, mode, roles, policy, meanwhile }: 
 const LEFT_ALONE_MS = 150
 const FINISHES_WITHIN_MS = 90_000
 
-/** What of this database is to be looked at next, and whether something is in work. */
+/** When a record of this database is due next, and whether a worker holds any record now. */
 const nextLook = async ({ db }: Company): Promise<{ at: number | undefined; inWork: boolean }> => {
   const [row] = await db.prisma.$queryRaw<{ at: Date | null; in_work: boolean }[]>`
     SELECT min(next_action_at) AS at, coalesce(bool_or(lease_until > clock_timestamp()), false) AS in_work FROM (
@@ -171,8 +172,8 @@ const nextLook = async ({ db }: Company): Promise<{ at: number | undefined; inWo
 }
 
 /**
- * Lets the system finish: the user follows every new mail and approves, and where nothing is left to do now, the clock
- * goes to the next date. Answers with the end it came to, when nothing is due any more.
+ * Lets the system finish: the user follows every new mail and approves, and when nothing is due, the clock moves to the
+ * next date. Returns the end that the system came to, once nothing is due any more.
  */
 export const letFinish = async (
   stage: Stage,

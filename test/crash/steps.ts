@@ -1,4 +1,4 @@
-// What happens in situations: who does what until when, and how a run is seen to have come to its end.
+// The steps of the situations: who does what and until when, and how a run's end is recognised.
 import { inject } from 'vitest'
 import { makeLog } from '../../src/log.ts'
 import type { Role } from '../../src/main.ts'
@@ -9,7 +9,7 @@ import { plans } from '../queue/setup.ts'
 import { until } from '../setup/company.ts'
 import type { Company, Stage } from './stage.ts'
 
-/** The name of the end, or undefined as long as it is not reached. */
+/** The name of the end, or undefined as long as the run has not reached it. */
 export type End = (company: Company) => Promise<string | undefined>
 
 export const worker: readonly Role[] = ['worker', 'scheduler']
@@ -22,7 +22,7 @@ export const renewed = consentIs('renewed', { status: 'active', cycle: 2 })
 export const quarantined = consentIs('quarantined', { status: 'quarantined' })
 export const replaced = consentIs('renewed by a new connection', { status: 'superseded' })
 
-/** Puts the consent there before the armed process runs, so that its very first sweep finds it. */
+/** Adds the consent before the armed process runs, so that the process's first sweep finds it. */
 export const due = async (stage: Stage): Promise<void> => {
   await stage.addConsent()
   await stage.startArmed()
@@ -32,7 +32,7 @@ export const mailed = async ({ company }: Stage): Promise<void> => {
   await until('the first mail', async () => company.simulator.mails()[0], 90_000)
 }
 
-/** The user's part, done to its end: a run in which it was not says nothing. */
+/** The user's part, which must be completed: a run without it would prove nothing. */
 export const comesBack = async (
   stage: Stage,
   as: 'approve' | 'deny' | 'somebody-else',
@@ -51,7 +51,7 @@ export const decides =
     await comesBack(stage, as)
   }
 
-/** A healthy worker asks the user first, and has ended when the armed process comes. */
+/** A healthy worker asks the user first and has stopped before the armed process starts. */
 export const askedBefore = async (stage: Stage, isAsked: (stage: Stage) => Promise<void> = mailed): Promise<void> => {
   await stage.addConsent()
   const asking = await stage.startBeside(worker)
@@ -96,7 +96,7 @@ export const retryOnBoard = async ({ queuePrefix }: Company): Promise<void> => {
   await backend.close()
 }
 
-/** Calls were rejected before; by now the provider takes them again. */
+/** Opens the circuit, as after rejected calls; by now the provider accepts calls again. */
 export const holdCalls = async ({ company: { db, clock } }: Stage): Promise<void> => {
   const now = clock.now().toJSDate()
   await db.prisma.providerHold.create({
@@ -104,7 +104,7 @@ export const holdCalls = async ({ company: { db, clock } }: Stage): Promise<void
   })
 }
 
-/** Two connections were rejected before, and for some time every one is. */
+/** Calls for two connections were rejected before, and for 90 seconds all calls are rejected. */
 export const rejectionsBegin = async ({ company: { db, clock, simulator } }: Stage): Promise<void> => {
   const at = clock.now()
   for (const connection of ['one', 'another'])
@@ -112,7 +112,7 @@ export const rejectionsBegin = async ({ company: { db, clock, simulator } }: Sta
   simulator.switches.set({ invalid_client_until: at.plus({ seconds: 90 }).toISO() })
 }
 
-/** What is written there opens with no key. */
+/** Damages stored ciphertexts so that no key opens them. */
 export const spoil = {
   code: async ({ company: { db } }: Stage): Promise<void> =>
     void (await db.prisma.$executeRaw`
@@ -124,7 +124,7 @@ export const spoil = {
       `),
 }
 
-/** The company's own books are behind: it corrects ours with a token that is dead by now. */
+/** The company's own records are out of date: its import replaces our token with one that is no longer valid. */
 export const importsOldToken = async ({ company: { db, store, config, clock } }: Stage): Promise<void> => {
   const { credentialsId } = await db.prisma.consent.findFirstOrThrow()
   const consent = await store.findConsent(credentialsId)
@@ -134,7 +134,7 @@ export const importsOldToken = async ({ company: { db, store, config, clock } }:
   if (result?.kind !== 'updated') throw new Error(`the correction was ${result?.kind}: ${result?.detail}`)
 }
 
-/** The provider was asked once about an exchange of unknown outcome. */
+/** Waits until the provider was asked once about an exchange in doubt. */
 export const doubted = async ({ company }: Stage): Promise<void> => {
   const where = { status: 'unknown', asked: { gt: 0 }, leaseUntil: null }
   await until(

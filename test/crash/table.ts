@@ -9,7 +9,7 @@ export interface Run {
   readonly outcome: string
 }
 
-/** In the order of the table of points, whatever the order in which they were run. */
+/** The rows are in the order of the table of points, whatever the order of the runs. */
 export const crashTable = (runs: readonly Run[]): string => {
   const rows = Object.entries(crashPoints).flatMap(([point, doubt]) => {
     const here = runs.filter((run) => run.point === point)

@@ -1,4 +1,4 @@
-// A sealed cell opens in its own place and nowhere else.
+// A sealed column opens in its own place and nowhere else.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CellUnreadable, keyIdOf, makeEnvelope } from '../../src/crypto/envelope.ts'
@@ -18,7 +18,7 @@ const cell: CellContext = {
 const token = 'a refresh token that nobody must see'
 const sealed = seal(new Secret(token), cell)
 
-/** Why it does not open. */
+/** The cause for which the sealed text does not open. */
 const causeOf = (text: string, context: CellContext = cell, openIt = open): string => {
   try {
     openIt(text, context)
@@ -115,7 +115,7 @@ describe('a sealed cell', () => {
   })
 
   test('has one spelling: spare bits of base64url are refused', () => {
-    // 22 bytes leave two spare bits in the last character.
+    // 22 bytes leave two unused bits in the last base64url character.
     const text = seal(new Secret('123456'), cell)
     const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
     const last = alphabet.indexOf(text.at(-1) ?? '')

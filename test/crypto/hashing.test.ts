@@ -1,4 +1,4 @@
-// Hashing against published vectors; comparisons; fresh values.
+// Hashing against published vectors; comparisons; random values that never repeat.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {

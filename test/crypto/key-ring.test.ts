@@ -1,4 +1,4 @@
-// What ENCRYPTION_KEYS may hold, and what is said of the rest.
+// What ENCRYPTION_KEYS may hold, and what is reported of any other value.
 import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import fc from 'fast-check'

@@ -1,4 +1,4 @@
-// Key rings for the tests of crypto, made from ENCRYPTION_KEYS as an operator writes it.
+// Key rings for the tests of crypto, made from ENCRYPTION_KEYS in an operator's spelling.
 import { createHash } from 'node:crypto'
 import { parseKeyRing } from '../../src/crypto/key-ring.ts'
 import type { KeyRing } from '../../src/crypto/key-ring.ts'

@@ -1,4 +1,4 @@
-// Start-link tokens: only ours are taken, and only in their one spelling.
+// Start-link tokens: only our own tokens are accepted, and only in their one spelling.
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

@@ -1,4 +1,4 @@
-// The demo as a person starts it: real processes, judged by what they print and how they end.
+// The demo as a user starts it: real processes, judged by what they print and how they end.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises'
@@ -11,7 +11,7 @@ import { asOwner } from '../setup/roles.ts'
 
 const CLI = join(import.meta.dirname, '../../src/cli.ts')
 const groups: ChildProcess[] = []
-/** The demo's own folder for temporary files: others run beside this test. */
+/** The demo's own folder for temporary files, because other tests run at the same time. */
 let folder: string
 
 beforeAll(async () => {
@@ -25,12 +25,12 @@ afterEach(() => {
     try {
       process.kill(-(pid ?? 0), 'SIGKILL')
     } catch {
-      // The whole group has ended, as it should.
+      // Every process of the group has ended, as it should.
     }
   }
 })
 
-/** In a process group of its own, as a shell would start it. */
+/** Starts the demo in its own process group, as a shell does. */
 const startDemo = (args: readonly string[], over: Readonly<Record<string, string>> = {}) => {
   const { DATABASE_URL: _, ...env } = process.env
   const child = spawn(process.execPath, [CLI, 'demo', ...args], {
@@ -56,7 +56,8 @@ test('plays all users and ends with 0, every end state being right', async () =>
 
 test('the ends are right on a database whose zone is not UTC', async () => {
   const url = await createDatabase()
-  // East of UTC: what was written there as if it were UTC lies in the future, and nothing would be due for hours.
+  // A zone east of UTC: an instant that was stored there as if it were UTC is in the future, and nothing would be due
+  // for hours.
   await asOwner(url, `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET timezone = 'Pacific/Auckland'`)
   const demo = startDemo(['--auto'], { DATABASE_URL: url })
   const [code] = await demo.closed

@@ -1,4 +1,4 @@
-// Every package that package.json names is either used everywhere or defended in decision 0014.
+// Every package in package.json is either widely used, as listed here, or justified in decision 0014.
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 

@@ -1,4 +1,4 @@
-// The embedded server: it has no say in how its process ends, and does not outlive it.
+// The embedded server does not change how its process ends, and does not outlive the process.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -20,7 +20,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const isAlive = (pid: number): boolean => {
   try {
-    // A dead process that pid 1 has not waited for yet is none.
+    // A dead process that pid 1 has not reaped yet does not count as alive.
     return (
       process.kill(pid, 0) &&
       !(existsSync(`/proc/${pid}/stat`) && / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')))
@@ -66,7 +66,7 @@ test.each<[string, NodeJS.Signals | undefined, [number | null, string | null]]>(
   const { child, data, server } = await started(how)
   expect(isAlive(server)).toBe(true)
   const ended = once(child, 'exit')
-  // To the whole group, as a terminal and a runner do.
+  // The signal goes to the whole group, as a terminal and a test runner send it.
   if (signal === undefined) child.stdin?.write('now\n')
   else process.kill(-(child.pid ?? 0), signal)
   expect(await ended).toEqual(expected)

@@ -1,5 +1,5 @@
-// A process that starts an embedded PostgreSQL, says so, and then ends in the way that its first argument names. It
-// never stops the server.
+// A process that starts an embedded PostgreSQL, reports that, and then ends in the way that its first argument names.
+// It never stops the server.
 import { startEmbeddedPostgres } from '../../src/embedded/postgres.ts'
 
 const ends: Readonly<Record<string, () => void>> = {

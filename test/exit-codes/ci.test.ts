@@ -1,4 +1,5 @@
-// `.ci/run` is red when any of its steps is, by that step's own exit code: reports and their sum cannot make it green.
+// `.ci/run` fails when any of its steps fails, by that step's own exit code: reports and their totals cannot make it
+// pass.
 import {
   chmodSync,
   copyFileSync,
@@ -17,15 +18,15 @@ import { type Ended, run } from './planted.ts'
 const project = join(import.meta.dirname, '../..')
 
 interface Planted {
-  /** What a step does in the end: an exit code, a signal to itself, or a long wait. By the words after `npm`. */
+  /** How a step ends, by the words after `npm`: with an exit code, by a signal to itself, or after a long wait. */
   readonly ends?: Readonly<Record<string, number | NodeJS.Signals | 'waits'>>
-  /** Failed tests that the reports tell of; no report at all. */
+  /** How many failed tests the reports count, or that there is no report at all. */
   readonly failed?: number | 'no report'
   readonly sumTotals?: string
   readonly signal?: { readonly after: string; readonly name: NodeJS.Signals }
 }
 
-/** In the place of npm: writes the report it is asked for, and ends as planted. */
+/** Stands in for npm: writes the report that the step should write, and ends as planted. */
 const npm = ({ ends = {}, failed = 0 }: Planted): string => `#!${process.execPath}
 const { writeFileSync } = require('node:fs')
 const words = process.argv.slice(2)
@@ -53,7 +54,7 @@ const ci = async (planted: Planted = {}): Promise<Ended> => {
   write('bin/package.json', '{ "type": "commonjs" }')
   chmodSync(join(root, 'bin/npm'), 0o755)
   write('package-lock.json', '{}')
-  // Older than what is installed: nothing to install.
+  // The lock file is older than what is installed, so nothing is to be installed.
   utimesSync(join(root, 'package-lock.json'), 1, 1)
   write('node_modules/.package-lock.json', '{}')
   mkdirSync(join(root, 'node_modules/.bin'))

@@ -1,5 +1,5 @@
-// A copy of the project with a failure planted in it, and its commands run in there as a person or CI runs them: by
-// npm, as real processes.
+// A copy of the project with a failure planted in it, whose commands run as a user or CI runs them: by npm, as real
+// processes.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
@@ -12,12 +12,12 @@ import type { Edit } from '../mutants/mutant.ts'
 const project = fileURLToPath(new URL('../..', import.meta.url))
 
 export interface Ended {
-  /** Exit code, or the signal's name. */
+  /** The exit code, or the signal's name. */
   readonly code: number | string
   readonly output: string
 }
 
-/** Removed when the test has ended. */
+/** The copy is removed when the test has ended. */
 export const plant = (edits: readonly Edit[], files: Readonly<Record<string, string>> = {}): Copy => {
   const copy = makeCopy(project)
   onTestFinished(copy.remove)
@@ -26,7 +26,7 @@ export const plant = (edits: readonly Edit[], files: Readonly<Record<string, str
   return copy
 }
 
-/** What a runner around this one has set must not reach the one that is judged. */
+/** The variables that the outer test runner has set must not reach the command under test. */
 const environment = (temporary: string, over: Readonly<Record<string, string>>): NodeJS.ProcessEnv => {
   const kept = Object.entries(process.env).filter(
     ([name]) => !/^(?:npm_|VITEST|NODE_ENV|NODE_OPTIONS|DATABASE_URL|TEST_|TEST$|INIT_CWD)/.test(name),
@@ -38,7 +38,7 @@ export interface Run {
   readonly cwd: string
   readonly temporary: string
   readonly env?: Readonly<Record<string, string>>
-  /** Sent to the whole process group, as a terminal does, once the output holds the text. */
+  /** The signal is sent to the whole process group, as a terminal does, once the output contains the text. */
   readonly signal?: { readonly after: string; readonly name: NodeJS.Signals }
 }
 
@@ -56,7 +56,7 @@ export const run = async (
     try {
       process.kill(-(child.pid ?? 0), name)
     } catch {
-      // It has ended.
+      // The group has ended already.
     }
   }
   onTestFinished(() => toGroup('SIGKILL'))
@@ -74,14 +74,14 @@ export const run = async (
   return { code: code ?? name ?? '', output }
 }
 
-/** `npm run …` in the copy. */
+/** Runs `npm run …` in the copy. */
 export const npmRun = async (
   { tree, temporary }: Copy,
   words: readonly string[],
   over: Partial<Run> = {},
 ): Promise<Ended> => run(['npm', 'run', ...words], { cwd: tree, temporary, ...over })
 
-/** No server's folder, which is removed once its server has ended. */
+/** No folder of a server is left; each is removed once its server has ended. */
 export const nothingIsLeft = async ({ temporary }: Copy): Promise<void> => {
   await expect
     .poll(() => readdirSync(temporary).filter((name) => /^reconsent-(?:postgres|redis)-/.test(name)))

@@ -1,4 +1,5 @@
-// A red run is red: the exit code of every command that runs tests, with one failure planted in each.
+// A failing run is reported as failing: the exit code of every command that runs tests, with one failure planted in
+// each.
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
@@ -61,7 +62,7 @@ test('npm run test:mutants ends with 1 when a mutant survives, with 1 when there
   const find = `replace: "input.known.source !== 'assumed'"`
   const harmless = `replace: "input.known.source === ('me' as string)"`
   const copy = plant([{ file: 'test/mutants/list/renewals.ts', find, replace: harmless }])
-  // A copy of the copy is made from what git lists.
+  // The command copies the copy from the files that git lists.
   execFileSync('git', ['init', '--quiet'], { cwd: copy.tree })
   copy.write(join('.git', 'info', 'exclude'), 'node_modules\n')
   const survived = await npmRun(copy, ['test:mutants', '--', '--only', 'proof-by-any-later-date'])

@@ -1,5 +1,5 @@
-// A red run is red: the exit code of every other command that starts a server of its own, with one failure planted in
-// each.
+// A failing run is reported as failing: the exit code of every other command that starts a server, with one failure
+// planted in each.
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, test, vi } from 'vitest'
@@ -36,11 +36,11 @@ interface Lock {
   >
 }
 
-/** The steps of the image that need minutes and a registry, done with what is installed here. */
+/** Replaces the image build's slow steps, which need a registry, by what is installed here. */
 const quickImage = (copy: Copy): void => {
   const installed = join(import.meta.dirname, '../..')
   const { packages } = JSON.parse(copy.read('package-lock.json')) as Lock
-  // What lies inside another package comes along with it.
+  // A nested package is copied together with the package that contains it.
   const shipped = Object.keys(packages).filter((path) => {
     const { dev, devOptional, peer } = packages[path] ?? {}
     return (
@@ -111,7 +111,7 @@ const short = ['--consents', '20', '--minutes', '1', '--calm']
 const inRun = (find: string, replace: string): Edit => ({ file: 'chaos/run.ts', find, replace })
 const startAll = '    await rig.fleet.startAll()\n'
 
-// Its servers, and none of its processes: they may take half a minute to start on a busy machine.
+// The run has its servers but none of its Reconsent processes, which may take half a minute to start on a busy machine.
 test('npm run chaos ends with 1 on a violation, with 2 for wrong options', async () => {
   const skipped = ['warmUp', 'liveThrough', 'healEverything', 'letItFinish', 'wait'].map((part) => {
     const find = `    await ${part}(${part === 'wait' ? '2 * SWEEP_MS' : 'stage'})\n`
@@ -134,7 +134,7 @@ test('npm run chaos ends with 1 on a violation, with 2 for wrong options', async
 
 const waits = inRun(startAll, `    say('the rig stands')\n    await new Promise(() => undefined)\n`)
 
-// npm ends by the same signal, or passes on what its child came to.
+// npm ends by the same signal, or passes on its child's exit code.
 test.each<[string, NodeJS.Signals, string[], Edit[], string, number]>([
   ['chaos', 'SIGTERM', short, [waits], 'the rig stands', 143],
   ['chaos', 'SIGINT', short, [waits], 'the rig stands', 130],
