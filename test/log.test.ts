@@ -1,4 +1,5 @@
-// What a log line holds, and above all what it does not: a secret planted anywhere must not come out.
+// What a log line holds and, above all, what it does not hold: a planted secret must not appear, wherever it was
+// planted.
 import { createSecretKey } from 'node:crypto'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { execFileSync } from 'node:child_process'
@@ -12,7 +13,7 @@ import type { LogLevel } from '../src/log.ts'
 import { clean, scrub } from '../src/log/clean.ts'
 import { Secret } from '../src/secret.ts'
 
-/** A log that keeps its lines. */
+/** A log that keeps its lines in memory. */
 const aLog = (level: LogLevel = 'debug') => {
   const lines: string[] = []
   const log = makeLog({ level, to: { write: (line: string) => void lines.push(line) } })

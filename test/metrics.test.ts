@@ -1,4 +1,4 @@
-// The numbers of a process: counted, bounded, and honest when the database cannot be asked.
+// The metrics of a process: they are counted, have few labels, and leave out what the database cannot tell.
 import { expect, test } from 'vitest'
 import { makeMetrics } from '../src/metrics.ts'
 import type { Counts } from '../src/metrics.ts'

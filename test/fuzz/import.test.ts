@@ -1,6 +1,5 @@
-// Files as nobody should send them, to the import: each line ends as a row, or as a problem of that line, or the file
-// is refused as a whole; nothing throws otherwise, nothing of a file's values stands in a message, and no shape of it
-// takes long.
+// Broken and hostile files for the import: each line becomes a row or a problem of that line, or the import refuses the
+// whole file; nothing else throws, no message repeats a value of the file, and no file takes long.
 import { Readable } from 'node:stream'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -12,7 +11,7 @@ import { readRows, type ImportFormat, type RawRow } from '../../src/import/read-
 import { aLine, NOW } from '../import/rows.ts'
 
 const RUNS = Number(process.env['FUZZ_FILES'] ?? 2_000)
-/** Of one file, however it is made; most take a millisecond. */
+/** The limit for one file, however it is made; most files take a millisecond. */
 const MAX_MS = 3_000
 const PLANTED = 'pl4nted'
 
@@ -23,7 +22,7 @@ interface Read {
   readonly said: readonly string[]
 }
 
-/** The whole of an import but the database. */
+/** The whole import except the database. */
 const importBytes = async (bytes: Buffer, format: ImportFormat | undefined, chunk = 4_096): Promise<Read> => {
   const pieces = Array.from({ length: Math.ceil(bytes.length / chunk) }, (_, index) =>
     bytes.subarray(index * chunk, (index + 1) * chunk),
@@ -130,7 +129,7 @@ const aText = fc.oneof(
   fc.array(anyLine, { maxLength: 12 }).map((lines) => lines.join('\r\n')),
 )
 
-/** Bytes exchanged, cut out and put in: encodings break, quotes open. */
+/** Bytes replaced, cut out and inserted: this breaks encodings and leaves quotes open. */
 const bent = (text: string, changes: readonly (readonly [number, number])[]): Buffer => {
   const bytes = Buffer.from(text)
   for (const [at, byte] of changes) if (bytes.length > 0) bytes[at % bytes.length] = byte
@@ -150,7 +149,7 @@ describe('an import', () => {
       const anyFile = fc.oneof({ weight: 6, arbitrary: aFile }, { weight: 1, arbitrary: anyBytes })
       const property = fc.asyncProperty(anyFile, aFormat, fc.constantFrom(1, 7, 4_096), async (file, format, chunk) => {
         const { said } = await importBytes(file, format, chunk)
-        // Names of fields are told (unknown ones are the company's own mistake to find); values never.
+        // Messages may name fields (the company must find its unknown ones), but never values.
         expect(said.filter((text) => text.includes(PLANTED) && !text.includes(`by ${PLANTED}`))).toEqual([])
       })
       await fc.assert(property, { numRuns: RUNS })
@@ -182,7 +181,7 @@ describe('an import', () => {
   test.each(Object.entries(shapes))('of %s ends soon, with words', { timeout: 60_000 }, async (_name, text) => {
     const started = process.cpuUsage()
     for (const format of ['csv', 'ndjson', undefined] as const) await importBytes(Buffer.from(text), format, 65_536)
-    // Of this process alone: a busy machine makes nothing slow here.
+    // This process's own CPU time, so a busy machine does not slow the result.
     expect(process.cpuUsage(started).user / 1_000).toBeLessThan(3 * MAX_MS)
   })
 

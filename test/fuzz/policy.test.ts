@@ -1,5 +1,5 @@
-// Policies and environments bent out of shape: read, or refused with problems that have a place and words; never
-// anything else.
+// Malformed policies and environments: each is accepted, or refused with problems that have a place and a text; nothing
+// else happens.
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -47,7 +47,7 @@ const sound: Readonly<Record<string, unknown>> = {
   timing: { lease: '60s', retry: { attempts: 3, firstDelay: '1s' } },
 }
 
-/** Undefined when it was taken. */
+/** Undefined when the configuration was accepted. */
 const refusal = async (env: Record<string, string>, policy: unknown): Promise<ConfigError | undefined> => {
   try {
     await loadConfig({ env, cwd: folder, needs: EVERYTHING, policy: policy as PolicyInput, checkCron })

@@ -1,6 +1,6 @@
-// Fuzzed requests by the ten thousand, most into the server's own code path, some over real sockets: no 5xx, nothing
-// planted in any answer or log line, memory level. FUZZ_REQUESTS says how many and FUZZ_SECONDS how long at most, once
-// 20,000 are sent; FUZZ_SEED repeats them.
+// Fuzzed requests by the ten thousand, most injected into the server's own code, some over real sockets: no answer is a
+// 5xx, no planted text appears in an answer or a log line, memory stays level. FUZZ_REQUESTS sets their number and
+// FUZZ_SECONDS the time limit, which counts once 20,000 are sent; FUZZ_SEED repeats a run.
 import { Agent, request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import { Writable } from 'node:stream'
@@ -20,15 +20,15 @@ import { aRequest, type FuzzRequest, type Honest, PLANTED } from './requests.ts'
 const REQUESTS = Number(process.env['FUZZ_REQUESTS'] ?? 50_000)
 const SEED = Number(process.env['FUZZ_SEED'] ?? 1)
 const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 90)
-/** Fewer show nothing: a machine that is too busy to send them in that time takes longer. */
+/** Fewer requests prove nothing, so a machine too busy to send them within FUZZ_SECONDS takes longer. */
 const FEWEST = Math.min(REQUESTS, 20_000)
-/** On the busiest machine. */
+/** The limit on the busiest machine. */
 const MAX_SECONDS = SECONDS + 300
 const PAGE = 500
 const AT_ONCE = 24
-/** One page in so many goes over real sockets. */
+/** One page in ten goes over real sockets. */
 const SOCKET_PAGES = 10
-/** Compiled code, pools and statements are there by then, and the heap should grow no more. */
+/** By then the code is compiled and the pools and statements exist, so the heap should not grow any more. */
 const warmAfter = (planned: number): number => Math.min(10_000, planned / 5)
 const PASSWORD = 'the-operators-password'
 const LOGIN = `Basic ${Buffer.from(`ops:${PASSWORD}`).toString('base64')}`
@@ -47,7 +47,7 @@ let world: World
 let web: Web
 let backend: Backend
 let honest: Honest
-/** What only a true request may know, and no answer or log line may tell. */
+/** Secrets that only a genuine request may hold, and that no answer or log line may show. */
 let secrets: string[]
 const leaks: string[] = []
 const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE })
@@ -85,7 +85,7 @@ beforeAll(async () => {
       password: new Secret(PASSWORD),
       allowDestructive: false,
     },
-    // The path behind the limit is what is to be tried; the limit has tests of its own.
+    // The limits are off, because the code behind them is under test; they have tests of their own.
     limits: { unknownPerMinute: 1e9, departuresPerMinute: 20, wrongKeysPerMinute: 1e9 },
   })
   honest = {
@@ -113,7 +113,7 @@ interface Answered {
 }
 
 const viaInject = async ({ method, url, headers, body }: FuzzRequest): Promise<Answered> => {
-  // Its own parser takes no such address; the server's has to.
+  // Fastify's inject cannot parse such an address; the server must.
   if (!URL.canParse(url, web.url)) return viaSocket({ method, url, headers, body })
   const answer = await web.app.inject({
     method,
@@ -163,7 +163,7 @@ const tryOut = async (request: FuzzRequest, ask: typeof viaInject, counts: Map<n
   const isOurs =
     ownAddress.test(location) || location.startsWith('/ops/queues') || location.startsWith(`${world.simulator.url}/`)
   if (location !== '' && !isOurs) throw new Error(`seed ${SEED}: led to ${location} by ${say(request)}`)
-  // Whoever pressed the button from elsewhere is sent to the page they asked for: the token of its address is theirs.
+  // A button pressed from another site leads back to the requested page, so this address may hold the user's own token.
   if (!location.startsWith('/r/')) judgeText(`answer to ${say(request)}`, text)
 }
 
@@ -197,11 +197,11 @@ test(
     )
     expect(sent).toBeGreaterThanOrEqual(FEWEST)
     expect(leaks, `seed ${SEED}`).toEqual([])
-    // Every kind of answer was reached: pages, redirects, refusals.
+    // Every kind of answer occurred: pages, redirects, refusals.
     for (const status of [200, 202, 303, 400, 401, 403, 404, 415])
       expect(counts.get(status) ?? 0, `answers with ${status}, seed ${SEED}`).toBeGreaterThan(0)
     expect(end / (warm ?? end), `heap of ${warm} bytes became ${end}`).toBeLessThan(1.2)
-    // What was true stays true: the one code of an honest callback is there, and no fuzzed one took its place.
+    // The fuzzed requests changed nothing: the one code of the genuine callback is stored, and no other took its place.
     expect(
       (await world.authorisationsOf(honest.consentIds[0] ?? '')).filter(({ status }) => status === 'code_received'),
     ).toHaveLength(1)
@@ -235,7 +235,10 @@ const rawBytes = fc.oneof(
     .map((text) => Buffer.from(text, 'latin1')),
 )
 
-/** Everything that comes back until the server hangs up. The sending end stays open: who closes it gets no answer. */
+/**
+ * Everything that the server sends until it closes. The client's sending end stays open: a client that closes it gets
+ * no answer.
+ */
 const sendRaw = async ({ hostname, port }: URL, bytes: Buffer): Promise<string> =>
   new Promise((resolve, reject) => {
     let answer = ''
@@ -263,7 +266,7 @@ test('bytes that are hardly HTTP are refused or cut off, and the server goes on'
         const answer = await sendRaw(url, bytes)
         if (answer !== '') answered += 1
         for (const [, status] of answer.matchAll(/^HTTP\/1\.1 (\d{3})/gm)) {
-          // 505 is Node's own answer to a version of HTTP that there is not.
+          // 505 is Node's own answer to an HTTP version that does not exist.
           const isFault = Number(status) >= 500 && status !== '505'
           if (isFault)
             throw new Error(

@@ -1,8 +1,8 @@
-// Requests as nobody means them: bent, cut, doubled and forged ones for every address that the internet can reach.
-// Drawn by fast-check, so that a seed repeats them.
+// Malformed requests: altered, cut, doubled and forged ones for every address that is open to the internet. fast-check
+// draws them, so that a seed repeats them.
 import fc from 'fast-check'
 
-/** Stands in everything that a sender would want kept secret: no log and no answer may ever have it. */
+/** Part of every value that a sender would keep secret: no log and no answer may ever contain it. */
 export const PLANTED = 'pl4nted'
 
 export interface FuzzRequest {
@@ -12,7 +12,7 @@ export interface FuzzRequest {
   readonly body: string | Buffer | undefined
 }
 
-/** What honest requests carry; most fuzzed ones are these, bent. */
+/** The values of genuine requests; most fuzzed requests use these in altered form. */
 export interface Honest {
   readonly startTokens: readonly string[]
   readonly states: readonly string[]
@@ -81,7 +81,7 @@ const text = fc.oneof(
   fc.constantFrom(1, 42, 43, 44, 200, 201, 512, 513, 4096, 4097, 9000).map((length) => 'a'.repeat(length)),
 )
 
-/** The value itself, or cut, doubled, with a character exchanged, or with something stuck to it. */
+/** The value itself, or the value cut, doubled, with one character replaced, or with other text inserted. */
 const bent = (values: readonly string[]): fc.Arbitrary<string> =>
   fc.tuple(fc.constantFrom(...values), fc.nat(7), fc.nat(200), text).map(([value, how, at, junk]) => {
     const place = value === '' ? 0 : at % value.length
@@ -106,7 +106,7 @@ const bent = (values: readonly string[]): fc.Arbitrary<string> =>
   })
 
 const percent = (value: string): string => encodeURIComponent(value.toWellFormed())
-/** As it is where an address can hold it, else escaped; `raw` leaves escapes that are wrong. */
+/** The value itself where an address can hold it, otherwise escaped; `raw` keeps invalid escapes. */
 const written = (value: string, raw: boolean): string =>
   raw && /^[!-~]*$/.test(value) ? value.replaceAll(/[?#]/g, '') : percent(value)
 
@@ -114,7 +114,7 @@ const planted = fc.string({ maxLength: 12 }).map((rest) => `${PLANTED}-${rest.re
 const field = (values: readonly string[]): fc.Arbitrary<string> =>
   fc.oneof({ weight: 3, arbitrary: bent(values) }, { weight: 2, arbitrary: planted }, { weight: 2, arbitrary: text })
 
-/** Names and values, some doubled, missing or with brackets. */
+/** Names and values, some of them doubled, missing or with brackets. */
 const parameters = (honest: Honest): fc.Arbitrary<[string, string][]> =>
   fc.array(
     fc.oneof(

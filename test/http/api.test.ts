@@ -80,7 +80,7 @@ describe('while the database is away', () => {
 })
 
 describe('POST /v1/callbacks', () => {
-  /** The user reconciliation that a company passes its callbacks on for. */
+  /** What identifies the user, for a company that passes its callbacks on. */
   const whose = ({ credentialsId, userId }: { credentialsId: string; userId: string }) => ({
     credentials_id: credentialsId,
     user_id: userId,
@@ -189,7 +189,7 @@ describe('GET /v1/consents/:id', () => {
 })
 
 describe('GET /v1/events', () => {
-  /** The feed of one consent, with its running number as the cursor. */
+  /** The events of one consent, with their sequence number as the cursor. */
   const aFeed = async () => {
     const consent = await anAskedConsent(world)
     return aWeb(world, {

@@ -1,5 +1,5 @@
-// The board on both backends: who may come in, from where, and what is refused. The routes that the library registers
-// are the measure, so an update of Bull Board that adds one fails here until somebody has decided what it is.
+// The board on both backends: who has access, from which site, and what is refused. The tests compare with the routes
+// that Bull Board registers, so an update that adds a route fails here until somebody has classified the route.
 import fastify from 'fastify'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
@@ -43,7 +43,7 @@ const aBoard = async (
 }
 
 const requestFor = (key: string): InjectOptions & { method: 'GET'; url: string } => {
-  // Any of the methods will do for the types.
+  // The type needs one method, whichever it is.
   const [method, pattern] = key.split(' ') as ['GET', string]
   const path = pattern
     .replace(':queueName', 'reauth')
@@ -81,7 +81,7 @@ for (const [name, open] of Object.entries(backends)) {
       const registered = new Set<string>()
       const app = await aBoard(backend, false, (route) => registered.add(route))
       await app.close()
-      // Fastify adds HEAD to each GET.
+      // Fastify adds a HEAD route to each GET route.
       expect([...registered].filter((route) => !route.startsWith('HEAD ')).toSorted()).toEqual(
         Object.keys(boardRoutes).toSorted(),
       )
@@ -124,7 +124,7 @@ for (const [name, open] of Object.entries(backends)) {
         const refused = boardRoutes[key] === 'destroy'
         const own = { ...LOGIN, origin: 'https://renew.example' }
         expect((await strict.inject({ ...request, headers: own })).statusCode === 403).toBe(refused)
-        // Only the guard is asked: a body that nobody can read keeps the act itself from happening.
+        // Only the guard is tested: an unreadable body keeps the action itself from happening.
         const unreadable = { headers: { ...own, 'content-type': 'application/json' }, payload: '{' }
         const allowed = await lenient.inject({ ...request, ...(refused ? unreadable : { headers: own }) })
         expect(allowed.statusCode).not.toBe(403)

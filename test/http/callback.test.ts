@@ -1,5 +1,5 @@
-// The callback over real HTTP: committed before it is answered, the same answer for every state, nothing lost when the
-// database is away.
+// The callback over real HTTP: it is committed before it is answered, every state gets the same answer, and nothing is
+// lost when the database is unavailable.
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Secret } from '../../src/secret.ts'
@@ -26,7 +26,7 @@ const statusesOf = async (consentId: string): Promise<string[]> =>
 const STATE = 's'.repeat(43)
 const OK_STATE = { state: STATE }
 
-/** All of an answer that its asker sees, the random part of its address apart. */
+/** The parts of an answer that the browser sees, without the random part of the redirect's address. */
 const shapeOf = ({ status, headers, location, body }: Answer) => ({
   status,
   location: location.replace(/[A-Za-z0-9_-]{22}$/, '<22 characters>'),
@@ -65,7 +65,7 @@ describe('a code', () => {
     expect(events).toHaveLength(1)
     await world.drain()
     expect(world.simulator.ledger.count({ what: 'exchange', credentials_id: consent.credentialsId })).toBe(1)
-    // A replay after everything is over changes nothing either.
+    // A replay after the renewal changes nothing either.
     expect((await web.get(path)).location).toBe(answers[0]?.location)
     await world.drain()
     expect(world.simulator.ledger.count({ what: 'exchange', credentials_id: consent.credentialsId })).toBe(1)
@@ -226,7 +226,7 @@ describe('what is no callback', () => {
 })
 
 describe('with the database away', () => {
-  /** A web server on a store of its own whose database can be taken away. */
+  /** A web server with its own store, whose database can be made unavailable. */
   const aWebThatLosesItsDatabase = async () => {
     const address = await createDatabase()
     const { store, close } = openStore({ url: new Secret(address), vault: world.vault, connections: 2 })

@@ -1,4 +1,4 @@
-// The page after the bank, for everything that can have come of an authorisation.
+// The page after the bank, for every possible outcome of an attempt.
 import { DateTime } from 'luxon'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { AuthorisationStatus, ConsentStatus, RenewalStatus } from '../../src/domain/model.ts'
@@ -18,7 +18,7 @@ afterAll(async () => {
   await world.close()
 })
 
-/** An authorisation in that status, with whatever of its cycle and consent the page looks at. */
+/** An attempt in that status, with the fields of its cycle and consent that the page reads. */
 const anAuthorisation = async (
   status: AuthorisationStatus,
   {

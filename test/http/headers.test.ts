@@ -1,4 +1,4 @@
-// Every header that matters, per route: a table to be read, so that a change of one is seen.
+// Every header that matters, per route: readable tables, so that a change of a header is noticed.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startWorld, type World } from '../setup/world.ts'
 import { plans } from '../queue/setup.ts'
@@ -21,7 +21,7 @@ afterAll(async () => {
   await world.close()
 })
 
-/** All but those that vary from answer to answer. */
+/** All headers except those that differ from answer to answer. */
 const headersOf = ({ headers }: Answer): Record<string, string> =>
   Object.fromEntries(
     [...headers].filter(

@@ -1,4 +1,4 @@
-// Health, metrics and the life of the listener.
+// Health, metrics, and how the listener handles slow connections and closes.
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
@@ -29,7 +29,7 @@ const aSocket = async (server: Web): Promise<Socket> => {
   return socket
 }
 
-/** Everything until the other side closes. */
+/** Everything that arrives until the other side closes. */
 const readAll = async (socket: Socket): Promise<string> => {
   let text = ''
   socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
@@ -45,7 +45,7 @@ describe('/livez', () => {
 
   test('says that the loop hangs when most of its turns are late', async () => {
     const server = await aWeb(world, { times: { maxLagMs: 60 } })
-    // A process that is busy all the time: each turn of the loop takes 150 ms.
+    // A busy process: each turn of its event loop takes 150 ms.
     let answered = false
     const busy = async (turns: number): Promise<void> => {
       for (let turn = 0; turn < turns && !answered; turn += 1) {
@@ -160,7 +160,7 @@ describe('slow connections', () => {
     const started = performance.now()
     const answer = await server.get(`/callback?${query}`)
     expect(answer.status).toBe(303)
-    // Ten times what it takes; the slow ones would keep it for as long as their headers may take.
+    // Ten times the usual time; if slow connections blocked the callback, it would wait until their headers time out.
     expect(performance.now() - started).toBeLessThan(5_000)
     for (const socket of sockets) socket.destroy()
   })

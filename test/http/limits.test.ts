@@ -1,4 +1,5 @@
-// Whose wrong keys count against whom: by the client's address, and of that what a proxy says only where it is trusted.
+// Wrong keys count against the client's address; the address that a proxy forwards counts only where the proxy is
+// trusted.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeLog } from '../../src/log.ts'
 import { openBackend, type Backend } from '../../src/queue/backend.ts'
@@ -91,7 +92,7 @@ describe('wrong logins at the board', () => {
     expect(Number(shut.headers.get('retry-after'))).toBeGreaterThan(0)
     expect(shut.headers.get('cache-control')).toBe('no-store')
     expect((await web.get('/ops/queues/api/queues', { headers: basic('ops:a password') })).status).toBe(429)
-    // The API has its own count.
+    // The API counts wrong keys separately.
     expect((await call(web, WRONG)).status).toBe(401)
   })
 
@@ -134,12 +135,12 @@ describe('X-Forwarded-For', () => {
         await ask('203.0.113.2'),
       ]).toEqual([401, 429, 401, 429])
       expect(web.logged()).toContain('"client":"203.0.113.2"')
-      // What the client itself wrote stands before what the proxy saw, and is not read.
+      // The entries that the client itself wrote come before the proxy's entry and are ignored.
       expect(await ask('198.51.100.7, 203.0.113.1')).toBe(429)
       expect(await ask('127.0.0.1, 203.0.113.1')).toBe(429)
-      // Of two proxies both must be known.
+      // With two proxies, both must be trusted.
       expect(await ask('203.0.113.1, 127.0.0.9')).toBe(proxy === 'loopback' || proxy.endsWith('/8') ? 429 : 401)
-      // Some write the port beside it, and IPv6 clients own their network.
+      // Some proxies append the port, and an IPv6 client counts as its whole network.
       expect(await ask('203.0.113.1:4711')).toBe(429)
       expect([
         await ask('2001:db8::1'),

@@ -1,4 +1,4 @@
-// Secrets planted in everything that comes in: none may come out in a log line, whatever happens to the request.
+// Secrets planted in every part of a request: none may appear in a log line, whatever happens to the request.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startWorld, type World } from '../setup/world.ts'
 import { anAskedConsent, API_KEY, aWeb, form, startWeb, theCallback, WITH_KEY, type Web } from './web.ts'
@@ -96,7 +96,7 @@ describe('the log', () => {
     expect(answers.map(({ status }) => status)).toEqual([503, 503, 400, 400, 500, 500, 404, 404, 503])
     expect(failing.logged()).not.toContain('planted')
     expect(failing.logged()).toContain('P2025')
-    // Only the page that repeats the request holds what came in.
+    // Only the page that repeats the callback holds the request's values.
     for (const answer of answers.slice(2)) expect(answer.body).not.toContain('planted')
   })
 })

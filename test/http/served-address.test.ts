@@ -1,4 +1,4 @@
-// The one judgement of the router, the import and doctor.
+// The rule that the router, the import and doctor share.
 import { describe, expect, test } from 'vitest'
 import { isDeadCallback, servedAddress } from '../../src/http/served-address.ts'
 
@@ -47,7 +47,7 @@ describe('a redirect_uri is dead', () => {
     ['https://consents.example.com//Callback?tenant=1', false],
     ['https://CONSENTS.example.com:443/callback', false],
     ['https://consents.example.com/callback?tenant=1&x=state', false],
-    // The bank's own would be the second of their name.
+    // The bank would add a second parameter of the same name.
     ['https://consents.example.com/callback?state=x', true],
     ['https://consents.example.com/callback/?tenant=1&state', true],
     ['https://consents.example.com/callback?%63ode=x', true],
@@ -63,7 +63,7 @@ describe('a redirect_uri is dead', () => {
     ['https://consents.example.com.:443/cb', true],
     ['http://consents.example.com/cb', true],
     ['http://consents.example.com:443/cb', true],
-    // Others are the company's own, and pass on what comes by POST /v1/callbacks.
+    // Other addresses are the company's own; it forwards their callbacks by POST /v1/callbacks.
     ['https://consents.example.com:8443/cb', false],
     ['https://app.example.com/cb', false],
     ['https://consents.example.com.evil.example/cb', false],

@@ -1,5 +1,5 @@
-// What users follow is served however a bank, a proxy or a mail client spells it; what machines use answers to one
-// spelling alone.
+// The addresses that users follow are served in every spelling that a bank, a proxy or a mail client produces; the
+// addresses for machines are served in one spelling only.
 import http from 'node:http'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { servedAddress } from '../../src/http/served-address.ts'
@@ -29,7 +29,7 @@ interface Answer {
   readonly body: string
 }
 
-/** Not by fetch, which puts dot segments, fragments and absolute addresses right before it sends. */
+/** fetch would normalise dot segments, fragments and absolute addresses before it sends. */
 const ask = (
   target: string,
   {
@@ -55,7 +55,7 @@ const ask = (
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
 const statusesOf = async (consentId: string) => (await world.authorisationsOf(consentId)).map(({ status }) => status)
 
-/** The path alone; a query follows. */
+/** Only the path; each test appends the query. */
 const callbackPaths = [
   '/callback/',
   '/callback//',
@@ -137,7 +137,7 @@ describe('the callback is taken in place at', () => {
     expect(await statusesOf(refused.id)).toEqual(['refused'])
     const consent = await anAskedConsent(world)
     expect((await ask(`/CALLBACK/?${await theCallback(world, consent.id)}`)).status).toBe(303)
-    // The simulator refuses a code whose redirect_uri is not the one its link was made for, to the letter.
+    // The simulator refuses a code whose redirect_uri is not exactly the link's.
     await world.drain()
     expect(await statusesOf(consent.id)).toEqual(['renewed'])
   })
@@ -306,7 +306,7 @@ describe('what machines use answers to its own spelling alone', () => {
       `/done/..${path}`,
       ...hosts.map((host) => `${host}${path}`),
     ]
-    // A slash at the end of the board is the board's own address; a path below a parameter may be anything.
+    // A trailing slash is valid for the board's own address; below a path parameter any path is possible.
     return path === '/ops/queues' ? wrong : [...wrong, `${path}/`, `${path}//`, `${path}/.`]
   }
 
@@ -337,7 +337,7 @@ describe('what machines use answers to its own spelling alone', () => {
     const own = await ask(path, { headers, to: server, method: path === '/v1/callbacks' ? 'POST' : 'GET' })
     expect(own.status).toBe({ '/v1/callbacks': 400, '/v1/consents/x': 404 }[path] ?? 200)
     for (const spelling of spellingsOf(path)) {
-      // Below the board's own address nothing but reading is asked for what is not there: the guard speaks first.
+      // Below the board's address only GET and HEAD reach the 404: the board's guard refuses other methods first.
       for (const method of spelling.startsWith('/ops/queues/') ? ['GET', 'HEAD'] : ['GET', 'HEAD', 'POST']) {
         const answer = await ask(spelling, { headers, to: server, method })
         expect([method, spelling, answer.status]).toEqual([method, spelling, 404])

@@ -1,5 +1,5 @@
-// The start page over real HTTP: looking changes nothing, the button leads to the bank, everything else leads to an
-// honest page.
+// The start page over real HTTP: looking changes nothing, the button leads to the bank, and every other request gets a
+// page that says what is the case.
 import { randomUUID } from 'node:crypto'
 import { TransientError } from '../../src/errors.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

@@ -1,5 +1,4 @@
-// A web server over a real world (store on PostgreSQL, simulator, clock), on loopback, with its log kept for the tests
-// to read.
+// A web server over a real world (store on PostgreSQL, simulator, clock), on loopback; the tests can read its log.
 import { Writable } from 'node:stream'
 import { onTestFinished } from 'vitest'
 import { sha256Hex } from '../../src/crypto/hashing.ts'
@@ -18,7 +17,7 @@ export interface Web extends HttpServer {
   readonly url: string
   /** Everything logged so far. */
   logged(): string
-  /** Without following redirects. */
+  /** Does not follow redirects. */
   get(path: string, init?: RequestInit): Promise<Answer>
   post(path: string, init?: RequestInit): Promise<Answer>
 }
@@ -40,7 +39,7 @@ const ask = async (url: string, init: RequestInit): Promise<Answer> => {
   }
 }
 
-/** Closes with the test (or at the end of the file, when made outside of one). */
+/** The server closes when the test ends (or at the end of the file, when it was started outside of a test). */
 export const startWeb = async (world: World, over: Partial<ServerDeps> = {}): Promise<Web> => {
   const lines: string[] = []
   const to = new Writable({
@@ -94,14 +93,14 @@ export const aWeb = async (world: World, over: Partial<ServerDeps> = {}): Promis
 
 export const form = (fields: Record<string, string>): RequestInit => ({ body: new URLSearchParams(fields) })
 
-/** A consent whose user was just asked: a renewal is open and a link made. */
+/** A consent whose user was just asked: its renewal is open and has an authorisation URL. */
 export const anAskedConsent = async (world: World, over: Partial<Parameters<World['addConsent']>[0]> = {}) => {
   const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }), ...over })
   await world.drain()
   return consent
 }
 
-/** What the bank sends the user back with. */
+/** The query with which the bank redirects the user to the callback. */
 export const theCallback = async (
   world: World,
   consentId: string,

@@ -123,8 +123,8 @@ describe('a large import', () => {
     expect(await run(readRows(manyRows(), 'ndjson'))).toMatchObject({ created: ROWS, bad: 0 })
     const perSecond = Math.round((ROWS * 1000) / (performance.now() - started))
     console.log(`${perSecond} rows a second; heap in MB: ${heaps.map((heap) => heap.toFixed(0)).join(' ')}`)
-    // The first half warms up (compiled code, remembered days of zones); the 8,000 rows of the second would be some 20
-    // MB if kept.
+    // The first half warms up (compiled code, cached days of zones); the 8,000 rows of the second half would take some
+    // 20 MB if they were kept.
     expect(Math.max(...heaps.slice(4))).toBeLessThan((heaps[3] ?? 0) + 8)
   }, 120_000)
 })

@@ -6,7 +6,7 @@ import { formatByName, readRows, type ImportFormat, type RawRow } from '../../sr
 
 const read = async (text: string | Buffer, format?: ImportFormat, chunk = 7): Promise<RawRow[]> => {
   const bytes = Buffer.from(text)
-  // In small pieces: no boundary may matter, not even inside a character.
+  // The file arrives in small pieces: a boundary may be anywhere, even inside a character.
   const pieces = Array.from({ length: Math.ceil(bytes.length / chunk) }, (_, index) =>
     bytes.subarray(index * chunk, (index + 1) * chunk),
   )
@@ -140,7 +140,7 @@ test('the format is told by the name of a file, else by its first line', async (
   expect(idsOf(await read(`${header}\n${record('c1')}\n`))).toEqual(['c1'])
 })
 
-/** The same text as other programs write it. */
+/** The same text in the encodings that other programs use. */
 const encodings: Record<string, (text: string) => Buffer> = {
   'UTF-8 with a BOM': (text) => Buffer.from(`\uFEFF${text}`),
   'UTF-16 LE with a BOM': (text) => Buffer.from(`\uFEFF${text}`, 'utf16le'),

@@ -6,7 +6,7 @@ import type { ImportRow } from '../../src/store/administration-port.ts'
 
 export const NOW = DateTime.fromISO('2026-11-23T10:00:00.000Z', { zone: 'utc' })
 
-/** A row as the check hands it to the store: a healthy consent in the UK. */
+/** A row as the check passes it to the store: a consent in the UK that is not due. */
 export const aRow = (over: Partial<Omit<ImportRow, 'refreshToken'>> & { refreshToken?: string } = {}): ImportRow => {
   const { refreshToken = `refresh-${randomUUID()}`, ...rest } = over
   return {
@@ -29,7 +29,7 @@ export const aRow = (over: Partial<Omit<ImportRow, 'refreshToken'>> & { refreshT
   }
 }
 
-/** The same as it stands in a file. */
+/** The same row as a line of a file. */
 export const aLine = (over: Record<string, unknown> = {}): Record<string, unknown> => ({
   credentials_id: `cred-${randomUUID()}`,
   refresh_token: `refresh-${randomUUID()}`,

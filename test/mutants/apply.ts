@@ -1,10 +1,10 @@
-// A mutant's edits applied to text: each must fit exactly once, otherwise it is an error, never a mutant that changes
-// nothing.
+// Applies a mutant's edits to text: each edit must fit exactly once. Otherwise it is an error, never a mutant that
+// changes nothing.
 import type { Edit } from './mutant.ts'
 
 export const occurrences = (text: string, find: string): number => text.split(find).length - 1
 
-/** The files of the edits as they will be, by path. Throws when an edit does not fit exactly once. */
+/** The edited files by path. Throws when an edit does not fit exactly once. */
 export const applied = (edits: readonly Edit[], read: (file: string) => string): ReadonlyMap<string, string> => {
   const files = new Map<string, string>()
   for (const { file, find, replace } of edits) {

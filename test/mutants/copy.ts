@@ -1,5 +1,5 @@
-// A copy of the project in a temporary folder, in which mutants may live: the sources as git knows them, the packages
-// by a link.
+// A copy of the project in a temporary folder, to which mutants can be applied: it has the sources that git knows, and
+// links to the packages.
 import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
@@ -16,19 +16,22 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
 export interface Copy {
-  /** The copy's root: tests run in it. */
+  /** The copy's root, in which the tests run. */
   readonly tree: string
-  /** For what the tests write outside it: removed with it. */
+  /** For files that the tests write outside of `tree`; removed together with it. */
   readonly temporary: string
   read(file: string): string
   write(file: string, text: string): void
   remove(): void
 }
 
-/** Ignored by git, made by `npm ci`. */
+/** `npm ci` generates this folder; git ignores it. */
 const GENERATED = 'src/generated'
 
-/** Everything git lists or would list, as it is on the disk now; what is deleted and still listed is left out. */
+/**
+ * Every file that git lists or would list, with its content on the disk; files that are deleted but still listed are
+ * left out.
+ */
 const filesOf = (project: string): string[] =>
   execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '-z'], {
     cwd: project,
@@ -46,7 +49,7 @@ export const makeCopy = (project: string): Copy => {
     const tree = join(root, 'tree')
     const temporary = join(root, 'tmp')
     mkdirSync(temporary, { recursive: true })
-    // As root the embedded PostgreSQL runs as another user, whose data lies in here.
+    // As root the embedded PostgreSQL runs as another user, whose data is in this folder.
     chmodSync(root, 0o755)
     chmodSync(temporary, 0o777)
     for (const file of [...filesOf(project), GENERATED]) {

@@ -1,4 +1,4 @@
-// What a mutant is: a mistake that the suite must catch, as edits of the sources, and the tests that must fail by it.
+// A mutant is a mistake that the suite must catch: edits of the sources, and the tests that must fail with them.
 
 export const mistakes = [
   'drop the epoch from a write',
@@ -21,23 +21,23 @@ export type Mistake = (typeof mistakes)[number]
 
 export interface Edit {
   readonly file: string
-  /** Stands exactly once in the file. */
+  /** Occurs exactly once in the file. */
   readonly find: string
   readonly replace: string
 }
 
 export interface Judge {
   readonly file: string
-  /** The title of a test or of a `describe`, or a part of it; all tests of the file unless said. */
+  /** The title of a test or of a `describe`, or a part of it; by default all tests of the file. */
   readonly only?: string
 }
 
 export interface Mutant {
   readonly id: string
   readonly mistake: Mistake
-  /** What was done, and why it looked right. */
+  /** What was changed, and why the change looked right. */
   readonly how: string
-  /** Of the seven rules in docs/architecture.md, or the invariants of docs/reliability.md. */
+  /** One of the seven rules in docs/architecture.md, or of the invariants in docs/reliability.md. */
   readonly breaks: string
   readonly edits: readonly Edit[]
   /** At least one of these tests must fail. */

@@ -1,5 +1,5 @@
-// That the list of mutants still fits the sources: cheap, so that a change that moves a promise moves its mutant in the
-// same commit.
+// The list of mutants fits the sources. The check is quick, so that a commit that moves the code of a promise also
+// moves its mutant.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -34,7 +34,7 @@ describe.each(mutants.map((mutant) => [mutant.id, mutant] as const))('%s', (_id,
     expect(caughtBy.length).toBeGreaterThan(0)
     for (const { file, only } of caughtBy) {
       expect([file, existsSync(join(project, file))]).toEqual([file, true])
-      // A contract's tests stand beside the file that runs them.
+      // The tests of a contract are in another file of the folder than the file that runs them.
       const folder = dirname(file)
       const text =
         only === undefined

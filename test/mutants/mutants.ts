@@ -1,5 +1,5 @@
-// The mistakes that the suite must catch: each is one that a tired engineer could make and defend. A mutant that
-// survives is answered by a better test, never by a cruder mutant. `npm run test:mutants` applies them to a copy.
+// The mistakes that the suite must catch: each is one that a tired engineer could make and defend. When a mutant
+// survives, improve the tests; never make the mutant cruder. `npm run test:mutants` applies the mutants to a copy.
 import { codes } from './list/codes.ts'
 import { fencing } from './list/fencing.ts'
 import { renewals } from './list/renewals.ts'
@@ -8,7 +8,7 @@ import { mistakes, type Mutant } from './mutant.ts'
 
 const placeOf = ({ mistake }: Mutant): number => mistakes.indexOf(mistake)
 
-/** In the order of the mistakes. */
+/** Sorted by the order of the mistakes. */
 export const mutants: readonly Mutant[] = [...fencing, ...codes, ...renewals, ...surface].toSorted(
   (a, b) => placeOf(a) - placeOf(b),
 )

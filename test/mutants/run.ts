@@ -1,6 +1,6 @@
 // `npm run test:mutants`: applies each known mistake to a copy of the project and shows that the suite catches it.
-// Exits 1 if one survives or could not be judged. `--only id[,id…]`, `--table FILE` (the Markdown table), `--keep`
-// (leaves the copy).
+// Exits with 1 if a mutant survives or could not be judged. `--only id[,id…]`, `--table FILE` (the Markdown table),
+// `--keep` (leaves the copy).
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -27,13 +27,12 @@ const isOf = ({ file, only }: Judge, test: { file: string; name: string }): bool
   test.file === file && (only === undefined || test.name.includes(only))
 
 /**
- * The unmutated copy must be green, and every named test must be there: otherwise nothing that follows would mean
- * anything.
+ * The unmutated copy must pass and every named test must exist: otherwise the runs with mutants would prove nothing.
  */
 const checkBaseline = async (copy: Copy, chosen: readonly Mutant[], signal: AbortSignal): Promise<void> => {
   const judges = chosen.flatMap(({ caughtBy }) => caughtBy)
   const whole = new Set(judges.filter(({ only }) => only === undefined).map(({ file }) => file))
-  // A file that any mutant needs whole is run whole; of the others, the named tests.
+  // If any mutant needs a whole file, the whole file runs; of the other files only the named tests run.
   const runs = [[...whole].map((file) => ({ file })), judges.filter(({ file }) => !whole.has(file))]
   const ran: Ran[] = []
   for (const some of runs)

@@ -1,5 +1,5 @@
-// One run of Vitest in a copy, as a process group of its own: bounded in time, ended as a whole, told by its JSON
-// report.
+// One run of Vitest in a copy, in its own process group: it has a time limit, is ended as a whole, and is judged by its
+// JSON report.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
@@ -13,16 +13,16 @@ export interface Told {
   readonly file: string
   readonly name: string
   readonly status: 'passed' | 'failed'
-  /** The first line of its failure. */
+  /** The first line of the test's failure message. */
   readonly why: string | undefined
 }
 
 export interface Ran {
-  /** Tests that were run to an end. */
+  /** Tests that passed or failed, not skipped ones. */
   readonly tests: readonly Told[]
   /**
-   * Why the run judges nothing, whatever its tests say: a file that did not load, a hook that failed, no report, out of
-   * time.
+   * Why the run proves nothing, whatever its tests report: a file that did not load, a hook that failed, no report, or
+   * the time limit.
    */
   readonly broken: string | undefined
   readonly seconds: number
@@ -46,13 +46,13 @@ const WORDS_SHOWN = 600
 
 const escaped = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|]/g, String.raw`\$&`)
 
-/** Ends Vitest and all that it started: workers, PostgreSQL, Redis. */
+/** Ends Vitest and all processes that it started: workers, PostgreSQL, Redis. */
 const endGroup = async (child: ChildProcess): Promise<void> => {
   const signal = (name: NodeJS.Signals): void => {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, name)
     } catch {
-      // It has ended already.
+      // The group has ended already.
     }
   }
   signal('SIGTERM')
@@ -71,8 +71,8 @@ const readReport = (path: string): Report | undefined => {
 }
 
 /**
- * A test that fails says so itself; a file or a hook that fails takes its tests with it and says nothing about any of
- * them.
+ * A test that fails is reported as failed; a file or a hook that fails keeps its tests from running, and none of them
+ * is reported as failed.
  */
 const brokenBy = (report: Report, tree: string): string | undefined => {
   const silent = report.testResults.find(
@@ -84,8 +84,8 @@ const brokenBy = (report: Report, tree: string): string | undefined => {
 }
 
 /**
- * Runs these tests; with an `only` in every judge, no others of their files. Aborted, it ends what it started and
- * rejects.
+ * Runs these tests; if every judge has an `only`, no other tests of their files. When the signal aborts, ends the
+ * processes that it started and rejects.
  */
 export const runVitest = async (
   copy: Copy,

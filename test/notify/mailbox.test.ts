@@ -1,5 +1,5 @@
-// The judge of addresses: every spelling of a sender, accepted as it is written or refused with the reason; and that
-// what is accepted is what a mail says, read by another program.
+// The parser of mail addresses: every spelling of a sender is accepted exactly as written or refused with the reason;
+// another program reads from the mail exactly what was accepted.
 import { domainToASCII } from 'node:url'
 import fc from 'fast-check'
 import addressparser from 'nodemailer/lib/addressparser'
@@ -11,11 +11,11 @@ import { needsSmtpUtf8 } from '../../src/domain/channel.ts'
 import { mailboxProblem, readSender } from '../../src/notify/mailbox.ts'
 import { soundEnv } from '../config/environment.ts'
 
-/** A domain is the same in letters, in its ASCII form, and in capitals. */
+/** Compares domains in their ASCII form, whether they were written in letters or in ASCII. */
 const inAscii = (address: string): string =>
   address.replace(/@(.*)$/s, (_, domain: string) => `@${domainToASCII(domain)}`)
 
-/** The sender as its mail has it, read by mailparser. */
+/** The sender that mailparser reads from the finished mail. */
 const asReceived = async (from: { name: string; address: string }) => {
   const node = new MailComposer({ from: { ...from }, to: 'zoe@mail.test', subject: 'x', text: 'x' }).compile()
   const { from: read } = await simpleParser(await node.build())
@@ -59,7 +59,7 @@ describe('a sender that is taken', () => {
   test.each(Object.entries(accepted))('%s', async (from, { received, ...sender }) => {
     expect(readSender(from)).toEqual({ sender })
     const { read, header } = await asReceived(sender)
-    // mailparser shows a domain in letters; the header has its ASCII form.
+    // mailparser shows an international domain in letters; the header has its ASCII form.
     expect(read?.map(({ name }) => name)).toEqual([sender.name])
     expect(header).toContain(received ?? sender.address)
     expect(addressparser(header ?? '')).toHaveLength(1)

@@ -1,4 +1,4 @@
-// What every message must say in every language, and what no value can make it say.
+// What every message must say in every language, and what no value may make it say.
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
 import { locales } from '../../src/domain/locale.ts'

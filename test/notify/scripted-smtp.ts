@@ -1,5 +1,4 @@
-// A mail server on loopback that follows a script: what to say at each step, or to cut the connection, or to stay
-// silent.
+// A mail server on loopback that follows a script: at each step it sends a reply, cuts the connection, or stays silent.
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 
 export type Reply = string | 'cut' | 'silence'
@@ -30,11 +29,11 @@ export interface ScriptedSmtp {
 }
 
 export interface Script extends Partial<Record<Step, Reply>> {
-  /** What the server offers in its answer to EHLO, such as `PIPELINING`. */
+  /** The extensions that the server offers in its answer to EHLO, such as `PIPELINING`. */
   readonly extensions?: readonly string[]
 }
 
-/** Refused steps have the consequences they have in real servers: after a refused RCPT there is no DATA. */
+/** A refused step has the same consequences as in real servers: after a refused RCPT there is no DATA. */
 export const scriptedSmtp = async ({ extensions = [], ...script }: Script = {}): Promise<ScriptedSmtp> => {
   const ehlo = ['test', ...extensions, 'HELP']
     .map((line, index, all) => `250${index === all.length - 1 ? ' ' : '-'}${line}`)
@@ -84,7 +83,7 @@ export const scriptedSmtp = async ({ extensions = [], ...script }: Script = {}):
           continue
         }
         play(step)
-        // A server of before 1995 knows no EHLO, and goes on with HELO.
+        // A server from before 1995 does not know EHLO; the client goes on with HELO.
         if (/^[45]/.test(replies[step]) && step !== 'EHLO') refusedAt = step
         if (step === 'DATA') inBody = replies.DATA.startsWith('3')
       }

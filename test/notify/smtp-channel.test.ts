@@ -1,5 +1,5 @@
-// The channel against mail servers on loopback: a real one for what arrives, a scripted one for every way a dialogue
-// can end.
+// The channel against mail servers on loopback: a real one for the messages that arrive, a scripted one for every way
+// in which a dialogue can end.
 import { createServer, type AddressInfo } from 'node:net'
 import { simpleParser, type ParsedMail } from 'mailparser'
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
@@ -215,7 +215,7 @@ const outcomes: Record<string, { script: Script; kind: string; detail: RegExp; l
   'a 354 after the message': { script: { dot: '354 and then?' }, kind: 'uncertain', detail: /EMESSAGE/ },
 }
 
-// Only where silence is the point is it short: elsewhere a busy machine must not be mistaken for a silent server.
+// Time-outs are short only where the script has a silence: elsewhere a busy machine must not look like a silent server.
 const timeoutsFor = (script: Script) =>
   Object.values(script).includes('silence') ? { silenceMs: 400, connectMs: 400 } : {}
 

@@ -1,5 +1,5 @@
-// What real servers say, in their own words (from their documentation and from bug reports), and whether a message
-// waits for it, fails, or counts a try.
+// The replies of real servers in their own words (from their documentation and from bug reports), and whether the
+// message then waits, fails, or counts an attempt.
 import { describe, expect, test } from 'vitest'
 import { classify } from '../../src/notify/smtp-outcome.ts'
 

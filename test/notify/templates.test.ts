@@ -1,5 +1,5 @@
-// The mail texts as they are in the repository, and every way an edit can break them. `npm run check` runs this for
-// their editors.
+// The mail texts in the repository, and every way in which an edit can break them. `npm run check` runs these tests for
+// the editors of the texts.
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// DATABASE_URL as people write it: what each part becomes, and what is refused by name instead of ignored.
+// DATABASE_URL in the spellings that people use: what each part becomes, and that a part we cannot honour is refused by
+// name instead of ignored.
 import { mkdtemp, chmod } from 'node:fs/promises'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// Everything that an operator, a platform or another application may have set for a role or a database, all at once:
-// each setting alone changes what a statement means, or ends one that should go on.
+// Every setting that an operator, a platform or another application may have made for a role or a database, all at
+// once: each alone changes the meaning of a statement, or ends a statement that should go on.
 import { asOwner, createAppRole } from '../setup/roles.ts'
 
 export const awkwardSettings: Readonly<Record<string, string>> = {
@@ -24,7 +24,7 @@ export const awkwardSettings: Readonly<Record<string, string>> = {
   idle_session_timeout: '1ms',
 }
 
-/** The same for PostgreSQL 17 and later. */
+/** An additional setting for PostgreSQL 17 and later. */
 const newer = { transaction_timeout: '1ms' }
 
 export const settle = async (
@@ -43,7 +43,7 @@ export const settle = async (
   )
 }
 
-/** The application's role with its rights, and every awkward setting. */
+/** The application's role with its rights and every awkward setting. */
 export const createAwkwardRole = async (ownerUrl: string): Promise<string> => {
   const url = await createAppRole(ownerUrl)
   await settle(ownerUrl, `ROLE ${new URL(url).username}`)

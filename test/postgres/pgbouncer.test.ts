@@ -1,5 +1,5 @@
-// Behind a PgBouncer with its defaults: every command and role works by transaction, time limits hold, nothing of
-// another client gets in, and what cannot work says why.
+// Behind a PgBouncer with its default settings: every command and role works in transaction mode, time limits hold, the
+// settings of other clients have no effect, and what cannot work is refused with the reason.
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, writeFile } from 'node:fs/promises'
@@ -34,8 +34,8 @@ const aPlace = async (): Promise<Place> => {
 }
 
 /**
- * Leaves settings behind on every server connection of the pool, as an application with sessions of its own in mind
- * does.
+ * Leaves settings behind on every server connection of the pool, as an application does that assumes sessions of its
+ * own.
  */
 const leaveSettings = async (url: string, connections: number): Promise<void> => {
   const clients = Array.from({ length: connections }, () => new pg.Client({ connectionString: url }))

@@ -1,5 +1,5 @@
-// A schema of one's own: by ?schema= or by the role's search_path, beside another application's tables of the same
-// names.
+// A schema for Reconsent alone, set by ?schema= or by the role's search_path, in a database where another application
+// has tables of the same names.
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,7 @@ import { startCompany, until } from '../setup/company.ts'
 import { createDatabase } from '../setup/database.ts'
 import { asOwner, createRole } from '../setup/roles.ts'
 
-/** An empty database whose `public` is another application's, with tables named like ours. */
+/** An empty database whose schema `public` belongs to another application, with tables named like ours. */
 const occupiedDatabase = async (): Promise<string> => {
   const url = new URL(inject('postgresUrl'))
   const name = `occupied_${randomBytes(5).toString('hex')}`
@@ -32,7 +32,7 @@ const occupiedDatabase = async (): Promise<string> => {
 
 const withSchema = (url: string, schema: string): string => `${url}?schema=${schema}`
 
-/** Every command once; afterwards `public` holds what it held, and all of ours is in `schema`. */
+/** Runs every command once; afterwards `public` is unchanged, and all our tables are in `schema`. */
 const everyCommand = async (env: Record<string, string>, ownerUrl: string, schema: string): Promise<void> => {
   const line = aLine({ expires_at: '2027-03-28T00:30:00.000Z' })
   const file = join(await mkdtemp(join(tmpdir(), 'reconsent-schema-')), 'consents.ndjson')

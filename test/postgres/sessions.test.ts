@@ -1,5 +1,5 @@
-// Any server, database or role: whatever it says of time zones, styles, isolation and time limits, each command means
-// the same.
+// Each command means the same on any server, database or role, whatever they set for time zones, styles, isolation and
+// time limits.
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -27,7 +27,7 @@ const aFile = async (lines: readonly Record<string, unknown>[]): Promise<string>
   return file
 }
 
-/** Each command once, on a database of one consent; what they say must not depend on the server. */
+/** Runs each command once, on a database with one consent; the output must not depend on the server. */
 const everyCommand = async (env: Record<string, string>): Promise<void> => {
   const line = aLine({ expires_at: EXPIRES })
   const id = String(line['credentials_id'])
@@ -255,7 +255,7 @@ describe('an instant is right twice over', () => {
     const db = openDatabase({ url: new Secret(url), vault: locked, connections: 1 })
     try {
       for (const zone of ['America/New_York', 'Asia/Kathmandu', 'Pacific/Chatham', 'America/St_Johns', 'UTC']) {
-        // On the pool's one connection, behind the program's back.
+        // Set on the pool's only connection, without the program's knowledge.
         await db.prisma.$executeRawUnsafe(`SET TimeZone TO '${zone}'`)
         for (const [at, instant] of instants.entries()) {
           const name = `${zone} ${at}`

@@ -1,5 +1,5 @@
-// TLS against a real PostgreSQL: what each sslmode accepts, with a private authority, and what is said when it does
-// not.
+// TLS against a real PostgreSQL: which certificates each sslmode accepts, with a private authority, and what the
+// commands report when the certificate is refused.
 import { execFile } from 'node:child_process'
 import { chmod, chown, copyFile, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -20,7 +20,7 @@ let ours: Pair
 let stranger: Pair
 let client: Pair
 let server: EmbeddedDatabase
-/** The address by the name that the right certificate is for. */
+/** The address with the host name that the right certificate is for. */
 let url: string
 
 const identity = async (flag: string): Promise<number> =>
@@ -35,7 +35,9 @@ const untilSet = async (name: string, value: string): Promise<unknown> =>
       ) || undefined,
   )
 
-/** Makes the running server use a certificate; PostgreSQL wants the key to be its own, and unreadable for others. */
+/**
+ * Makes the running server use a certificate; PostgreSQL demands that it owns the key and that others cannot read it.
+ */
 const use = async ({ cert, key }: Pair): Promise<void> => {
   const folder = await mkdtemp(join(tmpdir(), 'reconsent-tls-'))
   await chmod(folder, 0o755)
@@ -60,7 +62,7 @@ const list = async (parameters: string, host = 'localhost'): Promise<string> => 
   return outcome(code, stderr)
 }
 const works = 'works'
-/** How many consents the list shows is no matter here. */
+/** The number of consents in the list does not matter here. */
 const outcome = (code: number | null, stderr: string): string =>
   code === 0 && /^(?:no|\d+) consents?\n$/.test(stderr) ? works : `${code} ${stderr}`.trim()
 

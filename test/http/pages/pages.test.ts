@@ -1,5 +1,5 @@
-// Every page in every language: whole, light, accessible, without scripts, and with nothing a value could break out
-// into.
+// Every page in every language: complete, small, accessible, without scripts, and with no place where a value could
+// break out of the text.
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
 import { locales } from '../../../src/domain/locale.ts'
@@ -255,7 +255,7 @@ describe('the stylesheet', () => {
     expect(stylesheetHref).toMatch(new RegExp(`^${stylesheetPath}\\?v=[0-9a-f]{12}$`))
   })
 
-  /** WCAG 2.2, relative luminance and contrast ratio. */
+  /** Relative luminance and contrast ratio as in WCAG 2.2. */
   const luminance = (hex: string): number => {
     const [r = 0, g = 0, b = 0] = [1, 3, 5].map((from) => {
       const channel = Number.parseInt(hex.slice(from, from + 2), 16) / 255

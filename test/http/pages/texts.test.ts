@@ -1,5 +1,5 @@
-// The words of the pages as they are in the repository, and what an edit can break. `npm run check` runs this for their
-// editors.
+// The texts of the pages in the repository, and the mistakes that an edit can make. `npm run check` runs these tests
+// for the editors of the texts.
 import { readdirSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { locales } from '../../../src/domain/locale.ts'

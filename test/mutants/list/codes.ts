@@ -1,4 +1,4 @@
-// A code on its way: answered before it is safe, sent again, given up or its answer thrown away.
+// Mistakes with codes: a code is answered before it is safe, sent again, given up, or its answer is thrown away.
 import { type Mutant, tests } from '../mutant.ts'
 
 const code: readonly Mutant[] = [

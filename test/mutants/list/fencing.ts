@@ -1,4 +1,4 @@
-// Two workers at one record: epochs, job ids, the sweep's locks.
+// Mistakes with two workers at one record: epochs, job ids, the sweep's locks.
 import { type Mutant, tests } from '../mutant.ts'
 
 const epoch: readonly Mutant[] = [

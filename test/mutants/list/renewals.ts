@@ -1,4 +1,4 @@
-// What counts as a renewal: the connection, the proof, the import, the faults that are not the consent's.
+// Mistakes in what counts as a renewal: the connection, the proof, the import, errors that are not the consent's fault.
 import { type Mutant, tests } from '../mutant.ts'
 
 const connection: readonly Mutant[] = [

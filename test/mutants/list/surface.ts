@@ -1,4 +1,4 @@
-// What leaves the house: messages, links, log lines.
+// Mistakes in what leaves the program: messages, links, log lines.
 import { type Mutant, tests } from '../mutant.ts'
 
 const ledger: readonly Mutant[] = [
