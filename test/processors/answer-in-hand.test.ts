@@ -1,5 +1,5 @@
-// A provider's answer in hand outlives whatever else goes wrong: the old token may be dead already, and nobody gives us
-// the new one twice.
+// The provider's answer to an exchange is kept whatever else goes wrong: the old token may be invalid already, and the
+// provider does not issue the new one twice.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { TransientError } from '../../src/errors.ts'
 import { circuitBreaker } from '../../src/processors/circuit-breaker.ts'

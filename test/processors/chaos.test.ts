@@ -1,5 +1,5 @@
-// Everything at once, from a seed: faults of the provider and the mail server, users who do anything, two workers on
-// every record, crashes between any two writes. Then peace, and what must hold holds.
+// Everything at once, drawn from a seed: faults of the provider and the mail server, users who do anything, two workers
+// on every record, crashes between any two writes. Then the faults end, and the invariants must hold.
 import { DateTime, Duration } from 'luxon'
 import { describe, expect, test } from 'vitest'
 import type { Consent } from '../../src/domain/model.ts'
@@ -10,7 +10,7 @@ const SEEDS = (process.env['CHAOS_SEEDS'] ?? '11').split(',').map(Number)
 const CONSENTS = 8
 const ROUNDS = 45
 
-/** mulberry32. */
+/** The generator mulberry32. */
 const randomFrom = (seed: number) => {
   let state = seed >>> 0
   const next = (): number => {
@@ -26,7 +26,7 @@ type Random = ReturnType<typeof randomFrom>
 
 class Died extends Error {}
 
-/** A store whose writes die now and then: before they are done, or after. */
+/** A store whose writes fail at random, before they are done or afterwards, as if the process had died. */
 const mortal = (world: World, random: Random): World['store'] => {
   const reads = new Set([
     'getView',
@@ -64,7 +64,7 @@ const addFaults = ({ simulator: { faults } }: World): void => {
   faults.add({ endpoint: 'mail', kind: 'cut-after-dot', rate: 0.1 })
 }
 
-/** One user does something, as the start page and the bank let them. */
+/** One user acts, as far as the start page and the bank allow it. */
 const actAs = async (
   world: World,
   consent: Consent,
@@ -188,7 +188,8 @@ const expectOrder = async (world: World, consents: readonly Consent[]): Promise<
     )
     expect(open.map(({ status }) => status)).toEqual([])
     if (consent.cycle > 1) {
-      // Ours is a date the bank gave: of two codes that were both processed `/me` may still have shown the first one's.
+      // Our expiry is one that the bank has given: of two codes that were both processed, `/me` may still have shown
+      // the first one's date.
       const given = ledger
         .entries({ what: 'renewed', credentials_id: credentialsId })
         .map(({ at }) => DateTime.fromISO(at, { zone: 'utc' }).plus({ days: 90 }).toMillis())

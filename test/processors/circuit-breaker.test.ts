@@ -1,5 +1,5 @@
-// When many calls are rejected at once it is our fault: the circuit opens, one trial call a minute goes through, and no
-// consent is blamed.
+// When the provider rejects many calls in a short time, the fault is ours: the circuit opens, one trial call a minute
+// goes through, and no consent is blamed.
 import { Duration } from 'luxon'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { TransientError } from '../../src/errors.ts'

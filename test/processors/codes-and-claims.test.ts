@@ -1,5 +1,5 @@
-// Codes that come twice, late, or for a consent that changed; tokens that changed under an exchange; workers that were
-// overtaken.
+// Codes that come twice, late, or for a consent that has changed; stored tokens that change during an exchange; workers
+// with stale claims.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Consent } from '../../src/domain/model.ts'
 import { Secret } from '../../src/secret.ts'
@@ -36,7 +36,7 @@ afterEach(async () => {
   await world.store.closeCircuit('link-rejected')
 })
 
-/** The user left for the bank twice, and approved twice. */
+/** The user went to the bank twice and approved twice. */
 const withTwoCodes = async () => {
   const consent = await askedConsent(world)
   const links = [await world.leave(consent.id), await world.leave(consent.id)]
@@ -74,7 +74,7 @@ describe('two codes of one consent', () => {
     await bringUpToDate(world, consent.id)
     expect((await authorisation(world, second)).status).toBe('renewed')
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
-    // Nobody was asked again for the one that failed.
+    // The failed first code caused no further message to the user.
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
   })
 
@@ -115,7 +115,10 @@ describe('two codes of one consent', () => {
     expect(await rungsSent(world, consent.id)).toContain('again-1 sent')
   })
 
-  /** The first code was processed, and nobody could ask about it; the user has come back with a second, days later. */
+  /**
+   * The first code was processed and the provider could not be asked about it; days later the user has come back with a
+   * second code.
+   */
   const withDoubt = async () => {
     const { consent, codeId: first } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
@@ -126,7 +129,7 @@ describe('two codes of one consent', () => {
     return { consent, first, second: await codeOf(world, consent.id) }
   }
 
-  /** A provider before or after one of whose calls something else happens. */
+  /** A provider that runs `happens` before or after one of its calls. */
   const meanwhile = (call: 'readMe' | 'exchangeCode', when: 'before' | 'after', happens: () => Promise<unknown>) => ({
     ...world.provider,
     [call]: async (...args: unknown[]) => {
@@ -184,7 +187,7 @@ describe('two codes of one consent', () => {
     await world.goToBank(consent.id, 'approve')
     await bringUpToDate(world, consent.id)
     const { expiresAt, expiresSource } = await world.consentOf(consent.id)
-    // Against a date from `/me` a later one is proof enough, as long as no other code may have moved it.
+    // Where the known date is from `/me`, a later date is proof enough, as long as no other code may have moved it.
     expect(expiresSource).toBe('me')
     world.clock.set(expiresAt.minus({ days: 10 }))
     await bringUpToDate(world, consent.id)
@@ -414,7 +417,7 @@ describe('the stored token changed while a code was being exchanged', () => {
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
     const imports = async (...args: Parameters<World['provider']['exchangeCode']>) => {
       const answer = await world.provider.exchangeCode(...args)
-      // The company passes the rotated token back before we have stored it.
+      // The company imports the rotated token before we have stored it.
       const current = world.simulator.connection(consent.credentialsId)?.refreshToken ?? ''
       await world.db.prisma.consent.update({
         where: { id: consent.id },
@@ -494,7 +497,7 @@ describe('the stored token was corrected by an import while another one was kept
 
   test('the corrected one is alive, the one beside is dead: the stored one decides and stays', async () => {
     const { consent } = await besideUntilMe()
-    // The company refreshed and passes on what it got.
+    // The company has refreshed the token and imports the new one.
     await world.client.refresh(new Secret(world.simulator.connection(consent.credentialsId)?.refreshToken ?? ''))
     await correct(consent, world.simulator.connection(consent.credentialsId)?.refreshToken ?? '')
     await endsRenewed(consent)
@@ -576,7 +579,7 @@ describe('the stored token was corrected by an import while another one was kept
     }
     expect((await authorisation(world, codeId)).status).toBe('unknown')
     expect((await world.consentOf(consent.id)).cycle).toBe(1)
-    // An hour after the old expiry the stored token is refused, for nothing was renewed: the user is asked again.
+    // An hour after the old expiry the stored token is refused, because nothing was renewed: the user is asked again.
     world.clock.set(consent.expiresAt.plus({ minutes: 61 }))
     await advance(world, deps)(codeId, aRun({ manual: true }))
     expect((await authorisation(world, codeId)).status).toBe('refused')
@@ -641,7 +644,8 @@ describe('a worker that was overtaken', () => {
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
     const sleeps = async (...args: Parameters<World['provider']['exchangeCode']>) => {
       const answer = await world.provider.exchangeCode(...args)
-      // It sleeps past its lease; another takes over, finds the old token dead, and cannot conclude anything yet.
+      // The worker sleeps past its lease; another takes over, finds the old token invalid, and cannot conclude anything
+      // yet.
       await endLease(world, 'authorisation', codeId)
       await advance(world)(codeId, aRun())
       expect((await authorisation(world, codeId)).status).toBe('unknown')

@@ -1,5 +1,4 @@
-// Sending a code: every answer the provider can give, and what the ledger of the provider says about how often it was
-// sent.
+// Exchanging a code: every answer that the provider can give, and how often its ledger says that the code was sent.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import {
@@ -28,7 +27,7 @@ afterEach(async () => {
   await world.store.closeCircuit('link-rejected')
 })
 
-/** Whole seconds from the last sending of the code to the next. */
+/** Whole seconds from the last exchange call to the next one. */
 const secondsUntil = async (id: string): Promise<number> => {
   const { nextActionAt, exchangeStartedAt } = await authorisation(world, id)
   return nextActionAt === null || exchangeStartedAt === null
@@ -111,7 +110,7 @@ describe('certainly not processed: sent again within its five minutes', () => {
       status: 'code_received',
       errorCode: 'provider-rate-limited',
     })
-    // Early by itself it only says when; it does not send.
+    // A job that runs early only says when the code is due; it does not send the code.
     expect(await advance(world)(codeId, aRun())).toMatchObject({ kind: 'snooze', reason: 'code_received: not due yet' })
     world.clock.advance({ seconds: 3 })
     await advance(world)(codeId, aRun())

@@ -1,4 +1,4 @@
-// Renewal by full authentication: a new connection takes the old one's place, and all that can go wrong on the way.
+// Renewal by full authentication: a new connection replaces the old one, and everything that can go wrong on the way.
 import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { Secret } from '../../src/secret.ts'
@@ -36,7 +36,7 @@ const asked = async () => askedConsent(world, FRENCH)
 const exchangeFault = (order: Parameters<World['simulator']['faults']['add']>[0]): void =>
   void world.simulator.faults.add({ count: 1, ...order })
 
-/** The consent that took the place of `consent`. */
+/** The consent that replaced the consent with this id. */
 const successorOf = async (id: string) => {
   const { status, supersededById } = await world.consentOf(id)
   expect(status).toBe('superseded')
@@ -92,7 +92,7 @@ describe('approved', () => {
   test('for the same connection: an ordinary renewal of it', async () => {
     const consent = await asked()
     const codeId = await codeOf(world, consent.id)
-    // As a bank does that recognises its user: the connection is the one we have, its token another.
+    // As when the bank recognises its user: the connection is the one we know, with another token.
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
     const exchange = approvesOurs(consent.credentialsId)
     await advance(world, { provider: exchange })(codeId, aRun())
@@ -215,7 +215,7 @@ describe('/me does not name the bank of the new connection', () => {
     return answer.kind === 'me' ? { ...answer, me: { ...answer.me, providerId: undefined } } : answer
   }
   const nameless = (): World['provider'] => ({ ...world.provider, readMe })
-  /** Does what is due of the authorisation, date after date, until it ends or `hours` are over. */
+  /** Runs the attempt's job at each of its dates until the attempt ends or `hours` are over. */
   const liveOn = async (codeId: string, hours: number): Promise<void> => {
     const until = world.clock.now().plus({ hours })
     for (let time = 0; time < 20; time += 1) {
@@ -293,7 +293,7 @@ const sealedBeside = (id: string, token: string): string =>
   world.vault.seal(secret(token), { table: 'authorisations', column: 'new_refresh_token', rowId: id, version: 1 })
 const sealedToken = (id: string, token: string): string => sealToken(world.vault, id, 1, secret(token))
 
-/** The row an import makes of a connection that the provider knows already. */
+/** The row that an import creates for a connection that the provider knows already. */
 const importRow = async (old: Consent, credentialsId: string): Promise<string> => {
   const { id, userId, providerId, country, redirectUri } = aConsent({
     ...old,

@@ -1,5 +1,5 @@
-// Full authentication whose new connection is on record already, by an import that came in between: joined where it is
-// this user's at this bank, left alone where it is not. The record of events must follow every time.
+// A full authentication whose new connection is on record already, because an import came in between: the attempt joins
+// it if it belongs to this user at this bank, and leaves it alone otherwise. The events must agree every time.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Consent } from '../../src/domain/model.ts'
 import { imports } from '../../src/store/import.ts'
@@ -16,7 +16,7 @@ afterEach(async () => world.close())
 
 const FRENCH = { country: 'FR', providerId: 'fr-stet-caisse-depargne', providerName: "Caisse d'Epargne" }
 
-/** The user approved, the tokens are here, and `/me` was away just then. */
+/** The user approved, the tokens are stored, and `/me` was unavailable just then. */
 const approved = async (consent: Consent) => {
   const codeId = await codeOf(world, consent.id)
   world.simulator.faults.add({ endpoint: 'me', kind: 'error-json', count: 1 })
@@ -26,7 +26,7 @@ const approved = async (consent: Consent) => {
   return { codeId, credentialsId: newCredentialsId ?? '' }
 }
 
-/** The company imports the new connection; answers our id of it. */
+/** The company imports the new connection; returns our id of it. */
 const imported = async (
   consent: Consent,
   credentialsId: string,
@@ -48,7 +48,7 @@ const imported = async (
   return (await world.store.findConsent(credentialsId))?.id ?? ''
 }
 
-/** The company says that the consent we have took the place of that connection. */
+/** The company imports that our consent replaced that connection. */
 const sayItSupersedes = async (consent: Consent, credentialsId: string): Promise<void> => {
   const { scopes, email, name, locale, timeZone, expiresAt } = await world.consentOf(consent.id)
   const { userId, providerId, providerName, country, redirectUri } = consent

@@ -1,4 +1,4 @@
-// Whole lives of a consent by moving the clock: what the user got, what the provider saw, where it ended.
+// A consent's whole life cycle by moving the clock: what the user received, what the provider saw, how it ended.
 import type { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { administration } from '../../src/store/administration.ts'
@@ -44,11 +44,11 @@ describe('a user who', () => {
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'lapsed', nextActionAt: undefined })
     expect((await world.renewalsOf(consent.id)).map(({ status }) => status)).toEqual(['lapsed'])
     expect((await eventTypes(world, consent.id)).at(-1)).toBe('consent.lapsed')
-    // The events are gapless.
+    // The events have no gap.
     expect((await world.eventsOf(consent.id)).map(({ seq }) => seq)).toEqual(
       (await world.eventsOf(consent.id)).map((_, index) => index + 1),
     )
-    // A link when it opens, at the expiry, and weekly.
+    // The job makes a link when the cycle opens, at the expiry, and every week.
     const links = seen(world, consent, 'reauthuri').length
     expect(links).toBeGreaterThanOrEqual(14)
     expect(links).toBeLessThanOrEqual(20)

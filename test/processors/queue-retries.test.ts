@@ -1,6 +1,6 @@
-// The queue's retries on a real queue, with the policy's own ratio of lease to first retry (60 s to 5 s), twenty times
-// as fast: a job that failed finds its record free, what may have been sent is never sent again, and after the last try
-// the record rests.
+// Retries of a real queue, with the policy's own ratio of lease to first retry (60 s to 5 s), twenty times as fast:
+// after a failure the job finds its record free, what may have been sent is never sent again, and after the last retry
+// the record is rescheduled.
 import { Duration } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
 import type { Outcome, JobContext } from '../../src/processors/outcome.ts'
@@ -52,14 +52,14 @@ const queued = async () => {
 }
 const secondsUntil = (at: Date | null): number => ((at?.getTime() ?? Number.NaN) - world.clock.now().toMillis()) / 1000
 
-/** The function, and how often it was called. */
+/** The function, and a count of its calls. */
 const counted = <Args extends unknown[], Result>(act: (...args: Args) => Result) => {
   const calls = { count: 0 }
   return [calls, (...args: Args): Result => ((calls.count += 1), act(...args))] as const
 }
 
 describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
-  /** Runs the job of one record until it is in that state; answers how many runs it took. */
+  /** Runs the job of one record until the job is in that state; returns the number of runs. */
   const runUntil = async (
     state: 'completed' | 'failed',
     queue: 'notify' | 'exchange',
@@ -97,7 +97,7 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     const row = await world.consentOf(consent.id)
     expect(row).toMatchObject({ lastErrorCode: 'provider-unreachable', outages: 1, failedAttempts: 0 })
     expect(secondsUntil(row.nextActionAt?.toJSDate() ?? null)).toBeLessThanOrEqual(330)
-    // It has been back for long by then; the next sweep finds the consent.
+    // By then the provider has been available for a long time; the next sweep finds the consent.
     world.clock.advance({ seconds: 331 })
     await sweepNow()
     await jobIn(backend, 'reauth', `${consent.id}-2`, 'completed')

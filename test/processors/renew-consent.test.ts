@@ -1,5 +1,5 @@
-// The reauth job where it does not go well: links refused, the provider unavailable or its circuit open, cells
-// unreadable, crashes between the steps.
+// The reauth job when something goes wrong: links refused, the provider unavailable or its circuit open, encrypted
+// columns unreadable, crashes between the steps.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { TransientError } from '../../src/errors.ts'
 import { ruleFor } from '../../src/domain/rules.ts'

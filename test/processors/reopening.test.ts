@@ -1,5 +1,5 @@
-// Consents that the import's old rule closed, and that come back: as what they were, in their own cycle, with no
-// message twice.
+// Consents that the import's old rule closed and that are reopened: in their old status and cycle, with no message sent
+// twice.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Consent } from '../../src/domain/model.ts'
 import { imports } from '../../src/store/import.ts'
@@ -18,7 +18,7 @@ beforeEach(async () => {
 afterEach(async () => world.close())
 
 const request = () => ({ now: world.clock.now(), reason: 'two logins', by: 'ada' })
-/** Page after page; answers all that came back. */
+/** Reopens page after page; returns all reopened consents. */
 const reopenAll = async (
   filter: Parameters<ReturnType<typeof reopening>['reopenPage']>[0] = {},
   dryRun = false,
@@ -34,7 +34,7 @@ const reopenAll = async (
   }
   return { ids: found.map(({ id }) => id).toSorted(), consents: found, kept }
 }
-/** The other login of the same user, with a later date, as an import brought it. */
+/** An import brings the same user's other login with a later expiry, and the old rule closes `consent`. */
 const closedFor = async (consent: Consent): Promise<Consent> => {
   const newer = await born(world, { userId: consent.userId, providerId: consent.providerId, inDays: 80 })
   await closeByOldRule(world.db, [[consent.id, newer.id]], world.clock.now())
@@ -266,7 +266,7 @@ test('a dry run changes nothing and says what the run then does; the run again f
   const dry = await reopenAll({}, true)
   expect(await all()).toEqual(before)
   const done = await reopenAll()
-  // The clock of the world goes on in between.
+  // Dates are not compared, because the world's clock runs on in between.
   const said = (found: typeof dry) =>
     found.consents.map(({ id, status, cycle, nextActionReason }) => ({ id, status, cycle, nextActionReason }))
   expect(said(done)).toEqual(said(dry))

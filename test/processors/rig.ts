@@ -1,5 +1,5 @@
-// What the tests of the processors share: one consent's jobs run alone, so that the clock may move without waking the
-// others; parts replaced on purpose; leases that run out at once.
+// What the tests of the processors share: running the jobs of one consent only, so that the clock may move without
+// making others due; replacing single parts; ending leases at once.
 import { DateTime, Duration } from 'luxon'
 import { makeLog } from '../../src/log.ts'
 import type { Consent } from '../../src/domain/model.ts'
@@ -24,7 +24,7 @@ export const silent = makeLog({ level: 'silent' })
 const templates = loadTemplates()
 const tables = { consent: 'consents', authorisation: 'authorisations', notification: 'notifications' } as const
 
-/** The dated records of one consent, the earliest first. */
+/** The records of one consent that have a date, the earliest first. */
 const datedOf = async ({ db }: World, consentId: string): Promise<{ kind: RecordKind; id: string; at: Date }[]> =>
   db.prisma.$queryRaw`
     SELECT 'authorisation' AS kind, id, next_action_at AS at FROM authorisations
@@ -36,7 +36,7 @@ const datedOf = async ({ db }: World, consentId: string): Promise<{ kind: Record
     SELECT 'consent', id, next_action_at FROM consents WHERE id = ${consentId}::uuid AND status = 'active'
     ORDER BY at, kind`
 
-/** Runs what is due of this consent now until nothing is; answers what each job said. */
+/** Runs the jobs of this consent's due records until none is due; returns the outcome of each job. */
 export const bringUpToDate = async (world: World, consentId: string): Promise<Outcome[]> => {
   const outcomes: Outcome[] = []
   for (let round = 0; round < 40; round += 1) {
@@ -48,8 +48,8 @@ export const bringUpToDate = async (world: World, consentId: string): Promise<Ou
 }
 
 /**
- * Lives on until `until`: jumps from one date of this consent to the next and does what is due then. Answers how many
- * jumps it took.
+ * Moves the clock from one date of this consent to the next until `until`, and runs what is due at each. Returns the
+ * number of moves.
  */
 export const liveUntil = async (world: World, consentId: string, until: DateTime): Promise<number> => {
   for (let jumps = 0; jumps < 500; jumps += 1) {
@@ -64,7 +64,7 @@ export const liveUntil = async (world: World, consentId: string, until: DateTime
   throw new Error('no end of dates')
 }
 
-/** A consent whose first message was sent: its user may go to the bank. */
+/** A consent whose first message was sent, so that its user may go to the bank. */
 export const askedConsent = async (
   world: World,
   over: Partial<Consent> & { inDays?: number } = {},
@@ -75,13 +75,13 @@ export const askedConsent = async (
   return consent
 }
 
-/** The same, and the user has come back from the bank with a code that nobody has sent yet. */
+/** The same, and the user has come back from the bank with a code that was not exchanged yet. */
 export const withCode = async (world: World, over: Partial<Consent> & { inDays?: number } = {}) => {
   const consent = await askedConsent(world, over)
   return { consent, codeId: await codeOf(world, consent.id) }
 }
 
-/** The user goes and approves; the authorisation whose code came in. */
+/** The user goes to the bank and approves; returns the id of the attempt whose code came in. */
 export const codeOf = async (
   world: World,
   consentId: string,
@@ -136,7 +136,7 @@ const compose = ({ vault, policy, clock }: World) =>
     clock,
   })
 
-/** The same provider, asked elsewhere or with less patience. */
+/** The same provider at another address or with a shorter time-out. */
 export const providerAt = (
   world: World,
   { url = world.simulator.url, requestTimeoutMs = 300 }: { url?: string; requestTimeoutMs?: number } = {},
@@ -154,19 +154,19 @@ export const providerAt = (
     log: silent,
   })
 
-/** An address where nobody listens. */
+/** An address on which no server listens. */
 export const NOBODY = 'http://127.0.0.1:9'
 
-/** One fault at the provider for this connection alone. */
+/** One fault at the provider, for this connection alone. */
 export const fault = (world: World, consent: Consent, order: FaultOrder): void => {
   world.simulator.faults.add({ count: 1, ...order, only: consent.credentialsId })
 }
 
-/** What the judge saw of this connection. */
+/** What the simulator's ledger recorded for this connection. */
 export const seen = (world: World, consent: Consent, what: What): string[] =>
   world.simulator.ledger.entries({ what, credentials_id: consent.credentialsId }).map(({ outcome }) => outcome)
 
-/** Whoever holds this record died: its lease is over. */
+/** Ends the lease of this record, as if its worker had died. */
 export const endLease = async ({ db }: World, kind: RecordKind, id: string): Promise<void> => {
   await db.prisma.$executeRawUnsafe(
     `UPDATE ${tables[kind]} SET lease_until = clock_timestamp() - interval '1 second' WHERE id = $1::uuid`,
@@ -181,13 +181,13 @@ export const rungsSent = async (world: World, consentId: string): Promise<string
 export const eventTypes = async (world: World, consentId: string): Promise<string[]> =>
   (await world.eventsOf(consentId)).map(({ type }) => type)
 
-/** Days from now to the consent's expiry, to the nearest. */
+/** Days from now to the consent's expiry, rounded to the nearest day. */
 export const daysLeft = async (world: World, consentId: string): Promise<number> =>
   Math.round((await world.consentOf(consentId)).expiresAt.diff(world.clock.now()).as('days'))
 
 /**
- * A provider over one of whose answers the process sleeps: a machine suspended, a container paused. The answer is then
- * so old.
+ * A provider after one of whose answers the process sleeps, as on a suspended machine or in a paused container: the
+ * answer is `time` old when the process goes on.
  */
 export const sleepingAfter = (
   world: World,
@@ -203,14 +203,14 @@ export const sleepingAfter = (
   },
 })
 
-/** A store in which one function is another one. */
+/** A store in which some functions are replaced. */
 export const withStore = (world: World, over: Partial<World['store']>): World['store'] => ({ ...world.store, ...over })
 
-/** The store of a process that dies: it gives nothing back that it holds. */
+/** The store of a process that dies: it releases no lease. */
 export const dying = (world: World, over: Partial<World['store']> = {}): World['store'] =>
   withStore(world, { release: async () => false, ...over })
 
-/** Takes all that is there out of the loop, so that the next test begins with nothing due. */
+/** Takes every record out of the loop, so that the next test begins with nothing due. */
 export const retireAll = async ({ db }: World): Promise<void> => {
   await db.prisma.$executeRaw`UPDATE consents SET status = 'paused', next_action_at = NULL WHERE status = 'active'`
   await db.prisma.$executeRaw`

@@ -1,4 +1,4 @@
-// When a message waits, and when it is not sent at all: quiet hours, the cap, a user at the bank, a code in flight,
+// When a message waits and when it is not sent at all: quiet hours, the cap, a user at the bank, a code in flight,
 // newer messages.
 import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -66,7 +66,7 @@ describe('quiet hours', () => {
     const consent = await addDue({ timeZone: 'America/New_York' })
     await bringUpToDate(world, consent.id)
     const [row] = await world.notificationsOf(consent.id)
-    // Ten in London is five in New York; its eight o'clock is one in the afternoon.
+    // Ten in London is five in New York; eight in New York is one in the afternoon in London.
     expect([row?.status, row?.nextActionAt?.toISOString().slice(11, 16)]).toEqual(['pending', '13:00'])
   })
 
@@ -97,7 +97,7 @@ describe('the cap on messages per hour', () => {
     expect(said.map(({ kind }) => kind)).toEqual([...Array.from({ length: 5 }, () => 'done'), 'snooze', 'snooze'])
     expect(said[5]).toMatchObject({ reason: expect.stringContaining('cap of 5 messages per hour') })
     expect(await waitsUntil(all[5]?.id ?? '')).toBe('12:00')
-    // Not even by hand.
+    // An operator's retry does not send it either.
     expect((await send(world)(all[5]?.id ?? '', aRun({ manual: true }))).kind).toBe('snooze')
     world.clock.set(today('12:00'))
     for (const { consent } of all.slice(5)) await bringUpToDate(world, consent.id)

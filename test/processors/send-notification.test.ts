@@ -1,4 +1,5 @@
-// Handing a message to the mail server, at most once: every way a mail server can fail, crashes, retries by hand.
+// Handing a message to the mail server, at most once: every way in which a mail server can fail, crashes, retries by an
+// operator.
 import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { makeLog } from '../../src/log.ts'
@@ -222,7 +223,7 @@ describe('the mail server is away: an outage is not the message’s failure', ()
     },
   )
 
-  /** The same world with a mail server that nobody reaches. */
+  /** The same world with a mail server that cannot be reached. */
   const outage = (): World => ({
     ...world,
     jobs: { ...world.jobs, notification: send(world, { channel: channelTo(NOBODY_LISTENS) }) },
@@ -402,7 +403,8 @@ describe('a crash', () => {
     let putOff: boolean | undefined
     const store = withStore(world, {
       reschedule: async (...args) => {
-        // The user is long back, and the one who took over is just handing the message to the mail server.
+        // The user has been back for long, and the worker that took over is just handing the message to the mail
+        // server.
         world.clock.advance({ minutes: 31 })
         await endLease(world, 'notification', id)
         const channel: typeof world.channel = {

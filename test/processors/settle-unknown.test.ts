@@ -1,4 +1,4 @@
-// An exchange of unknown outcome: settled by one refresh and `/me`, never by sending the code again.
+// An exchange in doubt: it is settled by one refresh and `/me`, never by sending the code again.
 import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Consent } from '../../src/domain/model.ts'
@@ -88,7 +88,7 @@ describe('the provider had not processed it', () => {
       })
       expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', code: null })
       expect(await minutesAfterCode(codeId)).toBe(6)
-      // A person who retries it early asks, and changes nothing.
+      // An operator's early retry asks the provider, and changes nothing.
       world.clock.advance({ minutes: 5, seconds: 50 })
       for (let time = 0; time < 6; time += 1) await advance(world)(codeId, aRun({ manual: true }))
       expect((await authorisation(world, codeId)).status).toBe('unknown')
@@ -192,7 +192,7 @@ describe('the provider is away while it should tell', () => {
       world.clock.set((await authorisationDue(codeId)).plus({ seconds: 1 }))
     }
     expect(hours).toEqual([0.1, 1, 6, 24, 48, 72, 96])
-    // The ladder went on after a day, honestly worded.
+    // The ladder went on after a day, with a message that admits the doubt.
     expect((await world.notificationsOf(consent.id)).map(({ rung, situation }) => [rung, situation])).toEqual([
       ['-14d', 'reminder'],
       ['-7d', 'uncertain'],
@@ -360,7 +360,7 @@ describe('nothing that could be found out counts any more: closed without a call
 const authorisationDue = async (id: string): Promise<DateTime> =>
   DateTime.fromJSDate((await authorisation(world, id)).nextActionAt ?? new Date(0), { zone: 'utc' })
 
-/** A provider in whose hands the process dies: before the call leaves, or after it was processed. */
+/** A provider during whose call the process dies: before the call leaves, or after it was processed. */
 function withDeath(call: 'exchangeCode') {
   const gate = (): World['provider'] => world.provider
   const died = async () => Promise.reject(new Error('died'))

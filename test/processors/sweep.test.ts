@@ -1,4 +1,4 @@
-// The sweep and its helpers: pages, back-pressure, a queue that is away, rows that no two sweeps share, claims that no
+// The sweep and its helpers: pages, back-pressure, an unavailable queue, rows that no two sweeps share, claims that no
 // two workers hold.
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -34,7 +34,7 @@ afterEach(async () => retireAll(world))
 
 const HOLD = Duration.fromObject({ minutes: 10 })
 
-/** A queue in memory whose jobs nobody takes; with `fails` it is away from then on. */
+/** A queue in memory whose jobs no worker takes; after `fails` calls it is unavailable. */
 const aQueue = ({ fails = Number.POSITIVE_INFINITY }: { fails?: number } = {}) => {
   const jobs: { queue: QueueName; id: string; dispatchNo: number }[] = []
   let calls = 0
@@ -60,7 +60,7 @@ const deps = (queue: WorkQueue, over: Partial<SweepDeps> = {}): SweepDeps => ({
   ...over,
 })
 
-/** Bare rows of consents, due now: only their dispatch is tried here. */
+/** Consents that are due now and have no other data: the tests only dispatch them. */
 const addRows = async (count: number, over: { dueInMinutes?: number } = {}): Promise<void> => {
   const now = world.clock.now()
   const nextActionAt = now.plus({ minutes: over.dueInMinutes ?? -1 }).toJSDate()
@@ -127,7 +127,7 @@ describe('a sweep', () => {
     const again = aQueue()
     await sweep(deps(again.queue))()
     expect(again.jobs).toHaveLength(15)
-    // The number counts on, so that a job id is never used twice.
+    // The dispatch number goes on, so that a job id is never used twice.
     expect(again.jobs.filter(({ dispatchNo }) => dispatchNo === 2)).toHaveLength(10)
   })
 
@@ -169,7 +169,7 @@ describe('two of everything', () => {
     await addRows(500)
     const second = openStore({ url: new Secret(await ownUrl()), vault: world.vault, connections: 10 })
     try {
-      // Connected before the race begins: a pool that opens slowly would find nothing left.
+      // Connected before the race begins: a pool that connects slowly would find no row left.
       await second.store.countDue('consent', world.clock.now())
       const queues = [aQueue(), aQueue()]
       const stores = [world.store, second.store]
@@ -296,7 +296,7 @@ describe('the queue has given up on a job', () => {
   const secondsUntilNext = async (id: string): Promise<number> =>
     ((await authorisation(world, id)).nextActionAt?.getTime() ?? Number.NaN) / 1000 -
     world.clock.now().toMillis() / 1000
-  /** Its job failed while `call` was made. */
+  /** The job of an attempt failed during `call`; returns the attempt's id. */
   const failedAt = async (call: 'exchangeCode' | 'readMe'): Promise<string> => {
     const { codeId } = await withCode(world)
     await expect(advance(world, { provider: { ...world.provider, [call]: died } })(codeId, aRun())).rejects.toThrow(

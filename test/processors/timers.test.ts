@@ -1,5 +1,5 @@
-// The timers that work without the queue: codes that no job took, the watchdog of the sweep, and the timekeeper they
-// run on.
+// The timers that work without the queue: codes that no job took, the watchdog of the sweep, and the ticker that runs
+// both.
 import { Duration } from 'luxon'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Log, makeLog } from '../../src/log.ts'
@@ -27,7 +27,7 @@ const stuck = (advanceOne: (id: string, run: JobContext) => Promise<Outcome> = a
     signal: new AbortController().signal,
   })
 
-/** A log that is kept, and an error whose words must not come into it. */
+/** A log that keeps its lines. The text of the error below must not appear in it. */
 const aLog = () => {
   const lines: string[] = []
   return {
@@ -118,7 +118,9 @@ describe('more codes than run at once', () => {
     for (const { codeId } of codes) expect((await authorisation(world, codeId)).status).toBe('renewed')
   })
 
-  /** As many codes as wait, oldest first; one that was taken waits no longer, unless `stays` says so. */
+  /**
+   * Any number of waiting codes, the oldest first; a code that was taken stops waiting, unless `stays` says otherwise.
+   */
   const backlog = (
     size: number,
     {

@@ -1,4 +1,4 @@
-// The proof after a clean exchange: `/me` late, silent, without dates, or about somebody else.
+// The proof after a clean exchange, when `/me` is late, silent, without dates, or about another user.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import {
@@ -29,7 +29,7 @@ afterEach(async () => {
   await world.store.closeCircuit('link-rejected')
 })
 
-/** Seconds from the answer of the exchange to the next question. */
+/** Seconds from the answer of the exchange to the next poll. */
 const dueAfter = async (id: string): Promise<number> => {
   const { nextActionAt, answeredAt } = await authorisation(world, id)
   return ((nextActionAt?.getTime() ?? Number.NaN) - (answeredAt?.getTime() ?? Number.NaN)) / 1000
@@ -58,7 +58,7 @@ describe('/me lags behind', () => {
     expect(seen(world, consent, 'me')).toHaveLength(4)
   })
 
-  // An access token lives an hour as well: the fifth question goes through a refresh.
+  // An access token expires after an hour as well, so the fifth poll needs a refresh.
   test('for more than an hour: asked a fifth time after an hour, then the user is asked again', async () => {
     world.simulator.switches.set({ me_lag_seconds: 90_000 })
     const { consent, codeId } = await withCode(world)

@@ -1,4 +1,5 @@
-// The start page and its button: what it shows in each state, which link it gives, and that it gives none twice.
+// The start page and its button: what the page shows in each state, which authorisation URL the button gives, and that
+// it gives none twice.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { prepareAuthorisation } from '../../src/processors/prepare-authorisation.ts'
 import { leaveForBank } from '../../src/processors/visit-start-page.ts'

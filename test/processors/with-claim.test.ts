@@ -1,5 +1,5 @@
-// The frame of a job: what becomes of its claim when it fails, when it is overtaken, when it is told to stop, when the
-// database is away.
+// The frame of a job: what becomes of its claim when the job fails, when another worker has taken over, when the job is
+// told to stop, when the database is unavailable.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { PermanentError, TransientError } from '../../src/errors.ts'
 import { done, type Outcome, type JobContext } from '../../src/processors/outcome.ts'

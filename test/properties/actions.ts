@@ -1,4 +1,4 @@
-// What can happen in a consent's life, as data that fast-check draws and shrinks, and what each does on the stage.
+// What can happen to a consent, as data that fast-check draws and shrinks, and what each action does on the stage.
 import fc from 'fast-check'
 import { type DateTime, Duration, type DurationLikeObject } from 'luxon'
 import type { Callback } from '../../src/processors/receive-callback.ts'
@@ -15,19 +15,19 @@ const decisions = ['approve', 'deny', 'bank-error', 'somebody-else', 'close'] as
 const wishes = ['pause', 'resume', 'release', 'renew', 'resend', 'revoke', 'opt-out'] as const
 
 export type Action =
-  /** The sweep, and every job it dispatches, side by side. */
+  /** The sweep and all jobs that it dispatches, concurrently. */
   | { readonly act: 'sweep' }
-  /** A job once more: a duplicate delivery, or a retry on the board. */
+  /** Runs a job once more: a duplicate delivery, or a retry on the board. */
   | { readonly act: 'job'; readonly kind: RecordKind; readonly nth: number; readonly manual: boolean }
   | { readonly act: 'look' }
-  /** Presses the button, decides at the bank, and comes back so many times at once. */
+  /** The user presses the button, decides at the bank, and `arrives` equal callbacks come at once. */
   | { readonly act: 'visit'; readonly as: (typeof decisions)[number]; readonly arrives: number }
   | { readonly act: 'replay'; readonly nth: number }
   | { readonly act: 'operator'; readonly wish: (typeof wishes)[number] }
-  /** The company renews it by itself and imports the result. */
+  /** The company renews the consent by itself and imports the result. */
   | { readonly act: 'renewed-elsewhere' }
   | { readonly act: 'fault'; readonly order: FaultOrder }
-  /** Whoever works now is taken for dead, and wakes up later. */
+  /** All leases end, as if the workers were dead; they go on later. */
   | { readonly act: 'leases-end' }
   | { readonly act: 'time'; readonly by: DurationLikeObject }
 
@@ -108,7 +108,7 @@ export const anAction: fc.Arbitrary<Action> = fc.oneof(
 /** What earlier actions left behind for later ones. */
 export interface Past {
   readonly callbacks: Callback[]
-  /** Whom the bank sent back with a code, and when. */
+  /** The users whom the bank sent back with a code, and when. */
   readonly codes: CodeBrought[]
 }
 
@@ -222,7 +222,7 @@ const ask = async (
 const renewElsewhere = async ({ step, importer, consent, world }: Stage, model: Model): Promise<void> => {
   const { simulator, client, clock } = world
   const bank = await step('renewed elsewhere', async () => {
-    // A person takes a while at the bank: two renewals never give the same date.
+    // A user takes a while at the bank: two renewals never give the same date.
     clock.advance({ minutes: 1 })
     const token = simulator.connection(consent.credentialsId)?.refreshToken
     if (token === undefined) return undefined

@@ -1,5 +1,5 @@
-// What becomes of those who came back from the bank with a code: at rest their cycle is renewed, or they were told
-// since that it is not, or there is a reason why nobody asks them.
+// What becomes of users who came back from the bank with a code: at rest their cycle is renewed, or a later message
+// told them that it is not, or there is a reason why nobody asks them.
 import { DateTime } from 'luxon'
 import type { Consent } from '../../src/domain/model.ts'
 import { stateHash } from '../../src/store/authorisation-row.ts'
@@ -8,11 +8,13 @@ import type { CodeBrought } from './actions.ts'
 import { aTokenGotLost, type Rows, rowsOf } from './promises.ts'
 
 const RENEWED = ['renewed', 'repaired']
-/** The mail server may have refused it for good or left its fate open: then nobody sends it again. */
+/**
+ * The mail server may have refused the message for good, or its fate is uncertain: in both cases it is not sent again.
+ */
 const LEFT_US = ['sent', 'uncertain', 'failed']
 
 /**
- * Nobody has the token that works: the provider refuses each link, and a message would lead nowhere. Operators see the
+ * We do not have the valid token: the provider refuses each link, and a message would lead nowhere. Operators see the
  * refusal.
  */
 const isWithoutToken = async (world: World, consent: Consent, { lastErrorCode }: Rows['consent']): Promise<boolean> =>
@@ -28,7 +30,8 @@ const answerTo = (
   const tried = authorisations.find((one) => Buffer.compare(one.stateHash, hash) === 0)
   if (tried === undefined) return 'a code came in that belongs to no attempt'
   const cycle = renewals.find(({ id }) => id === tried.renewalId)
-  // Whoever stopped or held it answers for it; what lapsed takes a code all the same, but asks nobody.
+  // Whoever paused, closed or quarantined the consent must answer the user. A lapsed consent still accepts a code, but
+  // asks nobody.
   if (RENEWED.includes(cycle?.status ?? '') || consent.status !== 'active') return undefined
   const known = Math.max(at.toMillis(), tried.closedAt?.getTime() ?? Number.POSITIVE_INFINITY)
   if (notifications.some(({ status, createdAt }) => LEFT_US.includes(status) && createdAt.getTime() >= known))
@@ -41,7 +44,7 @@ const answerTo = (
   )
 }
 
-/** Those who have no answer, each as a sentence. */
+/** The users without an answer, each as a sentence. */
 export const unanswered = async (world: World, consent: Consent, codes: readonly CodeBrought[]): Promise<string[]> => {
   const rows = await rowsOf(world, consent.id)
   const found = codes.map((code) => answerTo(rows, code)).filter((one) => one !== undefined)

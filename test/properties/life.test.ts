@@ -1,6 +1,6 @@
 // One consent's life, drawn by fast-check: sweeps, retries, users, operators, imports and faults, up to four at once,
-// their steps interleaved by its scheduler. LIFE_RUNS=500 LIFE_SEED=<another> for more than a glance; LIFE_SEED,
-// LIFE_PATH and LIFE_REPLAY (its replayPath) repeat what a failure names.
+// their steps interleaved by fast-check's scheduler. LIFE_RUNS=500 LIFE_SEED=<another> for a longer search; LIFE_SEED,
+// LIFE_PATH and LIFE_REPLAY (its replayPath) repeat a failure that was reported.
 import { randomUUID } from 'node:crypto'
 import fc, { type AsyncCommand } from 'fast-check'
 import { DateTime } from 'luxon'
@@ -78,7 +78,7 @@ const born = async (inDays: number): Promise<Consent> => {
   return consent
 }
 
-/** No faults any more, and some days: then everything that can be known is known. */
+/** The faults end and some days pass: by then every doubt that can be settled is settled. */
 const comeToRest = async (consent: Consent): Promise<void> => {
   world.simulator.faults.clear()
   for (const step of [{ minutes: 10 }, { hours: 2 }, { hours: 12 }, { days: 1 }, { days: 1 }]) {
@@ -89,7 +89,7 @@ const comeToRest = async (consent: Consent): Promise<void> => {
   await bringUpToDate(world, consent.id)
 }
 
-/** Each life begins at the same hour: what others used of its messages is theirs. */
+/** Each life begins at the same hour, so the previous lives' use of its message cap is deleted. */
 const forgetOthers = async (): Promise<void> => {
   await world.db.prisma.$executeRaw`DELETE FROM message_hours`
   await world.db.prisma.$executeRaw`DELETE FROM provider_strikes`
@@ -145,7 +145,7 @@ test(
         ]
         keep([...wrong, ...(await unanswered(world, consent, past.codes))], 'at rest')
       } finally {
-        // Out of the next life's sweeps.
+        // Takes the consent out of the next life's sweeps.
         await administration(world.db, world.policy).closeForGood(consent.id, 'opted_out', {
           now: world.clock.now(),
           reason: 'the end',
@@ -160,8 +160,8 @@ test(
       ...(PATH === undefined ? {} : { path: PATH }),
     })
     if (PATH !== undefined) return
-    // Lives in which nothing happened would prove nothing. Far below what is usual: how many faults meet an exchange is
-    // chance.
+    // Lives in which nothing happened would prove nothing. The bounds are far below the usual counts, because chance
+    // decides how many faults meet an exchange.
     const { ledger } = world.simulator
     expect(ledger.count({ what: 'renewed' })).toBeGreaterThan(RUNS / 4)
     expect(ledger.entries({ what: 'exchange' }).filter(({ fault }) => fault !== undefined).length).toBeGreaterThan(0)

@@ -1,12 +1,12 @@
-// The model of a life: what must be so by what was done to the consent and what was answered, whatever the order of the
-// steps was. It never looks at how the system came to it.
+// The model of a life: it tells from the actions and their answers alone what must be true, whatever the order of the
+// steps. It never looks at how the system got there.
 import type { World } from '../setup/world.ts'
 import type { Consent } from '../../src/domain/model.ts'
 
-/** `paused`, `revoked` and `opted_out` stop it: no message and no link to the bank is made from then on. */
+/** `paused`, `revoked` and `opted_out` stop the consent: from then on no message and no link to the bank is made. */
 type Stand = 'runs' | 'paused' | 'revoked' | 'opted_out'
 
-/** How much there was of what a stop forbids when the command had ended in which it was stopped. */
+/** The counts of what a stop forbids, taken at the end of the command in which the consent was stopped. */
 interface Stopped {
   readonly mails: number
   readonly links: number
@@ -14,17 +14,17 @@ interface Stopped {
 
 export interface Model {
   stand: Stand
-  /** Undefined until the command has ended in which somebody stopped it. */
+  /** Undefined until the end of the command in which the consent was stopped. */
   stopped: Stopped | undefined
-  /** How often this connection's own user said yes at the bank, and was sent back with a code. */
+  /** How often this connection's own user approved at the bank and was sent back with a code. */
   approvals: number
-  /** How often the bank renewed it for the company itself. */
+  /** How often the bank renewed the connection for the company itself. */
   elsewhere: number
   /** How many imports were answered with `repaired`. */
   repaired: number
-  /** How many of its cycles had been renewed at the last look. */
+  /** How many cycles had been renewed at the last check. */
   renewed: number
-  /** Answers of the bank that a browser brought: there are some to bring again. */
+  /** The number of the bank's answers that a browser brought, and that an action may bring again. */
   callbacks: number
 }
 
@@ -38,13 +38,13 @@ export const newModel = (): Model => ({
   callbacks: 0,
 })
 
-/** Somebody's wish was granted: each is one step, so their order is that of their answers. */
+/** An operator's request was granted. Each request is one step, so their order is the order of their answers. */
 export const becomes = (model: Model, stand: Stand): void => {
   model.stand = stand
   model.stopped = undefined
 }
 
-/** What contradicts the model after a command; the model learns from it where a pause was ended by a renewal. */
+/** What contradicts the model after a command; the model also learns here that a renewal ended a pause. */
 export const contradictions = async (
   model: Model,
   world: World,
@@ -58,8 +58,8 @@ export const contradictions = async (
     world.simulator.ledger.count({ what: 'mail', outcome: 'ok', to: email ?? '' }),
   ]
   const wrong: string[] = []
-  // An imported date may be wrong by days. So one that has its full validity proves a renewal, by whom cannot be told:
-  // it may have been the company's own, some days before the issue.
+  // An imported date may be wrong by days. So a date with its full validity proves a renewal, but not by whom: the
+  // company itself may have renewed some days before the issue.
   if (renewed > model.approvals + model.elsewhere)
     wrong.push(`${renewed} renewals, and the bank has made ${model.approvals + model.elsewhere} at most`)
   if (model.repaired > model.elsewhere)
@@ -72,7 +72,7 @@ export const contradictions = async (
   if (model.approvals + model.elsewhere === 0 && consent.expiresAt.getTime() !== expiresAt.toMillis())
     wrong.push('its date has moved, and nobody renewed it')
 
-  // A proven renewal ends a pause, and nothing else does.
+  // Only a proven renewal ends a pause.
   if (model.stand === 'paused' && consent.status === 'active' && renewed > model.renewed) becomes(model, 'runs')
   model.renewed = renewed
   if (model.stand === 'runs') return wrong

@@ -1,5 +1,5 @@
-// What holds after every step of a life, and what holds once everything has come to rest. Each broken one is a
-// sentence.
+// What holds after every step of a life, and what holds once nothing is due or in doubt any more. Each broken promise
+// is a sentence.
 import type { Consent } from '../../src/domain/model.ts'
 import {
   authorisationTransitions,
@@ -13,7 +13,7 @@ import type { World } from '../setup/world.ts'
 type Table = Readonly<Record<string, Readonly<Record<string, string | undefined>>>>
 
 /**
- * Whether a chain of allowed transitions leads from one state to the other: between two looks there may have been
+ * Whether a chain of allowed transitions leads from one state to the other: between two checks there may have been
  * several.
  */
 const leadsTo = (table: Table, from: string, to: string, seen = new Set<string>()): boolean => {
@@ -73,7 +73,7 @@ const undated = ({ consent, authorisations, notifications }: Rows): string[] => 
 const NOT_PROCESSED = ['not-processed', 'invalid_client']
 const repeated = (all: readonly unknown[]): boolean => new Set(all).size < all.length
 
-/** What the other side's books say. */
+/** What the ledger of the provider and the mail server says. */
 const judged = (
   { simulator: { ledger } }: World,
   { credentialsId, email }: Consent,
@@ -100,7 +100,7 @@ const judged = (
   return broken
 }
 
-/** Whether an answer with a new token got lost on its way: then nobody has that token. */
+/** Whether an answer with a new token was lost on its way: then nobody has that token. */
 export const aTokenGotLost = ({ simulator }: World, { credentialsId }: Consent): boolean =>
   simulator.switches.get('rotate_refresh_tokens') !== 'never' &&
   (['exchange', 'refresh'] as const).some((what) =>
@@ -109,7 +109,10 @@ export const aTokenGotLost = ({ simulator }: World, { credentialsId }: Consent):
 
 const isClosed = (rows: Rows): boolean => ['revoked', 'opted_out', 'superseded'].includes(rows.consent.status)
 
-/** A consent that is closed for good takes no token any more: neither from an import nor from its provider. */
+/**
+ * The stored token must be the valid one, except for a consent that is closed for good: neither an import nor the
+ * provider changes its token any more.
+ */
 const tokenProblem = async (world: World, consent: Consent, rows: Rows): Promise<string[]> =>
   isClosed(rows) ||
   aTokenGotLost(world, consent) ||
@@ -117,7 +120,7 @@ const tokenProblem = async (world: World, consent: Consent, rows: Rows): Promise
     ? []
     : ['the stored token is not the one that works at the provider']
 
-/** Remembers what it saw, so that every change since the last look can be judged. */
+/** Remembers the statuses of the last check, so that every change since can be judged. */
 export const makePromises = (world: World, consent: Consent) => {
   let before: Statuses = new Map()
   return {
@@ -147,8 +150,8 @@ export const makePromises = (world: World, consent: Consent) => {
       if (inFlight.length > 0)
         broken.push(`authorisations are still ${inFlight.map(({ status }) => status).join(', ')}`)
       const bank = world.simulator.connection(consent.credentialsId)
-      // A second code of a cycle that comes while the first one's fate is open renews it at the bank once more, hours
-      // later.
+      // If a second code of the cycle comes while the first is in doubt, it renews the connection at the bank again,
+      // hours later.
       const apart = Math.abs((bank?.dates.expiresAt.toMillis() ?? 0) - rows.consent.expiresAt.getTime()) / 86_400_000
       if (!isClosed(rows) && !aTokenGotLost(world, consent) && apart > 1.5)
         broken.push(`the bank's date and ours are ${apart.toFixed(1)} days apart`)

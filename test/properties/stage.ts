@@ -1,5 +1,5 @@
-// The real processors with every step they take (a statement of the store, a call to the provider, a mail) released one
-// at a time by fast-check's scheduler: whatever runs at once is interleaved in an order that belongs to the seed.
+// The real processors, with each of their steps (a statement of the store, a call to the provider, a mail) released one
+// at a time by fast-check's scheduler: concurrent work is interleaved in an order that the seed decides.
 import type { Scheduler } from 'fast-check'
 import type { Consent } from '../../src/domain/model.ts'
 import { PermanentError, TransientError } from '../../src/errors.ts'
@@ -18,9 +18,9 @@ const queues = { consent: 'reauth', authorisation: 'exchange', notification: 'no
 
 export type Stage = ReturnType<typeof makeStage>
 
-/** `queueIsThere`: what is handed over runs at once; otherwise it waits for a sweep. */
+/** `queueIsThere`: enqueued jobs run at once; without a queue, a record waits for a sweep. */
 export const makeStage = (world: World, scheduler: Scheduler, consent: Consent, queueIsThere: boolean) => {
-  /** Waits for its turn; nobody else has one until `act` has ended. */
+  /** Waits for its turn; no other step runs until `act` has ended. */
   const step = async <Result>(label: string, act: () => Promise<Result>): Promise<Result> => {
     const ended = Promise.withResolvers<undefined>()
     const turn = scheduler.schedule(Promise.resolve(), label, undefined, async (release) => {
@@ -65,8 +65,8 @@ export const makeStage = (world: World, scheduler: Scheduler, consent: Consent, 
   const failed = recordFailure({ store, clock })
 
   /**
-   * As the queue runs it: a failure that may pass gets a second attempt, the last failure is recorded. A person's retry
-   * has one.
+   * As the queue runs a job: after a transient failure it tries a second time, and it records the last failure. A retry
+   * by an operator has one try.
    */
   const runJob = async (kind: RecordKind, id: string, manual: boolean): Promise<void> => {
     for (const lastAttempt of manual ? [true] : [false, true]) {
@@ -93,11 +93,11 @@ export const makeStage = (world: World, scheduler: Scheduler, consent: Consent, 
     receive: receiveCallback({ store, enqueue, clock }),
     operator: inSteps('operator', administration(world.db, policy)),
     importer: inSteps('import', imports(world.db, policy)),
-    /** Runs these and the jobs they hand over at once, in an order that the scheduler draws. */
+    /** Runs these actions, and the jobs that they enqueue, concurrently in an order that the scheduler draws. */
     together: async (acts: readonly (() => Promise<unknown>)[]): Promise<void> => {
       const all = async (): Promise<void> => {
         await Promise.all(acts.map(async (act) => act()))
-        // Jobs hand over jobs.
+        // Jobs enqueue further jobs.
         for (let job = handedOver.shift(); job !== undefined; job = handedOver.shift()) await job
       }
       await scheduler.waitFor(all())

@@ -1,4 +1,4 @@
-// The TrueLayer provider against the simulator, which judges by its own ledger what was really processed.
+// The TrueLayer provider against the simulator, whose ledger tells what was really processed.
 import { createHash, randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Provider } from '../../src/provider/port.ts'
@@ -46,7 +46,7 @@ const linkFor = async (connection: Connection, route: 'reauth' | 'full') => {
   return { answer, codeVerifier }
 }
 
-/** A code from the bank after the user pressed "approve". */
+/** A code from the bank after the user has approved. */
 const approvedCode = async (connection: Connection, route: 'reauth' | 'full' = 'reauth') => {
   const { answer, codeVerifier } = await linkFor(connection, route)
   if (answer.kind !== 'link') throw new Error(`expected a link, got ${answer.kind}`)

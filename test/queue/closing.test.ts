@@ -1,5 +1,5 @@
-// Connections that are lost while nobody seems to look after them, lent or being closed: that must neither reach the
-// process's output nor end it.
+// Connections that are lost while no code listens to them, because they are lent out or being closed: the error must
+// neither reach the process's output nor end the process.
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test, vi } from 'vitest'
 import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
@@ -39,7 +39,7 @@ test('a connection that is reset after it was closed prints nothing', async () =
   await backend.close()
   proxy.cut()
   await proxy.set({ kind: 'pass' })
-  // Each time one comes back it has noticed that the last connection was reset.
+  // A connection that comes back shows that the client noticed the last reset.
   for (let time = 0; time < 3; time += 1) {
     await vi.waitFor(() => expect(proxy.open()).toBeGreaterThan(0), { timeout: 10_000 })
     proxy.cut()
@@ -60,7 +60,7 @@ describe('a PostgreSQL that ends its connections', () => {
   const uncaught: unknown[] = []
   const keep = (error: unknown): void => void uncaught.push(error)
 
-  /** The workers' and queues' connections, by what they do just now. */
+  /** Ends connections of the workers and queues, chosen by their current activity. */
   const end = async (which: string): Promise<number> => {
     const { rowCount } = await ours.query(
       'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> ' +
@@ -103,8 +103,8 @@ describe('a PostgreSQL that ends its connections', () => {
       () => (added = 'added'),
       () => (added = 'rejected'),
     )
-    // Autovacuum or the queue's own upkeep may be the first to wait for the tables, so whoever waits is ended until the
-    // question has its answer.
+    // Autovacuum or the queue's own maintenance may be the first to wait for the tables, so every waiting connection is
+    // ended until the query has its answer.
     await vi.waitFor(
       async () => {
         await end(`wait_event_type = 'Lock'`)
@@ -131,7 +131,8 @@ describe('a PostgreSQL that ends its connections', () => {
     await running
     await postgres.set({ kind: 'blackhole' })
     const closing = worker.close()
-    // Their farewell is under way by then. What the server says meanwhile comes before its answer to that.
+    // By then the clients' Terminate message is under way. The server's error message arrives before its answer to
+    // that.
     await vi.waitFor(() => expect(postgres.met()).toBeGreaterThan(0))
     expect(await end('true')).toBeGreaterThan(0)
     await postgres.set({ kind: 'pass' })

@@ -12,7 +12,7 @@ import { makeSweepSchedule } from '../../src/queue/schedule.ts'
 import { aBackend, aGate, anId, eventually, fastPlans, fastTimings, jobIn, workersOn } from './setup.ts'
 import type { Bench, Place } from './setup.ts'
 
-/** A worker process of its own that takes one job and never ends it. Resolves when it has taken it. */
+/** A worker process that takes one job and never ends it. Resolves when the process has taken the job. */
 const startHangingWorker = async (place: Place) => {
   const { target, prefix } = place
   const settings = JSON.stringify({
@@ -24,7 +24,7 @@ const startHangingWorker = async (place: Place) => {
   })
   const child = spawn(process.execPath, [fileURLToPath(new URL('hanging-worker.ts', import.meta.url))], {
     env: { ...process.env, HANGING_WORKER: settings, NODE_NO_WARNINGS: '1' },
-    // It ends by itself when this process does, because its stdin closes then.
+    // The child ends when this process ends, because its stdin closes then.
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   onTestFinished(() => void child.kill('SIGKILL'))
@@ -276,7 +276,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
     })
 
     describe('whose wish a run is', () => {
-      /** Fails or succeeds as told, and notes how each run was called. */
+      /** A handler that fails or succeeds as the test says, and notes the context of each run. */
       const obeying = () => {
         const calls: Pick<JobContext, 'manual' | 'lastAttempt'>[] = []
         let mood: 'ok' | 'transient' | 'permanent' = 'ok'
@@ -597,7 +597,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
       for (let worker = 0; worker < 3; worker += 1) {
         const own = (await aBackend(place)).backend
         await workersOn(own, {
-          // All of them live in this one process: a pause of it must not look like three deaths.
+          // All workers are in this one process: a pause of the process must not look like three deaths.
           timings: { lockDuration: 30_000, stalledInterval: 30_000 },
           handlers: { reauth: async (id) => (runs.set(id as string, (runs.get(id as string) ?? 0) + 1), done('once')) },
         })

@@ -1,4 +1,4 @@
-// Workers and producers on a Redis that a test takes away from them, and what shows that they came back.
+// Workers and producers on a Redis that a test makes unavailable, and checks that they have recovered.
 import { expect } from 'vitest'
 import { done } from '../../src/processors/outcome.ts'
 import type { BackendTarget } from '../../src/queue/connection.ts'
@@ -12,7 +12,7 @@ export const aCrew = async (target: BackendTarget, prefix = aPrefix()) => {
   const gate = aGate()
   const held = anId()
   await workersOn(backend, {
-    // As in production: a lock outlasts the time without a Redis.
+    // As in production: a job's lock lasts longer than the time without Redis.
     timings: { lockDuration: 30_000 },
     handlers: {
       reauth: async (id = '') => {
@@ -24,7 +24,7 @@ export const aCrew = async (target: BackendTarget, prefix = aPrefix()) => {
     },
   })
   await makeSweepSchedule(backend).registerSweep('* * * * * *')
-  /** As the sweep does: what could not be handed over is handed over again. */
+  /** As the sweep does: enqueues again what could not be enqueued. */
   const enqueue = async (id: string): Promise<void> =>
     eventually(async () => work.add('reauth', [{ id, dispatchNo: 1 }]), 20_000)
   return {
@@ -46,9 +46,9 @@ export const aCrew = async (target: BackendTarget, prefix = aPrefix()) => {
         await enqueue(id)
       }
     },
-    /** What was handed over and has not run. */
+    /** The jobs that were enqueued and have not run. */
     missing: async (): Promise<string[]> => fed.filter((id) => !runs.includes(id)),
-    /** The next jobs are taken and done; what fails meanwhile, the next sweep would hand out again. */
+    /** Enqueues jobs until one is done within that time; where one fails, the next sweep would enqueue it again. */
     worksWithin: async (ms: number): Promise<void> =>
       eventually(async () => {
         const id = anId()

@@ -1,4 +1,4 @@
-// A Redis that changes under open connections: the workers and the producers must notice by its answers and find the
+// A Redis that changes under open connections: the workers and producers must notice that from its answers and find the
 // right server.
 import { writeFileSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
@@ -24,7 +24,7 @@ describe('a primary that becomes a replica while its connections stay', () => {
   beforeAll(async () => {
     pair = await startPair({ password: 'hush' })
     primary = pair.first
-    // As DNS or a balancer does: new connections reach the new primary, old ones stay where they are.
+    // As with DNS or a load balancer: new connections reach the new primary, old ones stay on their server.
     address = await startFaultProxy({ targets: () => [primary.port] })
   })
   afterAll(async () => {
@@ -45,7 +45,7 @@ describe('a primary that becomes a replica while its connections stay', () => {
       expect(await crew.backend.tryOut()).toEqual({ ok: true })
     }
     await crew.hold()
-    // What the other did not have yet would be lost with the old primary: this is about what it has.
+    // What the replica does not have yet would be lost with the old primary; this test is about what it has.
     await primary.ask(async (client) => {
       await client.set('mark', '1')
       await client.wait(1, 5_000)
@@ -81,7 +81,7 @@ describe('a primary that becomes a replica while its connections stay', () => {
     const other = primary === pair.first ? pair.second : pair.first
     await other.ask((client) => client.replicaof('NO', 'ONE'))
     primary = other
-    // Its connections are silent, not closed: what blocks on them may rightly be silent for ten seconds.
+    // The connections to the old server are silent, not closed: those that block may rightly be silent for ten seconds.
     await crew.worksWithin(30_000)
   })
 })
@@ -157,7 +157,7 @@ describe('what passes by itself', () => {
     },
   )
 
-  // In `CONFIG SET maxmemory`, 1 byte: scripts that only read still run, and RPOPLPUSH does not.
+  // With a maxmemory of 1 byte, scripts that only read still run, and RPOPLPUSH does not.
   const refusesTheNextJob: Record<
     string,
     { readonly set: [string, ...string[]]; readonly unset: [string, ...string[]] }

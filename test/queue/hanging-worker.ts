@@ -1,4 +1,5 @@
-// A worker process for the contract suite: takes a job, says so on stdout, and never ends it, until it is killed.
+// A worker process for the contract suite: it takes a job, reports that on stdout, and never ends the job, until it is
+// killed.
 import { makeLog } from '../../src/log.ts'
 import { openBackend } from '../../src/queue/backend.ts'
 import { startWorkers } from '../../src/queue/runner.ts'

@@ -8,7 +8,7 @@ import { aPrefix, startRelay } from './setup.ts'
 const relays: Awaited<ReturnType<typeof startRelay>>[] = []
 afterAll(() => Promise.all(relays.map((relay) => relay.cut())))
 
-// Reached through a relay of this file's own, because other files need the server meanwhile.
+// Reached through a relay of this file's own, because other test files use the server at the same time.
 queueContract('PostgreSQL', async () => {
   const relay = await startRelay(Number(new URL(inject('postgresUrl')).port))
   relays.push(relay)

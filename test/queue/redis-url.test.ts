@@ -1,4 +1,4 @@
-// What REDIS_URL may say, and that what is wrong with it is named without a word of the password.
+// What REDIS_URL may contain, and that its mistakes are reported without any part of the password.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { nearest } from '../../src/config/suggest.ts'

@@ -8,7 +8,7 @@ import { aPrefix } from './setup.ts'
 let redis: OwnRedis
 afterAll(() => redis.stop())
 
-// A server of this file's own, because it is killed and started again.
+// A server for this file alone, because the tests kill it and start it again.
 queueContract('Redis', async () => {
   redis = await startOwnRedis()
   return {

@@ -1,4 +1,4 @@
-// What the user of Redis may do, and whom the connection trusts.
+// The rights that Redis's user needs, and which certificates the connection trusts.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'

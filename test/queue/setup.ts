@@ -1,4 +1,4 @@
-// What the queue's tests share: a backend of their own with fast timings, and ways to wait for what happens in it.
+// What the tests of the queue share: a backend of their own with fast timings, and ways to wait for what happens in it.
 import type { Job, JobState } from 'bullmq'
 import { Duration } from 'luxon'
 import { randomBytes, randomUUID } from 'node:crypto'
@@ -27,7 +27,7 @@ export const fastTimings: QueueTimings = {
   reconnectDelay: 100,
 }
 
-/** For tests that do not care how often a job is tried. */
+/** For tests in which the number of retries does not matter. */
 export const plans: QueuePlans = plansFor({
   concurrency: { reauth: 10, notify: 5, exchange: 10 },
   retry: { attempts: 4, firstDelay: Duration.fromObject({ seconds: 5 }) },
@@ -39,26 +39,26 @@ export const fastPlans: QueuePlans = {
   reauth: { ...plans.reauth, attempts: 3, backoffMs: 20 },
 }
 
-/** Where a test's queue lives: nobody else's. */
+/** Where a test's queue is stored; no other test uses the same place. */
 export interface Place {
   readonly target: BackendTarget
   readonly prefix: string
 }
 
-/** What one backend offers the contract. */
+/** What each backend provides for the contract's tests. */
 export interface Bench {
   /** An empty place for one test. */
   place(): Promise<Place>
   /** Makes every place unreachable until the returned function is called. */
   cutOff(): Promise<() => Promise<void>>
-  /** Breaks every open connection, with the backend back at once. */
+  /** Breaks every open connection; the backend is available again at once. */
   breakConnections(): Promise<void>
 }
 
 export const aPrefix = (): string => `test-${randomBytes(6).toString('hex')}`
 export const anId = (): string => randomUUID()
 
-/** Lines that were logged, as objects. */
+/** A log, and its lines as objects. */
 export const aLog = () => {
   const lines: Record<string, unknown>[] = []
   const log = makeLog({
@@ -76,7 +76,7 @@ export const aBackend = async (place: Place, planned: QueuePlans = fastPlans) =>
   return { backend, work: makeWorkQueue(backend), lines }
 }
 
-/** Workers that are reaching for jobs when this resolves. */
+/** Starts workers; they are waiting for jobs when this resolves. */
 export const workersOn = async (
   backend: Backend,
   options: Omit<WorkersOptions, 'backend' | 'timings'> & { readonly timings?: Partial<QueueTimings> },
@@ -89,21 +89,21 @@ export const workersOn = async (
   return workers
 }
 
-/** Polls what only the backend knows. */
+/** Polls for a state that only the backend knows. */
 export const eventually = <T>(look: () => Promise<T> | T, timeout = 15_000): Promise<T> =>
   vi.waitFor(look, { timeout, interval: 20 })
 
-/** The job, once it is in that state. */
+/** Waits until the job is in that state, and returns the job. */
 export const jobIn = (backend: Backend, queue: QueueName, jobId: string, state: JobState): Promise<Job> =>
   eventually(async () => {
     expect(await backend.queue(queue).getJobState(jobId)).toBe(state)
     return (await backend.queue(queue).getJob(jobId)) as Job
   })
 
-/** A promise with its ends outside: for handlers that a test holds and lets go. */
+/** A promise that the test itself resolves or rejects: for handlers that a test holds and releases. */
 export const aGate = () => Promise.withResolvers<void>()
 
-/** A TCP relay that can be cut and mended, to take a server away from its clients and give it back. */
+/** A TCP relay that can be cut and restored: it makes a server unavailable to its clients for a while. */
 export const startRelay = async (port: number) => {
   const sockets = new Set<Socket>()
   const join = (client: Socket): void => {

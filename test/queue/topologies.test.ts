@@ -1,4 +1,4 @@
-// Sentinels and a cluster, for real: what is promised of one server holds while they fail over and while slots move.
+// Real sentinels and a real cluster: the promises for one server also hold while they fail over and while slots move.
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -174,7 +174,7 @@ describe('a cluster without replicas', () => {
     const crew = await aCrew(redis(cluster.url), prefix)
     await crew.worksWithin(10_000)
     await owner.kill()
-    // Whether the others have noticed yet, or only we.
+    // Whether the other nodes have noticed the loss yet, or only our client.
     const isNamed = { ok: false, word: expect.stringMatching(/^(?:CLUSTERDOWN|ECONNREFUSED)$/) }
     await expect.poll(async () => crew.backend.tryOut(), { timeout: 30_000 }).toMatchObject(isNamed)
     await expect
@@ -182,7 +182,8 @@ describe('a cluster without replicas', () => {
         timeout: 30_000,
       })
       .toMatchObject({ ok: false, word: 'CLUSTERDOWN' })
-    // The others serve their own slots: ours is nobody's then, and no advice about the address would help.
+    // With this setting the other nodes serve their own slots, nobody has ours, and advice about the address would not
+    // help.
     for (const node of cluster.primaries.filter((one) => one !== owner)) {
       await node.ask((client) => client.config('SET', 'cluster-require-full-coverage', 'no'))
     }

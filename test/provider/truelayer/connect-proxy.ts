@@ -1,16 +1,16 @@
-// A proxy on loopback that speaks CONNECT, and fails at whichever step a test says. Counts what reached it.
+// A proxy on loopback that speaks CONNECT and fails at the step that a test chooses. Counts what reached it.
 import net from 'node:net'
 import type { Socket } from 'node:net'
 import { tcpServer, tlsServer, type Scripted } from './scripted-server.ts'
 
 export interface ProxyOptions {
-  /** Instead of a tunnel: what the proxy does once CONNECT was read. */
+  /** What the proxy does after CONNECT instead of opening a tunnel. */
   readonly instead?: (client: Socket) => void
-  /** Behind the 200, before any byte goes through. */
+  /** Runs after the 200, before any byte goes through the tunnel. */
   readonly afterTunnel?: (client: Socket, upstream: Socket) => void
-  /** By TLS. */
+  /** Whether the proxy itself speaks TLS. */
   readonly secure?: boolean
-  /** Wherever the tunnel was asked to lead. */
+  /** Where every tunnel leads, whatever CONNECT asks for. */
   readonly leadTo?: string
 }
 
@@ -29,7 +29,7 @@ export const connectProxy = async ({ instead, afterTunnel, secure, leadTo }: Pro
       const upstream = net.connect(Number(target.port), target.hostname.replace(/^\[|\]$/g, ''))
       upstream.on('error', () => client.destroy())
       client.on('close', () => upstream.destroy())
-      // Nobody reads a client whose upstream is gone, and its end would not be seen.
+      // The client's socket is not read any more once the upstream is closed, so its end would not be noticed.
       upstream.on('close', () => client.resume())
       upstream.once('connect', () => {
         client.write('HTTP/1.1 200 Connection established\r\n\r\n')

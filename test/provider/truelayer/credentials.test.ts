@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { expectClean, subject } from './planted.ts'
 import { afterRequest, answering, refusedPort, response, tcpServer } from './scripted-server.ts'
 
-/** A provider that answers by grant, and lists two banks. */
+/** A provider with one answer for refresh tokens and one for codes, and a list of two banks. */
 const provider = (byToken: string, byCode: string) =>
   tcpServer((socket) => {
     let asked = ''

@@ -1,4 +1,4 @@
-// As in production: TLS to a host that is trusted. In a file of its own, since trust is the whole process's.
+// As in production: TLS to a trusted host. In a file of its own, because the trust applies to the whole process.
 import tls from 'node:tls'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { expectClean, subject } from './planted.ts'

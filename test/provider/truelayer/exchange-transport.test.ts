@@ -166,7 +166,7 @@ describe('bytes may have left and no whole answer came, so nobody may send the c
       const it = subject(server.url, { requestTimeoutMs: 400 })
       const startedAt = performance.now()
       const answer = await it.exchange()
-      // Without a total time-out it would never end.
+      // Without a total time-out the call would never end.
       expect(performance.now() - startedAt).toBeLessThan(5_000)
       expect(answer).toEqual(unknown('provider-timeout'))
       expect(server.requests()).toBe(1)
@@ -206,15 +206,15 @@ describe('bytes may have left and no whole answer came, so nobody may send the c
 test('reset as soon as it is accepted: a race, in which sent again only means not sent before', async () => {
   const server = await tcpServer((socket) => socket.resetAndDestroy())
   const answer = await subject(server.url).exchange()
-  // The reset may arrive before this side even knows of the connection (nothing written), or after (anything may have
-  // been).
+  // The reset may arrive before this side knows of the connection (nothing was written) or afterwards (anything may
+  // have been written).
   expect([notProcessed, unknown('provider-unreachable')]).toContainEqual(answer)
   expect(server.requests()).toBe(0)
 })
 
 test('a host with several addresses: those that refuse do not hide that one was reached', async () => {
   const server = await tcpServer(afterRequest((socket) => socket.destroy()))
-  // `localhost` is ::1 and 127.0.0.1; the server listens on the second alone.
+  // `localhost` is ::1 and 127.0.0.1; the server listens on 127.0.0.1 only.
   const answer = await subject(server.url.replace('127.0.0.1', 'localhost')).exchange()
   expect(answer).toEqual(unknown('provider-unreachable'))
   expect(server.requests()).toBe(1)

@@ -1,4 +1,4 @@
-// A provider client full of secrets that must not come out, and the search for them in everything that does.
+// A provider client full of secrets that must not appear, and the search for them in answers and log lines.
 import { Writable } from 'node:stream'
 import { inspect } from 'node:util'
 import pino from 'pino'
@@ -73,7 +73,7 @@ export const subject = (
   }
 }
 
-/** Neither the answer nor the log shows a planted secret or the server's address. */
+/** Neither the answer nor the log may contain a planted secret or the server's address. */
 export const expectClean = (answer: unknown, { logged }: Subject, address?: string): void => {
   const stack = answer instanceof Error ? answer.stack : ''
   const shown = [inspect(answer, { depth: 10, showHidden: true }), JSON.stringify(answer), stack, logged()].join('\n')

@@ -1,4 +1,4 @@
-// Loopback servers that do to a request whatever a test says, byte by byte, and count what reached them.
+// Loopback servers that answer a request byte by byte as a test says, and count what reached them.
 import http from 'node:http'
 import net from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
@@ -10,7 +10,7 @@ export interface Scripted {
   readonly url: string
   /** Connections accepted (TLS: with a finished handshake). */
   connections(): number
-  /** Of all sockets, those that are still open. */
+  /** The sockets that are still open. */
   open(): number
   /** All bytes received, as text. */
   received(): string
@@ -67,11 +67,11 @@ const scripted = async (
 export const tcpServer = (onSocket: (socket: Socket) => void): Promise<Scripted> =>
   scripted(net.createServer(), 'connection', 'http', onSocket)
 
-/** TLS with a certificate nobody trusts unless the test makes it so. */
+/** TLS with a certificate that nobody trusts unless the test installs it. */
 export const tlsServer = (onSocket: (socket: Socket) => void): Promise<Scripted> =>
   scripted(tls.createServer(selfSigned), 'secureConnection', 'https', onSocket)
 
-/** Calls `answer` once a request came in whole (headers and the body its content-length announces). */
+/** Calls `answer` once a whole request has arrived (the headers and the body that its content-length announces). */
 export const afterRequest = (answer: (socket: Socket) => void) => (socket: Socket) => {
   let text = ''
   socket.on('data', (bytes) => {
@@ -104,7 +104,7 @@ export const answering = (status: number, body: unknown, headers: Record<string,
   return tcpServer(afterRequest((socket) => void socket.end(response(status, bytes, headers))))
 }
 
-/** A port of this machine where nobody listens. */
+/** An address of this machine on which no server listens. */
 export const refusedPort = async (): Promise<string> => {
   const server = net.createServer()
   const port = await listening(server)

@@ -1,4 +1,4 @@
-// A certificate for localhost that nobody signed but itself, and its key: good for loopback tests and nothing else.
+// A self-signed certificate for localhost and its key, for loopback tests only.
 export const selfSigned = {
   cert: `-----BEGIN CERTIFICATE-----
 MIIBmzCCAUGgAwIBAgIUIsDNmd5ixuVM7f/VsvG9XqUlJk4wCgYIKoZIzj0EAwIw

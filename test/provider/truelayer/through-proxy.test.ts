@@ -1,5 +1,5 @@
-// Calls through a real CONNECT proxy to a real TLS server: what is provably not sent, and what may have been. Trust in
-// the server's certificate is the whole process's, hence a file of its own.
+// Calls through a real CONNECT proxy to a real TLS server: which requests were provably not sent, and which may have
+// been. The server's certificate is trusted by the whole process, hence a file of its own.
 import net, { type Socket } from 'node:net'
 import tls from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -19,7 +19,7 @@ const notSent = { kind: 'not-processed', code: 'provider-unreachable', retryAfte
 const unknown = (code: string) => ({ kind: 'unknown', code })
 const tokens = afterRequest((socket) => void socket.end(response(200, '{"access_token":"opaque"}')))
 const by = (url: string, bypass: readonly string[] = []) => ({ proxy: { url: new Secret(url), bypass } })
-/** TLS has no reset of its own. */
+/** A TLS socket cannot send a reset itself. */
 const reset = (client: Socket): void =>
   void (client instanceof tls.TLSSocket ? client.destroy() : client.resetAndDestroy())
 const isClosed = async (one: Scripted): Promise<void> => expect.poll(() => one.open()).toBe(0)
