@@ -1,5 +1,5 @@
-// Builders of one cycle for the tables of the domain: instants as offsets from the expiry, rows with everything said
-// that a test does not care for, and answers in words.
+// Builders of one cycle for the tables of the domain tests: instants as offsets from the expiry, rows with defaults for
+// every field that a test does not care about, and results in words.
 import { randomUUID } from 'node:crypto'
 import { DateTime } from 'luxon'
 import type { Authorisation, Consent, ConsentView, Notification, Renewal } from '../../src/domain/model.ts'
@@ -14,7 +14,7 @@ const units: Record<string, 'days' | 'hours' | 'minutes' | 'seconds'> = {
   s: 'seconds',
 }
 
-/** `'-14d -1s'`: a second before fourteen days before the expiry; a day is 24 hours. */
+/** `'-14d -1s'` is a second before fourteen days before the expiry; a day has 24 hours. */
 export const at = (offset: string): DateTime =>
   offset.split(' ').reduce((instant, part) => {
     const [, amount, unit = ''] = /^([+-]?\d+)([dhms])$/.exec(part) ?? []
@@ -91,7 +91,7 @@ export interface Cycle {
   readonly messages?: readonly Notification[]
 }
 
-/** A view; with anything of a cycle said, the cycle is open. */
+/** A consent with its records; if any part of a cycle is given, the cycle is open. */
 export const aCycle = ({ consent, renewal, links = [], messages = [] }: Cycle): ConsentView => ({
   consent: consentAt(consent),
   renewal: renewal === undefined && links.length + messages.length === 0 ? undefined : aRenewal(renewal),
@@ -99,7 +99,9 @@ export const aCycle = ({ consent, renewal, links = [], messages = [] }: Cycle): 
   notifications: messages,
 })
 
-/** `wait -14d`, `renew link and -14d (reminder) by reauth`, `lapse`: compared with a row's own words. */
+/**
+ * The action in words, to compare with a table row: `wait -14d`, `renew link and -14d (reminder) by reauth`, `lapse`.
+ */
 export const inWords = (next: NextAction): string => {
   if (next.action === 'wait') return `wait ${offsetOf(next.at)}`
   if (next.action !== 'renew') return next.action
@@ -108,7 +110,7 @@ export const inWords = (next: NextAction): string => {
   return `renew ${parts.filter(Boolean).join(' and ')}`
 }
 
-/** The offset from the nearest day that means this instant: `-14d`, `+90d`, `-14d +30m`, `+1h`. */
+/** The instant as an offset from the nearest day: `-14d`, `+90d`, `-14d +30m`, `+1h`. */
 export const offsetOf = (instant: DateTime): string => {
   const seconds = Math.round(instant.diff(EXPIRY).as('seconds'))
   if (instant.toMillis() !== EXPIRY.plus({ seconds }).toMillis()) return instant.toISO() ?? ''

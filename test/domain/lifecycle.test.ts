@@ -1,4 +1,5 @@
-// The tables of transitions: complete, closed under their states, and guarded.
+// The tables of transitions: every state is covered, every transition ends in a state of the table, and the guard
+// refuses all others.
 import { describe, expect, test } from 'vitest'
 import {
   authorisationTransitions,

@@ -1,4 +1,4 @@
-// What is next for a consent: every rule of the chain at the second before, at and after each boundary.
+// The next action for a consent: every rule of the chain at the second before, at and after each boundary.
 import { Duration } from 'luxon'
 import { describe, expect, test } from 'vitest'
 import type { Policy } from '../../src/domain/policy.ts'

@@ -1,5 +1,5 @@
-// Which routes are open for a cycle, asked by job, button, request and explain: one table, and that all of them answer
-// by it.
+// Which routes are open for a cycle. The job, the button, an operator's request and explain all use this rule: one
+// table, and a check that all four agree with it.
 import { describe, expect, test } from 'vitest'
 import type { Policy, Route } from '../../src/domain/policy.ts'
 import { nextAction } from '../../src/domain/next-action.ts'
@@ -67,7 +67,7 @@ describe('job, button, request and explain say the same', () => {
         expect(next.routes).toEqual(
           route === undefined ? openRoutes(view.consent, view.renewal, at(now), policy).routes : is,
         )
-      // Where the button would have no route, the job makes no link either, and a person's request is refused.
+      // Where the button has no route, the job makes no link either, and an operator's request is refused.
       else
         expect([next.action, openRoutes(view.consent, view.renewal, at(now), policy).routes]).toEqual([
           expect.stringMatching(/^(lapse|close-unsupported)$/),

@@ -1,5 +1,5 @@
-// How long a consent rests while something around it is away: the table, the second before and after each boundary,
-// what ends the row.
+// How long a consent is delayed while something around it is unavailable: the table, the second before and after each
+// boundary, and what ends the series.
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
 import {

@@ -1,4 +1,4 @@
-// Which message is owed, which link, and when the consent is looked at next; and what is asked past grace.
+// Which message and which link are due, when the consent is looked at next, and what the user is asked past grace.
 import { describe, expect, test } from 'vitest'
 import type { Policy } from '../../src/domain/policy.ts'
 import { explainNextAction, gatherFacts, nextAction } from '../../src/domain/next-action.ts'

@@ -31,7 +31,7 @@ const inputOf = (row: Row): ProofInput => ({
   mayShowEarlierCode: row.earlierInDoubt ?? false,
 })
 
-/** `later-than-known me 2026-03-12T12:00:01`, or the reason why not. */
+/** `later-than-known me 2026-03-12T12:00:01`, or the reason why nothing is proven. */
 const inWords = (proof: Proof): string =>
   proof.proven
     ? `${proof.basis} ${proof.expiresSource} ${proof.expiresAt.toUTC().toFormat("yyyy-MM-dd'T'HH:mm:ss")}`
@@ -47,7 +47,8 @@ describe('against a date from /me', () => {
       result: 'date-not-moved',
     },
     'the same date proves nothing': { source: 'me', expires: KNOWN, result: 'date-not-moved' },
-    // Known until 12 March and valid for 90 days: last renewed on 12 December, 80 days before the issue.
+    // The known expiry is 12 March and the validity 90 days: the last renewal was on 12 December, 80 days before the
+    // issue.
     'a date that moved by a quarter of the time since the last renewal proves it': {
       source: 'me',
       expires: '2026-04-01T12:00:00',

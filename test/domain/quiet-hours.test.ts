@@ -6,7 +6,7 @@ import { afterQuiet, allowedStretch, beforeQuiet, isQuiet } from '../../src/doma
 
 const NIGHT: QuietHours = { from: '20:00', to: '08:00' }
 const LUNCH: QuietHours = { from: '12:00', to: '13:30' }
-/** Instants are written with their offset, so that a repeated hour is no riddle. */
+/** Instants are written with their offset, so that an hour that occurs twice is unambiguous. */
 const instant = (iso: string): DateTime => DateTime.fromISO(iso, { zone: 'utc' })
 const local = (at: DateTime, zone: string): string => at.setZone(zone).toFormat("yyyy-MM-dd'T'HH:mm:ss.SSSZZ")
 const same = (seen: DateTime, expected: string, zone: string): void =>
@@ -320,7 +320,7 @@ describe('for any instant, zone and quiet hours', () => {
     .integer({ min: 0, max: 1439 })
     .map((minute) => `${String(Math.floor(minute / 60)).padStart(2, '0')}:${String(minute % 60).padStart(2, '0')}`)
   const quietHours = fc.record({ from: time, to: time }).filter(({ from, to }) => from !== to)
-  // Around the days on which clocks change, and the day that Apia skipped.
+  // Instants around the days on which clocks change, and around the day that Apia skipped.
   const aroundChanges = fc
     .tuple(
       fc.constantFrom(
@@ -336,7 +336,7 @@ describe('for any instant, zone and quiet hours', () => {
     )
     .map(([change, minutes]) => instant(change).plus({ minutes }))
 
-  /** Told from the clock on the wall, as a person would: nothing shared with the code under test. */
+  /** Decides from the local time of day, and shares no code with the code under test. */
   const quietByTheClock = (at: DateTime, zoneName: string, { from, to }: QuietHours): boolean => {
     const wall = at.setZone(zoneName).toFormat('HH:mm')
     return from < to ? wall >= from && wall < to : wall >= from || wall < to

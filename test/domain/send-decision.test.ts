@@ -1,4 +1,4 @@
-// Whether a message made earlier may go out now: at the second before, at and after each boundary.
+// Whether an earlier message may be sent now: at the second before, at and after each boundary.
 import { describe, expect, test } from 'vitest'
 import type { Policy } from '../../src/domain/policy.ts'
 import { sendDecision } from '../../src/domain/send-decision.ts'
@@ -7,7 +7,7 @@ import { aPolicy } from '../builders.ts'
 import { type Cycle, aCycle, aLink, aMessage, at, offsetOf } from './a-cycle.ts'
 
 interface Row extends Cycle {
-  /** When the message at hand was made; rung -14d unless said. */
+  /** When the message was made; its rung is -14d by default. */
   made?: string
   rung?: string
   due?: string
@@ -41,7 +41,7 @@ const standing = ({
       : `cancel: ${answer.reason}`
 }
 
-/** The expiry is at noon in UTC; so is `-14d`. */
+/** The expiry is at noon in UTC, and so is the rung `-14d`. */
 const quiet: Partial<Policy> = { quietHours: { from: '20:00', to: '08:00' } }
 const tables: Record<string, Record<string, Row>> = {
   'while it is wanted': {

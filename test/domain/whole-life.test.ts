@@ -1,5 +1,5 @@
-// Properties of a consent's whole life, lived purely: jump to each date the domain names, do what it says, go on until
-// it lapses.
+// Properties of a consent's whole life, without a database: the test jumps to each date that the domain names and does
+// what it says, until the consent lapses.
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import { type DateTime, Duration } from 'luxon'
@@ -53,7 +53,7 @@ interface Lived {
   readonly messages: readonly { readonly rung: string; readonly at: DateTime }[]
 }
 
-/** What the store would commit of one step. */
+/** The view after the store has committed one step. */
 const committed = (
   view: ConsentView,
   now: DateTime,
@@ -71,8 +71,8 @@ const committed = (
 })
 
 /**
- * `late`: how long after each date the worker looks, as after a queue or an outage; `disturb`: what happens between the
- * looks.
+ * `late`: how long after each date the worker looks, as after a full queue or an outage; `disturb`: what happens
+ * between two looks.
  */
 const live = (
   policy: Policy,
@@ -131,11 +131,11 @@ test('left alone: it ends in bounded steps, each rung at most once, never in qui
       const { view, from, graceEndsAt } = lifeOf(start, policy)
       const lived = live(policy, view, from)
       expect(lived.end).toBe('lapse')
-      // Rungs and weekly proofs, each with its look before; the expiry; the end.
+      // Rungs and weekly proofs, each with the look before it; the expiry; the end.
       expect(lived.steps).toBeLessThanOrEqual(2 * (policy.ladder.length + (60 + 120 + 30) / 7 + 6))
       noRungTwice(lived)
       silentPastGrace(lived, graceEndsAt)
-      // The first look at an imported consent comes when it comes; the sender waits for the morning with its message.
+      // An imported consent's first look may come at any time; its message then waits for the morning in the sender.
       const asDated = lived.messages.filter(({ rung, at }) => at > from && rung !== 'after-grace')
       expect(asDated.filter(({ at }) => isQuiet(at, start.zone, policy.quietHours))).toEqual([])
       if (lived.messages.length > 1)

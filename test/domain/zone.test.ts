@@ -15,7 +15,7 @@ describe('a remembered zone', () => {
     'Africa/Casablanca',
     'Asia/Kathmandu',
   )
-  // Close to the changes of the clocks as well as anywhere between 2000 and 2040.
+  // Instants close to changes of the clocks, and anywhere between 2000 and 2040.
   const instants = fc.oneof(
     fc.integer({ min: Date.UTC(2000, 0), max: Date.UTC(2040, 0) }),
     fc

@@ -1,5 +1,5 @@
-// Databases that release 0.1.0 itself wrote under other zones than UTC, and the same lives in UTC beside each: what the
-// instants truly are. How they were made: release-0-1-0/README.md.
+// Databases that release 0.1.0 itself wrote in other zones than UTC, and for each the same consents recorded in UTC,
+// which shows the true instants. How they were made: release-0-1-0/README.md.
 import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
 import { tmpdir } from 'node:os'
@@ -36,7 +36,7 @@ export const readRecorded = async (name: RecordingName): Promise<Recorded> => {
 
 const MIGRATIONS_THEN = ['20261123000000_init', '20261123010000_event_chain', '20261123020000_reading_indexes']
 
-/** Puts the recorded tables into a database as that release had it, then brings it up to date; answers its address. */
+/** Puts the recorded tables into a database with that release's schema, then migrates it; returns its address. */
 export const loadRecorded = async ({ tables }: Recorded, { zone }: { zone?: string } = {}): Promise<string> => {
   const url = new URL(inject('postgresUrl'))
   const name = `test_${randomBytes(6).toString('hex')}`
@@ -52,7 +52,7 @@ export const loadRecorded = async ({ tables }: Recorded, { zone }: { zone?: stri
   await migrate(url.href, folder)
   await rm(folder, { recursive: true })
   for (const [table, rows] of Object.entries(tables)) {
-    // The successor of a consent may come after it.
+    // Inserted without it, because a consent's successor may come later in the table.
     const columns = Object.keys(rows[0] ?? {}).filter((column) => column !== 'superseded_by_id')
     if (columns.length === 0) continue
     const insert =
@@ -99,7 +99,7 @@ export const readTables = async (url: string): Promise<Tables> => {
   return found
 }
 
-/** Every instant under a name that is the same in both lives: `cred-renews event 3 at`. */
+/** Every instant under a name that is the same in both recordings: `cred-renews event 3 at`. */
 export const instantsOf = (tables: Tables): Map<string, string> => {
   const consents = tables['consents'] ?? []
   const nameOf = new Map<unknown, string>()
@@ -135,7 +135,7 @@ export const instantsOf = (tables: Tables): Map<string, string> => {
   return found
 }
 
-/** What happened to each consent, in one text. */
+/** Each consent's event types, joined in one text. */
 export const eventTypesOf = (tables: Tables): Map<string, string> => {
   const found = new Map<string, string>()
   for (const name of instantsOf(tables).keys()) {

@@ -30,7 +30,7 @@ import {
 } from './recorded.ts'
 
 const vault = makeVault({ keys: ringOf('k1') })
-/** As in the lives that were recorded. */
+/** The policy of the recorded databases. */
 const policy = aPolicy({
   providers: { FR: { routes: ['full'] }, 'uk-ob-short': { grace: Duration.fromObject({ days: 5 }) } },
 })
@@ -51,8 +51,8 @@ const repair = async (
 ): Promise<Repair> => repairTimes(db, { now: () => end, policy, apply: true, ...over })
 
 /**
- * What both lives of a consent have in common: in a zone some take another course, whose instants only their own hashes
- * tell.
+ * Compares what a consent's two recordings have in common: in another zone some consents took another course, whose
+ * instants only their own hashes prove.
  */
 const compare = (found: Recorded['tables'], { inUtc }: Recorded) => {
   const [ours, truth] = [instantsOf(found), instantsOf(inUtc)]
@@ -62,8 +62,8 @@ const compare = (found: Recorded['tables'], { inUtc }: Recorded) => {
     [...trueTypes.keys()].filter((name) => what.startsWith(`${name} `)).toSorted((a, b) => b.length - a.length)[0] ?? ''
   const comparable = [...truth].filter(([what]) => {
     const name = nameIn(what)
-    // Whatever course a consent took, only an import set these; the one in the odd hour may or may not have been
-    // renewed.
+    // Only an import set these columns, whatever course the consent took; the consent in the hour that does not exist
+    // may or may not have been renewed.
     const isImported = /^cred-\w+ (consented_at|expires_at|created_at)$/.test(what) && name !== 'cred-gap'
     return (same.has(name) || isImported) && !what.includes('next_action_at')
   })
@@ -189,7 +189,7 @@ describe('the same end', () => {
       expect.arrayContaining([...(before['events'] ?? []).filter(({ consent_id: of }) => of === id)]),
     )
     await repair(db, recorded)
-    // The command has the real clock, by which everything that was recorded is due: next dates are not looked at.
+    // The command uses the real clock, by which every recorded date is due: next dates are not compared.
     const withoutDates = (tables: Recorded['tables']) =>
       new Map([...byKey(tables)].filter(([what]) => !what.endsWith('next_action_at')))
     expect(withoutDates(await readTables(url))).toEqual(withoutDates(expected))
@@ -208,7 +208,7 @@ describe('the same end', () => {
     const found = await repair(db, recorded, {
       onPage: async () => {
         looked += 1
-        // Both steps have passed it over by then.
+        // By then both steps have skipped the record.
         if (looked === 2)
           await run(url, ['UPDATE notifications SET lease_until = NULL WHERE id = $1', [notification?.['id']]])
       },
@@ -249,7 +249,7 @@ describe.each(['new-york', 'kolkata'] as const)(
     let db: Database
     beforeAll(async () => {
       recorded = await readRecorded(name)
-      // As that database is still set.
+      // The database still has the zone that it had under release 0.1.0.
       url = await loadRecorded(recorded, { zone: recorded.zones[0] ?? '' })
       db = open(url)
       const consents = await db.prisma.consent.findMany({
@@ -259,7 +259,7 @@ describe.each(['new-york', 'kolkata'] as const)(
         consents.find((one) => one.credentialsId === credentialsId)?.id ?? ''
       const request = { now: recorded.end.minus({ minutes: 7 }), reason: 'after the upgrade' }
       const operate = administration(db, policy)
-      // Opens a cycle with the expiry that is still wrong.
+      // Opens a cycle while the expiry is still wrong.
       expect((await operate.requestRenewal(idOf('cred-again'), request)).kind).toBe('done')
       expect((await operate.pauseConsent(idOf('cred-waiting'), request)).kind).toBe('done')
       expect((await operate.resumeConsent(idOf('cred-paused'), request)).kind).toBe('done')
@@ -375,7 +375,7 @@ test('a process of the release before that still writes is noticed', async () =>
 test('hours and strikes that lie in the future are put where they belong; a hold is probed at once', async () => {
   const recorded = await readRecorded('new-york')
   const url = await loadRecorded(recorded)
-  // As a session in New York stored them: 09:00, 09:15 and 09:16 in UTC.
+  // Stored by a session in New York; the true instants are 09:00, 09:15 and 09:16 in UTC.
   await run(
     url,
     `INSERT INTO message_hours VALUES ('2026-03-13T13:00:00Z', 7), ('2026-03-13T09:00:00Z', 2)`,

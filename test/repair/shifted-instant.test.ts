@@ -1,11 +1,11 @@
-// What a session of another zone stores and reads, against PostgreSQL itself.
+// How a session in another zone stores and reads an instant, checked against PostgreSQL itself.
 import { inject, describe, expect, test } from 'vitest'
 import { instantsReadAs, isShift, readAs, shiftedBy, zonesOf } from '../../src/domain/shifted-instant.ts'
 import { run } from './recorded.ts'
 
 const at = (text: string): number => Date.parse(text)
 
-/** Days on which the clocks of the zone change, and one on which they do not. */
+/** Days on which the zone's clocks change, and one day without a change. */
 const days: Record<string, readonly string[]> = {
   'America/New_York': ['2026-03-08', '2026-11-01', '2026-07-01'],
   'America/Sao_Paulo': ['2018-11-04', '2019-02-17', '2026-01-01'],

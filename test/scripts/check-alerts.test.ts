@@ -1,5 +1,5 @@
-// The check of the alert rules finds what would silence an alert. That ours are right is `npm run check -- alerts`
-// itself.
+// The check of the alert rules finds every mistake that would silence an alert. `npm run check -- alerts` itself checks
+// our own rules.
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { cleanSeries } from '../../scripts/alerts/world.ts'

@@ -1,5 +1,5 @@
-// Fails closed: each variable that is missing where it is needed, or says what cannot be meant, keeps the program from
-// starting. A new variable has no row here, and the last test says so.
+// Reconsent fails closed: a variable that is missing where it is needed, or that has a value nobody can have meant,
+// keeps the program from starting. The last test fails when a new variable has no row here.
 import { describe, expect, test } from 'vitest'
 import { ConfigError, loadConfig } from '../../src/config.ts'
 import type { Problem } from '../../src/config/problems.ts'
@@ -25,12 +25,12 @@ const problemsOf = async (env: Env): Promise<readonly Problem[] | undefined> => 
   }
 }
 
-/** The variables that problems are told of. */
+/** The variables that the reported problems name. */
 const refusedFor = async (env: Env): Promise<string[] | undefined> => (await problemsOf(env))?.map(({ where }) => where)
 
 const operator = { OPS_USER: 'ops', OPS_PASSWORD: 'a long password' }
 
-/** Without it: refused, or what stands in for it and why that is safe. */
+/** What happens without the variable: `refused`, or what takes its place and why that is safe. */
 const missing: Record<VariableName, 'refused' | string> = {
   DATABASE_URL: 'refused',
   REDIS_URL: 'refused',
@@ -42,7 +42,7 @@ const missing: Record<VariableName, 'refused' | string> = {
   MAIL_FROM: 'refused',
   OPS_USER: 'refused',
   OPS_PASSWORD: 'refused',
-  // One host of two: never a mixture of sandbox and production.
+  // One host without the other is refused: sandbox and production are never mixed.
   TRUELAYER_AUTH_URL: 'refused',
   TRUELAYER_API_URL: 'refused',
   QUEUE: 'redis, which needs REDIS_URL',
@@ -151,7 +151,7 @@ const malformed: Record<VariableName, readonly string[]> = {
 }
 
 describe('missing', () => {
-  /** Of two hosts that contradict each other the second one is complained of, and the first one named. */
+  /** When two hosts contradict each other, the problem belongs to the second one and its text names the first. */
   const namedIn = (problem: Problem, name: string): boolean =>
     problem.where === name ||
     (name === 'TRUELAYER_AUTH_URL' &&
@@ -180,7 +180,7 @@ describe('malformed', () => {
   const rows = Object.entries(malformed).flatMap(([name, values]) => values.map((value) => [name, value] as const))
   test.each(rows)('%s=%j', async (name, value) => {
     const refused = await refusedFor({ ...soundEnv, ...operator, [name]: value })
-    // Where two contradict each other, the other one may be named.
+    // When two variables contradict each other, the problem may name the other one.
     const named = /^TRUELAYER_(?:AUTH|API)_URL$/.test(name) ? /^TRUELAYER_/ : new RegExp(`^${name}$`)
     expect(refused?.some((where) => named.test(where))).toBe(true)
   })

@@ -1,5 +1,5 @@
-// Where we send browsers: to our own pages by their path, and to the link that the provider made. Nothing of a request
-// says where, no secret stands in an address but the bank's own, and no page lets a Referer out.
+// Where we redirect browsers: to our own pages by their path, and to the link that the provider made. A request cannot
+// change the target, only the bank's own address holds a secret, and no page sends a Referer.
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { connect } from 'node:net'
 import { once } from 'node:events'
@@ -38,7 +38,7 @@ interface Answer {
   readonly body: string
 }
 
-/** Not by fetch: that lets nobody choose the Host. */
+/** fetch does not let the caller choose the Host header. */
 const ask = async (method: string, path: string, headers: Record<string, string> = {}): Promise<Answer> =>
   new Promise((resolve, reject) => {
     const { hostname, port } = new URL(web.url)
@@ -58,7 +58,7 @@ const ask = async (method: string, path: string, headers: Record<string, string>
     request.end()
   })
 
-/** A path of ours, which no browser can read as another host. */
+/** A path of our own, which no browser can read as another host. */
 const OWN_PATH = /^\/(?:r|done)\/[A-Za-z0-9_%.!~*'()-]+$/
 
 describe('a redirect', () => {
@@ -108,7 +108,7 @@ describe('a redirect', () => {
         const { status, location, headers: sent } = await ask(method, path, headers)
         expect(status).toBeLessThan(500)
         if (location === '') continue
-        // The path that was asked for, escaped: a name in it is only a name.
+        // The requested path, escaped: a host name in it is only text.
         expect(location).toMatch(OWN_PATH)
         expect(new URL(location, 'https://ours.example').host).toBe('ours.example')
         expect(sent['set-cookie']).toBeUndefined()
@@ -121,7 +121,7 @@ describe('a redirect', () => {
     const socket = connect({ host: hostname, port: Number(port) })
     let answer = ''
     socket.on('data', (chunk: Buffer) => (answer += chunk.toString()))
-    // Not ended: the server takes that for a browser that went away.
+    // The socket stays open for writing: the server would take its end for a browser that has gone.
     socket.write(`GET http://${EVIL}/callback?state=a&code=b HTTP/1.1\r\nhost: ${EVIL}\r\nconnection: close\r\n\r\n`)
     await once(socket, 'close')
     expect(answer).toMatch(/^HTTP\/1\.1 [34]\d\d /)
@@ -132,7 +132,7 @@ describe('a redirect', () => {
     'never follows a link that is no bank’s: %s',
     async (result) => {
       const consent = await anAskedConsent(world)
-      // The link that was made when the cycle opened is too old by then.
+      // By then the link that was made when the cycle opened is too old.
       world.clock.advance({ minutes: 30 })
       world.simulator.switches.set({ link_result: result })
       const { status, location } = await ask('POST', `/r/${await world.startToken(consent.id)}`)
@@ -169,7 +169,7 @@ describe('on a whole way to the bank and back', () => {
       for (const [, address = ''] of answer.body.matchAll(/(?:href|src|action|url)="?=?([^"\s>]*)/g))
         expect(address).toMatch(/^(?:\/(?!\/|\\)|$)/)
     }
-    // The bank's link is the provider's own: neither our start link nor who the user is travels with it.
+    // The redirect to the bank is the provider's own link: it holds neither our start link nor who the user is.
     for (const secret of [token, consent.email ?? '', consent.userId, await world.tokenOf(consent.id)])
       expect(toBank.location).not.toContain(secret)
   })

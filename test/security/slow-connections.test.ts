@@ -1,5 +1,5 @@
-// Two thousand connections that say half a request and fall silent: a valid callback passes all the same. On loopback,
-// by a client of this test alone, which takes all of them back.
+// Two thousand connections send half a request and fall silent: a valid callback is served all the same. All on
+// loopback, from a client in this test, which closes them again.
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -7,7 +7,7 @@ import { anAskedConsent, startWeb, theCallback, type Web } from '../http/web.ts'
 import { startWorld, type World } from '../setup/world.ts'
 
 const CONNECTIONS = 2_000
-/** Both ends are in this process; the rest is for the database and what else is open. */
+/** Both ends of each connection are in this process; the rest is for the database and other open files. */
 const FILES_NEEDED = CONNECTIONS * 2 + 500
 /** Half requests of each kind: no line, no end of the headers, no end of the body. */
 const halves = [
@@ -29,7 +29,10 @@ afterAll(async () => {
   await world.close()
 })
 
-/** How many files this process may open. Node has raised it to what the system allows; a test must not go beyond. */
+/**
+ * The number of files that this process may open. Node has raised it to the system's limit, which a test must not
+ * exceed.
+ */
 const openFilesAllowed = (): number => {
   const { userLimits } = process.report.getReport() as unknown as {
     userLimits?: { open_files?: { soft: number | string } }
@@ -41,7 +44,7 @@ const openFilesAllowed = (): number => {
 const openSlowly = async (text: string): Promise<Socket> => {
   const { hostname, port } = new URL(web.url)
   const socket = connect({ host: hostname, port: Number(port) })
-  // The server may well cut it off: that is its right.
+  // The server may cut the connection, which is no error here.
   socket.on('error', () => undefined)
   await once(socket, 'connect')
   if (text !== '') socket.write(text)
@@ -68,7 +71,7 @@ test(`${CONNECTIONS} slow connections do not stop a valid callback`, { timeout: 
         )),
       )
     }
-    // None is cut yet but those whose time was over: the callbacks pass beside them, not after them.
+    // Only connections whose time is over are cut by now, so the callbacks are served while slow connections are open.
     expect(await held()).toBeGreaterThan(CONNECTIONS / 2)
     const started = performance.now()
     const answers = await Promise.all(callbacks.map(async (query) => web.get(`/callback?${query}`)))

@@ -1,5 +1,5 @@
-// The state is what ties a callback to a user's own way to the bank: replayed, late, cut short, another's, or several
-// at once, it opens nothing. By real HTTP, to the end of the exchange.
+// The state ties a callback to a user's own visit to the bank: a state that is replayed, late, cut short, another
+// user's, or given several times opens nothing. By real HTTP, up to the end of the exchange.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Consent } from '../../src/domain/model.ts'
 import { administration } from '../../src/store/administration.ts'
@@ -108,7 +108,7 @@ describe('a state', () => {
     const [ours, theirs] = [await anAskedConsent(world), await anAskedConsent(world)]
     const [our, their] = [await theCallback(world, ours.id), await theCallback(world, theirs.id)]
     const tokenBefore = await world.tokenOf(theirs.id)
-    // Our code under their state: their verifier is not the one that our link was made with.
+    // Our code comes with their state: their verifier does not match the one of our link.
     await bring(withState(our, their.get('state') ?? ''))
     await bringUpToDate(world, theirs.id)
     expect([await cycleOf(theirs), await world.tokenOf(theirs.id), await statusesOf(ours)]).toEqual([
@@ -117,7 +117,7 @@ describe('a state', () => {
       ['issued'],
     ])
     expect(await statusesOf(theirs)).not.toContain('renewed')
-    // Both users can still renew: another visit each.
+    // Both users can still renew with another visit each.
     for (const consent of [ours, theirs]) {
       world.clock.advance({ minutes: 10 })
       await bringUpToDate(world, consent.id)
@@ -177,7 +177,7 @@ describe('a flood of unknown states', () => {
     const during = await Promise.all([...Array.from({ length: 200 }, guess), bringOne(1)])
     expect(during.at(-1)).toBe(303)
     expect(during.slice(0, -1).filter((status) => status === 429).length).toBeGreaterThan(100)
-    // By the form as well, and while every further guess is refused.
+    // A valid state is accepted by the form as well, while every further guess is refused.
     const after = await flooded.post('/callback', { body: valid[2] ?? null })
     expect([after.status, (await flooded.post('/callback', form({ state: 'guess', code: 'x' }))).status]).toEqual([
       303, 429,

@@ -1,5 +1,5 @@
-// Certificates for a server of the test, made by openssl: an authority, a server's, a client's, and ones that are wrong
-// in one way each.
+// Certificates for a test server, made by openssl: an authority, a server's, a client's, and certificates that are each
+// wrong in one way.
 import { execFile } from 'node:child_process'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -41,7 +41,7 @@ export const makeCertificates = async () => {
     ])
     return { cert: at(`${name}.crt`), key: own }
   }
-  /** Valid from `from` to `to`, in days from now. */
+  /** Valid from `from` to `to`, in days from now, signed by `by`. */
   const signed = async (
     name: string,
     by: Pair,

@@ -1,4 +1,4 @@
-// Chromium for the browser tests: CHROMIUM, else one on the PATH, else from apt.
+// Chromium for the browser tests: from CHROMIUM, else from the PATH, else from apt.
 import type { TestProject } from 'vitest/node'
 import { findProgram } from './program.ts'
 

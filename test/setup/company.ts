@@ -1,5 +1,5 @@
-// A whole company on real parts: PostgreSQL, a queue of either kind, the simulator with its mail server, and any number
-// of Reconsent processes' worth of roles, all in this process so that a test can move their clock.
+// A whole company on real parts: PostgreSQL, a queue of either kind, the simulator with its mail server, and the roles
+// of any number of Reconsent processes, all in this process so that a test can move their clock.
 import { randomUUID } from 'node:crypto'
 import type { DateTime } from 'luxon'
 import { inject } from 'vitest'
@@ -27,18 +27,21 @@ export interface CompanyOptions {
   /** The roles of each process. */
   readonly processes: readonly (readonly Role[])[]
   readonly policy?: PolicyInput
-  /** Another Redis than the run's: one that the test may stop. */
+  /** Another Redis than that of the test run, which the test may stop. */
   readonly redisUrl?: string
-  /** Migrated, with the role that the application is to work as; a new one with the owner's unless given. */
+  /**
+   * The address of a migrated database, with the role that the application uses; by default a new database with its
+   * owner's role.
+   */
   readonly databaseUrl?: string
   /** Collects log lines. */
   readonly logTo?: NodeJS.WritableStream
 }
 
-/** What the company's own systems authenticate with. */
+/** The key with which the company's own systems authenticate. */
 export const API_KEY = 'api-key-of-tests'
 
-/** Timings short enough that nothing in a test waits for a production interval. */
+/** Short timings, so that no test waits for a production interval. */
 const quick: NonNullable<PolicyInput['timing']> = {
   lease: '10s',
   queuedFor: '3s',
@@ -103,7 +106,7 @@ export const startCompany = async ({
   const vault = makeVault({ keys: config.keys })
   const { store, db, close } = openStore({ url: new Secret(databaseUrl), vault, connections: 5 })
   const queuePrefix = `test-${randomUUID()}`
-  /** `port` 0: any free one, for another process of the role `web` than the one that PUBLIC_URL names. */
+  /** `port` 0: any free port, for a second process with the role `web`; PUBLIC_URL names the first one. */
   const start = async (roles: readonly Role[], webPort = port): Promise<Reconsent> =>
     startReconsent({ config, roles, log, clock, queuePrefix, port: roles.includes('web') ? webPort : 0 })
   const running = await Promise.all(processes.map(async (roles) => start(roles)))
@@ -119,7 +122,7 @@ export const startCompany = async ({
     const { id, credentialsId, userId, providerId, country, expiresAt, scopes } = consent
     simulator.seedConnection({ credentialsId, providerId, country, redirectUri, refreshToken, expiresAt, scopes })
     const now = clock.now().toJSDate()
-    // At once: a worker may take it as soon as it is there.
+    // In one transaction: a worker may take the consent as soon as it is committed.
     await db.prisma.$transaction(async (tx) => {
       await tx.consent.create({
         data: {
@@ -154,8 +157,8 @@ export const startCompany = async ({
     return link
   }
   /**
-   * By real HTTP: opens the mail's link, presses the button, decides at the bank, follows the redirect; the page it
-   * ends on.
+   * By real HTTP: the user opens the mail's link, presses the button, decides at the bank and follows the redirect.
+   * Returns the page on which the user ends.
    */
   const visit = async (consent: Consent, as: Decision): Promise<string> => {
     const link = startLinkOf(consent)
@@ -191,7 +194,7 @@ export const startCompany = async ({
   }
 }
 
-/** Asks until the answer is not undefined: the test waits for the event, not for a time. */
+/** Polls until the value is not undefined: the test waits for the event, not for a fixed time. */
 export const until = async <Value>(
   what: string,
   ask: () => Promise<Value | undefined>,

@@ -1,4 +1,4 @@
-// A database of its own for a test file: copied from the migrated template in some 50 ms.
+// A separate database for each test file, copied from the migrated template in some 50 ms.
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { inject } from 'vitest'
@@ -10,7 +10,7 @@ export const createDatabase = async (): Promise<string> => {
   const admin = new pg.Client({ connectionString: url.href })
   await admin.connect()
   try {
-    // Copying takes a lock on the template: files that start together wait for one another here.
+    // Copying locks the template: test files that start at the same time wait for one another here.
     await admin.query('SELECT pg_advisory_lock(1)')
     await admin.query(`CREATE DATABASE ${name} TEMPLATE reconsent_template`)
   } finally {

@@ -1,5 +1,6 @@
-// A PostgreSQL cluster from Debian's programs, which bring pg_dump and pg_restore of the same version: for dumps,
-// replication and what else needs more than one server. A fresh cluster counts transactions from the beginning.
+// A PostgreSQL cluster from Debian's programs, which include pg_dump and pg_restore of the same version: for dumps,
+// replication and other tests with more than one server. A new cluster starts its transaction numbers from the
+// beginning.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, chown, mkdtemp, readdir, realpath, rm } from 'node:fs/promises'
@@ -17,7 +18,7 @@ const VERSIONS = '/usr/lib/postgresql'
 export const debianPrograms = async (): Promise<string> => {
   const versions = await readdir(VERSIONS).catch(() => [])
   const folders = versions.toSorted((a, b) => Number(b) - Number(a)).map((version) => join(VERSIONS, version, 'bin'))
-  // The version is not known before the package is there.
+  // The version is not known before the package is installed.
   const initdb = await findProgram({ names: ['initdb'], debianPackage: 'postgresql', folders }).catch(
     async (error: unknown) => {
       const [now] = await readdir(VERSIONS).catch(() => [])
@@ -25,17 +26,17 @@ export const debianPrograms = async (): Promise<string> => {
       return join(VERSIONS, now, 'bin', 'initdb')
     },
   )
-  // A link on the path may lead there; the others are where it leads.
+  // The path may hold a link to the program; the other programs are in the folder of the link's target.
   return dirname(await realpath(initdb))
 }
 
 export interface Cluster {
-  /** The owner's address of a database that exists. */
+  /** The owner's address of an existing database. */
   urlOf(database: string): string
   stop(): Promise<void>
 }
 
-/** PostgreSQL does not run as root: Debian's package brings the user `postgres`. */
+/** PostgreSQL does not run as root; Debian's package creates the user `postgres`. */
 const userForServer = async (): Promise<{ uid?: number; gid?: number }> => {
   if (process.getuid?.() !== 0) return {}
   const [uid, gid] = await Promise.all(
@@ -44,7 +45,7 @@ const userForServer = async (): Promise<{ uid?: number; gid?: number }> => {
   return { ...(uid !== undefined && { uid }), ...(gid !== undefined && { gid }) }
 }
 
-/** With logical replication switched on; durability off. `settings` are options of postgresql.conf. */
+/** Logical replication is on, durability off. `settings` are options of postgresql.conf. */
 export const startCluster = async (settings: Readonly<Record<string, string>> = {}): Promise<Cluster> => {
   const programs = await debianPrograms()
   const user = await userForServer()
@@ -94,7 +95,7 @@ export const startCluster = async (settings: Readonly<Record<string, string>> = 
 const end = async (server: ChildProcess): Promise<void> => {
   if (server.exitCode !== null || server.signalCode !== null) return
   const ended = once(server, 'exit')
-  // SIGINT is the fast shutdown: connections are ended.
+  // SIGINT is the fast shutdown: PostgreSQL ends the connections.
   server.kill('SIGINT')
   await ended
 }

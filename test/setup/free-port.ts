@@ -1,4 +1,4 @@
-// A port for a server that is started later, and again.
+// A free port for a server that a test starts later, and may start again.
 import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
 
@@ -9,7 +9,7 @@ const isFree = async (port: number): Promise<boolean> =>
     probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)))
   })
 
-/** None of those that the system itself gives out: another would have it by then. */
+/** Avoids the ports that the system itself assigns: another program might have taken the port by then. */
 export const freePort = async (): Promise<number> => {
   for (;;) {
     const port = randomInt(10_240, 32_768)

@@ -1,13 +1,10 @@
-// Row locks of another transaction, held as long as a test wants: so that a race is a step that the test waits for, not
+// Row locks of another transaction, held as long as a test wants: a race becomes a step that the test waits for, not
 // luck.
 import pg from 'pg'
 import { expect, inject, onTestFinished } from 'vitest'
 import type { Database } from '../../src/store/database.ts'
 
-/**
- * Runs the statement in a transaction of its own and leaves it open until `commit`, at the latest until the test has
- * ended.
- */
+/** Runs the statement in a separate transaction and leaves it open until `commit`, or until the test ends. */
 export const holdLocks = async (
   { prisma }: Pick<Database, 'prisma'>,
   statement: string,
@@ -22,7 +19,7 @@ export const holdLocks = async (
   await client.query('BEGIN')
   await client.query(statement, [...values])
   const waiting = async (): Promise<number> => {
-    // PostgreSQL shows a transaction the same activity all along, unless told.
+    // Without this, PostgreSQL shows a transaction the same snapshot of the activity until its end.
     await client.query('SELECT pg_stat_clear_snapshot()')
     const { rows } = await client.query<{ waiting: number }>(`
       SELECT count(DISTINCT pid)::int AS waiting FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -30,7 +27,7 @@ export const holdLocks = async (
     return rows[0]?.waiting ?? 0
   }
   return {
-    /** Resolves when so many sessions of this database wait for a lock. */
+    /** Resolves when this number of sessions of this database wait for a lock. */
     untilWaiting: async (sessions: number): Promise<void> =>
       expect.poll(waiting, { timeout: 10_000, interval: 20 }).toBe(sessions),
     commit: async (): Promise<void> => void (await client.query('COMMIT')),

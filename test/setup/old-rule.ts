@@ -1,5 +1,5 @@
-// What imports did until the field `supersedes`: the older of two consents of one user at one bank was closed, as that
-// release wrote it.
+// What imports did before the field `supersedes` existed: the older of two consents of one user at one bank was closed,
+// written as that release wrote it.
 import type { DateTime } from 'luxon'
 import { checkConsentTransition } from '../../src/domain/lifecycle.ts'
 import type { ConsentStatus } from '../../src/domain/model.ts'

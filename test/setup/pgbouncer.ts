@@ -1,4 +1,4 @@
-// A real PgBouncer before a PostgreSQL of the test, with Debian's defaults but for what is given.
+// A real PgBouncer in front of a test's PostgreSQL, with Debian's default settings except for those given.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -9,16 +9,16 @@ import { freePort } from './free-port.ts'
 import { findProgram } from './program.ts'
 
 export interface PgBouncerOptions {
-  /** Addresses of the same server; their users may log in, their databases are known. */
+  /** Addresses of one server: PgBouncer admits their users and knows their databases. */
   readonly urls: readonly string[]
   readonly poolMode: 'transaction' | 'session' | 'statement'
-  /** Of pgbouncer.ini. */
+  /** Settings of pgbouncer.ini. */
   readonly settings?: Readonly<Record<string, string | number>>
 }
 
 export interface PgBouncer {
   readonly port: number
-  /** The same address through it. */
+  /** The same address, but through PgBouncer. */
   through(url: string): string
   readonly process: ChildProcess
   stop(): Promise<void>
@@ -26,7 +26,7 @@ export interface PgBouncer {
 
 const quoted = (text: string): string => `"${decodeURIComponent(text).replaceAll('"', '""')}"`
 
-/** It refuses to run as root; PostgreSQL's own user or the system's nobody will do. */
+/** PgBouncer refuses to run as root; PostgreSQL's own user or the system's nobody will do. */
 const identity = (): { uid?: number; gid?: number } => {
   if (process.getuid?.() !== 0) return {}
   const id = (flag: string): number => Number(spawnSync('id', [flag, 'nobody']).stdout.toString())

@@ -1,18 +1,18 @@
-// A program that a test needs for real: from a variable, else from the PATH, else (root on Debian or Ubuntu) from apt.
-// Never skips: without any of them the run ends with one line that says what to install.
+// A real program that a test needs: from a variable, else from the PATH, else (as root on Debian or Ubuntu) from apt.
+// Never skips a test: if the program cannot be found, the run ends with one line that says what to install.
 import { execFile, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 
 export interface Program {
-  /** Any of these on the PATH will do. */
+  /** Any of these names on the PATH will do. */
   readonly names: readonly string[]
-  /** Debian's package that brings the first of them. */
+  /** Debian's package that contains the first of them. */
   readonly debianPackage: string
   /** Environment variable that may name the program's path. */
   readonly variable?: string
-  /** Looked into after the PATH; Debian keeps some programs out of everybody's PATH. */
+  /** Folders searched after the PATH; Debian keeps some programs out of the PATH. */
   readonly folders?: readonly string[]
 }
 
@@ -29,8 +29,8 @@ const mayInstall = (): boolean =>
   process.getuid?.() === 0 && spawnSync('apt-get', ['--version'], { stdio: 'ignore' }).status === 0
 
 const apt = async (...words: string[]): Promise<void> => {
-  // RUNLEVEL=1 keeps a package from starting a service of its own; the lock is waited for, because test files install
-  // side by side.
+  // RUNLEVEL=1 keeps a package from starting its service; the lock has a time-out, because several test files may
+  // install at the same time.
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
   await run('apt-get', ['-qq', '-o', 'DPkg::Lock::Timeout=300', ...words], { env, maxBuffer: 64 * 1024 * 1024 })
 }

@@ -1,4 +1,4 @@
-// The first event of a consent that a test puts into the database by itself: as an import writes it.
+// The first event of a consent that a test inserts itself, as an import writes it.
 import type { DateTime } from 'luxon'
 import type { Consent } from '../../src/domain/model.ts'
 import type { Transaction } from '../../src/store/database.ts'

@@ -1,5 +1,5 @@
 // Real Redis in the shapes that production has: a primary with its replica, sentinels that watch them, a cluster of
-// three with a replica each if wanted, and a server that speaks TLS alone.
+// three with optional replicas, and a server that speaks only TLS.
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,7 @@ import { type RedisServer, startRedisServer } from './redis.ts'
 
 const run = promisify(execFile)
 
-/** Asks again until it is so: replication, votes and slots take a moment. */
+/** Polls until the condition is true: replication, votes and slots take a moment. */
 const untilTrue = async (what: string, ask: () => Promise<boolean>, withinMs = 30_000): Promise<void> => {
   const end = Date.now() + withinMs
   while (!(await ask().catch(() => false))) {
@@ -24,7 +24,7 @@ const untilTrue = async (what: string, ask: () => Promise<boolean>, withinMs = 3
 const isReplicating = async (server: RedisServer): Promise<boolean> =>
   server.ask(async (client) => (await client.info('replication')).includes('master_link_status:up'))
 
-/** Two servers, the second a replica of the first. `password`: of both. */
+/** Two servers, the second a replica of the first. `password`: both servers' password. */
 export const startPair = async ({ password }: { password?: string } = {}) => {
   const given =
     password === undefined ? {} : { settings: { requirepass: password, masterauth: password }, login: { password } }
@@ -37,12 +37,14 @@ export const startPair = async ({ password }: { password?: string } = {}) => {
   return {
     first,
     second,
-    /** As an operator or a managed service does it: the connections of the old primary stay, and lead to a replica. */
+    /**
+     * As an operator or a managed service does: the old primary keeps its connections, which then lead to a replica.
+     */
     failOver: async (from = first, to = second): Promise<void> => {
       await untilTrue('the replica', async () => isReplicating(to))
       await to.ask((client) => client.replicaof('NO', 'ONE'))
       await from.ask((client) => client.replicaof('127.0.0.1', to.port))
-      // One that is started again is what it was.
+      // A server that is started again keeps its new part.
       for (const server of [from, to]) await server.ask((client) => client.config('REWRITE'))
     },
     stop: async (): Promise<void> => void (await Promise.all([first.stop(), second.stop()])),
@@ -53,7 +55,7 @@ export type Pair = Awaited<ReturnType<typeof startPair>>
 
 export const PRIMARY = 'mymaster'
 
-/** The same with three sentinels that fail over within seconds. `password`: of the sentinels. */
+/** The same with three sentinels that fail over within seconds. `password`: the sentinels' password. */
 export const startSentinels = async ({ password }: { password?: string } = {}) => {
   const pair = await startPair()
   const login = password === undefined ? {} : { password }
@@ -92,13 +94,13 @@ export const startSentinels = async ({ password }: { password?: string } = {}) =
     sentinels,
     primaryPort,
     url: `redis-sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${PRIMARY}`,
-    /** Resolves when all sentinels name the other server. */
+    /** Resolves when the sentinels name the other server. */
     failOver: async (): Promise<void> => {
       const before = await primaryPort()
       await ofPrimary('failover')
       await untilTrue('the failover', async () => (await primaryPort()) !== before)
     },
-    /** Resolves when the sentinels have found the primary dead and named the other. */
+    /** Resolves when the sentinels have found the primary dead and name the other server. */
     untilOther: async (than: number): Promise<void> =>
       untilTrue('the election', async () => (await primaryPort()) !== than),
     stop: async (): Promise<void> => {
@@ -110,7 +112,7 @@ export const startSentinels = async ({ password }: { password?: string } = {}) =
 
 const SLOTS = 16_384
 
-/** Three primaries with a third of the slots each, and a replica each with `replicas`. */
+/** Three primaries with a third of the slots each; with `replicas`, one replica for each. */
 export const startCluster = async ({
   replicas = false,
   settings = {},
@@ -137,7 +139,7 @@ export const startCluster = async ({
   }
   const [first] = primaries
   if (first === undefined) throw new Error('no node')
-  // Everybody everybody: by gossip alone they would take their time.
+  // Every node meets every other node: gossip alone would take longer.
   for (const [index, node] of nodes.entries()) {
     for (const other of nodes.slice(index + 1))
       await node.ask((client) => client.call('CLUSTER', 'MEET', '127.0.0.1', String(other.port), String(other.bus)))
@@ -175,9 +177,7 @@ export const startCluster = async ({
     slotOf,
     ownerOf,
     url: `redis-cluster://${primaries.map(({ port }) => `127.0.0.1:${port}`).join(',')}`,
-    /**
-     * The other primaries' turn: moves a slot with all its keys, as a resharding does, while whoever uses it goes on.
-     */
+    /** Moves a slot with all its keys to another primary, as a resharding does, while clients go on using it. */
     moveSlot: async (slot: number): Promise<RedisServer> => {
       const source = await ownerOf(slot)
       const target = primaries.find((node) => node !== source) as RedisServer
@@ -204,7 +204,7 @@ const moveKeys = async (client: Redis, slot: number, port: number): Promise<void
   }
 }
 
-/** An authority of the test's own and a certificate of it for `localhost` and 127.0.0.1, as files in PEM. */
+/** A certificate authority of the test's own and its certificate for `localhost` and 127.0.0.1, as PEM files. */
 export const makeCertificates = async () => {
   const [openssl, folder] = await Promise.all([
     findProgram({ names: ['openssl'], debianPackage: 'openssl' }),
@@ -253,8 +253,8 @@ export const makeCertificates = async () => {
 }
 
 /**
- * A Redis that speaks TLS alone; with `asksForCertificate`, only with who has one of the same authority, as is its
- * default.
+ * A Redis that speaks only TLS; with `asksForCertificate`, which is Redis's default, it also demands a client
+ * certificate of the same authority.
  */
 export const startTlsRedis = async ({ asksForCertificate = false }: { asksForCertificate?: boolean } = {}) => {
   const files = await makeCertificates()

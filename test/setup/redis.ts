@@ -1,4 +1,4 @@
-// A real Redis for tests: TEST_REDIS_URL, else a server of our own on a free port.
+// A real Redis for tests: from TEST_REDIS_URL, else our own server on a free port.
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,22 +14,22 @@ import { findProgram } from './program.ts'
 export interface TestRedis {
   /** `redis://127.0.0.1:<port>`. */
   readonly url: string
-  /** Ends the server and removes its data; does nothing to a server that was given by TEST_REDIS_URL. */
+  /** Ends the server and removes its data; does nothing to the server that TEST_REDIS_URL names. */
   stop(): Promise<void>
 }
 
-/** A server of the test's own, which it may stop, start again on the same port and data, and freeze. */
+/** A server for one test, which may stop it, start it again on the same port and data, and freeze it. */
 export interface OwnRedis extends TestRedis {
   /** Kills the server as a crash would. */
   kill(): Promise<void>
-  /** Starts it again on the same port with the data its append-only file kept. */
+  /** Starts the server again on the same port with the data of its append-only file. */
   start(): Promise<void>
 }
 
 const findBinary = async (): Promise<string> =>
   findProgram({ names: ['redis-server', 'valkey-server'], debianPackage: 'redis-server' })
 
-/** Resolves when the server answers, i.e. also after it has loaded its data. */
+/** Resolves when the server answers commands, that is, after it has loaded its data. */
 const untilAnswering = async (options: Entrance, server: ChildProcess): Promise<void> => {
   const client = new Redis({ ...options, retryStrategy: () => 20, maxRetriesPerRequest: null })
   client.on('error', () => undefined)
@@ -45,13 +45,13 @@ type Login = Pick<RedisOptions, 'username' | 'password' | 'tls'>
 type Entrance = Login & { readonly host: string; readonly port: number }
 
 export interface ServerOptions {
-  /** Settings of redis.conf; several values of one are given as an array. */
+  /** Settings of redis.conf; several values of one setting are given as an array. */
   readonly settings?: Readonly<Record<string, string | number | readonly string[]>>
-  /** A sentinel writes its own configuration file. */
+  /** Whether the server is a sentinel, which writes its own configuration file. */
   readonly sentinel?: boolean
-  /** How the test itself gets in, beside host and port. */
+  /** The login of the test's own connections, in addition to host and port. */
   readonly login?: Login
-  /** Put into its folder before it starts. */
+  /** Files that are put into the server's folder before it starts. */
   readonly files?: Readonly<Record<string, string>>
   readonly port?: number
 }
@@ -59,13 +59,13 @@ export interface ServerOptions {
 export interface RedisServer extends OwnRedis {
   readonly port: number
   readonly folder: string
-  /** A connection of the test's own. */
+  /** Runs `work` on a connection of the test's own. */
   ask<T>(work: (client: Redis) => Promise<T>): Promise<T>
-  /** Stops answering, without a word, until the returned function is called. */
+  /** The server stops answering, without closing its connections, until the returned function is called. */
   freeze(): () => void
 }
 
-/** A server by itself, on a free port, with settings as the test wants them. */
+/** A single server on a free port, with the given settings. */
 export const startRedisServer = async ({
   settings = {},
   sentinel = false,
@@ -95,7 +95,7 @@ export const startRedisServer = async ({
   )
   const options: Entrance = { host: '127.0.0.1', port, ...login }
   let server: ChildProcess | undefined
-  // A run that is interrupted must leave no server behind.
+  // An interrupted run must leave no server behind.
   const keeper = keepFolder(folder)
 
   const start = async (): Promise<void> => {
@@ -139,10 +139,10 @@ export const startRedisServer = async ({
   }
 }
 
-/** Starts a server of this test's own, whatever TEST_REDIS_URL says: for tests that stop and start it. */
+/** Starts a server for this test alone, whatever TEST_REDIS_URL says: for tests that stop and start it. */
 export const startOwnRedis = async (): Promise<OwnRedis> => startRedisServer()
 
-/** The Redis of a whole run; see the top of this file for where it comes from. */
+/** The Redis of the whole test run; the top of this file says where it comes from. */
 export const startRedis = async (): Promise<TestRedis> => {
   const given = process.env['TEST_REDIS_URL']
   if (given !== undefined && given !== '') return { url: given, stop: async () => undefined }

@@ -1,12 +1,12 @@
-// A database role for the application alone, as an operator makes one; roles belong to the whole server, so each has a
-// name of its own.
+// A database role for the application alone, as an operator makes it; roles belong to the whole server, so each role
+// has a unique name.
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { prepareQueueSchema, QUEUE_SCHEMA } from '../../src/queue/postgres-schema.ts'
 import { Secret } from '../../src/secret.ts'
 import { grantRights } from '../../src/store/rights.ts'
 
-/** Creates a role that may do nothing yet; answers the database's address with it. */
+/** Creates a role without any rights; returns the database's address with this role. */
 export const createRole = async (ownerUrl: string): Promise<string> => {
   const name = `app_${randomBytes(6).toString('hex')}`
   await asOwner(ownerUrl, `CREATE ROLE ${name} LOGIN PASSWORD 'of-tests'`)
@@ -16,7 +16,7 @@ export const createRole = async (ownerUrl: string): Promise<string> => {
   return url.href
 }
 
-/** The same with the rights that `reconsent migrate` grants, on a queue in PostgreSQL as well. */
+/** The same with the rights that `reconsent migrate` grants, including those on a queue in PostgreSQL. */
 export const createAppRole = async (ownerUrl: string): Promise<string> => {
   const appUrl = await createRole(ownerUrl)
   await prepareQueueSchema(new Secret(ownerUrl))
@@ -24,7 +24,7 @@ export const createAppRole = async (ownerUrl: string): Promise<string> => {
   return appUrl
 }
 
-/** Runs statements on a connection of its own, one after the other. */
+/** Runs the statements in turn on a separate connection. */
 export const asOwner = async (url: string, ...statements: string[]): Promise<pg.QueryResult> => {
   const client = new pg.Client({ connectionString: url })
   await client.connect()

@@ -1,4 +1,4 @@
-// The commands of a chapter of the runbook, run as they stand there: a test that passes is a page that is true.
+// Runs the commands of a chapter of the runbook exactly as written there: while the test passes, the chapter is right.
 import { execFile } from 'node:child_process'
 import { chmod, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
 
-/** The shell blocks of `## <chapter>`, in their order. */
+/** The shell blocks of `## <chapter>`, in the chapter's order. */
 export const blocksOf = async (chapter: string): Promise<string[]> => {
   const runbook = await readFile('docs/runbook.md', 'utf8')
   const [, text] = new RegExp(`^## ${chapter}$([\\s\\S]*?)^#+ `, 'm').exec(runbook) ?? []
@@ -20,8 +20,8 @@ export const blocksOf = async (chapter: string): Promise<string[]> => {
 }
 
 /**
- * A folder to work in, where `reconsent` is this checkout's and the given folders come first on the path. Answers what
- * a block printed.
+ * A working folder in which `reconsent` is this checkout's command and the given folders come first on the PATH.
+ * `runBlock` returns what a block printed.
  */
 export const operator = async (env: Readonly<Record<string, string>>, folders: readonly string[]) => {
   const folder = await mkdtemp(join(tmpdir(), 'reconsent-operator-'))

@@ -1,4 +1,4 @@
-// Starts what the tests need for real, once per run: PostgreSQL (embedded, or TEST_DATABASE_URL) and Redis.
+// Starts the real services that the tests need, once per run: PostgreSQL (embedded, or TEST_DATABASE_URL) and Redis.
 import type { TestProject } from 'vitest/node'
 import pg from 'pg'
 import { startEmbeddedPostgres } from '../../src/embedded/postgres.ts'
@@ -7,7 +7,7 @@ import { startRedis } from './redis.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** The server's administrative database; tests make their own by `createDatabase`. */
+    /** The server's administrative database; tests create their own by `createDatabase`. */
     postgresUrl: string
     redisUrl: string
   }

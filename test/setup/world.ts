@@ -1,5 +1,6 @@
 // One company's Reconsent without its servers: the real store on a real PostgreSQL, the real processors, a real mail
-// server and the simulator as the provider; no queue, so that a test decides what runs when, and a clock that it moves.
+// server and the simulator as the provider. There is no queue, so a test decides what runs when, and the test moves the
+// clock.
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import { makeVault } from '../../src/crypto/vault.ts'
@@ -98,7 +99,7 @@ export const startWorld = async (options: WorldOptions = {}) => {
     authorisation: advance,
   }
 
-  /** A consent that the provider knows as well, in our database as an import leaves it. */
+  /** Adds a consent to our database, as an import leaves it, and its connection to the provider. */
   const addConsent = async (over: Partial<Consent> & { expiresAt: DateTime }): Promise<Consent> => {
     const refreshToken = `refresh-${randomUUID()}`
     const consent = aConsent({ userId: `user-${randomUUID()}`, email: `${randomUUID()}@example.com`, ...over })
@@ -132,7 +133,7 @@ export const startWorld = async (options: WorldOptions = {}) => {
     return consent
   }
 
-  /** Runs all that is due now until nothing is; answers what each job said. */
+  /** Runs all jobs that are due now until none is due; returns the outcome of each job. */
   const drain = async (): Promise<Outcome[]> => {
     const outcomes: Outcome[] = []
     for (let round = 0; round < 40; round += 1) {
@@ -152,7 +153,7 @@ export const startWorld = async (options: WorldOptions = {}) => {
   const startToken = async (consentId: string): Promise<string> =>
     vault.startLinkToken((await currentRenewal(consentId))?.id ?? randomUUID())
 
-  /** The button on the start page: the bank's link. */
+  /** Presses the button on the start page; returns the authorisation URL. */
   const leave = async (consentId: string): Promise<string> => {
     const departure = await leaveForBank(visit)(await startToken(consentId))
     if (departure.kind !== 'to-bank') throw new Error(`the user could not leave for the bank: ${departure.kind}`)
@@ -166,7 +167,7 @@ export const startWorld = async (options: WorldOptions = {}) => {
       ? { state, bankError: query['error'] ?? '' }
       : { state, code: new Secret(query['code']) }
   }
-  /** The user goes to the bank, decides, and comes back. */
+  /** The user goes to the bank, decides, and comes back to the callback. */
   const goToBank = async (
     consentId: string,
     as: 'approve' | 'deny' | 'bank-error' | 'somebody-else',

@@ -68,7 +68,7 @@ export const reauth = (
     ...fields,
   })
 
-/** A link that works, or the test is wrong. */
+/** Asks for a link, and fails the test if the provider gives none. */
 export const aLink = async (
   simulator: Simulator,
   refreshToken: string,
@@ -105,7 +105,7 @@ export const refresh = (
 export const me = (simulator: Simulator, accessToken: string): Promise<Reply> =>
   get(`${simulator.url}/data/v1/me`, { headers: { authorization: `Bearer ${accessToken}` } })
 
-/** Plays the user and reads the parameters of the callback. */
+/** Plays the user and returns the parameters of the callback. */
 export const callbackOf = async (
   simulator: Simulator,
   link: string,

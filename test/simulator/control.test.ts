@@ -1,4 +1,4 @@
-// `/_control`: everything can be read and set at run time, and a wrong name is answered with the known ones.
+// `/_control`: everything can be read and set at run time, and an unknown name is answered with the known names.
 import { DateTime } from 'luxon'
 import { createTransport } from 'nodemailer'
 import { expect, test } from 'vitest'

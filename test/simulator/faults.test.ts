@@ -1,4 +1,4 @@
-// Every HTTP fault, by real sockets: what the client sees, and what the ledger says was processed.
+// Every HTTP fault, over real sockets: what the client sees, and what was processed according to the ledger.
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
 import { makeFaults } from '../../src/simulator/faults.ts'
@@ -84,7 +84,7 @@ test('slow: the answer comes late; a client that gives up does not stop the work
     { outcome: 'ok', fault: 'slow', late_ms: 120 },
     { outcome: 'ok', fault: 'slow', late_ms: 600_000 },
   ])
-  // closing at the end of this test would take ten minutes if the pause held it up
+  // if closing waited for the pause, it would take ten minutes at the end of this test
 })
 
 test('drip: a complete, correct answer, byte by byte', async () => {

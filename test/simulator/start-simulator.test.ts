@@ -1,4 +1,4 @@
-// Starting, closing, the clock, and the rule that makes the simulator a judge: it knows nothing of Reconsent's code.
+// Starting, closing, the clock, and the rule that makes the simulator a judge: it does not use Reconsent's code.
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DateTime } from 'luxon'

@@ -1,4 +1,4 @@
-// Every switch changes what it says it changes. The list at the end keeps a new switch from going untested.
+// Every switch changes what its name says. The list at the end fails when a new switch has no test.
 import { expect, test } from 'vitest'
 import { makeSwitches, switchNames } from '../../src/simulator/switches.ts'
 import type { SwitchName, SwitchValues } from '../../src/simulator/switches.ts'

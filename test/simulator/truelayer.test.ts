@@ -1,4 +1,4 @@
-// The protocol, row by row of the table of simulator behaviour, by real HTTP.
+// The protocol by real HTTP, one test for each row of the table of simulator behaviour.
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
 import {

@@ -1,4 +1,4 @@
-// Re-encryption beside a running system, and what becomes of a cell that does not open.
+// Re-encryption while the system runs, and what happens to an encrypted column that does not open.
 import { randomUUID } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { CellUnreadable } from '../../src/crypto/envelope.ts'
@@ -44,7 +44,7 @@ describe('keys rotate', () => {
     expect(pages.length).toBeGreaterThan(6)
     expect(await uses()).toEqual({ k2: before['k1'] })
     expect(await rotateCells(db, { keys: ringOf('k2', 'k1') })).toEqual({ rotated: 0, unreadable: 0, left: 0 })
-    // Without the old key, the code in hand is exchanged and the consent renewed.
+    // The code that was received before the rotation is exchanged without the old key, and the consent is renewed.
     const only = makeStore(withKeys('k2'))
     expect((await only.readRefreshToken(consent.id)).token.reveal()).toBe(token)
     await advance(world, { store: only })(codeId, aRun())
@@ -147,7 +147,7 @@ describe('keys rotate', () => {
   })
 })
 
-/** What somebody with the table but not the key may try. */
+/** What an attacker with the table but without the key may try. */
 const tampering: Record<string, (world: World, consent: Consent) => Promise<string>> = {
   'moved to another row': async (there) =>
     (await there.db.prisma.consent.findUniqueOrThrow({ where: { id: (await born(there)).id } })).refreshToken,
@@ -181,7 +181,7 @@ describe.each(Object.entries(tampering))('a refresh token %s', (_name, tamper) =
   const isQuarantined = async ({ id }: Consent): Promise<void> => {
     expect((await world.consentOf(id)).status).toBe('quarantined')
     expect((await world.eventsOf(id)).at(-1)).toMatchObject({ type: 'consent.quarantined', actor: 'system' })
-    // Found out already: verify does not name the row again, only a key that is gone.
+    // The problem is known already: verify does not report the row again, only a key that is missing.
     expect((await verified(world)).filter(({ record }) => record !== 'key k7')).toEqual([])
   }
   const refused = { name: 'PermanentError', code: 'cell-unreadable' }

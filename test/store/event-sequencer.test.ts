@@ -1,5 +1,5 @@
-// Many writers, aborted ones among them, two sequencers and impatient readers: whoever reads, reads every event once,
-// in each consent's order.
+// Many writers, some of whose transactions abort, two sequencers and readers that never wait: every reader reads each
+// event once, in the order of each consent.
 import { setTimeout as delay } from 'node:timers/promises'
 import { randomInt } from 'node:crypto'
 import { Duration } from 'luxon'
@@ -32,8 +32,8 @@ const importConsents = async ({ db, store }: Opened, count: number): Promise<str
 const event = { type: 'consent.updated', at: NOW, actor: 'company' } as const
 
 /**
- * One transaction: a few events of a few consents, in their order; some take their number early, some are undone, some
- * take long.
+ * One transaction: a few events of a few consents, in their order; some transactions take their number early, some are
+ * rolled back, some take long.
  */
 const writeSome = async ({ db }: Opened, ids: readonly string[]): Promise<void> => {
   const chosen = [
@@ -61,7 +61,7 @@ test('every reader sees every event exactly once, in the order of its consent', 
   const write = async (): Promise<void> => {
     for (let times = 0; times < 60; times += 1) await writeSome(writers, ids)
   }
-  // Small batches, and nobody in turn: each takes the lock where it can.
+  // Small batches and no turns: each sequencer takes the lock when it is free.
   const sequence = async (): Promise<void> => {
     while (writing) await sequencers.store.sequenceEvents(randomInt(1, 8))
   }
@@ -100,7 +100,7 @@ test('without its lock a second sequencer waits at the primary key and fails: no
   let release = (): void => undefined
   let placed = (): void => undefined
   const isPlaced = new Promise<void>((resolve) => (placed = resolve))
-  // Another schema's lock, as it were: the same work under no lock that ours would meet.
+  // Does a sequencer's work without our lock, as if under another schema's lock.
   const other = opened.db.prisma.$transaction(async (tx) => {
     await tx.$executeRaw`INSERT INTO event_positions SELECT 1, consent_id, seq, repeat('0', 16) FROM events LIMIT 1`
     placed()
@@ -149,7 +149,7 @@ test('killed in the middle of a batch: nothing is lost, the next one does it all
   const opened = open(url)
   await importConsents(opened, 3)
   const ours = await opened.db.prisma.$transaction(async (tx) => {
-    // It has taken the notes and waits to write the places.
+    // The sequencer has taken the notes and waits to write the positions.
     await tx.$executeRaw`LOCK TABLE event_positions IN EXCLUSIVE MODE`
     const end = opened.store.sequenceEvents(10).then(
       () => 'placed',
@@ -167,7 +167,7 @@ test('killed in the middle of a batch: nothing is lost, the next one does it all
   await opened.close()
 })
 
-// Tried again: another test's load is not ours.
+// Retried, because the load of other tests does not count.
 test('under load an event has its place within a second of its commit', { retry: 2 }, async () => {
   const url = await createDatabase()
   const [writers, scheduler, reader] = [open(url), open(url, 2), open(url, 2)]
@@ -185,7 +185,7 @@ test('under load an event has its place within a second of its commit', { retry:
       await writers.db.prisma.$transaction(async (tx) => appendEvent(tx, ids[no] ?? '', event))
       const committed = performance.now()
       if (no % 40 !== first) continue
-      // Not through `listFeed`, which would place the event itself.
+      // Not through `listFeed`, which would itself give the event a position.
       while ((await reader.db.prisma.eventPosition.count({ where: { consentId: ids[no] ?? '', seq: 2 } })) === 0)
         await delay(10)
       lags.push(performance.now() - committed)

@@ -1,5 +1,5 @@
 // The feed as its readers see it: each event once, none skipped however late it commits, and no cursor taken for
-// another's.
+// another event's.
 import { randomUUID } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { makeVault } from '../../src/crypto/vault.ts'
@@ -47,7 +47,7 @@ const readAll = async (after?: string, limit = 2): Promise<FeedEvent[]> => {
 const reasons = (events: readonly FeedEvent[]) => events.map(({ reason }) => reason)
 const cursorOf = (events: readonly FeedEvent[]): string => events.at(-1)?.cursor ?? ''
 
-/** A transaction that has written an event and does not commit yet. */
+/** A transaction that has written an event; calling the returned function commits it. */
 const slowly = async (consent: number, reason: string) => {
   let release = (): void => undefined
   let written = (): void => undefined
@@ -223,7 +223,7 @@ describe('a cursor', () => {
     await add(0, 'before')
     await add(1, 'behind')
     const seen = cursorOf(await readAll(kept))
-    // A failover that lost one event and the places of both: on the other server an event with an older number comes in
+    // A failover that lost one event and both positions: on the other server an event with an older number comes in
     // between.
     await asOwner(
       url,
@@ -253,7 +253,7 @@ describe('a cursor', () => {
 
     test('goes back to before what its reader has not seen, when that has an earlier place here', async () => {
       await readAll()
-      // In the old feed `seen` came after `slow`, whose transaction is older; here it is placed first.
+      // In the old feed `seen` came after `slow`, whose transaction is older; here `seen` gets its position first.
       const commit = await slowly(0, 'slow')
       await add(1, 'seen')
       await readAll()

@@ -34,7 +34,7 @@ const tokenOf = async (row: ImportRow): Promise<string> =>
   (await opened.store.readRefreshToken((await read(row)).consent.id)).token.reveal()
 const eventsOf = async (row: ImportRow): Promise<string[]> => (await read(row)).events.map(({ type }) => type)
 
-/** As a reauth job leaves a due consent: an open cycle with a message on its way. */
+/** The records that a reauth job leaves for a due consent: an open cycle with a message on its way. */
 const openCycle = async (row: ImportRow) => {
   const { consent } = await read(row)
   const renewalId = newId()
@@ -86,7 +86,7 @@ describe('a new row', () => {
       userId: row.userId,
       scopes: row.scopes,
     })
-    // Healthy: the first rung is 14 days before the expiry, not now.
+    // The consent is not due yet: the first rung is 14 days before the expiry, not now.
     expect(consent.nextActionAt?.toISO()).toBe(NOW.plus({ days: 46 }).toISO())
     expect(events).toMatchObject([{ seq: 1, type: 'consent.imported', actor: 'company' }])
     expect(await tokenOf(row)).toBe('the-secret-token')
@@ -157,7 +157,7 @@ describe('a later date', () => {
     expect(renewals).toMatchObject([{ cycle: 1, status: 'repaired' }])
     expect(notifications.map(({ status }) => status)).toEqual(['sent', 'cancelled'])
     expect(await tokenOf(row)).toBe('new')
-    // A job that was at work on it writes nothing more.
+    // A job that held a claim on the consent can write nothing more.
     if (before.kind !== 'claimed') throw new Error('not claimed')
     expect(await opened.store.scheduleConsent(before.claim, NOW, 'late')).toBe(false)
   })
@@ -264,7 +264,7 @@ describe('a date that is not later', () => {
     expect(await kindOf({ ...row, email: 'new@example.com', name: 'Bob' })).toBe('updated')
     const { consent, events } = await read(row)
     expect(consent).toMatchObject({ email: 'new@example.com', name: 'Bob' })
-    // It had no channel and has one now.
+    // The consent had no channel before and has one now.
     expect(consent.nextActionAt?.toISO()).toBe(NOW.toISO())
     expect(events.at(-1)).toMatchObject({ type: 'consent.updated', data: { fields: ['email', 'name'] } })
     expect(JSON.stringify(events)).not.toContain('new@example.com')
@@ -318,7 +318,7 @@ describe('two consents of one user at one bank', () => {
       actor: 'company',
       data: { by: newer.credentialsId },
     })
-    // Whoever worked on it writes nothing more.
+    // A worker that held a claim on the consent can write nothing more.
     const { epoch } = await opened.db.prisma.consent.findUniqueOrThrow({ where: { id: consent.id } })
     expect(claimed).toMatchObject({ kind: 'claimed', claim: { epoch: epoch - 1 } })
     const all = async () =>
@@ -364,7 +364,7 @@ describe('two consents of one user at one bank', () => {
     ])
     expect(await eventsOf(newer)).toEqual(['consent.imported', 'consent.updated'])
     expect(await statusesOf(older, newer)).toEqual(['superseded', 'active'])
-    // A field that is left out, as ever, takes nothing back.
+    // A row without the field does not undo an earlier `supersedes`.
     expect(await put(newer)).toMatchObject([{ kind: 'unchanged' }])
   })
 
@@ -478,7 +478,7 @@ describe('two consents of one user at one bank', () => {
     }
   })
 
-  // Each would miss the other: neither transaction sees what the other has not committed.
+  // Neither transaction sees what the other has not committed, so without a lock each would miss the other's row.
   test('imported at the same moment by two imports: the older is closed all the same', async () => {
     const pairs = Array.from({ length: 25 }, replacing)
     await Promise.all(pairs.flatMap(([older, newer]) => [put(newer), put(older)]))

@@ -1,5 +1,5 @@
-// Upgrades: a database at any earlier migration, with rows in it, is brought up to date; and what the later ones are
-// for.
+// Upgrades: a database at any earlier migration, with rows in it, is brought up to date; and what the later migrations
+// are for.
 import { randomUUID } from 'node:crypto'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -23,7 +23,7 @@ const emptyDatabase = async (): Promise<string> => {
   return url.href
 }
 
-/** The folder as an earlier release shipped it. */
+/** The migrations folder as an earlier release shipped it. */
 const firstMigrations = async (names: readonly string[]): Promise<string> => {
   const folder = await mkdtemp(join(tmpdir(), 'migrations-'))
   for (const name of names) await cp(join(shippedFolder, name), join(folder, name), { recursive: true })
@@ -65,7 +65,7 @@ describe('the order of the feed', () => {
   const before = names.indexOf('20261126010000_event_positions')
   const first = `(SELECT id FROM consents ORDER BY credentials_id LIMIT 1)`
   const second = `(SELECT id FROM consents ORDER BY credentials_id OFFSET 1 LIMIT 1)`
-  /** As the release before writes it; `transaction` as if it had been written in that one. */
+  /** An event as the previous release writes it; with `transaction`, as if that transaction had written it. */
   const event = (consent: string, seq: number, reason: string, transaction?: number): string =>
     `INSERT INTO events (consent_id, seq, type, at, actor, reason,
       hash${transaction === undefined ? '' : ', transaction_id'})
@@ -142,7 +142,7 @@ describe('the order of the feed', () => {
     await writer.query('BEGIN')
     await writer.query(event(second, 1, 'meanwhile'))
     const migrated = migrate(url)
-    // The migration waits for whoever writes, and they for it no longer than that.
+    // The migration waits for open writers, and later writers wait for the migration no longer than that.
     await expect
       .poll(
         async () =>
@@ -158,7 +158,7 @@ describe('the order of the feed', () => {
     await migrated
     await writer.query(event(first, 2, 'afterwards'))
     expect(await reasons()).toEqual(['early', 'meanwhile', 'afterwards'])
-    // And it reads its own feed as ever.
+    // The process of the previous release reads its own feed as before.
     const old = await writer.query(`
       SELECT event.*, consent.credentials_id FROM events AS event JOIN consents AS consent ON consent.id =
         event.consent_id

@@ -1,4 +1,4 @@
-// A database that goes away, for real: what the store says then, and that the process lives through it.
+// A database that really becomes unavailable: which error the store reports, and that the process survives.
 import { DateTime, Duration } from 'luxon'
 import pg from 'pg'
 import { afterEach, expect, inject, test } from 'vitest'

@@ -145,7 +145,7 @@ describe.each(['redis', 'postgres'] as const)('the whole loop on %s with a role 
       return view?.consent.cycle === 2 ? view.consent : undefined
     })
     expect(renewed.status).toBe('active')
-    // As the application's own role, beside the running processes.
+    // With the application's own role, while the processes run.
     expect(await verify(company.db, { now: company.clock.now(), deep: true, keys: company.config.keys })).toEqual([])
   })
 })

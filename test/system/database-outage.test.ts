@@ -1,5 +1,5 @@
-// The database goes away under a running web process: whoever asks is told to come back, and is served again once it is
-// there.
+// The database becomes unavailable to a running web process: every request is answered with a request to come back, and
+// is served again once the database is back.
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
@@ -61,7 +61,7 @@ test('a process whose database has fallen silent stops within timing.stopWithin 
   const running = await other.start(['web', 'worker', 'scheduler'])
   expect((await fetch(`${running.url}/readyz`)).status).toBe(200)
   await proxy.set({ kind: 'blackhole' })
-  // A page that waits for the database, beside the timers that do.
+  // A request that waits for the database, in addition to the timers that wait for it.
   const page = fetch(`${running.url}/r/${other.vault.startLinkToken(randomUUID())}`).then(
     ({ status }) => status,
     () => 'cut off',

@@ -1,5 +1,5 @@
-// The feed of running processes: the scheduler gives places though nobody reads, and the API says what a reader must
-// do.
+// The feed of running processes: the scheduler gives positions even when nobody reads, and the API tells a reader what
+// to do.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { API_KEY, startCompany, until } from '../setup/company.ts'
 

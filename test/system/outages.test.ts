@@ -1,4 +1,4 @@
-// PostgreSQL is the truth, the queue is a hint: losing Redis, pausing a queue, or deleting the scheduler loses no
+// PostgreSQL holds the truth, the queue only wakes: losing Redis, pausing a queue, or deleting the scheduler loses no
 // renewal.
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'

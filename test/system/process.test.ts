@@ -32,7 +32,7 @@ interface Started {
   readonly child: ChildProcess
   readonly url: string
   output(): string
-  /** Exit code, or the signal's name. */
+  /** The exit code, or the signal's name. */
   ended(): Promise<number | string>
 }
 
@@ -90,7 +90,7 @@ const ready = async (started: Started): Promise<void> => {
 const unready = async (started: Started): Promise<void> => {
   await until('unreadiness', async () => ((await statusOf(`${started.url}/readyz`)) === 503 ? true : undefined))
 }
-/** The path of a policy with a company in it. */
+/** Writes a policy file with a company's name; returns its path. */
 const policyFile = async (policy: PolicyInput): Promise<string> => {
   const path = join(await mkdtemp(join(tmpdir(), 'reconsent-policy-')), 'policy.json')
   await writeFile(path, JSON.stringify({ company: { name: 'Brightside' }, ...policy }))
@@ -156,7 +156,7 @@ test.each([
   ['SIGTERM', 143],
   ['SIGINT', 130],
 ] as const)('a second signal, %s, ends it at once with %i', async (signal, code) => {
-  // The stop would take half a minute.
+  // With this policy a graceful stop would take half a minute.
   const started = start(
     await environment({ RECONSENT_CONFIG: await policyFile({ timing: { stopWithin: '1m', unreadyFor: '30s' } }) }),
   )
@@ -181,7 +181,7 @@ describe('stopped in the middle of slow work', () => {
     retry: { attempts: 3, firstDelay: '200ms' },
   } as const
   const STOPS_WITHIN_MS = 2_000
-  /** From the last deadline to the end of the process as the test sees it. */
+  /** Time from the last deadline until the test sees the process end. */
   const GOES_IN_MS = 1_500
 
   const aCompany = async () => {

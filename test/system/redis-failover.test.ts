@@ -1,5 +1,5 @@
-// A whole Reconsent whose Redis fails over, under a demoted primary that keeps its connections and under sentinels:
-// renewals go on without a restart, and each process says of itself what it can do.
+// A whole Reconsent whose Redis fails over, with a demoted primary that keeps its connections and with sentinels:
+// renewals go on without a restart, and each process reports what it can do.
 import { PassThrough } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
@@ -83,7 +83,7 @@ describe('a primary that was demoted', () => {
         .poll(async () => readiness(url), { timeout: 20_000 })
         .toMatchObject({ code: 200, status: 'ready', detail: 'ready', queue: { ok: true } })
     }
-    // Nobody is promoted this time: every connection, old or new, leads to a replica.
+    // No replica is promoted this time: every connection, old or new, leads to a replica.
     const other = primary === pair.first ? pair.second : pair.first
     await primary.ask((client) => client.replicaof('127.0.0.1', other.port))
     await expect
@@ -117,7 +117,7 @@ describe('a primary that was demoted', () => {
     const [, worker] = company.running.map(({ url }) => url) as [string, string]
     const before = await writes()
     await Promise.all(Array.from({ length: 200 }, async () => readiness(worker)))
-    // At most the background's own: three processes, once each.
+    // At most the background checks' own writes: one from each of three processes.
     expect((await writes()) - before).toBeLessThanOrEqual(3)
   })
 })

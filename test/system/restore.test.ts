@@ -1,5 +1,5 @@
 // A database moves: dumps into another cluster, which counts transactions anew, and logical replication with a
-// switch-over. The readers of the event feed notice nothing. The runbook's own commands do it.
+// switch-over. The tests run the runbook's own commands, and the readers of the feed notice nothing.
 import { execFile } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import { rm, writeFile } from 'node:fs/promises'
@@ -34,11 +34,11 @@ let oldServer: Cluster
 let newServer: Cluster
 let programs: string
 beforeAll(async () => {
-  // The first to need Debian's package installs it, so one after the other.
+  // One after the other, because the first one installs Debian's package if it is missing.
   oldServer = await startCluster()
   newServer = await startCluster()
   programs = await debianPrograms()
-  // The old server is far ahead: what the new one counts for long afterwards was used up there.
+  // The old server is far ahead: the new one uses transaction numbers that were used there long ago.
   await asOwner(
     oldServer.urlOf('postgres'),
     'DO $$ BEGIN FOR i IN 1..20000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$',
@@ -63,7 +63,7 @@ beforeEach(async () => {
 
 const as = (role: string, url: string): string => url.replace('postgres@', `${role}@`)
 
-/** What a company has: the program's store on a database, and a reader of its feed that keeps its cursor. */
+/** A company's parts: the program's store on a database, and a reader of the feed that keeps its cursor. */
 const companyOn = (url: string) => {
   const opened = openStore({ url: new Secret(url), vault: makeVault({ keys: ringOf('k1') }), connections: 4 })
   return {
@@ -72,7 +72,7 @@ const companyOn = (url: string) => {
         Array.from({ length: count }, () => aRow({ expiresAt: now.plus({ days: 60 }) })),
         { now, correct: false },
       ),
-    /** One event more of each of some consents. */
+    /** Adds one event to each of the first `count` consents. */
     happen: async (reason: string, count = 3): Promise<void> => {
       for (const { id } of await opened.db.prisma.consent.findMany({
         take: count,
@@ -160,7 +160,7 @@ made-since,token,uk-ob-monzo,GB,https://example.com/callback,ada,${now.plus({ da
     ])
     await happen('since')
     expect(reasons(await read(cursorOf(since)))).toEqual(['since', 'since', 'since'])
-    // The cursors of what is gone: even where another event has the place.
+    // The cursors of lost events are refused, even where another event has their position.
     for (const { cursor, reason } of lost) {
       if (reason === 'lost') await expect(read(cursor)).rejects.toThrow(CursorUnknown)
     }
@@ -298,7 +298,7 @@ test('the chapter move-to-another-server', async () => {
     await importSome(30)
     await read()
     await runBlock(follow ?? '')
-    // While it is followed: events that come, places that are given, and some that are not.
+    // During the replication events arrive, and some get positions while others do not.
     await happen('replicated')
     const seen = await read()
     await happen('waits for its place')
@@ -314,7 +314,7 @@ test('the chapter move-to-another-server', async () => {
     expect(reasons(since).filter((reason) => reason === 'since')).toHaveLength(3)
     expect(since).toHaveLength(3 + 3 + 5)
   })
-  // The sequence was not replicated: its numbers come up again.
+  // The sequence was not replicated, so its numbers occur again.
   const { rows } = await asOwner(
     newServer.urlOf('reconsent'),
     'SELECT count(*) > count(DISTINCT position) AS repeated FROM events',

@@ -1,4 +1,4 @@
-// Verify on the feed: one corruption of each kind is told, and what only waits is not.
+// Verify on the feed: it reports one corruption of each kind, and does not report events that only wait.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { startWorld, type World } from '../setup/world.ts'
 import { asked, verified } from './lives.ts'
@@ -13,7 +13,7 @@ let id: string
 beforeEach(async () => {
   await world.db.prisma.$executeRaw`DELETE FROM event_positions`
   ;({ id } = await asked(world))
-  // Notes of events whose places an earlier test took away.
+  // Notes for the events whose positions an earlier test deleted.
   await world.db.prisma.$executeRaw`INSERT INTO unsequenced_events (consent_id, seq) SELECT consent_id, seq FROM events`
   while ((await world.store.sequenceEvents(10_000)) > 0);
   expect(await verified(world)).toEqual([])

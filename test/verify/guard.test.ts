@@ -1,5 +1,5 @@
-// Invariant 10's guard by rights: an application that has a role of its own can only read and add events; one role for
-// all is no fault.
+// The guard of invariant 10 by database rights: an application with its own role can only read and add events; sharing
+// one role is not reported as a fault.
 import { Duration } from 'luxon'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
@@ -21,7 +21,7 @@ beforeAll(async () => {
   role = new URL(appUrl).username
 })
 
-/** What verify says on a connection of this address. */
+/** What verify reports over a connection with this address. */
 const foundAs = async (url: string, options: { hasOwnRole?: boolean } = {}): Promise<string[]> => {
   const { db, close } = openStore({ url: new Secret(url), vault: makeVault({ keys: ringOf('k1') }), connections: 1 })
   try {

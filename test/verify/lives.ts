@@ -1,5 +1,5 @@
-// Lives for the tests of verify: consents of one world in every state that the processors lead to, told by their events
-// from the import on.
+// Consents for the tests of verify: one world's consents in every state to which the processors lead, with all their
+// events from the import on.
 import { DateTime } from 'luxon'
 import type { Consent } from '../../src/domain/model.ts'
 import { administration } from '../../src/store/administration.ts'
@@ -14,7 +14,7 @@ export const verified = async (world: World): Promise<Violation[]> =>
 
 const HOUR = DateTime.utc().plus({ hours: 1 }).diff(DateTime.utc())
 
-/** As an import leaves it. */
+/** A consent as an import leaves it. */
 export const born = async (world: World, over: Partial<Consent> & { inDays?: number } = {}): Promise<Consent> => {
   const { inDays = 10, ...rest } = over
   const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: inDays }), ...rest })
@@ -39,7 +39,7 @@ const byHand = (world: World) => administration(world.db, world.policy)
 export const pause = async (world: World, consent: Consent): Promise<void> =>
   void (await byHand(world).pauseConsent(consent.id, { now: world.clock.now(), reason: 'a test' }))
 
-/** One of each. */
+/** One consent in each state. */
 export const everyLife = async (world: World): Promise<void> => {
   const request = () => ({ now: world.clock.now(), reason: 'a test' })
   await born(world, { inDays: 60 })

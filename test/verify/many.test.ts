@@ -1,4 +1,4 @@
-// More broken rows than anybody reads: verify lists the first thousand of a kind and says that there are more.
+// More broken rows than anybody would read: verify lists the first thousand of a kind and says that there are more.
 import { beforeEach, expect, test } from 'vitest'
 import { appendEvent } from '../../src/store/events.ts'
 import { MAX_LISTED } from '../../src/verify/violation.ts'
@@ -11,7 +11,7 @@ beforeEach(async () => {
   return async () => world.close()
 })
 
-/** How many of each invariant are told, and the lines that tell of more. */
+/** How many violations of each invariant are listed, and the lines that say that there are more. */
 const told = async () => {
   const found = await verified(world)
   const counts: Record<number, number> = {}
@@ -19,7 +19,7 @@ const told = async () => {
   return { counts, more: found.filter(({ record }) => record === 'more') }
 }
 
-/** Overdue, with another row's token and without events. Their ids come last. */
+/** Adds consents that are overdue, hold another row's token and have no events. Their ids sort last. */
 const plantConsents = async (from: number, to: number): Promise<void> => {
   const model = await born(world)
   const overdue = world.clock.now().minus({ days: 1 }).toISO()
@@ -33,7 +33,8 @@ const plantConsents = async (from: number, to: number): Promise<void> => {
 }
 
 /**
- * For each that has none: an open renewal whose attempt succeeded and left no trace, and a message of another cycle.
+ * Adds to each planted consent without them: an open renewal whose attempt succeeded and left no trace, and a message
+ * of another cycle.
  */
 const plantRenewals = async (): Promise<void> => {
   const insert = async (into: string, values: string): Promise<unknown> =>

@@ -23,7 +23,7 @@ const sql = async (...statements: string[]): Promise<void> => {
   })
 }
 
-/** What verify finds after the corruption that it did not find before. */
+/** The violations that verify reports after the corruption and did not report before. */
 const findsAfter = async (corrupt: () => Promise<void>): Promise<string[]> => {
   const before = new Set((await verified(world)).map((one) => JSON.stringify(one)))
   await corrupt()
