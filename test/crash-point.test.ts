@@ -25,7 +25,7 @@ test('no point stands in the code that the table does not know', () => {
   expect(used.filter((name) => name === undefined || !names.includes(name))).toEqual([])
 })
 
-test('every call is awaited: a point that is not waited for stops nobody', () => {
+test('every call is awaited: a point that is not awaited would stop nothing', () => {
   const calls = sources.flatMap(({ path, text }) =>
     [...text.matchAll(/^.*\bcrashPoint\(.*$/gm)].map(([line]) => ({ path, line: line.trim() })),
   )
@@ -40,7 +40,7 @@ test('nothing in src arms a point', () => {
   expect(sources.filter(({ text }) => text.includes('armCrashPoints')).map(({ path }) => path)).toEqual([])
 })
 
-test('does nothing until it is armed', async () => {
+test('a point does nothing until it is armed', async () => {
   expect(crashPoint('job-taken')).toBeUndefined()
   const struck: string[] = []
   armCrashPoints(async (name) => void struck.push(name))

@@ -102,7 +102,7 @@ describe('errors', () => {
     })
   })
 
-  test('a cell that does not open says why', () => {
+  test('a sealed column that does not open is logged with the cause', () => {
     expect(logged({ err: new CellUnreadable('unknown-key', 'k1') })['err']).toMatchObject({
       code: 'cell-unreadable',
       reason: 'unknown-key',
@@ -120,7 +120,7 @@ describe('errors', () => {
     expect(logged({ err: error })['err']).toEqual({ name: 'TypeError', code: 'ECONNREFUSED' })
   })
 
-  test('thrown in our source, they say where', () => {
+  test('thrown in our source are logged with the place there', () => {
     const error = (() => {
       try {
         return scrub(undefined as unknown as string)
@@ -133,7 +133,7 @@ describe('errors', () => {
     expect(at[0]).toMatch(/^src\/log\/clean\.ts:\d+$/)
   })
 
-  test('a message that imitates a stack is not taken for one', () => {
+  test('a message that imitates a stack is not taken for a stack', () => {
     const forged = new Error(`x\n    at f (/home/src/${planted.toLowerCase().replaceAll(/\d/g, '')}.ts:1:1)`)
     expect(JSON.stringify(clean(forged))).not.toContain('planted')
     const reworded = new Error('short')
@@ -159,7 +159,7 @@ describe('errors', () => {
     },
   )
 
-  test('as the fields themselves they are logged as err', () => {
+  test('passed as the fields themselves are logged as err', () => {
     expect(logged(new PermanentError('no-channel'))['err']).toMatchObject({ code: 'no-channel' })
   })
 })
@@ -171,7 +171,7 @@ const sensitive = words(`
   recipient html text subject exchange_code userEmail phone_number apiKey ENCRYPTION_KEYS
 `)
 
-describe('keys that tell too much', () => {
+describe('keys whose values are sensitive', () => {
   test.each(sensitive)('%s is censored at any depth', (key) => {
     for (const value of [planted, { a: planted }, [planted], 447_700_900_123]) {
       expect(logged({ [key]: value })[key]).toBe('[censored]')
@@ -179,13 +179,13 @@ describe('keys that tell too much', () => {
     }
   })
 
-  test('what tells nothing is shown all the same: our own error codes, counts, yes and no', () => {
+  test('harmless values are shown all the same: our own error codes, counts, yes and no', () => {
     const fields = { code: 'mail-refused', state: null, email: true, links: 3, token: undefined }
     expect(logged(fields)).toMatchObject({ code: 'mail-refused', state: null, email: true, links: 3 })
     expect(logged({ code: 550 })['code']).toBe(550)
   })
 
-  test('and ids, words and counts that are not sensitive pass', () => {
+  test('ids, words and counts that are not sensitive are shown', () => {
     const fields = {
       consentId: '0198a6c2-1234-7abc-8def-0123456789ab',
       queue: 'reauth',
@@ -197,7 +197,7 @@ describe('keys that tell too much', () => {
     expect(logged(fields)).toMatchObject(fields)
   })
 
-  test('a secret comes out of no nesting of objects and lists under a sensitive key', () => {
+  test('a secret under a sensitive key stays out at any nesting of objects and lists', () => {
     const inside = fc.letrec((tie) => ({
       value: fc.oneof(
         { depthSize: 'small' },

@@ -6,7 +6,7 @@ import type { Counts } from '../src/metrics.ts'
 const aCount = (over: Partial<Counts> = {}): Counts => ({ consents: { active: 2 }, sweepAgeSeconds: 30, ...over })
 const ours = (text: string): string[] => text.split('\n').filter((line) => line.startsWith('reconsent_'))
 
-test('counts what it is told', async () => {
+test('counts what is reported to it', async () => {
   const metrics = makeMetrics({ collectCounts: async () => aCount() })
   metrics.recordJob({ queue: 'reauth', result: 'done', seconds: 0.2 })
   metrics.recordProviderCall('reauthuri', 'link')
@@ -45,7 +45,7 @@ test('counts unknown words as other, so that labels stay few', async () => {
   expect(text).toContain('reconsent_renewals_total{basis="other"} 1')
 })
 
-test('asks the database once for scrapes that come together or soon after', async () => {
+test('queries the database once for scrapes that come together or soon after', async () => {
   let asked = 0
   const metrics = makeMetrics({
     collectCounts: async () => {
@@ -70,7 +70,7 @@ test('leaves out what it cannot know', async () => {
   expect(away.filter((line) => line.startsWith('reconsent_consents{'))).toEqual([])
 })
 
-test('shows how long the last good sweep is ago, what is overdue and what needs a look', async () => {
+test('shows how long ago the last successful sweep was, what is overdue and what needs an operator', async () => {
   const metrics = makeMetrics({
     collectCounts: async () =>
       aCount({

@@ -79,7 +79,7 @@ describe.each([
     expect(complaints).toEqual([])
   })
 
-  test('who denies at the bank is told so, can try again, and then is renewed', async () => {
+  test('who denies at the bank sees that, can try again, and then is renewed', async () => {
     const consent = await aDueConsent()
     const { page } = await openPage(options)
     await openStartPage(page, consent)
@@ -103,7 +103,7 @@ describe('an operator', () => {
     expect(answer?.status() ?? 401).toBe(401)
   })
 
-  test('watches the queues and retries a job, which says in words that nothing was due', async () => {
+  test('watches the queues and retries a job, which then says that nothing was due', async () => {
     const consent = await aDueConsent()
     const { page, complaints } = await openPage({
       httpCredentials: { username: 'operator', password: 'operator-password' },

@@ -63,7 +63,7 @@ const everything = async (): Promise<string> => {
 }
 
 describe('import', () => {
-  test('takes NDJSON from standard input, tells bad lines, and ends with 1 when there were any', async () => {
+  test('takes NDJSON from standard input, reports bad lines, and ends with 1 when there were any', async () => {
     const good = aLine({ expires_at: inDays(60) })
     const { code, stdout, stderr } = await runReal(
       ['import', '-'],
@@ -98,7 +98,7 @@ describe('import', () => {
     })
   })
 
-  test('of what is no import file ends with 1 and says why; without keys with 2', async () => {
+  test('of a file that is no import file ends with 1 and says why; without keys with 2', async () => {
     expect(await runReal(['import', '-'], {}, '[{"credentials_id":"x"}]')).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('one object per line'),
@@ -109,7 +109,7 @@ describe('import', () => {
     })
   })
 
-  test('reads a named pipe; of a folder says that it is one, of an empty file that nothing was read', async () => {
+  test('reads a named pipe; says that a folder is a folder, and that nothing was read from an empty file', async () => {
     const pipe = join(cwd, 'pipe.csv')
     execFileSync('mkfifo', [pipe])
     const line = aLine({ expires_at: inDays(60) })
@@ -133,7 +133,7 @@ describe('import', () => {
       })
   })
 
-  test('asks for https where real connections are at stake', async () => {
+  test('demands https when the provider is TrueLayer’s production', async () => {
     const line = aLine({ expires_at: inDays(60), redirect_uri: 'http://127.0.0.1:3000/callback' })
     expect(
       await runReal(['import', '-'], { TRUELAYER_AUTH_URL: undefined, TRUELAYER_API_URL: undefined }, ndjson([line])),
@@ -141,7 +141,7 @@ describe('import', () => {
     expect(await importLines([line])).toMatchObject({ code: 0 })
   })
 
-  test('of a sheet that has shortened its ids lets nobody take the place of anybody', async () => {
+  test('of a sheet that has shortened its ids refuses those rows, so that no consent replaces another', async () => {
     const header = 'credentials_id;refresh_token;provider_id;country;redirect_uri;user_id;expires_at;name'
     const row = (id: string, user: string, days: number): string =>
       `${id};t${days};uk-ob-monzo;GB;https://app.example.com/cb;${user};${inDays(days)};`
@@ -166,7 +166,7 @@ describe('import', () => {
     expect((await run(['show', 'sheet-alice'])).code).toBe(1)
   })
 
-  test('with nothing but warnings ends with 0, and leaves what we have', async () => {
+  test('with nothing but warnings ends with 0, and keeps the stored values', async () => {
     const line = aLine({ expires_at: inDays(60), name: 'Ada' })
     await importLines([line])
     const { code, stdout, stderr } = await importLines([
@@ -203,7 +203,7 @@ describe('import', () => {
     })
   })
 
-  test('of a workbook says what it is; a policy that still has supersedeOlder is refused by name', async () => {
+  test('names a workbook as such; refuses a policy that still has supersedeOlder by name', async () => {
     const file = join(cwd, 'consents.xlsx')
     await writeFile(file, 'PK\x03\x04rest of it')
     expect(await run(['import', file])).toMatchObject({
@@ -261,7 +261,7 @@ describe('list and show', () => {
     expect(table.stdout).toMatch(new RegExp(`^ID .*\\n.* ${id} .* active +due `))
   })
 
-  test('list ends quietly when its reader has seen enough', async () => {
+  test('list ends quietly when its reader closes the pipe early', async () => {
     await importLines(Array.from({ length: 1500 }, () => aLine({ expires_at: inDays(60) })))
     const child = start(['list', '--json'], { env, cwd })
     const stderr: string[] = []
@@ -305,7 +305,7 @@ describe('list and show', () => {
 })
 
 describe('explain', () => {
-  test('shows every rule looked at, what is next and when, each rung, and what was suppressed and why', async () => {
+  test('shows every rule looked at, the next action and its date, each rung, and what was suppressed why', async () => {
     const id = await add({ expires_at: inDays(2) })
     const before = await everything()
     const explained = await runJson('explain', id)
@@ -348,7 +348,7 @@ describe('explain', () => {
     expect(await everything()).toBe(before)
   })
 
-  test('of a paused consent says what stops it', async () => {
+  test('of a paused consent says why nothing happens', async () => {
     const id = await add({ expires_at: inDays(2) })
     await run(['pause', id])
     const explained = await runJson('explain', id)
@@ -368,7 +368,7 @@ describe('explain', () => {
 })
 
 describe('changing a consent', () => {
-  test('pause, resume, renew and close answer what they did; the events tell it with their reason', async () => {
+  test('pause, resume, renew and close print what they did; the events hold it with its reason', async () => {
     const id = await add()
     expect(await runJson('pause', id, '--reason', 'on holiday')).toMatchObject({
       result: 'done',
@@ -413,7 +413,7 @@ describe('changing a consent', () => {
     expect(await runJson('release', id)).toMatchObject({ result: 'done', consent: { status: 'active', mismatches: 0 } })
   })
 
-  test('token prints the token alone, after its event', async () => {
+  test('token prints only the token, after recording an event', async () => {
     const id = await add({ refresh_token: 'top-secret-token' })
     expect(await runReal(['token', id, '--reason', 'moving'])).toEqual({
       code: 0,
@@ -429,7 +429,7 @@ describe('changing a consent', () => {
 })
 
 describe('sweep', () => {
-  test('--dry-run says what would be done to whom and why, and changes nothing', async () => {
+  test('--dry-run says what would be done to which consent and why, and changes nothing', async () => {
     const id = await add({ user_id: 'due-user', expires_at: inDays(2) })
     const before = await everything()
     const { consents, counts } = (await runJson('sweep', '--dry-run')) as {
@@ -453,7 +453,7 @@ describe('sweep', () => {
     expect(await everything()).toBe(before)
   })
 
-  test('hands what is due to the queue, and says how much', async () => {
+  test('enqueues what is due, and says how much', async () => {
     await add({ expires_at: inDays(2) })
     const { code, stdout, stderr } = await runReal(['sweep'], { QUEUE: 'postgres' })
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })

@@ -63,7 +63,7 @@ const diagnose = async (
 const failures = ({ findings }: Diagnosis): Finding[] => findings.filter(({ level }) => level === 'fail')
 
 describe('doctor', () => {
-  test('finds a sound installation sound', async () => {
+  test('finds no fault in a sound installation', async () => {
     const diagnosis = await diagnose()
     expect(failures(diagnosis)).toEqual([])
     expect(diagnosis).toMatchObject({ code: 0, ok: true })
@@ -84,7 +84,7 @@ describe('doctor', () => {
       expect(checks).toContain(check)
   })
 
-  test('prints a line for each with what to do, and no secret', async () => {
+  test('prints one line for each finding with what to do, and no secret', async () => {
     const { code, stdout } = await run(['doctor'], { env, cwd })
     expect(code).toBe(0)
     expect(stdout).toMatch(/^ok {4}database +PostgreSQL \d/m)
@@ -128,7 +128,7 @@ describe('doctor', () => {
     expect(diagnosis.findings.filter(({ level }) => level === 'ok').length).toBeGreaterThan(4)
   })
 
-  test('counts callbacks that are not https: imported before, they must not be used in production', async () => {
+  test('counts imported callbacks that are not https: they must not be used in production', async () => {
     const own = { DATABASE_URL: await createDatabase() }
     const file = join(cwd, 'plain.ndjson')
     const expires_at = new Date(Date.now() + 5e9).toISOString()
@@ -180,7 +180,7 @@ describe('doctor', () => {
     expect(JSON.stringify(diagnosis)).not.toContain('tenant')
   })
 
-  test('asks the provider through the proxy, and says when that is to blame; never with its password', async () => {
+  test('reaches the provider through the proxy, and says when the proxy is to blame; hides its password', async () => {
     const front = tls.createServer(selfSigned, (socket) => {
       const behind = connect(Number(new URL(simulator.url).port), '127.0.0.1')
       behind.on('error', () => socket.destroy())
@@ -227,7 +227,7 @@ describe('doctor', () => {
     })
   })
 
-  test('a token in clear is no name of a key: neither doctor nor keys list shows a part of it', async () => {
+  test('an unsealed token is not taken for a key’s name: neither doctor nor keys list shows a part of it', async () => {
     const own = { DATABASE_URL: await createDatabase() }
     const file = join(cwd, 'in-clear.ndjson')
     await writeFile(file, ndjson([aLine({ expires_at: new Date(Date.now() + 5e9).toISOString() })]))
@@ -258,7 +258,7 @@ describe('doctor', () => {
     ])
   })
 
-  test('takes the queue on PostgreSQL for what it is', async () => {
+  test('accepts a queue on PostgreSQL', async () => {
     const { findings, code } = await diagnose({ QUEUE: 'postgres', REDIS_URL: undefined })
     expect(code).toBe(0)
     expect(findings).toContainEqual({ check: 'queue', level: 'ok', detail: 'on PostgreSQL', advice: null })
@@ -292,7 +292,7 @@ describe('doctor', () => {
       expect(await found(cluster.url)).toEqual({ code: 0, failed: [] })
     }, 60_000)
 
-    test('one that is full, cannot save, or grants too little', async () => {
+    test('a Redis that is full, cannot save, or grants too little', async () => {
       const server = await startRedisServer({ settings: { save: '900 1' } })
       onTestFinished(() => server.stop())
       await server.ask((client) => client.config('SET', 'maxmemory', '1'))
@@ -326,7 +326,7 @@ describe('doctor', () => {
       expect(await found(url)).toMatchObject(refused(/\(NOPERM\): .*xadd/, /ACL SETUSER/))
     }, 30_000)
 
-    test('one whose certificate it does not trust', async () => {
+    test('a Redis whose certificate it does not trust', async () => {
       const redis = await startTlsRedis()
       onTestFinished(() => redis.stop())
       expect(await found(redis.url)).toMatchObject(refused(/authority that is not trusted/, /\?ca=/))
@@ -334,7 +334,7 @@ describe('doctor', () => {
     }, 30_000)
   })
 
-  test("says what PostgreSQL refuses of the queue's tables", async () => {
+  test('reports rights that PostgreSQL refuses on the queue’s tables', async () => {
     const own = await createDatabase()
     const app = await createAppRole(own)
     const found = async () =>
@@ -348,7 +348,7 @@ describe('doctor', () => {
     ])
   })
 
-  test('says what waits for a person', async () => {
+  test('reports what waits for an operator', async () => {
     const client = new pg.Client({ connectionString: env['DATABASE_URL'] })
     await client.connect()
     await client.query(`UPDATE consents SET status = 'quarantined', next_action_at = NULL`)

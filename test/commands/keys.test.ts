@@ -87,7 +87,7 @@ describe('start', () => {
     RECONSENT_CONFIG: new URL('policy.fixture.ts', import.meta.url).pathname,
   })
 
-  test('refuses without a key that is in use, with its name and how much needs it', async () => {
+  test('refuses without a key that is in use, with its name and the number of values that need it', async () => {
     const { code, stderr } = await run(['start'], { env: { ...(await startEnvironment()), ...keys('k2', 'k3') } })
     expect(stderr).toMatch(
       /ENCRYPTION_KEYS: lacks the key "k1", which 7 stored secrets need: put it back behind the first one/,
@@ -98,7 +98,7 @@ describe('start', () => {
     ).toEqual([{ count: 0 }])
   })
 
-  test('started while the database was away, it ends as soon as it can see that a key is missing', async () => {
+  test('started while the database was unavailable, it ends as soon as it can see that a key is missing', async () => {
     const port = await freePort()
     const there = new URL(url)
     const away = new URL(url)
@@ -127,7 +127,7 @@ describe('start', () => {
 })
 
 describe('verify', () => {
-  test('nothing to tell: exit code 0', async () => {
+  test('no violation: exit code 0', async () => {
     expect(await run(['verify'], { env })).toEqual({ code: 0, stdout: 'every promise is kept\n', stderr: '' })
     expect(JSON.parse((await run(['verify', '--json'], { env })).stdout)).toEqual({ ok: true, violations: [] })
   })

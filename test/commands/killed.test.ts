@@ -65,7 +65,7 @@ const killedMidway = async (
   expect(await written()).toBeLessThan(ROWS)
 }
 
-test('import: nobody is there twice, nobody is missing', async () => {
+test('import: no consent is stored twice, none is missing', async () => {
   await killedMidway(['import', '-'], {}, async () => count('consents'), rows)
   expect((await run(['import', '-'], { env, input: rows })).code).toBe(0)
   expect(await count('consents')).toBe(ROWS)
@@ -73,7 +73,7 @@ test('import: nobody is there twice, nobody is missing', async () => {
   expect((await run(['verify'], { env })).code).toBe(0)
 })
 
-test('keys rotate: every secret opens at any moment, and the second run ends it', async () => {
+test('keys rotate: every secret opens at any moment, and the second run completes the rotation', async () => {
   expect((await run(['import', '-'], { env, input: rows })).code).toBe(0)
   const both = keys('k2', 'k1')
   await killedMidway(['keys', 'rotate'], both, async () => count(`consents WHERE refresh_token LIKE '%.k2.%'`))
@@ -83,7 +83,7 @@ test('keys rotate: every secret opens at any moment, and the second run ends it'
   expect((await run(['verify'], { env: { ...env, ...keys('k2') } })).code).toBe(0)
 })
 
-test('unsupersede: each consent comes back once, and the second run reopens the rest', async () => {
+test('unsupersede: each consent is reopened once, and the second run reopens the rest', async () => {
   expect((await run(['import', '-'], { env, input: rows })).code).toBe(0)
   const { db, close } = openStore({ url: new Secret(url), vault: makeVault({ keys: ringOf('k1') }), connections: 1 })
   const ids = (await db.prisma.consent.findMany({ select: { id: true }, orderBy: { id: 'asc' } })).map(({ id }) => id)

@@ -42,7 +42,7 @@ const end = async (child: ReturnType<typeof start>, signal: NodeJS.Signals): Pro
 }
 
 describe('simulator', () => {
-  test('runs with the switches and faults it was given until Ctrl-C, and is told where by JSON', async () => {
+  test('runs with the given switches and faults until Ctrl-C, and reports its addresses as JSON', async () => {
     const child = begin(
       [
         'simulator',
@@ -73,7 +73,7 @@ describe('simulator', () => {
 })
 
 describe('start', () => {
-  test('runs the roles it was given until SIGTERM, and ends with 0', async () => {
+  test('runs the given roles until SIGTERM, and ends with 0', async () => {
     const env = {
       ...environmentFor(await createDatabase()),
       QUEUE: 'postgres',

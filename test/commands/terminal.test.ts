@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 
 const module = fileURLToPath(new URL('../../src/commands/terminal.ts', import.meta.url))
 
-test('a long output waits for its reader, again and again, and leaves nothing behind', async () => {
+test('a long output waits for its reader, again and again, and leaves no listeners behind', async () => {
   const script = `
     const { processTerminal } = await import(${JSON.stringify(module)})
     const terminal = processTerminal()

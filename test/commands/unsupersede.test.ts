@@ -39,7 +39,7 @@ beforeAll(async () => {
 
 const command = async (...args: string[]) => runHere(['unsupersede', ...args], { ...env, ENCRYPTION_KEYS: undefined })
 
-test('lists what it would reopen, reopens it, finds nothing the second time; what it leaves is whole', async () => {
+test('lists what it would reopen, reopens it, finds nothing the second time; verify finds no fault', async () => {
   const dry = await command('--dry-run')
   expect(dry).toMatchObject({
     code: 0,
@@ -109,7 +109,7 @@ test('lists what it would reopen, reopens it, finds nothing the second time; wha
   expect((await runHere(['verify'], env)).code).toBe(0)
 })
 
-test('refuses what it does not know', async () => {
+test('refuses unknown options and values', async () => {
   expect(await command('--since', 'yesterday')).toMatchObject({
     code: 2,
     stdout: '',

@@ -15,7 +15,7 @@ describe('help', () => {
     for (const name of importFieldNames) expect(stdout).toMatch(new RegExp(`\\b${name}\\b`))
   })
 
-  test('of the whole names every command, as do a real process and exit code 0', async () => {
+  test('of the program names every command, also as a real process with exit code 0', async () => {
     const { code, stdout, stderr } = await run(['--help'])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     for (const name of commandNames) expect(stdout).toMatch(new RegExp(`^  ${name} +\\S`, 'm'))
@@ -107,7 +107,7 @@ describe('wrong usage', () => {
 })
 
 describe('wrong configuration', () => {
-  test('is told all at once by name, exit code 2, before anything is touched', async () => {
+  test('is reported all at once by name, exit code 2, before anything is touched', async () => {
     const { code, stderr } = await run(['start'], {
       env: { PORT: 'http', ENCRYPTION_KEYS: 'k1:c2hvcnQ=', PUBLIC_URL: 'http://consents.example.com' },
     })
@@ -128,7 +128,7 @@ describe('wrong configuration', () => {
     expect(stderr).not.toContain('c2hvcnQ')
   })
 
-  test('of what a command does not need is no matter', async () => {
+  test('of values that a command does not need does not matter', async () => {
     const { code, stderr } = await run(['list'], {
       env: { DATABASE_URL: 'postgres://nobody:hush@127.0.0.1:1/x', SMTP_URL: 'nonsense' },
     })
@@ -138,7 +138,7 @@ describe('wrong configuration', () => {
     })
   })
 
-  test('of the policy file is told by its key', async () => {
+  test('of the policy file is reported by its key', async () => {
     const cwd = await mkdtemp(join(tmpdir(), 'reconsent-config-'))
     await writeFile(join(cwd, 'worker.config.ts'), "export default { ladder: ['-14d'], quiethours: false }\n")
     const { code, stderr } = await run(['list'], { env: { DATABASE_URL: 'postgres://localhost:1/x' }, cwd })
@@ -147,7 +147,7 @@ describe('wrong configuration', () => {
   })
 })
 
-test('the values of options come out as they were given', () => {
+test('the values of options arrive as they were given', () => {
   const command = {
     usage: 'x',
     about: '',

@@ -73,7 +73,7 @@ describe('a sound environment', () => {
     expect(config.timing.pageSize).toBe(500)
   })
 
-  test('is frozen to the bottom', async () => {
+  test('is frozen at every level', async () => {
     const config = await load(soundEnv)
     const parts = [
       config,
@@ -136,7 +136,7 @@ describe('a sound environment', () => {
     expect(requiresHttps(config)).toBe(false)
   })
 
-  test('variables that nothing needs are not read', async () => {
+  test('may hold invalid variables that nothing needs: they are not read', async () => {
     const config = await loadConfig({
       env: {
         DATABASE_URL: soundEnv.DATABASE_URL,
@@ -153,7 +153,7 @@ describe('a sound environment', () => {
     expect(config.keys).toBeUndefined()
   })
 
-  test('what a role adds is read and needed', async () => {
+  test('must also hold what a role needs in addition', async () => {
     const env = { DATABASE_URL: soundEnv.DATABASE_URL, SMTP_URL: soundEnv.SMTP_URL }
     expect(await placesOf(env, { needs: ['database'], alsoNeeds: ['mail'] })).toEqual(['MAIL_FROM'])
     const config = await loadConfig({
@@ -195,7 +195,7 @@ describe('what is missing', () => {
     )
   })
 
-  test('may be there under a slip of the pen', async () => {
+  test('is reported with a misspelt variable that is set', async () => {
     expect(await problemsOf({ ...soundEnv, REDIS_URL: undefined, REDISURL: 'redis://x', PATH: '/bin' })).toEqual([
       expect.stringContaining('REDIS_URL: is not set. Did you mean it by REDISURL?'),
     ])
@@ -427,7 +427,7 @@ describe('what is wrong', () => {
     )
   })
 
-  test('the name of the example is allowed, with a warning where users would see it', async () => {
+  test('the example’s company name is allowed, with a warning where users would see it', async () => {
     const policy = { company: { name: 'Example Company' } }
     expect((await load(soundEnv, { policy })).warnings).toEqual([])
     const warned = await load({ ...soundEnv, NODE_ENV: 'production' }, { policy })

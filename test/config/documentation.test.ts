@@ -35,13 +35,13 @@ describe('docs/configuration.md', () => {
     expect(names.toSorted()).toEqual([...addressParameters].toSorted())
   })
 
-  test('marks what may come from a file', () => {
+  test('marks the variables that may come from a file', () => {
     const marked = rows.filter(({ first }) => first.includes('†')).map(({ name }) => name)
     const secrets = Object.entries(variables).flatMap(([name, { secret }]) => (secret ? [name] : []))
     expect(marked.toSorted()).toEqual(secrets.toSorted())
   })
 
-  test('gives the defaults of the timing as they are', () => {
+  test('gives the real defaults of the timing', () => {
     const written = rows.filter(
       ({ name }) => name.startsWith('timing.') || name.startsWith('limits.') || name === 'link.freshFor',
     )

@@ -47,11 +47,11 @@ describe('a duration', () => {
     )
   })
 
-  test('a number lacks its unit', () => {
+  test('a number is refused because it has no unit', () => {
     expect(millis(600)).toMatch(/^600 has no unit: write a whole number and a unit/)
   })
 
-  test('nothing else is one, and nothing throws', () => {
+  test('no other value is one, and nothing throws', () => {
     fc.assert(
       fc.property(fc.anything(), (value) => (typeof value === 'number' ? true : typeof millis(value) === 'string')),
     )

@@ -38,14 +38,14 @@ describe('the policy file', () => {
     ['policy.cjs', "module.exports = { company: { name: 'Named' } }"],
     ['policy.mts', "export default { company: { name: 'Named' as string } }"],
     ['policy.json', '{ "company": { "name": "Named" } }'],
-  ])('may be another, named by path or file URL: %s', async (file, text) => {
+  ])('may be another file, named by path or file URL: %s', async (file, text) => {
     const cwd = aDirectory({ [file]: text, 'worker.config.ts': 'throw new Error("not this one")' })
     expect(await nameFrom(cwd, file)).toBe('Named')
     expect(await nameFrom('/nowhere', join(cwd, file))).toBe('Named')
     expect(await nameFrom('/nowhere', pathToFileURL(join(cwd, file)).href)).toBe('Named')
   })
 
-  test('need not be there: then only the company has no default', async () => {
+  test('may be missing: then only the company has no default', async () => {
     expect(await problemsFrom(aDirectory())).toEqual([
       "company.name: is not set. Messages and pages name it: set company: { name: '…' } in worker.config.ts",
     ])

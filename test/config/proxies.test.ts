@@ -53,7 +53,7 @@ describe('TRUSTED_PROXIES', () => {
     },
   )
 
-  test('tells every wrong entry by its place, and repeats none', async () => {
+  test('reports every wrong entry by its place, and repeats none', async () => {
     const problems = await problemsOf({ TRUSTED_PROXIES: '10.0.0.1, lb.internal, 1, 0.0.0.0/0, 10.0.0.0/40' })
     expect(problems).toEqual([
       expect.stringMatching(/^TRUSTED_PROXIES entry 2 is not an IP address, .*host names are not looked up/),

@@ -34,7 +34,7 @@ const causeOf = (text: string, context: CellContext = cell, openIt = open): stri
 
 const bytesOf = (part: string | undefined): Buffer => Buffer.from(part ?? '', 'base64url')
 
-describe('a sealed cell', () => {
+describe('a sealed column', () => {
   test('opens in its place, as a Secret', () => {
     expect(open(sealed, cell).reveal()).toBe(token)
     expect(String(open(sealed, cell))).toBe('[secret]')
@@ -114,7 +114,7 @@ describe('a sealed cell', () => {
     }
   })
 
-  test('has one spelling: spare bits of base64url are refused', () => {
+  test('has one spelling: unused bits of base64url are refused', () => {
     // 22 bytes leave two unused bits in the last base64url character.
     const text = seal(new Secret('123456'), cell)
     const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
@@ -124,12 +124,12 @@ describe('a sealed cell', () => {
     expect(causeOf(respelled)).toBe('malformed')
   })
 
-  test('does not open truncated, at whatever length', () => {
+  test('does not open truncated, at any length', () => {
     for (let length = 0; length < sealed.length; length += 1)
       expect(causeOf(sealed.slice(0, length))).not.toBe('it opens')
   })
 
-  test('does not open with its parts reordered, or mixed with those of another', () => {
+  test('does not open with its parts reordered, or mixed with those of another sealed text', () => {
     const [format = '', keyId = '', iv = '', body = ''] = sealed.split('.')
     const [, , otherIv = '', otherBody = ''] = seal(new Secret('something else entirely'), cell).split('.')
     for (const parts of [
@@ -164,7 +164,7 @@ describe('keys', () => {
     expect(keyIdOf(rotated.seal(new Secret(token), cell))).toBe('k2')
   })
 
-  test('a key that is gone is told apart, with its id', () => {
+  test('a missing key is reported as such, with its id', () => {
     const { open: openWithout } = makeEnvelope({ keys: ringOf('k2') })
     expect(causeOf(sealed, cell, openWithout)).toBe('unknown-key')
     expect(() => openWithout(sealed, cell)).toThrow(expect.objectContaining({ keyId: 'k1' }))
@@ -176,13 +176,13 @@ describe('keys', () => {
     expect(causeOf(sealed, cell, makeEnvelope({ keys: parsed.keyRing }).open)).toBe('not-authentic')
   })
 
-  test('the id in the text is authentic too', () => {
+  test('the id in the text is authenticated too', () => {
     const both = makeEnvelope({ keys: ringOf('k1', 'k2') })
     expect(causeOf(sealed.replace('.k1.', '.k2.'), cell, both.open)).toBe('not-authentic')
   })
 })
 
-describe('what cannot be sealed', () => {
+describe('a value that cannot be sealed', () => {
   test('half a surrogate pair, which has no UTF-8', () => {
     expect(() => seal(new Secret('\ud800'), cell)).toThrow(TypeError)
   })

@@ -16,7 +16,7 @@ const good = keyText('good')
 const other = keyText('other')
 
 describe('the key ring', () => {
-  test('the first key encrypts, all are there', () => {
+  test('the first key encrypts, all keys are available', () => {
     const ring = ringOf('k2', 'k1')
     expect(ring.current.id).toBe('k2')
     expect(ring.all.map(({ id }) => id)).toEqual(['k2', 'k1'])
@@ -59,7 +59,7 @@ describe('the key ring', () => {
     expect(problemsOf(text)).toEqual(problems)
   })
 
-  test('no problem shows a part of what was written', () => {
+  test('a problem shows no part of what was written', () => {
     fc.assert(
       fc.property(
         fc.uint8Array({ minLength: 20, maxLength: 60 }),

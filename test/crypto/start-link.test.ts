@@ -18,7 +18,7 @@ describe('a start link', () => {
     fc.assert(fc.property(fc.uuid(), (id) => renewalOfToken(startLinkToken(id)) === id))
   })
 
-  test('stays good under a new first key, and is worth nothing without its own', () => {
+  test('stays valid under a new first key, and is invalid without its own', () => {
     const rotated = makeVault({ keys: ringOf('k2', 'k1') })
     expect(rotated.renewalOfToken(token)).toBe(renewalId)
     expect(rotated.startLinkToken(renewalId)).not.toBe(token)
@@ -33,7 +33,7 @@ describe('a start link', () => {
     }
   })
 
-  test('the MAC of one renewal is none for another', () => {
+  test('the MAC of one renewal is invalid for another', () => {
     const id = Buffer.from(randomUUID().replaceAll('-', ''), 'hex')
     expect(
       renewalOfToken(Buffer.concat([id, Buffer.from(token, 'base64url').subarray(16)]).toString('base64url')),
@@ -59,7 +59,7 @@ describe('a start link', () => {
     }
   })
 
-  test('nothing that anybody types leads anywhere or throws', () => {
+  test('nothing else that anybody types leads anywhere or throws', () => {
     fc.assert(
       fc.property(
         fc.oneof(fc.string(), fc.base64String({ minLength: 44, maxLength: 44 })),
@@ -76,7 +76,7 @@ describe('a start link', () => {
     },
   )
 
-  test('the vault also seals and opens', () => {
+  test('is made by a vault that also seals and opens', () => {
     const vault = makeVault({ keys: ringOf('k1') })
     const cell = { table: 'authorisations', column: 'code', rowId: renewalId, version: 1 }
     expect(vault.open(vault.seal(new Secret('code'), cell), cell).reveal()).toBe('code')

@@ -54,7 +54,7 @@ test('plays all users and ends with 0, every end state being right', async () =>
   expect(Date.now() - began).toBeLessThan(60_000)
 })
 
-test('the ends are right on a database whose zone is not UTC', async () => {
+test('the end states are right on a database whose zone is not UTC', async () => {
   const url = await createDatabase()
   // A zone east of UTC: an instant that was stored there as if it were UTC is in the future, and nothing would be due
   // for hours.

@@ -9,11 +9,11 @@ const headings = (level: string): string[] =>
   [...runbook.matchAll(new RegExp(`^${level} (.+)$`, 'gm'))].map(([, title = '']) => title)
 
 describe('docs/runbook.md', () => {
-  it('has a heading for each error code, in the order of the table, and none for a code that is gone', () => {
+  it('has a heading for each error code, in the order of the table, and none for a code that no longer exists', () => {
     expect(headings('###')).toEqual(codes)
   })
 
-  it.each(codes)('explains what Reconsent does about %s and what a person does', (code) => {
+  it.each(codes)('explains what Reconsent does about %s and what an operator does', (code) => {
     const section = runbook.split(`\n### ${code}\n`)[1]?.split(/\n#+ /)[0] ?? ''
     expect(section).toContain('**You**')
     expect(runbookAnchor(code)).toBe(`docs/runbook.md#${code}`)
@@ -24,7 +24,7 @@ describe('docs/runbook.md', () => {
     for (const target of targets) expect([...headings('##'), ...headings('###')]).toContain(target)
   })
 
-  it('is linked from the program to headings that exist', () => {
+  it('has the headings to which the program links', () => {
     const sources = globSync('src/**/*.ts')
       .map((file) => readFileSync(file, 'utf8'))
       .join('\n')

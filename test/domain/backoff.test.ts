@@ -43,7 +43,7 @@ describe('jitter', () => {
   })
 })
 
-describe('after a clean exchange /me is asked', () => {
+describe('after a clean exchange /me is polled', () => {
   const answered = utc('2026-03-02T12:00:00')
   const table: Record<string, { now: string; at: string | undefined }> = {
     'at once': { now: '2026-03-02T11:59:59.999', at: '2026-03-02T12:00:00' },
@@ -64,7 +64,7 @@ describe('after a clean exchange /me is asked', () => {
   )
 })
 
-describe('an authorisation of unknown outcome', () => {
+describe('an attempt in doubt', () => {
   const codeReceivedAt = utc('2026-03-02T12:00:00')
   const asks: Record<string, { asked: number; now: string; at: string }> = {
     'not asked about yet is asked about at once': { asked: 0, now: '2026-03-02T12:00:03', at: '2026-03-02T12:00:03' },
@@ -123,7 +123,7 @@ describe('an authorisation of unknown outcome', () => {
     expect(mayConcludeNotRenewed(codeReceivedAt, utc(now))).toBe(may),
   )
 
-  test('is always dated into the future, at most a day ahead, once it was asked about', () => {
+  test('always gets a future date, at most a day ahead, once it was polled about', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 500 }), fc.integer({ min: 0, max: 200 * 86_400_000 }), (asked, later) => {
         const now = codeReceivedAt.plus(later)
@@ -135,7 +135,7 @@ describe('an authorisation of unknown outcome', () => {
   })
 })
 
-describe('a message the mail server put off', () => {
+describe('a message that the mail server deferred', () => {
   const now = utc('2026-03-02T12:00:00')
   const table: Record<string, { attempts: number; at: string | undefined }> = {
     'and never tried goes now': { attempts: 0, at: '2026-03-02T12:00:00' },
@@ -151,7 +151,7 @@ describe('a message the mail server put off', () => {
   )
 })
 
-describe('a message while the mail server is away', () => {
+describe('a message while the mail server is unavailable', () => {
   const now = utc('2026-03-02T12:00:00')
   const table: Record<string, { createdAt: string; again: boolean; minutes: number }> = {
     'made just now: a minute': { createdAt: '2026-03-02T12:00:00', again: false, minutes: 1 },

@@ -104,7 +104,7 @@ describe('a row with', () => {
     expect(ask(row, question)).toMatchObject(answer),
   )
 
-  test('the consent date we know says nothing new when the policy gives consents a longer life', () => {
+  test('a consent date that we know brings nothing new when the policy gives consents a longer validity', () => {
     const rule = { ...ruleFor('uk-ob-monzo', 'GB', aPolicy()), validity: utc('2027-04-10').diff(utc('2026-10-12')) }
     expect(ask({ expiresAt: undefined, consentedAt: ours.consentedAt }, { rule })).toMatchObject({ kind: 'unchanged' })
   })
@@ -127,7 +127,7 @@ describe('a later date for a consent that is', () => {
     expect(ask({}, { ours: closed })).toMatchObject({ kind: 'unchanged' })
   })
 
-  test('closed changes nothing where the row says nothing new, whatever else it says', () => {
+  test('closed changes nothing where the row brings nothing new, whatever else it says', () => {
     expect(ask({ name: 'Bob' }, { ours: { ...ours, status: 'opted_out' }, tokenDiffers: true })).toEqual({
       kind: 'unchanged',
       warning: undefined,

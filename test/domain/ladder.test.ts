@@ -178,7 +178,7 @@ describe('quiet hours', () => {
     expect(inWords(aLadder({ ladder: around, quiet: NIGHT, ...ladder }))).toEqual(rungs),
   )
 
-  test('that leave half an hour a day put rungs into its middle', () =>
+  test('that leave half an hour a day put rungs into the middle of it', () =>
     expect(
       inWords(aLadder({ expires: '2026-06-30T12:00:00+01:00', ladder: around, quiet: { from: '08:30', to: '08:00' } })),
     ).toEqual(['-1d 2026-06-29T08:15+01:00', '0d 2026-06-30T08:15+01:00', '+1d 2026-07-02T08:00+01:00']))
@@ -385,7 +385,7 @@ describe('of the rungs', () => {
     expect(latestDueRung(rungs, instant(now))?.name).toBe(due)
     expect(nextRungAfter(rungs, instant(now))?.name).toBe(next)
   })
-  test('none is due and none is next where there are none', () => {
+  test('none is due and none is next where the ladder has none', () => {
     expect(latestDueRung([], instant('2026-06-29T12:00:00Z'))).toBeUndefined()
     expect(nextRungAfter([], instant('2026-06-29T12:00:00Z'))).toBeUndefined()
   })

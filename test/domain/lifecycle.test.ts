@@ -45,7 +45,7 @@ const tables: Record<string, { table: Table; check: Check; first: string; final:
 describe.each(Object.entries(tables))('%s', (_, { table, check, first, final }) => {
   const states = Object.keys(table)
 
-  test('every transition leads to a state of the table, none to itself, each says why', () => {
+  test('every transition leads to another state of the table, and has a reason', () => {
     for (const [from, targets] of Object.entries(table)) {
       for (const [to, why] of Object.entries(targets)) {
         expect(states).toContain(to)
@@ -61,7 +61,7 @@ describe.each(Object.entries(tables))('%s', (_, { table, check, first, final }) 
     expect([...reached].toSorted()).toEqual(states.toSorted())
   })
 
-  test('nothing leaves a final state, and every other state reaches one', () => {
+  test('nothing leaves a terminal state, and every other state reaches one', () => {
     expect(states.filter((state) => Object.keys(table[state] ?? {}).length === 0).toSorted()).toEqual(final.toSorted())
     for (const state of states) {
       const reached = new Set([state])
@@ -70,7 +70,7 @@ describe.each(Object.entries(tables))('%s', (_, { table, check, first, final }) 
     }
   })
 
-  test('the guard lets through what the table has and throws at all else', () => {
+  test('the guard allows the transitions of the table and throws at all others', () => {
     for (const from of states) {
       for (const to of states) {
         const attempt = (): void => check(from as never, to as never)
@@ -86,7 +86,7 @@ describe.each(Object.entries(tables))('%s', (_, { table, check, first, final }) 
   })
 })
 
-describe('what must never be possible', () => {
+describe('transitions that must never be possible', () => {
   const never: Record<string, () => void> = {
     'a code goes back into the cell after an unknown outcome': () =>
       checkAuthorisationTransition('unknown', 'code_received'),

@@ -23,7 +23,7 @@ test.each([
   expect(dateLocale(input)).toBe(dates)
 })
 
-test('a language we do not write is unknown rather than English, so that another may be tried', () => {
+test('a language without texts is unknown rather than English, so that another may be tried', () => {
   expect(knownLocale('sv')).toBeUndefined()
   expect(knownLocale('it-CH')).toBe('it')
 })

@@ -81,7 +81,7 @@ describe('job, button, request and explain say the same', () => {
   )
 })
 
-test('whatever the policy was and is, the job makes a link exactly where the button would, by the same routes', () => {
+test('for any policy change the job makes a link exactly where the button would, by the same routes', () => {
   const policies: readonly Partial<Policy>[] = [
     ...([['reauth'], ['full'], ['reauth', 'full'], ['full', 'reauth']] as const).map((routes) => ({ routes })),
     none,

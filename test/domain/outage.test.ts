@@ -17,7 +17,7 @@ const utc = (iso: string): DateTime => DateTime.fromISO(iso, { zone: 'utc' })
 const now = utc('2026-03-02T12:00:00')
 
 describe('what is an outage', () => {
-  test('every code that may pass by itself is judged, but those that only messages and proofs have', () => {
+  test('every transient code is classified, except those that only messages and proofs have', () => {
     const others = ['mail-away', 'mail-deferred', 'on-hold', 'not-proven']
     const transient = Object.entries(errorTable)
       .filter(([, { kind }]) => kind === 'transient')
@@ -25,12 +25,12 @@ describe('what is an outage', () => {
     expect(Object.keys(failureKinds).toSorted()).toEqual(transient.filter((code) => !others.includes(code)).toSorted())
   })
   test.each(['link-unusable', 'link-rejected', 'internal', 'cell-unreadable', 'no-such-code', 'toString'])(
-    '%s is none',
+    '%s is no outage',
     (code) => expect(isOutage(code)).toBe(false),
   )
 })
 
-describe('a consent whose job met an outage, and used up the queue’s tries', () => {
+describe('a consent whose job met an outage and used up the queue’s retries', () => {
   const table: Record<string, { no: number; minutes: number }> = {
     'the first time rests five minutes': { no: 1, minutes: 5 },
     'the second time a quarter of an hour': { no: 2, minutes: 15 },
@@ -47,7 +47,7 @@ describe('a consent whose job met an outage, and used up the queue’s tries', (
     }
   })
 
-  test('a hundred thousand that failed in one second do not come back in one', () => {
+  test('a hundred thousand that failed in the same second do not come back in the same second', () => {
     const perSecond = new Map<number, number>()
     for (let id = 0; id < 100_000; id += 1) {
       const second = Math.floor(delayAfterOutage({ no: 1, key: `consent-${id}` }).as('seconds'))
@@ -77,7 +77,7 @@ describe('a consent whose job met an outage, and used up the queue’s tries', (
   })
 })
 
-describe('the number of an outage in its row', () => {
+describe('the number of an outage in its series', () => {
   const table: Record<string, { outages: number; retryAfter?: string; manual?: boolean; no: number }> = {
     'never one before: the first': { outages: 0, no: 1 },
     'one before, its rest just over: the second': { outages: 1, retryAfter: '2026-03-02T12:00:00', no: 2 },
@@ -100,7 +100,7 @@ describe('the number of an outage in its row', () => {
   )
 })
 
-describe('an exchange of unknown outcome, the provider away when it was asked about', () => {
+describe('an exchange in doubt, the provider unavailable when it was polled', () => {
   const rows: Record<string, { since: string; planned: string; least: number; most: number }> = {
     'just begun: in five minutes': {
       since: '2026-03-02T12:00:00',
@@ -139,7 +139,7 @@ describe('an exchange of unknown outcome, the provider away when it was asked ab
   })
 })
 
-test('any other record whose job the queue gave up: 5 minutes for an outage, 15 for a fault of ours', () => {
+test('any other record whose job used up its retries: 5 minutes for an outage, 15 for a fault of ours', () => {
   expect(['database-unavailable', 'timed-out', 'internal'].map((code) => delayOfRecord(code).as('minutes'))).toEqual([
     5, 5, 15,
   ])

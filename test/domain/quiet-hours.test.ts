@@ -70,7 +70,7 @@ describe('quiet is', () => {
   )
 })
 
-describe('an instant gives way', () => {
+describe('an instant is moved out of quiet hours', () => {
   const table: Record<string, { quiet: QuietHours; zone: string; at: string; before: string; after: string }> = {
     'not at all when it is allowed': {
       quiet: NIGHT,
@@ -246,7 +246,7 @@ describe('an instant gives way', () => {
     same(afterQuiet(instant(at), zone, quiet), after, zone)
   })
 
-  test('leaving the room it is asked for', () => {
+  test('with the requested time left before they begin', () => {
     const hour = Duration.fromObject({ hours: 1 })
     same(
       beforeQuiet(instant('2026-02-10T23:30:00Z'), 'Europe/London', NIGHT, hour),
@@ -289,7 +289,7 @@ describe('the allowed stretch', () => {
     ))
   test('has no end without quiet hours', () =>
     expect(stretch('2026-02-10T12:00:00Z', 'Europe/London', false)).toBe('all of time'))
-  test('cannot be asked for at a quiet instant', () =>
+  test('is refused for an instant in quiet hours', () =>
     expect(() => stretch('2026-02-10T21:00:00Z', 'Europe/London', NIGHT)).toThrow(
       '2026-02-10T21:00:00.000Z is itself quiet in Europe/London',
     ))
@@ -342,7 +342,7 @@ describe('for any instant, zone and quiet hours', () => {
     return from < to ? wall >= from && wall < to : wall >= from || wall < to
   }
 
-  test('quiet is what the clock on the wall says', () => {
+  test('quiet is exactly what the local time of day says', () => {
     fc.assert(
       fc.property(
         aroundChanges,
@@ -354,7 +354,7 @@ describe('for any instant, zone and quiet hours', () => {
     )
   })
 
-  test('what it gives way to is allowed, and no nearer minute is', () => {
+  test('the instant to which it is moved is allowed, and no nearer minute is', () => {
     fc.assert(
       fc.property(aroundChanges, zone, quietHours, (at, zoneName, quiet) => {
         const after = afterQuiet(at, zoneName, quiet)

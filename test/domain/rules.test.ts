@@ -143,7 +143,7 @@ describe('dates by the rule', () => {
     expect(
       graceEndOf(DateTime.fromISO('2026-03-01T12:00:00', { zone: 'Europe/London' }), { grace: days(90) }).toISO(),
     ).toBe('2026-05-30T12:00:00.000Z'))
-  test('an assumed expiry is the consent plus its validity, over a leap day', () =>
+  test('an assumed expiry is the consent date plus the validity, over a leap day', () =>
     expect(expiryFrom(utc('2028-02-28T12:00:00'), { validity: days(90) }).toISO()).toBe('2028-05-28T12:00:00.000Z'))
   test('without grace the end is the expiry', () =>
     expect(graceEndOf(utc('2026-03-01T12:00:00'), { grace: Duration.fromMillis(0) }).toISO()).toBe(

@@ -14,7 +14,7 @@ describe('fnv1a32 gives the published value', () => {
 })
 
 describe('spreading', () => {
-  test('puts neighbouring ids far apart: each tenth of the room gets its share of 10,000', () => {
+  test('puts neighbouring ids far apart: each tenth of the range gets its share of 10,000', () => {
     const tenths = Array.from({ length: 10 }, () => 0)
     for (let id = 0; id < 10_000; id++) tenths[Math.floor(spreadFraction(`consent-${id}`) * 10)]! += 1
     for (const share of tenths) expect(share).toBeGreaterThan(850)

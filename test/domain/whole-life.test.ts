@@ -178,7 +178,7 @@ test('looked at at any time between two dates, nothing is due and the date stays
   )
 })
 
-test('late workers, users at the bank, vain codes, requests by hand: bounded, each rung at most once', () => {
+test('late workers, users at the bank, failing codes, requests by hand: bounded, each rung at most once', () => {
   const disturbances = fc.array(
     fc.record({
       step: fc.integer({ min: 0, max: 40 }),

@@ -62,7 +62,7 @@ test.each<[string, NodeJS.Signals | undefined, [number | null, string | null]]>(
   ['throws', undefined, [1, null]],
   ['rejects', undefined, [1, null]],
   ['calls process.exit(7)', undefined, [7, null]],
-])('a process that %s (%s) ends as it would without the server, and takes it along', async (how, signal, expected) => {
+])('a process that %s (%s) ends as it would without the server, and ends the server', async (how, signal, expected) => {
   const { child, data, server } = await started(how)
   expect(isAlive(server)).toBe(true)
   const ended = once(child, 'exit')
@@ -83,7 +83,7 @@ test('an exit code that was set before the server stopped is the exit code', asy
   expect(await once(child, 'exit')).toEqual([5, null])
 })
 
-test('keeps what was committed over a crash, stops twice, leaves nothing', async () => {
+test('keeps committed data over a crash, stops twice, leaves nothing', async () => {
   const server = await startEmbeddedPostgres({ durable: true, settings: { timezone: 'America/New_York' } })
   try {
     const client = new pg.Client({ connectionString: server.url })

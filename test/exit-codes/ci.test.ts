@@ -73,7 +73,7 @@ const ci = async (planted: Planted = {}): Promise<Ended> => {
   })
 }
 
-test('is green when every step is', async () => {
+test('.ci/run passes when every step passes', async () => {
   const { code, output } = await ci()
   expect(output).toMatch(/\n9 passed, 0 failed\n$/)
   expect(code).toBe(0)
@@ -81,7 +81,7 @@ test('is green when every step is', async () => {
 
 const steps = ['test', 'check', 'check:image', 'test:browser', 'test:crash', 'chaos']
 
-test.each(steps)('is red when %s is, though each report is green', async (step) => {
+test.each(steps)('.ci/run fails when %s fails, though no report has a failure', async (step) => {
   const { code, output } = await ci({ ends: { [step]: 1 } })
   expect(output).toMatch(/\n9 passed, 1 failed\n$/)
   expect(code).toBe(1)
@@ -94,7 +94,7 @@ test.each<[string, Planted]>([
   ['the sum cannot be made', { sumTotals: 'throw new Error("planted")' }],
   ['a runner ended with 0 and its report tells of a failed test', { failed: 1 }],
   ['a runner ended with 0 and left no report', { failed: 'no report' }],
-])('is red when %s', async (_, planted) => {
+])('.ci/run fails when %s', async (_, planted) => {
   expect((await ci(planted)).code).not.toBe(0)
 })
 
@@ -102,7 +102,7 @@ test.each<[NodeJS.Signals, number]>([
   ['SIGHUP', 129],
   ['SIGINT', 130],
   ['SIGTERM', 143],
-])('is ended by %s, with %d, and ends the step that runs', async (name, code) => {
+])('.ci/run is ended by %s, with %d, and ends the running step', async (name, code) => {
   const ended = await ci({ ends: { check: 'waits' }, signal: { after: 'check ends', name } })
   expect(ended.output).not.toMatch(/== image ==/)
   expect(ended.code).toBe(code)

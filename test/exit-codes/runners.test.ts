@@ -48,7 +48,7 @@ test.each<[string, string, string, number, RegExp]>([
 })
 
 test.each(['SIGINT', 'SIGTERM'] as const)(
-  'npm test, interrupted by %s, is not green and leaves nothing',
+  'npm test, interrupted by %s, does not pass and leaves nothing',
   async (name) => {
     const file = 'test/planted/a.test.ts'
     const copy = plant([], { [file]: testOf('console.log("it runs"); await new Promise(() => undefined)') })

@@ -9,7 +9,7 @@ import { nothingIsLeft, npmRun, plant } from './planted.ts'
 
 vi.setConfig({ testTimeout: 120_000 })
 
-test('npm run check ends with 1 when the schema says more than the migrations', async () => {
+test('npm run check ends with 1 when the schema has more than the migrations', async () => {
   const drift = {
     file: 'prisma/schema.prisma',
     find: 'model Consent {',
@@ -74,7 +74,7 @@ test('npm run check:image ends with 1 when /livez is broken', async () => {
   await nothingIsLeft(copy)
 })
 
-test('npm run demo -- --auto ends with 1 when an end is wrong', async () => {
+test('npm run demo -- --auto ends with 1 when an end state is wrong', async () => {
   const right = `consent.status === 'active' && consent.cycle === 2`
   const copy = plant([{ file: 'src/demo/judge.ts', find: right, replace: right.replace('2', '3') }])
   const ended = await npmRun(copy, ['demo', '--', '--auto'])
@@ -92,7 +92,7 @@ test('npm run demo ends with 1 when a part of it does not start', async () => {
   await nothingIsLeft(copy)
 })
 
-test('npm run bench ends with 1 when a part of it throws, with 2 for what it cannot count', async () => {
+test('npm run bench ends with 1 when a part of it throws, with 2 for invalid options', async () => {
   const find = 'const results = {'
   const copy = plant([{ file: 'bench/run.ts', find, replace: `await Promise.reject(new Error('planted'))\n${find}` }])
   const ended = await npmRun(copy, ['bench', '--', '--consents', '5', '--rounds', '1'])
@@ -141,7 +141,7 @@ test.each<[string, NodeJS.Signals, string[], Edit[], string, number]>([
   ['demo', 'SIGHUP', [], [], 'Ctrl-C stops everything', 129],
   ['demo', 'SIGINT', ['--auto'], [], 'waiting for the first messages', 1],
 ])(
-  'npm run %s, interrupted by %s, is not green and leaves nothing',
+  'npm run %s, interrupted by %s, does not pass and leaves nothing',
   async (script, name, words, edits, after, code) => {
     const copy = plant(edits)
     const ended = await npmRun(copy, [script, '--', ...words], { signal: { after, name } })

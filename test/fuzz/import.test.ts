@@ -142,7 +142,7 @@ const aFormat = fc.constantFrom<(ImportFormat | undefined)[]>('csv', 'ndjson', u
 
 describe('an import', () => {
   test(
-    `of ${RUNS} files that nobody should send never throws, and repeats nothing of them`,
+    `of ${RUNS} broken or hostile files never throws, and repeats no value of them`,
     { timeout: 120_000 },
     async () => {
       const anyBytes = fc.uint8Array({ maxLength: 500 }).map((bytes) => Buffer.from(bytes))
@@ -178,7 +178,7 @@ describe('an import', () => {
     'a thousand scopes': `${JSON.stringify(aLine({ scopes: 'a '.repeat(1_000) }))}\n`,
   }
 
-  test.each(Object.entries(shapes))('of %s ends soon, with words', { timeout: 60_000 }, async (_name, text) => {
+  test.each(Object.entries(shapes))('of %s ends soon, with a message', { timeout: 60_000 }, async (_name, text) => {
     const started = process.cpuUsage()
     for (const format of ['csv', 'ndjson', undefined] as const) await importBytes(Buffer.from(text), format, 65_536)
     // This process's own CPU time, so a busy machine does not slow the result.

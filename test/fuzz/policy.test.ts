@@ -141,7 +141,7 @@ const aPolicy = fc.oneof(
   { weight: 1, arbitrary: fc.object() },
 )
 
-test(`${RUNS} policies are taken, or refused with a place and words`, { timeout: 120_000 }, async () => {
+test(`${RUNS} policies are accepted, or refused with a place and a text`, { timeout: 120_000 }, async () => {
   let refused = 0
   const property = fc.asyncProperty(aPolicy, async (policy) => {
     const error = await refusal(environment, policy)
@@ -152,7 +152,7 @@ test(`${RUNS} policies are taken, or refused with a place and words`, { timeout:
   expect(refused).toBeGreaterThan(RUNS / 2)
 })
 
-test('the sound one is taken, so that every refusal above has its cause', async () => {
+test('the valid one is accepted, so that every refusal above has its cause', async () => {
   expect(await refusal(environment, sound)).toBeUndefined()
 })
 
@@ -184,7 +184,7 @@ const aVariable = fc.oneof(
 )
 
 test(
-  `${RUNS / 2} environments are taken, or refused by the variable’s name and never by its value`,
+  `${RUNS / 2} environments are accepted, or refused by the variable’s name and never by its value`,
   { timeout: 120_000 },
   async () => {
     const changed = fc.dictionary(fc.constantFrom(...Object.keys(environment)), aVariable, { minKeys: 1, maxKeys: 3 })
@@ -197,7 +197,7 @@ test(
   },
 )
 
-test('a policy file of any bytes is refused with words', { timeout: 60_000 }, async () => {
+test('a policy file of any bytes is refused with a text', { timeout: 60_000 }, async () => {
   const file = join(folder, 'policy.json')
   const bytes = fc.oneof(
     fc.uint8Array({ maxLength: 60 }).map((some) => Buffer.from(some)),

@@ -47,7 +47,7 @@ describe('the key', () => {
     }
   })
 
-  test('any of the configured ones is taken; without any configured none is', async () => {
+  test('may be any of the configured keys; without configured keys none is accepted', async () => {
     for (const key of [API_KEY, 'another key'.replace(' ', '%20'), API_KEY]) {
       expect((await web.get('/v1/events', { headers: { authorization: `bearer ${key}` } })).status).toBe(
         key === API_KEY ? 200 : 401,
@@ -58,8 +58,8 @@ describe('the key', () => {
   })
 })
 
-describe('while the database is away', () => {
-  test('reading answers 503 and when to come back, without a word about the cause', async () => {
+describe('while the database is unavailable', () => {
+  test('reading answers 503 with a time to come back, and does not name the cause', async () => {
     const gone = async () => Promise.reject(new TransientError('database-unavailable'))
     const away = await aWeb(world, { getConsentJson: gone, listEvents: gone })
     for (const path of ['/v1/consents/x', '/v1/events']) {
@@ -116,7 +116,7 @@ describe('POST /v1/callbacks', () => {
     ])
   })
 
-  test('names the user of an attempt that is long over', async () => {
+  test('names the user of an attempt that ended long ago', async () => {
     const consent = await anAskedConsent(world)
     const body = Object.fromEntries(await theCallback(world, consent.id))
     await web.post('/v1/callbacks', json(body))
@@ -125,7 +125,7 @@ describe('POST /v1/callbacks', () => {
     expect(reply(await web.post('/v1/callbacks', json(body)))).toEqual([202, { result: 'already', ...whose(consent) }])
   })
 
-  test('does not know foreign states, and is never limited for it', async () => {
+  test('refuses unknown states, and is never limited for it', async () => {
     const strict = await aWeb(world, { limits: { unknownPerMinute: 1 } })
     for (let call = 0; call < 4; call += 1) {
       const [status, body] = reply(await strict.post('/v1/callbacks', json({ state: 'foreign', code: 'x' })))
@@ -154,7 +154,7 @@ describe('POST /v1/callbacks', () => {
     expect(answer.body).not.toContain(state)
   })
 
-  test('other types and 1 MB', async () => {
+  test('refuses other content types and 1 MB', async () => {
     const form = await web.post('/v1/callbacks', { body: new URLSearchParams({ state, code: 'x' }), headers: WITH_KEY })
     expect(reply(form)).toEqual([
       415,
@@ -169,7 +169,7 @@ describe('POST /v1/callbacks', () => {
 })
 
 describe('GET /v1/consents/:id', () => {
-  test('by our id and by the credentials_id', async () => {
+  test('finds a consent by our id and by the credentials_id', async () => {
     const { id, credentialsId } = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 60 }) })
     for (const name of [id, credentialsId]) {
       expect(reply(await web.get(`/v1/consents/${name}`, { headers: WITH_KEY }))).toEqual([
@@ -179,7 +179,7 @@ describe('GET /v1/consents/:id', () => {
     }
   })
 
-  test('that there is none', async () => {
+  test('answers 404 when there is no such consent', async () => {
     for (const id of [randomUUID(), 'x', '..', "'--"]) {
       const [status, body] = reply(await web.get(`/v1/consents/${encodeURIComponent(id)}`, { headers: WITH_KEY }))
       expect([status, body.error]).toEqual([404, 'not_found'])
@@ -241,14 +241,14 @@ describe('GET /v1/events', () => {
   })
 })
 
-test('a cursor that the feed does not know: 409, and what to do', async () => {
+test('a cursor that is not in the feed: 409, and what to do', async () => {
   const server = await aWeb(world, { listEvents: async () => Promise.reject(new CursorUnknown('unknown')) })
   const [status, body] = reply(await server.get('/v1/events?after=9-0123456789abcdef', { headers: WITH_KEY }))
   expect([status, body.error]).toEqual([409, 'cursor_unknown'])
   expect(body.error_description).toMatch(/restored from a backup.*an older cursor.*without after/)
 })
 
-test('errors of ours are said without details', async () => {
+test('our own errors are answered without details', async () => {
   const broken = await aWeb(world, { getConsentJson: async () => Promise.reject(new Error('the value was hunter2')) })
   expect(reply(await broken.get('/v1/consents/x', { headers: WITH_KEY }))).toEqual([
     500,

@@ -185,7 +185,7 @@ for (const [name, open] of Object.entries(backends)) {
       expect((await strict.inject({ url: `/ops/queues/${script}`, headers: LOGIN })).statusCode).toBe(200)
     })
 
-    test('lists the queues, shows a job with its clean failure, retries it, and shows what the retry did', async () => {
+    test('lists the queues, shows a job with its cleaned failure, retries it, and shows the outcome', async () => {
       const id = anId()
       let fail = true
       const manual: boolean[] = []
@@ -238,7 +238,7 @@ for (const [name, open] of Object.entries(backends)) {
       }
     })
 
-    test('shows the schedule of the sweep, which survives what the policy refuses', async () => {
+    test('shows the schedule of the sweep, and refuses the changes that the policy forbids', async () => {
       await makeSweepSchedule(backend).registerSweep('*/5 * * * *')
       const shown = await strict.inject({ url: '/ops/queues/api/job-schedulers', headers: LOGIN })
       expect(shown.body).toContain('*/5 * * * *')

@@ -55,7 +55,7 @@ describe('a code', () => {
     expect([answer.status, answer.location]).toEqual([303, expect.stringMatching(/^\/done\//)])
   })
 
-  test('twenty times at once is taken once, and exchanged once', async () => {
+  test('that comes twenty times at once is taken once, and exchanged once', async () => {
     const consent = await anAskedConsent(world)
     const path = `/callback?${await theCallback(world, consent.id)}`
     const answers = await Promise.all(Array.from({ length: 20 }, async () => web.get(path)))
@@ -71,7 +71,7 @@ describe('a code', () => {
     expect(world.simulator.ledger.count({ what: 'exchange', credentials_id: consent.credentialsId })).toBe(1)
   })
 
-  test('after a refusal with the same state is still taken', async () => {
+  test('is still taken after a refusal with the same state', async () => {
     const consent = await anAskedConsent(world)
     const query = await theCallback(world, consent.id)
     await web.get(`/callback?${new URLSearchParams({ state: query.get('state') ?? '', error: 'access_denied' })}`)
@@ -80,14 +80,14 @@ describe('a code', () => {
     expect(await statusesOf(consent.id)).toEqual(['code_received'])
   })
 
-  test('HEAD changes nothing', async () => {
+  test('is not taken by HEAD, which changes nothing', async () => {
     const consent = await anAskedConsent(world)
     const path = `/callback?${await theCallback(world, consent.id)}`
     expect((await web.get(path, { method: 'HEAD' })).status).toBe(404)
     expect(await statusesOf(consent.id)).toEqual(['issued'])
   })
 
-  test('for a consent that takes none any more gets the same answer', async () => {
+  test('for a consent that no longer accepts codes gets the same answer', async () => {
     const consent = await anAskedConsent(world)
     const query = await theCallback(world, consent.id)
     await world.db.prisma.renewal.updateMany({
@@ -122,7 +122,7 @@ describe('the answer', () => {
     expect(world.simulator.ledger.count({})).toBe(before)
   })
 
-  test('to too many unknown states is to wait; a valid one is taken all the same', async () => {
+  test('to too many unknown states is to wait; a valid state is accepted all the same', async () => {
     const strict = await aWeb(world, { limits: { unknownPerMinute: 2 } })
     const consent = await anAskedConsent(world)
     const query = await theCallback(world, consent.id)
@@ -133,7 +133,7 @@ describe('the answer', () => {
   })
 })
 
-describe('what is no callback', () => {
+describe('requests that are no callback', () => {
   const long = (length: number) => 'x'.repeat(length)
   test.each<[string, string]>([
     ['a state alone', `state=${STATE}`],
@@ -176,7 +176,7 @@ describe('what is no callback', () => {
     ['es', 'sigue funcionando'],
     ['it', 'è ancora valido'],
     ['pl', 'nadal działa'],
-  ])('nothing, since an error in the fragment stays in the browser: the way back, in %s', async (language, words) => {
+  ])('no parameters, as when an error is in the fragment: the way back, in %s', async (language, words) => {
     for (const query of ['', '?', '?state=&code=', '?iss=https://bank.example', '/', '/?']) {
       const answer = await web.get(`/callback${query}`, { headers: { 'accept-language': language } })
       expect([answer.status, answer.body]).toEqual([200, expect.stringContaining(words)])
@@ -187,7 +187,7 @@ describe('what is no callback', () => {
     expect((await web.post('/callback', { headers: { 'accept-language': language } })).status).toBe(400)
   })
 
-  test('what banks add beside it is no fault', async () => {
+  test('parameters that banks add do no harm', async () => {
     const query = new URLSearchParams({
       ...OK_STATE,
       code: 'a',
@@ -219,13 +219,13 @@ describe('what is no callback', () => {
     expect([answer.status, answer.body]).toEqual([status, expect.stringContaining('could not be understood')])
   })
 
-  test('a body without a type, and none at all', async () => {
+  test('a body without a type, and no body at all', async () => {
     expect((await web.post('/callback')).status).toBe(400)
     expect((await web.post('/callback', { body: new Uint8Array([0, 1, 2]) })).status).toBe(400)
   })
 })
 
-describe('with the database away', () => {
+describe('with the database unavailable', () => {
   /** A web server with its own store, whose database can be made unavailable. */
   const aWebThatLosesItsDatabase = async () => {
     const address = await createDatabase()
@@ -269,7 +269,7 @@ describe('with the database away', () => {
     await close()
   })
 
-  test('the API says that nothing was taken', async () => {
+  test('the API says that nothing was stored', async () => {
     const { server, close } = await aWebThatLosesItsDatabase()
     const answer = await server.post('/v1/callbacks', {
       body: JSON.stringify(secrets),
@@ -280,7 +280,7 @@ describe('with the database away', () => {
     await close()
   })
 
-  test('a database that does not answer: the user is told in time; repeated, it finds what was committed', async () => {
+  test('a database that does not answer: the user is told in time; a repetition finds what was committed', async () => {
     const consent = await anAskedConsent(world)
     const query = await theCallback(world, consent.id)
     const receive = receiveCallback({ store: world.store, enqueue: async () => undefined, clock: world.clock })

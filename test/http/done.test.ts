@@ -97,7 +97,7 @@ describe('what the page says', () => {
   )
 
   test.each(['x', newDoneId(), '%00', '-'.repeat(22), '%', 'a'.repeat(300), '..%2f'])(
-    'an id that is none of ours (%#): a neutral page',
+    'an unknown id (%#): a neutral page',
     async (id) => {
       const answer = await web.get(`/done/${id}`)
       expect(answer.status).toBe(404)
@@ -106,8 +106,8 @@ describe('what the page says', () => {
   )
 })
 
-describe('the whole way', () => {
-  test('approved: being checked, asks again by itself, then renewed until the new date', async () => {
+describe('a whole visit', () => {
+  test('approved: being checked, reloads by itself, then renewed until the new date', async () => {
     const consent = await anAskedConsent(world)
     const { location } = await web.get(`/callback?${await theCallback(world, consent.id)}`)
     const checking = await web.get(location)
@@ -132,7 +132,7 @@ describe('the whole way', () => {
     expect((await web.post(back)).status).toBe(303)
   })
 
-  test('somebody else: told so', async () => {
+  test('another user: told so', async () => {
     const consent = await anAskedConsent(world)
     const { location } = await web.get(`/callback?${await theCallback(world, consent.id, 'somebody-else')}`)
     await world.drain()
@@ -155,7 +155,7 @@ describe('the whole way', () => {
   })
 })
 
-describe('asking again by itself', () => {
+describe('reloading by itself', () => {
   const came = DateTime.fromISO('2026-03-02T10:00:00Z')
   test.each([
     ['at once', 0, 4],

@@ -103,7 +103,7 @@ describe('headers of', () => {
     })
   })
 
-  test('the stylesheet: kept for ever under the address that names its content', async () => {
+  test('the stylesheet: cached for ever under the address that names its content', async () => {
     const css = { ...strict, 'content-type': 'text/css; charset=utf-8' }
     expect(headersOf(await web.get(stylesheetHref))).toEqual({
       ...css,
@@ -112,7 +112,7 @@ describe('headers of', () => {
     expect(headersOf(await web.get('/assets/style.css?v=old'))).toEqual(css)
   })
 
-  test('what is nowhere, and addresses that cannot be read', async () => {
+  test('addresses that do not exist, and addresses that cannot be read', async () => {
     for (const path of ['/', '/nope', '/r', '/.git/config', '/done'])
       expect(headersOf(await web.get(path))).toEqual(html)
     const bare = {
@@ -139,7 +139,7 @@ describe('headers of', () => {
   })
 })
 
-test('the board keeps its own policy, behind its login, beside everything else', async () => {
+test('the board keeps its own policy, behind its login, in addition to all other headers', async () => {
   const backend = await openBackend(
     { kind: 'postgres', url: new Secret(await createDatabase()) },
     { log: makeLog({ level: 'silent' }), plans },

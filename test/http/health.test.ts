@@ -38,12 +38,12 @@ const readAll = async (socket: Socket): Promise<string> => {
 }
 
 describe('/livez', () => {
-  test('is live while the loop turns', async () => {
+  test('is live while the event loop turns', async () => {
     const answer = await web.get('/livez')
     expect([answer.status, JSON.parse(answer.body).status]).toEqual([200, 'live'])
   })
 
-  test('says that the loop hangs when most of its turns are late', async () => {
+  test('reports a hanging event loop when most of its turns are late', async () => {
     const server = await aWeb(world, { times: { maxLagMs: 60 } })
     // A busy process: each turn of its event loop takes 150 ms.
     let answered = false
@@ -66,7 +66,7 @@ describe('/livez', () => {
 })
 
 describe('/readyz', () => {
-  test('says what the check says', async () => {
+  test('reports the result of the check', async () => {
     expect(JSON.parse((await web.get('/readyz')).body)).toEqual({ status: 'ready', detail: 'the database answers' })
     const behind = await aWeb(world, { checkReady: async () => ({ ok: false, detail: '2 migrations are missing' }) })
     const answer = await behind.get('/readyz')
@@ -90,7 +90,7 @@ describe('/readyz', () => {
     expect(JSON.parse((await hanging.get('/readyz')).body).detail).toBe('the check took too long')
   })
 
-  test('asks once for everybody who asks at the same time', async () => {
+  test('runs one check for all who ask at the same time', async () => {
     let asked = 0
     const server = await aWeb(world, {
       checkReady: async () => {
@@ -102,7 +102,7 @@ describe('/readyz', () => {
     expect(asked).toBe(1)
   })
 
-  test('is unready from setUnready on, while everything else is still answered', async () => {
+  test('is unready from setUnready on, while every other request is still answered', async () => {
     const server = await aWeb(world)
     server.setUnready()
     const answer = await server.get('/readyz')
@@ -165,7 +165,7 @@ describe('slow connections', () => {
     for (const socket of sockets) socket.destroy()
   })
 
-  test('are ended when their headers or their body do not come', async () => {
+  test('are closed when their headers or their body do not come in time', async () => {
     const server = await aWeb(world, { times: { headersMs: 200, requestMs: 400, checkEveryMs: 50 } })
     const [silent, headers, body] = [await aSocket(server), await aSocket(server), await aSocket(server)]
     headers.write('GET /callback?code=planted-code HTTP/1.1\r\nhost: x\r\nx-slow: ')
@@ -182,7 +182,7 @@ describe('slow connections', () => {
     expect(server.logged()).not.toContain('planted')
   })
 
-  test('bytes that are no HTTP get a bare 400, a header of 32 kB a bare 431', async () => {
+  test('that send no HTTP get a bare 400, a header of 32 kB a bare 431', async () => {
     const [garbage, large] = [await aSocket(web), await aSocket(web)]
     garbage.write('\0\0planted\r\n\r\n')
     large.write(`GET / HTTP/1.1\r\nhost: x\r\nx-large: ${'planted '.repeat(4_096)}\r\n\r\n`)
@@ -196,7 +196,7 @@ describe('slow connections', () => {
 })
 
 describe('close', () => {
-  test('lets a running callback end, and takes one that still comes over an open connection', async () => {
+  test('lets a running callback end, and serves one that still comes over an open connection', async () => {
     const consent = await anAskedConsent(world)
     const query = await theCallback(world, consent.id)
     const held = Promise.withResolvers<void>()
@@ -223,7 +223,7 @@ describe('close', () => {
     await closed
   })
 
-  test('cuts off what does not end', async () => {
+  test('cuts off connections that do not end', async () => {
     const server = await aWeb(world, { times: { closeWithinMs: 200 } })
     const socket = await aSocket(server)
     socket.write('GET /callback?slow HTTP/1.1\r\nhost: x\r\nx-slow: ')

@@ -33,7 +33,7 @@ const statuses = async (count: number, ask: () => Promise<{ status: number }>): 
 }
 
 describe('wrong API keys', () => {
-  test('are refused by 401 and then by 429, which says when, and nothing of what was wrong', async () => {
+  test('are refused by 401 and then by 429, which says when to come back, and shows no part of the key', async () => {
     const web = await aWeb(world, { limits: { wrongKeysPerMinute: 2 } })
     expect(await statuses(2, async () => call(web, WRONG))).toEqual([401, 401])
     const seen = new Set<string>()
@@ -53,7 +53,7 @@ describe('wrong API keys', () => {
     expect(web.logged()).toContain('"client":"127.0.0.1"')
   })
 
-  test('keep no right one waiting, nor is one without a key counted', async () => {
+  test('do not delay a right key, and a request without a key is not counted', async () => {
     const web = await aWeb(world, { limits: { wrongKeysPerMinute: 1 } })
     expect(await statuses(4, async () => web.get('/v1/events'))).toEqual([401, 401, 401, 401])
     expect(await statuses(3, async () => call(web, WRONG))).toEqual([401, 429, 429])
@@ -61,7 +61,7 @@ describe('wrong API keys', () => {
     expect((await call(web, {})).status).toBe(401)
   })
 
-  test('twenty a minute unless said otherwise', async () => {
+  test('are limited to twenty a minute by default', async () => {
     const web = await aWeb(world)
     expect(await statuses(22, async () => call(web, WRONG))).toEqual([...Array<number>(20).fill(401), 429, 429])
   })
@@ -81,7 +81,7 @@ describe('wrong logins at the board', () => {
       ...over,
     })
 
-  test('shut the board to their address, also for a right one', async () => {
+  test('block their address, also for a right login', async () => {
     const web = await board()
     const ask = async (headers: Record<string, string>) => web.get('/ops/queues', { headers })
     expect(await statuses(3, async () => ask({}))).toEqual([401, 401, 401])
@@ -96,7 +96,7 @@ describe('wrong logins at the board', () => {
     expect((await call(web, WRONG)).status).toBe(401)
   })
 
-  test('of one client behind a trusted proxy shut nobody else out', async () => {
+  test('of one client behind a trusted proxy block no other client', async () => {
     const web = await board({ trustedProxies: ['loopback'] })
     const ask = async (client: string, login: string) =>
       web.get('/ops/queues', { headers: { ...basic(login), 'x-forwarded-for': client } })
@@ -109,7 +109,7 @@ describe('X-Forwarded-For', () => {
   const forwarded = (web: Web) => async (value: string) =>
     (await call(web, { ...WRONG, 'x-forwarded-for': value })).status
 
-  test('says nothing unless its sender is trusted: no other address gives a new count', async () => {
+  test('is ignored unless its sender is trusted: another address in it gives no new count', async () => {
     for (const trustedProxies of [undefined, [], ['10.0.0.0/8', 'uniquelocal']]) {
       const web = await aWeb(world, { trustedProxies, limits: { wrongKeysPerMinute: 2 } })
       const ask = forwarded(web)

@@ -44,7 +44,7 @@ describe('the log', () => {
     ])
   })
 
-  test('holds no code, state, link, token, key or address of a whole way to the bank and back', async () => {
+  test('holds no code, state, link, token, key or address of a whole visit to the bank and back', async () => {
     const consent = await anAskedConsent(world)
     const token = await world.startToken(consent.id)
     await web.get(`/r/${token}`)

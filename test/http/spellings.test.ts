@@ -86,7 +86,7 @@ const callbackPaths = [
   'HTTPS://elsewhere.example//Callback/',
 ]
 
-describe('the callback is taken in place at', () => {
+describe('the callback is served in place at', () => {
   test.each(callbackPaths)('%s, by GET and by POST', async (path) => {
     const consent = await anAskedConsent(world)
     const query = await theCallback(world, consent.id)
@@ -130,7 +130,7 @@ describe('the callback is taken in place at', () => {
     expect(await statusesOf(consent.id)).toEqual(['code_received'])
   })
 
-  test('a refusal too, and the exchange names the redirect_uri that is stored', async () => {
+  test('a refusal is, too, and the exchange names the stored redirect_uri', async () => {
     const refused = await anAskedConsent(world)
     const query = await theCallback(world, refused.id, 'deny')
     expect((await ask(`//Callback/?${query}`)).status).toBe(303)
@@ -219,7 +219,7 @@ describe('a start link opens with', () => {
     expect((await ask(`${before}${await world.startToken(consent.id)}`)).status).toBe(200)
   })
 
-  test('its letters in escapes, but neither with others nor with more in front', async () => {
+  test('its letters in escapes, but neither with other characters nor with more in front', async () => {
     const consent = await anAskedConsent(world)
     const token = await world.startToken(consent.id)
     const escaped = [...token].map((letter) => `%${letter.charCodeAt(0).toString(16)}`).join('')
@@ -244,7 +244,7 @@ describe('a start link opens with', () => {
     }
   })
 
-  test('the page after the bank is as patient', async () => {
+  test('the page after the bank accepts as many spellings', async () => {
     const consent = await anAskedConsent(world)
     const { location } = await ask(`/callback?${await theCallback(world, consent.id)}`)
     const id = location.slice('/done/'.length)
@@ -254,7 +254,7 @@ describe('a start link opens with', () => {
   })
 })
 
-describe('what machines use answers to its own spelling alone', () => {
+describe('addresses for machines answer to their own spelling alone', () => {
   const paths = [
     '/livez',
     '/readyz',

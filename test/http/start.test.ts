@@ -61,7 +61,7 @@ describe('looking', () => {
     ['SQL', "'--"],
     ['a script', '<script>'],
     ['an emoji', '💥'],
-  ])('a token of %s is survived with a page that says nothing', async (_, token) => {
+  ])('a token of %s gets a page that reveals nothing', async (_, token) => {
     const path = `/r/${token}`
     for (const answer of [await web.get(path), await web.post(path)]) {
       expect(answer.status).toBe(404)
@@ -71,13 +71,13 @@ describe('looking', () => {
     }
   })
 
-  test('a token of ours for a renewal that is gone is an unknown link', async () => {
+  test('a valid token for a renewal that no longer exists is an unknown link', async () => {
     expect((await web.get(`/r/${world.vault.startLinkToken(randomUUID())}`)).status).toBe(404)
   })
 })
 
-describe('while the database is away', () => {
-  test('the page answers 503 and may be asked again, without a word about the cause', async () => {
+describe('while the database is unavailable', () => {
+  test('the page answers 503 and may be requested again, and does not name the cause', async () => {
     const away = await startWeb(world, {
       visitStartPage: async () => Promise.reject(new TransientError('database-unavailable')),
     })
@@ -88,7 +88,7 @@ describe('while the database is away', () => {
 })
 
 describe('the button', () => {
-  test('hands out the fresh link once, and makes another one for the second press', async () => {
+  test('gives the fresh link once, and makes another one for the second press', async () => {
     const consent = await anAskedConsent(world)
     const path = `/r/${await world.startToken(consent.id)}`
     const links = () => world.simulator.ledger.count({ what: 'reauthuri', credentials_id: consent.credentialsId })
@@ -122,7 +122,7 @@ describe('the button', () => {
     expect(new Set(answers.map(({ location }) => location)).size).toBe(2)
   })
 
-  test('is not pressed by another site: its user gets the page', async () => {
+  test('does not work from another site: the user gets the page', async () => {
     const consent = await anAskedConsent(world)
     const path = `/r/${await world.startToken(consent.id)}`
     const before = await rowsOf(consent.id)
@@ -137,7 +137,7 @@ describe('the button', () => {
     expect((await web.post(path, { headers: { 'sec-fetch-site': 'none' } })).location).toContain(world.simulator.url)
   })
 
-  test('with the provider away: says so, and works later', async () => {
+  test('with the provider unavailable: says so, and works later', async () => {
     const consent = await anAskedConsent(world)
     const path = `/r/${await world.startToken(consent.id)}`
     await web.post(path)
@@ -150,7 +150,7 @@ describe('the button', () => {
     expect((await web.post(path)).status).toBe(303)
   })
 
-  test('with every route refused by the provider: says that tomorrow is soon enough, and works then', async () => {
+  test('with every route refused by the provider: says to come back tomorrow, and works then', async () => {
     const consent = await anAskedConsent(world)
     const path = `/r/${await world.startToken(consent.id)}`
     await web.post(path)
@@ -185,8 +185,8 @@ describe('the button', () => {
   })
 })
 
-describe('once the user did their part', () => {
-  test('the page says that it is being checked, then that it is renewed; the button leads there, too', async () => {
+describe('once the user has done their part', () => {
+  test('the page says that the renewal is being checked, then that it is done; the button, too', async () => {
     const consent = await anAskedConsent(world)
     const path = `/r/${await world.startToken(consent.id)}`
     await web.get(`/callback?${await theCallback(world, consent.id)}`)

@@ -46,14 +46,14 @@ describe('a good row', () => {
     expect(check(aLine({ consented_at: '2026-11-01T00:00:00Z' })).problems).toEqual([])
   })
 
-  test('keeps a consent whose address, locale or zone is of no use, and says so', () => {
+  test('keeps a consent whose address, locale or zone is invalid, and says so', () => {
     const { row, warnings } = check(aLine({ email: 'ada at example', locale: 'tlh', time_zone: 'Mars/Olympus' }))
     expect(row).toMatchObject({ email: undefined, locale: undefined, timeZone: undefined })
     expect(warnings.map((warning) => warning.split(':')[0])).toEqual(['email', 'locale', 'time_zone'])
     expect(warnings.join()).not.toContain('ada at')
   })
 
-  test('may come back to plain http only where https is not asked for', () => {
+  test('may have a redirect_uri with http only where https is not demanded', () => {
     const line = aLine({ redirect_uri: 'http://127.0.0.1:3000/callback' })
     expect(checkOnLoopback(line).problems).toEqual([])
     expect(check(line).problems).toEqual(['redirect_uri: must begin with https://'])
@@ -61,7 +61,7 @@ describe('a good row', () => {
 })
 
 describe('a bad row', () => {
-  test('tells every problem at once, each with its field', () => {
+  test('reports every problem at once, each with its field', () => {
     expect(
       check({
         credentials_id: 12,
@@ -121,7 +121,7 @@ describe('a bad row', () => {
     expect(check(aLine(over)).problems).toEqual([problem])
   })
 
-  test('comes back to our own host by the callback alone, however spelled; no host known, nothing said', () => {
+  test('is refused where its redirect_uri is on our own host and is not the callback, however it is spelled', () => {
     const own = makeRowCheck({ now: NOW, httpsOnly: true, publicUrl: 'https://consents.example.com' })
     for (const path of ['/callback', '/callback/', '//CALLBACK', '/callback?tenant=7'])
       expect(own(aLine({ redirect_uri: `https://Consents.Example.com${path}` })).problems).toEqual([])
@@ -136,7 +136,7 @@ describe('a bad row', () => {
     expect(own(aLine({ redirect_uri: 'https://app.example.com/cb' })).problems).toEqual([])
   })
 
-  test('needs a good expiry, where it gives one, and is told both dates that are broken', () => {
+  test('needs a valid expiry, where it gives one, and reports both dates if both are broken', () => {
     expect(check(aLine({ expires_at: '########', consented_at: '2026-11-01' })).problems).toEqual([
       expect.stringMatching(/^expires_at: /),
     ])
@@ -146,7 +146,7 @@ describe('a bad row', () => {
     ])
   })
 
-  test('whose field is misspelt is told which one was meant', () => {
+  test('whose field is misspelt gets the field that was meant', () => {
     const { user_id, ...rest } = aLine()
     expect(check({ ...rest, userId: user_id })).toMatchObject({
       problems: ['user_id: is missing (did you mean it by userId?)'],
@@ -241,13 +241,13 @@ describe('a broken field that is not needed is left out with a warning, never th
     expect(Object.values({ ...row, refreshToken: undefined })).not.toContain(Object.values(over)[0])
   })
 
-  test('a word that the row supersedes itself', () => {
+  test('the statement that a row supersedes itself', () => {
     const { row, warnings } = check(aLine({ credentials_id: 'c1', supersedes: '="c1"' }))
     expect(row).toMatchObject({ credentialsId: 'c1', supersedes: undefined })
     expect(warnings).toEqual(['supersedes: names the row itself, left out; no other consent is closed'])
   })
 
-  test("people are called Null, Nan and 't Hooft", () => {
+  test("people may be called Null, Nan and 't Hooft", () => {
     for (const name of [
       'Null',
       'Nan',
@@ -264,7 +264,7 @@ describe('a broken field that is not needed is left out with a warning, never th
   })
 })
 
-describe('what stands for somebody', () => {
+describe('an identifier or a token', () => {
   const damaged = [
     '1.23457E+15',
     '1,23457E+15',
@@ -466,7 +466,7 @@ describe('what stands for somebody', () => {
     expect(check(aLine({ user_id: value })).row?.userId).toBe(value)
   })
 
-  test("is read out of a spreadsheet's marks for text", () => {
+  test('is read without a spreadsheet’s marks for text', () => {
     for (const [written, read] of [
       ['="00123"', '00123'],
       ["'00123", '00123'],
@@ -485,12 +485,12 @@ describe('what stands for somebody', () => {
     ).toMatchObject({ country: 'GB', phone: '+447700900123', name: 'Ada' })
   })
 
-  test('is no token with a space or a character that was corrected', () => {
+  test('is no token with a space or an auto-corrected character', () => {
     for (const value of ['abc def', 'abc–def', 'abc“d', 'tokén'])
       expect(check(aLine({ refresh_token: value })).problems).toEqual([expect.stringMatching(/^refresh_token: holds/)])
   })
 
-  test('is a text: a number of JSON may have lost its last digits already', () => {
+  test('must be text: a JSON number may have lost its last digits already', () => {
     expect(check(aLine({ user_id: 2 ** 64, credentials_id: 7, provider_id: true })).problems).toEqual([
       'credentials_id: must be text',
       'provider_id: must be text',

@@ -39,7 +39,7 @@ async function* pieces(text: string): AsyncGenerator<Buffer> {
   yield Buffer.from(text)
 }
 
-test('good rows go in whatever the others are, each bad one is told with its line and all its problems', async () => {
+test('good rows are stored whatever the others are; each bad row is reported with its line and problems', async () => {
   const { run, bad, warnings } = importing()
   const lines = [
     aLine(),
@@ -59,7 +59,7 @@ test('good rows go in whatever the others are, each bad one is told with its lin
   ])
 })
 
-test('what the store refuses is a bad row of its line, and does not stop its batch', async () => {
+test('a row that the store refuses is reported with its line, and does not stop its batch', async () => {
   const closed = aLine()
   await importing().run(ndjson([closed]))
   await opened.db.prisma.consent.update({

@@ -30,7 +30,7 @@ describe('NDJSON', () => {
     ])
   })
 
-  test('that is broken on some lines gives those with their number, and no word of what stands there', async () => {
+  test('that is broken on some lines reports those with their number, and repeats none of their text', async () => {
     expect(await read('{"a":1}\n{"refresh_token":"secret\n[1]\n"text"\nnull\n{"a":2}\n')).toEqual([
       { line: 1, fields: { a: 1 } },
       { line: 2, problem: 'is not valid JSON' },
@@ -41,7 +41,7 @@ describe('NDJSON', () => {
     ])
   })
 
-  test('with a line that is too long loses that line alone', async () => {
+  test('with a line that is too long loses only that line', async () => {
     const long = `{"a":"${'x'.repeat(MAX_LINE_LENGTH)}"}`
     expect(await read(`{"a":1}\n${long}\n{"a":2}\n`, undefined, 1000)).toEqual([
       { line: 1, fields: { a: 1 } },
@@ -71,7 +71,7 @@ describe('CSV', () => {
     }
   })
 
-  test('takes a record that goes over lines, and counts on from there', async () => {
+  test('reads a record that spans several lines, and counts on from there', async () => {
     const rows = await read(`${header}\n${record('c1', '"Ada\n\nLovelace"')}\n${record('c2')}\n`)
     expect(rows.map((row) => row.line)).toEqual([2, 5])
     expect(idsOf(rows)).toEqual(['c1', 'c2'])
@@ -127,7 +127,7 @@ describe('CSV', () => {
   })
 })
 
-test('the format is told by the name of a file, else by its first line', async () => {
+test('the format comes from the name of the file, else from its first line', async () => {
   expect(['a.csv', 'a.TSV', 'a.ndjson', 'a.jsonl', 'a.dat', '-'].map(formatByName)).toEqual([
     'csv',
     'csv',
@@ -177,18 +177,18 @@ describe('a file out of a spreadsheet', () => {
     expect(idsOf(await read('{"credentials_id":"a"}\r{"credentials_id":"b"}\r'))).toEqual(['a', 'b'])
   })
 
-  test.each([';', ',', '\t', '|', '^'])('may say its separator in a first line: sep=%s', async (separator) => {
+  test.each([';', ',', '\t', '|', '^'])('may state its separator in a first line: sep=%s', async (separator) => {
     for (const line of [`sep=${separator}`, `SEP=${separator}`, `"sep=${separator}"`, `\uFEFFsep=${separator}`]) {
       const rows = await read(`${line}\r\n${text.replaceAll(',', separator)}`)
       expect(rows).toMatchObject([{ line: 3, fields: { credentials_id: 'c1', user_id: 'u' } }, { line: 4 }])
     }
   })
 
-  test.each(['sep= ;', 'Sep = ;', 'sep=\\t', 'sep=tab'])('may say it as some programs do: %s', async (line) => {
+  test.each(['sep= ;', 'Sep = ;', 'sep=\\t', 'sep=tab'])('may state it as some programs do: %s', async (line) => {
     expect(idsOf(await read(`${line}\n${text.replaceAll(',', line.endsWith(';') ? ';' : '\t')}`))).toEqual(['c1', 'c2'])
   })
 
-  test('may have more marks than one at its beginning, in any encoding and format', async () => {
+  test('may have several byte order marks at its beginning, in any encoding and format', async () => {
     for (const marked of [
       `\uFEFF\uFEFF${text}`,
       '\uFEFF\uFEFF\uFEFF{"credentials_id":"c1"}\n{"credentials_id":"c2"}\n',
@@ -203,7 +203,7 @@ describe('a file out of a spreadsheet', () => {
     }
   })
 
-  test('may be parted by pipes, or have the other separators inside of quotes', async () => {
+  test('may be separated by pipes, or have the other separators inside of quotes', async () => {
     expect(idsOf(await read(text.replaceAll(',', '|')))).toEqual(['c1', 'c2'])
     const quoted = (cells: string, by: string): string =>
       cells
@@ -216,7 +216,7 @@ describe('a file out of a spreadsheet', () => {
     expect(rows).toMatchObject([{ fields: { credentials_id: 'c1', name: 'a,b,c,d,e,f,g,h,i,j' } }])
   })
 
-  test('may write the names of the columns as it likes', async () => {
+  test('may spell the names of the columns in many ways', async () => {
     const names =
       '  "Credentials ID" ,Refresh-Token,PROVIDER_ID,\u200Bcountry,redirect  uri,User_Id\u00A0,"expires_at",Name'
         .replace('  "', '"')
@@ -244,14 +244,14 @@ describe('a file out of a spreadsheet', () => {
     expect(idsOf(await read(`${header}\n${record('c1')},,,,\n`))).toEqual(['c1'])
   })
 
-  test('may have columns without a name in between, and others twice: they are no fields', async () => {
+  test('may have columns without a name or with another’s name in between: they are no fields', async () => {
     const rows = await read(`${header},,notes,notes,email\n${record('c1')},x,a,b,e@example.com\n`)
     expect(rows).toMatchObject([
       { fields: { credentials_id: 'c1', 'column 9 without a name': 'x', email: 'e@example.com' } },
     ])
   })
 
-  test('may have rows in which nothing stands: they are passed over', async () => {
+  test('may have empty rows: they are skipped', async () => {
     const rows = await read(
       `${header}\n,,,,,,,\n${record('c1')}\n"","","","","","","",""\n , ,\n${record('c2')}\n,,,,,,,,,,,,\n`,
     )
@@ -263,7 +263,7 @@ describe('a file out of a spreadsheet', () => {
     expect(idsOf(await read(`${header}\n${record('c1')}`))).toEqual(['c1'])
   })
 
-  test('put behind another says so of its header', async () => {
+  test('with another file appended to it reports the second header', async () => {
     expect(idsOf(await read(`${header}\n${record('c1')}\n${header}\n${record('c2')}\n`))).toEqual([
       'c1',
       'line 3 is the header once more',
@@ -279,12 +279,12 @@ describe('a file out of a spreadsheet', () => {
     ])
   })
 
-  test('whose name says something else than its first line is read as what it is', async () => {
+  test('whose name does not fit its first line is read as what it is', async () => {
     expect(idsOf(await read(text, 'ndjson'))).toEqual(['c1', 'c2'])
     expect(idsOf(await read('{"credentials_id":"a"}\n', 'csv'))).toEqual(['a'])
   })
 
-  test('that names no known columns, or one twice, is refused with what it lacks or meant', async () => {
+  test('without known columns, or with one twice, is refused with what it lacks or meant', async () => {
     await expect(read(`${header.replace('user_id', 'userid')}\n`)).rejects.toThrow(
       'missing user_id (did you mean it by userid?)',
     )
@@ -295,7 +295,7 @@ describe('a file out of a spreadsheet', () => {
   })
 })
 
-describe('a file that is something else is named', () => {
+describe('a file of another kind is named', () => {
   const others: Record<string, [Buffer | string, RegExp]> = {
     'an empty workbook': ['PK\x05\x06', /zip archive/],
     'an archive in parts': ['PK\x07\x08PK\x03\x04', /zip archive/],

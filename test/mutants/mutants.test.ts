@@ -11,14 +11,14 @@ import { mutants } from './mutants.ts'
 const project = join(import.meta.dirname, '../..')
 const read = (file: string): string => readFileSync(join(project, file), 'utf8')
 
-test('every mistake of the list has a mutant, and every mutant a name of its own', () => {
+test('every mistake of the list has a mutant, and every mutant a unique name', () => {
   expect(new Set(mutants.map(({ mistake }) => mistake))).toEqual(new Set(mistakes))
   expect(mistakes).toHaveLength(15)
   expect(new Set(mutants.map(({ id }) => id)).size).toBe(mutants.length)
 })
 
 describe.each(mutants.map((mutant) => [mutant.id, mutant] as const))('%s', (_id, { edits, caughtBy }) => {
-  test('fits the sources: each place is there exactly once, and what comes out is TypeScript', () => {
+  test('fits the sources: each edit fits exactly once, and the result is TypeScript', () => {
     for (const { file, find, replace } of edits) {
       expect([file, find, occurrences(read(file), find)]).toEqual([file, find, 1])
       expect(file).toMatch(/^src\//)

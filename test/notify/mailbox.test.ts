@@ -55,7 +55,7 @@ const accepted: Record<string, { name: string; address: string; received?: strin
   'Example <zażółć@b.test>': { name: 'Example', address: 'zażółć@b.test' },
 }
 
-describe('a sender that is taken', () => {
+describe('a sender that is accepted', () => {
   test.each(Object.entries(accepted))('%s', async (from, { received, ...sender }) => {
     expect(readSender(from)).toEqual({ sender })
     const { read, header } = await asReceived(sender)
@@ -150,7 +150,7 @@ describe('a sender that is refused, with the reason', () => {
   })
 })
 
-test('whatever is written, it is taken exactly or refused: never a shorter name, another mailbox or two', async () => {
+test('any text is accepted exactly or refused: never as a shorter name, another mailbox or two', async () => {
   const piece = fc.constantFrom(
     'a',
     'Ex',
@@ -251,7 +251,7 @@ describe('a recipient', () => {
   })
 })
 
-test('the configuration’s verdict is the same', async () => {
+test('the configuration has the same verdict', async () => {
   const problemOf = async (from: string): Promise<string | undefined> =>
     loadConfig({
       env: { ...soundEnv, MAIL_FROM: from },

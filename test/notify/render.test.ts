@@ -72,7 +72,7 @@ for (const locale of locales) {
       })
     }
 
-    test('neither scares nor urges', () => {
+    test('neither frightens nor urges', () => {
       for (const template of templateNames) {
         const { subject, text } = renderMessage(facts({ locale, template }))
         expect(`${subject}\n${text}`).not.toMatch(urging)
@@ -112,7 +112,7 @@ describe('dates', () => {
   })
 })
 
-describe('values cannot become anything but text', () => {
+describe('values can become nothing but text', () => {
   const attacks = [
     '<script>alert(1)</script>',
     '"><img src=x onerror=y>',
@@ -135,13 +135,13 @@ describe('values cannot become anything but text', () => {
     })
   }
 
-  test('a value that looks like a placeholder stays one: the link is not written twice', () => {
+  test('a value that looks like a placeholder stays as it is: the link is not written twice', () => {
     const { text, html } = renderMessage(facts({ bank: '{{link}}{{button}}' }))
     expect(text.split(LINK)).toHaveLength(2)
     expect(html.split(LINK)).toHaveLength(2)
   })
 
-  test('line breaks, control characters and direction marks never reach the subject or a line of their own', () => {
+  test('line breaks, control characters and direction marks reach neither the subject nor a line of the text', () => {
     const { subject, text } = renderMessage(
       facts({ company: 'Acme\r\nBcc: all@x.test', bank: 'Mon\u2028zo\u0000\u202Etxt.exe\u2029' }),
     )
@@ -149,7 +149,7 @@ describe('values cannot become anything but text', () => {
     expect(text).not.toMatch(/^Bcc|[\p{Cf}\p{Zl}\p{Zp}]|[^\P{Cc}\n]/mu)
   })
 
-  test('what is no plain name is not greeted', () => {
+  test('a name that is not plain is left out of the greeting', () => {
     const addresses = ['https://evil.test/', 'evil.test', 'www.evil.test', 'a@evil.test']
     for (const name of [...addresses, '<b>Zoe</b>', '{{link}}', 'Zoe\r\n\r\nPay: now', 'x'.repeat(200)]) {
       expect(renderMessage(facts({ name })).text).toMatch(/^Hello,\n\n/)
@@ -159,7 +159,7 @@ describe('values cannot become anything but text', () => {
     }
   })
 
-  test('endless values are cut', () => {
+  test('very long values are cut', () => {
     const { subject, html } = renderMessage(facts({ company: 'C'.repeat(10_000), bank: '😀'.repeat(10_000) }))
     expect(subject.length).toBeLessThan(520)
     expect(html.length).toBeLessThan(15_000)

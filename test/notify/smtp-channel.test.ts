@@ -75,7 +75,7 @@ const realServer = async (
   return { port: (server.server.address() as AddressInfo).port, mails, sources }
 }
 
-describe('a message that is taken', () => {
+describe('a message that is accepted', () => {
   test('arrives whole, with its fixed id and the headers that keep auto-responders quiet', async () => {
     const { port, mails, sources } = await realServer({})
     expect(await aChannel(port).send(aMessage())).toEqual({ kind: 'sent' })
@@ -113,7 +113,7 @@ describe('a message that is taken', () => {
     expect(seen).toEqual([['us@er', 'p%ss']])
   })
 
-  test('is sent although the server never answers QUIT, and closing leaves nothing open', async () => {
+  test('is sent even if the server never answers QUIT, and closing leaves nothing open', async () => {
     const server = await scripted({ QUIT: 'silence' })
     const channel = aChannel(server.port)
     expect(await channel.send(aMessage())).toEqual({ kind: 'sent' })
@@ -233,10 +233,10 @@ for (const pipelining of [false, true]) {
   })
 }
 
-describe('what a server offers, and does not', () => {
+describe('extensions that a server offers, and does not offer', () => {
   const utf8 = { to: 'zażółć@mail.test' }
 
-  test('a SIZE below the message: told clearly, before the sender is named or the body leaves', async () => {
+  test('a SIZE below the message: reported clearly, before the sender is named or the body is sent', async () => {
     const server = await scripted({ extensions: ['SIZE 700'] })
     const delivery = await aChannel(server.port).send(aMessage())
     expect(delivery).toMatchObject({
@@ -273,7 +273,7 @@ describe('what a server offers, and does not', () => {
   })
 
   test.each([[['SMTPUTF8', '8BITMIME']], [['SMTPUTF8', '8BITMIME', 'PIPELINING']]])(
-    'with %j it is sent, as it is',
+    'with %j it is sent as it is',
     async (extensions) => {
       const server = await scripted({ extensions })
       expect(await aChannel(server.port).send(aMessage(utf8))).toEqual({ kind: 'sent' })
@@ -284,7 +284,7 @@ describe('what a server offers, and does not', () => {
     },
   )
 
-  test('SMTPUTF8 that is offered and taken back for this address: no-channel', async () => {
+  test('SMTPUTF8 that is offered and withdrawn for this address: no-channel', async () => {
     const server = await scripted({ extensions: ['SMTPUTF8'], RCPT: '553 5.6.7 not for this one' })
     expect(await aChannel(server.port).send(aMessage(utf8))).toMatchObject({
       kind: 'no-channel',
@@ -307,13 +307,13 @@ describe('what a server offers, and does not', () => {
     },
   )
 
-  test('an international domain alone needs nothing of it', async () => {
+  test('an address whose domain alone is international does not need SMTPUTF8', async () => {
     const server = await scripted({})
     expect(await aChannel(server.port).send(aMessage({ to: 'zoe@münchen.test' }))).toEqual({ kind: 'sent' })
     expect(server.commands.find((line) => line.startsWith('RCPT'))).toBe('RCPT TO:<zoe@xn--mnchen-3ya.test>')
   })
 
-  test('a sender beyond ASCII and no SMTPUTF8: ours to mend, no message fails for it, check says so', async () => {
+  test('a sender beyond ASCII and no SMTPUTF8: our mistake, no message fails for it, check reports it', async () => {
     const server = await scripted({})
     const channel = aChannel(server.port, { from: 'Acme <żółw@acme.test>' })
     expect(await channel.send(aMessage())).toMatchObject({
@@ -346,12 +346,12 @@ describe('what a server offers, and does not', () => {
     expect(await aChannel(server.port).send(aMessage(utf8))).toMatchObject({ kind: 'no-channel' })
   })
 
-  test('EHLO and HELO refused: away, and ours', async () => {
+  test('EHLO and HELO refused: unavailable, and our mistake', async () => {
     const server = await scripted({ EHLO: '502 no', HELO: '550 who are you' })
     expect(await aChannel(server.port).send(aMessage())).toMatchObject({ kind: 'away', cause: 'setup' })
   })
 
-  test.each([false, true])('the sender’s own troubles wait, said apart (pipelining %s)', async (pipelining) => {
+  test.each([false, true])('replies about the sender: the message waits (pipelining %s)', async (pipelining) => {
     const extensions = pipelining ? ['PIPELINING'] : []
     const verdictOf = async (script: Script) => {
       const server = await scripted({ ...script, extensions })
@@ -388,8 +388,8 @@ describe('what a server offers, and does not', () => {
   )
 })
 
-describe('a server that is not there', () => {
-  test('a refused connection: away', async () => {
+describe('a server that is unavailable', () => {
+  test('a refused connection: unavailable', async () => {
     const placeholder = createServer()
     await new Promise<void>((resolve) => placeholder.listen(0, '127.0.0.1', resolve))
     const { port } = placeholder.address() as AddressInfo
@@ -400,7 +400,7 @@ describe('a server that is not there', () => {
     })
   })
 
-  test('a name that does not resolve: away', async () => {
+  test('a name that does not resolve: unavailable', async () => {
     const channel = smtpChannel({
       smtpUrl: new Secret('smtp://no-such-host.invalid:25'),
       from: 'a@b.test',
@@ -414,7 +414,7 @@ describe('a server that is not there', () => {
     expect(JSON.stringify(delivery)).not.toContain('no-such-host')
   })
 
-  test('a certificate nobody vouches for: away', async () => {
+  test('a certificate that no authority vouches for: unavailable', async () => {
     const { port, mails } = await realServer({ disabledCommands: [] })
     expect(await aChannel(port).send(aMessage())).toMatchObject({ kind: 'away', code: 'mail-away' })
     expect(await aChannel(port, { query: '?tls.rejectUnauthorized=false' }).send(aMessage())).toEqual({ kind: 'sent' })
@@ -435,7 +435,7 @@ describe('a server that is not there', () => {
 })
 
 describe('time and closing', () => {
-  test('a server that keeps trickling is given up after the total time, by what was handed over', async () => {
+  test('a server that keeps answering slowly is given up after the total time, by what was handed over', async () => {
     const server = await scripted({ dot: '250-and\r\n250-so\r\n250-on' })
     expect(await aChannel(server.port, { totalMs: 500 }).send(aMessage())).toMatchObject({
       kind: 'uncertain',
@@ -445,7 +445,7 @@ describe('time and closing', () => {
     expect(await aChannel(early.port, { totalMs: 500 }).send(aMessage())).toMatchObject({ kind: 'away' })
   })
 
-  test('closing the channel ends a message in flight with what is true of it', async () => {
+  test('closing the channel ends a message in flight with its true outcome', async () => {
     const before = await scripted({ RCPT: 'silence' })
     const early = aChannel(before.port)
     const sending = early.send(aMessage())
@@ -462,7 +462,7 @@ describe('time and closing', () => {
   })
 })
 
-describe('a message nobody should send', () => {
+describe('a message that must not be sent', () => {
   const bad: Record<string, Partial<Message>> = {
     'a line break in the address': { to: 'zoe@mail.test\r\nBcc: all@mail.test' },
     'a second address': { to: 'zoe@mail.test, eve@mail.test' },
@@ -485,7 +485,7 @@ describe('a message nobody should send', () => {
     })
   }
 
-  test('an international address is fine', async () => {
+  test('an international address is accepted', async () => {
     const { port, sources } = await realServer({})
     expect(await aChannel(port).send(aMessage({ to: 'zoe@münchen.test' }))).toEqual({ kind: 'sent' })
     expect(sources[0]).toMatch(/^To: zoe@xn--mnchen-3ya\.test\r$/m)
@@ -505,7 +505,7 @@ describe('check', () => {
     })
   })
 
-  test('says what does not work', async () => {
+  test('reports what does not work', async () => {
     const { port } = await realServer({ onAuth: (_auth, _session, callback) => callback(new Error('no')) })
     const rejected = await aChannel(port, { login: 'user:secret-word@' }).check()
     expect(rejected).toMatchObject({ ok: false, detail: expect.stringMatching(/^535.* to AUTH$/) })
@@ -532,7 +532,7 @@ describe('configuration', () => {
     }
   })
 
-  test('all problems are listed at once', () => {
+  test('all problems are reported at once', () => {
     expect(url('smtp://u:p@h/path?x=1&ignoreTLS=perhaps')).toThrow(
       /an option is unknown.*ignoreTLS must be.*nothing between/,
     )

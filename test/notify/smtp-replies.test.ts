@@ -325,7 +325,7 @@ for (const [server, rows] of Object.entries(tables)) {
   })
 }
 
-describe('words are read with what they quote left out', () => {
+describe('the server’s words are read without what they quote', () => {
   test.each([
     ['550 <daily.sending.limit-exceeded@mail.test>: unknown', 'mail-refused'],
     ['550 relay.access.denied@mail.test does not exist', 'mail-refused'],
@@ -343,6 +343,6 @@ describe('an address with letters beyond ASCII before its @', () => {
   ] as const)('%s: %s: no-channel', (stage, reply) => {
     expect([verdictOn(stage, reply, true), verdictOn(stage, reply)]).toEqual(['no-channel', 'mail-refused'])
   })
-  test('unknown there is unknown all the same', () =>
+  test('a refusal of the recipient is mail-refused all the same', () =>
     expect(verdictOn('RCPT', '550 5.1.1 unknown', true)).toBe('mail-refused'))
 })

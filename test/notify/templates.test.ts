@@ -44,7 +44,7 @@ test('every language has every message, and no message is the same in two langua
   }
 })
 
-test('what an editor may do without harm', () => {
+test('edits that do no harm', () => {
   const dir = aCopy()
   edit(dir, 'en/expired.txt', (text) => `\uFEFF${text.replaceAll('\n', '\r\n')}`)
   edit(dir, 'fr/expired.txt', (text) => text.replaceAll('{{bank}}', '{{ bank }}').replaceAll('\n\n', '\n\n\n \n'))
@@ -150,7 +150,7 @@ const mistakes: Record<string, { file: string; change: (text: string) => string;
   },
 }
 
-describe('a mistake is named with its file and line', () => {
+describe('a mistake is reported with its file and line', () => {
   for (const [name, { file, change, says }] of Object.entries(mistakes)) {
     test(name, () => {
       const dir = aCopy()
@@ -178,7 +178,7 @@ describe('a mistake is named with its file and line', () => {
   })
 })
 
-test('all mistakes are listed at once', () => {
+test('all mistakes are reported at once', () => {
   const dir = aCopy()
   rmSync(join(dir, 'es'), { recursive: true })
   edit(dir, 'fr/expired.txt', (text) => text.replace(/^Subject:.*\n/, ''))

@@ -131,7 +131,7 @@ describe('a parameter that would be ignored is refused by name', () => {
     }
   })
 
-  test('and so is another schema for the owner', async () => {
+  test('so is another schema for the owner', async () => {
     const { code, stderr } = await runHere(['migrate'], {
       ...environmentFor('postgres://app@127.0.0.1:1/r?schema=a'),
       MIGRATE_DATABASE_URL: 'postgres://owner@127.0.0.1:1/r?schema=b',
@@ -143,7 +143,7 @@ describe('a parameter that would be ignored is refused by name', () => {
   })
 })
 
-test('a Unix socket works, and one that is not there says so', async () => {
+test('a Unix socket works, and a missing one is reported', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'reconsent-socket-'))
   await chmod(folder, 0o777)
   const server = await startEmbeddedPostgres({ settings: { unix_socket_directories: folder } })

@@ -154,7 +154,7 @@ describe.each([
     await company.stop()
   }, 90_000)
 
-  test('nothing that we set stays behind for others', async () => {
+  test('our settings do not reach other clients', async () => {
     const other = new pg.Client({ connectionString: bouncer.through(place.appUrl) })
     const { store, db, close } = openStore({
       url: new Secret(bouncer.through(place.appUrl)),
@@ -237,7 +237,7 @@ describe('time limits hold behind pool_mode=transaction', () => {
   }
 
   test.each(['alone', 'in a transaction'])(
-    'a statement that waits for a lock is ended, on the server too (%s), and its connection goes on',
+    'a statement that waits for a lock is ended, on the server too (%s), and its connection stays usable',
     async (how) => {
       const { db, close } = openStore({
         url: new Secret(bouncer.through(place.appUrl)),
@@ -289,7 +289,7 @@ describe('time limits hold behind pool_mode=transaction', () => {
     child.kill('SIGKILL')
   })
 
-  test('a pooler that falls silent is given up, and used again when it is back', async () => {
+  test('a pooler that falls silent is given up, and used again when it answers', async () => {
     const { db, close } = openStore({
       url: new Secret(bouncer.through(place.appUrl)),
       vault: locked,
@@ -308,7 +308,7 @@ describe('time limits hold behind pool_mode=transaction', () => {
     await close()
   })
 
-  test('a statement that fails leaves nothing behind: the next one is asked in a transaction of its own', async () => {
+  test('a statement that fails leaves nothing behind: the next one has a transaction of its own', async () => {
     const { db, close } = openStore({ url: new Secret(bouncer.through(place.appUrl)), vault: locked, connections: 1 })
     await expect(db.prisma.$queryRaw`SELECT 1 / 0`).rejects.toThrow(/22012/)
     await expect(db.prisma.sweep.create({ data: { name: 'one', lastGoodAt: new Date() } })).rejects.toMatchObject({
@@ -321,7 +321,7 @@ describe('time limits hold behind pool_mode=transaction', () => {
   })
 })
 
-test('a schema of the role behind pool_mode=transaction, whatever search_path others leave', async () => {
+test('a schema of the role behind pool_mode=transaction, whatever search_path other clients leave', async () => {
   const place = await aPlace()
   await asOwner(
     place.ownerUrl,
@@ -348,7 +348,7 @@ test('a schema of the role behind pool_mode=transaction, whatever search_path ot
 })
 
 test.each(['', '?schema=consents_app'])(
-  'what else others leave on a lent session: a role, tables of our names (%s)',
+  'other things that clients leave on a session: a role, tables of our names (%s)',
   async (parameters) => {
     const { ownerUrl, appUrl } = await aPlace()
     const [login, group] = [new URL(appUrl).username, `others_${randomBytes(5).toString('hex')}`]
@@ -419,7 +419,7 @@ describe('pool_mode=session', () => {
   )
 })
 
-describe('what is wrong is said in words', () => {
+describe('mistakes are reported with their reason', () => {
   let place: Place
   beforeAll(async () => {
     place = await aPlace()
@@ -468,7 +468,7 @@ describe('what is wrong is said in words', () => {
     expect(await through(change, options)).toMatch(words)
   })
 
-  test('a PostgreSQL behind it that is away', async () => {
+  test('a PostgreSQL behind it that is unavailable', async () => {
     const bouncer = await startPgBouncer({
       urls: [place.appUrl.replace(/:\d+\//, ':1/')],
       poolMode: 'transaction',

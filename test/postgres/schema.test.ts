@@ -89,7 +89,7 @@ describe.each(['consents_app', 'Consents App-1', "it’s; 'a\\b' %I.$1 日本", 
     await everyCommand(env, ownerUrl, schema)
   })
 
-  test('a role of its own that has no right in public, the owner named without schema', async () => {
+  test('a separate role without rights in public, the owner named without schema', async () => {
     const ownerUrl = await occupiedDatabase()
     const appUrl = await createRole(ownerUrl)
     await asOwner(ownerUrl, 'REVOKE ALL ON SCHEMA public FROM PUBLIC')
@@ -172,7 +172,7 @@ describe('a search_path', () => {
     await everyCommand(environmentFor(appUrl), ownerUrl, 'consents_app')
   })
 
-  test("with PostgreSQL's own schemas first, of the program's role alone", async () => {
+  test("with PostgreSQL's own schemas first, set for the program's role alone", async () => {
     const ownerUrl = await occupiedDatabase()
     const appUrl = await createRole(ownerUrl)
     await asOwner(ownerUrl, `ALTER ROLE ${new URL(appUrl).username} SET search_path TO pg_catalog, consents_app`)
@@ -181,7 +181,7 @@ describe('a search_path', () => {
     await everyCommand(env, ownerUrl, 'consents_app')
   })
 
-  test('of the role, for all', async () => {
+  test('set for all roles', async () => {
     const ownerUrl = await occupiedDatabase()
     const appUrl = await createRole(ownerUrl)
     const role = new URL(appUrl).username
@@ -195,7 +195,7 @@ describe('a search_path', () => {
     await everyCommand(env, ownerUrl, 'consents_app')
   })
 
-  test("of the program's role alone: the owner puts the tables where the program looks", async () => {
+  test("set for the program's role alone: the owner puts the tables where the program looks", async () => {
     const ownerUrl = await occupiedDatabase()
     const appUrl = await createRole(ownerUrl)
     await asOwner(ownerUrl, `ALTER ROLE ${new URL(appUrl).username} SET search_path TO consents_app`)
@@ -214,7 +214,7 @@ describe('a search_path', () => {
     await everyCommand(env, ownerUrl, role)
   })
 
-  test('that leads nowhere: said by every command', async () => {
+  test('that names no schema: reported by every command', async () => {
     const ownerUrl = await occupiedDatabase()
     const appUrl = await createRole(ownerUrl)
     await asOwner(ownerUrl, `ALTER ROLE ${new URL(appUrl).username} SET search_path TO nowhere`)
@@ -231,7 +231,7 @@ describe('a search_path', () => {
 })
 
 test.each(['its login', 'this database'])(
-  "a login that acts as another role, by a setting of %s: that one gets the program's rights",
+  "a login that acts as another role, by a setting of %s: that role gets the program's rights",
   async (where) => {
     const ownerUrl = await occupiedDatabase()
     const appUrl = await createRole(ownerUrl)

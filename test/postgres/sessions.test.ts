@@ -85,7 +85,7 @@ describe('a role with every awkward setting at once', () => {
   test('every command means the same', async () =>
     everyCommand({ ...environmentFor(url), MIGRATE_DATABASE_URL: ownerUrl }))
 
-  test('every command means the same where the owner is awkward, too, and nothing is migrated yet', async () => {
+  test('every command means the same where the owner has these settings, too, before any migration', async () => {
     const fresh = new URL(inject('postgresUrl'))
     const name = `awkward_${Date.now()}`
     await asOwner(fresh.href, `CREATE DATABASE ${name}`)
@@ -94,7 +94,7 @@ describe('a role with every awkward setting at once', () => {
     await everyCommand(environmentFor(fresh.href))
   })
 
-  test('each setting is what we rely on, and none needs a question', async () => {
+  test('each setting is what we rely on, and none needs a query', async () => {
     const { db, close } = openStore({ url: new Secret(url), vault: locked, connections: 1, statementMs: 20_000 })
     const names = Object.keys(awkwardSettings)
     const rows = await db.prisma.$queryRaw<
@@ -205,7 +205,7 @@ test('a login that takes longer than the transaction_timeout of its role', async
   })
 })
 
-test('a database whose encoding lacks letters: an import that meets one says so, doctor beforehand', async () => {
+test('a database whose encoding lacks letters: an import that needs one reports it, doctor beforehand', async () => {
   const url = new URL(inject('postgresUrl'))
   const name = `latin1_${randomBytes(5).toString('hex')}`
   await asOwner(url.href, `CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'`)
@@ -227,7 +227,7 @@ test('a database whose encoding lacks letters: an import that meets one says so,
   })
 })
 
-test('the one setting that we rely on and cannot make, doctor finds', async () => {
+test('the one setting that we rely on and cannot make is reported by doctor', async () => {
   const ownerUrl = await createDatabase()
   const appUrl = await createAppRole(ownerUrl)
   await settle(ownerUrl, `ROLE ${new URL(appUrl).username}`, { session_replication_role: 'replica' })
@@ -240,7 +240,7 @@ test('the one setting that we rely on and cannot make, doctor finds', async () =
   })
 })
 
-describe('an instant is right twice over', () => {
+describe('an instant is protected in two ways', () => {
   const instants = [
     EXPIRES,
     '2026-11-01T05:30:00.000Z',
@@ -250,7 +250,7 @@ describe('an instant is right twice over', () => {
     '2100-12-31T23:00:00.001Z',
   ]
 
-  test('by what is written and read, in a session that is told another zone', async () => {
+  test('by how it is written and read, in a session with another zone', async () => {
     const url = await createDatabase()
     const db = openDatabase({ url: new Secret(url), vault: locked, connections: 1 })
     try {
@@ -283,7 +283,7 @@ describe('an instant is right twice over', () => {
     }
   })
 
-  test('by what the session is told: a driver that drops the offset reads and writes right all the same', async () => {
+  test('by the session’s zone: a driver that drops the offset reads and writes correctly all the same', async () => {
     const url = await createDatabase()
     await settle(url, `DATABASE ${new URL(url).pathname.slice(1)}`)
     const { openPool } = await import('../../src/postgres/pool.ts')
@@ -306,7 +306,7 @@ describe('an instant is right twice over', () => {
   })
 })
 
-test('a new session costs no question, a statement one round trip', async () => {
+test('a new session costs no query, a statement one round trip', async () => {
   const url = await createDatabase()
   const sent: string[] = []
   const query = pg.Client.prototype.query

@@ -114,7 +114,7 @@ describe('a server whose certificate a private authority signed', () => {
     expect(await list(`sslmode=verify-ca&sslrootcert=${ours.cert}`, '127.0.0.1')).toBe(works)
   })
 
-  test('doctor tells what is verified', async () => {
+  test('doctor reports what is verified', async () => {
     const aboutTls = async (parameters: string): Promise<unknown> => {
       const { stdout } = await runHere(['doctor', '--json'], environmentFor(`${url}?${parameters}`))
       return (JSON.parse(stdout) as { findings: { check: string }[] }).findings.find(
@@ -240,7 +240,7 @@ describe('pg_hba.conf', () => {
   })
 })
 
-test('pg_hba.conf that demands TLS is known in any language of the server', () => {
+test('pg_hba.conf that demands TLS is recognised in any language of the server', () => {
   const error = { code: '28000', file: 'auth.c', routine: 'ClientAuthentication' }
   const german = 'kein pg_hba.conf-Eintrag für Host »127.0.0.1«, Benutzer »app«, Datenbank »r«, keine Verschlüsselung'
   expect(mayWantTls(Object.assign(new Error(german), error))).toBe(true)
@@ -251,7 +251,7 @@ test('pg_hba.conf that demands TLS is known in any language of the server', () =
   ).toBe(false)
 })
 
-test('a server without TLS: what demands it says so', async () => {
+test('a server without TLS: an sslmode that demands TLS reports it', async () => {
   const plain = inject('postgresUrl')
   for (const mode of ['require', 'verify-full']) {
     const { code, stderr } = await runHere(['list'], environmentFor(`${plain}?sslmode=${mode}`))
@@ -267,7 +267,7 @@ test('a server without TLS: what demands it says so', async () => {
   expect(owner.stderr).toContain('which the sslmode of MIGRATE_DATABASE_URL demands')
 })
 
-test('a pooler that takes TLS alone', async () => {
+test('a pooler that speaks only TLS', async () => {
   const pair = await made.signed('bouncer', ours, { alt: 'IP:127.0.0.1' })
   await chmod(made.folder, 0o755)
   await chmod(pair.key, 0o644)
@@ -339,7 +339,7 @@ describe('files', () => {
     expect(await list(parameters())).toMatch(words)
   })
 
-  test('start says it, too, and does not begin', async () => {
+  test('start reports it, too, and does not begin', async () => {
     const env = {
       ...environmentFor(`${url}?sslmode=verify-full&sslrootcert=/nowhere/ca.crt`),
       REDIS_URL: inject('redisUrl'),

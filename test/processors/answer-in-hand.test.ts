@@ -14,7 +14,7 @@ afterEach(async () => world.close())
 
 const away = async (): Promise<never> => Promise.reject(new TransientError('database-unavailable'))
 
-describe('the database is away just when the gate notes what an answer says of the provider', () => {
+describe('the database is unavailable just when the circuit breaker notes what an answer says of the provider', () => {
   test('the tokens of a code are stored all the same', async () => {
     const { consent, codeId } = await withCode(world)
     const provider = circuitBreaker({

@@ -29,7 +29,7 @@ describe('many 401 for links', () => {
   const rejectLinks = (): void =>
     void world.simulator.faults.add({ endpoint: 'reauthuri', kind: 'error-json', status: 401, error: 'unauthorized' })
 
-  test('ten different connections: held; the eleventh is not asked about, nor blamed', async () => {
+  test('for ten different connections: the circuit opens; the eleventh is not asked about, nor blamed', async () => {
     rejectLinks()
     const consents = await due(12)
     for (const { id } of consents) await renew(world)(id, aRun())
@@ -39,7 +39,7 @@ describe('many 401 for links', () => {
     expect(held.nextActionAt?.diff(world.clock.now()).as('seconds')).toBeLessThanOrEqual(60)
   })
 
-  test('one trial call a minute, however many wait', async () => {
+  test('one trial call a minute, however many jobs wait', async () => {
     rejectLinks()
     const consents = await due(14)
     for (const { id } of consents) await renew(world)(id, aRun())
@@ -50,7 +50,7 @@ describe('many 401 for links', () => {
     }
   })
 
-  test('a success lifts it, and the ones held are asked about and sent to', async () => {
+  test('a success closes the circuit, and the held consents get their link and their mail', async () => {
     rejectLinks()
     const consents = await due(12)
     for (const { id } of consents) await renew(world)(id, aRun())
@@ -61,7 +61,7 @@ describe('many 401 for links', () => {
     expect(await holdOf('link-rejected')).toBeUndefined()
   })
 
-  test('nine, or the same one ten times, are no reason', async () => {
+  test('for nine, or for the same one ten times, open no circuit', async () => {
     rejectLinks()
     const consents = await due(9)
     for (const { id } of [...consents, ...consents]) await renew(world)(id, aRun({ manual: true }))
@@ -69,7 +69,7 @@ describe('many 401 for links', () => {
     expect(await holdOf('link-rejected')).toBeUndefined()
   })
 
-  test('ten over more than five minutes are no reason', async () => {
+  test('ten over more than five minutes open no circuit', async () => {
     rejectLinks()
     for (const { id } of await due(12)) {
       await renew(world)(id, aRun())
@@ -78,7 +78,7 @@ describe('many 401 for links', () => {
     expect(calls('reauthuri')).toBe(12)
   })
 
-  test('a code in hand is still sent', async () => {
+  test('a received code is still sent', async () => {
     const { consent, codeId } = await withCode(world)
     rejectLinks()
     for (const { id } of await due(11)) await renew(world)(id, aRun())
@@ -90,7 +90,7 @@ describe('many 401 for links', () => {
 })
 
 describe('invalid_client', () => {
-  test('for three different connections: held, links too, and no code is lost that lives long enough', async () => {
+  test('for three different connections: the circuit opens, links too; codes valid long enough are kept', async () => {
     const all = [await withCode(world), await withCode(world), await withCode(world), await withCode(world)]
     rejectClient({ seconds: 100 })
     for (const { codeId } of all) await advance(world)(codeId, aRun())
@@ -111,7 +111,7 @@ describe('invalid_client', () => {
     for (const { consent } of all) expect(await daysLeft(world, consent.id)).toBe(90)
   })
 
-  test('a link that works says nothing about our secret: the failures stay', async () => {
+  test('a link that works says nothing about our secret: the failures still count', async () => {
     const all = [await withCode(world), await withCode(world), await withCode(world)]
     rejectClient({ hours: 1 })
     for (const { codeId } of all) {
@@ -122,7 +122,7 @@ describe('invalid_client', () => {
     expect(await holdOf('client-rejected')).toBeDefined()
   })
 
-  test('a refused code says that our secret was accepted: no failures left', async () => {
+  test('a refused code shows that our secret was accepted: the failures are forgotten', async () => {
     const all = [await withCode(world), await withCode(world)]
     const last = await withCode(world)
     rejectClient({ seconds: 1 })
@@ -141,7 +141,7 @@ describe('invalid_client', () => {
     expect(await holdOf('client-rejected')).toBeUndefined()
   })
 
-  test('with no code left for a trial call, a link’s trial asks only whether our credentials are good', async () => {
+  test('without a code for a trial call, a link’s trial call only asks whether our credentials are valid', async () => {
     const all = [await withCode(world), await withCode(world), await withCode(world)]
     rejectClient({ minutes: 30 })
     for (const { codeId } of all) await advance(world)(codeId, aRun())
@@ -163,7 +163,7 @@ describe('invalid_client', () => {
     expect(world.simulator.ledger.count({ what: 'exchange', outcome: 'ok' })).toBe(0)
   })
 
-  test('of one connection alone never holds: a garbage token gets the same answer', async () => {
+  test('for one connection alone never opens the circuit: an invalid token gets the same answer', async () => {
     const { codeId } = await withCode(world)
     rejectClient({ minutes: 4 })
     for (let time = 0; time < 8; time += 1) {
@@ -174,7 +174,7 @@ describe('invalid_client', () => {
   })
 })
 
-test('one of many workers gets a minute’s trial call', async () => {
+test('only one of many workers makes a minute’s trial call', async () => {
   const { store, clock } = world
   const failure = {
     code: 'client-rejected' as const,
@@ -195,7 +195,7 @@ test('one of many workers gets a minute’s trial call', async () => {
   expect(taken.filter(Boolean)).toHaveLength(1)
 })
 
-test('held answers say until when, and a full authentication link asks nobody', async () => {
+test('with an open circuit an answer names the next trial; a full authentication link needs no call', async () => {
   const { store, clock, provider } = world
   await store.countFailure({
     code: 'link-rejected',
@@ -218,7 +218,7 @@ test('held answers say until when, and a full authentication link asks nobody', 
   expect((await provider.makeLink('c', { ...request, route: 'full' })).kind).toBe('link')
 })
 
-test('the database is away when the gate looks for holds: the code stays ours, and is sent afterwards', async () => {
+test('the database is unavailable when open circuits are read: the code is kept, and is sent afterwards', async () => {
   const { consent, codeId } = await withCode(world)
   const away = new TransientError('database-unavailable')
   const store = { ...world.store, getOpenCircuits: async () => Promise.reject(away) }
@@ -237,7 +237,7 @@ test('the database is away when the gate looks for holds: the code stays ours, a
   expect((await authorisation(world, codeId)).status).toBe('renewed')
 })
 
-test('… and still away when the code is given back: that is tried until it is written', async () => {
+test('… and still unavailable when the code is given back: that is retried until it is written', async () => {
   const { consent, codeId } = await withCode(world)
   const away = new TransientError('database-unavailable')
   const getOpenCircuits = async () => Promise.reject(away)

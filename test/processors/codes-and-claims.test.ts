@@ -50,7 +50,7 @@ const withTwoCodes = async () => {
 }
 
 describe('two codes of one consent', () => {
-  test('the second waits while the first is proven, and stays unsent when it succeeds', async () => {
+  test('the second waits while the first is verified, and stays unsent when the first succeeds', async () => {
     world.simulator.switches.set({ me_lag_seconds: 8 })
     const { consent, first, second } = await withTwoCodes()
     expect(await advance(world)(first, aRun())).toMatchObject({ kind: 'snooze' })
@@ -78,7 +78,7 @@ describe('two codes of one consent', () => {
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
   })
 
-  test('the first is unknown: the second may be sent, and the first is superseded by its success', async () => {
+  test('the first is in doubt: the second may be sent, and its success supersedes the first', async () => {
     const { consent, first, second } = await withTwoCodes()
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
     await advance(world)(first, aRun())
@@ -89,7 +89,7 @@ describe('two codes of one consent', () => {
     ])
   })
 
-  test('both processed, /me shows the date of the first: the second’s proves nothing in the next cycle', async () => {
+  test('both processed, /me shows the first’s date: the second’s proves nothing in the next cycle', async () => {
     const { consent, first, second } = await withTwoCodes()
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     fault(world, consent, { endpoint: 'refresh', kind: 'error-json' })
@@ -161,7 +161,7 @@ describe('two codes of one consent', () => {
     await endsWithTheDateOfTheSecond(codes)
   })
 
-  test('the second is sent after `/me` was read for the first: what was read proves nothing any more', async () => {
+  test('the second is sent after `/me` was read for the first: that answer proves nothing any more', async () => {
     for (const order of [undefined, { endpoint: 'exchange', kind: 'reset-after' }] as const) {
       const codes = await withDoubt()
       if (order !== undefined) fault(world, codes.consent, order)
@@ -182,7 +182,7 @@ describe('two codes of one consent', () => {
     }
   })
 
-  test('`/me` still shows the date of the first while the second is proven: its own is waited for', async () => {
+  test('`/me` still shows the date of the first while the second is proven: the worker waits for its own', async () => {
     const consent = await askedConsent(world)
     await world.goToBank(consent.id, 'approve')
     await bringUpToDate(world, consent.id)
@@ -210,7 +210,7 @@ describe('two codes of one consent', () => {
     expect(Math.abs(theirs?.diff(renewed.expiresAt).as('minutes') ?? Number.NaN)).toBeLessThan(1)
   })
 
-  test('both at once: never two exchanges in flight, one renewal', async () => {
+  test('both at once: never two exchanges in flight, and one renewal', async () => {
     const { consent, first, second } = await withTwoCodes()
     await Promise.all([advance(world)(first, aRun()), advance(world)(second, aRun())])
     world.clock.advance({ seconds: 3 })
@@ -224,7 +224,7 @@ describe('two codes of one consent', () => {
 })
 
 describe('the same redirect again', () => {
-  test('a replay, a double submit and a foreign state cause no second call', async () => {
+  test('a replay, a double submit and an unknown state cause no second call', async () => {
     const consent = await askedConsent(world)
     const callback = world.toCallback(
       await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }),
@@ -241,11 +241,11 @@ describe('the same redirect again', () => {
   })
 })
 
-describe('a code for an authorisation that had ended', () => {
+describe('a code for an attempt that had ended', () => {
   const verifiers = async (id: string) =>
     (await world.authorisationsOf(id)).map(({ status, verifier }) => [status, verifier !== null])
 
-  test('its verifier is kept as long as the cycle takes a code, and no longer', async () => {
+  test('its verifier is kept as long as the cycle accepts a code, and no longer', async () => {
     const consent = await askedConsent(world)
     await world.goToBank(consent.id, 'deny')
     world.clock.advance({ minutes: 10 })
@@ -265,7 +265,7 @@ describe('a code for an authorisation that had ended', () => {
     ])
   })
 
-  test('… nor where the cycle ended without a renewal, even if it expires only then', async () => {
+  test('… nor where the cycle ended without a renewal, even if the attempt expires only then', async () => {
     const consent = await askedConsent(world)
     await world.goToBank(consent.id, 'deny')
     world.clock.advance({ minutes: 10 })
@@ -282,7 +282,7 @@ describe('a code for an authorisation that had ended', () => {
     ])
   })
 
-  test('denied, then turned back and approved: the state was not consumed by the error', async () => {
+  test('denied, then the user went back and approved: the error did not consume the state', async () => {
     const consent = await askedConsent(world)
     world.simulator.switches.set({ link_use: 'unlimited' })
     const link = await world.leave(consent.id)
@@ -293,7 +293,7 @@ describe('a code for an authorisation that had ended', () => {
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 
-  test.each(['expired', 'superseded'] as const)('%s: taken as long as the cycle is open', async (status) => {
+  test.each(['expired', 'superseded'] as const)('%s: accepted as long as the cycle is open', async (status) => {
     const consent = await askedConsent(world)
     const callback = world.toCallback(
       await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }),
@@ -307,7 +307,7 @@ describe('a code for an authorisation that had ended', () => {
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 
-  test('of a cycle that is renewed already: not taken, nothing sent', async () => {
+  test('of a cycle that is renewed already: not accepted, nothing sent', async () => {
     const consent = await askedConsent(world)
     const late = world.toCallback(await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }))
     await codeOf(world, consent.id)
@@ -330,7 +330,7 @@ describe('a code for a consent that had ended', () => {
     return { consent, callback }
   }
 
-  test('paused: exchanged, and the proof reopens it', async () => {
+  test('paused: exchanged, and the proof ends the pause', async () => {
     const { consent, callback } = await leftBefore('paused')
     expect((await world.receive(callback)).kind).toBe('accepted')
     await bringUpToDate(world, consent.id)
@@ -361,7 +361,7 @@ describe('a code for a consent that had ended', () => {
     expect((await world.renewalsOf(consent.id))[0]?.status).toBe('renewed')
   })
 
-  test('lapsed, then imported with a later date: the old cycle takes no code, the new keeps its count', async () => {
+  test('lapsed, then imported with a later date: the old cycle accepts no code, the new keeps its count', async () => {
     const { consent, callback } = await leftBefore('active', { next: world.clock.now().toJSDate() })
     await world.db.prisma.renewal.updateMany({
       where: { consentId: consent.id },
@@ -378,7 +378,7 @@ describe('a code for a consent that had ended', () => {
     expect((await world.renewalsOf(consent.id)).map(({ status }) => status)).toEqual(['lapsed', 'open'])
   })
 
-  test.each(['revoked', 'opted_out', 'superseded'] as const)('%s: not taken', async (status) => {
+  test.each(['revoked', 'opted_out', 'superseded'] as const)('%s: not accepted', async (status) => {
     const { consent, callback } = await leftBefore(status)
     expect((await world.receive(callback)).kind).toBe('closed')
     expect(seen(world, consent, 'exchange')).toEqual([])
@@ -395,7 +395,7 @@ describe('a code for a consent that had ended', () => {
     expect(seen(world, consent, 'exchange')).toEqual([])
   })
 
-  test('opted out during the exchange: nothing is reopened, and the provider is not asked about it', async () => {
+  test('opted out during the exchange: the consent is not reopened, and the provider is not polled', async () => {
     const { consent, codeId } = await withCode(world)
     const optsOut = async (...args: Parameters<World['provider']['exchangeCode']>) => {
       await world.db.prisma.consent.update({
@@ -412,7 +412,7 @@ describe('a code for a consent that had ended', () => {
 })
 
 describe('the stored token changed while a code was being exchanged', () => {
-  test('the newer one is kept, the outcome settled by asking', async () => {
+  test('to a newer one: the newer one is kept, the outcome settled by polling', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
     const imports = async (...args: Parameters<World['provider']['exchangeCode']>) => {
@@ -431,7 +431,7 @@ describe('the stored token changed while a code was being exchanged', () => {
     expect(seen(world, consent, 'refresh')).toEqual(['ok'])
   })
 
-  test('an old one, corrected by an import: the one in hand is kept beside, maybe the only one alive', async () => {
+  test('to an old one by an import: the new token is kept as pending, because only it may be valid', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
     const imports = async (...args: Parameters<World['provider']['exchangeCode']>) => {
@@ -448,7 +448,7 @@ describe('the stored token changed while a code was being exchanged', () => {
   })
 })
 
-describe('the stored token was corrected by an import while another one was kept beside', () => {
+describe('an import corrected the stored token while another one was pending', () => {
   const correct = async (consent: Consent, refreshToken: string): Promise<void> => {
     const { credentialsId, userId, providerId, country, redirectUri, expiresAt } = consent
     const row = aRow({ credentialsId, userId, providerId, country, redirectUri, expiresAt, refreshToken })
@@ -470,7 +470,7 @@ describe('the stored token was corrected by an import while another one was kept
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
   }
 
-  test('the one beside is alive: it is not lost, and nothing is committed before it is stored', async () => {
+  test('the pending token is valid: it is not lost, and nothing is committed before it is stored', async () => {
     const { consent } = await besideUntilMe()
     await correct(consent, 'typed in by hand')
     await endsRenewed(consent)
@@ -495,7 +495,7 @@ describe('the stored token was corrected by an import while another one was kept
     await endsRenewed(consent)
   })
 
-  test('the corrected one is alive, the one beside is dead: the stored one decides and stays', async () => {
+  test('the corrected token is valid, the pending one invalid: the stored one decides and stays', async () => {
     const { consent } = await besideUntilMe()
     // The company has refreshed the token and imports the new one.
     await world.client.refresh(new Secret(world.simulator.connection(consent.credentialsId)?.refreshToken ?? ''))
@@ -503,7 +503,7 @@ describe('the stored token was corrected by an import while another one was kept
     await endsRenewed(consent)
   })
 
-  test('corrected during a refresh that rotated the token: what came back is kept beside, and lives', async () => {
+  test('corrected during a refresh that rotated the token: the new token is valid, and kept as pending', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
@@ -522,7 +522,7 @@ describe('the stored token was corrected by an import while another one was kept
     await endsRenewed(consent)
   })
 
-  test('the one beside is alive, nothing renewed: it takes the dead one’s place before the user is asked', async () => {
+  test('the pending token is valid, nothing was renewed: it is stored before the user is asked', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
@@ -538,7 +538,7 @@ describe('the stored token was corrected by an import while another one was kept
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
   })
 
-  test('a stored one that is dead concludes nothing while another attempt’s, kept beside, is not settled', async () => {
+  test('an invalid stored token concludes nothing while another attempt’s pending token is not settled', async () => {
     const { consent, codeId: first } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     fault(world, consent, { endpoint: 'me', kind: 'error-json' })
@@ -559,7 +559,7 @@ describe('the stored token was corrected by an import while another one was kept
     await endsRenewed(consent)
   })
 
-  test('nobody names the owner of the one beside, no dates: its clean answer is no proof of ours', async () => {
+  test('nothing names the owner of the pending token, no dates: its clean answer is no proof of ours', async () => {
     world.simulator.switches.set({ access_token: 'opaque' })
     const consent = await askedConsent(world)
     const codeId = await codeOf(world, consent.id, 'somebody-else')
@@ -585,7 +585,7 @@ describe('the stored token was corrected by an import while another one was kept
     expect((await authorisation(world, codeId)).status).toBe('refused')
   })
 
-  test('nobody names the owner of the one beside, the stored one proves the renewal: it is not adopted', async () => {
+  test('nothing names the owner of the pending token, the stored one proves the renewal: not adopted', async () => {
     world.simulator.switches.set({ access_token: 'opaque' })
     const consent = await askedConsent(world)
     const before = await world.tokenOf(consent.id)
@@ -608,8 +608,8 @@ describe('the stored token was corrected by an import while another one was kept
   })
 })
 
-describe('the cycle was closed while a code was out', () => {
-  test('the token that came is stored all the same: the old one is dead', async () => {
+describe('the cycle was closed while a code was being exchanged', () => {
+  test('the new token is stored all the same: the old one is invalid', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
     const { credentialsId, userId, providerId, country, redirectUri } = consent
@@ -638,8 +638,8 @@ describe('the cycle was closed while a code was out', () => {
   })
 })
 
-describe('a worker that was overtaken', () => {
-  test('writes nothing of its decision, but its token response is stored', async () => {
+describe('a worker with a stale claim', () => {
+  test('writes no decision, but its token response is stored', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
     const sleeps = async (...args: Parameters<World['provider']['exchangeCode']>) => {
@@ -660,7 +660,7 @@ describe('a worker that was overtaken', () => {
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 
-  test('that got a refusal changes nothing of what the other one decided', async () => {
+  test('that got a refusal changes nothing of what the other worker decided', async () => {
     const { consent, codeId } = await withCode(world)
     const sleeps = async (): Promise<{ kind: 'refused'; code: 'grant-refused' }> => {
       await endLease(world, 'authorisation', codeId)
@@ -673,7 +673,7 @@ describe('a worker that was overtaken', () => {
     expect((await world.renewalsOf(consent.id))[0]?.againNo).toBe(0)
   })
 
-  test('that asked in vain leaves date and lease to the one who is at it now', async () => {
+  test('that polled in vain leaves date and lease to the worker that holds the record now', async () => {
     world.simulator.switches.set({ me_lag_seconds: 3600 })
     const { codeId } = await withCode(world)
     await advance(world)(codeId, aRun())

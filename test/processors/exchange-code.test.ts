@@ -36,7 +36,7 @@ const secondsUntil = async (id: string): Promise<number> => {
 }
 
 describe('an answer with tokens', () => {
-  test('renews: one exchange, one /me, the code and all other secrets are gone', async () => {
+  test('renews: one exchange, one /me, then the code and all other secrets are deleted', async () => {
     const { consent, codeId } = await withCode(world)
     expect(await advance(world)(codeId, aRun())).toMatchObject({
       kind: 'done',
@@ -69,7 +69,7 @@ describe('an answer with tokens', () => {
     expect((await world.renewalsOf(consent.id)).map(({ status }) => status)).toEqual(['renewed'])
   })
 
-  test('two workers at once: one sends, the other is told that somebody is at it', async () => {
+  test('two workers at once: one sends, the other hears that another worker holds the record', async () => {
     const { consent, codeId } = await withCode(world)
     const said = await Promise.all([advance(world)(codeId, aRun()), advance(world)(codeId, aRun())])
     expect(said.map(({ kind }) => kind).toSorted()).toEqual(['done', 'snooze'])
@@ -97,7 +97,7 @@ describe('an answer with tokens', () => {
   })
 })
 
-describe('certainly not processed: sent again within its five minutes', () => {
+describe('certainly not processed: sent again while the code is valid, five minutes', () => {
   test('429 without Retry-After, twice: again after two, then four seconds', async () => {
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'rate-limited', count: 2 })
@@ -121,7 +121,7 @@ describe('certainly not processed: sent again within its five minutes', () => {
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 
-  test('429 with Retry-After: not before it is over', async () => {
+  test('429 with Retry-After: not before that time is over', async () => {
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'rate-limited', retry_after: 90 })
     await advance(world)(codeId, aRun())
@@ -132,7 +132,7 @@ describe('certainly not processed: sent again within its five minutes', () => {
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 
-  test('429 with a Retry-After beyond the code’s life: the user is asked again when it dies, not later', async () => {
+  test('429 with a Retry-After beyond the code’s expiry: the user is asked again at that expiry', async () => {
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'rate-limited', retry_after: 3600 })
     await advance(world)(codeId, aRun())
@@ -143,7 +143,7 @@ describe('certainly not processed: sent again within its five minutes', () => {
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
   })
 
-  test('a refused connection: nothing was sent, it is sent when the provider is back', async () => {
+  test('a refused connection: nothing was sent; it is sent when the provider is available again', async () => {
     const { consent, codeId } = await withCode(world)
     const said = await advance(world, { provider: providerAt(world, { url: NOBODY }) })(codeId, aRun())
     expect(said).toMatchObject({ kind: 'snooze', reason: expect.stringContaining('provider-unreachable') })
@@ -153,7 +153,7 @@ describe('certainly not processed: sent again within its five minutes', () => {
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 
-  test('invalid_client for a while, after a change of secret: the code survives it', async () => {
+  test('invalid_client for a while, after a change of secret: the code is kept and sent', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.switches.set({ invalid_client_until: world.clock.now().plus({ seconds: 40 }).toISO() })
     for (let time = 0; time < 4; time += 1) {
@@ -176,7 +176,7 @@ describe('certainly not processed: sent again within its five minutes', () => {
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 
-  test('a code that is not sent in its life is refused unsent, and the user asked again', async () => {
+  test('a code that could not be sent before it expired is refused unsent, and the user asked again', async () => {
     const { consent, codeId } = await withCode(world)
     world.clock.advance({ minutes: 5, seconds: 1 })
     await bringUpToDate(world, consent.id)

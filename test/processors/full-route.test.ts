@@ -81,7 +81,7 @@ describe('approved', () => {
     expect((await world.consentOf(fresh.id)).nextActionReason).toContain('healthy')
   })
 
-  test('the start page of the old one says that it is renewed, and takes nobody to the bank', async () => {
+  test('the start page of the old one says that it is renewed, and leads no user to the bank', async () => {
     const consent = await asked()
     await codeOf(world, consent.id)
     await bringUpToDate(world, consent.id)
@@ -125,7 +125,7 @@ describe('approved', () => {
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
   })
 
-  test('the company imported the new connection meanwhile: its row is joined, not doubled', async () => {
+  test('the company imported the new connection meanwhile: its row is joined, not duplicated', async () => {
     const consent = await asked()
     const codeId = await codeOf(world, consent.id)
     fault(world, consent, { endpoint: 'me', kind: 'error-json' })
@@ -171,7 +171,7 @@ describe('not approved as it should be', () => {
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
   })
 
-  test('the outcome is unknown: nobody can tell, so the user is asked again at once', async () => {
+  test('the outcome is unknown: nothing can settle it, so the user is asked again at once', async () => {
     const consent = await asked()
     const codeId = await codeOf(world, consent.id)
     exchangeFault({ endpoint: 'exchange', kind: 'reset-after' })
@@ -183,7 +183,7 @@ describe('not approved as it should be', () => {
     expect((await successorOf(consent.id)).status).toBe('active')
   })
 
-  test('tokens in hand and /me away for hours: settled with the new connection’s own token', async () => {
+  test('tokens stored and /me unavailable for hours: settled with the new connection’s own token', async () => {
     const consent = await asked()
     const codeId = await codeOf(world, consent.id)
     const { id: faultId } = world.simulator.faults.add({ endpoint: 'me', kind: 'error-html' })
@@ -198,7 +198,7 @@ describe('not approved as it should be', () => {
     expect((await successorOf(consent.id)).status).toBe('active')
   })
 
-  test('without a refresh token the new connection could never be renewed: not taken for a success', async () => {
+  test('without a refresh token the new connection could never be renewed: this is no success', async () => {
     const consent = await asked()
     world.simulator.switches.set({ return_refresh_token: false })
     const codeId = await codeOf(world, consent.id)
@@ -242,7 +242,7 @@ describe('/me does not name the bank of the new connection', () => {
     expect((await rungsSent(world, consent.id)).at(-1)).toBe('again-1 sent')
   })
 
-  test('and the process slept for two days over an answer of the first: the first is not over by it', async () => {
+  test('on the first day, and the process slept two days after an answer: this does not end the day', async () => {
     const consent = await asked()
     const codeId = await codeOf(world, consent.id)
     await liveOn(codeId, 2)
@@ -253,7 +253,7 @@ describe('/me does not name the bank of the new connection', () => {
     expect((await successorOf(consent.id)).status).toBe('active')
   })
 
-  test('for two hours: then it is, and the renewal counts', async () => {
+  test('for two hours: then it does, and the renewal counts', async () => {
     const consent = await asked()
     const codeId = await codeOf(world, consent.id)
     await liveOn(codeId, 2)

@@ -82,7 +82,7 @@ const isWhole = async (): Promise<void> => {
 }
 
 describe('of the same user at the same bank: joined, and its next cycle begins', () => {
-  test('with a cycle open, a message on its way, a failure and a lease: all of it is over', async () => {
+  test('with a cycle open, a message on its way, a failure and a lease: all of them are ended', async () => {
     const consent = await asked(world, FRENCH)
     const { credentialsId } = await approved(consent)
     const known = await imported(consent, credentialsId, { expiresAt: inDays(5) })
@@ -135,7 +135,7 @@ describe('of the same user at the same bank: joined, and its next cycle begins',
     await isWhole()
   })
 
-  test('lapsed in its cycle: the next window opens like any other', async () => {
+  test('lapsed in its cycle: the next window opens as usual', async () => {
     const consent = await asked(world, FRENCH)
     const { credentialsId } = await approved(consent)
     const known = await imported(consent, credentialsId, { expiresAt: inDays(-90).plus({ minutes: 20 }) })
@@ -153,7 +153,7 @@ describe('of the same user at the same bank: joined, and its next cycle begins',
   })
 })
 
-describe('not to be joined: its row is not touched, the user is asked again, and the next approval is theirs', () => {
+describe('not to be joined: its row stays unchanged, the user is asked again, and the next approval counts', () => {
   const table: Record<string, { over: Parameters<typeof aRow>[0]; superseded?: boolean; says: string }> = {
     'of another user': { over: { userId: 'somebody else' }, says: 'on record for another user' },
     'at another bank': { over: { providerId: 'fr-another-bank' }, says: 'on record at another bank' },

@@ -64,7 +64,7 @@ describe('a user who', () => {
     expect(await rungsSent(world, consent.id)).toEqual(sent(LADDER))
   })
 
-  test('renews in each of three cycles: one message each, three proofs, one token', async () => {
+  test('renews in each of three cycles gets one message each; three proofs, one token', async () => {
     const consent = await given()
     const token = await world.tokenOf(consent.id)
     for (let cycle = 1; cycle <= 3; cycle += 1) {
@@ -85,7 +85,7 @@ describe('a user who', () => {
     expect(seen(world, consent, 'refresh')).toEqual([])
   })
 
-  test('denies, then approves: no message in between', async () => {
+  test('denies, then approves gets no message in between', async () => {
     const consent = await askedConsent(world)
     await world.goToBank(consent.id, 'deny')
     await bringUpToDate(world, consent.id)
@@ -99,7 +99,7 @@ describe('a user who', () => {
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
   })
 
-  test('closes the tab, and is reminded by the next rung, not at once', async () => {
+  test('closes the tab is reminded by the next rung, not at once', async () => {
     const consent = await askedConsent(world)
     const { expiresAt } = consent
     expect((await world.simulator.play({ link: await world.leave(consent.id), as: 'close' })).kind).toBe('closed')
@@ -109,7 +109,7 @@ describe('a user who', () => {
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', '-7d sent'])
   })
 
-  test('left for the bank a minute before a rung: it comes half an hour later, if at all', async () => {
+  test('left for the bank a minute before a rung gets its message half an hour later, if at all', async () => {
     const consent = await askedConsent(world)
     const rung = consent.expiresAt.minus({ days: 7 })
     await liveUntil(world, consent.id, rung.minus({ minutes: 1 }))
@@ -120,7 +120,7 @@ describe('a user who', () => {
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', '-7d sent'])
   })
 
-  test('clicks twice: two links of their own, one renewal', async () => {
+  test('clicks twice gets two different links and one renewal', async () => {
     const consent = await askedConsent(world)
     const [one, two] = await Promise.all([world.leave(consent.id), world.leave(consent.id)])
     expect(one).not.toBe(two)
@@ -135,7 +135,7 @@ describe('a user who', () => {
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
   })
 
-  test('approves from an old mail: the same start link stands in every message', async () => {
+  test('approves from an old mail succeeds: every message has the same start link', async () => {
     const consent = await askedConsent(world)
     await liveUntil(world, consent.id, consent.expiresAt.plus({ days: 40 }))
     const links = world.mailsTo(consent).map((mail) => mail.links.filter((link) => link.includes('/r/')))
@@ -149,7 +149,7 @@ describe('a user who', () => {
   })
 })
 
-describe('things that happen to it', () => {
+describe('things that happen to a consent', () => {
   test('a mail scanner opens the start page a hundred times: nothing changes', async () => {
     const consent = await askedConsent(world)
     const before = [
@@ -166,7 +166,7 @@ describe('things that happen to it', () => {
     ]).toEqual(before)
   })
 
-  test('paused while a message waits, resumed, and once more: it is sent when the consent is back', async () => {
+  test('paused while a message waits, resumed, and once more: it is sent when the consent is active', async () => {
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 13 }) })
     const operator = administration(world.db, world.policy)
     await world.jobs.consent(consent.id, aRun())
@@ -193,7 +193,7 @@ describe('things that happen to it', () => {
     expect(await rungsSent(world, consent.id)).toEqual(['-14d cancelled', '-3d sent'])
   })
 
-  test('paused while the mail server puts a message off: it is sent when the consent is back', async () => {
+  test('paused while the mail server defers a message: it is sent when the consent is active again', async () => {
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 13 }) })
     const operator = administration(world.db, world.policy)
     await world.jobs.consent(consent.id, aRun())
@@ -223,7 +223,7 @@ describe('things that happen to it', () => {
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', '-3d sent', '-1d sent'])
   })
 
-  test('seven days of downtime with a message queued before: that one is not sent as well', async () => {
+  test('seven days of downtime with a message queued before: that message is not sent as well', async () => {
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 13 }) })
     await world.jobs.consent(consent.id, { manual: false, lastAttempt: true, signal: new AbortController().signal })
     world.clock.set(consent.expiresAt.minus({ days: 2 }))
@@ -249,7 +249,7 @@ describe('things that happen to it', () => {
     expect(await rungsSent(world, consent.id)).toEqual(sent(['+30d', '+60d', '+83d']))
   })
 
-  test('its user has no address: never silent about it, nothing sent, lapses in the end', async () => {
+  test('its user has no address: the reason is recorded, nothing sent, lapses in the end', async () => {
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }), email: undefined })
     await bringUpToDate(world, consent.id)
     expect((await world.consentOf(consent.id)).nextActionReason).toContain('no-channel')
@@ -257,7 +257,7 @@ describe('things that happen to it', () => {
     expect([(await world.consentOf(consent.id)).status, await rungsSent(world, consent.id)]).toEqual(['lapsed', []])
   })
 
-  test('somebody else approves, then the owner: told once, renewed once', async () => {
+  test('another user approves, then the owner: told once, renewed once', async () => {
     const consent = await askedConsent(world)
     const codeId = await codeOf(world, consent.id, 'somebody-else')
     await bringUpToDate(world, consent.id)

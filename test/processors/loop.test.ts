@@ -71,7 +71,7 @@ describe('the whole loop', () => {
     expect(world.mailsTo(consent)).toHaveLength(1)
   })
 
-  test('somebody else approved: nothing of ours changes, the user is told and asked again', async () => {
+  test('another user approved: nothing of ours changes, the user is told and asked again', async () => {
     const consent = await world.addConsent({ expiresAt: inDays(10) })
     await world.drain()
     const token = await world.tokenOf(consent.id)
@@ -86,7 +86,7 @@ describe('the whole loop', () => {
     expect(world.mailsTo(consent)).toHaveLength(2)
   })
 
-  test('the third time somebody else approves, the consent is quarantined', async () => {
+  test('the third time another user approves, the consent is quarantined', async () => {
     const consent = await world.addConsent({ expiresAt: inDays(10) })
     for (let time = 0; time < 3; time += 1) {
       await world.drain()

@@ -74,7 +74,7 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     return runs.count
   }
 
-  test('the provider is away for half a minute, the tries used up: asked within minutes of its return', async () => {
+  test('the provider is unavailable for half a minute, the retries used up: the user is asked soon after', async () => {
     const { backend, work } = await aBackend(await places[kind](), plans)
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
     const [runs, job] = counted(async (id: string | undefined, run: JobContext) =>
@@ -108,7 +108,7 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     ])
   })
 
-  test('a message that a template of ours throws on: four tries, then a quarter of an hour', async () => {
+  test('a message whose template throws: four tries, then a quarter of an hour', async () => {
     const { consent, id } = await queued()
     const [composed, compose] = counted((): never => {
       throw new TypeError('a bug in a template')
@@ -134,7 +134,7 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     expect(secondsUntil(row.nextActionAt)).toBeCloseTo(900, 0)
   })
 
-  test('a code that cannot be taken up: four tries, then soon again, because it lives', async () => {
+  test('a code whose attempt cannot be claimed: four tries, then soon again, while the code is valid', async () => {
     const { codeId } = await withCode(world)
     const [begun, beginExchange] = counted(died)
     expect(
@@ -151,7 +151,7 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     expect(secondsUntil(row.nextActionAt)).toBeCloseTo(10, 0)
   })
 
-  test('the database is away for a moment before the code is sent: sent at the second try', async () => {
+  test('the database is unavailable for a moment before the code is sent: sent at the second try', async () => {
     const { consent, codeId } = await withCode(world)
     let failures = 1
     const store = withStore(world, {
@@ -162,7 +162,7 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
   })
 
-  test('the job fails between intent and the code’s leaving: never sent again, asked at the 2nd try', async () => {
+  test('the job fails between intent and sending: the code is never sent again, polled at the second try', async () => {
     const { consent, codeId } = await withCode(world)
     const [sent, exchangeCode] = counted(died)
     expect(
@@ -181,7 +181,7 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     })
   })
 
-  test('the job fails between the code’s leaving and its answer: never sent again, proven at the 2nd try', async () => {
+  test('the job fails between sending and the answer: never sent again, proven at the second try', async () => {
     const { consent, codeId } = await withCode(world)
     const [sent, exchangeCode] = counted(async (...args: Parameters<World['provider']['exchangeCode']>) =>
       world.provider.exchangeCode(...args).then(died),
@@ -198,7 +198,7 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 
-  test('the job fails while it hands a mail over: uncertain at the second try, never handed over again', async () => {
+  test('the job fails while it hands over a mail: uncertain at the second try, never handed over again', async () => {
     const { consent, id } = await queued()
     const [sent, enqueue] = counted(async (...args: Parameters<World['channel']['send']>) =>
       world.channel.send(...args).then(died),

@@ -43,7 +43,7 @@ const minutesUntilNext = async (id: string): Promise<number> => 60 * (await hour
 const linksOf = async (id: string): Promise<number> => (await world.authorisationsOf(id)).length
 
 describe('the provider refuses a link for this connection', () => {
-  test('401: nothing is sent, a day’s back-off with the reason, and it counts', async () => {
+  test('401: nothing is sent, a back-off of a day with the reason, and the failure counts', async () => {
     const consent = await due()
     world.simulator.revokeConnection(consent.credentialsId)
     expect(await renew(world)(consent.id, aRun())).toMatchObject({
@@ -63,7 +63,7 @@ describe('the provider refuses a link for this connection', () => {
     ])
   })
 
-  test('for ever: asked once a day until grace ends, never closed before, then lapsed', async () => {
+  test('for ever: one try a day until grace ends, never closed before, then lapsed', async () => {
     const consent = await due(-80)
     world.simulator.revokeConnection(consent.credentialsId)
     await liveUntil(world, consent.id, consent.expiresAt.plus({ days: 90 }).minus({ minutes: 1 }))
@@ -75,7 +75,7 @@ describe('the provider refuses a link for this connection', () => {
     expect(await rungsSent(world, consent.id)).toEqual([])
   })
 
-  test('then the next route of the policy', async () => {
+  test('then the next route of the policy is used', async () => {
     const policy = aPolicy({ routes: ['reauth', 'full'] })
     const consent = await due()
     world.simulator.revokeConnection(consent.credentialsId)
@@ -87,7 +87,7 @@ describe('the provider refuses a link for this connection', () => {
     expect((await world.renewalsOf(consent.id))[0]?.route).toBe('full')
   })
 
-  test('a person overrides the back-off; when it works the count is forgotten', async () => {
+  test('an operator overrides the back-off; when a link is made the count is forgotten', async () => {
     const consent = await due()
     fault(world, consent, { endpoint: 'reauthuri', kind: 'error-json', status: 401, error: 'unauthorized' })
     await renew(world)(consent.id, aRun())
@@ -104,7 +104,7 @@ describe('the provider refuses a link for this connection', () => {
   })
 })
 
-describe('the provider is away', () => {
+describe('the provider is unavailable', () => {
   const outages: Record<string, [FaultOrder, string]> = {
     '500': [{ endpoint: 'reauthuri', kind: 'error-json' }, 'provider-failed'],
     'a gateway’s page': [{ endpoint: 'reauthuri', kind: 'error-html' }, 'provider-failed'],
@@ -115,7 +115,7 @@ describe('the provider is away', () => {
     '429': [{ endpoint: 'reauthuri', kind: 'rate-limited' }, 'provider-rate-limited'],
   }
   test.each(Object.entries(outages))(
-    '%s: the queue tries again, then the record rests five minutes, and it counts for nothing',
+    '%s: the queue retries, then the record is delayed five minutes, and no failure is counted',
     async (_, [order, code]) => {
       const consent = await due()
       fault(world, consent, { ...order, count: 2 })
@@ -151,7 +151,7 @@ describe('the provider is away', () => {
     expect([await linksOf(consent.id), await rungsSent(world, consent.id)]).toEqual([0, []])
   })
 
-  test('Retry-After longer than our own rest is kept', async () => {
+  test('Retry-After longer than our own delay is kept', async () => {
     const consent = await due()
     fault(world, consent, { endpoint: 'reauthuri', kind: 'rate-limited', retry_after: 5 * 3600 })
     await renew(world)(consent.id, aRun())
@@ -159,7 +159,7 @@ describe('the provider is away', () => {
     expect(await hoursUntilNext(consent.id)).toBeLessThanOrEqual(5.5)
   })
 
-  test('again and again: five minutes, a quarter of an hour, an hour, two, two; a link ends the row', async () => {
+  test('again and again: five minutes, a quarter of an hour, an hour, two, two; a link ends the series', async () => {
     const consent = await due()
     const away = renew(world, {
       prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world, { url: NOBODY }) }),
@@ -179,7 +179,7 @@ describe('the provider is away', () => {
     })
   })
 
-  test('an answer about the consent ends the row as well: the next outage is a first one', async () => {
+  test('an answer about the consent ends the series as well: the next outage is a first one', async () => {
     const consent = await due()
     const away = renew(world, {
       prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world, { url: NOBODY }) }),
@@ -198,7 +198,7 @@ describe('the provider is away', () => {
     expect(await minutesUntilNext(consent.id)).toBeLessThanOrEqual(5.5)
   })
 
-  test('a person’s retries on the board use nothing up', async () => {
+  test('an operator’s retries on the board do not lengthen the delay', async () => {
     const consent = await due()
     const away = renew(world, {
       prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world, { url: NOBODY }) }),
@@ -221,7 +221,7 @@ describe('the provider is away', () => {
     expect((await world.consentOf(consent.id)).failedAttempts).toBe(0)
   })
 
-  test('a user who presses the button meanwhile is told to come back, and nothing is lost', async () => {
+  test('a user who presses the button meanwhile is asked to come back, and nothing is lost', async () => {
     const consent = await askedConsent(world)
     world.clock.advance({ minutes: 9 })
     fault(world, consent, { endpoint: 'reauthuri', kind: 'error-html' })
@@ -243,7 +243,7 @@ describe('a stored token that does not decrypt', () => {
     })
   })
 
-  test('of another row is as unreadable', async () => {
+  test('of another row is unreadable, too', async () => {
     const [consent, other] = [await due(), await due()]
     const { refreshToken } = await world.db.prisma.consent.findUniqueOrThrow({ where: { id: other.id } })
     await world.db.prisma.consent.update({ where: { id: consent.id }, data: { refreshToken } })
@@ -251,7 +251,7 @@ describe('a stored token that does not decrypt', () => {
     expect((await world.consentOf(consent.id)).status).toBe('quarantined')
   })
 
-  test('a token that came with an exchange takes its place', async () => {
+  test('a new token from an exchange replaces it', async () => {
     const consent = await askedConsent(world)
     await world.goToBank(consent.id, 'approve')
     await world.db.prisma.consent.update({ where: { id: consent.id }, data: { refreshToken: 'r1.k1.AAAA.AAAA' } })
@@ -291,7 +291,7 @@ describe('twice, at once, and crashing', () => {
     expect([await linksOf(consent.id), await rungsSent(world, consent.id)]).toEqual([1, ['-14d pending']])
   })
 
-  test('a bug of ours: the record rests and the error is told', async () => {
+  test('a bug of ours: the record is delayed and the error is reported', async () => {
     const consent = await due()
     const prepare = async () => Promise.reject(new TypeError('a bug'))
     await expect(renew(world, { prepare })(consent.id, aRun())).rejects.toThrow('a bug')
@@ -303,7 +303,7 @@ describe('twice, at once, and crashing', () => {
     expect(await hoursUntilNext(consent.id)).toBeCloseTo(1, 1)
   })
 
-  test('overtaken while the link was made: it writes nothing', async () => {
+  test('overtaken while the link was made: the stale worker writes nothing', async () => {
     const consent = await due()
     const slow: typeof world.prepare = async (...args) => {
       const prepared = await world.prepare(...args)
@@ -336,7 +336,7 @@ describe('twice, at once, and crashing', () => {
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 
-  test('… and when that code is refused, one message goes out, not the reminder and the other', async () => {
+  test('… and when that code is refused, one message is sent, not the reminder as well', async () => {
     const consent = await askedConsent(world)
     world.clock.set(consent.expiresAt.minus({ days: 7 }).plus({ seconds: 1 }))
     const link = await world.leave(consent.id)
@@ -349,7 +349,7 @@ describe('twice, at once, and crashing', () => {
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', '-7d cancelled', 'again-1 sent'])
   })
 
-  test('unknown ids, of consents, notifications and authorisations, harm nothing', async () => {
+  test('unknown ids, of consents, notifications and attempts, do no harm', async () => {
     const ids = ['', 'x', '00000000-0000-4000-8000-000000000000', "'; DROP TABLE consents --"]
     for (const id of ids)
       for (const kind of ['consent', 'notification', 'authorisation'] as const)

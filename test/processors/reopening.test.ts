@@ -49,7 +49,7 @@ const statuses = async (id: string): Promise<string[]> =>
   (await world.renewalsOf(id)).map(({ cycle, status }) => `${cycle} ${status}`)
 
 describe('comes back', () => {
-  test('healthy: dated for its window, and asked about once when it comes', async () => {
+  test('a healthy consent: dated for its window, and asked about once when the window opens', async () => {
     const consent = await born(world, { inDays: 60 })
     const newer = await closedFor(consent)
     expect(await reopenAll()).toMatchObject({ ids: [consent.id], kept: 0 })
@@ -68,7 +68,7 @@ describe('comes back', () => {
     await isWhole()
   })
 
-  test('in the middle of its ladder: what was sent is not sent again, the link in the mail works', async () => {
+  test('in the middle of its ladder: sent messages are not sent again, the link in the mail works', async () => {
     const consent = await asked(world)
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
     await closedFor(consent)
@@ -95,7 +95,7 @@ describe('comes back', () => {
     await isWhole()
   })
 
-  test('with a message that had not left: it goes out now, or the later one in its place', async () => {
+  test('with a message that was not sent: it is sent now, or the later one in its place', async () => {
     for (const { days, rungs } of [
       { days: 0, rungs: ['-14d sent'] },
       { days: 8, rungs: ['-14d cancelled', '-3d sent'] },
@@ -131,7 +131,7 @@ describe('comes back', () => {
     await isWhole()
   })
 
-  test('as paused, quarantined, lapsed or unsupported, where it was that; resumed, its cycle goes on', async () => {
+  test('as paused, quarantined, lapsed or unsupported, as before; resumed, its cycle goes on', async () => {
     const paused = await asked(world)
     await pause(world, paused)
     const lapsed = await asked(world, { inDays: -80 })
@@ -155,7 +155,7 @@ describe('comes back', () => {
     await isWhole()
   })
 
-  test('with an exchange in doubt when it was closed: it is settled now, and proves the renewal', async () => {
+  test('with an exchange in doubt when it was closed: the doubt is settled now, and proves the renewal', async () => {
     const consent = await asked(world)
     const codeId = await codeOf(world, consent.id)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
@@ -168,7 +168,7 @@ describe('comes back', () => {
     await isWhole()
   })
 
-  test('after a code of it was given up as fenced: the next approval renews it', async () => {
+  test('after one of its codes was given up as fenced: the next approval renews it', async () => {
     const consent = await asked(world)
     const codeId = await codeOf(world, consent.id)
     await closedFor(consent)
@@ -196,7 +196,7 @@ describe('comes back', () => {
 })
 
 describe('does not come back', () => {
-  test('what a full authentication replaced', async () => {
+  test('a consent that a full authentication replaced', async () => {
     const french = await startWorld({ policy: { providers: { FR: { routes: ['full'] } } } })
     try {
       const consent = await asked(french, { country: 'FR', providerId: 'fr-stet-caisse-depargne' })
@@ -213,7 +213,7 @@ describe('does not come back', () => {
     }
   })
 
-  test('what an import closes by its field supersedes, nor what the rule closed and an import named', async () => {
+  test('a consent that an import closes by supersedes, or that the rule closed and an import named', async () => {
     const [one, two] = [await born(world), await born(world)]
     const newer = await closedFor(one)
     const word = async (consent: Consent, credentialsId: string) =>
@@ -236,7 +236,7 @@ describe('does not come back', () => {
     await isWhole()
   })
 
-  test('what the filter leaves out: user, bank, and the time since which', async () => {
+  test('a consent that the filter leaves out: user, bank, and the time since which', async () => {
     const [first, second] = [
       await born(world, { userId: 'u1' }),
       await born(world, { userId: 'u2', providerId: 'uk-ob-hsbc' }),
@@ -253,7 +253,7 @@ describe('does not come back', () => {
   })
 })
 
-test('a dry run changes nothing and says what the run then does; the run again finds nothing', async () => {
+test('a dry run changes nothing and reports what the run then does; a second run finds nothing', async () => {
   const consents = [await asked(world), await born(world, { inDays: 60 }), await born(world, { inDays: -100 })]
   for (const consent of consents) await closedFor(consent)
   const all = async () =>
@@ -286,7 +286,7 @@ test('two runs at once reopen each consent once', async () => {
   await isWhole()
 })
 
-test('an import that says at the same moment that they were replaced has the last word, in either order', async () => {
+test('an import that says at the same moment that they were replaced decides, in either order', async () => {
   const pairs = await Promise.all(Array.from({ length: 30 }, async () => born(world)))
   const rows = await Promise.all(
     pairs.map(async (consent) => {

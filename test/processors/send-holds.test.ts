@@ -50,7 +50,7 @@ const mails = (consent: { email: string | undefined }): number =>
   world.simulator.mails({ to: consent.email ?? '' }).length
 
 describe('quiet hours', () => {
-  test('imported in the evening: the message waits for the morning, by hand as well', async () => {
+  test('imported in the evening: the message waits for the morning, also when an operator retries it', async () => {
     world.clock.set(today('21:00'))
     const { consent, id } = await queued()
     expect(await send(world)(id, aRun())).toMatchObject({ kind: 'snooze', reason: 'quiet hours of the user' })
@@ -70,7 +70,7 @@ describe('quiet hours', () => {
     expect([row?.status, row?.nextActionAt?.toISOString().slice(11, 16)]).toEqual(['pending', '13:00'])
   })
 
-  test('made just before they begin it still goes out; made within them it waits, from the first minute', async () => {
+  test('made just before they begin, it is still sent; made within them it waits, from the first minute', async () => {
     world.clock.set(today('19:59'))
     const before = await queued()
     world.clock.set(today('20:01'))
@@ -80,7 +80,7 @@ describe('quiet hours', () => {
     expect([mails(before.consent), mails(within.consent)]).toEqual([1, 0])
   })
 
-  test('held back for hours before they began, it waits for the morning', async () => {
+  test('held back for hours before they begin, it waits for the morning', async () => {
     const { consent, id } = await queued()
     world.clock.set(today('20:10'))
     expect((await send(world)(id, aRun())).kind).toBe('snooze')
@@ -122,7 +122,7 @@ describe('the cap and messages that were certainly not delivered', () => {
       timeouts: { connectMs: 500, silenceMs: 500, totalMs: 1000 },
     })
 
-  test('a mail server that is away uses up nothing: no alert of the cap, the whole hour is there after', async () => {
+  test('an unavailable mail server uses up no places: no alert of the cap, the whole hour is left', async () => {
     const all = await Promise.all(Array.from({ length: 7 }, async () => queued()))
     world.clock.set(today('11:20'))
     const raised: unknown[] = []
@@ -138,7 +138,7 @@ describe('the cap and messages that were certainly not delivered', () => {
     expect([all.reduce((sum, { consent }) => sum + mails(consent), 0), await usedIn('11:00')]).toEqual([5, 5])
   })
 
-  test('put off by the server and sent at the second try: one place, in the hour it left', async () => {
+  test('deferred by the server and sent at the second try: one place, in the hour in which it was sent', async () => {
     const { consent, id } = await queued()
     world.clock.set(today('11:59'))
     world.simulator.faults.add({ endpoint: 'mail', kind: 'rcpt-4xx', count: 1, only: consent.email ?? '' })
@@ -148,7 +148,7 @@ describe('the cap and messages that were certainly not delivered', () => {
     expect([mails(consent), await usedIn('11:00'), await usedIn('12:00')]).toEqual([1, 0, 1])
   })
 
-  test('the answer comes in the next hour: given back to the hour it was taken from', async () => {
+  test('the answer comes in the next hour: the place is given back to the hour from which it was taken', async () => {
     await send(world)((await queued()).id, aRun())
     const { id } = await queued()
     world.clock.set(today('10:59'))
@@ -163,7 +163,7 @@ describe('the cap and messages that were certainly not delivered', () => {
     expect([await usedIn('10:00'), await usedIn('11:00')]).toEqual([1, 0])
   })
 
-  test('given back once, and by nobody who was overtaken', async () => {
+  test('the place is given back once, and by no worker with a stale claim', async () => {
     const { id } = await queued()
     const answer = await world.store.claim('notification', id, LEASE)
     if (answer.kind !== 'claimed') throw new Error('not claimed')
@@ -178,7 +178,7 @@ describe('the cap and messages that were certainly not delivered', () => {
     expect(await usedIn('10:00')).toBe(1)
   })
 
-  test('a process that dies, a cut after the final dot, a refusal for good: each keeps its place', async () => {
+  test('a process that dies, a cut after the final dot, a permanent refusal: each keeps its place', async () => {
     const [died, cut, refused] = [await queued(), await queued(), await queued()]
     await expect(
       send(world, { channel: { ...world.channel, send: async () => Promise.reject(new Error('died')) } })(
@@ -202,7 +202,7 @@ describe('the cap and messages that were certainly not delivered', () => {
 })
 
 describe('the user is on the way', () => {
-  test('at the bank for less than half an hour: held, by hand as well', async () => {
+  test('at the bank for less than half an hour: held, also when an operator retries it', async () => {
     const { consent, id } = await queued()
     await world.leave(consent.id)
     for (const manual of [false, true])
@@ -214,7 +214,7 @@ describe('the user is on the way', () => {
     expect(mails(consent)).toBe(1)
   })
 
-  test('a code came in: its outcome comes first, and then nothing is left to ask', async () => {
+  test('a code came in: its outcome comes first, and then no message is needed', async () => {
     const { consent, id } = await queued()
     await codeOf(world, consent.id)
     expect(await send(world)(id, aRun())).toMatchObject({ kind: 'snooze' })
@@ -222,7 +222,7 @@ describe('the user is on the way', () => {
     expect([await rungsSent(world, consent.id), mails(consent)]).toEqual([['-14d cancelled'], 0])
   })
 
-  test('a code of unknown outcome: held for a day, then sent', async () => {
+  test('a code in doubt: held for a day, then sent', async () => {
     const { consent, id } = await queued()
     await codeOf(world, consent.id)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
@@ -267,7 +267,7 @@ describe('no longer wanted', () => {
     lapsed: 'lapsed',
     quarantined: 'quarantined',
   }
-  test.each(Object.entries(stops))('%s meanwhile: cancelled, by hand as well', async (status) => {
+  test.each(Object.entries(stops))('%s meanwhile: cancelled, also when an operator retries it', async (status) => {
     const { consent, id } = await queued()
     await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status, nextActionAt: null } })
     expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({
@@ -277,7 +277,7 @@ describe('no longer wanted', () => {
     expect([await rungsSent(world, consent.id), mails(consent)]).toEqual([['-14d cancelled'], 0])
   })
 
-  test('the address is gone: cancelled as no-channel', async () => {
+  test('the address was removed: cancelled as no-channel', async () => {
     const { consent, id } = await queued()
     await world.db.prisma.consent.update({ where: { id: consent.id }, data: { email: null } })
     expect(await send(world)(id, aRun())).toMatchObject({
@@ -287,7 +287,7 @@ describe('no longer wanted', () => {
     expect(await rungsSent(world, consent.id)).toEqual(['-14d cancelled'])
   })
 
-  test('a newer message cancels an older one that never left', async () => {
+  test('a newer message cancels an older one that was never sent', async () => {
     const { consent, id } = await queued()
     await world.db.prisma.renewal.updateMany({ where: { consentId: consent.id }, data: { manualNo: 1 } })
     await renew(world)(consent.id, aRun())
@@ -299,7 +299,7 @@ describe('no longer wanted', () => {
     expect([await rungsSent(world, consent.id), mails(consent)]).toEqual([['-14d cancelled', 'manual-1 sent'], 1])
   })
 
-  test('cancelled between the look and the sending: not sent, and no error of ours', async () => {
+  test('cancelled between the look and the sending: not sent, and not reported as an error of ours', async () => {
     const { consent, id } = await queued()
     const store = withStore(world, {
       beginSending: async (...args) => {
@@ -327,7 +327,7 @@ describe('no longer wanted', () => {
     expect([await rungsSent(world, consent.id), mails(consent)]).toEqual([['-14d cancelled', 'manual-1 sent'], 1])
   })
 
-  test('a rung of yesterday that a later one has overtaken makes way for it', async () => {
+  test('an unsent message gives way to that of a later rung that is due by now', async () => {
     const consent = await askedConsent(world, { inDays: 9 })
     await liveUntil(world, consent.id, consent.expiresAt.minus({ days: 7 }).minus({ seconds: 1 }))
     world.clock.set(consent.expiresAt.minus({ days: 7 }).plus({ seconds: 1 }))

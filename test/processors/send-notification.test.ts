@@ -69,7 +69,7 @@ const minutesUntil = async (id: string): Promise<number> =>
   Math.round((((await message(id)).nextActionAt?.getTime() ?? Number.NaN) - world.clock.now().toMillis()) / 60_000)
 
 describe('taken by the mail server', () => {
-  test('sent once, with an event, and its Message-ID says which notification it is', async () => {
+  test('sent once, with an event, and its Message-ID names the notification', async () => {
     const { consent, id } = await queued()
     expect(await send(world)(id, aRun())).toEqual({ kind: 'done', what: 'sent -14d' })
     expect(await message(id)).toMatchObject({
@@ -96,7 +96,7 @@ describe('taken by the mail server', () => {
   })
 })
 
-describe('certainly not taken', () => {
+describe('certainly not accepted', () => {
   test('451 to the recipient: again after 1 min, 10 min, 1 h, 4 h, then failed', async () => {
     const { consent, id } = await queued()
     mailFault(consent, { kind: 'rcpt-4xx' })
@@ -127,7 +127,7 @@ describe('certainly not taken', () => {
     expect([await rungsSent(world, consent.id), world.mailsTo(consent).length]).toEqual([['-14d sent'], 1])
   })
 
-  test('a person’s retry does not wait for the date', async () => {
+  test('an operator’s retry does not wait for the date', async () => {
     const { consent, id } = await queued()
     mailFault(consent, { kind: 'rcpt-4xx', count: 1 })
     await send(world)(id, aRun())
@@ -149,7 +149,7 @@ describe('certainly not taken', () => {
     expect(await rungsSent(world, consent.id)).toEqual(['-14d failed', '-7d sent'])
   })
 
-  test('failed, and a person retries it: sent', async () => {
+  test('failed, and an operator retries it: sent', async () => {
     const { consent, id } = await queued()
     mailFault(consent, { kind: 'rcpt-5xx', count: 1 })
     await send(world)(id, aRun())
@@ -158,7 +158,7 @@ describe('certainly not taken', () => {
     expect(world.mailsTo(consent)).toHaveLength(1)
   })
 
-  test('failed after all its tries, retried by a person while the server still defers: has tries again', async () => {
+  test('failed after all its tries, retried by an operator while the server defers: has tries again', async () => {
     const { consent, id } = await queued()
     mailFault(consent, { kind: 'rcpt-4xx' })
     for (let time = 0; time < 5; time += 1) await send(world)(id, aRun({ manual: true }))
@@ -167,7 +167,7 @@ describe('certainly not taken', () => {
     expect(await minutesUntil(id)).toBe(1)
   })
 
-  test('failed, renewed meanwhile, and a person retries it: no longer wanted', async () => {
+  test('failed, renewed meanwhile, and an operator retries it: no longer wanted', async () => {
     const { consent, id } = await queued()
     mailFault(consent, { kind: 'rcpt-5xx' })
     await send(world)(id, aRun())
@@ -181,7 +181,7 @@ describe('certainly not taken', () => {
   })
 })
 
-describe('the mail server is away: an outage is not the message’s failure', () => {
+describe('the mail server is unavailable: an outage is not the message’s failure', () => {
   const ways: Record<string, () => Promise<Channel>> = {
     'nobody listens': async () => channelTo(NOBODY_LISTENS),
     'the connection is cut before the greeting': async () => scriptedChannel({ greeting: 'cut' }),
@@ -193,7 +193,7 @@ describe('the mail server is away: an outage is not the message’s failure', ()
     'its disk is full': async () => world.channel,
   }
   test.each(Object.entries(ways))(
-    '%s: tried again all day, at most an hour apart, and sent when it is back',
+    '%s: retried all day, at most an hour apart, and sent when it is available again',
     async (way, open) => {
       const { consent, id } = await queued()
       const channel = await open()
@@ -237,7 +237,7 @@ describe('the mail server is away: an outage is not the message’s failure', ()
     expect([await rungsSent(world, consent.id), world.mailsTo(consent).length]).toEqual([['+60d sent', '+83d sent'], 2])
   })
 
-  test('a later rung comes meanwhile: one mail when the server is back, the later one', async () => {
+  test('a later rung comes meanwhile: one mail when the server is available again, the later one', async () => {
     const { consent } = await queued()
     await liveUntil(outage(), consent.id, consent.expiresAt.minus({ days: 6, hours: 20 }))
     expect(await rungsSent(world, consent.id)).toEqual(['-14d cancelled', '-7d pending'])
@@ -256,7 +256,7 @@ describe('the mail server is away: an outage is not the message’s failure', ()
     expect([await rungsSent(world, consent.id), world.mailsTo(consent).length]).toEqual([['-14d cancelled'], 0])
   })
 
-  test('the outage uses up none of the tries that the recipient’s own deferrals have', async () => {
+  test('the outage uses up no tries; the recipient’s own deferrals still have theirs', async () => {
     const { consent, id } = await queued()
     const away = send(world, { channel: channelTo(NOBODY_LISTENS) })
     mailFault(consent, { kind: 'rcpt-4xx' })
@@ -275,7 +275,7 @@ describe('the mail server is away: an outage is not the message’s failure', ()
     })
   })
 
-  test('a crash while it is away: the place is not sent twice, and nothing says that it was sent', async () => {
+  test('a crash during the outage: the message is not sent twice, and nothing says that it was sent', async () => {
     const { consent, id } = await queued()
     const store = withStore(world, { reschedule: async () => Promise.reject(new Error('died')) })
     await expect(send(world, { store, channel: channelTo(NOBODY_LISTENS) })(id, aRun())).rejects.toThrow('died')
@@ -284,7 +284,7 @@ describe('the mail server is away: an outage is not the message’s failure', ()
     expect(world.mailsTo(consent)).toEqual([])
   })
 
-  test('it is told in the log and counted, once a minute for all messages, without an address', async () => {
+  test('it is logged and counted, once a minute for all messages, without an address', async () => {
     const metrics = makeMetrics({ collectCounts: async () => Promise.reject(new Error('not asked')) })
     const lines: string[] = []
     const log = meteredLog(makeLog({ level: 'warn', to: { write: (line: string) => void lines.push(line) } }), metrics)
@@ -325,7 +325,7 @@ describe('the mail server is away: an outage is not the message’s failure', ()
   })
 })
 
-describe('perhaps taken', () => {
+describe('perhaps accepted', () => {
   test.each([true, false])(
     'the connection is cut after the final dot (mail stored: %s): uncertain, never sent again',
     async (stored) => {
@@ -368,7 +368,7 @@ describe('a crash', () => {
     expect(world.mailsTo(consent)).toEqual([])
   })
 
-  test('between the answer and its record: the same, and the user has one mail', async () => {
+  test('between the answer and its record: the same, and the user gets one mail', async () => {
     const { consent, id } = await queued()
     const store = withStore(world, { settleSending: async () => Promise.reject(new Error('died')) })
     await expect(send(world, { store })(id, aRun())).rejects.toThrow('died')
@@ -378,7 +378,7 @@ describe('a crash', () => {
     expect(world.mailsTo(consent)).toHaveLength(1)
   })
 
-  test('a sender that sleeps past its lease changes nothing of what was settled since', async () => {
+  test('a sender that sleeps past its lease changes nothing that was settled since', async () => {
     const { consent, id } = await queued()
     const sleepy = {
       ...world.channel,
@@ -397,7 +397,7 @@ describe('a crash', () => {
     expect(world.mailsTo(consent)).toHaveLength(1)
   })
 
-  test('a sender that falls asleep as it puts a message off cannot wake up into another’s sending', async () => {
+  test('a sender that falls asleep as it reschedules a message cannot disturb another’s sending later', async () => {
     const { consent, id } = await queued()
     await world.leave(consent.id)
     let putOff: boolean | undefined
@@ -425,7 +425,7 @@ describe('a crash', () => {
   })
 })
 
-describe('what it says', () => {
+describe('the text of the message', () => {
   test('in the user’s language, with one link on our own domain and no other secret', async () => {
     const consent = await askedConsent(world, { locale: 'fr-CA', timeZone: 'Europe/Paris' })
     const [mail] = world.mailsTo(consent)
@@ -440,7 +440,7 @@ describe('what it says', () => {
   })
 })
 
-describe('the sender’s own trouble', () => {
+describe('a problem of the sender itself', () => {
   const owns: Record<string, { script: Script; cause: string }> = {
     'a daily limit, told after the message': {
       script: { dot: '550 5.4.5 Daily user sending limit exceeded' },
@@ -459,7 +459,7 @@ describe('the sender’s own trouble', () => {
     DMARC: { script: { dot: '550 5.7.26 unauthenticated' }, cause: 'setup' },
   }
   test.each(Object.entries(owns))(
-    '%s: waits as in an outage, uses up no try and no place, is told, and leaves once it is mended',
+    '%s: waits as in an outage, uses up no try and no place, is reported, and is sent once it is solved',
     async (_, { script, cause }) => {
       const lines: Record<string, unknown>[] = []
       const log = makeLog({
@@ -489,7 +489,7 @@ describe('the sender’s own trouble', () => {
   )
 })
 
-test('a SIZE below our mail: failed with a code of its own, and told', async () => {
+test('a SIZE below our mail: failed with a code of its own, and reported', async () => {
   const lines: Record<string, unknown>[] = []
   const log = makeLog({
     level: 'info',
@@ -513,7 +513,7 @@ describe('an address beyond ASCII and a server without SMTPUTF8', () => {
   const beyond = () => ({ email: `zażółć-${Math.random().toString(36).slice(2)}@mail.test` })
   const plain = async () => scriptedChannel({ extensions: ['8BITMIME'] })
 
-  test('no-channel with its reason; the next rung tries again, and a server that learnt it takes it', async () => {
+  test('no-channel with its reason; the next rung tries again, and succeeds once the server supports it', async () => {
     const { consent, id } = await queued(beyond())
     expect(await send(world, { channel: await plain() })(id, aRun())).toMatchObject({
       kind: 'done',

@@ -43,7 +43,7 @@ const minutesAfterCode = async (id: string): Promise<number> => {
   return ((nextActionAt?.getTime() ?? Number.NaN) - (codeReceivedAt?.getTime() ?? Number.NaN)) / 60_000
 }
 
-describe('the answer was lost after the provider had processed it: renewed at once, without a second send', () => {
+describe('the answer was lost after the provider had processed it: renewed at once, without a second exchange', () => {
   const losses: Record<string, FaultOrder> = {
     'connection reset after processing': { endpoint: 'exchange', kind: 'reset-after' },
     'time-out after processing': { endpoint: 'exchange', kind: 'slow', ms: 600, processed: true },
@@ -78,7 +78,7 @@ describe('the provider had not processed it', () => {
     '500 instead of processing': { endpoint: 'exchange', kind: 'error-json' },
   }
   test.each(Object.entries(losses))(
-    '%s: concluded after six minutes, not before, then asked again',
+    '%s: concluded after six minutes, not before, then the user is asked again',
     async (_, order) => {
       const { consent, codeId } = await withCode(world)
       fault(world, consent, order)
@@ -102,7 +102,7 @@ describe('the provider had not processed it', () => {
     },
   )
 
-  test('after ten minutes at the bank: the six count from the code, not from the link', async () => {
+  test('after ten minutes at the bank: the six minutes count from the code, not from the link', async () => {
     const consent = await askedConsent(world)
     world.simulator.switches.set({ link_life_seconds: 3600 })
     const link = await world.leave(consent.id)
@@ -130,7 +130,7 @@ describe('the provider had not processed it', () => {
 
 describe('the worker died while it was sending', () => {
   const dies = withDeath('exchangeCode')
-  test('after the provider processed it: nobody touches it while the lease lasts, then it is settled', async () => {
+  test('after the provider processed it: no other worker acts while the lease lasts, then it is settled', async () => {
     const { consent, codeId } = await withCode(world)
     await expect(advance(world, { provider: dies.after, store: dying(world) })(codeId, aRun())).rejects.toThrow('died')
     expect((await authorisation(world, codeId)).status).toBe('exchanging')
@@ -146,7 +146,7 @@ describe('the worker died while it was sending', () => {
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
   })
 
-  test('before the code left: it is not sent again, only asked about, and after six minutes the user is', async () => {
+  test('before the code left: not sent again; the provider is polled, the user asked after six minutes', async () => {
     const { consent, codeId } = await withCode(world)
     await expect(advance(world, { provider: dies.before })(codeId, aRun())).rejects.toThrow('died')
     await endLease(world, 'authorisation', codeId)
@@ -168,7 +168,7 @@ describe('the worker died while it was sending', () => {
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 
-  test('while it settled: the next one settles', async () => {
+  test('while it settled: the next worker settles it', async () => {
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     const store = withStore(world, { commitRenewal: async () => Promise.reject(new Error('died')) })
@@ -180,8 +180,8 @@ describe('the worker died while it was sending', () => {
   })
 })
 
-describe('the provider is away while it should tell', () => {
-  test('asked at 6 minutes, 1, 6, 24 hours, daily; no message for a day; a late proof ends the cycle', async () => {
+describe('the provider is unavailable when it is polled', () => {
+  test('polled at 6 minutes, 1, 6, 24 hours, daily; no message for a day; a late proof ends the cycle', async () => {
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     world.simulator.faults.add({ endpoint: 'refresh', kind: 'error-html', only: consent.credentialsId })
@@ -205,7 +205,7 @@ describe('the provider is away while it should tell', () => {
 })
 
 describe('the settling refresh rotates the token', () => {
-  test('the new one is stored, and the database being away for a moment does not lose it', async () => {
+  test('the new one is stored, and a short outage of the database does not lose it', async () => {
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
@@ -219,7 +219,7 @@ describe('the settling refresh rotates the token', () => {
     expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, tokenVersion: 2 })
   })
 
-  test('a worker that was overtaken meanwhile stores it all the same', async () => {
+  test('a worker with a stale claim stores it all the same', async () => {
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
@@ -234,7 +234,7 @@ describe('the settling refresh rotates the token', () => {
   })
 })
 
-describe('the process slept over an answer, which speaks for when it was asked: it is asked again', () => {
+describe('the process slept after an answer, which was true when it was asked for: polled again', () => {
   test('a refresh that was refused while the code could still take effect', async () => {
     const { consent, codeId } = await withCode(world, { inDays: -5 })
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
@@ -256,7 +256,7 @@ describe('the process slept over an answer, which speaks for when it was asked: 
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
   })
 
-  test('no dates, and a refresh that worked before the old expiry: no proof an hour after it', async () => {
+  test('no dates, and a refresh that worked before the old expiry: no proof an hour after the expiry', async () => {
     world.simulator.switches.set({ me_dates: 'none' })
     const { consent, codeId } = await withCode(world, { inDays: 1 })
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
@@ -295,7 +295,7 @@ describe('unknown and /me gives no dates', () => {
   })
 })
 
-describe('nothing that could be found out counts any more: closed without a call', () => {
+describe('no outcome counts any more: closed without a call', () => {
   const doubtful = async () => {
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })

@@ -83,7 +83,7 @@ const addRows = async (count: number, over: { dueInMinutes?: number } = {}): Pro
 }
 
 describe('a sweep', () => {
-  test('goes through page by page, hands each row over once, and says how many', async () => {
+  test('goes through page by page, enqueues each row once, and says how many', async () => {
     await addRows(25)
     await addRows(3, { dueInMinutes: 5 })
     const { queue, jobs } = aQueue()
@@ -118,7 +118,7 @@ describe('a sweep', () => {
     expect(jobs).toHaveLength(12)
   })
 
-  test('the queue goes away in the middle: the rest is found again at once, the sweep is not a good one', async () => {
+  test('the queue fails in the middle: the rest is found again at once, the sweep is not successful', async () => {
     await addRows(25)
     const { queue, jobs } = aQueue({ fails: 1 })
     await expect(sweep(deps(queue))()).rejects.toThrow('away')
@@ -131,7 +131,7 @@ describe('a sweep', () => {
     expect(again.jobs.filter(({ dispatchNo }) => dispatchNo === 2)).toHaveLength(10)
   })
 
-  test('a job that never came back is dispatched again when its mark is over, under another number', async () => {
+  test('a job that was lost is dispatched again when its mark expires, under another number', async () => {
     await addRows(1)
     const { queue, jobs } = aQueue()
     await sweep(deps(queue))()
@@ -150,7 +150,7 @@ describe('a sweep', () => {
     expect(await world.authorisationsOf(id)).toMatchObject([{ status: 'expired', link: null, nextActionAt: null }])
   })
 
-  test('the short timer leaves consents to the cron pattern, takes codes and messages', async () => {
+  test('the short timer leaves consents to the cron pattern, and takes codes and messages', async () => {
     const { consent, codeId } = await withCode(world)
     await addRows(2)
     await world.db.prisma.notification.updateMany({
@@ -164,7 +164,7 @@ describe('a sweep', () => {
   })
 })
 
-describe('two of everything', () => {
+describe('two schedulers or workers at once', () => {
   test('two schedulers over two pools share no row of five hundred, and leave none', async () => {
     await addRows(500)
     const second = openStore({ url: new Secret(await ownUrl()), vault: world.vault, connections: 10 })
@@ -187,7 +187,7 @@ describe('two of everything', () => {
     }
   })
 
-  test('a row that a long transaction holds keeps no sweep waiting, and comes with the next', async () => {
+  test('a row that a long transaction holds keeps no sweep waiting, and is dispatched by the next', async () => {
     await addRows(5)
     const { id } = await world.db.prisma.consent.findFirstOrThrow({ where: { status: 'active' } })
     const held = await holdLocks(world.db, 'SELECT 1 FROM consents WHERE id = $1 FOR UPDATE', [id])
@@ -240,7 +240,7 @@ describe('two of everything', () => {
     expect(await world.store.dispatchOne('consent', other?.id ?? '', HOLD)).toBeUndefined()
   })
 
-  test('a late undispatch takes no later mark away', async () => {
+  test('a late undispatch does not remove a later mark', async () => {
     await addRows(1)
     const [first] = await world.store.dispatchDue('consent', world.clock.now(), 10, Duration.fromMillis(0))
     const [second] = await world.store.dispatchDue('consent', world.clock.now(), 10, HOLD)
@@ -251,7 +251,7 @@ describe('two of everything', () => {
   })
 })
 
-describe('handing over at once', () => {
+describe('enqueueing at once', () => {
   test('a new message goes to the queue without waiting for the sweep', async () => {
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
     const { queue, jobs } = aQueue()
@@ -274,7 +274,7 @@ describe('handing over at once', () => {
     expect(jobs.map(({ dispatchNo }) => dispatchNo)).toEqual([1, 2])
   })
 
-  test('the queue is away: nothing fails, the next sweep finds it at once', async () => {
+  test('the queue is unavailable: nothing fails, the next sweep finds the record at once', async () => {
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
     const hand = makeEnqueue({ store: world.store, queue: aQueue({ fails: 0 }).queue, log: silent, queuedFor: HOLD })
     expect((await renew(world, { enqueue: hand })(consent.id, aRun())).kind).toBe('done')
@@ -283,13 +283,13 @@ describe('handing over at once', () => {
     expect(jobs.map(({ queue: name }) => name)).toEqual(['notify'])
   })
 
-  test('the database is away: nothing fails either', async () => {
+  test('the database is unavailable: nothing fails either', async () => {
     const store = withStore(world, { dispatchOne: async () => Promise.reject(new Error('gone')) })
     await makeEnqueue({ store, queue: aQueue().queue, log: silent, queuedFor: HOLD })('consent', randomUUID())
   })
 })
 
-describe('the queue has given up on a job', () => {
+describe('the queue has given up a job', () => {
   const failed = async (id: string, queue: QueueName = 'exchange') =>
     recordFailure(world)({ queue, id, code: 'internal' })
   const died = async (): Promise<never> => Promise.reject(new Error('died'))
@@ -305,7 +305,7 @@ describe('the queue has given up on a job', () => {
     return codeId
   }
 
-  test('its record gets a date in 15 minutes and the code; a second failure does not bring it forward', async () => {
+  test('its record gets the code and a date in 15 minutes; a second failure does not bring it forward', async () => {
     const id = await failedAt('readMe')
     await failed(id)
     expect(await authorisation(world, id)).toMatchObject({ status: 'verifying', errorCode: 'internal' })
@@ -318,7 +318,7 @@ describe('the queue has given up on a job', () => {
     expect(await secondsUntilNext(id)).toBeCloseTo(5 * 3_600, 1)
   })
 
-  test('a code that lives rests ten seconds, never past its death, and a dead one a quarter of an hour', async () => {
+  test('a valid code is delayed ten seconds, never past its expiry, an expired one a quarter of an hour', async () => {
     const { codeId } = await withCode(world)
     for (const [waited, rests] of [
       [0, 10],
@@ -332,7 +332,7 @@ describe('the queue has given up on a job', () => {
     }
   })
 
-  test('a code whose job failed by hand is exchanged by the code timer while it lives', async () => {
+  test('a code whose job an operator retried in vain is exchanged by the code timer while it is valid', async () => {
     const { codeId } = await withCode(world)
     const beginExchange = died
     await expect(
@@ -351,7 +351,7 @@ describe('the queue has given up on a job', () => {
     expect(await secondsUntilNext(id)).toBeCloseTo(10, 1)
   })
 
-  test('a message that was perhaps sent is settled soon, one that surely was not rests', async () => {
+  test('a message that was perhaps sent is settled soon, one that was certainly not sent is delayed', async () => {
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
     await renew(world)(consent.id, aRun())
     const [{ id } = { id: '' }] = await world.notificationsOf(consent.id)
@@ -369,7 +369,7 @@ describe('the queue has given up on a job', () => {
     expect(await secondsUntil()).toBeCloseTo(900, 1)
   })
 
-  test('what another worker holds is left alone, whatever it is about to do', async () => {
+  test('a record that another worker holds is left alone, whatever that worker is about to do', async () => {
     const { codeId } = await withCode(world)
     const messages = await world.db.prisma.notification.findMany({ where: { status: 'sent' }, take: 1 })
     const id = messages[0]?.id ?? ''
@@ -389,7 +389,7 @@ describe('the queue has given up on a job', () => {
     expect(await rows()).toEqual(before)
   })
 
-  test('what is closed stays closed; anything may be named', async () => {
+  test('a closed record stays closed; an unknown id or queue does no harm', async () => {
     const { codeId } = await withCode(world)
     await world.db.prisma.authorisation.update({
       where: { id: codeId },

@@ -40,7 +40,7 @@ const telling = (): Error => Object.assign(new Error('planted: what came from el
 describe('codes that no job has taken', () => {
   beforeEach(async () => retireAll(world))
 
-  test('a young one is left to its job, one of ten seconds is exchanged here', async () => {
+  test('a young one is left to its job, one that is ten seconds old is exchanged here', async () => {
     const { consent, codeId } = await withCode(world)
     await stuck()()
     expect((await authorisation(world, codeId)).status).toBe('code_received')
@@ -58,14 +58,14 @@ describe('codes that no job has taken', () => {
     expect((await authorisation(world, codeId)).status).toBe('renewed')
   })
 
-  test('the late job comes at the same moment: sent once', async () => {
+  test('the late job comes at the same moment: the code is sent once', async () => {
     const { consent, codeId } = await withCode(world)
     world.clock.advance({ seconds: 11 })
     await Promise.all([stuck()(), advance(world)(codeId, aRun()), stuck()()])
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
   })
 
-  test('one that is put off is left alone until its date', async () => {
+  test('one that is rescheduled is left alone until its date', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.faults.add({
       endpoint: 'exchange',
@@ -83,7 +83,7 @@ describe('codes that no job has taken', () => {
     expect((await authorisation(world, codeId)).status).toBe('renewed')
   })
 
-  test('one that fails does not keep the tick from the others, nor end it before them', async () => {
+  test('one that fails neither delays the others nor ends the tick before them', async () => {
     const [bad, good] = [await withCode(world), await withCode(world)]
     world.clock.advance({ seconds: 11 })
     const one = advance(world)
@@ -169,7 +169,7 @@ describe('more codes than run at once', () => {
     expect(taken).toHaveLength(350)
   })
 
-  test('told to stop, it begins nothing further', async () => {
+  test('told to stop, it begins no further code', async () => {
     const { tick, taken, stop } = backlog(350, { onTaken: (count) => (count === 25 ? stop() : undefined) })
     await tick()
     expect(taken).toHaveLength(25)
@@ -268,7 +268,7 @@ describe('a ticker', () => {
     expect(lines.join('')).not.toContain('planted')
   })
 
-  test('after a tick that fails it may wait for another time than usual', async () => {
+  test('after a failed tick the next may wait for another time than usual', async () => {
     const { log, lines } = aLog()
     const second = Promise.withResolvers<void>()
     let count = 0
@@ -290,7 +290,7 @@ describe('a ticker', () => {
     expect([count, lines.length]).toEqual([2, 1])
   })
 
-  test('stopped, it starts no further tick and waits for the one that runs', async () => {
+  test('stopped, it starts no further tick and waits for the running one', async () => {
     const { tick, count } = ticking(() => false)
     const keeper = runEvery({
       name: 'test',
@@ -303,7 +303,7 @@ describe('a ticker', () => {
     expect(count()).toBe(1)
   })
 
-  test('stopped, it tells a tick that goes on by its signal, and reports that it ended', async () => {
+  test('stopped, it aborts a long tick by its signal, and reports that it ended', async () => {
     const told = Promise.withResolvers<boolean>()
     const tick = async (signal: AbortSignal): Promise<void> =>
       new Promise((resolve) => {
@@ -317,7 +317,7 @@ describe('a ticker', () => {
     expect(await told.promise).toBe(true)
   })
 
-  test('stopped, it lets a tick go that hears nothing, and says so', async () => {
+  test('stopped, it abandons a tick that ignores the signal, and says so', async () => {
     const keeper = runEvery({
       name: 'test',
       every: seconds(3600),
@@ -330,7 +330,7 @@ describe('a ticker', () => {
     expect(performance.now() - began).toBeLessThan(2_000)
   })
 
-  test('a tick that hangs is told, left behind and logged; the next ones come', async () => {
+  test('a tick that hangs is aborted, abandoned and logged; the next ones run', async () => {
     const signals: AbortSignal[] = []
     const third = Promise.withResolvers<void>()
     const warned: string[] = []

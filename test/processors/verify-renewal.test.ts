@@ -40,7 +40,7 @@ const setAfterAnswer = async (id: string, seconds: number): Promise<void> => {
 }
 
 describe('/me lags behind', () => {
-  test('asked at once, after 10 s, 1 min, 10 min: renewed when it has caught up, no message meanwhile', async () => {
+  test('polled at once, after 10 s, 1 min, 10 min: renewed when it has caught up, no message meanwhile', async () => {
     world.simulator.switches.set({ me_lag_seconds: 500 })
     const { consent, codeId } = await withCode(world)
     const asked: number[] = []
@@ -59,7 +59,7 @@ describe('/me lags behind', () => {
   })
 
   // An access token expires after an hour as well, so the fifth poll needs a refresh.
-  test('for more than an hour: asked a fifth time after an hour, then the user is asked again', async () => {
+  test('for more than an hour: polled a fifth time after an hour, then the user is asked again', async () => {
     world.simulator.switches.set({ me_lag_seconds: 90_000 })
     const { consent, codeId } = await withCode(world)
     for (const at of [0, 10.5, 61, 601]) {
@@ -75,7 +75,7 @@ describe('/me lags behind', () => {
     expect(seen(world, consent, 'me')).toEqual(['ok', 'ok', 'ok', 'ok', 'unauthorized', 'ok'])
   })
 
-  test('a person who retries the job six times in a minute concludes nothing early', async () => {
+  test('an operator who retries the job six times in a minute concludes nothing early', async () => {
     world.simulator.switches.set({ me_lag_seconds: 45 })
     const { consent, codeId } = await withCode(world)
     for (let time = 0; time < 7; time += 1) await advance(world)(codeId, aRun({ manual: true }))
@@ -86,7 +86,7 @@ describe('/me lags behind', () => {
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
   })
 
-  test('nobody was there for hours: one question settles it', async () => {
+  test('no worker ran for hours: one poll settles it', async () => {
     world.simulator.switches.set({ me_lag_seconds: 90_000 })
     const { consent, codeId } = await withCode(world)
     await bringUpToDate(world, consent.id)
@@ -96,7 +96,7 @@ describe('/me lags behind', () => {
     expect(seen(world, consent, 'me')).toEqual(['ok', 'unauthorized', 'ok'])
   })
 
-  test('the process slept for days over the answer, which speaks for when it was asked: asked again', async () => {
+  test('the process slept for days after the answer, which was true when it was asked for: polled again', async () => {
     world.simulator.switches.set({ me_lag_seconds: 60 })
     const { consent, codeId } = await withCode(world)
     await advance(world, { provider: sleepingAfter(world, 'readMe', { days: 4 }) })(codeId, aRun())
@@ -106,7 +106,7 @@ describe('/me lags behind', () => {
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
   })
 
-  test('the renewal took place at the approval already: the same', async () => {
+  test('the bank renewed at the approval already: the same', async () => {
     world.simulator.switches.set({ renews_at: 'approval', me_lag_seconds: 5 })
     const { consent, codeId } = await withCode(world)
     await advance(world)(codeId, aRun())
@@ -116,8 +116,8 @@ describe('/me lags behind', () => {
   })
 })
 
-describe('/me is away', () => {
-  test('for a while: verifying goes on', async () => {
+describe('/me is unavailable', () => {
+  test('for a while: the attempt stays verifying', async () => {
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'me', kind: 'error-html', count: 2 })
     await advance(world)(codeId, aRun())
@@ -129,7 +129,7 @@ describe('/me is away', () => {
     expect((await authorisation(world, codeId)).status).toBe('renewed')
   })
 
-  test('for an hour: a doubt, not a refusal; settled when it is back', async () => {
+  test('for an hour: a doubt, not a refusal; settled when it is available again', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.faults.add({ endpoint: 'me', kind: 'error-html', only: consent.credentialsId })
     await advance(world)(codeId, aRun())
@@ -143,7 +143,7 @@ describe('/me is away', () => {
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
   })
 
-  test('somebody refreshed since, so that our access token is over: settled by a refresh of our own', async () => {
+  test('the token was refreshed elsewhere and our access token is invalid: settled by our own refresh', async () => {
     world.simulator.switches.set({ me_lag_seconds: 5 })
     const { consent, codeId } = await withCode(world)
     await advance(world)(codeId, aRun())
@@ -156,7 +156,7 @@ describe('/me is away', () => {
 })
 
 describe('/me without dates', () => {
-  test('a clean 200 for our own code is the proof; the expiry is reckoned from it', async () => {
+  test('a clean 200 for our own code is the proof; the expiry is calculated from it', async () => {
     world.simulator.switches.set({ me_dates: 'none' })
     const { consent, codeId } = await withCode(world)
     await bringUpToDate(world, consent.id)
@@ -168,7 +168,7 @@ describe('/me without dates', () => {
     expect(answeredAt).not.toBeNull()
   })
 
-  test('the process slept over the answer: the expiry is reckoned from the sending', async () => {
+  test('the process slept after the answer: the expiry is calculated from the sending', async () => {
     world.simulator.switches.set({ me_dates: 'none' })
     const { consent, codeId } = await withCode(world)
     await advance(world, { provider: sleepingAfter(world, 'exchangeCode', { minutes: 50 }) })(codeId, aRun())
@@ -199,7 +199,7 @@ describe('whose tokens they are', () => {
   })
 
   test.each(tokens)(
-    '%s with a rotated refresh token: kept beside until /me names the connection, then stored',
+    '%s with a rotated refresh token: kept as pending until /me names the connection, then stored',
     async (kind) => {
       world.simulator.switches.set({ access_token: kind, rotate_refresh_tokens: 'on-reauth' })
       const { consent, codeId } = await withCode(world)
@@ -214,7 +214,7 @@ describe('whose tokens they are', () => {
     },
   )
 
-  test('the same, and /me is away for an hour: settled with the token beside, the only one alive', async () => {
+  test('the same, and /me is unavailable for an hour: settled with the pending token, the only valid one', async () => {
     world.simulator.switches.set({ access_token: 'opaque', rotate_refresh_tokens: 'on-reauth' })
     const { consent, codeId } = await withCode(world)
     world.simulator.faults.add({ endpoint: 'me', kind: 'error-json', only: consent.credentialsId })
@@ -229,7 +229,7 @@ describe('whose tokens they are', () => {
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
   })
 
-  test.each(tokens)('%s of somebody else: /me names him, his tokens are dropped, ours are untouched', async (kind) => {
+  test.each(tokens)('%s of another user: /me names the owner, the tokens are dropped, ours untouched', async (kind) => {
     world.simulator.switches.set({ access_token: kind })
     const consent = await askedConsent(world)
     const before = await world.tokenOf(consent.id)
@@ -244,7 +244,7 @@ describe('whose tokens they are', () => {
     expect((await world.consentOf(consent.id)).mismatches).toBe(1)
   })
 
-  test('the database is away while the stored token is compared: the response in hand is not lost', async () => {
+  test('the database is unavailable while the stored token is compared: the response is not lost', async () => {
     world.simulator.switches.set({ access_token: 'opaque' })
     const { consent, codeId } = await withCode(world)
     let failures = 2
@@ -257,7 +257,7 @@ describe('whose tokens they are', () => {
     expect(seen(world, consent, 'refresh')).toEqual([])
   })
 
-  test('the database is away when the tokens come: tried until they are stored', async () => {
+  test('the database is unavailable when the tokens come: tried until they are stored', async () => {
     const { consent, codeId } = await withCode(world)
     let failures = 2
     const store = withStore(world, {
@@ -270,7 +270,7 @@ describe('whose tokens they are', () => {
 })
 
 describe('a crash between the steps', () => {
-  test('after the tokens were stored: the next worker only proves', async () => {
+  test('after the tokens were stored: the next worker only verifies', async () => {
     const { consent, codeId } = await withCode(world)
     const provider = { ...world.provider, readMe: async () => Promise.reject(new Error('died')) }
     await expect(advance(world, { provider })(codeId, aRun())).rejects.toThrow('died')
@@ -282,7 +282,7 @@ describe('a crash between the steps', () => {
     expect(seen(world, consent, 'refresh')).toEqual([])
   })
 
-  test('before the proof is committed: proven again', async () => {
+  test('before the proof is committed: verified again', async () => {
     const { consent, codeId } = await withCode(world)
     const store = withStore(world, { commitRenewal: async () => Promise.reject(new Error('died')) })
     await expect(advance(world, { store })(codeId, aRun())).rejects.toThrow('died')

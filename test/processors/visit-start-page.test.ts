@@ -45,7 +45,7 @@ describe('the link it gives', () => {
     expect((await eventTypes(world, consent.id)).at(-1)).toBe('link.handed-out')
   })
 
-  test('a new one, when that is older than policy link.freshFor', async () => {
+  test('a new one, when that one is older than policy link.freshFor', async () => {
     const consent = await askedConsent(world)
     world.clock.advance({ minutes: 8, seconds: 1 })
     await world.leave(consent.id)
@@ -64,7 +64,7 @@ describe('the link it gives', () => {
     expect(new Set(rows.map(({ doneId }) => doneId)).size).toBe(5)
   })
 
-  test('one press after the other: none is given twice, nor kept for the next', async () => {
+  test('one press after the other: no link is given twice, nor kept for the next press', async () => {
     const consent = await askedConsent(world)
     const given: string[] = []
     for (let press = 0; press < 4; press += 1) given.push(await world.leave(consent.id))
@@ -83,14 +83,14 @@ describe('the link it gives', () => {
     expect(new Set(await presses).size).toBe(2)
   })
 
-  test('of the full authentication where the cycle goes that way', async () => {
+  test('one for full authentication where the cycle goes that way', async () => {
     const consent = await askedConsent(world, { country: 'IE', providerId: 'ie-ob-aib' })
     expect(await world.leave(consent.id)).toContain('response_type=code')
     world.clock.advance({ minutes: 9 })
     expect(await world.leave(consent.id)).toContain('response_type=code')
   })
 
-  test('of what is left, where the policy has dropped the cycle’s route since: as the job would', async () => {
+  test('one by the remaining routes, where the policy has dropped the cycle’s route: as the job would', async () => {
     const consent = await askedConsent(world, { providerId: 'uk-ob-starling' })
     world.clock.advance({ minutes: 9 })
     const pressUnder = async (providers: World['policy']['providers']) => {
@@ -144,7 +144,7 @@ describe('the link it gives', () => {
     ])
   })
 
-  test('none, when the provider refuses or is away: said apart, and the same button works later', async () => {
+  test('none, when the provider refuses or is unavailable: a page for each, and the button works later', async () => {
     const consent = await askedConsent(world)
     world.clock.advance({ minutes: 9 })
     fault(world, consent, { endpoint: 'reauthuri', kind: 'error-json', status: 401, error: 'unauthorized' })
@@ -190,19 +190,19 @@ describe('what it shows', () => {
     ['on-hold', 'quarantined'],
     ['closed', 'revoked'],
     ['closed', 'opted_out'],
-  ])('%s while it is %s, and takes nobody to the bank', async (shown, status) => {
+  ])('%s while it is %s, and leads no user to the bank', async (shown, status) => {
     const consent = await askedConsent(world)
     await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status, nextActionAt: null } })
     expect([await pageOf(consent.id), (await world.leaveForBank(consent.id)).kind]).toEqual([shown, 'not-now'])
   })
 
-  test('being checked while a code of a paused consent is under way: the pause does not stop it', async () => {
+  test('being checked while a code of a paused consent is exchanged: the pause does not stop it', async () => {
     const { consent } = await withCode(world)
     await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status: 'paused', nextActionAt: null } })
     expect(await pageOf(consent.id)).toBe('being-checked')
   })
 
-  test('being checked while a code that came at the very end is under way: the cycle lapsed meanwhile', async () => {
+  test('being checked while a code from the end of grace is exchanged: the cycle lapsed meanwhile', async () => {
     const consent = await askedConsent(world, { inDays: -89 })
     const { id } = consent
     await codeOf(world, id)
@@ -220,7 +220,7 @@ describe('what it shows', () => {
     expect(await pageOf(consent.id)).toBe('closed')
   })
 
-  test('asked past grace by policy: ready, by full authentication', async () => {
+  test('ready, by full authentication, where the policy asks past grace', async () => {
     const consent = await askedConsent(world, { inDays: -91, country: 'IE', providerId: 'ie-ob-aib' })
     expect(await pageOf(consent.id)).toBe('ready')
     expect(await world.leave(consent.id)).toContain('response_type=code')
@@ -232,7 +232,7 @@ describe('what it shows', () => {
   })
 })
 
-test('in production a callback that is not https gets no link, from whatever import it comes', async () => {
+test('in production a callback that is not https gets no link, whichever import it came from', async () => {
   const consent = await world.addConsent({
     expiresAt: world.clock.now().plus({ days: 10 }),
     redirectUri: 'http://app.example.com/callback',
@@ -245,7 +245,7 @@ test('in production a callback that is not https gets no link, from whatever imp
   expect(links(consent)).toBe(0)
 })
 
-test('the cycle closes between the look and the press: nobody is sent to the bank', async () => {
+test('the cycle closes between the look and the press: the user is not sent to the bank', async () => {
   const consent = await askedConsent(world)
   const renewalId = (await world.renewalsOf(consent.id))[0]?.id ?? ''
   const prepared = await world.prepare(consent, ['reauth'], world.clock.now())

@@ -23,14 +23,14 @@ const framed = async (
   { store = world.store, ...run }: Partial<JobContext> & { store?: World['store'] } = {},
 ): Promise<Outcome> => withClaim({ store, lease: LEASE }, { kind: 'authorisation', id, run: aRun(run) }, work)
 
-test('a job that fails gives its claim back, and its error is told', async () => {
+test('a job that fails gives its claim back, and its error is reported', async () => {
   const { codeId } = await withCode(world)
   await expect(framed(codeId, fails)).rejects.toThrow(new PermanentError('internal'))
   expect(await isHeld(codeId)).toBe(false)
   expect((await framed(codeId, async () => done('at once'))).kind).toBe('done')
 })
 
-test('between two tries of the queue no sweep makes a second job; after the last one it may', async () => {
+test('between two retries of the queue no sweep makes a second job; after the last one it may', async () => {
   const { codeId } = await withCode(world)
   const dispatched = async (): Promise<string[]> =>
     (await world.store.dispatchDue('authorisation', world.clock.now(), 100, LEASE)).map(({ id }) => id)
@@ -40,14 +40,14 @@ test('between two tries of the queue no sweep makes a second job; after the last
   expect(await dispatched()).toContain(codeId)
 })
 
-test('a job that goes well keeps it, unless it gave it back itself', async () => {
+test('a job that succeeds keeps it, unless it gave it back itself', async () => {
   const { codeId } = await withCode(world)
   await framed(codeId, async () => done('nothing'))
   expect(await isHeld(codeId)).toBe(true)
   expect(await framed(codeId, fails)).toMatchObject({ kind: 'snooze', reason: 'another worker is at it' })
 })
 
-test('one that was overtaken takes nothing away from whoever came after', async () => {
+test('a job with a stale claim takes nothing away from the worker that took over', async () => {
   const { codeId } = await withCode(world)
   const overtaken = framed(codeId, async () => {
     await endLease(world, 'authorisation', codeId)
@@ -58,7 +58,7 @@ test('one that was overtaken takes nothing away from whoever came after', async 
   expect(await isHeld(codeId)).toBe(true)
 })
 
-test('one that is told to stop and still runs keeps it until it has ended: its effects may still come', async () => {
+test('a job that is told to stop and still runs keeps it until it ends: its effects may still come', async () => {
   const { codeId } = await withCode(world)
   const [begun, gate, stopping] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), new AbortController()]
   const running = framed(
@@ -78,7 +78,7 @@ test('one that is told to stop and still runs keeps it until it has ended: its e
   expect(await isHeld(codeId)).toBe(false)
 })
 
-test('the database is away for a moment: given back as soon as it is there', async () => {
+test('the database is unavailable for a moment: the claim is given back as soon as it is available', async () => {
   const { codeId } = await withCode(world)
   let failures = 3
   const store = withStore(world, { release: async (claim) => (failures-- > 0 ? away() : world.store.release(claim)) })
@@ -86,7 +86,7 @@ test('the database is away for a moment: given back as soon as it is there', asy
   expect(await isHeld(codeId)).toBe(false)
 })
 
-test('the database stays away: the job fails by its own error, and the lease runs out', async () => {
+test('the database stays unavailable: the job fails by its own error, and the lease runs out', async () => {
   const { codeId } = await withCode(world)
   await expect(
     framed(codeId, fails, { store: withStore(world, { release: away }), signal: AbortSignal.timeout(300) }),

@@ -149,7 +149,7 @@ describe('refusals', () => {
     expect((await linkFor(connection, 'reauth')).answer.kind).toBe('link')
   })
 
-  test('no link past grace, outside the UK, or for success:false', async () => {
+  test('no link past grace, outside the UK, or with success:false', async () => {
     const abroad = simulator.seedConnection({ providerId: 'fr-stet-caisse-depargne', country: 'FR', redirectUri })
     expect((await linkFor(abroad, 'reauth')).answer).toEqual({
       kind: 'rejected',
@@ -169,7 +169,7 @@ describe('refusals', () => {
     })
   })
 
-  test('a wrong secret leaves the code as it was', async () => {
+  test('a wrong secret leaves the code valid', async () => {
     const request = await approvedCode(seed())
     const rejected = { kind: 'not-processed', code: 'client-rejected', retryAfterMs: undefined }
     expect(await providerWith({ clientSecret: 'wrong' }).exchangeCode(request)).toEqual(rejected)
@@ -177,7 +177,7 @@ describe('refusals', () => {
   })
 })
 
-describe('faults: what is called not-processed was not, and the code still works', () => {
+describe('faults: a call that is reported as not processed was not processed, and its code still works', () => {
   const faults: Record<string, { order: FaultOrder; expected: object }> = {
     '429': {
       order: { endpoint: 'exchange', kind: 'rate-limited' },
@@ -230,7 +230,7 @@ describe('faults: what is called not-processed was not, and the code still works
 })
 
 describe('checkCredentials', () => {
-  test('right and wrong, without a trace on any connection', async () => {
+  test('valid and invalid ones are told apart, without a trace on any connection', async () => {
     const connection = seed()
     expect(await provider.checkCredentials()).toMatchObject({ ok: true })
     expect(await providerWith({ clientSecret: 'wrong' }).checkCredentials()).toMatchObject({ ok: false })

@@ -89,7 +89,7 @@ describe('a PostgreSQL that ends its connections', () => {
     process.off('uncaughtException', keep)
   })
 
-  test('while one is lent for a question, it rejects that question and nothing more', async () => {
+  test('while one runs a query, it rejects that query and nothing more', async () => {
     const queue = backend.queue('reauth')
     await queue.add('reauth', { id: 'one' })
     const { rows } = await ours.query<{ name: string }>(
@@ -117,7 +117,7 @@ describe('a PostgreSQL that ends its connections', () => {
     expect(uncaught).toEqual([])
   })
 
-  test('while they are being closed, that ends nothing else', async () => {
+  test('while they are being closed, it ends nothing else', async () => {
     const worker = backend.worker('reauth', async () => undefined, { autorun: false })
     await worker.waitUntilReady()
     const running = worker.run()

@@ -95,7 +95,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
       expect(runs).toBe(2)
     })
 
-    test('counts what waits, also while the queue is paused', async () => {
+    test('counts the waiting jobs, also while the queue is paused', async () => {
       const { backend, work } = await fresh()
       expect(await work.countWaiting('reauth')).toBe(0)
       await backend.queue('reauth').pause()
@@ -130,7 +130,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
     })
 
     describe('failures', () => {
-      test('a transient one is tried again with backoff, then recorded once', async () => {
+      test('a transient one is retried with back-off, then recorded once', async () => {
         const { backend, work } = await fresh()
         const id = anId()
         const runs: Pick<JobContext, 'manual' | 'lastAttempt'>[] = []
@@ -159,7 +159,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         expect(ended.map(({ result }) => result)).toEqual(['retry', 'retry', 'failed'])
       })
 
-      test('waits at least as long as the other side asked', async () => {
+      test('waits at least as long as the other side demanded', async () => {
         const { backend, work } = await fresh()
         const id = anId()
         const at: number[] = []
@@ -177,7 +177,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         expect((at[1] as number) - (at[0] as number)).toBeGreaterThanOrEqual(690)
       })
 
-      test('a permanent one is not tried again', async () => {
+      test('a permanent one is not retried', async () => {
         const { backend, work } = await fresh()
         const id = anId()
         let runs = 0
@@ -246,7 +246,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         expect(runs).toBe(0)
       })
 
-      test('a run past its deadline: its signal is aborted, it is tried again even if it does not listen', async () => {
+      test('a run past its deadline: its signal is aborted, and the job is retried all the same', async () => {
         const { backend, work } = await fresh()
         const [listening, deaf] = [anId(), anId()]
         const runs = new Map<string, number>()
@@ -275,7 +275,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
       })
     })
 
-    describe('whose wish a run is', () => {
+    describe('whether a run is manual', () => {
       /** A handler that fails or succeeds as the test says, and notes the context of each run. */
       const obeying = () => {
         const calls: Pick<JobContext, 'manual' | 'lastAttempt'>[] = []
@@ -293,7 +293,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
       }
       const byHand = { manual: true, lastAttempt: true }
 
-      test("a retry after all attempts is a person's, and gets one attempt", async () => {
+      test('a retry after all attempts is an operator’s, and gets one attempt', async () => {
         const { backend, work } = await fresh()
         const worker = obeying()
         worker.be('transient')
@@ -307,7 +307,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         expect(worker.calls.at(-1)).toEqual(byHand)
       })
 
-      test("a retry of a permanent failure on the first attempt is a person's, and gets one attempt", async () => {
+      test('a retry of a permanent failure on the first attempt is an operator’s, and gets one attempt', async () => {
         const { backend, work } = await fresh()
         const worker = obeying()
         worker.be('permanent')
@@ -325,7 +325,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         expect(worker.calls).toEqual([{ manual: false, lastAttempt: false }, byHand, byHand])
       })
 
-      test("a retry of a completed job is a person's, any number of times", async () => {
+      test('a retry of a completed job is an operator’s, any number of times', async () => {
         const { backend, work } = await fresh()
         const worker = obeying()
         await workersOn(backend, { handlers: { reauth: worker.handler } })
@@ -360,7 +360,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         ])
       })
 
-      test("the job of a killed worker process is delivered again, not as a person's wish", async () => {
+      test('the job of a killed worker process is delivered again, not as an operator’s retry', async () => {
         const place = await bench.place()
         const { backend, work } = await aBackend(place)
         const id = anId()
@@ -380,7 +380,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
     describe("the sweep's schedule", () => {
       const EVERY_SECOND = '* * * * * *'
 
-      test('fires by cron, again and again, and knows whether it will', async () => {
+      test('fires by cron, again and again, and knows whether it is registered', async () => {
         const { backend } = await fresh()
         const schedule = makeSweepSchedule(backend)
         expect(await schedule.isRegistered()).toBe(false)
@@ -394,7 +394,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         expect(ran).toMatchObject({ name: 'sweep', data: {}, returnvalue: { result: 'done', what: 'swept' } })
       })
 
-      test('registered by three processes at once, over and over: one scheduler and one next job', async () => {
+      test('registered by three processes at once, repeatedly: one scheduler and one next job', async () => {
         const place = await bench.place()
         const schedules = await Promise.all(
           [1, 2, 3].map(async () => makeSweepSchedule((await aBackend(place)).backend)),
@@ -438,7 +438,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
     })
 
     describe('stopping', () => {
-      test('takes no new job, lets the running one end, and says so', async () => {
+      test('takes no new job, lets the running one end, and reports that', async () => {
         const oneAtATime = { ...fastPlans, reauth: { ...fastPlans.reauth, concurrency: 1 } }
         const { backend, work } = await aBackend(await bench.place(), oneAtATime)
         const [running, waiting] = [anId(), anId()]
@@ -495,7 +495,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         expect(job.attemptsMade).toBe(0)
       })
 
-      test('a hung run holds the stop up only until the deadline, and is delivered again elsewhere', async () => {
+      test('a hung run delays the stop only until the deadline, and is delivered again elsewhere', async () => {
         const { backend, work } = await fresh()
         const id = anId()
         const taken = aGate()
@@ -524,7 +524,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
     })
 
     describe('outages', () => {
-      test('adding rejects promptly and cleanly while the backend is away, and works again after', async () => {
+      test('adding rejects promptly and cleanly while the backend is unavailable, and works again after', async () => {
         const { backend, work } = await fresh()
         await work.add('reauth', [{ id: anId(), dispatchNo: 1 }])
         const restore = await bench.cutOff()
@@ -576,7 +576,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         await jobIn(backend, 'reauth', `${id}-1`, 'completed')
       })
 
-      test('stopping while the backend is away does not hang', async () => {
+      test('stopping while the backend is unavailable does not hang', async () => {
         const { backend } = await fresh()
         const workers = await workersOn(backend, { handlers: { reauth: async () => done('nothing') } })
         const restore = await bench.cutOff()

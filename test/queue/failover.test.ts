@@ -37,7 +37,7 @@ describe('a primary that becomes a replica while its connections stay', () => {
     primary = other
   }
 
-  test('jobs go on within seconds, there and back; the one under way is done once; the log says where', async () => {
+  test('jobs go on within seconds, there and back; a running job is done once; the log names the server', async () => {
     const crew = await aCrew(target())
     for (const _time of ['there', 'back']) {
       await failOver()
@@ -71,7 +71,7 @@ describe('a primary that becomes a replica while its connections stay', () => {
     await expect.poll(swept, { timeout: 10_000 }).toBeGreaterThan(before + 1)
   })
 
-  test('one that vanishes without a word is given up', async () => {
+  test('a primary that falls silent is given up', async () => {
     const crew = await aCrew(target())
     await crew.worksWithin(5_000)
     const wake = primary.freeze()
@@ -87,7 +87,7 @@ describe('a primary that becomes a replica while its connections stay', () => {
 })
 
 describe('a password that is rotated', () => {
-  test('is read again from REDIS_URL_FILE; a file that is wrong for a while costs nothing but that while', async () => {
+  test('is read again from REDIS_URL_FILE; a file that is wrong for a while only delays that', async () => {
     const server = await startRedisServer()
     onTestFinished(() => server.stop())
     const file = join(await mkdtemp(join(tmpdir(), 'reconsent-secret-')), 'redis_url')
@@ -131,7 +131,7 @@ describe('a password that is rotated', () => {
   })
 })
 
-describe('what passes by itself', () => {
+describe('a problem that passes by itself', () => {
   const refusals: Record<
     string,
     { readonly set: [string, string]; readonly unset: [string, string]; readonly word: string }
@@ -169,7 +169,7 @@ describe('what passes by itself', () => {
     },
   }
   test.each(Object.entries(refusesTheNextJob))(
-    '%s, with jobs that wait: the server is not asked thousands of times',
+    '%s, while jobs wait: the server is not asked thousands of times',
     async (_, { set, unset }) => {
       const server = await startRedisServer()
       onTestFinished(() => server.stop())

@@ -22,7 +22,7 @@ describe('what Redis says of itself', () => {
     expect(readInfo(info({ redis_version: version })).isRecentEnough).toBe(expected)
   })
 
-  test('is read from INFO, Valkey by its own name', () => {
+  test('is read from INFO, for Valkey by its own name', () => {
     expect(
       readInfo(
         info({
@@ -48,13 +48,13 @@ describe('what Redis says of itself', () => {
     })
   })
 
-  test('is asked of a real one', async () => {
+  test('is read from a real server', async () => {
     const { trial, servers } = await examineRedis({ url: new Secret(inject('redisUrl')) })
     expect(trial).toEqual({ ok: true })
     expect(servers).toMatchObject([{ info: { isRecentEnough: true, evictionPolicy: 'noeviction' } }])
   })
 
-  test('is a reason without the login where there is none', async () => {
+  test('gives a reason without the login when there is no answer', async () => {
     const answer = await examineRedis({ url: new Secret('redis://user:hush@127.0.0.1:1') })
     expect(answer).toMatchObject({
       trial: { ok: false, word: 'ECONNREFUSED', detail: 'nothing listens there', server: '127.0.0.1:1' },

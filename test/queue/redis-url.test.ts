@@ -105,7 +105,7 @@ describe('REDIS_URL', () => {
     expect(problemOf(text)).not.toContain('hush')
   })
 
-  test('no problem repeats a password, wherever it has its odd characters', () => {
+  test('no problem repeats a password, wherever its odd characters are', () => {
     const password = fc
       .string({ unit: fc.constantFrom(...'abXY09@:/?#&=%,[] +'), minLength: 0, maxLength: 12 })
       .map((text) => `S3cr3t${text}S3cr3t`)
@@ -127,7 +127,7 @@ describe('REDIS_URL', () => {
     )
   })
 
-  test('its place is hosts and ports alone', () => {
+  test('its place holds hosts and ports only', () => {
     expect(placeOf(addressOf('redis-sentinel://u:hush@a,[::1]:2/m?sentinel_password=hush'))).toBe('a:26379,[::1]:2')
   })
 })

@@ -22,7 +22,7 @@ describe('a user with few rights', () => {
   const url = () => new Secret(server.url.replace('://', '://app:of-tests@'))
   const trial = async () => (await examineRedis({ url: url() })).trial
 
-  test('without @dangerous, and with our keys and channels alone, everything works', async () => {
+  test('without @dangerous, and with only our keys and channels, everything works', async () => {
     const prefix = aPrefix()
     await allow(`~{${prefix}}*`, `&{${prefix}}*`, '+@all', '-@dangerous')
     const crew = await aCrew({ kind: 'redis', url: url() }, prefix)
@@ -55,7 +55,7 @@ describe('a user with few rights', () => {
     })
   })
 
-  test('a right that is taken away and given back is seen by the process that runs', async () => {
+  test('a right that is revoked and granted again is noticed by the running process', async () => {
     await allow('~*', '&*', '+@all')
     const { backend } = await aBackend({ target: { kind: 'redis', url: url() }, prefix: aPrefix() })
     expect(await backend.tryOut()).toEqual({ ok: true })
@@ -65,7 +65,7 @@ describe('a user with few rights', () => {
     expect(await backend.tryOut()).toEqual({ ok: true })
   })
 
-  test('a wrong password, and none', async () => {
+  test('a wrong password, and no password', async () => {
     await allow('~*', '&*', '+@all')
     expect((await examineRedis({ url: new Secret(server.url.replace('://', '://app:hush@')) })).trial).toMatchObject({
       word: 'WRONGPASS',
@@ -74,7 +74,7 @@ describe('a user with few rights', () => {
     expect((await examineRedis({ url: new Secret(server.url) })).trial).toMatchObject({ word: 'NOAUTH' })
   })
 
-  test('every command that BullMQ sends or its scripts call is asked for', () => {
+  test('every command that BullMQ sends or its scripts call is checked', () => {
     const folder = 'node_modules/bullmq/dist/esm/scripts'
     const scripts = readdirSync(folder)
       .filter((name) => name.endsWith('.js'))
@@ -132,7 +132,7 @@ describe('TLS', () => {
     })
   })
 
-  test('a server that wants a certificate of ours', async () => {
+  test('a server that demands our certificate', async () => {
     const strict = await startTlsRedis({ asksForCertificate: true })
     onTestFinished(() => strict.stop())
     const { ca, cert, key } = strict.files
@@ -163,7 +163,7 @@ describe('TLS', () => {
     return server
   }
 
-  test('to a cluster, and who signed its certificate is named there too', async () => {
+  test('to a cluster, where an untrusted certificate is named, too', async () => {
     const { files } = redis
     const settings = {
       'cluster-enabled': 'yes',
@@ -182,7 +182,7 @@ describe('TLS', () => {
     })
   }, 30_000)
 
-  test('to sentinels, and who signed their certificate is named there too', async () => {
+  test('to sentinels, where an untrusted certificate is named, too', async () => {
     const { files } = redis
     const monitor = `mymaster 127.0.0.1 ${redis.port} 1`
     const settings = { 'tls-replication': 'yes', 'sentinel monitor': monitor }

@@ -22,7 +22,7 @@ describe('sentinels', () => {
   afterAll(() => sentinels.stop())
   const url = (more = '') => `${sentinels.url}?sentinel_password=hush${more}`
 
-  test('a failover that they are asked for, and one after a death', async () => {
+  test('a requested failover, and one after a death', async () => {
     const crew = await aCrew(redis(url()))
     await crew.worksWithin(5_000)
     await sentinels.failOver()
@@ -37,7 +37,7 @@ describe('sentinels', () => {
     expect(JSON.stringify(crew.lines)).not.toContain('hush')
   }, 60_000)
 
-  test('their password is wrong, they know no such primary, they are not there: named', async () => {
+  test('their password is wrong, they know no such primary, they are unavailable: each is named', async () => {
     const wordOf = async (address: string): Promise<unknown> => (await examineRedis({ url: new Secret(address) })).trial
     expect(await wordOf(url())).toEqual({ ok: true })
     expect(await wordOf(sentinels.url)).toMatchObject({ ok: false, word: 'NOAUTH' })
@@ -141,7 +141,7 @@ describe('a cluster', () => {
     }
   })
 
-  test('and a server that is no cluster, as one', async () => {
+  test('and a server without cluster mode is refused as a cluster', async () => {
     const server = await startRedisServer()
     onTestFinished(() => server.stop())
     const { trial } = await examineRedis({ url: new Secret(server.url.replace('redis:', 'redis-cluster:')) })
@@ -168,7 +168,7 @@ describe('a cluster without replicas', () => {
     })
   })
 
-  test('a node that is gone: named by who runs and by doctor, whose question ends; over when it is back', async () => {
+  test('a node that is dead: named by running processes and by doctor, which ends; over when it is back', async () => {
     const prefix = aPrefix()
     const owner = await cluster.ownerOf(await cluster.slotOf(`{${prefix}}`))
     const crew = await aCrew(redis(cluster.url), prefix)

@@ -87,7 +87,7 @@ describe.each(recordings)('a database that release 0.1.0 wrote: %s', (name) => {
     db = open(url)
   })
 
-  test('is told apart by its hashes, zone for zone, and verify says so', async () => {
+  test('its zones are recognised by its hashes, one by one, and verify reports them', async () => {
     const before = await readTables(url)
     expect(compare(before, recorded).wrong.length).toBeGreaterThan(100)
     dry = await repair(db, recorded, { apply: false })
@@ -102,7 +102,7 @@ describe.each(recordings)('a database that release 0.1.0 wrote: %s', (name) => {
       )
   })
 
-  test('is put right to the millisecond, each value on its own; a second run finds nothing', async () => {
+  test('is repaired to the millisecond, each value on its own; a second run finds nothing', async () => {
     const applied = await repair(db, recorded)
     expect(applied).toEqual({ ...dry, zones: dry.zones })
     const { compared, wrong } = compare(await readTables(url), recorded)
@@ -114,7 +114,7 @@ describe.each(recordings)('a database that release 0.1.0 wrote: %s', (name) => {
     expect(await verify(db, { now: recorded.end })).toEqual([])
   })
 
-  test('every state ends a day after its link, also one whose events lie before the clocks changed', async () => {
+  test('every state expires a day after its link, also one whose events are before the clocks changed', async () => {
     const { authorisations = [] } = await readTables(url)
     const lived = authorisations.map(
       (row) => Date.parse(String(row['expires_at'])) - Date.parse(String(row['issued_at'])),
@@ -122,7 +122,7 @@ describe.each(recordings)('a database that release 0.1.0 wrote: %s', (name) => {
     expect(new Set(lived)).toEqual(new Set([24 * 3_600_000]))
   })
 
-  test('what was not due yet is due as in the life in UTC, by the policy', async () => {
+  test('a date that was not due yet is as in the recording in UTC, by the policy', async () => {
     const ours = instantsOf(await readTables(url))
     const truth = instantsOf(recorded.inUtc)
     for (const who of ['cred-healthy', 'cred-renews', 'cred-corrected', 'cred-french successor'])
@@ -134,7 +134,7 @@ describe.each(recordings)('a database that release 0.1.0 wrote: %s', (name) => {
   })
 })
 
-describe('the same end', () => {
+describe('the same result', () => {
   let recorded: Recorded
   let expected: Recorded['tables']
   beforeAll(async () => {
@@ -195,7 +195,7 @@ describe('the same end', () => {
     expect(withoutDates(await readTables(url))).toEqual(withoutDates(expected))
   })
 
-  test('beside a worker: what it holds is left until it lets go', async () => {
+  test('while a worker runs: a record that it holds is left until the worker releases it', async () => {
     const url = await loadRecorded(recorded)
     const db = open(url)
     const [notification] = await run(
@@ -242,7 +242,7 @@ test.each(['new-york', 'kolkata'] as const)(
 )
 
 describe.each(['new-york', 'kolkata'] as const)(
-  'what this release did before the repair stays as it was: %s',
+  'data that this release wrote before the repair stays as it was: %s',
   (name) => {
     let recorded: Recorded
     let url: string
@@ -265,7 +265,7 @@ describe.each(['new-york', 'kolkata'] as const)(
       expect((await operate.resumeConsent(idOf('cred-paused'), request)).kind).toBe('done')
     })
 
-    test('new values are true and stay; what they were made from is put right', async () => {
+    test('new values are right and stay; the old values that they came from are repaired', async () => {
       const before = await readTables(url)
       const written = (tables: Recorded['tables']) =>
         tables['events']
@@ -289,13 +289,13 @@ describe.each(['new-york', 'kolkata'] as const)(
   },
 )
 
-describe('what is not proven is left alone and told', () => {
+describe('a value without proof is left alone and reported', () => {
   let recorded: Recorded
   beforeAll(async () => {
     recorded = await readRecorded('new-york')
   })
 
-  test('a consent whose events were altered beyond any shift', async () => {
+  test('a consent whose events were altered by more than a shift', async () => {
     const url = await loadRecorded(recorded)
     await run(
       url,
@@ -315,7 +315,7 @@ describe('what is not proven is left alone and told', () => {
     expect((await readTables(url))['events']).toEqual(expect.arrayContaining(before ?? []))
   })
 
-  test('an expiry that somebody changed by hand, and a date that no event goes with', async () => {
+  test('an expiry that was changed by hand, and a date that no event proves', async () => {
     const url = await loadRecorded(recorded)
     await run(
       url,
@@ -330,7 +330,7 @@ describe('what is not proven is left alone and told', () => {
     ])
   })
 
-  test('only what the named zone explains', async () => {
+  test('values that the named zone does not explain', async () => {
     const mixed = await readRecorded('mixed')
     const url = await loadRecorded(mixed)
     const found = await repair(open(url), mixed, { zones: ['America/New_York'] })
@@ -361,18 +361,18 @@ describe('no false alarm', () => {
     expect(await verify(db, { now: NOW })).toEqual([])
   })
 
-  test('on one that is empty', async () => {
+  test('on an empty one', async () => {
     expect(await repair(open(await createDatabase()), { end: NOW })).toMatchObject({ zones: [], looked: 0, shifted: 0 })
   })
 })
 
-test('a process of the release before that still writes is noticed', async () => {
+test('a process of the previous release that still writes is noticed', async () => {
   const recorded = await readRecorded('new-york')
   const found = await repair(open(await loadRecorded(recorded)), { end: DateTime.fromISO('2026-03-05T00:00:00Z') })
   expect(found.stillWritten).toBe(true)
 })
 
-test('hours and strikes that lie in the future are put where they belong; a hold is probed at once', async () => {
+test('hours and strikes in the future get their true time; an open circuit gets its trial call at once', async () => {
   const recorded = await readRecorded('new-york')
   const url = await loadRecorded(recorded)
   // Stored by a session in New York; the true instants are 09:00, 09:15 and 09:16 in UTC.
@@ -420,7 +420,7 @@ describe('the command', () => {
     })
   })
 
-  test('refuses a role that may not change events, by name; a zone that is none, with the nearest', async () => {
+  test('refuses a role that may not change events, by name; an unknown zone, with the nearest', async () => {
     const appUrl = await createAppRole(url)
     const refused = await runHere(['repair-times', '--apply'], { ...env, DATABASE_URL: appUrl })
     expect(refused).toMatchObject({
@@ -434,7 +434,7 @@ describe('the command', () => {
     })
   })
 
-  test("tells in a dry run, repairs with the owner's role, and then doctor is content", async () => {
+  test("reports in a dry run, repairs with the owner's role, and then doctor finds no fault", async () => {
     const appUrl = await createAppRole(url)
     const owner = { ...env, DATABASE_URL: appUrl, MIGRATE_DATABASE_URL: url }
     const dry = await runHere(['repair-times'], owner)
@@ -463,7 +463,7 @@ describe('the command', () => {
     ).toBe('')
   })
 
-  test("finds the tables in a schema of the program's own, on a server that is set otherwise", async () => {
+  test("finds the tables in a schema of the program's own, on a server with other settings", async () => {
     const elsewhere = await loadRecorded(await readRecorded('kolkata'), { zone: 'Asia/Kolkata' })
     const name = new URL(elsewhere).pathname.slice(1)
     await run(

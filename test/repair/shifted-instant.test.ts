@@ -31,19 +31,19 @@ describe.each(Object.entries(days))('a session in %s', (zone, changing) => {
     return rows.map((row) => Number(row['at']))
   }
 
-  test('stores what we say it stores', async () => {
+  test('stores the instants that our functions say it stores', async () => {
     expect(instants.map((instant) => shiftedBy(zone, instant))).toEqual(
       await ask(`(text::timestamptz AT TIME ZONE 'UTC') AT TIME ZONE zone`),
     )
   })
 
-  test('reads what we say it reads; and each reading has its instants', async () => {
+  test('reads the instants that our functions say it reads; and each reading leads back to its instants', async () => {
     const read = await ask(`(text::timestamptz AT TIME ZONE zone) AT TIME ZONE 'UTC'`)
     expect(instants.map((instant) => readAs(zone, instant))).toEqual(read)
     for (const [index, instant] of instants.entries()) expect(instantsReadAs(zone, read[index] ?? 0)).toContain(instant)
   })
 
-  test('whatever it stored is a shift that one zone can have made', () => {
+  test('whatever it stored is a shift that one zone can have caused', () => {
     for (const instant of instants)
       expect(isShift({ meant: instant, stored: shiftedBy(zone, instant) })).toBe(shiftedBy(zone, instant) !== instant)
   })
@@ -67,17 +67,17 @@ describe('the zones of some shifts', () => {
     for (const other of ['America/Bogota', 'America/Chicago']) expect(found?.names).not.toContain(other)
   })
 
-  test('the one that the server is set to, of those that explain the same', () => {
+  test('the one that the server is set to, among those that explain the same', () => {
     expect(zonesOf(shifts('America/Toronto', '2026-02-20T12:00:00Z'), ['America/Toronto'])[0]?.names[0]).toBe(
       'America/Toronto',
     )
   })
 
-  test('one that no place keeps', () => {
+  test('one that no place has', () => {
     expect(zonesOf(shifts('Etc/GMT+12', '2026-01-01T12:00:00Z', 10))[0]?.names).toEqual(['Etc/GMT+12'])
   })
 
-  test('one whose clocks leave two hours out', () => {
+  test('one whose clocks skip two hours', () => {
     const found = zonesOf(shifts('Antarctica/Troll', '2026-03-29T02:30:00Z', 5), ['Antarctica/Troll'])
     expect(found.map(({ names }) => names[0])).toEqual(['Antarctica/Troll'])
   })
@@ -90,7 +90,7 @@ describe('the zones of some shifts', () => {
     expect(found.map(({ names }) => names[0])).toEqual(['Europe/Berlin', 'Asia/Kolkata'])
   })
 
-  test('a value that several imports moved: the same zone so many times', () => {
+  test('a value that several imports moved: the same zone that many times', () => {
     const meant = at('2026-05-01T00:00:00Z')
     const twice = readAs('Asia/Kolkata', readAs('Asia/Kolkata', meant))
     expect(zonesOf([{ meant: twice, stored: meant, times: 2 }], ['Asia/Kolkata'])[0]?.names[0]).toBe('Asia/Kolkata')

@@ -37,7 +37,7 @@ test.each<[string, RuleCase['looks']]>([
   expect((await findProblems(rule(expr), [jobsFail(looks)])).join()).toContain('FAILED')
 })
 
-test('an alert without a case, and a case of an alert that is gone', async () => {
+test('an alert without a case, and a case of an alert that no longer exists', async () => {
   const problems = await findProblems(rule(`${failed} >= 3`), [jobsFail({ 6: ['Gone'] })])
   expect(problems).toEqual([
     'Planted fires in no case: add one to scripts/alerts/cases.ts',
@@ -66,18 +66,18 @@ test.each([
     '{reason="without"}',
     'ReconsentUsersWithoutAddress asks for reconsent_attention{reason="without"}, which',
   ],
-])('what no process shows from its start: %s as %s', async (is, instead, problem) => {
+])('a metric that no process has from its start: %s as %s', async (is, instead, problem) => {
   expect((await findProblems(ours.replace(is, instead))).join()).toContain(problem)
 })
 
-test('a case that shows what no process shows', async () => {
+test('a case with a metric that no process has', async () => {
   const processes = company({ worker: { shows: { 'reconsent_jobs_total{queue="notify"}': since(5, 3) } } })
   await expect(
     findProblems(rule(`${failed} >= 3`), [{ says: 'planted', processes, looks: { 6: [fires] } }]),
   ).rejects.toThrow(/no process has/)
 })
 
-test('every label of every counter is there from the start, but for those of requests', async () => {
+test('every label of every counter exists from the start, except those of requests', async () => {
   const clean = [...(await cleanSeries()).keys()]
   expect(clean.filter((series) => series.startsWith('reconsent_http'))).toEqual([])
   expect(clean.filter((series) => series.startsWith('reconsent_jobs_total'))).toHaveLength(5 * 7)

@@ -12,7 +12,7 @@ it('sums the totals of the runners', () => {
   expect(sum(steps)).toMatchObject({ passed: 703, failed: 0 })
 })
 
-it('counts failed tests, not the failed step once more', () => {
+it('counts failed tests, not the failed step in addition', () => {
   expect(sum([{ name: 'test', exitCode: 1, report: report(10, 2) }])).toMatchObject({ passed: 10, failed: 2 })
 })
 

@@ -62,7 +62,7 @@ const ask = async (method: string, path: string, headers: Record<string, string>
 const OWN_PATH = /^\/(?:r|done)\/[A-Za-z0-9_%.!~*'()-]+$/
 
 describe('a redirect', () => {
-  test.each(hostileHeaders)('is not led away by %j', async (headers) => {
+  test.each(hostileHeaders)('is not changed by %j', async (headers) => {
     const consent = await anAskedConsent(world)
     const path = `/r/${await world.startToken(consent.id)}`
     const toBank = await ask('POST', path, headers)
@@ -102,7 +102,7 @@ describe('a redirect', () => {
     `//${EVIL}`,
     `/%2f${EVIL}`,
     `/.//${EVIL}`,
-  ])('is not led away by %s', async (path) => {
+  ])('is not changed by %s', async (path) => {
     for (const method of ['GET', 'POST']) {
       for (const headers of [{}, { 'sec-fetch-site': 'cross-site' }]) {
         const { status, location, headers: sent } = await ask(method, path, headers)
@@ -116,7 +116,7 @@ describe('a redirect', () => {
     }
   })
 
-  test('is not led away by a request in absolute form', async () => {
+  test('is not changed by a request in absolute form', async () => {
     const { hostname, port } = new URL(web.url)
     const socket = connect({ host: hostname, port: Number(port) })
     let answer = ''
@@ -129,7 +129,7 @@ describe('a redirect', () => {
   })
 
   test.each(['not-https', 'not-a-url', 'missing'] as const)(
-    'never follows a link that is no bank’s: %s',
+    'never follows an authorisation URL that is not the bank’s: %s',
     async (result) => {
       const consent = await anAskedConsent(world)
       // By then the link that was made when the cycle opened is too old.
@@ -141,7 +141,7 @@ describe('a redirect', () => {
   )
 })
 
-describe('on a whole way to the bank and back', () => {
+describe('on a whole visit to the bank and back', () => {
   test('no Location but the bank’s holds a secret; no answer leaks an address by Referer or leads away', async () => {
     const consent = await anAskedConsent(world)
     const token = await world.startToken(consent.id)

@@ -29,7 +29,7 @@ const withCode = (query: URLSearchParams, code: string): URLSearchParams =>
   new URLSearchParams({ code, state: query.get('state') ?? '' })
 
 describe('a state', () => {
-  test('replayed brings nothing: by its own code or another, before and after the renewal, a week later', async () => {
+  test('that is replayed has no effect: with any code, before and after the renewal, a week later', async () => {
     const consent = await anAskedConsent(world)
     const query = await theCallback(world, consent.id)
     const first = (await bring(query)).location
@@ -50,7 +50,7 @@ describe('a state', () => {
     ])
   })
 
-  test('of more than 24 hours ago still counts while its cycle runs: the user did their part', async () => {
+  test('of more than 24 hours ago still counts while its cycle runs: the user has done their part', async () => {
     const consent = await anAskedConsent(world)
     const link = await world.leave(consent.id)
     world.simulator.switches.set({ link_life_seconds: 7 * 86_400, code_life_seconds: 300 })
@@ -65,7 +65,7 @@ describe('a state', () => {
     expect([await cycleOf(consent), seen(world, consent, 'exchange')]).toEqual([2, ['ok']])
   })
 
-  test('of a cycle that is over opens nothing: not of a renewed one, nor of a consent that was closed', async () => {
+  test('of a cycle that is over has no effect: of a renewed one, or of a consent that was closed', async () => {
     const renewed = await anAskedConsent(world)
     const [early, late] = [await theCallback(world, renewed.id), await theCallback(world, renewed.id)]
     await bring(late)
@@ -89,7 +89,7 @@ describe('a state', () => {
     expect([await cycleOf(closed), seen(world, closed, 'exchange')]).toEqual([1, []])
   })
 
-  test('cut short, made longer, or changed in one letter is nobody’s', async () => {
+  test('that is cut short, made longer, or changed in one letter belongs to no user', async () => {
     const consent = await anAskedConsent(world)
     const query = await theCallback(world, consent.id)
     const state = query.get('state') ?? ''
@@ -104,7 +104,7 @@ describe('a state', () => {
     expect(await statusesOf(consent)).toEqual(['code_received'])
   })
 
-  test('of another user brings them nothing of ours: their exchange fails, our way stays open', async () => {
+  test('of another user gives them nothing of ours: their exchange fails, our attempt stays open', async () => {
     const [ours, theirs] = [await anAskedConsent(world), await anAskedConsent(world)]
     const [our, their] = [await theCallback(world, ours.id), await theCallback(world, theirs.id)]
     const tokenBefore = await world.tokenOf(theirs.id)
@@ -165,7 +165,7 @@ describe('a state', () => {
 })
 
 describe('a flood of unknown states', () => {
-  test('from the same address never keeps out a first valid one: before, during and after it', async () => {
+  test('from the same address never blocks a first valid one: before, during and after it', async () => {
     const flooded = await aWeb(world)
     const consents = await Promise.all([0, 1, 2].map(async () => anAskedConsent(world)))
     const valid = await Promise.all(consents.map(async ({ id }) => theCallback(world, id)))

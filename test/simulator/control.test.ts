@@ -205,7 +205,7 @@ test('mails are read by recipient and cleared', async () => {
   expect((await get(url)).body).toEqual({ received: 2, mails: [] })
 })
 
-test('play acts as the user, at this bank only', async () => {
+test('play acts as the user, only at this bank', async () => {
   const simulator = await aSimulator()
   const { refreshToken } = aConnection(simulator)
   const url = `${simulator.url}/_control/play`

@@ -182,7 +182,7 @@ test('every endpoint can fail, the bank page and its decision too', async () => 
   expect((await get(link)).status).toBe(200)
 })
 
-test('an approval whose answer is lost has issued its code: the user approved and nobody was told', async () => {
+test('an approval whose answer is lost has issued its code: the user approved and received no answer', async () => {
   const simulator = await aSimulator()
   const link = await aLink(simulator, aConnection(simulator).refreshToken)
   simulator.faults.add({ endpoint: 'decision', kind: 'reset-after', count: 1 })

@@ -108,7 +108,7 @@ test('slow-mail answers late and stores', async () => {
   ])
 })
 
-test('a mail fault can be for one recipient only', async () => {
+test('a mail fault can apply to one recipient only', async () => {
   const simulator = await aSimulator()
   simulator.faults.add({ endpoint: 'mail', kind: 'rcpt-5xx', only: 'ann.user@mail.example' })
   expect(await send(simulator)).toMatchObject({ responseCode: 550 })

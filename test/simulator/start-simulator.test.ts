@@ -72,7 +72,7 @@ test('durations and instants are read strictly', () => {
   )
 })
 
-test('seeding without an id, a token or a date makes them', async () => {
+test('seeding without an id, a token or a date creates them', async () => {
   const simulator = await aSimulator()
   const connection = simulator.seedConnection({ providerId: 'uk-ob-x', country: 'GB', redirectUri: REDIRECT })
   expect(connection).toMatchObject({

@@ -92,7 +92,7 @@ const nextOf = async (id: string, used: Policy = policy) => {
 }
 
 describe('pausing', () => {
-  test('takes a consent out of the loop, keeps its cycle, cancels what has not left, fences the job', async () => {
+  test('takes a consent out of the loop, keeps its cycle, cancels unsent messages, fences the job', async () => {
     const id = await addConsent({ expiresAt: NOW.plus({ days: 3 }) })
     await addMessage(id, await addRenewal(id, 'open'), '-3d', 'pending')
     const answer = await opened.store.claim('consent', id, Duration.fromObject({ minutes: 1 }))
@@ -130,7 +130,7 @@ describe('pausing', () => {
   })
 })
 
-describe('what is not possible is refused in words, and changes nothing', () => {
+describe('an impossible request is refused with a reason, and changes nothing', () => {
   const table: Record<string, [ConsentStatus, (id: string) => Promise<{ kind: string; detail: string }>, RegExp]> = {
     'pausing a lapsed one': ['lapsed', async (id) => admin().pauseConsent(id, request), /has lapsed/],
     'pausing a closed one': ['revoked', async (id) => admin().pauseConsent(id, request), /for good/],
@@ -197,7 +197,7 @@ describe('releasing', () => {
     expect(await admin().releaseConsent(id, request)).toMatchObject({ kind: 'unchanged' })
   })
 
-  test('takes an unsupported one back once the policy knows a route, into a cycle of its own', async () => {
+  test('takes an unsupported one back once the policy has a route, into a new cycle', async () => {
     const id = await addConsent({ providerId: 'fr-bank', country: 'FR' })
     await addRenewal(id, 'cancelled')
     await setStatus(id, 'unsupported')
@@ -209,7 +209,7 @@ describe('releasing', () => {
     expect((await read(id)).consent).toMatchObject({ status: 'active', cycle: 2 })
   })
 
-  test('refuses where the stored token does not decrypt: it would be back at once', async () => {
+  test('refuses where the stored token does not decrypt: the consent would be quarantined again at once', async () => {
     const id = await addConsent()
     await setStatus(id, 'quarantined')
     await opened.db.prisma.consent.update({
@@ -223,7 +223,7 @@ describe('releasing', () => {
   })
 })
 
-test('closing for good ends the cycle and says as what', async () => {
+test('closing for good ends the cycle and records the status', async () => {
   const id = await addConsent({ expiresAt: NOW.plus({ days: 3 }) })
   await addMessage(id, await addRenewal(id, 'open'), '-3d', 'pending')
   expect(await admin().closeForGood(id, 'opted_out', request)).toMatchObject({ kind: 'done' })
@@ -335,14 +335,14 @@ describe('asking for a renewal by hand', () => {
     })
   })
 
-  test('twice at once asks once', async () => {
+  test('twice at once asks the user once', async () => {
     const id = await addConsent()
     await Promise.all([1, 2, 3, 4].map(async () => admin().requestRenewal(id, request)))
     expect((await read(id)).renewals).toMatchObject([{ manualNo: 1 }])
   })
 })
 
-test('showing a token leaves its event, and the event holds no token', async () => {
+test('showing a token records an event, and the event holds no token', async () => {
   const id = await addConsent({ refreshToken: 'the-secret-token' })
   expect((await admin().showToken(id, request))?.reveal()).toBe('the-secret-token')
   const { events } = await read(id)

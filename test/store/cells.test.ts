@@ -30,7 +30,7 @@ const withKeys = (...ids: string[]): Database => ({
 const uses = async () => Object.fromEntries((await keysInUse(world.db)).map(({ keyId, cells }) => [keyId, cells]))
 
 describe('keys rotate', () => {
-  test('encrypts every cell again under the first key; each opens to what it was; again changes nothing', async () => {
+  test('encrypts every column again under the first key, with its old value; again changes nothing', async () => {
     const { consent, codeId } = await withCode(world)
     for (let more = 0; more < 5; more += 1) await asked(world)
     const token = await world.tokenOf(consent.id)
@@ -51,7 +51,7 @@ describe('keys rotate', () => {
     expect((await authorisation(world, codeId)).status).toBe('renewed')
   })
 
-  test('interrupted after a page it goes on where it was', async () => {
+  test('interrupted after a page, it goes on where it stopped', async () => {
     for (let count = 0; count < 6; count += 1) await born(world)
     const stopping = new AbortController()
     const options = { keys: ringOf('k2', 'k1'), pageSize: 2 }
@@ -65,7 +65,7 @@ describe('keys rotate', () => {
     expect(await rotateCells(withKeys('k2', 'k1'), options)).toEqual({ rotated: 4, unreadable: 0, left: 0 })
   })
 
-  test('rows that others hold are passed over and come in a later round; their own write wins', async () => {
+  test('rows that others hold are skipped and come in a later round; their own write wins', async () => {
     const [held, free] = [await born(world), await born(world)]
     let letGo: () => void = () => undefined
     const gone = new Promise<void>((resolve) => (letGo = resolve))
@@ -126,7 +126,7 @@ describe('keys rotate', () => {
     expect(await verified(world)).toEqual([])
   })
 
-  test('cells that do not open stay, are named, count as left; those of a key nobody has are untouched', async () => {
+  test('columns that do not open stay, are named, count as left; those of a missing key are untouched', async () => {
     const [broken, foreign, good] = [await born(world), await born(world), await born(world)]
     await world.db.prisma.consent.update({
       where: { id: broken.id },
@@ -196,7 +196,7 @@ describe.each(Object.entries(tampering))('a refresh token %s', (_name, tamper) =
     expect((await world.eventsOf(consent.id)).map(({ type }) => type)).not.toContain('token.shown')
   })
 
-  test('found by the reauth job: quarantined, nobody is asked', async () => {
+  test('found by the reauth job: quarantined, the user is not asked', async () => {
     const consent = await born(world)
     await tampered(consent)
     await expect(world.jobs.consent(consent.id, aRun())).rejects.toMatchObject(refused)
@@ -207,7 +207,7 @@ describe.each(Object.entries(tampering))('a refresh token %s', (_name, tamper) =
     ])
   })
 
-  test('found by a user on the start page: quarantined, and the page says that it waits', async () => {
+  test('found by a user on the start page: quarantined, and the page says that the renewal waits', async () => {
     const consent = await asked(world)
     world.clock.advance({ minutes: 30 })
     await tampered(consent)
@@ -230,7 +230,7 @@ describe.each(Object.entries(tampering))('a refresh token %s', (_name, tamper) =
 })
 
 describe.each(['code', 'verifier'] as const)('an unreadable %s', (column) => {
-  test('is not sent: the consent is quarantined, the code ages and is refused', async () => {
+  test('is not sent: the consent is quarantined, the code expires and is refused', async () => {
     const { consent, codeId } = await withCode(world)
     const other = await withCode(world)
     const { code, verifier } = await authorisation(world, other.codeId)
@@ -249,7 +249,7 @@ describe.each(['code', 'verifier'] as const)('an unreadable %s', (column) => {
   })
 })
 
-test('an unreadable access token: the consent is quarantined; a good answer renews it once it is back', async () => {
+test('an unreadable access token: the consent is quarantined; once it is released, an answer renews it', async () => {
   const { consent, codeId } = await withCode(world)
   world.simulator.faults.add({ endpoint: 'me', kind: 'error-html', count: 1, only: consent.credentialsId })
   await bringUpToDate(world, consent.id).catch(() => undefined)
@@ -264,7 +264,7 @@ test('an unreadable access token: the consent is quarantined; a good answer rene
   expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', cycle: 2 })
 })
 
-test('an unreadable link in stock: the user hears that it waits, the consent is quarantined', async () => {
+test('an unreadable stored link: the page says that the renewal waits, the consent is quarantined', async () => {
   const consent = await asked(world)
   await world.db.prisma.authorisation.updateMany({
     where: { consentId: consent.id },

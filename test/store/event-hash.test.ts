@@ -63,7 +63,7 @@ describe('in the database', () => {
     { maxKeys: 5 },
   )
 
-  test('any data and any reason verify after their way through jsonb, half surrogates included', async () => {
+  test('any data and any reason verify after they were stored as jsonb, half surrogates included', async () => {
     const consent = await born(world, { inDays: 60 })
     await fc.assert(
       fc.asyncProperty(
@@ -87,7 +87,7 @@ describe('in the database', () => {
     expect(await verified(world)).toEqual([])
   })
 
-  test('two appends at once stand in one line', async () => {
+  test('two appends at once are written one after the other', async () => {
     const consent = await born(world, { inDays: 60 })
     await Promise.all(
       Array.from({ length: 8 }, async () =>
@@ -101,7 +101,7 @@ describe('in the database', () => {
   })
 })
 
-test('the migration chains what was there before it, by the same text', async () => {
+test('the migration chains older events by the same text', async () => {
   const url = new URL(inject('postgresUrl'))
   const name = `chain_${randomUUID().replaceAll('-', '')}`
   await asOwner(url.href, `CREATE DATABASE ${name}`)

@@ -131,7 +131,7 @@ test('without its lock a second sequencer waits at the primary key and fails: no
   await opened.close()
 })
 
-test('a process that sequences holds nobody else up: the other one finds it at work and goes', async () => {
+test('a process that sequences delays no other: the other one finds it at work and leaves', async () => {
   const url = await createDatabase()
   const opened = open(url)
   await importConsents(opened, 3)
@@ -144,7 +144,7 @@ test('a process that sequences holds nobody else up: the other one finds it at w
   await opened.close()
 })
 
-test('killed in the middle of a batch: nothing is lost, the next one does it all', async () => {
+test('killed in the middle of a batch: nothing is lost, the next one does the whole batch', async () => {
   const url = await createDatabase()
   const opened = open(url)
   await importConsents(opened, 3)
@@ -168,7 +168,7 @@ test('killed in the middle of a batch: nothing is lost, the next one does it all
 })
 
 // Retried, because the load of other tests does not count.
-test('under load an event has its place within a second of its commit', { retry: 2 }, async () => {
+test('under load an event has its position within a second of its commit', { retry: 2 }, async () => {
   const url = await createDatabase()
   const [writers, scheduler, reader] = [open(url), open(url, 2), open(url, 2)]
   const ids = await importConsents(writers, 200)

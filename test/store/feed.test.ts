@@ -64,7 +64,7 @@ const slowly = async (consent: number, reason: string) => {
   }
 }
 
-test('has each event once, of all consents, those of one in order', async () => {
+test('has each event once, of all consents, those of one consent in order', async () => {
   await add(3, 'last')
   const feed = await readAll()
   expect(feed).toHaveLength(5)
@@ -73,7 +73,7 @@ test('has each event once, of all consents, those of one in order', async () => 
   expect(await listing(opened.db).listFeed(cursorOf(feed), 10)).toEqual([])
 })
 
-test('a transaction that commits late delays its own events alone, and none is passed', async () => {
+test('a transaction that commits late delays only its own events, and no event is skipped', async () => {
   const from = cursorOf(await readAll())
   const commit = await slowly(0, 'slow')
   await add(1, 'fast')
@@ -83,7 +83,7 @@ test('a transaction that commits late delays its own events alone, and none is p
   expect(reasons(await readAll(cursorOf(first)))).toEqual(['slow'])
 })
 
-test('what is undone leaves no gap', async () => {
+test('a rollback leaves no gap', async () => {
   const from = cursorOf(await readAll())
   await expect(
     opened.db.prisma.$transaction(async (tx) => {
@@ -97,7 +97,7 @@ test('what is undone leaves no gap', async () => {
   expect(rows).toEqual([{ last: 5, count: 5 }])
 })
 
-test('a transaction with a number before it waited for the consent stays behind the one it waited for', async () => {
+test('a transaction with an earlier number that waited for the consent comes after the one it waited for', async () => {
   await readAll()
   let mayWrite = (): void => undefined
   let hasNumber = (): void => undefined
@@ -115,7 +115,7 @@ test('a transaction with a number before it waited for the consent stays behind 
   expect(reasons(await readAll()).slice(-2)).toEqual(['first', 'second'])
 })
 
-test('the role with few rights places events, and can neither note nor move any by itself', async () => {
+test('the role with few rights gives events positions, and can neither note nor move any by itself', async () => {
   const appUrl = await createAppRole(url)
   const app = openStore({ url: new Secret(appUrl), vault: makeVault({ keys: ringOf('k1') }), connections: 2 })
   await app.db.prisma.$transaction(async (tx) =>
@@ -133,7 +133,7 @@ test('the role with few rights places events, and can neither note nor move any 
   }
 })
 
-test('a search path that names nothing of ours does not keep an event from being noted', async () => {
+test('a search path without our schema does not keep an event from being noted', async () => {
   const [{ schema }] = (await asOwner(url, 'SELECT current_schema() AS schema')).rows as [{ schema: string }]
   await asOwner(
     url,
@@ -146,7 +146,7 @@ test('a search path that names nothing of ours does not keep an event from being
 })
 
 describe('notes of events that wait', () => {
-  test('one that came twice, or too late, changes nothing', async () => {
+  test('a note that comes twice, or too late, changes nothing', async () => {
     await add(0, 'noted twice')
     await asOwner(url, 'INSERT INTO unsequenced_events (consent_id, seq) SELECT consent_id, seq FROM events')
     const feed = await readAll()
@@ -159,7 +159,7 @@ describe('notes of events that wait', () => {
     expect(await opened.store.sequenceEvents(10)).toBe(0)
   })
 
-  test("one that is lost is made good by the consent's next one", async () => {
+  test("a note that is lost is replaced by the consent's next one", async () => {
     await readAll()
     await add(0, 'unnoted')
     await asOwner(url, 'DELETE FROM unsequenced_events')
@@ -167,7 +167,7 @@ describe('notes of events that wait', () => {
     expect(reasons(await readAll()).slice(-2)).toEqual(['unnoted', 'noted'])
   })
 
-  test('those that are lost are found by migrate', async () => {
+  test('notes that are lost are found by migrate', async () => {
     await add(1, 'unnoted')
     await asOwner(url, 'DELETE FROM unsequenced_events')
     expect(await readAll()).toEqual([])
@@ -181,7 +181,7 @@ describe('a cursor', () => {
   const refused = async (cursor: string): Promise<void> =>
     expect(listing(opened.db).listFeed(cursor, 1)).rejects.toThrow(CursorUnknown)
 
-  test('that is none is a RangeError', async () => {
+  test('that is malformed is a RangeError', async () => {
     for (const cursor of [
       '',
       'x',
@@ -199,7 +199,7 @@ describe('a cursor', () => {
     }
   })
 
-  test('from after a backup that was restored is refused, also when another event has its position', async () => {
+  test('from after a restored backup is refused, also when another event has its position', async () => {
     const kept = cursorOf(await readAll())
     await add(0, 'lost')
     const lost = cursorOf(await readAll(kept))
@@ -218,7 +218,7 @@ describe('a cursor', () => {
     await refused(lost)
   })
 
-  test('whose event has its position still, but behind others than before, is refused', async () => {
+  test('whose event still has its position, but after others than before, is refused', async () => {
     const kept = cursorOf(await readAll())
     await add(0, 'before')
     await add(1, 'behind')
@@ -240,7 +240,7 @@ describe('a cursor', () => {
     await refused(seen)
   })
 
-  describe('of the release before', () => {
+  describe('of the previous release', () => {
     const oldCursorOf = async (reason: string): Promise<string> =>
       (await asOwner(url, `SELECT transaction_id || '.' || position AS cursor FROM events WHERE reason = '${reason}'`))
         .rows[0]?.cursor ?? ''
@@ -251,7 +251,7 @@ describe('a cursor', () => {
       expect(await readAll(await oldCursorOf('c'))).toEqual([])
     })
 
-    test('goes back to before what its reader has not seen, when that has an earlier place here', async () => {
+    test('goes back to before the events that its reader has not seen, if they come earlier here', async () => {
       await readAll()
       // In the old feed `seen` came after `slow`, whose transaction is older; here `seen` gets its position first.
       const commit = await slowly(0, 'slow')

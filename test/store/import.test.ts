@@ -143,7 +143,7 @@ describe('the same row again', () => {
 })
 
 describe('a later date', () => {
-  test('closes the cycle as repaired, cancels what has not left, takes the token, dates the next cycle', async () => {
+  test('closes the cycle as repaired, cancels unsent messages, takes the token, dates the next cycle', async () => {
     const row = aRow({ expiresAt: NOW.plus({ days: 5 }), refreshToken: 'old' })
     await put(row)
     await openCycle(row)
@@ -202,7 +202,7 @@ describe('a later date', () => {
     expect(await kindOf(row)).toBe('unchanged')
   })
 
-  test('mends a token whose key is gone', async () => {
+  test('replaces a token whose key is missing', async () => {
     const row = aRow()
     await put(row)
     await opened.db.prisma.consent.update({
@@ -244,7 +244,7 @@ describe('a date that is not later', () => {
     expect(await tokenOf(row)).toBe('ours')
   })
 
-  test('is taken with --correct: the cycle goes on, looked at now', async () => {
+  test('is taken with --correct: the cycle goes on, and the consent is due now', async () => {
     const row = aRow({ refreshToken: 'ours' })
     await put(row)
     expect(
@@ -258,7 +258,7 @@ describe('a date that is not later', () => {
     expect(await eventsOf(row)).toEqual(['consent.imported', 'consent.updated'])
   })
 
-  test('may bring other contacts, whose names alone are recorded', async () => {
+  test('may bring other contacts; only the names of their fields are recorded', async () => {
     const row = aRow({ email: undefined })
     await put(row)
     expect(await kindOf({ ...row, email: 'new@example.com', name: 'Bob' })).toBe('updated')
@@ -332,7 +332,7 @@ describe('two consents of one user at one bank', () => {
     expect(await all()).toEqual(rows)
   })
 
-  test('the one that is named may come later, in the same batch or another: until then a warning', async () => {
+  test('the named one may come later, in the same batch or another: until then a warning', async () => {
     const [older, newer] = replacing()
     expect(await put([newer, older])).toMatchObject([
       { kind: 'created', detail: expect.stringContaining('no such consent yet'), superseded: 0 },
@@ -356,7 +356,7 @@ describe('two consents of one user at one bank', () => {
     }
   })
 
-  test('said later than either was imported, it is an update of the newer one', async () => {
+  test('said after both were imported, it is an update of the newer one', async () => {
     const [older, newer] = pair()
     await put([older, newer])
     expect(await put({ ...newer, supersedes: older.credentialsId })).toEqual([
@@ -415,7 +415,7 @@ describe('two consents of one user at one bank', () => {
     }
   })
 
-  test('of a ring of any length the word that would close it is left out: one consent stays open', async () => {
+  test('in a ring of any length the row that would close it is left out: one consent stays open', async () => {
     for (const length of [2, 3, 5]) {
       for (const together of [true, false]) {
         const userId = `ring-${length}-${together}`
@@ -438,7 +438,7 @@ describe('two consents of one user at one bank', () => {
     return results
   }
 
-  test('a word against one that was there first is left out too: newer and older exchanged', async () => {
+  test('a row against an earlier one is left out too: newer and older exchanged', async () => {
     const [older, newer] = replacing()
     await put([older, newer])
     expect(await put({ ...older, supersedes: newer.credentialsId })).toMatchObject([
@@ -447,7 +447,7 @@ describe('two consents of one user at one bank', () => {
     expect(await statusesOf(older, newer)).toEqual(['superseded', 'active'])
   })
 
-  test('one that is closed already stays as it is', async () => {
+  test('one that is already closed stays as it is', async () => {
     for (const status of ['revoked', 'opted_out'] as const) {
       const [older, newer] = replacing()
       await put(older)
@@ -490,7 +490,7 @@ describe('two consents of one user at one bank', () => {
 })
 
 describe('a connection that we have', () => {
-  test('is given to no other user, whatever made the ids the same', async () => {
+  test('is given to no other user, whatever made the ids equal', async () => {
     const alice = aRow({ userId: 'alice' })
     await put(alice)
     const bob = { ...aRow({ userId: 'bob', expiresAt: NOW.plus({ days: 80 }) }), credentialsId: alice.credentialsId }

@@ -59,7 +59,7 @@ describe('listing consents', () => {
   })
 })
 
-test('due consents come with what decides over them, the longest overdue first, page by page', async () => {
+test('due consents come with all that decides their action, the longest overdue first, page by page', async () => {
   const later = NOW.plus({ days: 50 })
   const seen = []
   for (let after: { at: typeof NOW; id: string } | undefined; ;) {
@@ -74,7 +74,7 @@ test('due consents come with what decides over them, the longest overdue first, 
   expect(seen[0]).toEqual(await opened.store.getView(seen[0]?.consent.id ?? ''))
 })
 
-test('counts say what waits for a person', async () => {
+test('counts say how many records wait for an operator', async () => {
   const counts = await listing(opened.db).statusCounts(NOW.plus({ minutes: 5 }))
   expect(counts).toMatchObject({
     consents: { active: 4, paused: 1, revoked: 0 },

@@ -93,7 +93,7 @@ describe('the order of the feed', () => {
     (await asOwner(url, `SELECT transaction_id || '.' || position AS cursor FROM events WHERE reason = '${reason}'`))
       .rows[0]?.cursor ?? ''
 
-  test('is what the release before told: each of its cursors goes on where it stood', async () => {
+  test('is that of the previous release: each of its cursors goes on where it stood', async () => {
     for (let seq = 1; seq <= 5; seq += 1)
       await asOwner(url, event(first, seq, `first ${seq}`), event(second, seq, `second ${seq}`))
     const { rows } = await asOwner(
@@ -106,7 +106,7 @@ describe('the order of the feed', () => {
       expect(await reasons(await oldCursorOf(reason))).toEqual(rows.slice(at + 1).map((row) => row.reason))
   })
 
-  test('keeps that of a consent where the release before did not', async () => {
+  test('keeps a consent’s order where the previous release did not', async () => {
     await asOwner(url, ageBy(10), event(first, 1, 'one'), event(first, 2, 'two', 5))
     await migrate(url)
     expect(await reasons()).toEqual(['one', 'two'])
@@ -114,7 +114,7 @@ describe('the order of the feed', () => {
     expect(await reasons(await oldCursorOf('one'))).toEqual(['two'])
   })
 
-  test('has what another server wrote before what this one did: a feed silent since a restore goes on', async () => {
+  test('has another server’s events before this one’s: a feed silent since a restore goes on', async () => {
     await asOwner(
       url,
       event(first, 1, 'there 1', 5),
@@ -128,7 +128,7 @@ describe('the order of the feed', () => {
     expect(await reasons(seen)).toEqual(['here 1', 'here 2'])
   })
 
-  test('takes in what processes of the release before write meanwhile and after, with few rights', async () => {
+  test('includes what processes of the previous release write meanwhile and afterwards, with few rights', async () => {
     const appUrl = await createRole(url)
     const role = new URL(appUrl).username
     await asOwner(
@@ -169,7 +169,7 @@ describe('the order of the feed', () => {
     await writer.end()
   })
 
-  test('is not made behind a dump that has events open: everybody would wait behind the migration', async () => {
+  test('is not made while a dump has events open: every writer would wait behind the migration', async () => {
     await asOwner(url, event(first, 1, 'before'))
     const dump = new pg.Client({ connectionString: url })
     await dump.connect()
@@ -184,7 +184,7 @@ describe('the order of the feed', () => {
     expect(await reasons()).toEqual(['before', 'meanwhile'])
   })
 
-  test('has the chain that the program goes on with', async () => {
+  test('has the chain with which the program goes on', async () => {
     await asOwner(url, ...Array.from({ length: 30 }, (_, seq) => event(first, seq + 1, `event ${seq}`)))
     await migrate(url)
     const { rows } = await asOwner(
@@ -197,7 +197,7 @@ describe('the order of the feed', () => {
   })
 })
 
-describe('what is read follows an index', () => {
+describe('an index serves', () => {
   let client: pg.Client
   beforeAll(async () => {
     const url = await emptyDatabase()
@@ -220,7 +220,7 @@ describe('what is read follows an index', () => {
     ).toContain('authorisations_consent_id_idx')
   })
 
-  test('the number of uncertain messages, its status a parameter as Prisma has it', async () => {
+  test('the number of uncertain messages, with the status as a parameter, as Prisma sends it', async () => {
     const asPrisma = 'SELECT count(*) FROM (SELECT id FROM notifications WHERE status = $1 OFFSET $2) AS sub'
     expect(await planOf(asPrisma, ['uncertain', 0])).toContain('notifications_uncertain')
   })

@@ -54,7 +54,7 @@ test('a database that refuses connections is an outage for statements and transa
   expect(await store.getView(ID)).toBeUndefined()
 })
 
-test('backends that are ended while they work are an outage, and never the end of the process', async () => {
+test('backends that are terminated while they work are an outage, and never end the process', async () => {
   const { store, db, name } = await openBehindProxy()
   const admin = new pg.Client({ connectionString: inject('postgresUrl') })
   await admin.connect()
@@ -94,7 +94,7 @@ test('a mistake of ours is no outage', async () => {
   expect(isOutage('Connection terminated')).toBe(false)
 })
 
-test('a database that takes all and answers nothing is an outage in time; connections are given up', async () => {
+test('a database that accepts all and answers nothing is an outage in time; connections are given up', async () => {
   const { store, db, proxy } = await openBehindProxy({ statementMs: 300 })
   expect(await store.getView(ID)).toBeUndefined()
   const connections = proxy.open()
@@ -118,7 +118,7 @@ test('a database that takes all and answers nothing is an outage in time; connec
   expect(await store.getView(ID)).toBeUndefined()
 }, 30_000)
 
-test('a statement that takes too long is ended by PostgreSQL, an outage; its connection goes on', async () => {
+test('a statement that takes too long is ended by PostgreSQL, an outage; its connection stays usable', async () => {
   const { db } = await openBehindProxy({ statementMs: 200 })
   const slow = db.prisma.$queryRaw`SELECT pg_sleep(30)`.then(
     () => 'no error',
@@ -128,7 +128,7 @@ test('a statement that takes too long is ended by PostgreSQL, an outage; its con
   expect(await db.prisma.$queryRaw`SELECT 1 AS one`).toEqual([{ one: 1 }])
 })
 
-test('without a limit, as for an import, a statement takes its time', async () => {
+test('without a limit, as for an import, a statement takes as long as it needs', async () => {
   const { db } = await openBehindProxy()
   expect(await db.prisma.$queryRaw`SELECT current_setting('statement_timeout') AS limit`).toEqual([{ limit: '0' }])
 })

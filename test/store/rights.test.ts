@@ -34,7 +34,7 @@ describe('the owner', () => {
     await expect(asOwner(ownerUrl, statement)).rejects.toThrow(/events are only ever added/)
   })
 
-  test('a setting of the session allows it, for a repair', async () => {
+  test('a session setting allows it, for a repair', async () => {
     await asOwner(
       ownerUrl,
       'BEGIN',
@@ -79,7 +79,7 @@ describe('a role of its own', () => {
     await expect(asOwner(appUrl, statement)).rejects.toThrow(message)
   })
 
-  test('granting names every table there is, and takes back what is too much', async () => {
+  test('granting covers every table, and revokes rights that go too far', async () => {
     const { rows } = await asOwner(ownerUrl, `SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1`)
     expect(rows.map(({ tablename }) => tablename as string)).toEqual(Object.keys(tableRights).toSorted())
     await asOwner(ownerUrl, `GRANT ALL ON ALL TABLES IN SCHEMA public TO ${new URL(appUrl).username}`)
@@ -87,7 +87,7 @@ describe('a role of its own', () => {
     await expect(asOwner(appUrl, 'DELETE FROM consents')).rejects.toThrow('permission denied')
   })
 
-  test('one that can rewrite events all the same is told', async () => {
+  test('one that can rewrite events all the same is reported', async () => {
     const superUrl = await createRole(ownerUrl)
     await asOwner(ownerUrl, `ALTER ROLE ${new URL(superUrl).username} SUPERUSER`)
     expect(await grantRights({ ownerUrl, appUrl: superUrl })).toMatchObject({ kind: 'granted', rewrites: true })

@@ -26,7 +26,7 @@ const ask = async (path: string) => {
   return { status: answer.status, retryAfter: answer.headers.get('retry-after'), body: await answer.text() }
 }
 
-test('pages and API answer 503 with Retry-After, and nothing about the cause; then as before', async () => {
+test('pages and API answer 503 with Retry-After, and do not name the cause; then as before', async () => {
   const consent = await company.addConsent({ expiresAt: company.clock.now().plus({ days: 60 }) })
   const paths = ['/v1/events', `/v1/consents/${consent.id}`]
   for (const path of paths) expect((await ask(path)).status).toBe(200)

@@ -23,7 +23,7 @@ const get = async (
   return { status: response.status, body: (await response.json()) as never }
 }
 
-test('an event has its place soon after its commit, with two schedulers and no reader', async () => {
+test('an event has its position soon after its commit, with two schedulers and no reader', async () => {
   const { id } = await company.addConsent({ expiresAt: company.clock.now().plus({ days: 60 }) })
   await until(
     'its place',
@@ -34,7 +34,7 @@ test('an event has its place soon after its commit, with two schedulers and no r
   expect((await get(`?after=${body.next_cursor}`)).body).toEqual({ events: [], next_cursor: body.next_cursor })
 })
 
-test('a cursor of elsewhere is refused, one that is none too', async () => {
+test('a cursor of another database is refused, and so is a malformed one', async () => {
   const { body } = await get()
   const place = body.next_cursor?.split('-')[0]
   for (const cursor of [`${place}-0123456789abcdef`, '999-0123456789abcdef', '5.5'])

@@ -39,7 +39,7 @@ describe.each(['redis', 'postgres'] as const)('the loop on %s', (queue) => {
     expect(company.simulator.ledger.count({ what: 'exchange', credentials_id: consent.credentialsId })).toBe(1)
   })
 
-  test('somebody else approved: told and asked again, our token kept', async () => {
+  test('another user approved: the user is told and asked again, our token kept', async () => {
     const consent = await company.addConsent({ expiresAt: company.clock.now().plus({ days: 10 }) })
     const token = (await company.store.readRefreshToken(consent.id)).token.reveal()
     await mailed(consent)

@@ -64,7 +64,7 @@ test('with the exchange queue paused on the board, codes are exchanged by their 
   }
 })
 
-test('with Redis away the callback still commits, and the exchange happens', async () => {
+test('without Redis the callback still commits, and the exchange happens', async () => {
   const consent = await aDue()
   await mailed(consent)
   await redis.kill()

@@ -97,7 +97,7 @@ const policyFile = async (policy: PolicyInput): Promise<string> => {
   return path
 }
 
-test('believes the proxies of TRUSTED_PROXIES, refuses one that means everybody, and a wrong HTTPS_PROXY', async () => {
+test('trusts the proxies of TRUSTED_PROXIES, refuses one that means everybody, and a wrong HTTPS_PROXY', async () => {
   const env = await environment({ TRUSTED_PROXIES: 'loopback' })
   const started = start(env, '--roles', 'web')
   await ready(started)
@@ -256,13 +256,13 @@ describe('needs only what its roles need', () => {
     expect(await started.ended()).toBe(0)
   })
 
-  test.each([[['--roles', 'worker']], [[]]])('%j names what it lacks', async (args) => {
+  test.each([[['--roles', 'worker']], [[]]])('%j reports what it lacks', async (args) => {
     const started = start(await environment(withoutMail), ...args)
     expect(await started.ended()).toBe(2)
     for (const name of Object.keys(withoutMail)) expect(started.output()).toContain(name)
   })
 
-  test('web does not read what it does not need, be it wrong', async () => {
+  test('web does not read values that it does not need, even if they are wrong', async () => {
     const started = start(await environment({ SMTP_URL: 'gopher://mail', MAIL_FROM: 'nobody' }), '--roles', 'web')
     await ready(started)
     started.child.kill('SIGTERM')
@@ -331,7 +331,7 @@ test('reads a secret from a file', async () => {
   expect(await started.ended()).toBe(0)
 })
 
-test('starts while Redis is away, and is not ready without a database', async () => {
+test('starts while Redis is unavailable, and is not ready without a database', async () => {
   const gone = `redis://127.0.0.1:${await freePort()}`
   const started = start(await environment({ REDIS_URL: gone }))
   await ready(started)

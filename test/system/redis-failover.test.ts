@@ -76,7 +76,7 @@ describe('a primary that was demoted', () => {
     expect(logged.join('')).not.toMatch(/hush|"name":"\[censored\]"/)
   }, 120_000)
 
-  test('/readyz: a process with pages stays ready, says degraded; the others are unready; all come back', async () => {
+  test('/readyz: a process with pages stays ready but degraded; the others are unready; all come back', async () => {
     const [all, worker, scheduler] = company.running.map(({ url }) => url) as [string, string, string]
     for (const url of [all, worker, scheduler]) {
       await expect
@@ -144,7 +144,7 @@ describe('sentinels', () => {
   }, 120_000)
 })
 
-describe('a cluster, with a user who may do no more than the queue needs', () => {
+describe('a cluster, with a user who has only the rights that the queue needs', () => {
   test('renewals go on while slots move and after a primary has died; the board works', async () => {
     const cluster = await startCluster({ replicas: true })
     for (const node of cluster.nodes) {

@@ -246,7 +246,7 @@ describe('other forms of a dump', () => {
     120_000,
   )
 
-  test('data alone of the release before, no triggers: migrate notes what has no place; cursors go on', async () => {
+  test('data of the previous release, no triggers: migrate notes events without place; cursors go on', async () => {
     await migrate(as('owner', oldServer.urlOf('reconsent')))
     const last = await on(oldServer.urlOf('reconsent'), async ({ importSome, happen }) => {
       await importSome(20)

@@ -41,7 +41,7 @@ const told = (name: string): string =>
   `10 table events: the application's role ${name} can change or delete them: only a trigger is in its way`
 
 describe('a role of its own', () => {
-  test('with the rights that migrate grants: nothing to tell', async () => {
+  test('with the rights that migrate grants: nothing to report', async () => {
     expect(await foundAs(appUrl)).toEqual([])
     expect(await foundAs(appUrl, { hasOwnRole: true })).toEqual([])
   })
@@ -53,7 +53,7 @@ describe('a role of its own', () => {
     expect(await foundAs(appUrl)).toEqual([])
   })
 
-  test('that got it as everybody did, or as a member of the owner', async () => {
+  test('that got a right through PUBLIC, or as a member of the owner', async () => {
     await asOwner(ownerUrl, 'GRANT UPDATE ON events TO PUBLIC')
     expect(await foundAs(appUrl)).toEqual([told(role)])
     await asOwner(ownerUrl, 'REVOKE UPDATE ON events FROM PUBLIC', `GRANT ${new URL(ownerUrl).username} TO ${role}`)
@@ -68,7 +68,7 @@ describe('one role that owns and runs everything', () => {
     expect(await foundAs(ownerUrl)).toEqual([])
   })
 
-  test('is one where the owner was to be another', async () => {
+  test('is a fault where a separate owner was configured', async () => {
     expect(await foundAs(ownerUrl, { hasOwnRole: true })).toEqual([told(new URL(ownerUrl).username)])
   })
 })
@@ -84,7 +84,7 @@ describe('reconsent verify', () => {
     expect(await verifyWith(environmentFor(ownerUrl))).toEqual({ code: 0, found: [] })
   })
 
-  test("with the application's own role, before and after somebody granted it too much", async () => {
+  test("with the application's own role, before and after it was granted too much", async () => {
     const env = { ...environmentFor(appUrl), MIGRATE_DATABASE_URL: ownerUrl }
     expect(await verifyWith(env)).toEqual({ code: 0, found: [] })
     await asOwner(ownerUrl, `GRANT UPDATE ON events TO ${role}`)

@@ -56,7 +56,7 @@ const plantRenewals = async (): Promise<void> => {
   )
 }
 
-test('a thousand of a kind are listed; of more it says so', async () => {
+test('a thousand of a kind are listed, with a line that says that there are more', async () => {
   const each = [1, 4, 5, 6, 7, 10]
   const counts = Object.fromEntries(each.map((invariant) => [invariant, MAX_LISTED]))
   await plantConsents(1, MAX_LISTED)
@@ -72,7 +72,7 @@ test('a thousand of a kind are listed; of more it says so', async () => {
   expect(await told()).toEqual({ counts, more })
 })
 
-test('much of one kind hides nothing of another', async () => {
+test('many violations of one kind hide none of another', async () => {
   const paused = await born(world)
   await pause(world, paused)
   const event = {

@@ -33,7 +33,7 @@ const findsAfter = async (corrupt: () => Promise<void>): Promise<string[]> => {
     .map(({ invariant, record, what }) => `${invariant} ${record}: ${what}`)
 }
 
-test('a healthy, busy database has nothing to tell', async () => {
+test('a healthy, busy database has no violation', async () => {
   await everyLife(world)
   const states = await world.db.prisma.consent.groupBy({ by: ['status'] })
   expect(states.map(({ status }) => status).toSorted()).toEqual([
@@ -134,7 +134,7 @@ describe('4: stored secrets', () => {
     ])
   })
 
-  test('a token of a key that is gone', async () => {
+  test('a token of a missing key', async () => {
     const consent = await born(world)
     const sealed = (await tokenOf(consent)).replace('v1.k1.', 'v1.gone.')
     expect(await findsAfter(async () => put(consent, sealed))).toEqual([
@@ -144,7 +144,7 @@ describe('4: stored secrets', () => {
     await put(consent, sealed.replace('v1.gone.', 'v1.k1.'))
   })
 
-  test('a token in clear: named by its row, and no part of it told', async () => {
+  test('an unsealed token: named by its row, and no part of it shown', async () => {
     const consent = await born(world)
     expect(await findsAfter(async () => put(consent, 'pl4in.t0ken.0f-the-bank'))).toEqual([
       `4 consents ${consent.id}: refresh_token does not decrypt: no sealed text`,
@@ -152,7 +152,7 @@ describe('4: stored secrets', () => {
   })
 
   test.each(authorisationCells)(
-    'a cell %s of an authorisation: a bit flipped, moved from another row, in clear, cut off',
+    'a column %s of an authorisation: a bit flipped, moved from another row, unsealed, cut off',
     async (column) => {
       const [[one], [other]] = [
         await world.authorisationsOf((await asked(world)).id),
@@ -175,7 +175,7 @@ describe('4: stored secrets', () => {
     },
   )
 
-  test('a cell of an authorisation in another column', async () => {
+  test('a column of an authorisation in another column', async () => {
     const consent = await asked(world)
     const [one] = await world.authorisationsOf(consent.id)
     expect(
@@ -223,7 +223,7 @@ describe('5: renewals', () => {
     ])
   })
 
-  test('a success without proof, or with half of one', async () => {
+  test('a success without proof, or with half of a proof', async () => {
     const consents = [await renewed(world), await renewed(world)]
     const [one, other] = await Promise.all(consents.map(async ({ id }) => (await world.renewalsOf(id))[0]?.id))
     expect(
@@ -244,7 +244,7 @@ describe('5: renewals', () => {
     )
   })
 
-  test("another authorisation's proof, one that succeeded for nothing, a success that no event tells", async () => {
+  test("another attempt's proof, an attempt that succeeded without a renewal, a success without event", async () => {
     const [foreign, open] = [await renewed(world), await asked(world)]
     const [renewal] = await world.renewalsOf(foreign.id)
     expect(
@@ -358,7 +358,7 @@ describe('7: intents', () => {
     ])
   })
 
-  test.each(['failed', 'uncertain'])('a message that is %s, and no event tells it', async (status) => {
+  test.each(['failed', 'uncertain'])('a message that is %s without event', async (status) => {
     const consent = await asked(world)
     const [message] = await world.notificationsOf(consent.id)
     expect(message?.status).toBe('sent')
@@ -402,7 +402,7 @@ describe('10: events', () => {
     ])
   })
 
-  test('one removed in the middle, the last one removed, one put in', async () => {
+  test('one removed in the middle, the last one removed, one inserted', async () => {
     const [middle, last, more] = [await asked(world), await asked(world), await asked(world)]
     expect(
       await findsAfter(async () => sql(`DELETE FROM events WHERE consent_id = '${middle.id}' AND seq = 2`)),
@@ -421,7 +421,7 @@ describe('10: events', () => {
     ).toEqual([expect.stringMatching(`^10 consents ${more.id}: event \\d+ \\(link.made\\) is not what was recorded`)])
   })
 
-  test('the last one altered and its hash made to fit: the consent remembers', async () => {
+  test('the last one altered and its hash adapted: the consent remembers the hash', async () => {
     const { id } = await asked(world)
     const [before, last] = (
       await world.db.prisma.event.findMany({ where: { consentId: id }, orderBy: { seq: 'desc' }, take: 2 })
@@ -433,7 +433,7 @@ describe('10: events', () => {
     ])
   })
 
-  test('a status or a cycle that no event tells; a consent without events', async () => {
+  test('a status or a cycle without event; a consent without events', async () => {
     const [status, cycle] = [await asked(world), await asked(world)]
     expect(
       await findsAfter(async () =>
@@ -451,7 +451,7 @@ describe('10: events', () => {
     ).toEqual([`10 consents ${id}: it has no events`])
   })
 
-  test('a first event that is no import, with a sound chain behind it', async () => {
+  test('a first event that is no import, with a valid chain after it', async () => {
     const { id } = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 90 }) })
     const event = { type: 'link.made', at: world.clock.now(), actor: 'system' } as const
     expect(

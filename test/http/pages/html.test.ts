@@ -10,7 +10,7 @@ describe('html', () => {
     )
   })
 
-  test('no string gets out of text or of a quoted attribute', () => {
+  test('keeps every string inside of text or of a quoted attribute', () => {
     fc.assert(
       fc.property(fc.string(), (value) => {
         const inner = htmlText(html`${value}`)
@@ -20,7 +20,7 @@ describe('html', () => {
     )
   })
 
-  test('data cannot pass for a finished piece', () => {
+  test('does not take data for a finished piece', () => {
     const forged = JSON.parse('{"markup":"<script>"}') as never
     expect(() => htmlText(html`${forged}`)).toThrow(TypeError)
   })

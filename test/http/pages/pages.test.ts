@@ -119,7 +119,7 @@ describe('the start page', () => {
     )
   })
 
-  test('shows a scope it has no words for, once, and never one of its own placeholders', () => {
+  test('shows an unknown scope once, and never one of its own placeholders', () => {
     const page = startPage(
       aStart({ scopes: ['accounts', 'accounts', 'crypto_wallets', 'other', 'unspecified', 'constructor', '<b>x</b>'] }),
     )
@@ -130,13 +130,13 @@ describe('the start page', () => {
     expect(page).toContain('“&lt;b&gt;x&lt;/b&gt;”')
   })
 
-  test('without scopes says what was agreed to, without a validity says no number of days', () => {
+  test('without scopes shows what was agreed to, without a validity no number of days', () => {
     const page = startPage(aStart({ scopes: [], validityDays: undefined }))
     expect(page).toContain('<li>the account data you agreed to')
     expect(page).not.toMatch(/days/)
   })
 
-  test('stays light with endless data', () => {
+  test('stays small with endless data', () => {
     const page = startPage(
       aStart({ scopes: Array.from({ length: 5_000 }, (_, index) => `scope_${index}${'x'.repeat(500)}`) }),
     )
@@ -145,7 +145,7 @@ describe('the start page', () => {
 })
 
 describe('message pages', () => {
-  test('those that can go on lead back to the start link', () => {
+  test('lead back to the start link where the user can go on', () => {
     for (const kind of ['refused-at-bank', 'other-account', 'busy'] as const) {
       expect(show(kind, 'en')).toContain('<a class="button" href="/r/token">Try again</a>')
     }
@@ -157,7 +157,7 @@ describe('message pages', () => {
     expect(show('already-renewed', 'de')).toContain('bis zum 11. November 2026')
   })
 
-  test('being checked looks again by itself only where it is told to', () => {
+  test('being checked reloads by itself only where it should', () => {
     expect(show('being-checked', 'en')).toContain('<meta http-equiv="refresh" content="5; url=/done/abc">')
     expect(show('being-checked', 'en')).toContain('<a class="button" href="/done/abc">Check again</a>')
     const neutral = messagePage('being-checked', { locale: 'en' })
@@ -185,7 +185,7 @@ describe('message pages', () => {
     expect(count(page, /<button /g)).toBe(1)
   })
 
-  test('never leads to another origin', () => {
+  test('never lead to another origin', () => {
     for (const path of ['//evil.test/', 'https://evil.test/', 'javascript:alert(1)', '/x\r\n']) {
       expect(() => messagePage('busy', { locale: 'en', tryAgainPath: path })).toThrow()
       expect(() => messagePage('being-checked', { locale: 'en', recheckPath: path, recheckSeconds: 1 })).toThrow()
@@ -248,7 +248,7 @@ describe('values stay text', () => {
 })
 
 describe('the stylesheet', () => {
-  test('is light, loads nothing and is asked for by the mark of its content', () => {
+  test('is small, loads nothing and is addressed by a hash of its content', () => {
     expect(Buffer.byteLength(stylesheet)).toBeLessThan(5_000)
     expect(stylesheet).not.toMatch(/url\(|@import|https?:/)
     expect(stylesheet).toMatch(/:focus-visible/)

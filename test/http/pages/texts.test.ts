@@ -18,7 +18,7 @@ test('the list of message pages is complete', () => {
   expect([...messageKinds].sort()).toEqual(Object.keys(pageTexts.en.messages).sort())
 })
 
-test('no title is the same in two languages, none is urging', () => {
+test('no title is the same in two languages, none presses the user', () => {
   for (const kind of messageKinds) {
     const titles = locales.map((locale) => pageTexts[locale].messages[kind].title)
     expect(new Set(titles).size).toBe(locales.length)
@@ -62,13 +62,13 @@ describe('mistakes are named by file and place', () => {
     ])
   })
 
-  test('a text nobody shows', () => {
+  test('a text that no page shows', () => {
     expect(broken((texts) => Object.assign(texts.scopes, { salary: 'votre salaire' }))).toEqual([
       'fr.json: "scopes.salary" is used nowhere',
     ])
   })
 
-  test('paragraphs may be parted differently', () => {
+  test('paragraphs may be separated differently', () => {
     expect(
       broken((texts) => (texts.messages.internal.paragraphs = [texts.messages.internal.paragraphs.join(' ')])),
     ).toEqual([])

@@ -85,7 +85,7 @@ const callback: readonly Mutant[] = [
           '      return reply.redirect(`/done/${newDoneId()}`, 303)',
       },
     ],
-    caughtBy: [{ file: tests.callback, only: 'with the database away' }],
+    caughtBy: [{ file: tests.callback, only: 'with the database unavailable' }],
   },
   {
     id: 'answer-when-slow',
@@ -245,7 +245,7 @@ const late: readonly Mutant[] = [
         replace: "locked.authorisation.status !== 'exchanging') return 'already-renewed'",
       },
     ],
-    caughtBy: [{ file: tests.codes, only: 'a worker that was overtaken' }],
+    caughtBy: [{ file: tests.codes, only: 'a worker with a stale claim' }],
   },
   {
     id: 'tokens-only-in-open-cycle',
@@ -260,7 +260,7 @@ const late: readonly Mutant[] = [
           "locked.authorisation.status === 'renewed' || locked.renewal.status !== 'open') return 'already-renewed'",
       },
     ],
-    caughtBy: [{ file: tests.codes, only: 'the cycle was closed while a code was out' }],
+    caughtBy: [{ file: tests.codes, only: 'the cycle was closed while a code was being exchanged' }],
   },
   {
     id: 'tokens-tried-once',
@@ -274,7 +274,7 @@ const late: readonly Mutant[] = [
         replace: 'await store.storeTokenResponse(authorisation.id, response)',
       },
     ],
-    caughtBy: [{ file: tests.verify, only: 'the database is away when the tokens come' }],
+    caughtBy: [{ file: tests.verify, only: 'the database is unavailable when the tokens come' }],
   },
   {
     id: 'rotated-token-tried-once',
@@ -318,7 +318,7 @@ const late: readonly Mutant[] = [
         replace: "if (loaded.authorisation.tokenOwner === 'beside' && ",
       },
     ],
-    caughtBy: [{ file: tests.codes, only: 'while another attempt’s, kept beside' }],
+    caughtBy: [{ file: tests.codes, only: 'while another attempt’s pending token' }],
   },
   {
     id: 'rotated-token-overtaken',

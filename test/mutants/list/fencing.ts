@@ -31,7 +31,7 @@ const epoch: readonly Mutant[] = [
         replace: 'return locked ?? overtaken()',
       },
     ],
-    caughtBy: [{ file: tests.codes, only: 'a worker that was overtaken' }],
+    caughtBy: [{ file: tests.codes, only: 'a worker with a stale claim' }],
   },
   {
     id: 'epoch-exchange-dates',
@@ -45,7 +45,7 @@ const epoch: readonly Mutant[] = [
         replace: 'where: { id: claim.id, status: { in: from } }',
       },
     ],
-    caughtBy: [{ file: tests.codes, only: 'that asked in vain' }],
+    caughtBy: [{ file: tests.codes, only: 'that polled in vain' }],
   },
   {
     id: 'epoch-message',
@@ -167,7 +167,7 @@ const jobIds: readonly Mutant[] = [
         replace: 'UPDATE ${tables[kind].name} AS row SET queued_until = NULL, dispatch_no = row.dispatch_no - 1',
       },
     ],
-    caughtBy: [{ file: tests.sweep, only: 'the queue goes away in the middle' }],
+    caughtBy: [{ file: tests.sweep, only: 'the queue fails in the middle' }],
   },
 ]
 

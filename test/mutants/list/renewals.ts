@@ -14,7 +14,7 @@ const connection: readonly Mutant[] = [
         replace: "const ours =\n    authorisation.route === 'reauth' ||",
       },
     ],
-    caughtBy: [{ file: 'test/processors/loop.test.ts', only: 'somebody else approved' }],
+    caughtBy: [{ file: 'test/processors/loop.test.ts', only: 'another user approved' }],
   },
   {
     id: 'connection-of-me',
@@ -47,7 +47,7 @@ const connection: readonly Mutant[] = [
         replace: "const ours = authorisation.route === 'reauth' || owner === consent.credentialsId",
       },
     ],
-    caughtBy: [{ file: 'test/processors/loop.test.ts', only: 'somebody else approved' }],
+    caughtBy: [{ file: 'test/processors/loop.test.ts', only: 'another user approved' }],
   },
   {
     id: 'connection-of-another-bank',
@@ -86,7 +86,7 @@ const proof: readonly Mutant[] = [
         replace: 'ownCodeSentAt: isCleanAnswer ? authorisation.exchangeStartedAt : undefined,',
       },
     ],
-    caughtBy: [{ file: tests.codes, only: 'the owner of the one beside, no dates' }],
+    caughtBy: [{ file: tests.codes, only: 'the owner of the pending token, no dates' }],
   },
   {
     id: 'proof-by-tokens',
@@ -242,7 +242,7 @@ const outage: readonly Mutant[] = [
         replace: 'code: error.code, counts: true',
       },
     ],
-    caughtBy: [{ file: tests.renew, only: 'the provider is away' }],
+    caughtBy: [{ file: tests.renew, only: 'the provider is unavailable' }],
   },
   {
     id: 'open-circuit-counts',
@@ -275,7 +275,7 @@ const outage: readonly Mutant[] = [
         replace: 'providerError: errorWord(body ?? {}) }',
       },
     ],
-    caughtBy: [{ file: tests.renew, only: 'the provider is away' }],
+    caughtBy: [{ file: tests.renew, only: 'the provider is unavailable' }],
   },
 ]
 

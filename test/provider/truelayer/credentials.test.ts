@@ -24,25 +24,25 @@ const check = async (url: string) => {
   return answer
 }
 
-test('a made-up token that is refused proves the client', async () => {
+test('a refused made-up token proves that the client is accepted', async () => {
   const answer = await check((await provider('invalid_grant', 'never asked')).url)
   expect(answer.ok).toBe(true)
   expect(answer.detail).toContain('lists 2 banks')
 })
 
-test('invalid_client for the made-up token alone is not the last word', async () => {
+test('invalid_client for the made-up token alone does not prove a rejection', async () => {
   const answer = await check((await provider('invalid_client', 'invalid_authorization_code')).url)
   expect(answer.ok).toBe(true)
   expect(answer.detail).toContain('answered invalid_client to a made-up refresh token')
 })
 
-test('invalid_client for both is', async () => {
+test('invalid_client for both the token and the code does', async () => {
   const answer = await check((await provider('invalid_client', 'invalid_client')).url)
   expect(answer.ok).toBe(false)
   expect(answer.detail).toMatch(/^rejected \(invalid_client\)/)
 })
 
-test('what cannot be found out is not called rejected', async () => {
+test('an unclear answer is not called a rejection', async () => {
   expect(await check(await refusedPort())).toEqual({
     ok: false,
     detail: 'could not be found out: the provider could not be reached',

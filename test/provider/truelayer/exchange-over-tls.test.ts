@@ -9,7 +9,7 @@ const trusted = tls.getCACertificates('default')
 beforeAll(() => tls.setDefaultCACertificates([...trusted, selfSigned.cert]))
 afterAll(() => tls.setDefaultCACertificates(trusted))
 
-test('tokens come back', async () => {
+test('the tokens come back', async () => {
   const server = await tlsServer(afterRequest((socket) => void socket.end(response(200, '{"access_token":"opaque"}'))))
   expect(await subject(server.url).exchange()).toMatchObject({ kind: 'tokens' })
   expect(server.requests()).toBe(1)

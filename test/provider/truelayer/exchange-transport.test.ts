@@ -61,7 +61,7 @@ describe('no byte of the request left, so the code may be sent again', () => {
   })
 })
 
-describe('bytes may have left and no whole answer came, so nobody may send the code again', () => {
+describe('bytes may have left and no whole answer came, so the code must not be sent again', () => {
   const cases: Record<string, { script: Parameters<typeof tcpServer>[0]; code: string; timeoutMs?: number }> = {
     'the connection is closed before the request is read': {
       script: (socket) => socket.destroy(),
@@ -161,7 +161,7 @@ describe('bytes may have left and no whole answer came, so nobody may send the c
   }
 
   for (const [name, script] of Object.entries(drips)) {
-    test(`${name}: the time-out is a total one`, async () => {
+    test(`${name}: the time-out covers the whole call`, async () => {
       const server = await tcpServer(afterRequest(script))
       const it = subject(server.url, { requestTimeoutMs: 400 })
       const startedAt = performance.now()
@@ -226,7 +226,7 @@ describe('one request, one connection', () => {
     return [await it.exchange(), await it.exchange()]
   }
 
-  test('a connection that the server offers to keep is not used again', async () => {
+  test('a connection that the server offers to keep open is not used again', async () => {
     const body = JSON.stringify(aTokenBody)
     const server = await tcpServer(
       afterRequest((socket) => void socket.write(response(200, body, { connection: 'keep-alive' }))),
@@ -252,8 +252,8 @@ describe('one request, one connection', () => {
   }
 })
 
-describe('what could not be sent at all is answered, not thrown', () => {
-  test('an address that is none: nothing was seen of a connection, so nothing is promised', async () => {
+describe('a call that could not be sent at all is answered, not thrown', () => {
+  test('an invalid address: no connection was seen, so nothing is promised', async () => {
     const it = subject('no address at all')
     const answer = await it.exchange()
     expect(answer).toEqual(unknown('provider-unreachable'))

@@ -121,7 +121,7 @@ describe('route reauth', () => {
     })
   }
 
-  test('nobody there, no answer, no end', async () => {
+  test('no server, no answer, an answer without end', async () => {
     expect(await subject(await refusedPort()).link()).toEqual(unavailable('provider-unreachable'))
     const silent = await tcpServer(() => {})
     expect(await subject(silent.url, { requestTimeoutMs: 300 }).link()).toEqual(unavailable('provider-timeout'))
@@ -176,7 +176,7 @@ describe('route full', () => {
     expect(new URL(link).searchParams.getAll('redirect_uri')).toEqual(['https://company.example/callback'])
   })
 
-  test('a trailing slash or a path of the auth host is kept sane', async () => {
+  test('a trailing slash or a path of the auth host does no harm', async () => {
     expect(await fullLink({}, 'http://127.0.0.1:4000/tl/')).toMatch(
       /^http:\/\/127\.0\.0\.1:4000\/tl\/\?response_type=code&/,
     )

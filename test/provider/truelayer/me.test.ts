@@ -131,7 +131,7 @@ describe('other answers', () => {
     })
   }
 
-  test('nobody there, or nobody who answers', async () => {
+  test('no server, or a server that does not answer', async () => {
     expect(await subject(await refusedPort()).me()).toEqual(unavailable('provider-unreachable'))
     const silent = await tcpServer(() => {})
     expect(await subject(silent.url, { requestTimeoutMs: 300 }).me()).toEqual(unavailable('provider-timeout'))

@@ -39,7 +39,7 @@ describe('a call goes through', () => {
     await isClosed(proxy)
   })
 
-  test('with the login of its address, decoded', async () => {
+  test('with the decoded login of its address', async () => {
     const server = await tlsServer(tokens)
     const proxy = await connectProxy()
     expect(await subject(server.url, by(withLogin(proxy, 'user:p%40ss%3Aword'))).exchange()).toMatchObject({
@@ -90,7 +90,7 @@ describe('a call goes through', () => {
     expect(process.cpuUsage(before).user / 1_000).toBeLessThan(2_000)
   })
 
-  test('not in clear: a simulator is asked directly', async () => {
+  test('not without TLS: a simulator is called directly', async () => {
     const server = await answering(200, { access_token: 'opaque' })
     const proxy = await connectProxy()
     expect(await subject(server.url, by(proxy.url)).exchange()).toMatchObject({ kind: 'tokens' })
@@ -168,7 +168,7 @@ describe('no tunnel was made: provably not sent, and the proxy is named', () => 
   })
 })
 
-describe('a tunnel, but no TLS inside: not sent either, and the way behind the proxy is to blame', () => {
+describe('a tunnel, but no TLS inside: not sent either, and the path behind the proxy is to blame', () => {
   const cuts: Record<string, ProxyOptions> = {
     cut: { afterTunnel: (client) => client.destroy() },
     reset: { afterTunnel: reset },
@@ -227,7 +227,7 @@ describe('TLS stood inside the tunnel: anything may have been sent', () => {
     expectClean(answer, it)
   })
 
-  test('the request was read, and nobody answers', async () => {
+  test('the request was read, and no answer comes', async () => {
     const server = await tlsServer(afterRequest(() => {}))
     const proxy = await connectProxy()
     expect(await subject(server.url, { ...by(proxy.url), requestTimeoutMs: 800 }).exchange()).toEqual(
@@ -237,7 +237,7 @@ describe('TLS stood inside the tunnel: anything may have been sent', () => {
     await isClosed(proxy)
   })
 
-  test('a 429 of the provider is its own', async () => {
+  test('a 429 of the provider is the provider’s own answer', async () => {
     const server = await tlsServer(
       afterRequest((socket) => void socket.end(response(429, '{}', { 'retry-after': '7' }))),
     )
@@ -286,7 +286,7 @@ describe('NO_PROXY', () => {
     expect(goesByProxy(address, { url: new Secret(far), bypass })).toBe(expected)
   })
 
-  test('this machine is not asked for through another one', () => {
+  test('this machine is never called through a proxy on another one', () => {
     for (const address of [
       'https://localhost:4000',
       'https://127.0.0.1',

@@ -239,7 +239,7 @@ describe('tokens', () => {
     expect(await tokensFrom(body, { 'content-encoding': 'gzip' })).toMatchObject({ credentialsId: 'the-connection' })
   })
 
-  test('a 201, since tokens in hand are never thrown away', async () => {
+  test('a 201, since received tokens are never thrown away', async () => {
     expect(await tokensFrom({ access_token: jwt }, {}, 201)).toMatchObject({ accessToken: jwt })
   })
 

@@ -59,7 +59,7 @@ describe('our Dockerfile', () => {
   const instructions = readDockerfile(readFileSync('Dockerfile', 'utf8'))
   const last = (name: string) => instructions.findLast((one) => one.name === name)
 
-  it('ends as a process without rights that gets signals itself', () => {
+  it('starts a process without rights that gets signals itself', () => {
     expect(last('USER')?.text).toBe('node')
     expect(execForm(last('ENTRYPOINT')?.text ?? '')[0]).toBe('node')
     expect(execForm(last('CMD')?.text ?? '')).toEqual(['start'])
