@@ -1,15 +1,15 @@
 // How a refused write shows in a log: what a processor answers whose epoch had been overtaken, so that it wrote
 // nothing. And which of them are of a process that slept past its lease: a stop by an operator's hand, or a fault
 // elsewhere, makes refusals as well.
-import { CONSENT_OVERTAKEN, OVERTAKEN } from '../src/processors/outcome.ts'
+import { STALE_CLAIM } from '../src/processors/outcome.ts'
 import type { Pause } from './nemesis.ts'
 import { LEASE_MS } from './rig.ts'
 import type { Takeover } from './writes.ts'
 import { writerName } from './writer-name.ts'
 
-const reasons = [OVERTAKEN, CONSENT_OVERTAKEN].map(({ reason }) => JSON.stringify({ reason }).slice(1, -1))
+const staleClaim = JSON.stringify({ reason: STALE_CLAIM.reason }).slice(1, -1)
 
-export const isRefusal = (line: string): boolean => reasons.some((reason) => line.includes(reason))
+export const isRefusal = (line: string): boolean => line.includes(staleClaim)
 
 export interface Refusal {
   /** As the database knows it: by seat and process. */

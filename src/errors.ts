@@ -98,6 +98,18 @@ export class PermanentError extends CodedError {
 }
 
 /**
+ * A write under a claim that another worker, a stop or an import has taken over: nothing of it was kept. Thrown by the
+ * store, answered by the frame of every job (processors/with-claim.ts); no step of a job catches it.
+ */
+export class StaleClaim extends Error {
+  override readonly name = 'StaleClaim'
+
+  constructor() {
+    super('the claim is stale')
+  }
+}
+
+/**
  * A cursor of the event feed that this database's history does not have: it comes from another one, or from after a
  * backup that was restored.
  */

@@ -23,7 +23,7 @@ export const meteredLog = (log: Log, metrics: Pick<Metrics, 'recordAlert'>): Log
   }
 }
 
-/** Counts only what was really written: a write by somebody who had been overtaken is none. */
+/** Counts only what was really written: a write under a stale claim throws. */
 export const meteredStore = (store: Store, metrics: Metrics): Store => ({
   ...store,
   settleSending: async (claim, result, now, code) =>
@@ -43,10 +43,9 @@ export const meteredStore = (store: Store, metrics: Metrics): Store => ({
 const whyPostponed = (code: ErrorCode | undefined): 'away' | 'deferred' | 'postponed' =>
   code === 'mail-away' ? 'away' : code === 'mail-deferred' ? 'deferred' : 'postponed'
 
-const counted = async (write: Promise<boolean>, record: () => void): Promise<boolean> => {
-  const written = await write
-  if (written) record()
-  return written
+const counted = async (write: Promise<void>, record: () => void): Promise<void> => {
+  await write
+  record()
 }
 
 export const meteredProvider = (

@@ -5,7 +5,7 @@ import { PermanentError } from '../errors.ts'
 import type { Claim } from '../store/port.ts'
 import { exchangeCode } from './exchange-code.ts'
 import type { ExchangeDeps, AttemptWithConsent } from './exchange-context.ts'
-import { type Outcome, OVERTAKEN, type JobContext, skipped, snooze } from './outcome.ts'
+import { type JobContext, type Outcome, skipped, snooze } from './outcome.ts'
 import { settleUnknown } from './settle-unknown.ts'
 import { verifyRenewal } from './verify-renewal.ts'
 import { withClaim } from './with-claim.ts'
@@ -51,7 +51,7 @@ const advance = async (
     case 'exchanging':
       // Whoever was sending died, hangs or failed: its lease is over or given back. The code may have been used; only
       // asking can tell.
-      if (!(await store.markUnknown(claim, clock.now(), 'exchange-interrupted', clock.now()))) return OVERTAKEN
+      await store.markUnknown(claim, clock.now(), 'exchange-interrupted', clock.now())
       return settleUnknown(deps, claim, loaded, run)
     case 'verifying':
       return verifyRenewal(deps, claim, loaded, run)

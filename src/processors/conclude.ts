@@ -5,7 +5,7 @@ import { crashPoint } from '../crash-point.ts'
 import type { Claim, NewConnection } from '../store/port.ts'
 import type { Proof } from '../domain/proof.ts'
 import type { ExchangeDeps, AttemptWithConsent } from './exchange-context.ts'
-import { done, type Outcome, OVERTAKEN, snooze } from './outcome.ts'
+import { done, type Outcome, snooze } from './outcome.ts'
 
 /** How soon the outcome of a later code is looked at again. */
 const LATER_CODE_DELAY = Duration.fromObject({ minutes: 1 })
@@ -39,10 +39,8 @@ export const commitProof = async (
   await crashPoint('tokens-adopted')
   if (owner !== 'ours' && (await store.readPendingToken(authorisation.id)) === undefined) {
     // A new connection without a refresh token could never be renewed, nor kept: the old one is all we have.
-    const closed = await store.closeUnrenewed(claim, 'refused', 'not-renewed', clock.now(), 'again')
-    return closed
-      ? notifyAgain(deps, consent.id, 'the new connection came without a refresh token: the user is asked again')
-      : OVERTAKEN
+    await store.closeUnrenewed(claim, 'refused', 'not-renewed', clock.now(), 'again')
+    return notifyAgain(deps, consent.id, 'the new connection came without a refresh token: the user is asked again')
   }
   const { basis, expiresAt, expiresSource } = proof
   const answer = await store.commitRenewal(
@@ -63,8 +61,8 @@ export const commitProof = async (
     )
   if (answer === 'later-code-out') return waitForLaterCode(deps, claim)
   // The cycle was closed meanwhile, by another code or by a stop: this success changes nothing any more.
-  const closed = await store.closeUnrenewed(claim, 'superseded', 'fenced', clock.now(), 'no')
-  return closed ? done('proven, but the cycle had been closed meanwhile') : OVERTAKEN
+  await store.closeUnrenewed(claim, 'superseded', 'fenced', clock.now(), 'no')
+  return done('proven, but the cycle had been closed meanwhile')
 }
 
 /**
@@ -73,18 +71,17 @@ export const commitProof = async (
  */
 export const settleChangedToken = async ({ store, clock }: ExchangeDeps, claim: Claim): Promise<Outcome> => {
   const at = clock.now()
-  if (!(await store.markUnknown(claim, at, 'token-changed', at))) return OVERTAKEN
+  await store.markUnknown(claim, at, 'token-changed', at)
   await crashPoint('change-noted')
-  if (!(await store.scheduleAttempt(claim, at))) return OVERTAKEN
+  await store.scheduleAttempt(claim, at)
   return snooze(at, 'token-changed: which token is alive is settled by asking')
 }
 
 /** A code that was sent after this one may move the expiry once more: the date to keep is the one seen after that. */
 export const waitForLaterCode = async ({ store, clock }: ExchangeDeps, claim: Claim): Promise<Outcome> => {
   const at = clock.now().plus(LATER_CODE_DELAY)
-  return (await store.scheduleAttempt(claim, at))
-    ? snooze(at, 'a later code of this consent is on its way: its outcome comes first')
-    : OVERTAKEN
+  await store.scheduleAttempt(claim, at)
+  return snooze(at, 'a later code of this consent is on its way: its outcome comes first')
 }
 
 /** The user's tokens are no longer ours to use, or no answer could change anything: nobody is asked. */
@@ -93,8 +90,8 @@ export const closeWithoutPolling = async (
   claim: Claim,
   why: string,
 ): Promise<Outcome> => {
-  const closed = await store.closeUnrenewed(claim, 'superseded', 'fenced', clock.now(), 'no')
-  return closed ? done(`${why}: the provider is not asked any more`) : OVERTAKEN
+  await store.closeUnrenewed(claim, 'superseded', 'fenced', clock.now(), 'no')
+  return done(`${why}: the provider is not asked any more`)
 }
 
 /**
@@ -111,8 +108,6 @@ export const closeMismatched = async (
   claim: Claim,
   { consent }: AttemptWithConsent,
 ): Promise<Outcome> => {
-  const closed = await deps.store.closeUnrenewed(claim, 'mismatched', 'other-connection', deps.clock.now(), 'again')
-  return closed
-    ? notifyAgain(deps, consent.id, 'a different connection was approved: nothing of ours changed, the user is told')
-    : OVERTAKEN
+  await deps.store.closeUnrenewed(claim, 'mismatched', 'other-connection', deps.clock.now(), 'again')
+  return notifyAgain(deps, consent.id, 'a different connection was approved: nothing of ours changed, the user is told')
 }

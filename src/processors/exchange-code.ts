@@ -7,7 +7,7 @@ import type { TokenAnswer, Tokens } from '../provider/port.ts'
 import type { Claim, ExchangeStart, TokenResponse } from '../store/port.ts'
 import type { ExchangeDeps, AttemptWithConsent } from './exchange-context.ts'
 import { notifyAgain, closeMismatched } from './conclude.ts'
-import { done, type Outcome, OVERTAKEN, type JobContext, skipped, snooze } from './outcome.ts'
+import { done, type JobContext, type Outcome, skipped, snooze } from './outcome.ts'
 import { persist } from './persist.ts'
 import type { CircuitOpen } from './circuit-breaker.ts'
 import { settleUnknown } from './settle-unknown.ts'
@@ -30,13 +30,10 @@ export const exchangeCode = async (
   const { store, provider, clock } = deps
   const { authorisation, consent } = loaded
   if (clock.now() >= codeExpiresAt(authorisation)) {
-    const closed = await store.closeUnrenewed(claim, 'refused', 'code-too-old', clock.now(), 'again')
-    return closed
-      ? notifyAgain(deps, consent.id, 'the code could not be sent while it lived: the user is asked again')
-      : OVERTAKEN
+    await store.closeUnrenewed(claim, 'refused', 'code-too-old', clock.now(), 'again')
+    return notifyAgain(deps, consent.id, 'the code could not be sent while it lived: the user is asked again')
   }
   const start = await store.beginExchange(claim, clock.now())
-  if (start.kind === 'overtaken') return OVERTAKEN
   if (start.kind === 'superseded') {
     await store.closeUnrenewed(claim, 'superseded', 'fenced', clock.now(), 'no')
     return skipped('the cycle is closed: the code stays unsent')
@@ -78,15 +75,15 @@ const settleAnswer = async (
     case 'circuit-open': {
       const until = requeueAt(clock.now(), loaded.authorisation, answer)
       // Unwritten, it would look like a code that may have been used.
-      const returned = await persist(async () => store.requeueCode(claim, until, answer.code), run.signal)
-      return returned ? snooze(until, `${answer.code}: the code was not processed and is sent again`) : OVERTAKEN
+      await persist(async () => store.requeueCode(claim, until, answer.code), run.signal)
+      return snooze(until, `${answer.code}: the code was not processed and is sent again`)
     }
     case 'refused': {
-      const closed = await store.closeUnrenewed(claim, 'refused', answer.code, clock.now(), 'again')
-      return closed ? notifyAgain(deps, loaded.consent.id, `${answer.code}: the user is asked again`) : OVERTAKEN
+      await store.closeUnrenewed(claim, 'refused', answer.code, clock.now(), 'again')
+      return notifyAgain(deps, loaded.consent.id, `${answer.code}: the user is asked again`)
     }
     case 'unknown':
-      if (!(await store.markUnknown(claim, clock.now(), 'exchange-unknown', clock.now()))) return OVERTAKEN
+      await store.markUnknown(claim, clock.now(), 'exchange-unknown', clock.now())
       return settleUnknown(deps, claim, loaded, run)
   }
 }
@@ -126,7 +123,7 @@ const storeTokens = async (
   if (stored === 'already-renewed') return skipped('this authorisation had been renewed already')
   if (stored === 'token-changed') {
     await crashPoint('tokens-beside')
-    if (!(await store.markUnknown(claim, clock.now(), 'token-changed', clock.now()))) return OVERTAKEN
+    await store.markUnknown(claim, clock.now(), 'token-changed', clock.now())
     return settleUnknown(deps, claim, loaded, run)
   }
   await crashPoint('tokens-stored')

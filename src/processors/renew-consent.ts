@@ -11,10 +11,10 @@ import type { Authorisation, ConsentView, Notification, Renewal } from '../domai
 import { nextAction, type NextAction } from '../domain/next-action.ts'
 import { openRoutes } from '../domain/open-routes.ts'
 import type { Policy } from '../domain/policy.ts'
-import { PermanentError, TransientError } from '../errors.ts'
+import { PermanentError, StaleClaim, TransientError } from '../errors.ts'
 import type { Claim, Dispatching, RenewalStep, Renewals, Views } from '../store/port.ts'
 import type { Enqueue } from './enqueue.ts'
-import { CONSENT_OVERTAKEN, done, type Outcome, type JobContext, skipped, snooze } from './outcome.ts'
+import { done, type JobContext, type Outcome, skipped, snooze } from './outcome.ts'
 import type { Prepared, PrepareAuthorisation } from './prepare-authorisation.ts'
 import { withClaim } from './with-claim.ts'
 
@@ -49,17 +49,14 @@ export const renewConsent = (deps: RenewConsentDeps) => {
             await store.release(claim)
             return skipped(next.reason)
           case 'wait':
-            return (await store.scheduleConsent(claim, next.at, next.reason))
-              ? skipped(`nothing is due before ${next.at.toISO()}: ${next.reason}`)
-              : CONSENT_OVERTAKEN
+            await store.scheduleConsent(claim, next.at, next.reason)
+            return skipped(`nothing is due before ${next.at.toISO()}: ${next.reason}`)
           case 'lapse':
-            return (await store.closeByRule(claim, 'lapsed', now, next.reason))
-              ? done(`lapsed: ${next.reason}`)
-              : CONSENT_OVERTAKEN
+            await store.closeByRule(claim, 'lapsed', now, next.reason)
+            return done(`lapsed: ${next.reason}`)
           case 'close-unsupported':
-            return (await store.closeByRule(claim, 'unsupported', now, next.reason))
-              ? done(`closed as unsupported: ${next.reason}`)
-              : CONSENT_OVERTAKEN
+            await store.closeByRule(claim, 'unsupported', now, next.reason)
+            return done(`closed as unsupported: ${next.reason}`)
           case 'renew':
             return await takeStep(deps, claim, view, next, now)
         }
@@ -88,7 +85,7 @@ const takeStep = async (
     return snooze(until, `the provider refused to make a link (${prepared.detail})`)
   }
   const step = stepOf(view, due, prepared, now, policy)
-  if (!(await store.commitStep(claim, step))) return CONSENT_OVERTAKEN
+  await store.commitStep(claim, step)
   await crashPoint('step-committed')
   if (step.message !== undefined) await deps.enqueue('notification', step.message.id)
   return done(
@@ -213,6 +210,7 @@ const settleFailure = async (
   now: DateTime,
   error: unknown,
 ): Promise<Outcome> => {
+  if (error instanceof StaleClaim) throw error
   if (error instanceof PermanentError && error.code === 'cell-unreadable') {
     await store.closeByRule(claim, 'quarantined', now, error.message)
     await crashPoint('quarantined-for-token')
@@ -229,7 +227,7 @@ const settleFailure = async (
         counts: true,
         outages: 0,
       })
-      .catch(() => false)
+      .catch(() => undefined)
     throw error
   }
   if (!run.lastAttempt) throw error

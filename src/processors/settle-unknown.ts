@@ -20,7 +20,7 @@ import {
   waitForLaterCode,
 } from './conclude.ts'
 import { judgeMe } from './judge-me.ts'
-import { type Outcome, OVERTAKEN, type JobContext, snooze } from './outcome.ts'
+import { type JobContext, type Outcome, snooze } from './outcome.ts'
 import { persist } from './persist.ts'
 
 export const settleUnknown = async (
@@ -212,8 +212,8 @@ const concludeNotRenewed = async (
   { consent }: AttemptWithConsent,
   code: ErrorCode,
 ): Promise<Outcome> => {
-  const closed = await deps.store.closeUnrenewed(claim, 'refused', code, deps.clock.now(), 'again')
-  return closed ? notifyAgain(deps, consent.id, `${code}: not renewed, the user is asked again`) : OVERTAKEN
+  await deps.store.closeUnrenewed(claim, 'refused', code, deps.clock.now(), 'again')
+  return notifyAgain(deps, consent.id, `${code}: not renewed, the user is asked again`)
 }
 
 /**
@@ -231,9 +231,8 @@ const pollAfterOutage = async (
   const [since, now] = [authorisation.codeReceivedAt ?? authorisation.issuedAt, clock.now()]
   const planned = nextSettleAt({ codeReceivedAt: since, pollCount: authorisation.pollCount + 1, now })
   const at = nextPollAfterOutage({ since, now, planned, key: authorisation.id })
-  return (await store.schedulePoll(claim, at, code))
-    ? snooze(at, `${code}: the provider is away, asked again then`)
-    : OVERTAKEN
+  await store.schedulePoll(claim, at, code)
+  return snooze(at, `${code}: the provider is away, asked again then`)
 }
 
 const pollLater = async (
@@ -246,7 +245,6 @@ const pollLater = async (
   const codeReceivedAt = authorisation.codeReceivedAt ?? authorisation.issuedAt
   const planned = nextSettleAt({ codeReceivedAt, pollCount: authorisation.pollCount + 1, now: requestedAt })
   const at = planned > notBefore ? planned : notBefore
-  return (await store.schedulePoll(claim, at, code))
-    ? snooze(at, `${code}: the outcome is still unknown, asked again then`)
-    : OVERTAKEN
+  await store.schedulePoll(claim, at, code)
+  return snooze(at, `${code}: the outcome is still unknown, asked again then`)
 }

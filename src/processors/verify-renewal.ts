@@ -10,7 +10,7 @@ import type { Claim } from '../store/port.ts'
 import type { ExchangeDeps, AttemptWithConsent } from './exchange-context.ts'
 import { notifyAgain, closeMismatched, closeWithoutPolling, commitProof } from './conclude.ts'
 import { judgeMe } from './judge-me.ts'
-import { type Outcome, OVERTAKEN, type JobContext, snooze } from './outcome.ts'
+import { type JobContext, type Outcome, snooze } from './outcome.ts'
 import { settleUnknown } from './settle-unknown.ts'
 
 export const verifyRenewal = async (
@@ -58,13 +58,13 @@ const pollLater = async (
   const { store, clock } = deps
   const { authorisation, consent } = loaded
   const at = nextVerifyAt(authorisation.answeredAt ?? authorisation.issuedAt, requestedAt)
-  if (at !== undefined)
-    return (await store.schedulePoll(claim, at, code)) ? snooze(at, `${code}: asked again then`) : OVERTAKEN
+  if (at !== undefined) {
+    await store.schedulePoll(claim, at, code)
+    return snooze(at, `${code}: asked again then`)
+  }
   if (code !== 'not-proven') return settleByRefresh(deps, claim, loaded, code, run)
-  const closed = await store.closeUnrenewed(claim, 'refused', 'not-renewed', clock.now(), 'again')
-  return closed
-    ? notifyAgain(deps, consent.id, 'an hour after the exchange nothing shows a renewal: the user is asked again')
-    : OVERTAKEN
+  await store.closeUnrenewed(claim, 'refused', 'not-renewed', clock.now(), 'again')
+  return notifyAgain(deps, consent.id, 'an hour after the exchange nothing shows a renewal: the user is asked again')
 }
 
 /** What these tokens cannot tell, a refresh can. */
@@ -76,5 +76,6 @@ const settleByRefresh = async (
   run: JobContext,
 ): Promise<Outcome> => {
   const at = deps.clock.now()
-  return (await deps.store.markUnknown(claim, at, code, at)) ? settleUnknown(deps, claim, loaded, run) : OVERTAKEN
+  await deps.store.markUnknown(claim, at, code, at)
+  return settleUnknown(deps, claim, loaded, run)
 }

@@ -1,6 +1,5 @@
 // What operators do to a consent by hand. Every change is one transaction under the consent's lock, moves the epoch and
 // leaves an event with its reason; asked twice, it changes nothing the second time.
-import { checkRenewalTransition } from '../domain/lifecycle.ts'
 import type { Policy } from '../domain/policy.ts'
 import { judgeRequest, nextStepHint } from '../domain/renewal-request.ts'
 import { ruleFor } from '../domain/rules.ts'
@@ -10,6 +9,7 @@ import { isTerminal } from '../domain/lifecycle.ts'
 import type { Database, Transaction } from './database.ts'
 import { appendEvent, type EventType } from './events.ts'
 import { lockConsent, lockRenewal } from './locks.ts'
+import { moveOne } from './moves.ts'
 import { tokenContext } from './refresh-token.ts'
 import { closeConsent, newId, reopenConsent, reviveMessages } from './renewals.ts'
 import { toConsent } from './rows.ts'
@@ -205,8 +205,7 @@ const openForRequest = async (
 ): Promise<number> => {
   const route = onlyFull ? { route: 'full' } : {}
   if (current !== undefined && (current.status === 'open' || current.status === 'lapsed')) {
-    if (current.status !== 'open') checkRenewalTransition(current.status, 'open')
-    await tx.renewal.update({ where: { id: current.id }, data: { status: 'open', closedAt: null, manualNo, ...route } })
+    await moveOne(tx, 'renewal', current, 'open', { orAlready: true, data: { closedAt: null, manualNo, ...route } })
     return current.cycle
   }
   const cycle = current === undefined ? consent.cycle : consent.cycle + 1

@@ -3,15 +3,15 @@
 import type { DateTime } from 'luxon'
 import type { Vault } from '../crypto/vault.ts'
 import { type ContactField, type ImportDecision, decideImport, expiryOf } from '../domain/import-decision.ts'
-import { checkConsentTransition } from '../domain/lifecycle.ts'
-import type { ConsentStatus } from '../domain/model.ts'
 import { nextAction } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
 import { ruleFor } from '../domain/rules.ts'
 import { isTerminal } from '../domain/lifecycle.ts'
 import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
 import type { ImportRow, RowResult } from './administration-port.ts'
+import type { NoStatus } from './database.ts'
 import { chainEvent, type ChainedEvent, type EventType } from './events.ts'
+import { moveRow } from './moves.ts'
 import { sealToken, tokenContext } from './refresh-token.ts'
 import { newId } from './renewals.ts'
 import { instant, toConsent } from './rows.ts'
@@ -56,13 +56,13 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   }
   for (const row of ours) hold(row)
 
-  const change = (row: ConsentRow, values: Partial<ConsentRow>): void => {
+  const change = (row: ConsentRow, values: Partial<ConsentRow> & NoStatus): void => {
     Object.assign(row, values, { updatedAt: at })
     changed.add(row)
   }
 
   /** Whoever works on this consent right now writes nothing more. */
-  const fence = (row: ConsentRow, values: Partial<ConsentRow>): void =>
+  const fence = (row: ConsentRow, values: Partial<ConsentRow> & NoStatus): void =>
     change(row, { ...values, epoch: row.epoch + 1, leaseUntil: null, queuedUntil: null })
 
   const record = (row: ConsentRow, type: EventType, reason: string | undefined, data: Prisma.InputJsonObject): void => {
@@ -147,7 +147,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     tokenDiffers: boolean,
   ): void => {
     const { cycle, expiresAt: before } = row
-    if (row.status === 'lapsed' || row.status === 'unsupported') moveTo(row, 'active')
+    if (row.status === 'lapsed' || row.status === 'unsupported') moveRow('consent', row, 'active')
     fence(row, { ...pick(imported, fields), ...datesOf(imported), ...withoutFailure, cycle: cycle + 1, mismatches: 0 })
     if (tokenDiffers) replaceToken(row, imported.refreshToken)
     if (row.status === 'active') change(row, dateOfFreshCycle(row, 'repaired by import'))
@@ -181,7 +181,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   }
 
   const supersede = (older: ConsentRow, newer: ConsentRow): void => {
-    moveTo(older, 'superseded')
+    moveRow('consent', older, 'superseded')
     fence(older, { nextActionAt: null, nextActionReason: null, supersededById: newer.id })
     supersededIds.add(older.id)
     record(older, 'consent.superseded', 'an import says that a newer connection took its place', {
@@ -310,11 +310,6 @@ const newRecordDefaults = {
   ...withoutFailure,
 }
 
-const moveTo = (row: ConsentRow, to: ConsentStatus): void => {
-  checkConsentTransition(row.status as ConsentStatus, to)
-  row.status = to
-}
-
-const pick = (row: ImportRow, fields: readonly ContactField[]): Partial<ConsentRow> =>
+const pick = (row: ImportRow, fields: readonly ContactField[]): Partial<Pick<ConsentRow, ContactField>> =>
   Object.fromEntries(fields.map((field) => [field, row[field]]))
 const snakeCase = (field: string): string => field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

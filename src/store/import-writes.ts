@@ -5,6 +5,7 @@ import { Prisma } from '../generated/prisma/client.ts'
 import { clearVerifiers } from './authorisation-row.ts'
 import type { Transaction } from './database.ts'
 import type { ChainedEvent } from './events.ts'
+import { moveAll, moveSql } from './moves.ts'
 
 /** One key for all imports: any number that no other lock of the program has. */
 const WORDS_LOCK = 7_203_011
@@ -113,15 +114,9 @@ export const closeCycles = async (
 ): Promise<void> => {
   if (consentIds.length === 0) return
   const ids = [...consentIds]
-  await tx.renewal.updateMany({
-    where: { consentId: { in: ids }, status: 'open' },
-    data: { status: as, closedAt: now },
-  })
+  await moveAll(tx, 'renewal', as, { where: { consentId: { in: ids } }, data: { closedAt: now } })
   await clearVerifiers(tx, { consentId: { in: ids } })
-  await tx.notification.updateMany({
-    where: { consentId: { in: ids }, status: 'pending' },
-    data: { status: 'cancelled', nextActionAt: null },
-  })
+  await moveAll(tx, 'notification', 'cancelled', { where: { consentId: { in: ids } }, data: { nextActionAt: null } })
 }
 
 /**
@@ -130,12 +125,13 @@ export const closeCycles = async (
  */
 export const reviveUnreached = async (tx: Transaction, consentIds: readonly string[], now: Date): Promise<void> => {
   if (consentIds.length === 0) return
+  const { sets, allowed } = moveSql('notification', 'pending', { alias: 'message', from: ['failed'] })
   await tx.$executeRaw`
     UPDATE notifications AS message
-    SET status = 'pending', next_action_at = ${now}, error_code = NULL, attempts = 0, lease_until = NULL, queued_until
+    SET ${sets}, next_action_at = ${now}, error_code = NULL, attempts = 0, lease_until = NULL, queued_until
       = NULL, epoch = message.epoch + 1
     FROM consents AS consent, renewals AS renewal
-    WHERE message.consent_id = ANY(${[...consentIds]}::uuid[]) AND message.status = 'failed' AND message.error_code =
+    WHERE message.consent_id = ANY(${[...consentIds]}::uuid[]) AND ${allowed} AND message.error_code =
       'no-channel'
       AND consent.id = message.consent_id AND consent.cycle = message.cycle AND renewal.id = message.renewal_id AND
         renewal.status = 'open'`

@@ -103,11 +103,11 @@ export interface RenewalStep {
   readonly reason: string
 }
 
-/** Writes of a reauth job. Each is fenced by the claim's epoch and answers false when it had been overtaken. */
+/** Writes of a reauth job. Each throws StaleClaim when another worker, a stop or an import has taken the claim over. */
 export interface Renewals {
   /** Renewal, authorisation and notification rows in one transaction; gives the lease back. */
-  commitStep(claim: Claim, step: RenewalStep): Promise<boolean>
-  scheduleConsent(claim: Claim, at: DateTime, reason: string): Promise<boolean>
+  commitStep(claim: Claim, step: RenewalStep): Promise<void>
+  scheduleConsent(claim: Claim, at: DateTime, reason: string): Promise<void>
   /**
    * `counts`: whether it is the consent's own failure; an outage is not. `outages`: how many in a row by now, if that
    * changes.
@@ -115,13 +115,8 @@ export interface Renewals {
   backOff(
     claim: Claim,
     failure: { now: DateTime; until: DateTime; code: ErrorCode; counts: boolean; outages?: number; detail?: string },
-  ): Promise<boolean>
-  closeByRule(
-    claim: Claim,
-    as: 'lapsed' | 'unsupported' | 'quarantined',
-    now: DateTime,
-    reason: string,
-  ): Promise<boolean>
+  ): Promise<void>
+  closeByRule(claim: Claim, as: 'lapsed' | 'unsupported' | 'quarantined', now: DateTime, reason: string): Promise<void>
 }
 
 /** What the start page and the pages after the bank show. No secret, no address. */
@@ -174,7 +169,6 @@ export type ExchangeStart =
   | { readonly kind: 'busy' }
   /** The cycle closed, or the consent no longer takes a code: it stays unsent. */
   | { readonly kind: 'superseded' }
-  | { readonly kind: 'overtaken' }
 
 export interface TokenResponse {
   readonly accessToken: Secret
@@ -210,8 +204,8 @@ export type CommitAnswer =
   | 'mismatched'
   /** Another code was sent since the proof was asked for, or is being sent or proven: nothing was written. */
   | 'later-code-out'
-  /** By another worker, or the cycle was closed meanwhile: nothing was written. */
-  | 'overtaken'
+  /** The cycle was closed meanwhile: nothing was written. */
+  | 'cycle-closed'
 
 export interface RotatedToken {
   readonly consentId: string
@@ -264,16 +258,16 @@ export interface Exchanges {
    */
   storeRotated(rotated: RotatedToken): Promise<boolean>
   /** Certainly not processed: back to `code_received`, tried again at `at`. */
-  requeueCode(claim: Claim, at: DateTime, code: ErrorCode): Promise<boolean>
+  requeueCode(claim: Claim, at: DateTime, code: ErrorCode): Promise<void>
   /** Asks again at `at` in the same status; counts the question. */
-  schedulePoll(claim: Claim, at: DateTime, code: ErrorCode): Promise<boolean>
+  schedulePoll(claim: Claim, at: DateTime, code: ErrorCode): Promise<void>
   /** Another look at `at` that does not count as a question. */
-  scheduleAttempt(claim: Claim, at: DateTime): Promise<boolean>
+  scheduleAttempt(claim: Claim, at: DateTime): Promise<void>
   /**
    * With `token-changed` also for one that is `unknown` already: from then on the stored token is the one to compare
    * with.
    */
-  markUnknown(claim: Claim, at: DateTime, code: ErrorCode, now: DateTime): Promise<boolean>
+  markUnknown(claim: Claim, at: DateTime, code: ErrorCode, now: DateTime): Promise<void>
   /**
    * Closes the authorisation without success; `ask` dates the consent for a new message. The third mismatch quarantines
    * it.
@@ -284,7 +278,7 @@ export interface Exchanges {
     code: ErrorCode,
     now: DateTime,
     ask: 'again' | 'no',
-  ): Promise<boolean>
+  ): Promise<void>
   /** The proven success: closes the cycle, dates the next one. */
   commitRenewal(claim: Claim, proof: Proof, newConnection?: NewConnection): Promise<CommitAnswer>
 }
@@ -306,20 +300,15 @@ export interface Notifications {
   getNotification(id: string): Promise<{ notification: Notification; view: ConsentView } | undefined>
   /** Commits the intent to send, the cap's reservation included, before anything is handed to the channel. */
   beginSending(claim: Claim, now: DateTime, messagesPerHour: number): Promise<SendingStart>
-  settleSending(
-    claim: Claim,
-    result: 'sent' | 'uncertain' | 'failed',
-    now: DateTime,
-    code?: ErrorCode,
-  ): Promise<boolean>
+  settleSending(claim: Claim, result: 'sent' | 'uncertain' | 'failed', now: DateTime, code?: ErrorCode): Promise<void>
   /**
    * Certainly not handed over, or not now: pending again. `tried`: whether it counts as one of its tries. What was
    * `sending` gives its place in the hour's cap back.
    */
-  reschedule(claim: Claim, at: DateTime, options: { now: DateTime; tried: boolean; code?: ErrorCode }): Promise<boolean>
-  cancel(claim: Claim, now: DateTime, reason: string): Promise<boolean>
+  reschedule(claim: Claim, at: DateTime, options: { now: DateTime; tried: boolean; code?: ErrorCode }): Promise<void>
+  cancel(claim: Claim, now: DateTime, reason: string): Promise<void>
   /** A person's retry of a message that was certainly not taken. */
-  reviveFailed(claim: Claim, now: DateTime): Promise<boolean>
+  reviveFailed(claim: Claim, now: DateTime): Promise<void>
 }
 
 /**

@@ -2,14 +2,14 @@
 import { randomUUID } from 'node:crypto'
 import type { DateTime } from 'luxon'
 import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
-import { checkConsentTransition } from '../domain/lifecycle.ts'
 import type { ConsentStatus } from '../domain/model.ts'
 import type { ErrorCode } from '../errors.ts'
 import { isTerminal } from '../domain/lifecycle.ts'
 import { authorisationRow, clearVerifiers } from './authorisation-row.ts'
-import { type Database, type Transaction, fenced } from './database.ts'
+import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
 import { lockClaimedConsent } from './locks.ts'
+import { moveAll, moveOne } from './moves.ts'
 import type { Renewals, RenewalStep } from './port.ts'
 
 /** What every finished look at a consent leaves behind: no lease, no dispatch mark. */
@@ -23,7 +23,7 @@ const withoutFailure = {
 
 export const renewals = (db: Database): Renewals => ({
   commitStep: async (claim, step) =>
-    fenced(db, async (tx) => {
+    db.prisma.$transaction(async (tx) => {
       const consent = await lockClaimedConsent(tx, claim)
       if (step.open !== undefined) await openCycle(tx, consent, step, step.open)
       if (step.authorisation !== undefined) {
@@ -53,7 +53,7 @@ export const renewals = (db: Database): Renewals => ({
     }),
 
   scheduleConsent: async (claim, at, reason) =>
-    fenced(db, async (tx) => {
+    db.prisma.$transaction(async (tx) => {
       const consent = await lockClaimedConsent(tx, claim)
       await tx.consent.update({
         where: { id: consent.id },
@@ -62,7 +62,7 @@ export const renewals = (db: Database): Renewals => ({
     }),
 
   backOff: async (claim, { now, until, code, counts, outages, detail }) =>
-    fenced(db, async (tx) => {
+    db.prisma.$transaction(async (tx) => {
       const consent = await lockClaimedConsent(tx, claim)
       await tx.consent.update({
         where: { id: consent.id },
@@ -89,7 +89,7 @@ export const renewals = (db: Database): Renewals => ({
     }),
 
   closeByRule: async (claim, as, now, reason) =>
-    fenced(db, async (tx) => {
+    db.prisma.$transaction(async (tx) => {
       const consent = await lockClaimedConsent(tx, claim)
       await closeConsent(tx, consent, { as, now })
       await appendEvent(tx, consent.id, { type: `consent.${as}`, at: now, actor: 'system', reason })
@@ -130,7 +130,7 @@ const queueMessage = async (
 ): Promise<void> => {
   // An older message that never left (the mail server was away) says nothing this one does not: two at once would be a
   // nuisance.
-  await tx.notification.updateMany({ where: { renewalId: step.renewalId, status: 'pending' }, data: cancelled })
+  await moveAll(tx, 'notification', 'cancelled', { where: { renewalId: step.renewalId }, data: withoutDate })
   await tx.notification.create({
     data: {
       id: message.id,
@@ -153,19 +153,19 @@ const queueMessage = async (
   })
 }
 
-const cancelled = { status: 'cancelled', nextActionAt: null } satisfies Prisma.NotificationUpdateManyMutationInput
+const withoutDate = { nextActionAt: null } as const
 
 /** Nothing of this cycle is sent any more; what is being sent right now (`sending`) is settled by its own worker. */
 export const cancelMessages = async (tx: Transaction, consentId: string): Promise<void> => {
-  await tx.notification.updateMany({ where: { consentId, status: 'pending' }, data: cancelled })
+  await moveAll(tx, 'notification', 'cancelled', { where: { consentId }, data: withoutDate })
 }
 
 /** The ledger makes no rung a second time: what a pause stopped would never be asked again. */
 const ON_HOLD = 'on-hold' satisfies ErrorCode
 const holdMessages = async (tx: Transaction, consentId: string): Promise<void> => {
-  await tx.notification.updateMany({
-    where: { consentId, status: 'pending' },
-    data: { ...cancelled, errorCode: ON_HOLD },
+  await moveAll(tx, 'notification', 'cancelled', {
+    where: { consentId },
+    data: { ...withoutDate, errorCode: ON_HOLD },
   })
 }
 
@@ -174,10 +174,10 @@ const holdMessages = async (tx: Transaction, consentId: string): Promise<void> =
  * is decided then.
  */
 export const reviveMessages = async (tx: Transaction, renewalId: string, now: DateTime): Promise<void> => {
-  await tx.notification.updateMany({
-    where: { renewalId, status: 'cancelled', errorCode: ON_HOLD },
+  await moveAll(tx, 'notification', 'pending', {
+    from: ['cancelled'],
+    where: { renewalId, errorCode: ON_HOLD },
     data: {
-      status: 'pending',
       nextActionAt: now.toJSDate(),
       errorCode: null,
       leaseUntil: null,
@@ -196,12 +196,9 @@ export const closeConsent = async (
   consent: ConsentRow,
   { as, now, supersededById }: { as: Exclude<ConsentStatus, 'active'>; now: DateTime; supersededById?: string },
 ): Promise<void> => {
-  checkConsentTransition(consent.status as ConsentStatus, as)
-  await tx.consent.update({
-    where: { id: consent.id },
+  await moveOne(tx, 'consent', consent, as, {
     data: {
       ...released,
-      status: as,
       nextActionAt: null,
       nextActionReason: null,
       epoch: { increment: 1 },
@@ -215,9 +212,9 @@ export const closeConsent = async (
     return
   }
   await cancelMessages(tx, consent.id)
-  await tx.renewal.updateMany({
-    where: { consentId: consent.id, status: 'open' },
-    data: { status: as === 'lapsed' ? 'lapsed' : 'cancelled', closedAt: now.toJSDate() },
+  await moveAll(tx, 'renewal', as === 'lapsed' ? 'lapsed' : 'cancelled', {
+    where: { consentId: consent.id },
+    data: { closedAt: now.toJSDate() },
   })
   if (isTerminal({ status: as })) await clearVerifiers(tx, { consentId: consent.id })
 }
@@ -229,13 +226,11 @@ export const reopenConsent = async (
   now: DateTime,
   reason: string,
 ): Promise<void> => {
-  if (consent.status !== 'active') checkConsentTransition(consent.status as ConsentStatus, 'active')
-  await tx.consent.update({
-    where: { id: consent.id },
+  await moveOne(tx, 'consent', consent, 'active', {
+    orAlready: true,
     data: {
       ...released,
       ...withoutFailure,
-      status: 'active',
       nextActionAt: now.toJSDate(),
       nextActionReason: reason,
       epoch: { increment: 1 },

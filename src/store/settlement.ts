@@ -5,16 +5,15 @@ import type {
   Consent as ConsentRow,
   Renewal as RenewalRow,
 } from '../generated/prisma/client.ts'
-import { checkAuthorisationTransition, checkRenewalTransition } from '../domain/lifecycle.ts'
-import type { AuthorisationStatus, RenewalStatus } from '../domain/model.ts'
 import { isTerminal, acceptsCode } from '../domain/lifecycle.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import { clearedSecrets, clearVerifiers, openCell } from './authorisation-row.ts'
-import { type Database, type Transaction, overtaken } from './database.ts'
+import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
 import { closeCycles } from './import-writes.ts'
 import { lockClaimedAuthorisation, lockConsent } from './locks.ts'
+import { moveAll, moveOne } from './moves.ts'
 import type { Claim, CommitAnswer, NewConnection, Proof } from './port.ts'
 import { sealToken } from './refresh-token.ts'
 import { cancelMessages, closeConsent, newId, reopenConsent } from './renewals.ts'
@@ -33,12 +32,9 @@ interface End {
 
 export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): Promise<void> => {
   const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
-  checkAuthorisationTransition(authorisation.status as AuthorisationStatus, end.as)
-  await tx.authorisation.update({
-    where: { id: claim.id },
+  await moveOne(tx, 'authorisation', authorisation, end.as, {
     data: {
       ...clearedSecrets,
-      status: end.as,
       errorCode: end.code,
       nextActionAt: null,
       leaseUntil: null,
@@ -69,7 +65,6 @@ const countMismatch = async (tx: Transaction, consent: ConsentRow, now: DateTime
   const { mismatches } = await tx.consent.update({
     where: { id: consent.id },
     data: { mismatches: { increment: 1 } },
-    select: { mismatches: true },
   })
   if (mismatches < MISMATCHES_ALLOWED || (consent.status !== 'active' && consent.status !== 'paused')) return false
   await closeConsent(tx, consent, { as: 'quarantined', now })
@@ -88,9 +83,9 @@ export const commitRenewal = async (
   claim: Claim,
   proof: Proof,
   newConnection: NewConnection | undefined,
-): Promise<Exclude<CommitAnswer, 'overtaken'>> => {
+): Promise<CommitAnswer> => {
   const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
-  if (!acceptsCode(consent, renewal)) overtaken()
+  if (!acceptsCode(consent, renewal)) return 'cycle-closed'
   if (await isLaterCodeOut(tx, consent.id, claim.id, proof.requestedAt)) return 'later-code-out'
   const known = newConnection === undefined ? undefined : await lockKnown(tx, newConnection)
   const conflict = known === undefined ? undefined : conflictOf(consent, known)
@@ -104,19 +99,12 @@ export const commitRenewal = async (
     })
     return 'mismatched'
   }
-  checkAuthorisationTransition(authorisation.status as AuthorisationStatus, 'renewed')
-  checkRenewalTransition(renewal.status as RenewalStatus, 'renewed')
   const now = proof.provenAt.toJSDate()
   // The others first: `authorisations_one_success` and the reader both want exactly one winner.
-  await tx.authorisation.updateMany({
-    where: {
-      renewalId: renewal.id,
-      id: { not: claim.id },
-      status: { in: ['issued', 'code_received', 'verifying', 'unknown'] },
-    },
+  await moveAll(tx, 'authorisation', 'superseded', {
+    where: { renewalId: renewal.id, id: { not: claim.id } },
     data: {
       ...clearedSecrets,
-      status: 'superseded',
       nextActionAt: null,
       queuedUntil: null,
       closedAt: now,
@@ -125,11 +113,9 @@ export const commitRenewal = async (
     },
   })
   await clearVerifiers(tx, { renewalId: renewal.id })
-  await tx.authorisation.update({
-    where: { id: claim.id },
+  await moveOne(tx, 'authorisation', authorisation, 'renewed', {
     data: {
       ...clearedSecrets,
-      status: 'renewed',
       errorCode: null,
       nextActionAt: null,
       leaseUntil: null,
@@ -137,10 +123,8 @@ export const commitRenewal = async (
       closedAt: now,
     },
   })
-  await tx.renewal.update({
-    where: { id: renewal.id },
+  await moveOne(tx, 'renewal', renewal, 'renewed', {
     data: {
-      status: 'renewed',
       closedAt: now,
       proof: {
         basis: proof.basis,
@@ -229,7 +213,8 @@ interface Move {
  */
 const moveToNewConnection = async (db: Database, tx: Transaction, move: Move): Promise<void> => {
   const { consent, authorisation, proof, newConnection, known } = move
-  const token = openCell(db.vault, 'new_refresh_token', authorisation.id, authorisation.newRefreshToken ?? overtaken())
+  if (authorisation.newRefreshToken === null) throw new Error('a new connection without a refresh token')
+  const token = openCell(db.vault, 'new_refresh_token', authorisation.id, authorisation.newRefreshToken)
   const id = known?.id ?? newId()
   if (known === undefined) await createSuccessor(db, tx, id, token, move)
   // Opted out or revoked since the import brought it: nothing brings it back.

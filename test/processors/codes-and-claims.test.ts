@@ -23,6 +23,7 @@ import {
   seen,
   withCode,
 } from './rig.ts'
+import { planting } from '../setup/plant.ts'
 
 let world: World
 beforeAll(async () => {
@@ -295,7 +296,7 @@ describe('a code for an authorisation that had ended', () => {
     const callback = world.toCallback(
       await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }),
     )
-    await world.db.prisma.authorisation.updateMany({
+    await planting(world.db).authorisation.updateMany({
       where: { consentId: consent.id },
       data: { status, nextActionAt: null },
     })
@@ -320,7 +321,7 @@ describe('a code for a consent that had ended', () => {
     const callback = world.toCallback(
       await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }),
     )
-    await world.db.prisma.consent.update({
+    await planting(world.db).consent.update({
       where: { id: consent.id },
       data: { status, nextActionAt: over.next ?? null, epoch: { increment: 1 } },
     })
@@ -360,7 +361,7 @@ describe('a code for a consent that had ended', () => {
 
   test('lapsed, then imported with a later date: the old cycle takes no code, the new keeps its count', async () => {
     const { consent, callback } = await leftBefore('active', { next: world.clock.now().toJSDate() })
-    await world.db.prisma.renewal.updateMany({
+    await planting(world.db).renewal.updateMany({
       where: { consentId: consent.id },
       data: { status: 'lapsed', closedAt: world.clock.now().toJSDate() },
     })
@@ -383,7 +384,7 @@ describe('a code for a consent that had ended', () => {
 
   test('opted out between the code and its exchange: the code stays unsent', async () => {
     const { consent, codeId } = await withCode(world)
-    await world.db.prisma.consent.update({
+    await planting(world.db).consent.update({
       where: { id: consent.id },
       data: { status: 'opted_out', nextActionAt: null },
     })
@@ -395,7 +396,7 @@ describe('a code for a consent that had ended', () => {
   test('opted out during the exchange: nothing is reopened, and the provider is not asked about it', async () => {
     const { consent, codeId } = await withCode(world)
     const optsOut = async (...args: Parameters<World['provider']['exchangeCode']>) => {
-      await world.db.prisma.consent.update({
+      await planting(world.db).consent.update({
         where: { id: consent.id },
         data: { status: 'opted_out', nextActionAt: null },
       })

@@ -1,6 +1,7 @@
 // Handing a message to the mail server, at most once: every way a mail server can fail, crashes, retries by hand.
 import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { StaleClaim } from '../../src/errors.ts'
 import { makeLog } from '../../src/log.ts'
 import { meteredLog, meteredStore } from '../../src/meter.ts'
 import { makeMetrics } from '../../src/metrics.ts'
@@ -399,7 +400,7 @@ describe('a crash', () => {
   test('a sender that falls asleep as it puts a message off cannot wake up into another’s sending', async () => {
     const { consent, id } = await queued()
     await world.leave(consent.id)
-    let putOff: boolean | undefined
+    let late: unknown
     const store = withStore(world, {
       reschedule: async (...args) => {
         // The user is long back, and the one who took over is just handing the message to the mail server.
@@ -408,16 +409,16 @@ describe('a crash', () => {
         const channel: typeof world.channel = {
           ...world.channel,
           send: async (...mail) => {
-            putOff = await world.store.reschedule(...args)
+            late = await world.store.reschedule(...args).catch((error: unknown) => error)
             return world.channel.send(...mail)
           },
         }
         await send(world, { channel })(id, aRun())
-        return putOff ?? true
+        throw late
       },
     })
     await send(world, { store })(id, aRun())
-    expect(putOff).toBe(false)
+    expect(late).toBeInstanceOf(StaleClaim)
     expect((await message(id)).status).toBe('sent')
     expect(world.mailsTo(consent)).toHaveLength(1)
   })

@@ -25,6 +25,7 @@ import {
   withCode,
   withStore,
 } from './rig.ts'
+import { planting } from '../setup/plant.ts'
 
 let world: World
 beforeAll(async () => {
@@ -318,7 +319,7 @@ describe('nothing that could be found out counts any more: closed without a call
 
   test.each(['revoked', 'opted_out', 'superseded'] as const)('the consent is %s', async (status) => {
     const { consent, codeId } = await doubtful()
-    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status, nextActionAt: null } })
+    await planting(world.db).consent.update({ where: { id: consent.id }, data: { status, nextActionAt: null } })
     expect(await advance(world)(codeId, aRun())).toMatchObject({ kind: 'done', what: expect.stringContaining(status) })
     await isClosedUnasked(consent, codeId, 1)
     expect(await world.consentOf(consent.id)).toMatchObject({ status, nextActionAt: undefined })
@@ -328,7 +329,7 @@ describe('nothing that could be found out counts any more: closed without a call
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     const exchangeCode: World['provider']['exchangeCode'] = async (...args) => {
-      await world.db.prisma.consent.update({
+      await planting(world.db).consent.update({
         where: { id: consent.id },
         data: { status: 'opted_out', nextActionAt: null },
       })

@@ -53,11 +53,11 @@ const code: readonly Mutant[] = [
       {
         file: 'src/processors/advance-authorisation.ts',
         find:
-          "if (!(await store.markUnknown(claim, clock.now(), 'exchange-interrupted', clock.now()))) return " +
-          'OVERTAKEN\n      return settleUnknown(deps, claim, loaded, run)',
+          "await store.markUnknown(claim, clock.now(), 'exchange-interrupted', clock.now())\n" +
+          '      return settleUnknown(deps, claim, loaded, run)',
         replace:
-          "return (await store.requeueCode(claim, clock.now(), 'exchange-interrupted')) ? snooze(clock.now(), " +
-          "'the exchange was interrupted: it is taken up again') : OVERTAKEN",
+          "await store.requeueCode(claim, clock.now(), 'exchange-interrupted')\n" +
+          "      return snooze(clock.now(), 'the exchange was interrupted: it is taken up again')",
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'the worker died while it was sending' }],
