@@ -105,8 +105,9 @@ export const loadConfig = async <const N extends Need>({
 }
 
 /**
- * The same, from this process's environment and working directory. `override` sets variables for this call (a value
- * replaces NAME and NAME_FILE, undefined unsets both): the demo uses it to point every variable at its own services.
+ * Like `loadConfig`, but from this process's environment and working directory. `override` sets variables for this call
+ * (a value replaces NAME and NAME_FILE, undefined unsets both): the demo uses it to point every variable at its own
+ * services.
  */
 export const configFromProcess = <const N extends Need>({
   override = {},
