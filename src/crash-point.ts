@@ -1,7 +1,7 @@
-// The places where a process can die or stall between two effects, each by name. Production never arms them: then one
-// is a check for undefined and nothing else. What happens at an armed one is the crash suite's business (test/crash).
+// The places where a process can die or stall between two effects, each with a name. Production never arms them: there,
+// a crash point only checks for undefined. The crash suite (test/crash) decides what happens at an armed crash point.
 
-/** Name → where it stands, and what is then in doubt. */
+/** Name → what has happened at this place, and what is in doubt then. */
 export const crashPoints = {
   // The queue and its jobs.
   'job-taken': 'a worker has a job, nothing is claimed: does anybody work on it?',
@@ -80,15 +80,15 @@ export const crashPoints = {
 
 export type CrashPointName = keyof typeof crashPoints
 
-/** May do anything: return, reject, wait, end the process. */
+/** May do anything at a crash point: return, reject, wait, end the process. */
 export type Strike = (name: CrashPointName) => Promise<void>
 
 let strike: Strike | undefined
 
-/** For the crash suite's own processes alone; nothing in `src/` calls it. */
+/** For the crash suite's own processes only; nothing in `src/` calls this function. */
 export const armCrashPoints = (armed: Strike): void => {
   strike = armed
 }
 
-/** Marks a place. Does nothing unless armed. */
+/** Marks a crash point. Does nothing unless the crash points are armed. */
 export const crashPoint = (name: CrashPointName): Promise<void> | undefined => strike?.(name)

@@ -1,5 +1,5 @@
-// Counts what happens, by standing between the parts: the store's settled facts, the provider's answers, the log's
-// alerts. Changes nothing of what passes through.
+// Counts what happens by wrapping the parts: the outcomes that the store committed, the provider's answers, the log's
+// alerts. Changes nothing that passes through.
 import type { ErrorCode } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
@@ -8,7 +8,7 @@ import type { Store } from './store/port.ts'
 
 type AlertName = Parameters<Metrics['recordAlert']>[0]
 
-/** A log whose alerts are counted: a line with the field `alert`. */
+/** A log that also counts its alerts, the lines with the field `alert`. */
 export const meteredLog = (log: Log, metrics: Pick<Metrics, 'recordAlert'>): Log => {
   const count = (fields: object): object => {
     if ('alert' in fields) metrics.recordAlert(fields.alert as AlertName)
@@ -39,7 +39,7 @@ export const meteredStore = (store: Store, metrics: Metrics): Store => ({
   },
 })
 
-/** The mail server was away, it put this message off, or we hold it back ourselves. */
+/** The mail server was unavailable, it deferred this message, or Reconsent itself postponed the message. */
 const whyPostponed = (code: ErrorCode | undefined): 'away' | 'deferred' | 'postponed' =>
   code === 'mail-away' ? 'away' : code === 'mail-deferred' ? 'deferred' : 'postponed'
 

@@ -1,5 +1,5 @@
-// Why a consent is where it is: every rule looked at, what is next, each rung of the ladder, and what was held back and
-// why. Asks the same domain the jobs ask, so it can never tell another story than they act on.
+// Explains the state of a consent: every rule evaluated, what is next, each rung of the ladder, and which messages are
+// held back and why. Evaluates the same rules as the jobs, so the explanation always agrees with what the jobs do.
 import type { DateTime } from 'luxon'
 import type { ConsentView, Notification } from '../domain/model.ts'
 import { explainNextAction, gatherFacts, type Facts, type NextAction } from '../domain/next-action.ts'
@@ -9,11 +9,11 @@ import { isoOf } from './consent-json.ts'
 
 export interface RungState {
   readonly rung: string
-  /** When it stands in the ladder; undefined for messages that are no part of it (by hand, asked again). */
+  /** When the rung is due; undefined for messages that are not part of the ladder (by hand, asked again). */
   readonly at: DateTime | undefined
   /**
-   * A status of the ledger, or: owed now, held (owed, but something holds it), passed over, coming, stopped (nothing
-   * will send it).
+   * A status of the ledger, or: owed now, held (owed, but held back for a reason), passed over, coming, stopped (it
+   * will never be sent).
    */
   readonly state: Notification['status'] | 'owed' | 'held' | 'passed-over' | 'coming' | 'stopped'
   readonly detail: string | undefined
@@ -26,12 +26,12 @@ export interface Explanation {
   readonly graceEndsAt: DateTime
   /** Which keys of the policy apply to the bank. */
   readonly rule: string
-  /** By which a link would be made now, by the job and by the button alike. */
+  /** The routes by which a link would be made now, by the job and by the start page's button alike. */
   readonly routes: readonly Route[]
   readonly trail: readonly { readonly rule: string; readonly decided: boolean; readonly detail: string }[]
   readonly next: NextAction
   readonly rungs: readonly RungState[]
-  /** In words: what was due and is not sent, and why. */
+  /** In words: which messages were due and are not sent, and why. */
   readonly suppressed: readonly string[]
 }
 

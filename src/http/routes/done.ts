@@ -1,4 +1,5 @@
-// `/done/<random id>`: where the user lands after the bank. Shows what came of it, and turns into "renewed" by itself.
+// `/done/<random id>`: where the user lands after the bank. Shows the outcome; reloads itself while it is being
+// checked.
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Clock } from '../../clock.ts'
 import type { Policy } from '../../domain/policy.ts'
@@ -15,7 +16,7 @@ export interface DoneDeps {
   readonly clock: Clock
 }
 
-/** As crypto makes them: anything else need not be looked up. */
+/** The form of the done ids that crypto makes: other ids need not be looked up. */
 const DONE_ID = /^[A-Za-z0-9_-]{22}$/
 
 export const registerDone = (app: FastifyInstance, deps: DoneDeps): void => {
