@@ -8,12 +8,12 @@ import {
   everyKindHappened,
   everyLinkScanned,
   isFull,
-} from '../../chaos/completeness.ts'
-import { LAST_DOUBTS } from '../../chaos/invariants/asked.ts'
-import type { Checked } from '../../chaos/invariants.ts'
-import { kindsOf } from '../../chaos/judging.ts'
-import type { Struck } from '../../chaos/nemesis.ts'
-import { faultTable, invariantTable, resultOf, verdictOf } from '../../chaos/report.ts'
+} from './completeness.ts'
+import { LAST_DOUBTS } from './invariants/asked.ts'
+import type { Checked } from './invariants.ts'
+import { kindsOf } from './judging.ts'
+import type { Struck } from './nemesis.ts'
+import { faultTable, invariantTable, resultOf, verdictOf } from './report.ts'
 
 const struck = (name: string, happened: number, problem?: string): Struck => ({
   name,

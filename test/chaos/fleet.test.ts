@@ -4,9 +4,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { ChildOrder } from '../../chaos/child.ts'
-import { judgeEndings } from '../../chaos/endings.ts'
-import { type Fleet, makeFleet, type Seat } from '../../chaos/fleet.ts'
+import type { ChildOrder } from './child.ts'
+import { judgeEndings } from './endings.ts'
+import { type Fleet, makeFleet, type Seat } from './fleet.ts'
 
 const PROGRAM = `
 const { seat } = JSON.parse(process.env.CHAOS_ORDER)

@@ -1,8 +1,8 @@
 // Levels: growth of one process beyond its own level or its role's, connections beyond the quiet ones, and for how long
 // each role was seen.
 import { describe, expect, test } from 'vitest'
-import { compareLevels, type Connections, type Course, type Wanted } from '../../chaos/growth.ts'
-import type { Checked } from '../../chaos/invariants.ts'
+import { compareLevels, type Connections, type Course, type Wanted } from './growth.ts'
+import type { Checked } from './invariants.ts'
 import type { Role } from '../../src/main.ts'
 
 const MB = 1024 * 1024

@@ -2,21 +2,15 @@
 // record.
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
-import { LAST_DOUBTS, notJudged } from '../../chaos/invariants/asked.ts'
-import { EMPTIED } from '../../chaos/invariants/renewals.ts'
-import { askEveryCheck, type Books } from '../../chaos/invariants.ts'
-import { faults, type Hindrance } from '../../chaos/faults.ts'
-import type { Struck } from '../../chaos/nemesis.ts'
-import type { OperatorAct } from '../../chaos/operators.ts'
-import type {
-  AuthorisationRecord,
-  ConsentRecord,
-  NotificationRecord,
-  Records,
-  RenewalRecord,
-} from '../../chaos/records.ts'
-import type { Attempt } from '../../chaos/users.ts'
-import type { Return, Tampered } from '../../chaos/way-back.ts'
+import { LAST_DOUBTS, notJudged } from './invariants/asked.ts'
+import { EMPTIED } from './invariants/renewals.ts'
+import { askEveryCheck, type Books } from './invariants.ts'
+import { faults, type Hindrance } from './faults.ts'
+import type { Struck } from './nemesis.ts'
+import type { OperatorAct } from './operators.ts'
+import type { AuthorisationRecord, ConsentRecord, NotificationRecord, Records, RenewalRecord } from './records.ts'
+import type { Attempt } from './users.ts'
+import type { Return, Tampered } from './way-back.ts'
 import { sha256Hex } from '../../src/crypto/hashing.ts'
 import { Secret } from '../../src/secret.ts'
 import type { Entry } from '../../src/simulator/ledger.ts'

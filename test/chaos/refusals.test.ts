@@ -1,8 +1,8 @@
 // Refused writes in a log, and which of them are of a process that slept past its lease while another took its record
 // over.
 import { expect, test } from 'vitest'
-import { type Pause, withPausesNoted } from '../../chaos/nemesis.ts'
-import { isRefusal, ofSleepers, refusalIn } from '../../chaos/refusals.ts'
+import { type Pause, withPausesNoted } from './nemesis.ts'
+import { isRefusal, ofSleepers, refusalIn } from './refusals.ts'
 import { STALE_CLAIM } from '../../src/processors/outcome.ts'
 
 const RECORD = '00000000-0000-4000-8000-000000000001'

@@ -3,11 +3,11 @@ import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { faults } from '../../chaos/faults.ts'
-import { orderOf } from '../../chaos/nemesis.ts'
-import { readOptions, USAGE } from '../../chaos/options.ts'
-import { seededChance } from '../../chaos/seeded.ts'
-import { followClock, leadClock } from '../../chaos/shared-clock.ts'
+import { faults } from './faults.ts'
+import { orderOf } from './nemesis.ts'
+import { readOptions, USAGE } from './options.ts'
+import { seededChance } from './seeded.ts'
+import { followClock, leadClock } from './shared-clock.ts'
 
 const names = Object.keys(faults)
 

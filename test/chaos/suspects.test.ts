@@ -3,8 +3,8 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { DateTime } from 'luxon'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { makeSuspects, secretWords } from '../../chaos/suspects.ts'
-import { watchTokens } from '../../chaos/tokens-seen.ts'
+import { makeSuspects, secretWords } from './suspects.ts'
+import { watchTokens } from './tokens-seen.ts'
 import { type Simulator, startSimulator } from '../../src/simulator/start-simulator.ts'
 
 const secret = randomBytes(32).toString('base64url')

@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { readWrites, recordWrites } from '../../chaos/writes.ts'
+import { readWrites, recordWrites } from './writes.ts'
 import { createDatabase } from '../setup/database.ts'
 import { asOwner, createAppRole } from '../setup/roles.ts'
 

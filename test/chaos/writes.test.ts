@@ -2,9 +2,9 @@
 // must not.
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Struck } from '../../chaos/nemesis.ts'
-import { faults } from '../../chaos/faults.ts'
-import { holdingsNow, isOvertaken, judgeWrites, readTakeovers, readWrites, recordWrites } from '../../chaos/writes.ts'
+import type { Struck } from './nemesis.ts'
+import { faults } from './faults.ts'
+import { holdingsNow, isOvertaken, judgeWrites, readTakeovers, readWrites, recordWrites } from './writes.ts'
 import { createDatabase } from '../setup/database.ts'
 
 const ID = '00000000-0000-4000-8000-000000000001'

@@ -3,7 +3,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { DateTime } from 'luxon'
 import { inject } from 'vitest'
-import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
+import { type FaultProxy, startFaultProxy } from '../chaos/fault-proxy.ts'
 import type { PolicyInput } from '../../src/config/define-config.ts'
 import type { CrashPointName } from '../../src/crash-point.ts'
 import type { Consent } from '../../src/domain/model.ts'

@@ -108,7 +108,7 @@ test('npm run bench ends with 1 when a part of it throws, with 2 for what it can
 })
 
 const short = ['--consents', '20', '--minutes', '1', '--calm']
-const inRun = (find: string, replace: string): Edit => ({ file: 'chaos/run.ts', find, replace })
+const inRun = (find: string, replace: string): Edit => ({ file: 'test/chaos/run.ts', find, replace })
 const startAll = '    await rig.fleet.startAll()\n'
 
 // Its servers, and none of its processes: they may take half a minute to start on a busy machine.

@@ -1,12 +1,12 @@
 // One real Reconsent process of the chaos run: the composition root with a clock that follows the run's. Stops on
 // SIGTERM as `start` does.
 import { flushCompileCache } from 'node:module'
-import { untilStopped } from '../src/commands/until-stopped.ts'
-import { loadConfig } from '../src/config.ts'
-import type { PolicyInput } from '../src/config/define-config.ts'
-import { makeLog } from '../src/log.ts'
-import { type Role, startReconsent } from '../src/main.ts'
-import { checkCron } from '../src/queue/cron.ts'
+import { untilStopped } from '../../src/commands/until-stopped.ts'
+import { loadConfig } from '../../src/config.ts'
+import type { PolicyInput } from '../../src/config/define-config.ts'
+import { makeLog } from '../../src/log.ts'
+import { type Role, startReconsent } from '../../src/main.ts'
+import { checkCron } from '../../src/queue/cron.ts'
 import { ENDED, LET_GO, STOP_FAILED } from './exit-codes.ts'
 import { followClock } from './shared-clock.ts'
 import { writerName } from './writer-name.ts'

@@ -1,8 +1,8 @@
 // Whose consents they are and what their users are like: seeded, imported as a company imports them, known to the
 // simulator as well.
 import type { DateTime } from 'luxon'
-import { Secret } from '../src/secret.ts'
-import { imports } from '../src/store/import.ts'
+import { Secret } from '../../src/secret.ts'
+import { imports } from '../../src/store/import.ts'
 import type { Options } from './options.ts'
 import { MAIL_DOMAIN, type Rig } from './rig.ts'
 import type { Chance } from './seeded.ts'

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Role } from '../../src/main.ts'
+import type { Role } from '../../../src/main.ts'
 import type { Member } from '../fleet.ts'
 import { linesOf } from '../logs.ts'
 import { refusalIn } from '../refusals.ts'

@@ -1,6 +1,6 @@
 // The Redis of a run: a primary and its replica that take turns. A failover leaves the connections of the old primary
 // where they are.
-import { startPair } from '../test/setup/redis-topologies.ts'
+import { startPair } from '../setup/redis-topologies.ts'
 
 export const startRedisPair = async () => {
   const pair = await startPair()

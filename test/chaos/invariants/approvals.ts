@@ -1,5 +1,5 @@
 // Invariant 3: who approved is renewed, or was asked again for a reason that nobody could help, and without delay.
-import { sha256Hex } from '../../src/crypto/hashing.ts'
+import { sha256Hex } from '../../../src/crypto/hashing.ts'
 import { attribute, type Attribution } from '../attribution.ts'
 import { optOutOf } from '../holds.ts'
 import type { Books, Check, Violation } from '../invariants.ts'

@@ -1,6 +1,6 @@
 // Invariants 2, 6 and 7: what left the house, by the books of the provider, the mail server and the users.
-import { sha256Hex } from '../../src/crypto/hashing.ts'
-import type { Entry } from '../../src/simulator/ledger.ts'
+import { sha256Hex } from '../../../src/crypto/hashing.ts'
+import type { Entry } from '../../../src/simulator/ledger.ts'
 import { losesAnswer } from '../explain.ts'
 import type { Check, Violation } from '../invariants.ts'
 import { LEASE_MS } from '../rig.ts'

@@ -1,7 +1,7 @@
 // Invariants 4, 5 and 9: what the database holds at the end against what the provider did, and against what the users
 // wanted.
-import { sha256Hex } from '../../src/crypto/hashing.ts'
-import { tokenContext } from '../../src/store/refresh-token.ts'
+import { sha256Hex } from '../../../src/crypto/hashing.ts'
+import { tokenContext } from '../../../src/store/refresh-token.ts'
 import { rotationLostBy } from '../explain.ts'
 import { holdsOf, optOutOf } from '../holds.ts'
 import type { Books, Check, Violation } from '../invariants.ts'

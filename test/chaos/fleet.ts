@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { openSync, closeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Role } from '../src/main.ts'
+import type { Role } from '../../src/main.ts'
 import type { ChildOrder, FromChild, Sample } from './child.ts'
 import type { Ending } from './endings.ts'
 

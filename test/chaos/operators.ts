@@ -2,8 +2,8 @@
 // out. Rather where a message is on its way. Keeps its own book, by real time: the checks do not ask the system when it
 // was told to stop.
 import { setTimeout as wait } from 'node:timers/promises'
-import { administration } from '../src/store/administration.ts'
-import type { AdministrationAnswer } from '../src/store/administration-port.ts'
+import { administration } from '../../src/store/administration.ts'
+import type { AdministrationAnswer } from '../../src/store/administration-port.ts'
 import type { Rig } from './rig.ts'
 import type { Chance } from './seeded.ts'
 

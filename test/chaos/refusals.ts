@@ -1,7 +1,7 @@
 // How a refused write shows in a log: what a processor answers whose epoch had been overtaken, so that it wrote
 // nothing. And which of them are of a process that slept past its lease: a stop by an operator's hand, or a fault
 // elsewhere, makes refusals as well.
-import { STALE_CLAIM } from '../src/processors/outcome.ts'
+import { STALE_CLAIM } from '../../src/processors/outcome.ts'
 import type { Pause } from './nemesis.ts'
 import { LEASE_MS } from './rig.ts'
 import type { Takeover } from './writes.ts'
