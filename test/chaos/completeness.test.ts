@@ -1,6 +1,7 @@
 // What a run must have been before it may say that everything holds: every kind of fault met, every check with
 // something to look at.
 import { describe, expect, test } from 'vitest'
+import type { Checked } from './checked.ts'
 import {
   demandShown,
   everyCheckLooked,
@@ -10,10 +11,9 @@ import {
   isFull,
 } from './completeness.ts'
 import { LAST_DOUBTS } from './invariants/asked.ts'
-import type { Checked } from './invariants.ts'
 import { kindsOf } from './judging.ts'
-import type { Struck } from './nemesis.ts'
 import { faultTable, invariantTable, resultOf, verdictOf } from './report.ts'
+import type { Struck } from './struck.ts'
 
 const struck = (name: string, happened: number, problem?: string): Struck => ({
   name,

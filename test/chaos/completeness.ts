@@ -1,9 +1,9 @@
 // Whether a run was one: every kind of fault happened, every invariant was put to the test. A full run fails otherwise;
 // a short one says so.
 import { type Counts, SCANS } from './browser.ts'
-import type { Checked, Violation } from './invariants.ts'
-import type { Struck } from './nemesis.ts'
+import type { Checked, Violation } from './checked.ts'
 import type { Options } from './options.ts'
+import type { Struck } from './struck.ts'
 
 const FULL_FROM_MINUTES = 20
 

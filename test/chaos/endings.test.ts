@@ -2,8 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { type Ending, judgeEndings } from './endings.ts'
 import { LET_GO, STOP_FAILED } from './exit-codes.ts'
-import type { Hindrance } from './faults/fault.ts'
-import type { Struck } from './nemesis.ts'
+import type { Hindrance, Struck } from './struck.ts'
 
 const WITHIN_MS = 6_000
 const ending = (over: Partial<Ending> = {}): Ending => ({

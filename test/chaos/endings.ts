@@ -1,10 +1,9 @@
 // What became of the processes that were told to stop: each ends within its time, whatever hangs, by itself and without
 // an error. Pure.
+import type { Checked, Violation } from './checked.ts'
 import { ENDED, LET_GO, STOP_FAILED } from './exit-codes.ts'
-import type { Hindrance } from './faults/fault.ts'
-import type { Checked, Violation } from './invariants.ts'
-import type { Struck } from './nemesis.ts'
 import { metWithin } from './obstacles.ts'
+import type { Hindrance, Struck } from './struck.ts'
 
 /** One process that got a SIGTERM. Real time, in milliseconds. */
 export interface Ending {

@@ -2,11 +2,10 @@
 // that cannot be settled without asking the user again; whatever falls outside of them is the system's own fault.
 import type { Entry } from '../../src/simulator/ledger.ts'
 import type { Cause } from './attribution.ts'
-import type { Hindrance } from './faults/fault.ts'
-import type { Struck } from './nemesis.ts'
 import { maxFree, metWithin, type Span, spansOf } from './obstacles.ts'
 import type { AuthorisationRecord, Records } from './records.ts'
 import { EXCHANGES_AT_ONCE, LEASE_MS, REQUEST_TIMEOUT_MS, type Rig } from './rig.ts'
+import type { Hindrance, Struck } from './struck.ts'
 
 export const windows = {
   unsent: 'a process or the database went away between the intent and the send: never sent, and never again',

@@ -5,6 +5,4 @@ import { ofMail } from './faults/mail.ts'
 import { ofProcesses } from './faults/processes.ts'
 import { ofProvider } from './faults/provider.ts'
 
-export type { Hindrance, Lane, Reach, Stage } from './faults/fault.ts'
-
 export const faults: Readonly<Record<string, Fault>> = { ...ofProcesses, ...ofInfrastructure, ...ofProvider, ...ofMail }

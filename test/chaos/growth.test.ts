@@ -1,9 +1,9 @@
 // Levels: growth of one process beyond its own level or its role's, connections beyond the quiet ones, and for how long
 // each role was seen.
 import { describe, expect, test } from 'vitest'
-import { compareLevels, type Connections, type Course, type Wanted } from './growth.ts'
-import type { Checked } from './invariants.ts'
 import type { Role } from '../../src/main.ts'
+import type { Checked } from './checked.ts'
+import { compareLevels, type Connections, type Course, type Wanted } from './growth.ts'
 
 const MB = 1024 * 1024
 type Look = readonly [seconds: number, megabytes: number, handles: number, buffers?: number]

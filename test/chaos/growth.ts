@@ -1,8 +1,8 @@
 // Whether processes grow: memory and handles of each life against its own level after its warm-up, handles also against
 // its role's, connections against the quiet level at the start. Pure.
 import type { Role } from '../../src/main.ts'
+import type { Checked, Violation } from './checked.ts'
 import type { Sample } from './child.ts'
-import type { Checked, Violation } from './invariants.ts'
 
 export interface Taken {
   readonly at: number

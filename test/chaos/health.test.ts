@@ -1,7 +1,7 @@
 // Refusals: pauses that nothing noticed.
 import { describe, expect, test } from 'vitest'
 import { judgeRefusals } from './health.ts'
-import type { Struck } from './nemesis.ts'
+import type { Struck } from './struck.ts'
 
 describe('refused writes', () => {
   const pause: Struck = {

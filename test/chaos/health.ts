@@ -2,15 +2,15 @@
 // writes that were refused.
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import type { Checked } from './checked.ts'
 import type { Sample } from './child.ts'
 import { PAUSE_PAST_LEASE } from './faults/processes.ts'
 import type { Member } from './fleet.ts'
 import { compareLevels, type Connections, type Course, lowest, type Taken } from './growth.ts'
-import type { Checked } from './invariants.ts'
 import { linesOf, logsIn } from './logs.ts'
-import type { Struck } from './nemesis.ts'
 import { ofSleepers, type Refusal, refusalIn } from './refusals.ts'
 import type { Rig } from './rig.ts'
+import type { Struck } from './struck.ts'
 import { readTakeovers } from './writes.ts'
 
 export interface Levels {

@@ -2,18 +2,18 @@
 // record.
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
-import { LAST_DOUBTS, notJudged } from './invariants/asked.ts'
-import { EMPTIED } from './invariants/renewals.ts'
-import { askEveryCheck, type Books } from './invariants.ts'
-import { faults, type Hindrance } from './faults.ts'
-import type { Struck } from './nemesis.ts'
-import type { OperatorAct } from './operators.ts'
-import type { AuthorisationRecord, ConsentRecord, NotificationRecord, Records, RenewalRecord } from './records.ts'
-import type { Attempt } from './users.ts'
-import type { Return, Tampered } from './way-back.ts'
 import { sha256Hex } from '../../src/crypto/hashing.ts'
 import { Secret } from '../../src/secret.ts'
 import type { Entry } from '../../src/simulator/ledger.ts'
+import type { Books } from './books.ts'
+import { faults } from './faults.ts'
+import { askEveryCheck } from './invariants.ts'
+import { LAST_DOUBTS, notJudged } from './invariants/asked.ts'
+import { EMPTIED } from './invariants/renewals.ts'
+import type { OperatorAct } from './operators.ts'
+import type { AuthorisationRecord, ConsentRecord, NotificationRecord, Records, RenewalRecord } from './records.ts'
+import type { Hindrance, Struck } from './struck.ts'
+import type { Attempt, Return, Tampered } from './way-back.ts'
 
 const at = (minutes: number): Date => new Date(Date.UTC(2027, 0, 1, 12) + minutes * 60_000)
 const entry = (seq: number, minutes: number, over: Omit<Entry, 'seq' | 'at'>): Entry => ({

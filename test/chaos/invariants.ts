@@ -1,5 +1,7 @@
 // What must hold whatever happened: the simulator's and the users' books against the database's. The database's own
 // invariants are those of `reconsent verify`; those of the processes are in health.ts and writes.ts.
+import type { Books, Check } from './books.ts'
+import type { Checked } from './checked.ts'
 import { approvedAreRenewedOrAsked } from './invariants/approvals.ts'
 import { codesOnce, effectsHaveIntents, linksOnce, madeUpCodes, mailsAtMostOnce } from './invariants/effects.ts'
 import {
@@ -9,45 +11,7 @@ import {
   tokensAreTheirs,
 } from './invariants/renewals.ts'
 import { stopsAreHeeded } from './invariants/stops.ts'
-import type { Span } from './obstacles.ts'
-import type { OperatorAct } from './operators.ts'
-import type { User } from './population.ts'
-import { type Evidence, readRecords, type Records } from './records.ts'
-import type { Crowd } from './users.ts'
-
-export interface Violation {
-  readonly invariant: number
-  readonly record: string
-  readonly what: string
-}
-
-export interface Checked {
-  readonly invariant: number
-  readonly says: string
-  /** How many things were looked at. */
-  readonly looked: number
-  readonly violations: readonly Violation[]
-  /** What is allowed and worth knowing. */
-  readonly notes: readonly string[]
-  /** What of the invariant this run did not show, although what it looked at was sound. */
-  readonly notShown?: string | undefined
-}
-
-export type Check = (books: Books) => Checked
-
-export interface Books extends Evidence {
-  readonly records: Records
-  readonly crowd: Pick<Crowd, 'bankLinks' | 'attempts' | 'leftOut' | 'mailed' | 'foreign' | 'forged'>
-  /** What operators and users stopped by hand. */
-  readonly acts: readonly OperatorAct[]
-  readonly users: readonly User[]
-  /** Worker processes of the run. */
-  readonly workers: number
-  /** When the run stopped to look, in real milliseconds. */
-  readonly endedAt: number
-  /** When more was due than the workers had done: work waits its turn then. */
-  readonly backlogs: readonly Span[]
-}
+import { readRecords } from './records.ts'
 
 const checks: readonly Check[] = [
   codesOnce,

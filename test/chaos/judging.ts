@@ -1,6 +1,7 @@
 // The end of a run: every check is asked, the tables are shown, and what is needed to look into a violation is kept.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Checked } from './checked.ts'
 import {
   demandShown,
   everyCheckLooked,
@@ -13,7 +14,7 @@ import type { Stage } from './course.ts'
 import { judgeEndings } from './endings.ts'
 import { faults } from './faults.ts'
 import { refusedWrites } from './health.ts'
-import { type Checked, checkBooks } from './invariants.ts'
+import { checkBooks } from './invariants.ts'
 import { LAST_DOUBTS } from './invariants/asked.ts'
 import { EMPTIED } from './invariants/renewals.ts'
 import { DOWNTIME } from './living.ts'

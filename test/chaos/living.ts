@@ -2,9 +2,9 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { jump, progress, type Stage, untilQuiet } from './course.ts'
 import { ofProcesses } from './faults/processes.ts'
-import type { Struck } from './nemesis.ts'
 import { daysOf } from './population.ts'
 import { seededChance } from './seeded.ts'
+import type { Struck } from './struck.ts'
 
 /** What the run itself calls its week without any process. */
 export const DOWNTIME = 'seven days of downtime'

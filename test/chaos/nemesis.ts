@@ -1,31 +1,12 @@
 // Acts on the system while it works: in each lane one fault after the other, in an order that the seed decides, every
 // kind before any comes again. Keeps a log of what happened when.
 import { setTimeout as wait } from 'node:timers/promises'
-import { faults, type Hindrance, type Lane, type Reach, type Stage } from './faults.ts'
+import { faults } from './faults.ts'
+import type { Stage } from './faults/fault.ts'
 import type { Options } from './options.ts'
 import type { Rig } from './rig.ts'
 import type { Chance } from './seeded.ts'
-
-/** A process that was stopped (SIGSTOP) for a while, in real time. */
-export interface Pause {
-  readonly seat: string
-  readonly pid: number
-  readonly from: number
-  readonly to: number
-}
-
-export interface Struck {
-  readonly name: string
-  readonly hinders: readonly Hindrance[]
-  readonly each?: Reach | undefined
-  /** Real time. */
-  readonly from: number
-  to: number
-  happened: number
-  problem: string | undefined
-  /** Whom it stopped meanwhile. */
-  readonly pauses?: readonly Pause[]
-}
+import type { Hindrance, Lane, Pause, Struck } from './struck.ts'
 
 export interface Nemesis {
   readonly log: readonly Struck[]

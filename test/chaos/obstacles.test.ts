@@ -3,9 +3,9 @@ import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import type { Struck } from './nemesis.ts'
 import { freeParts, freeTime, maxFree, metWithin, spansOf } from './obstacles.ts'
 import { leadClock } from './shared-clock.ts'
+import type { Struck } from './struck.ts'
 
 const whole = { from: 0, to: 100 }
 test('what is free is what no obstacle covers, in whatever order and however they overlap', () => {

@@ -1,7 +1,6 @@
 // When the system could not act, or something was lost: the nemesis's log as spans of real time, by what they stood in
 // the way of.
-import type { Hindrance } from './faults/fault.ts'
-import type { Struck } from './nemesis.ts'
+import type { Hindrance, Struck } from './struck.ts'
 
 /** Real time, in milliseconds. */
 export interface Span {

@@ -1,9 +1,10 @@
 // Refused writes in a log, and which of them are of a process that slept past its lease while another took its record
 // over.
 import { expect, test } from 'vitest'
-import { type Pause, withPausesNoted } from './nemesis.ts'
-import { isRefusal, ofSleepers, refusalIn } from './refusals.ts'
 import { STALE_CLAIM } from '../../src/processors/outcome.ts'
+import { withPausesNoted } from './nemesis.ts'
+import { isRefusal, ofSleepers, refusalIn } from './refusals.ts'
+import type { Pause } from './struck.ts'
 
 const RECORD = '00000000-0000-4000-8000-000000000001'
 const at = (seconds: number): Date => new Date(Date.UTC(2027, 0, 1, 12, 0, seconds))

@@ -2,10 +2,10 @@
 // nothing. And which of them are of a process that slept past its lease: a stop by an operator's hand, or a fault
 // elsewhere, makes refusals as well.
 import { STALE_CLAIM } from '../../src/processors/outcome.ts'
-import type { Pause } from './nemesis.ts'
 import { LEASE_MS } from './rig.ts'
-import type { Takeover } from './writes.ts'
+import type { Pause } from './struck.ts'
 import { writerName } from './writer-name.ts'
+import type { Takeover } from './writes.ts'
 
 const staleClaim = JSON.stringify({ reason: STALE_CLAIM.reason }).slice(1, -1)
 

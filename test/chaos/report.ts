@@ -1,9 +1,9 @@
 // What a run shows: the faults that really happened, the invariants with their counts, and what is needed to run it
 // again.
+import type { Checked } from './checked.ts'
 import { tallyOf } from './completeness.ts'
-import type { Checked } from './invariants.ts'
-import type { Struck } from './nemesis.ts'
 import type { Options } from './options.ts'
+import type { Struck } from './struck.ts'
 
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string => {
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)))

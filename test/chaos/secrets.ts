@@ -1,7 +1,7 @@
 // Looks for the run's planted secrets wherever they must not be: Redis, logs, metrics, the board, texts in the
 // database.
 import { join } from 'node:path'
-import type { Checked, Violation } from './invariants.ts'
+import type { Checked, Violation } from './checked.ts'
 import { linesOf, logsIn } from './logs.ts'
 import { MAIL_DOMAIN, OPS, type Rig } from './rig.ts'
 import { makeSuspects, secretWords } from './suspects.ts'

@@ -9,15 +9,7 @@ import { intends } from './plans.ts'
 import type { User } from './population.ts'
 import type { Rig } from './rig.ts'
 import type { Chance } from './seeded.ts'
-import { makeWayBack, type Return, type Tampered } from './way-back.ts'
-
-/** One visit of a user who wanted to renew, in real milliseconds, and how far they got. */
-export interface Attempt {
-  readonly user: User
-  readonly from: number
-  readonly to: number
-  readonly got: 'taken' | 'nothing to do' | 'no page' | 'refused' | 'no bank' | 'no answer' | 'tampered'
-}
+import { type Attempt, makeWayBack, type Return, type Tampered } from './way-back.ts'
 
 export interface Crowd {
   /** Lets the users act on mails as they come. */

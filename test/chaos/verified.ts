@@ -1,7 +1,7 @@
 // The database's own invariants at the end of a run: what `reconsent verify` says, counted by invariant.
 import { Duration } from 'luxon'
 import { verify } from '../../src/verify/verify.ts'
-import type { Checked } from './invariants.ts'
+import type { Checked } from './checked.ts'
 import { type Rig, SWEEP_MS } from './rig.ts'
 
 const names: Readonly<Record<number, string>> = {

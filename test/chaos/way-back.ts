@@ -7,7 +7,14 @@ import { type Browser, type Counts, fieldsOf } from './browser.ts'
 import type { User } from './population.ts'
 import type { Rig } from './rig.ts'
 import type { Chance } from './seeded.ts'
-import type { Attempt } from './users.ts'
+
+/** One visit of a user who wanted to renew, in real milliseconds, and how far they got. */
+export interface Attempt {
+  readonly user: User
+  readonly from: number
+  readonly to: number
+  readonly got: 'taken' | 'nothing to do' | 'no page' | 'refused' | 'no bank' | 'no answer' | 'tampered'
+}
 
 /** One way back from the bank. */
 export interface Return {

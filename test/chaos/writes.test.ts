@@ -2,10 +2,10 @@
 // must not.
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Struck } from './nemesis.ts'
-import { faults } from './faults.ts'
-import { holdingsNow, isOvertaken, judgeWrites, readTakeovers, readWrites, recordWrites } from './writes.ts'
 import { createDatabase } from '../setup/database.ts'
+import { faults } from './faults.ts'
+import type { Struck } from './struck.ts'
+import { holdingsNow, isOvertaken, judgeWrites, readTakeovers, readWrites, recordWrites } from './writes.ts'
 
 const ID = '00000000-0000-4000-8000-000000000001'
 let url: string

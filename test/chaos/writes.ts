@@ -1,10 +1,15 @@
 // The run's own record of who wrote what: triggers note each claim and each later write with the process that made it.
 // Tells which process holds a record now, and finds writes by a process whose epoch had been overtaken. Only ever in
 // the run's own database.
-import type { Checked, Violation } from './invariants.ts'
-import type { Struck } from './nemesis.ts'
+import type { Checked, Violation } from './checked.ts'
 import { metWithin } from './obstacles.ts'
-import type { Rig } from './rig.ts'
+import type { Struck } from './struck.ts'
+
+/** How the run itself asks the database. */
+export type Sql = <Row>(text: string, values?: unknown[]) => Promise<Row[]>
+interface Session {
+  readonly sql: Sql
+}
 
 const TABLES = ['consents', 'authorisations', 'notifications'] as const
 
@@ -12,7 +17,7 @@ const TABLES = ['consents', 'authorisations', 'notifications'] as const
  * To be run once as the owner, after the migrations. A claim moves the epoch and sets a lease; whatever else moves it
  * fences others off.
  */
-export const recordWrites = async (sql: Rig['sql']): Promise<void> => {
+export const recordWrites = async (sql: Sql): Promise<void> => {
   await sql(`
     CREATE TABLE chaos_writes (
       no bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL, place text NOT NULL, row_id uuid NOT NULL, who
@@ -50,7 +55,7 @@ export interface Holding {
 /**
  * Exchanges first, then messages: what they write last is refused for certain; a reauth job only gives its lease back.
  */
-export const holdingsNow = async ({ sql }: Pick<Rig, 'sql'>): Promise<Holding[]> => {
+export const holdingsNow = async ({ sql }: Session): Promise<Holding[]> => {
   const held = TABLES.map(
     (table) => `
     SELECT w.place, w.row_id AS "rowId", w.epoch_after AS epoch, w.who FROM ${table} t JOIN chaos_writes w ON w.row_id
@@ -64,10 +69,7 @@ export const holdingsNow = async ({ sql }: Pick<Rig, 'sql'>): Promise<Holding[]>
 }
 
 /** Whether another process has claimed this record since; a stop by hand moves the epoch on as well. */
-export const isOvertaken = async (
-  { sql }: Pick<Rig, 'sql'>,
-  { place, rowId, epoch, who }: Holding,
-): Promise<boolean> => {
+export const isOvertaken = async ({ sql }: Session, { place, rowId, epoch, who }: Holding): Promise<boolean> => {
   const rows = await sql(
     'SELECT FROM chaos_writes WHERE place = $1 AND row_id = $2 AND is_claim AND epoch_before = $3 AND who <> ' +
       '$4 LIMIT 1',
@@ -103,7 +105,7 @@ export interface Writes {
  * claim, a stop, a closing) is how one overtakes, not a write by the overtaken. The rows of a web process are read
  * past: it holds nothing.
  */
-export const readWrites = async ({ sql }: Pick<Rig, 'sql'>): Promise<Writes> => {
+export const readWrites = async ({ sql }: Session): Promise<Writes> => {
   const foreign = await sql<ForeignWrite>(`
     SELECT w.place, w.row_id, w.who, c.who AS holder, w.was_leased, w.epoch_before AS epoch, w.status_before,
       w.status_after, w.at
@@ -128,7 +130,7 @@ export interface Takeover {
 }
 
 /** Whether or not it still held it. What a stop or a closing fenced off in between is nobody's. */
-export const readTakeovers = async ({ sql }: Pick<Rig, 'sql'>): Promise<Takeover[]> =>
+export const readTakeovers = async ({ sql }: Session): Promise<Takeover[]> =>
   sql<Takeover>(`
   SELECT w.row_id, c.who AS holder, w.at FROM chaos_writes w
     JOIN chaos_writes c ON c.place = w.place AND c.row_id = w.row_id AND c.is_claim AND c.epoch_after = w.epoch_before

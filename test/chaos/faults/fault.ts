@@ -4,28 +4,7 @@ import type { FaultOrder } from '../../../src/simulator/faults.ts'
 import type { Behaviour, FaultProxy } from '../fault-proxy.ts'
 import type { Rig } from '../rig.ts'
 import type { Chance } from '../seeded.ts'
-
-export type Lane = 'processes' | 'infrastructure' | 'provider' | 'mail'
-
-/**
- * What a fault stands in the way of; the checks excuse a delay or a loss only by a fault that could have caused it.
- * `provider-refuses`: calls are certainly not processed. `provider-breaks`: requests or answers are lost on the way,
- * and nothing tells which. `provider-fails`: the provider itself loses them, and its ledger tells which: no other is
- * explained by it. `database-late`: nothing is lost, all that writes or reads takes longer.
- */
-export type Hindrance =
-  | 'workers'
-  | 'all-workers'
-  | 'web'
-  | 'schedulers'
-  | 'queue'
-  | 'database'
-  | 'database-late'
-  | 'provider-refuses'
-  | 'provider-breaks'
-  | 'provider-fails'
-  | 'mail'
-  | 'users'
+import type { Hindrance, Lane, Reach } from '../struck.ts'
 
 export interface Stage {
   readonly rig: Rig
@@ -35,13 +14,6 @@ export interface Stage {
   /** Looks at what Redis holds before it is lost. */
   readonly beforeEmptying: () => Promise<void>
 }
-
-/**
- * What one happening can meet: one call, what one worker has in flight, or (unless said) what all workers have.
- * `outage`: what all had in flight when it began, however often it was met after that: while it lasts, nothing further
- * is begun.
- */
-export type Reach = 'call' | 'worker' | 'outage'
 
 export interface Fault {
   readonly lane: Lane

@@ -7,9 +7,10 @@ import type { Member } from '../fleet.ts'
 import { linesOf } from '../logs.ts'
 import { refusalIn } from '../refusals.ts'
 import { LEASE_MS, type Rig } from '../rig.ts'
-import { type Holding, holdingsNow, isOvertaken } from '../writes.ts'
+import type { Hindrance } from '../struck.ts'
 import { writerName } from '../writer-name.ts'
-import type { Fault, Hindrance, Stage } from './fault.ts'
+import { type Holding, holdingsNow, isOvertaken } from '../writes.ts'
+import type { Fault, Stage } from './fault.ts'
 
 const PATIENCE_MS = 10_000
 const hindered: Readonly<Record<Role, Hindrance>> = { worker: 'workers', web: 'web', scheduler: 'schedulers' }

@@ -1,9 +1,10 @@
 // Invariant 3: who approved is renewed, or was asked again for a reason that nobody could help, and without delay.
 import { sha256Hex } from '../../../src/crypto/hashing.ts'
 import { attribute, type Attribution } from '../attribution.ts'
-import { optOutOf } from '../holds.ts'
-import type { Books, Check, Violation } from '../invariants.ts'
+import type { Books, Check } from '../books.ts'
+import type { Violation } from '../checked.ts'
 import { explain, type Explained, type Known, type Window, windows } from '../explain.ts'
+import { optOutOf } from '../holds.ts'
 import { SWEEP_MS } from '../rig.ts'
 import type { Return } from '../way-back.ts'
 import { type Approval, type Asked, askedAfter, notJudged, SWEEPS, waitNotes } from './asked.ts'

@@ -1,11 +1,11 @@
 // How long it took until somebody whose approval had come to nothing was asked again, and what of that time the system
 // could have used.
+import type { Books } from '../books.ts'
 import { holdsOf } from '../holds.ts'
-import type { Books } from '../invariants.ts'
-import type { Struck } from '../nemesis.ts'
 import { freeTime, type Span, spansOf } from '../obstacles.ts'
 import type { AuthorisationRecord, RenewalRecord } from '../records.ts'
 import { LEASE_MS, QUEUED_FOR_MS, SWEEP_MS } from '../rig.ts'
+import type { Struck } from '../struck.ts'
 import type { Return } from '../way-back.ts'
 
 /**

@@ -1,10 +1,11 @@
 // Invariants 2, 6 and 7: what left the house, by the books of the provider, the mail server and the users.
 import { sha256Hex } from '../../../src/crypto/hashing.ts'
 import type { Entry } from '../../../src/simulator/ledger.ts'
+import type { Check } from '../books.ts'
+import type { Violation } from '../checked.ts'
 import { losesAnswer } from '../explain.ts'
-import type { Check, Violation } from '../invariants.ts'
-import { LEASE_MS } from '../rig.ts'
 import type { AuthorisationRecord, NotificationRecord } from '../records.ts'
+import { LEASE_MS } from '../rig.ts'
 
 /** The answers that prove that a code was not looked at: 429, and an `invalid_client` that reached us. */
 const isSurelyUntouched = (entry: Entry): boolean =>

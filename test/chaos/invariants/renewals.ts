@@ -2,14 +2,15 @@
 // wanted.
 import { sha256Hex } from '../../../src/crypto/hashing.ts'
 import { tokenContext } from '../../../src/store/refresh-token.ts'
+import type { Books, Check } from '../books.ts'
+import type { Violation } from '../checked.ts'
 import { rotationLostBy } from '../explain.ts'
 import { holdsOf, optOutOf } from '../holds.ts'
-import type { Books, Check, Violation } from '../invariants.ts'
-import type { Struck } from '../nemesis.ts'
 import { metWithin } from '../obstacles.ts'
 import type { User } from '../population.ts'
 import type { ConsentRecord } from '../records.ts'
-import type { Attempt } from '../users.ts'
+import type { Struck } from '../struck.ts'
+import type { Attempt } from '../way-back.ts'
 import { knownOf } from './approvals.ts'
 import { counted } from './counted.ts'
 

@@ -1,7 +1,8 @@
 // Invariant 6, the second half: what an operator paused, or a user left, begins no further message. By the book of
 // those who stopped it.
+import type { Check } from '../books.ts'
+import type { Violation } from '../checked.ts'
 import { holdsOf } from '../holds.ts'
-import type { Check, Violation } from '../invariants.ts'
 import { counted } from './counted.ts'
 
 export const stopsAreHeeded: Check = ({ records, acts, rig: { clock } }) => {
