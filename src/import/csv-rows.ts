@@ -3,7 +3,7 @@
 import { delimiters, type Header, readHeader, separatorOf } from './csv-header.ts'
 import { framed, parseRecord } from './csv-record.ts'
 import { type Line, MAX_LINE_LENGTH } from './lines.ts'
-import type { RawRow } from './read-rows.ts'
+import type { RawRow } from './raw-row.ts'
 
 export async function* csvRows(lines: AsyncIterable<Line>): AsyncGenerator<RawRow> {
   let separator: string | undefined

@@ -5,7 +5,7 @@ import { nearest } from '../config/suggest.ts'
 import type { Imports, ImportRow, RowResult } from '../store/administration-port.ts'
 import { type CheckedRow, makeRowCheck } from './check-row.ts'
 import { importFieldNames } from './fields.ts'
-import type { RawRow } from './read-rows.ts'
+import type { RawRow } from './raw-row.ts'
 
 export interface ImportCounts {
   readonly rows: number

@@ -5,13 +5,9 @@ import { csvRows } from './csv-rows.ts'
 import { utf8Of } from './decode.ts'
 import { ImportFileError } from './file-error.ts'
 import { MAX_LINE_LENGTH, readLines, type Line } from './lines.ts'
+import type { RawRow } from './raw-row.ts'
 
 export type ImportFormat = 'ndjson' | 'csv'
-
-/** `line` counts from 1 as editors do; for a CSV record of several lines it is the first. */
-export type RawRow =
-  | { readonly line: number; readonly fields: Readonly<Record<string, unknown>> }
-  | { readonly line: number; readonly problem: string }
 
 /** By the name of a file; undefined when that does not say (`-`, no ending): then the first line does. */
 export const formatByName = (name: string): ImportFormat | undefined => {
