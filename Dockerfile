@@ -28,7 +28,6 @@ WORKDIR /app
 COPY --from=packages /app/node_modules ./node_modules
 COPY package.json worker.config.ts ./
 COPY prisma/migrations ./prisma/migrations
-# .dockerignore leaves out the simulator, the demo and the embedded database.
 COPY src ./src
 COPY --from=client /app/src/generated ./src/generated
 USER node

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { startEmbeddedPostgres } from '../src/embedded/postgres.ts'
+import { startEmbeddedPostgres } from '../simulator/embedded/postgres.ts'
 import { buildImage, type Image } from './image/build.ts'
 import { readDockerfile, readDockerignore } from './image/dockerfile.ts'
 
@@ -52,9 +52,7 @@ const checkContents = (image: Image): void => {
   )
   check(strangers.length === 0, `no development package is inside${strangers.map(([path]) => ` (${path})`).join('')}`)
   check(readdirSync(at('src')).includes('cli.ts'), 'the sources are inside')
-  const left = ['src/simulator', 'src/demo', 'src/embedded', 'test', 'scripts', 'bench', 'docs', '.git', '.env'].filter(
-    (path) => existsSync(at(path)),
-  )
+  const left = ['simulator', 'test', 'scripts', 'bench', 'docs', '.git', '.env'].filter((path) => existsSync(at(path)))
   check(
     left.length === 0,
     `nothing of the demo, the tests or the tools is inside${left.map((path) => ` (${path})`).join('')}`,

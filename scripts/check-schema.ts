@@ -9,7 +9,7 @@ import { bindMigrationAwareSqlAdapterFactory, ColumnTypeEnum } from '@prisma/dri
 import * as engineModule from '@prisma/schema-engine-wasm/schema_engine_bg'
 import type { SchemaEngine as Engine } from '@prisma/schema-engine-wasm'
 import pg from 'pg'
-import { startEmbeddedPostgres } from '../src/embedded/postgres.ts'
+import { startEmbeddedPostgres } from '../simulator/embedded/postgres.ts'
 import { openPool } from '../src/postgres/pool.ts'
 import { Secret } from '../src/secret.ts'
 import { migrate } from '../src/store/migrate.ts'

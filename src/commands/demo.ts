@@ -14,7 +14,7 @@ end is the right one.`,
   examples: ['reconsent demo', 'reconsent demo --auto'],
   run: async (call) => {
     // Only here: its parts are development packages, and production must not load it.
-    const { runDemo } = await import('../demo/command.ts')
+    const { runDemo } = await import('../../simulator/demo/command.ts')
     return runDemo({ auto: call.flag('auto') })
   },
 }

@@ -31,8 +31,7 @@ export const describeFailure = (error: unknown): Failure => {
 const missingPackage = (error: unknown): string | undefined => {
   if ((error as { code?: unknown } | null)?.code !== 'ERR_MODULE_NOT_FOUND' || !(error instanceof Error))
     return undefined
-  const [, name, room] =
-    /Cannot find (?:package '([^']+)'|module '[^']*\/(src\/(?:demo|simulator|embedded)\/))/.exec(error.message) ?? []
+  const [, name, room] = /Cannot find (?:package '([^']+)'|module '[^']*\/(simulator\/))/.exec(error.message) ?? []
   return name ?? room
 }
 

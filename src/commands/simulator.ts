@@ -3,7 +3,7 @@ import { type Call, type Command, json, UsageError, wholeNumber } from './comman
 import { table } from './text.ts'
 import { untilStopped } from './until-stopped.ts'
 
-type Start = (typeof import('../simulator/start-simulator.ts'))['startSimulator']
+type Start = (typeof import('../../simulator/src/start-simulator.ts'))['startSimulator']
 type SimulatorOptions = Parameters<Start>[0]
 type Simulator = Awaited<ReturnType<Start>>
 type FaultOrder = Parameters<Simulator['faults']['add']>[0]
@@ -46,9 +46,9 @@ only: it proves nothing about who anybody is.`,
   ],
   run: async (call) => {
     // Only here: its parts are development packages, and production must not load it.
-    const { startSimulator } = await import('../simulator/start-simulator.ts')
-    const { movableClock, readInstant } = await import('../simulator/clock.ts')
-    const { BadInput } = await import('../simulator/bad-input.ts')
+    const { startSimulator } = await import('../../simulator/src/start-simulator.ts')
+    const { movableClock, readInstant } = await import('../../simulator/src/clock.ts')
+    const { BadInput } = await import('../../simulator/src/bad-input.ts')
     try {
       const time = call.text('time')
       const start = time === undefined ? undefined : readInstant(time)

@@ -1,7 +1,7 @@
 // What a browser does on its user's behalf: opens start links, presses buttons, follows to the bank, delivers
 // callbacks; again when a page did not come. Remembers the bank links it was given and the errors it was shown.
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Played } from '../../src/simulator/play.ts'
+import type { Played } from '../../simulator/src/play.ts'
 import type { Rig } from './rig.ts'
 
 /** What the users did, for the table at the end. */

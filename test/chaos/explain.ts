@@ -1,6 +1,6 @@
 // Why an approval did not end in a renewal: the window it fell into, told from recorded facts alone. There are four
 // that cannot be settled without asking the user again; whatever falls outside of them is the system's own fault.
-import type { Entry } from '../../src/simulator/ledger.ts'
+import type { Entry } from '../../simulator/src/ledger.ts'
 import type { Cause } from './attribution.ts'
 import { maxFree, metWithin, type Span, spansOf } from './obstacles.ts'
 import type { AuthorisationRecord, Records } from './records.ts'

@@ -2,9 +2,9 @@
 // record.
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
+import type { Entry } from '../../simulator/src/ledger.ts'
 import { sha256Hex } from '../../src/crypto/hashing.ts'
 import { Secret } from '../../src/secret.ts'
-import type { Entry } from '../../src/simulator/ledger.ts'
 import type { Books } from './books.ts'
 import { faults } from './faults.ts'
 import { askEveryCheck } from './invariants.ts'

@@ -1,5 +1,5 @@
 // What each kind of user does about the mails of a cycle. Pure.
-import type { Decision } from '../../src/simulator/bank.ts'
+import type { Decision } from '../../simulator/src/bank.ts'
 import type { User } from './population.ts'
 
 /** What the user does on the `nth` mail of a cycle; undefined: nothing. */

@@ -1,6 +1,6 @@
 // What the run left behind, read once: the tables as they stand at the end, the simulator's ledger by code, the
 // nemesis's log by time.
-import type { Entry } from '../../src/simulator/ledger.ts'
+import type { Entry } from '../../simulator/src/ledger.ts'
 import type { Rig } from './rig.ts'
 import type { Struck } from './struck.ts'
 import type { Return } from './way-back.ts'

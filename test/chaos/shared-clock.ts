@@ -2,8 +2,8 @@
 // process that was stopped for a while wakes up with the right time, as on a real machine.
 import { closeSync, openSync, readSync, writeSync } from 'node:fs'
 import type { DateTime } from 'luxon'
+import type { MovableClock } from '../../simulator/src/clock.ts'
 import { type Clock, systemClock } from '../../src/clock.ts'
-import type { MovableClock } from '../../src/simulator/clock.ts'
 
 const WIDTH = 24
 const written = (offsetMs: number): Buffer => {

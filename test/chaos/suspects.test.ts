@@ -3,9 +3,9 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { DateTime } from 'luxon'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Simulator, startSimulator } from '../../simulator/src/start-simulator.ts'
 import { makeSuspects, secretWords } from './suspects.ts'
 import { watchTokens } from './tokens-seen.ts'
-import { type Simulator, startSimulator } from '../../src/simulator/start-simulator.ts'
 
 const secret = randomBytes(32).toString('base64url')
 const foundIn = (text: string): boolean => {

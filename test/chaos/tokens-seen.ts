@@ -1,7 +1,7 @@
 // Every token that the provider ever gave a connection, not only its last one: the simulator forgets those that it has
 // replaced.
-import type { Connection } from '../../src/simulator/connections.ts'
-import type { Simulator } from '../../src/simulator/start-simulator.ts'
+import type { Connection } from '../../simulator/src/connections.ts'
+import type { Simulator } from '../../simulator/src/start-simulator.ts'
 
 export interface TokensSeen {
   /** Refresh tokens, and the access tokens' signatures: what comes before them is no secret. */

@@ -5,12 +5,12 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { DateTime } from 'luxon'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Simulator, startSimulator } from '../../simulator/src/start-simulator.ts'
+import { smtpChannel } from '../../src/notify/smtp-channel.ts'
+import { Secret } from '../../src/secret.ts'
 import type { User } from './population.ts'
 import { seededChance } from './seeded.ts'
 import { makeCrowd } from './users.ts'
-import { smtpChannel } from '../../src/notify/smtp-channel.ts'
-import { Secret } from '../../src/secret.ts'
-import { type Simulator, startSimulator } from '../../src/simulator/start-simulator.ts'
 
 const user: User = {
   no: 1,

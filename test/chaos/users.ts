@@ -2,8 +2,8 @@
 // come back; again when a page did not come. They remember everything they were given and answered: the checks ask
 // them.
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Decision } from '../../src/simulator/bank.ts'
-import type { Mail } from '../../src/simulator/mail-store.ts'
+import type { Decision } from '../../simulator/src/bank.ts'
+import type { Mail } from '../../simulator/src/mail-store.ts'
 import { type Counts, makeBrowser } from './browser.ts'
 import { intends } from './plans.ts'
 import type { User } from './population.ts'

@@ -1,8 +1,8 @@
 // Users on their way back from the bank: once, twice, three times at once, an hour later again; now and then with a
 // code or a state that is not theirs. Remembers every return.
 import { randomBytes } from 'node:crypto'
-import type { Decision } from '../../src/simulator/bank.ts'
-import type { Played } from '../../src/simulator/play.ts'
+import type { Decision } from '../../simulator/src/bank.ts'
+import type { Played } from '../../simulator/src/play.ts'
 import { type Browser, type Counts, fieldsOf } from './browser.ts'
 import type { User } from './population.ts'
 import type { Rig } from './rig.ts'

@@ -2,8 +2,8 @@
 // Where no answer comes in time, or none at all, the same request is made again, as a person reloads a page; a balancer
 // then finds a living process.
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Decision } from '../../src/simulator/bank.ts'
-import type { Simulator } from '../../src/simulator/start-simulator.ts'
+import type { Decision } from '../../simulator/src/bank.ts'
+import type { Simulator } from '../../simulator/src/start-simulator.ts'
 import { API_KEY } from '../setup/company.ts'
 
 /** A person looks at a blank page this long. */

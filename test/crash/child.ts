@@ -1,11 +1,11 @@
 // One real Reconsent process with one crash point armed: it dies there, throws there, or hangs past its lease and goes
 // on.
 import { setTimeout as wait } from 'node:timers/promises'
+import { movableClock } from '../../simulator/src/clock.ts'
 import { loadConfig } from '../../src/config.ts'
 import { armCrashPoints } from '../../src/crash-point.ts'
 import { makeLog } from '../../src/log.ts'
 import { startReconsent } from '../../src/main.ts'
-import { movableClock } from '../../src/simulator/clock.ts'
 import type { ChildOrder, FromChild, ToChild } from './order.ts'
 
 /** Longer than the lease of 2 s. */

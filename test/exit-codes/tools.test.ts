@@ -76,7 +76,7 @@ test('npm run check:image ends with 1 when /livez is broken', async () => {
 
 test('npm run demo -- --auto ends with 1 when an end is wrong', async () => {
   const right = `consent.status === 'active' && consent.cycle === 2`
-  const copy = plant([{ file: 'src/demo/judge.ts', find: right, replace: right.replace('2', '3') }])
+  const copy = plant([{ file: 'simulator/demo/judge.ts', find: right, replace: right.replace('2', '3') }])
   const ended = await npmRun(copy, ['demo', '--', '--auto'])
   expect(ended.output).toMatch(/11 wrong/)
   expect(ended.code).toBe(1)
@@ -85,7 +85,9 @@ test('npm run demo -- --auto ends with 1 when an end is wrong', async () => {
 
 test('npm run demo ends with 1 when a part of it does not start', async () => {
   const find = 'await importCast({ cast, simulator, opened, config, clock })'
-  const copy = plant([{ file: 'src/demo/run-demo.ts', find, replace: `await Promise.reject(new Error('planted'))` }])
+  const copy = plant([
+    { file: 'simulator/demo/run-demo.ts', find, replace: `await Promise.reject(new Error('planted'))` },
+  ])
   const ended = await npmRun(copy, ['demo'])
   expect(ended.output).toMatch(/planted/)
   expect(ended.code).toBe(1)

@@ -1,20 +1,20 @@
 // Handing a message to the mail server, at most once: every way a mail server can fail, crashes, retries by hand.
 import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { FaultSettings } from '../../simulator/src/fault-kinds.ts'
+import type { Consent } from '../../src/domain/model.ts'
 import { StaleClaim } from '../../src/errors.ts'
 import { makeLog } from '../../src/log.ts'
 import { meteredLog, meteredStore } from '../../src/meter.ts'
 import { makeMetrics } from '../../src/metrics.ts'
 import type { Channel } from '../../src/notify/port.ts'
 import { smtpChannel } from '../../src/notify/smtp-channel.ts'
+import { Secret } from '../../src/secret.ts'
 import { imports } from '../../src/store/import.ts'
 import { listing } from '../../src/store/listing.ts'
-import { Secret } from '../../src/secret.ts'
-import type { FaultSettings } from '../../src/simulator/fault-kinds.ts'
-import type { Consent } from '../../src/domain/model.ts'
-import { aRun, startWorld, type World } from '../setup/world.ts'
 import { aRow } from '../import/rows.ts'
 import { scriptedSmtp, type Script } from '../notify/scripted-smtp.ts'
+import { aRun, startWorld, type World } from '../setup/world.ts'
 import {
   askedConsent,
   bringUpToDate,

@@ -1,10 +1,11 @@
 // An exchange of unknown outcome: settled by one refresh and `/me`, never by sending the code again.
 import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { FaultOrder } from '../../simulator/src/faults.ts'
 import type { Consent } from '../../src/domain/model.ts'
-import type { FaultOrder } from '../../src/simulator/faults.ts'
 import { imports } from '../../src/store/import.ts'
 import { aRow } from '../import/rows.ts'
+import { planting } from '../setup/plant.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import {
   advance,
@@ -25,7 +26,6 @@ import {
   withCode,
   withStore,
 } from './rig.ts'
-import { planting } from '../setup/plant.ts'
 
 let world: World
 beforeAll(async () => {

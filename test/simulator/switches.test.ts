@@ -1,8 +1,8 @@
 // Every switch changes what it says it changes. The list at the end keeps a new switch from going untested.
 import { expect, test } from 'vitest'
-import { makeSwitches, switchNames } from '../../src/simulator/switches.ts'
-import type { SwitchName, SwitchValues } from '../../src/simulator/switches.ts'
-import type { Simulator } from '../../src/simulator/start-simulator.ts'
+import type { Simulator } from '../../simulator/src/start-simulator.ts'
+import { makeSwitches, switchNames } from '../../simulator/src/switches.ts'
+import type { SwitchName, SwitchValues } from '../../simulator/src/switches.ts'
 import {
   OTHER_REDIRECT,
   START,

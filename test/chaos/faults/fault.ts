@@ -1,6 +1,6 @@
 // What a fault is: it acts for a while, heals what it did, and answers how often it really happened.
 import { setTimeout as wait } from 'node:timers/promises'
-import type { FaultOrder } from '../../../src/simulator/faults.ts'
+import type { FaultOrder } from '../../../simulator/src/faults.ts'
 import type { Behaviour, FaultProxy } from '../fault-proxy.ts'
 import type { Rig } from '../rig.ts'
 import type { Chance } from '../seeded.ts'

@@ -1,7 +1,7 @@
 // A provider that refuses, breaks, keeps silent, or loses its answers.
 import { setTimeout as wait } from 'node:timers/promises'
-import type { FaultSettings } from '../../../src/simulator/fault-kinds.ts'
-import type { FaultOrder } from '../../../src/simulator/faults.ts'
+import type { FaultSettings } from '../../../simulator/src/fault-kinds.ts'
+import type { FaultOrder } from '../../../simulator/src/faults.ts'
 import { countFromNow } from '../logs.ts'
 import { atSimulator, barFor, cutAgain, type Fault, type Stage, untilMet } from './fault.ts'
 

@@ -1,6 +1,6 @@
 // Invariants 2, 6 and 7: what left the house, by the books of the provider, the mail server and the users.
+import type { Entry } from '../../../simulator/src/ledger.ts'
 import { sha256Hex } from '../../../src/crypto/hashing.ts'
-import type { Entry } from '../../../src/simulator/ledger.ts'
 import type { Check } from '../books.ts'
 import type { Violation } from '../checked.ts'
 import { losesAnswer } from '../explain.ts'

@@ -1,7 +1,7 @@
 // Links to the bank and the codes that come back: made, opened, decided, exchanged, each at most once.
 import type { DateTime } from 'luxon'
-import type { Clock } from '../clock.ts'
 import type { Bank } from './banks.ts'
+import type { Clock } from './clock.ts'
 import type { Ledger } from './ledger.ts'
 import type { Switches } from './switches.ts'
 import { randomToken } from './tokens.ts'

@@ -1,9 +1,9 @@
 // The automatic demo: plays all users, moves the shared clock where it must wait, and answers whether each ended as it
 // should.
-import type { Demo } from './run-demo.ts'
 import { actAtOnce, actLater, mailsOf } from './act.ts'
 import type { Role } from './cast.ts'
 import { judge, type Verdict } from './judge.ts'
+import type { Demo } from './run-demo.ts'
 
 /** From one rung of the ladder to the next, for everybody in the cast who is asked. */
 const TO_THE_NEXT_RUNG = { days: 4 }

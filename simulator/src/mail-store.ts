@@ -1,5 +1,5 @@
 // The mails that arrived, newest kept, in memory and bounded.
-import type { Clock } from '../clock.ts'
+import type { Clock } from './clock.ts'
 import type { EntryDraft, Ledger } from './ledger.ts'
 
 export interface Mail {

@@ -1,7 +1,7 @@
 // An answer as data, together with the ledger entry it deserves, so that a fault can take the place of the one and keep
 // the other.
-import type { EntryDraft } from './ledger.ts'
 import type { Html } from './html.ts'
+import type { EntryDraft } from './ledger.ts'
 
 export interface Answer {
   readonly status: number

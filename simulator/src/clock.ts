@@ -1,9 +1,19 @@
 // The simulator's clock: real time, moved. Shared with Reconsent in the demo and the tests, so that both see the same
 // "now".
-import { DateTime, Duration } from 'luxon'
+import { DateTime, Duration, Settings } from 'luxon'
 import type { DurationLike } from 'luxon'
-import { systemClock } from '../clock.ts'
-import type { Clock } from '../clock.ts'
+
+Settings.throwOnInvalid = true
+declare module 'luxon' {
+  interface TSSettings {
+    throwOnInvalid: true
+  }
+}
+
+export interface Clock {
+  /** Now, in UTC. */
+  now(): DateTime
+}
 
 export interface MovableClock extends Clock {
   /** Jumps to an instant, forwards or back; time keeps running from there. */
@@ -15,9 +25,9 @@ export interface MovableClock extends Clock {
 /** A clock that starts at `start` (default: the real time) and runs at the speed of the real one. */
 export const movableClock = (start?: DateTime): MovableClock => {
   let offsetMs = 0
-  const now = (): DateTime => systemClock.now().plus({ milliseconds: offsetMs })
+  const now = (): DateTime => DateTime.utc().plus({ milliseconds: offsetMs })
   const set = (instant: DateTime): void => {
-    offsetMs = instant.toMillis() - systemClock.now().toMillis()
+    offsetMs = instant.toMillis() - DateTime.utc().toMillis()
   }
   if (start !== undefined) set(start)
   return { now, set, advance: (duration) => set(now().plus(duration)) }

@@ -2,9 +2,9 @@
 // clock's interface: it is the judge of what Reconsent did, and never part of production.
 import { setMaxListeners } from 'node:events'
 import { z } from 'zod'
-import { makeBanks } from './banks.ts'
 import { readInput } from './bad-input.ts'
 import type { Decision } from './bank.ts'
+import { makeBanks } from './banks.ts'
 import { movableClock } from './clock.ts'
 import type { MovableClock } from './clock.ts'
 import { makeConnections } from './connections.ts'

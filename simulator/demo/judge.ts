@@ -1,8 +1,8 @@
 // Says for each consent of the demo where it ended and whether that is right, by our database and by the simulator's
 // own book.
-import type { ConsentView } from '../domain/model.ts'
-import type { Simulator } from '../simulator/start-simulator.ts'
-import type { Store } from '../store/port.ts'
+import type { ConsentView } from '../../src/domain/model.ts'
+import type { Store } from '../../src/store/port.ts'
+import type { Simulator } from '../src/start-simulator.ts'
 import { mailsOf } from './act.ts'
 import type { Role } from './cast.ts'
 

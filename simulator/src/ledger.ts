@@ -1,6 +1,6 @@
 // The judge's book: every request the simulator served and every effect it had, append-only. It holds no token and no
 // code.
-import type { Clock } from '../clock.ts'
+import type { Clock } from './clock.ts'
 import type { FaultKind } from './fault-kinds.ts'
 
 /** One entry per request, named after its endpoint … */

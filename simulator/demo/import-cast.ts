@@ -1,11 +1,11 @@
 // Gives every consent of the cast to the simulator, as if its user had once consented, and to Reconsent, by the same
 // import that a company uses.
-import type { Clock } from '../clock.ts'
-import type { Config } from '../config.ts'
-import { Secret } from '../secret.ts'
-import type { Simulator } from '../simulator/start-simulator.ts'
-import { imports } from '../store/import.ts'
-import type { openStore } from '../store/open-store.ts'
+import type { Clock } from '../../src/clock.ts'
+import type { Config } from '../../src/config.ts'
+import { Secret } from '../../src/secret.ts'
+import { imports } from '../../src/store/import.ts'
+import type { openStore } from '../../src/store/open-store.ts'
+import type { Simulator } from '../src/start-simulator.ts'
 import type { Role } from './cast.ts'
 
 const SCOPES = ['info', 'accounts', 'balance', 'transactions', 'offline_access']

@@ -1,8 +1,8 @@
 // Plays one user by real HTTP, as a browser without JavaScript would: opens the mail's link, presses the button,
 // decides at the bank.
-import type { Decision } from '../simulator/bank.ts'
-import type { Mail } from '../simulator/mail-store.ts'
-import type { Simulator } from '../simulator/start-simulator.ts'
+import type { Decision } from '../src/bank.ts'
+import type { Mail } from '../src/mail-store.ts'
+import type { Simulator } from '../src/start-simulator.ts'
 import type { Role } from './cast.ts'
 
 export const mailsOf = (simulator: Simulator, role: Role): readonly Mail[] => simulator.mails({ to: role.email })
