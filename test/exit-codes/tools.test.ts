@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, test, vi } from 'vitest'
+import { type Lock, shippedPackages } from '../../scripts/image/shipped.ts'
 import type { Copy } from '../mutants/copy.ts'
 import type { Edit } from '../mutants/mutant.ts'
 import { nothingIsLeft, npmRun, plant } from './planted.ts'
@@ -30,25 +31,13 @@ test('npm run check ends with 1 when an alert has no case', async () => {
   expect(ended.code).toBe(1)
 })
 
-interface Lock {
-  readonly packages: Readonly<
-    Record<string, { readonly dev?: boolean; readonly devOptional?: boolean; readonly peer?: boolean }>
-  >
-}
-
 /** The steps of the image that need minutes and a registry, done with what is installed here. */
 const quickImage = (copy: Copy): void => {
   const installed = join(import.meta.dirname, '../..')
-  const { packages } = JSON.parse(copy.read('package-lock.json')) as Lock
   // What lies inside another package comes along with it.
-  const shipped = Object.keys(packages).filter((path) => {
-    const { dev, devOptional, peer } = packages[path] ?? {}
-    return (
-      path.lastIndexOf('node_modules/') === 0 &&
-      !(dev ?? devOptional ?? peer ?? false) &&
-      existsSync(join(installed, path))
-    )
-  })
+  const shipped = [...shippedPackages(JSON.parse(copy.read('package-lock.json')) as Lock)].filter(
+    (path) => path.lastIndexOf('node_modules/') === 0 && existsSync(join(installed, path)),
+  )
   const from = (path: string): string => `'${join(installed, path)}'`
   copy.write(
     'copy-packages.sh',

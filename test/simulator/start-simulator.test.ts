@@ -94,6 +94,6 @@ test('the simulator imports packages and its own files, nothing of Reconsent', (
 })
 
 test('the documentation names every switch and every fault', () => {
-  const text = readFileSync(join(import.meta.dirname, '../../docs/simulator.md'), 'utf8')
+  const text = readFileSync(join(import.meta.dirname, '../../simulator/README.md'), 'utf8')
   expect([...switchNames, ...kindNames].filter((name) => !text.includes(`\`${name}\``))).toEqual([])
 })
