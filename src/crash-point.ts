@@ -68,10 +68,8 @@ export const crashPoints = {
   'refresh-kept': 'what a settling refresh brought is stored, the dates have not been asked for',
   'settling-me-answered': 'the provider has shown the dates after a settling refresh, nothing is concluded',
   'change-noted': 'another stored token is noted as the one to compare with, who settles has not let go',
-  'live-token-adopted':
-    "nothing was renewed; the live token kept beside has become the consent's own, its attempt is still open",
-  'tokens-adopted': "tokens kept beside have become the consent's own, the renewal is not committed",
-  'renewal-committed': 'the renewal is committed, the next cycle is not handed over',
+  'tokens-adopted': "the pending token has become the consent's own, neither renewal nor refusal is committed",
+  'renewal-committed': 'the renewal is committed with the date of the next cycle, the job has not ended',
   // A stored secret does not open.
   'quarantined-for-token': 'a consent is out of the loop, the job that came across it has not failed yet',
   'quarantined-for-code': 'the same, where the code of an authorisation does not open',

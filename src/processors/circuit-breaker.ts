@@ -3,6 +3,7 @@
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
+import { routeTraits } from '../domain/routes.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { LinkAnswer, LinkRequest, MeAnswer, Provider, TokenAnswer } from '../provider/port.ts'
@@ -148,9 +149,9 @@ export const circuitBreaker = (deps: {
   return {
     // The full authentication link is built here and asks nobody: it proves nothing about the provider either.
     makeLink: async (connection, request) =>
-      request.route === 'full'
-        ? provider.makeLink(request)
-        : askForLink(connection, async () => provider.makeLink(request)),
+      routeTraits[request.route].urlByProvider
+        ? askForLink(connection, async () => provider.makeLink(request))
+        : provider.makeLink(request),
     exchangeCode: async (connection, request) => askForTokens(connection, async () => provider.exchangeCode(request)),
     refresh: async (connection, refreshToken) => askForTokens(connection, async () => provider.refresh(refreshToken)),
     readMe: async (accessToken) => provider.readMe(accessToken),

@@ -21,7 +21,7 @@ export type QueuePlans = Readonly<Record<QueueName, QueuePlan>>
 const jobs = {
   reauth: { job: 'renew-consent', idField: 'consentId' },
   notify: { job: 'send-notification', idField: 'notificationId' },
-  exchange: { job: 'advance-authorisation', idField: 'authorisationId' },
+  exchange: { job: 'advance-attempt', idField: 'authorisationId' },
 } as const
 
 /** No policy has a word in these: the next sweep makes up for a lost one, and two at once are of no use. */

@@ -5,7 +5,7 @@ import { composeMessage } from '../notify/compose.ts'
 import { makeRenderMessage } from '../notify/render.ts'
 import { smtpChannel } from '../notify/smtp-channel.ts'
 import { loadTemplates } from '../notify/templates.ts'
-import { advanceAuthorisation } from '../processors/advance-authorisation.ts'
+import { advanceAttempt } from '../processors/advance-attempt.ts'
 import { exchangeStuckCodes } from '../processors/exchange-stuck-codes.ts'
 import { runEvery } from '../processors/run-every.ts'
 import type { Outcome, JobContext } from '../processors/outcome.ts'
@@ -39,7 +39,7 @@ export const startWorkerRole = (parts: Services, mail: Sections['mail']): Stop =
   })
   const renew = renewConsent({ store, prepare, enqueue, clock, policy, lease })
   const send = sendNotification({ store, channel, compose, clock, policy, lease, log })
-  const advance = advanceAuthorisation({ store, provider, enqueue, clock, policy, lease, log })
+  const advance = advanceAttempt({ store, provider, enqueue, clock, policy, lease })
   const workers = startWorkers({
     backend,
     handlers: { reauth: byId(renew), notify: byId(send), exchange: byId(advance) },

@@ -3,7 +3,7 @@
 import type { DateTime } from 'luxon'
 import type { Vault } from '../crypto/vault.ts'
 import { type ContactField, type ImportDecision, decideImport, expiryOf } from '../domain/import-decision.ts'
-import { nextAction } from '../domain/next-action.ts'
+import { firstDateOf } from '../domain/apply-step.ts'
 import type { Policy } from '../domain/policy.ts'
 import { ruleFor } from '../domain/rules.ts'
 import { isTerminal } from '../domain/lifecycle.ts'
@@ -81,12 +81,8 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
    * Straight to its next real date where that is ahead: a million healthy consents must not all be looked at at once.
    */
   const dateOfFreshCycle = (row: ConsentRow, reason: string): Pick<ConsentRow, 'nextActionAt' | 'nextActionReason'> => {
-    const next = nextAction(
-      { consent: toConsent(row), renewal: undefined, authorisations: [], notifications: [] },
-      now,
-      policy,
-    )
-    return next.action === 'wait'
+    const next = firstDateOf(toConsent(row), now, policy)
+    return next.at > now
       ? { nextActionAt: next.at.toJSDate(), nextActionReason: next.reason }
       : { nextActionAt: at, nextActionReason: reason }
   }

@@ -124,8 +124,10 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
   'refresh-kept': [{ situation: 'a refresh brings a new token' }],
   'settling-me-answered': [{ situation: 'the answer to a code is lost' }],
   'change-noted': [{ situation: 'an import brings another token meanwhile' }],
-  'live-token-adopted': [{ situation: 'an import brings another token, and nothing was renewed' }],
-  'tokens-adopted': [{ situation: 'tokens come without a name' }],
+  'tokens-adopted': [
+    { situation: 'tokens come without a name' },
+    { situation: 'an import brings another token, and nothing was renewed' },
+  ],
   'renewal-committed': [{ situation: 'the user approves' }, { situation: 'a full authentication' }],
   'quarantined-for-token': [{ situation: 'a stored token does not open' }],
   'quarantined-for-code': [{ situation: 'a stored code does not open' }],
