@@ -1,5 +1,5 @@
-// When more work was due than the workers had done by the next look: work that waits its turn then is late through no
-// fault of the sweep.
+// Records when more work was due than the workers had done by the next look: work that waits its turn then is late
+// through no fault of the sweep.
 import type { Span } from './obstacles.ts'
 
 export interface Backlog {

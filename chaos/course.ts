@@ -68,8 +68,8 @@ export const progress = async ({ rig, crowd, nemesis }: Stage, what: string): Pr
 export const IN_HAND_WITHIN_MS = 15_000
 
 /**
- * The users come to rest, codes in hand are used, and the clock moves on. Returns false, and leaves the clock, where a
- * code takes longer than that.
+ * The users finish their visits, codes in hand are used, and the clock moves on. Returns false, and leaves the clock as
+ * it is, where a code takes longer than that.
  */
 export const jump = async ({ rig, crowd }: Stage, by: DurationLike): Promise<boolean> => {
   await crowd.rest(6_000)

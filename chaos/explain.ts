@@ -68,7 +68,8 @@ export const losesAnswer = ({ fault, late_ms: lateMs = 0 }: Entry): boolean =>
 
 /**
  * What kept Reconsent from getting the answer to this request, or from storing it. The simulator notes its own faults
- * in the entry of each request that met one. Where the entry has none, the answer can only have been lost on the way.
+ * in the entry of each request that met one. Where the entry has none, only the connection, a killed worker or the
+ * database can have lost the answer.
  */
 const answerLostBy = (known: Known, entry: Entry): Cause[] =>
   losesAnswer(entry)
@@ -184,7 +185,8 @@ const arrivedAt = ({ clock }: Known, { at, fault, late_ms: lateMs = 0 }: Entry):
 const explainDoubt = (known: Known, row: AuthorisationRecord, sends: readonly Entry[], doubt: Date): Explanation => {
   const intent = (known.records.intents.get(row.id) ?? []).findLast((at) => at <= doubt)
   if (intent === undefined) return { unexplained: 'in doubt without an intent to send' }
-  // A worker that was paused may send the code after its claim was taken over: the exchange was in doubt long before.
+  // Only a send before the doubt counts: a worker that was paused may send the code long after the exchange came in
+  // doubt.
   const sent = sends.find(
     (entry) => new Date(entry.at) >= intent && arrivedAt(known, entry) <= known.clock.realAt(doubt),
   )

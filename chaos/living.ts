@@ -55,7 +55,7 @@ export const liveThrough = async (stage: Stage): Promise<void> => {
       })
     }
     if (everyEndHappened(nemesis.log)) rig.fleet.spare()
-    // Samples are taken while the users rest: that is when the least work goes on during faults.
+    // Samples are taken after the users have finished their visits: that is when the least work goes on during faults.
     await crowd.rest(HOME_WITHIN_MS)
     await levels.takeSpared()
     const hours = Math.round((daysOf(options) * 24 * chance.between(50, 150)) / 100 / jumpsExpected)
