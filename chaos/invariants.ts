@@ -1,5 +1,5 @@
-// What must hold whatever happened: the simulator's and the users' books against the database's. The database's own
-// invariants are those of `reconsent verify`; those of the processes are in health.ts and writes.ts.
+// What must hold whatever happened: compares the records of the simulator and the users with the database. The
+// database's own invariants are those of `reconsent verify`; those of the processes are in health.ts and writes.ts.
 import { approvedAreRenewedOrAsked } from './invariants/approvals.ts'
 import { codesOnce, effectsHaveIntents, linksOnce, madeUpCodes, mailsAtMostOnce } from './invariants/effects.ts'
 import {
@@ -24,12 +24,12 @@ export interface Violation {
 export interface Checked {
   readonly invariant: number
   readonly says: string
-  /** How many things were looked at. */
+  /** The number of things that the check looked at. */
   readonly looked: number
   readonly violations: readonly Violation[]
-  /** What is allowed and worth knowing. */
+  /** Findings that are allowed and worth knowing. */
   readonly notes: readonly string[]
-  /** What of the invariant this run did not show, although what it looked at was sound. */
+  /** The part of the invariant that this run did not show, although everything that it looked at was right. */
   readonly notShown?: string | undefined
 }
 
@@ -41,11 +41,11 @@ export interface Books extends Evidence {
   /** What operators and users stopped by hand. */
   readonly acts: readonly OperatorAct[]
   readonly users: readonly User[]
-  /** Worker processes of the run. */
+  /** The number of worker processes in the run. */
   readonly workers: number
-  /** When the run stopped to look, in real milliseconds. */
+  /** When the run ended and the checks began, in real milliseconds. */
   readonly endedAt: number
-  /** When more was due than the workers had done: work waits its turn then. */
+  /** The times in which more was due than the workers had done: work waits its turn then. */
   readonly backlogs: readonly Span[]
 }
 
@@ -65,6 +65,6 @@ const checks: readonly Check[] = [
 
 export const askEveryCheck = (books: Books): Checked[] => checks.map((check) => check(books))
 
-/** Reads everything once and asks every check. */
+/** Reads all records once and runs every check on them. */
 export const checkBooks = async (evidence: Omit<Books, 'records'>): Promise<Checked[]> =>
   askEveryCheck({ ...evidence, records: await readRecords(evidence) })

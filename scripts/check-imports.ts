@@ -1,5 +1,5 @@
-// Enforces the import rules of import-rules.ts on src/: which room imports which, who owns a package, no cycles, one
-// reader of the environment. Exits 1 with a line for each violation.
+// Enforces the import rules of import-rules.ts on src/: which room imports which, which place owns a package, no import
+// cycles, one reader of the environment. Exits 1 with a line for each violation.
 import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,7 +7,7 @@ import { developmentOnly, environmentReader, owners, rooms } from './import-rule
 
 export interface Import {
   readonly target: string
-  /** `type`: gone at run time. `dynamic`: only when that line runs. */
+  /** `type`: removed before run time. `dynamic`: loaded only when its line runs. */
   readonly kind: 'static' | 'type' | 'dynamic'
 }
 
@@ -17,7 +17,7 @@ const DYNAMIC = /\bimport\(\s*(?:\/\*.*?\*\/\s*)?'([^'\n]+)'/g
 const withoutComments = (source: string): string =>
   source.replace(/^[ \t]*\/\/.*$/gm, '').replace(/^[ \t]*\/\*[\s\S]*?\*\//gm, '')
 
-/** What a file imports. Paths are from src/ (`domain/phase.ts`), packages as written. */
+/** The imports of a file. Files are named by their paths from src/ (`domain/phase.ts`), packages as written. */
 export const importsOf = (file: string, source: string): Import[] => {
   const code = withoutComments(source)
   const from = (target: string): string => (target.startsWith('.') ? normalize(join(dirname(file), target)) : target)
@@ -55,7 +55,7 @@ const refusal = (file: string, { target, kind }: Import): string | undefined => 
     : `${room} may import only itself${[...rule.may].map((one) => `, ${one}`).join('')}`
 }
 
-/** Each cycle once, as the files on it; imports of types alone make none. */
+/** Each import cycle once, as the files on it; imports of types alone make no cycle. */
 const findCycles = (graph: ReadonlyMap<string, readonly Import[]>): string[][] => {
   const cycles: string[][] = []
   const finished = new Set<string>()
@@ -71,7 +71,7 @@ const findCycles = (graph: ReadonlyMap<string, readonly Import[]>): string[][] =
   return cycles
 }
 
-/** Every violation in a tree of sources, by path from src/. */
+/** Every violation in a tree of sources; the keys are paths from src/. */
 export const findViolations = (sources: ReadonlyMap<string, string>): string[] => {
   const graph = new Map([...sources].map(([file, source]) => [file, importsOf(file, source)]))
   const refused = [...graph].flatMap(([file, imports]) =>

@@ -1,4 +1,4 @@
-// What a fault is: it acts for a while, heals what it did, and answers how often it really happened.
+// What a fault is: it acts for a while, heals what it did, and returns how often it really happened.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FaultOrder } from '../../src/simulator/faults.ts'
 import type { Behaviour, FaultProxy } from '../fault-proxy.ts'
@@ -8,10 +8,10 @@ import type { Chance } from '../seeded.ts'
 export type Lane = 'processes' | 'infrastructure' | 'provider' | 'mail'
 
 /**
- * What a fault stands in the way of; the checks excuse a delay or a loss only by a fault that could have caused it.
+ * What a fault stands in the way of. The checks excuse a delay or a loss only by a fault that could have caused it.
  * `provider-refuses`: calls are certainly not processed. `provider-breaks`: requests or answers are lost on the way,
- * and nothing tells which. `provider-fails`: the provider itself loses them, and its ledger tells which: no other is
- * explained by it. `database-late`: nothing is lost, all that writes or reads takes longer.
+ * and no record says which. `provider-fails`: the provider itself loses them, and its ledger says which, so this kind
+ * explains no other loss. `database-late`: nothing is lost, but all writes and reads take longer.
  */
 export type Hindrance =
   | 'workers'
@@ -30,16 +30,16 @@ export type Hindrance =
 export interface Stage {
   readonly rig: Rig
   readonly chance: Chance
-  /** Milliseconds for what takes so many seconds in a run of twenty minutes. */
+  /** The milliseconds for something that takes so many seconds in a run of twenty minutes. */
   readonly span: (seconds: number) => number
-  /** Looks at what Redis holds before it is lost. */
+  /** Searches what Redis holds before its data is lost. */
   readonly beforeEmptying: () => Promise<void>
 }
 
 /**
- * What one happening can meet: one call, what one worker has in flight, or (unless said) what all workers have.
- * `outage`: what all had in flight when it began, however often it was met after that: while it lasts, nothing further
- * is begun.
+ * What one happening of a fault can meet: one call, what one worker has in flight, or (by default) what all workers
+ * have in flight. `outage`: what all workers had in flight when the fault began, however often the fault was met after
+ * that, because no further call is begun while it lasts.
  */
 export type Reach = 'call' | 'worker' | 'outage'
 
@@ -47,14 +47,14 @@ export interface Fault {
   readonly lane: Lane
   readonly hinders: readonly Hindrance[]
   readonly each?: Reach
-  /** From then on it strikes no more. */
+  /** True from the moment on from which the fault must not strike any more. */
   readonly isOver?: (rig: Pick<Rig, 'fleet'>) => boolean
   readonly act: (stage: Stage) => Promise<number>
 }
 
 /**
- * The simulator's own faults: counted where they fired, and told by its ledger in the entry of each request that met
- * one.
+ * A fault of the simulator itself. The simulator counts how often the fault fired, and its ledger names the fault in
+ * the entry of each request that met it.
  */
 export const atSimulator = (
   lane: Lane,
@@ -72,7 +72,7 @@ export const atSimulator = (
         .filter(({ id }) => added.includes(id))
         .reduce((sum, fault) => sum + fault.fired, 0)
     await wait(span(seconds))
-    // A fault that nobody met shows nothing: it waits a little for somebody.
+    // A fault that no request met shows nothing: it waits a little longer for one.
     const end = Date.now() + 2 * span(seconds)
     while (met() === 0 && Date.now() < end) await wait(100)
     const fired = met()
@@ -81,7 +81,7 @@ export const atSimulator = (
   },
 })
 
-/** Until somebody has met it, a while at most: a fault that nobody met shows nothing. */
+/** Waits until the fault has been met, but not longer than `withinMs`: a fault that nothing met shows nothing. */
 export const untilMet = async (met: () => Promise<number> | number, withinMs: number): Promise<number> => {
   const end = Date.now() + withinMs
   for (;;) {
@@ -93,15 +93,15 @@ export const untilMet = async (met: () => Promise<number> | number, withinMs: nu
 
 export interface Barring {
   readonly ms: number
-  /** What goes on while it lasts; nothing unless said. */
+  /** What goes on during the fault; by default the fault only waits. */
   readonly meanwhile?: (ms: number) => Promise<unknown>
-  /** Those who find nobody listening are only seen by what they write down. */
+  /** Counts the clients that found nobody listening: only their own logs report them. */
   readonly refused?: () => Promise<number>
 }
 
 /**
- * A proxy that lets nothing through for so many milliseconds, and longer until somebody has met it; answers how many
- * have.
+ * Sets a proxy's behaviour for so many milliseconds, and for longer until a client has met it; returns how often it was
+ * met.
  */
 export const barFor = async (
   proxy: Pick<FaultProxy, 'set' | 'met'>,
@@ -119,7 +119,7 @@ export const barFor = async (
   }
 }
 
-/** Cuts a proxy's connections again and again, until it has met some, for a while at most. */
+/** Cuts a proxy's connections ten times, and then again until it has cut some, for a while at most. */
 export const cutAgain = async (
   proxy: { cut(): number },
   { chance, span }: Stage,

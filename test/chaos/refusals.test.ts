@@ -1,5 +1,5 @@
-// Refused writes in a log, and which of them are of a process that slept past its lease while another took its record
-// over.
+// Refused writes in a log, and which of them belong to a process that slept past its lease while another process took
+// its record over.
 import { expect, test } from 'vitest'
 import { type Pause, withPausesNoted } from '../../chaos/nemesis.ts'
 import { isRefusal, ofSleepers, refusalIn } from '../../chaos/refusals.ts'
