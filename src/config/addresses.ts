@@ -24,7 +24,7 @@ export const parseServerAddress = (text: string, schemes: readonly string[]): Ch
   // An address of PostgreSQL over a Unix socket has no host, but names the socket in ?host=.
   if (url.hostname === '' && !url.searchParams.get('host')) return { problem: `names no host: write it as ${example}` }
   try {
-    // In PostgreSQL's protocol a NUL ends a value, and the server would read the rest as the next value.
+    // A NUL ends a value in PostgreSQL's protocol, for example; the server would read the rest as the next value.
     if (parts.some((part) => decodeURIComponent(url[part]).includes('\0')))
       return { problem: 'has a %00 in it, which no server takes' }
   } catch {
