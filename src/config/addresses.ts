@@ -49,7 +49,7 @@ export const parseWebAddress = (
   return { url, base: `${url.origin}${url.pathname}`.replace(/\/+$/, '') }
 }
 
-/** The first file that an address names in its parameters and that cannot be read, as a problem. */
+/** The problem with the first file that an address names in its parameters and that cannot be read, if there is one. */
 export const unreadableFile = (files: { readonly [Name in 'ca' | 'cert' | 'key']?: string }): string | undefined => {
   for (const name of ['ca', 'cert', 'key'] as const) {
     try {

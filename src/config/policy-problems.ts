@@ -20,7 +20,7 @@ export const pathText = (path: Path): string =>
 const written = (schema: z.core.$ZodType): z.core.$ZodType => {
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodPrefault) return written(schema.def.innerType)
   if (schema instanceof z.ZodPipe) return written(schema.def.in)
-  // For a union "false or something", take the something.
+  // A union is always "false or something"; its last option is the something.
   if (schema instanceof z.ZodUnion) return written(schema.def.options.at(-1) ?? schema)
   return schema
 }
@@ -48,7 +48,7 @@ export const policyKeys = (schema: z.core.$ZodType): string[] => {
     : []
 }
 
-/** Keys of earlier releases, with what replaced each. */
+/** Keys of earlier releases, with what to do about each. */
 const gone: Readonly<Record<string, string>> = {
   import:
     'is no key of the policy any more: import.supersedeOlder took two logins of one user at one bank for one. ' +

@@ -1,5 +1,5 @@
-// TRUSTED_PROXIES: the proxies that are trusted to name a client's address. With a mistake here anyone could choose the
-// address by which limits count, so every doubtful entry is refused.
+// TRUSTED_PROXIES: the proxies that are trusted to name a client's address. A mistake here would let any client choose
+// the address that limits count by, so every doubtful entry is refused.
 import { BlockList, isIP } from 'node:net'
 
 /** The names that proxy-addr knows: this machine, link-local addresses, private networks. */

@@ -33,7 +33,7 @@ const sweepPlan: QueuePlan = { job: 'sweep', idField: undefined, attempts: 2, ba
 export interface QueueTiming {
   readonly concurrency: Readonly<Record<keyof typeof jobs, number>>
   /**
-   * All attempts should fit into one minute, because a code expires after five. A retry needs the failed job to have
+   * All runs should fit into one minute, because a code expires after five. A retry needs the failed job to have
    * released its record's lease: while the lease is held, the worker does not try the record.
    */
   readonly retry: { readonly attempts: number; readonly firstDelay: Duration }

@@ -19,7 +19,7 @@ import type { QueueTimings } from './timings.ts'
 
 export type Handler = (id: string | undefined, run: JobContext) => Promise<Outcome>
 
-/** The queue has given up on this record for now: the next attempt is a date on the record. */
+/** The queue has given up on this record for now: when to try again is a date on the record. */
 export interface FinalFailure {
   readonly queue: QueueName
   readonly id: string

@@ -174,7 +174,7 @@ interface WithConnector {
 
 /**
  * When a sentinel's certificate is not trusted, ioredis reports only that the connection was closed. The reason is an
- * event of the sentinel's own connection, so listen there.
+ * event of the sentinel's own connection, so the client listens there.
  */
 const tellTrouble = (client: Redis, { onPartError }: ClientEvents): void => {
   const { connector } = client as unknown as WithConnector

@@ -30,7 +30,7 @@ interface Shared {
 export type RedisAddress = Shared &
   (
     | { readonly topology: 'single'; readonly at: Host; readonly db: number }
-    /** `nodes`: the nodes contacted first, which tell the others. */
+    /** `nodes`: the nodes contacted first; they name the others. */
     | { readonly topology: 'cluster'; readonly nodes: readonly Host[] }
     | {
         readonly topology: 'sentinel'
