@@ -1,5 +1,5 @@
-// The role `web`: pages, callback, API, board, health, numbers. Part of the composition root: constructs, decides
-// nothing.
+// The role `web`: pages, callback, API, board, health, metrics. Part of the composition root: it constructs objects and
+// decides nothing.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { HealthDeps } from '../http/routes/health.ts'
 import { defaultTimes, type HttpServer, makeServer } from '../http/server.ts'
@@ -49,7 +49,10 @@ export const makeWebServer = async (parts: Services, health: HealthDeps): Promis
   })
 }
 
-/** Unready, but answering, for as long as whoever sends us traffic takes to notice; then no new connection. */
+/**
+ * The server first reports that it is not ready, but still answers until load balancers have noticed; then it accepts
+ * no new connection.
+ */
 export const stopWeb =
   (server: HttpServer, { config: { timing } }: Services): Stop =>
   async () => {

@@ -1,5 +1,5 @@
-// The role `worker`: makes links, sends messages, exchanges codes. Part of the composition root: constructs, decides
-// nothing.
+// The role `worker`: makes authorisation URLs, sends messages, exchanges codes. Part of the composition root: it
+// constructs objects and decides nothing.
 import type { Sections } from '../config.ts'
 import { composeMessage } from '../notify/compose.ts'
 import { makeRenderMessage } from '../notify/render.ts'
@@ -16,8 +16,8 @@ import { startWorkers, type WorkersOptions } from '../queue/runner.ts'
 import { type Services, runnerTimings, type Stop, stopWaits } from './services.ts'
 
 /**
- * A mail server that takes longer than one request may is given up well before the job's deadline and the record's
- * lease.
+ * The longest that connecting to the mail server may take. With it and `requestTimeout`, a slow mail server is given up
+ * well before the job's deadline and the end of the lease.
  */
 const CONNECT_AT_MOST_MS = 10_000
 
