@@ -14,7 +14,7 @@ import { chainEvent, type ChainedEvent, type EventType } from './events.ts'
 import { moveRow } from './moves.ts'
 import { sealToken, tokenContext } from './refresh-token.ts'
 import { newId } from './renewals.ts'
-import { instant, toConsent } from './rows.ts'
+import { instant, newRecordDefaults, toConsent, withoutFailure } from './rows.ts'
 
 export interface BatchInput {
   readonly vault: Vault
@@ -285,25 +285,6 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     superseded: () => [...supersededIds],
     events: () => events,
   }
-}
-
-const withoutFailure = { failedAttempts: 0, outages: 0, lastErrorCode: null, retryAfter: null }
-
-const newRecordDefaults = {
-  status: 'active',
-  cycle: 1,
-  tokenVersion: 1,
-  nextActionAt: null,
-  nextActionReason: null,
-  queuedUntil: null,
-  dispatchNo: 0,
-  epoch: 0,
-  leaseUntil: null,
-  mismatches: 0,
-  supersededById: null,
-  eventSeq: 0,
-  eventHash: null,
-  ...withoutFailure,
 }
 
 const pick = (row: ImportRow, fields: readonly ContactField[]): Partial<Pick<ConsentRow, ContactField>> =>

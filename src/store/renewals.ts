@@ -12,16 +12,10 @@ import { appendEvent } from './events.ts'
 import { lockClaimedConsent } from './locks.ts'
 import { moveAll, moveOne } from './moves.ts'
 import type { Renewals } from './port.ts'
-import { notificationRow, renewalRow } from './rows.ts'
+import { notificationRow, renewalRow, withoutFailure } from './rows.ts'
 
 /** What every finished look at a consent leaves behind: no lease, no dispatch mark. */
 const released = { leaseUntil: null, queuedUntil: null } satisfies Prisma.ConsentUpdateInput
-const withoutFailure = {
-  failedAttempts: 0,
-  outages: 0,
-  lastErrorCode: null,
-  retryAfter: null,
-} satisfies Prisma.ConsentUpdateInput
 
 export const renewals = (db: Database): Renewals => ({
   commitStep: async (claim, step) =>

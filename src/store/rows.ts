@@ -152,3 +152,24 @@ export const notificationRow = (message: Notification) =>
     sentAt: message.sentAt?.toJSDate() ?? null,
     nextActionAt: message.nextActionAt?.toJSDate() ?? null,
   }) satisfies Record<keyof Notification, unknown>
+
+/** What a success leaves of earlier failures. */
+export const withoutFailure = { failedAttempts: 0, outages: 0, lastErrorCode: null, retryAfter: null } as const
+
+/** What a consent's row begins with, whoever makes it. */
+export const newRecordDefaults = {
+  status: 'active',
+  cycle: 1,
+  tokenVersion: 1,
+  nextActionAt: null,
+  nextActionReason: null,
+  queuedUntil: null,
+  dispatchNo: 0,
+  epoch: 0,
+  leaseUntil: null,
+  mismatches: 0,
+  supersededById: null,
+  eventSeq: 0,
+  eventHash: null,
+  ...withoutFailure,
+}

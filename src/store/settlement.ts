@@ -18,7 +18,7 @@ import { closeCycles } from './import-writes.ts'
 import { lockClaimedAuthorisation, lockConsent } from './locks.ts'
 import { moveAll, moveOne } from './moves.ts'
 import type { Claim, CommitAnswer, Exchanges, Proof } from './port.ts'
-import { toConsent } from './rows.ts'
+import { newRecordDefaults, toConsent } from './rows.ts'
 import { sealToken } from './refresh-token.ts'
 import { cancelMessages, closeConsent, newId, reopenConsent } from './renewals.ts'
 
@@ -257,35 +257,32 @@ const createSuccessor = async (
 ): Promise<void> => {
   const { userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
   const now = proof.provenAt.toJSDate()
-  const created = await tx.consent.create({
-    data: {
-      ...renewed(proof),
-      userId,
-      providerId,
-      country,
-      redirectUri,
-      scopes,
-      email,
-      phone,
-      name,
-      locale,
-      timeZone,
-      id,
-      credentialsId: newConnection.credentialsId,
-      providerName: newConnection.providerName ?? consent.providerName,
-      status: 'active',
-      refreshToken: sealToken(db.vault, id, 1, token),
-      tokenVersion: 1,
-      consentedAt: authorisation.codeReceivedAt ?? now,
-      nextActionAt: now,
-      createdAt: now,
-      updatedAt: now,
-    },
-  })
-  const next = firstDate(created, proof, policy)
-  await tx.consent.update({
-    where: { id },
-    data: { nextActionAt: next.at.toJSDate(), nextActionReason: next.reason },
+  // The whole row: a field that is added to a consent must be carried over here, or said to begin anew.
+  const successor: ConsentRow = {
+    ...newRecordDefaults,
+    ...renewed(proof),
+    userId,
+    providerId,
+    country,
+    redirectUri,
+    scopes,
+    email,
+    phone,
+    name,
+    locale,
+    timeZone,
+    id,
+    credentialsId: newConnection.credentialsId,
+    providerName: newConnection.providerName ?? consent.providerName,
+    supersedes: null,
+    refreshToken: sealToken(db.vault, id, 1, token),
+    consentedAt: authorisation.codeReceivedAt ?? now,
+    createdAt: now,
+    updatedAt: now,
+  }
+  const next = firstDate(successor, proof, policy)
+  await tx.consent.create({
+    data: { ...successor, nextActionAt: next.at.toJSDate(), nextActionReason: next.reason },
   })
   await appendEvent(tx, id, {
     type: 'consent.imported',
