@@ -40,27 +40,27 @@ export const startReconsent = async (options: StartOptions): Promise<Reconsent> 
   const { config, roles: wanted, port = config.web.port } = options
   // The roles stop at the same time; the parts that they use are closed after them, the last opened first.
   const running: Stop[] = []
-  const beneath: Stop[] = []
+  const dependencies: Stop[] = []
   const stopAll = async (): Promise<boolean> => {
     const end = performance.now() + config.timing.stopWithin.toMillis()
-    const inTime = async (stop: Stop): Promise<boolean> => endsWithin(Math.max(0, end - performance.now()), stop())
-    const ended = await Promise.all(running.map(inTime))
-    for (const close of beneath.toReversed()) ended.push(await inTime(close))
+    const stopInTime = async (stop: Stop): Promise<boolean> => endsWithin(Math.max(0, end - performance.now()), stop())
+    const ended = await Promise.all(running.map(stopInTime))
+    for (const close of dependencies.toReversed()) ended.push(await stopInTime(close))
     return ended.every(Boolean)
   }
   let stopped: Promise<boolean> | undefined
   const stop = async (): Promise<boolean> => (stopped ??= stopAll())
   try {
     const backend = await openBackend(config.queue, queueOptions(options))
-    beneath.push(async () => backend.close().then(() => true))
+    dependencies.push(async () => backend.close().then(() => true))
     const parts = makeServices(options, backend)
-    beneath.push(parts.close)
+    dependencies.push(parts.close)
     const watch = watchQueue({ backend, log: parts.log, onTried: parts.metrics.recordQueue })
-    beneath.push(async () => (watch.stop(), true))
+    dependencies.push(async () => (watch.stop(), true))
     const isWeb = wanted.includes('web')
     const health = healthDeps(parts, watch, { isWeb })
     const server = await (isWeb ? makeWebServer(parts, health) : makeHealthServer(health))
-    beneath.push(async () => server.close().then(() => true))
+    dependencies.push(async () => server.close().then(() => true))
     if (wanted.includes('worker')) {
       if (config.mail === undefined) throw new TypeError('the role worker needs the section mail of the configuration')
       running.push(startWorkerRole(parts, config.mail))

@@ -17,16 +17,16 @@ export const pathText = (path: Path): string =>
     .join('')
 
 /** Unwraps defaults, optionals and transformations to reach the schema of what the file may contain. */
-const written = (schema: z.core.$ZodType): z.core.$ZodType => {
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodPrefault) return written(schema.def.innerType)
-  if (schema instanceof z.ZodPipe) return written(schema.def.in)
+const unwrapSchema = (schema: z.core.$ZodType): z.core.$ZodType => {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodPrefault) return unwrapSchema(schema.def.innerType)
+  if (schema instanceof z.ZodPipe) return unwrapSchema(schema.def.in)
   // A union is always "false or something"; its last option is the something.
-  if (schema instanceof z.ZodUnion) return written(schema.def.options.at(-1) ?? schema)
+  if (schema instanceof z.ZodUnion) return unwrapSchema(schema.def.options.at(-1) ?? schema)
   return schema
 }
 
 const keysAt = (schema: z.core.$ZodType, path: Path): string[] => {
-  const here = written(schema)
+  const here = unwrapSchema(schema)
   const [first, ...rest] = path
   if (here instanceof z.ZodRecord) return first === undefined ? [] : keysAt(here.def.valueType, rest)
   if (!(here instanceof z.ZodObject)) return []
@@ -37,7 +37,7 @@ const keysAt = (schema: z.core.$ZodType, path: Path): string[] => {
 
 /** Every key a policy may have, as paths: `link.freshFor`, `providers.*.grace`. */
 export const policyKeys = (schema: z.core.$ZodType): string[] => {
-  const here = written(schema)
+  const here = unwrapSchema(schema)
   const inside = (name: string, of: z.core.$ZodType): string[] => {
     const deeper = policyKeys(of).map((key) => `${name}.${key}`)
     return deeper.length > 0 ? deeper : [name]
@@ -49,7 +49,7 @@ export const policyKeys = (schema: z.core.$ZodType): string[] => {
 }
 
 /** Keys of earlier releases, with what to do about each. */
-const gone: Readonly<Record<string, string>> = {
+const removedKeys: Readonly<Record<string, string>> = {
   import:
     'is no key of the policy any more: import.supersedeOlder took two logins of one user at one bank for one. ' +
     'A row of an import says by its ' +
@@ -58,7 +58,7 @@ const gone: Readonly<Record<string, string>> = {
 }
 
 const unknownKey = (schema: z.core.$ZodType, path: Path, key: string): Problem => {
-  const what = path.length === 0 && Object.hasOwn(gone, key) ? gone[key] : undefined
+  const what = path.length === 0 && Object.hasOwn(removedKeys, key) ? removedKeys[key] : undefined
   if (what !== undefined) return { where: key, what }
   const siblings = keysAt(schema, path)
   const sibling = nearest(key, siblings)

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { nearest } from '../config/suggest.ts'
 import { knownLocale } from '../domain/locale.ts'
 import { countryCode } from '../domain/rules.ts'
-import { isDeadCallback } from '../http/served-address.ts'
+import { losesCodes } from '../http/served-address.ts'
 import { Secret } from '../secret.ts'
 import { mailboxProblem } from '../notify/mailbox.ts'
 import type { ImportRow } from '../store/administration-port.ts'
@@ -129,7 +129,7 @@ const redirectProblem = (value: string, { httpsOnly, publicUrl }: RowRules): str
   if (url.protocol !== 'https:' && (httpsOnly || url.protocol !== 'http:')) return 'must begin with https://'
   if (url.username !== '' || url.password !== '') return 'must not hold a user or password'
   if (value.includes('#')) return 'must not hold a #'
-  if (publicUrl === undefined || !isDeadCallback(value, publicUrl)) return undefined
+  if (publicUrl === undefined || !losesCodes(value, publicUrl)) return undefined
   const taken = '/callback alone, without a code, state or error of its own,'
   return `is on our own host (PUBLIC_URL), where ${taken} takes what the bank sends: every code would be lost`
 }

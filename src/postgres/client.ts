@@ -90,11 +90,11 @@ export const describe = (place: Place, options: SessionOptions): Described => ({
 })
 
 type Done = (error: Error | null, result?: unknown) => void
-interface Asked {
+interface Query {
   readonly text?: string
   readonly types?: TypeParsers
 }
-type Ask = (asked: string | Asked, values?: unknown, done?: Done) => Promise<unknown>
+type RunQuery = (asked: string | Query, values?: unknown, done?: Done) => Promise<unknown>
 
 const ignore = (): void => undefined
 
@@ -142,7 +142,7 @@ export const makeClient = ({
     reported.set(message.parameterName, message.parameterValue),
   )
 
-  const plain = client.query.bind(client) as unknown as Ask
+  const plain = client.query.bind(client) as unknown as RunQuery
   let alone = 0
   /** PostgreSQL reports the interval style that we set; a pooler that silently drops settings reports another. */
   const isLent = (): boolean => tried.pooled || reported.get('IntervalStyle') !== INTERVAL_STYLE
@@ -160,7 +160,7 @@ export const makeClient = ({
    * Runs a statement outside a transaction on a lent session. The statement gets a transaction of its own, sent in one
    * go; its result is returned only after the commit.
    */
-  const askAlone = async (asked: string | Asked, values: unknown): Promise<unknown> => {
+  const askAlone = async (asked: string | Query, values: unknown): Promise<unknown> => {
     alone += 1
     try {
       const [begun, answer, committed] = await Promise.allSettled([
@@ -175,7 +175,7 @@ export const makeClient = ({
     }
   }
 
-  const ask = (given: string | Asked, values?: unknown, callback?: Done): unknown => {
+  const runQuery = (given: string | Query, values?: unknown, callback?: Done): unknown => {
     const done = typeof values === 'function' ? (values as Done) : callback
     const bound = typeof values === 'function' ? undefined : values
     const asked =
@@ -192,7 +192,7 @@ export const makeClient = ({
     )
     return undefined
   }
-  return { client: Object.assign(client, { query: ask, isLent, greet }), tried }
+  return { client: Object.assign(client, { query: runQuery, isLent, greet }), tried }
 }
 
 /** Whether a pooler lends the sessions of this address; known after the first connection. */

@@ -2,7 +2,7 @@
 // board.
 import type { Job } from 'bullmq'
 
-export interface Attempt {
+export interface JobRun {
   /** An operator's retry of a job that had finished, well or badly. */
   readonly manual: boolean
   /** Whether BullMQ will not try again by itself after this run. */
@@ -16,7 +16,7 @@ export interface Attempt {
  * stall changes neither count nor reason. A retry by an operator gets one attempt, because the operator is there to see
  * the result.
  */
-export const attemptOf = (job: Pick<Job, 'attemptsMade' | 'failedReason' | 'opts'>): Attempt => {
+export const jobRunOf = (job: Pick<Job, 'attemptsMade' | 'failedReason' | 'opts'>): JobRun => {
   const attempts = job.opts.attempts ?? 1
   const usedUp = job.attemptsMade >= attempts
   const manual = usedUp || (job.attemptsMade > 0 && !job.failedReason)

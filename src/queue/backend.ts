@@ -15,7 +15,7 @@ import { settlesWithin } from './deadline.ts'
 import { checkQueueSessions, prepareQueueSchema, QUEUE_SCHEMA } from './postgres-schema.ts'
 import type { QueueName } from './port.ts'
 import { connectRedis, type RedisClient } from './redis-client.ts'
-import { failed, isTelling, type Trial, tryPostgres, tryRedis } from './trial.ts'
+import { failed, namesCause, type Trial, tryPostgres, tryRedis } from './trial.ts'
 
 export interface Backend {
   readonly kind: BackendTarget['kind']
@@ -64,7 +64,7 @@ const silenceAfterClose = (worker: Worker): void => {
 }
 
 /** The method by which BullMQ takes the next job, the same on Redis and PostgreSQL. */
-interface TakingEnd {
+interface JobSource {
   moveToActive(...given: readonly unknown[]): Promise<unknown>
 }
 
@@ -75,7 +75,7 @@ const AFTER_REFUSAL_MS = 1_000
  * some thousand requests a second to a server that is already in trouble. This adds a pause.
  */
 const waitsAfterRefusal = (worker: Worker): void => {
-  const end = worker.getBackend() as unknown as TakingEnd
+  const end = worker.getBackend() as unknown as JobSource
   const take = end.moveToActive.bind(end)
   end.moveToActive = async (...given) => {
     try {
@@ -123,7 +123,7 @@ const POOLED_PER_QUEUE = 2
 /** BullMQ uses one of these connections to listen. */
 const POOLED_PER_WORKER = 4
 
-interface Ends {
+interface Driver {
   makeQueue(name: QueueName, options: QueueOptions): Queue
   makeWorker(name: QueueName, processor: Processor, options: WorkerOptions): Worker
   tryOut(): Promise<Trial>
@@ -143,12 +143,12 @@ RedisConnection.minimumVersion = '7.0.8'
  * All queues share one connection. Each worker has its own, and BullMQ copies that connection, options included, for
  * its blocking commands.
  */
-const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: string, logError: ErrorLog): Ends => {
+const redisDriver = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: string, logError: ErrorLog): Driver => {
   const clients = new Set<RedisClient>()
   let lastError: unknown
   const keep = (error: unknown): void => {
     // "Connection is closed" only follows an earlier error, and does not say why.
-    if (lastError === undefined || isTelling(failed('redis', error))) lastError = error
+    if (lastError === undefined || namesCause(failed('redis', error))) lastError = error
   }
   const whyNot = (): Trial => failed('redis', lastError ?? new Error('Command timed out'))
   const connect = (end: 'producer' | 'worker', fields: Readonly<Record<string, unknown>>): RedisClient => {
@@ -195,7 +195,7 @@ const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: st
           lastError = undefined
           return trial
         }
-        if (telling === undefined && isTelling(trial)) telling = trial
+        if (telling === undefined && namesCause(trial)) telling = trial
       }
       return telling ?? whyNot()
     },
@@ -208,7 +208,7 @@ const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: st
   }
 }
 
-const postgresEnds = (target: Extract<BackendTarget, { kind: 'postgres' }>): Ends => {
+const postgresDriver = (target: Extract<BackendTarget, { kind: 'postgres' }>): Driver => {
   const factory = createPostgresBackend as unknown as BackendFactory
   // BullMQ types this option for Redis only, but each factory takes its own kind of connection.
   const asConnection = (pool: Pool) => pool as unknown as WorkerOptions['connection']
@@ -252,7 +252,7 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
     await checkQueueSessions(target.url)
   }
   const logError = makeErrorLog(log, serverOf(target))
-  const ends = target.kind === 'postgres' ? postgresEnds(target) : redisEnds(target, prefix, logError)
+  const ends = target.kind === 'postgres' ? postgresDriver(target) : redisDriver(target, prefix, logError)
 
   const makeQueue = (name: QueueName): Queue => {
     const queue = ends.makeQueue(name, {

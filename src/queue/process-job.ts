@@ -8,8 +8,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { PermanentError, TransientError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Outcome, JobContext } from '../processors/outcome.ts'
-import { attemptOf } from './attempt.ts'
-import type { Attempt } from './attempt.ts'
+import { jobRunOf } from './attempt.ts'
+import type { JobRun } from './attempt.ts'
 import { recordIdOf } from './catalogue.ts'
 import type { QueuePlan } from './catalogue.ts'
 import { failureOf, storedError } from './failure.ts'
@@ -100,7 +100,7 @@ const underDeadline = async (
 const fail = async (
   context: RunnerContext,
   id: string | undefined,
-  attempt: Attempt,
+  attempt: JobRun,
   failure: Failure,
 ): Promise<Error> => {
   const mayRetry = failure.transient && !attempt.last
@@ -122,7 +122,7 @@ const fail = async (
  * Moves a running job back to the waiting jobs. The returned error tells BullMQ so; if the backend is unavailable, the
  * job returns to the queue when its lock expires.
  */
-const giveBack = async (job: Job, token: string | undefined): Promise<Error> => {
+const returnToQueue = async (job: Job, token: string | undefined): Promise<Error> => {
   try {
     await job.moveToWait(token)
     return new WaitingError()
@@ -138,7 +138,7 @@ export const processJob =
   (context: RunnerContext) =>
   async (job: Job, token: string | undefined, lost: AbortSignal): Promise<Report> => {
     const { queue, plan, handler, log, stopping } = context
-    const attempt = attemptOf(job)
+    const attempt = jobRunOf(job)
     const id = recordIdOf(plan, job.data)
     const started = performance.now()
     const end = (result: RunEnded['result'], code?: ErrorCode): void =>
@@ -161,7 +161,7 @@ export const processJob =
         // The process stopped this run. The job goes back to the queue as if never taken, so that a deployment uses up
         // no job's attempts.
         end('released')
-        throw await giveBack(job, token)
+        throw await returnToQueue(job, token)
       }
       const stored = await fail(context, id, attempt, failure)
       const result = failure.transient && !attempt.last ? 'retry' : 'failed'

@@ -22,7 +22,7 @@ export interface RedisTarget {
  * A producer must fail at once while Redis is unavailable; a worker must wait; a `question` is a single check for an
  * operator.
  */
-export type End = 'producer' | 'worker' | 'question'
+export type ClientRole = 'producer' | 'worker' | 'question'
 
 export interface ClientEvents {
   /** Called when the client replaces its connection because of this answer. */
@@ -72,7 +72,7 @@ type EndOptions = Pick<
   'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout' | 'socketTimeout' | 'lazyConnect'
 >
 
-const ofEnd: Readonly<Record<End, EndOptions>> = {
+const ofEnd: Readonly<Record<ClientRole, EndOptions>> = {
   producer: {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 1,
@@ -101,7 +101,7 @@ interface Strategy {
  * because a command that got such an answer did nothing; so a finished job is reported rather than run again. A
  * producer's caller gets the error at once, and the next sweep enqueues again.
  */
-const strategyOf = (end: End, onStale: ClientEvents['onStale']): Strategy => {
+const strategyOf = (end: ClientRole, onStale: ClientEvents['onStale']): Strategy => {
   let givenUp = 0
   let last = 0
   return {
@@ -141,7 +141,7 @@ const sentinelLoginOf = ({ sentinelLogin: { username, password } }: SentinelAddr
 const connectOne = (
   target: RedisTarget,
   address: Exclude<RedisAddress, { topology: 'cluster' }>,
-  end: End,
+  end: ClientRole,
   events: ClientEvents,
 ): Redis => {
   const { pause, reconnectOnError } = strategyOf(end, events.onStale)
@@ -164,7 +164,7 @@ const connectOne = (
     ...(address.topology === 'single' ? address.at : sentinelOptions(target, address, end)),
   })
   client.on('sentinelError', (error: Error) => events.onPartError?.(error))
-  if (address.topology === 'sentinel') tellTrouble(client, events)
+  if (address.topology === 'sentinel') reportSentinelTlsErrors(client, events)
   return client
 }
 
@@ -176,7 +176,7 @@ interface WithConnector {
  * When a sentinel's certificate is not trusted, ioredis reports only that the connection was closed. The reason is an
  * event of the sentinel's own connection, so the client listens there.
  */
-const tellTrouble = (client: Redis, { onPartError }: ClientEvents): void => {
+const reportSentinelTlsErrors = (client: Redis, { onPartError }: ClientEvents): void => {
   const { connector } = client as unknown as WithConnector
   const connect = connector.connectToSentinel.bind(connector)
   connector.connectToSentinel = (...given) =>
@@ -197,7 +197,7 @@ type SentinelOptions = Pick<
   | 'sentinelTLS'
 >
 
-const sentinelOptions = (target: RedisTarget, address: SentinelAddress, end: End): SentinelOptions => {
+const sentinelOptions = (target: RedisTarget, address: SentinelAddress, end: ClientRole): SentinelOptions => {
   // Refreshes the login like `retryStrategy` above: until a sentinel accepts the login, ioredis calls only this
   // function.
   function sentinelRetryStrategy(this: RedisOptions, times: number): number {
@@ -218,7 +218,7 @@ const sentinelOptions = (target: RedisTarget, address: SentinelAddress, end: End
 const connectCluster = (
   target: RedisTarget,
   address: Extract<RedisAddress, { topology: 'cluster' }>,
-  end: End,
+  end: ClientRole,
   events: ClientEvents,
 ): Cluster => {
   const { pause, reconnectOnError } = strategyOf(end, events.onStale)
@@ -280,7 +280,7 @@ const connectCluster = (
  * Connects in the background; only a `question` does not connect until its caller says so. The caller listens to
  * 'error' and disconnects.
  */
-export const connectRedis = (target: RedisTarget, end: End, events: ClientEvents = {}): RedisClient => {
+export const connectRedis = (target: RedisTarget, end: ClientRole, events: ClientEvents = {}): RedisClient => {
   const address = addressOf(target.url)
   const client =
     address.topology === 'cluster'

@@ -5,7 +5,7 @@ import { prefixOf, queueNames } from './catalogue.ts'
 import { addressOf, connectRedis, type RedisTarget } from './redis-client.ts'
 import { placeOf } from './redis-url.ts'
 import { settlesWithin } from './deadline.ts'
-import { failed, isTelling, type Trial, tryRedis } from './trial.ts'
+import { failed, namesCause, type Trial, tryRedis } from './trial.ts'
 
 export interface RedisInfo {
   /** For example `7.2.4`; for Valkey its own version. */
@@ -82,7 +82,7 @@ export const examineRedis = async (target: RedisTarget, prefix = prefixOf()): Pr
   let first: unknown
   const keep = (error: unknown): void => {
     // Keeps the first error that tells the cause: later errors only say that the connection is closed.
-    if (first === undefined || !isTelling(failed('redis', first))) first = error
+    if (first === undefined || !namesCause(failed('redis', first))) first = error
   }
   const place = placeOf(addressOf(target.url))
   const client = connectRedis(target, 'question', { onPartError: keep })

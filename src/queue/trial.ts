@@ -32,10 +32,10 @@ export const failed = (kind: 'redis' | 'postgres', error: unknown, more?: string
 }
 
 /** Whether the word names a cause, rather than only the class of a driver's error. */
-export const isTelling = (trial: Trial): boolean => !trial.ok && /^[A-Z0-9_]+$/.test(trial.word)
+export const namesCause = (trial: Trial): boolean => !trial.ok && /^[A-Z0-9_]+$/.test(trial.word)
 
 /** How long the key written by a try lasts, unless the next try writes it again. */
-const LASTS_MS = 60_000
+const TRIAL_KEY_TTL_MS = 60_000
 
 /**
  * The commands that BullMQ sends or that its scripts call (a test reads the scripts), apart from EVALSHA and EVAL
@@ -167,11 +167,11 @@ export const tryRedis = async (
   try {
     const key = `${prefix}:tried`
     const now = String(Date.now())
-    await client.set(key, now, 'PX', LASTS_MS)
+    await client.set(key, now, 'PX', TRIAL_KEY_TTL_MS)
     const own = queues.flatMap((queue) =>
       ['meta', 'wait', 'active', 'marker', 'events'].map((type) => `${prefix}:${queue}:${type}`),
     )
-    const missing = await runScript(client, [key, ...own], [now, LASTS_MS, ...commandsNeeded])
+    const missing = await runScript(client, [key, ...own], [now, TRIAL_KEY_TTL_MS, ...commandsNeeded])
     if (missing.length > 0) {
       const { means, advice } = wordsFor('redis', 'NOPERM')
       return { ok: false, word: 'NOPERM', detail: `${means}: ${missing.join(', ')}`, advice, server: undefined }
