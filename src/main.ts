@@ -53,25 +53,25 @@ export const startReconsent = async (options: StartOptions): Promise<Reconsent> 
   try {
     const backend = await openBackend(config.queue, queueOptions(options))
     dependencies.push(async () => backend.close().then(() => true))
-    const parts = makeServices(options, backend)
-    dependencies.push(parts.close)
-    const watch = watchQueue({ backend, log: parts.log, onTried: parts.metrics.recordQueue })
+    const services = makeServices(options, backend)
+    dependencies.push(services.close)
+    const watch = watchQueue({ backend, log: services.log, onTried: services.metrics.recordQueue })
     dependencies.push(async () => (watch.stop(), true))
     const isWeb = wanted.includes('web')
-    const health = healthDeps(parts, watch, { isWeb })
-    const server = await (isWeb ? makeWebServer(parts, health) : makeHealthServer(health))
+    const health = healthDeps(services, watch, { isWeb })
+    const server = await (isWeb ? makeWebServer(services, health) : makeHealthServer(health))
     dependencies.push(async () => server.close().then(() => true))
     if (wanted.includes('worker')) {
       if (config.mail === undefined) throw new TypeError('the role worker needs the section mail of the configuration')
-      running.push(startWorkerRole(parts, config.mail))
+      running.push(startWorkerRole(services, config.mail))
     }
-    if (wanted.includes('scheduler')) running.push(startSchedulerRole(parts))
+    if (wanted.includes('scheduler')) running.push(startSchedulerRole(services))
     // Listens only after the queue's first check, so that an early `/readyz` reports its result.
     await settlesWithin(FIRST_TRY_WITHIN_MS, watch.first)
     const url = await server.listen({ host: config.web.host, port })
     // Without pages, no user waits at the listener: it stays open, and reports how the stop goes, until the work has
     // ended.
-    running.push(isWeb ? stopWeb(server, parts) : async () => setUnready(server))
+    running.push(isWeb ? stopWeb(server, services) : async () => setUnready(server))
     return { url, stop }
   } catch (error) {
     await stop()

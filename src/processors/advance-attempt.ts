@@ -2,12 +2,12 @@
 // is to wait or the attempt has ended. What is due follows from what is stored, never from the job.
 import type { DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
-import { crashPoint } from '../crash-point.ts'
 import { type AttemptFacts, type ExchangeStep, type Heard, nextExchangeStep } from '../domain/exchange.ts'
 import type { Policy } from '../domain/policy.ts'
 import { PermanentError } from '../errors.ts'
 import type { Tokens } from '../provider/port.ts'
-import type { Claim, Dispatching, Exchanges, Quarantine } from '../store/port.ts'
+import type { Secret } from '../secret.ts'
+import type { Claim, Dispatching, Exchanges, Quarantine, RotatedToken } from '../store/port.ts'
 import type { GuardedProvider } from './circuit-breaker.ts'
 import type { Enqueue } from './enqueue.ts'
 import { done, type JobContext, type Outcome, skipped, snooze } from './outcome.ts'
@@ -31,7 +31,6 @@ export const advanceAttempt =
   async (attemptId: string, run: JobContext): Promise<Outcome> =>
     withClaim(deps, { kind: 'authorisation', id: attemptId, run }, async (claim) => {
       const { store, clock, policy } = deps
-      await crashPoint('authorisation-claimed')
       let facts = await store.getAttempt(attemptId)
       if (facts === undefined) return skipped('there is no such authorisation')
       const { consent } = facts
@@ -52,7 +51,6 @@ export const advanceAttempt =
         // looked at it.
         if (error instanceof PermanentError && error.code === 'cell-unreadable') {
           await store.quarantineConsent(consent.id, clock.now(), error.message)
-          await crashPoint('quarantined-for-code')
         }
         throw error
       }
@@ -104,7 +102,6 @@ const carryOut = async (working: Working, step: ExchangeStep, progress: Progress
       const at = clock.now()
       await store.markUnknown(claim, at, step.code, at)
       if (!step.pause) return NOTHING_HEARD
-      await crashPoint('change-noted')
       await store.scheduleAttempt(claim, at)
       return snooze(at, step.reason)
     }
@@ -119,7 +116,6 @@ const carryOut = async (working: Working, step: ExchangeStep, progress: Progress
     case 'adopt': {
       const adopted = await store.adoptTokens(claim)
       if (!adopted) return { heard: { from: 'adopting' }, tokens: undefined }
-      await crashPoint('tokens-adopted')
       return progress
     }
     case 'commit-renewed':
@@ -129,7 +125,6 @@ const carryOut = async (working: Working, step: ExchangeStep, progress: Progress
 
 /** After a code that ended without a renewal, the consent is looked at at once: the user did their part. */
 const notifyAgain = async (enqueue: Enqueue, consentId: string, what: string): Promise<Outcome> => {
-  await crashPoint('before-asking-again')
   await enqueue('consent', consentId)
   return done(what)
 }
@@ -140,13 +135,11 @@ const exchange = async ({ store, provider, clock, claim, facts, run }: Working):
   const start = await store.beginExchange(claim, clock.now())
   // Under the lock things are otherwise than they were read: the domain is asked again.
   if (start === undefined) return NOTHING_HEARD
-  await crashPoint('exchanging-committed')
   const answer = await provider.exchangeCode(consent.id, {
     code: start.code,
     redirectUri: start.redirectUri,
     codeVerifier: start.verifier,
   })
-  await crashPoint('code-answered')
   if (answer.kind !== 'tokens') return { heard: { from: 'exchange', answer }, tokens: undefined }
   const { tokens } = answer
   const { credentialsId } = tokens
@@ -190,52 +183,61 @@ const storeTokens = async (
   const stored = await persist(async () => store.storeTokenResponse(claim.id, response), run.signal)
   if (stored === 'already-renewed') return skipped('this authorisation had been renewed already')
   if (stored === 'cycle-closed') return done('the tokens were stored; the cycle had closed meanwhile')
-  await crashPoint(stored === 'token-changed' ? 'tokens-beside' : 'tokens-stored')
   return stored === 'token-changed' ? { heard: { from: 'storing' }, tokens: undefined } : NOTHING_HEARD
 }
 
-/**
- * A refresh may rotate the token, and the one before is invalid at once: what comes back is stored before anything else
- * is asked, whoever holds the claim by then.
- */
+/** One refresh; whatever token it brings is stored before anything else is asked. */
 const refresh = async (
   { store, provider, clock, facts, run }: Working,
   by: 'stored' | 'pending',
 ): Promise<Progress> => {
   const { attempt, consent } = facts
-  const pending = by === 'pending' ? await store.readPendingToken(attempt.id) : undefined
-  // It was adopted or cleared meanwhile: the domain is asked again.
-  if (by === 'pending' && pending === undefined) return NOTHING_HEARD
-  const source =
-    pending === undefined ? await store.readRefreshToken(consent.id) : { token: pending, version: undefined }
-  await crashPoint('before-settling')
+  const source = await refreshTokenOf(store, facts, by)
+  // The pending token was adopted or cleared meanwhile: the domain is asked again.
+  if (source === undefined) return NOTHING_HEARD
   // What is answered speaks for this moment: the process may sleep before it judges it.
   const at = clock.now()
   const answer = await provider.refresh(consent.id, source.token)
-  await crashPoint('refresh-answered')
   if (answer.kind !== 'tokens') {
     const heard = answer.kind === 'not-processed' || answer.kind === 'circuit-open' ? unavailable(answer.code) : answer
     return { heard: { from: 'refresh', by, at, answer: heard }, tokens: undefined }
   }
   const { refreshToken: token } = answer.tokens
-  const kept = token === undefined || (await persist(async () => keep(token), run.signal))
-  await crashPoint('refresh-kept')
+  const rotated = { consentId: consent.id, authorisationId: attempt.id, version: source.version, now: at }
+  const kept =
+    token === undefined || (await persist(async () => storeRotated(store, { ...rotated, token }), run.signal))
   if (!kept) return { heard: { from: 'refresh', by, at, answer: { kind: 'token-changed' } }, tokens: undefined }
   const tokens = { ...answer.tokens, answeredAt: at, tokenVersion: source.version }
   return { heard: { from: 'refresh', by, at, answer: { kind: 'tokens' } }, tokens }
+}
 
-  async function keep(rotated: NonNullable<typeof token>): Promise<boolean> {
-    if (source.version !== undefined)
-      return store.storeRotated({
-        consentId: consent.id,
-        authorisationId: attempt.id,
-        version: source.version,
-        token: rotated,
-        now: clock.now(),
-      })
-    await store.replacePendingToken(attempt.id, rotated)
-    return true
-  }
+interface Source {
+  readonly token: Secret
+  /** Of the consent's stored token; undefined for a pending one. */
+  readonly version: number | undefined
+}
+
+const refreshTokenOf = async (
+  store: Exchanges,
+  { attempt, consent }: AttemptFacts,
+  by: 'stored' | 'pending',
+): Promise<Source | undefined> => {
+  if (by === 'stored') return store.readRefreshToken(consent.id)
+  const token = await store.readPendingToken(attempt.id)
+  return token && { token, version: undefined }
+}
+
+/**
+ * A refresh may rotate the token, and the one before is invalid at once: the new one is stored whoever holds the claim
+ * by then. False when another token took the stored one's place meanwhile; then the new one is kept as pending.
+ */
+const storeRotated = async (
+  store: Exchanges,
+  { version, ...rotated }: Omit<RotatedToken, 'version'> & Pick<Source, 'version'>,
+): Promise<boolean> => {
+  if (version !== undefined) return store.storeRotated({ ...rotated, version })
+  await store.replacePendingToken(rotated.authorisationId, rotated.token)
+  return true
 }
 
 const unavailable = <Code>(code: Code) => ({ kind: 'unavailable', code }) as const
@@ -248,7 +250,6 @@ const readMe = async (
   const accessToken = by === 'exchange' ? await store.readAccessToken(claim.id) : tokens?.accessToken
   const at = heard?.from === 'refresh' ? heard.at : clock.now()
   const answer = accessToken === undefined ? ({ kind: 'token-rejected' } as const) : await provider.readMe(accessToken)
-  await crashPoint(by === 'exchange' ? 'me-answered' : 'settling-me-answered')
   return { heard: { from: 'me', by, at, answer }, tokens }
 }
 
@@ -271,6 +272,5 @@ const commit = async (
       consent.id,
       'the new connection is on record as somebody else’s: nothing of it was taken, the user is told',
     )
-  await crashPoint('renewal-committed')
   return done(`renewed until ${expiresAt.toISO()} (${basis})`)
 }

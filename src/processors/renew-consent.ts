@@ -4,7 +4,6 @@
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
-import { crashPoint } from '../crash-point.ts'
 import { newAttempt, newMessage, newRenewal, nextDateOf, viewAfter } from '../domain/apply-step.ts'
 import { backOffAfter, withJitter } from '../domain/backoff.ts'
 import { isOutage, outageNo, delayAfterOutage } from '../domain/outage.ts'
@@ -39,7 +38,6 @@ export const renewConsent = (deps: RenewConsentDeps) => {
 
   return async (consentId: string, run: JobContext): Promise<Outcome> =>
     withClaim({ store, lease }, { kind: 'consent', id: consentId, run }, async (claim) => {
-      await crashPoint('consent-claimed')
       const view = await store.getView(consentId)
       if (view === undefined) return skipped('there is no such consent')
       const now = clock.now()
@@ -87,7 +85,6 @@ const takeStep = async (
   }
   const step = stepOf(view, due, prepared, now, policy)
   await store.commitStep(claim, step)
-  await crashPoint('step-committed')
   if (step.message !== undefined) await deps.enqueue('notification', step.message.id)
   return done(
     [prepared && `made a link (${prepared.authorisation.route})`, step.message && `queued message ${step.message.rung}`]
@@ -146,7 +143,6 @@ const settleFailure = async (
   if (error instanceof StaleClaim) throw error
   if (error instanceof PermanentError && error.code === 'cell-unreadable') {
     await store.closeByRule(claim, 'quarantined', now, error.message)
-    await crashPoint('quarantined-for-token')
     throw error
   }
   if (!(error instanceof TransientError)) {

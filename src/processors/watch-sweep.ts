@@ -1,7 +1,6 @@
 // The second trigger of the sweep: when the last good one is too old, whatever the reason (Redis lost its scheduler,
 // its queue was paused, its worker died), this process sweeps itself and registers the job scheduler again.
 import { Duration } from 'luxon'
-import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
 import type { Dispatching } from '../store/port.ts'
 import type { Outcome } from './outcome.ts'
@@ -38,7 +37,6 @@ export const watchSweep =
     )
     // First the schedule: where the queue is away this fails, and so would the dispatch.
     await registerSchedule()
-    await crashPoint('schedule-registered')
     await sweep()
   }
 

@@ -2,7 +2,6 @@
 // specific to a queue.
 import { WaitingError } from 'bullmq'
 import type { Job } from 'bullmq'
-import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import { PermanentError, TransientError } from '../errors.ts'
@@ -45,14 +44,6 @@ export const reportOf = (outcome: Outcome): Report => {
   if (outcome.kind === 'skipped') return { result: 'skipped', reason: outcome.reason }
   return { result: 'snoozed', until: outcome.until.toUTC().toISO(), reason: outcome.reason }
 }
-
-/** The crash point at the end of each job: its work is committed, but the queue does not know yet. */
-const endOf = {
-  sweep: 'sweep-ended',
-  reauth: 'reauth-ended',
-  notify: 'notify-ended',
-  exchange: 'exchange-ended',
-} as const
 
 export interface RunnerContext {
   readonly queue: QueueName
@@ -106,15 +97,12 @@ const fail = async (
   const mayRetry = failure.transient && !attempt.last
   if (!mayRetry && id !== undefined && context.recordFailure !== undefined) {
     try {
-      await crashPoint('job-failed')
       await context.recordFailure({ queue: context.queue, id, code: failure.code, manual: attempt.manual })
-      await crashPoint('failure-recorded')
     } catch (error) {
       // The record keeps its date, and the next sweep finds it again.
       context.log.error({ queue: context.queue, id, err: error }, 'a failure could not be recorded')
     }
   }
-  if (mayRetry) await crashPoint('job-to-be-tried-again')
   return storedError(failure, mayRetry)
 }
 
@@ -146,11 +134,9 @@ export const processJob =
     try {
       // This happens only when an operator edits or adds a job on the board.
       if (plan.idField !== undefined && id === undefined) throw new PermanentError('internal')
-      await crashPoint('job-taken')
       const outcome = await underDeadline(context, lost, (signal) =>
         handler(id, { manual: attempt.manual, lastAttempt: attempt.last, signal }),
       )
-      await crashPoint(endOf[queue])
       const report = reportOf(outcome)
       end(report.result)
       log.debug({ queue, job_id: job.id, ...report }, 'job ended')

@@ -14,21 +14,21 @@ import { type Services, runnerTimings, type Stop, stopWaits } from './services.t
 const PLACES_EVERY = Duration.fromObject({ milliseconds: 250 })
 const PLACES_AGAIN = Duration.fromObject({ seconds: 5 })
 
-export const startSchedulerRole = (parts: Services): Stop => {
-  const { backend, log, store, queue, clock, config } = parts
+export const startSchedulerRole = (services: Services): Stop => {
+  const { backend, wrap, log, store, queue, clock, config } = services
   const { timing } = config
   const { pageSize, maxWaiting, queuedFor, codeTimer, jobDeadline: tickWithin } = timing
   const { cron } = config.policy.sweep
   const interval = intervalOf(cron)
   const deps = { store, queue, clock, log, pageSize, maxWaiting, queuedFor }
   const [sweepAll, sweepNow] = [sweep(deps), sweepUrgent(deps)]
-  const schedule = makeSweepSchedule(backend)
+  const schedule = wrap('schedule', makeSweepSchedule(backend))
   const registerSchedule = async (): Promise<void> => schedule.registerSweep(cron)
   const workers = startWorkers({
     backend,
-    handlers: { sweep: async () => sweepAll() },
-    onEnd: parts.metrics.recordJob,
-    timings: runnerTimings(parts),
+    handlers: wrap('jobs', { sweep: async () => sweepAll() }),
+    onEnd: services.metrics.recordJob,
+    timings: runnerTimings(services),
   })
   const watchdog = runEvery({
     name: 'watchdog',

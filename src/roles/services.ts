@@ -22,12 +22,19 @@ import { openStore } from '../store/open-store.ts'
 import { namingOutages } from '../store/outage.ts'
 import type { Store } from '../store/port.ts'
 
+export type PortName = 'store' | 'provider' | 'truelayer' | 'channel' | 'queue' | 'schedule' | 'jobs' | 'visits'
+
+/** Something that stands around a port and passes its calls on, as the crash suite does. */
+export type Wrap = <Port extends object>(name: PortName, port: Port) => Port
+
 export interface ServicesOptions {
   /** The role `worker` also needs `mail`. */
   readonly config: Config<'database' | 'queue' | 'provider' | 'keys' | 'web'>
   readonly log: Log
   /** The system's clock by default; the demo and the tests use a clock that they move. */
   readonly clock?: Clock
+  /** Around every port; nothing unless said. */
+  readonly wrap?: Wrap
 }
 
 /** Stops one part; resolves to whether the part ended by itself. */
@@ -41,7 +48,10 @@ const CONNECTIONS_BESIDE_JOBS = 10
  */
 const STATEMENT_MS = 20_000
 
-export const makeServices = ({ config, log: plainLog, clock = systemClock }: ServicesOptions, backend: Backend) => {
+export const makeServices = (
+  { config, log: plainLog, clock = systemClock, wrap = (_, port) => port }: ServicesOptions,
+  backend: Backend,
+) => {
   const { concurrency, requestTimeout } = config.timing
   const vault = makeVault({ keys: config.keys })
   const connections = concurrency.reauth + concurrency.notify + concurrency.exchange + CONNECTIONS_BESIDE_JOBS
@@ -50,13 +60,15 @@ export const makeServices = ({ config, log: plainLog, clock = systemClock }: Ser
   const lists = namingOutages({ getHistory, listFeed, statusCounts })
   const metrics = makeMetrics({ collectCounts: async () => collectCounts({ store: opened.store, lists, clock }) })
   const log = meteredLog(plainLog, metrics)
-  const store = meteredStore(opened.store, metrics)
-  const client = truelayerProvider({ ...config.provider, requestTimeoutMs: requestTimeout.toMillis(), log })
-  const provider = meteredProvider(circuitBreaker({ provider: client, store, clock, log }), metrics)
+  const store = wrap('store', meteredStore(opened.store, metrics))
+  const truelayer = truelayerProvider({ ...config.provider, requestTimeoutMs: requestTimeout.toMillis(), log })
+  const breaker = circuitBreaker({ provider: wrap('truelayer', truelayer), store, clock, log })
+  const provider = wrap('provider', meteredProvider(breaker, metrics))
   const prepare = prepareAuthorisation({ store, provider, httpsOnly: requiresHttps(config) })
-  const queue = makeWorkQueue(backend)
+  const queue = wrap('queue', makeWorkQueue(backend))
   return {
     config,
+    wrap,
     log,
     clock,
     vault,

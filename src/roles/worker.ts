@@ -21,13 +21,13 @@ import { type Services, runnerTimings, type Stop, stopWaits } from './services.t
  */
 const CONNECT_AT_MOST_MS = 10_000
 
-export const startWorkerRole = (parts: Services, mail: Sections['mail']): Stop => {
-  const { backend, log, store, clock, config, provider, prepare, vault, enqueue } = parts
+export const startWorkerRole = (services: Services, mail: Sections['mail']): Stop => {
+  const { backend, wrap, log, store, clock, config, provider, prepare, vault, enqueue } = services
   const { policy, timing, web } = config
   const { lease, codeTimer, jobDeadline } = timing
   const longest = timing.requestTimeout.toMillis()
   const timeouts = { connectMs: Math.min(longest, CONNECT_AT_MOST_MS), silenceMs: longest, totalMs: longest }
-  const channel = smtpChannel({ smtpUrl: mail.url, from: mail.from, timeouts })
+  const channel = wrap('channel', smtpChannel({ smtpUrl: mail.url, from: mail.from, timeouts }))
   const render = makeRenderMessage({ templates: loadTemplates() })
   const { startLinkToken } = vault
   const compose = composeMessage({
@@ -42,10 +42,10 @@ export const startWorkerRole = (parts: Services, mail: Sections['mail']): Stop =
   const advance = advanceAttempt({ store, provider, enqueue, clock, policy, lease })
   const workers = startWorkers({
     backend,
-    handlers: { reauth: byId(renew), notify: byId(send), exchange: byId(advance) },
+    handlers: wrap('jobs', { reauth: byId(renew), notify: byId(send), exchange: byId(advance) }),
     recordFailure: recordFailure({ store, clock }),
-    onEnd: parts.metrics.recordJob,
-    timings: runnerTimings(parts),
+    onEnd: services.metrics.recordJob,
+    timings: runnerTimings(services),
   })
   const codes = runEvery({
     name: 'codes',

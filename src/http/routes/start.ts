@@ -2,7 +2,6 @@
 // bank.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '../../clock.ts'
-import { crashPoint } from '../../crash-point.ts'
 import type { Policy } from '../../domain/policy.ts'
 import { graceEndOf, ruleFor } from '../../domain/rules.ts'
 import type { Departure, StartPage } from '../../processors/visit-start-page.ts'
@@ -61,7 +60,6 @@ export const registerStart = (
       const departure = await leaveForBank(token)
       switch (departure.kind) {
         case 'to-bank':
-          await crashPoint('before-departure')
           return reply.redirect(departure.link.reveal(), 303)
         case 'busy':
           return answerPage(reply.header('retry-after', BUSY_SECONDS), 'busy', {

@@ -80,13 +80,11 @@ const callback: readonly Mutant[] = [
         file: 'src/http/routes/callback.ts',
         find:
           'const taken = await commitCallback(deps, callback, deps.commitWithinMs)\n' +
-          "      await crashPoint('before-callback-answer')\n" +
           "      if (taken.kind !== 'unknown-state') return reply.redirect(`/done/${taken.doneId}`, 303)",
         replace:
           'commitCallback(deps, callback, deps.commitWithinMs).catch((error: unknown) =>\n' +
           '        logFailure(deps.log, request, error),\n' +
           '      )\n' +
-          "      await crashPoint('before-callback-answer')\n" +
           '      return reply.redirect(`/done/${newDoneId()}`, 303)',
       },
     ],
@@ -317,8 +315,8 @@ const late: readonly Mutant[] = [
     edits: [
       {
         file: 'src/processors/advance-attempt.ts',
-        find: '(await persist(async () => keep(token), run.signal))',
-        replace: '(await keep(token))',
+        find: '(await persist(async () => storeRotated(store, { ...rotated, token }), run.signal))',
+        replace: '(await storeRotated(store, { ...rotated, token }))',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'the settling refresh rotates the token' }],
