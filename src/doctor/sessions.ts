@@ -42,9 +42,9 @@ export const sessionFindings = async (client: Client, url: Secret): Promise<Find
   )
   const { schema = null, there = null, may_use: mayUse = null, settings = [], replica = false } = rows[0] ?? {}
   const overridden = settings.filter(
-    (one) =>
-      OVERRIDDEN.includes((one.split('=')[0] ?? '').toLowerCase()) &&
-      (address.schema !== undefined || !one.startsWith('search_path')),
+    (setting) =>
+      OVERRIDDEN.includes((setting.split('=')[0] ?? '').toLowerCase()) &&
+      (address.schema !== undefined || !setting.startsWith('search_path')),
   )
   const lent = isPooled(url)
     ? 'through a pooler, each transaction with settings of its own'

@@ -72,10 +72,10 @@ export const servedAddress = (target: string): string => {
 /** The URL's port, or its scheme's default port. */
 const portOf = ({ port, protocol }: URL): string => port || (protocol === 'http:' ? '80' : '443')
 
-const isSameHost = (one: URL, other: URL): boolean => {
-  const [name, otherName] = [one, other].map(({ hostname }) => hostname.replace(/\.$/, ''))
+const isSameHost = (url: URL, other: URL): boolean => {
+  const [name, otherName] = [url, other].map(({ hostname }) => hostname.replace(/\.$/, ''))
   // http and https on the same host name are one server, each on its usual port.
-  return name === otherName && (one.port === other.port || portOf(one) === portOf(other))
+  return name === otherName && (url.port === other.port || portOf(url) === portOf(other))
 }
 
 /** A bank adds its parameters to those of the redirect_uri, and a parameter may come only once (RFC 6749, 3.1). */

@@ -133,7 +133,7 @@ const sizeWords = [
   /\b(?:message|mail|size)\b[^.;]{0,40}\b(?:too (?:big|large|long)|exceed\w*[^.;]{0,40}\b(?:size|maximum))/,
   /too (?:big|large|long)\b/,
 ]
-const says = (patterns: readonly RegExp[], words: string): boolean => patterns.some((one) => one.test(words))
+const says = (patterns: readonly RegExp[], words: string): boolean => patterns.some((known) => known.test(words))
 /** The words without quoted addresses, which may hold any of the words searched for. */
 const withoutQuotes = (text: string): string =>
   text

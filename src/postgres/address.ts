@@ -149,7 +149,7 @@ const parameterProblems = (url: URL): string[] => {
   const names = [...url.searchParams.keys()]
   const problems = [...new Set(names)].flatMap((name) => {
     if (names.filter((other) => other === name).length > 1) return [`has the parameter ${shown(name)} more than once`]
-    if (addressParameters.some((one) => one === name))
+    if (addressParameters.some((known) => known === name))
       return url.searchParams.get(name)?.trim() === '' ? [`has the parameter ${name} without a value`] : []
     if (Object.hasOwn(elsewhere, name))
       return [`has the parameter ${name}, which means nothing here: ${elsewhere[name]}`]

@@ -29,7 +29,7 @@ export interface TypeParsers {
 const listOf =
   (parse: Parser): Parser =>
   (text) =>
-    parse(text.replaceAll(/"([^"]*)"/g, (_, one: string) => `"${instantOf(one).replace('T', ' ')}"`))
+    parse(text.replaceAll(/"([^"]*)"/g, (_, quoted: string) => `"${instantOf(quoted).replace('T', ' ')}"`))
 
 /** The caller's parsers, except for instants. */
 export const withInstants = (given: TypeParsers): TypeParsers => ({

@@ -119,13 +119,13 @@ export const beginOnLent = (session: Session, major: number | undefined): string
   const defaults = ['role TO DEFAULT', ...(session.schema === undefined ? ['search_path TO DEFAULT'] : [])]
   return (
     'BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE, NOT DEFERRABLE; ' +
-    [...local, ...defaults].map((one) => `SET LOCAL ${one}`).join('; ')
+    [...local, ...defaults].map((assignment) => `SET LOCAL ${assignment}`).join('; ')
   )
 }
 
 /** The same settings for a whole session that a pooler gives to us until we end it. */
 export const settingsOfKept = (session: Session, major: number | undefined): string =>
   Object.entries({ ...inTransactions(session), ...betweenTransactions, ...searchPath(session), ...newer(major) })
-    .map((one) => `SET ${setting(one)}`)
+    .map((pair) => `SET ${setting(pair)}`)
     .concat('SET role TO DEFAULT')
     .join('; ')

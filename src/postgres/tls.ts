@@ -71,7 +71,7 @@ export const readTls = (find: Find, complain: Complain): Tls | undefined => {
       ? root === undefined && find('sslcert') === undefined
         ? 'disable'
         : 'verify-full'
-      : sslModes.find((one) => one === said)
+      : sslModes.find((known) => known === said)
   if (mode === undefined) {
     const meant = nearest(said ?? '', sslModes)
     refuse(`sslmode must be one of ${sslModes.join(', ')}${meant === undefined ? '' : `: did you mean ${meant}?`}`)

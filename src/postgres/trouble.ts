@@ -36,7 +36,7 @@ const layersOf = (error: unknown, depth = 0): unknown[] => {
     fieldOf(fieldOf(error, 'meta'), 'driverAdapterError'),
     ...(Array.isArray(errors) ? (errors as unknown[]) : []),
   ]
-  return [...inner.flatMap((one) => layersOf(one, depth + 1)), error]
+  return [...inner.flatMap((layer) => layersOf(layer, depth + 1)), error]
 }
 
 const codeIn = (layer: unknown): string => textOf(layer, 'originalCode') || textOf(layer, 'code')

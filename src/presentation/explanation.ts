@@ -76,10 +76,10 @@ const attemptStates = (
   policy: Policy,
 ): AttemptState[] => {
   if (renewal === undefined) return []
-  const open = authorisations.filter((one) => isInFlight(one) || isInDoubt(one))
+  const open = authorisations.filter((attempt) => isInFlight(attempt) || isInDoubt(attempt))
   return open.map((attempt) => {
     const { id, status, nextActionAt: at, errorCode: code } = attempt
-    const others = open.filter((one) => one.id !== id && one.status !== 'code_received')
+    const others = open.filter((other) => other.id !== id && other.status !== 'code_received')
     const then = at !== undefined && at > now ? at : now
     const step = nextExchangeStep({ attempt, consent, renewal, others }, { now: then, policy, manual: false })
     return { id, status, at, code, step }
@@ -108,14 +108,14 @@ const ladderStates = (facts: Facts, next: NextAction): RungState[] =>
 
 const stateOf = (facts: Facts, next: NextAction, name: string, at: DateTime): Pick<RungState, 'state' | 'detail'> => {
   const { view, now, rungs } = facts
-  const row = view.notifications.find((one) => one.rung === name)
+  const row = view.notifications.find((message) => message.rung === name)
   if (row !== undefined) return ledgerState(row)
   if (at > now)
     return isOver(facts)
       ? { state: 'stopped', detail: `the consent is ${view.consent.status}` }
       : { state: 'coming', detail: undefined }
   if (next.action === 'renew' && next.message?.rung === name) return { state: 'owed', detail: undefined }
-  const stands = view.notifications.find((one) => one.status !== 'cancelled' && one.createdAt >= at)
+  const stands = view.notifications.find((message) => message.status !== 'cancelled' && message.createdAt >= at)
   if (stands !== undefined) return { state: 'passed-over', detail: `message ${stands.rung} stood for it` }
   const later = rungs.findLast((rung) => rung.at <= now)
   if (later !== undefined && later.name !== name)

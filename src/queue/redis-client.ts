@@ -258,17 +258,17 @@ const connectCluster = (
       ...(address.tls ? { tls: tlsOf(address.trust) } : {}),
     },
   })
-  const follow = (one: Cluster): Cluster => {
-    one.on('node error', (error: Error) => {
-      if (isStale(error)) refreshLogin(one)
+  const follow = (cluster: Cluster): Cluster => {
+    cluster.on('node error', (error: Error) => {
+      if (isStale(error)) refreshLogin(cluster)
       events.onPartError?.(error)
     })
     // ioredis reads the slots from a node over a copy of that node's connection, and does not report the copy's errors.
-    one.on('+node', (node: Redis) => {
+    cluster.on('+node', (node: Redis) => {
       const copyOf = node.duplicate.bind(node)
       node.duplicate = (...given) => copyOf(...given).on('error', (error: Error) => events.onPartError?.(error))
     })
-    return one
+    return cluster
   }
   // The copy that BullMQ makes for blocking commands.
   const duplicate = client.duplicate.bind(client)

@@ -162,7 +162,7 @@ const parse = (text: string, nearest: Nearest): RedisAddress => {
   if (/@[^@]*,/.test(authority.slice(0, Math.max(0, at)))) {
     refuse(`has an @ before the last host: the login is written once, ${examples.cluster}, and an @ in it as %40`)
   }
-  const hosts = hostsText.split(',').map((one) => hostOf(one, topology))
+  const hosts = hostsText.split(',').map((host) => hostOf(host, topology))
   const allowed = parameters.filter(
     (name) =>
       name === 'family' ||

@@ -190,7 +190,9 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     credentialsId,
     userId,
   }: Pick<ConsentRow, 'credentialsId' | 'userId'>): ConsentRow | undefined =>
-    successors.get(credentialsId)?.find((one) => one.userId === userId && one.supersedes === credentialsId)
+    successors
+      .get(credentialsId)
+      ?.find((successor) => successor.userId === userId && successor.supersedes === credentialsId)
 
   /** Whether the way from a consent to those that replaced it leads to this one. */
   const isReplacedBy = (from: ConsentRow | undefined, id: string): boolean => {
@@ -276,7 +278,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
       if (taken.kind === 'refused') return { ...taken, superseded: 0 }
       const { superseded, warning } = applyWords(consent, row)
       const leftOut = obstacle === undefined ? undefined : `${obstacle}, left out: both stay`
-      const details = [leftOut, taken.detail, warning].filter((one) => one !== undefined)
+      const details = [leftOut, taken.detail, warning].filter((detail) => detail !== undefined)
       return { kind: taken.kind, detail: details.length === 0 ? undefined : details.join('; '), superseded }
     },
     changed: () => [...changed],

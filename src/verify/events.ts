@@ -43,7 +43,7 @@ export const checkEvents = async (tx: Transaction): Promise<Violation[]> => {
         ${CONSENTS}`
     const walks = new Map(consents.map((consent) => [consent.id, walk(consent, offsets)]))
     for await (const event of eventsBetween(tx, after, consents.at(-1)?.id)) walks.get(event.consent_id)?.take(event)
-    for (const found of [...walks.values()].flatMap((one) => one.end())) {
+    for (const found of [...walks.values()].flatMap((walk) => walk.end())) {
       const list = found.invariant === 6 ? ofMessages : ofEvents
       if (list.length <= MAX_LISTED) list.push(found)
     }
