@@ -43,9 +43,9 @@ export const readPolicy = (
 ): PolicyAndTiming | undefined => {
   const schema = makePolicySchema(checkCron)
   const parsed = schema.safeParse(input)
-  let sound = parsed.success
+  let isValid = parsed.success
   const complain: Report = (where, what) => {
-    sound = false
+    isValid = false
     report(where === 'the policy' ? file : where, what)
   }
   if (!parsed.success) for (const { where, what } of policyProblems(schema, parsed.error)) complain(where, what)
@@ -69,7 +69,7 @@ export const readPolicy = (
     complain('company.name', `is not set. Messages and pages name it: set company: { name: '…' } in ${file}`)
   }
 
-  if (!parsed.success || !sound) return undefined
+  if (!parsed.success || !isValid) return undefined
   const { timing, ...policy } = parsed.data
   return { policy, timing }
 }

@@ -193,9 +193,9 @@ export const makeSections = ({
     const clientId = variables.need('TRUELAYER_CLIENT_ID')
     const clientSecret = variables.need('TRUELAYER_CLIENT_SECRET')
     const proxy = readProxy(variables, report)
-    let sound = true
+    let isValid = true
     const complain: Report = (where, what) => {
-      sound = false
+      isValid = false
       report(where, what)
     }
     const environment = auth && environmentOf(auth.url)
@@ -220,7 +220,7 @@ export const makeSections = ({
     if (environment === 'sandbox' && isSandboxId === false) {
       complain('TRUELAYER_CLIENT_ID', "is not of the sandbox (those begin with 'sandbox-'), but TRUELAYER_AUTH_URL is")
     }
-    if (!auth || !api || !clientId || !clientSecret || proxy === 'wrong' || !sound) return undefined
+    if (!auth || !api || !clientId || !clientSecret || proxy === 'wrong' || !isValid) return undefined
     return { authUrl: auth.base, apiUrl: api.base, clientId, clientSecret: new Secret(clientSecret), proxy }
   }
 

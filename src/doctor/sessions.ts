@@ -49,7 +49,7 @@ export const sessionFindings = async (client: Client, url: Secret): Promise<Find
   const lent = isPooled(url)
     ? 'through a pooler, each transaction with settings of its own'
     : 'directly, in UTC and with settings of its own'
-  const told =
+  const remark =
     overridden.length === 0
       ? ''
       : `; the role or database says ${overridden.toSorted().join(', ')}, which does not matter`
@@ -61,7 +61,7 @@ export const sessionFindings = async (client: Client, url: Secret): Promise<Find
         'ALTER ROLE … RESET session_replication_role as a superuser (or ALTER DATABASE, ALTER SYSTEM); then ' +
           'run: reconsent migrate',
       )
-    : ok('sessions', `${lent}${told}`)
+    : ok('sessions', `${lent}${remark}`)
   return [aboutSchema({ schema, there, mayUse }, address.schema), sessions, aboutTls(client, url)]
 }
 

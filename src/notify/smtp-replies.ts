@@ -162,8 +162,8 @@ export const scopeOf = (reply: Reply): ReplyScope => {
       ? undefined
       : codeRows.find(({ is, only }) => is.test(detail) && (only === undefined || only === Math.floor(status / 100)))
   if (ofSession !== undefined) {
-    const told = row?.about ?? byWords(reply, detail)
-    return told === 'limit' || told === 'setup' ? told : ofSession
+    const fromCodeOrWords = row?.about ?? byWords(reply, detail)
+    return fromCodeOrWords === 'limit' || fromCodeOrWords === 'setup' ? fromCodeOrWords : ofSession
   }
   if (row !== undefined) return row.about
   if (detail === '2.2' && senderQuotaWords.test(withoutQuotes(reply.text))) return 'limit'

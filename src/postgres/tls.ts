@@ -47,9 +47,9 @@ const keyOf = (pem: string, passphrase: string | undefined): KeyObject | undefin
  * it to `complain`.
  */
 export const readTls = (find: Find, complain: Complain): Tls | undefined => {
-  let sound = true
+  let isValid = true
   const refuse: Complain = (problem) => {
-    sound = false
+    isValid = false
     complain(problem)
   }
   const read = (name: string): string | undefined => {
@@ -87,7 +87,7 @@ export const readTls = (find: Find, complain: Complain): Tls | undefined => {
   if (root === SYSTEM && said !== undefined && mode !== 'verify-full')
     refuse('sslrootcert=system goes with sslmode=verify-full alone')
   checkPair({ cert, key, passphrase: find('sslpassword'), given: [find('sslcert'), find('sslkey')] }, refuse)
-  if (!sound) return undefined
+  if (!isValid) return undefined
 
   const own =
     cert === undefined || key === undefined

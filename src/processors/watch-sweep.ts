@@ -8,7 +8,7 @@ import type { Outcome } from './outcome.ts'
 const AT_MOST = Duration.fromObject({ hours: 1 })
 const INTERVALS = 2.5
 
-/** The age from which the last good sweep is too old: two and a half intervals of the cron pattern, at most an hour. */
+/** Age from which a sweep is too old: two and a half intervals of the cron pattern, at most an hour. */
 export const tooOldAfter = (interval: Duration): Duration => {
   const own = Duration.fromMillis(interval.toMillis() * INTERVALS)
   return own.toMillis() < AT_MOST.toMillis() ? own : AT_MOST
@@ -33,7 +33,7 @@ export const watchSweep =
     if (age !== undefined && age.toMillis() <= tooOldAfter(interval).toMillis()) return
     log.warn(
       { alert: 'sweep-late', age_seconds: age?.as('seconds') ?? null },
-      'the last good sweep is too old: sweeping here and registering the schedule again',
+      'the last successful sweep is too old: sweeping here and registering the schedule again',
     )
     // First the schedule: where the queue is away this fails, and so would the dispatch.
     await registerSchedule()

@@ -74,7 +74,7 @@ export interface Dispatching {
    */
   rescheduleRecord(kind: Exclude<RecordKind, 'consent'>, id: string, rest: RetryDates, code: ErrorCode): Promise<void>
   recordSweep(): Promise<void>
-  /** Since the last good sweep; undefined when there was none. */
+  /** Since the last successful sweep; undefined when there was none. */
   sinceLastSweep(): Promise<Duration | undefined>
   countDue(kind: RecordKind, now: DateTime): Promise<number>
 }
