@@ -1,8 +1,6 @@
-// How fast the parts are that decide throughput, measured on this machine:
-// `npm run bench [-- --consents 1000 --rounds 3]`.
-//   dispatch   rows per second that a sweep marks and hands out, with none to wait for
-//   sequence   events per second that get their place in the feed, as the scheduler does it when many were committed
-//              at once
+// Measures on this machine the parts that decide throughput: `npm run bench [-- --consents 1000 --rounds 3]`.
+//   dispatch   rows per second that a sweep dispatches when it need not wait for another process
+//   sequence   events per second that get their place in the feed when many were committed at once
 //   loop       consents per second from "due" to "message accepted by the mail server", on Redis and on PostgreSQL:
 //              the same consents, provider, mail server and process for both, in turn, in one run
 import { randomBytes, randomUUID } from 'node:crypto'
@@ -180,7 +178,7 @@ const results = { dispatch: [] as number[], sequence: [] as number[], redis: [] 
 for (let round = 0; round < rounds; round += 1) {
   results.dispatch.push(await dispatch(consents * 10))
   results.sequence.push(await sequence(consents * 10))
-  // In turn, and each first as often as the other: what warms up or wears out does so for both.
+  // The queues take turns, and each is first as often as the other: whatever warms up or wears out does so for both.
   for (const queue of round % 2 === 0 ? (['redis', 'postgres'] as const) : (['postgres', 'redis'] as const))
     results[queue].push(await loop(queue))
 }

@@ -7,7 +7,7 @@ import { developmentOnly, environmentReader, notShipped, outside, owners, rooms 
 
 export interface Import {
   readonly target: string
-  /** `type`: gone at run time. `dynamic`: only when that line runs. */
+  /** `type`: removed before run time. `dynamic`: loaded only when its line runs. */
   readonly kind: 'static' | 'type' | 'dynamic'
 }
 

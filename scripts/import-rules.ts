@@ -6,17 +6,17 @@ interface Room {
   readonly may: readonly string[]
 }
 
-/** The words that any room but the domain may use: they decide nothing and reach nothing. */
+/** Modules that any room but the domain may use: they make no decisions and reach nothing outside. */
 const words = ['domain', 'errors.ts', 'secret.ts', 'clock.ts', 'log.ts', 'crash-point.ts', 'luxon']
-/** Contracts between the rooms. */
+/** The contracts between the rooms. */
 const ports = ['store/port.ts', 'queue/port.ts', 'provider/port.ts', 'notify/port.ts', 'processors/outcome.ts']
 
 /** Packages by which runs look at what the product has done. */
 const tools = ['luxon', 'pg', 'ioredis']
 
 /**
- * Rooms that are held apart. Those not listed (the composition root, the command line) may import any room that runs in
- * production.
+ * Rooms that are kept apart. Rooms that are not listed (the composition root, the command line) may import any room
+ * that runs in production.
  */
 export const rooms: Readonly<Record<string, Room>> = {
   domain: { may: ['luxon'] },
@@ -43,13 +43,13 @@ export const rooms: Readonly<Record<string, Room>> = {
   'config.ts': { may: ['config', 'domain', 'log.ts'] },
   'metrics.ts': { may: [...words, ...ports, 'prom-client'] },
   processors: { may: [...words, ...ports, 'crypto/hashing.ts'] },
-  // Opens every connection to PostgreSQL; what is asked over them is others' business.
+  // Opens every connection to PostgreSQL; other rooms decide which queries run on it.
   postgres: { may: ['config/addresses.ts', 'config/suggest.ts', 'secret.ts', 'pg'] },
   store: { may: [...words, ...ports, 'crypto', 'generated', 'postgres', '@prisma/adapter-pg', '@prisma/client'] },
   queue: { may: [...words, ...ports, 'bullmq', 'ioredis', 'postgres', 'cron-parser'] },
   provider: { may: [...words, ...ports, 'got'] },
   notify: { may: [...words, ...ports, 'nodemailer'] },
-  // Requests end in processors; the board is the one page that shows BullMQ's own queues.
+  // Requests end in processors; only the board shows BullMQ's own queues.
   http: {
     may: [
       ...words,

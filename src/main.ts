@@ -40,38 +40,38 @@ export const startReconsent = async (options: StartOptions): Promise<Reconsent> 
   const { config, roles: wanted, port = config.web.port } = options
   // The roles stop at the same time; the parts that they use are closed after them, the last opened first.
   const running: Stop[] = []
-  const beneath: Stop[] = []
+  const dependencies: Stop[] = []
   const stopAll = async (): Promise<boolean> => {
     const end = performance.now() + config.timing.stopWithin.toMillis()
-    const inTime = async (stop: Stop): Promise<boolean> => endsWithin(Math.max(0, end - performance.now()), stop())
-    const ended = await Promise.all(running.map(inTime))
-    for (const close of beneath.toReversed()) ended.push(await inTime(close))
+    const stopInTime = async (stop: Stop): Promise<boolean> => endsWithin(Math.max(0, end - performance.now()), stop())
+    const ended = await Promise.all(running.map(stopInTime))
+    for (const close of dependencies.toReversed()) ended.push(await stopInTime(close))
     return ended.every(Boolean)
   }
   let stopped: Promise<boolean> | undefined
   const stop = async (): Promise<boolean> => (stopped ??= stopAll())
   try {
     const backend = await openBackend(config.queue, queueOptions(options))
-    beneath.push(async () => backend.close().then(() => true))
-    const parts = makeServices(options, backend)
-    beneath.push(parts.close)
-    const watch = watchQueue({ backend, log: parts.log, onTried: parts.metrics.recordQueue })
-    beneath.push(async () => (watch.stop(), true))
+    dependencies.push(async () => backend.close().then(() => true))
+    const services = makeServices(options, backend)
+    dependencies.push(services.close)
+    const watch = watchQueue({ backend, log: services.log, onTried: services.metrics.recordQueue })
+    dependencies.push(async () => (watch.stop(), true))
     const isWeb = wanted.includes('web')
-    const health = healthDeps(parts, watch, { isWeb })
-    const server = await (isWeb ? makeWebServer(parts, health) : makeHealthServer(health))
-    beneath.push(async () => server.close().then(() => true))
+    const health = healthDeps(services, watch, { isWeb })
+    const server = await (isWeb ? makeWebServer(services, health) : makeHealthServer(health))
+    dependencies.push(async () => server.close().then(() => true))
     if (wanted.includes('worker')) {
       if (config.mail === undefined) throw new TypeError('the role worker needs the section mail of the configuration')
-      running.push(startWorkerRole(parts, config.mail))
+      running.push(startWorkerRole(services, config.mail))
     }
-    if (wanted.includes('scheduler')) running.push(startSchedulerRole(parts))
+    if (wanted.includes('scheduler')) running.push(startSchedulerRole(services))
     // Listens only after the queue's first check, so that an early `/readyz` reports its result.
     await settlesWithin(FIRST_TRY_WITHIN_MS, watch.first)
     const url = await server.listen({ host: config.web.host, port })
     // Without pages, no user waits at the listener: it stays open, and reports how the stop goes, until the work has
     // ended.
-    running.push(isWeb ? stopWeb(server, parts) : async () => setUnready(server))
+    running.push(isWeb ? stopWeb(server, services) : async () => setUnready(server))
     return { url, stop }
   } catch (error) {
     await stop()

@@ -1,5 +1,6 @@
 // Counts what happens by wrapping the parts: the outcomes that the store committed, the provider's answers, the log's
 // alerts. Changes nothing that passes through.
+import { routeTraits } from './domain/routes.ts'
 import type { ErrorCode } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
@@ -32,9 +33,9 @@ export const meteredStore = (store: Store, metrics: Metrics): Store => ({
     counted(store.reschedule(claim, at, options), () => metrics.recordMessage(whyPostponed(options.code))),
   cancel: async (claim, now, reason) =>
     counted(store.cancel(claim, now, reason), () => metrics.recordMessage('cancelled')),
-  commitRenewal: async (claim, proof, connection) => {
-    const answer = await store.commitRenewal(claim, proof, connection)
-    if (answer === 'renewed') metrics.recordRenewal(proof.basis)
+  commitRenewal: async (claim, renewed) => {
+    const answer = await store.commitRenewal(claim, renewed)
+    if (answer === 'renewed') metrics.recordRenewal(renewed.proof.basis)
     return answer
   },
 })
@@ -54,7 +55,7 @@ export const meteredProvider = (
 ): GuardedProvider => ({
   makeLink: async (connection, request) => {
     const answer = await gate.makeLink(connection, request)
-    if (request.route === 'reauth') metrics.recordProviderCall('reauthuri', answer.kind)
+    if (routeTraits[request.route].urlByProvider) metrics.recordProviderCall('reauthuri', answer.kind)
     return answer
   },
   exchangeCode: async (connection, request) => {

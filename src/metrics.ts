@@ -232,7 +232,7 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
   })
   new Gauge({
     name: 'reconsent_sweep_age_seconds',
-    help: 'Since the last good sweep, whichever process did it. Missing when there was none.',
+    help: 'Since the last successful sweep, whichever process did it. Missing when there was none.',
     // A gauge without labels always shows a number; with one label, always the same, the number can be missing.
     labelNames: ['queue'],
     registers,

@@ -70,7 +70,7 @@ test('leaves out what it cannot know', async () => {
   expect(away.filter((line) => line.startsWith('reconsent_consents{'))).toEqual([])
 })
 
-test('shows how long the last good sweep is ago, what is overdue and what needs a look', async () => {
+test('shows how long the last successful sweep is ago, what is overdue and what needs a look', async () => {
   const metrics = makeMetrics({
     collectCounts: async () =>
       aCount({

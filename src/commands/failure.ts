@@ -31,8 +31,8 @@ const codesOf = (error: unknown, depth = 0): string[] => {
     (meta as Record<string, unknown> | undefined)?.['driverAdapterError'],
     ...(Array.isArray(errors) ? (errors as unknown[]) : []),
   ]
-  return [...inner.flatMap((one) => codesOf(one, depth + 1)), originalCode, code].filter(
-    (one): one is string => typeof one === 'string',
+  return [...inner.flatMap((layer) => codesOf(layer, depth + 1)), originalCode, code].filter(
+    (layer): layer is string => typeof layer === 'string',
   )
 }
 

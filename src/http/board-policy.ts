@@ -3,9 +3,9 @@
 // the table with the library.
 
 /** `watch` reads; `operate` is a daily task that is safe for every job; `destroy` loses, forges or alters jobs. */
-export type BoardAct = 'watch' | 'operate' | 'destroy'
+export type BoardPermission = 'watch' | 'operate' | 'destroy'
 
-export const boardRoutes: Readonly<Record<string, BoardAct>> = {
+export const boardRoutes: Readonly<Record<string, BoardPermission>> = {
   'GET /': 'watch',
   'GET /metrics-history': 'watch',
   'GET /job-schedulers': 'watch',
@@ -52,7 +52,7 @@ export const boardRoutes: Readonly<Record<string, BoardAct>> = {
 }
 
 /** `route` is the route's pattern below the board's own path. HEAD is GET without a body. */
-export const actOf = (method: string, route: string): BoardAct => {
+export const permissionFor = (method: string, route: string): BoardPermission => {
   const verb = method === 'HEAD' ? 'GET' : method
   return boardRoutes[`${verb} ${route}`] ?? (verb === 'GET' ? 'watch' : 'destroy')
 }

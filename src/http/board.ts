@@ -7,7 +7,7 @@ import type { Queue } from 'bullmq'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Secret } from '../secret.ts'
-import { actOf } from './board-policy.ts'
+import { permissionFor } from './board-policy.ts'
 import type { Limit } from './limits.ts'
 
 export const BOARD_PATH = '/ops/queues'
@@ -86,7 +86,7 @@ const originOf = (address: string): string | undefined => {
  * which they send with every method but GET and HEAD, else in Referer. A request with none of the three headers does
  * not come from a page.
  */
-const isFromElsewhere = (request: FastifyRequest, publicOrigin: string | undefined): boolean => {
+const isCrossOrigin = (request: FastifyRequest, publicOrigin: string | undefined): boolean => {
   const { headers } = request
   const site = headers['sec-fetch-site']
   if (site !== undefined && site !== 'same-origin' && site !== 'none') return true
@@ -136,9 +136,9 @@ export const registerBoard = async (app: FastifyInstance, options: BoardOptions)
         reply.header('www-authenticate', 'Basic realm="Reconsent operations", charset="UTF-8"')
         return reply.code(401).send({ error: 'unauthorized', message: 'log in with OPS_USER and OPS_PASSWORD' })
       }
-      if (isFromElsewhere(request, publicOrigin)) return refuse(reply, 'requests from other sites are refused')
+      if (isCrossOrigin(request, publicOrigin)) return refuse(reply, 'requests from other sites are refused')
       const route = (request.routeOptions.url ?? '').slice(BOARD_PATH.length)
-      if (actOf(request.method, route === '' ? '/' : route) === 'destroy' && !options.allowDestructive) {
+      if (permissionFor(request.method, route === '' ? '/' : route) === 'destroy' && !options.allowDestructive) {
         return refuse(reply, 'this could destroy or forge jobs; policy board.allowDestructive is off')
       }
       return undefined

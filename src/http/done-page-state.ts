@@ -18,11 +18,11 @@ export const recheckSeconds = (codeReceivedAt: DateTime | undefined, now: DateTi
 /** When the last code of this renewal arrived. */
 export const lastCodeAt = (authorisations: readonly Authorisation[]): DateTime | undefined =>
   authorisations
-    .map((one) => one.codeReceivedAt)
+    .map((attempt) => attempt.codeReceivedAt)
     .filter((at) => at !== undefined)
     .reduce<DateTime | undefined>((last, at) => (last === undefined || at > last ? at : last), undefined)
 
-const isBeingChecked = (one: Authorisation): boolean => isInFlight(one) || isInDoubt(one)
+const isBeingChecked = (attempt: Authorisation): boolean => isInFlight(attempt) || isInDoubt(attempt)
 
 export type DonePageState =
   | 'renewed'

@@ -62,7 +62,7 @@ export const registerSecurity = async (app: FastifyInstance, publicUrl: URL): Pr
  * sends `null` even for our own form. A request without Sec-Fetch-Site comes from an old browser; then the secret in
  * the start link has to suffice.
  */
-export const isFromElsewhere = (request: FastifyRequest): boolean => {
+export const isCrossSite = (request: FastifyRequest): boolean => {
   const site = request.headers['sec-fetch-site']
   return site !== undefined && site !== 'same-origin' && site !== 'none'
 }

@@ -32,7 +32,7 @@ const segmentsOf = (path: string): string[] =>
     .filter((segment) => segment !== '' && segment !== '.')
 
 /** A redirect_uri may have been registered with invisible characters: the bank's redirect then holds them too. */
-const wordOf = (segment: string): string => segment.replaceAll(/[\p{Cf}\p{Z}\p{Cc}]/gu, '').toLowerCase()
+const normalisedSegment = (segment: string): string => segment.replaceAll(/[\p{Cf}\p{Z}\p{Cc}]/gu, '').toLowerCase()
 
 /**
  * The parameters of a callback. They may be joined to the path by `&` or `#`, to one another by `&amp;`, or by `?` to a
@@ -59,7 +59,7 @@ export const servedAddress = (target: string): string => {
   const end = inside.search(END_OF_PATH)
   const [path, tail] = end < 0 ? [inside, ''] : [inside.slice(0, end), inside.slice(end)]
   const [first = '', ...others] = segmentsOf(path)
-  const word = wordOf(first)
+  const word = normalisedSegment(first)
   if (word === 'callback' && others.length === 0) {
     const query = queryOf(tail)
     return query === '' ? '/callback' : `/callback?${query}`
@@ -72,10 +72,10 @@ export const servedAddress = (target: string): string => {
 /** The URL's port, or its scheme's default port. */
 const portOf = ({ port, protocol }: URL): string => port || (protocol === 'http:' ? '80' : '443')
 
-const isSameHost = (one: URL, other: URL): boolean => {
-  const [name, otherName] = [one, other].map(({ hostname }) => hostname.replace(/\.$/, ''))
+const isSameHost = (url: URL, other: URL): boolean => {
+  const [name, otherName] = [url, other].map(({ hostname }) => hostname.replace(/\.$/, ''))
   // http and https on the same host name are one server, each on its usual port.
-  return name === otherName && (one.port === other.port || portOf(one) === portOf(other))
+  return name === otherName && (url.port === other.port || portOf(url) === portOf(other))
 }
 
 /** A bank adds its parameters to those of the redirect_uri, and a parameter may come only once (RFC 6749, 3.1). */
@@ -89,7 +89,7 @@ const acceptsCode = (served: string): boolean => {
  * Whether a redirect_uri on our own host takes no code, so that every code sent there is lost. Other hosts are not
  * checked.
  */
-export const isDeadCallback = (redirectUri: string, publicUrl: string): boolean => {
+export const losesCodes = (redirectUri: string, publicUrl: string): boolean => {
   if (!URL.canParse(redirectUri)) return false
   const url = new URL(redirectUri)
   return isSameHost(url, new URL(publicUrl)) && !acceptsCode(servedAddress(`${url.pathname}${url.search}`))

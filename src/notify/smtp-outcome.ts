@@ -1,7 +1,7 @@
 // Decides the outcome of a message when SMTP did not simply accept it. Pure. The question is always the same: could the
 // server have taken the message?
 import type { Delivery } from './port.ts'
-import { aboutBeforeRecipient, aboutOf, refusesSmtpUtf8 } from './smtp-replies.ts'
+import { aboutBeforeRecipient, scopeOf, refusesSmtpUtf8 } from './smtp-replies.ts'
 
 /** What nodemailer's connection says about a failure. Its message and response are not shown: they quote addresses. */
 export interface SmtpFailure {
@@ -55,7 +55,7 @@ export const classify = (
     return { kind: 'no-channel', code: 'no-channel', detail }
   }
   const atThisMessage = handedOver || failure.command === 'RCPT TO' || failure.command === 'DATA'
-  const about = atThisMessage ? aboutOf(reply) : aboutBeforeRecipient(reply, failure.command)
+  const about = atThisMessage ? scopeOf(reply) : aboutBeforeRecipient(reply, failure.command)
   switch (about) {
     case 'outage':
     case 'limit':

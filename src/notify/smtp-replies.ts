@@ -7,7 +7,7 @@
  * sent too much, or it does not let us send. The message waits. `recipient`: about this mailbox or this content.
  * `too-large`: about every message of this size. `no-channel`: about every address like this one.
  */
-export type About = 'outage' | 'limit' | 'setup' | 'recipient' | 'too-large' | 'no-channel'
+export type ReplyScope = 'outage' | 'limit' | 'setup' | 'recipient' | 'too-large' | 'no-channel'
 
 interface Reply {
   readonly status: number
@@ -21,7 +21,7 @@ interface Reply {
  * Reply codes about the session, whichever command they answer. RFC 5321 4.2.1: a second digit 2 is about the
  * connection; so are these codes of RFC 5321 and RFC 4954.
  */
-const sessionStatuses: Readonly<Record<number, About>> = {
+const sessionStatuses: Readonly<Record<number, ReplyScope>> = {
   421: 'outage',
   454: 'outage',
   500: 'setup',
@@ -37,7 +37,7 @@ const isAboutConnection = (status: number): boolean => Math.floor(status / 10) %
 interface CodeRow {
   /** Subject and detail of the enhanced code. Its class is left out: the reply code's first digit says the same. */
   readonly is: RegExp
-  readonly about: About
+  readonly about: ReplyScope
   /** Only for replies that begin with this digit. */
   readonly only?: 4 | 5
 }
@@ -133,7 +133,7 @@ const sizeWords = [
   /\b(?:message|mail|size)\b[^.;]{0,40}\b(?:too (?:big|large|long)|exceed\w*[^.;]{0,40}\b(?:size|maximum))/,
   /too (?:big|large|long)\b/,
 ]
-const says = (patterns: readonly RegExp[], words: string): boolean => patterns.some((one) => one.test(words))
+const says = (patterns: readonly RegExp[], words: string): boolean => patterns.some((known) => known.test(words))
 /** The words without quoted addresses, which may hold any of the words searched for. */
 const withoutQuotes = (text: string): string =>
   text
@@ -141,7 +141,7 @@ const withoutQuotes = (text: string): string =>
     .replaceAll(/<[^<>]*>|[^\s<>,;()'"]+@[^\s<>,;()'"]+/g, ' ')
     .replaceAll(/\s+/g, ' ')
 
-const byWords = ({ status, text }: Reply, detail: string | undefined): About => {
+const byWords = ({ status, text }: Reply, detail: string | undefined): ReplyScope => {
   const words = withoutQuotes(text)
   if (says(senderWords, words)) return 'setup'
   if (status >= 500 && says(sizeWords, words)) return 'too-large'
@@ -153,7 +153,7 @@ const byWords = ({ status, text }: Reply, detail: string | undefined): About => 
 }
 
 /** What a 4xx or 5xx to RCPT TO, DATA or the message is about. */
-export const aboutOf = (reply: Reply): About => {
+export const scopeOf = (reply: Reply): ReplyScope => {
   const { status, enhanced } = reply
   const ofSession = sessionStatuses[status] ?? (isAboutConnection(status) ? 'setup' : undefined)
   const detail = enhanced?.slice(enhanced.indexOf('.') + 1)
@@ -162,8 +162,8 @@ export const aboutOf = (reply: Reply): About => {
       ? undefined
       : codeRows.find(({ is, only }) => is.test(detail) && (only === undefined || only === Math.floor(status / 100)))
   if (ofSession !== undefined) {
-    const told = row?.about ?? byWords(reply, detail)
-    return told === 'limit' || told === 'setup' ? told : ofSession
+    const fromCodeOrWords = row?.about ?? byWords(reply, detail)
+    return fromCodeOrWords === 'limit' || fromCodeOrWords === 'setup' ? fromCodeOrWords : ofSession
   }
   if (row !== undefined) return row.about
   if (detail === '2.2' && senderQuotaWords.test(withoutQuotes(reply.text))) return 'limit'
@@ -184,8 +184,8 @@ export const refusesSmtpUtf8 = ({ status, enhanced }: Reply): boolean =>
 export const aboutBeforeRecipient = (
   reply: Reply,
   command: string | undefined,
-): Extract<About, 'outage' | 'limit' | 'setup' | 'too-large'> => {
-  const about = aboutOf(reply)
+): Extract<ReplyScope, 'outage' | 'limit' | 'setup' | 'too-large'> => {
+  const about = scopeOf(reply)
   // RFC 1870 6.1: in reply to MAIL, 552 is about the declared size.
   const isSize = command === 'MAIL FROM' && (about === 'too-large' || (reply.status === 552 && about === 'recipient'))
   if (isSize) return 'too-large'

@@ -4,10 +4,10 @@
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
-import { crashPoint } from '../crash-point.ts'
+import { newAttempt, newMessage, newRenewal, nextDateOf, viewAfter } from '../domain/apply-step.ts'
 import { backOffAfter, withJitter } from '../domain/backoff.ts'
 import { isOutage, outageNo, delayAfterOutage } from '../domain/outage.ts'
-import type { Authorisation, ConsentView, Notification, Renewal } from '../domain/model.ts'
+import type { ConsentView } from '../domain/model.ts'
 import { nextAction, type NextAction } from '../domain/next-action.ts'
 import { openRoutes } from '../domain/open-routes.ts'
 import type { Policy } from '../domain/policy.ts'
@@ -38,7 +38,6 @@ export const renewConsent = (deps: RenewConsentDeps) => {
 
   return async (consentId: string, run: JobContext): Promise<Outcome> =>
     withClaim({ store, lease }, { kind: 'consent', id: consentId, run }, async (claim) => {
-      await crashPoint('consent-claimed')
       const view = await store.getView(consentId)
       if (view === undefined) return skipped('there is no such consent')
       const now = clock.now()
@@ -86,7 +85,6 @@ const takeStep = async (
   }
   const step = stepOf(view, due, prepared, now, policy)
   await store.commitStep(claim, step)
-  await crashPoint('step-committed')
   if (step.message !== undefined) await deps.enqueue('notification', step.message.id)
   return done(
     [prepared && `made a link (${prepared.authorisation.route})`, step.message && `queued message ${step.message.rung}`]
@@ -102,7 +100,7 @@ const delayUntil = (view: ConsentView, policy: Policy, now: DateTime, rest: Dura
   return graceEndsAt > now && graceEndsAt < until ? graceEndsAt : until
 }
 
-/** All that is committed at once; the next date is what the domain says of the consent as it will be. */
+/** All that is committed at once; the next date is what the domain says of the consent after it. */
 const stepOf = (
   view: ConsentView,
   due: RenewAction,
@@ -110,91 +108,23 @@ const stepOf = (
   now: DateTime,
   policy: Policy,
 ): RenewalStep => {
-  const opens = view.renewal?.status === 'open' ? undefined : { id: randomUUID(), reason: due.reason }
-  const renewalId = opens?.id ?? view.renewal?.id ?? randomUUID()
-  const message = due.message === undefined ? undefined : { id: randomUUID(), ...due.message }
+  const { consent } = view
+  const { reason } = due
+  const open = view.renewal?.status === 'open' ? view.renewal : undefined
+  const renewal = open ?? newRenewal(consent, { id: randomUUID(), now, reason })
   const authorisation = prepared?.authorisation
-  const after = nextAction(viewAfterStep(view, { renewalId, due, authorisation, message, now }), now, policy)
+  const of = { consentId: consent.id, renewalId: renewal.id }
+  const attempt = authorisation === undefined ? undefined : newAttempt(of, authorisation)
+  const message = due.message === undefined ? undefined : newMessage(renewal, { id: randomUUID(), now, ...due.message })
+  const after = viewAfter(view, { renewal, attempt, message })
   return {
     now,
-    open: opens,
-    renewalId,
-    route: authorisation?.route,
+    renewal,
+    opens: open === undefined,
     authorisation,
     message,
-    nextAt: after.action === 'wait' ? after.at : now,
-    nextReason: after.reason,
-    reason: due.reason,
-  }
-}
-
-interface Additions {
-  readonly renewalId: string
-  readonly due: RenewAction
-  readonly authorisation: RenewalStep['authorisation']
-  readonly message: RenewalStep['message']
-  readonly now: DateTime
-}
-
-const viewAfterStep = (view: ConsentView, { renewalId, due, authorisation, message, now }: Additions): ConsentView => {
-  const { consent } = view
-  const ids = { consentId: consent.id, renewalId }
-  const opened: Renewal = {
-    id: renewalId,
-    consentId: consent.id,
-    cycle: consent.cycle,
-    status: 'open',
-    route: authorisation?.route,
-    openedAt: now,
-    closedAt: undefined,
-    reason: due.reason,
-    manualNo: 0,
-    againNo: 0,
-    againReason: undefined,
-  }
-  const link: Authorisation[] =
-    authorisation === undefined
-      ? []
-      : [
-          {
-            ...authorisation,
-            ...ids,
-            status: 'issued',
-            handedOutAt: undefined,
-            codeReceivedAt: undefined,
-            exchangeStartedAt: undefined,
-            answeredAt: undefined,
-            tokenVersion: undefined,
-            newCredentialsId: undefined,
-            tokenOwner: undefined,
-            pollCount: 0,
-            errorCode: undefined,
-            nextActionAt: authorisation.expiresAt,
-            closedAt: undefined,
-          },
-        ]
-  const queued: Notification[] =
-    message === undefined
-      ? []
-      : [
-          {
-            ...message,
-            ...ids,
-            cycle: consent.cycle,
-            channel: 'email',
-            status: 'pending',
-            attempts: 0,
-            errorCode: undefined,
-            createdAt: now,
-            sentAt: undefined,
-            nextActionAt: now,
-          },
-        ]
-  return {
-    consent: { ...consent, retryAfter: undefined, failedAttempts: 0, outages: 0 },
-    renewal: view.renewal?.status === 'open' ? view.renewal : opened,
-    authorisations: [...view.authorisations, ...link],
-    notifications: [...view.notifications, ...queued],
+    next: nextDateOf(after, now, policy),
+    reason,
   }
 }
 
@@ -213,7 +143,6 @@ const settleFailure = async (
   if (error instanceof StaleClaim) throw error
   if (error instanceof PermanentError && error.code === 'cell-unreadable') {
     await store.closeByRule(claim, 'quarantined', now, error.message)
-    await crashPoint('quarantined-for-token')
     throw error
   }
   if (!(error instanceof TransientError)) {

@@ -2,7 +2,6 @@
 // have been handed over stays `uncertain` and is never sent again.
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
-import { crashPoint } from '../crash-point.ts'
 import { nextMailTryAt, nextTryWhileUnavailable } from '../domain/backoff.ts'
 import type { ConsentView, Notification } from '../domain/model.ts'
 import { sendDecision } from '../domain/send-decision.ts'
@@ -55,7 +54,6 @@ export const sendNotification = (options: SendNotificationDeps) => {
   return async (notificationId: string, run: JobContext): Promise<Outcome> =>
     withClaim(deps, { kind: 'notification', id: notificationId, run }, async (claim) => {
       const { store, clock, policy } = deps
-      await crashPoint('message-claimed')
       const loaded = await store.getNotification(notificationId)
       if (loaded === undefined) return skipped('there is no such notification')
       const { notification, view } = loaded
@@ -66,10 +64,8 @@ export const sendNotification = (options: SendNotificationDeps) => {
         return done('uncertain: the process stopped while it was being sent; never sent again')
       }
       const revived = notification.status === 'failed' && run.manual
-      if (revived) {
-        await store.reviveFailed(claim, now)
-        await crashPoint('message-revived')
-      } else if (notification.status !== 'pending') {
+      if (revived) await store.reviveFailed(claim, now)
+      else if (notification.status !== 'pending') {
         await store.release(claim)
         return skipped(`the message is ${notification.status}`)
       }
@@ -130,10 +126,7 @@ const reserveAndSend = async (
       await store.cancel(claim, now, start.reason)
       return skipped(`no longer wanted: ${start.reason}`)
     case 'reserved': {
-      await crashPoint('sending-committed')
-      const delivery = await channel.send(message)
-      await crashPoint('mail-answered')
-      return deliver(deps, claim, notification, delivery)
+      return deliver(deps, claim, notification, await channel.send(message))
     }
   }
 }

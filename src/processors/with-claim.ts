@@ -1,7 +1,6 @@
 // The frame of every job that works on one record: claims it, and gives the claim back when the job fails, so that the
 // queue's next try finds the record free. What a job that goes well does with its claim is its own business.
 import type { Duration } from 'luxon'
-import { crashPoint } from '../crash-point.ts'
 import type { Claim, Dispatching, RecordKind } from '../store/port.ts'
 import { StaleClaim } from '../errors.ts'
 import { type JobContext, type Outcome, STALE_CLAIM, skipped, snooze } from './outcome.ts'
@@ -38,7 +37,6 @@ export const withClaim = async (
     // Fenced: a claim that was taken over gives nothing back. A failure to release must not hide why the job failed.
     const over = AbortSignal.any([run.signal, AbortSignal.timeout(RELEASE_TRIED_FOR_MS)])
     const queuedFor = run.lastAttempt ? undefined : lease
-    await crashPoint('claim-to-be-given-back')
     await persist(async () => store.release(claim, queuedFor), over).catch(() => undefined)
     throw error
   }

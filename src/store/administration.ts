@@ -74,7 +74,7 @@ export const administration = (db: Database, policy: Policy): Administration => 
       if (askedBefore?.kind === 'refused' || askedBefore?.kind === 'unchanged') return askedBefore
       const manualNo = askedBefore === undefined ? (current?.manualNo ?? 0) + 1 : (current?.manualNo ?? 1)
       const cycle = await openForRequest(tx, consent, current, { request, manualNo, onlyFull: verdict.onlyFull })
-      await reopenConsent(tx, consent, request.now, 'asked for by hand')
+      await reopenConsent(tx, consent, request.now, { at: request.now, reason: 'asked for by hand' })
       await record(tx, consent, 'renewal.requested', request, {
         cycle,
         rung: `manual-${manualNo}`,
@@ -161,7 +161,7 @@ const reactivate = async (tx: Transaction, consent: ConsentRow, request: Request
   const renewal = await currentRenewal(tx, consent)
   const cycle = renewal === undefined || renewal.status === 'open' ? consent.cycle : consent.cycle + 1
   if (cycle !== consent.cycle) await tx.consent.update({ where: { id: consent.id }, data: { cycle } })
-  await reopenConsent(tx, consent, request.now, reason)
+  await reopenConsent(tx, consent, request.now, { at: request.now, reason })
   if (renewal?.status === 'open') await reviveMessages(tx, renewal.id, request.now)
   return cycle
 }

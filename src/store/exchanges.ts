@@ -15,14 +15,14 @@ import { closeUnrenewed, commitRenewal } from './settlement.ts'
 import { instant, toAuthorisation, toConsent, toRenewal } from './rows.ts'
 
 export const exchanges = (db: Database): Exchanges => ({
-  getAuthorisation: async (id) => {
+  getAttempt: async (id) => {
     const row = await db.prisma.authorisation.findUnique({ where: { id }, include: { consent: true, renewal: true } })
     if (row === null) return undefined
     const others = await db.prisma.authorisation.findMany({
       where: { consentId: row.consentId, id: { not: id }, status: { in: ['exchanging', 'verifying', 'unknown'] } },
     })
     return {
-      authorisation: toAuthorisation(row),
+      attempt: toAuthorisation(row),
       consent: toConsent(row.consent),
       renewal: toRenewal(row.renewal),
       others: others.map(toAuthorisation),
@@ -31,16 +31,16 @@ export const exchanges = (db: Database): Exchanges => ({
 
   // The intent is committed before the code leaves: after a crash `exchanging` says that it may have been used.
   beginExchange: async (claim, now) =>
-    db.prisma.$transaction(async (tx): Promise<ExchangeStart> => {
+    db.prisma.$transaction(async (tx): Promise<ExchangeStart | undefined> => {
       const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
       const { status, code, verifier } = authorisation
       if (status !== 'code_received' || code === null || verifier === null) throw new StaleClaim()
-      if (!acceptsCode(consent, renewal)) return { kind: 'superseded' }
+      if (!acceptsCode(consent, renewal)) return undefined
       // Under the consent's lock; the partial unique index on `exchanging` is the second line.
       const busy = await tx.authorisation.count({
         where: { consentId: consent.id, status: { in: ['exchanging', 'verifying'] } },
       })
-      if (busy > 0) return { kind: 'busy' }
+      if (busy > 0) return undefined
       await moveOne(tx, 'authorisation', authorisation, 'exchanging', {
         data: { exchangeStartedAt: now.toJSDate(), tokenVersion: consent.tokenVersion },
       })
@@ -51,7 +51,6 @@ export const exchanges = (db: Database): Exchanges => ({
         data: { authorisation_id: claim.id },
       })
       return {
-        kind: 'started',
         code: openCell(db.vault, 'code', claim.id, code),
         verifier: openCell(db.vault, 'verifier', claim.id, verifier),
         redirectUri: authorisation.redirectUri,
@@ -78,7 +77,7 @@ export const exchanges = (db: Database): Exchanges => ({
       }
       const beside = response.owner === 'ours' ? undefined : response.refreshToken
       // Whatever the authorisation became meanwhile, only one that still waits for this answer goes on to be proven.
-      await moveAll(tx, 'authorisation', 'verifying', {
+      const waited = await moveAll(tx, 'authorisation', 'verifying', {
         where: { id: authorisationId },
         data: {
           answeredAt: at.toJSDate(),
@@ -100,7 +99,7 @@ export const exchanges = (db: Database): Exchanges => ({
         actor: 'system',
         data: { authorisation_id: authorisationId, token_stored: response.owner === 'ours' },
       })
-      return 'stored'
+      return waited === 1 ? 'stored' : 'cycle-closed'
     }),
 
   adoptTokens: async (claim) =>
@@ -144,11 +143,6 @@ export const exchanges = (db: Database): Exchanges => ({
       ? undefined
       : openCell(db.vault, 'new_refresh_token', authorisationId, row.newRefreshToken)
   },
-
-  hasPendingToken: async (consentId) =>
-    (await db.prisma.authorisation.count({
-      where: { consentId, newRefreshToken: { not: null }, status: { in: ['exchanging', 'verifying', 'unknown'] } },
-    })) > 0,
 
   replacePendingToken: async (authorisationId, token) => {
     const data = { newRefreshToken: sealCell(db.vault, 'new_refresh_token', authorisationId, token) }
@@ -231,8 +225,7 @@ export const exchanges = (db: Database): Exchanges => ({
 
   closeUnrenewed: async (claim, as, code, now, ask) =>
     db.prisma.$transaction(async (tx) => closeUnrenewed(tx, claim, { as, code, now, ask })),
-  commitRenewal: async (claim, proof, newConnection) =>
-    db.prisma.$transaction(async (tx) => commitRenewal(db, tx, claim, proof, newConnection)),
+  commitRenewal: async (claim, renewed) => db.prisma.$transaction(async (tx) => commitRenewal(db, tx, claim, renewed)),
 })
 
 /** While the authorisation is open: one that is closed is asked about no more. */

@@ -3,7 +3,7 @@
 import type { DateTime } from 'luxon'
 import type { Vault } from '../crypto/vault.ts'
 import { type ContactField, type ImportDecision, decideImport, expiryOf } from '../domain/import-decision.ts'
-import { nextAction } from '../domain/next-action.ts'
+import { firstDateOf } from '../domain/apply-step.ts'
 import type { Policy } from '../domain/policy.ts'
 import { ruleFor } from '../domain/rules.ts'
 import { isTerminal } from '../domain/lifecycle.ts'
@@ -14,7 +14,7 @@ import { chainEvent, type ChainedEvent, type EventType } from './events.ts'
 import { moveRow } from './moves.ts'
 import { sealToken, tokenContext } from './refresh-token.ts'
 import { newId } from './renewals.ts'
-import { instant, toConsent } from './rows.ts'
+import { instant, newRecordDefaults, toConsent, withoutFailure } from './rows.ts'
 
 export interface BatchInput {
   readonly vault: Vault
@@ -81,12 +81,8 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
    * Straight to its next real date where that is ahead: a million healthy consents must not all be looked at at once.
    */
   const dateOfFreshCycle = (row: ConsentRow, reason: string): Pick<ConsentRow, 'nextActionAt' | 'nextActionReason'> => {
-    const next = nextAction(
-      { consent: toConsent(row), renewal: undefined, authorisations: [], notifications: [] },
-      now,
-      policy,
-    )
-    return next.action === 'wait'
+    const next = firstDateOf(toConsent(row), now, policy)
+    return next.at > now
       ? { nextActionAt: next.at.toJSDate(), nextActionReason: next.reason }
       : { nextActionAt: at, nextActionReason: reason }
   }
@@ -194,7 +190,9 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     credentialsId,
     userId,
   }: Pick<ConsentRow, 'credentialsId' | 'userId'>): ConsentRow | undefined =>
-    successors.get(credentialsId)?.find((one) => one.userId === userId && one.supersedes === credentialsId)
+    successors
+      .get(credentialsId)
+      ?.find((successor) => successor.userId === userId && successor.supersedes === credentialsId)
 
   /** Whether the way from a consent to those that replaced it leads to this one. */
   const isReplacedBy = (from: ConsentRow | undefined, id: string): boolean => {
@@ -280,7 +278,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
       if (taken.kind === 'refused') return { ...taken, superseded: 0 }
       const { superseded, warning } = applyWords(consent, row)
       const leftOut = obstacle === undefined ? undefined : `${obstacle}, left out: both stay`
-      const details = [leftOut, taken.detail, warning].filter((one) => one !== undefined)
+      const details = [leftOut, taken.detail, warning].filter((detail) => detail !== undefined)
       return { kind: taken.kind, detail: details.length === 0 ? undefined : details.join('; '), superseded }
     },
     changed: () => [...changed],
@@ -289,25 +287,6 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     superseded: () => [...supersededIds],
     events: () => events,
   }
-}
-
-const withoutFailure = { failedAttempts: 0, outages: 0, lastErrorCode: null, retryAfter: null }
-
-const newRecordDefaults = {
-  status: 'active',
-  cycle: 1,
-  tokenVersion: 1,
-  nextActionAt: null,
-  nextActionReason: null,
-  queuedUntil: null,
-  dispatchNo: 0,
-  epoch: 0,
-  leaseUntil: null,
-  mismatches: 0,
-  supersededById: null,
-  eventSeq: 0,
-  eventHash: null,
-  ...withoutFailure,
 }
 
 const pick = (row: ImportRow, fields: readonly ContactField[]): Partial<Pick<ConsentRow, ContactField>> =>

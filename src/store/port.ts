@@ -9,9 +9,11 @@ import type {
   ConsentView,
   Notification,
   Renewal,
-  Situation,
 } from '../domain/model.ts'
-import type { Route } from '../domain/policy.ts'
+import type { NextDate } from '../domain/apply-step.ts'
+import type { AttemptFacts } from '../domain/exchange.ts'
+import type { Policy, Route } from '../domain/policy.ts'
+import type { NewConnection } from '../domain/reading.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 
@@ -72,7 +74,7 @@ export interface Dispatching {
    */
   rescheduleRecord(kind: Exclude<RecordKind, 'consent'>, id: string, rest: RetryDates, code: ErrorCode): Promise<void>
   recordSweep(): Promise<void>
-  /** Since the last good sweep; undefined when there was none. */
+  /** Since the last successful sweep; undefined when there was none. */
   sinceLastSweep(): Promise<Duration | undefined>
   countDue(kind: RecordKind, now: DateTime): Promise<number>
 }
@@ -92,14 +94,12 @@ export interface NewAuthorisation {
 
 export interface RenewalStep {
   readonly now: DateTime
-  /** Set when the cycle opens with this step. */
-  readonly open: { readonly id: string; readonly reason: string } | undefined
-  readonly renewalId: string
-  readonly route: Route | undefined
+  /** The cycle; `opens`: it begins with this step. */
+  readonly renewal: Renewal
+  readonly opens: boolean
   readonly authorisation: NewAuthorisation | undefined
-  readonly message: { readonly id: string; readonly rung: string; readonly situation: Situation } | undefined
-  readonly nextAt: DateTime
-  readonly nextReason: string
+  readonly message: Notification | undefined
+  readonly next: NextDate
   readonly reason: string
 }
 
@@ -157,18 +157,14 @@ export interface AtTheBank {
   receiveRefusal(state: Secret, bankError: string, now: DateTime): Promise<CallbackAnswer>
 }
 
-export type ExchangeStart =
-  | {
-      readonly kind: 'started'
-      readonly code: Secret
-      readonly verifier: Secret
-      readonly redirectUri: string
-      readonly tokenVersion: number
-    }
-  /** Another code of this consent is being exchanged or proven. */
-  | { readonly kind: 'busy' }
-  /** The cycle closed, or the consent no longer takes a code: it stays unsent. */
-  | { readonly kind: 'superseded' }
+/** What leaves with the code. */
+export interface ExchangeStart {
+  readonly code: Secret
+  readonly verifier: Secret
+  readonly redirectUri: string
+  /** Of the stored token as the code is sent. */
+  readonly tokenVersion: number
+}
 
 export interface TokenResponse {
   readonly accessToken: Secret
@@ -188,11 +184,6 @@ export interface Proof {
   readonly provenAt: DateTime
   /** When the question left whose answer is the proof. */
   readonly requestedAt: DateTime
-}
-
-export interface NewConnection {
-  readonly credentialsId: string
-  readonly providerName: string | undefined
 }
 
 export type CommitAnswer =
@@ -217,17 +208,13 @@ export interface RotatedToken {
 }
 
 export interface Exchanges {
-  /** With the other attempts of its consent whose codes are being sent or proven, or in doubt. */
-  getAuthorisation(id: string): Promise<
-    | {
-        readonly authorisation: Authorisation
-        readonly consent: Consent
-        readonly renewal: Renewal
-        readonly others: readonly Authorisation[]
-      }
-    | undefined
-  >
-  beginExchange(claim: Claim, now: DateTime): Promise<ExchangeStart>
+  /** An attempt with all that the domain decides its next step from. */
+  getAttempt(id: string): Promise<AttemptFacts | undefined>
+  /**
+   * Commits the intent to send the code. Undefined where it may not be sent any more, or not while another code of the
+   * consent is being sent or proven: what stands in the way came after the attempt was read.
+   */
+  beginExchange(claim: Claim, now: DateTime): Promise<ExchangeStart | undefined>
   /**
    * Never fenced by the epoch: a token response in hand is stored. `token-changed`: an import replaced the stored token
    * since the exchange started; the one in hand is kept beside it, for either may be the only one alive.
@@ -235,7 +222,7 @@ export interface Exchanges {
   storeTokenResponse(
     authorisationId: string,
     response: TokenResponse,
-  ): Promise<'stored' | 'token-changed' | 'already-renewed'>
+  ): Promise<'stored' | 'token-changed' | 'already-renewed' | 'cycle-closed'>
   /**
    * Moves tokens kept beside to the consent, once `/me` has shown that they are its own. False as well when the stored
    * token changed.
@@ -243,8 +230,6 @@ export interface Exchanges {
   adoptTokens(claim: Claim): Promise<boolean>
   readAccessToken(authorisationId: string): Promise<Secret | undefined>
   readPendingToken(authorisationId: string): Promise<Secret | undefined>
-  /** Whether an open attempt of this consent keeps one. */
-  hasPendingToken(consentId: string): Promise<boolean>
   /**
    * Never fenced by the epoch either: the refresh that brought it has ended the one before. False once nothing is kept
    * beside any more.
@@ -279,8 +264,11 @@ export interface Exchanges {
     now: DateTime,
     ask: 'again' | 'no',
   ): Promise<void>
-  /** The proven success: closes the cycle, dates the next one. */
-  commitRenewal(claim: Claim, proof: Proof, newConnection?: NewConnection): Promise<CommitAnswer>
+  /** The proven success: closes the cycle, begins the next one and schedules it by the policy. */
+  commitRenewal(
+    claim: Claim,
+    renewed: { proof: Proof; newConnection: NewConnection | undefined; policy: Policy },
+  ): Promise<CommitAnswer>
 }
 
 export interface Quarantine {

@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import type { DateTime } from 'luxon'
 import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
-import type { ConsentStatus } from '../domain/model.ts'
+import type { NextDate } from '../domain/apply-step.ts'
+import type { ConsentStatus, Notification, Renewal } from '../domain/model.ts'
 import type { ErrorCode } from '../errors.ts'
 import { isTerminal } from '../domain/lifecycle.ts'
 import { authorisationRow, clearVerifiers } from './authorisation-row.ts'
@@ -10,27 +11,26 @@ import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
 import { lockClaimedConsent } from './locks.ts'
 import { moveAll, moveOne } from './moves.ts'
-import type { Renewals, RenewalStep } from './port.ts'
+import type { Renewals } from './port.ts'
+import { notificationRow, renewalRow, withoutFailure } from './rows.ts'
 
 /** What every finished look at a consent leaves behind: no lease, no dispatch mark. */
 const released = { leaseUntil: null, queuedUntil: null } satisfies Prisma.ConsentUpdateInput
-const withoutFailure = {
-  failedAttempts: 0,
-  outages: 0,
-  lastErrorCode: null,
-  retryAfter: null,
-} satisfies Prisma.ConsentUpdateInput
 
 export const renewals = (db: Database): Renewals => ({
   commitStep: async (claim, step) =>
     db.prisma.$transaction(async (tx) => {
       const consent = await lockClaimedConsent(tx, claim)
-      if (step.open !== undefined) await openCycle(tx, consent, step, step.open)
+      if (step.opens) await openCycle(tx, consent, step.renewal)
       if (step.authorisation !== undefined) {
         await tx.authorisation.create({
-          data: authorisationRow(db.vault, { ...step.authorisation, consentId: consent.id, renewalId: step.renewalId }),
+          data: authorisationRow(db.vault, {
+            ...step.authorisation,
+            consentId: consent.id,
+            renewalId: step.renewal.id,
+          }),
         })
-        await tx.renewal.update({ where: { id: step.renewalId }, data: { route: step.authorisation.route } })
+        await tx.renewal.update({ where: { id: step.renewal.id }, data: { route: step.authorisation.route } })
         await appendEvent(tx, consent.id, {
           type: 'link.made',
           at: step.now,
@@ -39,14 +39,14 @@ export const renewals = (db: Database): Renewals => ({
           data: { authorisation_id: step.authorisation.id, route: step.authorisation.route },
         })
       }
-      if (step.message !== undefined) await queueMessage(tx, consent, step, step.message)
+      if (step.message !== undefined) await queueMessage(tx, step.message, step.reason)
       await tx.consent.update({
         where: { id: consent.id },
         data: {
           ...released,
           ...withoutFailure,
-          nextActionAt: step.nextAt.toJSDate(),
-          nextActionReason: step.nextReason,
+          nextActionAt: step.next.at.toJSDate(),
+          nextActionReason: step.next.reason,
           updatedAt: step.now.toJSDate(),
         },
       })
@@ -96,60 +96,31 @@ export const renewals = (db: Database): Renewals => ({
     }),
 })
 
-const openCycle = async (
-  tx: Transaction,
-  consent: ConsentRow,
-  step: RenewalStep,
-  open: { id: string; reason: string },
-): Promise<void> => {
+const openCycle = async (tx: Transaction, consent: ConsentRow, renewal: Renewal): Promise<void> => {
   await tx.renewal.create({
-    data: {
-      id: open.id,
-      consentId: consent.id,
-      cycle: consent.cycle,
-      openedBy: 'system',
-      reason: open.reason,
-      openedAt: step.now.toJSDate(),
-      previousExpiresAt: consent.expiresAt,
-    },
+    data: { ...renewalRow(renewal), openedBy: 'system', previousExpiresAt: consent.expiresAt },
   })
   await appendEvent(tx, consent.id, {
     type: 'renewal.opened',
-    at: step.now,
+    at: renewal.openedAt,
     actor: 'system',
-    reason: open.reason,
-    data: { cycle: consent.cycle },
+    reason: renewal.reason,
+    data: { cycle: renewal.cycle },
   })
 }
 
-const queueMessage = async (
-  tx: Transaction,
-  consent: ConsentRow,
-  step: RenewalStep,
-  message: NonNullable<RenewalStep['message']>,
-): Promise<void> => {
-  // An older message that never left (the mail server was away) says nothing this one does not: two at once would be a
-  // nuisance.
-  await moveAll(tx, 'notification', 'cancelled', { where: { renewalId: step.renewalId }, data: withoutDate })
-  await tx.notification.create({
-    data: {
-      id: message.id,
-      consentId: consent.id,
-      renewalId: step.renewalId,
-      cycle: consent.cycle,
-      rung: message.rung,
-      channel: 'email',
-      situation: message.situation,
-      createdAt: step.now.toJSDate(),
-      nextActionAt: step.now.toJSDate(),
-    },
-  })
-  await appendEvent(tx, consent.id, {
+const queueMessage = async (tx: Transaction, message: Notification, reason: string): Promise<void> => {
+  const { id, consentId, renewalId, rung, createdAt } = message
+  // An older message that never left (the mail server was unavailable) says nothing this one does not: two at once
+  // would be a nuisance.
+  await moveAll(tx, 'notification', 'cancelled', { where: { renewalId }, data: withoutDate })
+  await tx.notification.create({ data: notificationRow(message) })
+  await appendEvent(tx, consentId, {
     type: 'message.queued',
-    at: step.now,
+    at: createdAt,
     actor: 'system',
-    reason: step.reason,
-    data: { rung: message.rung, notification_id: message.id },
+    reason,
+    data: { rung, notification_id: id },
   })
 }
 
@@ -219,20 +190,20 @@ export const closeConsent = async (
   if (isTerminal({ status: as })) await clearVerifiers(tx, { consentId: consent.id })
 }
 
-/** Puts a consent back into the loop, to be looked at now. Callers hold the lock and write the event. */
+/** Puts a consent back into the loop, to be looked at then. Callers hold the lock and write the event. */
 export const reopenConsent = async (
   tx: Transaction,
   consent: ConsentRow,
   now: DateTime,
-  reason: string,
+  next: NextDate,
 ): Promise<void> => {
   await moveOne(tx, 'consent', consent, 'active', {
     orAlready: true,
     data: {
       ...released,
       ...withoutFailure,
-      nextActionAt: now.toJSDate(),
-      nextActionReason: reason,
+      nextActionAt: next.at.toJSDate(),
+      nextActionReason: next.reason,
       epoch: { increment: 1 },
       updatedAt: now.toJSDate(),
     },

@@ -19,7 +19,7 @@ import type { Database, Transaction } from './database.ts'
 import { chainEvent, type ChainedEvent } from './events.ts'
 import { writeConsents, writeEvents } from './import-writes.ts'
 import { moveAll, moveRow } from './moves.ts'
-import { toAuthorisation, toConsent, toEvent, toNotification, toRenewal } from './rows.ts'
+import { toAuthorisation, toConsent, toEvent, toNotification, toRenewal, withoutFailure } from './rows.ts'
 
 const PAGE = 500
 /** Waiting for the locks of an import counts as well. */
@@ -162,10 +162,7 @@ const planOne = (
   if (message !== undefined) Object.assign(message, { status: 'pending', nextActionAt: soon.toJSDate() })
   if (status === 'active')
     Object.assign(row, {
-      failedAttempts: 0,
-      outages: 0,
-      lastErrorCode: null,
-      retryAfter: null,
+      ...withoutFailure,
       ...dateOf(row, cycle, { now, soon, policy }),
     })
   const event = chainEvent(row, {

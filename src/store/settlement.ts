@@ -6,6 +6,9 @@ import type {
   Renewal as RenewalRow,
 } from '../generated/prisma/client.ts'
 import { isTerminal, acceptsCode } from '../domain/lifecycle.ts'
+import { firstDateOf, type NextDate } from '../domain/apply-step.ts'
+import type { Policy } from '../domain/policy.ts'
+import type { NewConnection } from '../domain/reading.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import { clearedSecrets, clearVerifiers, openCell } from './authorisation-row.ts'
@@ -14,7 +17,8 @@ import { appendEvent } from './events.ts'
 import { closeCycles } from './import-writes.ts'
 import { lockClaimedAuthorisation, lockConsent } from './locks.ts'
 import { moveAll, moveOne } from './moves.ts'
-import type { Claim, CommitAnswer, NewConnection, Proof } from './port.ts'
+import type { Claim, CommitAnswer, Exchanges, Proof } from './port.ts'
+import { newRecordDefaults, toConsent } from './rows.ts'
 import { sealToken } from './refresh-token.ts'
 import { cancelMessages, closeConsent, newId, reopenConsent } from './renewals.ts'
 
@@ -57,7 +61,7 @@ export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): P
   // Moves the epoch: a reauth job that looked before this ended would date the consent as if the user were still at the
   // bank.
   if (consent.status === 'active')
-    await reopenConsent(tx, consent, end.now, `an authorisation was ${end.as}: ${end.code}`)
+    await reopenConsent(tx, consent, end.now, { at: end.now, reason: `an authorisation was ${end.as}: ${end.code}` })
 }
 
 /** True when this was one too many and the consent is quarantined. */
@@ -81,8 +85,7 @@ export const commitRenewal = async (
   db: Database,
   tx: Transaction,
   claim: Claim,
-  proof: Proof,
-  newConnection: NewConnection | undefined,
+  { proof, newConnection, policy }: Parameters<Exchanges['commitRenewal']>[1],
 ): Promise<CommitAnswer> => {
   const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
   if (!acceptsCode(consent, renewal)) return 'cycle-closed'
@@ -135,8 +138,8 @@ export const commitRenewal = async (
       },
     },
   })
-  if (newConnection === undefined) await startNextCycle(tx, consent, renewal, proof)
-  else await moveToNewConnection(db, tx, { consent, authorisation, proof, newConnection, known })
+  if (newConnection === undefined) await startNextCycle(tx, consent, renewal, proof, policy)
+  else await moveToNewConnection(db, tx, { consent, authorisation, proof, newConnection, known, policy })
   return 'renewed'
 }
 
@@ -180,15 +183,21 @@ const renewed = (proof: Proof) => ({
   mismatches: 0,
 })
 
+/** The next cycle's own date, computed with the renewal: no further job is needed for it. */
+const firstDate = (row: ConsentRow, { provenAt }: Proof, policy: Policy): NextDate =>
+  firstDateOf({ ...toConsent(row), status: 'active', retryAfter: undefined }, provenAt, policy)
+
 const startNextCycle = async (
   tx: Transaction,
   consent: ConsentRow,
   renewal: RenewalRow,
   proof: Proof,
+  policy: Policy,
 ): Promise<void> => {
   await cancelMessages(tx, consent.id)
-  await tx.consent.update({ where: { id: consent.id }, data: { ...renewed(proof), cycle: renewal.cycle + 1 } })
-  await reopenConsent(tx, consent, proof.provenAt, 'renewed: the next cycle is dated')
+  const change = { ...renewed(proof), cycle: renewal.cycle + 1 }
+  await tx.consent.update({ where: { id: consent.id }, data: change })
+  await reopenConsent(tx, consent, proof.provenAt, firstDate({ ...consent, ...change }, proof, policy))
   await appendEvent(tx, consent.id, {
     type: 'consent.renewed',
     at: proof.provenAt,
@@ -203,6 +212,7 @@ interface Move {
   readonly authorisation: AuthorisationRow
   readonly proof: Proof
   readonly newConnection: NewConnection
+  readonly policy: Policy
   /** The row an import already made of the new connection, locked. */
   readonly known: ConsentRow | undefined
 }
@@ -236,7 +246,6 @@ const moveToNewConnection = async (db: Database, tx: Transaction, move: Move): P
   })
 }
 
-const FIRST_DATE = 'new connection: its first cycle is dated'
 const MADE_BY_USER = 'a full authentication made this connection'
 
 const createSuccessor = async (
@@ -244,35 +253,36 @@ const createSuccessor = async (
   tx: Transaction,
   id: string,
   token: Secret,
-  { consent, authorisation, proof, newConnection }: Move,
+  { consent, authorisation, proof, newConnection, policy }: Move,
 ): Promise<void> => {
   const { userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
   const now = proof.provenAt.toJSDate()
+  // The whole row: a field that is added to a consent must be carried over here, or said to begin anew.
+  const successor: ConsentRow = {
+    ...newRecordDefaults,
+    ...renewed(proof),
+    userId,
+    providerId,
+    country,
+    redirectUri,
+    scopes,
+    email,
+    phone,
+    name,
+    locale,
+    timeZone,
+    id,
+    credentialsId: newConnection.credentialsId,
+    providerName: newConnection.providerName ?? consent.providerName,
+    supersedes: null,
+    refreshToken: sealToken(db.vault, id, 1, token),
+    consentedAt: authorisation.codeReceivedAt ?? now,
+    createdAt: now,
+    updatedAt: now,
+  }
+  const next = firstDate(successor, proof, policy)
   await tx.consent.create({
-    data: {
-      ...renewed(proof),
-      userId,
-      providerId,
-      country,
-      redirectUri,
-      scopes,
-      email,
-      phone,
-      name,
-      locale,
-      timeZone,
-      id,
-      credentialsId: newConnection.credentialsId,
-      providerName: newConnection.providerName ?? consent.providerName,
-      status: 'active',
-      refreshToken: sealToken(db.vault, id, 1, token),
-      tokenVersion: 1,
-      consentedAt: authorisation.codeReceivedAt ?? now,
-      nextActionAt: now,
-      nextActionReason: FIRST_DATE,
-      createdAt: now,
-      updatedAt: now,
-    },
+    data: { ...successor, nextActionAt: next.at.toJSDate(), nextActionReason: next.reason },
   })
   await appendEvent(tx, id, {
     type: 'consent.imported',
@@ -289,22 +299,22 @@ const joinKnown = async (
   tx: Transaction,
   known: ConsentRow,
   token: Secret,
-  { consent, authorisation, proof }: Move,
+  { consent, authorisation, proof, policy }: Move,
 ): Promise<void> => {
   const tokenVersion = known.tokenVersion + 1
   const now = proof.provenAt.toJSDate()
   await closeCycles(tx, [known.id], 'repaired', now)
+  const change = { ...renewed(proof), cycle: known.cycle + 1 }
   await tx.consent.update({
     where: { id: known.id },
     data: {
-      ...renewed(proof),
-      cycle: known.cycle + 1,
+      ...change,
       refreshToken: sealToken(db.vault, known.id, tokenVersion, token),
       tokenVersion,
       consentedAt: authorisation.codeReceivedAt ?? now,
     },
   })
-  await reopenConsent(tx, known, proof.provenAt, FIRST_DATE)
+  await reopenConsent(tx, known, proof.provenAt, firstDate({ ...known, ...change }, proof, policy))
   await appendEvent(tx, known.id, {
     type: 'consent.repaired',
     at: proof.provenAt,

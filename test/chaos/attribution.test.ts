@@ -1,5 +1,5 @@
-// Which fault caused which loss: none more than it can have met, and none left over while another order would have
-// found room.
+// Which fault caused which loss: no fault gets more losses than it can have met, and no loss is left over for which
+// another order would have found room.
 import { describe, expect, test } from 'vitest'
 import { attribute, type Cause } from './attribution.ts'
 

@@ -1,5 +1,5 @@
-// Which fault caused which loss. Several may be on at once; each can have met so many, and what finds no room in any of
-// them is beyond all bounds.
+// Decides which fault caused which loss. Several faults may be on at once; each can have met only so many exchanges,
+// and a loss that fits into none of them is beyond all bounds.
 
 /** A fault, and how many exchanges it can have met. */
 export interface Cause {
@@ -9,18 +9,19 @@ export interface Cause {
 
 export interface Attribution<Loss, One extends Cause> {
   readonly by: ReadonlyMap<Loss, One>
-  /** Those for which there was no room, however the others are placed. */
+  /** The losses for which no fault had room, however the others are placed. */
   readonly left: readonly Loss[]
 }
 
-/** `losses`: each with all that can have caused it, the likeliest first. */
+/** `losses`: each loss with every cause that is possible, the likeliest first. */
 export const attribute = <Loss, One extends Cause>(
   losses: ReadonlyMap<Loss, readonly One[]>,
 ): Attribution<Loss, One> => {
   const by = new Map<Loss, One>()
   const placed = new Map<string, Set<Loss>>()
   /**
-   * Puts it where there is room, or where one of those before it can go elsewhere. `tried`: causes, each asked once.
+   * Gives the loss a cause that has room, or a cause one of whose losses can move to another. `tried`: the causes
+   * already tried, each once.
    */
   const place = (loss: Loss, tried: Set<string>): boolean => {
     for (const cause of losses.get(loss) ?? []) {

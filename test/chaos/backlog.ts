@@ -1,14 +1,14 @@
-// When more work was due than the workers had done by the next look: what waits its turn then is late for no fault of
-// the sweep's.
+// Records when more work was due than the workers had done by the next look: work that waits its turn then is late
+// through no fault of the sweep.
 import type { Span } from './obstacles.ts'
 
 export interface Backlog {
-  /** Ends the watch; the spans of real time in which work queued up. */
+  /** Ends the watch; returns the spans of real time in which work had queued up. */
   stop(): readonly Span[]
 }
 
 const LOOKS_EVERY_MS = 1_000
-/** More than what the workers have in hand at once, and a sweep finds at its turn. */
+/** More than the workers have in hand at once, plus what one sweep finds. */
 const MANY = 25
 
 export const watchBacklog = (countDue: () => Promise<number>): Backlog => {
@@ -26,7 +26,7 @@ export const watchBacklog = (countDue: () => Promise<number>): Backlog => {
         since = undefined
       }
     } catch {
-      // The database is away, which the log of faults tells.
+      // The database is unavailable; the log of faults says so.
     } finally {
       looking = false
     }

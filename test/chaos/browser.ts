@@ -1,12 +1,12 @@
-// What a browser does on its user's behalf: opens start links, presses buttons, follows to the bank, delivers
-// callbacks; again when a page did not come. Remembers the bank links it was given and the errors it was shown.
+// What a browser does for its user: it opens start links, presses buttons, follows to the bank and delivers callbacks,
+// and tries again when a page did not come. It remembers the bank links and the errors that it got.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Played } from '../../simulator/src/play.ts'
 import type { Rig } from './rig.ts'
 
 /** What the users did, for the table at the end. */
 export interface Counts {
-  /** Pages that mail scanners got, and fetches of theirs that no page came of. */
+  /** Pages that mail scanners got, and their fetches that got no page. */
   scans: number
   scansFailed: number
   visits: number
@@ -26,9 +26,9 @@ type Callback = Extract<Played, { kind: 'callback' }>
 const PATIENCE_MS = 4_000
 const TRIES = 25
 const REFUSALS_TAKEN = 3
-/** Of a link's page, before its user comes. */
+/** How often a mail scanner gets the page of a link before its user comes. */
 export const SCANS = 3
-/** Longer than the web is ever away, also for the downtime's stop and start. */
+/** Longer than the web is ever unavailable, including the stop and start of the downtime. */
 const SCANNED_WITHIN_MS = 60_000
 
 export const fieldsOf = (played: Callback): Readonly<Record<string, string | undefined>> =>
@@ -58,12 +58,12 @@ export const makeBrowser = ({ simulator }: Rig, counts: Counts, isOver: () => bo
       }
       return { status: answer.status, location: answer.headers.get('location') }
     } catch {
-      // no answer: a web process died, hangs, or the proxy cut us off
+      // No answer: the web process was killed or hangs, or the proxy cut the connection.
       return undefined
     }
   }
 
-  /** A mail scanner fetches the page of a link, again where none came; answers how often it got it. */
+  /** A mail scanner fetches the page of a link, and again where no page came; returns how often it got the page. */
   const scan = async (link: string): Promise<number> => {
     const end = Date.now() + SCANNED_WITHIN_MS
     let got = 0
@@ -80,7 +80,7 @@ export const makeBrowser = ({ simulator }: Rig, counts: Counts, isOver: () => bo
     return got
   }
 
-  /** Presses the button until it leads to the bank, or says that there is nothing to do, e.g. any more. */
+  /** Presses the button until it leads to the bank, or until the answer is that there is nothing to do (any more). */
   const depart = async (
     link: string,
   ): Promise<{ readonly bankLink: string } | 'nothing to do' | 'no page' | 'refused'> => {
@@ -94,9 +94,9 @@ export const makeBrowser = ({ simulator }: Rig, counts: Counts, isOver: () => bo
         counts.departures += 1
         return { bankLink: target }
       }
-      // Back to the start page: already renewed, or being checked.
+      // Redirected to the start page: the consent is already renewed, or its renewal is being checked.
       if (pressed?.status === 303) return 'nothing to do'
-      // Told why it cannot be, or not so often: pressing on changes nothing.
+      // The page says why the user cannot renew, or not so often: pressing again changes nothing.
       refused += pressed !== undefined && pressed.status >= 400 && pressed.status < 500 ? 1 : 0
       if (refused >= REFUSALS_TAKEN) return 'refused'
       await wait(400)
@@ -117,7 +117,7 @@ export const makeBrowser = ({ simulator }: Rig, counts: Counts, isOver: () => bo
     return undefined
   }
 
-  /** Delivers `code` with `state`; what comes of it is for the checks to say. */
+  /** Delivers `code` with `state`; the checks judge what comes of it. */
   const tamper = async (played: Callback, code: string, state: string): Promise<void> => {
     const fields = { ...fieldsOf(played), code, state }
     const parameters = new URLSearchParams(

@@ -1,4 +1,4 @@
-// One real Reconsent process of the chaos run: the composition root with a clock that follows the run's. Stops on
+// One real Reconsent process of the chaos run: the composition root with a clock that follows the run's clock. Stops on
 // SIGTERM as `start` does.
 import { flushCompileCache } from 'node:module'
 import { untilStopped } from '../../src/commands/until-stopped.ts'
@@ -20,12 +20,15 @@ export interface ChildOrder {
   readonly queuePrefix: string
 }
 
-/** What a process says of itself when asked; after a collection, if the run was started so that it can ask for one. */
+/**
+ * What a process reports of itself when the run asks; after a garbage collection, if Node allows the process to start
+ * one.
+ */
 export interface Sample {
   readonly heapBytes: number
-  /** What V8 holds outside of its heap, array buffers included. */
+  /** The memory that V8 holds outside of its heap, array buffers included. */
   readonly bufferBytes: number
-  /** What the system counts, which the allocator gives back at its leisure: shown, not judged. */
+  /** The memory that the system counts; the allocator returns it late, so the run shows it but does not judge it. */
   readonly rssBytes: number
   readonly handles: number
 }
@@ -38,7 +41,7 @@ export type ToChild = { readonly kind: 'sample' }
 const tell = (message: FromChild): void => void process.send?.(message)
 
 const sample = (): Sample => {
-  // Twice: what the first collection finalises, the second takes.
+  // Two collections: the second frees what the first has finalised.
   globalThis.gc?.()
   globalThis.gc?.()
   const { heapUsed, external, rss } = process.memoryUsage()
@@ -50,13 +53,16 @@ const sample = (): Sample => {
   }
 }
 
-/** As `start` has it: what was let go must not keep the process alive. */
+/** As in `start`: what the stop abandoned must not keep the process alive. */
 const LETS_GO_AFTER_MS = 500
 
 const stopped = untilStopped()
 const order = JSON.parse(process.env['CHAOS_ORDER'] ?? '{}') as ChildOrder
 
-/** Known to the database by seat and process: writes of two that sat in the same seat can be told apart. */
+/**
+ * The database knows the process by seat and process id, so that writes of two processes of the same seat can be told
+ * apart.
+ */
 const named = (url: string): string => {
   const known = new URL(url)
   known.searchParams.set('application_name', writerName(order.seat, process.pid))
@@ -80,13 +86,13 @@ const reconsent = await startReconsent({
   port: 0,
 })
 
-// The run is gone: nobody will ever stop us.
+// The run has ended: nobody will stop this process any more.
 const onDisconnect = (): void => process.exit(ENDED)
 process.once('disconnect', onDisconnect)
 process.on('message', (message: ToChild) => {
   if (message.kind === 'sample') tell({ kind: 'sample', sample: sample() })
 })
-// Written now: else the first to end would do it when they are told to stop, and six at once take seconds over it.
+// Written now: otherwise each process would write the cache during its stop, and six at once take seconds for that.
 flushCompileCache()
 tell({ kind: 'ready', url: reconsent.url })
 

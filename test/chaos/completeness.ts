@@ -1,5 +1,5 @@
-// Whether a run was one: every kind of fault happened, every invariant was put to the test. A full run fails otherwise;
-// a short one says so.
+// Whether a run was complete: every kind of fault happened and every invariant was tested. A full run fails otherwise;
+// a short run only reports what is missing.
 import { type Counts, SCANS } from './browser.ts'
 import type { Checked, Violation } from './checked.ts'
 import type { Options } from './options.ts'
@@ -7,7 +7,7 @@ import type { Struck } from './struck.ts'
 
 const FULL_FROM_MINUTES = 20
 
-/** Long enough that each kind of fault has its turn, and nothing was left out on purpose. */
+/** Long enough for each kind of fault to have its turn, with nothing left out on purpose. */
 export const isFull = ({ minutes, calm, only }: Pick<Options, 'minutes' | 'calm' | 'only'>): boolean =>
   minutes >= FULL_FROM_MINUTES && !calm && only.length === 0
 
@@ -15,11 +15,11 @@ export interface Tally {
   readonly name: string
   readonly struck: number
   readonly happened: number
-  /** Why it could not act, each once. */
+  /** Why the fault could not act; each reason once. */
   readonly problems: readonly string[]
 }
 
-/** Every kind there is, and whatever else the log tells, in the order of their names. */
+/** Every known kind, and every other name in the log, in the order of their names. */
 export const tallyOf = (log: readonly Struck[], kinds: readonly string[]): Tally[] => {
   const byName = Map.groupBy(log, (one) => one.name)
   return [...new Set([...kinds, ...byName.keys()])]
@@ -60,7 +60,7 @@ export const everyKindHappened = (log: readonly Struck[], kinds: readonly string
   }
 }
 
-/** What users and their scanners do that no sound visit does. */
+/** What users and their mail scanners do beyond an ordinary visit. */
 const disturbances = [
   'scans',
   'repeated',
@@ -88,7 +88,9 @@ export const everyDisturbanceHappened = (counts: Counts, isDemanded: boolean): C
   }
 }
 
-/** `scannedBefore`: start links that a user came by, with how often a mail scanner had got their page before. */
+/**
+ * `scannedBefore`: the start links through which a user came, with how often a mail scanner had got the page before.
+ */
 export const everyLinkScanned = (scannedBefore: ReadonlyMap<string, number>, isDemanded: boolean): Checked => {
   const links = [...scannedBefore.values()]
   const short = links.filter((times) => times < SCANS)
@@ -134,8 +136,8 @@ export const everyCheckLooked = (checked: readonly Checked[], isDemanded: boolea
 type Demanding = Parameters<typeof isFull>[0] & Pick<Options, 'flushEveryMs'>
 
 /**
- * A full run shows everything that it says; what it was not asked for (the emptying by the clock, of the ninth)
- * excepted.
+ * A full run must show every invariant completely, except for what its options left out (the emptying by the clock,
+ * which the ninth needs).
  */
 export const demandShown = (checked: readonly Checked[], options: Demanding): Checked[] =>
   checked.map((one) => {

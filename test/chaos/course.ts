@@ -1,4 +1,4 @@
-// A run while it goes on: what belongs to it, what it shows of itself, and the steps that its parts have in common.
+// The parts that belong to a run, its progress lines, and the steps that the parts of a run have in common.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { DurationLike } from 'luxon'
 import type { Backlog } from './backlog.ts'
@@ -19,7 +19,7 @@ export const countDue = async ({ store, clock }: Rig): Promise<number> => {
   const due = await Promise.all(kinds.map(async (kind) => store.countDue(kind, clock.now())))
   return due.reduce((sum, count) => sum + count, 0)
 }
-/** Exchanges that nothing but time may end, beside codes that die while it passes. */
+/** Exchanges that must end before the clock jumps: a jump would let their codes expire. */
 export const countInHand = async ({ sql }: Rig): Promise<number> => {
   const [row] = await sql<{ count: string }>(
     `SELECT count(*) FROM authorisations WHERE status IN ('code_received', 'exchanging')`,
@@ -27,7 +27,7 @@ export const countInHand = async ({ sql }: Rig): Promise<number> => {
   return Number(row?.count ?? 0)
 }
 
-/** Asks until it is so, or for so long; a database that is away just now is no answer. */
+/** Repeats the question until the answer is yes, or for so long; a database that is unavailable counts as no. */
 export const until = async (isSo: () => Promise<boolean>, withinMs: number): Promise<boolean> => {
   const end = Date.now() + withinMs
   for (;;) {
@@ -64,11 +64,12 @@ export const progress = async ({ rig, crowd, nemesis }: Stage, what: string): Pr
   )
 }
 
-/** Codes in hand are waited for: only a fault may outlive them, never a step of the run. */
+/** The run waits for codes in hand: only a fault may let a code expire, never a step of the run. */
 export const IN_HAND_WITHIN_MS = 15_000
 
 /**
- * Users go home, codes in hand are used, and the time moves on; not while a code waits longer than that. False then.
+ * The users finish their visits, codes in hand are used, and the clock moves on. Returns false, and leaves the clock as
+ * it is, where a code takes longer than that.
  */
 export const jump = async ({ rig, crowd }: Stage, by: DurationLike): Promise<boolean> => {
   await crowd.rest(6_000)

@@ -1,4 +1,4 @@
-// Stops: which endings of a process that was told to stop are violations, and which a fault excuses.
+// Which endings of a process that got a SIGTERM are violations, and which endings a fault excuses.
 import { describe, expect, test } from 'vitest'
 import { type Ending, judgeEndings } from './endings.ts'
 import { LET_GO, STOP_FAILED } from './exit-codes.ts'

@@ -1,5 +1,5 @@
-// What became of the processes that were told to stop: each ends within its time, whatever hangs, by itself and without
-// an error. Pure.
+// Judges how the processes that got a SIGTERM ended: each must end in time by itself, whatever hangs, and without an
+// error. Pure.
 import type { Checked, Violation } from './checked.ts'
 import { ENDED, LET_GO, STOP_FAILED } from './exit-codes.ts'
 import { metWithin } from './obstacles.ts'
@@ -10,15 +10,15 @@ export interface Ending {
   readonly seat: string
   readonly toldAt: number
   readonly goneAt: number
-  /** It had said that it runs: before that, nobody may listen for the signal yet. */
+  /** The process had reported that it was ready; before that report it may have no handler for the signal yet. */
   readonly wasReady: boolean
-  /** Its exit code, or the signal that ended it. */
+  /** The exit code, or the signal that ended the process. */
   readonly how: number | NodeJS.Signals
-  /** It did not go by itself. */
+  /** The process did not end by itself and got a SIGKILL. */
   readonly wasKilled: boolean
 }
 
-/** What a process may hang on. */
+/** The kinds of fault on which the stop of a process may hang. */
 const HANGS_ON: readonly Hindrance[] = [
   'database',
   'database-late',
@@ -28,9 +28,9 @@ const HANGS_ON: readonly Hindrance[] = [
   'provider-fails',
   'mail',
 ]
-/** How long a connection that such a fault has ended is missed. */
+/** How long after such a fault a connection that it ended may still be missing. */
 const MISSED_MS = 5_000
-/** A busy machine is late, not wrong; twice the time is wrong. */
+/** A busy machine makes a stop late: only a stop that takes more than this many times its limit is a violation. */
 const LATE = 2
 
 const codes: Readonly<Record<number, string>> = {
@@ -39,7 +39,7 @@ const codes: Readonly<Record<number, string>> = {
 }
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 
-/** `withinMs`: what a stop may take by the processes' own configuration. */
+/** `withinMs`: how long a stop may take according to the processes' own configuration. */
 export const judgeEndings = (endings: readonly Ending[], log: readonly Struck[], withinMs: number): Checked => {
   const violations: Violation[] = []
   const excused: string[] = []
@@ -52,7 +52,7 @@ export const judgeEndings = (endings: readonly Ending[], log: readonly Struck[],
         record: seat,
         what: `told to stop at ${new Date(toldAt).toISOString()}: ${what}`,
       })
-    // No fault is a reason for this: what hangs is let go.
+    // No fault excuses a process that had to be killed: a stop abandons whatever hangs.
     if (wasKilled)
       say(`still there after ${seconds(took)}, and killed; a stop takes ${seconds(withinMs)} at most, whatever hangs`)
     else if (!wasReady && how === 'SIGTERM') unready += 1

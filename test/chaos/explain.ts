@@ -1,5 +1,5 @@
-// Why an approval did not end in a renewal: the window it fell into, told from recorded facts alone. There are four
-// that cannot be settled without asking the user again; whatever falls outside of them is the system's own fault.
+// Explains why an approval did not end in a renewal: the window it fell into, from recorded facts alone. Five windows
+// cannot be settled without asking the user again; a failure outside of them is the system's own fault.
 import type { Entry } from '../../simulator/src/ledger.ts'
 import type { Cause } from './attribution.ts'
 import { maxFree, metWithin, type Span, spansOf } from './obstacles.ts'
@@ -19,7 +19,7 @@ export type Window = keyof typeof windows
 export interface Explained extends Cause {
   readonly window: Window
 }
-/** All that can have done it, the likeliest first; at least one. */
+/** All causes that are possible, the likeliest first; at least one. */
 export type Explanation = { readonly causes: readonly Explained[] } | { readonly unexplained: string }
 
 export interface Known {
@@ -29,12 +29,15 @@ export interface Known {
   readonly workers: number
 }
 
-/** From the intent's commit to the end of the call it announces: whoever takes longer has been overtaken. */
+/**
+ * The longest time from the commit of an intent to the end of its call: the claim of a slower worker has been taken
+ * over.
+ */
 const REACH_MS = LEASE_MS + 1_000
 
 /**
- * A cut connection meets one call; a death, what one worker has in flight; a server that goes away, what all have,
- * once.
+ * The most exchanges that a fault can have met. A cut connection meets one call; a killed worker, what it has in
+ * flight; an unavailable server, what all workers have in flight, once.
  */
 const maxMet = ({ workers }: Known, { each, hinders, happened }: Struck): number => {
   if (each === 'call') return happened
@@ -49,32 +52,36 @@ const causesIn = (known: Known, kinds: readonly Hindrance[], span: Span): Cause[
     most: maxMet(known, struck),
   }))
 
-/** Undefined where there is none. */
+/** Undefined where there are no causes. */
 const explained = (window: Window, causes: readonly Cause[]): Explanation | undefined =>
   causes.length === 0 ? undefined : { causes: causes.map((cause) => ({ ...cause, window })) }
 
 const around = ({ clock }: Known, at: Date): Span => ({ from: clock.realAt(at), to: clock.realAt(at) + REACH_MS })
 
 /**
- * Faults of the simulator that keep an answer from us. A 429 is an answer; so is one that comes late, while we still
- * wait for it.
+ * Whether a fault of the simulator kept the answer from Reconsent. A 429 is an answer; so is an answer that comes late,
+ * but before Reconsent's time-out.
  */
 export const losesAnswer = ({ fault, late_ms: lateMs = 0 }: Entry): boolean =>
   fault === 'slow' || fault === 'drip' ? lateMs >= REQUEST_TIMEOUT_MS : fault !== undefined && fault !== 'rate-limited'
 
 /**
- * What kept the answer to this request from us, or us from writing it down. The simulator notes its own faults with the
- * request that met them; so where the entry has none, only the way there and back can have lost it.
+ * What kept Reconsent from getting the answer to this request, or from storing it. The simulator notes its own faults
+ * in the entry of each request that met one. Where the entry has none, only the connection, a killed worker or the
+ * database can have lost the answer.
  */
 const answerLostBy = (known: Known, entry: Entry): Cause[] =>
   losesAnswer(entry)
     ? [{ by: `${entry.fault} at request ${entry.seq}`, most: 1 }]
     : causesIn(known, ['workers', 'database', 'provider-breaks'], around(known, new Date(entry.at)))
 
-/** A rotation whose answer never reached us takes the connection away from everybody: nothing of ours can mend it. */
+/**
+ * A rotation whose answer was lost makes the connection unusable: nobody has the new token, and Reconsent cannot repair
+ * that.
+ */
 const rotationLost = (known: Known, credentialsId: string): Cause[] => {
   const rotated = known.records.rotations.get(credentialsId)
-  // The request that made it rotate is noted right after it: seq counts from one.
+  // The request that caused the rotation is noted right after it: `seq` counts from one.
   const carrier = rotated && known.records.ledger[rotated.seq]
   return carrier === undefined ? [] : answerLostBy(known, carrier)
 }
@@ -82,18 +89,18 @@ const rotationLost = (known: Known, credentialsId: string): Cause[] => {
 export const rotationLostBy = (known: Known, credentialsId: string): Cause | undefined =>
   rotationLost(known, credentialsId)[0]
 
-/** The user's next try, and ours: the code's timer, a lease to wait for, one call. */
+/** How long the browser's next try takes, and how long Reconsent's: the code's timer, a lease to wait for, one call. */
 const DELIVERED_WITHIN_MS = 5_000
 const TAKEN_WITHIN_MS = LEASE_MS + 4_000
 const CODE_LIVES_MS = 290_000
 /**
- * Between two tries of a code that was certainly not processed: 2 s, doubled, 30 s at most; while the circuit is open,
- * one a minute.
+ * The delay between two tries of a code that was certainly not processed: 2 s, doubled each time, at most 30 s; one
+ * minute while the circuit is open.
  */
 const restAfter = (tries: number, held: boolean): number =>
   held ? 60_000 : tries === 0 ? 0 : Math.min(30_000, 2_000 * 2 ** (tries - 1))
 
-/** Another code of the consent was being exchanged: this one had to wait. */
+/** The times in which another code of the consent was being exchanged, so that this code had to wait. */
 const busySpans = ({ records, clock }: Known, row: AuthorisationRecord): Span[] =>
   (records.authorisationsOf.get(row.renewal_id) ?? [])
     .filter((other) => other.id !== row.id && other.consent_id === row.consent_id && other.exchange_started_at !== null)
@@ -103,8 +110,8 @@ const busySpans = ({ records, clock }: Known, row: AuthorisationRecord): Span[] 
     }))
 
 /**
- * None when the code could have been used while it lived. An outage meets every code that it outlives: there is no
- * bound but the codes'.
+ * Empty when there was time to use the code before it expired. An outage meets every code that expires in it, so only
+ * the number of codes bounds it.
  */
 const outlivedBy = (known: Known, row: AuthorisationRecord, codeNo: number, receivedAt: Date): Cause[] => {
   const { records, log, clock } = known
@@ -137,7 +144,9 @@ const outlivedBy = (known: Known, row: AuthorisationRecord, codeNo: number, rece
   return met.map(({ by }) => ({ by, most: Number.POSITIVE_INFINITY }))
 }
 
-/** `codeNo`: the simulator's number of the code that came back. For an authorisation that ended without a renewal. */
+/**
+ * Explains an authorisation that ended without a renewal. `codeNo`: the simulator's number of the code that came back.
+ */
 export const explain = (known: Known, row: AuthorisationRecord, codeNo: number, credentialsId: string): Explanation => {
   const { records } = known
   const sends = records.sends.get(codeNo) ?? []
@@ -168,14 +177,15 @@ export const explain = (known: Known, row: AuthorisationRecord, codeNo: number, 
   )
 }
 
-/** Real time. A request that a slow provider takes up late is booked when it has been. */
+/** In real time. The simulator records a request that it takes up late at the time at which it takes it up. */
 const arrivedAt = ({ clock }: Known, { at, fault, late_ms: lateMs = 0 }: Entry): number =>
   clock.realAt(new Date(at)) - (fault === 'slow' ? lateMs : 0)
 
 const explainDoubt = (known: Known, row: AuthorisationRecord, sends: readonly Entry[], doubt: Date): Explanation => {
   const intent = (known.records.intents.get(row.id) ?? []).findLast((at) => at <= doubt)
   if (intent === undefined) return { unexplained: 'in doubt without an intent to send' }
-  // A worker that slept may send when all are past waiting for it: by then it was long in doubt.
+  // Only a send before the doubt counts: a worker that was paused may send the code long after the exchange came in
+  // doubt.
   const sent = sends.find(
     (entry) => new Date(entry.at) >= intent && arrivedAt(known, entry) <= known.clock.realAt(doubt),
   )

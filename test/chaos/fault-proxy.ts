@@ -1,27 +1,28 @@
-// A small TCP proxy that misbehaves on request: late, cut, silent, refusing, a byte at a time, or losing the answer to
-// what went through. It knows nothing of the protocols it carries.
+// A small TCP proxy that misbehaves on request: it delays, cuts, keeps silent, refuses, sends one byte at a time, or
+// loses the answer to a request that went through. It knows nothing of the protocols it carries.
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 
 export type Behaviour =
   | { readonly kind: 'pass' }
-  /** Every chunk this much later, in both directions. */
+  /** Each chunk arrives this much later, in both directions. */
   | { readonly kind: 'latency'; readonly ms: number }
   /**
-   * Connections stay open and new ones are taken, but nothing passes; what was sent meanwhile arrives afterwards, as
+   * Connections stay open and new ones are accepted, but nothing passes; bytes sent meanwhile arrive afterwards, as
    * after a partition.
    */
   | { readonly kind: 'blackhole' }
   /**
-   * Nobody listens: connecting fails, so that whatever was to be sent certainly was not. Open connections are reset.
+   * The proxy does not listen: connecting fails, so that the client's request was certainly not sent. Open connections
+   * are reset.
    */
   | { readonly kind: 'refuse' }
   /** Answers come one byte at a time. */
   | { readonly kind: 'drip'; readonly ms: number }
   /**
-   * Lets the client's bytes through, waits until the server has answered, and resets the client instead of handing the
-   * answer over.
+   * Lets the client's bytes through, waits until the server has answered, and resets the client instead of passing the
+   * answer on.
    */
   | { readonly kind: 'cut-answer'; readonly after: string; readonly times: number }
 
@@ -29,13 +30,13 @@ export interface FaultProxy {
   readonly port: number
   /** Takes effect at once, for open connections too. */
   set(behaviour: Behaviour): Promise<void>
-  /** Resets every open connection; answers how many there were. */
+  /** Resets every open connection; returns how many there were. */
   cut(): number
-  /** Open connections now. */
+  /** The number of open connections. */
   open(): number
   /**
-   * How much has run into silence, lateness or refusal since the start: pieces and connections that were held back or
-   * came late, and connections that were reset when it went deaf. Who then finds nobody listening is not seen here.
+   * Since the start: the chunks and connections that were held back or delayed, and the connections that were reset
+   * when the proxy stopped listening. The proxy does not see clients that find nobody listening after that.
    */
   met(): number
   /** How many answers `cut-answer` has swallowed since the start. */
@@ -46,15 +47,15 @@ export interface FaultProxy {
 interface Pair {
   readonly client: Socket
   readonly server: Socket
-  /** Set while the answer to what just went through is to be swallowed. */
+  /** Set while the proxy waits for the answer that it will not pass on. */
   swallowing: boolean
 }
 
 const HOST = '127.0.0.1'
 
 /**
- * `targets`: ports on loopback, tried in turn from connection to connection; one that refuses is passed over, as a
- * balancer does.
+ * `targets`: ports on loopback, used in turn by each new connection; a port that refuses is skipped, as by a load
+ * balancer.
  */
 export const startFaultProxy = async ({ targets }: { targets: () => readonly number[] }): Promise<FaultProxy> => {
   let behaviour: Behaviour = { kind: 'pass' }
@@ -121,7 +122,7 @@ export const startFaultProxy = async ({ targets }: { targets: () => readonly num
     }
   }
 
-  /** The first target that takes the connection, beginning with the next one in turn. */
+  /** A connection to the first target that accepts it, beginning with the next target in turn. */
   const reach = async (): Promise<Socket | undefined> => {
     const ports = targets()
     turn += 1

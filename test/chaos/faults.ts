@@ -1,4 +1,4 @@
-// All that the nemesis can do, by name.
+// All faults that the nemesis can inflict, by name.
 import type { Fault } from './faults/fault.ts'
 import { ofInfrastructure } from './faults/infrastructure.ts'
 import { ofMail } from './faults/mail.ts'

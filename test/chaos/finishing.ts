@@ -1,20 +1,20 @@
-// The last part of a run: everything heals, users still come for a while, then nobody does, and what was begun is given
-// time to end.
+// The last part of a run: everything heals, users come for a while longer, then nobody comes, and work that was begun
+// gets time to end.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { DurationLike } from 'luxon'
 import { countDue, countInHand, IN_HAND_WITHIN_MS, progress, type Stage, until, untilQuiet } from './course.ts'
 import { LAST_DOUBTS } from './invariants/asked.ts'
 import { type Rig, SWEEP_MS } from './rig.ts'
 
-/** As a share of its minutes, how long users still come after the healing. */
+/** How long users still come after the healing, as a share of the run's minutes. */
 const VISITS_AFTER = 0.5
 
-/** Of the consents, how many lose an answer when nothing else fails any more. */
+/** The share of the consents that lose an answer when nothing else fails any more. */
 const LAST_DOUBTS_SHARE = 1 / 200
 
 /**
- * Steps that users still set out in; then those in which nobody does, so that what they began can end. The clock has no
- * others.
+ * The steps of the clock in this part: during the first list users still start visits; during the second list nobody
+ * does, so that what users began can end.
  */
 const VISITING: readonly DurationLike[] = [
   { seconds: 1 },
@@ -44,8 +44,8 @@ const countDoubts = async ({ sql }: Rig): Promise<number> => {
 }
 
 /**
- * Until that many codes have met it, or for as long as users come: their doubts end while nothing else is in the way.
- * It hinders nobody else: the ledger tells whom it met.
+ * Resets exchanges until `count` codes have met this fault, or for as long as users come. The doubts that follow end
+ * while nothing else is in the way. The fault hinders no other exchange: the ledger says which codes met it.
  */
 const loseAnswers = async (
   { rig: { simulator }, nemesis, options }: Stage,
@@ -61,7 +61,7 @@ const loseAnswers = async (
   })
 }
 
-/** Everything works again; small steps of time, until nothing is open that could still end. */
+/** Everything works again. The clock moves in small steps until nothing is open that could still end. */
 export const letItFinish = async (stage: Stage): Promise<void> => {
   const { rig, crowd, options, levels } = stage
   const patience = Math.max(20_000, options.consents * 8)
@@ -78,7 +78,7 @@ export const letItFinish = async (stage: Stage): Promise<void> => {
     await step(by, 'users come')
     const visits = async (): Promise<void> => {
       crowd.start()
-      // A sweep, the mail, the visit.
+      // Time for a sweep, the mail and the visit.
       await wait(SWEEP_MS)
       await until(async () => crowd.backlog() === 0, Math.max(1_000, visitsEnd - Date.now()))
     }
@@ -89,7 +89,8 @@ export const letItFinish = async (stage: Stage): Promise<void> => {
     if (options.calm) await visits()
     else await loseAnswers(stage, visits)
     await untilQuiet(stage)
-    // The processes that were started while things failed have warmed up at what had piled up: this is their level.
+    // The processes that were started during the faults have warmed up on the work that had piled up: this is their
+    // level.
     await levels.takeQuiet()
     crowd.start()
   }

@@ -1,5 +1,5 @@
-// The run's Reconsent processes: started, killed, stopped and continued, rolled; started again when they end. Each
-// writes its log into a file.
+// The run's Reconsent processes: starts, kills, pauses, continues and rolls them, and starts them again when they end
+// by themselves. Each process writes its log into a file.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { openSync, closeSync } from 'node:fs'
@@ -19,11 +19,11 @@ export interface Member extends Seat {
   readonly startedAt: number
   url: string | undefined
   paused: boolean
-  /** Set when the run itself is ending it: its end is then no surprise. */
+  /** Set when the run itself ends the process: its end is then expected. */
   leaving: boolean
 }
 
-/** A process that ended although nobody asked it to. */
+/** A process that ended although the run had not ended it. */
 export interface Surprise {
   readonly seat: string
   readonly at: Date
@@ -31,33 +31,35 @@ export interface Surprise {
 }
 
 export interface Fleet {
-  /** How many processes there are when all run. */
+  /** The number of processes when all run. */
   readonly seats: number
   members(role?: Role): readonly Member[]
   /** Whether this very process still runs. */
   isAlive(member: Member): boolean
   startAll(): Promise<void>
-  /** SIGTERM to all at once; none starts again before `startAll`. */
+  /** Sends SIGTERM to all processes at once; no process starts again before `startAll`. */
   stopAll(): Promise<void>
   kill(member: Member, restAfterMs: number): Promise<void>
-  /** Stopped (SIGSTOP) while `work` goes on. */
+  /** Pauses the process (SIGSTOP) while `work` goes on. */
   pauseWhile<Result>(member: Member, work: () => Promise<Result>): Promise<Result>
-  /** SIGTERM, one after the other, each replaced before the next goes; those that are spared stay. */
+  /**
+   * Replaces the processes one after the other with SIGTERM, each before the next is stopped. Spared processes stay.
+   */
   roll(): Promise<void>
-  /** From now on one process of each role lives on: a life has to be long to be seen growing. */
+  /** From now on one process of each role is spared: growth shows only in a process that runs for long. */
   spare(): void
   isSparing(): boolean
   isSpared(seat: Seat): boolean
-  /** Of these, all unless said; who does not answer is left out. */
+  /** Samples these members, or all members by default; leaves out a member that does not answer. */
   sample(members?: readonly Member[]): Promise<ReadonlyMap<Member, Sample>>
   surprises(): readonly Surprise[]
-  /** Of all that were told to stop. */
+  /** The endings of all processes that got a SIGTERM from the run. */
   endings(): readonly Ending[]
   close(): Promise<void>
 }
 
 const READY_WITHIN_MS = 60_000
-/** Long past the time that a stop has. */
+/** Far longer than a stop may take. */
 const KILLED_AFTER_MS = 20_000
 const SAMPLE_WITHIN_MS = 5_000
 const RESTS_AFTER_SURPRISE_MS = 500
@@ -65,11 +67,11 @@ const RESTS_AFTER_SURPRISE_MS = 500
 export interface FleetOptions {
   readonly seats: readonly Seat[]
   readonly orderOf: (seat: Seat) => ChildOrder
-  /** For the logs. */
+  /** The folder of the logs. */
   readonly folder: string
-  /** What each process runs. */
+  /** The program that each process runs. */
   readonly program?: string
-  /** Who has not stopped by then is killed. */
+  /** A process that has not stopped after this time is killed. */
   readonly killedAfterMs?: number
 }
 
@@ -145,7 +147,7 @@ export const makeFleet = (options: FleetOptions): Fleet => {
     const { name: seat, process: child, url } = member
     if (isGone(member)) return
     const gone = once(child, 'exit')
-    // Somebody else is ending it: a second signal would mean "at once".
+    // The process is already being stopped: a second signal would make it end at once.
     if (member.leaving) return void (await gone)
     member.leaving = true
     const toldAt = Date.now()
@@ -205,7 +207,7 @@ export const makeFleet = (options: FleetOptions): Fleet => {
       if (mayStart(member)) await start(member)
     },
     pauseWhile: async (member, work) => {
-      // One that is stopping must have its time for it.
+      // A process that is stopping is not paused: it must have its full time to stop.
       if (member.leaving) return work()
       member.paused = true
       member.process.kill('SIGSTOP')

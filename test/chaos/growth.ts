@@ -1,5 +1,5 @@
-// Whether processes grow: memory and handles of each life against its own level after its warm-up, handles also against
-// its role's, connections against the quiet level at the start. Pure.
+// Judges whether processes grow. Memory and handles of each process are compared with its own level after its warm-up,
+// handles also with the level of its role, and connections with the quiet level at the start. Pure.
 import type { Role } from '../../src/main.ts'
 import type { Checked, Violation } from './checked.ts'
 import type { Sample } from './child.ts'
@@ -7,11 +7,11 @@ import type { Sample } from './child.ts'
 export interface Taken {
   readonly at: number
   readonly sample: Sample
-  /** Nothing was going on, and the pools had let go of what they do not need. */
+  /** Nothing was going on, and the pools had closed the connections that they did not need. */
   readonly rested: boolean
 }
 
-/** One process, from its start to its end or the run's. */
+/** One process, from its start to its end or to the end of the run. */
 export interface Course {
   readonly name: string
   readonly role: Role
@@ -22,12 +22,13 @@ export interface Course {
 export interface Connections {
   readonly postgres: number
   readonly redis: number
-  /** That ran when it was counted. */
+  /** The processes that ran when the connections were counted. */
   readonly processes: number
 }
 
 /**
- * Of each of these roles one process must have been looked at for so long; a run that is not full says what is missing.
+ * A process of each of these roles must have been sampled for `forMs`. Where that is not demanded, because the run is
+ * not full, a missing role is only reported as not shown.
  */
 export interface Wanted {
   readonly roles: readonly Role[]
@@ -39,9 +40,15 @@ const GROWTH = 1.2
 const WARM_AFTER_MS = 20_000
 /** Between two samples that are compared. */
 const APART_MS = 15_000
-/** A look at rest is the level; one while work goes on meets what is in hand just then, and the lowest of some is. */
+/**
+ * One sample taken at rest gives the level. A sample taken under load includes the work in hand, so the level is the
+ * lowest of this many samples.
+ */
 const LOOKS_AT_WORK = 3
-/** Buffers come in slabs; a pool's second connection with its timer, open at the moment of the look, is no growth. */
+/**
+ * Growth that is always allowed: Node allocates buffers in slabs, and a pool may have a second connection with its
+ * timer open when the sample is taken.
+ */
 const FLOOR = { heapBytes: 0, bufferBytes: 1024 * 1024, handles: 3, clients: 0 }
 const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MB`
 const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`
@@ -60,7 +67,7 @@ interface Levels {
   readonly looks: number
 }
 
-/** The level that a series of looks begins with. */
+/** The level at the beginning of a series of samples. */
 const firstLevel = (taken: readonly Taken[]): Sample | undefined => {
   const first = taken.slice(0, taken[0]?.rested === true ? 1 : LOOKS_AT_WORK)
   return first.some(({ rested }) => rested) || first.length === LOOKS_AT_WORK
@@ -68,14 +75,14 @@ const firstLevel = (taken: readonly Taken[]): Sample | undefined => {
     : undefined
 }
 
-/** From the first of these looks to the last; undefined where they show nothing. */
+/** The levels at the beginning and at the end of these samples; undefined where the samples show nothing. */
 const levelsOf = (taken: readonly Taken[]): Levels | undefined => {
   const [before, after] = [firstLevel(taken), firstLevel(taken.toReversed())]
   const overMs = (taken.at(-1)?.at ?? 0) - (taken[0]?.at ?? 0)
   return before && after && overMs >= APART_MS ? { before, after, overMs, looks: taken.length } : undefined
 }
 
-/** What each role's processes had open when the run was warm and nothing had failed yet. */
+/** The handles that each role's processes had open when the run was warm and nothing had failed yet. */
 const handlesOf = (courses: readonly Course[]): ReadonlyMap<Role, number> => {
   const looks = courses.flatMap(({ role, taken }) =>
     taken.filter(({ rested }) => rested).map(({ at, sample: { handles } }) => ({ role, at, handles })),
@@ -116,7 +123,7 @@ export const compareLevels = (
     const record = `${name} of ${new Date(startedAt).toISOString()}`
     compare(record, 'heap', before.heapBytes, after.heapBytes, FLOOR.heapBytes, megabytes)
     compare(record, 'memory outside of the heap', before.bufferBytes, after.bufferBytes, FLOOR.bufferBytes, megabytes)
-    // While work goes on, pools and sockets come and go.
+    // Handles are compared at rest only: under load, pools and sockets open and close.
     const open = rested.map(({ sample }) => sample.handles)
     const last = open.at(-1)
     if (last !== undefined)
@@ -135,8 +142,8 @@ export const compareLevels = (
   const [first, last] = [quiet[0], quiet.at(-1)]
   const notes = maxOfEach(lives).map(({ name, note }) => `${name}, ${note}`)
   if (first !== undefined && last !== undefined && quiet.length > 1) {
-    // Two timers of a process that happen to meet take a second connection, and the pool keeps it for a while: one each
-    // is no growth.
+    // Two timers of a process that run at the same moment need a second connection, and the pool keeps that connection
+    // for a while. One more connection for each process is therefore no growth.
     compare('PostgreSQL', 'connections', first.postgres, last.postgres, last.processes, String)
     compare('Redis', 'clients', first.redis, last.redis, FLOOR.clients, String)
     notes.push(
@@ -160,7 +167,7 @@ export const compareLevels = (
   }
 }
 
-/** Of each seat the longest life, the longest of all first. */
+/** The longest observation of each seat, the longest of all first. */
 const maxOfEach = <Life extends { readonly name: string; readonly overMs: number }>(lives: readonly Life[]): Life[] => {
   const byLength = lives.toSorted((a, b) => b.overMs - a.overMs)
   return byLength.filter((life, index) => byLength.findIndex(({ name }) => name === life.name) === index)

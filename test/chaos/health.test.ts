@@ -1,4 +1,4 @@
-// Refusals: pauses that nothing noticed.
+// Refused writes: pauses after which no write was refused.
 import { describe, expect, test } from 'vitest'
 import { judgeRefusals } from './health.ts'
 import type { Struck } from './struck.ts'

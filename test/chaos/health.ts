@@ -1,5 +1,5 @@
-// Looks at the processes while they run, for growth.ts to judge whether they grow; and counts what the logs say of
-// writes that were refused.
+// Samples the processes while they run, so that growth.ts can judge whether they grow, and counts the refused writes in
+// the logs.
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Checked } from './checked.ts'
@@ -15,20 +15,20 @@ import { readTakeovers } from './writes.ts'
 
 export interface Levels {
   /**
-   * To be asked for when nothing is going on: waits until the pools have let go of what they do not need, then takes
-   * the lowest of some looks.
+   * Call this when nothing is going on. Waits until the pools have closed the connections that they do not need, then
+   * takes the lowest of several samples.
    */
   takeQuiet(): Promise<void>
-  /** One look at those that the nemesis spares, whatever goes on. */
+  /** Takes one sample of the processes that the nemesis spares, whatever goes on. */
   takeSpared(): Promise<void>
-  /** `isDemanded`: of each role one process must have been looked at for long enough. */
+  /** `isDemanded`: a process of each role must have been sampled for long enough. */
   judge(isDemanded: boolean): Checked
 }
 
 const ROLES = ['web', 'worker', 'scheduler'] as const
-/** Of the time from the beginning to the last look. */
+/** A share of the time from the beginning to the last sample. */
 const LOOKED_FOR_SHARE = 0.25
-/** The pool's own idle time-out (pg: ten seconds), and a moment. */
+/** The pool's own idle time-out (pg: ten seconds), and a moment more. */
 const POOLS_REST_MS = 11_000
 const LOOKS = 4
 const LOOKS_EVERY_MS = 300
@@ -61,7 +61,7 @@ export const makeLevels = (rig: Rig): Levels => {
   return {
     takeQuiet: async () => {
       await wait(POOLS_REST_MS)
-      // A sweep that happens to run has a connection or two more: the lowest of several looks is the level.
+      // A sweep that happens to run uses a connection or two more: the lowest of several samples is the level.
       const levels = new Map<Member, Sample>()
       let connections: Connections = {
         postgres: Number.POSITIVE_INFINITY,
@@ -111,9 +111,9 @@ export const refusedWrites = async (rig: Pick<Rig, 'logFolder' | 'sql'>, log: re
 }
 
 export interface Told {
-  /** To workers that slept past their lease while another took the record over. */
+  /** Refusals to workers that slept past their lease while another worker took the record over. */
   readonly refused: number
-  /** For other reasons: an operator's stop, a death, a slow machine. */
+  /** Refusals for other reasons: an operator's stop, a process that was killed, a slow machine. */
   readonly others?: number
   readonly unexpected: readonly string[]
   readonly printed: readonly string[]
@@ -130,8 +130,8 @@ export const judgeRefusals = ({ refused, others = 0, unexpected, printed }: Told
           'lease, and in all that time none was found: nothing shows that its write is refused'
         : `${pauses} times a worker slept past its lease, and none was ever refused a write of a record that ` +
           'another had taken over meanwhile'
-  // Whether another takes the record over while it sleeps is chance, and a short run has few: then any refused write
-  // will do.
+  // Whether another worker takes the record over during the sleep is chance, and a short run has few such sleeps: then
+  // any refused write is enough.
   const isViolated = missing !== undefined && others === 0
   return {
     invariant: 11,

@@ -1,16 +1,19 @@
-// What operators and users stopped by hand, read from their own book: when a consent may have been paused, when it
-// certainly was.
+// Which consents operators paused, and which users opted out, read from the operators' own record: when a consent may
+// have been paused, and when it certainly was.
 import type { Span } from './obstacles.ts'
 import type { OperatorAct } from './operators.ts'
 
 export interface Hold {
-  /** From the first moment at which it may have been paused to the last. */
+  /** From the first moment at which the consent may have been paused to the last. */
   readonly may: Span
-  /** Between the two answers it certainly was; undefined when the pause was never answered. */
+  /**
+   * The time between the two answers, in which the consent certainly was paused; undefined when no answer to the pause
+   * came.
+   */
   readonly certain: Span | undefined
 }
 
-/** Of one consent. A pause that nobody ended lasts. */
+/** The pauses of one consent. A pause that nobody ended lasts for ever. */
 export const holdsOf = (acts: readonly OperatorAct[], consentId: string): Hold[] => {
   const own = acts.filter((act) => act.consentId === consentId).toSorted((a, b) => a.from - b.from)
   return own.flatMap((pause, index) => {

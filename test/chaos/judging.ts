@@ -1,4 +1,4 @@
-// The end of a run: every check is asked, the tables are shown, and what is needed to look into a violation is kept.
+// The end of a run: runs every check, prints the tables, and keeps what is needed to look into a violation.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Checked } from './checked.ts'
@@ -62,7 +62,7 @@ export const judge = async (stage: Stage, users: readonly User[]): Promise<Check
     violations: surprises,
     notes: [],
   })
-  // Once more, when nothing fails that could be a reason.
+  // All processes are stopped once more, at a time when no fault can excuse a bad ending.
   await rig.fleet.stopAll()
   checked.push(judgeEndings(rig.fleet.endings(), log, STOP_WITHIN_MS))
   const isDemanded = isFull(options)
@@ -71,7 +71,7 @@ export const judge = async (stage: Stage, users: readonly User[]): Promise<Check
   return demandShown(checked, options)
 }
 
-/** Those that a run of these options may see. */
+/** The kinds of fault that a run with these options may see. */
 export const kindsOf = ({ calm, only, flushEveryMs }: Pick<Options, 'calm' | 'only' | 'flushEveryMs'>): string[] => [
   ...(calm ? [] : [...(only.length === 0 ? Object.keys(faults) : only), DOWNTIME, LAST_DOUBTS]),
   ...(flushEveryMs === undefined ? [] : [EMPTIED]),

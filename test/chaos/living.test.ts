@@ -1,4 +1,4 @@
-// When the nemesis may begin to spare a process of each role: once each end that processes can come to has happened.
+// When the nemesis may begin to spare a process of each role: once every fault that ends processes has happened.
 import { expect, test } from 'vitest'
 import { ofProcesses } from './faults/processes.ts'
 import { DOWNTIME, everyEndHappened } from './living.ts'

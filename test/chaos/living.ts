@@ -1,4 +1,4 @@
-// The first two parts of a run: months go by, at first while nothing fails, then under fire.
+// The first two parts of a run: months go by, first without faults, then with faults.
 import { setTimeout as wait } from 'node:timers/promises'
 import { jump, progress, type Stage, untilQuiet } from './course.ts'
 import { ofProcesses } from './faults/processes.ts'
@@ -6,10 +6,13 @@ import { daysOf } from './population.ts'
 import { seededChance } from './seeded.ts'
 import type { Struck } from './struck.ts'
 
-/** What the run itself calls its week without any process. */
+/** The name under which the run logs the week in which no process runs. */
 export const DOWNTIME = 'seven days of downtime'
 
-/** Killed, paused, rolled, all at once, and for a week: a process that lives on from then on leaves out none of it. */
+/**
+ * Whether every fault of processes, and the downtime of a week, has happened at least once. A process that is spared
+ * from then on does not make the run leave any of them out.
+ */
 export const everyEndHappened = (log: readonly Pick<Struck, 'name' | 'happened'>[]): boolean =>
   [...Object.keys(ofProcesses), DOWNTIME].every((name) =>
     log.some((struck) => struck.name === name && struck.happened > 0),
@@ -18,10 +21,10 @@ export const everyEndHappened = (log: readonly Pick<Struck, 'name' | 'happened'>
 const WARM_UP_MS = 5_000
 const HOME_WITHIN_MS = 6_000
 const STEP_SECONDS = { from: 6, to: 14 }
-/** Of its minutes, for healing and finishing. */
+/** The share of the run's minutes that is kept for healing and finishing. */
 const END_SHARE = 0.25
 
-/** The first work while nothing fails: what memory and connections are measured against. */
+/** The first work, without faults. Later levels of memory and connections are compared with the levels taken here. */
 export const warmUp = async (stage: Stage): Promise<void> => {
   const { crowd, levels } = stage
   await wait(WARM_UP_MS)
@@ -52,7 +55,7 @@ export const liveThrough = async (stage: Stage): Promise<void> => {
       })
     }
     if (everyEndHappened(nemesis.log)) rig.fleet.spare()
-    // Users are home: the least that goes on while things fail.
+    // Samples are taken after the users have finished their visits: that is when the least work goes on during faults.
     await crowd.rest(HOME_WITHIN_MS)
     await levels.takeSpared()
     const hours = Math.round((daysOf(options) * 24 * chance.between(50, 150)) / 100 / jumpsExpected)

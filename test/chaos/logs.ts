@@ -1,4 +1,4 @@
-// What the run's processes write into their logs: counted from a moment on, without reading the past again.
+// Reads the logs of the run's processes, and counts lines from a moment on without reading the past again.
 import { createReadStream } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ export async function* linesOf(file: string, from = 0): AsyncGenerator<string> {
   yield* createInterface({ input: createReadStream(file, { start: from }) })
 }
 
-/** Counts the lines that match, of all logs, written since now. */
+/** Returns a function that counts the matching lines that all logs have got since now. */
 export const countFromNow = async (folder: string, matches: RegExp): Promise<() => Promise<number>> => {
   const from = new Map<string, number>()
   for (const name of await logsIn(folder)) from.set(name, (await stat(join(folder, name))).size)

@@ -1,5 +1,5 @@
-// Acts on the system while it works: in each lane one fault after the other, in an order that the seed decides, every
-// kind before any comes again. Keeps a log of what happened when.
+// Inflicts faults while the system works: each lane strikes one fault after the other, in an order that the seed
+// decides, and every kind once before any comes again. Logs what happened when.
 import { setTimeout as wait } from 'node:timers/promises'
 import { faults } from './faults.ts'
 import type { Stage } from './faults/fault.ts'
@@ -11,9 +11,9 @@ import type { Hindrance, Lane, Pause, Struck } from './struck.ts'
 export interface Nemesis {
   readonly log: readonly Struck[]
   start(): void
-  /** No further faults; resolves when those under way have healed. */
+  /** Begins no further faults; resolves when the faults under way have healed. */
   stop(): Promise<void>
-  /** A fault that the run itself inflicts, e.g. the downtime. */
+  /** Logs a fault that the run itself inflicts, e.g. the downtime. */
   note(name: string, hinders: readonly Hindrance[], act: () => Promise<number>): Promise<void>
 }
 
@@ -24,7 +24,7 @@ const RESTS_MS: Readonly<Record<Lane, readonly [number, number]>> = {
   provider: [1_500, 5_000],
   mail: [1_500, 5_000],
 }
-/** In a short run a fault still needs long enough to be met. */
+/** Even in a short run, a fault must last long enough to be met. */
 const MIN_MS = 1_500
 
 /** The names of a lane's faults in the order in which they strike, without end. */
@@ -32,7 +32,7 @@ export function* orderOf(names: readonly string[], chance: Chance): Generator<st
   for (;;) yield* chance.shuffled(names)
 }
 
-/** The same fleet; what it stops is written down. */
+/** The same fleet, which also records every pause. */
 export const withPausesNoted = (fleet: Rig['fleet'], pauses: Pause[]): Rig['fleet'] => ({
   ...fleet,
   pauseWhile: async (member, work) => {
@@ -57,7 +57,7 @@ export const makeNemesis = ({ rig, options, chance, beforeEmptying, say }: Nemes
   const log: Struck[] = []
   const stopping = new AbortController()
   const scale = options.minutes / 20
-  // A short run rests less, so that each kind has its turn.
+  // A short run waits less between faults, so that each kind has its turn.
   const pace = Math.min(1, Math.max(0.4, options.minutes / 5))
   const span = (seconds: number): number => Math.max(MIN_MS, Math.round(seconds * 1000 * Math.min(1, scale)))
 
@@ -101,8 +101,8 @@ export const makeNemesis = ({ rig, options, chance, beforeEmptying, say }: Nemes
         const noted: Stage = { ...stage, rig: { ...rig, fleet: withPausesNoted(rig.fleet, pauses) } }
         await strike(name, fault.hinders, async () => fault.act(noted), { each: fault.each, pauses })
       }
-      // Between two faults a lane leaves more time than they take: a system that is never well proves nothing about
-      // getting well.
+      // A lane waits longer between two faults than the faults take: a system that is never well cannot show that it
+      // recovers.
       const [least, most] = RESTS_MS[lane]
       await wait(own.between(least, most) * pace, undefined, { signal: stopping.signal }).catch(() => undefined)
     }

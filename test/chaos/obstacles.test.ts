@@ -1,4 +1,4 @@
-// The arithmetic of what stood in the way: spans of real time, and a clock that jumps.
+// The arithmetic of obstacles: spans of real time, and a clock that jumps.
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

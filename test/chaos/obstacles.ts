@@ -1,5 +1,5 @@
-// When the system could not act, or something was lost: the nemesis's log as spans of real time, by what they stood in
-// the way of.
+// When the system could not act, or something was lost: the nemesis's log as spans of real time, selected by what the
+// faults stood in the way of.
 import type { Hindrance, Struck } from './struck.ts'
 
 /** Real time, in milliseconds. */
@@ -8,7 +8,7 @@ export interface Span {
   readonly to: number
 }
 
-/** Faults that really happened and touch this span, the last one to begin first. */
+/** The faults that really happened and touch this span; the one that began last comes first. */
 export const metWithin = (log: readonly Struck[], kinds: readonly Hindrance[], { from, to }: Span): Struck[] =>
   log
     .filter(
@@ -17,7 +17,7 @@ export const metWithin = (log: readonly Struck[], kinds: readonly Hindrance[], {
     )
     .toSorted((a, b) => b.from - a.from)
 
-/** `tailMs`: how long after its end a fault of this kind still shows, e.g. until a lease is over. */
+/** `tailMs`: how long after its end a fault of this kind still has an effect, e.g. until a lease is over. */
 export const spansOf = (log: readonly Struck[], kinds: readonly Hindrance[], tailMs = 0): Span[] =>
   log
     .filter((one) => one.happened !== 0 && one.hinders.some((kind) => kinds.includes(kind)))

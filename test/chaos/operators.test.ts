@@ -1,4 +1,5 @@
-// The run's operators on a real database: what they stop they write down, and at the end nothing stays paused.
+// The run's operators on a real database: they record everything that they stop, and at the end no consent stays
+// paused.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { holdsOf } from './holds.ts'
 import { makeOperators } from './operators.ts'

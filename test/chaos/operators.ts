@@ -1,6 +1,6 @@
-// Operators and users who stop things by hand while everything fails: consents are paused and resumed, some users opt
-// out. Rather where a message is on its way. Keeps its own book, by real time: the checks do not ask the system when it
-// was told to stop.
+// Operators and users who stop things by hand while everything fails: consents are paused and resumed, and some users
+// opt out, preferably while a message is on its way. Every act is recorded in real time, so that the checks need not
+// ask the system when an operator stopped it.
 import { setTimeout as wait } from 'node:timers/promises'
 import { administration } from '../../src/store/administration.ts'
 import type { AdministrationAnswer } from '../../src/store/administration-port.ts'
@@ -10,28 +10,28 @@ import type { Chance } from './seeded.ts'
 export interface OperatorAct {
   readonly what: 'pause' | 'resume' | 'opt-out'
   readonly consentId: string
-  /** When it was asked for, and when that was answered; real time, in milliseconds. */
+  /** When the run asked for the act, and when the answer came; real time, in milliseconds. */
   readonly from: number
   readonly to: number
-  /** `lost`: no answer came; it may or may not have happened. */
+  /** `lost`: no answer came; the act may or may not have happened. */
   readonly answer: AdministrationAnswer['kind'] | 'lost'
-  /** Chosen because a message to this user was on its way. */
+  /** The consent was chosen because a message to its user was on its way. */
   readonly underWay: boolean
 }
 
 export interface Operators {
   readonly acts: readonly OperatorAct[]
   start(): void
-  /** Nothing further is stopped; resolves when what was paused runs again. */
+  /** Stops no further consent; resolves when every paused consent was resumed. */
   stop(): Promise<void>
 }
 
 const REST_MS = [500, 1_500] as const
 const PAUSED_FOR_MS = [2_000, 8_000] as const
-/** Of a hundred acts, how many are a user's opting out. */
+/** How many of a hundred acts are opt-outs by a user. */
 const OPT_OUTS = 8
 const RETRY_MS = 300
-/** For the database to be back: then a consent that stays paused is for the checks to find. */
+/** Time for the database to come back; if a consent stays paused after that, the checks will find it. */
 const RESUMED_WITHIN_MS = 60_000
 
 const UNDER_WAY = `

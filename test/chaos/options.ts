@@ -1,15 +1,15 @@
-// What a run is told on its command line, and what follows from it.
+// The options of a run: reads its command line.
 import { parseArgs } from 'node:util'
 
 export interface Options {
   readonly consents: number
   readonly minutes: number
   readonly seed: number
-  /** Redis is emptied this often, in milliseconds, beside everything else. */
+  /** How often Redis is emptied, in milliseconds, in addition to all faults. */
   readonly flushEveryMs: number | undefined
-  /** No faults at all: what happens then must be what no fault explains. */
+  /** A run without faults: no fault can explain what happens in it. */
   readonly calm: boolean
-  /** Only faults of these names; all unless said. */
+  /** Only the faults with these names; by default all. */
   readonly only: readonly string[]
   readonly keep: boolean
 }
@@ -40,8 +40,8 @@ const someOf = (list: string | undefined, known: readonly string[]): string[] =>
 }
 
 /**
- * Throws a TypeError that says what is wrong. Without a seed, one is drawn and shown. `faults`: the names that there
- * are.
+ * Throws a TypeError that says what is wrong. Without a seed, a random one is drawn and shown. `faults`: the names of
+ * all faults.
  */
 export const readOptions = (args: readonly string[], faults: readonly string[]): Options => {
   const { values } = parseArgs({

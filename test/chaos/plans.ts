@@ -1,8 +1,8 @@
-// What each kind of user does about the mails of a cycle. Pure.
+// What each kind of user does with the mails of a cycle. Pure.
 import type { Decision } from '../../simulator/src/bank.ts'
 import type { User } from './population.ts'
 
-/** What the user does on the `nth` mail of a cycle; undefined: nothing. */
+/** What the user does on the `nth` mail of a cycle; undefined where the user does nothing. */
 export const intends = (user: Pick<User, 'kind'>, nth: number): Decision | undefined => {
   switch (user.kind) {
     case 'ignores':

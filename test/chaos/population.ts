@@ -1,5 +1,5 @@
-// Whose consents they are and what their users are like: seeded, imported as a company imports them, known to the
-// simulator as well.
+// The consents of the run and the kinds of their users: drawn from the seed, imported as a company imports them, and
+// known to the simulator as well.
 import type { DateTime } from 'luxon'
 import { Secret } from '../../src/secret.ts'
 import { imports } from '../../src/store/import.ts'
@@ -7,7 +7,7 @@ import type { Options } from './options.ts'
 import { MAIL_DOMAIN, type Rig } from './rig.ts'
 import type { Chance } from './seeded.ts'
 
-/** What a user does with the mails of a cycle, each as its chance of a hundred. */
+/** What a user does with the mails of a cycle; the numbers are per cent of the users. */
 const kinds = {
   renews: 44,
   'clicks-twice': 10,
@@ -39,19 +39,19 @@ const LOCALES = ['en', 'de', 'fr', 'es', 'it', 'pl', undefined] as const
 const ZONES = ['Europe/London', 'Europe/Berlin', 'America/New_York', 'Asia/Tokyo', undefined] as const
 const SCOPES = ['info', 'accounts', 'balance', 'transactions', 'offline_access']
 /**
- * From expired, still in grace, to due in the last days of the run; the others are healthy throughout, as most of a
- * company's are.
+ * Due consents range from expired, but still in grace, to due in the last days of the run. The others are healthy
+ * throughout, like most consents of a company.
  */
 const DUE_FROM_DAYS = -40
 const HEALTHY_UNTIL_DAYS = 89
-/** Before its expiry the ladder first asks for a consent. */
+/** How many days before the expiry the ladder first asks the user. */
 const ASKED_BEFORE_DAYS = 14
 /**
- * What two cores bear of users who come back, beside all that plays the rest of the world: as many consents come due.
+ * How many returning users a second two cores can bear, while they also run everything else: as many consents come due.
  */
 const DUE_A_SECOND = 4
 
-/** Days that a run lives through: a short one has no time for as many users. */
+/** The days that a run goes through: a short run has no time for as many users. */
 export const daysOf = ({ minutes }: Pick<Options, 'minutes'>): number => (minutes < 6 ? 45 : 70)
 
 /** In days from the start. */

@@ -1,5 +1,5 @@
-// What the run left behind, read once: the tables as they stand at the end, the simulator's ledger by code, the
-// nemesis's log by time.
+// Everything that the run left behind, read once: the final tables, the simulator's ledger by code, and the events of
+// exchanges and links.
 import type { Entry } from '../../simulator/src/ledger.ts'
 import type { Rig } from './rig.ts'
 import type { Struck } from './struck.ts'
@@ -67,19 +67,19 @@ export interface Records {
   readonly notificationsOfRenewal: ReadonlyMap<string, readonly NotificationRecord[]>
   readonly ledger: readonly Entry[]
   /**
-   * When the intent to send its code was committed, by authorisation; a code that certainly was not looked at has
-   * several.
+   * When the intent to send a code was committed, by authorisation. A code that the provider certainly did not look at
+   * has several intents.
    */
   readonly intents: ReadonlyMap<string, readonly Date[]>
-  /** Sends of a code, in the order of the ledger. */
+  /** The sends of a code, in the order of the ledger. */
   readonly sends: ReadonlyMap<number, readonly Entry[]>
-  /** When the outcome of its exchange became unknown, by authorisation. */
+  /** When the outcome of an exchange became unknown, by authorisation. */
   readonly doubts: ReadonlyMap<string, Date>
-  /** When a link could not be made and the record began to rest, by consent. */
+  /** When a link could not be made and the consent was delayed, by consent. */
   readonly linkFailures: ReadonlyMap<string, readonly Date[]>
-  /** When the bank gave a code, by its number. */
+  /** The ledger's entry for the code that the bank gave, by the code's number. */
   readonly codesGiven: ReadonlyMap<number, Entry>
-  /** The last time a connection's token was rotated. */
+  /** The last rotation of a connection's token, by connection. */
   readonly rotations: ReadonlyMap<string, Entry>
 }
 

@@ -1,5 +1,5 @@
-// Refused writes in a log, and which of them are of a process that slept past its lease while another took its record
-// over.
+// Refused writes in a log, and which of them belong to a process that slept past its lease while another process took
+// its record over.
 import { expect, test } from 'vitest'
 import { STALE_CLAIM } from '../../src/processors/outcome.ts'
 import { withPausesNoted } from './nemesis.ts'

@@ -1,6 +1,6 @@
-// How a refused write shows in a log: what a processor answers whose epoch had been overtaken, so that it wrote
-// nothing. And which of them are of a process that slept past its lease: a stop by an operator's hand, or a fault
-// elsewhere, makes refusals as well.
+// Recognises a refused write in a log: a processor whose epoch had been overtaken says that it wrote nothing. Also
+// finds the refusals that belong to a process that slept past its lease: an operator's stop, or a fault elsewhere,
+// causes refusals as well.
 import { STALE_CLAIM } from '../../src/processors/outcome.ts'
 import { LEASE_MS } from './rig.ts'
 import type { Pause } from './struck.ts'
@@ -12,14 +12,14 @@ const staleClaim = JSON.stringify({ reason: STALE_CLAIM.reason }).slice(1, -1)
 export const isRefusal = (line: string): boolean => line.includes(staleClaim)
 
 export interface Refusal {
-  /** As the database knows it: by seat and process. */
+  /** The process's name in the database: its seat and process id. */
   readonly who: string
   readonly recordId: string
   /** Real time, in milliseconds. */
   readonly at: number
 }
 
-/** Undefined where the line tells of none. `seat`: whose log it is. */
+/** Undefined where the line reports no refusal. `seat`: the seat that wrote the log. */
 export const refusalIn = (seat: string, line: string): Refusal | undefined => {
   if (!isRefusal(line)) return undefined
   try {
@@ -28,18 +28,18 @@ export const refusalIn = (seat: string, line: string): Refusal | undefined => {
       time,
       job_id: jobId,
     } = JSON.parse(line) as { readonly pid: number; readonly time: string; readonly job_id: string }
-    // The number of its dispatch follows the record's id.
+    // In a job id, the number of the dispatch follows the record's id.
     return { who: writerName(seat, pid), recordId: jobId.replace(/-\d+$/, ''), at: Date.parse(time) }
   } catch {
-    // A process that was killed leaves the half of a line.
+    // A process that was killed may leave half a line.
     return undefined
   }
 }
 
-/** What was under way when it woke up has ended by then. */
+/** By then, the work that was under way when the process woke up has ended. */
 const WRITES_WITHIN_MS = 10_000
 
-/** Those whose record another worker took over while they slept. */
+/** The refusals of processes whose record another worker took over while they slept. */
 export const ofSleepers = (
   refusals: readonly Refusal[],
   takeovers: readonly Takeover[],

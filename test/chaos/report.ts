@@ -1,5 +1,5 @@
-// What a run shows: the faults that really happened, the invariants with their counts, and what is needed to run it
-// again.
+// The output of a run: the faults that really happened, the invariants with their counts, and the command that repeats
+// the run.
 import type { Checked } from './checked.ts'
 import { tallyOf } from './completeness.ts'
 import type { Options } from './options.ts'
@@ -15,7 +15,7 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), line(widths.map((width) => '─'.repeat(width))), ...rows.map(line)].join('\n')
 }
 
-/** `kinds`: those that a run of these options may see, whether or not they had their turn. */
+/** `kinds`: the kinds of fault that a run with these options may see, whether or not they had their turn. */
 export const faultTable = (log: readonly Struck[], kinds: readonly string[]): string =>
   table(
     ['fault', 'struck', 'happened', 'problem'],
@@ -39,7 +39,7 @@ export const resultOf = ({
   return notShown === undefined ? 'holds' : 'holds in part'
 }
 
-/** The run's last word, where nothing was violated. */
+/** The last line of a run without violations. */
 export const verdictOf = (checked: readonly Checked[]): string => {
   const results = Map.groupBy(checked, resultOf)
   const rest = ['holds in part', 'not looked at'].flatMap((result) => {

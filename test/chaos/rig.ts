@@ -1,5 +1,5 @@
-// Everything a run needs, for real: PostgreSQL, Redis, the simulator with its mail server, a fault proxy in front of
-// each, and the processes of Reconsent, which know only the proxies.
+// Everything that a run needs, for real: PostgreSQL, Redis, the simulator with its mail server, a fault proxy in front
+// of each, and the processes of Reconsent, which know only the proxies.
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdtemp, mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -23,10 +23,12 @@ import { startRedisPair } from './redis-pair.ts'
 import { leadClock } from './shared-clock.ts'
 import { recordWrites } from './writes.ts'
 
-/** Leases of two seconds, so that a process that hangs is overtaken within the run; everything else in proportion. */
+/**
+ * Leases take two seconds, so that a process that hangs is overtaken within the run; all other times are in proportion.
+ */
 const policyOf = (options: Options): PolicyInput => ({
   company: { name: 'Brightside' },
-  // The time jumps by days and stays a few seconds: long nights would leave no time to send anything.
+  // The clock jumps by days and then runs for a few seconds: long quiet hours would leave no time to send anything.
   quietHours: { from: '02:00', to: '04:00' },
   spread: '1h',
   sweep: { cron: '*/2 * * * * *' },
@@ -46,19 +48,22 @@ const policyOf = (options: Options): PolicyInput => ({
   },
 })
 
-/** How long the provider's answer is waited for, to its last byte. */
+/** How long Reconsent waits for the provider's answer, up to its last byte. */
 export const REQUEST_TIMEOUT_MS = 1_500
 export const SWEEP_MS = 2_000
 export const LEASE_MS = 2_000
-/** What a process may take to stop, whatever hangs. */
+/** How long a process may take to stop, whatever hangs. */
 export const STOP_WITHIN_MS = 6_000
-/** How long a dispatched record is left to the queue. */
+/** How long a dispatched record is left to the queue before the next dispatch. */
 export const QUEUED_FOR_MS = 4_000
 const JOBS_AT_ONCE = 3
-/** Exchanges that one worker has in flight at most: by the queue, and by the timer of codes that no job took. */
+/**
+ * The most exchanges that one worker has in flight: those of the queue, and those of the timer for codes that no job
+ * took.
+ */
 export const EXCHANGES_AT_ONCE = JOBS_AT_ONCE + 10
 export const OPS = { user: 'operator', password: 'operator-of-the-chaos-run' }
-/** What every planted address ends with. */
+/** The domain of every planted address. */
 export const MAIL_DOMAIN = 'planted.example'
 
 const portOf = (url: string): number => Number(new URL(url).port)
@@ -94,9 +99,10 @@ export const startRig = async (options: Options) => {
     startRedisPair(),
   ])
 
-  // Instants are right whatever the server says by itself: a run's database says what its seed draws.
+  // Reconsent must handle instants correctly whatever the time zone of the server is: the seed chooses the zone of the
+  // run's database.
   await inSession(postgres.url, `ALTER DATABASE reconsent SET timezone TO '${zoneOf(options.seed)}'`)
-  // As `reconsent migrate` leaves it: the processes have a role of their own; the run itself is the owner.
+  // Rights as `reconsent migrate` leaves them: the processes have a role of their own; the run itself is the owner.
   await migrate(postgres.url)
   const appUrl = await createRole(postgres.url)
   const granted = await grantRights({ ownerUrl: postgres.url, appUrl })
@@ -104,7 +110,7 @@ export const startRig = async (options: Options) => {
     throw new Error('the role of the application can do more than it may')
 
   const workers = options.consents > 2000 ? 3 : 2
-  // The users' one address: a balancer over whichever web processes there are.
+  // The only address that the users know: a balancer for the web processes that run.
   const web = await startFaultProxy({
     targets: () => fleet.members('web').flatMap(({ url }) => (url === undefined ? [] : [portOf(url)])),
   })
@@ -156,7 +162,7 @@ export const startRig = async (options: Options) => {
   const vault = makeVault({ keys: config.keys })
   const { store, db, close: closeStore } = openStore({ url: config.database.url, vault, connections: 4 })
   const asApplication = openStore({ url: new Secret(appUrl), vault, connections: 2 })
-  // Past the faults, and always to the primary.
+  // This connection bypasses the faults and always reaches the primary.
   const toPrimary = await startFaultProxy({ targets: () => [redis.port()] })
   const direct = new Redis({
     host: '127.0.0.1',
@@ -180,7 +186,7 @@ export const startRig = async (options: Options) => {
     orderOf: (seat) => ({ seat: seat.name, roles: [seat.role], env, policy, clockFile, queuePrefix }),
   })
 
-  /** By a connection of its own, past the proxies. */
+  /** Uses a connection of its own, which bypasses the proxies. */
   const sql = async <Row>(text: string, values: unknown[] = []): Promise<Row[]> =>
     inSession<Row>(postgres.url, text, values)
 
@@ -205,7 +211,7 @@ export const startRig = async (options: Options) => {
     publicUrl,
     redirectUri,
     logFolder: join(folder, 'logs'),
-    /** Our own connection follows at once; those of the processes have to notice. */
+    /** The run's own connection follows at once; the processes have to notice the failover. */
     failOverRedis: async (): Promise<() => Promise<number>> => {
       const refused = await redis.failOver()
       toPrimary.cut()

@@ -1,6 +1,6 @@
-// The chaos run: a company with many consents lives through months in minutes while everything around it fails; then
-// everything heals, the system is given time to finish, and the books are checked. Exit 1 on any violation, 2 on wrong
-// options.
+// The chaos run: a company with many consents goes through months in minutes while everything around it fails; then
+// everything heals, the system gets time to finish, and the checks compare all records. Exits 1 on any violation, 2 on
+// invalid options.
 import { rm } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import { watchBacklog } from './backlog.ts'
@@ -27,7 +27,8 @@ const run = async (options: Options): Promise<boolean> => {
       `minutes${options.calm ? ', no faults' : ''}`,
   )
   const rig = await startRig(options)
-  // As a shell counts a signal. An interrupted run has shown nothing, whatever it comes to while it is taken down.
+  // The exit codes that a shell uses for these signals. An interrupted run has shown nothing, whatever its shutdown
+  // brings.
   const interrupted = (code: number) => (): void => void rig.close().finally(() => process.exit(code))
   process.once('SIGINT', interrupted(130))
   process.once('SIGTERM', interrupted(143))
@@ -67,7 +68,8 @@ const run = async (options: Options): Promise<boolean> => {
         : setInterval(() => {
             if (isEmptying) return
             isEmptying = true
-            // A Redis that is away just then is one of the faults: `note` writes down that it could not be emptied.
+            // A Redis that is unavailable just then is one of the faults: `note` records that Redis could not be
+            // emptied.
             void search
               .searchRedis()
               .catch(() => undefined)

@@ -1,5 +1,5 @@
-// Looks for the run's planted secrets wherever they must not be: Redis, logs, metrics, the board, texts in the
-// database.
+// Searches for the run's planted secrets in every place that must not hold them: Redis, logs, metrics, the board, and
+// texts in the database.
 import { join } from 'node:path'
 import type { Checked, Violation } from './checked.ts'
 import { linesOf, logsIn } from './logs.ts'
@@ -9,9 +9,9 @@ import { watchTokens } from './tokens-seen.ts'
 import type { Crowd } from './users.ts'
 
 export interface Search {
-  /** Looks through Redis as it is now: before it is emptied, and at the end. */
+  /** Searches what Redis holds now; called before Redis is emptied, and at the end. */
   searchRedis(): Promise<void>
-  /** Metrics and board of the processes that run now. */
+  /** Searches the metrics and the board of the processes that run now. */
   searchPages(): Promise<void>
   finish(): Promise<Checked>
 }
@@ -19,11 +19,11 @@ export interface Search {
 const PLANTED = ['planted-refresh-token', MAIL_DOMAIN]
 const QUEUES = ['sweep', 'reauth', 'notify', 'exchange'] as const
 const LISTS = ['latest', 'active', 'waiting', 'delayed', 'prioritized', 'paused', 'completed', 'failed'] as const
-/** Jobs of each queue that are looked at one by one. */
+/** The number of jobs of each queue that are opened one by one. */
 const JOBS_OPENED = 6
 const AT_ONCE = 200
 
-/** Of a page of the board's API; none of a page that did not come or is no list of jobs. */
+/** The job ids on a page of the board's API; none where the page did not come or is no list of jobs. */
 const jobIdsIn = (page: string, queue: string): string[] => {
   try {
     const { queues } = JSON.parse(page) as { queues?: readonly { name?: string; jobs?: readonly { id?: unknown }[] }[] }
@@ -90,7 +90,7 @@ export const makeSearch = (rig: Rig, crowd: () => Crowd | undefined): Search => 
 
   const searchRedis = async (): Promise<void> => {
     const keys = await rig.direct.keys('*')
-    // Many at once: one after the other a full Redis would take longer than the fault that waits for this.
+    // Many keys at once: one key after the other, the search of a full Redis would outlast the fault that waits for it.
     for (let first = 0; first < keys.length; first += AT_ONCE) {
       await Promise.all(
         keys.slice(first, first + AT_ONCE).map(async (key) => {
@@ -178,7 +178,7 @@ export const makeSearch = (rig: Rig, crowd: () => Crowd | undefined): Search => 
           what: `holds a secret of the run (${secret.slice(0, 4)}…, ${secret.length} characters)`,
         })
       }
-      // A place that could not be looked at is no place without secrets.
+      // A place that could not be searched does not count as a place without secrets.
       const unseen = Object.entries(looked)
         .filter(([, count]) => count === 0)
         .map(([what]) => what)

@@ -1,5 +1,5 @@
-// The one source of chance of a run: the same seed gives the same population, the same users' plans and the same faults
-// in the same order.
+// The only source of randomness of a run: the same seed gives the same population, the same plans of the users and the
+// same faults in the same order.
 
 export interface Chance {
   /** In [0, 1). */
@@ -10,7 +10,7 @@ export interface Chance {
   happens(probability: number): boolean
   pick<Value>(values: readonly Value[]): Value
   shuffled<Value>(values: readonly Value[]): Value[]
-  /** Another source that depends on this one's seed and the name alone, not on what was drawn before. */
+  /** Another source that depends only on this source's seed and on the name, not on what was drawn before. */
   branch(name: string): Chance
 }
 

@@ -1,5 +1,5 @@
-// One movable time for many processes: an offset from the real time in a small file. Read at every look, so that a
-// process that was stopped for a while wakes up with the right time, as on a real machine.
+// One movable clock for many processes: an offset from the real time in a small file. Every `now` reads the file, so
+// that a process that was paused continues with the right time, as on a real machine.
 import { closeSync, openSync, readSync, writeSync } from 'node:fs'
 import type { DateTime } from 'luxon'
 import type { MovableClock } from '../../simulator/src/clock.ts'
@@ -8,11 +8,11 @@ import { type Clock, systemClock } from '../../src/clock.ts'
 const WIDTH = 24
 const written = (offsetMs: number): Buffer => {
   const one = String(offsetMs).padStart(WIDTH)
-  // Twice: a reader that sees only half of a write notices and looks again.
+  // The offset is written twice: a reader that sees only half of a write notices, and keeps its last offset.
   return Buffer.from(one + one)
 }
 
-/** Follows the file. Throws when it is not there. */
+/** A clock that follows the file. Throws when the file does not exist. */
 export const followClock = (path: string): Clock => {
   const file = openSync(path, 'r')
   const bytes = Buffer.alloc(2 * WIDTH)
@@ -32,17 +32,18 @@ export const followClock = (path: string): Clock => {
 
 export interface SharedClock extends MovableClock {
   /**
-   * The real time, in milliseconds, at which this clock showed `instant`, or jumped over it: jumps only go forwards.
+   * The real time, in milliseconds, at which this clock showed `instant` or jumped over it. There is one such time,
+   * because the clock only jumps forwards.
    */
   realAt(instant: Date): number
-  /** What this clock showed at this real time. Milliseconds, both. */
+  /** What this clock showed at this real time; both in milliseconds. */
   shownAt(real: number): number
-  /** Whether it jumped in this span of real time, in milliseconds. */
+  /** Whether the clock jumped in this span of real time, in milliseconds. */
   jumpedWithin(from: number, to: number): boolean
   close(): void
 }
 
-/** Leads the others: sets the file before it moves itself. */
+/** The clock that the others follow: it writes the file before it moves itself. */
 export const leadClock = (path: string): SharedClock => {
   const file = openSync(path, 'w+')
   let offsetMs = 0

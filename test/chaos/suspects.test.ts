@@ -1,5 +1,5 @@
-// Secrets must be found however they are wrapped, and ids must not be taken for some; every token that a connection
-// ever had counts.
+// The search must find secrets however they are wrapped, and must not take ids for secrets; every token that a
+// connection ever had counts.
 import { randomBytes, randomUUID } from 'node:crypto'
 import { DateTime } from 'luxon'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

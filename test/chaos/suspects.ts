@@ -1,17 +1,19 @@
-// Words that might be secrets, kept until it is known which ones are. A secret may be glued to other signs: every part
-// of a word counts.
+// Collects words that might be secrets until the run knows which words are secrets. A secret may be joined to other
+// characters, so every part of a word is compared.
 
-/** Long enough to be a token, a code, a state or a link's secret part; ids are shorter or have other signs in them. */
+/**
+ * Long enough for a token, a code, a state or the secret part of a link. Ids are shorter or contain other characters.
+ */
 const RUN = /[A-Za-z0-9_-]{24,}/g
-/** Ids are on every line of the logs, and are no secrets. */
+/** Ids are on every line of the logs and are not secret. */
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?:-\d+)?$/
 
-/** The parts of a text that could be told again in another: a whole token, or each part of one that dots divide. */
+/** The parts of a text that another text could repeat: a whole token, or each part of a token that dots divide. */
 export const secretWords = (text: string): string[] => [...text.matchAll(RUN)].map(([word]) => word)
 
 export interface Suspects {
   note(where: string, text: string): void
-  /** Where a secret was, by the word that holds it; the first place only. */
+  /** Each secret that was found, with the first place that held it. */
   judge(secrets: ReadonlySet<string>): readonly { readonly where: string; readonly secret: string }[]
 }
 

@@ -1,17 +1,16 @@
-// Every token that the provider ever gave a connection, not only its last one: the simulator forgets those that it has
-// replaced.
+// Collects every token that the provider ever gave a connection: the simulator itself keeps only the last one.
 import type { Connection } from '../../simulator/src/connections.ts'
 import type { Simulator } from '../../simulator/src/start-simulator.ts'
 
 export interface TokensSeen {
-  /** Refresh tokens, and the access tokens' signatures: what comes before them is no secret. */
+  /** Refresh tokens, and the signatures of access tokens: the part before a signature is no secret. */
   all(): ReadonlySet<string>
   stop(): void
 }
 
 /**
- * Looks over the ledger's shoulder: a rotation is written down just before it happens, and the request that caused it
- * right after it, so that each token is seen while it is the connection's.
+ * Reads the tokens whenever the ledger records an entry: a rotation is recorded just before it happens, and the request
+ * that caused it right after it, so that each token is seen while the connection has it.
  */
 export const watchTokens = ({
   ledger,

@@ -1,6 +1,6 @@
-// The users and their mail scanners, by real HTTP through the web proxy: open mails, press buttons, decide at the bank,
-// come back; again when a page did not come. They remember everything they were given and answered: the checks ask
-// them.
+// The users and their mail scanners. By real HTTP through the web proxy they open mails, press buttons, decide at the
+// bank and come back, and try again when a page did not come. They remember every link they were given and every
+// answer, and the checks use these records.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Decision } from '../../simulator/src/bank.ts'
 import type { Mail } from '../../simulator/src/mail-store.ts'
@@ -14,33 +14,36 @@ import { type Attempt, makeWayBack, type Return, type Tampered } from './way-bac
 export interface Crowd {
   /** Lets the users act on mails as they come. */
   start(): void
-  /** Nobody sets out any more; resolves when all are home, or after so many milliseconds. True when all are. */
+  /**
+   * No user starts a visit any more. Resolves when all visits have ended, or after so many milliseconds; true when all
+   * visits have ended.
+   */
   rest(withinMs: number): Promise<boolean>
   /** Sends old callbacks again, unchanged. */
   replay(atMost: number): Promise<void>
   readonly counts: Counts
   readonly returns: readonly Return[]
-  /** Bank links that a button gave, with how often. */
+  /** The bank links that the button of a start page gave, with how often. */
   readonly bankLinks: ReadonlyMap<string, number>
-  /** Start links that mails carried, by user. */
+  /** The start links in the users' mails. */
   readonly startLinks: ReadonlySet<string>
-  /** Visits by which somebody wanted to renew. */
+  /** The visits of users who wanted to renew. */
   readonly attempts: readonly Attempt[]
   /** Codes delivered with the state of another consent. */
   readonly foreign: readonly Tampered[]
   /** Made-up codes delivered with a valid state. */
   readonly forged: readonly Tampered[]
-  /** Every state and code that a browser carried, tampered and made-up ones too. */
+  /** Every state and code that a browser carried, including tampered and made-up values. */
   readonly carried: ReadonlySet<string>
-  /** Start links that a user came by, with how often a mail scanner had got their page before. */
+  /** The start links through which a user came, with how often a mail scanner had got the link's page before. */
   readonly scannedBefore: ReadonlyMap<string, number>
   /** Users who had a mail with a link. */
   readonly mailed: ReadonlySet<User>
-  /** Users whose last mail, or next try, came when nobody set out any more; known after `stop`. */
+  /** Users whose last mail, or next visit, came when no user started a visit any more; complete only after `stop`. */
   readonly leftOut: ReadonlySet<User>
-  /** Mails that nobody has acted on yet, and users under way. */
+  /** The number of visits that wait and of visits under way. */
   backlog(): number
-  /** Answers of 5xx kind other than the pages that say "again in a moment", by status and path. */
+  /** Answers with a 5xx status, by status and path. */
   readonly serverErrors: ReadonlyMap<string, number>
   stop(): Promise<void>
 }
@@ -92,7 +95,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
     return typeof departed === 'string' ? departed : decide(user, departed.bankLink, as)
   }
 
-  /** One visit by a start link. Answers whether the user had a decision of theirs taken. */
+  /** One visit through a start link. Returns whether the user's decision was taken. */
   const visit = async (user: User, link: string, as: Decision): Promise<boolean> => {
     counts.visits += 1
     if (!stopped && !scannedBefore.has(link)) scannedBefore.set(link, scanned.get(link) ?? 0)
@@ -103,7 +106,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
         : [goThere(user, link, as)],
     )
     const got = both.find((one) => one === 'taken') ?? both[0] ?? 'no page'
-    // A try that the end of the run cut short shows nothing.
+    // A visit that the end of the run cut short shows nothing.
     if (as === 'approve' && stopped && got !== 'taken') leftOut.add(user)
     else if (as === 'approve') attempts.push({ user, from, to: Date.now(), got })
     return got === 'taken'
@@ -122,7 +125,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
     const got = await scan(link)
     scanned.set(link, (scanned.get(link) ?? 0) + got)
     if (memory.links.at(-1) !== link) {
-      // Another link is another cycle: what the user did before is past.
+      // Another link belongs to another cycle: the user's mails of the last cycle no longer count.
       memory.links.push(link)
       memory.mails = 0
     }
@@ -132,7 +135,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
     memory.busy = true
     try {
       const taken = await visit(user, link, as)
-      // Whoever meant to renew and got nowhere tries once more later, by the same mail.
+      // A user who meant to renew and failed tries once more later, through the same link.
       memory.again = !taken && as === 'approve' ? link : undefined
     } finally {
       memory.busy = false
@@ -163,7 +166,7 @@ export const makeCrowd = (rig: Rig, users: readonly User[], chance: Chance): Cro
       if (user === undefined || link === undefined) continue
       startLinks.add(link)
       mailed.add(user)
-      // A link of an old mail, in a cycle that has later ones as well, does the same.
+      // An old mail of a cycle is acted on like the later mails of that cycle: all carry the same link.
       waiting.push({ user, go: async () => act(user, link) })
     }
     run()

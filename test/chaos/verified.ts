@@ -1,4 +1,4 @@
-// The database's own invariants at the end of a run: what `reconsent verify` says, counted by invariant.
+// The database's own invariants at the end of a run: the findings of `reconsent verify`, counted by invariant.
 import { Duration } from 'luxon'
 import { verify } from '../../src/verify/verify.ts'
 import type { Checked } from './checked.ts'
@@ -13,7 +13,7 @@ const names: Readonly<Record<number, string>> = {
   10: 'events have no gap, verify, and tell the stored state',
 }
 
-/** As the role that the processes have. */
+/** Connects with the role that the processes use. */
 export const verifyDatabase = async ({ dbAsApplication: db, clock, config, sql }: Rig): Promise<Checked[]> => {
   const violations = await verify(db, {
     now: clock.now(),

@@ -1,5 +1,5 @@
-// Users on their way back from the bank: once, twice, three times at once, an hour later again; now and then with a
-// code or a state that is not theirs. Remembers every return.
+// Users on their way back from the bank: they come once, twice, three times at once, or again an hour later, and now
+// and then with another user's code or state. Every return is recorded.
 import { randomBytes } from 'node:crypto'
 import type { Decision } from '../../simulator/src/bank.ts'
 import type { Played } from '../../simulator/src/play.ts'
@@ -16,7 +16,7 @@ export interface Attempt {
   readonly got: 'taken' | 'nothing to do' | 'no page' | 'refused' | 'no bank' | 'no answer' | 'tampered'
 }
 
-/** One way back from the bank. */
+/** One user's way back from the bank. */
 export interface Return {
   readonly user: User
   readonly as: Decision
@@ -25,17 +25,17 @@ export interface Return {
   readonly codeNo: number | undefined
   readonly at: Date
   /**
-   * How the callback was delivered; first with a state that nobody ever made, or not by itself at all but as one of
-   * `Tampered`.
+   * How the callback was delivered. `unknown-state-first`: before it, the browser sent a state that Reconsent never
+   * made. A callback that was tampered with is recorded as `Tampered` instead.
    */
   readonly how: 'once' | 'repeated' | 'concurrent' | 'unknown-state-first'
-  /** The page it was sent to; undefined when no answer ever said that it was taken. */
+  /** The page to which the browser was sent; undefined when no answer said that the callback was taken. */
   doneId: string | undefined
-  /** When that answer came. */
+  /** When all deliveries of the callback had ended. */
   answeredAt: Date | undefined
 }
 
-/** A callback that no bank ever gave: the code of `user`, or one that was made up, with a valid state. */
+/** A callback that no bank gave: the code of `user`, or a made-up code, with a valid state. */
 export interface Tampered {
   readonly user: User
   readonly state: string
@@ -53,7 +53,7 @@ export const makeWayBack = (
   const returns: Return[] = []
   const foreign: Tampered[] = []
   const forged: Tampered[] = []
-  /** Every state and code that a browser carried, tampered and made-up ones too. */
+  /** Every state and code that a browser carried, including tampered and made-up values. */
   const carried = new Set<string>()
   const spareStates: { readonly user: User; readonly state: string }[] = []
   const old: { readonly at: number; readonly played: Extract<Played, { kind: 'callback' }> }[] = []
@@ -105,8 +105,8 @@ export const makeWayBack = (
   }
 
   /**
-   * A few approvals never come back as they are: the browser is lost, and later somebody else's code arrives with this
-   * state; or the code on the way back is a made-up one. True when this one was such.
+   * A few approvals never come back as they are: the browser is lost, and later another user's code arrives with this
+   * state; or the code on the way back is made up. True when this approval was one of them.
    */
   const comesBackWrong = async (user: User, played: Extract<Played, { kind: 'callback' }>): Promise<boolean> => {
     const { state, code } = fieldsOf(played)
@@ -125,7 +125,7 @@ export const makeWayBack = (
     return true
   }
 
-  /** Goes to the bank by this bank link, decides, comes back. */
+  /** The user goes to the bank by this bank link, decides and comes back. */
   const decide = async (user: User, bankLink: string, as: Decision): Promise<Attempt['got']> => {
     const played = await simulator.play({ link: bankLink, as }).catch(() => undefined)
     if (played?.kind === 'closed') return 'taken'
@@ -136,7 +136,7 @@ export const makeWayBack = (
     return (await comeBack(user, as, played)).doneId === undefined ? 'no answer' : 'taken'
   }
 
-  /** Old callbacks once more, unchanged. */
+  /** Delivers old callbacks once more, unchanged. */
   const replay = async (atMost: number): Promise<void> => {
     const before = clock.now().toMillis() - REPLAYED_AFTER_MS
     const due = old.filter(({ at }) => at < before).slice(-atMost)

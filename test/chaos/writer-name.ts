@@ -1,4 +1,4 @@
-// How a process of the run is known to the database: by its seat, and its process id, which its successor in the seat
-// does not share.
+// The name of one of the run's processes in the database: its seat, and its process id, which no later process in the
+// seat shares.
 
 export const writerName = (seat: string, pid: number): string => `${seat}:${pid}`

@@ -1,4 +1,4 @@
-// The run's book of writes, kept of processes that have a role of their own: it takes every write of theirs, and they
+// The run's record of writes, for processes that have a role of their own: the record notes all their writes, and they
 // cannot touch it.
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'

@@ -1,6 +1,6 @@
-// The run's own record of who wrote what: triggers note each claim and each later write with the process that made it.
-// Tells which process holds a record now, and finds writes by a process whose epoch had been overtaken. Only ever in
-// the run's own database.
+// The run's own record of writes: triggers note each claim and each later write with the process that made it. The
+// record says which process holds a row now, and finds writes by a process whose epoch had been overtaken. Exists only
+// in the run's own database.
 import type { Checked, Violation } from './checked.ts'
 import { metWithin } from './obstacles.ts'
 import type { Struck } from './struck.ts'
@@ -14,8 +14,8 @@ interface Session {
 const TABLES = ['consents', 'authorisations', 'notifications'] as const
 
 /**
- * To be run once as the owner, after the migrations. A claim moves the epoch and sets a lease; whatever else moves it
- * fences others off.
+ * Call this once as the owner, after the migrations. A claim raises the epoch and sets a lease; any other write that
+ * raises the epoch only fences others off.
  */
 export const recordWrites = async (sql: Sql): Promise<void> => {
   await sql(`
@@ -36,7 +36,7 @@ export const recordWrites = async (sql: Sql): Promise<void> => {
       RETURN NULL;
     END $$`)
   for (const table of TABLES) {
-    // Marks of the dispatch are left out: they are unfenced by design and write nothing else.
+    // Marks of the dispatch are not noted: they are unfenced by design and write nothing else.
     await sql(`CREATE TRIGGER chaos_notes_writes AFTER UPDATE ON ${table} FOR EACH ROW
       WHEN (OLD.epoch <> NEW.epoch OR OLD.status <> NEW.status OR OLD.lease_until IS DISTINCT FROM NEW.lease_until OR
         OLD.next_action_at IS DISTINCT FROM NEW.next_action_at)
@@ -44,7 +44,7 @@ export const recordWrites = async (sql: Sql): Promise<void> => {
   }
 }
 
-/** A record that a process has in hand now. */
+/** A record that a process holds now. */
 export interface Holding {
   readonly place: (typeof TABLES)[number]
   readonly rowId: string
@@ -53,7 +53,8 @@ export interface Holding {
 }
 
 /**
- * Exchanges first, then messages: what they write last is refused for certain; a reauth job only gives its lease back.
+ * Exchanges come first, then messages: their last write is certainly refused after a takeover, while a reauth job only
+ * gives its lease back.
  */
 export const holdingsNow = async ({ sql }: Session): Promise<Holding[]> => {
   const held = TABLES.map(
@@ -68,7 +69,9 @@ export const holdingsNow = async ({ sql }: Session): Promise<Holding[]> => {
   )
 }
 
-/** Whether another process has claimed this record since; a stop by hand moves the epoch on as well. */
+/**
+ * Whether another process has claimed this record since. An operator's stop raises the epoch as well, but is no claim.
+ */
 export const isOvertaken = async ({ sql }: Session, { place, rowId, epoch, who }: Holding): Promise<boolean> => {
   const rows = await sql(
     'SELECT FROM chaos_writes WHERE place = $1 AND row_id = $2 AND is_claim AND epoch_before = $3 AND who <> ' +
@@ -82,9 +85,9 @@ export interface ForeignWrite {
   readonly place: string
   readonly row_id: string
   readonly who: string
-  /** Whose claim it was. */
+  /** The process whose claim it was. */
   readonly holder: string
-  /** False when the claim had been given back: then nobody may write under its epoch, its holder neither. */
+  /** False when the claim had been given back: then nobody may write under its epoch, not even its holder. */
   readonly was_leased: boolean
   readonly epoch: number
   readonly status_before: string
@@ -99,11 +102,11 @@ export interface Writes {
 }
 
 /**
- * Writes that left the epoch as it was although another process held it, or although its claim had been given back:
- * only the holder may do that, and gives it back with its last write. So a job that was overtaken within its own
- * process (by the timer of codes, say) is seen as well: of the two, one writes after the end. What moves the epoch (a
- * claim, a stop, a closing) is how one overtakes, not a write by the overtaken. The rows of a web process are read
- * past: it holds nothing.
+ * Writes that kept the epoch although another process held the claim, or although the claim had been given back. Only
+ * the holder may write under an epoch, and it gives the claim back with its last write. So a job that was overtaken
+ * within its own process (by the timer of codes, say) is seen as well: one of the two jobs writes after the claim was
+ * given back. A write that raises the epoch (a claim, a stop, a closing) overtakes others and is not a write by an
+ * overtaken process. Web processes hold no claims, so their writes are left out.
  */
 export const readWrites = async ({ sql }: Session): Promise<Writes> => {
   const foreign = await sql<ForeignWrite>(`
@@ -122,37 +125,40 @@ export const readWrites = async ({ sql }: Session): Promise<Writes> => {
   return { fenced: Number(row?.fenced ?? 0), overtakings: Number(row?.overtakings ?? 0), foreign }
 }
 
-/** Another process claimed a record that `holder` had claimed last. */
+/** Another process claimed a record whose last claim was `holder`'s. */
 export interface Takeover {
   readonly row_id: string
   readonly holder: string
   readonly at: Date
 }
 
-/** Whether or not it still held it. What a stop or a closing fenced off in between is nobody's. */
+/**
+ * All takeovers, whether or not `holder` still held the record. Where a stop or a closing raised the epoch in between,
+ * the claim takes over from nobody.
+ */
 export const readTakeovers = async ({ sql }: Session): Promise<Takeover[]> =>
   sql<Takeover>(`
   SELECT w.row_id, c.who AS holder, w.at FROM chaos_writes w
     JOIN chaos_writes c ON c.place = w.place AND c.row_id = w.row_id AND c.is_claim AND c.epoch_after = w.epoch_before
     WHERE w.is_claim AND w.who <> c.who ORDER BY w.no`)
 
-/** A token response in hand is stored whoever holds the claim by then: losing it would lose the connection. */
+/** A token response in hand is stored whoever holds the claim by then: without it the connection would be lost. */
 const isTokenResponse = ({ place, status_before: from, status_after: to }: ForeignWrite): boolean =>
   place === 'authorisations' && to === 'verifying' && (from === 'exchanging' || from === 'unknown')
 
 /**
- * Messages not yet begun are cancelled under their consent's lock, without a claim: whoever holds one finds it no
- * longer pending.
+ * Messages that are not yet begun are cancelled under the lock of their consent, without a claim: a worker that holds
+ * such a message finds it no longer pending.
  */
 const isCancelling = ({ place, status_before: from, status_after: to }: ForeignWrite): boolean =>
   place === 'notifications' && from === 'pending' && to === 'cancelled'
 
-/** Within a statement and the next one. */
+/** The time of one statement and the next. */
 const LOST_BEFORE_MS = 5_000
 
 /**
- * Whoever never heard that its last write was committed, because the answer was cut off and not only late, writes once
- * more what became of it, under its own epoch: nobody had taken over.
+ * A holder whose last write was committed, but whose answer was cut off (not only late), writes the outcome once more
+ * under its own epoch: nobody had taken the record over.
  */
 const isUnheard = ({ who, holder, was_leased: wasLeased, at }: ForeignWrite, log: readonly Struck[]): boolean =>
   who === holder &&

@@ -197,11 +197,12 @@ test('one of many workers gets a minute’s trial call', async () => {
 
 test('held answers say until when, and a full authentication link asks nobody', async () => {
   const { store, clock, provider } = world
+  const now = clock.now()
   await store.countFailure({
     code: 'link-rejected',
     connection: 'a',
-    now: clock.now(),
-    since: clock.now(),
+    now,
+    since: now,
     threshold: 1,
     trialEvery: Duration.fromObject({ minutes: 1 }),
   })

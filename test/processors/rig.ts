@@ -8,9 +8,8 @@ import { makeLog } from '../../src/log.ts'
 import { composeMessage } from '../../src/notify/compose.ts'
 import { makeRenderMessage } from '../../src/notify/render.ts'
 import { loadTemplates } from '../../src/notify/templates.ts'
-import { advanceAuthorisation } from '../../src/processors/advance-authorisation.ts'
+import { advanceAttempt, type AdvanceAttemptDeps } from '../../src/processors/advance-attempt.ts'
 import { circuitBreaker } from '../../src/processors/circuit-breaker.ts'
-import type { ExchangeDeps } from '../../src/processors/exchange-context.ts'
 import type { Outcome } from '../../src/processors/outcome.ts'
 import { renewConsent, type RenewConsentDeps } from '../../src/processors/renew-consent.ts'
 import { sendNotification, type SendNotificationDeps } from '../../src/processors/send-notification.ts'
@@ -92,15 +91,14 @@ export const codeOf = async (
   return answer.authorisationId
 }
 
-export const advance = (world: World, over: Partial<ExchangeDeps> = {}) =>
-  advanceAuthorisation({
+export const advance = (world: World, over: Partial<AdvanceAttemptDeps> = {}) =>
+  advanceAttempt({
     store: world.store,
     provider: world.provider,
     enqueue: async () => undefined,
     clock: world.clock,
     policy: world.policy,
     lease: LEASE,
-    log: silent,
     ...over,
   })
 

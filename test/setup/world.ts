@@ -13,7 +13,7 @@ import { composeMessage } from '../../src/notify/compose.ts'
 import { makeRenderMessage } from '../../src/notify/render.ts'
 import { smtpChannel } from '../../src/notify/smtp-channel.ts'
 import { loadTemplates } from '../../src/notify/templates.ts'
-import { advanceAuthorisation } from '../../src/processors/advance-authorisation.ts'
+import { advanceAttempt } from '../../src/processors/advance-attempt.ts'
 import { circuitBreaker } from '../../src/processors/circuit-breaker.ts'
 import type { Outcome, JobContext } from '../../src/processors/outcome.ts'
 import { prepareAuthorisation } from '../../src/processors/prepare-authorisation.ts'
@@ -89,7 +89,7 @@ export const startWorld = async (options: WorldOptions = {}) => {
   const enqueue = async (): Promise<void> => undefined
   const renew = renewConsent({ store, prepare, enqueue, clock, policy, lease })
   const send = sendNotification({ store, channel, compose, clock, policy, lease, log })
-  const advance = advanceAuthorisation({ store, provider, enqueue, clock, policy, lease, log })
+  const advance = advanceAttempt({ store, provider, enqueue, clock, policy, lease })
   const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log }
   const receive = receiveCallback({ store, enqueue, clock })
   const jobs: Record<RecordKind, (id: string, run: JobContext) => Promise<Outcome>> = {

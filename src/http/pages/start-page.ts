@@ -39,14 +39,14 @@ export const startPage = (view: StartView): string => {
     graceEndsOn: formatDate(view.graceEndsAt, view),
     days: view.validityDays === undefined ? undefined : String(view.validityDays),
   }
-  const standing = view.now < view.expiresAt ? start.valid : view.now < view.graceEndsAt ? start.expired : start.ended
+  const validity = view.now < view.expiresAt ? start.valid : view.now < view.graceEndsAt ? start.expired : start.ended
   const named = [...new Set(view.scopes)].slice(0, MAX_SCOPES).map((scope) => scopeWords(scope, scopes))
   const shared = named.length === 0 ? [scopes.unspecified] : named
   return page({
     locale: view.locale,
     company: view.company,
     title: fill(start.title, values),
-    content: html`<p>${fill(standing, values)}</p>
+    content: html`<p>${fill(validity, values)}</p>
 <h2>${fill(start.sharedHeading, values)}</h2>
 <ul>
 ${shared.map((words) => html`<li>${words}</li>\n`)}</ul>

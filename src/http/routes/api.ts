@@ -2,7 +2,6 @@
 // keys. The program knows only the SHA-256 of each key.
 import swagger from '@fastify/swagger'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { crashPoint } from '../../crash-point.ts'
 import { sameBytes, sha256 } from '../../crypto/hashing.ts'
 import { CursorUnknown, TransientError } from '../../errors.ts'
 import { Secret } from '../../secret.ts'
@@ -143,7 +142,6 @@ const registerCallbacks = (scope: FastifyInstance, deps: Deps): void => {
       const what = code === undefined ? { bankError: error ?? '' } : { code: new Secret(code) }
       try {
         const answer = await commitCallback(deps, { state: new Secret(state), ...what }, deps.commitWithinMs)
-        await crashPoint('before-api-answer')
         if (answer.kind === 'unknown-state')
           return await fail(reply, 404, 'unknown_state', 'this state is none of ours')
         return await reply

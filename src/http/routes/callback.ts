@@ -2,7 +2,6 @@
 // page without code or state in its address. Every state gets the same answer, known or not, first or repeated.
 import formbody from '@fastify/formbody'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { crashPoint } from '../../crash-point.ts'
 import { newDoneId } from '../../crypto/hashing.ts'
 import { TransientError } from '../../errors.ts'
 import type { Policy } from '../../domain/policy.ts'
@@ -65,7 +64,6 @@ export const registerCallback = (app: FastifyInstance, deps: Deps): void => {
     }
     try {
       const taken = await commitCallback(deps, callback, deps.commitWithinMs)
-      await crashPoint('before-callback-answer')
       if (taken.kind !== 'unknown-state') return reply.redirect(`/done/${taken.doneId}`, 303)
     } catch (error) {
       logFailure(deps.log, request, error)

@@ -29,8 +29,8 @@ export const registerDone = (app: FastifyInstance, deps: DoneDeps): void => {
     const view = { locale: localeFor(request, consent), company: deps.policy.company.name, bank }
     const startPath = `/r/${deps.startLinkToken(renewal.id)}`
     const now = deps.clock.now()
-    const standing = donePageState(found)
-    switch (standing) {
+    const state = donePageState(found)
+    switch (state) {
       case 'renewed': {
         const expiresAt = await runsUntil(consent, deps.findConsent, now)
         if (expiresAt === undefined) return answerPage(reply, 'closed', view)
@@ -46,12 +46,12 @@ export const registerDone = (app: FastifyInstance, deps: DoneDeps): void => {
       case 'refused-at-bank':
       case 'not-completed':
       case 'other-account':
-        return answerPage(reply, standing, { ...view, tryAgainPath: startPath })
+        return answerPage(reply, state, { ...view, tryAgainPath: startPath })
       case 'start-again':
         return reply.redirect(startPath, 303)
       case 'on-hold':
       case 'closed':
-        return answerPage(reply, standing, view)
+        return answerPage(reply, state, view)
     }
   })
 }

@@ -2,7 +2,6 @@
 // bank.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '../../clock.ts'
-import { crashPoint } from '../../crash-point.ts'
 import type { Policy } from '../../domain/policy.ts'
 import { graceEndOf, ruleFor } from '../../domain/rules.ts'
 import type { Departure, StartPage } from '../../processors/visit-start-page.ts'
@@ -10,7 +9,7 @@ import type { RenewalPage } from '../../store/port.ts'
 import { answerPage, answerPlainPage, HTML, localeFor } from '../answer-page.ts'
 import type { Limits } from '../limits.ts'
 import { startPage } from '../pages/start-page.ts'
-import { formsToBanks, isFromElsewhere } from '../security.ts'
+import { formsToBanks, isCrossSite } from '../security.ts'
 import { lastCodeAt, recheckSeconds, runsUntil } from '../done-page-state.ts'
 import type { FindConsent } from '../done-page-state.ts'
 
@@ -53,7 +52,7 @@ export const registerStart = (
       const { token } = request.params
       const own = `/r/${encodeURIComponent(token)}`
       // Another site's form must not press the button; its user sees the page and can still press the button there.
-      if (isFromElsewhere(request)) return reply.redirect(own, 303)
+      if (isCrossSite(request)) return reply.redirect(own, 303)
       const start = await visitStartPage(token)
       const wait = await (start.kind === 'unknown' ? limits.unknown(request) : limits.departures(request))
       if (wait !== undefined) return answerPlainPage(request, reply.header('retry-after', wait), 'too-many')
@@ -61,7 +60,6 @@ export const registerStart = (
       const departure = await leaveForBank(token)
       switch (departure.kind) {
         case 'to-bank':
-          await crashPoint('before-departure')
           return reply.redirect(departure.link.reveal(), 303)
         case 'busy':
           return answerPage(reply.header('retry-after', BUSY_SECONDS), 'busy', {

@@ -1,4 +1,4 @@
-// What a fault is: it acts for a while, heals what it did, and answers how often it really happened.
+// What a fault is: it acts for a while, heals what it did, and returns how often it really happened.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FaultOrder } from '../../../simulator/src/faults.ts'
 import type { Behaviour, FaultProxy } from '../fault-proxy.ts'
@@ -9,9 +9,9 @@ import type { Hindrance, Lane, Reach } from '../struck.ts'
 export interface Stage {
   readonly rig: Rig
   readonly chance: Chance
-  /** Milliseconds for what takes so many seconds in a run of twenty minutes. */
+  /** The milliseconds for something that takes so many seconds in a run of twenty minutes. */
   readonly span: (seconds: number) => number
-  /** Looks at what Redis holds before it is lost. */
+  /** Searches what Redis holds before its data is lost. */
   readonly beforeEmptying: () => Promise<void>
 }
 
@@ -19,14 +19,14 @@ export interface Fault {
   readonly lane: Lane
   readonly hinders: readonly Hindrance[]
   readonly each?: Reach
-  /** From then on it strikes no more. */
+  /** True from the moment on from which the fault must not strike any more. */
   readonly isOver?: (rig: Pick<Rig, 'fleet'>) => boolean
   readonly act: (stage: Stage) => Promise<number>
 }
 
 /**
- * The simulator's own faults: counted where they fired, and told by its ledger in the entry of each request that met
- * one.
+ * A fault of the simulator itself. The simulator counts how often the fault fired, and its ledger names the fault in
+ * the entry of each request that met it.
  */
 export const atSimulator = (
   lane: Lane,
@@ -44,7 +44,7 @@ export const atSimulator = (
         .filter(({ id }) => added.includes(id))
         .reduce((sum, fault) => sum + fault.fired, 0)
     await wait(span(seconds))
-    // A fault that nobody met shows nothing: it waits a little for somebody.
+    // A fault that no request met shows nothing: it waits a little longer for one.
     const end = Date.now() + 2 * span(seconds)
     while (met() === 0 && Date.now() < end) await wait(100)
     const fired = met()
@@ -53,7 +53,7 @@ export const atSimulator = (
   },
 })
 
-/** Until somebody has met it, a while at most: a fault that nobody met shows nothing. */
+/** Waits until the fault has been met, but not longer than `withinMs`: a fault that nothing met shows nothing. */
 export const untilMet = async (met: () => Promise<number> | number, withinMs: number): Promise<number> => {
   const end = Date.now() + withinMs
   for (;;) {
@@ -65,15 +65,15 @@ export const untilMet = async (met: () => Promise<number> | number, withinMs: nu
 
 export interface Barring {
   readonly ms: number
-  /** What goes on while it lasts; nothing unless said. */
+  /** What goes on during the fault; by default the fault only waits. */
   readonly meanwhile?: (ms: number) => Promise<unknown>
-  /** Those who find nobody listening are only seen by what they write down. */
+  /** Counts the clients that found nobody listening: only their own logs report them. */
   readonly refused?: () => Promise<number>
 }
 
 /**
- * A proxy that lets nothing through for so many milliseconds, and longer until somebody has met it; answers how many
- * have.
+ * Sets a proxy's behaviour for so many milliseconds, and for longer until a client has met it; returns how often it was
+ * met.
  */
 export const barFor = async (
   proxy: Pick<FaultProxy, 'set' | 'met'>,
@@ -91,7 +91,7 @@ export const barFor = async (
   }
 }
 
-/** Cuts a proxy's connections again and again, until it has met some, for a while at most. */
+/** Cuts a proxy's connections ten times, and then again until it has cut some, for a while at most. */
 export const cutAgain = async (
   proxy: { cut(): number },
   { chance, span }: Stage,

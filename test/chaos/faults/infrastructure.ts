@@ -1,16 +1,16 @@
-// Redis and PostgreSQL that die, forget, fill up, or cannot be reached.
+// Faults of Redis and PostgreSQL: they are killed, lose data, are full, or cannot be reached.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Rig } from '../rig.ts'
 import { barFor, type Fault, untilMet } from './fault.ts'
 
-/** Redis answers again, and the schedule's clients have had a moment. */
+/** Resolves when Redis answers. */
 const untilRedis = async ({ direct }: Rig): Promise<void> => void (await direct.ping())
 
-/** Commands that Redis itself has refused since it started, because it was full. */
+/** The number of commands that Redis itself has refused since its start because its memory was full. */
 const refusedForMemory = async ({ direct }: Pick<Rig, 'direct'>): Promise<number> =>
   Number(/errorstat_OOM:count=(\d+)/.exec(await direct.info('errorstats'))?.[1] ?? 0)
 
-/** Empties Redis; 1 if it held anything. */
+/** Empties Redis; returns 1 if Redis held any key. */
 export const empty = async ({ direct }: Pick<Rig, 'direct'>): Promise<number> => {
   const keys = await direct.dbsize()
   await direct.flushall()
@@ -75,7 +75,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
     act: async ({ rig, span, beforeEmptying }) => {
       await beforeEmptying()
       const refused = await rig.failOverRedis()
-      // Met by those whose connections have stayed with the old primary.
+      // Processes meet this fault when their connections have stayed with the old primary.
       return untilMet(refused, span(30))
     },
   },
@@ -90,7 +90,7 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
     act: async ({ rig, span }) => {
       await untilRedis(rig)
       const find = async (): Promise<string[]> => rig.direct.keys('*:sweep:repeat*')
-      // Just emptied, Redis has none until the watchdog notices.
+      // A Redis that was just emptied has no such key until the watchdog notices.
       await untilMet(async () => (await find()).length, span(15))
       const keys = await find()
       return keys.length === 0 ? 0 : rig.direct.del(...keys)

@@ -1,4 +1,4 @@
-// Mail servers, and the users' own connections.
+// Faults of the mail server, and of the users' own connections.
 import { countFromNow } from '../logs.ts'
 import { atSimulator, barFor, cutAgain, type Fault } from './fault.ts'
 

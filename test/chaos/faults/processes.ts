@@ -1,4 +1,4 @@
-// Processes that are killed, sleep past their leases, or are replaced.
+// Faults of processes: they are killed, paused past their leases, or replaced.
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -15,7 +15,10 @@ import type { Fault, Stage } from './fault.ts'
 const PATIENCE_MS = 10_000
 const hindered: Readonly<Record<Role, Hindrance>> = { worker: 'workers', web: 'web', scheduler: 'schedulers' }
 
-/** One that runs and may be chosen; all of a role may just be starting again. */
+/**
+ * A running member of the role that may be chosen. Waits for such a member: all processes of a role may just be
+ * starting.
+ */
 const pickMember = async (
   { rig, chance }: Stage,
   role: Role,
@@ -53,17 +56,21 @@ const pause = (role: Role): Fault => ({
 })
 
 /**
- * How long a worker with work in hand is looked for; an idle moment has none. Of a run of twenty minutes, and at least.
+ * How long the fault looks for a worker with work in hand, since an idle worker has none: in a run of twenty minutes,
+ * and at least.
  */
 const LOOKS_FOR_SECONDS = 200
 const LOOKS_FOR_AT_LEAST_MS = 25_000
-/** After the lease: a sweep finds the record, another worker takes it. */
+/** The lease, and then the time in which a sweep finds the record and another worker claims it. */
 const OVERTAKEN_WITHIN_MS = LEASE_MS + 8_000
 const WRITES_WITHIN_MS = 4_000
 
 const writerOf = ({ name, process }: Pick<Member, 'name' | 'process'>): string => writerName(name, process.pid ?? 0)
 
-/** Of what others took over while it slept: an operator's stop makes refusals as well. */
+/**
+ * Whether the log reports a refused write to a record that another worker took over during the pause. Other refusals do
+ * not count: an operator's stop causes refusals as well.
+ */
 const isRefused = async (seat: string, file: string, from: number, taken: readonly Holding[]): Promise<boolean> => {
   for await (const line of linesOf(file, from)) {
     const refusal = refusalIn(seat, line)
@@ -74,15 +81,18 @@ const isRefused = async (seat: string, file: string, from: number, taken: readon
 }
 
 /**
- * What the stopped process holds, and goes on holding. Records whose write was already on its way to the database fall
- * out here.
+ * The records that the paused process holds and goes on holding. A record whose write was already on its way to the
+ * database is not among them any more.
  */
 const frozenIn = async (rig: Rig, member: Member): Promise<Holding[]> => {
   await wait(150)
   return (await holdingsNow(rig)).filter(({ who }) => who === writerOf(member))
 }
 
-/** What others have taken over of it by then. For a while at most: all other workers may be busy, or have died. */
+/**
+ * The records that other workers have taken over by now. Waits only for a while: all other workers may be busy, or
+ * killed.
+ */
 const untilOvertaken = async (rig: Rig, holdings: readonly Holding[]): Promise<Holding[]> => {
   const end = Date.now() + OVERTAKEN_WITHIN_MS
   await wait(LEASE_MS)
@@ -95,17 +105,17 @@ const untilOvertaken = async (rig: Rig, holdings: readonly Holding[]): Promise<H
 }
 
 /**
- * Stops a worker that has a record in hand until another has taken that over, and waits for what it then tries to
- * write.
+ * Pauses a worker that has a record in hand until another worker has taken the record over, then waits for the write
+ * that the paused worker tries.
  */
 const pauseOne = async (stage: Stage): Promise<'refused' | 'slept' | 'idle'> => {
   const { rig } = stage
-  // A reauth job that wakes up only gives its lease back, which shows nothing.
+  // A reauth job that continues after the pause only gives its lease back, which shows nothing.
   const busy = (await holdingsNow(rig).catch(() => [])).find(({ place }) => place !== 'consents')
   const member = rig.fleet
     .members('worker')
     .find(({ name, process, paused }) => !paused && busy?.who === writerOf({ name, process }))
-  // Nobody to take over: sleeping would show nothing.
+  // Without another worker that can take the record over, a pause would show nothing.
   if (member === undefined || rig.fleet.members('worker').length < 2) return 'idle'
   const log = join(rig.logFolder, `${member.name}.log`)
   const { size } = await stat(log)
@@ -114,7 +124,7 @@ const pauseOne = async (stage: Stage): Promise<'refused' | 'slept' | 'idle'> => 
     const holdings = await frozenIn(rig, member).catch(() => [])
     return holdings.length === 0 ? undefined : untilOvertaken(rig, holdings)
   })
-  // Woken at once: what it held was given back in the same moment.
+  // The worker was continued at once: it had given its record back at the moment of the pause.
   if (taken === undefined) return 'idle'
   const end = Date.now() + WRITES_WITHIN_MS
   while (Date.now() < end) {
@@ -125,15 +135,15 @@ const pauseOne = async (stage: Stage): Promise<'refused' | 'slept' | 'idle'> => 
 }
 
 /**
- * Repeated until the store has refused a write: a pause that meets no work in hand, or dies before it writes, shows
- * nothing.
+ * Repeated until the store has refused a write: a pause shows nothing if the worker has no work in hand, or is killed
+ * before it writes.
  */
 const pausePastLease: Fault = {
   lane: 'processes',
   hinders: ['workers'],
   act: async (stage) => {
     const { faults } = stage.rig.simulator
-    // Calls take long enough to be met in the middle, and not so long that they are given up.
+    // Calls become slow enough for a pause to fall in the middle of one, but not so slow that the worker gives up.
     const slow = (['exchange', 'refresh', 'me'] as const).map((endpoint) =>
       faults.add({ endpoint, kind: 'slow', ms: 900 }),
     )
@@ -175,7 +185,7 @@ export const ofProcesses: Readonly<Record<string, Fault>> = {
     lane: 'processes',
     hinders: ['workers', 'all-workers'],
     each: 'worker',
-    // Not once one of them is to live on.
+    // Not once a worker is spared: this fault would kill that worker too.
     isOver: ({ fleet }) => fleet.isSparing(),
     act: async (stage) => {
       const { rig, chance } = stage

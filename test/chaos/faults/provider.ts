@@ -1,4 +1,4 @@
-// A provider that refuses, breaks, keeps silent, or loses its answers.
+// Faults of the provider: it refuses, breaks off, does not answer, or loses its answers.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FaultSettings } from '../../../simulator/src/fault-kinds.ts'
 import type { FaultOrder } from '../../../simulator/src/faults.ts'
@@ -8,7 +8,7 @@ import { atSimulator, barFor, cutAgain, type Fault, type Stage, untilMet } from 
 const CALLS = ['reauthuri', 'exchange', 'refresh', 'me'] as const
 const everywhere = (fault: FaultSettings): readonly FaultOrder[] => CALLS.map((endpoint) => ({ ...fault, endpoint }))
 
-/** Time goes by while a long outage lasts: ten minutes of it need not take ten minutes. */
+/** Moves the clock during a long outage, so that ten minutes of outage need not take ten real minutes. */
 const meanwhile = async ({ rig: { clock } }: Stage, ms: number, minutes: number): Promise<void> => {
   const steps = Math.max(2, Math.round(ms / 1000))
   for (let step = 0; step < steps; step += 1) {
@@ -98,7 +98,7 @@ export const ofProvider: Readonly<Record<string, Fault>> = {
     lane: 'provider',
     hinders: [],
     act: async ({ rig: { simulator }, span }) => {
-      // A date can show late only where one was renewed.
+      // A new date can show late only where a consent was renewed.
       const before = simulator.ledger.count({ what: 'renewed' })
       const renewed = (): number => simulator.ledger.count({ what: 'renewed' }) - before
       simulator.switches.set({ me_lag_seconds: 8 })

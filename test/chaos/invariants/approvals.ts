@@ -1,4 +1,5 @@
-// Invariant 3: who approved is renewed, or was asked again for a reason that nobody could help, and without delay.
+// Invariant 3: a user who approved is renewed, or was asked again without delay, for a reason that nobody could
+// prevent.
 import { sha256Hex } from '../../../src/crypto/hashing.ts'
 import { attribute, type Attribution } from '../attribution.ts'
 import type { Books, Check } from '../books.ts'
@@ -25,7 +26,7 @@ const approvalsOf = ({ returns, records }: Books): { approvals: Approval[]; miss
   return { approvals, missing }
 }
 
-/** Who leaves while their code is under way is not asked again, whatever becomes of it. */
+/** A user who opts out while their code is being exchanged is not asked again, whatever the outcome. */
 const optedOutFirst = ({ acts, rig: { clock } }: Books, { row }: Approval): boolean => {
   const left = optOutOf(acts, row.consent_id)
   return left !== undefined && (row.closed_at === null || left.from <= clock.realAt(row.closed_at))
@@ -33,9 +34,12 @@ const optedOutFirst = ({ acts, rig: { clock } }: Books, { row }: Approval): bool
 
 const recordOf = ({ back, row }: Approval): string => `authorisation ${row.id} (user ${back.user.no}, ${back.how})`
 
-/** Answered, but not taken: right only where the cycle had ended before the answer. */
+/**
+ * Why a callback was answered although its code was not taken: that is right only where the cycle had ended before the
+ * answer.
+ */
 const untakenBecause = ({ back, row, renewal }: Approval): string | undefined => {
-  // Stopped for good, a cycle leaves its attempts as they are: they expire.
+  // A cycle that was stopped for good leaves its attempts as they are: they expire.
   if (row.status === 'issued' && renewal.status !== 'cancelled') return undefined
   const answeredAt = back.answeredAt ?? back.at
   if (renewal.closed_at !== null && renewal.closed_at <= answeredAt && renewal.status !== 'lapsed')
@@ -44,8 +48,8 @@ const untakenBecause = ({ back, row, renewal }: Approval): string | undefined =>
 }
 
 /**
- * Renewed by this code, or by another before this one was given up. Who was asked again in between counts as asked,
- * whatever came later.
+ * Renewed by this code, or by another code before this one was given up. A user who was asked again in between counts
+ * as asked, whatever came later.
  */
 const hasSucceeded = ({ row, renewal }: Approval): boolean => {
   if (renewal.status !== 'renewed' && renewal.status !== 'repaired') return false
@@ -58,12 +62,12 @@ const hasSucceeded = ({ row, renewal }: Approval): boolean => {
 
 const isTaken = (causes: readonly Explained[]): boolean => causes.some(({ window }) => window === 'taken')
 
-/** What a fault met: an approval, or the connection whose token it took, with all codes that came for it. */
+/** What a fault met: an approval, or the connection whose token was lost, with all codes that came for it. */
 type Loss = Approval | string
 
 /**
- * A fault of the simulator meets one request; a death, what was in flight. Where several were on, each can have met its
- * own number.
+ * A fault of the simulator meets one request; a killed process, what was in flight. Where several faults were on, each
+ * can have met its own number.
  */
 const beyondBounds = (
   causesOf: ReadonlyMap<Loss, readonly Explained[]>,
@@ -120,8 +124,8 @@ export const approvedAreRenewedOrAsked: Check = (books) => {
     const why = explain(known, row, back.codeNo ?? 0, back.user.credentialsId)
     if ('unexplained' in why) violated(`outside of every window: ${why.unexplained}`)
     else causesOf.set(isTaken(why.causes) ? back.user.credentialsId : approval, why.causes)
-    // No link can be made with a token that the provider took back: they are asked as soon as the company connects them
-    // anew.
+    // No link can be made with a token that the provider has replaced: the user is asked again as soon as the company
+    // connects them anew.
     if (!('unexplained' in why) && isTaken(why.causes)) continue
     const asked = askedAfter(books, approval)
     const { as, ms } = asked
@@ -155,7 +159,7 @@ const windowNote = (window: Window, ones: readonly Explained[]): string =>
   `${ones.length} asked again, by ${new Set(ones.map(({ by }) => by)).size} faults, ${boundOf(window, ones)}: ` +
   windows[window]
 
-/** An outage meets every code that it outlives: there is no bound but the codes'. */
+/** An outage meets every code that expires in it, so only the number of codes bounds it. */
 const boundOf = (window: Window, ones: readonly Explained[]): string => {
   const bounds = new Map(ones.map(({ by, most }) => [by, most]))
   return window === 'outlived'

@@ -1,5 +1,5 @@
-// How long it took until somebody whose approval had come to nothing was asked again, and what of that time the system
-// could have used.
+// How long it took until a user whose approval had failed was asked again, and how much of that time the system could
+// have used.
 import type { Books } from '../books.ts'
 import { holdsOf } from '../holds.ts'
 import { freeTime, type Span, spansOf } from '../obstacles.ts'
@@ -9,12 +9,12 @@ import type { Struck } from '../struck.ts'
 import type { Return } from '../way-back.ts'
 
 /**
- * What the run itself calls the answers it loses when nothing else fails any more: of those that are lost before, the
- * way on is mostly blocked by other faults, and tells nothing of how soon a user is asked again.
+ * The name under which the run logs the answers that it loses when nothing else fails any more. After an answer that is
+ * lost earlier, other faults mostly block the next steps, so that it says nothing of how soon a user is asked again.
  */
 export const LAST_DOUBTS = 'answers lost after the healing'
 
-/** Whose approval it was, and what we made of it. */
+/** The user's return from the bank, and the records that Reconsent made of it. */
 export interface Approval {
   readonly back: Return
   readonly row: AuthorisationRecord
@@ -22,18 +22,18 @@ export interface Approval {
 }
 
 /**
- * How long after its end a fault still delays a job: the lease of whoever died, or the mark of a dispatch that was lost
- * with the queue.
+ * How long after its end a fault still delays a job: the lease of a worker that was killed, or the mark of a dispatch
+ * that was lost with the queue.
  */
 const TAIL_MS = LEASE_MS + QUEUED_FOR_MS
-/** A call that a fault of the provider held up, and the job's next try. */
+/** One call that a fault of the provider held up, and the job's next try. */
 const CALL_MS = 3_000
-/** A link that could not be made rests for an hour and a tenth, by the moving clock. */
+/** How long a consent is delayed after its link could not be made: an hour and a tenth, by the moving clock. */
 const LINK_RESTS_MS = 66 * 60_000
 const AT_THE_BANK_MS = 30 * 60_000
 const DOUBT_HOLDS_MS = 24 * 3_600_000
 
-/** While the user has another link in hand, or another code is in doubt, nothing may be sent. */
+/** The times in which no message may be sent: the user has another link in hand, or another code is in doubt. */
 const mustNotAsk = ({ records, rig: { clock } }: Books, { row }: Approval): Span[] =>
   (records.authorisationsOf.get(row.renewal_id) ?? [])
     .filter((other) => other.id !== row.id && other.handed_out_at !== null)
@@ -61,12 +61,12 @@ const couldNotAsk = (books: Books, approval: Approval): Span[] => {
     rig: { clock },
   } = books
   const broken = spansOf(log, ['provider-refuses', 'provider-breaks', 'provider-fails'], CALL_MS)
-  // Only a record that says so has rested: most who are asked again have a link that is recent enough.
+  // Only a consent with a failed link was delayed: most users who are asked again have a link that is recent enough.
   const hasRested = records.linkFailures.has(approval.row.consent_id)
   const rests = hasRested
     ? broken.map(({ from, to }) => ({ from, to: clock.realAt(new Date(clock.shownAt(to) + LINK_RESTS_MS)) }))
     : []
-  // When it runs again, the next sweep finds it.
+  // The next sweep finds a consent that was resumed.
   const paused = holdsOf(books.acts, approval.row.consent_id).map(({ may }) => ({
     from: may.from,
     to: may.to + SWEEP_MS,
@@ -85,15 +85,15 @@ export const SWEEPS = 2
 
 export interface Asked {
   readonly as: 'asked' | 'cycle ended' | 'run ended'
-  /** In which the system could act. */
+  /** The time in which the system could act. */
   readonly ms: number
-  /** In all. */
+  /** The whole time. */
   readonly wholeMs: number
-  /** Whether it was one of the last doubts. */
+  /** Whether the answer was lost after the healing. */
   readonly isLast: boolean
 }
 
-/** Its code met the fault that the run inflicts when nothing else fails any more; the ledger tells. */
+/** Whether the code met the fault that the run inflicts when nothing else fails any more; the ledger says so. */
 const wasLostAtLast = ({ log, records, rig: { clock } }: Books, { back }: Approval): boolean => {
   const last = log.find(({ name }) => name === LAST_DOUBTS)
   const sends = records.sends.get(back.codeNo ?? 0) ?? []
@@ -106,7 +106,7 @@ const wasLostAtLast = ({ log, records, rig: { clock } }: Books, { back }: Approv
   )
 }
 
-/** From the end of the doubt to the message, or to the end of the cycle or the run. */
+/** The time from the end of the doubt to the message, or to the end of the cycle or the run. */
 export const askedAfter = (books: Books, approval: Approval): Asked => {
   const {
     records,
@@ -136,13 +136,13 @@ const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 
 const wasPrompt = ({ as, wholeMs }: Asked): boolean => as === 'asked' && wholeMs <= SWEEPS * SWEEP_MS
 
-/** Of those who lost their answers when nothing else failed, at least as many. */
+/** The least share of prompt messages among the users who lost their answers when nothing else failed. */
 const PROMPT_SHARE = 0.5
 
 /**
- * How soon they are asked is shown by those who lost their answers after the healing: of them, half were asked in time
- * with nothing deducted. Of the others, the faults, backlogs and further links of the user's that are deducted may
- * cover everything.
+ * Users who lost their answers after the healing show how soon users are asked again: half of them must have been asked
+ * in time with nothing deducted. For other users, the deducted faults, backlogs and further links may cover the whole
+ * time.
  */
 export const notJudged = (waits: readonly Asked[], log: readonly Struck[]): string | undefined => {
   const last = waits.filter(({ as, isLast }) => as === 'asked' && isLast)
@@ -153,13 +153,13 @@ export const notJudged = (waits: readonly Asked[], log: readonly Struck[]): stri
       : `how soon they are asked: ${prompt} of ${last.length} who lost their answers after the healing were ` +
           `asked within ${SWEEPS} sweeps with nothing deducted`
   }
-  // Where nobody was in doubt, there is nothing to show.
+  // Where no exchange was in doubt, there is nothing to show.
   return waits.length === 0 && !log.some(({ name, happened }) => name === LAST_DOUBTS && happened > 0)
     ? undefined
     : 'how soon they are asked: nobody who lost an answer after the healing was asked again'
 }
 
-/** How much of the time could be judged at all, and what became of those who waited. */
+/** How much of the time could be judged at all, and what became of the users who waited. */
 export const waitNotes = (waits: readonly Asked[]): string[] => {
   const [asked, cycleEnded, runEnded] = (['asked', 'cycle ended', 'run ended'] as const).map((as) =>
     waits.filter((one) => one.as === as),

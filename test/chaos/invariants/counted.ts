@@ -1,4 +1,4 @@
-// Equal names as one, with how often; the most frequent first.
+// Equal names as one line with their number; the most frequent first.
 export const counted = (names: readonly string[]): string[] =>
   [...Map.groupBy(names, (name) => name)]
     .toSorted((a, b) => b[1].length - a[1].length)

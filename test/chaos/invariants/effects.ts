@@ -1,4 +1,4 @@
-// Invariants 2, 6 and 7: what left the house, by the books of the provider, the mail server and the users.
+// Invariants 2, 6 and 7: everything that was sent, by the records of the provider, the mail server and the users.
 import type { Entry } from '../../../simulator/src/ledger.ts'
 import { sha256Hex } from '../../../src/crypto/hashing.ts'
 import type { Check } from '../books.ts'
@@ -7,7 +7,10 @@ import { losesAnswer } from '../explain.ts'
 import type { AuthorisationRecord, NotificationRecord } from '../records.ts'
 import { LEASE_MS } from '../rig.ts'
 
-/** The answers that prove that a code was not looked at: 429, and an `invalid_client` that reached us. */
+/**
+ * The answers that prove that the provider did not look at a code: a 429, or an `invalid_client` that reached
+ * Reconsent.
+ */
 const isSurelyUntouched = (entry: Entry): boolean =>
   (entry.outcome === 'not-processed' && entry.fault === 'rate-limited') ||
   (entry.outcome === 'invalid_client' && !losesAnswer(entry))
@@ -39,7 +42,7 @@ export const codesOnce: Check = (books) => {
         what: `revoked by the provider: ${entry.detail}`,
       })
   }
-  // Forged codes have an intent and no number: they are counted with the seventh invariant.
+  // A forged code has an intent but no number: the seventh invariant counts it.
   const forged = new Set(books.crowd.forged.flatMap(({ state }) => records.byState.get(sha256Hex(state))?.id ?? []))
   const intended = [...records.intents].reduce((sum, [id, intents]) => (forged.has(id) ? sum : sum + intents.length), 0)
   return {
@@ -58,13 +61,13 @@ export const codesOnce: Check = (books) => {
 }
 
 const idOfMail = (entry: Entry): string => (entry.message_id ?? '').split('@')[0] ?? ''
-/** What was under way when the cycle closed may end: a lease, and the longest call. */
+/** Work that was under way when the cycle closed may end: a lease, and the longest call. */
 const MAIL_SLACK_MS = LEASE_MS + 4_000
 
 /**
- * What is uncertain may have arrived, and is never sent again. Nothing else that is not sent may have: a 4xx or 5xx,
- * also one to the whole message, says that the server has not taken it, and the simulator keeps to that; cut after the
- * final dot, it gives no answer at all.
+ * An uncertain message may have arrived, and is never sent again. No other message that is not sent can have arrived: a
+ * 4xx or 5xx, also to the whole message, says that the server has not taken it, and the simulator keeps to that. After
+ * a cut at the final dot the simulator gives no answer at all.
  */
 const maxDelivered = ({ status }: NotificationRecord): number =>
   ['sending', 'sent', 'uncertain'].includes(status) ? 1 : 0
@@ -78,7 +81,7 @@ export const mailsAtMostOnce: Check = ({ records, rig }) => {
   let uncertain = 0
   for (const [id, mails] of delivered) {
     const row = records.notifications.get(id)
-    // A mail that no row tells of is named by the seventh invariant.
+    // The seventh invariant reports a mail that has no row.
     const most = row === undefined ? 1 : maxDelivered(row)
     if (row?.status === 'uncertain') uncertain += 1
     if (mails.length > most)
@@ -131,7 +134,10 @@ export const mailsAtMostOnce: Check = ({ records, rig }) => {
   }
 }
 
-/** Whose intents a code may be sent by: the authorisation whose state it came with, its own or a foreign one. */
+/**
+ * The authorisations whose intents allow a code to be sent: those whose state came with the code, its own or a foreign
+ * one.
+ */
 const rowsOfCodes = ({ returns, crowd, records }: Parameters<Check>[0]): Map<number, AuthorisationRecord[]> => {
   const rows = new Map<number, AuthorisationRecord[]>()
   const cameWith = [...returns, ...crowd.foreign].map(({ codeNo, state }) => ({
@@ -200,25 +206,25 @@ export const effectsHaveIntents: Check = (books) => {
 }
 
 /**
- * Rejections for this many connections open the circuit; while they are, one question a minute asks whether that is
- * over.
+ * Rejections for this many connections open the circuit; while it is open, one trial call a minute asks whether the
+ * rejections are over.
  */
 const STRIKES = 3
 /**
- * A minute, less what a slow machine may be late; one that a fault kept on its way is booked late by as long as that
- * took.
+ * A minute, minus the delay of a slow machine. The ledger records a trial call that a fault held up as late as the
+ * fault made it.
  */
 const ASKED_EVERY_MS = 55_000
 /**
- * A question is two requests, and the time may jump between them: it was begun no earlier than this before the one that
- * is booked.
+ * A credential check makes two requests, and the clock may jump between them: it began at most this long before the
+ * recorded request.
  */
 const QUESTION_TAKES_MS = 1_500
 
 /**
- * Codes that no bank gave. A forged one that came with a valid state is our intent as much as any other: it has its
- * authorisation. The rest can only be our own question whether the provider knows us (`checkCredentials`), asked while
- * the circuit is open and once a minute.
+ * Codes that no bank gave. A forged code that came with a valid state has an authorisation and intents like any other
+ * code. All others can only be trial calls that ask whether the provider knows us (`checkCredentials`), sent while the
+ * circuit is open and once a minute.
  */
 export const madeUpCodes: Check = ({ records, crowd, rig: { clock } }) => {
   const violations: Violation[] = []

@@ -1,4 +1,4 @@
-// Invariants 4, 5 and 9: what the database holds at the end against what the provider did, and against what the users
+// Invariants 4, 5 and 9: compares what the database holds at the end with what the provider did and what the users
 // wanted.
 import { sha256Hex } from '../../../src/crypto/hashing.ts'
 import { tokenContext } from '../../../src/store/refresh-token.ts'
@@ -56,7 +56,7 @@ export const tokensAreTheirs: Check = (books) => {
   }
 }
 
-/** The same-connection check: a code that somebody else got renews nothing, whatever state it comes with. */
+/** The same-connection check: a code that another user got renews nothing, whatever state it comes with. */
 export const foreignCodesRenewNothing: Check = ({ records, crowd }) => {
   const violations: Violation[] = []
   let taken = 0
@@ -114,16 +114,16 @@ export const datesAreTheProviders: Check = (books) => {
   }
 }
 
-/** After the expiry, for the banks of the run: past it the provider makes no link. */
+/** The grace window after the expiry, for the banks of the run: after it the provider makes no link. */
 const GRACE_MS = 90 * 24 * 3_600_000
 
-/** What the run itself calls by this name when it empties Redis by the clock (`--flush-every`). */
+/** The name under which the run logs that it empties Redis by the clock (`--flush-every`). */
 export const EMPTIED = 'Redis emptied in its turn'
 const EMPTIED_EVERY_MS = 60_000
-/** The emptying waits for a search of what Redis holds, and for a Redis that is just away. */
+/** The emptying waits for a search of what Redis holds, and for a Redis that is unavailable. */
 const EMPTIED_LATE_MS = 60_000
 
-/** Undefined where Redis was emptied every minute, as the invariant has it. */
+/** Undefined where Redis was emptied every minute, as the invariant demands. */
 const notEmptied = (log: readonly Struck[]): string | undefined => {
   const at = log.filter(({ name, happened }) => name === EMPTIED && happened > 0).map(({ to }) => to)
   if (at.length < 2) return `Redis was emptied ${at.length} times by the clock: run with --flush-every 60s`
@@ -133,7 +133,7 @@ const notEmptied = (log: readonly Struck[]): string | undefined => {
     : undefined
 }
 
-/** Why a try did not get a code taken; undefined: for no reason that the run knows of. */
+/** Why a visit did not end in a renewal; undefined where the run knows of no reason. */
 const reasonOf = (
   { records, log, acts, rig: { clock } }: Books,
   consent: ConsentRecord,
@@ -143,7 +143,7 @@ const reasonOf = (
   if (wasPaused && got !== 'taken' && got !== 'tampered') return 'an operator had paused it'
   switch (got) {
     case 'taken':
-      // Whether this approval was rightly given up is the third invariant's question.
+      // The third invariant judges whether this approval was rightly given up.
       return 'asked again'
     case 'tampered':
       return 'tampered'
@@ -180,7 +180,9 @@ const reasonOf = (
   }
 }
 
-/** Why no mail has asked them since their last try. One that waits too long breaks the first invariant. */
+/**
+ * Why no mail has asked the user since their last visit. A message that waits too long violates the first invariant.
+ */
 const notAskedSince = (
   { records, rig: { clock } }: Books,
   { id }: ConsentRecord,
@@ -197,7 +199,7 @@ const notAskedSince = (
     : undefined
 }
 
-/** Users who want to renew from their first mail on: with their consent alive, they must have got there. */
+/** Users who want to renew from their first mail on: while their consent is alive, they must have succeeded. */
 const willing = new Set<User['kind']>(['renews', 'clicks-twice'])
 
 export const theWillingAreRenewed: Check = (books) => {

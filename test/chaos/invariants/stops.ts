@@ -1,5 +1,5 @@
-// Invariant 6, the second half: what an operator paused, or a user left, begins no further message. By the book of
-// those who stopped it.
+// Invariant 6, the second half: no message is begun for a consent that an operator paused or whose user opted out, by
+// the operators' own record.
 import type { Check } from '../books.ts'
 import type { Violation } from '../checked.ts'
 import { holdsOf } from '../holds.ts'
@@ -15,7 +15,8 @@ export const stopsAreHeeded: Check = ({ records, acts, rig: { clock } }) => {
   const ids = new Set(stopped.map(({ consentId }) => consentId))
   for (const row of records.notifications.values()) {
     if (row.sending_at === null || !ids.has(row.consent_id)) continue
-    // Taken before the transaction begins: later than the answer to the stop, it was committed after that.
+    // `sending_at` is taken before the transaction begins: if it is later than the answer to the stop, the message was
+    // committed after the stop.
     const begun = clock.realAt(row.sending_at)
     const paused = holdsOf(acts, row.consent_id).find(
       ({ certain }) => certain !== undefined && begun > certain.from && begun < certain.to,
