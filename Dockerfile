@@ -1,5 +1,5 @@
-# Reconsent in production: Node, the packages it runs on, the sources as they are (Node strips the types itself; nothing is built).
-# `npm run check:image` repeats these steps without Docker and starts the result.
+# Reconsent in production: Node, the packages that it needs, and the sources as they are (Node strips the types itself;
+# nothing is built). `npm run check:image` repeats these steps without Docker and starts the result.
 ARG NODE_IMAGE=node:24.21.0-bookworm-slim
 
 FROM ${NODE_IMAGE} AS client
@@ -8,15 +8,17 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY prisma.config.ts ./
 COPY prisma ./prisma
-# Generating needs no engine; the variable keeps Prisma from downloading one. It must not be set for anything that migrates.
+# `prisma generate` needs no engine; the variable keeps Prisma from downloading one. It must not be set for a command
+# that migrates.
 RUN PRISMA_SCHEMA_ENGINE_BINARY=/bin/true node node_modules/prisma/build/index.js generate
 
 FROM ${NODE_IMAGE} AS packages
 WORKDIR /app
 COPY package.json package-lock.json ./
+# The simulator's workspace is not in the context: npm leaves it out, with its packages.
 # Without `peer` and `optional`, @prisma/client would bring the prisma command line and typescript along.
 RUN npm ci --omit=dev --omit=peer --omit=optional --ignore-scripts --no-audit --no-fund
-# Query compilers of databases that are not PostgreSQL: 50 MB.
+# Removes the query compilers of other databases than PostgreSQL: 50 MB.
 RUN find node_modules/@prisma/client/runtime -name 'query_compiler_*' ! -name '*postgresql*' -delete
 
 FROM ${NODE_IMAGE}
@@ -28,12 +30,12 @@ WORKDIR /app
 COPY --from=packages /app/node_modules ./node_modules
 COPY package.json worker.config.ts ./
 COPY prisma/migrations ./prisma/migrations
-# .dockerignore leaves out the simulator, the demo and the embedded database.
 COPY src ./src
 COPY --from=client /app/src/generated ./src/generated
 USER node
 EXPOSE 3000
-# Unready, no new work, finish or release, exit 0 within 25 s: give it a stop grace of 30 s.
+# On this signal the program reports unready, takes no new work, finishes or gives back what it has, and exits with 0
+# within 25 s: give it a stop grace period of 30 s.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.PORT || 3000) + '/livez').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]

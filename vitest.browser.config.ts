@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-// A real browser against real servers; apart from the other tests because it needs Chromium.
+// A real browser against real servers; separate from the other tests because it needs Chromium.
 export default defineConfig({
   test: {
     include: ['test/browser/**/*.test.ts'],

@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
-// Processes that die, throw or hang at every crash point; apart from the other tests because it takes minutes.
+// Processes that are killed, throw or hang at every crash point; separate from the other tests because it takes
+// minutes.
 export default defineConfig({
   test: {
     include: ['test/crash/**/*.test.ts'],

@@ -1,9 +1,9 @@
-// What this worker does, when, and for whom: every key is explained in docs/configuration.md. No secrets here: those
-// are in the environment.
+// The policy of this worker: what it does, when, and for whom. docs/configuration.md explains every key. Secrets do not
+// belong here: they are in the environment.
 import { defineConfig } from './src/config/define-config.ts'
 
 export default defineConfig({
-  // Stands in messages and on pages. Put your company's name here.
+  // Your company's name, for messages and pages.
   company: { name: 'Example Company' },
 
   // When users are asked, in days from the expiry of their consent.

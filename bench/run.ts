@@ -1,23 +1,21 @@
-// How fast the parts are that decide throughput, measured on this machine:
-// `npm run bench [-- --consents 1000 --rounds 3]`.
-//   dispatch   rows per second that a sweep marks and hands out, with none to wait for
-//   sequence   events per second that get their place in the feed, as the scheduler does it when many were committed
-//              at once
+// Measures on this machine the parts that decide throughput: `npm run bench [-- --consents 1000 --rounds 3]`.
+//   dispatch   rows per second that a sweep dispatches when it need not wait for another process
+//   sequence   events per second that get their place in the feed when many were committed at once
 //   loop       consents per second from "due" to "message accepted by the mail server", on Redis and on PostgreSQL:
 //              the same consents, provider, mail server and process for both, in turn, in one run
 import { randomBytes, randomUUID } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { Duration } from 'luxon'
 import pg from 'pg'
+import { startEmbeddedPostgres } from '../simulator/embedded/postgres.ts'
+import { startSimulator } from '../simulator/src/start-simulator.ts'
 import { loadConfig } from '../src/config.ts'
 import { makeVault } from '../src/crypto/vault.ts'
-import { startEmbeddedPostgres } from '../src/embedded/postgres.ts'
 import { makeLog } from '../src/log.ts'
 import { startReconsent } from '../src/main.ts'
 import { placeEvents } from '../src/processors/place-events.ts'
 import { checkCron } from '../src/queue/cron.ts'
 import { Secret } from '../src/secret.ts'
-import { startSimulator } from '../src/simulator/start-simulator.ts'
 import { imports } from '../src/store/import.ts'
 import { migrate } from '../src/store/migrate.ts'
 import { openStore } from '../src/store/open-store.ts'
@@ -180,7 +178,7 @@ const results = { dispatch: [] as number[], sequence: [] as number[], redis: [] 
 for (let round = 0; round < rounds; round += 1) {
   results.dispatch.push(await dispatch(consents * 10))
   results.sequence.push(await sequence(consents * 10))
-  // In turn, and each first as often as the other: what warms up or wears out does so for both.
+  // The queues take turns, and each is first as often as the other: whatever warms up or wears out does so for both.
   for (const queue of round % 2 === 0 ? (['redis', 'postgres'] as const) : (['postgres', 'redis'] as const))
     results[queue].push(await loop(queue))
 }

@@ -1,6 +1,6 @@
-// Checks deploy/alerts.yaml: every metric and label that a rule asks for is one that the program shows from its start,
-// every alert has a case in alerts/cases.ts in which it fires, and promtool finds that in each case just the named
-// alerts fire. Exits 1 with what is wrong.
+// Checks deploy/alerts.yaml: the program shows every metric and label that a rule uses from its start, every alert has
+// a case in alerts/cases.ts in which it fires, and promtool confirms that exactly the named alerts fire in each case.
+// Exits 1 and prints what is wrong.
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -18,7 +18,7 @@ const RULES = fileURLToPath(new URL('../deploy/alerts.yaml', import.meta.url))
 const rulesOf = (source: string): readonly Rule[] =>
   (parse(source) as { groups: readonly { rules: readonly Rule[] }[] }).groups.flatMap(({ rules }) => rules)
 
-/** What a rule asks for and no process shows from its start: metrics, and single values of labels. */
+/** The metrics, and the single values of labels, that a rule uses and no process shows from its start. */
 const missing = (clean: CleanSeries, { alert, expr }: Rule): string[] =>
   [...expr.matchAll(/\b(reconsent_\w+)(?:\{([^}]*)\})?/g)].flatMap(([, name = '', matchers = '']) => {
     const series = [...clean.keys()].filter((one) => one === name || one.startsWith(`${name}{`))
@@ -45,7 +45,7 @@ const untried = (rules: readonly Rule[], all: readonly RuleCase[]): string[] => 
   ]
 }
 
-/** What promtool says of the cases; empty when all is as they say. */
+/** promtool's findings about the cases; empty when every case holds. */
 const judge = async (clean: CleanSeries, source: string, all: readonly RuleCase[]): Promise<string[]> => {
   const promtool = await findProgram({ names: ['promtool'], debianPackage: 'prometheus', variable: 'PROMTOOL' })
   const folder = await mkdtemp(join(tmpdir(), 'reconsent-alerts-'))
@@ -57,7 +57,7 @@ const judge = async (clean: CleanSeries, source: string, all: readonly RuleCase[
         .filter(({ everyMinutes = 1 }) => everyMinutes === minutes)
         .map((one) => promtoolTest(clean, rules, one))
       const file = join(folder, `every-${minutes}.yaml`)
-      // Looked at less often than scraped, over days: the estimates of long windows are dear.
+      // Cases over days are evaluated less often than scraped: estimates over long windows are expensive.
       const content = { rule_files: ['alerts.yaml'], evaluation_interval: minutes === 1 ? '1m' : '30m', tests }
       await writeFile(file, stringify(content, { aliasDuplicateObjects: false }))
       return file

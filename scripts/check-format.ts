@@ -1,5 +1,5 @@
-// Whether the sources are as the formatter leaves them, and no line is longer than it allows: the formatter breaks
-// code, but no comment, string or pattern. Exits 1 with what to do.
+// Checks that the sources are as the formatter leaves them, and that no line is longer than the limit: the formatter
+// breaks code, but no comment, string or regular expression. Exits 1 and says what to do.
 import { spawnSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

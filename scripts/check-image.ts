@@ -1,6 +1,6 @@
-// Shows that the Dockerfile works, without Docker: repeats its steps in an empty folder, looks at what is inside, and
-// starts the result on an embedded PostgreSQL as a user who may write nothing. Needs npm and its registry; about a
-// minute.
+// Shows without Docker that the Dockerfile works: repeats its steps in an empty folder, checks what is inside, and
+// starts the result on an embedded PostgreSQL as a user who may write nothing. Needs npm and its registry; takes about
+// a minute.
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -11,18 +11,22 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { startEmbeddedPostgres } from '../src/embedded/postgres.ts'
+import { startEmbeddedPostgres } from '../simulator/embedded/postgres.ts'
 import { buildImage, type Image } from './image/build.ts'
 import { readDockerfile, readDockerignore } from './image/dockerfile.ts'
+import { type Lock, shippedPackages } from './image/shipped.ts'
 
 const project = fileURLToPath(new URL('..', import.meta.url))
 const say = (line: string): void => console.log(line)
 const passed = (what: string): void => say(`  ok  ${what}`)
 
-/** Compose's default; the program promises 25 s. */
+/** The program promises to stop within this time. */
 const STOP_WITHIN_MS = 25_000
 const READY_WITHIN_MS = 30_000
-/** `nobody`: neither root nor the owner of the files. Whoever is not root runs it as themselves. */
+/**
+ * The user `nobody`: neither root nor the owner of the files. Without root's rights the script runs the image as its
+ * own user.
+ */
 const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
 
 const check = (holds: boolean, what: string): void => {
@@ -38,23 +42,18 @@ const freePort = async (): Promise<number> => {
   return port
 }
 
-interface Lock {
-  readonly packages: Readonly<Record<string, { readonly dev?: boolean; readonly devOptional?: boolean }>>
-}
-
 const json = (file: string): unknown => JSON.parse(readFileSync(join(project, file), 'utf8'))
 
 const checkContents = (image: Image): void => {
   const at = (path: string): string => join(image.root, image.workdir, path)
-  const { packages } = json('package-lock.json') as Lock
-  const strangers = Object.entries(packages).filter(
-    ([path, { dev, devOptional }]) => path !== '' && (dev ?? devOptional) === true && existsSync(at(path)),
+  const lock = json('package-lock.json') as Lock
+  const shipped = shippedPackages(lock)
+  const strangers = Object.keys(lock.packages).filter(
+    (path) => path !== '' && !shipped.has(path) && existsSync(at(path)),
   )
-  check(strangers.length === 0, `no development package is inside${strangers.map(([path]) => ` (${path})`).join('')}`)
+  check(strangers.length === 0, `no development package is inside${strangers.map((path) => ` (${path})`).join('')}`)
   check(readdirSync(at('src')).includes('cli.ts'), 'the sources are inside')
-  const left = ['src/simulator', 'src/demo', 'src/embedded', 'test', 'scripts', 'bench', 'docs', '.git', '.env'].filter(
-    (path) => existsSync(at(path)),
-  )
+  const left = ['simulator', 'test', 'scripts', 'bench', 'docs', '.git', '.env'].filter((path) => existsSync(at(path)))
   check(
     left.length === 0,
     `nothing of the demo, the tests or the tools is inside${left.map((path) => ` (${path})`).join('')}`,
@@ -120,7 +119,7 @@ const checkService = async (image: Image, start: Start, env: Readonly<Record<str
           () => 0,
         )
         if (status === 200) return passed(`${path} answers 200`)
-        // Nobody listens yet, or not everything is there: that ends by itself. Any other answer is the last one.
+        // Nothing listens yet, or not everything is ready: both end by themselves. Any other status is final.
         if (![0, 503].includes(status) || Date.now() > until)
           throw new Error(`${path} answers ${status}:\n${service.output()}`)
         await delay(100)
@@ -185,14 +184,19 @@ const checkStart = async (image: Image, node: string): Promise<void> => {
   }
 }
 
-/** Set by `npm run`, by a test runner or a developer for this checkout, and wrong for another one. */
+/**
+ * Variables that `npm run`, a test runner or a developer sets for this checkout, and that are wrong for another one.
+ */
 const OF_THIS_CHECKOUT = [
   /^npm_(?:package|lifecycle|command|execpath|node_execpath)/i,
   /^npm_config_(?:local_prefix|global_prefix|prefix|omit|include|production)/i,
   /^(?:INIT_CWD|NODE|NODE_ENV|NODE_OPTIONS|PRISMA_.*)$/i,
 ]
 
-/** For RUN: how to reach the registry is kept, and the Node that runs this is the Node of the image. */
+/**
+ * The environment for RUN: keeps how to reach the registry, and makes the Node that runs this script the Node of the
+ * image.
+ */
 const buildEnvironment = (): Record<string, string | undefined> => {
   const kept = Object.entries(process.env).filter(([name]) => !OF_THIS_CHECKOUT.some((pattern) => pattern.test(name)))
   const path = (process.env['PATH'] ?? '').split(delimiter).filter((each) => !each.endsWith('node_modules/.bin'))
@@ -203,7 +207,7 @@ const folder = await mkdtemp(join(tmpdir(), 'reconsent-image-'))
 const started = performance.now()
 try {
   await chmod(folder, 0o755)
-  // Ours may lie where another user cannot reach it.
+  // This script's own Node may be where another user cannot reach it.
   const node = join(folder, 'bin', 'node')
   await mkdir(dirname(node))
   await copyFile(process.execPath, node)

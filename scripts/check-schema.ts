@@ -9,14 +9,14 @@ import { bindMigrationAwareSqlAdapterFactory, ColumnTypeEnum } from '@prisma/dri
 import * as engineModule from '@prisma/schema-engine-wasm/schema_engine_bg'
 import type { SchemaEngine as Engine } from '@prisma/schema-engine-wasm'
 import pg from 'pg'
-import { startEmbeddedPostgres } from '../src/embedded/postgres.ts'
+import { startEmbeddedPostgres } from '../simulator/embedded/postgres.ts'
 import { openPool } from '../src/postgres/pool.ts'
 import { Secret } from '../src/secret.ts'
 import { migrate } from '../src/store/migrate.ts'
 
 const SCHEMA = fileURLToPath(new URL('../prisma/schema.prisma', import.meta.url))
 
-/** As far as it is used here: TypeScript has WebAssembly in its DOM library only. */
+/** Declared as far as this script uses it: TypeScript has WebAssembly in its DOM library only. */
 declare const WebAssembly: {
   instantiate(
     bytes: Uint8Array,
@@ -24,9 +24,12 @@ declare const WebAssembly: {
   ): Promise<{ instance: { exports: { __wbindgen_start(): void } } }>
 }
 
-/** The package's own entry imports its .wasm file as a module, which Node does only under a flag. Once per process. */
+/**
+ * The package's own entry imports its .wasm file as a module, which Node allows only with a flag. Loaded once per
+ * process.
+ */
 const loadEngine = async (): Promise<typeof Engine> => {
-  // Where the engine leaves its last words.
+  // The engine passes its message here when it panics.
   Object.assign(globalThis, {
     PRISMA_WASM_PANIC_REGISTRY: { set_message: (message: string) => console.error(message) },
   })
@@ -42,12 +45,13 @@ const loadEngine = async (): Promise<typeof Engine> => {
 
 let engineLoaded: Promise<typeof Engine> | undefined
 
-/** PostgreSQL's internal type "char", of which the catalogues are full. */
+/** PostgreSQL's internal type "char", which many columns of the catalogues have. */
 const CHAR = 18
 
 /**
- * Prisma's adapter, taught the type "char": it refuses it, and the engine takes nothing else for it. The driver's
- * answer passes as text, and the column is named a character again before the engine sees it.
+ * Prisma's adapter with support for the type "char": the adapter itself refuses it, and the engine accepts no other
+ * type for such columns. The driver's result passes the adapter as text, and the column becomes a character again
+ * before the engine sees it.
  */
 const connectionFor = (url: string) => {
   const characters = new WeakMap<object, Set<number>>()
@@ -77,9 +81,9 @@ const connectionFor = (url: string) => {
   return { adapter: bindMigrationAwareSqlAdapterFactory(factory), close: async () => pool.end() }
 }
 
-/** What a migration would have to do to make the migrated database what the schema says; empty when they agree. */
+/** The SQL that a migration would need to make the migrated database match the schema; empty when they agree. */
 export const findDrift = async (schema: string, migrationsFolder?: string): Promise<string> => {
-  // Like a server that somebody set up for people: what is compared must not depend on it.
+  // Settings as on a server that is set up for people: the comparison must not depend on them.
   const database = await startEmbeddedPostgres({
     settings: { timezone: 'America/St_Johns', datestyle: 'SQL, DMY', intervalstyle: 'sql_standard' },
   })

@@ -1,6 +1,6 @@
-// `npm run check`: everything that can be said about the sources without running them, two steps at a time. Exits 1 if
-// any step fails, after all have run, so that everything wrong is seen at once. `npm run check -- migrations` runs the
-// named steps alone.
+// `npm run check`: checks everything about the sources that can be checked without running them, two steps at a time.
+// Exits 1 if any step fails, but only after all steps have run, so that everything wrong is seen at once. `npm run
+// check -- migrations` runs only the named steps.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 interface Step {
   readonly name: string
   readonly command: readonly string[]
-  /** What to do about a failure, where its own words do not say. */
+  /** What to do about a failure, where the step's own output does not say it. */
   readonly advice?: string
 }
 

@@ -1,6 +1,6 @@
-// Completes package-lock.json after `npm install`: a registry mirror may lack the optional packages of other platforms,
-// npm then leaves them out of the lock, and `npm ci` elsewhere refuses it. A stub with os and cpu is all npm needs to
-// skip them.
+// Completes package-lock.json after `npm install`. A registry mirror may lack optional packages of other platforms; npm
+// then leaves them out of the lock, and `npm ci` on those platforms refuses the lock. A stub with os and cpu is all
+// that npm needs to skip such a package.
 import { readFileSync, writeFileSync } from 'node:fs'
 
 interface LockEntry {

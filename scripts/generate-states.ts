@@ -77,9 +77,9 @@ export const statesDocument = (): string =>
     '<!-- Generated from src/domain/lifecycle.ts by scripts/generate-states.ts: do not edit. -->',
     '# States',
     '',
-    "Every state and every allowed transition. The tables are the program's own: an illegal transition throws, " +
-      'and the database refuses',
-    'unknown states.',
+    "Every state and every allowed transition. The tables are the program's own: each write of a status names in its " +
+      'WHERE the states',
+    'that these tables let it come from (`src/store/moves.ts`), and the database refuses unknown states.',
     '',
     ...machines.flatMap(sectionOf),
   ]

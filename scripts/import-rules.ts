@@ -1,19 +1,22 @@
-// Who may import whom, as data. A room is a folder of src/ or a file beside the folders; what is not listed in a room's
-// line is refused. docs/architecture.md tells the same in words.
+// Who may import whom, as data. A room is a folder of src/ or a file beside the folders, or a folder outside src/; what
+// is not listed in a room's line is refused. docs/architecture.md tells the same in words.
 
 interface Room {
   /** Rooms (`domain`), files (`crypto/hashing.ts`) and packages (`luxon`); `node:` is open to all but the domain. */
   readonly may: readonly string[]
 }
 
-/** The words that any room but the domain may use: they decide nothing and reach nothing. */
+/** Modules that any room but the domain may use: they make no decisions and reach nothing outside. */
 const words = ['domain', 'errors.ts', 'secret.ts', 'clock.ts', 'log.ts', 'crash-point.ts', 'luxon']
-/** Contracts between the rooms. */
+/** The contracts between the rooms. */
 const ports = ['store/port.ts', 'queue/port.ts', 'provider/port.ts', 'notify/port.ts', 'processors/outcome.ts']
 
+/** Packages by which runs look at what the product has done. */
+const tools = ['luxon', 'pg', 'ioredis']
+
 /**
- * Rooms that are held apart. Those not listed (the composition root, the command line) may import any room that runs in
- * production.
+ * Rooms that are kept apart. Rooms that are not listed (the composition root, the command line) may import any room
+ * that runs in production.
  */
 export const rooms: Readonly<Record<string, Room>> = {
   domain: { may: ['luxon'] },
@@ -40,13 +43,13 @@ export const rooms: Readonly<Record<string, Room>> = {
   'config.ts': { may: ['config', 'domain', 'log.ts'] },
   'metrics.ts': { may: [...words, ...ports, 'prom-client'] },
   processors: { may: [...words, ...ports, 'crypto/hashing.ts'] },
-  // Opens every connection to PostgreSQL; what is asked over them is others' business.
+  // Opens every connection to PostgreSQL; other rooms decide which queries run on it.
   postgres: { may: ['config/addresses.ts', 'config/suggest.ts', 'secret.ts', 'pg'] },
   store: { may: [...words, ...ports, 'crypto', 'generated', 'postgres', '@prisma/adapter-pg', '@prisma/client'] },
   queue: { may: [...words, ...ports, 'bullmq', 'ioredis', 'postgres', 'cron-parser'] },
   provider: { may: [...words, ...ports, 'got'] },
   notify: { may: [...words, ...ports, 'nodemailer'] },
-  // Requests end in processors; the board is the one page that shows BullMQ's own queues.
+  // Requests end in processors; only the board shows BullMQ's own queues.
   http: {
     may: [
       ...words,
@@ -60,24 +63,40 @@ export const rooms: Readonly<Record<string, Room>> = {
       'bullmq',
     ],
   },
-  // The judge of what Reconsent did shares nothing with it but the interface of the clock.
-  simulator: { may: ['clock.ts', 'luxon', 'fastify', '@fastify/formbody', 'zod', 'smtp-server', 'mailparser'] },
-  embedded: { may: ['pg'] },
 }
 
-/** Packages that belong to one place, whatever the lines above allow. */
+/**
+ * The same for folders outside src/, which are called by their path from the project's root, as is what they may
+ * import. Those not listed may import anything.
+ */
+export const outside: Readonly<Record<string, Room>> = {
+  // The judge of what Reconsent did shares nothing with it.
+  'simulator/src': { may: ['luxon', 'fastify', '@fastify/formbody', 'zod', 'smtp-server', 'mailparser'] },
+  'simulator/embedded': { may: ['pg'] },
+  // The one part of the simulator's folder that knows both.
+  'simulator/demo': { may: ['src', 'simulator', 'luxon'] },
+  'test/chaos': {
+    may: ['src', 'simulator/src', 'simulator/embedded', 'test/setup', 'test/verify/lives.ts', ...tools, 'vitest'],
+  },
+  bench: { may: ['src', 'simulator/src', 'simulator/embedded', 'test/setup', ...tools] },
+}
+
+/** Packages that belong to one place of src/, whatever the lines above allow. */
 export const owners: Readonly<Record<string, readonly string[]>> = {
   bullmq: ['queue/', 'http/board.ts'],
   ioredis: ['queue/'],
-  pg: ['postgres/', 'embedded/'],
+  pg: ['postgres/'],
   '@prisma/*': ['store/'],
   generated: ['store/'],
   got: ['provider/'],
   nodemailer: ['notify/'],
 }
 
-/** Only for the demo and the tests: loaded by a dynamic import, so that production need not ship them. */
-export const developmentOnly: readonly string[] = ['simulator', 'embedded', 'demo']
+/** No part of the product: src/ must do without it. */
+export const notShipped: readonly string[] = ['simulator', 'truelayer-simulator', 'test', 'bench', 'scripts']
 
-/** The only reader of the environment. */
-export const environmentReader = 'config.ts'
+/** Of these, what a command may load by a dynamic import, so that production need not ship it. */
+export const developmentOnly: readonly string[] = ['simulator']
+
+/** The only reader of the environment, of all that is in src/ and simulator/. */
+export const environmentReader = 'src/config.ts'

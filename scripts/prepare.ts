@@ -1,5 +1,5 @@
-// What a fresh checkout needs once after `npm ci`, without any download: the database client, made from the schema, and
-// `npx reconsent`, which npm links for everybody but the package itself.
+// Prepares a fresh checkout after `npm ci`, without any download: generates the database client from the schema, and
+// links `npx reconsent`, because npm does not link a package's command within the package itself.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
@@ -19,7 +19,7 @@ import { fileURLToPath } from 'node:url'
 const root = new URL('../', import.meta.url)
 const path = (name: string): string => fileURLToPath(new URL(name, root))
 
-/** Changes with the schema and with Prisma's version. */
+/** A hash that changes with the schema and with Prisma's version. */
 const sourceOfClient = (): string => {
   const { version } = createRequire(import.meta.url)('prisma/package.json') as { version: string }
   return createHash('sha256')

@@ -1,5 +1,6 @@
-// The last lines of a CI run: what each step came to, and the runners' totals in one plain line, `N passed, N failed`.
-// node scripts/sum-totals.ts NAME:EXIT_CODE[:REPORT.json]…    Exits 1 when anything failed.
+// Prints the last lines of a CI run: the result of each step, and the totals of all test runners in one plain line, `N
+// passed, N failed`. Exits 1 when anything failed.
+// Usage: node scripts/sum-totals.ts NAME:EXIT_CODE[:REPORT.json]…
 import { existsSync, readFileSync } from 'node:fs'
 
 export interface Step {
@@ -12,7 +13,7 @@ export interface Step {
 interface Totals {
   readonly passed: number
   readonly failed: number
-  /** What failed, and how the reason begins: the last thing a reader of a long log sees. */
+  /** Each failed test, and how the reason begins: the last thing that a reader of a long log sees. */
   readonly failures: readonly string[]
 }
 
@@ -31,7 +32,7 @@ interface VitestReport {
   }[]
 }
 
-/** With the seed, which a property tells in its second line. */
+/** Includes the second line, in which a property test gives its seed. */
 const beginningOf = (text = 'no reason given'): string =>
   text
     .split('\n', 3)
@@ -39,7 +40,7 @@ const beginningOf = (text = 'no reason given'): string =>
     .join(' ')
     .slice(0, 400)
 
-/** A file that could not even be loaded has no tests to count: it counts as one that failed. */
+/** A file that could not even be loaded has no tests to count: it counts as one failure. */
 export const totalsOf = (report: VitestReport): Totals => {
   const unloaded = report.testResults.filter(
     ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
@@ -54,7 +55,7 @@ export const totalsOf = (report: VitestReport): Totals => {
 }
 
 /**
- * A step that ended badly without a failed test to show for it counts as one failure: the line must not say that all is
+ * A step that failed without a failed test in its report counts as one failure: the totals must not say that all is
  * well.
  */
 export const sum = (steps: readonly Step[]): { passed: number; failed: number; lines: string[] } => {
@@ -76,7 +77,7 @@ const readStep = (argument: string): Step => {
   const [name = '', code = '', file] = argument.split(':')
   const found =
     file !== undefined && existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as VitestReport) : undefined
-  // A runner that says nothing has not run.
+  // A test runner without a report has not run.
   const exitCode = file !== undefined && found === undefined ? 1 : Number(code)
   return { name, exitCode, report: found === undefined ? undefined : totalsOf(found) }
 }

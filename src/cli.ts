@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-// The command line. Only checks that this Node can run the rest, which it loads after that.
+// The command line. Checks only that this Node can run the rest, then loads the rest.
 export {}
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
-// 24.5 brought the agent's proxyEnv, without which HTTPS_PROXY would be passed over in silence.
+// 24.5 brought the agent's proxyEnv, without which HTTPS_PROXY would be ignored silently.
 if (major < 24 || (major === 24 && minor < 5)) {
   process.stderr.write(
     `reconsent needs Node 24.5 or later, this is ${process.versions.node}. In a checkout, npx reconsent uses ` +
@@ -14,5 +14,5 @@ if (major < 24 || (major === 24 && minor < 5)) {
 
 const { processTerminal } = await import('./commands/terminal.ts')
 const { runCommand } = await import('./commands/run.ts')
-// Not process.exit(): what was written may still be on its way into a pipe.
+// Not process.exit(): output may still be on its way into a pipe.
 process.exitCode = await runCommand(process.argv.slice(2), processTerminal())

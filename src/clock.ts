@@ -1,4 +1,4 @@
-// The clock that due-ness is measured by. Production has the system's; the demo and the tests move theirs.
+// The clock that decides what is due. Production uses the system's clock; the demo and the tests move their own clock.
 import { DateTime, Settings } from 'luxon'
 
 Settings.throwOnInvalid = true

@@ -1,4 +1,5 @@
-// Environment and policy file → one frozen Config, or every problem at once. The only reader of process.env.
+// Turns the environment and the policy file into one frozen Config, or names every problem at once. Only this file
+// reads process.env.
 import type { PolicyInput } from './config/define-config.ts'
 import { loadPolicyFile, POLICY_FILE } from './config/policy-file.ts'
 import { readPolicy } from './config/policy.ts'
@@ -26,29 +27,29 @@ interface Always {
   readonly httpsOnly: boolean
   readonly policy: Policy
   readonly timing: Timing
-  /** What is allowed but probably not meant: to be logged at the start. */
+  /** Settings that are allowed but probably not intended: to be logged at startup. */
   readonly warnings: readonly string[]
 }
 
-/** The whole configuration; `Config<'database' | 'keys'>` is sure to have these sections, others may be there. */
+/** The whole configuration. `Config<'database' | 'keys'>` certainly has these two sections; it may have others. */
 export type Config<N extends Need = Need> = Always &
   Pick<Sections, N> & { readonly [Other in Need]?: Sections[Other] | undefined }
 
 export interface ConfigRequest<N extends Need> {
-  /** Sections that must be there and sound. Variables of others are not read at all. */
+  /** Sections that must be present and valid. Variables of other sections are not read at all. */
   readonly needs: readonly N[]
-  /** The same, known only at run time (by role), so the type does not promise them. */
+  /** More such sections, known only at run time (by role), so the type does not promise them. */
   readonly alsoNeeds?: readonly Need[] | undefined
-  /** Used instead of the policy file: the demo's, a test's, or `{}` for a command that needs none. */
+  /** Used instead of the policy file: the policy of the demo or a test, or `{}` for a command that needs no policy. */
   readonly policy?: PolicyInput | undefined
-  /** Without it, a cron pattern is checked for its number of fields alone. */
+  /** Without `checkCron`, only the number of a cron pattern's fields is checked. */
   readonly checkCron?: CheckCron | undefined
 }
 
 const oneOf = <T extends string>(text: string, allowed: readonly T[]): T | undefined =>
   allowed.find((value) => value === text)
 
-/** Plain data alone: Durations, Secrets and keys cannot be changed from outside anyway. */
+/** Freezes only plain data: Durations, Secrets and keys cannot be changed from outside anyway. */
 const deepFreeze = <T>(value: T): T => {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
   const prototype: unknown = Object.getPrototypeOf(value)
@@ -70,14 +71,14 @@ export const loadConfig = async <const N extends Need>({
 }: ConfigRequest<N> & { readonly env: Environment; readonly cwd: string }): Promise<Config<N>> => {
   const problems: Problem[] = []
   const report = (where: string, what: string): void => {
-    // Two sections may share a variable.
+    // Two sections may share a variable, and report the same problem.
     if (!problems.some((problem) => problem.where === where && problem.what === what)) problems.push({ where, what })
   }
   const variables = makeVariableReader({ env, cwd, report })
   const needed = new Set<Need>([...needs, ...alsoNeeds])
 
   const nodeEnv = oneOf(variables.find('NODE_ENV') ?? 'development', nodeEnvs)
-  // Refused rather than ignored: 'prod' would quietly do without what production asks for.
+  // Any other value is refused rather than ignored: with 'prod', production's requirements would silently not apply.
   if (nodeEnv === undefined) report('NODE_ENV', `must be ${nodeEnvs.join(', ')} or unset`)
   const logLevel = oneOf(variables.find('LOG_LEVEL') ?? 'info', logLevels)
   if (logLevel === undefined) report('LOG_LEVEL', `must be one of ${logLevels.join(', ')}`)
@@ -90,7 +91,7 @@ export const loadConfig = async <const N extends Need>({
     givenPolicy === undefined
       ? await loadPolicyFile(variables.find('RECONSENT_CONFIG'), cwd, report)
       : { name: POLICY_FILE, policy: givenPolicy }
-  // Pages and messages name the company; a command on the database does not.
+  // Pages and messages name the company; a command that only uses the database does not.
   const needsCompany = needed.has('web') || needed.has('mail')
   const policy = file && readPolicy(file.policy, { report, file: file.name, needsCompany, checkCron })
 
@@ -99,13 +100,14 @@ export const loadConfig = async <const N extends Need>({
     needsCompany && httpsOnly && policy.policy.company.name === 'Example Company'
       ? [`company.name is still 'Example Company': set your company's name in ${file.name}`]
       : []
-  // The sections are there: each that is not has left a problem.
+  // All sections are present: a missing section has reported a problem.
   return deepFreeze({ nodeEnv, logLevel, httpsOnly, ...policy, warnings, ...sections } as unknown as Config<N>)
 }
 
 /**
- * The same, from this process's environment and working directory. `override` sets variables for this call (a value
- * replaces NAME and NAME_FILE, undefined unsets both): the demo points everything at itself with it.
+ * Like `loadConfig`, but from this process's environment and working directory. `override` sets variables for this call
+ * (a value replaces NAME and NAME_FILE, undefined unsets both): the demo uses it to point every variable at its own
+ * services.
  */
 export const configFromProcess = <const N extends Need>({
   override = {},
@@ -122,13 +124,13 @@ export const configFromProcess = <const N extends Need>({
 }
 
 /**
- * Whether this process's environment has the variable, itself or as NAME_FILE: the demo and tests start their own
- * database if not.
+ * Whether this process's environment has the variable, as NAME or as NAME_FILE: if not, the demo and the tests start
+ * their own database.
  */
 export const isSetInProcess = (name: VariableName): boolean => isSet(process.env, name)
 
 /**
- * Whether PUBLIC_URL and every callback (`redirect_uri` of an import) must be https: with NODE_ENV=production or
- * TrueLayer's production host, which is the default.
+ * Whether PUBLIC_URL and every callback (`redirect_uri` of an import) must use https: they must with
+ * NODE_ENV=production or with TrueLayer's production host, which is the default.
  */
 export const requiresHttps = (config: Pick<Config<never>, 'httpsOnly'>): boolean => config.httpsOnly

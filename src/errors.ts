@@ -1,6 +1,6 @@
-// Every error code this program can record, once: whether it may pass by itself, what it says, where the runbook
-// explains it. Messages are shown to operators as they stand (board, logs, records), so none may carry a secret or an
-// address.
+// Every error code that this program can record, defined once: whether the error may pass by itself, its message, and
+// where the runbook explains it. Operators see the messages unchanged (board, logs, records), so no message may hold a
+// secret or an address.
 
 type Kind = 'transient' | 'permanent'
 
@@ -80,7 +80,7 @@ abstract class CodedError extends Error {
   }
 }
 
-/** May pass by itself: the queue tries again in seconds to minutes, then the record backs off. */
+/** An error that may pass by itself: the queue retries in seconds to minutes, then the record backs off. */
 export class TransientError extends CodedError {
   override readonly name = 'TransientError'
   /** Milliseconds the other side asked us to wait (`Retry-After`), if it did. */
@@ -92,18 +92,30 @@ export class TransientError extends CodedError {
   }
 }
 
-/** Will not pass by trying again: recorded, shown to the operator, explained in the runbook. */
+/** An error that a retry does not cure: recorded, shown to the operator, explained in the runbook. */
 export class PermanentError extends CodedError {
   override readonly name = 'PermanentError'
 }
 
 /**
- * A cursor of the event feed that this database's history does not have: it comes from another one, or from after a
- * backup that was restored.
+ * A write under a claim that another worker, a stop or an import has taken over: nothing of it was kept. Thrown by the
+ * store, answered by the frame of every job (processors/with-claim.ts); no step of a job catches it.
+ */
+export class StaleClaim extends Error {
+  override readonly name = 'StaleClaim'
+
+  constructor() {
+    super('the claim is stale')
+  }
+}
+
+/**
+ * A cursor of the event feed that this database's history does not have: the cursor comes from another history, or was
+ * given out after the backup that this database was restored from.
  */
 export class CursorUnknown extends Error {
   override readonly name = 'CursorUnknown'
 }
 
-/** Where `docs/runbook.md` explains a code: its heading's anchor. */
+/** Where `docs/runbook.md` explains the code: the anchor of its heading. */
 export const runbookAnchor = (code: ErrorCode): string => `docs/runbook.md#${code}`

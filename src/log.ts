@@ -1,5 +1,4 @@
-// The log: JSON lines by pino, pretty on a terminal. Everything passes through cleaning (log/clean.ts) before pino sees
-// it.
+// The log: JSON lines by pino, pretty-printed on a terminal. Everything is cleaned (log/clean.ts) before pino sees it.
 import { createRequire } from 'node:module'
 import { pino } from 'pino'
 import type { DestinationStream, Logger } from 'pino'
@@ -9,8 +8,8 @@ export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 's
 export type LogLevel = (typeof logLevels)[number]
 
 /**
- * What the rest of the program logs with. `message` is a fixed sentence; what varies goes into `fields`: ids, codes,
- * counts.
+ * The log as the rest of the program uses it. `message` is a fixed sentence; values that vary go into `fields`: ids,
+ * codes, counts.
  */
 export interface Log {
   debug(fields: object, message: string): void
@@ -32,7 +31,7 @@ const prettyStream = (fd: number): DestinationStream | undefined => {
 }
 
 const wrap = (sink: Logger): Log => ({
-  // An Error given as the fields themselves is cleaned like one given under a name.
+  // An Error passed as the fields themselves is cleaned like an Error in one of the fields.
   debug: (fields, message) => sink.debug(cleanFields(fields), scrub(message)),
   info: (fields, message) => sink.info(cleanFields(fields), scrub(message)),
   warn: (fields, message) => sink.warn(cleanFields(fields), scrub(message)),
@@ -48,9 +47,9 @@ const cleanFields = (fields: object): Record<string, unknown> => {
 }
 
 /**
- * Makes the program's log. `pretty` defaults to whether the destination is a terminal; `to` is standard output unless
- * said (commands that print data log to `stderr`). Lines are written synchronously, so none is lost when the process
- * ends.
+ * Makes the program's log. By default, lines are pretty-printed if the destination is a terminal, and `to` is standard
+ * output (commands that print data log to `stderr`). Lines are written synchronously, so no line is lost when the
+ * process ends.
  */
 export const makeLog = ({
   level,
@@ -72,7 +71,7 @@ export const makeLog = ({
       {
         level,
         timestamp: pino.stdTimeFunctions.isoTime,
-        // pino's own serializer of `err` would look for a stack and a message; ours has run already.
+        // pino's own serializer of `err` expects a stack and a message; our cleaning has already replaced the error.
         serializers: { err: (value: unknown) => value },
         formatters: { level: (label) => ({ level: label }) },
       },

@@ -1,5 +1,6 @@
-// Counts what happens, by standing between the parts: the store's settled facts, the provider's answers, the log's
-// alerts. Changes nothing of what passes through.
+// Counts what happens by wrapping the parts: the outcomes that the store committed, the provider's answers, the log's
+// alerts. Changes nothing that passes through.
+import { routeTraits } from './domain/routes.ts'
 import type { ErrorCode } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
@@ -8,7 +9,7 @@ import type { Store } from './store/port.ts'
 
 type AlertName = Parameters<Metrics['recordAlert']>[0]
 
-/** A log whose alerts are counted: a line with the field `alert`. */
+/** A log that also counts its alerts, the lines with the field `alert`. */
 export const meteredLog = (log: Log, metrics: Pick<Metrics, 'recordAlert'>): Log => {
   const count = (fields: object): object => {
     if ('alert' in fields) metrics.recordAlert(fields.alert as AlertName)
@@ -23,7 +24,7 @@ export const meteredLog = (log: Log, metrics: Pick<Metrics, 'recordAlert'>): Log
   }
 }
 
-/** Counts only what was really written: a write by somebody who had been overtaken is none. */
+/** Counts only what was really written: a write under a stale claim throws. */
 export const meteredStore = (store: Store, metrics: Metrics): Store => ({
   ...store,
   settleSending: async (claim, result, now, code) =>
@@ -32,21 +33,20 @@ export const meteredStore = (store: Store, metrics: Metrics): Store => ({
     counted(store.reschedule(claim, at, options), () => metrics.recordMessage(whyPostponed(options.code))),
   cancel: async (claim, now, reason) =>
     counted(store.cancel(claim, now, reason), () => metrics.recordMessage('cancelled')),
-  commitRenewal: async (claim, proof, connection) => {
-    const answer = await store.commitRenewal(claim, proof, connection)
-    if (answer === 'renewed') metrics.recordRenewal(proof.basis)
+  commitRenewal: async (claim, renewed) => {
+    const answer = await store.commitRenewal(claim, renewed)
+    if (answer === 'renewed') metrics.recordRenewal(renewed.proof.basis)
     return answer
   },
 })
 
-/** The mail server was away, it put this message off, or we hold it back ourselves. */
+/** The mail server was unavailable, it deferred this message, or Reconsent itself postponed the message. */
 const whyPostponed = (code: ErrorCode | undefined): 'away' | 'deferred' | 'postponed' =>
   code === 'mail-away' ? 'away' : code === 'mail-deferred' ? 'deferred' : 'postponed'
 
-const counted = async (write: Promise<boolean>, record: () => void): Promise<boolean> => {
-  const written = await write
-  if (written) record()
-  return written
+const counted = async (write: Promise<void>, record: () => void): Promise<void> => {
+  await write
+  record()
 }
 
 export const meteredProvider = (
@@ -55,7 +55,7 @@ export const meteredProvider = (
 ): GuardedProvider => ({
   makeLink: async (connection, request) => {
     const answer = await gate.makeLink(connection, request)
-    if (request.route === 'reauth') metrics.recordProviderCall('reauthuri', answer.kind)
+    if (routeTraits[request.route].urlByProvider) metrics.recordProviderCall('reauthuri', answer.kind)
     return answer
   },
   exchangeCode: async (connection, request) => {

@@ -1,4 +1,4 @@
-// The numbers of one process, for Prometheus. Labels come from short lists; anything else is counted as `other`, so
+// The metrics of one process, for Prometheus. Labels come from short lists; any other value is counted as `other`, so
 // that nothing a stranger sends can become a label.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Proof } from './domain/proof.ts'
@@ -8,15 +8,14 @@ import type { CallbackAnswer, RecordKind } from './store/port.ts'
 export interface Counts {
   /** Consents by status. */
   readonly consents: Readonly<Record<string, number>>
-  /** Since the last good sweep; undefined when there was none. */
+  /** Time since the last successful sweep; undefined when there was none. */
   readonly sweepAgeSeconds: number | undefined
-  /** How long the longest overdue record of each kind has waited; 0 when none does. */
+  /** How long the longest overdue record of each kind has waited; 0 when none is overdue. */
   readonly overdueSeconds?: Readonly<Partial<Record<RecordKind, number>>> | undefined
-  /** How long the oldest event without a place in the feed has waited; 0 when none does. */
+  /** How long the oldest event without a place in the feed has waited; 0 when there is none. */
   readonly feedLagSeconds?: number | undefined
   /**
-   * What an operator should look at: consents without a usable address, messages and exchanges of unknown outcome,
-   * holds.
+   * What an operator should look at: consents without a usable address, messages and exchanges in doubt, open circuits.
    */
   readonly attention?: Readonly<Partial<Record<(typeof attentions)[number], number>>> | undefined
 }
@@ -76,11 +75,11 @@ export interface Metrics {
   /** A proven renewal, by what proved it. */
   recordRenewal(basis: string): void
   recordCallback(answer: (typeof callbackAnswers)[number]): void
-  /** `route` is the pattern, never the address. */
+  /** `route` is the route's pattern, never the address. */
   recordHttp(request: { method: string; route: string; status: number; seconds: number }): void
-  /** Whether the queue's backend took what was last tried on it. */
+  /** Whether the queue's backend accepted the last test write. */
   recordQueue(usable: boolean): void
-  /** The alerts of the log, by their name. */
+  /** Counts an alert of the log, by its name. */
   recordAlert(name: (typeof alerts)[number]): void
 }
 
@@ -97,9 +96,8 @@ const combinations = (labels: LabelValues): Record<string, string>[] =>
   )
 
 /**
- * Counts one by labels from closed lists. Each combination is there from the start, at zero: Prometheus sees a rise
- * only from a value that it has seen before, and a counter that began with its first failure would keep the alert on
- * failures silent.
+ * Counts by labels from closed lists. Each combination exists from the start, at zero: Prometheus sees a rise only from
+ * a value that it has seen before. If a counter began with its first failure, the alert on failures would stay silent.
  */
 const countBy = <Labels extends LabelValues>(registry: Registry, name: string, help: string, labels: Labels) => {
   const counter = new Counter({ name, help, labelNames: Object.keys(labels), registers: [registry] })
@@ -112,12 +110,14 @@ const countBy = <Labels extends LabelValues>(registry: Registry, name: string, h
 }
 
 /**
- * Longer than any usual interval between two scrapes would be too stale, shorter would let scrapes load the database.
+ * How long counts are reused. More than a usual interval between two scrapes would be too stale; with less, scrapes
+ * would load the database.
  */
 const COUNTS_LAST_MS = 15_000
 
 /**
- * `collectCounts` asks the database, at most every 15 s; a failure takes its numbers out instead of leaving old ones.
+ * `collectCounts` queries the database, at most every 15 s; when it fails, its metrics are missing instead of showing
+ * old values.
  */
 export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Counts> }): Metrics => {
   const registry = new Registry()
@@ -154,7 +154,7 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
     answer: callbackAnswers,
   })
   const countAlert = countBy(registry, 'reconsent_alerts_total', 'Alerts raised in the log, by name.', { name: alerts })
-  // Its routes are not known here; no alert asks for it.
+  // The routes are not known here, so nothing starts at zero; no alert uses this counter.
   const requests = new Counter({
     name: 'reconsent_http_requests_total',
     help: 'HTTP requests, by method, route pattern and status.',
@@ -210,7 +210,7 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
     help:
       'How long the oldest committed event without a place in the feed has waited since it was written; 0 when ' +
       'none waits.',
-    // As for the sweep below: a number that is not known is missing, not 0.
+    // Like the sweep's age below: an unknown number is missing, not 0.
     labelNames: ['feed'],
     registers,
     async collect() {
@@ -232,8 +232,8 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
   })
   new Gauge({
     name: 'reconsent_sweep_age_seconds',
-    help: 'Since the last good sweep, whichever process did it. Missing when there was none.',
-    // A gauge without labels always shows a number; one label, always the same, lets it be missing.
+    help: 'Since the last successful sweep, whichever process did it. Missing when there was none.',
+    // A gauge without labels always shows a number; with one label, always the same, the number can be missing.
     labelNames: ['queue'],
     registers,
     async collect() {
@@ -263,7 +263,7 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
   }
 }
 
-/** One question at a time and at most every 15 s; undefined while it cannot be answered. */
+/** Queries at most every 15 s, and shares the answer until then; undefined while the counts cannot be read. */
 const rememberCounts = (collectCounts: () => Promise<Counts>) => {
   let asked: { readonly at: number; readonly counts: Promise<Counts | undefined> } | undefined
   return async (): Promise<(Counts & { ageSeconds(): number }) | undefined> => {

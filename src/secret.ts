@@ -1,5 +1,5 @@
-// A value that must never be printed: tokens, codes, links, states, verifiers. Printing, logging or serialising it
-// shows a mark.
+// A value that must never be printed: tokens, codes, links, states, verifiers. Printing, logging or serialising the
+// value shows `[secret]` instead.
 import { inspect } from 'node:util'
 
 const MARK = '[secret]'
@@ -11,7 +11,7 @@ export class Secret {
     this.#value = value
   }
 
-  /** The value itself. Call it only where it leaves for its destination, never to keep it in a variable. */
+  /** The value itself. Call this only where the value leaves for its destination, never to keep it in a variable. */
   reveal(): string {
     return this.#value
   }

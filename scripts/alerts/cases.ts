@@ -1,5 +1,6 @@
-// The rule tests of deploy/alerts.yaml: for each alert a case in which it fires and one just short of it, and companies
-// without trouble, in which none does. A new alert gets its case in one of these files: `npm run check` asks for it.
+// The rule tests of deploy/alerts.yaml: for each alert a case in which it fires and a case just short of it, and
+// companies without trouble, in which no alert fires. `npm run check` demands a case for each new alert, in one of
+// these files.
 import { clean } from './cases/clean.ts'
 import { feed } from './cases/feed.ts'
 import { messages } from './cases/messages.ts'

@@ -1,4 +1,4 @@
-// The names of the series that the cases show, as the program writes them: labels in its order.
+// The names of the series in the cases, as the program writes them, with labels in the program's order.
 
 export const DAY = 24 * 60
 

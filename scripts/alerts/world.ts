@@ -1,15 +1,15 @@
 // What Prometheus sees of the processes in a rule test: the series of the program's own registry, as a process without
-// trouble shows them, but for what the case says. A series that the program does not have is an error, so that a
-// renamed one cannot silence an alert.
+// trouble shows them, with the changes that the case names. A series that the program does not have is an error, so
+// that renaming a series cannot silence an alert.
 import { makeMetrics } from '../../src/metrics.ts'
 import type { Fired, Process, RuleCase, Shown } from './rule-case.ts'
 
-/** Series of one process without trouble, by how a rule would ask for them, and their values; histograms left out. */
+/** The series of one process without trouble, as a rule would name them, with their values; without histograms. */
 export type CleanSeries = ReadonlyMap<string, number>
 
 /**
- * A database with everything in it that is counted, and nothing that is late. A gauge that a process may leave out must
- * be in here.
+ * The numbers of a database that contains everything that is counted, and nothing late. A gauge that a process may
+ * leave out must be in here.
  */
 export const cleanSeries = async (): Promise<CleanSeries> => {
   const { registry, recordQueue } = makeMetrics({
@@ -47,7 +47,7 @@ const withLabels = (series: string, labels: string): string =>
 
 type Values = readonly (number | 'stale' | undefined)[]
 
-/** In promtool's notation, equal ones in a row together. */
+/** In promtool's notation, with equal values in a row joined. */
 const notation = (values: Values): string => {
   const runs: { value: Values[number]; times: number }[] = []
   for (const value of values) {
@@ -62,7 +62,9 @@ const notation = (values: Values): string => {
   return words.join(' ')
 }
 
-/** One value for each scrape. Where a series is left out or its process ends, Prometheus marks that it has ended. */
+/**
+ * One value for each scrape. Where a series is left out or its process ends, Prometheus marks the end of the series.
+ */
 const scraped = (minutes: readonly number[], { from = 0, until = Infinity }: Process, shown: Shown): Values => {
   const values = minutes.map((minute) => (minute >= from && minute <= until ? shown(minute) : undefined))
   return values.map((value, index) => value ?? (values[index - 1] === undefined ? undefined : 'stale'))
@@ -91,7 +93,7 @@ export interface Rule {
   readonly annotations: Readonly<Record<string, string>>
 }
 
-/** With the labels that the case names, in the rule's words too. */
+/** What the case expects of this rule: with the labels that the case names, also in the rule's annotations. */
 const expected = ({ alert, labels, annotations }: Rule, fired: readonly Fired[]) =>
   fired.flatMap((one) => {
     const named: Readonly<Record<string, string>> = typeof one === 'string' ? { alert: one } : one

@@ -1,5 +1,6 @@
-// Repeats the steps of a Dockerfile in folders, one per stage, without Docker: COPY copies, RUN runs with the stage's
-// folder as /. What the base image brings (Node, npm) must be there; RUN lines must not name absolute paths.
+// Repeats the steps of a Dockerfile without Docker, in one folder per stage: COPY copies, RUN runs with the stage's
+// folder in place of /. The programs of the base image (Node, npm) must be there already; RUN lines must not name
+// absolute paths.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cp, mkdir, stat } from 'node:fs/promises'
@@ -7,9 +8,9 @@ import { basename, join, posix, relative, resolve } from 'node:path'
 import { execForm, type Instruction } from './dockerfile.ts'
 
 export interface Image {
-  /** The folder that is `/` of the last stage. */
+  /** The folder that stands for `/` of the last stage. */
   readonly root: string
-  /** Inside it. */
+  /** A path inside `root`. */
   readonly workdir: string
   readonly env: Readonly<Record<string, string>>
   readonly user: string | undefined
@@ -26,9 +27,9 @@ export interface BuildOptions {
   readonly instructions: readonly Instruction[]
   readonly context: string
   readonly isIgnored: (path: string) => boolean
-  /** Empty. Each stage gets a folder in it. */
+  /** An empty folder, in which each stage gets a folder of its own. */
   readonly into: string
-  /** For RUN. */
+  /** The environment for RUN. */
   readonly env: Readonly<Record<string, string | undefined>>
   readonly say: (line: string) => void
 }
@@ -54,7 +55,7 @@ const copy = async (
   if (flags['from'] !== undefined && from === undefined)
     throw new Error(`COPY --from=${flags['from']}: there is no such stage`)
   const source = from?.root ?? options.context
-  // Nothing below an ignored folder is let in again by our .dockerignore: a folder may be judged before its files.
+  // Our .dockerignore lets in nothing below an ignored folder, so that a folder may be judged before its files.
   const filter = (path: string): boolean => {
     const inContext = relative(options.context, path)
     return from !== undefined || inContext === '' || !options.isIgnored(inContext)
@@ -71,7 +72,7 @@ const copy = async (
   }
 }
 
-/** Answers the last stage. Rejects at the first step that fails, with its output. */
+/** Returns the last stage. Rejects at the first step that fails, with its output. */
 export const buildImage = async (options: BuildOptions): Promise<Image> => {
   const { instructions, into, say } = options
   const stages = new Map<string, Stage>()

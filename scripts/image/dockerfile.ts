@@ -1,10 +1,10 @@
-// Reads a Dockerfile and a .dockerignore, as far as ours go. Knows nothing of running them.
+// Reads a Dockerfile and a .dockerignore, as far as the project's own files need it. Runs nothing.
 
 export interface Instruction {
   readonly name: string
-  /** Leading `--name=value`. */
+  /** The leading `--name=value`. */
   readonly flags: Readonly<Record<string, string>>
-  /** The rest, variables of ARG filled in. */
+  /** The rest of the line, with the variables of ARG filled in. */
   readonly text: string
 }
 
@@ -20,7 +20,7 @@ const readFlags = (text: string): { flags: Record<string, string>; rest: string 
   return { flags, rest }
 }
 
-/** In order; ARG is used up: its default stands wherever the variable does. */
+/** The instructions in order, without ARG: the default of each ARG replaces its variable. */
 export const readDockerfile = (source: string): Instruction[] => {
   const lines = source.split('\n').filter((line) => !line.trimStart().startsWith('#'))
   const logical = lines
@@ -40,7 +40,7 @@ export const readDockerfile = (source: string): Instruction[] => {
       variables.set(variable, value)
       continue
     }
-    // A shell has variables of its own.
+    // RUN is not filled in: a shell has variables of its own.
     const { flags, rest } = readFlags(name === 'RUN' ? text : fill(text))
     instructions.push({ name, flags, text: rest })
   }
@@ -62,7 +62,7 @@ const patternOf = (glob: string): RegExp => {
   return new RegExp(`^${escaped}(?:/|$)`)
 }
 
-/** Whether a path of the context is left out: the last line that matches it, or a folder it is in, decides. */
+/** Whether a path of the context is left out: the last line decides that matches the path or a folder above it. */
 export const readDockerignore = (source: string): ((path: string) => boolean) => {
   const rules = source
     .split('\n')

@@ -37,7 +37,7 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   demo: { summary: 'see it all work on this machine', load: async () => import('./demo.ts') },
   simulator: {
     summary: 'run the simulated TrueLayer, bank and inbox alone',
-    load: async () => import('./simulator.ts'),
+    load: async () => (await import('./simulator.ts')).load(),
   },
 }
 

@@ -1,5 +1,6 @@
 // `demo`: a whole company on this machine.
 import type { Command } from './command.ts'
+import { fromDevelopment } from './development.ts'
 
 export const command: Command = {
   usage: 'demo [--auto]',
@@ -14,7 +15,7 @@ end is the right one.`,
   examples: ['reconsent demo', 'reconsent demo --auto'],
   run: async (call) => {
     // Only here: its parts are development packages, and production must not load it.
-    const { runDemo } = await import('../demo/command.ts')
+    const { runDemo } = await fromDevelopment(async () => import('../../simulator/demo/command.ts'))
     return runDemo({ auto: call.flag('auto') })
   },
 }

@@ -9,8 +9,8 @@ import { table, whenText } from './text.ts'
 export const command: Command = {
   usage: 'explain ID [--json]',
   about: `Shows every rule that was looked at and which one decided, what is next and when, the state of each rung
-of the ladder, and what was due and is not sent, and why. Asks the same rules as the jobs; changes
-nothing.`,
+of the ladder, what a code that came waits for, and what was due and is not sent, and why. Asks the same
+rules as the jobs; changes nothing.`,
   arguments: ['ID'],
   options: { json },
   examples: ['reconsent explain cred-123'],
@@ -42,7 +42,7 @@ nothing.`,
 }
 
 const sections = (explanation: Explanation, now: DateTime): string[] => {
-  const { trail, next, rungs, suppressed } = explanation
+  const { trail, next, rungs, attempts, suppressed } = explanation
   return [
     table([
       ['window opens', whenText(explanation.windowOpensAt, now)],
@@ -63,6 +63,19 @@ const sections = (explanation: Explanation, now: DateTime): string[] => {
           detail ?? '',
         ]),
       ),
+    ...(attempts.length === 0
+      ? []
+      : [
+          `Codes whose outcome is not known yet\n` +
+            table(
+              attempts.map(({ id, status, at, code, step }) => [
+                `  ${id}`,
+                status,
+                `${whenText(at, now)}${code === undefined ? '' : ` (${code})`}`,
+                `${step.do}: ${step.reason}`,
+              ]),
+            ),
+        ]),
     suppressed.length === 0 ? 'Suppressed: nothing' : `Suppressed\n${suppressed.map((line) => `  ${line}`).join('\n')}`,
   ]
 }

@@ -6,6 +6,7 @@ import { ImportFileError } from '../import/file-error.ts'
 import { scrub } from '../log/clean.ts'
 import { DatabaseTrouble, troubleWords } from '../postgres/trouble.ts'
 import { CommandFailed, UsageError } from './command.ts'
+import { NotInstalled } from './development.ts'
 
 export interface Failure {
   readonly exitCode: 1 | 2
@@ -14,26 +15,11 @@ export interface Failure {
 
 export const describeFailure = (error: unknown): Failure => {
   if (error instanceof UsageError || error instanceof ConfigError) return { exitCode: 2, message: error.message }
+  if (error instanceof NotInstalled) return { exitCode: 2, message: error.message }
   if (error instanceof CommandFailed || error instanceof ImportFileError) return { exitCode: 1, message: error.message }
   if (error instanceof DatabaseTrouble) return { exitCode: error.isConfiguration ? 2 : 1, message: error.message }
   if (error instanceof TransientError || error instanceof PermanentError) return { exitCode: 1, message: error.message }
-  const missing = missingPackage(error)
-  if (missing !== undefined) {
-    return {
-      exitCode: 2,
-      message: `this command needs the development packages (${missing} is missing): run npm ci without --omit=dev`,
-    }
-  }
   return { exitCode: 1, message: troubleWords(error) ?? unexpected(error) }
-}
-
-/** A package by its name, or a room that production installations leave out; no other file of ours. */
-const missingPackage = (error: unknown): string | undefined => {
-  if ((error as { code?: unknown } | null)?.code !== 'ERR_MODULE_NOT_FOUND' || !(error instanceof Error))
-    return undefined
-  const [, name, room] =
-    /Cannot find (?:package '([^']+)'|module '[^']*\/(src\/(?:demo|simulator|embedded)\/))/.exec(error.message) ?? []
-  return name ?? room
 }
 
 /** Codes from the error and from what caused it, outermost last: the innermost knows best. */
@@ -45,8 +31,8 @@ const codesOf = (error: unknown, depth = 0): string[] => {
     (meta as Record<string, unknown> | undefined)?.['driverAdapterError'],
     ...(Array.isArray(errors) ? (errors as unknown[]) : []),
   ]
-  return [...inner.flatMap((one) => codesOf(one, depth + 1)), originalCode, code].filter(
-    (one): one is string => typeof one === 'string',
+  return [...inner.flatMap((layer) => codesOf(layer, depth + 1)), originalCode, code].filter(
+    (layer): layer is string => typeof layer === 'string',
   )
 }
 

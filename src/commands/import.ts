@@ -35,14 +35,14 @@ in. Exit code 1 if any row was bad.`,
     const format = oneOf(call, 'format', ['ndjson', 'csv'])
     await checkFile(file)
     return withStore(['keys', 'ownHost'], async ({ store, clock, config }) => {
-      const told = tell(call)
+      const report = reportTo(call)
       const run = importConsents({
         store,
         clock,
         httpsOnly: config.httpsOnly,
         ...config.ownHost,
         correct: call.flag('correct'),
-        ...told,
+        ...report,
       })
       const input = file === '-' ? process.stdin : createReadStream(file)
       const counts = await run(readRows(input, format ?? (file === '-' ? undefined : formatByName(file))))
@@ -50,8 +50,8 @@ in. Exit code 1 if any row was bad.`,
       if (call.flag('json'))
         await call.terminal.json({
           ...counts,
-          problems: told.problems,
-          problems_left_off: Math.max(0, counts.bad - told.problems.length),
+          problems: report.problems,
+          problems_left_off: Math.max(0, counts.bad - report.problems.length),
         })
       else await call.terminal.line(summary(counts))
       return counts.bad > 0 ? 1 : 0
@@ -69,7 +69,7 @@ const checkFile = async (file: string): Promise<void> => {
   if (found.isDirectory()) throw new UsageError(`this is a folder, not a file: ${file}`)
 }
 
-const tell = ({ terminal }: Call) => {
+const reportTo = ({ terminal }: Call) => {
   const started = Date.now()
   let toldAt = started
   const problems: Complaint[] = []

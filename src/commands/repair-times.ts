@@ -165,12 +165,12 @@ const report = async (
     await list(
       call,
       'Cannot be proven, left alone: import these consents, or look at them',
-      unproven.map((one) => [one.credentialsId, one.record, one.reason]),
+      unproven.map((value) => [value.credentialsId, value.record, value.reason]),
     )
     await list(
       call,
       'What the wrong instants led to, for an operator: see docs/runbook.md',
-      aftermath.map((one) => [one.credentialsId, one.kind, one.detail]),
+      aftermath.map((consent) => [consent.credentialsId, consent.kind, consent.detail]),
     )
   }
   if (!apply && shifted > 0) terminal.note('nothing was changed: run it with --apply')

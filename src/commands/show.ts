@@ -83,43 +83,43 @@ const sections = (
     part(
       'Renewals',
       ['CYCLE', 'STATUS', 'ROUTE', 'OPENED', 'CLOSED', 'WHY'],
-      renewals.map((one) => [
-        String(one.cycle),
-        one.status,
-        one.route ?? '-',
-        dateText(one.openedAt),
-        dateText(one.closedAt),
-        one.reason,
+      renewals.map((renewal) => [
+        String(renewal.cycle),
+        renewal.status,
+        renewal.route ?? '-',
+        dateText(renewal.openedAt),
+        dateText(renewal.closedAt),
+        renewal.reason,
       ]),
     ),
     part(
       'Attempts at the bank',
       ['ISSUED', 'STATUS', 'ROUTE', 'HANDED OUT', 'CODE', 'ERROR'],
-      authorisations.map((one) => [
-        dateText(one.issuedAt),
-        one.status,
-        one.route,
-        dateText(one.handedOutAt),
-        dateText(one.codeReceivedAt),
-        one.errorCode ?? '-',
+      authorisations.map((attempt) => [
+        dateText(attempt.issuedAt),
+        attempt.status,
+        attempt.route,
+        dateText(attempt.handedOutAt),
+        dateText(attempt.codeReceivedAt),
+        attempt.errorCode ?? '-',
       ]),
     ),
     part(
       'Messages',
       ['CYCLE', 'RUNG', 'CHANNEL', 'STATUS', 'SENT', 'ERROR'],
-      notifications.map((one) => [
-        String(one.cycle),
-        one.rung,
-        one.channel,
-        one.status,
-        dateText(one.sentAt),
-        one.errorCode ?? '-',
+      notifications.map((message) => [
+        String(message.cycle),
+        message.rung,
+        message.channel,
+        message.status,
+        dateText(message.sentAt),
+        message.errorCode ?? '-',
       ]),
     ),
     part(
       'Events',
       ['SEQ', 'AT', 'EVENT', 'BY', 'WHY'],
-      events.map((one) => [String(one.seq), dateText(one.at), one.type, one.actor, one.reason ?? '']),
+      events.map((event) => [String(event.seq), dateText(event.at), event.type, event.actor, event.reason ?? '']),
     ),
   ]
 }

@@ -57,7 +57,7 @@ const reopen = async (call: Call, opened: Opened<never>): Promise<number> => {
     for (const { consent } of reopened) becomes[consent.status] = (becomes[consent.status] ?? 0) + 1
     if (asJson && reopened.length > 0)
       await terminal.write(
-        `${total === 0 ? '' : ','}\n${reopened.map((one) => JSON.stringify(jsonOf(one))).join(',\n')}`,
+        `${total === 0 ? '' : ','}\n${reopened.map((consent) => JSON.stringify(jsonOf(consent))).join(',\n')}`,
       )
     if (!asJson && reopened.length > 0)
       await terminal.line(table([...(total === 0 ? [HEADER] : []), ...reopened.map(cellsOf)]))

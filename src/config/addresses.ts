@@ -1,5 +1,5 @@
-// Checks the network addresses of the configuration. Answers say what is wrong and never repeat the address: it may
-// hold a password.
+// Checks the network addresses of the configuration. The results say what is wrong and never repeat the address,
+// because it may contain a password.
 import { accessSync, constants } from 'node:fs'
 
 const loopback = /^(?:localhost|(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
@@ -10,7 +10,7 @@ type Checked = { readonly url: URL } | { readonly problem: string }
 
 const parts = ['username', 'password', 'pathname', 'search'] as const
 
-/** Address of a server we log in to: scheme, host, and whatever its client understands. */
+/** Parses the address of a server that we log in to: scheme, host, and whatever the server's client understands. */
 export const parseServerAddress = (text: string, schemes: readonly string[]): Checked => {
   const example = `${schemes[0]}://user:password@host`
   if (!URL.canParse(text)) {
@@ -21,10 +21,10 @@ export const parseServerAddress = (text: string, schemes: readonly string[]): Ch
   const url = new URL(text)
   if (!schemes.includes(url.protocol.slice(0, -1)))
     return { problem: `must begin with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}` }
-  // PostgreSQL over a Unix socket names it in ?host=.
+  // An address of PostgreSQL over a Unix socket has no host, but names the socket in ?host=.
   if (url.hostname === '' && !url.searchParams.get('host')) return { problem: `names no host: write it as ${example}` }
   try {
-    // Where it is sent on, a NUL ends the value, and what follows is taken for another.
+    // A NUL ends a value in PostgreSQL's protocol, for example; the server would read the rest as the next value.
     if (parts.some((part) => decodeURIComponent(url[part]).includes('\0')))
       return { problem: 'has a %00 in it, which no server takes' }
   } catch {
@@ -33,7 +33,10 @@ export const parseServerAddress = (text: string, schemes: readonly string[]): Ch
   return { url }
 }
 
-/** Address of a web service that paths are added to: scheme, host, perhaps a path; without its final slash. */
+/**
+ * Parses the address of a web service, to which paths are added: scheme, host, perhaps a path. `base` has no final
+ * slash.
+ */
 export const parseWebAddress = (
   text: string,
 ): { readonly url: URL; readonly base: string } | { readonly problem: string } => {
@@ -46,7 +49,7 @@ export const parseWebAddress = (
   return { url, base: `${url.origin}${url.pathname}`.replace(/\/+$/, '') }
 }
 
-/** Of the files that an address names as its parameters, the first that cannot be read. */
+/** The problem with the first file that an address names in its parameters and that cannot be read, if there is one. */
 export const unreadableFile = (files: { readonly [Name in 'ca' | 'cert' | 'key']?: string }): string | undefined => {
   for (const name of ['ca', 'cert', 'key'] as const) {
     try {

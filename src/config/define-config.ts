@@ -1,14 +1,16 @@
-// The types of worker.config.ts. Imports nothing, so that a policy file costs nothing to load.
+// The types of worker.config.ts. Imports nothing, so that loading a policy file loads nothing else.
 
 /** A whole number and a unit: ms, s, m, h, d, w. */
 export type DurationText = `${number}${'ms' | 's' | 'm' | 'h' | 'd' | 'w'}`
 
-/** How a renewal is made: `reauth` keeps the connection, `full` is a full authentication and makes a new one. */
+/**
+ * How a consent is renewed: `reauth` keeps the connection, `full` is a full authentication and makes a new connection.
+ */
 export type RouteText = 'reauth' | 'full'
 
 /**
- * What `worker.config.ts` may say. Everything has a default but the company's name; docs/configuration.md explains
- * each.
+ * What `worker.config.ts` may contain. Everything but the company's name has a default; docs/configuration.md explains
+ * each key.
  */
 export interface PolicyInput {
   readonly sweep?: { readonly cron?: string }
@@ -47,5 +49,5 @@ export interface PolicyInput {
   }
 }
 
-/** Gives a policy its types, and returns it as it is. */
+/** Returns the policy unchanged; it only gives it its type. */
 export const defineConfig = (policy: PolicyInput): PolicyInput => policy

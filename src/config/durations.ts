@@ -8,9 +8,9 @@ const PATTERN = /^(\d{1,9})(ms|s|m|h|d|w)$/
 const HOW = "write a whole number and a unit (ms, s, m, h, d, w), such as '10m' or '90d'"
 
 /**
- * Reads `'10m'` and the like: milliseconds `ms`, seconds `s`, minutes `m`, hours `h`, days `d`, weeks `w` (there are no
- * months). The Duration keeps its unit, so days stay calendar days when added. Anything else is answered with what is
- * wrong.
+ * Parses `'10m'` and the like: milliseconds `ms`, seconds `s`, minutes `m`, hours `h`, days `d`, weeks `w` (there are
+ * no months). The Duration keeps its unit, so days stay calendar days when added. For any other value the result says
+ * what is wrong.
  */
 export const parseDuration = (value: unknown): Duration | { readonly problem: string } => {
   if (typeof value === 'number') return { problem: `${value} has no unit: ${HOW}` }
@@ -20,7 +20,7 @@ export const parseDuration = (value: unknown): Duration | { readonly problem: st
   return Duration.fromObject({ [units[match[2] as Unit]]: Number(match[1]) })
 }
 
-/** A duration between two others, both allowed. */
+/** Parses a duration that must lie between two others, both included. */
 export const parseDurationWithin = (
   value: unknown,
   [least, most]: readonly [string, string],

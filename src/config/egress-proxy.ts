@@ -1,4 +1,5 @@
-// HTTPS_PROXY and NO_PROXY: the way out to the provider. The lower-case names win, as with curl and Node.
+// HTTPS_PROXY and NO_PROXY: the proxy through which the provider is reached. The lower-case names take precedence, as
+// with curl and Node.
 import { Secret } from '../secret.ts'
 import { parseServerAddress } from './addresses.ts'
 import type { Report } from './problems.ts'
@@ -9,7 +10,7 @@ export interface ProxySection {
   readonly bypass: readonly string[]
 }
 
-/** Undefined: no proxy. `wrong` when there is one that cannot be used; it is reported. */
+/** Undefined without a proxy. `wrong` when the proxy's address is unusable, which is then reported. */
 export const readProxy = (variables: VariableReader, report: Report): ProxySection | undefined | 'wrong' => {
   const where = variables.find('https_proxy') === undefined ? 'HTTPS_PROXY' : 'https_proxy'
   const text = variables.find(where)

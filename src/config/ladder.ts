@@ -1,4 +1,5 @@
-// The reminder ladder and quiet hours as the policy writes them, checked and parsed. What they mean is the domain's.
+// Checks and parses the reminder ladder and the quiet hours as written in the policy. What they mean is decided in the
+// domain.
 import type { QuietHours, RungOffset } from '../domain/policy.ts'
 
 type Parsed<T> =
@@ -16,12 +17,12 @@ const parseRung = (entry: unknown): RungOffset | string => {
   const days = Number(digits)
   const name = days === 0 ? '0d' : `${sign}${days}d`
   if (days !== 0 && sign === '') return `'${entry}' has no sign: '-${days}d' is before expiry, '+${days}d' after it`
-  // One spelling each: the name is the rung's identity in the ledger.
+  // Each rung has one spelling only, because its name identifies the rung in the ledger.
   if (entry !== name) return `write '${entry}' as '${name}'`
   return { name, days: sign === '-' ? -days : days }
 }
 
-/** Offsets in any order; the answer is sorted. */
+/** Accepts offsets in any order and returns them sorted. */
 export const parseLadder = (entries: readonly unknown[]): Parsed<readonly RungOffset[]> => {
   if (entries.length === 0)
     return { problems: [{ what: 'is empty, so nobody would ever be asked: give at least one offset' }] }
@@ -38,8 +39,8 @@ export const parseLadder = (entries: readonly unknown[]): Parsed<readonly RungOf
 }
 
 /**
- * Rungs no consent can ever reach: before it was given, or when its grace is over. Days are those of the longest-lived
- * consents.
+ * Rungs that no consent can reach, because they fall before the consent was given or after its grace window. The two
+ * numbers of days are the longest that any consent has.
  */
 export const unreachableRungs = (ladder: readonly RungOffset[], validityDays: number, graceDays: number): string[] => [
   ...ladder
@@ -57,7 +58,7 @@ const TIME = /^([01]\d|2[0-3]):([0-5]\d)$/
 const DAY = 24 * 60
 const MIN_OPEN = 60
 
-/** Minutes since midnight of a wall time `HH:mm`; undefined when it is none. */
+/** Minutes from midnight to a wall time `HH:mm`; undefined when the text is not a wall time. */
 const minutesOf = (time: string): number | undefined => {
   const match = TIME.exec(time)
   return match === null ? undefined : Number(match[1]) * 60 + Number(match[2])
@@ -65,7 +66,7 @@ const minutesOf = (time: string): number | undefined => {
 
 export const isWallTime = (time: string): boolean => minutesOf(time) !== undefined
 
-/** What is wrong with quiet hours whose two times are each well-formed. */
+/** What is wrong with quiet hours whose two times are well-formed in themselves. */
 export const quietHoursProblem = ({ from, to }: QuietHours): string | undefined => {
   const quiet = ((minutesOf(to) ?? 0) - (minutesOf(from) ?? 0) + DAY) % DAY
   if (quiet === 0) return 'from and to are the same time, which could mean always or never: write false for never'

@@ -1,4 +1,5 @@
-// Finds and loads the policy file: worker.config.ts, or what RECONSENT_CONFIG names. Does not look at what it says.
+// Finds and loads the policy file: worker.config.ts, or the file named by RECONSENT_CONFIG. Does not check the policy
+// inside.
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, extname, resolve } from 'node:path'
@@ -10,16 +11,19 @@ export const POLICY_FILE = 'worker.config.ts'
 const EXTENSIONS = ['.ts', '.mts', '.js', '.mjs', '.cjs', '.json']
 
 export interface PolicyFile {
-  /** As the operator knows it: for messages. */
+  /** The file's name without its folder, for messages. */
   readonly name: string
   readonly policy: object
 }
 
-/** The path a `RECONSENT_CONFIG` means: a file URL, or a path from the working directory. */
+/** The path that `RECONSENT_CONFIG` names: a file URL, or a path relative to the working directory. */
 const pathOf = (named: string, cwd: string): string =>
   named.startsWith('file:') ? fileURLToPath(named) : resolve(cwd, named)
 
-/** The first line of an error's message: the operator's own file is at fault, and they need to see how. */
+/**
+ * The first line of an error's message. It may be shown, because the error is in the operator's own file and they need
+ * to see it.
+ */
 const reasonOf = (error: unknown): string => {
   const text = error instanceof Error ? `${error.name}: ${error.message}` : 'it threw something that is not an Error'
   return (text.split('\n')[0] ?? '').slice(0, 200)
@@ -47,8 +51,9 @@ const load = async (path: string): Promise<{ readonly value: unknown } | { reado
 }
 
 /**
- * Loads the policy. Without a file in the default place it is empty, and all defaults hold; a file that was named must
- * be there. What cannot be loaded is reported, and the answer is undefined.
+ * Loads the policy. When no file is named and the default file does not exist, the policy is empty and all defaults
+ * apply; a file that RECONSENT_CONFIG names must exist. Reports a file that cannot be loaded, and then returns
+ * undefined.
  */
 export const loadPolicyFile = async (
   named: string | undefined,

@@ -1,5 +1,5 @@
-// Turns what zod finds wrong with a policy into problems that name the key, say what is wrong, and suggest what was
-// meant.
+// Turns the issues that zod finds in a policy into problems that name the key, say what is wrong, and suggest what was
+// probably meant.
 import { z } from 'zod'
 import type { Problem } from './problems.ts'
 import { nearest } from './suggest.ts'
@@ -7,26 +7,26 @@ import { nearest } from './suggest.ts'
 type Issue = z.core.$ZodIssue
 type Path = readonly PropertyKey[]
 
-/** A name without a letter to be seen is shown in quotes: a problem must have a place. */
+/** A blank name is put in quotes, so that the problem still names a place. */
 const shown = (name: string): string => (name.trim() === '' ? `'${name}'` : name)
 
-/** `ladder[2]`, `timing.retry.attempts`. */
+/** The path as text: `ladder[2]`, `timing.retry.attempts`. */
 export const pathText = (path: Path): string =>
   path
     .map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index === 0 ? '' : '.'}${shown(String(part))}`))
     .join('')
 
-/** Steps through defaults, options and transformations to the schema that says what may be written. */
-const written = (schema: z.core.$ZodType): z.core.$ZodType => {
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodPrefault) return written(schema.def.innerType)
-  if (schema instanceof z.ZodPipe) return written(schema.def.in)
-  // "false or something": the something.
-  if (schema instanceof z.ZodUnion) return written(schema.def.options.at(-1) ?? schema)
+/** Unwraps defaults, optionals and transformations to reach the schema of what the file may contain. */
+const unwrapSchema = (schema: z.core.$ZodType): z.core.$ZodType => {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodPrefault) return unwrapSchema(schema.def.innerType)
+  if (schema instanceof z.ZodPipe) return unwrapSchema(schema.def.in)
+  // A union is always "false or something"; its last option is the something.
+  if (schema instanceof z.ZodUnion) return unwrapSchema(schema.def.options.at(-1) ?? schema)
   return schema
 }
 
 const keysAt = (schema: z.core.$ZodType, path: Path): string[] => {
-  const here = written(schema)
+  const here = unwrapSchema(schema)
   const [first, ...rest] = path
   if (here instanceof z.ZodRecord) return first === undefined ? [] : keysAt(here.def.valueType, rest)
   if (!(here instanceof z.ZodObject)) return []
@@ -37,7 +37,7 @@ const keysAt = (schema: z.core.$ZodType, path: Path): string[] => {
 
 /** Every key a policy may have, as paths: `link.freshFor`, `providers.*.grace`. */
 export const policyKeys = (schema: z.core.$ZodType): string[] => {
-  const here = written(schema)
+  const here = unwrapSchema(schema)
   const inside = (name: string, of: z.core.$ZodType): string[] => {
     const deeper = policyKeys(of).map((key) => `${name}.${key}`)
     return deeper.length > 0 ? deeper : [name]
@@ -48,8 +48,8 @@ export const policyKeys = (schema: z.core.$ZodType): string[] => {
     : []
 }
 
-/** Keys of earlier releases, and what became of them. */
-const gone: Readonly<Record<string, string>> = {
+/** Keys of earlier releases, with what to do about each. */
+const removedKeys: Readonly<Record<string, string>> = {
   import:
     'is no key of the policy any more: import.supersedeOlder took two logins of one user at one bank for one. ' +
     'A row of an import says by its ' +
@@ -58,12 +58,12 @@ const gone: Readonly<Record<string, string>> = {
 }
 
 const unknownKey = (schema: z.core.$ZodType, path: Path, key: string): Problem => {
-  const what = path.length === 0 && Object.hasOwn(gone, key) ? gone[key] : undefined
+  const what = path.length === 0 && Object.hasOwn(removedKeys, key) ? removedKeys[key] : undefined
   if (what !== undefined) return { where: key, what }
   const siblings = keysAt(schema, path)
   const sibling = nearest(key, siblings)
   const all = policyKeys(schema)
-  // Right key, wrong place: `messagesPerHour` at the top means `limits.messagesPerHour`.
+  // The key exists but in another place: `messagesPerHour` at the top level means `limits.messagesPerHour`.
   const elsewhere = nearest(
     key,
     all.map((known) => known.slice(known.lastIndexOf('.') + 1)),
@@ -87,7 +87,7 @@ const typeNames: Readonly<Record<string, string>> = {
 const quoted = (values: readonly unknown[]): string =>
   values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value))).join(' or ')
 
-/** `must be at least 1`, `must have at most 100 characters`. */
+/** A limit in words: `must be at least 1`, `must have at most 100 characters`. */
 const sizeText = (origin: string, limit: string, size: number | bigint): string => {
   const of = { string: 'character', array: 'entry' }[origin]
   if (of === undefined) return `must be ${limit} ${size}`

@@ -1,12 +1,12 @@
-// The policy's keys, defaults and limits: one zod schema, strict at every depth. What each key means:
-// docs/configuration.md.
+// The policy's keys, defaults and limits: one zod schema, strict at every depth. docs/configuration.md explains each
+// key.
 import type { Duration } from 'luxon'
 import { z } from 'zod'
 import type { ProviderRule } from '../domain/policy.ts'
 import { parseDurationWithin } from './durations.ts'
 import { isWallTime, parseLadder, quietHoursProblem } from './ladder.ts'
 
-/** Answers undefined for a cron pattern that the queue takes, else what is wrong with it. */
+/** Returns undefined for a cron pattern that the queue accepts, otherwise what is wrong with the pattern. */
 export type CheckCron = (pattern: string) => string | undefined
 
 const duration = (least: string, most: string) =>
@@ -52,7 +52,10 @@ const providerRule = z.strictObject({
 
 const regionNames = new Intl.DisplayNames('en', { type: 'region', fallback: 'none' })
 
-/** The key as the domain knows it: `uk` and `gb` become `GB`, provider ids stay; undefined when it is neither. */
+/**
+ * The key in the form that the domain uses: `uk` and `gb` become `GB`, a provider id stays as it is. Undefined when the
+ * key is neither a country nor a provider id.
+ */
 const providerKey = (key: string): string | undefined => {
   if (/^uk$/i.test(key)) return 'GB'
   if (/^[A-Za-z]{2}$/.test(key)) return regionNames.of(key.toUpperCase()) === undefined ? undefined : key.toUpperCase()
@@ -60,7 +63,7 @@ const providerKey = (key: string): string | undefined => {
 }
 
 const providers = z.record(z.string(), providerRule).transform((rules, context) => {
-  // Without a prototype: a lookup by a provider's id must find nothing but rules.
+  // The object has no prototype, so that a lookup by a provider id can only find rules.
   const known = Object.create(null) as Record<string, ProviderRule>
   for (const [written, rule] of Object.entries(rules)) {
     const key = providerKey(written)
@@ -76,7 +79,7 @@ const providers = z.record(z.string(), providerRule).transform((rules, context) 
   return known as Readonly<Record<string, ProviderRule>>
 })
 
-/** It stands in subjects of messages: one line, no more. */
+/** The company's name appears in the subjects of messages, so it must be a single line. */
 const companyName = z
   .string()
   .trim()
@@ -106,7 +109,7 @@ const timing = z
       .prefault({}),
   })
   .superRefine(({ lease, jobDeadline, requestTimeout, stopWithin, unreadyFor }, context) => {
-    // A job that outlives its lease works on while another worker starts on the same record.
+    // A job that runs longer than its lease would go on working after another worker has claimed the same record.
     if (jobDeadline.toMillis() >= lease.toMillis()) {
       context.addIssue({ code: 'custom', message: 'must be shorter than timing.lease', path: ['jobDeadline'] })
     }
@@ -148,5 +151,5 @@ export const makePolicySchema = (checkCron: CheckCron) =>
   })
 
 export type PolicySchema = ReturnType<typeof makePolicySchema>
-/** The policy as its file gives it, parsed: the domain's Policy and the timing together. */
+/** The parsed policy file: the domain's Policy and the timing together. */
 export type ParsedPolicy = z.output<PolicySchema>

@@ -1,4 +1,5 @@
-// From what a policy file says to the domain's Policy and the Timing, or to everything that is wrong with it.
+// Turns the contents of a policy file into the domain's Policy and the Timing, or into a list of everything wrong with
+// them.
 import type { Policy } from '../domain/policy.ts'
 import { unreachableRungs } from './ladder.ts'
 import { policyKeys, policyProblems } from './policy-problems.ts'
@@ -12,21 +13,24 @@ export interface PolicyAndTiming {
   readonly timing: Timing
 }
 
-/** What consents live and stay renewable where neither the provider nor the policy says: the rule of the field. */
+/**
+ * Days that a consent is valid, and days of its grace window, unless the provider or the policy says otherwise: the
+ * usual open-banking rule.
+ */
 const USUAL_DAYS = 90
 
 const longest = (providers: ParsedPolicy['providers'], which: 'validity' | 'grace'): number =>
   Math.max(USUAL_DAYS, ...Object.values(providers).map((rule) => rule[which]?.as('days') ?? 0))
 
-/** A policy's default values pass every check. */
+/** Accepts every cron pattern; enough for reading the keys and the default values. */
 const anyCron: CheckCron = () => undefined
 
 /** Every key of the policy, as paths (`link.freshFor`). */
 export const knownPolicyKeys: readonly string[] = policyKeys(makePolicySchema(anyCron))
 
 /**
- * Checks a policy and fills in its defaults. Reports each problem under its key and then answers undefined.
- * `file` is named where the policy as a whole is meant.
+ * Checks a policy and fills in its defaults. Reports each problem under its key, and then returns undefined. A problem
+ * of the policy as a whole is reported under `file`.
  */
 export const readPolicy = (
   input: object,
@@ -39,14 +43,15 @@ export const readPolicy = (
 ): PolicyAndTiming | undefined => {
   const schema = makePolicySchema(checkCron)
   const parsed = schema.safeParse(input)
-  let sound = parsed.success
+  let isValid = parsed.success
   const complain: Report = (where, what) => {
-    sound = false
+    isValid = false
     report(where === 'the policy' ? file : where, what)
   }
   if (!parsed.success) for (const { where, what } of policyProblems(schema, parsed.error)) complain(where, what)
 
-  // What spans several keys is checked on those that are sound, so that it is seen together with the rest.
+  // Checks that involve several keys run whenever those keys are valid by themselves, so that their problems are
+  // reported together with all others.
   const {
     ladder: writtenLadder,
     providers: writtenProviders,
@@ -64,7 +69,7 @@ export const readPolicy = (
     complain('company.name', `is not set. Messages and pages name it: set company: { name: '…' } in ${file}`)
   }
 
-  if (!parsed.success || !sound) return undefined
+  if (!parsed.success || !isValid) return undefined
   const { timing, ...policy } = parsed.data
   return { policy, timing }
 }

@@ -1,5 +1,5 @@
-// What is wrong with the configuration: collected first, thrown once, so that an operator sees everything at the first
-// try.
+// What is wrong with the configuration. All problems are collected and thrown as one error, so that an operator sees
+// them all at the first start.
 
 export interface Problem {
   /** The variable (`DATABASE_URL`), the policy key (`link.freshFor`) or the policy file. */
@@ -21,5 +21,5 @@ export class ConfigError extends Error {
   }
 }
 
-/** Takes a problem down and lets reading go on. */
+/** Records a problem; reading then continues. */
 export type Report = (where: string, what: string) => void

@@ -1,5 +1,5 @@
-// The parts of the configuration that come from the environment, each read and checked as one. What a role does not
-// need is not read.
+// The parts of the configuration that come from the environment, each read and checked as a unit. A part that a role
+// does not need is not read.
 import { isIP } from 'node:net'
 import { sha256Hex } from '../crypto/hashing.ts'
 import { parseKeyRing } from '../crypto/key-ring.ts'
@@ -18,7 +18,7 @@ import type { VariableName, VariableReader } from './variables.ts'
 export interface Sections {
   readonly database: {
     readonly url: Secret
-    /** With the role that owns the tables. */
+    /** The address to connect with as the role that owns the tables. */
     readonly migrateUrl: Secret
   }
   readonly queue:
@@ -27,39 +27,39 @@ export interface Sections {
         readonly kind: 'redis'
         readonly url: Secret
         /**
-         * The same as the environment or the file says it now: passwords are rotated. Undefined while it says nothing
-         * usable.
+         * Reads the address again from the environment or its file, because passwords are rotated. Undefined while
+         * there is no usable address.
          */
         readonly reread: () => Secret | undefined
       }
   readonly provider: {
-    /** Without a final slash, as are all addresses here. */
+    /** No address in this interface ends in a slash. */
     readonly authUrl: string
     readonly apiUrl: string
     readonly clientId: string
     readonly clientSecret: Secret
-    /** The way out; undefined: directly. */
+    /** The proxy to the provider; undefined for a direct connection. */
     readonly proxy: ProxySection | undefined
   }
   readonly keys: KeyRing
   readonly web: {
-    /** Start links are this and `/r/<token>`. */
+    /** A start link is this address followed by `/r/<token>`. */
     readonly publicUrl: string
     readonly host: string
     readonly port: number
-    /** The board's login; without it there is no board. */
+    /** The login of the board; undefined means that there is no board. */
     readonly ops: { readonly user: string; readonly password: Secret } | undefined
-    /** SHA-256 of the keys that the API accepts, lower-case hex. */
+    /** SHA-256 of each API key that the API accepts, in lower-case hex. */
     readonly apiKeyHashes: readonly string[]
-    /** Whose X-Forwarded-For names the client; none unless said. */
+    /** The proxies whose X-Forwarded-For header is trusted; none by default. */
     readonly trustedProxies: readonly string[]
   }
   readonly mail: { readonly url: Secret; readonly from: string }
-  /** PUBLIC_URL for who can do without it, to know our own host by. */
+  /** PUBLIC_URL for commands that can run without it: they use it to recognise our own host. */
   readonly ownHost: { readonly publicUrl: string | undefined }
 }
 
-/** A group of variables that some command or role cannot do without. */
+/** A group of variables that some command or role requires. */
 export type Need = keyof Sections
 
 type Read = { readonly [N in Need]: () => Sections[N] | undefined }
@@ -78,8 +78,8 @@ const environmentOf = ({ hostname }: URL): TrueLayerEnvironment =>
       : 'other'
 
 /**
- * Whether codes and start links of real connections are at stake: production by name, or TrueLayer's production host
- * (the default).
+ * Whether codes and start links of real connections must be protected: when NODE_ENV is production, or the host is
+ * TrueLayer's production host (the default).
  */
 export const mustUseHttps = (nodeEnv: string | undefined, variables: VariableReader): boolean => {
   if (nodeEnv === 'production') return true
@@ -132,7 +132,7 @@ export const makeSections = ({
     return undefined
   }
 
-  // One value for all who ask: what its connections find out is kept with it.
+  // All callers share one Secret, because what connections learn about an address is stored under its Secret.
   let ownAddress: ReturnType<typeof postgresAddress> | null = null
   const databaseUrl = (): ReturnType<typeof postgresAddress> => {
     if (ownAddress === null) ownAddress = postgresAddress('DATABASE_URL', variables.need('DATABASE_URL'))
@@ -180,7 +180,7 @@ export const makeSections = ({
   const providerAddress = (name: 'TRUELAYER_AUTH_URL' | 'TRUELAYER_API_URL', usual: string) => {
     const address = webAddress(name, variables.find(name) ?? usual)
     if (address === undefined) return undefined
-    // The client secret and tokens travel here. A simulator on this machine is no risk.
+    // The client secret and the tokens are sent to this address. A simulator on this machine is no risk.
     if (address.url.protocol === 'https:' || isLoopback(address.url)) return address
     if (!httpsOnly && environmentOf(address.url) === 'other') return address
     report(name, 'must begin with https://')
@@ -193,9 +193,9 @@ export const makeSections = ({
     const clientId = variables.need('TRUELAYER_CLIENT_ID')
     const clientSecret = variables.need('TRUELAYER_CLIENT_SECRET')
     const proxy = readProxy(variables, report)
-    let sound = true
+    let isValid = true
     const complain: Report = (where, what) => {
-      sound = false
+      isValid = false
       report(where, what)
     }
     const environment = auth && environmentOf(auth.url)
@@ -220,7 +220,7 @@ export const makeSections = ({
     if (environment === 'sandbox' && isSandboxId === false) {
       complain('TRUELAYER_CLIENT_ID', "is not of the sandbox (those begin with 'sandbox-'), but TRUELAYER_AUTH_URL is")
     }
-    if (!auth || !api || !clientId || !clientSecret || proxy === 'wrong' || !sound) return undefined
+    if (!auth || !api || !clientId || !clientSecret || proxy === 'wrong' || !isValid) return undefined
     return { authUrl: auth.base, apiUrl: api.base, clientId, clientSecret: new Secret(clientSecret), proxy }
   }
 
@@ -259,7 +259,7 @@ export const makeSections = ({
     return undefined
   }
 
-  /** `null` is "none, and that is all right". */
+  /** `null` means that no login is configured, which is valid. */
   const ops = (): Sections['web']['ops'] | null => {
     const user = variables.find('OPS_USER')
     const password = variables.find('OPS_PASSWORD')
@@ -268,7 +268,7 @@ export const makeSections = ({
     if (password === undefined) variables.need('OPS_PASSWORD')
     const badUser = user?.includes(':') === true
     const badPassword = password !== undefined && password.length < MIN_PASSWORD_LENGTH
-    // Basic authentication joins the two with a colon (RFC 7617).
+    // Basic authentication joins user and password with a colon (RFC 7617).
     if (badUser) report('OPS_USER', 'must not hold a colon')
     if (badPassword) report('OPS_PASSWORD', `is too short: at least ${MIN_PASSWORD_LENGTH} characters`)
     return user === undefined || password === undefined || badUser || badPassword
@@ -322,7 +322,8 @@ export const makeSections = ({
   const mail: Read['mail'] = () => {
     const url = serverAddress('SMTP_URL', ['smtp', 'smtps'], variables.need('SMTP_URL'))
     const from = variables.need('MAIL_FROM')
-    // The judge is the channel's own, so that nothing starts that it would read otherwise.
+    // Checked by the mail channel's own parser, so that the program never starts with a sender that the channel would
+    // read differently.
     const read = from === undefined ? undefined : readSender(from)
     if (read !== undefined && 'problem' in read) report('MAIL_FROM', read.problem)
     return url && from !== undefined && read !== undefined && 'sender' in read ? { url, from } : undefined

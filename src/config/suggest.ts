@@ -1,6 +1,6 @@
-// Finds the known name that somebody most likely meant.
+// Finds the known name that was most likely meant by an unknown one.
 
-/** Edits (insert, delete, replace, swap neighbours) from one text to the other. */
+/** The number of edits (insert, delete, replace, swap neighbours) that turn one text into the other. */
 export const editDistance = (from: string, to: string): number => {
   const rows = [Array.from({ length: to.length + 1 }, (_, column) => column)]
   for (let row = 1; row <= from.length; row += 1) {
@@ -26,11 +26,11 @@ export const editDistance = (from: string, to: string): number => {
 const plain = (name: string): string => name.toLowerCase().replaceAll(/[^a-z0-9]/g, '')
 
 /**
- * The known name nearest to this one, ignoring case and punctuation; undefined when none is near enough to have been
- * meant.
+ * The known name closest to `name`, ignoring case and punctuation; undefined when no known name is close enough to have
+ * been meant.
  */
 export const nearest = (name: string, known: readonly string[]): string | undefined => {
-  // Nothing known is longer than this, and distances of long texts cost their product.
+  // No known name is longer than this, and the time for comparing two texts grows with the product of their lengths.
   if (name.length > 60) return undefined
   const wanted = plain(name)
   const limit = Math.max(2, Math.floor(wanted.length / 3))

@@ -1,36 +1,38 @@
-// How long things take and how many run at once: policy key `timing`. Defaults suit production; tests and large sites
-// change them.
+// Time limits, intervals and numbers of parallel jobs: the policy key `timing`. The defaults suit production; tests and
+// large sites change them.
 import type { Duration } from 'luxon'
 
 export interface Timing {
-  /** How long a worker may hold a record before another may take it over. Longer than `jobDeadline`. */
+  /**
+   * How long a worker's lease on a record lasts before another worker may claim the record. Longer than `jobDeadline`.
+   */
   readonly lease: Duration
-  /** How long a dispatched row is left alone, waiting in the queue, before the sweep dispatches it again. */
+  /** How long the sweep leaves a dispatched row in the queue before it dispatches the row again. */
   readonly queuedFor: Duration
-  /** How often codes waiting for their exchange are looked for, whatever the queue does. */
+  /** How often the program looks for codes that wait for their exchange, whatever the queue does. */
   readonly codeTimer: Duration
-  /** When a running job is aborted. */
+  /** How long a job may run before it is aborted. */
   readonly jobDeadline: Duration
-  /** How long a graceful stop may take, all in all. */
+  /** How long a graceful stop may take in all. */
   readonly stopWithin: Duration
   /**
-   * How long a stopping web role says that it is unready, and still answers, before it stops listening. Shorter than
-   * `stopWithin`.
+   * How long a stopping web role reports that it is not ready, while still answering, before it stops listening.
+   * Shorter than `stopWithin`.
    */
   readonly unreadyFor: Duration
   /** The longest one call to the provider or the mail server may take. */
   readonly requestTimeout: Duration
   /** Rows per page of a sweep, 1 to 1000. */
   readonly pageSize: number
-  /** The sweep stops dispatching while more jobs than this wait. */
+  /** The sweep stops dispatching to a queue in which more jobs than this are waiting. */
   readonly maxWaiting: number
-  /** Jobs running at once in one worker process, by queue. */
+  /** How many jobs one worker process runs at once, by queue. */
   readonly concurrency: { readonly reauth: number; readonly notify: number; readonly exchange: number }
-  /** The queue's own retries; after them the record rests, for minutes to days. */
+  /** The queue's own retries. After the last one the record is rescheduled, minutes to days later. */
   readonly retry: {
-    /** Runs in all, the first included. */
+    /** The number of runs, the first included. */
     readonly attempts: number
-    /** Before the second run; doubles each time. */
+    /** The delay before the second run; it doubles each time. */
     readonly firstDelay: Duration
   }
 }

@@ -1,11 +1,11 @@
-// TRUSTED_PROXIES: whose word on a client's address is taken. A mistake here lets anybody choose the address that
-// limits count by, so whatever is not certain is refused.
+// TRUSTED_PROXIES: the proxies that are trusted to name a client's address. A mistake here would let any client choose
+// the address that limits count by, so every doubtful entry is refused.
 import { BlockList, isIP } from 'node:net'
 
-/** As proxy-addr knows them: this machine, its links, private networks. */
+/** The names that proxy-addr knows: this machine, link-local addresses, private networks. */
 const NAMES: readonly string[] = ['loopback', 'linklocal', 'uniquelocal']
 
-/** Also as IPv6 writes them: `::ffff:0:0/96` is each address of IPv4. */
+/** Whether a range holds all addresses of IPv4, also when written as IPv6: `::ffff:0:0/96` holds each of them. */
 const isEverybody = (address: string, bits: number): boolean => {
   if (bits === 0) return true
   const range = new BlockList()
@@ -34,8 +34,8 @@ const problemOf = (entry: string): string | undefined => {
 }
 
 /**
- * Addresses, ranges and names, separated by commas or spaces. Problems name an entry by its place, never by what it
- * says.
+ * Parses addresses, ranges and names, separated by commas or spaces. A problem names an entry by its position and never
+ * repeats its text.
  */
 export const parseTrustedProxies = (
   text: string,

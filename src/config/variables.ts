@@ -1,4 +1,4 @@
-// The environment's variables, every name once, and how one is read: as itself or, for secrets, from the file NAME_FILE
+// The one list of environment variables, and how each is read: directly or, for secrets, from the file that NAME_FILE
 // names.
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
@@ -6,9 +6,9 @@ import type { Report } from './problems.ts'
 import { nearest } from './suggest.ts'
 
 interface Variable {
-  /** Also read from `NAME_FILE`. */
+  /** Whether the variable may also be read from the file in `NAME_FILE`. */
   readonly secret: boolean
-  /** What to do when it is missing. */
+  /** What to do when the variable is missing. */
   readonly hint: string
 }
 
@@ -54,17 +54,20 @@ export type Environment = Readonly<Record<string, string | undefined>>
 const isKnown = (name: string): boolean =>
   Object.hasOwn(variables, name.endsWith('_FILE') ? name.slice(0, -'_FILE'.length) : name)
 
-/** Whether the environment says anything for this variable, itself or through its file. Empty counts as unset. */
+/** Whether the environment sets this variable, directly or through its file. An empty value counts as unset. */
 export const isSet = (env: Environment, name: VariableName): boolean =>
   Boolean(env[name]?.trim()) || (variables[name].secret && Boolean(env[`${name}_FILE`]?.trim()))
 
 export interface VariableReader {
-  /** The value, or undefined when it is not set or cannot be read; the latter is reported, once. */
+  /**
+   * The value, or undefined when the variable is not set or cannot be read. A variable that cannot be read is reported,
+   * once.
+   */
   find(name: VariableName): string | undefined
-  /** The same, and a missing variable is reported too. */
+  /** Like `find`, but also reports a missing variable. */
   need(name: VariableName): string | undefined
   /**
-   * What it says now, for one that may change while the program runs; undefined, and reported to nobody, when it cannot
+   * The current value of a variable that may change while the program runs. Undefined, without a report, when it cannot
    * be read.
    */
   reread(name: VariableName): string | undefined
@@ -87,7 +90,7 @@ export const makeVariableReader = ({
     try {
       text = readFileSync(resolve(cwd, file), 'utf8')
     } catch (error) {
-      // Not the path: somebody who put the secret itself here should not find it in a log.
+      // The path is not reported: an operator may have put the secret itself here, and it must not appear in a log.
       const code = (error as NodeJS.ErrnoException).code
       report(where, `names a file that cannot be read${code === undefined ? '' : ` (${code})`}`)
       return undefined
@@ -98,7 +101,7 @@ export const makeVariableReader = ({
   }
 
   const read = (name: VariableName): string | undefined => {
-    // Editors and `echo` end a file with a line break that is no part of the value, people leave spaces in both.
+    // Editors and `echo` end a file with a line break that is not part of the value, and people leave spaces in both.
     const value = env[name]?.trim() || undefined
     const file = (variables[name].secret && env[`${name}_FILE`]?.trim()) || undefined
     if (value !== undefined && file !== undefined) {
@@ -125,7 +128,7 @@ export const makeVariableReader = ({
     report(name, `is not set.${meant === undefined ? '' : ` Did you mean it by ${meant}?`} ${hint}${file}`)
   }
 
-  // A variable that several parts need is read, and complained of, once.
+  // A variable that several parts need is read and reported only once.
   const values = new Map<VariableName, string | undefined>()
   const missing = new Set<VariableName>()
   const find = (name: VariableName): string | undefined => {

@@ -1,16 +1,16 @@
-// Seals one cell of the database: AES-256-GCM, bound to its table, column, row and version. Knows nothing of what is
-// inside. Text format: v1.<key id>.<iv, base64url>.<ciphertext and tag, base64url>
+// Seals one value of an encrypted column: AES-256-GCM, bound to its table, column, row and version. Knows nothing of
+// the contents. Text format: v1.<key id>.<iv, base64url>.<ciphertext and tag, base64url>
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { PermanentError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { KeyRing } from './key-ring.ts'
 
-/** Where a sealed value lives. It opens nowhere else, and not after the row has moved on to another version. */
+/** The place of a sealed value: it opens only there, and only as long as the row keeps this version. */
 export interface CellContext {
   readonly table: string
   readonly column: string
   readonly rowId: string
-  /** Counts the values this cell has had (`token_version`); 0 or more. */
+  /** Counts the values that this column of the row has had (`token_version`); 0 or more. */
   readonly version: number
 }
 
@@ -21,11 +21,12 @@ const TAG_BYTES = 16
 const KEY_ID = /^[A-Za-z0-9_-]{1,16}$/
 
 /**
- * A stored secret that does not open. `cause` tells a missing key from altered or misplaced data; no plaintext is kept.
+ * Thrown for a stored secret that cannot be opened. `cause` distinguishes a missing key from altered or misplaced data;
+ * the error keeps no plaintext.
  */
 export class CellUnreadable extends PermanentError {
   override readonly cause: 'unknown-key' | 'not-authentic' | 'malformed'
-  /** The key it asks for, where that could be read. */
+  /** The id of the key that the value was sealed with, if that could be read. */
   readonly keyId: string | undefined
 
   constructor(cause: CellUnreadable['cause'], keyId?: string) {
@@ -35,7 +36,7 @@ export class CellUnreadable extends PermanentError {
   }
 }
 
-/** Each part with its length before it, so that no two contexts make the same bytes. */
+/** Each part is preceded by its length, so that no two contexts produce the same bytes. */
 const additionalData = (keyId: string, { table, column, rowId, version }: CellContext): Buffer => {
   if (!Number.isSafeInteger(version) || version < 0)
     throw new RangeError('the version of a cell must be a whole number, 0 or more')
@@ -51,7 +52,10 @@ const additionalData = (keyId: string, { table, column, rowId, version }: CellCo
   )
 }
 
-/** Decodes base64url strictly: Buffer.from ignores what it does not know, which would let a cell be altered unseen. */
+/**
+ * Decodes base64url strictly. Buffer.from ignores characters that it does not know, so a stored value could be altered
+ * without notice.
+ */
 const decode = (text: string): Buffer | undefined => {
   const bytes = Buffer.from(text, 'base64url')
   return bytes.toString('base64url') === text ? bytes : undefined
@@ -73,22 +77,25 @@ const parse = (sealed: string): Cell | undefined => {
   return { keyId, iv, body }
 }
 
-/** The id of the key a sealed value needs; undefined when it is not a sealed value. */
+/** The id of the key that opens a sealed value; undefined when the text is not a sealed value. */
 export const keyIdOf = (sealed: string): string | undefined => parse(sealed)?.keyId
 
 export interface Envelope {
   /**
-   * Encrypts under the current key; the same value sealed twice gives different texts. TypeError for text that is not
-   * well-formed.
+   * Encrypts with the current key; the same value sealed twice gives different texts. Throws a TypeError if the text is
+   * not well-formed.
    */
   seal(plaintext: Secret, context: CellContext): string
-  /** Throws CellUnreadable (`cell-unreadable`) unless this very text was sealed for this very cell and version. */
+  /**
+   * Throws CellUnreadable (`cell-unreadable`) unless exactly this text was sealed for exactly this column, row and
+   * version.
+   */
   open(sealed: string, context: CellContext): Secret
 }
 
 export const makeEnvelope = ({ keys }: { keys: KeyRing }): Envelope => ({
   seal(plaintext, context) {
-    // Half a surrogate pair has no UTF-8: it would come back as something else.
+    // Half a surrogate pair has no UTF-8 form, so the value would be a different text when opened.
     if (!plaintext.reveal().isWellFormed()) throw new TypeError('only well-formed text can be sealed')
     const iv = randomBytes(IV_BYTES)
     const cipher = createCipheriv('aes-256-gcm', keys.current.encryption, iv, { authTagLength: TAG_BYTES })

@@ -1,21 +1,24 @@
-// Hashes, comparisons that take the same time whatever they find, and fresh random values. No keys here.
+// Hashes, constant-time comparisons and fresh random values. No keys here.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { Secret } from '../secret.ts'
 
 const revealed = (text: string | Secret): string => (typeof text === 'string' ? text : text.reveal())
 
-/** SHA-256 of the UTF-8 text: 32 bytes. States are stored like this, never as themselves. */
+/** SHA-256 of the UTF-8 text: 32 bytes. A `state` is stored only in this form. */
 export const sha256 = (text: string | Secret): Buffer<ArrayBuffer> =>
   Buffer.from(createHash('sha256').update(revealed(text), 'utf8').digest())
 
 /** SHA-256 of the UTF-8 text: 64 lower-case hex digits. */
 export const sha256Hex = (text: string | Secret): string => sha256(text).toString('hex')
 
-/** Whether the bytes are equal, in a time that depends on their length alone. */
+/** Whether the bytes are equal, in a time that depends only on their length. */
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
   a.byteLength === b.byteLength && timingSafeEqual(a, b)
 
-/** Whether the texts are equal, in a time that tells nothing about either, not even its length. */
+/**
+ * Whether the texts are equal, in a time that reveals nothing about either of them, not even whether the lengths
+ * differ.
+ */
 export const sameText = (a: string | Secret, b: string | Secret): boolean => timingSafeEqual(sha256(a), sha256(b))
 
 const randomText = (bytes: number): string => randomBytes(bytes).toString('base64url')
@@ -29,5 +32,5 @@ export const newVerifier = (): Secret => new Secret(randomText(32))
 /** The S256 code challenge of a verifier: base64url of its SHA-256 (RFC 7636, 4.2). */
 export const challengeOf = (verifier: Secret): string => sha256(verifier).toString('base64url')
 
-/** The random id of a `/done/<id>` page: 16 bytes, base64url. Not a secret, but not to be guessed either. */
+/** The random id of a `/done/<id>` page: 16 bytes, base64url. Not a secret, but it must not be guessable. */
 export const newDoneId = (): string => randomText(16)

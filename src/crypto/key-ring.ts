@@ -1,20 +1,20 @@
-// The encryption keys of ENCRYPTION_KEYS: the first encrypts, all decrypt. Key bytes live in KeyObjects, which print
-// nothing.
+// The encryption keys of ENCRYPTION_KEYS: the first key encrypts, all keys decrypt. Key bytes are held in KeyObjects,
+// which do not show them when printed.
 import { createSecretKey, hkdfSync } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import type { Secret } from '../secret.ts'
 
 export interface Key {
-  /** Stands in clear in every sealed cell. */
+  /** Every sealed value contains this id unencrypted. */
   readonly id: string
-  /** AES-256 key. */
+  /** The AES-256 key. */
   readonly encryption: KeyObject
-  /** HMAC key of the start links, derived from the same bytes. */
+  /** The HMAC key of the start links, derived from the same bytes. */
   readonly startLink: KeyObject
 }
 
 export interface KeyRing {
-  /** Encrypts, and signs new start links. */
+  /** The key that encrypts, and that signs new start links. */
   readonly current: Key
   readonly all: readonly Key[]
 }
@@ -29,7 +29,10 @@ const makeKey = (id: string, bytes: Uint8Array): Key => ({
   startLink: createSecretKey(Buffer.from(hkdfSync('sha256', bytes, new Uint8Array(0), 'reconsent start link', 32))),
 })
 
-/** The bytes, or what is wrong with them. Says nothing of the value: it goes to logs and terminals. */
+/**
+ * The bytes of a key, or what is wrong with them. The problem never shows the value, because it goes to logs and
+ * terminals.
+ */
 const readBytes = (text: string): Buffer | string => {
   const standard = text.replaceAll('-', '+').replaceAll('_', '/')
   const bytes = Buffer.from(standard, 'base64')
@@ -37,7 +40,8 @@ const readBytes = (text: string): Buffer | string => {
   if (/^[A-Za-z0-9+/]+={0,2}$/.test(standard) && bytes.length !== KEY_BYTES) {
     return `is ${bytes.length} bytes long instead of exactly ${KEY_BYTES}`
   }
-  // The last character of 43 carries two unused bits: other values there would be a second spelling of the same key.
+  // The last of 43 characters has two unused bits. Accepting other values there would allow several spellings of the
+  // same key.
   if (!BASE64.test(standard) || bytes.toString('base64').replace('=', '') !== standard.replace('=', ''))
     return 'is not valid base64'
   if (bytes.every((byte) => byte === bytes[0])) return 'is one byte repeated, not a random key'
@@ -45,9 +49,9 @@ const readBytes = (text: string): Buffer | string => {
 }
 
 /**
- * Reads `id:base64[,id:base64…]`: ids of 1 to 16 letters, digits, `-` or `_`; keys of exactly 32 bytes, base64 or
- * base64url. Answers the ring, or everything that is wrong with it, naming keys by position and never showing a part of
- * them.
+ * Parses `id:base64[,id:base64…]`: ids of 1 to 16 letters, digits, `-` or `_`; keys of exactly 32 bytes, base64 or
+ * base64url. Returns the key ring, or everything that is wrong with it; problems name keys by position and never show
+ * any part of them.
  */
 export const parseKeyRing = (
   text: Secret,
@@ -61,7 +65,7 @@ export const parseKeyRing = (
     const id = entry.slice(0, colon).trim()
     if (entry.trim() === '') problems.push(`key ${place} is empty: there is a comma too many`)
     else if (colon < 0) problems.push(`key ${place} has no id: write it as id:base64`)
-    // Ids are not shown: someone who swapped the two halves has the key in its place.
+    // Ids are not shown: if an operator swapped the two halves, the id is the key.
     else if (!ID.test(id)) problems.push(`key ${place} has an id that is not 1 to 16 letters, digits, "-" or "_"`)
     else {
       const bytes = readBytes(entry.slice(colon + 1).trim())

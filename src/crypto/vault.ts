@@ -1,5 +1,5 @@
-// All that needs the encryption keys, in one piece for the composition root to hand out. The keys themselves stay
-// inside.
+// Everything that needs the encryption keys, as one object that the composition root passes on. The keys themselves
+// stay inside.
 import { makeEnvelope } from './envelope.ts'
 import type { Envelope } from './envelope.ts'
 import type { KeyRing } from './key-ring.ts'

@@ -28,14 +28,14 @@ export const unusable = (error: unknown): string => {
 /** Answers whether the tables can be used. */
 export async function* databaseFindings(url: Secret): AsyncGenerator<Finding, boolean> {
   try {
-    const { findings, sound } = await withClient(url, async (client) => {
+    const { findings, isUsable } = await withClient(url, async (client) => {
       const about = [...(await aboutServer(client)), ...(await sessionFindings(client, url))]
       const migrations = await aboutMigrations(client)
       const rights = migrations.level === 'ok' ? await aboutRights(client) : []
-      return { findings: [...about, migrations, ...rights], sound: migrations.level === 'ok' }
+      return { findings: [...about, migrations, ...rights], isUsable: migrations.level === 'ok' }
     })
     yield* findings
-    return sound
+    return isUsable
   } catch (error) {
     yield fail(
       'database',

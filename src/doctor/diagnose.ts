@@ -46,10 +46,10 @@ export async function* diagnose(): AsyncGenerator<Finding> {
   const keys = await part(['keys'], {})
   if ('findings' in database) yield* database.findings
   else {
-    const sound = yield* databaseFindings(database.config.database.url)
+    const isUsable = yield* databaseFindings(database.config.database.url)
     if ('findings' in keys) yield* keys.findings
-    else if (sound) yield* keyFindings(database.config.database.url, keys.config.keys)
-    if (sound) {
+    else if (isUsable) yield* keyFindings(database.config.database.url, keys.config.keys)
+    if (isUsable) {
       yield* instantFindings(database.config.database.url)
       const known =
         'findings' in web

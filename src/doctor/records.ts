@@ -2,7 +2,7 @@
 import { DateTime, Duration } from 'luxon'
 import { tooOldAfter } from '../processors/watch-sweep.ts'
 import type { Secret } from '../secret.ts'
-import { isDeadCallback } from '../http/served-address.ts'
+import { losesCodes } from '../http/served-address.ts'
 import { countPlainCallbacks, listCallbacks } from '../store/redirect-uris.ts'
 import { dispatching } from '../store/dispatching.ts'
 import { openDatabase } from '../store/database.ts'
@@ -109,7 +109,7 @@ const aboutCallbacks = (plain: number, httpsOnly: boolean): Finding => {
 /** By path alone: a query may hold anything. */
 const aboutOwnCallbacks = (callbacks: Awaited<ReturnType<typeof listCallbacks>>, publicUrl: string): Finding[] =>
   callbacks
-    .filter(({ redirectUri }) => isDeadCallback(redirectUri, publicUrl))
+    .filter(({ redirectUri }) => losesCodes(redirectUri, publicUrl))
     .map(({ redirectUri, consents }) =>
       fail(
         'callbacks',

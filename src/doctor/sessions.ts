@@ -42,14 +42,14 @@ export const sessionFindings = async (client: Client, url: Secret): Promise<Find
   )
   const { schema = null, there = null, may_use: mayUse = null, settings = [], replica = false } = rows[0] ?? {}
   const overridden = settings.filter(
-    (one) =>
-      OVERRIDDEN.includes((one.split('=')[0] ?? '').toLowerCase()) &&
-      (address.schema !== undefined || !one.startsWith('search_path')),
+    (setting) =>
+      OVERRIDDEN.includes((setting.split('=')[0] ?? '').toLowerCase()) &&
+      (address.schema !== undefined || !setting.startsWith('search_path')),
   )
   const lent = isPooled(url)
     ? 'through a pooler, each transaction with settings of its own'
     : 'directly, in UTC and with settings of its own'
-  const told =
+  const remark =
     overridden.length === 0
       ? ''
       : `; the role or database says ${overridden.toSorted().join(', ')}, which does not matter`
@@ -61,7 +61,7 @@ export const sessionFindings = async (client: Client, url: Secret): Promise<Find
         'ALTER ROLE … RESET session_replication_role as a superuser (or ALTER DATABASE, ALTER SYSTEM); then ' +
           'run: reconsent migrate',
       )
-    : ok('sessions', `${lent}${told}`)
+    : ok('sessions', `${lent}${remark}`)
   return [aboutSchema({ schema, there, mayUse }, address.schema), sessions, aboutTls(client, url)]
 }
 

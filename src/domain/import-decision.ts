@@ -143,4 +143,6 @@ const isOldNews = (ours: OurConsent, row: ImportedConsent): boolean =>
   row.consentedAt.toMillis() - ours.consentedAt.toMillis() < SAME_DATE_MS
 
 const isSame = (a: unknown, b: unknown): boolean =>
-  Array.isArray(a) && Array.isArray(b) ? a.length === b.length && a.every((one, index) => one === b[index]) : a === b
+  Array.isArray(a) && Array.isArray(b)
+    ? a.length === b.length && a.every((element, index) => element === b[index])
+    : a === b

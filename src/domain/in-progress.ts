@@ -43,8 +43,16 @@ const latest = (instants: readonly (DateTime | undefined)[]): DateTime | undefin
 
 /** When the last doubt stops to hold messages back; undefined where there is none. */
 export const inDoubtUntil = (authorisations: readonly Authorisation[]): DateTime | undefined =>
-  latest(authorisations.filter(isInDoubt).map((one) => (one.codeReceivedAt ?? one.issuedAt).plus(IN_DOUBT_DELAY)))
+  latest(
+    authorisations
+      .filter(isInDoubt)
+      .map((attempt) => (attempt.codeReceivedAt ?? attempt.issuedAt).plus(IN_DOUBT_DELAY)),
+  )
 
 /** When a user who left for the bank last and has not come back is no longer waited for. */
 export const backFromBankBy = (authorisations: readonly Authorisation[]): DateTime | undefined =>
-  latest(authorisations.filter((one) => one.status === 'issued').map((one) => one.handedOutAt?.plus(AT_THE_BANK)))
+  latest(
+    authorisations
+      .filter((attempt) => attempt.status === 'issued')
+      .map((attempt) => attempt.handedOutAt?.plus(AT_THE_BANK)),
+  )

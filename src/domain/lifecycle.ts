@@ -1,5 +1,5 @@
-// Every state and every allowed transition, as literal tables. An illegal transition throws: it is our bug, not the
-// user's. `docs/states.md` is generated from these tables.
+// Every state and every allowed transition, as literal tables. Each write of a status takes the states it may come from
+// out of these tables (store/moves.ts), and `docs/states.md` is generated from them.
 import type {
   AuthorisationStatus,
   Consent,
@@ -13,7 +13,7 @@ type Table<State extends string> = Readonly<Record<State, Partial<Record<State, 
 
 const REOPENED = 'an import took two logins for one, and an operator undoes it: it was '
 
-export const consentTransitions: Table<ConsentStatus> = {
+export const consentTransitions = {
   active: {
     paused: 'an operator pauses messages and new links',
     quarantined: 'a different connection was approved for the third time, or a stored secret does not decrypt',
@@ -57,9 +57,9 @@ export const consentTransitions: Table<ConsentStatus> = {
     lapsed: `${REOPENED}lapsed before`,
     unsupported: `${REOPENED}unsupported before`,
   },
-}
+} as const satisfies Table<ConsentStatus>
 
-export const renewalTransitions: Table<RenewalStatus> = {
+export const renewalTransitions = {
   open: {
     renewed: 'the new expiry was proven',
     repaired: 'an import brought a later date: it was renewed elsewhere',
@@ -70,16 +70,16 @@ export const renewalTransitions: Table<RenewalStatus> = {
   renewed: {},
   repaired: {},
   cancelled: { open: 'its consent, which an import had closed by mistake, is reopened' },
-}
+} as const satisfies Table<RenewalStatus>
 
-export const authorisationTransitions: Table<AuthorisationStatus> = {
+export const authorisationTransitions = {
   issued: {
     code_received: 'the bank sent the user back with a code',
     refused: 'the bank sent the user back with an error',
     expired: 'its state is older than 24 hours',
     superseded: 'the cycle closed before it was used',
   },
-  expired: { code_received: 'the code came late: the user did their part', superseded: 'the cycle closed' },
+  expired: { code_received: 'the code came late: the user did their part' },
   refused: { code_received: 'the user turned back at the bank and approved after all' },
   superseded: { code_received: 'the user approved an older link while the cycle was open' },
   code_received: {
@@ -110,19 +110,18 @@ export const authorisationTransitions: Table<AuthorisationStatus> = {
   },
   mismatched: {},
   renewed: {},
-}
+} as const satisfies Table<AuthorisationStatus>
 
-export const notificationTransitions: Table<NotificationStatus> = {
+export const notificationTransitions = {
   pending: {
     sending: 'reserved: it is about to be handed to the channel',
     cancelled: 'nothing is left to ask: renewed, stopped or closed',
-    failed: 'the channel did not take it in all its tries',
   },
   sending: {
     sent: 'the channel took it',
     pending: 'the channel certainly did not take it: tried again later',
     uncertain: 'it may or may not have been taken; never sent again',
-    failed: 'the channel refused it for good',
+    failed: 'the channel refused it for good, or did not take it in all its tries',
   },
   failed: { pending: 'a person retries a message that was certainly not taken, or its user has another address' },
   sent: {},
@@ -130,20 +129,14 @@ export const notificationTransitions: Table<NotificationStatus> = {
   cancelled: {
     pending: 'its consent was paused, quarantined or closed by mistake, and came back within the same cycle',
   },
-}
+} as const satisfies Table<NotificationStatus>
 
-const checker =
-  <State extends string>(what: string, table: Table<State>) =>
-  (from: State, to: State): void => {
-    if (table[from][to] === undefined) throw new Error(`illegal transition of ${what}: ${from} to ${to}`)
-  }
+/** The states from which the state `To` may be reached, as a type. */
+export type SourceOf<Transitions, To> = {
+  [From in keyof Transitions]: To extends keyof Transitions[From] ? From : never
+}[keyof Transitions]
 
-export const checkConsentTransition = checker('a consent', consentTransitions)
-export const checkRenewalTransition = checker('a renewal', renewalTransitions)
-export const checkAuthorisationTransition = checker('an authorisation', authorisationTransitions)
-export const checkNotificationTransition = checker('a notification', notificationTransitions)
-
-/** The states from which `to` may be reached: what a compare-and-set write names in its WHERE. */
+/** The same as values: what every write of a status names in its WHERE (store/moves.ts). */
 export const sourcesOf = <State extends string>(table: Table<State>, to: NoInfer<State>): State[] =>
   (Object.keys(table) as State[]).filter((from) => table[from][to] !== undefined)
 

@@ -106,6 +106,8 @@ export interface Authorisation {
   readonly newCredentialsId: string | undefined
   /** Whose the tokens of the exchange are: stored with the consent, or kept beside until that is known. */
   readonly tokenOwner: 'ours' | 'beside' | undefined
+  /** Whether a refresh token of it is stored beside the consent's own. */
+  readonly hasPendingToken: boolean
   /** How often the provider was asked in the present status. */
   readonly pollCount: number
   readonly errorCode: string | undefined

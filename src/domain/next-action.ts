@@ -119,7 +119,8 @@ const graceRule = (facts: Facts): Verdict => {
   }
   // Whatever was asked by hand before the end of grace is no answer to the policy's question.
   const asked = view.notifications.findLast(
-    (one) => one.rung === AFTER_GRACE || (one.rung.startsWith('manual-') && one.createdAt >= graceEndsAt),
+    (message) =>
+      message.rung === AFTER_GRACE || (message.rung.startsWith('manual-') && message.createdAt >= graceEndsAt),
   )
   if (asked === undefined && policy.afterGrace === 'ask-once' && isOpen && view.consent.email !== undefined) {
     const message: OwedMessage = { rung: AFTER_GRACE, situation: 'reminder' }
@@ -255,7 +256,10 @@ export const againMessage = (view: ConsentView): OwedMessage | undefined => {
   const { renewal } = view
   if (renewal === undefined || renewal.againNo === 0 || inLedger(view, `again-${renewal.againNo}`)) return undefined
   const failures = view.authorisations
-    .filter((one) => (one.status === 'refused' || one.status === 'mismatched') && one.codeReceivedAt !== undefined)
+    .filter(
+      (attempt) =>
+        (attempt.status === 'refused' || attempt.status === 'mismatched') && attempt.codeReceivedAt !== undefined,
+    )
     .flatMap(({ closedAt }) => closedAt ?? [])
   const lastFailure = failures.length === 0 ? undefined : DateTime.max(...failures)
   if (lastFailure !== undefined && messageSince(view, lastFailure)) return undefined
@@ -263,14 +267,15 @@ export const againMessage = (view: ConsentView): OwedMessage | undefined => {
 }
 
 const messageSince = (view: ConsentView, instant: DateTime): boolean =>
-  view.notifications.some((one) => one.status !== 'cancelled' && one.createdAt >= instant)
+  view.notifications.some((message) => message.status !== 'cancelled' && message.createdAt >= instant)
 
 const manualMessage = (view: ConsentView): OwedMessage | undefined => {
   const rung = `manual-${view.renewal?.manualNo ?? 0}`
   return (view.renewal?.manualNo ?? 0) > 0 && !inLedger(view, rung) ? { rung, situation: 'reminder' } : undefined
 }
 
-const inLedger = (view: ConsentView, rung: string): boolean => view.notifications.some((one) => one.rung === rung)
+const inLedger = (view: ConsentView, rung: string): boolean =>
+  view.notifications.some((message) => message.rung === rung)
 
 const lastLinkAt = (view: ConsentView): DateTime | undefined => view.authorisations.at(-1)?.issuedAt
 

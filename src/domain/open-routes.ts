@@ -3,6 +3,7 @@
 import type { DateTime } from 'luxon'
 import type { Consent, Renewal } from './model.ts'
 import type { Policy, Route } from './policy.ts'
+import { keepsConnection } from './routes.ts'
 import { type ResolvedRule, graceEndOf, ruleFor } from './rules.ts'
 
 export interface OpenRoutes {
@@ -26,8 +27,8 @@ export const openRoutes = (
 ): OpenRoutes => {
   const rule = ruleFor(consent.providerId, consent.country, policy)
   const graceEndsAt = graceEndOf(consent.expiresAt, rule)
-  const full = rule.routes.filter((route) => route === 'full')
+  const full = rule.routes.filter((route) => !keepsConnection(route))
   const isPastGrace = consent.status === 'lapsed' || now >= graceEndsAt
-  const keepsToFull = renewal?.route === 'full' && full.length > 0
+  const keepsToFull = renewal?.route !== undefined && !keepsConnection(renewal.route) && full.length > 0
   return { routes: isPastGrace || keepsToFull ? full : rule.routes, rule, graceEndsAt }
 }

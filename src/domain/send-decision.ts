@@ -42,14 +42,19 @@ const noLongerWanted = (
 /** After a downtime one message, never two: the later one, made already or due by now. */
 const replacedBy = ({ view, now, rungs }: Facts, { id, createdAt, rung: name }: Notification): string | undefined => {
   const again = againMessage(view)
-  if (again !== undefined && rungs.some((one) => one.name === name))
+  if (again !== undefined && rungs.some((rung) => rung.name === name))
     return `the user came back in vain since: message ${again.rung} goes in its place`
   const later = view.notifications.find(
-    (one) => one.id !== id && one.createdAt > createdAt && one.status !== 'cancelled' && one.status !== 'failed',
+    (message) =>
+      message.id !== id &&
+      message.createdAt > createdAt &&
+      message.status !== 'cancelled' &&
+      message.status !== 'failed',
   )
   if (later !== undefined) return `message ${later.rung} was made since`
   const rung = latestDueRung(rungs, now)
-  const isOwed = rung !== undefined && rung.at > createdAt && !view.notifications.some((one) => one.rung === rung.name)
+  const isOwed =
+    rung !== undefined && rung.at > createdAt && !view.notifications.some((message) => message.rung === rung.name)
   return isOwed ? `message ${rung.name} is due by now and goes in its place` : undefined
 }
 

@@ -38,7 +38,7 @@ export const isZone = (name: string): boolean => IANAZone.isValidZone(name)
 
 /** The zone's offsets around an instant: more than one where its clocks change within a day. */
 const offsetsAround = (zone: string, at: number): number[] => [
-  ...new Set([at - DAY, at, at + DAY].map((one) => IANAZone.create(zone).offset(one))),
+  ...new Set([at - DAY, at, at + DAY].map((moment) => IANAZone.create(zone).offset(moment))),
 ]
 
 /**
@@ -141,7 +141,7 @@ export const zonesOf = (shifts: readonly Shift[], preferred: readonly string[] =
   const found: ZoneFound[] = []
   for (let left: readonly Shift[] = sample; left.length > 0;) {
     const rest = explained.map(({ name, what }) => ({ name, what: what.filter((shift) => left.includes(shift)) }))
-    const most = rest.reduce((best, one) => (one.what.length > best.what.length ? one : best))
+    const most = rest.reduce((best, candidate) => (candidate.what.length > best.what.length ? candidate : best))
     if (most.what.length === 0) break
     const same = rest.filter(
       ({ what }) => what.length === most.what.length && what.every((shift) => most.what.includes(shift)),

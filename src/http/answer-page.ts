@@ -1,4 +1,4 @@
-// Sends a page with its status. Says in which language; knows no wording.
+// Sends a page with its status, in the language of the consent or of the browser. The wording is in pages/.
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { chooseLocale } from './pages/locale.ts'
 import { messagePage, messageStatus } from './pages/message-page.ts'
@@ -7,7 +7,7 @@ import type { MessageKind } from './pages/texts.ts'
 
 export const HTML = 'text/html; charset=utf-8'
 
-/** The language of the consent the page is about, else of the browser. */
+/** The language of the consent that the page is about, else the browser's language. */
 export const localeFor = (request: FastifyRequest, consent?: { readonly locale: string | undefined }): string =>
   chooseLocale({ consent: consent?.locale, acceptLanguage: request.headers['accept-language'] })
 
@@ -18,7 +18,7 @@ export const answerPage = <K extends MessageKind>(
   status = messageStatus[kind],
 ): FastifyReply => reply.code(status).type(HTML).send(messagePage(kind, view))
 
-/** One of the pages that name nobody. */
+/** Sends a page that names no user, company or bank. */
 export const answerPlainPage = (
   request: FastifyRequest,
   reply: FastifyReply,

@@ -1,11 +1,11 @@
-// What each route of Bull Board does, by method and pattern, as its version 9.10.1 has them. The board has no such
-// notion itself, so a route that is not in this table is refused unless it only reads; a test compares the table with
-// the library.
+// What each route of Bull Board 9.10.1 does, by method and pattern. Bull Board itself does not classify its routes. A
+// route missing from this table counts as `watch` if it only reads (GET) and as `destroy` otherwise; a test compares
+// the table with the library.
 
-/** `watch` reads; `operate` is a daily act that every job is safe under; `destroy` loses, forges or bends work. */
-export type BoardAct = 'watch' | 'operate' | 'destroy'
+/** `watch` reads; `operate` is a daily task that is safe for every job; `destroy` loses, forges or alters jobs. */
+export type BoardPermission = 'watch' | 'operate' | 'destroy'
 
-export const boardRoutes: Readonly<Record<string, BoardAct>> = {
+export const boardRoutes: Readonly<Record<string, BoardPermission>> = {
   'GET /': 'watch',
   'GET /metrics-history': 'watch',
   'GET /job-schedulers': 'watch',
@@ -42,7 +42,7 @@ export const boardRoutes: Readonly<Record<string, BoardAct>> = {
   'PUT /api/queues/:queueName/obliterate': 'destroy',
   'PUT /api/queues/:queueName/job-schedulers/:schedulerId/remove': 'destroy',
   'PATCH /api/queues/:queueName/job-schedulers/:schedulerId': 'destroy',
-  // Adds a job outside the catalogue's ids; `reconsent sweep` is the way to sweep now.
+  // Adds a job whose id is not one of the catalogue's; operators use `reconsent sweep` to sweep at once.
   'PUT /api/queues/:queueName/job-schedulers/:schedulerId/run': 'destroy',
   'PUT /api/queues/:queueName/:jobId/clean': 'destroy',
   'PATCH /api/queues/:queueName/:jobId/update-data': 'destroy',
@@ -51,8 +51,8 @@ export const boardRoutes: Readonly<Record<string, BoardAct>> = {
   'PUT /api/queues/:queueName/:jobId/remove-unprocessed-children': 'destroy',
 }
 
-/** `route` is the pattern below the board's own path. HEAD is GET without a body. */
-export const actOf = (method: string, route: string): BoardAct => {
+/** `route` is the route's pattern below the board's own path. HEAD is GET without a body. */
+export const permissionFor = (method: string, route: string): BoardPermission => {
   const verb = method === 'HEAD' ? 'GET' : method
   return boardRoutes[`${verb} ${route}`] ?? (verb === 'GET' ? 'watch' : 'destroy')
 }

@@ -1,5 +1,5 @@
-// Bull Board at /ops/queues, for operators: behind a login, closed to other sites, and without what destroys or forges
-// jobs unless the policy allows it. The board itself checks none of this.
+// Bull Board at /ops/queues, for operators. Reconsent puts the board behind a login, refuses requests from other sites,
+// and refuses routes that destroy or forge jobs unless the policy allows them. Bull Board itself checks none of this.
 import { createBullBoard } from '@bull-board/api'
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { FastifyAdapter } from '@bull-board/fastify'
@@ -7,7 +7,7 @@ import type { Queue } from 'bullmq'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Secret } from '../secret.ts'
-import { actOf } from './board-policy.ts'
+import { permissionFor } from './board-policy.ts'
 import type { Limit } from './limits.ts'
 
 export const BOARD_PATH = '/ops/queues'
@@ -16,14 +16,17 @@ export interface BoardOptions {
   readonly queues: readonly Queue[]
   readonly user: string
   readonly password: Secret
-  /** Also allows emptying queues, adding and editing jobs, and all else that destroys or forges. */
+  /**
+   * Also allows operators to empty queues, to add and edit jobs, and to use every other route that destroys or forges
+   * jobs.
+   */
   readonly allowDestructive: boolean
-  /** Where browsers reach us; requests from there count as our own. */
+  /** The address at which browsers reach us; requests from its origin count as our own. */
   readonly publicUrl: string
   readonly wrongLogins: Limit
 }
 
-/** Inline styles are the board's own; scripts, fonts and calls stay on this host. */
+/** The board needs inline styles; it may load scripts and fonts from this host only, and connect only to this host. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -50,7 +53,7 @@ const HEADERS = {
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
 
-/** Compares digests, so that neither time nor length tells anything about the right answer. */
+/** Compares digests, so that neither the time taken nor the length reveals anything about the right login. */
 const loginCheck = (user: string, password: Secret) => {
   const expected = digest(`${user}:${password.reveal()}`)
   return (authorization: string | undefined): boolean => {
@@ -60,8 +63,7 @@ const loginCheck = (user: string, password: Secret) => {
 }
 
 /**
- * A user of Redis without @dangerous may not send INFO: the board is then without the server's numbers, not without an
- * answer.
+ * A Redis user without @dangerous may not send INFO. The board then shows no figures of the server, but still works.
  */
 const adapterOf = (queue: Queue): BullMQAdapter => {
   const adapter = new BullMQAdapter(queue)
@@ -70,25 +72,28 @@ const adapterOf = (queue: Queue): BullMQAdapter => {
   return adapter
 }
 
-/** Undefined for what has none of its own: `chrome-extension:`, `data:` and the like are opaque, and say `null`. */
+/**
+ * Undefined for an invalid address, and for one whose origin is opaque (`null`), such as `chrome-extension:` or
+ * `data:`.
+ */
 const originOf = (address: string): string | undefined => {
   const origin = URL.canParse(address) ? new URL(address).origin : 'null'
   return origin === 'null' ? undefined : origin
 }
 
 /**
- * Whether a request was caused by another site. Browsers say so in Sec-Fetch-Site (on https and localhost), else in
- * Origin, which they send with everything that is not GET or HEAD, else in Referer. A request with none of the three
- * does not come from a page.
+ * Whether another site caused a request. Browsers say so in Sec-Fetch-Site (on https and localhost), else in Origin,
+ * which they send with every method but GET and HEAD, else in Referer. A request with none of the three headers does
+ * not come from a page.
  */
-const isFromElsewhere = (request: FastifyRequest, publicOrigin: string | undefined): boolean => {
+const isCrossOrigin = (request: FastifyRequest, publicOrigin: string | undefined): boolean => {
   const { headers } = request
   const site = headers['sec-fetch-site']
   if (site !== undefined && site !== 'same-origin' && site !== 'none') return true
   const named = headers.origin ?? headers.referer
   if (named === undefined) return false
   const origin = originOf(named)
-  // Operators may reach us by an inner address as well: the page then comes from the host the request goes to.
+  // Operators may also reach us at an internal address: then the page's host is the host that the request goes to.
   return origin === undefined || (origin !== publicOrigin && new URL(origin).host !== headers.host)
 }
 
@@ -102,8 +107,8 @@ const tooMany = (reply: FastifyReply, seconds: number): FastifyReply =>
     .send({ error: 'too_many_requests', message: 'too many wrong logins from this address' })
 
 /**
- * Mounts the board. Requests without login get 401, after many wrong ones 429; from other sites, or to what the policy
- * does not allow, 403.
+ * Mounts the board. A request without a valid login gets 401, and after many wrong logins 429. A request from another
+ * site, or for a route that the policy does not allow, gets 403.
  */
 export const registerBoard = async (app: FastifyInstance, options: BoardOptions): Promise<void> => {
   const isLogin = loginCheck(options.user, options.password)
@@ -119,31 +124,33 @@ export const registerBoard = async (app: FastifyInstance, options: BoardOptions)
   const board = async (scope: FastifyInstance): Promise<void> => {
     scope.addHook('onRequest', async (request, reply) => {
       const { authorization } = request.headers
-      // People choose this password: once too many were wrong, none is looked at, not even a right one. The commands do
-      // without the board.
+      // People choose this password: after too many wrong logins from an address, its logins are not checked, not even
+      // right ones. The commands do not need the board.
       const blocked = await options.wrongLogins(request, 'look')
       if (blocked !== undefined) return tooMany(reply, blocked)
       if (!isLogin(authorization)) {
-        // A browser's first request has no login yet, and asks by it for the prompt.
+        // A browser's first request has no login yet: the 401 makes the browser prompt for one. That is not a wrong
+        // login.
         const wait = authorization === undefined ? undefined : await options.wrongLogins(request)
         if (wait !== undefined) return tooMany(reply, wait)
         reply.header('www-authenticate', 'Basic realm="Reconsent operations", charset="UTF-8"')
         return reply.code(401).send({ error: 'unauthorized', message: 'log in with OPS_USER and OPS_PASSWORD' })
       }
-      if (isFromElsewhere(request, publicOrigin)) return refuse(reply, 'requests from other sites are refused')
+      if (isCrossOrigin(request, publicOrigin)) return refuse(reply, 'requests from other sites are refused')
       const route = (request.routeOptions.url ?? '').slice(BOARD_PATH.length)
-      if (actOf(request.method, route === '' ? '/' : route) === 'destroy' && !options.allowDestructive) {
+      if (permissionFor(request.method, route === '' ? '/' : route) === 'destroy' && !options.allowDestructive) {
         return refuse(reply, 'this could destroy or forge jobs; policy board.allowDestructive is off')
       }
       return undefined
     })
     scope.addHook('onSend', async (_request, reply, payload) => {
       reply.headers(HEADERS)
-      // The page asks Google for fonts, which the policy above refuses: it need not try.
+      // The board's page loads fonts from Google, which the policy above blocks: without the link, browsers do not try.
       const isPage = typeof payload === 'string' && String(reply.getHeader('content-type')).startsWith('text/html')
       return isPage ? payload.replace(/<link href="https:\/\/fonts[^>]*>/, '') : payload
     })
-    // Without a handler of its own, an unknown path below the board would answer without login.
+    // Without a handler of its own, this scope would answer an unknown path below the board without asking for the
+    // login.
     scope.setNotFoundHandler((_request, reply) => reply.code(404).send({ error: 'not found' }))
     await scope.register(adapter.registerPlugin())
   }

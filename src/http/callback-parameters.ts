@@ -1,18 +1,18 @@
-// Checks what came in as a callback, before anything is looked up: who sends it is anybody. Nothing here keeps or
-// repeats a value.
+// Checks the parameters of a callback before anything is looked up, because anybody can send a callback. Nothing here
+// stores or logs a value.
 import { Secret } from '../secret.ts'
 import type { Callback } from '../processors/receive-callback.ts'
 
 export const MAX_STATE_LENGTH = 512
 export const MAX_CODE_LENGTH = 4096
 
-/** RFC 6749, appendix A: codes and states are made of these; no NUL, no control characters, nothing beyond ASCII. */
+/** RFC 6749, appendix A: codes and states consist of these characters: no NUL, no control characters, only ASCII. */
 export const VISIBLE = /^[\x20-\x7e]+$/
 
-/** Names with all values they came with. */
+/** Parameter names, each with all the values that came with it. */
 export type Parameters = Readonly<Record<string, readonly string[]>>
 
-/** Reads a query or a form. `state[]=x` is a parameter of that name and not a state. */
+/** Reads a query or a form. `state[]=x` is a parameter named `state[]`, not a state. */
 export const readParameters = (text: string): Parameters => {
   const found: Record<string, string[]> = Object.create(null) as Record<string, string[]>
   for (const [name, value] of new URLSearchParams(text)) (found[name] ??= []).push(value)
@@ -20,8 +20,8 @@ export const readParameters = (text: string): Parameters => {
 }
 
 /**
- * Undefined when it came more than once; empty when it did not come, which is the same as without a value (RFC 6749,
- * 3.1).
+ * The parameter's value: undefined if the parameter came more than once, empty if it did not come, which RFC 6749 (3.1)
+ * treats like a parameter without a value.
  */
 const single = (parameters: Parameters, name: string): string | undefined => {
   const values = parameters[name] ?? []
@@ -31,8 +31,8 @@ const single = (parameters: Parameters, name: string): string | undefined => {
 const isText = (value: string, longest: number): boolean => value.length <= longest && VISIBLE.test(value)
 
 /**
- * The callback, or undefined for whatever is none: no state or several, neither code nor error or both, values that are
- * too long or hold what no code, state or error is made of.
+ * The callback, or undefined if the parameters form none: no state or several, neither code nor error or both, a value
+ * that is too long or holds a character that no code, state or error may hold.
  */
 export const callbackOf = (parameters: Parameters): Callback | undefined => {
   const state = single(parameters, 'state')
@@ -46,13 +46,13 @@ export const callbackOf = (parameters: Parameters): Callback | undefined => {
 }
 
 /**
- * Whether the bank sent nothing along that we could see. Errors of OAuth servers may come in the fragment (`#error=…`),
- * which a browser keeps to itself.
+ * Whether state, code and error are all missing or empty. An OAuth server may put an error into the fragment
+ * (`#error=…`), which a browser does not send to us.
  */
 export const isEmpty = (parameters: Parameters): boolean =>
   ['state', 'code', 'error'].every((name) => (parameters[name] ?? []).every((value) => value === ''))
 
-/** The fields that make up a callback, as strings, for the page that repeats it. */
+/** The callback's fields as strings, for the page that lets the user repeat the callback. */
 export const fieldsOf = (callback: Callback): Record<string, string> =>
   'code' in callback
     ? { code: callback.code.reveal(), state: callback.state.reveal() }

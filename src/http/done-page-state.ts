@@ -1,5 +1,5 @@
-// How things stand, in the pages' terms: which page shows a renewal, and which shows one attempt at the bank. Pure;
-// changes nothing.
+// Which page shows the state of one attempt at the bank, and what the pages need to know about the renewal. Changes
+// nothing.
 import type { DateTime } from 'luxon'
 import { isInDoubt, isInFlight } from '../domain/in-progress.ts'
 import type { Authorisation, Consent } from '../domain/model.ts'
@@ -7,22 +7,22 @@ import { acceptsCode } from '../domain/lifecycle.ts'
 import { isOnHold } from '../processors/visit-start-page.ts'
 import type { RenewalPage } from '../store/port.ts'
 
-/** How long a page asks again by itself, and how often. A proof that takes longer takes minutes or hours. */
+/** For how long after a code a page reloads itself, and how often. A proof that takes longer takes minutes or hours. */
 const WATCHED = { minutes: 2 }
 const EVERY_SECONDS = 4
 
-/** Seconds until the page should look again by itself; undefined when it should not. */
+/** Seconds until the page should reload itself; undefined when it should not. */
 export const recheckSeconds = (codeReceivedAt: DateTime | undefined, now: DateTime): number | undefined =>
   codeReceivedAt !== undefined && now < codeReceivedAt.plus(WATCHED) ? EVERY_SECONDS : undefined
 
-/** When the last code of this renewal came. */
+/** When the last code of this renewal arrived. */
 export const lastCodeAt = (authorisations: readonly Authorisation[]): DateTime | undefined =>
   authorisations
-    .map((one) => one.codeReceivedAt)
+    .map((attempt) => attempt.codeReceivedAt)
     .filter((at) => at !== undefined)
     .reduce<DateTime | undefined>((last, at) => (last === undefined || at > last ? at : last), undefined)
 
-const isBeingChecked = (one: Authorisation): boolean => isInFlight(one) || isInDoubt(one)
+const isBeingChecked = (attempt: Authorisation): boolean => isInFlight(attempt) || isInDoubt(attempt)
 
 export type DonePageState =
   | 'renewed'
@@ -35,28 +35,31 @@ export type DonePageState =
   | 'closed'
 
 /**
- * What came of one attempt. A renewed cycle outweighs what became of its other attempts: the user is done either way.
+ * The outcome of one attempt. A renewed cycle outweighs the outcomes of its other attempts: the user has finished in
+ * any case.
  */
 export const donePageState = (page: RenewalPage & { readonly authorisation: Authorisation }): DonePageState => {
   const { renewal, consent, authorisation, authorisations } = page
   if (renewal.status === 'renewed' || renewal.status === 'repaired') return 'renewed'
-  // As the start page judges it: nobody asks after a code once the consent was closed for good.
+  // The start page uses the same rule: once the consent was closed for good, no worker checks the code any more.
   if (isBeingChecked(authorisation) && acceptsCode(consent, renewal)) return 'being-checked'
   if (renewal.status === 'open' && isOnHold(consent)) return 'on-hold'
   if (renewal.status !== 'open' || consent.status !== 'active') return 'closed'
   if (authorisation.status === 'mismatched') return 'other-account'
-  // Only what the bank said is the bank's or the user's doing; a code that came too late or was refused is not.
+  // Only `bank-refused` is the doing of the bank or the user; a code that came too late or that the provider refused is
+  // not.
   if (authorisation.status === 'refused')
     return authorisation.errorCode === 'bank-refused' ? 'refused-at-bank' : 'not-completed'
-  // Superseded by another attempt of an open cycle, or the user is still at the bank: the start page says what is next.
+  // Another attempt of an open cycle superseded this one, or the user is still at the bank: the start page says what is
+  // next.
   return authorisations.some(isBeingChecked) ? 'being-checked' : 'start-again'
 }
 
 export type FindConsent = (id: string) => Promise<Consent | undefined>
 
 /**
- * Until when the user's permission runs now: the consent's own expiry, or that of the connection that took its place.
- * Undefined when neither runs any more: an old link, opened long after.
+ * Until when the user's permission now runs: the consent's own expiry, or that of the connection that superseded the
+ * consent. Undefined when that expiry has passed, as when a user opens an old link.
  */
 export const runsUntil = async (
   consent: Consent,

@@ -1,10 +1,10 @@
-// A route answers to its own spelling alone. The router decodes a path before it looks for the route, and takes one
-// behind a host name or before a #: a rule of a proxy for /metrics or /ops would not see those. The spellings that
-// users meet are put right before (served-address.ts).
+// A route answers only to its own spelling. The router decodes a path before it looks for the route, and also accepts a
+// path behind a host name or before a #. A proxy's rule for /metrics or /ops would miss such spellings. Those that
+// users meet have already been corrected (served-address.ts).
 import type { FastifyInstance } from 'fastify'
 import { answerPlainPage } from './answer-page.ts'
 
-/** Segment by segment; what stands for a parameter, or for the rest, is the route's own to judge. */
+/** Compares segment by segment; each route itself checks the values of its parameters and of its wildcard. */
 const isSpelledAs = (pattern: string, path: string): boolean => {
   const given = path.split('/')
   const wanted = pattern.split('/')
@@ -18,8 +18,8 @@ export const registerExactRoutes = (app: FastifyInstance): void => {
   app.addHook('onRequest', async (request, reply) => {
     const { url } = request.routeOptions
     const [path = ''] = request.url.split('?', 1)
-    // What is nowhere below /ops/queues would be asked for the login there, also where the router only decoded its way
-    // to it.
+    // An unknown path below /ops/queues prompts for the board's login, even when only the router's decoding led there.
+    // Such spellings get the not-found page instead.
     if (request.is404 || url === undefined)
       return /^[^/]|[%#\\]/.test(path) ? answerPlainPage(request, reply, 'not-found') : undefined
     return isSpelledAs(url, path) ? undefined : reply.callNotFound()

@@ -1,5 +1,5 @@
-// What is answered when no route answers: unknown addresses, malformed requests, errors. Neutral pages; nothing of the
-// request comes back.
+// Answers requests that no route answers: unknown addresses, malformed requests, errors. The pages are neutral and
+// repeat nothing of the request.
 import type { Socket } from 'node:net'
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -12,7 +12,7 @@ import { bareHeaders } from './security.ts'
 
 const OUTAGE_SECONDS = 10
 
-/** The 4xx that Fastify's own checks of a request ended with; undefined for everything that is our fault. */
+/** The 4xx with which Fastify's own checks refused a request; undefined for every error that is our fault. */
 export const clientStatusOf = (error: unknown): number | undefined => {
   const { statusCode } = Object(error) as { statusCode?: unknown }
   return error instanceof Error && typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500
@@ -20,7 +20,7 @@ export const clientStatusOf = (error: unknown): number | undefined => {
     : undefined
 }
 
-/** By name, code and place alone: messages of the database repeat the values they were given. */
+/** Logs an error by name, code and source location only: messages of the database repeat the values it was given. */
 export const logFailure = (log: Log, request: FastifyRequest, error: unknown): void => {
   const err = error instanceof Error ? error : new Error('not an error')
   log.error({ method: request.method, route: routeOf(request), err }, 'a request failed')
@@ -32,7 +32,7 @@ export const registerFallback = (app: FastifyInstance, { log }: { log: Log }): v
     const status = clientStatusOf(error)
     if (status === undefined) {
       logFailure(log, request, error)
-      // An outage says so to machines as well: a browser or a proxy may come back.
+      // During an outage the answer is 503 with Retry-After: a browser or a proxy may repeat the request.
       if (error instanceof TransientError)
         return answerPage(reply.header('retry-after', OUTAGE_SECONDS), 'internal', { locale: localeFor(request) }, 503)
       return answerPlainPage(request, reply, 'internal')
@@ -41,7 +41,10 @@ export const registerFallback = (app: FastifyInstance, { log }: { log: Log }): v
   })
 }
 
-/** An address that cannot be decoded, or a token longer than any of ours: found before the hooks run. */
+/**
+ * Answers an address that cannot be decoded, or a token longer than any of ours. The router finds both before the hooks
+ * run.
+ */
 export const answerUnroutable = (_error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
   const page = Buffer.from(messagePage('not-found', { locale: localeFor(request) }))
   reply.raw.writeHead(404, { ...bareHeaders, 'content-type': HTML, 'content-length': page.length })
@@ -49,8 +52,8 @@ export const answerUnroutable = (_error: FastifyError, request: FastifyRequest, 
 }
 
 /**
- * Bytes that are no HTTP request, or came too slowly. As Node does by itself, with our headers and without a word about
- * the cause.
+ * Answers bytes that are not an HTTP request, or that came too slowly. Does what Node does by default, but with our
+ * headers and without naming the cause.
  */
 export const answerClientError = (error: NodeJS.ErrnoException, socket: Socket): void => {
   if (error.code === 'ECONNRESET' || socket.destroyed) return

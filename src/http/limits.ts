@@ -1,21 +1,21 @@
-// How often is too often. Only failures and repeated buttons count: a callback with a valid state is committed before
-// any limit is asked, and users who share an address (or a proxy we are not told to trust) do not use up one another's
-// share.
+// Rate limits. Only failures and presses of the button count: a callback with a valid state is committed before any
+// limit is checked, and users who share an address (or a proxy missing from TRUSTED_PROXIES) do not use up one
+// another's share.
 import rateLimit, { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
 export interface LimitOptions {
-  /** Unknown states and start links from one address, a minute. */
+  /** Requests with an unknown state or start link, per address and minute. */
   readonly unknownPerMinute: number
-  /** Presses of the start page's button for one renewal, a minute. Each may make a link at the provider. */
+  /** Presses of the start page's button, per renewal and minute. Each press may make a link at the provider. */
   readonly departuresPerMinute: number
-  /** Wrong API keys from one address, a minute; wrong logins at the board as well, counted apart. */
+  /** Wrong API keys, per address and minute; the same limit for wrong logins at the board, counted separately. */
   readonly wrongKeysPerMinute: number
 }
 
 export const defaultLimits: LimitOptions = { unknownPerMinute: 60, departuresPerMinute: 10, wrongKeysPerMinute: 20 }
 
-/** Counts one; answers how many seconds to wait when it was one too many. `look` counts nothing. */
+/** Counts the request; returns how many seconds to wait when the request exceeds the limit. `look` counts nothing. */
 export type Limit = (request: FastifyRequest, look?: 'look') => Promise<number | undefined>
 
 export interface Limits {
@@ -26,8 +26,8 @@ export interface Limits {
 }
 
 /**
- * Some load balancers write the client's port too, which is another one each time. Of IPv6, the network: a client has
- * all of it.
+ * The address that a limit counts by, without the port that some load balancers append and that differs each time. For
+ * IPv6 it is the network, because a client has all of it.
  */
 const addressOf = ({ ip }: FastifyRequest): string => {
   const [, six, four] = /^(?:\[(.+)\]|([\d.]+))(?::\d+)?$/.exec(ip) ?? []
@@ -35,7 +35,8 @@ const addressOf = ({ ip }: FastifyRequest): string => {
 }
 
 /**
- * `renewalOf`: whose button a request presses. Counts stay in this process, for some thousand addresses and renewals.
+ * `renewalOf` finds the renewal whose button a request presses. Counts stay in this process, for some thousand
+ * addresses and renewals.
  */
 export const registerLimits = async (
   app: FastifyInstance,

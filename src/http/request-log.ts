@@ -1,10 +1,10 @@
-// One line and one count per request. By route pattern: addresses hold codes, states and start links, and are never
-// written down.
+// Writes one log line and one count per request, by route pattern. The address itself is never written down, because
+// addresses hold codes, states and start links.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 
-/** Asked every few seconds by machines. */
+/** Routes requested so often that their lines have the level debug. */
 const quiet = new Set(['/livez', '/readyz', '/metrics', '/assets/style.css'])
 
 /** The pattern of the route, such as `/r/:token`; `none` where there is none. */
@@ -20,7 +20,7 @@ export const registerRequestLog = (
     const route = routeOf(request)
     const status = reply.statusCode
     metrics.recordHttp({ method, route, status, seconds: reply.elapsedTime / 1000 })
-    // Whose address: of those alone who were refused, for whoever has to shut them out.
+    // Only the line of a refused request names the client's address, for the operator who has to block that client.
     const client = status === 401 || status === 429 ? { client: request.ip } : {}
     const line = { method, route, status, ms: Math.round(reply.elapsedTime), ...client }
     if (status >= 500) log.warn(line, 'answered with a server error')

@@ -1,5 +1,5 @@
-// The headers every answer carries, and where a request may come from. No page has a script, and none but the start
-// page's form leads to another host.
+// The headers of every answer, and the check whether a request comes from another site. No page has a script, and only
+// the start page's form leads to another host.
 import helmet from '@fastify/helmet'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
@@ -23,15 +23,15 @@ export const formsToUs = withFormAction("'self'")
 const isLoopback = ({ hostname }: URL): boolean => /^(?:(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(hostname)
 
 /**
- * For the start page: Chromium also holds the redirect that answers a form to `form-action`, so the banks' hosts must
- * be allowed there. They are many and change; all are https, but for a simulator on this machine.
+ * For the start page: Chromium also applies `form-action` to the redirect that answers a form, so the banks' hosts must
+ * be allowed there. There are many and they change; all use https, except a simulator on this machine.
  */
 export const formsToBanks = (publicUrl: URL) =>
   isLoopback(publicUrl)
     ? withFormAction("'self'", 'https:', 'http://127.0.0.1:*', 'http://localhost:*')
     : withFormAction("'self'", 'https:')
 
-/** What answers outside of any route carry: malformed requests never reach the hooks. */
+/** The headers of answers outside any route: a malformed request never reaches the hooks that set the other headers. */
 export const bareHeaders: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
   'content-security-policy':
@@ -40,11 +40,11 @@ export const bareHeaders: Readonly<Record<string, string>> = {
   'x-content-type-options': 'nosniff',
 }
 
-/** Before every route. Codes and states stand in addresses: nothing may keep, frame or pass them on. */
+/** Sets the headers of every route. Addresses hold codes and states: nothing may cache, frame or pass on an answer. */
 export const registerSecurity = async (app: FastifyInstance, publicUrl: URL): Promise<void> => {
   await app.register(helmet, {
     ...withFormAction("'none'"),
-    // Told to browsers over https only; other hosts of the company's domain are not ours to speak for.
+    // Sent to browsers over https only. Without subdomains, because we must not decide for the company's other hosts.
     strictTransportSecurity:
       publicUrl.protocol === 'https:' ? { maxAge: 365 * 24 * 60 * 60, includeSubDomains: false } : false,
     referrerPolicy: { policy: 'no-referrer' },
@@ -59,10 +59,10 @@ export const registerSecurity = async (app: FastifyInstance, publicUrl: URL): Pr
 
 /**
  * Whether another site's page caused the request (Fetch Metadata). Origin cannot tell: under `no-referrer` a browser
- * sends `null` for our own form, too. A request without the header comes from an old browser; the secret in the start
- * link has to do then.
+ * sends `null` even for our own form. A request without Sec-Fetch-Site comes from an old browser; then the secret in
+ * the start link has to suffice.
  */
-export const isFromElsewhere = (request: FastifyRequest): boolean => {
+export const isCrossSite = (request: FastifyRequest): boolean => {
   const site = request.headers['sec-fetch-site']
   return site !== undefined && site !== 'same-origin' && site !== 'none'
 }

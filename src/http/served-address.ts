@@ -1,14 +1,17 @@
-// Which of our addresses a request target means. Banks, proxies and mail clients respell what users follow; the router,
-// the import and doctor judge by this one function. Addresses of machines (/v1, /ops, /metrics …) are never among its
-// answers.
+// Finds which of our addresses a request target means. Banks, proxies and mail clients respell the addresses that users
+// follow; the router, the import and doctor all use this one function. It never turns a target into an address for
+// machines (/v1, /ops, /metrics …).
 
-/** Of `/r/<token>` and `/done/<id>`, as crypto makes them: what is glued behind is no part of them. */
+/**
+ * The lengths of the token in `/r/<token>` and of the id in `/done/<id>`, as crypto makes them. Anything appended is
+ * cut off.
+ */
 const lengths: Readonly<Record<string, number>> = { r: 43, done: 22 }
 
-/** Where a path ends, also when a proxy has encoded the mark. */
+/** Where a path ends, even if a proxy has encoded the `?`, `#` or `&`. */
 const END_OF_PATH = /[?#&]|%(?:3f|23|26)/i
 
-/** Leaves what is no UTF-8 as it is. */
+/** Decodes percent-encoding. Bytes that are not UTF-8 stay encoded. */
 const decode = (text: string): string =>
   text.replace(/(?:%[0-9a-f]{2})+/gi, (run) => {
     try {
@@ -19,8 +22,8 @@ const decode = (text: string): string =>
   })
 
 /**
- * Without empty ones, `.` and path parameters (`;jsessionid=…`). Decoded twice: some proxies encode what is encoded
- * already.
+ * The path's segments without empty ones, `.` and path parameters (`;jsessionid=…`). The path is decoded twice, because
+ * some proxies encode what is already encoded.
  */
 const segmentsOf = (path: string): string[] =>
   decode(decode(path))
@@ -28,12 +31,12 @@ const segmentsOf = (path: string): string[] =>
     .map((segment) => segment.replace(/;.*$/s, ''))
     .filter((segment) => segment !== '' && segment !== '.')
 
-/** What redirect_uri was registered with, invisible characters included, is what the bank's redirect comes to. */
-const wordOf = (segment: string): string => segment.replaceAll(/[\p{Cf}\p{Z}\p{Cc}]/gu, '').toLowerCase()
+/** A redirect_uri may have been registered with invisible characters: the bank's redirect then holds them too. */
+const normalisedSegment = (segment: string): string => segment.replaceAll(/[\p{Cf}\p{Z}\p{Cc}]/gu, '').toLowerCase()
 
 /**
- * The parameters of a callback: glued to the path by `&` or `#`, to one another by `&amp;`, or to a query that was
- * there before by `?`.
+ * The parameters of a callback. They may be joined to the path by `&` or `#`, to one another by `&amp;`, or by `?` to a
+ * query that was there before.
  */
 const queryOf = (tail: string): string => {
   const marked = tail.replace(/^%(?:3f|23|26)/i, '?')
@@ -41,22 +44,22 @@ const queryOf = (tail: string): string => {
   return (
     query
       .replaceAll('&amp;', '&')
-      // What stands before keeps a long run from being begun at each of its characters.
+      // The lookbehind keeps the search from starting again at each character of a long run.
       .replaceAll(/#+|(?<!\?)\?+(?=(?:code|state|error)=)/g, '&')
       .replace(/^[?&]+/, '')
       .replace(/(?<![?&])[?&]+$/, '')
-      // A slash that was put behind the whole address; a code may end in one, a state of ours does not.
+      // Removes a slash that was appended to the whole address; a code may end in a slash, a state of ours does not.
       .replace(/((?:^|&)state=[\w-]{43})\/$/, '$1')
   )
 }
 
-/** `/callback?<query>`, `/r/<token>` or `/done/<id>` for any spelling of these; every other target as it came. Pure. */
+/** `/callback?<query>`, `/r/<token>` or `/done/<id>` for any spelling of these; every other target unchanged. Pure. */
 export const servedAddress = (target: string): string => {
   const inside = target.replace(/^https?:\/\/[^/?#]*/i, '')
   const end = inside.search(END_OF_PATH)
   const [path, tail] = end < 0 ? [inside, ''] : [inside.slice(0, end), inside.slice(end)]
   const [first = '', ...others] = segmentsOf(path)
-  const word = wordOf(first)
+  const word = normalisedSegment(first)
   if (word === 'callback' && others.length === 0) {
     const query = queryOf(tail)
     return query === '' ? '/callback' : `/callback?${query}`
@@ -66,24 +69,27 @@ export const servedAddress = (target: string): string => {
   return id !== undefined && id.length === length ? `/${word}/${id}` : target
 }
 
-/** Without a port: the one that the scheme stands for. */
+/** The URL's port, or its scheme's default port. */
 const portOf = ({ port, protocol }: URL): string => port || (protocol === 'http:' ? '80' : '443')
 
-const isSameHost = (one: URL, other: URL): boolean => {
-  const [name, otherName] = [one, other].map(({ hostname }) => hostname.replace(/\.$/, ''))
-  // http and https of one name are one server, each on its usual port.
-  return name === otherName && (one.port === other.port || portOf(one) === portOf(other))
+const isSameHost = (url: URL, other: URL): boolean => {
+  const [name, otherName] = [url, other].map(({ hostname }) => hostname.replace(/\.$/, ''))
+  // http and https on the same host name are one server, each on its usual port.
+  return name === otherName && (url.port === other.port || portOf(url) === portOf(other))
 }
 
-/** A bank's parameters stand beside those of the redirect_uri; one that comes twice is no callback (RFC 6749, 3.1). */
+/** A bank adds its parameters to those of the redirect_uri, and a parameter may come only once (RFC 6749, 3.1). */
 const acceptsCode = (served: string): boolean => {
   const [path, query] = served.split(/\?(.*)/s)
   const own = new URLSearchParams(query)
   return path === '/callback' && !['code', 'state', 'error'].some((name) => own.has(name))
 }
 
-/** A redirect_uri on our own host that takes no code: each that is sent there is lost. Others are not ours to judge. */
-export const isDeadCallback = (redirectUri: string, publicUrl: string): boolean => {
+/**
+ * Whether a redirect_uri on our own host takes no code, so that every code sent there is lost. Other hosts are not
+ * checked.
+ */
+export const losesCodes = (redirectUri: string, publicUrl: string): boolean => {
   if (!URL.canParse(redirectUri)) return false
   const url = new URL(redirectUri)
   return isSameHost(url, new URL(publicUrl)) && !acceptsCode(servedAddress(`${url.pathname}${url.search}`))

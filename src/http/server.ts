@@ -1,5 +1,5 @@
-// The web server: puts routes, headers, limits and time-outs together. Knows use-cases as functions it was given; no
-// rule lives here.
+// The web server: puts routes, headers, limits and timeouts together. It gets the use cases as functions and contains
+// no rule itself.
 import type { AddressInfo } from 'node:net'
 import fastify from 'fastify'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -29,17 +29,17 @@ import { servedAddress } from './served-address.ts'
 export interface HttpTimes extends HealthTimes {
   /** From the connection to the end of the headers. */
   readonly headersMs: number
-  /** To the end of the body. */
+  /** From the connection to the end of the body. */
   readonly requestMs: number
-  /** Without a byte in either direction; longer than any answer takes. */
+  /** The longest time without a byte in either direction; longer than any answer takes. */
   readonly idleMs: number
-  /** Between two requests; longer than the 60 s for which load balancers keep theirs. */
+  /** The longest pause between two requests; longer than the 60 s for which load balancers keep a connection. */
   readonly keepAliveMs: number
-  /** How often the two first are looked at. */
+  /** How often `headersMs` and `requestMs` are checked. */
   readonly checkEveryMs: number
-  /** After which a callback is told that it was not stored. */
+  /** The time a callback has to be committed; after it, the answer is that the callback was not stored. */
   readonly commitWithinMs: number
-  /** What has not ended so long after `close` is cut off. */
+  /** Requests that have not ended this long after `close` are cut off. */
   readonly closeWithinMs: number
 }
 
@@ -65,12 +65,13 @@ interface OwnDeps {
   /** PUBLIC_URL: scheme and host. */
   readonly publicUrl: string
   readonly renewalOfToken: (token: string) => string | undefined
-  /** Undefined: no board. */
+  /** Undefined when there is no board. */
   readonly board: Omit<BoardOptions, 'publicUrl' | 'wrongLogins'> | undefined
   readonly limits?: Partial<LimitOptions> | undefined
   /**
-   * Proxies (addresses or CIDR ranges) whose X-Forwarded-For names the client. None unless said: anybody can send that
-   * header. Without it, limits per address see the proxy's; they count failures only, so that is safe.
+   * Proxies (addresses or CIDR ranges) whose X-Forwarded-For names the client. None by default: anybody can send that
+   * header. Behind a proxy that is not listed, limits per address see the proxy's address; they count failures only, so
+   * that is safe.
    */
   readonly trustedProxies?: readonly string[] | undefined
 }
@@ -80,17 +81,17 @@ export type ServerDeps = OwnDeps & HealthServerDeps & StartDeps & DoneDeps & Api
 export interface HttpServer {
   /** For tests that need no connection. */
   readonly app: FastifyInstance
-  /** Answers the address it listens on. */
+  /** Resolves to the URL that the server listens on. */
   listen(address: { host: string; port: number }): Promise<string>
-  /** From now on `/readyz` says 503, while everything is still answered. */
+  /** From now on `/readyz` answers 503, while every other request is still served. */
   setUnready(): void
-  /** Takes no new connection, lets running requests end; those that have not after `closeWithinMs` are cut off. */
+  /** Takes no new connection and lets running requests end; those that still run after `closeWithinMs` are cut off. */
   close(): Promise<void>
 }
 
-/** Beyond any page's form; routes say less. */
+/** More than any page's form needs; routes set lower limits. */
 const BODY_LIMIT = 64 * 1024
-/** A start link's token has 43. */
+/** A start link's token has 43 characters. */
 const MAX_PARAMETER_LENGTH = 200
 
 const open = (times: HttpTimes, trustedProxies: readonly string[] | undefined): FastifyInstance =>
@@ -100,15 +101,15 @@ const open = (times: HttpTimes, trustedProxies: readonly string[] | undefined): 
     bodyLimit: BODY_LIMIT,
     routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH },
     rewriteUrl: ({ url = '/' }) => servedAddress(url),
-    // A slow connection costs a socket until one of these ends it, and never a turn of anybody else.
+    // A slow connection occupies a socket until one of these timeouts ends it, and never delays another client.
     http: { headersTimeout: times.headersMs, connectionsCheckingInterval: times.checkEveryMs },
     requestTimeout: times.requestMs,
     connectionTimeout: times.idleMs,
     keepAliveTimeout: times.keepAliveMs,
-    // Fastify would refuse what still comes over open connections while it closes: a callback is better taken than
-    // lost.
+    // While it closes, Fastify would refuse requests that still arrive on open connections: it is better to take a
+    // callback than to lose it.
     return503OnClosing: false,
-    // The API's checks change nothing: a number does not become a string, and what is unknown is let through.
+    // The API's validation changes nothing: it turns no number into a string, and lets unknown fields through.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
     frameworkErrors: answerUnroutable,
     clientErrorHandler: answerClientError,
@@ -139,7 +140,7 @@ const serve = (app: FastifyInstance, setUnready: () => void, times: HttpTimes): 
   }
 }
 
-/** The whole web role. Throws on a `publicUrl` that has a path: pages and links are made for the root of a host. */
+/** Makes the whole web role. Throws when `publicUrl` has a path: pages and links are made for the root of a host. */
 export const makeServer = async (deps: ServerDeps): Promise<HttpServer> => {
   const times = { ...defaultTimes, ...deps.times }
   const publicUrl = new URL(deps.publicUrl)
@@ -166,7 +167,7 @@ export const makeServer = async (deps: ServerDeps): Promise<HttpServer> => {
   return serve(app, setUnready, times)
 }
 
-/** Health and numbers alone, for processes without the web role. */
+/** Makes a server with only health and metrics, for processes without the web role. */
 export const makeHealthServer = async (deps: HealthServerDeps): Promise<HttpServer> => {
   const times = { ...defaultTimes, ...deps.times }
   const app = open(times, undefined)

@@ -1,8 +1,8 @@
-// A promise with a deadline, for whoever waits in front of a browser or a probe.
+// Gives a promise a deadline, for code that a browser or a probe waits for.
 
 /**
- * The promise's own end, or what `late` answers or throws after so many milliseconds; what it comes to after that is
- * dropped.
+ * Settles as the promise does. After `ms` milliseconds, settles with what `late` returns or throws instead; a later
+ * result of the promise is dropped.
  */
 export const within = async <T>(ms: number, promise: Promise<T>, late: () => T): Promise<T> => {
   const over = Symbol('over')

@@ -1,10 +1,11 @@
-// Checks one row of an import and gives it its types: every problem at once, each with its field, none with a value.
+// Checks one row of an import and converts its values to their types. Reports every problem at once, each with its
+// field and none with a value.
 import { DateTime, IANAZone } from 'luxon'
 import { z } from 'zod'
 import { nearest } from '../config/suggest.ts'
 import { knownLocale } from '../domain/locale.ts'
 import { countryCode } from '../domain/rules.ts'
-import { isDeadCallback } from '../http/served-address.ts'
+import { losesCodes } from '../http/served-address.ts'
 import { Secret } from '../secret.ts'
 import { mailboxProblem } from '../notify/mailbox.ts'
 import type { ImportRow } from '../store/administration-port.ts'
@@ -24,11 +25,11 @@ import { importFieldNames } from './fields.ts'
 export interface CheckedRow {
   /** Undefined when there are problems. */
   readonly row: ImportRow | undefined
-  /** `refresh_token: is missing` */
+  /** For example `refresh_token: is missing`. */
   readonly problems: readonly string[]
-  /** What was left out, and why. The row is good all the same. */
+  /** What was left out, and why. The row is imported all the same. */
   readonly warnings: readonly string[]
-  /** Names that are no fields of an import: they are ignored. */
+  /** Names that are not fields of an import. They are ignored. */
   readonly unknown: readonly string[]
 }
 
@@ -36,11 +37,11 @@ export interface RowRules {
   readonly now: DateTime
   /** Whether every redirect_uri must be https. */
   readonly httpsOnly: boolean
-  /** PUBLIC_URL, where it is known: a redirect_uri there must lead to our callback. */
+  /** PUBLIC_URL, if known: a redirect_uri on that host must lead to our callback. */
   readonly publicUrl?: string | undefined
 }
 
-/** Years from now that no consent reaches: an expiry beyond is a mistake. */
+/** No consent is valid for so many years: an expiry beyond that is a mistake. */
 const MAX_YEARS_AHEAD = 10
 const EARLIEST = DateTime.utc(2010)
 const INSTANT = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(Z|[+-]\d{2}(?::?\d{2})?)?)?$/i
@@ -54,9 +55,9 @@ const textThat = (most: number, read: (value: string) => string, problemOf: (val
       const problem = value.length > most ? `is longer than ${most} characters` : problemOf(value)
       if (problem !== undefined) context.addIssue({ code: 'custom', message: problem, continue: false })
     })
-/** By which a user, a connection or a bank is known. */
+/** Text that identifies a user, a connection or a bank. */
 const identity = (most: number) => textThat(most, unmarked, damageOf)
-/** Of a form that is checked after it: what a spreadsheet showed in its place is said first. */
+/** Text whose format is checked afterwards. Text that a spreadsheet shows in place of a value is reported first. */
 const formal = (most: number) =>
   textThat(
     most,
@@ -69,7 +70,7 @@ const plainText = (most: number) =>
     (value) => unmarked(value).trim(),
     (value) => brokenText(value) ?? invisible(value),
   )
-/** Names come with line breaks out of forms and spreadsheets: no reason to leave them out. */
+/** Names from forms and spreadsheets may contain line breaks: that is no reason to leave them out. */
 const nameText = (most: number) =>
   textThat(
     most,
@@ -87,7 +88,7 @@ const readInstant = (value: string): DateTime | string => {
   const nonexistent = 'is a date that does not exist'
   try {
     const read = DateTime.fromISO(value.replace(' ', 'T'), { zone: 'utc' })
-    // luxon throws only where clock.ts has told it to.
+    // luxon throws only if clock.ts has configured it to.
     return (read.isValid as boolean) ? read : nonexistent
   } catch {
     return nonexistent
@@ -107,7 +108,7 @@ const instant = (latest: (now: DateTime) => DateTime, tooLate: string, now: Date
     .optional()
 
 /**
- * What Intl is asked costs microseconds and, natively, tens of kilobytes a question; a million rows ask the same few.
+ * Each question to Intl costs microseconds and tens of kilobytes of native memory, and a million rows ask the same few.
  */
 const remembered = (judge: (value: string) => boolean): ((value: string) => boolean) => {
   const verdicts = new Map<string, boolean>()
@@ -128,7 +129,7 @@ const redirectProblem = (value: string, { httpsOnly, publicUrl }: RowRules): str
   if (url.protocol !== 'https:' && (httpsOnly || url.protocol !== 'http:')) return 'must begin with https://'
   if (url.username !== '' || url.password !== '') return 'must not hold a user or password'
   if (value.includes('#')) return 'must not hold a #'
-  if (publicUrl === undefined || !isDeadCallback(value, publicUrl)) return undefined
+  if (publicUrl === undefined || !losesCodes(value, publicUrl)) return undefined
   const taken = '/callback alone, without a code, state or error of its own,'
   return `is on our own host (PUBLIC_URL), where ${taken} takes what the bank sends: every code would be lost`
 }
@@ -166,7 +167,8 @@ const scopeList = z
   .refine((scopes) => scopes.every((scope) => SCOPE.test(scope)), { error: 'holds something that is no scope' })
 
 /**
- * Each is judged on its own: what is broken is left out with a warning, and must not keep a consent from being renewed.
+ * Each of these fields is checked on its own. An invalid value is left out with a warning, because it must not keep a
+ * consent from being renewed.
  */
 const optional = {
   provider_name: nameText(200),
@@ -182,7 +184,7 @@ const optional = {
   supersedes: identity(200),
 }
 
-/** What it means that a field was left out. A consent that we have keeps the value it has. */
+/** What follows when a field was left out. A consent that already exists keeps its value. */
 const without: Partial<Record<keyof typeof optional, string>> = {
   email: 'without one the consent has no channel',
   locale: 'without one messages are in English',
@@ -190,13 +192,13 @@ const without: Partial<Record<keyof typeof optional, string>> = {
   supersedes: 'no other consent is closed',
 }
 
-/** Makes the check of one import; `now` is taken once, so that a long import judges all its rows alike. */
+/** Makes the check for one import. `now` is the same for all rows, so that a long import judges all its rows alike. */
 export const makeRowCheck = (rules: RowRules): ((fields: Readonly<Record<string, unknown>>) => CheckedRow) => {
   const schema = schemaFor(rules)
   const known = new Set<string>(importFieldNames)
 
   return (fields) => {
-    // Nothing, null and blank are the same: CSV has no other way to leave a value out.
+    // An absent field, null and blank text are the same, because CSV has no other way to leave a value out.
     const said = Object.entries(fields).filter(
       ([, value]) => value !== null && value !== undefined && !(typeof value === 'string' && value.trim() === ''),
     )
@@ -217,8 +219,8 @@ export const makeRowCheck = (rules: RowRules): ((fields: Readonly<Record<string,
 }
 
 /**
- * What is wrong with `consented_at` beside an `expires_at` that is good and counts: like any field that is not needed,
- * it costs no row.
+ * What is wrong with `consented_at` when `expires_at` is valid and therefore used. `consented_at` is then not needed,
+ * and like any such field it must not cause the row to be refused.
  */
 const surplusDateProblem = (
   issues: readonly z.core.$ZodIssue[],

@@ -1,5 +1,5 @@
-// The header of a CSV file, however a spreadsheet wrote it: which column is which field, and what stands between the
-// columns.
+// Reads the header of a CSV file, however a spreadsheet wrote it: which column is which field, and which delimiter
+// separates the columns.
 import { nearest } from '../config/suggest.ts'
 import { parseRecord } from './csv-record.ts'
 import { importFieldNames, importFields } from './fields.ts'
@@ -9,17 +9,20 @@ export const delimiters = [',', ';', '\t', '|'] as const
 
 export interface Header {
   readonly delimiter: string
-  /** Without the columns at its end that have no name. */
+  /** Without nameless columns at the end. */
   readonly names: readonly string[]
 }
 
-/** What a first line `sep=;` says: Excel reads it, and some programs write it for Excel's sake, a tab also as `\t`. */
+/**
+ * The separator that a first line `sep=;` names. Excel reads such a line, and some programs write it for Excel, with a
+ * tab also as `\t`.
+ */
 export const separatorOf = (text: string): string | undefined => {
   const said = /^"?sep *= *(\\t|tab|[^\w\s"]|\t)"?[,;|\s]*$/i.exec(text)?.[1]
   return said === undefined || said.length === 1 ? said : '\t'
 }
 
-/** Throws ImportFileError when it is no header of an import. */
+/** Throws ImportFileError when the text is not the header of an import. */
 export const readHeader = (text: string, separator: string | undefined): Header => {
   const [found] = (separator === undefined ? delimiters : [separator])
     .flatMap((delimiter) => {
@@ -42,7 +45,7 @@ export const readHeader = (text: string, separator: string | undefined): Header 
   }
 }
 
-/** `User ID` is `user_id`. Nothing invisible makes a name another one. */
+/** Normalises a column's name: `User ID` becomes `user_id`. Invisible characters do not make a different name. */
 const plain = (name: string): string =>
   name
     .replaceAll(/[\p{Cc}\p{Cf}]/gu, ' ')
@@ -61,8 +64,8 @@ export const isHeader = (text: string): boolean => {
 }
 
 /**
- * What a header lacks. Does not repeat what it has, but for a near miss: without a header these are the values of the
- * first row.
+ * The columns that a header lacks. Of the columns that it has, only near misses are repeated: if the file has no
+ * header, the names are the values of the first row.
  */
 const missingColumns = (names: readonly string[]): string | undefined => {
   const missing = Object.entries(importFields)

@@ -1,12 +1,12 @@
-// One CSV record: framed out of lines, and parsed on its own, so that one broken quote costs its own record and not the
-// rest of the file.
+// Frames and parses each CSV record on its own, so that an unclosed quote damages only its own record and not the rest
+// of the file.
 import { parse } from 'csv-parse/sync'
 import type { Line } from './lines.ts'
 
-/** A record that spans more lines than this is a quote that was never closed. */
+/** A record that spans more lines than this has a quote that was never closed. */
 const MAX_LINES = 20
 
-/** Undefined when it is not one well-formed record. Most have no quotes: those need no parser. */
+/** Undefined when the text is not one well-formed record. Most records have no quotes and need no parser. */
 export const parseRecord = (text: string, delimiter: string): string[] | undefined => {
   if (!text.includes('"')) return text.split(delimiter)
   try {
@@ -20,8 +20,8 @@ export const parseRecord = (text: string, delimiter: string): string[] | undefin
 const quotesIn = (text: string): number => text.split('"').length - 1
 
 /**
- * Lines joined while a quote is open. What does not close within MAX_LINES is given out as its first line, and reading
- * goes on at the next. `delimiters` are those that may be the file's: one, once the header is read.
+ * Joins lines while a quote is open. If the quote does not close within MAX_LINES, the first line is yielded alone and
+ * reading goes on at the next line. `delimiters` are the file's possible delimiters: only one once the header is read.
  */
 export async function* framed(lines: AsyncIterable<Line>, delimiters: () => readonly string[]): AsyncGenerator<Line> {
   let open: Line[] = []
@@ -64,7 +64,7 @@ const endOfRecord = (lines: readonly Line[], start: number, delimiters: readonly
     if (line.text === undefined) return offset === 0 ? start : undefined
     quotes += quotesIn(line.text)
     if (quotes % 2 !== 0) continue
-    // Lines that only make a record by accident (a stray quote here, another there) are not joined.
+    // Lines that form a record only by accident (a stray quote in each of two lines) are not joined.
     if (offset === 0) return start
     const text = joined(lines.slice(start, start + offset + 1)).text ?? ''
     return delimiters.some((delimiter) => parseRecord(text, delimiter) !== undefined) ? start + offset : start

@@ -1,9 +1,9 @@
-// CSV as rows by the names of its header. What spreadsheets add (a line `sep=;`, empty columns at the end, rows of
-// separators) is passed over.
+// Reads CSV as rows with the names of the header. Skips what spreadsheets add: a line `sep=;`, empty columns at the
+// end, rows of separators only.
 import { delimiters, type Header, readHeader, separatorOf } from './csv-header.ts'
 import { framed, parseRecord } from './csv-record.ts'
 import { type Line, MAX_LINE_LENGTH } from './lines.ts'
-import type { RawRow } from './read-rows.ts'
+import type { RawRow } from './raw-row.ts'
 
 export async function* csvRows(lines: AsyncIterable<Line>): AsyncGenerator<RawRow> {
   let separator: string | undefined
@@ -29,7 +29,7 @@ export async function* csvRows(lines: AsyncIterable<Line>): AsyncGenerator<RawRo
   }
 }
 
-/** Undefined for a row in which nothing stands. */
+/** Undefined for a row without any value. */
 const rowOf = (line: number, text: string, header: Header & { readonly text: string }): RawRow | undefined => {
   const values = parseRecord(text, header.delimiter)
   if (values === undefined)
@@ -38,7 +38,8 @@ const rowOf = (line: number, text: string, header: Header & { readonly text: str
   if (last < 0) return undefined
   if (text === header.text) return { line, problem: 'is the header once more' }
   const { names } = header
-  // Fewer are never filled up: a separator that is missing further left would give one user's row the next column's id.
+  // A row with too few columns is never filled up: if a separator is missing further left, the values after it have
+  // shifted, and a user's row would get the next column's id.
   const columns = Math.max(last + 1, Math.min(values.length, names.length))
   if (columns !== names.length) return { line, problem: `has ${columns} columns where the header has ${names.length}` }
   return { line, fields: Object.fromEntries(names.map((name, index) => [name, values[index]])) }

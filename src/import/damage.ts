@@ -1,10 +1,10 @@
-// What spreadsheets, exports and copying do to a value that stands for somebody: two damaged ones may have become the
-// same, and one user's row would be taken for another's. Pure. Says what is wrong, never the value. What may be a real
-// id in some company passes: decision 0030.
+// Recognises what spreadsheets, exports and copying do to a value that identifies a user or a connection. Two damaged
+// values may have become equal, and one user's row would be taken for another's. Pure. Says what is wrong, never the
+// value. A value that may be a real id in some company is accepted: decision 0030.
 
 const AS_TEXT = 'format the column as text in the spreadsheet and export it again'
 
-/** `="00123"` is how a spreadsheet is told that a cell is text: read as what stands between the quotes. */
+/** Writing `="00123"` tells a spreadsheet that a cell is text: it is read as the text between the quotes. */
 export const unwrapped = (value: string): string => {
   const text = value.replace(/^ +| +$/g, '')
   return (
@@ -15,10 +15,10 @@ export const unwrapped = (value: string): string => {
   )
 }
 
-/** The same, and the apostrophe in front that marks text; not for names: 't Hooft. */
+/** As `unwrapped`, and removes the leading apostrophe that marks text. Not for names such as 't Hooft. */
 export const unmarked = (value: string): string => unwrapped(value).replace(/^'(?=[^'])(?!.*'$)/s, '')
 
-/** Lone surrogates, and what stands where bytes could not be decoded. */
+/** Finds lone surrogates, and the character that replaces bytes that could not be decoded. */
 export const unreadable = (value: string): string | undefined => {
   if (!value.isWellFormed()) return 'holds half a character'
   return value.includes('\uFFFD')
@@ -26,7 +26,7 @@ export const unreadable = (value: string): string | undefined => {
     : undefined
 }
 
-// Spaces other than the usual one are as invisible as the rest: two ids that differ in them look the same.
+// Spaces other than the ordinary one are invisible too: two ids that differ only in such spaces look the same.
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/u
 const spoken: Readonly<Record<string, string>> = {
   '\t': 'a tab',
@@ -50,7 +50,9 @@ export const invisible = (value: string): string | undefined => {
   )
 }
 
-/** What programs write for nothing. In letters of one case, as they do: Null and Nan are names. */
+/**
+ * What programs write for an absent value, in any letters. But capitalised, Null, Nil and Nan are also people's names.
+ */
 const PLACEHOLDERS = [
   /^(?:null|nil|none|undefined|nan|n\/a|#n\/a|\\+n)$/i,
   /^[([<{](?:null|nil|none|undefined|blank|empty|redacted|filtered|censored|hidden)[)\]>}]$/i,
@@ -60,7 +62,9 @@ const CASELESS = /^(?:null|nil|none|nan)$/i
 const AS_A_NAME = /^(?:Null|Nil|Nan)$/
 
 export const isPlaceholder = (value: string): boolean => PLACEHOLDERS.some((pattern) => pattern.test(value))
-/** What programs for numbers write (R, pandas, C, JavaScript); in a name some of it may be meant. */
+/**
+ * What numeric programs write for an absent value (R, pandas, C, JavaScript). In a name, some of these may be intended.
+ */
 const NOT_AVAILABLE = /^(?:NA|<NA>|NaT|N\.A\.|n\.a\.|-nan|[+-]?Infinity|-?1\.#(?:QNAN|IND|INF))$/
 
 const SHEET_ERROR = /^(?:#+|#(?:N\/[A-Z]|NV|GETTING_DATA|[\p{L}\d_/¡¿]+[!?])|(?:Err|Fehler|Erreur) ?:\d{3})$/u
@@ -70,7 +74,7 @@ export const sheetError = (value: string): string | undefined =>
       'formula, and export it again'
     : undefined
 
-/** Of text that says something to people. */
+/** For text that people read. */
 export const brokenText = (value: string): string | undefined => {
   const isNobody = isPlaceholder(value) && !(CASELESS.test(value) && AS_A_NAME.test(value))
   return (
@@ -83,21 +87,22 @@ export const brokenText = (value: string): string | undefined => {
 }
 
 /**
- * Of a name, in which some languages need joiners and marks of direction: what hides, reverses or breaks the text
- * around it.
+ * For names, which need joiners and direction marks in some languages. Finds only characters that hide, reverse or
+ * break the text around them.
  */
 export const hiding = (value: string): string | undefined =>
   /[\p{Cc}\u00AD\u200B\u2060\uFEFF\u202A-\u202E\u2066-\u2069\uFFF9-\uFFFB]/u.test(value) ? invisible(value) : undefined
 const PLACEHOLDER_SAID = 'is a placeholder for nothing, such as NULL or N/A'
 
 /**
- * A number as a program shows it. With a plus in the exponent, or a fraction before it, no id is written:
- * `1.23457E+15`, `1,2E+05`, `1e+21`, `1.23457E8` (Java). `1E5`, `12e4567` and `12E-4` may be ids, in hexadecimal or of
- * a flat.
+ * A number as a program displays it. No id has a plus in the exponent, or a fraction before the exponent:
+ * `1.23457E+15`, `1,2E+05`, `1e+21`, `1.23457E8` (Java). `1E5`, `12e4567` and `12E-4` may be ids: hexadecimal numbers,
+ * or the number of a flat.
  */
 const SCIENTIFIC = /^[+-]?(?:\d+ ?e\+\d{1,3}|(?:\d+[.,٫]\d*|[.,]\d+) ?e[+-]?\d{1,3})$/i
 /**
- * `12345.0`: a column with gaps was read as fractions. `12345,00`, `1,234,567`, `1'234'567`: it was shown as an amount.
+ * `12345.0`: a column with gaps was read as fractions. `12345,00`, `1,234,567`, `1'234'567`: the number was shown as an
+ * amount.
  */
 const RENDERED = /^[+-]?(?:\d+[.,]0+|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:['’]\d{3})+(?:[.,]\d+)?)$/
 export const shortenedNumber = (value: string): string | undefined => {
@@ -113,7 +118,7 @@ const formula = (value: string): string | undefined =>
 
 const DAY = '(?:0?[1-9]|[12]\\d|3[01])'
 const TIME = '(?:,? \\d{1,2}:\\d{2}(?::\\d{2}(?:[.,]\\d+)?)?(?: ?[ap]\\.?m\\.?)?)?'
-/** As Excel shortens them in the languages of our messages. */
+/** Month names as Excel abbreviates them in the languages of our messages. */
 const MONTH = [
   'jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec',
   'mrz|mär|mai|okt|dez',
@@ -121,9 +126,11 @@ const MONTH = [
   'ene|abr|ago|dic|gen|mag|giu|lug|ott',
   'sty|lut|kwi|maj|cze|lip|sie|wrz|paź|lis|gru',
 ].join('|')
-/** `12-May`, `12-mai`, `12. Mai` and `12.maj` were MAY12 or 12-5. */
+/** `12-May`, `12-mai`, `12. Mai` and `12.maj` were the ids MAY12 or 12-5. */
 const DAY_AND_MONTH = new RegExp(`^${DAY}(?:[-/ .]|\\. )(?:${MONTH})\\.?(?:[-/ .]\\d{2,4})?$`, 'iu')
-/** `Mar-30` and `Mrz 30` were MAR2030. Told from a name by its capital: may-12 is somebody. */
+/**
+ * `Mar-30` and `Mrz 30` were the id MAR2030. Only a value with a capital is taken for a date: `may-12` is a user's id.
+ */
 const MONTH_AND_YEAR = new RegExp(`^(?:${MONTH})\\.?[- ]\\d{2}$`, 'iu')
 const FULL_DATES = [
   `${DAY}([-/.])${DAY}\\1\\d{4}${TIME}`,
@@ -136,12 +143,15 @@ const isDate = (value: string): boolean =>
   (/^\p{Lu}/u.test(value) && MONTH_AND_YEAR.test(value)) ||
   FULL_DATES.some((date) => date.test(value))
 
-/** As a spreadsheet writes them, in the languages of our messages; true and false in any letters, as programs do. */
+/**
+ * Truth values as a spreadsheet writes them in the languages of our messages; true and false also as programs write
+ * them.
+ */
 const TRUTH_VALUE = /^(?:[Tt]rue|TRUE|[Ff]alse|FALSE|WAHR|FALSCH|VRAI|FAUX|VERDADERO|FALSO|VERO|PRAWDA|FAŁSZ)$/
-/** Around the value, or left over at one end. An apostrophe may end a value (`Travis'`). */
+/** Quotation marks around the value, or left over at one end. An apostrophe may end a value (`Travis'`). */
 const QUOTED = /^(["'`]).*\1$|^["'“”„«»‘‚]|["“”„«»]$/s
 
-/** What is wrong with a value by which a user, a connection or a bank is known; undefined when it may be one. */
+/** What is wrong with a value that identifies a user, a connection or a bank; undefined when the value may be an id. */
 export const damageOf = (value: string): string | undefined => {
   const bytes = unreadable(value) ?? invisible(value)
   if (bytes !== undefined) return bytes
@@ -157,8 +167,8 @@ export const damageOf = (value: string): string | undefined => {
 }
 
 /**
- * Of a token: RFC 6749 has printable ASCII; a space is a line that was wrapped, a typographic character one that was
- * corrected.
+ * What is wrong with a token. RFC 6749 allows printable ASCII only: a space shows that a line was wrapped, a
+ * typographic character that the text was autocorrected.
  */
 export const damageOfToken = (value: string): string | undefined =>
   damageOf(value) ??

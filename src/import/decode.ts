@@ -1,13 +1,13 @@
-// The bytes of an import as UTF-8, told by how they begin: byte order marks are dropped, UTF-16 is decoded as it
-// streams, and what is no text at all is named. Never holds more than the beginning.
+// Converts the bytes of an import to UTF-8, depending on how they begin: drops byte order marks, decodes UTF-16 as it
+// streams, and names the format of a file that is not text. Never holds more than the beginning.
 import { ImportFileError } from './file-error.ts'
 
-/** Bytes that tell what a file is. */
+/** How many bytes at the beginning are examined to recognise the file. */
 const HEAD = 512
 
 const ZIP =
   'an Excel workbook (.xlsx), one of another program (.ods) or a zip archive: open it and save the sheet as "CSV UTF-8"'
-/** The first bytes, one character each, and what has them. */
+/** The first bytes of a file, one character each, and the format that begins with them. */
 const signatures: readonly (readonly [string, string])[] = [
   ['PK\x03\x04', ZIP],
   ['PK\x05\x06', ZIP],
@@ -49,7 +49,7 @@ const decoderFor = (head: Buffer): ((bytes: Buffer) => Buffer) => {
   const known = signatures.find(([bytes]) => head.subarray(0, bytes.length).equals(Buffer.from(bytes, 'latin1')))
   if (known !== undefined) throw new ImportFileError(`the file is ${known[1]}`)
   if (head.length >= 2 && (head.readUInt16BE() === 0xfffe || head.readUInt16BE() === 0xfeff)) {
-    // Drops the mark itself, and keeps half a character for the next chunk.
+    // The decoder drops the mark itself, and keeps half a character until the next chunk.
     const decoder = new TextDecoder(head.readUInt16BE() === 0xfffe ? 'utf-16le' : 'utf-16be')
     return (bytes) => Buffer.from(decoder.decode(bytes, { stream: true }), 'utf8')
   }
@@ -63,30 +63,32 @@ const decoderFor = (head: Buffer): ((bytes: Buffer) => Buffer) => {
 }
 
 const UTF8_MARK = Buffer.from('\uFEFF', 'utf8')
-/** Some programs write their mark in front of one that is there. */
+/** Some programs write a byte order mark in front of an existing one. */
 const withoutMarks = (bytes: Buffer): Buffer =>
   bytes.subarray(0, 3).equals(UTF8_MARK) ? withoutMarks(bytes.subarray(3)) : bytes
 
-/** Of the bytes at each place of a unit of `width` bytes, how many are zero: 0 to 1. */
+/** The share of zero bytes (0 to 1) at each byte position within units of `width` bytes. */
 const zerosByPlace = (head: Buffer, width: number): number[] =>
   Array.from({ length: width }, (_, place) => {
     const there = head.filter((_byte, index) => index % width === place)
     return there.filter((byte) => byte === 0).length / Math.max(1, there.length)
   })
 
-/** Latin letters in UTF-16: every other byte is zero, and hardly any of the others. */
+/** Recognises Latin letters in UTF-16: at one of the two positions most bytes are zero, at the other hardly any. */
 const isUtf16 = (head: Buffer): boolean => {
   const zeros = zerosByPlace(head, 2)
   return head.length >= 8 && Math.max(...zeros) > 0.7 && Math.min(...zeros) < 0.1
 }
 
-/** The same in UTF-32: three of four. */
+/** Recognises the same in UTF-32: most bytes are zero at three of four positions. */
 const isUtf32 = (head: Buffer): boolean => {
   const zeros = zerosByPlace(head, 4)
   return head.length >= 16 && zeros.filter((share) => share > 0.7).length === 3 && Math.min(...zeros) < 0.1
 }
 
-/** Control characters that no text has. One or two may have slipped into a field, whose row is refused. */
+/**
+ * Counts control characters that no text contains. One or two may have slipped into a field, whose row is then refused.
+ */
 const isBinary = (head: Buffer): boolean => {
   const isControl = (byte: number): boolean => byte < 0x09 || (byte > 0x0d && byte < 0x1a)
   const controls = head.filter(isControl).length

@@ -1,4 +1,4 @@
-// The fields of an import, every name once. Fixed: other people's scripts write them.
+// The one list of the fields of an import. The names are fixed, because other people's scripts write them.
 
 export const importFields = {
   credentials_id: 'required',
@@ -7,7 +7,7 @@ export const importFields = {
   country: 'required',
   redirect_uri: 'required',
   user_id: 'required',
-  /** One of these two. */
+  /** A row needs at least one of these two dates. */
   expires_at: 'date',
   consented_at: 'date',
   provider_name: 'optional',

@@ -1,11 +1,11 @@
-// The import: rows are read, checked and handed to the store in batches, in the order of the file and in flat memory.
-// Good rows go in whatever the others are; what was refused is told with its line.
+// The import: reads and checks rows and passes them to the store in batches, in the order of the file and with constant
+// memory. Good rows are imported even when others are refused; each refusal is reported with its line.
 import type { Clock } from '../clock.ts'
 import { nearest } from '../config/suggest.ts'
 import type { Imports, ImportRow, RowResult } from '../store/administration-port.ts'
 import { type CheckedRow, makeRowCheck } from './check-row.ts'
 import { importFieldNames } from './fields.ts'
-import type { RawRow } from './read-rows.ts'
+import type { RawRow } from './raw-row.ts'
 
 export interface ImportCounts {
   readonly rows: number
@@ -13,7 +13,7 @@ export interface ImportCounts {
   readonly unchanged: number
   readonly updated: number
   readonly repaired: number
-  /** Consents closed because a row says that it took their place. */
+  /** Consents that were closed because a row says that its connection replaces them. */
   readonly superseded: number
   readonly bad: number
   readonly warnings: number
@@ -28,20 +28,20 @@ export interface ImportConsentsDeps {
   readonly store: Imports
   readonly clock: Clock
   readonly httpsOnly: boolean
-  /** PUBLIC_URL, where it is known. */
+  /** PUBLIC_URL, if known. */
   readonly publicUrl?: string | undefined
-  /** `--correct`: dates and tokens are taken from the file even where they are not later. */
+  /** `--correct`: dates and tokens are taken from the file even where they are not later than the stored ones. */
   readonly correct?: boolean | undefined
-  /** Rows a transaction. */
+  /** Rows per transaction. */
   readonly batchSize?: number | undefined
   readonly onBad: (complaint: Complaint) => void
   readonly onWarning: (complaint: Complaint) => void
-  /** After every batch. */
+  /** Called after every batch. */
   readonly onProgress?: ((counts: ImportCounts) => void) | undefined
 }
 
 const BATCH = 500
-/** Unknown names are told once each; a file with more than this has made its point. */
+/** Each unknown name is reported once. Beyond this number, further names add nothing. */
 const MAX_UNKNOWN = 100
 
 interface Waiting {

@@ -1,7 +1,8 @@
-// UTF-8 bytes as numbered lines of text, in flat memory: LF, CRLF or CR ends a line, also in one file; over-long lines
-// are cut out. What is not UTF-8 comes out with U+FFFD in its place; the check of the row says so.
+// Splits UTF-8 bytes into numbered lines of text, with constant memory. LF, CRLF or CR ends a line, even mixed in one
+// file; the text of an over-long line is dropped. Bytes that are not UTF-8 become U+FFFD, which the check of the row
+// reports.
 
-/** Bytes. A refresh token is some hundred; nothing honest comes near. */
+/** In bytes. A refresh token has some hundred, and no genuine line comes near this length. */
 export const MAX_LINE_LENGTH = 65_536
 
 export interface Line {
@@ -17,11 +18,11 @@ export async function* readLines(input: AsyncIterable<Buffer>): AsyncGenerator<L
   let parts: Buffer[] = []
   let length = 0
   let number = 0
-  /** A CR was the last byte of a chunk: an LF at the beginning of the next belongs to it. */
+  /** A CR was the last byte of the previous chunk: an LF at the beginning of the next chunk belongs to it. */
   let afterCr = false
   const keep = (part: Buffer): void => {
     length += part.length
-    // An over-long line is counted to its end, not kept.
+    // The bytes of an over-long line are counted to its end, but not kept.
     if (length <= MAX_LINE_LENGTH) parts.push(part)
     else parts = []
   }
@@ -45,11 +46,12 @@ export async function* readLines(input: AsyncIterable<Buffer>): AsyncGenerator<L
       start = end + 1
       if (end === cr && start === chunk.length) afterCr = true
       if (end === cr && chunk[start] === LF) start += 1
-      // Each is looked for once between two finds: a chunk of many lines is not read over and over.
+      // CR and LF are each searched for again only once `start` has passed the last find, so that a chunk of many lines
+      // is not scanned over and over.
       if (cr >= 0 && cr < start) cr = chunk.indexOf(CR, start)
       if (lf >= 0 && lf < start) lf = chunk.indexOf(LF, start)
     }
-    // A copy: a slice would keep the whole chunk in memory.
+    // Must be a copy, because a slice would keep the whole chunk in memory.
     if (start < chunk.length) keep(Buffer.from(chunk.subarray(start)))
   }
   if (length > 0) yield take()

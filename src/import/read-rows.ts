@@ -1,25 +1,24 @@
-// A file of an import as rows of named values, one at a time: NDJSON or CSV. Knows nothing of what the values should
-// be, and puts none of them into a message: they are tokens and addresses.
+// Reads the file of an import as rows of named values, one at a time: NDJSON or CSV. Does not know what the values
+// should be, and puts none of them into a message, because they are tokens and addresses.
 import { isHeader } from './csv-header.ts'
 import { csvRows } from './csv-rows.ts'
 import { utf8Of } from './decode.ts'
 import { ImportFileError } from './file-error.ts'
 import { MAX_LINE_LENGTH, readLines, type Line } from './lines.ts'
+import type { RawRow } from './raw-row.ts'
 
 export type ImportFormat = 'ndjson' | 'csv'
 
-/** `line` counts from 1 as editors do; for a CSV record of several lines it is the first. */
-export type RawRow =
-  | { readonly line: number; readonly fields: Readonly<Record<string, unknown>> }
-  | { readonly line: number; readonly problem: string }
-
-/** By the name of a file; undefined when that does not say (`-`, no ending): then the first line does. */
+/**
+ * The format that a file's name implies. Undefined when the name does not tell (`-`, no ending): then the first line
+ * decides.
+ */
 export const formatByName = (name: string): ImportFormat | undefined => {
   if (/\.(?:csv|tsv|txt)$/i.test(name)) return 'csv'
   return /\.(?:ndjson|jsonl|json)$/i.test(name) ? 'ndjson' : undefined
 }
 
-/** Empty lines are passed over. Throws ImportFileError when the file as a whole is not what it should be. */
+/** Skips empty lines. Throws ImportFileError when the file as a whole cannot be imported. */
 export async function* readRows(
   input: AsyncIterable<Uint8Array | string>,
   format: ImportFormat | undefined,
@@ -31,7 +30,7 @@ export async function* readRows(
   yield* formatOf(first.value.text?.trim() ?? '', format) === 'csv' ? csvRows(all) : jsonRows(all)
 }
 
-/** What the first line can only be counts for more than the name of the file. */
+/** If the first line can only be of one format, that counts for more than the file's name. */
 const formatOf = (start: string, format: ImportFormat | undefined): ImportFormat => {
   if (/^<[!?a-z]/i.test(start))
     throw new ImportFileError(
@@ -72,7 +71,7 @@ const jsonRow = (line: number, text: string): RawRow => {
       ? { line, fields: value as Record<string, unknown> }
       : { line, problem: 'is not a JSON object' }
   } catch {
-    // Not the parser's own words: they quote the text.
+    // The parser's own message is not used, because it quotes the text.
     return { line, problem: 'is not valid JSON' }
   }
 }

@@ -1,5 +1,5 @@
-// Makes values fit to be logged: a copy of plain data without secrets, addresses and the insides of foreign objects.
-// When in doubt it leaves out: a log line that says too little can be mended, one that says too much cannot.
+// Makes values fit to be logged: a copy of plain data without secrets, addresses and the insides of foreign objects. A
+// value in doubt is left out: a log line that says too little can be mended, one that says too much cannot.
 import { DateTime, Duration } from 'luxon'
 import { errorTable, PermanentError, TransientError } from '../errors.ts'
 import { Secret } from '../secret.ts'
@@ -11,7 +11,7 @@ const MAX_LENGTH = 2000
 
 const words = (text: string): string[] => text.trim().split(/\s+/)
 
-/** Compared without case, `_` and `-`. */
+/** Keys are compared without case, `_` and `-`. */
 const sensitiveKeys = new Set(
   words(`
   code state to cc bcc recipient address name login credentials authorization cookie setcookie pass passphrase
@@ -19,7 +19,7 @@ const sensitiveKeys = new Set(
   response args encryptionkey encryptionkeys env
 `),
 )
-/** A key that ends like this is as sensitive: `newRefreshToken`, `bankLink`, `smtp_url`, `user_email`. */
+/** A key with one of these endings is as sensitive: `newRefreshToken`, `bankLink`, `smtp_url`, `user_email`. */
 const sensitiveEnding = new RegExp(
   `(?:${words(`
     token tokens secret password verifier email mail phone phonenumber link links url urls uri href state
@@ -33,8 +33,8 @@ const isSensitive = (key: string): boolean => {
 }
 
 /**
- * Yes, no, nothing and small numbers (counts, exit and SMTP codes) tell no secret; `code` may also be one of our own
- * error codes.
+ * Booleans, null, undefined and small numbers (counts, exit and SMTP codes) reveal no secret; `code` may also be one of
+ * our own error codes.
  */
 const isHarmless = (key: string, value: unknown): boolean =>
   value === null ||
@@ -43,38 +43,40 @@ const isHarmless = (key: string, value: unknown): boolean =>
   (typeof value === 'number' && Math.abs(value) < 1000) ||
   (key === 'code' && typeof value === 'string' && Object.hasOwn(errorTable, value))
 
-/** Without the word that the cut would halve: half an address is no longer recognised as one. */
+/** Also drops the word that the cut would halve: half an address is no longer recognised as an address. */
 const shortened = (text: string): string =>
   text.length <= MAX_LENGTH ? text : `${text.slice(0, MAX_LENGTH).replace(/\S*$/, '')}…`
 
 /**
- * Takes out of free text what looks like a secret or an address. A net under the rules above, not a licence to log such
- * text.
+ * Removes from free text everything that looks like a secret or an address. This is a safety net under the rules above,
+ * not a licence to log such text.
  */
 export const scrub = (text: string): string =>
   shortened(text)
-    // Sealed cells and JSON Web Tokens.
+    // Values of encrypted columns, and JSON Web Tokens.
     .replaceAll(/\bv1\.[\w-]{1,16}\.[\w-]{16}\.[\w-]+/g, CENSORED)
     .replaceAll(/\beyJ[\w-]+(\.[\w-]*)+/g, CENSORED)
-    // Of an address on the network, the host is enough: user, path and query may each hold a secret.
+    // Of a network address only scheme and host are kept: user, path and query may each hold a secret.
     .replaceAll(
       /\b([a-z][a-z0-9+.-]*:\/\/)(?:[^\s/?#]*@)?([^\s/?#"'<>]*)([/?#][^\s"'<>]*)?/gi,
       (_, scheme: string, host: string, rest?: string) =>
         rest === undefined || rest === '/' ? `${scheme}${host}` : `${scheme}${host}/…`,
     )
     .replaceAll(/[^\s<>"'(),;:]+@[^\s<>"'(),;:]+\.[^\s<>"'(),;:]+/g, CENSORED)
-    // name=value, as in a query or a form.
+    // Pairs of name=value, as in a query or a form.
     .replaceAll(
       /\b(code|state|token|access_token|refresh_token|client_secret|code_verifier|password)=[^\s&"'<>]+/gi,
       `$1=${CENSORED}`,
     )
 
-/** Up to three places in our own source, from the stack. The message, which a stack repeats, is cut off first. */
+/**
+ * Up to three places in our own source, from the stack. A stack repeats the error's message, which is cut off first.
+ */
 const placesOf = (error: Error): string[] | undefined => {
   const stack = typeof error.stack === 'string' ? error.stack : ''
   const heading = /^[A-Za-z]*(?: \[[A-Z0-9_]+\])?(?:: )?/.exec(stack)?.[0] ?? ''
   const frames = stack.slice(heading.length + error.message.length)
-  // A stack that does not repeat its own message may hide another among its lines: none of it is trusted.
+  // A stack that does not repeat its own message may hide another message among its lines: none of them is trusted.
   if (!stack.startsWith(error.message, heading.length) || !frames.startsWith('\n')) return undefined
   const places = frames.matchAll(/^ {4}at .*?\/(src\/(?:[a-z-]+\/)*[a-z-]+\.ts):(\d+):\d+\)?$/gm)
   const found = [...places].slice(0, 3).map(([, file, line]) => `${file}:${line}`)
@@ -82,14 +84,15 @@ const placesOf = (error: Error): string[] | undefined => {
 }
 
 /**
- * Codes as libraries write them: `ECONNREFUSED`, `P2002`, `ERR_INVALID_URL`, `FST_ERR_…`, SQLSTATE `23505`. Nothing
- * else is taken for one.
+ * Codes in the forms that libraries use: `ECONNREFUSED`, `P2002`, `ERR_INVALID_URL`, `FST_ERR_…`, SQLSTATE `23505`. No
+ * other text counts as a code.
  */
 const FOREIGN_CODE = /^(?:E[A-Z2_]{2,30}|(?:[A-Z]{2,6}_)?ERR_[A-Z0-9_]{2,50}|P\d{4}|[0-9A-Z]{5})$/
 const FOREIGN_NAME = /^[A-Za-z]{0,50}(?:Error|Exception)$/
 
 /**
- * An error as name and code. The message and cause are shown of our own coded errors alone, and come from their table.
+ * An error as its name and code. Only our own coded errors also show a message, which comes from the error table, and a
+ * cause that is one short word.
  */
 const cleanError = (error: Error): Record<string, unknown> => {
   if (error instanceof TransientError || error instanceof PermanentError) {
@@ -119,14 +122,14 @@ const cleanObject = (value: object, path: readonly object[]): unknown => {
   if (path.length >= MAX_DEPTH) return '[too deep]'
   const inside = [...path, value]
   if (Array.isArray(value)) return value.slice(0, MAX_ENTRIES).map((entry: unknown) => cleanValue(entry, inside))
-  // Requests, responses, clients, buffers, maps: their insides are not ours to know.
+  // Requests, responses, clients, buffers, maps: their insides are not logged.
   if (!isPlain(value)) return '[object]'
   const entries = Object.entries(Object.getOwnPropertyDescriptors(value)).filter(
     ([, { enumerable }]) => enumerable === true,
   )
   return Object.fromEntries(
     entries.slice(0, MAX_ENTRIES).map(([key, descriptor]): [string, unknown] => {
-      // A getter is not run: it may throw, or reveal.
+      // A getter is not run: it may throw, or reveal a secret.
       const entry: unknown = 'value' in descriptor ? descriptor.value : CENSORED
       const shown = entry instanceof Secret || entry instanceof Error || !isSensitive(key) || isHarmless(key, entry)
       return [scrub(key), shown ? cleanValue(entry, inside) : CENSORED]

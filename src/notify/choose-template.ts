@@ -1,11 +1,11 @@
-// Which message fits the moment. Pure. The dates decide, not the rung's name: quiet hours, a catch-up after downtime or
-// a slow queue may send the `0d` rung the day before or the day after, and the message must be true on the day it is
-// sent.
+// Chooses the message that fits the moment. Pure. The dates decide, not the rung's name: because of quiet hours, a
+// catch-up after downtime or a slow queue, the `0d` rung may be sent the day before or the day after, and the message
+// must be true on the day it is sent.
 import type { DateTime } from 'luxon'
 import { usableZone } from '../domain/locale.ts'
 import type { TemplateName } from './templates.ts'
 
-/** From this many days before the end of grace on, the message is about the end of grace. */
+/** From this many days before the end of the grace window, the message is about the end of the grace window. */
 const LAST_CHANCE_DAYS = 10
 
 export interface Occasion {
@@ -15,7 +15,7 @@ export interface Occasion {
   readonly graceEndsAt: DateTime
   readonly now: DateTime
   readonly situation: 'reminder' | 'asked-again' | 'other-account' | 'uncertain'
-  /** For "today"; UTC when unknown. */
+  /** Decides which day "today" is; UTC when unknown. */
   readonly timeZone?: string | null | undefined
 }
 

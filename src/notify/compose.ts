@@ -1,4 +1,5 @@
-// The message of one notification: the right template, the user's language and zone, our own start link. Sends nothing.
+// Composes the message of one notification: the right template, the user's language and zone, our start link. Sends
+// nothing.
 import type { DateTime } from 'luxon'
 import type { Clock } from '../clock.ts'
 import type { ConsentView, Notification } from '../domain/model.ts'
@@ -15,7 +16,7 @@ export interface ComposeDeps {
   readonly clock: Clock
 }
 
-/** Undefined when the consent has no address any more. The same notification always has the same Message-ID. */
+/** Undefined when the consent no longer has an address. The same notification always has the same Message-ID. */
 export const composeMessage =
   ({ render, startLinkToken, publicUrl, company, clock }: ComposeDeps) =>
   ({ consent }: ConsentView, notification: Notification, graceEndsAt: DateTime): Message | undefined => {

@@ -1,6 +1,6 @@
-// The one judge of addresses: what may stand in MAIL_FROM, in an import's `email`, and in what a mail server is told.
-// Nothing passes that nodemailer, which reads it last, would take for something else: another mailbox, a second one, a
-// name cut short. Names a problem, never a value.
+// The only judge of mail addresses: of MAIL_FROM, of an import's `email`, and of an address sent to a mail server.
+// Refuses every address that nodemailer, which reads it last, would take for something else: another mailbox, a second
+// one, a shortened name. Names a problem, never a value.
 import { domainToASCII } from 'node:url'
 import addressparser from 'nodemailer/lib/addressparser'
 
@@ -15,8 +15,8 @@ const MAX_DOMAIN_LENGTH = 253
 const MAX_NAME_LENGTH = 200
 
 /**
- * What ends an address, opens another one, or is not to be seen. Quoted local parts are legal and refused: no one has
- * one, attacks do.
+ * SPECIALS end an address or begin another one; UNSEEN are characters that nobody can see. Quoted local parts are legal
+ * but refused: no user has one, attacks do.
  */
 const SPECIALS = /[<>()[\]\\,;:"]/
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\u034F\u115F\u1160\u3164\uFFA0\uFFFD]/u
@@ -25,23 +25,23 @@ const LABEL = /^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/
 const isAscii = (text: string): boolean => /^[\x21-\x7e]*$/.test(text)
 
 const domainProblem = (domain: string): string | undefined => {
-  // Letters beyond ASCII are mapped (RFC 5891); the mapping must not see what it would decode or drop, such as %2e or a
-  // slash.
+  // Letters beyond ASCII are mapped (RFC 5891). Characters that the mapping would decode or drop, such as %2e or a
+  // slash, must not reach it.
   if (!/^[A-Za-z0-9._\-\u{80}-\u{10FFFF}]+$/u.test(domain)) return 'has a domain that is none'
   const ascii = isAscii(domain) ? domain : domainToASCII(domain)
   const labels = ascii.split('.')
   if (ascii.length > MAX_DOMAIN_LENGTH || !labels.every((label) => LABEL.test(label)))
     return 'has a domain that is none'
-  // An address of a machine: it would be rewritten as one.
+  // Such a domain would be read as an IP address and rewritten.
   return /^(?:\d+|0x[0-9a-f]*)$/i.test(labels.at(-1) ?? '') ? 'has a domain that ends in a number' : undefined
 }
 
-/** What keeps it from being one plain mailbox, `local@domain`; undefined when nothing does. */
+/** Why the address is not one plain mailbox, `local@domain`; undefined when it is one. */
 export const mailboxProblem = (address: string): string | undefined => {
   if (UNSEEN.test(address)) return 'holds a character that is not to be seen'
   if (/\s/.test(address)) return 'holds a space'
   if (SPECIALS.test(address)) return 'holds one of < > ( ) [ ] , ; : " \\'
-  // An encoded word (RFC 2047) is decoded by some programs on the way, which then read another address.
+  // Some programs on the way decode an encoded word (RFC 2047), and then read another address.
   if (address.includes('=?')) return 'holds something encoded'
   const [local = '', domain, ...more] = address.split('@')
   if (domain === undefined) return 'has no @'
@@ -59,7 +59,7 @@ const nameProblem = (name: string): string | undefined => {
 }
 
 const EXAMPLES = "'consents@example.com' or 'Company <consents@example.com>'"
-/** What of RFC 5322's grammar an unquoted name would be read as. */
+/** How RFC 5322's grammar would read each of these characters in an unquoted name. */
 const meaning: Readonly<Record<string, string>> = {
   ',': 'a comma, which separates addresses',
   ';': 'a semicolon, which ends a group',
@@ -107,26 +107,27 @@ const readWritten = (text: string): Written | { readonly problem: string } => {
 }
 
 /**
- * MAIL_FROM: one address, or a name and an address between < and >, the name in double quotes where it holds anything
- * but letters, digits, spaces and the like. What is read is exactly what stands in the From header, or it is a problem.
+ * Reads MAIL_FROM: one address, or a name and an address between < and >, the name in double quotes where it holds
+ * anything but letters, digits, spaces and the like. The From header shows exactly what was read; any other text is a
+ * problem.
  */
 export const readSender = (text: string): { readonly sender: Sender } | { readonly problem: string } => {
   const refused = (why: string) => ({ problem: `must be one address, ${EXAMPLES}: ${why}` })
-  // Joiners are part of some scripts and of emoji. Before anything is trimmed: white space of other kinds is not to be
-  // seen either.
+  // Joiners are allowed: they are part of some scripts and of emoji. This check comes before any trimming, which would
+  // remove white space that nobody can see.
   if (UNSEEN.test(text.replaceAll(/[\u200C\u200D]/g, ''))) return refused('it holds a character that is not to be seen')
   const written = readWritten(text)
   if ('problem' in written) return refused(written.problem)
   const { name, address } = written
   const ofAddress = mailboxProblem(address)
   if (ofAddress !== undefined) return refused(`the address ${ofAddress}`)
-  // Old phones have such addresses and are written to in quotes; a sender would not stand in its header as it was
-  // written.
+  // Some old phones have such addresses, and mail to them puts the local part in quotes. As a sender, such an address
+  // would not appear in its header as it was written.
   if (/^\.|\.\.|\.@/.test(address))
     return refused('the address has a dot at the edge of what stands before its @, or two in a row')
   const ofName = nameProblem(name)
   if (ofName !== undefined) return refused(ofName)
-  // The last word has who reads it last.
+  // nodemailer's parser reads the text last: it decides.
   const [read, ...others] = addressparser(text)
   const isSame =
     read !== undefined &&

@@ -14,9 +14,9 @@ export interface Message {
 export type Delivery =
   | { readonly kind: 'sent' }
   /**
-   * Certainly not handed over, for a reason that says nothing of this message: the server is not there or in trouble
-   * (`outage`), has had enough of us (`limit`), or does not let us send at all (`setup`: login, sender, relaying,
-   * reputation).
+   * Certainly not handed over, for a reason that has nothing to do with this message: the server cannot be reached or
+   * is in trouble (`outage`), we have reached its limit (`limit`), or it does not let us send at all (`setup`: login,
+   * sender, relaying, reputation).
    */
   | {
       readonly kind: 'away'
@@ -24,17 +24,17 @@ export type Delivery =
       readonly cause: 'outage' | 'limit' | 'setup'
       readonly detail: string
     }
-  /** Certainly not handed over: the server put off this message or its recipient. Safe to try again later. */
+  /** Certainly not handed over: the server deferred this message or its recipient. Safe to try again later. */
   | { readonly kind: 'deferred'; readonly code: Extract<ErrorCode, 'mail-deferred'>; readonly detail: string }
-  /** Refused for good: this recipient or content (SMTP 5xx), or a size that the server does not take. */
+  /** Refused for good: this recipient or content (SMTP 5xx), or a message larger than the server accepts. */
   | {
       readonly kind: 'refused'
       readonly code: Extract<ErrorCode, 'mail-refused' | 'mail-too-large'>
       readonly detail: string
     }
-  /** This server can never reach the address: letters beyond ASCII before its @, and no SMTPUTF8 (RFC 6531). */
+  /** This server can never reach the address, which has letters beyond ASCII before its @: no SMTPUTF8 (RFC 6531). */
   | { readonly kind: 'no-channel'; readonly code: Extract<ErrorCode, 'no-channel'>; readonly detail: string }
-  /** Handed over, but the answer never came. Never sent again. */
+  /** In doubt: the message was handed over, but no usable answer came. Never sent again. */
   | { readonly kind: 'uncertain'; readonly code: Extract<ErrorCode, 'mail-uncertain'>; readonly detail: string }
 
 export interface Channel {

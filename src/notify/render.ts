@@ -1,4 +1,4 @@
-// From a template and the facts to a finished mail. Pure; escapes every value where it meets HTML. Sends and reads
+// Makes a finished mail from a template and the facts. Pure; escapes every value that goes into HTML. Sends and reads
 // nothing.
 import type { DateTime } from 'luxon'
 import { formatDate, usableLocale, type Locale } from '../domain/locale.ts'
@@ -38,8 +38,8 @@ const escapes: Readonly<Record<string, string>> = {
 const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (character) => escapes[character] ?? '')
 
 /**
- * One line without control characters, line separators or marks that turn the reading direction; cut at `most`
- * characters.
+ * The value as one line, without control characters, line separators or marks that change the reading direction; cut at
+ * `most` characters.
  */
 const oneLine = (value: string, most: number): string => {
   const clean = value
@@ -51,17 +51,17 @@ const oneLine = (value: string, most: number): string => {
 }
 
 /**
- * A name to greet by, or empty. What is no plain name (an address, a link, markup) is left out: users choose it
- * themselves in many products, and mail programs turn anything like `example.org` into a second link.
+ * The name for the greeting, or empty. Anything but a plain name (an address, a link, markup) is left out: in many
+ * products users choose their name themselves, and mail programs turn anything like `example.org` into a second link.
  */
 const greetableName = (name: string | null | undefined): string => {
   const clean = oneLine(name ?? '', 60)
   return /[<>{}[\]@/\\:"|`=]|\p{L}\.\p{L}{2}|…$/u.test(clean) ? '' : clean
 }
 
-/** Fills placeholders in one pass: a value that looks like a placeholder is not looked at again. */
+/** Fills placeholders in one pass: a placeholder inside a value is not filled. */
 const fill = (text: string, values: Readonly<Record<string, string>>): string =>
-  // Without a name its space or comma goes too: `Hello {{name}},` becomes `Hello,`.
+  // Without a name, the space or comma before it is removed too: `Hello {{name}},` becomes `Hello,`.
   (values['name'] === '' ? text.replace(/[\s,]*\{\{\s*name\s*\}\}/g, '') : text).replace(
     placeholderPattern,
     (_, name: string) => values[name] ?? '',
@@ -86,7 +86,8 @@ const checkedLink = (link: Secret): string => {
 }
 
 /**
- * Makes the function that renders messages from loaded templates. It throws only when the link is no http(s) address.
+ * Makes the function that renders messages from loaded templates. That function throws only when the link is not an
+ * http(s) address.
  */
 export const makeRenderMessage =
   ({ templates }: { templates: Templates }) =>

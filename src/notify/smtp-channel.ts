@@ -1,6 +1,6 @@
-// Sends mails by SMTP, one connection per message, and says what became of each. Never sends twice: retrying is the
-// caller's decision. It drives nodemailer's connection itself: the transport on top of it does not say whether the body
-// had already left.
+// Sends mail by SMTP, one connection per message, and reports the outcome of each message. Never sends a message twice:
+// retrying is the caller's decision. Drives nodemailer's connection itself, because nodemailer's transport on top of it
+// does not say whether the body had already left.
 import { Readable } from 'node:stream'
 import MailComposer from 'nodemailer/lib/mail-composer'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
@@ -16,15 +16,18 @@ import { parseSmtpUrl, type SmtpServer } from './smtp-url.ts'
 export interface SmtpTimeouts {
   /** For DNS, TCP, greeting and STARTTLS together. */
   readonly connectMs: number
-  /** Without a byte from the server, at any step; the answer to the final dot may take long while it scans. */
+  /**
+   * The longest time without a byte from the server, at any step. While the server scans the message, its answer to the
+   * final dot may take long.
+   */
   readonly silenceMs: number
-  /** For one message, from start to answer: a server that trickles must not hold a worker for ever. */
+  /** For one message, from start to answer: a server that sends byte by byte must not occupy a worker for ever. */
   readonly totalMs: number
 }
 
 const singleLine = /^[^\p{Cc}\p{Zl}\p{Zp}]+$/u
 
-/** What is wrong with a message before any server sees it. Names the field, never the value. */
+/** What is wrong with a message before any server sees the message. Names the field, never the value. */
 const problemOf = (message: Message): string | undefined => {
   const ofAddress = mailboxProblem(message.to)
   if (ofAddress !== undefined) return `the address is not a single plain mailbox: it ${ofAddress}`
@@ -48,7 +51,7 @@ interface Composed {
 
 const compose = async (message: Message, from: Sender): Promise<Composed> => {
   const node = new MailComposer({
-    // Copies: the composer writes the addresses' ASCII forms into them.
+    // Copies, because the composer writes the addresses' ASCII forms into these objects.
     from: { ...from },
     to: { name: '', address: message.to },
     subject: message.subject,
@@ -87,8 +90,9 @@ const connectionTo = (server: SmtpServer, timeouts: SmtpTimeouts): SMTPConnectio
   })
 
 /**
- * What the server said in EHLO (RFC 1870, RFC 6531). nodemailer reads it for itself alone: it would leave an address
- * beyond ASCII as it is without SMTPUTF8, and says of a message above the size only that it failed.
+ * What the server offered in EHLO (RFC 1870, RFC 6531). nodemailer reads the offers only for itself: without SMTPUTF8
+ * it would send an address beyond ASCII unchanged, and about a message above the size it reports only that sending
+ * failed.
  */
 const offersOf = (connection: SMTPConnection): { smtpUtf8: boolean; largest: number } => {
   const { _supportedExtensions: extensions, _maxAllowedSize: size } = connection as unknown as {
@@ -105,7 +109,7 @@ const NO_UTF8 =
   'the server offers no SMTPUTF8 (RFC 6531), without which no address with letters beyond ASCII before its @ ' +
   'can be written to'
 
-/** Why this server is not even asked; undefined when it is. */
+/** Why this server is not given the message at all; undefined when it is. */
 const unfit = (
   connection: SMTPConnection,
   { raw, recipient }: Composed,
@@ -123,7 +127,7 @@ const unfit = (
   }
 }
 
-/** Connects and logs in; calls back once. */
+/** Connects and logs in; calls `ready` once. */
 const open = (connection: SMTPConnection, server: SmtpServer, ready: (failure?: SmtpFailure) => void): void => {
   connection.connect((failure) => {
     if (failure || server.login === undefined || !connection.allowsAuth) return ready(failure)
@@ -133,8 +137,8 @@ const open = (connection: SMTPConnection, server: SmtpServer, ready: (failure?: 
 }
 
 /**
- * The e-mail channel. `smtpUrl` as in `parseSmtpUrl`, `from` as in MAIL_FROM; throws when either is malformed. `send`
- * never rejects: every way it can end is a Delivery, whose detail holds reply codes and steps, no address and no
+ * The e-mail channel. `smtpUrl` is as in `parseSmtpUrl`, `from` as in MAIL_FROM; throws when either is malformed.
+ * `send` never rejects: every outcome is a Delivery, whose detail holds reply codes and steps, no address and no
  * content.
  */
 export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts: SmtpTimeouts }): Channel => {
@@ -145,8 +149,8 @@ export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts: 
 
   type Talk = (connection: SMTPConnection, finish: (failure?: SmtpFailure) => void) => void
   /**
-   * Runs one dialogue on a connection of its own. `undefined`: it went well. A connection that ends unasked is a
-   * failure as well.
+   * Runs one dialogue on a connection of its own. Resolves to `undefined` when all went well. A connection that ends
+   * before `finish` was called is a failure too.
    */
   const dialogue = (talk: Talk): Promise<SmtpFailure | undefined> =>
     new Promise((resolve) => {
@@ -155,7 +159,7 @@ export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts: 
       const finish = (failure?: SmtpFailure): void => {
         clearTimeout(deadline)
         resolve(failure)
-        // A server that answers gets a QUIT, as RFC 5321 4.1.1.10 asks; the outcome does not wait for it.
+        // A server that answered gets a QUIT, as RFC 5321 4.1.1.10 requires; the outcome does not wait for the QUIT.
         if (failure === undefined || failure.responseCode !== undefined) connection.quit()
         else connection.close()
       }
@@ -163,12 +167,14 @@ export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts: 
         resolve({ code: 'ETIMEDOUT' })
         connection.close()
       }, timeouts.totalMs)
-      // Must stay for the connection's whole life: a reset while quitting would otherwise be an uncaught error.
+      // The listener must stay for the connection's whole life: a reset while quitting would otherwise be an uncaught
+      // error.
       connection.on('error', (error: SmtpFailure) => finish(error))
       connection.on('end', () => {
         connections.delete(connection)
         clearTimeout(deadline)
-        // After a 421 nodemailer ends the connection first and reports the reply right after: let that be heard.
+        // After a 421 nodemailer ends the connection first and reports the reply right after: that report must come
+        // first.
         queueMicrotask(() => resolve({ code: 'ECONNECTION' }))
       })
       talk(connection, finish)
@@ -184,7 +190,7 @@ export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts: 
       const { raw, sender, recipient } = composed
       let handedOver = false
       let misfit: ReturnType<typeof unfit>
-      // Read only once the server has said 354: from then on the body, dot included, is out of our hands.
+      // Read only after the server has said 354: from then on the body, final dot included, is out of our control.
       const body = Readable.from(
         (async function* leave() {
           handedOver = true

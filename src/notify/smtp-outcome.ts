@@ -1,12 +1,12 @@
-// What became of a message when SMTP did not simply say yes. Pure. The question is always the same: could the server
-// have taken it?
+// Decides the outcome of a message when SMTP did not simply accept it. Pure. The question is always the same: could the
+// server have taken the message?
 import type { Delivery } from './port.ts'
-import { aboutBeforeRecipient, aboutOf, refusesSmtpUtf8 } from './smtp-replies.ts'
+import { aboutBeforeRecipient, scopeOf, refusesSmtpUtf8 } from './smtp-replies.ts'
 
-/** What nodemailer's connection says about a failure. Its message and response are never used: they quote addresses. */
+/** What nodemailer's connection says about a failure. Its message and response are not shown: they quote addresses. */
 export interface SmtpFailure {
   readonly code?: string | undefined
-  /** The system's own code under nodemailer's, such as ECONNREFUSED. */
+  /** The operating system's own code behind nodemailer's, such as ECONNREFUSED. */
   readonly originalCode?: string | undefined
   readonly command?: string | undefined
   readonly responseCode?: number | undefined
@@ -14,8 +14,8 @@ export interface SmtpFailure {
 }
 
 /**
- * RFC 3463: class.subject.detail. With the reply code the only thing worth keeping of a server's words: it cannot hold
- * an address.
+ * RFC 3463: class.subject.detail. Only this code and the reply code are kept of a server's words: they cannot hold an
+ * address.
  */
 const enhancedCode = (response: string | undefined): string | undefined =>
   /^\d{3}[ -](\d\.\d{1,3}\.\d{1,3})(?![\d.])/m.exec(response ?? '')?.[1]
@@ -33,12 +33,13 @@ interface Circumstances {
 }
 
 /**
- * `handedOver`: the whole message, with the final dot, may have left us. Before that nothing can have been delivered.
+ * `handedOver`: the whole message, with the final dot, may have left us. Before that, nothing can have been delivered.
  * After it, only a proper 4xx or 5xx is an answer (RFC 5321 4.2.1: the server has not taken the message); silence, a
- * cut connection or gibberish leaves open whether it was delivered. What was certainly not delivered for a reason that
- * would have met every other message as well is `away`: it must not use up this one's tries. `isBeyondAscii`: the
- * recipient's local part is, so that only a server with SMTPUTF8 takes it. The parameter of that name stands at MAIL
- * FROM: its refusal is about this recipient, unless the sender needs it too (`isSenderBeyondAscii`).
+ * cut connection or gibberish leaves the delivery in doubt. A message that was certainly not delivered, for a reason
+ * that would have stopped every other message too, is `away`: that must not use up the message's tries.
+ * `isBeyondAscii`: the recipient's local part has letters beyond ASCII, so only a server with SMTPUTF8 takes it. The
+ * parameter SMTPUTF8 is sent with MAIL FROM: its refusal is about this recipient, unless the sender needs SMTPUTF8 too
+ * (`isSenderBeyondAscii`).
  */
 export const classify = (
   failure: SmtpFailure,
@@ -54,7 +55,7 @@ export const classify = (
     return { kind: 'no-channel', code: 'no-channel', detail }
   }
   const atThisMessage = handedOver || failure.command === 'RCPT TO' || failure.command === 'DATA'
-  const about = atThisMessage ? aboutOf(reply) : aboutBeforeRecipient(reply, failure.command)
+  const about = atThisMessage ? scopeOf(reply) : aboutBeforeRecipient(reply, failure.command)
   switch (about) {
     case 'outage':
     case 'limit':
@@ -66,7 +67,7 @@ export const classify = (
       if (isBeyondAscii) return { kind: 'no-channel', code: 'no-channel', detail }
       return refusedOrDeferred(status, detail)
     case 'recipient':
-      // RFC 6531 3.5: what a server without a number of its own says to an address beyond ASCII.
+      // RFC 6531 3.5: a server that has no enhanced code for this answers 553 to an address beyond ASCII.
       if (isBeyondAscii && status === 553 && failure.command === 'RCPT TO')
         return { kind: 'no-channel', code: 'no-channel', detail }
       return refusedOrDeferred(status, detail)

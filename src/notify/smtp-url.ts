@@ -11,7 +11,7 @@ export interface SmtpServer {
   readonly requireTLS: boolean
   readonly ignoreTLS: boolean
   readonly login: { readonly user: string; readonly password: Secret } | undefined
-  /** What we call ourselves in EHLO. */
+  /** The name that we give in EHLO. */
   readonly name: string | undefined
   readonly tls: { readonly rejectUnauthorized?: boolean; readonly servername?: string }
 }
@@ -23,11 +23,11 @@ const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
 /**
- * `smtp://` (STARTTLS where the server offers it; port 587 unless given) or `smtps://` (TLS at once; 465), with
- * `user:password@` where the server wants a login, percent-encoded. Options after `?`: `requireTLS`, `ignoreTLS`,
- * `tls.rejectUnauthorized` (true or false), `name`, `tls.servername`. A login is only sent over TLS, except to this
- * machine itself or with `requireTLS=false`: whoever sits between could otherwise hide STARTTLS and read the password.
- * Throws one Error listing all problems.
+ * `smtp://` (STARTTLS where the server offers it; port 587 unless given) or `smtps://` (TLS at once; port 465 unless
+ * given), with a percent-encoded `user:password@` where the server wants a login. Options after `?`: `requireTLS`,
+ * `ignoreTLS`, `tls.rejectUnauthorized` (true or false), `name`, `tls.servername`. A login is sent only over TLS,
+ * except to this machine itself or with `requireTLS=false` or `ignoreTLS=true`: an attacker in between could otherwise
+ * hide STARTTLS and read the password. Throws one Error that lists all problems.
  */
 export const parseSmtpUrl = (smtpUrl: Secret): SmtpServer => {
   const url = URL.parse(smtpUrl.reveal().trim())

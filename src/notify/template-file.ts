@@ -1,7 +1,9 @@
-// One template file, from its text to its parts, with every mistake in it named by line. Knows the format; reads no
-// files. The format is explained for its editors in docs/templates.md.
+// Parses one template file and names every mistake in it by line. Knows the format, which docs/templates.md explains to
+// the people who edit templates; reads no files.
 
-/** What a template may say. `button` and `link` both stand for the start link; a template has exactly one of them. */
+/**
+ * The placeholders of templates. `button` and `link` both stand for the start link; a template has exactly one of them.
+ */
 export const placeholders = ['company', 'bank', 'expiresOn', 'graceEndsOn', 'name', 'link', 'button'] as const
 
 export type Placeholder = (typeof placeholders)[number]
@@ -10,7 +12,7 @@ export interface Template {
   readonly subject: string
   /** The button's label; empty when the template has a plain `{{link}}` instead. */
   readonly button: string
-  /** Each on one line; `{{button}}` is a paragraph of its own. */
+  /** Each paragraph is on one line; `{{button}}` is a paragraph of its own. */
   readonly paragraphs: readonly string[]
 }
 
@@ -21,7 +23,7 @@ export interface Problem {
 
 export const placeholderPattern = /\{\{\s*([^{}]*?)\s*\}\}/g
 
-// A user's name in a subject would show on a locked screen; a link there would not work.
+// A locked screen would show the user's name in a subject; a link in a subject would not work.
 const allowedInHead: readonly string[] = ['company', 'bank', 'expiresOn', 'graceEndsOn']
 const requiredInBody: readonly Placeholder[] = ['company', 'bank', 'expiresOn']
 
@@ -44,7 +46,7 @@ interface Paragraph {
   readonly text: string
 }
 
-/** Blank lines part paragraphs; a line break inside one is only how the editor wrapped it. */
+/** Blank lines separate paragraphs; a line break inside a paragraph only shows how the editor wrapped it. */
 const paragraphsOf = (lines: readonly string[], firstLine: number): Paragraph[] => {
   const found: Paragraph[] = []
   let open: { line: number; parts: string[] } | undefined
@@ -90,8 +92,7 @@ const problemsOfBody = (body: readonly Paragraph[], bodyLine: number, hasLabel: 
 }
 
 /**
- * Takes one template apart. With problems, the template is unusable; all of them are listed, in the order of their
- * lines.
+ * Parses one template. A template with problems is unusable; all its problems are listed, in the order of their lines.
  */
 export const parseTemplate = (source: string): { template: Template; problems: Problem[] } => {
   const lines = source.replace(/^\uFEFF/, '').split(/\r\n|\r|\n/)
@@ -116,7 +117,8 @@ export const parseTemplate = (source: string): { template: Template; problems: P
 }
 
 /**
- * Mistakes in the shared layout: its three placeholders, and nothing that would load something or add a second link.
+ * Mistakes in the shared layout. It needs its three placeholders, and may hold nothing that loads something or adds a
+ * second link.
  */
 export const problemsOfLayout = (source: string): Problem[] => {
   const allowed = ['lang', 'subject', 'body']

@@ -1,11 +1,11 @@
-// Reads every mail template once, at the start, and refuses to go on with a broken one. Renders nothing.
+// Reads every mail template once, at startup, and refuses to start with a broken one. Renders nothing.
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { join } from 'node:path'
 import { locales, type Locale } from '../domain/locale.ts'
 import { parseTemplate, problemsOfLayout, type Problem, type Template } from './template-file.ts'
 
-/** The situations a user is written to about; each is a file of this name in every language. */
+/** The situations in which a user gets a message; each has a file of this name in every language. */
 export const templateNames = [
   'before-expiry',
   'last-day',
@@ -42,7 +42,10 @@ const readText = (path: string): { text: string } | { what: string } => {
   }
 }
 
-/** A renamed or misspelt file would otherwise be ignored in silence. What editors leave behind (`.swp`, `~`) is. */
+/**
+ * A renamed or misspelt file would otherwise be ignored silently. Files that editors leave behind (`.swp`, `~`) are
+ * ignored.
+ */
 const surplusFiles = (dir: string, locale: Locale): string[] => {
   const known = new Set<string>(templateNames.map((name) => `${name}.txt`))
   try {

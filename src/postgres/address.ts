@@ -1,5 +1,5 @@
-// An address of PostgreSQL (postgres://user:password@host:5432/database?parameters) as a checked value. A parameter
-// that would be ignored is refused by its name, as an unknown policy key is; no message repeats a value, which may be a
+// Parses an address of PostgreSQL (postgres://user:password@host:5432/database?parameters). A parameter that the
+// program would ignore is refused by its name, like an unknown policy key; no message repeats a value, which may be a
 // password.
 import { userInfo } from 'node:os'
 import { parseServerAddress } from '../config/addresses.ts'
@@ -8,18 +8,18 @@ import { Secret } from '../secret.ts'
 import { readTls, type Tls } from './tls.ts'
 
 export interface PostgresAddress {
-  /** A name, an IP address, or the folder of a Unix socket. */
+  /** A host name, an IP address, or the folder of a Unix socket. */
   readonly host: string
   readonly port: number
   readonly database: string
   readonly user: string
   readonly password: Secret | undefined
-  /** Where our tables are; undefined: where the session's own search_path says. */
+  /** The schema of our tables; undefined to use the session's own search_path. */
   readonly schema: string | undefined
   readonly tls: Tls
   readonly applicationName: string | undefined
   readonly connectMs: number | undefined
-  /** `pgbouncer=true`: not even tried as a direct connection. Poolers are found out without it. */
+  /** `pgbouncer=true`: a direct connection is not tried first. The program detects a pooler without it too. */
   readonly isPooled: boolean
 }
 
@@ -45,7 +45,7 @@ type Known = (typeof addressParameters)[number]
 
 const pool = 'leave it out: the size of the pool follows from timing.concurrency'
 const limits = 'leave it out: the program sets its own time limits'
-/** What others of libpq, node-postgres and Prisma understand, and what to do instead. */
+/** Parameters that libpq, node-postgres or Prisma know but this program does not, and what to do instead. */
 const elsewhere: Readonly<Record<string, string>> = {
   search_path: 'say schema=NAME',
   currentSchema: 'say schema=NAME',
@@ -92,12 +92,12 @@ const elsewhere: Readonly<Record<string, string>> = {
   tcp_user_timeout: limits,
 }
 
-/** Never throws; every problem of the address at once. */
+/** Never throws; returns all problems of the address at once. */
 export const parsePostgresAddress = (text: string): Parsed => {
   if (/^[a-z]+:\/\/(?:[^/?#]*@)?[^/?#@]*,[^/?#@]*(?:[/?#]|$)/i.test(text)) {
     return { problems: ['names several hosts: name one, the primary, or a proxy or DNS name that leads to it'] }
   }
-  // The WHATWG URL takes no user without a host, which is how a Unix socket is written.
+  // The WHATWG URL parser refuses a user without a host, but an address of a Unix socket is written that way.
   const whole = text.replace(/^([a-z]+:\/\/[^/?#]*@)(?=[/?])(?=.*[?&]host=)/i, '$1localhost')
   const checked = parseServerAddress(whole, SCHEMES)
   if ('problem' in checked) return { problems: [checked.problem] }
@@ -149,7 +149,7 @@ const parameterProblems = (url: URL): string[] => {
   const names = [...url.searchParams.keys()]
   const problems = [...new Set(names)].flatMap((name) => {
     if (names.filter((other) => other === name).length > 1) return [`has the parameter ${shown(name)} more than once`]
-    if (addressParameters.some((one) => one === name))
+    if (addressParameters.some((known) => known === name))
       return url.searchParams.get(name)?.trim() === '' ? [`has the parameter ${name} without a value`] : []
     if (Object.hasOwn(elsewhere, name))
       return [`has the parameter ${name}, which means nothing here: ${elsewhere[name]}`]
@@ -162,7 +162,10 @@ const parameterProblems = (url: URL): string[] => {
   return url.hash === '' ? problems : [...problems, 'has a # in it: write # itself as %23']
 }
 
-/** A name is no secret unless somebody's password held a `?`: then it does not look like one. */
+/**
+ * A parameter's name is not secret, unless it is part of a password that contained a `?`: then it does not look like a
+ * name.
+ */
 const shown = (name: string): string =>
   /^[A-Za-z_][A-Za-z0-9_.-]{0,40}$/.test(name) ? JSON.stringify(name) : 'whose name is no word'
 
@@ -170,7 +173,7 @@ const schemaProblem = (schema: string): string | undefined => {
   if (schema.includes(',')) return 'schema must be one name'
   if (Buffer.byteLength(schema) > 63 || /["\p{Cc}]/u.test(schema))
     return 'schema must be a name of at most 63 bytes without quotes'
-  // In a search_path, quoted or not, it stands for the role.
+  // In a search_path, quoted or not, `$user` means the role's name.
   if (schema === '$user')
     return 'schema must be a name: with none, the search_path of the role may lead to a schema named like the role'
   return /^pg_|^information_schema$/.test(schema) ? "schema must not be one of PostgreSQL's own" : undefined

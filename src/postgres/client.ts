@@ -1,5 +1,5 @@
-// Opens connections to PostgreSQL, the only place that does: every session is told what session.ts says, whether it is
-// ours alone or lent by a pooler, and with or without TLS as the address says.
+// The only place that opens connections to PostgreSQL. Every session gets the settings of session.ts, whether the
+// session is ours alone or lent by a pooler, and uses TLS or not as the address says.
 import pg from 'pg'
 import type { Secret } from '../secret.ts'
 import { type PostgresAddress, parsePostgresAddress } from './address.ts'
@@ -9,28 +9,28 @@ import { isNoTls, isRefusedStartup, mayWantTls, isTransactionTimeout } from './t
 
 export type Client = pg.Client
 /**
- * `isLent`: a pooler gives the session to others in turn, so that nothing may be left in it; known once it is
- * connected, when `greet` must be called.
+ * `isLent`: a pooler lends the session to several clients in turn, so nothing may be left in it. This is known once the
+ * client is connected; `greet` must be called then.
  */
 export type SessionClient = pg.Client & { isLent(): boolean; greet(): Promise<void> }
 
 export interface SessionOptions {
-  /** Shown by pg_stat_activity, unless the address has a name of its own. */
+  /** The name shown in pg_stat_activity, unless the address contains a name. */
   readonly applicationName: string
-  /** The longest a statement may take; none unless said. */
+  /** The longest that a statement may take; no limit by default. */
   readonly statementMs?: number
   readonly idleInTransactionMs?: number
   readonly connectMs?: number
-  /** Instead of the address's own: BullMQ's. */
+  /** Used instead of the address's own schema: the schema of BullMQ. */
   readonly schema?: string | undefined
   /**
-   * Behind a pooler, the session must be ours until we end it (pool_mode=session): settings are made once, statements
-   * go as they are.
+   * Even behind a pooler the session must be ours until we end it (pool_mode=session): the settings are made once, and
+   * statements are sent unchanged.
    */
   readonly keepsSession?: boolean
 }
 
-/** What the first connections to an address have taught: later ones, of other pools too, begin with it. */
+/** What the first connections to an address found out. Later connections start with it, also those of other pools. */
 interface Learnt {
   pooled: boolean
   tls: boolean
@@ -44,7 +44,7 @@ interface Place {
 
 const places = new WeakMap<Secret, Place>()
 
-/** Throws a TypeError where the configuration has not checked the address. */
+/** Throws a TypeError if the address is invalid, which the configuration should have found before. */
 export const placeOf = (url: Secret): Place => {
   const known = places.get(url)
   if (known !== undefined) return known
@@ -57,12 +57,12 @@ export const placeOf = (url: Secret): Place => {
   return place
 }
 
-/** Whether a connection that failed like this should be tried again in another way, which is then remembered. */
+/** Whether a connection that failed with this error should be tried again in another way, which is then remembered. */
 export const learnFrom = ({ address, learnt }: Place, tried: Tried, error: unknown): boolean => {
   const { mode } = address.tls
   if (isRefusedStartup(error) && !tried.pooled) learnt.pooled = true
-  // Told only after it had begun, as nothing was known of the server: that may have been too late. Older ones than 17
-  // know no such end.
+  // The server's version was unknown, so transaction_timeout was turned off only after the session had begun, which may
+  // have been too late. This error also shows that the server is PostgreSQL 17 or later.
   else if (isTransactionTimeout(error) && tried.major === undefined) learnt.major ??= 17
   else if (mode === 'prefer' && tried.tls && isNoTls(error)) learnt.tls = false
   else if ((mode === 'allow' || mode === 'prefer') && !tried.tls && mayWantTls(error)) learnt.tls = true
@@ -76,10 +76,10 @@ export interface Tried {
   readonly major: number | undefined
 }
 
-/** Tries are few: without TLS and with it, and each as a pooler takes it. */
+/** The number of ways to connect: with or without TLS, and each of these directly or through a pooler. */
 export const MAX_TRIES = 4
 
-/** A session whose schema may become known after it was described. */
+/** A session whose schema may become known later. */
 export type Described = { -readonly [Key in keyof Session]: Session[Key] }
 
 export const describe = (place: Place, options: SessionOptions): Described => ({
@@ -90,15 +90,15 @@ export const describe = (place: Place, options: SessionOptions): Described => ({
 })
 
 type Done = (error: Error | null, result?: unknown) => void
-interface Asked {
+interface Query {
   readonly text?: string
   readonly types?: TypeParsers
 }
-type Ask = (asked: string | Asked, values?: unknown, done?: Done) => Promise<unknown>
+type RunQuery = (asked: string | Query, values?: unknown, done?: Done) => Promise<unknown>
 
 const ignore = (): void => undefined
 
-/** A client that is not connected yet, and how it will try. */
+/** A client that is not connected yet, and the way in which it will try to connect. */
 export const makeClient = ({
   place,
   session,
@@ -122,12 +122,13 @@ export const makeClient = ({
     ...(address.password === undefined ? {} : { password: address.password.reveal() }),
     ssl: tried.tls ? { ...address.tls.options } : false,
     keepAlive: true,
-    // Of libpq's environment variables node-postgres reads some: this one would fail a connection without TLS.
+    // node-postgres reads some of libpq's environment variables. The one for this setting would fail a connection
+    // without TLS.
     sslnegotiation: 'postgres',
     connectionTimeoutMillis: address.connectMs ?? options.connectMs ?? 10_000,
     pipeline: tried.pooled && !keepsSession,
   })
-  // node-postgres sends a few parameters of its choice, and PGOPTIONS of the environment.
+  // node-postgres would send a few parameters of its own choice, and PGOPTIONS from the environment.
   Object.assign(client, {
     getStartupConf: () => ({
       user: address.user,
@@ -141,12 +142,12 @@ export const makeClient = ({
     reported.set(message.parameterName, message.parameterValue),
   )
 
-  const plain = client.query.bind(client) as unknown as Ask
+  const plain = client.query.bind(client) as unknown as RunQuery
   let alone = 0
-  /** PostgreSQL reports the style that it was told; a pooler that drops settings in silence reports another. */
+  /** PostgreSQL reports the interval style that we set; a pooler that silently drops settings reports another. */
   const isLent = (): boolean => tried.pooled || reported.get('IntervalStyle') !== INTERVAL_STYLE
 
-  /** Once it is connected, before anything is asked. */
+  /** Must run once the client is connected, before any query. */
   const greet = async (): Promise<void> => {
     learnt.major = Number.parseInt(reported.get('server_version') ?? '', 10) || undefined
     if (isLent()) {
@@ -156,10 +157,10 @@ export const makeClient = ({
   }
 
   /**
-   * A statement outside a transaction, on a lent session: in one of its own, sent in one go. The answer counts once
-   * that is committed.
+   * Runs a statement outside a transaction on a lent session. The statement gets a transaction of its own, sent in one
+   * go; its result is returned only after the commit.
    */
-  const askAlone = async (asked: string | Asked, values: unknown): Promise<unknown> => {
+  const askAlone = async (asked: string | Query, values: unknown): Promise<unknown> => {
     alone += 1
     try {
       const [begun, answer, committed] = await Promise.allSettled([
@@ -174,7 +175,7 @@ export const makeClient = ({
     }
   }
 
-  const ask = (given: string | Asked, values?: unknown, callback?: Done): unknown => {
+  const runQuery = (given: string | Query, values?: unknown, callback?: Done): unknown => {
     const done = typeof values === 'function' ? (values as Done) : callback
     const bound = typeof values === 'function' ? undefined : values
     const asked =
@@ -191,19 +192,19 @@ export const makeClient = ({
     )
     return undefined
   }
-  return { client: Object.assign(client, { query: ask, isLent, greet }), tried }
+  return { client: Object.assign(client, { query: runQuery, isLent, greet }), tried }
 }
 
-/** Whether the sessions of this address turned out to be lent by a pooler; known once there was a connection. */
+/** Whether a pooler lends the sessions of this address; known after the first connection. */
 export const isPooled = (url: Secret): boolean => placeOf(url).learnt.pooled
 
-/** One connection, connected; the caller ends it. */
+/** Opens one connection; the caller ends it. */
 export const connectTo = async (url: Secret, options: SessionOptions): Promise<pg.Client> => {
   const place = placeOf(url)
   const session = describe(place, options)
   for (let tries = 1; ; tries += 1) {
     const { client, tried } = makeClient({ place, session, options })
-    // A server that ends the connection while nobody asks anything would else end the process.
+    // Without a listener, a server that ends an idle connection would end the process.
     client.on('error', ignore)
     try {
       await client.connect()
@@ -216,7 +217,7 @@ export const connectTo = async (url: Secret, options: SessionOptions): Promise<p
   }
 }
 
-/** Runs on one connection of its own, and ends it. */
+/** Runs `work` on a connection of its own, and then ends the connection. */
 export const withConnection = async <T>(
   url: Secret,
   options: SessionOptions,
@@ -230,7 +231,7 @@ export const withConnection = async <T>(
   }
 }
 
-/** One transaction; what fails in it undoes all of it. */
+/** Runs `work` in one transaction; if it fails, everything is rolled back. */
 export const inTransaction = async <T>(client: pg.Client, work: () => Promise<T>): Promise<T> => {
   await client.query('BEGIN')
   try {

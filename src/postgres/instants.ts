@@ -1,11 +1,11 @@
-// Reads an instant with the offset that PostgreSQL wrote behind it, so that it is right in a session of any time zone.
-// Prisma's adapter takes the offset for +00:00, whatever it is.
+// Reads an instant with the offset that PostgreSQL wrote after it, so that the result is right whatever the session's
+// time zone. Prisma's adapter treats every offset as +00:00.
 
 const TIMESTAMPTZ = 1184
 const TIMESTAMPTZ_ARRAY = 1185
 const SHAPE = /^(\d{4,6})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(\.\d+)?([+-])(\d\d)(?::(\d\d)(?::(\d\d))?)?$/
 
-/** ISO 8601 in UTC. Throws on what was written in another DateStyle: guessing would shift every date. */
+/** Returns ISO 8601 in UTC. Throws on an instant in another DateStyle, because guessing would shift every date. */
 export const instantOf = (text: string): string => {
   if (text.endsWith('+00')) return `${text.slice(0, 10)}T${text.slice(11)}:00`
   if (text === 'infinity' || text === '-infinity' || text.endsWith(' BC')) return text
@@ -21,7 +21,7 @@ export const instantOf = (text: string): string => {
 }
 
 type Parser = (text: string) => unknown
-/** As node-postgres takes it with a query. */
+/** The interface that node-postgres accepts with a query. */
 export interface TypeParsers {
   getTypeParser(oid: number, format?: string): Parser
 }
@@ -29,9 +29,9 @@ export interface TypeParsers {
 const listOf =
   (parse: Parser): Parser =>
   (text) =>
-    parse(text.replaceAll(/"([^"]*)"/g, (_, one: string) => `"${instantOf(one).replace('T', ' ')}"`))
+    parse(text.replaceAll(/"([^"]*)"/g, (_, quoted: string) => `"${instantOf(quoted).replace('T', ' ')}"`))
 
-/** The parsers that a caller brought along, but for instants. */
+/** The caller's parsers, except for instants. */
 export const withInstants = (given: TypeParsers): TypeParsers => ({
   getTypeParser: (oid, format = 'text') => {
     if (format !== 'text' || (oid !== TIMESTAMPTZ && oid !== TIMESTAMPTZ_ARRAY)) return given.getTypeParser(oid, format)

@@ -1,5 +1,6 @@
-// Do notifications (LISTEN) reach a session of this address? BullMQ waits for them; a pooler that lends sessions by
-// transaction takes LISTEN, says yes, and delivers to whoever has the session then.
+// Checks whether notifications (LISTEN) reach a session of this address, because BullMQ waits for them. A pooler that
+// lends sessions by transaction accepts LISTEN, but delivers notifications to whichever client has the session at that
+// time.
 import { randomBytes } from 'node:crypto'
 import type { Secret } from '../secret.ts'
 import { isPooled, type SessionOptions, withConnection } from './client.ts'
@@ -7,8 +8,8 @@ import { isPooled, type SessionOptions, withConnection } from './client.ts'
 const WAITS_MS = 3_000
 
 /**
- * Asked with two connections: one that sat on the other's session would hear itself. A direct connection is not asked.
- * Rejects when the database cannot be used.
+ * Uses two connections, because a single connection could receive its own notification even behind such a pooler. A
+ * direct connection is not tested. Rejects when the database cannot be used.
  */
 export const hearsNotifications = async (url: Secret): Promise<boolean> => {
   const options: SessionOptions = { applicationName: 'reconsent queue', connectMs: 5_000, keepsSession: true }

@@ -1,5 +1,5 @@
-// A pool of sessions to one address. The first connections find out whether a pooler is in between and whether there is
-// TLS; whoever asked for one notices nothing of the tries.
+// A pool of sessions to one address. Its first connections find out whether there is a pooler in between and whether
+// there is TLS; callers do not notice these attempts.
 import { Socket } from 'node:net'
 import pg from 'pg'
 import type { Secret } from '../secret.ts'
@@ -25,14 +25,14 @@ export interface PoolOptions extends SessionOptions {
 export interface OpenedPool {
   readonly pool: Pool
   /**
-   * The schema that our tables are in: the address's, else the first one of the session's search_path; sessions that
-   * are opened from then on look nowhere else. Asks once; rejects when the database cannot be asked, and may then be
-   * called again.
+   * The schema of our tables: the address's, or else the first schema of the session's search_path; sessions opened
+   * after that search only this schema. Queries the database once. Rejects when the database cannot be queried, and may
+   * then be called again.
    */
   schema(): Promise<string>
 }
 
-/** Longer than PostgreSQL's own limit, which ends a statement without ending its connection. */
+/** Added to PostgreSQL's own limit, which ends a statement without ending its connection. */
 const SILENCE_BEYOND_MS = 2_000
 
 const greetAll = async (client: pg.ClientBase): Promise<void> => (client as SessionClient).greet()
@@ -43,12 +43,12 @@ type Taken = (
   release: (error?: Error | boolean) => void,
 ) => void
 
-/** Nothing is connected until the first query. */
+/** Opens no connection until the first query. */
 export const openPool = (url: Secret, options: PoolOptions): OpenedPool => {
   const place = placeOf(url)
   const session = describe(place, options)
   const trying = new WeakMap<Error, Tried>()
-  // The pool calls it with `new`.
+  // A function, because the pool calls it with `new`.
   function Opened(config: pg.PoolConfig): pg.Client {
     const { client, tried } = makeClient({ place, session, options, config })
     const connect = client.connect.bind(client) as (done: (error?: Error | null) => void) => void
@@ -69,7 +69,7 @@ export const openPool = (url: Secret, options: PoolOptions): OpenedPool => {
     max: options.connections,
     keepAlive: true,
     connectionTimeoutMillis: place.address.connectMs ?? options.connectMs ?? 10_000,
-    // Waited for, whatever the types say (pg-pool's index.js).
+    // The pool waits for this promise, although its types do not say so (pg-pool's index.js).
     onConnect: greetAll as (client: pg.ClientBase) => void,
     Client: Opened as unknown as new () => pg.ClientBase,
   })
@@ -92,15 +92,15 @@ export const openPool = (url: Secret, options: PoolOptions): OpenedPool => {
   }
   Object.assign(pool, { connect })
 
-  // What an idle connection ends with is no news: the pool has let go of it. Without a listener it would end the
-  // process.
+  // An error of an idle connection needs no action, because the pool has already dropped the connection. But without a
+  // listener it would end the process.
   pool.on('error', () => undefined)
-  // The pool takes its own listener off a connection that it lends, Prisma's comes a moment later: a backend that is
-  // ended in between would be an unhandled 'error', which ends the process.
+  // The pool removes its own listener from a connection that it lends, and Prisma adds one a moment later. If the
+  // server ended the connection in between, the unhandled 'error' would end the process.
   pool.on('connect', (client) => client.on('error', () => undefined))
   const { statementMs } = options
-  // Not node-postgres' query_timeout: it would put the connection back into the pool, still waiting for the answer.
-  // Idle ones are closed by the pool before this strikes.
+  // node-postgres' query_timeout is not used: it would return the connection to the pool while it still waits for the
+  // answer. Idle connections never reach this timeout, because the pool closes them before.
   if (statementMs !== undefined) {
     pool.on('connect', (client) => {
       const { stream } = (client as unknown as pg.Client).connection
@@ -111,7 +111,8 @@ export const openPool = (url: Secret, options: PoolOptions): OpenedPool => {
 }
 
 /**
- * Where unqualified names lead in a session of this address; the session that is asked looks nowhere else from then on.
+ * The schema to which unqualified names lead in a session of this address. The session that answers searches only this
+ * schema from then on.
  */
 const findSchema = async (pool: pg.Pool): Promise<string> => {
   const client = await pool.connect()
@@ -128,7 +129,7 @@ const findSchema = async (pool: pg.Pool): Promise<string> => {
     client.release(true)
     throw error
   }
-  // One that is no use, or not pinned, is not kept: what is wrong may be mended while we run.
+  // A session without a usable schema is not kept: the operator may correct the search_path while the program runs.
   client.release(schema === null)
   if (schema === null || schema === undefined) throw new DatabaseTrouble(NO_SCHEMA)
   return schema

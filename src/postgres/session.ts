@@ -1,20 +1,25 @@
-// What a session of ours is told, whatever server, database and role say by themselves (postgresql.conf, ALTER
-// DATABASE, ALTER ROLE): each setting here can change what a statement means, or end one that should go on. Names and
-// texts alone; connects to nothing.
+// The settings of our sessions, whatever the server, database and role set themselves (postgresql.conf, ALTER DATABASE,
+// ALTER ROLE). Each setting here can change what a statement means, or end a statement that should go on. Only names
+// and texts; connects to nothing.
 
 export interface Session {
   readonly applicationName: string
-  /** The only one that unqualified names are looked for in; undefined: the search_path that the session came with. */
+  /**
+   * The only schema in which unqualified names are looked up; undefined for the search_path that the session came with.
+   */
   readonly schema: string | undefined
-  /** The longest a statement may take, and a transaction may wait for its client; 0: no limit. Milliseconds. */
+  /**
+   * The longest that a statement may take, and that a transaction may wait for its client; 0: no limit. Milliseconds.
+   */
   readonly statementMs: number
   readonly idleInTransactionMs: number
 }
 
 /**
- * Where a session's unqualified names lead: the first schema of its search_path that exists, that the role may use, and
- * that is not PostgreSQL's own. Unlike current_schema(): some put pg_catalog first, to be safe from tables named like
- * its. NULL when there is none. An expression of SQL.
+ * An SQL expression for the schema to which a session's unqualified names lead: the first schema of its search_path
+ * that exists, that the role may use, and that is not one of PostgreSQL's own. current_schema() is not used, because
+ * some operators put pg_catalog first, to be safe from tables with the names of its tables. NULL when there is no such
+ * schema.
  */
 export const FIRST_SCHEMA = `(SELECT name::text FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name,
   place)
@@ -23,8 +28,8 @@ export const FIRST_SCHEMA = `(SELECT name::text FROM unnest(current_schemas(fals
 type Settings = Readonly<Record<string, string>>
 
 /**
- * PgBouncer keeps these apart for each of its clients when they come as startup parameters; it refuses most others by
- * default.
+ * PgBouncer keeps these settings separate for each of its clients when they are startup parameters; it refuses most
+ * other startup parameters by default.
  */
 const tracked = ({ applicationName }: Session): Settings => ({
   TimeZone: 'UTC',
@@ -37,7 +42,7 @@ const tracked = ({ applicationName }: Session): Settings => ({
 export const INTERVAL_STYLE = 'iso_8601'
 
 const inTransactions = ({ statementMs, idleInTransactionMs }: Session): Settings => ({
-  // First: the session's own may be short.
+  // This setting comes first, because the session's own timeout may be too short for the others.
   statement_timeout: String(statementMs),
   exit_on_error: 'off',
   TimeZone: 'UTC',
@@ -57,8 +62,8 @@ const inTransactions = ({ statementMs, idleInTransactionMs }: Session): Settings
 })
 
 /**
- * Read committed is what the claims and fences are written for: they look again at a row that another transaction has
- * just changed.
+ * The claims and fences are written for read committed: they look again at a row that another transaction has just
+ * changed.
  */
 const betweenTransactions: Settings = {
   default_transaction_isolation: 'read committed',
@@ -68,21 +73,26 @@ const betweenTransactions: Settings = {
 }
 
 /**
- * PostgreSQL takes any name with a dot in it; a pooler that would drop our settings refuses this one, even where it is
- * told to ignore the usual ones (`ignore_startup_parameters`), and so is found out.
+ * PostgreSQL accepts any setting with a dot in its name. A pooler that would drop our settings refuses this one, even
+ * when it is configured to ignore the usual ones (`ignore_startup_parameters`); so it is detected.
  */
 const MARKER = 'reconsent.session'
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
-/** `pg_temp` unless named comes first: temporary tables that others left in a lent session would hide ours. */
+/**
+ * PostgreSQL searches `pg_temp` first unless it is named. Temporary tables that other clients left in a lent session
+ * would then hide ours.
+ */
 export const searchPathOf = (schema: string): string => `${quoted(schema)}, pg_temp`
 const searchPath = ({ schema }: Session): Settings =>
   schema === undefined ? {} : { search_path: searchPathOf(schema) }
-/** PostgreSQL 17 and later know it. */
+/** Known to PostgreSQL 17 and later only. */
 const newer = (major: number | undefined): Settings =>
   major !== undefined && major >= 17 ? { transaction_timeout: '0' } : {}
 
-/** For a session that is ours alone: everything, at no cost, in the message that opens it. */
+/**
+ * Startup parameters for a session that is ours alone: all settings, at no cost, in the message that opens the session.
+ */
 export const startupOfOwn = (session: Session, major: number | undefined): Settings => ({
   [MARKER]: 'own',
   ...tracked(session),
@@ -92,29 +102,30 @@ export const startupOfOwn = (session: Session, major: number | undefined): Setti
   ...newer(major),
 })
 
-/** For a session that a pooler lends. */
+/** Startup parameters for a session that a pooler lends. */
 export const startupOfLent = tracked
 
 const setting = ([name, value]: readonly [string, string]): string =>
   name === 'search_path' ? `${name} TO ${value}` : `${name} TO '${value.replaceAll("'", "''")}'`
 
 /**
- * Opens a transaction on a session that others use in turn: whatever they left is set anew, for this transaction alone,
- * in the same round trip. No word of it takes a snapshot, so that SET TRANSACTION may still follow.
+ * Opens a transaction on a session that other clients use in turn. In the same round trip it sets everything that they
+ * may have changed, for this transaction only. None of these statements takes a snapshot, so that SET TRANSACTION may
+ * still follow.
  */
 export const beginOnLent = (session: Session, major: number | undefined): string => {
   const local = Object.entries({ ...inTransactions(session), ...newer(major), ...searchPath(session) }).map(setting)
-  // What another application acts as, or looks in, must not be ours.
+  // A role or search_path that another application left in the session must not apply to us.
   const defaults = ['role TO DEFAULT', ...(session.schema === undefined ? ['search_path TO DEFAULT'] : [])]
   return (
     'BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE, NOT DEFERRABLE; ' +
-    [...local, ...defaults].map((one) => `SET LOCAL ${one}`).join('; ')
+    [...local, ...defaults].map((assignment) => `SET LOCAL ${assignment}`).join('; ')
   )
 }
 
-/** The same for a whole session, where a pooler gives it to us until we end it. */
+/** The same settings for a whole session that a pooler gives to us until we end it. */
 export const settingsOfKept = (session: Session, major: number | undefined): string =>
   Object.entries({ ...inTransactions(session), ...betweenTransactions, ...searchPath(session), ...newer(major) })
-    .map((one) => `SET ${setting(one)}`)
+    .map((pair) => `SET ${setting(pair)}`)
     .concat('SET role TO DEFAULT')
     .join('; ')

@@ -1,5 +1,5 @@
-// What sslmode, sslrootcert, sslcert and sslkey of an address mean to a connection, as libpq's users know them. Reads
-// the files; messages name the parameter and the system's code, never what a file holds.
+// Turns the sslmode, sslrootcert, sslcert and sslkey of an address into connection options, with the meanings that
+// libpq gives them. Reads the files; messages name the parameter and the system's error code, never a file's contents.
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
@@ -10,11 +10,11 @@ export type SslMode = (typeof sslModes)[number]
 
 export interface Tls {
   readonly mode: SslMode
-  /** With mode `disable` never used. */
+  /** Not used with mode `disable`. */
   readonly options: ConnectionOptions
   /**
-   * What is checked of the server's certificate: nothing, that a trusted authority signed it, or that it is this host's
-   * as well.
+   * What is checked of the server's certificate: nothing, that a trusted authority signed it, or also that it was
+   * issued for this host.
    */
   readonly verifies: 'nothing' | 'chain' | 'host'
 }
@@ -43,13 +43,13 @@ const keyOf = (pem: string, passphrase: string | undefined): KeyObject | undefin
 }
 
 /**
- * Without any of the parameters no TLS is asked for; undefined when something is wrong with them, which `complain` has
- * been told.
+ * Without any of these parameters, TLS is not used. Returns undefined if something is wrong with them, after reporting
+ * it to `complain`.
  */
 export const readTls = (find: Find, complain: Complain): Tls | undefined => {
-  let sound = true
+  let isValid = true
   const refuse: Complain = (problem) => {
-    sound = false
+    isValid = false
     complain(problem)
   }
   const read = (name: string): string | undefined => {
@@ -71,7 +71,7 @@ export const readTls = (find: Find, complain: Complain): Tls | undefined => {
       ? root === undefined && find('sslcert') === undefined
         ? 'disable'
         : 'verify-full'
-      : sslModes.find((one) => one === said)
+      : sslModes.find((known) => known === said)
   if (mode === undefined) {
     const meant = nearest(said ?? '', sslModes)
     refuse(`sslmode must be one of ${sslModes.join(', ')}${meant === undefined ? '' : `: did you mean ${meant}?`}`)
@@ -87,7 +87,7 @@ export const readTls = (find: Find, complain: Complain): Tls | undefined => {
   if (root === SYSTEM && said !== undefined && mode !== 'verify-full')
     refuse('sslrootcert=system goes with sslmode=verify-full alone')
   checkPair({ cert, key, passphrase: find('sslpassword'), given: [find('sslcert'), find('sslkey')] }, refuse)
-  if (!sound) return undefined
+  if (!isValid) return undefined
 
   const own =
     cert === undefined || key === undefined

@@ -1,10 +1,10 @@
-// What stands behind an error of PostgreSQL, a pooler, TLS or the network, in words of our own. Drivers' and servers'
-// messages are read here and go no further: they hold addresses, names and arguments.
+// Explains an error of PostgreSQL, a pooler, TLS or the network in our own words. The messages of drivers and servers
+// are read only here and not passed on, because they contain addresses, names and arguments.
 
-/** What is wrong with the database as it was set up; the message is ours and meant for an operator. */
+/** Something is wrong with how the database was set up. The message is ours and written for an operator. */
 export class DatabaseTrouble extends Error {
   override readonly name = 'DatabaseTrouble'
-  /** No try again will help until somebody changes the configuration. */
+  /** Retrying is useless until an operator changes the configuration. */
   readonly isConfiguration: boolean
 
   constructor(message: string, { isConfiguration = false }: { isConfiguration?: boolean } = {}) {
@@ -24,7 +24,10 @@ const textOf = (value: unknown, name: string): string => {
   return typeof found === 'string' ? found : ''
 }
 
-/** The error and what caused it, innermost first: that knows best. Prisma hides its driver's in `meta` and `cause`. */
+/**
+ * The error and its causes, innermost first, because the innermost knows best. Prisma hides its driver's error in
+ * `meta` and `cause`.
+ */
 const layersOf = (error: unknown, depth = 0): unknown[] => {
   if (typeof error !== 'object' || error === null || depth > 6) return []
   const errors = fieldOf(error, 'errors')
@@ -33,23 +36,23 @@ const layersOf = (error: unknown, depth = 0): unknown[] => {
     fieldOf(fieldOf(error, 'meta'), 'driverAdapterError'),
     ...(Array.isArray(errors) ? (errors as unknown[]) : []),
   ]
-  return [...inner.flatMap((one) => layersOf(one, depth + 1)), error]
+  return [...inner.flatMap((layer) => layersOf(layer, depth + 1)), error]
 }
 
 const codeIn = (layer: unknown): string => textOf(layer, 'originalCode') || textOf(layer, 'code')
 const messageIn = (layer: unknown): string =>
   `${textOf(layer, 'originalMessage')} ${textOf(layer, 'message')} ${textOf(layer, 'reason')}`
 
-/** PgBouncer, at a startup parameter that it does not know. */
+/** PgBouncer's answer to a startup parameter that it does not know. */
 export const isRefusedStartup = (error: unknown): boolean =>
   codeIn(error) === '08P01' && /unsupported startup parameter/.test(messageIn(error))
-/** PostgreSQL 17 and later: transaction_timeout. */
+/** PostgreSQL 17 and later end a session by transaction_timeout. */
 export const isTransactionTimeout = (error: unknown): boolean => codeIn(error) === '25P04'
-/** node-postgres' own, without a code (its connection.js). */
+/** node-postgres' own error, which has no code (its connection.js). */
 export const isNoTls = (error: unknown): boolean => /server does not support SSL/.test(messageIn(error))
 /**
- * pg_hba.conf has no entry for us, perhaps only without TLS; or PgBouncer demands it. By the place in PostgreSQL's
- * sources (its auth.c): the message is in the language of the server's lc_messages.
+ * pg_hba.conf has no entry for us, perhaps only without TLS; or PgBouncer demands TLS. PostgreSQL's error is recognised
+ * by its place in the sources (auth.c), because its message is in the language of the server's lc_messages.
  */
 export const mayWantTls = (error: unknown): boolean =>
   (codeIn(error) === '28000' && textOf(error, 'routine') === 'ClientAuthentication') ||
@@ -61,7 +64,7 @@ const untrusted =
 const refusedUser = 'the database refused our user or password'
 const unreachable = 'the database could not be reached'
 
-/** Where the code alone does not tell. `$` becomes the variable. */
+/** For errors whose code alone does not identify the cause. `$` is replaced by the variable's name. */
 const byMessage: readonly (readonly [RegExp, string])[] = [
   [
     /unrecognized configuration parameter/,
@@ -174,12 +177,13 @@ const byCode: Readonly<Record<string, string>> = {
 
 export interface Trouble {
   readonly words: string
-  /** SQLSTATE or the system's, where there is one. */
+  /** The SQLSTATE or the system's code, if there is one. */
   readonly code: string | undefined
 }
 
 /**
- * Undefined for what is no trouble with the database, or none that is known. `variable` is where the address came from.
+ * Undefined when the error is no known trouble with the database. `variable` is the environment variable that contained
+ * the address.
  */
 export const troubleOf = (error: unknown, variable = 'DATABASE_URL'): Trouble | undefined => {
   for (const layer of layersOf(error)) {
@@ -193,7 +197,7 @@ export const troubleOf = (error: unknown, variable = 'DATABASE_URL'): Trouble | 
   return undefined
 }
 
-/** One line: the words, and the code in brackets. */
+/** One line: the words, with the code in brackets. */
 export const troubleWords = (error: unknown, variable?: string): string | undefined => {
   const trouble = troubleOf(error, variable)
   return trouble && (trouble.code === undefined ? trouble.words : `${trouble.words} (${trouble.code})`)

@@ -1,5 +1,5 @@
-// Consents and their history as JSON: snake_case, absent values as null, instants in UTC with milliseconds. The same
-// for the command line and the API. No secret and no address is in it.
+// Consents and their history as JSON: snake_case, absent values as null, instants in UTC with milliseconds. The command
+// line and the API use the same form. It holds no secret and no address.
 import type { DateTime } from 'luxon'
 import type { Authorisation, Consent, Notification, Renewal } from '../domain/model.ts'
 import { gatherFacts } from '../domain/next-action.ts'
@@ -86,7 +86,7 @@ export const eventJson = (event: ConsentEvent) => ({
   data: event.data,
 })
 
-/** What `show` and `GET /v1/consents/<id>` answer. */
+/** What `show` and `GET /v1/consents/<id>` return. */
 export const historyJson = (history: ConsentHistory, now: DateTime, policy: Policy) => ({
   ...consentJson(history.consent, now, policy),
   renewals: history.renewals.map(renewalJson),
@@ -95,7 +95,7 @@ export const historyJson = (history: ConsentHistory, now: DateTime, policy: Poli
   events: history.events.map(eventJson),
 })
 
-/** An event of the feed, which is about many consents: it says which. */
+/** An event of the feed. The feed is about many consents, so the event names its consent. */
 export const feedEventJson = (event: FeedEvent) => ({
   cursor: event.cursor,
   consent_id: event.consentId,

@@ -1,7 +1,9 @@
-// Why a consent is where it is: every rule looked at, what is next, each rung of the ladder, and what was held back and
-// why. Asks the same domain the jobs ask, so it can never tell another story than they act on.
+// Explains the state of a consent: every rule evaluated, what is next, each rung of the ladder, and which messages are
+// held back and why. Evaluates the same rules as the jobs, so the explanation always agrees with what the jobs do.
 import type { DateTime } from 'luxon'
-import type { ConsentView, Notification } from '../domain/model.ts'
+import { type ExchangeStep, nextExchangeStep } from '../domain/exchange.ts'
+import { isInDoubt, isInFlight } from '../domain/in-progress.ts'
+import type { Authorisation, ConsentView, Notification } from '../domain/model.ts'
 import { explainNextAction, gatherFacts, type Facts, type NextAction } from '../domain/next-action.ts'
 import type { Phase } from '../domain/phase.ts'
 import type { Policy, Route } from '../domain/policy.ts'
@@ -9,14 +11,25 @@ import { isoOf } from './consent-json.ts'
 
 export interface RungState {
   readonly rung: string
-  /** When it stands in the ladder; undefined for messages that are no part of it (by hand, asked again). */
+  /** When the rung is due; undefined for messages that are not part of the ladder (by hand, asked again). */
   readonly at: DateTime | undefined
   /**
-   * A status of the ledger, or: owed now, held (owed, but something holds it), passed over, coming, stopped (nothing
-   * will send it).
+   * A status of the ledger, or: owed now, held (owed, but held back for a reason), passed over, coming, stopped (it
+   * will never be sent).
    */
   readonly state: Notification['status'] | 'owed' | 'held' | 'passed-over' | 'coming' | 'stopped'
   readonly detail: string | undefined
+}
+
+/** An attempt whose code has come and whose outcome is not known yet. */
+export interface AttemptState {
+  readonly id: string
+  readonly status: Authorisation['status']
+  /** When a job looks at it next; it may be now. */
+  readonly at: DateTime | undefined
+  /** What came of the last try or question, as an error code. */
+  readonly code: string | undefined
+  readonly step: ExchangeStep
 }
 
 export interface Explanation {
@@ -26,12 +39,13 @@ export interface Explanation {
   readonly graceEndsAt: DateTime
   /** Which keys of the policy apply to the bank. */
   readonly rule: string
-  /** By which a link would be made now, by the job and by the button alike. */
+  /** The routes by which a link would be made now, by the job and by the start page's button alike. */
   readonly routes: readonly Route[]
   readonly trail: readonly { readonly rule: string; readonly decided: boolean; readonly detail: string }[]
   readonly next: NextAction
   readonly rungs: readonly RungState[]
-  /** In words: what was due and is not sent, and why. */
+  readonly attempts: readonly AttemptState[]
+  /** In words: which messages were due and are not sent, and why. */
   readonly suppressed: readonly string[]
 }
 
@@ -49,10 +63,27 @@ export const explain = (view: ConsentView, now: DateTime, policy: Policy): Expla
     trail,
     next,
     rungs,
+    attempts: attemptStates(view, now, policy),
     suppressed: rungs
       .filter(isSuppressed)
       .map(({ rung, state, detail }) => `${rung} ${words[state]}${detail === undefined ? '' : `: ${detail}`}`),
   }
+}
+
+const attemptStates = (
+  { consent, renewal, authorisations }: ConsentView,
+  now: DateTime,
+  policy: Policy,
+): AttemptState[] => {
+  if (renewal === undefined) return []
+  const open = authorisations.filter((attempt) => isInFlight(attempt) || isInDoubt(attempt))
+  return open.map((attempt) => {
+    const { id, status, nextActionAt: at, errorCode: code } = attempt
+    const others = open.filter((other) => other.id !== id && other.status !== 'code_received')
+    const then = at !== undefined && at > now ? at : now
+    const step = nextExchangeStep({ attempt, consent, renewal, others }, { now: then, policy, manual: false })
+    return { id, status, at, code, step }
+  })
 }
 
 const isSuppressed = ({ state }: RungState): boolean =>
@@ -77,14 +108,14 @@ const ladderStates = (facts: Facts, next: NextAction): RungState[] =>
 
 const stateOf = (facts: Facts, next: NextAction, name: string, at: DateTime): Pick<RungState, 'state' | 'detail'> => {
   const { view, now, rungs } = facts
-  const row = view.notifications.find((one) => one.rung === name)
+  const row = view.notifications.find((message) => message.rung === name)
   if (row !== undefined) return ledgerState(row)
   if (at > now)
     return isOver(facts)
       ? { state: 'stopped', detail: `the consent is ${view.consent.status}` }
       : { state: 'coming', detail: undefined }
   if (next.action === 'renew' && next.message?.rung === name) return { state: 'owed', detail: undefined }
-  const stands = view.notifications.find((one) => one.status !== 'cancelled' && one.createdAt >= at)
+  const stands = view.notifications.find((message) => message.status !== 'cancelled' && message.createdAt >= at)
   if (stands !== undefined) return { state: 'passed-over', detail: `message ${stands.rung} stood for it` }
   const later = rungs.findLast((rung) => rung.at <= now)
   if (later !== undefined && later.name !== name)
@@ -134,6 +165,14 @@ export const explanationJson = (explanation: Explanation) => {
       at: isoOf(at),
       state,
       detail: detail ?? null,
+    })),
+    attempts: explanation.attempts.map(({ id, status, at, code, step }) => ({
+      id,
+      status,
+      at: isoOf(at) ?? null,
+      code: code ?? null,
+      step: step.do,
+      reason: step.reason,
     })),
     suppressed: explanation.suppressed,
   }

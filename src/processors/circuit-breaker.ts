@@ -3,6 +3,7 @@
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
+import { routeTraits } from '../domain/routes.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { LinkAnswer, LinkRequest, MeAnswer, Provider, TokenAnswer } from '../provider/port.ts'
@@ -55,16 +56,11 @@ export const circuitBreaker = (deps: {
   }
   const findOpenCircuit = async (code: CircuitName): Promise<OpenCircuit | undefined> =>
     (await store.getOpenCircuits()).find((circuit) => circuit.code === code)
-  const isTrial = async (code: CircuitName): Promise<boolean> => {
-    const taken = await store.takeTrial(code, clock.now(), TRIAL_EVERY)
-    if (taken) await crashPoint('trial-taken')
-    return taken
-  }
+  const isTrial = async (code: CircuitName): Promise<boolean> => store.takeTrial(code, clock.now(), TRIAL_EVERY)
 
   const close = async (code: CircuitName): Promise<void> => {
     if (!(await store.closeCircuit(code))) return
     log.info({ provider: 'truelayer', circuit: code }, 'the provider accepts our calls again')
-    await crashPoint('circuit-closed')
   }
 
   const note = async (code: CircuitName, connection: string, verdict: Verdict): Promise<void> => {
@@ -84,7 +80,6 @@ export const circuitBreaker = (deps: {
       { alert: 'provider-paused', error_code: code },
       'the provider rejects many connections at once: the circuit is open, one trial call a minute goes through',
     )
-    await crashPoint('circuit-opened')
   }
 
   // Only a note: a database that is away for a moment must not cost the answer in hand, tokens that nobody gives us
@@ -135,7 +130,6 @@ export const circuitBreaker = (deps: {
     if (clientCircuit !== undefined) {
       if (!(await isTrial('client-rejected')) || !(await provider.checkCredentials()).ok)
         return openUntil(clientCircuit)
-      await crashPoint('secret-checked')
       await close('client-rejected')
     }
     const linkCircuit = circuits.find(({ code }) => code === 'link-rejected')
@@ -148,9 +142,9 @@ export const circuitBreaker = (deps: {
   return {
     // The full authentication link is built here and asks nobody: it proves nothing about the provider either.
     makeLink: async (connection, request) =>
-      request.route === 'full'
-        ? provider.makeLink(request)
-        : askForLink(connection, async () => provider.makeLink(request)),
+      routeTraits[request.route].urlByProvider
+        ? askForLink(connection, async () => provider.makeLink(request))
+        : provider.makeLink(request),
     exchangeCode: async (connection, request) => askForTokens(connection, async () => provider.exchangeCode(request)),
     refresh: async (connection, refreshToken) => askForTokens(connection, async () => provider.refresh(refreshToken)),
     readMe: async (accessToken) => provider.readMe(accessToken),

@@ -1,7 +1,6 @@
 // Hands one record that has just become due to the queue at once. Only a short cut: if it fails, the next sweep finds
 // the record.
 import type { Duration } from 'luxon'
-import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
 import type { QueueName, WorkQueue } from '../queue/port.ts'
 import type { Dispatching, RecordKind } from '../store/port.ts'
@@ -31,12 +30,9 @@ export const makeEnqueue =
     const dispatched = await store.dispatchOne(kind, id, queuedFor).catch(() => undefined)
     if (dispatched === undefined) return
     try {
-      await crashPoint('record-dispatched')
       await queue.add(queueOf[kind], [dispatched])
-      await crashPoint('record-queued')
     } catch {
       log.warn({ queue: queueOf[kind] }, 'the queue took no work: the next sweep hands it over')
-      await crashPoint('record-refused')
       await store.undispatch(kind, [dispatched]).catch(() => undefined)
     }
   }

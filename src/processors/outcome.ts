@@ -21,7 +21,5 @@ export interface JobContext {
   readonly signal: AbortSignal
 }
 
-/** The answer of one that came too late. */
-export const OVERTAKEN = skipped('another worker took over: nothing was written')
-/** The same, of a job on a consent, which stops and imports fence as well. */
-export const CONSENT_OVERTAKEN = skipped('another worker, a stop or an import took over: nothing was written')
+/** The answer of a job whose claim was taken over (errors.ts: StaleClaim). */
+export const STALE_CLAIM = skipped('another worker, a stop or an import took over: nothing was written')

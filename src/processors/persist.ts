@@ -1,6 +1,6 @@
 // Keeps trying to write down something that must not be lost while the database is away: a token response in hand.
 import { setTimeout } from 'node:timers/promises'
-import { PermanentError } from '../errors.ts'
+import { PermanentError, StaleClaim } from '../errors.ts'
 
 const RETRY_DELAY_MS = 250
 
@@ -13,7 +13,7 @@ export const persist = async <Result>(write: () => Promise<Result>, signal: Abor
     try {
       return await write()
     } catch (error) {
-      if (signal.aborted || error instanceof PermanentError) throw error
+      if (signal.aborted || error instanceof PermanentError || error instanceof StaleClaim) throw error
       await setTimeout(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined)
       if (signal.aborted) throw error
     }

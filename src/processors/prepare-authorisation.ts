@@ -2,7 +2,6 @@
 // nothing.
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
-import { crashPoint } from '../crash-point.ts'
 import { challengeOf, newDoneId, newState, newVerifier } from '../crypto/hashing.ts'
 import type { Consent } from '../domain/model.ts'
 import type { Route } from '../domain/policy.ts'
@@ -45,7 +44,6 @@ export const prepareAuthorisation =
     for (const route of routes) {
       const state = newState()
       const verifier = newVerifier()
-      await crashPoint('before-link')
       const answer = await provider.makeLink(consent.id, {
         route,
         refreshToken: token,
@@ -55,7 +53,6 @@ export const prepareAuthorisation =
         providerId: consent.providerId,
         scopes: consent.scopes,
       })
-      await crashPoint('link-answered')
       if (answer.kind === 'circuit-open') return { kind: 'circuit-open', until: answer.until }
       if (answer.kind === 'unavailable') throw new TransientError(answer.code, { retryAfterMs: answer.retryAfterMs })
       if (answer.kind === 'link') {

@@ -1,7 +1,6 @@
 // Takes what the bank sent back through the user's browser. The code is committed before anything is answered; the
 // exchange itself is a job of its own, handed over at once and found by the timer if the queue is away.
 import type { Clock } from '../clock.ts'
-import { crashPoint } from '../crash-point.ts'
 import type { Secret } from '../secret.ts'
 import type { AtTheBank, CallbackAnswer } from '../store/port.ts'
 import type { Enqueue } from './enqueue.ts'
@@ -16,18 +15,11 @@ const BANK_ERROR = /^[A-Za-z0-9_.-]{1,64}$/
 export const receiveCallback =
   ({ store, enqueue, clock }: { store: AtTheBank; enqueue: Enqueue; clock: Clock }) =>
   async (callback: Callback): Promise<CallbackAnswer> => {
-    await crashPoint('before-receiving')
     if ('bankError' in callback) {
-      const refused = await store.receiveRefusal(
-        callback.state,
-        BANK_ERROR.test(callback.bankError) ? callback.bankError : 'other',
-        clock.now(),
-      )
-      await crashPoint('refusal-committed')
-      return refused
+      const bankError = BANK_ERROR.test(callback.bankError) ? callback.bankError : 'other'
+      return store.receiveRefusal(callback.state, bankError, clock.now())
     }
     const answer = await store.receiveCode(callback.state, callback.code, clock.now())
-    await crashPoint('code-committed')
     // Not awaited: the browser need not wait for a queue that may be away.
     if (answer.kind === 'accepted') void enqueue('authorisation', answer.authorisationId)
     return answer

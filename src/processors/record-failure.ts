@@ -2,11 +2,11 @@
 // mended.
 import { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
+import { CODE_TTL } from '../domain/exchange.ts'
 import { delayOfRecord } from '../domain/outage.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { QueueName } from '../queue/port.ts'
 import type { Dispatching } from '../store/port.ts'
-import { CODE_TTL } from './exchange-code.ts'
 
 /** What cannot wait: a code while it lives, and what was perhaps just sent, whose fate is to be settled. */
 const URGENT_DELAY = Duration.fromObject({ seconds: 10 })

@@ -4,17 +4,17 @@
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
-import { crashPoint } from '../crash-point.ts'
+import { newAttempt, newMessage, newRenewal, nextDateOf, viewAfter } from '../domain/apply-step.ts'
 import { backOffAfter, withJitter } from '../domain/backoff.ts'
 import { isOutage, outageNo, delayAfterOutage } from '../domain/outage.ts'
-import type { Authorisation, ConsentView, Notification, Renewal } from '../domain/model.ts'
+import type { ConsentView } from '../domain/model.ts'
 import { nextAction, type NextAction } from '../domain/next-action.ts'
 import { openRoutes } from '../domain/open-routes.ts'
 import type { Policy } from '../domain/policy.ts'
-import { PermanentError, TransientError } from '../errors.ts'
+import { PermanentError, StaleClaim, TransientError } from '../errors.ts'
 import type { Claim, Dispatching, RenewalStep, Renewals, Views } from '../store/port.ts'
 import type { Enqueue } from './enqueue.ts'
-import { CONSENT_OVERTAKEN, done, type Outcome, type JobContext, skipped, snooze } from './outcome.ts'
+import { done, type JobContext, type Outcome, skipped, snooze } from './outcome.ts'
 import type { Prepared, PrepareAuthorisation } from './prepare-authorisation.ts'
 import { withClaim } from './with-claim.ts'
 
@@ -38,7 +38,6 @@ export const renewConsent = (deps: RenewConsentDeps) => {
 
   return async (consentId: string, run: JobContext): Promise<Outcome> =>
     withClaim({ store, lease }, { kind: 'consent', id: consentId, run }, async (claim) => {
-      await crashPoint('consent-claimed')
       const view = await store.getView(consentId)
       if (view === undefined) return skipped('there is no such consent')
       const now = clock.now()
@@ -49,17 +48,14 @@ export const renewConsent = (deps: RenewConsentDeps) => {
             await store.release(claim)
             return skipped(next.reason)
           case 'wait':
-            return (await store.scheduleConsent(claim, next.at, next.reason))
-              ? skipped(`nothing is due before ${next.at.toISO()}: ${next.reason}`)
-              : CONSENT_OVERTAKEN
+            await store.scheduleConsent(claim, next.at, next.reason)
+            return skipped(`nothing is due before ${next.at.toISO()}: ${next.reason}`)
           case 'lapse':
-            return (await store.closeByRule(claim, 'lapsed', now, next.reason))
-              ? done(`lapsed: ${next.reason}`)
-              : CONSENT_OVERTAKEN
+            await store.closeByRule(claim, 'lapsed', now, next.reason)
+            return done(`lapsed: ${next.reason}`)
           case 'close-unsupported':
-            return (await store.closeByRule(claim, 'unsupported', now, next.reason))
-              ? done(`closed as unsupported: ${next.reason}`)
-              : CONSENT_OVERTAKEN
+            await store.closeByRule(claim, 'unsupported', now, next.reason)
+            return done(`closed as unsupported: ${next.reason}`)
           case 'renew':
             return await takeStep(deps, claim, view, next, now)
         }
@@ -88,8 +84,7 @@ const takeStep = async (
     return snooze(until, `the provider refused to make a link (${prepared.detail})`)
   }
   const step = stepOf(view, due, prepared, now, policy)
-  if (!(await store.commitStep(claim, step))) return CONSENT_OVERTAKEN
-  await crashPoint('step-committed')
+  await store.commitStep(claim, step)
   if (step.message !== undefined) await deps.enqueue('notification', step.message.id)
   return done(
     [prepared && `made a link (${prepared.authorisation.route})`, step.message && `queued message ${step.message.rung}`]
@@ -105,7 +100,7 @@ const delayUntil = (view: ConsentView, policy: Policy, now: DateTime, rest: Dura
   return graceEndsAt > now && graceEndsAt < until ? graceEndsAt : until
 }
 
-/** All that is committed at once; the next date is what the domain says of the consent as it will be. */
+/** All that is committed at once; the next date is what the domain says of the consent after it. */
 const stepOf = (
   view: ConsentView,
   due: RenewAction,
@@ -113,91 +108,23 @@ const stepOf = (
   now: DateTime,
   policy: Policy,
 ): RenewalStep => {
-  const opens = view.renewal?.status === 'open' ? undefined : { id: randomUUID(), reason: due.reason }
-  const renewalId = opens?.id ?? view.renewal?.id ?? randomUUID()
-  const message = due.message === undefined ? undefined : { id: randomUUID(), ...due.message }
+  const { consent } = view
+  const { reason } = due
+  const open = view.renewal?.status === 'open' ? view.renewal : undefined
+  const renewal = open ?? newRenewal(consent, { id: randomUUID(), now, reason })
   const authorisation = prepared?.authorisation
-  const after = nextAction(viewAfterStep(view, { renewalId, due, authorisation, message, now }), now, policy)
+  const of = { consentId: consent.id, renewalId: renewal.id }
+  const attempt = authorisation === undefined ? undefined : newAttempt(of, authorisation)
+  const message = due.message === undefined ? undefined : newMessage(renewal, { id: randomUUID(), now, ...due.message })
+  const after = viewAfter(view, { renewal, attempt, message })
   return {
     now,
-    open: opens,
-    renewalId,
-    route: authorisation?.route,
+    renewal,
+    opens: open === undefined,
     authorisation,
     message,
-    nextAt: after.action === 'wait' ? after.at : now,
-    nextReason: after.reason,
-    reason: due.reason,
-  }
-}
-
-interface Additions {
-  readonly renewalId: string
-  readonly due: RenewAction
-  readonly authorisation: RenewalStep['authorisation']
-  readonly message: RenewalStep['message']
-  readonly now: DateTime
-}
-
-const viewAfterStep = (view: ConsentView, { renewalId, due, authorisation, message, now }: Additions): ConsentView => {
-  const { consent } = view
-  const ids = { consentId: consent.id, renewalId }
-  const opened: Renewal = {
-    id: renewalId,
-    consentId: consent.id,
-    cycle: consent.cycle,
-    status: 'open',
-    route: authorisation?.route,
-    openedAt: now,
-    closedAt: undefined,
-    reason: due.reason,
-    manualNo: 0,
-    againNo: 0,
-    againReason: undefined,
-  }
-  const link: Authorisation[] =
-    authorisation === undefined
-      ? []
-      : [
-          {
-            ...authorisation,
-            ...ids,
-            status: 'issued',
-            handedOutAt: undefined,
-            codeReceivedAt: undefined,
-            exchangeStartedAt: undefined,
-            answeredAt: undefined,
-            tokenVersion: undefined,
-            newCredentialsId: undefined,
-            tokenOwner: undefined,
-            pollCount: 0,
-            errorCode: undefined,
-            nextActionAt: authorisation.expiresAt,
-            closedAt: undefined,
-          },
-        ]
-  const queued: Notification[] =
-    message === undefined
-      ? []
-      : [
-          {
-            ...message,
-            ...ids,
-            cycle: consent.cycle,
-            channel: 'email',
-            status: 'pending',
-            attempts: 0,
-            errorCode: undefined,
-            createdAt: now,
-            sentAt: undefined,
-            nextActionAt: now,
-          },
-        ]
-  return {
-    consent: { ...consent, retryAfter: undefined, failedAttempts: 0, outages: 0 },
-    renewal: view.renewal?.status === 'open' ? view.renewal : opened,
-    authorisations: [...view.authorisations, ...link],
-    notifications: [...view.notifications, ...queued],
+    next: nextDateOf(after, now, policy),
+    reason,
   }
 }
 
@@ -213,9 +140,9 @@ const settleFailure = async (
   now: DateTime,
   error: unknown,
 ): Promise<Outcome> => {
+  if (error instanceof StaleClaim) throw error
   if (error instanceof PermanentError && error.code === 'cell-unreadable') {
     await store.closeByRule(claim, 'quarantined', now, error.message)
-    await crashPoint('quarantined-for-token')
     throw error
   }
   if (!(error instanceof TransientError)) {
@@ -229,7 +156,7 @@ const settleFailure = async (
         counts: true,
         outages: 0,
       })
-      .catch(() => false)
+      .catch(() => undefined)
     throw error
   }
   if (!run.lastAttempt) throw error

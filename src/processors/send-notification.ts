@@ -2,7 +2,6 @@
 // have been handed over stays `uncertain` and is never sent again.
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
-import { crashPoint } from '../crash-point.ts'
 import { nextMailTryAt, nextTryWhileUnavailable } from '../domain/backoff.ts'
 import type { ConsentView, Notification } from '../domain/model.ts'
 import { sendDecision } from '../domain/send-decision.ts'
@@ -11,7 +10,7 @@ import type { Policy } from '../domain/policy.ts'
 import type { Log } from '../log.ts'
 import type { Channel, Delivery, Message } from '../notify/port.ts'
 import type { Claim, Dispatching, Notifications } from '../store/port.ts'
-import { done, type Outcome, OVERTAKEN, type JobContext, skipped, snooze } from './outcome.ts'
+import { done, type JobContext, type Outcome, skipped, snooze } from './outcome.ts'
 import { withClaim } from './with-claim.ts'
 
 export interface SendNotificationDeps {
@@ -55,19 +54,17 @@ export const sendNotification = (options: SendNotificationDeps) => {
   return async (notificationId: string, run: JobContext): Promise<Outcome> =>
     withClaim(deps, { kind: 'notification', id: notificationId, run }, async (claim) => {
       const { store, clock, policy } = deps
-      await crashPoint('message-claimed')
       const loaded = await store.getNotification(notificationId)
       if (loaded === undefined) return skipped('there is no such notification')
       const { notification, view } = loaded
       const now = clock.now()
       if (notification.status === 'sending') {
         // Whoever was sending died, hangs or failed: its lease is over or given back. It may have been handed over.
-        return (await store.settleSending(claim, 'uncertain', now, 'mail-uncertain'))
-          ? done('uncertain: the process stopped while it was being sent; never sent again')
-          : OVERTAKEN
+        await store.settleSending(claim, 'uncertain', now, 'mail-uncertain')
+        return done('uncertain: the process stopped while it was being sent; never sent again')
       }
-      const revived = notification.status === 'failed' && run.manual && (await store.reviveFailed(claim, now))
-      if (revived) await crashPoint('message-revived')
+      const revived = notification.status === 'failed' && run.manual
+      if (revived) await store.reviveFailed(claim, now)
       else if (notification.status !== 'pending') {
         await store.release(claim)
         return skipped(`the message is ${notification.status}`)
@@ -76,18 +73,16 @@ export const sendNotification = (options: SendNotificationDeps) => {
       const facts = gatherFacts(view, now, policy, run.manual)
       const decision = sendDecision(facts, current, { revived })
       if (decision.kind === 'cancel') {
-        return (await store.cancel(claim, now, decision.reason))
-          ? skipped(`no longer wanted: ${decision.reason}`)
-          : OVERTAKEN
+        await store.cancel(claim, now, decision.reason)
+        return skipped(`no longer wanted: ${decision.reason}`)
       }
       if (decision.kind === 'wait') {
         return reschedule(store, claim, decision.until, { now, tried: false }, decision.reason)
       }
       const message = deps.compose(view, current, facts.graceEndsAt)
       if (message === undefined) {
-        return (await store.cancel(claim, now, 'no-channel'))
-          ? skipped('no-channel: there is no usable address any more')
-          : OVERTAKEN
+        await store.cancel(claim, now, 'no-channel')
+        return skipped('no-channel: there is no usable address any more')
       }
       return reserveAndSend(deps, claim, current, message)
     })
@@ -128,12 +123,10 @@ const reserveAndSend = async (
       )
     }
     case 'not-wanted':
-      return (await store.cancel(claim, now, start.reason)) ? skipped(`no longer wanted: ${start.reason}`) : OVERTAKEN
+      await store.cancel(claim, now, start.reason)
+      return skipped(`no longer wanted: ${start.reason}`)
     case 'reserved': {
-      await crashPoint('sending-committed')
-      const delivery = await channel.send(message)
-      await crashPoint('mail-answered')
-      return deliver(deps, claim, notification, delivery)
+      return deliver(deps, claim, notification, await channel.send(message))
     }
   }
 }
@@ -147,24 +140,22 @@ const deliver = async (
   const now = clock.now()
   switch (delivery.kind) {
     case 'sent':
-      return (await store.settleSending(claim, 'sent', now)) ? done(`sent ${notification.rung}`) : OVERTAKEN
+      await store.settleSending(claim, 'sent', now)
+      return done(`sent ${notification.rung}`)
     case 'uncertain':
-      return (await store.settleSending(claim, 'uncertain', now, delivery.code))
-        ? done(`uncertain: ${delivery.detail}; never sent again`)
-        : OVERTAKEN
+      await store.settleSending(claim, 'uncertain', now, delivery.code)
+      return done(`uncertain: ${delivery.detail}; never sent again`)
     case 'refused':
       if (delivery.code === 'mail-too-large')
         log.warn(
           { error_code: delivery.code, detail: delivery.detail },
           'the mail server takes no message of this size',
         )
-      return (await store.settleSending(claim, 'failed', now, delivery.code))
-        ? done(`failed: ${delivery.detail}`)
-        : OVERTAKEN
+      await store.settleSending(claim, 'failed', now, delivery.code)
+      return done(`failed: ${delivery.detail}`)
     case 'no-channel':
-      return (await store.settleSending(claim, 'failed', now, delivery.code))
-        ? done(`no-channel: ${delivery.detail}`)
-        : OVERTAKEN
+      await store.settleSending(claim, 'failed', now, delivery.code)
+      return done(`no-channel: ${delivery.detail}`)
     case 'away': {
       const until = nextTryWhileUnavailable({
         createdAt: notification.createdAt,
@@ -184,7 +175,8 @@ const deliver = async (
       const until = nextMailTryAt(notification.attempts + 1, now)
       if (until === undefined) {
         const lost = `failed after ${notification.attempts + 1} tries: ${delivery.detail}`
-        return (await store.settleSending(claim, 'failed', now, delivery.code)) ? done(lost) : OVERTAKEN
+        await store.settleSending(claim, 'failed', now, delivery.code)
+        return done(lost)
       }
       return reschedule(
         store,
@@ -203,4 +195,7 @@ const reschedule = async (
   until: DateTime,
   options: Parameters<Notifications['reschedule']>[2],
   why: string,
-): Promise<Outcome> => ((await store.reschedule(claim, until, options)) ? snooze(until, why) : OVERTAKEN)
+): Promise<Outcome> => {
+  await store.reschedule(claim, until, options)
+  return snooze(until, why)
+}

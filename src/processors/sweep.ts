@@ -2,7 +2,6 @@
 // a consent; losing it, or running several at once, changes only when work is found.
 import type { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
-import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
 import type { WorkQueue } from '../queue/port.ts'
 import type { Dispatching, RecordKind } from '../store/port.ts'
@@ -30,9 +29,7 @@ const everyKind: readonly RecordKind[] = ['authorisation', 'notification', 'cons
 /** One full sweep; rejects when the database or the queue is away, and counts as good only when it went through. */
 export const sweep = (deps: SweepDeps) => async (): Promise<Outcome> => {
   const expired = await expireAttempts(deps)
-  await crashPoint('states-expired')
   const swept = await dispatchKinds(deps, everyKind)
-  await crashPoint('sweep-dispatched')
   await deps.store.recordSweep()
   return done(
     `dispatched ${swept.consent} consents, ${swept.notification} messages, ${swept.authorisation} exchanges; ` +
@@ -66,12 +63,9 @@ const dispatchKind = async (deps: SweepDeps, kind: RecordKind): Promise<number> 
     const page = await store.dispatchDue(kind, clock.now(), limit, queuedFor)
     if (page.length === 0) return total
     try {
-      await crashPoint('page-dispatched')
       await queue.add(queueOf[kind], page)
-      await crashPoint('page-queued')
     } catch (error) {
       // The rows are not lost: without their marks the next sweep finds them at once.
-      await crashPoint('page-refused')
       await store.undispatch(kind, page)
       throw error
     }

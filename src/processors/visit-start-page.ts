@@ -2,7 +2,6 @@
 // scanners look.
 import type { DateTime } from 'luxon'
 import type { Clock } from '../clock.ts'
-import { crashPoint } from '../crash-point.ts'
 import type { Policy } from '../domain/policy.ts'
 import { findInFlight } from '../domain/in-progress.ts'
 import { openRoutes } from '../domain/open-routes.ts'
@@ -76,12 +75,8 @@ export const leaveForBank = (deps: VisitDeps) => {
     const now: DateTime = clock.now()
     const { routes } = openRoutes(consent, renewal, now, policy)
     try {
-      await crashPoint('before-handing-out')
       const kept = await store.handOutLink(renewal.id, { freshAfter: now.minus(policy.link.freshFor), routes }, now)
-      if (kept !== undefined) {
-        await crashPoint('link-handed-out')
-        return { kind: 'to-bank', link: kept }
-      }
+      if (kept !== undefined) return { kind: 'to-bank', link: kept }
       const prepared = await prepare(consent, routes, now)
       if (prepared.kind === 'circuit-open') return { kind: 'busy' }
       if (prepared.kind === 'rejected') {
@@ -89,7 +84,6 @@ export const leaveForBank = (deps: VisitDeps) => {
         return { kind: 'refused' }
       }
       const added = await store.addHandedOut(renewal.id, prepared.authorisation, now)
-      await crashPoint('link-added')
       return added
         ? { kind: 'to-bank', link: prepared.authorisation.link }
         : { kind: 'not-now', start: await visitStartPage(deps)(token) }
@@ -99,7 +93,6 @@ export const leaveForBank = (deps: VisitDeps) => {
       if (error.code === 'cell-unreadable') {
         // The same button would never work: an operator looks at it.
         await store.quarantineConsent(consent.id, now, error.message)
-        await crashPoint('quarantined-by-visit')
         return { kind: 'not-now', start: await visitStartPage(deps)(token) }
       }
       return { kind: 'busy' }

@@ -1,7 +1,6 @@
 // The second trigger of the sweep: when the last good one is too old, whatever the reason (Redis lost its scheduler,
 // its queue was paused, its worker died), this process sweeps itself and registers the job scheduler again.
 import { Duration } from 'luxon'
-import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
 import type { Dispatching } from '../store/port.ts'
 import type { Outcome } from './outcome.ts'
@@ -9,7 +8,7 @@ import type { Outcome } from './outcome.ts'
 const AT_MOST = Duration.fromObject({ hours: 1 })
 const INTERVALS = 2.5
 
-/** The age from which the last good sweep is too old: two and a half intervals of the cron pattern, at most an hour. */
+/** Age from which a sweep is too old: two and a half intervals of the cron pattern, at most an hour. */
 export const tooOldAfter = (interval: Duration): Duration => {
   const own = Duration.fromMillis(interval.toMillis() * INTERVALS)
   return own.toMillis() < AT_MOST.toMillis() ? own : AT_MOST
@@ -34,11 +33,10 @@ export const watchSweep =
     if (age !== undefined && age.toMillis() <= tooOldAfter(interval).toMillis()) return
     log.warn(
       { alert: 'sweep-late', age_seconds: age?.as('seconds') ?? null },
-      'the last good sweep is too old: sweeping here and registering the schedule again',
+      'the last successful sweep is too old: sweeping here and registering the schedule again',
     )
     // First the schedule: where the queue is away this fails, and so would the dispatch.
     await registerSchedule()
-    await crashPoint('schedule-registered')
     await sweep()
   }
 

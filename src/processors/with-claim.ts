@@ -1,9 +1,9 @@
 // The frame of every job that works on one record: claims it, and gives the claim back when the job fails, so that the
 // queue's next try finds the record free. What a job that goes well does with its claim is its own business.
 import type { Duration } from 'luxon'
-import { crashPoint } from '../crash-point.ts'
 import type { Claim, Dispatching, RecordKind } from '../store/port.ts'
-import { type Outcome, type JobContext, skipped, snooze } from './outcome.ts'
+import { StaleClaim } from '../errors.ts'
+import { type JobContext, type Outcome, STALE_CLAIM, skipped, snooze } from './outcome.ts'
 import { persist } from './persist.ts'
 
 /** A database that is back within this long costs a retry nothing; after it the lease runs out by itself. */
@@ -15,7 +15,8 @@ interface Frame {
 }
 
 /**
- * Runs `work` under a claim of the record; answers for it when there is none to be had. Only once `work` itself has
+ * Runs `work` under a claim of the record; answers for it when there is none to be had, or when it was taken over. Only
+ * once `work` itself has
  * failed is the claim given back: a job that was abandoned at its deadline and still runs keeps it, because its effects
  * may still come. What was begun and not settled (`exchanging`, `sending`) is then taken by the next claim for what it
  * is, perhaps done, and never begun again.
@@ -32,10 +33,10 @@ export const withClaim = async (
   try {
     return await work(claim)
   } catch (error) {
-    // Fenced: a claim that was overtaken gives nothing back. A failure to release must not hide why the job failed.
+    if (error instanceof StaleClaim) return STALE_CLAIM
+    // Fenced: a claim that was taken over gives nothing back. A failure to release must not hide why the job failed.
     const over = AbortSignal.any([run.signal, AbortSignal.timeout(RELEASE_TRIED_FOR_MS)])
     const queuedFor = run.lastAttempt ? undefined : lease
-    await crashPoint('claim-to-be-given-back')
     await persist(async () => store.release(claim, queuedFor), over).catch(() => undefined)
     throw error
   }

@@ -1,20 +1,22 @@
-// Reads from a BullMQ job what kind of run starts now: an automatic one, or one a person asked for on the board.
+// Reads from a BullMQ job what kind of run starts now: an automatic run, or a retry that an operator asked for on the
+// board.
 import type { Job } from 'bullmq'
 
-export interface Attempt {
-  /** A person's retry of a job that had finished, well or badly. */
+export interface JobRun {
+  /** An operator's retry of a job that had finished, well or badly. */
   readonly manual: boolean
   /** Whether BullMQ will not try again by itself after this run. */
   readonly last: boolean
 }
 
 /**
- * BullMQ counts an attempt when a run ends, however it ends, and keeps the failure's reason while it waits to try again
- * by itself. A retry on the board (of a failed or a completed job) removes the reason and keeps the count, on Redis and
- * PostgreSQL alike. So an ended attempt without a reason is a person's retry; a redelivery after a stall has counted
- * nothing and removed nothing. A person's retry gets one attempt: the person is there to see it.
+ * BullMQ counts an attempt when a run ends, however it ends, and keeps the failure's reason while the job waits for its
+ * automatic retry. A retry on the board (of a failed or a completed job) removes the reason and keeps the count, on
+ * Redis and PostgreSQL alike. So a counted attempt without a reason means a retry by an operator; a redelivery after a
+ * stall changes neither count nor reason. A retry by an operator gets one attempt, because the operator is there to see
+ * the result.
  */
-export const attemptOf = (job: Pick<Job, 'attemptsMade' | 'failedReason' | 'opts'>): Attempt => {
+export const jobRunOf = (job: Pick<Job, 'attemptsMade' | 'failedReason' | 'opts'>): JobRun => {
   const attempts = job.opts.attempts ?? 1
   const usedUp = job.attemptsMade >= attempts
   const manual = usedUp || (job.attemptsMade > 0 && !job.failedReason)

@@ -1,5 +1,5 @@
-// One BullMQ backend, Redis or PostgreSQL: makes its queues (producers) and workers, and closes the queues. The rest of
-// the program does not notice which of the two it is.
+// One BullMQ backend, Redis or PostgreSQL: makes the queues (producers) and workers, and closes the queues. The rest of
+// the program need not know which of the two it is.
 import { createPostgresBackend, Queue, RedisConnection, Worker } from 'bullmq'
 import type { BackendFactory, Processor, QueueOptions, RedisQueueBackend, WorkerOptions } from 'bullmq'
 import { once } from 'node:events'
@@ -15,24 +15,24 @@ import { settlesWithin } from './deadline.ts'
 import { checkQueueSessions, prepareQueueSchema, QUEUE_SCHEMA } from './postgres-schema.ts'
 import type { QueueName } from './port.ts'
 import { connectRedis, type RedisClient } from './redis-client.ts'
-import { failed, isTelling, type Trial, tryPostgres, tryRedis } from './trial.ts'
+import { failed, namesCause, type Trial, tryPostgres, tryRedis } from './trial.ts'
 
 export interface Backend {
   readonly kind: BackendTarget['kind']
   readonly plans: QueuePlans
   readonly log: Log
-  /** Logs what the backend's driver has thrown: class, first word, server, and no more. */
+  /** Logs an error of the backend's driver: its class, first word and server, and no more. */
   readonly logError: ErrorLog
   /**
-   * The producer's end of a queue, one per backend: adding, counting, the board. Fails at once while the backend is
-   * away.
+   * The producer's end of a queue, one per backend, used to enqueue, to count and by the board. Its calls fail at once
+   * while the backend is unavailable.
    */
   queue(name: QueueName): Queue
   /** A new worker, not yet running. The caller closes it. */
   worker(name: QueueName, processor: Processor, options: Omit<WorkerOptions, 'connection' | 'prefix'>): Worker
   /**
-   * Whether it does what the queue needs of it, tried on the producers' own connection; within seconds, and never
-   * rejects.
+   * Tries whether the backend does what the queue needs, on the producers' own connection. Takes seconds at most, and
+   * never rejects.
    */
   tryOut(): Promise<Trial>
   /** Closes the queues, not the workers. */
@@ -40,19 +40,20 @@ export interface Backend {
 }
 
 export interface BackendOptions {
-  /** Namespace of our keys on a Redis that others use too; without braces, they are added. */
+  /** Namespace of our keys on a Redis that others use too, given without braces: the program adds them. */
   readonly prefix?: string
   readonly log: Log
   /**
-   * Attempts, backoff, concurrency: `plansFor` of the policy's timing. No default, so that no opener can contradict
-   * another.
+   * Attempts, back-off and concurrency: `plansFor` of the policy's timing. There is no default, so that all callers use
+   * the same numbers.
    */
   readonly plans: QueuePlans
 }
 
 /**
- * BullMQ takes its own listener off the blocking connection that it closes, although one that is out of reach ends
- * later, with an error: without a listener ioredis prints that, address and all, beside the log.
+ * BullMQ removes its own listener from the blocking connection when it closes that connection. A connection to an
+ * unreachable server ends only later, with an error: without a listener ioredis would print that error with the
+ * server's address, bypassing the log.
  */
 const silenceAfterClose = (worker: Worker): void => {
   const { blockingClient } = worker.getBackend() as unknown as RedisQueueBackend
@@ -62,19 +63,19 @@ const silenceAfterClose = (worker: Worker): void => {
   )
 }
 
-/** What BullMQ takes the next job by; the same on Redis and PostgreSQL. */
-interface TakingEnd {
+/** The method by which BullMQ takes the next job, the same on Redis and PostgreSQL. */
+interface JobSource {
   moveToActive(...given: readonly unknown[]): Promise<unknown>
 }
 
 const AFTER_REFUSAL_MS = 1_000
 
 /**
- * Refused the next job (OOM, NOPERM, MISCONF, a full disk), BullMQ asks for it again at once: some thousand times a
- * second, of a server that is in trouble already.
+ * When the backend refuses to give the next job (OOM, NOPERM, MISCONF, a full disk), BullMQ would try again at once:
+ * some thousand requests a second to a server that is already in trouble. This adds a pause.
  */
 const waitsAfterRefusal = (worker: Worker): void => {
-  const end = worker.getBackend() as unknown as TakingEnd
+  const end = worker.getBackend() as unknown as JobSource
   const take = end.moveToActive.bind(end)
   end.moveToActive = async (...given) => {
     try {
@@ -86,7 +87,7 @@ const waitsAfterRefusal = (worker: Worker): void => {
   }
 }
 
-/** BullMQ's end of PostgreSQL: what we need of it to keep listening. */
+/** The parts of BullMQ's PostgreSQL connection that we need to keep an error listener on it. */
 interface PostgresEnd {
   readonly pool: Pool
   /** The connection that waits for NOTIFY. */
@@ -95,8 +96,9 @@ interface PostgresEnd {
 }
 
 /**
- * From the connection that waits for NOTIFY, BullMQ takes all listeners off before it ends it: a server that ends it
- * just then would be an unhandled 'error', which ends the process. The pool is ours, so that BullMQ does not end it.
+ * BullMQ removes all listeners from the connection that waits for NOTIFY before it ends that connection. If the server
+ * closed it at that moment, the unhandled 'error' would end the process. The pool was made by us, so BullMQ does not
+ * end it: we do.
  */
 const endsItsPool = (owner: Queue | Worker): void => {
   const { connection } = owner.getBackend() as unknown as { connection: PostgresEnd }
@@ -112,40 +114,41 @@ const endsItsPool = (owner: Queue | Worker): void => {
 
 /** Longer than a producer's command may take. */
 const TRY_WITHIN_MS = 8_000
-/** An answer may be what makes the connection be given up for a better one. */
+/** A server's answer may make the client replace its connection by a better one, so the next try can succeed. */
 const TRIES = 3
 const BETWEEN_TRIES_MS = 300
-/** At the start, and after a connection was given up for a new one. */
+/** How long a try waits for the connection: at the start, or while the client replaces it. */
 const CONNECTS_WITHIN_MS = 2_500
 const POOLED_PER_QUEUE = 2
-/** One of them listens. */
+/** BullMQ uses one of these connections to listen. */
 const POOLED_PER_WORKER = 4
 
-interface Ends {
+interface Driver {
   makeQueue(name: QueueName, options: QueueOptions): Queue
   makeWorker(name: QueueName, processor: Processor, options: WorkerOptions): Worker
   tryOut(): Promise<Trial>
-  /** What went wrong last, since it last worked: why a try takes too long. */
+  /** The last error since the backend last worked: it explains why a try takes too long. */
   lastError(): unknown
   close(): Promise<void>
 }
 
 type Unconnected<Options> = Omit<Options, 'connection'>
 
-// BullMQ does without INFO, which a user without @dangerous may not send, and then takes every server for its oldest,
-// whose blocking commands count whole seconds: a retry in 200 ms would wait for one.
+// BullMQ must not send INFO here (`skipVersionCheck`), because a user without @dangerous may not. BullMQ then assumes
+// this minimum version. Its default is a version whose blocking commands count whole seconds, so a retry due in 200 ms
+// would wait for a full second.
 RedisConnection.minimumVersion = '7.0.8'
 
 /**
- * Queues share one connection; a worker has one of its own, and BullMQ makes a copy of it, options and all, to block
- * on.
+ * All queues share one connection. Each worker has its own, and BullMQ copies that connection, options included, for
+ * its blocking commands.
  */
-const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: string, logError: ErrorLog): Ends => {
+const redisDriver = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: string, logError: ErrorLog): Driver => {
   const clients = new Set<RedisClient>()
   let lastError: unknown
   const keep = (error: unknown): void => {
-    // "Connection is closed" follows a reason, and is none.
-    if (lastError === undefined || isTelling(failed('redis', error))) lastError = error
+    // "Connection is closed" only follows an earlier error, and does not say why.
+    if (lastError === undefined || namesCause(failed('redis', error))) lastError = error
   }
   const whyNot = (): Trial => failed('redis', lastError ?? new Error('Command timed out'))
   const connect = (end: 'producer' | 'worker', fields: Readonly<Record<string, unknown>>): RedisClient => {
@@ -185,29 +188,29 @@ const redisEnds = (target: Extract<BackendTarget, { kind: 'redis' }>, prefix: st
       let telling: Trial | undefined
       for (let time = 0; time < TRIES; time += 1) {
         if (time > 0) await delay(BETWEEN_TRIES_MS)
-        // Not connected, a command would fail for that alone; why it is not is the telling reason.
+        // Without a connection every command would fail; the useful answer is why there is no connection.
         if (!(await readyWithin(CONNECTS_WITHIN_MS))) return whyNot()
         const trial = await tryRedis(producer, { prefix, queues: queueNames })
         if (trial.ok) {
           lastError = undefined
           return trial
         }
-        if (telling === undefined && isTelling(trial)) telling = trial
+        if (telling === undefined && namesCause(trial)) telling = trial
       }
       return telling ?? whyNot()
     },
     lastError: () => lastError,
     close: async () => {
-      // Closing politely sends QUIT, which cannot end while Redis is away.
+      // An orderly close sends QUIT, which would not return while Redis is unavailable.
       if (isReady()) await settlesWithin(1_000, producer.quit())
       for (const client of clients) client.disconnect()
     },
   }
 }
 
-const postgresEnds = (target: Extract<BackendTarget, { kind: 'postgres' }>): Ends => {
+const postgresDriver = (target: Extract<BackendTarget, { kind: 'postgres' }>): Driver => {
   const factory = createPostgresBackend as unknown as BackendFactory
-  // BullMQ types the option as Redis's; each factory takes its own.
+  // BullMQ types this option for Redis only, but each factory takes its own kind of connection.
   const asConnection = (pool: Pool) => pool as unknown as WorkerOptions['connection']
   let tried: Pool | undefined
   return {
@@ -237,9 +240,9 @@ const postgresEnds = (target: Extract<BackendTarget, { kind: 'postgres' }>): End
 }
 
 /**
- * Opens a backend. Redis may still be away: its queues and workers connect when it comes. PostgreSQL must be there,
- * because BullMQ's tables (schema `bullmq`) are checked and, if missing or old, migrated first; rejects with a clear
- * Error when that fails.
+ * Opens a backend. Redis may be unavailable at that time: queues and workers connect when it comes back. PostgreSQL
+ * must be available, because BullMQ's tables (schema `bullmq`) are checked first and, if missing or old, migrated;
+ * rejects with a clear Error when that fails.
  */
 export const openBackend = async (target: BackendTarget, options: BackendOptions): Promise<Backend> => {
   const { log, plans } = options
@@ -249,7 +252,7 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
     await checkQueueSessions(target.url)
   }
   const logError = makeErrorLog(log, serverOf(target))
-  const ends = target.kind === 'postgres' ? postgresEnds(target) : redisEnds(target, prefix, logError)
+  const ends = target.kind === 'postgres' ? postgresDriver(target) : redisDriver(target, prefix, logError)
 
   const makeQueue = (name: QueueName): Queue => {
     const queue = ends.makeQueue(name, {

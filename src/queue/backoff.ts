@@ -1,11 +1,13 @@
-// How long BullMQ waits before it tries a job again: seconds to minutes, never longer. Longer waits are dates on the
-// record.
+// The back-off before BullMQ retries a job: seconds to minutes, never longer. Longer delays are dates on the record.
 import type { BackoffStrategy } from 'bullmq'
 
-/** Milliseconds; also the most that a `Retry-After` can hold a job back. */
+/** Milliseconds; also the longest that a server's `Retry-After` can delay a job. */
 export const MAX_BACKOFF = 5 * 60_000
 
-/** Doubles from the job's own base with ±20 % jitter, and never sooner than the other side asked for. */
+/**
+ * Starts from the job's own base and doubles each time, with ±20 % jitter. Up to MAX_BACKOFF, never shorter than the
+ * server's `Retry-After`.
+ */
 export const pacedBackoff: BackoffStrategy = (attemptsMade, _type, error, job) => {
   const backoff = job?.opts.backoff
   const base = typeof backoff === 'object' ? (backoff.delay ?? 0) : (backoff ?? 0)

@@ -1,6 +1,6 @@
-// Every queue and job, named once, and how often and how fast the queue itself tries again (seconds to minutes; hours
-// to days are the record's business). It has no numbers of its own but the sweep's: the policy's `timing` owns them. A
-// job's data is one id.
+// The one list of queues and jobs, with how often and how fast the queue itself retries (seconds to minutes; delays of
+// hours to days are dates on the record). All numbers but the sweep's come from the policy's `timing`. A job's data is
+// one id.
 import type { JobsOptions } from 'bullmq'
 import type { Duration } from 'luxon'
 import type { Dispatch, QueueName } from './port.ts'
@@ -10,9 +10,9 @@ export interface QueuePlan {
   /** The one field of the job's data; the sweep has none. */
   readonly idField: string | undefined
   readonly attempts: number
-  /** Milliseconds before the second attempt; doubles from there. */
+  /** Milliseconds before the second attempt; the delay doubles from there. */
   readonly backoffMs: number
-  /** Jobs one worker process runs at a time. */
+  /** How many jobs one worker process runs at a time. */
   readonly concurrency: number
 }
 
@@ -21,25 +21,27 @@ export type QueuePlans = Readonly<Record<QueueName, QueuePlan>>
 const jobs = {
   reauth: { job: 'renew-consent', idField: 'consentId' },
   notify: { job: 'send-notification', idField: 'notificationId' },
-  exchange: { job: 'advance-authorisation', idField: 'authorisationId' },
+  exchange: { job: 'advance-attempt', idField: 'authorisationId' },
 } as const
 
-/** No policy has a word in these: the next sweep makes up for a lost one, and two at once are of no use. */
+/**
+ * The policy cannot change these numbers: the next sweep makes up for a lost one, and two sweeps at once are of no use.
+ */
 const sweepPlan: QueuePlan = { job: 'sweep', idField: undefined, attempts: 2, backoffMs: 5_000, concurrency: 1 }
 
-/** What of the policy's `timing` a queue goes by. */
+/** The part of the policy's `timing` that the queues use. */
 export interface QueueTiming {
   readonly concurrency: Readonly<Record<keyof typeof jobs, number>>
   /**
-   * All runs should lie within a minute, so that a code's five leave time for them. They count on a job that failed
-   * giving its record back: one that is still held is not tried.
+   * All runs should fit into one minute, because a code expires after five. A retry needs the failed job to have
+   * released its record's lease: while the lease is held, the worker does not try the record.
    */
   readonly retry: { readonly attempts: number; readonly firstDelay: Duration }
 }
 
 /**
- * The plans of a policy. Whoever opens a backend makes them from the policy's `timing`: a producer decides how often
- * its jobs are tried.
+ * The plans of a policy. Every program that opens a backend makes them from the policy's `timing`, because it is the
+ * producer that decides how often its jobs are tried.
  */
 export const plansFor = ({ concurrency, retry }: QueueTiming): QueuePlans => {
   const tries = { attempts: retry.attempts, backoffMs: retry.firstDelay.toMillis() }
@@ -49,15 +51,20 @@ export const plansFor = ({ concurrency, retry }: QueueTiming): QueuePlans => {
 
 export const queueNames: readonly QueueName[] = ['sweep', 'reauth', 'notify', 'exchange']
 
-/** What all keys begin with. Redis Cluster needs all keys of a queue in one slot: the part in braces decides it. */
+/**
+ * The prefix of all keys. Redis Cluster needs all keys of a queue in one slot, and the part in braces decides the slot.
+ */
 export const prefixOf = (given = 'reconsent'): string => `{${given.replace(/[{}]/g, '')}}`
 
-/** The name of our backoff in BullMQ's options; the worker computes it (see backoff.ts). */
+/** The name of our back-off in BullMQ's options; the worker computes the delay (see backoff.ts). */
 export const BACKOFF_TYPE = 'paced'
 
 const DAY = 24 * 60 * 60
 
-/** Options of every job of a queue. Ages are seconds; finished jobs stay for the board, not for the program. */
+/**
+ * Options of every job of a queue. Ages are seconds. Finished jobs are kept for the board; the program does not need
+ * them.
+ */
 export const jobOptions = (plan: QueuePlan): JobsOptions => ({
   attempts: plan.attempts,
   backoff: { type: BACKOFF_TYPE, delay: plan.backoffMs },
@@ -66,10 +73,13 @@ export const jobOptions = (plan: QueuePlan): JobsOptions => ({
   stackTraceLimit: 10,
 })
 
-/** `<id>-<dispatchNo>`: never reused, because BullMQ silently ignores an id that it still holds, finished or not. */
+/**
+ * `<id>-<dispatchNo>`. A job id is never reused, because BullMQ silently ignores an id that it still holds, finished or
+ * not.
+ */
 export const jobIdOf = ({ id, dispatchNo }: Dispatch): string => `${id}-${dispatchNo}`
 
-/** The id that a job is about. Undefined when the data was altered and names nothing. */
+/** The id of the record that a job is about. Undefined when the job's data was altered and holds no id. */
 export const recordIdOf = (plan: QueuePlan, data: unknown): string | undefined => {
   if (plan.idField === undefined || typeof data !== 'object' || data === null) return undefined
   const id = (data as Record<string, unknown>)[plan.idField]

@@ -1,4 +1,4 @@
-// What backend.ts needs to reach Redis or PostgreSQL, and what is logged when that fails.
+// What backend.ts needs to reach Redis or PostgreSQL, and what it logs when that fails.
 import type { EventEmitter } from 'node:events'
 import type { Log } from '../log.ts'
 import { placeOf as placeOfDatabase } from '../postgres/client.ts'
@@ -17,8 +17,8 @@ export type BackendTarget =
 const CONNECT_TIMEOUT = 2_000
 
 /**
- * BullMQ takes the pool as it is: one connection of it listens for NOTIFY. PostgreSQL allows 100 in all unless told
- * otherwise.
+ * BullMQ uses the pool as it is; one of its connections listens for NOTIFY. PostgreSQL allows 100 connections in all by
+ * default.
  */
 export const postgresPool = (url: Secret, connections: number): Pool =>
   openPool(url, {
@@ -29,7 +29,10 @@ export const postgresPool = (url: Secret, connections: number): Pool =>
     keepsSession: true,
   }).pool
 
-/** `host:port` of the backend as it was given, or all of a cluster's or the sentinels'; never the login. */
+/**
+ * `host:port` of the backend as configured, or the addresses of all cluster nodes or sentinels given there; never the
+ * login.
+ */
 export const serverOf = (target: BackendTarget): string => {
   if (target.kind === 'redis') return placeOf(addressOf(target.url))
   const { host, port } = placeOfDatabase(target.url).address
@@ -41,8 +44,8 @@ const SAME_AGAIN_MS = 60_000
 export type ErrorLog = (fields: Readonly<Record<string, unknown>>, error: unknown, message?: string) => void
 
 /**
- * Logs an error's class, the first word of the server's answer and the server, a lasting outage once a minute and end.
- * Messages are left out: drivers put addresses and arguments into them.
+ * Logs an error's class, the first word of the server's answer and the server. A lasting outage is logged once a minute
+ * per end. Messages are left out, because drivers put addresses and arguments into them.
  */
 export const makeErrorLog = (log: Log, server: string): ErrorLog => {
   const lastLogged = new Map<string, number>()
@@ -56,7 +59,7 @@ export const makeErrorLog = (log: Log, server: string): ErrorLog => {
   }
 }
 
-/** Listens to `error`: an emitter without a listener would end the process. */
+/** Listens to `error`, because an emitter without a listener would end the process. */
 export const logErrorsOf = (
   emitter: EventEmitter,
   logError: ErrorLog,

@@ -1,14 +1,14 @@
-// Reads cron patterns as BullMQ will (its own parser), in UTC: are they usable, and how long do they leave us waiting
-// at most?
+// Reads cron patterns with BullMQ's own parser, in UTC: is the pattern usable, and what is the longest time between two
+// runs?
 import { CronExpressionParser } from 'cron-parser'
 import { Duration } from 'luxon'
 
-/** Enough to see the night in "every five minutes from 8 to 20" and the weekend in "weekdays at nine". */
+/** Enough runs to include the night in "every five minutes from 8 to 20" and the weekend in "weekdays at nine". */
 const RUNS = 300
 
 /**
- * What is wrong with a cron pattern of five or six fields (the first of six is seconds), or undefined when it is
- * usable.
+ * What is wrong with a cron pattern of five or six fields (the first of six is seconds), or undefined when the pattern
+ * is usable.
  */
 export const checkCron = (text: string): string | undefined => {
   const fields = text
@@ -24,7 +24,7 @@ export const checkCron = (text: string): string | undefined => {
   }
 }
 
-/** The largest gap between its next runs. Throws an Error when `checkCron` finds a problem. */
+/** The largest gap between the next runs of a pattern. Throws an Error when `checkCron` finds a problem. */
 export const intervalOf = (cron: string, from: Date = new Date()): Duration => {
   const problem = checkCron(cron)
   if (problem !== undefined) throw new Error(problem)

@@ -1,4 +1,4 @@
-// Waiting with an end: a queue that is away must cost its callers seconds, not for ever.
+// Waiting with a limit: an unavailable queue must delay its callers by seconds, not block them for ever.
 import { setTimeout as delay } from 'node:timers/promises'
 import { TransientError } from '../errors.ts'
 
@@ -18,8 +18,8 @@ export const settlesWithin = async (ms: number, work: Promise<unknown>): Promise
 }
 
 /**
- * The result of a call to the queue's backend, or `TransientError('queue-unavailable')` when it fails or takes longer
- * than `ms`. The backend's own error goes no further than to `onError`, which logs its first word: it may show
+ * The result of a call to the queue's backend, or `TransientError('queue-unavailable')` when the call fails or takes
+ * longer than `ms`. Only `onError` sees the backend's own error, and logs its first word: the rest may contain
  * addresses and arguments.
  */
 export const callBackend = async <T>(

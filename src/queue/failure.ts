@@ -1,21 +1,21 @@
-// Turns whatever a handler threw into what BullMQ may store: the board shows failure reasons and stacks raw, so neither
-// may carry a message that we did not write ourselves.
+// Turns whatever a handler threw into an error that BullMQ may store. The board shows failure reasons and stacks as
+// they are, so neither may contain a message that we did not write ourselves.
 import { UnrecoverableError } from 'bullmq'
 import { errorTable, PermanentError, TransientError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 
 export interface Failure {
   readonly code: ErrorCode
-  /** Whether trying again in seconds to minutes may help. */
+  /** Whether a retry within seconds to minutes may help. */
   readonly transient: boolean
   readonly retryAfterMs: number | undefined
-  /** Where in our own source it was thrown, for the log and the board. */
+  /** The place in our own source where the error was thrown, for the log and the board. */
   readonly at: string | undefined
 }
 
 /**
- * The first frame in `src/` that is not the queue's own. Only that pattern is taken, because the rest of a stack
- * repeats the message.
+ * The first stack frame in `src/` outside the queue's own folder. Only text of that pattern is taken, because the rest
+ * of a stack repeats the message.
  */
 const placeOf = (error: unknown): string | undefined => {
   if (!(error instanceof Error) || typeof error.stack !== 'string') return undefined
@@ -30,12 +30,12 @@ export const failureOf = (error: unknown): Failure => {
   }
   if (error instanceof PermanentError)
     return { code: error.code, transient: false, retryAfterMs: undefined, at: placeOf(error) }
-  // A bug of ours, or a driver's error nobody translated: try again, it may have been the weather, but say nothing of
-  // its text.
+  // A bug of ours, or a driver's error that no code translated. The job is retried because the cause may pass, but the
+  // error's text is not stored.
   return { code: 'internal', transient: true, retryAfterMs: undefined, at: placeOf(error) }
 }
 
-/** The error that BullMQ stores: our table's words, and a stack of one line. */
+/** The error that BullMQ stores: the message from our error table, and a stack of one line. */
 export const storedError = (failure: Failure, mayRetry: boolean): Error & { retryAfterMs?: number } => {
   const message = `${failure.code}: ${errorTable[failure.code].message}`
   const error: Error & { retryAfterMs?: number } = mayRetry ? new Error(message) : new UnrecoverableError(message)

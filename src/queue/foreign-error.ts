@@ -1,20 +1,24 @@
-// What may be logged or shown of an error of Redis, PostgreSQL or their drivers: its class, a code, the first word of a
-// server's answer and which server. Never its text: that repeats addresses, keys and arguments.
+// The parts of an error from Redis, PostgreSQL or their drivers that may be logged or shown: its class, a code, the
+// first word of the server's answer and the server. The text is never shown, because it repeats addresses, keys and
+// arguments.
 
 export interface ForeignError {
   readonly class: string
-  /** The first word of what Redis answered: `READONLY`, `NOPERM`, `OOM`. */
+  /** The first word of Redis's answer: `READONLY`, `NOPERM`, `OOM`. */
   readonly answer: string | undefined
-  /** The driver's or PostgreSQL's: `ECONNREFUSED`, `42501`. */
+  /** The driver's or PostgreSQL's code: `ECONNREFUSED`, `42501`. */
   readonly code: string | undefined
   /** `host:port`. */
   readonly server: string | undefined
 }
 
-/** After these a connection leads to the wrong server or knows no valid password: a new one may do better. */
+/**
+ * After one of these answers the connection leads to the wrong server or has no valid password. A new connection may do
+ * better.
+ */
 const STALE = ['READONLY', 'LOADING', 'MASTERDOWN', 'UNBLOCKED', 'NOREPLICAS', 'NOAUTH', 'WRONGPASS'] as const
 
-/** Answers whose text begins with `ERR`, by what gives them away. */
+/** Answers whose text begins with `ERR` or with no word at all, with the phrase that identifies each. */
 const unnamed: readonly (readonly [RegExp, string])[] = [
   [/cluster support disabled/i, 'NOCLUSTER'],
   [/max number of clients/i, 'MAXCLIENTS'],
@@ -28,8 +32,9 @@ const unnamed: readonly (readonly [RegExp, string])[] = [
 ]
 
 /**
- * Where the word stands behind others: Redis up to 6 says `ERR Error running script (…): @user_script:1: -READONLY …`,
- * ioredis of a cluster `Too many Cluster redirections. Last error: ReplyError: CLUSTERDOWN …`.
+ * These words may stand behind other text: Redis up to 6 answers `ERR Error running script (…): @user_script:1:
+ * -READONLY …`, and ioredis reports of a cluster `Too many Cluster redirections. Last error: ReplyError: CLUSTERDOWN
+ * …`.
  */
 const words = [...STALE, 'OOM', 'MISCONF', 'NOPERM', 'MOVED', 'ASK', 'TRYAGAIN', 'CLUSTERDOWN']
 const within = new RegExp(`(?:^|[\\s:-])(${words.join('|')})\\b`)
@@ -49,8 +54,8 @@ const serverOf = ({ address, port }: { address?: unknown; port?: unknown }): str
     : undefined
 
 /**
- * The parts of any error that may be shown. Several attempts at once (IPv4 and IPv6), or a cluster's last node: the
- * inner error is the telling one.
+ * The parts of any error that may be shown. When the error wraps others (several connection attempts at once for IPv4
+ * and IPv6, or a cluster's last node), the inner error tells the cause.
  */
 export const foreignError = (error: unknown): ForeignError => {
   if (!(error instanceof Error)) return { class: typeof error, answer: undefined, code: undefined, server: undefined }
@@ -66,13 +71,13 @@ export const foreignError = (error: unknown): ForeignError => {
   }
 }
 
-/** The one word for it. */
+/** The one word that names the error. */
 export const wordOf = (error: unknown): string => {
   const { answer, code, class: name } = foreignError(error)
   return answer ?? code ?? name
 }
 
-/** Whether another connection may lead to a server that does what this one refused. */
+/** Whether a new connection may lead to a server that accepts what this server refused. */
 export const isStale = (error: Error): boolean => {
   const { answer } = foreignError(error)
   return answer !== undefined && (STALE as readonly string[]).includes(answer)

@@ -1,5 +1,5 @@
-// BullMQ's own tables in PostgreSQL (schema `bullmq`): checks that they are there and current, else creates or migrates
-// them.
+// BullMQ's own tables in PostgreSQL (schema `bullmq`): checks that they exist and are current; if not, creates or
+// migrates them.
 import {
   assertSchemaCompatibility,
   DEFAULT_SCHEMA,
@@ -14,7 +14,7 @@ import { DatabaseTrouble, troubleWords } from '../postgres/trouble.ts'
 import type { Secret } from '../secret.ts'
 import { wordOf } from './foreign-error.ts'
 
-/** Where BullMQ's tables are: the owner grants the program's role its rights there. */
+/** The schema of BullMQ's tables, in which the owner grants rights to the program's role. */
 export const QUEUE_SCHEMA = DEFAULT_SCHEMA
 
 const versionOf = async (client: Client): Promise<number> => {
@@ -27,8 +27,8 @@ const versionOf = async (client: Client): Promise<number> => {
 }
 
 /**
- * PostgreSQL asks for a right on the database for CREATE SCHEMA IF NOT EXISTS, even where the schema exists: an
- * administrator may have made it for a role that lacks that right.
+ * For CREATE SCHEMA IF NOT EXISTS, PostgreSQL requires a right on the database even when the schema exists. An
+ * administrator may have created the schema for a role that lacks that right.
  */
 const withoutCreating = async (client: Client): Promise<PgQueryable> => {
   const { rows } = await client.query<{ there: boolean; may_make: boolean }>(
@@ -51,9 +51,9 @@ const withoutCreating = async (client: Client): Promise<PgQueryable> => {
 }
 
 /**
- * Safe to run by many processes at once. When the schema is current this only reads, so that the program's own role
- * needs no right to create one if the owner ran this before (`reconsent migrate`). Rejects with an Error whose message
- * is ours alone.
+ * Many processes may run this at once. When the schema is current it only reads: if the owner has run `reconsent
+ * migrate` before, the program's own role needs no right to create a schema. Rejects with an Error whose message is
+ * ours alone.
  */
 export const prepareQueueSchema = async (url: Secret): Promise<void> => {
   try {
@@ -74,7 +74,10 @@ export const prepareQueueSchema = async (url: Secret): Promise<void> => {
   }
 }
 
-/** What the running queue needs beside its tables. Rejects with a DatabaseTrouble that says why it cannot run. */
+/**
+ * Checks what the running queue needs besides its tables. Rejects with a DatabaseTrouble that says why the queue cannot
+ * run.
+ */
 export const checkQueueSessions = async (url: Secret): Promise<void> => {
   if (!(await hearsNotifications(url))) throw new DatabaseTrouble(NO_NOTIFICATIONS, { isConfiguration: true })
 }

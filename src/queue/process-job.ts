@@ -1,15 +1,14 @@
-// One run of one job: calls the handler under a deadline and says its outcome in BullMQ's terms. Nothing here is
+// One run of one job: calls the handler under a deadline and reports its outcome in BullMQ's terms. Nothing here is
 // specific to a queue.
 import { WaitingError } from 'bullmq'
 import type { Job } from 'bullmq'
-import { crashPoint } from '../crash-point.ts'
 import type { Log } from '../log.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import { PermanentError, TransientError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Outcome, JobContext } from '../processors/outcome.ts'
-import { attemptOf } from './attempt.ts'
-import type { Attempt } from './attempt.ts'
+import { jobRunOf } from './attempt.ts'
+import type { JobRun } from './attempt.ts'
 import { recordIdOf } from './catalogue.ts'
 import type { QueuePlan } from './catalogue.ts'
 import { failureOf, storedError } from './failure.ts'
@@ -19,7 +18,7 @@ import type { QueueTimings } from './timings.ts'
 
 export type Handler = (id: string | undefined, run: JobContext) => Promise<Outcome>
 
-/** The queue has given up on this record for now: what comes next is a date on the record. */
+/** The queue has given up on this record for now: when to try again is a date on the record. */
 export interface FinalFailure {
   readonly queue: QueueName
   readonly id: string
@@ -46,14 +45,6 @@ export const reportOf = (outcome: Outcome): Report => {
   return { result: 'snoozed', until: outcome.until.toUTC().toISO(), reason: outcome.reason }
 }
 
-/** A job's last gap: what it did is committed, the queue still has to hear of it. */
-const endOf = {
-  sweep: 'sweep-ended',
-  reauth: 'reauth-ended',
-  notify: 'notify-ended',
-  exchange: 'exchange-ended',
-} as const
-
 export interface RunnerContext {
   readonly queue: QueueName
   readonly plan: QueuePlan
@@ -67,7 +58,8 @@ export interface RunnerContext {
 }
 
 /**
- * The handler's outcome; rejects when it has not ended `settle` ms after its signal was aborted by the job's deadline.
+ * The handler's outcome. At the job's deadline the handler's signal is aborted; if the handler has still not ended
+ * `settle` ms later, this rejects.
  */
 const underDeadline = async (
   context: RunnerContext,
@@ -88,7 +80,7 @@ const underDeadline = async (
   try {
     return await Promise.race([work(AbortSignal.any([context.stopping, lost, overdue.signal])), abandoned])
   } catch (error) {
-    // What a handler throws because we aborted it is not a bug of its own.
+    // An error that the handler throws because we aborted it is not a bug.
     if (overdue.signal.aborted && failureOf(error).code === 'internal') throw new TransientError('timed-out')
     throw error
   } finally {
@@ -99,28 +91,26 @@ const underDeadline = async (
 const fail = async (
   context: RunnerContext,
   id: string | undefined,
-  attempt: Attempt,
+  attempt: JobRun,
   failure: Failure,
 ): Promise<Error> => {
   const mayRetry = failure.transient && !attempt.last
   if (!mayRetry && id !== undefined && context.recordFailure !== undefined) {
     try {
-      await crashPoint('job-failed')
       await context.recordFailure({ queue: context.queue, id, code: failure.code, manual: attempt.manual })
-      await crashPoint('failure-recorded')
     } catch (error) {
-      // The record keeps its date, and is found again by the next sweep.
+      // The record keeps its date, and the next sweep finds it again.
       context.log.error({ queue: context.queue, id, err: error }, 'a failure could not be recorded')
     }
   }
-  if (mayRetry) await crashPoint('job-to-be-tried-again')
   return storedError(failure, mayRetry)
 }
 
 /**
- * Puts a running job back. The error is how BullMQ is told; if the backend is away, the job's lock runs out instead.
+ * Moves a running job back to the waiting jobs. The returned error tells BullMQ so; if the backend is unavailable, the
+ * job returns to the queue when its lock expires.
  */
-const giveBack = async (job: Job, token: string | undefined): Promise<Error> => {
+const returnToQueue = async (job: Job, token: string | undefined): Promise<Error> => {
   try {
     await job.moveToWait(token)
     return new WaitingError()
@@ -129,24 +119,24 @@ const giveBack = async (job: Job, token: string | undefined): Promise<Error> => 
   }
 }
 
-/** Makes what BullMQ calls for each job. `lost` is aborted when another worker may have taken the job over. */
+/**
+ * Makes the function that BullMQ calls for each job. `lost` is aborted when another worker may have taken the job over.
+ */
 export const processJob =
   (context: RunnerContext) =>
   async (job: Job, token: string | undefined, lost: AbortSignal): Promise<Report> => {
     const { queue, plan, handler, log, stopping } = context
-    const attempt = attemptOf(job)
+    const attempt = jobRunOf(job)
     const id = recordIdOf(plan, job.data)
     const started = performance.now()
     const end = (result: RunEnded['result'], code?: ErrorCode): void =>
       context.onEnd?.({ queue, result, code, seconds: (performance.now() - started) / 1000 })
     try {
-      // Only a person who edits or adds jobs on the board can bring this about.
+      // This happens only when an operator edits or adds a job on the board.
       if (plan.idField !== undefined && id === undefined) throw new PermanentError('internal')
-      await crashPoint('job-taken')
       const outcome = await underDeadline(context, lost, (signal) =>
         handler(id, { manual: attempt.manual, lastAttempt: attempt.last, signal }),
       )
-      await crashPoint(endOf[queue])
       const report = reportOf(outcome)
       end(report.result)
       log.debug({ queue, job_id: job.id, ...report }, 'job ended')
@@ -154,9 +144,10 @@ export const processJob =
     } catch (error) {
       const failure = failureOf(error)
       if (stopping.aborted && (failure.code === 'internal' || failure.code === 'stopped')) {
-        // Stopped by us: back to the queue as if never taken, so that a deployment uses up nobody's attempts.
+        // The process stopped this run. The job goes back to the queue as if never taken, so that a deployment uses up
+        // no job's attempts.
         end('released')
-        throw await giveBack(job, token)
+        throw await returnToQueue(job, token)
       }
       const stored = await fail(context, id, attempt, failure)
       const result = failure.transient && !attempt.last ? 'retry' : 'failed'

@@ -1,5 +1,5 @@
-// The one place that connects to Redis, whatever stands behind REDIS_URL: one server, a cluster or sentinels. Decides
-// when a connection is given up for a new one; knows nothing of queues.
+// The only place that connects to Redis, whether REDIS_URL names one server, a cluster or sentinels. Decides when a
+// connection is replaced by a new one; knows nothing of queues.
 import { readFileSync } from 'node:fs'
 import { Cluster, Redis } from 'ioredis'
 import type { RedisOptions } from 'ioredis'
@@ -12,18 +12,25 @@ export type RedisClient = Redis | Cluster
 export interface RedisTarget {
   readonly url: Secret
   /**
-   * What the variable or its file says now: a password may have been rotated. Undefined while it says nothing usable.
+   * The URL that the variable or its file holds now, because a password may have been rotated. Undefined while neither
+   * holds a usable URL.
    */
   readonly reread?: (() => Secret | undefined) | undefined
 }
 
-/** A producer must fail at once while Redis is away, a worker must wait; a question is asked once, by a person. */
-export type End = 'producer' | 'worker' | 'question'
+/**
+ * A producer must fail at once while Redis is unavailable; a worker must wait; a `question` is a single check for an
+ * operator.
+ */
+export type ClientRole = 'producer' | 'worker' | 'question'
 
 export interface ClientEvents {
-  /** The connection is given up because of this answer. */
+  /** Called when the client replaces its connection because of this answer. */
   readonly onStale?: (error: Error) => void
-  /** Of one node of a cluster or one sentinel; what ends the whole connection comes as the client's own 'error'. */
+  /**
+   * Called for an error of one cluster node or one sentinel. An error of the whole connection is the client's own
+   * 'error' event.
+   */
   readonly onPartError?: (error: Error) => void
 }
 
@@ -31,11 +38,12 @@ const CONNECT_MS = 2_000
 const COMMAND_MS = 5_000
 const RETRY_AT_MOST_MS = 2_000
 /**
- * Longer than any command blocks (BullMQ: 10 s). A server that has vanished without a word, behind it, costs this much.
+ * After this long without data the client gives up a worker's connection, so a server that vanished silently is noticed
+ * only then. Must be longer than any command blocks (BullMQ: 10 s).
  */
 const SILENCE_MS = 15_000
 
-/** Throws on an address that the configuration has not checked. */
+/** The parsed address. Throws if the URL is invalid, which the configuration should have found before. */
 export const addressOf = (url: Secret): RedisAddress => {
   const parsed = parseRedisUrl(url.reveal())
   if ('address' in parsed) return parsed.address
@@ -64,7 +72,7 @@ type EndOptions = Pick<
   'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout' | 'socketTimeout' | 'lazyConnect'
 >
 
-const ofEnd: Readonly<Record<End, EndOptions>> = {
+const ofEnd: Readonly<Record<ClientRole, EndOptions>> = {
   producer: {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 1,
@@ -75,26 +83,30 @@ const ofEnd: Readonly<Record<End, EndOptions>> = {
   question: { maxRetriesPerRequest: 0, commandTimeout: COMMAND_MS, lazyConnect: true },
 }
 
-/** Not `ready` by INFO, which is in @dangerous: a server that loads its data says so to the first command. */
+/**
+ * The ready check is off because it sends INFO, which is in @dangerous. A server that is still loading its data answers
+ * the first command with LOADING.
+ */
 const always = { connectTimeout: CONNECT_MS, enableReadyCheck: false }
 
 interface Strategy {
-  /** Milliseconds to the next try. */
+  /** Milliseconds until the next connection attempt. */
   readonly pause: (times: number) => number
   readonly reconnectOnError: (error: Error) => 1 | 2 | false
 }
 
 /**
- * A primary that was demoted keeps its connections and answers READONLY for ever; so it is with the other answers of
- * `isStale`. A worker's command is sent again over the new connection, because none of these answers leaves anything
- * done: a finished job is reported, not run again. A producer's caller has the answer at once, and its next sweep.
+ * A primary that was demoted keeps its connections and answers READONLY for ever; the same holds for the other answers
+ * of `isStale`, so the client reconnects. A worker's command is then sent again over the new connection. That is safe
+ * because a command that got such an answer did nothing; so a finished job is reported rather than run again. A
+ * producer's caller gets the error at once, and the next sweep enqueues again.
  */
-const strategyOf = (end: End, onStale: ClientEvents['onStale']): Strategy => {
+const strategyOf = (end: ClientRole, onStale: ClientEvents['onStale']): Strategy => {
   let givenUp = 0
   let last = 0
   return {
-    // Connecting works, so ioredis counts from one each time: where every server refuses, it would go on five times a
-    // second.
+    // Each connection attempt succeeds, so ioredis restarts its count at one each time. If every server refused our
+    // commands, the client would reconnect five times a second without this count of our own.
     pause: (times) => Math.min(200 * Math.max(times, Date.now() - last < 10_000 ? givenUp : 0), RETRY_AT_MOST_MS),
     reconnectOnError: (error) => {
       if (!isStale(error)) return false
@@ -129,13 +141,13 @@ const sentinelLoginOf = ({ sentinelLogin: { username, password } }: SentinelAddr
 const connectOne = (
   target: RedisTarget,
   address: Exclude<RedisAddress, { topology: 'cluster' }>,
-  end: End,
+  end: ClientRole,
   events: ClientEvents,
 ): Redis => {
   const { pause, reconnectOnError } = strategyOf(end, events.onStale)
   const tls = address.tls ? tlsOf(address.trust) : undefined
-  // ioredis calls it on the options that it connects with: those of this client, or of its copy that BullMQ makes for
-  // blocking.
+  // ioredis calls this function on the options that it connects with: those of this client, or of the copy that BullMQ
+  // makes for blocking commands.
   function retryStrategy(this: RedisOptions, times: number): number {
     Object.assign(this, loginNow(target, address))
     return pause(times)
@@ -152,7 +164,7 @@ const connectOne = (
     ...(address.topology === 'single' ? address.at : sentinelOptions(target, address, end)),
   })
   client.on('sentinelError', (error: Error) => events.onPartError?.(error))
-  if (address.topology === 'sentinel') tellTrouble(client, events)
+  if (address.topology === 'sentinel') reportSentinelTlsErrors(client, events)
   return client
 }
 
@@ -160,8 +172,11 @@ interface WithConnector {
   readonly connector: { connectToSentinel: (...given: readonly unknown[]) => Redis }
 }
 
-/** Where a sentinel is not trusted, its connection keeps that to itself: what ioredis tells is that it was closed. */
-const tellTrouble = (client: Redis, { onPartError }: ClientEvents): void => {
+/**
+ * When a sentinel's certificate is not trusted, ioredis reports only that the connection was closed. The reason is an
+ * event of the sentinel's own connection, so the client listens there.
+ */
+const reportSentinelTlsErrors = (client: Redis, { onPartError }: ClientEvents): void => {
   const { connector } = client as unknown as WithConnector
   const connect = connector.connectToSentinel.bind(connector)
   connector.connectToSentinel = (...given) =>
@@ -182,8 +197,9 @@ type SentinelOptions = Pick<
   | 'sentinelTLS'
 >
 
-const sentinelOptions = (target: RedisTarget, address: SentinelAddress, end: End): SentinelOptions => {
-  // As the strategy above: while no sentinel lets us in, ioredis asks this one alone.
+const sentinelOptions = (target: RedisTarget, address: SentinelAddress, end: ClientRole): SentinelOptions => {
+  // Refreshes the login like `retryStrategy` above: until a sentinel accepts the login, ioredis calls only this
+  // function.
   function sentinelRetryStrategy(this: RedisOptions, times: number): number {
     Object.assign(this, loginNow(target, address))
     return Math.min(100 * times, 1_000)
@@ -202,17 +218,18 @@ const sentinelOptions = (target: RedisTarget, address: SentinelAddress, end: End
 const connectCluster = (
   target: RedisTarget,
   address: Extract<RedisAddress, { topology: 'cluster' }>,
-  end: End,
+  end: ClientRole,
   events: ClientEvents,
 ): Cluster => {
   const { pause, reconnectOnError } = strategyOf(end, events.onStale)
   const { enableOfflineQueue, lazyConnect, ...ofNode } = ofEnd[end]
-  // Each node is logged in to when a command first goes there. The pool hands these options on, and has no other door.
+  // ioredis logs in to a node when a command first goes there, with the options of its pool. There is no public way to
+  // change those options.
   const refreshLogin = (cluster: Cluster): void => {
     const { connectionPool } = cluster as unknown as { connectionPool: { redisOptions: RedisOptions } }
     connectionPool.redisOptions = { ...connectionPool.redisOptions, ...loginNow(target, address) }
   }
-  // ioredis calls it on the cluster that it is for: this one, or the copy.
+  // ioredis calls this function on the cluster client that reconnects: this client or its copy.
   function clusterRetryStrategy(this: Cluster, times: number): number | null {
     refreshLogin(this)
     return end === 'question' ? null : pause(times)
@@ -220,14 +237,15 @@ const connectCluster = (
   const client: Cluster = new Cluster([...address.nodes], {
     enableOfflineQueue: enableOfflineQueue ?? true,
     lazyConnect: lazyConnect ?? false,
-    // One that is down says CLUSTERDOWN to the first command. A check that fails says nothing, and connect() never
-    // ends.
+    // A cluster that is down answers the first command with CLUSTERDOWN. With the ready check on, a failing check would
+    // report nothing, and connect() would never settle.
     enableReadyCheck: false,
-    // A name stays a name: certificates are for names, and each new connection asks DNS again.
+    // Host names are not resolved here: certificates are issued for names, and each new connection then looks the name
+    // up again.
     dnsLookup: (name, found) => found(null, name),
     slotsRefreshTimeout: COMMAND_MS,
-    // While a slot moves, a script whose keys are partly here and partly there is refused until it has moved: some
-    // seconds.
+    // While a slot moves, the cluster refuses a script whose keys are on both nodes until the move ends, which takes
+    // some seconds.
     maxRedirections: 32,
     retryDelayOnTryAgain: 200,
     clusterRetryStrategy,
@@ -240,35 +258,36 @@ const connectCluster = (
       ...(address.tls ? { tls: tlsOf(address.trust) } : {}),
     },
   })
-  const follow = (one: Cluster): Cluster => {
-    one.on('node error', (error: Error) => {
-      if (isStale(error)) refreshLogin(one)
+  const follow = (cluster: Cluster): Cluster => {
+    cluster.on('node error', (error: Error) => {
+      if (isStale(error)) refreshLogin(cluster)
       events.onPartError?.(error)
     })
-    // A node is asked for the slots over a copy of its connection, which keeps to itself why it fails.
-    one.on('+node', (node: Redis) => {
+    // ioredis reads the slots from a node over a copy of that node's connection, and does not report the copy's errors.
+    cluster.on('+node', (node: Redis) => {
       const copyOf = node.duplicate.bind(node)
       node.duplicate = (...given) => copyOf(...given).on('error', (error: Error) => events.onPartError?.(error))
     })
-    return one
+    return cluster
   }
-  // BullMQ's copy, to block on.
+  // The copy that BullMQ makes for blocking commands.
   const duplicate = client.duplicate.bind(client)
   client.duplicate = (...given) => follow(duplicate(...given))
   return follow(client)
 }
 
 /**
- * Connects, in the background but for a `question`, which waits to be told. The caller listens to 'error' and
- * disconnects.
+ * Connects in the background; only a `question` does not connect until its caller says so. The caller listens to
+ * 'error' and disconnects.
  */
-export const connectRedis = (target: RedisTarget, end: End, events: ClientEvents = {}): RedisClient => {
+export const connectRedis = (target: RedisTarget, end: ClientRole, events: ClientEvents = {}): RedisClient => {
   const address = addressOf(target.url)
   const client =
     address.topology === 'cluster'
       ? connectCluster(target, address, end, events)
       : connectOne(target, address, end, events)
-  // One that ends after everybody has let go of it would be printed, address and all.
+  // A connection may end after its users have removed their listeners. Without this listener ioredis would print the
+  // error, address and all.
   client.on('error', () => undefined)
   return client
 }

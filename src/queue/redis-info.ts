@@ -1,21 +1,24 @@
-// For `doctor`: what a Redis says of itself and does, as far as the queue depends on it. Reads INFO alone: managed
-// services forbid CONFIG.
+// For `doctor`: what a Redis server reports about itself, and what it accepts, as far as the queue depends on it. Reads
+// only INFO, because managed services forbid CONFIG.
 import { Cluster, type Redis } from 'ioredis'
 import { prefixOf, queueNames } from './catalogue.ts'
 import { addressOf, connectRedis, type RedisTarget } from './redis-client.ts'
 import { placeOf } from './redis-url.ts'
 import { settlesWithin } from './deadline.ts'
-import { failed, isTelling, type Trial, tryRedis } from './trial.ts'
+import { failed, namesCause, type Trial, tryRedis } from './trial.ts'
 
 export interface RedisInfo {
-  /** `7.2.4`; of Valkey the Redis version it is compatible with. */
+  /** For example `7.2.4`; for Valkey its own version. */
   readonly version: string
   readonly isValkey: boolean
   /** Whether the queue can rely on all commands it uses: 7.0.8 or later. */
   readonly isRecentEnough: boolean
-  /** Undefined when the server does not tell. Must be `noeviction`: another policy deletes jobs when memory is full. */
+  /**
+   * Undefined when the server does not report it. Must be `noeviction`: another policy deletes jobs when memory is
+   * full.
+   */
   readonly evictionPolicy: string | undefined
-  /** Append-only file. Undefined when the server does not tell. */
+  /** Whether the append-only file is on. Undefined when the server does not report it. */
   readonly persists: boolean | undefined
   readonly isReplica: boolean
 }
@@ -31,7 +34,7 @@ const isAtLeast = (version: string, least: readonly number[]): boolean => {
   return true
 }
 
-/** The parts of an INFO answer: `name:value` lines. */
+/** Reads an INFO answer: lines of `name:value`. */
 export const readInfo = (text: string): RedisInfo => {
   const fields = new Map(
     text
@@ -60,25 +63,26 @@ export interface RedisServer {
 }
 
 export interface RedisExamination {
-  /** What it refuses of what the queue needs. */
+  /** The first thing that the queue needs and the server refuses, if any. */
   readonly trial: Trial
-  /** Of a cluster, every primary that answered. */
+  /** For a cluster, every primary that answered. */
   readonly servers: readonly RedisServer[]
 }
 
 const infoOf = async (client: Redis): Promise<RedisInfo | undefined> => client.info().then(readInfo, () => undefined)
 
-/** Somebody waits for it. */
+/** An operator is waiting for the result. */
 const CONNECTS_WITHIN_MS = 15_000
 
 /**
- * Connects as the program would and tries it, within half a minute. Never rejects; nothing it answers holds the login.
+ * Connects as the program would and tries the server, within half a minute. Never rejects; nothing in the result
+ * contains the login.
  */
 export const examineRedis = async (target: RedisTarget, prefix = prefixOf()): Promise<RedisExamination> => {
   let first: unknown
   const keep = (error: unknown): void => {
-    // The first that says something is the telling one: what follows only says that the connection is closed.
-    if (first === undefined || !isTelling(failed('redis', first))) first = error
+    // Keeps the first error that tells the cause: later errors only say that the connection is closed.
+    if (first === undefined || !namesCause(failed('redis', first))) first = error
   }
   const place = placeOf(addressOf(target.url))
   const client = connectRedis(target, 'question', { onPartError: keep })

@@ -1,5 +1,5 @@
-// What REDIS_URL says: one server, a cluster or sentinels, how to log in and how to trust. Pure. No answer repeats a
-// value: it may be a password.
+// Parses REDIS_URL: one server, a cluster or sentinels, the login and the TLS trust. Pure. No problem text repeats a
+// value, because the value may be a password.
 
 export interface Host {
   readonly host: string
@@ -11,7 +11,7 @@ export interface Login {
   readonly password?: string
 }
 
-/** Paths of files in PEM, as they were given, and the name that the server's certificate must have. */
+/** Paths of PEM files, as given, and the name that the server's certificate must have. */
 export interface Trust {
   readonly ca?: string
   readonly cert?: string
@@ -23,19 +23,19 @@ interface Shared {
   readonly login: Login
   readonly tls: boolean
   readonly trust: Trust
-  /** 4 or 6 for one kind of address alone. */
+  /** 4 or 6 to use only IPv4 or only IPv6; 0 for either. */
   readonly family: 0 | 4 | 6
 }
 
 export type RedisAddress = Shared &
   (
     | { readonly topology: 'single'; readonly at: Host; readonly db: number }
-    /** `nodes`: those asked first; the cluster names the others. */
+    /** `nodes`: the nodes contacted first; they name the others. */
     | { readonly topology: 'cluster'; readonly nodes: readonly Host[] }
     | {
         readonly topology: 'sentinel'
         readonly sentinels: readonly Host[]
-        /** Under which name the sentinels know the primary. */
+        /** The name by which the sentinels know the primary. */
         readonly primary: string
         readonly db: number
         readonly sentinelLogin: Login
@@ -44,7 +44,7 @@ export type RedisAddress = Shared &
   )
 
 type Parsed = { readonly address: RedisAddress } | { readonly problem: string }
-/** The known name that was most likely meant. */
+/** Finds the known name that was most likely meant. */
 type Nearest = (name: string, known: readonly string[]) => string | undefined
 
 const schemes: Readonly<Record<string, { readonly topology: RedisAddress['topology']; readonly tls: boolean }>> = {
@@ -111,7 +111,10 @@ const yesOrNo = (name: string, text: string): boolean =>
     ? text === 'true'
     : refuse(`has the parameter ${name}, which must be true or false`)
 
-/** Each known parameter once; a name that is not shaped like one is not repeated, it may be half a password. */
+/**
+ * Reads the parameters, each known name at most once. An unknown name is repeated only when it looks like a name,
+ * because it may be half a password.
+ */
 const parametersOf = (query: string, allowed: readonly string[], nearest: Nearest): ReadonlyMap<string, string> => {
   const found = new Map<string, string>()
   for (const [name, value] of new URLSearchParams(query)) {
@@ -154,11 +157,12 @@ const parse = (text: string, nearest: Nearest): RedisAddress => {
   const at = authority.lastIndexOf('@')
   const hostsText = authority.slice(at + 1)
   if (hostsText === '') refuse(`names no host: write it as ${examples[topology]}`)
-  // A password may hold an @ as it is; with a comma behind it, it is rather a second host with the login once more.
+  // A password may contain an unescaped @. If a comma follows later, the @ more likely begins a second host, with the
+  // login repeated.
   if (/@[^@]*,/.test(authority.slice(0, Math.max(0, at)))) {
     refuse(`has an @ before the last host: the login is written once, ${examples.cluster}, and an @ in it as %40`)
   }
-  const hosts = hostsText.split(',').map((one) => hostOf(one, topology))
+  const hosts = hostsText.split(',').map((host) => hostOf(host, topology))
   const allowed = parameters.filter(
     (name) =>
       name === 'family' ||
@@ -203,7 +207,7 @@ const parse = (text: string, nearest: Nearest): RedisAddress => {
   }
 }
 
-/** Reads the address of a Redis; `problem` follows the variable's name in a sentence. */
+/** Parses the address of a Redis. The text of `problem` is written to follow the variable's name in a sentence. */
 export const parseRedisUrl = (text: string, nearest: Nearest = () => undefined): Parsed => {
   try {
     return { address: parse(text, nearest) }
@@ -213,7 +217,7 @@ export const parseRedisUrl = (text: string, nearest: Nearest = () => undefined):
   }
 }
 
-/** For logs and findings: where it points, without the login. */
+/** The hosts of the address without the login, for logs and findings. */
 export const placeOf = (address: RedisAddress): string => {
   const hosts =
     address.topology === 'single' ? [address.at] : address.topology === 'cluster' ? address.nodes : address.sentinels

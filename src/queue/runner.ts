@@ -1,5 +1,5 @@
-// Runs the workers of a process and stops them: claims no more, waits, aborts, lets go. What a run means to BullMQ is
-// in process-job.ts.
+// Runs the workers of a process and stops them: claims no more jobs, waits for the running ones, aborts them, closes.
+// What a run's outcome means to BullMQ is in process-job.ts.
 import type { Job, Worker } from 'bullmq'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Backend } from './backend.ts'
@@ -16,31 +16,31 @@ export interface WorkersOptions {
   readonly backend: Backend
   /** A queue without a handler gets no worker. */
   readonly handlers: Readonly<Partial<Record<QueueName, Handler>>>
-  /** Called once the queue will not try again by itself; the record then backs off for hours to days. */
+  /** Called when the queue will not retry the job any more: reschedules the record. */
   readonly recordFailure?: (failure: FinalFailure) => Promise<void>
-  /** Deadlines as the policy has them; the queue's own timings are other ones only in tests. */
+  /** Deadlines from the policy. Only tests replace the queue's own timings. */
   readonly timings: Omit<QueueTimings, keyof OwnTimings> & Partial<OwnTimings>
   /** Called at the end of each run, for the metrics. */
   readonly onEnd?: (run: RunEnded) => void
-  /** Called for each job that was taken back from a worker that had stopped renewing its lock. */
+  /** Called for each job that was taken back from a worker that had stopped renewing the job's lock. */
   readonly onStalled?: (queue: QueueName) => void
 }
 
 export interface Workers {
-  /** Resolves when every worker has reached the backend. Waiting for it is for tests: workers start by themselves. */
+  /** Resolves when every worker has reached the backend. Only tests wait for it: workers start by themselves. */
   readonly ready: Promise<void>
-  /** Jobs that run in this process now. */
+  /** How many jobs run in this process now. */
   running(): number
   /**
-   * Stops within `stopDeadline` + `settle` + 3 s. Whether every job had ended; those that had not are delivered again
-   * elsewhere.
+   * Stops within `stopDeadline` + `settle` + 3 s. Resolves to whether every job had ended; jobs that had not are
+   * delivered again to another worker.
    */
   close(): Promise<boolean>
 }
 
 /**
- * So many stalls fail a job for good; high, because a crash says little about the job and the database re-drives its
- * record anyway.
+ * BullMQ fails a job for good after this many stalls. The limit is high because a crash says little about the job, and
+ * the next sweeps dispatch its record again anyway.
  */
 const MAX_STALLED = 20
 
@@ -71,7 +71,7 @@ export const startWorkers = (options: WorkersOptions): Workers => {
       lockDuration: timings.lockDuration,
       stalledInterval: timings.stalledInterval,
       maxStalledCount: MAX_STALLED,
-      // An outage must not keep workers idle for BullMQ's 15 s after it is over.
+      // BullMQ's default of 15 s would keep workers idle after an outage is over.
       runRetryDelay: timings.reconnectDelay,
       settings: { backoffStrategy: pacedBackoff },
     })
@@ -98,7 +98,8 @@ export const startWorkers = (options: WorkersOptions): Workers => {
         break
       } catch (error) {
         backend.logError({ queue, end: 'worker' }, error, 'a worker is waiting for the queue backend')
-        // PostgreSQL remembers a first failure; BullMQ's loop copes with the rest of an outage by itself.
+        // On PostgreSQL a first failure is remembered, so waiting again is useless; BullMQ's own loop copes with the
+        // rest of the outage.
         if (backend.kind === 'postgres') break
         await delay(timings.reconnectDelay, undefined, { signal: stopping.signal }).catch(() => undefined)
       }
@@ -107,7 +108,10 @@ export const startWorkers = (options: WorkersOptions): Workers => {
   }
   const ready = Promise.all(workers.map(start)).then(() => undefined)
 
-  /** No job runs and the backend does not let the loops end: it is away, and waiting on gains nothing. */
+  /**
+   * Resolves when no job has run for two seconds and BullMQ's loops have still not ended: the backend is unavailable,
+   * and waiting longer gains nothing.
+   */
   const backendAway = async (until: AbortSignal): Promise<void> => {
     let quiet = 0
     while (quiet < 10) {
@@ -117,8 +121,7 @@ export const startWorkers = (options: WorkersOptions): Workers => {
   }
 
   const stop = async (): Promise<boolean> => {
-    // pause() is what stops claiming at once, also in a blocking wait; close() could not be forced any more once it
-    // waits.
+    // pause() stops claiming at once, even during a blocking wait. close() could no longer be forced once it waits.
     const idle = Promise.all(workers.map(({ worker }) => worker.pause()))
     const over = new AbortController()
     await settlesWithin(timings.stopDeadline, Promise.race([idle, backendAway(over.signal)]))

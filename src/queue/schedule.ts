@@ -1,5 +1,5 @@
-// The job scheduler that wakes the sweep by cron: one, under one fixed id, registered by any number of processes at any
-// time.
+// The job scheduler that wakes the sweep by cron. There is only one, under a fixed id; any number of processes may
+// register it at any time.
 import type { Backend } from './backend.ts'
 import { jobOptions } from './catalogue.ts'
 import { checkCron } from './cron.ts'
@@ -9,16 +9,16 @@ const SCHEDULER_ID = 'sweep'
 /** Milliseconds for one call to the backend. */
 const CALL_TIMEOUT = 2_000
 
-/** States from which the next job still makes its successor. */
+/** States of the scheduler's next job in which BullMQ will still create the job after it. */
 const ARMED = new Set<string>(['delayed', 'waiting', 'prioritized', 'active'])
 
 export interface SweepSchedule {
   /**
-   * Makes the scheduler be there with this pattern (UTC). Rejects with TransientError('queue-unavailable'), or an Error
-   * on a bad pattern.
+   * Ensures that the scheduler exists with this pattern (UTC). Rejects with TransientError('queue-unavailable'), or
+   * with an Error if the pattern is invalid.
    */
   registerSweep(cron: string): Promise<void>
-  /** Whether the scheduler is there and will fire. */
+  /** Whether the scheduler exists and will fire. */
   isRegistered(): Promise<boolean>
 }
 
@@ -28,8 +28,8 @@ export const makeSweepSchedule = (backend: Backend): SweepSchedule => {
   const logError = (error: unknown): void => backend.logError({ queue: 'sweep', end: 'producer' }, error)
 
   /**
-   * The pattern that will fire next. Undefined also when the scheduler is there but its next job is gone: it would
-   * never fire again.
+   * The pattern that will fire next. Undefined also when the scheduler exists but its next job is gone, because such a
+   * scheduler would never fire again.
    */
   const armedPattern = async (): Promise<string | undefined> => {
     const scheduler = await queue.getJobScheduler(SCHEDULER_ID)
@@ -39,14 +39,14 @@ export const makeSweepSchedule = (backend: Backend): SweepSchedule => {
   }
 
   const register = async (cron: string): Promise<void> => {
-    // Registering anew would drop a sweep that is due this moment.
+    // Registering the scheduler again would drop a sweep that is due at this moment.
     if ((await armedPattern()) === cron) return
     try {
       const { jobId: _none, ...opts } = jobOptions(plan)
       await queue.upsertJobScheduler(SCHEDULER_ID, { pattern: cron, tz: 'UTC' }, { name: plan.job, data: {}, opts })
     } catch (error) {
-      // Two processes registering at once on PostgreSQL: the slower one is refused (code -10) although the state is
-      // right.
+      // When two processes register at once on PostgreSQL, the slower one is refused (code -10) although the scheduler
+      // is right.
       if ((await armedPattern()) !== cron) throw error
     }
   }

@@ -1,19 +1,25 @@
-// Every duration of the queue's workers, in milliseconds, so that tests need not wait.
+// Every duration of the queue's workers, in milliseconds. They are parameters so that tests need not wait.
 export interface QueueTimings {
-  /** A running job belongs to its worker this long; renewed at half time. */
+  /** How long a worker's lock on a running job lasts; the worker renews it at half time. */
   readonly lockDuration: number
-  /** How often jobs of dead workers are looked for; one is found on the second look after its lock ran out. */
+  /**
+   * How often BullMQ looks for jobs whose worker crashed; it finds such a job on the second look after the lock
+   * expired.
+   */
   readonly stalledInterval: number
   /** A run that takes longer has its signal aborted. */
   readonly jobDeadline: number
-  /** How long a run may take to end after its signal was aborted; then it is failed without it. */
+  /**
+   * How long a run may take to end after its signal was aborted. After that the job is failed without waiting for the
+   * run.
+   */
   readonly settle: number
   /** How long a stop waits for running jobs before it aborts their signals. */
   readonly stopDeadline: number
-  /** Between two attempts to reach a backend that is away. */
+  /** The delay between two attempts to reach an unavailable backend. */
   readonly reconnectDelay: number
 }
 
-/** Those that are the queue's own business, and no policy's. The other three come from the policy's `timing`. */
+/** The timings that the queue sets itself. The other three come from the policy's `timing`. */
 export type OwnTimings = Pick<QueueTimings, 'lockDuration' | 'stalledInterval' | 'reconnectDelay'>
 export const ownTimings: OwnTimings = { lockDuration: 30_000, stalledInterval: 30_000, reconnectDelay: 2_000 }

@@ -1,5 +1,5 @@
-// Tries what the queue needs of its backend: a write under our prefix, a script, every right of the queue's own
-// commands, its own keys. A server that answers PING may refuse all of them.
+// Tries what the queue needs of its backend: a write under our prefix, a script, the right to every command the queue
+// sends, and access to the queue's own keys. A server that answers PING may refuse all of these.
 import type { Client } from '../postgres/client.ts'
 import type { Pool } from '../postgres/pool.ts'
 import { troubleOf } from '../postgres/trouble.ts'
@@ -11,9 +11,9 @@ export type Trial =
   | { readonly ok: true }
   | {
       readonly ok: false
-      /** `READONLY`, `ECONNREFUSED`, SQLSTATE. */
+      /** For example `READONLY`, `ECONNREFUSED` or an SQLSTATE. */
       readonly word: string
-      /** What it means, without an address. */
+      /** What the word means, without an address. */
       readonly detail: string
       readonly advice: string
       readonly server: string | undefined
@@ -31,15 +31,15 @@ export const failed = (kind: 'redis' | 'postgres', error: unknown, more?: string
   }
 }
 
-/** Whether the word says more than that there was an error of the driver's own. */
-export const isTelling = (trial: Trial): boolean => !trial.ok && /^[A-Z0-9_]+$/.test(trial.word)
+/** Whether the word names a cause, rather than only the class of a driver's error. */
+export const namesCause = (trial: Trial): boolean => !trial.ok && /^[A-Z0-9_]+$/.test(trial.word)
 
-/** How long what is written stays, if it is not written again. */
-const LASTS_MS = 60_000
+/** How long the key written by a try lasts, unless the next try writes it again. */
+const TRIAL_KEY_TTL_MS = 60_000
 
 /**
- * What BullMQ sends and what its scripts call (a test reads them), beside EVALSHA and EVAL themselves: each needs a
- * right of its own.
+ * The commands that BullMQ sends or that its scripts call (a test reads the scripts), apart from EVALSHA and EVAL
+ * themselves. The Redis user needs a right to each command.
  */
 export const commandsNeeded = [
   'bzpopmin',
@@ -108,8 +108,9 @@ export const commandsNeeded = [
 ] as const
 
 /**
- * KEYS: ours, then the queues' own. PERSIST changes nothing on those, which have no expiry, and is a write. Answers the
- * commands the user has no right to; a server that cannot say (older than Redis 7, or a relative of it) answers none.
+ * KEYS: our own key, then the queues' keys. PERSIST is a write, but changes nothing on the queues' keys, which have no
+ * expiry. Returns the commands to which the user has no right; a server that cannot check this (older than Redis 7, or
+ * a relative of Redis) returns none.
  */
 const SCRIPT = `
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -125,7 +126,9 @@ const SCRIPT = `
   return missing`
 
 interface WithScript {
-  /** As BullMQ sends its own: EVALSHA, and EVAL where the server does not know it yet. */
+  /**
+   * Sent in the same way as BullMQ's scripts: by EVALSHA, and by EVAL where the server does not know the script yet.
+   */
   reconsentTry?: (keys: number, ...rest: (string | number)[]) => Promise<string[]>
 }
 
@@ -139,7 +142,7 @@ const runScript = async (
   return (await scripted.reconsentTry?.(keys.length, ...keys, ...values)) ?? []
 }
 
-/** The command in Redis's own words: NOPERM … run the 'evalsha' command. */
+/** The command that Redis names in its answer: NOPERM … run the 'evalsha' command. */
 const refusedCommand = (error: unknown): string | undefined =>
   error instanceof Error
     ? (/ the '([a-z|]{1,30})' command/.exec(error.message)?.[1] ??
@@ -147,7 +150,8 @@ const refusedCommand = (error: unknown): string | undefined =>
     : undefined
 
 /**
- * How many primaries share a cluster's slots, seen from one of its nodes; undefined when it is none, or does not tell.
+ * How many primaries share a cluster's slots, as one of its nodes reports; undefined when the server is not in a
+ * cluster, or does not tell.
  */
 const clusterSize = async (client: RedisClient): Promise<number | undefined> => {
   const info = await client.cluster('INFO').catch(() => undefined)
@@ -155,7 +159,7 @@ const clusterSize = async (client: RedisClient): Promise<number | undefined> => 
   return size === undefined ? undefined : Number(size)
 }
 
-/** `queues`: BullMQ's names of them under `prefix`, braces and all. Rejects never. */
+/** `queues`: BullMQ's names of the queues under `prefix`, which includes the braces. Never rejects. */
 export const tryRedis = async (
   client: RedisClient,
   { prefix, queues }: { prefix: string; queues: readonly string[] },
@@ -163,16 +167,16 @@ export const tryRedis = async (
   try {
     const key = `${prefix}:tried`
     const now = String(Date.now())
-    await client.set(key, now, 'PX', LASTS_MS)
+    await client.set(key, now, 'PX', TRIAL_KEY_TTL_MS)
     const own = queues.flatMap((queue) =>
       ['meta', 'wait', 'active', 'marker', 'events'].map((type) => `${prefix}:${queue}:${type}`),
     )
-    const missing = await runScript(client, [key, ...own], [now, LASTS_MS, ...commandsNeeded])
+    const missing = await runScript(client, [key, ...own], [now, TRIAL_KEY_TTL_MS, ...commandsNeeded])
     if (missing.length > 0) {
       const { means, advice } = wordsFor('redis', 'NOPERM')
       return { ok: false, word: 'NOPERM', detail: `${means}: ${missing.join(', ')}`, advice, server: undefined }
     }
-    // The node that has our slot just now does all of this, until the slot moves.
+    // A single node of a cluster passes all of the checks above while it has our slot, but fails once the slot moves.
     const size = client.isCluster ? undefined : await clusterSize(client)
     if (size !== undefined && size > 1) {
       const { means, advice } = wordsFor('redis', 'MOVED')
@@ -195,7 +199,7 @@ export const tryRedis = async (
   }
 }
 
-/** The same of BullMQ's tables: one row of our own, written again each time. Rejects never. */
+/** The same check for BullMQ's tables: writes one row of our own, the same row each time. Never rejects. */
 export const tryPostgres = async (pool: Pool | Client, schema: string): Promise<Trial> => {
   try {
     await pool.query(

@@ -1,5 +1,4 @@
-// Tries the queue's backend again and again in the background, so that whoever asks is told what was found last, and
-// asking costs nothing.
+// Tries the queue's backend again and again in the background, so that a caller gets the latest result without waiting.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../log.ts'
 import type { Backend } from './backend.ts'
@@ -38,7 +37,7 @@ export const watchQueue = ({ backend, log, onTried, everyMs = EVERY_MS }: WatchO
     const before = last?.trial
     last = { trial, at: performance.now() }
     onTried?.(trial.ok)
-    // Said when it changes: `/readyz` and the metrics say that it lasts.
+    // Only a change is logged: `/readyz` and the metrics show that the state lasts.
     if (trial.ok && before?.ok === false) log.info({}, 'the queue takes what is written to it again')
     if (!trial.ok && (before === undefined || before.ok || before.word !== trial.word)) {
       log.warn(

@@ -1,4 +1,4 @@
-// What the one word of a failure means to an operator, and what to do. The runbook says the same at length.
+// What the one word of a failure means to an operator, and what to do about it. The runbook says the same at length.
 
 interface Words {
   readonly means: string
@@ -10,7 +10,7 @@ const login =
 const trust = 'name the authority that signed it: rediss://…?ca=/path/to/ca.pem'
 const reach = 'check REDIS_URL, that Redis runs, and that this machine may reach it'
 
-/** A server with too many clients says so, but closes before it can be read. */
+/** A server with too many clients says so, but closes the connection before its answer can be read. */
 const closed: Words = {
   means: 'the connection was closed at once',
   advice:
@@ -126,7 +126,7 @@ const redis: Readonly<Record<string, Words>> = {
   },
 }
 
-/** Of the queue's own tables; the rest is what `postgres/trouble.ts` says. */
+/** For errors of the queue's own tables; all other errors are explained in `postgres/trouble.ts`. */
 const postgres: Readonly<Record<string, Words>> = {
   '42501': {
     means: "the role may not write the queue's tables",
@@ -139,7 +139,7 @@ const postgres: Readonly<Record<string, Words>> = {
 
 const unknown = 'it refuses what the queue needs'
 
-/** `said`: what it means, where the word alone does not tell. */
+/** `said`: the meaning to use when this file does not know the word. */
 export const wordsFor = (kind: 'redis' | 'postgres', word: string, said = unknown): Words => {
   const known = kind === 'redis' ? redis : postgres
   const words = Object.hasOwn(known, word) ? known[word] : undefined

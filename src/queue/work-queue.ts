@@ -1,5 +1,5 @@
-// Hands work to the queue by id. Answers within seconds, whatever the backend does; what it could not hand over, the
-// next sweep finds.
+// Enqueues work by id. Answers within seconds, whatever the backend does; the next sweep finds what could not be
+// enqueued.
 import type { JobType } from 'bullmq'
 import type { Backend } from './backend.ts'
 import { jobIdOf } from './catalogue.ts'
@@ -12,11 +12,14 @@ const CALL_TIMEOUT = 2_000
 const BATCH = 250
 
 const checkId = (id: string): void => {
-  // BullMQ takes a job id with a colon for its own; the id itself is a UUID.
+  // BullMQ gives a meaning of its own to a colon in a job id. The ids here are UUIDs.
   if (!/^[A-Za-z0-9-]+$/.test(id)) throw new Error('a dispatched id may hold letters, digits and hyphens only')
 }
 
-/** On PostgreSQL BullMQ counts what waits in a paused queue under a type of its own, which its types no longer know. */
+/**
+ * On PostgreSQL BullMQ counts the waiting jobs of a paused queue under a separate type, `paused`, which its TypeScript
+ * types no longer include.
+ */
 const waitingTypes = ({ kind }: Backend): JobType[] =>
   kind === 'postgres' ? ['waiting', 'prioritized', 'paused' as JobType] : ['waiting', 'prioritized']
 

@@ -110,7 +110,7 @@ export const planConsent = (stored: StoredConsent, { offsets, zones }: PlanOptio
     })),
     ...found.changes,
   ]
-  const unproven: Unproven[] = found.unproven.map((one) => ({ ...about, ...one }))
+  const unproven: Unproven[] = found.unproven.map((value) => ({ ...about, ...value }))
   return {
     ...about,
     changes,

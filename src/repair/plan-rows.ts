@@ -77,7 +77,9 @@ export const planRows = (
     const opened = ofType(events, 'renewal.opened').filter(({ data }) => data['cycle'] === cycle)
     const tells = wasShifted(opened[0])
     const ends = cycles
-      .filter((one) => one.cycle === cycle && closers[textOf(row, 'status')]?.includes(one.event.type) === true)
+      .filter(
+        (closing) => closing.cycle === cycle && closers[textOf(row, 'status')]?.includes(closing.event.type) === true,
+      )
       .map(({ event }) => event)
     const before = events
       .filter(({ seq }) => seq < (opened[0]?.seq ?? 0))

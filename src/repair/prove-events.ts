@@ -28,7 +28,7 @@ export const offsetsToTry = (zones: readonly string[] | undefined): Offsets => {
   return {
     near: (stored) => (zones === undefined ? order : offsetsNear(zones, stored)),
     fits: (offset) => {
-      if (zones === undefined && order[0] !== offset) order = [offset, ...order.filter((one) => one !== offset)]
+      if (zones === undefined && order[0] !== offset) order = [offset, ...order.filter((known) => known !== offset)]
     },
   }
 }

@@ -28,7 +28,7 @@ export const redate = (stored: StoredConsent, plan: Plan, { now, policy, zones }
     if (from !== to) more.push({ table, id: textOf(row, 'id'), column, stored: from, meant: to, by })
   }
   const isTouched = (table: Change['table'], row: Row): boolean =>
-    plan.changes.some((one) => one.table === table && one.id === textOf(row, 'id'))
+    plan.changes.some((planned) => planned.table === table && planned.id === textOf(row, 'id'))
   const nowMs = now.toMillis()
   const atOnce = (table: Change['table'], row: Row): void => {
     const due = instantOf(row, 'next_action_at')
@@ -99,11 +99,11 @@ const camel = (column: string): string => column.replaceAll(/_([a-z])/g, (_, let
 
 /** The row with its changes, as the store's own reading gives it. */
 const rowOf = (table: Change['table'], row: Row, changes: readonly Change[]): unknown => {
-  const mine = changes.filter((one) => one.table === table && one.id === row['id'])
+  const mine = changes.filter((change) => change.table === table && change.id === row['id'])
   return Object.fromEntries(
     Object.entries(row).map(([column, value]) => {
       if (!INSTANT.test(column)) return [camel(column), value]
-      const changed = mine.find((one) => one.column === column)
+      const changed = mine.find((change) => change.column === column)
       const at = changed === undefined ? instantOf(row, column) : changed.meant
       return [camel(column), at === undefined ? null : new Date(at)]
     }),

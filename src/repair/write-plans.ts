@@ -59,7 +59,9 @@ const writeEvents = async (tx: Transaction, changes: readonly Change[]): Promise
 // The epoch moves, as with every change that a worker who slept through its lease must not write over.
 const writeRows = async (tx: Transaction, table: Exclude<Table, 'events'>, plans: readonly Plan[]): Promise<void> => {
   const changes = plans.flatMap((plan) =>
-    plan.changes.filter((one) => one.table === table).map((one) => ({ ...one, nextReason: plan.nextReason })),
+    plan.changes
+      .filter((change) => change.table === table)
+      .map((change) => ({ ...change, nextReason: plan.nextReason })),
   )
   if (changes.length === 0) return
   const byId = Map.groupBy(changes, ({ id }) => id)

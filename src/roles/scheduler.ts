@@ -1,5 +1,5 @@
-// The role `scheduler`: finds what is due, and gives events their place in the feed. Part of the composition root:
-// constructs, decides nothing.
+// The role `scheduler`: finds what is due, and gives each event its place in the feed. Part of the composition root: it
+// constructs objects and decides nothing.
 import { Duration } from 'luxon'
 import { runEvery } from '../processors/run-every.ts'
 import { placeEvents } from '../processors/place-events.ts'
@@ -10,25 +10,25 @@ import { startWorkers } from '../queue/runner.ts'
 import { makeSweepSchedule } from '../queue/schedule.ts'
 import { type Services, runnerTimings, type Stop, stopWaits } from './services.ts'
 
-// A company that reads the feed knows within a second; most rounds find nothing and cost one statement.
+// A company that reads the feed gets an event within a second. Most rounds find nothing and cost one statement.
 const PLACES_EVERY = Duration.fromObject({ milliseconds: 250 })
 const PLACES_AGAIN = Duration.fromObject({ seconds: 5 })
 
-export const startSchedulerRole = (parts: Services): Stop => {
-  const { backend, log, store, queue, clock, config } = parts
+export const startSchedulerRole = (services: Services): Stop => {
+  const { backend, wrap, log, store, queue, clock, config } = services
   const { timing } = config
   const { pageSize, maxWaiting, queuedFor, codeTimer, jobDeadline: tickWithin } = timing
   const { cron } = config.policy.sweep
   const interval = intervalOf(cron)
   const deps = { store, queue, clock, log, pageSize, maxWaiting, queuedFor }
   const [sweepAll, sweepNow] = [sweep(deps), sweepUrgent(deps)]
-  const schedule = makeSweepSchedule(backend)
+  const schedule = wrap('schedule', makeSweepSchedule(backend))
   const registerSchedule = async (): Promise<void> => schedule.registerSweep(cron)
   const workers = startWorkers({
     backend,
-    handlers: { sweep: async () => sweepAll() },
-    onEnd: parts.metrics.recordJob,
-    timings: runnerTimings(parts),
+    handlers: wrap('jobs', { sweep: async () => sweepAll() }),
+    onEnd: services.metrics.recordJob,
+    timings: runnerTimings(services),
   })
   const watchdog = runEvery({
     name: 'watchdog',
@@ -52,8 +52,8 @@ export const startSchedulerRole = (parts: Services): Stop => {
     log,
     tick: placeEvents({ store }),
   })
-  // At the start whatever the watchdog finds: a changed pattern is registered here. While the queue is away, the
-  // watchdog repeats it.
+  // Registered at every start, not only when the watchdog finds it missing, so that a changed pattern takes effect.
+  // While the queue is unavailable, the watchdog repeats it.
   void registerSchedule().catch((error: unknown) =>
     log.warn({ err: error }, 'the sweep could not be scheduled yet: the watchdog tries again'),
   )

@@ -1,5 +1,5 @@
-// What every role stands on: the store, the provider, the numbers, the queue. Part of the composition root: constructs,
-// decides nothing.
+// What every role needs: the store, the provider, the metrics, the queue. Part of the composition root: it constructs
+// objects and decides nothing.
 import type { DateTime } from 'luxon'
 import { type Clock, systemClock } from '../clock.ts'
 import { type Config, requiresHttps, type Timing } from '../config.ts'
@@ -22,23 +22,36 @@ import { openStore } from '../store/open-store.ts'
 import { namingOutages } from '../store/outage.ts'
 import type { Store } from '../store/port.ts'
 
+export type PortName = 'store' | 'provider' | 'truelayer' | 'channel' | 'queue' | 'schedule' | 'jobs' | 'visits'
+
+/** Something that stands around a port and passes its calls on, as the crash suite does. */
+export type Wrap = <Port extends object>(name: PortName, port: Port) => Port
+
 export interface ServicesOptions {
-  /** The role `worker` needs `mail` as well. */
+  /** The role `worker` also needs `mail`. */
   readonly config: Config<'database' | 'queue' | 'provider' | 'keys' | 'web'>
   readonly log: Log
-  /** The system's unless said: the demo and the tests move theirs. */
+  /** The system's clock by default; the demo and the tests use a clock that they move. */
   readonly clock?: Clock
+  /** Around every port; nothing unless said. */
+  readonly wrap?: Wrap
 }
 
-/** Stops one part; answers whether it ended by itself. */
+/** Stops one part; resolves to whether the part ended by itself. */
 export type Stop = () => Promise<boolean>
 
-/** Connections to PostgreSQL of one process: each running job needs at most one at a time. */
+/** A process has this many connections to PostgreSQL in addition to one for each job that it may run at once. */
 const CONNECTIONS_BESIDE_JOBS = 10
-/** No statement of the running program takes seconds; one that does is stuck, or its connection leads nowhere. */
+/**
+ * No statement of the running program takes seconds. A statement that takes this long is stuck, or its connection is
+ * dead.
+ */
 const STATEMENT_MS = 20_000
 
-export const makeServices = ({ config, log: plainLog, clock = systemClock }: ServicesOptions, backend: Backend) => {
+export const makeServices = (
+  { config, log: plainLog, clock = systemClock, wrap = (_, port) => port }: ServicesOptions,
+  backend: Backend,
+) => {
   const { concurrency, requestTimeout } = config.timing
   const vault = makeVault({ keys: config.keys })
   const connections = concurrency.reauth + concurrency.notify + concurrency.exchange + CONNECTIONS_BESIDE_JOBS
@@ -47,13 +60,15 @@ export const makeServices = ({ config, log: plainLog, clock = systemClock }: Ser
   const lists = namingOutages({ getHistory, listFeed, statusCounts })
   const metrics = makeMetrics({ collectCounts: async () => collectCounts({ store: opened.store, lists, clock }) })
   const log = meteredLog(plainLog, metrics)
-  const store = meteredStore(opened.store, metrics)
-  const client = truelayerProvider({ ...config.provider, requestTimeoutMs: requestTimeout.toMillis(), log })
-  const provider = meteredProvider(circuitBreaker({ provider: client, store, clock, log }), metrics)
+  const store = wrap('store', meteredStore(opened.store, metrics))
+  const truelayer = truelayerProvider({ ...config.provider, requestTimeoutMs: requestTimeout.toMillis(), log })
+  const breaker = circuitBreaker({ provider: wrap('truelayer', truelayer), store, clock, log })
+  const provider = wrap('provider', meteredProvider(breaker, metrics))
   const prepare = prepareAuthorisation({ store, provider, httpsOnly: requiresHttps(config) })
-  const queue = makeWorkQueue(backend)
+  const queue = wrap('queue', makeWorkQueue(backend))
   return {
     config,
+    wrap,
     log,
     clock,
     vault,
@@ -73,9 +88,9 @@ export const makeServices = ({ config, log: plainLog, clock = systemClock }: Ser
 export type Services = ReturnType<typeof makeServices>
 
 /**
- * With the role `web` a process stays ready while only the queue is away: it takes codes, and they are exchanged by
- * their own timer. Without it, a process whose queue does not work does nothing, and a roll-out that brings this about
- * must stop.
+ * A process with the role `web` stays ready while only the queue is unavailable: it takes codes, and a timer exchanges
+ * them without the queue. Without that role, a process whose queue does not work does nothing, so it is not ready: a
+ * roll-out that causes this must stop.
  */
 const queueReadiness = (
   state: QueueState | undefined,
@@ -108,8 +123,8 @@ export const healthDeps = (
 })
 
 /**
- * Of the time a stop may take: most for work to end by itself, some for work that was told to; the rest is for closing
- * connections.
+ * Shares of the time that a stop may take: most of it for work to end by itself, some for work to end after it was
+ * aborted; the rest is for closing connections.
  */
 const STOP_WAITS = 0.6
 const STOP_SETTLES = 0.2
@@ -119,7 +134,7 @@ export const stopWaits = ({ stopWithin }: Pick<Timing, 'stopWithin'>) => ({
   settlesWithinMs: stopWithin.toMillis() * STOP_SETTLES,
 })
 
-/** The same, as the queue's workers call it, with a job's deadline. */
+/** The same limits under the names that the queue's workers use, with the deadline of a job. */
 export const runnerTimings = ({ config: { timing } }: Services) => {
   const { endsWithinMs, settlesWithinMs } = stopWaits(timing)
   return { jobDeadline: timing.jobDeadline.toMillis(), stopDeadline: endsWithinMs, settle: settlesWithinMs }

@@ -1,5 +1,5 @@
-// The role `web`: pages, callback, API, board, health, numbers. Part of the composition root: constructs, decides
-// nothing.
+// The role `web`: pages, callback, API, board, health, metrics. Part of the composition root: it constructs objects and
+// decides nothing.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { HealthDeps } from '../http/routes/health.ts'
 import { defaultTimes, type HttpServer, makeServer } from '../http/server.ts'
@@ -9,8 +9,8 @@ import { leaveForBank, visitStartPage } from '../processors/visit-start-page.ts'
 import { queueNames } from '../queue/catalogue.ts'
 import { type Services, type Stop, stopWaits } from './services.ts'
 
-export const makeWebServer = async (parts: Services, health: HealthDeps): Promise<HttpServer> => {
-  const { backend, clock, config, lists, log, store, vault, prepare } = parts
+export const makeWebServer = async (services: Services, health: HealthDeps): Promise<HttpServer> => {
+  const { backend, wrap, clock, config, lists, log, store, vault, prepare } = services
   const { policy, timing, web } = config
   const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log }
   const ops = web.ops && {
@@ -25,7 +25,7 @@ export const makeWebServer = async (parts: Services, health: HealthDeps): Promis
   )
   return makeServer({
     ...health,
-    metrics: parts.metrics,
+    metrics: services.metrics,
     times: { closeWithinMs },
     publicUrl: web.publicUrl,
     apiKeyHashes: web.apiKeyHashes,
@@ -33,9 +33,11 @@ export const makeWebServer = async (parts: Services, health: HealthDeps): Promis
     renewalOfToken: vault.renewalOfToken,
     startLinkToken: vault.startLinkToken,
     board: ops,
-    visitStartPage: visitStartPage(visit),
-    leaveForBank: leaveForBank(visit),
-    receiveCallback: receiveCallback({ store, enqueue: parts.enqueue, clock }),
+    ...wrap('visits', {
+      visitStartPage: visitStartPage(visit),
+      leaveForBank: leaveForBank(visit),
+      receiveCallback: receiveCallback({ store, enqueue: services.enqueue, clock }),
+    }),
     findConsent: store.findConsent,
     getRenewalPageByDoneId: store.getRenewalPageByDoneId,
     getConsentJson: async (id) => {
@@ -49,7 +51,10 @@ export const makeWebServer = async (parts: Services, health: HealthDeps): Promis
   })
 }
 
-/** Unready, but answering, for as long as whoever sends us traffic takes to notice; then no new connection. */
+/**
+ * The server first reports that it is not ready, but still answers until load balancers have noticed; then it accepts
+ * no new connection.
+ */
 export const stopWeb =
   (server: HttpServer, { config: { timing } }: Services): Stop =>
   async () => {

@@ -1,11 +1,11 @@
-// The role `worker`: makes links, sends messages, exchanges codes. Part of the composition root: constructs, decides
-// nothing.
+// The role `worker`: makes authorisation URLs, sends messages, exchanges codes. Part of the composition root: it
+// constructs objects and decides nothing.
 import type { Sections } from '../config.ts'
 import { composeMessage } from '../notify/compose.ts'
 import { makeRenderMessage } from '../notify/render.ts'
 import { smtpChannel } from '../notify/smtp-channel.ts'
 import { loadTemplates } from '../notify/templates.ts'
-import { advanceAuthorisation } from '../processors/advance-authorisation.ts'
+import { advanceAttempt } from '../processors/advance-attempt.ts'
 import { exchangeStuckCodes } from '../processors/exchange-stuck-codes.ts'
 import { runEvery } from '../processors/run-every.ts'
 import type { Outcome, JobContext } from '../processors/outcome.ts'
@@ -16,18 +16,18 @@ import { startWorkers, type WorkersOptions } from '../queue/runner.ts'
 import { type Services, runnerTimings, type Stop, stopWaits } from './services.ts'
 
 /**
- * A mail server that takes longer than one request may is given up well before the job's deadline and the record's
- * lease.
+ * The longest that connecting to the mail server may take. With it and `requestTimeout`, a slow mail server is given up
+ * well before the job's deadline and the end of the lease.
  */
 const CONNECT_AT_MOST_MS = 10_000
 
-export const startWorkerRole = (parts: Services, mail: Sections['mail']): Stop => {
-  const { backend, log, store, clock, config, provider, prepare, vault, enqueue } = parts
+export const startWorkerRole = (services: Services, mail: Sections['mail']): Stop => {
+  const { backend, wrap, log, store, clock, config, provider, prepare, vault, enqueue } = services
   const { policy, timing, web } = config
   const { lease, codeTimer, jobDeadline } = timing
   const longest = timing.requestTimeout.toMillis()
   const timeouts = { connectMs: Math.min(longest, CONNECT_AT_MOST_MS), silenceMs: longest, totalMs: longest }
-  const channel = smtpChannel({ smtpUrl: mail.url, from: mail.from, timeouts })
+  const channel = wrap('channel', smtpChannel({ smtpUrl: mail.url, from: mail.from, timeouts }))
   const render = makeRenderMessage({ templates: loadTemplates() })
   const { startLinkToken } = vault
   const compose = composeMessage({
@@ -39,13 +39,13 @@ export const startWorkerRole = (parts: Services, mail: Sections['mail']): Stop =
   })
   const renew = renewConsent({ store, prepare, enqueue, clock, policy, lease })
   const send = sendNotification({ store, channel, compose, clock, policy, lease, log })
-  const advance = advanceAuthorisation({ store, provider, enqueue, clock, policy, lease, log })
+  const advance = advanceAttempt({ store, provider, enqueue, clock, policy, lease })
   const workers = startWorkers({
     backend,
-    handlers: { reauth: byId(renew), notify: byId(send), exchange: byId(advance) },
+    handlers: wrap('jobs', { reauth: byId(renew), notify: byId(send), exchange: byId(advance) }),
     recordFailure: recordFailure({ store, clock }),
-    onEnd: parts.metrics.recordJob,
-    timings: runnerTimings(parts),
+    onEnd: services.metrics.recordJob,
+    timings: runnerTimings(services),
   })
   const codes = runEvery({
     name: 'codes',

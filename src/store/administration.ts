@@ -1,6 +1,5 @@
 // What operators do to a consent by hand. Every change is one transaction under the consent's lock, moves the epoch and
 // leaves an event with its reason; asked twice, it changes nothing the second time.
-import { checkRenewalTransition } from '../domain/lifecycle.ts'
 import type { Policy } from '../domain/policy.ts'
 import { judgeRequest, nextStepHint } from '../domain/renewal-request.ts'
 import { ruleFor } from '../domain/rules.ts'
@@ -10,6 +9,7 @@ import { isTerminal } from '../domain/lifecycle.ts'
 import type { Database, Transaction } from './database.ts'
 import { appendEvent, type EventType } from './events.ts'
 import { lockConsent, lockRenewal } from './locks.ts'
+import { moveOne } from './moves.ts'
 import { tokenContext } from './refresh-token.ts'
 import { closeConsent, newId, reopenConsent, reviveMessages } from './renewals.ts'
 import { toConsent } from './rows.ts'
@@ -74,7 +74,7 @@ export const administration = (db: Database, policy: Policy): Administration => 
       if (askedBefore?.kind === 'refused' || askedBefore?.kind === 'unchanged') return askedBefore
       const manualNo = askedBefore === undefined ? (current?.manualNo ?? 0) + 1 : (current?.manualNo ?? 1)
       const cycle = await openForRequest(tx, consent, current, { request, manualNo, onlyFull: verdict.onlyFull })
-      await reopenConsent(tx, consent, request.now, 'asked for by hand')
+      await reopenConsent(tx, consent, request.now, { at: request.now, reason: 'asked for by hand' })
       await record(tx, consent, 'renewal.requested', request, {
         cycle,
         rung: `manual-${manualNo}`,
@@ -161,7 +161,7 @@ const reactivate = async (tx: Transaction, consent: ConsentRow, request: Request
   const renewal = await currentRenewal(tx, consent)
   const cycle = renewal === undefined || renewal.status === 'open' ? consent.cycle : consent.cycle + 1
   if (cycle !== consent.cycle) await tx.consent.update({ where: { id: consent.id }, data: { cycle } })
-  await reopenConsent(tx, consent, request.now, reason)
+  await reopenConsent(tx, consent, request.now, { at: request.now, reason })
   if (renewal?.status === 'open') await reviveMessages(tx, renewal.id, request.now)
   return cycle
 }
@@ -205,8 +205,7 @@ const openForRequest = async (
 ): Promise<number> => {
   const route = onlyFull ? { route: 'full' } : {}
   if (current !== undefined && (current.status === 'open' || current.status === 'lapsed')) {
-    if (current.status !== 'open') checkRenewalTransition(current.status, 'open')
-    await tx.renewal.update({ where: { id: current.id }, data: { status: 'open', closedAt: null, manualNo, ...route } })
+    await moveOne(tx, 'renewal', current, 'open', { orAlready: true, data: { closedAt: null, manualNo, ...route } })
     return current.cycle
   }
   const cycle = current === undefined ? consent.cycle : consent.cycle + 1

@@ -1,6 +1,5 @@
 // What happens while the user goes to the bank and comes back: links handed out, codes and refusals received.
 import type { DateTime } from 'luxon'
-import { authorisationTransitions, sourcesOf } from '../domain/lifecycle.ts'
 import { acceptsCode } from '../domain/lifecycle.ts'
 import type {
   Authorisation as AuthorisationRow,
@@ -12,6 +11,7 @@ import { authorisationRow, openCell, sealCell, stateHash } from './authorisation
 import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
 import { lockAuthorisation, lockConsent, lockRenewal } from './locks.ts'
+import { moveAll, moveOne } from './moves.ts'
 import type { AtTheBank, CallbackAnswer, RenewalPage, CallbackOutcome } from './port.ts'
 import { toAuthorisation, toConsent, toRenewal } from './rows.ts'
 
@@ -67,14 +67,11 @@ export const atTheBank = (db: Database): AtTheBank => ({
     answerState(db, state, async (tx, { consent, renewal, authorisation }) => {
       // Consumed by a code, never by an error: a second delivery of the same redirect finds the first one's code.
       if (authorisation.codeReceivedAt !== null) return { kind: 'already', doneId: authorisation.doneId }
-      const takesCode = sourcesOf(authorisationTransitions, 'code_received').some(
-        (from) => from === authorisation.status && from !== 'exchanging',
-      )
-      if (!takesCode || !acceptsCode(consent, renewal)) return { kind: 'closed', doneId: authorisation.doneId }
-      await tx.authorisation.update({
+      if (!acceptsCode(consent, renewal)) return { kind: 'closed', doneId: authorisation.doneId }
+      const count = await moveAll(tx, 'authorisation', 'code_received', {
+        from: ['issued', 'expired', 'refused', 'superseded'],
         where: { id: authorisation.id },
         data: {
-          status: 'code_received',
           code: sealCell(db.vault, 'code', authorisation.id, code),
           codeReceivedAt: now.toJSDate(),
           nextActionAt: now.toJSDate(),
@@ -85,6 +82,7 @@ export const atTheBank = (db: Database): AtTheBank => ({
           closedAt: null,
         },
       })
+      if (count === 0) return { kind: 'closed', doneId: authorisation.doneId }
       await appendEvent(tx, consent.id, {
         type: 'authorisation.code-received',
         at: now,
@@ -98,10 +96,9 @@ export const atTheBank = (db: Database): AtTheBank => ({
     answerState(db, state, async (tx, { consent, authorisation }) => {
       if (authorisation.codeReceivedAt !== null) return { kind: 'already', doneId: authorisation.doneId }
       if (authorisation.status !== 'issued') return { kind: 'already', doneId: authorisation.doneId }
-      await tx.authorisation.update({
-        where: { id: authorisation.id },
+      await moveOne(tx, 'authorisation', authorisation, 'refused', {
+        from: ['issued'],
         data: {
-          status: 'refused',
           errorCode: 'bank-refused',
           bankError,
           nextActionAt: null,

@@ -1,17 +1,74 @@
 // The connection to PostgreSQL through Prisma, and what every store function is given.
 import { PrismaPg } from '@prisma/adapter-pg'
-import { type Prisma, PrismaClient } from '../generated/prisma/client.ts'
+import {
+  type Authorisation,
+  type Consent,
+  type Notification,
+  type Prisma,
+  PrismaClient,
+  type Renewal,
+} from '../generated/prisma/client.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { openPool } from '../postgres/pool.ts'
 import type { Secret } from '../secret.ts'
 import { withOffsets } from './instants-sent.ts'
 
-export interface Database {
-  readonly prisma: PrismaClient
-  readonly vault: Vault
+/** A write that changes no status: those are in moves.ts, under the tables of transitions. */
+export interface NoStatus {
+  readonly status?: never
 }
 
-export type Transaction = Prisma.TransactionClient
+type Updates = 'update' | 'updateMany' | 'updateManyAndReturn' | 'upsert'
+interface WritesNoStatus<Row, Key, Where, Change, ChangeMany> {
+  update(args: { where: Key; data: Change & NoStatus }): Promise<Row>
+  updateMany(args: { where?: Where; data: ChangeMany & NoStatus }): Promise<{ count: number }>
+}
+interface Guarded {
+  readonly consent: Omit<PrismaClient['consent'], Updates> &
+    WritesNoStatus<
+      Consent,
+      Prisma.ConsentWhereUniqueInput,
+      Prisma.ConsentWhereInput,
+      Prisma.ConsentUncheckedUpdateInput,
+      Prisma.ConsentUncheckedUpdateManyInput
+    >
+  readonly renewal: Omit<PrismaClient['renewal'], Updates> &
+    WritesNoStatus<
+      Renewal,
+      Prisma.RenewalWhereUniqueInput,
+      Prisma.RenewalWhereInput,
+      Prisma.RenewalUncheckedUpdateInput,
+      Prisma.RenewalUncheckedUpdateManyInput
+    >
+  readonly authorisation: Omit<PrismaClient['authorisation'], Updates> &
+    WritesNoStatus<
+      Authorisation,
+      Prisma.AuthorisationWhereUniqueInput,
+      Prisma.AuthorisationWhereInput,
+      Prisma.AuthorisationUncheckedUpdateInput,
+      Prisma.AuthorisationUncheckedUpdateManyInput
+    >
+  readonly notification: Omit<PrismaClient['notification'], Updates> &
+    WritesNoStatus<
+      Notification,
+      Prisma.NotificationWhereUniqueInput,
+      Prisma.NotificationWhereInput,
+      Prisma.NotificationUncheckedUpdateInput,
+      Prisma.NotificationUncheckedUpdateManyInput
+    >
+}
+
+export type Transaction = Omit<Prisma.TransactionClient, keyof Guarded> & Guarded
+
+type Begin = NonNullable<Parameters<PrismaClient['$transaction']>[1]>
+export interface Client extends Omit<PrismaClient, keyof Guarded | '$transaction'>, Guarded {
+  $transaction<Result>(work: (tx: Transaction) => Promise<Result>, options?: Begin): Promise<Result>
+}
+
+export interface Database {
+  readonly prisma: Client
+  readonly vault: Vault
+}
 
 /** How long a transaction lives in Prisma; PostgreSQL's own patience with an idle one is a little longer. */
 const TRANSACTION_MS = 15_000
@@ -46,27 +103,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
       adapter,
       errorFormat: 'minimal',
       transactionOptions: { timeout: TRANSACTION_MS, maxWait: 10_000 },
-    }),
+    }) as unknown as Client,
     vault: options.vault,
-  }
-}
-
-/** Thrown inside a transaction to undo it: the caller answers `false` or another value of its own. */
-class Overtaken extends Error {
-  override readonly name = 'Overtaken'
-}
-
-export const overtaken = (): never => {
-  throw new Overtaken('overtaken')
-}
-
-/** Runs a transaction that may find it has been overtaken: then nothing of it is kept and the answer is false. */
-export const fenced = async (db: Database, work: (tx: Transaction) => Promise<void>): Promise<boolean> => {
-  try {
-    await db.prisma.$transaction(work)
-    return true
-  } catch (error) {
-    if (error instanceof Overtaken) return false
-    throw error
   }
 }

@@ -3,6 +3,7 @@
 import { Duration } from 'luxon'
 import { Prisma } from '../generated/prisma/client.ts'
 import type { Database } from './database.ts'
+import { moveSql } from './moves.ts'
 import type { Claim, ClaimAnswer, Dispatched, Dispatching } from './port.ts'
 import { instant } from './rows.ts'
 
@@ -27,6 +28,8 @@ const tables = {
     began: Prisma.raw('sending_at'),
   },
 } as const
+
+const expiring = moveSql('authorisation', 'expired', { alias: 'authorisations' })
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const free = Prisma.raw(
@@ -106,11 +109,11 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
 
   expireAttempts: async (now, limit) => prisma.$executeRaw`
     WITH stale AS MATERIALIZED (
-      SELECT id FROM authorisations WHERE status = 'issued' AND next_action_at <= ${now.toJSDate()}
+      SELECT id FROM authorisations WHERE ${expiring.allowed} AND next_action_at <= ${now.toJSDate()}
       ORDER BY next_action_at LIMIT ${limit} FOR UPDATE SKIP LOCKED
     )
     UPDATE authorisations AS row
-    SET status = 'expired', next_action_at = NULL, link = NULL, verifier = CASE WHEN renewals.status IN ('open',
+    SET ${expiring.sets}, next_action_at = NULL, link = NULL, verifier = CASE WHEN renewals.status IN ('open',
       'lapsed') THEN row.verifier END
     FROM stale, renewals WHERE row.id = stale.id AND renewals.id = row.renewal_id`,
 

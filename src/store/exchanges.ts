@@ -2,25 +2,27 @@
 // consent; and a token response in hand is stored whoever holds the claim by then: losing it would lose the connection.
 import type { Vault } from '../crypto/vault.ts'
 import { acceptsCode } from '../domain/lifecycle.ts'
+import { StaleClaim } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import { openCell, sealCell } from './authorisation-row.ts'
-import { type Database, type Transaction, fenced, overtaken } from './database.ts'
+import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
 import { lockAuthorisation, lockClaimedAuthorisation, lockConsent } from './locks.ts'
-import type { CommitAnswer, Exchanges, ExchangeStart } from './port.ts'
+import { moveAll, moveOne } from './moves.ts'
+import type { Exchanges, ExchangeStart } from './port.ts'
 import { replaceToken, tokenContext } from './refresh-token.ts'
 import { closeUnrenewed, commitRenewal } from './settlement.ts'
 import { instant, toAuthorisation, toConsent, toRenewal } from './rows.ts'
 
 export const exchanges = (db: Database): Exchanges => ({
-  getAuthorisation: async (id) => {
+  getAttempt: async (id) => {
     const row = await db.prisma.authorisation.findUnique({ where: { id }, include: { consent: true, renewal: true } })
     if (row === null) return undefined
     const others = await db.prisma.authorisation.findMany({
       where: { consentId: row.consentId, id: { not: id }, status: { in: ['exchanging', 'verifying', 'unknown'] } },
     })
     return {
-      authorisation: toAuthorisation(row),
+      attempt: toAuthorisation(row),
       consent: toConsent(row.consent),
       renewal: toRenewal(row.renewal),
       others: others.map(toAuthorisation),
@@ -28,27 +30,19 @@ export const exchanges = (db: Database): Exchanges => ({
   },
 
   // The intent is committed before the code leaves: after a crash `exchanging` says that it may have been used.
-  beginExchange: async (claim, now) => {
-    let answer: ExchangeStart = { kind: 'overtaken' }
-    await fenced(db, async (tx) => {
+  beginExchange: async (claim, now) =>
+    db.prisma.$transaction(async (tx): Promise<ExchangeStart | undefined> => {
       const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
-      if (authorisation.status !== 'code_received' || authorisation.code === null || authorisation.verifier === null)
-        overtaken()
-      if (!acceptsCode(consent, renewal)) {
-        answer = { kind: 'superseded' }
-        return
-      }
+      const { status, code, verifier } = authorisation
+      if (status !== 'code_received' || code === null || verifier === null) throw new StaleClaim()
+      if (!acceptsCode(consent, renewal)) return undefined
       // Under the consent's lock; the partial unique index on `exchanging` is the second line.
       const busy = await tx.authorisation.count({
         where: { consentId: consent.id, status: { in: ['exchanging', 'verifying'] } },
       })
-      if (busy > 0) {
-        answer = { kind: 'busy' }
-        return
-      }
-      await tx.authorisation.update({
-        where: { id: claim.id },
-        data: { status: 'exchanging', exchangeStartedAt: now.toJSDate(), tokenVersion: consent.tokenVersion },
+      if (busy > 0) return undefined
+      await moveOne(tx, 'authorisation', authorisation, 'exchanging', {
+        data: { exchangeStartedAt: now.toJSDate(), tokenVersion: consent.tokenVersion },
       })
       await appendEvent(tx, consent.id, {
         type: 'authorisation.exchanging',
@@ -56,16 +50,13 @@ export const exchanges = (db: Database): Exchanges => ({
         actor: 'system',
         data: { authorisation_id: claim.id },
       })
-      answer = {
-        kind: 'started',
-        code: openCell(db.vault, 'code', claim.id, authorisation.code ?? overtaken()),
-        verifier: openCell(db.vault, 'verifier', claim.id, authorisation.verifier ?? overtaken()),
+      return {
+        code: openCell(db.vault, 'code', claim.id, code),
+        verifier: openCell(db.vault, 'verifier', claim.id, verifier),
         redirectUri: authorisation.redirectUri,
         tokenVersion: consent.tokenVersion,
       }
-    })
-    return answer
-  },
+    }),
 
   storeTokenResponse: async (authorisationId, response) =>
     db.prisma.$transaction(async (tx) => {
@@ -86,37 +77,33 @@ export const exchanges = (db: Database): Exchanges => ({
       }
       const beside = response.owner === 'ours' ? undefined : response.refreshToken
       // Whatever the authorisation became meanwhile, only one that still waits for this answer goes on to be proven.
-      const waits = authorisation.status === 'exchanging' || authorisation.status === 'unknown'
-      if (waits) {
-        await tx.authorisation.update({
-          where: { id: authorisationId },
-          data: {
-            status: 'verifying',
-            answeredAt: at.toJSDate(),
-            nextActionAt: at.toJSDate(),
-            asked: 0,
-            errorCode: null,
-            code: null,
-            verifier: null,
-            accessToken: sealCell(db.vault, 'access_token', authorisationId, response.accessToken),
-            newRefreshToken:
-              beside === undefined ? null : sealCell(db.vault, 'new_refresh_token', authorisationId, beside),
-            newCredentialsId: response.owner === 'ours' ? null : (response.credentialsId ?? null),
-            tokenOwner: response.owner,
-          },
-        })
-      }
+      const waited = await moveAll(tx, 'authorisation', 'verifying', {
+        where: { id: authorisationId },
+        data: {
+          answeredAt: at.toJSDate(),
+          nextActionAt: at.toJSDate(),
+          asked: 0,
+          errorCode: null,
+          code: null,
+          verifier: null,
+          accessToken: sealCell(db.vault, 'access_token', authorisationId, response.accessToken),
+          newRefreshToken:
+            beside === undefined ? null : sealCell(db.vault, 'new_refresh_token', authorisationId, beside),
+          newCredentialsId: response.owner === 'ours' ? null : (response.credentialsId ?? null),
+          tokenOwner: response.owner,
+        },
+      })
       await appendEvent(tx, consent.id, {
         type: 'authorisation.answered',
         at,
         actor: 'system',
         data: { authorisation_id: authorisationId, token_stored: response.owner === 'ours' },
       })
-      return 'stored'
+      return waited === 1 ? 'stored' : 'cycle-closed'
     }),
 
   adoptTokens: async (claim) =>
-    fenced(db, async (tx) => {
+    db.prisma.$transaction(async (tx) => {
       const { consent, authorisation } = await lockClaimedAuthorisation(tx, claim)
       const token =
         authorisation.newRefreshToken === null
@@ -131,11 +118,12 @@ export const exchanges = (db: Database): Exchanges => ({
         token,
         at,
       )
-      if (!stored) overtaken()
+      if (!stored) return false
       await tx.authorisation.update({
         where: { id: claim.id },
         data: { newRefreshToken: null, newCredentialsId: null, tokenOwner: 'ours' },
       })
+      return true
     }),
 
   readAccessToken: async (authorisationId) => {
@@ -155,11 +143,6 @@ export const exchanges = (db: Database): Exchanges => ({
       ? undefined
       : openCell(db.vault, 'new_refresh_token', authorisationId, row.newRefreshToken)
   },
-
-  hasPendingToken: async (consentId) =>
-    (await db.prisma.authorisation.count({
-      where: { consentId, newRefreshToken: { not: null }, status: { in: ['exchanging', 'verifying', 'unknown'] } },
-    })) > 0,
 
   replacePendingToken: async (authorisationId, token) => {
     const data = { newRefreshToken: sealCell(db.vault, 'new_refresh_token', authorisationId, token) }
@@ -194,12 +177,13 @@ export const exchanges = (db: Database): Exchanges => ({
     }),
 
   requeueCode: async (claim, at, code) =>
-    update(db, claim, ['exchanging'], {
-      status: 'code_received',
-      nextActionAt: at.toJSDate(),
-      errorCode: code,
-      asked: { increment: 1 },
-    }),
+    written(
+      await moveAll(db.prisma, 'authorisation', 'code_received', {
+        from: ['exchanging'],
+        where: { id: claim.id, epoch: claim.epoch },
+        data: { ...released, nextActionAt: at.toJSDate(), errorCode: code, asked: { increment: 1 } },
+      }),
+    ),
   schedulePoll: async (claim, at, code) =>
     update(db, claim, ['verifying', 'unknown'], {
       nextActionAt: at.toJSDate(),
@@ -210,20 +194,17 @@ export const exchanges = (db: Database): Exchanges => ({
     update(db, claim, ['code_received', 'verifying', 'unknown'], { nextActionAt: at.toJSDate() }),
 
   markUnknown: async (claim, at, code, now) =>
-    fenced(db, async (tx) => {
-      const { consent, authorisation } = await lockClaimedAuthorisation(tx, claim)
-      const { status } = authorisation
-      if (status !== 'exchanging' && status !== 'verifying' && !(status === 'unknown' && code === 'token-changed'))
-        overtaken()
+    db.prisma.$transaction(async (tx) => {
+      const { consent } = await lockClaimedAuthorisation(tx, claim)
       // What is asked from here on is asked after the change: an answer to a token kept beside says that it is alive
       // beside the stored one.
       const since = code === 'token-changed' ? { tokenVersion: consent.tokenVersion } : {}
       // The code is spent as far as we may know: it is dropped, so that nothing can ever send it again.
-      await tx.authorisation.update({
+      const count = await moveAll(tx, 'authorisation', 'unknown', {
+        orAlready: code === 'token-changed',
         where: { id: claim.id },
         data: {
           ...since,
-          status: 'unknown',
           nextActionAt: at.toJSDate(),
           errorCode: code,
           asked: 0,
@@ -232,6 +213,7 @@ export const exchanges = (db: Database): Exchanges => ({
           queuedUntil: null,
         },
       })
+      written(count)
       await appendEvent(tx, consent.id, {
         type: 'authorisation.unknown',
         at: now,
@@ -242,14 +224,8 @@ export const exchanges = (db: Database): Exchanges => ({
     }),
 
   closeUnrenewed: async (claim, as, code, now, ask) =>
-    fenced(db, async (tx) => closeUnrenewed(tx, claim, { as, code, now, ask })),
-  commitRenewal: async (claim, proof, newConnection) => {
-    let answer: CommitAnswer = 'overtaken'
-    await fenced(db, async (tx) => {
-      answer = await commitRenewal(db, tx, claim, proof, newConnection)
-    })
-    return answer
-  },
+    db.prisma.$transaction(async (tx) => closeUnrenewed(tx, claim, { as, code, now, ask })),
+  commitRenewal: async (claim, renewed) => db.prisma.$transaction(async (tx) => commitRenewal(db, tx, claim, renewed)),
 })
 
 /** While the authorisation is open: one that is closed is asked about no more. */
@@ -268,18 +244,22 @@ const storePendingToken = async (
   await tx.authorisation.updateMany({ where: { id, status: { in: ['exchanging', 'verifying', 'unknown'] } }, data })
 }
 
-type Change = Parameters<Transaction['authorisation']['updateMany']>[0]['data']
+const released = { leaseUntil: null, queuedUntil: null } as const
 
-/** One fenced write that gives the lease back. */
+/** One write under the claim that changes no status and gives the lease back. */
 const update = async (
   db: Database,
   claim: { id: string; epoch: number },
-  from: string[],
-  data: Change,
-): Promise<boolean> => {
+  during: string[],
+  data: Parameters<Transaction['authorisation']['updateMany']>[0]['data'],
+): Promise<void> => {
   const { count } = await db.prisma.authorisation.updateMany({
-    where: { id: claim.id, epoch: claim.epoch, status: { in: from } },
-    data: { ...data, leaseUntil: null, queuedUntil: null },
+    where: { id: claim.id, epoch: claim.epoch, status: { in: during } },
+    data: { ...data, ...released },
   })
-  return count === 1
+  written(count)
+}
+
+const written = (count: number): void => {
+  if (count === 0) throw new StaleClaim()
 }

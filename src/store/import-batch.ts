@@ -3,18 +3,18 @@
 import type { DateTime } from 'luxon'
 import type { Vault } from '../crypto/vault.ts'
 import { type ContactField, type ImportDecision, decideImport, expiryOf } from '../domain/import-decision.ts'
-import { checkConsentTransition } from '../domain/lifecycle.ts'
-import type { ConsentStatus } from '../domain/model.ts'
-import { nextAction } from '../domain/next-action.ts'
+import { firstDateOf } from '../domain/apply-step.ts'
 import type { Policy } from '../domain/policy.ts'
 import { ruleFor } from '../domain/rules.ts'
 import { isTerminal } from '../domain/lifecycle.ts'
 import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
 import type { ImportRow, RowResult } from './administration-port.ts'
+import type { NoStatus } from './database.ts'
 import { chainEvent, type ChainedEvent, type EventType } from './events.ts'
+import { moveRow } from './moves.ts'
 import { sealToken, tokenContext } from './refresh-token.ts'
 import { newId } from './renewals.ts'
-import { instant, toConsent } from './rows.ts'
+import { instant, newRecordDefaults, toConsent, withoutFailure } from './rows.ts'
 
 export interface BatchInput {
   readonly vault: Vault
@@ -56,13 +56,13 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   }
   for (const row of ours) hold(row)
 
-  const change = (row: ConsentRow, values: Partial<ConsentRow>): void => {
+  const change = (row: ConsentRow, values: Partial<ConsentRow> & NoStatus): void => {
     Object.assign(row, values, { updatedAt: at })
     changed.add(row)
   }
 
   /** Whoever works on this consent right now writes nothing more. */
-  const fence = (row: ConsentRow, values: Partial<ConsentRow>): void =>
+  const fence = (row: ConsentRow, values: Partial<ConsentRow> & NoStatus): void =>
     change(row, { ...values, epoch: row.epoch + 1, leaseUntil: null, queuedUntil: null })
 
   const record = (row: ConsentRow, type: EventType, reason: string | undefined, data: Prisma.InputJsonObject): void => {
@@ -81,12 +81,8 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
    * Straight to its next real date where that is ahead: a million healthy consents must not all be looked at at once.
    */
   const dateOfFreshCycle = (row: ConsentRow, reason: string): Pick<ConsentRow, 'nextActionAt' | 'nextActionReason'> => {
-    const next = nextAction(
-      { consent: toConsent(row), renewal: undefined, authorisations: [], notifications: [] },
-      now,
-      policy,
-    )
-    return next.action === 'wait'
+    const next = firstDateOf(toConsent(row), now, policy)
+    return next.at > now
       ? { nextActionAt: next.at.toJSDate(), nextActionReason: next.reason }
       : { nextActionAt: at, nextActionReason: reason }
   }
@@ -147,7 +143,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     tokenDiffers: boolean,
   ): void => {
     const { cycle, expiresAt: before } = row
-    if (row.status === 'lapsed' || row.status === 'unsupported') moveTo(row, 'active')
+    if (row.status === 'lapsed' || row.status === 'unsupported') moveRow('consent', row, 'active')
     fence(row, { ...pick(imported, fields), ...datesOf(imported), ...withoutFailure, cycle: cycle + 1, mismatches: 0 })
     if (tokenDiffers) replaceToken(row, imported.refreshToken)
     if (row.status === 'active') change(row, dateOfFreshCycle(row, 'repaired by import'))
@@ -181,7 +177,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   }
 
   const supersede = (older: ConsentRow, newer: ConsentRow): void => {
-    moveTo(older, 'superseded')
+    moveRow('consent', older, 'superseded')
     fence(older, { nextActionAt: null, nextActionReason: null, supersededById: newer.id })
     supersededIds.add(older.id)
     record(older, 'consent.superseded', 'an import says that a newer connection took its place', {
@@ -194,7 +190,9 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     credentialsId,
     userId,
   }: Pick<ConsentRow, 'credentialsId' | 'userId'>): ConsentRow | undefined =>
-    successors.get(credentialsId)?.find((one) => one.userId === userId && one.supersedes === credentialsId)
+    successors
+      .get(credentialsId)
+      ?.find((successor) => successor.userId === userId && successor.supersedes === credentialsId)
 
   /** Whether the way from a consent to those that replaced it leads to this one. */
   const isReplacedBy = (from: ConsentRow | undefined, id: string): boolean => {
@@ -280,7 +278,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
       if (taken.kind === 'refused') return { ...taken, superseded: 0 }
       const { superseded, warning } = applyWords(consent, row)
       const leftOut = obstacle === undefined ? undefined : `${obstacle}, left out: both stay`
-      const details = [leftOut, taken.detail, warning].filter((one) => one !== undefined)
+      const details = [leftOut, taken.detail, warning].filter((detail) => detail !== undefined)
       return { kind: taken.kind, detail: details.length === 0 ? undefined : details.join('; '), superseded }
     },
     changed: () => [...changed],
@@ -291,30 +289,6 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   }
 }
 
-const withoutFailure = { failedAttempts: 0, outages: 0, lastErrorCode: null, retryAfter: null }
-
-const newRecordDefaults = {
-  status: 'active',
-  cycle: 1,
-  tokenVersion: 1,
-  nextActionAt: null,
-  nextActionReason: null,
-  queuedUntil: null,
-  dispatchNo: 0,
-  epoch: 0,
-  leaseUntil: null,
-  mismatches: 0,
-  supersededById: null,
-  eventSeq: 0,
-  eventHash: null,
-  ...withoutFailure,
-}
-
-const moveTo = (row: ConsentRow, to: ConsentStatus): void => {
-  checkConsentTransition(row.status as ConsentStatus, to)
-  row.status = to
-}
-
-const pick = (row: ImportRow, fields: readonly ContactField[]): Partial<ConsentRow> =>
+const pick = (row: ImportRow, fields: readonly ContactField[]): Partial<Pick<ConsentRow, ContactField>> =>
   Object.fromEntries(fields.map((field) => [field, row[field]]))
 const snakeCase = (field: string): string => field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

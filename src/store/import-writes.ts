@@ -5,6 +5,7 @@ import { Prisma } from '../generated/prisma/client.ts'
 import { clearVerifiers } from './authorisation-row.ts'
 import type { Transaction } from './database.ts'
 import type { ChainedEvent } from './events.ts'
+import { moveAll, moveSql } from './moves.ts'
 
 /** One key for all imports: any number that no other lock of the program has. */
 const WORDS_LOCK = 7_203_011
@@ -40,48 +41,11 @@ export const lockForImport = async (
   return tx.consent.findMany({ where: { id: { in: locked.map(({ id }) => id) } } })
 }
 
-/** Column by column what an import may write; columns that are not named keep what they have, or their default. */
-const columns = {
-  id: (row: ConsentRow) => row.id,
-  credentials_id: (row: ConsentRow) => row.credentialsId,
-  user_id: (row: ConsentRow) => row.userId,
-  provider_id: (row: ConsentRow) => row.providerId,
-  provider_name: (row: ConsentRow) => row.providerName,
-  country: (row: ConsentRow) => row.country,
-  redirect_uri: (row: ConsentRow) => row.redirectUri,
-  scopes: (row: ConsentRow) => row.scopes,
-  email: (row: ConsentRow) => row.email,
-  phone: (row: ConsentRow) => row.phone,
-  name: (row: ConsentRow) => row.name,
-  locale: (row: ConsentRow) => row.locale,
-  time_zone: (row: ConsentRow) => row.timeZone,
-  status: (row: ConsentRow) => row.status,
-  cycle: (row: ConsentRow) => row.cycle,
-  consented_at: (row: ConsentRow) => row.consentedAt,
-  expires_at: (row: ConsentRow) => row.expiresAt,
-  expires_source: (row: ConsentRow) => row.expiresSource,
-  refresh_token: (row: ConsentRow) => row.refreshToken,
-  token_version: (row: ConsentRow) => row.tokenVersion,
-  next_action_at: (row: ConsentRow) => row.nextActionAt,
-  next_action_reason: (row: ConsentRow) => row.nextActionReason,
-  queued_until: (row: ConsentRow) => row.queuedUntil,
-  dispatch_no: (row: ConsentRow) => row.dispatchNo,
-  epoch: (row: ConsentRow) => row.epoch,
-  lease_until: (row: ConsentRow) => row.leaseUntil,
-  failed_attempts: (row: ConsentRow) => row.failedAttempts,
-  outages: (row: ConsentRow) => row.outages,
-  last_error_code: (row: ConsentRow) => row.lastErrorCode,
-  retry_after: (row: ConsentRow) => row.retryAfter,
-  mismatches: (row: ConsentRow) => row.mismatches,
-  superseded_by_id: (row: ConsentRow) => row.supersededById,
-  supersedes: (row: ConsentRow) => row.supersedes,
-  event_seq: (row: ConsentRow) => row.eventSeq,
-  event_hash: (row: ConsentRow) => row.eventHash,
-  created_at: (row: ConsentRow) => row.createdAt,
-  updated_at: (row: ConsentRow) => row.updatedAt,
-} as const
-
-const names = Object.keys(columns)
+/** Every column of a consent's row by its field, as the schema maps them: what an import writes is the whole row. */
+const columns = Object.values(Prisma.ConsentScalarFieldEnum).map(
+  (field) => [field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), field] as const,
+)
+const names = columns.map(([name]) => name)
 const nameList = Prisma.raw(names.join(', '))
 const overwriting = Prisma.raw(
   names
@@ -96,9 +60,7 @@ const overwriting = Prisma.raw(
  */
 export const writeConsents = async (tx: Transaction, rows: readonly ConsentRow[]): Promise<void> => {
   if (rows.length === 0) return
-  const json = JSON.stringify(
-    rows.map((row) => Object.fromEntries(Object.entries(columns).map(([name, read]) => [name, read(row)]))),
-  )
+  const json = JSON.stringify(rows.map((row) => Object.fromEntries(columns.map(([name, field]) => [name, row[field]]))))
   await tx.$executeRaw`
     INSERT INTO consents (${nameList}) SELECT ${nameList} FROM jsonb_populate_recordset(NULL::consents, ${json}::jsonb)
     ON CONFLICT (id) DO UPDATE SET ${overwriting}`
@@ -113,15 +75,9 @@ export const closeCycles = async (
 ): Promise<void> => {
   if (consentIds.length === 0) return
   const ids = [...consentIds]
-  await tx.renewal.updateMany({
-    where: { consentId: { in: ids }, status: 'open' },
-    data: { status: as, closedAt: now },
-  })
+  await moveAll(tx, 'renewal', as, { where: { consentId: { in: ids } }, data: { closedAt: now } })
   await clearVerifiers(tx, { consentId: { in: ids } })
-  await tx.notification.updateMany({
-    where: { consentId: { in: ids }, status: 'pending' },
-    data: { status: 'cancelled', nextActionAt: null },
-  })
+  await moveAll(tx, 'notification', 'cancelled', { where: { consentId: { in: ids } }, data: { nextActionAt: null } })
 }
 
 /**
@@ -130,12 +86,13 @@ export const closeCycles = async (
  */
 export const reviveUnreached = async (tx: Transaction, consentIds: readonly string[], now: Date): Promise<void> => {
   if (consentIds.length === 0) return
+  const { sets, allowed } = moveSql('notification', 'pending', { alias: 'message', from: ['failed'] })
   await tx.$executeRaw`
     UPDATE notifications AS message
-    SET status = 'pending', next_action_at = ${now}, error_code = NULL, attempts = 0, lease_until = NULL, queued_until
+    SET ${sets}, next_action_at = ${now}, error_code = NULL, attempts = 0, lease_until = NULL, queued_until
       = NULL, epoch = message.epoch + 1
     FROM consents AS consent, renewals AS renewal
-    WHERE message.consent_id = ANY(${[...consentIds]}::uuid[]) AND message.status = 'failed' AND message.error_code =
+    WHERE message.consent_id = ANY(${[...consentIds]}::uuid[]) AND ${allowed} AND message.error_code =
       'no-channel'
       AND consent.id = message.consent_id AND consent.cycle = message.cycle AND renewal.id = message.renewal_id AND
         renewal.status = 'open'`

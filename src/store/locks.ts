@@ -6,7 +6,8 @@ import type {
   Consent as ConsentRow,
   Renewal as RenewalRow,
 } from '../generated/prisma/client.ts'
-import { type Transaction, overtaken } from './database.ts'
+import { StaleClaim } from '../errors.ts'
+import type { Transaction } from './database.ts'
 import type { Claim } from './port.ts'
 
 export const lockConsent = async (tx: Transaction, id: string): Promise<ConsentRow | undefined> => {
@@ -19,10 +20,11 @@ export const lockRenewal = async (tx: Transaction, id: string): Promise<RenewalR
   return (await tx.renewal.findUnique({ where: { id } })) ?? undefined
 }
 
-/** The consent of this claim; undoes the transaction when another worker, a stop or an import has overtaken it. */
+/** The consent of this claim. Throws StaleClaim, which undoes the transaction. */
 export const lockClaimedConsent = async (tx: Transaction, claim: Claim): Promise<ConsentRow> => {
   const consent = await lockConsent(tx, claim.id)
-  return consent !== undefined && consent.epoch === claim.epoch ? consent : overtaken()
+  if (consent === undefined || consent.epoch !== claim.epoch) throw new StaleClaim()
+  return consent
 }
 
 /** An authorisation with its consent and renewal, all locked in order. */
@@ -41,8 +43,9 @@ export const lockAuthorisation = async (
     : undefined
 }
 
-/** The same for a claimed one; undoes the transaction when the claim has been overtaken. */
+/** The same for a claimed one. Throws StaleClaim, which undoes the transaction. */
 export const lockClaimedAuthorisation = async (tx: Transaction, claim: Claim) => {
   const locked = await lockAuthorisation(tx, claim.id)
-  return locked !== undefined && locked.authorisation.epoch === claim.epoch ? locked : overtaken()
+  if (locked === undefined || locked.authorisation.epoch !== claim.epoch) throw new StaleClaim()
+  return locked
 }

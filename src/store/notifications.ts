@@ -1,12 +1,12 @@
 // The message ledger: reserved before anything is handed over, settled after, never reserved twice.
 import type { DateTime } from 'luxon'
 import { IN_DOUBT_DELAY } from '../domain/in-progress.ts'
-import { checkNotificationTransition } from '../domain/lifecycle.ts'
-import type { NotificationStatus } from '../domain/model.ts'
 import type { Notification as NotificationRow } from '../generated/prisma/client.ts'
-import { type Database, type Transaction, fenced, overtaken } from './database.ts'
+import { StaleClaim } from '../errors.ts'
+import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
 import { lockConsent, lockRenewal } from './locks.ts'
+import { moveAll, moveOne } from './moves.ts'
 import type { Claim, Notifications, SendingStart } from './port.ts'
 import { instant, toNotification } from './rows.ts'
 import { getView } from './views.ts'
@@ -19,19 +19,13 @@ export const notifications = (db: Database): Notifications => ({
   },
 
   // Under the consent's lock: no message is reserved after a renewal, a stop or a code that came in.
-  beginSending: async (claim, now, messagesPerHour) => {
-    let answer: SendingStart = { kind: 'not-wanted', reason: 'another worker took over' }
-    await fenced(db, async (tx) => {
+  beginSending: async (claim, now, messagesPerHour) =>
+    db.prisma.$transaction(async (tx): Promise<SendingStart> => {
       const { consentStatus, renewalStatus, sameCycle, row } = await lockNotification(tx, claim)
-      if (row.status !== 'pending') {
-        // A newer message or a stop cancelled it between the look and now: nobody's mistake.
-        answer = { kind: 'not-wanted', reason: `the message is ${row.status}` }
-        return
-      }
-      if (consentStatus !== 'active' || renewalStatus !== 'open' || !sameCycle) {
-        answer = { kind: 'not-wanted', reason: `the consent is ${consentStatus}, its renewal ${renewalStatus}` }
-        return
-      }
+      // A newer message or a stop cancelled it between the look and now: nobody's mistake.
+      if (row.status !== 'pending') return { kind: 'not-wanted', reason: `the message is ${row.status}` }
+      if (consentStatus !== 'active' || renewalStatus !== 'open' || !sameCycle)
+        return { kind: 'not-wanted', reason: `the consent is ${consentStatus}, its renewal ${renewalStatus}` }
       const doubtful = { status: 'unknown', codeReceivedAt: { gt: now.minus(IN_DOUBT_DELAY).toJSDate() } }
       const inFlight = await tx.authorisation.count({
         where: {
@@ -39,17 +33,10 @@ export const notifications = (db: Database): Notifications => ({
           OR: [{ status: { in: ['code_received', 'exchanging', 'verifying'] } }, doubtful],
         },
       })
-      if (inFlight > 0) {
-        answer = { kind: 'in-flight' }
-        return
-      }
-      if (!(await reserveInHour(tx, now, messagesPerHour))) {
-        answer = { kind: 'cap-reached' }
-        return
-      }
-      await tx.notification.update({
-        where: { id: claim.id },
-        data: { status: 'sending', sendingAt: now.toJSDate(), attempts: { increment: 1 } },
+      if (inFlight > 0) return { kind: 'in-flight' }
+      if (!(await reserveInHour(tx, now, messagesPerHour))) return { kind: 'cap-reached' }
+      await moveOne(tx, 'notification', row, 'sending', {
+        data: { sendingAt: now.toJSDate(), attempts: { increment: 1 } },
       })
       await appendEvent(tx, row.consentId, {
         type: 'message.sending',
@@ -57,19 +44,14 @@ export const notifications = (db: Database): Notifications => ({
         actor: 'system',
         data: { rung: row.rung, notification_id: row.id },
       })
-      answer = { kind: 'reserved' }
-    })
-    return answer
-  },
+      return { kind: 'reserved' }
+    }),
 
   settleSending: async (claim, result, now, code) =>
-    fenced(db, async (tx) => {
+    db.prisma.$transaction(async (tx) => {
       const { row } = await lockNotification(tx, claim)
-      checkNotificationTransition(row.status as NotificationStatus, result)
-      await tx.notification.update({
-        where: { id: claim.id },
+      await moveOne(tx, 'notification', row, result, {
         data: {
-          status: result,
           nextActionAt: null,
           leaseUntil: null,
           queuedUntil: null,
@@ -96,14 +78,15 @@ export const notifications = (db: Database): Notifications => ({
   // The place in the hour is given back by whoever ends `sending`, with it: once, and not at all by a process that dies
   // before.
   reschedule: async (claim, at, { tried, code }) =>
-    fenced(db, async (tx) => {
+    db.prisma.$transaction(async (tx) => {
       const [before] = await tx.$queryRaw<{ status: string; sending_at: Date | null }[]>`
         SELECT status, sending_at FROM notifications WHERE id = ${claim.id}::uuid FOR UPDATE`
       const reservedAt = before?.status === 'sending' ? before.sending_at : null
-      const { count } = await tx.notification.updateMany({
-        where: { id: claim.id, epoch: claim.epoch, status: { in: ['pending', 'sending'] } },
+      const count = await moveAll(tx, 'notification', 'pending', {
+        from: ['sending'],
+        orAlready: true,
+        where: { id: claim.id, epoch: claim.epoch },
         data: {
-          status: 'pending',
           nextActionAt: at.toJSDate(),
           errorCode: code ?? null,
           leaseUntil: null,
@@ -112,20 +95,19 @@ export const notifications = (db: Database): Notifications => ({
           ...(tried || reservedAt === null ? {} : { attempts: { decrement: 1 } }),
         },
       })
-      if (count !== 1) overtaken()
+      if (count === 0) throw new StaleClaim()
       if (reservedAt !== null) await giveBackInHour(tx, instant(reservedAt))
     }),
 
   cancel: async (claim, now, reason) =>
-    fenced(db, async (tx) => {
+    db.prisma.$transaction(async (tx) => {
       const { row, consentStatus } = await lockNotification(tx, claim)
-      if (row.status !== 'pending') overtaken()
+      if (row.status !== 'pending') throw new StaleClaim()
       // Put off by the mail server into a pause: it comes back with the consent, as those do that the pause found
       // waiting.
       const errorCode = consentStatus === 'paused' || consentStatus === 'quarantined' ? 'on-hold' : null
-      await tx.notification.update({
-        where: { id: claim.id },
-        data: { status: 'cancelled', nextActionAt: null, leaseUntil: null, queuedUntil: null, errorCode },
+      await moveOne(tx, 'notification', row, 'cancelled', {
+        data: { nextActionAt: null, leaseUntil: null, queuedUntil: null, errorCode },
       })
       await appendEvent(tx, row.consentId, {
         type: 'message.cancelled',
@@ -137,15 +119,16 @@ export const notifications = (db: Database): Notifications => ({
     }),
 
   reviveFailed: async (claim, now) => {
-    const { count } = await db.prisma.notification.updateMany({
-      where: { id: claim.id, epoch: claim.epoch, status: 'failed' },
-      data: { status: 'pending', nextActionAt: now.toJSDate(), errorCode: null, attempts: 0 },
+    const count = await moveAll(db.prisma, 'notification', 'pending', {
+      from: ['failed'],
+      where: { id: claim.id, epoch: claim.epoch },
+      data: { nextActionAt: now.toJSDate(), errorCode: null, attempts: 0 },
     })
-    return count === 1
+    if (count === 0) throw new StaleClaim()
   },
 })
 
-/** The claimed row with what decides over it, locked in order. */
+/** The claimed row with what decides over it, locked in order. Throws StaleClaim, which undoes the transaction. */
 const lockNotification = async (
   tx: Transaction,
   claim: Claim,
@@ -158,7 +141,8 @@ const lockNotification = async (
   const renewal = found === null ? undefined : await lockRenewal(tx, found.renewalId)
   await tx.$queryRaw`SELECT 1 FROM notifications WHERE id = ${claim.id}::uuid FOR UPDATE`
   const row = await tx.notification.findUnique({ where: { id: claim.id } })
-  if (row === null || consent === undefined || renewal === undefined || row.epoch !== claim.epoch) return overtaken()
+  if (row === null || consent === undefined || renewal === undefined || row.epoch !== claim.epoch)
+    throw new StaleClaim()
   return { row, consentStatus: consent.status, renewalStatus: renewal.status, sameCycle: consent.cycle === row.cycle }
 }
 

@@ -9,9 +9,11 @@ import type {
   ConsentView,
   Notification,
   Renewal,
-  Situation,
 } from '../domain/model.ts'
-import type { Route } from '../domain/policy.ts'
+import type { NextDate } from '../domain/apply-step.ts'
+import type { AttemptFacts } from '../domain/exchange.ts'
+import type { Policy, Route } from '../domain/policy.ts'
+import type { NewConnection } from '../domain/reading.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 
@@ -72,7 +74,7 @@ export interface Dispatching {
    */
   rescheduleRecord(kind: Exclude<RecordKind, 'consent'>, id: string, rest: RetryDates, code: ErrorCode): Promise<void>
   recordSweep(): Promise<void>
-  /** Since the last good sweep; undefined when there was none. */
+  /** Since the last successful sweep; undefined when there was none. */
   sinceLastSweep(): Promise<Duration | undefined>
   countDue(kind: RecordKind, now: DateTime): Promise<number>
 }
@@ -92,22 +94,20 @@ export interface NewAuthorisation {
 
 export interface RenewalStep {
   readonly now: DateTime
-  /** Set when the cycle opens with this step. */
-  readonly open: { readonly id: string; readonly reason: string } | undefined
-  readonly renewalId: string
-  readonly route: Route | undefined
+  /** The cycle; `opens`: it begins with this step. */
+  readonly renewal: Renewal
+  readonly opens: boolean
   readonly authorisation: NewAuthorisation | undefined
-  readonly message: { readonly id: string; readonly rung: string; readonly situation: Situation } | undefined
-  readonly nextAt: DateTime
-  readonly nextReason: string
+  readonly message: Notification | undefined
+  readonly next: NextDate
   readonly reason: string
 }
 
-/** Writes of a reauth job. Each is fenced by the claim's epoch and answers false when it had been overtaken. */
+/** Writes of a reauth job. Each throws StaleClaim when another worker, a stop or an import has taken the claim over. */
 export interface Renewals {
   /** Renewal, authorisation and notification rows in one transaction; gives the lease back. */
-  commitStep(claim: Claim, step: RenewalStep): Promise<boolean>
-  scheduleConsent(claim: Claim, at: DateTime, reason: string): Promise<boolean>
+  commitStep(claim: Claim, step: RenewalStep): Promise<void>
+  scheduleConsent(claim: Claim, at: DateTime, reason: string): Promise<void>
   /**
    * `counts`: whether it is the consent's own failure; an outage is not. `outages`: how many in a row by now, if that
    * changes.
@@ -115,13 +115,8 @@ export interface Renewals {
   backOff(
     claim: Claim,
     failure: { now: DateTime; until: DateTime; code: ErrorCode; counts: boolean; outages?: number; detail?: string },
-  ): Promise<boolean>
-  closeByRule(
-    claim: Claim,
-    as: 'lapsed' | 'unsupported' | 'quarantined',
-    now: DateTime,
-    reason: string,
-  ): Promise<boolean>
+  ): Promise<void>
+  closeByRule(claim: Claim, as: 'lapsed' | 'unsupported' | 'quarantined', now: DateTime, reason: string): Promise<void>
 }
 
 /** What the start page and the pages after the bank show. No secret, no address. */
@@ -162,19 +157,14 @@ export interface AtTheBank {
   receiveRefusal(state: Secret, bankError: string, now: DateTime): Promise<CallbackAnswer>
 }
 
-export type ExchangeStart =
-  | {
-      readonly kind: 'started'
-      readonly code: Secret
-      readonly verifier: Secret
-      readonly redirectUri: string
-      readonly tokenVersion: number
-    }
-  /** Another code of this consent is being exchanged or proven. */
-  | { readonly kind: 'busy' }
-  /** The cycle closed, or the consent no longer takes a code: it stays unsent. */
-  | { readonly kind: 'superseded' }
-  | { readonly kind: 'overtaken' }
+/** What leaves with the code. */
+export interface ExchangeStart {
+  readonly code: Secret
+  readonly verifier: Secret
+  readonly redirectUri: string
+  /** Of the stored token as the code is sent. */
+  readonly tokenVersion: number
+}
 
 export interface TokenResponse {
   readonly accessToken: Secret
@@ -196,11 +186,6 @@ export interface Proof {
   readonly requestedAt: DateTime
 }
 
-export interface NewConnection {
-  readonly credentialsId: string
-  readonly providerName: string | undefined
-}
-
 export type CommitAnswer =
   | 'renewed'
   /**
@@ -210,8 +195,8 @@ export type CommitAnswer =
   | 'mismatched'
   /** Another code was sent since the proof was asked for, or is being sent or proven: nothing was written. */
   | 'later-code-out'
-  /** By another worker, or the cycle was closed meanwhile: nothing was written. */
-  | 'overtaken'
+  /** The cycle was closed meanwhile: nothing was written. */
+  | 'cycle-closed'
 
 export interface RotatedToken {
   readonly consentId: string
@@ -223,17 +208,13 @@ export interface RotatedToken {
 }
 
 export interface Exchanges {
-  /** With the other attempts of its consent whose codes are being sent or proven, or in doubt. */
-  getAuthorisation(id: string): Promise<
-    | {
-        readonly authorisation: Authorisation
-        readonly consent: Consent
-        readonly renewal: Renewal
-        readonly others: readonly Authorisation[]
-      }
-    | undefined
-  >
-  beginExchange(claim: Claim, now: DateTime): Promise<ExchangeStart>
+  /** An attempt with all that the domain decides its next step from. */
+  getAttempt(id: string): Promise<AttemptFacts | undefined>
+  /**
+   * Commits the intent to send the code. Undefined where it may not be sent any more, or not while another code of the
+   * consent is being sent or proven: what stands in the way came after the attempt was read.
+   */
+  beginExchange(claim: Claim, now: DateTime): Promise<ExchangeStart | undefined>
   /**
    * Never fenced by the epoch: a token response in hand is stored. `token-changed`: an import replaced the stored token
    * since the exchange started; the one in hand is kept beside it, for either may be the only one alive.
@@ -241,7 +222,7 @@ export interface Exchanges {
   storeTokenResponse(
     authorisationId: string,
     response: TokenResponse,
-  ): Promise<'stored' | 'token-changed' | 'already-renewed'>
+  ): Promise<'stored' | 'token-changed' | 'already-renewed' | 'cycle-closed'>
   /**
    * Moves tokens kept beside to the consent, once `/me` has shown that they are its own. False as well when the stored
    * token changed.
@@ -249,8 +230,6 @@ export interface Exchanges {
   adoptTokens(claim: Claim): Promise<boolean>
   readAccessToken(authorisationId: string): Promise<Secret | undefined>
   readPendingToken(authorisationId: string): Promise<Secret | undefined>
-  /** Whether an open attempt of this consent keeps one. */
-  hasPendingToken(consentId: string): Promise<boolean>
   /**
    * Never fenced by the epoch either: the refresh that brought it has ended the one before. False once nothing is kept
    * beside any more.
@@ -264,16 +243,16 @@ export interface Exchanges {
    */
   storeRotated(rotated: RotatedToken): Promise<boolean>
   /** Certainly not processed: back to `code_received`, tried again at `at`. */
-  requeueCode(claim: Claim, at: DateTime, code: ErrorCode): Promise<boolean>
+  requeueCode(claim: Claim, at: DateTime, code: ErrorCode): Promise<void>
   /** Asks again at `at` in the same status; counts the question. */
-  schedulePoll(claim: Claim, at: DateTime, code: ErrorCode): Promise<boolean>
+  schedulePoll(claim: Claim, at: DateTime, code: ErrorCode): Promise<void>
   /** Another look at `at` that does not count as a question. */
-  scheduleAttempt(claim: Claim, at: DateTime): Promise<boolean>
+  scheduleAttempt(claim: Claim, at: DateTime): Promise<void>
   /**
    * With `token-changed` also for one that is `unknown` already: from then on the stored token is the one to compare
    * with.
    */
-  markUnknown(claim: Claim, at: DateTime, code: ErrorCode, now: DateTime): Promise<boolean>
+  markUnknown(claim: Claim, at: DateTime, code: ErrorCode, now: DateTime): Promise<void>
   /**
    * Closes the authorisation without success; `ask` dates the consent for a new message. The third mismatch quarantines
    * it.
@@ -284,9 +263,12 @@ export interface Exchanges {
     code: ErrorCode,
     now: DateTime,
     ask: 'again' | 'no',
-  ): Promise<boolean>
-  /** The proven success: closes the cycle, dates the next one. */
-  commitRenewal(claim: Claim, proof: Proof, newConnection?: NewConnection): Promise<CommitAnswer>
+  ): Promise<void>
+  /** The proven success: closes the cycle, begins the next one and schedules it by the policy. */
+  commitRenewal(
+    claim: Claim,
+    renewed: { proof: Proof; newConnection: NewConnection | undefined; policy: Policy },
+  ): Promise<CommitAnswer>
 }
 
 export interface Quarantine {
@@ -306,20 +288,15 @@ export interface Notifications {
   getNotification(id: string): Promise<{ notification: Notification; view: ConsentView } | undefined>
   /** Commits the intent to send, the cap's reservation included, before anything is handed to the channel. */
   beginSending(claim: Claim, now: DateTime, messagesPerHour: number): Promise<SendingStart>
-  settleSending(
-    claim: Claim,
-    result: 'sent' | 'uncertain' | 'failed',
-    now: DateTime,
-    code?: ErrorCode,
-  ): Promise<boolean>
+  settleSending(claim: Claim, result: 'sent' | 'uncertain' | 'failed', now: DateTime, code?: ErrorCode): Promise<void>
   /**
    * Certainly not handed over, or not now: pending again. `tried`: whether it counts as one of its tries. What was
    * `sending` gives its place in the hour's cap back.
    */
-  reschedule(claim: Claim, at: DateTime, options: { now: DateTime; tried: boolean; code?: ErrorCode }): Promise<boolean>
-  cancel(claim: Claim, now: DateTime, reason: string): Promise<boolean>
+  reschedule(claim: Claim, at: DateTime, options: { now: DateTime; tried: boolean; code?: ErrorCode }): Promise<void>
+  cancel(claim: Claim, now: DateTime, reason: string): Promise<void>
   /** A person's retry of a message that was certainly not taken. */
-  reviveFailed(claim: Claim, now: DateTime): Promise<boolean>
+  reviveFailed(claim: Claim, now: DateTime): Promise<void>
 }
 
 /**

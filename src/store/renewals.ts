@@ -2,35 +2,35 @@
 import { randomUUID } from 'node:crypto'
 import type { DateTime } from 'luxon'
 import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
-import { checkConsentTransition } from '../domain/lifecycle.ts'
-import type { ConsentStatus } from '../domain/model.ts'
+import type { NextDate } from '../domain/apply-step.ts'
+import type { ConsentStatus, Notification, Renewal } from '../domain/model.ts'
 import type { ErrorCode } from '../errors.ts'
 import { isTerminal } from '../domain/lifecycle.ts'
 import { authorisationRow, clearVerifiers } from './authorisation-row.ts'
-import { type Database, type Transaction, fenced } from './database.ts'
+import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
 import { lockClaimedConsent } from './locks.ts'
-import type { Renewals, RenewalStep } from './port.ts'
+import { moveAll, moveOne } from './moves.ts'
+import type { Renewals } from './port.ts'
+import { notificationRow, renewalRow, withoutFailure } from './rows.ts'
 
 /** What every finished look at a consent leaves behind: no lease, no dispatch mark. */
 const released = { leaseUntil: null, queuedUntil: null } satisfies Prisma.ConsentUpdateInput
-const withoutFailure = {
-  failedAttempts: 0,
-  outages: 0,
-  lastErrorCode: null,
-  retryAfter: null,
-} satisfies Prisma.ConsentUpdateInput
 
 export const renewals = (db: Database): Renewals => ({
   commitStep: async (claim, step) =>
-    fenced(db, async (tx) => {
+    db.prisma.$transaction(async (tx) => {
       const consent = await lockClaimedConsent(tx, claim)
-      if (step.open !== undefined) await openCycle(tx, consent, step, step.open)
+      if (step.opens) await openCycle(tx, consent, step.renewal)
       if (step.authorisation !== undefined) {
         await tx.authorisation.create({
-          data: authorisationRow(db.vault, { ...step.authorisation, consentId: consent.id, renewalId: step.renewalId }),
+          data: authorisationRow(db.vault, {
+            ...step.authorisation,
+            consentId: consent.id,
+            renewalId: step.renewal.id,
+          }),
         })
-        await tx.renewal.update({ where: { id: step.renewalId }, data: { route: step.authorisation.route } })
+        await tx.renewal.update({ where: { id: step.renewal.id }, data: { route: step.authorisation.route } })
         await appendEvent(tx, consent.id, {
           type: 'link.made',
           at: step.now,
@@ -39,21 +39,21 @@ export const renewals = (db: Database): Renewals => ({
           data: { authorisation_id: step.authorisation.id, route: step.authorisation.route },
         })
       }
-      if (step.message !== undefined) await queueMessage(tx, consent, step, step.message)
+      if (step.message !== undefined) await queueMessage(tx, step.message, step.reason)
       await tx.consent.update({
         where: { id: consent.id },
         data: {
           ...released,
           ...withoutFailure,
-          nextActionAt: step.nextAt.toJSDate(),
-          nextActionReason: step.nextReason,
+          nextActionAt: step.next.at.toJSDate(),
+          nextActionReason: step.next.reason,
           updatedAt: step.now.toJSDate(),
         },
       })
     }),
 
   scheduleConsent: async (claim, at, reason) =>
-    fenced(db, async (tx) => {
+    db.prisma.$transaction(async (tx) => {
       const consent = await lockClaimedConsent(tx, claim)
       await tx.consent.update({
         where: { id: consent.id },
@@ -62,7 +62,7 @@ export const renewals = (db: Database): Renewals => ({
     }),
 
   backOff: async (claim, { now, until, code, counts, outages, detail }) =>
-    fenced(db, async (tx) => {
+    db.prisma.$transaction(async (tx) => {
       const consent = await lockClaimedConsent(tx, claim)
       await tx.consent.update({
         where: { id: consent.id },
@@ -89,83 +89,54 @@ export const renewals = (db: Database): Renewals => ({
     }),
 
   closeByRule: async (claim, as, now, reason) =>
-    fenced(db, async (tx) => {
+    db.prisma.$transaction(async (tx) => {
       const consent = await lockClaimedConsent(tx, claim)
       await closeConsent(tx, consent, { as, now })
       await appendEvent(tx, consent.id, { type: `consent.${as}`, at: now, actor: 'system', reason })
     }),
 })
 
-const openCycle = async (
-  tx: Transaction,
-  consent: ConsentRow,
-  step: RenewalStep,
-  open: { id: string; reason: string },
-): Promise<void> => {
+const openCycle = async (tx: Transaction, consent: ConsentRow, renewal: Renewal): Promise<void> => {
   await tx.renewal.create({
-    data: {
-      id: open.id,
-      consentId: consent.id,
-      cycle: consent.cycle,
-      openedBy: 'system',
-      reason: open.reason,
-      openedAt: step.now.toJSDate(),
-      previousExpiresAt: consent.expiresAt,
-    },
+    data: { ...renewalRow(renewal), openedBy: 'system', previousExpiresAt: consent.expiresAt },
   })
   await appendEvent(tx, consent.id, {
     type: 'renewal.opened',
-    at: step.now,
+    at: renewal.openedAt,
     actor: 'system',
-    reason: open.reason,
-    data: { cycle: consent.cycle },
+    reason: renewal.reason,
+    data: { cycle: renewal.cycle },
   })
 }
 
-const queueMessage = async (
-  tx: Transaction,
-  consent: ConsentRow,
-  step: RenewalStep,
-  message: NonNullable<RenewalStep['message']>,
-): Promise<void> => {
-  // An older message that never left (the mail server was away) says nothing this one does not: two at once would be a
-  // nuisance.
-  await tx.notification.updateMany({ where: { renewalId: step.renewalId, status: 'pending' }, data: cancelled })
-  await tx.notification.create({
-    data: {
-      id: message.id,
-      consentId: consent.id,
-      renewalId: step.renewalId,
-      cycle: consent.cycle,
-      rung: message.rung,
-      channel: 'email',
-      situation: message.situation,
-      createdAt: step.now.toJSDate(),
-      nextActionAt: step.now.toJSDate(),
-    },
-  })
-  await appendEvent(tx, consent.id, {
+const queueMessage = async (tx: Transaction, message: Notification, reason: string): Promise<void> => {
+  const { id, consentId, renewalId, rung, createdAt } = message
+  // An older message that never left (the mail server was unavailable) says nothing this one does not: two at once
+  // would be a nuisance.
+  await moveAll(tx, 'notification', 'cancelled', { where: { renewalId }, data: withoutDate })
+  await tx.notification.create({ data: notificationRow(message) })
+  await appendEvent(tx, consentId, {
     type: 'message.queued',
-    at: step.now,
+    at: createdAt,
     actor: 'system',
-    reason: step.reason,
-    data: { rung: message.rung, notification_id: message.id },
+    reason,
+    data: { rung, notification_id: id },
   })
 }
 
-const cancelled = { status: 'cancelled', nextActionAt: null } satisfies Prisma.NotificationUpdateManyMutationInput
+const withoutDate = { nextActionAt: null } as const
 
 /** Nothing of this cycle is sent any more; what is being sent right now (`sending`) is settled by its own worker. */
 export const cancelMessages = async (tx: Transaction, consentId: string): Promise<void> => {
-  await tx.notification.updateMany({ where: { consentId, status: 'pending' }, data: cancelled })
+  await moveAll(tx, 'notification', 'cancelled', { where: { consentId }, data: withoutDate })
 }
 
 /** The ledger makes no rung a second time: what a pause stopped would never be asked again. */
 const ON_HOLD = 'on-hold' satisfies ErrorCode
 const holdMessages = async (tx: Transaction, consentId: string): Promise<void> => {
-  await tx.notification.updateMany({
-    where: { consentId, status: 'pending' },
-    data: { ...cancelled, errorCode: ON_HOLD },
+  await moveAll(tx, 'notification', 'cancelled', {
+    where: { consentId },
+    data: { ...withoutDate, errorCode: ON_HOLD },
   })
 }
 
@@ -174,10 +145,10 @@ const holdMessages = async (tx: Transaction, consentId: string): Promise<void> =
  * is decided then.
  */
 export const reviveMessages = async (tx: Transaction, renewalId: string, now: DateTime): Promise<void> => {
-  await tx.notification.updateMany({
-    where: { renewalId, status: 'cancelled', errorCode: ON_HOLD },
+  await moveAll(tx, 'notification', 'pending', {
+    from: ['cancelled'],
+    where: { renewalId, errorCode: ON_HOLD },
     data: {
-      status: 'pending',
       nextActionAt: now.toJSDate(),
       errorCode: null,
       leaseUntil: null,
@@ -196,12 +167,9 @@ export const closeConsent = async (
   consent: ConsentRow,
   { as, now, supersededById }: { as: Exclude<ConsentStatus, 'active'>; now: DateTime; supersededById?: string },
 ): Promise<void> => {
-  checkConsentTransition(consent.status as ConsentStatus, as)
-  await tx.consent.update({
-    where: { id: consent.id },
+  await moveOne(tx, 'consent', consent, as, {
     data: {
       ...released,
-      status: as,
       nextActionAt: null,
       nextActionReason: null,
       epoch: { increment: 1 },
@@ -215,29 +183,27 @@ export const closeConsent = async (
     return
   }
   await cancelMessages(tx, consent.id)
-  await tx.renewal.updateMany({
-    where: { consentId: consent.id, status: 'open' },
-    data: { status: as === 'lapsed' ? 'lapsed' : 'cancelled', closedAt: now.toJSDate() },
+  await moveAll(tx, 'renewal', as === 'lapsed' ? 'lapsed' : 'cancelled', {
+    where: { consentId: consent.id },
+    data: { closedAt: now.toJSDate() },
   })
   if (isTerminal({ status: as })) await clearVerifiers(tx, { consentId: consent.id })
 }
 
-/** Puts a consent back into the loop, to be looked at now. Callers hold the lock and write the event. */
+/** Puts a consent back into the loop, to be looked at then. Callers hold the lock and write the event. */
 export const reopenConsent = async (
   tx: Transaction,
   consent: ConsentRow,
   now: DateTime,
-  reason: string,
+  next: NextDate,
 ): Promise<void> => {
-  if (consent.status !== 'active') checkConsentTransition(consent.status as ConsentStatus, 'active')
-  await tx.consent.update({
-    where: { id: consent.id },
+  await moveOne(tx, 'consent', consent, 'active', {
+    orAlready: true,
     data: {
       ...released,
       ...withoutFailure,
-      status: 'active',
-      nextActionAt: now.toJSDate(),
-      nextActionReason: reason,
+      nextActionAt: next.at.toJSDate(),
+      nextActionReason: next.reason,
       epoch: { increment: 1 },
       updatedAt: now.toJSDate(),
     },

@@ -2,7 +2,6 @@
 // its own cycle, with the messages of that cycle on record, so that nobody is asked again for a rung that was sent.
 // Done ones are not found again.
 import type { DateTime } from 'luxon'
-import { checkConsentTransition, checkRenewalTransition } from '../domain/lifecycle.ts'
 import { nextAction } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
 import { closedByOldRule, type RecordedEvent, type WronglyClosed } from '../domain/reopening.ts'
@@ -19,7 +18,8 @@ import type { Reopened, ReopenFilter, Reopening, ReopenPage, Request } from './a
 import type { Database, Transaction } from './database.ts'
 import { chainEvent, type ChainedEvent } from './events.ts'
 import { writeConsents, writeEvents } from './import-writes.ts'
-import { toAuthorisation, toConsent, toEvent, toNotification, toRenewal } from './rows.ts'
+import { moveAll, moveRow } from './moves.ts'
+import { toAuthorisation, toConsent, toEvent, toNotification, toRenewal, withoutFailure } from './rows.ts'
 
 const PAGE = 500
 /** Waiting for the locks of an import counts as well. */
@@ -143,9 +143,8 @@ const planOne = (
 ): Plan => {
   const { supersededById } = row
   const { status } = closing.before
-  checkConsentTransition('superseded', status)
+  moveRow('consent', row, status)
   Object.assign(row, {
-    status,
     supersededById: null,
     epoch: row.epoch + 1,
     leaseUntil: null,
@@ -163,10 +162,7 @@ const planOne = (
   if (message !== undefined) Object.assign(message, { status: 'pending', nextActionAt: soon.toJSDate() })
   if (status === 'active')
     Object.assign(row, {
-      failedAttempts: 0,
-      outages: 0,
-      lastErrorCode: null,
-      retryAfter: null,
+      ...withoutFailure,
       ...dateOf(row, cycle, { now, soon, policy }),
     })
   const event = chainEvent(row, {
@@ -214,18 +210,18 @@ const write = async (tx: Transaction, plans: readonly Plan[]): Promise<void> => 
   )
   const renewals = plans.flatMap(({ renewal }) => renewal ?? [])
   if (renewals.length > 0) {
-    checkRenewalTransition('cancelled', 'open')
-    await tx.renewal.updateMany({
-      where: { id: { in: renewals.map(({ id }) => id) }, status: 'cancelled' },
-      data: { status: 'open', closedAt: null },
+    await moveAll(tx, 'renewal', 'open', {
+      from: ['cancelled'],
+      where: { id: { in: renewals.map(({ id }) => id) } },
+      data: { closedAt: null },
     })
   }
   for (const { message } of plans) {
     if (message === undefined) continue
-    await tx.notification.updateMany({
-      where: { id: message.id, status: 'cancelled' },
+    await moveAll(tx, 'notification', 'pending', {
+      from: ['cancelled'],
+      where: { id: message.id },
       data: {
-        status: 'pending',
         nextActionAt: message.nextActionAt,
         errorCode: null,
         leaseUntil: null,

@@ -87,6 +87,7 @@ export const toAuthorisation = (row: AuthorisationRow): Authorisation => ({
   tokenVersion: row.tokenVersion ?? undefined,
   newCredentialsId: row.newCredentialsId ?? undefined,
   tokenOwner: (row.tokenOwner as Authorisation['tokenOwner'] | null) ?? undefined,
+  hasPendingToken: row.newRefreshToken !== null,
   pollCount: row.asked,
   errorCode: row.errorCode ?? undefined,
   nextActionAt: maybe(row.nextActionAt),
@@ -118,3 +119,57 @@ export const toEvent = (row: EventRow): ConsentEvent => ({
   reason: row.reason ?? undefined,
   data: row.data as Record<string, unknown>,
 })
+
+/** The row of a new renewal; who opened it and from which expiry, its caller knows. */
+export const renewalRow = (renewal: Renewal) =>
+  ({
+    id: renewal.id,
+    consentId: renewal.consentId,
+    cycle: renewal.cycle,
+    status: renewal.status,
+    route: renewal.route ?? null,
+    openedAt: renewal.openedAt.toJSDate(),
+    closedAt: renewal.closedAt?.toJSDate() ?? null,
+    reason: renewal.reason,
+    manualNo: renewal.manualNo,
+    againNo: renewal.againNo,
+    againReason: renewal.againReason ?? null,
+  }) satisfies Record<keyof Renewal, unknown>
+
+export const notificationRow = (message: Notification) =>
+  ({
+    id: message.id,
+    consentId: message.consentId,
+    renewalId: message.renewalId,
+    cycle: message.cycle,
+    rung: message.rung,
+    channel: message.channel,
+    status: message.status,
+    situation: message.situation,
+    attempts: message.attempts,
+    errorCode: message.errorCode ?? null,
+    createdAt: message.createdAt.toJSDate(),
+    sentAt: message.sentAt?.toJSDate() ?? null,
+    nextActionAt: message.nextActionAt?.toJSDate() ?? null,
+  }) satisfies Record<keyof Notification, unknown>
+
+/** What a success leaves of earlier failures. */
+export const withoutFailure = { failedAttempts: 0, outages: 0, lastErrorCode: null, retryAfter: null } as const
+
+/** What a consent's row begins with, whoever makes it. */
+export const newRecordDefaults = {
+  status: 'active',
+  cycle: 1,
+  tokenVersion: 1,
+  nextActionAt: null,
+  nextActionReason: null,
+  queuedUntil: null,
+  dispatchNo: 0,
+  epoch: 0,
+  leaseUntil: null,
+  mismatches: 0,
+  supersededById: null,
+  eventSeq: 0,
+  eventHash: null,
+  ...withoutFailure,
+}

@@ -5,17 +5,20 @@ import type {
   Consent as ConsentRow,
   Renewal as RenewalRow,
 } from '../generated/prisma/client.ts'
-import { checkAuthorisationTransition, checkRenewalTransition } from '../domain/lifecycle.ts'
-import type { AuthorisationStatus, RenewalStatus } from '../domain/model.ts'
 import { isTerminal, acceptsCode } from '../domain/lifecycle.ts'
+import { firstDateOf, type NextDate } from '../domain/apply-step.ts'
+import type { Policy } from '../domain/policy.ts'
+import type { NewConnection } from '../domain/reading.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import { clearedSecrets, clearVerifiers, openCell } from './authorisation-row.ts'
-import { type Database, type Transaction, overtaken } from './database.ts'
+import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
 import { closeCycles } from './import-writes.ts'
 import { lockClaimedAuthorisation, lockConsent } from './locks.ts'
-import type { Claim, CommitAnswer, NewConnection, Proof } from './port.ts'
+import { moveAll, moveOne } from './moves.ts'
+import type { Claim, CommitAnswer, Exchanges, Proof } from './port.ts'
+import { newRecordDefaults, toConsent } from './rows.ts'
 import { sealToken } from './refresh-token.ts'
 import { cancelMessages, closeConsent, newId, reopenConsent } from './renewals.ts'
 
@@ -33,12 +36,9 @@ interface End {
 
 export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): Promise<void> => {
   const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
-  checkAuthorisationTransition(authorisation.status as AuthorisationStatus, end.as)
-  await tx.authorisation.update({
-    where: { id: claim.id },
+  await moveOne(tx, 'authorisation', authorisation, end.as, {
     data: {
       ...clearedSecrets,
-      status: end.as,
       errorCode: end.code,
       nextActionAt: null,
       leaseUntil: null,
@@ -61,7 +61,7 @@ export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): P
   // Moves the epoch: a reauth job that looked before this ended would date the consent as if the user were still at the
   // bank.
   if (consent.status === 'active')
-    await reopenConsent(tx, consent, end.now, `an authorisation was ${end.as}: ${end.code}`)
+    await reopenConsent(tx, consent, end.now, { at: end.now, reason: `an authorisation was ${end.as}: ${end.code}` })
 }
 
 /** True when this was one too many and the consent is quarantined. */
@@ -69,7 +69,6 @@ const countMismatch = async (tx: Transaction, consent: ConsentRow, now: DateTime
   const { mismatches } = await tx.consent.update({
     where: { id: consent.id },
     data: { mismatches: { increment: 1 } },
-    select: { mismatches: true },
   })
   if (mismatches < MISMATCHES_ALLOWED || (consent.status !== 'active' && consent.status !== 'paused')) return false
   await closeConsent(tx, consent, { as: 'quarantined', now })
@@ -86,11 +85,10 @@ export const commitRenewal = async (
   db: Database,
   tx: Transaction,
   claim: Claim,
-  proof: Proof,
-  newConnection: NewConnection | undefined,
-): Promise<Exclude<CommitAnswer, 'overtaken'>> => {
+  { proof, newConnection, policy }: Parameters<Exchanges['commitRenewal']>[1],
+): Promise<CommitAnswer> => {
   const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
-  if (!acceptsCode(consent, renewal)) overtaken()
+  if (!acceptsCode(consent, renewal)) return 'cycle-closed'
   if (await isLaterCodeOut(tx, consent.id, claim.id, proof.requestedAt)) return 'later-code-out'
   const known = newConnection === undefined ? undefined : await lockKnown(tx, newConnection)
   const conflict = known === undefined ? undefined : conflictOf(consent, known)
@@ -104,19 +102,12 @@ export const commitRenewal = async (
     })
     return 'mismatched'
   }
-  checkAuthorisationTransition(authorisation.status as AuthorisationStatus, 'renewed')
-  checkRenewalTransition(renewal.status as RenewalStatus, 'renewed')
   const now = proof.provenAt.toJSDate()
   // The others first: `authorisations_one_success` and the reader both want exactly one winner.
-  await tx.authorisation.updateMany({
-    where: {
-      renewalId: renewal.id,
-      id: { not: claim.id },
-      status: { in: ['issued', 'code_received', 'verifying', 'unknown'] },
-    },
+  await moveAll(tx, 'authorisation', 'superseded', {
+    where: { renewalId: renewal.id, id: { not: claim.id } },
     data: {
       ...clearedSecrets,
-      status: 'superseded',
       nextActionAt: null,
       queuedUntil: null,
       closedAt: now,
@@ -125,11 +116,9 @@ export const commitRenewal = async (
     },
   })
   await clearVerifiers(tx, { renewalId: renewal.id })
-  await tx.authorisation.update({
-    where: { id: claim.id },
+  await moveOne(tx, 'authorisation', authorisation, 'renewed', {
     data: {
       ...clearedSecrets,
-      status: 'renewed',
       errorCode: null,
       nextActionAt: null,
       leaseUntil: null,
@@ -137,10 +126,8 @@ export const commitRenewal = async (
       closedAt: now,
     },
   })
-  await tx.renewal.update({
-    where: { id: renewal.id },
+  await moveOne(tx, 'renewal', renewal, 'renewed', {
     data: {
-      status: 'renewed',
       closedAt: now,
       proof: {
         basis: proof.basis,
@@ -151,8 +138,8 @@ export const commitRenewal = async (
       },
     },
   })
-  if (newConnection === undefined) await startNextCycle(tx, consent, renewal, proof)
-  else await moveToNewConnection(db, tx, { consent, authorisation, proof, newConnection, known })
+  if (newConnection === undefined) await startNextCycle(tx, consent, renewal, proof, policy)
+  else await moveToNewConnection(db, tx, { consent, authorisation, proof, newConnection, known, policy })
   return 'renewed'
 }
 
@@ -196,15 +183,21 @@ const renewed = (proof: Proof) => ({
   mismatches: 0,
 })
 
+/** The next cycle's own date, computed with the renewal: no further job is needed for it. */
+const firstDate = (row: ConsentRow, { provenAt }: Proof, policy: Policy): NextDate =>
+  firstDateOf({ ...toConsent(row), status: 'active', retryAfter: undefined }, provenAt, policy)
+
 const startNextCycle = async (
   tx: Transaction,
   consent: ConsentRow,
   renewal: RenewalRow,
   proof: Proof,
+  policy: Policy,
 ): Promise<void> => {
   await cancelMessages(tx, consent.id)
-  await tx.consent.update({ where: { id: consent.id }, data: { ...renewed(proof), cycle: renewal.cycle + 1 } })
-  await reopenConsent(tx, consent, proof.provenAt, 'renewed: the next cycle is dated')
+  const change = { ...renewed(proof), cycle: renewal.cycle + 1 }
+  await tx.consent.update({ where: { id: consent.id }, data: change })
+  await reopenConsent(tx, consent, proof.provenAt, firstDate({ ...consent, ...change }, proof, policy))
   await appendEvent(tx, consent.id, {
     type: 'consent.renewed',
     at: proof.provenAt,
@@ -219,6 +212,7 @@ interface Move {
   readonly authorisation: AuthorisationRow
   readonly proof: Proof
   readonly newConnection: NewConnection
+  readonly policy: Policy
   /** The row an import already made of the new connection, locked. */
   readonly known: ConsentRow | undefined
 }
@@ -229,7 +223,8 @@ interface Move {
  */
 const moveToNewConnection = async (db: Database, tx: Transaction, move: Move): Promise<void> => {
   const { consent, authorisation, proof, newConnection, known } = move
-  const token = openCell(db.vault, 'new_refresh_token', authorisation.id, authorisation.newRefreshToken ?? overtaken())
+  if (authorisation.newRefreshToken === null) throw new Error('a new connection without a refresh token')
+  const token = openCell(db.vault, 'new_refresh_token', authorisation.id, authorisation.newRefreshToken)
   const id = known?.id ?? newId()
   if (known === undefined) await createSuccessor(db, tx, id, token, move)
   // Opted out or revoked since the import brought it: nothing brings it back.
@@ -251,7 +246,6 @@ const moveToNewConnection = async (db: Database, tx: Transaction, move: Move): P
   })
 }
 
-const FIRST_DATE = 'new connection: its first cycle is dated'
 const MADE_BY_USER = 'a full authentication made this connection'
 
 const createSuccessor = async (
@@ -259,35 +253,36 @@ const createSuccessor = async (
   tx: Transaction,
   id: string,
   token: Secret,
-  { consent, authorisation, proof, newConnection }: Move,
+  { consent, authorisation, proof, newConnection, policy }: Move,
 ): Promise<void> => {
   const { userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
   const now = proof.provenAt.toJSDate()
+  // The whole row: a field that is added to a consent must be carried over here, or said to begin anew.
+  const successor: ConsentRow = {
+    ...newRecordDefaults,
+    ...renewed(proof),
+    userId,
+    providerId,
+    country,
+    redirectUri,
+    scopes,
+    email,
+    phone,
+    name,
+    locale,
+    timeZone,
+    id,
+    credentialsId: newConnection.credentialsId,
+    providerName: newConnection.providerName ?? consent.providerName,
+    supersedes: null,
+    refreshToken: sealToken(db.vault, id, 1, token),
+    consentedAt: authorisation.codeReceivedAt ?? now,
+    createdAt: now,
+    updatedAt: now,
+  }
+  const next = firstDate(successor, proof, policy)
   await tx.consent.create({
-    data: {
-      ...renewed(proof),
-      userId,
-      providerId,
-      country,
-      redirectUri,
-      scopes,
-      email,
-      phone,
-      name,
-      locale,
-      timeZone,
-      id,
-      credentialsId: newConnection.credentialsId,
-      providerName: newConnection.providerName ?? consent.providerName,
-      status: 'active',
-      refreshToken: sealToken(db.vault, id, 1, token),
-      tokenVersion: 1,
-      consentedAt: authorisation.codeReceivedAt ?? now,
-      nextActionAt: now,
-      nextActionReason: FIRST_DATE,
-      createdAt: now,
-      updatedAt: now,
-    },
+    data: { ...successor, nextActionAt: next.at.toJSDate(), nextActionReason: next.reason },
   })
   await appendEvent(tx, id, {
     type: 'consent.imported',
@@ -304,22 +299,22 @@ const joinKnown = async (
   tx: Transaction,
   known: ConsentRow,
   token: Secret,
-  { consent, authorisation, proof }: Move,
+  { consent, authorisation, proof, policy }: Move,
 ): Promise<void> => {
   const tokenVersion = known.tokenVersion + 1
   const now = proof.provenAt.toJSDate()
   await closeCycles(tx, [known.id], 'repaired', now)
+  const change = { ...renewed(proof), cycle: known.cycle + 1 }
   await tx.consent.update({
     where: { id: known.id },
     data: {
-      ...renewed(proof),
-      cycle: known.cycle + 1,
+      ...change,
       refreshToken: sealToken(db.vault, known.id, tokenVersion, token),
       tokenVersion,
       consentedAt: authorisation.codeReceivedAt ?? now,
     },
   })
-  await reopenConsent(tx, known, proof.provenAt, FIRST_DATE)
+  await reopenConsent(tx, known, proof.provenAt, firstDate({ ...known, ...change }, proof, policy))
   await appendEvent(tx, known.id, {
     type: 'consent.repaired',
     at: proof.provenAt,

@@ -7,14 +7,14 @@ import { authorisationCells, openCell } from '../store/authorisation-row.ts'
 import { missingKeys } from '../store/cells.ts'
 import type { Transaction } from '../store/database.ts'
 import { tokenContext } from '../store/refresh-token.ts'
-import { type Found, MAX_LISTED, tell, type Violation } from './violation.ts'
+import { type Found, MAX_LISTED, listViolations, type Violation } from './violation.ts'
 
 const PAGE = 1_000
 const FIRST = '00000000-0000-0000-0000-000000000000'
 
 /** What is no sealed text needs no key: opening it names the row. */
 export const checkKeyIds = async (tx: Transaction, keys: KeyRing): Promise<Violation[]> =>
-  tell(
+  listViolations(
     4,
     (await missingKeys({ prisma: tx }, keys))
       .filter(({ keyId }) => keyId !== '')
@@ -82,5 +82,5 @@ export const checkCells = async (tx: Transaction, vault: Vault): Promise<Violati
     }
     after = rows.at(-1)?.id
   }
-  return tell(4, found)
+  return listViolations(4, found)
 }

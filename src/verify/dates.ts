@@ -2,7 +2,7 @@
 // sweeps.
 import type { DateTime, Duration } from 'luxon'
 import type { Transaction } from '../store/database.ts'
-import { type Found, MAX_LISTED, tell, type Violation } from './violation.ts'
+import { type Found, MAX_LISTED, listViolations, type Violation } from './violation.ts'
 
 const SWEEPS = 2
 
@@ -29,5 +29,5 @@ export const checkDates = async (
         (next_action_at IS NULL OR next_action_at < ${before}::timestamptz)
     ) AS open
     LIMIT ${MAX_LISTED + 1}`
-  return tell(1, found)
+  return listViolations(1, found)
 }

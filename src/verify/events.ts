@@ -5,7 +5,7 @@ import { type Replayed, replayOne, unborn } from '../domain/replay.ts'
 import { type Offsets, offsetsToTry, proveInstant } from '../repair/prove-events.ts'
 import type { Transaction } from '../store/database.ts'
 import { eventHash, NO_HASH } from '../store/event-hash.ts'
-import { MAX_LISTED, tell, type Violation } from './violation.ts'
+import { MAX_LISTED, listViolations, type Violation } from './violation.ts'
 
 const CONSENTS = 500
 const EVENTS = 2_000
@@ -43,13 +43,13 @@ export const checkEvents = async (tx: Transaction): Promise<Violation[]> => {
         ${CONSENTS}`
     const walks = new Map(consents.map((consent) => [consent.id, walk(consent, offsets)]))
     for await (const event of eventsBetween(tx, after, consents.at(-1)?.id)) walks.get(event.consent_id)?.take(event)
-    for (const found of [...walks.values()].flatMap((one) => one.end())) {
+    for (const found of [...walks.values()].flatMap((walk) => walk.end())) {
       const list = found.invariant === 6 ? ofMessages : ofEvents
       if (list.length <= MAX_LISTED) list.push(found)
     }
     after = consents.at(-1)?.id
   }
-  return [...tell(6, ofMessages), ...tell(10, ofEvents)]
+  return [...listViolations(6, ofMessages), ...listViolations(10, ofEvents)]
 }
 
 /** In the order of consents and numbers, a page at a time. */

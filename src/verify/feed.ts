@@ -3,7 +3,7 @@
 import type { Duration } from 'luxon'
 import type { Transaction } from '../store/database.ts'
 import { feedChain, NO_HASH } from '../store/event-hash.ts'
-import { type Found, MAX_LISTED, tell, type Violation } from './violation.ts'
+import { type Found, MAX_LISTED, listViolations, type Violation } from './violation.ts'
 
 const PAGE = 5_000
 /** Longer than any transaction of ours: an event is noted when it is written, not when it is committed. */
@@ -21,10 +21,10 @@ export const checkFeed = async (
   tx: Transaction,
   { sweepInterval }: { sweepInterval?: Duration | undefined },
 ): Promise<Violation[]> => [
-  ...tell(10, await notNoted(tx)),
-  ...tell(10, await leftOut(tx)),
-  ...tell(10, sweepInterval === undefined ? [] : await waitingForLong(tx)),
-  ...tell(10, await walkPlaces(tx)),
+  ...listViolations(10, await notNoted(tx)),
+  ...listViolations(10, await leftOut(tx)),
+  ...listViolations(10, sweepInterval === undefined ? [] : await waitingForLong(tx)),
+  ...listViolations(10, await walkPlaces(tx)),
 ]
 
 // tgtype: 4 INSERT; tgenabled: O(rigin) or A(lways) fires in ordinary sessions.

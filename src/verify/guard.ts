@@ -1,7 +1,7 @@
 // Invariant 10, the guard: the application cannot rewrite events, and nobody can without leaving a trace in the schema.
 import type { Transaction } from '../store/database.ts'
 import { ABOUT_CONNECTED_ROLE, type AboutRole } from '../store/rights.ts'
-import { type Found, tell, type Violation } from './violation.ts'
+import { type Found, listViolations, type Violation } from './violation.ts'
 
 export const checkGuard = async (
   tx: Transaction,
@@ -17,7 +17,7 @@ export const checkGuard = async (
   // Where one role owns and runs everything, the trigger is all there is: `doctor` warns of that.
   const about = await tx.$queryRawUnsafe<AboutRole[]>(ABOUT_CONNECTED_ROLE)
   const mayRewrite = about.filter(({ owns, rewrites }) => rewrites && (hasOwnRole || !owns))
-  return tell(10, [
+  return listViolations(10, [
     ...found,
     ...mayRewrite.map(({ role }) => ({
       record: 'table events',

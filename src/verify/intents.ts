@@ -1,7 +1,7 @@
 // Invariant 7, as far as the database can tell: whatever left for outside has an intent that was committed before it.
 // The ledgers of the other side know the rest.
 import type { Transaction } from '../store/database.ts'
-import { type Found, MAX_LISTED, tell, type Violation } from './violation.ts'
+import { type Found, MAX_LISTED, listViolations, type Violation } from './violation.ts'
 
 export const checkIntents = async (tx: Transaction): Promise<Violation[]> => {
   const found = await tx.$queryRaw<Found[]>`
@@ -36,5 +36,5 @@ export const checkIntents = async (tx: Transaction): Promise<Violation[]> => {
               tried.id::text)
     ) AS broken
     LIMIT ${MAX_LISTED + 1}`
-  return tell(7, found)
+  return listViolations(7, found)
 }

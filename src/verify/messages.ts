@@ -1,7 +1,7 @@
 // Invariant 6, by the rows: per consent, cycle, rung and channel at most one message, each in its own renewal's cycle.
 // That none was begun after a renewal, a stop or a pause is told by the order of the events, in events.ts.
 import type { Transaction } from '../store/database.ts'
-import { type Found, MAX_LISTED, tell, type Violation } from './violation.ts'
+import { type Found, MAX_LISTED, listViolations, type Violation } from './violation.ts'
 
 export const checkMessages = async (tx: Transaction): Promise<Violation[]> => {
   const found = await tx.$queryRaw<Found[]>`
@@ -19,5 +19,5 @@ export const checkMessages = async (tx: Transaction): Promise<Violation[]> => {
         FROM notifications WHERE status IN ('sending', 'sent', 'uncertain') AND sending_at IS NULL
     ) AS broken
     LIMIT ${MAX_LISTED + 1}`
-  return tell(6, found)
+  return listViolations(6, found)
 }

@@ -1,7 +1,7 @@
 // Invariant 5: at most one renewal per consent and cycle, at most one success in it, and no success without its
 // recorded proof.
 import type { Transaction } from '../store/database.ts'
-import { type Found, MAX_LISTED, tell, type Violation } from './violation.ts'
+import { type Found, MAX_LISTED, listViolations, type Violation } from './violation.ts'
 
 export const checkRenewals = async (tx: Transaction): Promise<Violation[]> => {
   const found = await tx.$queryRaw<Found[]>`
@@ -36,5 +36,5 @@ export const checkRenewals = async (tx: Transaction): Promise<Violation[]> => {
             to_jsonb(renewal.cycle))
     ) AS broken
     LIMIT ${MAX_LISTED + 1}`
-  return tell(5, found)
+  return listViolations(5, found)
 }

@@ -18,9 +18,9 @@ export interface Found {
 }
 
 /** At most MAX_LISTED of them, and one line that says so when there are more; queries ask for one more than that. */
-export const tell = (invariant: number, found: readonly Found[]): Violation[] => {
-  const told = found.slice(0, MAX_LISTED).map((one) => ({ invariant, ...one }))
+export const listViolations = (invariant: number, found: readonly Found[]): Violation[] => {
+  const listed = found.slice(0, MAX_LISTED).map((violation) => ({ invariant, ...violation }))
   return found.length > MAX_LISTED
-    ? [...told, { invariant, record: 'more', what: `only the first ${MAX_LISTED} of this kind are listed` }]
-    : told
+    ? [...listed, { invariant, record: 'more', what: `only the first ${MAX_LISTED} of this kind are listed` }]
+    : listed
 }

@@ -1,7 +1,7 @@
-// Which fault caused which loss: none more than it can have met, and none left over while another order would have
-// found room.
+// Which fault caused which loss: no fault gets more losses than it can have met, and no loss is left over for which
+// another order would have found room.
 import { describe, expect, test } from 'vitest'
-import { attribute, type Cause } from '../../chaos/attribution.ts'
+import { attribute, type Cause } from './attribution.ts'
 
 const cause = (by: string, most: number): Cause => ({ by, most })
 const [death, cut, single] = [cause('a death', 3), cause('a cut', 1), cause('one request', 1)]

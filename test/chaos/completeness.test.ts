@@ -1,6 +1,7 @@
-// What a run must have been before it may say that everything holds: every kind of fault met, every check with
+// What a run must have done before it may say that everything holds: every kind of fault was met, and every check had
 // something to look at.
 import { describe, expect, test } from 'vitest'
+import type { Checked } from './checked.ts'
 import {
   demandShown,
   everyCheckLooked,
@@ -8,12 +9,11 @@ import {
   everyKindHappened,
   everyLinkScanned,
   isFull,
-} from '../../chaos/completeness.ts'
-import { LAST_DOUBTS } from '../../chaos/invariants/asked.ts'
-import type { Checked } from '../../chaos/invariants.ts'
-import { kindsOf } from '../../chaos/judging.ts'
-import type { Struck } from '../../chaos/nemesis.ts'
-import { faultTable, invariantTable, resultOf, verdictOf } from '../../chaos/report.ts'
+} from './completeness.ts'
+import { LAST_DOUBTS } from './invariants/asked.ts'
+import { kindsOf } from './judging.ts'
+import { faultTable, invariantTable, resultOf, verdictOf } from './report.ts'
+import type { Struck } from './struck.ts'
 
 const struck = (name: string, happened: number, problem?: string): Struck => ({
   name,
@@ -122,7 +122,7 @@ describe('what the users do to it', () => {
       'a mail scanner had got its page 2 times before its user came, not 3 times',
       'a mail scanner had got its page 0 times before its user came, not 3 times',
     ])
-    // A start link is a secret.
+    // A start link is a secret, so the report must not contain it.
     expect(JSON.stringify(demanded)).not.toContain('another')
     expect(everyLinkScanned(scanned, false)).toMatchObject({
       violations: [],
@@ -182,7 +182,7 @@ describe('checks', () => {
       '3: the run: did not show: the half of it',
       '9: the run: did not show: Redis was emptied 0 times',
     ])
-    // Nobody asked for the ninth.
+    // These options did not ask for the ninth invariant.
     expect(told({ ...full, flushEveryMs: undefined })).toEqual(['3: x: y', '3: the run: did not show: the half of it'])
     expect(told({ ...full, minutes: 3 })).toEqual(['3: x: y'])
   })

@@ -1,9 +1,8 @@
-// Stops: which endings of a process that was told to stop are violations, and which a fault excuses.
+// Which endings of a process that got a SIGTERM are violations, and which endings a fault excuses.
 import { describe, expect, test } from 'vitest'
-import { type Ending, judgeEndings } from '../../chaos/endings.ts'
-import { LET_GO, STOP_FAILED } from '../../chaos/exit-codes.ts'
-import type { Hindrance } from '../../chaos/faults/fault.ts'
-import type { Struck } from '../../chaos/nemesis.ts'
+import { type Ending, judgeEndings } from './endings.ts'
+import { LET_GO, STOP_FAILED } from './exit-codes.ts'
+import type { Hindrance, Struck } from './struck.ts'
 
 const WITHIN_MS = 6_000
 const ending = (over: Partial<Ending> = {}): Ending => ({

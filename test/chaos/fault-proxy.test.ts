@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
+import { type FaultProxy, startFaultProxy } from './fault-proxy.ts'
 
 let received: string
 let server: ReturnType<typeof createServer>
@@ -36,7 +36,7 @@ const open = async (): Promise<Socket> => {
   return client
 }
 const answer = async (client: Socket): Promise<string> => String((await once(client, 'data'))[0])
-/** `once` would reject at the reset that comes first. */
+/** Node's `once` would reject at the reset, which comes before the close. */
 const closed = async (client: Socket): Promise<void> => new Promise((resolve) => client.once('close', () => resolve()))
 const soon = async (isSo: () => boolean): Promise<void> => {
   while (!isSo()) await wait(5)

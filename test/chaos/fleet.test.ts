@@ -1,12 +1,12 @@
-// The fleet with real, small processes: what is written down of each that is told to stop, who is spared, who starts
-// again and when.
+// The fleet with real, small processes: what it records of each process that it stops, which processes it spares, and
+// which it starts again and when.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { ChildOrder } from '../../chaos/child.ts'
-import { judgeEndings } from '../../chaos/endings.ts'
-import { type Fleet, makeFleet, type Seat } from '../../chaos/fleet.ts'
+import type { ChildOrder } from './child.ts'
+import { judgeEndings } from './endings.ts'
+import { type Fleet, makeFleet, type Seat } from './fleet.ts'
 
 const PROGRAM = `
 const { seat } = JSON.parse(process.env.CHAOS_ORDER)
@@ -115,7 +115,7 @@ describe('who is told to stop', () => {
 
 test('between stopping all and starting all nobody runs, whoever was about to start one', async () => {
   const fleet = await fleetOf(worker('good-1'), worker('good-2'), worker('deaf'))
-  // Rolls the second one when the first is already down, and again one that takes its time.
+  // The roll stops a process that is already being stopped, and meets a process that is slow to stop.
   const [rolling, killing] = [fleet.roll(), fleet.kill(memberOf(fleet, 'good-2'), 50)]
   await fleet.stopAll()
   await Promise.all([rolling, killing])

@@ -1,9 +1,9 @@
-// Levels: growth of one process beyond its own level or its role's, connections beyond the quiet ones, and for how long
-// each role was seen.
+// Levels: growth of one process beyond its own level or its role's, growth of connections beyond the quiet level, and
+// for how long each role was observed.
 import { describe, expect, test } from 'vitest'
-import { compareLevels, type Connections, type Course, type Wanted } from '../../chaos/growth.ts'
-import type { Checked } from '../../chaos/invariants.ts'
 import type { Role } from '../../src/main.ts'
+import type { Checked } from './checked.ts'
+import { compareLevels, type Connections, type Course, type Wanted } from './growth.ts'
 
 const MB = 1024 * 1024
 type Look = readonly [seconds: number, megabytes: number, handles: number, buffers?: number]
@@ -173,7 +173,9 @@ describe('looks while work goes on', () => {
   const busy = (seconds: number): boolean => seconds < 600
   const every = (from: number, to: number, by: number): number[] =>
     Array.from({ length: Math.floor((to - from) / by) + 1 }, (_, index) => from + index * by)
-  /** Under fire every second look meets ten megabytes of work in hand, and more sockets; then two looks at rest. */
+  /**
+   * Under load every second sample includes ten megabytes of work in hand, and more sockets; then two samples at rest.
+   */
   const life = (heapAt: (seconds: number) => number, from = 30): Course =>
     course(
       [

@@ -1,7 +1,7 @@
-// Refusals: pauses that nothing noticed.
+// Refused writes: pauses after which no write was refused.
 import { describe, expect, test } from 'vitest'
-import { judgeRefusals } from '../../chaos/health.ts'
-import type { Struck } from '../../chaos/nemesis.ts'
+import { judgeRefusals } from './health.ts'
+import type { Struck } from './struck.ts'
 
 describe('refused writes', () => {
   const pause: Struck = {

@@ -1,25 +1,19 @@
-// The books of a small, sound run, and one broken promise planted at a time: each must be named, by its number and
-// record.
+// The records of a small, sound run, with one violation planted at a time: the checks must name each by its invariant's
+// number and its record.
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
-import { LAST_DOUBTS, notJudged } from '../../chaos/invariants/asked.ts'
-import { EMPTIED } from '../../chaos/invariants/renewals.ts'
-import { askEveryCheck, type Books } from '../../chaos/invariants.ts'
-import { faults, type Hindrance } from '../../chaos/faults.ts'
-import type { Struck } from '../../chaos/nemesis.ts'
-import type { OperatorAct } from '../../chaos/operators.ts'
-import type {
-  AuthorisationRecord,
-  ConsentRecord,
-  NotificationRecord,
-  Records,
-  RenewalRecord,
-} from '../../chaos/records.ts'
-import type { Attempt } from '../../chaos/users.ts'
-import type { Return, Tampered } from '../../chaos/way-back.ts'
+import type { Entry } from '../../simulator/src/ledger.ts'
 import { sha256Hex } from '../../src/crypto/hashing.ts'
 import { Secret } from '../../src/secret.ts'
-import type { Entry } from '../../src/simulator/ledger.ts'
+import type { Books } from './books.ts'
+import { faults } from './faults.ts'
+import { askEveryCheck } from './invariants.ts'
+import { LAST_DOUBTS, notJudged } from './invariants/asked.ts'
+import { EMPTIED } from './invariants/renewals.ts'
+import type { OperatorAct } from './operators.ts'
+import type { AuthorisationRecord, ConsentRecord, NotificationRecord, Records, RenewalRecord } from './records.ts'
+import type { Hindrance, Struck } from './struck.ts'
+import type { Attempt, Return, Tampered } from './way-back.ts'
 
 const at = (minutes: number): Date => new Date(Date.UTC(2027, 0, 1, 12) + minutes * 60_000)
 const entry = (seq: number, minutes: number, over: Omit<Entry, 'seq' | 'at'>): Entry => ({
@@ -89,7 +83,7 @@ const mail = entry(1, 2, { what: 'mail', outcome: 'ok', message_id: 'notificatio
 const exchange = entry(2, 12, { what: 'exchange', outcome: 'ok', credentials_id: 'connection', code_no: 1 })
 
 const given = entry(0, 10, { what: 'code', outcome: 'ok', credentials_id: 'connection', code_no: 1 })
-/** What the nemesis did, in minutes. */
+/** A fault as the nemesis logs it, in minutes. */
 const struck = (hinders: readonly Hindrance[], from: number, to: number, over: Partial<Struck> = {}): Struck => ({
   name: `no ${hinders.join(', ')}`,
   hinders,
@@ -99,7 +93,7 @@ const struck = (hinders: readonly Hindrance[], from: number, to: number, over: P
   problem: undefined,
   ...over,
 })
-/** One of the nemesis' own, with what it says of itself. */
+/** One of the nemesis's own faults, with the hindrances that it declares. */
 const strike = (name: string, from: number, to: number, over: Partial<Struck> = {}): Struck => {
   const fault = faults[name]
   if (fault === undefined) throw new Error(`there is no fault "${name}"`)
@@ -130,7 +124,7 @@ interface Planted {
   readonly acts?: readonly Partial<OperatorAct>[]
   readonly foreign?: readonly Tampered[]
   readonly forged?: readonly Tampered[]
-  /** As many users as this met the same fate. */
+  /** How many users had this same story. */
   readonly copies?: number
   readonly consent?: Partial<ConsentRecord>
   readonly renewal?: Partial<RenewalRecord>
@@ -218,7 +212,7 @@ const named = (planted: Planted): string[] =>
 const again = (minutes: number, over: Partial<Entry> = {}): Entry =>
   entry(3, minutes, { what: 'exchange', outcome: 'invalid_authorization_code', code_no: 1, ...over })
 
-/** Found not to be renewed at minute 20, and asked again in the same minute. */
+/** A user whose attempt was refused as not renewed at minute 20, and who was asked again in the same minute. */
 const askedAgain = {
   renewal: { status: 'open', closed_at: null },
   authorisation: { status: 'refused', error_code: 'not-renewed' },

@@ -1,7 +1,7 @@
-// When the nemesis may begin to spare a process of each role: once each end that processes can come to has happened.
+// When the nemesis may begin to spare a process of each role: once every fault that ends processes has happened.
 import { expect, test } from 'vitest'
-import { ofProcesses } from '../../chaos/faults/processes.ts'
-import { DOWNTIME, everyEndHappened } from '../../chaos/living.ts'
+import { ofProcesses } from './faults/processes.ts'
+import { DOWNTIME, everyEndHappened } from './living.ts'
 
 const all = [...Object.keys(ofProcesses), DOWNTIME].map((name) => ({ name, happened: 1 }))
 

@@ -1,11 +1,11 @@
-// The arithmetic of what stood in the way: spans of real time, and a clock that jumps.
+// The arithmetic of obstacles: spans of real time, and a clock that jumps.
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import type { Struck } from '../../chaos/nemesis.ts'
-import { freeParts, freeTime, maxFree, metWithin, spansOf } from '../../chaos/obstacles.ts'
-import { leadClock } from '../../chaos/shared-clock.ts'
+import { freeParts, freeTime, maxFree, metWithin, spansOf } from './obstacles.ts'
+import { leadClock } from './shared-clock.ts'
+import type { Struck } from './struck.ts'
 
 const whole = { from: 0, to: 100 }
 test('what is free is what no obstacle covers, in whatever order and however they overlap', () => {

@@ -1,8 +1,9 @@
-// The run's operators on a real database: what they stop they write down, and at the end nothing stays paused.
+// The run's operators on a real database: they record everything that they stop, and at the end no consent stays
+// paused.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { holdsOf } from '../../chaos/holds.ts'
-import { makeOperators } from '../../chaos/operators.ts'
-import { seededChance } from '../../chaos/seeded.ts'
+import { holdsOf } from './holds.ts'
+import { makeOperators } from './operators.ts'
+import { seededChance } from './seeded.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { asked } from '../verify/lives.ts'
 

@@ -1,13 +1,13 @@
-// The same seed must give the same run: population, plans and the order of faults come from here.
+// The same seed must give the same run: it decides the population, the plans and the order of faults.
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { faults } from '../../chaos/faults.ts'
-import { orderOf } from '../../chaos/nemesis.ts'
-import { readOptions, USAGE } from '../../chaos/options.ts'
-import { seededChance } from '../../chaos/seeded.ts'
-import { followClock, leadClock } from '../../chaos/shared-clock.ts'
+import { faults } from './faults.ts'
+import { orderOf } from './nemesis.ts'
+import { readOptions, USAGE } from './options.ts'
+import { seededChance } from './seeded.ts'
+import { followClock, leadClock } from './shared-clock.ts'
 
 const names = Object.keys(faults)
 
@@ -42,7 +42,7 @@ test('a clock that follows sees every jump, and an instant leads back to the rea
   const path = join(mkdtempSync(join(tmpdir(), 'chaos-clock-')), 'clock')
   const leader = leadClock(path)
   const follower = followClock(path)
-  // Between two looks at the leader, however long a busy machine takes for them.
+  // The leader's time is read before and after the follower's: a busy machine may take long for the three.
   const expectTogether = (): void => {
     const [earliest, shown, latest] = [leader.now(), follower.now(), leader.now()]
     expect(shown.toMillis()).toBeGreaterThanOrEqual(earliest.toMillis())

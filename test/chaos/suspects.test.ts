@@ -1,11 +1,11 @@
-// Secrets must be found however they are wrapped, and ids must not be taken for some; every token that a connection
-// ever had counts.
+// The search must find secrets however they are wrapped, and must not take ids for secrets; every token that a
+// connection ever had counts.
 import { randomBytes, randomUUID } from 'node:crypto'
 import { DateTime } from 'luxon'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { makeSuspects, secretWords } from '../../chaos/suspects.ts'
-import { watchTokens } from '../../chaos/tokens-seen.ts'
-import { type Simulator, startSimulator } from '../../src/simulator/start-simulator.ts'
+import { type Simulator, startSimulator } from '../../simulator/src/start-simulator.ts'
+import { makeSuspects, secretWords } from './suspects.ts'
+import { watchTokens } from './tokens-seen.ts'
 
 const secret = randomBytes(32).toString('base64url')
 const foundIn = (text: string): boolean => {

@@ -1,16 +1,16 @@
-// The run's users against a web server of this test's own: mail scanners fetch a link before its user does, and only
-// what came is counted.
+// The run's users against this test's own web server: mail scanners fetch a link before its user does, and only pages
+// that came are counted.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { DateTime } from 'luxon'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { User } from '../../chaos/population.ts'
-import { seededChance } from '../../chaos/seeded.ts'
-import { makeCrowd } from '../../chaos/users.ts'
+import { type Simulator, startSimulator } from '../../simulator/src/start-simulator.ts'
 import { smtpChannel } from '../../src/notify/smtp-channel.ts'
 import { Secret } from '../../src/secret.ts'
-import { type Simulator, startSimulator } from '../../src/simulator/start-simulator.ts'
+import type { User } from './population.ts'
+import { seededChance } from './seeded.ts'
+import { makeCrowd } from './users.ts'
 
 const user: User = {
   no: 1,
@@ -21,7 +21,7 @@ const user: User = {
   expiresAt: DateTime.utc(),
 }
 const requests: string[] = []
-/** What the first requests get: none at all, or a page that says "again in a moment". */
+/** What the first requests get: no answer at all, or a 503 page. */
 const failures = ['cut', 503]
 const server = createServer((request, reply) => {
   requests.push(request.method ?? '')

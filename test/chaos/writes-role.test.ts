@@ -1,9 +1,9 @@
-// The run's book of writes, kept of processes that have a role of their own: it takes every write of theirs, and they
+// The run's record of writes, for processes that have a role of their own: the record notes all their writes, and they
 // cannot touch it.
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { readWrites, recordWrites } from '../../chaos/writes.ts'
+import { readWrites, recordWrites } from './writes.ts'
 import { createDatabase } from '../setup/database.ts'
 import { asOwner, createAppRole } from '../setup/roles.ts'
 

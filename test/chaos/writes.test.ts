@@ -1,11 +1,11 @@
-// Who wrote what, on a real database: a write by a process whose epoch another holds must be found, the allowed ones
-// must not.
+// Which process wrote what, on a real database: the run must find a write by a process whose epoch another process
+// holds, and must accept the writes that are allowed.
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Struck } from '../../chaos/nemesis.ts'
-import { faults } from '../../chaos/faults.ts'
-import { holdingsNow, isOvertaken, judgeWrites, readTakeovers, readWrites, recordWrites } from '../../chaos/writes.ts'
 import { createDatabase } from '../setup/database.ts'
+import { faults } from './faults.ts'
+import type { Struck } from './struck.ts'
+import { holdingsNow, isOvertaken, judgeWrites, readTakeovers, readWrites, recordWrites } from './writes.ts'
 
 const ID = '00000000-0000-4000-8000-000000000001'
 let url: string
@@ -69,7 +69,7 @@ test('so is one by a job that its own process had overtaken: the claim was given
   expect(await names()).toHaveLength(2)
   await as('worker-2:10')(`UPDATE consents SET next_action_at = now() + interval '5 days', lease_until = NULL`)
   expect(await names()).toHaveLength(3)
-  // It may not have heard of its first write; then it is no other job's.
+  // A worker that has not heard of its first write writes once more: then no other job wrote.
   const now = Date.now()
   const cut: Struck = {
     name: 'cut acknowledgements of commits',
@@ -81,7 +81,7 @@ test('so is one by a job that its own process had overtaken: the claim was given
   }
   expect(await names([cut])).toHaveLength(2)
   expect(await names([{ ...cut, happened: 0 }])).toHaveLength(3)
-  // A database that is only late loses no answer.
+  // A database that is only slow loses no answer.
   const late = 'PostgreSQL late'
   expect(await names([{ ...cut, name: late, hinders: faults[late]?.hinders ?? [] }])).toHaveLength(3)
 })

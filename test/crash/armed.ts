@@ -57,7 +57,7 @@ export const coolDown = (): void => {
   for (const child of warm.splice(0)) child.kill('SIGKILL')
 }
 
-export const startArmed = (order: ChildOrder): Armed => {
+export const startArmed = (order: ChildOrder, onUnknownPlace: (place: string) => void): Armed => {
   warmUp(1)
   const child = warm.shift()
   if (child === undefined) throw new Error('no process was warmed up')
@@ -72,7 +72,8 @@ export const startArmed = (order: ChildOrder): Armed => {
     if (message.kind === 'failed') {
       ready.reject(new Error(`the armed process could not start: ${message.why}`))
       reached.reject(new Error(`the armed process could not start: ${message.why}`))
-    } else if (message.kind === 'ready') ready.resolve()
+    } else if (message.kind === 'unknown-place') onUnknownPlace(message.place)
+    else if (message.kind === 'ready') ready.resolve()
     else if (message.kind === 'waiting') waits.resolve()
     else if (message.kind === 'reached') {
       reached.resolve()

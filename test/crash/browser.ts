@@ -2,8 +2,8 @@
 // Where no answer comes in time, or none at all, the browser repeats the request, as a user reloads a page; a load
 // balancer then finds a process that is alive.
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Decision } from '../../src/simulator/bank.ts'
-import type { Simulator } from '../../src/simulator/start-simulator.ts'
+import type { Decision } from '../../simulator/src/bank.ts'
+import type { Simulator } from '../../simulator/src/start-simulator.ts'
 import { API_KEY } from '../setup/company.ts'
 
 /** How long a user looks at a blank page. */

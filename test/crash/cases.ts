@@ -1,5 +1,5 @@
 // Which situations pass each crash point, and at which visit the process is struck there.
-import type { CrashPointName } from '../../src/crash-point.ts'
+import type { PointName } from './points.ts'
 import { type Mode, modes } from './order.ts'
 import type { SituationName } from './situations.ts'
 
@@ -23,9 +23,13 @@ interface Passing {
 
 const everyMode = modes
 
-const passings: Record<CrashPointName, readonly Passing[]> = {
+const passings: Record<PointName, readonly Passing[]> = {
   'job-taken': [{ situation: 'a consent is due, the sweep is elsewhere' }],
   'claim-to-be-given-back': [
+    { situation: 'the provider fails to make a link' },
+    { situation: 'a stored code does not open' },
+  ],
+  'claim-given-back': [
     { situation: 'the provider fails to make a link' },
     { situation: 'a stored code does not open' },
   ],
@@ -64,8 +68,15 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
   'page-dispatched': [{ situation: 'a consent is due' }],
   'page-queued': [{ situation: 'a consent is due' }],
   'page-refused': [{ situation: 'the queue goes away during a sweep' }],
+  'mark-taken-back': [
+    { situation: 'the queue goes away during a sweep' },
+    { situation: 'the user comes back while the queue is away' },
+  ],
   'sweep-dispatched': [{ situation: 'a consent is due' }],
-  'schedule-registered': [{ situation: 'a consent is due' }],
+  'sweep-recorded': [{ situation: 'a consent is due' }],
+  'events-placed': [{ situation: 'a consent is due' }],
+  // The first registration is that of the start.
+  'schedule-registered': [{ situation: 'a consent is due', nth: 2 }],
   'consent-claimed': [{ situation: 'a consent is due' }],
   'before-link': [{ situation: 'a consent is due' }, { situation: 'the user comes after the link has aged' }],
   'link-answered': [
@@ -73,6 +84,8 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
     { situation: 'the provider refuses a link' },
     { situation: 'the user comes after the link has aged' },
   ],
+  'back-off-committed': [{ situation: 'the provider refuses a link' }],
+  'date-committed': [{ situation: 'nothing is due' }],
   'step-committed': [{ situation: 'a consent is due' }],
   'circuit-opened': [{ situation: 'the third rejection in a row', asksAgain: ['killed', 'hung'] }],
   'trial-taken': [
@@ -90,6 +103,9 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
     { situation: 'a consent is due', uncertain: everyMode },
     { situation: 'the mail server puts a message off', uncertain: everyMode },
   ],
+  'outcome-of-mail-committed': [{ situation: 'a consent is due' }],
+  'message-rescheduled': [{ situation: 'the mail server puts a message off' }],
+  'message-cancelled': [{ situation: 'a message has lost its address' }],
   'before-handing-out': [{ situation: 'the user comes back' }],
   'link-handed-out': [{ situation: 'the user comes back' }],
   'link-added': [{ situation: 'the user comes after the link has aged' }],
@@ -117,6 +133,8 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
     { situation: 'a code brings a new token', asksAgain: ['killed', 'thrown'] },
     { situation: 'a full authentication', asksAgain: everyMode },
   ],
+  'code-requeued': [{ situation: 'the provider asks to slow down' }],
+  'code-waits': [{ situation: 'two codes come at once' }],
   'tokens-beside': [{ situation: 'an import brings another token during an exchange' }],
   'tokens-stored': [{ situation: 'the user approves' }, { situation: 'tokens come without a name' }],
   'before-asking-again': [
@@ -125,13 +143,18 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
     { situation: 'a code is lost on its way' },
   ],
   'me-answered': [{ situation: 'the user approves' }],
+  'poll-scheduled': [{ situation: 'the provider shows the new date late' }],
   'before-settling': [{ situation: 'the answer to a code is lost' }],
   'refresh-answered': [{ situation: 'the answer to a code is lost' }],
   'refresh-kept': [{ situation: 'a refresh brings a new token' }],
+  'pending-token-kept': [{ situation: 'an import brings another token, and nothing was renewed' }],
   'settling-me-answered': [{ situation: 'the answer to a code is lost' }],
-  'change-noted': [{ situation: 'an import brings another token meanwhile' }],
-  'live-token-adopted': [{ situation: 'an import brings another token, and nothing was renewed' }],
-  'tokens-adopted': [{ situation: 'tokens come without a name' }],
+  // The first time the outcome is in doubt because no answer came.
+  'change-noted': [{ situation: 'an import brings another token meanwhile', nth: 2 }],
+  'tokens-adopted': [
+    { situation: 'tokens come without a name' },
+    { situation: 'an import brings another token, and nothing was renewed' },
+  ],
   'renewal-committed': [{ situation: 'the user approves' }, { situation: 'a full authentication' }],
   'quarantined-for-token': [{ situation: 'a stored token does not open' }],
   'quarantined-for-code': [{ situation: 'a stored code does not open' }],
@@ -139,7 +162,7 @@ const passings: Record<CrashPointName, readonly Passing[]> = {
 }
 
 export interface Case {
-  readonly point: CrashPointName
+  readonly point: PointName
   readonly situation: SituationName
   readonly nth: number
   readonly asksAgain: readonly Mode[]
@@ -150,7 +173,7 @@ export interface Case {
 /** Every crash point in every situation in which it is tried. */
 export const cases: readonly Case[] = Object.entries(passings).flatMap(([point, list]) =>
   list.map(({ situation, nth = 1, asksAgain = [], uncertain = [], mayBeUncertain = [] }) => ({
-    point: point as CrashPointName,
+    point: point as PointName,
     situation,
     nth,
     asksAgain,

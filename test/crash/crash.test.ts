@@ -4,11 +4,11 @@
 import { writeFile } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
-import { type CrashPointName, crashPoints } from '../../src/crash-point.ts'
 import { coolDown, warmUp } from './armed.ts'
 import { type Case, cases } from './cases.ts'
 import { type Mode, modes } from './order.ts'
 import { brokenPromises } from './invariants.ts'
+import { crashPoints, type PointName } from './points.ts'
 import { type Situation, situations } from './situations.ts'
 import { letFinish, openStage, type Stage } from './stage.ts'
 import { type End, renewed } from './steps.ts'
@@ -20,7 +20,8 @@ const chosenModes = modes.filter((mode) => wanted?.includes(mode) ?? true)
 const chosen = cases
   .flatMap((one) => chosenModes.map((mode) => ({ ...one, mode, name: `${one.point} · ${one.situation} · ${mode}` })))
   .filter(({ name }) => name.includes(only))
-const reached = new Set<CrashPointName>()
+const reached = new Set<PointName>()
+const unknownPlaces = new Set<string>()
 const runs: Run[] = []
 
 afterAll(async () => {
@@ -55,6 +56,7 @@ const play = async (one: Case & { mode: Mode }): Promise<Came | undefined> => {
     roles: situation.armed,
     policy: situation.policy ?? {},
     meanwhile: situation.meanwhile,
+    onUnknownPlace: (place) => unknownPlaces.add(place),
   })
   try {
     if (!situation.armed.includes('web')) await stage.startBeside(['web'])
@@ -112,6 +114,8 @@ describe('nothing is lost, nothing is done twice', () => {
 
   test('every named point was reached', () => {
     if (only !== '') return
-    expect(Object.keys(crashPoints).filter((name) => !reached.has(name as CrashPointName))).toEqual([])
+    expect(Object.keys(crashPoints).filter((name) => !reached.has(name as PointName))).toEqual([])
   })
+
+  test('no place was passed that the suite does not know', () => expect([...unknownPlaces].toSorted()).toEqual([]))
 })

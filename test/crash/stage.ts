@@ -3,12 +3,12 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { DateTime } from 'luxon'
 import { inject } from 'vitest'
-import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
+import type { Decision } from '../../simulator/src/bank.ts'
 import type { PolicyInput } from '../../src/config/define-config.ts'
-import type { CrashPointName } from '../../src/crash-point.ts'
+import type { PointName } from './points.ts'
 import type { Consent } from '../../src/domain/model.ts'
 import type { Reconsent, Role } from '../../src/main.ts'
-import type { Decision } from '../../src/simulator/bank.ts'
+import { type FaultProxy, startFaultProxy } from '../chaos/fault-proxy.ts'
 import { startCompany, until } from '../setup/company.ts'
 import { type Armed, startArmed } from './armed.ts'
 import { type Browser, makeBrowser, type Visit } from './browser.ts'
@@ -29,18 +29,19 @@ export const quickTiming: NonNullable<PolicyInput['timing']> = {
 }
 
 export interface StageOptions {
-  readonly point: CrashPointName
+  readonly point: PointName
   readonly nth: number
   readonly mode: Mode
   /** The roles of the armed process. */
   readonly roles: readonly Role[]
   readonly policy: PolicyInput
   readonly meanwhile: Meanwhile | undefined
+  readonly onUnknownPlace: (place: string) => void
 }
 
 /** What the run does while the armed process waits at its first visit to a point. */
 export interface Meanwhile {
-  readonly at: CrashPointName
+  readonly at: PointName
   readonly act: (stage: Stage) => Promise<void>
 }
 
@@ -77,7 +78,8 @@ const wayToQueue = async (): Promise<{ url: string; proxy: FaultProxy }> => {
   return { url: url.href, proxy }
 }
 
-export const openStage = async ({ point, nth, mode, roles, policy, meanwhile }: StageOptions): Promise<Stage> => {
+export const openStage = async (options: StageOptions): Promise<Stage> => {
+  const { point, nth, mode, roles, policy, meanwhile, onUnknownPlace } = options
   const company = await startCompany({ queue: 'redis', processes: [], policy: { timing: quickTiming, ...policy } })
   const { url: redisUrl, proxy } = await wayToQueue()
   const { simulator, clock, env, queuePrefix, publicUrl } = company
@@ -107,7 +109,7 @@ export const openStage = async ({ point, nth, mode, roles, policy, meanwhile }: 
     startArmed: async () => {
       const port = roles.includes('web') ? Number(env.PORT) : 0
       const offsetMs = clock.now().toMillis() - Date.now()
-      armed = startArmed({
+      const order = {
         roles,
         env: { ...env, REDIS_URL: redisUrl },
         policy: company.policy,
@@ -118,7 +120,8 @@ export const openStage = async ({ point, nth, mode, roles, policy, meanwhile }: 
         nth,
         mode,
         waitAt: meanwhile?.at,
-      })
+      }
+      armed = startArmed(order, onUnknownPlace)
       armed.reached.then(reached.resolve, reached.reject)
       const { waits, send } = armed
       void waits.then(async () => meanwhile?.act(stage)).then(() => send({ kind: 'go-on' }), reached.reject)

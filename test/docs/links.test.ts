@@ -2,7 +2,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
-const pages = globSync(['*.md', 'docs/**/*.md', 'deploy/*.md'])
+const pages = globSync(['*.md', 'docs/**/*.md', 'deploy/*.md', 'simulator/*.md'])
 
 const anchorsOf = (page: string): string[] =>
   [...readFileSync(page, 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>

@@ -61,6 +61,7 @@ export const aLink = (issued: string, over: Partial<Authorisation> = {}): Author
   tokenVersion: undefined,
   newCredentialsId: undefined,
   tokenOwner: undefined,
+  hasPendingToken: false,
   pollCount: 0,
   errorCode: undefined,
   nextActionAt: undefined,

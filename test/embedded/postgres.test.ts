@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
-import { startEmbeddedPostgres } from '../../src/embedded/postgres.ts'
+import { startEmbeddedPostgres } from '../../simulator/embedded/postgres.ts'
 
-const EMBEDDED = join(import.meta.dirname, '../../src/embedded/postgres.ts')
+const EMBEDDED = join(import.meta.dirname, '../../simulator/embedded/postgres.ts')
 const FIXTURE = join(import.meta.dirname, 'starts.fixture.ts')
 vi.setConfig({ testTimeout: 60_000 })
 let folder: string

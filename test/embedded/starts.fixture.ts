@@ -1,6 +1,6 @@
 // A process that starts an embedded PostgreSQL, reports that, and then ends in the way that its first argument names.
 // It never stops the server.
-import { startEmbeddedPostgres } from '../../src/embedded/postgres.ts'
+import { startEmbeddedPostgres } from '../../simulator/embedded/postgres.ts'
 
 const ends: Readonly<Record<string, () => void>> = {
   'waits for a signal': () => undefined,

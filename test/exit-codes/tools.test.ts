@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, test, vi } from 'vitest'
+import { type Lock, shippedPackages } from '../../scripts/image/shipped.ts'
 import type { Copy } from '../mutants/copy.ts'
 import type { Edit } from '../mutants/mutant.ts'
 import { nothingIsLeft, npmRun, plant } from './planted.ts'
@@ -30,25 +31,13 @@ test('npm run check ends with 1 when an alert has no case', async () => {
   expect(ended.code).toBe(1)
 })
 
-interface Lock {
-  readonly packages: Readonly<
-    Record<string, { readonly dev?: boolean; readonly devOptional?: boolean; readonly peer?: boolean }>
-  >
-}
-
 /** Replaces the image build's slow steps, which need a registry, by what is installed here. */
 const quickImage = (copy: Copy): void => {
   const installed = join(import.meta.dirname, '../..')
-  const { packages } = JSON.parse(copy.read('package-lock.json')) as Lock
   // A nested package is copied together with the package that contains it.
-  const shipped = Object.keys(packages).filter((path) => {
-    const { dev, devOptional, peer } = packages[path] ?? {}
-    return (
-      path.lastIndexOf('node_modules/') === 0 &&
-      !(dev ?? devOptional ?? peer ?? false) &&
-      existsSync(join(installed, path))
-    )
-  })
+  const shipped = [...shippedPackages(JSON.parse(copy.read('package-lock.json')) as Lock)].filter(
+    (path) => path.lastIndexOf('node_modules/') === 0 && existsSync(join(installed, path)),
+  )
   const from = (path: string): string => `'${join(installed, path)}'`
   copy.write(
     'copy-packages.sh',
@@ -76,7 +65,7 @@ test('npm run check:image ends with 1 when /livez is broken', async () => {
 
 test('npm run demo -- --auto ends with 1 when an end state is wrong', async () => {
   const right = `consent.status === 'active' && consent.cycle === 2`
-  const copy = plant([{ file: 'src/demo/judge.ts', find: right, replace: right.replace('2', '3') }])
+  const copy = plant([{ file: 'simulator/demo/judge.ts', find: right, replace: right.replace('2', '3') }])
   const ended = await npmRun(copy, ['demo', '--', '--auto'])
   expect(ended.output).toMatch(/11 wrong/)
   expect(ended.code).toBe(1)
@@ -85,7 +74,9 @@ test('npm run demo -- --auto ends with 1 when an end state is wrong', async () =
 
 test('npm run demo ends with 1 when a part of it does not start', async () => {
   const find = 'await importCast({ cast, simulator, opened, config, clock })'
-  const copy = plant([{ file: 'src/demo/run-demo.ts', find, replace: `await Promise.reject(new Error('planted'))` }])
+  const copy = plant([
+    { file: 'simulator/demo/run-demo.ts', find, replace: `await Promise.reject(new Error('planted'))` },
+  ])
   const ended = await npmRun(copy, ['demo'])
   expect(ended.output).toMatch(/planted/)
   expect(ended.code).toBe(1)
@@ -108,7 +99,7 @@ test('npm run bench ends with 1 when a part of it throws, with 2 for invalid opt
 })
 
 const short = ['--consents', '20', '--minutes', '1', '--calm']
-const inRun = (find: string, replace: string): Edit => ({ file: 'chaos/run.ts', find, replace })
+const inRun = (find: string, replace: string): Edit => ({ file: 'test/chaos/run.ts', find, replace })
 const startAll = '    await rig.fleet.startAll()\n'
 
 // The run has its servers but none of its Reconsent processes, which may take half a minute to start on a busy machine.

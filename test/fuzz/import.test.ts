@@ -7,7 +7,8 @@ import { makeRowCheck } from '../../src/import/check-row.ts'
 import { ImportFileError } from '../../src/import/file-error.ts'
 import { importFieldNames } from '../../src/import/fields.ts'
 import { MAX_LINE_LENGTH } from '../../src/import/lines.ts'
-import { readRows, type ImportFormat, type RawRow } from '../../src/import/read-rows.ts'
+import type { RawRow } from '../../src/import/raw-row.ts'
+import { readRows, type ImportFormat } from '../../src/import/read-rows.ts'
 import { aLine, NOW } from '../import/rows.ts'
 
 const RUNS = Number(process.env['FUZZ_FILES'] ?? 2_000)

@@ -5,6 +5,7 @@ import { CursorUnknown, TransientError } from '../../src/errors.ts'
 import { listEvents } from '../../src/store/events.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { anAskedConsent, API_KEY, aWeb, startWeb, theCallback, WITH_KEY, type Web } from './web.ts'
+import { planting } from '../setup/plant.ts'
 
 let world: World
 let web: Web
@@ -94,7 +95,7 @@ describe('POST /v1/callbacks', () => {
     expect(reply(await web.post('/v1/callbacks', json(body)))).toEqual([202, { result: 'already', ...whose(consent) }])
     const late = await anAskedConsent(world)
     const lateBody = Object.fromEntries(await theCallback(world, late.id))
-    await world.db.prisma.renewal.updateMany({
+    await planting(world.db).renewal.updateMany({
       where: { consentId: late.id },
       data: { status: 'cancelled', closedAt: new Date() },
     })

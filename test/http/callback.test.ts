@@ -9,6 +9,7 @@ import { createDatabase } from '../setup/database.ts'
 import { holdLocks } from '../setup/locks.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { anAskedConsent, aWeb, form, startWeb, theCallback, WITH_KEY, type Answer, type Web } from './web.ts'
+import { planting } from '../setup/plant.ts'
 
 let world: World
 let web: Web
@@ -90,7 +91,7 @@ describe('a code', () => {
   test('for a consent that no longer accepts codes gets the same answer', async () => {
     const consent = await anAskedConsent(world)
     const query = await theCallback(world, consent.id)
-    await world.db.prisma.renewal.updateMany({
+    await planting(world.db).renewal.updateMany({
       where: { consentId: consent.id },
       data: { status: 'cancelled', closedAt: new Date() },
     })

@@ -6,6 +6,7 @@ import { newDoneId } from '../../src/crypto/hashing.ts'
 import { recheckSeconds } from '../../src/http/done-page-state.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { anAskedConsent, startWeb, theCallback, type Web } from './web.ts'
+import { planting } from '../setup/plant.ts'
 
 let world: World
 let web: Web
@@ -33,17 +34,20 @@ const anAuthorisation = async (
   const isOpen = ['issued', 'code_received', 'exchanging', 'verifying', 'unknown'].includes(status)
   const at = world.clock.now().toJSDate()
   const came = ['code_received', 'exchanging', 'verifying', 'unknown', 'renewed', 'mismatched'].includes(status)
-  await world.db.prisma.authorisation.update({
+  await planting(world.db).authorisation.update({
     where: { id: row.id },
     data: { status, nextActionAt: isOpen ? at : null, codeReceivedAt: came ? at : null, errorCode: errorCode ?? null },
   })
   const proof = renewal === 'renewed' ? { proof: { basis: 'later-than-known' } } : {}
-  await world.db.prisma.renewal.update({
+  await planting(world.db).renewal.update({
     where: { id: row.renewalId },
     data: { status: renewal, closedAt: renewal === 'open' ? null : at, ...proof },
   })
   if (standing !== 'active')
-    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status: standing, nextActionAt: null } })
+    await planting(world.db).consent.update({
+      where: { id: consent.id },
+      data: { status: standing, nextActionAt: null },
+    })
   return { consent, path: `/done/${row.doneId}`, startPath: `/r/${await world.startToken(consent.id)}` }
 }
 

@@ -1,6 +1,6 @@
 // The rule that the router, the import and doctor share.
 import { describe, expect, test } from 'vitest'
-import { isDeadCallback, servedAddress } from '../../src/http/served-address.ts'
+import { losesCodes, servedAddress } from '../../src/http/served-address.ts'
 
 const TOKEN = 'AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCdE'
 
@@ -68,5 +68,5 @@ describe('a redirect_uri that nothing answers', () => {
     ['https://app.example.com/cb', false],
     ['https://consents.example.com.evil.example/cb', false],
     ['not an address', false],
-  ])('%s: %s', (redirectUri, dead) => expect(isDeadCallback(redirectUri, own)).toBe(dead))
+  ])('%s: %s', (redirectUri, dead) => expect(losesCodes(redirectUri, own)).toBe(dead))
 })

@@ -11,6 +11,7 @@ import { aPolicy } from '../builders.ts'
 import { ringOf } from '../crypto/keys.ts'
 import { createDatabase } from '../setup/database.ts'
 import { aLine, ndjson, NOW } from './rows.ts'
+import { planting } from '../setup/plant.ts'
 
 let opened: ReturnType<typeof openStore>
 beforeAll(async () => {
@@ -62,7 +63,7 @@ test('good rows are stored whatever the others are; each bad row is reported wit
 test('a row that the store refuses is reported with its line, and does not stop its batch', async () => {
   const closed = aLine()
   await importing().run(ndjson([closed]))
-  await opened.db.prisma.consent.update({
+  await planting(opened.db).consent.update({
     where: { credentialsId: String(closed['credentials_id']) },
     data: { status: 'revoked', nextActionAt: null },
   })

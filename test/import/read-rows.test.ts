@@ -2,7 +2,8 @@ import { Readable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { ImportFileError } from '../../src/import/file-error.ts'
 import { MAX_LINE_LENGTH } from '../../src/import/lines.ts'
-import { formatByName, readRows, type ImportFormat, type RawRow } from '../../src/import/read-rows.ts'
+import type { RawRow } from '../../src/import/raw-row.ts'
+import { formatByName, readRows, type ImportFormat } from '../../src/import/read-rows.ts'
 
 const read = async (text: string | Buffer, format?: ImportFormat, chunk = 7): Promise<RawRow[]> => {
   const bytes = Buffer.from(text)

@@ -4,7 +4,7 @@ import { mkdtemp, chmod } from 'node:fs/promises'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { startEmbeddedPostgres } from '../../src/embedded/postgres.ts'
+import { startEmbeddedPostgres } from '../../simulator/embedded/postgres.ts'
 import { parsePostgresAddress } from '../../src/postgres/address.ts'
 import { environmentFor, runHere } from '../commands/reconsent.ts'
 

@@ -30,7 +30,7 @@ class Died extends Error {}
 const mortal = (world: World, random: Random): World['store'] => {
   const reads = new Set([
     'getView',
-    'getAuthorisation',
+    'getAttempt',
     'getNotification',
     'readAccessToken',
     'readRefreshToken',

@@ -197,11 +197,12 @@ test('only one of many workers makes a minute’s trial call', async () => {
 
 test('with an open circuit an answer names the next trial; a full authentication link needs no call', async () => {
   const { store, clock, provider } = world
+  const now = clock.now()
   await store.countFailure({
     code: 'link-rejected',
     connection: 'a',
-    now: clock.now(),
-    since: clock.now(),
+    now,
+    since: now,
     threshold: 1,
     trialEvery: Duration.fromObject({ minutes: 1 }),
   })

@@ -23,6 +23,7 @@ import {
   seen,
   withCode,
 } from './rig.ts'
+import { planting } from '../setup/plant.ts'
 
 let world: World
 beforeAll(async () => {
@@ -298,7 +299,7 @@ describe('a code for an attempt that had ended', () => {
     const callback = world.toCallback(
       await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }),
     )
-    await world.db.prisma.authorisation.updateMany({
+    await planting(world.db).authorisation.updateMany({
       where: { consentId: consent.id },
       data: { status, nextActionAt: null },
     })
@@ -323,7 +324,7 @@ describe('a code for a consent that had ended', () => {
     const callback = world.toCallback(
       await world.simulator.play({ link: await world.leave(consent.id), as: 'approve' }),
     )
-    await world.db.prisma.consent.update({
+    await planting(world.db).consent.update({
       where: { id: consent.id },
       data: { status, nextActionAt: over.next ?? null, epoch: { increment: 1 } },
     })
@@ -363,7 +364,7 @@ describe('a code for a consent that had ended', () => {
 
   test('lapsed, then imported with a later date: the old cycle accepts no code, the new keeps its count', async () => {
     const { consent, callback } = await leftBefore('active', { next: world.clock.now().toJSDate() })
-    await world.db.prisma.renewal.updateMany({
+    await planting(world.db).renewal.updateMany({
       where: { consentId: consent.id },
       data: { status: 'lapsed', closedAt: world.clock.now().toJSDate() },
     })
@@ -386,7 +387,7 @@ describe('a code for a consent that had ended', () => {
 
   test('opted out between the code and its exchange: the code stays unsent', async () => {
     const { consent, codeId } = await withCode(world)
-    await world.db.prisma.consent.update({
+    await planting(world.db).consent.update({
       where: { id: consent.id },
       data: { status: 'opted_out', nextActionAt: null },
     })
@@ -398,7 +399,7 @@ describe('a code for a consent that had ended', () => {
   test('opted out during the exchange: the consent is not reopened, and the provider is not polled', async () => {
     const { consent, codeId } = await withCode(world)
     const optsOut = async (...args: Parameters<World['provider']['exchangeCode']>) => {
-      await world.db.prisma.consent.update({
+      await planting(world.db).consent.update({
         where: { id: consent.id },
         data: { status: 'opted_out', nextActionAt: null },
       })

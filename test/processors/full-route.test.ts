@@ -18,6 +18,7 @@ import {
   rungsSent,
   sleepingAfter,
 } from './rig.ts'
+import { planting } from '../setup/plant.ts'
 
 let world: World
 beforeAll(async () => {
@@ -103,7 +104,7 @@ describe('approved', () => {
   test('for the same connection, which only /me names, and after an hour: its new token is adopted', async () => {
     const consent = await asked()
     const codeId = await codeOf(world, consent.id)
-    await world.db.prisma.authorisation.update({
+    await planting(world.db).authorisation.update({
       where: { id: codeId },
       data: {
         status: 'unknown',
@@ -148,7 +149,10 @@ describe('approved', () => {
     await advance(world)(codeId, aRun())
     const { newCredentialsId } = await authorisation(world, codeId)
     const imported = await importRow(consent, newCredentialsId ?? '')
-    await world.db.prisma.consent.update({ where: { id: imported }, data: { status: 'opted_out', nextActionAt: null } })
+    await planting(world.db).consent.update({
+      where: { id: imported },
+      data: { status: 'opted_out', nextActionAt: null },
+    })
     world.clock.advance({ seconds: 11 })
     await bringUpToDate(world, consent.id)
     expect(await world.consentOf(imported)).toMatchObject({

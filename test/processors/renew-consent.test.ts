@@ -1,11 +1,11 @@
 // The reauth job when something goes wrong: links refused, the provider unavailable or its circuit open, encrypted
 // columns unreadable, crashes between the steps.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { TransientError } from '../../src/errors.ts'
+import type { FaultOrder } from '../../simulator/src/faults.ts'
 import { ruleFor } from '../../src/domain/rules.ts'
+import { TransientError } from '../../src/errors.ts'
 import { prepareAuthorisation } from '../../src/processors/prepare-authorisation.ts'
 import { Secret } from '../../src/secret.ts'
-import type { FaultOrder } from '../../src/simulator/faults.ts'
 import { aPolicy } from '../builders.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import {

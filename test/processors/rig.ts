@@ -1,21 +1,20 @@
 // What the tests of the processors share: running the jobs of one consent only, so that the clock may move without
 // making others due; replacing single parts; ending leases at once.
 import { DateTime, Duration } from 'luxon'
-import { makeLog } from '../../src/log.ts'
+import type { FaultOrder } from '../../simulator/src/faults.ts'
+import type { What } from '../../simulator/src/ledger.ts'
 import type { Consent } from '../../src/domain/model.ts'
+import { makeLog } from '../../src/log.ts'
 import { composeMessage } from '../../src/notify/compose.ts'
 import { makeRenderMessage } from '../../src/notify/render.ts'
 import { loadTemplates } from '../../src/notify/templates.ts'
-import { advanceAuthorisation } from '../../src/processors/advance-authorisation.ts'
-import type { ExchangeDeps } from '../../src/processors/exchange-context.ts'
-import type { Outcome } from '../../src/processors/outcome.ts'
+import { advanceAttempt, type AdvanceAttemptDeps } from '../../src/processors/advance-attempt.ts'
 import { circuitBreaker } from '../../src/processors/circuit-breaker.ts'
+import type { Outcome } from '../../src/processors/outcome.ts'
 import { renewConsent, type RenewConsentDeps } from '../../src/processors/renew-consent.ts'
 import { sendNotification, type SendNotificationDeps } from '../../src/processors/send-notification.ts'
 import { truelayerProvider } from '../../src/provider/truelayer/client.ts'
 import { Secret } from '../../src/secret.ts'
-import type { FaultOrder } from '../../src/simulator/faults.ts'
-import type { What } from '../../src/simulator/ledger.ts'
 import type { RecordKind } from '../../src/store/port.ts'
 import { aRun, type World } from '../setup/world.ts'
 
@@ -92,15 +91,14 @@ export const codeOf = async (
   return answer.authorisationId
 }
 
-export const advance = (world: World, over: Partial<ExchangeDeps> = {}) =>
-  advanceAuthorisation({
+export const advance = (world: World, over: Partial<AdvanceAttemptDeps> = {}) =>
+  advanceAttempt({
     store: world.store,
     provider: world.provider,
     enqueue: async () => undefined,
     clock: world.clock,
     policy: world.policy,
     lease: LEASE,
-    log: silent,
     ...over,
   })
 

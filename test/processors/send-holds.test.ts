@@ -2,6 +2,7 @@
 // newer messages.
 import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { StaleClaim } from '../../src/errors.ts'
 import { meteredLog } from '../../src/meter.ts'
 import { smtpChannel } from '../../src/notify/smtp-channel.ts'
 import { Secret } from '../../src/secret.ts'
@@ -20,6 +21,7 @@ import {
   silent,
   withStore,
 } from './rig.ts'
+import { planting } from '../setup/plant.ts'
 
 /** A Monday, ten in the morning in London. */
 const MONDAY = DateTime.fromISO('2026-11-23T10:00:00Z', { zone: 'utc' })
@@ -173,7 +175,8 @@ describe('the cap and messages that were certainly not delivered', () => {
     await world.store.beginSending(claim, now, 5)
     expect(await usedIn('10:00')).toBe(2)
     const late = { ...claim, epoch: claim.epoch - 1 }
-    expect([await world.store.reschedule(late, now, { now, tried: true }), await usedIn('10:00')]).toEqual([false, 2])
+    await expect(world.store.reschedule(late, now, { now, tried: true })).rejects.toThrow(StaleClaim)
+    expect(await usedIn('10:00')).toBe(2)
     for (let time = 0; time < 2; time += 1) await world.store.reschedule(claim, now, { now, tried: true })
     expect(await usedIn('10:00')).toBe(1)
   })
@@ -269,7 +272,7 @@ describe('no longer wanted', () => {
   }
   test.each(Object.entries(stops))('%s meanwhile: cancelled, also when an operator retries it', async (status) => {
     const { consent, id } = await queued()
-    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status, nextActionAt: null } })
+    await planting(world.db).consent.update({ where: { id: consent.id }, data: { status, nextActionAt: null } })
     expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({
       kind: 'skipped',
       reason: expect.stringContaining(status),

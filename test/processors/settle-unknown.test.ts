@@ -1,10 +1,11 @@
 // An exchange in doubt: it is settled by one refresh and `/me`, never by sending the code again.
 import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { FaultOrder } from '../../simulator/src/faults.ts'
 import type { Consent } from '../../src/domain/model.ts'
-import type { FaultOrder } from '../../src/simulator/faults.ts'
 import { imports } from '../../src/store/import.ts'
 import { aRow } from '../import/rows.ts'
+import { planting } from '../setup/plant.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import {
   advance,
@@ -318,7 +319,7 @@ describe('no outcome counts any more: closed without a call', () => {
 
   test.each(['revoked', 'opted_out', 'superseded'] as const)('the consent is %s', async (status) => {
     const { consent, codeId } = await doubtful()
-    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status, nextActionAt: null } })
+    await planting(world.db).consent.update({ where: { id: consent.id }, data: { status, nextActionAt: null } })
     expect(await advance(world)(codeId, aRun())).toMatchObject({ kind: 'done', what: expect.stringContaining(status) })
     await isClosedUnasked(consent, codeId, 1)
     expect(await world.consentOf(consent.id)).toMatchObject({ status, nextActionAt: undefined })
@@ -328,7 +329,7 @@ describe('no outcome counts any more: closed without a call', () => {
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     const exchangeCode: World['provider']['exchangeCode'] = async (...args) => {
-      await world.db.prisma.consent.update({
+      await planting(world.db).consent.update({
         where: { id: consent.id },
         data: { status: 'opted_out', nextActionAt: null },
       })

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Duration } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
+import { StaleClaim } from '../../src/errors.ts'
 import { makeEnqueue } from '../../src/processors/enqueue.ts'
 import { recordFailure } from '../../src/processors/record-failure.ts'
 import { type SweepDeps, sweep, sweepUrgent } from '../../src/processors/sweep.ts'
@@ -24,6 +25,7 @@ import {
   withCode,
   withStore,
 } from './rig.ts'
+import { planting } from '../setup/plant.ts'
 
 let world: World
 beforeAll(async () => {
@@ -153,7 +155,7 @@ describe('a sweep', () => {
   test('the short timer leaves consents to the cron pattern, and takes codes and messages', async () => {
     const { consent, codeId } = await withCode(world)
     await addRows(2)
-    await world.db.prisma.notification.updateMany({
+    await planting(world.db).notification.updateMany({
       where: { consentId: consent.id },
       data: { status: 'pending', nextActionAt: world.clock.now().toJSDate() },
     })
@@ -213,16 +215,10 @@ describe('two schedulers or workers at once', () => {
     if (first?.kind !== 'claimed' || later.kind !== 'claimed') throw new Error('not claimed')
     expect(later.claim.epoch).toBe(first.claim.epoch + 1)
     expect(await world.store.release(first.claim)).toBe(false)
-    expect(await world.store.scheduleConsent(first.claim, world.clock.now(), 'stale')).toBe(false)
-    expect(await world.store.closeByRule(first.claim, 'lapsed', world.clock.now(), 'stale')).toBe(false)
-    expect(
-      await world.store.backOff(first.claim, {
-        now: world.clock.now(),
-        until: world.clock.now(),
-        code: 'internal',
-        counts: true,
-      }),
-    ).toBe(false)
+    await expect(world.store.scheduleConsent(first.claim, world.clock.now(), 'stale')).rejects.toThrow(StaleClaim)
+    await expect(world.store.closeByRule(first.claim, 'lapsed', world.clock.now(), 'stale')).rejects.toThrow(StaleClaim)
+    const failure = { now: world.clock.now(), until: world.clock.now(), code: 'internal', counts: true } as const
+    await expect(world.store.backOff(first.claim, failure)).rejects.toThrow(StaleClaim)
     expect(await world.store.release(later.claim)).toBe(true)
   })
 
@@ -230,7 +226,7 @@ describe('two schedulers or workers at once', () => {
     await addRows(2)
     const [one, other] = await world.db.prisma.consent.findMany({ where: { status: 'active' } })
     await world.store.claim('consent', one?.id ?? '', LEASE)
-    await world.db.prisma.consent.update({
+    await planting(world.db).consent.update({
       where: { id: other?.id ?? '' },
       data: { status: 'paused', nextActionAt: null },
     })
@@ -364,7 +360,7 @@ describe('the queue has given up a job', () => {
       world.clock.now().toMillis() / 1000
     await failed(id, 'notify')
     expect(await secondsUntil()).toBeCloseTo(10, 1)
-    await world.db.prisma.notification.update({ where: { id }, data: { status: 'pending' } })
+    await planting(world.db).notification.update({ where: { id }, data: { status: 'pending' } })
     await failed(id, 'notify')
     expect(await secondsUntil()).toBeCloseTo(900, 1)
   })
@@ -373,7 +369,7 @@ describe('the queue has given up a job', () => {
     const { codeId } = await withCode(world)
     const messages = await world.db.prisma.notification.findMany({ where: { status: 'sent' }, take: 1 })
     const id = messages[0]?.id ?? ''
-    await world.db.prisma.notification.update({
+    await planting(world.db).notification.update({
       where: { id },
       data: { status: 'pending', nextActionAt: world.clock.now().toJSDate() },
     })
@@ -391,7 +387,7 @@ describe('the queue has given up a job', () => {
 
   test('a closed record stays closed; an unknown id or queue does no harm', async () => {
     const { codeId } = await withCode(world)
-    await world.db.prisma.authorisation.update({
+    await planting(world.db).authorisation.update({
       where: { id: codeId },
       data: { status: 'refused', nextActionAt: null },
     })

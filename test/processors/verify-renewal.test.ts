@@ -260,11 +260,26 @@ describe('whose tokens they are', () => {
   test('the database is unavailable when the tokens come: tried until they are stored', async () => {
     const { consent, codeId } = await withCode(world)
     let failures = 2
+    let isAway = false
+    const lost = async (): Promise<never> => Promise.reject(new Error('connection lost'))
+    const provider: World['provider'] = {
+      ...world.provider,
+      exchangeCode: async (...args) => {
+        isAway = true
+        return world.provider.exchangeCode(...args)
+      },
+    }
     const store = withStore(world, {
-      storeTokenResponse: async (id, response) =>
-        failures-- > 0 ? Promise.reject(new Error('connection lost')) : world.store.storeTokenResponse(id, response),
+      storeTokenResponse: async (id, response) => {
+        if (failures-- > 0) return lost()
+        isAway = false
+        return world.store.storeTokenResponse(id, response)
+      },
+      // Nothing else is asked of it before: the tokens would be lost with the job.
+      getAttempt: async (id) => (isAway ? lost() : world.store.getAttempt(id)),
+      readRefreshToken: async (id) => (isAway ? lost() : world.store.readRefreshToken(id)),
     })
-    await advance(world, { store })(codeId, aRun())
+    await advance(world, { store, provider })(codeId, aRun())
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 })

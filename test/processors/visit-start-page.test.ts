@@ -18,6 +18,7 @@ import {
   silent,
   withCode,
 } from './rig.ts'
+import { planting } from '../setup/plant.ts'
 
 let world: World
 beforeAll(async () => {
@@ -192,13 +193,16 @@ describe('what it shows', () => {
     ['closed', 'opted_out'],
   ])('%s while it is %s, and leads no user to the bank', async (shown, status) => {
     const consent = await askedConsent(world)
-    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status, nextActionAt: null } })
+    await planting(world.db).consent.update({ where: { id: consent.id }, data: { status, nextActionAt: null } })
     expect([await pageOf(consent.id), (await world.leaveForBank(consent.id)).kind]).toEqual([shown, 'not-now'])
   })
 
   test('being checked while a code of a paused consent is exchanged: the pause does not stop it', async () => {
     const { consent } = await withCode(world)
-    await world.db.prisma.consent.update({ where: { id: consent.id }, data: { status: 'paused', nextActionAt: null } })
+    await planting(world.db).consent.update({
+      where: { id: consent.id },
+      data: { status: 'paused', nextActionAt: null },
+    })
     expect(await pageOf(consent.id)).toBe('being-checked')
   })
 
@@ -206,11 +210,11 @@ describe('what it shows', () => {
     const consent = await askedConsent(world, { inDays: -89 })
     const { id } = consent
     await codeOf(world, id)
-    await world.db.prisma.renewal.updateMany({
+    await planting(world.db).renewal.updateMany({
       where: { consentId: id },
       data: { status: 'lapsed', closedAt: world.clock.now().toJSDate() },
     })
-    await world.db.prisma.consent.update({ where: { id }, data: { status: 'lapsed', nextActionAt: null } })
+    await planting(world.db).consent.update({ where: { id }, data: { status: 'lapsed', nextActionAt: null } })
     expect(await pageOf(id)).toBe('being-checked')
   })
 

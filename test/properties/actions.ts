@@ -1,10 +1,10 @@
 // What can happen to a consent, as data that fast-check draws and shrinks, and what each action does on the stage.
 import fc from 'fast-check'
 import { type DateTime, Duration, type DurationLikeObject } from 'luxon'
-import type { Callback } from '../../src/processors/receive-callback.ts'
+import type { FaultOrder } from '../../simulator/src/faults.ts'
 import { challengeOf, newState, newVerifier } from '../../src/crypto/hashing.ts'
+import type { Callback } from '../../src/processors/receive-callback.ts'
 import { Secret } from '../../src/secret.ts'
-import type { FaultOrder } from '../../src/simulator/faults.ts'
 import type { AdministrationAnswer } from '../../src/store/administration-port.ts'
 import type { RecordKind } from '../../src/store/port.ts'
 import { becomes, type Model } from './model.ts'

@@ -1,12 +1,12 @@
 // The TrueLayer provider against the simulator, whose ledger tells what was really processed.
 import { createHash, randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { FaultOrder } from '../../simulator/src/faults.ts'
+import { startSimulator } from '../../simulator/src/start-simulator.ts'
+import type { Simulator } from '../../simulator/src/start-simulator.ts'
 import type { Provider } from '../../src/provider/port.ts'
 import { truelayerProvider } from '../../src/provider/truelayer/client.ts'
 import { Secret } from '../../src/secret.ts'
-import type { FaultOrder } from '../../src/simulator/faults.ts'
-import { startSimulator } from '../../src/simulator/start-simulator.ts'
-import type { Simulator } from '../../src/simulator/start-simulator.ts'
 
 const clientId = 'sandbox-reconsent'
 const clientSecret = 'the-client-secret'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { attemptOf } from '../../src/queue/attempt.ts'
+import { jobRunOf } from '../../src/queue/attempt.ts'
 
 const job = (attemptsMade: number, failedReason?: string, attempts?: number) => ({
   attemptsMade,
@@ -16,5 +16,5 @@ test.for([
   ["a person's retry of a job that completed at once", job(1, undefined, 3), { manual: true, last: true }],
   ['a job beyond its attempts, whatever its reason says', job(4, 'why', 3), { manual: true, last: true }],
 ] as const)('%s', ([, given, expected]) => {
-  expect(attemptOf(given)).toEqual(expected)
+  expect(jobRunOf(given)).toEqual(expected)
 })

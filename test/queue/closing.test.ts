@@ -2,7 +2,7 @@
 // neither reach the process's output nor end the process.
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test, vi } from 'vitest'
-import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
+import { type FaultProxy, startFaultProxy } from '../chaos/fault-proxy.ts'
 import { type Backend, openBackend } from '../../src/queue/backend.ts'
 import { startWorkers } from '../../src/queue/runner.ts'
 import { Secret } from '../../src/secret.ts'

@@ -72,7 +72,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
       expect(sent).toMatchObject({ name: 'send-notification', data: { notificationId: notification } })
       expect(sent.returnvalue).toEqual({ result: 'skipped', reason: 'already sent' })
       const settled = await jobIn(backend, 'exchange', `${authorisation}-7`, 'completed')
-      expect(settled).toMatchObject({ name: 'advance-authorisation', data: { authorisationId: authorisation } })
+      expect(settled).toMatchObject({ name: 'advance-attempt', data: { authorisationId: authorisation } })
       expect(settled.returnvalue).toEqual({
         result: 'snoozed',
         until: '2031-05-01T10:00:00.000Z',

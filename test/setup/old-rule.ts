@@ -1,10 +1,9 @@
 // What imports did before the field `supersedes` existed: the older of two consents of one user at one bank was closed,
 // written as that release wrote it.
 import type { DateTime } from 'luxon'
-import { checkConsentTransition } from '../../src/domain/lifecycle.ts'
-import type { ConsentStatus } from '../../src/domain/model.ts'
 import type { Database } from '../../src/store/database.ts'
 import { chainEvent } from '../../src/store/events.ts'
+import { moveRow } from '../../src/store/moves.ts'
 import { closeCycles, writeConsents, writeEvents } from '../../src/store/import-writes.ts'
 
 export const closeByOldRule = async (
@@ -19,7 +18,7 @@ export const closeByOldRule = async (
     const events = pairs.map(([olderId, newerId]) => {
       const [older, newer] = [rows.get(olderId), rows.get(newerId)]
       if (older === undefined || newer === undefined) throw new Error('no such consent')
-      checkConsentTransition(older.status as ConsentStatus, 'superseded')
+      moveRow('consent', older, 'superseded')
       const event = chainEvent(older, {
         type: 'consent.superseded',
         at: now,
@@ -28,7 +27,6 @@ export const closeByOldRule = async (
         data: { by: newer.credentialsId },
       })
       Object.assign(older, {
-        status: 'superseded',
         epoch: older.epoch + 1,
         leaseUntil: null,
         queuedUntil: null,

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import type { RedisOptions } from 'ioredis'
-import { keepFolder } from '../../src/embedded/keep.ts'
+import { keepFolder } from '../../simulator/embedded/keep.ts'
 import { freePort } from './free-port.ts'
 import { findProgram } from './program.ts'
 

@@ -1,7 +1,7 @@
 // Starts the real services that the tests need, once per run: PostgreSQL (embedded, or TEST_DATABASE_URL) and Redis.
 import type { TestProject } from 'vitest/node'
 import pg from 'pg'
-import { startEmbeddedPostgres } from '../../src/embedded/postgres.ts'
+import { startEmbeddedPostgres } from '../../simulator/embedded/postgres.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { startRedis } from './redis.ts'
 

@@ -3,6 +3,9 @@
 // clock.
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
+import { movableClock } from '../../simulator/src/clock.ts'
+import type { Played } from '../../simulator/src/play.ts'
+import { startSimulator, type SimulatorOptions } from '../../simulator/src/start-simulator.ts'
 import { makeVault } from '../../src/crypto/vault.ts'
 import type { Consent } from '../../src/domain/model.ts'
 import type { Policy } from '../../src/domain/policy.ts'
@@ -11,19 +14,16 @@ import { composeMessage } from '../../src/notify/compose.ts'
 import { makeRenderMessage } from '../../src/notify/render.ts'
 import { smtpChannel } from '../../src/notify/smtp-channel.ts'
 import { loadTemplates } from '../../src/notify/templates.ts'
-import { advanceAuthorisation } from '../../src/processors/advance-authorisation.ts'
+import { advanceAttempt } from '../../src/processors/advance-attempt.ts'
+import { circuitBreaker } from '../../src/processors/circuit-breaker.ts'
 import type { Outcome, JobContext } from '../../src/processors/outcome.ts'
 import { prepareAuthorisation } from '../../src/processors/prepare-authorisation.ts'
-import { circuitBreaker } from '../../src/processors/circuit-breaker.ts'
 import { receiveCallback } from '../../src/processors/receive-callback.ts'
 import { renewConsent } from '../../src/processors/renew-consent.ts'
 import { sendNotification } from '../../src/processors/send-notification.ts'
 import { leaveForBank, visitStartPage } from '../../src/processors/visit-start-page.ts'
 import { truelayerProvider } from '../../src/provider/truelayer/client.ts'
 import { Secret } from '../../src/secret.ts'
-import { movableClock } from '../../src/simulator/clock.ts'
-import type { Played } from '../../src/simulator/play.ts'
-import { startSimulator, type SimulatorOptions } from '../../src/simulator/start-simulator.ts'
 import { listEvents } from '../../src/store/events.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import type { CallbackAnswer, RecordKind } from '../../src/store/port.ts'
@@ -90,7 +90,7 @@ export const startWorld = async (options: WorldOptions = {}) => {
   const enqueue = async (): Promise<void> => undefined
   const renew = renewConsent({ store, prepare, enqueue, clock, policy, lease })
   const send = sendNotification({ store, channel, compose, clock, policy, lease, log })
-  const advance = advanceAuthorisation({ store, provider, enqueue, clock, policy, lease, log })
+  const advance = advanceAttempt({ store, provider, enqueue, clock, policy, lease })
   const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log }
   const receive = receiveCallback({ store, enqueue, clock })
   const jobs: Record<RecordKind, (id: string, run: JobContext) => Promise<Outcome>> = {

@@ -1,11 +1,11 @@
 // Builders for the simulator's own tests: a running simulator, and the calls a client makes.
 import { DateTime } from 'luxon'
 import { onTestFinished } from 'vitest'
-import type { Connection, Seed } from '../../src/simulator/connections.ts'
-import { movableClock } from '../../src/simulator/clock.ts'
-import { startSimulator } from '../../src/simulator/start-simulator.ts'
-import type { Simulator, SimulatorOptions } from '../../src/simulator/start-simulator.ts'
-import { challengeOf } from '../../src/simulator/tokens.ts'
+import { movableClock } from '../../simulator/src/clock.ts'
+import type { Connection, Seed } from '../../simulator/src/connections.ts'
+import { startSimulator } from '../../simulator/src/start-simulator.ts'
+import type { Simulator, SimulatorOptions } from '../../simulator/src/start-simulator.ts'
+import { challengeOf } from '../../simulator/src/tokens.ts'
 
 export const START = DateTime.fromISO('2026-03-02T10:00:00Z', { zone: 'utc' })
 export const REDIRECT = 'https://company.example/callback'

@@ -1,5 +1,6 @@
 // The bank's page and the full authentication link, as a browser sees them.
 import { expect, test } from 'vitest'
+import { challengeOf } from '../../simulator/src/tokens.ts'
 import {
   REDIRECT,
   VERIFIER,
@@ -12,7 +13,6 @@ import {
   get,
   me,
 } from './a-simulator.ts'
-import { challengeOf } from '../../src/simulator/tokens.ts'
 
 const decide = (link: string, decision: string) =>
   fetch(link, { method: 'POST', body: new URLSearchParams({ decision }), redirect: 'manual' })

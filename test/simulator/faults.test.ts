@@ -1,8 +1,8 @@
 // Every HTTP fault, over real sockets: what the client sees, and what was processed according to the ledger.
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
-import { makeFaults } from '../../src/simulator/faults.ts'
-import type { FaultOrder } from '../../src/simulator/faults.ts'
+import { makeFaults } from '../../simulator/src/faults.ts'
+import type { FaultOrder } from '../../simulator/src/faults.ts'
 import { aCode, aConnection, aLink, aSimulator, exchange, get, me, reauth, refresh } from './a-simulator.ts'
 
 const processedBy = async (order: Omit<FaultOrder, 'endpoint'> & Record<string, unknown>) => {

@@ -1,7 +1,7 @@
 // The inbox: real SMTP through nodemailer, its faults, its pages.
 import { createTransport } from 'nodemailer'
 import { expect, onTestFinished, test } from 'vitest'
-import type { Simulator } from '../../src/simulator/start-simulator.ts'
+import type { Simulator } from '../../simulator/src/start-simulator.ts'
 import { aSimulator, get } from './a-simulator.ts'
 
 const aMail = {

@@ -1,8 +1,8 @@
 // Every switch changes what its name says. The list at the end fails when a new switch has no test.
 import { expect, test } from 'vitest'
-import { makeSwitches, switchNames } from '../../src/simulator/switches.ts'
-import type { SwitchName, SwitchValues } from '../../src/simulator/switches.ts'
-import type { Simulator } from '../../src/simulator/start-simulator.ts'
+import type { Simulator } from '../../simulator/src/start-simulator.ts'
+import { makeSwitches, switchNames } from '../../simulator/src/switches.ts'
+import type { SwitchName, SwitchValues } from '../../simulator/src/switches.ts'
 import {
   OTHER_REDIRECT,
   START,

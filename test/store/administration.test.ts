@@ -1,5 +1,6 @@
 import { Duration } from 'luxon'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { StaleClaim } from '../../src/errors.ts'
 import { makeVault } from '../../src/crypto/vault.ts'
 import type { ConsentStatus } from '../../src/domain/model.ts'
 import { nextAction } from '../../src/domain/next-action.ts'
@@ -15,6 +16,7 @@ import { aPolicy } from '../builders.ts'
 import { ringOf } from '../crypto/keys.ts'
 import { aRow, NOW } from '../import/rows.ts'
 import { createDatabase } from '../setup/database.ts'
+import { planting } from '../setup/plant.ts'
 
 const vault = makeVault({ keys: ringOf('k1') })
 const policy = aPolicy()
@@ -38,7 +40,7 @@ const read = async (id: string) => {
   return history
 }
 const setStatus = async (id: string, status: ConsentStatus): Promise<void> =>
-  void (await opened.db.prisma.consent.update({
+  void (await planting(opened.db).consent.update({
     where: { id },
     data: { status, nextActionAt: status === 'active' ? NOW.toJSDate() : null, mismatches: 3 },
   }))
@@ -108,7 +110,7 @@ describe('pausing', () => {
       data: { by: 'tester' },
     })
     if (answer.kind !== 'claimed') throw new Error('not claimed')
-    expect(await opened.store.scheduleConsent(answer.claim, NOW, 'late')).toBe(false)
+    await expect(opened.store.scheduleConsent(answer.claim, NOW, 'late')).rejects.toThrow(StaleClaim)
   })
 
   test('twice changes nothing the second time', async () => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { StaleClaim } from '../../src/errors.ts'
 import { makeVault } from '../../src/crypto/vault.ts'
 import { administration } from '../../src/store/administration.ts'
 import { imports } from '../../src/store/import.ts'
@@ -12,6 +13,7 @@ import { ringOf } from '../crypto/keys.ts'
 import { aRow, NOW } from '../import/rows.ts'
 import { createDatabase } from '../setup/database.ts'
 import { holdLocks } from '../setup/locks.ts'
+import { planting } from '../setup/plant.ts'
 
 const vault = makeVault({ keys: ringOf('k1') })
 const policy = aPolicy()
@@ -159,7 +161,7 @@ describe('a later date', () => {
     expect(await tokenOf(row)).toBe('new')
     // A job that held a claim on the consent can write nothing more.
     if (before.kind !== 'claimed') throw new Error('not claimed')
-    expect(await opened.store.scheduleConsent(before.claim, NOW, 'late')).toBe(false)
+    await expect(opened.store.scheduleConsent(before.claim, NOW, 'late')).rejects.toThrow(StaleClaim)
   })
 
   test('with the same token keeps its version', async () => {
@@ -178,7 +180,7 @@ describe('a later date', () => {
     ] as const) {
       const row = aRow({ expiresAt: NOW.minus({ days: 100 }) })
       await put(row)
-      await opened.db.prisma.consent.update({
+      await planting(opened.db).consent.update({
         where: { credentialsId: row.credentialsId },
         data: { status, nextActionAt: null },
       })
@@ -469,7 +471,7 @@ describe('two consents of one user at one bank', () => {
     for (const status of ['paused', 'quarantined', 'lapsed', 'unsupported']) {
       const [older, newer] = replacing()
       await put(older)
-      await opened.db.prisma.consent.update({
+      await planting(opened.db).consent.update({
         where: { credentialsId: older.credentialsId },
         data: { status, nextActionAt: null },
       })

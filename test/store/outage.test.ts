@@ -2,7 +2,7 @@
 import { DateTime, Duration } from 'luxon'
 import pg from 'pg'
 import { afterEach, expect, inject, test } from 'vitest'
-import { startFaultProxy } from '../../chaos/fault-proxy.ts'
+import { startFaultProxy } from '../chaos/fault-proxy.ts'
 import { makeVault } from '../../src/crypto/vault.ts'
 import { TransientError } from '../../src/errors.ts'
 import { Secret } from '../../src/secret.ts'

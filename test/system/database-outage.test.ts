@@ -2,7 +2,7 @@
 // is served again once the database is back.
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
+import { type FaultProxy, startFaultProxy } from '../chaos/fault-proxy.ts'
 import { API_KEY, startCompany } from '../setup/company.ts'
 import { createDatabase } from '../setup/database.ts'
 

@@ -5,12 +5,12 @@ import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { startSimulator, type Simulator } from '../../simulator/src/start-simulator.ts'
 import type { PolicyInput } from '../../src/config/define-config.ts'
-import { startSimulator, type Simulator } from '../../src/simulator/start-simulator.ts'
 import { keyText } from '../crypto/keys.ts'
 import { startCompany, until } from '../setup/company.ts'
-import { freePort } from '../setup/free-port.ts'
 import { createDatabase } from '../setup/database.ts'
+import { freePort } from '../setup/free-port.ts'
 
 const CLI = join(import.meta.dirname, '../../src/cli.ts')
 let simulator: Simulator

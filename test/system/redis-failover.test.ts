@@ -2,7 +2,7 @@
 // renewals go on without a restart, and each process reports what it can do.
 import { PassThrough } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type FaultProxy, startFaultProxy } from '../../chaos/fault-proxy.ts'
+import { type FaultProxy, startFaultProxy } from '../chaos/fault-proxy.ts'
 import type { Consent } from '../../src/domain/model.ts'
 import { startCompany, until } from '../setup/company.ts'
 import { type Pair, startCluster, startPair, startSentinels } from '../setup/redis-topologies.ts'

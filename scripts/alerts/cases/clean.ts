@@ -1,8 +1,8 @@
-// Companies without trouble, in which no alert fires: busy, idle, deployed anew, restarted, seen in part.
+// Companies without trouble, in which no alert fires: busy, idle, newly deployed, restarted, or only partly visible.
 import { at, company, everyMinute, type RuleCase } from '../rule-case.ts'
 import { DAY, message, job, call, renewed } from '../series.ts'
 
-/** As on any day. */
+/** A worker on an ordinary day. */
 const busy = {
   [job('reauth', 'done')]: everyMinute(1),
   [job('notify', 'done')]: everyMinute(1),

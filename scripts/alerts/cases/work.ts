@@ -1,4 +1,4 @@
-// Alerts on work that waits, fails, or needs a person.
+// Alerts on work that waits, fails, or needs an operator.
 import { at, company, everybody, type RuleCase, since } from '../rule-case.ts'
 import { DAY, job, overdue, attention, callbacksFailed } from '../series.ts'
 

@@ -1,4 +1,4 @@
-// Markup that cannot be injected into: `html` escapes every value that is not itself made by `html`. Knows no pages.
+// HTML that is safe from injection: `html` escapes every value that `html` itself did not make. Contains no page.
 
 const markup = Symbol('markup')
 
@@ -35,8 +35,8 @@ export const html = (parts: TemplateStringsArray, ...values: HtmlValue[]): Html 
 export const htmlText = (piece: Html): string => piece[markup]
 
 /**
- * A path on our own origin, for `href` and `action`. Throws on what a browser would read as another address (`//x`,
- * `/\x`, `x:`).
+ * A path on our own origin, for `href` and `action`. Throws on a path that a browser would read as another address
+ * (`//x`, `/\x`, `x:`).
  */
 export const ownPath = (path: string): string => {
   if (!/^\/(?![/\\])[^\s\p{Cc}]*$/u.test(path)) throw new Error('a page may only link to a path of its own')

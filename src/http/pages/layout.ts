@@ -1,4 +1,5 @@
-// The frame every page has: language, title, stylesheet, landmarks. No script, no inline style, nothing from elsewhere.
+// The frame of every page: language, title, stylesheet, landmarks. No script, no inline style, nothing from other
+// hosts.
 import { usableLocale } from '../../domain/locale.ts'
 import { html, htmlText, type Html, type HtmlValue } from './html.ts'
 import { stylesheetHref } from './stylesheet.ts'
@@ -6,7 +7,7 @@ import { stylesheetHref } from './stylesheet.ts'
 export interface Frame {
   /** A language tag, as `chooseLocale` gives it. */
   readonly locale: string
-  /** Shown above the heading and in the title, where the page may know it. */
+  /** Shown above the heading and in the title; left out where the page must not name the company. */
   readonly company?: string | undefined
   readonly title: string
   /** Extra elements of `<head>`. */
@@ -14,7 +15,7 @@ export interface Frame {
   readonly content: HtmlValue
 }
 
-/** A whole document. The title is also the heading: the first thing a screen reader says is what the page is about. */
+/** A whole document. The title is also the heading, so a screen reader says first what the page is about. */
 export const page = ({ locale, company, title, head, content }: Frame): string =>
   htmlText(html`<!doctype html>
 <html lang="${usableLocale(locale)}">

@@ -1,7 +1,7 @@
-// Which language a page is shown in: the one the consent was imported with, else the browser's, else English.
+// Chooses the language of a page: the one that was imported with the consent, else the browser's, else English.
 import { knownLocale } from '../../domain/locale.ts'
 
-/** Language tags of an Accept-Language header (RFC 9110 12.5.4), most wanted first; those with q=0 are unwanted. */
+/** The language tags of an Accept-Language header (RFC 9110 12.5.4), most wanted first, without those with q=0. */
 const wanted = (header: string): string[] =>
   header
     .slice(0, 1_000)
@@ -15,7 +15,7 @@ const wanted = (header: string): string[] =>
     .sort((a, b) => b.quality - a.quality)
     .map(({ tag }) => tag)
 
-/** A tag with a language that we have (`fr-CA`, its region kept for dates), or `en`. */
+/** A tag whose language we have (in `fr-CA` the region is kept, for dates), or `en`. */
 export const chooseLocale = (from: {
   consent?: string | null | undefined
   acceptLanguage?: string | undefined

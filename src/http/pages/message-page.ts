@@ -1,5 +1,5 @@
-// The pages that tell a user how things stand: renewed, being checked, refused, and everything that can go wrong on the
-// way.
+// The pages that tell a user the state of the renewal: renewed, being checked, refused, and everything that can go
+// wrong on the way.
 import type { DateTime } from 'luxon'
 import { formatDate, usableLocale } from '../../domain/locale.ts'
 import { html, ownPath, type Html } from './html.ts'
@@ -18,7 +18,7 @@ interface OfConsent extends Plain {
 }
 
 interface WithTryAgain {
-  /** Where "try again" leads: the start link's own path, `/r/<token>`. Left out, there is no such button. */
+  /** The start link's own path, `/r/<token>`, for the button "try again". Without the path there is no such button. */
   readonly tryAgainPath?: string | undefined
 }
 
@@ -28,23 +28,24 @@ interface Renewed extends OfConsent {
 }
 
 /**
- * The request whose commit failed, to be sent again as it was. It holds the code: the page must be sent as `no-store`.
+ * The request whose commit failed, to be sent again unchanged. It holds the code: the page must be sent with
+ * `no-store`.
  */
 export type RepeatableRequest =
   | { readonly method: 'GET'; readonly path: string }
   | { readonly method: 'POST'; readonly path: string; readonly fields: Readonly<Record<string, string>> }
 
-/** What each page must be told. */
+/** The values that each page needs. */
 export interface MessageViews {
   'unknown-link': Plain
   'already-renewed': Renewed
   closed: OfConsent
   'on-hold': OfConsent
-  /** Names neither company nor bank unless told: duplicates and unknown states get the same page. */
+  /** Names company and bank only if they are given: duplicates and unknown states get the same page. */
   'being-checked': Plain & {
-    /** This page's own path: adds a "check again" button. */
+    /** The path of this page itself: adds a "check again" button. */
     readonly recheckPath?: string | undefined
-    /** Reloads by itself after so many seconds, `recheckPath` given. */
+    /** If `recheckPath` is given, the page reloads itself after this many seconds. */
     readonly recheckSeconds?: number | undefined
   }
   'refused-at-bank': OfConsent & WithTryAgain
@@ -53,7 +54,7 @@ export interface MessageViews {
   renewed: Renewed
   busy: Plain & WithTryAgain
   'link-refused': OfConsent
-  /** Whoever comes back without code, error and state is nobody we know. */
+  /** For a browser that comes back without code, error and state: we do not know its user. */
   'no-answer': Plain & { readonly company: string }
   'retry-callback': Plain & { readonly request: RepeatableRequest; readonly retrySeconds?: number | undefined }
   'not-found': Plain
@@ -62,7 +63,7 @@ export interface MessageViews {
   internal: Plain
 }
 
-/** The status each page is sent with. */
+/** The HTTP status of each page. */
 export const messageStatus: Readonly<Record<MessageKind, number>> = {
   'unknown-link': 404,
   'already-renewed': 200,
@@ -75,7 +76,7 @@ export const messageStatus: Readonly<Record<MessageKind, number>> = {
   renewed: 200,
   busy: 503,
   'link-refused': 409,
-  // Not a 4xx: some proxies put a page of their own in the place of those, without the way back.
+  // Not a 4xx: some proxies replace a 4xx with a page of their own, which does not tell the user the way back.
   'no-answer': 200,
   'retry-callback': 503,
   'not-found': 404,
@@ -104,7 +105,8 @@ ${Object.entries(request.fields).map(([name, value]) => html`<input type="hidden
 </form>`
 
 /**
- * What a kind has beside its words. A form cannot send itself without a script, so only a repeated GET goes by itself.
+ * What a page has besides its text. A form cannot submit itself without a script, so only a GET is repeated
+ * automatically.
  */
 const partsOf = <K extends MessageKind>(kind: K, view: MessageViews[K]): Parts => {
   const { messages } = pageTexts[usableLocale(view.locale)]
@@ -135,7 +137,7 @@ const partsOf = <K extends MessageKind>(kind: K, view: MessageViews[K]): Parts =
   return {}
 }
 
-/** One of the message pages. Throws only when a path it should link to is not a path of our own. */
+/** One of the message pages. Throws only when it is given a path that is not on our own origin. */
 export const messagePage = <K extends MessageKind>(kind: K, view: MessageViews[K]): string => {
   const words = pageTexts[usableLocale(view.locale)].messages[kind]
   const { bank, expiresAt, timeZone } = view as Partial<Renewed>

@@ -1,5 +1,5 @@
-// The page behind the link in a message: who, which bank, what is shared, until when, and one button. Opening it
-// changes nothing.
+// The page behind the link in a message: which company, which bank, what is shared, until when, and one button. Opening
+// the page changes nothing.
 import type { DateTime } from 'luxon'
 import { formatDate, usableLocale } from '../../domain/locale.ts'
 import { html } from './html.ts'
@@ -12,16 +12,16 @@ export interface StartView {
   readonly timeZone: string | null | undefined
   readonly company: string
   readonly bank: string
-  /** The provider's names: `accounts`, `offline_access`. May be empty: then the page says "what you agreed to". */
+  /** The provider's names of the scopes: `accounts`, `offline_access`. If empty, the page says "what you agreed to". */
   readonly scopes: readonly string[]
   readonly expiresAt: DateTime
   readonly graceEndsAt: DateTime
   readonly now: DateTime
-  /** How long a renewal lasts from the approval; left out where it is not known. */
+  /** How many days a renewal lasts from the approval; left out where this is not known. */
   readonly validityDays?: number | undefined
 }
 
-// The provider has about ten; a page must stay light whatever was imported.
+// The provider has about ten scopes; the limit keeps the page small whatever was imported.
 const MAX_SCOPES = 30
 
 const scopeWords = (scope: string, words: PageTexts['scopes']): string =>
@@ -29,7 +29,7 @@ const scopeWords = (scope: string, words: PageTexts['scopes']): string =>
     ? words[scope as keyof PageTexts['scopes']]
     : fill(words.other, { scope: scope.slice(0, 60) })
 
-/** The form posts to the address it came from, so the page does not repeat the link. */
+/** The form posts to the page's own address, so the page does not repeat the start link. */
 export const startPage = (view: StartView): string => {
   const { start, scopes } = pageTexts[usableLocale(view.locale)]
   const values = {
@@ -39,14 +39,14 @@ export const startPage = (view: StartView): string => {
     graceEndsOn: formatDate(view.graceEndsAt, view),
     days: view.validityDays === undefined ? undefined : String(view.validityDays),
   }
-  const standing = view.now < view.expiresAt ? start.valid : view.now < view.graceEndsAt ? start.expired : start.ended
+  const validity = view.now < view.expiresAt ? start.valid : view.now < view.graceEndsAt ? start.expired : start.ended
   const named = [...new Set(view.scopes)].slice(0, MAX_SCOPES).map((scope) => scopeWords(scope, scopes))
   const shared = named.length === 0 ? [scopes.unspecified] : named
   return page({
     locale: view.locale,
     company: view.company,
     title: fill(start.title, values),
-    content: html`<p>${fill(standing, values)}</p>
+    content: html`<p>${fill(validity, values)}</p>
 <h2>${fill(start.sharedHeading, values)}</h2>
 <ul>
 ${shared.map((words) => html`<li>${words}</li>\n`)}</ul>

@@ -1,4 +1,4 @@
-// The stylesheet as the server sends it, and the address pages ask for it under.
+// The stylesheet as the server sends it, and the address from which pages load it.
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 
@@ -8,5 +8,7 @@ export const stylesheet = readFileSync(new URL('./style.css', import.meta.url), 
 
 const mark = createHash('sha256').update(stylesheet).digest('hex').slice(0, 12)
 
-/** With a mark of its content, so that it may be cached for ever and still changes with a release. */
+/**
+ * The address holds a hash of the content, so that browsers may cache the file for ever and still load a new release's.
+ */
 export const stylesheetHref = `${stylesheetPath}?v=${mark}`

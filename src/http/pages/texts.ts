@@ -1,4 +1,4 @@
-// The words of the pages, by language, and what makes a file of them wrong. Puts nothing into markup.
+// The words of the pages, by language, and the check of each language's file. Makes no HTML.
 import type { Locale } from '../../domain/locale.ts'
 import de from './texts/de.json' with { type: 'json' }
 import en from './texts/en.json' with { type: 'json' }
@@ -36,15 +36,15 @@ export type MessageKind = (typeof messageKinds)[number]
 
 const placeholderPattern = /\{\{\s*([^{}]*?)\s*\}\}/g
 
-/** Puts values in for placeholders, in one pass: what a value says is never read as a placeholder. */
+/** Replaces placeholders by their values in one pass: a value is never read as a placeholder. */
 export const fill = (text: string, values: Readonly<Record<string, string | undefined>>): string =>
   text.replace(placeholderPattern, (_, name: string) => values[name] ?? '')
 
 type Tree = string | readonly string[] | { readonly [key: string]: Tree }
 
 /**
- * Every text in a file, by its path: `messages.busy.title`. Paragraphs count as one text: a language may part them its
- * own way.
+ * Every text in a file, by its path: `messages.busy.title`. A page's paragraphs count as one text, because each
+ * language may divide them differently.
  */
 const flatten = (tree: Tree, path = ''): [string, string][] => {
   if (typeof tree === 'string') return [[path, tree]]
@@ -56,8 +56,8 @@ const placeholdersIn = (text: string): Set<string> =>
   new Set([...text.matchAll(placeholderPattern)].map((match) => match[1] ?? ''))
 
 /**
- * What is wrong with one language's texts, measured against English: keys, empty texts, placeholders. Empty when
- * nothing is.
+ * What is wrong with one language's texts, compared with English: keys, empty texts, placeholders. Empty when nothing
+ * is wrong.
  */
 export const problemsOfTexts = (locale: string, texts: Tree, pattern: Tree = en): string[] => {
   const found = new Map(flatten(texts))

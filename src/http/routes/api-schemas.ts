@@ -1,7 +1,7 @@
-// What the API takes and answers, as JSON Schema: checks requests and becomes the OpenAPI document.
+// What the API accepts and returns, as JSON Schema. The schemas check requests and become the OpenAPI document.
 import { MAX_CODE_LENGTH, MAX_STATE_LENGTH } from '../callback-parameters.ts'
 
-/** Printable ASCII, as RFC 6749 (appendix A) has it: no NUL, which the database would refuse. */
+/** Printable ASCII, as in RFC 6749 (appendix A): no NUL, which the database would refuse. */
 const visible = '^[\\x20-\\x7e]+$'
 
 const text = (description: string) => ({ type: 'string', description })

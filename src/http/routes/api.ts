@@ -1,8 +1,7 @@
 // `/v1`, for the company's own systems: callbacks of its own redirect_uri, consents, events. JSON in, JSON out, bearer
-// keys. Keys are known by their SHA-256 alone.
+// keys. The program knows only the SHA-256 of each key.
 import swagger from '@fastify/swagger'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { crashPoint } from '../../crash-point.ts'
 import { sameBytes, sha256 } from '../../crypto/hashing.ts'
 import { CursorUnknown, TransientError } from '../../errors.ts'
 import { Secret } from '../../secret.ts'
@@ -12,26 +11,26 @@ import { commitCallback } from './callback.ts'
 import type { CallbackDeps } from './callback.ts'
 import { callbackSchema, consentSchema, eventsSchema, openapi } from './api-schemas.ts'
 
-/** Ready to be sent: snake_case, without secrets. */
+/** JSON that is ready to be sent: snake_case, without secrets. */
 export type Json = Readonly<Record<string, unknown>>
 
-/** `cursor`: where this event stands in the feed. */
+/** `cursor`: the event's place in the feed. */
 export type EventJson = Json & { readonly cursor: string }
 
 export interface ApiDeps extends CallbackDeps {
   /** SHA-256 of the keys, lower-case hex. */
   readonly apiKeyHashes: readonly string[]
-  /** By our id or the `credentials_id`. */
+  /** Finds a consent by our id or by the `credentials_id`. */
   readonly getConsentJson: (id: string) => Promise<Json | undefined>
   /**
-   * The events after that cursor, in the order of the feed. Rejects with a RangeError for what is no cursor,
-   * CursorUnknown for one of another history.
+   * The events after that cursor, in the order of the feed. Rejects with a RangeError for an invalid cursor, and with
+   * CursorUnknown for a cursor from another history of the database.
    */
   readonly listEvents: (after: string | undefined, limit: number) => Promise<readonly EventJson[]>
 }
 
 const BODY_LIMIT = 16 * 1024
-/** A code lives for minutes: its callback is repeated soon. */
+/** A code is valid for minutes: its callback should be repeated soon. */
 const RETRY_SECONDS = 5
 const OUTAGE_SECONDS = 10
 
@@ -44,7 +43,7 @@ const CURSOR_UNKNOWN =
 const fail = (reply: FastifyReply, status: number, error: string, description: string): FastifyReply =>
   reply.code(status).send({ error, error_description: description })
 
-/** Looks at every key, whichever fits: the time tells nothing. */
+/** Compares the key with every known key, whichever matches, so that the time taken reveals nothing. */
 const keyCheck = (hashes: readonly string[]) => {
   const known = hashes.map((hash) => Buffer.from(hash, 'hex'))
   return (authorization: string | undefined): boolean => {
@@ -54,7 +53,7 @@ const keyCheck = (hashes: readonly string[]) => {
   }
 }
 
-/** Names the field and the rule it breaks; Ajv's messages hold no value. */
+/** Names the field and the rule that it breaks; Ajv's messages hold no value. */
 const sayWrong = (error: FastifyError): string => {
   const [first] = error.validation ?? []
   if (first === undefined) return 'the body is not valid JSON'
@@ -90,19 +89,20 @@ export const registerApi = (app: FastifyInstance, deps: Deps): void => {
 
   const api = async (scope: FastifyInstance): Promise<void> => {
     scope.removeContentTypeParser('text/plain')
-    // The schemas describe answers; they do not reshape them.
+    // The schemas describe answers; they do not change them.
     scope.setSerializerCompiler(() => (data) => JSON.stringify(data))
     scope.setErrorHandler<FastifyError>(async (error, request, reply) => answerFailure(deps, error, request, reply))
     scope.setNotFoundHandler(async (_request, reply) => fail(reply, 404, 'not_found', 'there is no such route'))
     await scope.register(swagger, { openapi: structuredClone(openapi) as never })
 
-    // Open, so that tools can read it: it describes what is public anyway.
+    // Needs no API key, so that tools can read it: the document describes only what is public anyway.
     scope.get('/openapi.json', { schema: { hide: true } }, async () => scope.swagger())
     await scope.register(async (locked) => {
       locked.addHook('onRequest', async (request, reply) => {
         const { authorization } = request.headers
-        // A right key is never kept waiting: behind a proxy that we are not told of, anybody could stop the company's
-        // callbacks by wrong ones. A key has 256 random bits; what is limited is the noise (decision 0029).
+        // A valid key is never delayed: behind a proxy missing from TRUSTED_PROXIES, anybody could block the company's
+        // callbacks with wrong keys. A key has 256 random bits, so the limit only has to reduce the noise (decision
+        // 0029).
         if (isKey(authorization)) return
         const wait = authorization === undefined ? undefined : await deps.limits.wrongKeys(request)
         if (wait !== undefined) {
@@ -142,7 +142,6 @@ const registerCallbacks = (scope: FastifyInstance, deps: Deps): void => {
       const what = code === undefined ? { bankError: error ?? '' } : { code: new Secret(code) }
       try {
         const answer = await commitCallback(deps, { state: new Secret(state), ...what }, deps.commitWithinMs)
-        await crashPoint('before-api-answer')
         if (answer.kind === 'unknown-state')
           return await fail(reply, 404, 'unknown_state', 'this state is none of ours')
         return await reply
@@ -174,7 +173,7 @@ const registerReads = (scope: FastifyInstance, deps: ApiDeps): void => {
     return reply.send(consent)
   })
 
-  // A query has strings alone; what is not a number stays one, and the schema refuses it.
+  // A query holds only strings. A string that is not a number stays a string, and the schema refuses it.
   const preValidation = async ({ query }: FastifyRequest<{ Querystring: EventsQuery }>): Promise<void> => {
     if (typeof query.limit === 'string' && /^\d{1,9}$/.test(query.limit)) query.limit = Number(query.limit)
   }

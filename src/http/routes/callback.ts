@@ -1,8 +1,7 @@
-// `/callback`: where the bank sends the browser. Committed before it is answered; then to a page without code or state
-// in its address. Every state gets the same answer, known or not, first or repeated.
+// `/callback`: where the bank sends the browser. The callback is committed before it is answered; the answer leads to a
+// page without code or state in its address. Every state gets the same answer, known or not, first or repeated.
 import formbody from '@fastify/formbody'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { crashPoint } from '../../crash-point.ts'
 import { newDoneId } from '../../crypto/hashing.ts'
 import { TransientError } from '../../errors.ts'
 import type { Policy } from '../../domain/policy.ts'
@@ -19,19 +18,20 @@ import { formsToUs } from '../security.ts'
 import { within } from '../within.ts'
 
 export interface CallbackDeps {
-  /** Rejects when nothing could be committed: then the same request may be repeated. */
+  /** Rejects when nothing could be committed: the same request may then be repeated. */
   readonly receiveCallback: (callback: Callback) => Promise<CallbackAnswer>
   readonly metrics: Pick<Metrics, 'recordCallback'>
   readonly log: Log
   readonly policy: Pick<Policy, 'company'>
 }
 
-/** The code lives for minutes: repeats must come soon. */
+/** The code is valid for minutes: the request must be repeated soon. */
 const RETRY_SECONDS = 5
 const BODY_LIMIT = 16 * 1024
 
 /**
- * Commits within so many milliseconds, or throws. A commit that comes later is found by the repetition, as `already`.
+ * Commits the callback within `ms` milliseconds, or throws. If the commit succeeds later, the repeated request gets
+ * `already`.
  */
 export const commitCallback = async (deps: CallbackDeps, callback: Callback, ms: number): Promise<CallbackAnswer> => {
   const { receiveCallback, metrics } = deps
@@ -64,7 +64,6 @@ export const registerCallback = (app: FastifyInstance, deps: Deps): void => {
     }
     try {
       const taken = await commitCallback(deps, callback, deps.commitWithinMs)
-      await crashPoint('before-callback-answer')
       if (taken.kind !== 'unknown-state') return reply.redirect(`/done/${taken.doneId}`, 303)
     } catch (error) {
       logFailure(deps.log, request, error)
@@ -75,14 +74,14 @@ export const registerCallback = (app: FastifyInstance, deps: Deps): void => {
     return reply.redirect(`/done/${newDoneId()}`, 303)
   }
 
-  // HEAD is left out: it may change nothing, and no bank sends it.
+  // There is no HEAD route: HEAD may change nothing, and no bank sends it.
   const options = { helmet: formsToUs, bodyLimit: BODY_LIMIT, exposeHeadRoute: false }
   void app.register(async (scope) => {
-    // A form is the only body there is here: everything else is refused by its type.
+    // A form is the only body accepted here; a body of any other type is refused.
     scope.removeAllContentTypeParsers()
     await scope.register(formbody, { bodyLimit: BODY_LIMIT, parser: (text) => readParameters(text) })
     scope.get('/callback', options, async (request, reply) => answer(request, reply, readParameters(queryOf(request))))
-    // `response_mode=form_post`: what counts is in the body.
+    // `response_mode=form_post`: only the parameters in the body count.
     scope.post('/callback', options, async (request, reply) =>
       answer(request, reply, (request.body ?? {}) as Parameters),
     )
@@ -94,7 +93,7 @@ const queryOf = ({ url }: FastifyRequest): string => {
   return mark < 0 ? '' : url.slice(mark + 1)
 }
 
-/** The one page that holds a code and a state: they are the user's own, and lost otherwise. */
+/** The only page that holds a code and a state: they are the user's own, and would be lost otherwise. */
 const askToRepeat = (request: FastifyRequest, reply: FastifyReply, callback: Callback): FastifyReply => {
   const fields = fieldsOf(callback)
   const repeat =

@@ -1,4 +1,5 @@
-// `/done/<random id>`: where the user lands after the bank. Shows what came of it, and turns into "renewed" by itself.
+// `/done/<random id>`: where the user lands after the bank. Shows the outcome; reloads itself while it is being
+// checked.
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Clock } from '../../clock.ts'
 import type { Policy } from '../../domain/policy.ts'
@@ -15,7 +16,7 @@ export interface DoneDeps {
   readonly clock: Clock
 }
 
-/** As crypto makes them: anything else need not be looked up. */
+/** The form of the done ids that crypto makes: other ids need not be looked up. */
 const DONE_ID = /^[A-Za-z0-9_-]{22}$/
 
 export const registerDone = (app: FastifyInstance, deps: DoneDeps): void => {
@@ -28,8 +29,8 @@ export const registerDone = (app: FastifyInstance, deps: DoneDeps): void => {
     const view = { locale: localeFor(request, consent), company: deps.policy.company.name, bank }
     const startPath = `/r/${deps.startLinkToken(renewal.id)}`
     const now = deps.clock.now()
-    const standing = donePageState(found)
-    switch (standing) {
+    const state = donePageState(found)
+    switch (state) {
       case 'renewed': {
         const expiresAt = await runsUntil(consent, deps.findConsent, now)
         if (expiresAt === undefined) return answerPage(reply, 'closed', view)
@@ -45,12 +46,12 @@ export const registerDone = (app: FastifyInstance, deps: DoneDeps): void => {
       case 'refused-at-bank':
       case 'not-completed':
       case 'other-account':
-        return answerPage(reply, standing, { ...view, tryAgainPath: startPath })
+        return answerPage(reply, state, { ...view, tryAgainPath: startPath })
       case 'start-again':
         return reply.redirect(startPath, 303)
       case 'on-hold':
       case 'closed':
-        return answerPage(reply, standing, view)
+        return answerPage(reply, state, view)
     }
   })
 }

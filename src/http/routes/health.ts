@@ -1,5 +1,5 @@
-// For machines: does the process turn, should it get traffic, and its numbers. On the same port as everything else:
-// what faces the internet should let only the paths of users and of the API through.
+// For machines: whether the process is alive, whether it should get traffic, and its metrics. The routes use the same
+// port as all others: a proxy that faces the internet should pass on only the paths of users and of the API.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { FastifyInstance } from 'fastify'
 import type { Log } from '../../log.ts'
@@ -8,42 +8,45 @@ import { within } from '../within.ts'
 
 export interface Readiness {
   readonly ok: boolean
-  /** For operators, shown to whoever asks: no address, no secret. */
+  /** For operators, but shown to every caller: no address, no secret. */
   readonly detail: string
-  /** What does not work although the process should get traffic. */
+  /** The part that does not work although the process should get traffic. */
   readonly degraded?: 'queue' | undefined
-  /** The last try of the queue, made in the background: asking here writes nothing. */
+  /** The last check of the queue, made in the background: a request to `/readyz` writes nothing to the queue. */
   readonly queue?:
     | { readonly ok: boolean; readonly answer?: string | undefined; readonly checked_seconds_ago: number }
     | undefined
 }
 
 export interface HealthDeps {
-  /** Whether the database answers and has the schema that this release needs, and for some roles the queue. */
+  /**
+   * Whether the database answers and has the schema that this release needs and, for some roles, whether the queue
+   * works.
+   */
   readonly checkReady: () => Promise<Readiness>
   readonly metrics: Pick<Metrics, 'registry'>
   readonly log: Log
 }
 
 export interface HealthTimes {
-  /** Half of the turns of the event loop since the last look later than this: the process hangs more than it works. */
+  /** If the median delay of the event loop's turns is longer than this, the process hangs more than it works. */
   readonly maxLagMs: number
   readonly readyWithinMs: number
 }
 
-/** One answer of the database does for everybody who asks within this time. */
+/** One answer of the database serves every request within this time. */
 const READY_LASTS_MS = 1_000
 const LOOK_BACK_MS = 10_000
 const RESOLUTION_MS = 20
 
-/** The median lateness of the event loop's turns, in ms: one long pause that is over says nothing about now. */
+/** The median delay of the event loop's turns, in ms: one long pause in the past does not count as hanging now. */
 const watchLoop = (): { lagMs(): number; stop(): void } => {
   const turns = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   turns.enable()
   let since = performance.now()
   return {
     lagMs: () => {
-      // A turn that is on time counts with its resolution.
+      // A turn that is on time is recorded with the resolution as its delay.
       const lag = turns.count === 0 ? 0 : Math.max(0, turns.percentile(50) / 1e6 - RESOLUTION_MS)
       if (performance.now() - since > LOOK_BACK_MS) {
         turns.reset()
@@ -55,7 +58,7 @@ const watchLoop = (): { lagMs(): number; stop(): void } => {
   }
 }
 
-/** Answers the function after which `/readyz` says 503 for good. */
+/** Returns the function that makes `/readyz` answer 503 for good. */
 export const registerHealth = (
   app: FastifyInstance,
   deps: HealthDeps & { readonly times: HealthTimes },

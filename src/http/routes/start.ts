@@ -1,7 +1,7 @@
-// `/r/<token>`: looking changes nothing, because mail scanners look; the button sends the user to the bank.
+// `/r/<token>`: opening the page changes nothing, because mail scanners open links; the button sends the user to the
+// bank.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '../../clock.ts'
-import { crashPoint } from '../../crash-point.ts'
 import type { Policy } from '../../domain/policy.ts'
 import { graceEndOf, ruleFor } from '../../domain/rules.ts'
 import type { Departure, StartPage } from '../../processors/visit-start-page.ts'
@@ -9,7 +9,7 @@ import type { RenewalPage } from '../../store/port.ts'
 import { answerPage, answerPlainPage, HTML, localeFor } from '../answer-page.ts'
 import type { Limits } from '../limits.ts'
 import { startPage } from '../pages/start-page.ts'
-import { formsToBanks, isFromElsewhere } from '../security.ts'
+import { formsToBanks, isCrossSite } from '../security.ts'
 import { lastCodeAt, recheckSeconds, runsUntil } from '../done-page-state.ts'
 import type { FindConsent } from '../done-page-state.ts'
 
@@ -25,7 +25,7 @@ interface WithToken {
   readonly Params: { readonly token: string }
 }
 
-/** What the user may expect before the same button works again. */
+/** How long a user is asked to wait until the same button may work again. */
 const BUSY_SECONDS = 60
 
 export const registerStart = (
@@ -40,8 +40,8 @@ export const registerStart = (
     return showStart(deps, request, reply, start)
   })
 
-  // Browsers send the button's form as an empty urlencoded body, which Fastify alone refuses. There is nothing in it to
-  // read.
+  // Browsers send the button's form as an empty urlencoded body, which Fastify by itself refuses. The body holds
+  // nothing to read.
   void app.register(async (scope) => {
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, payload, done) => {
@@ -51,8 +51,8 @@ export const registerStart = (
     scope.post<WithToken>('/r/:token', options, async (request, reply) => {
       const { token } = request.params
       const own = `/r/${encodeURIComponent(token)}`
-      // Another site's form must not press the button; its user still finds it.
-      if (isFromElsewhere(request)) return reply.redirect(own, 303)
+      // Another site's form must not press the button; its user sees the page and can still press the button there.
+      if (isCrossSite(request)) return reply.redirect(own, 303)
       const start = await visitStartPage(token)
       const wait = await (start.kind === 'unknown' ? limits.unknown(request) : limits.departures(request))
       if (wait !== undefined) return answerPlainPage(request, reply.header('retry-after', wait), 'too-many')
@@ -60,7 +60,6 @@ export const registerStart = (
       const departure = await leaveForBank(token)
       switch (departure.kind) {
         case 'to-bank':
-          await crashPoint('before-departure')
           return reply.redirect(departure.link.reveal(), 303)
         case 'busy':
           return answerPage(reply.header('retry-after', BUSY_SECONDS), 'busy', {
@@ -71,7 +70,7 @@ export const registerStart = (
         case 'refused':
           return answerPage(reply, 'link-refused', viewOf(request, start.page))
         case 'not-now':
-          // To the page that says why; a reload of that page presses no button.
+          // Redirects to the page that says why: reloading that page does not press the button again.
           return reply.redirect(own, 303)
       }
     })

@@ -1,4 +1,5 @@
 // The provider port spoken to TrueLayer's Data API v1: wires the calls together, decides nothing.
+import type { Route } from '../../domain/policy.ts'
 import type { Secret } from '../../secret.ts'
 import type { Provider } from '../port.ts'
 import { checkCredentials } from './credentials.ts'
@@ -30,9 +31,12 @@ export const truelayerProvider = (options: TrueLayerOptions): Provider => {
   const apiUrl = withoutTrailingSlash(options.apiUrl)
   const client = { authUrl, clientId, clientSecret }
   const send = httpSender({ requestTimeoutMs, proxy: options.proxy, log: options.log })
+  const links: Readonly<Record<Route, Provider['makeLink']>> = {
+    reauth: async (request) => reauthLink(send, authUrl, request),
+    full: async (request) => fullLink(authUrl, clientId, request),
+  }
   return {
-    makeLink: async (request) =>
-      request.route === 'reauth' ? reauthLink(send, authUrl, request) : fullLink(authUrl, clientId, request),
+    makeLink: async (request) => links[request.route](request),
     exchangeCode: (request) => exchangeCode(send, client, request),
     refresh: (refreshToken) => refresh(send, client, refreshToken),
     readMe: (accessToken) => readMe(send, apiUrl, accessToken),

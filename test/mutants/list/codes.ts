@@ -51,13 +51,18 @@ const code: readonly Mutant[] = [
     breaks: 'rule 5, invariant 2',
     edits: [
       {
-        file: 'src/processors/advance-authorisation.ts',
+        file: 'src/domain/exchange.ts',
         find:
-          "if (!(await store.markUnknown(claim, clock.now(), 'exchange-interrupted', clock.now()))) return " +
-          'OVERTAKEN\n      return settleUnknown(deps, claim, loaded, run)',
+          '/** Whoever was sending died, hangs or failed: the code may have been used, and only asking can tell. */\n' +
+          'const interrupted = (): ExchangeStep =>\n' +
+          "  doubt('exchange-interrupted', 'the process stopped while the code was being sent')",
         replace:
-          "return (await store.requeueCode(claim, clock.now(), 'exchange-interrupted')) ? snooze(clock.now(), " +
-          "'the exchange was interrupted: it is taken up again') : OVERTAKEN",
+          'const interrupted = ({ now }: Situation): ExchangeStep => ({\n' +
+          "  do: 'requeue',\n" +
+          '  until: now,\n' +
+          "  code: 'exchange-interrupted',\n" +
+          "  reason: 'the exchange was interrupted: it is taken up again',\n" +
+          '})',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'the worker died while it was sending' }],
@@ -75,13 +80,11 @@ const callback: readonly Mutant[] = [
         file: 'src/http/routes/callback.ts',
         find:
           'const taken = await commitCallback(deps, callback, deps.commitWithinMs)\n' +
-          "      await crashPoint('before-callback-answer')\n" +
           "      if (taken.kind !== 'unknown-state') return reply.redirect(`/done/${taken.doneId}`, 303)",
         replace:
           'commitCallback(deps, callback, deps.commitWithinMs).catch((error: unknown) =>\n' +
           '        logFailure(deps.log, request, error),\n' +
           '      )\n' +
-          "      await crashPoint('before-callback-answer')\n" +
           '      return reply.redirect(`/done/${newDoneId()}`, 303)',
       },
     ],
@@ -115,14 +118,11 @@ const conclusions: readonly Mutant[] = [
     breaks: 'rule 5, invariant 3',
     edits: [
       {
-        file: 'src/processors/settle-unknown.ts',
+        file: 'src/domain/exchange.ts',
         find:
-          'const { authorisation } = loaded\n' +
-          '  return mayConcludeNotRenewed(authorisation.codeReceivedAt ?? authorisation.issuedAt, ' +
-          'undecided.requestedAt)\n' +
-          '    ? concludeNotRenewed(deps, claim, loaded, undecided.code)\n' +
-          '    : pollLater(deps, claim, loaded, undecided)',
-        replace: 'return concludeNotRenewed(deps, claim, loaded, undecided.code)',
+          'mayConcludeNotRenewed(codeCameAt(situation.attempt), at) ? notRenewed(code) : ' +
+          'pollInDoubt(situation, at, code)',
+        replace: 'notRenewed(code)',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'the provider had not processed it' }],
@@ -134,9 +134,9 @@ const conclusions: readonly Mutant[] = [
     breaks: 'rule 5, invariant 3',
     edits: [
       {
-        file: 'src/processors/settle-unknown.ts',
-        find: 'authorisation.issuedAt, undecided.requestedAt)',
-        replace: 'authorisation.issuedAt, deps.clock.now())',
+        file: 'src/domain/exchange.ts',
+        find: 'mayConcludeNotRenewed(codeCameAt(situation.attempt), at) ?',
+        replace: 'mayConcludeNotRenewed(codeCameAt(situation.attempt), situation.now) ?',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'a date that had not moved yet' }],
@@ -148,8 +148,8 @@ const conclusions: readonly Mutant[] = [
     breaks: 'invariant 5',
     edits: [
       {
-        file: 'src/processors/settle-unknown.ts',
-        find: 'if (hasLaterCodeOut(authorisation, others, deps.clock.now())) return waitForLaterCode(deps, claim)\n',
+        file: 'src/domain/exchange.ts',
+        find: '  if (hasLaterCodeOut(attempt, others, now)) return waitForLaterCode(now)\n',
         replace: '',
       },
       {
@@ -181,7 +181,7 @@ const conclusions: readonly Mutant[] = [
     breaks: 'invariant 5',
     edits: [
       {
-        file: 'src/processors/judge-me.ts',
+        file: 'src/domain/reading.ts',
         find: 'mayShowEarlierCode: hasInDoubt(others) && !isLastPoll,',
         replace: 'mayShowEarlierCode: false,',
       },
@@ -195,9 +195,11 @@ const conclusions: readonly Mutant[] = [
     breaks: 'rule 5, invariant 3',
     edits: [
       {
-        file: 'src/processors/settle-unknown.ts',
-        find: 'return mayConcludeNotRenewed(authorisation.codeReceivedAt ?? authorisation.issuedAt,',
-        replace: 'return mayConcludeNotRenewed(authorisation.issuedAt,',
+        file: 'src/domain/exchange.ts',
+        find:
+          'const codeCameAt = ({ codeReceivedAt, issuedAt }: Authorisation): DateTime => ' +
+          'codeReceivedAt ?? issuedAt',
+        replace: 'const codeCameAt = ({ issuedAt }: Authorisation): DateTime => issuedAt',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'after ten minutes at the bank' }],
@@ -209,7 +211,7 @@ const conclusions: readonly Mutant[] = [
     breaks: 'rule 6, invariant 3',
     edits: [
       {
-        file: 'src/processors/settle-unknown.ts',
+        file: 'src/domain/exchange.ts',
         find: "if (judgement.kind === 'unproven' && judgement.reason === 'date-not-moved') {",
         replace: "if (judgement.kind === 'unproven') {",
       },
@@ -223,9 +225,10 @@ const conclusions: readonly Mutant[] = [
     breaks: 'rule 6, invariant 3',
     edits: [
       {
-        file: 'src/processors/verify-renewal.ts',
-        find: 'if (at !== undefined)',
-        replace: "if (at !== undefined && code !== 'not-proven')",
+        file: 'src/domain/exchange.ts',
+        find: 'if (until !== undefined) return poll(until, code, `${code}: asked again then`)',
+        replace:
+          "if (until !== undefined && code !== 'not-proven') return poll(until, code, `${code}: asked again then`)",
       },
     ],
     caughtBy: [{ file: tests.verify, only: '/me lags behind' }],
@@ -263,15 +266,43 @@ const late: readonly Mutant[] = [
     caughtBy: [{ file: tests.codes, only: 'the cycle was closed while a code was being exchanged' }],
   },
   {
+    id: 'tokens-by-status',
+    mistake: 'throw away a late token response',
+    how: 'each step follows from the stored status, and another worker has made that `unknown` while the answer came',
+    breaks: 'rule 3 (its exception), invariant 4',
+    edits: [
+      {
+        file: 'src/domain/exchange.ts',
+        find: "if (heard?.from === 'exchange') return",
+        replace: "if (heard?.from === 'exchange' && status === 'exchanging') return",
+      },
+    ],
+    caughtBy: [{ file: tests.codes, only: 'a worker with a stale claim' }],
+  },
+  {
+    id: 'tokens-behind-a-read',
+    mistake: 'throw away a late token response',
+    how: 'the attempt is read again before each step, also between the answer to a code and its storing',
+    breaks: 'rule 3 (its exception), invariant 4',
+    edits: [
+      {
+        file: 'src/processors/advance-attempt.ts',
+        find: " || progress.heard?.from === 'exchange'",
+        replace: '',
+      },
+    ],
+    caughtBy: [{ file: tests.verify, only: 'the database is unavailable when the tokens come' }],
+  },
+  {
     id: 'tokens-tried-once',
     mistake: 'throw away a late token response',
     how: 'one try to store the answer; if the database is away, the queue tries the job again',
     breaks: 'rule 3 (its exception), invariant 4',
     edits: [
       {
-        file: 'src/processors/exchange-code.ts',
-        find: 'await persist(async () => store.storeTokenResponse(authorisation.id, response), run.signal)',
-        replace: 'await store.storeTokenResponse(authorisation.id, response)',
+        file: 'src/processors/advance-attempt.ts',
+        find: 'await persist(async () => store.storeTokenResponse(claim.id, response), run.signal)',
+        replace: 'await store.storeTokenResponse(claim.id, response)',
       },
     ],
     caughtBy: [{ file: tests.verify, only: 'the database is unavailable when the tokens come' }],
@@ -283,9 +314,9 @@ const late: readonly Mutant[] = [
     breaks: 'rule 3 (its exception), invariant 4',
     edits: [
       {
-        file: 'src/processors/settle-unknown.ts',
-        find: 'return persist(',
-        replace: 'return (async (write: () => Promise<boolean>, over: AbortSignal) => over.aborted || write())(',
+        file: 'src/processors/advance-attempt.ts',
+        find: '(await persist(async () => storeRotated(store, { ...rotated, token }), run.signal))',
+        replace: '(await storeRotated(store, { ...rotated, token }))',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'the settling refresh rotates the token' }],
@@ -313,9 +344,9 @@ const late: readonly Mutant[] = [
     breaks: 'rule 6, invariant 3',
     edits: [
       {
-        file: 'src/processors/settle-unknown.ts',
-        find: "if (loaded.authorisation.tokenOwner !== 'beside' && ",
-        replace: "if (loaded.authorisation.tokenOwner === 'beside' && ",
+        file: 'src/domain/exchange.ts',
+        find: "if (attempt.tokenOwner !== 'beside' && others",
+        replace: "if (attempt.tokenOwner === 'beside' && others",
       },
     ],
     caughtBy: [{ file: tests.codes, only: 'while another attempt’s pending token' }],

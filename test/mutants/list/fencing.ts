@@ -10,8 +10,8 @@ const epoch: readonly Mutant[] = [
     edits: [
       {
         file: 'src/store/locks.ts',
-        find: 'return consent !== undefined && consent.epoch === claim.epoch ? consent : overtaken()',
-        replace: 'return consent ?? overtaken()',
+        find: 'if (consent === undefined || consent.epoch !== claim.epoch) throw new StaleClaim()',
+        replace: 'if (consent === undefined) throw new StaleClaim()',
       },
     ],
     caughtBy: [
@@ -27,8 +27,8 @@ const epoch: readonly Mutant[] = [
     edits: [
       {
         file: 'src/store/locks.ts',
-        find: 'return locked !== undefined && locked.authorisation.epoch === claim.epoch ? locked : overtaken()',
-        replace: 'return locked ?? overtaken()',
+        find: 'if (locked === undefined || locked.authorisation.epoch !== claim.epoch) throw new StaleClaim()',
+        replace: 'if (locked === undefined) throw new StaleClaim()',
       },
     ],
     caughtBy: [{ file: tests.codes, only: 'a worker with a stale claim' }],
@@ -41,8 +41,8 @@ const epoch: readonly Mutant[] = [
     edits: [
       {
         file: 'src/store/exchanges.ts',
-        find: 'where: { id: claim.id, epoch: claim.epoch, status: { in: from } }',
-        replace: 'where: { id: claim.id, status: { in: from } }',
+        find: 'where: { id: claim.id, epoch: claim.epoch, status: { in: during } }',
+        replace: 'where: { id: claim.id, status: { in: during } }',
       },
     ],
     caughtBy: [{ file: tests.codes, only: 'that polled in vain' }],
@@ -56,9 +56,9 @@ const epoch: readonly Mutant[] = [
       {
         file: 'src/store/notifications.ts',
         find:
-          'if (row === null || consent === undefined || renewal === undefined || row.epoch !== claim.epoch) ' +
-          'return overtaken()',
-        replace: 'if (row === null || consent === undefined || renewal === undefined) return overtaken()',
+          'if (row === null || consent === undefined || renewal === undefined || row.epoch !== claim.epoch)\n' +
+          '    throw new StaleClaim()',
+        replace: 'if (row === null || consent === undefined || renewal === undefined) throw new StaleClaim()',
       },
     ],
     caughtBy: [{ file: tests.send, only: 'a sender that sleeps past its lease' }],
@@ -71,8 +71,8 @@ const epoch: readonly Mutant[] = [
     edits: [
       {
         file: 'src/store/notifications.ts',
-        find: "where: { id: claim.id, epoch: claim.epoch, status: { in: ['pending', 'sending'] } }",
-        replace: "where: { id: claim.id, status: { in: ['pending', 'sending'] } }",
+        find: 'orAlready: true,\n        where: { id: claim.id, epoch: claim.epoch },',
+        replace: 'orAlready: true,\n        where: { id: claim.id },',
       },
     ],
     caughtBy: [{ file: tests.send, only: 'a sender that falls asleep' }],

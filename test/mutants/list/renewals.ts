@@ -9,9 +9,9 @@ const connection: readonly Mutant[] = [
     breaks: 'rule 6, invariant 4',
     edits: [
       {
-        file: 'src/processors/exchange-code.ts',
-        find: 'const ours =',
-        replace: "const ours =\n    authorisation.route === 'reauth' ||",
+        file: 'src/domain/exchange.ts',
+        find: 'if (credentialsId === consent.credentialsId || (credentialsId === undefined && isStoredToken))',
+        replace: 'if (keepsConnection(attempt.route) || credentialsId === consent.credentialsId || isStoredToken)',
       },
     ],
     caughtBy: [{ file: 'test/processors/loop.test.ts', only: 'another user approved' }],
@@ -23,9 +23,9 @@ const connection: readonly Mutant[] = [
     breaks: 'rule 6, invariant 4',
     edits: [
       {
-        file: 'src/processors/judge-me.ts',
+        file: 'src/domain/reading.ts',
         find: 'const ours = owner === consent.credentialsId',
-        replace: "const ours = authorisation.route === 'reauth' || owner === consent.credentialsId",
+        replace: 'const ours = keepsConnection(attempt.route) || owner === consent.credentialsId',
       },
     ],
     caughtBy: [{ file: tests.verify, only: 'whose tokens they are' }],
@@ -37,14 +37,14 @@ const connection: readonly Mutant[] = [
     breaks: 'rule 6, invariants 4 and 5',
     edits: [
       {
-        file: 'src/processors/exchange-code.ts',
-        find: 'const ours =',
-        replace: "const ours =\n    authorisation.route === 'reauth' ||",
+        file: 'src/domain/exchange.ts',
+        find: 'if (credentialsId === consent.credentialsId || (credentialsId === undefined && isStoredToken))',
+        replace: 'if (keepsConnection(attempt.route) || credentialsId === consent.credentialsId || isStoredToken)',
       },
       {
-        file: 'src/processors/judge-me.ts',
+        file: 'src/domain/reading.ts',
         find: 'const ours = owner === consent.credentialsId',
-        replace: "const ours = authorisation.route === 'reauth' || owner === consent.credentialsId",
+        replace: 'const ours = keepsConnection(attempt.route) || owner === consent.credentialsId',
       },
     ],
     caughtBy: [{ file: 'test/processors/loop.test.ts', only: 'another user approved' }],
@@ -56,7 +56,7 @@ const connection: readonly Mutant[] = [
     breaks: 'rule 6',
     edits: [
       {
-        file: 'src/processors/judge-me.ts',
+        file: 'src/domain/reading.ts',
         find:
           '  if (me.providerId !== undefined && me.providerId !== consent.providerId) return { kind: ' +
           "'mismatched' }\n",
@@ -77,13 +77,12 @@ const proof: readonly Mutant[] = [
     breaks: 'rule 6, invariant 5',
     edits: [
       {
-        file: 'src/processors/judge-me.ts',
+        file: 'src/domain/reading.ts',
         find:
           'ownCodeSentAt:\n' +
-          "      isCleanAnswer && !(withStoredToken && authorisation.tokenOwner !== 'ours')\n" +
-          '        ? authorisation.exchangeStartedAt\n' +
-          '        : undefined,',
-        replace: 'ownCodeSentAt: isCleanAnswer ? authorisation.exchangeStartedAt : undefined,',
+          "      isCleanAnswer && !(by === 'stored' && attempt.tokenOwner !== 'ours') ? " +
+          'attempt.exchangeStartedAt : undefined,',
+        replace: 'ownCodeSentAt: isCleanAnswer ? attempt.exchangeStartedAt : undefined,',
       },
     ],
     caughtBy: [{ file: tests.codes, only: 'the owner of the pending token, no dates' }],
@@ -95,23 +94,21 @@ const proof: readonly Mutant[] = [
     breaks: 'rule 6, invariant 5',
     edits: [
       {
-        file: 'src/processors/exchange-code.ts',
-        find: "import { notifyAgain, closeMismatched } from './conclude.ts'",
-        replace: "import { notifyAgain, closeMismatched, commitProof } from './conclude.ts'",
-      },
-      {
-        file: 'src/processors/exchange-code.ts',
-        find: '? verifyRenewal(deps, claim, fresh, run)',
+        file: 'src/domain/exchange.ts',
+        find:
+          "if (heard?.from !== 'me') return { do: 'read-me', by: 'exchange', " +
+          "reason: 'a clean exchange is proven by /me' }",
         replace:
-          '? commitProof(deps, claim, fresh, {\n' +
-          '        proof: {\n' +
-          '          proven: true,\n' +
-          "          basis: 'clean-exchange-without-dates',\n" +
-          '          expiresAt: received.answeredAt.plus({ days: 90 }),\n' +
-          "          expiresSource: 'assumed',\n" +
-          '        },\n' +
-          "        owner: 'ours',\n" +
-          '      })',
+          'const expiresAt = (attempt.answeredAt ?? attempt.issuedAt).plus({ days: 90 })\n' +
+          "  if (heard?.from !== 'me')\n" +
+          '    return {\n' +
+          "      do: 'commit-renewed',\n" +
+          "      proof: { proven: true, basis: 'clean-exchange-without-dates', " +
+          "expiresAt, expiresSource: 'assumed' },\n" +
+          "      owner: 'ours',\n" +
+          '      requestedAt: situation.now,\n' +
+          "      reason: 'the provider gave tokens',\n" +
+          '    }',
       },
     ],
     caughtBy: [{ file: tests.verify, only: '/me lags behind' }],

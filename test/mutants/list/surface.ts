@@ -20,8 +20,8 @@ const ledger: readonly Mutant[] = [
       },
       {
         file: 'src/processors/send-notification.ts',
-        find: "await crashPoint('sending-committed')\n      const delivery = await channel.send(message)",
-        replace: "await crashPoint('sending-committed')",
+        find: 'return deliver(deps, claim, notification, await channel.send(message))',
+        replace: 'return deliver(deps, claim, notification, delivery)',
       },
     ],
     caughtBy: [

@@ -46,9 +46,9 @@ describe('our .dockerignore', () => {
     'node_modules/pg/index.js',
     'deploy/secrets/database_url',
     'test/builders.ts',
-    'src/simulator/bank.ts',
-    'src/demo/act.ts',
-    'src/embedded/postgres.ts',
+    'simulator/src/bank.ts',
+    'simulator/demo/act.ts',
+    'simulator/embedded/postgres.ts',
     'src/generated/prisma/client.ts',
   ])('leaves %s out', (path) => {
     expect(isIgnored(path)).toBe(true)

@@ -1,0 +1,11 @@
+// Text in columns, for people at a terminal.
+
+/** Padded to the widest cell of each; the last one is not. */
+export const columns = (rows: readonly (readonly string[])[]): string => {
+  const widths = rows.reduce<number[]>(
+    (widest, row) => row.map((cell, index) => Math.max(cell.length, widest[index] ?? 0)),
+    [],
+  )
+  const lines = rows.map((row) => row.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join('  '))
+  return lines.map((line) => line.trimEnd()).join('\n')
+}

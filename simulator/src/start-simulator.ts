@@ -1,0 +1,157 @@
+// Puts the simulator together: TrueLayer, a bank and an inbox on loopback. It shares nothing with Reconsent but the
+// clock's interface: it is the judge of what Reconsent did, and never part of production.
+import { setMaxListeners } from 'node:events'
+import { z } from 'zod'
+import { readInput } from './bad-input.ts'
+import type { Decision } from './bank.ts'
+import { makeBanks } from './banks.ts'
+import { movableClock } from './clock.ts'
+import type { MovableClock } from './clock.ts'
+import { makeConnections } from './connections.ts'
+import type { Connection, Seed } from './connections.ts'
+import { makeFaults } from './faults.ts'
+import type { Faults } from './faults.ts'
+import { makeHttp } from './http.ts'
+import { startInbox } from './inbox.ts'
+import { makeLedger } from './ledger.ts'
+import type { Ledger } from './ledger.ts'
+import { makeLinks } from './links.ts'
+import { makeMailStore } from './mail-store.ts'
+import type { Mail, MailFilter } from './mail-store.ts'
+import { playAtBank } from './play.ts'
+import type { Played } from './play.ts'
+import { makeSwitches } from './switches.ts'
+import type { SwitchValues, Switches } from './switches.ts'
+import type { World } from './world.ts'
+
+export interface SimulatorOptions {
+  /** Default 127.0.0.1. */
+  readonly host?: string | undefined
+  /** 0 or absent: a free one. */
+  readonly port?: number | undefined
+  readonly smtpPort?: number | undefined
+  readonly clientId: string
+  readonly clientSecret: string
+  /** Allow-listed for the client. */
+  readonly redirectUris: readonly string[]
+  readonly switches?: Partial<SwitchValues> | undefined
+  /** Of the random source that faults with a `rate` draw from. Default 1. */
+  readonly seed?: number | undefined
+  /** Shared with whoever else must see the same time. Default: one that starts now. */
+  readonly clock?: MovableClock | undefined
+  /** How many mails are kept. Default 5,000. */
+  readonly keepMails?: number | undefined
+}
+
+export interface Simulator {
+  /** Auth host, data host, bank, inbox (`/inbox`) and control (`/_control`), without a trailing slash. */
+  readonly url: string
+  readonly smtpUrl: string
+  readonly clock: MovableClock
+  readonly ledger: Ledger
+  readonly faults: Faults
+  readonly switches: Switches
+  /** Puts a connection in place as if its user had consented. Throws BadInput when its id or token is already there. */
+  seedConnection(seed: Seed): Connection
+  connection(credentialsId: string): Connection | undefined
+  /** Every connection there is, those that users made included. */
+  connections(): readonly Connection[]
+  /** The number that stands for a code in the ledger. */
+  codeNo(code: string): number | undefined
+  /** Ends a connection, as a user does at the bank. Undefined when there is none. */
+  revokeConnection(credentialsId: string): Connection | undefined
+  /** Acts as the user at the bank by real HTTP; answers where the browser would be sent, without going there. */
+  play(request: { link: string; as: Decision }): Promise<Played>
+  /** Newest first. */
+  mails(filter?: MailFilter): readonly Mail[]
+  close(): Promise<void>
+}
+
+const port = z.int().min(0).max(65_535).default(0)
+const optionsSchema = z.strictObject({
+  host: z.string().min(1).default('127.0.0.1'),
+  port,
+  smtpPort: port,
+  clientId: z.string().min(1),
+  clientSecret: z.string().min(1),
+  redirectUris: z.array(z.url()).min(1),
+  seed: z.int().min(0).default(1),
+  keepMails: z.int().min(1).default(5_000),
+})
+
+/** A host as it stands in a URL that this machine can open. */
+const reachable = (host: string): string => {
+  if (host === '0.0.0.0') return '127.0.0.1'
+  if (host === '::') return '[::1]'
+  return host.includes(':') ? `[${host}]` : host
+}
+
+/** Throws BadInput on wrong options; rejects with the system's error when a port is taken. */
+export const startSimulator = async ({
+  switches: initial,
+  clock = movableClock(),
+  ...rest
+}: SimulatorOptions): Promise<Simulator> => {
+  const options = readInput(optionsSchema, rest, 'option')
+  const ledger = makeLedger({ clock })
+  const switches = makeSwitches(initial)
+  const faults = makeFaults({ seed: options.seed })
+  const banks = makeBanks()
+  const mails = makeMailStore({ clock, ledger, keep: options.keepMails })
+  const connections = makeConnections({ clock, ledger, banks, switches })
+  const links = makeLinks({ clock, ledger, switches })
+  const client = { id: options.clientId, secret: options.clientSecret, redirectUris: options.redirectUris }
+  const closing = new AbortController()
+  // one listener per answer that is being held back: many at once are no leak
+  setMaxListeners(0, closing.signal)
+  const at = { url: '', smtpUrl: '' }
+  const world: World = {
+    clock,
+    ledger,
+    switches,
+    faults,
+    banks,
+    connections,
+    links,
+    mails,
+    client,
+    url: () => at.url,
+    smtpUrl: () => at.smtpUrl,
+    closing: closing.signal,
+  }
+
+  const http = await makeHttp(world)
+  const inbox = await startInbox(world, { host: options.host, port: options.smtpPort })
+  try {
+    await http.listen({ host: options.host, port: options.port })
+  } catch (error) {
+    await inbox.close()
+    throw error
+  }
+  const address = http.server.address()
+  if (address === null || typeof address === 'string') throw new Error('simulator: the HTTP listener has no port')
+  at.url = `http://${reachable(options.host)}:${address.port}`
+  at.smtpUrl = `smtp://${reachable(options.host)}:${inbox.port}`
+
+  let closed: Promise<void> | undefined
+  const close = async (): Promise<void> => {
+    closing.abort()
+    await Promise.all([http.close(), inbox.close()])
+  }
+  return {
+    url: at.url,
+    smtpUrl: at.smtpUrl,
+    clock,
+    ledger,
+    faults,
+    switches,
+    seedConnection: (seed) => connections.seed(seed),
+    connection: (credentialsId) => connections.find(credentialsId),
+    connections: () => connections.all(),
+    codeNo: (code) => links.findCode(code)?.no,
+    revokeConnection: (credentialsId) => connections.revoke(credentialsId, 'at-the-bank'),
+    play: (request) => playAtBank(at.url, request),
+    mails: (filter) => mails.list(filter),
+    close: () => (closed ??= close()),
+  }
+}

@@ -1,0 +1,102 @@
+// What a step of the reauth job leaves behind: the job asks it for the next date, and the store inserts the same
+// records.
+import type { DateTime } from 'luxon'
+import type { Authorisation, Consent, ConsentView, Notification, Renewal, Situation } from './model.ts'
+import { nextAction } from './next-action.ts'
+import type { Policy, Route } from './policy.ts'
+
+/** The cycle as it begins. */
+export const newRenewal = (consent: Consent, begins: { id: string; now: DateTime; reason: string }): Renewal => ({
+  id: begins.id,
+  consentId: consent.id,
+  cycle: consent.cycle,
+  status: 'open',
+  route: undefined,
+  openedAt: begins.now,
+  closedAt: undefined,
+  reason: begins.reason,
+  manualNo: 0,
+  againNo: 0,
+  againReason: undefined,
+})
+
+/** An attempt at the bank as it is issued. */
+export const newAttempt = (
+  of: Pick<Authorisation, 'consentId' | 'renewalId'>,
+  issued: Pick<Authorisation, 'id' | 'doneId' | 'redirectUri' | 'issuedAt' | 'expiresAt'> & { readonly route: Route },
+): Authorisation => ({
+  id: issued.id,
+  consentId: of.consentId,
+  renewalId: of.renewalId,
+  route: issued.route,
+  status: 'issued',
+  doneId: issued.doneId,
+  redirectUri: issued.redirectUri,
+  issuedAt: issued.issuedAt,
+  handedOutAt: undefined,
+  expiresAt: issued.expiresAt,
+  codeReceivedAt: undefined,
+  exchangeStartedAt: undefined,
+  answeredAt: undefined,
+  tokenVersion: undefined,
+  newCredentialsId: undefined,
+  tokenOwner: undefined,
+  hasPendingToken: false,
+  pollCount: 0,
+  errorCode: undefined,
+  nextActionAt: issued.expiresAt,
+  closedAt: undefined,
+})
+
+/** A message as it is queued. */
+export const newMessage = (
+  renewal: Pick<Renewal, 'id' | 'consentId' | 'cycle'>,
+  queued: { id: string; rung: string; situation: Situation; now: DateTime },
+): Notification => ({
+  id: queued.id,
+  consentId: renewal.consentId,
+  renewalId: renewal.id,
+  cycle: renewal.cycle,
+  rung: queued.rung,
+  channel: 'email',
+  status: 'pending',
+  situation: queued.situation,
+  attempts: 0,
+  errorCode: undefined,
+  createdAt: queued.now,
+  sentAt: undefined,
+  nextActionAt: queued.now,
+})
+
+export interface AppliedStep {
+  readonly renewal: Renewal
+  readonly attempt: Authorisation | undefined
+  readonly message: Notification | undefined
+}
+
+/** The consent after the step: its failures are over. */
+export const viewAfter = (view: ConsentView, { renewal, attempt, message }: AppliedStep): ConsentView => ({
+  consent: { ...view.consent, ...WITHOUT_FAILURE },
+  renewal,
+  authorisations: attempt === undefined ? view.authorisations : [...view.authorisations, attempt],
+  notifications: message === undefined ? view.notifications : [...view.notifications, message],
+})
+const WITHOUT_FAILURE = { retryAfter: undefined, failedAttempts: 0, outages: 0 } as const
+
+export interface NextDate {
+  readonly at: DateTime
+  readonly reason: string
+}
+
+/** When a job looks at the consent next: at its date, or now where something is due. */
+export const nextDateOf = (view: ConsentView, now: DateTime, policy: Policy): NextDate => {
+  const next = nextAction(view, now, policy)
+  return { at: next.action === 'wait' ? next.at : now, reason: next.reason }
+}
+
+/**
+ * The same for a consent whose cycle has just begun, with nothing in it yet. Where that is ahead the consent goes
+ * straight to it: a million healthy consents must not all be looked at at once.
+ */
+export const firstDateOf = (consent: Consent, now: DateTime, policy: Policy): NextDate =>
+  nextDateOf({ consent, renewal: undefined, authorisations: [], notifications: [] }, now, policy)

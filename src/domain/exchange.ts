@@ -1,0 +1,414 @@
+// The exchange of a code, decided step by step: from what is stored about an attempt, what the provider has just
+// answered, and the time, to one command with its reason. Pure: the job carries the command out and asks again, and
+// `explain` shows the same reason.
+import { type DateTime, Duration } from 'luxon'
+import { mayConcludeNotRenewed, nextSettleAt, nextVerifyAt } from './backoff.ts'
+import { IN_DOUBT_DELAY, hasLaterCodeOut } from './in-progress.ts'
+import { acceptsCode, isTerminal } from './lifecycle.ts'
+import type { Authorisation, AuthorisationStatus, Consent, Renewal } from './model.ts'
+import { nextPollAfterOutage } from './outage.ts'
+import type { Policy } from './policy.ts'
+import { EXPIRY_SETTLED, type Proof } from './proof.ts'
+import { type Asker, judgeReading, type Judgement, type MeSeen, type NewConnection } from './reading.ts'
+import { keepsConnection } from './routes.ts'
+
+/** TrueLayer's documentation: a code is valid for five minutes. Ten seconds are left for the call itself. */
+export const CODE_TTL = Duration.fromObject({ minutes: 4, seconds: 50 })
+/** How soon a code is sent again that certainly was not processed, doubled each time. */
+const REQUEUE_DELAY_SECONDS = 2
+const MAX_REQUEUE_DELAY_SECONDS = 30
+/** How soon the outcome of a later code is looked at again. */
+const LATER_CODE_DELAY = Duration.fromObject({ minutes: 1 })
+
+/** What a step writes down as its error code; each is explained in errors.ts. */
+export type ExchangeCode =
+  | ProviderCode
+  | 'code-too-old'
+  | 'grant-refused'
+  | 'code-refused'
+  | 'exchange-unknown'
+  | 'exchange-interrupted'
+  | 'token-changed'
+  | 'token-dead'
+  | 'other-connection'
+  | 'not-proven'
+  | 'not-renewed'
+  | 'fenced'
+type ProviderCode =
+  | 'provider-unreachable'
+  | 'proxy-failed'
+  | 'provider-timeout'
+  | 'provider-rate-limited'
+  | 'provider-failed'
+  | 'provider-garbled'
+  | 'provider-paused'
+  | 'link-unusable'
+  | 'client-rejected'
+  | 'database-unavailable'
+
+export interface AttemptFacts {
+  readonly attempt: Authorisation
+  readonly consent: Consent
+  readonly renewal: Renewal
+  /** The other attempts of the consent whose codes are being sent or proven, or in doubt. */
+  readonly others: readonly Authorisation[]
+}
+
+/** What the provider or the store has answered in this run of the job; it is kept nowhere else. */
+export type Heard =
+  | { readonly from: 'exchange'; readonly answer: ExchangeHeard }
+  /** Another token took the stored one's place since the exchange began: the tokens in hand are kept as pending. */
+  | { readonly from: 'storing' }
+  /** The same, found as the pending token was to take the stored one's place. */
+  | { readonly from: 'adopting' }
+  | {
+      readonly from: 'refresh'
+      readonly by: 'stored' | 'pending'
+      readonly at: DateTime
+      readonly answer: RefreshHeard
+    }
+  | {
+      readonly from: 'me'
+      readonly by: Asker
+      /** When the question left; with a refresh before it, when that left. The process may sleep before it judges. */
+      readonly at: DateTime
+      readonly answer: MeHeard
+    }
+  | { readonly from: 'commit'; readonly answer: 'later-code-out' | 'cycle-closed' }
+
+export type ExchangeHeard =
+  /** `isStoredToken`: the refresh token is the very one that is stored. It names the owner where nothing else does. */
+  | { readonly kind: 'tokens'; readonly credentialsId: string | undefined; readonly isStoredToken: boolean }
+  | { readonly kind: 'not-processed'; readonly code: ExchangeCode; readonly retryAfterMs?: number | undefined }
+  | { readonly kind: 'circuit-open'; readonly code: ExchangeCode; readonly until: DateTime }
+  | { readonly kind: 'refused'; readonly code: ExchangeCode }
+  | { readonly kind: 'unknown'; readonly code: ExchangeCode }
+
+export type RefreshHeard =
+  | { readonly kind: 'tokens' }
+  /** Another token took the stored one's place while the refresh was under way; the new one is kept as pending. */
+  | { readonly kind: 'token-changed' }
+  | { readonly kind: 'refused' }
+  /** Certainly not processed, by the provider's word or because the circuit is open. */
+  | { readonly kind: 'unavailable'; readonly code: ExchangeCode }
+  | { readonly kind: 'unknown'; readonly code: ExchangeCode }
+
+export type MeHeard =
+  | { readonly kind: 'me'; readonly me: MeSeen }
+  | { readonly kind: 'denied' }
+  | { readonly kind: 'token-rejected' }
+  | { readonly kind: 'unavailable'; readonly code: ExchangeCode }
+
+export type ExchangeStep = { readonly reason: string } & (
+  | { readonly do: 'nothing' }
+  /** Not due yet: its own date stays. */
+  | { readonly do: 'rest'; readonly until: DateTime }
+  | { readonly do: 'exchange' }
+  | { readonly do: 'store-tokens'; readonly owner: 'ours' | 'beside' }
+  /** Certainly not processed: the code is sent again. */
+  | { readonly do: 'requeue'; readonly until: DateTime; readonly code: ExchangeCode }
+  | { readonly do: 'read-me'; readonly by: Asker }
+  | { readonly do: 'refresh'; readonly by: 'stored' | 'pending' }
+  /** The pending token becomes the consent's own. */
+  | { readonly do: 'adopt' }
+  | {
+      readonly do: 'commit-renewed'
+      readonly proof: Extract<Proof, { proven: true }>
+      readonly owner: 'ours' | NewConnection
+      readonly requestedAt: DateTime
+    }
+  /** The outcome is in doubt: settled at once, or at the next look where `pause`. */
+  | { readonly do: 'doubt'; readonly code: ExchangeCode; readonly pause: boolean }
+  /** `poll`: the wait follows a question, which is counted, with what came of it. */
+  | { readonly do: 'wait'; readonly until: DateTime; readonly poll: ExchangeCode | undefined }
+  | {
+      readonly do: 'close'
+      readonly as: 'refused' | 'mismatched' | 'superseded'
+      readonly code: ExchangeCode
+      /** The user did their part and hears of it. */
+      readonly notify: boolean
+    }
+)
+
+interface Situation extends AttemptFacts {
+  readonly heard: Heard | undefined
+  readonly now: DateTime
+  readonly policy: Policy
+}
+
+/** `manual`: an operator's retry looks before the date; a code is never sent again by it. */
+export const nextExchangeStep = (
+  facts: AttemptFacts,
+  options: { heard?: Heard | undefined; now: DateTime; policy: Policy; manual: boolean },
+): ExchangeStep => {
+  const { status, nextActionAt } = facts.attempt
+  const { heard, now, policy, manual } = options
+  if (heard === undefined && !manual && nextActionAt !== undefined && nextActionAt > now)
+    return { do: 'rest', until: nextActionAt, reason: `${status}: not due yet` }
+  const situation = { ...facts, heard, now, policy }
+  // Whatever the attempt has become meanwhile: tokens in hand are stored.
+  if (heard?.from === 'exchange') return afterSending(situation, heard.answer)
+  return afterWriting(situation) ?? decisions[status](situation)
+}
+
+const closed = ({ attempt }: Situation): ExchangeStep => ({
+  do: 'nothing',
+  reason: `the authorisation is ${attempt.status}`,
+})
+
+const beforeSending = ({ attempt, consent, renewal, others, now }: Situation): ExchangeStep => {
+  if (now >= codeExpiresAt(attempt))
+    return close('refused', 'code-too-old', 'the code could not be sent while it was valid: the user is asked again')
+  if (!acceptsCode(consent, renewal)) return superseded('the cycle is closed: the code stays unsent')
+  if (others.some(({ status }) => status === 'exchanging' || status === 'verifying'))
+    return wait(now.plus({ seconds: REQUEUE_DELAY_SECONDS }), 'another code of this consent is being exchanged')
+  return { do: 'exchange', reason: 'a code came' }
+}
+
+/** Whoever was sending died, hangs or failed: the code may have been used, and only asking can tell. */
+const interrupted = (): ExchangeStep =>
+  doubt('exchange-interrupted', 'the process stopped while the code was being sent')
+
+const afterSending = ({ attempt, consent, now }: Situation, answer: ExchangeHeard): ExchangeStep => {
+  switch (answer.kind) {
+    case 'tokens': {
+      const { credentialsId, isStoredToken } = answer
+      if (credentialsId === consent.credentialsId || (credentialsId === undefined && isStoredToken))
+        return { do: 'store-tokens', owner: 'ours', reason: 'tokens of this connection came' }
+      // The user approved as somebody else: these tokens are another person's bank data, and are dropped.
+      if (credentialsId !== undefined && keepsConnection(attempt.route)) return mismatched()
+      return { do: 'store-tokens', owner: 'beside', reason: 'tokens came, and whose they are is not known yet' }
+    }
+    case 'not-processed':
+    case 'circuit-open': {
+      const reason = `${answer.code}: the code was not processed and is sent again`
+      return { do: 'requeue', until: requeueAt(now, attempt, answer), code: answer.code, reason }
+    }
+    case 'refused':
+      return close('refused', answer.code, `${answer.code}: the user is asked again`)
+    case 'unknown':
+      return doubt('exchange-unknown', 'the code was sent and no answer came')
+  }
+}
+
+/** The exchange was clean: `/me` must show the same connection, the same bank and a new expiry. */
+const proving = (situation: Situation): ExchangeStep => {
+  const { attempt, consent, heard, policy } = situation
+  if (isTerminal(consent)) return superseded(`the consent is ${consent.status}: the provider is not asked any more`)
+  if (heard?.from !== 'me') return { do: 'read-me', by: 'exchange', reason: 'a clean exchange is proven by /me' }
+  const { at, answer } = heard
+  switch (answer.kind) {
+    case 'me': {
+      const isLastPoll = nextVerifyAt(attempt.answeredAt ?? attempt.issuedAt, at) === undefined
+      const reading = { me: answer.me, by: heard.by, refreshedAt: undefined, isLastPoll }
+      const judgement = judgeReading(situation, reading, policy)
+      if (judgement.kind === 'proven') return renewed(situation, judgement, heard)
+      if (judgement.kind === 'mismatched') return mismatched()
+      // Tokens whose owner nobody names are not taken for ours: what the stored token sees decides.
+      if (judgement.kind === 'owner-unknown') return doubt('not-proven', 'nothing names the owner of these tokens')
+      return pollAfterExchange(situation, at, 'not-proven')
+    }
+    case 'token-rejected':
+      return doubt('not-proven', 'somebody refreshed since: only a refresh of ours can ask now')
+    case 'denied':
+      return pollAfterExchange(situation, at, 'not-proven')
+    case 'unavailable':
+      return pollAfterExchange(situation, at, answer.code)
+  }
+}
+
+/** At once, after 10 s, 1 min, 10 min, 1 h; then the provider's silence is a doubt, its unmoved date an answer. */
+const pollAfterExchange = ({ attempt }: Situation, at: DateTime, code: ExchangeCode): ExchangeStep => {
+  const until = nextVerifyAt(attempt.answeredAt ?? attempt.issuedAt, at)
+  if (until !== undefined) return poll(until, code, `${code}: asked again then`)
+  if (code !== 'not-proven') return doubt(code, 'the provider could not be asked for an hour')
+  return close('refused', 'not-renewed', 'an hour after the exchange nothing shows a renewal: the user is asked again')
+}
+
+/** In doubt: settled by asking, never by repeating the exchange. One refresh, then `/me`. */
+const settling = (situation: Situation): ExchangeStep => {
+  const { attempt, consent, renewal, others, heard, now } = situation
+  if (isTerminal(consent)) return superseded(`the consent is ${consent.status}: the provider is not asked any more`)
+  if (hasLaterCodeOut(attempt, others, now)) return waitForLaterCode(now)
+  if (heard?.from === 'refresh') return afterRefresh(situation, heard)
+  if (heard?.from === 'me') return afterReading(situation, heard)
+  // A token that came with this very exchange may have replaced the stored one: it is asked first, even where the cycle
+  // is over, for it may be the only one that is valid.
+  if (attempt.hasPendingToken) return refresh('pending', 'the pending token may be the only valid one')
+  if (!acceptsCode(consent, renewal)) return superseded('the cycle is over: the provider is not asked any more')
+  // A lost answer may have made a connection that nobody but the provider knows: there is nothing to ask with.
+  if (!keepsConnection(attempt.route)) return notRenewed('exchange-unknown')
+  return refresh('stored', 'a refresh and /me tell what became of the code')
+}
+
+const afterRefresh = (situation: Situation, { by, at, answer }: Extract<Heard, { from: 'refresh' }>): ExchangeStep => {
+  const { attempt, others } = situation
+  switch (answer.kind) {
+    case 'tokens':
+      return { do: 'read-me', by, reason: 'the refresh worked: /me shows the dates' }
+    case 'token-changed':
+      return tokenChanged()
+    case 'refused':
+      // The pending one is invalid: the company may have passed a later one by import, which is then the stored one.
+      if (by === 'pending' && keepsConnection(attempt.route))
+        return refresh('stored', 'the pending token is invalid: the stored one may be valid')
+      // Another attempt may hold the only valid token. An attempt with an invalid one of its own does not wait: two
+      // would wait for each other.
+      if (attempt.tokenOwner !== 'beside' && others.some(({ hasPendingToken }) => hasPendingToken))
+        return pollInDoubt(situation, at, 'token-dead')
+      return notRenewedOrWait(situation, at, 'token-dead')
+    case 'unavailable':
+      return pollAfterOutage(situation, answer.code)
+    case 'unknown':
+      return pollInDoubt(situation, at, answer.code)
+  }
+}
+
+const afterReading = (situation: Situation, heard: Extract<Heard, { from: 'me' }>): ExchangeStep => {
+  const { attempt, consent, policy } = situation
+  const { by, at, answer } = heard
+  if (answer.kind === 'unavailable') return pollAfterOutage(situation, answer.code)
+  if (answer.kind === 'token-rejected') return pollInDoubt(situation, at, 'not-proven')
+  if (answer.kind === 'denied') return notRenewedOrWait(situation, at, 'not-renewed')
+  const isLastPoll = mayConcludeNotRenewed(codeCameAt(attempt), at)
+  const judgement = judgeReading(situation, { me: answer.me, by, refreshedAt: at, isLastPoll }, policy)
+  if (judgement.kind === 'proven') return renewed(situation, judgement, heard)
+  if (judgement.kind === 'mismatched') return mismatched()
+  const keeps = keepsConnection(attempt.route)
+  // Tokens whose owner nobody names are not taken for ours: what the stored token sees decides.
+  if (judgement.kind === 'owner-unknown' && keeps)
+    return refresh('stored', 'nothing names the owner of the pending token: the stored one decides')
+  if (judgement.kind === 'unproven' && judgement.reason === 'date-not-moved') {
+    // A pending token that is valid and ours is not forgotten with its attempt.
+    return isPending(attempt, by) && keeps
+      ? { do: 'adopt', reason: 'the pending token is valid and ours' }
+      : notRenewedOrWait(situation, at, 'not-renewed')
+  }
+  if (!keeps) return pollForADay(situation, at)
+  // No dates: before the old expiry nothing can be concluded; an hour after it, a refresh that works decides.
+  const decidesAt = consent.expiresAt.plus(EXPIRY_SETTLED)
+  return pollInDoubt(situation, at, 'not-proven', decidesAt > at ? decidesAt : undefined)
+}
+
+const renewed = (
+  { attempt }: Situation,
+  { proof, owner }: Extract<Judgement, { kind: 'proven' }>,
+  { by, at }: Extract<Heard, { from: 'me' }>,
+): ExchangeStep => {
+  // `/me` was asked with the very tokens that are pending: now they are known to be ours.
+  if (owner === 'ours' && isPending(attempt, by)) return { do: 'adopt', reason: 'the pending token is ours' }
+  // A new connection without a refresh token could never be renewed, nor kept: the old one is all we have.
+  if (owner !== 'ours' && !attempt.hasPendingToken)
+    return close('refused', 'not-renewed', 'the new connection came without a refresh token: the user is asked again')
+  return { do: 'commit-renewed', proof, owner, requestedAt: at, reason: `proven: ${proof.basis}` }
+}
+
+const isPending = (attempt: Authorisation, by: Asker): boolean => attempt.tokenOwner === 'beside' && by !== 'stored'
+
+/** "Not renewed" is only said six minutes or more after the code came: until then it may just not be visible yet. */
+const notRenewedOrWait = (situation: Situation, at: DateTime, code: ExchangeCode): ExchangeStep =>
+  mayConcludeNotRenewed(codeCameAt(situation.attempt), at) ? notRenewed(code) : pollInDoubt(situation, at, code)
+
+/**
+ * The old expiry decides nothing about a new connection: what `/me` does not say of it within a day, its owner or its
+ * bank, it never will.
+ */
+const pollForADay = (situation: Situation, at: DateTime): ExchangeStep =>
+  at >= codeCameAt(situation.attempt).plus(IN_DOUBT_DELAY)
+    ? notRenewed('not-proven')
+    : pollInDoubt(situation, at, 'not-proven')
+
+const pollInDoubt = ({ attempt }: Situation, at: DateTime, code: ExchangeCode, notBefore = at): ExchangeStep => {
+  const planned = nextSettleAt({ codeReceivedAt: codeCameAt(attempt), pollCount: attempt.pollCount + 1, now: at })
+  const until = planned > notBefore ? planned : notBefore
+  return poll(until, code, `${code}: the outcome is still unknown, asked again then`)
+}
+
+/** Nothing was learnt: the question is repeated once the outage may be over, not when its turn comes again in hours. */
+const pollAfterOutage = ({ attempt, now }: Situation, code: ExchangeCode): ExchangeStep => {
+  const since = codeCameAt(attempt)
+  const planned = nextSettleAt({ codeReceivedAt: since, pollCount: attempt.pollCount + 1, now })
+  const until = nextPollAfterOutage({ since, now, planned, key: attempt.id })
+  return poll(until, code, `${code}: the provider is unavailable, asked again then`)
+}
+
+const decisions: Readonly<Record<AuthorisationStatus, (situation: Situation) => ExchangeStep>> = {
+  code_received: beforeSending,
+  exchanging: interrupted,
+  verifying: proving,
+  unknown: settling,
+  issued: closed,
+  renewed: closed,
+  refused: closed,
+  mismatched: closed,
+  expired: closed,
+  superseded: closed,
+}
+
+/** What the store answered goes before all else: it knows what has happened meanwhile. */
+const afterWriting = ({ heard, now }: Situation): ExchangeStep | undefined => {
+  if (heard?.from === 'storing') return doubt('token-changed', 'the stored token changed during the exchange')
+  if (heard?.from === 'adopting') return tokenChanged()
+  if (heard?.from !== 'commit') return undefined
+  if (heard.answer === 'later-code-out') return waitForLaterCode(now)
+  // By another code or by a stop: this success changes nothing any more.
+  return superseded('proven, but the cycle had been closed meanwhile')
+}
+
+const codeCameAt = ({ codeReceivedAt, issuedAt }: Authorisation): DateTime => codeReceivedAt ?? issuedAt
+const codeExpiresAt = (attempt: Authorisation): DateTime => codeCameAt(attempt).plus(CODE_TTL)
+
+/** Never after the code has expired: whatever the provider asked for, then the user is asked again without delay. */
+const requeueAt = (
+  now: DateTime,
+  attempt: Authorisation,
+  answer: Extract<ExchangeHeard, { kind: 'not-processed' | 'circuit-open' }>,
+): DateTime => {
+  const own = Math.min(REQUEUE_DELAY_SECONDS * 2 ** attempt.pollCount, MAX_REQUEUE_DELAY_SECONDS) * 1000
+  const wanted =
+    answer.kind === 'circuit-open' ? answer.until : now.plus({ milliseconds: Math.max(own, answer.retryAfterMs ?? 0) })
+  const expires = codeExpiresAt(attempt)
+  return wanted < expires ? wanted : expires
+}
+
+const close = (as: 'refused' | 'mismatched', code: ExchangeCode, reason: string): ExchangeStep => ({
+  do: 'close',
+  as,
+  code,
+  notify: true,
+  reason,
+})
+const superseded = (reason: string): ExchangeStep => ({
+  do: 'close',
+  as: 'superseded',
+  code: 'fenced',
+  notify: false,
+  reason,
+})
+const mismatched = (): ExchangeStep =>
+  close(
+    'mismatched',
+    'other-connection',
+    'a different connection was approved: nothing of ours changed, the user is told',
+  )
+const notRenewed = (code: ExchangeCode): ExchangeStep =>
+  close('refused', code, `${code}: not renewed, the user is asked again`)
+const doubt = (code: ExchangeCode, reason: string): ExchangeStep => ({ do: 'doubt', code, pause: false, reason })
+/** Which of the two tokens is valid, only asking can tell; nothing is committed before it is known. */
+const tokenChanged = (): ExchangeStep => ({
+  do: 'doubt',
+  code: 'token-changed',
+  pause: true,
+  reason: 'token-changed: which token is valid is settled by asking',
+})
+const refresh = (by: 'stored' | 'pending', reason: string): ExchangeStep => ({ do: 'refresh', by, reason })
+const wait = (until: DateTime, reason: string): ExchangeStep => ({ do: 'wait', until, poll: undefined, reason })
+const poll = (until: DateTime, code: ExchangeCode, reason: string): ExchangeStep => ({
+  do: 'wait',
+  until,
+  poll: code,
+  reason,
+})
+/** A code that was sent after this one may move the expiry once more: the date to keep is the one seen after that. */
+const waitForLaterCode = (now: DateTime): ExchangeStep =>
+  wait(now.plus(LATER_CODE_DELAY), 'a later code of this consent is on its way: its outcome comes first')

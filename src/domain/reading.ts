@@ -1,0 +1,86 @@
+// What one reading of `/me` says about an attempt: whose connection it is, and whether it proves the renewal. Decides
+// only.
+import type { DateTime } from 'luxon'
+import { hasInDoubt } from './in-progress.ts'
+import type { Authorisation, Consent } from './model.ts'
+import type { Policy } from './policy.ts'
+import { judgeProof, type Proof } from './proof.ts'
+import { keepsConnection } from './routes.ts'
+import { ruleFor } from './rules.ts'
+
+/** `GET /data/v1/me`, undefined where the provider gave nothing. */
+export interface MeSeen {
+  readonly credentialsId: string | undefined
+  readonly providerId: string | undefined
+  readonly providerName: string | undefined
+  readonly consentExpiresAt: DateTime | undefined
+  readonly consentCreatedAt: DateTime | undefined
+  readonly consentStatusUpdatedAt: DateTime | undefined
+}
+
+/**
+ * With whose tokens a question was asked: those that came with the code, those of a refresh by the consent's stored
+ * token, or those of a refresh by the attempt's pending token.
+ */
+export type Asker = 'exchange' | 'stored' | 'pending'
+
+export interface Reading {
+  readonly me: MeSeen
+  readonly by: Asker
+  /** When the refresh was begun whose tokens asked; undefined for those of the exchange. */
+  readonly refreshedAt: DateTime | undefined
+  /** A date that has not come by now is waited for no longer. */
+  readonly isLastPoll: boolean
+}
+
+export interface NewConnection {
+  readonly credentialsId: string
+  readonly providerName: string | undefined
+}
+
+export type Judgement =
+  | {
+      readonly kind: 'proven'
+      readonly proof: Extract<Proof, { proven: true }>
+      readonly owner: 'ours' | NewConnection
+    }
+  | { readonly kind: 'unproven'; readonly reason: 'date-not-moved' | 'no-dates' | 'no-bank' }
+  /** Another connection, or another bank. */
+  | { readonly kind: 'mismatched' }
+  /** Nothing names the owner of these tokens. */
+  | { readonly kind: 'owner-unknown' }
+
+export const judgeReading = (
+  {
+    attempt,
+    consent,
+    others,
+  }: { readonly attempt: Authorisation; readonly consent: Consent; readonly others: readonly Authorisation[] },
+  { me, by, refreshedAt, isLastPoll }: Reading,
+  policy: Policy,
+): Judgement => {
+  const oursByToken = by === 'stored' || attempt.tokenOwner === 'ours' ? consent.credentialsId : undefined
+  const owner = me.credentialsId ?? attempt.newCredentialsId ?? oursByToken
+  const ours = owner === consent.credentialsId
+  if (me.providerId !== undefined && me.providerId !== consent.providerId) return { kind: 'mismatched' }
+  if (owner === undefined) return { kind: 'owner-unknown' }
+  if (!ours && keepsConnection(attempt.route)) return { kind: 'mismatched' }
+  const isCleanAnswer = attempt.answeredAt !== undefined
+  const proof = judgeProof({
+    me,
+    // A new connection is proven by its own creation, not against the dates of the one before it.
+    known: { expiresAt: consent.expiresAt, source: ours ? consent.expiresSource : 'assumed' },
+    issuedAt: attempt.issuedAt,
+    mayShowEarlierCode: hasInDoubt(others) && !isLastPoll,
+    validity: ruleFor(consent.providerId, consent.country, policy).validity,
+    // A clean 200 speaks for our connection only if its tokens do: nobody knows yet whose pending tokens are.
+    ownCodeSentAt:
+      isCleanAnswer && !(by === 'stored' && attempt.tokenOwner !== 'ours') ? attempt.exchangeStartedAt : undefined,
+    refreshedAt,
+  })
+  if (!proof.proven) return { kind: 'unproven', reason: proof.reason }
+  // A connection of ours is at the bank we know. Where a new one is, only `/me` says: no answer of the token endpoint
+  // does.
+  if (!ours && me.providerId === undefined) return { kind: 'unproven', reason: 'no-bank' }
+  return { kind: 'proven', proof, owner: ours ? 'ours' : { credentialsId: owner, providerName: me.providerName } }
+}

@@ -1,0 +1,276 @@
+// The exchange job: loads an attempt, asks the domain for the next step, carries it out, and asks again, until the step
+// is to wait or the attempt has ended. What is due follows from what is stored, never from the job.
+import type { DateTime, Duration } from 'luxon'
+import type { Clock } from '../clock.ts'
+import { type AttemptFacts, type ExchangeStep, type Heard, nextExchangeStep } from '../domain/exchange.ts'
+import type { Policy } from '../domain/policy.ts'
+import { PermanentError } from '../errors.ts'
+import type { Tokens } from '../provider/port.ts'
+import type { Secret } from '../secret.ts'
+import type { Claim, Dispatching, Exchanges, Quarantine, RotatedToken } from '../store/port.ts'
+import type { GuardedProvider } from './circuit-breaker.ts'
+import type { Enqueue } from './enqueue.ts'
+import { done, type JobContext, type Outcome, skipped, snooze } from './outcome.ts'
+import { persist } from './persist.ts'
+import { withClaim } from './with-claim.ts'
+
+export interface AdvanceAttemptDeps {
+  readonly store: Pick<Dispatching, 'claim' | 'release'> & Exchanges & Quarantine
+  readonly provider: GuardedProvider
+  readonly enqueue: Enqueue
+  readonly clock: Clock
+  readonly policy: Policy
+  readonly lease: Duration
+}
+
+/** No attempt needs as many: a decision that repeats itself must not keep a worker for ever. */
+const MAX_STEPS = 20
+
+export const advanceAttempt =
+  (deps: AdvanceAttemptDeps) =>
+  async (attemptId: string, run: JobContext): Promise<Outcome> =>
+    withClaim(deps, { kind: 'authorisation', id: attemptId, run }, async (claim) => {
+      const { store, clock, policy } = deps
+      let facts = await store.getAttempt(attemptId)
+      if (facts === undefined) return skipped('there is no such authorisation')
+      const { consent } = facts
+      try {
+        let progress: Progress = { heard: undefined, tokens: undefined }
+        for (let count = 0; count < MAX_STEPS; count += 1) {
+          const step = nextExchangeStep(facts, { heard: progress.heard, now: clock.now(), policy, manual: run.manual })
+          const result = await carryOut({ ...deps, claim, facts, run }, step, progress)
+          if ('kind' in result) return result
+          progress = result
+          // Tokens in hand are stored before anything else is asked of a database that may be unavailable. A reading is
+          // judged by the facts that it was taken for. Every other step has changed some.
+          const isUnjudged = step.do === 'read-me' || progress.heard?.from === 'exchange'
+          if (!isUnjudged) facts = (await store.getAttempt(attemptId)) ?? facts
+        }
+      } catch (error) {
+        // Its own date comes from the queue's verdict; the consent is taken out of the loop until an operator has
+        // looked at it.
+        if (error instanceof PermanentError && error.code === 'cell-unreadable') {
+          await store.quarantineConsent(consent.id, clock.now(), error.message)
+        }
+        throw error
+      }
+      throw new Error('an exchange decides without end')
+    })
+
+/** What this run has learnt so far and is stored nowhere: the last answer, and the tokens that came with it. */
+interface Progress {
+  readonly heard: Heard | undefined
+  readonly tokens: Received | undefined
+}
+
+interface Received extends Tokens {
+  readonly answeredAt: DateTime
+  /** The version of the stored token as the code was sent. */
+  readonly tokenVersion: number | undefined
+}
+
+interface Working extends AdvanceAttemptDeps {
+  readonly claim: Claim
+  readonly facts: AttemptFacts
+  readonly run: JobContext
+}
+
+const NOTHING_HEARD: Progress = { heard: undefined, tokens: undefined }
+
+const carryOut = async (working: Working, step: ExchangeStep, progress: Progress): Promise<Outcome | Progress> => {
+  const { store, clock, claim, facts, run, enqueue } = working
+  switch (step.do) {
+    case 'nothing':
+      await store.release(claim)
+      return skipped(step.reason)
+    case 'rest':
+      await store.release(claim)
+      return snooze(step.until, step.reason)
+    case 'wait':
+      if (step.poll === undefined) await store.scheduleAttempt(claim, step.until)
+      else await store.schedulePoll(claim, step.until, step.poll)
+      return snooze(step.until, step.reason)
+    case 'requeue':
+      // Unwritten, it would look like a code that may have been used.
+      await persist(async () => store.requeueCode(claim, step.until, step.code), run.signal)
+      return snooze(step.until, step.reason)
+    case 'close':
+      await store.closeUnrenewed(claim, step.as, step.code, clock.now(), step.notify ? 'again' : 'no')
+      if (step.notify) return notifyAgain(enqueue, facts.consent.id, step.reason)
+      return facts.attempt.status === 'code_received' ? skipped(step.reason) : done(step.reason)
+    case 'doubt': {
+      const at = clock.now()
+      await store.markUnknown(claim, at, step.code, at)
+      if (!step.pause) return NOTHING_HEARD
+      await store.scheduleAttempt(claim, at)
+      return snooze(at, step.reason)
+    }
+    case 'exchange':
+      return exchange(working)
+    case 'store-tokens':
+      return storeTokens(working, step.owner, progress)
+    case 'refresh':
+      return refresh(working, step.by)
+    case 'read-me':
+      return readMe(working, step.by, progress)
+    case 'adopt': {
+      const adopted = await store.adoptTokens(claim)
+      if (!adopted) return { heard: { from: 'adopting' }, tokens: undefined }
+      return progress
+    }
+    case 'commit-renewed':
+      return commit(working, step)
+  }
+}
+
+/** After a code that ended without a renewal, the consent is looked at at once: the user did their part. */
+const notifyAgain = async (enqueue: Enqueue, consentId: string, what: string): Promise<Outcome> => {
+  await enqueue('consent', consentId)
+  return done(what)
+}
+
+/** Sends the code, at most once: the intent is committed before, so that after a crash `exchanging` says so. */
+const exchange = async ({ store, provider, clock, claim, facts, run }: Working): Promise<Progress> => {
+  const { consent } = facts
+  const start = await store.beginExchange(claim, clock.now())
+  // Under the lock things are otherwise than they were read: the domain is asked again.
+  if (start === undefined) return NOTHING_HEARD
+  const answer = await provider.exchangeCode(consent.id, {
+    code: start.code,
+    redirectUri: start.redirectUri,
+    codeVerifier: start.verifier,
+  })
+  if (answer.kind !== 'tokens') return { heard: { from: 'exchange', answer }, tokens: undefined }
+  const { tokens } = answer
+  const { credentialsId } = tokens
+  const answeredAt = clock.now()
+  const isStoredToken = credentialsId === undefined && (await isStored(store, consent.id, tokens, run.signal))
+  return {
+    heard: { from: 'exchange', answer: { kind: 'tokens', credentialsId, isStoredToken } },
+    tokens: { ...tokens, answeredAt, tokenVersion: start.tokenVersion },
+  }
+}
+
+/**
+ * TrueLayer (support article): re-authentication answers with the identical refresh token. It names the owner where
+ * `sub` is missing.
+ */
+const isStored = async (
+  store: Exchanges,
+  consentId: string,
+  { refreshToken }: Tokens,
+  signal: AbortSignal,
+): Promise<boolean> => {
+  if (refreshToken === undefined) return false
+  try {
+    const stored = await persist(async () => store.readRefreshToken(consentId), signal)
+    return refreshToken.reveal() === stored.token.reveal()
+  } catch (error) {
+    // An encrypted column that does not open names nobody; `/me` will.
+    if (error instanceof PermanentError) return false
+    throw error
+  }
+}
+
+const storeTokens = async (
+  { store, claim, run }: Working,
+  owner: 'ours' | 'beside',
+  { tokens }: Progress,
+): Promise<Outcome | Progress> => {
+  if (tokens?.tokenVersion === undefined) throw new Error('no tokens in hand')
+  const { accessToken, refreshToken, credentialsId, answeredAt, tokenVersion } = tokens
+  const response = { accessToken, refreshToken, credentialsId, answeredAt, tokenVersion, owner }
+  const stored = await persist(async () => store.storeTokenResponse(claim.id, response), run.signal)
+  if (stored === 'already-renewed') return skipped('this authorisation had been renewed already')
+  if (stored === 'cycle-closed') return done('the tokens were stored; the cycle had closed meanwhile')
+  return stored === 'token-changed' ? { heard: { from: 'storing' }, tokens: undefined } : NOTHING_HEARD
+}
+
+/** One refresh; whatever token it brings is stored before anything else is asked. */
+const refresh = async (
+  { store, provider, clock, facts, run }: Working,
+  by: 'stored' | 'pending',
+): Promise<Progress> => {
+  const { attempt, consent } = facts
+  const source = await refreshTokenOf(store, facts, by)
+  // The pending token was adopted or cleared meanwhile: the domain is asked again.
+  if (source === undefined) return NOTHING_HEARD
+  // What is answered speaks for this moment: the process may sleep before it judges it.
+  const at = clock.now()
+  const answer = await provider.refresh(consent.id, source.token)
+  if (answer.kind !== 'tokens') {
+    const heard = answer.kind === 'not-processed' || answer.kind === 'circuit-open' ? unavailable(answer.code) : answer
+    return { heard: { from: 'refresh', by, at, answer: heard }, tokens: undefined }
+  }
+  const { refreshToken: token } = answer.tokens
+  const rotated = { consentId: consent.id, authorisationId: attempt.id, version: source.version, now: at }
+  const kept =
+    token === undefined || (await persist(async () => storeRotated(store, { ...rotated, token }), run.signal))
+  if (!kept) return { heard: { from: 'refresh', by, at, answer: { kind: 'token-changed' } }, tokens: undefined }
+  const tokens = { ...answer.tokens, answeredAt: at, tokenVersion: source.version }
+  return { heard: { from: 'refresh', by, at, answer: { kind: 'tokens' } }, tokens }
+}
+
+interface Source {
+  readonly token: Secret
+  /** Of the consent's stored token; undefined for a pending one. */
+  readonly version: number | undefined
+}
+
+const refreshTokenOf = async (
+  store: Exchanges,
+  { attempt, consent }: AttemptFacts,
+  by: 'stored' | 'pending',
+): Promise<Source | undefined> => {
+  if (by === 'stored') return store.readRefreshToken(consent.id)
+  const token = await store.readPendingToken(attempt.id)
+  return token && { token, version: undefined }
+}
+
+/**
+ * A refresh may rotate the token, and the one before is invalid at once: the new one is stored whoever holds the claim
+ * by then. False when another token took the stored one's place meanwhile; then the new one is kept as pending.
+ */
+const storeRotated = async (
+  store: Exchanges,
+  { version, ...rotated }: Omit<RotatedToken, 'version'> & Pick<Source, 'version'>,
+): Promise<boolean> => {
+  if (version !== undefined) return store.storeRotated({ ...rotated, version })
+  await store.replacePendingToken(rotated.authorisationId, rotated.token)
+  return true
+}
+
+const unavailable = <Code>(code: Code) => ({ kind: 'unavailable', code }) as const
+
+const readMe = async (
+  { store, provider, clock, claim }: Working,
+  by: 'exchange' | 'stored' | 'pending',
+  { heard, tokens }: Progress,
+): Promise<Progress> => {
+  const accessToken = by === 'exchange' ? await store.readAccessToken(claim.id) : tokens?.accessToken
+  const at = heard?.from === 'refresh' ? heard.at : clock.now()
+  const answer = accessToken === undefined ? ({ kind: 'token-rejected' } as const) : await provider.readMe(accessToken)
+  return { heard: { from: 'me', by, at, answer }, tokens }
+}
+
+const commit = async (
+  { store, clock, policy, enqueue, claim, facts }: Working,
+  { proof, owner, requestedAt }: Extract<ExchangeStep, { do: 'commit-renewed' }>,
+): Promise<Outcome | Progress> => {
+  const { consent } = facts
+  const { basis, expiresAt, expiresSource } = proof
+  const answer = await store.commitRenewal(claim, {
+    proof: { basis, expiresAt, expiresSource, requestedAt, provenAt: clock.now() },
+    newConnection: owner === 'ours' ? undefined : owner,
+    policy,
+  })
+  if (answer === 'later-code-out' || answer === 'cycle-closed')
+    return { heard: { from: 'commit', answer }, tokens: undefined }
+  if (answer === 'mismatched')
+    return notifyAgain(
+      enqueue,
+      consent.id,
+      'the new connection is on record as somebody else’s: nothing of it was taken, the user is told',
+    )
+  return done(`renewed until ${expiresAt.toISO()} (${basis})`)
+}

@@ -1,0 +1,644 @@
+// Every step of an exchange, from what is stored about an attempt, what was just heard, and the time: at the second
+// before, at and after each boundary. The code comes ten days before the expiry.
+import { describe, expect, test } from 'vitest'
+import { type ExchangeStep, type Heard, nextExchangeStep } from '../../src/domain/exchange.ts'
+import type { Authorisation, Consent, Renewal } from '../../src/domain/model.ts'
+import type { Policy } from '../../src/domain/policy.ts'
+import type { MeSeen } from '../../src/domain/reading.ts'
+import { aPolicy } from '../builders.ts'
+import { aLink, aRenewal, at, consentAt, offsetOf } from './a-cycle.ts'
+
+interface Row {
+  attempt?: Partial<Authorisation>
+  consent?: Partial<Consent>
+  renewal?: Partial<Renewal>
+  others?: Partial<Authorisation>[]
+  heard?: Heard
+  now: string
+  manual?: boolean
+  policy?: Partial<Policy>
+  is: string
+}
+
+const CODE = '-10d'
+const OURS = consentAt().credentialsId
+const BANK = consentAt().providerId
+
+const stepOf = ({ attempt, consent, renewal, others = [], heard, now, manual = false, policy }: Row): string =>
+  inWords(
+    nextExchangeStep(
+      {
+        attempt: aLink('-10d -5m', { codeReceivedAt: at(CODE), exchangeStartedAt: at(CODE), ...attempt }),
+        consent: consentAt({ expiresSource: 'me', ...consent }),
+        renewal: aRenewal(renewal),
+        others: others.map((other) => aLink('-10d -5m', { codeReceivedAt: at(CODE), ...other })),
+      },
+      { heard, now: at(now), policy: aPolicy(policy), manual },
+    ),
+  )
+
+const inWords = (step: ExchangeStep): string => {
+  switch (step.do) {
+    case 'rest':
+      return `rest until ${offsetOf(step.until)}`
+    case 'requeue':
+      return `requeue at ${offsetOf(step.until)}, ${step.code}`
+    case 'wait':
+      return `wait until ${offsetOf(step.until)}${step.poll === undefined ? '' : `, polled: ${step.poll}`}`
+    case 'close':
+      return `close as ${step.as}, ${step.code}${step.notify ? ', the user is told' : ''}`
+    case 'doubt':
+      return `doubt, ${step.code}${step.pause ? ', pause' : ''}`
+    case 'store-tokens':
+      return `store tokens, ${step.owner}`
+    case 'read-me':
+    case 'refresh':
+      return `${step.do} by ${step.by}`
+    case 'commit-renewed':
+      return `commit ${step.proof.basis}, ${step.owner === 'ours' ? 'ours' : step.owner.credentialsId}`
+    case 'nothing':
+    case 'exchange':
+    case 'adopt':
+      return step.do
+  }
+}
+
+const exchanged = (answer: Extract<Heard, { from: 'exchange' }>['answer']): Heard => ({ from: 'exchange', answer })
+const tokens = (credentialsId: string | undefined, isStoredToken = false): Heard =>
+  exchanged({ kind: 'tokens', credentialsId, isStoredToken })
+const refreshed = (
+  answer: Extract<Heard, { from: 'refresh' }>['answer'],
+  when: string,
+  by: 'stored' | 'pending' = 'stored',
+): Heard => ({ from: 'refresh', by, at: at(when), answer })
+const nothingSeen: MeSeen = {
+  credentialsId: OURS,
+  providerId: BANK,
+  providerName: undefined,
+  consentExpiresAt: undefined,
+  consentCreatedAt: undefined,
+  consentStatusUpdatedAt: undefined,
+}
+const oldDate: Partial<MeSeen> = { consentExpiresAt: at('0d') }
+const newDate: Partial<MeSeen> = { consentExpiresAt: at('+80d') }
+const me = (seen: Partial<MeSeen>, when: string, by: 'exchange' | 'stored' | 'pending' = 'exchange'): Heard => ({
+  from: 'me',
+  by,
+  at: at(when),
+  answer: { kind: 'me', me: { ...nothingSeen, ...seen } },
+})
+const meFailed = (
+  answer: Exclude<Extract<Heard, { from: 'me' }>['answer'], { kind: 'me' }>,
+  when: string,
+  by: 'exchange' | 'stored' | 'pending' = 'exchange',
+): Heard => ({ from: 'me', by, at: at(when), answer })
+const away = { kind: 'unavailable', code: 'provider-failed' } as const
+
+const code: Partial<Authorisation> = { status: 'code_received' }
+const sending: Partial<Authorisation> = { status: 'exchanging' }
+const verifying: Partial<Authorisation> = { status: 'verifying', answeredAt: at(CODE), tokenOwner: 'ours' }
+const inDoubt: Partial<Authorisation> = { status: 'unknown' }
+const pending: Partial<Authorisation> = { tokenOwner: 'beside', hasPendingToken: true }
+const full: Partial<Authorisation> = { route: 'full' }
+
+const tables: Record<string, Record<string, Row>> = {
+  'a code that came': {
+    'is sent': { attempt: code, now: CODE, is: 'exchange' },
+    'is sent while it is valid': { attempt: code, now: '-10d +289s', is: 'exchange' },
+    'is too old at the end of its time': {
+      attempt: code,
+      now: '-10d +290s',
+      is: 'close as refused, code-too-old, the user is told',
+    },
+    'rests until its date': {
+      attempt: { ...code, nextActionAt: at('-10d +8s') },
+      now: '-10d +7s',
+      is: 'rest until -10d +8s',
+    },
+    'is sent at its date': { attempt: { ...code, nextActionAt: at('-10d +8s') }, now: '-10d +8s', is: 'exchange' },
+    'is looked at before its date by an operator': {
+      attempt: { ...code, nextActionAt: at('-10d +8s') },
+      now: '-10d +7s',
+      manual: true,
+      is: 'exchange',
+    },
+    'waits for another code that is being sent': {
+      attempt: code,
+      others: [sending],
+      now: CODE,
+      is: 'wait until -10d +2s',
+    },
+    'waits for another code that is being proven': {
+      attempt: code,
+      others: [verifying],
+      now: CODE,
+      is: 'wait until -10d +2s',
+    },
+    'does not wait for another one in doubt': { attempt: code, others: [inDoubt], now: CODE, is: 'exchange' },
+    'is sent although the cycle lapsed': { attempt: code, renewal: { status: 'lapsed' }, now: CODE, is: 'exchange' },
+    'is sent although the consent is paused': {
+      attempt: code,
+      consent: { status: 'paused' },
+      now: CODE,
+      is: 'exchange',
+    },
+    'stays unsent once the cycle was renewed': {
+      attempt: code,
+      renewal: { status: 'renewed' },
+      now: CODE,
+      is: 'close as superseded, fenced',
+    },
+    'stays unsent once the user has opted out': {
+      attempt: code,
+      consent: { status: 'opted_out' },
+      now: CODE,
+      is: 'close as superseded, fenced',
+    },
+  },
+  'a code that was sent': {
+    'by a process that stopped': { attempt: sending, now: '-10d +1m', is: 'doubt, exchange-interrupted' },
+    'brings tokens of this connection': { attempt: sending, heard: tokens(OURS), now: CODE, is: 'store tokens, ours' },
+    'brings the stored token, without a name': {
+      attempt: sending,
+      heard: tokens(undefined, true),
+      now: CODE,
+      is: 'store tokens, ours',
+    },
+    'brings another token, without a name': {
+      attempt: sending,
+      heard: tokens(undefined),
+      now: CODE,
+      is: 'store tokens, beside',
+    },
+    'brings tokens of another connection': {
+      attempt: sending,
+      heard: tokens('another'),
+      now: CODE,
+      is: 'close as mismatched, other-connection, the user is told',
+    },
+    'brings tokens of another connection, as a full authentication does': {
+      attempt: { ...sending, ...full },
+      heard: tokens('another'),
+      now: CODE,
+      is: 'store tokens, beside',
+    },
+    'is refused': {
+      attempt: sending,
+      heard: exchanged({ kind: 'refused', code: 'grant-refused' }),
+      now: CODE,
+      is: 'close as refused, grant-refused, the user is told',
+    },
+    'brings no answer': {
+      attempt: sending,
+      heard: exchanged({ kind: 'unknown', code: 'provider-timeout' }),
+      now: CODE,
+      is: 'doubt, exchange-unknown',
+    },
+    'was not processed': {
+      attempt: sending,
+      heard: exchanged({ kind: 'not-processed', code: 'provider-unreachable' }),
+      now: '-10d +10s',
+      is: 'requeue at -10d +12s, provider-unreachable',
+    },
+    'was not processed for the fourth time': {
+      attempt: { ...sending, pollCount: 3 },
+      heard: exchanged({ kind: 'not-processed', code: 'provider-unreachable' }),
+      now: '-10d +10s',
+      is: 'requeue at -10d +26s, provider-unreachable',
+    },
+    'was not processed for the ninth time': {
+      attempt: { ...sending, pollCount: 8 },
+      heard: exchanged({ kind: 'not-processed', code: 'provider-unreachable' }),
+      now: '-10d +10s',
+      is: 'requeue at -10d +40s, provider-unreachable',
+    },
+    'is asked to wait longer': {
+      attempt: sending,
+      heard: exchanged({ kind: 'not-processed', code: 'provider-rate-limited', retryAfterMs: 60_000 }),
+      now: '-10d +10s',
+      is: 'requeue at -10d +70s, provider-rate-limited',
+    },
+    'is asked to wait longer than it is valid': {
+      attempt: sending,
+      heard: exchanged({ kind: 'not-processed', code: 'provider-rate-limited', retryAfterMs: 3_600_000 }),
+      now: '-10d +10s',
+      is: 'requeue at -10d +290s, provider-rate-limited',
+    },
+    'did not leave, for the circuit is open': {
+      attempt: sending,
+      heard: exchanged({ kind: 'circuit-open', code: 'provider-paused', until: at('-10d +1m') }),
+      now: '-10d +10s',
+      is: 'requeue at -10d +1m, provider-paused',
+    },
+    'brings tokens while an import replaces the stored one': {
+      attempt: sending,
+      heard: { from: 'storing' },
+      now: CODE,
+      is: 'doubt, token-changed',
+    },
+  },
+  'a clean exchange': {
+    'is proven by /me': { attempt: verifying, now: CODE, is: 'read-me by exchange' },
+    'shows a new date': {
+      attempt: verifying,
+      heard: me(newDate, CODE),
+      now: CODE,
+      is: 'commit later-than-known, ours',
+    },
+    'shows the old date: after 10 s': {
+      attempt: verifying,
+      heard: me(oldDate, CODE),
+      now: CODE,
+      is: 'wait until -10d +10s, polled: not-proven',
+    },
+    'shows the old date: a second before the last time': {
+      attempt: verifying,
+      heard: me(oldDate, '-10d +59m +59s'),
+      now: '-10d +59m +59s',
+      is: 'wait until -10d +1h, polled: not-proven',
+    },
+    'shows the old date at the last time': {
+      attempt: verifying,
+      heard: me(oldDate, '-10d +1h'),
+      now: '-10d +1h',
+      is: 'close as refused, not-renewed, the user is told',
+    },
+    'was asked in time, and is judged late': {
+      attempt: verifying,
+      heard: me(oldDate, '-10d +1m'),
+      now: '-9d',
+      is: 'wait until -10d +10m, polled: not-proven',
+    },
+    'gives no date: the clean answer decides': {
+      attempt: verifying,
+      heard: me({}, CODE),
+      now: CODE,
+      is: 'commit clean-exchange-without-dates, ours',
+    },
+    'is denied': {
+      attempt: verifying,
+      heard: meFailed({ kind: 'denied' }, CODE),
+      now: CODE,
+      is: 'wait until -10d +10s, polled: not-proven',
+    },
+    'meets an outage': {
+      attempt: verifying,
+      heard: meFailed(away, '-10d +10m'),
+      now: '-10d +10m',
+      is: 'wait until -10d +1h, polled: provider-failed',
+    },
+    'meets an outage for an hour': {
+      attempt: verifying,
+      heard: meFailed(away, '-10d +1h'),
+      now: '-10d +1h',
+      is: 'doubt, provider-failed',
+    },
+    'has an access token that is no longer accepted': {
+      attempt: verifying,
+      heard: meFailed({ kind: 'token-rejected' }, CODE),
+      now: CODE,
+      is: 'doubt, not-proven',
+    },
+    'is of another connection': {
+      attempt: verifying,
+      heard: me({ ...newDate, credentialsId: 'another' }, CODE),
+      now: CODE,
+      is: 'close as mismatched, other-connection, the user is told',
+    },
+    'is at another bank': {
+      attempt: verifying,
+      heard: me({ ...newDate, providerId: 'another' }, CODE),
+      now: CODE,
+      is: 'close as mismatched, other-connection, the user is told',
+    },
+    'brought tokens that nobody names': {
+      attempt: { ...verifying, ...pending },
+      heard: me({ ...newDate, credentialsId: undefined }, CODE),
+      now: CODE,
+      is: 'doubt, not-proven',
+    },
+    'brought tokens that /me names as ours': {
+      attempt: { ...verifying, ...pending },
+      heard: me(newDate, CODE),
+      now: CODE,
+      is: 'adopt',
+    },
+    'brought tokens that are ours by now': {
+      attempt: verifying,
+      heard: me(newDate, CODE),
+      now: CODE,
+      is: 'commit later-than-known, ours',
+    },
+    'brought a token that cannot be adopted: another one is stored': {
+      attempt: { ...verifying, ...pending },
+      heard: { from: 'adopting' },
+      now: CODE,
+      is: 'doubt, token-changed, pause',
+    },
+    'while an earlier code is in doubt: a date that only moved proves nothing': {
+      attempt: verifying,
+      others: [inDoubt],
+      heard: me({ consentExpiresAt: at('+30d') }, CODE),
+      now: CODE,
+      is: 'wait until -10d +10s, polled: not-proven',
+    },
+    'while an earlier code is in doubt, at the last time: it does': {
+      attempt: verifying,
+      others: [inDoubt],
+      heard: me({ consentExpiresAt: at('+30d') }, '-10d +1h'),
+      now: '-10d +1h',
+      is: 'commit later-than-known, ours',
+    },
+    'of a user who has opted out since': {
+      attempt: verifying,
+      consent: { status: 'opted_out' },
+      now: CODE,
+      is: 'close as superseded, fenced',
+    },
+    'is committed while a later code is out': {
+      attempt: verifying,
+      heard: { from: 'commit', answer: 'later-code-out' },
+      now: CODE,
+      is: 'wait until -10d +1m',
+    },
+    'is committed when the cycle is closed': {
+      attempt: verifying,
+      heard: { from: 'commit', answer: 'cycle-closed' },
+      now: CODE,
+      is: 'close as superseded, fenced',
+    },
+    'of a full authentication: a new connection': {
+      attempt: { ...verifying, ...pending, ...full, newCredentialsId: 'new' },
+      heard: me({ ...newDate, credentialsId: 'new' }, CODE),
+      now: CODE,
+      is: 'commit full-validity-since, new',
+    },
+    'of a full authentication, without a refresh token': {
+      attempt: { ...verifying, tokenOwner: 'beside', ...full, newCredentialsId: 'new' },
+      heard: me({ ...newDate, credentialsId: 'new' }, CODE),
+      now: CODE,
+      is: 'close as refused, not-renewed, the user is told',
+    },
+    'of a full authentication, at a bank that is not named': {
+      attempt: { ...verifying, ...pending, ...full, newCredentialsId: 'new' },
+      heard: me({ ...newDate, credentialsId: 'new', providerId: undefined }, CODE),
+      now: CODE,
+      is: 'wait until -10d +10s, polled: not-proven',
+    },
+  },
+  'an outcome in doubt': {
+    'is asked about with the stored token': { attempt: inDoubt, now: CODE, is: 'refresh by stored' },
+    'is asked about with its pending token first': {
+      attempt: { ...inDoubt, ...pending },
+      now: CODE,
+      is: 'refresh by pending',
+    },
+    'of a cycle that is over': {
+      attempt: inDoubt,
+      renewal: { status: 'renewed' },
+      now: CODE,
+      is: 'close as superseded, fenced',
+    },
+    'of a cycle that is over, with a pending token that may be the only valid one': {
+      attempt: { ...inDoubt, ...pending },
+      renewal: { status: 'renewed' },
+      now: CODE,
+      is: 'refresh by pending',
+    },
+    'of a user who has opted out': {
+      attempt: { ...inDoubt, ...pending },
+      consent: { status: 'opted_out' },
+      now: CODE,
+      is: 'close as superseded, fenced',
+    },
+    'waits for a later code that is being sent': {
+      attempt: inDoubt,
+      others: [sending],
+      now: CODE,
+      is: 'wait until -10d +1m',
+    },
+    'waits for a later one in doubt, while its code may take effect': {
+      attempt: inDoubt,
+      others: [{ ...inDoubt, exchangeStartedAt: at('-10d +1m') }],
+      now: '-10d +6m +59s',
+      is: 'wait until -10d +479s',
+    },
+    'waits for a later one in doubt no longer than that': {
+      attempt: inDoubt,
+      others: [{ ...inDoubt, exchangeStartedAt: at('-10d +1m') }],
+      now: '-10d +7m',
+      is: 'refresh by stored',
+    },
+    'of a full authentication whose answer was lost': {
+      attempt: { ...inDoubt, ...full },
+      now: CODE,
+      is: 'close as refused, exchange-unknown, the user is told',
+    },
+  },
+  'the refresh that settles': {
+    works: { attempt: inDoubt, heard: refreshed({ kind: 'tokens' }, CODE), now: CODE, is: 'read-me by stored' },
+    'works with the pending token': {
+      attempt: { ...inDoubt, ...pending },
+      heard: refreshed({ kind: 'tokens' }, CODE, 'pending'),
+      now: CODE,
+      is: 'read-me by pending',
+    },
+    'meets another stored token': {
+      attempt: inDoubt,
+      heard: refreshed({ kind: 'token-changed' }, CODE),
+      now: CODE,
+      is: 'doubt, token-changed, pause',
+    },
+    'is refused a second before six minutes': {
+      attempt: inDoubt,
+      heard: refreshed({ kind: 'refused' }, '-10d +5m +59s'),
+      now: '-10d +5m +59s',
+      is: 'wait until -10d +6m, polled: token-dead',
+    },
+    'is refused at six minutes': {
+      attempt: inDoubt,
+      heard: refreshed({ kind: 'refused' }, '-10d +6m'),
+      now: '-10d +6m',
+      is: 'close as refused, token-dead, the user is told',
+    },
+    'is refused the pending token': {
+      attempt: { ...inDoubt, ...pending },
+      heard: refreshed({ kind: 'refused' }, '-10d +6m', 'pending'),
+      now: '-10d +6m',
+      is: 'refresh by stored',
+    },
+    'is refused the pending token of a full authentication': {
+      attempt: { ...inDoubt, ...pending, ...full },
+      heard: refreshed({ kind: 'refused' }, '-10d +6m', 'pending'),
+      now: '-10d +6m',
+      is: 'close as refused, token-dead, the user is told',
+    },
+    'is refused while another attempt may hold the only valid token': {
+      attempt: inDoubt,
+      others: [{ ...inDoubt, ...pending }],
+      heard: refreshed({ kind: 'refused' }, '-10d +6m'),
+      now: '-10d +6m',
+      is: 'wait until -10d +1h, polled: token-dead',
+    },
+    'is refused, with an invalid pending token of its own: two would wait for each other': {
+      attempt: { ...inDoubt, ...pending },
+      others: [{ ...inDoubt, ...pending }],
+      heard: refreshed({ kind: 'refused' }, '-10d +6m'),
+      now: '-10d +6m',
+      is: 'close as refused, token-dead, the user is told',
+    },
+    'brings no answer': {
+      attempt: inDoubt,
+      heard: refreshed({ kind: 'unknown', code: 'provider-timeout' }, '-10d +2h'),
+      now: '-10d +2h',
+      is: 'wait until -10d +6h, polled: provider-timeout',
+    },
+    'brings no answer after a day: daily': {
+      attempt: inDoubt,
+      heard: refreshed({ kind: 'unknown', code: 'provider-timeout' }, '-8d +1h'),
+      now: '-8d +1h',
+      is: 'wait until -7d, polled: provider-timeout',
+    },
+  },
+  'what /me shows after the refresh': {
+    'a new date': {
+      attempt: inDoubt,
+      heard: me(newDate, '-10d +1m', 'stored'),
+      now: '-10d +1m',
+      is: 'commit later-than-known, ours',
+    },
+    'the old date, before six minutes': {
+      attempt: inDoubt,
+      heard: me(oldDate, '-10d +5m +59s', 'stored'),
+      now: '-10d +5m +59s',
+      is: 'wait until -10d +6m, polled: not-renewed',
+    },
+    'the old date, at six minutes': {
+      attempt: inDoubt,
+      heard: me(oldDate, '-10d +6m', 'stored'),
+      now: '-10d +6m',
+      is: 'close as refused, not-renewed, the user is told',
+    },
+    'the old date, asked before six minutes and judged after': {
+      attempt: inDoubt,
+      heard: me(oldDate, '-10d +5m', 'stored'),
+      now: '-10d +30m',
+      is: 'wait until -10d +6m, polled: not-renewed',
+    },
+    'the old date, to a pending token that is valid and ours': {
+      attempt: { ...inDoubt, ...pending },
+      heard: me(oldDate, '-10d +6m', 'pending'),
+      now: '-10d +6m',
+      is: 'adopt',
+    },
+    'the old date, to a token that was pending': {
+      attempt: { ...inDoubt, tokenOwner: 'ours' },
+      heard: me(oldDate, '-10d +6m', 'pending'),
+      now: '-10d +6m',
+      is: 'close as refused, not-renewed, the user is told',
+    },
+    'a new date, to a pending token that is ours': {
+      attempt: { ...inDoubt, ...pending },
+      heard: me(newDate, '-10d +1m', 'pending'),
+      now: '-10d +1m',
+      is: 'adopt',
+    },
+    'a new date, to the stored token, while one is pending': {
+      attempt: { ...inDoubt, ...pending },
+      heard: me(newDate, '-10d +1m', 'stored'),
+      now: '-10d +1m',
+      is: 'commit later-than-known, ours',
+    },
+    'no name, to a pending token': {
+      attempt: { ...inDoubt, ...pending },
+      heard: me({ ...newDate, credentialsId: undefined }, '-10d +1m', 'pending'),
+      now: '-10d +1m',
+      is: 'refresh by stored',
+    },
+    'no dates before the old expiry': {
+      attempt: inDoubt,
+      heard: me({}, '-10d +7m', 'stored'),
+      now: '-10d +7m',
+      is: 'wait until +1h, polled: not-proven',
+    },
+    'no dates an hour after the old expiry: a refresh that works decides': {
+      attempt: inDoubt,
+      heard: me({}, '+1h', 'stored'),
+      now: '+1h',
+      is: 'commit refresh-after-expiry, ours',
+    },
+    'that the consent has expired': {
+      attempt: inDoubt,
+      heard: meFailed({ kind: 'denied' }, '-10d +6m', 'stored'),
+      now: '-10d +6m',
+      is: 'close as refused, not-renewed, the user is told',
+    },
+    'that somebody else refreshed meanwhile': {
+      attempt: inDoubt,
+      heard: meFailed({ kind: 'token-rejected' }, '-10d +7m', 'stored'),
+      now: '-10d +7m',
+      is: 'wait until -10d +1h, polled: not-proven',
+    },
+    'of a full authentication: no bank, for a day': {
+      attempt: { ...inDoubt, ...pending, ...full, newCredentialsId: 'new' },
+      heard: me({ ...newDate, credentialsId: 'new', providerId: undefined }, '-9d -1s', 'pending'),
+      now: '-9d -1s',
+      is: 'wait until -9d, polled: not-proven',
+    },
+    'of a full authentication: no bank after a day': {
+      attempt: { ...inDoubt, ...pending, ...full, newCredentialsId: 'new' },
+      heard: me({ ...newDate, credentialsId: 'new', providerId: undefined }, '-9d', 'pending'),
+      now: '-9d',
+      is: 'close as refused, not-proven, the user is told',
+    },
+  },
+  'an attempt that has ended': Object.fromEntries(
+    (['issued', 'renewed', 'refused', 'mismatched', 'expired', 'superseded'] as const).map((status) => [
+      status,
+      { attempt: { status }, now: CODE, is: 'nothing' },
+    ]),
+  ),
+}
+
+describe.each(Object.entries(tables))('%s', (_, table) => {
+  test.each(Object.entries(table))('%s', (_name, row) => expect(stepOf(row)).toBe(row.is))
+})
+
+test('after an outage the question is repeated as late as the doubt is old, five minutes to an hour', () => {
+  for (const [now, least, most] of [
+    ['-10d +1m', 4.5, 5.5],
+    ['-10d +20m', 18, 22],
+    ['-9d', 54, 66],
+  ] as const) {
+    const words = stepOf({ attempt: inDoubt, heard: refreshed(away, now), now, is: '' })
+    expect(words).toMatch(/^wait until .*, polled: provider-failed$/)
+    const step = nextExchangeStep(
+      {
+        attempt: aLink('-10d -5m', { ...inDoubt, codeReceivedAt: at(CODE) }),
+        consent: consentAt(),
+        renewal: aRenewal(),
+        others: [],
+      },
+      { heard: refreshed(away, now), now: at(now), policy: aPolicy(), manual: false },
+    )
+    const minutes = step.do === 'wait' ? step.until.diff(at(now)).as('minutes') : NaN
+    expect(minutes).toBeGreaterThanOrEqual(least)
+    expect(minutes).toBeLessThanOrEqual(most)
+  }
+})
+
+test('every step says why', () => {
+  for (const row of Object.values(tables).flatMap((table) => Object.values(table))) {
+    const { attempt, consent, renewal, others = [], heard, now, manual = false, policy } = row
+    const step = nextExchangeStep(
+      {
+        attempt: aLink('-10d -5m', { codeReceivedAt: at(CODE), exchangeStartedAt: at(CODE), ...attempt }),
+        consent: consentAt({ expiresSource: 'me', ...consent }),
+        renewal: aRenewal(renewal),
+        others: others.map((other) => aLink('-10d -5m', { codeReceivedAt: at(CODE), ...other })),
+      },
+      { heard, now: at(now), policy: aPolicy(policy), manual },
+    )
+    expect(step.reason).toMatch(/\w{3}/)
+  }
+})

@@ -1,0 +1,48 @@
+// What `explain` says of codes whose outcome is not known yet: the step that the job would take, at its date.
+import { expect, test } from 'vitest'
+import { explain, explanationJson } from '../src/presentation/explanation.ts'
+import { aPolicy } from './builders.ts'
+import { aCycle, aLink, at } from './domain/a-cycle.ts'
+
+const link = (over: Parameters<typeof aLink>[1]) => aLink('-10d -5m', { codeReceivedAt: at('-10d'), ...over })
+const attemptsOf = (...links: readonly ReturnType<typeof link>[]) =>
+  explanationJson(explain(aCycle({ links }), at('-10d +1m'), aPolicy())).attempts.map(
+    ({ status, at: looksAt, code, step, reason }) => ({ status, at: looksAt, code, step, reason }),
+  )
+
+test('a code in hand waits for the one that is being proven', () => {
+  expect(
+    attemptsOf(
+      link({ status: 'verifying', nextActionAt: at('-10d +10m'), errorCode: 'not-proven', tokenOwner: 'ours' }),
+      link({ status: 'code_received', nextActionAt: at('-10d +30s') }),
+    ),
+  ).toEqual([
+    {
+      status: 'verifying',
+      at: '2026-06-05T12:10:00.000Z',
+      code: 'not-proven',
+      step: 'read-me',
+      reason: 'a clean exchange is proven by /me',
+    },
+    {
+      status: 'code_received',
+      at: '2026-06-05T12:00:30.000Z',
+      code: null,
+      step: 'wait',
+      reason: 'another code of this consent is being exchanged',
+    },
+  ])
+})
+
+test('an outcome in doubt is asked about, first with a pending token', () => {
+  expect(
+    attemptsOf(link({ status: 'unknown', nextActionAt: at('-10d +6m'), errorCode: 'exchange-unknown' })),
+  ).toMatchObject([{ step: 'refresh', code: 'exchange-unknown' }])
+  expect(
+    attemptsOf(link({ status: 'unknown', nextActionAt: at('-10d'), tokenOwner: 'beside', hasPendingToken: true })),
+  ).toMatchObject([{ step: 'refresh', reason: 'the pending token may be the only valid one' }])
+})
+
+test('links that wait for their user, and attempts that have ended, are not among them', () => {
+  expect(attemptsOf(link({ status: 'issued' }), link({ status: 'refused' }), link({ status: 'renewed' }))).toEqual([])
+})
