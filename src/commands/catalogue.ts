@@ -1,4 +1,5 @@
-// Every command once. Loaded only when it is called: help must not wait for a database driver.
+// The list of all commands. A command's module is loaded only when the command runs: help must not wait for a database
+// driver.
 import type { Command } from './command.ts'
 
 interface Entry {

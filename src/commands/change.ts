@@ -1,4 +1,4 @@
-// What the commands that change one consent share: find it, change it, tell what came of it.
+// Shared by the commands that change one consent: finds the consent, changes it, and prints the result.
 import { consentJson } from '../presentation/consent-json.ts'
 import type { AdministrationAnswer, Request } from '../store/administration-port.ts'
 import type { Need } from '../config.ts'
@@ -9,7 +9,7 @@ import { whenText } from './text.ts'
 
 export interface Change<N extends Need> {
   readonly needs: readonly N[]
-  /** Used when no --reason was given. */
+  /** The reason that is recorded when --reason is absent. */
   readonly reason: string
   readonly act: (store: Opened<N>['store'], consent: Consent, request: Request) => Promise<AdministrationAnswer>
 }

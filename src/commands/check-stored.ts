@@ -1,6 +1,6 @@
-// Before anything runs: does what is stored fit the configuration? Without a key that stored secrets need, every
-// consent it encrypts would be quarantined; over a callback that is not https, a real user's code would travel in
-// clear.
+// Runs before the program starts: does the stored data fit the configuration? If a key that stored secrets need is
+// missing, every consent encrypted with it would be quarantined; if a stored callback is not https, a real user's code
+// would travel unencrypted.
 import { setTimeout } from 'node:timers/promises'
 import { ConfigError, type Config, type Problem, requiresHttps } from '../config.ts'
 import { makeVault } from '../crypto/vault.ts'
@@ -10,15 +10,15 @@ import { countPlainCallbacks } from '../store/redirect-uris.ts'
 import { missingKeys } from '../store/cells.ts'
 import { openDatabase } from '../store/database.ts'
 
-/** It reads every row; on a connection that leads nowhere, the start must go on all the same. */
+/** The check reads every row. This limit lets the program start even if the database connection hangs. */
 const ASKS_AT_MOST_MS = 60_000
-/** A database that is away is asked again this often. */
+/** How often the check is repeated while the database is unavailable. */
 const ASKS_AGAIN_MS = 1_000
 
 /**
- * Throws a ConfigError (exit code 2) that names each missing key and how many secrets need it, and callbacks that are
- * not https where they must be. False when the database cannot be asked: a web process must answer without it, so the
- * start goes on, and `watchStored` asks for as long as it takes.
+ * Throws a ConfigError (exit code 2) that names each missing key and how many secrets need it, and the number of
+ * callbacks that must be https and are not. Returns false when the database is unavailable: a web process must answer
+ * without it, so the program starts, and `watchStored` repeats the check until it succeeds.
  */
 export const checkStored = async (config: Config<'database' | 'keys'>, log: Log): Promise<boolean> => {
   const db = openDatabase({
@@ -45,7 +45,7 @@ export const checkStored = async (config: Config<'database' | 'keys'>, log: Log)
   }
 }
 
-/** Resolves with the refusal once the database can be asked and something does not fit; otherwise never. */
+/** Resolves with the ConfigError once the database is available and the check fails; otherwise it never resolves. */
 export const watchStored = async (
   config: Config<'database' | 'keys'>,
   log: Log,
@@ -64,8 +64,8 @@ export const watchStored = async (
 }
 
 /**
- * A cell that is no sealed text needs no key: it is one row's trouble, quarantined when it is touched, and stops
- * nothing else.
+ * A value that is not sealed text needs no key. Only its own row is at fault: its consent is quarantined when a worker
+ * reads the value, and the program may start.
  */
 const keyProblems = (missing: Awaited<ReturnType<typeof missingKeys>>): Problem[] =>
   missing
@@ -77,7 +77,7 @@ const keyProblems = (missing: Awaited<ReturnType<typeof missingKeys>>): Problem[
         'first one, and run reconsent keys rotate before it is removed',
     }))
 
-/** An import made where http was allowed: the rows themselves are sound. */
+/** Such consents were imported where http was allowed; the rows themselves are valid. */
 const callbackProblems = (plain: number): Problem[] => {
   const what =
     `is not https for ${plain} stored consents, as NODE_ENV=production and TrueLayer's production host demand: ` +
@@ -89,6 +89,9 @@ const refuse = (problems: readonly Problem[]): void => {
   if (problems.length > 0) throw new ConfigError(problems)
 }
 
-/** PostgreSQL: undefined table. Not migrated yet: nothing is stored, and readiness says so. */
+/**
+ * PostgreSQL's code for an undefined table: the database is not migrated, so nothing is stored yet. Readiness reports
+ * that.
+ */
 const hasNoTables = (error: unknown): boolean =>
   JSON.stringify([(error as { code?: unknown }).code, (error as { meta?: unknown }).meta]).includes('42P01')

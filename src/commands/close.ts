@@ -1,4 +1,4 @@
-// `close ID --as revoked|opted-out`: the end of a consent.
+// `close ID --as revoked|opted-out`: closes a consent for good.
 import { changeConsent } from './change.ts'
 import { type Command, json, oneOf, reason, UsageError } from './command.ts'
 

@@ -1,11 +1,12 @@
-// What a command is, and how its arguments are read: strictly, with the nearest known name where one is wrong.
+// Defines a command and reads its arguments. Parsing is strict: for an unknown name, the error suggests the nearest
+// known name.
 import { parseArgs } from 'node:util'
 import { nearest } from '../config/suggest.ts'
 import type { Terminal } from './terminal.ts'
 
 export interface Option {
   readonly type: 'string' | 'boolean'
-  /** How its value is called in the help: `TEXT`. */
+  /** The placeholder for the option's value in the help: `TEXT`. */
   readonly value?: string
   readonly multiple?: boolean
   readonly help: string
@@ -13,7 +14,7 @@ export interface Option {
 
 export interface Call {
   readonly terminal: Terminal
-  /** A positional argument by its name in `arguments`: all of them are there. */
+  /** The positional argument with this name in `arguments`; all of them are present. */
   arg(name: string): string
   text(option: string): string | undefined
   texts(option: string): readonly string[]
@@ -31,12 +32,12 @@ export interface Command {
   run(call: Call): Promise<number>
 }
 
-/** Wrong usage: exit code 2. */
+/** The command was called incorrectly: exit code 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** The command could not do what it should: exit code 1. `message` is the whole story. */
+/** The command failed: exit code 1. `message` is the complete explanation for the operator. */
 export class CommandFailed extends Error {
   override readonly name = 'CommandFailed'
 }
@@ -57,7 +58,7 @@ export const unknownCommand = (name: string, known: readonly string[]): UsageErr
 
 type Values = Record<string, (string | boolean)[]>
 
-/** Reads the arguments of one command. Throws UsageError on whatever it does not know. */
+/** Reads the arguments of one command. Throws UsageError on an unknown option or a wrong number of arguments. */
 export const readCall = (
   command: Command,
   argv: readonly string[],
@@ -128,7 +129,7 @@ const checkPositionals = (command: Command, positionals: readonly string[]): voi
   }
 }
 
-/** A number of an option. Throws UsageError when it is not a whole number within the bounds. */
+/** Reads an option as a number. Throws UsageError when it is not a whole number within the bounds. */
 export const wholeNumber = (
   call: Call,
   option: string,
@@ -141,7 +142,7 @@ export const wholeNumber = (
   throw new UsageError(`--${option} must be a whole number from ${least} to ${most}`)
 }
 
-/** One of a few words. Throws UsageError with the nearest one. */
+/** Reads an option that must be one of `words`. Throws UsageError that suggests the nearest one. */
 export const oneOf = <Word extends string>(call: Call, option: string, words: readonly Word[]): Word | undefined => {
   const text = call.text(option)
   if (text === undefined) return undefined

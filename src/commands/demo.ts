@@ -1,4 +1,4 @@
-// `demo`: a whole company on this machine.
+// `demo`: runs a simulated company on this machine.
 import type { Command } from './command.ts'
 import { fromDevelopment } from './development.ts'
 
@@ -14,7 +14,7 @@ end is the right one.`,
   options: { auto: { type: 'boolean', help: 'play the users, check the ends, exit' } },
   examples: ['reconsent demo', 'reconsent demo --auto'],
   run: async (call) => {
-    // Only here: its parts are development packages, and production must not load it.
+    // Loaded only here, because the demo needs development packages that production must not load.
     const { runDemo } = await fromDevelopment(async () => import('../../simulator/demo/command.ts'))
     return runDemo({ auto: call.flag('auto') })
   },

@@ -1,14 +1,17 @@
-// What is for development alone: commands load it when they are called, and production installations leave it out.
+// Loads modules that are for development only. Commands load them when they run; production installations leave them
+// out.
 import { existsSync } from 'node:fs'
 
-/** This installation lacks what the command needs: exit code 2. `message` is the whole story. */
+/** This installation lacks something that the command needs: exit code 2. `message` is the complete explanation. */
 export class NotInstalled extends Error {
   override readonly name = 'NotInstalled'
 }
 
 const SIMULATOR = new URL('../../simulator/package.json', import.meta.url)
 
-/** For what is in simulator/ alone. Rejects with NotInstalled where that, or a package that it needs, is missing. */
+/**
+ * For modules of simulator/ only. Rejects with NotInstalled when simulator/, or a package that it needs, is missing.
+ */
 export const fromDevelopment = async <Module>(load: () => Promise<Module>, manifest = SIMULATOR): Promise<Module> => {
   if (!existsSync(manifest))
     throw new NotInstalled(
@@ -22,7 +25,7 @@ export const fromDevelopment = async <Module>(load: () => Promise<Module>, manif
   }
 }
 
-/** `why`: what was not found. */
+/** `why` is the error that names the missing module. */
 export const packagesMissing = (why: Error): NotInstalled =>
   new NotInstalled(`this command needs the development packages: run npm ci without --omit=dev (${why.message})`, {
     cause: why,

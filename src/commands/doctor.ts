@@ -1,4 +1,4 @@
-// `doctor`: checks everything an installation needs, and says what to do about what is wrong.
+// `doctor`: checks everything an installation needs, and says how to fix each problem.
 import { diagnose } from '../doctor/diagnose.ts'
 import type { Finding } from '../doctor/finding.ts'
 import { type Command, json } from './command.ts'

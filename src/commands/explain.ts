@@ -1,4 +1,4 @@
-// `explain ID`: why a consent is where it is, and what comes next.
+// `explain ID`: shows why a consent has its present status, and what comes next.
 import type { DateTime } from 'luxon'
 import { consentJson } from '../presentation/consent-json.ts'
 import { explain, explanationJson, nextActionWords, type Explanation } from '../presentation/explanation.ts'

@@ -1,5 +1,5 @@
-// How a command that failed says so: one clean line, and the exit code. Drivers put addresses and arguments into their
-// messages: of theirs, only names and codes are shown.
+// Turns an error into one clean line and an exit code. Database drivers put addresses and arguments into their
+// messages, so of a driver's error only names and codes are shown.
 import { ConfigError } from '../config.ts'
 import { TransientError, PermanentError } from '../errors.ts'
 import { ImportFileError } from '../import/file-error.ts'
@@ -22,7 +22,7 @@ export const describeFailure = (error: unknown): Failure => {
   return { exitCode: 1, message: troubleWords(error) ?? unexpected(error) }
 }
 
-/** Codes from the error and from what caused it, outermost last: the innermost knows best. */
+/** The codes of the error and of its causes, innermost first: the innermost is the most specific. */
 const codesOf = (error: unknown, depth = 0): string[] => {
   if (typeof error !== 'object' || error === null || depth > 5) return []
   const { code, originalCode, cause, meta, errors } = error as Record<string, unknown>

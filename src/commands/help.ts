@@ -1,4 +1,4 @@
-// The help texts, made from what the commands say of themselves.
+// Builds the help texts from the commands' own descriptions.
 import { catalogue } from './catalogue.ts'
 import { type Command, withHelp } from './command.ts'
 import { table } from './text.ts'

@@ -1,4 +1,4 @@
-// `import FILE`: takes consents in.
+// `import FILE`: imports consents.
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { formatByName, readRows } from '../import/read-rows.ts'
@@ -7,7 +7,7 @@ import { type Call, type Command, json, oneOf, UsageError } from './command.ts'
 import { withStore } from './open.ts'
 import { count } from './text.ts'
 
-/** In the JSON; on standard error every one is told. */
+/** The most problems that the JSON lists; standard error shows all of them. */
 const MAX_LISTED = 1000
 const PROGRESS_EVERY_MS = 5_000
 

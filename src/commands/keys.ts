@@ -1,10 +1,10 @@
-// `keys list`, `keys rotate`: which encryption keys are in use, and re-encryption under the first of them.
+// `keys list` shows which encryption keys are in use; `keys rotate` encrypts everything again under the first key.
 import { keysInUse, rotateCells } from '../store/cells.ts'
 import { type Call, type Command, json, UsageError } from './command.ts'
 import { type Opened, withStore } from './open.ts'
 import { count, table } from './text.ts'
 
-/** By its place: one of the two. */
+/** The name of the positional argument, which is one of the two words. */
 const ACTION = 'list|rotate'
 const PROGRESS_EVERY_MS = 5_000
 

@@ -1,4 +1,4 @@
-// `list`: consents, page by page.
+// `list`: prints consents, page by page.
 import { DateTime } from 'luxon'
 import { parseDuration } from '../config/durations.ts'
 import { type Clock, systemClock } from '../clock.ts'

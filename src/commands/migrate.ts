@@ -1,4 +1,4 @@
-// `migrate`: brings the database up to date, with the role that owns its tables.
+// `migrate`: brings the database up to date, connected as the role that owns its tables.
 import { type Config, ConfigError, configFromProcess } from '../config.ts'
 import { troubleWords } from '../postgres/trouble.ts'
 import type { Secret } from '../secret.ts'
@@ -76,7 +76,7 @@ granted to it.`,
   },
 }
 
-/** What goes wrong with the owner's connection is told with the variable that it came from. */
+/** Names MIGRATE_DATABASE_URL in errors of the owner's connection, unless both variables hold the same address. */
 const namingAddress =
   ({ url, migrateUrl }: Config<'database'>['database']) =>
   async <T>(work: Promise<T>): Promise<T> => {
@@ -91,7 +91,7 @@ const namingAddress =
 const roleJson = (granted: Exclude<Granted, { kind: 'no-such-role' }>) =>
   granted.kind === 'granted' ? { name: granted.role, can_rewrite_events: granted.rewrites } : null
 
-/** Answers the schema it is in. */
+/** Returns the schema of the queue's tables. */
 const prepareQueue = async (url: Secret): Promise<string> => {
   const { prepareQueueSchema, QUEUE_SCHEMA } = await import('../queue/postgres-schema.ts')
   await prepareQueueSchema(url)
@@ -99,8 +99,8 @@ const prepareQueue = async (url: Secret): Promise<string> => {
 }
 
 /**
- * The queue is no business of this command unless it lives in the same database: what is wrong with it is for `start`
- * to say.
+ * This command needs the queue's configuration only when the queue is in the same database. Problems with that
+ * configuration are ignored here; `start` reports them.
  */
 const queueKind = async (): Promise<'redis' | 'postgres' | undefined> => {
   try {

@@ -1,4 +1,5 @@
-// Opens what commands work on: configuration, store, clock. Everything is closed again, however the command ends.
+// Opens what commands work on: configuration, store, clock. Closes the database connections again however the command
+// ends.
 import { userInfo } from 'node:os'
 import { systemClock, type Clock } from '../clock.ts'
 import { configFromProcess, type Config, type Need } from '../config.ts'
@@ -24,7 +25,7 @@ export interface Opened<N extends Need> {
   readonly store: Store & Administration & Imports & Listing & Reopening
 }
 
-/** For commands that read no secret: they run without ENCRYPTION_KEYS. */
+/** For commands that read no secret: these run without ENCRYPTION_KEYS. */
 const lockedVault: Vault = {
   seal: () => noKeys(),
   open: () => noKeys(),
@@ -36,8 +37,8 @@ const noKeys = (): never => {
 }
 
 /**
- * Runs a command on the database; `needs` names what else it cannot do without. Rejects with ConfigError before
- * anything is opened.
+ * Runs a command on the database; `needs` names the other parts of the configuration that it requires. Rejects with
+ * ConfigError before anything is opened.
  */
 export const withStore = async <const N extends Need>(
   needs: readonly N[],
@@ -61,14 +62,14 @@ export const withStore = async <const N extends Need>(
   }
 }
 
-/** The consent an operator means by our id or the credentials_id. Throws CommandFailed when there is none. */
+/** The consent that an operator names by our id or by the credentials_id. Throws CommandFailed when there is none. */
 export const theConsent = async (store: Pick<Store, 'findConsent'>, id: string): Promise<Consent> => {
   const consent = await store.findConsent(id)
   if (consent === undefined) throw new CommandFailed('there is no consent with this id or credentials_id')
   return consent
 }
 
-/** Who sits at the terminal, for the events. */
+/** The operator's login name, for the consent's events. */
 export const operator = (): string | undefined => {
   try {
     return userInfo().username

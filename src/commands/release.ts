@@ -1,4 +1,4 @@
-// `release ID`: takes a consent out of quarantine, or back in after its bank became supported.
+// `release ID`: takes a consent out of quarantine, or out of `unsupported` once the policy has a route for its bank.
 import { changeConsent } from './change.ts'
 import { type Command, json, reason } from './command.ts'
 

@@ -1,4 +1,4 @@
-// `renew ID --reason TEXT [--resend]`: asks one user now.
+// `renew ID --reason TEXT [--resend]`: notifies one user now.
 import { changeConsent } from './change.ts'
 import { type Command, json, reason, UsageError } from './command.ts'
 

@@ -1,4 +1,4 @@
-// `repair-times`: puts right the instants that release 0.1.0 stored under another time zone than UTC. Works with the
+// `repair-times`: corrects the instants that release 0.1.0 stored under another time zone than UTC. Connects as the
 // role that owns the tables.
 import { systemClock } from '../clock.ts'
 import { type Config, configFromProcess } from '../config.ts'
@@ -16,7 +16,7 @@ import { type Call, CommandFailed, type Command, json, UsageError } from './comm
 import { count, table } from './text.ts'
 
 const PROGRESS_EVERY_MS = 5_000
-/** In the table for people; JSON has them all. */
+/** The most rows that a printed table shows; the JSON has them all. */
 const MAX_SHOWN = 50
 
 export const command: Command = {
@@ -79,7 +79,7 @@ second run finds nothing. See docs/runbook.md#shifted-instants.`,
   },
 }
 
-/** The owner's session may look in another schema than the program's. */
+/** The owner's session may use another default schema than the program's session. */
 const whereTheTablesAre = async ({ url, migrateUrl }: Config<'database'>['database']): Promise<Secret> => {
   const schema = await schemaToMigrate(url, migrateUrl)
   const text = migrateUrl.reveal()

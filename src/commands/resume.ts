@@ -1,4 +1,4 @@
-// `resume ID`: goes on with a paused consent.
+// `resume ID`: resumes a paused consent.
 import { changeConsent } from './change.ts'
 import { type Command, json, reason } from './command.ts'
 

@@ -1,11 +1,11 @@
-// Finds the command, reads its arguments, runs it, and turns whatever happens into an exit code.
+// Finds the command, reads its arguments, runs it, and turns the result or the error into an exit code.
 import { catalogue, commandNames } from './catalogue.ts'
 import { readCall, UsageError, unknownCommand } from './command.ts'
 import { describeFailure } from './failure.ts'
 import { helpOf, overview } from './help.ts'
 import type { Terminal } from './terminal.ts'
 
-/** `argv` without the interpreter and the program. Never rejects. */
+/** `argv` excludes the interpreter and the program. Never rejects. */
 export const runCommand = async (argv: readonly string[], terminal: Terminal): Promise<number> => {
   try {
     return await dispatch(argv, terminal)

@@ -1,4 +1,4 @@
-// `show ID`: everything about one consent, but its secrets and addresses.
+// `show ID`: prints everything about one consent except its secrets and addresses.
 import { channelProblem } from '../domain/channel.ts'
 import { historyJson } from '../presentation/consent-json.ts'
 import type { ConsentHistory } from '../store/administration-port.ts'

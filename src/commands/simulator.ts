@@ -1,4 +1,4 @@
-// `simulator`: the command of simulator/, by Reconsent's name. Its options and what they mean are there.
+// `simulator`: runs the command of simulator/ under Reconsent's name. Its options are defined there.
 import { type Command, UsageError } from './command.ts'
 import { fromDevelopment } from './development.ts'
 

@@ -1,4 +1,4 @@
-// `start`: runs Reconsent until a signal. What it consists of is put together in main.ts.
+// `start`: runs Reconsent until a signal stops it. main.ts puts the parts together.
 import { configFromProcess } from '../config.ts'
 import { makeLog } from '../log.ts'
 import type { Role } from '../main.ts'
@@ -52,8 +52,8 @@ need, a stored callback that is not https among them (exit code 2). See docs/con
     const inTime = await running.stop()
     if (inTime) log.info({}, 'stopped')
     else log.warn({}, 'stopped before everything had ended: another process takes up what was let go')
-    // What hung was let go: its lease ends, and another process takes its record up. It must not keep this process
-    // alive.
+    // Work that did not end in time was abandoned: its lease expires, and another process takes up its record. That
+    // work must not keep this process running.
     const code = inTime ? 0 : 1
     setTimeout(() => process.exit(code), LETS_GO_AFTER_MS).unref()
     return code

@@ -1,4 +1,4 @@
-// `sweep`: looks for due consents once; with --dry-run only says what would be done.
+// `sweep`: looks for due consents once; with --dry-run it only prints what it would do.
 import { isoOf } from '../presentation/consent-json.ts'
 import { nextActionJson, nextActionWords } from '../presentation/explanation.ts'
 import type { ConsentView } from '../domain/model.ts'

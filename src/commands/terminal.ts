@@ -1,19 +1,19 @@
-// Where commands write: data to standard output, everything else (progress, warnings, errors) to standard error.
+// Commands write data to standard output, and everything else (progress, warnings, errors) to standard error.
 import { once } from 'node:events'
 
 export interface Terminal {
-  /** Data. Resolves when it may go on: a slow reader must not fill the memory. */
+  /** Writes data. Resolves when more may be written: a slow reader must not fill the memory. */
   write(text: string): Promise<void>
   line(text: string): Promise<void>
-  /** One JSON document, indented for people where it is short. */
+  /** Writes one indented JSON document, for values of limited size. */
   json(value: unknown): Promise<void>
-  /** One line for the person at the terminal. */
+  /** Writes one line for the operator to standard error. */
   note(text: string): void
 }
 
 export const processTerminal = (): Terminal => {
   let closed = false
-  // A reader that has seen enough (`| head`) is no error.
+  // A reader that closes the pipe early (`| head`) is not an error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
     closed = true
@@ -21,7 +21,8 @@ export const processTerminal = (): Terminal => {
   process.stderr.on('error', () => undefined)
   const write = async (text: string): Promise<void> => {
     if (closed || process.stdout.write(text) || !process.stdout.writableNeedDrain) return
-    // Takes the listener of the one that did not come away again: a long list waits thousands of times.
+    // Aborting removes the listener for the event that did not occur. Without that, listeners would pile up, because a
+    // long list waits thousands of times.
     const waiting = new AbortController()
     const { signal } = waiting
     await Promise.race([once(process.stdout, 'drain', { signal }), once(process.stdout, 'close', { signal })]).catch(

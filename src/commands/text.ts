@@ -1,7 +1,7 @@
-// How commands write for people: tables, dates, spans of time.
+// Formats text for people: tables, dates, spans of time.
 import type { DateTime } from 'luxon'
 
-/** `2026-11-23 09:00Z`, or a dash. */
+/** `2026-11-23 09:00Z`, or a dash when undefined. */
 export const dateText = (at: DateTime | undefined): string => at?.toUTC().toFormat("yyyy-MM-dd HH:mm'Z'") ?? '-'
 
 const units = [
@@ -27,8 +27,8 @@ export const whenText = (at: DateTime | undefined, now: DateTime): string =>
   at === undefined ? '-' : `${dateText(at)} (${relativeText(at, now)})`
 
 /**
- * Columns padded to their widest cell; the last one is not. Control characters of imported texts do not reach the
- * terminal.
+ * Pads each column except the last to its widest cell. Replaces control characters, so that imported texts cannot send
+ * them to the terminal.
  */
 export const table = (rows: readonly (readonly string[])[]): string => {
   const clean = rows.map((row) => row.map((cell) => cell.replaceAll(/\p{Cc}/gu, '?')))

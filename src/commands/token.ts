@@ -1,4 +1,4 @@
-// `token ID`: prints the current refresh token. The only command that prints a secret; it leaves an event first.
+// `token ID`: prints the current refresh token. The only command that prints a secret; it records an event first.
 import { CommandFailed, type Command, json, reason } from './command.ts'
 import { operator, theConsent, withStore } from './open.ts'
 

@@ -1,5 +1,5 @@
-// `unsupersede`: reopens consents that imports closed by the rule `import.supersedeOlder`, which took two logins for
-// one.
+// `unsupersede`: reopens consents that imports closed by the old rule `import.supersedeOlder`, which mistook two logins
+// at a bank for one.
 import { DateTime } from 'luxon'
 import { parseDuration } from '../config/durations.ts'
 import type { Clock } from '../clock.ts'

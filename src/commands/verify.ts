@@ -1,4 +1,4 @@
-// `verify`: checks what is stored against the promises of docs/reliability.md.
+// `verify`: checks the stored data against the promises of docs/reliability.md.
 import { intervalOf } from '../queue/cron.ts'
 import { roleOf } from '../store/rights.ts'
 import { verify } from '../verify/verify.ts'

@@ -1,5 +1,6 @@
-// When the user consented, where imports have rewritten it. No event holds it; but whatever each import did to it, it
-// did to `created_at` as well, and that one's true value is known: so the imports' zones can be told, and undone. Pure.
+// Works out when the user consented where imports have rewritten that instant. No event holds it; but whatever each
+// import did to it, the import did to `created_at` as well, whose true value is known. So the imports' zones can be
+// found from `created_at`, and their shifts undone. Pure.
 import { instantsReadAs, readAs } from '../domain/shifted-instant.ts'
 import { instantByEvents } from './plan.ts'
 import type { ProvenEvent } from './prove-events.ts'
@@ -8,18 +9,18 @@ import { instantOf, type Row } from './read-consents.ts'
 export interface ConsentedQuestion {
   readonly consent: Row
   readonly events: readonly ProvenEvent[]
-  /** Events of imports, one of each. */
+  /** Events of imports, one for each import. */
   readonly imports: readonly ProvenEvent[]
-  /** Of the consents whose place it took. */
+  /** Events of the consents that this consent superseded. */
   readonly before: readonly ProvenEvent[]
   readonly zones: readonly (readonly string[])[]
 }
 
-/** More ways than this to explain one value prove nothing. */
+/** With more combinations of zones than this, an explanation would prove nothing. */
 const MAX_WAYS = 2_000
 const NAMES_TRIED = 2
 
-/** Undefined when it cannot be told. */
+/** Undefined when the instant cannot be proven. */
 export const consentedBy = ({ consent, events, imports, before, zones }: ConsentedQuestion): number | undefined => {
   const stored = instantOf(consent, 'consented_at')
   const [first, created] = [events[0], instantOf(consent, 'created_at')]
@@ -32,12 +33,12 @@ export const consentedBy = ({ consent, events, imports, before, zones }: Consent
     ) ?? first
   const rewrites = imports.filter(({ seq, meant }) => seq > 1 && meant !== first.meant)
   const since = rewrites.filter(({ seq, meant }) => seq > set.seq && meant !== set.meant).length
-  // A user's own renewal set it to when the code came, or to when it was proven.
+  // A user's own renewal set consented_at to the instant when the code arrived or when the renewal was proven.
   const ofUser =
     set.actor === 'user' ? [...before.filter(({ type }) => type === 'authorisation.code-received'), set] : undefined
   const written = (value: number): number | undefined => (ofUser === undefined ? value : instantByEvents(value, ofUser))
 
-  // No import moved what it had not set.
+  // No import since has moved the value.
   if (since === 0 || created === first.stored) return written(stored)
   const choices: (string | undefined)[] = [undefined, ...zones.flatMap((names) => names.slice(0, NAMES_TRIED))]
   if (choices.length ** rewrites.length > MAX_WAYS) return undefined

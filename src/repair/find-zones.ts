@@ -1,12 +1,15 @@
-// Under which zones a database was written, by one look at all of it: what its hashes prove, else what imports have
-// moved.
+// Finds the time zones under which a database was written, in one pass over all of it: from what its hashes prove, else
+// from what imports have moved.
 import { type Shift, zonesOf } from '../domain/shifted-instant.ts'
 import type { Database } from '../store/database.ts'
 import { planConsent } from './plan-consent.ts'
 import type { Offsets } from './prove-events.ts'
 import { readConsents, type Reader } from './read-consents.ts'
 
-/** What the server is told for this database or its roles: of zones with the same offsets, the one that was meant. */
+/**
+ * The time zones configured for this database or its roles. Of zones with the same offsets, a configured one is the
+ * likely one.
+ */
 export const configuredZones = async (tx: Reader): Promise<string[]> => {
   const rows = await tx.$queryRawUnsafe<{ zone: string }[]>(
     `SELECT DISTINCT split_part(setting, '=', 2) AS zone FROM pg_db_role_setting, unnest(setconfig) AS setting
@@ -15,7 +18,7 @@ export const configuredZones = async (tx: Reader): Promise<string[]> => {
   return rows.map(({ zone }) => zone.replaceAll('"', ''))
 }
 
-/** `isClean`: nothing is to be put right, and nothing left unproven. */
+/** `isClean`: nothing needs a correction, and nothing is unproven. */
 export const findZones = async (db: Database, pages: AsyncIterable<string[]>, offsets: Offsets) => {
   const [byHash, byImport]: [Shift[], Shift[]] = [[], []]
   let [looked, isClean] = [0, true]
@@ -28,7 +31,7 @@ export const findZones = async (db: Database, pages: AsyncIterable<string[]>, of
       keep(byImport, shifts.byImport)
     }
   }
-  // What imports moved may be a sum of several offsets: it tells only where nothing better does.
+  // An import's shift may be a sum of several offsets, so it counts only where no hash proves a zone.
   return {
     looked,
     isClean,
@@ -36,7 +39,7 @@ export const findZones = async (db: Database, pages: AsyncIterable<string[]>, of
   }
 }
 
-/** Memory stays flat: thinned out by half whenever it is full, so that what is kept lies all over the database. */
+/** Bounds memory: a full list drops every second entry, so that the kept ones are spread over the whole database. */
 const MAX_KEPT = 20_000
 const keep = (kept: Shift[], more: readonly Shift[]): void => {
   kept.push(...more)

@@ -1,12 +1,15 @@
-// The locks of a page of consents for a repair, in the usual order. What a worker holds, by lock or by lease, is left
-// to a later round.
+// Locks a page of consents for a repair, in the usual order. Consents that a worker holds, by lock or by lease, are
+// left for a later round.
 import type { Transaction } from '../store/database.ts'
 
-/** Leases last minutes: one that ends later than this is none, but a value that an import has moved. */
+/**
+ * Leases last minutes. A `lease_until` further ahead than this is not a real lease but a value that an import has
+ * moved.
+ */
 const MAX_LEASE = '1 hour'
 const HELD = `lease_until > clock_timestamp() AND lease_until <= clock_timestamp() + interval '${MAX_LEASE}'`
 
-/** Ids of those that are locked now and that nobody works on. */
+/** Ids of the consents that are now locked and on which no worker is working. */
 export const lockConsents = async (tx: Transaction, ids: readonly string[]): Promise<string[]> => {
   const locked = await tx.$queryRawUnsafe<{ id: string; held: boolean }[]>(
     `SELECT id::text, coalesce(${HELD}, false) AS held FROM consents WHERE id = ANY($1::uuid[])
@@ -20,7 +23,8 @@ export const lockConsents = async (tx: Transaction, ids: readonly string[]): Pro
       `SELECT id::text, consent_id::text AS "of", ${held} AS held FROM ${table} WHERE consent_id = ANY($1::uuid[])`,
       [...free],
     )
-    // Nothing is waited for, so nothing can deadlock. New rows cannot come: who adds one holds the consent's lock.
+    // SKIP LOCKED never waits, so no deadlock is possible. No new rows can appear, because adding one needs the
+    // consent's lock.
     const ours = await tx.$queryRawUnsafe<{ id: string }[]>(
       `SELECT id::text FROM ${table} WHERE consent_id = ANY($1::uuid[]) ORDER BY id FOR UPDATE SKIP LOCKED`,
       [...free],

@@ -1,6 +1,6 @@
-// Counts and holds that pass by themselves: messages an hour, strikes and holds of the provider. No event proves them;
-// but an hour that has not come cannot have been used, and no rejection is of tomorrow. Only such rows are put right;
-// those that lie in the past are over.
+// Corrects records that expire by themselves: messages per hour, strikes and open circuits of the provider. No event
+// proves their instants; but no message was sent in an hour that has not begun, and no rejection happened in the
+// future. Only rows that lie in the future are corrected; the past ones no longer matter.
 import type { DateTime } from 'luxon'
 import { readAs } from '../domain/shifted-instant.ts'
 import type { Transaction } from '../store/database.ts'
@@ -12,7 +12,7 @@ export interface PassingChange {
   readonly rows: number
 }
 
-/** A clock that is a little ahead is no zone. */
+/** A smaller difference is a clock that runs ahead, not a time zone. */
 const AHEAD_MS = 600_000
 const BY = 'lies in the future'
 
@@ -40,7 +40,10 @@ export const planPassing = async (tx: Reader, now: DateTime): Promise<PassingCha
   return [...counts].map(([table, rows]) => ({ what: table, by: BY, rows: rows.length }))
 }
 
-/** The hour's count goes to the hour that was meant; a hold is probed at once; a strike is of when it was. */
+/**
+ * The hour's count is added to the hour that was meant; an open circuit is due for its trial call at once; a strike
+ * gets its true instant, at most now.
+ */
 export const writePassing = async (tx: Transaction, zone: string, now: DateTime): Promise<PassingChange[]> => {
   const found = await planPassing(tx, now)
   const nowText = new Date(now.toMillis()).toISOString()

@@ -1,5 +1,5 @@
-// The instants of one consent: its events' by their hashes, its expiry by what its events say, the rest by the event
-// each was written with. Pure. Next dates are not proven but asked for anew: see redate.ts.
+// Plans the corrected instants of one consent: an event's by its hash, the expiry by what the events say, and the rest
+// by the event that each was written with. Pure. Dates of next actions are not proven but computed anew: see redate.ts.
 import { isShift, offsetOf, type Shift } from '../domain/shifted-instant.ts'
 import { consentedBy } from './consented-at.ts'
 import { type Aftermath, type Change, instantByEvents, type Plan, type Unproven } from './plan.ts'
@@ -9,13 +9,13 @@ import { instantOf, type StoredConsent, textOf } from './read-consents.ts'
 
 export interface PlanOptions {
   readonly offsets: Offsets
-  /** The zones the database was written under, as far as they are known. */
+  /** The zones under which the database was written, as far as they are known. */
   readonly zones: readonly (readonly string[])[]
 }
 
 /**
- * Imports wrote a consent back whole as they had read it: each under another zone moved what it did not set by the
- * zone's offset.
+ * The events of imports, one for each import. An import wrote back the whole consent as it had read it. Under another
+ * zone, it thereby moved every instant it did not set by the zone's offset.
  */
 export const importsOf = (events: readonly ProvenEvent[]): ProvenEvent[] => {
   const written = events.filter(
@@ -50,8 +50,9 @@ export const planConsent = (stored: StoredConsent, { offsets, zones }: PlanOptio
   const expiryMoved = expiry !== undefined && isShift({ meant: expiry, stored: expires }, 2 + imports.length)
   const createdMoved = first !== undefined && isShift({ meant: first.meant, stored: created }, 1 + imports.length)
   const found = planRows(stored, events)
-  // In a consent that nothing is wrong with, a value without its event is none of our business. But the end of a state
-  // lies a day ahead: beyond a change of the clocks, with nothing else shifted before it in a zone like London's.
+  // Where no event, expiry or creation time is shifted, a value without its event is not corrected. The exception is an
+  // attempt's `expires_at`, which lies a day ahead: in a zone like London's it may fall after a change of the clocks
+  // and be the only shifted value.
   if (moved.length === 0 && !expiryMoved && !createdMoved) {
     const changes = found.changes.filter(({ table, column }) => table === 'authorisations' && column === 'expires_at')
     return { ...about, changes, unproven: [], aftermath: [], shifts: { byHash: [], byImport: [] } }
@@ -75,7 +76,7 @@ export const planConsent = (stored: StoredConsent, { offsets, zones }: PlanOptio
     meant: isCreated ? first?.meant : undefined,
     tells: true,
   })
-  // Nothing reads it, and not everything that sets it leaves an event.
+  // Nothing reads `updated_at`, and not everything that sets it records an event.
   const updated = instantOf(consent, 'updated_at')
   const meantUpdated = updated === undefined ? undefined : instantByEvents(updated, events)
   put(found, { table: 'consents', row: consent, column: 'updated_at', meant: meantUpdated, tells: false })
@@ -92,7 +93,7 @@ export const planConsent = (stored: StoredConsent, { offsets, zones }: PlanOptio
     tells: true,
   })
 
-  // Each import may have moved what it read: what is left is a sum.
+  // Each import may have moved the value that it read: the remaining shift is a sum.
   const times = Math.max(1, imports.length - 1)
   if (expiry !== undefined && expiryMoved) drift.push({ meant: expires, stored: expiry, times })
   if (first !== undefined && createdMoved && first.meant === first.stored)
@@ -120,7 +121,7 @@ export const planConsent = (stored: StoredConsent, { offsets, zones }: PlanOptio
   }
 }
 
-/** Cycles that an import closed although it brought no later date than the one before. */
+/** Lists the cycles that an import closed although it brought no later expiry than the one before. */
 const aftermathOf = (
   about: { consentId: string; credentialsId: string },
   events: readonly ProvenEvent[],
@@ -130,7 +131,7 @@ const aftermathOf = (
   for (const event of events) {
     const brought = expiryIn(event)
     const isNoNews = brought !== undefined && expiry !== undefined && brought - expiry < 1_000
-    // What the import took for the old date tells that it misread it.
+    // The old expiry as the import recorded it shows that the import misread it.
     const misread =
       typeof event.data['before'] === 'string' &&
       expiry !== undefined &&

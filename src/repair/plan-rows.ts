@@ -1,16 +1,17 @@
-// The instants of a consent's renewals, authorisations and messages: which event each was written with. Pure.
+// Plans the corrected instants of a consent's renewals, attempts and messages, each by the event it was written with.
+// Pure.
 import { isShift } from '../domain/shifted-instant.ts'
 import { replayOne, unborn } from '../domain/replay.ts'
 import { type By, type Change, instantByEvents, type Table } from './plan.ts'
 import type { ProvenEvent } from './prove-events.ts'
 import { instantOf, numberOf, type Row, type StoredConsent, textOf } from './read-consents.ts'
 
-/** Of release 0.1.0: a state was taken for a day from its link. */
+/** In release 0.1.0 a state was valid for a day from the making of its link. */
 const STATE_LIVED_MS = 24 * 3_600_000
 
 export interface Found {
   readonly changes: Change[]
-  /** Where the row began under another zone and one of its values is explained by nothing. */
+  /** Rows that were created under another zone and have a value that nothing explains. */
   readonly unproven: { readonly record: string; readonly reason: string }[]
 }
 
@@ -20,7 +21,7 @@ interface Question {
   readonly column: string
   readonly meant: number | undefined
   readonly by?: By
-  /** The row began under another zone: then what is not proven is told. */
+  /** Whether the row was created under another zone: only then are its unproven values reported. */
   readonly tells: boolean
 }
 
@@ -48,7 +49,7 @@ const at = (row: Row, column: string, events: readonly ProvenEvent[]): number | 
 export const expiryIn = ({ data }: ProvenEvent): number | undefined =>
   typeof data['expires_at'] === 'string' ? Date.parse(data['expires_at']) : undefined
 
-/** What each status of a closed renewal was written with. */
+/** The events with which each final status of a renewal was written. */
 const closers: Readonly<Record<string, readonly string[]>> = {
   renewed: ['consent.renewed'],
   repaired: ['consent.repaired'],
@@ -56,7 +57,7 @@ const closers: Readonly<Record<string, readonly string[]>> = {
   cancelled: ['consent.superseded', 'consent.closed', 'consent.unsupported'],
 }
 
-/** With the cycle in which each event came. */
+/** Pairs each event with the cycle in which it happened. */
 const withCycles = (events: readonly ProvenEvent[]): { event: ProvenEvent; cycle: number }[] => {
   let state = unborn
   return events.map((event) => {
@@ -122,7 +123,7 @@ const planAuthorisation = (found: Found, row: Row, events: readonly ProvenEvent[
     code_received_at: ofType(its, 'authorisation.code-received'),
     exchange_started_at: ofType(its, 'authorisation.exchanging'),
     answered_at: ofType(its, 'authorisation.answered'),
-    // Another attempt's success closes the others: that event names none of them.
+    // Another attempt's success closes the other attempts, and its event does not name them.
     closed_at: [
       ...ofType(
         its,

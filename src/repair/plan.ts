@@ -1,5 +1,5 @@
-// What is to be changed in one consent, and what cannot be proven. Types and the two ways to prove a value; reads and
-// writes nothing.
+// The planned changes of one consent, and the values that cannot be proven. Holds types and the proof by events; reads
+// and writes nothing.
 import { isShift, type Shift } from '../domain/shifted-instant.ts'
 import type { ProvenEvent } from './prove-events.ts'
 
@@ -16,12 +16,12 @@ export type By =
 
 export interface Change {
   readonly table: Table
-  /** The row's id; an event's consent. */
+  /** The row's id; for an event, the id of its consent. */
   readonly id: string
   readonly seq?: number
   readonly column: string
   readonly stored: number | undefined
-  /** Undefined: the column becomes empty. */
+  /** Undefined: the column becomes NULL. */
   readonly meant: number | undefined
   readonly by: By
 }
@@ -34,7 +34,7 @@ export interface Unproven {
   readonly reason: string
 }
 
-/** What the wrong instants led to, which no repair of instants undoes. */
+/** Consequences of the wrong instants that correcting the instants does not undo. */
 export interface Aftermath {
   readonly kind: 'repaired-without-news' | 'lapsed-early'
   readonly consentId: string
@@ -48,14 +48,17 @@ export interface Plan {
   readonly changes: readonly Change[]
   readonly unproven: readonly Unproven[]
   readonly aftermath: readonly Aftermath[]
-  /** Proof of a zone: of events by their hashes, and, less direct, of what imports read and wrote back. */
+  /**
+   * Evidence for a zone: events' shifts proven by their hashes, and, less direct, shifts of values that imports read
+   * and wrote back.
+   */
   readonly shifts: { readonly byHash: readonly Shift[]; readonly byImport: readonly Shift[] }
   readonly nextReason?: string | undefined
 }
 
 /**
- * The instant of the event that a column was written with. In the same transaction both were shifted alike, so both
- * stored values are the same; only an import wrote its events true and, beside them, the ends of cycles shifted.
+ * The true instant of the event that a column was written with. In one transaction both were shifted alike, so their
+ * stored values are equal. Only imports wrote true instants into events together with shifted ends of cycles.
  */
 export const instantByEvents = (stored: number, events: readonly ProvenEvent[]): number | undefined => {
   const together = events.findLast((event) => event.stored === stored)

@@ -1,5 +1,5 @@
-// When each event of a consent was: the stored hash was made of the true millisecond, so whatever instant reproduces it
-// is the true one.
+// Proves when each event of a consent happened: its stored hash was computed from the true millisecond, so the instant
+// that reproduces the hash is the true one.
 import { offsetsNear, quarterHours } from '../domain/shifted-instant.ts'
 import { eventHash, NO_HASH } from '../store/event-hash.ts'
 import { dataOf, instantOf, numberOf, type Row, textOf } from './read-consents.ts'
@@ -14,7 +14,7 @@ export interface ProvenEvent {
 }
 
 /**
- * Offsets in minutes to try; those that fitted before come first, because a database was written under one zone or a
+ * Offsets to try, in minutes. Those that fitted before come first, because a database was written under one zone or a
  * few.
  */
 export interface Offsets {
@@ -22,7 +22,7 @@ export interface Offsets {
   fits(offset: number): void
 }
 
-/** Any offset that any zone has; or, where the zones are named, only theirs. */
+/** Every offset that any zone has; if zones are named, only theirs. */
 export const offsetsToTry = (zones: readonly string[] | undefined): Offsets => {
   let order = [...quarterHours]
   return {
@@ -33,7 +33,7 @@ export const offsetsToTry = (zones: readonly string[] | undefined): Offsets => {
   }
 }
 
-/** The instant that the hash was made of; undefined when no offset gives it. */
+/** The instant from which the hash was computed; undefined when no offset gives it. */
 export const proveInstant = (previous: string, event: Row, offsets: Offsets): number | undefined => {
   const stored = instantOf(event, 'at')
   if (stored === undefined) return undefined
@@ -64,7 +64,7 @@ const hashAt = (previous: string, event: Row, at: number): string | undefined =>
 
 export type Proven = { readonly events: readonly ProvenEvent[] } | { readonly broken: string }
 
-/** One consent's events, oldest first; or what is wrong with them beyond any shift. */
+/** One consent's events, oldest first; or, in `broken`, what is wrong with them that no shift explains. */
 export const proveEvents = (rows: readonly Row[], offsets: Offsets): Proven => {
   const events: ProvenEvent[] = []
   let previous = NO_HASH

@@ -1,8 +1,8 @@
-// Whole consents with all that belongs to them, a page at a time, as JSON: there instants carry their offset, whatever
-// the session is set to. Reads no secret and changes nothing.
+// Reads whole consents with everything that belongs to them, a page at a time, as JSON: in JSON, instants carry their
+// offset whatever the session's time zone is. Reads no secret and changes nothing.
 import type { Transaction } from '../store/database.ts'
 
-/** A row under its columns' names. */
+/** A row, keyed by column name. */
 export type Row = Readonly<Record<string, unknown>>
 
 export interface StoredConsent {
@@ -11,7 +11,7 @@ export interface StoredConsent {
   readonly authorisations: readonly Row[]
   readonly notifications: readonly Row[]
   readonly events: readonly Row[]
-  /** Events of the consents whose place it took by full authentication, each consent's on its own. */
+  /** Events of the consents that this one superseded by full authentication, one list per consent. */
   readonly eventsBefore: readonly (readonly Row[])[]
 }
 
@@ -83,7 +83,9 @@ export const readConsents = async (tx: Reader, ids: readonly string[]): Promise<
   })
 }
 
-/** By credentials_id: a successor names the consent whose place it took. */
+/**
+ * Events of superseded consents, keyed by credentials_id. The successor's events name the consent that it superseded.
+ */
 const readBefore = async (tx: Reader, events: readonly Row[]): Promise<Map<string, Row[]>> => {
   const named = events.flatMap((event) => dataOf(event)['supersedes'] ?? []).map(String)
   const found = new Map<string, Row[]>()

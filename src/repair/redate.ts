@@ -1,5 +1,5 @@
-// When a consent and what belongs to it are next looked at. Such dates are never proven: they follow from the repaired
-// ones, by the policy, or the next sweep looks at once and dates them itself. Pure.
+// Computes when a consent and its attempts and messages are next due. Such dates are never proven: either the policy
+// gives them from the repaired instants, or the row becomes due at once and the next sweep schedules it. Pure.
 import type { DateTime } from 'luxon'
 import { isShift, shiftedBy } from '../domain/shifted-instant.ts'
 import type { ConsentView } from '../domain/model.ts'
@@ -16,10 +16,12 @@ export interface RedateOptions {
   readonly zones: readonly (readonly string[])[]
 }
 
-/** Leases and marks last minutes; one that an import read and wrote back may have moved by hours. */
+/**
+ * Leases and `queued_until` last minutes. An import that read and wrote back such a value may have moved it by hours.
+ */
 const MAX_LEASE_MS = 3_600_000
 
-/** The plan with what follows from it. */
+/** The plan, extended by the changes that follow from it. */
 export const redate = (stored: StoredConsent, plan: Plan, { now, policy, zones }: RedateOptions): Plan => {
   const { consent } = stored
   const more: Change[] = []
@@ -68,10 +70,11 @@ export const redate = (stored: StoredConsent, plan: Plan, { now, policy, zones }
   const next = nextAction(view, now, policy)
   const due = instantOf(consent, 'next_action_at') ?? 0
   const meant = next.action === 'wait' ? next.at.toMillis() : nowMs
-  // Untouched otherwise, it may have been dated under another zone all the same: that alone leaves no event.
+  // Although nothing else in the consent changed, its date may have been set under another zone: setting only that date
+  // records no event.
   const isShifted =
     isShift({ meant, stored: due }) && zones.some((names) => names.some((zone) => shiftedBy(zone, meant) === due))
-  // What is due already is looked at by the next sweep, which dates it.
+  // A consent that is already due needs no change: the next sweep picks it up and schedules it.
   if (due > nowMs && (isChanged || isShifted)) change('consents', consent, 'next_action_at', meant, 'the policy, anew')
   return {
     ...plan,
@@ -97,7 +100,7 @@ const lapsedEarly = (plan: Plan, { consent }: ConsentView, { events }: StoredCon
 const INSTANT = /_at$|_until$|retry_after/
 const camel = (column: string): string => column.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
 
-/** The row with its changes, as the store's own reading gives it. */
+/** The row with its changes applied, in the form that the store's own queries return. */
 const rowOf = (table: Change['table'], row: Row, changes: readonly Change[]): unknown => {
   const mine = changes.filter((change) => change.table === table && change.id === row['id'])
   return Object.fromEntries(

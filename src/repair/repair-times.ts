@@ -1,5 +1,6 @@
-// Puts right the instants that release 0.1.0 stored shifted: one look at everything tells the zones, then page by page
-// what is proven is written. Killed and run again it comes to the same end; a second run finds nothing.
+// Corrects the instants that release 0.1.0 stored shifted: a first pass over everything finds the zones, then what is
+// proven is written page by page. A run that was killed can be repeated with the same result; a second run finds
+// nothing.
 import { setTimeout } from 'node:timers/promises'
 import type { DateTime } from 'luxon'
 import type { Policy } from '../domain/policy.ts'
@@ -19,34 +20,34 @@ import { writePlans } from './write-plans.ts'
 export interface RepairOptions {
   readonly now: () => DateTime
   readonly policy: Policy
-  /** Only these zones; unless given, those that the events' hashes prove. */
+  /** Only these zones; by default, those that the events' hashes prove. */
   readonly zones?: readonly string[] | undefined
   readonly apply: boolean
-  /** After each page of consents, with how many were looked at by then. */
+  /** Called after each page of consents with the number examined so far. */
   readonly onPage?: ((looked: number) => Promise<void> | void) | undefined
   readonly pageSize?: number
-  /** Ends after the page that runs: what is done stays done. */
+  /** Stops after the current page; what is written stays written. */
   readonly signal?: AbortSignal | undefined
 }
 
 export interface Repair {
   readonly zones: readonly ZoneFound[]
-  /** Consents looked at. */
+  /** Number of consents examined. */
   readonly looked: number
-  /** Consents with something to put right. */
+  /** Number of consents with something to correct. */
   readonly shifted: number
-  /** By table, column and proof. */
+  /** Counts by table, column and proof. */
   readonly changes: readonly { readonly what: string; readonly by: string; readonly rows: number }[]
   readonly unproven: readonly Unproven[]
   readonly aftermath: readonly Aftermath[]
-  /** Consents that workers held all along: to be done by another run. */
+  /** Number of consents that workers held all the time; another run must repair them. */
   readonly busy: number
-  /** Something still writes shifted instants: a process of the release before runs. */
+  /** Whether shifted instants are still being written, by a process of release 0.1.0. */
   readonly stillWritten: boolean
 }
 
 const PAGE = 200
-/** Together more than the default lease: what is held longer is left to another run. */
+/** All rounds together last longer than the default lease; a consent held longer is left for another run. */
 const ROUNDS = 90
 const REST_MS = 1_000
 const PAGE_TIMEOUT_MS = 120_000
@@ -63,10 +64,10 @@ export const repairTimes = async (db: Database, options: RepairOptions): Promise
   }
   tally.passing(await repairPassing(db, look))
   const byHash = ({ shifts }: Plan): boolean => shifts.byHash.length > 0
-  // First what can be told only from the rest: consents whose events are true. A run that is killed must leave the
-  // zones to be found again.
+  // The first step handles the consents whose events are true, since their shifts can be found only with the zones that
+  // the other consents prove. If the run is killed, a new run must still be able to find those zones.
   const steps = options.apply ? [(plan: Plan) => !byHash(plan), byHash] : [() => true]
-  // Where something is to be written anyway, next dates are asked for once, under the locks.
+  // Where events will be written anyway, next dates are computed once, under the locks.
   const isDated = (plan: Plan): boolean => !options.apply || !byHash(plan)
   const busy = new Set<string>()
   for (const belongs of steps) {
@@ -88,7 +89,7 @@ export const repairTimes = async (db: Database, options: RepairOptions): Promise
   return { zones, busy: busy.size, ...tally.result() }
 }
 
-/** All ids, in their order. */
+/** Yields all ids in order, a page at a time. */
 async function* pages({ prisma }: Database, { pageSize = PAGE, signal }: RepairOptions): AsyncGenerator<string[]> {
   for (let after: string | undefined = FIRST; after !== undefined && signal?.aborted !== true;) {
     const ids: string[] = await idsAfter(prisma, after, pageSize)
@@ -126,7 +127,7 @@ const writePage = async (
   const written = await db.prisma.$transaction(
     async (tx: Transaction) => {
       const free = await lockConsents(tx, wanted)
-      // Looked at again under the locks: what was planned before may have changed meanwhile.
+      // Plans again under the locks: a consent may have changed since it was first planned.
       const planned = (await lookAt(tx, free, look, always)).filter(({ changes }) => changes.length > 0)
       if (planned.length > 0) await writePlans(tx, planned)
       return { planned, free }

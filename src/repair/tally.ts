@@ -1,8 +1,8 @@
-// Counts what a repair did, or would do, for its report. Holds lists of what a person must see; changes nothing.
+// Counts what a repair did, or would do, for its report, and lists what an operator must see. Changes nothing.
 import type { PassingChange } from './passing.ts'
 import type { Aftermath, Plan, Unproven } from './plan.ts'
 
-/** Of the lists, for people: the counts go on. */
+/** The longest list for the operator; the counts continue beyond it. */
 const MAX_LISTED = 100_000
 
 export const startTally = (startedAt: number) => {

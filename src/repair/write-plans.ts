@@ -1,6 +1,6 @@
-// Writes what was planned for some consents, inside the caller's transaction, which holds their locks. The one place of
-// the program that changes events: only their `at`, and only with the setting that the trigger asks for, which ends
-// with the transaction.
+// Writes the planned changes of some consents inside the caller's transaction, which holds their locks. The only place
+// in the program that changes events: it changes only their `at`, and only with the setting that the trigger requires,
+// which ends with the transaction.
 import type { Transaction } from '../store/database.ts'
 import type { Change, Plan, Table } from './plan.ts'
 
@@ -42,7 +42,7 @@ export const writePlans = async (tx: Transaction, plans: readonly Plan[]): Promi
 
 const iso = (at: number | undefined): string | null => (at === undefined ? null : new Date(at).toISOString())
 
-/** Instants go as texts that carry their offset, inside JSON: no setting of the session reads them otherwise. */
+/** Instants are sent as text with an offset, inside JSON, so that no setting of the session changes their meaning. */
 const writeEvents = async (tx: Transaction, changes: readonly Change[]): Promise<void> => {
   if (changes.length === 0) return
   const json = JSON.stringify(
@@ -56,7 +56,7 @@ const writeEvents = async (tx: Transaction, changes: readonly Change[]): Promise
   )
 }
 
-// The epoch moves, as with every change that a worker who slept through its lease must not write over.
+// Raises the epoch, as for every change that a worker with a stale claim must not overwrite.
 const writeRows = async (tx: Transaction, table: Exclude<Table, 'events'>, plans: readonly Plan[]): Promise<void> => {
   const changes = plans.flatMap((plan) =>
     plan.changes

@@ -1,5 +1,5 @@
-// Invariant 4, as far as the database can tell: every stored secret opens, in its own row and version, with a key that
-// is there. Whether a token is the last one the provider issued, only the provider knows.
+// Invariant 4, as far as the database can tell: every stored secret decrypts, in its own row and version, with a key
+// from ENCRYPTION_KEYS. Only the provider knows whether a token is the last one it issued.
 import { CellUnreadable } from '../crypto/envelope.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import type { Vault } from '../crypto/vault.ts'
@@ -12,7 +12,7 @@ import { type Found, MAX_LISTED, listViolations, type Violation } from './violat
 const PAGE = 1_000
 const FIRST = '00000000-0000-0000-0000-000000000000'
 
-/** What is no sealed text needs no key: opening it names the row. */
+/** A value that is not sealed text needs no key; checkCells names its row. */
 export const checkKeyIds = async (tx: Transaction, keys: KeyRing): Promise<Violation[]> =>
   listViolations(
     4,
@@ -30,7 +30,7 @@ const why: Record<CellUnreadable['cause'], string> = {
   malformed: 'no sealed text',
 }
 
-/** What is wrong with a cell; undefined when it opens. */
+/** What is wrong with an encrypted value; undefined when it decrypts. */
 const judge = (open: () => unknown): string | undefined => {
   try {
     open()
@@ -41,7 +41,10 @@ const judge = (open: () => unknown): string | undefined => {
   }
 }
 
-/** A quarantined consent was found out already: it waits for an operator, who is told when it is released. */
+/**
+ * Skips quarantined consents: their problem is already known and waits for an operator. `release` checks the refresh
+ * token again.
+ */
 export const checkCells = async (tx: Transaction, vault: Vault): Promise<Violation[]> => {
   const found: Found[] = []
   const note = (table: string, id: string, column: string, problem: string | undefined): void => {

@@ -1,5 +1,4 @@
-// Invariant 1: every open row says when it is next to be looked at, and none has been waiting for longer than two
-// sweeps.
+// Invariant 1: every open row has a date for its next action, and no row is overdue by more than two sweep intervals.
 import type { DateTime, Duration } from 'luxon'
 import type { Transaction } from '../store/database.ts'
 import { type Found, MAX_LISTED, listViolations, type Violation } from './violation.ts'
@@ -10,7 +9,7 @@ export const checkDates = async (
   tx: Transaction,
   { now, sweepInterval }: { now: DateTime; sweepInterval?: Duration | undefined },
 ): Promise<Violation[]> => {
-  // Without an interval nothing is late: a comparison with NULL is never true.
+  // Without an interval no row is overdue: a comparison with NULL is never true.
   const before =
     sweepInterval === undefined ? null : now.minus({ milliseconds: sweepInterval.toMillis() * SWEEPS }).toJSDate()
   const found = await tx.$queryRaw<Found[]>`

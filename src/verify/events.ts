@@ -1,6 +1,6 @@
-// Invariant 10: per consent the events have no gap, their hashes are a chain, and replaying them gives the stored
-// status and cycle. Invariant 6, by the same walk: no message was begun while the consent was not active, or in another
-// cycle than its own.
+// Invariant 10: each consent's events have no gap, their hashes form a chain, and replaying them gives the stored
+// status and cycle. The same walk checks invariant 6: sending of a message never began while the consent was not
+// active, or in another cycle than the message's own.
 import { type Replayed, replayOne, unborn } from '../domain/replay.ts'
 import { type Offsets, offsetsToTry, proveInstant } from '../repair/prove-events.ts'
 import type { Transaction } from '../store/database.ts'
@@ -31,7 +31,7 @@ interface EventRow {
 }
 
 export const checkEvents = async (tx: Transaction): Promise<Violation[]> => {
-  // Apart: much of one hides nothing of the other.
+  // Two lists, so that many violations of one invariant do not hide those of the other.
   const offsets = offsetsToTry(undefined)
   const [ofMessages, ofEvents]: [Violation[], Violation[]] = [[], []]
   for (
@@ -52,7 +52,7 @@ export const checkEvents = async (tx: Transaction): Promise<Violation[]> => {
   return [...listViolations(6, ofMessages), ...listViolations(10, ofEvents)]
 }
 
-/** In the order of consents and numbers, a page at a time. */
+/** Events in the order of consent and sequence number, a page at a time. */
 async function* eventsBetween(tx: Transaction, after: string, last: string | undefined): AsyncGenerator<EventRow> {
   if (last === undefined) return
   let at: Pick<EventRow, 'consent_id' | 'seq'> = { consent_id: after, seq: 2_147_483_647 }
@@ -68,7 +68,7 @@ async function* eventsBetween(tx: Transaction, after: string, last: string | und
   }
 }
 
-/** Follows one consent's events. Tells the first break of the chain only: all after it follow from it. */
+/** Follows one consent's events. Reports only the first break of the chain, because all later ones follow from it. */
 const walk = (consent: ConsentRow, offsets: Offsets) => {
   const found: Violation[] = []
   let seq = 0
@@ -80,7 +80,7 @@ const walk = (consent: ConsentRow, offsets: Offsets) => {
     if (!isBroken) found.push({ invariant: 10, record: `consents ${consent.id}`, what })
     isBroken = true
   }
-  // The first one alone; but whatever else is wrong with the chain is told beside it.
+  // Reports only the first shifted event; other breaks of the chain are still reported as well.
   const tellShift = ({ seq: no, type, at }: EventRow, meant: number): void => {
     const what =
       `event ${no} (${type}) is stored as ${at.toISOString()}, its hash proves ${new Date(meant).toISOString()}: ` +
@@ -141,7 +141,7 @@ const walk = (consent: ConsentRow, offsets: Offsets) => {
   }
 }
 
-/** Undefined for data that no event of ours can have: it matches no hash. */
+/** Undefined for data that no event of ours can have; such an event matches no hash. */
 const hashOf = (previous: string, event: EventRow): string | undefined => {
   try {
     return eventHash(previous, {

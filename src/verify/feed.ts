@@ -1,12 +1,13 @@
-// Invariant 10, the feed: its places have no gap, each names another event, and their chain follows from the events in
-// this order; whatever has no place is noted as waiting for one, and does not wait while a scheduler runs.
+// Invariant 10, the feed: its positions have no gap, each names a different event, and their chain follows from the
+// events in this order. Every event without a position is noted as waiting for one, and does not wait long while a
+// scheduler runs.
 import type { Duration } from 'luxon'
 import type { Transaction } from '../store/database.ts'
 import { feedChain, NO_HASH } from '../store/event-hash.ts'
 import { type Found, MAX_LISTED, listViolations, type Violation } from './violation.ts'
 
 const PAGE = 5_000
-/** Longer than any transaction of ours: an event is noted when it is written, not when it is committed. */
+/** Longer than any transaction of ours: the note's time is when the event was written, not when it was committed. */
 const LATE_SECONDS = 300
 
 interface PlaceRow {
@@ -45,8 +46,8 @@ const leftOut = async (tx: Transaction): Promise<Found[]> => tx.$queryRaw<Found[
       event.seq)
   LIMIT ${MAX_LISTED + 1}`
 
-// A database that nobody runs on may well have events that wait. A sweep since then is the trace that a scheduler was
-// there.
+// Events may wait in a database on which no scheduler runs. A sweep after the event was noted shows that a scheduler
+// did run.
 const waitingForLong = async (tx: Transaction): Promise<Found[]> => tx.$queryRaw<Found[]>`
   SELECT 'consents ' || consent_id AS record, 'event ' || seq || ' waits for its place in the feed since ' ||
     to_char(added_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"') AS what
@@ -54,7 +55,7 @@ const waitingForLong = async (tx: Transaction): Promise<Found[]> => tx.$queryRaw
     ${LATE_SECONDS})
   LIMIT ${MAX_LISTED + 1}`
 
-/** The first break only: all after it follow from it. */
+/** Reports only the first break, because all later ones follow from it. */
 const walkPlaces = async (tx: Transaction): Promise<Found[]> => {
   let [last, chain] = [0n, NO_HASH]
   for (;;) {

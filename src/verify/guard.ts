@@ -1,4 +1,5 @@
-// Invariant 10, the guard: the application cannot rewrite events, and nobody can without leaving a trace in the schema.
+// Invariant 10, the guard: the application cannot rewrite events, and nobody can do so without leaving a trace in the
+// schema.
 import type { Transaction } from '../store/database.ts'
 import { ABOUT_CONNECTED_ROLE, type AboutRole } from '../store/rights.ts'
 import { type Found, listViolations, type Violation } from './violation.ts'
@@ -14,7 +15,8 @@ export const checkGuard = async (
       SELECT FROM pg_trigger
       WHERE tgrelid = 'events'::regclass AND tgname = 'events_are_only_added' AND tgenabled IN ('O', 'A') AND tgtype &
         56 = 56)`
-  // Where one role owns and runs everything, the trigger is all there is: `doctor` warns of that.
+  // Where one role both owns the tables and runs the application, the trigger is the only guard; `doctor` warns of
+  // that.
   const about = await tx.$queryRawUnsafe<AboutRole[]>(ABOUT_CONNECTED_ROLE)
   const mayRewrite = about.filter(({ owns, rewrites }) => rewrites && (hasOwnRole || !owns))
   return listViolations(10, [

@@ -1,5 +1,5 @@
-// Invariant 7, as far as the database can tell: whatever left for outside has an intent that was committed before it.
-// The ledgers of the other side know the rest.
+// Invariant 7, as far as the database can tell: an intent was committed before each request or message left Reconsent.
+// Only the ledgers of the other side can prove the rest.
 import type { Transaction } from '../store/database.ts'
 import { type Found, MAX_LISTED, listViolations, type Violation } from './violation.ts'
 

@@ -1,5 +1,5 @@
-// Invariant 6, by the rows: per consent, cycle, rung and channel at most one message, each in its own renewal's cycle.
-// That none was begun after a renewal, a stop or a pause is told by the order of the events, in events.ts.
+// Invariant 6, by the rows: at most one message per consent, cycle, rung and channel, each in its own renewal's cycle.
+// events.ts checks by the order of the events that no message was begun after a renewal, a stop or a pause.
 import type { Transaction } from '../store/database.ts'
 import { type Found, MAX_LISTED, listViolations, type Violation } from './violation.ts'
 

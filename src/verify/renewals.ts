@@ -1,5 +1,5 @@
-// Invariant 5: at most one renewal per consent and cycle, at most one success in it, and no success without its
-// recorded proof.
+// Invariant 5: at most one renewal per consent and cycle, at most one successful attempt in it, and no success without
+// a recorded proof.
 import type { Transaction } from '../store/database.ts'
 import { type Found, MAX_LISTED, listViolations, type Violation } from './violation.ts'
 

@@ -1,5 +1,5 @@
-// Checks a database against the promises that can be read from it. Reads one snapshot, in a transaction that cannot
-// write: safe beside a running system, however long it takes. Pages and caps keep the memory flat.
+// Checks a database against the promises that can be read from it. Reads one snapshot in a read-only transaction, so it
+// is safe on a running system, however long it takes. Pages and caps bound its memory.
 import type { DateTime, Duration } from 'luxon'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import type { Database, Transaction } from '../store/database.ts'
@@ -17,15 +17,15 @@ export type { Violation }
 
 export interface VerifyOptions {
   readonly now: DateTime
-  /** How far apart sweeps are. Given, open rows that are overdue by more than two of them are violations. */
+  /** Time between two sweeps. When given, open rows that are overdue by more than two intervals are violations. */
   readonly sweepInterval?: Duration | undefined
-  /** Opens every stored secret as well; needs the keys in `db.vault`. */
+  /** Also decrypts every stored secret; needs the keys in `db.vault`. */
   readonly deep?: boolean | undefined
-  /** Given, secrets whose key is not among these are violations. */
+  /** When given, secrets whose key is not among these are violations. */
   readonly keys?: KeyRing | undefined
   /**
-   * The application is meant to have a role of its own, beside the one that owns the tables. Else only a role that owns
-   * nothing is taken for one.
+   * Whether the application is configured with another role than the one that owns the tables. If not, the role's right
+   * to rewrite events is a violation only when it does not own them.
    */
   readonly hasOwnRole?: boolean | undefined
 }

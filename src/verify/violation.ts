@@ -1,5 +1,5 @@
-// One broken promise: which of the invariants (docs/reliability.md), which record, and what is wrong with it. No
-// secret, no address.
+// One broken promise: the number of its invariant (docs/reliability.md), the record, and what is wrong with it.
+// Contains no secret and no address.
 
 export interface Violation {
   readonly invariant: number
@@ -8,16 +8,19 @@ export interface Violation {
   readonly what: string
 }
 
-/** Of one check: more of the same says nothing new, and memory stays flat. */
+/** The most violations listed per check: more of the same kind tell nothing new, and the limit bounds memory. */
 export const MAX_LISTED = 1_000
 
-/** What a query of violations returns. */
+/** One row of a query for violations. */
 export interface Found {
   readonly record: string
   readonly what: string
 }
 
-/** At most MAX_LISTED of them, and one line that says so when there are more; queries ask for one more than that. */
+/**
+ * Returns at most MAX_LISTED violations, and one extra line when there are more. Queries therefore fetch MAX_LISTED + 1
+ * rows.
+ */
 export const listViolations = (invariant: number, found: readonly Found[]): Violation[] => {
   const listed = found.slice(0, MAX_LISTED).map((violation) => ({ invariant, ...violation }))
   return found.length > MAX_LISTED
