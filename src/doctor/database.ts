@@ -1,4 +1,5 @@
-// Is the database there, of a usable version, migrated, writable by our role, and its clock right?
+// Checks that the database is reachable, of a usable version, migrated and writable by our role, and that its clock is
+// right.
 import { type Client, withConnection } from '../postgres/client.ts'
 import { DatabaseTrouble, troubleOf } from '../postgres/trouble.ts'
 import type { Secret } from '../secret.ts'
@@ -8,15 +9,18 @@ import { type Finding, fail, ok, warn } from './finding.ts'
 import { sessionFindings } from './sessions.ts'
 
 const OLDEST_POSTGRES = 140_000
-/** Leases use the database's clock, due-ness ours: a minute between them makes messages early or late by as much. */
+/**
+ * Leases use the database's clock, but whether something is due depends on ours: a minute of difference makes messages
+ * a minute early or late.
+ */
 const SKEW_WARNS_MS = 5_000
 const SKEW_FAILS_MS = 60_000
 
-/** Runs queries on one connection of its own; rejects when it cannot connect. */
+/** Runs queries on a separate connection; rejects when it cannot connect. */
 export const withClient = async <T>(url: Secret, work: (client: Client) => Promise<T>): Promise<T> =>
   withConnection(url, { applicationName: 'reconsent doctor', connectMs: 5_000, statementMs: 60_000 }, work)
 
-/** "could not be used", with code and words of our own: messages of the driver may hold the address. */
+/** "could not be used", with a code and our own words, because messages of the driver may contain the address. */
 export const unusable = (error: unknown): string => {
   if (error instanceof DatabaseTrouble) return `could not be used: ${error.message}`
   const { words, code } = troubleOf(error) ?? { words: undefined, code: undefined }
@@ -25,7 +29,7 @@ export const unusable = (error: unknown): string => {
   return `could not be used${shown === undefined ? '' : ` (${shown})`}${words === undefined ? '' : `: ${words}`}`
 }
 
-/** Answers whether the tables can be used. */
+/** Yields findings; returns whether the tables can be used. */
 export async function* databaseFindings(url: Secret): AsyncGenerator<Finding, boolean> {
   try {
     const { findings, isUsable } = await withClient(url, async (client) => {
@@ -54,7 +58,7 @@ const aboutServer = async (client: Client): Promise<Finding[]> => {
   )
   const row = rows[0]
   if (row === undefined) return []
-  // Half of the round trip is the best guess of when the server looked.
+  // The server read its clock about half-way through the round trip.
   const skew = Math.abs(row.now.getTime() - (before + Date.now()) / 2)
   const version =
     Number(row.number) >= OLDEST_POSTGRES
@@ -68,7 +72,7 @@ const aboutServer = async (client: Client): Promise<Finding[]> => {
       : skew >= SKEW_WARNS_MS
         ? warn('clock', seconds, advice)
         : ok('clock', 'this machine and the database agree')
-  // SQL_ASCII takes every byte as it comes, and so UTF-8.
+  // SQL_ASCII stores every byte unchanged, and therefore UTF-8 as well.
   if (['UTF8', 'SQL_ASCII'].includes(row.encoding)) return [version, clock]
   const lacking = `${row.encoding}: a name with letters that it lacks cannot be stored`
   return [version, fail('encoding', lacking, "dump it, make it anew with ENCODING 'UTF8', restore it"), clock]

@@ -1,4 +1,5 @@
-// The whole diagnosis in order: each part of the configuration on its own, so that one that is wrong hides no other.
+// The whole diagnosis in order. Each part of the configuration is checked separately, so that a wrong part hides no
+// problem of another.
 import { ConfigError, configFromProcess, type Config, type Need, requiresHttps } from '../config.ts'
 import { checkCron, intervalOf } from '../queue/cron.ts'
 import { databaseFindings } from './database.ts'
@@ -33,7 +34,7 @@ const part = async <const N extends Need>(
 export async function* diagnose(): AsyncGenerator<Finding> {
   yield ok('node', `Node ${process.versions.node}`)
 
-  // The policy is checked with the part that needs most of it; the others go without.
+  // The policy is checked together with `web`, which needs most of it; the other parts are checked without it.
   const web = await part(['web'])
   if ('findings' in web) yield* web.findings
   else {

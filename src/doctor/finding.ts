@@ -1,7 +1,7 @@
 // One line of a diagnosis.
 
 export interface Finding {
-  /** What was looked at, in a few words. */
+  /** What was checked, in a few words. */
   readonly check: string
   readonly level: 'ok' | 'warn' | 'fail'
   /** What was found. No secret, no address with a password. */

@@ -1,6 +1,6 @@
-// Do the stored instants lie where their events' hashes say? Release 0.1.0 shifted them under another time zone than
-// UTC. Looks at a sample by the primary keys, so that a large database costs no more than a small one: what is found
-// there is judged by reading it whole.
+// Checks that the stored instants match the events' hashes; release 0.1.0 shifted them under another time zone than
+// UTC. Reads only a sample of consents, by primary key, so that a large database costs no more than a small one. Each
+// consent of the sample is judged as a whole.
 import { randomUUID } from 'node:crypto'
 import type { Secret } from '../secret.ts'
 import { configuredZones } from '../repair/find-zones.ts'
@@ -11,7 +11,9 @@ import { type Database, openDatabase } from '../store/database.ts'
 import { zonesOf } from '../domain/shifted-instant.ts'
 import { type Finding, fail, ok } from './finding.ts'
 
-/** So many consents, from so many places: a database with no more of them is read whole. */
+/**
+ * The sample's size, and the number of places it comes from. A database with no more consents than that is read whole.
+ */
 const SAMPLE = 2_000
 const PLACES = 40
 const FIRST = '00000000-0000-0000-0000-000000000000'
@@ -72,7 +74,7 @@ const aboutInstants = async ({ prisma }: Database): Promise<Finding> => {
   )
 }
 
-/** From places all over the primary key, whose values are random. */
+/** The sample's ids, from places all over the primary key, whose values are random. */
 const sampleOf = async (prisma: Database['prisma'], total: number): Promise<string[]> => {
   if (total <= SAMPLE) return idsAfter(prisma, FIRST, SAMPLE)
   const found = new Set<string>()

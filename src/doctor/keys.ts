@@ -1,5 +1,5 @@
-// Does the key ring open what is stored? Counts by key id, and opens one token of each: the same id with other bytes
-// opens nothing.
+// Checks that the key ring decrypts the stored secrets: counts them by key id, and decrypts one refresh token per key.
+// A key with the same id but other bytes decrypts nothing.
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { makeVault } from '../crypto/vault.ts'
 import type { Secret } from '../secret.ts'
@@ -20,7 +20,8 @@ interface InUse {
 const unionOf = (column: string): string =>
   `UNION ALL SELECT ${keyIdOfCell(column)}, NULL FROM authorisations WHERE ${column} IS NOT NULL`
 
-// Every encrypted cell; a sample only of refresh tokens, which are what must never be lost.
+// Counts the values of every encrypted column. The sample to decrypt holds refresh tokens only, because these must
+// never be lost.
 const CELLS = `
 WITH cell AS (
   SELECT ${keyIdOfCell('refresh_token')} AS key_id, id FROM consents

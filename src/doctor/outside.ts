@@ -1,4 +1,4 @@
-// Are the systems around us there, and as they must be: mail server, provider, and our own public address?
+// Checks that the mail server, the provider and our own public address are reachable and correctly set up.
 import type { Sections, Timing } from '../config.ts'
 import { smtpChannel } from '../notify/smtp-channel.ts'
 import { truelayerProvider } from '../provider/truelayer/client.ts'
@@ -28,7 +28,7 @@ export async function* mailFindings({ url, from }: Sections['mail']): AsyncGener
   }
 }
 
-/** Which way calls to the provider leave; of the proxy's address neither user nor password. */
+/** Whether calls to the provider go through the proxy. Of the proxy's address, user and password are not shown. */
 const wayOf = ({
   proxy,
   authUrl,
@@ -57,7 +57,9 @@ export async function* providerFindings(provider: Sections['provider'], timing: 
       )
 }
 
-/** Users' browsers come from outside; that this machine reaches the address is the next best thing to know. */
+/**
+ * Users' browsers reach the address from outside; the best check available here is whether this machine can reach it.
+ */
 export async function* publicUrlFindings({ publicUrl }: Sections['web']): AsyncGenerator<Finding> {
   const { protocol, host } = new URL(publicUrl)
   if (protocol !== 'https:')

@@ -1,4 +1,4 @@
-// Does the queue's backend do what the workers need of it, and is it set up to keep what it is given?
+// Checks that the queue's backend does what the workers need, and that it is configured to keep its jobs.
 import type { Sections } from '../config.ts'
 import { hearsNotifications, NO_NOTIFICATIONS } from '../postgres/notifications.ts'
 import { QUEUE_SCHEMA } from '../queue/postgres-schema.ts'

@@ -1,4 +1,4 @@
-// What the records say of the last hours: is the loop turning, and what waits for a person?
+// Checks the stored records: do sweeps take place, and what waits for an operator?
 import { DateTime, Duration } from 'luxon'
 import { tooOldAfter } from '../processors/watch-sweep.ts'
 import type { Secret } from '../secret.ts'
@@ -12,11 +12,11 @@ import { type Finding, fail, ok, warn } from './finding.ts'
 const noKeys = (): never => {
   throw new Error('reading counts needs no keys')
 }
-/** Where the pattern is not known: no watchdog waits longer. */
+/** Used when the cron pattern is not known. No watchdog waits longer than an hour. */
 const MAX_INTERVAL = Duration.fromObject({ hours: 1 })
 
 export interface RecordRules {
-  /** Between two sweeps. */
+  /** Time between two sweeps. */
   readonly interval?: Duration | undefined
   readonly httpsOnly: boolean
   readonly publicUrl?: string | undefined
@@ -40,7 +40,7 @@ export async function* recordFindings(
     ])
     if (since === undefined) yield warn('sweep', 'there has been none yet', 'start the role scheduler')
     else {
-      // As the watchdog judges it: by then it sweeps itself.
+      // The watchdog's limit: after it, the watchdog sweeps itself.
       const tooOld = tooOldAfter(interval ?? MAX_INTERVAL)
       const words = `the last good one was ${Math.round(since.as('minutes'))} minutes ago`
       yield since.toMillis() > tooOld.toMillis()
@@ -106,7 +106,7 @@ const aboutCallbacks = (plain: number, httpsOnly: boolean): Finding => {
   )
 }
 
-/** By path alone: a query may hold anything. */
+/** Only the path is shown, because a query may contain anything. */
 const aboutOwnCallbacks = (callbacks: Awaited<ReturnType<typeof listCallbacks>>, publicUrl: string): Finding[] =>
   callbacks
     .filter(({ redirectUri }) => losesCodes(redirectUri, publicUrl))

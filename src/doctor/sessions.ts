@@ -1,5 +1,5 @@
-// What a session is like that the program gets: where its tables are, whether a pooler lends it, whether it is
-// encrypted. And what the role or the database would say by itself, which the program overrides.
+// Checks the database sessions that the program gets: the schema of its tables, whether a pooler lends the session,
+// whether it is encrypted. Also shows settings of the role or the database that the program overrides.
 import { isIP } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { type Client, isPooled, placeOf } from '../postgres/client.ts'
@@ -7,7 +7,7 @@ import { FIRST_SCHEMA } from '../postgres/session.ts'
 import type { Secret } from '../secret.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 
-/** Of those that session.ts sets: the ones that people set by ALTER ROLE and ALTER DATABASE. */
+/** The settings, among those that session.ts sets, that people change with ALTER ROLE and ALTER DATABASE. */
 const OVERRIDDEN = [
   'timezone',
   'datestyle',
@@ -53,7 +53,8 @@ export const sessionFindings = async (client: Client, url: Secret): Promise<Find
     overridden.length === 0
       ? ''
       : `; the role or database says ${overridden.toSorted().join(', ')}, which does not matter`
-  // Of the settings that change what a statement does, the one that takes a superuser to change.
+  // session_replication_role changes what a statement does, and only a superuser may set it, so the program cannot
+  // override it.
   const sessions = replica
     ? fail(
         'sessions',

@@ -1,22 +1,22 @@
-// What Reconsent needs from an open-banking provider. Every answer a call can have is a value, so that a caller must
-// say what it does with each; only bugs throw. No answer carries a secret outside a Secret.
+// What Reconsent needs from an open-banking provider. Every possible answer to a call is a value, so that the caller
+// must handle each; only bugs throw. No answer contains a secret outside a Secret.
 import type { DateTime } from 'luxon'
 import type { ErrorCode } from '../errors.ts'
 import type { Route } from '../domain/policy.ts'
 import type { Secret } from '../secret.ts'
 
-/** A request that certainly had no effect at the provider: safe to repeat. */
+/** The request certainly had no effect at the provider; it is safe to repeat. */
 export interface NotProcessed {
   readonly kind: 'not-processed'
   readonly code: Extract<
     ErrorCode,
     'provider-unreachable' | 'proxy-failed' | 'provider-rate-limited' | 'client-rejected'
   >
-  /** From `Retry-After`, when it came. */
+  /** From the `Retry-After` header, if the answer had one. */
   readonly retryAfterMs: number | undefined
 }
 
-/** A read that failed in a way that may pass. */
+/** A read, or a request for an authorisation URL, failed in a way that may pass. */
 export interface Unavailable {
   readonly kind: 'unavailable'
   readonly code: Extract<
@@ -46,15 +46,15 @@ export interface LinkRequest {
 export type LinkAnswer =
   | { readonly kind: 'link'; readonly url: Secret }
   /**
-   * A 4xx: this connection cannot have a link on this route now. `status` tells 401 apart: many at once are our own
-   * fault.
+   * A 4xx: this connection cannot get an authorisation URL on this route now. `status` distinguishes 401: many 401s in
+   * a short time are our own fault.
    */
   | { readonly kind: 'rejected'; readonly status: number; readonly providerError: string }
   | Unavailable
 
 export interface Tokens {
   readonly accessToken: Secret
-  /** Undefined when the provider sent none: keep the stored one. */
+  /** Undefined when the provider sent none; the stored one then stays in use. */
   readonly refreshToken: Secret | undefined
   /** `credentials_id` from the access token's `sub` claim; undefined when the token has none or is not a JWT. */
   readonly credentialsId: string | undefined
@@ -66,7 +66,7 @@ export type TokenAnswer =
   | NotProcessed
   /** `invalid_grant` or `invalid_authorization_code`: processed and refused. */
   | { readonly kind: 'refused'; readonly code: Extract<ErrorCode, 'grant-refused' | 'code-refused'> }
-  /** Sent, and what became of it cannot be known: time-out, reset, 5xx, unreadable answer. */
+  /** The request was sent and its outcome is in doubt: time-out, reset, 5xx, unreadable answer. */
   | {
       readonly kind: 'unknown'
       readonly code: Extract<
@@ -75,7 +75,7 @@ export type TokenAnswer =
       >
     }
 
-/** `GET /data/v1/me`, dates undefined where the provider gave none. */
+/** The answer of `GET /data/v1/me`; dates are undefined where the provider gave none. */
 export interface Me {
   readonly credentialsId: string | undefined
   readonly providerId: string | undefined
@@ -89,17 +89,17 @@ export type MeAnswer =
   | { readonly kind: 'me'; readonly me: Me }
   /** 403: the consent has expired. */
   | { readonly kind: 'denied' }
-  /** 401: a newer access token exists, or this one is over. */
+  /** 401: a newer access token exists, or this one has expired. */
   | { readonly kind: 'token-rejected' }
   | Unavailable
 
 export interface Provider {
-  /** Route `reauth` calls `/v1/reauthuri`; route `full` builds the address and calls nothing. */
+  /** Route `reauth` calls `/v1/reauthuri`; route `full` builds the authorisation URL without a request. */
   makeLink(request: LinkRequest): Promise<LinkAnswer>
-  /** Sends a code, once: never retried here. */
+  /** Sends a code once; this function never retries. */
   exchangeCode(request: { code: Secret; redirectUri: string; codeVerifier: Secret }): Promise<TokenAnswer>
   refresh(refreshToken: Secret): Promise<TokenAnswer>
   readMe(accessToken: Secret): Promise<MeAnswer>
-  /** For `doctor`: whether the client id and secret are accepted, found out without touching any connection. */
+  /** For `doctor`: checks whether the client id and secret are accepted, without affecting any connection. */
   checkCredentials(): Promise<{ ok: boolean; detail: string }>
 }

@@ -1,4 +1,4 @@
-// The provider port spoken to TrueLayer's Data API v1: wires the calls together, decides nothing.
+// Implements the provider port with TrueLayer's Data API v1. Only wires the calls together.
 import type { Route } from '../../domain/policy.ts'
 import type { Secret } from '../../secret.ts'
 import type { Provider } from '../port.ts'
@@ -11,13 +11,13 @@ import { readMe } from './me.ts'
 import { exchangeCode, refresh } from './tokens.ts'
 
 export interface TrueLayerOptions {
-  /** `https://auth.truelayer.com`, the sandbox's, or the simulator's; a trailing slash does not matter. */
+  /** `https://auth.truelayer.com`, or the sandbox's or simulator's address; a trailing slash is ignored. */
   readonly authUrl: string
-  /** `https://api.truelayer.com`, the sandbox's, or the simulator's. */
+  /** `https://api.truelayer.com`, or the sandbox's or simulator's address. */
   readonly apiUrl: string
   readonly clientId: string
   readonly clientSecret: Secret
-  /** Bounds each call in total, from DNS to the last byte of the answer. */
+  /** Limits the total time of each call, from the DNS lookup to the last byte of the answer. */
   readonly requestTimeoutMs: number
   readonly proxy?: EgressProxy | undefined
   readonly log?: ProviderLog | undefined

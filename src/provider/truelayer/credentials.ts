@@ -1,5 +1,5 @@
-// For `doctor`: are the client id and secret accepted? Asked with a made-up token and a made-up code, so no connection
-// is touched.
+// For `doctor`: checks whether the client id and secret are accepted. It sends a made-up token and a made-up code, so
+// no connection is affected.
 import { errorTable } from '../../errors.ts'
 import { Secret } from '../../secret.ts'
 import type { TokenAnswer } from '../port.ts'
@@ -10,7 +10,7 @@ import type { Client } from './tokens.ts'
 
 const madeUp = () => new Secret('reconsent-credential-check')
 
-/** The provider looked past the client at the grant: id and secret are good. */
+/** The provider accepted the client and judged the grant: id and secret are valid. */
 const accepted = (answer: TokenAnswer): boolean => answer.kind === 'refused' || answer.kind === 'tokens'
 const rejected = (answer: TokenAnswer): boolean => answer.kind === 'not-processed' && answer.code === 'client-rejected'
 
@@ -20,8 +20,8 @@ const whyNot = (answer: TokenAnswer): string =>
 const undecided = (answer: TokenAnswer) => ({ ok: false, detail: `could not be found out: ${whyNot(answer)}` })
 
 /**
- * `GET {auth}/api/providers?clientId=`: how many banks the provider lists. Supporting evidence only: it takes no
- * secret.
+ * `GET {auth}/api/providers?clientId=`: how many banks the provider lists. This is only supporting evidence, because
+ * the call takes no secret.
  */
 const bankCount = async (send: Send, client: Client): Promise<string> => {
   const reply = await send({
@@ -40,8 +40,9 @@ const bankCount = async (send: Send, client: Client): Promise<string> => {
 }
 
 /**
- * `invalid_client` for a made-up refresh token alone condemns nothing: TrueLayer has been seen to answer so with good
- * credentials (TRUELAYER.md section 2). Only when a made-up code gets the same answer are they called rejected.
+ * `invalid_client` for a made-up refresh token does not by itself prove wrong credentials: TrueLayer has been seen to
+ * answer so with valid ones (TRUELAYER.md section 2). They count as rejected only when a made-up code gets the same
+ * answer.
  */
 export const checkCredentials = async (send: Send, client: Client): Promise<{ ok: boolean; detail: string }> => {
   const byToken = await refresh(send, client, madeUp())

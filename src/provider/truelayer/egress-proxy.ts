@@ -1,22 +1,22 @@
-// Which calls leave through the proxy of HTTPS_PROXY. Pure; how they do is Node's own agent's work (http.ts).
+// Decides which calls go through the proxy of HTTPS_PROXY. Pure; http.ts makes the call, by Node's own agent.
 import { BlockList, isIP } from 'node:net'
 import type { Secret } from '../../secret.ts'
 
 export interface EgressProxy {
   /** `http://user:password@host:port`, or https. */
   readonly url: Secret
-  /** Entries of NO_PROXY: `*`, `host`, `.domain`, an address, a CIDR range; a host or an address also with `:port`. */
+  /** Entries of NO_PROXY: `*`, `host`, `.domain`, an address, a CIDR range; a host or an address may have a `:port`. */
   readonly bypass: readonly string[]
 }
 
-/** IPv6 addresses without their brackets, names without the dot of the root. */
+/** The host name without the brackets of an IPv6 address and without the root's trailing dot. */
 const nameOf = ({ hostname }: URL): string => hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '')
 
 const isLoopback = (name: string): boolean =>
   name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127(?:\.\d{1,3}){3}$/.test(name)
 
 const entryOf = (entry: string): { readonly name: string; readonly port: string | undefined } => {
-  // Colons of an IPv6 address without brackets are no port.
+  // In an IPv6 address without brackets, a colon does not introduce a port.
   if (isIP(entry.split('/')[0] ?? '') === 6) return { name: entry, port: undefined }
   const [, six, other, port] = /^(?:\[(.*)\]|(.*?))(?::(\d+))?$/.exec(entry) ?? []
   return { name: six ?? other ?? '', port }
@@ -33,7 +33,7 @@ const isWithin = (address: string, range: string): boolean => {
   return list.check(address, kind)
 }
 
-/** As curl and Go read it: a name stands for itself and for all below it. What cannot be read matches nothing. */
+/** Matches as curl and Go do: a name covers itself and all its subdomains. An unreadable entry matches nothing. */
 const isBypassed = (entry: string, name: string, port: string): boolean => {
   const { name: wanted, port: wantedPort } = entryOf(entry.toLowerCase())
   if (wantedPort !== undefined && wantedPort !== port) return false
@@ -43,8 +43,8 @@ const isBypassed = (entry: string, name: string, port: string): boolean => {
 }
 
 /**
- * Only https: what travels in clear is a simulator's, and is asked directly. This machine is not reached through
- * another one: for a proxy elsewhere, `localhost` is itself.
+ * Only https calls use the proxy: unencrypted ones go to a simulator, directly. Calls to this machine do not use a
+ * proxy elsewhere, because for that proxy `localhost` is the proxy itself.
  */
 export const goesByProxy = (address: string, { url, bypass }: EgressProxy): boolean => {
   if (!URL.canParse(address)) return false

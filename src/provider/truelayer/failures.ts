@@ -1,11 +1,11 @@
-// What an answer, or the lack of one, proves. Pure. The heart is the line between "certainly not processed" (may be
-// sent again) and "unknown" (must never be): see docs/decisions/0005-what-counts-as-not-processed.md.
+// Decides what an answer, or a missing answer, proves. Pure. It separates "certainly not processed" (may be sent again)
+// from "unknown" (must never be sent again): see docs/decisions/0005-what-counts-as-not-processed.md.
 import type { Secret } from '../../secret.ts'
 import type { TokenAnswer, Unavailable } from '../port.ts'
 
 /**
- * How far the one connection of a call came. `proxy`: a proxy has not made a tunnel yet. `open`: the kernel (TLS: the
- * handshake with the provider itself, inside the tunnel where there is one) would take bytes, so some may have left.
+ * How far the call's only connection got. `proxy`: the proxy has not yet made a tunnel. `open`: the kernel (with TLS:
+ * the handshake with the provider itself, inside the tunnel if there is one) accepts bytes, so some may have been sent.
  */
 export type Phase = 'no-socket' | 'proxy' | 'connecting' | 'open'
 
@@ -20,22 +20,22 @@ export type NoAnswer =
   | {
       readonly kind: 'no-answer'
       readonly code: 'provider-timeout' | 'provider-unreachable' | 'provider-garbled'
-      /** `no` only when a connection was seen to start and never opened: then not one byte of the request has left. */
+      /** `no` only when a connection was seen to start and never opened: then no byte of the request was sent. */
       readonly sent: 'no' | 'maybe'
     }
-  /** A proxy stood in between and made no tunnel. */
+  /** The call went through a proxy, and the proxy made no tunnel. */
   | { readonly kind: 'no-answer'; readonly code: 'proxy-failed'; readonly sent: 'no' }
 
 export type Reply = Answer | NoAnswer
 
 /**
- * Causes that say an answer came, but not one that HTTP or our cap allows: the parser's, decompression (got's name for
- * it), size.
+ * Error codes that mean an answer arrived, but one that HTTP or our limit does not allow: parser errors, decompression
+ * (got's name for it), size.
  */
 const garbledCause = /^(?:HPE_.*|ERR_READING_RESPONSE_STREAM|BODY_TOO_LARGE)$/
 
 /**
- * `cause` is an error's code: Node's (`ECONNREFUSED`, `HPE_…`, `DEPTH_ZERO_SELF_SIGNED_CERT`), got's, or
+ * `cause` is the code of an error: Node's (`ECONNREFUSED`, `HPE_…`, `DEPTH_ZERO_SELF_SIGNED_CERT`), got's, or
  * `BODY_TOO_LARGE`.
  */
 export const noAnswer = (cause: string, phase: Phase): NoAnswer => {
@@ -48,12 +48,15 @@ export const noAnswer = (cause: string, phase: Phase): NoAnswer => {
         : garbledCause.test(cause)
           ? 'provider-garbled'
           : 'provider-unreachable',
-    // `no-socket` proves nothing: no connection of ours was seen, so how the request went, if it did, is not known.
+    // `no-socket` proves nothing: we saw no connection, so we do not know whether or how the request was sent.
     sent: phase === 'connecting' ? 'no' : 'maybe',
   }
 }
 
-/** The body as a JSON object; undefined for HTML, arrays, garbage and nothing. Of repeated keys the last one counts. */
+/**
+ * The body as a JSON object; undefined for HTML, arrays, invalid JSON and an empty body. Of repeated keys the last one
+ * counts.
+ */
 export const jsonObject = (body: Secret): Readonly<Record<string, unknown>> | undefined => {
   try {
     const value: unknown = JSON.parse(body.reveal())
@@ -65,10 +68,13 @@ export const jsonObject = (body: Secret): Readonly<Record<string, unknown>> | un
   }
 }
 
-/** A body that says `error` twice contradicts itself: it is no ground for sending a code again. */
+/** A body with two `error` keys contradicts itself, and is no reason to send a code again. */
 const saysErrorOnce = (body: Secret): boolean => body.reveal().match(/"error"\s*:/g)?.length === 1
 
-/** `error` as a short word that is safe to store and show; free text, which may quote what we sent, becomes a mark. */
+/**
+ * The `error` field as a short word that is safe to store and show. Free text, which may quote our request, becomes
+ * `unrecognised`.
+ */
 export const errorWord = (body: Readonly<Record<string, unknown>>): string => {
   const word = body['error']
   if (word === undefined) return 'unspecified'
@@ -77,7 +83,9 @@ export const errorWord = (body: Readonly<Record<string, unknown>>): string => {
 
 export const isSuccess = (status: number): boolean => status >= 200 && status < 300
 
-/** A read (or the making of a link) without a usable answer: nothing was lost, it may be asked again. */
+/**
+ * A read (or a request for an authorisation URL) without a usable answer. It had no lasting effect and may be retried.
+ */
 export const unavailable = (reply: Reply): Unavailable => {
   if (reply.kind === 'no-answer') return { kind: 'unavailable', code: reply.code, retryAfterMs: undefined }
   const { status, retryAfterMs } = reply
@@ -93,14 +101,14 @@ export const unavailable = (reply: Reply): Unavailable => {
 }
 
 /**
- * OAuth answers these before it looks at a grant (RFC 6749 section 5.2), so the code or token in the request is
- * untouched.
+ * OAuth servers return these errors before they look at a grant (RFC 6749 section 5.2), so the code or token in the
+ * request is unused.
  */
 const clientErrors = new Set(['invalid_client', 'unauthorized_client'])
 
 /**
- * What a token request that brought no tokens means. Whatever is not named here is `unknown`, never `not-processed`:
- * also a 4xx with an error word of its own, since what the server did with the code before it failed is not documented.
+ * What the failure of a token request means. Every case not named here is `unknown`, never `not-processed`. That
+ * includes a 4xx with an unlisted error word: it is not documented what the server did with the code before it failed.
  */
 export const tokenFailure = (reply: Reply): Exclude<TokenAnswer, { kind: 'tokens' }> => {
   if (reply.kind === 'no-answer') {

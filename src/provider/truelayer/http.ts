@@ -1,5 +1,6 @@
-// One HTTP request to the provider: sent at most once, on a connection of its own, within a total time and a size.
-// Every result is a value. Nothing of the request (URL, headers, body) may leave this file by an error or a log line.
+// Makes one HTTP request to the provider: sent at most once, on a connection of its own, with a limit on total time and
+// size. Every result is a value. No part of the request (URL, headers, body) may leave this file in an error or a log
+// line.
 import http from 'node:http'
 import https from 'node:https'
 import type { Duplex } from 'node:stream'
@@ -14,12 +15,12 @@ import { retryAfterMs } from './retry-after.ts'
 export type ProviderLog = Pick<Log, 'info' | 'warn'>
 
 export interface Call {
-  /** What the log calls it; never the address, which may carry an id. */
+  /** The call's name in the log. The log never shows the address, which may contain an id. */
   readonly name: string
   readonly url: string
   readonly post?: { readonly as: 'json' | 'form'; readonly fields: Readonly<Record<string, string | Secret>> }
   readonly bearer?: Secret
-  /** Decompressed bytes; one MiB unless said. */
+  /** In decompressed bytes; default one MiB. */
   readonly largestBody?: number
 }
 
@@ -28,7 +29,8 @@ export type Send = (call: Call) => Promise<Reply>
 const mebibyte = 1024 * 1024
 
 /**
- * All that is left of an error of got's: its code. Its message has the address, its `options` the headers and the body.
+ * Replaces an error of got and keeps only its code: got's message contains the address, its `options` the headers and
+ * the body.
  */
 class CallFailed extends Error {
   override readonly name = 'CallFailed'
@@ -41,30 +43,31 @@ class CallFailed extends Error {
   }
 }
 
-/** One request's way to the provider: its agent, and how far its connection came. */
+/** How one request reaches the provider: its agent, and how far its connection got. */
 interface Way {
   readonly agent: { http: http.Agent } | { https: https.Agent }
   phase(): Phase
-  /** The status by which the proxy refused a tunnel. */
+  /** The status with which the proxy refused a tunnel. */
   refusedBy(): number | undefined
   end(): void
 }
 
 /**
- * A connection is never kept for a second request: a kept one may be closed by the other side just as we write on it,
- * and such a reset cannot be told from one after the request was read. No maxSockets: with a limit Node offers the
- * other side to keep the connection.
+ * A connection is never kept for a second request: the other side may close a kept connection just as we write to it,
+ * and such a reset looks the same as one after the request was read. No maxSockets: with a limit, Node offers the other
+ * side to keep the connection.
  */
 const single = { keepAlive: false }
 
 /**
- * Of a call's time, what a silent proxy may use up: the rest tells it from a provider that is silent inside the tunnel.
+ * The share of a call's time that a silent proxy may use. The rest lets us tell a silent proxy from a provider that is
+ * silent inside the tunnel.
  */
 const TUNNEL_SHARE = 0.5
 
 /**
- * TLS bytes wait for `secureConnect`, plain ones for `connect`; both are listened to before the connection can make
- * progress.
+ * TLS data is sent after `secureConnect`, plain data after `connect`. The listener for either is added before the
+ * connection can make progress.
  */
 const direct = (url: string): Way => {
   let phase: Phase = 'no-socket'
@@ -72,7 +75,7 @@ const direct = (url: string): Way => {
     const connect = agent.createConnection.bind(agent)
     agent.createConnection = (options, callback) => {
       const socket = connect(options, callback)
-      // Should the one request ever lead to two connections, the first that opened decides.
+      // If one request ever makes two connections, the first that opened decides.
       if (phase === 'no-socket') phase = 'connecting'
       socket?.once(opens, () => {
         phase = 'open'
@@ -88,8 +91,8 @@ const direct = (url: string): Way => {
 }
 
 /**
- * Node's agent listens once more for each piece of a proxy's answer, so that each is read twice as often as the one
- * before: thirty pieces would keep the process busy for good.
+ * Node's agent adds another listener for each piece of a proxy's answer, so each piece is read twice as often as the
+ * one before: thirty pieces would keep the process busy for ever.
  */
 const onceEach = (stream: Duplex): void => {
   const on = stream.on.bind(stream)
@@ -98,10 +101,11 @@ const onceEach = (stream: Duplex): void => {
 }
 
 /**
- * By Node's own agent: CONNECT, then TLS with the provider inside. It hands a connection over when that TLS stands and
- * not before, so no byte of the request has left until then, whatever the proxy did; a failure comes with the
- * connection that failed, the one to the proxy or the one inside. A request without a connection does not hear of its
- * time-out, nor the agent of everything that ends the connection to the proxy: hence the watch on both. See
+ * Uses Node's own agent: CONNECT, then TLS with the provider inside the tunnel. The agent hands over the connection
+ * only after that TLS handshake, so until then no byte of the request was sent, whatever the proxy did. A failure is
+ * reported with the connection that failed: the outer one to the proxy, or the inner one. A request without a
+ * connection is not told of its time-out, nor is the agent told of everything that ends the connection to the proxy:
+ * hence the timer and the `close` listener below. See
  * docs/decisions/0028-a-proxy-has-sent-nothing-before-its-tunnel.md.
  */
 const throughProxy = (proxy: EgressProxy, requestTimeoutMs: number): Way => {
@@ -121,17 +125,17 @@ const throughProxy = (proxy: EgressProxy, requestTimeoutMs: number): Way => {
       if (error === null) phase = 'open'
       else if (phase === 'proxy' && socket !== undefined && socket !== outer) phase = 'connecting'
       status ??= error?.statusCode
-      // The types know no failure without a socket; the agent looks at none then.
+      // The types require a socket, but after a failure the agent ignores it.
       callback?.(error, socket as Duplex)
     }
     const deadline = setTimeout(() => settle(new CallFailed('ETIMEDOUT')), requestTimeoutMs)
     outer = connect(options, settle)
     if (outer) onceEach(outer)
-    // After whatever the agent itself has to say of it.
+    // setImmediate lets the agent report its own error first.
     outer?.once('close', () => setImmediate(() => settle(new CallFailed('PROXY_CLOSED'))))
     return outer
   }
-  // Given up on, the connection to the proxy belongs to no request yet, and nobody else would close it.
+  // An abandoned connection to the proxy does not belong to a request yet, so `end` must close it.
   return { agent: { https: agent }, phase: () => phase, refusedBy: () => status, end: () => outer?.destroy() }
 }
 
@@ -152,12 +156,14 @@ const bodyOf = (post: NonNullable<Call['post']>) => {
   return post.as === 'json' ? { json: Object.fromEntries(fields) } : { form: Object.fromEntries(fields) }
 }
 
-/** TrueLayer's support asks for it. Only what looks like an id is logged: the header comes from outside. */
+/**
+ * The id for which TrueLayer's support asks. Logged only if it looks like an id, because the header comes from outside.
+ */
 const correlationId = (header: unknown): string | undefined =>
   typeof header === 'string' && /^[\w.:-]{1,128}$/.test(header) ? header : undefined
 
 interface SenderOptions {
-  /** Bounds the whole call, DNS to the last byte of the body, however slowly it drips. */
+  /** Limits the total time of the call, from the DNS lookup to the last byte of the body, however slowly it arrives. */
   readonly requestTimeoutMs: number
   readonly proxy?: EgressProxy | undefined
   readonly log: ProviderLog | undefined
@@ -178,7 +184,7 @@ export const httpSender =
       ...(call.bearer === undefined ? {} : { headers: { authorization: `Bearer ${call.bearer.reveal()}` } }),
       ...(call.post === undefined ? {} : bodyOf(call.post)),
     })
-    // An error after the last byte was read has nobody left to tell; without a listener it would end the process.
+    // An error after the last byte was read has no other listener, and without this one it would end the process.
     stream.on('error', () => {})
     try {
       const chunks: Buffer[] = []
@@ -203,7 +209,8 @@ export const httpSender =
       }
     } catch (error) {
       const cause = error instanceof CallFailed ? error.code : 'UNKNOWN'
-      // A proxy that was silent for too long would have failed before: this time passed inside its tunnel.
+      // A proxy that was silent for too long would have failed earlier, so the rest of the time was spent inside its
+      // tunnel.
       const phase = cause === 'ETIMEDOUT' && way.phase() === 'proxy' ? 'connecting' : way.phase()
       const reply = noAnswer(cause, phase)
       const seen = correlationId(stream.response?.headers['x-tl-correlation-id'])

@@ -1,5 +1,5 @@
-// `GET {data}/data/v1/me` (TRUELAYER.md section 3): the dates that prove a renewal, each undefined where none can be
-// read.
+// `GET {data}/data/v1/me` (TRUELAYER.md section 3): reads the dates that prove a renewal. A date that is missing or
+// unreadable is undefined.
 import { DateTime } from 'luxon'
 import type { Secret } from '../../secret.ts'
 import type { Me, MeAnswer } from '../port.ts'
@@ -14,8 +14,8 @@ const textOf = (value: unknown): string | undefined =>
   typeof value === 'string' && value.trim() !== '' ? value.trim() : undefined
 
 /**
- * UTC unless it says otherwise. Placeholders such as `0001-01-01` and `9999-12-31` are no dates: a proof must not rest
- * on them.
+ * A date without an offset is read as UTC. Placeholders such as `0001-01-01` and `9999-12-31` do not count as dates:
+ * they must not serve as proof.
  */
 const dateOf = (value: unknown): DateTime | undefined => {
   const text = textOf(value)
@@ -40,7 +40,7 @@ export const readMe = async (send: Send, apiUrl: string, accessToken: Secret): P
   const reply = await send({ name: 'me', url: `${apiUrl}/data/v1/me`, bearer: accessToken })
   if (reply.kind === 'no-answer') return unavailable(reply)
   const body = jsonObject(reply.body)
-  // A gateway's page with 401 or 403 is not the provider speaking about this consent.
+  // A gateway's page with 401 or 403 says nothing about this consent.
   if (body === undefined) return unavailable(reply)
   if (reply.status === 401) return { kind: 'token-rejected' }
   if (reply.status === 403) return { kind: 'denied' }

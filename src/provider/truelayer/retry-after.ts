@@ -2,10 +2,10 @@
 // `Date`.
 import { DateTime } from 'luxon'
 
-/** No answer may hold a record back longer than this, however far in the future the header points. */
+/** The longest delay that an answer can impose on a record, however far in the future the header points. */
 export const maxRetryAfterMs = 24 * 60 * 60 * 1000
 
-/** An instant from `read`, or undefined where the text is none, whether luxon is set to throw or not. */
+/** The instant that `read` returns, or undefined when it is invalid, whether luxon is set to throw or not. */
 export const instantOr = (read: () => DateTime): DateTime | undefined => {
   try {
     const instant = read()
@@ -26,7 +26,7 @@ export const retryAfterMs = (
   if (/^\d+$/.test(text)) return Math.min(Number(text) * 1000, maxRetryAfterMs)
   const until = instantOr(() => DateTime.fromHTTP(text))
   if (until === undefined) return undefined
-  // Both dates by the sender's clock: ours may be off, and a wait is a difference.
+  // Uses the sender's clock for both dates: ours may be wrong, and only their difference matters.
   const from = sentAt === undefined ? undefined : instantOr(() => DateTime.fromHTTP(sentAt))
   const wait = until.toMillis() - (from?.toMillis() ?? nowMs)
   return Math.min(Math.max(wait, 0), maxRetryAfterMs)

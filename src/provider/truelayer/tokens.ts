@@ -1,5 +1,5 @@
-// `POST {auth}/connect/token` (TRUELAYER.md section 2): sends a code or a refresh token once and reads the tokens that
-// come back.
+// `POST {auth}/connect/token` (TRUELAYER.md section 2): sends a code or a refresh token once and reads the tokens in
+// the answer.
 import { Secret } from '../../secret.ts'
 import type { TokenAnswer, Tokens } from '../port.ts'
 import { isSuccess, jsonObject, tokenFailure } from './failures.ts'
@@ -12,14 +12,14 @@ export interface Client {
   readonly clientSecret: Secret
 }
 
-/** Documented life of an access token, for an answer that does not say. */
+/** The documented lifetime of an access token, for an answer without `expires_in`. */
 const oneHourInSeconds = 3600
 
 /**
- * `sub` of an access token, which is the `credentials_id`. The signature is not checked: the token came in the body of
- * an answer to our own request, over TLS from the issuer itself, so a signature would vouch for nothing that TLS has
- * not (OpenID Connect Core 3.1.3.7 rule 6 says the same). Never use this on a token that came by any other way.
- * Undefined for opaque tokens and for JWTs without a usable `sub`.
+ * The `sub` claim of an access token, which is the `credentials_id`. The signature is not checked: the token came in
+ * the answer to our own request, over TLS from the issuer itself, so a signature would add nothing to what TLS proves
+ * (OpenID Connect Core 3.1.3.7 rule 6 says the same). Never use this function on a token from another source. Undefined
+ * for opaque tokens and for JWTs without a usable `sub`.
  */
 export const credentialsIdOf = (accessToken: Secret): string | undefined => {
   const parts = accessToken.reveal().split('.')
@@ -34,7 +34,7 @@ const secondsOf = (value: unknown): number => {
   return typeof seconds === 'number' && Number.isFinite(seconds) && seconds > 0 ? Math.floor(seconds) : oneHourInSeconds
 }
 
-/** Tokens travel in headers and forms: one that does not fit there is no token. */
+/** Tokens are sent in headers and forms; a string that does not fit there is not a token. */
 const tokenOf = (value: unknown): Secret | undefined =>
   typeof value === 'string' && /^[\x21-\x7e]+$/.test(value) ? new Secret(value) : undefined
 
@@ -59,7 +59,7 @@ const requestTokens = async (
   const reply = await send({
     name: `connect/token ${String(fields['grant_type'])}`,
     url: `${client.authUrl}/connect/token`,
-    // Documented as JSON, but every official sample is form-encoded: form is what is known to work.
+    // TrueLayer documents this call as JSON, but all its samples are form-encoded: a form is known to work.
     post: { as: 'form', fields: { client_id: client.clientId, client_secret: client.clientSecret, ...fields } },
   })
   const tokens = tokensOf(reply)
@@ -79,6 +79,6 @@ export const exchangeCode = (
     code_verifier: codeVerifier,
   })
 
-/** Ends the previous access token of the connection, so it is for settling a doubt only. */
+/** Refreshing ends the connection's previous access token, so use it only to settle an exchange in doubt. */
 export const refresh = (send: Send, client: Client, refreshToken: Secret): Promise<TokenAnswer> =>
   requestTokens(send, client, { grant_type: 'refresh_token', refresh_token: refreshToken })
