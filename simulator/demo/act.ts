@@ -1,5 +1,5 @@
-// Plays one user by real HTTP, as a browser without JavaScript would: opens the mail's link, presses the button,
-// decides at the bank.
+// Plays one user by real HTTP, as a browser without JavaScript would: opens the start link from the mail, presses the
+// button, decides at the bank.
 import type { Decision } from '../src/bank.ts'
 import type { Mail } from '../src/mail-store.ts'
 import type { Simulator } from '../src/start-simulator.ts'
@@ -13,7 +13,7 @@ const startLink = (mail: Mail | undefined, role: Role): string => {
   return link
 }
 
-/** Looks at the start page, presses its button, and answers the bank's address. */
+/** Opens the start page, presses its button, and returns the authorisation URL. */
 const leave = async (link: string): Promise<string> => {
   const page = await fetch(link)
   if (page.status !== 200) throw new Error(`the start page answered ${page.status}`)
@@ -23,7 +23,7 @@ const leave = async (link: string): Promise<string> => {
   return bank
 }
 
-/** Decides at the bank and lets the browser follow the bank's redirect; the text of the page it ends on. */
+/** Decides at the bank and follows the bank's redirect; returns the text of the last page. */
 const decide = async (simulator: Simulator, link: string, as: Decision): Promise<string> => {
   const played = await simulator.play({ link, as })
   if (played.kind !== 'callback') return played.kind
@@ -33,7 +33,7 @@ const decide = async (simulator: Simulator, link: string, as: Decision): Promise
   return answer.text()
 }
 
-/** What the user does when the first message has come. */
+/** What the user does when the first message has arrived. */
 export const actAtOnce = async (simulator: Simulator, role: Role): Promise<void> => {
   const mail = mailsOf(simulator, role)[0]
   switch (role.deed) {
@@ -63,9 +63,9 @@ export const actAtOnce = async (simulator: Simulator, role: Role): Promise<void>
   }
 }
 
-/** What the user does days later, when a second message has come. */
+/** What the user does days later, when a second message has arrived. */
 export const actLater = async (simulator: Simulator, role: Role): Promise<void> => {
   if (role.deed !== 'approves from an old mail') return
-  // Newest first: the last one is the oldest.
+  // The newest mail comes first, so the last one is the oldest.
   await decide(simulator, await leave(startLink(mailsOf(simulator, role).at(-1), role)), 'approve')
 }

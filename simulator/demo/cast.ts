@@ -1,7 +1,7 @@
-// Who plays in the demo: about thirty consents that cover every phase, and what their users will do. Data only.
+// The users of the demo: about thirty consents that cover every phase, and what their users will do. Data only.
 import type { DateTime } from 'luxon'
 
-/** What the user does when asked, in the automatic demo. */
+/** What the user does after a message, in the automatic demo. */
 export type Deed =
   | 'approves'
   | 'approves from an old mail'
@@ -80,8 +80,8 @@ const names = [
 ] as const
 
 /**
- * Days to the expiry at the start. Where a message is owed, four days later the next rung of the ladder is due as well:
- * users who wait, and old mails, need no more than that one jump of the clock.
+ * Days until the expiry at the start. For each consent with a message due, the ladder's next rung is due four days
+ * later: one jump of the clock is enough for users who wait and for old mails.
  */
 const cast: readonly (readonly [PhaseAtStart, number, Deed])[] = [
   ['healthy', 88, 'is not asked'],

@@ -1,19 +1,19 @@
-// What `reconsent demo` does: starts everything and shows where to look until Ctrl-C, or plays all users and judges the
-// end.
+// Runs `reconsent demo`: starts everything, then either shows the addresses until Ctrl-C, or plays all users and checks
+// the results.
 import { once } from 'node:events'
 import { packagesMissing } from '../../src/commands/development.ts'
 import { PackageMissing } from '../embedded/postgres.ts'
 import { playUsers, summaryOf, tableOf } from './play-users.ts'
 import { type Demo, startDemo } from './run-demo.ts'
 
-/** A stop must not hang on anything: what has not ended by then goes down with the process. */
+/** A stop must not wait longer than this: anything still running ends with the process. */
 const STOP_AT_MOST_MS = 4_500
 
 const LETS_GO_AFTER_MS = 200
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
-/** Answers the exit code. */
+/** Returns the exit code. */
 export const runDemo = async ({ auto }: { auto: boolean }): Promise<number> => {
   const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]).then(
     () => 'interrupted' as const,
@@ -30,7 +30,7 @@ export const runDemo = async ({ auto }: { auto: boolean }): Promise<number> => {
     return auto ? 1 : 0
   } finally {
     await stop(demo)
-    // Connections to a PostgreSQL that is gone would keep the process waiting.
+    // Open connections to the stopped PostgreSQL would keep the process running.
     setTimeout(() => process.exit(), LETS_GO_AFTER_MS).unref()
   }
 }

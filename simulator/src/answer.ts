@@ -1,5 +1,4 @@
-// An answer as data, together with the ledger entry it deserves, so that a fault can take the place of the one and keep
-// the other.
+// An answer as data, together with its ledger entry, so that a fault can replace the answer and keep the entry.
 import type { Html } from './html.ts'
 import type { EntryDraft } from './ledger.ts'
 

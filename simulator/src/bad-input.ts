@@ -1,13 +1,13 @@
-// Strict reading of what people set on the simulator: a misspelt name is an error that lists the known ones, never
-// ignored.
+// Reads the simulator's settings strictly: a misspelt name is never ignored, but is an error that lists the known
+// names.
 import { z } from 'zod'
 import { readDuration, readInstant } from './clock.ts'
 
-/** Input the simulator does not understand; `/_control` answers it as 400 with the same lists. */
+/** Invalid input to the simulator; `/_control` answers 400 with the same lists. */
 export class BadInput extends Error {
   override readonly name = 'BadInput'
   readonly problems: readonly string[]
-  /** The names that would have been understood, where a name was wrong. */
+  /** The valid names, when a name was wrong. */
   readonly known: readonly string[]
 
   constructor(problems: readonly string[], known: readonly string[] = []) {
@@ -17,7 +17,7 @@ export class BadInput extends Error {
   }
 }
 
-/** Parses `input`; `noun` names one key of it in messages ("switch", "field"). Throws BadInput. */
+/** Parses `input`. `noun` is the word for one of its keys in messages ("switch", "field"). Throws BadInput. */
 export const readInput = <S extends z.ZodType>(schema: S, input: unknown, noun = 'field'): z.output<S> => {
   const parsed = schema.safeParse(input)
   if (parsed.success) return parsed.data

@@ -1,4 +1,5 @@
-// The bank: a page that asks the user, and the redirect (or form post) that brings the answer back to the redirect_uri.
+// The bank: a page on which the user decides, and the redirect (or form post) that brings the result back to the
+// redirect_uri.
 import { pageAnswer, redirectAnswer } from './answer.ts'
 import type { Answer } from './answer.ts'
 import { html, page } from './html.ts'
@@ -73,7 +74,7 @@ const unknown = (what: 'bank' | 'decision'): Answer =>
     outcome: 'unknown',
   })
 
-/** `GET /bank/…`. Opening uses the link up; one that is used up or too old shows the expired page. */
+/** `GET /bank/…`. Opening a link uses it up; a link that is used up or too old shows the expired page. */
 export const answerBankPage = (world: World, link: BankLink | undefined): Answer => {
   if (link === undefined) return unknown('bank')
   if (!world.links.open(link)) return expired(link, 'bank')
@@ -85,7 +86,7 @@ export const answerBankPage = (world: World, link: BankLink | undefined): Answer
   })
 }
 
-/** Fields of the callback (RFC 6749 4.1.2); undefined when there is none. */
+/** Fields of the callback (RFC 6749 4.1.2). */
 const callbackFields = (world: World, link: BankLink, decision: Exclude<Decision, 'close'>): Record<string, string> => {
   const { switches, connections, links } = world
   const state: Record<string, string> = link.state === undefined ? {} : { state: link.state }

@@ -1,4 +1,4 @@
-// The banks the simulator knows: a small catalogue, and whatever was seeded. Ids and group names look like TrueLayer's.
+// The banks the simulator knows: a small catalogue, and every seeded bank. Ids and group names look like TrueLayer's.
 export interface Bank {
   readonly providerId: string
   readonly displayName: string
@@ -27,10 +27,12 @@ export const countryOf = (text: string): string => {
 
 export interface Banks {
   find(providerId: string): Bank | undefined
-  /** Adds a bank that was seeded; the first description of an id stays. */
+  /** Adds a seeded bank. If the id is already known, the first description stays. */
   learn(bank: Bank): Bank
   all(): readonly Bank[]
-  /** Those that a `providers` parameter covers: ids (`uk-ob-monzo`) and groups (`uk-ob-all`), separated by spaces. */
+  /**
+   * The banks that a `providers` parameter covers: ids (`uk-ob-monzo`) and groups (`uk-ob-all`), separated by spaces.
+   */
   coveredBy(providers: string): readonly Bank[]
 }
 
@@ -39,7 +41,7 @@ const covers = (term: string, bank: Bank): boolean => {
   const group = /^([a-z]{2})-([a-z0-9]+)-all$/.exec(term)
   if (group === null) return false
   const [, country = '', kind = ''] = group
-  // older ids carry no country: `ob-monzo` belongs to the group `uk-ob-all`
+  // Older ids contain no country: `ob-monzo` belongs to the group `uk-ob-all`.
   return (
     bank.providerId.startsWith(`${country}-${kind}-`) ||
     (countryOf(country) === bank.country && bank.providerId.startsWith(`${kind}-`))

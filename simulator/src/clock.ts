@@ -1,5 +1,5 @@
-// The simulator's clock: real time, moved. Shared with Reconsent in the demo and the tests, so that both see the same
-// "now".
+// The simulator's clock: the real time plus an offset. Reconsent shares it in the demo and the tests, so that both see
+// the same "now".
 import { DateTime, Duration, Settings } from 'luxon'
 import type { DurationLike } from 'luxon'
 
@@ -40,7 +40,10 @@ const UNITS: Readonly<Record<string, 'seconds' | 'minutes' | 'hours' | 'days'>> 
   d: 'days',
 }
 
-/** Reads `90d`, `12h`, `10m`, `30s` or an ISO 8601 duration (`P1DT2H`), each with an optional minus. Else undefined. */
+/**
+ * Reads `90d`, `12h`, `10m`, `30s` or an ISO 8601 duration (`P1DT2H`), each with an optional minus. Otherwise
+ * undefined.
+ */
 export const readDuration = (text: string): Duration | undefined => {
   const short = /^(-?\d{1,7})([smhd])$/.exec(text)
   if (short !== null) return Duration.fromObject({ [UNITS[short[2] ?? ''] ?? 'seconds']: Number(short[1]) })
@@ -52,7 +55,7 @@ export const readDuration = (text: string): Duration | undefined => {
   }
 }
 
-/** Reads an ISO 8601 instant with an offset (`2026-11-23T09:00:00Z`). Undefined when it is not one. */
+/** Reads an ISO 8601 instant with an offset (`2026-11-23T09:00:00Z`). Otherwise undefined. */
 export const readInstant = (text: string): DateTime | undefined => {
   if (!/T.*(?:Z|[+-]\d{2}:?\d{2})$/i.test(text)) return undefined
   try {

@@ -1,6 +1,6 @@
-// Text in columns, for people at a terminal.
+// Formats text in columns, for people at a terminal.
 
-/** Padded to the widest cell of each; the last one is not. */
+/** Pads each column except the last to its widest cell. */
 export const columns = (rows: readonly (readonly string[])[]): string => {
   const widths = rows.reduce<number[]>(
     (widest, row) => row.map((cell, index) => Math.max(cell.length, widest[index] ?? 0)),

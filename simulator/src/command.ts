@@ -1,5 +1,5 @@
-// The simulator as a command: its options, what they mean, and what it says. For whoever reads the command line; knows
-// no program's name.
+// The simulator as a command: its options, their meaning, and its output. The caller parses the command line and names
+// the program.
 import { BadInput } from './bad-input.ts'
 import { movableClock, readInstant } from './clock.ts'
 import { columns } from './columns.ts'
@@ -9,13 +9,13 @@ import { untilStopped } from './until-stopped.ts'
 
 export interface Option {
   readonly type: 'string' | 'boolean'
-  /** How its value is called in the help: `TEXT`. */
+  /** The placeholder for the option's value in the help: `TEXT`. */
   readonly value?: string
   readonly multiple?: boolean
   readonly help: string
 }
 
-/** The options that were given. */
+/** The options given on the command line. */
 export interface Given {
   text(option: string): string | undefined
   texts(option: string): readonly string[]
@@ -29,7 +29,7 @@ export interface Output {
 
 const PORTS = [0, 65_535] as const
 
-/** What follows the program's name. */
+/** The part of the usage line after the program's name. */
 export const usage = '[--port N] [--smtp-port N] [--switch NAME=VALUE]… [--fault ENDPOINT:KIND[:NAME=VALUE…]]… [--json]'
 
 export const about = `Runs a TrueLayer that can be told how to behave, a bank with a page, and an inbox, on loopback,
@@ -66,7 +66,7 @@ export const examples: readonly string[] = [
   '--switch rotate_refresh_tokens=always --fault reauthuri:rate-limited:count=2',
 ]
 
-/** Runs until it is stopped; resolves to the exit code. Throws BadInput on what it does not understand. */
+/** Runs the simulator until a signal stops it; resolves to the exit code. Throws BadInput on invalid options. */
 export const run = async (given: Given, output: Output): Promise<number> => {
   const time = given.text('time')
   const start = time === undefined ? undefined : readInstant(time)
@@ -95,14 +95,14 @@ const optionsOf = (given: Given): SimulatorOptions => {
     clientSecret: given.text('client-secret') ?? 'simulated-secret',
     redirectUris: redirectUris.length === 0 ? ['http://127.0.0.1:3000/callback'] : redirectUris,
     seed: wholeNumber(given, 'seed', [0, 4_294_967_295]),
-    // The simulator checks names and values itself, strictly.
+    // The simulator itself checks names and values strictly.
     switches: Object.fromEntries(given.texts('switch').map((text) => namedValue('--switch', text))) as NonNullable<
       SimulatorOptions['switches']
     >,
   }
 }
 
-/** Throws BadInput when it is not a whole number within the bounds. */
+/** Reads an option as a number. Throws BadInput when it is not a whole number within the bounds. */
 const wholeNumber = (given: Given, option: string, [least, most]: readonly [number, number]): number | undefined => {
   const text = given.text(option)
   if (text === undefined) return undefined
@@ -117,7 +117,7 @@ const namedValue = (option: string, text: string): [string, unknown] => {
   return [text.slice(0, equals), valueOf(text.slice(equals + 1))]
 }
 
-/** `true`, `30` and `null` are what they look like; everything else is text. */
+/** Reads `true`, `30` and `null` as JSON values; everything else is text. */
 const valueOf = (text: string): unknown => {
   if (text === 'true' || text === 'false') return text === 'true'
   if (text === 'null') return null

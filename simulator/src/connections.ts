@@ -1,5 +1,5 @@
-// The state of every connection: its consent's dates, its tokens, whether it was revoked. Rules of the protocol live
-// elsewhere.
+// Keeps the state of every connection: its consent's dates, its tokens, whether it was revoked. The protocol's rules
+// are in other files.
 import { randomUUID } from 'node:crypto'
 import { DateTime } from 'luxon'
 import { BadInput } from './bad-input.ts'
@@ -23,27 +23,27 @@ export interface Connection {
   readonly scopes: readonly string[]
   /** Undefined without the scope `offline_access`. */
   readonly refreshToken: string | undefined
-  /** The latest one only: an earlier one is dead. */
+  /** Only the latest access token; earlier ones are invalid. */
   readonly accessToken: { readonly value: string; readonly expiresAt: DateTime } | undefined
   readonly dates: ConsentDates
-  /** The dates before the last renewal, and when it happened: `/me` may lag behind. */
+  /** The dates before the last renewal, and when it happened: `/me` may show the old dates for a while. */
   readonly before: { readonly dates: ConsentDates; readonly renewedAt: DateTime } | undefined
-  /** When the refresh token last did something. */
+  /** When the refresh token was last used successfully. */
   readonly usedAt: DateTime
   readonly revoked: boolean
 }
 
 export interface Seed {
-  /** Default: a new one. */
+  /** Default: a new id. */
   readonly credentialsId?: string | undefined
   readonly providerId: string
   /** Name of a bank the simulator does not know yet. Default: the provider id. */
   readonly providerName?: string | undefined
   readonly country: string
   readonly redirectUri: string
-  /** Default: a new one. */
+  /** Default: a new token. */
   readonly refreshToken?: string | undefined
-  /** Default: `expiresAt` less the validity, else now. */
+  /** Default: `expiresAt` minus the validity, or now if there is no `expiresAt`. */
   readonly consentedAt?: DateTime | undefined
   /** Default: `consentedAt` plus the validity. */
   readonly expiresAt?: DateTime | undefined
@@ -51,21 +51,21 @@ export interface Seed {
 }
 
 export interface Connections {
-  /** Throws BadInput when the credentials_id or refresh token is already there. */
+  /** Adds a connection. Throws BadInput when its credentials_id or refresh token is already taken. */
   seed(seed: Seed): Connection
-  /** A connection that a user just made. */
+  /** Adds a connection that a user has just made. */
   connect(made: { bank: Bank; redirectUri: string; scopes: readonly string[] }): Connection
   find(credentialsId: string): Connection | undefined
   byRefreshToken(token: string): Connection | undefined
-  /** By the latest access token, or by one that a newer one has replaced. */
+  /** Finds a connection by its latest access token, or by an earlier one. */
   byAccessToken(token: string): Connection | undefined
   all(): readonly Connection[]
-  /** Resets the consent from now on. */
+  /** Renews the consent: it is valid from now. */
   renew(credentialsId: string): Connection
   setAccessToken(credentialsId: string, value: string, expiresAt: DateTime): Connection
   rotateRefreshToken(credentialsId: string): Connection
   markUsed(credentialsId: string): Connection
-  /** Ends the connection; `why` goes into the ledger. Undefined when there is none. */
+  /** Revokes the connection; `why` is noted in the ledger. Undefined when there is no such connection. */
   revoke(credentialsId: string, why: string): Connection | undefined
 }
 
@@ -116,7 +116,7 @@ export const makeConnections = ({ clock, ledger, banks, switches }: Deps): Conne
       ledger.record({ what: 'seeded', outcome: 'ok', credentials_id: credentialsId })
       return put({
         credentialsId,
-        // the connection's own country counts, also where the catalogue has another one for this bank
+        // The connection's own country applies, even if the catalogue has another country for this bank.
         bank: { ...bank, country },
         redirectUri: seed.redirectUri,
         scopes: seed.scopes ?? DEFAULT_SCOPES,

@@ -1,4 +1,4 @@
-// `/_control` for a person: what time it is here, what is set, what happened last.
+// `/_control` as a web page: the clock's time, the settings, the last events.
 import { kindNames } from './fault-kinds.ts'
 import type { Fault } from './faults.ts'
 import { html, page } from './html.ts'

@@ -1,5 +1,5 @@
 // `/_control`: reads and sets everything at run time. Input is read strictly; a wrong name gets 400 with the known
-// ones.
+// names.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { DateTime } from 'luxon'
 import { z } from 'zod'
@@ -58,7 +58,8 @@ const readSeed = (input: unknown): Seed => {
 }
 
 /**
- * As a row of an import file, with what became of the connection; the refresh token is included: this is a simulator.
+ * A connection as a row of an import file, plus its consent's present state. It includes the refresh token, because
+ * this is a simulator.
  */
 const shown = (connection: Connection): Record<string, unknown> => ({
   credentials_id: connection.credentialsId,
@@ -80,7 +81,7 @@ const textOf = (params: unknown): string => (params as { id: string }).id
 const missing = (reply: FastifyReply, what: string): FastifyReply =>
   reply.status(404).send({ error: 'not_found', problems: [`no such ${what}`] })
 
-// beyond these years dates lose their plain ISO form, and expiries computed from them overflow
+// Beyond these years, dates lose their plain ISO form, and expiries computed from them overflow.
 const withinReach = (target: () => DateTime): DateTime => {
   const problem = new BadInput(['body: the clock goes from the year 1970 to 2999'])
   try {
@@ -141,7 +142,7 @@ export const mountControl = (app: FastifyInstance, world: World): void => {
   app.get('/_control/connections', async () => ({ connections: connections.all().map(shown) }))
   app.post('/_control/connections', async (request, reply) => {
     const rows = Array.isArray(request.body) ? request.body : [request.body]
-    // all are read before the first is made, so that a typo in the last row leaves nothing half done
+    // All rows are read before the first connection is made, so that a typo in the last row leaves nothing half done.
     const made = rows.map(readSeed).map((seed) => shown(connections.seed(seed)))
     return reply.status(201).send(Array.isArray(request.body) ? { connections: made } : made[0])
   })

@@ -1,11 +1,12 @@
-// What a Bearer access token opens: `GET /data/v1/me` on the data host, and `DELETE /api/delete` on the auth host.
+// The calls that need a Bearer access token: `GET /data/v1/me` on the data host, `DELETE /api/delete` on the auth host.
+// Also the list of providers.
 import type { DateTime } from 'luxon'
 import { jsonAnswer, refusal } from './answer.ts'
 import type { Answer } from './answer.ts'
 import type { Connection, ConsentDates } from './connections.ts'
 import type { World } from './world.ts'
 
-/** The connection a Bearer header belongs to, also by an access token that a newer one replaced. */
+/** The connection that a Bearer header belongs to, found also by an earlier access token. */
 export const bearerOf = (
   { connections }: World,
   authorization: string | undefined,
@@ -15,7 +16,7 @@ export const bearerOf = (
 }
 
 /**
- * Checks a Bearer token; answers the refusal, or the connection it opens. Past the expiry the latest token gets 403,
+ * Checks a Bearer token; returns the refusal, or its connection. After the consent's expiry, the latest token gets 403,
  * not 401.
  */
 const admit = (
@@ -53,7 +54,7 @@ export const answerMe = (world: World, authorization: string | undefined): Answe
   const result = {
     client_id: world.client.id,
     credentials_id: connection.credentialsId,
-    // "Authorised" has been measured on dead connections: it never says anything
+    // TrueLayer was measured to answer "Authorised" for dead connections too: the field proves nothing.
     consent_status: 'Authorised',
     ...(which === 'none'
       ? {}
@@ -70,7 +71,7 @@ export const answerMe = (world: World, authorization: string | undefined): Answe
   )
 }
 
-/** Ends the connection; answers 200 with an empty body. */
+/** Revokes the connection; answers 200 with an empty body. */
 export const answerDelete = (world: World, authorization: string | undefined): Answer => {
   const admitted = admit(world, authorization, 'delete')
   if ('refused' in admitted) return admitted.refused

@@ -1,9 +1,9 @@
-// What can go wrong on purpose, as data: each kind's name, its settings, and where it applies. Deciding when is
-// faults.ts's part.
+// The kinds of faults, as data: each kind's name, its settings, and where it applies. faults.ts decides when a fault
+// occurs.
 import { z } from 'zod'
 
-// how often: every matching request unless `rate`; at most `count` times; not before `skip` matching requests have
-// passed
+// How often a fault occurs: for every matching request unless `rate`; at most `count` times; not before `skip` matching
+// requests have passed.
 const when = {
   rate: z.number().gt(0).max(1).default(1),
   count: z.int().min(1).optional(),
@@ -63,11 +63,11 @@ export const faultKinds = {
 export type FaultKind = keyof typeof faultKinds
 export const kindNames = Object.keys(faultKinds) as readonly FaultKind[]
 
-/** A kind with its settings as one would write them. */
+/** A fault's kind with its settings as the caller writes them. */
 export type FaultSettings = {
   [Kind in FaultKind]: { kind: Kind } & z.input<(typeof faultKinds)[Kind]['schema']>
 }[FaultKind]
-/** The same, complete. */
+/** The same settings with all defaults filled in. */
 export type ActiveSettings = {
   [Kind in FaultKind]: { kind: Kind } & z.output<(typeof faultKinds)[Kind]['schema']>
 }[FaultKind]

@@ -1,5 +1,5 @@
-// Which request meets which fault: a list of rules per endpoint, with a seeded random source so that a run can be
-// repeated.
+// Decides which request meets which fault: a list of rules per endpoint, with a seeded random source so that a run can
+// be repeated.
 import { z } from 'zod'
 import { BadInput, readInput } from './bad-input.ts'
 import { faultKinds, kindNames } from './fault-kinds.ts'
@@ -14,7 +14,7 @@ export interface Fault {
   readonly id: number
   readonly endpoint: Endpoint
   readonly settings: ActiveSettings
-  /** Matching requests seen, and those it was applied to. */
+  /** Counts of matching requests, and of those that met the fault. */
   readonly seen: number
   readonly fired: number
 }
@@ -23,14 +23,17 @@ export interface Faults {
   /** Throws BadInput on an unknown endpoint, kind or setting. */
   add(order: FaultOrder): Fault
   list(): readonly Fault[]
-  /** False when there is none of that id. */
+  /** False when no fault has this id. */
   remove(id: number): boolean
   clear(): void
-  /** The fault this request meets, if any: the first rule that fires, in the order they were added. Counts it. */
+  /**
+   * The fault that this request meets, if any: the first rule that fires, in the order in which the rules were added.
+   * Updates the counts.
+   */
   take(endpoint: Endpoint, subjects: readonly (string | undefined)[]): ActiveSettings | undefined
 }
 
-/** mulberry32: small, fast, and the same everywhere for the same seed. Numbers in [0, 1). */
+/** mulberry32: small, fast, and with the same numbers on every machine for the same seed. Returns numbers in [0, 1). */
 const seededRandom = (seed: number): (() => number) => {
   let state = seed >>> 0
   return () => {

@@ -1,4 +1,5 @@
-// Sends an answer, or the fault that this request meets. The one place where "was it processed?" is decided and noted.
+// Sends the answer, or the fault that this request meets. Only this file decides and records whether a request was
+// processed.
 import { randomUUID } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -14,9 +15,12 @@ interface Served {
   readonly endpoint: Endpoint
   /** The connection concerned, for faults with `only`. */
   readonly credentialsId: string | undefined
-  /** The code that came, so that the ledger tells its whole life, also where a fault answered instead. */
+  /**
+   * The number of the code in the request. The ledger thereby has the code's whole history, even where a fault replaced
+   * the answer.
+   */
   readonly codeNo?: number | undefined
-  /** Does the work. Must not be called twice. */
+  /** Processes the request. Must not be called twice. */
   readonly process: () => Answer
 }
 
@@ -33,7 +37,7 @@ const isProcessed = (fault: ActiveSettings): boolean => {
   return 'processed' in fault ? fault.processed || fault.kind === 'slow' : true
 }
 
-/** By how much it holds up the last byte of the answer. */
+/** By how many milliseconds the fault delays the last byte of the answer. */
 const lateBy = (fault: ActiveSettings, { body }: Answer): number | undefined => {
   if (fault.kind === 'slow') return fault.ms
   return fault.kind === 'drip' ? fault.interval_ms * Math.max(0, Buffer.byteLength(body) - 1) : undefined
@@ -52,7 +56,7 @@ const errorBody = (error: string): string =>
     error_details: { reason: 'fault' },
   })
 
-/** Cuts the connection under the client with a TCP reset. */
+/** Resets the client's TCP connection. */
 const reset = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
   reply.hijack()
   request.raw.socket.resetAndDestroy()
@@ -95,7 +99,7 @@ export const makeServe =
     if (fault === undefined) return send(reply, processAndNote())
 
     const pause = (ms: number): Promise<unknown> => wait(ms, undefined, { signal: closing }).catch(() => undefined)
-    // a server that is slow to start still does the work, whether or not the client waits for it
+    // A server that starts late still processes the request, whether or not the client waits for it.
     if (fault.kind === 'slow' && !fault.processed) await pause(fault.ms)
     const answer = isProcessed(fault) ? processAndNote(fault) : undefined
     if (answer === undefined) {

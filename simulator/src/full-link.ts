@@ -1,5 +1,5 @@
-// `GET /` with a query: the full authentication link, which makes a new connection. Leads to the bank, or to a list of
-// banks.
+// `GET /` with a query: the full authentication URL, which makes a new connection. It leads to the bank, or to a list
+// of banks.
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { pageAnswer, redirectAnswer } from './answer.ts'
@@ -57,12 +57,12 @@ ${banks.map(
   )
 
 export interface FullLinks {
-  /** `query` is the parsed query, `rawQuery` the same as it came. */
+  /** `query` is the parsed query, `rawQuery` the unparsed one. */
   answer(query: unknown, rawQuery: string): Answer
 }
 
 export const makeFullLinks = ({ client, banks, links, switches }: World): FullLinks => {
-  // single use: remembered as hashes, since the link itself carries a state
+  // Full authentication URLs work once. Their hashes are stored, not the URLs, because a URL contains a state.
   const used = new Set<string>()
   const answer = (query: unknown, rawQuery: string): Answer => {
     const parsed = requestSchema.safeParse(query)

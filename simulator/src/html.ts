@@ -1,4 +1,4 @@
-// HTML as a value that escapes what it is given, and the frame that every page of the simulator shares.
+// HTML as a value that escapes its parts, and the frame that all pages of the simulator share.
 export interface Html {
   readonly html: string
 }
@@ -26,7 +26,7 @@ export const html = (strings: TemplateStringsArray, ...parts: readonly Part[]): 
 
 export interface Page {
   readonly title: string
-  /** Shown in the coloured bar. */
+  /** The text of the coloured bar at the top. */
   readonly place: string
   readonly main: Html
 }

@@ -1,4 +1,4 @@
-// One listener for everything: which path leads to which part. No rule of the protocol lives here.
+// One HTTP listener for everything: routes each path to its part. Contains no rule of the protocol.
 import { randomUUID } from 'node:crypto'
 import formbody from '@fastify/formbody'
 import fastify from 'fastify'
@@ -95,7 +95,7 @@ const mountBank = (app: FastifyInstance, world: World): void => {
     const link = world.links.find(String(fieldOf(params, 'id')))
     return link?.bank.providerId === fieldOf(params, 'providerId') ? link : undefined
   }
-  // without this, a HEAD request of a mail scanner would use the link up
+  // Without this setting, a HEAD request of a mail scanner would use the link up.
   app.route({
     method: 'GET',
     url: path,

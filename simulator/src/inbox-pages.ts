@@ -37,7 +37,7 @@ ${found.length === 0 ? html`<p><strong>${none}</strong></p>` : table(found)}`,
   })
 }
 
-// Links in the frame open a new tab: inside a sandboxed frame the bank's page could not be used.
+// Links in the frame open a new tab, because the bank's page would not work inside a sandboxed frame.
 const frame = (body: string): Html =>
   html`<iframe title="The mail as HTML" sandbox="allow-popups allow-popups-to-escape-sandbox"
 srcdoc="${`<base target="_blank">${body}`}"></iframe>`

@@ -1,4 +1,4 @@
-// A real SMTP server that keeps what it is sent, for every address there is; with the ways in which mail servers fail.
+// A real SMTP server that stores every mail, for any address, and can fail in the ways in which mail servers fail.
 import type { Socket } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -37,11 +37,11 @@ export interface Inbox {
   close(): Promise<void>
 }
 
-/** Listens on `port` (0: a free one). Rejects when the port is taken. Any login is accepted, none is needed. */
+/** Listens on `port` (0: a free port). Rejects when the port is taken. Any login is accepted; none is needed. */
 export const startInbox = async (world: World, { host, port }: { host: string; port: number }): Promise<Inbox> => {
   const { faults, ledger, mails, closing } = world
   const sockets = new Map<number, Socket>()
-  // one fault per mail: drawn at its first recipient, kept until the message is over
+  // One fault per mail: chosen at its first recipient, kept until the message is finished.
   const drawn = new Map<string, ActiveSettings | undefined>()
 
   const noteLost = (session: SMTPServerSession, to: readonly string[], fault: ActiveSettings): void => {
@@ -49,7 +49,7 @@ export const startInbox = async (world: World, { host, port }: { host: string; p
     ledger.record({ what: 'mail', outcome: 'not-processed', to, fault: fault.kind })
   }
 
-  /** Takes a whole message. Undefined when the connection was cut and there is nobody to answer. */
+  /** Receives a whole message. Undefined when the connection was cut, so that no answer can be sent. */
   const receive = async (source: Buffer, session: SMTPServerSession): Promise<string | undefined> => {
     const fault = drawn.get(session.id)
     if (fault?.kind === 'data-4xx' || fault?.kind === 'data-5xx') {
@@ -102,7 +102,7 @@ export const startInbox = async (world: World, { host, port }: { host: string; p
     onData: (stream, session, done) => {
       const answer = async (): Promise<void> => {
         const source = await buffer(stream)
-        // the server itself answers 552 to a mail that is too large
+        // The server itself answers 552 to a mail that is too large.
         const reply = stream.sizeExceeded ? '' : await receive(source, session)
         if (reply !== undefined) done(null, reply)
       }
@@ -124,7 +124,7 @@ export const startInbox = async (world: World, { host, port }: { host: string; p
     smtp.once('error', reject)
     smtp.listen(port, host, () => {
       smtp.off('error', reject)
-      // a client that went away in the middle is its own business
+      // A client that disconnects in the middle is not an error of the simulator.
       smtp.on('error', () => undefined)
       resolve()
     })

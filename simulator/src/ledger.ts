@@ -1,9 +1,9 @@
-// The judge's book: every request the simulator served and every effect it had, append-only. It holds no token and no
-// code.
+// The ledger by which tests judge Reconsent: every request the simulator served and every effect it had, append-only.
+// It holds no token and no code.
 import type { Clock } from './clock.ts'
 import type { FaultKind } from './fault-kinds.ts'
 
-/** One entry per request, named after its endpoint … */
+/** The request entries: one per request, named after its endpoint. */
 export const endpoints = [
   'reauthuri',
   'full-link',
@@ -16,7 +16,7 @@ export const endpoints = [
   'providers',
   'mail',
 ] as const
-/** … and one per effect that outlives the request. */
+/** The effect entries: one per effect that outlives the request. */
 export const effects = ['seeded', 'code', 'renewed', 'connected', 'rotated', 'revoked'] as const
 
 export type Endpoint = (typeof endpoints)[number]
@@ -27,21 +27,21 @@ export interface EntryDraft {
   /** `ok`, `not-processed` (a fault answered instead), a decision at the bank, or the error code that was answered. */
   readonly outcome: string
   readonly credentials_id?: string | undefined
-  /** Why, where the outcome alone does not say: `reused`, `redirect_uri`, `past-grace` … */
+  /** The reason, where the outcome alone does not give it: `reused`, `redirect_uri`, `past_grace` … */
   readonly detail?: string | undefined
-  /** Running numbers that stand for a link or a code, so that its life can be followed without showing it. */
+  /** Running numbers that stand for a link or a code, so that the ledger can follow it without showing it. */
   readonly link_no?: number | undefined
   readonly code_no?: number | undefined
   readonly message_id?: string | undefined
   readonly to?: readonly string[] | undefined
   readonly fault?: FaultKind | undefined
-  /** By how much a fault held up the end of the answer, in milliseconds. */
+  /** By how many milliseconds a fault delayed the end of the answer. */
   readonly late_ms?: number | undefined
 }
 
 export interface Entry extends EntryDraft {
   readonly seq: number
-  /** By the simulator's clock, ISO 8601 in UTC. */
+  /** By the simulator's clock, in ISO 8601, UTC. */
   readonly at: string
 }
 
@@ -73,7 +73,7 @@ export const makeLedger = ({ clock }: { clock: Clock }): Ledger => {
   const entries = (filter: EntryFilter = {}): readonly Entry[] => {
     const found: Entry[] = []
     const limit = filter.limit ?? Number.POSITIVE_INFINITY
-    // seq is the position in the book plus one, so "after" is a place to start, not a test
+    // `seq` is the entry's position in the book plus one, so `after` is the index at which to start.
     for (let index = filter.after ?? 0; index < book.length && found.length < limit; index++) {
       const entry = book[index]
       if (entry !== undefined && matches(entry, filter)) found.push(entry)

@@ -1,4 +1,5 @@
-// Links to the bank and the codes that come back: made, opened, decided, exchanged, each at most once.
+// Authorisation URLs and the codes that come back: made, opened, decided, exchanged, each at most once (unless a switch
+// says otherwise).
 import type { DateTime } from 'luxon'
 import type { Bank } from './banks.ts'
 import type { Clock } from './clock.ts'
@@ -7,7 +8,7 @@ import type { Switches } from './switches.ts'
 import { randomToken } from './tokens.ts'
 
 export interface LinkTerms {
-  /** The connection to renew; undefined on the full authentication link, which makes a new one. */
+  /** The connection to renew; undefined for a full authentication URL, which makes a new connection. */
   readonly credentialsId: string | undefined
   readonly bank: Bank
   readonly scopes: readonly string[]
@@ -29,19 +30,19 @@ export interface Code {
   readonly no: number
   readonly value: string
   readonly link: BankLink
-  /** Whose account was approved: the one the link is for, or another one. */
+  /** Whose account was approved: that of the link's connection, or another one. */
   readonly approvedBy: 'owner' | 'somebody-else'
   readonly issuedAt: DateTime
-  /** The connection that its first use gave tokens for. */
+  /** The connection for which the code's first use returned tokens. */
   exchangedFor: string | undefined
 }
 
 export interface Links {
   make(terms: LinkTerms): BankLink
   find(id: string): BankLink | undefined
-  /** Takes the link to the bank's page; false when it is too old or used up. */
+  /** Opens the bank's page by the link; false when the link is too old or used up. */
   open(link: BankLink): boolean
-  /** Takes the user's decision; false when the page was never opened, is too old or has its decision. */
+  /** Records the user's decision; false when the page was never opened, is too old or already has its decision. */
   decide(link: BankLink): boolean
   issueCode(link: BankLink, approvedBy: Code['approvedBy']): Code
   findCode(value: string): Code | undefined

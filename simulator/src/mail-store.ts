@@ -1,10 +1,10 @@
-// The mails that arrived, newest kept, in memory and bounded.
+// The mails that arrived. A limited number of the newest is kept, in memory.
 import type { Clock } from './clock.ts'
 import type { EntryDraft, Ledger } from './ledger.ts'
 
 export interface Mail {
   readonly id: number
-  /** By the simulator's clock, ISO 8601 in UTC. */
+  /** By the simulator's clock, in ISO 8601, UTC. */
   readonly at: string
   readonly from: string
   /** Envelope recipients, lower case. */
@@ -31,7 +31,7 @@ export interface MailStore {
   /** Newest first. */
   list(filter?: MailFilter): readonly Mail[]
   find(id: number): Mail | undefined
-  /** How many arrived in all, also those no longer kept. */
+  /** The number of all mails that arrived, including those no longer kept. */
   received(): number
   clear(): void
 }
@@ -54,7 +54,7 @@ export const makeMailStore = ({ clock, ledger, keep }: { clock: Clock; ledger: L
     add: (mail, met) => {
       const stored: Mail = { id: ++received, at: clock.now().toISO(), ...mail, links: linksIn(mail.text, mail.html) }
       kept.push(stored)
-      // dropped in batches, so that a full store does not move every mail for each new one
+      // Old mails are dropped in batches, so that a full store does not move every mail for each new one.
       if (kept.length > keep + Math.max(1, keep / 10)) kept = kept.slice(-keep)
       ledger.record({ what: 'mail', outcome: 'ok', to: stored.to, message_id: stored.message_id, ...met })
       return stored

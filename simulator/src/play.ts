@@ -1,5 +1,5 @@
-// Plays the user at the bank by real HTTP: opens a link, presses a button, and says where the browser would be sent.
-// It never goes there.
+// Plays the user at the bank by real HTTP: opens a link, presses a button, and returns where the browser would be sent.
+// It does not follow that last redirect.
 import type { Decision } from './bank.ts'
 
 export type Played =
@@ -10,9 +10,9 @@ export type Played =
       readonly url: string
       readonly form: Readonly<Record<string, string>>
     }
-  /** The user closed the tab: no callback ever comes. */
+  /** The user closed the tab; no callback will arrive. */
   | { readonly kind: 'closed' }
-  /** The bank did not take the link: 410 expired or used, 404 unknown, 400 a wrong full link. */
+  /** The bank refused the link: 410 expired or used, 404 unknown, 400 a wrong full authentication URL. */
   | { readonly kind: 'refused'; readonly status: number }
 
 const unescape = (text: string): string =>

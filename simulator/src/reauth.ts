@@ -1,5 +1,5 @@
-// `POST /v1/reauthuri`: a link to the bank for a connection that exists. No client credentials: the refresh token says
-// it all.
+// `POST /v1/reauthuri`: makes an authorisation URL for an existing connection. It takes no client credentials: the
+// refresh token identifies client and connection.
 import { z } from 'zod'
 import { jsonAnswer, refusal } from './answer.ts'
 import type { Answer } from './answer.ts'
@@ -24,7 +24,7 @@ const requestSchema = z
     error: 'code_challenge and code_challenge_method come together',
   })
 
-/** Why this connection can have no link whatever the rest of the request says; undefined when it can. */
+/** Why this connection cannot get a link whatever else the request says; undefined when it can. */
 const deadBecause = ({ clock, switches }: World, connection: Connection | undefined): string | undefined => {
   if (connection === undefined) return 'unknown_token'
   if (connection.revoked) return 'revoked'
@@ -33,7 +33,7 @@ const deadBecause = ({ clock, switches }: World, connection: Connection | undefi
   return clock.now() > connection.dates.expiresAt.plus({ days: switches.get('grace_days') }) ? 'past_grace' : undefined
 }
 
-/** The field `result` of a success, or what the switch `link_result` puts there. */
+/** The field `result` of a successful answer, or what the switch `link_result` puts there. */
 const resultField = ({ switches, url }: World, path: string): { result?: string } => {
   switch (switches.get('link_result')) {
     case 'bank':
@@ -47,7 +47,7 @@ const resultField = ({ switches, url }: World, path: string): { result?: string 
   }
 }
 
-/** `body` is what came as JSON; anything else is refused like a missing body. */
+/** `body` is the parsed JSON; any other content is refused like a missing body. */
 export const answerReauth = (world: World, body: unknown): Answer => {
   const { switches, connections, client, links } = world
   const what = 'reauthuri'

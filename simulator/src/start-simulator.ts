@@ -1,5 +1,5 @@
-// Puts the simulator together: TrueLayer, a bank and an inbox on loopback. It shares nothing with Reconsent but the
-// clock's interface: it is the judge of what Reconsent did, and never part of production.
+// Puts the simulator together: TrueLayer, a bank and an inbox on loopback. It shares only the clock's interface with
+// Reconsent, because its ledger is used to check what Reconsent did. Never part of production.
 import { setMaxListeners } from 'node:events'
 import { z } from 'zod'
 import { readInput } from './bad-input.ts'
@@ -27,17 +27,17 @@ import type { World } from './world.ts'
 export interface SimulatorOptions {
   /** Default 127.0.0.1. */
   readonly host?: string | undefined
-  /** 0 or absent: a free one. */
+  /** 0 or absent: a free port. */
   readonly port?: number | undefined
   readonly smtpPort?: number | undefined
   readonly clientId: string
   readonly clientSecret: string
-  /** Allow-listed for the client. */
+  /** The redirect URIs registered for the client. */
   readonly redirectUris: readonly string[]
   readonly switches?: Partial<SwitchValues> | undefined
-  /** Of the random source that faults with a `rate` draw from. Default 1. */
+  /** Seed of the random source for faults with a `rate`. Default 1. */
   readonly seed?: number | undefined
-  /** Shared with whoever else must see the same time. Default: one that starts now. */
+  /** The clock, shared with others who must see the same time. Default: a clock that starts now. */
   readonly clock?: MovableClock | undefined
   /** How many mails are kept. Default 5,000. */
   readonly keepMails?: number | undefined
@@ -51,16 +51,18 @@ export interface Simulator {
   readonly ledger: Ledger
   readonly faults: Faults
   readonly switches: Switches
-  /** Puts a connection in place as if its user had consented. Throws BadInput when its id or token is already there. */
+  /** Adds a connection as if its user had consented. Throws BadInput when its id or token is already taken. */
   seedConnection(seed: Seed): Connection
   connection(credentialsId: string): Connection | undefined
-  /** Every connection there is, those that users made included. */
+  /** All connections, including those that users made. */
   connections(): readonly Connection[]
   /** The number that stands for a code in the ledger. */
   codeNo(code: string): number | undefined
-  /** Ends a connection, as a user does at the bank. Undefined when there is none. */
+  /** Revokes a connection, as a user does at the bank. Undefined when there is no such connection. */
   revokeConnection(credentialsId: string): Connection | undefined
-  /** Acts as the user at the bank by real HTTP; answers where the browser would be sent, without going there. */
+  /**
+   * Plays the user at the bank by real HTTP; returns where the browser would be sent, without following that redirect.
+   */
   play(request: { link: string; as: Decision }): Promise<Played>
   /** Newest first. */
   mails(filter?: MailFilter): readonly Mail[]
@@ -79,7 +81,7 @@ const optionsSchema = z.strictObject({
   keepMails: z.int().min(1).default(5_000),
 })
 
-/** A host as it stands in a URL that this machine can open. */
+/** The host in the form of a URL that this machine can open. */
 const reachable = (host: string): string => {
   if (host === '0.0.0.0') return '127.0.0.1'
   if (host === '::') return '[::1]'
@@ -102,7 +104,7 @@ export const startSimulator = async ({
   const links = makeLinks({ clock, ledger, switches })
   const client = { id: options.clientId, secret: options.clientSecret, redirectUris: options.redirectUris }
   const closing = new AbortController()
-  // one listener per answer that is being held back: many at once are no leak
+  // Each delayed answer adds one listener, so many listeners at once are not a leak.
   setMaxListeners(0, closing.signal)
   const at = { url: '', smtpUrl: '' }
   const world: World = {

@@ -1,4 +1,4 @@
-// The one stylesheet of the simulator's pages. No external assets, light and dark.
+// The only stylesheet of the simulator's pages. It has no external assets, and supports light and dark mode.
 export const STYLE = `
 :root {
   color-scheme: light dark;

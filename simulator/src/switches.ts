@@ -1,5 +1,5 @@
-// Every place where TrueLayer's behaviour is not documented (the "?" of its protocol notes), as a named setting with a
-// default.
+// Every detail of TrueLayer's behaviour that is not documented (the "?" of its protocol notes), as a named setting with
+// a default.
 import { DateTime } from 'luxon'
 import { z } from 'zod'
 import { BadInput, readInput } from './bad-input.ts'
@@ -8,7 +8,7 @@ import { readInstant } from './clock.ts'
 const aSwitch = <S extends z.ZodType>(schema: S, initial: z.output<S>, help: string) => ({ schema, initial, help })
 const seconds = z.int().min(0).max(31_536_000)
 const days = z.int().min(0).max(3_650)
-// RFC 6749 4.1.2.1 allows these characters in an error code, nothing else
+// RFC 6749 4.1.2.1 allows only these characters in an error code.
 const oauthError = z
   .string()
   .regex(/^[\x20-\x21\x23-\x5b\x5d-\x7e]{1,100}$/, 'expected printable ASCII without quotes and backslashes')
@@ -106,11 +106,11 @@ export type SwitchValues = { [Name in SwitchName]: z.output<(typeof table)[Name]
 export interface Switches {
   get<Name extends SwitchName>(name: Name): SwitchValues[Name]
   all(): Readonly<SwitchValues>
-  /** Changes the named switches, all or none. Throws BadInput on an unknown name or a wrong value. */
+  /** Changes the named switches, all or none of them. Throws BadInput on an unknown name or a wrong value. */
   set(changes: Partial<SwitchValues>): void
-  /** Back to the values the simulator started with. */
+  /** Restores the values with which the simulator started. */
   reset(): void
-  /** Whether `invalid_client_until` is still ahead. */
+  /** Whether `invalid_client_until` is after `now`. */
   isClientRejectedAt(now: DateTime): boolean
 }
 
@@ -126,7 +126,7 @@ const readChanges = (input: unknown): Partial<SwitchValues> => {
   if (input === null || typeof input !== 'object' || Array.isArray(input)) {
     throw new BadInput(['body: expected an object of switches'], switchNames)
   }
-  // a zod object would drop undefined silently; JSON cannot carry it, a TypeScript caller might
+  // JSON cannot contain undefined, but a TypeScript caller may pass it: such a switch must keep its value.
   return Object.fromEntries(
     Object.entries(readInput(schema, input, 'switch')).filter(([, value]) => value !== undefined),
   )

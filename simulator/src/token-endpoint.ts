@@ -1,4 +1,5 @@
-// `POST /connect/token`: a code for tokens, or a refresh. Form and JSON alike; the rules of TrueLayer and RFC 6749.
+// `POST /connect/token`: exchanges a code for tokens, or refreshes tokens. Accepts forms and JSON; follows the rules of
+// TrueLayer and RFC 6749.
 import { z } from 'zod'
 import { jsonAnswer, refusal } from './answer.ts'
 import type { Answer } from './answer.ts'
@@ -24,7 +25,7 @@ const rejectsClient = (
   return sent.client_id === client.id && sent.client_secret === client.secret ? undefined : 'client_credentials'
 }
 
-/** Issues a new access token, which ends the previous one, and words the answer. */
+/** Issues a new access token, which invalidates the previous one, and builds the answer's body. */
 const tokensFor = (
   world: World,
   connection: Connection,
@@ -59,7 +60,7 @@ const tokensFor = (
   }
 }
 
-/** The connection that this code stands for, renewed or newly made; undefined when it was revoked since. */
+/** The connection for which this code was issued, renewed or newly made; undefined when it was revoked since. */
 const connectionOf = ({ connections, banks, switches }: World, { link, approvedBy }: Code): Connection | undefined => {
   if (link.credentialsId !== undefined && approvedBy === 'owner') {
     const connection = connections.find(link.credentialsId)
@@ -98,7 +99,7 @@ const answerExchange = (world: World, body: unknown): Answer => {
   }
   if (request.redirect_uri !== code.link.redirectUri) return refusal(400, 'invalid_grant', 'redirect_uri', about)
   const challenge = request.code_verifier === undefined ? undefined : challengeOf(request.code_verifier)
-  // a verifier without a challenge is refused too: it means that the challenge got lost on the way
+  // A verifier without a challenge is refused too: it means that the challenge got lost on the way.
   if (challenge !== code.link.codeChallenge) return refusal(400, 'invalid_grant', 'code_verifier', about)
 
   const connection = connectionOf(world, code)
@@ -139,7 +140,7 @@ export interface TokenCall {
   readonly process: () => Answer
 }
 
-/** Tells which of the two grants a body asks for and which connection it concerns, without doing anything yet. */
+/** Finds out which of the two grants a body requests and which connection it concerns, without processing it yet. */
 export const readTokenCall = (world: World, body: unknown): TokenCall => {
   const { links, connections } = world
   const fields = isRecord(body) ? body : {}

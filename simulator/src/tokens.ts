@@ -1,11 +1,11 @@
-// Makes and checks the strings of OAuth: random secrets, access tokens as JWT, PKCE challenges.
+// Makes the strings of OAuth: random secrets, access tokens as JWT, PKCE challenges.
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import type { DateTime } from 'luxon'
 import type { SwitchValues } from './switches.ts'
 
 export const randomToken = (bytes = 32): string => randomBytes(bytes).toString('base64url')
 
-// The key signs for nobody: clients cannot verify TrueLayer's tokens either, they only read `sub`.
+// No client checks this signature: clients cannot verify TrueLayer's tokens either, they only read `sub`.
 const SIGNING_KEY = randomBytes(32)
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
 

@@ -1,4 +1,4 @@
-// Waits for the signal to stop. A second one ends the process at once: whoever sends it means it.
+// Waits for the signal to stop. A second signal ends the process at once: its sender does not want to wait.
 
 /** Resolves with the signal's name at the first SIGINT or SIGTERM. */
 export const untilStopped = async (): Promise<NodeJS.Signals> =>

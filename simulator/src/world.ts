@@ -1,4 +1,4 @@
-// Everything the simulator knows, handed to each of its parts. Only start-simulator.ts makes one.
+// The simulator's whole state, passed to each of its parts. Only start-simulator.ts creates it.
 import type { Banks } from './banks.ts'
 import type { MovableClock } from './clock.ts'
 import type { Connections } from './connections.ts'
@@ -21,6 +21,6 @@ export interface World {
   /** Base URL without a trailing slash; known once the listener is up. */
   url(): string
   smtpUrl(): string
-  /** Aborted when the simulator closes: ends slow and dripping answers. */
+  /** Aborted when the simulator closes, to end delayed and dripping answers. */
   readonly closing: AbortSignal
 }
