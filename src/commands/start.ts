@@ -15,9 +15,10 @@ export const command: Command = {
   usage: 'start [--roles web,worker,scheduler]',
   about: `Runs Reconsent until SIGTERM or SIGINT: it then turns unready, takes no new work, finishes or gives back
 what it has, and ends with exit code 0, or 1 if something had not ended within timing.stopWithin; a second
-signal ends it at once (130, 143). Any number of processes of each role may run. web start page, callback,
-API, board, health, metrics worker makes links, sends messages, exchanges codes scheduler finds what is
-due
+signal ends it at once (130, 143). Any number of processes of each role may run.
+  web        start page, callback, API, board, health, metrics
+  worker     makes links, sends messages, exchanges codes
+  scheduler  finds what is due
 
 Reads its configuration from the environment (each secret also as NAME_FILE) and worker.config.ts, and
 refuses to start, with every problem listed, when something is missing or wrong: a key that stored secrets

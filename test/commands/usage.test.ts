@@ -15,6 +15,14 @@ describe('help', () => {
     for (const name of importFieldNames) expect(stdout).toMatch(new RegExp(`\\b${name}\\b`))
   })
 
+  test.each([
+    ['start', ['web', 'worker', 'scheduler']],
+    ['close', ['revoked', 'opted-out']],
+  ])('of %s explains each of its words in a line of its own', async (name, words) => {
+    const { stdout } = await run([name, '--help'])
+    for (const word of words) expect(stdout).toMatch(new RegExp(`^  ${word} +\\S`, 'm'))
+  })
+
   test('of the program names every command, also as a real process with exit code 0', async () => {
     const { code, stdout, stderr } = await run(['--help'])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
