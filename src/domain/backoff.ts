@@ -23,8 +23,8 @@ export const backOffAfter = (failedAttempts: number): Duration => {
 const JITTER = 0.1
 
 /**
- * The duration, up to a tenth shorter or longer. The result is always the same for the same key, and differs between
- * keys, so that records that failed together are not retried together.
+ * The duration, up to a tenth shorter or longer. How much depends on the key alone, so that records that failed
+ * together are not all retried together.
  */
 export const withJitter = (duration: Duration, key: string): Duration =>
   Duration.fromMillis(Math.round(duration.toMillis() * (1 - JITTER + 2 * JITTER * spreadFraction(key))))
@@ -40,7 +40,7 @@ export const verifySchedule: readonly Duration[] = [
 
 /**
  * The next poll, for a caller who has just polled. The clock decides and not a count, so that an operator's retries use
- * no poll up, and polls missed while no worker ran are not made up for. Undefined when the last poll was made: the
+ * no poll up, and polls missed while no worker ran are not made up for. Undefined when the last time has passed: the
  * renewal was not proven.
  */
 export const nextVerifyAt = (answeredAt: DateTime, now: DateTime): DateTime | undefined =>
