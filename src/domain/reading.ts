@@ -73,8 +73,8 @@ export const judgeReading = (
     issuedAt: attempt.issuedAt,
     mayShowEarlierCode: hasInDoubt(others) && !isLastPoll,
     validity: ruleFor(consent.providerId, consent.country, policy).validity,
-    // A clean 200 proves something about our connection only if its tokens are ours: nobody knows yet whose pending
-    // tokens are.
+    // A clean 200 proves something about our connection only if its tokens are ours: the owner of pending tokens is not
+    // known yet.
     ownCodeSentAt:
       isCleanAnswer && !(by === 'stored' && attempt.tokenOwner !== 'ours') ? attempt.exchangeStartedAt : undefined,
     refreshedAt,
