@@ -1,11 +1,11 @@
-// What a step of the reauth job leaves behind: the job asks it for the next date, and the store inserts the same
-// records.
+// What a step of the reauth job leaves behind. The job uses these records to find the next date, and the store inserts
+// the same records.
 import type { DateTime } from 'luxon'
 import type { Authorisation, Consent, ConsentView, Notification, Renewal, Situation } from './model.ts'
 import { nextAction } from './next-action.ts'
 import type { Policy, Route } from './policy.ts'
 
-/** The cycle as it begins. */
+/** The renewal of a cycle that begins. */
 export const newRenewal = (consent: Consent, begins: { id: string; now: DateTime; reason: string }): Renewal => ({
   id: begins.id,
   consentId: consent.id,
@@ -20,7 +20,7 @@ export const newRenewal = (consent: Consent, begins: { id: string; now: DateTime
   againReason: undefined,
 })
 
-/** An attempt at the bank as it is issued. */
+/** An attempt at the bank that was just issued. */
 export const newAttempt = (
   of: Pick<Authorisation, 'consentId' | 'renewalId'>,
   issued: Pick<Authorisation, 'id' | 'doneId' | 'redirectUri' | 'issuedAt' | 'expiresAt'> & { readonly route: Route },
@@ -48,7 +48,7 @@ export const newAttempt = (
   closedAt: undefined,
 })
 
-/** A message as it is queued. */
+/** A message that was just queued. */
 export const newMessage = (
   renewal: Pick<Renewal, 'id' | 'consentId' | 'cycle'>,
   queued: { id: string; rung: string; situation: Situation; now: DateTime },
@@ -74,7 +74,7 @@ export interface AppliedStep {
   readonly message: Notification | undefined
 }
 
-/** The consent after the step: its failures are over. */
+/** The view of the consent after the step, which clears the consent's failures. */
 export const viewAfter = (view: ConsentView, { renewal, attempt, message }: AppliedStep): ConsentView => ({
   consent: { ...view.consent, ...WITHOUT_FAILURE },
   renewal,
@@ -88,15 +88,15 @@ export interface NextDate {
   readonly reason: string
 }
 
-/** When a job looks at the consent next: at its date, or now where something is due. */
+/** When a job handles the consent next: at the date of its next action, or now if something is due. */
 export const nextDateOf = (view: ConsentView, now: DateTime, policy: Policy): NextDate => {
   const next = nextAction(view, now, policy)
   return { at: next.action === 'wait' ? next.at : now, reason: next.reason }
 }
 
 /**
- * The same for a consent whose cycle has just begun, with nothing in it yet. Where that is ahead the consent goes
- * straight to it: a million healthy consents must not all be looked at at once.
+ * The same for a consent whose cycle has just begun and has no records yet. A consent whose date is in the future is
+ * scheduled for it directly: a million healthy consents must not all be evaluated at once.
  */
 export const firstDateOf = (consent: Consent, now: DateTime, policy: Policy): NextDate =>
   nextDateOf({ consent, renewal: undefined, authorisations: [], notifications: [] }, now, policy)

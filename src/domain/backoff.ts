@@ -1,5 +1,6 @@
-// When something that did not work, or cannot be known yet, is tried or asked again. Only dates: what is tried is
-// decided elsewhere, and the seconds between two tries of one job belong to the queue.
+// When a failed action is retried, and when the provider is polled again about an outcome that is not known yet. This
+// file only computes dates: other code decides what is retried, and the queue sets the seconds between two tries of one
+// job.
 import { Duration } from 'luxon'
 import type { DateTime } from 'luxon'
 import { spreadFraction } from './spread.ts'
@@ -7,12 +8,12 @@ import { spreadFraction } from './spread.ts'
 const after = (values: { seconds?: number; minutes?: number; hours?: number }): Duration => Duration.fromObject(values)
 const HOURS_PER_DAY = 24
 
-/** How long a record rests after its first, second, … failed run; the last value repeats. */
+/** How long a record is delayed after its first, second, … failed run; the last value repeats. */
 export const backOffTable: readonly Duration[] = [1, 4, 12, HOURS_PER_DAY].map((hours) => after({ hours }))
 
 /**
- * `failedAttempts` counts the failure just seen; less than one counts as one. Never more than a day: a bank may be back
- * by then.
+ * `failedAttempts` includes the failure just seen; a number below one counts as one. The delay is never more than a
+ * day, because a bank may work again by then.
  */
 export const backOffAfter = (failedAttempts: number): Duration => {
   const index = Math.min(Math.max(Math.floor(failedAttempts), 1), backOffTable.length) - 1
@@ -22,13 +23,13 @@ export const backOffAfter = (failedAttempts: number): Duration => {
 const JITTER = 0.1
 
 /**
- * The duration, up to a tenth shorter or longer; always the same for the same key, so that failures together do not
- * return together.
+ * The duration, up to a tenth shorter or longer. How much depends on the key alone, so that records that failed
+ * together are not all retried together.
  */
 export const withJitter = (duration: Duration, key: string): Duration =>
   Duration.fromMillis(Math.round(duration.toMillis() * (1 - JITTER + 2 * JITTER * spreadFraction(key))))
 
-/** When `/me` is asked for a new expiry after a clean exchange, counted from its answer. */
+/** When `/me` is polled for a new expiry after a clean exchange, counted from the exchange's answer. */
 export const verifySchedule: readonly Duration[] = [
   after({ seconds: 0 }),
   after({ seconds: 10 }),
@@ -38,16 +39,17 @@ export const verifySchedule: readonly Duration[] = [
 ]
 
 /**
- * For a caller who has just asked: by the clock, not by count, so that a person's retries use nothing up and times that
- * passed while nobody was there are not made up for. Undefined when the last time has come: nothing was proven.
+ * The next poll, for a caller who has just polled. The clock decides and not a count, so that an operator's retries use
+ * no poll up, and polls missed while no worker ran are not made up for. Undefined when the last time has passed: the
+ * renewal was not proven.
  */
 export const nextVerifyAt = (answeredAt: DateTime, now: DateTime): DateTime | undefined =>
   verifySchedule.map((wait) => answeredAt.plus(wait)).find((at) => at > now)
 
 /**
- * From when on an `unknown` authorisation may be found *not* renewed. A code lives five minutes (TrueLayer's
- * documentation), so after six, a lost exchange can no longer take effect; before that, "not renewed" may only mean
- * "not yet".
+ * From when on an `unknown` attempt may be found *not* renewed. A code is valid for five minutes (TrueLayer's
+ * documentation), so a lost exchange can no longer take effect after six minutes; before that, "not renewed" may only
+ * mean "not yet".
  */
 export const CONCLUSIVE_AFTER: Duration = after({ minutes: 6 })
 
@@ -55,8 +57,8 @@ export const mayConcludeNotRenewed = (codeReceivedAt: DateTime, now: DateTime): 
   now >= codeReceivedAt.plus(CONCLUSIVE_AFTER)
 
 /**
- * When an `unknown` authorisation is asked about, counted from the code's arrival; daily after the last. The very first
- * time is at once.
+ * When the provider is polled about an `unknown` attempt, counted from the code's arrival; daily after the last entry.
+ * The very first poll is made at once.
  */
 export const settleSchedule: readonly Duration[] = [
   CONCLUSIVE_AFTER,
@@ -66,8 +68,8 @@ export const settleSchedule: readonly Duration[] = [
 ]
 
 /**
- * When the provider is polled next, for a caller who has just polled it for the `pollCount`-th time (0: not yet, so
- * now). Times that passed while no worker ran are not made up for: one answer serves them all.
+ * When the provider is polled next, for a caller who has just polled it for the `pollCount`-th time (0: not polled yet,
+ * so now). Polls missed while no worker ran are not made up for: one poll replaces them all.
  */
 export const nextSettleAt = (input: { codeReceivedAt: DateTime; pollCount: number; now: DateTime }): DateTime => {
   const { codeReceivedAt, pollCount, now } = input
@@ -78,7 +80,7 @@ export const nextSettleAt = (input: { codeReceivedAt: DateTime; pollCount: numbe
   return codeReceivedAt.plus({ hours: days * HOURS_PER_DAY })
 }
 
-/** How long a message waits after its first, second, … try at which the mail server put off this very message. */
+/** How long a message waits after the first, second, … try at which the mail server put off this very message. */
 export const mailSchedule: readonly Duration[] = [
   after({ minutes: 1 }),
   after({ minutes: 10 }),
@@ -86,7 +88,10 @@ export const mailSchedule: readonly Duration[] = [
   after({ hours: 4 }),
 ]
 
-/** `attempts` counts the try just made (0: none yet, so now). Undefined: give up, the notification is `failed`. */
+/**
+ * `attempts` includes the try just made (0: no try yet, so now). Undefined: no more tries, the notification is
+ * `failed`.
+ */
 export const nextMailTryAt = (attempts: number, now: DateTime): DateTime | undefined => {
   if (attempts < 1) return now
   const wait = mailSchedule[Math.floor(attempts) - 1]
@@ -97,10 +102,10 @@ const UNAVAILABLE_MIN_DELAY = after({ minutes: 1 })
 const UNAVAILABLE_MAX_DELAY = after({ hours: 1 })
 
 /**
- * When a message is tried again after the mail server itself was away. Never given up: an outage is not the message's
- * failure, and when nobody wants the message any more is decided elsewhere. The first time (`again` false) a minute
- * later, then as long as the message has waited already: by its age, not by a count, so that neither an outage nor a
- * person's retries use anything up. At most an hour.
+ * When a message is retried after the mail server itself was unavailable. The retries never end here: an outage is not
+ * the message's failure, and other code decides when a message is no longer wanted. The first delay (`again` false) is
+ * a minute; each later one is as long as the message has waited already, at most an hour. The delay depends on the
+ * message's age and not on a count, so that neither an outage nor an operator's retries use anything up.
  */
 export const nextTryWhileUnavailable = ({
   createdAt,

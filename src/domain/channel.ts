@@ -1,16 +1,17 @@
-// Whether a user can be reached at all, and why not where not. Pure. Asked by the job, by `explain` and by `show`.
+// Whether a user can be reached at all, and if not, why not. Pure. The job, `explain` and `show` use it.
 import type { ConsentView } from './model.ts'
 
 /**
- * Whether only mail servers with SMTPUTF8 (RFC 6531) take the address: a domain has a form in ASCII, what stands before
- * the @ has none.
+ * Whether only mail servers with SMTPUTF8 (RFC 6531) accept the address: a domain can be written in ASCII, the part
+ * before the @ cannot.
  */
 export const needsSmtpUtf8 = (address: string): boolean =>
   !/^[\x20-\x7e]*$/.test(address.slice(0, address.lastIndexOf('@')))
 
 /**
- * Undefined while there is a way. An address that our mail server turned out not to take (the last message ended so)
- * has none, until another one is imported; the next message tries it all the same, because servers learn.
+ * Undefined while the user can be reached. An address that our mail server did not accept (the last message failed for
+ * that reason) counts as unreachable until another address is imported. The next message tries the address all the
+ * same, because mail servers are upgraded.
  */
 export const channelProblem = ({
   consent,

@@ -1,6 +1,6 @@
-// The exchange of a code, decided step by step: from what is stored about an attempt, what the provider has just
-// answered, and the time, to one command with its reason. Pure: the job carries the command out and asks again, and
-// `explain` shows the same reason.
+// The exchange of a code, decided step by step: what is stored about an attempt, what the provider has just answered
+// and the time together give one command with its reason. Pure: the job carries the command out and asks for the next
+// one, and `explain` shows the same reason.
 import { type DateTime, Duration } from 'luxon'
 import { mayConcludeNotRenewed, nextSettleAt, nextVerifyAt } from './backoff.ts'
 import { IN_DOUBT_DELAY, hasLaterCodeOut } from './in-progress.ts'
@@ -14,13 +14,13 @@ import { keepsConnection } from './routes.ts'
 
 /** TrueLayer's documentation: a code is valid for five minutes. Ten seconds are left for the call itself. */
 export const CODE_TTL = Duration.fromObject({ minutes: 4, seconds: 50 })
-/** How soon a code is sent again that certainly was not processed, doubled each time. */
+/** How soon a code that certainly was not processed is sent again; doubled each time. */
 const REQUEUE_DELAY_SECONDS = 2
 const MAX_REQUEUE_DELAY_SECONDS = 30
-/** How soon the outcome of a later code is looked at again. */
+/** How soon the outcome of a later code is checked again. */
 const LATER_CODE_DELAY = Duration.fromObject({ minutes: 1 })
 
-/** What a step writes down as its error code; each is explained in errors.ts. */
+/** The error code that a step records; each is explained in errors.ts. */
 export type ExchangeCode =
   | ProviderCode
   | 'code-too-old'
@@ -54,12 +54,12 @@ export interface AttemptFacts {
   readonly others: readonly Authorisation[]
 }
 
-/** What the provider or the store has answered in this run of the job; it is kept nowhere else. */
+/** What the provider or the store has answered in this run of the job; the answer is stored nowhere else. */
 export type Heard =
   | { readonly from: 'exchange'; readonly answer: ExchangeHeard }
-  /** Another token took the stored one's place since the exchange began: the tokens in hand are kept as pending. */
+  /** Another token replaced the stored one since the exchange began: the tokens just received are kept as pending. */
   | { readonly from: 'storing' }
-  /** The same, found as the pending token was to take the stored one's place. */
+  /** The same, found when the pending token was about to replace the stored one. */
   | { readonly from: 'adopting' }
   | {
       readonly from: 'refresh'
@@ -70,14 +70,14 @@ export type Heard =
   | {
       readonly from: 'me'
       readonly by: Asker
-      /** When the question left; with a refresh before it, when that left. The process may sleep before it judges. */
+      /** When the poll was sent, or the refresh before it. The process may sleep before it judges the answer. */
       readonly at: DateTime
       readonly answer: MeHeard
     }
   | { readonly from: 'commit'; readonly answer: 'later-code-out' | 'cycle-closed' }
 
 export type ExchangeHeard =
-  /** `isStoredToken`: the refresh token is the very one that is stored. It names the owner where nothing else does. */
+  /** `isStoredToken`: the refresh token equals the stored one. It names the owner where nothing else does. */
   | { readonly kind: 'tokens'; readonly credentialsId: string | undefined; readonly isStoredToken: boolean }
   | { readonly kind: 'not-processed'; readonly code: ExchangeCode; readonly retryAfterMs?: number | undefined }
   | { readonly kind: 'circuit-open'; readonly code: ExchangeCode; readonly until: DateTime }
@@ -86,10 +86,10 @@ export type ExchangeHeard =
 
 export type RefreshHeard =
   | { readonly kind: 'tokens' }
-  /** Another token took the stored one's place while the refresh was under way; the new one is kept as pending. */
+  /** Another token replaced the stored one while the refresh was under way; the refresh's token is kept as pending. */
   | { readonly kind: 'token-changed' }
   | { readonly kind: 'refused' }
-  /** Certainly not processed, by the provider's word or because the circuit is open. */
+  /** Certainly not processed, by the provider's answer or because the circuit is open. */
   | { readonly kind: 'unavailable'; readonly code: ExchangeCode }
   | { readonly kind: 'unknown'; readonly code: ExchangeCode }
 
@@ -101,11 +101,11 @@ export type MeHeard =
 
 export type ExchangeStep = { readonly reason: string } & (
   | { readonly do: 'nothing' }
-  /** Not due yet: its own date stays. */
+  /** The attempt is not due yet; its date stays. */
   | { readonly do: 'rest'; readonly until: DateTime }
   | { readonly do: 'exchange' }
   | { readonly do: 'store-tokens'; readonly owner: 'ours' | 'beside' }
-  /** Certainly not processed: the code is sent again. */
+  /** The code was certainly not processed, and is sent again. */
   | { readonly do: 'requeue'; readonly until: DateTime; readonly code: ExchangeCode }
   | { readonly do: 'read-me'; readonly by: Asker }
   | { readonly do: 'refresh'; readonly by: 'stored' | 'pending' }
@@ -117,15 +117,15 @@ export type ExchangeStep = { readonly reason: string } & (
       readonly owner: 'ours' | NewConnection
       readonly requestedAt: DateTime
     }
-  /** The outcome is in doubt: settled at once, or at the next look where `pause`. */
+  /** The outcome is in doubt: the attempt is settled at once, or in the job's next run if `pause`. */
   | { readonly do: 'doubt'; readonly code: ExchangeCode; readonly pause: boolean }
-  /** `poll`: the wait follows a question, which is counted, with what came of it. */
+  /** `poll`: the wait follows a poll, which is counted; this is the error code that the poll ended with. */
   | { readonly do: 'wait'; readonly until: DateTime; readonly poll: ExchangeCode | undefined }
   | {
       readonly do: 'close'
       readonly as: 'refused' | 'mismatched' | 'superseded'
       readonly code: ExchangeCode
-      /** The user did their part and hears of it. */
+      /** The user did their part, and is notified of the outcome. */
       readonly notify: boolean
     }
 )
@@ -136,7 +136,7 @@ interface Situation extends AttemptFacts {
   readonly policy: Policy
 }
 
-/** `manual`: an operator's retry looks before the date; a code is never sent again by it. */
+/** `manual`: a retry by an operator runs before the attempt's date; it never sends a code again. */
 export const nextExchangeStep = (
   facts: AttemptFacts,
   options: { heard?: Heard | undefined; now: DateTime; policy: Policy; manual: boolean },
@@ -146,7 +146,7 @@ export const nextExchangeStep = (
   if (heard === undefined && !manual && nextActionAt !== undefined && nextActionAt > now)
     return { do: 'rest', until: nextActionAt, reason: `${status}: not due yet` }
   const situation = { ...facts, heard, now, policy }
-  // Whatever the attempt has become meanwhile: tokens in hand are stored.
+  // Tokens just received are stored, whatever the attempt has become meanwhile.
   if (heard?.from === 'exchange') return afterSending(situation, heard.answer)
   return afterWriting(situation) ?? decisions[status](situation)
 }
@@ -165,7 +165,7 @@ const beforeSending = ({ attempt, consent, renewal, others, now }: Situation): E
   return { do: 'exchange', reason: 'a code came' }
 }
 
-/** Whoever was sending died, hangs or failed: the code may have been used, and only asking can tell. */
+/** The worker that was sending crashed, hangs or failed: the code may have been used, and only polling can tell. */
 const interrupted = (): ExchangeStep =>
   doubt('exchange-interrupted', 'the process stopped while the code was being sent')
 
@@ -175,7 +175,7 @@ const afterSending = ({ attempt, consent, now }: Situation, answer: ExchangeHear
       const { credentialsId, isStoredToken } = answer
       if (credentialsId === consent.credentialsId || (credentialsId === undefined && isStoredToken))
         return { do: 'store-tokens', owner: 'ours', reason: 'tokens of this connection came' }
-      // The user approved as somebody else: these tokens are another person's bank data, and are dropped.
+      // The user approved with another person's login: these tokens open another person's bank data, and are dropped.
       if (credentialsId !== undefined && keepsConnection(attempt.route)) return mismatched()
       return { do: 'store-tokens', owner: 'beside', reason: 'tokens came, and whose they are is not known yet' }
     }
@@ -204,7 +204,7 @@ const proving = (situation: Situation): ExchangeStep => {
       const judgement = judgeReading(situation, reading, policy)
       if (judgement.kind === 'proven') return renewed(situation, judgement, heard)
       if (judgement.kind === 'mismatched') return mismatched()
-      // Tokens whose owner nobody names are not taken for ours: what the stored token sees decides.
+      // Tokens without a named owner are not taken for ours: what `/me` shows by the stored token decides.
       if (judgement.kind === 'owner-unknown') return doubt('not-proven', 'nothing names the owner of these tokens')
       return pollAfterExchange(situation, at, 'not-proven')
     }
@@ -217,7 +217,10 @@ const proving = (situation: Situation): ExchangeStep => {
   }
 }
 
-/** At once, after 10 s, 1 min, 10 min, 1 h; then the provider's silence is a doubt, its unmoved date an answer. */
+/**
+ * Polls at once, after 10 s, 1 min, 10 min and 1 h. After that, a provider without an answer leaves the attempt in
+ * doubt; a date that has not moved means that nothing was renewed.
+ */
 const pollAfterExchange = ({ attempt }: Situation, at: DateTime, code: ExchangeCode): ExchangeStep => {
   const until = nextVerifyAt(attempt.answeredAt ?? attempt.issuedAt, at)
   if (until !== undefined) return poll(until, code, `${code}: asked again then`)
@@ -225,18 +228,18 @@ const pollAfterExchange = ({ attempt }: Situation, at: DateTime, code: ExchangeC
   return close('refused', 'not-renewed', 'an hour after the exchange nothing shows a renewal: the user is asked again')
 }
 
-/** In doubt: settled by asking, never by repeating the exchange. One refresh, then `/me`. */
+/** The attempt is in doubt: it is settled by polling, never by repeating the exchange. One refresh, then `/me`. */
 const settling = (situation: Situation): ExchangeStep => {
   const { attempt, consent, renewal, others, heard, now } = situation
   if (isTerminal(consent)) return superseded(`the consent is ${consent.status}: the provider is not asked any more`)
   if (hasLaterCodeOut(attempt, others, now)) return waitForLaterCode(now)
   if (heard?.from === 'refresh') return afterRefresh(situation, heard)
   if (heard?.from === 'me') return afterReading(situation, heard)
-  // A token that came with this very exchange may have replaced the stored one: it is asked first, even where the cycle
-  // is over, for it may be the only one that is valid.
+  // A token that came with this very exchange may have replaced the stored one. It is used first, even where the cycle
+  // is over, because it may be the only valid token.
   if (attempt.hasPendingToken) return refresh('pending', 'the pending token may be the only valid one')
   if (!acceptsCode(consent, renewal)) return superseded('the cycle is over: the provider is not asked any more')
-  // A lost answer may have made a connection that nobody but the provider knows: there is nothing to ask with.
+  // A lost answer may have made a connection that only the provider knows: we have no token to poll it with.
   if (!keepsConnection(attempt.route)) return notRenewed('exchange-unknown')
   return refresh('stored', 'a refresh and /me tell what became of the code')
 }
@@ -249,11 +252,11 @@ const afterRefresh = (situation: Situation, { by, at, answer }: Extract<Heard, {
     case 'token-changed':
       return tokenChanged()
     case 'refused':
-      // The pending one is invalid: the company may have passed a later one by import, which is then the stored one.
+      // The pending token is invalid. The company may have imported a later token, which is then the stored one.
       if (by === 'pending' && keepsConnection(attempt.route))
         return refresh('stored', 'the pending token is invalid: the stored one may be valid')
-      // Another attempt may hold the only valid token. An attempt with an invalid one of its own does not wait: two
-      // would wait for each other.
+      // Another attempt may hold the only valid token. An attempt whose own pending token is invalid does not wait for
+      // it, because two such attempts would wait for each other.
       if (attempt.tokenOwner !== 'beside' && others.some(({ hasPendingToken }) => hasPendingToken))
         return pollInDoubt(situation, at, 'token-dead')
       return notRenewedOrWait(situation, at, 'token-dead')
@@ -275,17 +278,17 @@ const afterReading = (situation: Situation, heard: Extract<Heard, { from: 'me' }
   if (judgement.kind === 'proven') return renewed(situation, judgement, heard)
   if (judgement.kind === 'mismatched') return mismatched()
   const keeps = keepsConnection(attempt.route)
-  // Tokens whose owner nobody names are not taken for ours: what the stored token sees decides.
+  // Tokens without a named owner are not taken for ours: what `/me` shows by the stored token decides.
   if (judgement.kind === 'owner-unknown' && keeps)
     return refresh('stored', 'nothing names the owner of the pending token: the stored one decides')
   if (judgement.kind === 'unproven' && judgement.reason === 'date-not-moved') {
-    // A pending token that is valid and ours is not forgotten with its attempt.
+    // A pending token that is valid and ours must not be lost with its attempt.
     return isPending(attempt, by) && keeps
       ? { do: 'adopt', reason: 'the pending token is valid and ours' }
       : notRenewedOrWait(situation, at, 'not-renewed')
   }
   if (!keeps) return pollForADay(situation, at)
-  // No dates: before the old expiry nothing can be concluded; an hour after it, a refresh that works decides.
+  // `/me` shows no dates: before the old expiry nothing can be concluded; an hour after it, a working refresh decides.
   const decidesAt = consent.expiresAt.plus(EXPIRY_SETTLED)
   return pollInDoubt(situation, at, 'not-proven', decidesAt > at ? decidesAt : undefined)
 }
@@ -295,9 +298,9 @@ const renewed = (
   { proof, owner }: Extract<Judgement, { kind: 'proven' }>,
   { by, at }: Extract<Heard, { from: 'me' }>,
 ): ExchangeStep => {
-  // `/me` was asked with the very tokens that are pending: now they are known to be ours.
+  // `/me` was polled with the pending tokens themselves: they are now known to be ours.
   if (owner === 'ours' && isPending(attempt, by)) return { do: 'adopt', reason: 'the pending token is ours' }
-  // A new connection without a refresh token could never be renewed, nor kept: the old one is all we have.
+  // A new connection without a refresh token could never be renewed or kept, so the old connection is all we have.
   if (owner !== 'ours' && !attempt.hasPendingToken)
     return close('refused', 'not-renewed', 'the new connection came without a refresh token: the user is asked again')
   return { do: 'commit-renewed', proof, owner, requestedAt: at, reason: `proven: ${proof.basis}` }
@@ -305,13 +308,16 @@ const renewed = (
 
 const isPending = (attempt: Authorisation, by: Asker): boolean => attempt.tokenOwner === 'beside' && by !== 'stored'
 
-/** "Not renewed" is only said six minutes or more after the code came: until then it may just not be visible yet. */
+/**
+ * An attempt is found not renewed only six minutes or more after its code came: until then, a renewal may just not be
+ * visible yet.
+ */
 const notRenewedOrWait = (situation: Situation, at: DateTime, code: ExchangeCode): ExchangeStep =>
   mayConcludeNotRenewed(codeCameAt(situation.attempt), at) ? notRenewed(code) : pollInDoubt(situation, at, code)
 
 /**
- * The old expiry decides nothing about a new connection: what `/me` does not say of it within a day, its owner or its
- * bank, it never will.
+ * The old expiry proves nothing about a new connection. If `/me` does not name the new connection's owner or bank
+ * within a day, it never will.
  */
 const pollForADay = (situation: Situation, at: DateTime): ExchangeStep =>
   at >= codeCameAt(situation.attempt).plus(IN_DOUBT_DELAY)
@@ -324,7 +330,7 @@ const pollInDoubt = ({ attempt }: Situation, at: DateTime, code: ExchangeCode, n
   return poll(until, code, `${code}: the outcome is still unknown, asked again then`)
 }
 
-/** Nothing was learnt: the question is repeated once the outage may be over, not when its turn comes again in hours. */
+/** Nothing was learnt: the poll is repeated once the outage may be over, not at the next planned time in hours. */
 const pollAfterOutage = ({ attempt, now }: Situation, code: ExchangeCode): ExchangeStep => {
   const since = codeCameAt(attempt)
   const planned = nextSettleAt({ codeReceivedAt: since, pollCount: attempt.pollCount + 1, now })
@@ -345,20 +351,20 @@ const decisions: Readonly<Record<AuthorisationStatus, (situation: Situation) => 
   superseded: closed,
 }
 
-/** What the store answered goes before all else: it knows what has happened meanwhile. */
+/** An answer of the store is handled before all else, because the store knows what has happened meanwhile. */
 const afterWriting = ({ heard, now }: Situation): ExchangeStep | undefined => {
   if (heard?.from === 'storing') return doubt('token-changed', 'the stored token changed during the exchange')
   if (heard?.from === 'adopting') return tokenChanged()
   if (heard?.from !== 'commit') return undefined
   if (heard.answer === 'later-code-out') return waitForLaterCode(now)
-  // By another code or by a stop: this success changes nothing any more.
+  // Another code or a stop has closed the cycle: this success changes nothing any more.
   return superseded('proven, but the cycle had been closed meanwhile')
 }
 
 const codeCameAt = ({ codeReceivedAt, issuedAt }: Authorisation): DateTime => codeReceivedAt ?? issuedAt
 const codeExpiresAt = (attempt: Authorisation): DateTime => codeCameAt(attempt).plus(CODE_TTL)
 
-/** Never after the code has expired: whatever the provider asked for, then the user is asked again without delay. */
+/** Never after the code has expired, whatever the provider asked for: the user is then notified again without delay. */
 const requeueAt = (
   now: DateTime,
   attempt: Authorisation,
@@ -394,7 +400,7 @@ const mismatched = (): ExchangeStep =>
 const notRenewed = (code: ExchangeCode): ExchangeStep =>
   close('refused', code, `${code}: not renewed, the user is asked again`)
 const doubt = (code: ExchangeCode, reason: string): ExchangeStep => ({ do: 'doubt', code, pause: false, reason })
-/** Which of the two tokens is valid, only asking can tell; nothing is committed before it is known. */
+/** Only polling can tell which of the two tokens is valid; nothing is committed before that is known. */
 const tokenChanged = (): ExchangeStep => ({
   do: 'doubt',
   code: 'token-changed',
@@ -409,6 +415,8 @@ const poll = (until: DateTime, code: ExchangeCode, reason: string): ExchangeStep
   poll: code,
   reason,
 })
-/** A code that was sent after this one may move the expiry once more: the date to keep is the one seen after that. */
+/**
+ * A code that was sent after this one may move the expiry once more: the date to keep is the one that `/me` shows then.
+ */
 const waitForLaterCode = (now: DateTime): ExchangeStep =>
   wait(now.plus(LATER_CODE_DELAY), 'a later code of this consent is on its way: its outcome comes first')

@@ -1,12 +1,12 @@
-// What a row of an import means to the consent we already have. Pure: neither rows of the database nor tokens are seen
-// here.
+// What a row of an import means for the consent that we already have. Pure: this file sees neither database rows nor
+// tokens.
 import type { DateTime } from 'luxon'
 import { needsSmtpUtf8 } from './channel.ts'
 import type { Consent } from './model.ts'
 import { type ResolvedRule, expiryFrom } from './rules.ts'
 import { isTerminal } from './lifecycle.ts'
 
-/** One row as the company gave it, checked; what is undefined was not said and stays as it is. */
+/** One row as the company gave it, checked; an undefined field was not given, and the consent's own stays as it is. */
 export interface ImportedConsent {
   readonly credentialsId: string
   readonly userId: string
@@ -20,12 +20,12 @@ export interface ImportedConsent {
   readonly name: string | undefined
   readonly locale: string | undefined
   readonly timeZone: string | undefined
-  /** At least one of the two is there; the expiry, where given, counts. */
+  /** At least one of `expiresAt` and `consentedAt` is given; the expiry takes precedence. */
   readonly expiresAt: DateTime | undefined
   readonly consentedAt: DateTime | undefined
 }
 
-/** What a row may change besides dates and token. */
+/** The fields that a row may change besides dates and token. */
 export const contactFields = [
   'userId',
   'providerId',
@@ -44,24 +44,24 @@ export type ContactField = (typeof contactFields)[number]
 export type ImportDecision =
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'unchanged'; readonly warning: string | undefined }
-  /** Its date is later than ours: it was renewed elsewhere, the running cycle is over. */
+  /** The row's date is later than ours: the consent was renewed elsewhere, and the running cycle is over. */
   | { readonly kind: 'repaired'; readonly fields: readonly ContactField[] }
   | {
       readonly kind: 'updated'
       readonly fields: readonly ContactField[]
-      /** Expiry and token are taken from the row although its date is not later: `--correct`. */
+      /** Expiry and token are taken from the row although its date is not later than ours: `--correct`. */
       readonly corrects: boolean
-      /** What changed may move its next date: it is looked at now. */
+      /** The change may move the consent's next date, so the consent is evaluated now. */
       readonly dateNow: boolean
       readonly warning: string | undefined
     }
 
-/** Systems round to seconds: less than one is the same date. */
+/** Systems round to seconds: dates less than a second apart are the same date. */
 const SAME_DATE_MS = 1000
-/** What decides when and how the user is asked. */
+/** The fields that decide when and how the user is notified. */
 const movesDates: readonly ContactField[] = ['providerId', 'country', 'redirectUri', 'timeZone']
 
-/** The expiry a row stands for: its own, else its consent plus the bank's validity. */
+/** The expiry that a row stands for: its own expiry, else its consent date plus the bank's validity. */
 export const expiryOf = (row: Pick<ImportedConsent, 'expiresAt' | 'consentedAt'>, rule: ResolvedRule): DateTime => {
   if (row.expiresAt !== undefined) return row.expiresAt
   if (row.consentedAt === undefined) throw new Error('a row without any date came past its check')
@@ -75,7 +75,7 @@ export interface OurConsent extends Consent {
 export interface ImportQuestion {
   readonly ours: OurConsent
   readonly row: ImportedConsent
-  /** Of the bank the row names. */
+  /** The rule of the bank that the row names. */
   readonly rule: ResolvedRule
   readonly tokenDiffers: boolean
   /** The operator insists on the row: `--correct`. */
@@ -83,8 +83,8 @@ export interface ImportQuestion {
 }
 
 /**
- * The same row twice changes nothing; a row never moves the expiry back nor replaces a token unless its date is later
- * than ours.
+ * The same row imported twice changes nothing. Unless `--correct` is given, a row never moves the expiry back, and
+ * replaces a token only if its date is later than ours.
  */
 export const decideImport = ({ ours, row, rule, tokenDiffers, correct }: ImportQuestion): ImportDecision => {
   if (row.providerId !== ours.providerId && !correct) {
@@ -93,7 +93,7 @@ export const decideImport = ({ ours, row, rule, tokenDiffers, correct }: ImportQ
       reason: 'provider_id is not the one we have: a connection does not change its bank (--correct forces)',
     }
   }
-  // Two ids that a spreadsheet has made one would give one user's connection to the other.
+  // If a spreadsheet has turned two user ids into one, the row would give one user's connection to another user.
   if (row.userId !== ours.userId && !correct) {
     return {
       kind: 'refused',
@@ -120,7 +120,7 @@ export const decideImport = ({ ours, row, rule, tokenDiffers, correct }: ImportQ
       ? 'refresh_token differs, but the date is not later than ours: our token is kept (--correct forces)'
       : undefined
   if (fields.length === 0 && !corrects) return { kind: 'unchanged', warning }
-  // The first address, or another one in place of one that not every mail server takes (channel.ts).
+  // The user's first address, or another address in place of one that not every mail server accepts (channel.ts).
   const mayReach =
     row.email !== undefined && row.email !== ours.email && (ours.email === undefined || needsSmtpUtf8(ours.email))
   return {
@@ -133,8 +133,8 @@ export const decideImport = ({ ours, row, rule, tokenDiffers, correct }: ImportQ
 }
 
 /**
- * Without an expiry of its own a row is news only by its consent date: a policy that changed the validity must not make
- * it so.
+ * A row without its own expiry is news only if its consent date is later: a policy that changed the validity must not
+ * make the row look later.
  */
 const isOldNews = (ours: OurConsent, row: ImportedConsent): boolean =>
   row.expiresAt === undefined &&

@@ -1,19 +1,19 @@
-// How long what a user has begun holds messages, new questions and lapsing back: a visit to the bank, a code of unknown
-// outcome.
+// How long something that a user has begun (a visit to the bank, or a code in doubt) holds back messages, new links and
+// lapsing.
 import type { DateTime } from 'luxon'
 import { Duration } from 'luxon'
 import { CONCLUSIVE_AFTER } from './backoff.ts'
 import type { Authorisation } from './model.ts'
 
-/** While a user may be at the bank nothing is sent: bank links are short-lived, strong authentication takes minutes. */
+/** Nothing is sent while a user may be at the bank: bank links are short-lived, strong authentication takes minutes. */
 export const AT_THE_BANK: Duration = Duration.fromObject({ minutes: 30 })
-/** How long an exchange of unknown outcome holds messages back. */
+/** How long an exchange in doubt holds messages back. */
 export const IN_DOUBT_DELAY: Duration = Duration.fromObject({ hours: 24 })
 
-/** Its code came in, and its outcome is not known yet, nor in doubt. */
+/** The attempt's code has come in, and its outcome is neither known nor in doubt yet. */
 export const isInFlight = ({ status }: Authorisation): boolean =>
   status === 'code_received' || status === 'exchanging' || status === 'verifying'
-/** Its code may have been used, or not. */
+/** The attempt's code may or may not have been used. */
 export const isInDoubt = ({ status }: Authorisation): boolean => status === 'unknown'
 
 export const findInFlight = (authorisations: readonly Authorisation[]): Authorisation | undefined =>
@@ -21,8 +21,8 @@ export const findInFlight = (authorisations: readonly Authorisation[]): Authoris
 export const hasInDoubt = (authorisations: readonly Authorisation[]): boolean => authorisations.some(isInDoubt)
 
 /**
- * Whether a code of the same consent that was sent after this one's may still move the expiry, or has moved it and
- * `/me` may not show it yet: what is read now may be out of date when it is committed.
+ * Whether a code of the same consent that was sent after this attempt's code may still move the expiry, or has moved it
+ * while `/me` does not show that yet. The dates read now may then be out of date when they are committed.
  */
 export const hasLaterCodeOut = (own: Authorisation, others: readonly Authorisation[], now: DateTime): boolean =>
   others.some(
@@ -41,7 +41,7 @@ const latest = (instants: readonly (DateTime | undefined)[]): DateTime | undefin
     undefined,
   )
 
-/** When the last doubt stops to hold messages back; undefined where there is none. */
+/** When the last attempt in doubt stops holding messages back; undefined when no attempt is in doubt. */
 export const inDoubtUntil = (authorisations: readonly Authorisation[]): DateTime | undefined =>
   latest(
     authorisations
@@ -49,7 +49,9 @@ export const inDoubtUntil = (authorisations: readonly Authorisation[]): DateTime
       .map((attempt) => (attempt.codeReceivedAt ?? attempt.issuedAt).plus(IN_DOUBT_DELAY)),
   )
 
-/** When a user who left for the bank last and has not come back is no longer waited for. */
+/**
+ * How long messages wait for the user who left for the bank last and has not come back; undefined without such a user.
+ */
 export const backFromBankBy = (authorisations: readonly Authorisation[]): DateTime | undefined =>
   latest(
     authorisations

@@ -1,22 +1,17 @@
-// When a user is reminded: the rungs of one cycle as instants. Pure placing: which rung is owed, sent or stopped is
-// decided elsewhere.
+// When a user is reminded: the rungs of one cycle as instants. This file only places the rungs; other code decides
+// which rung is owed, sent or stopped.
 //
-// 1. A rung stands whole calendar days from the expiry, at the expiry's wall-clock time in the user's zone.
-// 2. In quiet hours it gives way: at or before expiry to the evening before, an hour ahead of the quiet so that it
-//    still gets
-//    sent; after expiry to the next morning. Rungs never cross the expiry.
-// 3. The last call: a message is worth sending until a day before the end of grace, or until half of a grace shorter
-//    than two
-//    days. A rung later than that is brought forward to it, so that a ladder longer than a bank's grace still asks once
-//    more
-//    before the end, but left out when another rung stands less than a day before. A rung for which no allowed instant
-//    is left is
-//    left out: nothing is ever sent in quiet hours, or at or past the end of grace.
-// 4. Spreading moves rungs within their allowed stretch, earlier if quiet hours or the last call would move them
-//    earlier (so at or
-//    before expiry always), else later, in front of the next rung and the last call. Order never changes; of two rungs
-//    on the same
-//    instant (a calendar day that a zone skipped) the first stays.
+// 1. A rung stands a whole number of calendar days from the expiry, at the expiry's wall-clock time in the user's zone.
+// 2. A rung in quiet hours is moved: at or before the expiry to the evening before, an hour ahead of the quiet hours so
+//    that its message still gets sent; after the expiry to the next morning. Rungs never cross the expiry.
+// 3. The last call is the latest time at which a message is worth sending: a day before the end of grace, or half of
+//    the grace before its end if grace is shorter than two days. A later rung is brought forward to the last call, so
+//    that a ladder longer than a bank's grace still reminds the user once more before the end; it is left out when
+//    another rung stands less than a day before. A rung for which no allowed instant remains is left out: nothing is
+//    ever sent in quiet hours, or at or past the end of grace.
+// 4. Spreading moves a rung within its allowed stretch: earlier if quiet hours or the last call would move it earlier
+//    (so always at or before the expiry), otherwise later, but short of the next rung and the last call. The order
+//    never changes; of two rungs at the same instant (a calendar day that a zone skipped) the first stays.
 import { Duration } from 'luxon'
 import type { DateTime } from 'luxon'
 import type { QuietHours, RungOffset } from './policy.ts'
@@ -41,7 +36,7 @@ export interface LadderInput {
   readonly spread: Duration | false
 }
 
-/** What a rung that gives way to quiet hours leaves for the sweep and the mail server. */
+/** The time that a rung moved by quiet hours leaves for the sweep and the mail server. */
 const SENDING_ROOM = Duration.fromObject({ hours: 1 })
 const DAY = 24 * 60 * 60 * 1000
 
@@ -54,7 +49,7 @@ const lastCallOf = ({ expiresAt, graceEndsAt }: LadderInput): DateTime => {
   return graceEndsAt.toUTC().minus(grace === 0 ? DAY : Math.min(DAY, Math.floor(grace / 2)))
 }
 
-/** Points 1 to 3 for one rung; undefined when it is left out. */
+/** Points 1 to 3 for one rung; undefined when the rung is left out. */
 const place = (
   input: LadderInput,
   offset: RungOffset,
@@ -82,8 +77,7 @@ const place = (
 }
 
 /**
- * Point 4 for one rung. `previous` is where the rung before it ended up, `next` where the one after it stands before
- * spreading.
+ * Point 4 for one rung. `previous` is the rung before it after spreading, `next` the rung after it before spreading.
  */
 const spreadRung = (
   input: LadderInput,
@@ -108,9 +102,9 @@ const spreadRung = (
 }
 
 /**
- * The rungs of one cycle, strictly ascending, in UTC; the same for the same input, always. Throws a RangeError on an
- * unknown zone or unreadable quiet hours. May be empty where the ladder is, or where no rung has an allowed instant
- * before the end of grace.
+ * The rungs of one cycle, strictly ascending, in UTC; the same input always gives the same rungs. Throws a RangeError
+ * on an unknown zone or unreadable quiet hours. The result is empty when the ladder is empty, or when no rung has an
+ * allowed instant before the end of grace.
  */
 export const rungsOf = (input: LadderInput): Rung[] => {
   const lastCall = lastCallOf(input)
@@ -128,10 +122,10 @@ export const rungsOf = (input: LadderInput): Rung[] => {
   return rungs
 }
 
-/** The last rung that has come by `now` (at its instant it has); after a downtime the one to catch up with. */
+/** The last rung at or before `now`; after a downtime, the rung to catch up with. */
 export const latestDueRung = (rungs: readonly Rung[], now: DateTime): Rung | undefined =>
   rungs.findLast(({ at }) => at <= now)
 
-/** The first rung that is still to come. */
+/** The first rung after `now`. */
 export const nextRungAfter = (rungs: readonly Rung[], now: DateTime): Rung | undefined =>
   rungs.find(({ at }) => at > now)

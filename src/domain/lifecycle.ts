@@ -1,5 +1,5 @@
-// Every state and every allowed transition, as literal tables. Each write of a status takes the states it may come from
-// out of these tables (store/moves.ts), and `docs/states.md` is generated from them.
+// Every state and every allowed transition, as literal tables. Each write of a status takes the states that it may come
+// from out of these tables (store/moves.ts), and `docs/states.md` is generated from them.
 import type {
   AuthorisationStatus,
   Consent,
@@ -136,18 +136,21 @@ export type SourceOf<Transitions, To> = {
   [From in keyof Transitions]: To extends keyof Transitions[From] ? From : never
 }[keyof Transitions]
 
-/** The same as values: what every write of a status names in its WHERE (store/moves.ts). */
+/** The same states as values: every write of a status names them in its WHERE (store/moves.ts). */
 export const sourcesOf = <State extends string>(table: Table<State>, to: NoInfer<State>): State[] =>
   (Object.keys(table) as State[]).filter((from) => table[from][to] !== undefined)
 
 const FINAL: readonly string[] = ['revoked', 'opted_out', 'superseded'] satisfies ConsentStatus[]
 
-/** Nothing reopens such a consent, and nobody asks the provider with its user's tokens any more. */
+/**
+ * The provider is no longer polled with the tokens of such a consent's user, and the consent stays closed; only a wrong
+ * `superseded` can be undone (reopening.ts).
+ */
 export const isTerminal = ({ status }: { readonly status: string }): boolean => FINAL.includes(status)
 
 /**
- * The user did their part: a code counts as long as the cycle is not renewed, even after it lapsed or while it is
- * paused. Once an import has begun the next cycle, the lapsed one is history.
+ * The user did their part, so a code counts as long as the cycle is not renewed, even after the cycle lapsed or while
+ * the consent is paused. Once an import has begun the next cycle, a code for the lapsed cycle no longer counts.
  */
 export const acceptsCode = (
   consent: { readonly status: string; readonly cycle: Consent['cycle'] },

@@ -1,15 +1,17 @@
-// Which of our languages, which date format and which time zone a user gets. Owns the fallbacks; wording lives with
-// pages and mails.
+// Which of our languages, which date format and which time zone a user gets. The fallbacks are here; the wording is
+// with the pages and mails.
 import { DateTime, IANAZone } from 'luxon'
 
-/** The languages everything users read is written in. The first is the fallback. */
+/** The languages in which everything that users read is written. The first is the fallback. */
 export const locales = ['en', 'fr', 'de', 'es', 'it', 'pl'] as const
 
 export type Locale = (typeof locales)[number]
 
 const isLocale = (language: string): language is Locale => (locales as readonly string[]).includes(language)
 
-/** A language tag taken apart, or undefined when it is none. `fr_CA`, as databases write it, counts as `fr-CA`. */
+/**
+ * The parts of a language tag; undefined when the text is no tag. `fr_CA`, as databases write it, counts as `fr-CA`.
+ */
 const parseTag = (input: string | null | undefined): Intl.Locale | undefined => {
   try {
     return input ? new Intl.Locale(input.trim().replaceAll('_', '-')) : undefined
@@ -19,21 +21,21 @@ const parseTag = (input: string | null | undefined): Intl.Locale | undefined => 
 }
 
 /**
- * The language we have for a tag: `fr-CA` → `fr`. Undefined when we have none for it, so that a caller can try another
- * tag.
+ * The language of ours for a tag: `fr-CA` → `fr`. Undefined when we have none for the tag, so that a caller can try
+ * another tag.
  */
 export const knownLocale = (input: string | null | undefined): Locale | undefined => {
   const language = parseTag(input)?.language
   return language !== undefined && isLocale(language) ? language : undefined
 }
 
-/** The language to use for whatever was imported: `fr-CA` → `fr`, anything unknown, empty or malformed → `en`. */
+/** The language to use for an imported value: `fr-CA` → `fr`; anything unknown, empty or malformed → `en`. */
 export const usableLocale = (input: string | null | undefined): Locale => knownLocale(input) ?? locales[0]
 
 /**
- * The tag dates are formatted by. The region is kept where we write the language (`en-US` puts the month first); plain
- * `en` means `en-GB`, because most consents are British. Calendars and numerals a tag may ask for (`-u-…`) are dropped:
- * the sentence around the date does not have them.
+ * The tag by which dates are formatted. The region is kept if we have the language (`en-US` puts the month first);
+ * plain `en` means `en-GB`, because most consents are British. Calendars and numerals that a tag may ask for (`-u-…`)
+ * are dropped, because the sentence around the date does not use them.
  */
 export const dateLocale = (input: string | null | undefined): string => {
   const tag = parseTag(input)
@@ -42,15 +44,15 @@ export const dateLocale = (input: string | null | undefined): string => {
   return tag.language === 'en' ? 'en-GB' : tag.language
 }
 
-/** The IANA zone to use for whatever was imported; anything unknown, empty or malformed is UTC. */
+/** The IANA zone to use for an imported value; anything unknown, empty or malformed → UTC. */
 export const usableZone = (input: string | null | undefined): string => {
   const zone = input?.trim()
   return zone && isZone(zone) ? zone : 'UTC'
 }
 
 /**
- * Intl takes a hundred microseconds and much native memory to say so; an import or a sweep asks very often about very
- * few.
+ * Intl takes a hundred microseconds and much native memory to check a name, and an import or a sweep checks very few
+ * names very often: the results are cached.
  */
 const isZone = (name: string): boolean => {
   const known = zoneVerdicts.get(name) ?? IANAZone.isValidZone(name)

@@ -1,4 +1,4 @@
-// The words of the domain as types. State is stored, urgency is computed. No secret is ever part of these.
+// The terms of the domain as types. State is stored, urgency is computed. No secret is ever part of these types.
 import type { DateTime } from 'luxon'
 import type { Route } from './policy.ts'
 
@@ -12,7 +12,7 @@ export type ConsentStatus =
   | 'superseded'
   | 'unsupported'
 
-/** Where the expiry comes from: the provider's own `/me`, the import, or reckoned from the policy's validity. */
+/** Where the expiry comes from: the provider's own `/me`, the import, or a calculation with the policy's validity. */
 export type ExpirySource = 'me' | 'imported' | 'assumed'
 
 /** One connection of one user at one bank; known outside by `credentialsId`. */
@@ -32,21 +32,21 @@ export interface Consent {
   readonly locale: string | undefined
   readonly timeZone: string | undefined
   readonly status: ConsentStatus
-  /** Counts renewals: the cycle that is running now. */
+  /** Counts renewals: the number of the cycle that is running now. */
   readonly cycle: number
   readonly expiresAt: DateTime
   readonly expiresSource: ExpirySource
   readonly tokenVersion: number
   readonly nextActionAt: DateTime | undefined
   readonly nextActionReason: string | undefined
-  /** Answers about this consent that were failures, in a row. */
+  /** How many failures in a row were answers about this consent. */
   readonly failedAttempts: number
-  /** How often in a row something around it was away: see outage.ts. */
+  /** How many times in a row something around the consent was unavailable: see outage.ts. */
   readonly outages: number
   readonly lastErrorCode: string | undefined
-  /** While set and in the future, the record backs off. */
+  /** While this instant is in the future, the consent backs off. */
   readonly retryAfter: DateTime | undefined
-  /** How often a different connection was approved in a row. */
+  /** How many times in a row the user approved a different connection. */
   readonly mismatches: number
   readonly supersededById: string | undefined
   readonly createdAt: DateTime
@@ -64,9 +64,9 @@ export interface Renewal {
   readonly openedAt: DateTime
   readonly closedAt: DateTime | undefined
   readonly reason: string
-  /** How often a person asked for a message by hand; rung `manual-<n>`. */
+  /** How many times a message was requested by hand; rung `manual-<n>`. */
   readonly manualNo: number
-  /** How often the user must be asked again although they did their part; rung `again-<n>`. */
+  /** How many times the user had to be notified again although they did their part; rung `again-<n>`. */
   readonly againNo: number
   readonly againReason: 'asked-again' | 'other-account' | undefined
 }
@@ -83,7 +83,7 @@ export type AuthorisationStatus =
   | 'expired'
   | 'superseded'
 
-/** One attempt at the bank, with its own state, verifier and link. */
+/** One attempt at the bank, with its own state, verifier and authorisation URL. */
 export interface Authorisation {
   readonly id: string
   readonly consentId: string
@@ -96,19 +96,21 @@ export interface Authorisation {
   readonly handedOutAt: DateTime | undefined
   readonly expiresAt: DateTime
   readonly codeReceivedAt: DateTime | undefined
-  /** When the code was sent, for the last time if it was sent again. */
+  /** When the code was sent; the last time, if it was sent more than once. */
   readonly exchangeStartedAt: DateTime | undefined
   /** When the provider answered the exchange with tokens. */
   readonly answeredAt: DateTime | undefined
-  /** The version of the stored refresh token this exchange started from. */
+  /** The version of the stored refresh token when this exchange began. */
   readonly tokenVersion: number | undefined
-  /** Route `full`: the connection the code turned out to be for. */
+  /** Route `full`: the connection that the code turned out to belong to. */
   readonly newCredentialsId: string | undefined
-  /** Whose the tokens of the exchange are: stored with the consent, or kept beside until that is known. */
+  /**
+   * Whose the exchange's tokens are: `ours` is stored with the consent, `beside` is pending until the owner is known.
+   */
   readonly tokenOwner: 'ours' | 'beside' | undefined
-  /** Whether a refresh token of it is stored beside the consent's own. */
+  /** Whether a pending token of this attempt is stored, apart from the consent's own. */
   readonly hasPendingToken: boolean
-  /** How often the provider was asked in the present status. */
+  /** How many times the provider was polled in the present status. */
   readonly pollCount: number
   readonly errorCode: string | undefined
   readonly nextActionAt: DateTime | undefined
@@ -136,14 +138,14 @@ export interface Notification {
   readonly nextActionAt: DateTime | undefined
 }
 
-/** All that is needed to decide what is next for a consent: its row and its running cycle. */
+/** Everything that is needed to decide what is next for a consent: its row and its running cycle. */
 export interface ConsentView {
   readonly consent: Consent
   /** The renewal of the consent's current cycle, once opened. */
   readonly renewal: Renewal | undefined
-  /** Of that renewal, oldest first. */
+  /** The attempts of that renewal, oldest first. */
   readonly authorisations: readonly Authorisation[]
-  /** Of that renewal, oldest first. */
+  /** The messages of that renewal, oldest first. */
   readonly notifications: readonly Notification[]
 }
 

@@ -1,5 +1,6 @@
-// What is next for a consent, and why: named rules in order over gathered facts; the first that decides, decides.
-// Pure: `now` is a parameter. The reasons are shown by `explain`, on the board and in the records.
+// What is next for a consent, and why: named rules are evaluated in order over gathered facts, and the first rule that
+// decides ends the evaluation. Pure: `now` is a parameter. The reasons are shown by `explain`, on the board and in the
+// records.
 import { DateTime, Duration } from 'luxon'
 import { channelProblem } from './channel.ts'
 import { backFromBankBy, inDoubtUntil, findInFlight, hasInDoubt } from './in-progress.ts'
@@ -11,11 +12,13 @@ import type { Policy, Route } from './policy.ts'
 import { openRoutes } from './open-routes.ts'
 import type { ResolvedRule } from './rules.ts'
 
-/** An exchange in progress dates the consent itself when it settles; this is for the case that it does not. */
+/**
+ * An exchange in progress schedules its consent itself when it settles; this delay is for the case that it does not.
+ */
 const EXCHANGE_HOLDS = Duration.fromObject({ minutes: 10 })
-/** A link proves that the consent can still be renewed; the proof is repeated this often. */
+/** A link proves that the consent can still be renewed; the proof is repeated this often with a new link. */
 const LINK_PROOF_LASTS = Duration.fromObject({ days: 7 })
-/** After a message past grace the consent stays open this long, then lapses. */
+/** After a message past grace the consent stays open for this long, and then lapses. */
 const ANSWER_PAST_GRACE = Duration.fromObject({ days: 30 })
 /** The rung of policy `afterGrace: 'ask-once'`. */
 const AFTER_GRACE = 'after-grace'
@@ -26,10 +29,10 @@ export interface OwedMessage {
 }
 
 export type NextAction =
-  /** Nothing, ever, unless somebody changes the consent. */
+  /** Nothing is ever due, unless the consent is changed from outside. */
   | { readonly action: 'none'; readonly reason: string }
   | { readonly action: 'wait'; readonly at: DateTime; readonly reason: string }
-  /** Make a link (the proof that a renewal is possible) and, when one is owed, a message. */
+  /** Make a link (the proof that a renewal is possible) and, when a message is owed, the message. */
   | {
       readonly action: 'renew'
       readonly reason: string
@@ -40,7 +43,7 @@ export type NextAction =
   | { readonly action: 'lapse'; readonly reason: string }
   | { readonly action: 'close-unsupported'; readonly reason: string }
 
-/** Facts gathered once, shared by all rules. */
+/** Facts that are gathered once and shared by all rules. */
 export interface Facts {
   readonly view: ConsentView
   readonly now: DateTime
@@ -52,7 +55,7 @@ export interface Facts {
   readonly graceEndsAt: DateTime
   readonly windowOpensAt: DateTime
   readonly phase: Phase
-  /** A person asked for this look: a back-off does not hold it. */
+  /** This run was requested by hand: a back-off does not delay it. */
   readonly manual: boolean
 }
 
@@ -73,7 +76,7 @@ export const gatherFacts = (view: ConsentView, now: DateTime, policy: Policy, ma
     quietHours: policy.quietHours,
     spread: policy.spread,
   })
-  // At the expiry at the latest: the cycle needs its link then, whatever the ladder says.
+  // The window opens at the expiry at the latest: the cycle needs its link then, whatever the ladder says.
   const windowOpensAt = DateTime.min(rungs[0]?.at ?? consent.expiresAt, consent.expiresAt)
   const phase = phaseOf({ expiresAt: consent.expiresAt, graceEndsAt, windowOpensAt }, now)
   return { view, now, policy, rule, routes, rungs, graceEndsAt, windowOpensAt, phase, manual }
@@ -105,7 +108,7 @@ const graceRule = (facts: Facts): Verdict => {
   const { view, now, policy, routes, graceEndsAt, phase } = facts
   if (phase !== 'lapsed') return passes(`the grace window is open until ${graceEndsAt.toISO()}`)
   const lapse: NextAction = { action: 'lapse', reason: `the grace window ended at ${graceEndsAt.toISO()}` }
-  // What is open past grace is a full authentication, or nothing.
+  // Past grace, only full authentication can still be open.
   const isOpen = routes.length > 0
   const requested = manualMessage(view)
   if (requested !== undefined && isOpen) {
@@ -117,7 +120,7 @@ const graceRule = (facts: Facts): Verdict => {
       message: requested,
     })
   }
-  // Whatever was asked by hand before the end of grace is no answer to the policy's question.
+  // A message requested by hand before the end of grace does not count as the policy's one message after it.
   const asked = view.notifications.findLast(
     (message) =>
       message.rung === AFTER_GRACE || (message.rung.startsWith('manual-') && message.createdAt >= graceEndsAt),
@@ -195,7 +198,7 @@ const nextDateRule = ({ view, now, rungs, graceEndsAt }: Facts): Verdict => {
   return waitUntil(graceEndsAt, 'the last message was sent: lapses at the end of grace')
 }
 
-/** In the order they are asked. */
+/** In the order in which they are evaluated. */
 const rules: readonly { readonly name: string; readonly ask: (facts: Facts) => Verdict }[] = [
   { name: 'status', ask: statusRule },
   { name: 'exchange in progress', ask: exchangeRule },
@@ -211,11 +214,11 @@ const rules: readonly { readonly name: string; readonly ask: (facts: Facts) => V
 
 export interface Answer {
   readonly next: NextAction
-  /** Every rule looked at, in order; the last one decided. */
+  /** Every rule that was evaluated, in order; the last one decided. */
   readonly trail: readonly { readonly rule: string; readonly decided: boolean; readonly detail: string }[]
 }
 
-/** What is next and every rule that was looked at on the way. */
+/** What is next, and every rule that was evaluated on the way. */
 export const explainNextAction = (facts: Facts): Answer => {
   const trail: { rule: string; decided: boolean; detail: string }[] = []
   for (const { name, ask } of rules) {
@@ -227,7 +230,7 @@ export const explainNextAction = (facts: Facts): Answer => {
   throw new Error('no rule decided: the last one must')
 }
 
-/** What is due for this consent at `now`, or when it will be. */
+/** What is due for this consent at `now`, or when something will be due. */
 export const nextAction = (
   view: ConsentView,
   now: DateTime,
@@ -236,22 +239,23 @@ export const nextAction = (
 ): NextAction => explainNextAction(gatherFacts(view, now, policy, options.manual)).next
 
 /**
- * The message owed now, if any: by hand, then to a user who did their part in vain, then the latest rung of the ladder.
+ * The message owed now, if any: first a message requested by hand, then a message to a user who did their part in vain,
+ * then the latest rung of the ladder.
  */
 const owedMessage = ({ view, now, rungs }: Facts): OwedMessage | undefined => {
   const again = againMessage(view)
   const byHand = manualMessage(view)
-  // One message serves both: asked for by hand, worded for what happened.
+  // One message serves both purposes: it counts as requested by hand, and its wording says what happened.
   if (byHand !== undefined) return { ...byHand, situation: again?.situation ?? byHand.situation }
   if (again !== undefined) return again
   const rung = latestDueRung(rungs, now)
   if (rung === undefined || inLedger(view, rung.name)) return undefined
-  // A message made after this rung's instant stands for it: one catch-up message, never two.
+  // A message made after this rung's instant replaces the rung: one catch-up message, never two.
   if (messageSince(view, rung.at)) return undefined
   return { rung: rung.name, situation: hasInDoubt(view.authorisations) ? 'uncertain' : 'reminder' }
 }
 
-/** To a user who came back with a code in vain, unless a message was made since. */
+/** The message to a user who came back with a code in vain, unless a message was made since then. */
 export const againMessage = (view: ConsentView): OwedMessage | undefined => {
   const { renewal } = view
   if (renewal === undefined || renewal.againNo === 0 || inLedger(view, `again-${renewal.againNo}`)) return undefined

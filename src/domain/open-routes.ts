@@ -1,5 +1,5 @@
-// By which routes a cycle may be renewed now, in the order to try them. Asked by the job, the button on the start page,
-// a person's request and `explain`: none of them has a rule of its own. Pure.
+// By which routes a cycle may be renewed now, in the order to try them. The job, the button on the start page, a
+// request by hand and `explain` all use this rule: none of them has a rule of its own. Pure.
 import type { DateTime } from 'luxon'
 import type { Consent, Renewal } from './model.ts'
 import type { Policy, Route } from './policy.ts'
@@ -7,17 +7,17 @@ import { keepsConnection } from './routes.ts'
 import { type ResolvedRule, graceEndOf, ruleFor } from './rules.ts'
 
 export interface OpenRoutes {
-  /** Empty where nothing is possible. */
+  /** Empty when no route is possible. */
   readonly routes: readonly Route[]
   readonly rule: ResolvedRule
   readonly graceEndsAt: DateTime
 }
 
 /**
- * What the policy allows now, whatever it allowed when the cycle began. Past grace, and once the consent has lapsed,
- * re-authentication works no more (rules.ts). A cycle that went to a full authentication keeps to it, because its user
- * was told of a new connection; but where the policy has dropped that route meanwhile, what is left is better than
- * nothing.
+ * The routes that the policy allows now, whatever it allowed when the cycle began. Past grace, and once the consent has
+ * lapsed, re-authentication no longer works (rules.ts). A cycle that went to a full authentication keeps to it, because
+ * its user was told about a new connection; but if the policy has dropped that route meanwhile, the remaining routes
+ * are better than none.
  */
 export const openRoutes = (
   consent: Consent,

@@ -1,6 +1,6 @@
-// What a failed job says: that something around us is away, or something about this one consent. And how long the
-// consent rests for the first: minutes, then hours, because most outages are short and a renewal that waits is a user
-// who is asked late.
+// Whether a failed job means that something around us is unavailable, or something about this one consent; and how long
+// the consent is delayed in the first case: minutes, then hours, because most outages are short and a delayed renewal
+// means that a user is notified late.
 import { Duration } from 'luxon'
 import type { DateTime } from 'luxon'
 import type { Consent } from './model.ts'
@@ -8,8 +8,8 @@ import { withJitter } from './backoff.ts'
 import { spreadFraction } from './spread.ts'
 
 /**
- * Every error code that may pass by itself and that a job of a consent or an authorisation can end with (errors.ts).
- * `outage`: it would have met any other record as well, and nothing was learnt of this one. `answer`: the provider
+ * Every error code (errors.ts) that may pass by itself and with which a job of a consent or an attempt can end.
+ * `outage`: any other record would have failed as well, and nothing was learnt about this one. `answer`: the provider
  * answered about this very connection.
  */
 export const failureKinds = {
@@ -18,7 +18,7 @@ export const failureKinds = {
   'provider-timeout': 'outage',
   'provider-rate-limited': 'outage',
   'provider-failed': 'outage',
-  // A gateway's page, or half a JSON: not the provider's own words.
+  // The answer was a gateway's page, or half a JSON document: not the provider's own words.
   'provider-garbled': 'outage',
   'provider-paused': 'outage',
   'client-rejected': 'outage',
@@ -27,26 +27,28 @@ export const failureKinds = {
   'timed-out': 'outage',
   stopped: 'outage',
   fenced: 'outage',
-  // `success: false`, or a link that is none: asked again in minutes it would say the same.
+  // The provider answered `success: false`, or gave no usable link: some minutes later it would answer the same.
   'link-unusable': 'answer',
 } as const
 
 export const isOutage = (code: string): boolean => (failureKinds as Readonly<Record<string, string>>)[code] === 'outage'
 
 /**
- * How long a consent rests after its first, second, … outage in a row, the queue's own tries used up each time; the
- * last value repeats.
+ * How long a consent is delayed after its first, second, … outage in a row, when the queue's own tries are used up each
+ * time; the last value repeats.
  */
 export const outageTable: readonly Duration[] = [{ minutes: 5 }, { minutes: 15 }, { hours: 1 }, { hours: 2 }].map(
   (rest) => Duration.fromObject(rest),
 )
 
-/** An outage that ended by itself long ago, without anything to be done for the consent since, is not the same one. */
+/**
+ * A failure this long after the last delay ended is a new outage: the old one is over, though nothing was due since.
+ */
 const SAME_OUTAGE_WITHIN = Duration.fromObject({ days: 1 })
 
 /**
- * The number of this outage in its row. A success or an answer about the consent ends the row (the store sets the count
- * back). A person's retry uses none up: it may be pressed many times within minutes.
+ * The number of this outage in its row. A success or an answer about the consent ends the row (the store resets the
+ * count). A retry by an operator is not counted, because an operator may press the button many times within minutes.
  */
 export const outageNo = (
   { outages, retryAfter }: Pick<Consent, 'outages' | 'retryAfter'>,
@@ -59,8 +61,8 @@ export const outageNo = (
 }
 
 /**
- * `no` from one on. Never sooner than the other side asked for, and spread: what failed together must not come back in
- * one second.
+ * `no` counts from one. The delay is never shorter than the other side asked for. It is spread, so that jobs that
+ * failed together are not all retried in the same second.
  */
 export const delayAfterOutage = ({
   no,
@@ -79,9 +81,9 @@ export const delayAfterOutage = ({
 const RETRY_AFTER_SPREAD = 0.1
 
 /**
- * When an exchange of unknown outcome is asked about after a question that certainly never reached the provider: as
- * long again as it has waited, five minutes to an hour, and not later than it would have been anyway. By its age, so
- * that a person's retries use nothing up.
+ * When the provider is polled about an exchange in doubt after a poll that certainly never reached the provider. The
+ * delay is as long as the exchange has waited already, five minutes to an hour, and never goes past the planned poll.
+ * It depends on the exchange's age, so that an operator's retries use nothing up.
  */
 export const nextPollAfterOutage = ({
   since,
@@ -101,7 +103,7 @@ export const nextPollAfterOutage = ({
 }
 
 /**
- * How long other records rest whose job the queue gave up: a fault of ours burns slowly, an outage is likely to be
- * over.
+ * How long an attempt or a message is delayed when the queue gave up its job: an outage is likely to be over soon, a
+ * fault of ours is not.
  */
 export const delayOfRecord = (code: string): Duration => Duration.fromObject({ minutes: isOutage(code) ? 5 : 15 })

@@ -1,4 +1,4 @@
-// How urgent a consent is. Computed from its dates whenever it is asked for, never stored.
+// How urgent a consent is. The urgency is computed from its dates whenever needed, and never stored.
 import type { DateTime } from 'luxon'
 
 export type Phase = 'healthy' | 'due' | 'in-grace' | 'lapsed'

@@ -1,5 +1,5 @@
-// The operator's policy as the domain sees it: parsed, complete, no defaults left to fill in. Parsing lives in
-// config.ts.
+// The operator's policy as the domain sees it: parsed and complete, with no defaults left to fill in. config.ts parses
+// it.
 import type { Duration } from 'luxon'
 
 /** How a renewal is made: `reauth` by `/v1/reauthuri`, `full` by the full authentication link (a new connection). */
@@ -22,12 +22,14 @@ export interface QuietHours {
  * What a bank (by provider id) or a country allows. Unset fields fall back to the country's rule, then to the defaults.
  */
 export interface ProviderRule {
-  /** Whether `/v1/reauthuri` works there; `auth-inputs`: only with extra inputs, which reauth cannot carry. */
+  /**
+   * Whether `/v1/reauthuri` works there; `auth-inputs`: only with extra inputs, which the route `reauth` cannot carry.
+   */
   readonly reauth?: 'yes' | 'no' | 'auth-inputs' | undefined
   readonly routes?: readonly Route[] | undefined
-  /** Life of a consent from authentication; 90 days unless said. */
+  /** How long a consent is valid from authentication; 90 days unless given. */
   readonly validity?: Duration | undefined
-  /** How long after expiry it can still be renewed; 90 days unless said. */
+  /** How long after its expiry a consent can still be renewed; 90 days unless given. */
   readonly grace?: Duration | undefined
 }
 
@@ -35,7 +37,7 @@ export interface Policy {
   readonly sweep: { readonly cron: string }
   readonly ladder: readonly RungOffset[]
   readonly quietHours: QuietHours | false
-  /** Rungs of different consents are spread over at most this long, inside the allowed hours. */
+  /** Rungs of different consents are spread over at most this much time, inside the allowed hours. */
   readonly spread: Duration | false
   readonly link: { readonly freshFor: Duration }
   readonly routes: readonly Route[]

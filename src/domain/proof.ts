@@ -1,12 +1,12 @@
-// Whether a renewal is proven, and what the new expiry is. Judges dates that others fetched; that it is the same
-// connection was checked before. A renewal counts only if this says so.
+// Whether a renewal is proven, and what the new expiry is. The caller has fetched the dates and checked that they
+// belong to the same connection. A renewal counts only if this file finds it proven.
 import type { DateTime, Duration } from 'luxon'
 import type { ExpirySource } from './model.ts'
 
 export interface ProofInput {
   /**
-   * Dates of `GET /data/v1/me`, any of which may be missing. Its status is not among them: "Authorised" is seen on dead
-   * connections.
+   * Dates of `GET /data/v1/me`, any of which may be missing. The status in that answer is not used, because dead
+   * connections also show "Authorised".
    */
   readonly me: {
     readonly consentExpiresAt?: DateTime | undefined
@@ -15,18 +15,20 @@ export interface ProofInput {
   }
   /** The expiry before this renewal. */
   readonly known: { readonly expiresAt: DateTime; readonly source: ExpirySource }
-  /** When the authorisation was issued: no renewal by it can be older. */
+  /** When the attempt was issued: its renewal cannot be older. */
   readonly issuedAt: DateTime
   /** How long a renewal lasts at this bank. */
   readonly validity: Duration
   /**
-   * An earlier code of this cycle is in doubt: it may have moved the date as well, by less, and `/me` may show that one
-   * before this one's. Then only a date that is this renewal's own proves it.
+   * An earlier code of this cycle is in doubt. That code may have moved the date as well, by less, and `/me` may show
+   * its date before it shows this attempt's. Then only a date that this renewal alone can have caused proves it.
    */
   readonly mayShowEarlierCode: boolean
-  /** When our own code was sent, if it got a clean 200 with the same `sub`: when that came may be much later. */
+  /**
+   * When our own code was sent, if a clean 200 with the same `sub` answered it; the answer may have come much later.
+   */
   readonly ownCodeSentAt: DateTime | undefined
-  /** When the refresh was begun that succeeded with the stored token, while an `unknown` authorisation is settled. */
+  /** When the refresh began that succeeded with the stored token while an `unknown` attempt was being settled. */
   readonly refreshedAt?: DateTime | undefined
 }
 
@@ -53,29 +55,29 @@ const CLOCK_SLACK = { minutes: 5 }
  */
 const VALIDITY_SLACK_MS = 3 * 24 * 60 * 60 * 1000
 /**
- * How far a date from `/me` must move: this share of the time since the last renewal, for a renewal moves it by about
- * all of that. Two codes of one cycle may both be processed, the first one's fate unknown for a day, and `/me` may show
- * the second one's date after the first one's has closed the cycle: in the next cycle that date is later than the one
- * we know, and no renewal.
+ * How far a date from `/me` must move, as a share of the time since the last renewal; a renewal moves it by about all
+ * of that time. A smaller move may come from the cycle before: two codes of one cycle may both be processed while the
+ * first one's outcome is unknown for a day, and `/me` may show the second code's date only after the first code's date
+ * has closed the cycle. In the next cycle the second date is later than the known one, but no renewal.
  */
 const MOVED_SHARE = 1 / 4
 const MOVED_AT_LEAST_MS = 60 * 60 * 1000
 /**
- * How long after the old expiry a refresh is sure to be refused if nothing was renewed: one that works then proves a
- * renewal.
+ * How long after the old expiry a refresh is certain to be refused if nothing was renewed. A refresh that succeeds
+ * later than this proves a renewal.
  */
 export const EXPIRY_SETTLED = { hours: 1 }
 
 /**
- * Against a date that `/me` gave earlier, only a later one from `/me` proves a renewal: one that moved far enough, or
- * that only a renewal since the issue can have. An imported or assumed date may be wrong by days, so a merely later one
- * proves nothing there; what does is a consent created or updated since the issue, or an expiry that only a renewal
- * since then can have.
+ * When the known expiry and a new one both come from `/me`, only a later expiry proves a renewal: one that moved far
+ * enough, or one that only a renewal since the issue can have caused. An imported or assumed expiry may be wrong by
+ * days, so a later date alone proves nothing against it. There the proof is a consent created or updated since the
+ * issue, or an expiry that only a renewal since the issue can have caused.
  *
  * From TrueLayer: a renewal resets the consent to its full validity from the moment of re-authentication (support
- * article); `consent_expires_at` is to be read, not computed, where it is there (documentation); a refresh is refused
- * with `invalid_grant` once the consent has expired (documentation), so one that succeeds later proves a renewal, while
- * one before the old expiry proves none.
+ * article). `consent_expires_at` is to be read, not computed, where it is present (documentation). A refresh is refused
+ * with `invalid_grant` once the consent has expired (documentation), so a refresh that succeeds after the old expiry
+ * proves a renewal, while a refresh before it proves none.
  */
 export const judgeProof = (input: ProofInput): Proof => {
   const hasExpiry = input.me.consentExpiresAt !== undefined
@@ -84,7 +86,7 @@ export const judgeProof = (input: ProofInput): Proof => {
       ? laterThanKnown(input)
       : (changedSince(input) ?? fullValiditySince(input))
     : (changedSince(input) ?? withoutExpiry(input))
-  // An expiry at or before the issue is the old one, whatever else looks new.
+  // An expiry at or before the issue is the old expiry, whatever else looks new.
   if (found !== undefined && found.expiresAt > input.issuedAt) return found
   return { proven: false, reason: hasExpiry ? 'date-not-moved' : 'no-dates' }
 }
@@ -117,8 +119,8 @@ const laterThanKnown = (input: ProofInput): Found => {
 }
 
 /**
- * A consent created since the issue is a new one. A status updated since then may also be the old one running out, so
- * an expiry that came with it must at least be later than the one we had.
+ * A consent created since the issue is a new one. A status updated since then may also mean that the old consent is
+ * running out, so the expiry in the same answer must at least be later than the known one.
  */
 const changedSince = ({ me, known, issuedAt, validity }: ProofInput): Found => {
   const { consentExpiresAt, consentCreatedAt, consentStatusUpdatedAt } = me
@@ -136,7 +138,7 @@ const changedSince = ({ me, known, issuedAt, validity }: ProofInput): Found => {
 }
 
 const fullValiditySince = ({ me, issuedAt, validity }: ProofInput): Found => {
-  // Half of a short validity, or a slack of days would let any date through.
+  // At most half of the validity: with a short validity, a slack of days would let any date through.
   const slackMs = Math.min(VALIDITY_SLACK_MS, validity.toMillis() / 2)
   const least = issuedAt.toUTC().plus(validity).minus(slackMs)
   return me.consentExpiresAt !== undefined && me.consentExpiresAt >= least
@@ -144,10 +146,14 @@ const fullValiditySince = ({ me, issuedAt, validity }: ProofInput): Found => {
     : undefined
 }
 
-/** A renewal may keep `consent_created_at`: without an expiry, an old one there says nothing for or against. */
+/**
+ * A renewal may keep `consent_created_at`: without an expiry, an old date there is no evidence for or against a
+ * renewal.
+ */
 const withoutExpiry = ({ known, issuedAt, validity, ownCodeSentAt, refreshedAt }: ProofInput): Found => {
   if (ownCodeSentAt !== undefined) return assumed('clean-exchange-without-dates', ownCodeSentAt, validity)
-  // When the user approved is not known, only that it was not before the issue: the earliest expiry that can be.
+  // It is not known when the user approved, only that it was not before the issue: this is the earliest possible
+  // expiry.
   const renewedSince = refreshedAt !== undefined && refreshedAt >= known.expiresAt.plus(EXPIRY_SETTLED)
   return renewedSince ? assumed('refresh-after-expiry', issuedAt, validity) : undefined
 }

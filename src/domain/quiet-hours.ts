@@ -1,9 +1,10 @@
-// Which instants are quiet in a user's zone, and the allowed ones around them. Decides nothing about what is sent.
+// Which instants are quiet in a user's time zone, and which allowed instants lie around them. This file does not decide
+// what is sent.
 //
-// An instant is quiet when its wall-clock time lies in [from, to): `from` is quiet, `to` is allowed. That holds through
-// DST as well: an hour that is skipped is neither, an hour that is repeated is judged each time it comes. `from` equal
-// to `to` means no quiet hours here; whoever parses the policy refuses it, because a person may as well have meant the
-// whole day.
+// An instant is quiet when its wall-clock time lies in [from, to): `from` is quiet, `to` is allowed. This also holds
+// through changes of DST: a skipped hour never occurs, and a repeated hour is judged each time it occurs. `from` equal
+// to `to` means here that there are no quiet hours; the parser of the policy refuses such a pair, because the operator
+// may as well have meant the whole day.
 import { DateTime, Duration } from 'luxon'
 import type { Zone } from 'luxon'
 import type { QuietHours } from './policy.ts'
@@ -15,7 +16,7 @@ const NO_ROOM = Duration.fromMillis(1)
 
 interface Hours {
   readonly zone: Zone
-  /** Milliseconds of the wall-clock day. */
+  /** `from` and `to` in milliseconds since midnight on the wall clock. */
   readonly from: number
   readonly to: number
 }
@@ -26,7 +27,7 @@ const wallTime = (text: string): number => {
   return (Number(match[1]) * 60 + Number(match[2])) * MINUTE
 }
 
-/** Undefined when nothing is ever quiet. Throws a RangeError on an unknown zone or a time that is not `HH:mm`. */
+/** Undefined when no instant is ever quiet. Throws a RangeError on an unknown zone or a time that is not `HH:mm`. */
 const hoursOf = (zoneName: string, quiet: QuietHours | false): Hours | undefined => {
   const zone = zoneNamed(zoneName)
   if (quiet === false) return undefined
@@ -44,8 +45,8 @@ const quietAt = (hours: Hours, ts: number): boolean => {
 }
 
 /**
- * The instant in (low, high] at which the zone's offset changes, undefined when it is the same at both ends. The two
- * are at most a day apart, and no zone changes twice in a day.
+ * The instant in (low, high] at which the zone's offset changes; undefined when the offset is the same at both ends.
+ * `low` and `high` are at most a day apart, and no zone changes its offset twice in a day.
  */
 const changeWithin = (zone: Zone, low: number, high: number): number | undefined => {
   const before = zone.offset(low)
@@ -58,7 +59,7 @@ const changeWithin = (zone: Zone, low: number, high: number): number | undefined
   return high
 }
 
-/** The first instant after `ts` that is no longer quiet, or no longer allowed, as `ts` is. */
+/** The first instant after `ts` at which quiet time turns into allowed time, or allowed time into quiet time. */
 const stretchEnd = (hours: Hours, ts: number): number => {
   const quiet = quietAt(hours, ts)
   for (let cursor = ts; ;) {
@@ -69,7 +70,7 @@ const stretchEnd = (hours: Hours, ts: number): number => {
   }
 }
 
-/** The first instant of the unbroken stretch of quiet, or of allowed, time that `ts` lies in. */
+/** The first instant of the unbroken stretch of quiet, or of allowed, time that contains `ts`. */
 const stretchStart = (hours: Hours, ts: number): number => {
   const quiet = quietAt(hours, ts)
   for (let cursor = ts; ;) {
@@ -89,9 +90,9 @@ export const isQuiet = (at: DateTime, zone: string, quiet: QuietHours | false): 
 }
 
 /**
- * The latest allowed instant at or before `at`: `at` itself, or a millisecond before the quiet began. With `room`, what
- * has to give way leaves that much time before the quiet begins, or half of an allowed stretch that is shorter than
- * twice the room. In UTC.
+ * The latest allowed instant at or before `at`. An allowed `at` is returned as it is. For a quiet `at` the result lies
+ * `room` before the quiet began (by default a millisecond), or half of the allowed stretch before it if that stretch is
+ * shorter than twice the room. In UTC.
  */
 export const beforeQuiet = (
   at: DateTime,
@@ -113,8 +114,8 @@ export const afterQuiet = (at: DateTime, zone: string, quiet: QuietHours | false
 }
 
 /**
- * The unbroken allowed stretch around an allowed instant: first instant, and the instant the quiet begins (no longer
- * allowed). Undefined when nothing is ever quiet. In UTC.
+ * The unbroken allowed stretch around the allowed instant `at`: its first instant, and the instant at which the quiet
+ * begins (no longer allowed). Undefined when no instant is ever quiet. In UTC.
  */
 export const allowedStretch = (
   at: DateTime,

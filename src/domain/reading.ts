@@ -1,5 +1,5 @@
-// What one reading of `/me` says about an attempt: whose connection it is, and whether it proves the renewal. Decides
-// only.
+// What one answer of `/me` says about an attempt: whose connection it is, and whether it proves the renewal. This file
+// only decides.
 import type { DateTime } from 'luxon'
 import { hasInDoubt } from './in-progress.ts'
 import type { Authorisation, Consent } from './model.ts'
@@ -8,7 +8,7 @@ import { judgeProof, type Proof } from './proof.ts'
 import { keepsConnection } from './routes.ts'
 import { ruleFor } from './rules.ts'
 
-/** `GET /data/v1/me`, undefined where the provider gave nothing. */
+/** The answer of `GET /data/v1/me`; a field is undefined where the provider gave nothing. */
 export interface MeSeen {
   readonly credentialsId: string | undefined
   readonly providerId: string | undefined
@@ -19,17 +19,17 @@ export interface MeSeen {
 }
 
 /**
- * With whose tokens a question was asked: those that came with the code, those of a refresh by the consent's stored
- * token, or those of a refresh by the attempt's pending token.
+ * Whose tokens a poll used: the tokens that came with the code, those of a refresh by the consent's stored token, or
+ * those of a refresh by the attempt's pending token.
  */
 export type Asker = 'exchange' | 'stored' | 'pending'
 
 export interface Reading {
   readonly me: MeSeen
   readonly by: Asker
-  /** When the refresh was begun whose tokens asked; undefined for those of the exchange. */
+  /** When the refresh began that gave the poll its tokens; undefined for the tokens of the exchange. */
   readonly refreshedAt: DateTime | undefined
-  /** A date that has not come by now is waited for no longer. */
+  /** This is the last poll that waits for a date to appear. */
   readonly isLastPoll: boolean
 }
 
@@ -45,7 +45,7 @@ export type Judgement =
       readonly owner: 'ours' | NewConnection
     }
   | { readonly kind: 'unproven'; readonly reason: 'date-not-moved' | 'no-dates' | 'no-bank' }
-  /** Another connection, or another bank. */
+  /** The answer shows another connection, or another bank. */
   | { readonly kind: 'mismatched' }
   /** Nothing names the owner of these tokens. */
   | { readonly kind: 'owner-unknown' }
@@ -68,19 +68,20 @@ export const judgeReading = (
   const isCleanAnswer = attempt.answeredAt !== undefined
   const proof = judgeProof({
     me,
-    // A new connection is proven by its own creation, not against the dates of the one before it.
+    // A new connection is proven by its own creation, not against the dates of the old connection.
     known: { expiresAt: consent.expiresAt, source: ours ? consent.expiresSource : 'assumed' },
     issuedAt: attempt.issuedAt,
     mayShowEarlierCode: hasInDoubt(others) && !isLastPoll,
     validity: ruleFor(consent.providerId, consent.country, policy).validity,
-    // A clean 200 speaks for our connection only if its tokens do: nobody knows yet whose pending tokens are.
+    // A clean 200 proves something about our connection only if its tokens are ours: the owner of pending tokens is not
+    // known yet.
     ownCodeSentAt:
       isCleanAnswer && !(by === 'stored' && attempt.tokenOwner !== 'ours') ? attempt.exchangeStartedAt : undefined,
     refreshedAt,
   })
   if (!proof.proven) return { kind: 'unproven', reason: proof.reason }
-  // A connection of ours is at the bank we know. Where a new one is, only `/me` says: no answer of the token endpoint
-  // does.
+  // A connection of ours is at the bank that we know. For a new connection only `/me` names the bank; the token
+  // endpoint never does.
   if (!ours && me.providerId === undefined) return { kind: 'unproven', reason: 'no-bank' }
   return { kind: 'proven', proof, owner: ours ? 'ours' : { credentialsId: owner, providerName: me.providerName } }
 }

@@ -1,11 +1,10 @@
-// Whether a person may ask for a renewal by hand, and what to do first where not. Pure; the words are read by
-// operators.
+// Whether a renewal may be requested by hand, and if not, what to do first. Pure; the texts are for operators.
 import type { DateTime } from 'luxon'
 import type { Consent, ConsentStatus } from './model.ts'
 import type { Policy } from './policy.ts'
 import { openRoutes } from './open-routes.ts'
 
-/** What to do with a consent that is in this state and should not be. */
+/** What to do about a consent that is in this status and should not be. */
 export const nextStepHint = (consent: Pick<Consent, 'status' | 'supersededById'>): string => {
   const words: Record<ConsentStatus, string> = {
     active: 'it is active',
@@ -24,7 +23,7 @@ export const nextStepHint = (consent: Pick<Consent, 'status' | 'supersededById'>
 
 export type RequestVerdict =
   | { readonly kind: 'refused'; readonly reason: string }
-  /** `onlyFull`: past grace, or lapsed, only a full authentication is left. */
+  /** `onlyFull`: the consent is past grace or lapsed, and only a full authentication is left. */
   | { readonly kind: 'allowed'; readonly onlyFull: boolean }
 
 export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy): RequestVerdict => {

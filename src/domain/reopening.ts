@@ -1,9 +1,11 @@
-// Which closed consents an import was wrong about, and what they were before. Until the field `supersedes` an import
-// closed the older of two consents of one user at one bank, though a person may have two logins there. Pure.
+// Which consents an import closed wrongly, and what they were before. Before the field `supersedes` existed, an import
+// closed the older of two consents of one user at one bank, although a user may have two logins there. Pure.
 import type { DateTime } from 'luxon'
 import { type Replayed, type ReplayedEvent, replay } from './replay.ts'
 
-/** The words of the old rule in its event: what an exchange closed, or a company's own word, has others. */
+/**
+ * The reason in the old rule's event; a consent closed by an exchange or at the company's request has another reason.
+ */
 const OLD_RULE = 'a newer consent of the same user at the same bank was imported'
 
 export interface RecordedEvent extends ReplayedEvent {
@@ -14,11 +16,11 @@ export interface RecordedEvent extends ReplayedEvent {
 
 export interface WronglyClosed {
   readonly at: DateTime
-  /** Status and cycle it was closed in. */
+  /** The status and cycle in which the consent was closed. */
   readonly before: Replayed
 }
 
-/** From a superseded consent's events, oldest first; undefined where something else closed it. */
+/** Takes a superseded consent's events, oldest first; undefined when something else closed the consent. */
 export const closedByOldRule = (events: readonly RecordedEvent[]): WronglyClosed | undefined => {
   const last = events.findLastIndex(({ type }) => type === 'consent.superseded')
   const closing = events[last]

@@ -1,15 +1,16 @@
-// What sets the routes apart. Whoever must tell them apart asks a property, never a route's name, so that a new route
-// is one entry here.
+// What sets the routes apart. Code that must tell routes apart reads a property and never compares a route's name, so
+// that a new route needs only one entry here.
 import type { Route } from './policy.ts'
 
 export interface RouteTraits {
   /**
-   * The user approves the connection that we know, and its stored token goes on. Otherwise the code makes a connection
-   * of its own, and until its first answer nobody but the provider knows it.
+   * The user approves the connection that we know, and its stored token stays in use. Otherwise the code makes a new
+   * connection, which only the provider knows until its first answer.
    */
   readonly keepsConnection: boolean
   /**
-   * The provider makes the authorisation URL. Otherwise it is built here, and making one says nothing of the provider.
+   * The provider makes the authorisation URL. Otherwise the URL is built here, and making it proves nothing about the
+   * provider.
    */
   readonly urlByProvider: boolean
 }

@@ -1,26 +1,26 @@
-// What one bank allows: whether and how a consent there is renewed, how long it lives and how long after that it can be
-// revived. The policy decides, by provider id, then by country; the field's defaults fill the rest. Nothing here knows
-// a bank by name.
+// What one bank allows: whether and how a consent there is renewed, how long the consent is valid, and how long after
+// that it can still be renewed. The policy decides, by provider id, then by country; the defaults of each field fill
+// the rest. No bank is named in this file.
 import { Duration } from 'luxon'
 import type { DateTime } from 'luxon'
 import type { Policy, ProviderRule, Route } from './policy.ts'
 
 export interface ResolvedRule {
   readonly reauth: 'yes' | 'no' | 'auth-inputs'
-  /** In the order to try them; empty where nothing is possible. Holds `reauth` only if `reauth` is `yes`. */
+  /** In the order to try them; empty when no route is possible. Holds `reauth` only if the field `reauth` is `yes`. */
   readonly routes: readonly Route[]
   readonly validity: Duration
   readonly grace: Duration
-  /** Which key of the policy decided each of them, in words for `explain`. */
+  /** Which key of the policy decided each of these fields, in words for `explain`. */
   readonly source: string
 }
 
-// TrueLayer: a success resets the consent to 90 days from the re-authentication (support article), which works until 90
-// days after the expiry (support article; "at least 90 days, depends on the bank" in the reference).
+// TrueLayer: a successful re-authentication resets the consent to 90 days from that moment (support article). It works
+// until 90 days after the expiry (support article; "at least 90 days, depends on the bank" in the reference).
 const DEFAULT_VALIDITY = Duration.fromObject({ days: 90 })
 const DEFAULT_GRACE = Duration.fromObject({ days: 90 })
 
-/** ISO code in upper case; `UK`, which is what people and provider ids write, is `GB`. */
+/** The ISO code in upper case; `UK`, as people and provider ids write it, becomes `GB`. */
 export const countryCode = (country: string): string => {
   const code = country.trim().toUpperCase()
   return code === 'UK' ? 'GB' : code
@@ -39,8 +39,8 @@ const rulesFor = (providerId: string, country: string, providers: Policy['provid
 }
 
 /**
- * Each field on its own: the provider's rule, else the country's, else the default. Without a word in the policy
- * `/v1/reauthuri` is for UK banks alone (TrueLayer's documentation).
+ * Each field is resolved on its own: the provider's rule, else the country's, else the default. By default
+ * `/v1/reauthuri` is used for UK banks alone (TrueLayer's documentation).
  */
 export const ruleFor = (
   providerId: string,
@@ -67,12 +67,12 @@ export const ruleFor = (
 }
 
 /**
- * The first instant at which the consent can no longer be renewed. A day is 24 hours here: banks count, users' zones do
- * not matter.
+ * The first instant at which the consent can no longer be renewed. A day is 24 hours here: the banks count the days, so
+ * users' time zones do not matter.
  */
 export const graceEndOf = (expiresAt: DateTime, rule: Pick<ResolvedRule, 'grace'>): DateTime =>
   expiresAt.toUTC().plus(rule.grace)
 
-/** The expiry to assume where the provider gives none: consent plus validity, a day being 24 hours. */
+/** The expiry to assume when the provider gives none: consent date plus validity, a day being 24 hours. */
 export const expiryFrom = (consentedAt: DateTime, rule: Pick<ResolvedRule, 'validity'>): DateTime =>
   consentedAt.toUTC().plus(rule.validity)

@@ -1,5 +1,6 @@
-// Whether a message that was made earlier may go out now. Between the two lie a queue, a mail server that puts off,
-// quiet hours, or days of downtime: what it says may no longer be wanted, or another message may say it better.
+// Whether a message that was made earlier may be sent now. Since it was made, the message may have waited in the queue,
+// for a mail server that put it off, for the end of quiet hours, or through days of downtime. The message may no longer
+// be wanted, or another message may fit better.
 import type { DateTime } from 'luxon'
 import { Duration } from 'luxon'
 import { backFromBankBy, inDoubtUntil } from './in-progress.ts'
@@ -9,7 +10,7 @@ import type { Notification } from './model.ts'
 import { againMessage, type Facts } from './next-action.ts'
 import { afterQuiet, isQuiet } from './quiet-hours.ts'
 
-/** A message made just before the quiet hours still goes out; one that was held back waits for their end. */
+/** A message made just before the quiet hours is still sent; a message that was held back waits for their end. */
 const QUIET_SLACK = Duration.fromObject({ minutes: 30 })
 
 export type SendDecision =
@@ -17,7 +18,7 @@ export type SendDecision =
   | { readonly kind: 'wait'; readonly until: DateTime; readonly reason: string }
   | { readonly kind: 'cancel'; readonly reason: string }
 
-/** `revived`: a person asks for this very message, which had failed; then no later one stands for it. */
+/** `revived`: an operator retries this very message, which had failed; then no later message replaces it. */
 export const sendDecision = (
   facts: Facts,
   notification: Notification,
@@ -35,11 +36,11 @@ const noLongerWanted = (
   if (consent.status !== 'active' || renewal?.status !== 'open' || consent.cycle !== notification.cycle) {
     return `the consent is ${consent.status}, its renewal ${renewal?.status ?? 'gone'}`
   }
-  // Past grace nothing is sent unasked: what was asked past grace is younger than its end.
+  // Past grace, only a message that was made after the end of grace is sent.
   return now >= graceEndsAt && notification.createdAt < graceEndsAt ? 'the grace window has ended since' : undefined
 }
 
-/** After a downtime one message, never two: the later one, made already or due by now. */
+/** After a downtime one message is sent, never two: the later message, which is already made or due by now. */
 const replacedBy = ({ view, now, rungs }: Facts, { id, createdAt, rung: name }: Notification): string | undefined => {
   const again = againMessage(view)
   if (again !== undefined && rungs.some((rung) => rung.name === name))
@@ -58,7 +59,9 @@ const replacedBy = ({ view, now, rungs }: Facts, { id, createdAt, rung: name }: 
   return isOwed ? `message ${rung.name} is due by now and goes in its place` : undefined
 }
 
-/** A person's retry does not wait for the message's own date; for the user's sake it waits for all else. */
+/**
+ * A retry by an operator does not wait for the message's own date; for the user's sake it waits for everything else.
+ */
 const waitOf = (
   { view, now, policy, manual }: Facts,
   notification: Notification,

@@ -1,28 +1,29 @@
-// Instants that release 0.1.0 stored in a session whose time zone was not UTC: its driver wrote the UTC wall clock
-// without an offset, and PostgreSQL took that for the zone's local time; reading, it took local time for UTC. Which
-// true instant can a stored one have been? Pure: what proves it is the caller's business. Instants are milliseconds
-// here, offsets minutes east of UTC.
+// Instants that release 0.1.0 stored in a session whose time zone was not UTC. Its driver wrote the UTC wall clock
+// without an offset, and PostgreSQL took that for the zone's local time; when reading, the driver took local time for
+// UTC. This file finds the true instants that a stored one can stand for. It is pure: proving which of them is right is
+// the caller's task. Instants are in milliseconds here, offsets in minutes east of UTC.
 import { IANAZone } from 'luxon'
 
 const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
-/** No zone is further from UTC than 14 hours; a time that the clocks leave out adds one. */
+/** No zone is further from UTC than 14 hours; a wall time that the clocks skip adds one hour. */
 const FARTHEST = 15 * 60
 
-/** What was meant, and what the column holds. */
+/** The true instant, and the instant that the column holds. */
 export interface Shift {
   readonly meant: number
   readonly stored: number
   /**
-   * It may have been moved so many times by the same zone: by each import that read and wrote it. Once, unless said.
+   * How many times at most the same zone may have shifted the instant: once by each import that read and wrote it. One
+   * unless given.
    */
   readonly times?: number
 }
 
-/** How late `stored` is to be taken: the zone's offset when it was written. */
+/** The minutes to add to `stored` to get the true instant: the zone's offset when it was written. */
 export const offsetOf = ({ meant, stored }: Shift): number => (meant - stored) / MINUTE
 
-/** Whether one zone, or `times` of them one after the other, can have made one of the other. */
+/** Whether `meant` and `stored` can differ by the offset of one zone, or by up to `times` such offsets added up. */
 export const isShift = ({ meant, stored }: Shift, times = 1): boolean => {
   const minutes = Math.abs(offsetOf({ meant, stored }))
   return Number.isInteger(minutes) && minutes > 0 && minutes <= times * FARTHEST
@@ -36,14 +37,15 @@ export const quarterHours: readonly number[] = Array.from(
 
 export const isZone = (name: string): boolean => IANAZone.isValidZone(name)
 
-/** The zone's offsets around an instant: more than one where its clocks change within a day. */
+/** The zone's offsets around an instant: more than one where its clocks change within a day of it. */
 const offsetsAround = (zone: string, at: number): number[] => [
   ...new Set([at - DAY, at, at + DAY].map((moment) => IANAZone.create(zone).offset(moment))),
 ]
 
 /**
- * What a session of this zone stored for an instant. As PostgreSQL does it: a wall time that the clocks leave out is
- * read with the offset before the change, one that comes twice with the offset after it.
+ * The instant that a session of this zone stored for the true instant `meant`. The function follows PostgreSQL: a wall
+ * time that the clocks skip is read with the offset before the change, a wall time that occurs twice with the offset
+ * after it.
  */
 export const shiftedBy = (zone: string, meant: number): number => {
   const readings = offsetsAround(zone, meant).map((offset) => meant - offset * MINUTE)
@@ -53,23 +55,23 @@ export const shiftedBy = (zone: string, meant: number): number => {
   return meant - before * MINUTE
 }
 
-/** What a session of this zone made of a stored instant when it read it. */
+/** The instant that a session of this zone got when it read a stored instant. */
 export const readAs = (zone: string, stored: number): number => stored + IANAZone.create(zone).offset(stored) * MINUTE
 
 /** The offsets with which sessions of these zones can have written an instant that is stored as `stored`. */
 export const offsetsNear = (zones: readonly string[], stored: number): number[] => {
   const around = new Set(zones.flatMap((zone) => offsetsAround(zone, stored)))
-  // A wall time that the clocks left out lies an hour (in one place half) from what reading gives back.
+  // A wall time that the clocks skipped lies an hour (in one place half an hour) from the instant that reading gives.
   return [...new Set([...around].flatMap((offset) => [offset, offset - 60, offset - 30]))]
 }
 
-/** All instants whose reading in this zone is `read`; two where the clocks were set back. */
+/** All stored instants that a session of this zone reads as `read`; two where the clocks were set back. */
 export const instantsReadAs = (zone: string, read: number): number[] =>
   offsetsAround(zone, read)
     .map((offset) => read - offset * MINUTE)
     .filter((instant) => readAs(zone, instant) === read)
 
-/** One zone that explains what was found, under all the names that explain as much of it. */
+/** One zone that explains some of the shifts, under all the names that explain the same ones. */
 export interface ZoneFound {
   readonly names: readonly string[]
 }
@@ -80,14 +82,14 @@ const explains = (zone: string, { meant, stored, times = 1 }: Shift): boolean =>
     read = readAs(zone, read)
     if (read === meant) return true
   }
-  // Only where the clocks leave a time out (two hours at most) does reading not give back what was meant; asking is
-  // dear.
+  // Reading fails to give back the true instant only where the clocks skipped a time (two hours at most). The distance
+  // is compared first because `shiftedBy` is expensive.
   return times === 1 && Math.abs(read - meant) <= 120 * MINUTE && shiftedBy(zone, meant) === stored
 }
 
 /**
- * Asking each of 400 zones takes time, and more of the same says nothing new: one a day and offset, spread over all of
- * them.
+ * Checking each of 400 zones takes time, and more shifts of the same kind prove nothing new. The sample holds at most
+ * one shift for each day, offset and number of times, spread over all the shifts.
  */
 const ASKED = 60
 const sampleOf = (shifts: readonly Shift[]): Shift[] => {
@@ -102,7 +104,7 @@ const sampleOf = (shifts: readonly Shift[]): Shift[] => {
   )
 }
 
-/** Names that servers are set to: of many that explain the same, these are shown first. */
+/** Zones that servers are often set to: of several names that explain the same shifts, these are shown first. */
 const COMMON = [
   'America/New_York',
   'America/Chicago',
@@ -122,14 +124,14 @@ const COMMON = [
   'Pacific/Auckland',
 ]
 
-/** Servers may be set to a fixed offset, for which no place needs to have it. */
+/** Servers may be set to a fixed offset, whether or not any place has that offset. */
 const WITHOUT_PLACE = Array.from({ length: 27 }, (_, index) => index - 14)
   .filter((hours) => hours !== 0)
   .map((hours) => `Etc/GMT${hours < 0 ? '' : '+'}${hours}`)
 
 /**
- * The fewest zones that explain the shifts, those that explain most first; of names that explain the same, `preferred`
- * ones come first.
+ * A few zones that together explain the shifts; the zone that explains most comes first. Of names that explain the same
+ * shifts, the `preferred` ones come first.
  */
 export const zonesOf = (shifts: readonly Shift[], preferred: readonly string[] = []): ZoneFound[] => {
   const sample = sampleOf(shifts)

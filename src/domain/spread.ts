@@ -1,5 +1,5 @@
-// Where in a span a record falls: a stable hash of its id, so that the same consent always gets the same moment and a
-// hundred thousand consents do not share one. Not for secrets, and not random.
+// Where in a span of time a record falls: a stable hash of the record's id, so that the same consent always gets the
+// same moment and a hundred thousand consents do not share one moment. The hash is not random, and not for secrets.
 
 const utf8 = new TextEncoder()
 
@@ -11,8 +11,8 @@ export const fnv1a32 = (text: string): number => {
 }
 
 /**
- * A number in [0, 1) that depends on the key alone. FNV alone leaves keys that differ in their last letter close
- * together (`…-1`, `…-2`), so its bits are mixed once more with MurmurHash3's finaliser.
+ * A number in [0, 1) that depends on the key alone. FNV alone gives close results for keys that differ only in their
+ * last letter (`…-1`, `…-2`), so its bits are mixed once more with MurmurHash3's finaliser.
  */
 export const spreadFraction = (key: string): number => {
   let hash = fnv1a32(key)
@@ -24,8 +24,8 @@ export const spreadFraction = (key: string): number => {
 const SECOND = 1000
 
 /**
- * The key's share of a room, in whole seconds: at least 0 and less than the room, 0 when there is none. In and out:
- * milliseconds.
+ * The key's share of a room, in whole seconds: at least 0 and less than the room; 0 when the room is shorter than a
+ * second. Argument and result are in milliseconds.
  */
 export const spreadWithin = (key: string, roomMs: number): number =>
   roomMs < SECOND ? 0 : Math.floor((spreadFraction(key) * roomMs) / SECOND) * SECOND

@@ -1,11 +1,14 @@
-// A user's time zone by name, with its offsets remembered: asking Intl for one takes some microseconds, placing the
-// rungs of one consent asks for a hundred, and an import or a sweep places those of very many. Same answers as luxon's
-// own zone.
+// A user's time zone by name, with its offsets cached. Asking Intl for an offset takes some microseconds, placing the
+// rungs of one consent needs a hundred offsets, and an import or a sweep places the rungs of very many consents. The
+// answers are the same as those of luxon's own zone.
 import { Info } from 'luxon'
 import type { Zone } from 'luxon'
 
 const DAY = 24 * 60 * 60 * 1000
-/** More days than any run needs (27 years); only keeps a long-lived process from growing for ever. */
+/**
+ * More days than any run needs (27 years); the limit only keeps the cache of a long-running process from growing for
+ * ever.
+ */
 const MAX_DAYS = 10_000
 
 const zones = new Map<string, Zone>()
@@ -21,7 +24,9 @@ export const zoneNamed = (name: string): Zone => {
   return remembering
 }
 
-/** No zone changes its offset twice in a day: where a day of UTC begins and ends with the same one, it has no other. */
+/**
+ * No zone changes its offset twice in a day: a UTC day that begins and ends with the same offset has no other offset.
+ */
 const rememberingOffsets = (zone: Zone): Zone => {
   const byDay = new Map<number, number | 'changes'>()
   const ofDay = (day: number): number | 'changes' => {
@@ -38,6 +43,6 @@ const rememberingOffsets = (zone: Zone): Zone => {
     }
     return known === 'changes' ? zone.offset(ts) : known
   }
-  // luxon takes only what inherits from its Zone, so this inherits from the zone itself.
+  // luxon accepts only objects that inherit from its Zone class, so this object inherits from the zone itself.
   return Object.create(zone, { offset: { value: offset } }) as Zone
 }

@@ -1,5 +1,5 @@
-// The exchange job: loads an attempt, asks the domain for the next step, carries it out, and asks again, until the step
-// is to wait or the attempt has ended. What is due follows from what is stored, never from the job.
+// The exchange job: loads an attempt, asks the domain for the next step, carries the step out, and repeats this until
+// the step is to wait or the attempt has ended. What is due follows from what is stored, never from the job.
 import type { DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { type AttemptFacts, type ExchangeStep, type Heard, nextExchangeStep } from '../domain/exchange.ts'
@@ -23,7 +23,7 @@ export interface AdvanceAttemptDeps {
   readonly lease: Duration
 }
 
-/** No attempt needs as many: a decision that repeats itself must not keep a worker for ever. */
+/** More steps than any attempt needs: a decision that repeats itself must not keep a worker for ever. */
 const MAX_STEPS = 20
 
 export const advanceAttempt =
@@ -41,14 +41,14 @@ export const advanceAttempt =
           const result = await carryOut({ ...deps, claim, facts, run }, step, progress)
           if ('kind' in result) return result
           progress = result
-          // Tokens in hand are stored before anything else is asked of a database that may be unavailable. A reading is
-          // judged by the facts that it was taken for. Every other step has changed some.
+          // Tokens just received are stored before anything else is read from a database that may be unavailable. An
+          // answer of `/me` is judged by the facts for which it was read. Every other step has changed some facts.
           const isUnjudged = step.do === 'read-me' || progress.heard?.from === 'exchange'
           if (!isUnjudged) facts = (await store.getAttempt(attemptId)) ?? facts
         }
       } catch (error) {
-        // Its own date comes from the queue's verdict; the consent is taken out of the loop until an operator has
-        // looked at it.
+        // The attempt's own date is set when the queue gives up the job; the consent is quarantined until an operator
+        // has looked at it.
         if (error instanceof PermanentError && error.code === 'cell-unreadable') {
           await store.quarantineConsent(consent.id, clock.now(), error.message)
         }
@@ -57,7 +57,7 @@ export const advanceAttempt =
       throw new Error('an exchange decides without end')
     })
 
-/** What this run has learnt so far and is stored nowhere: the last answer, and the tokens that came with it. */
+/** What this run has learnt so far and has not stored: the last answer, and the tokens that came with it. */
 interface Progress {
   readonly heard: Heard | undefined
   readonly tokens: Received | undefined
@@ -65,7 +65,7 @@ interface Progress {
 
 interface Received extends Tokens {
   readonly answeredAt: DateTime
-  /** The version of the stored token as the code was sent. */
+  /** The version of the stored token when the code was sent. */
   readonly tokenVersion: number | undefined
 }
 
@@ -91,7 +91,7 @@ const carryOut = async (working: Working, step: ExchangeStep, progress: Progress
       else await store.schedulePoll(claim, step.until, step.poll)
       return snooze(step.until, step.reason)
     case 'requeue':
-      // Unwritten, it would look like a code that may have been used.
+      // Without this write, the code would look like one that may have been used.
       await persist(async () => store.requeueCode(claim, step.until, step.code), run.signal)
       return snooze(step.until, step.reason)
     case 'close':
@@ -123,17 +123,17 @@ const carryOut = async (working: Working, step: ExchangeStep, progress: Progress
   }
 }
 
-/** After a code that ended without a renewal, the consent is looked at at once: the user did their part. */
+/** After a code that ended without a renewal, the consent is enqueued at once: the user did their part. */
 const notifyAgain = async (enqueue: Enqueue, consentId: string, what: string): Promise<Outcome> => {
   await enqueue('consent', consentId)
   return done(what)
 }
 
-/** Sends the code, at most once: the intent is committed before, so that after a crash `exchanging` says so. */
+/** Sends the code, at most once: the intent is committed first, so that after a crash the status is `exchanging`. */
 const exchange = async ({ store, provider, clock, claim, facts, run }: Working): Promise<Progress> => {
   const { consent } = facts
   const start = await store.beginExchange(claim, clock.now())
-  // Under the lock things are otherwise than they were read: the domain is asked again.
+  // Under the lock, the attempt is no longer as it was read: the domain decides again.
   if (start === undefined) return NOTHING_HEARD
   const answer = await provider.exchangeCode(consent.id, {
     code: start.code,
@@ -152,8 +152,8 @@ const exchange = async ({ store, provider, clock, claim, facts, run }: Working):
 }
 
 /**
- * TrueLayer (support article): re-authentication answers with the identical refresh token. It names the owner where
- * `sub` is missing.
+ * TrueLayer (support article): re-authentication answers with the identical refresh token, so that token names the
+ * owner where `sub` is missing.
  */
 const isStored = async (
   store: Exchanges,
@@ -166,7 +166,7 @@ const isStored = async (
     const stored = await persist(async () => store.readRefreshToken(consentId), signal)
     return refreshToken.reveal() === stored.token.reveal()
   } catch (error) {
-    // An encrypted column that does not open names nobody; `/me` will.
+    // An encrypted column that does not open names no owner; `/me` will.
     if (error instanceof PermanentError) return false
     throw error
   }
@@ -186,16 +186,16 @@ const storeTokens = async (
   return stored === 'token-changed' ? { heard: { from: 'storing' }, tokens: undefined } : NOTHING_HEARD
 }
 
-/** One refresh; whatever token it brings is stored before anything else is asked. */
+/** One refresh; any token that it brings is stored before anything else is done. */
 const refresh = async (
   { store, provider, clock, facts, run }: Working,
   by: 'stored' | 'pending',
 ): Promise<Progress> => {
   const { attempt, consent } = facts
   const source = await refreshTokenOf(store, facts, by)
-  // The pending token was adopted or cleared meanwhile: the domain is asked again.
+  // The pending token was adopted or cleared meanwhile: the domain decides again.
   if (source === undefined) return NOTHING_HEARD
-  // What is answered speaks for this moment: the process may sleep before it judges it.
+  // The answer holds for this moment: the process may sleep before the answer is judged.
   const at = clock.now()
   const answer = await provider.refresh(consent.id, source.token)
   if (answer.kind !== 'tokens') {
@@ -213,7 +213,7 @@ const refresh = async (
 
 interface Source {
   readonly token: Secret
-  /** Of the consent's stored token; undefined for a pending one. */
+  /** The version of the consent's stored token; undefined for a pending token. */
   readonly version: number | undefined
 }
 
@@ -228,8 +228,8 @@ const refreshTokenOf = async (
 }
 
 /**
- * A refresh may rotate the token, and the one before is invalid at once: the new one is stored whoever holds the claim
- * by then. False when another token took the stored one's place meanwhile; then the new one is kept as pending.
+ * A refresh may rotate the token, and then the old token is invalid at once: the new token is stored whoever holds the
+ * claim by then. False when another token replaced the stored one meanwhile; then the new token is kept as pending.
  */
 const storeRotated = async (
   store: Exchanges,

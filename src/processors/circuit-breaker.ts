@@ -12,15 +12,15 @@ import type { OpenCircuit, CircuitName, ProviderHealth } from '../store/port.ts'
 
 export const FAILURE_WINDOW = Duration.fromObject({ minutes: 5 })
 export const TRIAL_EVERY = Duration.fromObject({ minutes: 1 })
-/** How soon a job looks again whether a circuit is open, after the database could not tell. */
+/** How soon a job checks again whether a circuit is open, after the database could not tell. */
 const UNREAD_DELAY = Duration.fromObject({ seconds: 2 })
 const FAILURE_THRESHOLDS: Record<CircuitName, number> = {
   /**
-   * `invalid_client` names our own configuration: three different connections are enough (one alone can be a garbage
-   * token).
+   * `invalid_client` names our own configuration: three different connections are enough (a single one may just have a
+   * garbage token).
    */
   'client-rejected': 3,
-  /** A 401 on a link is what a dead token gets, too: only many at once, with no success between, are our fault. */
+  /** An invalid token gets a 401 on a link, too: only many at once, with no success in between, are our fault. */
   'link-rejected': 10,
 }
 
@@ -39,7 +39,7 @@ export interface GuardedProvider {
   readMe(accessToken: Secret): Promise<MeAnswer>
 }
 
-/** What an answer says about us: rejected, accepted, or nothing. */
+/** What an answer proves about our own credentials: rejected, accepted, or nothing. */
 type Verdict = 'failure' | 'success' | 'neither'
 
 export const circuitBreaker = (deps: {
@@ -82,8 +82,8 @@ export const circuitBreaker = (deps: {
     )
   }
 
-  // Only a note: a database that is away for a moment must not cost the answer in hand, tokens that nobody gives us
-  // twice.
+  // The note is not essential: a database that is unavailable for a moment must not cost the answer in hand, whose
+  // tokens the provider does not give twice.
   const noteIfPossible: typeof note = async (code, connection, verdict) => {
     try {
       await crashPoint('answer-unnoted')
@@ -96,8 +96,8 @@ export const circuitBreaker = (deps: {
     }
   }
 
-  // That a code is being sent is committed by now: one that did not leave for want of a database must be told from one
-  // that may have.
+  // The intent to send the code is committed by now: a code that was not sent because the database failed must be told
+  // apart from a code that may have been sent.
   const tokenCircuit = async (): Promise<CircuitOpen | undefined> => {
     try {
       const circuit = await findOpenCircuit('client-rejected')
@@ -108,7 +108,7 @@ export const circuitBreaker = (deps: {
     }
   }
 
-  // A code in hand is sent although links are refused: it lives five minutes.
+  // A code in hand is sent even while links are refused, because it is valid for five minutes only.
   const askForTokens = async (
     connection: string,
     call: () => Promise<TokenAnswer>,
@@ -121,8 +121,9 @@ export const circuitBreaker = (deps: {
   }
 
   /**
-   * `/v1/reauthuri` takes no client secret, so a link proves nothing about ours: while ours is rejected nobody is sent
-   * to the bank for a code that could not be exchanged, and a trial call of a link asks about the secret itself.
+   * `/v1/reauthuri` takes no client secret, so a link proves nothing about our secret. While our secret is rejected, no
+   * user is sent to the bank for a code that could not be exchanged, and the trial call before a link checks the secret
+   * itself.
    */
   const askForLink = async (connection: string, call: () => Promise<LinkAnswer>): Promise<LinkAnswer | CircuitOpen> => {
     const circuits = await store.getOpenCircuits()
@@ -140,7 +141,7 @@ export const circuitBreaker = (deps: {
   }
 
   return {
-    // The full authentication link is built here and asks nobody: it proves nothing about the provider either.
+    // The full authentication link is built here without a call, so it proves nothing about the provider either.
     makeLink: async (connection, request) =>
       routeTraits[request.route].urlByProvider
         ? askForLink(connection, async () => provider.makeLink(request))
@@ -151,7 +152,7 @@ export const circuitBreaker = (deps: {
   }
 }
 
-/** OAuth looks at the client before the grant (RFC 6749 section 5.2): who refuses the grant has accepted the client. */
+/** OAuth checks the client before the grant (RFC 6749 section 5.2): a refusal of the grant has accepted the client. */
 const verdictOnClient = (answer: TokenAnswer): Verdict => {
   if (answer.kind === 'not-processed' && answer.code === 'client-rejected') return 'failure'
   return answer.kind === 'tokens' || answer.kind === 'refused' ? 'success' : 'neither'

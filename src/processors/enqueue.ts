@@ -1,11 +1,11 @@
-// Hands one record that has just become due to the queue at once. Only a short cut: if it fails, the next sweep finds
-// the record.
+// Hands one record that has just become due to the queue at once. This is only a short cut: if it fails, the next sweep
+// finds the record.
 import type { Duration } from 'luxon'
 import type { Log } from '../log.ts'
 import type { QueueName, WorkQueue } from '../queue/port.ts'
 import type { Dispatching, RecordKind } from '../store/port.ts'
 
-/** Which queue works on which kind of record. */
+/** The queue that handles each kind of record. */
 export const queueOf: Record<RecordKind, Exclude<QueueName, 'sweep'>> = {
   consent: 'reauth',
   notification: 'notify',

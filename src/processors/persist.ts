@@ -1,12 +1,12 @@
-// Keeps trying to write down something that must not be lost while the database is away: a token response in hand.
+// Retries work on a database that is unavailable, so that a token response in hand is not lost.
 import { setTimeout } from 'node:timers/promises'
 import { PermanentError, StaleClaim } from '../errors.ts'
 
 const RETRY_DELAY_MS = 250
 
 /**
- * Tries until it succeeds or the job is told to stop; then the last error is thrown. One that will not pass is thrown
- * at once.
+ * Tries until `write` succeeds or the job's signal is aborted; then the last error is thrown. An error that will not
+ * pass is thrown at once.
  */
 export const persist = async <Result>(write: () => Promise<Result>, signal: AbortSignal): Promise<Result> => {
   for (;;) {

@@ -1,5 +1,5 @@
-// A round of the feed's timer: every event that is committed gets its place, batch by batch. A late or failing round
-// delays readers only.
+// One round of the feed's timer: every committed event gets its place in the feed, batch by batch. A late or failing
+// round only delays readers.
 import type { Store } from '../store/port.ts'
 
 /** Small enough for a batch to be over within a fraction of a second. */

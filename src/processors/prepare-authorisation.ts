@@ -1,5 +1,5 @@
-// Makes the link of one attempt at the bank: a new state and verifier, the routes of the policy in their order. Stores
-// nothing.
+// Makes the link of one attempt at the bank, with a new state and verifier, and tries the policy's routes in their
+// order. Stores nothing.
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import { challengeOf, newDoneId, newState, newVerifier } from '../crypto/hashing.ts'
@@ -10,21 +10,21 @@ import type { Exchanges, NewAuthorisation } from '../store/port.ts'
 import type { GuardedProvider } from './circuit-breaker.ts'
 
 /**
- * How long a state is taken, whatever the link's own life: a user may sit at the bank, or come back with the browser's
- * history.
+ * How long a state is accepted, whatever the link's own TTL: a user may stay at the bank for hours, or come back
+ * through the browser's history.
  */
 export const STATE_TTL = Duration.fromObject({ hours: 24 })
 
 export type Prepared =
   | { readonly kind: 'prepared'; readonly authorisation: NewAuthorisation }
-  /** Every route was refused for this connection (4xx), or its callback is not one that may be used. */
+  /** Every route was refused for this connection (4xx), or its callback must not be used. */
   | { readonly kind: 'rejected'; readonly detail: string }
   /** The circuit breaker lets no call through before `until`. */
   | { readonly kind: 'circuit-open'; readonly until: DateTime }
 
 export type PrepareAuthorisation = (consent: Consent, routes: readonly Route[], now: DateTime) => Promise<Prepared>
 
-/** Throws TransientError when the provider is away: an outage, not the connection's fault. */
+/** Throws TransientError when the provider is unavailable: an outage is not the connection's fault. */
 export const prepareAuthorisation =
   ({
     store,
@@ -33,7 +33,7 @@ export const prepareAuthorisation =
   }: {
     store: Pick<Exchanges, 'readRefreshToken'>
     provider: Pick<GuardedProvider, 'makeLink'>
-    /** Production: no real user's code travels in clear, whatever was imported before, or elsewhere. */
+    /** Production: no real user's code is sent unencrypted, whatever callback was imported before, or elsewhere. */
     httpsOnly?: boolean
   }): PrepareAuthorisation =>
   async (consent, routes, now) => {

@@ -1,5 +1,5 @@
-// Takes what the bank sent back through the user's browser. The code is committed before anything is answered; the
-// exchange itself is a job of its own, handed over at once and found by the timer if the queue is away.
+// Takes what the bank sent back through the user's browser. The code is committed before the browser gets an answer.
+// The exchange is a job of its own: it is enqueued at once, and the timer finds the code if the queue is unavailable.
 import type { Clock } from '../clock.ts'
 import type { Secret } from '../secret.ts'
 import type { AtTheBank, CallbackAnswer } from '../store/port.ts'
@@ -8,10 +8,10 @@ import type { Enqueue } from './enqueue.ts'
 /** Parameters of a redirect that have passed the checks on shape: a state, and a code or an error. */
 export type Callback = { readonly state: Secret } & ({ readonly code: Secret } | { readonly bankError: string })
 
-/** RFC 6749 4.1.2.1 errors and whatever banks invent: a short word is kept, anything else is not. */
+/** Errors of RFC 6749 4.1.2.1, and others that banks invent: a short word is kept, any other text is not. */
 const BANK_ERROR = /^[A-Za-z0-9_.-]{1,64}$/
 
-/** Rejects when the commit fails: then nothing was taken, and the same request may be repeated. */
+/** Rejects when the commit fails: nothing was stored then, and the same request may be repeated. */
 export const receiveCallback =
   ({ store, enqueue, clock }: { store: AtTheBank; enqueue: Enqueue; clock: Clock }) =>
   async (callback: Callback): Promise<CallbackAnswer> => {
@@ -20,7 +20,7 @@ export const receiveCallback =
       return store.receiveRefusal(callback.state, bankError, clock.now())
     }
     const answer = await store.receiveCode(callback.state, callback.code, clock.now())
-    // Not awaited: the browser need not wait for a queue that may be away.
+    // Not awaited: the browser need not wait for a queue that may be unavailable.
     if (answer.kind === 'accepted') void enqueue('authorisation', answer.authorisationId)
     return answer
   }

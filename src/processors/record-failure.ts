@@ -1,5 +1,5 @@
-// When the queue has given up on a job: its record gets a later date, so that a fault of ours burns slowly until it is
-// mended.
+// When the queue has given up on a job, its record gets a later date, so that a fault of ours is retried slowly until
+// it is fixed.
 import { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { CODE_TTL } from '../domain/exchange.ts'
@@ -8,7 +8,10 @@ import type { ErrorCode } from '../errors.ts'
 import type { QueueName } from '../queue/port.ts'
 import type { Dispatching } from '../store/port.ts'
 
-/** What cannot wait: a code while it lives, and what was perhaps just sent, whose fate is to be settled. */
+/**
+ * For records that cannot wait: a code while it is valid, and a code or message that may just have been sent and is in
+ * doubt.
+ */
 const URGENT_DELAY = Duration.fromObject({ seconds: 10 })
 const kindOf = {
   exchange: 'authorisation',
@@ -17,7 +20,7 @@ const kindOf = {
   sweep: undefined,
 } as const satisfies Record<QueueName, string | undefined>
 
-/** Reauth jobs date their consent themselves; the sweep has no record. */
+/** Reauth jobs schedule their consent themselves; the sweep has no record. */
 export const recordFailure =
   ({ store, clock }: { store: Pick<Dispatching, 'rescheduleRecord'>; clock: Clock }) =>
   async ({ queue, id, code }: { queue: QueueName; id: string; code: ErrorCode }): Promise<void> => {

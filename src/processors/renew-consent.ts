@@ -1,6 +1,6 @@
-// The reauth job: brings one consent up to date, whatever woke it. Loads, asks the domain, makes a link when one is
-// due, commits renewal, authorisation and notification together. Running it twice acts once: the second time nothing is
-// due.
+// The reauth job brings one consent up to date, whatever woke it. The job loads the consent, asks the domain, makes a
+// link when one is due, and commits renewal, attempt and message together. A second run does nothing, because nothing
+// is due then.
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
@@ -21,7 +21,7 @@ import { withClaim } from './with-claim.ts'
 type RenewStore = Pick<Dispatching, 'claim' | 'release'> & Renewals & Views
 type RenewAction = Extract<NextAction, { action: 'renew' }>
 
-/** A 4xx condemns no consent: the next day may bring another answer, until grace ends. */
+/** A 4xx answer is not final for a consent: the next day may bring another answer, until grace ends. */
 const REFUSED_DELAY = Duration.fromObject({ days: 1 })
 
 export interface RenewConsentDeps {
@@ -93,14 +93,14 @@ const takeStep = async (
   )
 }
 
-/** The end of a rest: not past the end of grace, where the consent lapses. */
+/** The end of a delay, but not past the end of grace, when the consent lapses. */
 const delayUntil = (view: ConsentView, policy: Policy, now: DateTime, rest: Duration): DateTime => {
   const until = now.plus(rest)
   const { graceEndsAt } = openRoutes(view.consent, view.renewal, now, policy)
   return graceEndsAt > now && graceEndsAt < until ? graceEndsAt : until
 }
 
-/** All that is committed at once; the next date is what the domain says of the consent after it. */
+/** Everything that the step commits at once; the domain gives the next date for the consent after the step. */
 const stepOf = (
   view: ConsentView,
   due: RenewAction,
@@ -129,8 +129,8 @@ const stepOf = (
 }
 
 /**
- * An outage is tried again by the queue; after its last try the record backs off. It is never the consent's own
- * failure.
+ * The queue retries after an outage; after its last try the record backs off. An outage never counts as the consent's
+ * own failure.
  */
 const settleFailure = async (
   { store, policy }: RenewConsentDeps,
@@ -146,8 +146,8 @@ const settleFailure = async (
     throw error
   }
   if (!(error instanceof TransientError)) {
-    // Our own bug: dated far enough not to burn, near enough to be back soon after a repair. Best effort: it stays due
-    // anyway.
+    // A bug of our own: the delay is long enough not to fail all the time, and short enough to resume soon after a fix.
+    // Best effort: if the write fails, the consent stays due anyway.
     await store
       .backOff(claim, {
         now,

@@ -1,13 +1,13 @@
-// A timer whose rounds never overlap while they end in time, and which neither a failing nor a hanging round ends: for
-// the watchdog, the codes that wait for their exchange, and the feed.
+// A timer whose rounds never overlap while they end in time, and which neither a failing nor a hanging round stops. The
+// watchdog, the codes that wait for their exchange, and the feed use it.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Duration } from 'luxon'
 import type { Log } from '../log.ts'
 
 export interface Ticker {
   /**
-   * No further round. The running one may end by itself for `endsWithinMs`, then its signal is aborted, then it has
-   * `settlesWithinMs`, then it is let go. Answers whether it had ended.
+   * Starts no further round. The running round may end by itself for `endsWithinMs`; then its signal is aborted, and it
+   * has `settlesWithinMs` to end; then it is abandoned. Returns whether the round had ended.
    */
   stop(waits: { readonly endsWithinMs: number; readonly settlesWithinMs: number }): Promise<boolean>
 }
@@ -15,13 +15,13 @@ export interface Ticker {
 export interface TickerOptions {
   /** For the log. */
   readonly name: string
-  /** Between a round's end and the next one's start. */
+  /** The delay between a round's end and the next one's start. */
   readonly every: Duration
-  /** After a round that failed or hung, instead; what looks four times a second need not do so in an outage. */
+  /** The delay after a round that failed or hung; a timer that runs four times a second need not do so in an outage. */
   readonly afterFailure?: Duration
   /**
-   * A round that takes longer has its signal aborted and is left behind: claims and locks keep what it may still do
-   * apart from the next.
+   * A round that takes longer has its signal aborted and is abandoned: claims and locks keep what it may still do apart
+   * from the next round.
    */
   readonly tickWithin: Duration
   readonly log: Log
@@ -29,8 +29,8 @@ export interface TickerOptions {
 }
 
 /**
- * Runs `round` at once and then `every` after each round's end. A round that rejects is logged by name and tried again
- * in time.
+ * Runs `tick` at once, and again `every` after each round's end. A round that rejects is logged by name and tried again
+ * after `afterFailure`.
  */
 export const runEvery = ({ name, every, afterFailure = every, tickWithin, log, tick }: TickerOptions): Ticker => {
   const stopping = new AbortController()

@@ -1,5 +1,5 @@
-// The notify job: hands one message to its channel, at most once. The intent is committed before; what may or may not
-// have been handed over stays `uncertain` and is never sent again.
+// The notify job: hands one message to its channel, at most once. The intent to send is committed first. A message that
+// may or may not have been handed over stays `uncertain` and is never sent again.
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { nextMailTryAt, nextTryWhileUnavailable } from '../domain/backoff.ts'
@@ -24,7 +24,7 @@ export interface SendNotificationDeps {
   readonly log: Log
 }
 
-/** An outage meets every message that is due: it is told once, not once for each. */
+/** An outage affects every message that is due: it is logged at this interval, not for each message. */
 export const UNAVAILABLE_LOGGED_EVERY = Duration.fromObject({ minutes: 1 })
 
 type Unavailable = Extract<Delivery, { kind: 'away' }>
@@ -59,7 +59,8 @@ export const sendNotification = (options: SendNotificationDeps) => {
       const { notification, view } = loaded
       const now = clock.now()
       if (notification.status === 'sending') {
-        // Whoever was sending died, hangs or failed: its lease is over or given back. It may have been handed over.
+        // The worker that was sending crashed, hangs or failed, and its lease is over or released. The message may have
+        // been handed over.
         await store.settleSending(claim, 'uncertain', now, 'mail-uncertain')
         return done('uncertain: the process stopped while it was being sent; never sent again')
       }

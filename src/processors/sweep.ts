@@ -1,5 +1,5 @@
-// The cron producer: dispatches what is due, page by page, and stops while the queue is full. It decides nothing about
-// a consent; losing it, or running several at once, changes only when work is found.
+// The cron producer: dispatches due records, page by page, and stops while the queue is full. It decides nothing about
+// a consent. Losing the sweep, or running several at once, changes only when due records are found.
 import type { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
@@ -13,20 +13,23 @@ export interface SweepDeps {
   readonly queue: WorkQueue
   readonly clock: Clock
   readonly log: Log
-  /** Rows a statement; memory stays flat. */
+  /** Rows per statement, so that the use of memory stays flat. */
   readonly pageSize: number
   /** Dispatching to a queue pauses while more jobs than this wait in it. */
   readonly maxWaiting: number
-  /** How long a dispatched row is left alone: longer than a job's retries take. */
+  /** How long a dispatched row is not dispatched again: longer than a job's retries take. */
   readonly queuedFor: Duration
 }
 
 export type Swept = Record<RecordKind, number>
 
-/** Codes first: they live five minutes. */
+/** Codes come first, because they are valid for five minutes only. */
 const everyKind: readonly RecordKind[] = ['authorisation', 'notification', 'consent']
 
-/** One full sweep; rejects when the database or the queue is away, and counts as good only when it went through. */
+/**
+ * One full sweep. It rejects when the database or the queue is unavailable, and is recorded as successful only when
+ * nothing failed.
+ */
 export const sweep = (deps: SweepDeps) => async (): Promise<Outcome> => {
   const expired = await expireAttempts(deps)
   const swept = await dispatchKinds(deps, everyKind)

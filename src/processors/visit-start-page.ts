@@ -1,5 +1,5 @@
-// What the start page shows, and what its button does: the user's way to the bank. Looking changes nothing; mail
-// scanners look.
+// What the start page shows, and what its button does: the user's way to the bank. Viewing the page changes nothing,
+// because mail scanners view it too.
 import type { DateTime } from 'luxon'
 import type { Clock } from '../clock.ts'
 import type { Policy } from '../domain/policy.ts'
@@ -24,10 +24,11 @@ export type StartPage =
 
 export type Departure =
   | { readonly kind: 'to-bank'; readonly link: Secret }
-  /** The provider is away: the same button works in a few minutes. */
+  /** The provider is unavailable: the same button works in a few minutes. */
   | { readonly kind: 'busy' }
   /**
-   * The provider refuses a link for this connection on every route: it is asked again by the day, not by the minute.
+   * The provider refuses a link for this connection on every route: a retry makes sense after a day, not after a
+   * minute.
    */
   | { readonly kind: 'refused' }
   | { readonly kind: 'not-now'; readonly start: StartPage }
@@ -35,7 +36,7 @@ export type Departure =
 export interface VisitDeps {
   readonly store: AtTheBank & Quarantine & Views
   readonly prepare: PrepareAuthorisation
-  /** The renewal a start link's token names; undefined for a token that is not ours. */
+  /** The renewal that a start link's token names; undefined for a token that is not ours. */
   readonly renewalOfToken: (token: string) => string | undefined
   readonly clock: Clock
   readonly policy: Policy
@@ -53,9 +54,9 @@ export const visitStartPage =
 export const startPageOf = (page: RenewalPage): StartPage => {
   const { renewal, consent, authorisations } = page
   if (renewal.status === 'renewed' || renewal.status === 'repaired') return { kind: 'already-renewed', page }
-  // `unknown` lets the user try again: a new authorisation harms nothing, and waiting a day might.
+  // `unknown` lets the user try again: a new attempt does no harm, and waiting a day might.
   const inFlight = findInFlight(authorisations) !== undefined
-  // A code in hand is exchanged whatever the hold, and even after the cycle lapsed.
+  // A code that has come in is exchanged even while the consent is on hold, and even after the cycle lapsed.
   if (inFlight && acceptsCode(consent, renewal)) return { kind: 'being-checked', page }
   const held = isOnHold(consent)
   if (renewal.status !== 'open' || (consent.status !== 'active' && !held)) return { kind: 'closed', page }
@@ -65,7 +66,10 @@ export const startPageOf = (page: RenewalPage): StartPage => {
 export const isOnHold = ({ status }: Pick<RenewalPage['consent'], 'status'>): boolean =>
   status === 'paused' || status === 'quarantined'
 
-/** The button: a link by an open route, younger than `link.freshFor`, that nobody was given, otherwise a new one. */
+/**
+ * The button: hands out a link by an open route, younger than `link.freshFor`, that no user was given; otherwise a new
+ * link.
+ */
 export const leaveForBank = (deps: VisitDeps) => {
   const { store, prepare, clock, policy, log } = deps
   return async (token: string): Promise<Departure> => {
@@ -91,7 +95,7 @@ export const leaveForBank = (deps: VisitDeps) => {
       if (!(error instanceof TransientError || error instanceof PermanentError)) throw error
       log.warn({ consent_id: consent.id, error_code: error.code }, 'no link could be made for a waiting user')
       if (error.code === 'cell-unreadable') {
-        // The same button would never work: an operator looks at it.
+        // The same button would never work: an operator must look at the consent.
         await store.quarantineConsent(consent.id, now, error.message)
         return { kind: 'not-now', start: await visitStartPage(deps)(token) }
       }

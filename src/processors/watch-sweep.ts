@@ -1,5 +1,6 @@
-// The second trigger of the sweep: when the last good one is too old, whatever the reason (Redis lost its scheduler,
-// its queue was paused, its worker died), this process sweeps itself and registers the job scheduler again.
+// The second trigger of the sweep. When the last successful sweep is too old, whatever the reason (Redis lost its
+// scheduler, its queue was paused, its worker crashed), this process sweeps itself and registers the job scheduler
+// again.
 import { Duration } from 'luxon'
 import type { Log } from '../log.ts'
 import type { Dispatching } from '../store/port.ts'
@@ -8,7 +9,7 @@ import type { Outcome } from './outcome.ts'
 const AT_MOST = Duration.fromObject({ hours: 1 })
 const INTERVALS = 2.5
 
-/** Age from which a sweep is too old: two and a half intervals of the cron pattern, at most an hour. */
+/** The age from which the last sweep is too old: two and a half intervals of the cron pattern, at most an hour. */
 export const tooOldAfter = (interval: Duration): Duration => {
   const own = Duration.fromMillis(interval.toMillis() * INTERVALS)
   return own.toMillis() < AT_MOST.toMillis() ? own : AT_MOST
@@ -35,11 +36,11 @@ export const watchSweep =
       { alert: 'sweep-late', age_seconds: age?.as('seconds') ?? null },
       'the last successful sweep is too old: sweeping here and registering the schedule again',
     )
-    // First the schedule: where the queue is away this fails, and so would the dispatch.
+    // The schedule comes first: if the queue is unavailable this fails, and the dispatch would fail as well.
     await registerSchedule()
     await sweep()
   }
 
-/** How often the watchdog looks: often enough to notice in time, whatever the pattern. */
+/** How often the watchdog checks: often enough to notice a late sweep in time, whatever the pattern. */
 export const watchEvery = (interval: Duration): Duration =>
   Duration.fromMillis(Math.min(Math.max(interval.toMillis() / 2, 500), 30_000))

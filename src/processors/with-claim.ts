@@ -1,12 +1,12 @@
-// The frame of every job that works on one record: claims it, and gives the claim back when the job fails, so that the
-// queue's next try finds the record free. What a job that goes well does with its claim is its own business.
+// The frame of every job that works on one record. It claims the record, and releases the claim when the job fails, so
+// that the queue's next try finds the record free. A job that succeeds handles its claim itself.
 import type { Duration } from 'luxon'
 import type { Claim, Dispatching, RecordKind } from '../store/port.ts'
 import { StaleClaim } from '../errors.ts'
 import { type JobContext, type Outcome, STALE_CLAIM, skipped, snooze } from './outcome.ts'
 import { persist } from './persist.ts'
 
-/** A database that is back within this long costs a retry nothing; after it the lease runs out by itself. */
+/** If the database is back within this time, a retry is not delayed; otherwise the lease runs out by itself. */
 const RELEASE_TRIED_FOR_MS = 5_000
 
 interface Frame {
@@ -15,11 +15,10 @@ interface Frame {
 }
 
 /**
- * Runs `work` under a claim of the record; answers for it when there is none to be had, or when it was taken over. Only
- * once `work` itself has
- * failed is the claim given back: a job that was abandoned at its deadline and still runs keeps it, because its effects
- * may still come. What was begun and not settled (`exchanging`, `sending`) is then taken by the next claim for what it
- * is, perhaps done, and never begun again.
+ * Runs `work` under a claim of the record. If the record cannot be claimed, or the claim was taken over, the outcome
+ * says so. The claim is released only once `work` itself has failed: a job that was abandoned at its deadline and still
+ * runs keeps its claim, because its effects may still come. The next claim then treats what that job began and did not
+ * settle (`exchanging`, `sending`) as perhaps done, and never begins it again.
  */
 export const withClaim = async (
   { store, lease }: Frame,
@@ -34,7 +33,8 @@ export const withClaim = async (
     return await work(claim)
   } catch (error) {
     if (error instanceof StaleClaim) return STALE_CLAIM
-    // Fenced: a claim that was taken over gives nothing back. A failure to release must not hide why the job failed.
+    // The fencing token protects the record: a stale claim releases nothing. A failure to release must not hide why the
+    // job failed.
     const over = AbortSignal.any([run.signal, AbortSignal.timeout(RELEASE_TRIED_FOR_MS)])
     const queuedFor = run.lastAttempt ? undefined : lease
     await persist(async () => store.release(claim, queuedFor), over).catch(() => undefined)
