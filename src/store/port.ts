@@ -40,7 +40,7 @@ export interface RetryDates {
   readonly now: DateTime
   readonly retryAt: DateTime
   /**
-   * Until when what hurries rests instead: a code that came, a message whose sending began, less than `hurriesFor` ago.
+   * Until when what hurries rests instead: a code that came, a message whose sending began, less than `urgentFor` ago.
    * Never past the end of that time, which is when a code dies.
    */
   readonly urgentRetryAt: DateTime
