@@ -53,7 +53,6 @@ const code: readonly Mutant[] = [
       {
         file: 'src/domain/exchange.ts',
         find:
-          '/** Whoever was sending died, hangs or failed: the code may have been used, and only asking can tell. */\n' +
           'const interrupted = (): ExchangeStep =>\n' +
           "  doubt('exchange-interrupted', 'the process stopped while the code was being sent')",
         replace:
