@@ -1,4 +1,5 @@
-// What operators, imports and feeds ask of the store, beside the loop. Types only.
+// What operators, imports and readers of the feed need from the store, besides what the jobs need (port.ts). Types
+// only.
 import type { DateTime } from 'luxon'
 import type { ImportedConsent } from '../domain/import-decision.ts'
 import type {
@@ -13,38 +14,41 @@ import type {
 import type { Secret } from '../secret.ts'
 import type { ConsentEvent, ConsentFilter, OpenCircuit, RecordKind } from './port.ts'
 
-/** Who asks, and why: kept in the consent's events. */
+/** Who makes a request, and why; both are recorded in the consent's events. */
 export interface Request {
   readonly now: DateTime
   readonly reason: string
-  /** Default `operator`; the API's callers are the company. */
+  /** Default `operator`; a caller of the API is the company. */
   readonly actor?: Extract<Actor, 'operator' | 'company' | 'user'> | undefined
   /** The person's login or the key's name, if known. */
   readonly by?: string | undefined
 }
 
-/** Every answer an operator may get; `detail` is a sentence for people. */
+/** The answer to an operator's request; `detail` is a sentence for people. */
 export interface AdministrationAnswer {
-  /** `unchanged`: it is so already. `refused`: not possible; the detail says what to do instead. */
+  /** `unchanged`: the consent already is as requested. `refused`: impossible; `detail` says what to do instead. */
   readonly kind: 'done' | 'unchanged' | 'refused'
   readonly detail: string
 }
 
 /**
- * By our id. Each is one transaction under the consent's lock and moves the epoch, so that a job at work writes nothing
- * more.
+ * The functions take our id of the consent. Each is one transaction under the consent's lock, and every change of the
+ * consent raises the epoch, so that the claim of a running job becomes stale.
  */
 export interface Administration {
   pauseConsent(id: string, request: Request): Promise<AdministrationAnswer>
   resumeConsent(id: string, request: Request): Promise<AdministrationAnswer>
-  /** From quarantine, or from `unsupported` once the policy knows a route. */
+  /** Releases a consent from quarantine, or from `unsupported` once the policy has a route for its bank. */
   releaseConsent(id: string, request: Request): Promise<AdministrationAnswer>
   closeForGood(id: string, as: 'revoked' | 'opted_out', request: Request): Promise<AdministrationAnswer>
   requestRenewal(
     id: string,
     request: Request & { readonly resend?: boolean | undefined },
   ): Promise<AdministrationAnswer>
-  /** The current refresh token; the event that says so is committed first. Undefined when there is no such consent. */
+  /**
+   * Returns the current refresh token, after the event that records this was committed. Undefined if there is no such
+   * consent.
+   */
   showToken(id: string, request: Request): Promise<Secret | undefined>
 }
 
@@ -62,15 +66,15 @@ export interface StatusCounts {
   readonly withoutChannel: number
   readonly uncertainNotifications: number
   readonly unknownAuthorisations: number
-  /** The earliest date that has passed without a look, by kind of record. */
+  /** By kind of record: the earliest date that has passed without the record being handled. */
   readonly oldestOverdue: Readonly<Record<RecordKind, DateTime | undefined>>
   readonly holds: readonly OpenCircuit[]
-  /** How long the oldest event without a place in the feed has waited, by the database's clock; 0 when none does. */
+  /** How long the oldest event without a place in the feed has waited, by the database's clock; 0 if none waits. */
   readonly feedLagSeconds: number
 }
 
 export interface FeedEvent extends ConsentEvent {
-  /** Where this event stands in the feed. */
+  /** This event's place in the feed; a reader goes on after it. */
   readonly cursor: string
   readonly credentialsId: string
 }
@@ -81,7 +85,10 @@ export interface Listing {
     filter: ConsentFilter,
     page?: { afterId?: string | undefined; limit?: number | undefined },
   ): Promise<Consent[]>
-  /** A page of due consents, the longest overdue first, with all that decides what is next. Changes nothing. */
+  /**
+   * A page of due consents, the longest overdue first, each with everything that decides its next step. Changes
+   * nothing.
+   */
   pageDue(
     now: DateTime,
     page?: { after?: { at: DateTime; id: string } | undefined; limit?: number | undefined },
@@ -89,8 +96,9 @@ export interface Listing {
   getHistory(id: string): Promise<ConsentHistory | undefined>
   statusCounts(now: DateTime): Promise<StatusCounts>
   /**
-   * Events of all consents in the feed's order, none ever skipped, those of one consent in theirs. Throws a RangeError
-   * on a malformed cursor, CursorUnknown on one that this database's history does not have.
+   * The events of all consents in the feed's order, in which the events of one consent keep their order; none is ever
+   * skipped. Throws a RangeError on a malformed cursor, and CursorUnknown on a cursor that this database's history does
+   * not have.
    */
   listFeed(after: string | undefined, limit: number): Promise<FeedEvent[]>
 }
@@ -98,44 +106,50 @@ export interface Listing {
 export interface ImportRow extends ImportedConsent {
   readonly refreshToken: Secret
   /**
-   * The credentials_id of the connection that this one took the place of, by the company's own word: that consent is
-   * closed.
+   * The `credentials_id` of the connection that this one replaced, as the company states: the consent of that
+   * connection is closed.
    */
   readonly supersedes?: string | undefined
 }
 
 export interface RowResult {
   readonly kind: 'created' | 'unchanged' | 'updated' | 'repaired' | 'refused'
-  /** Why it was refused, or a warning. */
+  /** Why the row was refused, or a warning about it. */
   readonly detail: string | undefined
-  /** How many consents were closed by its word, or by that of an earlier row about it. */
+  /**
+   * How many consents were closed because of this row's `supersedes`, or because an earlier row's `supersedes` names
+   * this row's connection.
+   */
   readonly superseded: number
 }
 
 export interface Imports {
-  /** Writes up to 1,000 rows in one transaction; a result for each, in their order. */
+  /** Writes up to 1,000 rows in one transaction; returns a result for each row, in the order of the rows. */
   importBatch(rows: readonly ImportRow[], options: { now: DateTime; correct: boolean }): Promise<RowResult[]>
 }
 
 export interface ReopenFilter {
   readonly userId?: string | undefined
   readonly providerId?: string | undefined
-  /** Closed then or later. */
+  /** Only consents that were closed at this instant or later. */
   readonly since?: DateTime | undefined
 }
 
 /** A consent that the old rule of the import had closed. */
 export interface Reopened {
-  /** As it is now; in a dry run as it would be. */
+  /** The consent as it is after reopening; in a dry run, as it would be. */
   readonly consent: Consent
   readonly closedAt: DateTime
-  /** The credentials_id of the consent that it was closed for. */
+  /** The `credentials_id` of the consent that the old rule took for its successor. */
   readonly supersededBy: string
 }
 
 export interface ReopenPage {
   readonly reopened: readonly Reopened[]
-  /** Closed by the rule and left so, because an import has said since that they were superseded. */
+  /**
+   * How many consents were closed by the old rule and stay closed, because an import has stated since that they were
+   * superseded.
+   */
   readonly kept: number
   /** Undefined after the last page. */
   readonly lastId: string | undefined
@@ -143,8 +157,8 @@ export interface ReopenPage {
 
 export interface Reopening {
   /**
-   * One page of superseded consents in the order of their ids, in one transaction. `dryRun` changes nothing and waits
-   * for nothing.
+   * Handles one page of superseded consents, in the order of their ids and in one transaction. `dryRun` changes nothing
+   * and waits for no lock.
    */
   reopenPage(
     filter: ReopenFilter,

@@ -1,5 +1,5 @@
 // What the rest of Reconsent needs from its database. Each function is one atomic step of the consent life cycle; the
-// races it prevents are told where it is implemented. Secrets go in and come out as Secret and rest encrypted.
+// comments of the implementations name the races that they prevent. Secrets are passed as Secret and stored encrypted.
 import type { DateTime, Duration } from 'luxon'
 import type {
   Actor,
@@ -19,7 +19,7 @@ import type { Secret } from '../secret.ts'
 
 export type RecordKind = 'consent' | 'authorisation' | 'notification'
 
-/** The right to work on a record until the lease ends; `epoch` fences every later write. */
+/** The right to work on a record until the lease ends. `epoch` is the fencing token that every later write names. */
 export interface Claim {
   readonly kind: RecordKind
   readonly id: string
@@ -40,41 +40,49 @@ export interface RetryDates {
   readonly now: DateTime
   readonly retryAt: DateTime
   /**
-   * Until when what hurries rests instead: a code that came, a message whose sending began, less than `urgentFor` ago.
-   * Never past the end of that time, which is when a code dies.
+   * Used instead of `retryAt` for an urgent record: a code that came, or a message whose sending began, less than
+   * `urgentFor` ago. The new date is never later than the end of that time, because a code is no longer valid then.
    */
   readonly urgentRetryAt: DateTime
   readonly urgentFor: Duration
 }
 
-/** Leases and dispatch marks are measured by the database's clock, due-ness by the caller's `now`. */
+/** Leases and dispatch marks use the database's clock; whether a record is due depends on the caller's `now`. */
 export interface Dispatching {
   /**
-   * Marks up to `limit` due records as queued for the time `queuedFor` and counts their dispatch. Rows that another
-   * sweep has locked are passed over.
+   * Marks up to `limit` due records as queued for the time `queuedFor`, and counts their dispatches. Rows that another
+   * sweep has locked are skipped.
    */
   dispatchDue(kind: RecordKind, now: DateTime, limit: number, queuedFor: Duration): Promise<Dispatched[]>
-  /** The same for one record that has just become due, so that it need not wait for the next sweep. */
+  /**
+   * Dispatches one record that has just become due, so that it need not wait for the next sweep; whether it is due is
+   * not checked. Undefined if the record is queued or claimed already, or is no longer open.
+   */
   dispatchOne(kind: RecordKind, id: string, queuedFor: Duration): Promise<Dispatched | undefined>
-  /** Takes dispatch marks back when the queue did not take the work, so that the next sweep finds it at once. */
+  /**
+   * Removes dispatch marks after the queue did not accept the jobs, so that the next sweep finds the records at once.
+   */
   undispatch(kind: RecordKind, dispatched: readonly Dispatched[]): Promise<void>
   claim(kind: RecordKind, id: string, lease: Duration): Promise<ClaimAnswer>
   /**
-   * Gives the lease back without another change. With `queuedFor` the record counts as queued that long: the job that
-   * failed is tried again by its queue, and no sweep makes a second one beside it. False when the claim was stale.
+   * Releases the lease and changes nothing else. With `queuedFor`, the record counts as queued for that time: the queue
+   * retries the failed job, and no sweep dispatches a second one meanwhile. False if the claim is stale.
    */
   release(claim: Claim, queuedFor?: Duration): Promise<boolean>
-  /** Closes authorisations whose state is over (`issued` → `expired`); returns how many. */
+  /** Closes attempts whose OAuth state has expired (`issued` → `expired`); returns how many. */
   expireAttempts(now: DateTime, limit: number): Promise<number>
-  /** Codes received before `receivedBefore`, due at `now`, that no worker holds: their job did not come in time. */
+  /**
+   * The ids of attempts whose code came at `receivedBefore` or earlier, that are due at `now` and that no worker holds:
+   * their job did not run in time.
+   */
   findStuckCodes(receivedBefore: DateTime, now: DateTime, limit: number): Promise<string[]>
   /**
-   * Gives a record of a job that failed for good a later date. One that a worker holds is left alone: that worker dates
-   * it.
+   * Gives a later date to the record of a job that the queue has given up. A record that a worker holds is left alone,
+   * because that worker schedules it.
    */
   rescheduleRecord(kind: Exclude<RecordKind, 'consent'>, id: string, rest: RetryDates, code: ErrorCode): Promise<void>
   recordSweep(): Promise<void>
-  /** Since the last successful sweep; undefined when there was none. */
+  /** The time since the last successful sweep; undefined if there was none. */
   sinceLastSweep(): Promise<Duration | undefined>
   countDue(kind: RecordKind, now: DateTime): Promise<number>
 }
@@ -88,13 +96,13 @@ export interface NewAuthorisation {
   readonly doneId: string
   readonly redirectUri: string
   readonly issuedAt: DateTime
-  /** When the state ends. */
+  /** When the OAuth state expires. */
   readonly expiresAt: DateTime
 }
 
 export interface RenewalStep {
   readonly now: DateTime
-  /** The cycle; `opens`: it begins with this step. */
+  /** The cycle's renewal. `opens`: this step opens it. */
   readonly renewal: Renewal
   readonly opens: boolean
   readonly authorisation: NewAuthorisation | undefined
@@ -103,14 +111,18 @@ export interface RenewalStep {
   readonly reason: string
 }
 
-/** Writes of a reauth job. Each throws StaleClaim when another worker, a stop or an import has taken the claim over. */
+/**
+ * The writes of a reauth job. Each throws StaleClaim if another worker, a stop or an import has taken the claim over.
+ */
 export interface Renewals {
-  /** Renewal, authorisation and notification rows in one transaction; gives the lease back. */
+  /**
+   * Inserts the step's renewal, attempt and message and schedules the consent, in one transaction; releases the lease.
+   */
   commitStep(claim: Claim, step: RenewalStep): Promise<void>
   scheduleConsent(claim: Claim, at: DateTime, reason: string): Promise<void>
   /**
-   * `counts`: whether it is the consent's own failure; an outage is not. `outages`: how many in a row by now, if that
-   * changes.
+   * Delays the consent after a failure. `counts`: the failure is the consent's own, and not an outage. `outages`: the
+   * new number of outages in a row; undefined leaves the number as it is.
    */
   backOff(
     claim: Claim,
@@ -119,50 +131,56 @@ export interface Renewals {
   closeByRule(claim: Claim, as: 'lapsed' | 'unsupported' | 'quarantined', now: DateTime, reason: string): Promise<void>
 }
 
-/** What the start page and the pages after the bank show. No secret, no address. */
+/** What the start page and the pages after the bank are made from. Contains no secret and no authorisation URL. */
 export interface RenewalPage {
   readonly renewal: Renewal
   readonly consent: Consent
   readonly authorisations: readonly Authorisation[]
 }
 
-/** What became of a callback whose state we made. */
+/** The outcome of a callback whose state is one of ours. */
 export type CallbackOutcome =
   | { readonly kind: 'accepted'; readonly authorisationId: string; readonly doneId: string }
-  /** The same state was consumed before: nothing changes. */
+  /** This state was used before, or a refusal came for an attempt that is no longer `issued`: nothing changes. */
   | { readonly kind: 'already'; readonly doneId: string }
-  /** The consent or the cycle no longer takes a code. */
+  /** The consent or the cycle no longer accepts a code. */
   | { readonly kind: 'closed'; readonly doneId: string }
 
 export type CallbackAnswer =
-  /** With the consent that the link was made for, for a company that passes a callback on: whose it is. */
+  /**
+   * Also names the consent and the user that the attempt was made for: a company that passes callbacks on needs to
+   * know.
+   */
   (CallbackOutcome & { readonly credentialsId: string; readonly userId: string }) | { readonly kind: 'unknown-state' }
 
 export interface AtTheBank {
   getRenewalPage(renewalId: string): Promise<RenewalPage | undefined>
-  /** By the random id of `/done/<id>`. */
+  /** The same page, found by the random id in `/done/<id>`, with the attempt that has this id. */
   getRenewalPageByDoneId(doneId: string): Promise<(RenewalPage & { readonly authorisation: Authorisation }) | undefined>
   /**
-   * The newest link of this renewal by one of these routes, issued after `freshAfter`, that was never handed out;
-   * marked as handed out.
+   * Returns this renewal's newest authorisation URL that has one of these routes, was issued after `freshAfter` and was
+   * never handed out, and marks it as handed out. Undefined if there is none, or if the cycle is closed.
    */
   handOutLink(
     renewalId: string,
     kept: { freshAfter: DateTime; routes: readonly Route[] },
     now: DateTime,
   ): Promise<Secret | undefined>
-  /** Stores a link made for a user who is waiting for it: it counts as handed out. False when the renewal is closed. */
+  /**
+   * Stores an attempt whose authorisation URL was made for a user who is waiting for it; the URL counts as handed out.
+   * False if the cycle is closed.
+   */
   addHandedOut(renewalId: string, authorisation: NewAuthorisation, now: DateTime): Promise<boolean>
   receiveCode(state: Secret, code: Secret, now: DateTime): Promise<CallbackAnswer>
   receiveRefusal(state: Secret, bankError: string, now: DateTime): Promise<CallbackAnswer>
 }
 
-/** What leaves with the code. */
+/** What is sent with the code, and the token version to compare with when the response is stored. */
 export interface ExchangeStart {
   readonly code: Secret
   readonly verifier: Secret
   readonly redirectUri: string
-  /** Of the stored token as the code is sent. */
+  /** The version of the stored token at the time when the code is sent. */
   readonly tokenVersion: number
 }
 
@@ -172,7 +190,10 @@ export interface TokenResponse {
   readonly answeredAt: DateTime
   /** The version of the stored token that the exchange started from. */
   readonly tokenVersion: number
-  /** `ours`: proven to be the consent's connection, stored there. `beside`: kept apart until that is known. */
+  /**
+   * `ours`: the tokens certainly belong to the consent's connection, and are stored with the consent. `beside`: they
+   * are kept as pending tokens, with the attempt, until their owner is known.
+   */
   readonly owner: 'ours' | 'beside'
   readonly credentialsId: string | undefined
 }
@@ -182,18 +203,21 @@ export interface Proof {
   readonly expiresAt: DateTime
   readonly expiresSource: 'me' | 'assumed'
   readonly provenAt: DateTime
-  /** When the question left whose answer is the proof. */
+  /** When the poll whose answer is the proof was sent, or the refresh before that poll. */
   readonly requestedAt: DateTime
 }
 
 export type CommitAnswer =
   | 'renewed'
   /**
-   * The new connection is on record as somebody else's, or at another bank: the authorisation was closed as
-   * `mismatched`, the user is asked again.
+   * The new connection is on record for another user, at another bank, or as superseded by this consent: the attempt
+   * was closed as `mismatched`, and the user is notified again.
    */
   | 'mismatched'
-  /** Another code was sent since the proof was asked for, or is being sent or proven: nothing was written. */
+  /**
+   * Another code of the consent was sent after the poll that gave the proof, or is being sent or proven: nothing was
+   * written.
+   */
   | 'later-code-out'
   /** The cycle was closed meanwhile: nothing was written. */
   | 'cycle-closed'
@@ -201,61 +225,68 @@ export type CommitAnswer =
 export interface RotatedToken {
   readonly consentId: string
   readonly authorisationId: string
-  /** Of the stored token that was refreshed. */
+  /** The version of the stored token that the refresh used. */
   readonly version: number
   readonly token: Secret
   readonly now: DateTime
 }
 
 export interface Exchanges {
-  /** An attempt with all that the domain decides its next step from. */
+  /** An attempt with everything from which the domain decides its next step. */
   getAttempt(id: string): Promise<AttemptFacts | undefined>
   /**
-   * Commits the intent to send the code. Undefined where it may not be sent any more, or not while another code of the
-   * consent is being sent or proven: what stands in the way came after the attempt was read.
+   * Commits the intent to send the code. Undefined if the code may no longer be sent, or must wait because another code
+   * of the consent is being sent or proven; either has happened after the attempt was read.
    */
   beginExchange(claim: Claim, now: DateTime): Promise<ExchangeStart | undefined>
   /**
-   * Never fenced by the epoch: a token response in hand is stored. `token-changed`: an import replaced the stored token
-   * since the exchange started; the one in hand is kept beside it, for either may be the only one alive.
+   * Stores a token response. Never fenced by the epoch, because losing the tokens would lose the connection. `stored`:
+   * the attempt goes on to its proof. `token-changed`: another token has replaced the stored one since the exchange
+   * started, for example by an import; the response's refresh token is kept as pending with the attempt, because either
+   * token may be the only valid one. `already-renewed`: the attempt was renewed before; nothing was written.
+   * `cycle-closed`: the attempt no longer waits for a response, usually because its cycle was closed meanwhile; a
+   * refresh token that is `ours` was stored with the consent all the same, but the attempt stays as it is.
    */
   storeTokenResponse(
     authorisationId: string,
     response: TokenResponse,
   ): Promise<'stored' | 'token-changed' | 'already-renewed' | 'cycle-closed'>
   /**
-   * Moves tokens kept beside to the consent, once `/me` has shown that they are its own. False as well when the stored
-   * token changed.
+   * Moves the attempt's pending tokens to the consent, once `/me` has shown that they belong to the consent's
+   * connection. False, with nothing moved, if the stored token no longer has the version that the attempt recorded.
    */
   adoptTokens(claim: Claim): Promise<boolean>
   readAccessToken(authorisationId: string): Promise<Secret | undefined>
   readPendingToken(authorisationId: string): Promise<Secret | undefined>
   /**
-   * Never fenced by the epoch either: the refresh that brought it has ended the one before. False once nothing is kept
-   * beside any more.
+   * Replaces the attempt's pending token with the token that a refresh has brought. Never fenced by the epoch either,
+   * because the refresh has ended the old token. False if the attempt no longer has a pending token.
    */
   replacePendingToken(authorisationId: string, token: Secret): Promise<boolean>
   readRefreshToken(consentId: string): Promise<{ token: Secret; version: number }>
   /**
-   * A token that came with a settling refresh, in the stored one's place if that is still the one of `version`. False
-   * when an import replaced it since: then the one in hand is kept beside by the authorisation, for either may be the
-   * only one alive.
+   * Stores a token that a refresh has brought while an exchange in doubt is settled. It replaces the stored token if
+   * that one still has `version`. False if another token has replaced the stored one since: the new token is then kept
+   * as pending with the attempt, because either may be the only valid one.
    */
   storeRotated(rotated: RotatedToken): Promise<boolean>
-  /** Certainly not processed: back to `code_received`, tried again at `at`. */
+  /**
+   * For a code that was certainly not processed: the attempt becomes `code_received` again, and the code is sent again
+   * at `at`.
+   */
   requeueCode(claim: Claim, at: DateTime, code: ErrorCode): Promise<void>
-  /** Asks again at `at` in the same status; counts the question. */
+  /** Schedules the next poll at `at`, in the same status, and counts the poll that was just made. */
   schedulePoll(claim: Claim, at: DateTime, code: ErrorCode): Promise<void>
-  /** Another look at `at` that does not count as a question. */
+  /** Schedules the attempt's next run at `at` without counting a poll. */
   scheduleAttempt(claim: Claim, at: DateTime): Promise<void>
   /**
-   * With `token-changed` also for one that is `unknown` already: from then on the stored token is the one to compare
-   * with.
+   * Puts the attempt in doubt and deletes its code. With `token-changed`, also for an attempt that is `unknown`
+   * already; the attempt then records the stored token's present version.
    */
   markUnknown(claim: Claim, at: DateTime, code: ErrorCode, now: DateTime): Promise<void>
   /**
-   * Closes the authorisation without success; `ask` dates the consent for a new message. The third mismatch quarantines
-   * it.
+   * Closes the attempt without a renewal and makes the consent due now if it is active. `ask`: whether the cycle gets a
+   * further message. The third mismatch in a row quarantines the consent.
    */
   closeUnrenewed(
     claim: Claim,
@@ -264,7 +295,7 @@ export interface Exchanges {
     now: DateTime,
     ask: 'again' | 'no',
   ): Promise<void>
-  /** The proven success: closes the cycle, begins the next one and schedules it by the policy. */
+  /** Commits a proven renewal: closes the cycle, begins the next one and schedules it by the policy. */
   commitRenewal(
     claim: Claim,
     renewed: { proof: Proof; newConnection: NewConnection | undefined; policy: Policy },
@@ -272,36 +303,39 @@ export interface Exchanges {
 }
 
 export interface Quarantine {
-  /** For a stored secret that does not open. False when the consent was closed or quarantined before. */
+  /**
+   * For a consent with a stored secret that does not decrypt. False if the consent was closed or quarantined before.
+   */
   quarantineConsent(consentId: string, now: DateTime, reason: string): Promise<boolean>
 }
 
 export type SendingStart =
   | { readonly kind: 'reserved' }
   | { readonly kind: 'cap-reached' }
-  /** A code of this cycle came in: its outcome comes first. */
+  /** A code of this cycle came in; its outcome is awaited first. */
   | { readonly kind: 'in-flight' }
-  /** The consent, the cycle or the row itself no longer asks for it. */
+  /** The status of the message, its consent or its cycle no longer allows it to be sent. */
   | { readonly kind: 'not-wanted'; readonly reason: string }
 
 export interface Notifications {
   getNotification(id: string): Promise<{ notification: Notification; view: ConsentView } | undefined>
-  /** Commits the intent to send, the cap's reservation included, before anything is handed to the channel. */
+  /** Commits the intent to send, and reserves a place in the hour's cap, before anything is handed to the channel. */
   beginSending(claim: Claim, now: DateTime, messagesPerHour: number): Promise<SendingStart>
   settleSending(claim: Claim, result: 'sent' | 'uncertain' | 'failed', now: DateTime, code?: ErrorCode): Promise<void>
   /**
-   * Certainly not handed over, or not now: pending again. `tried`: whether it counts as one of its tries. What was
-   * `sending` gives its place in the hour's cap back.
+   * Makes a message `pending` again that was certainly not taken, or that has to wait. `tried`: whether this counts as
+   * one of its tries. If not, a message that was `sending` gives its try back; in any case it gives back its place in
+   * the hour's cap.
    */
   reschedule(claim: Claim, at: DateTime, options: { now: DateTime; tried: boolean; code?: ErrorCode }): Promise<void>
   cancel(claim: Claim, now: DateTime, reason: string): Promise<void>
-  /** A person's retry of a message that was certainly not taken. */
+  /** An operator's retry of a message that was certainly not taken: `failed` becomes `pending`. */
   reviveFailed(claim: Claim, now: DateTime): Promise<void>
 }
 
 /**
- * What many rejections at once were about: our client id and secret, or links for connections. Each holds calls of its
- * own.
+ * What the provider rejected many times at once: our client id and secret, or requests for authorisation URLs. Each has
+ * a circuit of its own, which stops its own calls.
  */
 export type CircuitName = Extract<ErrorCode, 'client-rejected' | 'link-rejected'>
 
@@ -311,14 +345,14 @@ export interface OpenCircuit {
   readonly trialAt: DateTime
 }
 
-/** What recent calls say about the provider as a whole. */
+/** What recent calls say about the provider as a whole: the state of the circuit breaker. */
 export interface ProviderHealth {
   getOpenCircuits(): Promise<readonly OpenCircuit[]>
-  /** True for the one caller a minute whose trial call may go through while the circuit is open. */
+  /** True for the one caller in each period of `every` that may make the trial call while the circuit is open. */
   takeTrial(code: CircuitName, now: DateTime, every: Duration): Promise<boolean>
   /**
-   * Counts a rejection that may be our own fault; opens the circuit at `threshold` different connections since `since`.
-   * True if it opened it.
+   * Counts a rejection that may be our own fault, and opens the circuit once `threshold` different connections were
+   * rejected since `since`. True if this call opened it.
    */
   countFailure(failure: {
     code: CircuitName
@@ -328,13 +362,15 @@ export interface ProviderHealth {
     threshold: number
     trialEvery: Duration
   }): Promise<boolean>
-  /** A success of that kind: forgets its failures and closes its circuit. True if it was open. */
+  /**
+   * Called after a success of that kind: deletes the counted rejections and closes the circuit. True if it was open.
+   */
   closeCircuit(code: CircuitName): Promise<boolean>
 }
 
 export interface Views {
   getView(consentId: string): Promise<ConsentView | undefined>
-  /** By our id or the `credentials_id`. */
+  /** Finds a consent by our id or by its `credentials_id`. */
   findConsent(idOrCredentialsId: string): Promise<Consent | undefined>
 }
 
@@ -352,15 +388,16 @@ export interface ConsentFilter {
   readonly status?: ConsentStatus | undefined
   readonly userId?: string | undefined
   readonly providerId?: string | undefined
-  /** Only those whose expiry is before this. */
+  /** Only consents whose expiry is before this instant. */
   readonly expiresBefore?: DateTime | undefined
   readonly withoutChannel?: boolean | undefined
 }
 
 export interface Feed {
   /**
-   * Gives up to `most` committed events their place in the feed; fewer in the answer: none is left, or another process
-   * is at it.
+   * Takes up to `most` notes of committed events that wait for their place in the feed, and gives those events their
+   * places. Returns how many notes were taken: fewer than `most` means that none is left, or that another process is
+   * sequencing.
    */
   sequenceEvents(most: number): Promise<number>
 }
