@@ -1,5 +1,5 @@
-// What operators do to a consent by hand. Every change is one transaction under the consent's lock, moves the epoch and
-// leaves an event with its reason; asked twice, it changes nothing the second time.
+// What operators do to a consent by hand. Every change is one transaction under the consent's lock, raises the epoch
+// and writes an event with its reason. To pause, resume, release or close a consent a second time changes nothing.
 import type { Policy } from '../domain/policy.ts'
 import { judgeRequest, nextStepHint } from '../domain/renewal-request.ts'
 import { ruleFor } from '../domain/rules.ts'
@@ -14,7 +14,7 @@ import { tokenContext } from './refresh-token.ts'
 import { closeConsent, newId, reopenConsent, reviveMessages } from './renewals.ts'
 import { toConsent } from './rows.ts'
 
-/** A second message by hand within this time is more likely a double click than a wish. */
+/** A second message that is requested by hand within this time is more likely a double click than intended. */
 const RESEND_GUARD_HOURS = 24
 
 const done = (detail: string): AdministrationAnswer => ({ kind: 'done', detail })
@@ -90,7 +90,7 @@ export const administration = (db: Database, policy: Policy): Administration => 
     }),
 
   showToken: async (id, request) =>
-    // Committed before it is returned: a token that was seen has always left its event.
+    // The event is committed before the token is returned, so every token that was shown has its event.
     db.prisma.$transaction(async (tx) => {
       const consent = await lockConsent(tx, id)
       if (consent === undefined) return undefined
@@ -132,7 +132,7 @@ const missingRoute = (consent: ConsentRow, policy: Policy): string | undefined =
     : `still no route of the policy can renew consents of this bank (${rule.source}): change the policy first`
 }
 
-/** Quarantined for a secret that does not decrypt, it would be back at once. */
+/** Why a consent cannot be released: with a token that does not decrypt, it would be quarantined again at once. */
 const unreadableToken = (db: Database, consent: ConsentRow): string | undefined => {
   try {
     db.vault.open(consent.refreshToken, tokenContext(consent.id, consent.tokenVersion))
@@ -154,8 +154,8 @@ const currentRenewal = async (tx: Transaction, consent: ConsentRow): Promise<Ren
 }
 
 /**
- * A cycle that was closed with its consent stays closed: the next one begins (there is one renewal per consent and
- * cycle). Answers the one that runs.
+ * Makes the consent active again; returns its cycle. A cycle that was closed together with the consent stays closed and
+ * the next one begins, because there is only one renewal for each cycle of a consent.
  */
 const reactivate = async (tx: Transaction, consent: ConsentRow, request: Request, reason: string): Promise<number> => {
   const renewal = await currentRenewal(tx, consent)
@@ -167,8 +167,8 @@ const reactivate = async (tx: Transaction, consent: ConsentRow, request: Request
 }
 
 /**
- * Undefined: a new message is wanted. `done`: the one asked for before is still to be made, the consent is only looked
- * at again.
+ * What an earlier request in the same cycle means for this one. Undefined: a new message is to be made. `done`: the
+ * message that was requested before is not made yet, so the consent only becomes due again.
  */
 const judgeRepetition = async (
   tx: Transaction,
@@ -194,8 +194,8 @@ const judgeRepetition = async (
 }
 
 /**
- * The open renewal that carries the request; answers its cycle. A lapsed one is opened again, one closed otherwise is
- * followed by the next.
+ * Records the request on the consent's open renewal; returns its cycle. A lapsed renewal is opened again. If the
+ * current renewal was closed in another way, the next cycle begins.
  */
 const openForRequest = async (
   tx: Transaction,

@@ -1,4 +1,5 @@
-// What happens while the user goes to the bank and comes back: links handed out, codes and refusals received.
+// What is written while the user goes to the bank and comes back: authorisation URLs handed out, codes and refusals
+// received.
 import type { DateTime } from 'luxon'
 import { acceptsCode } from '../domain/lifecycle.ts'
 import type {
@@ -32,7 +33,8 @@ export const atTheBank = (db: Database): AtTheBank => ({
     return row === null ? undefined : { ...toPage(row.renewal), authorisation: toAuthorisation(row) }
   },
 
-  // One statement decides who gets a link: two clicks, or a click and a mail scanner, never share a state and verifier.
+  // One statement chooses the authorisation URL and marks it, so that two clicks, or a click and a mail scanner, never
+  // get the same URL with its state and verifier.
   handOutLink: async (renewalId, { freshAfter, routes }, now) =>
     db.prisma.$transaction(async (tx) => {
       const consent = await lockOpenCycle(tx, renewalId)
@@ -57,7 +59,7 @@ export const atTheBank = (db: Database): AtTheBank => ({
       const consent = await lockOpenCycle(tx, renewalId)
       if (consent === undefined) return false
       const row = authorisationRow(db.vault, { ...authorisation, consentId: consent.id, renewalId })
-      // The link goes to the browser now and to nobody again: it is not kept.
+      // This browser gets the authorisation URL now and nobody gets it again, so the URL is not stored.
       await tx.authorisation.create({ data: { ...row, link: null, handedOutAt: now.toJSDate() } })
       await handedOutEvent(tx, consent.id, authorisation.id, now)
       return true
@@ -65,7 +67,8 @@ export const atTheBank = (db: Database): AtTheBank => ({
 
   receiveCode: async (state, code, now) =>
     answerState(db, state, async (tx, { consent, renewal, authorisation }) => {
-      // Consumed by a code, never by an error: a second delivery of the same redirect finds the first one's code.
+      // A state is consumed by a code, never by an error. A second delivery of the same redirect finds that the code
+      // has come already.
       if (authorisation.codeReceivedAt !== null) return { kind: 'already', doneId: authorisation.doneId }
       if (!acceptsCode(consent, renewal)) return { kind: 'closed', doneId: authorisation.doneId }
       const count = await moveAll(tx, 'authorisation', 'code_received', {

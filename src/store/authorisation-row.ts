@@ -1,4 +1,4 @@
-// The encrypted cells of an authorisation: what is sealed under which name, and the row of a new one.
+// The encrypted columns of an attempt: how their values are sealed and deleted. Also the row of a new attempt.
 import type { Prisma } from '../generated/prisma/client.ts'
 import { sha256 } from '../crypto/hashing.ts'
 import type { Vault } from '../crypto/vault.ts'
@@ -9,7 +9,9 @@ import type { NewAuthorisation } from './port.ts'
 export const authorisationCells = ['verifier', 'link', 'code', 'access_token', 'new_refresh_token'] as const
 export type AuthorisationCell = (typeof authorisationCells)[number]
 
-// Each cell of an authorisation is written once: its version is always 1.
+// The version that an attempt's values are sealed with is always 1, because the row does not count their changes. Most
+// columns get one value only. `new_refresh_token` may get several, all with version 1: a pending token is replaced by
+// the one that its refresh brings (replacePendingToken), and the older sealed value would still open in its place.
 const cell = (column: AuthorisationCell, id: string) => ({ table: 'authorisations', column, rowId: id, version: 1 })
 
 export const sealCell = (vault: Vault, column: AuthorisationCell, id: string, value: Secret): string =>
@@ -17,7 +19,7 @@ export const sealCell = (vault: Vault, column: AuthorisationCell, id: string, va
 export const openCell = (vault: Vault, column: AuthorisationCell, id: string, sealed: string): Secret =>
   vault.open(sealed, cell(column, id))
 
-/** A state is kept as its SHA-256 only: whoever reads the table cannot play the bank. */
+/** A state is stored only as its SHA-256: somebody who can read the table cannot forge a callback with it. */
 export const stateHash = (state: Secret): Uint8Array<ArrayBuffer> => new Uint8Array(sha256(state.reveal()))
 
 export const authorisationRow = (
@@ -38,7 +40,10 @@ export const authorisationRow = (
   nextActionAt: authorisation.expiresAt.toJSDate(),
 })
 
-/** Cells that have served. An expired or refused attempt keeps its verifier as long as its cycle takes a code. */
+/**
+ * Deletes the secrets of an attempt that ends. An attempt that expired or that the bank refused keeps its verifier
+ * instead, as long as its cycle accepts a code.
+ */
 export const clearedSecrets = {
   verifier: null,
   link: null,
@@ -47,7 +52,7 @@ export const clearedSecrets = {
   newRefreshToken: null,
 } as const
 
-/** No code comes into these cycles any more: the verifiers of attempts that had ended before are forgotten. */
+/** Deletes the verifiers of expired and refused attempts whose cycles no longer accept a code. */
 export const clearVerifiers = async (tx: Transaction, renewals: Prisma.AuthorisationWhereInput): Promise<void> => {
   await tx.authorisation.updateMany({
     where: { ...renewals, status: { in: ['expired', 'refused'] }, verifier: { not: null } },

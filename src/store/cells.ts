@@ -1,5 +1,5 @@
-// Every encrypted cell of the database: where they are, which keys they need, and their re-encryption under the current
-// key.
+// All encrypted columns of the database: where they are, which keys their values need, and how the values are
+// re-encrypted under the current key.
 import { setTimeout } from 'node:timers/promises'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { CellUnreadable } from '../crypto/envelope.ts'
@@ -9,17 +9,20 @@ import type { Database, Transaction } from './database.ts'
 import { sealToken, tokenContext } from './refresh-token.ts'
 
 export interface KeyUse {
-  /** Empty for cells that are no sealed text at all. */
+  /** Empty for values that are not sealed. */
   readonly keyId: string
   readonly cells: number
 }
 
-/** A pool, or one transaction. */
+/** A pool or one transaction. */
 interface Reader {
   readonly prisma: Pick<Transaction, '$queryRaw'>
 }
 
-/** Which keys the stored cells need, and how many need each. Reads all of them: seconds for a million consents. */
+/**
+ * Which keys the stored values need, and how many values need each. Reads all values, which takes seconds for a million
+ * consents.
+ */
 export const keysInUse = async ({ prisma }: Reader): Promise<KeyUse[]> => {
   const columns = authorisationCells.map(
     (column) =>
@@ -32,44 +35,50 @@ export const keysInUse = async ({ prisma }: Reader): Promise<KeyUse[]> => {
   return rows.map((row) => ({ keyId: row.key_id, cells: Number(row.cells) }))
 }
 
-/** Keys that stored cells need and the ring does not have. */
+/** The keys that stored values need and the key ring does not have. */
 export const missingKeys = async (db: Reader, keys: KeyRing): Promise<KeyUse[]> =>
   (await keysInUse(db)).filter(({ keyId }) => !keys.all.some(({ id }) => id === keyId))
 
-/** In SQL. Empty for what is no sealed text: a token in clear has full stops as well, and key ids are shown. */
+/**
+ * An SQL expression for the id of the key that a value is sealed with. Empty for a value that is not sealed: an
+ * unencrypted token may contain full stops as well, and no part of it may be shown as a key id.
+ */
 export const keyIdOfCell = (column: string): string =>
   `coalesce(substring(${column} FROM '^v1[.]([A-Za-z0-9_-]{1,16})[.]'), '')`
 const keyIdIn = (column: string): Prisma.Sql => Prisma.raw(keyIdOfCell(column))
 
 export interface Rotation {
-  /** Cells that the current key encrypts now and did not before. */
+  /** How many values this run has re-encrypted under the current key. */
   readonly rotated: number
-  /** Cells whose key is there and that do not open all the same: left as they were. */
+  /** How many values do not decrypt although the ring has their key; they are left as they were. */
   readonly unreadable: number
-  /** Cells that still need another key, the unreadable and those of unknown keys among them. */
+  /** How many values still need another key, the unreadable ones and those with unknown keys included. */
   readonly left: number
 }
 
 export interface RotateOptions {
   readonly keys: KeyRing
-  /** After each page, with how many cells were rotated by then. */
+  /** Called after each page, with the number of values re-encrypted so far. */
   readonly onPage?: ((rotated: number) => void) | undefined
   readonly onUnreadable?: ((row: { table: string; id: string; cause: CellUnreadable['cause'] }) => void) | undefined
-  /** Ends after the page that runs: what is done stays done. */
+  /** When aborted, the rotation ends after the current page; the pages before it stay re-encrypted. */
   readonly signal?: AbortSignal | undefined
   readonly pageSize?: number
 }
 
 const PAGE = 500
-/** A row that is locked is passed over; a busy system leaves a few to the next round, if need be after a rest. */
+/**
+ * The limit of passes over the tables. A locked row is skipped and left to the next pass; after a pass without a
+ * result, the rotation first waits for `REST_MS`.
+ */
 const ROUNDS = 20
 const REST_MS = 250
 
 /**
- * Re-encrypts under the current key whatever is not, page by page, each page one short transaction. Safe beside a
- * running system: rows are locked in order, those that others hold are passed over (nothing is waited for, so nothing
- * can deadlock), and a cell is only replaced if it is still the one that was opened. Interrupted, it goes on where it
- * was: what is done is no longer found.
+ * Re-encrypts every value that another key encrypts, page by page; each page is one short transaction. Safe beside a
+ * running system: rows are locked in the order of ids, rows that others have locked are skipped (the rotation never
+ * waits for a lock, so it cannot deadlock), and a value is only replaced if it is still the one that was decrypted.
+ * After an interruption, the next run finds only the values that are left.
  */
 export const rotateCells = async (db: Database, options: RotateOptions): Promise<Rotation> => {
   const { keys, signal } = options
@@ -98,7 +107,7 @@ export const rotateCells = async (db: Database, options: RotateOptions): Promise
   }
 }
 
-/** Before every id. */
+/** Comes before every id. */
 const FIRST = '00000000-0000-0000-0000-000000000000'
 
 interface Page {
@@ -110,7 +119,7 @@ interface Page {
 
 interface Table {
   readonly name: 'consents' | 'authorisations'
-  /** Locks the page's rows that nobody else holds. */
+  /** Finds and locks the rows of a page, without those that another transaction has locked. */
   find(tx: Transaction, after: string, keys: KeyRing, limit: number): Promise<Row[]>
   write(tx: Transaction, rows: readonly Resealed[]): Promise<number>
   reseal(db: Database, row: Row, column: string, sealed: string): string
@@ -119,7 +128,7 @@ interface Table {
 interface Row {
   readonly id: string
   readonly version: number
-  /** By column; null where there is none, or where the current key has it already. */
+  /** The sealed values by column; null if there is none, or if no older key of the ring has sealed it. */
   readonly cells: Readonly<Record<string, string | null>>
 }
 
@@ -157,7 +166,10 @@ const rotatePage = async (
     return { rotated, unreadable, lastId: rows.at(-1)?.id }
   })
 
-/** Cells of a key that nobody gave us cannot be opened: they are not even looked for. */
+/**
+ * The ring's keys other than the current one. Values of a key that is not in the ring cannot be decrypted, so they are
+ * not searched for.
+ */
 const olderIds = (keys: KeyRing): string[] => keys.all.filter(({ id }) => id !== keys.current.id).map(({ id }) => id)
 
 const consents: Table = {

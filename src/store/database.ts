@@ -13,7 +13,7 @@ import { openPool } from '../postgres/pool.ts'
 import type { Secret } from '../secret.ts'
 import { withOffsets } from './instants-sent.ts'
 
-/** A write that changes no status: those are in moves.ts, under the tables of transitions. */
+/** The data of a write that changes no status. Only moves.ts changes a status, by the tables of transitions. */
 export interface NoStatus {
   readonly status?: never
 }
@@ -70,25 +70,30 @@ export interface Database {
   readonly vault: Vault
 }
 
-/** How long a transaction lives in Prisma; PostgreSQL's own patience with an idle one is a little longer. */
+/**
+ * The longest that a transaction may take in Prisma; PostgreSQL's own limit for an idle transaction is a little longer.
+ */
 const TRANSACTION_MS = 15_000
-/** A process that is stopped or cut off in the middle of a transaction must not hold its row locks for ever. */
+/**
+ * PostgreSQL ends a transaction that is idle for this long: a process that is suspended or cut off in the middle of a
+ * transaction must not hold its row locks for ever.
+ */
 const FROZEN_MS = TRANSACTION_MS + 5_000
 
 export interface DatabaseOptions {
   readonly url: Secret
   readonly vault: Vault
-  /** Of the pool. */
+  /** The size of the pool. */
   readonly connections: number
   /**
-   * The longest a statement may take, in milliseconds. Then PostgreSQL ends it; where PostgreSQL itself is silent (a
-   * host that vanished, a partition), the connection is given up, because TCP alone waits for a quarter of an hour. No
-   * limit unless said: importing, verifying and rotating keys may take long.
+   * The longest that a statement may take, in milliseconds; then PostgreSQL ends it. If PostgreSQL itself does not
+   * answer (its host vanished, or the network is interrupted), the connection is closed, because TCP alone would wait
+   * for a quarter of an hour. No limit by default: imports, verification and key rotation may take long.
    */
   readonly statementMs?: number
 }
 
-/** Opens a pool; nothing is connected until the first query. */
+/** Opens a pool; no connection is made until the first query. */
 export const openDatabase = (options: DatabaseOptions): Database => {
   const { pool, schema } = openPool(options.url, {
     applicationName: 'reconsent',
@@ -97,7 +102,8 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     ...(options.statementMs === undefined ? {} : { statementMs: options.statementMs }),
   })
   const adapter = withOffsets(new PrismaPg(pool, { disposeExternalPool: true }), schema)
-  // Prisma's own messages print arguments: errors are taken from what it throws, by name and code only.
+  // Prisma's own messages contain the arguments of queries, so they are kept short here, and errors are recognised by
+  // name and code only.
   return {
     prisma: new PrismaClient({
       adapter,

@@ -1,5 +1,5 @@
-// Dispatch and claim: who may work on which record. Leases and dispatch marks use the database's clock, so that
-// processes whose clocks differ agree; due-ness uses the caller's.
+// Dispatch and claim: which worker may work on which record. Leases and dispatch marks use the database's clock, so
+// that processes whose clocks differ agree; whether a record is due depends on the caller's clock.
 import { Duration } from 'luxon'
 import { Prisma } from '../generated/prisma/client.ts'
 import type { Database } from './database.ts'
@@ -8,8 +8,8 @@ import type { Claim, ClaimAnswer, Dispatched, Dispatching } from './port.ts'
 import { instant } from './rows.ts'
 
 /**
- * Table and the states that a job works on; `issued` authorisations only wait for the user. Matches the partial
- * indexes.
+ * For each kind of record, its table and the condition that a job works on it (an `issued` attempt only waits for the
+ * user); the conditions match the partial indexes. `hurries`: the record is urgent. `began`: when it became urgent.
  */
 const tables = {
   consent: { name: Prisma.raw('consents'), open: Prisma.raw(`status = 'active'`) },
@@ -45,8 +45,8 @@ interface DispatchRow {
 }
 
 export const dispatching = ({ prisma }: Database): Dispatching => ({
-  // SKIP LOCKED: any number of schedulers sweep at once, each gets rows of its own. The count makes the job id, never
-  // used twice.
+  // SKIP LOCKED: any number of schedulers can sweep at the same time, and each gets different rows. The dispatch count
+  // is part of the job id, so that no job id is used twice.
   dispatchDue: async (kind, now, limit, queuedFor) => {
     const { name, open } = tables[kind]
     const rows = await prisma.$queryRaw<DispatchRow[]>`
@@ -72,7 +72,7 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
     return rows.map(toDispatched)[0]
   },
 
-  // Only our own mark is taken back: a later dispatch of the row has another number.
+  // Removes only the mark of this dispatch: a later dispatch of the row has another number.
   undispatch: async (kind, dispatched) => {
     const ids = dispatched.map(({ id }) => id)
     const numbers = dispatched.map(({ dispatchNo }) => dispatchNo)
@@ -82,7 +82,8 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
       WHERE row.id = mine.id AND row.dispatch_no = mine.dispatch_no`
   },
 
-  // The epoch moves with each claim: whoever held the record before, asleep or partitioned, can no longer write.
+  // Each claim raises the epoch: the worker that held the record before, perhaps suspended or cut off, can no longer
+  // write.
   claim: async (kind, id, lease): Promise<ClaimAnswer> => {
     if (!UUID.test(id)) return { kind: 'missing' }
     const { name } = tables[kind]
@@ -127,8 +128,9 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
     return rows.map(({ id }) => id)
   },
 
-  // Only where the lease is free: the job that failed may never have had it (its claim failed), and whoever has it is
-  // at work. The epoch moves as with a claim: whoever slept through a lease must not write over the date.
+  // Changes the record only if its lease is free: the job that failed may never have had the lease (its claim failed),
+  // and the worker that has it is still at work. The epoch is raised as by a claim, so that a worker whose lease ran
+  // out cannot overwrite the date.
   rescheduleRecord: async (kind, id, { now, retryAt, urgentRetryAt, urgentFor }, code) => {
     if (!UUID.test(id)) return
     const { name, open, error, hurries, began } = tables[kind]
