@@ -1,5 +1,6 @@
-// The exchange of a code and its proof, step by step. An exchange is fenced by its own authorisation, not by the
-// consent; and a token response in hand is stored whoever holds the claim by then: losing it would lose the connection.
+// The exchange of a code and its proof, step by step. An exchange is fenced by the epoch of its attempt, not of the
+// consent. A token response is stored whichever worker holds the claim by then, because losing the tokens would lose
+// the connection.
 import type { Vault } from '../crypto/vault.ts'
 import { acceptsCode } from '../domain/lifecycle.ts'
 import { StaleClaim } from '../errors.ts'
@@ -29,14 +30,16 @@ export const exchanges = (db: Database): Exchanges => ({
     }
   },
 
-  // The intent is committed before the code leaves: after a crash `exchanging` says that it may have been used.
+  // The intent is committed before the code is sent: after a crash, the status `exchanging` says that the code may have
+  // been used.
   beginExchange: async (claim, now) =>
     db.prisma.$transaction(async (tx): Promise<ExchangeStart | undefined> => {
       const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
       const { status, code, verifier } = authorisation
       if (status !== 'code_received' || code === null || verifier === null) throw new StaleClaim()
       if (!acceptsCode(consent, renewal)) return undefined
-      // Under the consent's lock; the partial unique index on `exchanging` is the second line.
+      // Counted under the consent's lock, so that only one code of a consent is sent at a time. The partial unique
+      // index on `exchanging` is a second safeguard.
       const busy = await tx.authorisation.count({
         where: { consentId: consent.id, status: { in: ['exchanging', 'verifying'] } },
       })
@@ -67,8 +70,8 @@ export const exchanges = (db: Database): Exchanges => ({
       if (response.owner === 'ours') {
         const stored = await replaceToken(tx, db.vault, consent, response.tokenVersion, response.refreshToken, at)
         if (!stored) {
-          // Either may be the only one alive: which, only asking can tell. One that waits there already came with a
-          // refresh since.
+          // Either token may be the only valid one, and only polling can tell which. A pending token that the attempt
+          // has already came with a later refresh, and is kept.
           const { refreshToken } = response
           if (refreshToken !== undefined && authorisation.newRefreshToken === null)
             await storePendingToken(tx, db.vault, authorisationId, refreshToken, consent.credentialsId)
@@ -76,7 +79,8 @@ export const exchanges = (db: Database): Exchanges => ({
         }
       }
       const beside = response.owner === 'ours' ? undefined : response.refreshToken
-      // Whatever the authorisation became meanwhile, only one that still waits for this answer goes on to be proven.
+      // Whatever the attempt has become meanwhile: only an attempt that still waits for this response goes on to its
+      // proof.
       const waited = await moveAll(tx, 'authorisation', 'verifying', {
         where: { id: authorisationId },
         data: {
@@ -196,10 +200,10 @@ export const exchanges = (db: Database): Exchanges => ({
   markUnknown: async (claim, at, code, now) =>
     db.prisma.$transaction(async (tx) => {
       const { consent } = await lockClaimedAuthorisation(tx, claim)
-      // What is asked from here on is asked after the change: an answer to a token kept beside says that it is alive
-      // beside the stored one.
+      // Polls from here on are made after the stored token was replaced. If the pending token works then, it is valid
+      // at the same time as the stored token of this version, and may replace it.
       const since = code === 'token-changed' ? { tokenVersion: consent.tokenVersion } : {}
-      // The code is spent as far as we may know: it is dropped, so that nothing can ever send it again.
+      // The code may have been used, so it is deleted: nothing can ever send it again.
       const count = await moveAll(tx, 'authorisation', 'unknown', {
         orAlready: code === 'token-changed',
         where: { id: claim.id },
@@ -228,7 +232,7 @@ export const exchanges = (db: Database): Exchanges => ({
   commitRenewal: async (claim, renewed) => db.prisma.$transaction(async (tx) => commitRenewal(db, tx, claim, renewed)),
 })
 
-/** While the authorisation is open: one that is closed is asked about no more. */
+/** Keeps the token as pending with the attempt if the attempt is open; a closed attempt is not polled any more. */
 const storePendingToken = async (
   tx: Transaction,
   vault: Vault,
@@ -246,7 +250,7 @@ const storePendingToken = async (
 
 const released = { leaseUntil: null, queuedUntil: null } as const
 
-/** One write under the claim that changes no status and gives the lease back. */
+/** A single write under the claim, which changes no status and releases the lease. Throws StaleClaim. */
 const update = async (
   db: Database,
   claim: { id: string; epoch: number },

@@ -1,5 +1,5 @@
-// Takes a consent out of the loop for a stored secret that does not open: by whoever came across it, so without a
-// claim.
+// Quarantines a consent with a stored secret that does not decrypt. Needs no claim on the consent, because a page or
+// the job of an attempt may be the first to read the secret.
 import { consentTransitions, sourcesOf } from '../domain/lifecycle.ts'
 import type { Database } from './database.ts'
 import { appendEvent } from './events.ts'
@@ -13,7 +13,7 @@ export const quarantine = (db: Database): Quarantine => ({
   quarantineConsent: async (consentId, now, reason) =>
     db.prisma.$transaction(async (tx) => {
       const consent = await lockConsent(tx, consentId)
-      // Closed ones, and those that are quarantined already, stay what they are.
+      // A consent that is closed, or quarantined already, stays as it is.
       if (consent === undefined || !mayBeQuarantined.includes(consent.status)) return false
       await closeConsent(tx, consent, { as: 'quarantined', now })
       await appendEvent(tx, consent.id, { type: 'consent.quarantined', at: now, actor: 'system', reason })

@@ -1,4 +1,4 @@
-// The one cell that holds a connection's refresh token, and the compare-and-set that replaces it.
+// The encrypted column with a connection's refresh token, and the compare-and-set that replaces the token.
 import type { DateTime } from 'luxon'
 import type { CellContext } from '../crypto/envelope.ts'
 import type { Vault } from '../crypto/vault.ts'
@@ -19,9 +19,9 @@ export const sealToken = (vault: Vault, consentId: string, version: number, toke
   vault.seal(token, tokenContext(consentId, version))
 
 /**
- * Stores what came back, if the stored token is still the one of `version`: an import or another exchange may have
- * brought a newer one meanwhile, and the older must not overwrite it. No token, or the same one again, changes nothing
- * and is a success.
+ * Stores a refresh token that the provider has returned, if the stored token still has `version`. False otherwise: an
+ * import or another exchange has stored another token meanwhile, which may be newer and must not be overwritten. No
+ * token, or the token that is stored already, changes nothing and counts as a success.
  */
 export const replaceToken = async (
   tx: Transaction,
@@ -52,7 +52,10 @@ export const replaceToken = async (
   return count === 1
 }
 
-/** A cell that does not decrypt holds nothing worth keeping: a token in hand takes its place. */
+/**
+ * Whether the consent has this token already. A stored token that does not decrypt is not worth keeping: any token that
+ * comes replaces it.
+ */
 const holds = (vault: Vault, consent: ConsentRow, version: number, token: Secret): boolean => {
   try {
     return vault.open(consent.refreshToken, tokenContext(consent.id, version)).reveal() === token.reveal()

@@ -1,4 +1,5 @@
-// How an authorisation ends: proven, or not. Both change the consent as well, in one transaction.
+// How an attempt ends: with a proven renewal or without one. Either end also changes the consent, in the same
+// transaction.
 import type { DateTime } from 'luxon'
 import type {
   Authorisation as AuthorisationRow,
@@ -22,7 +23,10 @@ import { newRecordDefaults, toConsent } from './rows.ts'
 import { sealToken } from './refresh-token.ts'
 import { cancelMessages, closeConsent, newId, reopenConsent } from './renewals.ts'
 
-/** Approving a different connection this often in a row takes the consent out of the loop: an operator looks at it. */
+/**
+ * If a different connection is approved this often in a row, the consent is quarantined and an operator must look at
+ * it.
+ */
 const MISMATCHES_ALLOWED = 3
 
 interface End {
@@ -30,7 +34,7 @@ interface End {
   readonly code: ErrorCode
   readonly now: DateTime
   readonly ask: 'again' | 'no'
-  /** What the code alone does not say, and our id of the connection it is about. */
+  /** What the error code alone does not say, and our id of the consent that already has the new connection. */
   readonly detail?: { readonly text: string; readonly knownAs: string }
 }
 
@@ -58,13 +62,13 @@ export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): P
     const againReason = end.as === 'mismatched' ? 'other-account' : 'asked-again'
     await tx.renewal.update({ where: { id: renewal.id }, data: { againNo: { increment: 1 }, againReason } })
   }
-  // Moves the epoch: a reauth job that looked before this ended would date the consent as if the user were still at the
-  // bank.
+  // reopenConsent raises the epoch: a reauth job that read the consent before this attempt ended would schedule it as
+  // if the user were still at the bank.
   if (consent.status === 'active')
     await reopenConsent(tx, consent, end.now, { at: end.now, reason: `an authorisation was ${end.as}: ${end.code}` })
 }
 
-/** True when this was one too many and the consent is quarantined. */
+/** Counts the mismatch. True if it was one too many, and the consent is quarantined now. */
 const countMismatch = async (tx: Transaction, consent: ConsentRow, now: DateTime): Promise<boolean> => {
   const { mismatches } = await tx.consent.update({
     where: { id: consent.id },
@@ -103,7 +107,8 @@ export const commitRenewal = async (
     return 'mismatched'
   }
   const now = proof.provenAt.toJSDate()
-  // The others first: `authorisations_one_success` and the reader both want exactly one winner.
+  // The other attempts of the renewal are closed first, because only one may succeed (unique index
+  // `authorisations_one_success`).
   await moveAll(tx, 'authorisation', 'superseded', {
     where: { renewalId: renewal.id, id: { not: claim.id } },
     data: {
@@ -143,7 +148,10 @@ export const commitRenewal = async (
   return 'renewed'
 }
 
-/** Under the consent's lock, so that no code is sent between this and the commit. */
+/**
+ * Whether another code of the consent was sent after the poll that gave the proof, or is being sent or proven. Called
+ * under the consent's lock, so that no code is sent between this check and the commit.
+ */
 const isLaterCodeOut = async (
   tx: Transaction,
   consentId: string,
@@ -163,14 +171,14 @@ const lockKnown = async (tx: Transaction, { credentialsId }: NewConnection): Pro
 }
 
 /**
- * Why the row that an import made of the new connection cannot take this consent's place. A token is never put on
- * another user's row: either the user approved as somebody else, or the import is wrong; in both cases a new approval
- * makes a connection of their own.
+ * Why the consent that an import made of the new connection cannot replace this consent. A token is never stored with
+ * another user's consent: either the user approved with another person's login, or the import is wrong. In both cases a
+ * new approval makes a connection of the user's own.
  */
 const conflictOf = (consent: ConsentRow, known: ConsentRow): string | undefined => {
   if (known.userId !== consent.userId) return 'the new connection is on record for another user'
   if (known.providerId !== consent.providerId) return 'the new connection is on record at another bank'
-  // Each would be superseded by the other, and the user be left with none.
+  // Each consent would be superseded by the other, and the user would have none left.
   if (known.supersededById === consent.id) return 'the new connection is on record as superseded by this one'
   return undefined
 }
@@ -183,7 +191,7 @@ const renewed = (proof: Proof) => ({
   mismatches: 0,
 })
 
-/** The next cycle's own date, computed with the renewal: no further job is needed for it. */
+/** The first date of the next cycle, computed together with the renewal so that no further job is needed for it. */
 const firstDate = (row: ConsentRow, { provenAt }: Proof, policy: Policy): NextDate =>
   firstDateOf({ ...toConsent(row), status: 'active', retryAfter: undefined }, provenAt, policy)
 
@@ -213,13 +221,13 @@ interface Move {
   readonly proof: Proof
   readonly newConnection: NewConnection
   readonly policy: Policy
-  /** The row an import already made of the new connection, locked. */
+  /** The consent that an import has already made of the new connection, locked. */
   readonly known: ConsentRow | undefined
 }
 
 /**
- * Route `full`: the user has a new connection. It takes the old consent's place, or joins the row an import already
- * made of it.
+ * Route `full`: the user has a new connection. The old consent is superseded by a new consent, or by the consent that
+ * an import has already made of the new connection.
  */
 const moveToNewConnection = async (db: Database, tx: Transaction, move: Move): Promise<void> => {
   const { consent, authorisation, proof, newConnection, known } = move
@@ -227,7 +235,7 @@ const moveToNewConnection = async (db: Database, tx: Transaction, move: Move): P
   const token = openCell(db.vault, 'new_refresh_token', authorisation.id, authorisation.newRefreshToken)
   const id = known?.id ?? newId()
   if (known === undefined) await createSuccessor(db, tx, id, token, move)
-  // Opted out or revoked since the import brought it: nothing brings it back.
+  // If that consent has become terminal since the import, it stays closed.
   else if (!isTerminal(known)) await joinKnown(db, tx, known, token, move)
   await closeConsent(tx, consent, { as: 'superseded', now: proof.provenAt, supersededById: id })
   await appendEvent(tx, consent.id, {
@@ -257,7 +265,8 @@ const createSuccessor = async (
 ): Promise<void> => {
   const { userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
   const now = proof.provenAt.toJSDate()
-  // The whole row: a field that is added to a consent must be carried over here, or said to begin anew.
+  // The type demands the whole row: a field that is added to a consent must be copied here, or get a first value for
+  // new rows.
   const successor: ConsentRow = {
     ...newRecordDefaults,
     ...renewed(proof),
@@ -293,7 +302,9 @@ const createSuccessor = async (
   })
 }
 
-/** As an import with a later date does: whatever cycle was running is over, and what it owed with it. */
+/**
+ * Does the same as an import with a later date: the cycle that was running is closed, and its messages are cancelled.
+ */
 const joinKnown = async (
   db: Database,
   tx: Transaction,
