@@ -1,9 +1,10 @@
-// The hash that chains a consent's events: SHA-256 over a canonical text of the event and the hash before it. The same
-// text is made in SQL, once, by the migration that introduced the chain. Changing it breaks every chain there is.
+// The hash that chains a consent's events: SHA-256 over a canonical text of the event and the hash before it. The
+// migration that introduced the chain made the same text in SQL, once. A change of this text breaks every existing
+// chain.
 import type { Prisma } from '../generated/prisma/client.ts'
 import { sha256Hex } from '../crypto/hashing.ts'
 
-/** What of an event is hashed: all that a reader can see of it. */
+/** The fields of an event that are hashed: everything that a reader of the event can see. */
 export interface HashedEvent {
   readonly consentId: string
   readonly seq: number
@@ -14,15 +15,16 @@ export interface HashedEvent {
   readonly data: Prisma.JsonValue | Prisma.InputJsonObject
 }
 
-/** Before the first event of a consent. */
+/** Stands for the previous hash where there is none: before the first event of a consent or of the feed. */
 export const NO_HASH = ''
 
-/** `previous` is the hash of the event before it: 64 hex digits, or NO_HASH. */
+/** `previous` is the hash of the consent's previous event: 64 hex digits, or NO_HASH. */
 export const eventHash = (previous: string, event: HashedEvent): string => sha256Hex(canonicalText(previous, event))
 
 /**
- * One JSON array without white space, keys sorted: what jsonb gives back in another order has the same text. Throws a
- * TypeError for a number that is not a safe integer: others have more than one spelling, in JSON and in PostgreSQL.
+ * A JSON array without white space and with sorted keys, so that data which jsonb returns with its keys in another
+ * order gives the same text. Throws a TypeError for a number that is not a safe integer, because other numbers can be
+ * written in more than one way in JSON and in PostgreSQL.
  */
 export const canonicalText = (
   previous: string,
@@ -44,15 +46,21 @@ const canonical = (value: unknown): string => {
 }
 
 /**
- * Which events, in which order, lead up to a place of the feed: 16 hex digits. `previous` is that of the place before,
- * or NO_HASH.
+ * Identifies all events up to a place in the feed, and their order: 16 hex digits. `previous` is the chain at the
+ * previous place, or NO_HASH.
  */
 export const feedChain = (previous: string, hash: string): string => sha256Hex(previous + hash).slice(0, 16)
 
-/** Half a surrogate pair has no UTF-8: PostgreSQL refuses it in data and gets another character in text. */
+/**
+ * Replaces half a surrogate pair, which has no UTF-8 form: PostgreSQL refuses it in JSON data, and in a text it
+ * receives another character.
+ */
 export const wellFormed = (text: string): string => text.toWellFormed()
 
-/** Data as it will come back: plain JSON, its texts well-formed, without keys whose value is undefined. */
+/**
+ * An event's data as it will be read back: plain JSON with well-formed texts, and without keys whose value is
+ * undefined.
+ */
 export const plainData = (data: Prisma.InputJsonObject | undefined): Prisma.JsonObject =>
   JSON.parse(
     JSON.stringify(data ?? {}, (_key, value: unknown) => (typeof value === 'string' ? wellFormed(value) : value)),

@@ -1,20 +1,24 @@
-// Gives committed events their place in the feed, in batches. The only writer of `event_positions`; events themselves
-// stay as they are.
+// Gives committed events their places in the feed, in batches. The program writes `event_positions` only here; the
+// events themselves do not change.
 import { withConnection } from '../postgres/client.ts'
 import { Secret } from '../secret.ts'
 import type { Database, Transaction } from './database.ts'
 import { feedChain, NO_HASH } from './event-hash.ts'
 
-/** For a reader that cannot wait for the scheduler: more than a page, and over in a fraction of a second. */
+/**
+ * The batch size for a read of the feed that does not wait for the scheduler: more than a page, and done in a fraction
+ * of a second.
+ */
 const BATCH_OF_READER = 2_000
 
-// With the table's own number as the second key: another Reconsent in another schema of the same database is not in the
-// way.
+// The first key of the advisory lock. The second key is the table's oid, so that another Reconsent in another schema of
+// the same database does not share the lock.
 const SEQUENCER_LOCK = 1_720_635
 
 /**
- * Takes up to `most` notes of events that wait, and answers how many there were: fewer means that none is left. 0 as
- * well while another process is at it. With nothing to do it is one cheap statement.
+ * Takes up to `most` notes of waiting events and gives those events their places. Returns how many notes were taken:
+ * fewer than `most` means that none is left; also 0 while another process is sequencing. If there is nothing to do,
+ * this costs one cheap statement.
  */
 export const sequenceEvents = async (db: Database, most = BATCH_OF_READER): Promise<number> => {
   const [found] = await db.prisma.$queryRaw<{ any: boolean }[]>`SELECT EXISTS (SELECT FROM unsequenced_events) AS any`
@@ -22,10 +26,11 @@ export const sequenceEvents = async (db: Database, most = BATCH_OF_READER): Prom
   return db.prisma.$transaction(async (tx) => sequenceBatch(tx, most))
 }
 
-// Two at once would compute the same positions: the second waits at the primary key and fails, so that batches commit
-// one after the other and a reader never passes one that is still to come. The lock only saves that work. It ends with
-// the transaction: a pooler may lie between. What reads the last position is a statement of its own, whose snapshot is
-// younger than the lock.
+// Two sequencers at the same time would compute the same positions. The second would wait at the primary key and then
+// fail, so batches commit one after the other, and a reader never goes past a batch that is still to be committed. The
+// advisory lock only spares the second sequencer that work. The lock belongs to the transaction, not to the session,
+// because a pooler may lend the session. The last position is read by a separate statement, whose snapshot is taken
+// after the lock.
 const sequenceBatch = async (tx: Transaction, most: number): Promise<number> => {
   const [lock] = await tx.$queryRaw<
     { mine: boolean }[]
@@ -57,10 +62,11 @@ interface WaitingEvent {
 }
 
 /**
- * A note says that a consent has events up to that number; whatever of them has no position follows from the last one
- * that has. So a note too many does no harm (a restore may bring them twice), and no event comes before an earlier one
- * of its consent. Otherwise they are in the order in which they were written, by the server's clock: numbers of
- * transactions and sequences are another server's after a restore.
+ * A note says that a consent has events up to a certain number. All of its events up to that number that come after its
+ * last event with a position get their positions now. So a superfluous note does no harm (a restore may bring notes
+ * twice), and no event gets a place before an earlier event of its consent. Otherwise the events are in the order in
+ * which they were written, by the server's clock, because after a restore the numbers of transactions and sequences are
+ * those of another server.
  */
 const takeWaiting = async (tx: Transaction, most: number): Promise<{ notes: number; events: WaitingEvent[] }> => {
   const rows = await tx.$queryRaw<({ notes: number } & (WaitingEvent | { consent_id: null }))[]>`
@@ -89,8 +95,9 @@ const takeWaiting = async (tx: Transaction, most: number): Promise<{ notes: numb
 }
 
 /**
- * Notes the events that have neither a position nor a note, and answers how many: of a restore or a replication that
- * left tables out or switched the trigger off. Reads all events: with the owner's role, after the migrations.
+ * Adds a note for each event that has neither a position nor a note; returns how many. Such events are left by a
+ * restore or a replication that omitted tables or disabled the trigger. Reads all events. Needs the owner's role, and
+ * runs after the migrations.
  */
 export const noteForgottenEvents = async (ownerUrl: Secret | string, schema?: string): Promise<number> =>
   withConnection(

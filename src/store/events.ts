@@ -1,4 +1,4 @@
-// The append-only record of what happened to a consent, without gaps. Callers hold the consent's lock (lock order).
+// The append-only record of what happened to a consent, without gaps. Callers hold the consent's lock (locks.ts).
 import type { DateTime } from 'luxon'
 import type { Prisma } from '../generated/prisma/client.ts'
 import type { Actor } from '../domain/model.ts'
@@ -55,8 +55,8 @@ export interface NewEvent {
 }
 
 /**
- * An event as it is stored: its place in the consent's chain and its hash. `at` is the millisecond that the column
- * keeps.
+ * An event as it is stored: with its number in the consent's chain and its hash. `at` is exact to the millisecond, like
+ * the column.
  */
 export interface ChainedEvent {
   readonly consentId: string
@@ -69,7 +69,7 @@ export interface ChainedEvent {
   readonly hash: string
 }
 
-/** The event that follows the consent's last one. */
+/** Makes the event that follows the consent's last one. */
 export const chainEvent = (
   consent: { id: string; eventSeq: number; eventHash: string | null },
   event: NewEvent,
@@ -86,8 +86,8 @@ export const chainEvent = (
   return { ...stored, hash: eventHash(consent.eventHash ?? NO_HASH, stored) }
 }
 
-// The lock of the consent, which every caller holds, keeps its events in one line: number and hash are read, then moved
-// on.
+// Reads the number and hash of the consent's last event and stores those of the new one. The consent's lock, which
+// every caller holds, prevents two transactions from continuing the chain at the same event.
 export const appendEvent = async (tx: Transaction, consentId: string, event: NewEvent): Promise<void> => {
   const rows = await tx.$queryRaw<{ event_seq: number; event_hash: string | null }[]>`
     SELECT event_seq, event_hash FROM consents WHERE id = ${consentId}::uuid FOR NO KEY UPDATE`

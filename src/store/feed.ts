@@ -1,5 +1,5 @@
-// The feed of events: read by position, from a cursor that proves what its reader has seen. Cursors of the release
-// before are looked up.
+// The feed of events: read by position, from a cursor that proves which events its reader has seen. Cursors of the
+// release before this feed are translated to positions.
 import type { Prisma } from '../generated/prisma/client.ts'
 import { CursorUnknown } from '../errors.ts'
 import type { FeedEvent } from './administration-port.ts'
@@ -24,8 +24,8 @@ interface FeedRow {
 }
 
 /**
- * The events after that cursor. A short page places what was committed meanwhile and looks again, so that the feed goes
- * on while no scheduler runs.
+ * The events after the cursor. If the page is not full, committed events that still wait for their places get them and
+ * the page is read again, so that the feed goes on while no scheduler runs.
  */
 export const listFeed = async (db: Database, after: string | undefined, limit: number): Promise<FeedEvent[]> => {
   const start = await startOf(db, after)
@@ -64,7 +64,7 @@ const readFrom = async ({ prisma }: Database, start: bigint, limit: number): Pro
 const CURSOR = /^(\d{1,18})-([0-9a-f]{16})$/
 const OLD_CURSOR = /^(\d{1,18})\.(\d{1,18})$/
 
-/** The position that a reader with this cursor has seen everything up to. */
+/** The position up to which a reader with this cursor has seen every event. */
 const startOf = async (db: Database, cursor: string | undefined): Promise<bigint> => {
   if (cursor === undefined) return 0n
   const [, position, chain] = CURSOR.exec(cursor) ?? []
@@ -74,8 +74,9 @@ const startOf = async (db: Database, cursor: string | undefined): Promise<bigint
   throw new RangeError('a cursor is what an earlier event of the feed carried')
 }
 
-// The chain stands for all events up to there, in their order. After a restore or a failover another event may have the
-// position, or this one after others than before: to go on from there would skip those in silence.
+// The chain identifies all events up to the position, in their order. After a restore or a failover, another event may
+// have the position, or other events may come before it; a reader that continued from there would miss those without
+// notice.
 const startAt = async ({ prisma }: Database, position: bigint, chain: string): Promise<bigint> => {
   const rows = await prisma.$queryRaw<
     { chain: string }[]
@@ -85,9 +86,10 @@ const startAt = async ({ prisma }: Database, position: bigint, chain: string): P
 }
 
 /**
- * Of the release before: `<transaction>.<position>`, in whose order it was read. What that reader has not seen may have
- * an earlier place here, because it was committed later than events with a higher number: then the reader goes back to
- * before that, and sees some again. Where the migration found all of them committed there is none such.
+ * Translates a cursor of the release before, `<transaction>.<position>`; that release read the feed in the order of
+ * these numbers. An event that its reader has not seen may have an earlier place in this feed, because it was committed
+ * after events with higher numbers. The reader then starts again before that event, and sees some events twice. This
+ * hardly concerns the events that the migration found: it gave them their places in the old order.
  */
 const startOfOld = async (db: Database, transaction: bigint, place: bigint): Promise<bigint> => {
   await sequenceEvents(db)
