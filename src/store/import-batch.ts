@@ -1,5 +1,5 @@
-// The consents of one batch as its rows change them, in memory: what each row means is the domain's decision, here it
-// is applied. A later row of the batch sees what an earlier one did. Nothing is written here.
+// Applies the rows of one import batch to its consents, in memory. The domain decides what each row means. A later row
+// sees what an earlier row of the batch has changed. Nothing is written to the database here.
 import type { DateTime } from 'luxon'
 import type { Vault } from '../crypto/vault.ts'
 import { type ContactField, type ImportDecision, decideImport, expiryOf } from '../domain/import-decision.ts'
@@ -20,26 +20,26 @@ export interface BatchInput {
   readonly vault: Vault
   readonly policy: Policy
   readonly now: DateTime
-  /** `--correct`. */
+  /** The operator gave `--correct`. */
   readonly correct: boolean
-  /** Read under their locks; changed in place. */
+  /** The consents that we have, read under their locks; changed in place. */
   readonly ours: readonly ConsentRow[]
 }
 
 export interface Batch {
   take(row: ImportRow): RowResult
-  /** New and changed rows, whole. */
+  /** The new and the changed consents, as whole rows. */
   changed(): ConsentRow[]
   repaired(): string[]
   superseded(): string[]
-  /** Consents whose user has another address now. */
+  /** The ids of consents whose user has another mail address now. */
   readdressed(): string[]
   events(): readonly ChainedEvent[]
 }
 
 export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): Batch => {
   const byCredentials = new Map<string, ConsentRow>()
-  /** By the credentials_id that they say they took the place of. */
+  /** The consents that name a replaced connection in `supersedes`, by the `credentials_id` of that connection. */
   const successors = new Map<string, ConsentRow[]>()
   const byId = new Map<string, ConsentRow>()
   const changed = new Set<ConsentRow>()
@@ -61,7 +61,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     changed.add(row)
   }
 
-  /** Whoever works on this consent right now writes nothing more. */
+  /** Changes the row and makes every claim on the consent stale: a worker that works on it now writes nothing more. */
   const fence = (row: ConsentRow, values: Partial<ConsentRow> & NoStatus): void =>
     change(row, { ...values, epoch: row.epoch + 1, leaseUntil: null, queuedUntil: null })
 
@@ -78,7 +78,8 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   })
 
   /**
-   * Straight to its next real date where that is ahead: a million healthy consents must not all be looked at at once.
+   * The next date of a consent whose cycle has just begun. A date in the future is stored directly: a million healthy
+   * consents must not all be evaluated at once.
    */
   const dateOfFreshCycle = (row: ConsentRow, reason: string): Pick<ConsentRow, 'nextActionAt' | 'nextActionReason'> => {
     const next = firstDateOf(toConsent(row), now, policy)
@@ -87,7 +88,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
       : { nextActionAt: at, nextActionReason: reason }
   }
 
-  /** An unreadable token (its key is gone) is one that differs: a later row may mend it. */
+  /** A stored token that does not decrypt (its key is gone) counts as different, so that an import can replace it. */
   const differs = (row: ConsentRow, token: ImportRow['refreshToken']): boolean => {
     try {
       return vault.open(row.refreshToken, tokenContext(row.id, row.tokenVersion)).reveal() !== token.reveal()
@@ -185,7 +186,9 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     })
   }
 
-  /** The consent that said it took this one's place before this one was here, if it is the same user's. */
+  /**
+   * The consent of the same user that names this connection in `supersedes`. It may have been imported before this one.
+   */
   const waitingFor = ({
     credentialsId,
     userId,
@@ -194,7 +197,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
       .get(credentialsId)
       ?.find((successor) => successor.userId === userId && successor.supersedes === credentialsId)
 
-  /** Whether the way from a consent to those that replaced it leads to this one. */
+  /** Whether the consent `id` is `from` itself, or has replaced `from` directly or through others. */
   const isReplacedBy = (from: ConsentRow | undefined, id: string): boolean => {
     let row = from
     while (row !== undefined && row.id !== id)
@@ -202,20 +205,21 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     return row !== undefined
   }
 
-  /** Why a row's `supersedes` cannot be true; undefined when it may be, or says nothing. */
+  /** Why a row's `supersedes` cannot be true; undefined if it may be true, or if the row has none. */
   const contradiction = (row: ImportRow, held: ConsentRow | undefined): string | undefined => {
     const older = row.supersedes === undefined ? undefined : byCredentials.get(row.supersedes)
     if (older === undefined) return undefined
     if (older.userId !== row.userId) return `supersedes: names the connection of another user (consent ${older.id})`
     const above = held?.supersededById == null ? waitingFor(row) : byId.get(held.supersededById)
-    // Each would close the other, and the user be left with none.
+    // Each consent would close the other, and the user would have none left.
     return isReplacedBy(above, older.id)
       ? `supersedes: names a connection that took the place of this one (consent ${older.id})`
       : undefined
   }
 
   /**
-   * Closes what took part in a replacement: this consent by a word that waited for it, and the one that this row names.
+   * Closes the consents that were replaced: the row's own consent, if a consent imported before names it in
+   * `supersedes`; and the consent that the row's `supersedes` names.
    */
   const applyWords = (held: ConsentRow, row: ImportRow): { superseded: number; warning: string | undefined } => {
     let superseded = 0
@@ -239,7 +243,10 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     return { superseded, warning: warnings.length === 0 ? undefined : warnings.join('; ') }
   }
 
-  /** Keeps the word: the consent that it names may come later. Answers whether it is a new one. */
+  /**
+   * Stores the row's `supersedes`, because the consent that it names may be imported later. Returns whether the value
+   * is new.
+   */
   const keepWord = (held: ConsentRow, { supersedes }: ImportRow): boolean => {
     if (supersedes === undefined || supersedes === held.supersedes) return false
     change(held, { supersedes })
@@ -271,7 +278,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     take: (imported) => {
       const held = byCredentials.get(imported.credentialsId)
       const obstacle = contradiction(imported, held)
-      // The consent itself may be right: it must not be lost with a wrong word about another one.
+      // The rest of the row may be right: its consent must not be lost because of a wrong `supersedes`.
       const row = obstacle === undefined ? imported : { ...imported, supersedes: undefined }
       const taken = held === undefined ? { kind: 'created' as const, detail: undefined } : takeHeld(held, row)
       const consent = held ?? create(row)

@@ -1,4 +1,4 @@
-// The statements of an import: a batch is locked, read and written back by a handful of them, whatever it does to each
+// The SQL statements of an import: a handful of them lock, read and write back a whole batch, whatever it does to each
 // row.
 import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
 import { Prisma } from '../generated/prisma/client.ts'
@@ -7,21 +7,22 @@ import type { Transaction } from './database.ts'
 import type { ChainedEvent } from './events.ts'
 import { moveAll, moveSql } from './moves.ts'
 
-/** One key for all imports: any number that no other lock of the program has. */
+/** The key of the advisory lock that all imports share: any number that no other lock of the program has. */
 const WORDS_LOCK = 7_203_011
 
 export interface BatchKeys {
   readonly credentialsIds: readonly string[]
-  /** What its rows say they took the place of. */
+  /** The `credentials_id`s that the rows name in `supersedes`. */
   readonly superseded: readonly string[]
 }
 
 /**
- * Locks what the batch is about, always in the order of ids so that two imports never deadlock: the connections
- * themselves, those that their rows say they replaced or that say so of them, and whatever replaced any of these.
+ * Locks every consent that the batch may read or change, always in the order of ids so that two imports never deadlock:
+ * the connections of the rows, the connections that these name in `supersedes` or that name these, and whatever
+ * replaced any of them.
  *
- * A batch in which something is said to be replaced runs alone: else the consent that is named could be made by another
- * import at the same moment, each would miss the other, and the user be asked for both.
+ * A batch with a `supersedes` runs alone. Otherwise another import could create the named consent at the same moment;
+ * neither import would see the other's consent, and the user would be notified for both.
  */
 export const lockForImport = async (
   tx: Transaction,
@@ -41,7 +42,7 @@ export const lockForImport = async (
   return tx.consent.findMany({ where: { id: { in: locked.map(({ id }) => id) } } })
 }
 
-/** Every column of a consent's row by its field, as the schema maps them: what an import writes is the whole row. */
+/** Each column of a consent's row with its field, as the schema maps them: an import writes whole rows. */
 const columns = Object.values(Prisma.ConsentScalarFieldEnum).map(
   (field) => [field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), field] as const,
 )
@@ -55,8 +56,8 @@ const overwriting = Prisma.raw(
 )
 
 /**
- * New rows and rows whose lock we hold, whole, in one statement: one that names another of the batch is checked only at
- * its end.
+ * Writes new rows, and rows whose lock we hold, in one statement: the reference of a row to another row of the batch is
+ * only checked when all are written.
  */
 export const writeConsents = async (tx: Transaction, rows: readonly ConsentRow[]): Promise<void> => {
   if (rows.length === 0) return
@@ -66,7 +67,7 @@ export const writeConsents = async (tx: Transaction, rows: readonly ConsentRow[]
     ON CONFLICT (id) DO UPDATE SET ${overwriting}`
 }
 
-/** Closes the open cycles of these consents; messages that have not left are cancelled. */
+/** Closes the open cycles of these consents, and cancels their messages that are still `pending`. */
 export const closeCycles = async (
   tx: Transaction,
   consentIds: readonly string[],
@@ -81,8 +82,9 @@ export const closeCycles = async (
 }
 
 /**
- * Messages that could not be sent to an address of before, looked at again: the ledger makes no rung a second time.
- * Whether one is still wanted, or a later one by now, is decided then.
+ * Makes messages `pending` again that failed because the user's earlier address could not be used: the ledger never
+ * gets a second message for the same rung. Whether such a message, or a later one, is still wanted is decided when its
+ * job runs.
  */
 export const reviveUnreached = async (tx: Transaction, consentIds: readonly string[], now: Date): Promise<void> => {
   if (consentIds.length === 0) return

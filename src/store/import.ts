@@ -1,12 +1,12 @@
-// Writes a batch of imported rows in one transaction, by a handful of statements whatever it does to each row.
-// Idempotent: the same batch again finds everything as it left it and writes nothing.
+// Writes a batch of imported rows in one transaction, by a handful of statements. Idempotent: the same batch a second
+// time finds nothing to change and writes nothing.
 import type { Policy } from '../domain/policy.ts'
 import type { ImportRow, Imports, RowResult } from './administration-port.ts'
 import type { Database } from './database.ts'
 import { startBatch } from './import-batch.ts'
 import { closeCycles, lockForImport, reviveUnreached, writeConsents, writeEvents } from './import-writes.ts'
 
-/** Waiting for the locks of a busy system counts as well. */
+/** Includes the wait for locks that others hold on a busy system. */
 const BATCH_TIMEOUT_MS = 120_000
 const TRIES = 5
 
@@ -16,8 +16,8 @@ export const imports = (db: Database, policy: Policy): Imports => ({
       try {
         return await writeBatch(db, policy, rows, options)
       } catch (error) {
-        // Another import, or a renewal by full authentication, made or locked one of these connections at the same
-        // moment.
+        // After a collision the batch is tried again: another import, or a renewal by full authentication, has created
+        // or locked one of these connections at the same moment.
         if (tried >= TRIES || !isCollision(error)) throw error
       }
     }
@@ -49,7 +49,10 @@ const writeBatch = async (
     { timeout: BATCH_TIMEOUT_MS, maxWait: BATCH_TIMEOUT_MS },
   )
 
-/** By code, as PostgreSQL or Prisma name it: deadlock, serialization, a unique key that somebody else took first. */
+/**
+ * Recognised by the code of PostgreSQL or Prisma: a deadlock, a serialization failure, or a unique key that another
+ * transaction has taken first.
+ */
 const isCollision = (error: unknown): boolean => {
   const { code, meta } = error as {
     code?: unknown

@@ -1,4 +1,5 @@
-// The message ledger: reserved before anything is handed over, settled after, never reserved twice.
+// The ledger of messages: the intent to send is committed before a message is handed to the channel, and the outcome
+// after it. A message that may have been taken is never sent again.
 import type { DateTime } from 'luxon'
 import { IN_DOUBT_DELAY } from '../domain/in-progress.ts'
 import type { Notification as NotificationRow } from '../generated/prisma/client.ts'
@@ -18,11 +19,11 @@ export const notifications = (db: Database): Notifications => ({
     return row === null || view === undefined ? undefined : { notification: toNotification(row), view }
   },
 
-  // Under the consent's lock: no message is reserved after a renewal, a stop or a code that came in.
+  // Decided under the consent's lock: no sending begins after a renewal, a stop or the arrival of a code.
   beginSending: async (claim, now, messagesPerHour) =>
     db.prisma.$transaction(async (tx): Promise<SendingStart> => {
       const { consentStatus, renewalStatus, sameCycle, row } = await lockNotification(tx, claim)
-      // A newer message or a stop cancelled it between the look and now: nobody's mistake.
+      // A newer message or a stop has cancelled this message since the job read it, which is not an error.
       if (row.status !== 'pending') return { kind: 'not-wanted', reason: `the message is ${row.status}` }
       if (consentStatus !== 'active' || renewalStatus !== 'open' || !sameCycle)
         return { kind: 'not-wanted', reason: `the consent is ${consentStatus}, its renewal ${renewalStatus}` }
@@ -66,7 +67,8 @@ export const notifications = (db: Database): Notifications => ({
         reason: code,
         data: { rung: row.rung, notification_id: row.id },
       })
-      // The consent is looked at again, so that what is known of its user now stands on it and in every list.
+      // The consent is evaluated again, so that its stored reason says that its user has no usable address; lists show
+      // this.
       if (code === 'no-channel') {
         await tx.consent.updateMany({
           where: { id: row.consentId, status: 'active', cycle: row.cycle },
@@ -75,8 +77,8 @@ export const notifications = (db: Database): Notifications => ({
       }
     }),
 
-  // The place in the hour is given back by whoever ends `sending`, with it: once, and not at all by a process that dies
-  // before.
+  // The place in the hour's cap is given back in the transaction that ends `sending`: only once, and not at all if the
+  // process dies before.
   reschedule: async (claim, at, { tried, code }) =>
     db.prisma.$transaction(async (tx) => {
       const [before] = await tx.$queryRaw<{ status: string; sending_at: Date | null }[]>`
@@ -103,8 +105,8 @@ export const notifications = (db: Database): Notifications => ({
     db.prisma.$transaction(async (tx) => {
       const { row, consentStatus } = await lockNotification(tx, claim)
       if (row.status !== 'pending') throw new StaleClaim()
-      // Put off by the mail server into a pause: it comes back with the consent, as those do that the pause found
-      // waiting.
+      // The mail server put the message off, and meanwhile the consent was paused or quarantined. The message then
+      // comes back with the consent, like the messages that were `pending` when the consent was stopped.
       const errorCode = consentStatus === 'paused' || consentStatus === 'quarantined' ? 'on-hold' : null
       await moveOne(tx, 'notification', row, 'cancelled', {
         data: { nextActionAt: null, leaseUntil: null, queuedUntil: null, errorCode },
@@ -128,7 +130,10 @@ export const notifications = (db: Database): Notifications => ({
   },
 })
 
-/** The claimed row with what decides over it, locked in order. Throws StaleClaim, which undoes the transaction. */
+/**
+ * Locks the message of the claim, after its consent and renewal, and returns what decides whether it may be sent.
+ * Throws StaleClaim, which rolls the transaction back.
+ */
 const lockNotification = async (
   tx: Transaction,
   claim: Claim,
@@ -149,8 +154,8 @@ const lockNotification = async (
 const clockHour = (at: DateTime): Date => at.toUTC().startOf('hour').toJSDate()
 
 /**
- * One of this clock hour's messages; false when the cap is reached. The row's lock makes concurrent senders count one
- * by one.
+ * Takes one of this clock hour's places; false if the cap is reached. The lock of the hour's row makes concurrent
+ * senders count one after the other.
  */
 const reserveInHour = async (tx: Transaction, now: DateTime, cap: number): Promise<boolean> => {
   const hour = clockHour(now)
@@ -161,7 +166,10 @@ const reserveInHour = async (tx: Transaction, now: DateTime, cap: number): Promi
   return rows.length === 1
 }
 
-/** For a message that certainly did not leave: back into the hour it was reserved in, which may be over. */
+/**
+ * Gives back the place of a message that was certainly not taken, in the clock hour in which it was reserved; that hour
+ * may be over.
+ */
 const giveBackInHour = async (tx: Transaction, reservedAt: DateTime): Promise<void> => {
   await tx.$executeRaw`UPDATE message_hours SET used = used - 1 WHERE hour = ${clockHour(reservedAt)} AND used > 0`
 }

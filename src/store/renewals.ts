@@ -1,4 +1,4 @@
-// Writes of a reauth job. Every one is fenced by the epoch of its claim: a worker that was overtaken changes nothing.
+// The writes of a reauth job. Each is fenced by the epoch of its claim: a worker whose claim is stale changes nothing.
 import { randomUUID } from 'node:crypto'
 import type { DateTime } from 'luxon'
 import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
@@ -14,7 +14,7 @@ import { moveAll, moveOne } from './moves.ts'
 import type { Renewals } from './port.ts'
 import { notificationRow, renewalRow, withoutFailure } from './rows.ts'
 
-/** What every finished look at a consent leaves behind: no lease, no dispatch mark. */
+/** When a job has finished with a consent, there is neither a lease nor a dispatch mark. */
 const released = { leaseUntil: null, queuedUntil: null } satisfies Prisma.ConsentUpdateInput
 
 export const renewals = (db: Database): Renewals => ({
@@ -77,7 +77,7 @@ export const renewals = (db: Database): Renewals => ({
           updatedAt: now.toJSDate(),
         },
       })
-      // An outage of hours is one event, not one a try: the record is kept for years.
+      // An outage of hours gives one event, not one for each try, because events are kept for years.
       if (!counts && consent.lastErrorCode === code) return
       await appendEvent(tx, consent.id, {
         type: 'link.failed',
@@ -111,8 +111,8 @@ const openCycle = async (tx: Transaction, consent: ConsentRow, renewal: Renewal)
 
 const queueMessage = async (tx: Transaction, message: Notification, reason: string): Promise<void> => {
   const { id, consentId, renewalId, rung, createdAt } = message
-  // An older message that never left (the mail server was unavailable) says nothing this one does not: two at once
-  // would be a nuisance.
+  // An older message that was never sent (the mail server was unavailable) says nothing that this one does not, so it
+  // is cancelled: two at once would annoy the user.
   await moveAll(tx, 'notification', 'cancelled', { where: { renewalId }, data: withoutDate })
   await tx.notification.create({ data: notificationRow(message) })
   await appendEvent(tx, consentId, {
@@ -126,12 +126,17 @@ const queueMessage = async (tx: Transaction, message: Notification, reason: stri
 
 const withoutDate = { nextActionAt: null } as const
 
-/** Nothing of this cycle is sent any more; what is being sent right now (`sending`) is settled by its own worker. */
+/**
+ * Cancels the consent's messages that are still `pending`. The worker that is sending one now (`sending`) settles it.
+ */
 export const cancelMessages = async (tx: Transaction, consentId: string): Promise<void> => {
   await moveAll(tx, 'notification', 'cancelled', { where: { consentId }, data: withoutDate })
 }
 
-/** The ledger makes no rung a second time: what a pause stopped would never be asked again. */
+/**
+ * Marks messages that a pause or a quarantine has cancelled. The ledger never gets a second message for the same rung,
+ * so without this mark the user would never get a message for it.
+ */
 const ON_HOLD = 'on-hold' satisfies ErrorCode
 const holdMessages = async (tx: Transaction, consentId: string): Promise<void> => {
   await moveAll(tx, 'notification', 'cancelled', {
@@ -141,8 +146,8 @@ const holdMessages = async (tx: Transaction, consentId: string): Promise<void> =
 }
 
 /**
- * Messages that a pause or a quarantine stopped, looked at again: whether one is still wanted, or a later one by now,
- * is decided then.
+ * Makes messages `pending` again that a pause or a quarantine has cancelled. Whether such a message, or a later one, is
+ * still wanted is decided when its job runs.
  */
 export const reviveMessages = async (tx: Transaction, renewalId: string, now: DateTime): Promise<void> => {
   await moveAll(tx, 'notification', 'pending', {
@@ -159,8 +164,9 @@ export const reviveMessages = async (tx: Transaction, renewalId: string, now: Da
 }
 
 /**
- * Takes a consent out of the loop: no date, no messages, its open cycle closed. Moves the epoch, so that whoever works
- * on it now writes nothing more. Callers hold the consent's lock and write the event.
+ * Makes a consent inactive: it gets no next date and its pending messages are cancelled. Also closes its open cycle,
+ * unless the consent is only paused or quarantined. Raises the epoch, so that a worker that has the consent claimed
+ * writes nothing more. Callers hold the consent's lock and write the event.
  */
 export const closeConsent = async (
   tx: Transaction,
@@ -177,7 +183,7 @@ export const closeConsent = async (
       ...(supersededById === undefined ? {} : { supersededById }),
     },
   })
-  // A paused or quarantined consent keeps its cycle and its messages: they go on when the consent does.
+  // A paused or quarantined consent keeps its cycle, and its messages can be revived: both continue with the consent.
   if (as === 'paused' || as === 'quarantined') {
     await holdMessages(tx, consent.id)
     return
@@ -190,7 +196,10 @@ export const closeConsent = async (
   if (isTerminal({ status: as })) await clearVerifiers(tx, { consentId: consent.id })
 }
 
-/** Puts a consent back into the loop, to be looked at then. Callers hold the lock and write the event. */
+/**
+ * Makes a consent active with the next date `next`, clears its failures and raises the epoch. Callers hold the
+ * consent's lock and write the event.
+ */
 export const reopenConsent = async (
   tx: Transaction,
   consent: ConsentRow,

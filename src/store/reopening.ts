@@ -1,6 +1,6 @@
-// Reopens consents that the old rule of the import had closed, a page in a transaction: each comes back as it was, in
-// its own cycle, with the messages of that cycle on record, so that nobody is asked again for a rung that was sent.
-// Done ones are not found again.
+// Reopens consents that the old rule of the import had closed, one page in each transaction. Each gets its former
+// status and cycle back. The messages of that cycle are on record, so no user is notified again about a rung that was
+// sent. A reopened consent is not found again.
 import type { DateTime } from 'luxon'
 import { nextAction } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
@@ -22,7 +22,7 @@ import { moveAll, moveRow } from './moves.ts'
 import { toAuthorisation, toConsent, toEvent, toNotification, toRenewal, withoutFailure } from './rows.ts'
 
 const PAGE = 500
-/** Waiting for the locks of an import counts as well. */
+/** Includes the wait for the locks of an import. */
 const PAGE_TIMEOUT_MS = 120_000
 
 export const reopening = (db: Database, policy: Policy): Reopening => ({
@@ -50,10 +50,13 @@ export const reopening = (db: Database, policy: Policy): Reopening => ({
     ),
 })
 
-/** Before every id. */
+/** Comes before every id. */
 const FIRST = '00000000-0000-0000-0000-000000000000'
 
-/** In the order of ids, as an import locks: the two never deadlock. */
+/**
+ * Finds a page of superseded consents and, except in a dry run, locks them in the order of ids. An import locks in the
+ * same order, so the two never deadlock.
+ */
 const superseded = async (
   tx: Transaction,
   { userId, providerId }: ReopenFilter,
@@ -90,7 +93,8 @@ const wronglyClosed = async (tx: Transaction, ids: readonly string[], { since }:
 }
 
 /**
- * Which of them an import says to be superseded all the same, and the credentials_id of each one's successor by its id.
+ * `said`: the ids of the consents that a connection of the same user names in `supersedes`, so that they stay closed.
+ * `successors`: the `credentials_id` of each successor, by its id.
  */
 const wordsAbout = async (
   tx: Transaction,
@@ -114,7 +118,7 @@ interface Plan extends Found {
   readonly supersededById: string | null
   /** The renewal that was cancelled with the consent. */
   readonly renewal: RenewalRow | undefined
-  /** The message that had not left then. */
+  /** The message that was still waiting to be sent when the consent was closed. */
   readonly message: NotificationRow | undefined
   readonly event: ChainedEvent
 }
@@ -134,7 +138,7 @@ const planned = async (tx: Transaction, wrong: readonly Found[], request: Reques
   return wrong.map((found) => planOne(found, current.get(`${found.row.id} ${found.row.cycle}`), request, policy))
 }
 
-/** Changes the row in memory. */
+/** Changes the consent, its renewal and its message in memory. */
 const planOne = (
   { row, closing }: Found,
   cycle: Cycle | undefined,
@@ -151,12 +155,13 @@ const planOne = (
     queuedUntil: null,
     updatedAt: now.toJSDate(),
   })
-  // That of a lapsed or an unsupported consent had ended before.
+  // The renewal of a lapsed or unsupported consent had ended before the consent was superseded.
   const renewal = cycle?.status === 'cancelled' && goesOn.includes(status) ? cycle : undefined
   if (renewal !== undefined) Object.assign(renewal, { status: 'open', closedAt: null })
-  // What is due is spread: a hundred thousand that come back are not all asked about in one minute.
+  // What is due is spread over time: if a hundred thousand consents are reopened, their users must not all be notified
+  // in one minute.
   const soon = now.plus({ milliseconds: policy.spread === false ? 0 : spreadWithin(row.id, policy.spread.toMillis()) })
-  // Only the last can have been waiting to be sent: a new message cancels the one before.
+  // Only the last message can have been waiting to be sent, because a new message cancels the one before it.
   const last = status === 'active' ? renewal?.notifications.at(-1) : undefined
   const message = last?.status === 'cancelled' ? last : undefined
   if (message !== undefined) Object.assign(message, { status: 'pending', nextActionAt: soon.toJSDate() })
@@ -176,7 +181,7 @@ const planOne = (
   return { row, closing, supersededById, renewal, message, event }
 }
 
-/** Statuses in which a cycle is open. */
+/** The statuses in which a consent's cycle is open. */
 const goesOn: readonly string[] = ['active', 'paused', 'quarantined']
 
 interface When {
@@ -202,7 +207,7 @@ const dateOf = (
     : { nextActionAt: soon.toJSDate(), nextActionReason: `reopened: ${next.reason}` }
 }
 
-// In the order of locks: consent, renewal, notification.
+// Writes in the order in which locks are taken: consent, renewal, notification.
 const write = async (tx: Transaction, plans: readonly Plan[]): Promise<void> => {
   await writeConsents(
     tx,
