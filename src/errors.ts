@@ -98,8 +98,10 @@ export class PermanentError extends CodedError {
 }
 
 /**
- * A write under a claim that another worker, a stop or an import has taken over: nothing of it was kept. Thrown by the
- * store, answered by the frame of every job (processors/with-claim.ts); no step of a job catches it.
+ * A write was refused because another worker, a stop or an import has taken the claim over; nothing of the write was
+ * kept. The store throws this error, and the frame of every job (processors/with-claim.ts) turns it into the job's
+ * outcome. A step that catches errors must throw this one again, as renew-consent.ts and persist.ts do. Only the
+ * back-off after a bug of ours (renew-consent.ts) ignores it, because the job then fails with the bug's own error.
  */
 export class StaleClaim extends Error {
   override readonly name = 'StaleClaim'

@@ -201,7 +201,7 @@ export const exchanges = (db: Database): Exchanges => ({
     db.prisma.$transaction(async (tx) => {
       const { consent } = await lockClaimedAuthorisation(tx, claim)
       // Polls from here on are made after the stored token was replaced. If the pending token works then, it is valid
-      // at the same time as the stored token of this version, and may replace it.
+      // even after that change, and may replace the stored token of this version.
       const since = code === 'token-changed' ? { tokenVersion: consent.tokenVersion } : {}
       // The code may have been used, so it is deleted: nothing can ever send it again.
       const count = await moveAll(tx, 'authorisation', 'unknown', {

@@ -89,7 +89,7 @@ const startAt = async ({ prisma }: Database, position: bigint, chain: string): P
  * Translates a cursor of the release before, `<transaction>.<position>`; that release read the feed in the order of
  * these numbers. An event that its reader has not seen may have an earlier place in this feed, because it was committed
  * after events with higher numbers. The reader then starts again before that event, and sees some events twice. This
- * hardly concerns the events that the migration found: it gave them their places in the old order.
+ * rarely concerns the events that the migration found, because it gave them their places in the old order.
  */
 const startOfOld = async (db: Database, transaction: bigint, place: bigint): Promise<bigint> => {
   await sequenceEvents(db)

@@ -1,8 +1,11 @@
-// Whether the database is there and has the tables that this release needs.
+// Whether the database can be reached and has the tables that this release needs.
 import type { Database } from './database.ts'
 import { readMigrations } from './migrate.ts'
 
-/** Names of shipped migrations that the database does not have. Rejects when the database cannot be asked. */
+/**
+ * The names of the shipped migrations that are not applied to the database. Rejects when the database cannot be
+ * queried.
+ */
 export const missingMigrations = async ({ prisma }: Database): Promise<string[]> => {
   const shipped = await readMigrations()
   const ledger = await prisma.$queryRaw<

@@ -1,5 +1,5 @@
-// Prisma's adapter writes an instant without its offset, so that PostgreSQL takes it for the session's own time zone.
-// Here it leaves with a Z. The other half, reading, is in postgres/instants.ts.
+// Prisma's adapter sends an instant without its offset, so that PostgreSQL reads it in the session's time zone. This
+// file makes the adapter send every instant in UTC, with a Z. Reading them is the task of postgres/instants.ts.
 import type { PrismaPg } from '@prisma/adapter-pg'
 
 type Adapter = Awaited<ReturnType<PrismaPg['connect']>>
@@ -13,7 +13,7 @@ const withOffset = (value: unknown): unknown => {
   return value instanceof Date || typeof value === 'string' ? new Date(value).toISOString() : value
 }
 
-/** The adapter passes on a text that is called a text. */
+/** Declares each instant as a text, because the adapter sends a text unchanged. */
 const sent = (query: Query): Query => {
   if (!query.argTypes.some(({ scalarType }) => scalarType === 'datetime')) return query
   const isInstant = query.argTypes.map(
@@ -35,7 +35,10 @@ const sending = <Q extends Queryable>(queryable: Q): Q => {
   })
 }
 
-/** The same factory; `schemaOf` is asked at each connect where our tables are. */
+/**
+ * The given factory, changed to send instants with their offset. `schemaOf` is called at each connect and returns the
+ * schema of our tables.
+ */
 export const withOffsets = (factory: PrismaPg, schemaOf: () => Promise<string>): PrismaPg => {
   const connect = factory.connect.bind(factory)
   return Object.assign(factory, {

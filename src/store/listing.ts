@@ -1,5 +1,5 @@
-// Reading many: pages of consents, one consent's whole history, counts. Everything by keyset, so that memory stays flat
-// and no page costs more than the one before. Changes nothing.
+// Reads many rows: pages of consents, one consent's whole history, counts, the feed. Pages are read by keyset, so that
+// memory use is constant and no page costs more than the one before. Changes no consent.
 import { consentTransitions } from '../domain/lifecycle.ts'
 import type { ConsentStatus, ConsentView } from '../domain/model.ts'
 import { Prisma } from '../generated/prisma/client.ts'
@@ -43,8 +43,8 @@ export const listing = (db: Database): Listing => ({
 })
 
 /**
- * No address, or one that our mail server does not take: the domain's own words, written when it looked at the consent
- * last (next-action.ts).
+ * The user has no address, or one that our mail server does not accept. The domain gave this reason when it last
+ * evaluated the consent (next-action.ts).
  */
 const saidSo: Prisma.ConsentWhereInput = { nextActionReason: { startsWith: 'no-channel' } }
 const withoutChannel: Prisma.ConsentWhereInput = { OR: [{ email: null }, saidSo] }
@@ -61,7 +61,7 @@ const whereOf = (filter: ConsentFilter): Prisma.ConsentWhereInput => ({
   ...(filter.withoutChannel === undefined ? {} : filter.withoutChannel ? withoutChannel : withChannel),
 })
 
-/** The same as `getView`, for a page: in the order of the ids. */
+/** The same as `getView` for a page of consents, in the order of `ids`. */
 const viewsOf = async ({ prisma }: Database, ids: readonly string[]): Promise<ConsentView[]> => {
   const running = await prisma.$queryRaw<{ id: string }[]>`
     SELECT renewal.id FROM renewals AS renewal JOIN consents AS consent ON consent.id = renewal.consent_id AND
@@ -114,7 +114,10 @@ const getHistory = async (db: Database, id: string): Promise<ConsentHistory | un
   }
 }
 
-/** Each count follows an index, but that of consents by status reads all of it: for a scrape a minute, not a second. */
+/**
+ * Each count uses an index, but the count of consents by status reads a whole index: good for a scrape every minute,
+ * not every second.
+ */
 const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCounts> => {
   const [byStatus, unreached, uncertainNotifications, unknownAuthorisations, overdue, holds, feed] = await Promise.all([
     prisma.consent.groupBy({ by: ['status'], _count: true }),

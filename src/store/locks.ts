@@ -1,6 +1,6 @@
-// Row locks, always in the order consent, renewal, authorisation, notification: two transactions on one consent never
-// deadlock. Whoever writes an event, or anything that another decision on the consent must see, holds the consent's
-// lock.
+// Row locks, always taken in the order consent, renewal, authorisation, notification, so that two transactions on one
+// consent never deadlock. A transaction that writes an event, or anything else that another decision about the consent
+// must see, holds the consent's lock.
 import type {
   Authorisation as AuthorisationRow,
   Consent as ConsentRow,
@@ -20,14 +20,14 @@ export const lockRenewal = async (tx: Transaction, id: string): Promise<RenewalR
   return (await tx.renewal.findUnique({ where: { id } })) ?? undefined
 }
 
-/** The consent of this claim. Throws StaleClaim, which undoes the transaction. */
+/** Locks the consent of the claim. Throws StaleClaim, which rolls the transaction back. */
 export const lockClaimedConsent = async (tx: Transaction, claim: Claim): Promise<ConsentRow> => {
   const consent = await lockConsent(tx, claim.id)
   if (consent === undefined || consent.epoch !== claim.epoch) throw new StaleClaim()
   return consent
 }
 
-/** An authorisation with its consent and renewal, all locked in order. */
+/** Locks an attempt with its consent and renewal, in the order above. */
 export const lockAuthorisation = async (
   tx: Transaction,
   id: string,
@@ -43,7 +43,7 @@ export const lockAuthorisation = async (
     : undefined
 }
 
-/** The same for a claimed one. Throws StaleClaim, which undoes the transaction. */
+/** The same for the attempt of the claim. Throws StaleClaim, which rolls the transaction back. */
 export const lockClaimedAuthorisation = async (tx: Transaction, claim: Claim) => {
   const locked = await lockAuthorisation(tx, claim.id)
   if (locked === undefined || locked.authorisation.epoch !== claim.epoch) throw new StaleClaim()

@@ -1,5 +1,5 @@
-// Applies prisma/migrations in order, without Prisma's downloaded engine. Writes Prisma's own ledger table with the
-// same checksums, so that `prisma migrate deploy` and this runner may take turns on one database.
+// Applies prisma/migrations in order, without the engine that Prisma downloads. Records them in Prisma's own table with
+// the same checksums, so that `prisma migrate deploy` and this runner can both be used on one database.
 import { createHash, randomUUID } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { FIRST_SCHEMA, searchPathOf } from '../postgres/session.ts'
 import { DatabaseTrouble, NO_SCHEMA } from '../postgres/trouble.ts'
 import { Secret } from '../secret.ts'
 
-// Any fixed number: two runners on one database take turns.
+// The key of the advisory lock, any fixed number: of two runners on one database, the second waits.
 const MIGRATION_LOCK = 7_206_351_905
 
 const LEDGER = `
@@ -32,7 +32,7 @@ interface Migration {
 
 export const shippedFolder = fileURLToPath(new URL('../../prisma/migrations/', import.meta.url))
 
-/** The migrations this program ships, oldest first. */
+/** The migrations that this program ships, oldest first. */
 export const readMigrations = async (folder = shippedFolder): Promise<Migration[]> => {
   const entries = await readdir(folder, { withFileTypes: true })
   const names = entries
@@ -48,9 +48,9 @@ export const readMigrations = async (folder = shippedFolder): Promise<Migration[
 }
 
 /**
- * Brings a database up to date, one transaction a migration; returns the names applied now. Throws on an altered or
- * failed one. The tables go into `schema`, else the address's, else where the session's search_path leads; one that is
- * missing is made.
+ * Brings a database up to date, with one transaction for each migration; returns the names of those applied now. Throws
+ * if a migration was altered or has failed. The tables go into `schema`, else into the schema that the address names,
+ * else into the first schema of the session's search_path; a missing schema is created.
  */
 export const migrate = async (url: Secret | string, folder = shippedFolder, schema?: string): Promise<string[]> => {
   const address = typeof url === 'string' ? new Secret(url) : url
@@ -58,8 +58,8 @@ export const migrate = async (url: Secret | string, folder = shippedFolder, sche
   const into = schema ?? placeOf(address).address.schema
   return withConnection(address, { applicationName: 'reconsent migrate', schema: into }, async (client) => {
     const applied: string[] = []
-    // One after the other, until there is none: what a migration is applied to is looked at under the lock that it is
-    // applied under.
+    // Applies one migration after the other until none is pending. Which one is next is read under the same lock under
+    // which it is applied.
     for (;;) {
       const name = await inTransaction(client, async () => applyNext(client, shipped, into))
       if (name === undefined) return applied
@@ -73,7 +73,8 @@ const applyNext = async (
   shipped: readonly Migration[],
   schema: string | undefined,
 ): Promise<string | undefined> => {
-  // Of the transaction, not of the session: a pooler gives the session to others, and this lock with it.
+  // The lock belongs to the transaction, not to the session: a pooler lends the session to other clients, and a lock of
+  // the session with it.
   await client.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK])
   await prepareSchema(client, schema)
   await client.query(LEDGER)
@@ -88,14 +89,14 @@ interface Asked {
   readonly role: string
   readonly there: boolean
   readonly may_make: boolean
-  /** NULL where it is not there. */
+  /** NULL if the schema does not exist. */
   readonly may_fill: boolean | null
 }
 const NOWHERE: Asked = { name: null, role: '', there: false, may_make: false, may_fill: null }
 
 /**
- * Makes it only where it is missing: CREATE SCHEMA asks for a right on the database, IF NOT EXISTS or not. From then on
- * the transaction looks nowhere else.
+ * Creates the schema only if it is missing, because CREATE SCHEMA requires a right on the database even with IF NOT
+ * EXISTS. The rest of the transaction uses only this schema.
  */
 const prepareSchema = async (client: Client, schema: string | undefined): Promise<void> => {
   const { rows } = await client.query<Asked>(

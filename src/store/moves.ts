@@ -1,5 +1,5 @@
-// The only writes of a status. Each names in its WHERE the states from which domain/lifecycle.ts lets the new one be
-// reached, so that no statement can make a transition that the tables do not have. Prisma's own updates take no status
+// The only writes of a status. The WHERE of each names the states from which domain/lifecycle.ts allows the new one, so
+// that no statement can make a transition that the tables do not have. Prisma's own updates take no status
 // (database.ts).
 import {
   authorisationTransitions,
@@ -52,9 +52,9 @@ interface Changes {
 interface Move<Kind extends MovedKind, To extends keyof Tables[Kind]> {
   readonly where: Wheres[Kind] & NoStatus
   readonly data: Changes[Kind] & NoStatus
-  /** Only from these of the states that lead to `to`; all of them unless said. */
+  /** The states to move from, among those that lead to `to`; by default all of them. */
   readonly from?: readonly SourceOf<Tables[Kind], To>[]
-  /** A record that is in the state `to` already is written as well. */
+  /** Also writes a record that is in the state `to` already. */
   readonly orAlready?: boolean
 }
 
@@ -64,12 +64,12 @@ const statesBefore = <Kind extends MovedKind, To extends keyof Tables[Kind]>(
   { from, orAlready = false }: Pick<Move<Kind, To>, 'from' | 'orAlready'>,
 ): string[] => {
   const sources = sourcesOf(tables[kind] as never, to as never) as string[]
-  // The types say so already; `from` must not become a way around them.
+  // The type of `from` allows only such states; the filter holds even if a caller gets around the type.
   const wanted = from === undefined ? sources : sources.filter((state) => (from as readonly string[]).includes(state))
   return orAlready ? [...wanted, to as string] : wanted
 }
 
-/** Moves every record of `where` that may be moved to the state `to`; answers how many were. */
+/** Moves every record of `where` that may be moved to the state `to`; returns how many were moved. */
 export const moveAll = async <Kind extends MovedKind, To extends keyof Tables[Kind]>(
   tx: Models,
   kind: Kind,
@@ -85,7 +85,7 @@ export const moveAll = async <Kind extends MovedKind, To extends keyof Tables[Ki
   return count
 }
 
-/** Moves a locked record. Throws where the table has no such transition: that is a mistake of ours. */
+/** Moves a locked record. Throws if the table has no such transition, which is a bug of ours. */
 export const moveOne = async <Kind extends MovedKind, To extends keyof Tables[Kind]>(
   tx: Models,
   kind: Kind,
@@ -98,15 +98,15 @@ export const moveOne = async <Kind extends MovedKind, To extends keyof Tables[Ki
   if (count !== 1) throw illegal(kind, status, to as string)
 }
 
-/** The same for a row that is changed in memory and written back whole (writeConsents). */
+/** The same for a row that is changed in memory and written back as a whole (writeConsents). */
 export const moveRow = <Kind extends MovedKind>(kind: Kind, row: Rows[Kind], to: keyof Tables[Kind]): void => {
   if (!statesBefore(kind, to, {}).includes(row.status)) throw illegal(kind, row.status, to as string)
   row.status = to as string
 }
 
 /**
- * For a statement that Prisma cannot say: `sets` is its assignment, `allowed` its condition on the column `status` of
- * `alias`. Literals, so that partial indexes on the status serve it.
+ * For a statement that Prisma cannot express: `sets` is its assignment, `allowed` its condition on the column `status`
+ * of `alias`. The states are literals, so that PostgreSQL can use the partial indexes on the status.
  */
 export const moveSql = <Kind extends MovedKind, To extends keyof Tables[Kind]>(
   kind: Kind,

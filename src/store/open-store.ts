@@ -1,4 +1,4 @@
-// The store in one piece, over one pool of connections.
+// Puts the parts of the store together, over one pool of connections.
 import { atTheBank } from './at-the-bank.ts'
 import { type Database, type DatabaseOptions, openDatabase } from './database.ts'
 import { dispatching } from './dispatching.ts'
@@ -25,7 +25,7 @@ export const makeStore = (db: Database): Store =>
     sequenceEvents: async (most) => sequenceEvents(db, most),
   })
 
-/** Opens the store; `close` waits for what is under way. */
+/** Opens the store; `close` waits for statements that are under way. */
 export const openStore = (options: DatabaseOptions): { store: Store; db: Database; close(): Promise<void> } => {
   const db = openDatabase(options)
   return { store: makeStore(db), db, close: async () => db.prisma.$disconnect() }

@@ -1,13 +1,13 @@
-// In which schema our tables are, before there are any: the address says it, or else the session of the program's own
-// role does.
+// Finds the schema for our tables before there are any: the address names it, or else the session of the program's own
+// role decides.
 import { type Client, placeOf, withConnection } from '../postgres/client.ts'
 import { FIRST_SCHEMA } from '../postgres/session.ts'
 import { DatabaseTrouble, NO_SCHEMA } from '../postgres/trouble.ts'
 import type { Secret } from '../secret.ts'
 
 /**
- * The schemas that a search_path names, in order, as PostgreSQL reads it: unquoted names in lower case, `$user` for the
- * role, without PostgreSQL's own.
+ * The schemas that a search_path names, in order and read as PostgreSQL reads them: unquoted names in lower case,
+ * `$user` as the role's name. PostgreSQL's own schemas are left out.
  */
 const namesIn = (path: string, role: string): string[] =>
   [...path.matchAll(/"((?:[^"]|"")*)"|([^,\s]+)/g)]
@@ -16,10 +16,11 @@ const namesIn = (path: string, role: string): string[] =>
     .filter((name) => !/^(?:$|pg_|information_schema$)/.test(name))
 
 /**
- * Where `migrate` must put the tables, so that the program finds them. Undefined where the owner's own session decides:
- * one role for both finds no schema (which `migrate` says), or the program's role cannot be asked (it may not exist
- * yet). That one's search_path may name a schema that is still to be made or granted. Throws a DatabaseTrouble where it
- * names none at all.
+ * The schema into which `migrate` must put the tables, so that the program finds them there: the one in the program's
+ * address; else, of the search_path of the program's role, the first schema that exists, or the first of all, which may
+ * still have to be created or granted. The session of the owner decides instead if both addresses have the same role,
+ * or if the program's role cannot be asked (it may not exist yet). Undefined if the owner's session has no schema,
+ * which `migrate` reports. Throws a DatabaseTrouble if the search_path of the program's role names no schema at all.
  */
 export const schemaToMigrate = async (appUrl: Secret, ownerUrl: Secret): Promise<string | undefined> => {
   const { schema: said, user } = placeOf(appUrl).address
@@ -54,8 +55,8 @@ const firstSchema = async (client: Client): Promise<string | undefined> => {
 }
 
 /**
- * Whether `public` holds an installation of ours while the tables are about to go elsewhere: releases before this one
- * ignored ?schema=, so these may be the tables that are meant.
+ * Whether `public` contains an installation of ours while the tables are about to go into another schema. Earlier
+ * releases ignored `?schema=`, so the operator may mean those tables.
  */
 export const isLeftInPublic = async (
   ownerUrl: Secret,
@@ -64,7 +65,7 @@ export const isLeftInPublic = async (
 ): Promise<boolean> => {
   if (schema === undefined || schema === 'public') return false
   return askOwner(ownerUrl, async (client) => {
-    // Not by to_regclass: it fails on a schema that the role may not use.
+    // to_regclass is not used, because it fails for a schema that the role may not use.
     const { rows } = await client.query<{ schema: string }>(
       `SELECT nspname AS schema FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
        WHERE relname = '_prisma_migrations' AND nspname IN ('public', $1)`,

@@ -1,12 +1,12 @@
-// Tells "the database is away, or let go of us" from a mistake of ours. The first passes by itself: queues try again,
-// pages say so, and no consent is blamed for it. Drivers' messages are read here and go no further: they hold addresses
-// and arguments.
+// Distinguishes an outage of the database from a bug of ours. An outage passes by itself: the queue retries, pages say
+// so, and it never counts as a consent's own failure. The messages of drivers are only read here and not passed on,
+// because they contain addresses and arguments.
 import { TransientError } from '../errors.ts'
 
 /**
- * Prisma's own: unreachable, timed out, connection closed, pool or transaction given up, write conflict, too many
- * connections. And: we are not let in, or TLS is not agreed on; a password or certificate that was changed is no
- * consent's fault either.
+ * Prisma's codes for a database that is unreachable or too slow, a closed connection, a pool or transaction that was
+ * given up, a write conflict, and too many connections. Also for a refused login or TLS handshake: a password or
+ * certificate that was changed is not a consent's own failure either.
  */
 const PRISMA_CODES = new Set([
   'P1000',
@@ -24,7 +24,8 @@ const PRISMA_CODES = new Set([
   'P2037',
 ])
 /**
- * What the driver adapter calls the same, where Prisma passes its errors on (raw queries, the begin of a transaction).
+ * The driver adapter's names for the same errors, where Prisma passes them on (raw queries, the begin of a
+ * transaction).
  */
 const ADAPTER_KINDS = new Set([
   'DatabaseNotReachable',
@@ -41,8 +42,8 @@ const ADAPTER_KINDS = new Set([
 /**
  * PostgreSQL's SQLSTATEs (its manual, appendix A): connection exceptions 08, insufficient resources 53, shutdown and
  * recovery 57P, serialization and deadlock 40001 and 40P01, lock not available 55P03, an idle or long transaction that
- * was ended 25P03 and 25P04, a statement that took too long 57014, a server that only reads (a failover under way)
- * 25006, a login that is refused 28, a database that is gone 3D000.
+ * was ended 25P03 and 25P04, a statement that took too long 57014, a read-only server (a failover under way) 25006, a
+ * refused login 28, a missing database 3D000.
  */
 const SQLSTATE = /^(?:08...|53...|57P..|57014|40001|40P01|55P03|25P03|25P04|25006|28...|3D000)$/
 const SYSTEM_CODES = new Set([
@@ -56,10 +57,10 @@ const SYSTEM_CODES = new Set([
   'EAI_AGAIN',
   'EPROTO',
 ])
-/** Node's and OpenSSL's names for a certificate or a handshake that is refused. */
+/** Node's and OpenSSL's codes for a refused certificate or handshake. */
 const TLS_CODE =
   /^(?:CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE)/
-/** node-postgres gives these no code: its sources, client.js and pg-pool. */
+/** node-postgres gives these errors no code; the messages are in its sources, client.js and pg-pool. */
 const DRIVER_MESSAGES = [
   /^(?:Connection terminated|timeout expired|timeout exceeded when trying to connect)/,
   /^(?:The server does not support SSL|There was an error establishing an SSL|SASL: )/,
@@ -75,7 +76,8 @@ export const isOutage = (error: unknown): boolean => {
   const code = fieldOf(error, 'code')
   if (isOneOf(PRISMA_CODES, code) || isOneOf(SYSTEM_CODES, code)) return true
   if (typeof code === 'string' && (SQLSTATE.test(code) || TLS_CODE.test(code))) return true
-  // Prisma wraps the adapter's error into its own (`meta`), or throws it as it is; the reason is its `cause`.
+  // Prisma wraps the adapter's error in its own (`meta`), or throws the adapter's error itself. Either way the reason
+  // is the `cause` of the adapter's error.
   const reason = fieldOf(fieldOf(fieldOf(error, 'meta'), 'driverAdapterError'), 'cause') ?? fieldOf(error, 'cause')
   if (isOneOf(ADAPTER_KINDS, fieldOf(reason, 'kind'))) return true
   const state = fieldOf(reason, 'originalCode') ?? fieldOf(reason, 'code')
@@ -89,7 +91,7 @@ export const isOutage = (error: unknown): boolean => {
 type Steps = Readonly<Record<string, (...given: never[]) => unknown>>
 
 /**
- * The same store; what a function rejects with because the database is away becomes
+ * The same store, except that a function that failed because of an outage rejects with
  * `TransientError('database-unavailable')`.
  */
 export const namingOutages = <Store extends object>(store: Store): Store => {

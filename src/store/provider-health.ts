@@ -1,4 +1,4 @@
-// The state of the circuit breaker: counted failures, open circuits, and whose turn the next trial call is.
+// The state of the circuit breaker: counted failures, open circuits, and when the next trial call may be made.
 import type { Database } from './database.ts'
 import type { CircuitName, ProviderHealth } from './port.ts'
 import { instant } from './rows.ts'
@@ -13,7 +13,7 @@ export const providerHealth = ({ prisma }: Database): ProviderHealth => ({
     }))
   },
 
-  // One UPDATE decides which of many workers makes this minute's trial call.
+  // One UPDATE decides which of many workers makes the next trial call.
   takeTrial: async (code, now, every) => {
     const { count } = await prisma.providerHold.updateMany({
       where: { name: code, probeAt: { lte: now.toJSDate() } },
@@ -30,7 +30,7 @@ export const providerHealth = ({ prisma }: Database): ProviderHealth => ({
         ON CONFLICT (code, connection) DO UPDATE SET at = ${at}`
       const failures = await tx.providerStrike.count({ where: { code, at: { gte: since.toJSDate() } } })
       if (failures < threshold) return false
-      // A circuit is named by its code: one of each kind at most.
+      // The code is the key of the row, so at most one circuit of each kind is open.
       const { count } = await tx.providerHold.createMany({
         data: [{ name: code, since: at, code, probeAt: now.plus(trialEvery).toJSDate() }],
         skipDuplicates: true,
@@ -39,7 +39,7 @@ export const providerHealth = ({ prisma }: Database): ProviderHealth => ({
     }),
 
   closeCircuit: async (code) => {
-    // Read first: on the path of every good call, and there is almost never anything to delete.
+    // Reads before it deletes: this runs after every successful call, and there is almost never anything to delete.
     const [failure, circuit] = await Promise.all([
       prisma.providerStrike.findFirst({ where: { code } }),
       prisma.providerHold.findUnique({ where: { name: code } }),

@@ -1,7 +1,8 @@
-// Where banks send users back to, across all consents: what a company imported once may not be what production allows.
+// The redirect URIs to which banks send users back, over all open consents: production may not allow one that a company
+// imported earlier.
 import type { Database } from './database.ts'
 
-/** How many open consents (paused and quarantined ones too) have a callback that is not https. */
+/** How many open consents (also paused and quarantined ones) have a redirect URI that is not https. */
 export const countPlainCallbacks = async ({ prisma }: Database): Promise<number> => {
   const [row] = await prisma.$queryRaw<{ count: number }[]>`
     SELECT count(*)::int AS count FROM consents WHERE redirect_uri !~* '^https://' AND status IN ('active', 'paused',
@@ -9,7 +10,7 @@ export const countPlainCallbacks = async ({ prisma }: Database): Promise<number>
   return row?.count ?? 0
 }
 
-/** Every redirect_uri of open consents, and how many have it: a company has few. */
+/** Each redirect URI of open consents, and how many consents have it. A company has few redirect URIs. */
 export const listCallbacks = async ({
   prisma,
 }: Database): Promise<readonly { redirectUri: string; consents: number }[]> =>

@@ -1,5 +1,6 @@
-// What the application's database role may do, and nothing beyond: granted by the role that owns the tables. Events can
-// be read and added, by nobody but the owner changed or removed; consents and their history are never deleted at all.
+// Grants the application's database role exactly the rights that it needs, with the role that owns the tables. The
+// application can read and add events, but only the owner can change or delete them. The application can never delete
+// consents and their history.
 import { escapeIdentifier, inTransaction, placeOf, withConnection } from '../postgres/client.ts'
 import { FIRST_SCHEMA } from '../postgres/session.ts'
 import { DatabaseTrouble, NO_SCHEMA } from '../postgres/trouble.ts'
@@ -10,7 +11,7 @@ type Right = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE'
 const kept = ['SELECT', 'INSERT', 'UPDATE'] as const
 const passing = ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] as const
 
-/** Every table of ours, and the rights that the program needs on it. */
+/** Each of our tables, with the rights that the program needs on it. */
 export const tableRights: Readonly<Record<string, readonly Right[]>> = {
   consents: kept,
   renewals: kept,
@@ -18,7 +19,7 @@ export const tableRights: Readonly<Record<string, readonly Right[]>> = {
   notifications: kept,
   events: ['SELECT', 'INSERT'],
   event_positions: ['SELECT', 'INSERT'],
-  // Filled by a trigger, with its owner's rights.
+  // A trigger fills this table, with the rights of the owner of its function.
   unsequenced_events: ['SELECT', 'DELETE'],
   message_hours: kept,
   provider_strikes: passing,
@@ -28,14 +29,14 @@ export const tableRights: Readonly<Record<string, readonly Right[]>> = {
 }
 
 /**
- * Whether a role can rewrite events, however it came by that; on one column alone, too. Both are expressions of SQL:
- * its name, the table's.
+ * An SQL condition: whether a role can change or delete events, however it got that right, and even if only in one
+ * column. Both parameters are SQL expressions: the name of the role and the name of the table.
  */
 const rewritesEvents = (role: string, events: string): string =>
   `(has_any_column_privilege(${role}, ${events}, 'UPDATE') OR has_table_privilege(${role}, ${events}, ` +
   `'DELETE') OR has_table_privilege(${role}, ${events}, 'TRUNCATE'))`
 
-/** What the connected role is to the events: one row. */
+/** What the connected role may do with events: the one row that ABOUT_CONNECTED_ROLE selects. */
 export interface AboutRole {
   readonly role: string
   readonly owns: boolean
@@ -49,9 +50,9 @@ export const ABOUT_CONNECTED_ROLE = `SELECT current_user::text AS role, pg_get_u
 export const roleOf = (url: Secret | string): string => placeOf(asSecret(url)).address.user
 
 /**
- * Whose rights a session of the role $1 has, where that is another's by ALTER ROLE … SET role (as for logins that a
- * vault makes for an hour); NULL where it is its own. PostgreSQL's order: of the role in this database, of the role, of
- * the database.
+ * An SQL expression: the role whose rights a session of the role $1 has, if ALTER ROLE … SET role names another one (as
+ * for logins that a vault makes for an hour); NULL if the session keeps its own. The setting is looked up in
+ * PostgreSQL's order: of the role in this database, of the role, of the database.
  */
 const ACTS_AS = `(SELECT nullif(substr(setting, 6), 'none') FROM pg_db_role_setting, unnest(setconfig) AS setting
   WHERE setting LIKE 'role=%' AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = $1))
@@ -59,27 +60,30 @@ const ACTS_AS = `(SELECT nullif(substr(setting, 6), 'none') FROM pg_db_role_sett
   ORDER BY setrole = 0, setdatabase = 0 LIMIT 1)`
 
 export interface GrantOptions {
-  /** With the role that owns the tables. */
+  /** An address with the role that owns the tables. */
   readonly ownerUrl: Secret | string
-  /** What the application connects with: its user, or who that acts as, is granted to. Not connected to. */
+  /**
+   * The application's address. The rights are granted to its user, or to the role that this user acts as; no connection
+   * is made to the address.
+   */
   readonly appUrl: Secret | string
-  /** Where the tables are, if not where the owner's own session looks. */
+  /** The schema of the tables, if it is not the one that the owner's session uses. */
   readonly schema?: string | undefined
-  /** Schemas beside ours that the application works in: BullMQ's, where the queue lives in PostgreSQL. */
+  /** BullMQ's schema, if the queue is in PostgreSQL: the application needs rights there too. */
   readonly queueSchema?: string | undefined
 }
 
 export type Granted =
   | { readonly kind: 'no-such-role'; readonly role: string }
-  /** One role for all: it owns the tables, the trigger alone guards the events. */
+  /** The application's role owns the tables, so only the trigger protects the events. */
   | { readonly kind: 'same-role' }
   /**
-   * `rewrites`: it can change events all the same, as a superuser, as a member of the owner, or by a grant to
-   * everybody.
+   * `rewrites`: the role can change events nevertheless, as a superuser, as a member of the owner, or by a grant to
+   * PUBLIC.
    */
   | { readonly kind: 'granted'; readonly role: string; readonly rewrites: boolean }
 
-/** Makes the application's rights what they must be, whatever they were. */
+/** Sets the application's rights to what they must be, whatever they were before. */
 export const grantRights = async ({ ownerUrl, appUrl, queueSchema, ...given }: GrantOptions): Promise<Granted> => {
   const login = roleOf(appUrl)
   return withConnection(
@@ -96,7 +100,7 @@ export const grantRights = async ({ ownerUrl, appUrl, queueSchema, ...given }: G
       if (!known) return { kind: 'no-such-role', role: login }
       if (role === owner) return { kind: 'same-role' }
       if (schema === null || schema === undefined) throw new DatabaseTrouble(NO_SCHEMA)
-      // One transaction: no moment without rights for a program that is running.
+      // All in one transaction, so that a running program is never without its rights.
       await inTransaction(client, async () => client.query(statements(role, schema, queueSchema).join('; ')))
       const rewrites = await client.query<{ can: boolean }>(`SELECT ${rewritesEvents('$1::name', '$2::text')} AS can`, [
         role,
@@ -126,8 +130,8 @@ const statements = (role: string, schema: string, queueSchema: string | undefine
 }
 
 /**
- * The queue holds hints, not facts: all of it may be changed. CREATE because BullMQ makes a sequence for each queue at
- * its first job.
+ * The queue contains nothing that the tables do not know, so the application may change all of it. CREATE is needed
+ * because BullMQ makes a sequence for each queue at the queue's first job.
  */
 const queueStatements = (to: string, schema: string): string[] => [
   `GRANT USAGE, CREATE ON SCHEMA ${schema} TO ${to}`,

@@ -1,4 +1,5 @@
-// Rows to domain objects: the shape of the tables stops here. Encrypted cells are never mapped.
+// Maps rows to domain objects and back, so that callers of the store need not know the shape of the tables. Encrypted
+// columns are never mapped.
 import { DateTime } from 'luxon'
 import type {
   Authorisation as AuthorisationRow,
@@ -120,7 +121,7 @@ export const toEvent = (row: EventRow): ConsentEvent => ({
   data: row.data as Record<string, unknown>,
 })
 
-/** The row of a new renewal; who opened it and from which expiry, its caller knows. */
+/** The row of a new renewal. Its caller adds who opened it, and the expiry before it. */
 export const renewalRow = (renewal: Renewal) =>
   ({
     id: renewal.id,
@@ -153,10 +154,10 @@ export const notificationRow = (message: Notification) =>
     nextActionAt: message.nextActionAt?.toJSDate() ?? null,
   }) satisfies Record<keyof Notification, unknown>
 
-/** What a success leaves of earlier failures. */
+/** Clears what earlier failures have left on a consent; written with every success. */
 export const withoutFailure = { failedAttempts: 0, outages: 0, lastErrorCode: null, retryAfter: null } as const
 
-/** What a consent's row begins with, whoever makes it. */
+/** The first values of every new consent's row, whichever code makes it. */
 export const newRecordDefaults = {
   status: 'active',
   cycle: 1,

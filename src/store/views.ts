@@ -1,4 +1,4 @@
-// Reading: a consent with its running cycle, as the domain wants it.
+// Reads a consent with its current cycle, as the domain needs it.
 import type { ConsentView } from '../domain/model.ts'
 import type { Database } from './database.ts'
 import type { Views } from './port.ts'
@@ -18,7 +18,7 @@ export const views = (db: Database): Views => ({
   },
 })
 
-/** The consent with the renewal of its current cycle, or with the one named. */
+/** A consent with the renewal of its current cycle, or with the renewal of the given id. */
 export const getView = async (
   { prisma }: Database,
   consentId: string,
