@@ -39,7 +39,7 @@ export const administration = (db: Database, policy: Policy): Administration => 
         return refused(`only a paused consent can be resumed; ${nextStepHint(toConsent(consent))}`)
       const cycle = await reactivate(tx, consent, request, 'resumed by an operator')
       await record(tx, consent, 'consent.resumed', request, { cycle })
-      return done('resumed: the next sweep looks at it')
+      return done('resumed: the next sweep does what is due')
     }),
 
   releaseConsent: async (id, request) =>
@@ -53,7 +53,7 @@ export const administration = (db: Database, policy: Policy): Administration => 
       const cycle = await reactivate(tx, consent, request, `released by an operator from ${consent.status}`)
       await tx.consent.update({ where: { id }, data: { mismatches: 0 } })
       await record(tx, consent, 'consent.released', request, { from: consent.status, cycle })
-      return done('released: the next sweep looks at it')
+      return done('released: the next sweep does what is due')
     }),
 
   closeForGood: async (id, as, request) =>
@@ -83,7 +83,7 @@ export const administration = (db: Database, policy: Policy): Administration => 
       return (
         askedBefore ??
         done(
-          'asked for: the next sweep makes a link and queues message ' +
+          'requested: the next sweep makes a link and queues message ' +
             `manual-${manualNo}${verdict.onlyFull ? ', by full authentication' : ''}`,
         )
       )
