@@ -142,3 +142,20 @@ describe('the acknowledgement of a commit is lost, and the write is repeated', (
     expect(seen(world, consent, 'refresh')).toEqual(['ok'])
   })
 })
+
+test('tokens that come in a job’s last step are stored before the job gives up', async () => {
+  const { consent, codeId } = await withCode(world)
+  let calls = 0
+  const store = withStore(world, {
+    beginExchange: async (...args) => {
+      calls += 1
+      return calls < 20 ? undefined : world.store.beginExchange(...args)
+    },
+  })
+  await expect(advance(world, { store })(codeId, aRun())).rejects.toThrow('without end')
+  expect((await authorisation(world, codeId)).status).toBe('verifying')
+  await hasTheProvidersToken(consent.id, consent.credentialsId)
+  await advance(world)(codeId, aRun())
+  expect((await world.consentOf(consent.id)).cycle).toBe(2)
+  expect([seen(world, consent, 'exchange'), seen(world, consent, 'refresh')]).toEqual([['ok'], []])
+})

@@ -286,8 +286,8 @@ const late: readonly Mutant[] = [
     edits: [
       {
         file: 'src/processors/advance-attempt.ts',
-        find: " || progress.heard?.from === 'exchange'",
-        replace: '',
+        find: "step.do === 'read-me' || progress.heard?.from === 'exchange'",
+        replace: "step.do === 'read-me'",
       },
     ],
     caughtBy: [{ file: tests.verify, only: 'the database is unavailable when the tokens come' }],
@@ -314,8 +314,8 @@ const late: readonly Mutant[] = [
     edits: [
       {
         file: 'src/processors/advance-attempt.ts',
-        find: '(await persist(async () => storeRotated(store, { ...rotated, token }), run.signal))',
-        replace: '(await storeRotated(store, { ...rotated, token }))',
+        find: '(await persist(async () => storeRotated(store, { ...rotated, token, now: clock.now() }), run.signal))',
+        replace: '(await storeRotated(store, { ...rotated, token, now: clock.now() }))',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'the settling refresh rotates the token' }],
