@@ -689,6 +689,24 @@ describe('a worker with a stale claim', () => {
     expect((await world.renewalsOf(consent.id))[0]?.againNo).toBe(0)
   })
 
+  test('that was told "not processed" leaves the code to the worker that holds the record now', async () => {
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'rate-limited' })
+    const sleeps: World['provider']['exchangeCode'] = async (...args) => {
+      const answer = await world.provider.exchangeCode(...args)
+      await endLease(world, 'authorisation', codeId)
+      await world.store.claim('authorisation', codeId, LEASE)
+      return answer
+    }
+    const said = await advance(world, { provider: { ...world.provider, exchangeCode: sleeps } })(codeId, aRun())
+    expect(said).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('took over') })
+    expect(await authorisation(world, codeId)).toMatchObject({
+      status: 'exchanging',
+      errorCode: null,
+      leaseUntil: expect.any(Date),
+    })
+  })
+
   test('that polled in vain leaves date and lease to the worker that holds the record now', async () => {
     world.simulator.switches.set({ me_lag_seconds: 3600 })
     const { codeId } = await withCode(world)
