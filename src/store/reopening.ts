@@ -15,7 +15,7 @@ import {
   type Renewal as RenewalRow,
 } from '../generated/prisma/client.ts'
 import type { Reopened, ReopenFilter, Reopening, ReopenPage, Request } from './administration-port.ts'
-import type { Database, Transaction } from './database.ts'
+import type { Database, NoStatus, Transaction } from './database.ts'
 import { chainEvent, type ChainedEvent } from './events.ts'
 import { writeConsents, writeEvents } from './import-writes.ts'
 import { moveAll, moveRow } from './moves.ts'
@@ -134,6 +134,9 @@ const planned = async (tx: Transaction, wrong: readonly Found[], request: Reques
   return wrong.map((found) => planOne(found, current.get(`${found.row.id} ${found.row.cycle}`), request, policy))
 }
 
+/** What is changed of a row in memory; its status is changed by moveRow alone. */
+type Change<Row> = Partial<Row> & NoStatus
+
 /** Changes the row in memory. */
 const planOne = (
   { row, closing }: Found,
@@ -150,21 +153,27 @@ const planOne = (
     leaseUntil: null,
     queuedUntil: null,
     updatedAt: now.toJSDate(),
-  })
+  } satisfies Change<ConsentRow>)
   // That of a lapsed or an unsupported consent had ended before.
   const renewal = cycle?.status === 'cancelled' && goesOn.includes(status) ? cycle : undefined
-  if (renewal !== undefined) Object.assign(renewal, { status: 'open', closedAt: null })
+  if (renewal !== undefined) {
+    moveRow('renewal', renewal, 'open')
+    Object.assign(renewal, { closedAt: null } satisfies Change<RenewalRow>)
+  }
   // What is due is spread: a hundred thousand that come back are not all asked about in one minute.
   const soon = now.plus({ milliseconds: policy.spread === false ? 0 : spreadWithin(row.id, policy.spread.toMillis()) })
   // Only the last can have been waiting to be sent: a new message cancels the one before.
   const last = status === 'active' ? renewal?.notifications.at(-1) : undefined
   const message = last?.status === 'cancelled' ? last : undefined
-  if (message !== undefined) Object.assign(message, { status: 'pending', nextActionAt: soon.toJSDate() })
+  if (message !== undefined) {
+    moveRow('notification', message, 'pending')
+    Object.assign(message, { nextActionAt: soon.toJSDate() } satisfies Change<NotificationRow>)
+  }
   if (status === 'active')
     Object.assign(row, {
       ...withoutFailure,
       ...dateOf(row, cycle, { now, soon, policy }),
-    })
+    } satisfies Change<ConsentRow>)
   const event = chainEvent(row, {
     type: 'consent.reopened',
     at: now,
@@ -172,7 +181,7 @@ const planOne = (
     reason,
     data: { status, cycle: row.cycle, ...(by === undefined ? {} : { by }) },
   })
-  Object.assign(row, { eventSeq: event.seq, eventHash: event.hash })
+  Object.assign(row, { eventSeq: event.seq, eventHash: event.hash } satisfies Change<ConsentRow>)
   return { row, closing, supersededById, renewal, message, event }
 }
 
