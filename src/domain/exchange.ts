@@ -220,8 +220,8 @@ const proving = (situation: Situation): ExchangeStep => {
 
 /**
  * Polls at once, after 10 s, 1 min, 10 min and 1 h. After that, a provider without an answer leaves the attempt in
- * doubt; a date that has not moved means that nothing was renewed. While a token is pending, that too leaves the attempt
- * in doubt: the token may be the only valid one, and settling stores it before the attempt is closed.
+ * doubt; a date that has not moved means that nothing was renewed. While a token is pending, that too leaves the
+ * attempt in doubt: the token may be the only valid one, and settling stores it before the attempt is closed.
  */
 const pollAfterExchange = ({ attempt }: Situation, at: DateTime, code: ExchangeCode): ExchangeStep => {
   const until = nextVerifyAt(attempt.answeredAt ?? attempt.issuedAt, at)

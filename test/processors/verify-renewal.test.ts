@@ -229,7 +229,7 @@ describe('whose tokens they are', () => {
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
   })
 
-  test('the same, and /me shows no renewal for an hour: the pending token is stored before the user is asked', async () => {
+  test('the same, and nothing is renewed for an hour: the pending token is stored, then the user asked', async () => {
     world.simulator.switches.set({
       access_token: 'opaque',
       access_token_life_seconds: 7200,
