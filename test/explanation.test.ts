@@ -43,6 +43,16 @@ test('an outcome in doubt is asked about, first with a pending token', () => {
   ).toMatchObject([{ step: 'refresh', reason: 'the pending token may be the only valid one' }])
 })
 
+test('a code that is being sent: a worker may be at it right now', () => {
+  expect(attemptsOf(link({ status: 'exchanging', nextActionAt: at('-10d') }))).toMatchObject([
+    {
+      status: 'exchanging',
+      step: 'doubt',
+      reason: 'if no worker is at it: the process stopped while the code was being sent',
+    },
+  ])
+})
+
 test('links that wait for their user, and attempts that have ended, are not among them', () => {
   expect(attemptsOf(link({ status: 'issued' }), link({ status: 'refused' }), link({ status: 'renewed' }))).toEqual([])
 })

@@ -61,6 +61,8 @@ export type Heard =
   | { readonly from: 'storing' }
   /** The same, found when the pending token was about to replace the stored one. */
   | { readonly from: 'adopting' }
+  /** The same, found when a refresh's token was about to replace the stored one: the refresh's is kept as pending. */
+  | { readonly from: 'rotating' }
   | {
       readonly from: 'refresh'
       readonly by: 'stored' | 'pending'
@@ -86,8 +88,6 @@ export type ExchangeHeard =
 
 export type RefreshHeard =
   | { readonly kind: 'tokens' }
-  /** Another token replaced the stored one while the refresh was under way; the refresh's token is kept as pending. */
-  | { readonly kind: 'token-changed' }
   | { readonly kind: 'refused' }
   /** Certainly not processed, by the provider's answer or because the circuit is open. */
   | { readonly kind: 'unavailable'; readonly code: ExchangeCode }
@@ -193,9 +193,10 @@ const afterSending = ({ attempt, consent, now }: Situation, answer: ExchangeHear
 
 /** The exchange was clean: `/me` must show the same connection, the same bank and a new expiry. */
 const proving = (situation: Situation): ExchangeStep => {
-  const { attempt, consent, heard, policy } = situation
+  const { attempt, consent, renewal, heard, policy } = situation
   if (isTerminal(consent)) return superseded(`the consent is ${consent.status}: the provider is not asked any more`)
   if (heard?.from !== 'me') return { do: 'read-me', by: 'exchange', reason: 'a clean exchange is proven by /me' }
+  if (!attempt.hasPendingToken && !acceptsCode(consent, renewal)) return cycleOver()
   const { at, answer } = heard
   switch (answer.kind) {
     case 'me': {
@@ -219,12 +220,15 @@ const proving = (situation: Situation): ExchangeStep => {
 
 /**
  * Polls at once, after 10 s, 1 min, 10 min and 1 h. After that, a provider without an answer leaves the attempt in
- * doubt; a date that has not moved means that nothing was renewed.
+ * doubt; a date that has not moved means that nothing was renewed. While a token is pending, that too leaves the
+ * attempt in doubt: the token may be the only valid one, and settling stores it before the attempt is closed.
  */
 const pollAfterExchange = ({ attempt }: Situation, at: DateTime, code: ExchangeCode): ExchangeStep => {
   const until = nextVerifyAt(attempt.answeredAt ?? attempt.issuedAt, at)
   if (until !== undefined) return poll(until, code, `${code}: asked again then`)
   if (code !== 'not-proven') return doubt(code, 'the provider could not be asked for an hour')
+  if (attempt.hasPendingToken && keepsConnection(attempt.route))
+    return doubt(code, 'the pending token may be the only valid one: it is not lost with its attempt')
   return close('refused', 'not-renewed', 'an hour after the exchange nothing shows a renewal: the user is asked again')
 }
 
@@ -234,11 +238,11 @@ const settling = (situation: Situation): ExchangeStep => {
   if (isTerminal(consent)) return superseded(`the consent is ${consent.status}: the provider is not asked any more`)
   if (hasLaterCodeOut(attempt, others, now)) return waitForLaterCode(now)
   if (heard?.from === 'refresh') return afterRefresh(situation, heard)
+  if (!attempt.hasPendingToken && !acceptsCode(consent, renewal)) return cycleOver()
   if (heard?.from === 'me') return afterReading(situation, heard)
   // A token that came with this very exchange may have replaced the stored one. It is used first, even where the cycle
   // is over, because it may be the only valid token.
   if (attempt.hasPendingToken) return refresh('pending', 'the pending token may be the only valid one')
-  if (!acceptsCode(consent, renewal)) return superseded('the cycle is over: the provider is not asked any more')
   // A lost answer may have made a connection that only the provider knows: we have no token to poll it with.
   if (!keepsConnection(attempt.route)) return notRenewed('exchange-unknown')
   return refresh('stored', 'a refresh and /me tell what became of the code')
@@ -249,8 +253,6 @@ const afterRefresh = (situation: Situation, { by, at, answer }: Extract<Heard, {
   switch (answer.kind) {
     case 'tokens':
       return { do: 'read-me', by, reason: 'the refresh worked: /me shows the dates' }
-    case 'token-changed':
-      return tokenChanged()
     case 'refused':
       // The pending token is invalid. The company may have imported a later token, which is then the stored one.
       if (by === 'pending' && keepsConnection(attempt.route))
@@ -354,7 +356,7 @@ const decisions: Readonly<Record<AuthorisationStatus, (situation: Situation) => 
 /** An answer of the store is handled before all else, because the store knows what has happened meanwhile. */
 const afterWriting = ({ heard, now }: Situation): ExchangeStep | undefined => {
   if (heard?.from === 'storing') return doubt('token-changed', 'the stored token changed during the exchange')
-  if (heard?.from === 'adopting') return tokenChanged()
+  if (heard?.from === 'adopting' || heard?.from === 'rotating') return tokenChanged()
   if (heard?.from !== 'commit') return undefined
   if (heard.answer === 'later-code-out') return waitForLaterCode(now)
   // Another code or a stop has closed the cycle: this success changes nothing any more.
@@ -391,6 +393,7 @@ const superseded = (reason: string): ExchangeStep => ({
   notify: false,
   reason,
 })
+const cycleOver = (): ExchangeStep => superseded('the cycle is over: the provider is not asked any more')
 const mismatched = (): ExchangeStep =>
   close(
     'mismatched',

@@ -1,5 +1,5 @@
-// What sets the routes apart. Code that must tell routes apart reads a property and never compares a route's name, so
-// that a new route needs only one entry here.
+// What sets the routes apart. Code that must tell routes apart reads a property and does not compare a route's name.
+// The one exception is rules.ts, where a bank's own rule says whether `reauth` is possible there.
 import type { Route } from './policy.ts'
 
 export interface RouteTraits {

@@ -82,9 +82,15 @@ const attemptStates = (
     const others = open.filter((other) => other.id !== id && other.status !== 'code_received')
     const then = at !== undefined && at > now ? at : now
     const step = nextExchangeStep({ attempt, consent, renewal, others }, { now: then, policy, manual: false })
-    return { id, status, at, code, step }
+    return { id, status, at, code, step: status === 'exchanging' ? ifNoWorkerIsAtIt(step) : step }
   })
 }
+
+/** The job decides under its claim, so that nobody is sending any more. Here a worker may be sending right now. */
+const ifNoWorkerIsAtIt = (step: ExchangeStep): ExchangeStep => ({
+  ...step,
+  reason: `if no worker is at it: ${step.reason}`,
+})
 
 const isSuppressed = ({ state }: RungState): boolean =>
   ['held', 'passed-over', 'cancelled', 'failed', 'uncertain'].includes(state)

@@ -23,7 +23,10 @@ export interface AdvanceAttemptDeps {
   readonly lease: Duration
 }
 
-/** More steps than any attempt needs: a decision that repeats itself must not keep a worker for ever. */
+/**
+ * More steps than any attempt needs: a decision that repeats itself must not keep a worker for ever. Tokens just
+ * received are stored all the same.
+ */
 const MAX_STEPS = 20
 
 export const advanceAttempt =
@@ -36,7 +39,7 @@ export const advanceAttempt =
       const { consent } = facts
       try {
         let progress: Progress = { heard: undefined, tokens: undefined }
-        for (let count = 0; count < MAX_STEPS; count += 1) {
+        for (let count = 0; count < MAX_STEPS || progress.heard?.from === 'exchange'; count += 1) {
           const step = nextExchangeStep(facts, { heard: progress.heard, now: clock.now(), policy, manual: run.manual })
           const result = await carryOut({ ...deps, claim, facts, run }, step, progress)
           if ('kind' in result) return result
@@ -203,10 +206,11 @@ const refresh = async (
     return { heard: { from: 'refresh', by, at, answer: heard }, tokens: undefined }
   }
   const { refreshToken: token } = answer.tokens
-  const rotated = { consentId: consent.id, authorisationId: attempt.id, version: source.version, now: at }
+  const rotated = { consentId: consent.id, authorisationId: attempt.id, version: source.version }
   const kept =
-    token === undefined || (await persist(async () => storeRotated(store, { ...rotated, token }), run.signal))
-  if (!kept) return { heard: { from: 'refresh', by, at, answer: { kind: 'token-changed' } }, tokens: undefined }
+    token === undefined ||
+    (await persist(async () => storeRotated(store, { ...rotated, token, now: clock.now() }), run.signal))
+  if (!kept) return { heard: { from: 'rotating' }, tokens: undefined }
   const tokens = { ...answer.tokens, answeredAt: at, tokenVersion: source.version }
   return { heard: { from: 'refresh', by, at, answer: { kind: 'tokens' } }, tokens }
 }

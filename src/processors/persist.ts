@@ -6,7 +6,8 @@ const RETRY_DELAY_MS = 250
 
 /**
  * Tries until `write` succeeds or the job's signal is aborted; then the last error is thrown. An error that will not
- * pass is thrown at once.
+ * pass is thrown at once. `write` must be repeatable: where it was committed and only the acknowledgement was lost, it
+ * is called again.
  */
 export const persist = async <Result>(write: () => Promise<Result>, signal: AbortSignal): Promise<Result> => {
   for (;;) {

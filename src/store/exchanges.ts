@@ -67,6 +67,9 @@ export const exchanges = (db: Database): Exchanges => ({
       if (locked === undefined || locked.authorisation.status === 'renewed') return 'already-renewed'
       const { consent, authorisation } = locked
       const at = response.answeredAt
+      // This very answer is stored already: the call repeats one that was committed and not acknowledged. Another
+      // worker may have gone on from there, and its newer pending token must not be overwritten.
+      if (authorisation.answeredAt?.getTime() === at.toMillis()) return 'stored'
       if (response.owner === 'ours') {
         const stored = await replaceToken(tx, db.vault, consent, response.tokenVersion, response.refreshToken, at)
         if (!stored) {

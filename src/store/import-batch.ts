@@ -57,7 +57,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   for (const row of ours) hold(row)
 
   const change = (row: ConsentRow, values: Partial<ConsentRow> & NoStatus): void => {
-    Object.assign(row, values, { updatedAt: at })
+    Object.assign(row, values, { updatedAt: at } satisfies Partial<ConsentRow> & NoStatus)
     changed.add(row)
   }
 

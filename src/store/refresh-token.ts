@@ -31,9 +31,10 @@ export const replaceToken = async (
   token: Secret | undefined,
   now: DateTime,
 ): Promise<boolean> => {
+  // Stored already: the same token came again, or this call repeats one that was committed and not acknowledged.
+  if (token !== undefined && holds(vault, consent, token)) return true
   if (consent.tokenVersion !== version) return false
   if (token === undefined) return true
-  if (holds(vault, consent, version, token)) return true
   const { count } = await tx.consent.updateMany({
     where: { id: consent.id, tokenVersion: version },
     data: {
@@ -56,9 +57,9 @@ export const replaceToken = async (
  * Whether the consent has this token already. A stored token that does not decrypt is not worth keeping: any token that
  * comes replaces it.
  */
-const holds = (vault: Vault, consent: ConsentRow, version: number, token: Secret): boolean => {
+const holds = (vault: Vault, { id, tokenVersion, refreshToken }: ConsentRow, token: Secret): boolean => {
   try {
-    return vault.open(consent.refreshToken, tokenContext(consent.id, version)).reveal() === token.reveal()
+    return vault.open(refreshToken, tokenContext(id, tokenVersion)).reveal() === token.reveal()
   } catch (error) {
     if (error instanceof PermanentError) return false
     throw error

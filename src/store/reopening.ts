@@ -15,7 +15,7 @@ import {
   type Renewal as RenewalRow,
 } from '../generated/prisma/client.ts'
 import type { Reopened, ReopenFilter, Reopening, ReopenPage, Request } from './administration-port.ts'
-import type { Database, Transaction } from './database.ts'
+import type { Database, NoStatus, Transaction } from './database.ts'
 import { chainEvent, type ChainedEvent } from './events.ts'
 import { writeConsents, writeEvents } from './import-writes.ts'
 import { moveAll, moveRow } from './moves.ts'
@@ -138,6 +138,9 @@ const planned = async (tx: Transaction, wrong: readonly Found[], request: Reques
   return wrong.map((found) => planOne(found, current.get(`${found.row.id} ${found.row.cycle}`), request, policy))
 }
 
+/** What is changed of a row in memory; its status is changed by moveRow alone. */
+type Change<Row> = Partial<Row> & NoStatus
+
 /** Changes the consent, its renewal and its message in memory. */
 const planOne = (
   { row, closing }: Found,
@@ -154,22 +157,28 @@ const planOne = (
     leaseUntil: null,
     queuedUntil: null,
     updatedAt: now.toJSDate(),
-  })
+  } satisfies Change<ConsentRow>)
   // The renewal of a lapsed or unsupported consent had ended before the consent was superseded.
   const renewal = cycle?.status === 'cancelled' && goesOn.includes(status) ? cycle : undefined
-  if (renewal !== undefined) Object.assign(renewal, { status: 'open', closedAt: null })
+  if (renewal !== undefined) {
+    moveRow('renewal', renewal, 'open')
+    Object.assign(renewal, { closedAt: null } satisfies Change<RenewalRow>)
+  }
   // What is due is spread over time: if a hundred thousand consents are reopened, their users must not all be notified
   // in one minute.
   const soon = now.plus({ milliseconds: policy.spread === false ? 0 : spreadWithin(row.id, policy.spread.toMillis()) })
   // Only the last message can have been waiting to be sent, because a new message cancels the one before it.
   const last = status === 'active' ? renewal?.notifications.at(-1) : undefined
   const message = last?.status === 'cancelled' ? last : undefined
-  if (message !== undefined) Object.assign(message, { status: 'pending', nextActionAt: soon.toJSDate() })
+  if (message !== undefined) {
+    moveRow('notification', message, 'pending')
+    Object.assign(message, { nextActionAt: soon.toJSDate() } satisfies Change<NotificationRow>)
+  }
   if (status === 'active')
     Object.assign(row, {
       ...withoutFailure,
       ...dateOf(row, cycle, { now, soon, policy }),
-    })
+    } satisfies Change<ConsentRow>)
   const event = chainEvent(row, {
     type: 'consent.reopened',
     at: now,
@@ -177,7 +186,7 @@ const planOne = (
     reason,
     data: { status, cycle: row.cycle, ...(by === undefined ? {} : { by }) },
   })
-  Object.assign(row, { eventSeq: event.seq, eventHash: event.hash })
+  Object.assign(row, { eventSeq: event.seq, eventHash: event.hash } satisfies Change<ConsentRow>)
   return { row, closing, supersededById, renewal, message, event }
 }
 

@@ -1,5 +1,7 @@
 // The points at which the crash suite strikes: by name, where in the program each is, and what is then in doubt. A
 // place is a call of a port, before or after it, or one of the few named places within a call (src/crash-point.ts).
+// After a death, what the point says is in doubt; where the job repeats the write (src/processors/persist.ts), a throw
+// after it is a lost acknowledgement, and the same process calls again.
 interface Point {
   /** Places as die-around.ts writes them. */
   readonly at: readonly string[]
@@ -344,8 +346,10 @@ const harmless: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Whether the suite has thought of a place. Dying before a call is dying after the call before it; a call that found
- * nothing to do, or failed, has left nothing.
+ * Whether the suite has thought of a place. Dying before a call is dying after the call before it, and a call that
+ * failed has left nothing. A call that was in vain has left nothing that a death could put in doubt: most found nothing
+ * to do; `countFailure` below its threshold has stored a strike, and `closeCircuit` of a circuit that was not open may
+ * have deleted strikes, which only move the moment at which the circuit opens.
  */
 export const isKnown = (place: string): boolean =>
   !place.startsWith('after ') ||

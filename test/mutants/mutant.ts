@@ -47,6 +47,7 @@ export interface Mutant {
 export const tests = {
   settle: 'test/processors/settle-unknown.test.ts',
   codes: 'test/processors/codes-and-claims.test.ts',
+  inHand: 'test/processors/answer-in-hand.test.ts',
   verify: 'test/processors/verify-renewal.test.ts',
   renew: 'test/processors/renew-consent.test.ts',
   send: 'test/processors/send-notification.test.ts',

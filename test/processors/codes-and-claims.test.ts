@@ -413,23 +413,41 @@ describe('a code for a consent that had ended', () => {
 })
 
 describe('the stored token changed while a code was being exchanged', () => {
+  const replaceStored = async ({ id }: Consent, token: string): Promise<void> => {
+    const data = { refreshToken: sealToken(world.vault, id, 2, new Secret(token)), tokenVersion: 2 }
+    await world.db.prisma.consent.update({ where: { id }, data })
+  }
+
   test('to a newer one: the newer one is kept, the outcome settled by polling', async () => {
+    const { consent, codeId } = await withCode(world)
+    world.simulator.switches.set({ rotate_refresh_tokens: 'always' })
+    const imports = async (...args: Parameters<World['provider']['exchangeCode']>) => {
+      const answer = await world.provider.exchangeCode(...args)
+      // The company refreshes the rotated token, and imports what came, before we have stored ours.
+      await world.client.refresh(new Secret(world.simulator.connection(consent.credentialsId)?.refreshToken ?? ''))
+      await replaceStored(consent, world.simulator.connection(consent.credentialsId)?.refreshToken ?? '')
+      return answer
+    }
+    await advance(world, { provider: { ...world.provider, exchangeCode: imports } })(codeId, aRun())
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+    expect(await eventTypes(world, consent.id)).toContain('authorisation.unknown')
+    // The company's, and ours with the imported token.
+    expect(seen(world, consent, 'refresh')).toEqual(['ok', 'ok'])
+  })
+
+  test('to the very token that came with the code: it is stored already, and nothing is in doubt', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
     const imports = async (...args: Parameters<World['provider']['exchangeCode']>) => {
       const answer = await world.provider.exchangeCode(...args)
-      // The company imports the rotated token before we have stored it.
-      const current = world.simulator.connection(consent.credentialsId)?.refreshToken ?? ''
-      await world.db.prisma.consent.update({
-        where: { id: consent.id },
-        data: { refreshToken: sealToken(world.vault, consent.id, 2, new Secret(current)), tokenVersion: 2 },
-      })
+      await replaceStored(consent, world.simulator.connection(consent.credentialsId)?.refreshToken ?? '')
       return answer
     }
     await advance(world, { provider: { ...world.provider, exchangeCode: imports } })(codeId, aRun())
     expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, tokenVersion: 2 })
-    expect(await eventTypes(world, consent.id)).toContain('authorisation.unknown')
-    expect(seen(world, consent, 'refresh')).toEqual(['ok'])
+    expect(await eventTypes(world, consent.id)).not.toContain('authorisation.unknown')
+    expect(seen(world, consent, 'refresh')).toEqual([])
   })
 
   test('to an old one by an import: the new token is kept as pending, because only it may be valid', async () => {
@@ -437,10 +455,7 @@ describe('the stored token changed while a code was being exchanged', () => {
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
     const imports = async (...args: Parameters<World['provider']['exchangeCode']>) => {
       const answer = await world.provider.exchangeCode(...args)
-      await world.db.prisma.consent.update({
-        where: { id: consent.id },
-        data: { refreshToken: sealToken(world.vault, consent.id, 2, new Secret('an-old-token')), tokenVersion: 2 },
-      })
+      await replaceStored(consent, 'an-old-token')
       return answer
     }
     await advance(world, { provider: { ...world.provider, exchangeCode: imports } })(codeId, aRun())
@@ -672,6 +687,24 @@ describe('a worker with a stale claim', () => {
     expect(said).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('took over') })
     expect((await authorisation(world, codeId)).status).toBe('unknown')
     expect((await world.renewalsOf(consent.id))[0]?.againNo).toBe(0)
+  })
+
+  test('that was told "not processed" leaves the code to the worker that holds the record now', async () => {
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'rate-limited' })
+    const sleeps: World['provider']['exchangeCode'] = async (...args) => {
+      const answer = await world.provider.exchangeCode(...args)
+      await endLease(world, 'authorisation', codeId)
+      await world.store.claim('authorisation', codeId, LEASE)
+      return answer
+    }
+    const said = await advance(world, { provider: { ...world.provider, exchangeCode: sleeps } })(codeId, aRun())
+    expect(said).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('took over') })
+    expect(await authorisation(world, codeId)).toMatchObject({
+      status: 'exchanging',
+      errorCode: null,
+      leaseUntil: expect.any(Date),
+    })
   })
 
   test('that polled in vain leaves date and lease to the worker that holds the record now', async () => {

@@ -220,6 +220,25 @@ describe('the settling refresh rotates the token', () => {
     expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, tokenVersion: 2 })
   })
 
+  test('each try to store it has its own time', async () => {
+    world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
+    const times: DateTime[] = []
+    const store = withStore(world, {
+      storeRotated: async (rotated) => {
+        times.push(rotated.now)
+        if (times.length > 1) return world.store.storeRotated(rotated)
+        world.clock.advance({ seconds: 5 })
+        return Promise.reject(new Error('connection lost'))
+      },
+    })
+    await advance(world, { store })(codeId, aRun())
+    expect(times).toHaveLength(2)
+    expect(times[1]?.diff(times[0] ?? times[1]).as('seconds')).toBeGreaterThanOrEqual(5)
+    expect((await world.eventsOf(consent.id)).find(({ type }) => type === 'token.replaced')?.at).toEqual(times[1])
+  })
+
   test('a worker with a stale claim stores it all the same', async () => {
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
     const { consent, codeId } = await withCode(world)

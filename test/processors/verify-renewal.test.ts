@@ -229,6 +229,22 @@ describe('whose tokens they are', () => {
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
   })
 
+  test('the same, and nothing is renewed for an hour: the pending token is stored, then the user asked', async () => {
+    world.simulator.switches.set({
+      access_token: 'opaque',
+      access_token_life_seconds: 7200,
+      rotate_refresh_tokens: 'on-reauth',
+      me_lag_seconds: 90_000,
+    })
+    const { consent, codeId } = await withCode(world)
+    await advance(world)(codeId, aRun())
+    await setAfterAnswer(codeId, 3601)
+    await bringUpToDate(world, consent.id)
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'not-renewed' })
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+  })
+
   test.each(tokens)('%s of another user: /me names the owner, the tokens are dropped, ours untouched', async (kind) => {
     world.simulator.switches.set({ access_token: kind })
     const consent = await askedConsent(world)

@@ -10,7 +10,7 @@ import {
   renewalTransitions,
 } from '../../src/domain/lifecycle.ts'
 import { Secret } from '../../src/secret.ts'
-import type { Transaction } from '../../src/store/database.ts'
+import type { NoStatus, Transaction } from '../../src/store/database.ts'
 import { imports } from '../../src/store/import.ts'
 import { type MovedKind, moveAll, moveOne, moveRow } from '../../src/store/moves.ts'
 import { openStore } from '../../src/store/open-store.ts'
@@ -144,6 +144,8 @@ test('Prisma takes no status beside the gate, and the gate no arrow that is not 
     const hidden = { status: 'renewed', closedAt: at }
     // @ts-expect-error: nor where it comes by a spread
     await tx.renewal.updateMany({ where: {}, data: { ...hidden } })
+    // @ts-expect-error: nor among the values that are assigned to a row in memory
+    Object.assign(hidden, { status: 'renewed' } satisfies NoStatus)
     // @ts-expect-error: `upsert` is not there at all
     await tx.authorisation.upsert({})
     // @ts-expect-error: no code is sent again after an unknown outcome
@@ -156,11 +158,12 @@ test('Prisma takes no status beside the gate, and the gate no arrow that is not 
   expect(never).toBeTypeOf('function')
 })
 
+const root = join(import.meta.dirname, '../../src')
+const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(
+  (file) => file.endsWith('.ts') && !file.startsWith('generated/') && file !== 'store/moves.ts',
+)
+
 test('no SQL of the sources writes a status itself', () => {
-  const root = join(import.meta.dirname, '../../src')
-  const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(
-    (file) => file.endsWith('.ts') && !file.startsWith('generated/') && file !== 'store/moves.ts',
-  )
   // From SET up to what ends a list of assignments.
   const assignments = (sql: string): string[] => sql.match(/\bSET\b[\s\S]*?(?=\bWHERE\b|\bFROM\b|`)/g) ?? []
   const found = files.flatMap((file) =>
@@ -170,4 +173,17 @@ test('no SQL of the sources writes a status itself', () => {
   )
   expect(found).toEqual([])
   expect(assignments("UPDATE x SET a = 1, status = 'sent' WHERE true`")).toEqual(["SET a = 1, status = 'sent' "])
+})
+
+// Whole rows are changed in memory and written back (writeConsents), where the type of the client checks nothing.
+test('a row in memory is given a status by the gate alone: assigned values are checked to hold none', () => {
+  const textOf = (file: string): string => readFileSync(join(root, file), 'utf8')
+  const users = files.filter((file) => /\b(?:writeConsents|moveRow)\(/.test(textOf(file)))
+  expect(users.toSorted()).toEqual(['store/import-batch.ts', 'store/import.ts', 'store/reopening.ts'])
+  for (const file of users) {
+    const count = (pattern: RegExp): number => textOf(file).match(pattern)?.length ?? 0
+    expect([file, count(/\.status = /g)]).toEqual([file, 0])
+    const checked = count(/\} satisfies (?:Change<\w+>|Partial<ConsentRow> & NoStatus)\)/g)
+    expect([file, checked]).toEqual([file, count(/\bObject\.assign\(/g)])
+  }
 })

@@ -195,10 +195,8 @@ const conclusions: readonly Mutant[] = [
     edits: [
       {
         file: 'src/domain/exchange.ts',
-        find:
-          'const codeCameAt = ({ codeReceivedAt, issuedAt }: Authorisation): DateTime => ' +
-          'codeReceivedAt ?? issuedAt',
-        replace: 'const codeCameAt = ({ issuedAt }: Authorisation): DateTime => issuedAt',
+        find: 'mayConcludeNotRenewed(codeCameAt(situation.attempt), at) ?',
+        replace: 'mayConcludeNotRenewed(situation.attempt.issuedAt, at) ?',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'after ten minutes at the bank' }],
@@ -275,6 +273,11 @@ const late: readonly Mutant[] = [
         find: "if (heard?.from === 'exchange') return",
         replace: "if (heard?.from === 'exchange' && status === 'exchanging') return",
       },
+      {
+        file: 'src/processors/advance-attempt.ts',
+        find: "step.do === 'read-me' || progress.heard?.from === 'exchange'",
+        replace: "step.do === 'read-me'",
+      },
     ],
     caughtBy: [{ file: tests.codes, only: 'a worker with a stale claim' }],
   },
@@ -286,8 +289,8 @@ const late: readonly Mutant[] = [
     edits: [
       {
         file: 'src/processors/advance-attempt.ts',
-        find: " || progress.heard?.from === 'exchange'",
-        replace: '',
+        find: "step.do === 'read-me' || progress.heard?.from === 'exchange'",
+        replace: "step.do === 'read-me'",
       },
     ],
     caughtBy: [{ file: tests.verify, only: 'the database is unavailable when the tokens come' }],
@@ -314,11 +317,43 @@ const late: readonly Mutant[] = [
     edits: [
       {
         file: 'src/processors/advance-attempt.ts',
-        find: '(await persist(async () => storeRotated(store, { ...rotated, token }), run.signal))',
-        replace: '(await storeRotated(store, { ...rotated, token }))',
+        find: '(await persist(async () => storeRotated(store, { ...rotated, token, now: clock.now() }), run.signal))',
+        replace: '(await storeRotated(store, { ...rotated, token, now: clock.now() }))',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'the settling refresh rotates the token' }],
+  },
+  {
+    id: 'answer-stored-twice',
+    mistake: 'throw away a late token response',
+    how: 'a transaction that threw has written nothing, so a repetition has nothing to recognise',
+    breaks: 'rule 3 (its exception), invariant 4',
+    edits: [
+      {
+        file: 'src/store/exchanges.ts',
+        find: "if (authorisation.answeredAt?.getTime() === at.toMillis()) return 'stored'",
+        replace: '',
+      },
+    ],
+    caughtBy: [{ file: tests.inHand, only: 'the acknowledgement of a commit is lost' }],
+  },
+  {
+    id: 'rotated-token-taken-for-another',
+    mistake: 'throw away a late token response',
+    how: 'the version is compared first: it has moved, so another token must have replaced the stored one',
+    breaks: 'rule 3 (its exception), invariant 4',
+    edits: [
+      {
+        file: 'src/store/refresh-token.ts',
+        find:
+          '  if (token !== undefined && holds(vault, consent, token)) return true\n' +
+          '  if (consent.tokenVersion !== version) return false\n',
+        replace:
+          '  if (consent.tokenVersion !== version) return false\n' +
+          '  if (token !== undefined && holds(vault, consent, token)) return true\n',
+      },
+    ],
+    caughtBy: [{ file: tests.inHand, only: 'the acknowledgement of a commit is lost' }],
   },
   {
     id: 'exchanged-token-overtaken',
@@ -382,7 +417,7 @@ const late: readonly Mutant[] = [
         replace: "await note('client-rejected', connection, verdictOnClient(answer))",
       },
     ],
-    caughtBy: [{ file: 'test/processors/answer-in-hand.test.ts' }],
+    caughtBy: [{ file: tests.inHand, only: 'the database is unavailable just when the circuit breaker notes' }],
   },
 ]
 

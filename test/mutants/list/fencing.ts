@@ -48,6 +48,20 @@ const epoch: readonly Mutant[] = [
     caughtBy: [{ file: tests.codes, only: 'that polled in vain' }],
   },
   {
+    id: 'epoch-code-requeued',
+    mistake: 'drop the epoch from a write',
+    how: 'the code that was not processed goes back by id: the gate takes it from `exchanging` alone, after all',
+    breaks: 'rule 3, invariant 11',
+    edits: [
+      {
+        file: 'src/store/exchanges.ts',
+        find: "from: ['exchanging'],\n        where: { id: claim.id, epoch: claim.epoch },",
+        replace: "from: ['exchanging'],\n        where: { id: claim.id },",
+      },
+    ],
+    caughtBy: [{ file: tests.codes, only: 'that was told "not processed"' }],
+  },
+  {
     id: 'epoch-message',
     mistake: 'drop the epoch from a write',
     how: 'the ledger row is locked and its status is checked; the epoch went in a refactoring',
