@@ -3,7 +3,7 @@ import type { Command } from './command.ts'
 import { fromDevelopment } from './development.ts'
 
 export const command: Command = {
-  usage: 'demo [--auto]',
+  usage: '[--auto]',
   about: `Starts PostgreSQL, a simulated TrueLayer with a bank and an inbox, and all of Reconsent on this machine,
 with about thirty consents in every phase, and prints where to look. Open a mail in the inbox, press the
 button, approve at the bank. Ctrl-C stops everything. Needs no configuration, no database and no Redis.

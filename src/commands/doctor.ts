@@ -7,7 +7,7 @@ import { table } from './text.ts'
 const marks: Record<Finding['level'], string> = { ok: 'ok  ', warn: 'warn', fail: 'FAIL' }
 
 export const command: Command = {
-  usage: 'doctor [--json]',
+  usage: '[--json]',
   about: `Checks the configuration, the database, its migrations and its clock, the encryption keys against what is
 stored, the queue (Redis: version, noeviction, append-only file), the mail server, the provider's
 credentials, PUBLIC_URL, and what the records say of the last hours. Each line is ok, warn or fail, with

@@ -7,7 +7,7 @@ import { theConsent, withStore } from './open.ts'
 import { table, whenText } from './text.ts'
 
 export const command: Command = {
-  usage: 'explain ID [--json]',
+  usage: 'ID [--json]',
   about: `Shows every rule that was looked at and which one decided, what is next and when, the state of each rung
 of the ladder, what a code that came waits for, and what was due and is not sent, and why. Asks the same
 rules as the jobs; changes nothing.`,

@@ -12,7 +12,7 @@ const MAX_LISTED = 1000
 const PROGRESS_EVERY_MS = 5_000
 
 export const command: Command = {
-  usage: 'import FILE [--format ndjson|csv] [--correct] [--json]',
+  usage: 'FILE [--format ndjson|csv] [--correct] [--json]',
   about: `Takes consents in from a file, or from standard input with - as FILE. One JSON object a line (NDJSON), or
 CSV with a header. Required: credentials_id, refresh_token, provider_id, country, redirect_uri, user_id,
 and expires_at or consented_at. Optional: provider_name, email, phone, name, locale, time_zone, scopes,

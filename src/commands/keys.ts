@@ -9,7 +9,7 @@ const ACTION = 'list|rotate'
 const PROGRESS_EVERY_MS = 5_000
 
 export const command: Command = {
-  usage: 'keys list|rotate [--json]',
+  usage: 'list|rotate [--json]',
   about: `list    Shows the keys of ENCRYPTION_KEYS, and how many stored secrets each one encrypts. A key in use
         that is missing: exit code 1.
 rotate  Encrypts every stored secret again under the first key of ENCRYPTION_KEYS. May run beside

@@ -13,7 +13,7 @@ import { count, dateText, table } from './text.ts'
 const statuses = Object.keys(consentTransitions) as ConsentStatus[]
 
 export const command: Command = {
-  usage: 'list [--status S] [--user ID] [--provider ID] [--expires-before WHEN] [--no-channel] [--limit N] [--json]',
+  usage: '[--status S] [--user ID] [--provider ID] [--expires-before WHEN] [--no-channel] [--limit N] [--json]',
   about:
     'Lists consents, all or those that match every option given. With --json: one array, written as it is ' +
     'read, so that any number fits.',

@@ -14,7 +14,7 @@ const LEFT =
   'said: if they are yours, see docs/runbook.md#tables-in-another-schema'
 
 export const command: Command = {
-  usage: 'migrate [--json]',
+  usage: '[--json]',
   about: `Applies the migrations the database lacks, each in one transaction; running it again, or twice at once, is
 safe. Uses MIGRATE_DATABASE_URL where it is set (the role that owns the tables), else DATABASE_URL. With
 QUEUE=postgres it also prepares the queue's own tables. Events that a restore or a replication has left

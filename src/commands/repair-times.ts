@@ -20,7 +20,7 @@ const PROGRESS_EVERY_MS = 5_000
 const MAX_SHOWN = 50
 
 export const command: Command = {
-  usage: 'repair-times [--zone ZONE] [--apply] [--json]',
+  usage: '[--zone ZONE] [--apply] [--json]',
   about: `Puts right what release 0.1.0 stored under a time zone other than UTC of the server, the database or the
 role: there it wrote most instants shifted by the zone's offset, and imports moved those that they read
 and wrote back. Each value on its own: an event's instant is the one that reproduces its hash; an expiry

@@ -8,7 +8,7 @@ import { dateText, table, whenText } from './text.ts'
 import type { DateTime } from 'luxon'
 
 export const command: Command = {
-  usage: 'show ID [--json]',
+  usage: 'ID [--json]',
   about:
     'Shows one consent with its renewals, attempts at the bank, messages and events. No token, link or address ' +
     'is shown.',

@@ -8,7 +8,7 @@ export const load = async (): Promise<{ readonly command: Command }> => {
   )
   const { BadInput } = await import('../../simulator/src/bad-input.ts')
   const command: Command = {
-    usage: `simulator ${usage}`,
+    usage,
     about,
     arguments: [],
     options,

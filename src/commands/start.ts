@@ -12,7 +12,7 @@ const LETS_GO_AFTER_MS = 500
 const known: readonly Role[] = ['web', 'worker', 'scheduler']
 
 export const command: Command = {
-  usage: 'start [--roles web,worker,scheduler]',
+  usage: '[--roles web,worker,scheduler]',
   about: `Runs Reconsent until SIGTERM or SIGINT: it then turns unready, takes no new work, finishes or gives back
 what it has, and ends with exit code 0, or 1 if something had not ended within timing.stopWithin; a second
 signal ends it at once (130, 143). Any number of processes of each role may run.

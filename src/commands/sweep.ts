@@ -11,7 +11,7 @@ import { withStore, type Opened } from './open.ts'
 import { count, table } from './text.ts'
 
 export const command: Command = {
-  usage: 'sweep [--dry-run] [--json]',
+  usage: '[--dry-run] [--json]',
   about: `Hands what is due to the queue now, as the scheduler does by itself; the workers do the rest. Running it
 beside the scheduler is safe. With --dry-run it changes nothing, needs no queue, and prints for each due
 consent what would be done, to whom and why.`,

@@ -3,7 +3,7 @@ import { CommandFailed, type Command, json, reason } from './command.ts'
 import { operator, theConsent, withStore } from './open.ts'
 
 export const command: Command = {
-  usage: 'token ID [--reason TEXT] [--json]',
+  usage: 'ID [--reason TEXT] [--json]',
   about: `Prints the current refresh token of a consent, and nothing else, so that it can be piped on. Who asked and
 why is written into the consent's events (token.shown) before it is printed.`,
   arguments: ['ID'],

@@ -10,7 +10,7 @@ import { operator, type Opened, withStore } from './open.ts'
 import { count, dateText, table } from './text.ts'
 
 export const command: Command = {
-  usage: 'unsupersede [--dry-run] [--user ID] [--provider ID] [--since WHEN] [--reason TEXT] [--json]',
+  usage: '[--dry-run] [--user ID] [--provider ID] [--since WHEN] [--reason TEXT] [--json]',
   about: `Reopens consents that an import closed because another one of the same user at the same bank had a later
 date: the rule of import.supersedeOlder, which is gone, since a person may have two logins at one bank.
 Each comes back as it was (active, paused, quarantined, lapsed or unsupported) in its own cycle; of an

@@ -7,7 +7,7 @@ import { withStore } from './open.ts'
 import { count, table } from './text.ts'
 
 export const command: Command = {
-  usage: 'verify [--quick] [--json]',
+  usage: '[--quick] [--json]',
   about: `Checks every record against what Reconsent promises: open rows are dated and not overdue (1), stored
 secrets decrypt (4), each success is single and proven (5), no message twice or after a stop (6), intents
 before effects (7), events without gap, their hashes a chain that replays to what is stored, each with its

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { catalogue, commandNames } from '../../src/commands/catalogue.ts'
-import { readCall, UsageError } from '../../src/commands/command.ts'
+import type { Call, Command } from '../../src/commands/command.ts'
 import { runCommand } from '../../src/commands/run.ts'
 import { importFieldNames } from '../../src/import/fields.ts'
 import { keepingTerminal, run } from './reconsent.ts'
@@ -39,7 +39,7 @@ describe('help', () => {
       const { terminal, kept } = keepingTerminal()
       expect(await runCommand(argv, terminal)).toBe(0)
       const text = kept.stdout
-      expect(text).toContain(`Usage: reconsent ${command?.usage}`)
+      expect(text).toContain(`Usage: reconsent ${name} ${command?.usage}\n\n${command?.about.slice(0, 80)}`)
       for (const option of Object.keys(command?.options ?? {})) expect(text).toContain(`--${option}`)
       expect(text).toContain(`  reconsent ${name}`)
       expect(kept.stderr).toBe('')
@@ -55,31 +55,101 @@ describe('help', () => {
 
 describe('wrong usage', () => {
   const table: Record<string, [string[], RegExp]> = {
-    'an unknown command names the nearest': [['lits'], /unknown command "lits": did you mean list\?/],
-    'an unknown command that is like none': [['frobnicate'], /unknown command "frobnicate"\n/],
+    'an unknown command names the nearest': [['lits'], /^unknown command 'lits' \(Did you mean list\?\)\n/],
+    'an unknown command that is like none': [['frobnicate'], /^unknown command 'frobnicate'\n/],
+    'an unknown command that asks for help': [['nosuch', '--help'], /^unknown command 'nosuch'\n/],
+    'help for an unknown command': [['help', 'lits'], /^unknown command 'lits' \(Did you mean list\?\)\n/],
+    'help by an option for an unknown command': [['--help', 'nosuch'], /^unknown command 'nosuch'\n/],
+    'the name of a property of every object': [['constructor'], /^unknown command 'constructor'\n/],
+    'the name of the prototype': [['__proto__'], /^unknown command '__proto__'\n/],
+    'the name of a method of every object': [['toString', '--help'], /^unknown command 'toString'\n/],
+    'an empty command': [[''], /^unknown command ''\n/],
+    'the beginning of a command': [['expl', 'a'], /^unknown command 'expl'/],
+    'a command in capitals': [['LIST'], /^unknown command 'LIST'/],
+    'a command in another script': [['лист'], /^unknown command 'лист'\n/],
+    'a command with control characters': [['list\u001b[2J\n'], /^unknown command 'list\?\[2J\?'/],
+    'a command without end': [['x'.repeat(10_000)], /^unknown command 'x{200,300}…\n/],
     'an unknown option names the nearest': [
       ['list', '--statu', 'active'],
-      /unknown option --statu: did you mean --status\?/,
+      /^unknown option '--statu' \(Did you mean --status\?\)\n/,
     ],
-    'an option before the command': [['--json', 'list'], /--json comes before the command/],
-    'a missing argument': [['show'], /ID is missing: reconsent show ID/],
-    'an argument too many': [['show', 'a', 'b'], /"b" is one argument too many/],
-    'a value for a switch': [['list', '--json=yes'], /--json takes no value/],
-    'no value for an option': [['renew', 'a', '--reason'], /--reason needs a value/],
-    'an empty value': [['renew', 'a', '--reason='], /--reason needs a value/],
+    'an unknown option that is like none': [['list', '--frobnicate'], /^unknown option '--frobnicate'\n/],
+    'an unknown option with a value': [['list', '--statu=active'], /^unknown option '--statu=active'/],
+    'an unknown short option': [['list', '-x'], /^unknown option '-x'\n/],
+    'an option of another command': [['show', 'a', '--resend'], /^unknown option '--resend'\n/],
+    'an option of the program after the command': [['list', '--version'], /^unknown option '--version'\n/],
+    'short options in one word': [['list', '-hx'], /^unknown option '-hx'\n/],
+    'the beginning of an option': [
+      ['list', '--stat', 'active'],
+      /^unknown option '--stat' \(Did you mean --status\?\)\n/,
+    ],
+    'the beginning of a switch': [['list', '--js'], /^unknown option '--js'/],
+    'an option in capitals': [['list', '--JSON'], /^unknown option '--JSON'/],
+    'an option with one dash': [['list', '-json'], /^unknown option '-json'\n/],
+    'a switch negated': [['list', '--no-json'], /^unknown option '--no-json'/],
+    'a negated switch without its no': [['list', '--channel'], /^unknown option '--channel'/],
+    'an option named like the prototype': [['list', '--__proto__=x'], /^unknown option '--__proto__=x'\n/],
+    'an option named like a property of every object': [['list', '--constructor'], /^unknown option '--constructor'\n/],
+    'an option without a name': [['list', '--=x'], /^unknown option '--=x'/],
+    'an option before the command': [
+      ['--json', 'list'],
+      /^unknown option '--json': the options of a command follow its name\n/,
+    ],
+    'a short option before the command': [['-x', 'list'], /^unknown option '-x'/],
+    'a value for --version': [['--version=1'], /^unknown option '--version=1'/],
+    'a value for --help': [['list', '--help=me'], /^unknown option '--help=me'/],
+    'a missing argument': [['show'], /^missing required argument 'ID'\nSee: reconsent show --help\n$/],
+    'a missing argument before an option': [['show', '--json'], /^missing required argument 'ID'\n/],
+    'a missing argument after the end of options': [['show', '--'], /^missing required argument 'ID'\n/],
+    'an empty argument': [['show', ''], /^ID is empty\n/],
+    'an argument of spaces': [['show', ' \t'], /^ID is empty\n/],
+    'an argument too many': [
+      ['show', 'a', 'b'],
+      /^too many arguments for 'show'\. Expected 1 argument but got 2: a, b\.\nSee: reconsent show --help\n$/,
+    ],
+    'an argument for a command without': [['list', 'active'], /^too many arguments for 'list'\. Expected 0 arguments/],
+    'a command twice': [['list', 'list'], /^too many arguments for 'list'/],
+    'an option after the end of options': [['list', '--', '--json'], /^too many arguments for 'list'.* --json\.\n/],
+    'a negative number as an argument too many': [['list', '-5'], /^too many arguments for 'list'.* -5\.\n/],
+    'a value for a switch': [['list', '--json=yes'], /^--json takes no value\n/],
+    'an empty value for a switch': [['list', '--json='], /^--json takes no value\n/],
+    'a value for a switch that says no': [['list', '--no-channel=false'], /^--no-channel takes no value\n/],
+    'a word after a switch': [['list', '--json', 'yes'], /^too many arguments for 'list'.* yes\.\n/],
+    'no value for an option': [['renew', 'a', '--reason'], /^option '--reason <TEXT>' argument missing\n/],
+    'an empty value': [['renew', 'a', '--reason='], /^--reason needs a value/],
+    'an empty word as a value': [['renew', 'a', '--reason', ''], /^--reason needs a value/],
+    'a value of spaces': [['renew', 'a', '--reason', ' \u00a0'], /^--reason needs a value/],
     'another option for a value': [
       ['renew', 'a', '--reason', '--resend'],
-      /--reason needs a value, but --resend follows/,
+      /^--reason needs a value, but --resend follows: if that is the value, write --reason=…\n/,
     ],
-    'an option twice': [['list', '--user', 'a', '--user', 'b'], /--user is given twice/],
-    'renew without a reason': [['renew', 'a'], /--reason is missing/],
-    'close without --as': [['close', 'a'], /--as is missing/],
+    'another option with a value for a value': [
+      ['list', '--user', '--provider=x'],
+      /^--user needs a value, but --provider=x follows/,
+    ],
+    'an unknown option for a value': [['renew', 'a', '--reason', '--urgent'], /^--reason needs a value, but --urgent/],
+    'an option itself for its value': [['renew', 'a', '--reason', '--reason'], /^--reason needs a value, but --reason/],
+    'the help for a value': [['renew', 'a', '--reason', '--help'], /^--reason needs a value, but --help follows/],
+    'a short option for a value': [['renew', 'a', '--reason', '-h'], /^--reason needs a value, but -h follows/],
+    'the end of options for a value': [
+      ['renew', 'a', '--reason', '--', 'x'],
+      /^--reason needs a value, but -- follows/,
+    ],
+    'an option twice': [['list', '--user', 'a', '--user', 'b'], /^--user is given twice\n/],
+    'an option twice with the same value': [['list', '--user=a', '--user', 'a'], /^--user is given twice\n/],
+    'renew alone': [['renew'], /^required option '--reason <TEXT>' not specified\n/],
+    'renew without a reason': [['renew', 'a'], /^required option '--reason <TEXT>' not specified\n/],
+    'renew of two': [['renew', 'a', 'b', '--reason', 'x'], /^too many arguments for 'renew'/],
+    'close without --as': [['close', 'a'], /^required option '--as <revoked\|opted-out>' not specified\n/],
     'close as something else': [
       ['close', 'a', '--as', 'revokd'],
       /must be one of revoked, opted-out: did you mean revoked\?/,
     ],
     'list of an unknown status': [['list', '--status', 'activ'], /did you mean active\?/],
     'list before no date': [['list', '--expires-before', 'soon'], /--expires-before must be a date/],
+    'list with a negative number': [['list', '--limit', '-5'], /^--limit must be a whole number from 1 to/],
+    'list of none': [['list', '--limit', '0'], /^--limit must be a whole number from 1 to/],
+    'list with a number in another notation': [['list', '--limit=1e3'], /^--limit must be a whole number/],
     'list with no number': [['list', '--limit', 'many'], /--limit must be a whole number/],
     'start with an unknown role': [['start', '--roles', 'web,wroker'], /unknown role "wroker": did you mean worker\?/],
     'import of no file': [['import', '/nowhere/consents.csv'], /the file does not exist/],
@@ -109,7 +179,7 @@ describe('wrong usage', () => {
     expect({ code, stdout, stderr }).toEqual({
       code: 2,
       stdout: '',
-      stderr: 'unknown command "lits": did you mean list?\nSee: reconsent --help\n',
+      stderr: "unknown command 'lits' (Did you mean list?)\nSee: reconsent --help\n",
     })
   })
 })
@@ -155,21 +225,71 @@ describe('wrong configuration', () => {
   })
 })
 
-test('the values of options arrive as they were given', () => {
-  const command = {
-    usage: 'x',
-    about: '',
-    arguments: ['ID'],
-    options: { many: { type: 'string', multiple: true, help: '' }, flag: { type: 'boolean', help: '' } },
-    examples: [],
-    run: async () => 0,
-  } as const
-  const call = readCall(command, ['--many', 'a', 'the-id', '--many=--b', '--flag'], keepingTerminal().terminal)
-  expect([call.arg('ID'), call.texts('many'), call.flag('flag'), call.text('other')]).toEqual([
-    'the-id',
-    ['a', '--b'],
-    true,
-    undefined,
-  ])
-  expect(() => readCall(command, ['--many', '--', 'x'], keepingTerminal().terminal)).toThrow(UsageError)
+describe('a command receives', () => {
+  const callOf = async (...argv: string[]): Promise<Call> => {
+    let received: Call | undefined
+    const command: Command = {
+      usage: 'ID',
+      about: '',
+      arguments: ['ID'],
+      options: {
+        many: { type: 'string', multiple: true, help: '' },
+        'two-words': { type: 'string', help: '' },
+        flag: { type: 'boolean', help: '' },
+        'no-flag': { type: 'boolean', help: '' },
+      },
+      examples: [],
+      run: async (call) => {
+        received = call
+        return 7
+      },
+    }
+    const { terminal, kept } = keepingTerminal()
+    const code = await runCommand(['try', ...argv], terminal, { try: { summary: '', load: async () => ({ command }) } })
+    expect({ code, ...kept }).toEqual({ code: 7, stdout: '', stderr: '' })
+    if (received === undefined) throw new Error('the command did not run')
+    return received
+  }
+  const read = (call: Call) => ({
+    ID: call.arg('ID'),
+    many: call.texts('many'),
+    twoWords: call.text('two-words'),
+    flags: ['flag', 'no-flag'].filter((name) => call.flag(name)),
+  })
+  const nothing = { many: [], twoWords: undefined, flags: [] }
+
+  test.each<[string, string[], object]>([
+    ['an argument alone', ['a'], { ...nothing, ID: 'a' }],
+    ['nothing that was not given', ['a', '--two-words', 'b'], { ...nothing, ID: 'a', twoWords: 'b' }],
+    [
+      'a value after =, whatever it looks like',
+      ['a', '--two-words=--flag'],
+      { ...nothing, ID: 'a', twoWords: '--flag' },
+    ],
+    ['a value with = in it', ['--two-words=b=c', 'a'], { ...nothing, ID: 'a', twoWords: 'b=c' }],
+    ['a value with spaces, as it is', ['a', '--two-words', ' b '], { ...nothing, ID: 'a', twoWords: ' b ' }],
+    ['a value that is a negative number', ['a', '--two-words', '-5'], { ...nothing, ID: 'a', twoWords: '-5' }],
+    ['a value that is a dash', ['a', '--two-words', '-'], { ...nothing, ID: 'a', twoWords: '-' }],
+    ['a value in any script', ['ключ', '--two-words', '鍵🔑'], { ...nothing, ID: 'ключ', twoWords: '鍵🔑' }],
+    [
+      'each value of an option that may be repeated',
+      ['--many', 'b', 'a', '--many=--c'],
+      { ...nothing, ID: 'a', many: ['b', '--c'] },
+    ],
+    [
+      'the same value twice of such an option',
+      ['--many=b', '--many=b', 'a'],
+      { ...nothing, ID: 'a', many: ['b', 'b'] },
+    ],
+    ['an argument after the options', ['--flag', 'a'], { ...nothing, ID: 'a', flags: ['flag'] }],
+    ['a flag that is given twice', ['--flag', 'a', '--flag'], { ...nothing, ID: 'a', flags: ['flag'] }],
+    ['a flag that says no apart from its opposite', ['a', '--no-flag'], { ...nothing, ID: 'a', flags: ['no-flag'] }],
+    ['both', ['a', '--no-flag', '--flag'], { ...nothing, ID: 'a', flags: ['flag', 'no-flag'] }],
+    ['a dash as its argument', ['-'], { ...nothing, ID: '-' }],
+    ['a negative number as its argument', ['-5'], { ...nothing, ID: '-5' }],
+    ['what follows -- as its argument', ['--', '--flag'], { ...nothing, ID: '--flag' }],
+    ['a second -- as its argument', ['--', '--'], { ...nothing, ID: '--' }],
+  ])('%s', async (_, argv, expected) => {
+    expect(read(await callOf(...argv))).toEqual(expected)
+  })
 })
