@@ -84,9 +84,9 @@ export const outside: Readonly<Record<string, Room>> = {
 /** Packages that belong to one place of src/, whatever the lines above allow. */
 export const owners: Readonly<Record<string, readonly string[]>> = {
   bullmq: ['queue/', 'http/board.ts'],
-  commander: ['commands/'],
   ioredis: ['queue/'],
   pg: ['postgres/'],
+  '@commander-js/*': ['commands/'],
   '@prisma/*': ['store/'],
   generated: ['store/'],
   got: ['provider/'],

@@ -1,16 +1,16 @@
 // The list of all commands. A command's module is loaded only when the command runs: help must not wait for a database
 // driver.
-import type { Command } from './command.ts'
+import type { Define } from './command.ts'
 
 interface Entry {
   readonly summary: string
-  readonly load: () => Promise<{ readonly command: Command }>
+  readonly load: () => Promise<{ readonly define: Define }>
 }
 
 export type Catalogue = Readonly<Record<string, Entry>>
 
 const change = (name: keyof typeof import('./change.ts').changes) => async () => ({
-  command: (await import('./change.ts')).changes[name],
+  define: (await import('./change.ts')).changes[name],
 })
 
 export const catalogue: Catalogue = {

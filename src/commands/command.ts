@@ -1,37 +1,17 @@
-// What a command declares: its help, arguments, options and work; and how its work reads the values of options.
-// program.ts turns the declaration into a command of commander.
+// What commands have in common: how one is defined, options that many have, and how the values of options are read.
+import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { nearest } from '../config/suggest.ts'
 import type { Terminal } from './terminal.ts'
 
-export interface Option {
-  readonly type: 'string' | 'boolean'
-  /** The placeholder for the option's value in the help: `TEXT`. */
-  readonly value?: string
-  readonly multiple?: boolean
-  /** The command cannot be called without this option. */
-  readonly required?: boolean
-  readonly help: string
-}
-
-export interface Call {
+/** What a command is given by the program. */
+export interface Frame {
   readonly terminal: Terminal
-  /** The positional argument with this name in `arguments`; all of them are present. */
-  arg(name: string): string
-  text(option: string): string | undefined
-  texts(option: string): readonly string[]
-  flag(option: string): boolean
+  /** Turns work that resolves to the exit code (0 done, 1 failed) into the action of a command. */
+  exits<Given extends unknown[]>(work: (...given: Given) => Promise<number>): (...given: Given) => Promise<void>
 }
 
-export interface Command {
-  /** What follows the command's name: `ID --reason TEXT [--resend]` */
-  readonly usage: string
-  readonly about: string
-  readonly arguments: readonly string[]
-  readonly options: Readonly<Record<string, Option>>
-  readonly examples: readonly string[]
-  /** Resolves to the exit code: 0 done, 1 failed. */
-  run(call: Call): Promise<number>
-}
+/** Gives a command its help, arguments, options and action: the compiler infers what the action receives. */
+export type Define = (command: Command, frame: Frame) => unknown
 
 /** The command was called incorrectly: exit code 2. */
 export class UsageError extends Error {
@@ -43,29 +23,54 @@ export class CommandFailed extends Error {
   override readonly name = 'CommandFailed'
 }
 
-export const json: Option = { type: 'boolean', help: 'print JSON on standard output' }
-export const reason: Option = { type: 'string', value: 'TEXT', help: "why, for the consent's events" }
-
-/** Reads an option as a number. Throws UsageError when it is not a whole number within the bounds. */
-export const wholeNumber = (
-  call: Call,
-  option: string,
-  [least, most]: readonly [number, number],
-): number | undefined => {
-  const text = call.text(option)
-  if (text === undefined) return undefined
-  const value = Number(text)
-  if (/^\d{1,12}$/.test(text) && value >= least && value <= most) return value
-  throw new UsageError(`--${option} must be a whole number from ${least} to ${most}`)
+const notEmpty = (value: string): string => {
+  if (value.trim() === '') throw new InvalidArgumentError('It is empty.')
+  return value
 }
 
-/** Reads an option that must be one of `words`. Throws UsageError that suggests the nearest one. */
-export const oneOf = <Word extends string>(call: Call, option: string, words: readonly Word[]): Word | undefined => {
-  const text = call.text(option)
-  if (text === undefined) return undefined
-  const found = words.find((word) => word === text)
-  if (found !== undefined) return found
-  const meant = nearest(text, words)
-  const hint = meant === undefined ? '' : `: did you mean ${meant}?`
-  throw new UsageError(`--${option} must be one of ${words.join(', ')}${hint}`)
+/**
+ * Reads the value of an option that may be given once: commander would silently take the last one. `read` throws
+ * InvalidArgumentError; commander puts the option and the value in front.
+ */
+export const once =
+  <Value>(read: (text: string) => Value) =>
+  (text: string, before?: Value): Value => {
+    if (before !== undefined) throw new InvalidArgumentError('The option is given twice.')
+    return read(notEmpty(text))
+  }
+
+/** Reads an option that may be given again. */
+export const each =
+  <Value>(read: (text: string) => Value) =>
+  (text: string, before: readonly Value[] = []): readonly Value[] => [...before, read(notEmpty(text))]
+
+export const text = once((value) => value)
+
+export const wholeNumber = (least: number, most: number) =>
+  once((value) => {
+    const number = Number(value)
+    if (/^\d{1,12}$/.test(value) && number >= least && number <= most) return number
+    throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`)
+  })
+
+/** A sentence that names the known word that was most likely meant; empty when none is close. */
+export const didYouMean = (value: string, known: readonly string[]): string => {
+  const meant = nearest(value, known)
+  return meant === undefined ? '' : ` Did you mean ${meant}?`
 }
+
+/** Like commander's own choices, and suggests the nearest. */
+export const oneOf = <const Word extends string>(words: readonly Word[]) =>
+  once((value) => {
+    const found = words.find((word) => word === value)
+    if (found !== undefined) return found
+    throw new InvalidArgumentError(`It must be one of ${words.join(', ')}.${didYouMean(value, words)}`)
+  })
+
+export const json = new Option('--json', 'print JSON on standard output')
+export const reason = new Option('--reason <TEXT>', "why, for the consent's events").argParser(text)
+export const consentId = ['<ID>', "Reconsent's own id or the credentials_id", text] as const
+
+/** Stands below the options in the help. */
+export const examples = (...lines: readonly string[]): string =>
+  `\n${lines.length === 1 ? 'Example' : 'Examples'}:\n${lines.map((line) => `  ${line}`).join('\n')}`

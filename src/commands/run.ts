@@ -1,5 +1,5 @@
 // Runs the command line, and turns the result or the error into an exit code.
-import { CommanderError } from 'commander'
+import { CommanderError } from '@commander-js/extra-typings'
 import { type Catalogue, catalogue as ours } from './catalogue.ts'
 import { UsageError } from './command.ts'
 import { describeFailure } from './failure.ts'
@@ -13,7 +13,14 @@ export const runCommand = async (
   catalogue: Catalogue = ours,
 ): Promise<number> => {
   let exitCode = 0
-  const program = makeProgram({ argv, catalogue, terminal, onEnd: (code) => (exitCode = code) })
+  const program = makeProgram(argv, catalogue, {
+    terminal,
+    exits:
+      (work) =>
+      async (...given) => {
+        exitCode = await work(...given)
+      },
+  })
   const [first = '', second = ''] = argv
   const asksHelp = ['help', '--help', '-h'].includes(first)
   try {
@@ -34,7 +41,8 @@ export const runCommand = async (
   }
 }
 
-const MAX_SHOWN = 300
+/** What a long message shows of its beginning, and of its end. */
+const MAX_END = 150
 
 /** One short line without control characters: commander quotes all that was typed, as it is. */
 const usageError = ({ code, message }: CommanderError, first: string): UsageError => {
@@ -42,7 +50,7 @@ const usageError = ({ code, message }: CommanderError, first: string): UsageErro
     .replace(/^error: /, '')
     .replace('\n(Did', ' (Did')
     .replaceAll(/\p{Cc}/gu, '?')
-  const shown = line.length > MAX_SHOWN ? `${line.slice(0, MAX_SHOWN)}…` : line
+  const shown = line.length > 2 * MAX_END ? `${line.slice(0, MAX_END)} … ${line.slice(-MAX_END)}` : line
   const isEarly = code === 'commander.unknownOption' && first.startsWith('-')
   return new UsageError(`${shown}${isEarly ? ': the options of a command follow its name' : ''}`)
 }

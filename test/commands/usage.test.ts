@@ -1,13 +1,22 @@
 // Everything about calling commands for which no database is needed.
+import { Command, InvalidArgumentError } from '@commander-js/extra-typings'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { catalogue, commandNames } from '../../src/commands/catalogue.ts'
-import type { Call, Command } from '../../src/commands/command.ts'
+import { each, type Frame, json, text, wholeNumber } from '../../src/commands/command.ts'
 import { runCommand } from '../../src/commands/run.ts'
 import { importFieldNames } from '../../src/import/fields.ts'
 import { keepingTerminal, run } from './reconsent.ts'
+
+const definitionOf = async (name: string): Promise<Command> => {
+  const command = new Command(name)
+  const { terminal } = keepingTerminal()
+  const entry = await catalogue[name]?.load()
+  entry?.define(command, { terminal, exits: () => async () => expect.unreachable() })
+  return command
+}
 
 describe('help', () => {
   test('of import names every field that it reads', async () => {
@@ -30,20 +39,46 @@ describe('help', () => {
   })
 
   test.each(commandNames)('of %s says how to call it, every option, and an example', async (name) => {
-    const { command } = (await catalogue[name]?.load()) ?? {}
+    const command = await definitionOf(name)
     for (const argv of [
       [name, '--help'],
       [name, '-h'],
       ['help', name],
+      ['--help', name],
+      ['-h', name],
     ]) {
       const { terminal, kept } = keepingTerminal()
       expect(await runCommand(argv, terminal)).toBe(0)
-      const text = kept.stdout
-      expect(text).toContain(`Usage: reconsent ${name} ${command?.usage}\n\n${command?.about.slice(0, 80)}`)
-      for (const option of Object.keys(command?.options ?? {})) expect(text).toContain(`--${option}`)
-      expect(text).toContain(`  reconsent ${name}`)
+      const help = kept.stdout
+      const [usage, about] = help.split('\n\n')
+      expect(usage).toMatch(new RegExp(`^Usage: reconsent ${name} `))
+      expect(about?.split(/\s+/)).toEqual(command.description().split('\n\n')[0]?.split(/\s+/))
+      for (const argument of command.registeredArguments) expect(usage).toContain(` <${argument.name()}>`)
+      for (const { flags, mandatory } of command.options) {
+        expect(usage).toContain(mandatory ? ` ${flags}` : ` [${flags}]`)
+        expect(help).toContain(`\n  ${flags}  `)
+      }
+      expect(help).toMatch(new RegExp(`\nExamples?:\n[^]*^  .*reconsent ${name}`, 'm'))
       expect(kept.stderr).toBe('')
     }
+  })
+
+  test.each([
+    [[]],
+    [['--help']],
+    [['help']],
+    [['--version']],
+    [['nosuch']],
+    [['nosuch', '--help']],
+    [['--json', 'try']],
+  ])('and wrong usage by %j load no command', async (argv) => {
+    const loaded: string[] = []
+    const load = async () => {
+      loaded.push('try')
+      return { define: () => undefined }
+    }
+    await runCommand(argv, keepingTerminal().terminal, { try: { summary: 'x', load } })
+    expect(loaded).toEqual([])
   })
 
   test('without a command is on standard error, exit code 2', async () => {
@@ -68,7 +103,7 @@ describe('wrong usage', () => {
     'a command in capitals': [['LIST'], /^unknown command 'LIST'/],
     'a command in another script': [['лист'], /^unknown command 'лист'\n/],
     'a command with control characters': [['list\u001b[2J\n'], /^unknown command 'list\?\[2J\?'/],
-    'a command without end': [['x'.repeat(10_000)], /^unknown command 'x{200,300}…\n/],
+    'a command without end': [['x'.repeat(10_000)], /^unknown command 'x{100,150} … x{100,150}'\n/],
     'an unknown option names the nearest': [
       ['list', '--statu', 'active'],
       /^unknown option '--statu' \(Did you mean --status\?\)\n/,
@@ -101,8 +136,11 @@ describe('wrong usage', () => {
     'a missing argument': [['show'], /^missing required argument 'ID'\nSee: reconsent show --help\n$/],
     'a missing argument before an option': [['show', '--json'], /^missing required argument 'ID'\n/],
     'a missing argument after the end of options': [['show', '--'], /^missing required argument 'ID'\n/],
-    'an empty argument': [['show', ''], /^ID is empty\n/],
-    'an argument of spaces': [['show', ' \t'], /^ID is empty\n/],
+    'an empty argument': [['show', ''], /^command-argument value '' is invalid for argument 'ID'\. It is empty\.\n/],
+    'an argument of spaces': [
+      ['show', ' \t'],
+      /^command-argument value ' \?' is invalid for argument 'ID'\. It is empty\.\n/,
+    ],
     'an argument too many': [
       ['show', 'a', 'b'],
       /^too many arguments for 'show'\. Expected 1 argument but got 2: a, b\.\nSee: reconsent show --help\n$/,
@@ -116,9 +154,15 @@ describe('wrong usage', () => {
     'a value for a switch that says no': [['list', '--no-channel=false'], /^--no-channel takes no value\n/],
     'a word after a switch': [['list', '--json', 'yes'], /^too many arguments for 'list'.* yes\.\n/],
     'no value for an option': [['renew', 'a', '--reason'], /^option '--reason <TEXT>' argument missing\n/],
-    'an empty value': [['renew', 'a', '--reason='], /^--reason needs a value/],
-    'an empty word as a value': [['renew', 'a', '--reason', ''], /^--reason needs a value/],
-    'a value of spaces': [['renew', 'a', '--reason', ' \u00a0'], /^--reason needs a value/],
+    'an empty value': [
+      ['renew', 'a', '--reason='],
+      /^option '--reason <TEXT>' argument '' is invalid\. It is empty\.\n/,
+    ],
+    'an empty word as a value': [
+      ['renew', 'a', '--reason', ''],
+      /^option '--reason <TEXT>' argument '' is invalid\. It is empty\.\n/,
+    ],
+    'a value of spaces': [['renew', 'a', '--reason', ' \u00a0'], /^option '--reason <TEXT>' .* It is empty\.\n/],
     'another option for a value': [
       ['renew', 'a', '--reason', '--resend'],
       /^--reason needs a value, but --resend follows: if that is the value, write --reason=…\n/,
@@ -135,26 +179,69 @@ describe('wrong usage', () => {
       ['renew', 'a', '--reason', '--', 'x'],
       /^--reason needs a value, but -- follows/,
     ],
-    'an option twice': [['list', '--user', 'a', '--user', 'b'], /^--user is given twice\n/],
-    'an option twice with the same value': [['list', '--user=a', '--user', 'a'], /^--user is given twice\n/],
+    'an option twice': [
+      ['list', '--user', 'a', '--user', 'b'],
+      /^option '--user <ID>' argument 'b' is invalid\. The option is given twice\.\n/,
+    ],
+    'an option twice with the same value': [
+      ['list', '--user=a', '--user', 'a'],
+      /^option '--user <ID>' argument 'a' is invalid\. The option is given twice\.\n/,
+    ],
     'renew alone': [['renew'], /^required option '--reason <TEXT>' not specified\n/],
     'renew without a reason': [['renew', 'a'], /^required option '--reason <TEXT>' not specified\n/],
     'renew of two': [['renew', 'a', 'b', '--reason', 'x'], /^too many arguments for 'renew'/],
     'close without --as': [['close', 'a'], /^required option '--as <revoked\|opted-out>' not specified\n/],
     'close as something else': [
       ['close', 'a', '--as', 'revokd'],
-      /must be one of revoked, opted-out: did you mean revoked\?/,
+      /^option '--as <revoked\|opted-out>' .*'revokd'.* must be one of revoked, opted-out\. Did you mean revoked\?\n/,
     ],
-    'list of an unknown status': [['list', '--status', 'activ'], /did you mean active\?/],
-    'list before no date': [['list', '--expires-before', 'soon'], /--expires-before must be a date/],
-    'list with a negative number': [['list', '--limit', '-5'], /^--limit must be a whole number from 1 to/],
-    'list of none': [['list', '--limit', '0'], /^--limit must be a whole number from 1 to/],
-    'list with a number in another notation': [['list', '--limit=1e3'], /^--limit must be a whole number/],
-    'list with no number': [['list', '--limit', 'many'], /--limit must be a whole number/],
-    'start with an unknown role': [['start', '--roles', 'web,wroker'], /unknown role "wroker": did you mean worker\?/],
+    'list of an unknown status': [
+      ['list', '--status', 'activ'],
+      /^option '--status <STATUS>' argument 'activ' is invalid\. .* Did you mean active\?\n/,
+    ],
+    'list before no date': [
+      ['list', '--expires-before', 'soon'],
+      /^option '--expires-before <WHEN>' argument 'soon' is invalid\. It must be a date/,
+    ],
+    'list with a negative number': [
+      ['list', '--limit', '-5'],
+      /^option '--limit <N>' argument '-5' is invalid\. It must be a whole number from 1 to/,
+    ],
+    'list of none': [
+      ['list', '--limit', '0'],
+      /^option '--limit <N>' argument '0' is invalid\. It must be a whole number from 1 to/,
+    ],
+    'list with a number in another notation': [
+      ['list', '--limit=1e3'],
+      /^option '--limit <N>' argument '1e3' is invalid\. It must be a whole number/,
+    ],
+    'list with no number': [
+      ['list', '--limit', 'many'],
+      /^option '--limit <N>' argument 'many' is invalid\. It must be a whole number/,
+    ],
+    'start with no role': [['start', '--roles', ' , '], /^option '--roles <LIST>' .* It names no role: known are web/],
+    'keys without a word': [['keys'], /^missing required argument 'list\|rotate'\n/],
+    'keys with another word': [['keys', 'rotat'], /'rotat' is invalid .* Allowed choices are list, rotate\.\n/],
+    'repair-times with no zone': [
+      ['repair-times', '--zone', 'Europe/Lundon'],
+      /^option '--zone <ZONE>' .* It must be a name like America\/New_York\. Did you mean Europe\/London\?\n/,
+    ],
+    'unsupersede since no date': [['unsupersede', '--since', 'soon'], /^option '--since <WHEN>' .* must be a date/],
+    'a value without end': [
+      ['list', '--limit', '9'.repeat(10_000)],
+      /^option '--limit <N>' argument '9{100,150} … 9{0,150}.* It must be a whole number from 1 to 1000000000\.\n/,
+    ],
+    'the simulator with an option twice': [['simulator', '--seed', '1', '--seed', '2'], /The option is given twice/],
+    'start with an unknown role': [
+      ['start', '--roles', 'web,wroker'],
+      /^option '--roles <LIST>' .* Unknown role "wroker": known are .* Did you mean worker\?\n/,
+    ],
     'import of no file': [['import', '/nowhere/consents.csv'], /the file does not exist/],
     'import of a folder': [['import', '/tmp'], /this is a folder/],
-    'import in an unknown format': [['import', '-', '--format', 'xml'], /must be one of ndjson, csv/],
+    'import in an unknown format': [
+      ['import', '-', '--format', 'xml'],
+      /^option '--format <ndjson\|csv>' argument 'xml' is invalid\. It must be one of ndjson, csv\.\n/,
+    ],
     'the simulator with an unknown switch': [
       ['simulator', '--switch', 'rotate_refresh_token=always'],
       /unknown switch/,
@@ -226,70 +313,74 @@ describe('wrong configuration', () => {
 })
 
 describe('a command receives', () => {
-  const callOf = async (...argv: string[]): Promise<Call> => {
-    let received: Call | undefined
-    const command: Command = {
-      usage: 'ID',
-      about: '',
-      arguments: ['ID'],
-      options: {
-        many: { type: 'string', multiple: true, help: '' },
-        'two-words': { type: 'string', help: '' },
-        flag: { type: 'boolean', help: '' },
-        'no-flag': { type: 'boolean', help: '' },
-      },
-      examples: [],
-      run: async (call) => {
-        received = call
-        return 7
-      },
-    }
+  const readBy = async (...argv: string[]) => {
+    let received: object | undefined
+    const load = async () => ({
+      define: (command: Command, { exits }: Frame) =>
+        command
+          .argument('<ID>', 'an id', text)
+          .option('--many <TEXT>', 'may be given again', each(String))
+          .option('--two-words <TEXT>', 'once', text)
+          .option('--number <N>', 'once', wholeNumber(0, 9))
+          .option('--no-other', 'a flag that says no', true)
+          .addOption(json)
+          .action(
+            exits(async (id, options) => {
+              received = { id, ...options }
+              return 7
+            }),
+          ),
+    })
     const { terminal, kept } = keepingTerminal()
-    const code = await runCommand(['try', ...argv], terminal, { try: { summary: '', load: async () => ({ command }) } })
+    const code = await runCommand(['try', ...argv], terminal, { try: { summary: '', load } })
     expect({ code, ...kept }).toEqual({ code: 7, stdout: '', stderr: '' })
-    if (received === undefined) throw new Error('the command did not run')
     return received
   }
-  const read = (call: Call) => ({
-    ID: call.arg('ID'),
-    many: call.texts('many'),
-    twoWords: call.text('two-words'),
-    flags: ['flag', 'no-flag'].filter((name) => call.flag(name)),
-  })
-  const nothing = { many: [], twoWords: undefined, flags: [] }
 
+  const none = { other: true }
   test.each<[string, string[], object]>([
-    ['an argument alone', ['a'], { ...nothing, ID: 'a' }],
-    ['nothing that was not given', ['a', '--two-words', 'b'], { ...nothing, ID: 'a', twoWords: 'b' }],
-    [
-      'a value after =, whatever it looks like',
-      ['a', '--two-words=--flag'],
-      { ...nothing, ID: 'a', twoWords: '--flag' },
-    ],
-    ['a value with = in it', ['--two-words=b=c', 'a'], { ...nothing, ID: 'a', twoWords: 'b=c' }],
-    ['a value with spaces, as it is', ['a', '--two-words', ' b '], { ...nothing, ID: 'a', twoWords: ' b ' }],
-    ['a value that is a negative number', ['a', '--two-words', '-5'], { ...nothing, ID: 'a', twoWords: '-5' }],
-    ['a value that is a dash', ['a', '--two-words', '-'], { ...nothing, ID: 'a', twoWords: '-' }],
-    ['a value in any script', ['ключ', '--two-words', '鍵🔑'], { ...nothing, ID: 'ключ', twoWords: '鍵🔑' }],
+    ['an argument alone, and nothing that was not given', ['a'], { ...none, id: 'a' }],
+    ['a value after =, whatever it looks like', ['a', '--two-words=--json'], { ...none, id: 'a', twoWords: '--json' }],
+    ['a value with = in it', ['--two-words=b=c', 'a'], { ...none, id: 'a', twoWords: 'b=c' }],
+    ['a value with spaces, as it is', ['a', '--two-words', ' b '], { ...none, id: 'a', twoWords: ' b ' }],
+    ['a value that is a negative number', ['a', '--two-words', '-5'], { ...none, id: 'a', twoWords: '-5' }],
+    ['a value that is a dash', ['a', '--two-words', '-'], { ...none, id: 'a', twoWords: '-' }],
+    ['a value in any script', ['ключ', '--two-words', '鍵🔑'], { ...none, id: 'ключ', twoWords: '鍵🔑' }],
+    ['the number nought', ['a', '--number', '0'], { ...none, id: 'a', number: 0 }],
     [
       'each value of an option that may be repeated',
       ['--many', 'b', 'a', '--many=--c'],
-      { ...nothing, ID: 'a', many: ['b', '--c'] },
+      { ...none, id: 'a', many: ['b', '--c'] },
     ],
-    [
-      'the same value twice of such an option',
-      ['--many=b', '--many=b', 'a'],
-      { ...nothing, ID: 'a', many: ['b', 'b'] },
-    ],
-    ['an argument after the options', ['--flag', 'a'], { ...nothing, ID: 'a', flags: ['flag'] }],
-    ['a flag that is given twice', ['--flag', 'a', '--flag'], { ...nothing, ID: 'a', flags: ['flag'] }],
-    ['a flag that says no apart from its opposite', ['a', '--no-flag'], { ...nothing, ID: 'a', flags: ['no-flag'] }],
-    ['both', ['a', '--no-flag', '--flag'], { ...nothing, ID: 'a', flags: ['flag', 'no-flag'] }],
-    ['a dash as its argument', ['-'], { ...nothing, ID: '-' }],
-    ['a negative number as its argument', ['-5'], { ...nothing, ID: '-5' }],
-    ['what follows -- as its argument', ['--', '--flag'], { ...nothing, ID: '--flag' }],
-    ['a second -- as its argument', ['--', '--'], { ...nothing, ID: '--' }],
+    ['the same value twice of such an option', ['--many=b', '--many=b', 'a'], { ...none, id: 'a', many: ['b', 'b'] }],
+    ['an argument after the options', ['--json', 'a'], { ...none, id: 'a', json: true }],
+    ['a flag that is given twice', ['--json', 'a', '--json'], { ...none, id: 'a', json: true }],
+    ['a flag that says no', ['a', '--no-other'], { ...none, id: 'a', other: false }],
+    ['a dash as its argument', ['-'], { ...none, id: '-' }],
+    ['a negative number as its argument', ['-5'], { ...none, id: '-5' }],
+    ['what follows -- as its argument', ['--', '--json'], { ...none, id: '--json' }],
+    ['a second -- as its argument', ['--', '--'], { ...none, id: '--' }],
   ])('%s', async (_, argv, expected) => {
-    expect(read(await callOf(...argv))).toEqual(expected)
+    expect(await readBy(...argv)).toEqual(expected)
   })
+})
+
+test('no argument and no value may be empty, and only these options may be repeated', async () => {
+  const many: string[] = []
+  for (const name of commandNames) {
+    const { options, registeredArguments } = await definitionOf(name)
+    for (const { parseArg } of registeredArguments)
+      expect(() => parseArg?.('', undefined)).toThrow(InvalidArgumentError)
+    for (const { defaultValue } of options.filter(({ negate }) => negate)) expect(defaultValue).toBe(true)
+    for (const { parseArg, long } of options.filter(({ required }) => required)) {
+      expect(() => parseArg?.('', undefined)).toThrow(InvalidArgumentError)
+      try {
+        parseArg?.('UTC', ['UTC'])
+        many.push(`${name} ${long}`)
+      } catch (error) {
+        expect(error).toMatchObject({ message: 'The option is given twice.' })
+      }
+    }
+  }
+  expect(many).toEqual(['repair-times --zone', 'simulator --redirect-uri', 'simulator --switch', 'simulator --fault'])
 })
