@@ -27,6 +27,8 @@ export const makeProgram = (argv: readonly string[], catalogue: Catalogue, frame
     .helpOption(false)
     .helpCommand(false)
     .enablePositionalOptions()
+    // Else `nosuch --version` would show the version, and be exit code 0.
+    .passThroughOptions()
     .configureHelp({ helpWidth: 120 })
     .configureOutput({
       writeOut: (text) => void terminal.write(text),

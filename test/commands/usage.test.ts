@@ -81,6 +81,12 @@ describe('help', () => {
     expect(loaded).toEqual([])
   })
 
+  test('after nothing but the end of options is the same as without a command', async () => {
+    const { terminal, kept } = keepingTerminal()
+    expect(await runCommand(['--'], terminal)).toBe(2)
+    expect(kept).toEqual({ stdout: '', stderr: expect.stringContaining('Usage: reconsent COMMAND') })
+  })
+
   test('without a command is on standard error, exit code 2', async () => {
     const { code, stdout, stderr } = await run([])
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
@@ -93,6 +99,8 @@ describe('wrong usage', () => {
     'an unknown command names the nearest': [['lits'], /^unknown command 'lits' \(Did you mean list\?\)\n/],
     'an unknown command that is like none': [['frobnicate'], /^unknown command 'frobnicate'\n/],
     'an unknown command that asks for help': [['nosuch', '--help'], /^unknown command 'nosuch'\n/],
+    'an unknown command that asks for the version': [['nosuch', '--version'], /^unknown command 'nosuch'\n/],
+    'an unknown option before the version': [['--frobnicate', '-v'], /^unknown option '--frobnicate': the options of/],
     'help for an unknown command': [['help', 'lits'], /^unknown command 'lits' \(Did you mean list\?\)\n/],
     'help by an option for an unknown command': [['--help', 'nosuch'], /^unknown command 'nosuch'\n/],
     'the name of a property of every object': [['constructor'], /^unknown command 'constructor'\n/],
@@ -146,6 +154,7 @@ describe('wrong usage', () => {
       /^too many arguments for 'show'\. Expected 1 argument but got 2: a, b\.\nSee: reconsent show --help\n$/,
     ],
     'an argument for a command without': [['list', 'active'], /^too many arguments for 'list'\. Expected 0 arguments/],
+    'an argument too many after the end of options': [['--', 'show', 'a', '--json'], /^too many arguments for 'show'/],
     'a command twice': [['list', 'list'], /^too many arguments for 'list'/],
     'an option after the end of options': [['list', '--', '--json'], /^too many arguments for 'list'.* --json\.\n/],
     'a negative number as an argument too many': [['list', '-5'], /^too many arguments for 'list'.* -5\.\n/],
