@@ -86,6 +86,7 @@ export const owners: Readonly<Record<string, readonly string[]>> = {
   bullmq: ['queue/', 'http/board.ts'],
   ioredis: ['queue/'],
   pg: ['postgres/'],
+  '@commander-js/*': ['commands/'],
   '@prisma/*': ['store/'],
   generated: ['store/'],
   got: ['provider/'],

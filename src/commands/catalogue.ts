@@ -1,13 +1,19 @@
 // The list of all commands. A command's module is loaded only when the command runs: help must not wait for a database
 // driver.
-import type { Command } from './command.ts'
+import type { Define } from './command.ts'
 
 interface Entry {
   readonly summary: string
-  readonly load: () => Promise<{ readonly command: Command }>
+  readonly load: () => Promise<{ readonly define: Define }>
 }
 
-export const catalogue: Readonly<Record<string, Entry>> = {
+export type Catalogue = Readonly<Record<string, Entry>>
+
+const change = (name: keyof typeof import('./change.ts').changes) => async () => ({
+  define: (await import('./change.ts')).changes[name],
+})
+
+export const catalogue: Catalogue = {
   start: { summary: 'run Reconsent: all roles, or some', load: async () => import('./start.ts') },
   migrate: { summary: 'bring the database up to date', load: async () => import('./migrate.ts') },
   import: { summary: 'take consents in from a file or standard input', load: async () => import('./import.ts') },
@@ -16,11 +22,11 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   show: { summary: 'everything about one consent', load: async () => import('./show.ts') },
   explain: { summary: 'what is next for a consent, when, and why', load: async () => import('./explain.ts') },
   token: { summary: 'print the current refresh token (audited)', load: async () => import('./token.ts') },
-  renew: { summary: 'ask a user now, by hand', load: async () => import('./renew.ts') },
-  pause: { summary: 'stop messages and new links of a consent', load: async () => import('./pause.ts') },
-  resume: { summary: 'go on with a paused consent', load: async () => import('./resume.ts') },
-  release: { summary: 'take a consent out of quarantine', load: async () => import('./release.ts') },
-  close: { summary: 'close a consent for good', load: async () => import('./close.ts') },
+  renew: { summary: 'ask a user now, by hand', load: change('renew') },
+  pause: { summary: 'stop messages and new links of a consent', load: change('pause') },
+  resume: { summary: 'go on with a paused consent', load: change('resume') },
+  release: { summary: 'take a consent out of quarantine', load: change('release') },
+  close: { summary: 'close a consent for good', load: change('close') },
   unsupersede: {
     summary: 'reopen consents that an import took for older ones of the same login',
     load: async () => import('./unsupersede.ts'),

@@ -1,36 +1,17 @@
-// Defines a command and reads its arguments. Parsing is strict: for an unknown name, the error suggests the nearest
-// known name.
-import { parseArgs } from 'node:util'
+// What commands have in common: how one is defined, options that many have, and how the values of options are read.
+import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { nearest } from '../config/suggest.ts'
 import type { Terminal } from './terminal.ts'
 
-export interface Option {
-  readonly type: 'string' | 'boolean'
-  /** The placeholder for the option's value in the help: `TEXT`. */
-  readonly value?: string
-  readonly multiple?: boolean
-  readonly help: string
-}
-
-export interface Call {
+/** What a command is given by the program. */
+export interface Frame {
   readonly terminal: Terminal
-  /** The positional argument with this name in `arguments`; all of them are present. */
-  arg(name: string): string
-  text(option: string): string | undefined
-  texts(option: string): readonly string[]
-  flag(option: string): boolean
+  /** Turns work that resolves to the exit code (0 done, 1 failed) into the action of a command. */
+  exits<Given extends unknown[]>(work: (...given: Given) => Promise<number>): (...given: Given) => Promise<void>
 }
 
-export interface Command {
-  /** `renew ID --reason TEXT [--resend]` */
-  readonly usage: string
-  readonly about: string
-  readonly arguments: readonly string[]
-  readonly options: Readonly<Record<string, Option>>
-  readonly examples: readonly string[]
-  /** Resolves to the exit code: 0 done, 1 failed. */
-  run(call: Call): Promise<number>
-}
+/** Gives a command its help, arguments, options and action: the compiler infers what the action receives. */
+export type Define = (command: Command, frame: Frame) => unknown
 
 /** The command was called incorrectly: exit code 2. */
 export class UsageError extends Error {
@@ -42,111 +23,54 @@ export class CommandFailed extends Error {
   override readonly name = 'CommandFailed'
 }
 
-export const json: Option = { type: 'boolean', help: 'print JSON on standard output' }
-export const reason: Option = { type: 'string', value: 'TEXT', help: "why, for the consent's events" }
-const help: Option = { type: 'boolean', help: 'show this help' }
-
-export const withHelp = (options: Command['options']): Command['options'] => ({ ...options, help })
-
-const didYouMean = (name: string, known: readonly string[], dashes: string): string => {
-  const meant = nearest(name, known)
-  return meant === undefined ? '' : `: did you mean ${dashes}${meant}?`
+const notEmpty = (value: string): string => {
+  if (value.trim() === '') throw new InvalidArgumentError('It is empty.')
+  return value
 }
 
-export const unknownCommand = (name: string, known: readonly string[]): UsageError =>
-  new UsageError(`unknown command ${JSON.stringify(name.slice(0, 60))}${didYouMean(name, known, '')}`)
+/**
+ * Reads the value of an option that may be given once: commander would silently take the last one. `read` throws
+ * InvalidArgumentError; commander puts the option and the value in front.
+ */
+export const once =
+  <Value>(read: (text: string) => Value) =>
+  (text: string, before?: Value): Value => {
+    if (before !== undefined) throw new InvalidArgumentError('The option is given twice.')
+    return read(notEmpty(text))
+  }
 
-type Values = Record<string, (string | boolean)[]>
+/** Reads an option that may be given again. */
+export const each =
+  <Value>(read: (text: string) => Value) =>
+  (text: string, before: readonly Value[] = []): readonly Value[] => [...before, read(notEmpty(text))]
 
-/** Reads the arguments of one command. Throws UsageError on an unknown option or a wrong number of arguments. */
-export const readCall = (
-  command: Command,
-  argv: readonly string[],
-  terminal: Terminal,
-): Call & { readonly wantsHelp: boolean } => {
-  const options = withHelp(command.options)
-  const { tokens } = parseArgs({
-    args: [...argv],
-    options: Object.fromEntries(
-      Object.entries(options).map(([name, { type }]) => [name, { type, ...(name === 'help' ? { short: 'h' } : {}) }]),
-    ),
-    allowPositionals: true,
-    strict: false,
-    tokens: true,
+export const text = once((value) => value)
+
+export const wholeNumber = (least: number, most: number) =>
+  once((value) => {
+    const number = Number(value)
+    if (/^\d{1,12}$/.test(value) && number >= least && number <= most) return number
+    throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`)
   })
-  const values: Values = {}
-  const positionals: string[] = []
-  for (const token of tokens) {
-    if (token.kind === 'positional') positionals.push(token.value)
-    if (token.kind === 'option') readOption(token, options, values)
-  }
-  const wantsHelp = values['help'] !== undefined
-  if (!wantsHelp) checkPositionals(command, positionals)
-  const texts = (name: string): string[] => (values[name] ?? []).map(String)
-  return {
-    terminal,
-    wantsHelp,
-    arg: (name) => positionals[command.arguments.indexOf(name)] ?? '',
-    text: (name) => texts(name)[0],
-    texts,
-    flag: (name) => values[name] !== undefined,
-  }
+
+/** A sentence that names the known word that was most likely meant; empty when none is close. */
+export const didYouMean = (value: string, known: readonly string[]): string => {
+  const meant = nearest(value, known)
+  return meant === undefined ? '' : ` Did you mean ${meant}?`
 }
 
-interface OptionToken {
-  readonly name: string
-  readonly rawName: string
-  readonly value?: string | undefined
-  readonly inlineValue?: boolean | undefined
-}
+/** Like commander's own choices, and suggests the nearest. */
+export const oneOf = <const Word extends string>(words: readonly Word[]) =>
+  once((value) => {
+    const found = words.find((word) => word === value)
+    if (found !== undefined) return found
+    throw new InvalidArgumentError(`It must be one of ${words.join(', ')}.${didYouMean(value, words)}`)
+  })
 
-const readOption = (token: OptionToken, options: Command['options'], values: Values): void => {
-  const { name, rawName, value, inlineValue } = token
-  const option = Object.hasOwn(options, name) ? options[name] : undefined
-  if (option === undefined)
-    throw new UsageError(`unknown option ${rawName}${didYouMean(name, Object.keys(options), '--')}`)
-  if (option.type === 'boolean' && value !== undefined) throw new UsageError(`${rawName} takes no value`)
-  if (option.type === 'string' && (value === undefined || value.trim() === ''))
-    throw new UsageError(`${rawName} needs a value: ${rawName} ${option.value ?? 'VALUE'}`)
-  if (option.type === 'string' && inlineValue === false && /^--?[a-z]|^--$/i.test(value ?? '')) {
-    throw new UsageError(
-      `${rawName} needs a value, but ${value?.slice(0, 40)} follows: if that is the value, write ${rawName}=…`,
-    )
-  }
-  if (values[name] !== undefined && option.multiple !== true && option.type === 'string')
-    throw new UsageError(`${rawName} is given twice`)
-  values[name] = [...(values[name] ?? []), value ?? true]
-}
+export const json = new Option('--json', 'print JSON on standard output')
+export const reason = new Option('--reason <TEXT>', "why, for the consent's events").argParser(text)
+export const consentId = ['<ID>', "Reconsent's own id or the credentials_id", text] as const
 
-const checkPositionals = (command: Command, positionals: readonly string[]): void => {
-  const missing = command.arguments[positionals.length]
-  if (missing !== undefined) throw new UsageError(`${missing} is missing: reconsent ${command.usage}`)
-  if (positionals.length > command.arguments.length) {
-    throw new UsageError(
-      `${JSON.stringify(positionals[command.arguments.length]?.slice(0, 60))} is one argument too many: ` +
-        `reconsent ${command.usage}`,
-    )
-  }
-}
-
-/** Reads an option as a number. Throws UsageError when it is not a whole number within the bounds. */
-export const wholeNumber = (
-  call: Call,
-  option: string,
-  [least, most]: readonly [number, number],
-): number | undefined => {
-  const text = call.text(option)
-  if (text === undefined) return undefined
-  const value = Number(text)
-  if (/^\d{1,12}$/.test(text) && value >= least && value <= most) return value
-  throw new UsageError(`--${option} must be a whole number from ${least} to ${most}`)
-}
-
-/** Reads an option that must be one of `words`. Throws UsageError that suggests the nearest one. */
-export const oneOf = <Word extends string>(call: Call, option: string, words: readonly Word[]): Word | undefined => {
-  const text = call.text(option)
-  if (text === undefined) return undefined
-  const found = words.find((word) => word === text)
-  if (found !== undefined) return found
-  throw new UsageError(`--${option} must be one of ${words.join(', ')}${didYouMean(text, words, '')}`)
-}
+/** Stands below the options in the help. */
+export const examples = (...lines: readonly string[]): string =>
+  `\n${lines.length === 1 ? 'Example' : 'Examples'}:\n${lines.map((line) => `  ${line}`).join('\n')}`

@@ -2,44 +2,48 @@
 import type { DateTime } from 'luxon'
 import { consentJson } from '../presentation/consent-json.ts'
 import { explain, explanationJson, nextActionWords, type Explanation } from '../presentation/explanation.ts'
-import { CommandFailed, type Command, json } from './command.ts'
+import { CommandFailed, consentId, type Define, examples, json } from './command.ts'
 import { theConsent, withStore } from './open.ts'
+import type { Terminal } from './terminal.ts'
 import { table, whenText } from './text.ts'
 
-export const command: Command = {
-  usage: 'explain ID [--json]',
-  about: `Shows every rule that was looked at and which one decided, what is next and when, the state of each rung
+export const define: Define = (command, { terminal, exits }) =>
+  command
+    .description(
+      `Shows every rule that was looked at and which one decided, what is next and when, the state of each rung
 of the ladder, what a code that came waits for, and what was due and is not sent, and why. Asks the same
 rules as the jobs; changes nothing.`,
-  arguments: ['ID'],
-  options: { json },
-  examples: ['reconsent explain cred-123'],
-  run: async (call) =>
-    withStore([], async ({ store, clock, config }) => {
-      const { id } = await theConsent(store, call.arg('ID'))
-      const view = await store.getView(id)
-      if (view === undefined) throw new CommandFailed('there is no consent with this id or credentials_id')
-      const now = clock.now()
-      const explanation = explain(view, now, config.policy)
-      if (call.flag('json')) {
-        await call.terminal.json({
-          consent: consentJson(view.consent, now, config.policy),
-          ...explanationJson(explanation),
-        })
-        return 0
-      }
-      const { consent } = view
-      await call.terminal.line(
-        `${consent.id} (${consent.credentialsId}) is ${consent.status}, ${explanation.phase}, cycle ${consent.cycle}\n`,
-      )
-      await call.terminal.line(sections(explanation, now).join('\n\n'))
-      await call.terminal.line(
-        `\nRecorded: next look ${whenText(consent.nextActionAt, now)}` +
-          (consent.nextActionReason === undefined ? '' : `, ${consent.nextActionReason}`),
-      )
+    )
+    .argument(...consentId)
+    .addOption(json)
+    .addHelpText('after', examples('reconsent explain cred-123'))
+    .action(exits(async (given, options) => explainConsent(terminal, given, options.json)))
+
+const explainConsent = async (terminal: Terminal, given: string, asJson = false): Promise<number> =>
+  withStore([], async ({ store, clock, config }) => {
+    const { id } = await theConsent(store, given)
+    const view = await store.getView(id)
+    if (view === undefined) throw new CommandFailed('there is no consent with this id or credentials_id')
+    const now = clock.now()
+    const explanation = explain(view, now, config.policy)
+    if (asJson) {
+      await terminal.json({
+        consent: consentJson(view.consent, now, config.policy),
+        ...explanationJson(explanation),
+      })
       return 0
-    }),
-}
+    }
+    const { consent } = view
+    await terminal.line(
+      `${consent.id} (${consent.credentialsId}) is ${consent.status}, ${explanation.phase}, cycle ${consent.cycle}\n`,
+    )
+    await terminal.line(sections(explanation, now).join('\n\n'))
+    await terminal.line(
+      `\nRecorded: next look ${whenText(consent.nextActionAt, now)}` +
+        (consent.nextActionReason === undefined ? '' : `, ${consent.nextActionReason}`),
+    )
+    return 0
+  })
 
 const sections = (explanation: Explanation, now: DateTime): string[] => {
   const { trail, next, rungs, attempts, suppressed } = explanation

@@ -1,19 +1,21 @@
 // `import FILE`: imports consents.
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { formatByName, readRows } from '../import/read-rows.ts'
+import { formatByName, type ImportFormat, readRows } from '../import/read-rows.ts'
 import { type Complaint, importConsents, type ImportCounts } from '../import/import-consents.ts'
-import { type Call, type Command, json, oneOf, UsageError } from './command.ts'
+import { type Define, examples, json, oneOf, text, UsageError } from './command.ts'
 import { withStore } from './open.ts'
+import type { Terminal } from './terminal.ts'
 import { count } from './text.ts'
 
 /** The most problems that the JSON lists; standard error shows all of them. */
 const MAX_LISTED = 1000
 const PROGRESS_EVERY_MS = 5_000
 
-export const command: Command = {
-  usage: 'import FILE [--format ndjson|csv] [--correct] [--json]',
-  about: `Takes consents in from a file, or from standard input with - as FILE. One JSON object a line (NDJSON), or
+export const define: Define = (command, { terminal, exits }) =>
+  command
+    .description(
+      `Takes consents in from a file, or from standard input with - as FILE. One JSON object a line (NDJSON), or
 CSV with a header. Required: credentials_id, refresh_token, provider_id, country, redirect_uri, user_id,
 and expires_at or consented_at. Optional: provider_name, email, phone, name, locale, time_zone, scopes,
 and supersedes: the credentials_id of the connection that this one took the place of, which is closed.
@@ -23,40 +25,55 @@ elsewhere: its cycle is closed as repaired, its messages are cancelled, its toke
 moves the expiry back nor replaces a token otherwise, but with --correct. With PUBLIC_URL set, a
 redirect_uri on that host must be /callback. Bad rows are told with their line and skipped; good ones go
 in. Exit code 1 if any row was bad.`,
-  arguments: ['FILE'],
-  options: {
-    format: { type: 'string', value: 'ndjson|csv', help: 'default: by the name of the file, else by its first line' },
-    correct: { type: 'boolean', help: 'take dates and tokens from the file even where they are not later than ours' },
-    json,
-  },
-  examples: ['reconsent import consents.ndjson', 'zcat consents.csv.gz | reconsent import - --format csv'],
-  run: async (call) => {
-    const file = call.arg('FILE')
-    const format = oneOf(call, 'format', ['ndjson', 'csv'])
-    await checkFile(file)
-    return withStore(['keys', 'ownHost'], async ({ store, clock, config }) => {
-      const report = reportTo(call)
-      const run = importConsents({
-        store,
-        clock,
-        httpsOnly: config.httpsOnly,
-        ...config.ownHost,
-        correct: call.flag('correct'),
-        ...report,
-      })
-      const input = file === '-' ? process.stdin : createReadStream(file)
-      const counts = await run(readRows(input, format ?? (file === '-' ? undefined : formatByName(file))))
-      if (counts.rows === 0) call.terminal.note('no row was read: the file is empty, or holds nothing but a header')
-      if (call.flag('json'))
-        await call.terminal.json({
-          ...counts,
-          problems: report.problems,
-          problems_left_off: Math.max(0, counts.bad - report.problems.length),
-        })
-      else await call.terminal.line(summary(counts))
-      return counts.bad > 0 ? 1 : 0
+    )
+    .argument('<FILE>', 'of consents, or - for standard input', text)
+    .option(
+      '--format <ndjson|csv>',
+      'default: by the name of the file, else by its first line',
+      oneOf(['ndjson', 'csv']),
+    )
+    .option('--correct', 'take dates and tokens from the file even where they are not later than ours')
+    .addOption(json)
+    .addHelpText(
+      'after',
+      examples('reconsent import consents.ndjson', 'zcat consents.csv.gz | reconsent import - --format csv'),
+    )
+    .action(exits(async (file, options) => importFile(terminal, file, options)))
+
+interface Options {
+  readonly format?: ImportFormat
+  readonly correct?: boolean
+  readonly json?: boolean
+}
+
+const importFile = async (
+  terminal: Terminal,
+  file: string,
+  { format, correct = false, json: asJson }: Options,
+): Promise<number> => {
+  await checkFile(file)
+  return withStore(['keys', 'ownHost'], async ({ store, clock, config }) => {
+    const report = reportTo(terminal)
+    const run = importConsents({
+      store,
+      clock,
+      httpsOnly: config.httpsOnly,
+      ...config.ownHost,
+      correct,
+      ...report,
     })
-  },
+    const input = file === '-' ? process.stdin : createReadStream(file)
+    const counts = await run(readRows(input, format ?? (file === '-' ? undefined : formatByName(file))))
+    if (counts.rows === 0) terminal.note('no row was read: the file is empty, or holds nothing but a header')
+    if (asJson)
+      await terminal.json({
+        ...counts,
+        problems: report.problems,
+        problems_left_off: Math.max(0, counts.bad - report.problems.length),
+      })
+    else await terminal.line(summary(counts))
+    return counts.bad > 0 ? 1 : 0
+  })
 }
 
 const checkFile = async (file: string): Promise<void> => {
@@ -69,7 +86,7 @@ const checkFile = async (file: string): Promise<void> => {
   if (found.isDirectory()) throw new UsageError(`this is a folder, not a file: ${file}`)
 }
 
-const reportTo = ({ terminal }: Call) => {
+const reportTo = (terminal: Terminal) => {
   const started = Date.now()
   let toldAt = started
   const problems: Complaint[] = []

@@ -1,16 +1,17 @@
 // `keys list` shows which encryption keys are in use; `keys rotate` encrypts everything again under the first key.
+import { Argument } from '@commander-js/extra-typings'
 import { keysInUse, rotateCells } from '../store/cells.ts'
-import { type Call, type Command, json, UsageError } from './command.ts'
+import { type Define, examples, json } from './command.ts'
 import { type Opened, withStore } from './open.ts'
+import type { Terminal } from './terminal.ts'
 import { count, table } from './text.ts'
 
-/** The name of the positional argument, which is one of the two words. */
-const ACTION = 'list|rotate'
 const PROGRESS_EVERY_MS = 5_000
 
-export const command: Command = {
-  usage: 'keys list|rotate [--json]',
-  about: `list    Shows the keys of ENCRYPTION_KEYS, and how many stored secrets each one encrypts. A key in use
+export const define: Define = (command, { terminal, exits }) =>
+  command
+    .description(
+      `list    Shows the keys of ENCRYPTION_KEYS, and how many stored secrets each one encrypts. A key in use
         that is missing: exit code 1.
 rotate  Encrypts every stored secret again under the first key of ENCRYPTION_KEYS. May run beside
         everything else, be interrupted, and be run again; it ends when nothing needs another key. Every
@@ -18,18 +19,20 @@ rotate  Encrypts every stored secret again under the first key of ENCRYPTION_KEY
 
 A key may be removed from ENCRYPTION_KEYS when list shows 0 for it: start refuses without a key that is
 still in use. Links in messages that were sent while a key was the first one work only while it is listed.`,
-  arguments: [ACTION],
-  options: { json },
-  examples: ['reconsent keys list', 'reconsent keys rotate'],
-  run: async (call) => {
-    const action = call.arg(ACTION)
-    if (action !== 'list' && action !== 'rotate')
-      throw new UsageError(`keys does list or rotate, not ${JSON.stringify(action.slice(0, 40))}`)
-    return withStore(['keys'], async (opened) => (action === 'list' ? list(call, opened) : rotate(call, opened)))
-  },
-}
+    )
+    .addArgument(new Argument('<list|rotate>').choices(['list', 'rotate']))
+    .addOption(json)
+    .addHelpText('after', examples('reconsent keys list', 'reconsent keys rotate'))
+    .action(
+      exits(async (action, options) =>
+        withStore(['keys'], async (opened) => {
+          const asJson = options.json === true
+          return action === 'list' ? list(terminal, opened, asJson) : rotate(terminal, opened, asJson)
+        }),
+      ),
+    )
 
-const list = async (call: Call, { db, config }: Opened<'keys'>): Promise<number> => {
+const list = async (terminal: Terminal, { db, config }: Opened<'keys'>, asJson: boolean): Promise<number> => {
   const used = await keysInUse(db)
   const known = config.keys.all.map(({ id }) => ({
     id,
@@ -40,20 +43,20 @@ const list = async (call: Call, { db, config }: Opened<'keys'>): Promise<number>
     .filter(({ keyId }) => !known.some(({ id }) => id === keyId))
     .map(({ keyId, cells }) => ({ id: keyId, role: 'missing', cells }))
   const keys = [...known, ...missing]
-  if (call.flag('json')) await call.terminal.json({ keys })
+  if (asJson) await terminal.json({ keys })
   else
-    await call.terminal.line(
+    await terminal.line(
       table([
         ['key', 'it', 'stored secrets'],
         ...keys.map(({ id, role, cells }) => [id === '' ? '(none)' : id, role, cells.toLocaleString('en')]),
       ]),
     )
   if (missing.length > 0)
-    call.terminal.note('stored secrets need a key that is not in ENCRYPTION_KEYS: put it back, behind the first one')
+    terminal.note('stored secrets need a key that is not in ENCRYPTION_KEYS: put it back, behind the first one')
   return missing.length > 0 ? 1 : 0
 }
 
-const rotate = async (call: Call, { db, config }: Opened<'keys'>): Promise<number> => {
+const rotate = async (terminal: Terminal, { db, config }: Opened<'keys'>, asJson: boolean): Promise<number> => {
   const stopping = new AbortController()
   const stop = (): void => stopping.abort()
   process.once('SIGINT', stop)
@@ -65,14 +68,14 @@ const rotate = async (call: Call, { db, config }: Opened<'keys'>): Promise<numbe
     onPage: (rotated) => {
       if (Date.now() - toldAt < PROGRESS_EVERY_MS) return
       toldAt = Date.now()
-      call.terminal.note(`${count(rotated, 'secret')} so far`)
+      terminal.note(`${count(rotated, 'secret')} so far`)
     },
     onUnreadable: ({ table: where, id, cause }) =>
-      call.terminal.note(`${where} ${id}: does not decrypt (${cause}); left as it is`),
+      terminal.note(`${where} ${id}: does not decrypt (${cause}); left as it is`),
   })
   const { rotated, unreadable, left } = result
-  if (call.flag('json'))
-    await call.terminal.json({
+  if (asJson)
+    await terminal.json({
       key: config.keys.current.id,
       rotated,
       unreadable,
@@ -80,13 +83,13 @@ const rotate = async (call: Call, { db, config }: Opened<'keys'>): Promise<numbe
       interrupted: stopping.signal.aborted,
     })
   else {
-    await call.terminal.line(
+    await terminal.line(
       `${count(rotated, 'secret')} encrypted again under the key ${config.keys.current.id}; ` +
         (left === 0 ? 'nothing needs another key' : `${left.toLocaleString('en')} still need another key`),
     )
-    if (stopping.signal.aborted) call.terminal.note('interrupted: run it again to go on')
+    if (stopping.signal.aborted) terminal.note('interrupted: run it again to go on')
     else if (left > unreadable)
-      call.terminal.note(
+      terminal.note(
         'a key is missing, or something still writes under an older one: see reconsent keys list, give every ' +
           'process the same keys, run it again',
       )

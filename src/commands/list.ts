@@ -1,60 +1,61 @@
 // `list`: prints consents, page by page.
+import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { DateTime } from 'luxon'
 import { parseDuration } from '../config/durations.ts'
-import { type Clock, systemClock } from '../clock.ts'
+import { systemClock } from '../clock.ts'
 import { consentTransitions } from '../domain/lifecycle.ts'
 import type { Consent, ConsentStatus } from '../domain/model.ts'
 import { consentJson } from '../presentation/consent-json.ts'
 import type { ConsentFilter } from '../store/port.ts'
-import { type Call, type Command, json, oneOf, UsageError, wholeNumber } from './command.ts'
+import { type Define, examples, json, once, oneOf, text, wholeNumber } from './command.ts'
 import { withStore, type Opened } from './open.ts'
+import type { Terminal } from './terminal.ts'
 import { count, dateText, table } from './text.ts'
 
 const statuses = Object.keys(consentTransitions) as ConsentStatus[]
 
-export const command: Command = {
-  usage: 'list [--status S] [--user ID] [--provider ID] [--expires-before WHEN] [--no-channel] [--limit N] [--json]',
-  about:
-    'Lists consents, all or those that match every option given. With --json: one array, written as it is ' +
-    'read, so that any number fits.',
-  arguments: [],
-  options: {
-    status: { type: 'string', value: 'STATUS', help: statuses.join(', ') },
-    user: { type: 'string', value: 'ID', help: 'of this user_id' },
-    provider: { type: 'string', value: 'ID', help: 'at this bank (provider_id)' },
-    'expires-before': { type: 'string', value: 'WHEN', help: 'a date (2026-12-31) or a time from now (14d)' },
-    'no-channel': { type: 'boolean', help: 'only those whose user has no usable address' },
-    limit: { type: 'string', value: 'N', help: 'at most so many' },
-    json,
-  },
-  examples: ['reconsent list --status active --expires-before 14d', 'reconsent list --no-channel --json'],
-  run: async (call) => {
-    const filter = filterOf(call, systemClock)
-    const limit = wholeNumber(call, 'limit', [1, 1_000_000_000])
-    return withStore([], async (opened) =>
-      call.flag('json') ? listJson(call, opened, filter, limit) : listTable(call, opened, filter, limit),
-    )
-  },
-}
-
-const filterOf = (call: Call, clock: Clock): ConsentFilter => ({
-  status: oneOf(call, 'status', statuses),
-  userId: call.text('user'),
-  providerId: call.text('provider'),
-  expiresBefore: whenOf(call.text('expires-before'), clock),
-  withoutChannel: call.flag('no-channel') ? true : undefined,
+const when = once((value) => {
+  const duration = parseDuration(value)
+  if (!('problem' in duration)) return systemClock.now().plus(duration)
+  try {
+    return DateTime.fromISO(value, { zone: 'utc' })
+  } catch {
+    throw new InvalidArgumentError('It must be a date such as 2026-12-31, or a time from now such as 14d.')
+  }
 })
 
-const whenOf = (text: string | undefined, clock: Clock): DateTime | undefined => {
-  if (text === undefined) return undefined
-  const duration = parseDuration(text)
-  if (!('problem' in duration)) return clock.now().plus(duration)
-  try {
-    return DateTime.fromISO(text, { zone: 'utc' })
-  } catch {
-    throw new UsageError('--expires-before must be a date such as 2026-12-31, or a time from now such as 14d')
-  }
-}
+export const define: Define = (command, { terminal, exits }) =>
+  command
+    .description(
+      'Lists consents, all or those that match every option given. With --json: one array, written as it is ' +
+        'read, so that any number fits.',
+    )
+    .option('--status <STATUS>', statuses.join(', '), oneOf(statuses))
+    .option('--user <ID>', 'of this user_id', text)
+    .option('--provider <ID>', 'at this bank (provider_id)', text)
+    .option('--expires-before <WHEN>', 'a date (2026-12-31) or a time from now (14d)', when)
+    // commander sets the default of such an option only where it is declared before parsing begins.
+    .option('--no-channel', 'only those whose user has no usable address', true)
+    .option('--limit <N>', 'at most so many', wholeNumber(1, 1_000_000_000))
+    .addOption(json)
+    .addHelpText(
+      'after',
+      examples('reconsent list --status active --expires-before 14d', 'reconsent list --no-channel --json'),
+    )
+    .action(
+      exits(async ({ status, user, provider, expiresBefore, channel, limit, ...options }) => {
+        const filter: ConsentFilter = {
+          status,
+          userId: user,
+          providerId: provider,
+          expiresBefore,
+          withoutChannel: channel ? undefined : true,
+        }
+        return withStore([], async (opened) =>
+          options.json ? listJson(terminal, opened, filter, limit) : listTable(terminal, opened, filter, limit),
+        )
+      }),
+    )
 
 async function* pages(
   { store }: Opened<never>,
@@ -74,7 +75,7 @@ async function* pages(
 }
 
 const listJson = async (
-  { terminal }: Call,
+  terminal: Terminal,
   opened: Opened<never>,
   filter: ConsentFilter,
   limit: number | undefined,
@@ -91,7 +92,7 @@ const listJson = async (
 }
 
 const listTable = async (
-  { terminal }: Call,
+  terminal: Terminal,
   opened: Opened<never>,
   filter: ConsentFilter,
   limit: number | undefined,

@@ -6,16 +6,18 @@ import { noteForgottenEvents } from '../store/event-sequencer.ts'
 import { migrate, readMigrations } from '../store/migrate.ts'
 import { isLeftInPublic, schemaToMigrate } from '../store/our-schema.ts'
 import { type Granted, grantRights } from '../store/rights.ts'
-import { CommandFailed, type Command, json } from './command.ts'
+import { CommandFailed, type Define, examples, json } from './command.ts'
+import type { Terminal } from './terminal.ts'
 import { count } from './text.ts'
 
 const LEFT =
   'warning: the schema public holds tables of Reconsent, too. Earlier releases put them there whatever schema= ' +
   'said: if they are yours, see docs/runbook.md#tables-in-another-schema'
 
-export const command: Command = {
-  usage: 'migrate [--json]',
-  about: `Applies the migrations the database lacks, each in one transaction; running it again, or twice at once, is
+export const define: Define = (command, { terminal, exits }) =>
+  command
+    .description(
+      `Applies the migrations the database lacks, each in one transaction; running it again, or twice at once, is
 safe. Uses MIGRATE_DATABASE_URL where it is set (the role that owns the tables), else DATABASE_URL. With
 QUEUE=postgres it also prepares the queue's own tables. Events that a restore or a replication has left
 out of the feed are noted for it.
@@ -26,54 +28,52 @@ the search_path of its role leads.
 Where the two name different roles, the one of DATABASE_URL is given exactly the rights that the program
 needs: events it may read and add, neither change nor delete. It must exist already; nothing else need be
 granted to it.`,
-  arguments: [],
-  options: { json },
-  examples: ['reconsent migrate'],
-  run: async (call) => {
-    const config = await configFromProcess({ needs: ['database'], policy: {} })
-    const { url, migrateUrl } = config.database
-    const asOwner = namingAddress(config.database)
-    const schema = await asOwner(schemaToMigrate(url, migrateUrl))
-    const [first] = await readMigrations()
-    if (first !== undefined && (await asOwner(isLeftInPublic(migrateUrl, schema, first.checksum))))
-      call.terminal.note(LEFT)
-    const applied = await asOwner(migrate(migrateUrl, undefined, schema))
-    const forgotten = await asOwner(noteForgottenEvents(migrateUrl, schema))
-    const queueSchema = (await queueKind()) === 'postgres' ? await prepareQueue(migrateUrl) : undefined
-    const granted = await asOwner(grantRights({ ownerUrl: migrateUrl, appUrl: url, schema, queueSchema }))
-    if (granted.kind === 'no-such-role') {
-      throw new CommandFailed(
-        `DATABASE_URL's user ${JSON.stringify(granted.role)} is no role of this database: create it (CREATE ` +
-          'ROLE … LOGIN PASSWORD …), then run this again',
-      )
-    }
-    if (call.flag('json'))
-      await call.terminal.json({
-        applied,
-        application_role: roleJson(granted),
-        ...(forgotten > 0 && { noted_for_feed: forgotten }),
-      })
-    else {
-      await call.terminal.line(
-        applied.length === 0
-          ? 'the database is up to date'
-          : `${count(applied.length, 'migration')} applied: ${applied.join(', ')}`,
-      )
-      if (forgotten > 0)
-        await call.terminal.line(
-          `${count(forgotten, 'event')} had been left out of the feed: the scheduler adds them now`,
-        )
-      if (granted.kind === 'granted')
-        await call.terminal.line(`the role ${granted.role} has the rights that the program needs`)
-    }
-    if (granted.kind === 'granted' && granted.rewrites) {
-      call.terminal.note(
-        `warning: the role ${granted.role} can rewrite events all the same (as a superuser, a member of the ` +
-          'owner, or by a grant to PUBLIC): only a trigger guards them',
-      )
-    }
-    return 0
-  },
+    )
+    .addOption(json)
+    .addHelpText('after', examples('reconsent migrate'))
+    .action(exits(async (options) => migrateNow(terminal, options.json)))
+
+const migrateNow = async (terminal: Terminal, asJson = false): Promise<number> => {
+  const config = await configFromProcess({ needs: ['database'], policy: {} })
+  const { url, migrateUrl } = config.database
+  const asOwner = namingAddress(config.database)
+  const schema = await asOwner(schemaToMigrate(url, migrateUrl))
+  const [first] = await readMigrations()
+  if (first !== undefined && (await asOwner(isLeftInPublic(migrateUrl, schema, first.checksum)))) terminal.note(LEFT)
+  const applied = await asOwner(migrate(migrateUrl, undefined, schema))
+  const forgotten = await asOwner(noteForgottenEvents(migrateUrl, schema))
+  const queueSchema = (await queueKind()) === 'postgres' ? await prepareQueue(migrateUrl) : undefined
+  const granted = await asOwner(grantRights({ ownerUrl: migrateUrl, appUrl: url, schema, queueSchema }))
+  if (granted.kind === 'no-such-role') {
+    throw new CommandFailed(
+      `DATABASE_URL's user ${JSON.stringify(granted.role)} is no role of this database: create it (CREATE ` +
+        'ROLE … LOGIN PASSWORD …), then run this again',
+    )
+  }
+  if (asJson)
+    await terminal.json({
+      applied,
+      application_role: roleJson(granted),
+      ...(forgotten > 0 && { noted_for_feed: forgotten }),
+    })
+  else {
+    await terminal.line(
+      applied.length === 0
+        ? 'the database is up to date'
+        : `${count(applied.length, 'migration')} applied: ${applied.join(', ')}`,
+    )
+    if (forgotten > 0)
+      await terminal.line(`${count(forgotten, 'event')} had been left out of the feed: the scheduler adds them now`)
+    if (granted.kind === 'granted')
+      await terminal.line(`the role ${granted.role} has the rights that the program needs`)
+  }
+  if (granted.kind === 'granted' && granted.rewrites) {
+    terminal.note(
+      `warning: the role ${granted.role} can rewrite events all the same (as a superuser, a member of the ` +
+        'owner, or by a grant to PUBLIC): only a trigger guards them',
+    )
+  }
+  return 0
 }
 
 /** Names MIGRATE_DATABASE_URL in errors of the owner's connection, unless both variables hold the same address. */

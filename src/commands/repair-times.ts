@@ -1,8 +1,8 @@
 // `repair-times`: corrects the instants that release 0.1.0 stored under another time zone than UTC. Connects as the
 // role that owns the tables.
+import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { systemClock } from '../clock.ts'
 import { type Config, configFromProcess } from '../config.ts'
-import { nearest } from '../config/suggest.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { isZone, type ZoneFound } from '../domain/shifted-instant.ts'
 import { placeOf } from '../postgres/client.ts'
@@ -12,16 +12,24 @@ import { openDatabase } from '../store/database.ts'
 import { missingMigrations } from '../store/health.ts'
 import { schemaToMigrate } from '../store/our-schema.ts'
 import { ABOUT_CONNECTED_ROLE, type AboutRole } from '../store/rights.ts'
-import { type Call, CommandFailed, type Command, json, UsageError } from './command.ts'
+import { CommandFailed, type Define, didYouMean, each, examples, json } from './command.ts'
+import type { Terminal } from './terminal.ts'
 import { count, table } from './text.ts'
 
 const PROGRESS_EVERY_MS = 5_000
 /** The most rows that a printed table shows; the JSON has them all. */
 const MAX_SHOWN = 50
 
-export const command: Command = {
-  usage: 'repair-times [--zone ZONE] [--apply] [--json]',
-  about: `Puts right what release 0.1.0 stored under a time zone other than UTC of the server, the database or the
+const knownZone = (name: string): string => {
+  if (isZone(name)) return name
+  const zones = Intl.supportedValuesOf('timeZone')
+  throw new InvalidArgumentError(`It must be a name like America/New_York.${didYouMean(name, zones)}`)
+}
+
+export const define: Define = (command, { terminal, exits }) =>
+  command
+    .description(
+      `Puts right what release 0.1.0 stored under a time zone other than UTC of the server, the database or the
 role: there it wrote most instants shifted by the zone's offset, and imports moved those that they read
 and wrote back. Each value on its own: an event's instant is the one that reproduces its hash; an expiry
 is what its events say; the rest is the instant of the event it was written with; next dates are asked for
@@ -31,52 +39,61 @@ Without --apply it only tells what it would do. Uses MIGRATE_DATABASE_URL where 
 owns the tables, since it changes the instants of events, which the program's own role cannot. Stop every
 process of release 0.1.0 before. May run beside the present release, be interrupted, and be run again; a
 second run finds nothing. See docs/runbook.md#shifted-instants.`,
-  arguments: [],
-  options: {
-    apply: { type: 'boolean', help: 'write it; else it is only told' },
-    zone: {
-      type: 'string',
-      value: 'ZONE',
-      multiple: true,
-      help: 'only what this zone explains (America/New_York); may be given again. Else the hashes tell',
-    },
-    json,
-  },
-  examples: ['reconsent repair-times', 'reconsent repair-times --apply'],
-  run: async (call) => {
-    const zones = call.texts('zone').map(knownZone)
-    const config = await configFromProcess({ needs: ['database'] })
-    const db = openDatabase({ url: await whereTheTablesAre(config.database), vault: lockedVault, connections: 2 })
-    const stopping = new AbortController()
-    const stop = (): void => stopping.abort()
-    process.once('SIGINT', stop)
-    process.once('SIGTERM', stop)
-    try {
-      const missing = await missingMigrations(db)
-      if (missing.length > 0)
-        throw new CommandFailed(`the database lacks ${missing.join(', ')}: run reconsent migrate first`)
-      const apply = call.flag('apply')
-      if (apply) await demandRights(db.prisma)
-      let toldAt = Date.now()
-      const found = await repairTimes(db, {
-        now: () => systemClock.now(),
-        policy: config.policy,
-        zones: zones.length === 0 ? undefined : zones,
-        apply,
-        signal: stopping.signal,
-        onPage: (looked) => {
-          if (Date.now() - toldAt < PROGRESS_EVERY_MS) return
-          toldAt = Date.now()
-          call.terminal.note(`${count(looked, 'consent')} so far`)
-        },
-      })
-      return await report(call, found, { apply, interrupted: stopping.signal.aborted })
-    } finally {
-      process.removeListener('SIGINT', stop)
-      process.removeListener('SIGTERM', stop)
-      await db.prisma.$disconnect()
-    }
-  },
+    )
+    .option('--apply', 'write it; else it is only told')
+    .option(
+      '--zone <ZONE>',
+      'only what this zone explains (America/New_York); may be given again. Else the hashes tell',
+      each(knownZone),
+    )
+    .addOption(json)
+    .addHelpText('after', examples('reconsent repair-times', 'reconsent repair-times --apply'))
+    .action(exits(async (options) => repair(terminal, options)))
+
+interface Options {
+  readonly apply?: boolean
+  readonly zone?: readonly string[]
+  readonly json?: boolean
+}
+
+const repair = async (
+  terminal: Terminal,
+  { apply = false, zone: zones, json: asJson = false }: Options,
+): Promise<number> => {
+  const config = await configFromProcess({ needs: ['database'] })
+  const db = openDatabase({ url: await whereTheTablesAre(config.database), vault: lockedVault, connections: 2 })
+  const stopping = new AbortController()
+  const stop = (): void => stopping.abort()
+  process.once('SIGINT', stop)
+  process.once('SIGTERM', stop)
+  try {
+    const missing = await missingMigrations(db)
+    if (missing.length > 0)
+      throw new CommandFailed(`the database lacks ${missing.join(', ')}: run reconsent migrate first`)
+    if (apply) await demandRights(db.prisma)
+    let toldAt = Date.now()
+    const found = await repairTimes(db, {
+      now: () => systemClock.now(),
+      policy: config.policy,
+      zones,
+      apply,
+      signal: stopping.signal,
+      onPage: (looked) => {
+        if (Date.now() - toldAt < PROGRESS_EVERY_MS) return
+        toldAt = Date.now()
+        terminal.note(`${count(looked, 'consent')} so far`)
+      },
+    })
+    return await report(terminal, found, {
+      apply,
+      interrupted: stopping.signal.aborted,
+      asJson,
+    })
+  } finally {
+    process.removeListener('SIGINT', stop)
+    process.removeListener('SIGTERM', stop)
+    await db.prisma.$disconnect()
+  }
 }
 
 /** The owner's session may use another default schema than the program's session. */
@@ -91,13 +108,6 @@ const noKeys = (): never => {
   throw new Error('instants are put right without keys')
 }
 const lockedVault: Vault = { seal: noKeys, open: noKeys, startLinkToken: noKeys, renewalOfToken: noKeys }
-
-const knownZone = (name: string): string => {
-  if (isZone(name)) return name
-  const meant = nearest(name, Intl.supportedValuesOf('timeZone'))
-  const hint = meant === undefined ? '' : `: did you mean ${meant}?`
-  throw new UsageError(`--zone must be a name like America/New_York, not ${JSON.stringify(name.slice(0, 60))}${hint}`)
-}
 
 const demandRights = async (prisma: ReturnType<typeof openDatabase>['prisma']): Promise<void> => {
   const [about] = await prisma.$queryRawUnsafe<AboutRole[]>(ABOUT_CONNECTED_ROLE)
@@ -118,14 +128,13 @@ const zonesLine = ({ zones, shifted }: Repair): string => {
 }
 
 const report = async (
-  call: Call,
+  terminal: Terminal,
   found: Repair,
-  { apply, interrupted }: { apply: boolean; interrupted: boolean },
+  { apply, interrupted, asJson }: { apply: boolean; interrupted: boolean; asJson: boolean },
 ): Promise<number> => {
-  const { terminal } = call
   const { zones, looked, shifted, changes, unproven, aftermath, busy, stillWritten } = found
   const isLeft = busy > 0 || interrupted || stillWritten
-  if (call.flag('json')) {
+  if (asJson) {
     await terminal.json({
       applied: apply,
       zones: zones.map(({ names }) => names),
@@ -163,12 +172,12 @@ const report = async (
           ]),
       )
     await list(
-      call,
+      terminal,
       'Cannot be proven, left alone: import these consents, or look at them',
       unproven.map((value) => [value.credentialsId, value.record, value.reason]),
     )
     await list(
-      call,
+      terminal,
       'What the wrong instants led to, for an operator: see docs/runbook.md',
       aftermath.map((consent) => [consent.credentialsId, consent.kind, consent.detail]),
     )
@@ -181,7 +190,7 @@ const report = async (
   return isLeft || (apply && unproven.length > 0) ? 1 : 0
 }
 
-const list = async ({ terminal }: Call, title: string, rows: readonly (readonly string[])[]): Promise<void> => {
+const list = async (terminal: Terminal, title: string, rows: readonly (readonly string[])[]): Promise<void> => {
   if (rows.length === 0) return
   const more =
     rows.length > MAX_SHOWN ? `\n… and ${(rows.length - MAX_SHOWN).toLocaleString('en')} more: see --json` : ''

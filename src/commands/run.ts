@@ -1,59 +1,56 @@
-// Finds the command, reads its arguments, runs it, and turns the result or the error into an exit code.
-import { catalogue, commandNames } from './catalogue.ts'
-import { readCall, UsageError, unknownCommand } from './command.ts'
+// Runs the command line, and turns the result or the error into an exit code.
+import { CommanderError } from '@commander-js/extra-typings'
+import { type Catalogue, catalogue as ours } from './catalogue.ts'
+import { UsageError } from './command.ts'
 import { describeFailure } from './failure.ts'
-import { helpOf, overview } from './help.ts'
+import { makeProgram } from './program.ts'
 import type { Terminal } from './terminal.ts'
 
 /** `argv` excludes the interpreter and the program. Never rejects. */
-export const runCommand = async (argv: readonly string[], terminal: Terminal): Promise<number> => {
+export const runCommand = async (
+  argv: readonly string[],
+  terminal: Terminal,
+  catalogue: Catalogue = ours,
+): Promise<number> => {
+  let exitCode = 0
+  const program = makeProgram(argv, catalogue, {
+    terminal,
+    exits:
+      (work) =>
+      async (...given) => {
+        exitCode = await work(...given)
+      },
+  })
+  const [first = '', second = ''] = argv
+  const asksHelp = ['help', '--help', '-h'].includes(first)
   try {
-    return await dispatch(argv, terminal)
-  } catch (error) {
-    const { exitCode, message } = describeFailure(error)
-    terminal.note(
-      error instanceof UsageError
-        ? `${message}\nSee: reconsent ${knownName(argv[0]) ?? ''} --help`.replace('  ', ' ')
-        : message,
-    )
+    if (asksHelp && (second === '' || second.startsWith('-'))) program.outputHelp()
+    else await program.parseAsync(asksHelp ? [second, '--help'] : argv, { from: 'user' })
     return exitCode
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) {
+      if (thrown.exitCode === 0) return 0
+      // There was no command, and the help is shown for that.
+      if (thrown.code === 'commander.help') return 2
+    }
+    const error = thrown instanceof CommanderError ? usageError(thrown, first) : thrown
+    const { exitCode: failed, message } = describeFailure(error)
+    const name = Object.hasOwn(catalogue, first) ? `${first} ` : ''
+    terminal.note(error instanceof UsageError ? `${message}\nSee: reconsent ${name}--help` : message)
+    return failed
   }
 }
 
-const knownName = (name: string | undefined): string | undefined =>
-  name !== undefined && Object.hasOwn(catalogue, name) ? name : undefined
+/** What a long message shows of its beginning, and of its end. */
+const MAX_END = 150
 
-const dispatch = async ([first, ...rest]: readonly string[], terminal: Terminal): Promise<number> => {
-  if (first === undefined) {
-    terminal.note(overview())
-    return 2
-  }
-  if (first === '--version' || first === '-v') {
-    const { default: manifest } = (await import('../../package.json', { with: { type: 'json' } })) as {
-      default: { version: string }
-    }
-    await terminal.line(manifest.version)
-    return 0
-  }
-  const asksHelp = first === 'help' || first === '--help' || first === '-h'
-  const name = asksHelp ? rest[0] : first
-  if (name === undefined || (asksHelp && name.startsWith('-'))) {
-    await terminal.line(overview())
-    return 0
-  }
-  if (name.startsWith('-'))
-    throw new UsageError(`${name.slice(0, 60)} comes before the command: write reconsent COMMAND ${name.slice(0, 60)}`)
-  const entry = Object.hasOwn(catalogue, name) ? catalogue[name] : undefined
-  if (entry === undefined) throw unknownCommand(name, commandNames)
-  const { command } = await entry.load()
-  if (asksHelp) {
-    await terminal.line(helpOf(command))
-    return 0
-  }
-  const call = readCall(command, rest, terminal)
-  if (call.wantsHelp) {
-    await terminal.line(helpOf(command))
-    return 0
-  }
-  return command.run(call)
+/** One short line without control characters: commander quotes all that was typed, as it is. */
+const usageError = ({ code, message }: CommanderError, first: string): UsageError => {
+  const line = message
+    .replace(/^error: /, '')
+    .replace('\n(Did', ' (Did')
+    .replaceAll(/\p{Cc}/gu, '?')
+  const shown = line.length > 2 * MAX_END ? `${line.slice(0, MAX_END)} … ${line.slice(-MAX_END)}` : line
+  const isEarly = code === 'commander.unknownOption' && first.startsWith('-')
+  return new UsageError(`${shown}${isEarly ? ': the options of a command follow its name' : ''}`)
 }

@@ -2,31 +2,34 @@
 import { channelProblem } from '../domain/channel.ts'
 import { historyJson } from '../presentation/consent-json.ts'
 import type { ConsentHistory } from '../store/administration-port.ts'
-import { CommandFailed, type Command, json } from './command.ts'
+import { CommandFailed, consentId, type Define, examples, json } from './command.ts'
 import { theConsent, withStore } from './open.ts'
 import { dateText, table, whenText } from './text.ts'
 import type { DateTime } from 'luxon'
 
-export const command: Command = {
-  usage: 'show ID [--json]',
-  about:
-    'Shows one consent with its renewals, attempts at the bank, messages and events. No token, link or address ' +
-    'is shown.',
-  arguments: ['ID'],
-  options: { json },
-  examples: ['reconsent show cred-123', "reconsent show cred-123 --json | jq '.events[-1]'"],
-  run: async (call) =>
-    withStore([], async ({ store, clock, config }) => {
-      const { id } = await theConsent(store, call.arg('ID'))
-      const history = await store.getHistory(id)
-      if (history === undefined) throw new CommandFailed('there is no consent with this id or credentials_id')
-      const now = clock.now()
-      const shown = historyJson(history, now, config.policy)
-      if (call.flag('json')) await call.terminal.json(shown)
-      else await call.terminal.line(sections(history, shown.phase, now).join('\n\n'))
-      return 0
-    }),
-}
+export const define: Define = (command, { terminal, exits }) =>
+  command
+    .description(
+      'Shows one consent with its renewals, attempts at the bank, messages and events. No token, link or address ' +
+        'is shown.',
+    )
+    .argument(...consentId)
+    .addOption(json)
+    .addHelpText('after', examples('reconsent show cred-123', "reconsent show cred-123 --json | jq '.events[-1]'"))
+    .action(
+      exits(async (given, options) =>
+        withStore([], async ({ store, clock, config }) => {
+          const { id } = await theConsent(store, given)
+          const history = await store.getHistory(id)
+          if (history === undefined) throw new CommandFailed('there is no consent with this id or credentials_id')
+          const now = clock.now()
+          const shown = historyJson(history, now, config.policy)
+          if (options.json) await terminal.json(shown)
+          else await terminal.line(sections(history, shown.phase, now).join('\n\n'))
+          return 0
+        }),
+      ),
+    )
 
 const sections = (
   { consent, renewals, authorisations, notifications, events }: ConsentHistory,

@@ -1,25 +1,36 @@
-// `simulator`: runs the command of simulator/ under Reconsent's name. Its options are defined there.
-import { type Command, UsageError } from './command.ts'
+// `simulator`: runs the command of simulator/ under Reconsent's name. Its options are declared there.
+import { Option } from '@commander-js/extra-typings'
+import { type Define, each, examples, text, UsageError } from './command.ts'
 import { fromDevelopment } from './development.ts'
 
-export const load = async (): Promise<{ readonly command: Command }> => {
-  const { usage, about, options, examples, run } = await fromDevelopment(
-    async () => import('../../simulator/src/command.ts'),
-  )
+export const load = async (): Promise<{ readonly define: Define }> => {
+  const simulator = await fromDevelopment(async () => import('../../simulator/src/command.ts'))
   const { BadInput } = await import('../../simulator/src/bad-input.ts')
-  const command: Command = {
-    usage: `simulator ${usage}`,
-    about,
-    arguments: [],
-    options,
-    examples: examples.map((example) => `reconsent simulator ${example}`),
-    run: async (call) => {
-      try {
-        return await run(call, call.terminal)
-      } catch (error) {
-        throw error instanceof BadInput ? new UsageError(error.message) : error
+  return {
+    define: (command, { terminal, exits }) => {
+      command
+        .description(simulator.about)
+        .addHelpText('after', examples(...simulator.examples.map((line) => `reconsent simulator ${line}`)))
+      for (const [name, { type, value = 'VALUE', multiple, help }] of Object.entries(simulator.options)) {
+        const option = new Option(type === 'string' ? `--${name} <${value}>` : `--${name}`, help)
+        if (multiple) option.argParser(each(String))
+        else if (type === 'string') option.argParser(text)
+        command.addOption(option)
       }
+      const given = (name: string): unknown => command.getOptionValue(new Option(`--${name}`).attributeName())
+      const texts = (name: string): readonly string[] => [given(name) ?? []].flat().map(String)
+      command.action(
+        exits(async () => {
+          try {
+            return await simulator.run(
+              { texts, text: (name) => texts(name)[0], flag: (name) => given(name) === true },
+              terminal,
+            )
+          } catch (error) {
+            throw error instanceof BadInput ? new UsageError(error.message) : error
+          }
+        }),
+      )
     },
   }
-  return { command }
 }

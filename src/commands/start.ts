@@ -1,19 +1,35 @@
 // `start`: runs Reconsent until a signal stops it. main.ts puts the parts together.
+import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { configFromProcess } from '../config.ts'
 import { makeLog } from '../log.ts'
 import type { Role } from '../main.ts'
 import { checkCron } from '../queue/cron.ts'
 import { checkStored, watchStored } from './check-stored.ts'
-import { type Call, type Command, UsageError } from './command.ts'
-import { nearest } from '../config/suggest.ts'
+import { type Define, didYouMean, examples, once } from './command.ts'
 import { untilStopped } from './until-stopped.ts'
 
 const LETS_GO_AFTER_MS = 500
 const known: readonly Role[] = ['web', 'worker', 'scheduler']
 
-export const command: Command = {
-  usage: 'start [--roles web,worker,scheduler]',
-  about: `Runs Reconsent until SIGTERM or SIGINT: it then turns unready, takes no new work, finishes or gives back
+const someRoles = once((text): readonly Role[] => {
+  const named = text
+    .split(',')
+    .map((role) => role.trim())
+    .filter((role) => role !== '')
+  for (const name of named) {
+    if (known.some((role) => role === name)) continue
+    throw new InvalidArgumentError(
+      `Unknown role ${JSON.stringify(name.slice(0, 40))}: known are ${known.join(', ')}.${didYouMean(name, known)}`,
+    )
+  }
+  if (named.length === 0) throw new InvalidArgumentError(`It names no role: known are ${known.join(', ')}.`)
+  return known.filter((role) => named.includes(role))
+})
+
+export const define: Define = (command, { exits }) =>
+  command
+    .description(
+      `Runs Reconsent until SIGTERM or SIGINT: it then turns unready, takes no new work, finishes or gives back
 what it has, and ends with exit code 0, or 1 if something had not ended within timing.stopWithin; a second
 signal ends it at once (130, 143). Any number of processes of each role may run.
   web        start page, callback, API, board, health, metrics
@@ -23,59 +39,40 @@ signal ends it at once (130, 143). Any number of processes of each role may run.
 Reads its configuration from the environment (each secret also as NAME_FILE) and worker.config.ts, and
 refuses to start, with every problem listed, when something is missing or wrong: a key that stored secrets
 need, a stored callback that is not https among them (exit code 2). See docs/configuration.md.`,
-  arguments: [],
-  options: { roles: { type: 'string', value: 'LIST', help: 'only these, separated by commas (default: all)' } },
-  examples: ['reconsent start', 'reconsent start --roles worker'],
-  run: async (call) => {
-    const roles = rolesOf(call)
-    const alsoNeeds = roles.includes('worker') ? (['mail'] as const) : []
-    const config = await configFromProcess({
-      needs: ['database', 'queue', 'provider', 'keys', 'web'],
-      alsoNeeds,
-      checkCron,
-    })
-    const log = makeLog({ level: config.logLevel })
-    for (const warning of config.warnings) log.warn({}, warning)
-    const stopped = untilStopped()
-    const stopping = new AbortController()
-    void stopped.then(() => stopping.abort())
-    const fits = await checkStored(config, log)
-    const { startReconsent } = await import('../main.ts')
-    const running = await startReconsent({ config, roles, log })
-    log.info({ roles }, 'reconsent runs')
-    const signal = await (fits ? stopped : Promise.race([stopped, watchStored(config, log, stopping.signal)]))
-    if (typeof signal !== 'string') {
-      await running.stop()
-      setTimeout(() => process.exit(2), LETS_GO_AFTER_MS).unref()
-      throw signal
-    }
-    log.info({ signal }, 'stopping')
-    const inTime = await running.stop()
-    if (inTime) log.info({}, 'stopped')
-    else log.warn({}, 'stopped before everything had ended: another process takes up what was let go')
-    // Work that did not end in time was abandoned: its lease expires, and another process takes up its record. That
-    // work must not keep this process running.
-    const code = inTime ? 0 : 1
-    setTimeout(() => process.exit(code), LETS_GO_AFTER_MS).unref()
-    return code
-  },
-}
-
-const rolesOf = (call: Call): readonly Role[] => {
-  const text = call.text('roles')
-  if (text === undefined) return known
-  const named = text
-    .split(',')
-    .map((role) => role.trim())
-    .filter((role) => role !== '')
-  for (const name of named) {
-    if (known.some((role) => role === name)) continue
-    const meant = nearest(name, known)
-    throw new UsageError(
-      `--roles: unknown role ${JSON.stringify(name.slice(0, 40))}: ` +
-        (meant === undefined ? `known are ${known.join(', ')}` : `did you mean ${meant}?`),
     )
+    .option('--roles <LIST>', 'only these, separated by commas (default: all)', someRoles)
+    .addHelpText('after', examples('reconsent start', 'reconsent start --roles worker'))
+    .action(exits(async (options) => runRoles(options.roles)))
+
+const runRoles = async (roles = known): Promise<number> => {
+  const alsoNeeds = roles.includes('worker') ? (['mail'] as const) : []
+  const config = await configFromProcess({
+    needs: ['database', 'queue', 'provider', 'keys', 'web'],
+    alsoNeeds,
+    checkCron,
+  })
+  const log = makeLog({ level: config.logLevel })
+  for (const warning of config.warnings) log.warn({}, warning)
+  const stopped = untilStopped()
+  const stopping = new AbortController()
+  void stopped.then(() => stopping.abort())
+  const fits = await checkStored(config, log)
+  const { startReconsent } = await import('../main.ts')
+  const running = await startReconsent({ config, roles, log })
+  log.info({ roles }, 'reconsent runs')
+  const signal = await (fits ? stopped : Promise.race([stopped, watchStored(config, log, stopping.signal)]))
+  if (typeof signal !== 'string') {
+    await running.stop()
+    setTimeout(() => process.exit(2), LETS_GO_AFTER_MS).unref()
+    throw signal
   }
-  if (named.length === 0) throw new UsageError(`--roles names no role: known are ${known.join(', ')}`)
-  return known.filter((role) => named.includes(role))
+  log.info({ signal }, 'stopping')
+  const inTime = await running.stop()
+  if (inTime) log.info({}, 'stopped')
+  else log.warn({}, 'stopped before everything had ended: another process takes up what was let go')
+  // Work that did not end in time was abandoned: its lease expires, and another process takes up its record. That
+  // work must not keep this process running.
+  const code = inTime ? 0 : 1
+  setTimeout(() => process.exit(code), LETS_GO_AFTER_MS).unref()
+  return code
 }

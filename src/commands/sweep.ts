@@ -6,25 +6,35 @@ import { nextAction } from '../domain/next-action.ts'
 import { makeLog } from '../log.ts'
 import { placeEvents } from '../processors/place-events.ts'
 import { sweep } from '../processors/sweep.ts'
-import { type Call, type Command, json } from './command.ts'
+import { type Define, examples, json } from './command.ts'
 import { withStore, type Opened } from './open.ts'
+import type { Terminal } from './terminal.ts'
 import { count, table } from './text.ts'
 
-export const command: Command = {
-  usage: 'sweep [--dry-run] [--json]',
-  about: `Hands what is due to the queue now, as the scheduler does by itself; the workers do the rest. Running it
+export const define: Define = (command, { terminal, exits }) =>
+  command
+    .description(
+      `Hands what is due to the queue now, as the scheduler does by itself; the workers do the rest. Running it
 beside the scheduler is safe. With --dry-run it changes nothing, needs no queue, and prints for each due
 consent what would be done, to whom and why.`,
-  arguments: [],
-  options: { 'dry-run': { type: 'boolean', help: 'only print what would be done' }, json },
-  examples: ['reconsent sweep --dry-run', 'reconsent sweep'],
-  run: async (call) =>
-    call.flag('dry-run')
-      ? withStore([], async (opened) => dryRun(call, opened))
-      : withStore(['queue'], async (opened) => sweepNow(call, opened)),
-}
+    )
+    .option('--dry-run', 'only print what would be done')
+    .addOption(json)
+    .addHelpText('after', examples('reconsent sweep --dry-run', 'reconsent sweep'))
+    .action(
+      exits(async (options) => {
+        const asJson = options.json === true
+        return options.dryRun
+          ? withStore([], async (opened) => dryRun(terminal, opened, asJson))
+          : withStore(['queue'], async (opened) => sweepNow(terminal, opened, asJson))
+      }),
+    )
 
-const sweepNow = async (call: Call, { config, store, clock }: Opened<'queue'>): Promise<number> => {
+const sweepNow = async (
+  terminal: Terminal,
+  { config, store, clock }: Opened<'queue'>,
+  asJson: boolean,
+): Promise<number> => {
   const { openBackend } = await import('../queue/backend.ts')
   const { plansFor } = await import('../queue/catalogue.ts')
   const { makeWorkQueue } = await import('../queue/work-queue.ts')
@@ -35,18 +45,16 @@ const sweepNow = async (call: Call, { config, store, clock }: Opened<'queue'>): 
     const outcome = await sweep({ store, queue: makeWorkQueue(backend), clock, log, pageSize, maxWaiting, queuedFor })()
     await placeEvents({ store })(new AbortController().signal)
     const said = outcome.kind === 'done' ? outcome.what : outcome.reason
-    if (call.flag('json')) await call.terminal.json({ result: outcome.kind, detail: said })
-    else await call.terminal.line(said)
+    if (asJson) await terminal.json({ result: outcome.kind, detail: said })
+    else await terminal.line(said)
     return 0
   } finally {
     await backend.close()
   }
 }
 
-const dryRun = async (call: Call, opened: Opened<never>): Promise<number> => {
+const dryRun = async (terminal: Terminal, opened: Opened<never>, asJson: boolean): Promise<number> => {
   const { store, clock, config } = opened
-  const { terminal } = call
-  const asJson = call.flag('json')
   const now = clock.now()
   const acts: Record<string, number> = {}
   let total = 0

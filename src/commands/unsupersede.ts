@@ -1,17 +1,30 @@
 // `unsupersede`: reopens consents that imports closed by the old rule `import.supersedeOlder`, which mistook two logins
 // at a bank for one.
+import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { DateTime } from 'luxon'
 import { parseDuration } from '../config/durations.ts'
-import type { Clock } from '../clock.ts'
+import { systemClock } from '../clock.ts'
 import { isoOf } from '../presentation/consent-json.ts'
 import type { Reopened, ReopenFilter, ReopenPage } from '../store/administration-port.ts'
-import { type Call, type Command, json, reason, UsageError } from './command.ts'
+import { type Define, examples, json, once, reason, text } from './command.ts'
 import { operator, type Opened, withStore } from './open.ts'
+import type { Terminal } from './terminal.ts'
 import { count, dateText, table } from './text.ts'
 
-export const command: Command = {
-  usage: 'unsupersede [--dry-run] [--user ID] [--provider ID] [--since WHEN] [--reason TEXT] [--json]',
-  about: `Reopens consents that an import closed because another one of the same user at the same bank had a later
+const since = once((value) => {
+  const duration = parseDuration(value)
+  if (!('problem' in duration)) return systemClock.now().minus(duration)
+  try {
+    return DateTime.fromISO(value, { zone: 'utc' })
+  } catch {
+    throw new InvalidArgumentError('It must be a date such as 2026-11-01, or a time back from now such as 14d.')
+  }
+})
+
+export const define: Define = (command, { terminal, exits }) =>
+  command
+    .description(
+      `Reopens consents that an import closed because another one of the same user at the same bank had a later
 date: the rule of import.supersedeOlder, which is gone, since a person may have two logins at one bank.
 Each comes back as it was (active, paused, quarantined, lapsed or unsupported) in its own cycle; of an
 active one only the message that is due by now is sent, and what was sent in that cycle is not sent again.
@@ -20,39 +33,43 @@ supersedes: import that field first, for logins that really were replaced.
 
 With --dry-run it changes nothing and lists what would be reopened. It may be interrupted and run again:
 what is done is done.`,
-  arguments: [],
-  options: {
-    'dry-run': { type: 'boolean', help: 'only list what would be reopened' },
-    user: { type: 'string', value: 'ID', help: 'only of this user_id' },
-    provider: { type: 'string', value: 'ID', help: 'only at this bank (provider_id)' },
-    since: {
-      type: 'string',
-      value: 'WHEN',
-      help: 'only closed since: a date (2026-11-01), or a time back from now (14d)',
-    },
-    reason,
-    json,
-  },
-  examples: [
-    'reconsent unsupersede --dry-run',
-    'reconsent unsupersede --since 2026-11-01 --reason "two logins are ordinary"',
-  ],
-  run: async (call) => withStore([], async (opened) => reopen(call, opened)),
+    )
+    .option('--dry-run', 'only list what would be reopened')
+    .option('--user <ID>', 'only of this user_id', text)
+    .option('--provider <ID>', 'only at this bank (provider_id)', text)
+    .option('--since <WHEN>', 'only closed since: a date (2026-11-01), or a time back from now (14d)', since)
+    .addOption(reason)
+    .addOption(json)
+    .addHelpText(
+      'after',
+      examples(
+        'reconsent unsupersede --dry-run',
+        'reconsent unsupersede --since 2026-11-01 --reason "two logins are ordinary"',
+      ),
+    )
+    .action(exits(async (options) => withStore([], async (opened) => reopen(terminal, opened, options))))
+
+interface Options {
+  readonly user?: string
+  readonly provider?: string
+  readonly since?: DateTime
+  readonly reason?: string
+  readonly dryRun?: boolean
+  readonly json?: boolean
 }
 
-const reopen = async (call: Call, opened: Opened<never>): Promise<number> => {
-  const { terminal } = call
+const reopen = async (terminal: Terminal, opened: Opened<never>, options: Options): Promise<number> => {
   const filter: ReopenFilter = {
-    userId: call.text('user'),
-    providerId: call.text('provider'),
-    since: sinceOf(call.text('since'), opened.clock),
+    userId: options.user,
+    providerId: options.provider,
+    since: options.since,
   }
-  const dryRun = call.flag('dry-run')
-  const asJson = call.flag('json')
+  const dryRun = options.dryRun === true
+  const asJson = options.json
   const becomes: Record<string, number> = {}
   let [total, kept] = [0, 0]
   if (asJson) await terminal.write(`{"dry_run": ${dryRun}, "consents": [`)
-  for await (const page of pages(call, opened, filter)) {
+  for await (const page of pages(opened, filter, options)) {
     const { reopened } = page
     for (const { consent } of reopened) becomes[consent.status] = (becomes[consent.status] ?? 0) + 1
     if (asJson && reopened.length > 0)
@@ -79,31 +96,24 @@ const reopen = async (call: Call, opened: Opened<never>): Promise<number> => {
   return 0
 }
 
-async function* pages(call: Call, { store, clock }: Opened<never>, filter: ReopenFilter): AsyncGenerator<ReopenPage> {
-  const why = call.text('reason') ?? 'an import had taken it for an older one of the same login'
+async function* pages(
+  { store, clock }: Opened<never>,
+  filter: ReopenFilter,
+  options: Options,
+): AsyncGenerator<ReopenPage> {
+  const why = options.reason ?? 'an import had taken it for an older one of the same login'
   let afterId: string | undefined
   do {
     const page = await store.reopenPage(filter, {
       now: clock.now(),
       reason: why,
       by: operator(),
-      dryRun: call.flag('dry-run'),
+      dryRun: options.dryRun === true,
       afterId,
     })
     yield page
     afterId = page.lastId
   } while (afterId !== undefined)
-}
-
-const sinceOf = (text: string | undefined, clock: Clock): DateTime | undefined => {
-  if (text === undefined) return undefined
-  const duration = parseDuration(text)
-  if (!('problem' in duration)) return clock.now().minus(duration)
-  try {
-    return DateTime.fromISO(text, { zone: 'utc' })
-  } catch {
-    throw new UsageError('--since must be a date such as 2026-11-01, or a time back from now such as 14d')
-  }
 }
 
 const HEADER = ['CREDENTIALS ID', 'USER', 'BANK', 'CLOSED', 'FOR', 'BECOMES', 'EXPIRES', 'NEXT LOOK', 'WHY']

@@ -1,13 +1,22 @@
 // Everything about calling commands for which no database is needed.
+import { Command, InvalidArgumentError } from '@commander-js/extra-typings'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { catalogue, commandNames } from '../../src/commands/catalogue.ts'
-import { readCall, UsageError } from '../../src/commands/command.ts'
+import { each, type Frame, json, text, wholeNumber } from '../../src/commands/command.ts'
 import { runCommand } from '../../src/commands/run.ts'
 import { importFieldNames } from '../../src/import/fields.ts'
 import { keepingTerminal, run } from './reconsent.ts'
+
+const definitionOf = async (name: string): Promise<Command> => {
+  const command = new Command(name)
+  const { terminal } = keepingTerminal()
+  const entry = await catalogue[name]?.load()
+  entry?.define(command, { terminal, exits: () => async () => expect.unreachable() })
+  return command
+}
 
 describe('help', () => {
   test('of import names every field that it reads', async () => {
@@ -30,20 +39,52 @@ describe('help', () => {
   })
 
   test.each(commandNames)('of %s says how to call it, every option, and an example', async (name) => {
-    const { command } = (await catalogue[name]?.load()) ?? {}
+    const command = await definitionOf(name)
     for (const argv of [
       [name, '--help'],
       [name, '-h'],
       ['help', name],
+      ['--help', name],
+      ['-h', name],
     ]) {
       const { terminal, kept } = keepingTerminal()
       expect(await runCommand(argv, terminal)).toBe(0)
-      const text = kept.stdout
-      expect(text).toContain(`Usage: reconsent ${command?.usage}`)
-      for (const option of Object.keys(command?.options ?? {})) expect(text).toContain(`--${option}`)
-      expect(text).toContain(`  reconsent ${name}`)
+      const help = kept.stdout
+      const [usage, about] = help.split('\n\n')
+      expect(usage).toMatch(new RegExp(`^Usage: reconsent ${name} `))
+      expect(about?.split(/\s+/)).toEqual(command.description().split('\n\n')[0]?.split(/\s+/))
+      for (const argument of command.registeredArguments) expect(usage).toContain(` <${argument.name()}>`)
+      for (const { flags, mandatory } of command.options) {
+        expect(usage).toContain(mandatory ? ` ${flags}` : ` [${flags}]`)
+        expect(help).toContain(`\n  ${flags}  `)
+      }
+      expect(help).toMatch(new RegExp(`\nExamples?:\n[^]*^  .*reconsent ${name}`, 'm'))
       expect(kept.stderr).toBe('')
     }
+  })
+
+  test.each([
+    [[]],
+    [['--help']],
+    [['help']],
+    [['--version']],
+    [['nosuch']],
+    [['nosuch', '--help']],
+    [['--json', 'try']],
+  ])('and wrong usage by %j load no command', async (argv) => {
+    const loaded: string[] = []
+    const load = async () => {
+      loaded.push('try')
+      return { define: () => undefined }
+    }
+    await runCommand(argv, keepingTerminal().terminal, { try: { summary: 'x', load } })
+    expect(loaded).toEqual([])
+  })
+
+  test('after nothing but the end of options is the same as without a command', async () => {
+    const { terminal, kept } = keepingTerminal()
+    expect(await runCommand(['--'], terminal)).toBe(2)
+    expect(kept).toEqual({ stdout: '', stderr: expect.stringContaining('Usage: reconsent COMMAND') })
   })
 
   test('without a command is on standard error, exit code 2', async () => {
@@ -55,36 +96,161 @@ describe('help', () => {
 
 describe('wrong usage', () => {
   const table: Record<string, [string[], RegExp]> = {
-    'an unknown command names the nearest': [['lits'], /unknown command "lits": did you mean list\?/],
-    'an unknown command that is like none': [['frobnicate'], /unknown command "frobnicate"\n/],
+    'an unknown command names the nearest': [['lits'], /^unknown command 'lits' \(Did you mean list\?\)\n/],
+    'an unknown command that is like none': [['frobnicate'], /^unknown command 'frobnicate'\n/],
+    'an unknown command that asks for help': [['nosuch', '--help'], /^unknown command 'nosuch'\n/],
+    'an unknown command that asks for the version': [['nosuch', '--version'], /^unknown command 'nosuch'\n/],
+    'an unknown option before the version': [['--frobnicate', '-v'], /^unknown option '--frobnicate': the options of/],
+    'help for an unknown command': [['help', 'lits'], /^unknown command 'lits' \(Did you mean list\?\)\n/],
+    'help by an option for an unknown command': [['--help', 'nosuch'], /^unknown command 'nosuch'\n/],
+    'the name of a property of every object': [['constructor'], /^unknown command 'constructor'\n/],
+    'the name of the prototype': [['__proto__'], /^unknown command '__proto__'\n/],
+    'the name of a method of every object': [['toString', '--help'], /^unknown command 'toString'\n/],
+    'an empty command': [[''], /^unknown command ''\n/],
+    'the beginning of a command': [['expl', 'a'], /^unknown command 'expl'/],
+    'a command in capitals': [['LIST'], /^unknown command 'LIST'/],
+    'a command in another script': [['лист'], /^unknown command 'лист'\n/],
+    'a command with control characters': [['list\u001b[2J\n'], /^unknown command 'list\?\[2J\?'/],
+    'a command without end': [['x'.repeat(10_000)], /^unknown command 'x{100,150} … x{100,150}'\n/],
     'an unknown option names the nearest': [
       ['list', '--statu', 'active'],
-      /unknown option --statu: did you mean --status\?/,
+      /^unknown option '--statu' \(Did you mean --status\?\)\n/,
     ],
-    'an option before the command': [['--json', 'list'], /--json comes before the command/],
-    'a missing argument': [['show'], /ID is missing: reconsent show ID/],
-    'an argument too many': [['show', 'a', 'b'], /"b" is one argument too many/],
-    'a value for a switch': [['list', '--json=yes'], /--json takes no value/],
-    'no value for an option': [['renew', 'a', '--reason'], /--reason needs a value/],
-    'an empty value': [['renew', 'a', '--reason='], /--reason needs a value/],
+    'an unknown option that is like none': [['list', '--frobnicate'], /^unknown option '--frobnicate'\n/],
+    'an unknown option with a value': [['list', '--statu=active'], /^unknown option '--statu=active'/],
+    'an unknown short option': [['list', '-x'], /^unknown option '-x'\n/],
+    'an option of another command': [['show', 'a', '--resend'], /^unknown option '--resend'\n/],
+    'an option of the program after the command': [['list', '--version'], /^unknown option '--version'\n/],
+    'short options in one word': [['list', '-hx'], /^unknown option '-hx'\n/],
+    'the beginning of an option': [
+      ['list', '--stat', 'active'],
+      /^unknown option '--stat' \(Did you mean --status\?\)\n/,
+    ],
+    'the beginning of a switch': [['list', '--js'], /^unknown option '--js'/],
+    'an option in capitals': [['list', '--JSON'], /^unknown option '--JSON'/],
+    'an option with one dash': [['list', '-json'], /^unknown option '-json'\n/],
+    'a switch negated': [['list', '--no-json'], /^unknown option '--no-json'/],
+    'a negated switch without its no': [['list', '--channel'], /^unknown option '--channel'/],
+    'an option named like the prototype': [['list', '--__proto__=x'], /^unknown option '--__proto__=x'\n/],
+    'an option named like a property of every object': [['list', '--constructor'], /^unknown option '--constructor'\n/],
+    'an option without a name': [['list', '--=x'], /^unknown option '--=x'/],
+    'an option before the command': [
+      ['--json', 'list'],
+      /^unknown option '--json': the options of a command follow its name\n/,
+    ],
+    'a short option before the command': [['-x', 'list'], /^unknown option '-x'/],
+    'a value for --version': [['--version=1'], /^unknown option '--version=1'/],
+    'a value for --help': [['list', '--help=me'], /^unknown option '--help=me'/],
+    'a missing argument': [['show'], /^missing required argument 'ID'\nSee: reconsent show --help\n$/],
+    'a missing argument before an option': [['show', '--json'], /^missing required argument 'ID'\n/],
+    'a missing argument after the end of options': [['show', '--'], /^missing required argument 'ID'\n/],
+    'an empty argument': [['show', ''], /^command-argument value '' is invalid for argument 'ID'\. It is empty\.\n/],
+    'an argument of spaces': [
+      ['show', ' \t'],
+      /^command-argument value ' \?' is invalid for argument 'ID'\. It is empty\.\n/,
+    ],
+    'an argument too many': [
+      ['show', 'a', 'b'],
+      /^too many arguments for 'show'\. Expected 1 argument but got 2: a, b\.\nSee: reconsent show --help\n$/,
+    ],
+    'an argument for a command without': [['list', 'active'], /^too many arguments for 'list'\. Expected 0 arguments/],
+    'an argument too many after the end of options': [['--', 'show', 'a', '--json'], /^too many arguments for 'show'/],
+    'a command twice': [['list', 'list'], /^too many arguments for 'list'/],
+    'an option after the end of options': [['list', '--', '--json'], /^too many arguments for 'list'.* --json\.\n/],
+    'a negative number as an argument too many': [['list', '-5'], /^too many arguments for 'list'.* -5\.\n/],
+    'a value for a switch': [['list', '--json=yes'], /^--json takes no value\n/],
+    'an empty value for a switch': [['list', '--json='], /^--json takes no value\n/],
+    'a value for a switch that says no': [['list', '--no-channel=false'], /^--no-channel takes no value\n/],
+    'a word after a switch': [['list', '--json', 'yes'], /^too many arguments for 'list'.* yes\.\n/],
+    'no value for an option': [['renew', 'a', '--reason'], /^option '--reason <TEXT>' argument missing\n/],
+    'an empty value': [
+      ['renew', 'a', '--reason='],
+      /^option '--reason <TEXT>' argument '' is invalid\. It is empty\.\n/,
+    ],
+    'an empty word as a value': [
+      ['renew', 'a', '--reason', ''],
+      /^option '--reason <TEXT>' argument '' is invalid\. It is empty\.\n/,
+    ],
+    'a value of spaces': [['renew', 'a', '--reason', ' \u00a0'], /^option '--reason <TEXT>' .* It is empty\.\n/],
     'another option for a value': [
       ['renew', 'a', '--reason', '--resend'],
-      /--reason needs a value, but --resend follows/,
+      /^--reason needs a value, but --resend follows: if that is the value, write --reason=…\n/,
     ],
-    'an option twice': [['list', '--user', 'a', '--user', 'b'], /--user is given twice/],
-    'renew without a reason': [['renew', 'a'], /--reason is missing/],
-    'close without --as': [['close', 'a'], /--as is missing/],
+    'another option with a value for a value': [
+      ['list', '--user', '--provider=x'],
+      /^--user needs a value, but --provider=x follows/,
+    ],
+    'an unknown option for a value': [['renew', 'a', '--reason', '--urgent'], /^--reason needs a value, but --urgent/],
+    'an option itself for its value': [['renew', 'a', '--reason', '--reason'], /^--reason needs a value, but --reason/],
+    'the help for a value': [['renew', 'a', '--reason', '--help'], /^--reason needs a value, but --help follows/],
+    'a short option for a value': [['renew', 'a', '--reason', '-h'], /^--reason needs a value, but -h follows/],
+    'the end of options for a value': [
+      ['renew', 'a', '--reason', '--', 'x'],
+      /^--reason needs a value, but -- follows/,
+    ],
+    'an option twice': [
+      ['list', '--user', 'a', '--user', 'b'],
+      /^option '--user <ID>' argument 'b' is invalid\. The option is given twice\.\n/,
+    ],
+    'an option twice with the same value': [
+      ['list', '--user=a', '--user', 'a'],
+      /^option '--user <ID>' argument 'a' is invalid\. The option is given twice\.\n/,
+    ],
+    'renew alone': [['renew'], /^required option '--reason <TEXT>' not specified\n/],
+    'renew without a reason': [['renew', 'a'], /^required option '--reason <TEXT>' not specified\n/],
+    'renew of two': [['renew', 'a', 'b', '--reason', 'x'], /^too many arguments for 'renew'/],
+    'close without --as': [['close', 'a'], /^required option '--as <revoked\|opted-out>' not specified\n/],
     'close as something else': [
       ['close', 'a', '--as', 'revokd'],
-      /must be one of revoked, opted-out: did you mean revoked\?/,
+      /^option '--as <revoked\|opted-out>' .*'revokd'.* must be one of revoked, opted-out\. Did you mean revoked\?\n/,
     ],
-    'list of an unknown status': [['list', '--status', 'activ'], /did you mean active\?/],
-    'list before no date': [['list', '--expires-before', 'soon'], /--expires-before must be a date/],
-    'list with no number': [['list', '--limit', 'many'], /--limit must be a whole number/],
-    'start with an unknown role': [['start', '--roles', 'web,wroker'], /unknown role "wroker": did you mean worker\?/],
+    'list of an unknown status': [
+      ['list', '--status', 'activ'],
+      /^option '--status <STATUS>' argument 'activ' is invalid\. .* Did you mean active\?\n/,
+    ],
+    'list before no date': [
+      ['list', '--expires-before', 'soon'],
+      /^option '--expires-before <WHEN>' argument 'soon' is invalid\. It must be a date/,
+    ],
+    'list with a negative number': [
+      ['list', '--limit', '-5'],
+      /^option '--limit <N>' argument '-5' is invalid\. It must be a whole number from 1 to/,
+    ],
+    'list of none': [
+      ['list', '--limit', '0'],
+      /^option '--limit <N>' argument '0' is invalid\. It must be a whole number from 1 to/,
+    ],
+    'list with a number in another notation': [
+      ['list', '--limit=1e3'],
+      /^option '--limit <N>' argument '1e3' is invalid\. It must be a whole number/,
+    ],
+    'list with no number': [
+      ['list', '--limit', 'many'],
+      /^option '--limit <N>' argument 'many' is invalid\. It must be a whole number/,
+    ],
+    'start with no role': [['start', '--roles', ' , '], /^option '--roles <LIST>' .* It names no role: known are web/],
+    'keys without a word': [['keys'], /^missing required argument 'list\|rotate'\n/],
+    'keys with another word': [['keys', 'rotat'], /'rotat' is invalid .* Allowed choices are list, rotate\.\n/],
+    'repair-times with no zone': [
+      ['repair-times', '--zone', 'Europe/Lundon'],
+      /^option '--zone <ZONE>' .* It must be a name like America\/New_York\. Did you mean Europe\/London\?\n/,
+    ],
+    'unsupersede since no date': [['unsupersede', '--since', 'soon'], /^option '--since <WHEN>' .* must be a date/],
+    'a value without end': [
+      ['list', '--limit', '9'.repeat(10_000)],
+      /^option '--limit <N>' argument '9{100,150} … 9{0,150}.* It must be a whole number from 1 to 1000000000\.\n/,
+    ],
+    'the simulator with an option twice': [['simulator', '--seed', '1', '--seed', '2'], /The option is given twice/],
+    'start with an unknown role': [
+      ['start', '--roles', 'web,wroker'],
+      /^option '--roles <LIST>' .* Unknown role "wroker": known are .* Did you mean worker\?\n/,
+    ],
     'import of no file': [['import', '/nowhere/consents.csv'], /the file does not exist/],
     'import of a folder': [['import', '/tmp'], /this is a folder/],
-    'import in an unknown format': [['import', '-', '--format', 'xml'], /must be one of ndjson, csv/],
+    'import in an unknown format': [
+      ['import', '-', '--format', 'xml'],
+      /^option '--format <ndjson\|csv>' argument 'xml' is invalid\. It must be one of ndjson, csv\.\n/,
+    ],
     'the simulator with an unknown switch': [
       ['simulator', '--switch', 'rotate_refresh_token=always'],
       /unknown switch/,
@@ -109,7 +275,7 @@ describe('wrong usage', () => {
     expect({ code, stdout, stderr }).toEqual({
       code: 2,
       stdout: '',
-      stderr: 'unknown command "lits": did you mean list?\nSee: reconsent --help\n',
+      stderr: "unknown command 'lits' (Did you mean list?)\nSee: reconsent --help\n",
     })
   })
 })
@@ -155,21 +321,75 @@ describe('wrong configuration', () => {
   })
 })
 
-test('the values of options arrive as they were given', () => {
-  const command = {
-    usage: 'x',
-    about: '',
-    arguments: ['ID'],
-    options: { many: { type: 'string', multiple: true, help: '' }, flag: { type: 'boolean', help: '' } },
-    examples: [],
-    run: async () => 0,
-  } as const
-  const call = readCall(command, ['--many', 'a', 'the-id', '--many=--b', '--flag'], keepingTerminal().terminal)
-  expect([call.arg('ID'), call.texts('many'), call.flag('flag'), call.text('other')]).toEqual([
-    'the-id',
-    ['a', '--b'],
-    true,
-    undefined,
-  ])
-  expect(() => readCall(command, ['--many', '--', 'x'], keepingTerminal().terminal)).toThrow(UsageError)
+describe('a command receives', () => {
+  const readBy = async (...argv: string[]) => {
+    let received: object | undefined
+    const load = async () => ({
+      define: (command: Command, { exits }: Frame) =>
+        command
+          .argument('<ID>', 'an id', text)
+          .option('--many <TEXT>', 'may be given again', each(String))
+          .option('--two-words <TEXT>', 'once', text)
+          .option('--number <N>', 'once', wholeNumber(0, 9))
+          .option('--no-other', 'a flag that says no', true)
+          .addOption(json)
+          .action(
+            exits(async (id, options) => {
+              received = { id, ...options }
+              return 7
+            }),
+          ),
+    })
+    const { terminal, kept } = keepingTerminal()
+    const code = await runCommand(['try', ...argv], terminal, { try: { summary: '', load } })
+    expect({ code, ...kept }).toEqual({ code: 7, stdout: '', stderr: '' })
+    return received
+  }
+
+  const none = { other: true }
+  test.each<[string, string[], object]>([
+    ['an argument alone, and nothing that was not given', ['a'], { ...none, id: 'a' }],
+    ['a value after =, whatever it looks like', ['a', '--two-words=--json'], { ...none, id: 'a', twoWords: '--json' }],
+    ['a value with = in it', ['--two-words=b=c', 'a'], { ...none, id: 'a', twoWords: 'b=c' }],
+    ['a value with spaces, as it is', ['a', '--two-words', ' b '], { ...none, id: 'a', twoWords: ' b ' }],
+    ['a value that is a negative number', ['a', '--two-words', '-5'], { ...none, id: 'a', twoWords: '-5' }],
+    ['a value that is a dash', ['a', '--two-words', '-'], { ...none, id: 'a', twoWords: '-' }],
+    ['a value in any script', ['ключ', '--two-words', '鍵🔑'], { ...none, id: 'ключ', twoWords: '鍵🔑' }],
+    ['the number nought', ['a', '--number', '0'], { ...none, id: 'a', number: 0 }],
+    [
+      'each value of an option that may be repeated',
+      ['--many', 'b', 'a', '--many=--c'],
+      { ...none, id: 'a', many: ['b', '--c'] },
+    ],
+    ['the same value twice of such an option', ['--many=b', '--many=b', 'a'], { ...none, id: 'a', many: ['b', 'b'] }],
+    ['an argument after the options', ['--json', 'a'], { ...none, id: 'a', json: true }],
+    ['a flag that is given twice', ['--json', 'a', '--json'], { ...none, id: 'a', json: true }],
+    ['a flag that says no', ['a', '--no-other'], { ...none, id: 'a', other: false }],
+    ['a dash as its argument', ['-'], { ...none, id: '-' }],
+    ['a negative number as its argument', ['-5'], { ...none, id: '-5' }],
+    ['what follows -- as its argument', ['--', '--json'], { ...none, id: '--json' }],
+    ['a second -- as its argument', ['--', '--'], { ...none, id: '--' }],
+  ])('%s', async (_, argv, expected) => {
+    expect(await readBy(...argv)).toEqual(expected)
+  })
+})
+
+test('no argument and no value may be empty, and only these options may be repeated', async () => {
+  const many: string[] = []
+  for (const name of commandNames) {
+    const { options, registeredArguments } = await definitionOf(name)
+    for (const { parseArg } of registeredArguments)
+      expect(() => parseArg?.('', undefined)).toThrow(InvalidArgumentError)
+    for (const { defaultValue } of options.filter(({ negate }) => negate)) expect(defaultValue).toBe(true)
+    for (const { parseArg, long } of options.filter(({ required }) => required)) {
+      expect(() => parseArg?.('', undefined)).toThrow(InvalidArgumentError)
+      try {
+        parseArg?.('UTC', ['UTC'])
+        many.push(`${name} ${long}`)
+      } catch (error) {
+        expect(error).toMatchObject({ message: 'The option is given twice.' })
+      }
+    }
+  }
+  expect(many).toEqual(['repair-times --zone', 'simulator --redirect-uri', 'simulator --switch', 'simulator --fault'])
 })

@@ -10,6 +10,7 @@ const usedEverywhere = [
   '@prisma/adapter-pg',
   '@prisma/client',
   'bullmq',
+  'commander',
   'fastify',
   'got',
   'ioredis',

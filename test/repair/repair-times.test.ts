@@ -430,7 +430,7 @@ describe('the command', () => {
     expect(refused.stderr).not.toContain('of-tests')
     expect(await runHere(['repair-times', '--zone', 'America/NewYork'], env)).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('did you mean America/New_York?'),
+      stderr: expect.stringContaining('Did you mean America/New_York?'),
     })
   })
 
