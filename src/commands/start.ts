@@ -2,7 +2,6 @@
 import { configFromProcess } from '../config.ts'
 import { makeLog } from '../log.ts'
 import type { Role } from '../main.ts'
-import { checkCron } from '../queue/cron.ts'
 import { checkStored, watchStored } from './check-stored.ts'
 import { type Call, type Command, UsageError } from './command.ts'
 import { nearest } from '../config/suggest.ts'
@@ -32,7 +31,6 @@ need, a stored callback that is not https among them (exit code 2). See docs/con
     const config = await configFromProcess({
       needs: ['database', 'queue', 'provider', 'keys', 'web'],
       alsoNeeds,
-      checkCron,
     })
     const log = makeLog({ level: config.logLevel })
     for (const warning of config.warnings) log.warn({}, warning)
