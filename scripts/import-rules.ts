@@ -38,6 +38,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'postgres/address.ts',
       'queue/cron.ts',
       'queue/redis-url.ts',
+      'leven',
       'luxon',
       'zod',
     ],

@@ -13,6 +13,7 @@ const usedEverywhere = [
   'fastify',
   'got',
   'ioredis',
+  'leven',
   'luxon',
   'nodemailer',
   'pg',
