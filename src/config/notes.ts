@@ -1,5 +1,6 @@
 // What a schema says about a variable or key beside its type, as zod's metadata: for docs/configuration.md and for
 // problems.
+import type { z } from 'zod'
 
 export interface Notes {
   /** The meaning, in Markdown. */
@@ -14,5 +15,5 @@ export interface Notes {
   readonly secret?: boolean
 }
 
-/** For `.meta()`, which would take any name. */
-export const notes = (texts: Notes) => ({ ...texts })
+/** The schema with notes; `.meta()` itself would take any name. */
+export const described = <S extends z.ZodType>(schema: S, notes: Notes): S => schema.meta({ ...notes })

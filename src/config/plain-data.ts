@@ -14,7 +14,7 @@ export const isPlainObject = (value: unknown): value is Readonly<Record<string, 
   return prototype === Object.prototype || prototype === null
 }
 
-/** Copies objects and lists; each property is read once. Throws what a getter throws, or a TypeError for `__proto__`. */
+/** Copies objects and lists; each property is read once. Throws what a getter throws, and a TypeError for __proto__. */
 export const copyPlainData = (value: unknown, depth = 0): unknown => {
   if (typeof value !== 'object' || value === null) return value
   if (depth > MAX_DEPTH) return notPlain

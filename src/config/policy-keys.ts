@@ -31,6 +31,3 @@ export const policyKeys: readonly PolicyKey[] = keysIn(
   [],
   undefined,
 )
-
-/** The same as text: `link.freshFor`, `providers.*.grace`. */
-export const knownPolicyKeys: readonly string[] = policyKeys.map(({ path }) => path.join('.'))

@@ -5,50 +5,55 @@ import { z } from 'zod'
 import { checkCron } from '../queue/cron.ts'
 import { type DurationText, parseDurationWithin } from './durations.ts'
 import { isWallTime, type OffsetText, parseLadder, quietHoursProblem } from './ladder.ts'
-import { notes } from './notes.ts'
+import { described } from './notes.ts'
+import { whenSound } from './problems.ts'
 
 const section = <S extends z.core.$ZodLooseShape>(shape: S) => z.strictObject(shape).readonly()
 
 const duration = (least: DurationText, most: DurationText) =>
-  z
-    .custom<DurationText>()
-    .transform((value: unknown, context): Duration => {
+  described(
+    z.custom<DurationText>().transform((value: unknown, context): Duration => {
       const parsed = parseDurationWithin(value, [least, most])
       if (!('problem' in parsed)) return parsed
       context.addIssue(parsed.problem)
       return z.NEVER
-    })
-    .meta(notes({ values: `a duration, \`'${least}'\` to \`'${most}'\`` }))
+    }),
+    { values: `a duration, \`'${least}'\` to \`'${most}'\`` },
+  )
 
 const count = (least: number, most: number) => z.int().min(least).max(most)
 
-const cron = z
-  .string()
-  .superRefine((pattern, context) => {
+const cron = described(
+  z.string().superRefine((pattern, context) => {
     const problem = checkCron(pattern)
     if (problem !== undefined) context.addIssue(`${problem} (for example '*/5 * * * *')`)
-  })
-  .meta(notes({ values: 'a cron pattern' }))
+  }),
+  { values: 'a cron pattern' },
+)
 
-const ladder = z
-  .array(z.custom<OffsetText>())
-  .readonly()
-  .transform((entries, context) => {
-    const parsed = parseLadder(entries)
-    if ('value' in parsed) return parsed.value
-    for (const { at, what } of parsed.problems)
-      context.addIssue({ code: 'custom', message: what, path: at === undefined ? [] : [at] })
-    return z.NEVER
-  })
-  .meta(notes({ values: "a list of `'-…d'`, `'0d'`, `'+…d'`" }))
+const ladder = described(
+  z
+    .array(z.custom<OffsetText>())
+    .readonly()
+    .transform((entries, context) => {
+      const parsed = parseLadder(entries)
+      if ('value' in parsed) return parsed.value
+      for (const { at, what } of parsed.problems)
+        context.addIssue({ code: 'custom', message: what, path: at === undefined ? [] : [at] })
+      return z.NEVER
+    }),
+  { values: "a list of `'-…d'`, `'0d'`, `'+…d'`" },
+)
 
 const TIME_EXAMPLE = "a time of day, such as '20:00'"
-const wallTime = z
-  .string({
-    error: ({ input }) => (input === undefined ? `is missing: write ${TIME_EXAMPLE}` : `must be ${TIME_EXAMPLE}`),
-  })
-  .refine(isWallTime, { error: `must be ${TIME_EXAMPLE}` })
-  .meta(notes({ values: "`'HH:mm'`" }))
+const wallTime = described(
+  z
+    .string({
+      error: ({ input }) => (input === undefined ? `is missing: write ${TIME_EXAMPLE}` : `must be ${TIME_EXAMPLE}`),
+    })
+    .refine(isWallTime, { error: `must be ${TIME_EXAMPLE}` }),
+  { values: "`'HH:mm'`" },
+)
 
 const quietHours = z
   .union([
@@ -73,26 +78,21 @@ const routes = z
   .readonly()
 
 const providerRule = section({
-  reauth: z
-    .enum(['yes', 'no', 'auth-inputs'])
-    .optional()
-    .meta(
-      notes({
-        unset: "`'yes'` in the UK, else `'no'`",
-        description:
-          'Whether re-authentication works at this bank or in this country; `auth-inputs`: only with extra inputs, ' +
-          'which it cannot carry',
-      }),
-    ),
-  routes: routes.optional().meta(notes({ unset: '`routes`', description: 'As `routes`, for this bank or country' })),
-  validity: duration('1h', '3650d')
-    .optional()
-    .meta(notes({ unset: "`'90d'`", description: 'How long a consent lives, where the provider gives no date' })),
-  grace: duration('0d', '3650d')
-    .optional()
-    .meta(
-      notes({ unset: "`'90d'`", description: "How long after expiry it can still be renewed. `'0d'`: not at all" }),
-    ),
+  reauth: described(z.enum(['yes', 'no', 'auth-inputs']).optional(), {
+    unset: "`'yes'` in the UK, else `'no'`",
+    description:
+      'Whether re-authentication works at this bank or in this country; `auth-inputs`: only with extra inputs, ' +
+      'which it cannot carry',
+  }),
+  routes: described(routes.optional(), { unset: '`routes`', description: 'As `routes`, for this bank or country' }),
+  validity: described(duration('1h', '3650d').optional(), {
+    unset: "`'90d'`",
+    description: 'How long a consent lives, where the provider gives no date',
+  }),
+  grace: described(duration('0d', '3650d').optional(), {
+    unset: "`'90d'`",
+    description: "How long after expiry it can still be renewed. `'0d'`: not at all",
+  }),
 })
 
 const regionNames = new Intl.DisplayNames('en', { type: 'region', fallback: 'none' })
@@ -182,25 +182,26 @@ const timing = section({
   .refine(({ jobDeadline, lease }) => jobDeadline < lease, {
     path: ['jobDeadline'],
     error: 'must be shorter than timing.lease',
+    ...whenSound('jobDeadline', 'lease'),
   })
   .refine(({ requestTimeout, jobDeadline }) => requestTimeout < jobDeadline, {
     path: ['requestTimeout'],
     error: 'must be shorter than timing.jobDeadline',
+    ...whenSound('requestTimeout', 'jobDeadline'),
   })
   .refine(({ unreadyFor, stopWithin }) => unreadyFor < stopWithin, {
     path: ['unreadyFor'],
     error: 'must be shorter than timing.stopWithin',
+    ...whenSound('unreadyFor', 'stopWithin'),
   })
 
 export const policySchema = section({
   company: section({
-    name: companyName.prefault('').meta(
-      notes({
-        values: 'text',
-        unset: 'none: needed',
-        description: 'Who asks: stands in messages and on pages. One line, at most 100 characters',
-      }),
-    ),
+    name: described(companyName.prefault(''), {
+      values: 'text',
+      unset: 'none: needed',
+      description: 'Who asks: stands in messages and on pages. One line, at most 100 characters',
+    }),
   }).prefault({}),
   sweep: section({
     cron: cron

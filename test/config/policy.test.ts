@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import { defineConfig, type PolicyInput } from '../../src/config/define-config.ts'
-import { knownPolicyKeys } from '../../src/config/policy-keys.ts'
+import { policyKeys } from '../../src/config/policy-keys.ts'
 import { readPolicy } from '../../src/config/policy.ts'
 import type { PolicyAndTiming } from '../../src/config/policy.ts'
 import type { ParsedPolicy } from '../../src/config/policy-schema.ts'
@@ -112,7 +112,7 @@ describe('a full policy', () => {
 
   test('names every key there is', () => {
     const named = leaves(full).map((leaf) => leaf.replace(/^providers\.[^.]+/, 'providers.*'))
-    expect([...new Set(named)].sort()).toEqual([...knownPolicyKeys].sort())
+    expect([...new Set(named)].sort()).toEqual([...policyKeys.map(({ path }) => path.join('.'))].sort())
   })
 
   test('arrives parsed, sorted and trimmed', () => {
@@ -392,6 +392,15 @@ describe('a wrong value', () => {
   test('a policy that is no object is refused by its file, and nothing else is said of it', () => {
     for (const none of [[], () => ({})])
       expect(read(none, { needsCompany: true }).problems).toEqual(['worker.config.ts: must be an object: { … }'])
+  })
+
+  test('two durations are compared whatever the others are', () => {
+    const timing = { pageSize: 0, lease: '50s', unreadyFor: 'x', stopWithin: '1s' }
+    expect(problemsOf({ timing }).map((problem) => problem.split(':')[0])).toEqual([
+      'timing.unreadyFor',
+      'timing.pageSize',
+      'timing.jobDeadline',
+    ])
   })
 
   test('a cron pattern is checked by the queue that runs it', () => {
