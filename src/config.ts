@@ -1,6 +1,7 @@
 // Turns the environment and the policy file into one frozen Config, or names every problem at once. Only this file
 // reads process.env.
 import type { PolicyInput } from './config/define-config.ts'
+import { isPlainObject } from './config/plain-data.ts'
 import { loadPolicyFile, POLICY_FILE } from './config/policy-file.ts'
 import { readPolicy } from './config/policy.ts'
 import type { Timing } from './config/policy-schema.ts'
@@ -39,9 +40,7 @@ export interface ConfigRequest<N extends Need> {
 
 /** Freezes only plain data: Durations, Secrets and keys cannot be changed from outside anyway. */
 const deepFreeze = <T>(value: T): T => {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
-  const prototype: unknown = Object.getPrototypeOf(value)
-  if (!Array.isArray(value) && prototype !== Object.prototype && prototype !== null) return value
+  if (Object.isFrozen(value) || !(Array.isArray(value) || isPlainObject(value))) return value
   for (const inner of Object.values(value)) deepFreeze(inner)
   return Object.freeze(value)
 }

@@ -16,9 +16,9 @@ export interface PolicyKey {
 const keysIn = (schema: JsonSchema, path: readonly string[], outerDefault: unknown): readonly PolicyKey[] => {
   const here: unknown = schema.default ?? outerDefault
   // The keys of "an object, or false" are those of the object.
-  const inside = (schema.anyOf ?? [schema]).flatMap(({ properties = {}, additionalProperties: any }) => [
+  const inside = (schema.anyOf ?? [schema]).flatMap(({ properties = {}, additionalProperties: others }) => [
     ...Object.entries(properties),
-    ...(typeof any === 'object' ? [['*', any] as const] : []),
+    ...(typeof others === 'object' ? [['*', others] as const] : []),
   ])
   if (inside.length === 0) return [{ path, schema, default: here }]
   return inside.flatMap(([name, inner]) =>

@@ -6,7 +6,7 @@ import { checkCron } from '../queue/cron.ts'
 import { type DurationText, parseDurationWithin } from './durations.ts'
 import { isWallTime, type OffsetText, parseLadder, quietHoursProblem } from './ladder.ts'
 import { described } from './notes.ts'
-import { whenSound } from './problems.ts'
+import { whenValid } from './problems.ts'
 
 const section = <S extends z.core.$ZodLooseShape>(shape: S) => z.strictObject(shape).readonly()
 
@@ -182,17 +182,17 @@ const timing = section({
   .refine(({ jobDeadline, lease }) => jobDeadline < lease, {
     path: ['jobDeadline'],
     error: 'must be shorter than timing.lease',
-    ...whenSound('jobDeadline', 'lease'),
+    ...whenValid('jobDeadline', 'lease'),
   })
   .refine(({ requestTimeout, jobDeadline }) => requestTimeout < jobDeadline, {
     path: ['requestTimeout'],
     error: 'must be shorter than timing.jobDeadline',
-    ...whenSound('requestTimeout', 'jobDeadline'),
+    ...whenValid('requestTimeout', 'jobDeadline'),
   })
   .refine(({ unreadyFor, stopWithin }) => unreadyFor < stopWithin, {
     path: ['unreadyFor'],
     error: 'must be shorter than timing.stopWithin',
-    ...whenSound('unreadyFor', 'stopWithin'),
+    ...whenValid('unreadyFor', 'stopWithin'),
   })
 
 export const policySchema = section({

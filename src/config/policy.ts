@@ -4,7 +4,7 @@ import type { Policy } from '../domain/policy.ts'
 import { unreachableRungs } from './ladder.ts'
 import { issueProblems, issueWords } from './policy-problems.ts'
 import { type ParsedPolicy, policySchema, type Timing } from './policy-schema.ts'
-import { type Report, whenSound } from './problems.ts'
+import { type Report, whenValid } from './problems.ts'
 
 export interface PolicyAndTiming {
   readonly policy: Policy
@@ -25,7 +25,7 @@ const policyWithReachableRungs = policySchema.superRefine(
     for (const message of unreachableRungs(ladder, longest(providers, 'validity'), longest(providers, 'grace')))
       context.addIssue({ code: 'custom', path: ['ladder'], message })
   },
-  whenSound('ladder', 'providers'),
+  whenValid('ladder', 'providers'),
 )
 
 /**
@@ -39,7 +39,7 @@ export const readPolicy = (
   const schema = policyWithReachableRungs.refine(({ company }) => !needsCompany || company.name !== '', {
     path: ['company', 'name'],
     error: `is not set. Messages and pages name it: set company: { name: '…' } in ${file}`,
-    ...whenSound('company'),
+    ...whenValid('company'),
   })
   const parsed = schema.safeParse(input, { error: issueWords })
   if (parsed.success) {

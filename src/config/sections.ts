@@ -5,7 +5,7 @@ import type { Secret } from '../secret.ts'
 import { isLoopback } from './addresses.ts'
 import { readProxy } from './egress-proxy.ts'
 import { environment, type Values } from './environment.ts'
-import { whenSound } from './problems.ts'
+import { whenValid } from './problems.ts'
 
 type TrueLayerEnvironment = 'production' | 'sandbox' | 'other'
 
@@ -88,7 +88,7 @@ const makeProvider = (httpsOnly: boolean) => {
   const httpsAt = (name: 'TRUELAYER_AUTH_URL' | 'TRUELAYER_API_URL') => ({
     path: [name],
     error: 'must begin with https://',
-    ...whenSound(name),
+    ...whenValid(name),
   })
 
   return environment
@@ -113,23 +113,23 @@ const makeProvider = (httpsOnly: boolean) => {
           'each means production'
         context.addIssue({ code: 'custom', path: ['TRUELAYER_API_URL'], message })
       },
-      whenSound('TRUELAYER_AUTH_URL', 'TRUELAYER_API_URL'),
+      whenValid('TRUELAYER_AUTH_URL', 'TRUELAYER_API_URL'),
     )
     .refine(({ TRUELAYER_AUTH_URL: { url }, TRUELAYER_CLIENT_ID: id }) => !isProduction(url) || !isOfSandbox(id), {
       path: ['TRUELAYER_CLIENT_ID'],
       error: 'is of the sandbox, but TRUELAYER_AUTH_URL is production: set it to https://auth.truelayer-sandbox.com',
-      ...whenSound('TRUELAYER_AUTH_URL', 'TRUELAYER_CLIENT_ID'),
+      ...whenValid('TRUELAYER_AUTH_URL', 'TRUELAYER_CLIENT_ID'),
     })
     .refine(({ TRUELAYER_AUTH_URL: { url }, TRUELAYER_CLIENT_ID: id }) => !isSandbox(url) || isOfSandbox(id), {
       path: ['TRUELAYER_CLIENT_ID'],
       error: "is not of the sandbox (those begin with 'sandbox-'), but TRUELAYER_AUTH_URL is",
-      ...whenSound('TRUELAYER_AUTH_URL', 'TRUELAYER_CLIENT_ID'),
+      ...whenValid('TRUELAYER_AUTH_URL', 'TRUELAYER_CLIENT_ID'),
     })
     .superRefine((values, context) => {
       const proxy = readProxy(values)
       if (proxy !== undefined && 'problem' in proxy)
         context.addIssue({ code: 'custom', path: [proxy.where], message: proxy.problem })
-    }, whenSound())
+    }, whenValid())
     .transform((values) => {
       const proxy = readProxy(values)
       return {
@@ -152,7 +152,7 @@ const httpsForUsers = (httpsOnly: boolean) => ({
     error:
       "must begin with https:// with NODE_ENV=production or TrueLayer's production host: codes and links of real " +
       'users travel there',
-    ...whenSound('PUBLIC_URL'),
+    ...whenValid('PUBLIC_URL'),
   },
 })
 
@@ -173,7 +173,7 @@ const makeWeb = (httpsOnly: boolean) => {
       if ((user === undefined) === (password === undefined)) return
       const missing = user === undefined ? 'OPS_USER' : 'OPS_PASSWORD'
       context.addIssue({ code: 'invalid_type', expected: 'string', path: [missing] })
-    }, whenSound())
+    }, whenValid())
     .transform(({ PUBLIC_URL, HOST, PORT, OPS_USER: user, OPS_PASSWORD: password, ...lists }) => ({
       /** A start link is this address followed by `/r/<token>`. */
       publicUrl: PUBLIC_URL.base,
