@@ -14,7 +14,6 @@ import { makeVault } from '../src/crypto/vault.ts'
 import { makeLog } from '../src/log.ts'
 import { startReconsent } from '../src/main.ts'
 import { placeEvents } from '../src/processors/place-events.ts'
-import { checkCron } from '../src/queue/cron.ts'
 import { Secret } from '../src/secret.ts'
 import { imports } from '../src/store/import.ts'
 import { migrate } from '../src/store/migrate.ts'
@@ -59,7 +58,6 @@ const configFor = async (databaseUrl: string, queue: 'redis' | 'postgres') =>
   loadConfig({
     cwd: process.cwd(),
     needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'],
-    checkCron,
     env: {
       NODE_ENV: 'test',
       DATABASE_URL: databaseUrl,

@@ -26,6 +26,7 @@ const steps: readonly Step[] = [
     advice: 'scripts/import-rules.ts says who may import whom',
   },
   { name: 'docs/states.md', command: [process.execPath, 'scripts/generate-states.ts', '--check'] },
+  { name: 'docs/configuration.md', command: [process.execPath, 'scripts/generate-configuration.ts', '--check'] },
   { name: 'schema.prisma', command: [process.execPath, prisma, 'validate'] },
   {
     name: 'alerts',

@@ -1,28 +1,22 @@
 // Turns the environment and the policy file into one frozen Config, or names every problem at once. Only this file
 // reads process.env.
 import type { PolicyInput } from './config/define-config.ts'
+import { isPlainObject } from './config/plain-data.ts'
 import { loadPolicyFile, POLICY_FILE } from './config/policy-file.ts'
 import { readPolicy } from './config/policy.ts'
-import type { CheckCron } from './config/policy-schema.ts'
+import type { Timing } from './config/policy-schema.ts'
 import { ConfigError } from './config/problems.ts'
 import type { Problem } from './config/problems.ts'
-import { makeSections, mustUseHttps } from './config/sections.ts'
-import type { Need, Sections } from './config/sections.ts'
-import type { Timing } from './config/timing.ts'
+import { makeSections, mustUseHttps, settings } from './config/sections.ts'
+import type { Need, Sections, Settings } from './config/sections.ts'
 import { isSet, makeVariableReader } from './config/variables.ts'
 import type { Environment, VariableName } from './config/variables.ts'
 import type { Policy } from './domain/policy.ts'
-import { logLevels } from './log.ts'
-import type { LogLevel } from './log.ts'
 
 export { ConfigError }
-export type { CheckCron, Need, Problem, Sections, Timing, VariableName }
+export type { Need, Problem, Sections, Timing, VariableName }
 
-const nodeEnvs = ['production', 'development', 'test'] as const
-
-interface Always {
-  readonly nodeEnv: (typeof nodeEnvs)[number]
-  readonly logLevel: LogLevel
+interface Always extends Settings {
   /** See requiresHttps. */
   readonly httpsOnly: boolean
   readonly policy: Policy
@@ -42,18 +36,11 @@ export interface ConfigRequest<N extends Need> {
   readonly alsoNeeds?: readonly Need[] | undefined
   /** Used instead of the policy file: the policy of the demo or a test, or `{}` for a command that needs no policy. */
   readonly policy?: PolicyInput | undefined
-  /** Without `checkCron`, only the number of a cron pattern's fields is checked. */
-  readonly checkCron?: CheckCron | undefined
 }
-
-const oneOf = <T extends string>(text: string, allowed: readonly T[]): T | undefined =>
-  allowed.find((value) => value === text)
 
 /** Freezes only plain data: Durations, Secrets and keys cannot be changed from outside anyway. */
 const deepFreeze = <T>(value: T): T => {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
-  const prototype: unknown = Object.getPrototypeOf(value)
-  if (!Array.isArray(value) && prototype !== Object.prototype && prototype !== null) return value
+  if (Object.isFrozen(value) || !(Array.isArray(value) || isPlainObject(value))) return value
   for (const inner of Object.values(value)) deepFreeze(inner)
   return Object.freeze(value)
 }
@@ -67,7 +54,6 @@ export const loadConfig = async <const N extends Need>({
   needs,
   alsoNeeds = [],
   policy: givenPolicy,
-  checkCron,
 }: ConfigRequest<N> & { readonly env: Environment; readonly cwd: string }): Promise<Config<N>> => {
   const problems: Problem[] = []
   const report = (where: string, what: string): void => {
@@ -77,31 +63,29 @@ export const loadConfig = async <const N extends Need>({
   const variables = makeVariableReader({ env, cwd, report })
   const needed = new Set<Need>([...needs, ...alsoNeeds])
 
-  const nodeEnv = oneOf(variables.find('NODE_ENV') ?? 'development', nodeEnvs)
-  // Any other value is refused rather than ignored: with 'prod', production's requirements would silently not apply.
-  if (nodeEnv === undefined) report('NODE_ENV', `must be ${nodeEnvs.join(', ')} or unset`)
-  const logLevel = oneOf(variables.find('LOG_LEVEL') ?? 'info', logLevels)
-  if (logLevel === undefined) report('LOG_LEVEL', `must be one of ${logLevels.join(', ')}`)
-
-  const httpsOnly = mustUseHttps(nodeEnv, variables)
-  const read = makeSections({ variables, report, httpsOnly })
-  const sections = Object.fromEntries([...needed].map((need) => [need, read[need]()]))
+  const always = variables.parse(settings)
+  const httpsOnly = mustUseHttps(variables.values)
+  const schemas = makeSections({
+    httpsOnly,
+    reread: () => makeVariableReader({ env, cwd, report: () => undefined }).values,
+  })
+  const sections = Object.fromEntries([...needed].map((need) => [need, variables.parse(schemas[need])]))
 
   const file =
     givenPolicy === undefined
-      ? await loadPolicyFile(variables.find('RECONSENT_CONFIG'), cwd, report)
+      ? await loadPolicyFile(variables.values.RECONSENT_CONFIG, cwd, report)
       : { name: POLICY_FILE, policy: givenPolicy }
   // Pages and messages name the company; a command that only uses the database does not.
   const needsCompany = needed.has('web') || needed.has('mail')
-  const policy = file && readPolicy(file.policy, { report, file: file.name, needsCompany, checkCron })
+  const policy = file && readPolicy(file.policy, { report, file: file.name, needsCompany })
 
-  if (problems.length > 0 || !file || !policy || !nodeEnv || !logLevel) throw new ConfigError(problems)
+  if (problems.length > 0 || !file || !policy || !always) throw new ConfigError(problems)
   const warnings =
     needsCompany && httpsOnly && policy.policy.company.name === 'Example Company'
       ? [`company.name is still 'Example Company': set your company's name in ${file.name}`]
       : []
   // All sections are present: a missing section has reported a problem.
-  return deepFreeze({ nodeEnv, logLevel, httpsOnly, ...policy, warnings, ...sections } as unknown as Config<N>)
+  return deepFreeze({ ...always, httpsOnly, ...policy, warnings, ...sections } as unknown as Config<N>)
 }
 
 /**

@@ -8,7 +8,6 @@ import { configFromProcess, isSetInProcess } from '../../src/config.ts'
 import { makeVault } from '../../src/crypto/vault.ts'
 import { makeLog } from '../../src/log.ts'
 import { type Reconsent, roles, startReconsent } from '../../src/main.ts'
-import { checkCron } from '../../src/queue/cron.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import { startEmbeddedPostgres } from '../embedded/postgres.ts'
@@ -60,7 +59,6 @@ export const startDemo = async (): Promise<Demo> => {
     const config = await configFromProcess({
       needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'],
       policy,
-      checkCron,
       override: {
         ...(ownDatabase === undefined ? {} : { DATABASE_URL: ownDatabase.url, MIGRATE_DATABASE_URL: undefined }),
         NODE_ENV: 'development',

@@ -3,7 +3,6 @@ import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { configFromProcess } from '../config.ts'
 import { makeLog } from '../log.ts'
 import type { Role } from '../main.ts'
-import { checkCron } from '../queue/cron.ts'
 import { checkStored, watchStored } from './check-stored.ts'
 import { type Define, didYouMean, examples, once } from './command.ts'
 import { untilStopped } from './until-stopped.ts'
@@ -49,7 +48,6 @@ const runRoles = async (roles = known): Promise<number> => {
   const config = await configFromProcess({
     needs: ['database', 'queue', 'provider', 'keys', 'web'],
     alsoNeeds,
-    checkCron,
   })
   const log = makeLog({ level: config.logLevel })
   for (const warning of config.warnings) log.warn({}, warning)

@@ -4,6 +4,9 @@ import { Duration } from 'luxon'
 const units = { ms: 'milliseconds', s: 'seconds', m: 'minutes', h: 'hours', d: 'days', w: 'weeks' } as const
 type Unit = keyof typeof units
 
+/** A whole number and a unit. */
+export type DurationText = `${number}${Unit}`
+
 const PATTERN = /^(\d{1,9})(ms|s|m|h|d|w)$/
 const HOW = "write a whole number and a unit (ms, s, m, h, d, w), such as '10m' or '90d'"
 

@@ -2,30 +2,33 @@
 // with curl and Node.
 import { Secret } from '../secret.ts'
 import { parseServerAddress } from './addresses.ts'
-import type { Report } from './problems.ts'
-import type { VariableReader } from './variables.ts'
+
+interface ProxyVariables {
+  readonly https_proxy?: string | undefined
+  readonly HTTPS_PROXY?: Secret | undefined
+  readonly no_proxy?: string | undefined
+  readonly NO_PROXY?: string | undefined
+}
 
 export interface ProxySection {
   readonly url: Secret
   readonly bypass: readonly string[]
 }
 
-/** Undefined without a proxy. `wrong` when the proxy's address is unusable, which is then reported. */
-export const readProxy = (variables: VariableReader, report: Report): ProxySection | undefined | 'wrong' => {
-  const where = variables.find('https_proxy') === undefined ? 'HTTPS_PROXY' : 'https_proxy'
-  const text = variables.find(where)
+/** Undefined without a proxy. A problem comes with the name of the variable that it is about. */
+export const readProxy = (
+  variables: ProxyVariables,
+): ProxySection | undefined | { readonly where: 'https_proxy' | 'HTTPS_PROXY'; readonly problem: string } => {
+  const where = variables.https_proxy === undefined ? 'HTTPS_PROXY' : 'https_proxy'
+  const text = variables.https_proxy ?? variables.HTTPS_PROXY?.reveal()
   if (text === undefined) return undefined
   const checked = parseServerAddress(text, ['http', 'https'])
-  const url = 'url' in checked ? checked.url : undefined
-  if ('problem' in checked) report(where, `${checked.problem}; without a proxy, leave it out`)
-  else if (!/^https?:\/\//i.test(text)) report(where, 'must begin with http:// or https://')
-  else if (checked.url.pathname !== '/' || /[?#]/.test(text))
-    report(where, 'must end with its host and port: in user and password, write special characters as %XX')
-  else if (url !== undefined) {
-    const bypass = (variables.find('no_proxy') ?? variables.find('NO_PROXY') ?? '')
-      .split(/[\s,]+/)
-      .filter((entry) => entry !== '')
-    return { url: new Secret(url.href), bypass }
+  if ('problem' in checked) return { where, problem: `${checked.problem}; without a proxy, leave it out` }
+  if (!/^https?:\/\//i.test(text)) return { where, problem: 'must begin with http:// or https://' }
+  if (checked.url.pathname !== '/' || /[?#]/.test(text)) {
+    const problem = 'must end with its host and port: in user and password, write special characters as %XX'
+    return { where, problem }
   }
-  return 'wrong'
+  const bypass = (variables.no_proxy ?? variables.NO_PROXY ?? '').split(/[\s,]+/).filter((entry) => entry !== '')
+  return { url: new Secret(checked.url.href), bypass }
 }

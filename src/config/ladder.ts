@@ -2,6 +2,9 @@
 // domain.
 import type { QuietHours, RungOffset } from '../domain/policy.ts'
 
+/** A whole number of days from the expiry of a consent, with its sign. */
+export type OffsetText = `-${number}d` | '0d' | `+${number}d`
+
 type Parsed<T> =
   | { readonly value: T }
   | { readonly problems: readonly { readonly at?: number; readonly what: string }[] }

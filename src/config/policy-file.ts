@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, extname, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { copyPlainData, isPlainObject } from './plain-data.ts'
 import type { Report } from './problems.ts'
 
 export const POLICY_FILE = 'worker.config.ts'
@@ -29,22 +30,25 @@ const reasonOf = (error: unknown): string => {
   return (text.split('\n')[0] ?? '').slice(0, 200)
 }
 
-const describe = (value: unknown): string =>
-  value === null
-    ? 'null'
-    : Array.isArray(value)
-      ? 'a list'
-      : typeof value === 'function'
-        ? 'a function'
-        : `a ${typeof value}`
+const describe = (value: unknown): string => {
+  if (value === null || value === undefined) return String(value)
+  if (Array.isArray(value)) return 'a list'
+  if (typeof value !== 'object') return `a ${typeof value}`
+  const kind = Object.prototype.toString.call(value).slice('[object '.length, -1)
+  return kind === 'Object' ? 'an instance of a class' : `a ${kind}`
+}
 
-const load = async (path: string): Promise<{ readonly value: unknown } | { readonly problem: string }> => {
+const load = async (path: string): Promise<{ readonly policy: object } | { readonly problem: string }> => {
   try {
-    if (extname(path) === '.json') return { value: JSON.parse(await readFile(path, 'utf8')) as unknown }
-    const module = (await import(/* @vite-ignore */ pathToFileURL(path).href)) as { default?: unknown }
-    return 'default' in module
-      ? { value: module.default }
-      : { problem: 'has no default export: write export default defineConfig({ … })' }
+    const module =
+      extname(path) === '.json'
+        ? { default: JSON.parse(await readFile(path, 'utf8')) as unknown }
+        : ((await import(/* @vite-ignore */ pathToFileURL(path).href)) as { default?: unknown })
+    if (!('default' in module)) return { problem: 'has no default export: write export default defineConfig({ … })' }
+    const { default: value } = module
+    return isPlainObject(value)
+      ? { policy: copyPlainData(value) as object }
+      : { problem: `must export a policy object, not ${describe(value)}` }
   } catch (error) {
     return { problem: `could not be loaded: ${reasonOf(error)}` }
   }
@@ -80,12 +84,7 @@ export const loadPolicyFile = async (
     return undefined
   }
   const loaded = await load(path)
-  if ('problem' in loaded) {
-    report(name, loaded.problem)
-    return undefined
-  }
-  const { value } = loaded
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { name, policy: value }
-  report(name, `must export a policy object, not ${describe(value)}`)
+  if ('policy' in loaded) return { name, policy: loaded.policy }
+  report(name, loaded.problem)
   return undefined
 }

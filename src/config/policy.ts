@@ -2,11 +2,9 @@
 // them.
 import type { Policy } from '../domain/policy.ts'
 import { unreachableRungs } from './ladder.ts'
-import { policyKeys, policyProblems } from './policy-problems.ts'
-import { makePolicySchema } from './policy-schema.ts'
-import type { CheckCron, ParsedPolicy } from './policy-schema.ts'
-import type { Report } from './problems.ts'
-import type { Timing } from './timing.ts'
+import { issueProblems, issueWords } from './policy-problems.ts'
+import { type ParsedPolicy, policySchema, type Timing } from './policy-schema.ts'
+import { type Report, whenValid } from './problems.ts'
 
 export interface PolicyAndTiming {
   readonly policy: Policy
@@ -22,11 +20,13 @@ const USUAL_DAYS = 90
 const longest = (providers: ParsedPolicy['providers'], which: 'validity' | 'grace'): number =>
   Math.max(USUAL_DAYS, ...Object.values(providers).map((rule) => rule[which]?.as('days') ?? 0))
 
-/** Accepts every cron pattern; enough for reading the keys and the default values. */
-const anyCron: CheckCron = () => undefined
-
-/** Every key of the policy, as paths (`link.freshFor`). */
-export const knownPolicyKeys: readonly string[] = policyKeys(makePolicySchema(anyCron))
+const policyWithReachableRungs = policySchema.superRefine(
+  ({ ladder, providers }, context) => {
+    for (const message of unreachableRungs(ladder, longest(providers, 'validity'), longest(providers, 'grace')))
+      context.addIssue({ code: 'custom', path: ['ladder'], message })
+  },
+  whenValid('ladder', 'providers'),
+)
 
 /**
  * Checks a policy and fills in its defaults. Reports each problem under its key, and then returns undefined. A problem
@@ -34,42 +34,18 @@ export const knownPolicyKeys: readonly string[] = policyKeys(makePolicySchema(an
  */
 export const readPolicy = (
   input: object,
-  {
-    report,
-    file,
-    needsCompany,
-    checkCron = anyCron,
-  }: { report: Report; file: string; needsCompany: boolean; checkCron?: CheckCron | undefined },
+  { report, file, needsCompany }: { report: Report; file: string; needsCompany: boolean },
 ): PolicyAndTiming | undefined => {
-  const schema = makePolicySchema(checkCron)
-  const parsed = schema.safeParse(input)
-  let isValid = parsed.success
-  const complain: Report = (where, what) => {
-    isValid = false
-    report(where === 'the policy' ? file : where, what)
+  const schema = policyWithReachableRungs.refine(({ company }) => !needsCompany || company.name !== '', {
+    path: ['company', 'name'],
+    error: `is not set. Messages and pages name it: set company: { name: '…' } in ${file}`,
+    ...whenValid('company'),
+  })
+  const parsed = schema.safeParse(input, { error: issueWords })
+  if (parsed.success) {
+    const { timing, ...policy } = parsed.data
+    return { policy, timing }
   }
-  if (!parsed.success) for (const { where, what } of policyProblems(schema, parsed.error)) complain(where, what)
-
-  // Checks that involve several keys run whenever those keys are valid by themselves, so that their problems are
-  // reported together with all others.
-  const {
-    ladder: writtenLadder,
-    providers: writtenProviders,
-    company: writtenCompany,
-  } = input as Record<string, unknown>
-  const ladder = schema.shape.ladder.safeParse(writtenLadder)
-  const providers = schema.shape.providers.safeParse(writtenProviders)
-  if (ladder.success && providers.success) {
-    const rules = providers.data
-    for (const what of unreachableRungs(ladder.data, longest(rules, 'validity'), longest(rules, 'grace')))
-      complain('ladder', what)
-  }
-  const company = schema.shape.company.safeParse(writtenCompany)
-  if (needsCompany && company.success && company.data.name === '') {
-    complain('company.name', `is not set. Messages and pages name it: set company: { name: '…' } in ${file}`)
-  }
-
-  if (!parsed.success || !isValid) return undefined
-  const { timing, ...policy } = parsed.data
-  return { policy, timing }
+  for (const { where, what } of parsed.error.issues.flatMap((issue) => issueProblems(issue, file))) report(where, what)
+  return undefined
 }

@@ -1,5 +1,6 @@
 // What is wrong with the configuration. All problems are collected and thrown as one error, so that an operator sees
 // them all at the first start.
+import type { z } from 'zod'
 
 export interface Problem {
   /** The variable (`DATABASE_URL`), the policy key (`link.freshFor`) or the policy file. */
@@ -23,3 +24,14 @@ export class ConfigError extends Error {
 
 /** Records a problem; reading then continues. */
 export type Report = (where: string, what: string) => void
+
+/**
+ * For a check over several keys of an object's schema: it runs when the object is one and these keys have no problem of
+ * their own, whatever the others have.
+ */
+export const whenValid = (...keys: readonly string[]) => ({
+  when: ({ issues }: z.core.ParsePayload): boolean =>
+    issues.every(({ code, path: [first] = [] }) =>
+      first === undefined ? code === 'unrecognized_keys' : !keys.some((key) => key === first),
+    ),
+})

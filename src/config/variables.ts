@@ -1,55 +1,26 @@
-// The one list of environment variables, and how each is read: directly or, for secrets, from the file that NAME_FILE
-// names.
+// Reads environment variables: directly or, for secrets, from the file that NAME_FILE names. What a value may be is
+// said in environment.ts.
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import type { z } from 'zod'
+import { Secret } from '../secret.ts'
+import { environment, type Values, type VariableName } from './environment.ts'
+import type { Notes } from './notes.ts'
 import type { Report } from './problems.ts'
 import { nearest } from './suggest.ts'
 
-interface Variable {
-  /** Whether the variable may also be read from the file in `NAME_FILE`. */
-  readonly secret: boolean
-  /** What to do when the variable is missing. */
-  readonly hint: string
-}
-
-const open = (hint: string): Variable => ({ secret: false, hint })
-const secret = (hint: string): Variable => ({ secret: true, hint })
-
-export const variables = {
-  NODE_ENV: open('Say production, development or test.'),
-  LOG_LEVEL: open('Say how much to log.'),
-  RECONSENT_CONFIG: open('Name the policy file.'),
-  DATABASE_URL: secret('Give the address of the PostgreSQL database: postgres://user:password@host:5432/database.'),
-  MIGRATE_DATABASE_URL: secret("Give the database's address with the role that owns its tables."),
-  QUEUE: open('Say redis or postgres.'),
-  REDIS_URL: secret(
-    'Give the address of Redis, redis://host:6379 (redis-cluster:// and redis-sentinel:// name several), or ' +
-      'run the queue on the database with QUEUE=postgres.',
-  ),
-  TRUELAYER_AUTH_URL: open("Give the address of TrueLayer's authentication host."),
-  TRUELAYER_API_URL: open("Give the address of TrueLayer's data host."),
-  TRUELAYER_CLIENT_ID: secret("Give the client id from TrueLayer's console."),
-  TRUELAYER_CLIENT_SECRET: secret("Give the client secret from TrueLayer's console."),
-  HTTPS_PROXY: secret('Give the address of the proxy through which the provider is reached.'),
-  NO_PROXY: open('Name the hosts that are reached without the proxy.'),
-  https_proxy: open('Give the address of the proxy through which the provider is reached.'),
-  no_proxy: open('Name the hosts that are reached without the proxy.'),
-  PUBLIC_URL: open(
-    "Give the address at which users' browsers reach this service, such as https://consents.example.com.",
-  ),
-  HOST: open('Give the address to listen on.'),
-  PORT: open('Give the port to listen on.'),
-  ENCRYPTION_KEYS: secret('Give at least one key as id:base64; make one with: echo "k1:$(openssl rand -base64 32)".'),
-  SMTP_URL: secret('Give the address of the mail server: smtps://user:password@host:465 or smtp://host:25.'),
-  MAIL_FROM: open("Give the sender of the messages: 'Company <consents@example.com>'."),
-  OPS_USER: open('The board needs both OPS_USER and OPS_PASSWORD; without either it is not mounted.'),
-  OPS_PASSWORD: secret('The board needs both OPS_USER and OPS_PASSWORD; without either it is not mounted.'),
-  TRUSTED_PROXIES: open('Name the load balancers whose X-Forwarded-For is believed.'),
-  API_KEYS_SHA256: secret('Give the SHA-256 of each API key, in hex.'),
-} as const satisfies Record<string, Variable>
-
-export type VariableName = keyof typeof variables
+export type { VariableName }
 export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Of each variable, whether NAME_FILE may name a file that holds it, and what to do when it is missing. */
+export const variables = Object.fromEntries(
+  Object.entries(environment.shape).map(([name, schema]) => {
+    const { secret = false, hint = '' } = schema.meta() as Notes
+    return [name, { secret, hint }]
+  }),
+) as Readonly<Record<VariableName, { readonly secret: boolean; readonly hint: string }>>
+
+const names = Object.keys(variables) as readonly VariableName[]
 
 const isKnown = (name: string): boolean =>
   Object.hasOwn(variables, name.endsWith('_FILE') ? name.slice(0, -'_FILE'.length) : name)
@@ -60,17 +31,15 @@ export const isSet = (env: Environment, name: VariableName): boolean =>
 
 export interface VariableReader {
   /**
-   * The value, or undefined when the variable is not set or cannot be read. A variable that cannot be read is reported,
-   * once.
+   * Each variable's value as it was written, a secret's as a Secret; undefined when the variable is not set or cannot
+   * be read. A variable is read when its value is first asked for, and what is wrong with reading it is reported then.
    */
-  find(name: VariableName): string | undefined
-  /** Like `find`, but also reports a missing variable. */
-  need(name: VariableName): string | undefined
+  readonly values: Values
   /**
-   * The current value of a variable that may change while the program runs. Undefined, without a report, when it cannot
-   * be read.
+   * The output of a schema over variables. Reports every problem with them, and then returns undefined. Variables that
+   * the schema does not name are not read.
    */
-  reread(name: VariableName): string | undefined
+  parse<S extends z.ZodType>(schema: S): z.output<S> | undefined
 }
 
 const MAX_LENGTH = 65_536
@@ -128,23 +97,32 @@ export const makeVariableReader = ({
     report(name, `is not set.${meant === undefined ? '' : ` Did you mean it by ${meant}?`} ${hint}${file}`)
   }
 
-  // A variable that several parts need is read and reported only once.
-  const values = new Map<VariableName, string | undefined>()
-  const missing = new Set<VariableName>()
-  const find = (name: VariableName): string | undefined => {
-    if (!values.has(name)) values.set(name, read(name))
-    return values.get(name)
-  }
-  return {
-    find,
-    need(name) {
-      const value = find(name)
-      if (value === undefined && !isSet(env, name) && !missing.has(name)) {
-        missing.add(name)
-        reportMissing(name)
+  // Sections share variables, and what connections learn about an address is stored under its Secret.
+  const found = new Map<VariableName, string | Secret | undefined>()
+  const values = {} as Values
+  for (const name of names) {
+    const get = (): string | Secret | undefined => {
+      if (!found.has(name)) {
+        const text = read(name)
+        found.set(name, text !== undefined && variables[name].secret ? new Secret(text) : text)
       }
-      return value
+      return found.get(name)
+    }
+    Object.defineProperty(values, name, { get })
+  }
+
+  return {
+    values,
+    parse(schema) {
+      const parsed = schema.safeParse(values)
+      if (parsed.success) return parsed.data
+      for (const { code, message, path } of parsed.error.issues) {
+        const name = path[0] as VariableName
+        // Values have the type that the schema expects, so a wrong type means that there is no value.
+        if (code !== 'invalid_type') report(name, message)
+        else if (!isSet(env, name)) reportMissing(name)
+      }
+      return undefined
     },
-    reread: (name) => makeVariableReader({ env, cwd, report: () => undefined }).find(name),
   }
 }

@@ -1,7 +1,7 @@
 // The whole diagnosis in order. Each part of the configuration is checked separately, so that a wrong part hides no
 // problem of another.
 import { ConfigError, configFromProcess, type Config, type Need, requiresHttps } from '../config.ts'
-import { checkCron, intervalOf } from '../queue/cron.ts'
+import { intervalOf } from '../queue/cron.ts'
 import { databaseFindings } from './database.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 import { instantFindings } from './instants.ts'
@@ -16,7 +16,7 @@ const part = async <const N extends Need>(
   policy?: object,
 ): Promise<{ config: Config<N> } | { findings: Finding[] }> => {
   try {
-    return { config: await configFromProcess({ needs, checkCron, ...(policy === undefined ? {} : { policy }) }) }
+    return { config: await configFromProcess({ needs, ...(policy === undefined ? {} : { policy }) }) }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     return {

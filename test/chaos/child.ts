@@ -6,7 +6,6 @@ import { loadConfig } from '../../src/config.ts'
 import type { PolicyInput } from '../../src/config/define-config.ts'
 import { makeLog } from '../../src/log.ts'
 import { type Role, startReconsent } from '../../src/main.ts'
-import { checkCron } from '../../src/queue/cron.ts'
 import { ENDED, LET_GO, STOP_FAILED } from './exit-codes.ts'
 import { followClock } from './shared-clock.ts'
 import { writerName } from './writer-name.ts'
@@ -73,7 +72,6 @@ const config = await loadConfig({
   needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'],
   env: { ...order.env, DATABASE_URL: named(order.env['DATABASE_URL'] ?? '') },
   policy: order.policy,
-  checkCron,
 })
 const log = makeLog({ level: config.logLevel, pretty: false })
 const { roles, queuePrefix } = order

@@ -1,5 +1,6 @@
 // The whole configuration: what a valid one becomes, and that an invalid one is refused with all of its mistakes at
 // once.
+import { symlinkSync } from 'node:fs'
 import { inspect } from 'node:util'
 import { execFileSync } from 'node:child_process'
 import fc from 'fast-check'
@@ -313,19 +314,19 @@ describe('what is wrong', () => {
       'production and sandbox together',
       { TRUELAYER_AUTH_URL: 'https://auth.truelayer.com', TRUELAYER_CLIENT_ID: 'example-1' },
       "TRUELAYER_API_URL: is TrueLayer's sandbox, while TRUELAYER_AUTH_URL is TrueLayer's production. Set both " +
-        'to the same environment.',
+        'to the same environment: unset, each means production',
     ],
     [
       'sandbox with the other host left out',
       { TRUELAYER_API_URL: undefined },
-      "TRUELAYER_API_URL: is TrueLayer's production, while TRUELAYER_AUTH_URL is TrueLayer's sandbox. Unset, " +
-        'it means production: set both.',
+      "TRUELAYER_API_URL: is TrueLayer's production, while TRUELAYER_AUTH_URL is TrueLayer's sandbox. Set both " +
+        'to the same environment: unset, each means production',
     ],
     [
       'a simulator with the other host left out',
       { TRUELAYER_AUTH_URL: 'http://127.0.0.1:4000', TRUELAYER_API_URL: undefined },
-      "TRUELAYER_API_URL: is TrueLayer's production, while TRUELAYER_AUTH_URL is not TrueLayer itself. Unset, " +
-        'it means production: set both.',
+      "TRUELAYER_API_URL: is TrueLayer's production, while TRUELAYER_AUTH_URL is not TrueLayer itself. Set both " +
+        'to the same environment: unset, each means production',
     ],
     [
       'a sandbox client in production',
@@ -407,6 +408,36 @@ describe('what is wrong', () => {
     ])
   })
 
+  test('is reported together within a section, also what spans several variables', async () => {
+    const wrong = {
+      TRUELAYER_CLIENT_ID: 'example-1',
+      TRUELAYER_CLIENT_SECRET: undefined,
+      HTTPS_PROXY: 'socks5://proxy',
+      PUBLIC_URL: 'http://consents.example.com',
+      PORT: 'x',
+      OPS_USER: 'o:ps',
+      MIGRATE_DATABASE_URL: 'postgres://db/x?schema=theirs',
+      NODE_ENV: 'production',
+    }
+    expect(await placesOf({ ...soundEnv, ...wrong })).toEqual([
+      'MIGRATE_DATABASE_URL',
+      'TRUELAYER_CLIENT_SECRET',
+      'TRUELAYER_CLIENT_ID',
+      'HTTPS_PROXY',
+      'PORT',
+      'OPS_USER',
+      'PUBLIC_URL',
+      'OPS_PASSWORD',
+    ])
+  })
+
+  test('is reported for QUEUE=postgres without reading REDIS_URL', async () => {
+    const config = await load({ ...soundEnv, QUEUE: 'postgres', REDIS_URL: 'x', REDIS_URL_FILE: '/nowhere' })
+    expect(config.queue.kind).toBe('postgres')
+    // What connections learn about the address is stored under its Secret.
+    expect(config.queue.url).toBe(config.database.url)
+  })
+
   test('never repeats what the environment said', async () => {
     const planted = 'pLaNtEd'
     const names = Object.keys(variables)
@@ -452,6 +483,25 @@ describe('a secret in a file', () => {
     const config = await load(env, {}, cwd)
     expect(config.database.url.reveal()).toBe(soundEnv.DATABASE_URL)
     expect(config.keys.all).toHaveLength(2)
+  })
+
+  test('may begin with a byte order mark', async () => {
+    const cwd = aDirectory({ a: `\uFEFF${soundEnv.DATABASE_URL}\r\n` })
+    const config = await load({ ...soundEnv, DATABASE_URL: undefined, DATABASE_URL_FILE: 'a' }, {}, cwd)
+    expect(config.database.url.reveal()).toBe(soundEnv.DATABASE_URL)
+  })
+
+  test.each([
+    ['a/b', 'ENOTDIR'],
+    ['loop', 'ELOOP'],
+    ['x'.repeat(300), 'ENAMETOOLONG'],
+    ['a\0b', 'ERR_INVALID_ARG_VALUE'],
+  ])('is reported by its code when it cannot be read: %j', async (file, code) => {
+    const cwd = aDirectory({ a: '' })
+    symlinkSync('loop', `${cwd}/loop`)
+    expect(await problemsOf({ ...soundEnv, SMTP_URL: undefined, SMTP_URL_FILE: file }, {}, cwd)).toEqual([
+      `SMTP_URL_FILE: names a file that cannot be read (${code})`,
+    ])
   })
 
   test('is possible for each secret, and for nothing else', async () => {

@@ -77,8 +77,64 @@ describe('the policy file', () => {
     ['exports a list', 'export default []', 'must export a policy object, not a list'],
     ['exports null', 'export default null', 'must export a policy object, not null'],
     ['exports text', "export default 'policy'", 'must export a policy object, not a string'],
+    ['exports nothing', 'export default undefined', 'must export a policy object, not undefined'],
+    ['exports a Map', "export default new Map([['ladder', []]])", 'must export a policy object, not a Map'],
+    ['exports a promise', 'export default Promise.resolve({})', 'must export a policy object, not a Promise'],
+    [
+      'exports an instance',
+      'export default new (class { ladder = [] })()',
+      'must export a policy object, not an instance of a class',
+    ],
+    [
+      'has a getter that throws',
+      "export default { get ladder() { throw new TypeError('no ladder') } }",
+      'could not be loaded: TypeError: no ladder',
+    ],
+    [
+      'exports a Proxy that throws',
+      "export default new Proxy({}, { getPrototypeOf() { throw new Error('no access') } })",
+      'could not be loaded: Error: no access',
+    ],
   ])('that %s is refused, once', async (_, text, what) => {
     expect(await problemsFrom(aDirectory({ 'worker.config.ts': text }))).toEqual([`worker.config.ts: ${what}`])
+  })
+
+  test('may be made by a Proxy, getters, another object without prototype', async () => {
+    const text = `const company = Object.assign(Object.create(null), { name: 'Made' })
+      export default new Proxy({ get company() { return company } }, {})`
+    expect(await nameFrom(aDirectory({ 'worker.config.ts': text }))).toBe('Made')
+  })
+
+  test.each([
+    ['link: new Map()', 'link: must be an object: { … }'],
+    ['link: () => ({})', 'link: must be an object: { … }'],
+    ['link: []', 'link: must be an object: { … }'],
+    ['providers: new Map()', 'providers: must be an object: { … }'],
+    ['timing: { retry: Promise.resolve({}) }', 'timing.retry: must be an object: { … }'],
+    ['ladder: new Set()', 'ladder: must be a list: [ … ]'],
+    ["spread: new String('2h')", /^spread: must be a duration: .*, or false$/],
+    ['link: { freshFor: new Date() }', /^link\.freshFor: must be a duration: /],
+  ])('with %s is refused, instead of taking its defaults', async (text, problem) => {
+    const file = `export default { company: { name: 'x' }, ${text} }`
+    expect(await problemsFrom(aDirectory({ 'worker.config.ts': file }))).toEqual([
+      typeof problem === 'string' ? problem : expect.stringMatching(problem),
+    ])
+  })
+
+  test.each(['{ "__proto__": { "company": {} } }', '{ "providers": { "__proto__": { "reauth": "no" } } }'])(
+    'with a prototype is refused: %s',
+    async (text) => {
+      expect(await problemsFrom(aDirectory({ 'p.json': text }), 'p.json')).toEqual([
+        'p.json: could not be loaded: TypeError: __proto__ is no key of a policy',
+      ])
+    },
+  )
+
+  test('with a circle in it is refused', async () => {
+    const file = "const policy = { company: { name: 'x' } }; policy.company.policy = policy; export default policy"
+    expect(await problemsFrom(aDirectory({ 'worker.config.ts': file }))).toEqual([
+      'company.policy: is not a key of the policy. Known here: name.',
+    ])
   })
 
   test('with a mistake in its syntax is refused with the reason', async () => {

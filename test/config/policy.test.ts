@@ -1,14 +1,14 @@
 // The policy: its defaults, the values that are valid, and what is reported of all others.
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
-import type { PolicyInput } from '../../src/config/define-config.ts'
-import { knownPolicyKeys, readPolicy } from '../../src/config/policy.ts'
+import { describe, expect, expectTypeOf, test } from 'vitest'
+import { defineConfig, type PolicyInput } from '../../src/config/define-config.ts'
+import { policyKeys } from '../../src/config/policy-keys.ts'
+import { readPolicy } from '../../src/config/policy.ts'
 import type { PolicyAndTiming } from '../../src/config/policy.ts'
+import type { ParsedPolicy } from '../../src/config/policy-schema.ts'
+import type { Policy, ProviderRule } from '../../src/domain/policy.ts'
 
-const read = (
-  input: object,
-  options: { needsCompany?: boolean; checkCron?: (text: string) => string | undefined } = {},
-) => {
+const read = (input: object, options: { needsCompany?: boolean } = {}) => {
   const problems: string[] = []
   const report = (where: string, what: string) => void problems.push(`${where}: ${what}`)
   const result = readPolicy(input, { report, file: 'worker.config.ts', needsCompany: false, ...options })
@@ -112,7 +112,7 @@ describe('a full policy', () => {
 
   test('names every key there is', () => {
     const named = leaves(full).map((leaf) => leaf.replace(/^providers\.[^.]+/, 'providers.*'))
-    expect([...new Set(named)].sort()).toEqual([...knownPolicyKeys].sort())
+    expect([...new Set(named)].sort()).toEqual([...policyKeys.map(({ path }) => path.join('.'))].sort())
   })
 
   test('arrives parsed, sorted and trimmed', () => {
@@ -142,6 +142,27 @@ describe('a full policy', () => {
 
   test('quiet hours and spreading can be switched off', () => {
     expect(policyOf({ quietHours: false, spread: false }).policy).toMatchObject({ quietHours: false, spread: false })
+  })
+})
+
+describe('the types', () => {
+  test('of the schema and of the domain are the same', () => {
+    expectTypeOf<Omit<ParsedPolicy, 'timing'>>().toExtend<Policy>()
+    expectTypeOf<Policy>().toExtend<Omit<ParsedPolicy, 'timing'>>()
+    expectTypeOf<keyof ParsedPolicy>().toEqualTypeOf<keyof Policy | 'timing'>()
+    expectTypeOf<ParsedPolicy['providers'][string]>().toEqualTypeOf<ProviderRule>()
+  })
+
+  test('of a policy file refuse what the schema refuses', () => {
+    // @ts-expect-error an offset has a sign and days
+    defineConfig({ ladder: ['7d', '-3h'] })
+    // @ts-expect-error a duration has a unit
+    defineConfig({ timing: { lease: '60' } })
+    // @ts-expect-error a key must be known
+    defineConfig({ quiteHours: false })
+    // @ts-expect-error a route must be known
+    defineConfig({ providers: { GB: { routes: ['extend'] } } })
+    expectTypeOf(defineConfig).parameter(0).toEqualTypeOf<PolicyInput>()
   })
 })
 
@@ -190,7 +211,7 @@ describe('a wrong value', () => {
     [
       'a cron pattern of four fields',
       { sweep: { cron: '* * * *' } },
-      "sweep.cron: is not a cron pattern of five or six fields (for example '*/5 * * * *')",
+      "sweep.cron: a cron pattern has five or six fields, this has 4 (for example '*/5 * * * *')",
     ],
     ['a cron pattern that is a number', { sweep: { cron: 5 } }, 'sweep.cron: must be text'],
     ['a section that is no object', { link: '8m' }, 'link: must be an object: { … }'],
@@ -262,10 +283,21 @@ describe('a wrong value', () => {
       "link.freshFor: 8 has no unit: write a whole number and a unit (ms, s, m, h, d, w), such as '10m' or '90d'",
     ],
     [
+      'a duration that is no number',
+      { link: { freshFor: NaN } },
+      "link.freshFor: NaN has no unit: write a whole number and a unit (ms, s, m, h, d, w), such as '10m' or '90d'",
+    ],
+    [
+      'a duration of null',
+      { link: { freshFor: null } },
+      "link.freshFor: must be a duration: write a whole number and a unit (ms, s, m, h, d, w), such as '10m' or '90d'",
+    ],
+    [
       'a duration out of range',
       { spread: '2d' },
       "spread: '2d' is out of range: at least '1s', at most '1d', or false",
     ],
+    ['a provider without a rule', { providers: { GB: null } }, 'providers.GB: must be an object: { … }'],
     ['no route', { routes: [] }, 'routes: must have at least 1 entry'],
     ['an unknown route', { routes: ['reauth', 'extend'] }, "routes[1]: must be 'reauth' or 'full'"],
     ['a route twice', { routes: ['full', 'full'] }, 'routes: names a route twice'],
@@ -294,6 +326,14 @@ describe('a wrong value', () => {
     ['an unknown word', { afterGrace: 'ask' }, "afterGrace: must be 'nothing' or 'ask-once'"],
     ['a limit of zero', { limits: { messagesPerHour: 0 } }, 'limits.messagesPerHour: must be at least 1'],
     ['half a message', { limits: { messagesPerHour: 1.5 } }, 'limits.messagesPerHour: must be a whole number'],
+    [
+      'a limit that is no number',
+      { limits: { messagesPerHour: NaN } },
+      'limits.messagesPerHour: must be a whole number',
+    ],
+    ['no limit', { limits: { messagesPerHour: Infinity } }, 'limits.messagesPerHour: must be a whole number'],
+    ['a limit below zero', { limits: { messagesPerHour: -0 } }, 'limits.messagesPerHour: must be at least 1'],
+    ['a limit of null', { limits: { messagesPerHour: null } }, 'limits.messagesPerHour: must be a whole number'],
     ['a limit as text', { limits: { messagesPerHour: '5' } }, 'limits.messagesPerHour: must be a whole number'],
     [
       'a name of two lines',
@@ -349,12 +389,25 @@ describe('a wrong value', () => {
     ])
   })
 
-  test('a cron pattern is checked by the queue that runs it', () => {
-    const checkCron = (pattern: string) => (pattern.includes('99') ? 'has no such minute' : undefined)
-    expect(read({ sweep: { cron: '99 * * * *' } }, { checkCron }).problems).toEqual([
-      "sweep.cron: has no such minute (for example '*/5 * * * *')",
+  test('a policy that is no object is refused by its file, and nothing else is said of it', () => {
+    for (const none of [[], () => ({})])
+      expect(read(none, { needsCompany: true }).problems).toEqual(['worker.config.ts: must be an object: { … }'])
+  })
+
+  test('two durations are compared whatever the others are', () => {
+    const timing = { pageSize: 0, lease: '50s', unreadyFor: 'x', stopWithin: '1s' }
+    expect(problemsOf({ timing }).map((problem) => problem.split(':')[0])).toEqual([
+      'timing.unreadyFor',
+      'timing.pageSize',
+      'timing.jobDeadline',
     ])
-    expect(read({ sweep: { cron: '9 * * * *' } }, { checkCron }).problems).toEqual([])
+  })
+
+  test('a cron pattern is checked by the queue that runs it', () => {
+    expect(problemsOf({ sweep: { cron: '99 * * * *' } })).toEqual([
+      expect.stringMatching(/^sweep\.cron: not a usable cron pattern: .* \(for example '\*\/5 \* \* \* \*'\)$/),
+    ])
+    expect(problemsOf({ sweep: { cron: '9 * * * *' } })).toEqual([])
   })
 
   test('the company has to have a name where users see it', () => {

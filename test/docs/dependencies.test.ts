@@ -14,6 +14,7 @@ const usedEverywhere = [
   'fastify',
   'got',
   'ioredis',
+  'leven',
   'luxon',
   'nodemailer',
   'pg',

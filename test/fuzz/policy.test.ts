@@ -8,7 +8,6 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ConfigError, loadConfig, type Need } from '../../src/config.ts'
 import type { PolicyInput } from '../../src/config/define-config.ts'
-import { checkCron } from '../../src/queue/cron.ts'
 
 const RUNS = Number(process.env['FUZZ_POLICIES'] ?? 1_000)
 const PLANTED = 'pl4nted'
@@ -50,7 +49,7 @@ const sound: Readonly<Record<string, unknown>> = {
 /** Undefined when the configuration was accepted. */
 const refusal = async (env: Record<string, string>, policy: unknown): Promise<ConfigError | undefined> => {
   try {
-    await loadConfig({ env, cwd: folder, needs: EVERYTHING, policy: policy as PolicyInput, checkCron })
+    await loadConfig({ env, cwd: folder, needs: EVERYTHING, policy: policy as PolicyInput })
     return undefined
   } catch (error) {
     if (error instanceof ConfigError) return error
