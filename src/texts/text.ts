@@ -25,14 +25,14 @@ export const placeholdersIn = (text: string): string[] =>
 /** Whether a paragraph of a mail is its button. */
 export const isButton = (paragraph: string): boolean => /^\{\{\s*button\s*\}\}$/.test(paragraph)
 
-/** A line of a text or of a file, and what is wrong there. */
+/** What is wrong in a line. Lines of a text count from 0, lines of a file from 1. */
 export interface Problem {
   readonly line: number
   readonly what: string
 }
 
 export interface Paragraph {
-  /** The line of the text on which the paragraph begins; the first line is 0. */
+  /** The line of the text on which the paragraph begins, from 0. */
   readonly line: number
   readonly text: string
 }
