@@ -25,6 +25,11 @@ const steps: readonly Step[] = [
     command: [process.execPath, 'scripts/check-imports.ts'],
     advice: 'scripts/import-rules.ts says who may import whom',
   },
+  {
+    name: 'texts',
+    command: [process.execPath, 'scripts/check-texts.ts'],
+    advice: 'docs/templates.md explains the files',
+  },
   { name: 'docs/states.md', command: [process.execPath, 'scripts/generate-states.ts', '--check'] },
   { name: 'docs/configuration.md', command: [process.execPath, 'scripts/generate-configuration.ts', '--check'] },
   { name: 'schema.prisma', command: [process.execPath, prisma, 'validate'] },

@@ -51,7 +51,9 @@ export const rooms: Readonly<Record<string, Room>> = {
   store: { may: [...words, ...ports, 'crypto', 'generated', 'postgres', '@prisma/adapter-pg', '@prisma/client'] },
   queue: { may: [...words, ...ports, 'bullmq', 'ioredis', 'postgres', 'cron-parser'] },
   provider: { may: [...words, ...ports, 'got'] },
-  notify: { may: [...words, ...ports, 'nodemailer'] },
+  // What users read, in every language; two rooms show it.
+  texts: { may: ['domain', 'yaml', 'zod'] },
+  notify: { may: [...words, ...ports, 'texts', 'nodemailer'] },
   // Requests end in processors; only the board shows BullMQ's own queues.
   http: {
     may: [
@@ -60,6 +62,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'processors',
       'metrics.ts',
       'crypto/hashing.ts',
+      'texts',
       'fastify',
       '@fastify/*',
       '@bull-board/*',
@@ -94,6 +97,7 @@ export const owners: Readonly<Record<string, readonly string[]>> = {
   generated: ['store/'],
   got: ['provider/'],
   nodemailer: ['notify/'],
+  yaml: ['texts/'],
 }
 
 /** No part of the product: src/ must do without it. */

@@ -5,6 +5,7 @@ import { TransientError, PermanentError } from '../errors.ts'
 import { ImportFileError } from '../import/file-error.ts'
 import { scrub } from '../log/clean.ts'
 import { DatabaseTrouble, troubleWords } from '../postgres/trouble.ts'
+import { TextsError } from '../texts/texts-error.ts'
 import { CommandFailed, UsageError } from './command.ts'
 import { NotInstalled } from './development.ts'
 
@@ -15,7 +16,7 @@ export interface Failure {
 
 export const describeFailure = (error: unknown): Failure => {
   if (error instanceof UsageError || error instanceof ConfigError) return { exitCode: 2, message: error.message }
-  if (error instanceof NotInstalled) return { exitCode: 2, message: error.message }
+  if (error instanceof NotInstalled || error instanceof TextsError) return { exitCode: 2, message: error.message }
   if (error instanceof CommandFailed || error instanceof ImportFileError) return { exitCode: 1, message: error.message }
   if (error instanceof DatabaseTrouble) return { exitCode: error.isConfiguration ? 2 : 1, message: error.message }
   if (error instanceof TransientError || error instanceof PermanentError) return { exitCode: 1, message: error.message }

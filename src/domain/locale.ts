@@ -1,5 +1,5 @@
 // Which of our languages, which date format and which time zone a user gets. The fallbacks are here; the wording is
-// with the pages and mails.
+// in src/texts/.
 import { DateTime, IANAZone } from 'luxon'
 
 /** The languages in which everything that users read is written. The first is the fallback. */

@@ -1,9 +1,9 @@
 // Sends a page with its status, in the language of the consent or of the browser. The wording is in pages/.
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { MessageKind } from '../texts/catalogue.ts'
 import { chooseLocale } from './pages/locale.ts'
 import { messagePage, messageStatus } from './pages/message-page.ts'
 import type { MessageViews } from './pages/message-page.ts'
-import type { MessageKind } from './pages/texts.ts'
 
 export const HTML = 'text/html; charset=utf-8'
 

@@ -3,11 +3,12 @@
 import type { DateTime } from 'luxon'
 import { formatDate, usableLocale, type Locale } from '../domain/locale.ts'
 import type { Secret } from '../secret.ts'
-import { placeholderPattern, type Template } from './template-file.ts'
-import type { TemplateName, Templates } from './templates.ts'
+import type { MailName } from '../texts/catalogue.ts'
+import type { Texts } from '../texts/load-texts.ts'
+import { fill, isButton } from '../texts/text.ts'
 
 export interface MessageFacts {
-  readonly template: TemplateName
+  readonly template: MailName
   /** As imported; falls back to English. */
   readonly locale: string | null | undefined
   /** As imported; falls back to UTC. */
@@ -59,16 +60,6 @@ const greetableName = (name: string | null | undefined): string => {
   return /[<>{}[\]@/\\:"|`=]|\p{L}\.\p{L}{2}|…$/u.test(clean) ? '' : clean
 }
 
-/** Fills placeholders in one pass: a placeholder inside a value is not filled. */
-const fill = (text: string, values: Readonly<Record<string, string>>): string =>
-  // Without a name, the space or comma before it is removed too: `Hello {{name}},` becomes `Hello,`.
-  (values['name'] === '' ? text.replace(/[\s,]*\{\{\s*name\s*\}\}/g, '') : text).replace(
-    placeholderPattern,
-    (_, name: string) => values[name] ?? '',
-  )
-
-const isButton = (paragraph: string): boolean => /^\{\{\s*button\s*\}\}$/.test(paragraph)
-
 const paragraphHtml = (paragraph: string, button: string, values: Readonly<Record<string, string>>): string => {
   const href = escapeHtml(values['link'] ?? '')
   if (isButton(paragraph)) return `<p><a class="button" href="${href}">${escapeHtml(fill(button, values))}</a></p>`
@@ -86,14 +77,14 @@ const checkedLink = (link: Secret): string => {
 }
 
 /**
- * Makes the function that renders messages from loaded templates. That function throws only when the link is not an
+ * Makes the function that renders messages from loaded texts. That function throws only when the link is not an
  * http(s) address.
  */
 export const makeRenderMessage =
-  ({ templates }: { templates: Templates }) =>
+  ({ texts }: { texts: Texts }) =>
   (facts: MessageFacts): RenderedMessage => {
     const locale = usableLocale(facts.locale)
-    const template: Template = templates.byLocale[locale][facts.template]
+    const mail = texts.byLocale[locale].mails[facts.template]
     const link = checkedLink(facts.link)
     const values = {
       company: oneLine(facts.company, 100),
@@ -104,14 +95,9 @@ export const makeRenderMessage =
       link,
       button: link,
     }
-    const subject = oneLine(fill(template.subject, values), 250)
-    const text = `${template.paragraphs.map((paragraph) => fill(paragraph, values)).join('\n\n')}\n`
-    const body = template.paragraphs.map((paragraph) => paragraphHtml(paragraph, template.button, values)).join('\n')
-    const layout: Readonly<Record<string, string>> = { lang: locale, subject: escapeHtml(subject), body }
-    return {
-      subject,
-      text,
-      html: templates.layout.replace(placeholderPattern, (_, name: string) => layout[name] ?? ''),
-      locale,
-    }
+    const subject = oneLine(fill(mail.subject, values), 250)
+    const text = `${mail.text.map((paragraph) => fill(paragraph, values)).join('\n\n')}\n`
+    const body = mail.text.map((paragraph) => paragraphHtml(paragraph, mail.button ?? '', values)).join('\n')
+    const html = fill(texts.mailLayout, { lang: locale, subject: escapeHtml(subject), body })
+    return { subject, text, html, locale }
   }

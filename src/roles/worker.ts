@@ -4,7 +4,6 @@ import type { Sections } from '../config.ts'
 import { composeMessage } from '../notify/compose.ts'
 import { makeRenderMessage } from '../notify/render.ts'
 import { smtpChannel } from '../notify/smtp-channel.ts'
-import { loadTemplates } from '../notify/templates.ts'
 import { advanceAttempt } from '../processors/advance-attempt.ts'
 import { exchangeStuckCodes } from '../processors/exchange-stuck-codes.ts'
 import { runEvery } from '../processors/run-every.ts'
@@ -13,6 +12,7 @@ import { recordFailure } from '../processors/record-failure.ts'
 import { renewConsent } from '../processors/renew-consent.ts'
 import { sendNotification } from '../processors/send-notification.ts'
 import { startWorkers, type WorkersOptions } from '../queue/runner.ts'
+import { texts } from '../texts/own-texts.ts'
 import { type Services, runnerTimings, type Stop, stopWaits } from './services.ts'
 
 /**
@@ -28,7 +28,7 @@ export const startWorkerRole = (services: Services, mail: Sections['mail']): Sto
   const longest = timing.requestTimeout.toMillis()
   const timeouts = { connectMs: Math.min(longest, CONNECT_AT_MOST_MS), silenceMs: longest, totalMs: longest }
   const channel = wrap('channel', smtpChannel({ smtpUrl: mail.url, from: mail.from, timeouts }))
-  const render = makeRenderMessage({ templates: loadTemplates() })
+  const render = makeRenderMessage({ texts })
   const { startLinkToken } = vault
   const compose = composeMessage({
     render,

@@ -3,10 +3,11 @@ import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
 import { locales } from '../../src/domain/locale.ts'
 import { makeRenderMessage, type MessageFacts } from '../../src/notify/render.ts'
-import { loadTemplates, templateNames } from '../../src/notify/templates.ts'
 import { Secret } from '../../src/secret.ts'
+import { mailNames } from '../../src/texts/catalogue.ts'
+import { texts } from '../../src/texts/own-texts.ts'
 
-const renderMessage = makeRenderMessage({ templates: loadTemplates() })
+const renderMessage = makeRenderMessage({ texts })
 
 const LINK = 'https://consents.acme.test/r/AbC-123_xyz'
 
@@ -42,7 +43,7 @@ const count = (text: string, part: RegExp): number => text.match(part)?.length ?
 
 for (const locale of locales) {
   describe(`in ${locale}`, () => {
-    for (const template of templateNames) {
+    for (const template of mailNames) {
       test(`${template} says who, which bank and until when, with one link`, () => {
         const { subject, text, html, locale: used } = renderMessage(facts({ locale, template }))
         expect(used).toBe(locale)
@@ -73,7 +74,7 @@ for (const locale of locales) {
     }
 
     test('neither frightens nor urges', () => {
-      for (const template of templateNames) {
+      for (const template of mailNames) {
         const { subject, text } = renderMessage(facts({ locale, template }))
         expect(`${subject}\n${text}`).not.toMatch(urging)
       }

@@ -7,7 +7,6 @@ import type { Consent } from '../../src/domain/model.ts'
 import { makeLog } from '../../src/log.ts'
 import { composeMessage } from '../../src/notify/compose.ts'
 import { makeRenderMessage } from '../../src/notify/render.ts'
-import { loadTemplates } from '../../src/notify/templates.ts'
 import { advanceAttempt, type AdvanceAttemptDeps } from '../../src/processors/advance-attempt.ts'
 import { circuitBreaker } from '../../src/processors/circuit-breaker.ts'
 import type { Outcome } from '../../src/processors/outcome.ts'
@@ -16,11 +15,11 @@ import { sendNotification, type SendNotificationDeps } from '../../src/processor
 import { truelayerProvider } from '../../src/provider/truelayer/client.ts'
 import { Secret } from '../../src/secret.ts'
 import type { RecordKind } from '../../src/store/port.ts'
+import { texts } from '../../src/texts/own-texts.ts'
 import { aRun, type World } from '../setup/world.ts'
 
 export const LEASE = Duration.fromObject({ seconds: 60 })
 export const silent = makeLog({ level: 'silent' })
-const templates = loadTemplates()
 const tables = { consent: 'consents', authorisation: 'authorisations', notification: 'notifications' } as const
 
 /** The records of one consent that have a date, the earliest first. */
@@ -127,7 +126,7 @@ export const send = (world: World, over: Partial<SendNotificationDeps> = {}) =>
 
 const compose = ({ vault, policy, clock }: World) =>
   composeMessage({
-    render: makeRenderMessage({ templates }),
+    render: makeRenderMessage({ texts }),
     startLinkToken: vault.startLinkToken,
     publicUrl: 'http://127.0.0.1:3000',
     company: policy.company.name,

@@ -13,7 +13,6 @@ import { makeLog } from '../../src/log.ts'
 import { composeMessage } from '../../src/notify/compose.ts'
 import { makeRenderMessage } from '../../src/notify/render.ts'
 import { smtpChannel } from '../../src/notify/smtp-channel.ts'
-import { loadTemplates } from '../../src/notify/templates.ts'
 import { advanceAttempt } from '../../src/processors/advance-attempt.ts'
 import { circuitBreaker } from '../../src/processors/circuit-breaker.ts'
 import type { Outcome, JobContext } from '../../src/processors/outcome.ts'
@@ -28,6 +27,7 @@ import { listEvents } from '../../src/store/events.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import type { CallbackAnswer, RecordKind } from '../../src/store/port.ts'
 import { sealToken } from '../../src/store/refresh-token.ts'
+import { texts } from '../../src/texts/own-texts.ts'
 import { aConsent, aPolicy } from '../builders.ts'
 import { ringOf } from '../crypto/keys.ts'
 import { createDatabase } from './database.ts'
@@ -78,7 +78,7 @@ export const startWorld = async (options: WorldOptions = {}) => {
     from: 'Brightside <consents@example.com>',
     timeouts: { connectMs: 1_000, silenceMs: 1_000, totalMs: 2_000 },
   })
-  const render = makeRenderMessage({ templates: loadTemplates() })
+  const render = makeRenderMessage({ texts })
   const compose = composeMessage({
     render,
     startLinkToken: vault.startLinkToken,

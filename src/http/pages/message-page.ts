@@ -2,9 +2,11 @@
 // wrong on the way.
 import type { DateTime } from 'luxon'
 import { formatDate, usableLocale } from '../../domain/locale.ts'
+import type { MessageKind } from '../../texts/catalogue.ts'
+import { texts } from '../../texts/own-texts.ts'
+import { fill } from '../../texts/text.ts'
 import { html, ownPath, type Html } from './html.ts'
 import { page } from './layout.ts'
-import { fill, pageTexts, type MessageKind } from './texts.ts'
 
 interface Plain {
   /** A language tag, as `chooseLocale` gives it. */
@@ -109,11 +111,11 @@ ${Object.entries(request.fields).map(([name, value]) => html`<input type="hidden
  * automatically.
  */
 const partsOf = <K extends MessageKind>(kind: K, view: MessageViews[K]): Parts => {
-  const { messages } = pageTexts[usableLocale(view.locale)]
+  const { pages } = texts.byLocale[usableLocale(view.locale)]
   if (kind === 'being-checked') {
     const { recheckPath, recheckSeconds } = view as MessageViews['being-checked']
     return {
-      action: link(recheckPath, messages['being-checked'].action),
+      action: link(recheckPath, pages['being-checked'].button),
       refresh:
         recheckPath !== undefined && recheckSeconds !== undefined
           ? { seconds: recheckSeconds, path: recheckPath }
@@ -122,24 +124,24 @@ const partsOf = <K extends MessageKind>(kind: K, view: MessageViews[K]): Parts =
   }
   if (kind === 'retry-callback') {
     const { request, retrySeconds = RETRY_SECONDS } = view as MessageViews['retry-callback']
-    const words = messages['retry-callback']
+    const words = pages['retry-callback']
     return request.method === 'GET'
       ? {
-          action: repeat(request, words.action),
+          action: repeat(request, words.button),
           refresh: { seconds: retrySeconds, path: request.path },
           note: words.automatic,
         }
-      : { action: repeat(request, words.action) }
+      : { action: repeat(request, words.button) }
   }
   if (kind === 'refused-at-bank' || kind === 'not-completed' || kind === 'other-account' || kind === 'busy') {
-    return { action: link((view as WithTryAgain).tryAgainPath, messages[kind as 'busy'].action) }
+    return { action: link((view as WithTryAgain).tryAgainPath, pages[kind as 'busy'].button) }
   }
   return {}
 }
 
 /** One of the message pages. Throws only when it is given a path that is not on our own origin. */
 export const messagePage = <K extends MessageKind>(kind: K, view: MessageViews[K]): string => {
-  const words = pageTexts[usableLocale(view.locale)].messages[kind]
+  const words = texts.byLocale[usableLocale(view.locale)].pages[kind]
   const { bank, expiresAt, timeZone } = view as Partial<Renewed>
   const values = {
     company: view.company,
@@ -154,7 +156,7 @@ export const messagePage = <K extends MessageKind>(kind: K, view: MessageViews[K
     title: fill(words.title, values),
     head: refresh && html`<meta http-equiv="refresh" content="${seconds}; url=${ownPath(refresh.path)}">\n`,
     content: [
-      words.paragraphs.map((paragraph) => html`<p>${fill(paragraph, values)}</p>\n`),
+      words.text.map((paragraph) => html`<p>${fill(paragraph, values)}</p>\n`),
       note !== undefined && html`<p class="note">${note}</p>\n`,
       action,
     ],

@@ -2,9 +2,11 @@
 // the page changes nothing.
 import type { DateTime } from 'luxon'
 import { formatDate, usableLocale } from '../../domain/locale.ts'
+import type { ScopeTexts } from '../../texts/catalogue.ts'
+import { texts } from '../../texts/own-texts.ts'
+import { fill } from '../../texts/text.ts'
 import { html } from './html.ts'
 import { page } from './layout.ts'
-import { fill, pageTexts, type PageTexts } from './texts.ts'
 
 export interface StartView {
   /** A language tag, as `chooseLocale` gives it. */
@@ -24,14 +26,15 @@ export interface StartView {
 // The provider has about ten scopes; the limit keeps the page small whatever was imported.
 const MAX_SCOPES = 30
 
-const scopeWords = (scope: string, words: PageTexts['scopes']): string =>
+const scopeWords = (scope: string, words: ScopeTexts): string =>
   Object.hasOwn(words, scope) && scope !== 'other' && scope !== 'unspecified'
-    ? words[scope as keyof PageTexts['scopes']]
+    ? words[scope as keyof ScopeTexts]
     : fill(words.other, { scope: scope.slice(0, 60) })
 
 /** The form posts to the page's own address, so the page does not repeat the start link. */
 export const startPage = (view: StartView): string => {
-  const { start, scopes } = pageTexts[usableLocale(view.locale)]
+  const { start } = texts.byLocale[usableLocale(view.locale)].pages
+  const { scopes } = start
   const values = {
     company: view.company,
     bank: view.bank,

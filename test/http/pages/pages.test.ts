@@ -6,7 +6,8 @@ import { locales } from '../../../src/domain/locale.ts'
 import { messagePage, messageStatus, type MessageViews } from '../../../src/http/pages/message-page.ts'
 import { startPage, type StartView } from '../../../src/http/pages/start-page.ts'
 import { stylesheet, stylesheetHref, stylesheetPath } from '../../../src/http/pages/stylesheet.ts'
-import { messageKinds, pageTexts, type MessageKind } from '../../../src/http/pages/texts.ts'
+import { messageKinds, type MessageKind } from '../../../src/texts/catalogue.ts'
+import { texts } from '../../../src/texts/own-texts.ts'
 
 const at = (iso: string): DateTime => DateTime.fromISO(iso, { zone: 'utc' })
 
@@ -85,7 +86,7 @@ for (const locale of locales) {
       expect(page).toContain('90')
       expect(count(page, /<li>/g)).toBe(8)
       for (const scope of ['accounts', 'offline_access'] as const)
-        expect(page).toContain(pageTexts[locale].scopes[scope].slice(0, 12))
+        expect(page).toContain(texts.byLocale[locale].pages.start.scopes[scope].slice(0, 12))
       expect(count(page, /<form method="post">/g)).toBe(1)
       expect(count(page, /<button /g)).toBe(1)
       expect(count(page, /<a /g)).toBe(0)
