@@ -48,7 +48,7 @@ for (const locale of locales) {
     'unknown-link': { locale },
     'already-renewed': ofConsent,
     closed: ofConsent,
-    'on-hold': ofConsent,
+    suspended: ofConsent,
     'being-checked': { locale, company, recheckPath: '/done/preview' },
     'refused-at-bank': ofConsent,
     'not-completed': ofConsent,

@@ -19,7 +19,7 @@ export const errorTable = {
   'provider-rate-limited': { kind: 'transient', message: 'the provider asked us to slow down (429)' },
   'provider-failed': { kind: 'transient', message: 'the provider answered with a server error' },
   'provider-garbled': { kind: 'transient', message: 'the provider answered with something that is not its protocol' },
-  'provider-paused': {
+  'provider-circuit-open': {
     kind: 'transient',
     message: 'the circuit of calls to the provider is open: it rejects our credentials for many connections at once',
   },
@@ -30,7 +30,7 @@ export const errorTable = {
   'code-refused': { kind: 'permanent', message: 'the provider refused the code (invalid_authorization_code)' },
   'code-too-old': { kind: 'permanent', message: 'the code could not be sent within its five minutes' },
   'bank-refused': { kind: 'permanent', message: 'the user or the bank refused at the bank' },
-  'exchange-unknown': {
+  'exchange-in-doubt': {
     kind: 'permanent',
     message: 'the code was sent and no answer came: it may or may not have been used',
   },
@@ -39,9 +39,9 @@ export const errorTable = {
   'other-connection': { kind: 'permanent', message: 'the user approved a different connection' },
   'not-proven': { kind: 'transient', message: 'the provider does not yet show a new expiry date' },
   'not-renewed': { kind: 'permanent', message: 'the provider shows that the consent was not renewed' },
-  'token-dead': { kind: 'permanent', message: 'the stored refresh token no longer works' },
+  'token-invalid': { kind: 'permanent', message: 'the stored refresh token no longer works' },
   'mail-refused': { kind: 'permanent', message: 'the mail server refused the message for good' },
-  'mail-away': {
+  'mail-unavailable': {
     kind: 'transient',
     message: 'the mail server could not be used: not reached, at its limit, or it does not let us send',
   },
@@ -52,11 +52,11 @@ export const errorTable = {
     message: 'the message was handed over and no answer came: it may or may not have been delivered',
   },
   'no-channel': { kind: 'permanent', message: 'there is no address for this user that messages could reach' },
-  'on-hold': {
+  'consent-suspended': {
     kind: 'transient',
     message: 'the consent is paused or quarantined: the message waits until it comes back',
   },
-  'cell-unreadable': {
+  'decryption-failed': {
     kind: 'permanent',
     message: 'a stored secret does not decrypt: wrong key, wrong row or altered data',
   },
@@ -64,7 +64,10 @@ export const errorTable = {
   'queue-unavailable': { kind: 'transient', message: 'the queue could not be reached' },
   stopped: { kind: 'transient', message: 'the process stopped before the work was done' },
   'timed-out': { kind: 'transient', message: 'the work took longer than its deadline' },
-  fenced: { kind: 'transient', message: 'another worker took over this record' },
+  'cycle-closed': {
+    kind: 'permanent',
+    message: 'the cycle was over before the code could be used: renewed by another attempt, or closed',
+  },
   internal: { kind: 'permanent', message: 'an unexpected error in Reconsent itself' },
 } as const satisfies Record<string, Entry>
 

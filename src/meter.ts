@@ -41,8 +41,8 @@ export const meteredStore = (store: Store, metrics: Metrics): Store => ({
 })
 
 /** The mail server was unavailable, it deferred this message, or Reconsent itself postponed the message. */
-const whyPostponed = (code: ErrorCode | undefined): 'away' | 'deferred' | 'postponed' =>
-  code === 'mail-away' ? 'away' : code === 'mail-deferred' ? 'deferred' : 'postponed'
+const whyPostponed = (code: ErrorCode | undefined): 'unavailable' | 'deferred' | 'postponed' =>
+  code === 'mail-unavailable' ? 'unavailable' : code === 'mail-deferred' ? 'deferred' : 'postponed'
 
 const counted = async (write: Promise<void>, record: () => void): Promise<void> => {
   await write

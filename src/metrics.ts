@@ -20,7 +20,7 @@ export interface Counts {
   readonly attention?: Readonly<Partial<Record<(typeof attentions)[number], number>>> | undefined
 }
 
-const attentions = ['without-channel', 'uncertain-notifications', 'unknown-authorisations', 'provider-holds'] as const
+const attentions = ['without-channel', 'uncertain-notifications', 'authorisations-in-doubt', 'open-circuits'] as const
 const kinds = ['consent', 'authorisation', 'notification'] as const satisfies readonly RecordKind[]
 
 const queues = ['sweep', 'reauth', 'notify', 'exchange'] as const satisfies readonly QueueName[]
@@ -34,11 +34,11 @@ const failures = [
   'token-rejected',
   'not-processed',
   'unavailable',
-  'unknown',
+  'in-doubt',
   'circuit-open',
 ] as const
 const providerAnswers = [...successes, ...failures] as const
-const messageResults = ['sent', 'uncertain', 'failed', 'away', 'deferred', 'postponed', 'cancelled'] as const
+const messageResults = ['sent', 'uncertain', 'failed', 'unavailable', 'deferred', 'postponed', 'cancelled'] as const
 const bases = [
   'later-than-known',
   'created-or-updated-since',
@@ -54,7 +54,7 @@ const callbackAnswers = [
   'malformed',
   'failed',
 ] as const satisfies readonly (CallbackAnswer['kind'] | 'malformed' | 'failed')[]
-const alerts = ['messages-per-hour', 'mail-away', 'provider-paused', 'sweep-late'] as const
+const alerts = ['messages-per-hour', 'mail-unavailable', 'provider-circuit-open', 'sweep-late'] as const
 const consentStatuses = [
   'active',
   'paused',

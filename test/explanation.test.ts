@@ -36,10 +36,10 @@ test('a code in hand waits for the one that is being proven', () => {
 
 test('an outcome in doubt is asked about, first with a pending token', () => {
   expect(
-    attemptsOf(link({ status: 'unknown', nextActionAt: at('-10d +6m'), errorCode: 'exchange-unknown' })),
-  ).toMatchObject([{ step: 'refresh', code: 'exchange-unknown' }])
+    attemptsOf(link({ status: 'in_doubt', nextActionAt: at('-10d +6m'), errorCode: 'exchange-in-doubt' })),
+  ).toMatchObject([{ step: 'refresh', code: 'exchange-in-doubt' }])
   expect(
-    attemptsOf(link({ status: 'unknown', nextActionAt: at('-10d'), tokenOwner: 'beside', hasPendingToken: true })),
+    attemptsOf(link({ status: 'in_doubt', nextActionAt: at('-10d'), tokenOwner: 'pending', hasPendingToken: true })),
   ).toMatchObject([{ step: 'refresh', reason: 'the pending token may be the only valid one' }])
 })
 

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process'
 import fc from 'fast-check'
 import { DateTime, Duration } from 'luxon'
 import { describe, expect, test } from 'vitest'
-import { CellUnreadable } from '../src/crypto/envelope.ts'
+import { DecryptionFailed } from '../src/crypto/envelope.ts'
 import { PermanentError, TransientError } from '../src/errors.ts'
 import { makeLog } from '../src/log.ts'
 import type { LogLevel } from '../src/log.ts'
@@ -55,12 +55,12 @@ describe('a log line', () => {
 
   test('of a child has the fields of all its parents, cleaned', () => {
     const { log, entries } = aLog()
-    log.child({ role: 'worker' }).child({ token: planted, consentId: 'c-1' }).warn({ code: 'fenced' }, 'lost it')
+    log.child({ role: 'worker' }).child({ token: planted, consentId: 'c-1' }).warn({ code: 'cycle-closed' }, 'lost it')
     expect(entries()[0]).toMatchObject({
       role: 'worker',
       token: '[censored]',
       consentId: 'c-1',
-      code: 'fenced',
+      code: 'cycle-closed',
       msg: 'lost it',
     })
   })
@@ -103,8 +103,8 @@ describe('errors', () => {
   })
 
   test('a sealed column that does not open is logged with the cause', () => {
-    expect(logged({ err: new CellUnreadable('unknown-key', 'k1') })['err']).toMatchObject({
-      code: 'cell-unreadable',
+    expect(logged({ err: new DecryptionFailed('unknown-key', 'k1') })['err']).toMatchObject({
+      code: 'decryption-failed',
       reason: 'unknown-key',
     })
   })
@@ -191,7 +191,7 @@ describe('keys whose values are sensitive', () => {
       queue: 'reauth',
       status: 'issued',
       tokenVersion: 4,
-      epoch: 5,
+      fencingToken: 5,
       rung: '-14d',
     }
     expect(logged(fields)).toMatchObject(fields)

@@ -13,20 +13,20 @@ test('counts what is reported to it', async () => {
   metrics.recordMessage('sent')
   metrics.recordRenewal('later-than-known')
   metrics.recordCallback('accepted')
-  metrics.recordAlert('provider-paused')
+  metrics.recordAlert('provider-circuit-open')
   const lines = ours(await metrics.registry.metrics())
   for (const line of [
     'reconsent_jobs_total{queue="reauth",result="done"} 1',
     'reconsent_job_duration_seconds_bucket{le="0.5",queue="reauth"} 1',
     'reconsent_provider_calls_total{endpoint="reauthuri",answer="link"} 1',
     'reconsent_messages_total{result="sent"} 1',
-    'reconsent_messages_total{result="away"} 0',
+    'reconsent_messages_total{result="unavailable"} 0',
     'reconsent_renewals_total{basis="later-than-known"} 1',
     'reconsent_callbacks_total{answer="accepted"} 1',
     'reconsent_callbacks_total{answer="failed"} 0',
-    'reconsent_alerts_total{name="provider-paused"} 1',
+    'reconsent_alerts_total{name="provider-circuit-open"} 1',
     'reconsent_alerts_total{name="sweep-late"} 0',
-    'reconsent_alerts_total{name="mail-away"} 0',
+    'reconsent_alerts_total{name="mail-unavailable"} 0',
     'reconsent_consents{status="active"} 2',
     'reconsent_consents{status="lapsed"} 0',
     'reconsent_counts_readable 1',

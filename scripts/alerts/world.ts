@@ -21,8 +21,8 @@ export const cleanSeries = async (): Promise<CleanSeries> => {
       attention: {
         'without-channel': 0,
         'uncertain-notifications': 0,
-        'unknown-authorisations': 0,
-        'provider-holds': 0,
+        'authorisations-in-doubt': 0,
+        'open-circuits': 0,
       },
     }),
   })

@@ -24,13 +24,13 @@ const KEY_ID = /^[A-Za-z0-9_-]{1,16}$/
  * Thrown for a stored secret that cannot be opened. `cause` distinguishes a missing key from altered or misplaced data;
  * the error keeps no plaintext.
  */
-export class CellUnreadable extends PermanentError {
+export class DecryptionFailed extends PermanentError {
   override readonly cause: 'unknown-key' | 'not-authentic' | 'malformed'
   /** The id of the key that the value was sealed with, if that could be read. */
   readonly keyId: string | undefined
 
-  constructor(cause: CellUnreadable['cause'], keyId?: string) {
-    super('cell-unreadable')
+  constructor(cause: DecryptionFailed['cause'], keyId?: string) {
+    super('decryption-failed')
     this.cause = cause
     this.keyId = keyId
   }
@@ -87,7 +87,7 @@ export interface Envelope {
    */
   seal(plaintext: Secret, context: CellContext): string
   /**
-   * Throws CellUnreadable (`cell-unreadable`) unless exactly this text was sealed for exactly this column, row and
+   * Throws DecryptionFailed (`decryption-failed`) unless exactly this text was sealed for exactly this column, row and
    * version.
    */
   open(sealed: string, context: CellContext): Secret
@@ -106,9 +106,9 @@ export const makeEnvelope = ({ keys }: { keys: KeyRing }): Envelope => ({
 
   open(sealed, context) {
     const cell = parse(sealed)
-    if (cell === undefined) throw new CellUnreadable('malformed')
+    if (cell === undefined) throw new DecryptionFailed('malformed')
     const key = keys.all.find(({ id }) => id === cell.keyId)
-    if (key === undefined) throw new CellUnreadable('unknown-key', cell.keyId)
+    if (key === undefined) throw new DecryptionFailed('unknown-key', cell.keyId)
     const aad = additionalData(key.id, context)
     const decipher = createDecipheriv('aes-256-gcm', key.encryption, cell.iv, { authTagLength: TAG_BYTES })
     decipher.setAAD(aad)
@@ -117,7 +117,7 @@ export const makeEnvelope = ({ keys }: { keys: KeyRing }): Envelope => ({
       const plaintext = Buffer.concat([decipher.update(cell.body.subarray(0, -TAG_BYTES)), decipher.final()])
       return new Secret(plaintext.toString('utf8'))
     } catch {
-      throw new CellUnreadable('not-authentic', key.id)
+      throw new DecryptionFailed('not-authentic', key.id)
     }
   },
 })

@@ -59,7 +59,7 @@ export async function* recordFindings(
     )
     yield aboutCallbacks(plain, httpsOnly)
     if (publicUrl !== undefined) yield* aboutOwnCallbacks(await listCallbacks(db), publicUrl)
-    for (const circuit of counts.holds)
+    for (const circuit of counts.openCircuits)
       yield warn(
         'provider calls',
         `circuit open since ${circuit.since.toISO()} (${circuit.code})`,
@@ -77,11 +77,11 @@ export async function* recordFindings(
         `${counts.withoutChannel} active consents have no usable address`,
         'reconsent list --no-channel; import them with an email',
       )
-    if (counts.unknownAuthorisations > 0)
+    if (counts.authorisationsInDoubt > 0)
       yield warn(
-        'unknown exchanges',
-        `${counts.unknownAuthorisations} are being settled`,
-        'see docs/runbook.md#exchange-unknown',
+        'exchanges in doubt',
+        `${counts.authorisationsInDoubt} are being settled`,
+        'see docs/runbook.md#exchange-in-doubt',
       )
     if (counts.uncertainNotifications > 0)
       yield warn(

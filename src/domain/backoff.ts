@@ -47,7 +47,7 @@ export const nextVerifyAt = (answeredAt: DateTime, now: DateTime): DateTime | un
   verifySchedule.map((wait) => answeredAt.plus(wait)).find((at) => at > now)
 
 /**
- * From when on an `unknown` attempt may be found *not* renewed. A code is valid for five minutes (TrueLayer's
+ * From when on an attempt in doubt may be found *not* renewed. A code is valid for five minutes (TrueLayer's
  * documentation), so a lost exchange can no longer take effect after six minutes; before that, "not renewed" may only
  * mean "not yet".
  */
@@ -57,7 +57,7 @@ export const mayConcludeNotRenewed = (codeReceivedAt: DateTime, now: DateTime): 
   now >= codeReceivedAt.plus(CONCLUSIVE_AFTER)
 
 /**
- * When the provider is polled about an `unknown` attempt, counted from the code's arrival; daily after the last entry.
+ * When the provider is polled about an attempt in doubt, counted from the code's arrival; daily after the last entry.
  * The very first poll is made at once.
  */
 export const settleSchedule: readonly Duration[] = [

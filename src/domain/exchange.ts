@@ -26,14 +26,14 @@ export type ExchangeCode =
   | 'code-too-old'
   | 'grant-refused'
   | 'code-refused'
-  | 'exchange-unknown'
+  | 'exchange-in-doubt'
   | 'exchange-interrupted'
   | 'token-changed'
-  | 'token-dead'
+  | 'token-invalid'
   | 'other-connection'
   | 'not-proven'
   | 'not-renewed'
-  | 'fenced'
+  | 'cycle-closed'
 type ProviderCode =
   | 'provider-unreachable'
   | 'proxy-failed'
@@ -41,7 +41,7 @@ type ProviderCode =
   | 'provider-rate-limited'
   | 'provider-failed'
   | 'provider-garbled'
-  | 'provider-paused'
+  | 'provider-circuit-open'
   | 'link-unusable'
   | 'client-rejected'
   | 'database-unavailable'
@@ -84,14 +84,14 @@ export type ExchangeHeard =
   | { readonly kind: 'not-processed'; readonly code: ExchangeCode; readonly retryAfterMs?: number | undefined }
   | { readonly kind: 'circuit-open'; readonly code: ExchangeCode; readonly until: DateTime }
   | { readonly kind: 'refused'; readonly code: ExchangeCode }
-  | { readonly kind: 'unknown'; readonly code: ExchangeCode }
+  | { readonly kind: 'in-doubt'; readonly code: ExchangeCode }
 
 export type RefreshHeard =
   | { readonly kind: 'tokens' }
   | { readonly kind: 'refused' }
   /** Certainly not processed, by the provider's answer or because the circuit is open. */
   | { readonly kind: 'unavailable'; readonly code: ExchangeCode }
-  | { readonly kind: 'unknown'; readonly code: ExchangeCode }
+  | { readonly kind: 'in-doubt'; readonly code: ExchangeCode }
 
 export type MeHeard =
   | { readonly kind: 'me'; readonly me: MeSeen }
@@ -104,7 +104,7 @@ export type ExchangeStep = { readonly reason: string } & (
   /** The attempt is not due yet; its date stays. */
   | { readonly do: 'rest'; readonly until: DateTime }
   | { readonly do: 'exchange' }
-  | { readonly do: 'store-tokens'; readonly owner: 'ours' | 'beside' }
+  | { readonly do: 'store-tokens'; readonly owner: 'ours' | 'pending' }
   /** The code was certainly not processed, and is sent again. */
   | { readonly do: 'requeue'; readonly until: DateTime; readonly code: ExchangeCode }
   | { readonly do: 'read-me'; readonly by: Asker }
@@ -177,7 +177,7 @@ const afterSending = ({ attempt, consent, now }: Situation, answer: ExchangeHear
         return { do: 'store-tokens', owner: 'ours', reason: 'tokens of this connection came' }
       // The user approved with another person's login: these tokens open another person's bank data, and are dropped.
       if (credentialsId !== undefined && keepsConnection(attempt.route)) return mismatched()
-      return { do: 'store-tokens', owner: 'beside', reason: 'tokens came, and whose they are is not known yet' }
+      return { do: 'store-tokens', owner: 'pending', reason: 'tokens came, and whose they are is not known yet' }
     }
     case 'not-processed':
     case 'circuit-open': {
@@ -186,8 +186,8 @@ const afterSending = ({ attempt, consent, now }: Situation, answer: ExchangeHear
     }
     case 'refused':
       return close('refused', answer.code, `${answer.code}: the user is asked again`)
-    case 'unknown':
-      return doubt('exchange-unknown', 'the code was sent and no answer came')
+    case 'in-doubt':
+      return doubt('exchange-in-doubt', 'the code was sent and no answer came')
   }
 }
 
@@ -244,7 +244,7 @@ const settling = (situation: Situation): ExchangeStep => {
   // is over, because it may be the only valid token.
   if (attempt.hasPendingToken) return refresh('pending', 'the pending token may be the only valid one')
   // A lost answer may have made a connection that only the provider knows: we have no token to poll it with.
-  if (!keepsConnection(attempt.route)) return notRenewed('exchange-unknown')
+  if (!keepsConnection(attempt.route)) return notRenewed('exchange-in-doubt')
   return refresh('stored', 'a refresh and /me tell what became of the code')
 }
 
@@ -259,12 +259,12 @@ const afterRefresh = (situation: Situation, { by, at, answer }: Extract<Heard, {
         return refresh('stored', 'the pending token is invalid: the stored one may be valid')
       // Another attempt may hold the only valid token. An attempt whose own pending token is invalid does not wait for
       // it, because two such attempts would wait for each other.
-      if (attempt.tokenOwner !== 'beside' && others.some(({ hasPendingToken }) => hasPendingToken))
-        return pollInDoubt(situation, at, 'token-dead')
-      return notRenewedOrWait(situation, at, 'token-dead')
+      if (attempt.tokenOwner !== 'pending' && others.some(({ hasPendingToken }) => hasPendingToken))
+        return pollInDoubt(situation, at, 'token-invalid')
+      return notRenewedOrWait(situation, at, 'token-invalid')
     case 'unavailable':
       return pollAfterOutage(situation, answer.code)
-    case 'unknown':
+    case 'in-doubt':
       return pollInDoubt(situation, at, answer.code)
   }
 }
@@ -308,7 +308,7 @@ const renewed = (
   return { do: 'commit-renewed', proof, owner, requestedAt: at, reason: `proven: ${proof.basis}` }
 }
 
-const isPending = (attempt: Authorisation, by: Asker): boolean => attempt.tokenOwner === 'beside' && by !== 'stored'
+const isPending = (attempt: Authorisation, by: Asker): boolean => attempt.tokenOwner === 'pending' && by !== 'stored'
 
 /**
  * An attempt is found not renewed only six minutes or more after its code came: until then, a renewal may just not be
@@ -329,7 +329,7 @@ const pollForADay = (situation: Situation, at: DateTime): ExchangeStep =>
 const pollInDoubt = ({ attempt }: Situation, at: DateTime, code: ExchangeCode, notBefore = at): ExchangeStep => {
   const planned = nextSettleAt({ codeReceivedAt: codeCameAt(attempt), pollCount: attempt.pollCount + 1, now: at })
   const until = planned > notBefore ? planned : notBefore
-  return poll(until, code, `${code}: the outcome is still unknown, asked again then`)
+  return poll(until, code, `${code}: the outcome is still in doubt, polled again then`)
 }
 
 /** Nothing was learnt: the poll is repeated once the outage may be over, not at the next planned time in hours. */
@@ -344,7 +344,7 @@ const decisions: Readonly<Record<AuthorisationStatus, (situation: Situation) => 
   code_received: beforeSending,
   exchanging: interrupted,
   verifying: proving,
-  unknown: settling,
+  in_doubt: settling,
   issued: closed,
   renewed: closed,
   refused: closed,
@@ -389,7 +389,7 @@ const close = (as: 'refused' | 'mismatched', code: ExchangeCode, reason: string)
 const superseded = (reason: string): ExchangeStep => ({
   do: 'close',
   as: 'superseded',
-  code: 'fenced',
+  code: 'cycle-closed',
   notify: false,
   reason,
 })

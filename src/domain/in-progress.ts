@@ -14,7 +14,7 @@ export const IN_DOUBT_DELAY: Duration = Duration.fromObject({ hours: 24 })
 export const isInFlight = ({ status }: Authorisation): boolean =>
   status === 'code_received' || status === 'exchanging' || status === 'verifying'
 /** The attempt's code may or may not have been used. */
-export const isInDoubt = ({ status }: Authorisation): boolean => status === 'unknown'
+export const isInDoubt = ({ status }: Authorisation): boolean => status === 'in_doubt'
 
 export const findInFlight = (authorisations: readonly Authorisation[]): Authorisation | undefined =>
   authorisations.find(isInFlight)

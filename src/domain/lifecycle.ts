@@ -92,16 +92,16 @@ export const authorisationTransitions = {
     code_received: 'the code was certainly not processed: it may be sent again',
     refused: 'the provider refused the code',
     mismatched: 'the tokens belong to a different connection',
-    unknown: 'no answer, or none that says what became of the code',
+    in_doubt: 'no answer, or none that says what became of the code',
   },
   verifying: {
     renewed: 'the new expiry is proven',
     mismatched: 'the provider names a different connection',
     refused: 'the provider shows that nothing was renewed',
-    unknown: 'the provider could not be asked for an hour',
+    in_doubt: 'the provider could not be asked for an hour',
     superseded: 'another authorisation of the cycle succeeded first',
   },
-  unknown: {
+  in_doubt: {
     renewed: 'the provider shows the new expiry',
     verifying: 'the answer that had been given up came after all',
     refused: 'six minutes or more after the code, the provider shows that nothing was renewed',

@@ -79,7 +79,7 @@ export type AuthorisationStatus =
   | 'renewed'
   | 'refused'
   | 'mismatched'
-  | 'unknown'
+  | 'in_doubt'
   | 'expired'
   | 'superseded'
 
@@ -107,7 +107,7 @@ export interface Authorisation {
   /**
    * Whose the exchange's tokens are: `ours` is stored with the consent, `beside` is pending until the owner is known.
    */
-  readonly tokenOwner: 'ours' | 'beside' | undefined
+  readonly tokenOwner: 'ours' | 'pending' | undefined
   /** Whether a pending token of this attempt is stored, apart from the consent's own. */
   readonly hasPendingToken: boolean
   /** How many times the provider was polled in the present status. */

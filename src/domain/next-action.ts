@@ -93,7 +93,7 @@ const exchangeRule = ({ view, now }: Facts): Verdict => {
     return waitUntil(now.plus(EXCHANGE_HOLDS), `an authorisation is ${inFlight.status}: its outcome comes first`)
   const holdsUntil = inDoubtUntil(view.authorisations)
   if (holdsUntil !== undefined && holdsUntil > now)
-    return waitUntil(holdsUntil, 'the outcome of an exchange is unknown: it is settled before anything is sent')
+    return waitUntil(holdsUntil, 'the outcome of an exchange is in doubt: it is settled before anything is sent')
   return passes('no exchange is in progress')
 }
 

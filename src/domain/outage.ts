@@ -20,13 +20,12 @@ export const failureKinds = {
   'provider-failed': 'outage',
   // The answer was a gateway's page, or half a JSON document: not the provider's own words.
   'provider-garbled': 'outage',
-  'provider-paused': 'outage',
+  'provider-circuit-open': 'outage',
   'client-rejected': 'outage',
   'database-unavailable': 'outage',
   'queue-unavailable': 'outage',
   'timed-out': 'outage',
   stopped: 'outage',
-  fenced: 'outage',
   // The provider answered `success: false`, or gave no usable link: some minutes later it would answer the same.
   'link-unusable': 'answer',
 } as const

@@ -28,7 +28,7 @@ export interface ProofInput {
    * When our own code was sent, if a clean 200 with the same `sub` answered it; the answer may have come much later.
    */
   readonly ownCodeSentAt: DateTime | undefined
-  /** When the refresh began that succeeded with the stored token while an `unknown` attempt was being settled. */
+  /** When the refresh began that succeeded with the stored token while an attempt in doubt was being settled. */
   readonly refreshedAt?: DateTime | undefined
 }
 

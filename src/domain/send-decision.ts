@@ -69,7 +69,7 @@ const waitOf = (
   const waitUntil = (until: DateTime, reason: string) => ({ kind: 'wait', until, reason }) as const
   const doubt = inDoubtUntil(view.authorisations)
   if (doubt !== undefined && doubt > now)
-    return waitUntil(doubt, 'the outcome of an exchange is unknown: it is settled before anything is sent')
+    return waitUntil(doubt, 'the outcome of an exchange is in doubt: it is settled before anything is sent')
   const backBy = backFromBankBy(view.authorisations)
   if (backBy !== undefined && backBy > now)
     return waitUntil(backBy, 'the user went to the bank less than 30 minutes ago')

@@ -4,7 +4,7 @@ import type { DateTime } from 'luxon'
 import { isInDoubt, isInFlight } from '../domain/in-progress.ts'
 import type { Authorisation, Consent } from '../domain/model.ts'
 import { acceptsCode } from '../domain/lifecycle.ts'
-import { isOnHold } from '../processors/visit-start-page.ts'
+import { isSuspended } from '../processors/visit-start-page.ts'
 import type { RenewalPage } from '../store/port.ts'
 
 /** For how long after a code a page reloads itself, and how often. A proof that takes longer takes minutes or hours. */
@@ -31,7 +31,7 @@ export type DonePageState =
   | 'not-completed'
   | 'other-account'
   | 'start-again'
-  | 'on-hold'
+  | 'suspended'
   | 'closed'
 
 /**
@@ -43,7 +43,7 @@ export const donePageState = (page: RenewalPage & { readonly authorisation: Auth
   if (renewal.status === 'renewed' || renewal.status === 'repaired') return 'renewed'
   // The start page uses the same rule: once the consent was closed for good, no worker checks the code any more.
   if (isBeingChecked(authorisation) && acceptsCode(consent, renewal)) return 'being-checked'
-  if (renewal.status === 'open' && isOnHold(consent)) return 'on-hold'
+  if (renewal.status === 'open' && isSuspended(consent)) return 'suspended'
   if (renewal.status !== 'open' || consent.status !== 'active') return 'closed'
   if (authorisation.status === 'mismatched') return 'other-account'
   // Only `bank-refused` is the doing of the bank or the user; a code that came too late or that the provider refused is

@@ -19,7 +19,7 @@ const sensitiveKeys = new Set(
   response args encryptionkey encryptionkeys env
 `),
 )
-/** A key with one of these endings is as sensitive: `newRefreshToken`, `bankLink`, `smtp_url`, `user_email`. */
+/** A key with one of these endings is as sensitive: `pendingRefreshToken`, `bankLink`, `smtp_url`, `user_email`. */
 const sensitiveEnding = new RegExp(
   `(?:${words(`
     token tokens secret password verifier email mail phone phonenumber link links url urls uri href state

@@ -19,8 +19,8 @@ export type Delivery =
    * sender, relaying, reputation).
    */
   | {
-      readonly kind: 'away'
-      readonly code: Extract<ErrorCode, 'mail-away'>
+      readonly kind: 'unavailable'
+      readonly code: Extract<ErrorCode, 'mail-unavailable'>
       readonly cause: 'outage' | 'limit' | 'setup'
       readonly detail: string
     }

@@ -117,7 +117,7 @@ const unfit = (
 ): Exclude<Delivery, { kind: 'sent' }> | undefined => {
   const { smtpUtf8, largest } = offersOf(connection)
   if (!smtpUtf8 && needsSmtpUtf8(from.address))
-    return { kind: 'away', code: 'mail-away', cause: 'setup', detail: `${NO_UTF8}: MAIL_FROM has one` }
+    return { kind: 'unavailable', code: 'mail-unavailable', cause: 'setup', detail: `${NO_UTF8}: MAIL_FROM has one` }
   if (!smtpUtf8 && needsSmtpUtf8(recipient)) return { kind: 'no-channel', code: 'no-channel', detail: NO_UTF8 }
   if (raw.length <= largest) return undefined
   return {

@@ -36,7 +36,7 @@ interface Circumstances {
  * `handedOver`: the whole message, with the final dot, may have left us. Before that, nothing can have been delivered.
  * After it, only a proper 4xx or 5xx is an answer (RFC 5321 4.2.1: the server has not taken the message); silence, a
  * cut connection or gibberish leaves the delivery in doubt. A message that was certainly not delivered, for a reason
- * that would have stopped every other message too, is `away`: that must not use up the message's tries.
+ * that would have stopped every other message too, is `unavailable`: that must not use up the message's tries.
  * `isBeyondAscii`: the recipient's local part has letters beyond ASCII, so only a server with SMTPUTF8 takes it. The
  * parameter SMTPUTF8 is sent with MAIL FROM: its refusal is about this recipient, unless the sender needs SMTPUTF8 too
  * (`isSenderBeyondAscii`).
@@ -60,7 +60,7 @@ export const classify = (
     case 'outage':
     case 'limit':
     case 'setup':
-      return { kind: 'away', code: 'mail-away', cause: about, detail }
+      return { kind: 'unavailable', code: 'mail-unavailable', cause: about, detail }
     case 'too-large':
       return { kind: 'refused', code: 'mail-too-large', detail }
     case 'no-channel':
@@ -79,7 +79,10 @@ const refusedOrDeferred = (status: number, detail: string): Extract<Delivery, { 
     ? { kind: 'refused', code: 'mail-refused', detail }
     : { kind: 'deferred', code: 'mail-deferred', detail }
 
-const unanswered = (failure: SmtpFailure, handedOver: boolean): Extract<Delivery, { kind: 'away' | 'uncertain' }> => {
+const unanswered = (
+  failure: SmtpFailure,
+  handedOver: boolean,
+): Extract<Delivery, { kind: 'unavailable' | 'uncertain' }> => {
   const cause = word(failure.originalCode ?? failure.code)
   return handedOver
     ? {
@@ -88,8 +91,8 @@ const unanswered = (failure: SmtpFailure, handedOver: boolean): Extract<Delivery
         detail: `no usable answer after the message was handed over (${cause})`,
       }
     : {
-        kind: 'away',
-        code: 'mail-away',
+        kind: 'unavailable',
+        code: 'mail-unavailable',
         cause: 'outage',
         detail: `the connection failed before the message was handed over (${cause})`,
       }

@@ -52,7 +52,7 @@ export const advanceAttempt =
       } catch (error) {
         // The attempt's own date is set when the queue gives up the job; the consent is quarantined until an operator
         // has looked at it.
-        if (error instanceof PermanentError && error.code === 'cell-unreadable') {
+        if (error instanceof PermanentError && error.code === 'decryption-failed') {
           await store.quarantineConsent(consent.id, clock.now(), error.message)
         }
         throw error
@@ -177,7 +177,7 @@ const isStored = async (
 
 const storeTokens = async (
   { store, claim, run }: Working,
-  owner: 'ours' | 'beside',
+  owner: 'ours' | 'pending',
   { tokens }: Progress,
 ): Promise<Outcome | Progress> => {
   if (tokens?.tokenVersion === undefined) throw new Error('no tokens in hand')

@@ -28,7 +28,7 @@ export interface CircuitOpen {
   readonly kind: 'circuit-open'
   readonly until: DateTime
   /** `database-unavailable`: whether a circuit is open could not be read. */
-  readonly code: Extract<ErrorCode, 'provider-paused' | 'database-unavailable'>
+  readonly code: Extract<ErrorCode, 'provider-circuit-open' | 'database-unavailable'>
 }
 
 export interface GuardedProvider {
@@ -52,7 +52,7 @@ export const circuitBreaker = (deps: {
 
   const openUntil = (circuit: OpenCircuit): CircuitOpen => {
     const until = circuit.trialAt > clock.now() ? circuit.trialAt : clock.now().plus(TRIAL_EVERY)
-    return { kind: 'circuit-open', until, code: 'provider-paused' }
+    return { kind: 'circuit-open', until, code: 'provider-circuit-open' }
   }
   const findOpenCircuit = async (code: CircuitName): Promise<OpenCircuit | undefined> =>
     (await store.getOpenCircuits()).find((circuit) => circuit.code === code)
@@ -77,7 +77,7 @@ export const circuitBreaker = (deps: {
     })
     if (!opened) return
     log.error(
-      { alert: 'provider-paused', error_code: code },
+      { alert: 'provider-circuit-open', error_code: code },
       'the provider rejects many connections at once: the circuit is open, one trial call a minute goes through',
     )
   }

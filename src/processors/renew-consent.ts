@@ -75,7 +75,7 @@ const takeStep = async (
   const { store, policy } = deps
   const prepared = due.makeLink ? await deps.prepare(view.consent, due.routes, now) : undefined
   if (prepared?.kind === 'circuit-open') {
-    await store.backOff(claim, { now, until: prepared.until, code: 'provider-paused', counts: false })
+    await store.backOff(claim, { now, until: prepared.until, code: 'provider-circuit-open', counts: false })
     return snooze(prepared.until, 'the circuit breaker of calls to the provider is open')
   }
   if (prepared?.kind === 'rejected') {
@@ -141,7 +141,7 @@ const settleFailure = async (
   error: unknown,
 ): Promise<Outcome> => {
   if (error instanceof StaleClaim) throw error
-  if (error instanceof PermanentError && error.code === 'cell-unreadable') {
+  if (error instanceof PermanentError && error.code === 'decryption-failed') {
     await store.closeByRule(claim, 'quarantined', now, error.message)
     throw error
   }

@@ -27,7 +27,7 @@ export interface SendNotificationDeps {
 /** An outage affects every message that is due: it is logged at this interval, not for each message. */
 export const UNAVAILABLE_LOGGED_EVERY = Duration.fromObject({ minutes: 1 })
 
-type Unavailable = Extract<Delivery, { kind: 'away' }>
+type Unavailable = Extract<Delivery, { kind: 'unavailable' }>
 
 interface Sender extends SendNotificationDeps {
   readonly warnUnavailable: (away: Unavailable) => void
@@ -45,7 +45,7 @@ const atMostOncePerMinute = ({ clock, log }: SendNotificationDeps): Sender['warn
     const now = clock.now()
     if (last !== undefined && Math.abs(now.diff(last).toMillis()) < UNAVAILABLE_LOGGED_EVERY.toMillis()) return
     last = now
-    log.warn({ alert: 'mail-away', error_code: code, about: cause, detail }, warnings[cause])
+    log.warn({ alert: 'mail-unavailable', error_code: code, about: cause, detail }, warnings[cause])
   }
 }
 
@@ -157,7 +157,7 @@ const deliver = async (
     case 'no-channel':
       await store.settleSending(claim, 'failed', now, delivery.code)
       return done(`no-channel: ${delivery.detail}`)
-    case 'away': {
+    case 'unavailable': {
       const until = nextTryWhileUnavailable({
         createdAt: notification.createdAt,
         again: notification.errorCode === delivery.code,

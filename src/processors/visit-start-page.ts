@@ -19,7 +19,7 @@ export type StartPage =
   | { readonly kind: 'being-checked'; readonly page: RenewalPage }
   | { readonly kind: 'already-renewed'; readonly page: RenewalPage }
   /** Paused or quarantined: an operator decides, and then the same link works again. */
-  | { readonly kind: 'on-hold'; readonly page: RenewalPage }
+  | { readonly kind: 'suspended'; readonly page: RenewalPage }
   | { readonly kind: 'closed'; readonly page: RenewalPage }
 
 export type Departure =
@@ -54,16 +54,16 @@ export const visitStartPage =
 export const startPageOf = (page: RenewalPage): StartPage => {
   const { renewal, consent, authorisations } = page
   if (renewal.status === 'renewed' || renewal.status === 'repaired') return { kind: 'already-renewed', page }
-  // `unknown` lets the user try again: a new attempt does no harm, and waiting a day might.
+  // An attempt in doubt lets the user try again: a new attempt does no harm, and waiting a day might.
   const inFlight = findInFlight(authorisations) !== undefined
-  // A code that has come in is exchanged even while the consent is on hold, and even after the cycle lapsed.
+  // A code that has come in is exchanged even while the consent is suspended, and even after the cycle lapsed.
   if (inFlight && acceptsCode(consent, renewal)) return { kind: 'being-checked', page }
-  const held = isOnHold(consent)
-  if (renewal.status !== 'open' || (consent.status !== 'active' && !held)) return { kind: 'closed', page }
-  return held ? { kind: 'on-hold', page } : { kind: 'ready', page }
+  const suspended = isSuspended(consent)
+  if (renewal.status !== 'open' || (consent.status !== 'active' && !suspended)) return { kind: 'closed', page }
+  return suspended ? { kind: 'suspended', page } : { kind: 'ready', page }
 }
 
-export const isOnHold = ({ status }: Pick<RenewalPage['consent'], 'status'>): boolean =>
+export const isSuspended = ({ status }: Pick<RenewalPage['consent'], 'status'>): boolean =>
   status === 'paused' || status === 'quarantined'
 
 /**
@@ -94,7 +94,7 @@ export const leaveForBank = (deps: VisitDeps) => {
     } catch (error) {
       if (!(error instanceof TransientError || error instanceof PermanentError)) throw error
       log.warn({ consent_id: consent.id, error_code: error.code }, 'no link could be made for a waiting user')
-      if (error.code === 'cell-unreadable') {
+      if (error.code === 'decryption-failed') {
         // The same button would never work: an operator must look at the consent.
         await store.quarantineConsent(consent.id, now, error.message)
         return { kind: 'not-now', start: await visitStartPage(deps)(token) }

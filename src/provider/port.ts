@@ -68,7 +68,7 @@ export type TokenAnswer =
   | { readonly kind: 'refused'; readonly code: Extract<ErrorCode, 'grant-refused' | 'code-refused'> }
   /** The request was sent and its outcome is in doubt: time-out, reset, 5xx, unreadable answer. */
   | {
-      readonly kind: 'unknown'
+      readonly kind: 'in-doubt'
       readonly code: Extract<
         ErrorCode,
         'provider-timeout' | 'provider-failed' | 'provider-garbled' | 'provider-unreachable'

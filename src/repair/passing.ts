@@ -17,7 +17,7 @@ const AHEAD_MS = 600_000
 const BY = 'lies in the future'
 
 interface Ahead {
-  readonly table: 'message_hours' | 'provider_strikes' | 'provider_holds'
+  readonly table: 'message_hours' | 'provider_failures' | 'open_circuits'
   readonly key: readonly string[]
   readonly at: string
 }
@@ -27,10 +27,10 @@ const findAhead = async (tx: Reader, now: DateTime): Promise<Ahead[]> =>
     `SELECT * FROM (
        SELECT 'message_hours' AS "table", ARRAY[]::text[] AS key, to_jsonb(hour) #>> '{}' AS at, hour AS instant
          FROM message_hours
-       UNION ALL SELECT 'provider_strikes', ARRAY[code, connection], to_jsonb(at) #>> '{}', at FROM provider_strikes
-       UNION ALL SELECT 'provider_holds', ARRAY[name], to_jsonb(greatest(since, probe_at)) #>> '{}', greatest(since,
-         probe_at)
-         FROM provider_holds
+       UNION ALL SELECT 'provider_failures', ARRAY[code, connection], to_jsonb(at) #>> '{}', at FROM provider_failures
+       UNION ALL SELECT 'open_circuits', ARRAY[name], to_jsonb(greatest(since, trial_at)) #>> '{}', greatest(since,
+         trial_at)
+         FROM open_circuits
      ) AS found WHERE instant > $1::text::timestamptz`,
     new Date(now.toMillis() + AHEAD_MS).toISOString(),
   )
@@ -58,16 +58,16 @@ export const writePassing = async (tx: Transaction, zone: string, now: DateTime)
         at,
         meant,
       )
-    } else if (table === 'provider_strikes') {
+    } else if (table === 'provider_failures') {
       await tx.$executeRawUnsafe(
-        'UPDATE provider_strikes SET at = $1::text::timestamptz WHERE code = $2 AND connection = $3',
+        'UPDATE provider_failures SET at = $1::text::timestamptz WHERE code = $2 AND connection = $3',
         meant,
         key[0],
         key[1],
       )
     } else {
       await tx.$executeRawUnsafe(
-        `UPDATE provider_holds SET since = least(since, $1::text::timestamptz), probe_at = least(probe_at,
+        `UPDATE open_circuits SET since = least(since, $1::text::timestamptz), trial_at = least(trial_at,
           $1::text::timestamptz)
          WHERE name = $2`,
         nowText,

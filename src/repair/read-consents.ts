@@ -25,7 +25,7 @@ export const instantOf = (row: Row, column: string): number | undefined =>
 export const dataOf = (event: Row): Row =>
   typeof event['data'] === 'object' && event['data'] !== null ? (event['data'] as Row) : {}
 
-const SECRETS = `'{refresh_token,verifier,link,code,access_token,new_refresh_token,state_hash}'::text[]`
+const SECRETS = `'{refresh_token,verifier,link,code,access_token,pending_refresh_token,state_hash}'::text[]`
 
 const rowsOf = async (
   tx: Reader,

@@ -56,7 +56,7 @@ const writeEvents = async (tx: Transaction, changes: readonly Change[]): Promise
   )
 }
 
-// Raises the epoch, as for every change that a worker with a stale claim must not overwrite.
+// Raises the fencing token, as for every change that a worker with a stale claim must not overwrite.
 const writeRows = async (tx: Transaction, table: Exclude<Table, 'events'>, plans: readonly Plan[]): Promise<void> => {
   const changes = plans.flatMap((plan) =>
     plan.changes
@@ -76,10 +76,13 @@ const writeRows = async (tx: Transaction, table: Exclude<Table, 'events'>, plans
          ELSE row.${column} END`,
   )
   const more = {
-    consents: [`next_action_reason = coalesce(new.reason, row.next_action_reason)`, 'epoch = epoch + 1'],
+    consents: [
+      `next_action_reason = coalesce(new.reason, row.next_action_reason)`,
+      'fencing_token = fencing_token + 1',
+    ],
     renewals: [],
-    authorisations: ['epoch = epoch + 1'],
-    notifications: ['epoch = epoch + 1'],
+    authorisations: ['fencing_token = fencing_token + 1'],
+    notifications: ['fencing_token = fencing_token + 1'],
   }[table]
   await tx.$executeRawUnsafe(
     `UPDATE ${table} AS row SET ${[...sets, ...more].join(', ')}

@@ -165,8 +165,8 @@ const collectCounts = async ({
     attention: {
       'without-channel': counts.withoutChannel,
       'uncertain-notifications': counts.uncertainNotifications,
-      'unknown-authorisations': counts.unknownAuthorisations,
-      'provider-holds': counts.holds.length,
+      'authorisations-in-doubt': counts.authorisationsInDoubt,
+      'open-circuits': counts.openCircuits.length,
     },
   }
 }

@@ -33,7 +33,7 @@ export interface AdministrationAnswer {
 
 /**
  * The functions take our id of the consent. Each is one transaction under the consent's lock, and every change of the
- * consent raises the epoch, so that the claim of a running job becomes stale.
+ * consent raises the fencing token, so that the claim of a running job becomes stale.
  */
 export interface Administration {
   pauseConsent(id: string, request: Request): Promise<AdministrationAnswer>
@@ -65,10 +65,10 @@ export interface StatusCounts {
   /** Active consents whose user has no usable address. */
   readonly withoutChannel: number
   readonly uncertainNotifications: number
-  readonly unknownAuthorisations: number
+  readonly authorisationsInDoubt: number
   /** By kind of record: the earliest date that has passed without the record being handled. */
   readonly oldestOverdue: Readonly<Record<RecordKind, DateTime | undefined>>
-  readonly holds: readonly OpenCircuit[]
+  readonly openCircuits: readonly OpenCircuit[]
   /** How long the oldest event without a place in the feed has waited, by the database's clock; 0 if none waits. */
   readonly feedLagSeconds: number
 }

@@ -1,5 +1,6 @@
-// What operators do to a consent by hand. Every change is one transaction under the consent's lock, raises the epoch
-// and writes an event with its reason. To pause, resume, release or close a consent a second time changes nothing.
+// What operators do to a consent by hand. Every change is one transaction under the consent's lock, raises the fencing
+// token and writes an event with its reason. To pause, resume, release or close a consent a second time changes
+// nothing.
 import type { Policy } from '../domain/policy.ts'
 import { judgeRequest, nextStepHint } from '../domain/renewal-request.ts'
 import { ruleFor } from '../domain/rules.ts'

@@ -81,7 +81,7 @@ export const atTheBank = (db: Database): AtTheBank => ({
           link: null,
           bankError: null,
           errorCode: null,
-          asked: 0,
+          pollCount: 0,
           closedAt: null,
         },
       })

@@ -6,13 +6,30 @@ import type { Secret } from '../secret.ts'
 import type { Transaction } from './database.ts'
 import type { NewAuthorisation } from './port.ts'
 
-export const authorisationCells = ['verifier', 'link', 'code', 'access_token', 'new_refresh_token'] as const
-export type AuthorisationCell = (typeof authorisationCells)[number]
+/**
+ * The encrypted columns, each with the name that is sealed into its values. The sealed names, the table's among them,
+ * are frozen: a value opens only under the name it was sealed with, whatever its column is called today.
+ */
+const sealedNames = {
+  verifier: 'verifier',
+  link: 'link',
+  code: 'code',
+  access_token: 'access_token',
+  pending_refresh_token: 'new_refresh_token',
+} as const
+
+export type AuthorisationCell = keyof typeof sealedNames
+export const authorisationCells = Object.keys(sealedNames) as readonly AuthorisationCell[]
 
 // The version that an attempt's values are sealed with is always 1, because the row does not count their changes. Most
-// columns get one value only. `new_refresh_token` may get several, all with version 1: a pending token is replaced by
-// the one that its refresh brings (replacePendingToken), and the older sealed value would still open in its place.
-const cell = (column: AuthorisationCell, id: string) => ({ table: 'authorisations', column, rowId: id, version: 1 })
+// columns get one value only. `pending_refresh_token` may get several: a pending token is replaced by the one that its
+// refresh brings (replacePendingToken), and the older sealed value would still open in its place.
+const cell = (column: AuthorisationCell, id: string) => ({
+  table: 'authorisations',
+  column: sealedNames[column],
+  rowId: id,
+  version: 1,
+})
 
 export const sealCell = (vault: Vault, column: AuthorisationCell, id: string, value: Secret): string =>
   vault.seal(value, cell(column, id))
@@ -49,7 +66,7 @@ export const clearedSecrets = {
   link: null,
   code: null,
   accessToken: null,
-  newRefreshToken: null,
+  pendingRefreshToken: null,
 } as const
 
 /** Deletes the verifiers of expired and refused attempts whose cycles no longer accept a code. */

@@ -2,7 +2,7 @@
 // re-encrypted under the current key.
 import { setTimeout } from 'node:timers/promises'
 import type { KeyRing } from '../crypto/key-ring.ts'
-import { CellUnreadable } from '../crypto/envelope.ts'
+import { DecryptionFailed } from '../crypto/envelope.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import { authorisationCells, openCell, sealCell, type AuthorisationCell } from './authorisation-row.ts'
 import type { Database, Transaction } from './database.ts'
@@ -60,7 +60,7 @@ export interface RotateOptions {
   readonly keys: KeyRing
   /** Called after each page, with the number of values re-encrypted so far. */
   readonly onPage?: ((rotated: number) => void) | undefined
-  readonly onUnreadable?: ((row: { table: string; id: string; cause: CellUnreadable['cause'] }) => void) | undefined
+  readonly onUnreadable?: ((row: { table: string; id: string; cause: DecryptionFailed['cause'] }) => void) | undefined
   /** When aborted, the rotation ends after the current page; the pages before it stay re-encrypted. */
   readonly signal?: AbortSignal | undefined
   readonly pageSize?: number
@@ -112,7 +112,7 @@ const FIRST = '00000000-0000-0000-0000-000000000000'
 
 interface Page {
   readonly rotated: number
-  readonly unreadable: readonly { readonly id: string; readonly cause: CellUnreadable['cause'] }[]
+  readonly unreadable: readonly { readonly id: string; readonly cause: DecryptionFailed['cause'] }[]
   /** Undefined at the end of the table. */
   readonly lastId: string | undefined
 }
@@ -145,7 +145,7 @@ const rotatePage = async (
 ): Promise<Page> =>
   db.prisma.$transaction(async (tx) => {
     const rows = await table.find(tx, after, keys, pageSize)
-    const unreadable: { id: string; cause: CellUnreadable['cause'] }[] = []
+    const unreadable: { id: string; cause: DecryptionFailed['cause'] }[] = []
     const resealed = rows.map((row): Resealed => {
       const cells: Record<string, { before: string; after: string }> = {}
       for (const [column, before] of Object.entries(row.cells)) {
@@ -153,7 +153,7 @@ const rotatePage = async (
         try {
           cells[column] = { before, after: table.reseal(db, row, column, before) }
         } catch (error) {
-          if (!(error instanceof CellUnreadable)) throw error
+          if (!(error instanceof DecryptionFailed)) throw error
           unreadable.push({ id: row.id, cause: error.cause })
         }
       }

@@ -15,7 +15,7 @@ const tables = {
   consent: { name: Prisma.raw('consents'), open: Prisma.raw(`status = 'active'`) },
   authorisation: {
     name: Prisma.raw('authorisations'),
-    open: Prisma.raw(`status IN ('code_received', 'exchanging', 'verifying', 'unknown')`),
+    open: Prisma.raw(`status IN ('code_received', 'exchanging', 'verifying', 'in_doubt')`),
     error: Prisma.raw('error_code'),
     hurries: Prisma.raw(`status IN ('code_received', 'exchanging')`),
     began: Prisma.raw('code_received_at'),
@@ -82,16 +82,17 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
       WHERE row.id = mine.id AND row.dispatch_no = mine.dispatch_no`
   },
 
-  // Each claim raises the epoch: the worker that held the record before, perhaps suspended or cut off, can no longer
-  // write.
+  // Each claim raises the fencing token: the worker that held the record before, perhaps suspended or cut off, can no
+  // longer write.
   claim: async (kind, id, lease): Promise<ClaimAnswer> => {
     if (!UUID.test(id)) return { kind: 'missing' }
     const { name } = tables[kind]
-    const claimed = await prisma.$queryRaw<{ epoch: number }[]>`
-      UPDATE ${name} SET epoch = epoch + 1, lease_until = ${later(lease)}, queued_until = NULL
+    const claimed = await prisma.$queryRaw<{ fencing_token: number }[]>`
+      UPDATE ${name} SET fencing_token = fencing_token + 1, lease_until = ${later(lease)}, queued_until = NULL
       WHERE id = ${id}::uuid AND (lease_until IS NULL OR lease_until <= clock_timestamp())
-      RETURNING epoch`
-    if (claimed[0] !== undefined) return { kind: 'claimed', claim: { kind, id, epoch: claimed[0].epoch } }
+      RETURNING fencing_token`
+    if (claimed[0] !== undefined)
+      return { kind: 'claimed', claim: { kind, id, fencingToken: claimed[0].fencing_token } }
     const held = await prisma.$queryRaw<
       { lease_until: Date | null }[]
     >`SELECT lease_until FROM ${name} WHERE id = ${id}::uuid`
@@ -104,7 +105,7 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
     const mark = queuedFor === undefined ? Prisma.raw('queued_until') : later(queuedFor)
     const released = await prisma.$executeRaw`
       UPDATE ${tables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ${claim.id}::uuid AND
-        epoch = ${claim.epoch}`
+        fencing_token = ${claim.fencingToken}`
     return released === 1
   },
 
@@ -129,15 +130,15 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
   },
 
   // Changes the record only if its lease is free: the job that failed may never have had the lease (its claim failed),
-  // and the worker that has it is still at work. The epoch is raised as by a claim, so that a worker whose lease ran
-  // out cannot overwrite the date.
+  // and the worker that has it is still at work. The fencing token is raised as by a claim, so that a worker whose
+  // lease ran out cannot overwrite the date.
   rescheduleRecord: async (kind, id, { now, retryAt, urgentRetryAt, urgentFor }, code) => {
     if (!UUID.test(id)) return
     const { name, open, error, hurries, began } = tables[kind]
     const ends = Prisma.sql`${began} + make_interval(secs => ${urgentFor.as('seconds')}::float8)`
     await prisma.$executeRaw`
-      UPDATE ${name} SET epoch = epoch + 1, ${error} = ${code}, lease_until = NULL, queued_until = NULL, next_action_at
-        = greatest(next_action_at,
+      UPDATE ${name} SET fencing_token = fencing_token + 1, ${error} = ${code}, lease_until = NULL,
+        queued_until = NULL, next_action_at = greatest(next_action_at,
         CASE WHEN ${hurries} AND ${ends} > ${now.toJSDate()}::timestamptz
           THEN least(${urgentRetryAt.toJSDate()}::timestamptz, ${ends}) ELSE ${retryAt.toJSDate()}::timestamptz END)
       WHERE id = ${id}::uuid AND ${open} AND (lease_until IS NULL OR lease_until <= clock_timestamp())`

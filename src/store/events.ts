@@ -36,7 +36,7 @@ export const eventTypes = [
   'authorisation.refused-at-bank',
   'authorisation.exchanging',
   'authorisation.answered',
-  'authorisation.unknown',
+  'authorisation.in-doubt',
   'authorisation.refused',
   'authorisation.mismatched',
   'authorisation.superseded',

@@ -1,6 +1,6 @@
-// The exchange of a code and its proof, step by step. An exchange is fenced by the epoch of its attempt, not of the
-// consent. A token response is stored whichever worker holds the claim by then, because losing the tokens would lose
-// the connection.
+// The exchange of a code and its proof, step by step. An exchange is fenced by the fencing token of its attempt, not of
+// the consent. A token response is stored whichever worker holds the claim by then, because losing the tokens would
+// lose the connection.
 import type { Vault } from '../crypto/vault.ts'
 import { acceptsCode } from '../domain/lifecycle.ts'
 import { StaleClaim } from '../errors.ts'
@@ -20,7 +20,7 @@ export const exchanges = (db: Database): Exchanges => ({
     const row = await db.prisma.authorisation.findUnique({ where: { id }, include: { consent: true, renewal: true } })
     if (row === null) return undefined
     const others = await db.prisma.authorisation.findMany({
-      where: { consentId: row.consentId, id: { not: id }, status: { in: ['exchanging', 'verifying', 'unknown'] } },
+      where: { consentId: row.consentId, id: { not: id }, status: { in: ['exchanging', 'verifying', 'in_doubt'] } },
     })
     return {
       attempt: toAuthorisation(row),
@@ -76,7 +76,7 @@ export const exchanges = (db: Database): Exchanges => ({
           // Either token may be the only valid one, and only polling can tell which. A pending token that the attempt
           // has already came with a later refresh, and is kept.
           const { refreshToken } = response
-          if (refreshToken !== undefined && authorisation.newRefreshToken === null)
+          if (refreshToken !== undefined && authorisation.pendingRefreshToken === null)
             await storePendingToken(tx, db.vault, authorisationId, refreshToken, consent.credentialsId)
           return 'token-changed'
         }
@@ -89,13 +89,13 @@ export const exchanges = (db: Database): Exchanges => ({
         data: {
           answeredAt: at.toJSDate(),
           nextActionAt: at.toJSDate(),
-          asked: 0,
+          pollCount: 0,
           errorCode: null,
           code: null,
           verifier: null,
           accessToken: sealCell(db.vault, 'access_token', authorisationId, response.accessToken),
-          newRefreshToken:
-            beside === undefined ? null : sealCell(db.vault, 'new_refresh_token', authorisationId, beside),
+          pendingRefreshToken:
+            beside === undefined ? null : sealCell(db.vault, 'pending_refresh_token', authorisationId, beside),
           newCredentialsId: response.owner === 'ours' ? null : (response.credentialsId ?? null),
           tokenOwner: response.owner,
         },
@@ -113,9 +113,9 @@ export const exchanges = (db: Database): Exchanges => ({
     db.prisma.$transaction(async (tx) => {
       const { consent, authorisation } = await lockClaimedAuthorisation(tx, claim)
       const token =
-        authorisation.newRefreshToken === null
+        authorisation.pendingRefreshToken === null
           ? undefined
-          : openCell(db.vault, 'new_refresh_token', claim.id, authorisation.newRefreshToken)
+          : openCell(db.vault, 'pending_refresh_token', claim.id, authorisation.pendingRefreshToken)
       const at = instant(authorisation.answeredAt ?? authorisation.issuedAt)
       const stored = await replaceToken(
         tx,
@@ -128,7 +128,7 @@ export const exchanges = (db: Database): Exchanges => ({
       if (!stored) return false
       await tx.authorisation.update({
         where: { id: claim.id },
-        data: { newRefreshToken: null, newCredentialsId: null, tokenOwner: 'ours' },
+        data: { pendingRefreshToken: null, newCredentialsId: null, tokenOwner: 'ours' },
       })
       return true
     }),
@@ -144,19 +144,19 @@ export const exchanges = (db: Database): Exchanges => ({
   readPendingToken: async (authorisationId) => {
     const row = await db.prisma.authorisation.findUnique({
       where: { id: authorisationId },
-      select: { newRefreshToken: true },
+      select: { pendingRefreshToken: true },
     })
-    return row?.newRefreshToken == null
+    return row?.pendingRefreshToken == null
       ? undefined
-      : openCell(db.vault, 'new_refresh_token', authorisationId, row.newRefreshToken)
+      : openCell(db.vault, 'pending_refresh_token', authorisationId, row.pendingRefreshToken)
   },
 
   replacePendingToken: async (authorisationId, token) => {
-    const data = { newRefreshToken: sealCell(db.vault, 'new_refresh_token', authorisationId, token) }
+    const data = { pendingRefreshToken: sealCell(db.vault, 'pending_refresh_token', authorisationId, token) }
     return (
       (
         await db.prisma.authorisation.updateMany({
-          where: { id: authorisationId, newRefreshToken: { not: null } },
+          where: { id: authorisationId, pendingRefreshToken: { not: null } },
           data,
         })
       ).count === 1
@@ -187,18 +187,18 @@ export const exchanges = (db: Database): Exchanges => ({
     written(
       await moveAll(db.prisma, 'authorisation', 'code_received', {
         from: ['exchanging'],
-        where: { id: claim.id, epoch: claim.epoch },
-        data: { ...released, nextActionAt: at.toJSDate(), errorCode: code, asked: { increment: 1 } },
+        where: { id: claim.id, fencingToken: claim.fencingToken },
+        data: { ...released, nextActionAt: at.toJSDate(), errorCode: code, pollCount: { increment: 1 } },
       }),
     ),
   schedulePoll: async (claim, at, code) =>
-    update(db, claim, ['verifying', 'unknown'], {
+    update(db, claim, ['verifying', 'in_doubt'], {
       nextActionAt: at.toJSDate(),
       errorCode: code,
-      asked: { increment: 1 },
+      pollCount: { increment: 1 },
     }),
   scheduleAttempt: async (claim, at) =>
-    update(db, claim, ['code_received', 'verifying', 'unknown'], { nextActionAt: at.toJSDate() }),
+    update(db, claim, ['code_received', 'verifying', 'in_doubt'], { nextActionAt: at.toJSDate() }),
 
   markUnknown: async (claim, at, code, now) =>
     db.prisma.$transaction(async (tx) => {
@@ -207,14 +207,14 @@ export const exchanges = (db: Database): Exchanges => ({
       // even after that change, and may replace the stored token of this version.
       const since = code === 'token-changed' ? { tokenVersion: consent.tokenVersion } : {}
       // The code may have been used, so it is deleted: nothing can ever send it again.
-      const count = await moveAll(tx, 'authorisation', 'unknown', {
+      const count = await moveAll(tx, 'authorisation', 'in_doubt', {
         orAlready: code === 'token-changed',
         where: { id: claim.id },
         data: {
           ...since,
           nextActionAt: at.toJSDate(),
           errorCode: code,
-          asked: 0,
+          pollCount: 0,
           code: null,
           verifier: null,
           queuedUntil: null,
@@ -222,7 +222,7 @@ export const exchanges = (db: Database): Exchanges => ({
       })
       written(count)
       await appendEvent(tx, consent.id, {
-        type: 'authorisation.unknown',
+        type: 'authorisation.in-doubt',
         at: now,
         actor: 'system',
         reason: code,
@@ -244,11 +244,11 @@ const storePendingToken = async (
   credentialsId: string,
 ): Promise<void> => {
   const data = {
-    newRefreshToken: sealCell(vault, 'new_refresh_token', id, token),
+    pendingRefreshToken: sealCell(vault, 'pending_refresh_token', id, token),
     newCredentialsId: credentialsId,
-    tokenOwner: 'beside',
+    tokenOwner: 'pending',
   }
-  await tx.authorisation.updateMany({ where: { id, status: { in: ['exchanging', 'verifying', 'unknown'] } }, data })
+  await tx.authorisation.updateMany({ where: { id, status: { in: ['exchanging', 'verifying', 'in_doubt'] } }, data })
 }
 
 const released = { leaseUntil: null, queuedUntil: null } as const
@@ -256,12 +256,12 @@ const released = { leaseUntil: null, queuedUntil: null } as const
 /** A single write under the claim, which changes no status and releases the lease. Throws StaleClaim. */
 const update = async (
   db: Database,
-  claim: { id: string; epoch: number },
+  claim: { id: string; fencingToken: number },
   during: string[],
   data: Parameters<Transaction['authorisation']['updateMany']>[0]['data'],
 ): Promise<void> => {
   const { count } = await db.prisma.authorisation.updateMany({
-    where: { id: claim.id, epoch: claim.epoch, status: { in: during } },
+    where: { id: claim.id, fencingToken: claim.fencingToken, status: { in: during } },
     data: { ...data, ...released },
   })
   written(count)

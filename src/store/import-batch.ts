@@ -63,7 +63,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
 
   /** Changes the row and makes every claim on the consent stale: a worker that works on it now writes nothing more. */
   const fence = (row: ConsentRow, values: Partial<ConsentRow> & NoStatus): void =>
-    change(row, { ...values, epoch: row.epoch + 1, leaseUntil: null, queuedUntil: null })
+    change(row, { ...values, fencingToken: row.fencingToken + 1, leaseUntil: null, queuedUntil: null })
 
   const record = (row: ConsentRow, type: EventType, reason: string | undefined, data: Prisma.InputJsonObject): void => {
     const event = chainEvent(row, { type, at: now, actor: 'company', reason, data })

@@ -92,7 +92,7 @@ export const reviveUnreached = async (tx: Transaction, consentIds: readonly stri
   await tx.$executeRaw`
     UPDATE notifications AS message
     SET ${sets}, next_action_at = ${now}, error_code = NULL, attempts = 0, lease_until = NULL, queued_until
-      = NULL, epoch = message.epoch + 1
+      = NULL, fencing_token = message.fencing_token + 1
     FROM consents AS consent, renewals AS renewal
     WHERE message.consent_id = ANY(${[...consentIds]}::uuid[]) AND ${allowed} AND message.error_code =
       'no-channel'

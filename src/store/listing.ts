@@ -7,7 +7,7 @@ import type { ConsentHistory, Listing, StatusCounts } from './administration-por
 import type { Database } from './database.ts'
 import { listEvents } from './events.ts'
 import { listFeed } from './feed.ts'
-import type { ConsentEvent, ConsentFilter, RecordKind } from './port.ts'
+import type { CircuitName, ConsentEvent, ConsentFilter, RecordKind } from './port.ts'
 import { instant, toAuthorisation, toConsent, toNotification, toRenewal } from './rows.ts'
 
 const LARGEST_PAGE = 1000
@@ -119,24 +119,25 @@ const getHistory = async (db: Database, id: string): Promise<ConsentHistory | un
  * not every second.
  */
 const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCounts> => {
-  const [byStatus, unreached, uncertainNotifications, unknownAuthorisations, overdue, holds, feed] = await Promise.all([
-    prisma.consent.groupBy({ by: ['status'], _count: true }),
-    prisma.consent.count({ where: { status: 'active', ...withoutChannel } }),
-    prisma.notification.count({ where: { status: 'uncertain' } }),
-    prisma.authorisation.count({ where: { status: 'unknown' } }),
-    prisma.$queryRaw<{ kind: RecordKind; at: Date | null }[]>`
+  const [byStatus, unreached, uncertainNotifications, authorisationsInDoubt, overdue, circuits, feed] =
+    await Promise.all([
+      prisma.consent.groupBy({ by: ['status'], _count: true }),
+      prisma.consent.count({ where: { status: 'active', ...withoutChannel } }),
+      prisma.notification.count({ where: { status: 'uncertain' } }),
+      prisma.authorisation.count({ where: { status: 'in_doubt' } }),
+      prisma.$queryRaw<{ kind: RecordKind; at: Date | null }[]>`
       SELECT 'consent' AS kind, min(next_action_at) AS at FROM consents WHERE status = 'active' AND next_action_at <=
         ${now}
       UNION ALL
       SELECT 'authorisation', min(next_action_at) FROM authorisations
-        WHERE status IN ('code_received', 'exchanging', 'verifying', 'unknown') AND next_action_at <= ${now}
+        WHERE status IN ('code_received', 'exchanging', 'verifying', 'in_doubt') AND next_action_at <= ${now}
       UNION ALL
       SELECT 'notification', min(next_action_at) FROM notifications WHERE status IN ('pending', 'sending') AND
         next_action_at <= ${now}`,
-    prisma.providerHold.findMany({ orderBy: { since: 'asc' } }),
-    prisma.$queryRaw<{ lag: number }[]>`
+      prisma.openCircuit.findMany({ orderBy: { since: 'asc' } }),
+      prisma.$queryRaw<{ lag: number }[]>`
       SELECT coalesce(extract(epoch FROM clock_timestamp() - min(added_at)), 0)::float8 AS lag FROM unsequenced_events`,
-  ])
+    ])
   const statuses = Object.keys(consentTransitions) as ConsentStatus[]
   const countOf = (status: ConsentStatus): number => byStatus.find((group) => group.status === status)?._count ?? 0
   const overdueAt = (kind: RecordKind) => {
@@ -147,17 +148,17 @@ const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCoun
     consents: Object.fromEntries(statuses.map((status) => [status, countOf(status)])) as StatusCounts['consents'],
     withoutChannel: unreached,
     uncertainNotifications,
-    unknownAuthorisations,
+    authorisationsInDoubt,
     feedLagSeconds: Math.max(0, feed[0]?.lag ?? 0),
     oldestOverdue: {
       consent: overdueAt('consent'),
       authorisation: overdueAt('authorisation'),
       notification: overdueAt('notification'),
     },
-    holds: holds.map((row) => ({
-      code: row.code as StatusCounts['holds'][number]['code'],
+    openCircuits: circuits.map((row) => ({
+      code: row.name as CircuitName,
       since: instant(row.since),
-      trialAt: instant(row.probeAt),
+      trialAt: instant(row.trialAt),
     })),
   }
 }

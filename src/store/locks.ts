@@ -23,7 +23,7 @@ export const lockRenewal = async (tx: Transaction, id: string): Promise<RenewalR
 /** Locks the consent of the claim. Throws StaleClaim, which rolls the transaction back. */
 export const lockClaimedConsent = async (tx: Transaction, claim: Claim): Promise<ConsentRow> => {
   const consent = await lockConsent(tx, claim.id)
-  if (consent === undefined || consent.epoch !== claim.epoch) throw new StaleClaim()
+  if (consent === undefined || consent.fencingToken !== claim.fencingToken) throw new StaleClaim()
   return consent
 }
 
@@ -46,6 +46,6 @@ export const lockAuthorisation = async (
 /** The same for the attempt of the claim. Throws StaleClaim, which rolls the transaction back. */
 export const lockClaimedAuthorisation = async (tx: Transaction, claim: Claim) => {
   const locked = await lockAuthorisation(tx, claim.id)
-  if (locked === undefined || locked.authorisation.epoch !== claim.epoch) throw new StaleClaim()
+  if (locked === undefined || locked.authorisation.fencingToken !== claim.fencingToken) throw new StaleClaim()
   return locked
 }

@@ -27,7 +27,7 @@ export const notifications = (db: Database): Notifications => ({
       if (row.status !== 'pending') return { kind: 'not-wanted', reason: `the message is ${row.status}` }
       if (consentStatus !== 'active' || renewalStatus !== 'open' || !sameCycle)
         return { kind: 'not-wanted', reason: `the consent is ${consentStatus}, its renewal ${renewalStatus}` }
-      const doubtful = { status: 'unknown', codeReceivedAt: { gt: now.minus(IN_DOUBT_DELAY).toJSDate() } }
+      const doubtful = { status: 'in_doubt', codeReceivedAt: { gt: now.minus(IN_DOUBT_DELAY).toJSDate() } }
       const inFlight = await tx.authorisation.count({
         where: {
           renewalId: row.renewalId,
@@ -87,7 +87,7 @@ export const notifications = (db: Database): Notifications => ({
       const count = await moveAll(tx, 'notification', 'pending', {
         from: ['sending'],
         orAlready: true,
-        where: { id: claim.id, epoch: claim.epoch },
+        where: { id: claim.id, fencingToken: claim.fencingToken },
         data: {
           nextActionAt: at.toJSDate(),
           errorCode: code ?? null,
@@ -107,7 +107,7 @@ export const notifications = (db: Database): Notifications => ({
       if (row.status !== 'pending') throw new StaleClaim()
       // The mail server put the message off, and meanwhile the consent was paused or quarantined. The message then
       // comes back with the consent, like the messages that were `pending` when the consent was stopped.
-      const errorCode = consentStatus === 'paused' || consentStatus === 'quarantined' ? 'on-hold' : null
+      const errorCode = consentStatus === 'paused' || consentStatus === 'quarantined' ? 'consent-suspended' : null
       await moveOne(tx, 'notification', row, 'cancelled', {
         data: { nextActionAt: null, leaseUntil: null, queuedUntil: null, errorCode },
       })
@@ -123,7 +123,7 @@ export const notifications = (db: Database): Notifications => ({
   reviveFailed: async (claim, now) => {
     const count = await moveAll(db.prisma, 'notification', 'pending', {
       from: ['failed'],
-      where: { id: claim.id, epoch: claim.epoch },
+      where: { id: claim.id, fencingToken: claim.fencingToken },
       data: { nextActionAt: now.toJSDate(), errorCode: null, attempts: 0 },
     })
     if (count === 0) throw new StaleClaim()
@@ -146,7 +146,7 @@ const lockNotification = async (
   const renewal = found === null ? undefined : await lockRenewal(tx, found.renewalId)
   await tx.$queryRaw`SELECT 1 FROM notifications WHERE id = ${claim.id}::uuid FOR UPDATE`
   const row = await tx.notification.findUnique({ where: { id: claim.id } })
-  if (row === null || consent === undefined || renewal === undefined || row.epoch !== claim.epoch)
+  if (row === null || consent === undefined || renewal === undefined || row.fencingToken !== claim.fencingToken)
     throw new StaleClaim()
   return { row, consentStatus: consent.status, renewalStatus: renewal.status, sameCycle: consent.cycle === row.cycle }
 }

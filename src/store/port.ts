@@ -19,11 +19,13 @@ import type { Secret } from '../secret.ts'
 
 export type RecordKind = 'consent' | 'authorisation' | 'notification'
 
-/** The right to work on a record until the lease ends. `epoch` is the fencing token that every later write names. */
+/**
+ * The right to work on a record until the lease ends. `fencingToken` is the fencing token that every later write names.
+ */
 export interface Claim {
   readonly kind: RecordKind
   readonly id: string
-  readonly epoch: number
+  readonly fencingToken: number
 }
 
 export type ClaimAnswer =
@@ -194,7 +196,7 @@ export interface TokenResponse {
    * `ours`: the tokens certainly belong to the consent's connection, and are stored with the consent. `beside`: they
    * are kept as pending tokens, with the attempt, until their owner is known.
    */
-  readonly owner: 'ours' | 'beside'
+  readonly owner: 'ours' | 'pending'
   readonly credentialsId: string | undefined
 }
 
@@ -240,10 +242,11 @@ export interface Exchanges {
    */
   beginExchange(claim: Claim, now: DateTime): Promise<ExchangeStart | undefined>
   /**
-   * Stores a token response. Never fenced by the epoch, because losing the tokens would lose the connection. `stored`:
-   * the attempt goes on to its proof. `token-changed`: another token has replaced the stored one since the exchange
-   * started, for example by an import; the response's refresh token is kept as pending with the attempt, because either
-   * token may be the only valid one. `already-renewed`: the attempt was renewed before; nothing was written.
+   * Stores a token response. Never fenced by the fencing token, because losing the tokens would lose the connection.
+   * `stored`: the attempt goes on to its proof. `token-changed`: another token has replaced the stored one since the
+   * exchange started, for example by an import; the response's refresh token is kept as pending with the attempt,
+   * because either token may be the only valid one. `already-renewed`: the attempt was renewed before; nothing was
+   * written.
    * `cycle-closed`: the attempt no longer waits for a response, usually because its cycle was closed meanwhile; a
    * refresh token that is `ours` was stored with the consent all the same, but the attempt stays as it is.
    */
@@ -259,8 +262,8 @@ export interface Exchanges {
   readAccessToken(authorisationId: string): Promise<Secret | undefined>
   readPendingToken(authorisationId: string): Promise<Secret | undefined>
   /**
-   * Replaces the attempt's pending token with the token that a refresh has brought. Never fenced by the epoch either,
-   * because the refresh has ended the old token. False if the attempt no longer has a pending token.
+   * Replaces the attempt's pending token with the token that a refresh has brought. Never fenced by the fencing token
+   * either, because the refresh has ended the old token. False if the attempt no longer has a pending token.
    */
   replacePendingToken(authorisationId: string, token: Secret): Promise<boolean>
   readRefreshToken(consentId: string): Promise<{ token: Secret; version: number }>

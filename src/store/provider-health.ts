@@ -5,19 +5,19 @@ import { instant } from './rows.ts'
 
 export const providerHealth = ({ prisma }: Database): ProviderHealth => ({
   getOpenCircuits: async () => {
-    const rows = await prisma.providerHold.findMany()
+    const rows = await prisma.openCircuit.findMany()
     return rows.map((row) => ({
-      code: row.code as CircuitName,
+      code: row.name as CircuitName,
       since: instant(row.since),
-      trialAt: instant(row.probeAt),
+      trialAt: instant(row.trialAt),
     }))
   },
 
   // One UPDATE decides which of many workers makes the next trial call.
   takeTrial: async (code, now, every) => {
-    const { count } = await prisma.providerHold.updateMany({
-      where: { name: code, probeAt: { lte: now.toJSDate() } },
-      data: { probeAt: now.plus(every).toJSDate() },
+    const { count } = await prisma.openCircuit.updateMany({
+      where: { name: code, trialAt: { lte: now.toJSDate() } },
+      data: { trialAt: now.plus(every).toJSDate() },
     })
     return count === 1
   },
@@ -26,13 +26,13 @@ export const providerHealth = ({ prisma }: Database): ProviderHealth => ({
     prisma.$transaction(async (tx) => {
       const at = now.toJSDate()
       await tx.$executeRaw`
-        INSERT INTO provider_strikes (code, connection, at) VALUES (${code}, ${connection}, ${at})
+        INSERT INTO provider_failures (code, connection, at) VALUES (${code}, ${connection}, ${at})
         ON CONFLICT (code, connection) DO UPDATE SET at = ${at}`
-      const failures = await tx.providerStrike.count({ where: { code, at: { gte: since.toJSDate() } } })
+      const failures = await tx.providerFailure.count({ where: { code, at: { gte: since.toJSDate() } } })
       if (failures < threshold) return false
       // The code is the key of the row, so at most one circuit of each kind is open.
-      const { count } = await tx.providerHold.createMany({
-        data: [{ name: code, since: at, code, probeAt: now.plus(trialEvery).toJSDate() }],
+      const { count } = await tx.openCircuit.createMany({
+        data: [{ name: code, since: at, trialAt: now.plus(trialEvery).toJSDate() }],
         skipDuplicates: true,
       })
       return count === 1
@@ -41,12 +41,12 @@ export const providerHealth = ({ prisma }: Database): ProviderHealth => ({
   closeCircuit: async (code) => {
     // Reads before it deletes: this runs after every successful call, and there is almost never anything to delete.
     const [failure, circuit] = await Promise.all([
-      prisma.providerStrike.findFirst({ where: { code } }),
-      prisma.providerHold.findUnique({ where: { name: code } }),
+      prisma.providerFailure.findFirst({ where: { code } }),
+      prisma.openCircuit.findUnique({ where: { name: code } }),
     ])
     if (failure === null && circuit === null) return false
-    await prisma.providerStrike.deleteMany({ where: { code } })
-    const { count } = await prisma.providerHold.deleteMany({ where: { name: code } })
+    await prisma.providerFailure.deleteMany({ where: { code } })
+    const { count } = await prisma.openCircuit.deleteMany({ where: { name: code } })
     return count > 0
   },
 })

@@ -1,4 +1,5 @@
-// The writes of a reauth job. Each is fenced by the epoch of its claim: a worker whose claim is stale changes nothing.
+// The writes of a reauth job. Each is fenced by the fencing token of its claim: a worker whose claim is stale changes
+// nothing.
 import { randomUUID } from 'node:crypto'
 import type { DateTime } from 'luxon'
 import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
@@ -137,11 +138,11 @@ export const cancelMessages = async (tx: Transaction, consentId: string): Promis
  * Marks messages that a pause or a quarantine has cancelled. The ledger never gets a second message for the same rung,
  * so without this mark the user would never get a message for it.
  */
-const ON_HOLD = 'on-hold' satisfies ErrorCode
+const SUSPENDED = 'consent-suspended' satisfies ErrorCode
 const holdMessages = async (tx: Transaction, consentId: string): Promise<void> => {
   await moveAll(tx, 'notification', 'cancelled', {
     where: { consentId },
-    data: { ...withoutDate, errorCode: ON_HOLD },
+    data: { ...withoutDate, errorCode: SUSPENDED },
   })
 }
 
@@ -152,21 +153,21 @@ const holdMessages = async (tx: Transaction, consentId: string): Promise<void> =
 export const reviveMessages = async (tx: Transaction, renewalId: string, now: DateTime): Promise<void> => {
   await moveAll(tx, 'notification', 'pending', {
     from: ['cancelled'],
-    where: { renewalId, errorCode: ON_HOLD },
+    where: { renewalId, errorCode: SUSPENDED },
     data: {
       nextActionAt: now.toJSDate(),
       errorCode: null,
       leaseUntil: null,
       queuedUntil: null,
-      epoch: { increment: 1 },
+      fencingToken: { increment: 1 },
     },
   })
 }
 
 /**
  * Makes a consent inactive: it gets no next date and its pending messages are cancelled. Also closes its open cycle,
- * unless the consent is only paused or quarantined. Raises the epoch, so that a worker that has the consent claimed
- * writes nothing more. Callers hold the consent's lock and write the event.
+ * unless the consent is only paused or quarantined. Raises the fencing token, so that a worker that has the consent
+ * claimed writes nothing more. Callers hold the consent's lock and write the event.
  */
 export const closeConsent = async (
   tx: Transaction,
@@ -178,7 +179,7 @@ export const closeConsent = async (
       ...released,
       nextActionAt: null,
       nextActionReason: null,
-      epoch: { increment: 1 },
+      fencingToken: { increment: 1 },
       updatedAt: now.toJSDate(),
       ...(supersededById === undefined ? {} : { supersededById }),
     },
@@ -197,7 +198,7 @@ export const closeConsent = async (
 }
 
 /**
- * Makes a consent active with the next date `next`, clears its failures and raises the epoch. Callers hold the
+ * Makes a consent active with the next date `next`, clears its failures and raises the fencing token. Callers hold the
  * consent's lock and write the event.
  */
 export const reopenConsent = async (
@@ -213,7 +214,7 @@ export const reopenConsent = async (
       ...withoutFailure,
       nextActionAt: next.at.toJSDate(),
       nextActionReason: next.reason,
-      epoch: { increment: 1 },
+      fencingToken: { increment: 1 },
       updatedAt: now.toJSDate(),
     },
   })

@@ -153,7 +153,7 @@ const planOne = (
   moveRow('consent', row, status)
   Object.assign(row, {
     supersededById: null,
-    epoch: row.epoch + 1,
+    fencingToken: row.fencingToken + 1,
     leaseUntil: null,
     queuedUntil: null,
     updatedAt: now.toJSDate(),
@@ -240,7 +240,7 @@ const write = async (tx: Transaction, plans: readonly Plan[]): Promise<void> => 
         errorCode: null,
         leaseUntil: null,
         queuedUntil: null,
-        epoch: { increment: 1 },
+        fencingToken: { increment: 1 },
       },
     })
   }

@@ -22,8 +22,8 @@ export const tableRights: Readonly<Record<string, readonly Right[]>> = {
   // A trigger fills this table, with the rights of the owner of its function.
   unsequenced_events: ['SELECT', 'DELETE'],
   message_hours: kept,
-  provider_strikes: passing,
-  provider_holds: passing,
+  provider_failures: passing,
+  open_circuits: passing,
   sweeps: kept,
   _prisma_migrations: ['SELECT'],
 }

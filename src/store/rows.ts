@@ -88,8 +88,8 @@ export const toAuthorisation = (row: AuthorisationRow): Authorisation => ({
   tokenVersion: row.tokenVersion ?? undefined,
   newCredentialsId: row.newCredentialsId ?? undefined,
   tokenOwner: (row.tokenOwner as Authorisation['tokenOwner'] | null) ?? undefined,
-  hasPendingToken: row.newRefreshToken !== null,
-  pollCount: row.asked,
+  hasPendingToken: row.pendingRefreshToken !== null,
+  pollCount: row.pollCount,
   errorCode: row.errorCode ?? undefined,
   nextActionAt: maybe(row.nextActionAt),
   closedAt: maybe(row.closedAt),
@@ -111,10 +111,13 @@ export const toNotification = (row: NotificationRow): Notification => ({
   nextActionAt: maybe(row.nextActionAt),
 })
 
+/** Event types that an earlier release stored. Events are never rewritten, so readers show today's names for them. */
+const renamedEventTypes: Readonly<Record<string, string>> = { 'authorisation.unknown': 'authorisation.in-doubt' }
+
 export const toEvent = (row: EventRow): ConsentEvent => ({
   consentId: row.consentId,
   seq: row.seq,
-  type: row.type,
+  type: renamedEventTypes[row.type] ?? row.type,
   at: instant(row.at),
   actor: row.actor as Actor,
   reason: row.reason ?? undefined,
@@ -166,7 +169,7 @@ export const newRecordDefaults = {
   nextActionReason: null,
   queuedUntil: null,
   dispatchNo: 0,
-  epoch: 0,
+  fencingToken: 0,
   leaseUntil: null,
   mismatches: 0,
   supersededById: null,

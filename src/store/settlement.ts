@@ -62,8 +62,8 @@ export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): P
     const againReason = end.as === 'mismatched' ? 'other-account' : 'asked-again'
     await tx.renewal.update({ where: { id: renewal.id }, data: { againNo: { increment: 1 }, againReason } })
   }
-  // reopenConsent raises the epoch: a reauth job that read the consent before this attempt ended would schedule it as
-  // if the user were still at the bank.
+  // reopenConsent raises the fencing token: a reauth job that read the consent before this attempt ended would schedule
+  // it as if the user were still at the bank.
   if (consent.status === 'active')
     await reopenConsent(tx, consent, end.now, { at: end.now, reason: `an authorisation was ${end.as}: ${end.code}` })
 }
@@ -116,7 +116,7 @@ export const commitRenewal = async (
       nextActionAt: null,
       queuedUntil: null,
       closedAt: now,
-      epoch: { increment: 1 },
+      fencingToken: { increment: 1 },
       leaseUntil: null,
     },
   })
@@ -158,7 +158,7 @@ const isLaterCodeOut = async (
   id: string,
   requestedAt: DateTime,
 ): Promise<boolean> => {
-  const since = { status: 'unknown', exchangeStartedAt: { gte: requestedAt.toJSDate() } }
+  const since = { status: 'in_doubt', exchangeStartedAt: { gte: requestedAt.toJSDate() } }
   const count = await tx.authorisation.count({
     where: { consentId, id: { not: id }, OR: [{ status: { in: ['exchanging', 'verifying'] } }, since] },
   })
@@ -231,8 +231,8 @@ interface Move {
  */
 const moveToNewConnection = async (db: Database, tx: Transaction, move: Move): Promise<void> => {
   const { consent, authorisation, proof, newConnection, known } = move
-  if (authorisation.newRefreshToken === null) throw new Error('a new connection without a refresh token')
-  const token = openCell(db.vault, 'new_refresh_token', authorisation.id, authorisation.newRefreshToken)
+  if (authorisation.pendingRefreshToken === null) throw new Error('a new connection without a refresh token')
+  const token = openCell(db.vault, 'pending_refresh_token', authorisation.id, authorisation.pendingRefreshToken)
   const id = known?.id ?? newId()
   if (known === undefined) await createSuccessor(db, tx, id, token, move)
   // If that consent has become terminal since the import, it stays closed.

@@ -105,7 +105,7 @@ const messagePages = {
   'unknown-link': page(),
   'already-renewed': page([...ofConsent, 'expiresOn']),
   closed: page(ofConsent),
-  'on-hold': page(ofConsent),
+  suspended: page(ofConsent),
   'being-checked': page().extend(button),
   'refused-at-bank': page(ofConsent).extend(button),
   'not-completed': page(ofConsent).extend(button),

@@ -1,6 +1,6 @@
 // Invariant 4, as far as the database can tell: every stored secret decrypts, in its own row and version, with a key
 // from ENCRYPTION_KEYS. Only the provider knows whether a token is the last one it issued.
-import { CellUnreadable } from '../crypto/envelope.ts'
+import { DecryptionFailed } from '../crypto/envelope.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { authorisationCells, openCell } from '../store/authorisation-row.ts'
@@ -24,7 +24,7 @@ export const checkKeyIds = async (tx: Transaction, keys: KeyRing): Promise<Viola
       })),
   )
 
-const why: Record<CellUnreadable['cause'], string> = {
+const why: Record<DecryptionFailed['cause'], string> = {
   'unknown-key': 'its key is not in ENCRYPTION_KEYS',
   'not-authentic': 'altered, or put back from another row or an older version',
   malformed: 'no sealed text',
@@ -36,7 +36,7 @@ const judge = (open: () => unknown): string | undefined => {
     open()
     return undefined
   } catch (error) {
-    if (error instanceof CellUnreadable) return why[error.cause]
+    if (error instanceof DecryptionFailed) return why[error.cause]
     throw error
   }
 }
@@ -65,11 +65,11 @@ export const checkCells = async (tx: Transaction, vault: Vault): Promise<Violati
   }
   for (let after: string | undefined = FIRST; after !== undefined && found.length <= MAX_LISTED;) {
     const rows: ({ id: string } & Record<(typeof authorisationCells)[number], string | null>)[] = await tx.$queryRaw`
-      SELECT authorisation.id, verifier, link, code, access_token, new_refresh_token
+      SELECT authorisation.id, verifier, link, code, access_token, pending_refresh_token
       FROM authorisations AS authorisation JOIN consents AS consent ON consent.id = authorisation.consent_id
       WHERE authorisation.id > ${after}::uuid AND consent.status <> 'quarantined'
         AND (verifier IS NOT NULL OR link IS NOT NULL OR code IS NOT NULL OR access_token IS NOT NULL OR
-          new_refresh_token IS NOT NULL)
+          pending_refresh_token IS NOT NULL)
       ORDER BY authorisation.id LIMIT ${PAGE}`
     for (const row of rows) {
       for (const column of authorisationCells) {

@@ -21,7 +21,7 @@ export const checkDates = async (
         IS NULL OR next_action_at < ${before}::timestamptz)
       UNION ALL
       SELECT 'authorisations', id, status, next_action_at FROM authorisations
-        WHERE status IN ('issued', 'code_received', 'exchanging', 'verifying', 'unknown') AND (next_action_at IS NULL
+        WHERE status IN ('issued', 'code_received', 'exchanging', 'verifying', 'in_doubt') AND (next_action_at IS NULL
           OR next_action_at < ${before}::timestamptz)
       UNION ALL
       SELECT 'notifications', id, status, next_action_at FROM notifications WHERE status IN ('pending', 'sending') AND

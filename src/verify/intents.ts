@@ -27,7 +27,7 @@ export const checkIntents = async (tx: Transaction): Promise<Violation[]> => {
       SELECT 'authorisations ' || tried.id, 'it is ' || tried.status ||
         ' without the events authorisation.code-received and authorisation.exchanging, in this order'
         FROM authorisations AS tried
-        WHERE tried.status IN ('exchanging', 'verifying', 'renewed', 'mismatched', 'unknown') AND NOT EXISTS (
+        WHERE tried.status IN ('exchanging', 'verifying', 'renewed', 'mismatched', 'in_doubt') AND NOT EXISTS (
           SELECT FROM events AS received JOIN events AS exchanging ON exchanging.consent_id = received.consent_id AND
             exchanging.seq > received.seq
           WHERE received.consent_id = tried.consent_id AND received.type = 'authorisation.code-received' AND

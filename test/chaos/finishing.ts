@@ -38,7 +38,7 @@ const ENDING: readonly DurationLike[] = [
 
 const countDoubts = async ({ sql }: Rig): Promise<number> => {
   const [row] = await sql<{ count: string }>(
-    `SELECT count(*) FROM authorisations WHERE status IN ('code_received', 'exchanging', 'verifying', 'unknown')`,
+    `SELECT count(*) FROM authorisations WHERE status IN ('code_received', 'exchanging', 'verifying', 'in_doubt')`,
   )
   return Number(row?.count ?? 0)
 }

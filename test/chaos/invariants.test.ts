@@ -408,7 +408,7 @@ describe('the books of a run', () => {
     'a full authentication given up although its answer came': {
       planted: {
         ...askedAgain,
-        authorisation: { status: 'refused', error_code: 'exchange-unknown', route: 'full' },
+        authorisation: { status: 'refused', error_code: 'exchange-in-doubt', route: 'full' },
         doubt: at(13),
         ledger: [lateMail, exchange],
       },
@@ -719,7 +719,7 @@ describe('the books of a run', () => {
     },
     'a full authentication whose answer was lost': {
       ...askedAgain,
-      authorisation: { status: 'refused', error_code: 'exchange-unknown', route: 'full' },
+      authorisation: { status: 'refused', error_code: 'exchange-in-doubt', route: 'full' },
       leftOut: true,
       doubt: at(13),
       ledger: [lateMail, { ...exchange, fault: 'reset-after' }],
@@ -734,7 +734,7 @@ describe('the books of a run', () => {
     },
     'two codes of a user whose token was rotated in an answer that was lost': {
       ...askedAgain,
-      authorisation: { status: 'refused', error_code: 'token-dead' },
+      authorisation: { status: 'refused', error_code: 'token-invalid' },
       issued: 'a newer token',
       leftOut: true,
       copies: 2,
@@ -763,7 +763,7 @@ describe('the books of a run', () => {
     'a user who opted out while the code was under way': {
       renewal: { status: 'cancelled', closed_at: at(15) },
       consent: { status: 'opted_out' },
-      authorisation: { status: 'superseded', error_code: 'fenced' },
+      authorisation: { status: 'superseded', error_code: 'cycle-closed' },
       ledger: [mail],
       acts: [acted('opt-out', 15)],
     },

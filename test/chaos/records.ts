@@ -107,7 +107,8 @@ export const readRecords = async ({ rig }: Pick<Evidence, 'rig'>): Promise<Recor
     `SELECT data->>'authorisation_id' AS id, at FROM events WHERE type = 'authorisation.exchanging' ORDER BY at`,
   )
   const doubts = await sql<{ id: string; at: Date }>(
-    `SELECT data->>'authorisation_id' AS id, min(at) AS at FROM events WHERE type = 'authorisation.unknown' GROUP BY 1`,
+    `SELECT data->>'authorisation_id' AS id, min(at) AS at FROM events WHERE type = 'authorisation.in-doubt'
+     GROUP BY 1`,
   )
   const failures = await sql<{ id: string; at: Date }>(
     `SELECT consent_id AS id, at FROM events WHERE type = 'link.failed' ORDER BY at`,

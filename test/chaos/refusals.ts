@@ -1,5 +1,5 @@
-// Recognises a refused write in a log: a processor whose epoch had been overtaken says that it wrote nothing. Also
-// finds the refusals that belong to a process that slept past its lease: an operator's stop, or a fault elsewhere,
+// Recognises a refused write in a log: a processor whose fencing token had been overtaken says that it wrote nothing.
+// Also finds the refusals that belong to a process that slept past its lease: an operator's stop, or a fault elsewhere,
 // causes refusals as well.
 import { STALE_CLAIM } from '../../src/processors/outcome.ts'
 import { LEASE_MS } from './rig.ts'

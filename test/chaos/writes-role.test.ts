@@ -33,7 +33,8 @@ test('a write by the role of the application is noted with its process; the book
     asOwner(`${appUrl}?application_name=${who}`, ...statements)
   await as(
     'worker-1-17',
-    `UPDATE consents SET epoch = epoch + 1, lease_until = now() + interval '1 minute' WHERE id = '${id}'`,
+    `UPDATE consents SET fencing_token = fencing_token + 1, lease_until = now() + interval '1 minute'
+      WHERE id = '${id}'`,
   )
   await as('worker-2-18', `UPDATE consents SET next_action_at = now() + interval '1 day' WHERE id = '${id}'`)
   expect(await sql('SELECT place, row_id, who, is_claim FROM chaos_writes ORDER BY no')).toEqual([

@@ -1,5 +1,5 @@
-// Which process wrote what, on a real database: the run must find a write by a process whose epoch another process
-// holds, and must accept the writes that are allowed.
+// Which process wrote what, on a real database: the run must find a write by a process whose fencing token another
+// process holds, and must accept the writes that are allowed.
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createDatabase } from '../setup/database.ts'
@@ -21,7 +21,8 @@ const as =
     }
   }
 const run = as('chaos')
-const claim = `UPDATE consents SET epoch = epoch + 1, lease_until = clock_timestamp() + interval '1 minute'`
+const claim = `UPDATE consents
+  SET fencing_token = fencing_token + 1, lease_until = clock_timestamp() + interval '1 minute'`
 const names = async (log: readonly Struck[] = []): Promise<string[]> =>
   judgeWrites(await readWrites({ sql: run }), log).violations.map(({ record }) => record)
 
@@ -38,7 +39,7 @@ afterAll(async () => run('DROP TABLE chaos_writes CASCADE'))
 test('a claim says who holds the record, until another takes it over', async () => {
   await as('worker-1')(claim)
   const [holding] = await holdingsNow({ sql: run })
-  expect(holding).toMatchObject({ place: 'consents', rowId: ID, epoch: 1, who: 'worker-1' })
+  expect(holding).toMatchObject({ place: 'consents', rowId: ID, fencingToken: 1, who: 'worker-1' })
   if (holding === undefined) throw new Error('nobody holds it')
   expect(await isOvertaken({ sql: run }, holding)).toBe(false)
   await as('worker-2')(claim)
@@ -47,7 +48,7 @@ test('a claim says who holds the record, until another takes it over', async () 
 
 test('the holder may write, give its lease back, and be fenced off by whoever closes the record', async () => {
   await as('worker-2')(`UPDATE consents SET next_action_at = now() + interval '1 day'`)
-  await as('worker-1')(`UPDATE consents SET epoch = epoch + 1, lease_until = NULL`)
+  await as('worker-1')(`UPDATE consents SET fencing_token = fencing_token + 1, lease_until = NULL`)
   expect(await names()).toEqual([])
 })
 
@@ -90,7 +91,7 @@ test('a stop by hand is not another’s taking over', async () => {
   await as('worker-5:20')(claim)
   const [holding] = await holdingsNow({ sql: run })
   if (holding === undefined) throw new Error('nobody holds it')
-  await run(`UPDATE consents SET epoch = epoch + 1, lease_until = NULL`)
+  await run(`UPDATE consents SET fencing_token = fencing_token + 1, lease_until = NULL`)
   expect(await isOvertaken({ sql: run }, holding)).toBe(false)
 })
 
@@ -104,24 +105,24 @@ test('who took a record over from whom is told; a stop in between makes it nobod
     { row_id: ID, holder: 'worker-3:12' },
     { row_id: ID, holder: 'worker-4:13', at: expect.any(Date) as Date },
   ])
-  await run(`UPDATE consents SET epoch = epoch + 1, lease_until = NULL`)
+  await run(`UPDATE consents SET fencing_token = fencing_token + 1, lease_until = NULL`)
   await as('worker-3:12')(claim)
   expect((await readTakeovers({ sql: run })).length).toBe(before + 2)
 })
 
 test('a token response in hand is excepted, and the cancelling of a message not yet begun', () => {
-  const late = { was_leased: true, row_id: ID, who: 'worker-1', holder: 'worker-2', epoch: 3, at: new Date(0) }
+  const late = { was_leased: true, row_id: ID, who: 'worker-1', holder: 'worker-2', fencingToken: 3, at: new Date(0) }
   const judge = (place: string, from: string, to: string): number =>
     judgeWrites({ fenced: 1, overtakings: 1, foreign: [{ ...late, place, status_before: from, status_after: to }] }, [])
       .violations.length
   expect([
-    judge('authorisations', 'unknown', 'verifying'),
+    judge('authorisations', 'in_doubt', 'verifying'),
     judge('authorisations', 'exchanging', 'verifying'),
     judge('notifications', 'pending', 'cancelled'),
   ]).toEqual([0, 0, 0])
   expect([
-    judge('authorisations', 'exchanging', 'unknown'),
-    judge('authorisations', 'unknown', 'refused'),
+    judge('authorisations', 'exchanging', 'in_doubt'),
+    judge('authorisations', 'in_doubt', 'refused'),
     judge('notifications', 'sending', 'sent'),
   ]).toEqual([1, 1, 1])
 })

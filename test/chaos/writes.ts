@@ -1,6 +1,6 @@
 // The run's own record of writes: triggers note each claim and each later write with the process that made it. The
-// record says which process holds a row now, and finds writes by a process whose epoch had been overtaken. Exists only
-// in the run's own database.
+// record says which process holds a row now, and finds writes by a process whose fencing token had been overtaken.
+// Exists only in the run's own database.
 import type { Checked, Violation } from './checked.ts'
 import { metWithin } from './obstacles.ts'
 import type { Struck } from './struck.ts'
@@ -14,32 +14,33 @@ interface Session {
 const TABLES = ['consents', 'authorisations', 'notifications'] as const
 
 /**
- * Call this once as the owner, after the migrations. A claim raises the epoch and sets a lease; any other write that
- * raises the epoch only fences others off.
+ * Call this once as the owner, after the migrations. A claim raises the fencing token and sets a lease; any other write
+ * that raises the fencing token only fences others off.
  */
 export const recordWrites = async (sql: Sql): Promise<void> => {
   await sql(`
     CREATE TABLE chaos_writes (
       no bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL, place text NOT NULL, row_id uuid NOT NULL, who
         text NOT NULL,
-      is_claim boolean NOT NULL, was_leased boolean NOT NULL, epoch_before int NOT NULL, epoch_after int NOT NULL,
+      is_claim boolean NOT NULL, was_leased boolean NOT NULL, token_before int NOT NULL, token_after int NOT NULL,
         status_before text NOT NULL, status_after text NOT NULL
     );
-    CREATE INDEX ON chaos_writes (row_id, epoch_after);
+    CREATE INDEX ON chaos_writes (row_id, token_after);
     CREATE FUNCTION chaos_note_write() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
     BEGIN
-      INSERT INTO chaos_writes (at, place, row_id, who, is_claim, was_leased, epoch_before, epoch_after, status_before,
+      INSERT INTO chaos_writes (at, place, row_id, who, is_claim, was_leased, token_before, token_after, status_before,
         status_after)
       VALUES (clock_timestamp(), TG_TABLE_NAME, NEW.id, current_setting('application_name'),
-        NEW.epoch = OLD.epoch + 1 AND coalesce(NEW.lease_until > clock_timestamp(), false) AND NEW.status = OLD.status,
-          OLD.lease_until IS NOT NULL, OLD.epoch, NEW.epoch, OLD.status, NEW.status);
+        NEW.fencing_token = OLD.fencing_token + 1 AND coalesce(NEW.lease_until > clock_timestamp(), false) AND
+          NEW.status = OLD.status,
+          OLD.lease_until IS NOT NULL, OLD.fencing_token, NEW.fencing_token, OLD.status, NEW.status);
       RETURN NULL;
     END $$`)
   for (const table of TABLES) {
     // Marks of the dispatch are not noted: they are unfenced by design and write nothing else.
     await sql(`CREATE TRIGGER chaos_notes_writes AFTER UPDATE ON ${table} FOR EACH ROW
-      WHEN (OLD.epoch <> NEW.epoch OR OLD.status <> NEW.status OR OLD.lease_until IS DISTINCT FROM NEW.lease_until OR
-        OLD.next_action_at IS DISTINCT FROM NEW.next_action_at)
+      WHEN (OLD.fencing_token <> NEW.fencing_token OR OLD.status <> NEW.status OR
+        OLD.lease_until IS DISTINCT FROM NEW.lease_until OR OLD.next_action_at IS DISTINCT FROM NEW.next_action_at)
       EXECUTE FUNCTION chaos_note_write()`)
   }
 }
@@ -48,7 +49,7 @@ export const recordWrites = async (sql: Sql): Promise<void> => {
 export interface Holding {
   readonly place: (typeof TABLES)[number]
   readonly rowId: string
-  readonly epoch: number
+  readonly fencingToken: number
   readonly who: string
 }
 
@@ -59,8 +60,8 @@ export interface Holding {
 export const holdingsNow = async ({ sql }: Session): Promise<Holding[]> => {
   const held = TABLES.map(
     (table) => `
-    SELECT w.place, w.row_id AS "rowId", w.epoch_after AS epoch, w.who FROM ${table} t JOIN chaos_writes w ON w.row_id
-      = t.id AND w.epoch_after = t.epoch AND w.is_claim
+    SELECT w.place, w.row_id AS "rowId", w.token_after AS "fencingToken", w.who
+    FROM ${table} t JOIN chaos_writes w ON w.row_id = t.id AND w.token_after = t.fencing_token AND w.is_claim
     WHERE t.lease_until > clock_timestamp()`,
   )
   return sql<Holding>(
@@ -70,13 +71,14 @@ export const holdingsNow = async ({ sql }: Session): Promise<Holding[]> => {
 }
 
 /**
- * Whether another process has claimed this record since. An operator's stop raises the epoch as well, but is no claim.
+ * Whether another process has claimed this record since. An operator's stop raises the fencing token as well, but is no
+ * claim.
  */
-export const isOvertaken = async ({ sql }: Session, { place, rowId, epoch, who }: Holding): Promise<boolean> => {
+export const isOvertaken = async ({ sql }: Session, { place, rowId, fencingToken, who }: Holding): Promise<boolean> => {
   const rows = await sql(
-    'SELECT FROM chaos_writes WHERE place = $1 AND row_id = $2 AND is_claim AND epoch_before = $3 AND who <> ' +
+    'SELECT FROM chaos_writes WHERE place = $1 AND row_id = $2 AND is_claim AND token_before = $3 AND who <> ' +
       '$4 LIMIT 1',
-    [place, rowId, epoch, who],
+    [place, rowId, fencingToken, who],
   )
   return rows.length > 0
 }
@@ -87,9 +89,9 @@ export interface ForeignWrite {
   readonly who: string
   /** The process whose claim it was. */
   readonly holder: string
-  /** False when the claim had been given back: then nobody may write under its epoch, not even its holder. */
+  /** False when the claim had been given back: then nobody may write under its fencing token, not even its holder. */
   readonly was_leased: boolean
-  readonly epoch: number
+  readonly fencingToken: number
   readonly status_before: string
   readonly status_after: string
   readonly at: Date
@@ -102,22 +104,22 @@ export interface Writes {
 }
 
 /**
- * Writes that kept the epoch although another process held the claim, or although the claim had been given back. Only
- * the holder may write under an epoch, and it gives the claim back with its last write. So a job that was overtaken
- * within its own process (by the timer of codes, say) is seen as well: one of the two jobs writes after the claim was
- * given back. A write that raises the epoch (a claim, a stop, a closing) overtakes others and is not a write by an
- * overtaken process. Web processes hold no claims, so their writes are left out.
+ * Writes that kept the fencing token although another process held the claim, or although the claim had been given
+ * back. Only the holder may write under a fencing token, and it gives the claim back with its last write. So a job that
+ * was overtaken within its own process (by the timer of codes, say) is seen as well: one of the two jobs writes after
+ * the claim was given back. A write that raises the fencing token (a claim, a stop, a closing) overtakes others and is
+ * not a write by an overtaken process. Web processes hold no claims, so their writes are left out.
  */
 export const readWrites = async ({ sql }: Session): Promise<Writes> => {
   const foreign = await sql<ForeignWrite>(`
-    SELECT w.place, w.row_id, w.who, c.who AS holder, w.was_leased, w.epoch_before AS epoch, w.status_before,
+    SELECT w.place, w.row_id, w.who, c.who AS holder, w.was_leased, w.token_before AS "fencingToken", w.status_before,
       w.status_after, w.at
-    FROM chaos_writes w JOIN chaos_writes c ON c.row_id = w.row_id AND c.epoch_after = w.epoch_before AND c.is_claim
-    WHERE w.epoch_after = w.epoch_before AND w.who LIKE 'worker-%' AND c.who LIKE 'worker-%' AND (w.who <> c.who OR NOT
+    FROM chaos_writes w JOIN chaos_writes c ON c.row_id = w.row_id AND c.token_after = w.token_before AND c.is_claim
+    WHERE w.token_after = w.token_before AND w.who LIKE 'worker-%' AND c.who LIKE 'worker-%' AND (w.who <> c.who OR NOT
       w.was_leased) ORDER BY w.no`)
   const [row] = await sql<{ fenced: string; overtakings: string }>(`
     SELECT count(*) FILTER (WHERE NOT is_claim) AS fenced, count(*) FILTER (WHERE is_claim AND EXISTS (
-      SELECT FROM chaos_writes c WHERE c.row_id = w.row_id AND c.is_claim AND c.epoch_after = w.epoch_before AND c.who
+      SELECT FROM chaos_writes c WHERE c.row_id = w.row_id AND c.is_claim AND c.token_after = w.token_before AND c.who
         <> w.who
         AND NOT EXISTS (SELECT FROM chaos_writes e WHERE e.row_id = w.row_id AND e.no > c.no AND e.no < w.no))) AS
           overtakings
@@ -133,18 +135,18 @@ export interface Takeover {
 }
 
 /**
- * All takeovers, whether or not `holder` still held the record. Where a stop or a closing raised the epoch in between,
- * the claim takes over from nobody.
+ * All takeovers, whether or not `holder` still held the record. Where a stop or a closing raised the fencing token in
+ * between, the claim takes over from nobody.
  */
 export const readTakeovers = async ({ sql }: Session): Promise<Takeover[]> =>
   sql<Takeover>(`
   SELECT w.row_id, c.who AS holder, w.at FROM chaos_writes w
-    JOIN chaos_writes c ON c.place = w.place AND c.row_id = w.row_id AND c.is_claim AND c.epoch_after = w.epoch_before
+    JOIN chaos_writes c ON c.place = w.place AND c.row_id = w.row_id AND c.is_claim AND c.token_after = w.token_before
     WHERE w.is_claim AND w.who <> c.who ORDER BY w.no`)
 
 /** A token response in hand is stored whoever holds the claim by then: without it the connection would be lost. */
 const isTokenResponse = ({ place, status_before: from, status_after: to }: ForeignWrite): boolean =>
-  place === 'authorisations' && to === 'verifying' && (from === 'exchanging' || from === 'unknown')
+  place === 'authorisations' && to === 'verifying' && (from === 'exchanging' || from === 'in_doubt')
 
 /**
  * Messages that are not yet begun are cancelled under the lock of their consent, without a claim: a worker that holds
@@ -158,7 +160,7 @@ const LOST_BEFORE_MS = 5_000
 
 /**
  * A holder whose last write was committed, but whose answer was cut off (not only late), writes the outcome once more
- * under its own epoch: nobody had taken the record over.
+ * under its own fencing token: nobody had taken the record over.
  */
 const isUnheard = ({ who, holder, was_leased: wasLeased, at }: ForeignWrite, log: readonly Struck[]): boolean =>
   who === holder &&
@@ -174,12 +176,12 @@ export const judgeWrites = ({ fenced, overtakings, foreign }: Writes, log: reado
       invariant: 11,
       record: `${one.place} ${one.row_id}`,
       what:
-        `${one.who} wrote ${one.status_before} → ${one.status_after} at ${one.at.toISOString()} under epoch ` +
-        `${one.epoch}, which ${one.holder} ${one.was_leased ? 'held' : 'had given back'}`,
+        `${one.who} wrote ${one.status_before} → ${one.status_after} at ${one.at.toISOString()} under fencing token ` +
+        `${one.fencingToken}, which ${one.holder} ${one.was_leased ? 'held' : 'had given back'}`,
     }))
   return {
     invariant: 11,
-    says: 'no write of an overtaken epoch succeeds',
+    says: 'no write of an overtaken fencing token succeeds',
     looked: fenced,
     violations,
     notes: [

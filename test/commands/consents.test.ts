@@ -424,7 +424,7 @@ describe('changing a consent', () => {
       events: [{}, { type: 'token.shown', actor: 'operator', reason: 'moving' }],
     })
     const wrong = await run(['token', id], { ENCRYPTION_KEYS: `k1:${keyText('other')}` })
-    expect(wrong).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('cell-unreadable') })
+    expect(wrong).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('decryption-failed') })
   })
 })
 

@@ -352,11 +352,9 @@ describe('doctor', () => {
     const client = new pg.Client({ connectionString: env['DATABASE_URL'] })
     await client.connect()
     await client.query(`UPDATE consents SET status = 'quarantined', next_action_at = NULL`)
-    await client.query(
-      `INSERT INTO provider_holds (name, since, code, probe_at) VALUES ('truelayer', now(), 'client-rejected', now())`,
-    )
+    await client.query(`INSERT INTO open_circuits (name, since, trial_at) VALUES ('client-rejected', now(), now())`)
     const { findings, code } = await diagnose()
-    await client.query('DELETE FROM provider_holds')
+    await client.query('DELETE FROM open_circuits')
     await client.end()
     expect(code).toBe(0)
     expect(findings.filter(({ level }) => level === 'warn').map(({ check }) => check)).toEqual(

@@ -327,7 +327,7 @@ export const situations = {
       await until(
         'the token to be kept beside',
         async () =>
-          (await stage.company.db.prisma.authorisation.findFirst({ where: { newRefreshToken: { not: null } } })) ??
+          (await stage.company.db.prisma.authorisation.findFirst({ where: { pendingRefreshToken: { not: null } } })) ??
           undefined,
       )
     },

@@ -168,7 +168,7 @@ const nextLook = async ({ db }: Company): Promise<{ at: number | undefined; inWo
     SELECT min(next_action_at) AS at, coalesce(bool_or(lease_until > clock_timestamp()), false) AS in_work FROM (
       SELECT next_action_at, lease_until FROM consents WHERE status = 'active'
       UNION ALL SELECT next_action_at, lease_until FROM authorisations WHERE status IN ('code_received', 'exchanging',
-        'verifying', 'unknown')
+        'verifying', 'in_doubt')
       UNION ALL SELECT next_action_at, lease_until FROM notifications WHERE status IN ('pending', 'sending')
     ) AS open`
   return { at: row?.at?.getTime(), inWork: row?.in_work ?? false }

@@ -99,8 +99,8 @@ export const retryOnBoard = async ({ queuePrefix }: Company): Promise<void> => {
 /** Opens the circuit, as after rejected calls; by now the provider accepts calls again. */
 export const holdCalls = async ({ company: { db, clock } }: Stage): Promise<void> => {
   const now = clock.now().toJSDate()
-  await db.prisma.providerHold.create({
-    data: { name: 'client-rejected', code: 'client-rejected', since: now, probeAt: now },
+  await db.prisma.openCircuit.create({
+    data: { name: 'client-rejected', since: now, trialAt: now },
   })
 }
 
@@ -108,7 +108,7 @@ export const holdCalls = async ({ company: { db, clock } }: Stage): Promise<void
 export const rejectionsBegin = async ({ company: { db, clock, simulator } }: Stage): Promise<void> => {
   const at = clock.now()
   for (const connection of ['one', 'another'])
-    await db.prisma.providerStrike.create({ data: { code: 'client-rejected', connection, at: at.toJSDate() } })
+    await db.prisma.providerFailure.create({ data: { code: 'client-rejected', connection, at: at.toJSDate() } })
   simulator.switches.set({ invalid_client_until: at.plus({ seconds: 90 }).toISO() })
 }
 
@@ -136,7 +136,7 @@ export const importsOldToken = async ({ company: { db, store, config, clock } }:
 
 /** Waits until the provider was asked once about an exchange in doubt. */
 export const doubted = async ({ company }: Stage): Promise<void> => {
-  const where = { status: 'unknown', asked: { gt: 0 }, leaseUntil: null }
+  const where = { status: 'in_doubt', pollCount: { gt: 0 }, leaseUntil: null }
   await until(
     'the first question about the outcome',
     async () => (await company.db.prisma.authorisation.findFirst({ where })) ?? undefined,

@@ -1,7 +1,7 @@
 // A sealed column opens in its own place and nowhere else.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { CellUnreadable, keyIdOf, makeEnvelope } from '../../src/crypto/envelope.ts'
+import { DecryptionFailed, keyIdOf, makeEnvelope } from '../../src/crypto/envelope.ts'
 import type { CellContext } from '../../src/crypto/envelope.ts'
 import { parseKeyRing } from '../../src/crypto/key-ring.ts'
 import { PermanentError } from '../../src/errors.ts'
@@ -23,11 +23,11 @@ const causeOf = (text: string, context: CellContext = cell, openIt = open): stri
   try {
     openIt(text, context)
   } catch (error) {
-    expect(error).toBeInstanceOf(CellUnreadable)
+    expect(error).toBeInstanceOf(DecryptionFailed)
     expect(error).toBeInstanceOf(PermanentError)
-    expect((error as CellUnreadable).code).toBe('cell-unreadable')
+    expect((error as DecryptionFailed).code).toBe('decryption-failed')
     expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain(token)
-    return (error as CellUnreadable).cause
+    return (error as DecryptionFailed).cause
   }
   return 'it opens'
 }

@@ -97,8 +97,8 @@ const away = { kind: 'unavailable', code: 'provider-failed' } as const
 const code: Partial<Authorisation> = { status: 'code_received' }
 const sending: Partial<Authorisation> = { status: 'exchanging' }
 const verifying: Partial<Authorisation> = { status: 'verifying', answeredAt: at(CODE), tokenOwner: 'ours' }
-const inDoubt: Partial<Authorisation> = { status: 'unknown' }
-const pending: Partial<Authorisation> = { tokenOwner: 'beside', hasPendingToken: true }
+const inDoubt: Partial<Authorisation> = { status: 'in_doubt' }
+const pending: Partial<Authorisation> = { tokenOwner: 'pending', hasPendingToken: true }
 const full: Partial<Authorisation> = { route: 'full' }
 
 const tables: Record<string, Record<string, Row>> = {
@@ -146,13 +146,13 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: code,
       renewal: { status: 'renewed' },
       now: CODE,
-      is: 'close as superseded, fenced',
+      is: 'close as superseded, cycle-closed',
     },
     'stays unsent once the user has opted out': {
       attempt: code,
       consent: { status: 'opted_out' },
       now: CODE,
-      is: 'close as superseded, fenced',
+      is: 'close as superseded, cycle-closed',
     },
   },
   'a code that was sent': {
@@ -168,7 +168,7 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: sending,
       heard: tokens(undefined),
       now: CODE,
-      is: 'store tokens, beside',
+      is: 'store tokens, pending',
     },
     'brings tokens of another connection': {
       attempt: sending,
@@ -180,7 +180,7 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: { ...sending, ...full },
       heard: tokens('another'),
       now: CODE,
-      is: 'store tokens, beside',
+      is: 'store tokens, pending',
     },
     'is refused': {
       attempt: sending,
@@ -190,9 +190,9 @@ const tables: Record<string, Record<string, Row>> = {
     },
     'brings no answer': {
       attempt: sending,
-      heard: exchanged({ kind: 'unknown', code: 'provider-timeout' }),
+      heard: exchanged({ kind: 'in-doubt', code: 'provider-timeout' }),
       now: CODE,
-      is: 'doubt, exchange-unknown',
+      is: 'doubt, exchange-in-doubt',
     },
     'was not processed': {
       attempt: sending,
@@ -226,9 +226,9 @@ const tables: Record<string, Record<string, Row>> = {
     },
     'did not leave, for the circuit is open': {
       attempt: sending,
-      heard: exchanged({ kind: 'circuit-open', code: 'provider-paused', until: at('-10d +1m') }),
+      heard: exchanged({ kind: 'circuit-open', code: 'provider-circuit-open', until: at('-10d +1m') }),
       now: '-10d +10s',
-      is: 'requeue at -10d +1m, provider-paused',
+      is: 'requeue at -10d +1m, provider-circuit-open',
     },
     'brings tokens while an import replaces the stored one': {
       attempt: sending,
@@ -384,14 +384,14 @@ const tables: Record<string, Record<string, Row>> = {
       renewal: { status: 'repaired' },
       heard: me(newDate, CODE),
       now: CODE,
-      is: 'close as superseded, fenced',
+      is: 'close as superseded, cycle-closed',
     },
     'shows the old date when the cycle is over': {
       attempt: verifying,
       renewal: { status: 'repaired' },
       heard: me(oldDate, CODE),
       now: CODE,
-      is: 'close as superseded, fenced',
+      is: 'close as superseded, cycle-closed',
     },
     'shows the old date when the cycle lapsed: asked again, for a code still counts': {
       attempt: verifying,
@@ -425,7 +425,7 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: verifying,
       consent: { status: 'opted_out' },
       now: CODE,
-      is: 'close as superseded, fenced',
+      is: 'close as superseded, cycle-closed',
     },
     'is committed while a later code is out': {
       attempt: verifying,
@@ -437,7 +437,7 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: verifying,
       heard: { from: 'commit', answer: 'cycle-closed' },
       now: CODE,
-      is: 'close as superseded, fenced',
+      is: 'close as superseded, cycle-closed',
     },
     'of a full authentication: a new connection': {
       attempt: { ...verifying, ...pending, ...full, newCredentialsId: 'new' },
@@ -446,7 +446,7 @@ const tables: Record<string, Record<string, Row>> = {
       is: 'commit full-validity-since, new',
     },
     'of a full authentication, without a refresh token': {
-      attempt: { ...verifying, tokenOwner: 'beside', ...full, newCredentialsId: 'new' },
+      attempt: { ...verifying, tokenOwner: 'pending', ...full, newCredentialsId: 'new' },
       heard: me({ ...newDate, credentialsId: 'new' }, CODE),
       now: CODE,
       is: 'close as refused, not-renewed, the user is told',
@@ -469,7 +469,7 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: inDoubt,
       renewal: { status: 'renewed' },
       now: CODE,
-      is: 'close as superseded, fenced',
+      is: 'close as superseded, cycle-closed',
     },
     'of a cycle that is over, with a pending token that may be the only valid one': {
       attempt: { ...inDoubt, ...pending },
@@ -481,7 +481,7 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: { ...inDoubt, ...pending },
       consent: { status: 'opted_out' },
       now: CODE,
-      is: 'close as superseded, fenced',
+      is: 'close as superseded, cycle-closed',
     },
     'waits for a later code that is being sent': {
       attempt: inDoubt,
@@ -504,7 +504,7 @@ const tables: Record<string, Record<string, Row>> = {
     'of a full authentication whose answer was lost': {
       attempt: { ...inDoubt, ...full },
       now: CODE,
-      is: 'close as refused, exchange-unknown, the user is told',
+      is: 'close as refused, exchange-in-doubt, the user is told',
     },
   },
   'the refresh that settles': {
@@ -532,13 +532,13 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: inDoubt,
       heard: refreshed({ kind: 'refused' }, '-10d +5m +59s'),
       now: '-10d +5m +59s',
-      is: 'wait until -10d +6m, polled: token-dead',
+      is: 'wait until -10d +6m, polled: token-invalid',
     },
     'is refused at six minutes': {
       attempt: inDoubt,
       heard: refreshed({ kind: 'refused' }, '-10d +6m'),
       now: '-10d +6m',
-      is: 'close as refused, token-dead, the user is told',
+      is: 'close as refused, token-invalid, the user is told',
     },
     'is refused the pending token': {
       attempt: { ...inDoubt, ...pending },
@@ -550,31 +550,31 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: { ...inDoubt, ...pending, ...full },
       heard: refreshed({ kind: 'refused' }, '-10d +6m', 'pending'),
       now: '-10d +6m',
-      is: 'close as refused, token-dead, the user is told',
+      is: 'close as refused, token-invalid, the user is told',
     },
     'is refused while another attempt may hold the only valid token': {
       attempt: inDoubt,
       others: [{ ...inDoubt, ...pending }],
       heard: refreshed({ kind: 'refused' }, '-10d +6m'),
       now: '-10d +6m',
-      is: 'wait until -10d +1h, polled: token-dead',
+      is: 'wait until -10d +1h, polled: token-invalid',
     },
     'is refused, with an invalid pending token of its own: two would wait for each other': {
       attempt: { ...inDoubt, ...pending },
       others: [{ ...inDoubt, ...pending }],
       heard: refreshed({ kind: 'refused' }, '-10d +6m'),
       now: '-10d +6m',
-      is: 'close as refused, token-dead, the user is told',
+      is: 'close as refused, token-invalid, the user is told',
     },
     'brings no answer': {
       attempt: inDoubt,
-      heard: refreshed({ kind: 'unknown', code: 'provider-timeout' }, '-10d +2h'),
+      heard: refreshed({ kind: 'in-doubt', code: 'provider-timeout' }, '-10d +2h'),
       now: '-10d +2h',
       is: 'wait until -10d +6h, polled: provider-timeout',
     },
     'brings no answer after a day: daily': {
       attempt: inDoubt,
-      heard: refreshed({ kind: 'unknown', code: 'provider-timeout' }, '-8d +1h'),
+      heard: refreshed({ kind: 'in-doubt', code: 'provider-timeout' }, '-8d +1h'),
       now: '-8d +1h',
       is: 'wait until -7d, polled: provider-timeout',
     },
@@ -621,7 +621,7 @@ const tables: Record<string, Record<string, Row>> = {
       renewal: { status: 'repaired' },
       heard: me(oldDate, '-10d +1m', 'pending'),
       now: '-10d +1m',
-      is: 'close as superseded, fenced',
+      is: 'close as superseded, cycle-closed',
     },
     'the old date, to a pending token that is valid and ours, when the cycle is over: adopted first': {
       attempt: { ...inDoubt, ...pending },

@@ -72,9 +72,9 @@ describe('transitions that must never be possible', () => {
     [
       'a code goes back into the cell after an unknown outcome',
       sourcesOf(authorisationTransitions, 'code_received'),
-      'unknown',
+      'in_doubt',
     ],
-    ['a code is sent again after an unknown outcome', sourcesOf(authorisationTransitions, 'exchanging'), 'unknown'],
+    ['a code is sent again after an unknown outcome', sourcesOf(authorisationTransitions, 'exchanging'), 'in_doubt'],
     ['a renewal without a proof', sourcesOf(authorisationTransitions, 'renewed'), 'exchanging'],
     ['a message that may have been sent is tried again', sourcesOf(notificationTransitions, 'pending'), 'uncertain'],
     ['a sent message is sent again', sourcesOf(notificationTransitions, 'pending'), 'sent'],

@@ -65,7 +65,7 @@ tableOf('the state of the consent comes first, whatever is due', {
   'paused and a person asks': { consent: { status: 'paused' }, manual: true, now: '-7d', is: 'none' },
 })
 
-const coded = (status: 'code_received' | 'exchanging' | 'verifying' | 'unknown', received: string) => [
+const coded = (status: 'code_received' | 'exchanging' | 'verifying' | 'in_doubt', received: string) => [
   aLink('-10d'),
   aLink(received, { status, handedOutAt: at(received), codeReceivedAt: at(received) }),
 ]
@@ -95,31 +95,31 @@ tableOf('an exchange in progress comes before messages, links and lapsing', {
   },
   'being verified when grace has ended': { links: coded('verifying', '+90d -1m'), now: '+90d', is: 'wait +90d +10m' },
   'unknown, and grace has ended': {
-    links: coded('unknown', '+90d -1m'),
+    links: coded('in_doubt', '+90d -1m'),
     now: '+90d',
     is: 'wait +91d -1m',
-    because: 'unknown',
+    because: 'in doubt',
   },
   'unknown: nothing for a day': {
-    links: coded('unknown', '-7d'),
+    links: coded('in_doubt', '-7d'),
     messages: first,
     now: '-7d +1m',
     is: 'wait -6d',
-    because: 'unknown',
+    because: 'in doubt',
   },
   'unknown: nothing until the last second of it': {
-    links: coded('unknown', '-7d'),
+    links: coded('in_doubt', '-7d'),
     messages: first,
     now: '-6d -1s',
     is: 'wait -6d',
   },
   'unknown for a day: the ladder goes on, honestly worded': {
-    links: coded('unknown', '-7d'),
+    links: coded('in_doubt', '-7d'),
     messages: first,
     now: '-6d',
     is: 'renew -7d (uncertain)',
   },
-  'unknown for a day and grace over: it lapses': { links: coded('unknown', '+89d'), now: '+90d', is: 'lapse' },
+  'unknown for a day and grace over: it lapses': { links: coded('in_doubt', '+89d'), now: '+90d', is: 'lapse' },
   'refused: no reason to wait': {
     links: [aLink('-10d', { status: 'refused', codeReceivedAt: at('-10d') })],
     messages: first,

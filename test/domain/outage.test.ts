@@ -18,13 +18,13 @@ const now = utc('2026-03-02T12:00:00')
 
 describe('what is an outage', () => {
   test('every transient code is classified, except those that only messages and proofs have', () => {
-    const others = ['mail-away', 'mail-deferred', 'on-hold', 'not-proven']
+    const others = ['mail-unavailable', 'mail-deferred', 'consent-suspended', 'not-proven']
     const transient = Object.entries(errorTable)
       .filter(([, { kind }]) => kind === 'transient')
       .map(([code]) => code)
     expect(Object.keys(failureKinds).toSorted()).toEqual(transient.filter((code) => !others.includes(code)).toSorted())
   })
-  test.each(['link-unusable', 'link-rejected', 'internal', 'cell-unreadable', 'no-such-code', 'toString'])(
+  test.each(['link-unusable', 'link-rejected', 'internal', 'decryption-failed', 'no-such-code', 'toString'])(
     '%s is no outage',
     (code) => expect(isOutage(code)).toBe(false),
   )

@@ -117,12 +117,12 @@ const tables: Record<string, Record<string, Row>> = {
       is: 'wait -14d +40m',
     },
     'an outcome is unknown': {
-      links: [aLink('-14d', { status: 'unknown', codeReceivedAt: at('-14d') })],
+      links: [aLink('-14d', { status: 'in_doubt', codeReceivedAt: at('-14d') })],
       now: '-13d -1s',
       is: 'wait -13d',
     },
     'a day later': {
-      links: [aLink('-14d', { status: 'unknown', codeReceivedAt: at('-14d') })],
+      links: [aLink('-14d', { status: 'in_doubt', codeReceivedAt: at('-14d') })],
       now: '-13d',
       is: 'send',
     },

@@ -234,7 +234,7 @@ const happen = (view: ConsentView, now: DateTime, kind: string): ConsentView => 
       authorisations: [...view.authorisations, inVain],
     }
   }
-  const status = kind === 'left' ? 'issued' : kind === 'refused' ? 'refused' : 'unknown'
+  const status = kind === 'left' ? 'issued' : kind === 'refused' ? 'refused' : 'in_doubt'
   const codeReceivedAt = kind === 'unknown' ? now : undefined
   return {
     ...view,

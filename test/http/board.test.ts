@@ -195,7 +195,7 @@ for (const [name, open] of Object.entries(backends)) {
         handlers: {
           reauth: async (_id, run) => {
             manual.push(run.manual)
-            if (fail) throw new PermanentError('token-dead')
+            if (fail) throw new PermanentError('token-invalid')
             return done('asked the user again')
           },
         },
@@ -211,7 +211,7 @@ for (const [name, open] of Object.entries(backends)) {
         const reauth = queues.find((queue: { name: string }) => queue.name === 'reauth')
         expect(reauth.counts.failed).toBe(1)
         expect(reauth.jobs[0]).toMatchObject({ id: `${id}-4`, name: 'renew-consent', data: { consentId: id } })
-        expect(reauth.jobs[0].failedReason).toBe('token-dead: the stored refresh token no longer works')
+        expect(reauth.jobs[0].failedReason).toBe('token-invalid: the stored refresh token no longer works')
 
         fail = false
         const retried = await strict.inject({

@@ -31,9 +31,9 @@ const anAuthorisation = async (
   const consent = await anAskedConsent(world)
   const [row] = await world.authorisationsOf(consent.id)
   if (row === undefined) throw new Error('no authorisation was made')
-  const isOpen = ['issued', 'code_received', 'exchanging', 'verifying', 'unknown'].includes(status)
+  const isOpen = ['issued', 'code_received', 'exchanging', 'verifying', 'in_doubt'].includes(status)
   const at = world.clock.now().toJSDate()
-  const came = ['code_received', 'exchanging', 'verifying', 'unknown', 'renewed', 'mismatched'].includes(status)
+  const came = ['code_received', 'exchanging', 'verifying', 'in_doubt', 'renewed', 'mismatched'].includes(status)
   await planting(world.db).authorisation.update({
     where: { id: row.id },
     data: { status, nextActionAt: isOpen ? at : null, codeReceivedAt: came ? at : null, errorCode: errorCode ?? null },
@@ -56,7 +56,7 @@ describe('what the page says', () => {
     ['code_received', {}, 200, 'being checked'],
     ['exchanging', {}, 200, 'being checked'],
     ['verifying', {}, 200, 'being checked'],
-    ['unknown', {}, 200, 'being checked'],
+    ['in_doubt', {}, 200, 'being checked'],
     ['code_received', { renewal: 'lapsed', consent: 'lapsed' }, 200, 'being checked'],
     ['renewed', { renewal: 'renewed' }, 200, 'The permission is renewed'],
     ['superseded', { renewal: 'renewed' }, 200, 'already renewed'],
@@ -81,7 +81,7 @@ describe('what the page says', () => {
     ['refused', 'grant-refused', 'could not be completed'],
     ['refused', 'not-renewed', 'could not be completed'],
     ['refused', 'code-too-old', 'could not be completed'],
-    ['refused', 'token-dead', 'could not be completed'],
+    ['refused', 'token-invalid', 'could not be completed'],
     ['mismatched', 'other-connection', 'A different account was approved'],
   ])('%s (%s) shows the way back', async (status, errorCode, words) => {
     const { path, startPath } = await anAuthorisation(status, errorCode === undefined ? {} : { errorCode })

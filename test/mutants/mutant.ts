@@ -1,7 +1,7 @@
 // A mutant is a mistake that the suite must catch: edits of the sources, and the tests that must fail with them.
 
 export const mistakes = [
-  'drop the epoch from a write',
+  'drop the fencing token from a write',
   'retry the code after a time-out',
   'answer the browser before the commit',
   'reuse job ids',
@@ -45,7 +45,7 @@ export interface Mutant {
 }
 
 export const tests = {
-  settle: 'test/processors/settle-unknown.test.ts',
+  settle: 'test/processors/settle-in-doubt.test.ts',
   codes: 'test/processors/codes-and-claims.test.ts',
   inHand: 'test/processors/answer-in-hand.test.ts',
   verify: 'test/processors/verify-renewal.test.ts',

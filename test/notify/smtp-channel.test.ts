@@ -123,31 +123,31 @@ describe('a message that is accepted', () => {
 })
 
 const outcomes: Record<string, { script: Script; kind: string; detail: RegExp; login?: string }> = {
-  'a greeting that never comes': { script: { greeting: 'silence' }, kind: 'away', detail: /ETIMEDOUT/ },
-  'a connection cut before the greeting': { script: { greeting: 'cut' }, kind: 'away', detail: /ECONN|ESOCKET/ },
-  'a 421 greeting': { script: { greeting: '421 too busy' }, kind: 'away', detail: /^421/ },
+  'a greeting that never comes': { script: { greeting: 'silence' }, kind: 'unavailable', detail: /ETIMEDOUT/ },
+  'a connection cut before the greeting': { script: { greeting: 'cut' }, kind: 'unavailable', detail: /ECONN|ESOCKET/ },
+  'a 421 greeting': { script: { greeting: '421 too busy' }, kind: 'unavailable', detail: /^421/ },
   'a 554 greeting: it refuses us, not the message': {
     script: { greeting: '554 no service' },
-    kind: 'away',
+    kind: 'unavailable',
     detail: /^554/,
   },
-  'a 421 to EHLO': { script: { EHLO: '421 go away' }, kind: 'away', detail: /^421/ },
+  'a 421 to EHLO': { script: { EHLO: '421 go away' }, kind: 'unavailable', detail: /^421/ },
   'a rejected login': {
     script: { extensions: ['AUTH PLAIN'], AUTH: '535 5.7.8 bad credentials for zoe.example@mail.test' },
     login: 'user:secret-word@',
-    kind: 'away',
+    kind: 'unavailable',
     detail: /^535 5\.7\.8 to AUTH$/,
   },
   'a login cut off': {
     script: { extensions: ['AUTH PLAIN'], AUTH: 'cut' },
     login: 'user:secret-word@',
-    kind: 'away',
+    kind: 'unavailable',
     detail: /before/,
   },
-  'a 450 to MAIL': { script: { MAIL: '450 later' }, kind: 'away', detail: /^450 to MAIL FROM$/ },
+  'a 450 to MAIL': { script: { MAIL: '450 later' }, kind: 'unavailable', detail: /^450 to MAIL FROM$/ },
   'a 550 to MAIL: the sender is ours to fix': {
     script: { MAIL: '550 no such sender' },
-    kind: 'away',
+    kind: 'unavailable',
     detail: /^550 to MAIL FROM$/,
   },
   'a 450 to RCPT (greylisting)': {
@@ -160,13 +160,17 @@ const outcomes: Record<string, { script: Script; kind: string; detail: RegExp; l
     kind: 'refused',
     detail: /^550 5\.1\.1 to RCPT TO$/,
   },
-  'a 530 to RCPT: it wants a login': { script: { RCPT: '530 5.7.0 authenticate first' }, kind: 'away', detail: /^530/ },
-  'a 421 to RCPT': { script: { RCPT: '421 closing' }, kind: 'away', detail: /^421/ },
-  'a connection cut at RCPT': { script: { RCPT: 'cut' }, kind: 'away', detail: /before/ },
-  'silence at RCPT': { script: { RCPT: 'silence' }, kind: 'away', detail: /ETIMEDOUT/ },
+  'a 530 to RCPT: it wants a login': {
+    script: { RCPT: '530 5.7.0 authenticate first' },
+    kind: 'unavailable',
+    detail: /^530/,
+  },
+  'a 421 to RCPT': { script: { RCPT: '421 closing' }, kind: 'unavailable', detail: /^421/ },
+  'a connection cut at RCPT': { script: { RCPT: 'cut' }, kind: 'unavailable', detail: /before/ },
+  'silence at RCPT': { script: { RCPT: 'silence' }, kind: 'unavailable', detail: /ETIMEDOUT/ },
   'a 451 to DATA': { script: { DATA: '451 later' }, kind: 'deferred', detail: /^451 to DATA$/ },
   'a 554 to DATA': { script: { DATA: '554 no' }, kind: 'refused', detail: /^554 to DATA$/ },
-  'silence at DATA': { script: { DATA: 'silence' }, kind: 'away', detail: /ETIMEDOUT/ },
+  'silence at DATA': { script: { DATA: 'silence' }, kind: 'unavailable', detail: /ETIMEDOUT/ },
   'a 451 to DATA that speaks of this message': {
     script: { DATA: '451 4.7.1 later' },
     kind: 'deferred',
@@ -179,15 +183,19 @@ const outcomes: Record<string, { script: Script; kind: string; detail: RegExp; l
   },
   'a 451 4.3.0 to RCPT: its tables cannot be read': {
     script: { RCPT: '451 4.3.0 <zoe.example@mail.test>: Temporary lookup failure' },
-    kind: 'away',
+    kind: 'unavailable',
     detail: /^451 4\.3\.0 to RCPT TO$/,
   },
   'a 452 4.3.1 to MAIL: its disk is full': {
     script: { MAIL: '452 4.3.1 Insufficient system storage' },
-    kind: 'away',
+    kind: 'unavailable',
     detail: /^452 4\.3\.1/,
   },
-  'a 454 to RCPT: we send too much': { script: { RCPT: '454 Throttling failure' }, kind: 'away', detail: /^454/ },
+  'a 454 to RCPT: we send too much': {
+    script: { RCPT: '454 Throttling failure' },
+    kind: 'unavailable',
+    detail: /^454/,
+  },
   'a 451 after the message, of this message': {
     script: { dot: '451 4.7.1 try again later' },
     kind: 'deferred',
@@ -195,10 +203,10 @@ const outcomes: Record<string, { script: Script; kind: string; detail: RegExp; l
   },
   'a 451 after the message: its disk is full': {
     script: { dot: '451 4.3.0 disk full' },
-    kind: 'away',
+    kind: 'unavailable',
     detail: /^451 4\.3\.0 to the message$/,
   },
-  'a 421 after the message': { script: { dot: '421 closing' }, kind: 'away', detail: /^421/ },
+  'a 421 after the message': { script: { dot: '421 closing' }, kind: 'unavailable', detail: /^421/ },
   'a 554 after the message': {
     script: { dot: '554 5.7.1 spam from zoe.example@mail.test' },
     kind: 'refused',
@@ -206,7 +214,7 @@ const outcomes: Record<string, { script: Script; kind: string; detail: RegExp; l
   },
   'a 503 after the message: the session was confused': {
     script: { dot: '503 bad sequence' },
-    kind: 'away',
+    kind: 'unavailable',
     detail: /^503/,
   },
   'a connection cut after the message': { script: { dot: 'cut' }, kind: 'uncertain', detail: /ECONN|ESOCKET/ },
@@ -302,8 +310,8 @@ describe('extensions that a server offers, and does not offer', () => {
         kind: 'no-channel',
         detail: expect.stringMatching(/to MAIL FROM$/),
       })
-      expect(await send('Acme <żółw@acme.test>', utf8)).toMatchObject({ kind: 'away', cause: 'setup' })
-      expect(await send('Acme <noreply@acme.test>', {})).toMatchObject({ kind: 'away', cause: 'setup' })
+      expect(await send('Acme <żółw@acme.test>', utf8)).toMatchObject({ kind: 'unavailable', cause: 'setup' })
+      expect(await send('Acme <noreply@acme.test>', {})).toMatchObject({ kind: 'unavailable', cause: 'setup' })
     },
   )
 
@@ -317,7 +325,7 @@ describe('extensions that a server offers, and does not offer', () => {
     const server = await scripted({})
     const channel = aChannel(server.port, { from: 'Acme <żółw@acme.test>' })
     expect(await channel.send(aMessage())).toMatchObject({
-      kind: 'away',
+      kind: 'unavailable',
       cause: 'setup',
       detail: expect.stringContaining('MAIL_FROM'),
     })
@@ -348,7 +356,7 @@ describe('extensions that a server offers, and does not offer', () => {
 
   test('EHLO and HELO refused: unavailable, and our mistake', async () => {
     const server = await scripted({ EHLO: '502 no', HELO: '550 who are you' })
-    expect(await aChannel(server.port).send(aMessage())).toMatchObject({ kind: 'away', cause: 'setup' })
+    expect(await aChannel(server.port).send(aMessage())).toMatchObject({ kind: 'unavailable', cause: 'setup' })
   })
 
   test.each([false, true])('replies about the sender: the message waits (pipelining %s)', async (pipelining) => {
@@ -359,20 +367,20 @@ describe('extensions that a server offers, and does not offer', () => {
       return [delivery.kind, 'cause' in delivery && delivery.cause]
     }
     expect(await verdictOf({ dot: '550-5.4.5 Daily user sending limit exceeded.\r\n550 5.4.5 a1-2 - gsmtp' })).toEqual([
-      'away',
+      'unavailable',
       'limit',
     ])
-    expect(await verdictOf({ RCPT: '550 5.4.5 Daily sending quota exceeded' })).toEqual(['away', 'limit'])
+    expect(await verdictOf({ RCPT: '550 5.4.5 Daily sending quota exceeded' })).toEqual(['unavailable', 'limit'])
     expect(await verdictOf({ RCPT: '554 5.7.1 <zoe.example@mail.test>: Relay access denied' })).toEqual([
-      'away',
+      'unavailable',
       'setup',
     ])
     expect(
       await verdictOf({
         dot: '550-5.7.26 This mail has been blocked because the sender is unauthenticated.\r\n550 5.7.26 gsmtp',
       }),
-    ).toEqual(['away', 'setup'])
-    expect(await verdictOf({ MAIL: '550 5.7.60 not allowed to send as' })).toEqual(['away', 'setup'])
+    ).toEqual(['unavailable', 'setup'])
+    expect(await verdictOf({ MAIL: '550 5.7.60 not allowed to send as' })).toEqual(['unavailable', 'setup'])
     expect(await verdictOf({ RCPT: '552 5.2.2 mailbox full' })).toEqual(['refused', false])
   })
 
@@ -395,7 +403,7 @@ describe('a server that is unavailable', () => {
     const { port } = placeholder.address() as AddressInfo
     await new Promise((resolve) => placeholder.close(resolve))
     expect(await aChannel(port).send(aMessage())).toMatchObject({
-      kind: 'away',
+      kind: 'unavailable',
       detail: expect.stringContaining('ECONNREFUSED'),
     })
   })
@@ -408,7 +416,7 @@ describe('a server that is unavailable', () => {
     })
     const delivery = await channel.send(aMessage())
     expect(delivery).toMatchObject({
-      kind: 'away',
+      kind: 'unavailable',
       detail: expect.stringContaining('before the message was handed over'),
     })
     expect(JSON.stringify(delivery)).not.toContain('no-such-host')
@@ -416,7 +424,7 @@ describe('a server that is unavailable', () => {
 
   test('a certificate that no authority vouches for: unavailable', async () => {
     const { port, mails } = await realServer({ disabledCommands: [] })
-    expect(await aChannel(port).send(aMessage())).toMatchObject({ kind: 'away', code: 'mail-away' })
+    expect(await aChannel(port).send(aMessage())).toMatchObject({ kind: 'unavailable', code: 'mail-unavailable' })
     expect(await aChannel(port, { query: '?tls.rejectUnauthorized=false' }).send(aMessage())).toEqual({ kind: 'sent' })
     expect(mails).toHaveLength(1)
   })
@@ -429,7 +437,7 @@ describe('a server that is unavailable', () => {
       silenceMs: 400,
       connectMs: 400,
     }).send(aMessage())
-    expect(delivery.kind).toBe('away')
+    expect(delivery.kind).toBe('unavailable')
     expect(server.commands.join()).not.toMatch(/AUTH|MAIL/)
   })
 })
@@ -442,7 +450,7 @@ describe('time and closing', () => {
       detail: expect.stringContaining('ETIMEDOUT'),
     })
     const early = await scripted({ MAIL: '250-and\r\n250-so\r\n250-on' })
-    expect(await aChannel(early.port, { totalMs: 500 }).send(aMessage())).toMatchObject({ kind: 'away' })
+    expect(await aChannel(early.port, { totalMs: 500 }).send(aMessage())).toMatchObject({ kind: 'unavailable' })
   })
 
   test('closing the channel ends a message in flight with its true outcome', async () => {
@@ -451,7 +459,7 @@ describe('time and closing', () => {
     const sending = early.send(aMessage())
     await before.reached('RCPT')
     early.close()
-    expect(await sending).toMatchObject({ kind: 'away' })
+    expect(await sending).toMatchObject({ kind: 'unavailable' })
 
     const after = await scripted({ dot: 'silence' })
     const late = aChannel(after.port)

@@ -14,7 +14,7 @@ const failureAt = (stage: Stage, response: string) => ({
 })
 const verdictOn = (stage: Stage, reply: string, isBeyondAscii = false): string => {
   const delivery = classify(failureAt(stage, reply), { handedOver: stage === 'dot', isBeyondAscii })
-  return delivery.kind === 'away' ? `waits: ${delivery.cause}` : delivery.code
+  return delivery.kind === 'unavailable' ? `waits: ${delivery.cause}` : delivery.code
 }
 
 const tables: Record<string, readonly Row[]> = {

@@ -72,7 +72,7 @@ describe('the acknowledgement of a commit is lost, and the write is repeated', (
       await hasTheProvidersToken(consent.id, consent.credentialsId)
       const types = await eventTypes(world, consent.id)
       expect(types.filter((type) => type === 'authorisation.answered')).toHaveLength(1)
-      expect(types).not.toContain('authorisation.unknown')
+      expect(types).not.toContain('authorisation.in-doubt')
       expect([seen(world, consent, 'exchange'), seen(world, consent, 'refresh')]).toEqual([['ok'], []])
     },
   )
@@ -95,10 +95,10 @@ describe('the acknowledgement of a commit is lost, and the write is repeated', (
       await world.db.prisma.authorisation.update({ where: { id: codeId }, data: { accessToken: null } })
       fault(world, consent, { endpoint: 'me', kind: 'error-json' })
       await advance(world)(codeId, aRun())
-      expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', tokenOwner: 'beside' })
+      expect(await authorisation(world, codeId)).toMatchObject({ status: 'in_doubt', tokenOwner: 'pending' })
     })
     await advance(world, { store })(codeId, aRun())
-    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     expect((await world.store.readPendingToken(codeId))?.reveal()).toBe(
       world.simulator.connection(consent.credentialsId)?.refreshToken,
     )

@@ -184,7 +184,7 @@ const expectOrder = async (world: World, consents: readonly Consent[]): Promise<
     const renewals = await world.renewalsOf(id)
     expect(renewals.filter(({ status }) => status === 'renewed')).toHaveLength(consent.cycle - 1)
     const open = (await world.authorisationsOf(id)).filter(({ status }) =>
-      ['code_received', 'exchanging', 'verifying', 'unknown'].includes(status),
+      ['code_received', 'exchanging', 'verifying', 'in_doubt'].includes(status),
     )
     expect(open.map(({ status }) => status)).toEqual([])
     if (consent.cycle > 1) {

@@ -35,7 +35,7 @@ describe('many 401 for links', () => {
     for (const { id } of consents) await renew(world)(id, aRun())
     expect(calls('reauthuri')).toBe(10)
     const held = await world.consentOf(consents[11]?.id ?? '')
-    expect(held).toMatchObject({ lastErrorCode: 'provider-paused', failedAttempts: 0, status: 'active' })
+    expect(held).toMatchObject({ lastErrorCode: 'provider-circuit-open', failedAttempts: 0, status: 'active' })
     expect(held.nextActionAt?.diff(world.clock.now()).as('seconds')).toBeLessThanOrEqual(60)
   })
 
@@ -98,7 +98,7 @@ describe('invalid_client', () => {
     expect(await holdOf('client-rejected')).toBeDefined()
     expect(await authorisation(world, all[3]?.codeId ?? '')).toMatchObject({
       status: 'code_received',
-      errorCode: 'provider-paused',
+      errorCode: 'provider-circuit-open',
     })
     const [other] = await due(1)
     expect(await renew(world)(other?.id ?? '', aRun())).toMatchObject({

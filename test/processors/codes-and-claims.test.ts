@@ -95,7 +95,7 @@ describe('two codes of one consent', () => {
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     fault(world, consent, { endpoint: 'refresh', kind: 'error-json' })
     await advance(world)(first, aRun())
-    expect((await authorisation(world, first)).status).toBe('unknown')
+    expect((await authorisation(world, first)).status).toBe('in_doubt')
     world.simulator.switches.set({ me_lag_seconds: 30 })
     world.clock.advance({ seconds: 20 })
     await advance(world)(second, aRun())
@@ -125,7 +125,7 @@ describe('two codes of one consent', () => {
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     fault(world, consent, { endpoint: 'refresh', kind: 'error-json' })
     await advance(world)(first, aRun())
-    expect((await authorisation(world, first)).status).toBe('unknown')
+    expect((await authorisation(world, first)).status).toBe('in_doubt')
     world.clock.advance({ days: 5 })
     return { consent, first, second: await codeOf(world, consent.id) }
   }
@@ -196,7 +196,7 @@ describe('two codes of one consent', () => {
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     fault(world, consent, { endpoint: 'refresh', kind: 'error-json' })
     await advance(world)(first, aRun())
-    expect((await authorisation(world, first)).status).toBe('unknown')
+    expect((await authorisation(world, first)).status).toBe('in_doubt')
 
     world.clock.advance({ days: 5 })
     const second = await codeOf(world, consent.id)
@@ -326,7 +326,7 @@ describe('a code for a consent that had ended', () => {
     )
     await planting(world.db).consent.update({
       where: { id: consent.id },
-      data: { status, nextActionAt: over.next ?? null, epoch: { increment: 1 } },
+      data: { status, nextActionAt: over.next ?? null, fencingToken: { increment: 1 } },
     })
     return { consent, callback }
   }
@@ -431,7 +431,7 @@ describe('the stored token changed while a code was being exchanged', () => {
     await advance(world, { provider: { ...world.provider, exchangeCode: imports } })(codeId, aRun())
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
-    expect(await eventTypes(world, consent.id)).toContain('authorisation.unknown')
+    expect(await eventTypes(world, consent.id)).toContain('authorisation.in-doubt')
     // The company's, and ours with the imported token.
     expect(seen(world, consent, 'refresh')).toEqual(['ok', 'ok'])
   })
@@ -446,7 +446,7 @@ describe('the stored token changed while a code was being exchanged', () => {
     }
     await advance(world, { provider: { ...world.provider, exchangeCode: imports } })(codeId, aRun())
     expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, tokenVersion: 2 })
-    expect(await eventTypes(world, consent.id)).not.toContain('authorisation.unknown')
+    expect(await eventTypes(world, consent.id)).not.toContain('authorisation.in-doubt')
     expect(seen(world, consent, 'refresh')).toEqual([])
   })
 
@@ -476,7 +476,7 @@ describe('an import corrected the stored token while another one was pending', (
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'me', kind: 'error-json' })
     await advance(world)(codeId, aRun())
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'verifying', tokenOwner: 'beside' })
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'verifying', tokenOwner: 'pending' })
     return { consent, codeId }
   }
   const endsRenewed = async (consent: Consent): Promise<void> => {
@@ -490,7 +490,7 @@ describe('an import corrected the stored token while another one was pending', (
     const { consent } = await besideUntilMe()
     await correct(consent, 'typed in by hand')
     await endsRenewed(consent)
-    expect((await world.eventsOf(consent.id)).find(({ type }) => type === 'authorisation.unknown')?.reason).toBe(
+    expect((await world.eventsOf(consent.id)).find(({ type }) => type === 'authorisation.in-doubt')?.reason).toBe(
       'token-changed',
     )
     expect(seen(world, consent, 'refresh')).toEqual(['ok'])
@@ -501,7 +501,7 @@ describe('an import corrected the stored token while another one was pending', (
     await correct(consent, 'typed in by hand')
     world.clock.advance({ seconds: 11 })
     await advance(world)(codeId, aRun())
-    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     const readMe: World['provider']['readMe'] = async (token) => {
       await correct(consent, 'and once more')
       return world.provider.readMe(token)
@@ -530,9 +530,9 @@ describe('an import corrected the stored token while another one was pending', (
     }
     await advance(world, { provider: { ...world.provider, refresh } })(codeId, aRun())
     expect(await authorisation(world, codeId)).toMatchObject({
-      status: 'unknown',
+      status: 'in_doubt',
       errorCode: 'token-changed',
-      tokenOwner: 'beside',
+      tokenOwner: 'pending',
     })
     expect((await world.consentOf(consent.id)).cycle).toBe(1)
     await endsRenewed(consent)
@@ -559,7 +559,7 @@ describe('an import corrected the stored token while another one was pending', (
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     fault(world, consent, { endpoint: 'me', kind: 'error-json' })
     await advance(world)(first, aRun())
-    expect((await authorisation(world, first)).status).toBe('unknown')
+    expect((await authorisation(world, first)).status).toBe('in_doubt')
     const second = await codeOf(world, consent.id)
     const exchangeCode: World['provider']['exchangeCode'] = async (...args) => {
       const answer = await world.provider.exchangeCode(...args)
@@ -568,10 +568,10 @@ describe('an import corrected the stored token while another one was pending', (
     }
     fault(world, consent, { endpoint: 'me', kind: 'error-json' })
     await advance(world, { provider: { ...world.provider, exchangeCode } })(second, aRun())
-    expect(await authorisation(world, second)).toMatchObject({ status: 'unknown', tokenOwner: 'beside' })
+    expect(await authorisation(world, second)).toMatchObject({ status: 'in_doubt', tokenOwner: 'pending' })
     world.clock.advance({ minutes: 7 })
     await advance(world)(first, aRun({ manual: true }))
-    expect((await authorisation(world, first)).status).toBe('unknown')
+    expect((await authorisation(world, first)).status).toBe('in_doubt')
     await endsRenewed(consent)
   })
 
@@ -593,7 +593,7 @@ describe('an import corrected the stored token while another one was pending', (
       await advance(world, deps)(codeId, aRun({ manual: true }))
       world.clock.advance({ hours: 1 })
     }
-    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     expect((await world.consentOf(consent.id)).cycle).toBe(1)
     // An hour after the old expiry the stored token is refused, because nothing was renewed: the user is asked again.
     world.clock.set(consent.expiresAt.plus({ minutes: 61 }))
@@ -664,7 +664,7 @@ describe('a worker with a stale claim', () => {
       // yet.
       await endLease(world, 'authorisation', codeId)
       await advance(world)(codeId, aRun())
-      expect((await authorisation(world, codeId)).status).toBe('unknown')
+      expect((await authorisation(world, codeId)).status).toBe('in_doubt')
       return answer
     }
     const said = await advance(world, { provider: { ...world.provider, exchangeCode: sleeps } })(codeId, aRun())
@@ -685,7 +685,7 @@ describe('a worker with a stale claim', () => {
     }
     const said = await advance(world, { provider: { ...world.provider, exchangeCode: sleeps } })(codeId, aRun())
     expect(said).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('took over') })
-    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     expect((await world.renewalsOf(consent.id))[0]?.againNo).toBe(0)
   })
 
@@ -718,13 +718,13 @@ describe('a worker with a stale claim', () => {
       await world.store.claim('authorisation', codeId, LEASE)
       return answer
     }
-    const { nextActionAt, asked } = await authorisation(world, codeId)
+    const { nextActionAt, pollCount } = await authorisation(world, codeId)
     const said = await advance(world, { provider: { ...world.provider, readMe: sleeps } })(codeId, aRun())
     expect(said).toMatchObject({ kind: 'skipped', reason: expect.stringContaining('took over') })
     expect(await authorisation(world, codeId)).toMatchObject({
       status: 'verifying',
       nextActionAt,
-      asked,
+      pollCount,
       leaseUntil: expect.any(Date),
     })
   })

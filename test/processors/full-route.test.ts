@@ -72,7 +72,7 @@ describe('approved', () => {
     ])
     expect(await authorisation(world, codeId)).toMatchObject({
       status: 'renewed',
-      newRefreshToken: null,
+      pendingRefreshToken: null,
       accessToken: null,
     })
     expect((await world.renewalsOf(consent.id)).map(({ status, route }) => [status, route])).toEqual([
@@ -107,13 +107,16 @@ describe('approved', () => {
     await planting(world.db).authorisation.update({
       where: { id: codeId },
       data: {
-        status: 'unknown',
+        status: 'in_doubt',
         code: null,
-        tokenOwner: 'beside',
+        tokenOwner: 'pending',
         tokenVersion: 1,
         exchangeStartedAt: world.clock.now().toJSDate(),
         answeredAt: world.clock.now().toJSDate(),
-        newRefreshToken: sealedBeside(codeId, world.simulator.connection(consent.credentialsId)?.refreshToken ?? ''),
+        pendingRefreshToken: sealedBeside(
+          codeId,
+          world.simulator.connection(consent.credentialsId)?.refreshToken ?? '',
+        ),
       },
     })
     await world.db.prisma.consent.update({
@@ -170,7 +173,7 @@ describe('not approved as it should be', () => {
     const consent = await asked()
     const codeId = await codeOf(world, consent.id, 'somebody-else')
     await bringUpToDate(world, consent.id)
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'mismatched', newRefreshToken: null })
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'mismatched', pendingRefreshToken: null })
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', mismatches: 1 })
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
   })
@@ -180,7 +183,7 @@ describe('not approved as it should be', () => {
     const codeId = await codeOf(world, consent.id)
     exchangeFault({ endpoint: 'exchange', kind: 'reset-after' })
     await bringUpToDate(world, consent.id)
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'exchange-unknown' })
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'exchange-in-doubt' })
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
     await codeOf(world, consent.id)
     await bringUpToDate(world, consent.id)
@@ -195,7 +198,7 @@ describe('not approved as it should be', () => {
       world.clock.advance(step)
       await bringUpToDate(world, consent.id)
     }
-    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     world.simulator.faults.remove(faultId)
     world.clock.advance({ hours: 6 })
     await bringUpToDate(world, consent.id)
@@ -239,7 +242,7 @@ describe('/me does not name the bank of the new connection', () => {
     expect(await authorisation(world, codeId)).toMatchObject({
       status: 'refused',
       errorCode: 'not-proven',
-      newRefreshToken: null,
+      pendingRefreshToken: null,
     })
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', cycle: 1, supersededById: undefined })
     await bringUpToDate(world, consent.id)
@@ -252,7 +255,7 @@ describe('/me does not name the bank of the new connection', () => {
     await liveOn(codeId, 2)
     world.clock.advance({ hours: 6 })
     await advance(world, { provider: sleepingAfter(world, 'readMe', { days: 2 }, nameless()) })(codeId, aRun())
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', errorCode: 'not-proven' })
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'in_doubt', errorCode: 'not-proven' })
     await bringUpToDate(world, consent.id)
     expect((await successorOf(consent.id)).status).toBe('active')
   })
@@ -261,7 +264,7 @@ describe('/me does not name the bank of the new connection', () => {
     const consent = await asked()
     const codeId = await codeOf(world, consent.id)
     await liveOn(codeId, 2)
-    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     world.clock.advance({ hours: 6 })
     await bringUpToDate(world, consent.id)
     expect((await successorOf(consent.id)).status).toBe('active')

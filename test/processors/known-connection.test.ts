@@ -101,7 +101,7 @@ describe('of the same user at the same bank: joined, and its next cycle begins',
         mismatches: 2,
       },
     })
-    const { epoch } = await world.db.prisma.consent.findUniqueOrThrow({ where: { id: known } })
+    const { fencingToken } = await world.db.prisma.consent.findUniqueOrThrow({ where: { id: known } })
     world.clock.advance({ seconds: 11 })
     await bringUpToDate(world, consent.id)
 
@@ -116,7 +116,7 @@ describe('of the same user at the same bank: joined, and its next cycle begins',
       queuedUntil: null,
       leaseUntil: null,
       mismatches: 0,
-      epoch: epoch + 1,
+      fencingToken: fencingToken + 1,
     })
     expect(await statuses(known)).toEqual(['1 repaired'])
     expect(await rungsSent(world, known)).toEqual(['-7d cancelled'])
@@ -172,7 +172,7 @@ describe('not to be joined: its row stays unchanged, the user is asked again, an
     expect(await authorisation(world, codeId)).toMatchObject({
       status: 'mismatched',
       errorCode: 'other-connection',
-      newRefreshToken: null,
+      pendingRefreshToken: null,
       accessToken: null,
     })
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active', cycle: 1, mismatches: 1 })

@@ -175,7 +175,7 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     ).toBe(2)
     expect([sent.count, seen(world, consent, 'exchange'), seen(world, consent, 'refresh')]).toEqual([1, [], ['ok']])
     expect(await authorisation(world, codeId)).toMatchObject({
-      status: 'unknown',
+      status: 'in_doubt',
       code: null,
       errorCode: 'not-renewed',
     })

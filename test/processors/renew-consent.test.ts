@@ -234,7 +234,7 @@ describe('a stored token that does not decrypt', () => {
   test('quarantines the consent, says so, and the job fails with the code', async () => {
     const consent = await due()
     await world.db.prisma.consent.update({ where: { id: consent.id }, data: { refreshToken: 'r1.k1.AAAA.AAAA' } })
-    await expect(renew(world)(consent.id, aRun())).rejects.toMatchObject({ code: 'cell-unreadable' })
+    await expect(renew(world)(consent.id, aRun())).rejects.toMatchObject({ code: 'decryption-failed' })
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'quarantined', nextActionAt: undefined })
     expect(await eventTypes(world, consent.id)).toEqual(['consent.quarantined'])
     expect(await renew(world)(consent.id, aRun({ manual: true }))).toEqual({
@@ -247,7 +247,7 @@ describe('a stored token that does not decrypt', () => {
     const [consent, other] = [await due(), await due()]
     const { refreshToken } = await world.db.prisma.consent.findUniqueOrThrow({ where: { id: other.id } })
     await world.db.prisma.consent.update({ where: { id: consent.id }, data: { refreshToken } })
-    await expect(renew(world)(consent.id, aRun())).rejects.toMatchObject({ code: 'cell-unreadable' })
+    await expect(renew(world)(consent.id, aRun())).rejects.toMatchObject({ code: 'decryption-failed' })
     expect((await world.consentOf(consent.id)).status).toBe('quarantined')
   })
 

@@ -168,7 +168,7 @@ describe('comes back', () => {
     await isWhole()
   })
 
-  test('after one of its codes was given up as fenced: the next approval renews it', async () => {
+  test('after one of its codes was given up as of a closed cycle: the next approval renews it', async () => {
     const consent = await asked(world)
     const codeId = await codeOf(world, consent.id)
     await closedFor(consent)

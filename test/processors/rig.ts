@@ -26,7 +26,7 @@ const tables = { consent: 'consents', authorisation: 'authorisations', notificat
 const datedOf = async ({ db }: World, consentId: string): Promise<{ kind: RecordKind; id: string; at: Date }[]> =>
   db.prisma.$queryRaw`
     SELECT 'authorisation' AS kind, id, next_action_at AS at FROM authorisations
-      WHERE consent_id = ${consentId}::uuid AND status IN ('code_received', 'exchanging', 'verifying', 'unknown')
+      WHERE consent_id = ${consentId}::uuid AND status IN ('code_received', 'exchanging', 'verifying', 'in_doubt')
     UNION ALL
     SELECT 'notification', id, next_action_at FROM notifications WHERE consent_id = ${consentId}::uuid AND status IN
       ('pending', 'sending')

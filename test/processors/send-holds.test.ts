@@ -132,8 +132,10 @@ describe('the cap and messages that were certainly not delivered', () => {
     const away = send(world, { channel: unreachable(), log })
     for (let round = 0; round < 3; round += 1)
       for (const { id } of all)
-        expect(await away(id, aRun({ manual: true }))).toMatchObject({ reason: expect.stringContaining('mail-away') })
-    expect([raised, await usedIn('11:00')]).toEqual([['mail-away'], 0])
+        expect(await away(id, aRun({ manual: true }))).toMatchObject({
+          reason: expect.stringContaining('mail-unavailable'),
+        })
+    expect([raised, await usedIn('11:00')]).toEqual([['mail-unavailable'], 0])
     const said = []
     for (const { id } of all) said.push(await send(world)(id, aRun({ manual: true })))
     expect(said.map(({ kind }) => kind)).toEqual([...Array.from({ length: 5 }, () => 'done'), 'snooze', 'snooze'])
@@ -174,7 +176,7 @@ describe('the cap and messages that were certainly not delivered', () => {
     await send(world)((await queued()).id, aRun())
     await world.store.beginSending(claim, now, 5)
     expect(await usedIn('10:00')).toBe(2)
-    const late = { ...claim, epoch: claim.epoch - 1 }
+    const late = { ...claim, fencingToken: claim.fencingToken - 1 }
     await expect(world.store.reschedule(late, now, { now, tried: true })).rejects.toThrow(StaleClaim)
     expect(await usedIn('10:00')).toBe(2)
     for (let time = 0; time < 2; time += 1) await world.store.reschedule(claim, now, { now, tried: true })
@@ -234,7 +236,7 @@ describe('the user is on the way', () => {
     for (const manual of [false, true])
       expect(await send(world)(id, aRun({ manual }))).toMatchObject({
         kind: 'snooze',
-        reason: expect.stringContaining('unknown'),
+        reason: expect.stringContaining('in doubt'),
       })
     await liveUntil(world, consent.id, world.clock.now().plus({ hours: 23 }))
     expect(mails(consent)).toBe(0)

@@ -204,11 +204,11 @@ describe('the mail server is unavailable: an outage is not the message’s failu
       while (world.clock.now() < start.plus({ days: 1 })) {
         expect(await send(world, { channel })(id, aRun())).toMatchObject({
           kind: 'snooze',
-          reason: expect.stringContaining('mail-away'),
+          reason: expect.stringContaining('mail-unavailable'),
         })
         expect(await message(id)).toMatchObject({
           status: 'pending',
-          errorCode: 'mail-away',
+          errorCode: 'mail-unavailable',
           attempts: 0,
           leaseUntil: null,
         })
@@ -300,8 +300,8 @@ describe('the mail server is unavailable: an outage is not the message’s failu
     expect(lines.map((line) => JSON.parse(line) as object)).toEqual([
       expect.objectContaining({
         level: 'warn',
-        alert: 'mail-away',
-        error_code: 'mail-away',
+        alert: 'mail-unavailable',
+        error_code: 'mail-unavailable',
         detail: expect.stringContaining('ECONNREFUSED'),
       }),
     ])
@@ -313,8 +313,8 @@ describe('the mail server is unavailable: an outage is not the message’s failu
     expect(lines).toHaveLength(2)
     for (const { consent } of all) expect(lines.join()).not.toContain(consent.email)
     const text = await metrics.registry.metrics()
-    expect(text).toContain('reconsent_alerts_total{name="mail-away"} 2')
-    expect(text).toContain('reconsent_messages_total{result="away"} 5')
+    expect(text).toContain('reconsent_alerts_total{name="mail-unavailable"} 2')
+    expect(text).toContain('reconsent_messages_total{result="unavailable"} 5')
     expect(text).toContain('reconsent_messages_total{result="postponed"} 0')
   })
 
@@ -479,15 +479,15 @@ describe('a problem of the sender itself', () => {
       for (let hours = 0; hours < 8; hours += 1) {
         expect(await job(id, aRun())).toMatchObject({
           kind: 'snooze',
-          reason: expect.stringContaining(`mail-away (${cause})`),
+          reason: expect.stringContaining(`mail-unavailable (${cause})`),
         })
-        expect(await message(id)).toMatchObject({ status: 'pending', attempts: 0, errorCode: 'mail-away' })
+        expect(await message(id)).toMatchObject({ status: 'pending', attempts: 0, errorCode: 'mail-unavailable' })
         expect(await minutesUntil(id)).toBeLessThanOrEqual(60)
         world.clock.advance({ hours: 1 })
       }
       expect(await used()).toBe(before)
-      expect(lines.filter(({ alert }) => alert === 'mail-away')).toHaveLength(8)
-      expect(lines.at(-1)).toMatchObject({ alert: 'mail-away', error_code: 'mail-away', about: cause })
+      expect(lines.filter(({ alert }) => alert === 'mail-unavailable')).toHaveLength(8)
+      expect(lines.at(-1)).toMatchObject({ alert: 'mail-unavailable', error_code: 'mail-unavailable', about: cause })
       expect(await send(world)(id, aRun())).toEqual({ kind: 'done', what: 'sent -14d' })
       expect(world.mailsTo(consent)).toHaveLength(1)
     },

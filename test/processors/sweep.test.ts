@@ -204,7 +204,7 @@ describe('two schedulers or workers at once', () => {
     expect(jobs.at(-1)?.id).toBe(id)
   })
 
-  test('twenty claims of one record: one holds it, and each later claim moves the epoch', async () => {
+  test('twenty claims of one record: one holds it, and each later claim moves the fencing token', async () => {
     await addRows(1)
     const { id } = await world.db.prisma.consent.findFirstOrThrow({ where: { status: 'active' } })
     const claims = await Promise.all(Array.from({ length: 20 }, async () => world.store.claim('consent', id, LEASE)))
@@ -213,7 +213,7 @@ describe('two schedulers or workers at once', () => {
     await endLease(world, 'consent', id)
     const later = await world.store.claim('consent', id, LEASE)
     if (first?.kind !== 'claimed' || later.kind !== 'claimed') throw new Error('not claimed')
-    expect(later.claim.epoch).toBe(first.claim.epoch + 1)
+    expect(later.claim.fencingToken).toBe(first.claim.fencingToken + 1)
     expect(await world.store.release(first.claim)).toBe(false)
     await expect(world.store.scheduleConsent(first.claim, world.clock.now(), 'stale')).rejects.toThrow(StaleClaim)
     await expect(world.store.closeByRule(first.claim, 'lapsed', world.clock.now(), 'stale')).rejects.toThrow(StaleClaim)

@@ -135,7 +135,7 @@ describe('/me is unavailable', () => {
     await advance(world)(codeId, aRun())
     await setAfterAnswer(codeId, 3601)
     await bringUpToDate(world, consent.id)
-    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     world.simulator.faults.clear()
     world.clock.advance({ hours: 6 })
     await bringUpToDate(world, consent.id)
@@ -205,7 +205,7 @@ describe('whose tokens they are', () => {
       const { consent, codeId } = await withCode(world)
       fault(world, consent, { endpoint: 'me', kind: 'error-json' })
       await advance(world)(codeId, aRun())
-      expect(await authorisation(world, codeId)).toMatchObject({ status: 'verifying', tokenOwner: 'beside' })
+      expect(await authorisation(world, codeId)).toMatchObject({ status: 'verifying', tokenOwner: 'pending' })
       expect((await world.consentOf(consent.id)).tokenVersion).toBe(1)
       world.clock.advance({ seconds: 11 })
       await bringUpToDate(world, consent.id)
@@ -221,7 +221,7 @@ describe('whose tokens they are', () => {
     await advance(world)(codeId, aRun())
     await setAfterAnswer(codeId, 3601)
     await bringUpToDate(world, consent.id)
-    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     world.simulator.faults.clear()
     world.clock.advance({ hours: 6 })
     await bringUpToDate(world, consent.id)
@@ -253,7 +253,7 @@ describe('whose tokens they are', () => {
     await bringUpToDate(world, consent.id)
     expect(await authorisation(world, codeId)).toMatchObject({
       status: 'mismatched',
-      newRefreshToken: null,
+      pendingRefreshToken: null,
       accessToken: null,
     })
     expect(await world.tokenOf(consent.id)).toBe(before)

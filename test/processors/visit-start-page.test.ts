@@ -187,8 +187,8 @@ describe('what it shows', () => {
   })
 
   test.each([
-    ['on-hold', 'paused'],
-    ['on-hold', 'quarantined'],
+    ['suspended', 'paused'],
+    ['suspended', 'quarantined'],
     ['closed', 'revoked'],
     ['closed', 'opted_out'],
   ])('%s while it is %s, and leads no user to the bank', async (shown, status) => {

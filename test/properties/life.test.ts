@@ -92,8 +92,8 @@ const comeToRest = async (consent: Consent): Promise<void> => {
 /** Each life begins at the same hour, so the previous lives' use of its message cap is deleted. */
 const forgetOthers = async (): Promise<void> => {
   await world.db.prisma.$executeRaw`DELETE FROM message_hours`
-  await world.db.prisma.$executeRaw`DELETE FROM provider_strikes`
-  await world.db.prisma.$executeRaw`DELETE FROM provider_holds`
+  await world.db.prisma.$executeRaw`DELETE FROM provider_failures`
+  await world.db.prisma.$executeRaw`DELETE FROM open_circuits`
 }
 
 const retire = async ({ id }: Consent): Promise<void> => {

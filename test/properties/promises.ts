@@ -51,7 +51,7 @@ const statusesIn = ({ consent, renewals, authorisations, notifications }: Rows):
 
 const open = {
   consent: ['active'],
-  authorisation: ['issued', 'code_received', 'exchanging', 'verifying', 'unknown'],
+  authorisation: ['issued', 'code_received', 'exchanging', 'verifying', 'in_doubt'],
   notification: ['pending', 'sending'],
 }
 
@@ -145,7 +145,7 @@ export const makePromises = (world: World, consent: Consent) => {
       const rows = await rowsOf(world, consent.id)
       const broken = await tokenProblem(world, consent, rows)
       const inFlight = rows.authorisations.filter(({ status }) =>
-        ['code_received', 'exchanging', 'verifying', 'unknown'].includes(status),
+        ['code_received', 'exchanging', 'verifying', 'in_doubt'].includes(status),
       )
       if (inFlight.length > 0)
         broken.push(`authorisations are still ${inFlight.map(({ status }) => status).join(', ')}`)

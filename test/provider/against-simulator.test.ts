@@ -189,31 +189,31 @@ describe('faults: a call that is reported as not processed was not processed, an
     },
     'reset before': {
       order: { endpoint: 'exchange', kind: 'reset-before' },
-      expected: { kind: 'unknown', code: 'provider-unreachable' },
+      expected: { kind: 'in-doubt', code: 'provider-unreachable' },
     },
     'reset after': {
       order: { endpoint: 'exchange', kind: 'reset-after' },
-      expected: { kind: 'unknown', code: 'provider-unreachable' },
+      expected: { kind: 'in-doubt', code: 'provider-unreachable' },
     },
     'bad JSON': {
       order: { endpoint: 'exchange', kind: 'bad-json' },
-      expected: { kind: 'unknown', code: 'provider-garbled' },
+      expected: { kind: 'in-doubt', code: 'provider-garbled' },
     },
     '502 page after processing': {
       order: { endpoint: 'exchange', kind: 'error-html', processed: true },
-      expected: { kind: 'unknown', code: 'provider-failed' },
+      expected: { kind: 'in-doubt', code: 'provider-failed' },
     },
     'an undocumented 400 after processing': {
       order: { endpoint: 'exchange', kind: 'error-json', status: 400, error: 'code_flow_disturbed', processed: true },
-      expected: { kind: 'unknown', code: 'provider-garbled' },
+      expected: { kind: 'in-doubt', code: 'provider-garbled' },
     },
     'slow, processed': {
       order: { endpoint: 'exchange', kind: 'slow', ms: 60_000, processed: true },
-      expected: { kind: 'unknown', code: 'provider-timeout' },
+      expected: { kind: 'in-doubt', code: 'provider-timeout' },
     },
     drip: {
       order: { endpoint: 'exchange', kind: 'drip', interval_ms: 100 },
-      expected: { kind: 'unknown', code: 'provider-timeout' },
+      expected: { kind: 'in-doubt', code: 'provider-timeout' },
     },
   }
 

@@ -186,7 +186,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
           handlers: {
             reauth: async () => {
               runs += 1
-              throw new PermanentError('token-dead')
+              throw new PermanentError('token-invalid')
             },
           },
           recordFailure: async (failure) => void recorded.push(failure),
@@ -194,8 +194,8 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         await work.add('reauth', [{ id, dispatchNo: 1 }])
         const job = await jobIn(backend, 'reauth', `${id}-1`, 'failed')
         expect(runs).toBe(1)
-        expect(job.failedReason).toBe('token-dead: the stored refresh token no longer works')
-        expect(recorded).toEqual([{ queue: 'reauth', id, code: 'token-dead', manual: false }])
+        expect(job.failedReason).toBe('token-invalid: the stored refresh token no longer works')
+        expect(recorded).toEqual([{ queue: 'reauth', id, code: 'token-invalid', manual: false }])
       })
 
       test('the text of any other error is stored and logged nowhere', async () => {
@@ -229,7 +229,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         const { backend, work, lines } = await fresh()
         const id = anId()
         await workersOn(backend, {
-          handlers: { reauth: () => Promise.reject(new PermanentError('token-dead')) },
+          handlers: { reauth: () => Promise.reject(new PermanentError('token-invalid')) },
           recordFailure: () => Promise.reject(new Error('the database is away')),
         })
         await work.add('reauth', [{ id, dispatchNo: 1 }])
@@ -286,7 +286,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
           handler: async (_id: string | undefined, { manual, lastAttempt }: JobContext) => {
             calls.push({ manual, lastAttempt })
             if (mood === 'transient') throw new TransientError('provider-failed')
-            if (mood === 'permanent') throw new PermanentError('token-dead')
+            if (mood === 'permanent') throw new PermanentError('token-invalid')
             return done('did it')
           },
         }

@@ -91,8 +91,8 @@ export const readTables = async (url: string): Promise<Tables> => {
     'notifications',
     'events',
     'message_hours',
-    'provider_strikes',
-    'provider_holds',
+    'provider_failures',
+    'open_circuits',
   ]) {
     found[table] = (await run(url, `SELECT to_jsonb(t) AS row FROM ${table} AS t`)).map(({ row }) => row as Row)
   }

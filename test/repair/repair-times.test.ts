@@ -379,20 +379,19 @@ test('hours and strikes in the future get their true time; an open circuit gets 
   await run(
     url,
     `INSERT INTO message_hours VALUES ('2026-03-13T13:00:00Z', 7), ('2026-03-13T09:00:00Z', 2)`,
-    `INSERT INTO provider_strikes VALUES ('link-rejected', 'one', '2026-03-13T13:15:00Z')`,
-    "INSERT INTO provider_holds VALUES ('client-rejected', '2026-03-13T13:15:00Z', 'client-rejected', " +
-      "'2026-03-13T13:16:00Z')",
+    `INSERT INTO provider_failures VALUES ('link-rejected', 'one', '2026-03-13T13:15:00Z')`,
+    "INSERT INTO open_circuits VALUES ('client-rejected', '2026-03-13T13:15:00Z', '2026-03-13T13:16:00Z')",
   )
   expect(columnsOf(await repair(open(url), recorded))).toEqual(
-    expect.arrayContaining(['message_hours', 'provider_holds', 'provider_strikes']),
+    expect.arrayContaining(['message_hours', 'open_circuits', 'provider_failures']),
   )
   const [hour] = await run(url, `SELECT used FROM message_hours WHERE hour = '2026-03-13T09:00:00Z'`)
   expect(hour).toEqual({ used: 9 })
-  const [strike] = await run(url, "SELECT to_jsonb(at AT TIME ZONE 'UTC') AS at FROM provider_strikes")
+  const [strike] = await run(url, "SELECT to_jsonb(at AT TIME ZONE 'UTC') AS at FROM provider_failures")
   expect(strike).toEqual({ at: '2026-03-13T09:15:00' })
   const [hold] = await run(
     url,
-    `SELECT probe_at <= '2026-03-13T09:17:23.456Z' AS due, since <= probe_at AS sound FROM provider_holds`,
+    `SELECT trial_at <= '2026-03-13T09:17:23.456Z' AS due, since <= trial_at AS sound FROM open_circuits`,
   )
   expect(hold).toEqual({ due: true, sound: true })
 })

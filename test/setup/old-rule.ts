@@ -27,7 +27,7 @@ export const closeByOldRule = async (
         data: { by: newer.credentialsId },
       })
       Object.assign(older, {
-        epoch: older.epoch + 1,
+        fencingToken: older.fencingToken + 1,
         leaseUntil: null,
         queuedUntil: null,
         nextActionAt: null,

@@ -1,7 +1,7 @@
 // Re-encryption while the system runs, and what happens to an encrypted column that does not open.
 import { randomUUID } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { CellUnreadable } from '../../src/crypto/envelope.ts'
+import { DecryptionFailed } from '../../src/crypto/envelope.ts'
 import { makeVault } from '../../src/crypto/vault.ts'
 import type { Consent } from '../../src/domain/model.ts'
 import { PermanentError } from '../../src/errors.ts'
@@ -184,12 +184,12 @@ describe.each(Object.entries(tampering))('a refresh token %s', (_name, tamper) =
     // The problem is known already: verify does not report the row again, only a key that is missing.
     expect((await verified(world)).filter(({ record }) => record !== 'key k7')).toEqual([])
   }
-  const refused = { name: 'PermanentError', code: 'cell-unreadable' }
+  const refused = { name: 'PermanentError', code: 'decryption-failed' }
 
   test('is never read, nor shown', async () => {
     const consent = await born(world)
     await tampered(consent)
-    await expect(world.store.readRefreshToken(consent.id)).rejects.toBeInstanceOf(CellUnreadable)
+    await expect(world.store.readRefreshToken(consent.id)).rejects.toBeInstanceOf(DecryptionFailed)
     await expect(
       administration(world.db, world.policy).showToken(consent.id, { now: world.clock.now(), reason: 'x' }),
     ).rejects.toMatchObject(refused)
@@ -211,7 +211,7 @@ describe.each(Object.entries(tampering))('a refresh token %s', (_name, tamper) =
     const consent = await asked(world)
     world.clock.advance({ minutes: 30 })
     await tampered(consent)
-    expect(await world.leaveForBank(consent.id)).toMatchObject({ kind: 'not-now', start: { kind: 'on-hold' } })
+    expect(await world.leaveForBank(consent.id)).toMatchObject({ kind: 'not-now', start: { kind: 'suspended' } })
     await isQuarantined(consent)
   })
 
@@ -224,7 +224,7 @@ describe.each(Object.entries(tampering))('a refresh token %s', (_name, tamper) =
       .map((one) => one.id)
     await tampered(consent)
     await expect(advance(world)(id ?? '', aRun())).rejects.toMatchObject(refused)
-    expect((await authorisation(world, id ?? '')).status).toBe('unknown')
+    expect((await authorisation(world, id ?? '')).status).toBe('in_doubt')
     await isQuarantined(consent)
   })
 })
@@ -257,7 +257,7 @@ test('an unreadable access token: the consent is quarantined; once it is release
   expect(status).toBe('verifying')
   await world.db.prisma.authorisation.update({ where: { id: codeId }, data: { accessToken: 'v1.k1.x.y' } })
   world.clock.advance({ seconds: 30 })
-  await expect(advance(world)(codeId, aRun())).rejects.toThrow(CellUnreadable)
+  await expect(advance(world)(codeId, aRun())).rejects.toThrow(DecryptionFailed)
   expect((await world.consentOf(consent.id)).status).toBe('quarantined')
   await world.db.prisma.authorisation.update({ where: { id: codeId }, data: { accessToken, leaseUntil: null } })
   await advance(world)(codeId, aRun())
@@ -270,6 +270,6 @@ test('an unreadable stored link: the page says that the renewal waits, the conse
     where: { consentId: consent.id },
     data: { link: 'v1.k1.AAAA.BBBB' },
   })
-  expect(await world.leaveForBank(consent.id)).toMatchObject({ kind: 'not-now', start: { kind: 'on-hold' } })
+  expect(await world.leaveForBank(consent.id)).toMatchObject({ kind: 'not-now', start: { kind: 'suspended' } })
   expect((await world.consentOf(consent.id)).status).toBe('quarantined')
 })

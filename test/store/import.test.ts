@@ -321,8 +321,8 @@ describe('two consents of one user at one bank', () => {
       data: { by: newer.credentialsId },
     })
     // A worker that held a claim on the consent can write nothing more.
-    const { epoch } = await opened.db.prisma.consent.findUniqueOrThrow({ where: { id: consent.id } })
-    expect(claimed).toMatchObject({ kind: 'claimed', claim: { epoch: epoch - 1 } })
+    const { fencingToken } = await opened.db.prisma.consent.findUniqueOrThrow({ where: { id: consent.id } })
+    expect(claimed).toMatchObject({ kind: 'claimed', claim: { fencingToken: fencingToken - 1 } })
     const all = async () =>
       opened.db.prisma.$queryRaw`SELECT * FROM consents WHERE user_id = ${older.userId} ORDER BY id`
     const rows = await all()

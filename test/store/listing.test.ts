@@ -80,8 +80,8 @@ test('counts say how many records wait for an operator', async () => {
     consents: { active: 4, paused: 1, revoked: 0 },
     withoutChannel: 1,
     uncertainNotifications: 0,
-    unknownAuthorisations: 0,
-    holds: [],
+    authorisationsInDoubt: 0,
+    openCircuits: [],
   })
   expect(counts.oldestOverdue.consent?.toISO()).toBe(NOW.toISO())
   expect(counts.oldestOverdue.notification).toBeUndefined()
@@ -96,5 +96,5 @@ test('counts say how many records wait for an operator', async () => {
     threshold: 1,
     trialEvery: NOW.plus({ minutes: 1 }).diff(NOW),
   })
-  expect((await listing(opened.db).statusCounts(NOW)).holds).toMatchObject([{ code: 'client-rejected' }])
+  expect((await listing(opened.db).statusCounts(NOW)).openCircuits).toMatchObject([{ code: 'client-rejected' }])
 })

@@ -34,7 +34,7 @@ const beside: Record<MovedKind, (status: string) => object> = {
   consent: (status) => ({ nextActionAt: status === 'active' ? at : null }),
   renewal: (status) => ({ closedAt: status === 'open' ? null : at, proof: { basis: 'planted' } }),
   authorisation: (status) => ({
-    nextActionAt: ['issued', 'code_received', 'exchanging', 'verifying', 'unknown'].includes(status) ? at : null,
+    nextActionAt: ['issued', 'code_received', 'exchanging', 'verifying', 'in_doubt'].includes(status) ? at : null,
   }),
   notification: (status) => ({ nextActionAt: ['pending', 'sending'].includes(status) ? at : null }),
 }
@@ -149,7 +149,7 @@ test('Prisma takes no status beside the gate, and the gate no arrow that is not 
     // @ts-expect-error: `upsert` is not there at all
     await tx.authorisation.upsert({})
     // @ts-expect-error: no code is sent again after an unknown outcome
-    await moveAll(tx, 'authorisation', 'code_received', { from: ['unknown'], where: {}, data: {} })
+    await moveAll(tx, 'authorisation', 'code_received', { from: ['in_doubt'], where: {}, data: {} })
     // @ts-expect-error: no message that was sent is queued again
     await moveAll(tx, 'notification', 'pending', { from: ['sent'], where: {}, data: {} })
     // @ts-expect-error: a condition on the status is the gate's own

@@ -68,7 +68,7 @@ describe('1: dates', () => {
 
   test.each([
     ['consents', ['active']],
-    ['authorisations', ['issued', 'code_received', 'exchanging', 'verifying', 'unknown']],
+    ['authorisations', ['issued', 'code_received', 'exchanging', 'verifying', 'in_doubt']],
     ['notifications', ['pending', 'sending']],
   ])('open %s without a date', async (table, statuses) => {
     await sql(`ALTER TABLE ${table} DROP CONSTRAINT ${table}_open_is_dated`)
@@ -369,7 +369,7 @@ describe('7: intents', () => {
 })
 
 describe('7: codes', () => {
-  test.each(['exchanging', 'unknown'])('a code that is %s without a trace', async (status) => {
+  test.each(['exchanging', 'in_doubt'])('a code that is %s without a trace', async (status) => {
     const consent = await asked(world)
     const [issued] = await world.authorisationsOf(consent.id)
     expect(

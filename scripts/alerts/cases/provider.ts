@@ -5,13 +5,13 @@ import { call, raised, attention } from '../series.ts'
 export const provider: readonly RuleCase[] = [
   {
     says: 'a worker that has just started opens the circuit, and ends',
-    processes: company({ 'worker-2': { from: 5, until: 12, shows: { [raised('provider-paused')]: at(10) } } }),
-    looks: { 9: [], 11: ['ReconsentProviderPaused'], 20: ['ReconsentProviderPaused'], 30: [] },
+    processes: company({ 'worker-2': { from: 5, until: 12, shows: { [raised('provider-circuit-open')]: at(10) } } }),
+    looks: { 9: [], 11: ['ReconsentProviderCircuitOpen'], 20: ['ReconsentProviderCircuitOpen'], 30: [] },
   },
   {
     says: 'the circuit is open, whoever put them there',
-    processes: everybody({ [attention('provider-holds')]: since(10, 1) }),
-    looks: { 9: [], 10: ['ReconsentProviderPaused'], 120: ['ReconsentProviderPaused'] },
+    processes: everybody({ [attention('open-circuits')]: since(10, 1) }),
+    looks: { 9: [], 10: ['ReconsentProviderCircuitOpen'], 120: ['ReconsentProviderCircuitOpen'] },
   },
   {
     says: 'most calls to one endpoint fail, the first of all among them',
@@ -29,7 +29,7 @@ export const provider: readonly RuleCase[] = [
   {
     says: 'calls of two workers have no answer, each in its own way',
     processes: company({
-      worker: { shows: { [call('token', 'unknown')]: since(10, 6) } },
+      worker: { shows: { [call('token', 'in-doubt')]: since(10, 6) } },
       'worker-2': { shows: { [call('token', 'not-processed')]: since(10, 6) } },
     }),
     looks: { 11: [{ alert: 'ReconsentProviderUnwell', endpoint: 'token' }] },

@@ -68,20 +68,20 @@ export const work: readonly RuleCase[] = [
   {
     says: 'many exchanges are in doubt',
     everyMinutes: 5,
-    processes: everybody({ [attention('unknown-authorisations')]: since(10, 21) }),
-    looks: { [DAY]: [], [DAY + 30]: ['ReconsentOutcomesUnknown'] },
+    processes: everybody({ [attention('authorisations-in-doubt')]: since(10, 21) }),
+    looks: { [DAY]: [], [DAY + 30]: ['ReconsentOutcomesInDoubt'] },
   },
   {
     says: 'many messages are in doubt',
     everyMinutes: 5,
     processes: everybody({ [attention('uncertain-notifications')]: since(10, 21) }),
-    looks: { [DAY + 30]: ['ReconsentOutcomesUnknown'] },
+    looks: { [DAY + 30]: ['ReconsentOutcomesInDoubt'] },
   },
   {
     says: 'some are in doubt',
     everyMinutes: 5,
     processes: everybody({
-      [attention('unknown-authorisations')]: () => 20,
+      [attention('authorisations-in-doubt')]: () => 20,
       [attention('uncertain-notifications')]: () => 20,
     }),
     looks: { [2 * DAY]: [] },

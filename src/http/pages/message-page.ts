@@ -42,7 +42,7 @@ export interface MessageViews {
   'unknown-link': Plain
   'already-renewed': Renewed
   closed: OfConsent
-  'on-hold': OfConsent
+  suspended: OfConsent
   /** Names company and bank only if they are given: duplicates and unknown states get the same page. */
   'being-checked': Plain & {
     /** The path of this page itself: adds a "check again" button. */
@@ -70,7 +70,7 @@ export const messageStatus: Readonly<Record<MessageKind, number>> = {
   'unknown-link': 404,
   'already-renewed': 200,
   closed: 410,
-  'on-hold': 409,
+  suspended: 409,
   'being-checked': 200,
   'refused-at-bank': 200,
   'not-completed': 200,

@@ -49,7 +49,7 @@ export const registerDone = (app: FastifyInstance, deps: DoneDeps): void => {
         return answerPage(reply, state, { ...view, tryAgainPath: startPath })
       case 'start-again':
         return reply.redirect(startPath, 303)
-      case 'on-hold':
+      case 'suspended':
       case 'closed':
         return answerPage(reply, state, view)
     }

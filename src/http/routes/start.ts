@@ -100,7 +100,7 @@ export const registerStart = (
           ? answerPage(reply, 'closed', view)
           : answerPage(reply, 'already-renewed', { ...view, expiresAt, timeZone: consent.timeZone })
       }
-      case 'on-hold':
+      case 'suspended':
       case 'closed':
         return answerPage(reply, start.kind, view)
     }

@@ -15,7 +15,7 @@ const accepted = (answer: TokenAnswer): boolean => answer.kind === 'refused' || 
 const rejected = (answer: TokenAnswer): boolean => answer.kind === 'not-processed' && answer.code === 'client-rejected'
 
 const whyNot = (answer: TokenAnswer): string =>
-  answer.kind === 'not-processed' || answer.kind === 'unknown' ? errorTable[answer.code].message : 'no reason given'
+  answer.kind === 'not-processed' || answer.kind === 'in-doubt' ? errorTable[answer.code].message : 'no reason given'
 
 const undecided = (answer: TokenAnswer) => ({ ok: false, detail: `could not be found out: ${whyNot(answer)}` })
 

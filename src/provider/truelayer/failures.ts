@@ -1,5 +1,5 @@
 // Decides what an answer, or a missing answer, proves. Pure. It separates "certainly not processed" (may be sent again)
-// from "unknown" (must never be sent again): see docs/decisions/0005-what-counts-as-not-processed.md.
+// from "in doubt" (must never be sent again): see docs/decisions/0005-what-counts-as-not-processed.md.
 import type { Secret } from '../../secret.ts'
 import type { TokenAnswer, Unavailable } from '../port.ts'
 
@@ -107,7 +107,7 @@ export const unavailable = (reply: Reply): Unavailable => {
 const clientErrors = new Set(['invalid_client', 'unauthorized_client'])
 
 /**
- * What the failure of a token request means. Every case not named here is `unknown`, never `not-processed`. That
+ * What the failure of a token request means. Every case not named here is `in-doubt`, never `not-processed`. That
  * includes a 4xx with an unlisted error word: it is not documented what the server did with the code before it failed.
  */
 export const tokenFailure = (reply: Reply): Exclude<TokenAnswer, { kind: 'tokens' }> => {
@@ -115,17 +115,17 @@ export const tokenFailure = (reply: Reply): Exclude<TokenAnswer, { kind: 'tokens
     if (reply.code === 'proxy-failed') return { kind: 'not-processed', code: reply.code, retryAfterMs: undefined }
     return reply.sent === 'no'
       ? { kind: 'not-processed', code: 'provider-unreachable', retryAfterMs: undefined }
-      : { kind: 'unknown', code: reply.code }
+      : { kind: 'in-doubt', code: reply.code }
   }
   const { status, retryAfterMs, body } = reply
   if (status === 429) return { kind: 'not-processed', code: 'provider-rate-limited', retryAfterMs }
-  if (status === 408) return { kind: 'unknown', code: 'provider-timeout' }
-  if (status >= 500) return { kind: 'unknown', code: 'provider-failed' }
+  if (status === 408) return { kind: 'in-doubt', code: 'provider-timeout' }
+  if (status >= 500) return { kind: 'in-doubt', code: 'provider-failed' }
   const word = status >= 400 ? jsonObject(body)?.['error'] : undefined
   if (word === 'invalid_grant') return { kind: 'refused', code: 'grant-refused' }
   if (word === 'invalid_authorization_code') return { kind: 'refused', code: 'code-refused' }
   if ((status === 400 || status === 401) && typeof word === 'string' && clientErrors.has(word) && saysErrorOnce(body)) {
     return { kind: 'not-processed', code: 'client-rejected', retryAfterMs }
   }
-  return { kind: 'unknown', code: 'provider-garbled' }
+  return { kind: 'in-doubt', code: 'provider-garbled' }
 }

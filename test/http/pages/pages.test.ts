@@ -40,7 +40,7 @@ const views = (locale: string, value = 'Monzo'): MessageViews => {
     'unknown-link': { locale },
     'already-renewed': renewed,
     closed: ofConsent,
-    'on-hold': ofConsent,
+    suspended: ofConsent,
     'being-checked': { locale, recheckPath: '/done/abc', recheckSeconds: 5 },
     'refused-at-bank': { ...ofConsent, tryAgainPath: '/r/token' },
     'not-completed': { ...ofConsent, tryAgainPath: '/r/token' },

@@ -24,7 +24,7 @@ const code: readonly Mutant[] = [
     edits: [
       {
         file: 'src/provider/truelayer/failures.ts',
-        find: "if (status === 408) return { kind: 'unknown', code: 'provider-timeout' }",
+        find: "if (status === 408) return { kind: 'in-doubt', code: 'provider-timeout' }",
         replace: "if (status === 408) return { kind: 'not-processed', code: 'provider-timeout', retryAfterMs }",
       },
     ],
@@ -364,7 +364,7 @@ const late: readonly Mutant[] = [
       {
         file: 'src/store/exchanges.ts',
         find:
-          '          if (refreshToken !== undefined && authorisation.newRefreshToken === null)\n' +
+          '          if (refreshToken !== undefined && authorisation.pendingRefreshToken === null)\n' +
           '            await storePendingToken(tx, db.vault, authorisationId, refreshToken, consent.credentialsId)\n',
         replace: '',
       },
@@ -379,8 +379,8 @@ const late: readonly Mutant[] = [
     edits: [
       {
         file: 'src/domain/exchange.ts',
-        find: "if (attempt.tokenOwner !== 'beside' && others",
-        replace: "if (attempt.tokenOwner === 'beside' && others",
+        find: "if (attempt.tokenOwner !== 'pending' && others",
+        replace: "if (attempt.tokenOwner === 'pending' && others",
       },
     ],
     caughtBy: [{ file: tests.codes, only: 'while another attempt’s pending token' }],

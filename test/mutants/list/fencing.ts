@@ -1,16 +1,16 @@
-// Mistakes with two workers at one record: epochs, job ids, the sweep's locks.
+// Mistakes with two workers at one record: fencing tokens, job ids, the sweep's locks.
 import { type Mutant, tests } from '../mutant.ts'
 
-const epoch: readonly Mutant[] = [
+const fencingToken: readonly Mutant[] = [
   {
-    id: 'epoch-consent',
-    mistake: 'drop the epoch from a write',
+    id: 'fencing-consent',
+    mistake: 'drop the fencing token from a write',
     how: 'the writes of a reauth job take the row they find: they hold its lock, after all',
     breaks: 'rule 3, invariant 11',
     edits: [
       {
         file: 'src/store/locks.ts',
-        find: 'if (consent === undefined || consent.epoch !== claim.epoch) throw new StaleClaim()',
+        find: 'if (consent === undefined || consent.fencingToken !== claim.fencingToken) throw new StaleClaim()',
         replace: 'if (consent === undefined) throw new StaleClaim()',
       },
     ],
@@ -20,57 +20,58 @@ const epoch: readonly Mutant[] = [
     ],
   },
   {
-    id: 'epoch-authorisation',
-    mistake: 'drop the epoch from a write',
+    id: 'fencing-authorisation',
+    mistake: 'drop the fencing token from a write',
     how: 'the same for the ends of an exchange: the table of transitions guards them, does it not?',
     breaks: 'rule 3, invariant 11',
     edits: [
       {
         file: 'src/store/locks.ts',
-        find: 'if (locked === undefined || locked.authorisation.epoch !== claim.epoch) throw new StaleClaim()',
-        replace: 'if (locked === undefined) throw new StaleClaim()',
+        find: ' || locked.authorisation.fencingToken !== claim.fencingToken',
+        replace: '',
       },
     ],
     caughtBy: [{ file: tests.codes, only: 'a worker with a stale claim' }],
   },
   {
-    id: 'epoch-exchange-dates',
-    mistake: 'drop the epoch from a write',
+    id: 'fencing-exchange-dates',
+    mistake: 'drop the fencing token from a write',
     how: 'the one-statement write of an exchange names the status, which looks like fence enough',
     breaks: 'rule 3, invariant 11',
     edits: [
       {
         file: 'src/store/exchanges.ts',
-        find: 'where: { id: claim.id, epoch: claim.epoch, status: { in: during } }',
+        find: 'where: { id: claim.id, fencingToken: claim.fencingToken, status: { in: during } }',
         replace: 'where: { id: claim.id, status: { in: during } }',
       },
     ],
     caughtBy: [{ file: tests.codes, only: 'that polled in vain' }],
   },
   {
-    id: 'epoch-code-requeued',
-    mistake: 'drop the epoch from a write',
+    id: 'fencing-code-requeued',
+    mistake: 'drop the fencing token from a write',
     how: 'the code that was not processed goes back by id: the gate takes it from `exchanging` alone, after all',
     breaks: 'rule 3, invariant 11',
     edits: [
       {
         file: 'src/store/exchanges.ts',
-        find: "from: ['exchanging'],\n        where: { id: claim.id, epoch: claim.epoch },",
+        find: "from: ['exchanging'],\n        where: { id: claim.id, fencingToken: claim.fencingToken },",
         replace: "from: ['exchanging'],\n        where: { id: claim.id },",
       },
     ],
     caughtBy: [{ file: tests.codes, only: 'that was told "not processed"' }],
   },
   {
-    id: 'epoch-message',
-    mistake: 'drop the epoch from a write',
-    how: 'the ledger row is locked and its status is checked; the epoch went in a refactoring',
+    id: 'fencing-message',
+    mistake: 'drop the fencing token from a write',
+    how: 'the ledger row is locked and its status is checked; the fencing token went in a refactoring',
     breaks: 'rule 3, invariants 6 and 11',
     edits: [
       {
         file: 'src/store/notifications.ts',
         find:
-          'if (row === null || consent === undefined || renewal === undefined || row.epoch !== claim.epoch)\n' +
+          'if (row === null || consent === undefined || renewal === undefined || ' +
+          'row.fencingToken !== claim.fencingToken)\n' +
           '    throw new StaleClaim()',
         replace: 'if (row === null || consent === undefined || renewal === undefined) throw new StaleClaim()',
       },
@@ -78,22 +79,22 @@ const epoch: readonly Mutant[] = [
     caughtBy: [{ file: tests.send, only: 'a sender that sleeps past its lease' }],
   },
   {
-    id: 'epoch-message-postponed',
-    mistake: 'drop the epoch from a write',
+    id: 'fencing-message-postponed',
+    mistake: 'drop the fencing token from a write',
     how: 'putting a message off is harmless, so the statement names only id and status',
     breaks: 'rule 3, invariants 6 and 11',
     edits: [
       {
         file: 'src/store/notifications.ts',
-        find: 'orAlready: true,\n        where: { id: claim.id, epoch: claim.epoch },',
+        find: 'orAlready: true,\n        where: { id: claim.id, fencingToken: claim.fencingToken },',
         replace: 'orAlready: true,\n        where: { id: claim.id },',
       },
     ],
     caughtBy: [{ file: tests.send, only: 'a sender that falls asleep' }],
   },
   {
-    id: 'epoch-release',
-    mistake: 'drop the epoch from a write',
+    id: 'fencing-release',
+    mistake: 'drop the fencing token from a write',
     how: 'giving a lease back by id alone',
     breaks: 'rule 3, invariant 11',
     edits: [
@@ -102,7 +103,7 @@ const epoch: readonly Mutant[] = [
         find:
           'UPDATE ${tables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ' +
           '${claim.id}::uuid AND\n' +
-          '        epoch = ${claim.epoch}`',
+          '        fencing_token = ${claim.fencingToken}`',
         replace:
           'UPDATE ${tables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ' +
           '${claim.id}::uuid`',
@@ -111,28 +112,28 @@ const epoch: readonly Mutant[] = [
     caughtBy: [{ file: tests.sweep, only: 'twenty claims of one record' }],
   },
   {
-    id: 'epoch-not-moved-by-stop',
-    mistake: 'drop the epoch from a write',
-    how: 'pausing and closing clear the lease; that the job at work still holds its epoch is forgotten',
+    id: 'fencing-not-moved-by-stop',
+    mistake: 'drop the fencing token from a write',
+    how: 'pausing and closing clear the lease; that the job at work still holds its fencing token is forgotten',
     breaks: 'rule 3, invariant 11',
     edits: [
       {
         file: 'src/store/renewals.ts',
-        find: 'nextActionReason: null,\n      epoch: { increment: 1 },',
+        find: 'nextActionReason: null,\n      fencingToken: { increment: 1 },',
         replace: 'nextActionReason: null,',
       },
     ],
     caughtBy: [{ file: 'test/store/administration.test.ts', only: 'fences the job' }],
   },
   {
-    id: 'epoch-not-moved-by-import',
-    mistake: 'drop the epoch from a write',
-    how: 'an import clears lease and mark of a repaired consent, not the epoch',
+    id: 'fencing-not-moved-by-import',
+    mistake: 'drop the fencing token from a write',
+    how: 'an import clears lease and mark of a repaired consent, not the fencing token',
     breaks: 'rule 3, invariant 11',
     edits: [
       {
         file: 'src/store/import-batch.ts',
-        find: 'epoch: row.epoch + 1, leaseUntil: null',
+        find: 'fencingToken: row.fencingToken + 1, leaseUntil: null',
         replace: 'leaseUntil: null',
       },
     ],
@@ -216,4 +217,4 @@ const dispatch: readonly Mutant[] = [
   },
 ]
 
-export const fencing: readonly Mutant[] = [...epoch, ...jobIds, ...dispatch]
+export const fencing: readonly Mutant[] = [...fencingToken, ...jobIds, ...dispatch]

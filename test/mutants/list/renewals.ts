@@ -249,8 +249,8 @@ const outage: readonly Mutant[] = [
     edits: [
       {
         file: 'src/processors/renew-consent.ts',
-        find: "code: 'provider-paused', counts: false",
-        replace: "code: 'provider-paused', counts: true",
+        find: "code: 'provider-circuit-open', counts: false",
+        replace: "code: 'provider-circuit-open', counts: true",
       },
     ],
     caughtBy: [{ file: 'test/processors/circuit-breaker.test.ts', only: 'many 401 for links' }],

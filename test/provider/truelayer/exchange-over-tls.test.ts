@@ -19,7 +19,7 @@ test('closed right after the handshake: the request may have been read, so the o
   const server = await tlsServer((socket) => socket.destroy())
   const it = subject(server.url)
   const answer = await it.exchange()
-  expect(answer).toEqual({ kind: 'unknown', code: 'provider-unreachable' })
+  expect(answer).toEqual({ kind: 'in-doubt', code: 'provider-unreachable' })
   expect(server.connections()).toBe(1)
   expectClean(answer, it)
 })
@@ -27,14 +27,14 @@ test('closed right after the handshake: the request may have been read, so the o
 test('reset after the request was read: unknown, sent once', async () => {
   const server = await tlsServer(afterRequest((socket) => socket.destroy()))
   const it = subject(server.url)
-  expect(await it.exchange()).toEqual({ kind: 'unknown', code: 'provider-unreachable' })
+  expect(await it.exchange()).toEqual({ kind: 'in-doubt', code: 'provider-unreachable' })
   expect(server.requests()).toBe(1)
 })
 
 test('silence after the request: unknown, sent once', async () => {
   const server = await tlsServer(() => {})
   expect(await subject(server.url, { requestTimeoutMs: 400 }).exchange()).toEqual({
-    kind: 'unknown',
+    kind: 'in-doubt',
     code: 'provider-timeout',
   })
   expect(server.requests()).toBe(1)

@@ -6,7 +6,7 @@ import { afterRequest, answering, refusedPort, response, tcpServer, tlsServer } 
 import type { Scripted } from './scripted-server.ts'
 
 const notProcessed = { kind: 'not-processed', code: 'provider-unreachable', retryAfterMs: undefined }
-const unknown = (code: string) => ({ kind: 'unknown', code })
+const unknown = (code: string) => ({ kind: 'in-doubt', code })
 const aTokenBody = { access_token: 'opaque', expires_in: 3600, token_type: 'Bearer' }
 
 describe('no byte of the request left, so the code may be sent again', () => {

@@ -16,7 +16,7 @@ afterAll(() => tls.setDefaultCACertificates(trusted))
 
 const proxyFailed = { kind: 'not-processed', code: 'proxy-failed', retryAfterMs: undefined }
 const notSent = { kind: 'not-processed', code: 'provider-unreachable', retryAfterMs: undefined }
-const unknown = (code: string) => ({ kind: 'unknown', code })
+const unknown = (code: string) => ({ kind: 'in-doubt', code })
 const tokens = afterRequest((socket) => void socket.end(response(200, '{"access_token":"opaque"}')))
 const by = (url: string, bypass: readonly string[] = []) => ({ proxy: { url: new Secret(url), bypass } })
 /** A TLS socket cannot send a reset itself. */

@@ -5,7 +5,7 @@ import { answering } from './scripted-server.ts'
 
 const html = '<html><body><h1>502 Bad Gateway</h1></body></html>'
 const asHtml = { 'content-type': 'text/html' }
-const unknown = (code: string) => ({ kind: 'unknown', code })
+const unknown = (code: string) => ({ kind: 'in-doubt', code })
 const notProcessed = (code: string, retryAfterMs?: number) => ({ kind: 'not-processed', code, retryAfterMs })
 const refused = (code: string) => ({ kind: 'refused', code })
 

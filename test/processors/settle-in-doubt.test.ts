@@ -67,7 +67,7 @@ describe('the answer was lost after the provider had processed it: renewed at on
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
     expect(seen(world, consent, 'refresh')).toEqual(['ok'])
     expect(await daysLeft(world, consent.id)).toBe(90)
-    expect(await eventTypes(world, consent.id)).toContain('authorisation.unknown')
+    expect(await eventTypes(world, consent.id)).toContain('authorisation.in-doubt')
     await bringUpToDate(world, consent.id)
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
   })
@@ -85,14 +85,14 @@ describe('the provider had not processed it', () => {
       fault(world, consent, order)
       expect(await advance(world)(codeId, aRun())).toMatchObject({
         kind: 'snooze',
-        reason: expect.stringContaining('unknown'),
+        reason: expect.stringContaining('in doubt'),
       })
-      expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', code: null })
+      expect(await authorisation(world, codeId)).toMatchObject({ status: 'in_doubt', code: null })
       expect(await minutesAfterCode(codeId)).toBe(6)
       // An operator's early retry asks the provider, and changes nothing.
       world.clock.advance({ minutes: 5, seconds: 50 })
       for (let time = 0; time < 6; time += 1) await advance(world)(codeId, aRun({ manual: true }))
-      expect((await authorisation(world, codeId)).status).toBe('unknown')
+      expect((await authorisation(world, codeId)).status).toBe('in_doubt')
       await bringUpToDate(world, consent.id)
       expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
       world.clock.advance({ seconds: 11 })
@@ -112,7 +112,7 @@ describe('the provider had not processed it', () => {
     if (answer.kind !== 'accepted') throw new Error(answer.kind)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
     await bringUpToDate(world, consent.id)
-    expect((await authorisation(world, answer.authorisationId)).status).toBe('unknown')
+    expect((await authorisation(world, answer.authorisationId)).status).toBe('in_doubt')
     expect(await minutesAfterCode(answer.authorisationId)).toBe(6)
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
   })
@@ -121,10 +121,10 @@ describe('the provider had not processed it', () => {
     const { consent, codeId } = await withCode(world, { inDays: -3 })
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
     await advance(world)(codeId, aRun())
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', errorCode: 'token-dead' })
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'in_doubt', errorCode: 'token-invalid' })
     world.clock.advance({ minutes: 6, seconds: 1 })
     await bringUpToDate(world, consent.id)
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-dead' })
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-invalid' })
     expect(await rungsSent(world, consent.id)).toEqual(['0d sent', 'again-1 sent'])
   })
 })
@@ -259,9 +259,9 @@ describe('the process slept after an answer, which was true when it was asked fo
     const { consent, codeId } = await withCode(world, { inDays: -5 })
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
     await advance(world, { provider: sleepingAfter(world, 'refresh', { days: 2 }) })(codeId, aRun())
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', errorCode: 'token-dead' })
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'in_doubt', errorCode: 'token-invalid' })
     await bringUpToDate(world, consent.id)
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-dead' })
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-invalid' })
     expect(seen(world, consent, 'refresh')).toEqual(['invalid_grant', 'invalid_grant'])
   })
 
@@ -270,7 +270,7 @@ describe('the process slept after an answer, which was true when it was asked fo
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     await advance(world, { provider: sleepingAfter(world, 'readMe', { days: 2 }) })(codeId, aRun())
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'unknown', errorCode: 'not-renewed' })
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'in_doubt', errorCode: 'not-renewed' })
     await bringUpToDate(world, consent.id)
     expect(await authorisation(world, codeId)).toMatchObject({ status: 'renewed' })
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
@@ -281,9 +281,9 @@ describe('the process slept after an answer, which was true when it was asked fo
     const { consent, codeId } = await withCode(world, { inDays: 1 })
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
     await advance(world, { provider: sleepingAfter(world, 'refresh', { days: 2 }) })(codeId, aRun())
-    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     await bringUpToDate(world, consent.id)
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-dead' })
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-invalid' })
     expect((await world.consentOf(consent.id)).cycle).toBe(1)
   })
 })
@@ -297,7 +297,7 @@ describe('unknown and /me gives no dates', () => {
     const decidesAt = consent.expiresAt.plus({ hours: 1 })
     expect((await authorisationDue(codeId)).toMillis()).toBe(decidesAt.toMillis())
     await liveUntil(world, consent.id, decidesAt.minus({ seconds: 5 }))
-    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     expect(seen(world, consent, 'refresh')).toHaveLength(1)
     await liveUntil(world, consent.id, decidesAt.plus({ seconds: 5 }))
     expect(await authorisation(world, codeId)).toMatchObject({ status: 'renewed' })
@@ -310,7 +310,7 @@ describe('unknown and /me gives no dates', () => {
     const { consent, codeId } = await withCode(world, { inDays: 5 })
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
     await liveUntil(world, consent.id, consent.expiresAt.plus({ hours: 1, seconds: 5 }))
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-dead' })
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-invalid' })
     expect(await rungsSent(world, consent.id)).toContain('again-1 sent')
   })
 })
@@ -320,7 +320,7 @@ describe('no outcome counts any more: closed without a call', () => {
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
     await advance(world)(codeId, aRun())
-    expect((await authorisation(world, codeId)).status).toBe('unknown')
+    expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     expect(seen(world, consent, 'refresh')).toHaveLength(1)
     world.clock.advance({ minutes: 6, seconds: 1 })
     return { consent, codeId }
@@ -330,7 +330,7 @@ describe('no outcome counts any more: closed without a call', () => {
       status: 'superseded',
       nextActionAt: null,
       accessToken: null,
-      newRefreshToken: null,
+      pendingRefreshToken: null,
     })
     expect(seen(world, consent, 'refresh')).toHaveLength(refreshes)
     expect((await world.renewalsOf(consent.id))[0]?.againNo).toBe(0)
