@@ -1,19 +1,16 @@
 // The exchange of a code and its proof, step by step. An exchange is fenced by the fencing token of its attempt, not of
-// the consent. A token response is stored whichever worker holds the claim by then, because losing the tokens would
-// lose the connection.
-import type { Vault } from '../crypto/vault.ts'
+// the consent. The tokens that it brings are in attempt-tokens.ts.
 import { acceptsCode } from '../domain/lifecycle.ts'
 import { StaleClaim } from '../errors.ts'
-import type { Secret } from '../secret.ts'
-import { openCell, sealCell } from './authorisation-row.ts'
+import { attemptTokens } from './attempt-tokens.ts'
+import { openCell } from './authorisation-row.ts'
 import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
-import { lockAuthorisation, lockClaimedAuthorisation, lockConsent } from './locks.ts'
+import { lockClaimedAuthorisation } from './locks.ts'
 import { moveAll, moveOne } from './moves.ts'
 import type { Exchanges, ExchangeStart } from './port.ts'
-import { replaceToken, tokenContext } from './refresh-token.ts'
 import { closeUnrenewed, commitRenewal } from './settlement.ts'
-import { instant, toAuthorisation, toConsent, toRenewal } from './rows.ts'
+import { toAuthorisation, toConsent, toRenewal } from './rows.ts'
 
 export const exchanges = (db: Database): Exchanges => ({
   getAttempt: async (id) => {
@@ -61,127 +58,7 @@ export const exchanges = (db: Database): Exchanges => ({
       }
     }),
 
-  storeTokenResponse: async (authorisationId, response) =>
-    db.prisma.$transaction(async (tx) => {
-      const locked = await lockAuthorisation(tx, authorisationId)
-      if (locked === undefined || locked.authorisation.status === 'renewed') return 'already-renewed'
-      const { consent, authorisation } = locked
-      const at = response.answeredAt
-      // This very answer is stored already: the call repeats one that was committed and not acknowledged. Another
-      // worker may have gone on from there, and its newer pending token must not be overwritten.
-      if (authorisation.answeredAt?.getTime() === at.toMillis()) return 'stored'
-      if (response.owner === 'ours') {
-        const stored = await replaceToken(tx, db.vault, consent, response.tokenVersion, response.refreshToken, at)
-        if (!stored) {
-          // Either token may be the only valid one, and only polling can tell which. A pending token that the attempt
-          // has already came with a later refresh, and is kept.
-          const { refreshToken } = response
-          if (refreshToken !== undefined && authorisation.pendingRefreshToken === null)
-            await storePendingToken(tx, db.vault, authorisationId, refreshToken, consent.credentialsId)
-          return 'token-changed'
-        }
-      }
-      const beside = response.owner === 'ours' ? undefined : response.refreshToken
-      // Whatever the attempt has become meanwhile: only an attempt that still waits for this response goes on to its
-      // proof.
-      const waited = await moveAll(tx, 'authorisation', 'verifying', {
-        where: { id: authorisationId },
-        data: {
-          answeredAt: at.toJSDate(),
-          nextActionAt: at.toJSDate(),
-          pollCount: 0,
-          errorCode: null,
-          code: null,
-          verifier: null,
-          accessToken: sealCell(db.vault, 'access_token', authorisationId, response.accessToken),
-          pendingRefreshToken:
-            beside === undefined ? null : sealCell(db.vault, 'pending_refresh_token', authorisationId, beside),
-          newCredentialsId: response.owner === 'ours' ? null : (response.credentialsId ?? null),
-          tokenOwner: response.owner,
-        },
-      })
-      await appendEvent(tx, consent.id, {
-        type: 'authorisation.answered',
-        at,
-        actor: 'system',
-        data: { authorisation_id: authorisationId, token_stored: response.owner === 'ours' },
-      })
-      return waited === 1 ? 'stored' : 'cycle-closed'
-    }),
-
-  adoptTokens: async (claim) =>
-    db.prisma.$transaction(async (tx) => {
-      const { consent, authorisation } = await lockClaimedAuthorisation(tx, claim)
-      const token =
-        authorisation.pendingRefreshToken === null
-          ? undefined
-          : openCell(db.vault, 'pending_refresh_token', claim.id, authorisation.pendingRefreshToken)
-      const at = instant(authorisation.answeredAt ?? authorisation.issuedAt)
-      const stored = await replaceToken(
-        tx,
-        db.vault,
-        consent,
-        authorisation.tokenVersion ?? consent.tokenVersion,
-        token,
-        at,
-      )
-      if (!stored) return false
-      await tx.authorisation.update({
-        where: { id: claim.id },
-        data: { pendingRefreshToken: null, newCredentialsId: null, tokenOwner: 'ours' },
-      })
-      return true
-    }),
-
-  readAccessToken: async (authorisationId) => {
-    const row = await db.prisma.authorisation.findUnique({
-      where: { id: authorisationId },
-      select: { accessToken: true },
-    })
-    return row?.accessToken == null ? undefined : openCell(db.vault, 'access_token', authorisationId, row.accessToken)
-  },
-
-  readPendingToken: async (authorisationId) => {
-    const row = await db.prisma.authorisation.findUnique({
-      where: { id: authorisationId },
-      select: { pendingRefreshToken: true },
-    })
-    return row?.pendingRefreshToken == null
-      ? undefined
-      : openCell(db.vault, 'pending_refresh_token', authorisationId, row.pendingRefreshToken)
-  },
-
-  replacePendingToken: async (authorisationId, token) => {
-    const data = { pendingRefreshToken: sealCell(db.vault, 'pending_refresh_token', authorisationId, token) }
-    return (
-      (
-        await db.prisma.authorisation.updateMany({
-          where: { id: authorisationId, pendingRefreshToken: { not: null } },
-          data,
-        })
-      ).count === 1
-    )
-  },
-
-  readRefreshToken: async (consentId) => {
-    const row = await db.prisma.consent.findUniqueOrThrow({
-      where: { id: consentId },
-      select: { refreshToken: true, tokenVersion: true },
-    })
-    return {
-      token: db.vault.open(row.refreshToken, tokenContext(consentId, row.tokenVersion)),
-      version: row.tokenVersion,
-    }
-  },
-
-  storeRotated: async ({ consentId, authorisationId, version, token, now }) =>
-    db.prisma.$transaction(async (tx) => {
-      const consent = await lockConsent(tx, consentId)
-      if (consent === undefined) return false
-      if (await replaceToken(tx, db.vault, consent, version, token, now)) return true
-      await storePendingToken(tx, db.vault, authorisationId, token, consent.credentialsId)
-      return false
-    }),
+  ...attemptTokens(db),
 
   requeueCode: async (claim, at, code) =>
     written(
@@ -234,22 +111,6 @@ export const exchanges = (db: Database): Exchanges => ({
     db.prisma.$transaction(async (tx) => closeUnrenewed(tx, claim, { as, code, now, ask })),
   commitRenewal: async (claim, renewed) => db.prisma.$transaction(async (tx) => commitRenewal(db, tx, claim, renewed)),
 })
-
-/** Keeps the token as pending with the attempt if the attempt is open; a closed attempt is not polled any more. */
-const storePendingToken = async (
-  tx: Transaction,
-  vault: Vault,
-  id: string,
-  token: Secret,
-  credentialsId: string,
-): Promise<void> => {
-  const data = {
-    pendingRefreshToken: sealCell(vault, 'pending_refresh_token', id, token),
-    newCredentialsId: credentialsId,
-    tokenOwner: 'pending',
-  }
-  await tx.authorisation.updateMany({ where: { id, status: { in: ['exchanging', 'verifying', 'in_doubt'] } }, data })
-}
 
 const released = { leaseUntil: null, queuedUntil: null } as const
 

@@ -240,7 +240,7 @@ const late: readonly Mutant[] = [
     breaks: 'rule 3 (its exception), invariant 4',
     edits: [
       {
-        file: 'src/store/exchanges.ts',
+        file: 'src/store/attempt-tokens.ts',
         find: "locked.authorisation.status === 'renewed') return 'already-renewed'",
         replace: "locked.authorisation.status !== 'exchanging') return 'already-renewed'",
       },
@@ -254,7 +254,7 @@ const late: readonly Mutant[] = [
     breaks: 'rule 3 (its exception), invariant 4',
     edits: [
       {
-        file: 'src/store/exchanges.ts',
+        file: 'src/store/attempt-tokens.ts',
         find: "locked.authorisation.status === 'renewed') return 'already-renewed'",
         replace:
           "locked.authorisation.status === 'renewed' || locked.renewal.status !== 'open') return 'already-renewed'",
@@ -330,8 +330,8 @@ const late: readonly Mutant[] = [
     breaks: 'rule 3 (its exception), invariant 4',
     edits: [
       {
-        file: 'src/store/exchanges.ts',
-        find: "if (authorisation.answeredAt?.getTime() === at.toMillis()) return 'stored'",
+        file: 'src/store/attempt-tokens.ts',
+        find: "if (locked.authorisation.answeredAt?.getTime() === response.answeredAt.toMillis()) return 'stored'",
         replace: '',
       },
     ],
@@ -362,10 +362,10 @@ const late: readonly Mutant[] = [
     breaks: 'rule 3 (its exception), invariant 4',
     edits: [
       {
-        file: 'src/store/exchanges.ts',
+        file: 'src/store/attempt-tokens.ts',
         find:
-          '          if (refreshToken !== undefined && authorisation.pendingRefreshToken === null)\n' +
-          '            await storePendingToken(tx, db.vault, authorisationId, refreshToken, consent.credentialsId)\n',
+          '    if (refreshToken !== undefined && authorisation.pendingRefreshToken === null)\n' +
+          '      await keepAsPending(tx, vault, authorisation.id, refreshToken, consent.credentialsId)\n',
         replace: '',
       },
     ],
@@ -394,9 +394,9 @@ const late: readonly Mutant[] = [
     breaks: 'rule 3 (its exception), invariant 4',
     edits: [
       {
-        file: 'src/store/exchanges.ts',
+        file: 'src/store/attempt-tokens.ts',
         find:
-          '      await storePendingToken(tx, db.vault, authorisationId, token, consent.credentialsId)\n' +
+          '      await keepAsPending(tx, db.vault, authorisationId, token, consent.credentialsId)\n' +
           '      return false',
         replace: '      return true',
       },
