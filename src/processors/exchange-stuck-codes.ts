@@ -44,7 +44,7 @@ export const exchangeStuckCodes =
     const tried = new Set<string>()
     const exchange = async (id: string): Promise<void> => {
       try {
-        const outcome = await advance(id, { manual: false, lastAttempt: true, signal })
+        const outcome = await advance(id, { manual: false, isLastTry: true, signal })
         log.info({ authorisation_id: id, outcome: outcome.kind }, 'took a code that no job had taken')
       } catch (error) {
         // The other codes go on; this code is tried again in the next round.

@@ -17,7 +17,7 @@ export const snooze = (until: DateTime, reason: string): Outcome => ({ kind: 'sn
 export interface JobContext {
   readonly manual: boolean
   /** True when the queue will not retry by itself after this run fails. */
-  readonly lastAttempt: boolean
+  readonly isLastTry: boolean
   /** Aborted when the process must stop or the job hangs past its deadline. */
   readonly signal: AbortSignal
 }

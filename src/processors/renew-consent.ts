@@ -159,7 +159,7 @@ const settleFailure = async (
       .catch(() => undefined)
     throw error
   }
-  if (!run.lastAttempt) throw error
+  if (!run.isLastTry) throw error
   const { id } = view.consent
   const outages = isOutage(error.code) ? outageNo(view.consent, now, run.manual) : 0
   const rest =

@@ -36,7 +36,7 @@ export const withClaim = async (
     // The fencing token protects the record: a stale claim releases nothing. A failure to release must not hide why the
     // job failed.
     const over = AbortSignal.any([run.signal, AbortSignal.timeout(RELEASE_TRIED_FOR_MS)])
-    const queuedFor = run.lastAttempt ? undefined : lease
+    const queuedFor = run.isLastTry ? undefined : lease
     await persist(async () => store.release(claim, queuedFor), over).catch(() => undefined)
     throw error
   }

@@ -7,8 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { PermanentError, TransientError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Outcome, JobContext } from '../processors/outcome.ts'
-import { jobRunOf } from './attempt.ts'
-import type { JobRun } from './attempt.ts'
+import { jobRunOf } from './job-run.ts'
+import type { JobRun } from './job-run.ts'
 import { recordIdOf } from './catalogue.ts'
 import type { QueuePlan } from './catalogue.ts'
 import { failureOf, storedError } from './failure.ts'
@@ -88,22 +88,20 @@ const underDeadline = async (
   }
 }
 
-const fail = async (
-  context: RunnerContext,
+/** Gives the record of a job that the queue gives up a later date. */
+const recordFinalFailure = async (
+  { queue, recordFailure, log }: RunnerContext,
   id: string | undefined,
-  attempt: JobRun,
-  failure: Failure,
-): Promise<Error> => {
-  const mayRetry = failure.transient && !attempt.last
-  if (!mayRetry && id !== undefined && context.recordFailure !== undefined) {
-    try {
-      await context.recordFailure({ queue: context.queue, id, code: failure.code, manual: attempt.manual })
-    } catch (error) {
-      // The record keeps its date, and the next sweep finds it again.
-      context.log.error({ queue: context.queue, id, err: error }, 'a failure could not be recorded')
-    }
+  { code }: Failure,
+  { manual }: JobRun,
+): Promise<void> => {
+  if (id === undefined || recordFailure === undefined) return
+  try {
+    await recordFailure({ queue, id, code, manual })
+  } catch (error) {
+    // The record keeps its date, and the next sweep finds it again.
+    log.error({ queue, id, err: error }, 'a failure could not be recorded')
   }
-  return storedError(failure, mayRetry)
 }
 
 /**
@@ -126,7 +124,7 @@ export const processJob =
   (context: RunnerContext) =>
   async (job: Job, token: string | undefined, lost: AbortSignal): Promise<Report> => {
     const { queue, plan, handler, log, stopping } = context
-    const attempt = jobRunOf(job)
+    const run = jobRunOf(job)
     const id = recordIdOf(plan, job.data)
     const started = performance.now()
     const end = (result: RunEnded['result'], code?: ErrorCode): void =>
@@ -134,9 +132,7 @@ export const processJob =
     try {
       // This happens only when an operator edits or adds a job on the board.
       if (plan.idField !== undefined && id === undefined) throw new PermanentError('internal')
-      const outcome = await underDeadline(context, lost, (signal) =>
-        handler(id, { manual: attempt.manual, lastAttempt: attempt.last, signal }),
-      )
+      const outcome = await underDeadline(context, lost, (signal) => handler(id, { ...run, signal }))
       const report = reportOf(outcome)
       end(report.result)
       log.debug({ queue, job_id: job.id, ...report }, 'job ended')
@@ -149,20 +145,21 @@ export const processJob =
         end('released')
         throw await returnToQueue(job, token)
       }
-      const stored = await fail(context, id, attempt, failure)
-      const result = failure.transient && !attempt.last ? 'retry' : 'failed'
-      end(result, failure.code)
+      const mayRetry = failure.transient && !run.isLastTry
+      if (!mayRetry) await recordFinalFailure(context, id, failure, run)
+      const stored = storedError(failure, mayRetry)
+      end(mayRetry ? 'retry' : 'failed', failure.code)
       const fields = {
         queue,
         job_id: job.id,
         error_code: failure.code,
         at: failure.at,
         attempt: job.attemptsMade + 1,
-        manual: attempt.manual,
+        manual: run.manual,
       }
       if (failure.code === 'internal') log.error({ ...fields, err: error }, 'unexpected error in a job')
-      else
-        log[result === 'retry' ? 'info' : 'warn'](fields, result === 'retry' ? 'job will be tried again' : 'job failed')
+      else if (mayRetry) log.info(fields, 'job will be tried again')
+      else log.warn(fields, 'job failed')
       throw stored
     }
   }

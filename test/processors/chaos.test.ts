@@ -107,7 +107,7 @@ const workOnAll = async (world: World, random: Random): Promise<void> => {
     await Promise.all(
       twice.map(async (id) =>
         guarded(async () =>
-          jobs[kind](id, aRun({ manual: random.next() < 0.1, lastAttempt: true, signal: AbortSignal.timeout(300) })),
+          jobs[kind](id, aRun({ manual: random.next() < 0.1, isLastTry: true, signal: AbortSignal.timeout(300) })),
         ),
       ),
     )

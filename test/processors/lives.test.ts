@@ -225,7 +225,7 @@ describe('things that happen to a consent', () => {
 
   test('seven days of downtime with a message queued before: that message is not sent as well', async () => {
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 13 }) })
-    await world.jobs.consent(consent.id, { manual: false, lastAttempt: true, signal: new AbortController().signal })
+    await world.jobs.consent(consent.id, { manual: false, isLastTry: true, signal: new AbortController().signal })
     world.clock.set(consent.expiresAt.minus({ days: 2 }))
     await bringUpToDate(world, consent.id)
     expect(await rungsSent(world, consent.id)).toEqual(['-14d cancelled', '-3d sent'])
@@ -234,7 +234,7 @@ describe('things that happen to a consent', () => {
 
   test('downtime over the end of grace with a message queued before: nothing is sent, it lapses', async () => {
     const consent = await world.addConsent({ expiresAt: world.clock.now().minus({ days: 84 }) })
-    await world.jobs.consent(consent.id, { manual: false, lastAttempt: true, signal: new AbortController().signal })
+    await world.jobs.consent(consent.id, { manual: false, isLastTry: true, signal: new AbortController().signal })
     world.clock.set(consent.expiresAt.plus({ days: 91 }))
     await bringUpToDate(world, consent.id)
     expect(await rungsSent(world, consent.id)).toEqual(['+83d cancelled'])

@@ -36,7 +36,7 @@ describe('the whole loop', () => {
     const mails = world.mailsTo(consent).length
     const links = world.simulator.ledger.count({ what: 'reauthuri', credentials_id: consent.credentialsId })
     const { jobs } = world
-    const run = { manual: true, lastAttempt: true, signal: new AbortController().signal }
+    const run = { manual: true, isLastTry: true, signal: new AbortController().signal }
     const said = await jobs.consent(consent.id, run)
     expect(said.kind).toBe('skipped')
     for (const { id } of await world.notificationsOf(consent.id))

@@ -120,7 +120,7 @@ describe('the provider is unavailable', () => {
       const consent = await due()
       fault(world, consent, { ...order, count: 2 })
       const job = renew(world, { prepare: prepareAuthorisation({ store: world.store, provider: providerAt(world) }) })
-      const thrown = await job(consent.id, aRun({ lastAttempt: false })).catch((error: unknown) => error)
+      const thrown = await job(consent.id, aRun({ isLastTry: false })).catch((error: unknown) => error)
       expect(thrown).toBeInstanceOf(TransientError)
       expect((thrown as TransientError).code).toBe(code)
       expect(await job(consent.id, aRun())).toMatchObject({ kind: 'snooze' })

@@ -34,7 +34,7 @@ test('between two retries of the queue no sweep makes a second job; after the la
   const { codeId } = await withCode(world)
   const dispatched = async (): Promise<string[]> =>
     (await world.store.dispatchDue('authorisation', world.clock.now(), 100, LEASE)).map(({ id }) => id)
-  await expect(framed(codeId, fails, { lastAttempt: false })).rejects.toThrow('internal')
+  await expect(framed(codeId, fails, { isLastTry: false })).rejects.toThrow('internal')
   expect(await dispatched()).not.toContain(codeId)
   await expect(framed(codeId, fails)).rejects.toThrow('internal')
   expect(await dispatched()).toContain(codeId)

@@ -69,13 +69,13 @@ export const makeStage = (world: World, scheduler: Scheduler, consent: Consent, 
    * by an operator has one try.
    */
   const runJob = async (kind: RecordKind, id: string, manual: boolean): Promise<void> => {
-    for (const lastAttempt of manual ? [true] : [false, true]) {
+    for (const isLastTry of manual ? [true] : [false, true]) {
       try {
-        await jobs[kind](id, aRun({ manual, lastAttempt }))
+        await jobs[kind](id, aRun({ manual, isLastTry }))
         return
       } catch (error) {
         if (!(error instanceof TransientError || error instanceof PermanentError)) throw error
-        if (error instanceof TransientError && !lastAttempt) continue
+        if (error instanceof TransientError && !isLastTry) continue
         await failed({ queue: queues[kind], id, code: error.code })
         return
       }

@@ -133,13 +133,13 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
       test('a transient one is retried with back-off, then recorded once', async () => {
         const { backend, work } = await fresh()
         const id = anId()
-        const runs: Pick<JobContext, 'manual' | 'lastAttempt'>[] = []
+        const runs: Pick<JobContext, 'manual' | 'isLastTry'>[] = []
         const recorded: FinalFailure[] = []
         const ended: RunEnded[] = []
         await workersOn(backend, {
           handlers: {
-            reauth: async (_id, { manual, lastAttempt }) => {
-              runs.push({ manual, lastAttempt })
+            reauth: async (_id, { manual, isLastTry }) => {
+              runs.push({ manual, isLastTry })
               throw new TransientError('provider-timeout')
             },
           },
@@ -149,9 +149,9 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         await work.add('reauth', [{ id, dispatchNo: 1 }])
         const job = await jobIn(backend, 'reauth', `${id}-1`, 'failed')
         expect(runs).toEqual([
-          { manual: false, lastAttempt: false },
-          { manual: false, lastAttempt: false },
-          { manual: false, lastAttempt: true },
+          { manual: false, isLastTry: false },
+          { manual: false, isLastTry: false },
+          { manual: false, isLastTry: true },
         ])
         expect(job.attemptsMade).toBe(3)
         expect(job.failedReason).toBe('provider-timeout: the provider did not answer in time')
@@ -278,20 +278,20 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
     describe('whether a run is manual', () => {
       /** A handler that fails or succeeds as the test says, and notes the context of each run. */
       const obeying = () => {
-        const calls: Pick<JobContext, 'manual' | 'lastAttempt'>[] = []
+        const calls: Pick<JobContext, 'manual' | 'isLastTry'>[] = []
         let mood: 'ok' | 'transient' | 'permanent' = 'ok'
         return {
           calls,
           be: (next: typeof mood) => (mood = next),
-          handler: async (_id: string | undefined, { manual, lastAttempt }: JobContext) => {
-            calls.push({ manual, lastAttempt })
+          handler: async (_id: string | undefined, { manual, isLastTry }: JobContext) => {
+            calls.push({ manual, isLastTry })
             if (mood === 'transient') throw new TransientError('provider-failed')
             if (mood === 'permanent') throw new PermanentError('token-invalid')
             return done('did it')
           },
         }
       }
-      const byHand = { manual: true, lastAttempt: true }
+      const byHand = { manual: true, isLastTry: true }
 
       test('a retry after all attempts is an operator’s, and gets one attempt', async () => {
         const { backend, work } = await fresh()
@@ -322,7 +322,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         worker.be('ok')
         await again.retry('failed')
         await jobIn(backend, 'reauth', `${id}-1`, 'completed')
-        expect(worker.calls).toEqual([{ manual: false, lastAttempt: false }, byHand, byHand])
+        expect(worker.calls).toEqual([{ manual: false, isLastTry: false }, byHand, byHand])
       })
 
       test('a retry of a completed job is an operator’s, any number of times', async () => {
@@ -336,7 +336,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
           const job = await jobIn(backend, 'reauth', `${id}-1`, 'completed')
           if (runs < 3) await job.retry('completed')
         }
-        expect(worker.calls).toEqual([{ manual: false, lastAttempt: false }, byHand, byHand])
+        expect(worker.calls).toEqual([{ manual: false, isLastTry: false }, byHand, byHand])
       })
 
       test('promoting a job that waits for its next attempt only brings that attempt forward', async () => {
@@ -355,8 +355,8 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         await job.promote()
         await jobIn(backend, 'reauth', `${id}-1`, 'completed')
         expect(worker.calls).toEqual([
-          { manual: false, lastAttempt: false },
-          { manual: false, lastAttempt: false },
+          { manual: false, isLastTry: false },
+          { manual: false, isLastTry: false },
         ])
       })
 
@@ -372,7 +372,7 @@ export const queueContract = (name: string, makeBench: () => Promise<Bench>): vo
         let stalls = 0
         await workersOn(backend, { handlers: { reauth: worker.handler }, onStalled: () => (stalls += 1) })
         const job = await jobIn(backend, 'reauth', `${id}-1`, 'completed')
-        expect(worker.calls).toEqual([{ manual: false, lastAttempt: false }])
+        expect(worker.calls).toEqual([{ manual: false, isLastTry: false }])
         expect([job.attemptsMade, stalls]).toEqual([1, 1])
       })
     })

@@ -37,7 +37,7 @@ const PUBLIC_URL = 'http://127.0.0.1:3000'
 
 export const aRun = (over: Partial<JobContext> = {}): JobContext => ({
   manual: false,
-  lastAttempt: true,
+  isLastTry: true,
   signal: new AbortController().signal,
   ...over,
 })

@@ -1,13 +1,10 @@
 // Reads from a BullMQ job what kind of run starts now: an automatic run, or a retry that an operator asked for on the
 // board.
 import type { Job } from 'bullmq'
+import type { JobContext } from '../processors/outcome.ts'
 
-export interface JobRun {
-  /** An operator's retry of a job that had finished, well or badly. */
-  readonly manual: boolean
-  /** Whether BullMQ will not try again by itself after this run. */
-  readonly last: boolean
-}
+/** A run's context without its signal. A run is `manual` when it retries a job that had finished, well or badly. */
+export type JobRun = Omit<JobContext, 'signal'>
 
 /**
  * BullMQ counts an attempt when a run ends, however it ends, and keeps the failure's reason while the job waits for its
@@ -20,5 +17,5 @@ export const jobRunOf = (job: Pick<Job, 'attemptsMade' | 'failedReason' | 'opts'
   const attempts = job.opts.attempts ?? 1
   const usedUp = job.attemptsMade >= attempts
   const manual = usedUp || (job.attemptsMade > 0 && !job.failedReason)
-  return { manual, last: manual || job.attemptsMade + 1 >= attempts }
+  return { manual, isLastTry: manual || job.attemptsMade + 1 >= attempts }
 }
