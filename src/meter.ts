@@ -50,26 +50,26 @@ const counted = async (write: Promise<void>, record: () => void): Promise<void> 
 }
 
 export const meteredProvider = (
-  gate: GuardedProvider,
+  provider: GuardedProvider,
   metrics: Pick<Metrics, 'recordProviderCall'>,
 ): GuardedProvider => ({
   makeLink: async (connection, request) => {
-    const answer = await gate.makeLink(connection, request)
+    const answer = await provider.makeLink(connection, request)
     if (routeTraits[request.route].urlByProvider) metrics.recordProviderCall('reauthuri', answer.kind)
     return answer
   },
   exchangeCode: async (connection, request) => {
-    const answer = await gate.exchangeCode(connection, request)
+    const answer = await provider.exchangeCode(connection, request)
     metrics.recordProviderCall('token', answer.kind)
     return answer
   },
   refresh: async (connection, token) => {
-    const answer = await gate.refresh(connection, token)
+    const answer = await provider.refresh(connection, token)
     metrics.recordProviderCall('refresh', answer.kind)
     return answer
   },
   readMe: async (token) => {
-    const answer = await gate.readMe(token)
+    const answer = await provider.readMe(token)
     metrics.recordProviderCall('me', answer.kind)
     return answer
   },

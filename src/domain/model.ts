@@ -105,7 +105,8 @@ export interface Authorisation {
   /** Route `full`: the connection that the code turned out to belong to. */
   readonly newCredentialsId: string | undefined
   /**
-   * Whose the exchange's tokens are: `ours` is stored with the consent, `beside` is pending until the owner is known.
+   * Whose the exchange's tokens are: `ours` are stored with the consent; `pending` ones stay with the attempt until
+   * their owner is known.
    */
   readonly tokenOwner: 'ours' | 'pending' | undefined
   /** Whether a pending token of this attempt is stored, apart from the consent's own. */

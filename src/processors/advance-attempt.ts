@@ -98,12 +98,12 @@ const carryOut = async (working: Working, step: ExchangeStep, progress: Progress
       await persist(async () => store.requeueCode(claim, step.until, step.code), run.signal)
       return snooze(step.until, step.reason)
     case 'close':
-      await store.closeUnrenewed(claim, step.as, step.code, clock.now(), step.notify ? 'again' : 'no')
+      await store.closeUnrenewed(claim, step.as, step.code, clock.now(), step.notify)
       if (step.notify) return notifyAgain(enqueue, facts.consent.id, step.reason)
       return facts.attempt.status === 'code_received' ? skipped(step.reason) : done(step.reason)
     case 'doubt': {
       const at = clock.now()
-      await store.markUnknown(claim, at, step.code, at)
+      await store.markInDoubt(claim, at, step.code, at)
       if (!step.pause) return NOTHING_HEARD
       await store.scheduleAttempt(claim, at)
       return snooze(at, step.reason)

@@ -113,8 +113,8 @@ export const circuitBreaker = (deps: {
     connection: string,
     call: () => Promise<TokenAnswer>,
   ): Promise<TokenAnswer | CircuitOpen> => {
-    const held = await tokenCircuit()
-    if (held !== undefined) return held
+    const open = await tokenCircuit()
+    if (open !== undefined) return open
     const answer = await call()
     await noteIfPossible('client-rejected', connection, verdictOnClient(answer))
     return answer

@@ -77,7 +77,7 @@ export const exchanges = (db: Database): Exchanges => ({
   scheduleAttempt: async (claim, at) =>
     update(db, claim, ['code_received', 'verifying', 'in_doubt'], { nextActionAt: at.toJSDate() }),
 
-  markUnknown: async (claim, at, code, now) =>
+  markInDoubt: async (claim, at, code, now) =>
     db.prisma.$transaction(async (tx) => {
       const { consent } = await lockClaimedAuthorisation(tx, claim)
       // Polls from here on are made after the stored token was replaced. If the pending token works then, it is valid
@@ -107,8 +107,8 @@ export const exchanges = (db: Database): Exchanges => ({
       })
     }),
 
-  closeUnrenewed: async (claim, as, code, now, ask) =>
-    db.prisma.$transaction(async (tx) => closeUnrenewed(tx, claim, { as, code, now, ask })),
+  closeUnrenewed: async (claim, as, code, now, notify) =>
+    db.prisma.$transaction(async (tx) => closeUnrenewed(tx, claim, { as, code, now, notify })),
   commitRenewal: async (claim, renewed) => db.prisma.$transaction(async (tx) => commitRenewal(db, tx, claim, renewed)),
 })
 

@@ -19,9 +19,7 @@ import type { Secret } from '../secret.ts'
 
 export type RecordKind = 'consent' | 'authorisation' | 'notification'
 
-/**
- * The right to work on a record until the lease ends. `fencingToken` is the fencing token that every later write names.
- */
+/** The right to work on a record until the lease ends. Every later write names the claim's fencing token. */
 export interface Claim {
   readonly kind: RecordKind
   readonly id: string
@@ -82,7 +80,7 @@ export interface Dispatching {
    * Gives a later date to the record of a job that the queue has given up. A record that a worker holds is left alone,
    * because that worker schedules it.
    */
-  rescheduleRecord(kind: Exclude<RecordKind, 'consent'>, id: string, rest: RetryDates, code: ErrorCode): Promise<void>
+  rescheduleRecord(kind: Exclude<RecordKind, 'consent'>, id: string, dates: RetryDates, code: ErrorCode): Promise<void>
   recordSweep(): Promise<void>
   /** The time since the last successful sweep; undefined if there was none. */
   sinceLastSweep(): Promise<Duration | undefined>
@@ -193,14 +191,15 @@ export interface TokenResponse {
   /** The version of the stored token that the exchange started from. */
   readonly tokenVersion: number
   /**
-   * `ours`: the tokens certainly belong to the consent's connection, and are stored with the consent. `beside`: they
-   * are kept as pending tokens, with the attempt, until their owner is known.
+   * `ours`: the tokens certainly belong to the consent's connection, and are stored with the consent. `pending`: they
+   * are kept with the attempt until their owner is known.
    */
   readonly owner: 'ours' | 'pending'
   readonly credentialsId: string | undefined
 }
 
-export interface Proof {
+/** A proof of domain/proof.ts, as it is committed with the renewal. */
+export interface CommittedProof {
   readonly basis: string
   readonly expiresAt: DateTime
   readonly expiresSource: 'me' | 'assumed'
@@ -283,12 +282,12 @@ export interface Exchanges {
   /** Schedules the attempt's next run at `at` without counting a poll. */
   scheduleAttempt(claim: Claim, at: DateTime): Promise<void>
   /**
-   * Puts the attempt in doubt and deletes its code. With `token-changed`, also for an attempt that is `unknown`
-   * already; the attempt then records the stored token's present version.
+   * Puts the attempt in doubt and deletes its code. With `token-changed`, also for an attempt that is in doubt already;
+   * the attempt then records the stored token's present version.
    */
-  markUnknown(claim: Claim, at: DateTime, code: ErrorCode, now: DateTime): Promise<void>
+  markInDoubt(claim: Claim, at: DateTime, code: ErrorCode, now: DateTime): Promise<void>
   /**
-   * Closes the attempt without a renewal and makes the consent due now if it is active. `ask`: whether the cycle gets a
+   * Closes the attempt without a renewal and makes the consent due now if it is active. `notify`: the cycle gets a
    * further message. The third mismatch in a row quarantines the consent.
    */
   closeUnrenewed(
@@ -296,12 +295,12 @@ export interface Exchanges {
     as: 'refused' | 'mismatched' | 'superseded',
     code: ErrorCode,
     now: DateTime,
-    ask: 'again' | 'no',
+    notify: boolean,
   ): Promise<void>
   /** Commits a proven renewal: closes the cycle, begins the next one and schedules it by the policy. */
   commitRenewal(
     claim: Claim,
-    renewed: { proof: Proof; newConnection: NewConnection | undefined; policy: Policy },
+    renewed: { proof: CommittedProof; newConnection: NewConnection | undefined; policy: Policy },
   ): Promise<CommitAnswer>
 }
 

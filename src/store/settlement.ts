@@ -18,7 +18,7 @@ import { appendEvent } from './events.ts'
 import { closeCycles } from './import-writes.ts'
 import { lockClaimedAuthorisation, lockConsent } from './locks.ts'
 import { moveAll, moveOne } from './moves.ts'
-import type { Claim, CommitAnswer, Exchanges, Proof } from './port.ts'
+import type { Claim, CommitAnswer, CommittedProof, Exchanges } from './port.ts'
 import { newRecordDefaults, toConsent } from './rows.ts'
 import { sealToken } from './refresh-token.ts'
 import { cancelMessages, closeConsent, newId, reopenConsent } from './renewals.ts'
@@ -33,7 +33,8 @@ interface End {
   readonly as: 'refused' | 'mismatched' | 'superseded'
   readonly code: ErrorCode
   readonly now: DateTime
-  readonly ask: 'again' | 'no'
+  /** The cycle gets a further message, because the user did their part. */
+  readonly notify: boolean
   /** What the error code alone does not say, and our id of the consent that already has the new connection. */
   readonly detail?: { readonly text: string; readonly knownAs: string }
 }
@@ -58,7 +59,7 @@ export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): P
     data: { authorisation_id: claim.id, ...(end.detail === undefined ? {} : { known_as: end.detail.knownAs }) },
   })
   if (end.as === 'mismatched' && (await countMismatch(tx, consent, end.now))) return
-  if (end.ask === 'again' && renewal.status === 'open') {
+  if (end.notify && renewal.status === 'open') {
     const againReason = end.as === 'mismatched' ? 'other-account' : 'asked-again'
     await tx.renewal.update({ where: { id: renewal.id }, data: { againNo: { increment: 1 }, againReason } })
   }
@@ -101,7 +102,7 @@ export const commitRenewal = async (
       as: 'mismatched',
       code: 'other-connection',
       now: proof.provenAt,
-      ask: 'again',
+      notify: true,
       detail: { text: conflict, knownAs: known.id },
     })
     return 'mismatched'
@@ -185,21 +186,21 @@ const conflictOf = (consent: ConsentRow, known: ConsentRow): string | undefined 
 
 const iso = (at: DateTime): string => at.toUTC().toISO() ?? ''
 
-const renewed = (proof: Proof) => ({
+const renewed = (proof: CommittedProof) => ({
   expiresAt: proof.expiresAt.toJSDate(),
   expiresSource: proof.expiresSource,
   mismatches: 0,
 })
 
 /** The first date of the next cycle, computed together with the renewal so that no further job is needed for it. */
-const firstDate = (row: ConsentRow, { provenAt }: Proof, policy: Policy): NextDate =>
+const firstDate = (row: ConsentRow, { provenAt }: CommittedProof, policy: Policy): NextDate =>
   firstDateOf({ ...toConsent(row), status: 'active', retryAfter: undefined }, provenAt, policy)
 
 const startNextCycle = async (
   tx: Transaction,
   consent: ConsentRow,
   renewal: RenewalRow,
-  proof: Proof,
+  proof: CommittedProof,
   policy: Policy,
 ): Promise<void> => {
   await cancelMessages(tx, consent.id)
@@ -218,7 +219,7 @@ const startNextCycle = async (
 interface Move {
   readonly consent: ConsentRow
   readonly authorisation: AuthorisationRow
-  readonly proof: Proof
+  readonly proof: CommittedProof
   readonly newConnection: NewConnection
   readonly policy: Policy
   /** The consent that an import has already made of the new connection, locked. */

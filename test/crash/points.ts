@@ -294,7 +294,7 @@ export const crashPoints = {
     doubt: 'the provider has shown the dates after a settling refresh, nothing is concluded',
   },
   'change-noted': {
-    at: ['after store.markUnknown(authorisation)'],
+    at: ['after store.markInDoubt(authorisation)'],
     doubt: 'another stored token is noted as the one to compare with, who settles has not let go',
   },
   'tokens-adopted': {
