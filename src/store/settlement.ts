@@ -1,27 +1,18 @@
 // How an attempt ends: with a proven renewal or without one. Either end also changes the consent, in the same
 // transaction.
 import type { DateTime } from 'luxon'
-import type {
-  Authorisation as AuthorisationRow,
-  Consent as ConsentRow,
-  Renewal as RenewalRow,
-} from '../generated/prisma/client.ts'
-import { isTerminal, acceptsCode } from '../domain/lifecycle.ts'
-import { firstDateOf, type NextDate } from '../domain/apply-step.ts'
-import type { Policy } from '../domain/policy.ts'
-import type { NewConnection } from '../domain/reading.ts'
+import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
+import { acceptsCode } from '../domain/lifecycle.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { Secret } from '../secret.ts'
-import { clearedSecrets, clearVerifiers, openCell } from './authorisation-row.ts'
+import { clearedSecrets, clearVerifiers } from './authorisation-row.ts'
 import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
-import { closeCycles } from './import-writes.ts'
-import { lockClaimedAuthorisation, lockConsent } from './locks.ts'
+import { lockClaimedAuthorisation } from './locks.ts'
 import { moveAll, moveOne } from './moves.ts'
-import type { Claim, CommitAnswer, CommittedProof, Exchanges } from './port.ts'
-import { newRecordDefaults, toConsent } from './rows.ts'
-import { sealToken } from './refresh-token.ts'
-import { cancelMessages, closeConsent, newId, reopenConsent } from './renewals.ts'
+import { conflictOf, lockKnown, moveToNewConnection } from './new-connection.ts'
+import { isoText, startNextCycle } from './next-cycle.ts'
+import type { Claim, CommitAnswer, Exchanges } from './port.ts'
+import { closeConsent, reopenConsent } from './renewals.ts'
 
 /**
  * If a different connection is approved this often in a row, the consent is quarantined and an operator must look at
@@ -138,9 +129,9 @@ export const commitRenewal = async (
       proof: {
         basis: proof.basis,
         authorisation_id: claim.id,
-        expires_at: iso(proof.expiresAt),
+        expires_at: isoText(proof.expiresAt),
         expires_source: proof.expiresSource,
-        proven_at: iso(proof.provenAt),
+        proven_at: isoText(proof.provenAt),
       },
     },
   })
@@ -164,181 +155,4 @@ const isLaterCodeOut = async (
     where: { consentId, id: { not: id }, OR: [{ status: { in: ['exchanging', 'verifying'] } }, since] },
   })
   return count > 0
-}
-
-const lockKnown = async (tx: Transaction, { credentialsId }: NewConnection): Promise<ConsentRow | undefined> => {
-  const found = await tx.consent.findUnique({ where: { credentialsId }, select: { id: true } })
-  return found === null ? undefined : lockConsent(tx, found.id)
-}
-
-/**
- * Why the consent that an import made of the new connection cannot replace this consent. A token is never stored with
- * another user's consent: either the user approved with another person's login, or the import is wrong. In both cases a
- * new approval makes a connection of the user's own.
- */
-const conflictOf = (consent: ConsentRow, known: ConsentRow): string | undefined => {
-  if (known.userId !== consent.userId) return 'the new connection is on record for another user'
-  if (known.providerId !== consent.providerId) return 'the new connection is on record at another bank'
-  // Each consent would be superseded by the other, and the user would have none left.
-  if (known.supersededById === consent.id) return 'the new connection is on record as superseded by this one'
-  return undefined
-}
-
-const iso = (at: DateTime): string => at.toUTC().toISO() ?? ''
-
-const renewed = (proof: CommittedProof) => ({
-  expiresAt: proof.expiresAt.toJSDate(),
-  expiresSource: proof.expiresSource,
-  mismatches: 0,
-})
-
-/** The first date of the next cycle, computed together with the renewal so that no further job is needed for it. */
-const firstDate = (row: ConsentRow, { provenAt }: CommittedProof, policy: Policy): NextDate =>
-  firstDateOf({ ...toConsent(row), status: 'active', retryAfter: undefined }, provenAt, policy)
-
-const startNextCycle = async (
-  tx: Transaction,
-  consent: ConsentRow,
-  renewal: RenewalRow,
-  proof: CommittedProof,
-  policy: Policy,
-): Promise<void> => {
-  await cancelMessages(tx, consent.id)
-  const change = { ...renewed(proof), cycle: renewal.cycle + 1 }
-  await tx.consent.update({ where: { id: consent.id }, data: change })
-  await reopenConsent(tx, consent, proof.provenAt, firstDate({ ...consent, ...change }, proof, policy))
-  await appendEvent(tx, consent.id, {
-    type: 'consent.renewed',
-    at: proof.provenAt,
-    actor: 'user',
-    reason: proof.basis,
-    data: { cycle: renewal.cycle, expires_at: iso(proof.expiresAt) },
-  })
-}
-
-interface Move {
-  readonly consent: ConsentRow
-  readonly authorisation: AuthorisationRow
-  readonly proof: CommittedProof
-  readonly newConnection: NewConnection
-  readonly policy: Policy
-  /** The consent that an import has already made of the new connection, locked. */
-  readonly known: ConsentRow | undefined
-}
-
-/**
- * Route `full`: the user has a new connection. The old consent is superseded by a new consent, or by the consent that
- * an import has already made of the new connection.
- */
-const moveToNewConnection = async (db: Database, tx: Transaction, move: Move): Promise<void> => {
-  const { consent, authorisation, proof, newConnection, known } = move
-  if (authorisation.pendingRefreshToken === null) throw new Error('a new connection without a refresh token')
-  const token = openCell(db.vault, 'pending_refresh_token', authorisation.id, authorisation.pendingRefreshToken)
-  const id = known?.id ?? newId()
-  if (known === undefined) await createSuccessor(db, tx, id, token, move)
-  // If that consent has become terminal since the import, it stays closed.
-  else if (!isTerminal(known)) await joinKnown(db, tx, known, token, move)
-  await closeConsent(tx, consent, { as: 'superseded', now: proof.provenAt, supersededById: id })
-  await appendEvent(tx, consent.id, {
-    type: 'consent.renewed',
-    at: proof.provenAt,
-    actor: 'user',
-    reason: proof.basis,
-    data: { cycle: consent.cycle, by: newConnection.credentialsId },
-  })
-  await appendEvent(tx, consent.id, {
-    type: 'consent.superseded',
-    at: proof.provenAt,
-    actor: 'user',
-    reason: 'renewed by full authentication',
-    data: { by: newConnection.credentialsId },
-  })
-}
-
-const MADE_BY_USER = 'a full authentication made this connection'
-
-const createSuccessor = async (
-  db: Database,
-  tx: Transaction,
-  id: string,
-  token: Secret,
-  { consent, authorisation, proof, newConnection, policy }: Move,
-): Promise<void> => {
-  const { userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
-  const now = proof.provenAt.toJSDate()
-  // The type demands the whole row: a field that is added to a consent must be copied here, or get a first value for
-  // new rows.
-  const successor: ConsentRow = {
-    ...newRecordDefaults,
-    ...renewed(proof),
-    userId,
-    providerId,
-    country,
-    redirectUri,
-    scopes,
-    email,
-    phone,
-    name,
-    locale,
-    timeZone,
-    id,
-    credentialsId: newConnection.credentialsId,
-    providerName: newConnection.providerName ?? consent.providerName,
-    supersedes: null,
-    refreshToken: sealToken(db.vault, id, 1, token),
-    consentedAt: authorisation.codeReceivedAt ?? now,
-    createdAt: now,
-    updatedAt: now,
-  }
-  const next = firstDate(successor, proof, policy)
-  await tx.consent.create({
-    data: { ...successor, nextActionAt: next.at.toJSDate(), nextActionReason: next.reason },
-  })
-  await appendEvent(tx, id, {
-    type: 'consent.imported',
-    at: proof.provenAt,
-    actor: 'user',
-    reason: MADE_BY_USER,
-    data: { supersedes: consent.credentialsId, expires_at: iso(proof.expiresAt) },
-  })
-}
-
-/**
- * Does the same as an import with a later date: the cycle that was running is closed, and its messages are cancelled.
- */
-const joinKnown = async (
-  db: Database,
-  tx: Transaction,
-  known: ConsentRow,
-  token: Secret,
-  { consent, authorisation, proof, policy }: Move,
-): Promise<void> => {
-  const tokenVersion = known.tokenVersion + 1
-  const now = proof.provenAt.toJSDate()
-  await closeCycles(tx, [known.id], 'repaired', now)
-  const change = { ...renewed(proof), cycle: known.cycle + 1 }
-  await tx.consent.update({
-    where: { id: known.id },
-    data: {
-      ...change,
-      refreshToken: sealToken(db.vault, known.id, tokenVersion, token),
-      tokenVersion,
-      consentedAt: authorisation.codeReceivedAt ?? now,
-    },
-  })
-  await reopenConsent(tx, known, proof.provenAt, firstDate({ ...known, ...change }, proof, policy))
-  await appendEvent(tx, known.id, {
-    type: 'consent.repaired',
-    at: proof.provenAt,
-    actor: 'user',
-    reason: MADE_BY_USER,
-    data: {
-      cycle: known.cycle,
-      status: 'active',
-      expires_at: iso(proof.expiresAt),
-      before: known.expiresAt.toISOString(),
-      token_replaced: true,
-      supersedes: consent.credentialsId,
-    },
-  })
 }

@@ -184,9 +184,9 @@ const proof: readonly Mutant[] = [
           '      proof: {\n' +
           '        basis: proof.basis,\n' +
           '        authorisation_id: claim.id,\n' +
-          '        expires_at: iso(proof.expiresAt),\n' +
+          '        expires_at: isoText(proof.expiresAt),\n' +
           '        expires_source: proof.expiresSource,\n' +
-          '        proven_at: iso(proof.provenAt),\n' +
+          '        proven_at: isoText(proof.provenAt),\n' +
           '      },\n',
         replace: '',
       },

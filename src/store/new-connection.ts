@@ -1,0 +1,163 @@
+// Route `full`: the user approved a new connection, which goes on in the place of the old one. The consent of the new
+// connection is made here, or an import has already made it.
+import { isTerminal } from '../domain/lifecycle.ts'
+import type { Policy } from '../domain/policy.ts'
+import type { NewConnection } from '../domain/reading.ts'
+import type { Authorisation as AuthorisationRow, Consent as ConsentRow } from '../generated/prisma/client.ts'
+import type { Secret } from '../secret.ts'
+import { openCell } from './authorisation-row.ts'
+import type { Database, Transaction } from './database.ts'
+import { appendEvent } from './events.ts'
+import { closeCycles } from './import-writes.ts'
+import { lockConsent } from './locks.ts'
+import { firstDate, isoText, renewedDates } from './next-cycle.ts'
+import type { CommittedProof } from './port.ts'
+import { sealToken } from './refresh-token.ts'
+import { closeConsent, newId, reopenConsent } from './renewals.ts'
+import { newRecordDefaults } from './rows.ts'
+
+/** Locks the consent that an import has already made of the new connection, if there is one. */
+export const lockKnown = async (tx: Transaction, { credentialsId }: NewConnection): Promise<ConsentRow | undefined> => {
+  const found = await tx.consent.findUnique({ where: { credentialsId }, select: { id: true } })
+  return found === null ? undefined : lockConsent(tx, found.id)
+}
+
+/**
+ * Why the consent that an import made of the new connection cannot replace this consent. A token is never stored with
+ * another user's consent: either the user approved with another person's login, or the import is wrong. In both cases a
+ * new approval makes a connection of the user's own.
+ */
+export const conflictOf = (consent: ConsentRow, known: ConsentRow): string | undefined => {
+  if (known.userId !== consent.userId) return 'the new connection is on record for another user'
+  if (known.providerId !== consent.providerId) return 'the new connection is on record at another bank'
+  // Each consent would be superseded by the other, and the user would have none left.
+  if (known.supersededById === consent.id) return 'the new connection is on record as superseded by this one'
+  return undefined
+}
+
+interface Replacement {
+  readonly consent: ConsentRow
+  readonly authorisation: AuthorisationRow
+  readonly proof: CommittedProof
+  readonly newConnection: NewConnection
+  readonly policy: Policy
+  /** The consent that an import has already made of the new connection, locked. */
+  readonly known: ConsentRow | undefined
+}
+
+/**
+ * The old consent is superseded by a new consent, or by the consent that an import has already made of the new
+ * connection.
+ */
+export const moveToNewConnection = async (db: Database, tx: Transaction, replacement: Replacement): Promise<void> => {
+  const { consent, authorisation, proof, newConnection, known } = replacement
+  if (authorisation.pendingRefreshToken === null) throw new Error('a new connection without a refresh token')
+  const token = openCell(db.vault, 'pending_refresh_token', authorisation.id, authorisation.pendingRefreshToken)
+  const id = known?.id ?? newId()
+  if (known === undefined) await createSuccessor(db, tx, id, token, replacement)
+  // If that consent has become terminal since the import, it stays closed.
+  else if (!isTerminal(known)) await joinKnown(db, tx, known, token, replacement)
+  await closeConsent(tx, consent, { as: 'superseded', now: proof.provenAt, supersededById: id })
+  await appendEvent(tx, consent.id, {
+    type: 'consent.renewed',
+    at: proof.provenAt,
+    actor: 'user',
+    reason: proof.basis,
+    data: { cycle: consent.cycle, by: newConnection.credentialsId },
+  })
+  await appendEvent(tx, consent.id, {
+    type: 'consent.superseded',
+    at: proof.provenAt,
+    actor: 'user',
+    reason: 'renewed by full authentication',
+    data: { by: newConnection.credentialsId },
+  })
+}
+
+const MADE_BY_USER = 'a full authentication made this connection'
+
+const createSuccessor = async (
+  db: Database,
+  tx: Transaction,
+  id: string,
+  token: Secret,
+  { consent, authorisation, proof, newConnection, policy }: Replacement,
+): Promise<void> => {
+  const { userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
+  const now = proof.provenAt.toJSDate()
+  // The type demands the whole row: a field that is added to a consent must be copied here, or get a first value for
+  // new rows.
+  const successor: ConsentRow = {
+    ...newRecordDefaults,
+    ...renewedDates(proof),
+    userId,
+    providerId,
+    country,
+    redirectUri,
+    scopes,
+    email,
+    phone,
+    name,
+    locale,
+    timeZone,
+    id,
+    credentialsId: newConnection.credentialsId,
+    providerName: newConnection.providerName ?? consent.providerName,
+    supersedes: null,
+    refreshToken: sealToken(db.vault, id, 1, token),
+    consentedAt: authorisation.codeReceivedAt ?? now,
+    createdAt: now,
+    updatedAt: now,
+  }
+  const next = firstDate(successor, proof, policy)
+  await tx.consent.create({
+    data: { ...successor, nextActionAt: next.at.toJSDate(), nextActionReason: next.reason },
+  })
+  await appendEvent(tx, id, {
+    type: 'consent.imported',
+    at: proof.provenAt,
+    actor: 'user',
+    reason: MADE_BY_USER,
+    data: { supersedes: consent.credentialsId, expires_at: isoText(proof.expiresAt) },
+  })
+}
+
+/**
+ * Does the same as an import with a later date: the cycle that was running is closed, and its messages are cancelled.
+ */
+const joinKnown = async (
+  db: Database,
+  tx: Transaction,
+  known: ConsentRow,
+  token: Secret,
+  { consent, authorisation, proof, policy }: Replacement,
+): Promise<void> => {
+  const tokenVersion = known.tokenVersion + 1
+  const now = proof.provenAt.toJSDate()
+  await closeCycles(tx, [known.id], 'repaired', now)
+  const change = { ...renewedDates(proof), cycle: known.cycle + 1 }
+  await tx.consent.update({
+    where: { id: known.id },
+    data: {
+      ...change,
+      refreshToken: sealToken(db.vault, known.id, tokenVersion, token),
+      tokenVersion,
+      consentedAt: authorisation.codeReceivedAt ?? now,
+    },
+  })
+  await reopenConsent(tx, known, proof.provenAt, firstDate({ ...known, ...change }, proof, policy))
+  await appendEvent(tx, known.id, {
+    type: 'consent.repaired',
+    at: proof.provenAt,
+    actor: 'user',
+    reason: MADE_BY_USER,
+    data: {
+      cycle: known.cycle,
+      status: 'active',
+      expires_at: isoText(proof.expiresAt),
+      before: known.expiresAt.toISOString(),
+      token_replaced: true,
+      supersedes: consent.credentialsId,
+    },
+  })
+}
