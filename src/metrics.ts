@@ -3,7 +3,8 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Proof } from './domain/proof.ts'
 import type { QueueName } from './queue/port.ts'
-import type { CallbackAnswer, RecordKind } from './store/port.ts'
+import type { RecordKind } from './records.ts'
+import type { CallbackAnswer } from './store/port.ts'
 
 export interface Counts {
   /** Consents by status. */

@@ -2,15 +2,9 @@
 // finds the record.
 import type { Duration } from 'luxon'
 import type { Log } from '../log.ts'
-import type { QueueName, WorkQueue } from '../queue/port.ts'
-import type { Dispatching, RecordKind } from '../store/port.ts'
-
-/** The queue that handles each kind of record. */
-export const queueOf: Record<RecordKind, Exclude<QueueName, 'sweep'>> = {
-  consent: 'reauth',
-  notification: 'notify',
-  authorisation: 'exchange',
-}
+import type { WorkQueue } from '../queue/port.ts'
+import { type RecordKind, recordJobs } from '../records.ts'
+import type { Dispatching } from '../store/port.ts'
 
 export type Enqueue = (kind: RecordKind, id: string) => Promise<void>
 
@@ -27,12 +21,13 @@ export const makeEnqueue =
     queuedFor: Duration
   }): Enqueue =>
   async (kind, id) => {
+    const { queue: name } = recordJobs[kind]
     const dispatched = await store.dispatchOne(kind, id, queuedFor).catch(() => undefined)
     if (dispatched === undefined) return
     try {
-      await queue.add(queueOf[kind], [dispatched])
+      await queue.add(name, [dispatched])
     } catch {
-      log.warn({ queue: queueOf[kind] }, 'the queue took no work: the next sweep hands it over')
+      log.warn({ queue: name }, 'the queue took no work: the next sweep hands it over')
       await store.undispatch(kind, [dispatched]).catch(() => undefined)
     }
   }

@@ -6,6 +6,7 @@ import { CODE_TTL } from '../domain/exchange.ts'
 import { delayOfRecord } from '../domain/outage.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { QueueName } from '../queue/port.ts'
+import { kindOfQueue } from '../records.ts'
 import type { Dispatching } from '../store/port.ts'
 
 /**
@@ -13,19 +14,13 @@ import type { Dispatching } from '../store/port.ts'
  * doubt.
  */
 const URGENT_DELAY = Duration.fromObject({ seconds: 10 })
-const kindOf = {
-  exchange: 'authorisation',
-  notify: 'notification',
-  reauth: undefined,
-  sweep: undefined,
-} as const satisfies Record<QueueName, string | undefined>
 
 /** Reauth jobs schedule their consent themselves; the sweep has no record. */
 export const recordFailure =
   ({ store, clock }: { store: Pick<Dispatching, 'rescheduleRecord'>; clock: Clock }) =>
   async ({ queue, id, code }: { queue: QueueName; id: string; code: ErrorCode }): Promise<void> => {
-    const kind = kindOf[queue]
-    if (kind === undefined) return
+    const kind = kindOfQueue(queue)
+    if (kind === undefined || kind === 'consent') return
     const now = clock.now()
     await store.rescheduleRecord(
       kind,

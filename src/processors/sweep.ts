@@ -4,8 +4,8 @@ import type { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { WorkQueue } from '../queue/port.ts'
-import type { Dispatching, RecordKind } from '../store/port.ts'
-import { queueOf } from './enqueue.ts'
+import { type RecordKind, recordJobs } from '../records.ts'
+import type { Dispatching } from '../store/port.ts'
 import { done, type Outcome } from './outcome.ts'
 
 export interface SweepDeps {
@@ -55,18 +55,19 @@ const dispatchKinds = async (deps: SweepDeps, kinds: readonly RecordKind[]): Pro
 
 const dispatchKind = async (deps: SweepDeps, kind: RecordKind): Promise<number> => {
   const { store, queue, clock, log, pageSize, maxWaiting, queuedFor } = deps
+  const { queue: name } = recordJobs[kind]
   let total = 0
   for (;;) {
-    const room = maxWaiting - (await queue.countWaiting(queueOf[kind]))
+    const room = maxWaiting - (await queue.countWaiting(name))
     if (room <= 0) {
-      log.warn({ queue: queueOf[kind], waiting_at_least: maxWaiting }, 'the queue is full: the sweep goes on next time')
+      log.warn({ queue: name, waiting_at_least: maxWaiting }, 'the queue is full: the sweep goes on next time')
       return total
     }
     const limit = Math.min(pageSize, room)
     const page = await store.dispatchDue(kind, clock.now(), limit, queuedFor)
     if (page.length === 0) return total
     try {
-      await queue.add(queueOf[kind], page)
+      await queue.add(name, page)
     } catch (error) {
       // The rows are not lost: without their marks the next sweep finds them at once.
       await store.undispatch(kind, page)

@@ -1,7 +1,8 @@
 // The frame of every job that works on one record. It claims the record, and releases the claim when the job fails, so
 // that the queue's next try finds the record free. A job that succeeds handles its claim itself.
 import type { Duration } from 'luxon'
-import type { Claim, Dispatching, RecordKind } from '../store/port.ts'
+import type { RecordKind } from '../records.ts'
+import type { Claim, Dispatching } from '../store/port.ts'
 import { StaleClaim } from '../errors.ts'
 import { type JobContext, type Outcome, STALE_CLAIM, skipped, snooze } from './outcome.ts'
 import { persist } from './persist.ts'

@@ -1,9 +1,10 @@
-// The one list of queues and jobs, with how often and how fast the queue itself retries (seconds to minutes; delays of
-// hours to days are dates on the record). All numbers but the sweep's come from the policy's `timing`. A job's data is
+// Each queue with its job (records.ts), and how often and how fast the queue itself retries: seconds to minutes; delays
+// of hours to days are dates on the record. All numbers but the sweep's come from the policy's `timing`. A job's data is
 // one id.
 import type { JobsOptions } from 'bullmq'
 import type { Duration } from 'luxon'
-import type { Dispatch, QueueName } from './port.ts'
+import { type Dispatch, type RecordKind, recordJobs, recordKinds, type RecordQueue } from '../records.ts'
+import type { QueueName } from './port.ts'
 
 export interface QueuePlan {
   readonly job: string
@@ -18,12 +19,6 @@ export interface QueuePlan {
 
 export type QueuePlans = Readonly<Record<QueueName, QueuePlan>>
 
-const jobs = {
-  reauth: { job: 'renew-consent', idField: 'consentId' },
-  notify: { job: 'send-notification', idField: 'notificationId' },
-  exchange: { job: 'advance-attempt', idField: 'authorisationId' },
-} as const
-
 /**
  * The policy cannot change these numbers: the next sweep makes up for a lost one, and two sweeps at once are of no use.
  */
@@ -31,7 +26,7 @@ const sweepPlan: QueuePlan = { job: 'sweep', idField: undefined, attempts: 2, ba
 
 /** The part of the policy's `timing` that the queues use. */
 export interface QueueTiming {
-  readonly concurrency: Readonly<Record<keyof typeof jobs, number>>
+  readonly concurrency: Readonly<Record<RecordQueue, number>>
   /**
    * All runs should fit into one minute, because a code expires after five. A retry needs the failed job to have
    * released its record's lease: while the lease is held, the worker does not try the record.
@@ -45,11 +40,14 @@ export interface QueueTiming {
  */
 export const plansFor = ({ concurrency, retry }: QueueTiming): QueuePlans => {
   const tries = { attempts: retry.attempts, backoffMs: retry.firstDelay.toMillis() }
-  const plan = (name: keyof typeof jobs): QueuePlan => ({ ...jobs[name], ...tries, concurrency: concurrency[name] })
-  return { sweep: sweepPlan, reauth: plan('reauth'), notify: plan('notify'), exchange: plan('exchange') }
+  const plan = (kind: RecordKind): QueuePlan => {
+    const { queue, job, idField } = recordJobs[kind]
+    return { job, idField, ...tries, concurrency: concurrency[queue] }
+  }
+  return { sweep: sweepPlan, reauth: plan('consent'), notify: plan('notification'), exchange: plan('authorisation') }
 }
 
-export const queueNames: readonly QueueName[] = ['sweep', 'reauth', 'notify', 'exchange']
+export const queueNames: readonly QueueName[] = ['sweep', ...recordKinds.map((kind) => recordJobs[kind].queue)]
 
 /**
  * The prefix of all keys. Redis Cluster needs all keys of a queue in one slot, and the part in braces decides the slot.

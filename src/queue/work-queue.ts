@@ -1,10 +1,11 @@
 // Enqueues work by id. Answers within seconds, whatever the backend does; the next sweep finds what could not be
 // enqueued.
 import type { JobType } from 'bullmq'
+import type { Dispatch } from '../records.ts'
 import type { Backend } from './backend.ts'
 import { jobIdOf } from './catalogue.ts'
 import { callBackend } from './deadline.ts'
-import type { Dispatch, QueueName, WorkQueue } from './port.ts'
+import type { QueueName, WorkQueue } from './port.ts'
 
 /** Milliseconds for one call to the backend. */
 const CALL_TIMEOUT = 2_000

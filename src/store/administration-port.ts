@@ -12,7 +12,8 @@ import type {
   Renewal,
 } from '../domain/model.ts'
 import type { Secret } from '../secret.ts'
-import type { ConsentEvent, ConsentFilter, OpenCircuit, RecordKind } from './port.ts'
+import type { RecordKind } from '../records.ts'
+import type { ConsentEvent, ConsentFilter, OpenCircuit } from './port.ts'
 
 /** Who makes a request, and why; both are recorded in the consent's events. */
 export interface Request {

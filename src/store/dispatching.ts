@@ -2,32 +2,12 @@
 // that processes whose clocks differ agree; whether a record is due depends on the caller's clock.
 import { Duration } from 'luxon'
 import { Prisma } from '../generated/prisma/client.ts'
+import type { Dispatch } from '../records.ts'
 import type { Database } from './database.ts'
 import { moveSql } from './moves.ts'
-import type { Claim, ClaimAnswer, Dispatched, Dispatching } from './port.ts'
+import type { Claim, ClaimAnswer, Dispatching } from './port.ts'
+import { recordTables } from './record-tables.ts'
 import { instant } from './rows.ts'
-
-/**
- * For each kind of record, its table and the condition that a job works on it (an `issued` attempt only waits for the
- * user); the conditions match the partial indexes. `hurries`: the record is urgent. `began`: when it became urgent.
- */
-const tables = {
-  consent: { name: Prisma.raw('consents'), open: Prisma.raw(`status = 'active'`) },
-  authorisation: {
-    name: Prisma.raw('authorisations'),
-    open: Prisma.raw(`status IN ('code_received', 'exchanging', 'verifying', 'in_doubt')`),
-    error: Prisma.raw('error_code'),
-    hurries: Prisma.raw(`status IN ('code_received', 'exchanging')`),
-    began: Prisma.raw('code_received_at'),
-  },
-  notification: {
-    name: Prisma.raw('notifications'),
-    open: Prisma.raw(`status IN ('pending', 'sending')`),
-    error: Prisma.raw('error_code'),
-    hurries: Prisma.raw(`status = 'sending'`),
-    began: Prisma.raw('sending_at'),
-  },
-} as const
 
 const expiring = moveSql('authorisation', 'expired', { alias: 'authorisations' })
 
@@ -48,7 +28,7 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
   // SKIP LOCKED: any number of schedulers can sweep at the same time, and each gets different rows. The dispatch count
   // is part of the job id, so that no job id is used twice.
   dispatchDue: async (kind, now, limit, queuedFor) => {
-    const { name, open } = tables[kind]
+    const { name, open } = recordTables[kind]
     const rows = await prisma.$queryRaw<DispatchRow[]>`
       WITH due AS MATERIALIZED (
         SELECT id FROM ${name}
@@ -60,16 +40,16 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
       UPDATE ${name} AS row SET queued_until = ${later(queuedFor)}, dispatch_no = dispatch_no + 1
       FROM due WHERE row.id = due.id
       RETURNING row.id, row.dispatch_no`
-    return rows.map(toDispatched)
+    return rows.map(toDispatch)
   },
 
   dispatchOne: async (kind, id, queuedFor) => {
-    const { name, open } = tables[kind]
+    const { name, open } = recordTables[kind]
     const rows = await prisma.$queryRaw<DispatchRow[]>`
       UPDATE ${name} SET queued_until = ${later(queuedFor)}, dispatch_no = dispatch_no + 1
       WHERE id = ${id}::uuid AND ${open} AND ${free}
       RETURNING id, dispatch_no`
-    return rows.map(toDispatched)[0]
+    return rows.map(toDispatch)[0]
   },
 
   // Removes only the mark of this dispatch: a later dispatch of the row has another number.
@@ -77,7 +57,7 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
     const ids = dispatched.map(({ id }) => id)
     const numbers = dispatched.map(({ dispatchNo }) => dispatchNo)
     await prisma.$executeRaw`
-      UPDATE ${tables[kind].name} AS row SET queued_until = NULL
+      UPDATE ${recordTables[kind].name} AS row SET queued_until = NULL
       FROM unnest(${ids}::uuid[], ${numbers}::int[]) AS mine (id, dispatch_no)
       WHERE row.id = mine.id AND row.dispatch_no = mine.dispatch_no`
   },
@@ -86,7 +66,7 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
   // longer write.
   claim: async (kind, id, lease): Promise<ClaimAnswer> => {
     if (!UUID.test(id)) return { kind: 'missing' }
-    const { name } = tables[kind]
+    const { name } = recordTables[kind]
     const claimed = await prisma.$queryRaw<{ fencing_token: number }[]>`
       UPDATE ${name} SET fencing_token = fencing_token + 1, lease_until = ${later(lease)}, queued_until = NULL
       WHERE id = ${id}::uuid AND (lease_until IS NULL OR lease_until <= clock_timestamp())
@@ -104,7 +84,7 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
   release: async (claim: Claim, queuedFor) => {
     const mark = queuedFor === undefined ? Prisma.raw('queued_until') : later(queuedFor)
     const released = await prisma.$executeRaw`
-      UPDATE ${tables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ${claim.id}::uuid AND
+      UPDATE ${recordTables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ${claim.id}::uuid AND
         fencing_token = ${claim.fencingToken}`
     return released === 1
   },
@@ -134,13 +114,13 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
   // lease ran out cannot overwrite the date.
   rescheduleRecord: async (kind, id, { now, retryAt, urgentRetryAt, urgentFor }, code) => {
     if (!UUID.test(id)) return
-    const { name, open, error, hurries, began } = tables[kind]
-    const ends = Prisma.sql`${began} + make_interval(secs => ${urgentFor.as('seconds')}::float8)`
+    const { name, open, isUrgent, urgentSince } = recordTables[kind]
+    const urgentUntil = Prisma.sql`${urgentSince} + make_interval(secs => ${urgentFor.as('seconds')}::float8)`
     await prisma.$executeRaw`
-      UPDATE ${name} SET fencing_token = fencing_token + 1, ${error} = ${code}, lease_until = NULL,
+      UPDATE ${name} SET fencing_token = fencing_token + 1, error_code = ${code}, lease_until = NULL,
         queued_until = NULL, next_action_at = greatest(next_action_at,
-        CASE WHEN ${hurries} AND ${ends} > ${now.toJSDate()}::timestamptz
-          THEN least(${urgentRetryAt.toJSDate()}::timestamptz, ${ends}) ELSE ${retryAt.toJSDate()}::timestamptz END)
+        CASE WHEN ${isUrgent} AND ${urgentUntil} > ${now.toJSDate()}::timestamptz
+          THEN least(${urgentRetryAt.toJSDate()}::timestamptz, ${urgentUntil}) ELSE ${retryAt.toJSDate()}::timestamptz END)
       WHERE id = ${id}::uuid AND ${open} AND (lease_until IS NULL OR lease_until <= clock_timestamp())`
   },
 
@@ -157,11 +137,11 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
   },
 
   countDue: async (kind, now) => {
-    const { name, open } = tables[kind]
+    const { name, open } = recordTables[kind]
     const rows = await prisma.$queryRaw<{ due: bigint }[]>`
       SELECT count(*) AS due FROM ${name} WHERE ${open} AND next_action_at <= ${now.toJSDate()}`
     return Number(rows[0]?.due ?? 0)
   },
 })
 
-const toDispatched = (row: DispatchRow): Dispatched => ({ id: row.id, dispatchNo: row.dispatch_no })
+const toDispatch = (row: DispatchRow): Dispatch => ({ id: row.id, dispatchNo: row.dispatch_no })

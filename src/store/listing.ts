@@ -3,11 +3,13 @@
 import { consentTransitions } from '../domain/lifecycle.ts'
 import type { ConsentStatus, ConsentView } from '../domain/model.ts'
 import { Prisma } from '../generated/prisma/client.ts'
+import { type RecordKind, recordKinds } from '../records.ts'
 import type { ConsentHistory, Listing, StatusCounts } from './administration-port.ts'
 import type { Database } from './database.ts'
 import { listEvents } from './events.ts'
 import { listFeed } from './feed.ts'
-import type { CircuitName, ConsentEvent, ConsentFilter, RecordKind } from './port.ts'
+import type { CircuitName, ConsentEvent, ConsentFilter } from './port.ts'
+import { recordTables } from './record-tables.ts'
 import { instant, toAuthorisation, toConsent, toNotification, toRenewal } from './rows.ts'
 
 const LARGEST_PAGE = 1000
@@ -29,7 +31,7 @@ export const listing = (db: Database): Listing => ({
         ? Prisma.empty
         : Prisma.sql`AND (next_action_at, id) > (${after.at.toJSDate()}, ${after.id}::uuid)`
     const ids = await db.prisma.$queryRaw<{ id: string }[]>`
-      SELECT id FROM consents WHERE status = 'active' AND next_action_at <= ${now.toJSDate()} ${beyond}
+      SELECT id FROM consents WHERE ${recordTables.consent.open} AND next_action_at <= ${now.toJSDate()} ${beyond}
       ORDER BY next_action_at, id LIMIT ${pageSize(limit)}`
     return viewsOf(
       db,
@@ -119,21 +121,20 @@ const getHistory = async (db: Database, id: string): Promise<ConsentHistory | un
  * not every second.
  */
 const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCounts> => {
+  const oldestDueOf = (kind: RecordKind): Prisma.Sql => {
+    const { name, open } = recordTables[kind]
+    return Prisma.sql`SELECT ${Prisma.raw(`'${kind}'`)} AS kind, min(next_action_at) AS at FROM ${name}
+      WHERE ${open} AND next_action_at <= ${now}`
+  }
   const [byStatus, unreached, uncertainNotifications, authorisationsInDoubt, overdue, circuits, feed] =
     await Promise.all([
       prisma.consent.groupBy({ by: ['status'], _count: true }),
       prisma.consent.count({ where: { status: 'active', ...withoutChannel } }),
       prisma.notification.count({ where: { status: 'uncertain' } }),
       prisma.authorisation.count({ where: { status: 'in_doubt' } }),
-      prisma.$queryRaw<{ kind: RecordKind; at: Date | null }[]>`
-      SELECT 'consent' AS kind, min(next_action_at) AS at FROM consents WHERE status = 'active' AND next_action_at <=
-        ${now}
-      UNION ALL
-      SELECT 'authorisation', min(next_action_at) FROM authorisations
-        WHERE status IN ('code_received', 'exchanging', 'verifying', 'in_doubt') AND next_action_at <= ${now}
-      UNION ALL
-      SELECT 'notification', min(next_action_at) FROM notifications WHERE status IN ('pending', 'sending') AND
-        next_action_at <= ${now}`,
+      prisma.$queryRaw<
+        { kind: RecordKind; at: Date | null }[]
+      >`${Prisma.join(recordKinds.map(oldestDueOf), ' UNION ALL ')}`,
       prisma.openCircuit.findMany({ orderBy: { since: 'asc' } }),
       prisma.$queryRaw<{ lag: number }[]>`
       SELECT coalesce(extract(epoch FROM clock_timestamp() - min(added_at)), 0)::float8 AS lag FROM unsequenced_events`,

@@ -15,9 +15,8 @@ import type { AttemptFacts } from '../domain/exchange.ts'
 import type { Policy, Route } from '../domain/policy.ts'
 import type { NewConnection } from '../domain/reading.ts'
 import type { ErrorCode } from '../errors.ts'
+import type { Dispatch, RecordKind } from '../records.ts'
 import type { Secret } from '../secret.ts'
-
-export type RecordKind = 'consent' | 'authorisation' | 'notification'
 
 /** The right to work on a record until the lease ends. Every later write names the claim's fencing token. */
 export interface Claim {
@@ -30,11 +29,6 @@ export type ClaimAnswer =
   | { readonly kind: 'claimed'; readonly claim: Claim }
   | { readonly kind: 'held'; readonly until: DateTime }
   | { readonly kind: 'missing' }
-
-export interface Dispatched {
-  readonly id: string
-  readonly dispatchNo: number
-}
 
 export interface RetryDates {
   readonly now: DateTime
@@ -53,16 +47,16 @@ export interface Dispatching {
    * Marks up to `limit` due records as queued for the time `queuedFor`, and counts their dispatches. Rows that another
    * sweep has locked are skipped.
    */
-  dispatchDue(kind: RecordKind, now: DateTime, limit: number, queuedFor: Duration): Promise<Dispatched[]>
+  dispatchDue(kind: RecordKind, now: DateTime, limit: number, queuedFor: Duration): Promise<Dispatch[]>
   /**
    * Dispatches one record that has just become due, so that it need not wait for the next sweep; whether it is due is
    * not checked. Undefined if the record is queued or claimed already, or is no longer open.
    */
-  dispatchOne(kind: RecordKind, id: string, queuedFor: Duration): Promise<Dispatched | undefined>
+  dispatchOne(kind: RecordKind, id: string, queuedFor: Duration): Promise<Dispatch | undefined>
   /**
    * Removes dispatch marks after the queue did not accept the jobs, so that the next sweep finds the records at once.
    */
-  undispatch(kind: RecordKind, dispatched: readonly Dispatched[]): Promise<void>
+  undispatch(kind: RecordKind, dispatched: readonly Dispatch[]): Promise<void>
   claim(kind: RecordKind, id: string, lease: Duration): Promise<ClaimAnswer>
   /**
    * Releases the lease and changes nothing else. With `queuedFor`, the record counts as queued for that time: the queue

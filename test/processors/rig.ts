@@ -14,7 +14,7 @@ import { renewConsent, type RenewConsentDeps } from '../../src/processors/renew-
 import { sendNotification, type SendNotificationDeps } from '../../src/processors/send-notification.ts'
 import { truelayerProvider } from '../../src/provider/truelayer/client.ts'
 import { Secret } from '../../src/secret.ts'
-import type { RecordKind } from '../../src/store/port.ts'
+import type { RecordKind } from '../../src/records.ts'
 import { texts } from '../../src/texts/own-texts.ts'
 import { aRun, type World } from '../setup/world.ts'
 

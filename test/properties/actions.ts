@@ -6,7 +6,7 @@ import { challengeOf, newState, newVerifier } from '../../src/crypto/hashing.ts'
 import type { Callback } from '../../src/processors/receive-callback.ts'
 import { Secret } from '../../src/secret.ts'
 import type { AdministrationAnswer } from '../../src/store/administration-port.ts'
-import type { RecordKind } from '../../src/store/port.ts'
+import type { RecordKind } from '../../src/records.ts'
 import { becomes, type Model } from './model.ts'
 import type { Stage } from './stage.ts'
 

@@ -10,7 +10,7 @@ import { recordFailure } from '../../src/processors/record-failure.ts'
 import { leaveForBank, visitStartPage } from '../../src/processors/visit-start-page.ts'
 import { administration } from '../../src/store/administration.ts'
 import { imports } from '../../src/store/import.ts'
-import type { RecordKind } from '../../src/store/port.ts'
+import type { RecordKind } from '../../src/records.ts'
 import { advance, renew, send, silent } from '../processors/rig.ts'
 import { aRun, type World } from '../setup/world.ts'
 

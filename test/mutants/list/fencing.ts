@@ -101,11 +101,11 @@ const fencingToken: readonly Mutant[] = [
       {
         file: 'src/store/dispatching.ts',
         find:
-          'UPDATE ${tables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ' +
+          'UPDATE ${recordTables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ' +
           '${claim.id}::uuid AND\n' +
           '        fencing_token = ${claim.fencingToken}`',
         replace:
-          'UPDATE ${tables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ' +
+          'UPDATE ${recordTables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ' +
           '${claim.id}::uuid`',
       },
     ],
@@ -178,8 +178,8 @@ const jobIds: readonly Mutant[] = [
     edits: [
       {
         file: 'src/store/dispatching.ts',
-        find: 'UPDATE ${tables[kind].name} AS row SET queued_until = NULL',
-        replace: 'UPDATE ${tables[kind].name} AS row SET queued_until = NULL, dispatch_no = row.dispatch_no - 1',
+        find: 'UPDATE ${recordTables[kind].name} AS row SET queued_until = NULL',
+        replace: 'UPDATE ${recordTables[kind].name} AS row SET queued_until = NULL, dispatch_no = row.dispatch_no - 1',
       },
     ],
     caughtBy: [{ file: tests.sweep, only: 'the queue fails in the middle' }],
