@@ -5,11 +5,28 @@ import { type DateTime, Duration } from 'luxon'
 import { mayConcludeNotRenewed, nextSettleAt, nextVerifyAt } from './backoff.ts'
 import { IN_DOUBT_DELAY, hasLaterCodeOut } from './in-progress.ts'
 import { acceptsCode, isTerminal } from './lifecycle.ts'
-import type { Authorisation, AuthorisationStatus, Consent, Renewal } from './model.ts'
+import {
+  type AttemptFacts,
+  close,
+  cycleOver,
+  doubt,
+  type ExchangeCode,
+  type ExchangeHeard,
+  type ExchangeStep,
+  type Heard,
+  mismatched,
+  notRenewed,
+  pollAgain,
+  refresh,
+  superseded,
+  tokenChanged,
+  wait,
+} from './exchange-step.ts'
+import type { Authorisation, AuthorisationStatus } from './model.ts'
 import { nextPollAfterOutage } from './outage.ts'
 import type { Policy } from './policy.ts'
-import { EXPIRY_SETTLED, type Proof } from './proof.ts'
-import { type Asker, judgeReading, type Judgement, type MeSeen, type NewConnection } from './reading.ts'
+import { EXPIRY_SETTLED } from './proof.ts'
+import { judgeReading, type Judgement, type TokenSource } from './reading.ts'
 import { keepsConnection } from './routes.ts'
 
 /** TrueLayer's documentation: a code is valid for five minutes. Ten seconds are left for the call itself. */
@@ -20,117 +37,8 @@ const MAX_REQUEUE_DELAY_SECONDS = 30
 /** How soon the outcome of a later code is checked again. */
 const LATER_CODE_DELAY = Duration.fromObject({ minutes: 1 })
 
-/** The error code that a step records; each is explained in errors.ts. */
-export type ExchangeCode =
-  | ProviderCode
-  | 'code-too-old'
-  | 'grant-refused'
-  | 'code-refused'
-  | 'exchange-in-doubt'
-  | 'exchange-interrupted'
-  | 'token-changed'
-  | 'token-invalid'
-  | 'other-connection'
-  | 'not-proven'
-  | 'not-renewed'
-  | 'cycle-closed'
-type ProviderCode =
-  | 'provider-unreachable'
-  | 'proxy-failed'
-  | 'provider-timeout'
-  | 'provider-rate-limited'
-  | 'provider-failed'
-  | 'provider-garbled'
-  | 'provider-circuit-open'
-  | 'link-unusable'
-  | 'client-rejected'
-  | 'database-unavailable'
-
-export interface AttemptFacts {
-  readonly attempt: Authorisation
-  readonly consent: Consent
-  readonly renewal: Renewal
-  /** The other attempts of the consent whose codes are being sent or proven, or in doubt. */
-  readonly others: readonly Authorisation[]
-}
-
-/** What the provider or the store has answered in this run of the job; the answer is stored nowhere else. */
-export type Heard =
-  | { readonly from: 'exchange'; readonly answer: ExchangeHeard }
-  /** Another token replaced the stored one since the exchange began: the tokens just received are kept as pending. */
-  | { readonly from: 'storing' }
-  /** The same, found when the pending token was about to replace the stored one. */
-  | { readonly from: 'adopting' }
-  /** The same, found when a refresh's token was about to replace the stored one: the refresh's is kept as pending. */
-  | { readonly from: 'rotating' }
-  | {
-      readonly from: 'refresh'
-      readonly by: 'stored' | 'pending'
-      readonly at: DateTime
-      readonly answer: RefreshHeard
-    }
-  | {
-      readonly from: 'me'
-      readonly by: Asker
-      /** When the poll was sent, or the refresh before it. The process may sleep before it judges the answer. */
-      readonly at: DateTime
-      readonly answer: MeHeard
-    }
-  | { readonly from: 'commit'; readonly answer: 'later-code-out' | 'cycle-closed' }
-
-export type ExchangeHeard =
-  /** `isStoredToken`: the refresh token equals the stored one. It names the owner where nothing else does. */
-  | { readonly kind: 'tokens'; readonly credentialsId: string | undefined; readonly isStoredToken: boolean }
-  | { readonly kind: 'not-processed'; readonly code: ExchangeCode; readonly retryAfterMs?: number | undefined }
-  | { readonly kind: 'circuit-open'; readonly code: ExchangeCode; readonly until: DateTime }
-  | { readonly kind: 'refused'; readonly code: ExchangeCode }
-  | { readonly kind: 'in-doubt'; readonly code: ExchangeCode }
-
-export type RefreshHeard =
-  | { readonly kind: 'tokens' }
-  | { readonly kind: 'refused' }
-  /** Certainly not processed, by the provider's answer or because the circuit is open. */
-  | { readonly kind: 'unavailable'; readonly code: ExchangeCode }
-  | { readonly kind: 'in-doubt'; readonly code: ExchangeCode }
-
-export type MeHeard =
-  | { readonly kind: 'me'; readonly me: MeSeen }
-  | { readonly kind: 'denied' }
-  | { readonly kind: 'token-rejected' }
-  | { readonly kind: 'unavailable'; readonly code: ExchangeCode }
-
-export type ExchangeStep = { readonly reason: string } & (
-  | { readonly do: 'nothing' }
-  /** The attempt is not due yet; its date stays. */
-  | { readonly do: 'rest'; readonly until: DateTime }
-  | { readonly do: 'exchange' }
-  | { readonly do: 'store-tokens'; readonly owner: 'ours' | 'pending' }
-  /** The code was certainly not processed, and is sent again. */
-  | { readonly do: 'requeue'; readonly until: DateTime; readonly code: ExchangeCode }
-  | { readonly do: 'read-me'; readonly by: Asker }
-  | { readonly do: 'refresh'; readonly by: 'stored' | 'pending' }
-  /** The pending token becomes the consent's own. */
-  | { readonly do: 'adopt' }
-  | {
-      readonly do: 'commit-renewed'
-      readonly proof: Extract<Proof, { proven: true }>
-      readonly owner: 'ours' | NewConnection
-      readonly requestedAt: DateTime
-    }
-  /** The outcome is in doubt: the attempt is settled at once, or in the job's next run if `pause`. */
-  | { readonly do: 'doubt'; readonly code: ExchangeCode; readonly pause: boolean }
-  /** `poll`: the wait follows a poll, which is counted; this is the error code that the poll ended with. */
-  | { readonly do: 'wait'; readonly until: DateTime; readonly poll: ExchangeCode | undefined }
-  | {
-      readonly do: 'close'
-      readonly as: 'refused' | 'mismatched' | 'superseded'
-      readonly code: ExchangeCode
-      /** The user did their part, and is notified of the outcome. */
-      readonly notify: boolean
-    }
-)
-
-interface Situation extends AttemptFacts {
+/** What is stored, what was just answered, and the time: all that a step is decided from. */
+interface ExchangeFacts extends AttemptFacts {
   readonly heard: Heard | undefined
   readonly now: DateTime
   readonly policy: Policy
@@ -138,25 +46,25 @@ interface Situation extends AttemptFacts {
 
 /** `manual`: a retry by an operator runs before the attempt's date; it never sends a code again. */
 export const nextExchangeStep = (
-  facts: AttemptFacts,
+  stored: AttemptFacts,
   options: { heard?: Heard | undefined; now: DateTime; policy: Policy; manual: boolean },
 ): ExchangeStep => {
-  const { status, nextActionAt } = facts.attempt
+  const { status, nextActionAt } = stored.attempt
   const { heard, now, policy, manual } = options
   if (heard === undefined && !manual && nextActionAt !== undefined && nextActionAt > now)
-    return { do: 'rest', until: nextActionAt, reason: `${status}: not due yet` }
-  const situation = { ...facts, heard, now, policy }
+    return { do: 'not-due', until: nextActionAt, reason: `${status}: not due yet` }
+  const facts = { ...stored, heard, now, policy }
   // Tokens just received are stored, whatever the attempt has become meanwhile.
-  if (heard?.from === 'exchange') return afterSending(situation, heard.answer)
-  return afterWriting(situation) ?? decisions[status](situation)
+  if (heard?.from === 'exchange') return afterSending(facts, heard.answer)
+  return afterWriting(facts) ?? decisions[status](facts)
 }
 
-const closed = ({ attempt }: Situation): ExchangeStep => ({
+const closed = ({ attempt }: ExchangeFacts): ExchangeStep => ({
   do: 'nothing',
   reason: `the authorisation is ${attempt.status}`,
 })
 
-const beforeSending = ({ attempt, consent, renewal, others, now }: Situation): ExchangeStep => {
+const beforeSending = ({ attempt, consent, renewal, others, now }: ExchangeFacts): ExchangeStep => {
   if (now >= codeExpiresAt(attempt))
     return close('refused', 'code-too-old', 'the code could not be sent while it was valid: the user is asked again')
   if (!acceptsCode(consent, renewal)) return superseded('the cycle is closed: the code stays unsent')
@@ -169,7 +77,7 @@ const beforeSending = ({ attempt, consent, renewal, others, now }: Situation): E
 const interrupted = (): ExchangeStep =>
   doubt('exchange-interrupted', 'the process stopped while the code was being sent')
 
-const afterSending = ({ attempt, consent, now }: Situation, answer: ExchangeHeard): ExchangeStep => {
+const afterSending = ({ attempt, consent, now }: ExchangeFacts, answer: ExchangeHeard): ExchangeStep => {
   switch (answer.kind) {
     case 'tokens': {
       const { credentialsId, isStoredToken } = answer
@@ -192,8 +100,8 @@ const afterSending = ({ attempt, consent, now }: Situation, answer: ExchangeHear
 }
 
 /** The exchange was clean: `/me` must show the same connection, the same bank and a new expiry. */
-const proving = (situation: Situation): ExchangeStep => {
-  const { attempt, consent, renewal, heard, policy } = situation
+const proving = (facts: ExchangeFacts): ExchangeStep => {
+  const { attempt, consent, renewal, heard, policy } = facts
   if (isTerminal(consent)) return superseded(`the consent is ${consent.status}: the provider is not asked any more`)
   if (heard?.from !== 'me') return { do: 'read-me', by: 'exchange', reason: 'a clean exchange is proven by /me' }
   if (!attempt.hasPendingToken && !acceptsCode(consent, renewal)) return cycleOver()
@@ -202,19 +110,19 @@ const proving = (situation: Situation): ExchangeStep => {
     case 'me': {
       const isLastPoll = nextVerifyAt(attempt.answeredAt ?? attempt.issuedAt, at) === undefined
       const reading = { me: answer.me, by: heard.by, refreshedAt: undefined, isLastPoll }
-      const judgement = judgeReading(situation, reading, policy)
-      if (judgement.kind === 'proven') return renewed(situation, judgement, heard)
+      const judgement = judgeReading(facts, reading, policy)
+      if (judgement.kind === 'proven') return renewed(facts, judgement, heard)
       if (judgement.kind === 'mismatched') return mismatched()
       // Tokens without a named owner are not taken for ours: what `/me` shows by the stored token decides.
       if (judgement.kind === 'owner-unknown') return doubt('not-proven', 'nothing names the owner of these tokens')
-      return pollAfterExchange(situation, at, 'not-proven')
+      return pollAfterExchange(facts, at, 'not-proven')
     }
     case 'token-rejected':
       return doubt('not-proven', 'somebody refreshed since: only a refresh of ours can ask now')
     case 'denied':
-      return pollAfterExchange(situation, at, 'not-proven')
+      return pollAfterExchange(facts, at, 'not-proven')
     case 'unavailable':
-      return pollAfterExchange(situation, at, answer.code)
+      return pollAfterExchange(facts, at, answer.code)
   }
 }
 
@@ -223,9 +131,9 @@ const proving = (situation: Situation): ExchangeStep => {
  * doubt; a date that has not moved means that nothing was renewed. While a token is pending, that too leaves the
  * attempt in doubt: the token may be the only valid one, and settling stores it before the attempt is closed.
  */
-const pollAfterExchange = ({ attempt }: Situation, at: DateTime, code: ExchangeCode): ExchangeStep => {
+const pollAfterExchange = ({ attempt }: ExchangeFacts, at: DateTime, code: ExchangeCode): ExchangeStep => {
   const until = nextVerifyAt(attempt.answeredAt ?? attempt.issuedAt, at)
-  if (until !== undefined) return poll(until, code, `${code}: asked again then`)
+  if (until !== undefined) return pollAgain(until, code, `${code}: asked again then`)
   if (code !== 'not-proven') return doubt(code, 'the provider could not be asked for an hour')
   if (attempt.hasPendingToken && keepsConnection(attempt.route))
     return doubt(code, 'the pending token may be the only valid one: it is not lost with its attempt')
@@ -233,13 +141,13 @@ const pollAfterExchange = ({ attempt }: Situation, at: DateTime, code: ExchangeC
 }
 
 /** The attempt is in doubt: it is settled by polling, never by repeating the exchange. One refresh, then `/me`. */
-const settling = (situation: Situation): ExchangeStep => {
-  const { attempt, consent, renewal, others, heard, now } = situation
+const settling = (facts: ExchangeFacts): ExchangeStep => {
+  const { attempt, consent, renewal, others, heard, now } = facts
   if (isTerminal(consent)) return superseded(`the consent is ${consent.status}: the provider is not asked any more`)
   if (hasLaterCodeOut(attempt, others, now)) return waitForLaterCode(now)
-  if (heard?.from === 'refresh') return afterRefresh(situation, heard)
+  if (heard?.from === 'refresh') return afterRefresh(facts, heard)
   if (!attempt.hasPendingToken && !acceptsCode(consent, renewal)) return cycleOver()
-  if (heard?.from === 'me') return afterReading(situation, heard)
+  if (heard?.from === 'me') return afterReading(facts, heard)
   // A token that came with this very exchange may have replaced the stored one. It is used first, even where the cycle
   // is over, because it may be the only valid token.
   if (attempt.hasPendingToken) return refresh('pending', 'the pending token may be the only valid one')
@@ -248,8 +156,8 @@ const settling = (situation: Situation): ExchangeStep => {
   return refresh('stored', 'a refresh and /me tell what became of the code')
 }
 
-const afterRefresh = (situation: Situation, { by, at, answer }: Extract<Heard, { from: 'refresh' }>): ExchangeStep => {
-  const { attempt, others } = situation
+const afterRefresh = (facts: ExchangeFacts, { by, at, answer }: Extract<Heard, { from: 'refresh' }>): ExchangeStep => {
+  const { attempt, others } = facts
   switch (answer.kind) {
     case 'tokens':
       return { do: 'read-me', by, reason: 'the refresh worked: /me shows the dates' }
@@ -260,24 +168,24 @@ const afterRefresh = (situation: Situation, { by, at, answer }: Extract<Heard, {
       // Another attempt may hold the only valid token. An attempt whose own pending token is invalid does not wait for
       // it, because two such attempts would wait for each other.
       if (attempt.tokenOwner !== 'pending' && others.some(({ hasPendingToken }) => hasPendingToken))
-        return pollInDoubt(situation, at, 'token-invalid')
-      return notRenewedOrWait(situation, at, 'token-invalid')
+        return pollInDoubt(facts, at, 'token-invalid')
+      return notRenewedOrWait(facts, at, 'token-invalid')
     case 'unavailable':
-      return pollAfterOutage(situation, answer.code)
+      return pollAfterOutage(facts, answer.code)
     case 'in-doubt':
-      return pollInDoubt(situation, at, answer.code)
+      return pollInDoubt(facts, at, answer.code)
   }
 }
 
-const afterReading = (situation: Situation, heard: Extract<Heard, { from: 'me' }>): ExchangeStep => {
-  const { attempt, consent, policy } = situation
+const afterReading = (facts: ExchangeFacts, heard: Extract<Heard, { from: 'me' }>): ExchangeStep => {
+  const { attempt, consent, policy } = facts
   const { by, at, answer } = heard
-  if (answer.kind === 'unavailable') return pollAfterOutage(situation, answer.code)
-  if (answer.kind === 'token-rejected') return pollInDoubt(situation, at, 'not-proven')
-  if (answer.kind === 'denied') return notRenewedOrWait(situation, at, 'not-renewed')
+  if (answer.kind === 'unavailable') return pollAfterOutage(facts, answer.code)
+  if (answer.kind === 'token-rejected') return pollInDoubt(facts, at, 'not-proven')
+  if (answer.kind === 'denied') return notRenewedOrWait(facts, at, 'not-renewed')
   const isLastPoll = mayConcludeNotRenewed(codeCameAt(attempt), at)
-  const judgement = judgeReading(situation, { me: answer.me, by, refreshedAt: at, isLastPoll }, policy)
-  if (judgement.kind === 'proven') return renewed(situation, judgement, heard)
+  const judgement = judgeReading(facts, { me: answer.me, by, refreshedAt: at, isLastPoll }, policy)
+  if (judgement.kind === 'proven') return renewed(facts, judgement, heard)
   if (judgement.kind === 'mismatched') return mismatched()
   const keeps = keepsConnection(attempt.route)
   // Tokens without a named owner are not taken for ours: what `/me` shows by the stored token decides.
@@ -287,16 +195,16 @@ const afterReading = (situation: Situation, heard: Extract<Heard, { from: 'me' }
     // A pending token that is valid and ours must not be lost with its attempt.
     return isPending(attempt, by) && keeps
       ? { do: 'adopt', reason: 'the pending token is valid and ours' }
-      : notRenewedOrWait(situation, at, 'not-renewed')
+      : notRenewedOrWait(facts, at, 'not-renewed')
   }
-  if (!keeps) return pollForADay(situation, at)
+  if (!keeps) return pollForADay(facts, at)
   // `/me` shows no dates: before the old expiry nothing can be concluded; an hour after it, a working refresh decides.
   const decidesAt = consent.expiresAt.plus(EXPIRY_SETTLED)
-  return pollInDoubt(situation, at, 'not-proven', decidesAt > at ? decidesAt : undefined)
+  return pollInDoubt(facts, at, 'not-proven', decidesAt > at ? decidesAt : undefined)
 }
 
 const renewed = (
-  { attempt }: Situation,
+  { attempt }: ExchangeFacts,
   { proof, owner }: Extract<Judgement, { kind: 'proven' }>,
   { by, at }: Extract<Heard, { from: 'me' }>,
 ): ExchangeStep => {
@@ -308,39 +216,38 @@ const renewed = (
   return { do: 'commit-renewed', proof, owner, requestedAt: at, reason: `proven: ${proof.basis}` }
 }
 
-const isPending = (attempt: Authorisation, by: Asker): boolean => attempt.tokenOwner === 'pending' && by !== 'stored'
+const isPending = (attempt: Authorisation, by: TokenSource): boolean =>
+  attempt.tokenOwner === 'pending' && by !== 'stored'
 
 /**
  * An attempt is found not renewed only six minutes or more after its code came: until then, a renewal may just not be
  * visible yet.
  */
-const notRenewedOrWait = (situation: Situation, at: DateTime, code: ExchangeCode): ExchangeStep =>
-  mayConcludeNotRenewed(codeCameAt(situation.attempt), at) ? notRenewed(code) : pollInDoubt(situation, at, code)
+const notRenewedOrWait = (facts: ExchangeFacts, at: DateTime, code: ExchangeCode): ExchangeStep =>
+  mayConcludeNotRenewed(codeCameAt(facts.attempt), at) ? notRenewed(code) : pollInDoubt(facts, at, code)
 
 /**
  * The old expiry proves nothing about a new connection. If `/me` does not name the new connection's owner or bank
  * within a day, it never will.
  */
-const pollForADay = (situation: Situation, at: DateTime): ExchangeStep =>
-  at >= codeCameAt(situation.attempt).plus(IN_DOUBT_DELAY)
-    ? notRenewed('not-proven')
-    : pollInDoubt(situation, at, 'not-proven')
+const pollForADay = (facts: ExchangeFacts, at: DateTime): ExchangeStep =>
+  at >= codeCameAt(facts.attempt).plus(IN_DOUBT_DELAY) ? notRenewed('not-proven') : pollInDoubt(facts, at, 'not-proven')
 
-const pollInDoubt = ({ attempt }: Situation, at: DateTime, code: ExchangeCode, notBefore = at): ExchangeStep => {
+const pollInDoubt = ({ attempt }: ExchangeFacts, at: DateTime, code: ExchangeCode, notBefore = at): ExchangeStep => {
   const planned = nextSettleAt({ codeReceivedAt: codeCameAt(attempt), pollCount: attempt.pollCount + 1, now: at })
   const until = planned > notBefore ? planned : notBefore
-  return poll(until, code, `${code}: the outcome is still in doubt, polled again then`)
+  return pollAgain(until, code, `${code}: the outcome is still in doubt, polled again then`)
 }
 
 /** Nothing was learnt: the poll is repeated once the outage may be over, not at the next planned time in hours. */
-const pollAfterOutage = ({ attempt, now }: Situation, code: ExchangeCode): ExchangeStep => {
+const pollAfterOutage = ({ attempt, now }: ExchangeFacts, code: ExchangeCode): ExchangeStep => {
   const since = codeCameAt(attempt)
   const planned = nextSettleAt({ codeReceivedAt: since, pollCount: attempt.pollCount + 1, now })
   const until = nextPollAfterOutage({ since, now, planned, key: attempt.id })
-  return poll(until, code, `${code}: the provider is unavailable, asked again then`)
+  return pollAgain(until, code, `${code}: the provider is unavailable, asked again then`)
 }
 
-const decisions: Readonly<Record<AuthorisationStatus, (situation: Situation) => ExchangeStep>> = {
+const decisions: Readonly<Record<AuthorisationStatus, (facts: ExchangeFacts) => ExchangeStep>> = {
   code_received: beforeSending,
   exchanging: interrupted,
   verifying: proving,
@@ -354,7 +261,7 @@ const decisions: Readonly<Record<AuthorisationStatus, (situation: Situation) => 
 }
 
 /** An answer of the store is handled before all else, because the store knows what has happened meanwhile. */
-const afterWriting = ({ heard, now }: Situation): ExchangeStep | undefined => {
+const afterWriting = ({ heard, now }: ExchangeFacts): ExchangeStep | undefined => {
   if (heard?.from === 'storing') return doubt('token-changed', 'the stored token changed during the exchange')
   if (heard?.from === 'adopting' || heard?.from === 'rotating') return tokenChanged()
   if (heard?.from !== 'commit') return undefined
@@ -379,45 +286,6 @@ const requeueAt = (
   return wanted < expires ? wanted : expires
 }
 
-const close = (as: 'refused' | 'mismatched', code: ExchangeCode, reason: string): ExchangeStep => ({
-  do: 'close',
-  as,
-  code,
-  notify: true,
-  reason,
-})
-const superseded = (reason: string): ExchangeStep => ({
-  do: 'close',
-  as: 'superseded',
-  code: 'cycle-closed',
-  notify: false,
-  reason,
-})
-const cycleOver = (): ExchangeStep => superseded('the cycle is over: the provider is not asked any more')
-const mismatched = (): ExchangeStep =>
-  close(
-    'mismatched',
-    'other-connection',
-    'a different connection was approved: nothing of ours changed, the user is told',
-  )
-const notRenewed = (code: ExchangeCode): ExchangeStep =>
-  close('refused', code, `${code}: not renewed, the user is asked again`)
-const doubt = (code: ExchangeCode, reason: string): ExchangeStep => ({ do: 'doubt', code, pause: false, reason })
-/** Only polling can tell which of the two tokens is valid; nothing is committed before that is known. */
-const tokenChanged = (): ExchangeStep => ({
-  do: 'doubt',
-  code: 'token-changed',
-  pause: true,
-  reason: 'token-changed: which token is valid is settled by asking',
-})
-const refresh = (by: 'stored' | 'pending', reason: string): ExchangeStep => ({ do: 'refresh', by, reason })
-const wait = (until: DateTime, reason: string): ExchangeStep => ({ do: 'wait', until, poll: undefined, reason })
-const poll = (until: DateTime, code: ExchangeCode, reason: string): ExchangeStep => ({
-  do: 'wait',
-  until,
-  poll: code,
-  reason,
-})
 /**
  * A code that was sent after this one may move the expiry once more: the date to keep is the one that `/me` shows then.
  */

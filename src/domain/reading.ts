@@ -22,11 +22,11 @@ export interface MeSeen {
  * Whose tokens a poll used: the tokens that came with the code, those of a refresh by the consent's stored token, or
  * those of a refresh by the attempt's pending token.
  */
-export type Asker = 'exchange' | 'stored' | 'pending'
+export type TokenSource = 'exchange' | 'stored' | 'pending'
 
 export interface Reading {
   readonly me: MeSeen
-  readonly by: Asker
+  readonly by: TokenSource
   /** When the refresh began that gave the poll its tokens; undefined for the tokens of the exchange. */
   readonly refreshedAt: DateTime | undefined
   /** This is the last poll that waits for a date to appear. */

@@ -1,7 +1,8 @@
 // Explains the state of a consent: every rule evaluated, what is next, each rung of the ladder, and which messages are
 // held back and why. Evaluates the same rules as the jobs, so the explanation always agrees with what the jobs do.
 import type { DateTime } from 'luxon'
-import { type ExchangeStep, nextExchangeStep } from '../domain/exchange.ts'
+import { nextExchangeStep } from '../domain/exchange.ts'
+import type { ExchangeStep } from '../domain/exchange-step.ts'
 import { isInDoubt, isInFlight } from '../domain/in-progress.ts'
 import type { Authorisation, ConsentView, Notification } from '../domain/model.ts'
 import { explainNextAction, gatherFacts, type Facts, type NextAction } from '../domain/next-action.ts'

@@ -2,7 +2,8 @@
 // the step is to wait or the attempt has ended. What is due follows from what is stored, never from the job.
 import type { DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
-import { type AttemptFacts, type ExchangeStep, type Heard, nextExchangeStep } from '../domain/exchange.ts'
+import { nextExchangeStep } from '../domain/exchange.ts'
+import type { AttemptFacts, ExchangeStep, Heard } from '../domain/exchange-step.ts'
 import type { Policy } from '../domain/policy.ts'
 import { PermanentError } from '../errors.ts'
 import type { Tokens } from '../provider/port.ts'
@@ -86,12 +87,14 @@ const carryOut = async (working: Working, step: ExchangeStep, progress: Progress
     case 'nothing':
       await store.release(claim)
       return skipped(step.reason)
-    case 'rest':
+    case 'not-due':
       await store.release(claim)
       return snooze(step.until, step.reason)
     case 'wait':
-      if (step.poll === undefined) await store.scheduleAttempt(claim, step.until)
-      else await store.schedulePoll(claim, step.until, step.poll)
+      await store.scheduleAttempt(claim, step.until)
+      return snooze(step.until, step.reason)
+    case 'poll-again':
+      await store.schedulePoll(claim, step.until, step.code)
       return snooze(step.until, step.reason)
     case 'requeue':
       // Without this write, the code would look like one that may have been used.
@@ -104,7 +107,7 @@ const carryOut = async (working: Working, step: ExchangeStep, progress: Progress
     case 'doubt': {
       const at = clock.now()
       await store.markInDoubt(claim, at, step.code, at)
-      if (!step.pause) return NOTHING_HEARD
+      if (step.settle === 'now') return NOTHING_HEARD
       await store.scheduleAttempt(claim, at)
       return snooze(at, step.reason)
     }

@@ -11,7 +11,7 @@ import type {
   Renewal,
 } from '../domain/model.ts'
 import type { NextDate } from '../domain/apply-step.ts'
-import type { AttemptFacts } from '../domain/exchange.ts'
+import type { AttemptFacts } from '../domain/exchange-step.ts'
 import type { Policy, Route } from '../domain/policy.ts'
 import type { NewConnection } from '../domain/reading.ts'
 import type { ErrorCode } from '../errors.ts'

@@ -1,7 +1,8 @@
 // Every step of an exchange, from what is stored about an attempt, what was just heard, and the time: at the second
 // before, at and after each boundary. The code comes ten days before the expiry.
 import { describe, expect, test } from 'vitest'
-import { type ExchangeStep, type Heard, nextExchangeStep } from '../../src/domain/exchange.ts'
+import { nextExchangeStep } from '../../src/domain/exchange.ts'
+import type { ExchangeStep, Heard } from '../../src/domain/exchange-step.ts'
 import type { Authorisation, Consent, Renewal } from '../../src/domain/model.ts'
 import type { Policy } from '../../src/domain/policy.ts'
 import type { MeSeen } from '../../src/domain/reading.ts'
@@ -39,16 +40,18 @@ const stepOf = ({ attempt, consent, renewal, others = [], heard, now, manual = f
 
 const inWords = (step: ExchangeStep): string => {
   switch (step.do) {
-    case 'rest':
-      return `rest until ${offsetOf(step.until)}`
+    case 'not-due':
+      return `not due before ${offsetOf(step.until)}`
     case 'requeue':
       return `requeue at ${offsetOf(step.until)}, ${step.code}`
     case 'wait':
-      return `wait until ${offsetOf(step.until)}${step.poll === undefined ? '' : `, polled: ${step.poll}`}`
+      return `wait until ${offsetOf(step.until)}`
+    case 'poll-again':
+      return `poll again at ${offsetOf(step.until)}, ${step.code}`
     case 'close':
       return `close as ${step.as}, ${step.code}${step.notify ? ', the user is told' : ''}`
     case 'doubt':
-      return `doubt, ${step.code}${step.pause ? ', pause' : ''}`
+      return `doubt, ${step.code}${step.settle === 'now' ? '' : ', settled in the next run'}`
     case 'store-tokens':
       return `store tokens, ${step.owner}`
     case 'read-me':
@@ -113,7 +116,7 @@ const tables: Record<string, Record<string, Row>> = {
     'rests until its date': {
       attempt: { ...code, nextActionAt: at('-10d +8s') },
       now: '-10d +7s',
-      is: 'rest until -10d +8s',
+      is: 'not due before -10d +8s',
     },
     'is sent at its date': { attempt: { ...code, nextActionAt: at('-10d +8s') }, now: '-10d +8s', is: 'exchange' },
     'is looked at before its date by an operator': {
@@ -275,13 +278,13 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: verifying,
       heard: me(oldDate, CODE),
       now: CODE,
-      is: 'wait until -10d +10s, polled: not-proven',
+      is: 'poll again at -10d +10s, not-proven',
     },
     'shows the old date: a second before the last time': {
       attempt: verifying,
       heard: me(oldDate, '-10d +59m +59s'),
       now: '-10d +59m +59s',
-      is: 'wait until -10d +1h, polled: not-proven',
+      is: 'poll again at -10d +1h, not-proven',
     },
     'shows the old date at the last time': {
       attempt: verifying,
@@ -293,7 +296,7 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: verifying,
       heard: me(oldDate, '-10d +1m'),
       now: '-9d',
-      is: 'wait until -10d +10m, polled: not-proven',
+      is: 'poll again at -10d +10m, not-proven',
     },
     'gives no date: the clean answer decides': {
       attempt: verifying,
@@ -305,13 +308,13 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: verifying,
       heard: meFailed({ kind: 'denied' }, CODE),
       now: CODE,
-      is: 'wait until -10d +10s, polled: not-proven',
+      is: 'poll again at -10d +10s, not-proven',
     },
     'meets an outage': {
       attempt: verifying,
       heard: meFailed(away, '-10d +10m'),
       now: '-10d +10m',
-      is: 'wait until -10d +1h, polled: provider-failed',
+      is: 'poll again at -10d +1h, provider-failed',
     },
     'meets an outage for an hour': {
       attempt: verifying,
@@ -359,13 +362,13 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: { ...verifying, ...pending },
       heard: { from: 'adopting' },
       now: CODE,
-      is: 'doubt, token-changed, pause',
+      is: 'doubt, token-changed, settled in the next run',
     },
     'was stored while a refresh was under way, whose token meets another stored one': {
       attempt: verifying,
       heard: { from: 'rotating' },
       now: CODE,
-      is: 'doubt, token-changed, pause',
+      is: 'doubt, token-changed, settled in the next run',
     },
     'shows the old date at the last time, to a pending token: it may be the only valid one': {
       attempt: { ...verifying, ...pending },
@@ -398,7 +401,7 @@ const tables: Record<string, Record<string, Row>> = {
       renewal: { status: 'lapsed' },
       heard: me(oldDate, CODE),
       now: CODE,
-      is: 'wait until -10d +10s, polled: not-proven',
+      is: 'poll again at -10d +10s, not-proven',
     },
     'brought a pending token that is ours, and the cycle is over: it is adopted first': {
       attempt: { ...verifying, ...pending },
@@ -412,7 +415,7 @@ const tables: Record<string, Record<string, Row>> = {
       others: [inDoubt],
       heard: me({ consentExpiresAt: at('+30d') }, CODE),
       now: CODE,
-      is: 'wait until -10d +10s, polled: not-proven',
+      is: 'poll again at -10d +10s, not-proven',
     },
     'while an earlier code is in doubt, at the last time: it does': {
       attempt: verifying,
@@ -455,7 +458,7 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: { ...verifying, ...pending, ...full, newCredentialsId: 'new' },
       heard: me({ ...newDate, credentialsId: 'new', providerId: undefined }, CODE),
       now: CODE,
-      is: 'wait until -10d +10s, polled: not-proven',
+      is: 'poll again at -10d +10s, not-proven',
     },
   },
   'an outcome in doubt': {
@@ -519,20 +522,20 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: inDoubt,
       heard: { from: 'rotating' },
       now: CODE,
-      is: 'doubt, token-changed, pause',
+      is: 'doubt, token-changed, settled in the next run',
     },
     'meets another stored token while a later code is being sent: that is noted first': {
       attempt: inDoubt,
       others: [sending],
       heard: { from: 'rotating' },
       now: CODE,
-      is: 'doubt, token-changed, pause',
+      is: 'doubt, token-changed, settled in the next run',
     },
     'is refused a second before six minutes': {
       attempt: inDoubt,
       heard: refreshed({ kind: 'refused' }, '-10d +5m +59s'),
       now: '-10d +5m +59s',
-      is: 'wait until -10d +6m, polled: token-invalid',
+      is: 'poll again at -10d +6m, token-invalid',
     },
     'is refused at six minutes': {
       attempt: inDoubt,
@@ -557,7 +560,7 @@ const tables: Record<string, Record<string, Row>> = {
       others: [{ ...inDoubt, ...pending }],
       heard: refreshed({ kind: 'refused' }, '-10d +6m'),
       now: '-10d +6m',
-      is: 'wait until -10d +1h, polled: token-invalid',
+      is: 'poll again at -10d +1h, token-invalid',
     },
     'is refused, with an invalid pending token of its own: two would wait for each other': {
       attempt: { ...inDoubt, ...pending },
@@ -570,13 +573,13 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: inDoubt,
       heard: refreshed({ kind: 'in-doubt', code: 'provider-timeout' }, '-10d +2h'),
       now: '-10d +2h',
-      is: 'wait until -10d +6h, polled: provider-timeout',
+      is: 'poll again at -10d +6h, provider-timeout',
     },
     'brings no answer after a day: daily': {
       attempt: inDoubt,
       heard: refreshed({ kind: 'in-doubt', code: 'provider-timeout' }, '-8d +1h'),
       now: '-8d +1h',
-      is: 'wait until -7d, polled: provider-timeout',
+      is: 'poll again at -7d, provider-timeout',
     },
   },
   'what /me shows after the refresh': {
@@ -590,7 +593,7 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: inDoubt,
       heard: me(oldDate, '-10d +5m +59s', 'stored'),
       now: '-10d +5m +59s',
-      is: 'wait until -10d +6m, polled: not-renewed',
+      is: 'poll again at -10d +6m, not-renewed',
     },
     'the old date, at six minutes': {
       attempt: inDoubt,
@@ -602,7 +605,7 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: inDoubt,
       heard: me(oldDate, '-10d +5m', 'stored'),
       now: '-10d +30m',
-      is: 'wait until -10d +6m, polled: not-renewed',
+      is: 'poll again at -10d +6m, not-renewed',
     },
     'the old date, to a pending token that is valid and ours': {
       attempt: { ...inDoubt, ...pending },
@@ -652,7 +655,7 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: inDoubt,
       heard: me({}, '-10d +7m', 'stored'),
       now: '-10d +7m',
-      is: 'wait until +1h, polled: not-proven',
+      is: 'poll again at +1h, not-proven',
     },
     'no dates an hour after the old expiry: a refresh that works decides': {
       attempt: inDoubt,
@@ -670,13 +673,13 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: inDoubt,
       heard: meFailed({ kind: 'token-rejected' }, '-10d +7m', 'stored'),
       now: '-10d +7m',
-      is: 'wait until -10d +1h, polled: not-proven',
+      is: 'poll again at -10d +1h, not-proven',
     },
     'of a full authentication: no bank, for a day': {
       attempt: { ...inDoubt, ...pending, ...full, newCredentialsId: 'new' },
       heard: me({ ...newDate, credentialsId: 'new', providerId: undefined }, '-9d -1s', 'pending'),
       now: '-9d -1s',
-      is: 'wait until -9d, polled: not-proven',
+      is: 'poll again at -9d, not-proven',
     },
     'of a full authentication: no bank after a day': {
       attempt: { ...inDoubt, ...pending, ...full, newCredentialsId: 'new' },
@@ -704,7 +707,7 @@ test('after an outage the question is repeated as late as the doubt is old, five
     ['-9d', 54, 66],
   ] as const) {
     const words = stepOf({ attempt: inDoubt, heard: refreshed(away, now), now, is: '' })
-    expect(words).toMatch(/^wait until .*, polled: provider-failed$/)
+    expect(words).toMatch(/^poll again at .*, provider-failed$/)
     const step = nextExchangeStep(
       {
         attempt: aLink('-10d -5m', { ...inDoubt, codeReceivedAt: at(CODE) }),
@@ -714,7 +717,7 @@ test('after an outage the question is repeated as late as the doubt is old, five
       },
       { heard: refreshed(away, now), now: at(now), policy: aPolicy(), manual: false },
     )
-    const minutes = step.do === 'wait' ? step.until.diff(at(now)).as('minutes') : NaN
+    const minutes = step.do === 'poll-again' ? step.until.diff(at(now)).as('minutes') : NaN
     expect(minutes).toBeGreaterThanOrEqual(least)
     expect(minutes).toBeLessThanOrEqual(most)
   }

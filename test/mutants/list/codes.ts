@@ -56,7 +56,7 @@ const code: readonly Mutant[] = [
           'const interrupted = (): ExchangeStep =>\n' +
           "  doubt('exchange-interrupted', 'the process stopped while the code was being sent')",
         replace:
-          'const interrupted = ({ now }: Situation): ExchangeStep => ({\n' +
+          'const interrupted = ({ now }: ExchangeFacts): ExchangeStep => ({\n' +
           "  do: 'requeue',\n" +
           '  until: now,\n' +
           "  code: 'exchange-interrupted',\n" +
@@ -119,8 +119,7 @@ const conclusions: readonly Mutant[] = [
       {
         file: 'src/domain/exchange.ts',
         find:
-          'mayConcludeNotRenewed(codeCameAt(situation.attempt), at) ? notRenewed(code) : ' +
-          'pollInDoubt(situation, at, code)',
+          'mayConcludeNotRenewed(codeCameAt(facts.attempt), at) ? notRenewed(code) : ' + 'pollInDoubt(facts, at, code)',
         replace: 'notRenewed(code)',
       },
     ],
@@ -134,8 +133,8 @@ const conclusions: readonly Mutant[] = [
     edits: [
       {
         file: 'src/domain/exchange.ts',
-        find: 'mayConcludeNotRenewed(codeCameAt(situation.attempt), at) ?',
-        replace: 'mayConcludeNotRenewed(codeCameAt(situation.attempt), situation.now) ?',
+        find: 'mayConcludeNotRenewed(codeCameAt(facts.attempt), at) ?',
+        replace: 'mayConcludeNotRenewed(codeCameAt(facts.attempt), facts.now) ?',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'a date that had not moved yet' }],
@@ -195,8 +194,8 @@ const conclusions: readonly Mutant[] = [
     edits: [
       {
         file: 'src/domain/exchange.ts',
-        find: 'mayConcludeNotRenewed(codeCameAt(situation.attempt), at) ?',
-        replace: 'mayConcludeNotRenewed(situation.attempt.issuedAt, at) ?',
+        find: 'mayConcludeNotRenewed(codeCameAt(facts.attempt), at) ?',
+        replace: 'mayConcludeNotRenewed(facts.attempt.issuedAt, at) ?',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'after ten minutes at the bank' }],
@@ -223,9 +222,9 @@ const conclusions: readonly Mutant[] = [
     edits: [
       {
         file: 'src/domain/exchange.ts',
-        find: 'if (until !== undefined) return poll(until, code, `${code}: asked again then`)',
+        find: 'if (until !== undefined) return pollAgain(until, code, `${code}: asked again then`)',
         replace:
-          "if (until !== undefined && code !== 'not-proven') return poll(until, code, `${code}: asked again then`)",
+          "if (until !== undefined && code !== 'not-proven') return pollAgain(until, code, `${code}: asked again then`)",
       },
     ],
     caughtBy: [{ file: tests.verify, only: '/me lags behind' }],

@@ -106,7 +106,7 @@ const proof: readonly Mutant[] = [
           "      proof: { proven: true, basis: 'clean-exchange-without-dates', " +
           "expiresAt, expiresSource: 'assumed' },\n" +
           "      owner: 'ours',\n" +
-          '      requestedAt: situation.now,\n' +
+          '      requestedAt: facts.now,\n' +
           "      reason: 'the provider gave tokens',\n" +
           '    }',
       },
