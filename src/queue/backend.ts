@@ -74,10 +74,10 @@ const AFTER_REFUSAL_MS = 1_000
  * When the backend refuses to give the next job (OOM, NOPERM, MISCONF, a full disk), BullMQ would try again at once:
  * some thousand requests a second to a server that is already in trouble. This adds a pause.
  */
-const waitsAfterRefusal = (worker: Worker): void => {
-  const end = worker.getBackend() as unknown as JobSource
-  const take = end.moveToActive.bind(end)
-  end.moveToActive = async (...given) => {
+const pauseAfterRefusal = (worker: Worker): void => {
+  const source = worker.getBackend() as unknown as JobSource
+  const take = source.moveToActive.bind(source)
+  source.moveToActive = async (...given) => {
     try {
       return await take(...given)
     } catch (error) {
@@ -88,7 +88,7 @@ const waitsAfterRefusal = (worker: Worker): void => {
 }
 
 /** The parts of BullMQ's PostgreSQL connection that we need to keep an error listener on it. */
-interface PostgresEnd {
+interface PostgresConnection {
   readonly pool: Pool
   /** The connection that waits for NOTIFY. */
   readonly listenClient?: Client
@@ -100,8 +100,8 @@ interface PostgresEnd {
  * closed it at that moment, the unhandled 'error' would end the process. The pool was made by us, so BullMQ does not
  * end it: we do.
  */
-const endsItsPool = (owner: Queue | Worker): void => {
-  const { connection } = owner.getBackend() as unknown as { connection: PostgresEnd }
+const endPoolOnClose = (owner: Queue | Worker): void => {
+  const { connection } = owner.getBackend() as unknown as { connection: PostgresConnection }
   const close = connection.close.bind(connection)
   let ended: Promise<void> | undefined
   connection.close = async () => {
@@ -218,7 +218,7 @@ const postgresDriver = (target: Extract<BackendTarget, { kind: 'postgres' }>): D
       const pool = postgresPool(target.url, POOLED_PER_QUEUE)
       tried ??= pool
       const queue = new Queue(name, { ...options, connection: asConnection(pool) }, factory) as unknown as Queue
-      endsItsPool(queue)
+      endPoolOnClose(queue)
       return queue
     },
     makeWorker: (name, processor, options) => {
@@ -229,7 +229,7 @@ const postgresDriver = (target: Extract<BackendTarget, { kind: 'postgres' }>): D
         { ...options, connection: asConnection(pool) },
         factory,
       ) as unknown as Worker
-      endsItsPool(worker)
+      endPoolOnClose(worker)
       return worker
     },
     tryOut: async () =>
@@ -252,10 +252,10 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
     await checkQueueSessions(target.url)
   }
   const logError = makeErrorLog(log, serverOf(target))
-  const ends = target.kind === 'postgres' ? postgresDriver(target) : redisDriver(target, prefix, logError)
+  const driver = target.kind === 'postgres' ? postgresDriver(target) : redisDriver(target, prefix, logError)
 
   const makeQueue = (name: QueueName): Queue => {
-    const queue = ends.makeQueue(name, {
+    const queue = driver.makeQueue(name, {
       prefix,
       defaultJobOptions: jobOptions(plans[name]),
     } satisfies Unconnected<QueueOptions> as QueueOptions)
@@ -271,20 +271,20 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
     logError,
     queue: (name) => queues.get(name) as Queue,
     worker: (name, processor, workerOptions) => {
-      const worker = ends.makeWorker(name, processor, {
+      const worker = driver.makeWorker(name, processor, {
         ...workerOptions,
         prefix,
       } satisfies Unconnected<WorkerOptions> as WorkerOptions)
       logErrorsOf(worker, logError, { queue: name, end: 'worker' })
-      waitsAfterRefusal(worker)
+      pauseAfterRefusal(worker)
       return worker
     },
     tryOut: async () => {
       const inTime = async (): Promise<Trial> => {
         await delay(TRY_WITHIN_MS, undefined, { ref: false })
-        return failed(target.kind, ends.lastError() ?? new Error('Command timed out'))
+        return failed(target.kind, driver.lastError() ?? new Error('Command timed out'))
       }
-      return Promise.race([ends.tryOut(), inTime()])
+      return Promise.race([driver.tryOut(), inTime()])
     },
     close: async () => {
       await Promise.all(
@@ -292,7 +292,7 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
           if (!(await settlesWithin(1_000, queue.close()))) await settlesWithin(1_000, queue.disconnect())
         }),
       )
-      await ends.close()
+      await driver.close()
     },
   }
 }

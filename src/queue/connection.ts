@@ -1,13 +1,13 @@
 // What backend.ts needs to reach Redis or PostgreSQL, and what it logs when that fails.
 import type { EventEmitter } from 'node:events'
 import type { Log } from '../log.ts'
-import { placeOf as placeOfDatabase } from '../postgres/client.ts'
+import { placeOf } from '../postgres/client.ts'
 import { openPool, type Pool } from '../postgres/pool.ts'
 import type { Secret } from '../secret.ts'
 import { foreignError } from './foreign-error.ts'
 import { QUEUE_SCHEMA } from './postgres-schema.ts'
 import { addressOf, type RedisTarget } from './redis-client.ts'
-import { placeOf } from './redis-url.ts'
+import { hostList } from './redis-url.ts'
 
 export type BackendTarget =
   | ({ readonly kind: 'redis' } & RedisTarget)
@@ -34,8 +34,8 @@ export const postgresPool = (url: Secret, connections: number): Pool =>
  * login.
  */
 export const serverOf = (target: BackendTarget): string => {
-  if (target.kind === 'redis') return placeOf(addressOf(target.url))
-  const { host, port } = placeOfDatabase(target.url).address
+  if (target.kind === 'redis') return hostList(addressOf(target.url))
+  const { host, port } = placeOf(target.url).address
   return `${host}:${port}`
 }
 

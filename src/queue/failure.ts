@@ -17,7 +17,7 @@ export interface Failure {
  * The first stack frame in `src/` outside the queue's own folder. Only text of that pattern is taken, because the rest
  * of a stack repeats the message.
  */
-const placeOf = (error: unknown): string | undefined => {
+const thrownAt = (error: unknown): string | undefined => {
   if (!(error instanceof Error) || typeof error.stack !== 'string') return undefined
   const head = `${error.name}: ${error.message}`
   const frames = error.stack.startsWith(head) ? error.stack.slice(head.length) : ''
@@ -26,13 +26,13 @@ const placeOf = (error: unknown): string | undefined => {
 
 export const failureOf = (error: unknown): Failure => {
   if (error instanceof TransientError) {
-    return { code: error.code, transient: true, retryAfterMs: error.retryAfterMs, at: placeOf(error) }
+    return { code: error.code, transient: true, retryAfterMs: error.retryAfterMs, at: thrownAt(error) }
   }
   if (error instanceof PermanentError)
-    return { code: error.code, transient: false, retryAfterMs: undefined, at: placeOf(error) }
+    return { code: error.code, transient: false, retryAfterMs: undefined, at: thrownAt(error) }
   // A bug of ours, or a driver's error that no code translated. The job is retried because the cause may pass, but the
   // error's text is not stored.
-  return { code: 'internal', transient: true, retryAfterMs: undefined, at: placeOf(error) }
+  return { code: 'internal', transient: true, retryAfterMs: undefined, at: thrownAt(error) }
 }
 
 /** The error that BullMQ stores: the message from our error table, and a stack of one line. */

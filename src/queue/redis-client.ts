@@ -67,12 +67,12 @@ const tlsOf = ({ ca, cert, key, servername }: Trust) => {
   return Object.fromEntries(Object.entries(files).filter(([, value]) => value !== undefined))
 }
 
-type EndOptions = Pick<
+type RoleOptions = Pick<
   RedisOptions,
   'enableOfflineQueue' | 'maxRetriesPerRequest' | 'commandTimeout' | 'socketTimeout' | 'lazyConnect'
 >
 
-const ofEnd: Readonly<Record<ClientRole, EndOptions>> = {
+const optionsOf: Readonly<Record<ClientRole, RoleOptions>> = {
   producer: {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 1,
@@ -101,7 +101,7 @@ interface Strategy {
  * because a command that got such an answer did nothing; so a finished job is reported rather than run again. A
  * producer's caller gets the error at once, and the next sweep enqueues again.
  */
-const strategyOf = (end: ClientRole, onStale: ClientEvents['onStale']): Strategy => {
+const strategyOf = (role: ClientRole, onStale: ClientEvents['onStale']): Strategy => {
   let givenUp = 0
   let last = 0
   return {
@@ -113,7 +113,7 @@ const strategyOf = (end: ClientRole, onStale: ClientEvents['onStale']): Strategy
       givenUp = Date.now() - last < 10_000 ? givenUp + 1 : 1
       last = Date.now()
       onStale?.(error)
-      return end === 'worker' ? 2 : 1
+      return role === 'worker' ? 2 : 1
     },
   }
 }
@@ -141,10 +141,10 @@ const sentinelLoginOf = ({ sentinelLogin: { username, password } }: SentinelAddr
 const connectOne = (
   target: RedisTarget,
   address: Exclude<RedisAddress, { topology: 'cluster' }>,
-  end: ClientRole,
+  role: ClientRole,
   events: ClientEvents,
 ): Redis => {
-  const { pause, reconnectOnError } = strategyOf(end, events.onStale)
+  const { pause, reconnectOnError } = strategyOf(role, events.onStale)
   const tls = address.tls ? tlsOf(address.trust) : undefined
   // ioredis calls this function on the options that it connects with: those of this client, or of the copy that BullMQ
   // makes for blocking commands.
@@ -154,14 +154,14 @@ const connectOne = (
   }
   const client = new Redis({
     ...always,
-    ...ofEnd[end],
+    ...optionsOf[role],
     ...address.login,
     family: address.family,
     db: address.db,
     reconnectOnError,
-    retryStrategy: end === 'question' ? () => null : retryStrategy,
+    retryStrategy: role === 'question' ? () => null : retryStrategy,
     ...(tls === undefined ? {} : { tls }),
-    ...(address.topology === 'single' ? address.at : sentinelOptions(target, address, end)),
+    ...(address.topology === 'single' ? address.at : sentinelOptions(target, address, role)),
   })
   client.on('sentinelError', (error: Error) => events.onPartError?.(error))
   if (address.topology === 'sentinel') reportSentinelTlsErrors(client, events)
@@ -197,7 +197,7 @@ type SentinelOptions = Pick<
   | 'sentinelTLS'
 >
 
-const sentinelOptions = (target: RedisTarget, address: SentinelAddress, end: ClientRole): SentinelOptions => {
+const sentinelOptions = (target: RedisTarget, address: SentinelAddress, role: ClientRole): SentinelOptions => {
   // Refreshes the login like `retryStrategy` above: until a sentinel accepts the login, ioredis calls only this
   // function.
   function sentinelRetryStrategy(this: RedisOptions, times: number): number {
@@ -209,7 +209,7 @@ const sentinelOptions = (target: RedisTarget, address: SentinelAddress, end: Cli
     name: address.primary,
     enableTLSForSentinelMode: address.tls,
     sentinelCommandTimeout: CONNECT_MS,
-    sentinelRetryStrategy: end === 'question' ? () => null : sentinelRetryStrategy,
+    sentinelRetryStrategy: role === 'question' ? () => null : sentinelRetryStrategy,
     ...sentinelLoginOf(address),
     ...(address.sentinelTls ? { sentinelTLS: tlsOf(address.trust) } : {}),
   }
@@ -218,11 +218,11 @@ const sentinelOptions = (target: RedisTarget, address: SentinelAddress, end: Cli
 const connectCluster = (
   target: RedisTarget,
   address: Extract<RedisAddress, { topology: 'cluster' }>,
-  end: ClientRole,
+  role: ClientRole,
   events: ClientEvents,
 ): Cluster => {
-  const { pause, reconnectOnError } = strategyOf(end, events.onStale)
-  const { enableOfflineQueue, lazyConnect, ...ofNode } = ofEnd[end]
+  const { pause, reconnectOnError } = strategyOf(role, events.onStale)
+  const { enableOfflineQueue, lazyConnect, ...ofNode } = optionsOf[role]
   // ioredis logs in to a node when a command first goes there, with the options of its pool. There is no public way to
   // change those options.
   const refreshLogin = (cluster: Cluster): void => {
@@ -232,7 +232,7 @@ const connectCluster = (
   // ioredis calls this function on the cluster client that reconnects: this client or its copy.
   function clusterRetryStrategy(this: Cluster, times: number): number | null {
     refreshLogin(this)
-    return end === 'question' ? null : pause(times)
+    return role === 'question' ? null : pause(times)
   }
   const client: Cluster = new Cluster([...address.nodes], {
     enableOfflineQueue: enableOfflineQueue ?? true,
@@ -280,12 +280,12 @@ const connectCluster = (
  * Connects in the background; only a `question` does not connect until its caller says so. The caller listens to
  * 'error' and disconnects.
  */
-export const connectRedis = (target: RedisTarget, end: ClientRole, events: ClientEvents = {}): RedisClient => {
+export const connectRedis = (target: RedisTarget, role: ClientRole, events: ClientEvents = {}): RedisClient => {
   const address = addressOf(target.url)
   const client =
     address.topology === 'cluster'
-      ? connectCluster(target, address, end, events)
-      : connectOne(target, address, end, events)
+      ? connectCluster(target, address, role, events)
+      : connectOne(target, address, role, events)
   // A connection may end after its users have removed their listeners. Without this listener ioredis would print the
   // error, address and all.
   client.on('error', () => undefined)

@@ -3,7 +3,7 @@
 import { Cluster, type Redis } from 'ioredis'
 import { prefixOf, queueNames } from './catalogue.ts'
 import { addressOf, connectRedis, type RedisTarget } from './redis-client.ts'
-import { placeOf } from './redis-url.ts'
+import { hostList } from './redis-url.ts'
 import { settlesWithin } from './deadline.ts'
 import { failed, namesCause, type Trial, tryRedis } from './trial.ts'
 
@@ -84,7 +84,7 @@ export const examineRedis = async (target: RedisTarget, prefix = prefixOf()): Pr
     // Keeps the first error that tells the cause: later errors only say that the connection is closed.
     if (first === undefined || !namesCause(failed('redis', first))) first = error
   }
-  const place = placeOf(addressOf(target.url))
+  const place = hostList(addressOf(target.url))
   const client = connectRedis(target, 'question', { onPartError: keep })
   client.on('error', keep)
   try {

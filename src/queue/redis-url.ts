@@ -218,7 +218,7 @@ export const parseRedisUrl = (text: string, nearest: Nearest = () => undefined):
 }
 
 /** The hosts of the address without the login, for logs and findings. */
-export const placeOf = (address: RedisAddress): string => {
+export const hostList = (address: RedisAddress): string => {
   const hosts =
     address.topology === 'single' ? [address.at] : address.topology === 'cluster' ? address.nodes : address.sentinels
   return hosts.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`).join(',')

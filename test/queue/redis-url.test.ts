@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { nearest } from '../../src/config/suggest.ts'
-import { parseRedisUrl, placeOf } from '../../src/queue/redis-url.ts'
+import { parseRedisUrl, hostList } from '../../src/queue/redis-url.ts'
 
 const addressOf = (text: string) => {
   const parsed = parseRedisUrl(text, nearest)
@@ -128,6 +128,6 @@ describe('REDIS_URL', () => {
   })
 
   test('its place holds hosts and ports only', () => {
-    expect(placeOf(addressOf('redis-sentinel://u:hush@a,[::1]:2/m?sentinel_password=hush'))).toBe('a:26379,[::1]:2')
+    expect(hostList(addressOf('redis-sentinel://u:hush@a,[::1]:2/m?sentinel_password=hush'))).toBe('a:26379,[::1]:2')
   })
 })
