@@ -9,6 +9,7 @@ import { DatabaseTrouble, troubleWords } from '../postgres/trouble.ts'
 import { countPlainCallbacks } from '../store/redirect-uris.ts'
 import { missingKeys } from '../store/cells.ts'
 import { openDatabase } from '../store/database.ts'
+import { classify } from '../store/database-errors.ts'
 
 /** The check reads every row. This limit lets the program start even if the database connection hangs. */
 const ASKS_AT_MOST_MS = 60_000
@@ -34,7 +35,8 @@ export const checkStored = async (config: Config<'database' | 'keys'>, log: Log)
     return true
   } catch (error) {
     if (error instanceof ConfigError) throw error
-    if (hasNoTables(error)) return true
+    // Nothing is stored yet. Readiness reports that the tables are missing.
+    if (classify(error) === 'no-tables') return true
     log.warn(
       { err: error, reason: error instanceof DatabaseTrouble ? error.message : troubleWords(error) },
       'the database cannot be asked which encryption keys are in use, and which callbacks',
@@ -88,10 +90,3 @@ const callbackProblems = (plain: number): Problem[] => {
 const refuse = (problems: readonly Problem[]): void => {
   if (problems.length > 0) throw new ConfigError(problems)
 }
-
-/**
- * PostgreSQL's code for an undefined table: the database is not migrated, so nothing is stored yet. Readiness reports
- * that.
- */
-const hasNoTables = (error: unknown): boolean =>
-  JSON.stringify([(error as { code?: unknown }).code, (error as { meta?: unknown }).meta]).includes('42P01')

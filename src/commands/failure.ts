@@ -4,6 +4,7 @@ import { ConfigError } from '../config.ts'
 import { TransientError, PermanentError } from '../errors.ts'
 import { ImportFileError } from '../import/file-error.ts'
 import { scrub } from '../log/clean.ts'
+import { codesOf } from '../postgres/error-codes.ts'
 import { DatabaseTrouble, troubleWords } from '../postgres/trouble.ts'
 import { TextsError } from '../texts/texts-error.ts'
 import { CommandFailed, UsageError } from './command.ts'
@@ -21,20 +22,6 @@ export const describeFailure = (error: unknown): Failure => {
   if (error instanceof DatabaseTrouble) return { exitCode: error.isConfiguration ? 2 : 1, message: error.message }
   if (error instanceof TransientError || error instanceof PermanentError) return { exitCode: 1, message: error.message }
   return { exitCode: 1, message: troubleWords(error) ?? unexpected(error) }
-}
-
-/** The codes of the error and of its causes, innermost first: the innermost is the most specific. */
-const codesOf = (error: unknown, depth = 0): string[] => {
-  if (typeof error !== 'object' || error === null || depth > 5) return []
-  const { code, originalCode, cause, meta, errors } = error as Record<string, unknown>
-  const inner = [
-    cause,
-    (meta as Record<string, unknown> | undefined)?.['driverAdapterError'],
-    ...(Array.isArray(errors) ? (errors as unknown[]) : []),
-  ]
-  return [...inner.flatMap((layer) => codesOf(layer, depth + 1)), originalCode, code].filter(
-    (layer): layer is string => typeof layer === 'string',
-  )
 }
 
 const unexpected = (error: unknown): string => {

@@ -1,5 +1,6 @@
 // Explains an error of PostgreSQL, a pooler, TLS or the network in our own words. The messages of drivers and servers
 // are read only here and not passed on, because they contain addresses, names and arguments.
+import { codeOf, layersOf, textOf } from './error-codes.ts'
 
 /** Something is wrong with how the database was set up. The message is ours and written for an operator. */
 export class DatabaseTrouble extends Error {
@@ -17,37 +18,14 @@ export const NO_SCHEMA =
   "the role's search_path names no schema that exists and that it may use: name one by ?schema= in " +
   'DATABASE_URL, and run reconsent migrate'
 
-const fieldOf = (value: unknown, name: string): unknown =>
-  typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
-const textOf = (value: unknown, name: string): string => {
-  const found = fieldOf(value, name)
-  return typeof found === 'string' ? found : ''
-}
-
-/**
- * The error and its causes, innermost first, because the innermost knows best. Prisma hides its driver's error in
- * `meta` and `cause`.
- */
-const layersOf = (error: unknown, depth = 0): unknown[] => {
-  if (typeof error !== 'object' || error === null || depth > 6) return []
-  const errors = fieldOf(error, 'errors')
-  const inner = [
-    fieldOf(error, 'cause'),
-    fieldOf(fieldOf(error, 'meta'), 'driverAdapterError'),
-    ...(Array.isArray(errors) ? (errors as unknown[]) : []),
-  ]
-  return [...inner.flatMap((layer) => layersOf(layer, depth + 1)), error]
-}
-
-const codeIn = (layer: unknown): string => textOf(layer, 'originalCode') || textOf(layer, 'code')
 const messageIn = (layer: unknown): string =>
   `${textOf(layer, 'originalMessage')} ${textOf(layer, 'message')} ${textOf(layer, 'reason')}`
 
 /** PgBouncer's answer to a startup parameter that it does not know. */
 export const isRefusedStartup = (error: unknown): boolean =>
-  codeIn(error) === '08P01' && /unsupported startup parameter/.test(messageIn(error))
+  codeOf(error) === '08P01' && /unsupported startup parameter/.test(messageIn(error))
 /** PostgreSQL 17 and later end a session by transaction_timeout. */
-export const isTransactionTimeout = (error: unknown): boolean => codeIn(error) === '25P04'
+export const isTransactionTimeout = (error: unknown): boolean => codeOf(error) === '25P04'
 /** node-postgres' own error, which has no code (its connection.js). */
 export const isNoTls = (error: unknown): boolean => /server does not support SSL/.test(messageIn(error))
 /**
@@ -55,8 +33,8 @@ export const isNoTls = (error: unknown): boolean => /server does not support SSL
  * by its place in the sources (auth.c), because its message is in the language of the server's lc_messages.
  */
 export const mayWantTls = (error: unknown): boolean =>
-  (codeIn(error) === '28000' && textOf(error, 'routine') === 'ClientAuthentication') ||
-  (codeIn(error) === '08P01' && /SSL required/.test(messageIn(error)))
+  (codeOf(error) === '28000' && textOf(error, 'routine') === 'ClientAuthentication') ||
+  (codeOf(error) === '08P01' && /SSL required/.test(messageIn(error)))
 
 const untrusted =
   "the database server's certificate was signed by an authority that is not trusted: name that authority's " +
@@ -187,7 +165,7 @@ export interface Trouble {
  */
 export const troubleOf = (error: unknown, variable = 'DATABASE_URL'): Trouble | undefined => {
   for (const layer of layersOf(error)) {
-    const code = codeIn(layer)
+    const code = codeOf(layer)
     const isDriver = code !== '' || textOf(layer, 'kind') !== '' || layer instanceof Error
     const said = byMessage.find(([pattern]) => isDriver && pattern.test(messageIn(layer)))?.[1]
     const words =

@@ -19,7 +19,7 @@ import type { Listing } from '../store/administration-port.ts'
 import { missingMigrations } from '../store/health.ts'
 import { listing } from '../store/listing.ts'
 import { openStore } from '../store/open-store.ts'
-import { namingOutages } from '../store/outage.ts'
+import { namingOutages } from '../store/database-errors.ts'
 import type { Store } from '../store/port.ts'
 
 export type PortName = 'store' | 'provider' | 'truelayer' | 'channel' | 'queue' | 'schedule' | 'jobs' | 'visits'

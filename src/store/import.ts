@@ -3,6 +3,7 @@
 import type { Policy } from '../domain/policy.ts'
 import type { ImportRow, Imports, RowResult } from './administration-port.ts'
 import type { Database } from './database.ts'
+import { classify } from './database-errors.ts'
 import { startBatch } from './import-batch.ts'
 import { closeCycles, lockForImport, reviveUnreached, writeConsents, writeEvents } from './import-writes.ts'
 
@@ -49,15 +50,5 @@ const writeBatch = async (
     { timeout: BATCH_TIMEOUT_MS, maxWait: BATCH_TIMEOUT_MS },
   )
 
-/**
- * Recognised by the code of PostgreSQL or Prisma: a deadlock, a serialization failure, or a unique key that another
- * transaction has taken first.
- */
-const isCollision = (error: unknown): boolean => {
-  const { code, meta } = error as {
-    code?: unknown
-    meta?: { driverAdapterError?: { cause?: { originalCode?: unknown } } }
-  }
-  const original = meta?.driverAdapterError?.cause?.originalCode
-  return code === 'P2034' || code === 'P2002' || original === '40P01' || original === '40001' || original === '23505'
-}
+/** Another transaction has locked the same rows, or taken the same unique key first. */
+const isCollision = (error: unknown): boolean => ['conflict', 'duplicate-key'].includes(classify(error) ?? '')

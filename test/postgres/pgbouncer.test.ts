@@ -9,7 +9,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { Secret } from '../../src/secret.ts'
 import { openStore } from '../../src/store/open-store.ts'
-import { isOutage } from '../../src/store/outage.ts'
+import { isPassing } from '../../src/store/database-errors.ts'
 import { environmentFor, run, runHere } from '../commands/reconsent.ts'
 import { keyText } from '../crypto/keys.ts'
 import { aLine, ndjson } from '../import/rows.ts'
@@ -254,7 +254,7 @@ describe('time limits hold behind pool_mode=transaction', () => {
         expect(await waiting()).toBe(0)
         return answer
       })
-      expect(isOutage(error)).toBe(true)
+      expect(isPassing(error)).toBe(true)
       expect(JSON.stringify([error, (error as Error).message])).toContain('57014')
       expect(await db.prisma.sweep.count()).toBe(1)
       expect(await db.prisma.$transaction(async (tx) => tx.sweep.count())).toBe(1)
@@ -303,7 +303,7 @@ describe('time limits hold behind pool_mode=transaction', () => {
       (reason: unknown) => reason,
     )
     bouncer.process.kill('SIGCONT')
-    expect(isOutage(error)).toBe(true)
+    expect(isPassing(error)).toBe(true)
     expect(await until('an answer', async () => db.prisma.sweep.count().catch(() => undefined))).toBe(1)
     await close()
   })

@@ -1,4 +1,4 @@
-// A database that really becomes unavailable: which error the store reports, and that the process survives.
+// What an error says about the database. A database that really becomes unavailable: which error the store reports, and that the process survives.
 import { DateTime, Duration } from 'luxon'
 import pg from 'pg'
 import { afterEach, expect, inject, test } from 'vitest'
@@ -8,7 +8,7 @@ import { TransientError } from '../../src/errors.ts'
 import { Secret } from '../../src/secret.ts'
 import { listing } from '../../src/store/listing.ts'
 import { openStore } from '../../src/store/open-store.ts'
-import { isOutage } from '../../src/store/outage.ts'
+import { classify, isPassing } from '../../src/store/database-errors.ts'
 import { ringOf } from '../crypto/keys.ts'
 import { createDatabase } from '../setup/database.ts'
 
@@ -39,6 +39,26 @@ const codeOf = async (promise: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => (error instanceof TransientError ? error.code : error),
   )
 
+const raw = (code: string, cause: object): Error =>
+  Object.assign(new Error('refused'), { code, meta: { driverAdapterError: Object.assign(new Error('x'), { cause }) } })
+
+test.each([
+  ['a code of Prisma for an unreachable database', Object.assign(new Error('x'), { code: 'P1001' }), 'outage'],
+  ['a driver’s error without a code', new Error('Connection terminated unexpectedly'), 'outage'],
+  ['a certificate that is not trusted', Object.assign(new Error('x'), { code: 'CERT_HAS_EXPIRED' }), 'outage'],
+  ['an SQLSTATE inside a raw query’s error', raw('P2010', { kind: 'postgres', originalCode: '57P01' }), 'outage'],
+  ['the adapter’s own name for it', raw('P2010', { kind: 'SocketTimeout' }), 'outage'],
+  ['a deadlock', raw('P2010', { kind: 'postgres', originalCode: '40P01' }), 'conflict'],
+  ['a write conflict that Prisma names itself', Object.assign(new Error('x'), { code: 'P2034' }), 'conflict'],
+  ['a unique key', raw('P2002', { kind: 'UniqueConstraintViolation', originalCode: '23505' }), 'duplicate-key'],
+  ['a table that does not exist', raw('P2010', { kind: 'postgres', originalCode: '42P01' }), 'no-tables'],
+  ['a column that does not exist', raw('P2010', { kind: 'postgres', originalCode: '42703' }), undefined],
+  ['a bug of ours', new TypeError('x is not a function'), undefined],
+  ['no error at all', 'Connection terminated', undefined],
+])('%s', (_name, error, kind) => {
+  expect(classify(error)).toBe(kind)
+})
+
 test('a database that refuses connections is an outage for statements and transactions until it is back', async () => {
   const { store, proxy } = await openBehindProxy()
   expect(await store.getView(ID)).toBeUndefined()
@@ -67,7 +87,7 @@ test('backends that are terminated while they work are an outage, and never end 
   expect(
     await held.then(
       () => 'no error',
-      (error: unknown) => isOutage(error),
+      (error: unknown) => isPassing(error),
     ),
   ).toBe(true)
   expect(await store.getView(ID)).toBeUndefined()
@@ -87,11 +107,11 @@ test('a mistake of ours is no outage', async () => {
   expect(
     await wrong.then(
       () => 'no error',
-      (error: unknown) => isOutage(error),
+      (error: unknown) => isPassing(error),
     ),
   ).toBe(false)
-  expect(isOutage(new TypeError('x is not a function'))).toBe(false)
-  expect(isOutage('Connection terminated')).toBe(false)
+  expect(isPassing(new TypeError('x is not a function'))).toBe(false)
+  expect(isPassing('Connection terminated')).toBe(false)
 })
 
 test('a database that accepts all and answers nothing is an outage in time; connections are given up', async () => {
@@ -107,7 +127,7 @@ test('a database that accepts all and answers nothing is an outage in time; conn
       listing(db)
         .statusCounts(DateTime.utc())
         .catch((error: unknown) =>
-          Promise.reject(isOutage(error) ? new TransientError('database-unavailable') : error),
+          Promise.reject(isPassing(error) ? new TransientError('database-unavailable') : error),
         ),
     ),
   ])
@@ -122,7 +142,7 @@ test('a statement that takes too long is ended by PostgreSQL, an outage; its con
   const { db } = await openBehindProxy({ statementMs: 200 })
   const slow = db.prisma.$queryRaw`SELECT pg_sleep(30)`.then(
     () => 'no error',
-    (error: unknown) => isOutage(error),
+    (error: unknown) => isPassing(error),
   )
   expect(await slow).toBe(true)
   expect(await db.prisma.$queryRaw`SELECT 1 AS one`).toEqual([{ one: 1 }])
