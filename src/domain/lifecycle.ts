@@ -84,7 +84,7 @@ export const authorisationTransitions = {
   superseded: { code_received: 'the user approved an older link while the cycle was open' },
   code_received: {
     exchanging: 'a worker is about to send the code',
-    refused: 'the code could not be sent while it lived',
+    refused: 'the code could not be sent while it was valid',
     superseded: 'another authorisation of the cycle succeeded first',
   },
   exchanging: {

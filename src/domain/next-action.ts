@@ -199,17 +199,17 @@ const nextDateRule = ({ view, now, rungs, graceEndsAt }: Facts): Verdict => {
 }
 
 /** In the order in which they are evaluated. */
-const rules: readonly { readonly name: string; readonly ask: (facts: Facts) => Verdict }[] = [
-  { name: 'status', ask: statusRule },
-  { name: 'exchange in progress', ask: exchangeRule },
-  { name: 'user at the bank', ask: atTheBankRule },
-  { name: 'grace window', ask: graceRule },
-  { name: 'renewal window', ask: windowRule },
-  { name: 'routes of the bank', ask: routeRule },
-  { name: 'channel', ask: channelRule },
-  { name: 'back-off', ask: backOffRule },
-  { name: 'owed', ask: owedRule },
-  { name: 'next date', ask: nextDateRule },
+const rules: readonly { readonly name: string; readonly evaluate: (facts: Facts) => Verdict }[] = [
+  { name: 'status', evaluate: statusRule },
+  { name: 'exchange in progress', evaluate: exchangeRule },
+  { name: 'user at the bank', evaluate: atTheBankRule },
+  { name: 'grace window', evaluate: graceRule },
+  { name: 'renewal window', evaluate: windowRule },
+  { name: 'routes of the bank', evaluate: routeRule },
+  { name: 'channel', evaluate: channelRule },
+  { name: 'back-off', evaluate: backOffRule },
+  { name: 'owed', evaluate: owedRule },
+  { name: 'next date', evaluate: nextDateRule },
 ]
 
 export interface Answer {
@@ -221,8 +221,8 @@ export interface Answer {
 /** What is next, and every rule that was evaluated on the way. */
 export const explainNextAction = (facts: Facts): Answer => {
   const trail: { rule: string; decided: boolean; detail: string }[] = []
-  for (const { name, ask } of rules) {
-    const verdict = ask(facts)
+  for (const { name, evaluate } of rules) {
+    const verdict = evaluate(facts)
     if ('decides' in verdict)
       return { next: verdict.decides, trail: [...trail, { rule: name, decided: true, detail: verdict.decides.reason }] }
     trail.push({ rule: name, decided: false, detail: verdict.passes })

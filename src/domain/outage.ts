@@ -37,7 +37,7 @@ export const isOutage = (code: string): boolean => (failureKinds as Readonly<Rec
  * time; the last value repeats.
  */
 export const outageTable: readonly Duration[] = [{ minutes: 5 }, { minutes: 15 }, { hours: 1 }, { hours: 2 }].map(
-  (rest) => Duration.fromObject(rest),
+  (delay) => Duration.fromObject(delay),
 )
 
 /**
@@ -59,6 +59,9 @@ export const outageNo = (
   return Math.max(1, manual ? before : before + 1)
 }
 
+/** How far a delay that the other side asked for is spread: up to this share longer. */
+const RETRY_AFTER_SPREAD = 0.1
+
 /**
  * `no` counts from one. The delay is never shorter than the other side asked for. It is spread, so that jobs that
  * failed together are not all retried in the same second.
@@ -77,7 +80,6 @@ export const delayAfterOutage = ({
   const asked = Math.round(retryAfterMs * (1 + RETRY_AFTER_SPREAD * spreadFraction(key)))
   return Duration.fromMillis(Math.max(own, asked))
 }
-const RETRY_AFTER_SPREAD = 0.1
 
 /**
  * When the provider is polled about an exchange in doubt after a poll that certainly never reached the provider. The
@@ -95,7 +97,7 @@ export const nextPollAfterOutage = ({
   planned: DateTime
   key: string
 }): DateTime => {
-  const [least, , most] = outageTable.map((rest) => rest.toMillis()) as [number, number, number]
+  const [least, , most] = outageTable.map((delay) => delay.toMillis()) as [number, number, number]
   const waited = Math.min(Math.max(now.diff(since).toMillis(), least), most)
   const at = now.plus(withJitter(Duration.fromMillis(waited), key))
   return at < planned ? at : planned

@@ -36,7 +36,7 @@ export const sweep = (deps: SweepDeps) => async (): Promise<Outcome> => {
   await deps.store.recordSweep()
   return done(
     `dispatched ${swept.consent} consents, ${swept.notification} messages, ${swept.authorisation} exchanges; ` +
-      `${expired} states expired`,
+      `${expired} attempts expired`,
   )
 }
 

@@ -92,7 +92,7 @@ describe('a sweep', () => {
     const { queue, jobs } = aQueue()
     expect(await sweep(deps(queue))()).toEqual({
       kind: 'done',
-      what: 'dispatched 25 consents, 0 messages, 0 exchanges; 0 states expired',
+      what: 'dispatched 25 consents, 0 messages, 0 exchanges; 0 attempts expired',
     })
     expect(new Set(jobs.map(({ id }) => id)).size).toBe(25)
     expect(jobs.every(({ queue: name, dispatchNo }) => name === 'reauth' && dispatchNo === 1)).toBe(true)
@@ -149,7 +149,7 @@ describe('a sweep', () => {
     await sweep(deps(aQueue().queue))()
     expect((await world.authorisationsOf(id)).map(({ status }) => status)).toEqual(['issued'])
     world.clock.advance({ minutes: 1 })
-    expect(await sweep(deps(aQueue().queue))()).toMatchObject({ what: expect.stringContaining('1 states expired') })
+    expect(await sweep(deps(aQueue().queue))()).toMatchObject({ what: expect.stringContaining('1 attempts expired') })
     expect(await world.authorisationsOf(id)).toMatchObject([{ status: 'expired', link: null, nextActionAt: null }])
   })
 
