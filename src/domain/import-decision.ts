@@ -52,7 +52,7 @@ export type ImportDecision =
       /** Expiry and token are taken from the row although its date is not later than ours: `--correct`. */
       readonly corrects: boolean
       /** The change may move the consent's next date, so the consent is evaluated now. */
-      readonly dateNow: boolean
+      readonly evaluateNow: boolean
       readonly warning: string | undefined
     }
 
@@ -127,7 +127,7 @@ export const decideImport = ({ ours, row, rule, tokenDiffers, correct }: ImportQ
     kind: 'updated',
     fields,
     corrects,
-    dateNow: corrects || mayReach || fields.some((field) => movesDates.includes(field)),
+    evaluateNow: corrects || mayReach || fields.some((field) => movesDates.includes(field)),
     warning,
   }
 }

@@ -1,6 +1,7 @@
 // What operators do to a consent by hand. Every change is one transaction under the consent's lock, raises the fencing
 // token and writes an event with its reason. To pause, resume, release or close a consent a second time changes
 // nothing.
+import { randomUUID } from 'node:crypto'
 import type { Policy } from '../domain/policy.ts'
 import { judgeRequest, nextStepHint } from '../domain/renewal-request.ts'
 import { ruleFor } from '../domain/rules.ts'
@@ -12,7 +13,7 @@ import { appendEvent, type EventType } from './events.ts'
 import { lockConsent, lockRenewal } from './locks.ts'
 import { moveOne } from './moves.ts'
 import { tokenContext } from './refresh-token.ts'
-import { closeConsent, newId, reopenConsent, reviveMessages } from './renewals.ts'
+import { closeConsent, reopenConsent, reviveMessages } from './renewals.ts'
 import { toConsent } from './rows.ts'
 
 /** A second message that is requested by hand within this time is more likely a double click than intended. */
@@ -213,7 +214,7 @@ const openForRequest = async (
   if (cycle !== consent.cycle) await tx.consent.update({ where: { id: consent.id }, data: { cycle } })
   await tx.renewal.create({
     data: {
-      id: newId(),
+      id: randomUUID(),
       consentId: consent.id,
       cycle,
       openedBy: 'operator',

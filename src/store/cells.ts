@@ -7,6 +7,7 @@ import { Prisma } from '../generated/prisma/client.ts'
 import { authorisationCells, openCell, sealCell, type AuthorisationCell } from './authorisation-row.ts'
 import type { Database, Transaction } from './database.ts'
 import { sealToken, tokenContext } from './refresh-token.ts'
+import { FIRST_ID } from './ids.ts'
 
 export interface KeyUse {
   /** Empty for values that are not sealed. */
@@ -87,7 +88,7 @@ export const rotateCells = async (db: Database, options: RotateOptions): Promise
     let inRound = 0
     let unreadable = 0
     for (const table of tables) {
-      for (let after: string | undefined = FIRST; after !== undefined && signal?.aborted !== true;) {
+      for (let after: string | undefined = FIRST_ID; after !== undefined && signal?.aborted !== true;) {
         const page: Page = await rotatePage(db, table, after, options)
         inRound += page.rotated
         unreadable += page.unreadable.length
@@ -106,9 +107,6 @@ export const rotateCells = async (db: Database, options: RotateOptions): Promise
     if (inRound === 0) await setTimeout(REST_MS)
   }
 }
-
-/** Comes before every id. */
-const FIRST = '00000000-0000-0000-0000-000000000000'
 
 interface Page {
   readonly rotated: number

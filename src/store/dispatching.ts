@@ -4,6 +4,7 @@ import { Duration } from 'luxon'
 import { Prisma } from '../generated/prisma/client.ts'
 import type { Dispatch } from '../records.ts'
 import type { Database } from './database.ts'
+import { isId } from './ids.ts'
 import { moveSql } from './moves.ts'
 import type { Claim, ClaimAnswer, Dispatching } from './port.ts'
 import { recordTables } from './record-tables.ts'
@@ -11,7 +12,6 @@ import { instant } from './rows.ts'
 
 const expiring = moveSql('authorisation', 'expired', { alias: 'authorisations' })
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const free = Prisma.raw(
   '(queued_until IS NULL OR queued_until <= clock_timestamp()) AND (lease_until IS NULL OR lease_until <= ' +
     'clock_timestamp())',
@@ -65,7 +65,7 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
   // Each claim raises the fencing token: the worker that held the record before, perhaps suspended or cut off, can no
   // longer write.
   claim: async (kind, id, lease): Promise<ClaimAnswer> => {
-    if (!UUID.test(id)) return { kind: 'missing' }
+    if (!isId(id)) return { kind: 'missing' }
     const { name } = recordTables[kind]
     const claimed = await prisma.$queryRaw<{ fencing_token: number }[]>`
       UPDATE ${name} SET fencing_token = fencing_token + 1, lease_until = ${later(lease)}, queued_until = NULL
@@ -113,7 +113,7 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
   // and the worker that has it is still at work. The fencing token is raised as by a claim, so that a worker whose
   // lease ran out cannot overwrite the date.
   rescheduleRecord: async (kind, id, { now, retryAt, urgentRetryAt, urgentFor }, code) => {
-    if (!UUID.test(id)) return
+    if (!isId(id)) return
     const { name, open, isUrgent, urgentSince } = recordTables[kind]
     const urgentUntil = Prisma.sql`${urgentSince} + make_interval(secs => ${urgentFor.as('seconds')}::float8)`
     await prisma.$executeRaw`

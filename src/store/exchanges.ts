@@ -6,7 +6,7 @@ import { attemptTokens } from './attempt-tokens.ts'
 import { openCell } from './authorisation-row.ts'
 import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
-import { lockClaimedAuthorisation } from './locks.ts'
+import { lockClaimedAuthorisation, released } from './locks.ts'
 import { moveAll, moveOne } from './moves.ts'
 import type { Exchanges, ExchangeStart } from './port.ts'
 import { closeUnrenewed, commitRenewal } from './settlement.ts'
@@ -111,8 +111,6 @@ export const exchanges = (db: Database): Exchanges => ({
     db.prisma.$transaction(async (tx) => closeUnrenewed(tx, claim, { as, code, now, notify })),
   commitRenewal: async (claim, renewed) => db.prisma.$transaction(async (tx) => commitRenewal(db, tx, claim, renewed)),
 })
-
-const released = { leaseUntil: null, queuedUntil: null } as const
 
 /** A single write under the claim, which changes no status and releases the lease. Throws StaleClaim. */
 const update = async (

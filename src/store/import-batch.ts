@@ -1,5 +1,6 @@
 // Applies the rows of one import batch to its consents, in memory. The domain decides what each row means. A later row
 // sees what an earlier row of the batch has changed. Nothing is written to the database here.
+import { randomUUID } from 'node:crypto'
 import type { DateTime } from 'luxon'
 import type { Vault } from '../crypto/vault.ts'
 import { type ContactField, type ImportDecision, decideImport, expiryOf } from '../domain/import-decision.ts'
@@ -13,7 +14,6 @@ import type { NoStatus } from './database.ts'
 import { chainEvent, type ChainedEvent, type EventType } from './events.ts'
 import { moveRow } from './moves.ts'
 import { sealToken, tokenContext } from './refresh-token.ts'
-import { newId } from './renewals.ts'
 import { instant, newRecordDefaults, toConsent, withoutFailure } from './rows.ts'
 
 export interface BatchInput {
@@ -49,12 +49,13 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   const events: ChainedEvent[] = []
   const at = now.toJSDate()
 
-  const hold = (row: ConsentRow): void => {
+  /** Makes the row findable by the names under which later rows of the batch look for it. */
+  const index = (row: ConsentRow): void => {
     byCredentials.set(row.credentialsId, row)
     byId.set(row.id, row)
     if (row.supersedes !== null) successors.set(row.supersedes, [...(successors.get(row.supersedes) ?? []), row])
   }
-  for (const row of ours) hold(row)
+  for (const row of ours) index(row)
 
   const change = (row: ConsentRow, values: Partial<ConsentRow> & NoStatus): void => {
     Object.assign(row, values, { updatedAt: at } satisfies Partial<ConsentRow> & NoStatus)
@@ -62,7 +63,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   }
 
   /** Changes the row and makes every claim on the consent stale: a worker that works on it now writes nothing more. */
-  const fence = (row: ConsentRow, values: Partial<ConsentRow> & NoStatus): void =>
+  const changeAndFence = (row: ConsentRow, values: Partial<ConsentRow> & NoStatus): void =>
     change(row, { ...values, fencingToken: row.fencingToken + 1, leaseUntil: null, queuedUntil: null })
 
   const record = (row: ConsentRow, type: EventType, reason: string | undefined, data: Prisma.InputJsonObject): void => {
@@ -103,7 +104,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   }
 
   const create = (row: ImportRow): ConsentRow => {
-    const id = newId()
+    const id = randomUUID()
     const created: ConsentRow = {
       ...newRecordDefaults,
       id,
@@ -125,7 +126,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
       createdAt: at,
       updatedAt: at,
     }
-    hold(created)
+    index(created)
     change(created, dateOfFreshCycle(created, 'imported'))
     record(created, 'consent.imported', undefined, {
       status: created.status,
@@ -145,7 +146,13 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   ): void => {
     const { cycle, expiresAt: before } = row
     if (row.status === 'lapsed' || row.status === 'unsupported') moveRow('consent', row, 'active')
-    fence(row, { ...pick(imported, fields), ...datesOf(imported), ...withoutFailure, cycle: cycle + 1, mismatches: 0 })
+    changeAndFence(row, {
+      ...pick(imported, fields),
+      ...datesOf(imported),
+      ...withoutFailure,
+      cycle: cycle + 1,
+      mismatches: 0,
+    })
     if (tokenDiffers) replaceToken(row, imported.refreshToken)
     if (row.status === 'active') change(row, dateOfFreshCycle(row, 'repaired by import'))
     repairedIds.add(row.id)
@@ -164,12 +171,13 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     decision: Extract<ImportDecision, { kind: 'updated' }>,
     tokenDiffers: boolean,
   ): void => {
-    const { fields, corrects, dateNow } = decision
+    const { fields, corrects, evaluateNow } = decision
     change(row, pick(imported, fields))
     if (fields.includes('email')) readdressedIds.add(row.id)
     if (corrects) change(row, datesOf(imported))
     if (corrects && tokenDiffers) replaceToken(row, imported.refreshToken)
-    if (dateNow && row.status === 'active') fence(row, { nextActionAt: at, nextActionReason: 'changed by import' })
+    if (evaluateNow && row.status === 'active')
+      changeAndFence(row, { nextActionAt: at, nextActionReason: 'changed by import' })
     const corrected = corrects ? { expires_at: row.expiresAt.toISOString(), token_replaced: tokenDiffers } : {}
     record(row, 'consent.updated', corrects ? 'corrected by import' : undefined, {
       fields: fields.map(snakeCase),
@@ -179,7 +187,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
 
   const supersede = (older: ConsentRow, newer: ConsentRow): void => {
     moveRow('consent', older, 'superseded')
-    fence(older, { nextActionAt: null, nextActionReason: null, supersededById: newer.id })
+    changeAndFence(older, { nextActionAt: null, nextActionReason: null, supersededById: newer.id })
     supersededIds.add(older.id)
     record(older, 'consent.superseded', 'an import says that a newer connection took its place', {
       by: newer.credentialsId,
@@ -206,11 +214,11 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   }
 
   /** Why a row's `supersedes` cannot be true; undefined if it may be true, or if the row has none. */
-  const contradiction = (row: ImportRow, held: ConsentRow | undefined): string | undefined => {
+  const contradiction = (row: ImportRow, known: ConsentRow | undefined): string | undefined => {
     const older = row.supersedes === undefined ? undefined : byCredentials.get(row.supersedes)
     if (older === undefined) return undefined
     if (older.userId !== row.userId) return `supersedes: names the connection of another user (consent ${older.id})`
-    const above = held?.supersededById == null ? waitingFor(row) : byId.get(held.supersededById)
+    const above = known?.supersededById == null ? waitingFor(row) : byId.get(known.supersededById)
     // Each consent would close the other, and the user would have none left.
     return isReplacedBy(above, older.id)
       ? `supersedes: names a connection that took the place of this one (consent ${older.id})`
@@ -221,24 +229,24 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
    * Closes the consents that were replaced: the row's own consent, if a consent imported before names it in
    * `supersedes`; and the consent that the row's `supersedes` names.
    */
-  const applyWords = (held: ConsentRow, row: ImportRow): { superseded: number; warning: string | undefined } => {
+  const applySupersedes = (known: ConsentRow, row: ImportRow): { superseded: number; warning: string | undefined } => {
     let superseded = 0
     const close = (older: ConsentRow, newer: ConsentRow): void => {
       if (isTerminal(older) || isReplacedBy(newer, older.id)) return
       supersede(older, newer)
       superseded += 1
     }
-    const successor = waitingFor(held)
-    if (successor !== undefined) close(held, successor)
-    const stranger = successor === undefined ? successors.get(held.credentialsId)?.[0] : undefined
+    const successor = waitingFor(known)
+    if (successor !== undefined) close(known, successor)
+    const stranger = successor === undefined ? successors.get(known.credentialsId)?.[0] : undefined
     const older = row.supersedes === undefined ? undefined : byCredentials.get(row.supersedes)
-    if (older !== undefined) close(older, held)
-    const unknown = row.supersedes !== undefined && older === undefined
+    if (older !== undefined) close(older, known)
+    const isUnknown = row.supersedes !== undefined && older === undefined
     const warnings = [
       ...(stranger === undefined
         ? []
         : [`another user's connection (consent ${stranger.id}) says that it superseded this one: both stay`]),
-      ...(unknown ? ['supersedes: there is no such consent yet; it is closed when it is imported'] : []),
+      ...(isUnknown ? ['supersedes: there is no such consent yet; it is closed when it is imported'] : []),
     ]
     return { superseded, warning: warnings.length === 0 ? undefined : warnings.join('; ') }
   }
@@ -247,43 +255,43 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
    * Stores the row's `supersedes`, because the consent that it names may be imported later. Returns whether the value
    * is new.
    */
-  const keepWord = (held: ConsentRow, { supersedes }: ImportRow): boolean => {
-    if (supersedes === undefined || supersedes === held.supersedes) return false
-    change(held, { supersedes })
-    hold(held)
-    record(held, 'consent.updated', undefined, { fields: ['supersedes'] })
+  const storeSupersedes = (known: ConsentRow, { supersedes }: ImportRow): boolean => {
+    if (supersedes === undefined || supersedes === known.supersedes) return false
+    change(known, { supersedes })
+    index(known)
+    record(known, 'consent.updated', undefined, { fields: ['supersedes'] })
     return true
   }
 
-  const takeHeld = (held: ConsentRow, row: ImportRow): Omit<RowResult, 'superseded'> => {
-    const tokenDiffers = differs(held, row.refreshToken)
-    const consentedAt = held.consentedAt === null ? undefined : instant(held.consentedAt)
+  const applyToKnown = (known: ConsentRow, row: ImportRow): Omit<RowResult, 'superseded'> => {
+    const tokenDiffers = differs(known, row.refreshToken)
+    const consentedAt = known.consentedAt === null ? undefined : instant(known.consentedAt)
     const rule = ruleFor(row.providerId, row.country, policy)
-    const decision = decideImport({ ours: { ...toConsent(held), consentedAt }, row, rule, tokenDiffers, correct })
+    const decision = decideImport({ ours: { ...toConsent(known), consentedAt }, row, rule, tokenDiffers, correct })
     if (decision.kind === 'refused') return { kind: 'refused', detail: decision.reason }
-    const isNewWord = keepWord(held, row)
+    const isNewSupersedes = storeSupersedes(known, row)
     switch (decision.kind) {
       case 'unchanged':
-        return { kind: isNewWord ? 'updated' : 'unchanged', detail: decision.warning }
+        return { kind: isNewSupersedes ? 'updated' : 'unchanged', detail: decision.warning }
       case 'repaired':
-        repair(held, row, decision.fields, tokenDiffers)
+        repair(known, row, decision.fields, tokenDiffers)
         return { kind: 'repaired', detail: undefined }
       case 'updated':
-        update(held, row, decision, tokenDiffers)
+        update(known, row, decision, tokenDiffers)
         return { kind: 'updated', detail: decision.warning }
     }
   }
 
   return {
     take: (imported) => {
-      const held = byCredentials.get(imported.credentialsId)
-      const obstacle = contradiction(imported, held)
+      const known = byCredentials.get(imported.credentialsId)
+      const obstacle = contradiction(imported, known)
       // The rest of the row may be right: its consent must not be lost because of a wrong `supersedes`.
       const row = obstacle === undefined ? imported : { ...imported, supersedes: undefined }
-      const taken = held === undefined ? { kind: 'created' as const, detail: undefined } : takeHeld(held, row)
-      const consent = held ?? create(row)
+      const taken = known === undefined ? { kind: 'created' as const, detail: undefined } : applyToKnown(known, row)
+      const consent = known ?? create(row)
       if (taken.kind === 'refused') return { ...taken, superseded: 0 }
-      const { superseded, warning } = applyWords(consent, row)
+      const { superseded, warning } = applySupersedes(consent, row)
       const leftOut = obstacle === undefined ? undefined : `${obstacle}, left out: both stay`
       const details = [leftOut, taken.detail, warning].filter((detail) => detail !== undefined)
       return { kind: taken.kind, detail: details.length === 0 ? undefined : details.join('; '), superseded }

@@ -7,8 +7,11 @@ import type { Transaction } from './database.ts'
 import type { ChainedEvent } from './events.ts'
 import { moveAll, moveSql } from './moves.ts'
 
-/** The key of the advisory lock that all imports share: any number that no other lock of the program has. */
-const WORDS_LOCK = 7_203_011
+/**
+ * The key of the advisory lock on `supersedes`: imports without one share the lock, an import with one has it alone. Any
+ * number that no other lock of the program has.
+ */
+const SUPERSEDES_LOCK = 7_203_011
 
 export interface BatchKeys {
   readonly credentialsIds: readonly string[]
@@ -28,8 +31,8 @@ export const lockForImport = async (
   tx: Transaction,
   { credentialsIds, superseded }: BatchKeys,
 ): Promise<ConsentRow[]> => {
-  if (superseded.length > 0) await tx.$executeRaw`SELECT pg_advisory_xact_lock(${WORDS_LOCK}::bigint)`
-  else await tx.$executeRaw`SELECT pg_advisory_xact_lock_shared(${WORDS_LOCK}::bigint)`
+  if (superseded.length > 0) await tx.$executeRaw`SELECT pg_advisory_xact_lock(${SUPERSEDES_LOCK}::bigint)`
+  else await tx.$executeRaw`SELECT pg_advisory_xact_lock_shared(${SUPERSEDES_LOCK}::bigint)`
   const ids = [...credentialsIds]
   const locked = await tx.$queryRaw<{ id: string }[]>`
     WITH RECURSIVE wanted AS (

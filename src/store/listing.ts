@@ -11,6 +11,7 @@ import { listFeed } from './feed.ts'
 import type { CircuitName, ConsentEvent, ConsentFilter } from './port.ts'
 import { recordTables } from './record-tables.ts'
 import { instant, toAuthorisation, toConsent, toNotification, toRenewal } from './rows.ts'
+import { oldestFirst, toView } from './views.ts'
 
 const LARGEST_PAGE = 1000
 const pageSize = (limit: number | undefined): number => Math.min(Math.max(limit ?? LARGEST_PAGE, 1), LARGEST_PAGE)
@@ -73,21 +74,14 @@ const viewsOf = async ({ prisma }: Database, ids: readonly string[]): Promise<Co
     prisma.consent.findMany({ where: { id: { in: [...ids] } } }),
     prisma.renewal.findMany({
       where: { id: { in: running.map(({ id }) => id) } },
-      include: { authorisations: { orderBy: { issuedAt: 'asc' } }, notifications: { orderBy: { createdAt: 'asc' } } },
+      include: oldestFirst,
     }),
   ])
   const consentById = new Map(consents.map((row) => [row.id, row]))
   const renewalOf = new Map(renewals.map((row) => [row.consentId, row]))
   return ids.flatMap((id) => {
     const consent = consentById.get(id)
-    const renewal = renewalOf.get(id)
-    if (consent === undefined) return []
-    return {
-      consent: toConsent(consent),
-      renewal: renewal === undefined ? undefined : toRenewal(renewal),
-      authorisations: renewal?.authorisations.map(toAuthorisation) ?? [],
-      notifications: renewal?.notifications.map(toNotification) ?? [],
-    }
+    return consent === undefined ? [] : toView(consent, renewalOf.get(id))
   })
 }
 

@@ -49,3 +49,6 @@ export const lockClaimedAuthorisation = async (tx: Transaction, claim: Claim) =>
   if (locked === undefined || locked.authorisation.fencingToken !== claim.fencingToken) throw new StaleClaim()
   return locked
 }
+
+/** What a write sets when the work on a claimed record has ended: no lease, and no dispatch mark. */
+export const released = { leaseUntil: null, queuedUntil: null } as const

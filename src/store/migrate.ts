@@ -84,7 +84,7 @@ const applyNext = async (
   return next?.name
 }
 
-interface Asked {
+interface TargetSchema {
   readonly name: string | null
   readonly role: string
   readonly there: boolean
@@ -92,21 +92,21 @@ interface Asked {
   /** NULL if the schema does not exist. */
   readonly may_fill: boolean | null
 }
-const NOWHERE: Asked = { name: null, role: '', there: false, may_make: false, may_fill: null }
+const NO_SCHEMA_FOUND: TargetSchema = { name: null, role: '', there: false, may_make: false, may_fill: null }
 
 /**
  * Creates the schema only if it is missing, because CREATE SCHEMA requires a right on the database even with IF NOT
  * EXISTS. The rest of the transaction uses only this schema.
  */
 const prepareSchema = async (client: Client, schema: string | undefined): Promise<void> => {
-  const { rows } = await client.query<Asked>(
+  const { rows } = await client.query<TargetSchema>(
     `SELECT name, current_user::text AS role, there, has_database_privilege(current_database(), 'CREATE') AS may_make,
        CASE WHEN there THEN has_schema_privilege(name, 'USAGE') AND has_schema_privilege(name, 'CREATE') END AS may_fill
      FROM (SELECT coalesce($1, ${FIRST_SCHEMA}) AS name) AS asked,
        LATERAL (SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = name) AS there) AS found`,
     [schema ?? null],
   )
-  const { name, role, there, may_make: mayMake, may_fill: mayFill } = rows[0] ?? NOWHERE
+  const { name, role, there, may_make: mayMake, may_fill: mayFill } = rows[0] ?? NO_SCHEMA_FOUND
   if (name === null) throw new DatabaseTrouble(NO_SCHEMA)
   const [shown, by] = [JSON.stringify(name), JSON.stringify(role)]
   if (mayFill === false) {

@@ -1,5 +1,6 @@
 // Route `full`: the user approved a new connection, which goes on in the place of the old one. The consent of the new
 // connection is made here, or an import has already made it.
+import { randomUUID } from 'node:crypto'
 import { isTerminal } from '../domain/lifecycle.ts'
 import type { Policy } from '../domain/policy.ts'
 import type { NewConnection } from '../domain/reading.ts'
@@ -13,7 +14,7 @@ import { lockConsent } from './locks.ts'
 import { firstDate, isoText, renewedDates } from './next-cycle.ts'
 import type { CommittedProof } from './port.ts'
 import { sealToken } from './refresh-token.ts'
-import { closeConsent, newId, reopenConsent } from './renewals.ts'
+import { closeConsent, reopenConsent } from './renewals.ts'
 import { newRecordDefaults } from './rows.ts'
 
 /** Locks the consent that an import has already made of the new connection, if there is one. */
@@ -53,7 +54,7 @@ export const moveToNewConnection = async (db: Database, tx: Transaction, replace
   const { consent, authorisation, proof, newConnection, known } = replacement
   if (authorisation.pendingRefreshToken === null) throw new Error('a new connection without a refresh token')
   const token = openCell(db.vault, 'pending_refresh_token', authorisation.id, authorisation.pendingRefreshToken)
-  const id = known?.id ?? newId()
+  const id = known?.id ?? randomUUID()
   if (known === undefined) await createSuccessor(db, tx, id, token, replacement)
   // If that consent has become terminal since the import, it stays closed.
   else if (!isTerminal(known)) await joinKnown(db, tx, known, token, replacement)

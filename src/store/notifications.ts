@@ -6,7 +6,7 @@ import type { Notification as NotificationRow } from '../generated/prisma/client
 import { StaleClaim } from '../errors.ts'
 import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
-import { lockConsent, lockRenewal } from './locks.ts'
+import { lockConsent, lockRenewal, released } from './locks.ts'
 import { moveAll, moveOne } from './moves.ts'
 import type { Claim, Notifications, SendingStart } from './port.ts'
 import { instant, toNotification } from './rows.ts'
@@ -54,8 +54,7 @@ export const notifications = (db: Database): Notifications => ({
       await moveOne(tx, 'notification', row, result, {
         data: {
           nextActionAt: null,
-          leaseUntil: null,
-          queuedUntil: null,
+          ...released,
           errorCode: code ?? null,
           ...(result === 'sent' ? { sentAt: now.toJSDate() } : {}),
         },
@@ -91,8 +90,7 @@ export const notifications = (db: Database): Notifications => ({
         data: {
           nextActionAt: at.toJSDate(),
           errorCode: code ?? null,
-          leaseUntil: null,
-          queuedUntil: null,
+          ...released,
           ...(tried ? {} : { sendingAt: null }),
           ...(tried || reservedAt === null ? {} : { attempts: { decrement: 1 } }),
         },
@@ -109,7 +107,7 @@ export const notifications = (db: Database): Notifications => ({
       // comes back with the consent, like the messages that were `pending` when the consent was stopped.
       const errorCode = consentStatus === 'paused' || consentStatus === 'quarantined' ? 'consent-suspended' : null
       await moveOne(tx, 'notification', row, 'cancelled', {
-        data: { nextActionAt: null, leaseUntil: null, queuedUntil: null, errorCode },
+        data: { nextActionAt: null, ...released, errorCode },
       })
       await appendEvent(tx, row.consentId, {
         type: 'message.cancelled',

@@ -23,8 +23,8 @@ const namesIn = (path: string, role: string): string[] =>
  * which `migrate` reports. Throws a DatabaseTrouble if the search_path of the program's role names no schema at all.
  */
 export const schemaToMigrate = async (appUrl: Secret, ownerUrl: Secret): Promise<string | undefined> => {
-  const { schema: said, user } = placeOf(appUrl).address
-  if (said !== undefined) return said
+  const { schema: named, user } = placeOf(appUrl).address
+  if (named !== undefined) return named
   if (user === placeOf(ownerUrl).address.user) return askOwner(ownerUrl, firstSchema)
   const options = { applicationName: 'reconsent migrate', connectMs: 5_000 }
   const path = await withConnection(appUrl, options, async (client) => {

@@ -1,8 +1,7 @@
 // The writes of a reauth job. Each is fenced by the fencing token of its claim: a worker whose claim is stale changes
 // nothing.
-import { randomUUID } from 'node:crypto'
 import type { DateTime } from 'luxon'
-import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
+import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
 import type { NextDate } from '../domain/apply-step.ts'
 import type { ConsentStatus, Notification, Renewal } from '../domain/model.ts'
 import type { ErrorCode } from '../errors.ts'
@@ -10,13 +9,10 @@ import { isTerminal } from '../domain/lifecycle.ts'
 import { authorisationRow, clearVerifiers } from './authorisation-row.ts'
 import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
-import { lockClaimedConsent } from './locks.ts'
+import { lockClaimedConsent, released } from './locks.ts'
 import { moveAll, moveOne } from './moves.ts'
 import type { Renewals } from './port.ts'
 import { notificationRow, renewalRow, withoutFailure } from './rows.ts'
-
-/** When a job has finished with a consent, there is neither a lease nor a dispatch mark. */
-const released = { leaseUntil: null, queuedUntil: null } satisfies Prisma.ConsentUpdateInput
 
 export const renewals = (db: Database): Renewals => ({
   commitStep: async (claim, step) =>
@@ -157,8 +153,7 @@ export const reviveMessages = async (tx: Transaction, renewalId: string, now: Da
     data: {
       nextActionAt: now.toJSDate(),
       errorCode: null,
-      leaseUntil: null,
-      queuedUntil: null,
+      ...released,
       fencingToken: { increment: 1 },
     },
   })
@@ -219,5 +214,3 @@ export const reopenConsent = async (
     },
   })
 }
-
-export const newId = (): string => randomUUID()

@@ -8,7 +8,6 @@ import { closedByOldRule, type RecordedEvent, type WronglyClosed } from '../doma
 import { replayedTypes } from '../domain/replay.ts'
 import { spreadWithin } from '../domain/spread.ts'
 import {
-  type Authorisation as AuthorisationRow,
   type Consent as ConsentRow,
   type Notification as NotificationRow,
   Prisma,
@@ -18,21 +17,24 @@ import type { Reopened, ReopenFilter, Reopening, ReopenPage, Request } from './a
 import type { Database, NoStatus, Transaction } from './database.ts'
 import { chainEvent, type ChainedEvent } from './events.ts'
 import { writeConsents, writeEvents } from './import-writes.ts'
+import { released } from './locks.ts'
 import { moveAll, moveRow } from './moves.ts'
-import { toAuthorisation, toConsent, toEvent, toNotification, toRenewal, withoutFailure } from './rows.ts'
+import { toConsent, toEvent, withoutFailure } from './rows.ts'
+import { type CycleRow, oldestFirst, toView } from './views.ts'
+import { FIRST_ID } from './ids.ts'
 
 const PAGE = 500
 /** Includes the wait for the locks of an import. */
 const PAGE_TIMEOUT_MS = 120_000
 
 export const reopening = (db: Database, policy: Policy): Reopening => ({
-  reopenPage: async (filter, { afterId = FIRST, dryRun, ...request }) =>
+  reopenPage: async (filter, { afterId = FIRST_ID, dryRun, ...request }) =>
     db.prisma.$transaction(
       async (tx) => {
         const ids = await superseded(tx, filter, afterId, dryRun)
         const found = await wronglyClosed(tx, ids, filter)
-        const { said, successors } = await wordsAbout(tx, found)
-        const wrong = found.filter(({ row }) => !said.has(row.id))
+        const { named, successors } = await successorsOf(tx, found)
+        const wrong = found.filter(({ row }) => !named.has(row.id))
         const plans = await planned(tx, wrong, request, policy)
         if (!dryRun) await write(tx, plans)
         const reopened = plans.map(({ row, closing, supersededById }): Reopened => ({
@@ -49,9 +51,6 @@ export const reopening = (db: Database, policy: Policy): Reopening => ({
       { timeout: PAGE_TIMEOUT_MS, maxWait: PAGE_TIMEOUT_MS },
     ),
 })
-
-/** Comes before every id. */
-const FIRST = '00000000-0000-0000-0000-000000000000'
 
 /**
  * Finds a page of superseded consents and, except in a dry run, locks them in the order of ids. An import locks in the
@@ -85,22 +84,22 @@ const wronglyClosed = async (tx: Transaction, ids: readonly string[], { since }:
     where: { consentId: { in: [...ids] }, type: { in: [...replayedTypes] } },
     orderBy: [{ consentId: 'asc' }, { seq: 'asc' }],
   })
-  const told = Map.groupBy(events.map(toEvent), ({ consentId }): string => consentId)
+  const eventsOf = Map.groupBy(events.map(toEvent), ({ consentId }): string => consentId)
   return rows.flatMap((row) => {
-    const closing = closedByOldRule((told.get(row.id) ?? []) satisfies readonly RecordedEvent[])
+    const closing = closedByOldRule((eventsOf.get(row.id) ?? []) satisfies readonly RecordedEvent[])
     return closing === undefined || (since !== undefined && closing.at < since) ? [] : [{ row, closing }]
   })
 }
 
 /**
- * `said`: the ids of the consents that a connection of the same user names in `supersedes`, so that they stay closed.
+ * `named`: the ids of the consents that a connection of the same user names in `supersedes`, so that they stay closed.
  * `successors`: the `credentials_id` of each successor, by its id.
  */
-const wordsAbout = async (
+const successorsOf = async (
   tx: Transaction,
   found: readonly Found[],
-): Promise<{ said: ReadonlySet<string>; successors: ReadonlyMap<string, string> }> => {
-  const words = await tx.$queryRaw<{ id: string }[]>`
+): Promise<{ named: ReadonlySet<string>; successors: ReadonlyMap<string, string> }> => {
+  const rows = await tx.$queryRaw<{ id: string }[]>`
     SELECT older.id FROM consents AS older JOIN consents AS newer ON newer.supersedes = older.credentials_id AND
       newer.user_id = older.user_id
     WHERE older.id = ANY(${found.map(({ row }) => row.id)}::uuid[])`
@@ -109,7 +108,7 @@ const wordsAbout = async (
     select: { id: true, credentialsId: true },
   })
   return {
-    said: new Set(words.map(({ id }) => id)),
+    named: new Set(rows.map(({ id }) => id)),
     successors: new Map(newer.map(({ id, credentialsId }) => [id, credentialsId])),
   }
 }
@@ -123,14 +122,8 @@ interface Plan extends Found {
   readonly event: ChainedEvent
 }
 
-type Cycle = RenewalRow & { authorisations: AuthorisationRow[]; notifications: NotificationRow[] }
-
 const planned = async (tx: Transaction, wrong: readonly Found[], request: Request, policy: Policy): Promise<Plan[]> => {
-  const oldestFirst = {
-    authorisations: { orderBy: { issuedAt: 'asc' } },
-    notifications: { orderBy: { createdAt: 'asc' } },
-  } as const
-  const renewals: Cycle[] = await tx.renewal.findMany({
+  const renewals: CycleRow[] = await tx.renewal.findMany({
     where: { consentId: { in: wrong.map(({ row }) => row.id) } },
     include: oldestFirst,
   })
@@ -144,7 +137,7 @@ type Change<Row> = Partial<Row> & NoStatus
 /** Changes the consent, its renewal and its message in memory. */
 const planOne = (
   { row, closing }: Found,
-  cycle: Cycle | undefined,
+  cycle: CycleRow | undefined,
   { now, reason, by }: Request,
   policy: Policy,
 ): Plan => {
@@ -154,12 +147,11 @@ const planOne = (
   Object.assign(row, {
     supersededById: null,
     fencingToken: row.fencingToken + 1,
-    leaseUntil: null,
-    queuedUntil: null,
+    ...released,
     updatedAt: now.toJSDate(),
   } satisfies Change<ConsentRow>)
   // The renewal of a lapsed or unsupported consent had ended before the consent was superseded.
-  const renewal = cycle?.status === 'cancelled' && goesOn.includes(status) ? cycle : undefined
+  const renewal = cycle?.status === 'cancelled' && withOpenCycle.includes(status) ? cycle : undefined
   if (renewal !== undefined) {
     moveRow('renewal', renewal, 'open')
     Object.assign(renewal, { closedAt: null } satisfies Change<RenewalRow>)
@@ -191,7 +183,7 @@ const planOne = (
 }
 
 /** The statuses in which a consent's cycle is open. */
-const goesOn: readonly string[] = ['active', 'paused', 'quarantined']
+const withOpenCycle: readonly string[] = ['active', 'paused', 'quarantined']
 
 interface When {
   readonly now: DateTime
@@ -201,16 +193,10 @@ interface When {
 
 const dateOf = (
   row: ConsentRow,
-  cycle: Cycle | undefined,
+  cycle: CycleRow | undefined,
   { now, soon, policy }: When,
 ): Pick<ConsentRow, 'nextActionAt' | 'nextActionReason'> => {
-  const view = {
-    consent: toConsent(row),
-    renewal: cycle === undefined ? undefined : toRenewal(cycle),
-    authorisations: (cycle?.authorisations ?? []).map(toAuthorisation),
-    notifications: (cycle?.notifications ?? []).map(toNotification),
-  }
-  const next = nextAction(view, now, policy)
+  const next = nextAction(toView(row, cycle), now, policy)
   return next.action === 'wait'
     ? { nextActionAt: next.at.toJSDate(), nextActionReason: next.reason }
     : { nextActionAt: soon.toJSDate(), nextActionReason: `reopened: ${next.reason}` }
@@ -238,8 +224,7 @@ const write = async (tx: Transaction, plans: readonly Plan[]): Promise<void> => 
       data: {
         nextActionAt: message.nextActionAt,
         errorCode: null,
-        leaseUntil: null,
-        queuedUntil: null,
+        ...released,
         fencingToken: { increment: 1 },
       },
     })

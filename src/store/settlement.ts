@@ -7,7 +7,7 @@ import type { ErrorCode } from '../errors.ts'
 import { clearedSecrets, clearVerifiers } from './authorisation-row.ts'
 import type { Database, Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
-import { lockClaimedAuthorisation } from './locks.ts'
+import { lockClaimedAuthorisation, released } from './locks.ts'
 import { moveAll, moveOne } from './moves.ts'
 import { conflictOf, lockKnown, moveToNewConnection } from './new-connection.ts'
 import { isoText, startNextCycle } from './next-cycle.ts'
@@ -37,8 +37,7 @@ export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): P
       ...clearedSecrets,
       errorCode: end.code,
       nextActionAt: null,
-      leaseUntil: null,
-      queuedUntil: null,
+      ...released,
       closedAt: end.now.toJSDate(),
     },
   })
@@ -106,10 +105,9 @@ export const commitRenewal = async (
     data: {
       ...clearedSecrets,
       nextActionAt: null,
-      queuedUntil: null,
+      ...released,
       closedAt: now,
       fencingToken: { increment: 1 },
-      leaseUntil: null,
     },
   })
   await clearVerifiers(tx, { renewalId: renewal.id })
@@ -118,8 +116,7 @@ export const commitRenewal = async (
       ...clearedSecrets,
       errorCode: null,
       nextActionAt: null,
-      leaseUntil: null,
-      queuedUntil: null,
+      ...released,
       closedAt: now,
     },
   })

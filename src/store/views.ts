@@ -1,18 +1,22 @@
 // Reads a consent with its current cycle, as the domain needs it.
 import type { ConsentView } from '../domain/model.ts'
+import type {
+  Authorisation as AuthorisationRow,
+  Consent as ConsentRow,
+  Notification as NotificationRow,
+  Renewal as RenewalRow,
+} from '../generated/prisma/client.ts'
 import type { Database } from './database.ts'
+import { isId } from './ids.ts'
 import type { Views } from './port.ts'
 import { toAuthorisation, toConsent, toNotification, toRenewal } from './rows.ts'
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 export const views = (db: Database): Views => ({
   getView: async (consentId) => getView(db, consentId),
 
   findConsent: async (idOrCredentialsId) => {
-    const asId = UUID.test(idOrCredentialsId)
-      ? await db.prisma.consent.findUnique({ where: { id: idOrCredentialsId.toLowerCase() } })
-      : null
+    const id = idOrCredentialsId.toLowerCase()
+    const asId = isId(id) ? await db.prisma.consent.findUnique({ where: { id } }) : null
     const row = asId ?? (await db.prisma.consent.findUnique({ where: { credentialsId: idOrCredentialsId } }))
     return row === null ? undefined : toConsent(row)
   },
@@ -28,12 +32,26 @@ export const getView = async (
   if (consent === null) return undefined
   const renewal = await prisma.renewal.findUnique({
     where: renewalId === undefined ? { consentId_cycle: { consentId, cycle: consent.cycle } } : { id: renewalId },
-    include: { authorisations: { orderBy: { issuedAt: 'asc' } }, notifications: { orderBy: { createdAt: 'asc' } } },
+    include: oldestFirst,
   })
-  return {
-    consent: toConsent(consent),
-    renewal: renewal === null ? undefined : toRenewal(renewal),
-    authorisations: renewal?.authorisations.map(toAuthorisation) ?? [],
-    notifications: renewal?.notifications.map(toNotification) ?? [],
-  }
+  return toView(consent, renewal ?? undefined)
 }
+
+/** What belongs to a cycle, in the order in which the domain reads it. */
+export const oldestFirst = {
+  authorisations: { orderBy: { issuedAt: 'asc' } },
+  notifications: { orderBy: { createdAt: 'asc' } },
+} as const
+
+/** The row of a renewal with its attempts and messages, each oldest first. */
+export interface CycleRow extends RenewalRow {
+  readonly authorisations: AuthorisationRow[]
+  readonly notifications: NotificationRow[]
+}
+
+export const toView = (consent: ConsentRow, cycle: CycleRow | undefined): ConsentView => ({
+  consent: toConsent(consent),
+  renewal: cycle === undefined ? undefined : toRenewal(cycle),
+  authorisations: (cycle?.authorisations ?? []).map(toAuthorisation),
+  notifications: (cycle?.notifications ?? []).map(toNotification),
+})

@@ -50,12 +50,12 @@ describe('a row with', () => {
     'another name updates, without a new look': [
       { name: 'Bob' },
       {},
-      { kind: 'updated', fields: ['name'], corrects: false, dateNow: false },
+      { kind: 'updated', fields: ['name'], corrects: false, evaluateNow: false },
     ],
     'another zone is looked at now': [
       { timeZone: 'Europe/Paris' },
       {},
-      { kind: 'updated', fields: ['timeZone'], dateNow: true },
+      { kind: 'updated', fields: ['timeZone'], evaluateNow: true },
     ],
     'fields left out keeps what we have': [
       { name: undefined, email: undefined, scopes: undefined },
@@ -65,18 +65,18 @@ describe('a row with', () => {
     'an address where there was none is looked at now': [
       {},
       { ours: { ...ours, email: undefined } },
-      { kind: 'updated', fields: ['email'], dateNow: true },
+      { kind: 'updated', fields: ['email'], evaluateNow: true },
     ],
     'another bank is refused': [{ providerId: 'uk-ob-hsbc' }, {}, { kind: 'refused' }],
     'another bank is taken when told so': [
       { providerId: 'uk-ob-hsbc' },
       { correct: true },
-      { kind: 'updated', fields: ['providerId'], corrects: false, dateNow: true },
+      { kind: 'updated', fields: ['providerId'], corrects: false, evaluateNow: true },
     ],
     'an earlier date is taken when told so': [
       { expiresAt: utc('2026-12-01') },
       { correct: true },
-      { kind: 'updated', fields: [], corrects: true, dateNow: true },
+      { kind: 'updated', fields: [], corrects: true, evaluateNow: true },
     ],
     'another token is taken when told so': [
       {},

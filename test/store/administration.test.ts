@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { Duration } from 'luxon'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { StaleClaim } from '../../src/errors.ts'
@@ -11,7 +12,6 @@ import { administration } from '../../src/store/administration.ts'
 import { imports } from '../../src/store/import.ts'
 import { listing } from '../../src/store/listing.ts'
 import { openStore } from '../../src/store/open-store.ts'
-import { newId } from '../../src/store/renewals.ts'
 import { aPolicy } from '../builders.ts'
 import { ringOf } from '../crypto/keys.ts'
 import { aRow, NOW } from '../import/rows.ts'
@@ -46,7 +46,7 @@ const setStatus = async (id: string, status: ConsentStatus): Promise<void> =>
   }))
 const addRenewal = async (id: string, status: 'open' | 'lapsed' | 'cancelled', manualNo = 0): Promise<string> => {
   const { consent } = await read(id)
-  const renewalId = newId()
+  const renewalId = randomUUID()
   const at = NOW.toJSDate()
   await opened.db.prisma.renewal.create({
     data: {
@@ -74,7 +74,7 @@ const addMessage = async (
   const { consent } = await read(id)
   await opened.db.prisma.notification.create({
     data: {
-      id: newId(),
+      id: randomUUID(),
       consentId: id,
       renewalId,
       cycle: consent.cycle,
@@ -181,11 +181,11 @@ describe('an impossible request is refused with a reason, and changes nothing', 
   })
 
   test('an id that nobody has', async () => {
-    expect(await admin().pauseConsent(newId(), request)).toEqual({
+    expect(await admin().pauseConsent(randomUUID(), request)).toEqual({
       kind: 'refused',
       detail: 'there is no such consent',
     })
-    expect(await admin().showToken(newId(), request)).toBeUndefined()
+    expect(await admin().showToken(randomUUID(), request)).toBeUndefined()
   })
 })
 

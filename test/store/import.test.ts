@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { StaleClaim } from '../../src/errors.ts'
 import { makeVault } from '../../src/crypto/vault.ts'
@@ -5,7 +6,6 @@ import { administration } from '../../src/store/administration.ts'
 import { imports } from '../../src/store/import.ts'
 import { listing } from '../../src/store/listing.ts'
 import { openStore } from '../../src/store/open-store.ts'
-import { newId } from '../../src/store/renewals.ts'
 import type { ImportRow } from '../../src/store/administration-port.ts'
 import { Secret } from '../../src/secret.ts'
 import { aPolicy } from '../builders.ts'
@@ -39,7 +39,7 @@ const eventsOf = async (row: ImportRow): Promise<string[]> => (await read(row)).
 /** The records that a reauth job leaves for a due consent: an open cycle with a message on its way. */
 const openCycle = async (row: ImportRow) => {
   const { consent } = await read(row)
-  const renewalId = newId()
+  const renewalId = randomUUID()
   const at = NOW.toJSDate()
   await opened.db.prisma.renewal.create({
     data: {
@@ -64,13 +64,13 @@ const openCycle = async (row: ImportRow) => {
     data: [
       {
         ...message,
-        id: newId(),
+        id: randomUUID(),
         rung: '-7d',
         status: 'sent',
         sentAt: at,
         createdAt: NOW.minus({ days: 4 }).toJSDate(),
       },
-      { ...message, id: newId(), rung: '-3d', status: 'pending', nextActionAt: at },
+      { ...message, id: randomUUID(), rung: '-3d', status: 'pending', nextActionAt: at },
     ],
   })
 }

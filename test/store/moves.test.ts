@@ -1,4 +1,5 @@
 // The gate of states: whatever the store writes, a record only goes where domain/lifecycle.ts lets it go.
+import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -14,7 +15,6 @@ import type { NoStatus, Transaction } from '../../src/store/database.ts'
 import { imports } from '../../src/store/import.ts'
 import { type MovedKind, moveAll, moveOne, moveRow } from '../../src/store/moves.ts'
 import { openStore } from '../../src/store/open-store.ts'
-import { newId } from '../../src/store/renewals.ts'
 import { aPolicy } from '../builders.ts'
 import { ringOf } from '../crypto/keys.ts'
 import { aRow, NOW } from '../import/rows.ts'
@@ -40,7 +40,7 @@ const beside: Record<MovedKind, (status: string) => object> = {
 }
 
 let opened: ReturnType<typeof openStore>
-const ids = { consent: '', renewal: newId(), authorisation: newId(), notification: newId() }
+const ids = { consent: '', renewal: randomUUID(), authorisation: randomUUID(), notification: randomUUID() }
 beforeAll(async () => {
   const vault = makeVault({ keys: ringOf('k1') })
   opened = openStore({ url: new Secret(await createDatabase()), vault, connections: 3 })
