@@ -1,6 +1,7 @@
 // `keys list` shows which encryption keys are in use; `keys rotate` encrypts everything again under the first key.
 import { Argument } from '@commander-js/extra-typings'
-import { keysInUse, rotateCells } from '../store/cells.ts'
+import { keysInUse } from '../store/cells.ts'
+import { rotateCells } from '../store/key-rotation.ts'
 import { type Define, examples, json } from './command.ts'
 import { type Opened, withStore } from './open.ts'
 import type { Terminal } from './terminal.ts'

@@ -5,8 +5,8 @@ import { PermanentError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { KeyRing } from './key-ring.ts'
 
-/** The place of a sealed value: it opens only there, and only as long as the row keeps this version. */
-export interface CellContext {
+/** Where a sealed value belongs: it opens only there, and only as long as the row keeps this version. */
+export interface CellAddress {
   readonly table: string
   readonly column: string
   readonly rowId: string
@@ -36,8 +36,8 @@ export class DecryptionFailed extends PermanentError {
   }
 }
 
-/** Each part is preceded by its length, so that no two contexts produce the same bytes. */
-const additionalData = (keyId: string, { table, column, rowId, version }: CellContext): Buffer => {
+/** Each part is preceded by its length, so that no two addresses produce the same bytes. */
+const additionalData = (keyId: string, { table, column, rowId, version }: CellAddress): Buffer => {
   if (!Number.isSafeInteger(version) || version < 0)
     throw new RangeError('the version of a cell must be a whole number, 0 or more')
   const parts = ['reconsent cell', FORMAT, keyId, table, column, rowId, String(version)].map((part) =>
@@ -85,31 +85,31 @@ export interface Envelope {
    * Encrypts with the current key; the same value sealed twice gives different texts. Throws a TypeError if the text is
    * not well-formed.
    */
-  seal(plaintext: Secret, context: CellContext): string
+  seal(plaintext: Secret, address: CellAddress): string
   /**
    * Throws DecryptionFailed (`decryption-failed`) unless exactly this text was sealed for exactly this column, row and
    * version.
    */
-  open(sealed: string, context: CellContext): Secret
+  open(sealed: string, address: CellAddress): Secret
 }
 
 export const makeEnvelope = ({ keys }: { keys: KeyRing }): Envelope => ({
-  seal(plaintext, context) {
+  seal(plaintext, address) {
     // Half a surrogate pair has no UTF-8 form, so the value would be a different text when opened.
     if (!plaintext.reveal().isWellFormed()) throw new TypeError('only well-formed text can be sealed')
     const iv = randomBytes(IV_BYTES)
     const cipher = createCipheriv('aes-256-gcm', keys.current.encryption, iv, { authTagLength: TAG_BYTES })
-    cipher.setAAD(additionalData(keys.current.id, context))
+    cipher.setAAD(additionalData(keys.current.id, address))
     const body = Buffer.concat([cipher.update(plaintext.reveal(), 'utf8'), cipher.final(), cipher.getAuthTag()])
     return [FORMAT, keys.current.id, iv.toString('base64url'), body.toString('base64url')].join('.')
   },
 
-  open(sealed, context) {
+  open(sealed, address) {
     const cell = parse(sealed)
     if (cell === undefined) throw new DecryptionFailed('malformed')
     const key = keys.all.find(({ id }) => id === cell.keyId)
     if (key === undefined) throw new DecryptionFailed('unknown-key', cell.keyId)
-    const aad = additionalData(key.id, context)
+    const aad = additionalData(key.id, address)
     const decipher = createDecipheriv('aes-256-gcm', key.encryption, cell.iv, { authTagLength: TAG_BYTES })
     decipher.setAAD(aad)
     decipher.setAuthTag(cell.body.subarray(-TAG_BYTES))

@@ -5,7 +5,7 @@ import { makeVault } from '../crypto/vault.ts'
 import type { Secret } from '../secret.ts'
 import { authorisationCells } from '../store/authorisation-row.ts'
 import { keyIdOfCell } from '../store/cells.ts'
-import { tokenContext } from '../store/refresh-token.ts'
+import { tokenCell } from '../store/refresh-token.ts'
 import { withClient } from './database.ts'
 import { type Finding, fail, ok } from './finding.ts'
 
@@ -38,7 +38,7 @@ export async function* keyFindings(url: Secret, keys: KeyRing): AsyncGenerator<F
   const opens = ({ id, refresh_token: token, token_version: version }: InUse): boolean => {
     if (id === null || token === null || version === null) return true
     try {
-      vault.open(token, tokenContext(id, version))
+      vault.open(token, tokenCell(id, version))
       return true
     } catch {
       return false

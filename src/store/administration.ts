@@ -12,7 +12,7 @@ import type { Database, Transaction } from './database.ts'
 import { appendEvent, type EventType } from './events.ts'
 import { lockConsent, lockRenewal } from './locks.ts'
 import { moveOne } from './moves.ts'
-import { tokenContext } from './refresh-token.ts'
+import { tokenCell } from './refresh-token.ts'
 import { closeConsent, reopenConsent, reviveMessages } from './renewals.ts'
 import { toConsent } from './rows.ts'
 
@@ -96,7 +96,7 @@ export const administration = (db: Database, policy: Policy): Administration => 
     db.prisma.$transaction(async (tx) => {
       const consent = await lockConsent(tx, id)
       if (consent === undefined) return undefined
-      const token = db.vault.open(consent.refreshToken, tokenContext(consent.id, consent.tokenVersion))
+      const token = db.vault.open(consent.refreshToken, tokenCell(consent.id, consent.tokenVersion))
       await record(tx, consent, 'token.shown', request, { token_version: consent.tokenVersion })
       return token
     }),
@@ -137,7 +137,7 @@ const missingRoute = (consent: ConsentRow, policy: Policy): string | undefined =
 /** Why a consent cannot be released: with a token that does not decrypt, it would be quarantined again at once. */
 const unreadableToken = (db: Database, consent: ConsentRow): string | undefined => {
   try {
-    db.vault.open(consent.refreshToken, tokenContext(consent.id, consent.tokenVersion))
+    db.vault.open(consent.refreshToken, tokenCell(consent.id, consent.tokenVersion))
     return undefined
   } catch {
     return (

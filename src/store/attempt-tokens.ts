@@ -10,7 +10,7 @@ import { appendEvent } from './events.ts'
 import { lockAuthorisation, lockClaimedAuthorisation, lockConsent } from './locks.ts'
 import { moveAll } from './moves.ts'
 import type { Exchanges, TokenResponse } from './port.ts'
-import { replaceToken, tokenContext } from './refresh-token.ts'
+import { replaceToken, tokenCell } from './refresh-token.ts'
 import { instant } from './rows.ts'
 
 type AttemptTokens = Pick<
@@ -84,7 +84,7 @@ export const attemptTokens = (db: Database): AttemptTokens => ({
       select: { refreshToken: true, tokenVersion: true },
     })
     return {
-      token: db.vault.open(row.refreshToken, tokenContext(consentId, row.tokenVersion)),
+      token: db.vault.open(row.refreshToken, tokenCell(consentId, row.tokenVersion)),
       version: row.tokenVersion,
     }
   },

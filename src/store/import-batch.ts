@@ -13,7 +13,7 @@ import type { ImportRow, RowResult } from './administration-port.ts'
 import type { NoStatus } from './database.ts'
 import { chainEvent, type ChainedEvent, type EventType } from './events.ts'
 import { moveRow } from './moves.ts'
-import { sealToken, tokenContext } from './refresh-token.ts'
+import { sealToken, tokenCell } from './refresh-token.ts'
 import { instant, newRecordDefaults, toConsent, withoutFailure } from './rows.ts'
 
 export interface BatchInput {
@@ -92,7 +92,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   /** A stored token that does not decrypt (its key is gone) counts as different, so that an import can replace it. */
   const differs = (row: ConsentRow, token: ImportRow['refreshToken']): boolean => {
     try {
-      return vault.open(row.refreshToken, tokenContext(row.id, row.tokenVersion)).reveal() !== token.reveal()
+      return vault.open(row.refreshToken, tokenCell(row.id, row.tokenVersion)).reveal() !== token.reveal()
     } catch {
       return true
     }

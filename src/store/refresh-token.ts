@@ -1,6 +1,6 @@
 // The encrypted column with a connection's refresh token, and the compare-and-set that replaces the token.
 import type { DateTime } from 'luxon'
-import type { CellContext } from '../crypto/envelope.ts'
+import type { CellAddress } from '../crypto/envelope.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { PermanentError } from '../errors.ts'
 import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
@@ -8,7 +8,7 @@ import type { Secret } from '../secret.ts'
 import type { Transaction } from './database.ts'
 import { appendEvent } from './events.ts'
 
-export const tokenContext = (consentId: string, version: number): CellContext => ({
+export const tokenCell = (consentId: string, version: number): CellAddress => ({
   table: 'consents',
   column: 'refresh_token',
   rowId: consentId,
@@ -16,7 +16,7 @@ export const tokenContext = (consentId: string, version: number): CellContext =>
 })
 
 export const sealToken = (vault: Vault, consentId: string, version: number, token: Secret): string =>
-  vault.seal(token, tokenContext(consentId, version))
+  vault.seal(token, tokenCell(consentId, version))
 
 /**
  * Stores a refresh token that the provider has returned, if the stored token still has `version`. False otherwise: an
@@ -59,7 +59,7 @@ export const replaceToken = async (
  */
 const holds = (vault: Vault, { id, tokenVersion, refreshToken }: ConsentRow, token: Secret): boolean => {
   try {
-    return vault.open(refreshToken, tokenContext(id, tokenVersion)).reveal() === token.reveal()
+    return vault.open(refreshToken, tokenCell(id, tokenVersion)).reveal() === token.reveal()
   } catch (error) {
     if (error instanceof PermanentError) return false
     throw error

@@ -6,7 +6,7 @@ import type { Vault } from '../crypto/vault.ts'
 import { authorisationCells, openCell } from '../store/authorisation-row.ts'
 import { missingKeys } from '../store/cells.ts'
 import type { Transaction } from '../store/database.ts'
-import { tokenContext } from '../store/refresh-token.ts'
+import { tokenCell } from '../store/refresh-token.ts'
 import { type Found, MAX_LISTED, listViolations, type Violation } from './violation.ts'
 import { FIRST_ID } from '../store/ids.ts'
 
@@ -59,7 +59,7 @@ export const checkCells = async (tx: Transaction, vault: Vault): Promise<Violati
         'consents',
         row.id,
         'refresh_token',
-        judge(() => vault.open(row.refresh_token, tokenContext(row.id, row.token_version))),
+        judge(() => vault.open(row.refresh_token, tokenCell(row.id, row.token_version))),
       )
     after = rows.at(-1)?.id
   }

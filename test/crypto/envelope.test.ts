@@ -2,14 +2,14 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { DecryptionFailed, keyIdOf, makeEnvelope } from '../../src/crypto/envelope.ts'
-import type { CellContext } from '../../src/crypto/envelope.ts'
+import type { CellAddress } from '../../src/crypto/envelope.ts'
 import { parseKeyRing } from '../../src/crypto/key-ring.ts'
 import { PermanentError } from '../../src/errors.ts'
 import { Secret } from '../../src/secret.ts'
 import { keyText, ringOf } from './keys.ts'
 
 const { seal, open } = makeEnvelope({ keys: ringOf('k1') })
-const cell: CellContext = {
+const cell: CellAddress = {
   table: 'consents',
   column: 'refresh_token',
   rowId: '0198a6c2-0000-7000-8000-000000000001',
@@ -19,9 +19,9 @@ const token = 'a refresh token that nobody must see'
 const sealed = seal(new Secret(token), cell)
 
 /** The cause for which the sealed text does not open. */
-const causeOf = (text: string, context: CellContext = cell, openIt = open): string => {
+const causeOf = (text: string, address: CellAddress = cell, openIt = open): string => {
   try {
-    openIt(text, context)
+    openIt(text, address)
   } catch (error) {
     expect(error).toBeInstanceOf(DecryptionFailed)
     expect(error).toBeInstanceOf(PermanentError)
@@ -58,30 +58,30 @@ describe('a sealed column', () => {
       fc.property(
         fc.string({ unit: 'binary' }),
         fc.record({ table: name, column: name, rowId: name, version: fc.maxSafeNat() }),
-        (text, context) => {
-          expect(open(seal(new Secret(text), context), context).reveal()).toBe(text)
+        (text, address) => {
+          expect(open(seal(new Secret(text), address), address).reveal()).toBe(text)
         },
       ),
     )
     expect(open(seal(new Secret(''), cell), cell).reveal()).toBe('')
   })
 
-  test.each<[string, Partial<CellContext>]>([
+  test.each<[string, Partial<CellAddress>]>([
     ['another row', { rowId: '0198a6c2-0000-7000-8000-000000000002' }],
     ['another column', { column: 'code' }],
     ['another table', { table: 'authorisations' }],
     ['a later version of its row: an old value put back', { version: 4 }],
     ['an earlier version', { version: 2 }],
-    ['a context whose parts join to the same text', { table: 'consentsrefresh', column: '_token' }],
+    ['an address whose parts join to the same text', { table: 'consentsrefresh', column: '_token' }],
   ])('does not open in %s', (_, moved) => {
     expect(causeOf(sealed, { ...cell, ...moved })).toBe('not-authentic')
   })
 
-  test('contexts that differ in anything never open each other', () => {
+  test('addresses that differ in anything never open each other', () => {
     const part = fc.string({ unit: fc.constantFrom('a', '.', '\u0000', '1'), maxLength: 3 })
-    const context = fc.record({ table: part, column: part, rowId: part, version: fc.nat({ max: 12 }) })
+    const address = fc.record({ table: part, column: part, rowId: part, version: fc.nat({ max: 12 }) })
     fc.assert(
-      fc.property(context, context, (here, there) => {
+      fc.property(address, address, (here, there) => {
         const same =
           JSON.stringify([here.table, here.column, here.rowId, here.version]) ===
           JSON.stringify([there.table, there.column, there.rowId, there.version])

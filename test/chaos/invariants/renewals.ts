@@ -1,7 +1,7 @@
 // Invariants 4, 5 and 9: compares what the database holds at the end with what the provider did and what the users
 // wanted.
 import { sha256Hex } from '../../../src/crypto/hashing.ts'
-import { tokenContext } from '../../../src/store/refresh-token.ts'
+import { tokenCell } from '../../../src/store/refresh-token.ts'
 import type { Books, Check } from '../books.ts'
 import type { Violation } from '../checked.ts'
 import { rotationLostBy } from '../explain.ts'
@@ -29,7 +29,7 @@ export const tokensAreTheirs: Check = (books) => {
     const connection = rig.simulator.connection(consent.credentials_id)
     let stored: string
     try {
-      stored = rig.vault.open(consent.refresh_token, tokenContext(consent.id, consent.token_version)).reveal()
+      stored = rig.vault.open(consent.refresh_token, tokenCell(consent.id, consent.token_version)).reveal()
     } catch {
       violations.push({ invariant: 4, record, what: 'the stored token does not decrypt' })
       continue
