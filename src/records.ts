@@ -1,5 +1,5 @@
-// The three kinds of record that jobs work on, with the queue and the job of each: the one table of them. Each kind also
-// has its table in the database (store/record-tables.ts).
+// The one table of the kinds of record that jobs work on, with the queue and the job of each. The table of each in the
+// database is in store/record-tables.ts.
 export const recordJobs = {
   consent: { queue: 'reauth', job: 'renew-consent', idField: 'consentId' },
   notification: { queue: 'notify', job: 'send-notification', idField: 'notificationId' },

@@ -1,6 +1,5 @@
-// Each queue with its job (records.ts), and how often and how fast the queue itself retries: seconds to minutes; delays
-// of hours to days are dates on the record. All numbers but the sweep's come from the policy's `timing`. A job's data is
-// one id.
+// How often and how fast each queue itself retries its job: seconds to minutes; delays of hours to days are dates on
+// the record. All numbers but the sweep's come from the policy's `timing`. A job's data is one id.
 import type { JobsOptions } from 'bullmq'
 import type { Duration } from 'luxon'
 import { type Dispatch, type RecordKind, recordJobs, recordKinds, type RecordQueue } from '../records.ts'

@@ -66,7 +66,7 @@ const DRIVER_MESSAGES = [
   /^Client (?:has encountered a connection error|was closed)/,
 ]
 
-/** A write conflict: two transactions wanted the same rows, and one of them was ended (Prisma, its adapter, SQLSTATEs). */
+/** Two transactions wanted the same rows, and one of them was ended. */
 const CONFLICTS = new Set(['P2034', 'TransactionWriteConflict', '40001', '40P01'])
 const DUPLICATE_KEYS = new Set(['P2002', '23505'])
 /** PostgreSQL's code for an undefined table: the database is not migrated. */

@@ -84,8 +84,8 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
   release: async (claim: Claim, queuedFor) => {
     const mark = queuedFor === undefined ? Prisma.raw('queued_until') : later(queuedFor)
     const released = await prisma.$executeRaw`
-      UPDATE ${recordTables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ${claim.id}::uuid AND
-        fencing_token = ${claim.fencingToken}`
+      UPDATE ${recordTables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL
+      WHERE id = ${claim.id}::uuid AND fencing_token = ${claim.fencingToken}`
     return released === 1
   },
 
@@ -120,7 +120,8 @@ export const dispatching = ({ prisma }: Database): Dispatching => ({
       UPDATE ${name} SET fencing_token = fencing_token + 1, error_code = ${code}, lease_until = NULL,
         queued_until = NULL, next_action_at = greatest(next_action_at,
         CASE WHEN ${isUrgent} AND ${urgentUntil} > ${now.toJSDate()}::timestamptz
-          THEN least(${urgentRetryAt.toJSDate()}::timestamptz, ${urgentUntil}) ELSE ${retryAt.toJSDate()}::timestamptz END)
+          THEN least(${urgentRetryAt.toJSDate()}::timestamptz, ${urgentUntil})
+          ELSE ${retryAt.toJSDate()}::timestamptz END)
       WHERE id = ${id}::uuid AND ${open} AND (lease_until IS NULL OR lease_until <= clock_timestamp())`
   },
 

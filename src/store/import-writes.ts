@@ -8,8 +8,8 @@ import type { ChainedEvent } from './events.ts'
 import { moveAll, moveSql } from './moves.ts'
 
 /**
- * The key of the advisory lock on `supersedes`: imports without one share the lock, an import with one has it alone. Any
- * number that no other lock of the program has.
+ * The key of the advisory lock on `supersedes`: imports without one share the lock, an import with one has it alone.
+ * Any number that no other lock of the program has.
  */
 const SUPERSEDES_LOCK = 7_203_011
 

@@ -1,4 +1,5 @@
-// What an error says about the database. A database that really becomes unavailable: which error the store reports, and that the process survives.
+// What an error says about the database; and a database that really becomes unavailable: which error the store reports,
+// and that the process survives.
 import { DateTime, Duration } from 'luxon'
 import pg from 'pg'
 import { afterEach, expect, inject, test } from 'vitest'

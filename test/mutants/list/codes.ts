@@ -118,8 +118,7 @@ const conclusions: readonly Mutant[] = [
     edits: [
       {
         file: 'src/domain/exchange.ts',
-        find:
-          'mayConcludeNotRenewed(codeCameAt(facts.attempt), at) ? notRenewed(code) : ' + 'pollInDoubt(facts, at, code)',
+        find: 'mayConcludeNotRenewed(codeCameAt(facts.attempt), at) ? notRenewed(code) : pollInDoubt(facts, at, code)',
         replace: 'notRenewed(code)',
       },
     ],
@@ -224,7 +223,8 @@ const conclusions: readonly Mutant[] = [
         file: 'src/domain/exchange.ts',
         find: 'if (until !== undefined) return pollAgain(until, code, `${code}: asked again then`)',
         replace:
-          "if (until !== undefined && code !== 'not-proven') return pollAgain(until, code, `${code}: asked again then`)",
+          "if (until !== undefined && code !== 'not-proven') " +
+          'return pollAgain(until, code, `${code}: asked again then`)',
       },
     ],
     caughtBy: [{ file: tests.verify, only: '/me lags behind' }],

@@ -101,12 +101,11 @@ const fencingToken: readonly Mutant[] = [
       {
         file: 'src/store/dispatching.ts',
         find:
-          'UPDATE ${recordTables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ' +
-          '${claim.id}::uuid AND\n' +
-          '        fencing_token = ${claim.fencingToken}`',
+          'UPDATE ${recordTables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL\n' +
+          '      WHERE id = ${claim.id}::uuid AND fencing_token = ${claim.fencingToken}`',
         replace:
-          'UPDATE ${recordTables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL WHERE id = ' +
-          '${claim.id}::uuid`',
+          'UPDATE ${recordTables[claim.kind].name} SET queued_until = ${mark}, lease_until = NULL\n' +
+          '      WHERE id = ${claim.id}::uuid`',
       },
     ],
     caughtBy: [{ file: tests.sweep, only: 'twenty claims of one record' }],
