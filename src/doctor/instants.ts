@@ -10,13 +10,13 @@ import { idsAfter, readConsents } from '../repair/read-consents.ts'
 import { type Database, openDatabase } from '../store/database.ts'
 import { zonesOf } from '../domain/shifted-instant.ts'
 import { type Finding, fail, ok } from './finding.ts'
-import { FIRST_ID } from '../store/ids.ts'
 
 /**
  * The sample's size, and the number of places it comes from. A database with no more consents than that is read whole.
  */
 const SAMPLE = 2_000
 const PLACES = 40
+const FIRST = '00000000-0000-0000-0000-000000000000'
 const ADVICE =
   'stop every process of release 0.1.0, run reconsent repair-times, then again with --apply: see ' +
   'docs/runbook.md#shifted-instants'
@@ -76,7 +76,7 @@ const aboutInstants = async ({ prisma }: Database): Promise<Finding> => {
 
 /** The sample's ids, from places all over the primary key, whose values are random. */
 const sampleOf = async (prisma: Database['prisma'], total: number): Promise<string[]> => {
-  if (total <= SAMPLE) return idsAfter(prisma, FIRST_ID, SAMPLE)
+  if (total <= SAMPLE) return idsAfter(prisma, FIRST, SAMPLE)
   const found = new Set<string>()
   for (let place = 0; place < PLACES; place += 1)
     for (const id of await idsAfter(prisma, randomUUID(), SAMPLE / PLACES)) found.add(id)

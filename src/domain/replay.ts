@@ -59,11 +59,11 @@ export const replayOne = (before: Replayed, { type, data }: ReplayedEvent): Repl
   Object.hasOwn(folds, type) ? (folds[type]?.(before, data) ?? before) : before
 
 /** The state before the first event: what a consent is created as. */
-export const initialState: Replayed = { status: 'active', cycle: 1 }
+export const unborn: Replayed = { status: 'active', cycle: 1 }
 
 /** The state after all events of one consent, oldest first. */
 export const replay = (events: Iterable<ReplayedEvent>): Replayed => {
-  let state = initialState
+  let state = unborn
   for (const event of events) state = replayOne(state, event)
   return state
 }

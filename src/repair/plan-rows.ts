@@ -1,7 +1,7 @@
 // Plans the corrected instants of a consent's renewals, attempts and messages, each by the event it was written with.
 // Pure.
 import { isShift } from '../domain/shifted-instant.ts'
-import { replayOne, initialState } from '../domain/replay.ts'
+import { replayOne, unborn } from '../domain/replay.ts'
 import { type By, type Change, instantByEvents, type Table } from './plan.ts'
 import type { ProvenEvent } from './prove-events.ts'
 import { instantOf, numberOf, type Row, type StoredConsent, textOf } from './read-consents.ts'
@@ -59,7 +59,7 @@ const closers: Readonly<Record<string, readonly string[]>> = {
 
 /** Pairs each event with the cycle in which it happened. */
 const withCycles = (events: readonly ProvenEvent[]): { event: ProvenEvent; cycle: number }[] => {
-  let state = initialState
+  let state = unborn
   return events.map((event) => {
     const { cycle } = state
     state = replayOne(state, event)

@@ -16,7 +16,6 @@ import { idsAfter, readConsents, type Reader } from './read-consents.ts'
 import { redate } from './redate.ts'
 import { startTally } from './tally.ts'
 import { writePlans } from './write-plans.ts'
-import { FIRST_ID } from '../store/ids.ts'
 
 export interface RepairOptions {
   readonly now: () => DateTime
@@ -52,6 +51,8 @@ const PAGE = 200
 const ROUNDS = 90
 const REST_MS = 1_000
 const PAGE_TIMEOUT_MS = 120_000
+const FIRST = '00000000-0000-0000-0000-000000000000'
+
 export const repairTimes = async (db: Database, options: RepairOptions): Promise<Repair> => {
   const offsets = offsetsToTry(options.zones)
   const first = await findZones(db, pages(db, options), offsets)
@@ -90,7 +91,7 @@ export const repairTimes = async (db: Database, options: RepairOptions): Promise
 
 /** Yields all ids in order, a page at a time. */
 async function* pages({ prisma }: Database, { pageSize = PAGE, signal }: RepairOptions): AsyncGenerator<string[]> {
-  for (let after: string | undefined = FIRST_ID; after !== undefined && signal?.aborted !== true;) {
+  for (let after: string | undefined = FIRST; after !== undefined && signal?.aborted !== true;) {
     const ids: string[] = await idsAfter(prisma, after, pageSize)
     if (ids.length > 0) yield ids
     after = ids.at(-1)

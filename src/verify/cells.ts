@@ -8,9 +8,9 @@ import { missingKeys } from '../store/cells.ts'
 import type { Transaction } from '../store/database.ts'
 import { tokenCell } from '../store/refresh-token.ts'
 import { type Found, MAX_LISTED, listViolations, type Violation } from './violation.ts'
-import { FIRST_ID } from '../store/ids.ts'
 
 const PAGE = 1_000
+const FIRST = '00000000-0000-0000-0000-000000000000'
 
 /** A value that is not sealed text needs no key; checkCells names its row. */
 export const checkKeyIds = async (tx: Transaction, keys: KeyRing): Promise<Violation[]> =>
@@ -50,7 +50,7 @@ export const checkCells = async (tx: Transaction, vault: Vault): Promise<Violati
   const note = (table: string, id: string, column: string, problem: string | undefined): void => {
     if (problem !== undefined) found.push({ record: `${table} ${id}`, what: `${column} does not decrypt: ${problem}` })
   }
-  for (let after: string | undefined = FIRST_ID; after !== undefined && found.length <= MAX_LISTED;) {
+  for (let after: string | undefined = FIRST; after !== undefined && found.length <= MAX_LISTED;) {
     const rows: { id: string; refresh_token: string; token_version: number }[] = await tx.$queryRaw`
       SELECT id, refresh_token, token_version FROM consents WHERE id > ${after}::uuid AND status <> 'quarantined' ORDER
         BY id LIMIT ${PAGE}`
@@ -63,7 +63,7 @@ export const checkCells = async (tx: Transaction, vault: Vault): Promise<Violati
       )
     after = rows.at(-1)?.id
   }
-  for (let after: string | undefined = FIRST_ID; after !== undefined && found.length <= MAX_LISTED;) {
+  for (let after: string | undefined = FIRST; after !== undefined && found.length <= MAX_LISTED;) {
     const rows: ({ id: string } & Record<(typeof authorisationCells)[number], string | null>)[] = await tx.$queryRaw`
       SELECT authorisation.id, verifier, link, code, access_token, pending_refresh_token
       FROM authorisations AS authorisation JOIN consents AS consent ON consent.id = authorisation.consent_id

@@ -1,15 +1,16 @@
 // Invariant 10: each consent's events have no gap, their hashes form a chain, and replaying them gives the stored
 // status and cycle. The same walk checks invariant 6: sending of a message never began while the consent was not
 // active, or in another cycle than the message's own.
-import { type Replayed, replayOne, initialState } from '../domain/replay.ts'
+import { type Replayed, replayOne, unborn } from '../domain/replay.ts'
 import { type Offsets, offsetsToTry, proveInstant } from '../repair/prove-events.ts'
 import type { Transaction } from '../store/database.ts'
 import { eventHash, NO_HASH } from '../store/event-hash.ts'
 import { MAX_LISTED, listViolations, type Violation } from './violation.ts'
-import { FIRST_ID } from '../store/ids.ts'
 
 const CONSENTS = 500
 const EVENTS = 2_000
+const FIRST = '00000000-0000-0000-0000-000000000000'
+
 interface ConsentRow {
   readonly id: string
   readonly status: string
@@ -34,7 +35,7 @@ export const checkEvents = async (tx: Transaction): Promise<Violation[]> => {
   const offsets = offsetsToTry(undefined)
   const [ofMessages, ofEvents]: [Violation[], Violation[]] = [[], []]
   for (
-    let after: string | undefined = FIRST_ID;
+    let after: string | undefined = FIRST;
     after !== undefined && Math.min(ofMessages.length, ofEvents.length) <= MAX_LISTED;
   ) {
     const consents: ConsentRow[] = await tx.$queryRaw`
@@ -72,7 +73,7 @@ const walk = (consent: ConsentRow, offsets: Offsets) => {
   const found: Violation[] = []
   let seq = 0
   let hash = NO_HASH
-  let state: Replayed = initialState
+  let state: Replayed = unborn
   let isBroken = false
   let isShifted = false
   const tellBreak = (what: string): void => {
