@@ -19,7 +19,7 @@ import { closeCycles } from './import-writes.ts'
 import { lockClaimedAuthorisation, lockConsent } from './locks.ts'
 import { moveAll, moveOne } from './moves.ts'
 import type { Claim, CommitAnswer, Exchanges, Proof } from './port.ts'
-import { newRecordDefaults, toConsent } from './rows.ts'
+import { detailsRow, newRecordDefaults, toConsent } from './rows.ts'
 import { sealToken } from './refresh-token.ts'
 import { cancelMessages, closeConsent, newId, reopenConsent } from './renewals.ts'
 
@@ -263,23 +263,13 @@ const createSuccessor = async (
   token: Secret,
   { consent, authorisation, proof, newConnection, policy }: Move,
 ): Promise<void> => {
-  const { userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
   const now = proof.provenAt.toJSDate()
-  // The type demands the whole row: a field that is added to a consent must be copied here, or get a first value for
-  // new rows.
+  // The type demands the whole row: a field that is added to a consent must be one of its details, be copied here, or
+  // get a first value for new rows.
   const successor: ConsentRow = {
     ...newRecordDefaults,
     ...renewed(proof),
-    userId,
-    providerId,
-    country,
-    redirectUri,
-    scopes,
-    email,
-    phone,
-    name,
-    locale,
-    timeZone,
+    ...detailsRow(toConsent(consent)),
     id,
     credentialsId: newConnection.credentialsId,
     providerName: newConnection.providerName ?? consent.providerName,

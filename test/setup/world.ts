@@ -27,6 +27,7 @@ import { listEvents } from '../../src/store/events.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import type { CallbackAnswer, RecordKind } from '../../src/store/port.ts'
 import { sealToken } from '../../src/store/refresh-token.ts'
+import { detailsRow } from '../../src/store/rows.ts'
 import { texts } from '../../src/texts/own-texts.ts'
 import { aConsent, aPolicy } from '../builders.ts'
 import { ringOf } from '../crypto/keys.ts'
@@ -110,16 +111,7 @@ export const startWorld = async (options: WorldOptions = {}) => {
       data: {
         id,
         credentialsId,
-        userId: consent.userId,
-        providerId,
-        providerName: consent.providerName ?? null,
-        country,
-        redirectUri,
-        scopes: [...scopes],
-        email: consent.email ?? null,
-        name: consent.name ?? null,
-        locale: consent.locale ?? null,
-        timeZone: consent.timeZone ?? null,
+        ...detailsRow(consent),
         status: consent.status,
         cycle: consent.cycle,
         expiresAt: expiresAt.toJSDate(),
