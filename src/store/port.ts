@@ -13,6 +13,7 @@ import type {
 import type { NextDate } from '../domain/apply-step.ts'
 import type { AttemptFacts } from '../domain/exchange.ts'
 import type { Policy, Route } from '../domain/policy.ts'
+import type { Basis } from '../domain/proof.ts'
 import type { NewConnection } from '../domain/reading.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Secret } from '../secret.ts'
@@ -201,7 +202,7 @@ export interface TokenResponse {
 }
 
 export interface Proof {
-  readonly basis: string
+  readonly basis: Basis
   readonly expiresAt: DateTime
   readonly expiresSource: 'me' | 'assumed'
   readonly provenAt: DateTime
