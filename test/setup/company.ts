@@ -134,7 +134,7 @@ export const startCompany = async ({
           expiresSource: 'imported',
           refreshToken: sealToken(vault, id, 1, new Secret(refreshToken)),
           nextActionAt: now,
-          createdAt: now,
+          createdAt: consent.createdAt.toJSDate(),
           updatedAt: now,
         },
       })

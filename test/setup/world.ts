@@ -118,7 +118,7 @@ export const startWorld = async (options: WorldOptions = {}) => {
         expiresSource: consent.expiresSource,
         refreshToken: sealToken(vault, id, 1, new Secret(refreshToken)),
         nextActionAt: consent.status === 'active' ? now : null,
-        createdAt: now,
+        createdAt: consent.createdAt.toJSDate(),
         updatedAt: now,
       },
     })
