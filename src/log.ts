@@ -7,15 +7,20 @@ import { clean, scrub } from './log/clean.ts'
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
+/** The alerts that a line of the log may raise; each is counted in the metrics. */
+export const alertNames = ['messages-per-hour', 'mail-unavailable', 'provider-circuit-open', 'sweep-late'] as const
+export type AlertName = (typeof alertNames)[number]
+export type LogFields = { readonly alert?: AlertName; readonly [name: string]: unknown } | Error
+
 /**
  * The log as the rest of the program uses it. `message` is a fixed sentence; values that vary go into `fields`: ids,
  * codes, counts.
  */
 export interface Log {
-  debug(fields: object, message: string): void
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
+  debug(fields: LogFields, message: string): void
+  info(fields: LogFields, message: string): void
+  warn(fields: LogFields, message: string): void
+  error(fields: LogFields, message: string): void
   /** A log that adds these fields to each line. */
   child(fields: object): Log
 }

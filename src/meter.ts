@@ -2,16 +2,14 @@
 // alerts. Changes nothing that passes through.
 import { routeTraits } from './domain/routes.ts'
 import type { ErrorCode } from './errors.ts'
-import type { Log } from './log.ts'
+import type { AlertName, Log, LogFields } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import type { GuardedProvider } from './processors/circuit-breaker.ts'
 import type { Store } from './store/port.ts'
 
-type AlertName = Parameters<Metrics['recordAlert']>[0]
-
 /** A log that also counts its alerts, the lines with the field `alert`. */
 export const meteredLog = (log: Log, metrics: Pick<Metrics, 'recordAlert'>): Log => {
-  const count = (fields: object): object => {
+  const count = (fields: LogFields): LogFields => {
     if ('alert' in fields) metrics.recordAlert(fields.alert as AlertName)
     return fields
   }

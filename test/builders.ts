@@ -1,8 +1,10 @@
-// Builders for the tests: a policy and a consent, with defaults for every field that a test does not care about.
+// Builders for the tests: a policy, a consent and the counts of a database, with defaults for every field that a test
+// does not care about.
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import type { Consent, ConsentView } from '../src/domain/model.ts'
 import type { Policy } from '../src/domain/policy.ts'
+import type { Counts } from '../src/metrics.ts'
 
 export const aPolicy = (over: Partial<Policy> = {}): Policy => ({
   sweep: { cron: '*/5 * * * *' },
@@ -57,5 +59,20 @@ export const aView = (consent: Consent, over: Partial<ConsentView> = {}): Consen
   renewal: undefined,
   authorisations: [],
   notifications: [],
+  ...over,
+})
+
+/** What the metrics read from a database in which nothing is late. */
+export const aCount = (over: Partial<Counts> = {}): Counts => ({
+  consents: { active: 2 },
+  sweepAgeSeconds: 30,
+  overdueSeconds: { consent: 0, authorisation: 0, notification: 0 },
+  feedLagSeconds: 0,
+  attention: {
+    'without-channel': 0,
+    'uncertain-notifications': 0,
+    'authorisations-in-doubt': 0,
+    'open-circuits': 0,
+  },
   ...over,
 })

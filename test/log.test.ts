@@ -9,7 +9,7 @@ import { describe, expect, test } from 'vitest'
 import { DecryptionFailed } from '../src/crypto/envelope.ts'
 import { PermanentError, TransientError } from '../src/errors.ts'
 import { makeLog } from '../src/log.ts'
-import type { LogLevel } from '../src/log.ts'
+import type { LogFields, LogLevel } from '../src/log.ts'
 import { clean, scrub } from '../src/log/clean.ts'
 import { Secret } from '../src/secret.ts'
 
@@ -22,7 +22,7 @@ const aLog = (level: LogLevel = 'debug') => {
 
 const logged = (fields: object): Record<string, unknown> => {
   const { log, entries } = aLog()
-  log.info(fields, 'what happened')
+  log.info(fields as LogFields, 'what happened')
   return entries()[0] ?? {}
 }
 

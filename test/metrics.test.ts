@@ -1,9 +1,10 @@
 // The metrics of a process: they are counted, have few labels, and leave out what the database cannot tell.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { makeMetrics } from '../src/metrics.ts'
-import type { Counts } from '../src/metrics.ts'
+import { aCount } from './builders.ts'
 
-const aCount = (over: Partial<Counts> = {}): Counts => ({ consents: { active: 2 }, sweepAgeSeconds: 30, ...over })
 const ours = (text: string): string[] => text.split('\n').filter((line) => line.startsWith('reconsent_'))
 
 test('counts what is reported to it', async () => {
@@ -36,13 +37,22 @@ test('counts what is reported to it', async () => {
 })
 
 test('counts unknown words as other, so that labels stay few', async () => {
-  const metrics = makeMetrics({ collectCounts: async () => aCount({ consents: { planted: 1 } }) })
-  metrics.recordRenewal('planted')
+  const metrics = makeMetrics({ collectCounts: async () => aCount({ consents: { planted: 1 } as never }) })
+  metrics.recordRenewal('planted' as never)
   metrics.recordHttp({ method: 'PLANTED', route: 'none', status: 404, seconds: 0 })
   metrics.recordAlert('planted' as never)
   const text = await metrics.registry.metrics()
   expect(text).not.toMatch(/planted/i)
   expect(text).toContain('reconsent_renewals_total{basis="other"} 1')
+})
+
+test('each is recorded by the program', () => {
+  const files = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter(
+    (name) => name.endsWith('.ts') && name !== 'metrics.ts' && !name.startsWith('generated'),
+  )
+  const sources = files.map((name) => readFileSync(join('src', name), 'utf8')).join('\n')
+  const { registry: _, ...recorders } = makeMetrics({ collectCounts: async () => aCount() })
+  expect(Object.keys(recorders).filter((name) => !sources.includes(`etrics.${name}`))).toEqual([])
 })
 
 test('queries the database once for scrapes that come together or soon after', async () => {
@@ -74,8 +84,8 @@ test('shows how long ago the last successful sweep was, what is overdue and what
   const metrics = makeMetrics({
     collectCounts: async () =>
       aCount({
-        overdueSeconds: { consent: 12, notification: 0 },
-        attention: { 'without-channel': 4 },
+        overdueSeconds: { ...aCount().overdueSeconds, consent: 12 },
+        attention: { ...aCount().attention, 'without-channel': 4 },
         feedLagSeconds: 7,
       }),
   })

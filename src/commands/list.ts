@@ -44,13 +44,13 @@ export const define: Define = (command, { terminal, exits }) =>
     )
     .action(
       exits(async ({ status, user, provider, expiresBefore, channel, limit, ...options }) => {
-        const filter: ConsentFilter = {
+        const filter = {
           status,
           userId: user,
           providerId: provider,
           expiresBefore,
           withoutChannel: channel ? undefined : true,
-        }
+        } satisfies ConsentFilter & Record<keyof ConsentFilter, unknown>
         return withStore([], async (opened) =>
           options.json ? listJson(terminal, opened, filter, limit) : listTable(terminal, opened, filter, limit),
         )

@@ -2,53 +2,34 @@
 // tokens.
 import type { DateTime } from 'luxon'
 import { needsSmtpUtf8 } from './channel.ts'
-import type { Consent } from './model.ts'
+import { type Consent, type ConsentDetails, type DetailField, detailFields } from './model.ts'
 import { type ResolvedRule, expiryFrom } from './rules.ts'
 import { isTerminal } from './lifecycle.ts'
 
-/** One row as the company gave it, checked; an undefined field was not given, and the consent's own stays as it is. */
-export interface ImportedConsent {
+/** The details that every row gives. */
+type RequiredDetail = 'userId' | 'providerId' | 'country' | 'redirectUri'
+
+/** The details of one row; an undefined field was not given, and the consent's own stays as it is. */
+export type ImportedDetails = Pick<ConsentDetails, RequiredDetail> & {
+  readonly [Field in Exclude<DetailField, RequiredDetail>]?: ConsentDetails[Field] | undefined
+}
+
+/** One row as the company gave it, checked. */
+export interface ImportedConsent extends ImportedDetails {
   readonly credentialsId: string
-  readonly userId: string
-  readonly providerId: string
-  readonly providerName: string | undefined
-  readonly country: string
-  readonly redirectUri: string
-  readonly scopes: readonly string[] | undefined
-  readonly email: string | undefined
-  readonly phone: string | undefined
-  readonly name: string | undefined
-  readonly locale: string | undefined
-  readonly timeZone: string | undefined
   /** At least one of `expiresAt` and `consentedAt` is given; the expiry takes precedence. */
   readonly expiresAt: DateTime | undefined
   readonly consentedAt: DateTime | undefined
 }
 
-/** The fields that a row may change besides dates and token. */
-export const contactFields = [
-  'userId',
-  'providerId',
-  'providerName',
-  'country',
-  'redirectUri',
-  'scopes',
-  'email',
-  'phone',
-  'name',
-  'locale',
-  'timeZone',
-] as const
-export type ContactField = (typeof contactFields)[number]
-
 export type ImportDecision =
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'unchanged'; readonly warning: string | undefined }
   /** The row's date is later than ours: the consent was renewed elsewhere, and the running cycle is over. */
-  | { readonly kind: 'repaired'; readonly fields: readonly ContactField[] }
+  | { readonly kind: 'repaired'; readonly fields: readonly DetailField[] }
   | {
       readonly kind: 'updated'
-      readonly fields: readonly ContactField[]
+      readonly fields: readonly DetailField[]
       /** Expiry and token are taken from the row although its date is not later than ours: `--correct`. */
       readonly corrects: boolean
       /** The change may move the consent's next date, so the consent is evaluated now. */
@@ -59,7 +40,7 @@ export type ImportDecision =
 /** Systems round to seconds: dates less than a second apart are the same date. */
 const SAME_DATE_MS = 1000
 /** The fields that decide when and how the user is notified. */
-const movesDates: readonly ContactField[] = ['providerId', 'country', 'redirectUri', 'timeZone']
+const movesDates: readonly DetailField[] = ['providerId', 'country', 'redirectUri', 'timeZone']
 
 /** The expiry that a row stands for: its own expiry, else its consent date plus the bank's validity. */
 export const expiryOf = (row: Pick<ImportedConsent, 'expiresAt' | 'consentedAt'>, rule: ResolvedRule): DateTime => {
@@ -113,7 +94,7 @@ export const decideImport = ({ ours, row, rule, tokenDiffers, correct }: ImportQ
         }
       : { kind: 'unchanged', warning: undefined }
   }
-  const fields = contactFields.filter((field) => row[field] !== undefined && !isSame(row[field], ours[field]))
+  const fields = detailFields.filter((field) => row[field] !== undefined && !isSame(row[field], ours[field]))
   if (isLater) return { kind: 'repaired', fields }
   const warning =
     tokenDiffers && !corrects

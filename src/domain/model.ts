@@ -15,10 +15,11 @@ export type ConsentStatus =
 /** Where the expiry comes from: the provider's own `/me`, the import, or a calculation with the policy's validity. */
 export type ExpirySource = 'me' | 'imported' | 'assumed'
 
-/** One connection of one user at one bank; known outside by `credentialsId`. */
-export interface Consent {
-  readonly id: string
-  readonly credentialsId: string
+/**
+ * What the company tells about a connection and its user. An import takes these fields; a renewal by full
+ * authentication passes them on to the new connection.
+ */
+export interface ConsentDetails {
   readonly userId: string
   readonly providerId: string
   readonly providerName: string | undefined
@@ -31,6 +32,28 @@ export interface Consent {
   readonly name: string | undefined
   readonly locale: string | undefined
   readonly timeZone: string | undefined
+}
+export type DetailField = keyof ConsentDetails
+
+const isDetail: Readonly<Record<DetailField, true>> = {
+  userId: true,
+  providerId: true,
+  providerName: true,
+  country: true,
+  redirectUri: true,
+  scopes: true,
+  email: true,
+  phone: true,
+  name: true,
+  locale: true,
+  timeZone: true,
+}
+export const detailFields = Object.keys(isDetail) as readonly DetailField[]
+
+/** One connection of one user at one bank; known outside by `credentialsId`. */
+export interface Consent extends ConsentDetails {
+  readonly id: string
+  readonly credentialsId: string
   readonly status: ConsentStatus
   /** Counts renewals: the number of the cycle that is running now. */
   readonly cycle: number

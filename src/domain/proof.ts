@@ -46,7 +46,7 @@ export type Proof =
     }
   | { readonly proven: false; readonly reason: 'date-not-moved' | 'no-dates' }
 
-type Basis = Extract<Proof, { proven: true }>['basis']
+export type Basis = Extract<Proof, { proven: true }>['basis']
 
 /** How far the provider's clock may be behind ours. */
 const CLOCK_SLACK = { minutes: 5 }

@@ -20,7 +20,7 @@ import {
   unreadable,
   unwrapped,
 } from './damage.ts'
-import { importFieldNames } from './fields.ts'
+import { type FieldThatIs, importFieldNames } from './fields.ts'
 
 export interface CheckedRow {
   /** Undefined when there are problems. */
@@ -151,7 +151,7 @@ const schemaFor = (rules: RowRules, { now } = rules) =>
       now,
     ),
     consented_at: instant((at) => at.plus({ days: 1 }), 'is in the future', now),
-  })
+  } satisfies Record<FieldThatIs<'required' | 'date'>, z.ZodType>)
 
 const scopeList = z
   .union(
@@ -182,7 +182,7 @@ const optional = {
   time_zone: plainText(100).refine(isZone, { error: 'is not a known zone' }),
   scopes: scopeList,
   supersedes: identity(200),
-}
+} satisfies Record<FieldThatIs<'optional'>, z.ZodType>
 
 /** What follows when a field was left out. A consent that already exists keeps its value. */
 const without: Partial<Record<keyof typeof optional, string>> = {
@@ -262,7 +262,7 @@ const toRow = (
   ) as Optional
   const namesItself = read.supersedes === data.credentials_id
   if (namesItself) leaveOut('supersedes', 'names the row itself')
-  const row: ImportRow = {
+  const row = {
     credentialsId: data.credentials_id,
     refreshToken: new Secret(data.refresh_token),
     providerId: data.provider_id,
@@ -279,6 +279,6 @@ const toRow = (
     timeZone: read.time_zone,
     scopes: read.scopes,
     supersedes: namesItself ? undefined : read.supersedes,
-  }
+  } satisfies ImportRow & Record<keyof ImportRow, unknown>
   return { row, warnings }
 }

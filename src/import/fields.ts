@@ -1,4 +1,5 @@
-// The one list of the fields of an import. The names are fixed, because other people's scripts write them.
+// The one list of the fields of an import: check-row.ts checks each as it says here. The names are fixed, because other
+// people's scripts write them.
 
 export const importFields = {
   credentials_id: 'required',
@@ -21,4 +22,8 @@ export const importFields = {
 } as const
 
 export type ImportField = keyof typeof importFields
+/** The names of the fields that are required, that are dates, or that are optional. */
+export type FieldThatIs<Need extends (typeof importFields)[ImportField]> = {
+  [Field in ImportField]: (typeof importFields)[Field] extends Need ? Field : never
+}[ImportField]
 export const importFieldNames = Object.keys(importFields) as readonly ImportField[]

@@ -4,6 +4,7 @@ import type { DateTime } from 'luxon'
 import type { Authorisation, Consent, Notification, Renewal } from '../domain/model.ts'
 import { gatherFacts } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
+import type { consentProperties, historyProperties } from '../http/routes/api-schemas.ts'
 import type { ConsentHistory, FeedEvent } from '../store/administration-port.ts'
 import type { ConsentEvent } from '../store/port.ts'
 
@@ -40,7 +41,7 @@ export const consentJson = (consent: Consent, now: DateTime, policy: Policy) => 
     mismatches: consent.mismatches,
     superseded_by: consent.supersededById ?? null,
     created_at: isoOf(consent.createdAt),
-  }
+  } satisfies Record<keyof typeof consentProperties, unknown>
 }
 
 export const renewalJson = (renewal: Renewal) => ({
@@ -87,13 +88,14 @@ export const eventJson = (event: ConsentEvent) => ({
 })
 
 /** What `show` and `GET /v1/consents/<id>` return. */
-export const historyJson = (history: ConsentHistory, now: DateTime, policy: Policy) => ({
-  ...consentJson(history.consent, now, policy),
-  renewals: history.renewals.map(renewalJson),
-  authorisations: history.authorisations.map(authorisationJson),
-  notifications: history.notifications.map(notificationJson),
-  events: history.events.map(eventJson),
-})
+export const historyJson = (history: ConsentHistory, now: DateTime, policy: Policy) =>
+  ({
+    ...consentJson(history.consent, now, policy),
+    renewals: history.renewals.map(renewalJson),
+    authorisations: history.authorisations.map(authorisationJson),
+    notifications: history.notifications.map(notificationJson),
+    events: history.events.map(eventJson),
+  }) satisfies Record<keyof typeof historyProperties, unknown>
 
 /** An event of the feed. The feed is about many consents, so the event names its consent. */
 export const feedEventJson = (event: FeedEvent) => ({

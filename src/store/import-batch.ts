@@ -3,7 +3,8 @@
 import { randomUUID } from 'node:crypto'
 import type { DateTime } from 'luxon'
 import type { Vault } from '../crypto/vault.ts'
-import { type ContactField, type ImportDecision, decideImport, expiryOf } from '../domain/import-decision.ts'
+import { type ImportDecision, decideImport, expiryOf } from '../domain/import-decision.ts'
+import type { DetailField } from '../domain/model.ts'
 import { firstDateOf } from '../domain/apply-step.ts'
 import type { Policy } from '../domain/policy.ts'
 import { ruleFor } from '../domain/rules.ts'
@@ -14,7 +15,7 @@ import type { NoStatus } from './database.ts'
 import { chainEvent, type ChainedEvent, type EventType } from './events.ts'
 import { moveRow } from './moves.ts'
 import { sealToken, tokenCell } from './refresh-token.ts'
-import { instant, newRecordDefaults, toConsent, withoutFailure } from './rows.ts'
+import { detailsRow, instant, newRecordDefaults, toConsent, withoutFailure } from './rows.ts'
 
 export interface BatchInput {
   readonly vault: Vault
@@ -109,17 +110,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
       ...newRecordDefaults,
       id,
       credentialsId: row.credentialsId,
-      userId: row.userId,
-      providerId: row.providerId,
-      providerName: row.providerName ?? null,
-      country: row.country,
-      redirectUri: row.redirectUri,
-      scopes: [...(row.scopes ?? [])],
-      email: row.email ?? null,
-      phone: row.phone ?? null,
-      name: row.name ?? null,
-      locale: row.locale ?? null,
-      timeZone: row.timeZone ?? null,
+      ...detailsRow(row),
       supersedes: row.supersedes ?? null,
       ...datesOf(row),
       refreshToken: sealToken(vault, id, 1, row.refreshToken),
@@ -141,7 +132,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   const repair = (
     row: ConsentRow,
     imported: ImportRow,
-    fields: readonly ContactField[],
+    fields: readonly DetailField[],
     tokenDiffers: boolean,
   ): void => {
     const { cycle, expiresAt: before } = row
@@ -304,6 +295,6 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   }
 }
 
-const pick = (row: ImportRow, fields: readonly ContactField[]): Partial<Pick<ConsentRow, ContactField>> =>
+const pick = (row: ImportRow, fields: readonly DetailField[]): Partial<Pick<ConsentRow, DetailField>> =>
   Object.fromEntries(fields.map((field) => [field, row[field]]))
 const snakeCase = (field: string): string => field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

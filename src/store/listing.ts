@@ -56,13 +56,18 @@ const withChannel: Prisma.ConsentWhereInput = {
   OR: [{ nextActionReason: null }, { NOT: saidSo }],
 }
 
-const whereOf = (filter: ConsentFilter): Prisma.ConsentWhereInput => ({
-  ...(filter.status === undefined ? {} : { status: filter.status }),
-  ...(filter.userId === undefined ? {} : { userId: filter.userId }),
-  ...(filter.providerId === undefined ? {} : { providerId: filter.providerId }),
-  ...(filter.expiresBefore === undefined ? {} : { expiresAt: { lt: filter.expiresBefore.toJSDate() } }),
-  ...(filter.withoutChannel === undefined ? {} : filter.withoutChannel ? withoutChannel : withChannel),
-})
+const whereOf = (filter: ConsentFilter): Prisma.ConsentWhereInput => {
+  const { status, userId, providerId, expiresBefore } = filter
+  // One condition for each field of the filter: a field without one would list every consent.
+  const conditions: Record<keyof ConsentFilter, Prisma.ConsentWhereInput> = {
+    status: status === undefined ? {} : { status },
+    userId: userId === undefined ? {} : { userId },
+    providerId: providerId === undefined ? {} : { providerId },
+    expiresBefore: expiresBefore === undefined ? {} : { expiresAt: { lt: expiresBefore.toJSDate() } },
+    withoutChannel: filter.withoutChannel === undefined ? {} : filter.withoutChannel ? withoutChannel : withChannel,
+  }
+  return { AND: Object.values(conditions) }
+}
 
 /** The same as `getView` for a page of consents, in the order of `ids`. */
 const viewsOf = async ({ prisma }: Database, ids: readonly string[]): Promise<ConsentView[]> => {

@@ -15,7 +15,7 @@ import { firstDate, isoText, renewedDates } from './next-cycle.ts'
 import type { CommittedProof } from './port.ts'
 import { sealToken } from './refresh-token.ts'
 import { closeConsent, reopenConsent } from './renewals.ts'
-import { newRecordDefaults } from './rows.ts'
+import { detailsRow, newRecordDefaults, toConsent } from './rows.ts'
 
 /** Locks the consent that an import has already made of the new connection, if there is one. */
 export const lockKnown = async (tx: Transaction, { credentialsId }: NewConnection): Promise<ConsentRow | undefined> => {
@@ -84,23 +84,13 @@ const createSuccessor = async (
   token: Secret,
   { consent, authorisation, proof, newConnection, policy }: Replacement,
 ): Promise<void> => {
-  const { userId, providerId, country, redirectUri, scopes, email, phone, name, locale, timeZone } = consent
   const now = proof.provenAt.toJSDate()
-  // The type demands the whole row: a field that is added to a consent must be copied here, or get a first value for
-  // new rows.
+  // The type demands the whole row: a field that is added to a consent must be one of its details, be copied here, or
+  // get a first value for new rows.
   const successor: ConsentRow = {
     ...newRecordDefaults,
     ...renewedDates(proof),
-    userId,
-    providerId,
-    country,
-    redirectUri,
-    scopes,
-    email,
-    phone,
-    name,
-    locale,
-    timeZone,
+    ...detailsRow(toConsent(consent)),
     id,
     credentialsId: newConnection.credentialsId,
     providerName: newConnection.providerName ?? consent.providerName,

@@ -13,6 +13,7 @@ import type {
 import type { NextDate } from '../domain/apply-step.ts'
 import type { AttemptFacts } from '../domain/exchange-step.ts'
 import type { Policy, Route } from '../domain/policy.ts'
+import type { Basis } from '../domain/proof.ts'
 import type { NewConnection } from '../domain/reading.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Dispatch, RecordKind } from '../records.ts'
@@ -194,7 +195,7 @@ export interface TokenResponse {
 
 /** A proof of domain/proof.ts, as it is committed with the renewal. */
 export interface CommittedProof {
-  readonly basis: string
+  readonly basis: Basis
   readonly expiresAt: DateTime
   readonly expiresSource: 'me' | 'assumed'
   readonly provenAt: DateTime

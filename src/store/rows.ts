@@ -8,12 +8,14 @@ import type {
   Notification as NotificationRow,
   Renewal as RenewalRow,
 } from '../generated/prisma/client.ts'
+import type { ImportedDetails } from '../domain/import-decision.ts'
 import type {
   Actor,
   Authorisation,
   AuthorisationStatus,
   Consent,
   ConsentStatus,
+  DetailField,
   ExpirySource,
   Notification,
   NotificationStatus,
@@ -122,6 +124,21 @@ export const toEvent = (row: EventRow): ConsentEvent => ({
   actor: row.actor as Actor,
   reason: row.reason ?? undefined,
   data: row.data as Record<string, unknown>,
+})
+
+/** The columns of a consent's details, given by a row of an import or by another consent. */
+export const detailsRow = (details: ImportedDetails): Pick<ConsentRow, DetailField> => ({
+  userId: details.userId,
+  providerId: details.providerId,
+  providerName: details.providerName ?? null,
+  country: details.country,
+  redirectUri: details.redirectUri,
+  scopes: [...(details.scopes ?? [])],
+  email: details.email ?? null,
+  phone: details.phone ?? null,
+  name: details.name ?? null,
+  locale: details.locale ?? null,
+  timeZone: details.timeZone ?? null,
 })
 
 /** The row of a new renewal. Its caller adds who opened it, and the expiry before it. */

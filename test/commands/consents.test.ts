@@ -9,6 +9,7 @@ import { DateTime } from 'luxon'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { readMigrations } from '../../src/store/migrate.ts'
+import { importFieldNames } from '../../src/import/fields.ts'
 import { keyText } from '../crypto/keys.ts'
 import { aLine, ndjson } from '../import/rows.ts'
 import { createDatabase } from '../setup/database.ts'
@@ -293,6 +294,18 @@ describe('list and show', () => {
       expect(text).not.toContain('ada@example.org')
     }
     expect(stdout).toContain('Renewals: none')
+  })
+
+  test('show tells every field of an import, but for these', async () => {
+    const secretOrPrivate = ['refresh_token', 'redirect_uri', 'email', 'phone', 'name', 'scopes']
+    // The day of the expiry is told, the rest by the JSON or the events.
+    const otherwise = ['expires_at', 'consented_at', 'supersedes', 'locale', 'time_zone']
+    const told = importFieldNames.filter((name) => ![...secretOrPrivate, ...otherwise].includes(name))
+    const texts = Object.fromEntries(told.map((name) => [name, `the ${name}`]))
+    const line: Record<string, unknown> = { ...texts, ...aLine({ expires_at: inDays(60) }) }
+    await importLines([line])
+    const { stdout } = await run(['show', String(line['credentials_id'])])
+    expect(told.filter((name) => !stdout.includes(String(line[name])))).toEqual([])
   })
 
   test('an unknown id ends with 1 and one line', async () => {

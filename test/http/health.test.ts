@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeHealthServer } from '../../src/http/server.ts'
 import { makeLog } from '../../src/log.ts'
 import { makeMetrics } from '../../src/metrics.ts'
+import { aCount } from '../builders.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { anAskedConsent, aWeb, startWeb, theCallback, type Web } from './web.ts'
 
@@ -131,7 +132,7 @@ test('/metrics counts requests by route pattern, and callbacks by answer', async
 
 test('a process without the web role has health and metrics alone', async () => {
   const log = makeLog({ level: 'silent' })
-  const metrics = makeMetrics({ collectCounts: async () => ({ consents: {}, sweepAgeSeconds: undefined }) })
+  const metrics = makeMetrics({ collectCounts: async () => aCount({ consents: {}, sweepAgeSeconds: undefined }) })
   const server = await makeHealthServer({ log, metrics, checkReady: async () => ({ ok: true, detail: '' }) })
   const url = await server.listen({ host: '127.0.0.1', port: 0 })
   const statusOf = async (path: string) => (await fetch(`${url}${path}`)).status

@@ -8,6 +8,7 @@ import { makeLog } from '../../src/log.ts'
 import { makeMetrics } from '../../src/metrics.ts'
 import { receiveCallback } from '../../src/processors/receive-callback.ts'
 import { leaveForBank, visitStartPage } from '../../src/processors/visit-start-page.ts'
+import { aCount } from '../builders.ts'
 import type { World } from '../setup/world.ts'
 
 export const API_KEY = 'an-api-key-of-the-company'
@@ -51,7 +52,7 @@ export const startWeb = async (world: World, over: Partial<ServerDeps> = {}): Pr
   const log = makeLog({ level: 'debug', pretty: false, to })
   const { store, vault, clock, policy, prepare } = world
   const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log }
-  const metrics = makeMetrics({ collectCounts: async () => ({ consents: { active: 3 }, sweepAgeSeconds: 12 }) })
+  const metrics = makeMetrics({ collectCounts: async () => aCount({ consents: { active: 3 }, sweepAgeSeconds: 12 }) })
   const server = await makeServer({
     publicUrl: 'http://127.0.0.1:3000',
     policy,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { makeRowCheck } from '../../src/import/check-row.ts'
+import { importFieldNames } from '../../src/import/fields.ts'
 import { aLine, NOW } from './rows.ts'
 
 const check = makeRowCheck({ now: NOW, httpsOnly: true })
@@ -27,6 +28,12 @@ describe('a good row', () => {
     })
     expect(row?.refreshToken.reveal()).toBe('the-token')
     expect(JSON.stringify(row)).not.toContain('the-token')
+  })
+
+  test('comes out with every field of an import, under the same name in camel case', () => {
+    const { row } = check(aLine())
+    const camelCase = (name: string): string => name.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase())
+    expect(Object.keys(row ?? {}).toSorted()).toEqual(importFieldNames.map(camelCase).toSorted())
   })
 
   const dates: Record<string, [string, string]> = {

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { Secret } from '../../src/secret.ts'
 import { sealToken } from '../../src/store/refresh-token.ts'
 import { aConsent } from '../builders.ts'
-import type { Consent } from '../../src/domain/model.ts'
+import { type Consent, detailFields } from '../../src/domain/model.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import {
   advance,
@@ -52,12 +52,12 @@ describe('approved', () => {
     const fresh = await successorOf(consent.id)
     expect(fresh).toMatchObject({
       status: 'active',
-      userId: consent.userId,
-      providerId: consent.providerId,
-      email: consent.email,
       cycle: 1,
       expiresSource: 'me',
     })
+    // The bank's name comes from the provider.
+    for (const field of detailFields.filter((name) => name !== 'providerName'))
+      expect([field, fresh[field]]).toEqual([field, consent[field]])
     expect(fresh.credentialsId).not.toBe(consent.credentialsId)
     expect(await daysLeft(world, fresh.id)).toBe(90)
     expect(await world.tokenOf(fresh.id)).toBe(world.simulator.connection(fresh.credentialsId)?.refreshToken)

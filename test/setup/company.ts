@@ -16,6 +16,7 @@ import { type Reconsent, type Role, startReconsent } from '../../src/main.ts'
 import { Secret } from '../../src/secret.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import { sealToken } from '../../src/store/refresh-token.ts'
+import { detailsRow } from '../../src/store/rows.ts'
 import { aConsent } from '../builders.ts'
 import { keyText } from '../crypto/keys.ts'
 import { createDatabase } from './database.ts'
@@ -119,7 +120,7 @@ export const startCompany = async ({
       redirectUri,
       ...over,
     })
-    const { id, credentialsId, userId, providerId, country, expiresAt, scopes } = consent
+    const { id, credentialsId, providerId, country, expiresAt, scopes } = consent
     simulator.seedConnection({ credentialsId, providerId, country, redirectUri, refreshToken, expiresAt, scopes })
     const now = clock.now().toJSDate()
     // In one transaction: a worker may take the consent as soon as it is committed.
@@ -128,21 +129,12 @@ export const startCompany = async ({
         data: {
           id,
           credentialsId,
-          userId,
-          providerId,
-          providerName: consent.providerName ?? null,
-          country,
-          redirectUri,
-          scopes: [...scopes],
-          email: consent.email ?? null,
-          name: consent.name ?? null,
-          locale: consent.locale ?? null,
-          timeZone: consent.timeZone ?? null,
+          ...detailsRow(consent),
           expiresAt: expiresAt.toJSDate(),
           expiresSource: 'imported',
           refreshToken: sealToken(vault, id, 1, new Secret(refreshToken)),
           nextActionAt: now,
-          createdAt: now,
+          createdAt: consent.createdAt.toJSDate(),
           updatedAt: now,
         },
       })

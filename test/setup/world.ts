@@ -28,6 +28,7 @@ import { openStore } from '../../src/store/open-store.ts'
 import type { RecordKind } from '../../src/records.ts'
 import type { CallbackAnswer } from '../../src/store/port.ts'
 import { sealToken } from '../../src/store/refresh-token.ts'
+import { detailsRow } from '../../src/store/rows.ts'
 import { texts } from '../../src/texts/own-texts.ts'
 import { aConsent, aPolicy } from '../builders.ts'
 import { ringOf } from '../crypto/keys.ts'
@@ -111,23 +112,14 @@ export const startWorld = async (options: WorldOptions = {}) => {
       data: {
         id,
         credentialsId,
-        userId: consent.userId,
-        providerId,
-        providerName: consent.providerName ?? null,
-        country,
-        redirectUri,
-        scopes: [...scopes],
-        email: consent.email ?? null,
-        name: consent.name ?? null,
-        locale: consent.locale ?? null,
-        timeZone: consent.timeZone ?? null,
+        ...detailsRow(consent),
         status: consent.status,
         cycle: consent.cycle,
         expiresAt: expiresAt.toJSDate(),
         expiresSource: consent.expiresSource,
         refreshToken: sealToken(vault, id, 1, new Secret(refreshToken)),
         nextActionAt: consent.status === 'active' ? now : null,
-        createdAt: now,
+        createdAt: consent.createdAt.toJSDate(),
         updatedAt: now,
       },
     })

@@ -1,10 +1,12 @@
 // What the API accepts and returns, as JSON Schema. The schemas check requests and become the OpenAPI document.
+import type { Consent } from '../../domain/model.ts'
 import { MAX_CODE_LENGTH, MAX_STATE_LENGTH } from '../callback-parameters.ts'
 
 /** Printable ASCII, as in RFC 6749 (appendix A): no NUL, which the database would refuse. */
 const visible = '^[\\x20-\\x7e]+$'
 
 const text = (description: string) => ({ type: 'string', description })
+const textOrNull = (description: string) => ({ type: ['string', 'null'], description })
 const instant = (description: string) => ({ type: ['string', 'null'], format: 'date-time', description })
 
 export const MAX_EVENTS = 1000
@@ -58,6 +60,45 @@ export const callbackSchema = {
   },
 }
 
+/** Fields that are not shown as they are: the user's data, and what only the program needs. Any other is shown. */
+type NotShown = 'redirectUri' | 'scopes' | 'email' | 'phone' | 'name' | 'tokenVersion' | 'supersededById'
+type SnakeCase<Name extends string> = Name extends `${infer First}${infer Rest}`
+  ? `${First extends Uppercase<First> ? `_${Lowercase<First>}` : First}${SnakeCase<Rest>}`
+  : ''
+type Shown = SnakeCase<Exclude<keyof Consent, NotShown>>
+
+/** The fields of a consent in the API's answers and in the JSON of the command line. */
+export const consentProperties = {
+  id: text('our id'),
+  credentials_id: text("the provider's id of the connection"),
+  user_id: text('your id of the user'),
+  provider_id: text('the bank'),
+  provider_name: textOrNull("the bank's name"),
+  country: text('two letters'),
+  status: text('active, paused, quarantined, lapsed, revoked, opted_out, superseded or unsupported'),
+  phase: text('healthy, due, in-grace or lapsed'),
+  cycle: { type: 'integer', description: 'which cycle is running, from 1' },
+  expires_at: instant('when the consent ends'),
+  expires_source: text('where that date comes from: me (the provider), imported or assumed'),
+  grace_ends_at: instant('until when it can still be renewed'),
+  next_action_at: instant('when it is looked at next; null when closed'),
+  next_action_reason: textOrNull('why then'),
+  has_address: { type: 'boolean', description: 'whether the user has an e-mail address' },
+  locale: textOrNull('as it was imported'),
+  time_zone: textOrNull('as it was imported'),
+  failed_attempts: { type: 'integer', description: 'failures in a row' },
+  outages: { type: 'integer', description: 'outages in a row' },
+  last_error_code: textOrNull('the code of the last failure'),
+  retry_after: instant('until when it backs off'),
+  mismatches: { type: 'integer', description: 'how often in a row the user approved another connection' },
+  superseded_by: textOrNull('our id of the consent that took the place of this one'),
+  created_at: instant('when it was created here'),
+} satisfies Record<Shown, object> & Record<string, object>
+
+const list = { type: 'array', items: { type: 'object' } } as const
+/** What the history of a consent adds. */
+export const historyProperties = { renewals: list, authorisations: list, notifications: list, events: list } as const
+
 export const consentSchema = {
   operationId: 'getConsent',
   summary: 'One consent with its renewals, messages and events',
@@ -78,21 +119,7 @@ export const consentSchema = {
     200: {
       description: 'the consent',
       type: 'object',
-      properties: {
-        id: text('our id'),
-        credentials_id: text("the provider's id of the connection"),
-        user_id: text('your id of the user'),
-        provider_id: text('the bank'),
-        status: text('active, paused, quarantined, lapsed, revoked, opted_out, superseded or unsupported'),
-        phase: text('healthy, due, in-grace or lapsed'),
-        cycle: { type: 'integer' },
-        expires_at: instant('when the consent ends'),
-        next_action_at: instant('when it is looked at next; null when closed'),
-        next_action_reason: { type: ['string', 'null'], description: 'why then' },
-        renewals: { type: 'array', items: { type: 'object' } },
-        notifications: { type: 'array', items: { type: 'object' } },
-        events: { type: 'array', items: { type: 'object' } },
-      },
+      properties: { ...consentProperties, ...historyProperties },
     },
     401: unauthorized,
     404: failed('no such consent: not_found'),
