@@ -1,6 +1,6 @@
 // Counts what happens by wrapping the parts: the outcomes that the store committed, the provider's answers, the log's
 // alerts. Changes nothing that passes through.
-import { routeTraits } from './domain/routes.ts'
+import { traitsOf } from './domain/routes.ts'
 import type { ErrorCode } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
@@ -55,7 +55,8 @@ export const meteredProvider = (
 ): GuardedProvider => ({
   makeLink: async (connection, request) => {
     const answer = await gate.makeLink(connection, request)
-    if (routeTraits[request.route].urlByProvider) metrics.recordProviderCall('reauthuri', answer.kind)
+    const { linkCall } = traitsOf(request.route)
+    if (linkCall !== undefined) metrics.recordProviderCall(linkCall, answer.kind)
     return answer
   },
   exchangeCode: async (connection, request) => {

@@ -2,6 +2,7 @@
 // docs/configuration.md.
 import type { Duration } from 'luxon'
 import { z } from 'zod'
+import { routeNames, traitsOf } from '../domain/routes.ts'
 import { checkCron } from '../queue/cron.ts'
 import { type DurationText, parseDurationWithin } from './durations.ts'
 import { isWallTime, type OffsetText, parseLadder, quietHoursProblem } from './ladder.ts'
@@ -72,7 +73,7 @@ const quietHours = z
   })
 
 const routes = z
-  .array(z.enum(['reauth', 'full']))
+  .array(z.enum(routeNames))
   .min(1)
   .refine((list) => new Set(list).size === list.length, { error: 'names a route twice' })
   .readonly()
@@ -230,8 +231,8 @@ export const policySchema = section({
   routes: routes
     .prefault(['reauth'])
     .describe(
-      'How renewals may be made, in order: `reauth` keeps the connection, `full` is a full authentication and makes ' +
-        'a new one',
+      'How renewals may be made, in order: ' +
+        routeNames.map((route) => `\`${route}\` ${traitsOf(route).description}`).join(', '),
     ),
   providers: providers.prefault({}),
   afterGrace: z

@@ -1,9 +1,7 @@
 // The operator's policy as the domain sees it: parsed and complete, with no defaults left to fill in. config.ts parses
 // it.
 import type { Duration } from 'luxon'
-
-/** How a renewal is made: `reauth` by `/v1/reauthuri`, `full` by the full authentication link (a new connection). */
-export type Route = 'reauth' | 'full'
+import type { Route } from './routes.ts'
 
 /** One step of the reminder ladder: whole calendar days from the expiry, negative before it. */
 export interface RungOffset {

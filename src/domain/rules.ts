@@ -3,11 +3,15 @@
 // the rest. No bank is named in this file.
 import { Duration } from 'luxon'
 import type { DateTime } from 'luxon'
-import type { Policy, ProviderRule, Route } from './policy.ts'
+import type { Policy, ProviderRule } from './policy.ts'
+import { type BankRule, type Route, traitsOf } from './routes.ts'
 
 export interface ResolvedRule {
   readonly reauth: 'yes' | 'no' | 'auth-inputs'
-  /** In the order to try them; empty when no route is possible. Holds `reauth` only if the field `reauth` is `yes`. */
+  /**
+   * In the order to try them; empty when no route is possible. Holds a route with a field of its own (`reauth`) only if
+   * that field is `yes`.
+   */
   readonly routes: readonly Route[]
   readonly validity: Duration
   readonly grace: Duration
@@ -60,7 +64,11 @@ export const ruleFor = (
   }
   const inUk = countryCode(country) === 'GB'
   const reauth = pick('reauth', inUk ? 'yes' : 'no', inUk ? 'default for the UK' : 'default outside the UK')
-  const routes = pick('routes', policy.routes, 'routes').filter((route) => route !== 'reauth' || reauth === 'yes')
+  const allowed: Readonly<Record<BankRule, ResolvedRule['reauth']>> = { reauth }
+  const routes = pick('routes', policy.routes, 'routes').filter((route) => {
+    const { bankRule } = traitsOf(route)
+    return bankRule === undefined || allowed[bankRule] === 'yes'
+  })
   const validity = pick('validity', DEFAULT_VALIDITY, 'default')
   const grace = pick('grace', DEFAULT_GRACE, 'default')
   return { reauth, routes, validity, grace, source: sources.join(', ') }
