@@ -61,7 +61,7 @@ export const meteredProvider = (
   },
   exchangeCode: async (connection, request) => {
     const answer = await gate.exchangeCode(connection, request)
-    metrics.recordProviderCall('token', answer.kind)
+    metrics.recordProviderCall(traitsOf(request.route).exchangeCall, answer.kind)
     return answer
   },
   refresh: async (connection, token) => {

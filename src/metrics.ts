@@ -2,7 +2,7 @@
 // that nothing a stranger sends can become a label.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Proof } from './domain/proof.ts'
-import { linkCalls } from './domain/routes.ts'
+import { routeCalls } from './domain/routes.ts'
 import type { QueueName } from './queue/port.ts'
 import type { CallbackAnswer, RecordKind } from './store/port.ts'
 
@@ -26,7 +26,7 @@ const kinds = ['consent', 'authorisation', 'notification'] as const satisfies re
 
 const queues = ['sweep', 'reauth', 'notify', 'exchange'] as const satisfies readonly QueueName[]
 const jobResults = ['done', 'skipped', 'snoozed', 'retry', 'failed', 'released'] as const
-const endpoints = [...linkCalls, 'token', 'refresh', 'me'] as const
+const endpoints = [...routeCalls, 'refresh', 'me'] as const
 const successes = ['link', 'tokens', 'me'] as const
 const failures = [
   'rejected',

@@ -2,7 +2,7 @@
 // docs/configuration.md.
 import type { Duration } from 'luxon'
 import { z } from 'zod'
-import { routeNames, traitsOf } from '../domain/routes.ts'
+import { type BankRule, routeNames, traitsOf } from '../domain/routes.ts'
 import { checkCron } from '../queue/cron.ts'
 import { type DurationText, parseDurationWithin } from './durations.ts'
 import { isWallTime, type OffsetText, parseLadder, quietHoursProblem } from './ladder.ts'
@@ -78,13 +78,22 @@ const routes = z
   .refine((list) => new Set(list).size === list.length, { error: 'names a route twice' })
   .readonly()
 
-const providerRule = section({
-  reauth: described(z.enum(['yes', 'no', 'auth-inputs']).optional(), {
+const bankAnswer = (title: string) =>
+  described(z.enum(['yes', 'no', 'auth-inputs']).optional(), {
     unset: "`'yes'` in the UK, else `'no'`",
     description:
-      'Whether re-authentication works at this bank or in this country; `auth-inputs`: only with extra inputs, ' +
-      'which it cannot carry',
-  }),
+      `Whether ${title} works at this bank or in this country; \`auth-inputs\`: only with extra inputs, which it ` +
+      'cannot carry',
+  })
+
+const bankAnswers = Object.fromEntries(
+  routeNames
+    .map(traitsOf)
+    .flatMap(({ bankRule, title }) => (bankRule === undefined ? [] : [[bankRule, bankAnswer(title)]])),
+) as Readonly<Record<BankRule, ReturnType<typeof bankAnswer>>>
+
+const providerRule = section({
+  ...bankAnswers,
   routes: described(routes.optional(), { unset: '`routes`', description: 'As `routes`, for this bank or country' }),
   validity: described(duration('1h', '3650d').optional(), {
     unset: "`'90d'`",

@@ -121,9 +121,9 @@ export const circuitBreaker = (deps: {
   }
 
   /**
-   * The calls that make a link take no client secret, so a link proves nothing about our secret. While our secret is rejected, no
-   * user is sent to the bank for a code that could not be exchanged, and the trial call before a link checks the secret
-   * itself.
+   * A call that makes a link takes no client secret, so a link proves nothing about our secret. While our secret is
+   * rejected, no user is sent to the bank for a code that could not be exchanged, and the trial call before a link
+   * checks the secret itself.
    */
   const askForLink = async (connection: string, call: () => Promise<LinkAnswer>): Promise<LinkAnswer | CircuitOpen> => {
     const circuits = await store.getOpenCircuits()

@@ -93,6 +93,7 @@ export type MeAnswer =
   | { readonly kind: 'token-rejected' }
   | Unavailable
 
+/** The code that came back, and what belongs to its attempt. */
 export interface CodeExchange {
   readonly route: Route
   readonly code: Secret

@@ -27,8 +27,8 @@ import type { ConsentEvent } from './port.ts'
 export const instant = (date: Date): DateTime => DateTime.fromJSDate(date, { zone: 'utc' })
 const maybe = (date: Date | null): DateTime | undefined => (date === null ? undefined : instant(date))
 
-/** A later release may have stored a route that this one cannot treat: such a row is refused, never taken for another. */
-const knownRoute = (name: string): Route => {
+/** A route that only a later release knows is refused: it must not be treated as another. */
+export const knownRoute = (name: string): Route => {
   if (!isRoute(name)) throw new Error(`the database has the route '${name}', which this release does not know`)
   return name
 }

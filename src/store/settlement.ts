@@ -10,6 +10,7 @@ import { isTerminal, acceptsCode } from '../domain/lifecycle.ts'
 import { firstDateOf, type NextDate } from '../domain/apply-step.ts'
 import type { Policy } from '../domain/policy.ts'
 import type { NewConnection } from '../domain/reading.ts'
+import { traitsOf } from '../domain/routes.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import { clearedSecrets, clearVerifiers, openCell } from './authorisation-row.ts'
@@ -19,7 +20,7 @@ import { closeCycles } from './import-writes.ts'
 import { lockClaimedAuthorisation, lockConsent } from './locks.ts'
 import { moveAll, moveOne } from './moves.ts'
 import type { Claim, CommitAnswer, Exchanges, Proof } from './port.ts'
-import { newRecordDefaults, toConsent } from './rows.ts'
+import { knownRoute, newRecordDefaults, toConsent } from './rows.ts'
 import { sealToken } from './refresh-token.ts'
 import { cancelMessages, closeConsent, newId, reopenConsent } from './renewals.ts'
 
@@ -226,8 +227,8 @@ interface Move {
 }
 
 /**
- * Route `full`: the user has a new connection. The old consent is superseded by a new consent, or by the consent that
- * an import has already made of the new connection.
+ * By a route that does not keep the connection, the user has a new one. The old consent is superseded by a new consent,
+ * or by the consent that an import has already made of the new connection.
  */
 const moveToNewConnection = async (db: Database, tx: Transaction, move: Move): Promise<void> => {
   const { consent, authorisation, proof, newConnection, known } = move
@@ -249,12 +250,13 @@ const moveToNewConnection = async (db: Database, tx: Transaction, move: Move): P
     type: 'consent.superseded',
     at: proof.provenAt,
     actor: 'user',
-    reason: 'renewed by full authentication',
+    reason: `renewed by ${titleOf(authorisation)}`,
     data: { by: newConnection.credentialsId },
   })
 }
 
-const MADE_BY_USER = 'a full authentication made this connection'
+const titleOf = ({ route }: AuthorisationRow): string => traitsOf(knownRoute(route)).title
+const madeBy = (authorisation: AuthorisationRow): string => `a ${titleOf(authorisation)} made this connection`
 
 const createSuccessor = async (
   db: Database,
@@ -297,7 +299,7 @@ const createSuccessor = async (
     type: 'consent.imported',
     at: proof.provenAt,
     actor: 'user',
-    reason: MADE_BY_USER,
+    reason: madeBy(authorisation),
     data: { supersedes: consent.credentialsId, expires_at: iso(proof.expiresAt) },
   })
 }
@@ -330,7 +332,7 @@ const joinKnown = async (
     type: 'consent.repaired',
     at: proof.provenAt,
     actor: 'user',
-    reason: MADE_BY_USER,
+    reason: madeBy(authorisation),
     data: {
       cycle: known.cycle,
       status: 'active',
