@@ -28,7 +28,7 @@ export type RequestVerdict =
   | { readonly kind: 'allowed'; readonly keepsTo: Route | undefined }
 
 /** For operators: the routes that still work past grace, as the policy names them. */
-const routesPastGrace = routeNames
+export const routesPastGrace = routeNames
   .filter((route) => traitsOf(route).worksPastGrace)
   .map((route) => `'${route}'`)
   .join(' or ')

@@ -112,7 +112,11 @@ describe('the acknowledgement of a commit is lost, and the write is repeated', (
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'rate-limited' })
     await advance(world, { store: unacknowledged('requeueCode') })(codeId, aRun())
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'code_received', pollCount: 1, leaseUntil: null })
+    expect(await authorisation(world, codeId)).toMatchObject({
+      status: 'code_received',
+      pollCount: 1,
+      leaseUntil: null,
+    })
     world.clock.advance({ seconds: 3 })
     await bringUpToDate(world, consent.id)
     expect(seen(world, consent, 'exchange')).toEqual(['not-processed', 'ok'])
