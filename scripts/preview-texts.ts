@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DateTime } from 'luxon'
 import { locales } from '../src/domain/locale.ts'
+import { routeNames } from '../src/domain/routes.ts'
 import { messagePage, type MessageViews } from '../src/http/pages/message-page.ts'
 import { startPage } from '../src/http/pages/start-page.ts'
 import { stylesheet, stylesheetHref } from '../src/http/pages/stylesheet.ts'
@@ -74,12 +75,10 @@ for (const locale of locales) {
     'standing_orders',
     'offline_access',
   ]
-  write(
-    locale,
-    'page start',
-    `${locale}-page-start.html`,
-    local(startPage({ ...facts, scopes, now, validityDays: 90 })),
-  )
+  for (const route of routeNames) {
+    const start = startPage({ ...facts, route, scopes, now, validityDays: 90 })
+    write(locale, `page start, route ${route}`, `${locale}-page-start-${route}.html`, local(start))
+  }
   for (const kind of messageKinds)
     write(locale, `page ${kind}`, `${locale}-page-${kind}.html`, local(messagePage(kind, views[kind])))
 }

@@ -1,6 +1,6 @@
 // Counts what happens by wrapping the parts: the outcomes that the store committed, the provider's answers, the log's
 // alerts. Changes nothing that passes through.
-import { routeTraits } from './domain/routes.ts'
+import { traitsOf } from './domain/routes.ts'
 import type { ErrorCode } from './errors.ts'
 import type { AlertName, Log, LogFields } from './log.ts'
 import type { Metrics } from './metrics.ts'
@@ -53,12 +53,13 @@ export const meteredProvider = (
 ): GuardedProvider => ({
   makeLink: async (connection, request) => {
     const answer = await provider.makeLink(connection, request)
-    if (routeTraits[request.route].urlByProvider) metrics.recordProviderCall('reauthuri', answer.kind)
+    const { linkCall } = traitsOf(request.route)
+    if (linkCall !== undefined) metrics.recordProviderCall(linkCall, answer.kind)
     return answer
   },
   exchangeCode: async (connection, request) => {
     const answer = await provider.exchangeCode(connection, request)
-    metrics.recordProviderCall('token', answer.kind)
+    metrics.recordProviderCall(traitsOf(request.route).exchangeCall, answer.kind)
     return answer
   },
   refresh: async (connection, token) => {

@@ -4,6 +4,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { consentTransitions } from './domain/lifecycle.ts'
 import type { ConsentStatus } from './domain/model.ts'
+import { routeCalls } from './domain/routes.ts'
 import { alertNames } from './log.ts'
 import type { RecordKind } from './records.ts'
 
@@ -202,7 +203,7 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
       name: 'reconsent_provider_calls_total',
       help: 'Calls to the provider, by endpoint and answer.',
       labels: [
-        ['endpoint', ['reauthuri', 'token', 'refresh', 'me']],
+        ['endpoint', [...routeCalls, 'refresh', 'me']],
         ['answer', providerAnswers],
       ],
     }),

@@ -1,5 +1,6 @@
 // The commands that change one consent: `renew`, `pause`, `resume`, `release` and `close`. Each finds the consent,
 // changes it, and prints the result.
+import { routesPastGrace } from '../domain/renewal-request.ts'
 import { consentJson } from '../presentation/consent-json.ts'
 import type { AdministrationAnswer, Request } from '../store/administration-port.ts'
 import type { Need } from '../config.ts'
@@ -47,8 +48,8 @@ export const changes = {
       .description(
         `Asks a user now, whatever the ladder says: opens the cycle early if need be, makes a link and queues one
 message. Overrides a back-off. Where a message by hand went out in the last 24 hours, --resend is needed
-for another. A lapsed consent is opened again if the policy allows a full authentication for its bank
-(route 'full'). The next sweep does the work: to do it at once, run reconsent sweep.`,
+for another. A lapsed consent is opened again if the policy has a route for its bank that still works
+then (${routesPastGrace}). The next sweep does the work: to do it at once, run reconsent sweep.`,
       )
       .argument(...consentId)
       .requiredOption('--reason <TEXT>', "why, for the consent's events (required)", text)

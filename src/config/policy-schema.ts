@@ -2,6 +2,7 @@
 // docs/configuration.md.
 import type { Duration } from 'luxon'
 import { z } from 'zod'
+import { type BankRule, routeNames, traitsOf } from '../domain/routes.ts'
 import { checkCron } from '../queue/cron.ts'
 import { type DurationText, parseDurationWithin } from './durations.ts'
 import { isWallTime, type OffsetText, parseLadder, quietHoursProblem } from './ladder.ts'
@@ -72,18 +73,27 @@ const quietHours = z
   })
 
 const routes = z
-  .array(z.enum(['reauth', 'full']))
+  .array(z.enum(routeNames))
   .min(1)
   .refine((list) => new Set(list).size === list.length, { error: 'names a route twice' })
   .readonly()
 
-const providerRule = section({
-  reauth: described(z.enum(['yes', 'no', 'auth-inputs']).optional(), {
+const bankAnswer = (title: string) =>
+  described(z.enum(['yes', 'no', 'auth-inputs']).optional(), {
     unset: "`'yes'` in the UK, else `'no'`",
     description:
-      'Whether re-authentication works at this bank or in this country; `auth-inputs`: only with extra inputs, ' +
-      'which it cannot carry',
-  }),
+      `Whether ${title} works at this bank or in this country; \`auth-inputs\`: only with extra inputs, which it ` +
+      'cannot carry',
+  })
+
+const bankAnswers = Object.fromEntries(
+  routeNames
+    .map(traitsOf)
+    .flatMap(({ bankRule, title }) => (bankRule === undefined ? [] : [[bankRule, bankAnswer(title)]])),
+) as Readonly<Record<BankRule, ReturnType<typeof bankAnswer>>>
+
+const providerRule = section({
+  ...bankAnswers,
   routes: described(routes.optional(), { unset: '`routes`', description: 'As `routes`, for this bank or country' }),
   validity: described(duration('1h', '3650d').optional(), {
     unset: "`'90d'`",
@@ -230,8 +240,8 @@ export const policySchema = section({
   routes: routes
     .prefault(['reauth'])
     .describe(
-      'How renewals may be made, in order: `reauth` keeps the connection, `full` is a full authentication and makes ' +
-        'a new one',
+      'How renewals may be made, in order: ' +
+        routeNames.map((route) => `\`${route}\` ${traitsOf(route).description}`).join(', '),
     ),
   providers: providers.prefault({}),
   afterGrace: z

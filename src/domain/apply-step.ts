@@ -3,7 +3,8 @@
 import type { DateTime } from 'luxon'
 import type { Authorisation, Consent, ConsentView, Notification, Renewal, Situation } from './model.ts'
 import { nextAction } from './next-action.ts'
-import type { Policy, Route } from './policy.ts'
+import type { Policy } from './policy.ts'
+import type { Route } from './routes.ts'
 
 /** The renewal of a cycle that begins. */
 export const newRenewal = (consent: Consent, begins: { id: string; now: DateTime; reason: string }): Renewal => ({

@@ -1,6 +1,6 @@
 // The terms of the domain as types. State is stored, urgency is computed. No secret is ever part of these types.
 import type { DateTime } from 'luxon'
-import type { Route } from './policy.ts'
+import type { Route } from './routes.ts'
 
 export type ConsentStatus =
   | 'active'

@@ -8,8 +8,9 @@ import { type Rung, latestDueRung, nextRungAfter, rungsOf } from './ladder.ts'
 import { usableZone } from './locale.ts'
 import type { ConsentView, Situation } from './model.ts'
 import { phaseOf, type Phase } from './phase.ts'
-import type { Policy, Route } from './policy.ts'
+import type { Policy } from './policy.ts'
 import { openRoutes } from './open-routes.ts'
+import { type Route, traitsOf } from './routes.ts'
 import type { ResolvedRule } from './rules.ts'
 
 /**
@@ -108,13 +109,13 @@ const graceRule = (facts: Facts): Verdict => {
   const { view, now, policy, routes, graceEndsAt, phase } = facts
   if (phase !== 'lapsed') return passes(`the grace window is open until ${graceEndsAt.toISO()}`)
   const lapse: NextAction = { action: 'lapse', reason: `the grace window ended at ${graceEndsAt.toISO()}` }
-  // Past grace, only full authentication can still be open.
+  // Past grace, only some routes can still be open.
   const isOpen = routes.length > 0
   const requested = manualMessage(view)
   if (requested !== undefined && isOpen) {
     return decides({
       action: 'renew',
-      reason: 'asked for by hand, past grace: by full authentication',
+      reason: `asked for by hand, past grace: by ${titlesOf(routes)}`,
       routes,
       makeLink: true,
       message: requested,
@@ -134,6 +135,8 @@ const graceRule = (facts: Facts): Verdict => {
   return decides(lapse)
 }
 
+const titlesOf = (routes: readonly Route[]): string => routes.map((route) => traitsOf(route).title).join(', then ')
+
 const windowRule = ({ view, now, windowOpensAt, phase }: Facts): Verdict => {
   if (view.renewal?.status === 'open') return passes('the cycle is open')
   if (phase !== 'healthy') return passes(`the renewal window opened at ${windowOpensAt.toISO()}`)
@@ -146,7 +149,7 @@ const routeRule = ({ routes, rule }: Facts): Verdict =>
   routes.length > 0
     ? passes(
         `routes: ${routes.join(', then ')} (${rule.source}` +
-          (routes.length < rule.routes.length ? '; this cycle keeps to the full authentication)' : ')'),
+          (routes.length < rule.routes.length ? `; this cycle keeps to the ${titlesOf(routes)})` : ')'),
       )
     : decides({
         action: 'close-unsupported',

@@ -2,33 +2,39 @@
 // request by hand and `explain` all use this rule: none of them has a rule of its own. Pure.
 import type { DateTime } from 'luxon'
 import type { Consent, Renewal } from './model.ts'
-import type { Policy, Route } from './policy.ts'
-import { keepsConnection } from './routes.ts'
+import type { Policy } from './policy.ts'
+import { keepsConnection, type Route, traitsOf } from './routes.ts'
 import { type ResolvedRule, graceEndOf, ruleFor } from './rules.ts'
 
 export interface OpenRoutes {
   /** Empty when no route is possible. */
   readonly routes: readonly Route[]
+  /** The grace window has ended, or the consent has lapsed. */
+  readonly isPastGrace: boolean
   readonly rule: ResolvedRule
   readonly graceEndsAt: DateTime
 }
 
 /**
  * The routes that the policy allows now, whatever it allowed when the cycle began. Past grace, and once the consent has
- * lapsed, re-authentication no longer works (rules.ts). A cycle that went to a full authentication keeps to it, because
- * its user was told about a new connection; but if the policy has dropped that route meanwhile, the remaining routes
- * are better than none.
+ * lapsed, only the routes remain that work then (routes.ts). A cycle that went to a new connection keeps to it, because
+ * its user was told about it; but if the policy has dropped such routes meanwhile, the remaining ones are better than
+ * none.
  */
 export const openRoutes = (
   consent: Consent,
   renewal: Pick<Renewal, 'route'> | undefined,
   now: DateTime,
-  policy: Policy,
+  policy: Pick<Policy, 'providers' | 'routes'>,
 ): OpenRoutes => {
   const rule = ruleFor(consent.providerId, consent.country, policy)
   const graceEndsAt = graceEndOf(consent.expiresAt, rule)
-  const full = rule.routes.filter((route) => !keepsConnection(route))
   const isPastGrace = consent.status === 'lapsed' || now >= graceEndsAt
-  const keepsToFull = renewal?.route !== undefined && !keepsConnection(renewal.route) && full.length > 0
-  return { routes: isPastGrace || keepsToFull ? full : rule.routes, rule, graceEndsAt }
+  const openOf = (allowed: readonly Route[]): readonly Route[] => {
+    if (isPastGrace) return allowed.filter((route) => traitsOf(route).worksPastGrace)
+    const newConnection = allowed.filter((route) => !keepsConnection(route))
+    const keepsToNew = renewal?.route !== undefined && !keepsConnection(renewal.route) && newConnection.length > 0
+    return keepsToNew ? newConnection : allowed
+  }
+  return { routes: openOf(rule.routes), isPastGrace, rule, graceEndsAt }
 }

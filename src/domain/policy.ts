@@ -1,9 +1,7 @@
 // The operator's policy as the domain sees it: parsed and complete, with no defaults left to fill in. config.ts parses
 // it.
 import type { Duration } from 'luxon'
-
-/** How a renewal is made: `reauth` by `/v1/reauthuri`, `full` by the full authentication link (a new connection). */
-export type Route = 'reauth' | 'full'
+import type { BankRule, Route } from './routes.ts'
 
 /** One step of the reminder ladder: whole calendar days from the expiry, negative before it. */
 export interface RungOffset {
@@ -18,14 +16,15 @@ export interface QuietHours {
   readonly to: string
 }
 
+/** Whether a route works at a bank; `auth-inputs`: only with extra inputs, which the route cannot carry. */
+export type BankAnswer = 'yes' | 'no' | 'auth-inputs'
+
+type BankAnswers = { readonly [Rule in BankRule]?: BankAnswer | undefined }
+
 /**
  * What a bank (by provider id) or a country allows. Unset fields fall back to the country's rule, then to the defaults.
  */
-export interface ProviderRule {
-  /**
-   * Whether `/v1/reauthuri` works there; `auth-inputs`: only with extra inputs, which the route `reauth` cannot carry.
-   */
-  readonly reauth?: 'yes' | 'no' | 'auth-inputs' | undefined
+export interface ProviderRule extends BankAnswers {
   readonly routes?: readonly Route[] | undefined
   /** How long a consent is valid from authentication; 90 days unless given. */
   readonly validity?: Duration | undefined

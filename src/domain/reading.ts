@@ -5,7 +5,7 @@ import { hasInDoubt } from './in-progress.ts'
 import type { Authorisation, Consent } from './model.ts'
 import type { Policy } from './policy.ts'
 import { judgeProof, type Proof } from './proof.ts'
-import { keepsConnection } from './routes.ts'
+import { keepsConnection, traitsOf } from './routes.ts'
 import { ruleFor } from './rules.ts'
 
 /** The answer of `GET /data/v1/me`; a field is undefined where the provider gave nothing. */
@@ -65,7 +65,7 @@ export const judgeReading = (
   if (me.providerId !== undefined && me.providerId !== consent.providerId) return { kind: 'mismatched' }
   if (owner === undefined) return { kind: 'owner-unknown' }
   if (!ours && keepsConnection(attempt.route)) return { kind: 'mismatched' }
-  const isCleanAnswer = attempt.answeredAt !== undefined
+  const isCleanAnswer = attempt.answeredAt !== undefined && traitsOf(attempt.route).isProvenByTokens
   const proof = judgeProof({
     me,
     // A new connection is proven by its own creation, not against the dates of the old connection.

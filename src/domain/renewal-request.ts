@@ -3,6 +3,7 @@ import type { DateTime } from 'luxon'
 import type { Consent, ConsentStatus } from './model.ts'
 import type { Policy } from './policy.ts'
 import { openRoutes } from './open-routes.ts'
+import { type Route, routeNames, traitsOf } from './routes.ts'
 
 /** What to do about a consent that is in this status and should not be. */
 export const nextStepHint = (consent: Pick<Consent, 'status' | 'supersededById'>): string => {
@@ -23,23 +24,30 @@ export const nextStepHint = (consent: Pick<Consent, 'status' | 'supersededById'>
 
 export type RequestVerdict =
   | { readonly kind: 'refused'; readonly reason: string }
-  /** `onlyFull`: the consent is past grace or lapsed, and only a full authentication is left. */
-  | { readonly kind: 'allowed'; readonly onlyFull: boolean }
+  /** `keepsTo`: the consent is past grace or lapsed, and its renewal keeps to the first route that still works. */
+  | { readonly kind: 'allowed'; readonly keepsTo: Route | undefined }
+
+/** For operators: the routes that still work past grace, as the policy names them. */
+export const routesPastGrace = routeNames
+  .filter((route) => traitsOf(route).worksPastGrace)
+  .map((route) => `'${route}'`)
+  .join(' or ')
 
 export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy): RequestVerdict => {
   const refused = (reason: string): RequestVerdict => ({ kind: 'refused', reason })
   if (consent.status !== 'active' && consent.status !== 'lapsed') return refused(nextStepHint(consent))
-  const { routes, rule, graceEndsAt } = openRoutes(consent, undefined, now, policy)
+  const { routes, isPastGrace, rule, graceEndsAt } = openRoutes(consent, undefined, now, policy)
   if (rule.routes.length === 0)
     return refused(`no route of the policy can renew consents of this bank (${rule.source}): change the policy first`)
-  if (routes.length === 0) {
+  const [first] = routes
+  if (first === undefined) {
     return refused(
-      `it can be renewed no more by reauth (grace ended ${graceEndsAt.toISODate()}), and the policy has no ` +
-        `route 'full' for this bank (${rule.source}): ` +
+      `it can be renewed no more by ${rule.routes.join(', ')} (grace ended ${graceEndsAt.toISODate()}), and the ` +
+        `policy has no route ${routesPastGrace} for this bank (${rule.source}): ` +
         `add it under providers, or import the new connection once the user has consented again`,
     )
   }
   if (consent.email === undefined)
     return refused('no-channel: there is no usable address for this user; import the consent with an email first')
-  return { kind: 'allowed', onlyFull: consent.status === 'lapsed' || now >= graceEndsAt }
+  return { kind: 'allowed', keepsTo: isPastGrace ? first : undefined }
 }

@@ -3,11 +3,14 @@
 // the rest. No bank is named in this file.
 import { Duration } from 'luxon'
 import type { DateTime } from 'luxon'
-import type { Policy, ProviderRule, Route } from './policy.ts'
+import type { BankAnswer, Policy, ProviderRule } from './policy.ts'
+import { type BankRule, bankRules, type Route, traitsOf } from './routes.ts'
 
-export interface ResolvedRule {
-  readonly reauth: 'yes' | 'no' | 'auth-inputs'
-  /** In the order to try them; empty when no route is possible. Holds `reauth` only if the field `reauth` is `yes`. */
+export interface ResolvedRule extends Readonly<Record<BankRule, BankAnswer>> {
+  /**
+   * In the order to try them; empty when no route is possible. Holds a route with a field of its own (`reauth`) only if
+   * that field is `yes`.
+   */
   readonly routes: readonly Route[]
   readonly validity: Duration
   readonly grace: Duration
@@ -39,8 +42,8 @@ const rulesFor = (providerId: string, country: string, providers: Policy['provid
 }
 
 /**
- * Each field is resolved on its own: the provider's rule, else the country's, else the default. By default
- * `/v1/reauthuri` is used for UK banks alone (TrueLayer's documentation).
+ * Each field is resolved on its own: the provider's rule, else the country's, else the default. By default a route that
+ * not every bank has, such as `/v1/reauthuri`, is used for UK banks alone (TrueLayer's documentation).
  */
 export const ruleFor = (
   providerId: string,
@@ -59,11 +62,16 @@ export const ruleFor = (
     return found?.rule[field] ?? fallback
   }
   const inUk = countryCode(country) === 'GB'
-  const reauth = pick('reauth', inUk ? 'yes' : 'no', inUk ? 'default for the UK' : 'default outside the UK')
-  const routes = pick('routes', policy.routes, 'routes').filter((route) => route !== 'reauth' || reauth === 'yes')
+  const [usual, source]: [BankAnswer, string] = inUk ? ['yes', 'default for the UK'] : ['no', 'default outside the UK']
+  const answers = Object.fromEntries(bankRules.map((field) => [field, pick(field, usual, source)]))
+  const byBank = answers as Readonly<Record<BankRule, BankAnswer>>
+  const routes = pick('routes', policy.routes, 'routes').filter((route) => {
+    const { bankRule } = traitsOf(route)
+    return bankRule === undefined || byBank[bankRule] === 'yes'
+  })
   const validity = pick('validity', DEFAULT_VALIDITY, 'default')
   const grace = pick('grace', DEFAULT_GRACE, 'default')
-  return { reauth, routes, validity, grace, source: sources.join(', ') }
+  return { ...byBank, routes, validity, grace, source: sources.join(', ') }
 }
 
 /**

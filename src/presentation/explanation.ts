@@ -7,7 +7,8 @@ import { isInDoubt, isInFlight } from '../domain/in-progress.ts'
 import type { Authorisation, ConsentView, Notification } from '../domain/model.ts'
 import { explainNextAction, gatherFacts, type Facts, type NextAction } from '../domain/next-action.ts'
 import type { Phase } from '../domain/phase.ts'
-import type { Policy, Route } from '../domain/policy.ts'
+import type { Policy } from '../domain/policy.ts'
+import type { Route } from '../domain/routes.ts'
 import { isoOf } from './consent-json.ts'
 
 export interface RungState {

@@ -142,6 +142,7 @@ const exchange = async ({ store, provider, clock, claim, facts, run }: Working):
   // Under the lock, the attempt is no longer as it was read: the domain decides again.
   if (start === undefined) return NOTHING_HEARD
   const answer = await provider.exchangeCode(consent.id, {
+    route: facts.attempt.route,
     code: start.code,
     redirectUri: start.redirectUri,
     codeVerifier: start.verifier,

@@ -3,10 +3,10 @@
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { crashPoint } from '../crash-point.ts'
-import { routeTraits } from '../domain/routes.ts'
+import { traitsOf } from '../domain/routes.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Log } from '../log.ts'
-import type { LinkAnswer, LinkRequest, MeAnswer, Provider, TokenAnswer } from '../provider/port.ts'
+import type { CodeExchange, LinkAnswer, LinkRequest, MeAnswer, Provider, TokenAnswer } from '../provider/port.ts'
 import type { Secret } from '../secret.ts'
 import type { OpenCircuit, CircuitName, ProviderHealth } from '../store/port.ts'
 
@@ -34,7 +34,7 @@ export interface CircuitOpen {
 export interface GuardedProvider {
   /** `connection` is our consent's id: failures are counted per connection. */
   makeLink(connection: string, request: LinkRequest): Promise<LinkAnswer | CircuitOpen>
-  exchangeCode(connection: string, request: Parameters<Provider['exchangeCode']>[0]): Promise<TokenAnswer | CircuitOpen>
+  exchangeCode(connection: string, request: CodeExchange): Promise<TokenAnswer | CircuitOpen>
   refresh(connection: string, refreshToken: Secret): Promise<TokenAnswer | CircuitOpen>
   readMe(accessToken: Secret): Promise<MeAnswer>
 }
@@ -121,9 +121,9 @@ export const circuitBreaker = (deps: {
   }
 
   /**
-   * `/v1/reauthuri` takes no client secret, so a link proves nothing about our secret. While our secret is rejected, no
-   * user is sent to the bank for a code that could not be exchanged, and the trial call before a link checks the secret
-   * itself.
+   * A call that makes a link takes no client secret, so a link proves nothing about our secret. While our secret is
+   * rejected, no user is sent to the bank for a code that could not be exchanged, and the trial call before a link
+   * checks the secret itself.
    */
   const askForLink = async (connection: string, call: () => Promise<LinkAnswer>): Promise<LinkAnswer | CircuitOpen> => {
     const circuits = await store.getOpenCircuits()
@@ -141,11 +141,11 @@ export const circuitBreaker = (deps: {
   }
 
   return {
-    // The full authentication link is built here without a call, so it proves nothing about the provider either.
+    // An authorisation URL that is built here without a call proves nothing about the provider.
     makeLink: async (connection, request) =>
-      routeTraits[request.route].urlByProvider
-        ? askForLink(connection, async () => provider.makeLink(request))
-        : provider.makeLink(request),
+      traitsOf(request.route).linkCall === undefined
+        ? provider.makeLink(request)
+        : askForLink(connection, async () => provider.makeLink(request)),
     exchangeCode: async (connection, request) => askForTokens(connection, async () => provider.exchangeCode(request)),
     refresh: async (connection, refreshToken) => askForTokens(connection, async () => provider.refresh(refreshToken)),
     readMe: async (accessToken) => provider.readMe(accessToken),

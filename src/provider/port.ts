@@ -2,7 +2,7 @@
 // must handle each; only bugs throw. No answer contains a secret outside a Secret.
 import type { DateTime } from 'luxon'
 import type { ErrorCode } from '../errors.ts'
-import type { Route } from '../domain/policy.ts'
+import type { Route } from '../domain/routes.ts'
 import type { Secret } from '../secret.ts'
 
 /** The request certainly had no effect at the provider; it is safe to repeat. */
@@ -93,11 +93,19 @@ export type MeAnswer =
   | { readonly kind: 'token-rejected' }
   | Unavailable
 
+/** The code that came back, and what belongs to its attempt. */
+export interface CodeExchange {
+  readonly route: Route
+  readonly code: Secret
+  readonly redirectUri: string
+  readonly codeVerifier: Secret
+}
+
 export interface Provider {
-  /** Route `reauth` calls `/v1/reauthuri`; route `full` builds the authorisation URL without a request. */
+  /** By the request's route: the provider makes the authorisation URL, or it is built without a request. */
   makeLink(request: LinkRequest): Promise<LinkAnswer>
   /** Sends a code once; this function never retries. */
-  exchangeCode(request: { code: Secret; redirectUri: string; codeVerifier: Secret }): Promise<TokenAnswer>
+  exchangeCode(request: CodeExchange): Promise<TokenAnswer>
   refresh(refreshToken: Secret): Promise<TokenAnswer>
   readMe(accessToken: Secret): Promise<MeAnswer>
   /** For `doctor`: checks whether the client id and secret are accepted, without affecting any connection. */

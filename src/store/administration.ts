@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Policy } from '../domain/policy.ts'
 import { judgeRequest, nextStepHint } from '../domain/renewal-request.ts'
+import { type Route, traitsOf } from '../domain/routes.ts'
 import { ruleFor } from '../domain/rules.ts'
 import type { Consent as ConsentRow, Prisma, Renewal as RenewalRow } from '../generated/prisma/client.ts'
 import type { Administration, AdministrationAnswer, Request } from './administration-port.ts'
@@ -75,18 +76,19 @@ export const administration = (db: Database, policy: Policy): Administration => 
       const askedBefore = await judgeRepetition(tx, current, request)
       if (askedBefore?.kind === 'refused' || askedBefore?.kind === 'unchanged') return askedBefore
       const manualNo = askedBefore === undefined ? (current?.manualNo ?? 0) + 1 : (current?.manualNo ?? 1)
-      const cycle = await openForRequest(tx, consent, current, { request, manualNo, onlyFull: verdict.onlyFull })
+      const { keepsTo } = verdict
+      const cycle = await openForRequest(tx, consent, current, { request, manualNo, keepsTo })
       await reopenConsent(tx, consent, request.now, { at: request.now, reason: 'asked for by hand' })
       await record(tx, consent, 'renewal.requested', request, {
         cycle,
         rung: `manual-${manualNo}`,
-        ...(verdict.onlyFull ? { route: 'full' } : {}),
+        ...(keepsTo === undefined ? {} : { route: keepsTo }),
       })
       return (
         askedBefore ??
         done(
           'requested: the next sweep makes a link and queues message ' +
-            `manual-${manualNo}${verdict.onlyFull ? ', by full authentication' : ''}`,
+            `manual-${manualNo}${keepsTo === undefined ? '' : `, by ${traitsOf(keepsTo).title}`}`,
         )
       )
     }),
@@ -203,9 +205,9 @@ const openForRequest = async (
   tx: Transaction,
   consent: ConsentRow,
   current: RenewalRow | undefined,
-  { request, manualNo, onlyFull }: { request: Request; manualNo: number; onlyFull: boolean },
+  { request, manualNo, keepsTo }: { request: Request; manualNo: number; keepsTo: Route | undefined },
 ): Promise<number> => {
-  const route = onlyFull ? { route: 'full' } : {}
+  const route = keepsTo === undefined ? {} : { route: keepsTo }
   if (current !== undefined && (current.status === 'open' || current.status === 'lapsed')) {
     await moveOne(tx, 'renewal', current, 'open', { orAlready: true, data: { closedAt: null, manualNo, ...route } })
     return current.cycle

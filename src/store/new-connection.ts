@@ -1,9 +1,10 @@
-// Route `full`: the user approved a new connection, which goes on in the place of the old one. The consent of the new
+// A route that does not keep the connection: the user approved a new one, which goes on in the place of the old one. The consent of the new
 // connection is made here, or an import has already made it.
 import { randomUUID } from 'node:crypto'
 import { isTerminal } from '../domain/lifecycle.ts'
 import type { Policy } from '../domain/policy.ts'
 import type { NewConnection } from '../domain/reading.ts'
+import { traitsOf } from '../domain/routes.ts'
 import type { Authorisation as AuthorisationRow, Consent as ConsentRow } from '../generated/prisma/client.ts'
 import type { Secret } from '../secret.ts'
 import { openCell } from './authorisation-row.ts'
@@ -15,7 +16,7 @@ import { firstDate, isoText, renewedDates } from './next-cycle.ts'
 import type { CommittedProof } from './port.ts'
 import { sealToken } from './refresh-token.ts'
 import { closeConsent, reopenConsent } from './renewals.ts'
-import { detailsRow, newRecordDefaults, toConsent } from './rows.ts'
+import { detailsRow, knownRoute, newRecordDefaults, toConsent } from './rows.ts'
 
 /** Locks the consent that an import has already made of the new connection, if there is one. */
 export const lockKnown = async (tx: Transaction, { credentialsId }: NewConnection): Promise<ConsentRow | undefined> => {
@@ -70,12 +71,13 @@ export const moveToNewConnection = async (db: Database, tx: Transaction, replace
     type: 'consent.superseded',
     at: proof.provenAt,
     actor: 'user',
-    reason: 'renewed by full authentication',
+    reason: `renewed by ${titleOf(authorisation)}`,
     data: { by: newConnection.credentialsId },
   })
 }
 
-const MADE_BY_USER = 'a full authentication made this connection'
+const titleOf = ({ route }: AuthorisationRow): string => traitsOf(knownRoute(route)).title
+const madeBy = (authorisation: AuthorisationRow): string => `a ${titleOf(authorisation)} made this connection`
 
 const createSuccessor = async (
   db: Database,
@@ -108,7 +110,7 @@ const createSuccessor = async (
     type: 'consent.imported',
     at: proof.provenAt,
     actor: 'user',
-    reason: MADE_BY_USER,
+    reason: madeBy(authorisation),
     data: { supersedes: consent.credentialsId, expires_at: isoText(proof.expiresAt) },
   })
 }
@@ -141,7 +143,7 @@ const joinKnown = async (
     type: 'consent.repaired',
     at: proof.provenAt,
     actor: 'user',
-    reason: MADE_BY_USER,
+    reason: madeBy(authorisation),
     data: {
       cycle: known.cycle,
       status: 'active',

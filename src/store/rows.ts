@@ -23,11 +23,17 @@ import type {
   RenewalStatus,
   Situation,
 } from '../domain/model.ts'
-import type { Route } from '../domain/policy.ts'
+import { isRoute, type Route } from '../domain/routes.ts'
 import type { ConsentEvent } from './port.ts'
 
 export const instant = (date: Date): DateTime => DateTime.fromJSDate(date, { zone: 'utc' })
 const maybe = (date: Date | null): DateTime | undefined => (date === null ? undefined : instant(date))
+
+/** A route that only a later release knows is refused: it must not be treated as another. */
+export const knownRoute = (name: string): Route => {
+  if (!isRoute(name)) throw new Error(`the database has the route '${name}', which this release does not know`)
+  return name
+}
 
 export const toConsent = (row: ConsentRow): Consent => ({
   id: row.id,
@@ -64,7 +70,7 @@ export const toRenewal = (row: RenewalRow): Renewal => ({
   consentId: row.consentId,
   cycle: row.cycle,
   status: row.status as RenewalStatus,
-  route: (row.route as Route | null) ?? undefined,
+  route: row.route === null ? undefined : knownRoute(row.route),
   openedAt: instant(row.openedAt),
   closedAt: maybe(row.closedAt),
   reason: row.reason,
@@ -77,7 +83,7 @@ export const toAuthorisation = (row: AuthorisationRow): Authorisation => ({
   id: row.id,
   consentId: row.consentId,
   renewalId: row.renewalId,
-  route: row.route as Route,
+  route: knownRoute(row.route),
   status: row.status as AuthorisationStatus,
   doneId: row.doneId,
   redirectUri: row.redirectUri,

@@ -1,6 +1,7 @@
 // Every text that users read, by its place in a language's file, with the placeholders that it must and may have. A new
 // mail, page or sentence begins with its entry here.
 import { z } from 'zod'
+import { routeNames } from '../domain/routes.ts'
 import {
   isButton,
   type Paragraph,
@@ -75,9 +76,12 @@ const startPage = z.strictObject({
   ended: sentence({ must: [...ofConsent, 'expiresOn', 'graceEndsOn'] }),
   sharedHeading: sentence({ must: ['company'] }),
   howLong: sentence({ must: ['days'] }),
-  next: sentence({ must: ofConsent }),
   nothing: sentence(),
-  button: sentence({ must: ['bank'] }),
+  /** What the button leads to, and the words on it, by the route that it takes. */
+  routes: z.record(
+    z.enum(routeNames),
+    z.strictObject({ next: sentence({ must: ofConsent }), button: sentence({ must: ['bank'] }) }),
+  ),
   /** What is shared, by the provider's names. */
   scopes: z.strictObject({
     info: sentence(),

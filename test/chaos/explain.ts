@@ -1,6 +1,7 @@
 // Explains why an approval did not end in a renewal: the window it fell into, from recorded facts alone. Five windows
 // cannot be settled without asking the user again; a failure outside of them is the system's own fault.
 import type { Entry } from '../../simulator/src/ledger.ts'
+import { keepsConnection } from '../../src/domain/routes.ts'
 import type { Cause } from './attribution.ts'
 import { maxFree, metWithin, type Span, spansOf } from './obstacles.ts'
 import type { AuthorisationRecord, Records } from './records.ts'
@@ -154,7 +155,7 @@ export const explain = (known: Known, row: AuthorisationRecord, codeNo: number, 
   if (processed !== undefined) {
     return (
       explained('taken', rotationLost(known, credentialsId)) ??
-      explained('full', row.route === 'full' ? answerLostBy(known, processed) : []) ?? {
+      explained('full', !keepsConnection(row.route) ? answerLostBy(known, processed) : []) ?? {
         unexplained: `the provider had renewed it, yet it ended ${row.status} (${row.error_code})`,
       }
     )

@@ -1,6 +1,7 @@
 // Everything that the run left behind, read once: the final tables, the simulator's ledger by code, and the events of
 // exchanges and links.
 import type { Entry } from '../../simulator/src/ledger.ts'
+import type { Route } from '../../src/domain/routes.ts'
 import type { Rig } from './rig.ts'
 import type { Struck } from './struck.ts'
 import type { Return } from './way-back.ts'
@@ -30,7 +31,7 @@ export interface AuthorisationRecord {
   readonly id: string
   readonly consent_id: string
   readonly renewal_id: string
-  readonly route: string
+  readonly route: Route
   readonly status: string
   readonly state: string
   readonly done_id: string

@@ -161,7 +161,7 @@ describe('the types', () => {
     // @ts-expect-error a key must be known
     defineConfig({ quiteHours: false })
     // @ts-expect-error a route must be known
-    defineConfig({ providers: { GB: { routes: ['extend'] } } })
+    defineConfig({ providers: { GB: { routes: ['by-post'] } } })
     expectTypeOf(defineConfig).parameter(0).toEqualTypeOf<PolicyInput>()
   })
 })
@@ -299,7 +299,7 @@ describe('a wrong value', () => {
     ],
     ['a provider without a rule', { providers: { GB: null } }, 'providers.GB: must be an object: { … }'],
     ['no route', { routes: [] }, 'routes: must have at least 1 entry'],
-    ['an unknown route', { routes: ['reauth', 'extend'] }, "routes[1]: must be 'reauth' or 'full'"],
+    ['an unknown route', { routes: ['reauth', 'by-post'] }, "routes[1]: must be 'reauth' or 'full'"],
     ['a route twice', { routes: ['full', 'full'] }, 'routes: names a route twice'],
     [
       'a country there is not',

@@ -1,7 +1,8 @@
 // Which routes are open for a cycle. The job, the button, an operator's request and explain all use this rule: one
 // table, and a check that all four agree with it.
 import { describe, expect, test } from 'vitest'
-import type { Policy, Route } from '../../src/domain/policy.ts'
+import type { Policy } from '../../src/domain/policy.ts'
+import type { Route } from '../../src/domain/routes.ts'
 import { nextAction } from '../../src/domain/next-action.ts'
 import { openRoutes } from '../../src/domain/open-routes.ts'
 import { judgeRequest } from '../../src/domain/renewal-request.ts'

@@ -244,7 +244,8 @@ const renewElsewhere = async ({ step, importer, consent, world }: Stage, model: 
     })
     if (link.kind === 'link') {
       const callback = world.toCallback(await simulator.play({ link: link.url.reveal(), as: 'approve' }))
-      if ('code' in callback) await client.exchangeCode({ code: callback.code, redirectUri, codeVerifier: verifier })
+      if ('code' in callback)
+        await client.exchangeCode({ route: 'reauth', code: callback.code, redirectUri, codeVerifier: verifier })
     }
     for (const { endpoint, settings } of faultsBefore) simulator.faults.add({ endpoint, ...settings } as FaultOrder)
     model.elsewhere += renewals() - renewedBefore

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { FaultOrder } from '../../simulator/src/faults.ts'
 import { startSimulator } from '../../simulator/src/start-simulator.ts'
 import type { Simulator } from '../../simulator/src/start-simulator.ts'
+import type { Route } from '../../src/domain/routes.ts'
 import type { Provider } from '../../src/provider/port.ts'
 import { truelayerProvider } from '../../src/provider/truelayer/client.ts'
 import { Secret } from '../../src/secret.ts'
@@ -32,7 +33,7 @@ afterEach(() => simulator.close())
 const seed = () => simulator.seedConnection({ providerId: 'uk-ob-monzo', country: 'GB', redirectUri })
 type Connection = ReturnType<typeof seed>
 
-const linkFor = async (connection: Connection, route: 'reauth' | 'full') => {
+const linkFor = async (connection: Connection, route: Route) => {
   const codeVerifier = new Secret(randomBytes(32).toString('base64url'))
   const answer = await provider.makeLink({
     route,
@@ -47,14 +48,14 @@ const linkFor = async (connection: Connection, route: 'reauth' | 'full') => {
 }
 
 /** A code from the bank after the user has approved. */
-const approvedCode = async (connection: Connection, route: 'reauth' | 'full' = 'reauth') => {
+const approvedCode = async (connection: Connection, route: Route = 'reauth') => {
   const { answer, codeVerifier } = await linkFor(connection, route)
   if (answer.kind !== 'link') throw new Error(`expected a link, got ${answer.kind}`)
   const played = await simulator.play({ link: answer.url.reveal(), as: 'approve' })
   if (played.kind !== 'callback') throw new Error(`expected a callback, got ${played.kind}`)
   const query = new URL(played.url).searchParams
   expect(query.get('state')).toBe('the-state')
-  return { code: new Secret(query.get('code') ?? ''), redirectUri, codeVerifier }
+  return { route, code: new Secret(query.get('code') ?? ''), redirectUri, codeVerifier }
 }
 
 const tokensOf = (answer: Awaited<ReturnType<Provider['refresh']>>) => {

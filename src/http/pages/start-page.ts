@@ -2,6 +2,7 @@
 // the page changes nothing.
 import type { DateTime } from 'luxon'
 import { formatDate, usableLocale } from '../../domain/locale.ts'
+import type { Route } from '../../domain/routes.ts'
 import type { ScopeTexts } from '../../texts/catalogue.ts'
 import { texts } from '../../texts/own-texts.ts'
 import { fill } from '../../texts/text.ts'
@@ -19,6 +20,8 @@ export interface StartView {
   readonly expiresAt: DateTime
   readonly graceEndsAt: DateTime
   readonly now: DateTime
+  /** The route that the button takes first. */
+  readonly route: Route
   /** How many days a renewal lasts from the approval; left out where this is not known. */
   readonly validityDays?: number | undefined
 }
@@ -35,6 +38,7 @@ const scopeWords = (scope: string, words: ScopeTexts): string =>
 export const startPage = (view: StartView): string => {
   const { start } = texts.byLocale[usableLocale(view.locale)].pages
   const { scopes } = start
+  const route = start.routes[view.route]
   const values = {
     company: view.company,
     bank: view.bank,
@@ -54,9 +58,9 @@ export const startPage = (view: StartView): string => {
 <ul>
 ${shared.map((words) => html`<li>${words}</li>\n`)}</ul>
 ${values.days !== undefined && html`<p>${fill(start.howLong, values)}</p>`}
-<p>${fill(start.next, values)}</p>
+<p>${fill(route.next, values)}</p>
 <form method="post">
-<button class="button" type="submit">${fill(start.button, values)}</button>
+<button class="button" type="submit">${fill(route.button, values)}</button>
 </form>
 <p class="note">${fill(start.nothing, values)}</p>`,
   })

@@ -1,9 +1,11 @@
 // `/r/<token>`: opening the page changes nothing, because mail scanners open links; the button sends the user to the
 // bank.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { DateTime } from 'luxon'
 import type { Clock } from '../../clock.ts'
 import type { Policy } from '../../domain/policy.ts'
-import { graceEndOf, ruleFor } from '../../domain/rules.ts'
+import { openRoutes } from '../../domain/open-routes.ts'
+import { routeNames } from '../../domain/routes.ts'
 import type { Departure, StartPage } from '../../processors/visit-start-page.ts'
 import type { RenewalPage } from '../../store/port.ts'
 import { answerPage, answerPlainPage, HTML, localeFor } from '../answer-page.ts'
@@ -88,7 +90,7 @@ export const registerStart = (
     const view = viewOf(request, start.page)
     switch (start.kind) {
       case 'ready':
-        return reply.type(HTML).send(startPage({ ...view, ...permissionOf(start.page), now }))
+        return reply.type(HTML).send(startPage({ ...view, ...permissionOf(start.page, now), now }))
       case 'being-checked': {
         const recheckPath = `/r/${encodeURIComponent(request.params.token)}`
         const seconds = recheckSeconds(lastCodeAt(authorisations), now)
@@ -112,13 +114,16 @@ export const registerStart = (
     bank: consent.providerName ?? consent.providerId,
   })
 
-  const permissionOf = ({ consent }: RenewalPage) => {
-    const rule = ruleFor(consent.providerId, consent.country, deps.policy)
+  const permissionOf = ({ consent, renewal }: RenewalPage, now: DateTime) => {
+    const { routes, rule, graceEndsAt } = openRoutes(consent, renewal, now, deps.policy)
+    // Where no route is open any more, the button says so; the page speaks of the route that the message was about.
+    const route = routes[0] ?? renewal.route ?? routeNames[0]
     return {
       scopes: consent.scopes,
       timeZone: consent.timeZone,
       expiresAt: consent.expiresAt,
-      graceEndsAt: graceEndOf(consent.expiresAt, rule),
+      graceEndsAt,
+      route,
       validityDays: Math.round(rule.validity.as('days')),
     }
   }

@@ -1,14 +1,13 @@
 // Implements the provider port with TrueLayer's Data API v1. Only wires the calls together.
-import type { Route } from '../../domain/policy.ts'
 import type { Secret } from '../../secret.ts'
 import type { Provider } from '../port.ts'
 import { checkCredentials } from './credentials.ts'
 import { httpSender } from './http.ts'
 import type { EgressProxy } from './egress-proxy.ts'
 import type { ProviderLog } from './http.ts'
-import { fullLink, reauthLink } from './link.ts'
 import { readMe } from './me.ts'
-import { exchangeCode, refresh } from './tokens.ts'
+import { truelayerRoutes } from './routes.ts'
+import { refresh } from './tokens.ts'
 
 export interface TrueLayerOptions {
   /** `https://auth.truelayer.com`, or the sandbox's or simulator's address; a trailing slash is ignored. */
@@ -31,13 +30,9 @@ export const truelayerProvider = (options: TrueLayerOptions): Provider => {
   const apiUrl = withoutTrailingSlash(options.apiUrl)
   const client = { authUrl, clientId, clientSecret }
   const send = httpSender({ requestTimeoutMs, proxy: options.proxy, log: options.log })
-  const links: Readonly<Record<Route, Provider['makeLink']>> = {
-    reauth: async (request) => reauthLink(send, authUrl, request),
-    full: async (request) => fullLink(authUrl, clientId, request),
-  }
   return {
-    makeLink: async (request) => links[request.route](request),
-    exchangeCode: (request) => exchangeCode(send, client, request),
+    makeLink: (request) => truelayerRoutes[request.route].makeLink(send, client, request),
+    exchangeCode: (request) => truelayerRoutes[request.route].exchangeCode(send, client, request),
     refresh: (refreshToken) => refresh(send, client, refreshToken),
     readMe: (accessToken) => readMe(send, apiUrl, accessToken),
     checkCredentials: () => checkCredentials(send, client),

@@ -1,7 +1,7 @@
 // `POST {auth}/connect/token` (TRUELAYER.md section 2): sends a code or a refresh token once and reads the tokens in
 // the answer.
 import { Secret } from '../../secret.ts'
-import type { TokenAnswer, Tokens } from '../port.ts'
+import type { CodeExchange, TokenAnswer, Tokens } from '../port.ts'
 import { isSuccess, jsonObject, tokenFailure } from './failures.ts'
 import type { Reply } from './failures.ts'
 import type { Send } from './http.ts'
@@ -70,7 +70,7 @@ const requestTokens = async (
 export const exchangeCode = (
   send: Send,
   client: Client,
-  { code, redirectUri, codeVerifier }: { code: Secret; redirectUri: string; codeVerifier: Secret },
+  { code, redirectUri, codeVerifier }: Omit<CodeExchange, 'route'>,
 ): Promise<TokenAnswer> =>
   requestTokens(send, client, {
     grant_type: 'authorization_code',

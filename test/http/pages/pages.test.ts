@@ -29,6 +29,7 @@ const aStart = (over: Partial<StartView> = {}): StartView => ({
   expiresAt: at('2026-11-10T12:00:00Z'),
   graceEndsAt: at('2027-02-08T12:00:00Z'),
   now: at('2026-11-03T12:00:00Z'),
+  route: 'reauth',
   validityDays: 90,
   ...over,
 })

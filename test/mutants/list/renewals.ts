@@ -262,12 +262,12 @@ const outage: readonly Mutant[] = [
     breaks: 'rule 4, "an outage is nobody’s failure"',
     edits: [
       {
-        file: 'src/provider/truelayer/link.ts',
+        file: 'src/provider/truelayer/reauth/route.ts',
         find: '&& status !== 429 && body !== undefined',
         replace: '&& status !== 429',
       },
       {
-        file: 'src/provider/truelayer/link.ts',
+        file: 'src/provider/truelayer/reauth/route.ts',
         find: 'providerError: errorWord(body) }',
         replace: 'providerError: errorWord(body ?? {}) }',
       },

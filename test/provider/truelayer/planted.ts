@@ -63,6 +63,7 @@ export const subject = (
     logged: () => lines.join(''),
     exchange: () =>
       provider.exchangeCode({
+        route: 'reauth',
         code: new Secret(planted.code),
         redirectUri: 'https://company.example/callback',
         codeVerifier: new Secret(planted.codeVerifier),
