@@ -76,7 +76,7 @@ export const loadConfig = async <const N extends Need>({
       ? await loadPolicyFile(variables.values.RECONSENT_CONFIG, cwd, report)
       : { name: POLICY_FILE, policy: givenPolicy }
   // Pages and messages name the company; a command that only uses the database does not.
-  const needsCompany = needed.has('web') || needed.has('mail')
+  const needsCompany = needed.has('web') || needed.has('channels')
   const policy = file && readPolicy(file.policy, { report, file: file.name, needsCompany })
 
   if (problems.length > 0 || !file || !policy || !always) throw new ConfigError(problems)

@@ -54,7 +54,7 @@ const callbackAnswers = [
   'malformed',
   'failed',
 ] as const satisfies readonly (CallbackAnswer['kind'] | 'malformed' | 'failed')[]
-const alerts = ['messages-per-hour', 'mail-unavailable', 'provider-circuit-open', 'sweep-late'] as const
+const alerts = ['messages-per-hour', 'message-unavailable', 'provider-circuit-open', 'sweep-late'] as const
 const consentStatuses = [
   'active',
   'paused',

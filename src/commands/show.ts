@@ -1,5 +1,6 @@
 // `show ID`: prints everything about one consent except its secrets and addresses.
-import { channelProblem } from '../domain/channel.ts'
+import { reachableBy } from '../domain/channels.ts'
+import { channelProblem } from '../domain/reach.ts'
 import { historyJson } from '../presentation/consent-json.ts'
 import type { ConsentHistory } from '../store/administration-port.ts'
 import { CommandFailed, consentId, type Define, examples, json } from './command.ts'
@@ -59,7 +60,7 @@ const sections = (
     ],
     [
       'address',
-      consent.email === undefined
+      reachableBy(consent).length === 0
         ? 'none (no-channel)'
         : unreached === undefined
           ? 'there is one'

@@ -205,9 +205,10 @@ export const makeSections = ({ httpsOnly, reread }: { httpsOnly: boolean; reread
   provider: makeProvider(httpsOnly),
   keys: environment.pick({ ENCRYPTION_KEYS: true }).transform(({ ENCRYPTION_KEYS: keys }) => keys),
   web: makeWeb(httpsOnly),
-  mail: environment
+  /** What each channel needs, by its name (notify/channels.ts). */
+  channels: environment
     .pick({ SMTP_URL: true, MAIL_FROM: true })
-    .transform(({ SMTP_URL: url, MAIL_FROM: from }) => ({ url, from })),
+    .transform(({ SMTP_URL: url, MAIL_FROM: from }) => ({ email: { url, from } })),
   ownHost: makeOwnHost(httpsOnly),
 })
 

@@ -6,7 +6,7 @@ import { databaseFindings } from './database.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 import { instantFindings } from './instants.ts'
 import { keyFindings } from './keys.ts'
-import { mailFindings, providerFindings, publicUrlFindings } from './outside.ts'
+import { channelFindings, providerFindings, publicUrlFindings } from './outside.ts'
 import { queueFindings } from './queue.ts'
 import { recordFindings } from './records.ts'
 
@@ -64,8 +64,8 @@ export async function* diagnose(): AsyncGenerator<Finding> {
   const queue = await part(['queue'], {})
   yield* 'findings' in queue ? queue.findings : queueFindings(queue.config.queue)
 
-  const mail = await part(['mail'], { company: { name: '-' } })
-  yield* 'findings' in mail ? mail.findings : mailFindings(mail.config.mail)
+  const channels = await part(['channels'], { company: { name: '-' } })
+  yield* 'findings' in channels ? channels.findings : channelFindings(channels.config.channels)
 
   const provider = await part(['provider'], {})
   yield* 'findings' in provider ? provider.findings : providerFindings(provider.config.provider, provider.config.timing)

@@ -1,5 +1,6 @@
 // Checks the stored records: do sweeps take place, and what waits for an operator?
 import { DateTime, Duration } from 'luxon'
+import { addressFields } from '../domain/channels.ts'
 import { tooOldAfter } from '../processors/watch-sweep.ts'
 import type { Secret } from '../secret.ts'
 import { losesCodes } from '../http/served-address.ts'
@@ -75,7 +76,7 @@ export async function* recordFindings(
       yield warn(
         'no channel',
         `${counts.withoutChannel} active consents have no usable address`,
-        'reconsent list --no-channel; import them with an email',
+        `reconsent list --no-channel; import them with an address (${addressFields().join(' or ')})`,
       )
     if (counts.authorisationsInDoubt > 0)
       yield warn(

@@ -28,7 +28,7 @@ export type PortName = 'store' | 'provider' | 'truelayer' | 'channel' | 'queue' 
 export type Wrap = <Port extends object>(name: PortName, port: Port) => Port
 
 export interface ServicesOptions {
-  /** The role `worker` also needs `mail`. */
+  /** The role `worker` also needs `channels`. */
   readonly config: Config<'database' | 'queue' | 'provider' | 'keys' | 'web'>
   readonly log: Log
   /** The system's clock by default; the demo and the tests use a clock that they move. */

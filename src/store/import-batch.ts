@@ -2,6 +2,7 @@
 // sees what an earlier row of the batch has changed. Nothing is written to the database here.
 import type { DateTime } from 'luxon'
 import type { Vault } from '../crypto/vault.ts'
+import { type ChannelName, channelsBy } from '../domain/channels.ts'
 import { type ContactField, type ImportDecision, decideImport, expiryOf } from '../domain/import-decision.ts'
 import { firstDateOf } from '../domain/apply-step.ts'
 import type { Policy } from '../domain/policy.ts'
@@ -32,8 +33,8 @@ export interface Batch {
   changed(): ConsentRow[]
   repaired(): string[]
   superseded(): string[]
-  /** The ids of consents whose user has another mail address now. */
-  readdressed(): string[]
+  /** The consents whose user has another address now, by the channels that use the address. */
+  readdressed(): ReadonlyMap<ChannelName, readonly string[]>
   events(): readonly ChainedEvent[]
 }
 
@@ -44,7 +45,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   const byId = new Map<string, ConsentRow>()
   const changed = new Set<ConsentRow>()
   const repairedIds = new Set<string>()
-  const readdressedIds = new Set<string>()
+  const readdressed = new Map<ChannelName, string[]>()
   const supersededIds = new Set<string>()
   const events: ChainedEvent[] = []
   const at = now.toJSDate()
@@ -166,7 +167,11 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   ): void => {
     const { fields, corrects, dateNow } = decision
     change(row, pick(imported, fields))
-    if (fields.includes('email')) readdressedIds.add(row.id)
+    for (const channel of channelsBy(fields)) {
+      const ids = readdressed.get(channel)
+      if (ids === undefined) readdressed.set(channel, [row.id])
+      else ids.push(row.id)
+    }
     if (corrects) change(row, datesOf(imported))
     if (corrects && tokenDiffers) replaceToken(row, imported.refreshToken)
     if (dateNow && row.status === 'active') fence(row, { nextActionAt: at, nextActionReason: 'changed by import' })
@@ -290,7 +295,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     },
     changed: () => [...changed],
     repaired: () => [...repairedIds],
-    readdressed: () => [...readdressedIds],
+    readdressed: () => readdressed,
     superseded: () => [...supersededIds],
     events: () => events,
   }

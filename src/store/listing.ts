@@ -1,5 +1,6 @@
 // Reads many rows: pages of consents, one consent's whole history, counts, the feed. Pages are read by keyset, so that
 // memory use is constant and no page costs more than the one before. Changes no consent.
+import { addressFields } from '../domain/channels.ts'
 import { consentTransitions } from '../domain/lifecycle.ts'
 import type { ConsentStatus, ConsentView } from '../domain/model.ts'
 import { Prisma } from '../generated/prisma/client.ts'
@@ -43,22 +44,26 @@ export const listing = (db: Database): Listing => ({
 })
 
 /**
- * The user has no address, or one that our mail server does not accept. The domain gave this reason when it last
- * evaluated the consent (next-action.ts).
+ * No channel reaches the user: there is no address, or only one that our server does not accept. The domain gave this
+ * reason when it last evaluated the consent (next-action.ts).
  */
 const saidSo: Prisma.ConsentWhereInput = { nextActionReason: { startsWith: 'no-channel' } }
-const withoutChannel: Prisma.ConsentWhereInput = { OR: [{ email: null }, saidSo] }
-const withChannel: Prisma.ConsentWhereInput = {
-  email: { not: null },
-  OR: [{ nextActionReason: null }, { NOT: saidSo }],
-}
+const withoutChannel = (): Prisma.ConsentWhereInput => ({
+  OR: [{ AND: addressFields().map((field) => ({ [field]: null })) }, saidSo],
+})
+const withChannel = (): Prisma.ConsentWhereInput => ({
+  AND: [
+    { OR: addressFields().map((field) => ({ [field]: { not: null } })) },
+    { OR: [{ nextActionReason: null }, { NOT: saidSo }] },
+  ],
+})
 
 const whereOf = (filter: ConsentFilter): Prisma.ConsentWhereInput => ({
   ...(filter.status === undefined ? {} : { status: filter.status }),
   ...(filter.userId === undefined ? {} : { userId: filter.userId }),
   ...(filter.providerId === undefined ? {} : { providerId: filter.providerId }),
   ...(filter.expiresBefore === undefined ? {} : { expiresAt: { lt: filter.expiresBefore.toJSDate() } }),
-  ...(filter.withoutChannel === undefined ? {} : filter.withoutChannel ? withoutChannel : withChannel),
+  ...(filter.withoutChannel === undefined ? {} : filter.withoutChannel ? withoutChannel() : withChannel()),
 })
 
 /** The same as `getView` for a page of consents, in the order of `ids`. */
@@ -122,7 +127,7 @@ const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCoun
   const [byStatus, unreached, uncertainNotifications, authorisationsInDoubt, overdue, circuits, feed] =
     await Promise.all([
       prisma.consent.groupBy({ by: ['status'], _count: true }),
-      prisma.consent.count({ where: { status: 'active', ...withoutChannel } }),
+      prisma.consent.count({ where: { status: 'active', ...withoutChannel() } }),
       prisma.notification.count({ where: { status: 'uncertain' } }),
       prisma.authorisation.count({ where: { status: 'in_doubt' } }),
       prisma.$queryRaw<{ kind: RecordKind; at: Date | null }[]>`

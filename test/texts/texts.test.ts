@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { describeFailure } from '../../src/commands/failure.ts'
 import { locales } from '../../src/domain/locale.ts'
-import { mailNames, messageKinds } from '../../src/texts/catalogue.ts'
+import { messageKinds } from '../../src/texts/catalogue.ts'
+import { templateNames } from '../../src/texts/template-names.ts'
 import { loadTexts, ownTextsFolder } from '../../src/texts/load-texts.ts'
 import { texts } from '../../src/texts/own-texts.ts'
 
@@ -65,7 +66,7 @@ test('the texts in the repository have no problem', () => {
 test('every language has every text, and no text is the same in two languages', () => {
   const inEach = (text: (of: (typeof texts.byLocale)['en']) => unknown): number =>
     new Set(locales.map((locale) => JSON.stringify(text(texts.byLocale[locale])))).size
-  for (const name of mailNames) {
+  for (const name of templateNames) {
     expect(inEach(({ mails }) => mails[name].subject)).toBe(locales.length)
     expect(inEach(({ mails }) => mails[name].text)).toBe(locales.length)
   }
