@@ -135,6 +135,7 @@ export const startCompany = async ({
           redirectUri,
           scopes: [...scopes],
           email: consent.email ?? null,
+          phone: consent.phone ?? null,
           name: consent.name ?? null,
           locale: consent.locale ?? null,
           timeZone: consent.timeZone ?? null,
