@@ -1,7 +1,7 @@
 // Checks that the channels' servers, the provider and our own public address are reachable and correctly set up.
 import type { Sections, Timing } from '../config.ts'
-import type { ChannelName } from '../domain/channels.ts'
-import { makers } from '../notify/channels.ts'
+import { channelMakers, type Shared } from '../notify/channels.ts'
+import type { Channel } from '../notify/port.ts'
 import { truelayerProvider } from '../provider/truelayer/client.ts'
 import { goesByProxy } from '../provider/truelayer/egress-proxy.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
@@ -10,18 +10,14 @@ const PUBLIC_URL_TIMEOUT_MS = 5_000
 const CHANNEL_TIMEOUTS = { connectMs: 5_000, silenceMs: 10_000, totalMs: 15_000 }
 
 export async function* channelFindings(settings: Sections['channels']): AsyncGenerator<Finding> {
-  for (const [name, make] of Object.entries(makers)) yield await channelFinding(name, make, settings)
+  for (const [name, make] of channelMakers(settings)) yield await channelFinding(name, make)
 }
 
-const channelFinding = async (
-  name: string,
-  make: (typeof makers)[ChannelName],
-  settings: Sections['channels'],
-): Promise<Finding> => {
+const channelFinding = async (name: string, make: (shared: Shared) => Channel): Promise<Finding> => {
   try {
     // Loaded here, so that broken texts are a finding too and do not end the diagnosis.
     const { texts } = await import('../texts/own-texts.ts')
-    const channel = make(settings, { texts, timeouts: CHANNEL_TIMEOUTS })
+    const channel = make({ texts, timeouts: CHANNEL_TIMEOUTS })
     const answer = await channel.check()
     channel.close()
     const { check, advice } = channel.diagnosis

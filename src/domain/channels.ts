@@ -44,22 +44,17 @@ const table: Readonly<Record<ChannelName, ChannelTraits>> = channels
 
 export const traitsOf = (name: ChannelName): ChannelTraits => table[name]
 
-// These read the table at every call and keep no copy of it: a test adds its own channel to the table.
-const channelNames = (): ChannelName[] => Object.keys(channels) as ChannelName[]
+/** All that this release has; which of them are in use is said by the policy. */
+export const channelNames = (): ChannelName[] => Object.keys(channels) as ChannelName[]
 
-/** The fields whose address some channel needs. */
-export const addressFields = (): AddressField[] => [...new Set(channelNames().map((name) => traitsOf(name).address))]
+/** The fields of a consent that hold the addresses of these channels. */
+export const addressFields = (names: readonly ChannelName[]): AddressField[] => [
+  ...new Set(names.map((name) => traitsOf(name).address)),
+]
 
-/** The channels that need an address of one of these fields. */
-export const channelsBy = (fields: readonly string[]): ChannelName[] =>
-  channelNames().filter((name) => fields.includes(traitsOf(name).address))
-
-/**
- * The user's address for this channel. Undefined also for a stored message whose channel this release does not have.
- */
 export const addressFor = (addresses: Addresses, name: ChannelName): string | undefined =>
-  Object.hasOwn(channels, name) ? addresses[traitsOf(name).address] : undefined
+  addresses[traitsOf(name).address]
 
-/** The channels for which the user has an address, in the order of the table. */
-export const reachableBy = (addresses: Addresses): ChannelName[] =>
-  channelNames().filter((name) => addressFor(addresses, name) !== undefined)
+/** Those of the channels for which the user has an address, in their order. */
+export const reachableBy = (addresses: Addresses, inUse: readonly ChannelName[]): ChannelName[] =>
+  inUse.filter((name) => addressFor(addresses, name) !== undefined)

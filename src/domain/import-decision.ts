@@ -1,7 +1,7 @@
 // What a row of an import means for the consent that we already have. Pure: this file sees neither database rows nor
 // tokens.
 import type { DateTime } from 'luxon'
-import { addressFor, type Addresses, reachableBy, traitsOf } from './channels.ts'
+import { addressFor, type Addresses, type ChannelName, reachableBy, traitsOf } from './channels.ts'
 import type { Consent } from './model.ts'
 import { type ResolvedRule, expiryFrom } from './rules.ts'
 import { isTerminal } from './lifecycle.ts'
@@ -77,6 +77,8 @@ export interface ImportQuestion {
   readonly row: ImportedConsent
   /** The rule of the bank that the row names. */
   readonly rule: ResolvedRule
+  /** The channels in use. */
+  readonly channels: readonly ChannelName[]
   readonly tokenDiffers: boolean
   /** The operator insists on the row: `--correct`. */
   readonly correct: boolean
@@ -86,7 +88,7 @@ export interface ImportQuestion {
  * The same row imported twice changes nothing. Unless `--correct` is given, a row never moves the expiry back, and
  * replaces a token only if its date is later than ours.
  */
-export const decideImport = ({ ours, row, rule, tokenDiffers, correct }: ImportQuestion): ImportDecision => {
+export const decideImport = ({ ours, row, rule, channels, tokenDiffers, correct }: ImportQuestion): ImportDecision => {
   if (row.providerId !== ours.providerId && !correct) {
     return {
       kind: 'refused',
@@ -124,7 +126,7 @@ export const decideImport = ({ ours, row, rule, tokenDiffers, correct }: ImportQ
     kind: 'updated',
     fields,
     corrects,
-    dateNow: corrects || mayReachBetter(ours, row) || fields.some((field) => movesDates.includes(field)),
+    dateNow: corrects || mayReachBetter(ours, row, channels) || fields.some((field) => movesDates.includes(field)),
     warning,
   }
 }
@@ -140,8 +142,8 @@ const isOldNews = (ours: OurConsent, row: ImportedConsent): boolean =>
   row.consentedAt.toMillis() - ours.consentedAt.toMillis() < SAME_DATE_MS
 
 /** A first address for a channel, or another one in place of an address that not every server reaches (reach.ts). */
-const mayReachBetter = (ours: Addresses, row: Addresses): boolean =>
-  reachableBy(row).some((name) => {
+const mayReachBetter = (ours: Addresses, row: Addresses, channels: readonly ChannelName[]): boolean =>
+  reachableBy(row, channels).some((name) => {
     const known = addressFor(ours, name)
     if (known === undefined) return true
     return known !== addressFor(row, name) && traitsOf(name).whyUnreachable(known) !== undefined

@@ -110,7 +110,7 @@ const graceRule = (facts: Facts): Verdict => {
   if (phase !== 'lapsed') return passes(`the grace window is open until ${graceEndsAt.toISO()}`)
   const lapse: NextAction = { action: 'lapse', reason: `the grace window ended at ${graceEndsAt.toISO()}` }
   // Past grace, only full authentication can still be open.
-  const canAsk = routes.length > 0 && reachableBy(view.consent).length > 0
+  const canAsk = routes.length > 0 && reachableBy(view.consent, policy.channels).length > 0
   const requested = manualMessage(view)
   if (requested !== undefined && canAsk) {
     return decides({
@@ -155,9 +155,9 @@ const routeRule = ({ routes, rule }: Facts): Verdict =>
       })
 
 const channelRule = (facts: Facts): Verdict => {
-  const { view, now, rungs, graceEndsAt } = facts
-  const problem = channelProblem(view)
-  const reachable = reachableBy(view.consent)
+  const { view, now, policy, rungs, graceEndsAt } = facts
+  const problem = channelProblem(view, policy.channels)
+  const reachable = reachableBy(view.consent, policy.channels)
   if (problem === undefined) return passes(`the user can be reached by ${reachable.join(' and ')}`)
   const reason = `no-channel: ${problem}`
   if (reachable.length === 0) return waitUntil(graceEndsAt, reason)

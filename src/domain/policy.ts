@@ -1,6 +1,7 @@
 // The operator's policy as the domain sees it: parsed and complete, with no defaults left to fill in. config.ts parses
 // it.
 import type { Duration } from 'luxon'
+import type { ChannelName } from './channels.ts'
 
 /** How a renewal is made: `reauth` by `/v1/reauthuri`, `full` by the full authentication link (a new connection). */
 export type Route = 'reauth' | 'full'
@@ -35,6 +36,8 @@ export interface ProviderRule {
 
 export interface Policy {
   readonly sweep: { readonly cron: string }
+  /** The channels in use. */
+  readonly channels: readonly ChannelName[]
   readonly ladder: readonly RungOffset[]
   readonly quietHours: QuietHours | false
   /** Rungs of different consents are spread over at most this much time, inside the allowed hours. */

@@ -40,8 +40,8 @@ export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy): R
         `add it under providers, or import the new connection once the user has consented again`,
     )
   }
-  if (reachableBy(consent).length === 0) {
-    const fields = addressFields().join(' or ')
+  if (reachableBy(consent, policy.channels).length === 0) {
+    const fields = addressFields(policy.channels).join(' or ')
     return refused(
       `no-channel: there is no usable address for this user; import the consent with one first (${fields})`,
     )

@@ -31,7 +31,7 @@ export const consentJson = (consent: Consent, now: DateTime, policy: Policy) => 
     grace_ends_at: isoOf(graceEndsAt),
     next_action_at: isoOf(consent.nextActionAt),
     next_action_reason: consent.nextActionReason ?? null,
-    has_address: reachableBy(consent).length > 0,
+    has_address: reachableBy(consent, policy.channels).length > 0,
     locale: consent.locale ?? null,
     time_zone: consent.timeZone ?? null,
     failed_attempts: consent.failedAttempts,

@@ -124,7 +124,9 @@ const stepOf = (
   const messages =
     owed === undefined
       ? []
-      : reachableBy(consent).map((channel) => newMessage(renewal, { id: randomUUID(), now, channel, ...owed }))
+      : reachableBy(consent, policy.channels).map((channel) =>
+          newMessage(renewal, { id: randomUUID(), now, channel, ...owed }),
+        )
   const after = viewAfter(view, { renewal, attempt, messages })
   return {
     now,

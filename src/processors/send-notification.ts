@@ -16,7 +16,8 @@ import { withClaim } from './with-claim.ts'
 
 export interface SendNotificationDeps {
   readonly store: Pick<Dispatching, 'claim' | 'release'> & Notifications
-  readonly channels: Readonly<Record<ChannelName, Channel>>
+  /** Those in use. */
+  readonly channels: Readonly<Partial<Record<ChannelName, Channel>>>
   /** What the message is about, with the start link of its renewal. */
   readonly factsOf: (
     view: ConsentView,
@@ -86,12 +87,12 @@ export const sendNotification = (options: SendNotificationDeps) => {
       if (decision.kind === 'wait') {
         return reschedule(store, claim, decision.until, { now, tried: false }, decision.reason)
       }
-      const to = addressFor(view.consent, current.channel)
-      if (to === undefined) {
-        await store.cancel(claim, now, 'no-channel')
-        return skipped('no-channel: there is no usable address any more')
-      }
       const channel = deps.channels[current.channel]
+      const to = channel === undefined ? undefined : addressFor(view.consent, current.channel)
+      if (channel === undefined || to === undefined) {
+        await store.cancel(claim, now, 'no-channel')
+        return skipped('no-channel: there is no usable address any more, or its channel is not in use')
+      }
       const message = channel.compose(deps.factsOf(view, current, { to, graceEndsAt: facts.graceEndsAt }))
       return reserveAndSend(deps, claim, current, async () => channel.send(message))
     })

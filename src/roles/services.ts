@@ -56,7 +56,7 @@ export const makeServices = (
   const vault = makeVault({ keys: config.keys })
   const connections = concurrency.reauth + concurrency.notify + concurrency.exchange + CONNECTIONS_BESIDE_JOBS
   const opened = openStore({ url: config.database.url, vault, connections, statementMs: STATEMENT_MS })
-  const { getHistory, listFeed, statusCounts } = listing(opened.db)
+  const { getHistory, listFeed, statusCounts } = listing(opened.db, config.policy.channels)
   const lists = namingOutages({ getHistory, listFeed, statusCounts })
   const metrics = makeMetrics({ collectCounts: async () => collectCounts({ store: opened.store, lists, clock }) })
   const log = meteredLog(plainLog, metrics)

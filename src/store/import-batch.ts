@@ -2,7 +2,7 @@
 // sees what an earlier row of the batch has changed. Nothing is written to the database here.
 import type { DateTime } from 'luxon'
 import type { Vault } from '../crypto/vault.ts'
-import { type ChannelName, channelsBy } from '../domain/channels.ts'
+import { type ChannelName, traitsOf } from '../domain/channels.ts'
 import { type ContactField, type ImportDecision, decideImport, expiryOf } from '../domain/import-decision.ts'
 import { firstDateOf } from '../domain/apply-step.ts'
 import type { Policy } from '../domain/policy.ts'
@@ -167,7 +167,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   ): void => {
     const { fields, corrects, dateNow } = decision
     change(row, pick(imported, fields))
-    for (const channel of channelsBy(fields)) {
+    for (const channel of policy.channels.filter((name) => fields.includes(traitsOf(name).address))) {
       const ids = readdressed.get(channel)
       if (ids === undefined) readdressed.set(channel, [row.id])
       else ids.push(row.id)
@@ -264,7 +264,14 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     const tokenDiffers = differs(held, row.refreshToken)
     const consentedAt = held.consentedAt === null ? undefined : instant(held.consentedAt)
     const rule = ruleFor(row.providerId, row.country, policy)
-    const decision = decideImport({ ours: { ...toConsent(held), consentedAt }, row, rule, tokenDiffers, correct })
+    const decision = decideImport({
+      ours: { ...toConsent(held), consentedAt },
+      row,
+      rule,
+      channels: policy.channels,
+      tokenDiffers,
+      correct,
+    })
     if (decision.kind === 'refused') return { kind: 'refused', detail: decision.reason }
     const isNewWord = keepWord(held, row)
     switch (decision.kind) {

@@ -1,6 +1,6 @@
 // Reads many rows: pages of consents, one consent's whole history, counts, the feed. Pages are read by keyset, so that
 // memory use is constant and no page costs more than the one before. Changes no consent.
-import { addressFields } from '../domain/channels.ts'
+import { addressFields, type ChannelName, channelNames } from '../domain/channels.ts'
 import { consentTransitions } from '../domain/lifecycle.ts'
 import type { ConsentStatus, ConsentView } from '../domain/model.ts'
 import { Prisma } from '../generated/prisma/client.ts'
@@ -14,10 +14,11 @@ import { instant, toAuthorisation, toConsent, toNotification, toRenewal } from '
 const LARGEST_PAGE = 1000
 const pageSize = (limit: number | undefined): number => Math.min(Math.max(limit ?? LARGEST_PAGE, 1), LARGEST_PAGE)
 
-export const listing = (db: Database): Listing => ({
+/** `channels`: those in use, all unless said; they decide whose user has no address. */
+export const listing = (db: Database, channels: readonly ChannelName[] = channelNames()): Listing => ({
   pageConsents: async (filter, { afterId, limit } = {}) => {
     const rows = await db.prisma.consent.findMany({
-      where: { ...whereOf(filter), ...(afterId === undefined ? {} : { id: { gt: afterId } }) },
+      where: { ...whereOf(filter, channels), ...(afterId === undefined ? {} : { id: { gt: afterId } }) },
       orderBy: { id: 'asc' },
       take: pageSize(limit),
     })
@@ -39,7 +40,7 @@ export const listing = (db: Database): Listing => ({
   },
 
   getHistory: async (id) => getHistory(db, id),
-  statusCounts: async (now) => statusCounts(db, now.toJSDate()),
+  statusCounts: async (now) => statusCounts(db, now.toJSDate(), channels),
   listFeed: async (after, limit) => listFeed(db, after, pageSize(limit)),
 })
 
@@ -48,22 +49,26 @@ export const listing = (db: Database): Listing => ({
  * reason when it last evaluated the consent (next-action.ts).
  */
 const saidSo: Prisma.ConsentWhereInput = { nextActionReason: { startsWith: 'no-channel' } }
-const withoutChannel = (): Prisma.ConsentWhereInput => ({
-  OR: [{ AND: addressFields().map((field) => ({ [field]: null })) }, saidSo],
+const withoutChannel = (channels: readonly ChannelName[]): Prisma.ConsentWhereInput => ({
+  OR: [{ AND: addressFields(channels).map((field) => ({ [field]: null })) }, saidSo],
 })
-const withChannel = (): Prisma.ConsentWhereInput => ({
+const withChannel = (channels: readonly ChannelName[]): Prisma.ConsentWhereInput => ({
   AND: [
-    { OR: addressFields().map((field) => ({ [field]: { not: null } })) },
+    { OR: addressFields(channels).map((field) => ({ [field]: { not: null } })) },
     { OR: [{ nextActionReason: null }, { NOT: saidSo }] },
   ],
 })
 
-const whereOf = (filter: ConsentFilter): Prisma.ConsentWhereInput => ({
+const whereOf = (filter: ConsentFilter, channels: readonly ChannelName[]): Prisma.ConsentWhereInput => ({
   ...(filter.status === undefined ? {} : { status: filter.status }),
   ...(filter.userId === undefined ? {} : { userId: filter.userId }),
   ...(filter.providerId === undefined ? {} : { providerId: filter.providerId }),
   ...(filter.expiresBefore === undefined ? {} : { expiresAt: { lt: filter.expiresBefore.toJSDate() } }),
-  ...(filter.withoutChannel === undefined ? {} : filter.withoutChannel ? withoutChannel() : withChannel()),
+  ...(filter.withoutChannel === undefined
+    ? {}
+    : filter.withoutChannel
+      ? withoutChannel(channels)
+      : withChannel(channels)),
 })
 
 /** The same as `getView` for a page of consents, in the order of `ids`. */
@@ -123,11 +128,15 @@ const getHistory = async (db: Database, id: string): Promise<ConsentHistory | un
  * Each count uses an index, but the count of consents by status reads a whole index: good for a scrape every minute,
  * not every second.
  */
-const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCounts> => {
+const statusCounts = async (
+  { prisma }: Database,
+  now: Date,
+  channels: readonly ChannelName[],
+): Promise<StatusCounts> => {
   const [byStatus, unreached, uncertainNotifications, authorisationsInDoubt, overdue, circuits, feed] =
     await Promise.all([
       prisma.consent.groupBy({ by: ['status'], _count: true }),
-      prisma.consent.count({ where: { status: 'active', ...withoutChannel() } }),
+      prisma.consent.count({ where: { status: 'active', ...withoutChannel(channels) } }),
       prisma.notification.count({ where: { status: 'uncertain' } }),
       prisma.authorisation.count({ where: { status: 'in_doubt' } }),
       prisma.$queryRaw<{ kind: RecordKind; at: Date | null }[]>`

@@ -67,7 +67,7 @@ describe('a sound environment', () => {
     expect(config.database.migrateUrl.reveal()).toBe(soundEnv.DATABASE_URL)
     expect(config.queue.url.reveal()).toBe(soundEnv.REDIS_URL)
     expect(config.provider.clientSecret.reveal()).toBe(soundEnv.TRUELAYER_CLIENT_SECRET)
-    expect(config.channels.email.url.reveal()).toBe(soundEnv.SMTP_URL)
+    expect(config.channels.email?.url.reveal()).toBe(soundEnv.SMTP_URL)
     expect(config.web.ops?.password.reveal()).toBe('a long password')
     expect(config.keys.current.id).toBe('k2')
     expect(config.policy.company.name).toBe('Company')
@@ -164,7 +164,7 @@ describe('a sound environment', () => {
       alsoNeeds: ['channels'],
       policy: company,
     })
-    expect(config.channels?.email.from).toBe(soundEnv.MAIL_FROM)
+    expect(config.channels?.email?.from).toBe(soundEnv.MAIL_FROM)
   })
 })
 

@@ -12,7 +12,7 @@ import { listing } from '../../src/store/listing.ts'
 import { aPolicy } from '../builders.ts'
 import { aRow } from '../import/rows.ts'
 import { scriptedSmtp } from '../notify/email/scripted-smtp.ts'
-import { type Gateway, gatewayChannel, registerGateway, startGateway, UNSERVED } from '../setup/gateway.ts'
+import { BOTH, type Gateway, gatewayChannel, registerGateway, startGateway, UNSERVED } from '../setup/gateway.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import { smtpChannel } from '../../src/notify/email/smtp-channel.ts'
 import { Secret } from '../../src/secret.ts'
@@ -24,7 +24,7 @@ registerGateway(() => gateway.url)
 
 beforeAll(async () => {
   gateway = await startGateway()
-  const started = await startWorld()
+  const started = await startWorld({ policy: { channels: BOTH } })
   const channels = { email: started.channel, gateway: gatewayChannel(gateway.url) }
   world = { ...started, jobs: { ...started.jobs, notification: send(started, { channels }) } }
 })
@@ -197,7 +197,7 @@ describe('one channel is unavailable', () => {
 describe('no channel', () => {
   const reasonOf = async ({ id }: Consent) => (await world.consentOf(id)).nextActionReason
   const unreached = async (): Promise<string[]> =>
-    (await listing(world.db).pageConsents({ withoutChannel: true })).map(({ id }) => id)
+    (await listing(world.db, BOTH).pageConsents({ withoutChannel: true })).map(({ id }) => id)
 
   test('only without any address: then nothing is queued, and a request by hand is refused', async () => {
     const nobody = await add({ email: undefined, phone: undefined })
@@ -253,8 +253,22 @@ describe('no channel', () => {
     expect(await messages(consent)).toEqual(['-14d pigeon cancelled'])
   })
 
+  test('a channel that is not in use: nothing is queued for it, and what was queued before is cancelled', async () => {
+    const policy = aPolicy({ channels: ['email'] })
+    const [old, fresh, texted] = [await queued(), await add(), await add({ email: undefined })]
+    const text = await rowOf(old, 'gateway')
+    const job = send(world, { policy, channels: { email: world.channel } })
+    expect(await job(text.id, aRun())).toMatchObject({ reason: expect.stringContaining('not in use') })
+    for (const { id } of [fresh, texted]) await renew(world, { policy })(id, aRun())
+    expect(await messages(old)).toEqual(['-14d email pending', '-14d gateway cancelled'])
+    expect([await messages(fresh), await messages(texted)]).toEqual([['-14d email pending'], []])
+    expect(await reasonOf(texted)).toContain('no-channel: there is no usable address')
+    const listed = await listing(world.db, policy.channels).pageConsents({ withoutChannel: true })
+    expect(listed.map(({ id }) => id)).toContain(texted.id)
+  })
+
   test('past grace a user with a phone alone is asked once, by text', async () => {
-    const policy = aPolicy({ afterGrace: 'ask-once', routes: ['reauth', 'full'] })
+    const policy = aPolicy({ channels: BOTH, afterGrace: 'ask-once', routes: ['reauth', 'full'] })
     const consent = await add({ email: undefined, expiresAt: world.clock.now().minus({ days: 91 }) })
     await renew(world, { policy })(consent.id, aRun())
     const [id = ''] = (await world.notificationsOf(consent.id)).map((row) => row.id)

@@ -1,10 +1,12 @@
 // A second channel for tests: short texts to `phone`, handed to an HTTP gateway on loopback. It is registered as any
-// channel is, by a line in each of the two tables; no code of the product knows it.
+// channel is, by a line in each table; no code of the product knows it.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Duration } from 'luxon'
-import { channels, type ChannelTraits } from '../../src/domain/channels.ts'
+import { z } from 'zod'
+import { channelSections } from '../../src/config/sections.ts'
+import { type ChannelName, channels, type ChannelTraits } from '../../src/domain/channels.ts'
 import { makers } from '../../src/notify/channels.ts'
 import type { Channel, Delivery } from '../../src/notify/port.ts'
 
@@ -81,6 +83,9 @@ export const gatewayChannel = (url: string): Channel<Text> => ({
 /** Numbers of this country are ones that the gateway may not serve. */
 export const UNSERVED = '+999'
 
+/** What the policy says when both channels are in use. */
+export const BOTH = ['email', 'gateway' as ChannelName] as const
+
 /** Adds the line of each table. A test file has its own copy of the modules, so nothing has to be removed. */
 export const registerGateway = (url: () => string): void => {
   const traits: ChannelTraits = {
@@ -89,5 +94,6 @@ export const registerGateway = (url: () => string): void => {
     tries: [Duration.fromObject({ minutes: 2 })],
   }
   Object.assign(channels, { gateway: traits })
+  Object.assign(channelSections, { gateway: z.object({}) })
   Object.assign(makers, { gateway: () => gatewayChannel(url()) })
 }

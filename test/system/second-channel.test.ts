@@ -1,7 +1,7 @@
 // A whole company with two channels: the worker makes its channels from the two tables, and a user without e-mail
 // renews by the link in a text.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Gateway, registerGateway, startGateway } from '../setup/gateway.ts'
+import { BOTH, type Gateway, registerGateway, startGateway } from '../setup/gateway.ts'
 import { startCompany, until } from '../setup/company.ts'
 
 let gateway: Gateway
@@ -10,7 +10,11 @@ registerGateway(() => gateway.url)
 
 beforeAll(async () => {
   gateway = await startGateway()
-  company = await startCompany({ queue: 'postgres', processes: [['web', 'worker', 'scheduler']] })
+  company = await startCompany({
+    queue: 'postgres',
+    processes: [['web', 'worker', 'scheduler']],
+    policy: { channels: [...BOTH] },
+  })
 })
 afterAll(async () => {
   await company.stop()
