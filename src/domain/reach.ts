@@ -5,9 +5,9 @@ import type { ConsentView } from './model.ts'
 type Reached = Pick<ConsentView, 'consent' | 'notifications'>
 
 /**
- * Undefined while one channel in use or another reaches the user. An address that our server did not accept (the last message
- * by its channel failed for that reason) counts as unreachable until another address is imported. The next message
- * tries the address all the same, because servers are upgraded.
+ * Undefined while at least one channel in use reaches the user. An address that our server did not accept (the last
+ * message by its channel failed for that reason) counts as unreachable until another address is imported. The next
+ * message tries the address all the same, because servers are upgraded.
  */
 export const channelProblem = (view: Reached, inUse: readonly ChannelName[]): string | undefined => {
   const names = reachableBy(view.consent, inUse)

@@ -1,5 +1,5 @@
-// Makes the channels in use from their configuration: a line for each channel, whose folder does the rest. The line that
-// the domain reads is in domain/channels.ts, and what the configuration says about it in config/sections.ts.
+// Makes the channels in use from their settings: a line for each channel, whose folder does the rest. The line that the
+// domain reads is in domain/channels.ts, and what the settings are in config/sections.ts.
 import type { ChannelName } from '../domain/channels.ts'
 import type { Secret } from '../secret.ts'
 import type { Texts } from '../texts/load-texts.ts'

@@ -184,10 +184,10 @@ const judgeRepetition = async (
   if (resend === true) return undefined
   if (messages.some(({ status }) => status === 'pending' || status === 'sending'))
     return unchanged(`message ${rung} is on its way (--resend makes another)`)
-  const [recent] = messages
+  const recent = messages
     .filter(({ status }) => status === 'sent' || status === 'uncertain')
     .map(({ sentAt, createdAt }) => sentAt ?? createdAt)
-    .filter((at) => now.toMillis() - at.getTime() < RESEND_GUARD_HOURS * 3_600_000)
+    .find((at) => now.toMillis() - at.getTime() < RESEND_GUARD_HOURS * 3_600_000)
   if (recent === undefined) return undefined
   return refused(
     `message ${rung} went out at ${recent.toISOString()}, less than ${RESEND_GUARD_HOURS} hours ago: use ` +

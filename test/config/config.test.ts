@@ -8,11 +8,13 @@ import { describe, expect, test } from 'vitest'
 import { ConfigError, loadConfig, requiresHttps } from '../../src/config.ts'
 import type { Config, ConfigRequest, Need } from '../../src/config.ts'
 import { variables } from '../../src/config/variables.ts'
+import { channelNames } from '../../src/domain/channels.ts'
 import { keyText } from '../crypto/keys.ts'
 import { aDirectory, soundEnv } from './environment.ts'
 
 const everything = ['database', 'queue', 'provider', 'keys', 'web', 'channels'] as const
-const company = { company: { name: 'Company' } }
+/** With every channel, so that the variables of each are read. */
+const company = { company: { name: 'Company' }, channels: channelNames() }
 type Env = Readonly<Record<string, string | undefined>>
 
 const load = (env: Env, request: Partial<ConfigRequest<Need>> = {}, cwd = '/nowhere'): Promise<Config> =>

@@ -242,7 +242,7 @@ describe('no channel', () => {
     await bringUpToDate(here, unserved.id)
     expect(await messages(unserved)).toEqual(['-14d email failed', '-14d gateway sent'])
     mail.close()
-    plain.close()
+    await plain.close()
   })
 
   test('a stored message of a channel that is gone: cancelled', async () => {

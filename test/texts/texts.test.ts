@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { describeFailure } from '../../src/commands/failure.ts'
 import { locales } from '../../src/domain/locale.ts'
-import { messageKinds } from '../../src/texts/catalogue.ts'
+import { languageSchema, messageKinds } from '../../src/texts/catalogue.ts'
 import { templateNames } from '../../src/texts/template-names.ts'
 import { loadTexts, ownTextsFolder } from '../../src/texts/load-texts.ts'
 import { texts } from '../../src/texts/own-texts.ts'
@@ -43,6 +43,8 @@ const problemsIn = (dir: string): string => {
     return (error as Error).message
   }
 }
+
+const NO_GROUPS = `the groups ${Object.keys(languageSchema.shape).join(' and ')} are missing`
 
 /** Where an entry of a language's file begins and ends: `mails.expired`, `pages.start`. */
 const entry = (source: string, path: string): { start: number; end: number } => {
@@ -403,12 +405,12 @@ const mistakes: Record<string, Mistake> = {
     at: 'title:\n      - ',
     says: 'pages.busy.title: must be a text',
   },
-  'an empty file': { file: 'en.yaml', change: () => '', says: 'the groups mails and pages are missing' },
-  'a file of comments': { file: 'en.yaml', change: () => '# later\n', says: 'the groups mails and pages are missing' },
+  'an empty file': { file: 'en.yaml', change: () => '', says: NO_GROUPS },
+  'a file of comments': { file: 'en.yaml', change: () => '# later\n', says: NO_GROUPS },
   'a file with a text alone': {
     file: 'en.yaml',
     change: () => '"x"\n',
-    says: 'the groups mails and pages are missing',
+    says: NO_GROUPS,
   },
   'two documents': {
     file: 'en.yaml',
