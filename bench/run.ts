@@ -57,7 +57,7 @@ const freshDatabase = async (): Promise<string> => {
 const configFor = async (databaseUrl: string, queue: 'redis' | 'postgres') =>
   loadConfig({
     cwd: process.cwd(),
-    needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'],
+    needs: ['database', 'queue', 'provider', 'keys', 'web', 'channels'],
     env: {
       NODE_ENV: 'test',
       DATABASE_URL: databaseUrl,

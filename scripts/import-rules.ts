@@ -35,7 +35,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'crypto/hashing.ts',
       'crypto/key-ring.ts',
       'log.ts',
-      'notify/mailbox.ts',
+      'notify/email/mailbox.ts',
       'postgres/address.ts',
       'queue/cron.ts',
       'queue/redis-url.ts',
@@ -97,7 +97,7 @@ export const owners: Readonly<Record<string, readonly string[]>> = {
   '@prisma/*': ['store/'],
   generated: ['store/'],
   got: ['provider/'],
-  nodemailer: ['notify/'],
+  nodemailer: ['notify/email/'],
   yaml: ['texts/'],
 }
 

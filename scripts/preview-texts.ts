@@ -8,10 +8,11 @@ import { routeNames } from '../src/domain/routes.ts'
 import { messagePage, type MessageViews } from '../src/http/pages/message-page.ts'
 import { startPage } from '../src/http/pages/start-page.ts'
 import { stylesheet, stylesheetHref } from '../src/http/pages/stylesheet.ts'
-import { makeRenderMessage } from '../src/notify/render.ts'
+import { makeRenderMail } from '../src/notify/email/render.ts'
 import { Secret } from '../src/secret.ts'
-import { mailNames, messageKinds } from '../src/texts/catalogue.ts'
+import { messageKinds } from '../src/texts/catalogue.ts'
 import { texts } from '../src/texts/own-texts.ts'
+import { templateNames } from '../src/texts/template-names.ts'
 
 const dir = process.argv[2] ?? 'preview'
 const company = 'Example Ltd'
@@ -28,7 +29,7 @@ const write = (locale: string, what: string, file: string, content: string): voi
 
 mkdirSync(dir, { recursive: true })
 writeFileSync(join(dir, 'style.css'), stylesheet)
-const renderMessage = makeRenderMessage({ texts })
+const renderMail = makeRenderMail({ texts })
 
 for (const locale of locales) {
   const facts = {
@@ -39,8 +40,8 @@ for (const locale of locales) {
     expiresAt: now.plus({ days: 7 }),
     graceEndsAt: now.plus({ days: 97 }),
   }
-  for (const template of mailNames) {
-    const { subject, text, html } = renderMessage({ ...facts, template, name: 'Alex Example', link })
+  for (const template of templateNames) {
+    const { subject, text, html } = renderMail({ ...facts, template, name: 'Alex Example', link })
     write(locale, `mail ${template}`, `${locale}-mail-${template}.html`, html)
     write(locale, `mail ${template}, as text`, `${locale}-mail-${template}.txt`, `${subject}\n\n${text}`)
   }

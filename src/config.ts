@@ -4,10 +4,10 @@ import type { PolicyInput } from './config/define-config.ts'
 import { isPlainObject } from './config/plain-data.ts'
 import { loadPolicyFile, POLICY_FILE } from './config/policy-file.ts'
 import { readPolicy } from './config/policy.ts'
-import type { Timing } from './config/policy-schema.ts'
+import { type Timing, usualChannels } from './config/policy-schema.ts'
 import { ConfigError } from './config/problems.ts'
 import type { Problem } from './config/problems.ts'
-import { makeSections, mustUseHttps, settings } from './config/sections.ts'
+import { channelSections, makeSections, mustUseHttps, settings } from './config/sections.ts'
 import type { Need, Sections, Settings } from './config/sections.ts'
 import { isSet, makeVariableReader } from './config/variables.ts'
 import type { Environment, VariableName } from './config/variables.ts'
@@ -69,15 +69,26 @@ export const loadConfig = async <const N extends Need>({
     httpsOnly,
     reread: () => makeVariableReader({ env, cwd, report: () => undefined }).values,
   })
-  const sections = Object.fromEntries([...needed].map((need) => [need, variables.parse(schemas[need])]))
+  const sections = Object.fromEntries(
+    [...needed].flatMap((need) => (need === 'channels' ? [] : [[need, variables.parse(schemas[need])]])),
+  )
 
+  // The policy says which channels are in use, so it is read before their variables; its problems are reported after.
+  const ofPolicy: Problem[] = []
+  const reportLater = (where: string, what: string): void => void ofPolicy.push({ where, what })
   const file =
     givenPolicy === undefined
-      ? await loadPolicyFile(variables.values.RECONSENT_CONFIG, cwd, report)
+      ? await loadPolicyFile(variables.values.RECONSENT_CONFIG, cwd, reportLater)
       : { name: POLICY_FILE, policy: givenPolicy }
   // Pages and messages name the company; a command that only uses the database does not.
-  const needsCompany = needed.has('web') || needed.has('mail')
-  const policy = file && readPolicy(file.policy, { report, file: file.name, needsCompany })
+  const needsCompany = needed.has('web') || needed.has('channels')
+  const policy = file && readPolicy(file.policy, { report: reportLater, file: file.name, needsCompany })
+  if (needed.has('channels')) {
+    const inUse = policy?.policy.channels ?? usualChannels
+    const read = inUse.map((name) => [name, variables.parse(channelSections[name])])
+    Object.assign(sections, { channels: Object.fromEntries(read) })
+  }
+  for (const { where, what } of ofPolicy) report(where, what)
 
   if (problems.length > 0 || !file || !policy || !always) throw new ConfigError(problems)
   const warnings =

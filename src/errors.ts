@@ -40,14 +40,14 @@ export const errorTable = {
   'not-proven': { kind: 'transient', message: 'the provider does not yet show a new expiry date' },
   'not-renewed': { kind: 'permanent', message: 'the provider shows that the consent was not renewed' },
   'token-invalid': { kind: 'permanent', message: 'the stored refresh token no longer works' },
-  'mail-refused': { kind: 'permanent', message: 'the mail server refused the message for good' },
-  'mail-unavailable': {
+  'message-refused': { kind: 'permanent', message: 'the channel refused the message for good' },
+  'message-unavailable': {
     kind: 'transient',
-    message: 'the mail server could not be used: not reached, at its limit, or it does not let us send',
+    message: 'the channel could not be used: not reached, at its limit, or it does not let us send',
   },
-  'mail-too-large': { kind: 'permanent', message: 'the mail server takes no message of this size' },
-  'mail-deferred': { kind: 'transient', message: 'the mail server did not take the message yet' },
-  'mail-uncertain': {
+  'message-too-large': { kind: 'permanent', message: 'the channel takes no message of this size' },
+  'message-deferred': { kind: 'transient', message: 'the channel did not take the message yet' },
+  'message-uncertain': {
     kind: 'permanent',
     message: 'the message was handed over and no answer came: it may or may not have been delivered',
   },

@@ -8,7 +8,7 @@ export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 's
 export type LogLevel = (typeof logLevels)[number]
 
 /** The alerts that a line of the log may raise; each is counted in the metrics. */
-export const alertNames = ['messages-per-hour', 'mail-unavailable', 'provider-circuit-open', 'sweep-late'] as const
+export const alertNames = ['messages-per-hour', 'message-unavailable', 'provider-circuit-open', 'sweep-late'] as const
 export type AlertName = (typeof alertNames)[number]
 export type LogFields = { readonly alert?: AlertName; readonly [name: string]: unknown } | Error
 

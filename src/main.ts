@@ -62,8 +62,9 @@ export const startReconsent = async (options: StartOptions): Promise<Reconsent> 
     const server = await (isWeb ? makeWebServer(services, health) : makeHealthServer(health))
     dependencies.push(async () => server.close().then(() => true))
     if (wanted.includes('worker')) {
-      if (config.mail === undefined) throw new TypeError('the role worker needs the section mail of the configuration')
-      running.push(startWorkerRole(services, config.mail))
+      if (config.channels === undefined)
+        throw new TypeError('the role worker needs the section channels of the configuration')
+      running.push(startWorkerRole(services, config.channels))
     }
     if (wanted.includes('scheduler')) running.push(startSchedulerRole(services))
     // Listens only after the queue's first check, so that an early `/readyz` reports its result.

@@ -38,9 +38,9 @@ export const meteredStore = (store: Store, metrics: Metrics): Store => ({
   },
 })
 
-/** The mail server was unavailable, it deferred this message, or Reconsent itself postponed the message. */
+/** The channel was unavailable, it deferred this message, or Reconsent itself postponed the message. */
 const whyPostponed = (code: ErrorCode | undefined): 'unavailable' | 'deferred' | 'postponed' =>
-  code === 'mail-unavailable' ? 'unavailable' : code === 'mail-deferred' ? 'deferred' : 'postponed'
+  code === 'message-unavailable' ? 'unavailable' : code === 'message-deferred' ? 'deferred' : 'postponed'
 
 const counted = async (write: Promise<void>, record: () => void): Promise<void> => {
   await write

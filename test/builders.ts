@@ -8,6 +8,7 @@ import type { Counts } from '../src/metrics.ts'
 
 export const aPolicy = (over: Partial<Policy> = {}): Policy => ({
   sweep: { cron: '*/5 * * * *' },
+  channels: ['email'],
   ladder: [-14, -7, -3, -1, 0, 7, 30, 60, 83].map((days) => ({ name: days > 0 ? `+${days}d` : `${days}d`, days })),
   quietHours: false,
   spread: false,

@@ -180,8 +180,8 @@ describe('keys whose values are sensitive', () => {
   })
 
   test('harmless values are shown all the same: our own error codes, counts, yes and no', () => {
-    const fields = { code: 'mail-refused', state: null, email: true, links: 3, token: undefined }
-    expect(logged(fields)).toMatchObject({ code: 'mail-refused', state: null, email: true, links: 3 })
+    const fields = { code: 'message-refused', state: null, email: true, links: 3, token: undefined }
+    expect(logged(fields)).toMatchObject({ code: 'message-refused', state: null, email: true, links: 3 })
     expect(logged({ code: 550 })['code']).toBe(550)
   })
 

@@ -27,7 +27,7 @@ test('counts what is reported to it', async () => {
     'reconsent_callbacks_total{answer="failed"} 0',
     'reconsent_alerts_total{name="provider-circuit-open"} 1',
     'reconsent_alerts_total{name="sweep-late"} 0',
-    'reconsent_alerts_total{name="mail-unavailable"} 0',
+    'reconsent_alerts_total{name="message-unavailable"} 0',
     'reconsent_consents{status="active"} 2',
     'reconsent_consents{status="lapsed"} 0',
     'reconsent_counts_readable 1',

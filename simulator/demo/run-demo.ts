@@ -57,7 +57,7 @@ export const startDemo = async (): Promise<Demo> => {
     const simulator = await startSimulator({ ...CLIENT, redirectUris: [`${publicUrl}/callback`], clock })
     stops.push(async () => simulator.close())
     const config = await configFromProcess({
-      needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'],
+      needs: ['database', 'queue', 'provider', 'keys', 'web', 'channels'],
       policy,
       override: {
         ...(ownDatabase === undefined ? {} : { DATABASE_URL: ownDatabase.url, MIGRATE_DATABASE_URL: undefined }),

@@ -60,10 +60,10 @@ const sections = (explanation: Explanation, now: DateTime): string[] => {
     `Next: ${nextActionWords(next)}\n  because ${next.reason}`,
     `Messages\n` +
       table(
-        rungs.map(({ rung, at, state, detail }) => [
+        rungs.map(({ rung, channel, at, state, detail }) => [
           `  ${rung}`,
           at === undefined ? '' : whenText(at, now),
-          state,
+          channel === undefined ? state : `${state} (${channel})`,
           detail ?? '',
         ]),
       ),

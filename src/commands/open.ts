@@ -53,7 +53,7 @@ export const withStore = async <const N extends Need>(
       ...store,
       ...administration(db, config.policy),
       ...imports(db, config.policy),
-      ...listing(db),
+      ...listing(db, config.policy.channels),
       ...reopening(db, config.policy),
     }
     return await work({ config, clock: systemClock, db, store: all })

@@ -1,5 +1,6 @@
 // `show ID`: prints everything about one consent except its secrets and addresses.
-import { channelProblem } from '../domain/channel.ts'
+import { type ChannelName, reachableBy } from '../domain/channels.ts'
+import { channelProblem } from '../domain/reach.ts'
 import { historyJson } from '../presentation/consent-json.ts'
 import type { ConsentHistory } from '../store/administration-port.ts'
 import { CommandFailed, consentId, type Define, examples, json } from './command.ts'
@@ -25,7 +26,10 @@ export const define: Define = (command, { terminal, exits }) =>
           const now = clock.now()
           const shown = historyJson(history, now, config.policy)
           if (options.json) await terminal.json(shown)
-          else await terminal.line(sections(history, shown.phase, now).join('\n\n'))
+          else
+            await terminal.line(
+              sections(history, { phase: shown.phase, now, channels: config.policy.channels }).join('\n\n'),
+            )
           return 0
         }),
       ),
@@ -33,13 +37,10 @@ export const define: Define = (command, { terminal, exits }) =>
 
 const sections = (
   { consent, renewals, authorisations, notifications, events }: ConsentHistory,
-  phase: string,
-  now: DateTime,
+  { phase, now, channels }: { phase: string; now: DateTime; channels: readonly ChannelName[] },
 ): string[] => {
-  const unreached = channelProblem({
-    consent,
-    notifications: notifications.filter(({ cycle }) => cycle === consent.cycle),
-  })
+  const thisCycle = notifications.filter(({ cycle }) => cycle === consent.cycle)
+  const unreached = channelProblem({ consent, notifications: thisCycle }, channels)
   const facts = [
     ['id', consent.id],
     ['credentials_id', consent.credentialsId],
@@ -59,7 +60,7 @@ const sections = (
     ],
     [
       'address',
-      consent.email === undefined
+      reachableBy(consent, channels).length === 0
         ? 'none (no-channel)'
         : unreached === undefined
           ? 'there is one'

@@ -44,7 +44,7 @@ need, a stored callback that is not https among them (exit code 2). See docs/con
     .action(exits(async (options) => runRoles(options.roles)))
 
 const runRoles = async (roles = known): Promise<number> => {
-  const alsoNeeds = roles.includes('worker') ? (['mail'] as const) : []
+  const alsoNeeds = roles.includes('worker') ? (['channels'] as const) : []
   const config = await configFromProcess({
     needs: ['database', 'queue', 'provider', 'keys', 'web'],
     alsoNeeds,

@@ -2,6 +2,7 @@
 // docs/configuration.md.
 import type { Duration } from 'luxon'
 import { z } from 'zod'
+import { type ChannelName, channelNames } from '../domain/channels.ts'
 import { type BankRule, routeNames, traitsOf } from '../domain/routes.ts'
 import { checkCron } from '../queue/cron.ts'
 import { type DurationText, parseDurationWithin } from './durations.ts'
@@ -71,6 +72,26 @@ const quietHours = z
     const problem = hours === false ? undefined : quietHoursProblem(hours)
     if (problem !== undefined) context.addIssue(problem)
   })
+
+/** Without the key `channels`. */
+export const usualChannels: readonly ChannelName[] = ['email']
+
+const channels = described(
+  z
+    .array(
+      z.custom<ChannelName>((name) => (channelNames() as unknown[]).includes(name), {
+        error: () => `is no channel: there are ${channelNames().join(', ')}`,
+      }),
+    )
+    .min(1)
+    .refine((list) => new Set(list).size === list.length, { error: 'names a channel twice' })
+    .readonly(),
+  {
+    values: `a list of ${channelNames()
+      .map((name) => `\`'${name}'\``)
+      .join(', ')}`,
+  },
+)
 
 const routes = z
   .array(z.enum(routeNames))
@@ -218,6 +239,9 @@ export const policySchema = section({
       .prefault('*/5 * * * *')
       .describe('When due consents are looked for, in UTC; five fields, or six with seconds first'),
   }).prefault({}),
+  channels: channels
+    .prefault([...usualChannels])
+    .describe('By what users are written to: a message of a rung goes by each for which the user has an address'),
   ladder: ladder
     .prefault(['-14d', '-7d', '-3d', '-1d', '0d', '+7d', '+30d', '+60d', '+83d'])
     .describe(

@@ -1,6 +1,7 @@
 // The sections of the configuration that come from the environment: one zod schema each, over the variables that it is
 // made of. A section that a role does not need is not read.
 import { z } from 'zod'
+import type { ChannelName } from '../domain/channels.ts'
 import type { Secret } from '../secret.ts'
 import { isLoopback } from './addresses.ts'
 import { readProxy } from './egress-proxy.ts'
@@ -205,15 +206,24 @@ export const makeSections = ({ httpsOnly, reread }: { httpsOnly: boolean; reread
   provider: makeProvider(httpsOnly),
   keys: environment.pick({ ENCRYPTION_KEYS: true }).transform(({ ENCRYPTION_KEYS: keys }) => keys),
   web: makeWeb(httpsOnly),
-  mail: environment
-    .pick({ SMTP_URL: true, MAIL_FROM: true })
-    .transform(({ SMTP_URL: url, MAIL_FROM: from }) => ({ url, from })),
   ownHost: makeOwnHost(httpsOnly),
 })
 
+/** The section `channels`: what each channel needs. Only channels in use are read. */
+export const channelSections = {
+  email: environment
+    .pick({ SMTP_URL: true, MAIL_FROM: true })
+    .transform(({ SMTP_URL: url, MAIL_FROM: from }) => ({ url, from })),
+} satisfies Readonly<Record<ChannelName, z.ZodType>>
+
 type Schemas = ReturnType<typeof makeSections>
+type ChannelSections = {
+  readonly [Name in ChannelName]?: Readonly<z.output<(typeof channelSections)[Name]>> | undefined
+}
 
 /** A group of variables that some command or role requires. */
-export type Need = keyof Schemas
-export type Sections = { readonly [N in Need]: Readonly<z.output<Schemas[N]>> }
+export type Need = keyof Schemas | 'channels'
+export type Sections = { readonly [N in keyof Schemas]: Readonly<z.output<Schemas[N]>> } & {
+  readonly channels: ChannelSections
+}
 export type Settings = Readonly<z.output<typeof settings>>

@@ -1,12 +1,13 @@
 // The whole diagnosis in order. Each part of the configuration is checked separately, so that a wrong part hides no
 // problem of another.
 import { ConfigError, configFromProcess, type Config, type Need, requiresHttps } from '../config.ts'
+import { usualChannels } from '../config/policy-schema.ts'
 import { intervalOf } from '../queue/cron.ts'
 import { databaseFindings } from './database.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 import { instantFindings } from './instants.ts'
 import { keyFindings } from './keys.ts'
-import { mailFindings, providerFindings, publicUrlFindings } from './outside.ts'
+import { channelFindings, providerFindings, publicUrlFindings } from './outside.ts'
 import { queueFindings } from './queue.ts'
 import { recordFindings } from './records.ts'
 
@@ -43,6 +44,8 @@ export async function* diagnose(): AsyncGenerator<Finding> {
     yield* publicUrlFindings(web.config.web)
   }
 
+  const inUse = 'findings' in web ? usualChannels : web.config.policy.channels
+
   const database = await part(['database'], {})
   const keys = await part(['keys'], {})
   if ('findings' in database) yield* database.findings
@@ -56,7 +59,8 @@ export async function* diagnose(): AsyncGenerator<Finding> {
         'findings' in web
           ? {}
           : { interval: intervalOf(web.config.policy.sweep.cron), publicUrl: web.config.web.publicUrl }
-      yield* recordFindings(database.config.database.url, { ...known, httpsOnly: requiresHttps(database.config) })
+      const httpsOnly = requiresHttps(database.config)
+      yield* recordFindings(database.config.database.url, { ...known, httpsOnly, channels: inUse })
     }
   }
   if ('findings' in database && 'findings' in keys) yield* keys.findings
@@ -64,8 +68,8 @@ export async function* diagnose(): AsyncGenerator<Finding> {
   const queue = await part(['queue'], {})
   yield* 'findings' in queue ? queue.findings : queueFindings(queue.config.queue)
 
-  const mail = await part(['mail'], { company: { name: '-' } })
-  yield* 'findings' in mail ? mail.findings : mailFindings(mail.config.mail)
+  const channels = await part(['channels'], { company: { name: '-' }, channels: inUse })
+  yield* 'findings' in channels ? channels.findings : channelFindings(channels.config.channels)
 
   const provider = await part(['provider'], {})
   yield* 'findings' in provider ? provider.findings : providerFindings(provider.config.provider, provider.config.timing)

@@ -1,30 +1,30 @@
-// Checks that the mail server, the provider and our own public address are reachable and correctly set up.
+// Checks that the channels' servers, the provider and our own public address are reachable and correctly set up.
 import type { Sections, Timing } from '../config.ts'
-import { smtpChannel } from '../notify/smtp-channel.ts'
+import { channelMakers, type Shared } from '../notify/channels.ts'
+import type { Channel } from '../notify/port.ts'
 import { truelayerProvider } from '../provider/truelayer/client.ts'
 import { goesByProxy } from '../provider/truelayer/egress-proxy.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 
 const PUBLIC_URL_TIMEOUT_MS = 5_000
+const CHANNEL_TIMEOUTS = { connectMs: 5_000, silenceMs: 10_000, totalMs: 15_000 }
 
-export async function* mailFindings({ url, from }: Sections['mail']): AsyncGenerator<Finding> {
+export async function* channelFindings(settings: Sections['channels']): AsyncGenerator<Finding> {
+  for (const [name, make] of channelMakers(settings)) yield await channelFinding(name, make)
+}
+
+const channelFinding = async (name: string, make: (shared: Shared) => Channel): Promise<Finding> => {
   try {
-    const channel = smtpChannel({
-      smtpUrl: url,
-      from,
-      timeouts: { connectMs: 5_000, silenceMs: 10_000, totalMs: 15_000 },
-    })
+    // Loaded here, so that broken texts are a finding too and do not end the diagnosis.
+    const { texts } = await import('../texts/own-texts.ts')
+    const channel = make({ texts, timeouts: CHANNEL_TIMEOUTS })
     const answer = await channel.check()
     channel.close()
-    yield answer.ok
-      ? ok('mail', answer.detail)
-      : fail('mail', answer.detail, 'check SMTP_URL, and that this machine may reach the mail server')
+    const { check, advice } = channel.diagnosis
+    return answer.ok ? ok(check, answer.detail) : fail(check, answer.detail, advice)
   } catch (error) {
-    yield fail(
-      'mail',
-      error instanceof Error ? error.message : 'the mail server could not be asked',
-      'check SMTP_URL and MAIL_FROM',
-    )
+    const detail = error instanceof Error ? error.message : 'the channel could not be checked'
+    return fail(name, detail, `check the variables of the channel ${name}: see docs/configuration.md`)
   }
 }
 

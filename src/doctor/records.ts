@@ -1,5 +1,6 @@
 // Checks the stored records: do sweeps take place, and what waits for an operator?
 import { DateTime, Duration } from 'luxon'
+import { addressFields, type ChannelName } from '../domain/channels.ts'
 import { tooOldAfter } from '../processors/watch-sweep.ts'
 import type { Secret } from '../secret.ts'
 import { losesCodes } from '../http/served-address.ts'
@@ -19,12 +20,14 @@ export interface RecordRules {
   /** Time between two sweeps. */
   readonly interval?: Duration | undefined
   readonly httpsOnly: boolean
+  /** The channels in use. */
+  readonly channels: readonly ChannelName[]
   readonly publicUrl?: string | undefined
 }
 
 export async function* recordFindings(
   url: Secret,
-  { interval, httpsOnly, publicUrl }: RecordRules,
+  { interval, httpsOnly, channels, publicUrl }: RecordRules,
 ): AsyncGenerator<Finding> {
   const db = openDatabase({
     url,
@@ -35,7 +38,7 @@ export async function* recordFindings(
     const now = DateTime.utc()
     const [since, counts, plain] = await Promise.all([
       dispatching(db).sinceLastSweep(),
-      listing(db).statusCounts(now),
+      listing(db, channels).statusCounts(now),
       countPlainCallbacks(db),
     ])
     if (since === undefined) yield warn('sweep', 'there has been none yet', 'start the role scheduler')
@@ -75,7 +78,7 @@ export async function* recordFindings(
       yield warn(
         'no channel',
         `${counts.withoutChannel} active consents have no usable address`,
-        'reconsent list --no-channel; import them with an email',
+        `reconsent list --no-channel; import them with an address (${addressFields(channels).join(' or ')})`,
       )
     if (counts.authorisationsInDoubt > 0)
       yield warn(

@@ -1,6 +1,7 @@
 // What a step of the reauth job leaves behind. The job uses these records to find the next date, and the store inserts
 // the same records.
 import type { DateTime } from 'luxon'
+import type { ChannelName } from './channels.ts'
 import type { Authorisation, Consent, ConsentView, Notification, Renewal, Situation } from './model.ts'
 import { nextAction } from './next-action.ts'
 import type { Policy } from './policy.ts'
@@ -52,14 +53,14 @@ export const newAttempt = (
 /** A message that was just queued. */
 export const newMessage = (
   renewal: Pick<Renewal, 'id' | 'consentId' | 'cycle'>,
-  queued: { id: string; rung: string; situation: Situation; now: DateTime },
+  queued: { id: string; channel: ChannelName; rung: string; situation: Situation; now: DateTime },
 ): Notification => ({
   id: queued.id,
   consentId: renewal.consentId,
   renewalId: renewal.id,
   cycle: renewal.cycle,
   rung: queued.rung,
-  channel: 'email',
+  channel: queued.channel,
   status: 'pending',
   situation: queued.situation,
   attempts: 0,
@@ -72,15 +73,16 @@ export const newMessage = (
 export interface AppliedStep {
   readonly renewal: Renewal
   readonly attempt: Authorisation | undefined
-  readonly message: Notification | undefined
+  /** One for each channel that the user can be reached by, when a message is owed. */
+  readonly messages: readonly Notification[]
 }
 
 /** The view of the consent after the step, which clears the consent's failures. */
-export const viewAfter = (view: ConsentView, { renewal, attempt, message }: AppliedStep): ConsentView => ({
+export const viewAfter = (view: ConsentView, { renewal, attempt, messages }: AppliedStep): ConsentView => ({
   consent: { ...view.consent, ...WITHOUT_FAILURE },
   renewal,
   authorisations: attempt === undefined ? view.authorisations : [...view.authorisations, attempt],
-  notifications: message === undefined ? view.notifications : [...view.notifications, message],
+  notifications: [...view.notifications, ...messages],
 })
 const WITHOUT_FAILURE = { retryAfter: undefined, failedAttempts: 0, outages: 0 } as const
 

@@ -80,21 +80,13 @@ export const nextSettleAt = (input: { codeReceivedAt: DateTime; pollCount: numbe
   return codeReceivedAt.plus({ hours: days * HOURS_PER_DAY })
 }
 
-/** How long a message waits after the first, second, … try at which the mail server put off this very message. */
-export const mailSchedule: readonly Duration[] = [
-  after({ minutes: 1 }),
-  after({ minutes: 10 }),
-  after({ hours: 1 }),
-  after({ hours: 4 }),
-]
-
 /**
- * `attempts` includes the try just made (0: no try yet, so now). Undefined: no more tries, the notification is
- * `failed`.
+ * When a message that its server put off is tried again; `tries` is its channel's schedule (channels.ts). `attempts`
+ * includes the try just made (0: no try yet, so now). Undefined: no more tries, the notification is `failed`.
  */
-export const nextMailTryAt = (attempts: number, now: DateTime): DateTime | undefined => {
+export const nextTryAt = (tries: readonly Duration[], attempts: number, now: DateTime): DateTime | undefined => {
   if (attempts < 1) return now
-  const wait = mailSchedule[Math.floor(attempts) - 1]
+  const wait = tries[Math.floor(attempts) - 1]
   return wait === undefined ? undefined : now.plus(wait)
 }
 
@@ -102,7 +94,7 @@ const UNAVAILABLE_MIN_DELAY = after({ minutes: 1 })
 const UNAVAILABLE_MAX_DELAY = after({ hours: 1 })
 
 /**
- * When a message is retried after the mail server itself was unavailable. The retries never end here: an outage is not
+ * When a message is retried after its channel itself was unavailable. The retries never end here: an outage is not
  * the message's failure, and other code decides when a message is no longer wanted. The first delay (`again` false) is
  * a minute; each later one is as long as the message has waited already, at most an hour. The delay depends on the
  * message's age and not on a count, so that neither an outage nor an operator's retries use anything up.

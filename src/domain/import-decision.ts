@@ -1,7 +1,7 @@
 // What a row of an import means for the consent that we already have. Pure: this file sees neither database rows nor
 // tokens.
 import type { DateTime } from 'luxon'
-import { needsSmtpUtf8 } from './channel.ts'
+import { addressFor, type Addresses, type ChannelName, reachableBy, traitsOf } from './channels.ts'
 import { type Consent, type ConsentDetails, type DetailField, detailFields } from './model.ts'
 import { type ResolvedRule, expiryFrom } from './rules.ts'
 import { isTerminal } from './lifecycle.ts'
@@ -58,6 +58,8 @@ export interface ImportQuestion {
   readonly row: ImportedConsent
   /** The rule of the bank that the row names. */
   readonly rule: ResolvedRule
+  /** The channels in use. */
+  readonly channels: readonly ChannelName[]
   readonly tokenDiffers: boolean
   /** The operator insists on the row: `--correct`. */
   readonly correct: boolean
@@ -67,7 +69,7 @@ export interface ImportQuestion {
  * The same row imported twice changes nothing. Unless `--correct` is given, a row never moves the expiry back, and
  * replaces a token only if its date is later than ours.
  */
-export const decideImport = ({ ours, row, rule, tokenDiffers, correct }: ImportQuestion): ImportDecision => {
+export const decideImport = ({ ours, row, rule, channels, tokenDiffers, correct }: ImportQuestion): ImportDecision => {
   if (row.providerId !== ours.providerId && !correct) {
     return {
       kind: 'refused',
@@ -101,14 +103,11 @@ export const decideImport = ({ ours, row, rule, tokenDiffers, correct }: ImportQ
       ? 'refresh_token differs, but the date is not later than ours: our token is kept (--correct forces)'
       : undefined
   if (fields.length === 0 && !corrects) return { kind: 'unchanged', warning }
-  // The user's first address, or another address in place of one that not every mail server accepts (channel.ts).
-  const mayReach =
-    row.email !== undefined && row.email !== ours.email && (ours.email === undefined || needsSmtpUtf8(ours.email))
   return {
     kind: 'updated',
     fields,
     corrects,
-    evaluateNow: corrects || mayReach || fields.some((field) => movesDates.includes(field)),
+    evaluateNow: corrects || mayReachBetter(ours, row, channels) || fields.some((field) => movesDates.includes(field)),
     warning,
   }
 }
@@ -122,6 +121,14 @@ const isOldNews = (ours: OurConsent, row: ImportedConsent): boolean =>
   row.consentedAt !== undefined &&
   ours.consentedAt !== undefined &&
   row.consentedAt.toMillis() - ours.consentedAt.toMillis() < SAME_DATE_MS
+
+/** A first address for a channel, or another one in place of an address that not every server reaches (reach.ts). */
+const mayReachBetter = (ours: Addresses, row: Addresses, channels: readonly ChannelName[]): boolean =>
+  reachableBy(row, channels).some((name) => {
+    const known = addressFor(ours, name)
+    if (known === undefined) return true
+    return known !== addressFor(row, name) && traitsOf(name).whyUnreachable(known) !== undefined
+  })
 
 const isSame = (a: unknown, b: unknown): boolean =>
   Array.isArray(a) && Array.isArray(b)

@@ -1,5 +1,6 @@
 // The terms of the domain as types. State is stored, urgency is computed. No secret is ever part of these types.
 import type { DateTime } from 'luxon'
+import type { ChannelName } from './channels.ts'
 import type { Route } from './routes.ts'
 
 export type ConsentStatus =
@@ -152,7 +153,7 @@ export interface Notification {
   readonly renewalId: string
   readonly cycle: number
   readonly rung: string
-  readonly channel: 'email'
+  readonly channel: ChannelName
   readonly status: NotificationStatus
   readonly situation: Situation
   readonly attempts: number

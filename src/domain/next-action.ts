@@ -2,13 +2,14 @@
 // decides ends the evaluation. Pure: `now` is a parameter. The reasons are shown by `explain`, on the board and in the
 // records.
 import { DateTime, Duration } from 'luxon'
-import { channelProblem } from './channel.ts'
+import { reachableBy } from './channels.ts'
 import { backFromBankBy, inDoubtUntil, findInFlight, hasInDoubt } from './in-progress.ts'
 import { type Rung, latestDueRung, nextRungAfter, rungsOf } from './ladder.ts'
 import { usableZone } from './locale.ts'
 import type { ConsentView, Situation } from './model.ts'
 import { phaseOf, type Phase } from './phase.ts'
 import type { Policy } from './policy.ts'
+import { channelProblem } from './reach.ts'
 import { openRoutes } from './open-routes.ts'
 import { type Route, traitsOf } from './routes.ts'
 import type { ResolvedRule } from './rules.ts'
@@ -33,7 +34,7 @@ export type NextAction =
   /** Nothing is ever due, unless the consent is changed from outside. */
   | { readonly action: 'none'; readonly reason: string }
   | { readonly action: 'wait'; readonly at: DateTime; readonly reason: string }
-  /** Make a link (the proof that a renewal is possible) and, when a message is owed, the message. */
+  /** Make a link (the proof that a renewal is possible) and, when a message is owed, that message by every channel. */
   | {
       readonly action: 'renew'
       readonly reason: string
@@ -110,9 +111,9 @@ const graceRule = (facts: Facts): Verdict => {
   if (phase !== 'lapsed') return passes(`the grace window is open until ${graceEndsAt.toISO()}`)
   const lapse: NextAction = { action: 'lapse', reason: `the grace window ended at ${graceEndsAt.toISO()}` }
   // Past grace, only some routes can still be open.
-  const isOpen = routes.length > 0
+  const canAsk = routes.length > 0 && reachableBy(view.consent, policy.channels).length > 0
   const requested = manualMessage(view)
-  if (requested !== undefined && isOpen) {
+  if (requested !== undefined && canAsk) {
     return decides({
       action: 'renew',
       reason: `asked for by hand, past grace: by ${titlesOf(routes)}`,
@@ -126,7 +127,7 @@ const graceRule = (facts: Facts): Verdict => {
     (message) =>
       message.rung === AFTER_GRACE || (message.rung.startsWith('manual-') && message.createdAt >= graceEndsAt),
   )
-  if (asked === undefined && policy.afterGrace === 'ask-once' && isOpen && view.consent.email !== undefined) {
+  if (asked === undefined && policy.afterGrace === 'ask-once' && canAsk) {
     const message: OwedMessage = { rung: AFTER_GRACE, situation: 'reminder' }
     return decides({ action: 'renew', reason: 'past grace, and the policy asks once', routes, makeLink: true, message })
   }
@@ -157,11 +158,12 @@ const routeRule = ({ routes, rule }: Facts): Verdict =>
       })
 
 const channelRule = (facts: Facts): Verdict => {
-  const { view, now, rungs, graceEndsAt } = facts
-  const problem = channelProblem(view)
-  if (problem === undefined) return passes('the user has an e-mail address')
+  const { view, now, policy, rungs, graceEndsAt } = facts
+  const problem = channelProblem(view, policy.channels)
+  const reachable = reachableBy(view.consent, policy.channels)
+  if (problem === undefined) return passes(`the user can be reached by ${reachable.join(' and ')}`)
   const reason = `no-channel: ${problem}`
-  if (view.consent.email === undefined) return waitUntil(graceEndsAt, reason)
+  if (reachable.length === 0) return waitUntil(graceEndsAt, reason)
   return owedMessage(facts) === undefined
     ? waitUntil(nextRungAfter(rungs, now)?.at ?? graceEndsAt, `${reason}; the next message tries it again`)
     : passes(`${reason}; tried again with the message that is owed`)

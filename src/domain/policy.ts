@@ -1,6 +1,7 @@
 // The operator's policy as the domain sees it: parsed and complete, with no defaults left to fill in. config.ts parses
 // it.
 import type { Duration } from 'luxon'
+import type { ChannelName } from './channels.ts'
 import type { BankRule, Route } from './routes.ts'
 
 /** One step of the reminder ladder: whole calendar days from the expiry, negative before it. */
@@ -34,6 +35,8 @@ export interface ProviderRule extends BankAnswers {
 
 export interface Policy {
   readonly sweep: { readonly cron: string }
+  /** The channels in use. */
+  readonly channels: readonly ChannelName[]
   readonly ladder: readonly RungOffset[]
   readonly quietHours: QuietHours | false
   /** Rungs of different consents are spread over at most this much time, inside the allowed hours. */

@@ -1,5 +1,6 @@
 // Whether a renewal may be requested by hand, and if not, what to do first. Pure; the texts are for operators.
 import type { DateTime } from 'luxon'
+import { addressFields, reachableBy } from './channels.ts'
 import type { Consent, ConsentStatus } from './model.ts'
 import type { Policy } from './policy.ts'
 import { openRoutes } from './open-routes.ts'
@@ -47,7 +48,11 @@ export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy): R
         `add it under providers, or import the new connection once the user has consented again`,
     )
   }
-  if (consent.email === undefined)
-    return refused('no-channel: there is no usable address for this user; import the consent with an email first')
+  if (reachableBy(consent, policy.channels).length === 0) {
+    const fields = addressFields(policy.channels).join(' or ')
+    return refused(
+      `no-channel: there is no usable address for this user; import the consent with one first (${fields})`,
+    )
+  }
   return { kind: 'allowed', keepsTo: isPastGrace ? first : undefined }
 }

@@ -1,5 +1,5 @@
 // Whether a message that was made earlier may be sent now. Since it was made, the message may have waited in the queue,
-// for a mail server that put it off, for the end of quiet hours, or through days of downtime. The message may no longer
+// for a server that put it off, for the end of quiet hours, or through days of downtime. The message may no longer
 // be wanted, or another message may fit better.
 import type { DateTime } from 'luxon'
 import { Duration } from 'luxon'
@@ -40,14 +40,20 @@ const noLongerWanted = (
   return now >= graceEndsAt && notification.createdAt < graceEndsAt ? 'the grace window has ended since' : undefined
 }
 
-/** After a downtime one message is sent, never two: the later message, which is already made or due by now. */
-const replacedBy = ({ view, now, rungs }: Facts, { id, createdAt, rung: name }: Notification): string | undefined => {
+/**
+ * After a downtime each channel sends one message, never two: the later message, which is already made or due by now.
+ */
+const replacedBy = (
+  { view, now, rungs }: Facts,
+  { id, channel, createdAt, rung: name }: Notification,
+): string | undefined => {
   const again = againMessage(view)
   if (again !== undefined && rungs.some((rung) => rung.name === name))
     return `the user came back in vain since: message ${again.rung} goes in its place`
   const later = view.notifications.find(
     (message) =>
       message.id !== id &&
+      message.channel === channel &&
       message.createdAt > createdAt &&
       message.status !== 'cancelled' &&
       message.status !== 'failed',

@@ -7,7 +7,7 @@ import { knownLocale } from '../domain/locale.ts'
 import { countryCode } from '../domain/rules.ts'
 import { losesCodes } from '../http/served-address.ts'
 import { Secret } from '../secret.ts'
-import { mailboxProblem } from '../notify/mailbox.ts'
+import { mailboxProblem } from '../notify/email/mailbox.ts'
 import type { ImportRow } from '../store/administration-port.ts'
 import {
   brokenText,

@@ -3,7 +3,7 @@
 // must be true on the day it is sent.
 import type { DateTime } from 'luxon'
 import { usableZone } from '../domain/locale.ts'
-import type { MailName } from '../texts/catalogue.ts'
+import type { TemplateName } from '../texts/template-names.ts'
 
 /** From this many days before the end of the grace window, the message is about the end of the grace window. */
 const LAST_CHANCE_DAYS = 10
@@ -19,7 +19,7 @@ export interface Occasion {
   readonly timeZone?: string | null | undefined
 }
 
-export const chooseTemplate = ({ rung, expiresAt, graceEndsAt, now, situation, timeZone }: Occasion): MailName => {
+export const chooseTemplate = ({ rung, expiresAt, graceEndsAt, now, situation, timeZone }: Occasion): TemplateName => {
   if (situation !== 'reminder') return situation
   if (rung.startsWith('again-')) return 'asked-again'
   if (now < expiresAt) {

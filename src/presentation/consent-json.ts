@@ -1,6 +1,7 @@
 // Consents and their history as JSON: snake_case, absent values as null, instants in UTC with milliseconds. The command
 // line and the API use the same form. It holds no secret and no address.
 import type { DateTime } from 'luxon'
+import { reachableBy } from '../domain/channels.ts'
 import type { Authorisation, Consent, Notification, Renewal } from '../domain/model.ts'
 import { gatherFacts } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
@@ -31,7 +32,7 @@ export const consentJson = (consent: Consent, now: DateTime, policy: Policy) => 
     grace_ends_at: isoOf(graceEndsAt),
     next_action_at: isoOf(consent.nextActionAt),
     next_action_reason: consent.nextActionReason ?? null,
-    has_address: consent.email !== undefined,
+    has_address: reachableBy(consent, policy.channels).length > 0,
     locale: consent.locale ?? null,
     time_zone: consent.timeZone ?? null,
     failed_attempts: consent.failedAttempts,

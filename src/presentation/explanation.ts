@@ -1,6 +1,7 @@
 // Explains the state of a consent: every rule evaluated, what is next, each rung of the ladder, and which messages are
 // held back and why. Evaluates the same rules as the jobs, so the explanation always agrees with what the jobs do.
 import type { DateTime } from 'luxon'
+import type { ChannelName } from '../domain/channels.ts'
 import { nextExchangeStep } from '../domain/exchange.ts'
 import type { ExchangeStep } from '../domain/exchange-step.ts'
 import { isInDoubt, isInFlight } from '../domain/in-progress.ts'
@@ -13,6 +14,8 @@ import { isoOf } from './consent-json.ts'
 
 export interface RungState {
   readonly rung: string
+  /** Of a message in the ledger; a rung has one for each channel that the user could be reached by. */
+  readonly channel: ChannelName | undefined
   /** When the rung is due; undefined for messages that are not part of the ladder (by hand, asked again). */
   readonly at: DateTime | undefined
   /**
@@ -66,9 +69,7 @@ export const explain = (view: ConsentView, now: DateTime, policy: Policy): Expla
     next,
     rungs,
     attempts: attemptStates(view, now, policy),
-    suppressed: rungs
-      .filter(isSuppressed)
-      .map(({ rung, state, detail }) => `${rung} ${words[state]}${detail === undefined ? '' : `: ${detail}`}`),
+    suppressed: rungs.filter(isSuppressed).map(suppressedWords),
   }
 }
 
@@ -97,6 +98,9 @@ const ifNoWorkerIsAtIt = (step: ExchangeStep): ExchangeStep => ({
 const isSuppressed = ({ state }: RungState): boolean =>
   ['held', 'passed-over', 'cancelled', 'failed', 'uncertain'].includes(state)
 
+const suppressedWords = ({ rung, channel, state, detail }: RungState): string =>
+  `${rung} ${channel === undefined ? '' : `by ${channel} `}${words[state]}${detail === undefined ? '' : `: ${detail}`}`
+
 const words: Record<RungState['state'], string> = {
   pending: 'is pending',
   sending: 'is being sent',
@@ -112,12 +116,15 @@ const words: Record<RungState['state'], string> = {
 }
 
 const ladderStates = (facts: Facts, next: NextAction): RungState[] =>
-  facts.rungs.map(({ name, at }) => ({ rung: name, at, ...stateOf(facts, next, name, at) }))
+  facts.rungs.flatMap(({ name, at }) => {
+    const rows = facts.view.notifications.filter((message) => message.rung === name)
+    return rows.length > 0
+      ? rows.map((row) => ({ rung: name, at, ...ledgerState(row) }))
+      : { rung: name, at, channel: undefined, ...stateOf(facts, next, name, at) }
+  })
 
 const stateOf = (facts: Facts, next: NextAction, name: string, at: DateTime): Pick<RungState, 'state' | 'detail'> => {
   const { view, now, rungs } = facts
-  const row = view.notifications.find((message) => message.rung === name)
-  if (row !== undefined) return ledgerState(row)
   if (at > now)
     return isOver(facts)
       ? { state: 'stopped', detail: `the consent is ${view.consent.status}` }
@@ -135,7 +142,7 @@ const stateOf = (facts: Facts, next: NextAction, name: string, at: DateTime): Pi
     : { state: 'held', detail: next.reason }
 }
 
-const ledgerState = (row: Notification): Pick<RungState, 'state' | 'detail'> => {
+const ledgerState = (row: Notification): Omit<RungState, 'rung' | 'at'> => {
   const details: Record<Notification['status'], string | undefined> = {
     pending:
       row.errorCode === undefined
@@ -147,7 +154,7 @@ const ledgerState = (row: Notification): Pick<RungState, 'state' | 'detail'> => 
     failed: row.errorCode ?? 'the channel did not take it',
     cancelled: 'nothing was left to ask, or a newer message stood for it',
   }
-  return { state: row.status, detail: details[row.status] }
+  return { channel: row.channel, state: row.status, detail: details[row.status] }
 }
 
 const isOver = ({ view }: Facts): boolean => view.consent.status !== 'active'
@@ -168,8 +175,9 @@ export const explanationJson = (explanation: Explanation) => {
     routes: explanation.routes,
     trail: explanation.trail,
     next: nextActionJson(next),
-    rungs: explanation.rungs.map(({ rung, at, state, detail }) => ({
+    rungs: explanation.rungs.map(({ rung, channel, at, state, detail }) => ({
       rung,
+      channel: channel ?? null,
       at: isoOf(at),
       state,
       detail: detail ?? null,

@@ -1,11 +1,12 @@
 // The reauth job brings one consent up to date, whatever woke it. The job loads the consent, asks the domain, makes a
-// link when one is due, and commits renewal, attempt and message together. A second run does nothing, because nothing
+// link when one is due, and commits renewal, attempt and messages together. A second run does nothing, because nothing
 // is due then.
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { newAttempt, newMessage, newRenewal, nextDateOf, viewAfter } from '../domain/apply-step.ts'
 import { backOffAfter, withJitter } from '../domain/backoff.ts'
+import { reachableBy } from '../domain/channels.ts'
 import { isOutage, outageNo, delayAfterOutage } from '../domain/outage.ts'
 import type { ConsentView } from '../domain/model.ts'
 import { nextAction, type NextAction } from '../domain/next-action.ts'
@@ -85,9 +86,10 @@ const takeStep = async (
   }
   const step = stepOf(view, due, prepared, now, policy)
   await store.commitStep(claim, step)
-  if (step.message !== undefined) await deps.enqueue('notification', step.message.id)
+  for (const { id } of step.messages) await deps.enqueue('notification', id)
+  const queued = step.messages[0]
   return done(
-    [prepared && `made a link (${prepared.authorisation.route})`, step.message && `queued message ${step.message.rung}`]
+    [prepared && `made a link (${prepared.authorisation.route})`, queued && `queued message ${queued.rung}`]
       .filter(Boolean)
       .join(', '),
   )
@@ -100,7 +102,10 @@ const delayUntil = (view: ConsentView, policy: Policy, now: DateTime, rest: Dura
   return graceEndsAt > now && graceEndsAt < until ? graceEndsAt : until
 }
 
-/** Everything that the step commits at once; the domain gives the next date for the consent after the step. */
+/**
+ * Everything that the step commits at once: one message for each channel that the user can be reached by. The domain
+ * gives the next date for the consent after the step.
+ */
 const stepOf = (
   view: ConsentView,
   due: RenewAction,
@@ -115,14 +120,20 @@ const stepOf = (
   const authorisation = prepared?.authorisation
   const of = { consentId: consent.id, renewalId: renewal.id }
   const attempt = authorisation === undefined ? undefined : newAttempt(of, authorisation)
-  const message = due.message === undefined ? undefined : newMessage(renewal, { id: randomUUID(), now, ...due.message })
-  const after = viewAfter(view, { renewal, attempt, message })
+  const owed = due.message
+  const messages =
+    owed === undefined
+      ? []
+      : reachableBy(consent, policy.channels).map((channel) =>
+          newMessage(renewal, { id: randomUUID(), now, channel, ...owed }),
+        )
+  const after = viewAfter(view, { renewal, attempt, messages })
   return {
     now,
     renewal,
     opens: open === undefined,
     authorisation,
-    message,
+    messages,
     next: nextDateOf(after, now, policy),
     reason,
   }

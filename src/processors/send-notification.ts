@@ -2,50 +2,57 @@
 // may or may not have been handed over stays `uncertain` and is never sent again.
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
-import { nextMailTryAt, nextTryWhileUnavailable } from '../domain/backoff.ts'
+import { nextTryAt, nextTryWhileUnavailable } from '../domain/backoff.ts'
+import { addressFor, type ChannelName, traitsOf } from '../domain/channels.ts'
 import type { ConsentView, Notification } from '../domain/model.ts'
 import { sendDecision } from '../domain/send-decision.ts'
 import { gatherFacts } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
 import type { Log } from '../log.ts'
-import type { Channel, Delivery, Message } from '../notify/port.ts'
+import type { Channel, Delivery, MessageFacts } from '../notify/port.ts'
 import type { Claim, Dispatching, Notifications } from '../store/port.ts'
 import { done, type JobContext, type Outcome, skipped, snooze } from './outcome.ts'
 import { withClaim } from './with-claim.ts'
 
 export interface SendNotificationDeps {
   readonly store: Pick<Dispatching, 'claim' | 'release'> & Notifications
-  readonly channel: Channel
-  /** Writes the message in the user's language, with the start link of its renewal. */
-  readonly compose: (view: ConsentView, notification: Notification, graceEndsAt: DateTime) => Message | undefined
+  /** Those in use. */
+  readonly channels: Readonly<Partial<Record<ChannelName, Channel>>>
+  /** What the message is about, with the start link of its renewal. */
+  readonly factsOf: (
+    view: ConsentView,
+    notification: Notification,
+    given: { to: string; graceEndsAt: DateTime },
+  ) => MessageFacts
   readonly clock: Clock
   readonly policy: Policy
   readonly lease: Duration
   readonly log: Log
 }
 
-/** An outage affects every message that is due: it is logged at this interval, not for each message. */
+/** An outage affects every message of its channel that is due: it is logged at this interval, not for each message. */
 export const UNAVAILABLE_LOGGED_EVERY = Duration.fromObject({ minutes: 1 })
 
 type Unavailable = Extract<Delivery, { kind: 'unavailable' }>
 
 interface Sender extends SendNotificationDeps {
-  readonly warnUnavailable: (away: Unavailable) => void
+  readonly warnUnavailable: (channel: ChannelName, away: Unavailable) => void
 }
 
 const warnings: Record<Unavailable['cause'], string> = {
-  outage: 'the mail server cannot be used: messages wait and are tried again',
-  limit: 'we have reached a limit of the mail server: messages wait and are tried again',
-  setup: 'the mail server does not let us send: messages wait and are tried again; it is ours to mend',
+  outage: 'the channel cannot be used: its messages wait and are tried again',
+  limit: 'we have reached a limit of the channel: its messages wait and are tried again',
+  setup: 'the channel does not let us send: its messages wait and are tried again; it is ours to mend',
 }
 
 const atMostOncePerMinute = ({ clock, log }: SendNotificationDeps): Sender['warnUnavailable'] => {
-  let last: DateTime | undefined
-  return ({ code, cause, detail }) => {
+  const lastOf = new Map<ChannelName, DateTime>()
+  return (channel, { code, cause, detail }) => {
     const now = clock.now()
+    const last = lastOf.get(channel)
     if (last !== undefined && Math.abs(now.diff(last).toMillis()) < UNAVAILABLE_LOGGED_EVERY.toMillis()) return
-    last = now
-    log.warn({ alert: 'mail-unavailable', error_code: code, about: cause, detail }, warnings[cause])
+    lastOf.set(channel, now)
+    log.warn({ alert: 'message-unavailable', channel, error_code: code, about: cause, detail }, warnings[cause])
   }
 }
 
@@ -61,7 +68,7 @@ export const sendNotification = (options: SendNotificationDeps) => {
       if (notification.status === 'sending') {
         // The worker that was sending crashed, hangs or failed, and its lease is over or released. The message may have
         // been handed over.
-        await store.settleSending(claim, 'uncertain', now, 'mail-uncertain')
+        await store.settleSending(claim, 'uncertain', now, 'message-uncertain')
         return done('uncertain: the process stopped while it was being sent; never sent again')
       }
       const revived = notification.status === 'failed' && run.manual
@@ -80,12 +87,14 @@ export const sendNotification = (options: SendNotificationDeps) => {
       if (decision.kind === 'wait') {
         return reschedule(store, claim, decision.until, { now, tried: false }, decision.reason)
       }
-      const message = deps.compose(view, current, facts.graceEndsAt)
-      if (message === undefined) {
+      const channel = deps.channels[current.channel]
+      const to = channel === undefined ? undefined : addressFor(view.consent, current.channel)
+      if (channel === undefined || to === undefined) {
         await store.cancel(claim, now, 'no-channel')
-        return skipped('no-channel: there is no usable address any more')
+        return skipped('no-channel: there is no usable address any more, or its channel is not in use')
       }
-      return reserveAndSend(deps, claim, current, message)
+      const message = channel.compose(deps.factsOf(view, current, { to, graceEndsAt: facts.graceEndsAt }))
+      return reserveAndSend(deps, claim, current, async () => channel.send(message))
     })
 }
 
@@ -93,9 +102,9 @@ const reserveAndSend = async (
   deps: Sender,
   claim: Claim,
   notification: Notification,
-  message: Message,
+  send: () => Promise<Delivery>,
 ): Promise<Outcome> => {
-  const { store, channel, clock, policy, log } = deps
+  const { store, clock, policy, log } = deps
   const now = clock.now()
   const start = await store.beginSending(claim, now, policy.limits.messagesPerHour)
   switch (start.kind) {
@@ -127,7 +136,7 @@ const reserveAndSend = async (
       await store.cancel(claim, now, start.reason)
       return skipped(`no longer wanted: ${start.reason}`)
     case 'reserved': {
-      return deliver(deps, claim, notification, await channel.send(message))
+      return deliver(deps, claim, notification, await send())
     }
   }
 }
@@ -147,10 +156,10 @@ const deliver = async (
       await store.settleSending(claim, 'uncertain', now, delivery.code)
       return done(`uncertain: ${delivery.detail}; never sent again`)
     case 'refused':
-      if (delivery.code === 'mail-too-large')
+      if (delivery.code === 'message-too-large')
         log.warn(
-          { error_code: delivery.code, detail: delivery.detail },
-          'the mail server takes no message of this size',
+          { channel: notification.channel, error_code: delivery.code, detail: delivery.detail },
+          'the channel takes no message of this size',
         )
       await store.settleSending(claim, 'failed', now, delivery.code)
       return done(`failed: ${delivery.detail}`)
@@ -163,7 +172,7 @@ const deliver = async (
         again: notification.errorCode === delivery.code,
         now,
       })
-      warnUnavailable(delivery)
+      warnUnavailable(notification.channel, delivery)
       return reschedule(
         store,
         claim,
@@ -173,7 +182,7 @@ const deliver = async (
       )
     }
     case 'deferred': {
-      const until = nextMailTryAt(notification.attempts + 1, now)
+      const until = nextTryAt(traitsOf(notification.channel).tries, notification.attempts + 1, now)
       if (until === undefined) {
         const lost = `failed after ${notification.attempts + 1} tries: ${delivery.detail}`
         await store.settleSending(claim, 'failed', now, delivery.code)

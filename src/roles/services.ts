@@ -28,7 +28,7 @@ export type PortName = 'store' | 'provider' | 'truelayer' | 'channel' | 'queue' 
 export type Wrap = <Port extends object>(name: PortName, port: Port) => Port
 
 export interface ServicesOptions {
-  /** The role `worker` also needs `mail`. */
+  /** The role `worker` also needs `channels`. */
   readonly config: Config<'database' | 'queue' | 'provider' | 'keys' | 'web'>
   readonly log: Log
   /** The system's clock by default; the demo and the tests use a clock that they move. */
@@ -56,7 +56,7 @@ export const makeServices = (
   const vault = makeVault({ keys: config.keys })
   const connections = concurrency.reauth + concurrency.notify + concurrency.exchange + CONNECTIONS_BESIDE_JOBS
   const opened = openStore({ url: config.database.url, vault, connections, statementMs: STATEMENT_MS })
-  const { getHistory, listFeed, statusCounts } = listing(opened.db)
+  const { getHistory, listFeed, statusCounts } = listing(opened.db, config.policy.channels)
   const lists = namingOutages({ getHistory, listFeed, statusCounts })
   const metrics = makeMetrics({ collectCounts: async () => collectCounts({ store: opened.store, lists, clock }) })
   const log = meteredLog(plainLog, metrics)

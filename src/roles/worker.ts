@@ -1,9 +1,8 @@
 // The role `worker`: makes authorisation URLs, sends messages, exchanges codes. Part of the composition root: it
 // constructs objects and decides nothing.
 import type { Sections } from '../config.ts'
-import { composeMessage } from '../notify/compose.ts'
-import { makeRenderMessage } from '../notify/render.ts'
-import { smtpChannel } from '../notify/smtp-channel.ts'
+import { openChannels } from '../notify/channels.ts'
+import { makeMessageFacts } from '../notify/message-facts.ts'
 import { advanceAttempt } from '../processors/advance-attempt.ts'
 import { exchangeStuckCodes } from '../processors/exchange-stuck-codes.ts'
 import { runEvery } from '../processors/run-every.ts'
@@ -16,29 +15,23 @@ import { texts } from '../texts/own-texts.ts'
 import { type Services, runnerTimings, type Stop, stopWaits } from './services.ts'
 
 /**
- * The longest that connecting to the mail server may take. With it and `requestTimeout`, a slow mail server is given up
+ * The longest that connecting to a channel's server may take. With it and `requestTimeout`, a slow server is given up
  * well before the job's deadline and the end of the lease.
  */
 const CONNECT_AT_MOST_MS = 10_000
 
-export const startWorkerRole = (services: Services, mail: Sections['mail']): Stop => {
+export const startWorkerRole = (services: Services, settings: Sections['channels']): Stop => {
   const { backend, wrap, log, store, clock, config, provider, prepare, vault, enqueue } = services
   const { policy, timing, web } = config
   const { lease, codeTimer, jobDeadline } = timing
   const longest = timing.requestTimeout.toMillis()
   const timeouts = { connectMs: Math.min(longest, CONNECT_AT_MOST_MS), silenceMs: longest, totalMs: longest }
-  const channel = wrap('channel', smtpChannel({ smtpUrl: mail.url, from: mail.from, timeouts }))
-  const render = makeRenderMessage({ texts })
+  const channels = openChannels(settings, { texts, timeouts }, (channel) => wrap('channel', channel))
   const { startLinkToken } = vault
-  const compose = composeMessage({
-    render,
-    startLinkToken,
-    publicUrl: web.publicUrl,
-    company: policy.company.name,
-    clock,
-  })
+  const { publicUrl } = web
+  const factsOf = makeMessageFacts({ startLinkToken, publicUrl, company: policy.company.name, clock })
   const renew = renewConsent({ store, prepare, enqueue, clock, policy, lease })
-  const send = sendNotification({ store, channel, compose, clock, policy, lease, log })
+  const send = sendNotification({ store, channels, factsOf, clock, policy, lease, log })
   const advance = advanceAttempt({ store, provider, enqueue, clock, policy, lease })
   const workers = startWorkers({
     backend,
@@ -56,7 +49,7 @@ export const startWorkerRole = (services: Services, mail: Sections['mail']): Sto
   })
   return async () => {
     const ended = await Promise.all([workers.close(), codes.stop(stopWaits(timing))])
-    channel.close()
+    for (const channel of Object.values(channels)) channel.close()
     return ended.every(Boolean)
   }
 }

@@ -181,20 +181,21 @@ const judgeRepetition = async (
 ): Promise<AdministrationAnswer | undefined> => {
   if (renewal === undefined || renewal.manualNo === 0) return undefined
   const rung = `manual-${renewal.manualNo}`
-  const message = await tx.notification.findFirst({ where: { renewalId: renewal.id, rung } })
-  if (message === null) return done(`asked for before: message ${rung} is not made yet; the next sweep tries again`)
+  const messages = await tx.notification.findMany({ where: { renewalId: renewal.id, rung } })
+  if (messages.length === 0)
+    return done(`asked for before: message ${rung} is not made yet; the next sweep tries again`)
   if (resend === true) return undefined
-  if (message.status === 'pending' || message.status === 'sending')
+  if (messages.some(({ status }) => status === 'pending' || status === 'sending'))
     return unchanged(`message ${rung} is on its way (--resend makes another)`)
-  const at = message.sentAt ?? message.createdAt
-  const isRecent = now.toMillis() - at.getTime() < RESEND_GUARD_HOURS * 3_600_000
-  if (isRecent && (message.status === 'sent' || message.status === 'uncertain')) {
-    return refused(
-      `message ${rung} went out at ${at.toISOString()}, less than ${RESEND_GUARD_HOURS} hours ago: use ` +
-        '--resend to send another',
-    )
-  }
-  return undefined
+  const recent = messages
+    .filter(({ status }) => status === 'sent' || status === 'uncertain')
+    .map(({ sentAt, createdAt }) => sentAt ?? createdAt)
+    .find((at) => now.toMillis() - at.getTime() < RESEND_GUARD_HOURS * 3_600_000)
+  if (recent === undefined) return undefined
+  return refused(
+    `message ${rung} went out at ${recent.toISOString()}, less than ${RESEND_GUARD_HOURS} hours ago: use ` +
+      '--resend to send another',
+  )
 }
 
 /**

@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import type { DateTime } from 'luxon'
 import type { Vault } from '../crypto/vault.ts'
+import { type ChannelName, traitsOf } from '../domain/channels.ts'
 import { type ImportDecision, decideImport, expiryOf } from '../domain/import-decision.ts'
 import type { DetailField } from '../domain/model.ts'
 import { firstDateOf } from '../domain/apply-step.ts'
@@ -33,8 +34,8 @@ export interface Batch {
   changed(): ConsentRow[]
   repaired(): string[]
   superseded(): string[]
-  /** The ids of consents whose user has another mail address now. */
-  readdressed(): string[]
+  /** The consents whose user has another address now, by the channels that use the address. */
+  readdressed(): ReadonlyMap<ChannelName, readonly string[]>
   events(): readonly ChainedEvent[]
 }
 
@@ -45,7 +46,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   const byId = new Map<string, ConsentRow>()
   const changed = new Set<ConsentRow>()
   const repairedIds = new Set<string>()
-  const readdressedIds = new Set<string>()
+  const readdressed = new Map<ChannelName, string[]>()
   const supersededIds = new Set<string>()
   const events: ChainedEvent[] = []
   const at = now.toJSDate()
@@ -164,7 +165,11 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
   ): void => {
     const { fields, corrects, evaluateNow } = decision
     change(row, pick(imported, fields))
-    if (fields.includes('email')) readdressedIds.add(row.id)
+    for (const channel of policy.channels.filter((name) => fields.includes(traitsOf(name).address))) {
+      const ids = readdressed.get(channel)
+      if (ids === undefined) readdressed.set(channel, [row.id])
+      else ids.push(row.id)
+    }
     if (corrects) change(row, datesOf(imported))
     if (corrects && tokenDiffers) replaceToken(row, imported.refreshToken)
     if (evaluateNow && row.status === 'active')
@@ -258,7 +263,14 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     const tokenDiffers = differs(known, row.refreshToken)
     const consentedAt = known.consentedAt === null ? undefined : instant(known.consentedAt)
     const rule = ruleFor(row.providerId, row.country, policy)
-    const decision = decideImport({ ours: { ...toConsent(known), consentedAt }, row, rule, tokenDiffers, correct })
+    const decision = decideImport({
+      ours: { ...toConsent(known), consentedAt },
+      row,
+      rule,
+      channels: policy.channels,
+      tokenDiffers,
+      correct,
+    })
     if (decision.kind === 'refused') return { kind: 'refused', detail: decision.reason }
     const isNewSupersedes = storeSupersedes(known, row)
     switch (decision.kind) {
@@ -289,7 +301,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     },
     changed: () => [...changed],
     repaired: () => [...repairedIds],
-    readdressed: () => [...readdressedIds],
+    readdressed: () => readdressed,
     superseded: () => [...supersededIds],
     events: () => events,
   }

@@ -1,5 +1,6 @@
 // The SQL statements of an import: a handful of them lock, read and write back a whole batch, whatever it does to each
 // row.
+import type { ChannelName } from '../domain/channels.ts'
 import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import { clearVerifiers } from './authorisation-row.ts'
@@ -85,20 +86,24 @@ export const closeCycles = async (
 }
 
 /**
- * Makes messages `pending` again that failed because the user's earlier address could not be used: the ledger never
- * gets a second message for the same rung. Whether such a message, or a later one, is still wanted is decided when its
- * job runs.
+ * Makes messages of a channel `pending` again that failed because the user's earlier address could not be used: the
+ * ledger never gets a second message for the same rung. Whether such a message, or a later one, is still wanted is
+ * decided when its job runs.
  */
-export const reviveUnreached = async (tx: Transaction, consentIds: readonly string[], now: Date): Promise<void> => {
-  if (consentIds.length === 0) return
+export const reviveUnreached = async (
+  tx: Transaction,
+  channel: ChannelName,
+  consentIds: readonly string[],
+  now: Date,
+): Promise<void> => {
   const { sets, allowed } = moveSql('notification', 'pending', { alias: 'message', from: ['failed'] })
   await tx.$executeRaw`
     UPDATE notifications AS message
     SET ${sets}, next_action_at = ${now}, error_code = NULL, attempts = 0, lease_until = NULL, queued_until
       = NULL, fencing_token = message.fencing_token + 1
     FROM consents AS consent, renewals AS renewal
-    WHERE message.consent_id = ANY(${[...consentIds]}::uuid[]) AND ${allowed} AND message.error_code =
-      'no-channel'
+    WHERE message.consent_id = ANY(${[...consentIds]}::uuid[]) AND message.channel = ${channel} AND ${allowed}
+      AND message.error_code = 'no-channel'
       AND consent.id = message.consent_id AND consent.cycle = message.cycle AND renewal.id = message.renewal_id AND
         renewal.status = 'open'`
 }

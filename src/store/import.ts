@@ -43,7 +43,7 @@ const writeBatch = async (
       await writeConsents(tx, batch.changed())
       await closeCycles(tx, batch.repaired(), 'repaired', now)
       await closeCycles(tx, batch.superseded(), 'cancelled', now)
-      await reviveUnreached(tx, batch.readdressed(), now)
+      for (const [channel, ids] of batch.readdressed()) await reviveUnreached(tx, channel, ids, now)
       await writeEvents(tx, batch.events())
       return results
     },

@@ -1,5 +1,6 @@
 // Reads many rows: pages of consents, one consent's whole history, counts, the feed. Pages are read by keyset, so that
 // memory use is constant and no page costs more than the one before. Changes no consent.
+import { addressFields, type ChannelName, channelNames } from '../domain/channels.ts'
 import { consentTransitions } from '../domain/lifecycle.ts'
 import type { ConsentStatus, ConsentView } from '../domain/model.ts'
 import { Prisma } from '../generated/prisma/client.ts'
@@ -16,10 +17,11 @@ import { oldestFirst, toView } from './views.ts'
 const LARGEST_PAGE = 1000
 const pageSize = (limit: number | undefined): number => Math.min(Math.max(limit ?? LARGEST_PAGE, 1), LARGEST_PAGE)
 
-export const listing = (db: Database): Listing => ({
+/** `channels`: those in use, all unless said; they decide whose user has no address. */
+export const listing = (db: Database, channels: readonly ChannelName[] = channelNames()): Listing => ({
   pageConsents: async (filter, { afterId, limit } = {}) => {
     const rows = await db.prisma.consent.findMany({
-      where: { ...whereOf(filter), ...(afterId === undefined ? {} : { id: { gt: afterId } }) },
+      where: { ...whereOf(filter, channels), ...(afterId === undefined ? {} : { id: { gt: afterId } }) },
       orderBy: { id: 'asc' },
       take: pageSize(limit),
     })
@@ -41,22 +43,26 @@ export const listing = (db: Database): Listing => ({
   },
 
   getHistory: async (id) => getHistory(db, id),
-  statusCounts: async (now) => statusCounts(db, now.toJSDate()),
+  statusCounts: async (now) => statusCounts(db, now.toJSDate(), channels),
   listFeed: async (after, limit) => listFeed(db, after, pageSize(limit)),
 })
 
 /**
- * The user has no address, or one that our mail server does not accept. The domain gave this reason when it last
- * evaluated the consent (next-action.ts).
+ * No channel reaches the user: there is no address, or only one that our server does not accept. The domain gave this
+ * reason when it last evaluated the consent (next-action.ts).
  */
 const saidSo: Prisma.ConsentWhereInput = { nextActionReason: { startsWith: 'no-channel' } }
-const withoutChannel: Prisma.ConsentWhereInput = { OR: [{ email: null }, saidSo] }
-const withChannel: Prisma.ConsentWhereInput = {
-  email: { not: null },
-  OR: [{ nextActionReason: null }, { NOT: saidSo }],
-}
+const withoutChannel = (channels: readonly ChannelName[]): Prisma.ConsentWhereInput => ({
+  OR: [{ AND: addressFields(channels).map((field) => ({ [field]: null })) }, saidSo],
+})
+const withChannel = (channels: readonly ChannelName[]): Prisma.ConsentWhereInput => ({
+  AND: [
+    { OR: addressFields(channels).map((field) => ({ [field]: { not: null } })) },
+    { OR: [{ nextActionReason: null }, { NOT: saidSo }] },
+  ],
+})
 
-const whereOf = (filter: ConsentFilter): Prisma.ConsentWhereInput => {
+const whereOf = (filter: ConsentFilter, channels: readonly ChannelName[]): Prisma.ConsentWhereInput => {
   const { status, userId, providerId, expiresBefore } = filter
   // One condition for each field of the filter: a field without one would list every consent.
   const conditions: Record<keyof ConsentFilter, Prisma.ConsentWhereInput> = {
@@ -64,7 +70,12 @@ const whereOf = (filter: ConsentFilter): Prisma.ConsentWhereInput => {
     userId: userId === undefined ? {} : { userId },
     providerId: providerId === undefined ? {} : { providerId },
     expiresBefore: expiresBefore === undefined ? {} : { expiresAt: { lt: expiresBefore.toJSDate() } },
-    withoutChannel: filter.withoutChannel === undefined ? {} : filter.withoutChannel ? withoutChannel : withChannel,
+    withoutChannel:
+      filter.withoutChannel === undefined
+        ? {}
+        : filter.withoutChannel
+          ? withoutChannel(channels)
+          : withChannel(channels),
   }
   return { AND: Object.values(conditions) }
 }
@@ -119,7 +130,11 @@ const getHistory = async (db: Database, id: string): Promise<ConsentHistory | un
  * Each count uses an index, but the count of consents by status reads a whole index: good for a scrape every minute,
  * not every second.
  */
-const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCounts> => {
+const statusCounts = async (
+  { prisma }: Database,
+  now: Date,
+  channels: readonly ChannelName[],
+): Promise<StatusCounts> => {
   const oldestDueOf = (kind: RecordKind): Prisma.Sql => {
     const { name, open } = recordTables[kind]
     return Prisma.sql`SELECT ${Prisma.raw(`'${kind}'`)} AS kind, min(next_action_at) AS at FROM ${name}
@@ -128,7 +143,7 @@ const statusCounts = async ({ prisma }: Database, now: Date): Promise<StatusCoun
   const [byStatus, unreached, uncertainNotifications, authorisationsInDoubt, overdue, circuits, feed] =
     await Promise.all([
       prisma.consent.groupBy({ by: ['status'], _count: true }),
-      prisma.consent.count({ where: { status: 'active', ...withoutChannel } }),
+      prisma.consent.count({ where: { status: 'active', ...withoutChannel(channels) } }),
       prisma.notification.count({ where: { status: 'uncertain' } }),
       prisma.authorisation.count({ where: { status: 'in_doubt' } }),
       prisma.$queryRaw<

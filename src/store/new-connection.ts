@@ -1,5 +1,5 @@
-// A route that does not keep the connection: the user approved a new one, which goes on in the place of the old one. The consent of the new
-// connection is made here, or an import has already made it.
+// A route that does not keep the connection: the user approved a new one, which goes on in the place of the old one.
+// The consent of the new connection is made here, or an import has already made it.
 import { randomUUID } from 'node:crypto'
 import { isTerminal } from '../domain/lifecycle.ts'
 import type { Policy } from '../domain/policy.ts'

@@ -103,7 +103,7 @@ export const notifications = (db: Database): Notifications => ({
     db.prisma.$transaction(async (tx) => {
       const { row, consentStatus } = await lockNotification(tx, claim)
       if (row.status !== 'pending') throw new StaleClaim()
-      // The mail server put the message off, and meanwhile the consent was paused or quarantined. The message then
+      // The channel put the message off, and meanwhile the consent was paused or quarantined. The message then
       // comes back with the consent, like the messages that were `pending` when the consent was stopped.
       const errorCode = consentStatus === 'paused' || consentStatus === 'quarantined' ? 'consent-suspended' : null
       await moveOne(tx, 'notification', row, 'cancelled', {

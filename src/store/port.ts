@@ -102,7 +102,8 @@ export interface RenewalStep {
   readonly renewal: Renewal
   readonly opens: boolean
   readonly authorisation: NewAuthorisation | undefined
-  readonly message: Notification | undefined
+  /** At most one for each channel. */
+  readonly messages: readonly Notification[]
   readonly next: NextDate
   readonly reason: string
 }
@@ -112,7 +113,7 @@ export interface RenewalStep {
  */
 export interface Renewals {
   /**
-   * Inserts the step's renewal, attempt and message and schedules the consent, in one transaction; releases the lease.
+   * Inserts the step's renewal, attempt and messages and schedules the consent, in one transaction; releases the lease.
    */
   commitStep(claim: Claim, step: RenewalStep): Promise<void>
   scheduleConsent(claim: Claim, at: DateTime, reason: string): Promise<void>

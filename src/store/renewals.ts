@@ -36,7 +36,7 @@ export const renewals = (db: Database): Renewals => ({
           data: { authorisation_id: step.authorisation.id, route: step.authorisation.route },
         })
       }
-      if (step.message !== undefined) await queueMessage(tx, step.message, step.reason)
+      for (const message of step.messages) await queueMessage(tx, message, step.reason)
       await tx.consent.update({
         where: { id: consent.id },
         data: {
@@ -107,10 +107,11 @@ const openCycle = async (tx: Transaction, consent: ConsentRow, renewal: Renewal)
 }
 
 const queueMessage = async (tx: Transaction, message: Notification, reason: string): Promise<void> => {
-  const { id, consentId, renewalId, rung, createdAt } = message
-  // An older message that was never sent (the mail server was unavailable) says nothing that this one does not, so it
-  // is cancelled: two at once would annoy the user.
-  await moveAll(tx, 'notification', 'cancelled', { where: { renewalId }, data: withoutDate })
+  const { id, consentId, renewalId, rung, channel, createdAt } = message
+  // An older message of the same channel that was never sent (the channel was unavailable) says nothing that this one
+  // does not, so it is cancelled: two at once would annoy the user. Other channels keep theirs: one of this very step
+  // may be among them.
+  await moveAll(tx, 'notification', 'cancelled', { where: { renewalId, channel }, data: withoutDate })
   await tx.notification.create({ data: notificationRow(message) })
   await appendEvent(tx, consentId, {
     type: 'message.queued',

@@ -77,7 +77,8 @@ const wordsFor = (issue: z.core.$ZodIssue, isMissing: boolean): string => {
 
 const problemsOfIssue = (document: Document.Parsed, issue: z.core.$ZodIssue, lineAt: LineAt): Problem[] => {
   const { path, code } = issue
-  if (path.length === 0 && code === 'invalid_type') return [{ line: 1, what: 'the groups mails and pages are missing' }]
+  if (path.length === 0 && code === 'invalid_type')
+    return [{ line: 1, what: `the groups ${Object.keys(languageSchema.shape).join(' and ')} are missing` }]
   // A surplus name is an issue of the group that it stands in.
   const paths = code === 'unrecognized_keys' ? issue.keys.map((key) => [...path, key]) : [path]
   return paths.map((place) => {

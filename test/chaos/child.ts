@@ -69,7 +69,7 @@ const named = (url: string): string => {
 }
 const config = await loadConfig({
   cwd: process.cwd(),
-  needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'],
+  needs: ['database', 'queue', 'provider', 'keys', 'web', 'channels'],
   env: { ...order.env, DATABASE_URL: named(order.env['DATABASE_URL'] ?? '') },
   policy: order.policy,
 })

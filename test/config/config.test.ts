@@ -8,11 +8,13 @@ import { describe, expect, test } from 'vitest'
 import { ConfigError, loadConfig, requiresHttps } from '../../src/config.ts'
 import type { Config, ConfigRequest, Need } from '../../src/config.ts'
 import { variables } from '../../src/config/variables.ts'
+import { channelNames } from '../../src/domain/channels.ts'
 import { keyText } from '../crypto/keys.ts'
 import { aDirectory, soundEnv } from './environment.ts'
 
-const everything = ['database', 'queue', 'provider', 'keys', 'web', 'mail'] as const
-const company = { company: { name: 'Company' } }
+const everything = ['database', 'queue', 'provider', 'keys', 'web', 'channels'] as const
+/** With every channel, so that the variables of each are read. */
+const company = { company: { name: 'Company' }, channels: channelNames() }
 type Env = Readonly<Record<string, string | undefined>>
 
 const load = (env: Env, request: Partial<ConfigRequest<Need>> = {}, cwd = '/nowhere'): Promise<Config> =>
@@ -61,13 +63,13 @@ describe('a sound environment', () => {
         ops: { user: 'ops' },
         apiKeyHashes: ['ab'.repeat(32), '0'.repeat(64)],
       },
-      mail: { from: 'Company <consents@example.com>' },
+      channels: { email: { from: 'Company <consents@example.com>' } },
     })
     expect(config.database.url.reveal()).toBe(soundEnv.DATABASE_URL)
     expect(config.database.migrateUrl.reveal()).toBe(soundEnv.DATABASE_URL)
     expect(config.queue.url.reveal()).toBe(soundEnv.REDIS_URL)
     expect(config.provider.clientSecret.reveal()).toBe(soundEnv.TRUELAYER_CLIENT_SECRET)
-    expect(config.mail.url.reveal()).toBe(soundEnv.SMTP_URL)
+    expect(config.channels.email?.url.reveal()).toBe(soundEnv.SMTP_URL)
     expect(config.web.ops?.password.reveal()).toBe('a long password')
     expect(config.keys.current.id).toBe('k2')
     expect(config.policy.company.name).toBe('Company')
@@ -156,15 +158,15 @@ describe('a sound environment', () => {
 
   test('must also hold what a role needs in addition', async () => {
     const env = { DATABASE_URL: soundEnv.DATABASE_URL, SMTP_URL: soundEnv.SMTP_URL }
-    expect(await placesOf(env, { needs: ['database'], alsoNeeds: ['mail'] })).toEqual(['MAIL_FROM'])
+    expect(await placesOf(env, { needs: ['database'], alsoNeeds: ['channels'] })).toEqual(['MAIL_FROM'])
     const config = await loadConfig({
       env: soundEnv,
       cwd: '/nowhere',
       needs: ['database'],
-      alsoNeeds: ['mail'],
+      alsoNeeds: ['channels'],
       policy: company,
     })
-    expect(config.mail?.from).toBe(soundEnv.MAIL_FROM)
+    expect(config.channels?.email?.from).toBe(soundEnv.MAIL_FROM)
   })
 })
 

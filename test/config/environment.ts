@@ -13,7 +13,7 @@ export const aDirectory = (files: Readonly<Record<string, string>> = {}): string
   return directory
 }
 
-/** Everything that `start` needs, with TrueLayer's sandbox as the provider. */
+/** Everything that `start` needs, with every channel in use and TrueLayer's sandbox as the provider. */
 export const soundEnv = {
   DATABASE_URL: 'postgres://app:p%40ss@db.internal:5432/reconsent',
   REDIS_URL: 'redis://redis.internal:6379',

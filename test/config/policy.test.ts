@@ -6,6 +6,7 @@ import { policyKeys } from '../../src/config/policy-keys.ts'
 import { readPolicy } from '../../src/config/policy.ts'
 import type { PolicyAndTiming } from '../../src/config/policy.ts'
 import type { ParsedPolicy } from '../../src/config/policy-schema.ts'
+import { channelNames } from '../../src/domain/channels.ts'
 import type { Policy, ProviderRule } from '../../src/domain/policy.ts'
 
 const read = (input: object, options: { needsCompany?: boolean } = {}) => {
@@ -37,6 +38,7 @@ const full = {
     uk: { reauth: 'no', routes: ['full'], validity: '180d', grace: '30d' },
     'fr-ob-bank': { reauth: 'auth-inputs' },
   },
+  channels: ['email'],
   afterGrace: 'ask-once',
   limits: { messagesPerHour: 10 },
   company: { name: '  Ärger & Söhne  ' },
@@ -73,6 +75,7 @@ describe('the defaults', () => {
       routes: ['reauth'],
       providers: {},
       afterGrace: 'nothing',
+      channels: ['email'],
       limits: { messagesPerHour: 2000 },
       board: { allowDestructive: false },
     })
@@ -323,6 +326,13 @@ describe('a wrong value', () => {
       { providers: { GB: { validity: '0d' } } },
       "providers.GB.validity: '0d' is out of range: at least '1h', at most '3650d'",
     ],
+    [
+      'an unknown channel',
+      { channels: ['email', 'fax'] },
+      `channels[1]: is no channel: there are ${channelNames().join(', ')}`,
+    ],
+    ['a channel twice', { channels: ['email', 'email'] }, 'channels: names a channel twice'],
+    ['no channel at all', { channels: [] }, 'channels: must have at least 1 entry'],
     ['an unknown word', { afterGrace: 'ask' }, "afterGrace: must be 'nothing' or 'ask-once'"],
     ['a limit of zero', { limits: { messagesPerHour: 0 } }, 'limits.messagesPerHour: must be at least 1'],
     ['half a message', { limits: { messagesPerHour: 1.5 } }, 'limits.messagesPerHour: must be a whole number'],

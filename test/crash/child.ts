@@ -52,7 +52,7 @@ const start = async (order: ChildOrder): Promise<void> => {
   clock.advance(order.offsetMs)
   const strike = strikeOf(order)
   armCrashPoints(strike)
-  const needs = ['database', 'queue', 'provider', 'keys', 'web', 'mail'] as const
+  const needs = ['database', 'queue', 'provider', 'keys', 'web', 'channels'] as const
   const config = await loadConfig({ cwd: process.cwd(), needs, env: order.env, policy: order.policy })
   const log = makeLog({ level: config.logLevel, pretty: false })
   const { roles, queuePrefix, port } = order

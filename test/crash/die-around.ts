@@ -34,7 +34,7 @@ export const dieAround =
       }
     const wrapped = Object.entries(port).map(([method, step]: [string, unknown]) => [
       method,
-      // What answers at once, like the channel's `close`, does not wait for us either.
+      // What answers at once, like the channel's `compose` and `close`, does not wait for us either.
       typeof step === 'function' && !NOT_A_CALL.has(`${name}.${method}`)
         ? around(method, step.bind(port) as (...given: unknown[]) => unknown)
         : step,
@@ -42,4 +42,4 @@ export const dieAround =
     return Object.fromEntries(wrapped) as Port
   }
 
-const NOT_A_CALL: ReadonlySet<string> = new Set(['channel.close'])
+const NOT_A_CALL: ReadonlySet<string> = new Set(['channel.close', 'channel.compose'])

@@ -126,7 +126,7 @@ describe('deploy/alerts.yaml', () => {
 
   it('has a rule for each alert of the log', () => {
     const expressions = rules.map(({ expr }) => expr).join('\n')
-    for (const name of ['sweep-late', 'provider-circuit-open', 'messages-per-hour', 'mail-unavailable'])
+    for (const name of ['sweep-late', 'provider-circuit-open', 'messages-per-hour', 'message-unavailable'])
       expect(expressions).toContain(`name="${name}"`)
   })
 })

@@ -4,12 +4,13 @@ import { describe, expect, test } from 'vitest'
 import {
   backOffAfter,
   mayConcludeNotRenewed,
-  nextMailTryAt,
+  nextTryAt,
   nextTryWhileUnavailable,
   nextSettleAt,
   nextVerifyAt,
   withJitter,
 } from '../../src/domain/backoff.ts'
+import { traitsOf } from '../../src/domain/channels.ts'
 
 const utc = (iso: string): DateTime => DateTime.fromISO(iso, { zone: 'utc' })
 
@@ -136,6 +137,7 @@ describe('an attempt in doubt', () => {
 })
 
 describe('a message that the mail server deferred', () => {
+  const { tries } = traitsOf('email')
   const now = utc('2026-03-02T12:00:00')
   const table: Record<string, { attempts: number; at: string | undefined }> = {
     'and never tried goes now': { attempts: 0, at: '2026-03-02T12:00:00' },
@@ -147,7 +149,7 @@ describe('a message that the mail server deferred', () => {
     'more often stays given up': { attempts: 6, at: undefined },
   }
   test.each(Object.entries(table))('%s', (_, { attempts, at }) =>
-    expect(nextMailTryAt(attempts, now)?.toMillis()).toBe(at === undefined ? undefined : utc(at).toMillis()),
+    expect(nextTryAt(tries, attempts, now)?.toMillis()).toBe(at === undefined ? undefined : utc(at).toMillis()),
   )
 })
 

@@ -13,6 +13,7 @@ const ask = (over: Partial<ImportedConsent> = {}, question: Partial<ImportQuesti
     ours,
     row: { ...same, ...over },
     rule: ruleFor('uk-ob-monzo', 'GB', aPolicy()),
+    channels: ['email'],
     tokenDiffers: false,
     correct: false,
     ...question,

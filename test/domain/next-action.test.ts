@@ -283,7 +283,7 @@ tableOf('an address that our mail server does not take', {
   'failed for another reason: like any other': {
     consent: beyond,
     links: [aLink('-14d')],
-    messages: [aMessage('-14d', '-14d', { status: 'failed', errorCode: 'mail-refused' })],
+    messages: [aMessage('-14d', '-14d', { status: 'failed', errorCode: 'message-refused' })],
     now: '-14d',
     is: 'wait -7d',
     because: 'next message',

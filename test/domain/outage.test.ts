@@ -18,7 +18,7 @@ const now = utc('2026-03-02T12:00:00')
 
 describe('what is an outage', () => {
   test('every transient code is classified, except those that only messages and proofs have', () => {
-    const others = ['mail-unavailable', 'mail-deferred', 'consent-suspended', 'not-proven']
+    const others = ['message-unavailable', 'message-deferred', 'consent-suspended', 'not-proven']
     const transient = Object.entries(errorTable)
       .filter(([, { kind }]) => kind === 'transient')
       .map(([code]) => code)

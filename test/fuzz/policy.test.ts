@@ -11,7 +11,7 @@ import type { PolicyInput } from '../../src/config/define-config.ts'
 
 const RUNS = Number(process.env['FUZZ_POLICIES'] ?? 1_000)
 const PLANTED = 'pl4nted'
-const EVERYTHING: readonly Need[] = ['database', 'queue', 'provider', 'keys', 'web', 'mail']
+const EVERYTHING: readonly Need[] = ['database', 'queue', 'provider', 'keys', 'web', 'channels']
 
 const environment: Readonly<Record<string, string>> = {
   DATABASE_URL: 'postgres://u:p@127.0.0.1/db',

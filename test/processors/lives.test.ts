@@ -205,7 +205,7 @@ describe('things that happen to a consent', () => {
     await world.store.reschedule(begun.claim, world.clock.now(), {
       now: world.clock.now(),
       tried: false,
-      code: 'mail-unavailable',
+      code: 'message-unavailable',
     })
     await bringUpToDate(world, consent.id)
     expect(await rungsSent(world, consent.id)).toEqual(['-14d cancelled'])

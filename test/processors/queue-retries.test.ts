@@ -113,7 +113,7 @@ describe.each(['redis', 'postgres'] as const)('on %s', (kind) => {
     const [composed, compose] = counted((): never => {
       throw new TypeError('a bug in a template')
     })
-    expect(await runUntil('failed', 'notify', id, send(world, { compose, lease }))).toBe(4)
+    expect(await runUntil('failed', 'notify', id, send(world, { channel: { compose }, lease }))).toBe(4)
     expect(composed.count).toBe(4)
     const row = await message(id)
     expect(row).toMatchObject({ status: 'pending', errorCode: 'internal', leaseUntil: null })

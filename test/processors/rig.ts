@@ -5,8 +5,6 @@ import type { FaultOrder } from '../../simulator/src/faults.ts'
 import type { What } from '../../simulator/src/ledger.ts'
 import type { Consent } from '../../src/domain/model.ts'
 import { makeLog } from '../../src/log.ts'
-import { composeMessage } from '../../src/notify/compose.ts'
-import { makeRenderMessage } from '../../src/notify/render.ts'
 import { advanceAttempt, type AdvanceAttemptDeps } from '../../src/processors/advance-attempt.ts'
 import { circuitBreaker } from '../../src/processors/circuit-breaker.ts'
 import type { Outcome } from '../../src/processors/outcome.ts'
@@ -15,7 +13,6 @@ import { sendNotification, type SendNotificationDeps } from '../../src/processor
 import { truelayerProvider } from '../../src/provider/truelayer/client.ts'
 import { Secret } from '../../src/secret.ts'
 import type { RecordKind } from '../../src/records.ts'
-import { texts } from '../../src/texts/own-texts.ts'
 import { aRun, type World } from '../setup/world.ts'
 
 export const LEASE = Duration.fromObject({ seconds: 60 })
@@ -112,25 +109,20 @@ export const renew = (world: World, over: Partial<RenewConsentDeps> = {}) =>
     ...over,
   })
 
-export const send = (world: World, over: Partial<SendNotificationDeps> = {}) =>
+/** `channel` replaces parts of the e-mail channel. */
+export const send = (
+  world: World,
+  { channel, ...over }: Partial<SendNotificationDeps> & { channel?: Partial<World['channel']> } = {},
+) =>
   sendNotification({
     store: world.store,
-    channel: world.channel,
-    compose: compose(world),
+    channels: { email: { ...world.channel, ...channel } },
+    factsOf: world.factsOf,
     clock: world.clock,
     policy: world.policy,
     lease: LEASE,
     log: silent,
     ...over,
-  })
-
-const compose = ({ vault, policy, clock }: World) =>
-  composeMessage({
-    render: makeRenderMessage({ texts }),
-    startLinkToken: vault.startLinkToken,
-    publicUrl: 'http://127.0.0.1:3000',
-    company: policy.company.name,
-    clock,
   })
 
 /** The same provider at another address or with a shorter time-out. */

@@ -4,7 +4,7 @@ import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { StaleClaim } from '../../src/errors.ts'
 import { meteredLog } from '../../src/meter.ts'
-import { smtpChannel } from '../../src/notify/smtp-channel.ts'
+import { smtpChannel } from '../../src/notify/email/smtp-channel.ts'
 import { Secret } from '../../src/secret.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import {
@@ -133,9 +133,9 @@ describe('the cap and messages that were certainly not delivered', () => {
     for (let round = 0; round < 3; round += 1)
       for (const { id } of all)
         expect(await away(id, aRun({ manual: true }))).toMatchObject({
-          reason: expect.stringContaining('mail-unavailable'),
+          reason: expect.stringContaining('message-unavailable'),
         })
-    expect([raised, await usedIn('11:00')]).toEqual([['mail-unavailable'], 0])
+    expect([raised, await usedIn('11:00')]).toEqual([['message-unavailable'], 0])
     const said = []
     for (const { id } of all) said.push(await send(world)(id, aRun({ manual: true })))
     expect(said.map(({ kind }) => kind)).toEqual([...Array.from({ length: 5 }, () => 'done'), 'snooze', 'snooze'])
@@ -324,7 +324,7 @@ describe('no longer wanted', () => {
       send: async () => {
         await world.db.prisma.renewal.updateMany({ where: { consentId: consent.id }, data: { manualNo: 1 } })
         await renew(world)(consent.id, aRun())
-        return { kind: 'deferred' as const, code: 'mail-deferred' as const, detail: '451' }
+        return { kind: 'deferred' as const, code: 'message-deferred' as const, detail: '451' }
       },
     }
     await send(world, { channel })(id, aRun())

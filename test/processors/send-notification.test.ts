@@ -8,13 +8,12 @@ import { StaleClaim } from '../../src/errors.ts'
 import { makeLog } from '../../src/log.ts'
 import { meteredLog, meteredStore } from '../../src/meter.ts'
 import { makeMetrics } from '../../src/metrics.ts'
-import type { Channel } from '../../src/notify/port.ts'
-import { smtpChannel } from '../../src/notify/smtp-channel.ts'
+import { type SmtpChannel, smtpChannel } from '../../src/notify/email/smtp-channel.ts'
 import { Secret } from '../../src/secret.ts'
 import { imports } from '../../src/store/import.ts'
 import { listing } from '../../src/store/listing.ts'
 import { aRow } from '../import/rows.ts'
-import { scriptedSmtp, type Script } from '../notify/scripted-smtp.ts'
+import { scriptedSmtp, type Script } from '../notify/email/scripted-smtp.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import {
   askedConsent,
@@ -48,7 +47,7 @@ const queued = async (over: Partial<Consent> = {}) => {
   return { consent, id: (await world.notificationsOf(consent.id))[0]?.id ?? '' }
 }
 const NOBODY_LISTENS = 'smtp://127.0.0.1:9'
-const channelTo = (url: string): Channel => {
+const channelTo = (url: string): SmtpChannel => {
   const channel = smtpChannel({
     smtpUrl: new Secret(url),
     from: 'consents@example.com',
@@ -58,7 +57,7 @@ const channelTo = (url: string): Channel => {
   return channel
 }
 /** A mail server that follows a script. */
-const scriptedChannel = async (script: Script, login = ''): Promise<Channel> => {
+const scriptedChannel = async (script: Script, login = ''): Promise<SmtpChannel> => {
   const server = await scriptedSmtp(script)
   cleanups.push(() => server.close())
   return channelTo(`smtp://${login}127.0.0.1:${server.port}`)
@@ -104,7 +103,7 @@ describe('certainly not accepted', () => {
     const waits: number[] = []
     for (let time = 0; time < 4; time += 1) {
       expect((await send(world)(id, aRun())).kind).toBe('snooze')
-      expect(await message(id)).toMatchObject({ status: 'pending', errorCode: 'mail-deferred', attempts: time + 1 })
+      expect(await message(id)).toMatchObject({ status: 'pending', errorCode: 'message-deferred', attempts: time + 1 })
       waits.push(await minutesUntil(id))
       expect(await send(world)(id, aRun())).toMatchObject({ kind: 'snooze', reason: 'not due yet' })
       world.clock.advance({ minutes: waits.at(-1) ?? 0, seconds: 1 })
@@ -143,7 +142,7 @@ describe('certainly not accepted', () => {
     const { consent, id } = await queued()
     mailFault(consent, { ...fault, count: 1 } as FaultSettings)
     await send(world)(id, aRun())
-    expect(await message(id)).toMatchObject({ status: 'failed', errorCode: 'mail-refused' })
+    expect(await message(id)).toMatchObject({ status: 'failed', errorCode: 'message-refused' })
     expect(await send(world)(id, aRun())).toEqual({ kind: 'skipped', reason: 'the message is failed' })
     world.clock.set(consent.expiresAt.minus({ days: 7 }).plus({ seconds: 1 }))
     await bringUpToDate(world, consent.id)
@@ -183,7 +182,7 @@ describe('certainly not accepted', () => {
 })
 
 describe('the mail server is unavailable: an outage is not the message’s failure', () => {
-  const ways: Record<string, () => Promise<Channel>> = {
+  const ways: Record<string, () => Promise<SmtpChannel>> = {
     'nobody listens': async () => channelTo(NOBODY_LISTENS),
     'the connection is cut before the greeting': async () => scriptedChannel({ greeting: 'cut' }),
     'a 421 greeting': async () => scriptedChannel({ greeting: '421 too busy' }),
@@ -204,11 +203,11 @@ describe('the mail server is unavailable: an outage is not the message’s failu
       while (world.clock.now() < start.plus({ days: 1 })) {
         expect(await send(world, { channel })(id, aRun())).toMatchObject({
           kind: 'snooze',
-          reason: expect.stringContaining('mail-unavailable'),
+          reason: expect.stringContaining('message-unavailable'),
         })
         expect(await message(id)).toMatchObject({
           status: 'pending',
-          errorCode: 'mail-unavailable',
+          errorCode: 'message-unavailable',
           attempts: 0,
           leaseUntil: null,
         })
@@ -270,9 +269,9 @@ describe('the mail server is unavailable: an outage is not the message’s failu
         expect(await away(id, aRun({ manual: true }))).toMatchObject({ kind: 'snooze' })
       expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({
         kind: 'snooze',
-        reason: expect.stringContaining('mail-deferred'),
+        reason: expect.stringContaining('message-deferred'),
       })
-      expect(await message(id)).toMatchObject({ attempts: time + 1, errorCode: 'mail-deferred' })
+      expect(await message(id)).toMatchObject({ attempts: time + 1, errorCode: 'message-deferred' })
     }
     expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({
       kind: 'done',
@@ -300,8 +299,8 @@ describe('the mail server is unavailable: an outage is not the message’s failu
     expect(lines.map((line) => JSON.parse(line) as object)).toEqual([
       expect.objectContaining({
         level: 'warn',
-        alert: 'mail-unavailable',
-        error_code: 'mail-unavailable',
+        alert: 'message-unavailable',
+        error_code: 'message-unavailable',
         detail: expect.stringContaining('ECONNREFUSED'),
       }),
     ])
@@ -313,7 +312,7 @@ describe('the mail server is unavailable: an outage is not the message’s failu
     expect(lines).toHaveLength(2)
     for (const { consent } of all) expect(lines.join()).not.toContain(consent.email)
     const text = await metrics.registry.metrics()
-    expect(text).toContain('reconsent_alerts_total{name="mail-unavailable"} 2')
+    expect(text).toContain('reconsent_alerts_total{name="message-unavailable"} 2')
     expect(text).toContain('reconsent_messages_total{result="unavailable"} 5')
     expect(text).toContain('reconsent_messages_total{result="postponed"} 0')
   })
@@ -337,7 +336,11 @@ describe('perhaps accepted', () => {
       const { consent, id } = await queued()
       mailFault(consent, { kind: 'cut-after-dot', stored, count: 1 })
       expect(await send(world)(id, aRun())).toMatchObject({ kind: 'done', what: expect.stringContaining('uncertain') })
-      expect(await message(id)).toMatchObject({ status: 'uncertain', errorCode: 'mail-uncertain', nextActionAt: null })
+      expect(await message(id)).toMatchObject({
+        status: 'uncertain',
+        errorCode: 'message-uncertain',
+        nextActionAt: null,
+      })
       for (const manual of [false, true])
         expect(await send(world)(id, aRun({ manual }))).toEqual({ kind: 'skipped', reason: 'the message is uncertain' })
       await bringUpToDate(world, consent.id)
@@ -479,15 +482,19 @@ describe('a problem of the sender itself', () => {
       for (let hours = 0; hours < 8; hours += 1) {
         expect(await job(id, aRun())).toMatchObject({
           kind: 'snooze',
-          reason: expect.stringContaining(`mail-unavailable (${cause})`),
+          reason: expect.stringContaining(`message-unavailable (${cause})`),
         })
-        expect(await message(id)).toMatchObject({ status: 'pending', attempts: 0, errorCode: 'mail-unavailable' })
+        expect(await message(id)).toMatchObject({ status: 'pending', attempts: 0, errorCode: 'message-unavailable' })
         expect(await minutesUntil(id)).toBeLessThanOrEqual(60)
         world.clock.advance({ hours: 1 })
       }
       expect(await used()).toBe(before)
-      expect(lines.filter(({ alert }) => alert === 'mail-unavailable')).toHaveLength(8)
-      expect(lines.at(-1)).toMatchObject({ alert: 'mail-unavailable', error_code: 'mail-unavailable', about: cause })
+      expect(lines.filter(({ alert }) => alert === 'message-unavailable')).toHaveLength(8)
+      expect(lines.at(-1)).toMatchObject({
+        alert: 'message-unavailable',
+        error_code: 'message-unavailable',
+        about: cause,
+      })
       expect(await send(world)(id, aRun())).toEqual({ kind: 'done', what: 'sent -14d' })
       expect(world.mailsTo(consent)).toHaveLength(1)
     },
@@ -507,9 +514,9 @@ test('a SIZE below our mail: failed with a code of its own, and reported', async
     kind: 'done',
     what: expect.stringMatching(/^failed: the message has \d+ bytes, the server takes at most 1000 \(SIZE\)$/),
   })
-  expect(await message(id)).toMatchObject({ status: 'failed', errorCode: 'mail-too-large' })
+  expect(await message(id)).toMatchObject({ status: 'failed', errorCode: 'message-too-large' })
   expect(lines).toEqual([
-    expect.objectContaining({ error_code: 'mail-too-large', detail: expect.stringContaining('1000') }),
+    expect.objectContaining({ error_code: 'message-too-large', detail: expect.stringContaining('1000') }),
   ])
   expect((await world.consentOf(consent.id)).status).toBe('active')
 })

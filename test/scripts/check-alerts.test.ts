@@ -84,7 +84,7 @@ test('every label of every counter exists from the start, except those of reques
   expect(clean.filter((series) => series.startsWith('reconsent_provider_calls_total'))).toHaveLength(5 * 12)
   for (const series of [
     'reconsent_renewals_total{basis="refresh-after-expiry"}',
-    'reconsent_alerts_total{name="mail-unavailable"}',
+    'reconsent_alerts_total{name="message-unavailable"}',
   ])
     expect(clean).toContain(series)
 })

@@ -15,7 +15,7 @@ const problemsOf = async (env: Env): Promise<readonly Problem[] | undefined> => 
     await loadConfig({
       env,
       cwd: '/',
-      needs: ['database', 'queue', 'provider', 'keys', 'web', 'mail'],
+      needs: ['database', 'queue', 'provider', 'keys', 'web', 'channels'],
       policy: { company: { name: 'Brightside' } },
     })
     return undefined

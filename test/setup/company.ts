@@ -101,7 +101,7 @@ export const startCompany = async ({
     timing: quick,
     ...policy,
   }
-  const needs = ['database', 'queue', 'provider', 'keys', 'web', 'mail'] as const
+  const needs = ['database', 'queue', 'provider', 'keys', 'web', 'channels'] as const
   const config = await loadConfig({ cwd: process.cwd(), needs, env, policy: wholePolicy })
   const log = makeLog({ level: config.logLevel, ...(logTo === undefined ? {} : { to: logTo, pretty: false }) })
   const vault = makeVault({ keys: config.keys })

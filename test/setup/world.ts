@@ -10,9 +10,8 @@ import { makeVault } from '../../src/crypto/vault.ts'
 import type { Consent } from '../../src/domain/model.ts'
 import type { Policy } from '../../src/domain/policy.ts'
 import { makeLog } from '../../src/log.ts'
-import { composeMessage } from '../../src/notify/compose.ts'
-import { makeRenderMessage } from '../../src/notify/render.ts'
-import { smtpChannel } from '../../src/notify/smtp-channel.ts'
+import { emailChannel } from '../../src/notify/email/email-channel.ts'
+import { makeMessageFacts } from '../../src/notify/message-facts.ts'
 import { advanceAttempt } from '../../src/processors/advance-attempt.ts'
 import { circuitBreaker } from '../../src/processors/circuit-breaker.ts'
 import type { Outcome, JobContext } from '../../src/processors/outcome.ts'
@@ -75,14 +74,13 @@ export const startWorld = async (options: WorldOptions = {}) => {
     requestTimeoutMs: 1_500,
   })
   const provider = circuitBreaker({ provider: client, store, clock, log })
-  const channel = smtpChannel({
+  const channel = emailChannel({
+    texts,
     smtpUrl: new Secret(simulator.smtpUrl),
     from: 'Brightside <consents@example.com>',
     timeouts: { connectMs: 1_000, silenceMs: 1_000, totalMs: 2_000 },
   })
-  const render = makeRenderMessage({ texts })
-  const compose = composeMessage({
-    render,
+  const factsOf = makeMessageFacts({
     startLinkToken: vault.startLinkToken,
     publicUrl: PUBLIC_URL,
     company: policy.company.name,
@@ -91,7 +89,7 @@ export const startWorld = async (options: WorldOptions = {}) => {
   const prepare = prepareAuthorisation({ store, provider })
   const enqueue = async (): Promise<void> => undefined
   const renew = renewConsent({ store, prepare, enqueue, clock, policy, lease })
-  const send = sendNotification({ store, channel, compose, clock, policy, lease, log })
+  const send = sendNotification({ store, channels: { email: channel }, factsOf, clock, policy, lease, log })
   const advance = advanceAttempt({ store, provider, enqueue, clock, policy, lease })
   const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log }
   const receive = receiveCallback({ store, enqueue, clock })
@@ -179,6 +177,7 @@ export const startWorld = async (options: WorldOptions = {}) => {
     provider,
     client,
     channel,
+    factsOf,
     jobs,
     addConsent,
     drain,

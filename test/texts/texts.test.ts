@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { describeFailure } from '../../src/commands/failure.ts'
 import { locales } from '../../src/domain/locale.ts'
-import { mailNames, messageKinds } from '../../src/texts/catalogue.ts'
+import { languageSchema, messageKinds } from '../../src/texts/catalogue.ts'
+import { templateNames } from '../../src/texts/template-names.ts'
 import { loadTexts, ownTextsFolder } from '../../src/texts/load-texts.ts'
 import { texts } from '../../src/texts/own-texts.ts'
 
@@ -43,6 +44,8 @@ const problemsIn = (dir: string): string => {
   }
 }
 
+const NO_GROUPS = `the groups ${Object.keys(languageSchema.shape).join(' and ')} are missing`
+
 /** Where an entry of a language's file begins and ends: `mails.expired`, `pages.start`. */
 const entry = (source: string, path: string): { start: number; end: number } => {
   const [group = '', name = ''] = path.split('.')
@@ -65,7 +68,7 @@ test('the texts in the repository have no problem', () => {
 test('every language has every text, and no text is the same in two languages', () => {
   const inEach = (text: (of: (typeof texts.byLocale)['en']) => unknown): number =>
     new Set(locales.map((locale) => JSON.stringify(text(texts.byLocale[locale])))).size
-  for (const name of mailNames) {
+  for (const name of templateNames) {
     expect(inEach(({ mails }) => mails[name].subject)).toBe(locales.length)
     expect(inEach(({ mails }) => mails[name].text)).toBe(locales.length)
   }
@@ -402,12 +405,12 @@ const mistakes: Record<string, Mistake> = {
     at: 'title:\n      - ',
     says: 'pages.busy.title: must be a text',
   },
-  'an empty file': { file: 'en.yaml', change: () => '', says: 'the groups mails and pages are missing' },
-  'a file of comments': { file: 'en.yaml', change: () => '# later\n', says: 'the groups mails and pages are missing' },
+  'an empty file': { file: 'en.yaml', change: () => '', says: NO_GROUPS },
+  'a file of comments': { file: 'en.yaml', change: () => '# later\n', says: NO_GROUPS },
   'a file with a text alone': {
     file: 'en.yaml',
     change: () => '"x"\n',
-    says: 'the groups mails and pages are missing',
+    says: NO_GROUPS,
   },
   'two documents': {
     file: 'en.yaml',

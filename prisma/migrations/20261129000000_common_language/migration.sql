@@ -52,7 +52,11 @@ WITH "renamed" ("old", "new") AS (VALUES
     ('provider-paused', 'provider-circuit-open'),
     ('exchange-unknown', 'exchange-in-doubt'),
     ('token-dead', 'token-invalid'),
-    ('mail-away', 'mail-unavailable'),
+    ('mail-away', 'message-unavailable'),
+    ('mail-refused', 'message-refused'),
+    ('mail-too-large', 'message-too-large'),
+    ('mail-deferred', 'message-deferred'),
+    ('mail-uncertain', 'message-uncertain'),
     ('on-hold', 'consent-suspended'),
     ('cell-unreadable', 'decryption-failed'),
     ('fenced', 'cycle-closed')

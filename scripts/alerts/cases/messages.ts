@@ -11,21 +11,23 @@ export const messages: readonly RuleCase[] = [
   {
     says: 'the mail server is away, told by two workers, one of which restarts',
     processes: company({
-      worker: { shows: { [raised('mail-unavailable')]: (minute) => (minute < 60 ? at(10)(minute) : at(70)(minute)) } },
-      'worker-2': { shows: { [raised('mail-unavailable')]: at(40) } },
+      worker: {
+        shows: { [raised('message-unavailable')]: (minute) => (minute < 60 ? at(10)(minute) : at(70)(minute)) },
+      },
+      'worker-2': { shows: { [raised('message-unavailable')]: at(40) } },
     }),
     looks: { 60: [], 71: ['ReconsentMailUnavailable'] },
   },
   {
     says: 'the mail server was away, and mails leave again',
     processes: company({
-      worker: { shows: { [raised('mail-unavailable')]: at(10, 20, 30), [message('sent')]: since(45, 1) } },
+      worker: { shows: { [raised('message-unavailable')]: at(10, 20, 30), [message('sent')]: since(45, 1) } },
     }),
     looks: { 31: ['ReconsentMailUnavailable'], 46: [], 57: ['ReconsentMailUnavailable'] },
   },
   {
     says: 'the mail server was away twice',
-    processes: company({ worker: { shows: { [raised('mail-unavailable')]: at(10, 20) } } }),
+    processes: company({ worker: { shows: { [raised('message-unavailable')]: at(10, 20) } } }),
     looks: { 21: [], 60: [] },
   },
   {

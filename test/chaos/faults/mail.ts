@@ -27,7 +27,7 @@ export const ofMail: Readonly<Record<string, Fault>> = {
     lane: 'mail',
     hinders: ['mail'],
     act: async ({ rig, chance, span }) => {
-      const refused = await countFromNow(rig.logFolder, /mail-unavailable/)
+      const refused = await countFromNow(rig.logFolder, /message-unavailable/)
       return barFor(rig.proxies.smtp, { kind: chance.happens(0.5) ? 'refuse' : 'blackhole' }, { ms: span(20), refused })
     },
   },

@@ -12,15 +12,15 @@ const ledger: readonly Mutant[] = [
     edits: [
       {
         file: 'src/processors/send-notification.ts',
-        find: '  const { store, channel, clock, policy, log } = deps\n  const now = clock.now()',
+        find: '  const { store, clock, policy, log } = deps\n  const now = clock.now()',
         replace:
-          '  const { store, channel, clock, policy, log } = deps\n' +
+          '  const { store, clock, policy, log } = deps\n' +
           '  const now = clock.now()\n' +
-          '  const delivery = await channel.send(message)',
+          '  const delivery = await send()',
       },
       {
         file: 'src/processors/send-notification.ts',
-        find: 'return deliver(deps, claim, notification, await channel.send(message))',
+        find: 'return deliver(deps, claim, notification, await send())',
         replace: 'return deliver(deps, claim, notification, delivery)',
       },
     ],

@@ -1,6 +1,6 @@
 // Decides the outcome of a message when SMTP did not simply accept it. Pure. The question is always the same: could the
 // server have taken the message?
-import type { Delivery } from './port.ts'
+import type { Delivery } from '../port.ts'
 import { aboutBeforeRecipient, scopeOf, refusesSmtpUtf8 } from './smtp-replies.ts'
 
 /** What nodemailer's connection says about a failure. Its message and response are not shown: they quote addresses. */
@@ -60,9 +60,9 @@ export const classify = (
     case 'outage':
     case 'limit':
     case 'setup':
-      return { kind: 'unavailable', code: 'mail-unavailable', cause: about, detail }
+      return { kind: 'unavailable', code: 'message-unavailable', cause: about, detail }
     case 'too-large':
-      return { kind: 'refused', code: 'mail-too-large', detail }
+      return { kind: 'refused', code: 'message-too-large', detail }
     case 'no-channel':
       if (isBeyondAscii) return { kind: 'no-channel', code: 'no-channel', detail }
       return refusedOrDeferred(status, detail)
@@ -76,8 +76,8 @@ export const classify = (
 
 const refusedOrDeferred = (status: number, detail: string): Extract<Delivery, { kind: 'refused' | 'deferred' }> =>
   status >= 500
-    ? { kind: 'refused', code: 'mail-refused', detail }
-    : { kind: 'deferred', code: 'mail-deferred', detail }
+    ? { kind: 'refused', code: 'message-refused', detail }
+    : { kind: 'deferred', code: 'message-deferred', detail }
 
 const unanswered = (
   failure: SmtpFailure,
@@ -87,12 +87,12 @@ const unanswered = (
   return handedOver
     ? {
         kind: 'uncertain',
-        code: 'mail-uncertain',
+        code: 'message-uncertain',
         detail: `no usable answer after the message was handed over (${cause})`,
       }
     : {
         kind: 'unavailable',
-        code: 'mail-unavailable',
+        code: 'message-unavailable',
         cause: 'outage',
         detail: `the connection failed before the message was handed over (${cause})`,
       }

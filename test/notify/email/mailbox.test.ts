@@ -6,10 +6,10 @@ import addressparser from 'nodemailer/lib/addressparser'
 import MailComposer from 'nodemailer/lib/mail-composer'
 import { simpleParser } from 'mailparser'
 import { describe, expect, test } from 'vitest'
-import { loadConfig } from '../../src/config.ts'
-import { needsSmtpUtf8 } from '../../src/domain/channel.ts'
-import { mailboxProblem, readSender } from '../../src/notify/mailbox.ts'
-import { soundEnv } from '../config/environment.ts'
+import { loadConfig } from '../../../src/config.ts'
+import { needsSmtpUtf8 } from '../../../src/domain/mail-address.ts'
+import { mailboxProblem, readSender } from '../../../src/notify/email/mailbox.ts'
+import { soundEnv } from '../../config/environment.ts'
 
 /** Compares domains in their ASCII form, whether they were written in letters or in ASCII. */
 const inAscii = (address: string): string =>
@@ -256,7 +256,7 @@ test('the configuration has the same verdict', async () => {
     loadConfig({
       env: { ...soundEnv, MAIL_FROM: from },
       cwd: '/nowhere',
-      needs: ['mail'],
+      needs: ['channels'],
       policy: { company: { name: 'Brightside' } },
     }).then(
       () => undefined,

@@ -1,7 +1,7 @@
 // The replies of real servers in their own words (from their documentation and from bug reports), and whether the
 // message then waits, fails, or counts an attempt.
 import { describe, expect, test } from 'vitest'
-import { classify } from '../../src/notify/smtp-outcome.ts'
+import { classify } from '../../../src/notify/email/smtp-outcome.ts'
 
 type Stage = 'CONN' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA' | 'dot'
 type Row = readonly [stage: Stage, reply: string, verdict: string]
@@ -34,14 +34,14 @@ const tables: Record<string, readonly Row[]> = {
       'RCPT',
       '450 4.2.1 The user you are trying to contact is receiving mail too quickly. Please resend your message ' +
         'at a later time.',
-      'mail-deferred',
+      'message-deferred',
     ],
-    ['RCPT', '550 5.2.1 The email account that you tried to reach is inactive.', 'mail-refused'],
+    ['RCPT', '550 5.2.1 The email account that you tried to reach is inactive.', 'message-refused'],
     [
       'RCPT',
       '550-5.2.1 The user you are trying to contact is receiving mail at a rate that\r\n550 5.2.1 prevents ' +
         'additional messages from being delivered.',
-      'mail-refused',
+      'message-refused',
     ],
     [
       'dot',
@@ -74,18 +74,18 @@ const tables: Record<string, readonly Row[]> = {
     [
       'dot',
       '550-5.7.1 [192.0.2.1] Our system has detected that this message is likely unsolicited mail.',
-      'mail-refused',
+      'message-refused',
     ],
-    ['RCPT', "552-5.2.2 The recipient's inbox is out of storage space.", 'mail-refused'],
-    ['RCPT', "452-4.2.2 The recipient's inbox is out of storage space.", 'mail-deferred'],
-    ['RCPT', '550-5.1.1 The email account that you tried to reach does not exist.', 'mail-refused'],
+    ['RCPT', "552-5.2.2 The recipient's inbox is out of storage space.", 'message-refused'],
+    ['RCPT', "452-4.2.2 The recipient's inbox is out of storage space.", 'message-deferred'],
+    ['RCPT', '550-5.1.1 The email account that you tried to reach does not exist.', 'message-refused'],
     [
       'dot',
       '552-5.7.0 This message was blocked because its content presents a potential security issue.',
-      'mail-refused',
+      'message-refused',
     ],
-    ['dot', '552 5.3.4 Message size exceeds fixed limit', 'mail-too-large'],
-    ['dot', "552-5.2.3 Your message exceeded Google's message size limits.", 'mail-too-large'],
+    ['dot', '552 5.3.4 Message size exceeds fixed limit', 'message-too-large'],
+    ['dot', "552-5.2.3 Your message exceeded Google's message size limits.", 'message-too-large'],
     ['MAIL', '530-5.7.0 Authentication Required.', 'waits: setup'],
     ['MAIL', '530 5.7.0 Must issue a STARTTLS command first', 'waits: setup'],
     ['AUTH', '535-5.7.8 Username and Password not accepted.', 'waits: setup'],
@@ -129,7 +129,7 @@ const tables: Record<string, readonly Row[]> = {
     ['MAIL', '530 5.7.57 Client not authenticated to send mail', 'waits: setup'],
     ['dot', '550 5.7.60 SMTP; Client does not have permissions to send as this sender', 'waits: setup'],
     ['RCPT', '550 5.7.64 TenantAttribution; Relay Access Denied', 'waits: setup'],
-    ['RCPT', '550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain', 'mail-refused'],
+    ['RCPT', '550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain', 'message-refused'],
     ['RCPT', '550 5.7.1 Unable to relay', 'waits: setup'],
     [
       'AUTH',
@@ -139,17 +139,21 @@ const tables: Record<string, readonly Row[]> = {
     ['RCPT', '451 4.7.500 Server busy. Please try again later from [192.0.2.1]. (S77719)', 'waits: limit'],
     ['dot', '432 4.3.2 Concurrent connections limit exceeded', 'waits: outage'],
     ['RCPT', '452 4.5.3 Too many recipients', 'waits: limit'],
-    ['RCPT', '550 5.4.1 Recipient address rejected: Access denied.', 'mail-refused'],
-    ['RCPT', '550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup', 'mail-refused'],
-    ['dot', '550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; Delivery restricted', 'mail-refused'],
+    ['RCPT', '550 5.4.1 Recipient address rejected: Access denied.', 'message-refused'],
+    [
+      'RCPT',
+      '550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup',
+      'message-refused',
+    ],
+    ['dot', '550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; Delivery restricted', 'message-refused'],
     [
       'dot',
       '550 5.2.122 The recipient has exceeded their limit for the number of messages they can receive per hour',
-      'mail-refused',
+      'message-refused',
     ],
-    ['dot', '554 5.2.2 mailbox full; STOREDRV.Deliver.Exception:QuotaExceededException', 'mail-refused'],
-    ['dot', '552 5.3.4 Message size exceeds fixed maximum message size', 'mail-too-large'],
-    ['MAIL', '552 5.3.4 Message size exceeds fixed maximum message size', 'mail-too-large'],
+    ['dot', '554 5.2.2 mailbox full; STOREDRV.Deliver.Exception:QuotaExceededException', 'message-refused'],
+    ['dot', '552 5.3.4 Message size exceeds fixed maximum message size', 'message-too-large'],
+    ['MAIL', '552 5.3.4 Message size exceeds fixed maximum message size', 'message-too-large'],
   ],
   'Amazon SES': [
     ['dot', '454 Throttling failure: Maximum sending rate exceeded.', 'waits: limit'],
@@ -174,8 +178,8 @@ const tables: Record<string, readonly Row[]> = {
     ],
     ['AUTH', '535 Authentication Credentials Invalid', 'waits: setup'],
     ['MAIL', '530 Authentication required', 'waits: setup'],
-    ['dot', '552 Message is too long.', 'mail-too-large'],
-    ['dot', '554 Transaction failed: Local address contains control or whitespace', 'mail-refused'],
+    ['dot', '552 Message is too long.', 'message-too-large'],
+    ['dot', '554 Transaction failed: Local address contains control or whitespace', 'message-refused'],
   ],
   'Mailgun, SendGrid, Postmark, Brevo, Zoho': [
     ['RCPT', '550 5.7.1 Relaying denied', 'waits: setup'],
@@ -235,22 +239,22 @@ const tables: Record<string, readonly Row[]> = {
     [
       'RCPT',
       '550 5.1.1 <zoe@mail.test>: Recipient address rejected: User unknown in local recipient table',
-      'mail-refused',
+      'message-refused',
     ],
-    ['RCPT', '550 5.1.2 <zoe@mail.test>: Recipient address rejected: Domain not found', 'mail-refused'],
-    ['RCPT', '450 4.1.2 <zoe@mail.test>: Recipient address rejected: Domain not found', 'mail-deferred'],
+    ['RCPT', '550 5.1.2 <zoe@mail.test>: Recipient address rejected: Domain not found', 'message-refused'],
+    ['RCPT', '450 4.1.2 <zoe@mail.test>: Recipient address rejected: Domain not found', 'message-deferred'],
     [
       'RCPT',
       '450 4.2.0 <zoe@mail.test>: Recipient address rejected: Greylisted, see http://postgrey.test',
-      'mail-deferred',
+      'message-deferred',
     ],
-    ['RCPT', '451 4.7.1 Greylisting in action, please come back later', 'mail-deferred'],
+    ['RCPT', '451 4.7.1 Greylisting in action, please come back later', 'message-deferred'],
     [
       'RCPT',
       '450 <zoe@mail.test>: Recipient address rejected: unverified address: Address verification in progress',
-      'mail-deferred',
+      'message-deferred',
     ],
-    ['RCPT', '451 Temporary local problem - please try later', 'mail-deferred'],
+    ['RCPT', '451 Temporary local problem - please try later', 'message-deferred'],
     [
       'RCPT',
       '450 4.7.1 <zoe@mail.test>: Recipient address rejected: Policy rejection; Message count quota exceeded',
@@ -262,8 +266,8 @@ const tables: Record<string, readonly Row[]> = {
       '550 Domain acme.test has exceeded the max emails per hour (50/50 (100%)) allowed. Message discarded.',
       'waits: limit',
     ],
-    ['RCPT', '552 5.2.2 <zoe@mail.test>: Recipient address rejected: Mailbox quota exceeded', 'mail-refused'],
-    ['RCPT', '552 5.2.2 <zoe@mail.test>: over quota', 'mail-refused'],
+    ['RCPT', '552 5.2.2 <zoe@mail.test>: Recipient address rejected: Mailbox quota exceeded', 'message-refused'],
+    ['RCPT', '552 5.2.2 <zoe@mail.test>: over quota', 'message-refused'],
     ['RCPT', '450 4.7.1 Error: too much mail from 192.0.2.1', 'waits: limit'],
     ['RCPT', '550 Mail send limit exceeded', 'waits: limit'],
     ['RCPT', '550 daily limit', 'waits: limit'],
@@ -272,9 +276,9 @@ const tables: Record<string, readonly Row[]> = {
     ['dot', '554 5.7.1 You have reached a limit on sending mail', 'waits: limit'],
     ['dot', '550 5.2.2 Your daily sending limit was reached', 'waits: limit'],
     ['RCPT', '552 5.2.2 Sender daily quota exceeded', 'waits: limit'],
-    ['RCPT', '552 5.2.2 daily limit of the mailbox <zoe@mail.test> exceeded', 'mail-refused'],
-    ['RCPT', '552 5.2.2 Maximum message quota exceeded', 'mail-refused'],
-    ['RCPT', '550 5.2.1 recipient is over their daily receiving limit', 'mail-refused'],
+    ['RCPT', '552 5.2.2 daily limit of the mailbox <zoe@mail.test> exceeded', 'message-refused'],
+    ['RCPT', '552 5.2.2 Maximum message quota exceeded', 'message-refused'],
+    ['RCPT', '550 5.2.1 recipient is over their daily receiving limit', 'message-refused'],
     ['RCPT', '451 4.7.1 Sorry, the maximum number of messages per hour is reached', 'waits: limit'],
     ['dot', '550 5.7.1 Ratelimit exceeded', 'waits: limit'],
     ['RCPT', "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", 'waits: setup'],
@@ -287,16 +291,16 @@ const tables: Record<string, readonly Row[]> = {
     ['RCPT', '550 5.7.1 Command not allowed: please authenticate', 'waits: setup'],
     ['RCPT', '550 5.7.1 You are not permitted to send mail', 'waits: setup'],
     ['RCPT', '550 5.7.1 Mail from 192.0.2.1 rejected, listed at bl.spamcop.net', 'waits: setup'],
-    ['RCPT', '450 greylisted, sender not yet known', 'mail-deferred'],
-    ['RCPT', '451 4.7.1 Sender and recipient greylisted for the first time', 'mail-deferred'],
-    ['RCPT', '550 5.7.1 You are not allowed to send to this group', 'mail-refused'],
-    ['RCPT', '550 5.7.1 Sender not authorized for recipient', 'mail-refused'],
-    ['RCPT', '550 5.2.1 The account has exceeded its quota', 'mail-refused'],
-    ['RCPT', '550 Account zoe suspended', 'mail-refused'],
-    ['RCPT', '550 5.2.1 account has been suspended', 'mail-refused'],
-    ['RCPT', '550 mailbox full, quota exceeded', 'mail-refused'],
-    ['RCPT', '552 Mailbox quota exceeded for user zoe', 'mail-refused'],
-    ['RCPT', '550 No such user here', 'mail-refused'],
+    ['RCPT', '450 greylisted, sender not yet known', 'message-deferred'],
+    ['RCPT', '451 4.7.1 Sender and recipient greylisted for the first time', 'message-deferred'],
+    ['RCPT', '550 5.7.1 You are not allowed to send to this group', 'message-refused'],
+    ['RCPT', '550 5.7.1 Sender not authorized for recipient', 'message-refused'],
+    ['RCPT', '550 5.2.1 The account has exceeded its quota', 'message-refused'],
+    ['RCPT', '550 Account zoe suspended', 'message-refused'],
+    ['RCPT', '550 5.2.1 account has been suspended', 'message-refused'],
+    ['RCPT', '550 mailbox full, quota exceeded', 'message-refused'],
+    ['RCPT', '552 Mailbox quota exceeded for user zoe', 'message-refused'],
+    ['RCPT', '550 No such user here', 'message-refused'],
     ['RCPT', '452 Insufficient system storage', 'waits: outage'],
     ['RCPT', '452 Too many messages, try again later', 'waits: limit'],
     ['MAIL', '452 4.3.1 Insufficient system storage', 'waits: outage'],
@@ -306,15 +310,15 @@ const tables: Record<string, readonly Row[]> = {
     ['RCPT', '550 relay not permitted', 'waits: setup'],
     ['MAIL', '550 5.1.0 Sender rejected', 'waits: setup'],
     ['MAIL', '550 5.1.1 user unknown', 'waits: setup'],
-    ['MAIL', '552 message size exceeds fixed maximum message size', 'mail-too-large'],
-    ['MAIL', '552 too much', 'mail-too-large'],
-    ['DATA', '552 5.3.4 Message too big for system', 'mail-too-large'],
-    ['dot', '552 Message size exceeds maximum permitted', 'mail-too-large'],
+    ['MAIL', '552 message size exceeds fixed maximum message size', 'message-too-large'],
+    ['MAIL', '552 too much', 'message-too-large'],
+    ['DATA', '552 5.3.4 Message too big for system', 'message-too-large'],
+    ['dot', '552 Message size exceeds maximum permitted', 'message-too-large'],
     ['CONN', '554 5.7.1 no service for you', 'waits: setup'],
     ['CONN', '421 4.3.2 too many connections', 'waits: outage'],
     ['RCPT', '421 4.7.0 try again later, closing', 'waits: outage'],
-    ['dot', '554 5.7.1 This message looks like spam', 'mail-refused'],
-    ['dot', '550 5.6.0 Malformed MIME', 'mail-refused'],
+    ['dot', '554 5.7.1 This message looks like spam', 'message-refused'],
+    ['dot', '550 5.6.0 Malformed MIME', 'message-refused'],
     ['RCPT', '500 command not recognized', 'waits: setup'],
   ],
 }
@@ -327,10 +331,10 @@ for (const [server, rows] of Object.entries(tables)) {
 
 describe('the server’s words are read without what they quote', () => {
   test.each([
-    ['550 <daily.sending.limit-exceeded@mail.test>: unknown', 'mail-refused'],
-    ['550 relay.access.denied@mail.test does not exist', 'mail-refused'],
-    ['550 5.1.1 relay access denied', 'mail-refused'],
-    ['450 spamhaus@mail.test is busy', 'mail-deferred'],
+    ['550 <daily.sending.limit-exceeded@mail.test>: unknown', 'message-refused'],
+    ['550 relay.access.denied@mail.test does not exist', 'message-refused'],
+    ['550 5.1.1 relay access denied', 'message-refused'],
+    ['450 spamhaus@mail.test is busy', 'message-deferred'],
   ])('%s: %s', (reply, verdict) => expect(verdictOn('RCPT', reply)).toBe(verdict))
 })
 
@@ -341,8 +345,8 @@ describe('an address with letters beyond ASCII before its @', () => {
     ['RCPT', '553 not a valid address'],
     ['dot', '554 5.6.9 UTF-8 header message cannot be transferred'],
   ] as const)('%s: %s: no-channel', (stage, reply) => {
-    expect([verdictOn(stage, reply, true), verdictOn(stage, reply)]).toEqual(['no-channel', 'mail-refused'])
+    expect([verdictOn(stage, reply, true), verdictOn(stage, reply)]).toEqual(['no-channel', 'message-refused'])
   })
-  test('a refusal of the recipient is mail-refused all the same', () =>
-    expect(verdictOn('RCPT', '550 5.1.1 unknown', true)).toBe('mail-refused'))
+  test('a refusal of the recipient is message-refused all the same', () =>
+    expect(verdictOn('RCPT', '550 5.1.1 unknown', true)).toBe('message-refused'))
 })

@@ -1,6 +1,6 @@
 // Reads SMTP_URL. Its errors name the part that is wrong and never the address, the user or the password.
 import { isIP } from 'node:net'
-import { Secret } from '../secret.ts'
+import { Secret } from '../../secret.ts'
 
 export interface SmtpServer {
   readonly host: string

@@ -4,9 +4,9 @@ import { createServer, type AddressInfo } from 'node:net'
 import { simpleParser, type ParsedMail } from 'mailparser'
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { Channel, Message } from '../../src/notify/port.ts'
-import { smtpChannel, type SmtpTimeouts } from '../../src/notify/smtp-channel.ts'
-import { Secret } from '../../src/secret.ts'
+import { type Mail, type SmtpChannel, smtpChannel } from '../../../src/notify/email/smtp-channel.ts'
+import type { ChannelTimeouts } from '../../../src/notify/port.ts'
+import { Secret } from '../../../src/secret.ts'
 import { scriptedSmtp, type Script, type ScriptedSmtp } from './scripted-smtp.ts'
 
 const cleanups: (() => unknown)[] = []
@@ -14,7 +14,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 })
 
-const aMessage = (over: Partial<Message> = {}): Message => ({
+const aMessage = (over: Partial<Mail> = {}): Mail => ({
   to: 'zoe.example@mail.test',
   messageId: 'n-42.cycle-3@reconsent.test',
   subject: 'Acme: Zgoda zażółć gęślą jaźń',
@@ -24,18 +24,18 @@ const aMessage = (over: Partial<Message> = {}): Message => ({
   ...over,
 })
 
-interface Options extends Partial<SmtpTimeouts> {
+interface Options extends Partial<ChannelTimeouts> {
   readonly login?: string
   readonly query?: string
   readonly from?: string
 }
 
-const patient: SmtpTimeouts = { connectMs: 15_000, silenceMs: 60_000, totalMs: 120_000 }
+const patient: ChannelTimeouts = { connectMs: 15_000, silenceMs: 60_000, totalMs: 120_000 }
 
 const aChannel = (
   port: number,
   { login = '', query = '', from = 'Acme Ltd <noreply@acme.test>', ...timeouts }: Options = {},
-): Channel => {
+): SmtpChannel => {
   const smtpUrl = new Secret(`smtp://${login}127.0.0.1:${port}${query}`)
   const channel = smtpChannel({ smtpUrl, from, timeouts: { ...patient, ...timeouts } })
   cleanups.push(() => channel.close())
@@ -234,7 +234,7 @@ for (const pipelining of [false, true]) {
         const extensions = [...(script.extensions ?? []), ...(pipelining ? ['PIPELINING'] : [])]
         const server = await scripted({ ...script, extensions })
         const delivery = await aChannel(server.port, { login: login ?? '', ...timeoutsFor(script) }).send(aMessage())
-        expect(delivery).toMatchObject({ kind, code: `mail-${kind}`, detail: expect.stringMatching(detail) })
+        expect(delivery).toMatchObject({ kind, code: `message-${kind}`, detail: expect.stringMatching(detail) })
         expect(JSON.stringify(delivery)).not.toMatch(/zoe|mail\.test|acme|secret-word|abcdef/)
       })
     }
@@ -249,7 +249,7 @@ describe('extensions that a server offers, and does not offer', () => {
     const delivery = await aChannel(server.port).send(aMessage())
     expect(delivery).toMatchObject({
       kind: 'refused',
-      code: 'mail-too-large',
+      code: 'message-too-large',
       detail: expect.stringMatching(/^the message has \d+ bytes, the server takes at most 700 \(SIZE\)$/),
     })
     expect([server.commands.filter((line) => /^(MAIL|RCPT|DATA)/.test(line)), server.bodies]).toEqual([[], []])
@@ -270,7 +270,7 @@ describe('extensions that a server offers, and does not offer', () => {
     ['dot', '552 message size exceeds the maximum'],
   ] as const)('a size that is refused at %s with %s: the same code', async (step, reply) => {
     const server = await scripted({ [step]: reply })
-    expect(await aChannel(server.port).send(aMessage())).toMatchObject({ kind: 'refused', code: 'mail-too-large' })
+    expect(await aChannel(server.port).send(aMessage())).toMatchObject({ kind: 'refused', code: 'message-too-large' })
   })
 
   test('an address beyond ASCII and no SMTPUTF8: no-channel, without a word of it to the server', async () => {
@@ -424,7 +424,7 @@ describe('a server that is unavailable', () => {
 
   test('a certificate that no authority vouches for: unavailable', async () => {
     const { port, mails } = await realServer({ disabledCommands: [] })
-    expect(await aChannel(port).send(aMessage())).toMatchObject({ kind: 'unavailable', code: 'mail-unavailable' })
+    expect(await aChannel(port).send(aMessage())).toMatchObject({ kind: 'unavailable', code: 'message-unavailable' })
     expect(await aChannel(port, { query: '?tls.rejectUnauthorized=false' }).send(aMessage())).toEqual({ kind: 'sent' })
     expect(mails).toHaveLength(1)
   })
@@ -471,7 +471,7 @@ describe('time and closing', () => {
 })
 
 describe('a message that must not be sent', () => {
-  const bad: Record<string, Partial<Message>> = {
+  const bad: Record<string, Partial<Mail>> = {
     'a line break in the address': { to: 'zoe@mail.test\r\nBcc: all@mail.test' },
     'a second address': { to: 'zoe@mail.test, eve@mail.test' },
     'an address in brackets': { to: 'Zoe <zoe@mail.test>' },
@@ -487,7 +487,7 @@ describe('a message that must not be sent', () => {
     test(`${name} is refused, without a word to the server`, async () => {
       const server = await scripted({})
       const delivery = await aChannel(server.port).send(aMessage(over))
-      expect(delivery).toMatchObject({ kind: 'refused', code: 'mail-refused' })
+      expect(delivery).toMatchObject({ kind: 'refused', code: 'message-refused' })
       expect(JSON.stringify(delivery)).not.toMatch(/zoe|eve|all@/i)
       expect(server.commands).toEqual([])
     })

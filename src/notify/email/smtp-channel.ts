@@ -4,31 +4,37 @@
 import { Readable } from 'node:stream'
 import MailComposer from 'nodemailer/lib/mail-composer'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
-import { crashPoint } from '../crash-point.ts'
-import { needsSmtpUtf8 } from '../domain/channel.ts'
-import type { Secret } from '../secret.ts'
-import type { Channel, Delivery, Message } from './port.ts'
+import { crashPoint } from '../../crash-point.ts'
+import { needsSmtpUtf8 } from '../../domain/mail-address.ts'
+import type { Secret } from '../../secret.ts'
+import type { Channel, ChannelTimeouts, Delivery } from '../port.ts'
 import { mailboxProblem, readSender, type Sender } from './mailbox.ts'
 import { classify, type SmtpFailure } from './smtp-outcome.ts'
 import { parseSmtpUrl, type SmtpServer } from './smtp-url.ts'
 
-/** All in milliseconds. */
-export interface SmtpTimeouts {
-  /** For DNS, TCP, greeting and STARTTLS together. */
-  readonly connectMs: number
-  /**
-   * The longest time without a byte from the server, at any step. While the server scans the message, its answer to the
-   * final dot may take long.
-   */
-  readonly silenceMs: number
-  /** For one message, from start to answer: a server that sends byte by byte must not occupy a worker for ever. */
-  readonly totalMs: number
+export interface Mail {
+  readonly to: string
+  /** Deterministic per notification, so that mail systems can drop a surplus copy. Without angle brackets. */
+  readonly messageId: string
+  readonly subject: string
+  readonly text: string
+  readonly html: string
+  readonly locale: string
 }
+
+/** `smtpUrl` is as in `parseSmtpUrl`, `from` as in MAIL_FROM. */
+export interface SmtpOptions {
+  readonly smtpUrl: Secret
+  readonly from: string
+  readonly timeouts: ChannelTimeouts
+}
+
+export type SmtpChannel = Omit<Channel<Mail>, 'compose' | 'diagnosis'>
 
 const singleLine = /^[^\p{Cc}\p{Zl}\p{Zp}]+$/u
 
 /** What is wrong with a message before any server sees the message. Names the field, never the value. */
-const problemOf = (message: Message): string | undefined => {
+const problemOf = (message: Mail): string | undefined => {
   const ofAddress = mailboxProblem(message.to)
   if (ofAddress !== undefined) return `the address is not a single plain mailbox: it ${ofAddress}`
   if (!singleLine.test(message.subject)) return 'the subject is empty or holds a line break or control character'
@@ -49,7 +55,7 @@ interface Composed {
   readonly recipient: string
 }
 
-const compose = async (message: Message, from: Sender): Promise<Composed> => {
+const compose = async (message: Mail, from: Sender): Promise<Composed> => {
   const node = new MailComposer({
     // Copies, because the composer writes the addresses' ASCII forms into these objects.
     from: { ...from },
@@ -74,7 +80,7 @@ const compose = async (message: Message, from: Sender): Promise<Composed> => {
   return { raw: await node.build(), sender, recipient }
 }
 
-const connectionTo = (server: SmtpServer, timeouts: SmtpTimeouts): SMTPConnection =>
+const connectionTo = (server: SmtpServer, timeouts: ChannelTimeouts): SMTPConnection =>
   new SMTPConnection({
     host: server.host,
     port: server.port,
@@ -117,12 +123,12 @@ const unfit = (
 ): Exclude<Delivery, { kind: 'sent' }> | undefined => {
   const { smtpUtf8, largest } = offersOf(connection)
   if (!smtpUtf8 && needsSmtpUtf8(from.address))
-    return { kind: 'unavailable', code: 'mail-unavailable', cause: 'setup', detail: `${NO_UTF8}: MAIL_FROM has one` }
+    return { kind: 'unavailable', code: 'message-unavailable', cause: 'setup', detail: `${NO_UTF8}: MAIL_FROM has one` }
   if (!smtpUtf8 && needsSmtpUtf8(recipient)) return { kind: 'no-channel', code: 'no-channel', detail: NO_UTF8 }
   if (raw.length <= largest) return undefined
   return {
     kind: 'refused',
-    code: 'mail-too-large',
+    code: 'message-too-large',
     detail: `the message has ${raw.length} bytes, the server takes at most ${largest} (SIZE)`,
   }
 }
@@ -137,11 +143,10 @@ const open = (connection: SMTPConnection, server: SmtpServer, ready: (failure?: 
 }
 
 /**
- * The e-mail channel. `smtpUrl` is as in `parseSmtpUrl`, `from` as in MAIL_FROM; throws when either is malformed.
- * `send` never rejects: every outcome is a Delivery, whose detail holds reply codes and steps, no address and no
- * content.
+ * What sends the e-mail channel's mails; throws when `smtpUrl` or `from` is malformed. `send` never rejects: every
+ * outcome is a Delivery.
  */
-export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts: SmtpTimeouts }): Channel => {
+export const smtpChannel = (options: SmtpOptions): SmtpChannel => {
   const server = parseSmtpUrl(options.smtpUrl)
   const from = parseSender(options.from)
   const { timeouts } = options
@@ -181,11 +186,9 @@ export const smtpChannel = (options: { smtpUrl: Secret; from: string; timeouts: 
     })
 
   return {
-    name: 'email',
-
     async send(message): Promise<Delivery> {
       const problem = problemOf(message)
-      if (problem !== undefined) return { kind: 'refused', code: 'mail-refused', detail: `not sent: ${problem}` }
+      if (problem !== undefined) return { kind: 'refused', code: 'message-refused', detail: `not sent: ${problem}` }
       const composed = await compose(message, from)
       const { raw, sender, recipient } = composed
       let handedOver = false

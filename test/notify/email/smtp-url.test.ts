@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { parseSmtpUrl } from '../../src/notify/smtp-url.ts'
-import { Secret } from '../../src/secret.ts'
+import { parseSmtpUrl } from '../../../src/notify/email/smtp-url.ts'
+import { Secret } from '../../../src/secret.ts'
 
 const parse = (url: string) => parseSmtpUrl(new Secret(url))
 

@@ -1,17 +1,18 @@
 // What every message must say in every language, and what no value may make it say.
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
-import { locales } from '../../src/domain/locale.ts'
-import { makeRenderMessage, type MessageFacts } from '../../src/notify/render.ts'
-import { Secret } from '../../src/secret.ts'
-import { mailNames } from '../../src/texts/catalogue.ts'
-import { texts } from '../../src/texts/own-texts.ts'
+import { locales } from '../../../src/domain/locale.ts'
+import { makeRenderMail } from '../../../src/notify/email/render.ts'
+import type { Wording } from '../../../src/notify/port.ts'
+import { Secret } from '../../../src/secret.ts'
+import { texts } from '../../../src/texts/own-texts.ts'
+import { templateNames } from '../../../src/texts/template-names.ts'
 
-const renderMessage = makeRenderMessage({ texts })
+const renderMail = makeRenderMail({ texts })
 
 const LINK = 'https://consents.acme.test/r/AbC-123_xyz'
 
-const facts = (over: Partial<MessageFacts> = {}): MessageFacts => ({
+const facts = (over: Partial<Wording> = {}): Wording => ({
   template: 'before-expiry',
   locale: 'en',
   timeZone: 'Europe/London',
@@ -43,9 +44,9 @@ const count = (text: string, part: RegExp): number => text.match(part)?.length ?
 
 for (const locale of locales) {
   describe(`in ${locale}`, () => {
-    for (const template of mailNames) {
+    for (const template of templateNames) {
       test(`${template} says who, which bank and until when, with one link`, () => {
-        const { subject, text, html, locale: used } = renderMessage(facts({ locale, template }))
+        const { subject, text, html, locale: used } = renderMail(facts({ locale, template }))
         expect(used).toBe(locale)
         for (const version of [text, html]) {
           expect(version).not.toMatch(/[{}]{2}|\bundefined\b|\bnull\b|Invalid/)
@@ -67,15 +68,15 @@ for (const locale of locales) {
 
       test(`${template} reads well without a name`, () => {
         for (const name of [undefined, null, '', '  ']) {
-          const { text } = renderMessage(facts({ locale, template, name }))
+          const { text } = renderMail(facts({ locale, template, name }))
           expect(text).toMatch(/^(Hello|Bonjour|Guten Tag|Hola|Buongiorno|Dzień dobry)[,:]\n\n/)
         }
       })
     }
 
     test('neither frightens nor urges', () => {
-      for (const template of mailNames) {
-        const { subject, text } = renderMessage(facts({ locale, template }))
+      for (const template of templateNames) {
+        const { subject, text } = renderMail(facts({ locale, template }))
         expect(`${subject}\n${text}`).not.toMatch(urging)
       }
     })
@@ -85,9 +86,9 @@ for (const locale of locales) {
 describe('dates', () => {
   test('are on the calendar of the user', () => {
     const late = { expiresAt: DateTime.fromISO('2026-11-10T23:30:00Z') }
-    expect(renderMessage(facts({ ...late, timeZone: 'Europe/London' })).text).toContain('10 November 2026')
-    expect(renderMessage(facts({ ...late, timeZone: 'Europe/Paris' })).text).toContain('11 November 2026')
-    expect(renderMessage(facts({ ...late, timeZone: 'America/New_York' })).text).toContain('10 November 2026')
+    expect(renderMail(facts({ ...late, timeZone: 'Europe/London' })).text).toContain('10 November 2026')
+    expect(renderMail(facts({ ...late, timeZone: 'Europe/Paris' })).text).toContain('11 November 2026')
+    expect(renderMail(facts({ ...late, timeZone: 'America/New_York' })).text).toContain('10 November 2026')
   })
 
   test('an unknown zone counts as UTC, an unknown language as English', () => {
@@ -98,18 +99,18 @@ describe('dates', () => {
       [undefined, undefined],
       ['de\r\nBcc: x', 'Europe/Berlin\u0000'],
     ]) {
-      const message = renderMessage(facts({ locale, timeZone, expiresAt: DateTime.fromISO('2026-11-10T23:30:00Z') }))
+      const message = renderMail(facts({ locale, timeZone, expiresAt: DateTime.fromISO('2026-11-10T23:30:00Z') }))
       expect(message.locale).toBe('en')
       expect(message.text).toContain('10 November 2026')
     }
   })
 
   test('a region keeps its own order: fr-CA is French, en-US puts the month first', () => {
-    expect(renderMessage(facts({ locale: 'fr-CA' }))).toMatchObject({
+    expect(renderMail(facts({ locale: 'fr-CA' }))).toMatchObject({
       locale: 'fr',
       text: expect.stringContaining('10 novembre 2026'),
     })
-    expect(renderMessage(facts({ locale: 'en-US' })).text).toContain('November 10, 2026')
+    expect(renderMail(facts({ locale: 'en-US' })).text).toContain('November 10, 2026')
   })
 })
 
@@ -126,7 +127,7 @@ describe('values can become nothing but text', () => {
 
   for (const attack of attacks) {
     test(`${attack} as company and bank shows as it is`, () => {
-      const { html, text, subject } = renderMessage(facts({ company: attack, bank: attack, name: attack }))
+      const { html, text, subject } = renderMail(facts({ company: attack, bank: attack, name: attack }))
       expect(count(html, /<a /g)).toBe(1)
       expect(html).not.toMatch(/<script|<img|<b>/)
       expect(html).toContain(escaped(attack))
@@ -137,13 +138,13 @@ describe('values can become nothing but text', () => {
   }
 
   test('a value that looks like a placeholder stays as it is: the link is not written twice', () => {
-    const { text, html } = renderMessage(facts({ bank: '{{link}}{{button}}' }))
+    const { text, html } = renderMail(facts({ bank: '{{link}}{{button}}' }))
     expect(text.split(LINK)).toHaveLength(2)
     expect(html.split(LINK)).toHaveLength(2)
   })
 
   test('line breaks, control characters and direction marks reach neither the subject nor a line of the text', () => {
-    const { subject, text } = renderMessage(
+    const { subject, text } = renderMail(
       facts({ company: 'Acme\r\nBcc: all@x.test', bank: 'Mon\u2028zo\u0000\u202Etxt.exe\u2029' }),
     )
     expect(subject).toMatch(/^Acme Bcc: all@x\.test: .*Mon zo txt\.exe/)
@@ -153,26 +154,26 @@ describe('values can become nothing but text', () => {
   test('a name that is not plain is left out of the greeting', () => {
     const addresses = ['https://evil.test/', 'evil.test', 'www.evil.test', 'a@evil.test']
     for (const name of [...addresses, '<b>Zoe</b>', '{{link}}', 'Zoe\r\n\r\nPay: now', 'x'.repeat(200)]) {
-      expect(renderMessage(facts({ name })).text).toMatch(/^Hello,\n\n/)
+      expect(renderMail(facts({ name })).text).toMatch(/^Hello,\n\n/)
     }
     for (const name of ["Siobhán O'Brien", 'J. R. Müller-Lüdenscheidt', '李小龍', 'Anna Maria']) {
-      expect(renderMessage(facts({ name })).text).toMatch(new RegExp(`^Hello ${name},\n`))
+      expect(renderMail(facts({ name })).text).toMatch(new RegExp(`^Hello ${name},\n`))
     }
   })
 
   test('very long values are cut', () => {
-    const { subject, html } = renderMessage(facts({ company: 'C'.repeat(10_000), bank: '😀'.repeat(10_000) }))
+    const { subject, html } = renderMail(facts({ company: 'C'.repeat(10_000), bank: '😀'.repeat(10_000) }))
     expect(subject.length).toBeLessThan(520)
     expect(html.length).toBeLessThan(15_000)
   })
 
   test('a link that is no web address is refused without being shown', () => {
     for (const link of ['javascript:alert(1)', 'not a link', 'https://user:word@acme.test/', '']) {
-      expect(() => renderMessage(facts({ link: new Secret(link) }))).toThrow(
+      expect(() => renderMail(facts({ link: new Secret(link) }))).toThrow(
         /^the link for a message is not an http\(s\) address$/,
       )
     }
-    const local = renderMessage(facts({ link: new Secret('http://127.0.0.1:8080/r/x?a=1&b="2"') }))
+    const local = renderMail(facts({ link: new Secret('http://127.0.0.1:8080/r/x?a=1&b="2"') }))
     expect(local.html).toContain('href="http://127.0.0.1:8080/r/x?a=1&amp;b=%222%22"')
   })
 })
