@@ -3,8 +3,7 @@
 import { userInfo } from 'node:os'
 import { systemClock, type Clock } from '../clock.ts'
 import { configFromProcess, type Config, type Need } from '../config.ts'
-import type { Vault } from '../crypto/vault.ts'
-import { makeVault } from '../crypto/vault.ts'
+import { lockedVault, makeVault } from '../crypto/vault.ts'
 import type { Consent } from '../domain/model.ts'
 import type { Administration, Imports, Listing, Reopening } from '../store/administration-port.ts'
 import { administration } from '../store/administration.ts'
@@ -23,17 +22,6 @@ export interface Opened<N extends Need> {
   readonly clock: Clock
   readonly db: Database
   readonly store: Store & Administration & Imports & Listing & Reopening
-}
-
-/** For commands that read no secret: these run without ENCRYPTION_KEYS. */
-const lockedVault: Vault = {
-  seal: () => noKeys(),
-  open: () => noKeys(),
-  startLinkToken: () => noKeys(),
-  renewalOfToken: () => noKeys(),
-}
-const noKeys = (): never => {
-  throw new Error('this command was opened without ENCRYPTION_KEYS')
 }
 
 /**

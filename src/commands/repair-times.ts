@@ -3,7 +3,7 @@
 import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { systemClock } from '../clock.ts'
 import { type Config, configFromProcess } from '../config.ts'
-import type { Vault } from '../crypto/vault.ts'
+import { lockedVault } from '../crypto/vault.ts'
 import { isZone, type ZoneFound } from '../domain/shifted-instant.ts'
 import { placeOf } from '../postgres/client.ts'
 import { type Repair, repairTimes } from '../repair/repair-times.ts'
@@ -103,11 +103,6 @@ const whereTheTablesAre = async ({ url, migrateUrl }: Config<'database'>['databa
   if (schema === undefined || placeOf(migrateUrl).address.schema !== undefined) return migrateUrl
   return new Secret(`${text}${text.includes('?') ? '&' : '?'}schema=${encodeURIComponent(schema)}`)
 }
-
-const noKeys = (): never => {
-  throw new Error('instants are put right without keys')
-}
-const lockedVault: Vault = { seal: noKeys, open: noKeys, startLinkToken: noKeys, renewalOfToken: noKeys }
 
 const demandRights = async (prisma: ReturnType<typeof openDatabase>['prisma']): Promise<void> => {
   const [about] = await prisma.$queryRawUnsafe<AboutRole[]>(ABOUT_CONNECTED_ROLE)

@@ -2,6 +2,7 @@
 // UTC. Reads only a sample of consents, by primary key, so that a large database costs no more than a small one. Each
 // consent of the sample is judged as a whole.
 import { randomUUID } from 'node:crypto'
+import { lockedVault } from '../crypto/vault.ts'
 import type { Secret } from '../secret.ts'
 import { configuredZones } from '../repair/find-zones.ts'
 import { planConsent } from '../repair/plan-consent.ts'
@@ -21,16 +22,8 @@ const ADVICE =
   'stop every process of release 0.1.0, run reconsent repair-times, then again with --apply: see ' +
   'docs/runbook.md#shifted-instants'
 
-const noKeys = (): never => {
-  throw new Error('reading instants needs no keys')
-}
-
 export async function* instantFindings(url: Secret): AsyncGenerator<Finding> {
-  const db = openDatabase({
-    url,
-    vault: { seal: noKeys, open: noKeys, startLinkToken: noKeys, renewalOfToken: noKeys },
-    connections: 1,
-  })
+  const db = openDatabase({ url, vault: lockedVault, connections: 1 })
   try {
     yield await aboutInstants(db)
   } finally {
