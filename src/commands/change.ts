@@ -4,7 +4,7 @@ import { consentJson } from '../presentation/consent-json.ts'
 import type { AdministrationAnswer, Request } from '../store/administration-port.ts'
 import type { Need } from '../config.ts'
 import { consentId, type Define, examples, json, oneOf, reason, text } from './command.ts'
-import { operator, theConsent, withStore, type Opened } from './open.ts'
+import { getConsent, operatorName, withStore, type Opened } from './open.ts'
 import type { Terminal } from './terminal.ts'
 import { whenText } from './text.ts'
 
@@ -19,10 +19,10 @@ interface Change {
 
 const change = async (terminal: Terminal, { given, needs = [], act, ...options }: Change): Promise<number> =>
   withStore(needs, async ({ store, clock, config }) => {
-    const { id } = await theConsent(store, given)
+    const { id } = await getConsent(store, given)
     const now = clock.now()
-    const answer = await act(store, id, { now, reason: options.reason, by: operator() })
-    const after = await theConsent(store, id)
+    const answer = await act(store, id, { now, reason: options.reason, by: operatorName() })
+    const after = await getConsent(store, id)
     if (options.json) {
       await terminal.json({
         result: answer.kind,

@@ -2,8 +2,8 @@
 import type { DateTime } from 'luxon'
 import { consentJson } from '../presentation/consent-json.ts'
 import { explain, explanationJson, nextActionWords, type Explanation } from '../presentation/explanation.ts'
-import { CommandFailed, consentId, type Define, examples, json } from './command.ts'
-import { theConsent, withStore } from './open.ts'
+import { consentId, type Define, examples, json } from './command.ts'
+import { getConsent, orNoSuchConsent, withStore } from './open.ts'
 import type { Terminal } from './terminal.ts'
 import { table, whenText } from './text.ts'
 
@@ -21,9 +21,8 @@ rules as the jobs; changes nothing.`,
 
 const explainConsent = async (terminal: Terminal, given: string, asJson = false): Promise<number> =>
   withStore([], async ({ store, clock, config }) => {
-    const { id } = await theConsent(store, given)
-    const view = await store.getView(id)
-    if (view === undefined) throw new CommandFailed('there is no consent with this id or credentials_id')
+    const { id } = await getConsent(store, given)
+    const view = orNoSuchConsent(await store.getView(id))
     const now = clock.now()
     const explanation = explain(view, now, config.policy)
     if (asJson) {

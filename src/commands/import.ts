@@ -5,12 +5,11 @@ import { formatByName, type ImportFormat, readRows } from '../import/read-rows.t
 import { type Complaint, importConsents, type ImportCounts } from '../import/import-consents.ts'
 import { type Define, examples, json, oneOf, text, UsageError } from './command.ts'
 import { withStore } from './open.ts'
-import type { Terminal } from './terminal.ts'
+import { makeProgress, type Terminal } from './terminal.ts'
 import { count } from './text.ts'
 
 /** The most problems that the JSON lists; standard error shows all of them. */
 const MAX_LISTED = 1000
-const PROGRESS_EVERY_MS = 5_000
 
 export const define: Define = (command, { terminal, exits }) =>
   command
@@ -88,7 +87,7 @@ const checkFile = async (file: string): Promise<void> => {
 
 const reportTo = (terminal: Terminal) => {
   const started = Date.now()
-  let toldAt = started
+  const progress = makeProgress(terminal)
   const problems: Complaint[] = []
   return {
     problems,
@@ -97,14 +96,11 @@ const reportTo = (terminal: Terminal) => {
       terminal.note(`line ${complaint.line}: ${complaint.what}`)
     },
     onWarning: ({ line, what }: Complaint): void => terminal.note(`line ${line}: warning: ${what}`),
-    onProgress: ({ rows }: ImportCounts): void => {
-      const now = Date.now()
-      if (now - toldAt < PROGRESS_EVERY_MS) return
-      toldAt = now
-      terminal.note(
-        `${count(rows, 'row')} so far, ${Math.round((rows * 1000) / (now - started)).toLocaleString('en')} a second`,
-      )
-    },
+    onProgress: ({ rows }: ImportCounts): void =>
+      progress(() => {
+        const perSecond = Math.round((rows * 1000) / (Date.now() - started))
+        return `${count(rows, 'row')} so far, ${perSecond.toLocaleString('en')} a second`
+      }),
   }
 }
 

@@ -3,10 +3,9 @@ import { Argument } from '@commander-js/extra-typings'
 import { keysInUse, rotateCells } from '../store/cells.ts'
 import { type Define, examples, json } from './command.ts'
 import { type Opened, withStore } from './open.ts'
-import type { Terminal } from './terminal.ts'
+import { interruptible } from './signals.ts'
+import { makeProgress, type Terminal } from './terminal.ts'
 import { count, table } from './text.ts'
-
-const PROGRESS_EVERY_MS = 5_000
 
 export const define: Define = (command, { terminal, exits }) =>
   command
@@ -27,7 +26,9 @@ still in use. Links in messages that were sent while a key was the first one wor
       exits(async (action, options) =>
         withStore(['keys'], async (opened) => {
           const asJson = options.json === true
-          return action === 'list' ? list(terminal, opened, asJson) : rotate(terminal, opened, asJson)
+          return action === 'list'
+            ? list(terminal, opened, asJson)
+            : interruptible(async (signal) => rotate(terminal, opened, { asJson, signal }))
         }),
       ),
     )
@@ -56,38 +57,33 @@ const list = async (terminal: Terminal, { db, config }: Opened<'keys'>, asJson: 
   return missing.length > 0 ? 1 : 0
 }
 
-const rotate = async (terminal: Terminal, { db, config }: Opened<'keys'>, asJson: boolean): Promise<number> => {
-  const stopping = new AbortController()
-  const stop = (): void => stopping.abort()
-  process.once('SIGINT', stop)
-  process.once('SIGTERM', stop)
-  let toldAt = Date.now()
-  const result = await rotateCells(db, {
+const rotate = async (
+  terminal: Terminal,
+  { db, config }: Opened<'keys'>,
+  { asJson, signal }: { asJson: boolean; signal: AbortSignal },
+): Promise<number> => {
+  const progress = makeProgress(terminal)
+  const { rotated, unreadable, left } = await rotateCells(db, {
     keys: config.keys,
-    signal: stopping.signal,
-    onPage: (rotated) => {
-      if (Date.now() - toldAt < PROGRESS_EVERY_MS) return
-      toldAt = Date.now()
-      terminal.note(`${count(rotated, 'secret')} so far`)
-    },
+    signal,
+    onPage: (secrets) => progress(() => `${count(secrets, 'secret')} so far`),
     onUnreadable: ({ table: where, id, cause }) =>
       terminal.note(`${where} ${id}: does not decrypt (${cause}); left as it is`),
   })
-  const { rotated, unreadable, left } = result
   if (asJson)
     await terminal.json({
       key: config.keys.current.id,
       rotated,
       unreadable,
       left,
-      interrupted: stopping.signal.aborted,
+      interrupted: signal.aborted,
     })
   else {
     await terminal.line(
       `${count(rotated, 'secret')} encrypted again under the key ${config.keys.current.id}; ` +
         (left === 0 ? 'nothing needs another key' : `${left.toLocaleString('en')} still need another key`),
     )
-    if (stopping.signal.aborted) terminal.note('interrupted: run it again to go on')
+    if (signal.aborted) terminal.note('interrupted: run it again to go on')
     else if (left > unreadable)
       terminal.note(
         'a key is missing, or something still writes under an older one: see reconsent keys list, give every ' +

@@ -50,15 +50,18 @@ export const withStore = async <const N extends Need>(
   }
 }
 
-/** The consent that an operator names by our id or by the credentials_id. Throws CommandFailed when there is none. */
-export const theConsent = async (store: Pick<Store, 'findConsent'>, id: string): Promise<Consent> => {
-  const consent = await store.findConsent(id)
-  if (consent === undefined) throw new CommandFailed('there is no consent with this id or credentials_id')
-  return consent
+/** What the store answered about one consent. Throws CommandFailed when it knows no such consent. */
+export const orNoSuchConsent = <Answer>(answer: Answer | undefined): Answer => {
+  if (answer === undefined) throw new CommandFailed('there is no consent with this id or credentials_id')
+  return answer
 }
 
-/** The operator's login name, for the consent's events. */
-export const operator = (): string | undefined => {
+/** The consent that an operator names by our id or by the credentials_id. Throws CommandFailed when there is none. */
+export const getConsent = async (store: Pick<Store, 'findConsent'>, id: string): Promise<Consent> =>
+  orNoSuchConsent(await store.findConsent(id))
+
+/** The operator's login name, for the consent's events. Undefined where the system has no name for the user. */
+export const operatorName = (): string | undefined => {
   try {
     return userInfo().username
   } catch {

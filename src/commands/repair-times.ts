@@ -13,10 +13,10 @@ import { missingMigrations } from '../store/health.ts'
 import { schemaToMigrate } from '../store/our-schema.ts'
 import { ABOUT_CONNECTED_ROLE, type AboutRole } from '../store/rights.ts'
 import { CommandFailed, type Define, didYouMean, each, examples, json } from './command.ts'
-import type { Terminal } from './terminal.ts'
+import { interruptible } from './signals.ts'
+import { makeProgress, type Terminal } from './terminal.ts'
 import { count, table } from './text.ts'
 
-const PROGRESS_EVERY_MS = 5_000
 /** The most rows that a printed table shows; the JSON has them all. */
 const MAX_SHOWN = 50
 
@@ -62,36 +62,24 @@ const repair = async (
 ): Promise<number> => {
   const config = await configFromProcess({ needs: ['database'] })
   const db = openDatabase({ url: await whereTheTablesAre(config.database), vault: lockedVault, connections: 2 })
-  const stopping = new AbortController()
-  const stop = (): void => stopping.abort()
-  process.once('SIGINT', stop)
-  process.once('SIGTERM', stop)
+  const progress = makeProgress(terminal)
   try {
     const missing = await missingMigrations(db)
     if (missing.length > 0)
       throw new CommandFailed(`the database lacks ${missing.join(', ')}: run reconsent migrate first`)
     if (apply) await demandRights(db.prisma)
-    let toldAt = Date.now()
-    const found = await repairTimes(db, {
-      now: () => systemClock.now(),
-      policy: config.policy,
-      zones,
-      apply,
-      signal: stopping.signal,
-      onPage: (looked) => {
-        if (Date.now() - toldAt < PROGRESS_EVERY_MS) return
-        toldAt = Date.now()
-        terminal.note(`${count(looked, 'consent')} so far`)
-      },
-    })
-    return await report(terminal, found, {
-      apply,
-      interrupted: stopping.signal.aborted,
-      asJson,
+    return await interruptible(async (signal) => {
+      const found = await repairTimes(db, {
+        now: () => systemClock.now(),
+        policy: config.policy,
+        zones,
+        apply,
+        signal,
+        onPage: (looked) => progress(() => `${count(looked, 'consent')} so far`),
+      })
+      return report(terminal, found, { apply, interrupted: signal.aborted, asJson })
     })
   } finally {
-    process.removeListener('SIGINT', stop)
-    process.removeListener('SIGTERM', stop)
     await db.prisma.$disconnect()
   }
 }

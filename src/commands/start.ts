@@ -1,13 +1,14 @@
 // `start`: runs Reconsent until a signal stops it. main.ts puts the parts together.
 import { InvalidArgumentError } from '@commander-js/extra-typings'
-import { configFromProcess } from '../config.ts'
+import { ConfigError, configFromProcess } from '../config.ts'
 import { makeLog } from '../log.ts'
 import type { Role } from '../main.ts'
 import { checkStored, watchStored } from './check-stored.ts'
 import { type Define, didYouMean, examples, once } from './command.ts'
-import { untilStopped } from './until-stopped.ts'
+import { untilStopped } from './signals.ts'
 
-const LETS_GO_AFTER_MS = 500
+/** How long a stopped process may take to end by itself before it is ended. */
+const ENDS_WITHIN_MS = 500
 const known: readonly Role[] = ['web', 'worker', 'scheduler']
 
 const someRoles = once((text): readonly Role[] => {
@@ -58,19 +59,23 @@ const runRoles = async (roles = known): Promise<number> => {
   const { startReconsent } = await import('../main.ts')
   const running = await startReconsent({ config, roles, log })
   log.info({ roles }, 'reconsent runs')
-  const signal = await (fits ? stopped : Promise.race([stopped, watchStored(config, log, stopping.signal)]))
-  if (typeof signal !== 'string') {
+  const cause = await (fits ? stopped : Promise.race([stopped, watchStored(config, log, stopping.signal)]))
+  if (cause instanceof ConfigError) {
     await running.stop()
-    setTimeout(() => process.exit(2), LETS_GO_AFTER_MS).unref()
-    throw signal
+    exitSoon(2)
+    throw cause
   }
-  log.info({ signal }, 'stopping')
+  log.info({ signal: cause }, 'stopping')
   const inTime = await running.stop()
   if (inTime) log.info({}, 'stopped')
   else log.warn({}, 'stopped before everything had ended: another process takes up what was let go')
-  // Work that did not end in time was abandoned: its lease expires, and another process takes up its record. That
-  // work must not keep this process running.
   const code = inTime ? 0 : 1
-  setTimeout(() => process.exit(code), LETS_GO_AFTER_MS).unref()
+  exitSoon(code)
   return code
 }
+
+/**
+ * Work that did not end in time was abandoned: its lease expires, and another process takes up its record. That work
+ * must not keep this process running.
+ */
+const exitSoon = (code: number): void => void setTimeout(() => process.exit(code), ENDS_WITHIN_MS).unref()

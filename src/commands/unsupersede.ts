@@ -1,25 +1,12 @@
 // `unsupersede`: reopens consents that imports closed by the old rule `import.supersedeOlder`, which mistook two logins
 // at a bank for one.
-import { InvalidArgumentError } from '@commander-js/extra-typings'
-import { DateTime } from 'luxon'
-import { parseDuration } from '../config/durations.ts'
-import { systemClock } from '../clock.ts'
+import type { DateTime } from 'luxon'
 import { isoOf } from '../presentation/consent-json.ts'
 import type { Reopened, ReopenFilter, ReopenPage } from '../store/administration-port.ts'
-import { type Define, examples, json, once, reason, text } from './command.ts'
-import { operator, type Opened, withStore } from './open.ts'
+import { dateOrSpan, type Define, examples, json, reason, text } from './command.ts'
+import { operatorName, type Opened, withStore } from './open.ts'
 import type { Terminal } from './terminal.ts'
 import { count, dateText, table } from './text.ts'
-
-const since = once((value) => {
-  const duration = parseDuration(value)
-  if (!('problem' in duration)) return systemClock.now().minus(duration)
-  try {
-    return DateTime.fromISO(value, { zone: 'utc' })
-  } catch {
-    throw new InvalidArgumentError('It must be a date such as 2026-11-01, or a time back from now such as 14d.')
-  }
-})
 
 export const define: Define = (command, { terminal, exits }) =>
   command
@@ -37,7 +24,11 @@ what is done is done.`,
     .option('--dry-run', 'only list what would be reopened')
     .option('--user <ID>', 'only of this user_id', text)
     .option('--provider <ID>', 'only at this bank (provider_id)', text)
-    .option('--since <WHEN>', 'only closed since: a date (2026-11-01), or a time back from now (14d)', since)
+    .option(
+      '--since <WHEN>',
+      'only those closed since a date (2026-11-01) or a time before now (14d)',
+      dateOrSpan('before now'),
+    )
     .addOption(reason)
     .addOption(json)
     .addHelpText(
@@ -107,7 +98,7 @@ async function* pages(
     const page = await store.reopenPage(filter, {
       now: clock.now(),
       reason: why,
-      by: operator(),
+      by: operatorName(),
       dryRun: options.dryRun === true,
       afterId,
     })
