@@ -1,8 +1,8 @@
 // The sections of the configuration that come from the environment: one zod schema each, over the variables that it is
 // made of. A section that a role does not need is not read.
 import { z } from 'zod'
+import { isLoopback } from '../loopback.ts'
 import type { Secret } from '../secret.ts'
-import { isLoopback } from './addresses.ts'
 import { readProxy } from './egress-proxy.ts'
 import { environment, type Values } from './environment.ts'
 import { whenValid } from './problems.ts'
@@ -84,7 +84,7 @@ const whose = {
 const makeProvider = (httpsOnly: boolean) => {
   // The client secret and the tokens are sent to these addresses. A simulator on this machine is no risk.
   const isSafe = (url: URL): boolean =>
-    url.protocol === 'https:' || isLoopback(url) || (!httpsOnly && environmentOf(url) === 'other')
+    url.protocol === 'https:' || isLoopback(url.hostname) || (!httpsOnly && environmentOf(url) === 'other')
   const httpsAt = (name: 'TRUELAYER_AUTH_URL' | 'TRUELAYER_API_URL') => ({
     path: [name],
     error: 'must begin with https://',

@@ -1,7 +1,7 @@
 // Checks the database sessions that the program gets: the schema of its tables, whether a pooler lends the session,
 // whether it is encrypted. Also shows settings of the role or the database that the program overrides.
-import { isIP } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { isLoopback } from '../loopback.ts'
 import { type Client, isPooled, placeOf } from '../postgres/client.ts'
 import { FIRST_SCHEMA } from '../postgres/session.ts'
 import type { Secret } from '../secret.ts'
@@ -87,14 +87,12 @@ const aboutSchema = (
       )
 }
 
-const isNear = (host: string): boolean =>
-  host.startsWith('/') || host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
-
 const aboutTls = (client: Client, url: Secret): Finding => {
   const { tls, host } = placeOf(url).address
   const { stream } = client.connection
   if (!(stream instanceof TLSSocket)) {
-    return isNear(host)
+    // A host that begins with a slash is the folder of a Unix socket.
+    return host.startsWith('/') || isLoopback(host)
       ? ok('database tls', 'none, and none needed on this machine')
       : warn(
           'database tls',
