@@ -4,12 +4,12 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DateTime } from 'luxon'
 import { locales } from '../src/domain/locale.ts'
-import { messagePage, type MessageViews } from '../src/http/pages/message-page.ts'
+import { noticePage, type NoticeViews } from '../src/http/pages/notice-page.ts'
 import { startPage } from '../src/http/pages/start-page.ts'
 import { stylesheet, stylesheetHref } from '../src/http/pages/stylesheet.ts'
 import { makeRenderMessage } from '../src/notify/render.ts'
 import { Secret } from '../src/secret.ts'
-import { mailNames, messageKinds } from '../src/texts/catalogue.ts'
+import { mailNames, noticeNames } from '../src/texts/catalogue.ts'
 import { texts } from '../src/texts/own-texts.ts'
 
 const dir = process.argv[2] ?? 'preview'
@@ -44,7 +44,7 @@ for (const locale of locales) {
     write(locale, `mail ${template}, as text`, `${locale}-mail-${template}.txt`, `${subject}\n\n${text}`)
   }
   const ofConsent = { locale, company, bank, timeZone, expiresAt: facts.expiresAt, tryAgainPath: '/r/preview' }
-  const views: MessageViews = {
+  const views: NoticeViews = {
     'unknown-link': { locale },
     'already-renewed': ofConsent,
     closed: ofConsent,
@@ -80,8 +80,8 @@ for (const locale of locales) {
     `${locale}-page-start.html`,
     local(startPage({ ...facts, scopes, now, validityDays: 90 })),
   )
-  for (const kind of messageKinds)
-    write(locale, `page ${kind}`, `${locale}-page-${kind}.html`, local(messagePage(kind, views[kind])))
+  for (const name of noticeNames)
+    write(locale, `page ${name}`, `${locale}-page-${name}.html`, local(noticePage(name, views[name])))
 }
 
 const list = locales.map(
