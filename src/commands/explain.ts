@@ -10,9 +10,9 @@ import { table, whenText } from './text.ts'
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      `Shows every rule that was looked at and which one decided, what is next and when, the state of each rung
-of the ladder, what a code that came waits for, and what was due and is not sent, and why. Asks the same
-rules as the jobs; changes nothing.`,
+      `Shows every rule that was evaluated and which one decided, what is next and when, the state of each rung of
+the ladder, what a code that arrived is waiting for, and which due messages are not sent, and why. Evaluates
+the same rules as the jobs; changes nothing.`,
     )
     .argument(...consentId)
     .addOption(json)

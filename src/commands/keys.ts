@@ -10,14 +10,15 @@ import { count, table } from './text.ts'
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      `list    Shows the keys of ENCRYPTION_KEYS, and how many stored secrets each one encrypts. A key in use
-        that is missing: exit code 1.
-rotate  Encrypts every stored secret again under the first key of ENCRYPTION_KEYS. May run beside
-        everything else, be interrupted, and be run again; it ends when nothing needs another key. Every
-        process must know the new key before: see the runbook.
+      `list    Shows the keys of ENCRYPTION_KEYS, and how many stored secrets each one encrypts. Exit code 1 if a
+        key is in use but not listed there.
+rotate  Encrypts every stored secret again under the first key of ENCRYPTION_KEYS. It may run while
+        everything else runs, be interrupted, and be run again; it ends when no secret needs another key.
+        Give the new key to every process first: see the runbook.
 
-A key may be removed from ENCRYPTION_KEYS when list shows 0 for it: start refuses without a key that is
-still in use. Links in messages that were sent while a key was the first one work only while it is listed.`,
+A key may be removed from ENCRYPTION_KEYS once list shows 0 for it: start refuses to run without a key that is
+still in use. Links in messages that were sent while a key was the first one work only as long as that key
+is listed.`,
     )
     .addArgument(new Argument('<list|rotate>').choices(['list', 'rotate']))
     .addOption(json)
@@ -48,7 +49,7 @@ const list = async (terminal: Terminal, { db, config }: Opened<'keys'>, asJson: 
   else
     await terminal.line(
       table([
-        ['key', 'it', 'stored secrets'],
+        ['KEY', 'ROLE', 'STORED SECRETS'],
         ...keys.map(({ id, role, cells }) => [id === '' ? '(none)' : id, role, cells.toLocaleString('en')]),
       ]),
     )

@@ -13,8 +13,8 @@ const statuses = Object.keys(consentTransitions) as ConsentStatus[]
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      'Lists consents, all or those that match every option given. With --json: one array, written as it is ' +
-        'read, so that any number fits.',
+      `Lists all consents, or those that match every option given. With --json it prints one array, written while
+it is read, so that the number of consents does not matter.`,
     )
     .option('--status <STATUS>', statuses.join(', '), oneOf(statuses))
     .option('--user <ID>', 'of this user_id', text)
@@ -22,7 +22,7 @@ export const define: Define = (command, { terminal, exits }) =>
     .option('--expires-before <WHEN>', 'a date (2026-12-31) or a time from now (14d)', dateOrSpan('from now'))
     // commander sets the default of such an option only where it is declared before parsing begins.
     .option('--no-channel', 'only those whose user has no usable address', true)
-    .option('--limit <N>', 'at most so many', wholeNumber(1, 1_000_000_000))
+    .option('--limit <N>', 'at most this many', wholeNumber(1, 1_000_000_000))
     .addOption(json)
     .addHelpText(
       'after',

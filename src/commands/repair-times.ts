@@ -29,21 +29,21 @@ const knownZone = (name: string): string => {
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      `Puts right what release 0.1.0 stored under a time zone other than UTC of the server, the database or the
-role: there it wrote most instants shifted by the zone's offset, and imports moved those that they read
-and wrote back. Each value on its own: an event's instant is the one that reproduces its hash; an expiry
-is what its events say; the rest is the instant of the event it was written with; next dates are asked for
-anew. What nothing proves is listed and left alone.
+      `Corrects the instants that release 0.1.0 stored while the server, the database or the role had a time zone
+other than UTC: it then wrote most instants shifted by the zone's offset, and imports moved those that they
+read and wrote back. Each value is corrected by what proves it: an event's instant by its hash, an expiry by
+what the events say, most others by the event that was written with them. Next dates are computed anew. What
+nothing proves is listed and left alone.
 
-Without --apply it only tells what it would do. Uses MIGRATE_DATABASE_URL where it is set: the role that
-owns the tables, since it changes the instants of events, which the program's own role cannot. Stop every
-process of release 0.1.0 before. May run beside the present release, be interrupted, and be run again; a
-second run finds nothing. See docs/runbook.md#shifted-instants.`,
+Without --apply it only prints what it would do. Uses MIGRATE_DATABASE_URL if it is set: it needs the role that
+owns the tables, because the program's own role cannot change events. Stop every process of release 0.1.0
+first. It may run beside the present release, be interrupted, and be run again; a second run finds nothing.
+See docs/runbook.md#shifted-instants.`,
     )
-    .option('--apply', 'write it; else it is only told')
+    .option('--apply', 'write the corrections; else they are only printed')
     .option(
       '--zone <ZONE>',
-      'only what this zone explains (America/New_York); may be given again. Else the hashes tell',
+      'only what this zone explains, such as America/New_York; may be given again (default: the zones that hashes prove)',
       each(knownZone),
     )
     .addOption(json)
@@ -144,7 +144,7 @@ const report = async (
     await terminal.line(zonesLine(found))
     await terminal.line(
       `${count(looked, 'consent')} looked at, ${shifted.toLocaleString('en')} with instants ` +
-        (apply ? 'put right' : 'to put right'),
+        (apply ? 'corrected' : 'to correct'),
     )
     if (changes.length > 0)
       await terminal.line(
@@ -156,7 +156,7 @@ const report = async (
       )
     await list(
       terminal,
-      'Cannot be proven, left alone: import these consents, or look at them',
+      'Without proof, left alone: import these consents, or look at them',
       unproven.map((value) => [value.credentialsId, value.record, value.reason]),
     )
     await list(
@@ -166,7 +166,7 @@ const report = async (
     )
   }
   if (!apply && shifted > 0) terminal.note('nothing was changed: run it with --apply')
-  if (busy > 0) terminal.note(`${count(busy, 'consent')} held by workers all along: run it again`)
+  if (busy > 0) terminal.note(`${count(busy, 'consent')} skipped, because workers held them: run it again`)
   if (interrupted) terminal.note('interrupted: run it again to go on')
   if (stillWritten)
     terminal.note('shifted instants are still being written: stop every process of release 0.1.0, then run it again')

@@ -29,16 +29,16 @@ const someRoles = once((text): readonly Role[] => {
 export const define: Define = (command, { exits }) =>
   command
     .description(
-      `Runs Reconsent until SIGTERM or SIGINT: it then turns unready, takes no new work, finishes or gives back
-what it has, and ends with exit code 0, or 1 if something had not ended within timing.stopWithin; a second
-signal ends it at once (130, 143). Any number of processes of each role may run.
+      `Runs Reconsent until SIGTERM or SIGINT. It then turns unready, takes no new work, finishes or gives back
+the work that it has, and ends with exit code 0, or 1 if something still ran after timing.stopWithin. A
+second signal ends it at once (130, 143). Any number of processes of each role may run.
   web        start page, callback, API, board, health, metrics
   worker     makes links, sends messages, exchanges codes
   scheduler  finds what is due
 
-Reads its configuration from the environment (each secret also as NAME_FILE) and worker.config.ts, and
-refuses to start, with every problem listed, when something is missing or wrong: a key that stored secrets
-need, a stored callback that is not https among them (exit code 2). See docs/configuration.md.`,
+Reads its configuration from the environment (each secret also as NAME_FILE) and worker.config.ts. Refuses
+to start (exit code 2), and lists every problem, when something is missing or wrong, such as a key that
+stored secrets need, or a stored callback that is not https. See docs/configuration.md.`,
     )
     .option('--roles <LIST>', 'only these, separated by commas (default: all)', someRoles)
     .addHelpText('after', examples('reconsent start', 'reconsent start --roles worker'))

@@ -5,8 +5,8 @@ import { getConsent, operatorName, orNoSuchConsent, withStore } from './open.ts'
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      `Prints the current refresh token of a consent, and nothing else, so that it can be piped on. Who asked and
-why is written into the consent's events (token.shown) before it is printed.`,
+      `Prints the current refresh token of a consent, and nothing else, so that it can be piped. Who asked and why
+is written into the consent's events (token.shown) before it is printed.`,
     )
     .argument(...consentId)
     .addOption(reason)

@@ -11,15 +11,15 @@ import { count, dateText, table } from './text.ts'
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      `Reopens consents that an import closed because another one of the same user at the same bank had a later
-date: the rule of import.supersedeOlder, which is gone, since a person may have two logins at one bank.
-Each comes back as it was (active, paused, quarantined, lapsed or unsupported) in its own cycle; of an
-active one only the message that is due by now is sent, and what was sent in that cycle is not sent again.
-Consents that a full authentication replaced stay closed, and those that an import names in the field
-supersedes: import that field first, for logins that really were replaced.
+      `Reopens consents that an import closed because another consent of the same user at the same bank had a later
+date. That rule, import.supersedeOlder, was removed, because a person may have two logins at one bank. Each
+consent comes back with the status that it had (active, paused, quarantined, lapsed or unsupported), in its
+own cycle. For an active one, only the message that is due now is sent, unless it was sent in that cycle
+already. Two kinds stay closed: consents that a full authentication replaced, and those that an import names
+in the field supersedes. So import that field first, for logins that really were replaced.
 
-With --dry-run it changes nothing and lists what would be reopened. It may be interrupted and run again:
-what is done is done.`,
+With --dry-run it changes nothing and lists what would be reopened. It may be interrupted and run again: what
+was reopened stays so.`,
     )
     .option('--dry-run', 'only list what would be reopened')
     .option('--user <ID>', 'only of this user_id', text)

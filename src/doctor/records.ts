@@ -36,7 +36,7 @@ export async function* recordFindings(
     else {
       // The watchdog's limit: after it, the watchdog sweeps itself.
       const tooOld = tooOldAfter(interval ?? MAX_INTERVAL)
-      const words = `the last good one was ${Math.round(since.as('minutes'))} minutes ago`
+      const words = `the last successful sweep was ${Math.round(since.as('minutes'))} minutes ago`
       yield since.toMillis() > tooOld.toMillis()
         ? warn('sweep', words, 'see that a scheduler runs, and its log')
         : ok('sweep', words)

@@ -171,7 +171,7 @@ describe('an unknown key', () => {
     [{ quiteHours: false }, 'quiteHours: is not a key of the policy. Did you mean quietHours?'],
     [
       { import: { supersedeOlder: true } },
-      expect.stringMatching(/^import: is no key of the policy any more: import.supersedeOlder .*field supersedes/),
+      expect.stringMatching(/^import: is not a key of the policy any more: import.supersedeOlder .*field supersedes/),
     ],
     [{ link: { freshfor: '5m' } }, 'link.freshfor: is not a key of the policy. Did you mean link.freshFor?'],
     [
