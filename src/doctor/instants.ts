@@ -17,7 +17,6 @@ import { type Finding, fail, ok } from './finding.ts'
  */
 const SAMPLE = 2_000
 const PLACES = 40
-const FIRST = '00000000-0000-0000-0000-000000000000'
 const ADVICE =
   'stop every process of release 0.1.0, run reconsent repair-times, then again with --apply: see ' +
   'docs/runbook.md#shifted-instants'
@@ -69,7 +68,7 @@ const aboutInstants = async ({ prisma }: Database): Promise<Finding> => {
 
 /** The sample's ids, from places all over the primary key, whose values are random. */
 const sampleOf = async (prisma: Database['prisma'], total: number): Promise<string[]> => {
-  if (total <= SAMPLE) return idsAfter(prisma, FIRST, SAMPLE)
+  if (total <= SAMPLE) return idsAfter(prisma, undefined, SAMPLE)
   const found = new Set<string>()
   for (let place = 0; place < PLACES; place += 1)
     for (const id of await idsAfter(prisma, randomUUID(), SAMPLE / PLACES)) found.add(id)

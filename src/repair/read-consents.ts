@@ -25,6 +25,9 @@ export const instantOf = (row: Row, column: string): number | undefined =>
 export const dataOf = (event: Row): Row =>
   typeof event['data'] === 'object' && event['data'] !== null ? (event['data'] as Row) : {}
 
+/** Before the id of every row. */
+const NIL_ID = '00000000-0000-0000-0000-000000000000'
+
 const SECRETS = `'{refresh_token,verifier,link,code,access_token,pending_refresh_token,state_hash}'::text[]`
 
 const rowsOf = async (
@@ -40,11 +43,11 @@ const rowsOf = async (
   return found.map(({ row }) => row)
 }
 
-/** Ids of the consents that follow `after`, in their order. */
-export const idsAfter = async (tx: Reader, after: string, limit: number): Promise<string[]> => {
+/** Ids of the consents that follow an id, or of the first ones, in their order. */
+export const idsAfter = async (tx: Reader, after: string | undefined, limit: number): Promise<string[]> => {
   const rows = await tx.$queryRawUnsafe<{ id: string }[]>(
     'SELECT id::text FROM consents WHERE id > $1::uuid ORDER BY id LIMIT $2::int',
-    after,
+    after ?? NIL_ID,
     limit,
   )
   return rows.map(({ id }) => id)
