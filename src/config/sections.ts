@@ -75,7 +75,7 @@ const makeQueue = (rereadUrl: () => Secret | undefined) =>
     { error: 'must be redis (the default) or postgres' },
   )
 
-const whose = {
+const environmentNames = {
   production: "TrueLayer's production",
   sandbox: "TrueLayer's sandbox",
   other: 'not TrueLayer itself',
@@ -109,8 +109,8 @@ const makeProvider = (httpsOnly: boolean) => {
         const [ours, other] = [environmentOf(auth.url), environmentOf(api.url)]
         if (ours === other) return
         const message =
-          `is ${whose[other]}, while TRUELAYER_AUTH_URL is ${whose[ours]}. Set both to the same environment: unset, ` +
-          'each means production'
+          `is ${environmentNames[other]}, while TRUELAYER_AUTH_URL is ${environmentNames[ours]}. Set both to the same ` +
+          'environment: unset, each means production'
         context.addIssue({ code: 'custom', path: ['TRUELAYER_API_URL'], message })
       },
       whenValid('TRUELAYER_AUTH_URL', 'TRUELAYER_API_URL'),

@@ -35,8 +35,8 @@ export const sessionFindings = async (client: Client, url: Secret): Promise<Find
        (SELECT true FROM pg_namespace WHERE nspname = schema) AS there,
        (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = schema) AS may_use,
        ARRAY(SELECT DISTINCT unnest(setconfig) FROM pg_db_role_setting
-         WHERE setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)) AND setdatabase IN (0, (SELECT
-           oid FROM pg_database WHERE datname = current_database()))) AS settings
+         WHERE setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))
+           AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))) AS settings
      FROM (SELECT coalesce($1, ${FIRST_SCHEMA}) AS schema) AS ours`,
     [address.schema ?? null],
   )

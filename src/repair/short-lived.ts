@@ -27,9 +27,10 @@ const findAhead = async (tx: Reader, now: DateTime): Promise<Ahead[]> =>
     `SELECT * FROM (
        SELECT 'message_hours' AS "table", ARRAY[]::text[] AS key, to_jsonb(hour) #>> '{}' AS at, hour AS instant
          FROM message_hours
-       UNION ALL SELECT 'provider_failures', ARRAY[code, connection], to_jsonb(at) #>> '{}', at FROM provider_failures
-       UNION ALL SELECT 'open_circuits', ARRAY[name], to_jsonb(greatest(since, trial_at)) #>> '{}', greatest(since,
-         trial_at)
+       UNION ALL
+       SELECT 'provider_failures', ARRAY[code, connection], to_jsonb(at) #>> '{}', at FROM provider_failures
+       UNION ALL
+       SELECT 'open_circuits', ARRAY[name], to_jsonb(greatest(since, trial_at)) #>> '{}', greatest(since, trial_at)
          FROM open_circuits
      ) AS found WHERE instant > $1::text::timestamptz`,
     new Date(now.toMillis() + AHEAD_MS).toISOString(),
@@ -67,8 +68,8 @@ export const writeShortLived = async (tx: Transaction, zone: string, now: DateTi
       )
     } else {
       await tx.$executeRawUnsafe(
-        `UPDATE open_circuits SET since = least(since, $1::text::timestamptz), trial_at = least(trial_at,
-          $1::text::timestamptz)
+        `UPDATE open_circuits
+         SET since = least(since, $1::text::timestamptz), trial_at = least(trial_at, $1::text::timestamptz)
          WHERE name = $2`,
         nowText,
         key[0],
