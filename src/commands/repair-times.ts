@@ -43,7 +43,7 @@ See docs/runbook.md#shifted-instants.`,
     .option('--apply', 'write the corrections; else they are only printed')
     .option(
       '--zone <ZONE>',
-      'only what this zone explains, such as America/New_York; may be given again (default: the zones that hashes prove)',
+      'only what this zone explains, such as America/New_York; may be given again (default: what the hashes prove)',
       each(knownZone),
     )
     .addOption(json)

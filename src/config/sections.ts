@@ -109,8 +109,8 @@ const makeProvider = (httpsOnly: boolean) => {
         const [ours, other] = [environmentOf(auth.url), environmentOf(api.url)]
         if (ours === other) return
         const message =
-          `is ${environmentNames[other]}, while TRUELAYER_AUTH_URL is ${environmentNames[ours]}. Set both to the same ` +
-          'environment: unset, each means production'
+          `is ${environmentNames[other]}, while TRUELAYER_AUTH_URL is ${environmentNames[ours]}. Set both to the ` +
+          'same environment: unset, each means production'
         context.addIssue({ code: 'custom', path: ['TRUELAYER_API_URL'], message })
       },
       whenValid('TRUELAYER_AUTH_URL', 'TRUELAYER_API_URL'),
