@@ -77,7 +77,7 @@ const aboutServer = async (client: Client): Promise<Finding[]> => {
   // SQL_ASCII stores every byte unchanged, and therefore UTF-8 as well.
   if (['UTF8', 'SQL_ASCII'].includes(row.encoding)) return [version, clock]
   const lacking = `${row.encoding}: a name with letters that it lacks cannot be stored`
-  return [version, fail('encoding', lacking, "dump it, make it anew with ENCODING 'UTF8', restore it"), clock]
+  return [version, fail('encoding', lacking, "dump it, create it again with ENCODING 'UTF8', restore it"), clock]
 }
 
 const aboutMigrations = async (client: Client): Promise<Finding> => {

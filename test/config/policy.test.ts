@@ -244,7 +244,7 @@ describe('a wrong value', () => {
     [
       'a rung before the consent',
       { ladder: ['-90d'] },
-      "ladder: '-90d' is not after the consent was given: consents live 90 days",
+      "ladder: '-90d' is not after the consent was given: consents are valid for 90 days",
     ],
     [
       'too many rungs',
