@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import { DateTime } from 'luxon'
 import { locales } from '../src/domain/locale.ts'
 import { routeNames } from '../src/domain/routes.ts'
-import { messagePage, type MessageViews } from '../src/http/pages/message-page.ts'
+import { noticePage, type NoticeViews } from '../src/http/pages/notice-page.ts'
 import { startPage } from '../src/http/pages/start-page.ts'
 import { stylesheet, stylesheetHref } from '../src/http/pages/stylesheet.ts'
 import { makeRenderMail } from '../src/notify/email/render.ts'
 import { Secret } from '../src/secret.ts'
-import { messageKinds } from '../src/texts/catalogue.ts'
+import { noticeNames } from '../src/texts/catalogue.ts'
 import { texts } from '../src/texts/own-texts.ts'
 import { templateNames } from '../src/texts/template-names.ts'
 
@@ -46,7 +46,7 @@ for (const locale of locales) {
     write(locale, `mail ${template}, as text`, `${locale}-mail-${template}.txt`, `${subject}\n\n${text}`)
   }
   const ofConsent = { locale, company, bank, timeZone, expiresAt: facts.expiresAt, tryAgainPath: '/r/preview' }
-  const views: MessageViews = {
+  const views: NoticeViews = {
     'unknown-link': { locale },
     'already-renewed': ofConsent,
     closed: ofConsent,
@@ -80,8 +80,8 @@ for (const locale of locales) {
     const start = startPage({ ...facts, route, scopes, now, validityDays: 90 })
     write(locale, `page start, route ${route}`, `${locale}-page-start-${route}.html`, local(start))
   }
-  for (const kind of messageKinds)
-    write(locale, `page ${kind}`, `${locale}-page-${kind}.html`, local(messagePage(kind, views[kind])))
+  for (const name of noticeNames)
+    write(locale, `page ${name}`, `${locale}-page-${name}.html`, local(noticePage(name, views[name])))
 }
 
 const list = locales.map(

@@ -5,7 +5,7 @@ import { consentJson } from '../presentation/consent-json.ts'
 import type { AdministrationAnswer, Request } from '../store/administration-port.ts'
 import type { Need } from '../config.ts'
 import { consentId, type Define, examples, json, oneOf, reason, text } from './command.ts'
-import { operator, theConsent, withStore, type Opened } from './open.ts'
+import { getConsent, operatorName, withStore, type Opened } from './open.ts'
 import type { Terminal } from './terminal.ts'
 import { whenText } from './text.ts'
 
@@ -20,10 +20,10 @@ interface Change {
 
 const change = async (terminal: Terminal, { given, needs = [], act, ...options }: Change): Promise<number> =>
   withStore(needs, async ({ store, clock, config }) => {
-    const { id } = await theConsent(store, given)
+    const { id } = await getConsent(store, given)
     const now = clock.now()
-    const answer = await act(store, id, { now, reason: options.reason, by: operator() })
-    const after = await theConsent(store, id)
+    const answer = await act(store, id, { now, reason: options.reason, by: operatorName() })
+    const after = await getConsent(store, id)
     if (options.json) {
       await terminal.json({
         result: answer.kind,
@@ -47,9 +47,9 @@ export const changes = {
     command
       .description(
         `Asks a user now, whatever the ladder says: opens the cycle early if need be, makes a link and queues one
-message. Overrides a back-off. Where a message by hand went out in the last 24 hours, --resend is needed
-for another. A lapsed consent is opened again if the policy has a route for its bank that still works
-then (${routesPastGrace}). The next sweep does the work: to do it at once, run reconsent sweep.`,
+message. Overrides a back-off. If a message by hand went out in the last 24 hours, another one needs
+--resend. A lapsed consent is opened again if the policy has a route for its bank that still works then
+(${routesPastGrace}). The next sweep does the work; to do it at once, run reconsent sweep.`,
       )
       .argument(...consentId)
       .requiredOption('--reason <TEXT>', "why, for the consent's events (required)", text)
@@ -74,9 +74,9 @@ then (${routesPastGrace}). The next sweep does the work: to do it at once, run r
   pause: (command, { terminal, exits }) =>
     command
       .description(
-        `Stops messages and new links of a consent until it is resumed. Its cycle stays open: a code that is in
-hand is still exchanged, and a proven renewal opens the consent again. A paused consent is counted and
-never silent.`,
+        `Stops messages and new links of a consent until it is resumed. Its cycle stays open: a code that has arrived
+is still exchanged, and a proven renewal makes the consent active again. Paused consents are counted in the
+metrics.`,
       )
       .argument(...consentId)
       .addOption(reason)
@@ -95,8 +95,8 @@ never silent.`,
   resume: (command, { terminal, exits }) =>
     command
       .description(
-        'Goes on with a paused consent: the next sweep looks at it and does what is due. A message that pausing ' +
-          'cancelled is not made up for.',
+        `Takes up a paused consent again: the next sweep looks at it and does what is due. A message that the pause
+cancelled is not sent later.`,
       )
       .argument(...consentId)
       .addOption(reason)
@@ -115,9 +115,9 @@ never silent.`,
   release: (command, { terminal, exits }) =>
     command
       .description(
-        `Takes a consent out of quarantine (three times a different connection was approved, or a stored secret did
-not decrypt) and starts counting such mistakes anew. Also takes back an unsupported consent, once the
-policy knows a route for its bank. Read its events first: reconsent show ID.`,
+        `Takes a consent out of quarantine (a different connection was approved three times, or a stored secret did
+not decrypt), and counts such mistakes from zero again. Also takes back an unsupported consent, once the
+policy has a route for its bank. Read its events first: reconsent show ID.`,
       )
       .argument(...consentId)
       .addOption(reason)
@@ -140,8 +140,8 @@ policy knows a route for its bank. Read its events first: reconsent show ID.`,
   close: (command, { terminal, exits }) =>
     command
       .description(
-        `Closes a consent for good: nothing is sent any more, its link is dead, and no code is taken. There is no
-way back; when the user consents again, import the new connection.
+        `Closes a consent for good: nothing is sent any more, its link stops working, and no code is accepted. This
+cannot be undone; when the user consents again, import the new connection.
   revoked    the user withdrew the consent at the bank or with you
   opted-out  the user does not want it renewed`,
       )

@@ -1,5 +1,8 @@
 // What commands have in common: how one is defined, options that many have, and how the values of options are read.
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
+import { DateTime } from 'luxon'
+import { systemClock } from '../clock.ts'
+import { parseDuration } from '../config/durations.ts'
 import { nearest } from '../config/suggest.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -51,6 +54,19 @@ export const wholeNumber = (least: number, most: number) =>
     const number = Number(value)
     if (/^\d{1,12}$/.test(value) && number >= least && number <= most) return number
     throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`)
+  })
+
+/** Reads a date (`2026-12-31`, in UTC), or a span of time before or after now (`14d`). */
+export const dateOrSpan = (spans: 'before now' | 'from now') =>
+  once((value): DateTime => {
+    const span = parseDuration(value)
+    const now = systemClock.now()
+    if (!('problem' in span)) return spans === 'from now' ? now.plus(span) : now.minus(span)
+    try {
+      return DateTime.fromISO(value, { zone: 'utc' })
+    } catch {
+      throw new InvalidArgumentError(`It must be a date such as 2026-12-31, or a time ${spans} such as 14d.`)
+    }
   })
 
 /** A sentence that names the known word that was most likely meant; empty when none is close. */

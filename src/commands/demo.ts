@@ -9,8 +9,8 @@ export const define: Define = (command, { exits }) =>
 with about thirty consents in every phase, and prints where to look. Open a mail in the inbox, press the
 button, approve at the bank. Ctrl-C stops everything. Needs no configuration, no database and no Redis.
 
-With --auto it plays the users itself, prints what became of each consent, and exits with 0 only if every
-end is the right one.`,
+With --auto it plays the users itself, prints what became of each consent, and exits with 0 only if each one
+ended as it should.`,
     )
     .option('--auto', 'play the users, check the ends, exit')
     .addHelpText('after', examples('reconsent demo', 'reconsent demo --auto'))

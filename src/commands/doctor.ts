@@ -3,7 +3,7 @@ import { diagnose } from '../doctor/diagnose.ts'
 import type { Finding } from '../doctor/finding.ts'
 import { type Define, examples, json } from './command.ts'
 import type { Terminal } from './terminal.ts'
-import { table } from './text.ts'
+import { count, table } from './text.ts'
 
 const marks: Record<Finding['level'], string> = { ok: 'ok  ', warn: 'warn', fail: 'FAIL' }
 
@@ -36,6 +36,6 @@ const examine = async (terminal: Terminal, asJson = false): Promise<number> => {
       warned,
       findings: findings.map((finding) => ({ ...finding, advice: finding.advice ?? null })),
     })
-  else await terminal.line(`\n${failed} failed, ${warned} warnings, ${findings.length - failed - warned} ok`)
+  else await terminal.line(`\n${failed} failed, ${count(warned, 'warning')}, ${findings.length - failed - warned} ok`)
   return failed > 0 ? 1 : 0
 }

@@ -2,17 +2,17 @@
 import type { DateTime } from 'luxon'
 import { consentJson } from '../presentation/consent-json.ts'
 import { explain, explanationJson, nextActionWords, type Explanation } from '../presentation/explanation.ts'
-import { CommandFailed, consentId, type Define, examples, json } from './command.ts'
-import { theConsent, withStore } from './open.ts'
+import { consentId, type Define, examples, json } from './command.ts'
+import { getConsent, orNoSuchConsent, withStore } from './open.ts'
 import type { Terminal } from './terminal.ts'
 import { table, whenText } from './text.ts'
 
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      `Shows every rule that was looked at and which one decided, what is next and when, the state of each rung
-of the ladder, what a code that came waits for, and what was due and is not sent, and why. Asks the same
-rules as the jobs; changes nothing.`,
+      `Shows every rule that was evaluated and which one decided, what is next and when, the state of each rung of
+the ladder, what a code that arrived is waiting for, and which due messages are not sent, and why. Evaluates
+the same rules as the jobs; changes nothing.`,
     )
     .argument(...consentId)
     .addOption(json)
@@ -21,9 +21,8 @@ rules as the jobs; changes nothing.`,
 
 const explainConsent = async (terminal: Terminal, given: string, asJson = false): Promise<number> =>
   withStore([], async ({ store, clock, config }) => {
-    const { id } = await theConsent(store, given)
-    const view = await store.getView(id)
-    if (view === undefined) throw new CommandFailed('there is no consent with this id or credentials_id')
+    const { id } = await getConsent(store, given)
+    const view = orNoSuchConsent(await store.getView(id))
     const now = clock.now()
     const explanation = explain(view, now, config.policy)
     if (asJson) {

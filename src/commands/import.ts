@@ -5,28 +5,28 @@ import { formatByName, type ImportFormat, readRows } from '../import/read-rows.t
 import { type Complaint, importConsents, type ImportCounts } from '../import/import-consents.ts'
 import { type Define, examples, json, oneOf, text, UsageError } from './command.ts'
 import { withStore } from './open.ts'
-import type { Terminal } from './terminal.ts'
+import { makeProgress, type Terminal } from './terminal.ts'
 import { count } from './text.ts'
 
 /** The most problems that the JSON lists; standard error shows all of them. */
 const MAX_LISTED = 1000
-const PROGRESS_EVERY_MS = 5_000
 
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      `Takes consents in from a file, or from standard input with - as FILE. One JSON object a line (NDJSON), or
-CSV with a header. Required: credentials_id, refresh_token, provider_id, country, redirect_uri, user_id,
-and expires_at or consented_at. Optional: provider_name, email, phone, name, locale, time_zone, scopes,
-and supersedes: the credentials_id of the connection that this one took the place of, which is closed.
+      `Imports consents from a file, or from standard input if FILE is -. The file has one JSON object per line
+(NDJSON), or is CSV with a header. Required: credentials_id, refresh_token, provider_id, country,
+redirect_uri, user_id, and expires_at or consented_at. Optional: provider_name, email, phone, name, locale,
+time_zone, scopes, and supersedes: the credentials_id of the connection that this one replaces, which is
+then closed.
 
-The same row twice changes nothing. A row with a later date than ours says that the consent was renewed
-elsewhere: its cycle is closed as repaired, its messages are cancelled, its token is taken. A row never
-moves the expiry back nor replaces a token otherwise, but with --correct. With PUBLIC_URL set, a
-redirect_uri on that host must be /callback. Bad rows are told with their line and skipped; good ones go
-in. Exit code 1 if any row was bad.`,
+Importing the same row twice changes nothing. A row with a later date than ours says that the consent was
+renewed elsewhere: its cycle is closed as repaired, its messages are cancelled, and its token is taken. No
+other row moves the expiry back or replaces a token, except with --correct. If PUBLIC_URL is set, a
+redirect_uri on its host must be /callback. Bad rows are reported with their line and skipped; good ones are
+imported. Exit code 1 if any row was bad.`,
     )
-    .argument('<FILE>', 'of consents, or - for standard input', text)
+    .argument('<FILE>', 'the file, or - for standard input', text)
     .option(
       '--format <ndjson|csv>',
       'default: by the name of the file, else by its first line',
@@ -88,7 +88,7 @@ const checkFile = async (file: string): Promise<void> => {
 
 const reportTo = (terminal: Terminal) => {
   const started = Date.now()
-  let toldAt = started
+  const progress = makeProgress(terminal)
   const problems: Complaint[] = []
   return {
     problems,
@@ -97,14 +97,11 @@ const reportTo = (terminal: Terminal) => {
       terminal.note(`line ${complaint.line}: ${complaint.what}`)
     },
     onWarning: ({ line, what }: Complaint): void => terminal.note(`line ${line}: warning: ${what}`),
-    onProgress: ({ rows }: ImportCounts): void => {
-      const now = Date.now()
-      if (now - toldAt < PROGRESS_EVERY_MS) return
-      toldAt = now
-      terminal.note(
-        `${count(rows, 'row')} so far, ${Math.round((rows * 1000) / (now - started)).toLocaleString('en')} a second`,
-      )
-    },
+    onProgress: ({ rows }: ImportCounts): void =>
+      progress(() => {
+        const perSecond = Math.round((rows * 1000) / (Date.now() - started))
+        return `${count(rows, 'row')} so far, ${perSecond.toLocaleString('en')} a second`
+      }),
   }
 }
 

@@ -4,22 +4,22 @@ import { keysInUse } from '../store/cells.ts'
 import { rotateCells } from '../store/key-rotation.ts'
 import { type Define, examples, json } from './command.ts'
 import { type Opened, withStore } from './open.ts'
-import type { Terminal } from './terminal.ts'
+import { interruptible } from './signals.ts'
+import { makeProgress, type Terminal } from './terminal.ts'
 import { count, table } from './text.ts'
-
-const PROGRESS_EVERY_MS = 5_000
 
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      `list    Shows the keys of ENCRYPTION_KEYS, and how many stored secrets each one encrypts. A key in use
-        that is missing: exit code 1.
-rotate  Encrypts every stored secret again under the first key of ENCRYPTION_KEYS. May run beside
-        everything else, be interrupted, and be run again; it ends when nothing needs another key. Every
-        process must know the new key before: see the runbook.
+      `list    Shows the keys of ENCRYPTION_KEYS, and how many stored secrets each one encrypts. Exit code 1 if a
+        key is in use but not listed there.
+rotate  Encrypts every stored secret again under the first key of ENCRYPTION_KEYS. It may run while
+        everything else runs, be interrupted, and be run again; it ends when no secret needs another key.
+        Give the new key to every process first: see the runbook.
 
-A key may be removed from ENCRYPTION_KEYS when list shows 0 for it: start refuses without a key that is
-still in use. Links in messages that were sent while a key was the first one work only while it is listed.`,
+A key may be removed from ENCRYPTION_KEYS once list shows 0 for it: start refuses to run without a key that is
+still in use. Links in messages that were sent while a key was the first one work only as long as that key
+is listed.`,
     )
     .addArgument(new Argument('<list|rotate>').choices(['list', 'rotate']))
     .addOption(json)
@@ -28,7 +28,9 @@ still in use. Links in messages that were sent while a key was the first one wor
       exits(async (action, options) =>
         withStore(['keys'], async (opened) => {
           const asJson = options.json === true
-          return action === 'list' ? list(terminal, opened, asJson) : rotate(terminal, opened, asJson)
+          return action === 'list'
+            ? list(terminal, opened, asJson)
+            : interruptible(async (signal) => rotate(terminal, opened, { asJson, signal }))
         }),
       ),
     )
@@ -48,7 +50,7 @@ const list = async (terminal: Terminal, { db, config }: Opened<'keys'>, asJson: 
   else
     await terminal.line(
       table([
-        ['key', 'it', 'stored secrets'],
+        ['KEY', 'ROLE', 'STORED SECRETS'],
         ...keys.map(({ id, role, cells }) => [id === '' ? '(none)' : id, role, cells.toLocaleString('en')]),
       ]),
     )
@@ -57,38 +59,33 @@ const list = async (terminal: Terminal, { db, config }: Opened<'keys'>, asJson: 
   return missing.length > 0 ? 1 : 0
 }
 
-const rotate = async (terminal: Terminal, { db, config }: Opened<'keys'>, asJson: boolean): Promise<number> => {
-  const stopping = new AbortController()
-  const stop = (): void => stopping.abort()
-  process.once('SIGINT', stop)
-  process.once('SIGTERM', stop)
-  let toldAt = Date.now()
-  const result = await rotateCells(db, {
+const rotate = async (
+  terminal: Terminal,
+  { db, config }: Opened<'keys'>,
+  { asJson, signal }: { asJson: boolean; signal: AbortSignal },
+): Promise<number> => {
+  const progress = makeProgress(terminal)
+  const { rotated, unreadable, left } = await rotateCells(db, {
     keys: config.keys,
-    signal: stopping.signal,
-    onPage: (rotated) => {
-      if (Date.now() - toldAt < PROGRESS_EVERY_MS) return
-      toldAt = Date.now()
-      terminal.note(`${count(rotated, 'secret')} so far`)
-    },
+    signal,
+    onPage: (secrets) => progress(() => `${count(secrets, 'secret')} so far`),
     onUnreadable: ({ table: where, id, cause }) =>
       terminal.note(`${where} ${id}: does not decrypt (${cause}); left as it is`),
   })
-  const { rotated, unreadable, left } = result
   if (asJson)
     await terminal.json({
       key: config.keys.current.id,
       rotated,
       unreadable,
       left,
-      interrupted: stopping.signal.aborted,
+      interrupted: signal.aborted,
     })
   else {
     await terminal.line(
       `${count(rotated, 'secret')} encrypted again under the key ${config.keys.current.id}; ` +
         (left === 0 ? 'nothing needs another key' : `${left.toLocaleString('en')} still need another key`),
     )
-    if (stopping.signal.aborted) terminal.note('interrupted: run it again to go on')
+    if (signal.aborted) terminal.note('interrupted: run it again to go on')
     else if (left > unreadable)
       terminal.note(
         'a key is missing, or something still writes under an older one: see reconsent keys list, give every ' +

@@ -1,42 +1,28 @@
 // `list`: prints consents, page by page.
-import { InvalidArgumentError } from '@commander-js/extra-typings'
-import { DateTime } from 'luxon'
-import { parseDuration } from '../config/durations.ts'
-import { systemClock } from '../clock.ts'
 import { consentTransitions } from '../domain/lifecycle.ts'
 import type { Consent, ConsentStatus } from '../domain/model.ts'
 import { consentJson } from '../presentation/consent-json.ts'
 import type { ConsentFilter } from '../store/port.ts'
-import { type Define, examples, json, once, oneOf, text, wholeNumber } from './command.ts'
+import { dateOrSpan, type Define, examples, json, oneOf, text, wholeNumber } from './command.ts'
 import { withStore, type Opened } from './open.ts'
 import type { Terminal } from './terminal.ts'
 import { count, dateText, table } from './text.ts'
 
 const statuses = Object.keys(consentTransitions) as ConsentStatus[]
 
-const when = once((value) => {
-  const duration = parseDuration(value)
-  if (!('problem' in duration)) return systemClock.now().plus(duration)
-  try {
-    return DateTime.fromISO(value, { zone: 'utc' })
-  } catch {
-    throw new InvalidArgumentError('It must be a date such as 2026-12-31, or a time from now such as 14d.')
-  }
-})
-
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      'Lists consents, all or those that match every option given. With --json: one array, written as it is ' +
-        'read, so that any number fits.',
+      `Lists all consents, or those that match every option given. With --json it prints one array, written while
+it is read, so that the number of consents does not matter.`,
     )
     .option('--status <STATUS>', statuses.join(', '), oneOf(statuses))
     .option('--user <ID>', 'of this user_id', text)
     .option('--provider <ID>', 'at this bank (provider_id)', text)
-    .option('--expires-before <WHEN>', 'a date (2026-12-31) or a time from now (14d)', when)
+    .option('--expires-before <WHEN>', 'a date (2026-12-31) or a time from now (14d)', dateOrSpan('from now'))
     // commander sets the default of such an option only where it is declared before parsing begins.
     .option('--no-channel', 'only those whose user has no usable address', true)
-    .option('--limit <N>', 'at most so many', wholeNumber(1, 1_000_000_000))
+    .option('--limit <N>', 'at most this many', wholeNumber(1, 1_000_000_000))
     .addOption(json)
     .addHelpText(
       'after',

@@ -17,17 +17,17 @@ const LEFT =
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      `Applies the migrations the database lacks, each in one transaction; running it again, or twice at once, is
-safe. Uses MIGRATE_DATABASE_URL where it is set (the role that owns the tables), else DATABASE_URL. With
-QUEUE=postgres it also prepares the queue's own tables. Events that a restore or a replication has left
-out of the feed are noted for it.
+      `Applies the migrations that the database lacks, each in one transaction; running it again, or twice at once,
+is safe. Connects with MIGRATE_DATABASE_URL if it is set (the role that owns the tables), else with
+DATABASE_URL. With QUEUE=postgres it also prepares the queue's own tables. Events that a restore or a
+replication left out of the feed are noted, so that the scheduler adds them.
 
-The tables are in the schema of DATABASE_URL's ?schema=NAME, which is made where it is missing, else where
-the search_path of its role leads.
+The tables are in the schema that ?schema=NAME of DATABASE_URL names, which is made if it is missing. Without
+it they are in the schema to which the search_path of the role leads.
 
-Where the two name different roles, the one of DATABASE_URL is given exactly the rights that the program
-needs: events it may read and add, neither change nor delete. It must exist already; nothing else need be
-granted to it.`,
+If the two addresses name different roles, the role of DATABASE_URL gets exactly the rights that the program
+needs: it may read and add events, but neither change nor delete them. The role must exist already, and
+needs no other grant.`,
     )
     .addOption(json)
     .addHelpText('after', examples('reconsent migrate'))

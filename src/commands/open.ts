@@ -3,8 +3,7 @@
 import { userInfo } from 'node:os'
 import { systemClock, type Clock } from '../clock.ts'
 import { configFromProcess, type Config, type Need } from '../config.ts'
-import type { Vault } from '../crypto/vault.ts'
-import { makeVault } from '../crypto/vault.ts'
+import { lockedVault, makeVault } from '../crypto/vault.ts'
 import type { Consent } from '../domain/model.ts'
 import type { Administration, Imports, Listing, Reopening } from '../store/administration-port.ts'
 import { administration } from '../store/administration.ts'
@@ -23,17 +22,6 @@ export interface Opened<N extends Need> {
   readonly clock: Clock
   readonly db: Database
   readonly store: Store & Administration & Imports & Listing & Reopening
-}
-
-/** For commands that read no secret: these run without ENCRYPTION_KEYS. */
-const lockedVault: Vault = {
-  seal: () => noKeys(),
-  open: () => noKeys(),
-  startLinkToken: () => noKeys(),
-  renewalOfToken: () => noKeys(),
-}
-const noKeys = (): never => {
-  throw new Error('this command was opened without ENCRYPTION_KEYS')
 }
 
 /**
@@ -62,15 +50,18 @@ export const withStore = async <const N extends Need>(
   }
 }
 
-/** The consent that an operator names by our id or by the credentials_id. Throws CommandFailed when there is none. */
-export const theConsent = async (store: Pick<Store, 'findConsent'>, id: string): Promise<Consent> => {
-  const consent = await store.findConsent(id)
-  if (consent === undefined) throw new CommandFailed('there is no consent with this id or credentials_id')
-  return consent
+/** What the store answered about one consent. Throws CommandFailed when it knows no such consent. */
+export const orNoSuchConsent = <Answer>(answer: Answer | undefined): Answer => {
+  if (answer === undefined) throw new CommandFailed('there is no consent with this id or credentials_id')
+  return answer
 }
 
-/** The operator's login name, for the consent's events. */
-export const operator = (): string | undefined => {
+/** The consent that an operator names by our id or by the credentials_id. Throws CommandFailed when there is none. */
+export const getConsent = async (store: Pick<Store, 'findConsent'>, id: string): Promise<Consent> =>
+  orNoSuchConsent(await store.findConsent(id))
+
+/** The operator's login name, for the consent's events. Undefined where the system has no name for the user. */
+export const operatorName = (): string | undefined => {
   try {
     return userInfo().username
   } catch {

@@ -3,7 +3,7 @@
 import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { systemClock } from '../clock.ts'
 import { type Config, configFromProcess } from '../config.ts'
-import type { Vault } from '../crypto/vault.ts'
+import { lockedVault } from '../crypto/vault.ts'
 import { isZone, type ZoneFound } from '../domain/shifted-instant.ts'
 import { placeOf } from '../postgres/client.ts'
 import { type Repair, repairTimes } from '../repair/repair-times.ts'
@@ -13,10 +13,10 @@ import { missingMigrations } from '../store/health.ts'
 import { schemaToMigrate } from '../store/our-schema.ts'
 import { ABOUT_CONNECTED_ROLE, type AboutRole } from '../store/rights.ts'
 import { CommandFailed, type Define, didYouMean, each, examples, json } from './command.ts'
-import type { Terminal } from './terminal.ts'
+import { interruptible } from './signals.ts'
+import { makeProgress, type Terminal } from './terminal.ts'
 import { count, table } from './text.ts'
 
-const PROGRESS_EVERY_MS = 5_000
 /** The most rows that a printed table shows; the JSON has them all. */
 const MAX_SHOWN = 50
 
@@ -29,21 +29,21 @@ const knownZone = (name: string): string => {
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      `Puts right what release 0.1.0 stored under a time zone other than UTC of the server, the database or the
-role: there it wrote most instants shifted by the zone's offset, and imports moved those that they read
-and wrote back. Each value on its own: an event's instant is the one that reproduces its hash; an expiry
-is what its events say; the rest is the instant of the event it was written with; next dates are asked for
-anew. What nothing proves is listed and left alone.
+      `Corrects the instants that release 0.1.0 stored while the server, the database or the role had a time zone
+other than UTC: it then wrote most instants shifted by the zone's offset, and imports moved those that they
+read and wrote back. Each value is corrected by what proves it: an event's instant by its hash, an expiry by
+what the events say, most others by the event that was written with them. Next dates are computed anew. What
+nothing proves is listed and left alone.
 
-Without --apply it only tells what it would do. Uses MIGRATE_DATABASE_URL where it is set: the role that
-owns the tables, since it changes the instants of events, which the program's own role cannot. Stop every
-process of release 0.1.0 before. May run beside the present release, be interrupted, and be run again; a
-second run finds nothing. See docs/runbook.md#shifted-instants.`,
+Without --apply it only prints what it would do. Uses MIGRATE_DATABASE_URL if it is set: it needs the role that
+owns the tables, because the program's own role cannot change events. Stop every process of release 0.1.0
+first. It may run beside the present release, be interrupted, and be run again; a second run finds nothing.
+See docs/runbook.md#shifted-instants.`,
     )
-    .option('--apply', 'write it; else it is only told')
+    .option('--apply', 'write the corrections; else they are only printed')
     .option(
       '--zone <ZONE>',
-      'only what this zone explains (America/New_York); may be given again. Else the hashes tell',
+      'only what this zone explains, such as America/New_York; may be given again (default: what the hashes prove)',
       each(knownZone),
     )
     .addOption(json)
@@ -62,36 +62,24 @@ const repair = async (
 ): Promise<number> => {
   const config = await configFromProcess({ needs: ['database'] })
   const db = openDatabase({ url: await whereTheTablesAre(config.database), vault: lockedVault, connections: 2 })
-  const stopping = new AbortController()
-  const stop = (): void => stopping.abort()
-  process.once('SIGINT', stop)
-  process.once('SIGTERM', stop)
+  const progress = makeProgress(terminal)
   try {
     const missing = await missingMigrations(db)
     if (missing.length > 0)
       throw new CommandFailed(`the database lacks ${missing.join(', ')}: run reconsent migrate first`)
     if (apply) await demandRights(db.prisma)
-    let toldAt = Date.now()
-    const found = await repairTimes(db, {
-      now: () => systemClock.now(),
-      policy: config.policy,
-      zones,
-      apply,
-      signal: stopping.signal,
-      onPage: (looked) => {
-        if (Date.now() - toldAt < PROGRESS_EVERY_MS) return
-        toldAt = Date.now()
-        terminal.note(`${count(looked, 'consent')} so far`)
-      },
-    })
-    return await report(terminal, found, {
-      apply,
-      interrupted: stopping.signal.aborted,
-      asJson,
+    return await interruptible(async (signal) => {
+      const found = await repairTimes(db, {
+        now: () => systemClock.now(),
+        policy: config.policy,
+        zones,
+        apply,
+        signal,
+        onPage: (looked) => progress(() => `${count(looked, 'consent')} so far`),
+      })
+      return report(terminal, found, { apply, interrupted: signal.aborted, asJson })
     })
   } finally {
-    process.removeListener('SIGINT', stop)
-    process.removeListener('SIGTERM', stop)
     await db.prisma.$disconnect()
   }
 }
@@ -103,11 +91,6 @@ const whereTheTablesAre = async ({ url, migrateUrl }: Config<'database'>['databa
   if (schema === undefined || placeOf(migrateUrl).address.schema !== undefined) return migrateUrl
   return new Secret(`${text}${text.includes('?') ? '&' : '?'}schema=${encodeURIComponent(schema)}`)
 }
-
-const noKeys = (): never => {
-  throw new Error('instants are put right without keys')
-}
-const lockedVault: Vault = { seal: noKeys, open: noKeys, startLinkToken: noKeys, renewalOfToken: noKeys }
 
 const demandRights = async (prisma: ReturnType<typeof openDatabase>['prisma']): Promise<void> => {
   const [about] = await prisma.$queryRawUnsafe<AboutRole[]>(ABOUT_CONNECTED_ROLE)
@@ -161,7 +144,7 @@ const report = async (
     await terminal.line(zonesLine(found))
     await terminal.line(
       `${count(looked, 'consent')} looked at, ${shifted.toLocaleString('en')} with instants ` +
-        (apply ? 'put right' : 'to put right'),
+        (apply ? 'corrected' : 'to correct'),
     )
     if (changes.length > 0)
       await terminal.line(
@@ -173,7 +156,7 @@ const report = async (
       )
     await list(
       terminal,
-      'Cannot be proven, left alone: import these consents, or look at them',
+      'Without proof, left alone: import these consents, or look at them',
       unproven.map((value) => [value.credentialsId, value.record, value.reason]),
     )
     await list(
@@ -183,7 +166,7 @@ const report = async (
     )
   }
   if (!apply && shifted > 0) terminal.note('nothing was changed: run it with --apply')
-  if (busy > 0) terminal.note(`${count(busy, 'consent')} held by workers all along: run it again`)
+  if (busy > 0) terminal.note(`${count(busy, 'consent')} skipped, because workers held them: run it again`)
   if (interrupted) terminal.note('interrupted: run it again to go on')
   if (stillWritten)
     terminal.note('shifted instants are still being written: stop every process of release 0.1.0, then run it again')

@@ -3,8 +3,8 @@ import { type ChannelName, reachableBy } from '../domain/channels.ts'
 import { channelProblem } from '../domain/reach.ts'
 import { historyJson } from '../presentation/consent-json.ts'
 import type { ConsentHistory } from '../store/administration-port.ts'
-import { CommandFailed, consentId, type Define, examples, json } from './command.ts'
-import { theConsent, withStore } from './open.ts'
+import { consentId, type Define, examples, json } from './command.ts'
+import { getConsent, orNoSuchConsent, withStore } from './open.ts'
 import { dateText, table, whenText } from './text.ts'
 import type { DateTime } from 'luxon'
 
@@ -20,9 +20,8 @@ export const define: Define = (command, { terminal, exits }) =>
     .action(
       exits(async (given, options) =>
         withStore([], async ({ store, clock, config }) => {
-          const { id } = await theConsent(store, given)
-          const history = await store.getHistory(id)
-          if (history === undefined) throw new CommandFailed('there is no consent with this id or credentials_id')
+          const { id } = await getConsent(store, given)
+          const history = orNoSuchConsent(await store.getHistory(id))
           const now = clock.now()
           const shown = historyJson(history, now, config.policy)
           if (options.json) await terminal.json(shown)

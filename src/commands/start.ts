@@ -1,13 +1,14 @@
 // `start`: runs Reconsent until a signal stops it. main.ts puts the parts together.
 import { InvalidArgumentError } from '@commander-js/extra-typings'
-import { configFromProcess } from '../config.ts'
+import { ConfigError, configFromProcess } from '../config.ts'
 import { makeLog } from '../log.ts'
 import type { Role } from '../main.ts'
 import { checkStored, watchStored } from './check-stored.ts'
 import { type Define, didYouMean, examples, once } from './command.ts'
-import { untilStopped } from './until-stopped.ts'
+import { untilStopped } from './signals.ts'
 
-const LETS_GO_AFTER_MS = 500
+/** How long a stopped process may take to end by itself before it is ended. */
+const ENDS_WITHIN_MS = 500
 const known: readonly Role[] = ['web', 'worker', 'scheduler']
 
 const someRoles = once((text): readonly Role[] => {
@@ -28,16 +29,16 @@ const someRoles = once((text): readonly Role[] => {
 export const define: Define = (command, { exits }) =>
   command
     .description(
-      `Runs Reconsent until SIGTERM or SIGINT: it then turns unready, takes no new work, finishes or gives back
-what it has, and ends with exit code 0, or 1 if something had not ended within timing.stopWithin; a second
-signal ends it at once (130, 143). Any number of processes of each role may run.
+      `Runs Reconsent until SIGTERM or SIGINT. It then turns unready, takes no new work, finishes or gives back
+the work that it has, and ends with exit code 0, or 1 if something still ran after timing.stopWithin. A
+second signal ends it at once (130, 143). Any number of processes of each role may run.
   web        start page, callback, API, board, health, metrics
   worker     makes links, sends messages, exchanges codes
   scheduler  finds what is due
 
-Reads its configuration from the environment (each secret also as NAME_FILE) and worker.config.ts, and
-refuses to start, with every problem listed, when something is missing or wrong: a key that stored secrets
-need, a stored callback that is not https among them (exit code 2). See docs/configuration.md.`,
+Reads its configuration from the environment (each secret also as NAME_FILE) and worker.config.ts. Refuses
+to start (exit code 2), and lists every problem, when something is missing or wrong, such as a key that
+stored secrets need, or a stored callback that is not https. See docs/configuration.md.`,
     )
     .option('--roles <LIST>', 'only these, separated by commas (default: all)', someRoles)
     .addHelpText('after', examples('reconsent start', 'reconsent start --roles worker'))
@@ -58,19 +59,23 @@ const runRoles = async (roles = known): Promise<number> => {
   const { startReconsent } = await import('../main.ts')
   const running = await startReconsent({ config, roles, log })
   log.info({ roles }, 'reconsent runs')
-  const signal = await (fits ? stopped : Promise.race([stopped, watchStored(config, log, stopping.signal)]))
-  if (typeof signal !== 'string') {
+  const cause = await (fits ? stopped : Promise.race([stopped, watchStored(config, log, stopping.signal)]))
+  if (cause instanceof ConfigError) {
     await running.stop()
-    setTimeout(() => process.exit(2), LETS_GO_AFTER_MS).unref()
-    throw signal
+    exitSoon(2)
+    throw cause
   }
-  log.info({ signal }, 'stopping')
+  log.info({ signal: cause }, 'stopping')
   const inTime = await running.stop()
   if (inTime) log.info({}, 'stopped')
   else log.warn({}, 'stopped before everything had ended: another process takes up what was let go')
-  // Work that did not end in time was abandoned: its lease expires, and another process takes up its record. That
-  // work must not keep this process running.
   const code = inTime ? 0 : 1
-  setTimeout(() => process.exit(code), LETS_GO_AFTER_MS).unref()
+  exitSoon(code)
   return code
 }
+
+/**
+ * Work that did not end in time was abandoned: its lease expires, and another process takes up its record. That work
+ * must not keep this process running.
+ */
+const exitSoon = (code: number): void => void setTimeout(() => process.exit(code), ENDS_WITHIN_MS).unref()

@@ -14,9 +14,9 @@ import { count, table } from './text.ts'
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      `Hands what is due to the queue now, as the scheduler does by itself; the workers do the rest. Running it
-beside the scheduler is safe. With --dry-run it changes nothing, needs no queue, and prints for each due
-consent what would be done, to whom and why.`,
+      `Dispatches everything that is due to the queue now, as the scheduler does by itself; the workers do the rest.
+Running it beside the scheduler is safe. With --dry-run it changes nothing, needs no queue, and prints for
+each due consent what would be done, for whom and why.`,
     )
     .option('--dry-run', 'only print what would be done')
     .addOption(json)

@@ -37,3 +37,15 @@ export const processTerminal = (): Terminal => {
     note: (text) => void process.stderr.write(`${text}\n`),
   }
 }
+
+const PROGRESS_EVERY_MS = 5_000
+
+/** Makes the function that reports long work: writes a note when the last one is five seconds old, else nothing. */
+export const makeProgress = (terminal: Terminal): ((line: () => string) => void) => {
+  let reportedAt = Date.now()
+  return (line) => {
+    if (Date.now() - reportedAt < PROGRESS_EVERY_MS) return
+    reportedAt = Date.now()
+    terminal.note(line())
+  }
+}

@@ -1,12 +1,12 @@
 // `token ID`: prints the current refresh token. The only command that prints a secret; it records an event first.
-import { CommandFailed, consentId, type Define, examples, json, reason } from './command.ts'
-import { operator, theConsent, withStore } from './open.ts'
+import { consentId, type Define, examples, json, reason } from './command.ts'
+import { getConsent, operatorName, orNoSuchConsent, withStore } from './open.ts'
 
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      `Prints the current refresh token of a consent, and nothing else, so that it can be piped on. Who asked and
-why is written into the consent's events (token.shown) before it is printed.`,
+      `Prints the current refresh token of a consent, and nothing else, so that it can be piped. Who asked and why
+is written into the consent's events (token.shown) before it is printed.`,
     )
     .argument(...consentId)
     .addOption(reason)
@@ -15,13 +15,14 @@ why is written into the consent's events (token.shown) before it is printed.`,
     .action(
       exits(async (id, options) =>
         withStore(['keys'], async ({ store, clock }) => {
-          const consent = await theConsent(store, id)
-          const token = await store.showToken(consent.id, {
-            now: clock.now(),
-            reason: options.reason ?? 'shown at the command line',
-            by: operator(),
-          })
-          if (token === undefined) throw new CommandFailed('there is no consent with this id or credentials_id')
+          const consent = await getConsent(store, id)
+          const token = orNoSuchConsent(
+            await store.showToken(consent.id, {
+              now: clock.now(),
+              reason: options.reason ?? 'shown at the command line',
+              by: operatorName(),
+            }),
+          )
           if (options.json)
             await terminal.json({
               id: consent.id,

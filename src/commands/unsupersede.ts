@@ -1,43 +1,34 @@
 // `unsupersede`: reopens consents that imports closed by the old rule `import.supersedeOlder`, which mistook two logins
 // at a bank for one.
-import { InvalidArgumentError } from '@commander-js/extra-typings'
-import { DateTime } from 'luxon'
-import { parseDuration } from '../config/durations.ts'
-import { systemClock } from '../clock.ts'
+import type { DateTime } from 'luxon'
 import { isoOf } from '../presentation/consent-json.ts'
 import type { Reopened, ReopenFilter, ReopenPage } from '../store/administration-port.ts'
-import { type Define, examples, json, once, reason, text } from './command.ts'
-import { operator, type Opened, withStore } from './open.ts'
+import { dateOrSpan, type Define, examples, json, reason, text } from './command.ts'
+import { operatorName, type Opened, withStore } from './open.ts'
 import type { Terminal } from './terminal.ts'
 import { count, dateText, table } from './text.ts'
-
-const since = once((value) => {
-  const duration = parseDuration(value)
-  if (!('problem' in duration)) return systemClock.now().minus(duration)
-  try {
-    return DateTime.fromISO(value, { zone: 'utc' })
-  } catch {
-    throw new InvalidArgumentError('It must be a date such as 2026-11-01, or a time back from now such as 14d.')
-  }
-})
 
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      `Reopens consents that an import closed because another one of the same user at the same bank had a later
-date: the rule of import.supersedeOlder, which is gone, since a person may have two logins at one bank.
-Each comes back as it was (active, paused, quarantined, lapsed or unsupported) in its own cycle; of an
-active one only the message that is due by now is sent, and what was sent in that cycle is not sent again.
-Consents that a full authentication replaced stay closed, and those that an import names in the field
-supersedes: import that field first, for logins that really were replaced.
+      `Reopens consents that an import closed because another consent of the same user at the same bank had a later
+date. That rule, import.supersedeOlder, was removed, because a person may have two logins at one bank. Each
+consent comes back with the status that it had (active, paused, quarantined, lapsed or unsupported), in its
+own cycle. For an active one, only the message that is due now is sent, unless it was sent in that cycle
+already. Two kinds stay closed: consents that a full authentication replaced, and those that an import names
+in the field supersedes. So import that field first, for logins that really were replaced.
 
-With --dry-run it changes nothing and lists what would be reopened. It may be interrupted and run again:
-what is done is done.`,
+With --dry-run it changes nothing and lists what would be reopened. It may be interrupted and run again: what
+was reopened stays so.`,
     )
     .option('--dry-run', 'only list what would be reopened')
     .option('--user <ID>', 'only of this user_id', text)
     .option('--provider <ID>', 'only at this bank (provider_id)', text)
-    .option('--since <WHEN>', 'only closed since: a date (2026-11-01), or a time back from now (14d)', since)
+    .option(
+      '--since <WHEN>',
+      'only those closed since a date (2026-11-01) or a time before now (14d)',
+      dateOrSpan('before now'),
+    )
     .addOption(reason)
     .addOption(json)
     .addHelpText(
@@ -107,7 +98,7 @@ async function* pages(
     const page = await store.reopenPage(filter, {
       now: clock.now(),
       reason: why,
-      by: operator(),
+      by: operatorName(),
       dryRun: options.dryRun === true,
       afterId,
     })

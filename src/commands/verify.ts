@@ -9,14 +9,18 @@ import { count, table } from './text.ts'
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      `Checks every record against what Reconsent promises: open rows are dated and not overdue (1), stored
-secrets decrypt (4), each success is single and proven (5), no message twice or after a stop (6), intents
-before effects (7), events without gap, their hashes a chain that replays to what is stored, each with its
-place in the feed or noted as waiting for one, and out of reach for the program's own role, where it has
-one (10). Names the row and the number of the invariant. Reads one snapshot and writes nothing: safe on a
+      `Checks every record against the invariants of docs/reliability.md, by their numbers there:
+   1  open rows have a date and are not overdue
+   4  stored secrets decrypt
+   5  each success is the only one and proven
+   6  no message is sent twice, or after a stop
+   7  an intent is stored before its effect
+  10  events have no gap, their hashes form a chain that replays to what is stored, each has its place in
+      the feed or waits for one, and the program's own role, if it has one, cannot change them
+Prints the row and the number of each broken invariant. Reads one snapshot and writes nothing: safe on a
 running system. Exit code 1 if anything is found.`,
     )
-    .option('--quick', 'do not open each stored secret')
+    .option('--quick', 'do not decrypt each stored secret')
     .addOption(json)
     .addHelpText('after', examples('reconsent verify', 'reconsent verify --json'))
     .action(
@@ -34,7 +38,7 @@ running system. Exit code 1 if anything is found.`,
           else {
             await terminal.line(
               table([
-                ['invariant', 'record', 'what'],
+                ['INVARIANT', 'RECORD', 'WHAT'],
                 ...violations.map(({ invariant, record, what }) => [String(invariant), record, what]),
               ]),
             )

@@ -2,10 +2,6 @@
 // because it may contain a password.
 import { accessSync, constants } from 'node:fs'
 
-const loopback = /^(?:localhost|(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
-
-export const isLoopback = (url: URL): boolean => loopback.test(url.hostname)
-
 type Checked = { readonly url: URL } | { readonly problem: string }
 
 const parts = ['username', 'password', 'pathname', 'search'] as const

@@ -48,7 +48,7 @@ export const parseLadder = (entries: readonly unknown[]): Parsed<readonly RungOf
 export const unreachableRungs = (ladder: readonly RungOffset[], validityDays: number, graceDays: number): string[] => [
   ...ladder
     .filter(({ days }) => days <= -validityDays)
-    .map(({ name }) => `'${name}' is not after the consent was given: consents live ${validityDays} days`),
+    .map(({ name }) => `'${name}' is not after the consent was given: consents are valid for ${validityDays} days`),
   ...ladder
     .filter(({ days }) => days > 0 && days >= graceDays)
     .map(

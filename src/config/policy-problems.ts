@@ -27,10 +27,9 @@ const namesAt = (path: Path): readonly string[] => {
 /** Keys of earlier releases, with what to do about each. */
 const removedKeys: Readonly<Record<string, string>> = {
   import:
-    'is no key of the policy any more: import.supersedeOlder took two logins of one user at one bank for one. ' +
-    'A row of an import says by its ' +
-    'field supersedes which connection it took the place of. Remove the key; what the rule closed, reconsent ' +
-    'unsupersede finds and reopens.',
+    'is not a key of the policy any more: import.supersedeOlder took two logins of one user at one bank for the ' +
+    'same. A row of an import now names the connection that it replaces in its field supersedes. Remove the key; ' +
+    'reconsent unsupersede reopens what the rule closed by mistake.',
 }
 
 const unknownKey = (path: Path, key: string): Problem => {

@@ -118,7 +118,7 @@ const providerRule = section({
   routes: described(routes.optional(), { unset: '`routes`', description: 'As `routes`, for this bank or country' }),
   validity: described(duration('1h', '3650d').optional(), {
     unset: "`'90d'`",
-    description: 'How long a consent lives, where the provider gives no date',
+    description: 'How long a consent is valid, where the provider gives no date',
   }),
   grace: described(duration('0d', '3650d').optional(), {
     unset: "`'90d'`",
@@ -203,8 +203,8 @@ const timing = section({
     attempts: count(1, 20)
       .prefault(4)
       .describe(
-        'Runs of a job in all, the first included; then the record rests, for minutes after an outage, for hours to ' +
-          'days after an answer',
+        'Runs of a job in all, the first included; then the record backs off, for minutes after an outage, for hours ' +
+          'to days after an answer',
       ),
     firstDelay: duration('1ms', '10m').prefault('5s').describe('Wait before the second run; it doubles each time'),
   }).prefault({}),

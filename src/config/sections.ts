@@ -2,8 +2,8 @@
 // made of. A section that a role does not need is not read.
 import { z } from 'zod'
 import type { ChannelName } from '../domain/channels.ts'
+import { isLoopback } from '../loopback.ts'
 import type { Secret } from '../secret.ts'
-import { isLoopback } from './addresses.ts'
 import { readProxy } from './egress-proxy.ts'
 import { environment, type Values } from './environment.ts'
 import { whenValid } from './problems.ts'
@@ -76,7 +76,7 @@ const makeQueue = (rereadUrl: () => Secret | undefined) =>
     { error: 'must be redis (the default) or postgres' },
   )
 
-const whose = {
+const environmentNames = {
   production: "TrueLayer's production",
   sandbox: "TrueLayer's sandbox",
   other: 'not TrueLayer itself',
@@ -85,7 +85,7 @@ const whose = {
 const makeProvider = (httpsOnly: boolean) => {
   // The client secret and the tokens are sent to these addresses. A simulator on this machine is no risk.
   const isSafe = (url: URL): boolean =>
-    url.protocol === 'https:' || isLoopback(url) || (!httpsOnly && environmentOf(url) === 'other')
+    url.protocol === 'https:' || isLoopback(url.hostname) || (!httpsOnly && environmentOf(url) === 'other')
   const httpsAt = (name: 'TRUELAYER_AUTH_URL' | 'TRUELAYER_API_URL') => ({
     path: [name],
     error: 'must begin with https://',
@@ -110,8 +110,8 @@ const makeProvider = (httpsOnly: boolean) => {
         const [ours, other] = [environmentOf(auth.url), environmentOf(api.url)]
         if (ours === other) return
         const message =
-          `is ${whose[other]}, while TRUELAYER_AUTH_URL is ${whose[ours]}. Set both to the same environment: unset, ` +
-          'each means production'
+          `is ${environmentNames[other]}, while TRUELAYER_AUTH_URL is ${environmentNames[ours]}. Set both to the ` +
+          'same environment: unset, each means production'
         context.addIssue({ code: 'custom', path: ['TRUELAYER_API_URL'], message })
       },
       whenValid('TRUELAYER_AUTH_URL', 'TRUELAYER_API_URL'),

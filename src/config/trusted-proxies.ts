@@ -17,8 +17,8 @@ const problemOf = (entry: string): string | undefined => {
   if (NAMES.includes(entry)) return undefined
   if (/^(?:true|false|all|any|\*|\d+)$/i.test(entry))
     return (
-      'is neither an address nor a name: a number of hops is not taken, since whoever comes by a shorter way ' +
-      'could choose its address'
+      'is neither an address nor a name: a number of hops is not accepted, because a client that comes through ' +
+      'fewer proxies could choose its own address'
     )
   const [address = '', bits, ...more] = entry.split('/')
   const family = address.includes('%') ? 0 : isIP(address)

@@ -94,7 +94,7 @@ export const makeVariableReader = ({
     const others = Object.keys(env).filter((other) => Boolean(env[other]) && !isKnown(other))
     const meant = nearest(name, others)
     const file = hasFile ? ` ${name}_FILE may name a file that holds it.` : ''
-    report(name, `is not set.${meant === undefined ? '' : ` Did you mean it by ${meant}?`} ${hint}${file}`)
+    report(name, `is not set.${meant === undefined ? '' : ` Was it misspelt as ${meant}?`} ${hint}${file}`)
   }
 
   // Sections share variables, and what connections learn about an address is stored under its Secret.

@@ -77,9 +77,6 @@ const parse = (sealed: string): Cell | undefined => {
   return { keyId, iv, body }
 }
 
-/** The id of the key that opens a sealed value; undefined when the text is not a sealed value. */
-export const keyIdOf = (sealed: string): string | undefined => parse(sealed)?.keyId
-
 export interface Envelope {
   /**
    * Encrypts with the current key; the same value sealed twice gives different texts. Throws a TypeError if the text is

@@ -23,10 +23,12 @@ export const withClient = async <T>(url: Secret, work: (client: Client) => Promi
 /** "could not be used", with a code and our own words, because messages of the driver may contain the address. */
 export const unusable = (error: unknown): string => {
   if (error instanceof DatabaseTrouble) return `could not be used: ${error.message}`
-  const { words, code } = troubleOf(error) ?? { words: undefined, code: undefined }
-  const { code: own, name } = error as { code?: unknown; name?: unknown }
-  const shown = code ?? (typeof own === 'string' ? own : words === undefined ? String(name) : undefined)
-  return `could not be used${shown === undefined ? '' : ` (${shown})`}${words === undefined ? '' : `: ${words}`}`
+  const { code, name } = error as { code?: unknown; name?: unknown }
+  const codeOfError = typeof code === 'string' ? code : undefined
+  const trouble = troubleOf(error)
+  if (trouble === undefined) return `could not be used (${codeOfError ?? String(name)})`
+  const shown = trouble.code ?? codeOfError
+  return `could not be used${shown === undefined ? '' : ` (${shown})`}: ${trouble.words}`
 }
 
 /** Yields findings; returns whether the tables can be used. */
@@ -75,7 +77,7 @@ const aboutServer = async (client: Client): Promise<Finding[]> => {
   // SQL_ASCII stores every byte unchanged, and therefore UTF-8 as well.
   if (['UTF8', 'SQL_ASCII'].includes(row.encoding)) return [version, clock]
   const lacking = `${row.encoding}: a name with letters that it lacks cannot be stored`
-  return [version, fail('encoding', lacking, "dump it, make it anew with ENCODING 'UTF8', restore it"), clock]
+  return [version, fail('encoding', lacking, "dump it, create it again with ENCODING 'UTF8', restore it"), clock]
 }
 
 const aboutMigrations = async (client: Client): Promise<Finding> => {

@@ -22,11 +22,7 @@ const part = async <const N extends Need>(
     if (!(error instanceof ConfigError)) throw error
     return {
       findings: error.problems.map(({ where, what }) =>
-        fail(
-          'configuration',
-          `${where} ${what}`,
-          'set it in the environment, or in the policy file where it is a key of the policy',
-        ),
+        fail('configuration', `${where} ${what}`, 'docs/configuration.md says what it may be, and where it is set'),
       ),
     }
   }

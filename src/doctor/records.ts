@@ -1,5 +1,6 @@
 // Checks the stored records: do sweeps take place, and what waits for an operator?
 import { DateTime, Duration } from 'luxon'
+import { lockedVault } from '../crypto/vault.ts'
 import { addressFields, type ChannelName } from '../domain/channels.ts'
 import { tooOldAfter } from '../processors/watch-sweep.ts'
 import type { Secret } from '../secret.ts'
@@ -10,9 +11,6 @@ import { openDatabase } from '../store/database.ts'
 import { listing } from '../store/listing.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 
-const noKeys = (): never => {
-  throw new Error('reading counts needs no keys')
-}
 /** Used when the cron pattern is not known. No watchdog waits longer than an hour. */
 const MAX_INTERVAL = Duration.fromObject({ hours: 1 })
 
@@ -29,11 +27,7 @@ export async function* recordFindings(
   url: Secret,
   { interval, httpsOnly, channels, publicUrl }: RecordRules,
 ): AsyncGenerator<Finding> {
-  const db = openDatabase({
-    url,
-    vault: { seal: noKeys, open: noKeys, startLinkToken: noKeys, renewalOfToken: noKeys },
-    connections: 4,
-  })
+  const db = openDatabase({ url, vault: lockedVault, connections: 4 })
   try {
     const now = DateTime.utc()
     const [since, counts, plain] = await Promise.all([
@@ -45,7 +39,7 @@ export async function* recordFindings(
     else {
       // The watchdog's limit: after it, the watchdog sweeps itself.
       const tooOld = tooOldAfter(interval ?? MAX_INTERVAL)
-      const words = `the last good one was ${Math.round(since.as('minutes'))} minutes ago`
+      const words = `the last successful sweep was ${Math.round(since.as('minutes'))} minutes ago`
       yield since.toMillis() > tooOld.toMillis()
         ? warn('sweep', words, 'see that a scheduler runs, and its log')
         : ok('sweep', words)

@@ -1,7 +1,7 @@
 // Checks the database sessions that the program gets: the schema of its tables, whether a pooler lends the session,
 // whether it is encrypted. Also shows settings of the role or the database that the program overrides.
-import { isIP } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { isLoopback } from '../loopback.ts'
 import { type Client, isPooled, placeOf } from '../postgres/client.ts'
 import { FIRST_SCHEMA } from '../postgres/session.ts'
 import type { Secret } from '../secret.ts'
@@ -35,8 +35,8 @@ export const sessionFindings = async (client: Client, url: Secret): Promise<Find
        (SELECT true FROM pg_namespace WHERE nspname = schema) AS there,
        (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = schema) AS may_use,
        ARRAY(SELECT DISTINCT unnest(setconfig) FROM pg_db_role_setting
-         WHERE setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)) AND setdatabase IN (0, (SELECT
-           oid FROM pg_database WHERE datname = current_database()))) AS settings
+         WHERE setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))
+           AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))) AS settings
      FROM (SELECT coalesce($1, ${FIRST_SCHEMA}) AS schema) AS ours`,
     [address.schema ?? null],
   )
@@ -87,14 +87,12 @@ const aboutSchema = (
       )
 }
 
-const isNear = (host: string): boolean =>
-  host.startsWith('/') || host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
-
 const aboutTls = (client: Client, url: Secret): Finding => {
   const { tls, host } = placeOf(url).address
   const { stream } = client.connection
   if (!(stream instanceof TLSSocket)) {
-    return isNear(host)
+    // A host that begins with a slash is the folder of a Unix socket.
+    return host.startsWith('/') || isLoopback(host)
       ? ok('database tls', 'none, and none needed on this machine')
       : warn(
           'database tls',

@@ -5,10 +5,11 @@ import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { FastifyAdapter } from '@bull-board/fastify'
 import type { Queue } from 'bullmq'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { createHash, timingSafeEqual } from 'node:crypto'
-import type { Secret } from '../secret.ts'
+import { sameText } from '../crypto/hashing.ts'
+import { Secret } from '../secret.ts'
 import { permissionFor } from './board-policy.ts'
 import type { Limit } from './limits.ts'
+import { isCrossSite } from './security.ts'
 
 export const BOARD_PATH = '/ops/queues'
 
@@ -51,14 +52,11 @@ const HEADERS = {
   'x-robots-tag': 'noindex',
 }
 
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
-
-/** Compares digests, so that neither the time taken nor the length reveals anything about the right login. */
 const loginCheck = (user: string, password: Secret) => {
-  const expected = digest(`${user}:${password.reveal()}`)
+  const login = new Secret(`${user}:${password.reveal()}`)
   return (authorization: string | undefined): boolean => {
     const given = /^basic\s+([A-Za-z0-9+/=_-]+)\s*$/i.exec(authorization ?? '')?.[1] ?? ''
-    return timingSafeEqual(digest(Buffer.from(given, 'base64').toString('utf8')), expected)
+    return sameText(Buffer.from(given, 'base64').toString('utf8'), login)
   }
 }
 
@@ -82,14 +80,13 @@ const originOf = (address: string): string | undefined => {
 }
 
 /**
- * Whether another site caused a request. Browsers say so in Sec-Fetch-Site (on https and localhost), else in Origin,
- * which they send with every method but GET and HEAD, else in Referer. A request with none of the three headers does
- * not come from a page.
+ * Whether the page of another origin caused a request. Browsers say so in Sec-Fetch-Site (on https and localhost), else
+ * in Origin, which they send with every method but GET and HEAD, else in Referer. A request with none of the three
+ * headers does not come from a page.
  */
 const isCrossOrigin = (request: FastifyRequest, publicOrigin: string | undefined): boolean => {
+  if (isCrossSite(request)) return true
   const { headers } = request
-  const site = headers['sec-fetch-site']
-  if (site !== undefined && site !== 'same-origin' && site !== 'none') return true
   const named = headers.origin ?? headers.referer
   if (named === undefined) return false
   const origin = originOf(named)

@@ -1,6 +1,6 @@
 // Which page shows the state of one attempt at the bank, and what the pages need to know about the renewal. Changes
 // nothing.
-import type { DateTime } from 'luxon'
+import { DateTime } from 'luxon'
 import { isInDoubt, isInFlight } from '../domain/in-progress.ts'
 import type { Authorisation, Consent } from '../domain/model.ts'
 import { acceptsCode } from '../domain/lifecycle.ts'
@@ -8,19 +8,16 @@ import { isSuspended } from '../processors/visit-start-page.ts'
 import type { RenewalPage } from '../store/port.ts'
 
 /** For how long after a code a page reloads itself, and how often. A proof that takes longer takes minutes or hours. */
-const WATCHED = { minutes: 2 }
-const EVERY_SECONDS = 4
+const RELOADS_FOR = { minutes: 2 }
+const RELOADS_EVERY_SECONDS = 4
 
 /** Seconds until the page should reload itself; undefined when it should not. */
 export const recheckSeconds = (codeReceivedAt: DateTime | undefined, now: DateTime): number | undefined =>
-  codeReceivedAt !== undefined && now < codeReceivedAt.plus(WATCHED) ? EVERY_SECONDS : undefined
+  codeReceivedAt !== undefined && now < codeReceivedAt.plus(RELOADS_FOR) ? RELOADS_EVERY_SECONDS : undefined
 
 /** When the last code of this renewal arrived. */
 export const lastCodeAt = (authorisations: readonly Authorisation[]): DateTime | undefined =>
-  authorisations
-    .map((attempt) => attempt.codeReceivedAt)
-    .filter((at) => at !== undefined)
-    .reduce<DateTime | undefined>((last, at) => (last === undefined || at > last ? at : last), undefined)
+  DateTime.max(...authorisations.map((attempt) => attempt.codeReceivedAt).filter((at) => at !== undefined))
 
 const isBeingChecked = (attempt: Authorisation): boolean => isInFlight(attempt) || isInDoubt(attempt)
 

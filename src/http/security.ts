@@ -2,6 +2,7 @@
 // the start page's form leads to another host.
 import helmet from '@fastify/helmet'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { isLoopback } from '../loopback.ts'
 
 type Sources = string[]
 
@@ -20,14 +21,12 @@ const withFormAction = (...sources: Sources) => ({
 /** For routes whose page holds a form that posts back to us. */
 export const formsToUs = withFormAction("'self'")
 
-const isLoopback = ({ hostname }: URL): boolean => /^(?:(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(hostname)
-
 /**
  * For the start page: Chromium also applies `form-action` to the redirect that answers a form, so the banks' hosts must
  * be allowed there. There are many and they change; all use https, except a simulator on this machine.
  */
 export const formsToBanks = (publicUrl: URL) =>
-  isLoopback(publicUrl)
+  isLoopback(publicUrl.hostname)
     ? withFormAction("'self'", 'https:', 'http://127.0.0.1:*', 'http://localhost:*')
     : withFormAction("'self'", 'https:')
 

@@ -94,7 +94,7 @@ const BODY_LIMIT = 64 * 1024
 /** A start link's token has 43 characters. */
 const MAX_PARAMETER_LENGTH = 200
 
-const open = (times: HttpTimes, trustedProxies: readonly string[] | undefined): FastifyInstance =>
+const makeApp = (times: HttpTimes, trustedProxies: readonly string[] | undefined): FastifyInstance =>
   fastify({
     logger: false,
     trustProxy: trustedProxies === undefined || trustedProxies.length === 0 ? false : [...trustedProxies],
@@ -114,6 +114,23 @@ const open = (times: HttpTimes, trustedProxies: readonly string[] | undefined): 
     frameworkErrors: answerUnroutable,
     clientErrorHandler: answerClientError,
   })
+
+/** The app with everything that its routes have in common. */
+const openApp = async (
+  deps: HealthServerDeps,
+  {
+    times,
+    publicUrl,
+    trustedProxies,
+  }: { times: HttpTimes; publicUrl: URL; trustedProxies?: readonly string[] | undefined },
+): Promise<FastifyInstance> => {
+  const app = makeApp(times, trustedProxies)
+  registerRequestLog(app, deps)
+  await registerSecurity(app, publicUrl)
+  registerExactRoutes(app)
+  registerFallback(app, deps)
+  return app
+}
 
 const serve = (app: FastifyInstance, setUnready: () => void, times: HttpTimes): HttpServer => {
   const close = async (): Promise<void> => {
@@ -145,11 +162,7 @@ export const makeServer = async (deps: ServerDeps): Promise<HttpServer> => {
   const times = { ...defaultTimes, ...deps.times }
   const publicUrl = new URL(deps.publicUrl)
   if (publicUrl.pathname !== '/') throw new TypeError('PUBLIC_URL must be a host of its own, without a path')
-  const app = open(times, deps.trustedProxies)
-  registerRequestLog(app, deps)
-  await registerSecurity(app, publicUrl)
-  registerExactRoutes(app)
-  registerFallback(app, deps)
+  const app = await openApp(deps, { times, publicUrl, trustedProxies: deps.trustedProxies })
   const renewalOf = (request: FastifyRequest): string => {
     const { token = '' } = (request.params ?? {}) as { token?: string }
     return deps.renewalOfToken(token) ?? ''
@@ -170,11 +183,7 @@ export const makeServer = async (deps: ServerDeps): Promise<HttpServer> => {
 /** Makes a server with only health and metrics, for processes without the web role. */
 export const makeHealthServer = async (deps: HealthServerDeps): Promise<HttpServer> => {
   const times = { ...defaultTimes, ...deps.times }
-  const app = open(times, undefined)
-  registerRequestLog(app, deps)
-  await registerSecurity(app, new URL('http://localhost'))
-  registerExactRoutes(app)
-  registerFallback(app, deps)
+  const app = await openApp(deps, { times, publicUrl: new URL('http://localhost') })
   const setUnready = registerHealth(app, { ...deps, times })
   await app.ready()
   return serve(app, setUnready, times)

@@ -232,7 +232,7 @@ const surplusDateProblem = (
 
 const problemOf = (field: string, what: string, unknown: readonly string[]): string => {
   const meant = what === 'is missing' ? nearest(field, unknown) : undefined
-  return `${field}: ${what}${meant === undefined ? '' : ` (did you mean it by ${meant}?)`}`
+  return `${field}: ${what}${meant === undefined ? '' : ` (was it misspelt as ${meant}?)`}`
 }
 
 const datesMissing = (said: readonly (readonly [string, unknown])[]): string[] =>

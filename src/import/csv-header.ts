@@ -76,7 +76,7 @@ const missingColumns = (names: readonly string[]): string | undefined => {
   const unknown = names.filter((name) => name.length < 40 && !(importFieldNames as readonly string[]).includes(name))
   const said = missing.map((name) => {
     const meant = nearest(name, unknown)
-    return meant === undefined ? name : `${name} (did you mean it by ${meant}?)`
+    return meant === undefined ? name : `${name} (was it misspelt as ${meant}?)`
   })
   return `missing ${said.join(', ')}`
 }

@@ -64,7 +64,7 @@ export const importConsents =
   async (rows: AsyncIterable<RawRow>): Promise<ImportCounts> => {
     const counts = { rows: 0, created: 0, unchanged: 0, updated: 0, repaired: 0, superseded: 0, bad: 0, warnings: 0 }
     const check = makeRowCheck({ now: clock.now(), httpsOnly, publicUrl })
-    const toldUnknown = new Set<string>()
+    const reportedNames = new Set<string>()
 
     const refuse = (line: number, what: string): void => {
       counts.bad += 1
@@ -74,10 +74,10 @@ export const importConsents =
       counts.warnings += 1
       onWarning({ line, what })
     }
-    const tellUnknown = (line: number, { unknown }: CheckedRow): void => {
+    const warnOfUnknown = (line: number, { unknown }: CheckedRow): void => {
       for (const name of unknown) {
-        if (toldUnknown.has(name) || toldUnknown.size >= MAX_UNKNOWN) continue
-        toldUnknown.add(name)
+        if (reportedNames.has(name) || reportedNames.size >= MAX_UNKNOWN) continue
+        reportedNames.add(name)
         const meant = nearest(name, importFieldNames)
         warn(
           line,
@@ -93,7 +93,7 @@ export const importConsents =
         return undefined
       }
       const checked = check(raw.fields)
-      tellUnknown(raw.line, checked)
+      warnOfUnknown(raw.line, checked)
       for (const warning of checked.warnings) warn(raw.line, warning)
       if (checked.row === undefined) {
         refuse(raw.line, checked.problems.join('; '))

@@ -89,14 +89,33 @@ export const describe = (place: Place, options: SessionOptions): Described => ({
   idleInTransactionMs: options.idleInTransactionMs ?? 0,
 })
 
-type Done = (error: Error | null, result?: unknown) => void
-interface Query {
-  readonly text?: string
-  readonly types?: TypeParsers
-}
-type RunQuery = (asked: string | Query, values?: unknown, done?: Done) => Promise<unknown>
-
 const ignore = (): void => undefined
+
+/** node-postgres's own settings for a connection in the way that is tried. */
+const settingsOf = ({ address }: Place, tried: Tried, options: SessionOptions): pg.ClientConfig => ({
+  host: address.host,
+  port: address.port,
+  user: address.user,
+  database: address.database,
+  ...(address.password === undefined ? {} : { password: address.password.reveal() }),
+  ssl: tried.tls ? { ...address.tls.options } : false,
+  keepAlive: true,
+  // node-postgres reads some of libpq's environment variables. The one for this setting would fail a connection
+  // without TLS.
+  sslnegotiation: 'postgres',
+  connectionTimeoutMillis: address.connectMs ?? options.connectMs ?? 10_000,
+  pipeline: tried.pooled && options.keepsSession !== true,
+})
+
+/** The parameters that the server reports of the session, kept up to date. */
+const parametersOf = (client: pg.Client): ReadonlyMap<string, string> => {
+  const reported = new Map<string, string>()
+  const { connection } = client as unknown as { connection: NodeJS.EventEmitter }
+  connection.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) =>
+    reported.set(message.parameterName, message.parameterValue),
+  )
+  return reported
+}
 
 /** A client that is not connected yet, and the way in which it will try to connect. */
 export const makeClient = ({
@@ -113,21 +132,7 @@ export const makeClient = ({
   const { address, learnt } = place
   const tried: Tried = { ...learnt }
   const keepsSession = options.keepsSession === true
-  const client = new pg.Client({
-    ...config,
-    host: address.host,
-    port: address.port,
-    user: address.user,
-    database: address.database,
-    ...(address.password === undefined ? {} : { password: address.password.reveal() }),
-    ssl: tried.tls ? { ...address.tls.options } : false,
-    keepAlive: true,
-    // node-postgres reads some of libpq's environment variables. The one for this setting would fail a connection
-    // without TLS.
-    sslnegotiation: 'postgres',
-    connectionTimeoutMillis: address.connectMs ?? options.connectMs ?? 10_000,
-    pipeline: tried.pooled && !keepsSession,
-  })
+  const client = new pg.Client({ ...config, ...settingsOf(place, tried, options) })
   // node-postgres would send a few parameters of its own choice, and PGOPTIONS from the environment.
   Object.assign(client, {
     getStartupConf: () => ({
@@ -136,55 +141,73 @@ export const makeClient = ({
       ...(tried.pooled ? startupOfLent(session) : startupOfOwn(session, tried.major)),
     }),
   })
-  const reported = new Map<string, string>()
-  const { connection } = client as unknown as { connection: NodeJS.EventEmitter }
-  connection.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) =>
-    reported.set(message.parameterName, message.parameterValue),
-  )
-
-  const plain = client.query.bind(client) as unknown as RunQuery
-  let alone = 0
+  const reported = parametersOf(client)
   /** PostgreSQL reports the interval style that we set; a pooler that silently drops settings reports another. */
   const isLent = (): boolean => tried.pooled || reported.get('IntervalStyle') !== INTERVAL_STYLE
+  const runQuery = client.query.bind(client) as unknown as RunQuery
 
   /** Must run once the client is connected, before any query. */
   const greet = async (): Promise<void> => {
     learnt.major = Number.parseInt(reported.get('server_version') ?? '', 10) || undefined
     if (isLent()) {
       learnt.pooled = true
-      if (keepsSession) await plain(settingsOfKept(session, learnt.major))
-    } else if (tried.major === undefined && (learnt.major ?? 0) >= 17) await plain('SET transaction_timeout TO 0')
+      if (keepsSession) await runQuery(settingsOfKept(session, learnt.major))
+    } else if (tried.major === undefined && (learnt.major ?? 0) >= 17) await runQuery('SET transaction_timeout TO 0')
   }
 
-  /**
-   * Runs a statement outside a transaction on a lent session. The statement gets a transaction of its own, sent in one
-   * go; its result is returned only after the commit.
-   */
-  const askAlone = async (asked: string | Query, values: unknown): Promise<unknown> => {
+  const query = queryWithSettings(client, {
+    runQuery,
+    isLentByTransaction: () => isLent() && !keepsSession,
+    begin: () => beginOnLent(session, learnt.major),
+  })
+  return { client: Object.assign(client, { query, isLent, greet }), tried }
+}
+
+type Done = (error: Error | null, result?: unknown) => void
+interface Query {
+  readonly text?: string
+  readonly types?: TypeParsers
+}
+type RunQuery = (query: string | Query, values?: unknown, done?: Done) => Promise<unknown>
+
+/**
+ * The client's `query`, in both of node-postgres's forms (a promise, or a callback). Instants are read by our own
+ * parsers. On a session that a pooler lends by transaction, each transaction begins with our settings, and a statement
+ * outside a transaction gets one of its own.
+ */
+const queryWithSettings = (
+  client: pg.Client,
+  { runQuery, isLentByTransaction, begin }: { runQuery: RunQuery; isLentByTransaction(): boolean; begin(): string },
+) => {
+  let alone = 0
+  const isOutsideTransaction = (): boolean =>
+    alone > 0 || (client.getTransactionStatus() !== 'T' && client.getTransactionStatus() !== 'E')
+
+  /** Sends the statement with its transaction in one go; the result is returned only after the commit. */
+  const runAlone = async (query: string | Query, values: unknown): Promise<unknown> => {
     alone += 1
     try {
       const [begun, answer, committed] = await Promise.allSettled([
-        plain(beginOnLent(session, learnt.major)),
-        plain(asked, values),
-        plain('COMMIT'),
+        runQuery(begin()),
+        runQuery(query, values),
+        runQuery('COMMIT'),
       ])
-      for (const one of [begun, answer, committed]) if (one.status === 'rejected') throw one.reason
+      for (const outcome of [begun, answer, committed]) if (outcome.status === 'rejected') throw outcome.reason
       return (answer as PromiseFulfilledResult<unknown>).value
     } finally {
       alone -= 1
     }
   }
 
-  const runQuery = (given: string | Query, values?: unknown, callback?: Done): unknown => {
+  return (given: string | Query, values?: unknown, callback?: Done): unknown => {
     const done = typeof values === 'function' ? (values as Done) : callback
     const bound = typeof values === 'function' ? undefined : values
-    const asked =
+    const query =
       typeof given === 'object' && given.types !== undefined ? { ...given, types: withInstants(given.types) } : given
-    const isOutside = alone > 0 || (client.getTransactionStatus() !== 'T' && client.getTransactionStatus() !== 'E')
-    if (!isLent() || keepsSession || !isOutside) return plain(asked, bound, done)
-    if (/^\s*BEGIN\s*$/i.test(typeof asked === 'string' ? asked : (asked.text ?? '')))
-      return plain(beginOnLent(session, learnt.major), undefined, done)
-    const answer = askAlone(asked, bound)
+    if (!isLentByTransaction() || !isOutsideTransaction()) return runQuery(query, bound, done)
+    if (/^\s*BEGIN\s*$/i.test(typeof query === 'string' ? query : (query.text ?? '')))
+      return runQuery(begin(), undefined, done)
+    const answer = runAlone(query, bound)
     if (done === undefined) return answer
     answer.then(
       (result) => done(null, result),
@@ -192,7 +215,6 @@ export const makeClient = ({
     )
     return undefined
   }
-  return { client: Object.assign(client, { query: runQuery, isLent, greet }), tried }
 }
 
 /** Whether a pooler lends the sessions of this address; known after the first connection. */

@@ -21,8 +21,8 @@ export interface Session {
  * some operators put pg_catalog first, to be safe from tables with the names of its tables. NULL when there is no such
  * schema.
  */
-export const FIRST_SCHEMA = `(SELECT name::text FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name,
-  place)
+export const FIRST_SCHEMA = `(SELECT name::text
+  FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name, place)
   WHERE name !~ '^pg_|^information_schema$' ORDER BY place LIMIT 1)`
 
 type Settings = Readonly<Record<string, string>>

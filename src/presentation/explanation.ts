@@ -131,10 +131,10 @@ const stateOf = (facts: Facts, next: NextAction, name: string, at: DateTime): Pi
       : { state: 'coming', detail: undefined }
   if (next.action === 'renew' && next.message?.rung === name) return { state: 'owed', detail: undefined }
   const stands = view.notifications.find((message) => message.status !== 'cancelled' && message.createdAt >= at)
-  if (stands !== undefined) return { state: 'passed-over', detail: `message ${stands.rung} stood for it` }
+  if (stands !== undefined) return { state: 'passed-over', detail: `message ${stands.rung} took its place` }
   const later = rungs.findLast((rung) => rung.at <= now)
   if (later !== undefined && later.name !== name)
-    return { state: 'passed-over', detail: `rung ${later.name} had come by then: one message, not two` }
+    return { state: 'passed-over', detail: `rung ${later.name} was due by then: only one message is sent` }
   if (next.action === 'renew' && next.message !== undefined)
     return { state: 'passed-over', detail: `message ${next.message.rung} goes in its place` }
   return next.action === 'none' || next.action === 'lapse' || next.action === 'close-unsupported'
@@ -152,7 +152,7 @@ const ledgerState = (row: Notification): Omit<RungState, 'rung' | 'at'> => {
     sent: `at ${isoOf(row.sentAt) ?? '?'}`,
     uncertain: 'it may or may not have been delivered; never sent again',
     failed: row.errorCode ?? 'the channel did not take it',
-    cancelled: 'nothing was left to ask, or a newer message stood for it',
+    cancelled: 'nothing was left to ask, or a newer message took its place',
   }
   return { channel: row.channel, state: row.status, detail: details[row.status] }
 }

@@ -1,9 +1,9 @@
 // Plans the corrected instants of one consent: an event's by its hash, the expiry by what the events say, and the rest
-// by the event that each was written with. Pure. Dates of next actions are not proven but computed anew: see redate.ts.
+// by the event that each was written with. Pure. Next dates are not proven but computed anew: see reschedule.ts.
 import { isShift, offsetOf, type Shift } from '../domain/shifted-instant.ts'
 import { consentedBy } from './consented-at.ts'
 import { type Aftermath, type Change, instantByEvents, type Plan, type Unproven } from './plan.ts'
-import { expiryIn, planRows, put } from './plan-rows.ts'
+import { expiryIn, planRows, propose } from './plan-rows.ts'
 import { type Offsets, type ProvenEvent, proveEvents } from './prove-events.ts'
 import { instantOf, type StoredConsent, textOf } from './read-consents.ts'
 
@@ -58,46 +58,46 @@ export const planConsent = (stored: StoredConsent, { offsets, zones }: PlanOptio
     return { ...about, changes, unproven: [], aftermath: [], shifts: { byHash: [], byImport: [] } }
   }
 
-  const drift: Shift[] = []
+  const byImport: Shift[] = []
   const isExpiry = expiryMoved || expiry === expires
-  put(found, {
+  propose(found, {
     table: 'consents',
     row: consent,
     column: 'expires_at',
     meant: isExpiry ? expiry : undefined,
     by: 'the expiry in its events',
-    tells: true,
+    reported: true,
   })
   const isCreated = createdMoved || first?.meant === created
-  put(found, {
+  propose(found, {
     table: 'consents',
     row: consent,
     column: 'created_at',
     meant: isCreated ? first?.meant : undefined,
-    tells: true,
+    reported: true,
   })
   // Nothing reads `updated_at`, and not everything that sets it records an event.
   const updated = instantOf(consent, 'updated_at')
   const meantUpdated = updated === undefined ? undefined : instantByEvents(updated, events)
-  put(found, { table: 'consents', row: consent, column: 'updated_at', meant: meantUpdated, tells: false })
+  propose(found, { table: 'consents', row: consent, column: 'updated_at', meant: meantUpdated, reported: false })
   const before = stored.eventsBefore.flatMap((rows) => {
     const others = proveEvents(rows, offsets)
     return 'broken' in others ? [] : others.events
   })
-  put(found, {
+  propose(found, {
     table: 'consents',
     row: consent,
     column: 'consented_at',
     meant: consentedBy({ consent, events, imports, before, zones }),
     by: 'the imports since',
-    tells: true,
+    reported: true,
   })
 
   // Each import may have moved the value that it read: the remaining shift is a sum.
   const times = Math.max(1, imports.length - 1)
-  if (expiry !== undefined && expiryMoved) drift.push({ meant: expires, stored: expiry, times })
+  if (expiry !== undefined && expiryMoved) byImport.push({ meant: expires, stored: expiry, times })
   if (first !== undefined && createdMoved && first.meant === first.stored)
-    drift.push({ meant: created, stored: first.meant, times })
+    byImport.push({ meant: created, stored: first.meant, times })
 
   const changes: Change[] = [
     ...moved.map(({ seq, meant, stored: at }): Change => ({
@@ -117,7 +117,7 @@ export const planConsent = (stored: StoredConsent, { offsets, zones }: PlanOptio
     changes,
     unproven,
     aftermath: aftermathOf(about, events),
-    shifts: { byHash: moved, byImport: drift },
+    shifts: { byHash: moved, byImport },
   }
 }
 

@@ -15,29 +15,29 @@ export interface Found {
   readonly unproven: { readonly record: string; readonly reason: string }[]
 }
 
-interface Question {
+interface Proposal {
   readonly table: Exclude<Table, 'events'>
   readonly row: Row
   readonly column: string
   readonly meant: number | undefined
   readonly by?: By
-  /** Whether the row was created under another zone: only then are its unproven values reported. */
-  readonly tells: boolean
+  /** Whether a value without proof is reported: only where the row was created under another zone. */
+  readonly reported: boolean
 }
 
-export const put = (
+export const propose = (
   found: Found,
-  { table, row, column, meant, by = 'the event that goes with it', tells }: Question,
+  { table, row, column, meant, by = 'the event that goes with it', reported }: Proposal,
 ): void => {
   const stored = instantOf(row, column)
   if (stored === undefined || stored === meant) return
   const id = textOf(row, 'id')
   if (meant !== undefined) found.changes.push({ table, id, column, stored, meant, by })
-  else if (tells) found.unproven.push({ record: `${table} ${id}`, reason: `no event proves its ${column}` })
+  else if (reported) found.unproven.push({ record: `${table} ${id}`, reason: `no event proves its ${column}` })
 }
 
 const wasShifted = (event: ProvenEvent | undefined): boolean => event === undefined || event.meant !== event.stored
-const about = (events: readonly ProvenEvent[], key: string, id: string): ProvenEvent[] =>
+const eventsOf = (events: readonly ProvenEvent[], key: string, id: string): ProvenEvent[] =>
   events.filter(({ data }) => data[key] === id)
 const ofType = (events: readonly ProvenEvent[], ...types: string[]): ProvenEvent[] =>
   events.filter(({ type }) => types.includes(type))
@@ -76,7 +76,7 @@ export const planRows = (
   for (const row of renewals) {
     const cycle = numberOf(row, 'cycle')
     const opened = ofType(events, 'renewal.opened').filter(({ data }) => data['cycle'] === cycle)
-    const tells = wasShifted(opened[0])
+    const reported = wasShifted(opened[0])
     const ends = cycles
       .filter(
         (closing) => closing.cycle === cycle && closers[textOf(row, 'status')]?.includes(closing.event.type) === true,
@@ -91,42 +91,42 @@ export const planRows = (
       before !== undefined &&
       stored !== undefined &&
       (before === stored || isShift({ meant: before, stored }, 2 + events.length))
-    put(found, { table: 'renewals', row, column: 'opened_at', meant: at(row, 'opened_at', opened), tells })
-    put(found, { table: 'renewals', row, column: 'closed_at', meant: at(row, 'closed_at', ends), tells })
-    put(found, {
+    propose(found, { table: 'renewals', row, column: 'opened_at', meant: at(row, 'opened_at', opened), reported })
+    propose(found, { table: 'renewals', row, column: 'closed_at', meant: at(row, 'closed_at', ends), reported })
+    propose(found, {
       table: 'renewals',
       row,
       column: 'previous_expires_at',
       meant: isExplained ? before : undefined,
       by: 'the expiry in its events',
-      tells,
+      reported,
     })
   }
   for (const row of authorisations) planAuthorisation(found, row, events)
   for (const row of notifications) {
-    const its = about(events, 'notification_id', textOf(row, 'id'))
-    const tells = wasShifted(ofType(its, 'message.queued')[0])
+    const own = eventsOf(events, 'notification_id', textOf(row, 'id'))
+    const reported = wasShifted(ofType(own, 'message.queued')[0])
     const columns = { created_at: 'message.queued', sending_at: 'message.sending', sent_at: 'message.sent' }
     for (const [column, type] of Object.entries(columns))
-      put(found, { table: 'notifications', row, column, meant: at(row, column, ofType(its, type)), tells })
+      propose(found, { table: 'notifications', row, column, meant: at(row, column, ofType(own, type)), reported })
   }
   return found
 }
 
 const planAuthorisation = (found: Found, row: Row, events: readonly ProvenEvent[]): void => {
-  const its = about(events, 'authorisation_id', textOf(row, 'id'))
-  const made = ofType(its, 'link.made', 'link.handed-out').slice(0, 1)
-  const tells = wasShifted(made[0])
+  const own = eventsOf(events, 'authorisation_id', textOf(row, 'id'))
+  const made = ofType(own, 'link.made', 'link.handed-out').slice(0, 1)
+  const reported = wasShifted(made[0])
   const columns = {
     issued_at: made,
-    handed_out_at: ofType(its, 'link.handed-out'),
-    code_received_at: ofType(its, 'authorisation.code-received'),
-    exchange_started_at: ofType(its, 'authorisation.exchanging'),
-    answered_at: ofType(its, 'authorisation.answered'),
+    handed_out_at: ofType(own, 'link.handed-out'),
+    code_received_at: ofType(own, 'authorisation.code-received'),
+    exchange_started_at: ofType(own, 'authorisation.exchanging'),
+    answered_at: ofType(own, 'authorisation.answered'),
     // Another attempt's success closes the other attempts, and its event does not name them.
     closed_at: [
       ...ofType(
-        its,
+        own,
         'authorisation.refused-at-bank',
         'authorisation.refused',
         'authorisation.mismatched',
@@ -136,10 +136,16 @@ const planAuthorisation = (found: Found, row: Row, events: readonly ProvenEvent[
     ],
   }
   for (const [column, written] of Object.entries(columns))
-    put(found, { table: 'authorisations', row, column, meant: at(row, column, written), tells })
+    propose(found, { table: 'authorisations', row, column, meant: at(row, column, written), reported })
   const [issued, stored] = [at(row, 'issued_at', made), instantOf(row, 'expires_at')]
   const ends = issued === undefined ? undefined : issued + STATE_LIVED_MS
   const isExplained =
     ends !== undefined && stored !== undefined && (ends === stored || isShift({ meant: ends, stored }))
-  put(found, { table: 'authorisations', row, column: 'expires_at', meant: isExplained ? ends : undefined, tells })
+  propose(found, {
+    table: 'authorisations',
+    row,
+    column: 'expires_at',
+    meant: isExplained ? ends : undefined,
+    reported,
+  })
 }

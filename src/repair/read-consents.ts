@@ -1,6 +1,7 @@
 // Reads whole consents with everything that belongs to them, a page at a time, as JSON: in JSON, instants carry their
 // offset whatever the session's time zone is. Reads no secret and changes nothing.
 import type { Transaction } from '../store/database.ts'
+import { FIRST_ID } from '../store/ids.ts'
 
 /** A row, keyed by column name. */
 export type Row = Readonly<Record<string, unknown>>
@@ -40,11 +41,11 @@ const rowsOf = async (
   return found.map(({ row }) => row)
 }
 
-/** Ids of the consents that follow `after`, in their order. */
-export const idsAfter = async (tx: Reader, after: string, limit: number): Promise<string[]> => {
+/** Ids of the consents that follow an id, or of the first ones, in their order. */
+export const idsAfter = async (tx: Reader, after: string | undefined, limit: number): Promise<string[]> => {
   const rows = await tx.$queryRawUnsafe<{ id: string }[]>(
     'SELECT id::text FROM consents WHERE id > $1::uuid ORDER BY id LIMIT $2::int',
-    after,
+    after ?? FIRST_ID,
     limit,
   )
   return rows.map(({ id }) => id)

@@ -8,12 +8,12 @@ import type { ZoneFound } from '../domain/shifted-instant.ts'
 import type { Database, Transaction } from '../store/database.ts'
 import { findZones } from './find-zones.ts'
 import { lockConsents } from './lock-consents.ts'
-import { type PassingChange, planPassing, writePassing } from './passing.ts'
+import { type ShortLivedChange, planShortLived, writeShortLived } from './short-lived.ts'
 import type { Aftermath, Plan, Unproven } from './plan.ts'
 import { planConsent } from './plan-consent.ts'
 import { type Offsets, offsetsToTry } from './prove-events.ts'
 import { idsAfter, readConsents, type Reader } from './read-consents.ts'
-import { redate } from './redate.ts'
+import { reschedule } from './reschedule.ts'
 import { startTally } from './tally.ts'
 import { writePlans } from './write-plans.ts'
 
@@ -49,99 +49,121 @@ export interface Repair {
 const PAGE = 200
 /** All rounds together last longer than the default lease; a consent held longer is left for another run. */
 const ROUNDS = 90
-const REST_MS = 1_000
+const BETWEEN_ROUNDS_MS = 1_000
 const PAGE_TIMEOUT_MS = 120_000
-const FIRST = '00000000-0000-0000-0000-000000000000'
 
 export const repairTimes = async (db: Database, options: RepairOptions): Promise<Repair> => {
   const offsets = offsetsToTry(options.zones)
   const first = await findZones(db, pages(db, options), offsets)
   const zones = options.zones === undefined ? first.zones : [{ names: options.zones }]
-  const look: Look = { ...options, offsets, names: zones.map(({ names }) => names) }
   const tally = startTally(options.now().toMillis())
   if (first.isClean && options.zones === undefined) {
     return { zones: [], busy: 0, ...tally.result(), looked: first.looked }
   }
-  tally.passing(await repairPassing(db, look))
-  const byHash = ({ shifts }: Plan): boolean => shifts.byHash.length > 0
-  // The first step handles the consents whose events are true, since their shifts can be found only with the zones that
-  // the other consents prove. If the run is killed, a new run must still be able to find those zones.
-  const steps = options.apply ? [(plan: Plan) => !byHash(plan), byHash] : [() => true]
-  // Where events will be written anyway, next dates are computed once, under the locks.
-  const isDated = (plan: Plan): boolean => !options.apply || !byHash(plan)
-  const busy = new Set<string>()
-  for (const belongs of steps) {
-    for await (const page of pages(db, options)) {
-      const plans = await lookAt(db.prisma, page, look, (plan) => belongs(plan) && isDated(plan))
-      const mine = plans.filter(belongs)
-      const kept = options.apply ? await writePage(db, mine, look) : { plans: mine, busy: [] }
-      tally.plans(kept.plans)
-      for (const id of kept.busy) busy.add(id)
-      await options.onPage?.(tally.looked())
-    }
-    for (let round = 1; busy.size > 0 && round < ROUNDS && options.signal?.aborted !== true; round += 1) {
-      await setTimeout(REST_MS)
-      const kept = await writePage(db, await lookAt(db.prisma, [...busy], look, isDated), look)
-      tally.plans(kept.plans)
-      for (const id of [...busy]) if (!kept.busy.includes(id)) busy.delete(id)
-    }
+  const run: Run = { ...options, db, offsets, tally, zoneNames: zones.map(({ names }) => names) }
+  tally.shortLived(await repairShortLived(run))
+  const busy = options.apply ? await applyPlans(run) : await countPlans(run)
+  return { zones, busy, ...tally.result() }
+}
+
+/** What the second pass works with. */
+interface Run extends RepairOptions {
+  readonly db: Database
+  readonly offsets: Offsets
+  readonly tally: ReturnType<typeof startTally>
+  readonly zoneNames: readonly (readonly string[])[]
+}
+
+/** Whether hashes prove that events of the consent are shifted. */
+const hasShiftedEvents = ({ shifts }: Plan): boolean => shifts.byHash.length > 0
+
+/** Counts what a run with `apply` would do. */
+const countPlans = async (run: Run): Promise<number> => {
+  for await (const page of pages(run.db, run)) {
+    run.tally.plans(await planPage(run.db.prisma, page, run, () => true))
+    await run.onPage?.(run.tally.looked())
   }
-  return { zones, busy: busy.size, ...tally.result() }
+  return 0
+}
+
+/**
+ * Writes the plans in two steps. Consents whose events are true come first: their shifts can be found only with the
+ * zones that the other consents prove, and if the run is killed, a new run must still be able to find those zones.
+ * Returns the number of consents that workers held all the time.
+ */
+const applyPlans = async (run: Run): Promise<number> => {
+  const busy = new Set<string>()
+  await applyStep(run, (plan) => !hasShiftedEvents(plan), busy)
+  await applyStep(run, hasShiftedEvents, busy)
+  return busy.size
+}
+
+/** Writes the plans that belong to the step. Consents that workers hold are tried again, for some rounds. */
+const applyStep = async (run: Run, isOfStep: (plan: Plan) => boolean, busy: Set<string>): Promise<void> => {
+  const { db, tally } = run
+  // A plan with shifted events is written in any case: its next dates are computed once, under the locks.
+  const needsDates = (plan: Plan): boolean => !hasShiftedEvents(plan)
+  for await (const page of pages(db, run)) {
+    const plans = await planPage(db.prisma, page, run, (plan) => isOfStep(plan) && needsDates(plan))
+    const written = await writePlansOf(run, plans.filter(isOfStep))
+    tally.plans(written.plans)
+    for (const id of written.busy) busy.add(id)
+    await run.onPage?.(tally.looked())
+  }
+  for (let round = 1; busy.size > 0 && round < ROUNDS && run.signal?.aborted !== true; round += 1) {
+    await setTimeout(BETWEEN_ROUNDS_MS)
+    const written = await writePlansOf(run, await planPage(db.prisma, [...busy], run, needsDates))
+    tally.plans(written.plans)
+    for (const id of [...busy]) if (!written.busy.includes(id)) busy.delete(id)
+  }
 }
 
 /** Yields all ids in order, a page at a time. */
 async function* pages({ prisma }: Database, { pageSize = PAGE, signal }: RepairOptions): AsyncGenerator<string[]> {
-  for (let after: string | undefined = FIRST; after !== undefined && signal?.aborted !== true;) {
-    const ids: string[] = await idsAfter(prisma, after, pageSize)
-    if (ids.length > 0) yield ids
-    after = ids.at(-1)
+  let ids = await idsAfter(prisma, undefined, pageSize)
+  while (ids.length > 0 && signal?.aborted !== true) {
+    yield ids
+    ids = await idsAfter(prisma, ids.at(-1), pageSize)
   }
 }
 
-interface Look extends RepairOptions {
-  readonly offsets: Offsets
-  readonly names: readonly (readonly string[])[]
-}
-
-const lookAt = async (
+/** Plans these consents, and their next dates where `needsDates`. */
+const planPage = async (
   tx: Reader,
   ids: readonly string[],
-  { offsets, names, now, policy }: Look,
-  isDated: (plan: Plan) => boolean,
+  { offsets, zoneNames: zones, now, policy }: Run,
+  needsDates: (plan: Plan) => boolean,
 ): Promise<Plan[]> => {
   const at = now()
   return (await readConsents(tx, ids)).map((stored) => {
-    const plan = planConsent(stored, { offsets, zones: names })
-    return isDated(plan) ? redate(stored, plan, { now: at, policy, zones: names }) : plan
+    const plan = planConsent(stored, { offsets, zones })
+    return needsDates(plan) ? reschedule(stored, plan, { now: at, policy, zones }) : plan
   })
 }
-const always = (): boolean => true
 
-const writePage = async (
-  db: Database,
-  plans: readonly Plan[],
-  look: Look,
-): Promise<{ plans: readonly Plan[]; busy: string[] }> => {
+/** Writes plans under locks. Returns the plans as they were written, and the consents that workers hold. */
+const writePlansOf = async (run: Run, plans: readonly Plan[]): Promise<{ plans: readonly Plan[]; busy: string[] }> => {
   const wanted = plans.filter(({ changes }) => changes.length > 0).map(({ consentId }) => consentId)
   if (wanted.length === 0) return { plans, busy: [] }
-  const written = await db.prisma.$transaction(
+  const { free, planned } = await run.db.prisma.$transaction(
     async (tx: Transaction) => {
-      const free = await lockConsents(tx, wanted)
+      const locked = await lockConsents(tx, wanted)
       // Plans again under the locks: a consent may have changed since it was first planned.
-      const planned = (await lookAt(tx, free, look, always)).filter(({ changes }) => changes.length > 0)
-      if (planned.length > 0) await writePlans(tx, planned)
-      return { planned, free }
+      const again = await planPage(tx, locked, run, () => true)
+      const changed = again.filter(({ changes }) => changes.length > 0)
+      if (changed.length > 0) await writePlans(tx, changed)
+      return { free: locked, planned: changed }
     },
     { timeout: PAGE_TIMEOUT_MS, maxWait: PAGE_TIMEOUT_MS },
   )
-  const busy = wanted.filter((id) => !written.free.includes(id))
-  const rest = plans.filter(({ consentId }) => !wanted.includes(consentId))
-  return { plans: [...written.planned, ...rest], busy }
+  const busy = wanted.filter((id) => !free.includes(id))
+  const unchanged = plans.filter(({ consentId }) => !wanted.includes(consentId))
+  return { plans: [...planned, ...unchanged], busy }
 }
 
-const repairPassing = async (db: Database, { apply, now, names }: Look): Promise<readonly PassingChange[]> => {
-  const zone = names[0]?.[0]
+const repairShortLived = async ({ db, apply, now, zoneNames }: Run): Promise<readonly ShortLivedChange[]> => {
+  const zone = zoneNames[0]?.[0]
   if (zone === undefined) return []
-  if (!apply) return planPassing(db.prisma, now())
-  return db.prisma.$transaction(async (tx) => writePassing(tx, zone, now()))
+  if (!apply) return planShortLived(db.prisma, now())
+  return db.prisma.$transaction(async (tx) => writeShortLived(tx, zone, now()))
 }

@@ -1,5 +1,5 @@
 // Counts what a repair did, or would do, for its report, and lists what an operator must see. Changes nothing.
-import type { PassingChange } from './passing.ts'
+import type { ShortLivedChange } from './short-lived.ts'
 import type { Aftermath, Plan, Unproven } from './plan.ts'
 
 /** The longest list for the operator; the counts continue beyond it. */
@@ -25,7 +25,7 @@ export const startTally = (startedAt: number) => {
         aftermath.push(...plan.aftermath.slice(0, MAX_LISTED - aftermath.length))
       }
     },
-    passing: (found: readonly PassingChange[]): void => {
+    shortLived: (found: readonly ShortLivedChange[]): void => {
       for (const { what, by, rows } of found) count(what, by, rows)
     },
     result: () => ({

@@ -43,8 +43,8 @@ const page = (must: readonly Placeholder[] = []) => z.strictObject({ title: sent
 
 const button = { button: sentence() }
 
-/** The pages that tell a user the state of the renewal. */
-const messagePages = {
+/** The pages with nothing but a notice: how the renewal stands, or what went wrong on the way. */
+const notices = {
   'unknown-link': page(),
   'already-renewed': page([...ofConsent, 'expiresOn']),
   closed: page(ofConsent),
@@ -65,14 +65,14 @@ const messagePages = {
   internal: page(),
 }
 
-export type MessageKind = keyof typeof messagePages
+export type NoticeName = keyof typeof notices
 
-export const messageKinds = Object.keys(messagePages) as readonly MessageKind[]
+export const noticeNames = Object.keys(notices) as readonly NoticeName[]
 
 /** One language's file: the texts of each channel, and the pages. */
 export const languageSchema = z.strictObject({
   mails,
-  pages: z.strictObject({ start: startPage, ...messagePages }),
+  pages: z.strictObject({ start: startPage, ...notices }),
 })
 
 export type LanguageTexts = z.output<typeof languageSchema>

@@ -1,5 +1,5 @@
-// Invariant 4, as far as the database can tell: every stored secret decrypts, in its own row and version, with a key
-// from ENCRYPTION_KEYS. Only the provider knows whether a token is the last one it issued.
+// Every stored secret decrypts, in its own row and version, with a key from ENCRYPTION_KEYS. Only the provider knows
+// whether a token is the last one that it issued.
 import { DecryptionFailed } from '../crypto/envelope.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import type { Vault } from '../crypto/vault.ts'
@@ -7,15 +7,15 @@ import { authorisationCells, openCell } from '../store/authorisation-row.ts'
 import { missingKeys } from '../store/cells.ts'
 import type { Transaction } from '../store/database.ts'
 import { tokenCell } from '../store/refresh-token.ts'
-import { type Found, MAX_LISTED, listViolations, type Violation } from './violation.ts'
+import { pagesById } from './pages.ts'
+import { type Found, invariants, MAX_LISTED, listViolations, type Violation } from './violation.ts'
 
 const PAGE = 1_000
-const FIRST = '00000000-0000-0000-0000-000000000000'
 
 /** A value that is not sealed text needs no key; checkCells names its row. */
 export const checkKeyIds = async (tx: Transaction, keys: KeyRing): Promise<Violation[]> =>
   listViolations(
-    4,
+    invariants.secrets,
     (await missingKeys({ prisma: tx }, keys))
       .filter(({ keyId }) => keyId !== '')
       .map(({ keyId, cells }) => ({
@@ -31,7 +31,7 @@ const why: Record<DecryptionFailed['cause'], string> = {
 }
 
 /** What is wrong with an encrypted value; undefined when it decrypts. */
-const judge = (open: () => unknown): string | undefined => {
+const problemOf = (open: () => unknown): string | undefined => {
   try {
     open()
     return undefined
@@ -50,28 +50,18 @@ export const checkCells = async (tx: Transaction, vault: Vault): Promise<Violati
   const note = (table: string, id: string, column: string, problem: string | undefined): void => {
     if (problem !== undefined) found.push({ record: `${table} ${id}`, what: `${column} does not decrypt: ${problem}` })
   }
-  for (let after: string | undefined = FIRST; after !== undefined && found.length <= MAX_LISTED;) {
-    const rows: { id: string; refresh_token: string; token_version: number }[] = await tx.$queryRaw`
-      SELECT id, refresh_token, token_version FROM consents WHERE id > ${after}::uuid AND status <> 'quarantined' ORDER
-        BY id LIMIT ${PAGE}`
-    for (const row of rows)
+  for await (const page of pagesById(async (after) => readTokens(tx, after))) {
+    for (const { id, refresh_token: sealed, token_version: version } of page)
       note(
         'consents',
-        row.id,
+        id,
         'refresh_token',
-        judge(() => vault.open(row.refresh_token, tokenCell(row.id, row.token_version))),
+        problemOf(() => vault.open(sealed, tokenCell(id, version))),
       )
-    after = rows.at(-1)?.id
+    if (found.length > MAX_LISTED) break
   }
-  for (let after: string | undefined = FIRST; after !== undefined && found.length <= MAX_LISTED;) {
-    const rows: ({ id: string } & Record<(typeof authorisationCells)[number], string | null>)[] = await tx.$queryRaw`
-      SELECT authorisation.id, verifier, link, code, access_token, pending_refresh_token
-      FROM authorisations AS authorisation JOIN consents AS consent ON consent.id = authorisation.consent_id
-      WHERE authorisation.id > ${after}::uuid AND consent.status <> 'quarantined'
-        AND (verifier IS NOT NULL OR link IS NOT NULL OR code IS NOT NULL OR access_token IS NOT NULL OR
-          pending_refresh_token IS NOT NULL)
-      ORDER BY authorisation.id LIMIT ${PAGE}`
-    for (const row of rows) {
+  for await (const page of pagesById(async (after) => readAttempts(tx, after))) {
+    for (const row of page) {
       for (const column of authorisationCells) {
         const sealed = row[column]
         if (sealed !== null)
@@ -79,11 +69,31 @@ export const checkCells = async (tx: Transaction, vault: Vault): Promise<Violati
             'authorisations',
             row.id,
             column,
-            judge(() => openCell(vault, column, row.id, sealed)),
+            problemOf(() => openCell(vault, column, row.id, sealed)),
           )
       }
     }
-    after = rows.at(-1)?.id
+    if (found.length > MAX_LISTED) break
   }
-  return listViolations(4, found)
+  return listViolations(invariants.secrets, found)
 }
+
+interface TokenRow {
+  readonly id: string
+  readonly refresh_token: string
+  readonly token_version: number
+}
+
+const readTokens = async (tx: Transaction, after: string): Promise<TokenRow[]> => tx.$queryRaw`
+  SELECT id, refresh_token, token_version FROM consents
+  WHERE id > ${after}::uuid AND status <> 'quarantined'
+  ORDER BY id LIMIT ${PAGE}`
+
+type AttemptRow = { readonly id: string } & Readonly<Record<(typeof authorisationCells)[number], string | null>>
+
+const readAttempts = async (tx: Transaction, after: string): Promise<AttemptRow[]> => tx.$queryRaw`
+  SELECT attempt.id, verifier, link, code, access_token, pending_refresh_token
+  FROM authorisations AS attempt JOIN consents AS consent ON consent.id = attempt.consent_id
+  WHERE attempt.id > ${after}::uuid AND consent.status <> 'quarantined'
+    AND num_nonnulls(verifier, link, code, access_token, pending_refresh_token) > 0
+  ORDER BY attempt.id LIMIT ${PAGE}`

@@ -4,13 +4,10 @@ import type { DateTime, Duration } from 'luxon'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import type { Database, Transaction } from '../store/database.ts'
 import { checkCells, checkKeyIds } from './cells.ts'
-import { checkDates } from './dates.ts'
 import { checkEvents } from './events.ts'
 import { checkFeed } from './feed.ts'
 import { checkGuard } from './guard.ts'
-import { checkIntents } from './intents.ts'
-import { checkMessages } from './messages.ts'
-import { checkRenewals } from './renewals.ts'
+import { checkDates, checkIntents, checkMessages, checkSuccesses } from './rows.ts'
 import type { Violation } from './violation.ts'
 
 export type { Violation }
@@ -30,6 +27,7 @@ export interface VerifyOptions {
   readonly hasOwnRole?: boolean | undefined
 }
 
+/** A large database takes hours; the snapshot is given up after a day. */
 const MAX_MS = 24 * 3_600_000
 
 /** Rejects when the database cannot be read. */
@@ -38,7 +36,7 @@ export const verify = async (db: Database, options: VerifyOptions): Promise<Viol
     async (tx) => checkDates(tx, options),
     async (tx) => (options.keys === undefined ? [] : checkKeyIds(tx, options.keys)),
     async (tx) => (options.deep === true ? checkCells(tx, db.vault) : []),
-    checkRenewals,
+    checkSuccesses,
     checkMessages,
     checkIntents,
     checkEvents,

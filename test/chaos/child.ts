@@ -1,7 +1,7 @@
 // One real Reconsent process of the chaos run: the composition root with a clock that follows the run's clock. Stops on
 // SIGTERM as `start` does.
 import { flushCompileCache } from 'node:module'
-import { untilStopped } from '../../src/commands/until-stopped.ts'
+import { untilStopped } from '../../src/commands/signals.ts'
 import { loadConfig } from '../../src/config.ts'
 import type { PolicyInput } from '../../src/config/define-config.ts'
 import { makeLog } from '../../src/log.ts'

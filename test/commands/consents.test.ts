@@ -353,8 +353,8 @@ describe('explain', () => {
       '+83d coming',
     ])
     expect(explained['suppressed']).toEqual([
-      '-14d was passed over: rung -3d had come by then: one message, not two',
-      '-7d was passed over: rung -3d had come by then: one message, not two',
+      '-14d was passed over: rung -3d was due by then: only one message is sent',
+      '-7d was passed over: rung -3d was due by then: only one message is sent',
     ])
     const { stdout } = await run(['explain', id])
     expect(stdout).toContain('Next: make a link (reauth), send message -3d')

@@ -33,7 +33,7 @@ describe('keys', () => {
   test('list, rotate, list: from one key to the next, without a secret in the output', async () => {
     const both = { ...env, ...keys('k2', 'k1') }
     expect((await run(['keys', 'list'], { env: both })).stdout).toBe(
-      'key  it        stored secrets\nk2   encrypts  0\nk1   decrypts  7\n',
+      'KEY  ROLE      STORED SECRETS\nk2   encrypts  0\nk1   decrypts  7\n',
     )
     const rotated = await run(['keys', 'rotate'], { env: both })
     expect(rotated).toEqual({
@@ -61,7 +61,7 @@ describe('keys', () => {
     const { code, stdout, stderr } = await run(['keys', 'list'], { env: { ...env, ...keys('k2') } })
     expect({ code, stdout }).toEqual({
       code: 1,
-      stdout: 'key  it        stored secrets\nk2   encrypts  0\nk1   missing   7\n',
+      stdout: 'KEY  ROLE      STORED SECRETS\nk2   encrypts  0\nk1   missing   7\n',
     })
     expect(stderr).toMatch(/put it back/)
     expect((await run(['keys', 'rotate'], { env: { ...env, ...keys('k2') } })).code).toBe(1)

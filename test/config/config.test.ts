@@ -200,7 +200,7 @@ describe('what is missing', () => {
 
   test('is reported with a misspelt variable that is set', async () => {
     expect(await problemsOf({ ...soundEnv, REDIS_URL: undefined, REDISURL: 'redis://x', PATH: '/bin' })).toEqual([
-      expect.stringContaining('REDIS_URL: is not set. Did you mean it by REDISURL?'),
+      expect.stringContaining('REDIS_URL: is not set. Was it misspelt as REDISURL?'),
     ])
   })
 

@@ -174,7 +174,7 @@ describe('an unknown key', () => {
     [{ quiteHours: false }, 'quiteHours: is not a key of the policy. Did you mean quietHours?'],
     [
       { import: { supersedeOlder: true } },
-      expect.stringMatching(/^import: is no key of the policy any more: import.supersedeOlder .*field supersedes/),
+      expect.stringMatching(/^import: is not a key of the policy any more: import.supersedeOlder .*field supersedes/),
     ],
     [{ link: { freshfor: '5m' } }, 'link.freshfor: is not a key of the policy. Did you mean link.freshFor?'],
     [
@@ -247,7 +247,7 @@ describe('a wrong value', () => {
     [
       'a rung before the consent',
       { ladder: ['-90d'] },
-      "ladder: '-90d' is not after the consent was given: consents live 90 days",
+      "ladder: '-90d' is not after the consent was given: consents are valid for 90 days",
     ],
     [
       'too many rungs',

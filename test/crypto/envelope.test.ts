@@ -1,7 +1,7 @@
 // A sealed column opens in its own place and nowhere else.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { DecryptionFailed, keyIdOf, makeEnvelope } from '../../src/crypto/envelope.ts'
+import { DecryptionFailed, makeEnvelope } from '../../src/crypto/envelope.ts'
 import type { CellAddress } from '../../src/crypto/envelope.ts'
 import { parseKeyRing } from '../../src/crypto/key-ring.ts'
 import { PermanentError } from '../../src/errors.ts'
@@ -43,7 +43,6 @@ describe('a sealed column', () => {
   test('has the documented format and shows nothing', () => {
     const [format, keyId, iv, body] = sealed.split('.')
     expect([format, keyId, bytesOf(iv).length, bytesOf(body).length]).toEqual(['v1', 'k1', 12, token.length + 16])
-    expect(keyIdOf(sealed)).toBe('k1')
     expect(sealed).not.toContain(token)
   })
 
@@ -153,7 +152,6 @@ describe('a sealed column', () => {
     ['a megabyte', 'v1.k1.'.padEnd(1_000_000, 'A')],
   ])('%s is malformed', (_, text) => {
     expect(causeOf(text)).toBe('malformed')
-    expect(keyIdOf(text)).toBeUndefined()
   })
 })
 
@@ -161,7 +159,7 @@ describe('keys', () => {
   test('a new first key encrypts, the old one still decrypts', () => {
     const rotated = makeEnvelope({ keys: ringOf('k2', 'k1') })
     expect(rotated.open(sealed, cell).reveal()).toBe(token)
-    expect(keyIdOf(rotated.seal(new Secret(token), cell))).toBe('k2')
+    expect(rotated.seal(new Secret(token), cell)).toMatch(/^v1\.k2\./)
   })
 
   test('a missing key is reported as such, with its id', () => {

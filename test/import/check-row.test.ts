@@ -156,7 +156,7 @@ describe('a bad row', () => {
   test('whose field is misspelt gets the field that was meant', () => {
     const { user_id, ...rest } = aLine()
     expect(check({ ...rest, userId: user_id })).toMatchObject({
-      problems: ['user_id: is missing (did you mean it by userId?)'],
+      problems: ['user_id: is missing (was it misspelt as userId?)'],
       unknown: ['userId'],
     })
   })

@@ -287,7 +287,7 @@ describe('a file out of a spreadsheet', () => {
 
   test('without known columns, or with one twice, is refused with what it lacks or meant', async () => {
     await expect(read(`${header.replace('user_id', 'userid')}\n`)).rejects.toThrow(
-      'missing user_id (did you mean it by userid?)',
+      'missing user_id (was it misspelt as userid?)',
     )
     await expect(read(`${header},User ID\n`)).rejects.toThrow('the header names the column user_id twice')
     await expect(read(`sep=;\n${text}`)).rejects.toThrow(

@@ -214,7 +214,7 @@ test('a database whose encoding lacks letters: an import that needs one reports 
   expect(await runHere(['migrate'], env)).toMatchObject({ code: 0 })
   expect(await runHere(['import', await aFile([aLine({ name: 'Zoë' })])], env)).toMatchObject({ code: 0 })
   const said = expect.stringMatching(
-    /^the database lacks a letter of what it is to store: .*ENCODING 'UTF8' \(22P05\)/,
+    /^the database's encoding lacks a character of what is to be stored: .*ENCODING 'UTF8' \(22P05\)/,
   ) as string
   expect(await runHere(['import', await aFile([aLine({ name: 'Łukasz' })])], env)).toMatchObject({
     code: 1,

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { describeFailure } from '../../src/commands/failure.ts'
 import { locales } from '../../src/domain/locale.ts'
-import { languageSchema, messageKinds } from '../../src/texts/catalogue.ts'
+import { languageSchema, noticeNames } from '../../src/texts/catalogue.ts'
 import { templateNames } from '../../src/texts/template-names.ts'
 import { loadTexts, ownTextsFolder } from '../../src/texts/load-texts.ts'
 import { texts } from '../../src/texts/own-texts.ts'
@@ -72,12 +72,12 @@ test('every language has every text, and no text is the same in two languages', 
     expect(inEach(({ mails }) => mails[name].subject)).toBe(locales.length)
     expect(inEach(({ mails }) => mails[name].text)).toBe(locales.length)
   }
-  for (const kind of messageKinds) expect(inEach(({ pages }) => pages[kind].title)).toBe(locales.length)
+  for (const kind of noticeNames) expect(inEach(({ pages }) => pages[kind].title)).toBe(locales.length)
 })
 
 test('no title presses the user', () => {
   for (const locale of locales)
-    for (const kind of messageKinds) expect(texts.byLocale[locale].pages[kind].title).not.toMatch(/!/)
+    for (const kind of noticeNames) expect(texts.byLocale[locale].pages[kind].title).not.toMatch(/!/)
 })
 
 test('edits that do no harm', () => {

@@ -40,9 +40,7 @@ test('an event that has neither a place nor a note', async () => {
   await sql(`DELETE FROM event_positions WHERE position = ${await last()}`)
   expect(await told()).toEqual([])
   await sql('DELETE FROM unsequenced_events')
-  expect(await told()).toEqual([
-    `10 consents ${id}: event ${seq} is left out of the feed: reconsent migrate makes good for it`,
-  ])
+  expect(await told()).toEqual([`10 consents ${id}: event ${seq} is left out of the feed: reconsent migrate adds it`])
 })
 
 test('one that waits although a sweep came long after it; none where there was no sweep since', async () => {
@@ -55,7 +53,7 @@ test('one that waits although a sweep came long after it; none where there was n
   expect(await told()).toEqual([])
   await world.store.recordSweep()
   expect(await told()).toEqual([
-    expect.stringMatching(`^10 consents ${id}: event 1 waits for its place in the feed since 2`),
+    expect.stringMatching(`^10 consents ${id}: event 1 has waited for its place in the feed since 2`),
   ])
   await sql('DELETE FROM sweeps')
 })

@@ -271,7 +271,7 @@ describe('5: renewals', () => {
       ),
     ).toEqual([
       `5 renewals ${unproven?.id}: renewed without a complete proof`,
-      `5 renewals ${unproven?.id}: renewed, and no event tells it`,
+      `5 renewals ${unproven?.id}: renewed, and no event says so`,
     ])
   })
 })
@@ -354,7 +354,7 @@ describe('7: intents', () => {
       ),
     ).toEqual([
       `7 notifications ${id}: it is sent without the events message.queued and message.sending, in this order`,
-      `7 notifications ${id}: it is sent and no event tells it`,
+      `7 notifications ${id}: it is sent and no event says so`,
     ])
   })
 
@@ -364,7 +364,7 @@ describe('7: intents', () => {
     expect(message?.status).toBe('sent')
     expect(
       await findsAfter(async () => sql(`UPDATE notifications SET status = '${status}' WHERE id = '${message?.id}'`)),
-    ).toEqual([`7 notifications ${message?.id}: it is ${status} and no event tells it`])
+    ).toEqual([`7 notifications ${message?.id}: it is ${status} and no event says so`])
   })
 })
 

@@ -178,7 +178,7 @@ export const refusesSmtpUtf8 = ({ status, enhanced }: Reply): boolean =>
   status === 555 || ['5.5.4', '5.6.7', '5.6.9'].includes(enhanced ?? '')
 
 /**
- * Like `aboutOf`, for replies that come before a recipient is named: they can only be about us, except that a size is
+ * Like `scopeOf`, for replies that come before a recipient is named: they can only be about us, except that a size is
  * about the message.
  */
 export const aboutBeforeRecipient = (

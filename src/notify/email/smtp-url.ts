@@ -19,6 +19,9 @@ export interface SmtpServer {
 const flags = ['requireTLS', 'ignoreTLS', 'tls.rejectUnauthorized']
 const words = ['name', 'tls.servername']
 
+/**
+ * Narrower than loopback.ts: a login goes there without TLS, and a resolver may send `*.localhost` elsewhere.
+ */
 const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 

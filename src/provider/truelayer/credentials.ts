@@ -41,8 +41,8 @@ const bankCount = async (send: Send, client: Client): Promise<string> => {
 
 /**
  * `invalid_client` for a made-up refresh token does not by itself prove wrong credentials: TrueLayer has been seen to
- * answer so with valid ones (TRUELAYER.md section 2). They count as rejected only when a made-up code gets the same
- * answer.
+ * answer so with valid ones (public reports of its clients; its documentation is silent). They count as rejected only
+ * when a made-up code gets the same answer.
  */
 export const checkCredentials = async (send: Send, client: Client): Promise<{ ok: boolean; detail: string }> => {
   const byToken = await refresh(send, client, madeUp())

@@ -1,5 +1,6 @@
 // Decides which calls go through the proxy of HTTPS_PROXY. Pure; http.ts makes the call, by Node's own agent.
 import { BlockList, isIP } from 'node:net'
+import { isLoopback } from '../../loopback.ts'
 import type { Secret } from '../../secret.ts'
 
 export interface EgressProxy {
@@ -11,9 +12,6 @@ export interface EgressProxy {
 
 /** The host name without the brackets of an IPv6 address and without the root's trailing dot. */
 const nameOf = ({ hostname }: URL): string => hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '')
-
-const isLoopback = (name: string): boolean =>
-  name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127(?:\.\d{1,3}){3}$/.test(name)
 
 const entryOf = (entry: string): { readonly name: string; readonly port: string | undefined } => {
   // In an IPv6 address without brackets, a colon does not introduce a port.

@@ -1,5 +1,5 @@
-// `GET {data}/data/v1/me` (TRUELAYER.md section 3): reads the dates that prove a renewal. A date that is missing or
-// unreadable is undefined.
+// `GET {data}/data/v1/me` (TrueLayer's API reference, "Get connection metadata"): reads the dates that prove a renewal.
+// A date that is missing or unreadable is undefined.
 import { DateTime } from 'luxon'
 import type { Secret } from '../../secret.ts'
 import type { Me, MeAnswer } from '../port.ts'

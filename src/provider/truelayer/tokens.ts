@@ -1,5 +1,5 @@
-// `POST {auth}/connect/token` (TRUELAYER.md section 2): sends a code or a refresh token once and reads the tokens in
-// the answer.
+// `POST {auth}/connect/token` (TrueLayer's API reference, "Exchange code for access token"): sends a code or a refresh
+// token once and reads the tokens in the answer.
 import { Secret } from '../../secret.ts'
 import type { CodeExchange, TokenAnswer, Tokens } from '../port.ts'
 import { isSuccess, jsonObject, tokenFailure } from './failures.ts'

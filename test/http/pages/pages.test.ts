@@ -3,10 +3,10 @@
 import { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
 import { locales } from '../../../src/domain/locale.ts'
-import { messagePage, messageStatus, type MessageViews } from '../../../src/http/pages/message-page.ts'
+import { noticePage, noticeStatus, type NoticeViews } from '../../../src/http/pages/notice-page.ts'
 import { startPage, type StartView } from '../../../src/http/pages/start-page.ts'
 import { stylesheet, stylesheetHref, stylesheetPath } from '../../../src/http/pages/stylesheet.ts'
-import { messageKinds, type MessageKind } from '../../../src/texts/catalogue.ts'
+import { noticeNames, type NoticeName } from '../../../src/texts/catalogue.ts'
 import { texts } from '../../../src/texts/own-texts.ts'
 
 const at = (iso: string): DateTime => DateTime.fromISO(iso, { zone: 'utc' })
@@ -34,7 +34,7 @@ const aStart = (over: Partial<StartView> = {}): StartView => ({
   ...over,
 })
 
-const views = (locale: string, value = 'Monzo'): MessageViews => {
+const views = (locale: string, value = 'Monzo'): NoticeViews => {
   const ofConsent = { locale, company: value, bank: value }
   const renewed = { ...ofConsent, expiresAt: at('2026-11-10T23:30:00Z'), timeZone: 'Europe/Paris' }
   return {
@@ -58,8 +58,7 @@ const views = (locale: string, value = 'Monzo'): MessageViews => {
   }
 }
 
-const show = (kind: MessageKind, locale: string, value?: string): string =>
-  messagePage(kind, views(locale, value)[kind])
+const show = (kind: NoticeName, locale: string, value?: string): string => noticePage(kind, views(locale, value)[kind])
 
 const count = (text: string, part: RegExp): number => text.match(part)?.length ?? 0
 
@@ -93,7 +92,7 @@ for (const locale of locales) {
       expect(count(page, /<a /g)).toBe(0)
     })
 
-    for (const kind of messageKinds) {
+    for (const kind of noticeNames) {
       test(`the page "${kind}" is whole`, () => expectSound(show(kind, locale), locale))
     }
   })
@@ -146,12 +145,12 @@ describe('the start page', () => {
   })
 })
 
-describe('message pages', () => {
+describe('notices', () => {
   test('lead back to the start link where the user can go on', () => {
     for (const kind of ['refused-at-bank', 'other-account', 'busy'] as const) {
       expect(show(kind, 'en')).toContain('<a class="button" href="/r/token">Try again</a>')
     }
-    expect(messagePage('busy', { locale: 'en' })).not.toMatch(/<a |<button/)
+    expect(noticePage('busy', { locale: 'en' })).not.toMatch(/<a |<button/)
   })
 
   test('renewed says until when, in the user’s zone', () => {
@@ -162,12 +161,12 @@ describe('message pages', () => {
   test('being checked reloads by itself only where it should', () => {
     expect(show('being-checked', 'en')).toContain('<meta http-equiv="refresh" content="5; url=/done/abc">')
     expect(show('being-checked', 'en')).toContain('<a class="button" href="/done/abc">Check again</a>')
-    const neutral = messagePage('being-checked', { locale: 'en' })
+    const neutral = noticePage('being-checked', { locale: 'en' })
     expect(neutral).not.toMatch(/refresh|<a |Monzo/)
   })
 
   test('a failed callback is sent again: a GET by itself and by its link', () => {
-    const page = messagePage('retry-callback', {
+    const page = noticePage('retry-callback', {
       locale: 'en',
       request: { method: 'GET', path: '/callback?code=a%22b&state=s' },
       retrySeconds: 3,
@@ -179,7 +178,7 @@ describe('message pages', () => {
 
   test('a failed callback is sent again: a POST by its button, with the same fields', () => {
     const fields = { code: '"><script>x</script>', state: "s'&amp;" }
-    const page = messagePage('retry-callback', { locale: 'en', request: { method: 'POST', path: '/callback', fields } })
+    const page = noticePage('retry-callback', { locale: 'en', request: { method: 'POST', path: '/callback', fields } })
     expect(page).toContain('<form method="post" action="/callback">')
     expect(page).toContain('<input type="hidden" name="code" value="&quot;&gt;&lt;script&gt;x&lt;/script&gt;">')
     expect(page).toContain('<input type="hidden" name="state" value="s&#39;&amp;amp;">')
@@ -189,17 +188,17 @@ describe('message pages', () => {
 
   test('never lead to another origin', () => {
     for (const path of ['//evil.test/', 'https://evil.test/', 'javascript:alert(1)', '/x\r\n']) {
-      expect(() => messagePage('busy', { locale: 'en', tryAgainPath: path })).toThrow()
-      expect(() => messagePage('being-checked', { locale: 'en', recheckPath: path, recheckSeconds: 1 })).toThrow()
-      expect(() => messagePage('retry-callback', { locale: 'en', request: { method: 'GET', path } })).toThrow()
+      expect(() => noticePage('busy', { locale: 'en', tryAgainPath: path })).toThrow()
+      expect(() => noticePage('being-checked', { locale: 'en', recheckPath: path, recheckSeconds: 1 })).toThrow()
+      expect(() => noticePage('retry-callback', { locale: 'en', request: { method: 'GET', path } })).toThrow()
       expect(() =>
-        messagePage('retry-callback', { locale: 'en', request: { method: 'POST', path, fields: {} } }),
+        noticePage('retry-callback', { locale: 'en', request: { method: 'POST', path, fields: {} } }),
       ).toThrow()
     }
   })
 
   test('have the status that fits', () => {
-    expect(messageStatus).toMatchObject({
+    expect(noticeStatus).toMatchObject({
       busy: 503,
       'retry-callback': 503,
       'too-many': 429,
@@ -211,7 +210,7 @@ describe('message pages', () => {
   })
 
   test('an unknown locale is English', () => {
-    expectSound(messagePage('not-found', { locale: 'xx"><script>' }), 'en')
+    expectSound(noticePage('not-found', { locale: 'xx"><script>' }), 'en')
   })
 })
 
@@ -232,7 +231,7 @@ describe('values stay text', () => {
         .replace(/'/g, '&#39;')
       const pages = [
         startPage(aStart({ company: attack, bank: attack })),
-        ...messageKinds.map((kind) => show(kind, 'en', attack)),
+        ...noticeNames.map((kind) => show(kind, 'en', attack)),
       ]
       for (const page of pages) {
         expect(page).not.toMatch(/<script|<img/)

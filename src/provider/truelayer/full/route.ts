@@ -3,7 +3,10 @@ import { Secret } from '../../../secret.ts'
 import type { TrueLayerRoute } from '../route.ts'
 import { exchangeCode } from '../tokens.ts'
 
-/** The scopes of a full authentication when the consent's own scopes are not known (TRUELAYER.md section 6). */
+/**
+ * The scopes of a full authentication when the consent's own scopes are not known: those that TrueLayer's documentation
+ * of the authentication link shows.
+ */
 const defaultScopes = ['info', 'accounts', 'balance', 'transactions']
 
 /**

@@ -10,7 +10,7 @@ import { toAuthorisation, toConsent, toNotification, toRenewal } from '../store/
 import type { Aftermath, Change, Plan } from './plan.ts'
 import { instantOf, numberOf, type Row, type StoredConsent, textOf } from './read-consents.ts'
 
-export interface RedateOptions {
+export interface RescheduleOptions {
   readonly now: DateTime
   readonly policy: Policy
   readonly zones: readonly (readonly string[])[]
@@ -22,7 +22,7 @@ export interface RedateOptions {
 const MAX_LEASE_MS = 3_600_000
 
 /** The plan, extended by the changes that follow from it. */
-export const redate = (stored: StoredConsent, plan: Plan, { now, policy, zones }: RedateOptions): Plan => {
+export const reschedule = (stored: StoredConsent, plan: Plan, { now, policy, zones }: RescheduleOptions): Plan => {
   const { consent } = stored
   const more: Change[] = []
   const change = (table: Change['table'], row: Row, column: string, to: number | undefined, by: Change['by']): void => {

@@ -1,8 +1,8 @@
-// The pages that tell a user the state of the renewal: renewed, being checked, refused, and everything that can go
-// wrong on the way.
+// Notices, the pages that tell a user the state of the renewal: renewed, being checked, refused, and everything that
+// can go wrong on the way.
 import type { DateTime } from 'luxon'
 import { formatDate, usableLocale } from '../../domain/locale.ts'
-import type { MessageKind } from '../../texts/catalogue.ts'
+import type { NoticeName } from '../../texts/catalogue.ts'
 import { texts } from '../../texts/own-texts.ts'
 import { fill } from '../../texts/text.ts'
 import { html, ownPath, type Html } from './html.ts'
@@ -38,7 +38,7 @@ export type RepeatableRequest =
   | { readonly method: 'POST'; readonly path: string; readonly fields: Readonly<Record<string, string>> }
 
 /** The values that each page needs. */
-export interface MessageViews {
+export interface NoticeViews {
   'unknown-link': Plain
   'already-renewed': Renewed
   closed: OfConsent
@@ -66,7 +66,7 @@ export interface MessageViews {
 }
 
 /** The HTTP status of each page. */
-export const messageStatus: Readonly<Record<MessageKind, number>> = {
+export const noticeStatus: Readonly<Record<NoticeName, number>> = {
   'unknown-link': 404,
   'already-renewed': 200,
   closed: 410,
@@ -110,10 +110,10 @@ ${Object.entries(request.fields).map(([name, value]) => html`<input type="hidden
  * What a page has besides its text. A form cannot submit itself without a script, so only a GET is repeated
  * automatically.
  */
-const partsOf = <K extends MessageKind>(kind: K, view: MessageViews[K]): Parts => {
+const partsOf = <Name extends NoticeName>(name: Name, view: NoticeViews[Name]): Parts => {
   const { pages } = texts.byLocale[usableLocale(view.locale)]
-  if (kind === 'being-checked') {
-    const { recheckPath, recheckSeconds } = view as MessageViews['being-checked']
+  if (name === 'being-checked') {
+    const { recheckPath, recheckSeconds } = view as NoticeViews['being-checked']
     return {
       action: link(recheckPath, pages['being-checked'].button),
       refresh:
@@ -122,8 +122,8 @@ const partsOf = <K extends MessageKind>(kind: K, view: MessageViews[K]): Parts =
           : undefined,
     }
   }
-  if (kind === 'retry-callback') {
-    const { request, retrySeconds = RETRY_SECONDS } = view as MessageViews['retry-callback']
+  if (name === 'retry-callback') {
+    const { request, retrySeconds = RETRY_SECONDS } = view as NoticeViews['retry-callback']
     const words = pages['retry-callback']
     return request.method === 'GET'
       ? {
@@ -133,22 +133,22 @@ const partsOf = <K extends MessageKind>(kind: K, view: MessageViews[K]): Parts =
         }
       : { action: repeat(request, words.button) }
   }
-  if (kind === 'refused-at-bank' || kind === 'not-completed' || kind === 'other-account' || kind === 'busy') {
-    return { action: link((view as WithTryAgain).tryAgainPath, pages[kind as 'busy'].button) }
+  if (name === 'refused-at-bank' || name === 'not-completed' || name === 'other-account' || name === 'busy') {
+    return { action: link((view as WithTryAgain).tryAgainPath, pages[name as 'busy'].button) }
   }
   return {}
 }
 
-/** One of the message pages. Throws only when it is given a path that is not on our own origin. */
-export const messagePage = <K extends MessageKind>(kind: K, view: MessageViews[K]): string => {
-  const words = texts.byLocale[usableLocale(view.locale)].pages[kind]
+/** The notice as a page. Throws only when it is given a path that is not on our own origin. */
+export const noticePage = <Name extends NoticeName>(name: Name, view: NoticeViews[Name]): string => {
+  const words = texts.byLocale[usableLocale(view.locale)].pages[name]
   const { bank, expiresAt, timeZone } = view as Partial<Renewed>
   const values = {
     company: view.company,
     bank,
     expiresOn: expiresAt === undefined ? undefined : formatDate(expiresAt, { locale: view.locale, timeZone }),
   }
-  const { action, refresh, note } = partsOf(kind, view)
+  const { action, refresh, note } = partsOf(name, view)
   const seconds = refresh && Math.max(1, Math.round(refresh.seconds))
   return page({
     locale: view.locale,
