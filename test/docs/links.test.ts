@@ -2,6 +2,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
+const files = globSync('**/*', { exclude: ['node_modules', '**/node_modules', '.git'] })
 const pages = globSync(['*.md', 'docs/**/*.md', 'deploy/*.md', 'simulator/*.md'])
 
 const anchorsOf = (page: string): string[] =>
@@ -26,6 +27,15 @@ describe.each(pages)('%s', (page) => {
       expect(existsSync(path), `${page} links to ${target}`).toBe(true)
       if (anchor !== undefined) expect(anchorsOf(path), `${page} links to ${target}`).toContain(anchor)
     }
+  })
+
+  it('names files that exist', () => {
+    const named = [...text.matchAll(/`([\w./-]+\.(?:ts|ya?ml|sql|json|css|html))`/g)].map(([, name = '']) => name)
+    for (const name of named)
+      expect(
+        files.some((file) => file === name || file.endsWith(`/${name}`)),
+        `${page} names ${name}`,
+      ).toBe(true)
   })
 })
 
