@@ -64,7 +64,8 @@ test('the policy, its documentation and the metrics have it from the table', () 
     const input = { routes: ['by-post', 'reauth'], providers: { GB: { post: 'no' } } }
     const policy = readPolicy(input, { report: () => {}, file: '', needsCompany: false })
     const key = policyKeys.find(({ path }) => path.join('.') === 'routes')
-    const metrics = await makeMetrics({ collectCounts: async () => Promise.reject(new Error('no database')) }).registry.metrics()
+    const collectCounts = async () => Promise.reject(new Error('no database'))
+    const metrics = await makeMetrics({ collectCounts }).registry.metrics()
     console.log(JSON.stringify({
       routes: policy.policy.routes,
       bank: policy.policy.providers.GB,
