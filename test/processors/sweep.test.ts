@@ -6,7 +6,6 @@ import { Duration } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
 import { CODE_TTL } from '../../src/domain/exchange.ts'
 import { StaleClaim } from '../../src/errors.ts'
-import { Prisma } from '../../src/generated/prisma/client.ts'
 import { makeEnqueue } from '../../src/processors/enqueue.ts'
 import { recordFailure } from '../../src/processors/record-failure.ts'
 import { type SweepDeps, sweep, sweepUrgent } from '../../src/processors/sweep.ts'
@@ -293,10 +292,11 @@ describe('the queue has given up a job', () => {
     recordFailure(world)({ queue, id, code: 'internal' })
   const died = async (): Promise<never> => Promise.reject(new Error('died'))
   const nextOf = async (id: string, queue: QueueName): Promise<number> => {
-    const kind = queue === 'exchange' ? 'authorisation' : 'notification'
-    const [row] = await world.db.prisma.$queryRaw<{ at: Date | null }[]>`
-      SELECT next_action_at AS at FROM ${Prisma.raw(`${kind}s`)} WHERE id = ${id}::uuid`
-    return row?.at?.getTime() ?? Number.NaN
+    const row =
+      queue === 'exchange'
+        ? await authorisation(world, id)
+        : await world.db.prisma.notification.findUniqueOrThrow({ where: { id } })
+    return row.nextActionAt?.getTime() ?? Number.NaN
   }
   /** The delay that a failure sets. The clock runs on while it is stored: the delay lies between two bounds. */
   const expectDelay = async (id: string, seconds: number, queue: QueueName = 'exchange'): Promise<void> => {
