@@ -6,7 +6,7 @@ import { runCommand } from '../../src/commands/run.ts'
 import type { Terminal } from '../../src/commands/terminal.ts'
 import { keyText } from '../crypto/keys.ts'
 
-const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+export const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
 
 export interface Ran {
   readonly code: number | null
@@ -18,6 +18,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
   readonly input?: string
   readonly cwd?: string
+  /** The command line of another release. */
+  readonly cli?: string
 }
 
 /**
@@ -31,8 +33,8 @@ export const environmentFor = (databaseUrl: string): Record<string, string> => (
   TRUELAYER_API_URL: 'http://127.0.0.1:9',
 })
 
-export const start = (args: readonly string[], { env = {}, cwd }: RunOptions = {}) =>
-  spawn(process.execPath, [cli, ...args], {
+export const start = (args: readonly string[], { env = {}, cwd, cli: program = cli }: RunOptions = {}) =>
+  spawn(process.execPath, [program, ...args], {
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env } as NodeJS.ProcessEnv,
     ...(cwd === undefined ? {} : { cwd }),
   })

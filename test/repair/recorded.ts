@@ -1,14 +1,13 @@
 // Databases that release 0.1.0 itself wrote in other zones than UTC, and for each the same consents recorded in UTC,
 // which shows the true instants. How they were made: release-0-1-0/README.md.
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { DateTime } from 'luxon'
 import pg from 'pg'
 import { inject } from 'vitest'
-import { migrate, shippedFolder } from '../../src/store/migrate.ts'
+import { migrate } from '../../src/store/migrate.ts'
+import { earlierMigrations } from '../setup/earlier-migrations.ts'
 
 type Row = Record<string, unknown>
 type Tables = Readonly<Record<string, readonly Row[]>>
@@ -46,9 +45,7 @@ export const loadRecorded = async ({ tables }: Recorded, { zone }: { zone?: stri
     ...(zone === undefined ? [] : [`ALTER DATABASE ${name} SET timezone TO '${zone}'`]),
   )
   url.pathname = `/${name}`
-  const folder = await mkdtemp(join(tmpdir(), 'reconsent-migrations-'))
-  for (const migration of MIGRATIONS_THEN)
-    await cp(join(shippedFolder, migration), join(folder, migration), { recursive: true })
+  const folder = await earlierMigrations(MIGRATIONS_THEN)
   await migrate(url.href, folder)
   await rm(folder, { recursive: true })
   for (const [table, rows] of Object.entries(tables)) {

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { inject } from 'vitest'
+import { asOwner } from './roles.ts'
 
 /** Creates an empty, migrated database and returns its address. */
 export const createDatabase = async (): Promise<string> => {
@@ -16,6 +17,15 @@ export const createDatabase = async (): Promise<string> => {
   } finally {
     await admin.end()
   }
+  url.pathname = `/${name}`
+  return url.href
+}
+
+/** Creates a database without any table and returns its address. */
+export const createEmptyDatabase = async (): Promise<string> => {
+  const url = new URL(inject('postgresUrl'))
+  const name = `empty_${randomBytes(6).toString('hex')}`
+  await asOwner(url.href, `CREATE DATABASE ${name}`)
   url.pathname = `/${name}`
   return url.href
 }

@@ -1,34 +1,18 @@
 // Upgrades: a database at any earlier migration, with rows in it, is brought up to date; and what the later migrations
 // are for.
-import { randomUUID } from 'node:crypto'
-import { cp, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import pg from 'pg'
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { makeVault } from '../../src/crypto/vault.ts'
 import { Secret } from '../../src/secret.ts'
 import { feedChain, NO_HASH } from '../../src/store/event-hash.ts'
 import { listing } from '../../src/store/listing.ts'
-import { migrate, readMigrations, shippedFolder } from '../../src/store/migrate.ts'
+import { migrate, readMigrations } from '../../src/store/migrate.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import { ringOf } from '../crypto/keys.ts'
+import { createEmptyDatabase } from '../setup/database.ts'
+import { earlierMigrations } from '../setup/earlier-migrations.ts'
 import { asOwner, createRole } from '../setup/roles.ts'
-
-const emptyDatabase = async (): Promise<string> => {
-  const url = new URL(inject('postgresUrl'))
-  const name = `upgrade_${randomUUID().replaceAll('-', '')}`
-  await asOwner(url.href, `CREATE DATABASE ${name}`)
-  url.pathname = `/${name}`
-  return url.href
-}
-
-/** The migrations folder as an earlier release shipped it. */
-const firstMigrations = async (names: readonly string[]): Promise<string> => {
-  const folder = await mkdtemp(join(tmpdir(), 'migrations-'))
-  for (const name of names) await cp(join(shippedFolder, name), join(folder, name), { recursive: true })
-  return folder
-}
 
 const CONSENTS = `
   INSERT INTO consents (id, credentials_id, user_id, provider_id, country, redirect_uri, expires_at, expires_source,
@@ -52,8 +36,8 @@ const MESSAGES = `
 const names = (await readMigrations()).map(({ name }) => name)
 
 test.each(names.slice(0, -1).map((name, at) => [name, at + 1] as const))('from %s, with rows', async (_name, count) => {
-  const url = await emptyDatabase()
-  const folder = await firstMigrations(names.slice(0, count))
+  const url = await createEmptyDatabase()
+  const folder = await earlierMigrations(names.slice(0, count))
   expect(await migrate(url, folder)).toEqual(names.slice(0, count))
   for (const rows of [CONSENTS, RENEWALS, AUTHORISATIONS, MESSAGES]) await asOwner(url, rows)
   expect(await migrate(url)).toEqual(names.slice(count))
@@ -78,8 +62,8 @@ describe('the order of the feed', () => {
   let folder: string
   let opened: ReturnType<typeof openStore>
   beforeEach(async () => {
-    url = await emptyDatabase()
-    folder = await firstMigrations(names.slice(0, before))
+    url = await createEmptyDatabase()
+    folder = await earlierMigrations(names.slice(0, before))
     await migrate(url, folder)
     await asOwner(url, CONSENTS)
     opened = openStore({ url: new Secret(url), vault: makeVault({ keys: ringOf('k1') }), connections: 3 })
@@ -200,7 +184,7 @@ describe('the order of the feed', () => {
 describe('an index serves', () => {
   let client: pg.Client
   beforeAll(async () => {
-    const url = await emptyDatabase()
+    const url = await createEmptyDatabase()
     await migrate(url)
     for (const rows of [CONSENTS, RENEWALS, AUTHORISATIONS, MESSAGES, 'ANALYZE']) await asOwner(url, rows)
     client = new pg.Client({ connectionString: url })

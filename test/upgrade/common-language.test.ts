@@ -1,18 +1,18 @@
 // Migration 20261129000000_common_language on rows in every state: each stored value that has a new name gets it, and
 // nothing else changes. The expected rows are made from the rows before, by the table of names below.
 import { randomUUID } from 'node:crypto'
-import { cp, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeVault } from '../../src/crypto/vault.ts'
 import { Secret } from '../../src/secret.ts'
 import { authorisationCells, openCell } from '../../src/store/authorisation-row.ts'
 import { listEvents } from '../../src/store/events.ts'
-import { migrate, readMigrations, shippedFolder } from '../../src/store/migrate.ts'
+import { migrate, readMigrations } from '../../src/store/migrate.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import { ringOf } from '../crypto/keys.ts'
+import { createEmptyDatabase } from '../setup/database.ts'
+import { earlierMigrations } from '../setup/earlier-migrations.ts'
 import { asOwner } from '../setup/roles.ts'
 
 const NAME = '20261129000000_common_language'
@@ -101,24 +101,15 @@ const ROWS = [
    FROM consents, (VALUES (1, 'authorisation.exchanging'), (2, 'authorisation.unknown')) AS e (n, t)`,
 ]
 
-const emptyDatabase = async (): Promise<string> => {
-  const url = new URL(inject('postgresUrl'))
-  const name = `language_${randomUUID().replaceAll('-', '')}`
-  await asOwner(url.href, `CREATE DATABASE ${name}`)
-  url.pathname = `/${name}`
-  return url.href
-}
-
 let before: string
 beforeAll(async () => {
-  before = await mkdtemp(join(tmpdir(), 'migrations-'))
-  for (const { name } of await readMigrations())
-    if (name < NAME) await cp(join(shippedFolder, name), join(before, name), { recursive: true })
+  const names = (await readMigrations()).map(({ name }) => name)
+  before = await earlierMigrations(names.filter((name) => name < NAME))
 })
 afterAll(async () => rm(before, { recursive: true }))
 
 const oldDatabase = async (...statements: readonly string[]): Promise<string> => {
-  const url = await emptyDatabase()
+  const url = await createEmptyDatabase()
   await migrate(url, before)
   if (statements.length > 0) await asOwner(url, ...statements)
   return url

@@ -1,11 +1,12 @@
 // The release before this one, as a program: its sources are unpacked beside a link to this checkout's packages. Which
 // release that is, and how to make the archive anew: README.md.
-import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { execFile, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { start } from '../commands/reconsent.ts'
 
 const execute = promisify(execFile)
 const packages = join(import.meta.dirname, '../../node_modules')
@@ -14,13 +15,8 @@ const archive = join(import.meta.dirname, 'release-before.tar.gz')
 export interface Release {
   /** Its command line. */
   readonly cli: string
-  /** Its migrations. */
-  readonly migrations: string
   remove(): Promise<void>
 }
-
-/** The release of this checkout. */
-export const thisRelease: Pick<Release, 'cli'> = { cli: join(import.meta.dirname, '../../src/cli.ts') }
 
 export const unpackReleaseBefore = async (): Promise<Release> => {
   const folder = await mkdtemp(join(tmpdir(), 'reconsent-release-'))
@@ -31,7 +27,6 @@ export const unpackReleaseBefore = async (): Promise<Release> => {
   await execute(process.execPath, [join(packages, 'prisma/build/index.js'), 'generate'], { cwd: folder, env })
   return {
     cli: join(folder, 'src/cli.ts'),
-    migrations: join(folder, 'prisma/migrations'),
     remove: async () => rm(folder, { recursive: true, force: true }),
   }
 }
@@ -44,10 +39,9 @@ export interface Running {
   stop(): Promise<number | null>
 }
 
-export type Environment = Readonly<Record<string, string | undefined>>
-
-export const startProcess = ({ cli }: Pick<Release, 'cli'>, args: readonly string[], env: Environment): Running => {
-  const child = spawn(process.execPath, [cli, ...args], { env: { ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+/** Runs all roles of the release with this command line. */
+export const startProcess = (cli: string, env: Readonly<Record<string, string>>): Running => {
+  const child = start(['start'], { cli, env })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
   const ended = once(child, 'close') as Promise<[number | null]>
@@ -60,20 +54,4 @@ export const startProcess = ({ cli }: Pick<Release, 'cli'>, args: readonly strin
       return code
     },
   }
-}
-
-/** Runs one command to its end. */
-export const runCommand = async (
-  { cli }: Pick<Release, 'cli'>,
-  args: readonly string[],
-  env: Environment,
-  input = '',
-): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> => {
-  const child = spawn(process.execPath, [cli, ...args], { env: { ...env } })
-  child.stdin.end(input)
-  let [stdout, stderr] = ['', '']
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
-  const [code] = (await once(child, 'close')) as [number | null]
-  return { code, stdout, stderr }
 }

@@ -5,21 +5,15 @@ import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DateTime } from 'luxon'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { startSimulator, type Simulator } from '../../simulator/src/start-simulator.ts'
+import { cli as thisRelease, run } from '../commands/reconsent.ts'
 import { keyText } from '../crypto/keys.ts'
 import { until } from '../setup/company.ts'
+import { createEmptyDatabase } from '../setup/database.ts'
 import { freePort } from '../setup/free-port.ts'
 import { asOwner } from '../setup/roles.ts'
-import {
-  type Environment,
-  type Release,
-  runCommand,
-  type Running,
-  startProcess,
-  thisRelease,
-  unpackReleaseBefore,
-} from './release-before.ts'
+import { type Release, type Running, startProcess, unpackReleaseBefore } from './release-before.ts'
 
 let releaseBefore: Release
 beforeAll(async () => {
@@ -28,7 +22,7 @@ beforeAll(async () => {
 afterAll(async () => releaseBefore.remove())
 
 let simulator: Simulator
-let env: Environment
+let env: Readonly<Record<string, string>>
 let url: string
 const running: Running[] = []
 
@@ -40,11 +34,7 @@ beforeEach(async () => {
     clientSecret: 'client-secret-of-tests',
     redirectUris: [redirectUri],
   })
-  const server = new URL(inject('postgresUrl'))
-  const name = `releases_${randomUUID().replaceAll('-', '')}`
-  await asOwner(server.href, `CREATE DATABASE ${name}`)
-  server.pathname = `/${name}`
-  url = server.href
+  url = await createEmptyDatabase()
   const policy = join(await mkdtemp(join(tmpdir(), 'reconsent-policy-')), 'policy.json')
   await writeFile(
     policy,
@@ -57,7 +47,6 @@ beforeEach(async () => {
     }),
   )
   env = {
-    PATH: process.env['PATH'],
     NODE_ENV: 'test',
     DATABASE_URL: url,
     QUEUE: 'postgres',
@@ -73,15 +62,15 @@ beforeEach(async () => {
     MAIL_FROM: 'consents@example.com',
     RECONSENT_CONFIG: policy,
   }
-  expect((await runCommand(releaseBefore, ['migrate'], env)).code).toBe(0)
+  expect((await run(['migrate'], { cli: releaseBefore.cli, env })).code).toBe(0)
 })
 afterEach(async () => {
   for (const { child } of running.splice(0)) child.kill('SIGKILL')
   await simulator.close()
 })
 
-const start = async (release: Pick<Release, 'cli'>): Promise<Running> => {
-  const started = startProcess(release, ['start'], env)
+const start = async (cli: string): Promise<Running> => {
+  const started = startProcess(cli, env)
   running.push(started)
   await until('readiness', async () =>
     fetch(`${env['PUBLIC_URL']}/readyz`).then(
@@ -117,7 +106,7 @@ const importConsents = async (...inDays: readonly number[]): Promise<void> => {
     })
     return JSON.stringify({ ...row, expires_at: row.expires_at.toISO() })
   })
-  expect(await runCommand(releaseBefore, ['import', '-'], env, rows.join('\n'))).toMatchObject({ code: 0 })
+  expect(await run(['import', '-'], { cli: releaseBefore.cli, env, input: rows.join('\n') })).toMatchObject({ code: 0 })
 }
 
 /** The user follows the mail to the bank and approves; returns the callback that the bank sends the browser to. */
@@ -160,7 +149,7 @@ const exchanges = (): number => simulator.ledger.entries({ what: 'exchange' }).l
 
 test('the documented stop: what the release before began, this one ends', { timeout: 120_000 }, async () => {
   await importConsents(2, 2, 2)
-  const old = await start(releaseBefore)
+  const old = await start(releaseBefore.cli)
   const [first, second, third] = [await approve(0), await approve(1), await approve(2)]
 
   // The answer to the second code is lost: its outcome is in doubt when the release ends.
@@ -177,14 +166,14 @@ test('the documented stop: what the release before began, this one ends', { time
   simulator.faults.add({ endpoint: 'exchange', kind: 'slow', ms: 6_000, count: 1 })
   expect(await comeBack(first)).toBe(200)
   await untilAttempt(0, 'exchanging')
-  const refused = await runCommand(thisRelease, ['migrate'], env)
+  const refused = await run(['migrate'], { env })
   expect(refused.code).toBe(1)
   expect(refused.stderr).toMatch(/processes of the release before are at work on \d+ record\(s\).*stop them all/)
   await untilAttempt(0, 'renewed')
   expect(await attemptOf(0)).toMatchObject({ cycle: 2, epoch: expect.any(Number) })
 
   expect(await old.stop()).toBe(0)
-  const migrated = await runCommand(thisRelease, ['migrate'], env)
+  const migrated = await run(['migrate'], { env })
   expect(migrated).toMatchObject({ code: 0, stderr: '' })
   expect(await attemptOf(1)).toMatchObject({ status: 'in_doubt' })
 
@@ -195,19 +184,17 @@ test('the documented stop: what the release before began, this one ends', { time
   await asOwner(url, `UPDATE authorisations SET next_action_at = now() WHERE status = 'in_doubt'`)
   await untilAttempt(1, 'renewed')
   expect(exchanges()).toBe(3)
-  expect(await runCommand(thisRelease, ['verify'], env)).toMatchObject({ code: 0 })
-  const shown = await runCommand(thisRelease, ['show', 'cred-1', '--json'], env)
+  expect(await run(['verify'], { env })).toMatchObject({ code: 0 })
+  const shown = await run(['show', 'cred-1', '--json'], { env })
   expect(shown.stdout).toContain('authorisation.in-doubt')
   expect(shown.stdout).not.toContain('authorisation.unknown')
 })
 
 test('a process that was forgotten writes nothing and sends nothing', { timeout: 120_000 }, async () => {
   await importConsents(2, 60)
-  const old = await start(releaseBefore)
+  const old = await start(releaseBefore.cli)
   const callback = await approve(0)
-  await until('an idle moment', async () =>
-    (await runCommand(thisRelease, ['migrate'], env)).code === 0 ? true : undefined,
-  )
+  await until('an idle moment', async () => ((await run(['migrate'], { env })).code === 0 ? true : undefined))
   const [consents, attempts] = [await rowsOf('consents'), await rowsOf('authorisations')]
   const calls = simulator.ledger.entries({}).length
 
@@ -227,5 +214,5 @@ test('a process that was forgotten writes nothing and sends nothing', { timeout:
   expect(await comeBack(callback)).toBe(200)
   await untilAttempt(0, 'renewed')
   expect(exchanges()).toBe(1)
-  expect(await runCommand(thisRelease, ['verify'], env)).toMatchObject({ code: 0 })
+  expect(await run(['verify'], { env })).toMatchObject({ code: 0 })
 })
