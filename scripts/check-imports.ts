@@ -107,7 +107,7 @@ if (import.meta.main) {
   const root = fileURLToPath(new URL('../', import.meta.url))
   const files = globSync(['*.ts', '{src,simulator,test,bench,scripts}/**/*.ts'], {
     cwd: root,
-    exclude: ['src/generated/**', 'simulator/dist/**', '**/node_modules/**'],
+    exclude: ['src/generated/**', 'bench/generated/**', 'simulator/dist/**', '**/node_modules/**'],
   })
   const violations = findViolations(new Map(files.map((file) => [file, readFileSync(join(root, file), 'utf8')])))
   for (const violation of violations) console.error(violation)

@@ -97,7 +97,22 @@ export const outside: Readonly<Record<string, Room>> = {
   'test/chaos': {
     may: ['src', 'simulator/src', 'simulator/embedded', 'test/setup', 'test/verify/lives.ts', ...tools, 'vitest'],
   },
-  bench: { may: ['src', 'simulator/src', 'simulator/embedded', 'test/setup', ...tools] },
+  // The sides that are no Reconsent are written with the same libraries, and with others that do such work.
+  bench: {
+    may: [
+      'src',
+      'simulator/src',
+      'simulator/embedded',
+      'test/setup',
+      ...tools,
+      'fastify',
+      'got',
+      'nodemailer',
+      '@prisma/adapter-pg',
+      'graphile-worker',
+      'pg-boss',
+    ],
+  },
 }
 
 /** Packages that belong to one place of src/, whatever the lines above allow. */

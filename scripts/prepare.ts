@@ -1,4 +1,4 @@
-// Prepares a fresh checkout after `npm ci`, without any download: generates the database client from the schema, and
+// Prepares a fresh checkout after `npm ci`, without any download: generates the database clients from the schemas, and
 // links `npx reconsent`, because npm does not link a package's command within the package itself.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -19,20 +19,30 @@ import { fileURLToPath } from 'node:url'
 const root = new URL('../', import.meta.url)
 const path = (name: string): string => fileURLToPath(new URL(name, root))
 
+interface Client {
+  readonly schema: string
+  /** The folder that the schema names as the client's place. */
+  readonly folder: string
+}
+
+const ownClient: Client = { schema: 'prisma/schema.prisma', folder: 'src/generated' }
+/** For the bench's cron script. */
+const benchClient: Client = { schema: 'bench/prisma/schema.prisma', folder: 'bench/generated' }
+
 /** A hash that changes with the schema and with Prisma's version. */
-const sourceOfClient = (): string => {
+const sourceOf = ({ schema }: Client): string => {
   const { version } = createRequire(import.meta.url)('prisma/package.json') as { version: string }
   return createHash('sha256')
     .update(version)
-    .update(readFileSync(path('prisma/schema.prisma')))
+    .update(readFileSync(path(schema)))
     .digest('hex')
 }
 
-const generateClient = (): void => {
-  const marker = path('src/generated/made-from')
-  const source = sourceOfClient()
+const generate = (client: Client): void => {
+  const marker = path(`${client.folder}/made-from`)
+  const source = sourceOf(client)
   if (existsSync(marker) && readFileSync(marker, 'utf8').trim() === source) return
-  execFileSync(process.execPath, [path('node_modules/prisma/build/index.js'), 'generate'], {
+  execFileSync(process.execPath, [path('node_modules/prisma/build/index.js'), 'generate', '--schema', client.schema], {
     cwd: path('.'),
     // Prisma would download a schema engine, which `generate` does not use.
     env: {
@@ -57,5 +67,6 @@ const linkCommand = (): void => {
   symlinkSync(target, link)
 }
 
-generateClient()
+generate(ownClient)
+generate(benchClient)
 linkCommand()

@@ -52,6 +52,7 @@ for (const locale of locales) {
     closed: ofConsent,
     suspended: ofConsent,
     'being-checked': { locale, company, recheckPath: '/done/preview' },
+    'awaiting-date': { ...ofConsent, recheckPath: '/done/preview' },
     'refused-at-bank': ofConsent,
     'not-completed': ofConsent,
     'other-account': ofConsent,

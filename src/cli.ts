@@ -12,6 +12,11 @@ if (major < 24 || (major === 24 && minor < 5)) {
   process.exit(2)
 }
 
+// Compiling is half of what a short command takes. The folder is the installation's own: in a temporary folder, others
+// could put their code in the place of ours. Where it cannot be written, nothing is kept.
+const { enableCompileCache } = await import('node:module')
+enableCompileCache(`${import.meta.dirname}/../node_modules/.cache/reconsent`)
+
 const { processTerminal } = await import('./commands/terminal.ts')
 const { runCommand } = await import('./commands/run.ts')
 // Not process.exit(): output may still be on its way into a pipe.

@@ -25,6 +25,10 @@ export const errorTable = {
   },
   'client-rejected': { kind: 'transient', message: 'the provider rejected our client id or secret (invalid_client)' },
   'link-rejected': { kind: 'permanent', message: 'the provider refused to make a re-authentication link' },
+  'token-rejected': {
+    kind: 'permanent',
+    message: 'the provider rejected every refresh token that we have for this connection',
+  },
   'link-unusable': { kind: 'transient', message: 'the provider answered without a usable https link' },
   'grant-refused': { kind: 'permanent', message: 'the provider refused the code (invalid_grant)' },
   'code-refused': { kind: 'permanent', message: 'the provider refused the code (invalid_authorization_code)' },

@@ -8,7 +8,13 @@ export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 's
 export type LogLevel = (typeof logLevels)[number]
 
 /** The alerts that a line of the log may raise; each is counted in the metrics. */
-export const alertNames = ['messages-per-hour', 'message-unavailable', 'provider-circuit-open', 'sweep-late'] as const
+export const alertNames = [
+  'messages-per-hour',
+  'messages-repeated',
+  'message-unavailable',
+  'provider-circuit-open',
+  'sweep-late',
+] as const
 export type AlertName = (typeof alertNames)[number]
 export type LogFields = { readonly alert?: AlertName; readonly [name: string]: unknown } | Error
 
@@ -35,14 +41,20 @@ const prettyStream = (fd: number): DestinationStream | undefined => {
   }
 }
 
-const wrap = (sink: Logger): Log => ({
-  // An Error passed as the fields themselves is cleaned like an Error in one of the fields.
-  debug: (fields, message) => sink.debug(cleanFields(fields), scrub(message)),
-  info: (fields, message) => sink.info(cleanFields(fields), scrub(message)),
-  warn: (fields, message) => sink.warn(cleanFields(fields), scrub(message)),
-  error: (fields, message) => sink.error(cleanFields(fields), scrub(message)),
-  child: (fields) => wrap(sink.child(cleanFields(fields))),
-})
+const wrap = (sink: Logger): Log => {
+  // An Error passed as the fields themselves is cleaned like an Error in one of the fields. A line that nobody asks for
+  // is not cleaned: there are several for each job.
+  const write = (level: 'debug' | 'info' | 'warn' | 'error') => (fields: LogFields, message: string) => {
+    if (sink.isLevelEnabled(level)) sink[level](cleanFields(fields), scrub(message))
+  }
+  return {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    child: (fields) => wrap(sink.child(cleanFields(fields))),
+  }
+}
 
 const cleanFields = (fields: object): Record<string, unknown> => {
   const cleaned = fields instanceof Error ? { err: clean(fields) } : clean(fields)

@@ -25,10 +25,22 @@ export const meteredLog = (log: Log, metrics: Pick<Metrics, 'recordAlert'>): Log
 /** Counts only what was really written: a write under a stale claim throws. */
 export const meteredStore = (store: Store, metrics: Metrics): Store => ({
   ...store,
-  settleSending: async (claim, result, now, code) =>
-    counted(store.settleSending(claim, result, now, code), () => metrics.recordMessage(result)),
+  beginRepeat: async (claim, now, messagesPerHour) => {
+    const start = await store.beginRepeat(claim, now, messagesPerHour)
+    if (start.kind === 'reserved') metrics.recordMessage('repeated')
+    return start
+  },
+  settleSending: async (claim, result, now, why) =>
+    counted(store.settleSending(claim, result, now, why), () => metrics.recordMessage(result)),
   reschedule: async (claim, at, options) =>
     counted(store.reschedule(claim, at, options), () => metrics.recordMessage(whyPostponed(options.code))),
+  failUnbegun: async (claim, now, code, messagesPerHour) => {
+    const answer = await store.failUnbegun(claim, now, code, messagesPerHour)
+    if (answer === 'failed') metrics.recordMessage('failed')
+    return answer
+  },
+  postponeRepeat: async (claim, at, options) =>
+    counted(store.postponeRepeat(claim, at, options), () => metrics.recordMessage(whyPostponed(options.code))),
   cancel: async (claim, now, reason) =>
     counted(store.cancel(claim, now, reason), () => metrics.recordMessage('cancelled')),
   commitRenewal: async (claim, renewed) => {

@@ -86,13 +86,22 @@ const countBy = <const Labels extends readonly Label[]>(
 const COUNTS_LAST_MS = 15_000
 
 /**
+ * The default metrics want to look every 10 ms whether the event loop is late. That wakes a process a hundred times a
+ * second, most of what it costs at rest. So they never look, and what they would say of it is left out;
+ * `nodejs_eventloop_lag_seconds`, measured at each scrape, stays, and `/livez` watches the loop by itself.
+ */
+const NEVER_MS = 2 ** 31 - 1
+const loopDelays = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'] as const
+
+/**
  * `collectCounts` queries the database, at most every 15 s; when it fails, its metrics are missing instead of showing
  * old values.
  */
 export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Counts> }) => {
   const registry = new Registry()
   const registers = [registry]
-  collectDefaultMetrics({ register: registry })
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: NEVER_MS })
+  for (const name of loopDelays) registry.removeSingleMetric(`nodejs_eventloop_lag_${name}_seconds`)
 
   const counted = rememberCounts(collectCounts)
   new Gauge({
@@ -210,7 +219,9 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
     recordMessage: countBy(registry, {
       name: 'reconsent_messages_total',
       help: 'Messages, by what became of them.',
-      labels: [['result', ['sent', 'uncertain', 'failed', 'unavailable', 'deferred', 'postponed', 'cancelled']]],
+      labels: [
+        ['result', ['sent', 'uncertain', 'failed', 'repeated', 'unavailable', 'deferred', 'postponed', 'cancelled']],
+      ],
     }),
     recordRenewal: countBy(registry, {
       name: 'reconsent_renewals_total',

@@ -1,5 +1,6 @@
 // What `explain` says of codes whose outcome is not known yet: the step that the job would take, at its date.
 import { expect, test } from 'vitest'
+import { authorisationJson } from '../src/presentation/consent-json.ts'
 import { explain, explanationJson } from '../src/presentation/explanation.ts'
 import { aPolicy } from './builders.ts'
 import { aCycle, aLink, at } from './domain/a-cycle.ts'
@@ -41,6 +42,45 @@ test('an outcome in doubt is asked about, first with a pending token', () => {
   expect(
     attemptsOf(link({ status: 'in_doubt', nextActionAt: at('-10d'), tokenOwner: 'pending', hasPendingToken: true })),
   ).toMatchObject([{ step: 'refresh', reason: 'the pending token may be the only valid one' }])
+})
+
+test('a date that may come late: what is awaited and until when, and when it is looked for', () => {
+  const awaiting = link({ status: 'awaiting_date', nextActionAt: at('-10d +6h'), errorCode: 'not-proven' })
+  const explained = explanationJson(explain(aCycle({ links: [awaiting] }), at('-10d +1h'), aPolicy()))
+  expect(explained.attempts).toMatchObject([
+    {
+      status: 'awaiting_date',
+      at: '2026-06-05T18:00:00.000Z',
+      awaited_until: '2026-06-06T13:00:00.000Z',
+      step: 'refresh',
+      reason: 'a refresh and /me look for the new date, which may come until 2026-06-06T13:00:00.000Z',
+    },
+  ])
+  expect(explained.next).toMatchObject({
+    action: 'wait',
+    at: '2026-06-06T14:00:00.000Z',
+    reason: 'the new date of a renewal may come up to a day late: it is awaited before anything is sent',
+  })
+})
+
+test('`show` and the API say until when, too', () => {
+  const shown = (over: Parameters<typeof aLink>[1]) => authorisationJson(link(over))
+  const awaiting = { status: 'awaiting_date', nextActionAt: at('-10d +6h') } as const
+  expect(shown(awaiting)).toMatchObject({
+    status: 'awaiting_date',
+    next_action_at: '2026-06-05T18:00:00.000Z',
+    awaited_until: '2026-06-06T13:00:00.000Z',
+  })
+  expect(shown({ status: 'refused' })).toMatchObject({ awaited_until: null })
+})
+
+test('an outcome in doubt is awaited as long, a code in hand is not', () => {
+  const untilOf = (over: Parameters<typeof aLink>[1]) =>
+    explanationJson(explain(aCycle({ links: [link(over)] }), at('-10d +1m'), aPolicy())).attempts.map(
+      ({ awaited_until: until }) => until,
+    )
+  expect(untilOf({ status: 'in_doubt', nextActionAt: at('-10d +6m') })).toEqual(['2026-06-06T13:00:00.000Z'])
+  expect(untilOf({ status: 'verifying', nextActionAt: at('-10d +10m') })).toEqual([null])
 })
 
 test('a code that is being sent: a worker may be at it right now', () => {

@@ -28,6 +28,8 @@ export interface Role {
   readonly locale: string
   readonly timeZone: string
   readonly expiresAt: DateTime
+  /** The provider replaces this connection's refresh token with every answer; the old one is dead at once. */
+  readonly rotates: boolean
 }
 
 const ukBanks = [
@@ -140,5 +142,6 @@ export const castAt = (now: DateTime): Role[] =>
       locale: phase === 'due' && deed === 'approves' ? 'en' : locale,
       timeZone,
       expiresAt: now.plus({ minutes: Math.round(days * 24 * 60) }),
+      rotates: index % 2 === 0,
     }
   })

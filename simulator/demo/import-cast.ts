@@ -20,7 +20,7 @@ export interface ImportCastOptions {
 
 export const importCast = async ({ cast, simulator, opened, config, clock }: ImportCastOptions): Promise<void> => {
   const redirectUri = `${config.web.publicUrl}/callback`
-  for (const { credentialsId, providerId, providerName, country, refreshToken, expiresAt } of cast) {
+  for (const { credentialsId, providerId, providerName, country, refreshToken, expiresAt, rotates } of cast) {
     simulator.seedConnection({
       credentialsId,
       providerId,
@@ -30,6 +30,8 @@ export const importCast = async ({ cast, simulator, opened, config, clock }: Imp
       refreshToken,
       expiresAt,
       scopes: SCOPES,
+      // Not only at a refresh, which is rare in the demo, but also when a code is exchanged.
+      switches: rotates ? { rotate_refresh_tokens: 'always' } : {},
     })
   }
   const rows = cast.map((role) => ({

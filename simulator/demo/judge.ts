@@ -22,7 +22,8 @@ interface Ended {
   readonly rungs: readonly string[]
   readonly renewedAtProvider: number
   readonly mails: number
-  readonly tokenKept: boolean
+  readonly rotations: number
+  readonly tokenWorks: boolean
 }
 
 type Check = readonly [right: boolean, otherwise: string]
@@ -45,6 +46,12 @@ const renewedOnce = ({ view: { consent }, renewedAtProvider, authorisationStatus
   [renewedAtProvider === 1, `the provider renewed it ${renewedAtProvider} times`],
 ]
 
+/** Whether the provider has kept the token or replaced it, the one that works must be stored. */
+const tokenChecks = ({ rotates }: Role, { tokenWorks, renewedAtProvider, rotations }: Ended): Check[] => [
+  [tokenWorks, 'the stored token is not the one that works at the provider'],
+  [!rotates || renewedAtProvider === 0 || rotations > 0, 'the provider renewed it and kept its token'],
+]
+
 const checks = (role: Role, ended: Ended): Check[] => {
   switch (role.deed) {
     case 'approves':
@@ -55,11 +62,7 @@ const checks = (role: Role, ended: Ended): Check[] => {
     case 'closes the tab':
       return [open(ended), [ended.renewedAtProvider === 0, 'the provider renewed it']]
     case 'approves as somebody else':
-      return [
-        open(ended),
-        [ended.authorisationStatuses.includes('mismatched'), 'no authorisation is mismatched'],
-        [ended.tokenKept, 'the stored token changed'],
-      ]
+      return [open(ended), [ended.authorisationStatuses.includes('mismatched'), 'no authorisation is mismatched']]
     case 'ignores':
       return [
         open(ended),
@@ -93,12 +96,17 @@ export const judge = async (
     rungs,
     renewedAtProvider: simulator.ledger.count({ what: 'renewed', credentials_id: role.credentialsId }),
     mails: mailsOf(simulator, role).length,
-    tokenKept: (await store.readRefreshToken(consent.id)).token.reveal() === role.refreshToken,
+    rotations: simulator.ledger.count({ what: 'rotated', credentials_id: role.credentialsId }),
+    tokenWorks:
+      (await store.readRefreshToken(consent.id)).token.reveal() ===
+      simulator.connection(role.credentialsId)?.refreshToken,
   }
   return {
     role,
     ...endOf(ended),
-    wrong: checks(role, ended).flatMap(([right, otherwise]) => (right ? [] : [otherwise])),
+    wrong: [...checks(role, ended), ...tokenChecks(role, ended)].flatMap(([right, otherwise]) =>
+      right ? [] : [otherwise],
+    ),
   }
 }
 

@@ -7,7 +7,8 @@ import { countryOf } from './banks.ts'
 import type { Bank, Banks } from './banks.ts'
 import type { Clock } from './clock.ts'
 import type { Ledger } from './ledger.ts'
-import type { Switches } from './switches.ts'
+import { changeOwn } from './switches.ts'
+import type { OwnSwitchChanges, OwnSwitches, Switches } from './switches.ts'
 import { randomToken } from './tokens.ts'
 
 export interface ConsentDates {
@@ -31,6 +32,8 @@ export interface Connection {
   /** When the refresh token was last used successfully. */
   readonly usedAt: DateTime
   readonly revoked: boolean
+  /** What applies to this connection instead of the switches for all. */
+  readonly switches: OwnSwitches
 }
 
 export interface Seed {
@@ -48,15 +51,19 @@ export interface Seed {
   /** Default: `consentedAt` plus the validity. */
   readonly expiresAt?: DateTime | undefined
   readonly scopes?: readonly string[] | undefined
+  /** Default: the switches for all apply. */
+  readonly switches?: OwnSwitches | undefined
 }
 
 export interface Connections {
-  /** Adds a connection. Throws BadInput when its credentials_id or refresh token is already taken. */
+  /** Adds a connection. Throws BadInput when its credentials_id or refresh token is taken, or on a wrong switch. */
   seed(seed: Seed): Connection
   /** Adds a connection that a user has just made. */
   connect(made: { bank: Bank; redirectUri: string; scopes: readonly string[] }): Connection
   find(credentialsId: string): Connection | undefined
   byRefreshToken(token: string): Connection | undefined
+  /** Finds a connection by a refresh token that a rotation has replaced. */
+  byReplacedToken(token: string): Connection | undefined
   /** Finds a connection by its latest access token, or by an earlier one. */
   byAccessToken(token: string): Connection | undefined
   all(): readonly Connection[]
@@ -65,6 +72,11 @@ export interface Connections {
   setAccessToken(credentialsId: string, value: string, expiresAt: DateTime): Connection
   rotateRefreshToken(credentialsId: string): Connection
   markUsed(credentialsId: string): Connection
+  /**
+   * Changes the connection's own switches, all or none of them. Undefined when there is no such connection. Throws
+   * BadInput on an unknown name or a wrong value.
+   */
+  setSwitches(credentialsId: string, changes: OwnSwitchChanges): Connection | undefined
   /** Revokes the connection; `why` is noted in the ledger. Undefined when there is no such connection. */
   revoke(credentialsId: string, why: string): Connection | undefined
 }
@@ -81,6 +93,7 @@ interface Deps {
 export const makeConnections = ({ clock, ledger, banks, switches }: Deps): Connections => {
   const connections = new Map<string, Connection>()
   const idByRefreshToken = new Map<string, string>()
+  const idByReplacedToken = new Map<string, string>()
   const idByAccessToken = new Map<string, string>()
   const validity = (): { days: number } => ({ days: switches.get('validity_days') })
 
@@ -106,6 +119,7 @@ export const makeConnections = ({ clock, ledger, banks, switches }: Deps): Conne
       const refreshToken = seed.refreshToken ?? randomToken()
       if (connections.has(credentialsId)) throw new BadInput([`credentials_id: ${credentialsId} is already there`])
       if (idByRefreshToken.has(refreshToken)) throw new BadInput(['refresh_token: another connection has the same one'])
+      const own = changeOwn({}, seed.switches ?? {})
       const createdAt = seed.consentedAt ?? seed.expiresAt?.minus(validity()) ?? now
       const country = countryOf(seed.country)
       const bank = banks.learn({
@@ -126,6 +140,7 @@ export const makeConnections = ({ clock, ledger, banks, switches }: Deps): Conne
         before: undefined,
         usedAt: DateTime.max(createdAt, now),
         revoked: false,
+        switches: own,
       })
     },
     connect: ({ bank, redirectUri, scopes }) => {
@@ -143,10 +158,12 @@ export const makeConnections = ({ clock, ledger, banks, switches }: Deps): Conne
         before: undefined,
         usedAt: now,
         revoked: false,
+        switches: {},
       })
     },
     find: (credentialsId) => connections.get(credentialsId),
     byRefreshToken: (token) => by(idByRefreshToken, token),
+    byReplacedToken: (token) => by(idByReplacedToken, token),
     byAccessToken: (token) => by(idByAccessToken, token),
     all: () => [...connections.values()],
     renew: (credentialsId) => {
@@ -168,11 +185,18 @@ export const makeConnections = ({ clock, ledger, banks, switches }: Deps): Conne
     },
     rotateRefreshToken: (credentialsId) => {
       const connection = connections.get(credentialsId)
-      if (connection?.refreshToken !== undefined) idByRefreshToken.delete(connection.refreshToken)
+      if (connection?.refreshToken !== undefined) {
+        idByRefreshToken.delete(connection.refreshToken)
+        idByReplacedToken.set(connection.refreshToken, credentialsId)
+      }
       ledger.record({ what: 'rotated', outcome: 'ok', credentials_id: credentialsId })
       return change(credentialsId, () => ({ refreshToken: randomToken() }))
     },
     markUsed: (credentialsId) => change(credentialsId, () => ({ usedAt: clock.now() })),
+    setSwitches: (credentialsId, changes) =>
+      connections.has(credentialsId)
+        ? change(credentialsId, ({ switches: own }) => ({ switches: changeOwn(own, changes) }))
+        : undefined,
     revoke: (credentialsId, why) => {
       if (!connections.has(credentialsId)) return undefined
       ledger.record({ what: 'revoked', outcome: 'ok', credentials_id: credentialsId, detail: why })

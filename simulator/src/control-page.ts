@@ -4,7 +4,8 @@ import type { Fault } from './faults.ts'
 import { html, page } from './html.ts'
 import type { Html } from './html.ts'
 import type { Entry } from './ledger.ts'
-import { switchHelp, switchNames } from './switches.ts'
+import type { Connection } from './connections.ts'
+import { ownSwitchNames, switchHelp, switchNames } from './switches.ts'
 import type { SwitchName } from './switches.ts'
 import type { World } from './world.ts'
 
@@ -31,6 +32,36 @@ const switchRow = (name: SwitchName, value: unknown): Html => html`<tr>
 <td>${switchHelp(name)}</td>
 </tr>
 `
+
+const ownRow = ({ credentialsId, switches }: Connection): Html => html`<tr>
+<th scope="row">${credentialsId}</th>
+${ownSwitchNames.map((name) => html`<td><code>${JSON.stringify(switches[name])}</code></td>`)}
+</tr>
+`
+
+/** The connections that have a switch of their own, the last ones first, and the form that sets one. */
+const ownSwitches = (all: readonly Connection[]): Html => {
+  const own = all.filter(({ switches }) => Object.keys(switches).length > 0)
+  const shown = own.toReversed().slice(0, LAST)
+  return html`<h2>Switches of single connections</h2>
+${
+  own.length === 0
+    ? html`<p>None: the switches below apply to all ${all.length} connections.</p>`
+    : html`<p>${own.length} of ${all.length} connections have some; the switches below apply to the others.</p>
+<div class="scroll"><table>
+<thead><tr>${['Connection', ...ownSwitchNames].map((head) => html`<th scope="col">${head}</th>`)}</tr></thead>
+<tbody>
+${shown.map(ownRow)}</tbody>
+</table></div>`
+}
+<form method="post" action="/_control/connections/switches">
+<fieldset class="actions"><legend>Set them for one connection; an empty field gives a switch up</legend>
+<label>credentials_id <input name="credentials_id" required></label>
+${ownSwitchNames.map((name) => html`<label>${name} <input name="${name}" title="${switchHelp(name)}"></label>\n`)}
+<button type="submit">Set</button>
+</fieldset>
+</form>`
+}
 
 const columns = ['At (UTC)', 'What', 'Outcome', 'Connection', 'Fault']
 
@@ -62,6 +93,7 @@ ${last.map(entryRow)}</tbody>
 </table></div>
 <h2>Faults</h2>
 ${set.length === 0 ? html`<p>None. Known kinds: ${kindNames.join(', ')}.</p>` : html`<ul>${set.map(faultItem)}</ul>`}
+${ownSwitches(connections.all())}
 <h2>Switches</h2>
 <div class="scroll"><table>
 <thead><tr>${['Switch', 'Now', 'What it decides'].map((head) => html`<th scope="col">${head}</th>`)}</tr></thead>

@@ -14,8 +14,8 @@ import { effects, endpoints } from './ledger.ts'
 import type { EntryFilter } from './ledger.ts'
 import type { MailFilter } from './mail-store.ts'
 import { playAtBank } from './play.ts'
-import { switchHelp, switchNames } from './switches.ts'
-import type { SwitchValues } from './switches.ts'
+import { changeOwn, ownSwitchNames, switchHelp, switchNames } from './switches.ts'
+import type { OwnSwitchChanges, SwitchValues } from './switches.ts'
 import type { World } from './world.ts'
 
 const clockSchema = z.strictObject({ set: instantInput.optional(), advance: durationInput.optional() })
@@ -29,6 +29,15 @@ const seedSchema = z.strictObject({
   consented_at: instantInput.optional(),
   expires_at: instantInput.optional(),
   scopes: z.array(z.string().min(1)).optional(),
+  switches: z.unknown().optional(),
+})
+/** The page's form for the switches of one connection: every field is text, and an empty one gives the switch up. */
+const switchesForm = z.strictObject({
+  credentials_id: z.string(),
+  ...(Object.fromEntries(ownSwitchNames.map((name) => [name, z.string().optional()])) as Record<
+    (typeof ownSwitchNames)[number],
+    z.ZodOptional<z.ZodString>
+  >),
 })
 const wholeNumber = z.coerce.number().int().min(0).optional()
 const ledgerQuery = z.strictObject({
@@ -54,8 +63,12 @@ const readSeed = (input: unknown): Seed => {
     consentedAt: row.consented_at,
     expiresAt: row.expires_at,
     scopes: row.scopes,
+    switches: row.switches === undefined ? undefined : changeOwn({}, row.switches),
   }
 }
+
+const switchValueOf = (text: string | undefined): string | number | null | undefined =>
+  text === '' ? null : text !== undefined && /^\d{1,12}$/.test(text) ? Number(text) : text
 
 /**
  * A connection as a row of an import file, plus its consent's present state. It includes the refresh token, because
@@ -73,6 +86,7 @@ const shown = (connection: Connection): Record<string, unknown> => ({
   consent_status_updated_at: connection.dates.updatedAt.toUTC().toISO(),
   consent_expires_at: connection.dates.expiresAt.toUTC().toISO(),
   revoked: connection.revoked,
+  switches: connection.switches,
 })
 
 const wantsPage = (request: FastifyRequest): boolean => request.headers.accept?.includes('text/html') ?? false
@@ -149,6 +163,18 @@ export const mountControl = (app: FastifyInstance, world: World): void => {
   app.get('/_control/connections/:id', async (request, reply) => {
     const connection = connections.find(textOf(request.params))
     return connection === undefined ? missing(reply, 'connection') : shown(connection)
+  })
+  app.patch('/_control/connections/:id/switches', async (request, reply) => {
+    const changes = request.body as OwnSwitchChanges
+    const connection = connections.setSwitches(textOf(request.params), changes)
+    return connection === undefined ? missing(reply, 'connection') : shown(connection)
+  })
+  // A form of a page can neither PATCH nor put a field's value into its address.
+  app.post('/_control/connections/switches', async (request, reply) => {
+    const { credentials_id: id, ...fields } = readInput(switchesForm, request.body)
+    const changes = Object.fromEntries(Object.entries(fields).map(([name, text]) => [name, switchValueOf(text)]))
+    const connection = connections.setSwitches(id.trim(), changes as OwnSwitchChanges)
+    return connection === undefined ? missing(reply, 'connection') : reply.redirect('/_control', 303)
   })
   app.post('/_control/connections/:id/revoke', async (request, reply) => {
     const connection = connections.revoke(textOf(request.params), 'control')

@@ -37,8 +37,8 @@ const admit = (
   return { connection }
 }
 
-const shownDates = ({ clock, switches }: World, { dates, before }: Connection): ConsentDates =>
-  before !== undefined && clock.now() < before.renewedAt.plus({ seconds: switches.get('me_lag_seconds') })
+const shownDates = ({ clock, switches }: World, { dates, before, switches: own }: Connection): ConsentDates =>
+  before !== undefined && clock.now() < before.renewedAt.plus({ seconds: switches.getFor('me_lag_seconds', own) })
     ? before.dates
     : dates
 

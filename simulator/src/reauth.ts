@@ -33,6 +33,11 @@ const deadBecause = ({ clock, switches }: World, connection: Connection | undefi
   return clock.now() > connection.dates.expiresAt.plus({ days: switches.get('grace_days') }) ? 'past_grace' : undefined
 }
 
+/** The connection of this refresh token; the switch `replaced_token` may let a token work that was rotated out. */
+const connectionOf = ({ connections, switches }: World, token: string): Connection | undefined =>
+  connections.byRefreshToken(token) ??
+  (switches.get('replaced_token') === 'accepted' ? connections.byReplacedToken(token) : undefined)
+
 /** The field `result` of a successful answer, or what the switch `link_result` puts there. */
 const resultField = ({ switches, url }: World, path: string): { result?: string } => {
   switch (switches.get('link_result')) {
@@ -56,7 +61,7 @@ export const answerReauth = (world: World, body: unknown): Answer => {
     return refusal(400, 'invalid_request', String(parsed.error.issues[0]?.path.join('.') || 'json_body'), { what })
   }
   const request = parsed.data
-  const connection = connections.byRefreshToken(request.refresh_token)
+  const connection = connectionOf(world, request.refresh_token)
   const about = { what, credentials_id: connection?.credentialsId } as const
   if (!client.redirectUris.includes(request.redirect_uri))
     return refusal(401, 'unauthorized_client', 'redirect_uri_not_registered', about)

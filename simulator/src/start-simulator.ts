@@ -21,7 +21,7 @@ import type { Mail, MailFilter } from './mail-store.ts'
 import { playAtBank } from './play.ts'
 import type { Played } from './play.ts'
 import { makeSwitches } from './switches.ts'
-import type { SwitchValues, Switches } from './switches.ts'
+import type { OwnSwitchChanges, SwitchValues, Switches } from './switches.ts'
 import type { World } from './world.ts'
 
 export interface SimulatorOptions {
@@ -51,11 +51,16 @@ export interface Simulator {
   readonly ledger: Ledger
   readonly faults: Faults
   readonly switches: Switches
-  /** Adds a connection as if its user had consented. Throws BadInput when its id or token is already taken. */
+  /**
+   * Adds a connection as if its user had consented. Throws BadInput when its id or token is already taken, or on a
+   * wrong switch.
+   */
   seedConnection(seed: Seed): Connection
   connection(credentialsId: string): Connection | undefined
   /** All connections, including those that users made. */
   connections(): readonly Connection[]
+  /** Sets switches for one connection alone. Undefined when there is no such connection. Throws BadInput. */
+  setConnectionSwitches(credentialsId: string, changes: OwnSwitchChanges): Connection | undefined
   /** The number that stands for a code in the ledger. */
   codeNo(code: string): number | undefined
   /** Revokes a connection, as a user does at the bank. Undefined when there is no such connection. */
@@ -150,6 +155,7 @@ export const startSimulator = async ({
     seedConnection: (seed) => connections.seed(seed),
     connection: (credentialsId) => connections.find(credentialsId),
     connections: () => connections.all(),
+    setConnectionSwitches: (credentialsId, changes) => connections.setSwitches(credentialsId, changes),
     codeNo: (code) => links.findCode(code)?.no,
     revokeConnection: (credentialsId) => connections.revoke(credentialsId, 'at-the-bank'),
     play: (request) => playAtBank(at.url, request),

@@ -64,6 +64,11 @@ const table = {
     'never',
     'when the refresh token is replaced; the old one is dead at once',
   ),
+  replaced_token: aSwitch(
+    z.enum(['refused', 'accepted']),
+    'refused',
+    '/v1/reauthuri with a refresh token that a rotation has replaced: refused as unknown, or a link all the same',
+  ),
   return_refresh_token: aSwitch(z.boolean(), true, 'whether /connect/token answers carry the refresh token'),
   return_scope: aSwitch(z.boolean(), true, 'whether /connect/token answers carry the scope'),
   idle_token_days: aSwitch(
@@ -103,12 +108,22 @@ const table = {
 export type SwitchName = keyof typeof table
 export type SwitchValues = { [Name in SwitchName]: z.output<(typeof table)[Name]['schema']> }
 
+/** The switches that a single connection may set for itself. */
+export const ownSwitchNames = ['rotate_refresh_tokens', 'me_lag_seconds'] as const satisfies readonly SwitchName[]
+export type OwnSwitchName = (typeof ownSwitchNames)[number]
+/** What a connection has set for itself; the value for all applies to the rest. */
+export type OwnSwitches = Readonly<Partial<Pick<SwitchValues, OwnSwitchName>>>
+/** Null gives a switch up: the value for all applies again. */
+export type OwnSwitchChanges = { readonly [Name in OwnSwitchName]?: SwitchValues[Name] | null | undefined }
+
 export interface Switches {
   get<Name extends SwitchName>(name: Name): SwitchValues[Name]
+  /** The value for one connection: what it has set for itself, or else the value for all. */
+  getFor<Name extends OwnSwitchName>(name: Name, own: OwnSwitches): SwitchValues[Name]
   all(): Readonly<SwitchValues>
   /** Changes the named switches, all or none of them. Throws BadInput on an unknown name or a wrong value. */
   set(changes: Partial<SwitchValues>): void
-  /** Restores the values with which the simulator started. */
+  /** Restores the values with which the simulator started; what connections have set for themselves stays. */
   reset(): void
   /** Whether `invalid_client_until` is after `now`. */
   isClientRejectedAt(now: DateTime): boolean
@@ -121,6 +136,22 @@ const defaults = Object.fromEntries(Object.entries(table).map(([name, { initial 
 const schema = z.strictObject(
   Object.fromEntries(Object.entries(table).map(([name, entry]) => [name, entry.schema.optional()])),
 )
+
+const ownSchema = z.strictObject(
+  Object.fromEntries(ownSwitchNames.map((name) => [name, table[name].schema.nullable().optional()])),
+)
+
+/** A connection's own switches after these changes. Throws BadInput on an unknown name or a wrong value. */
+export const changeOwn = (own: OwnSwitches, changes: unknown): OwnSwitches => {
+  if (changes === null || typeof changes !== 'object' || Array.isArray(changes)) {
+    throw new BadInput(['switches: expected an object of switches'], ownSwitchNames)
+  }
+  const read = readInput(ownSchema, changes, 'switch of a connection')
+  const given = Object.entries(read).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(
+    Object.entries({ ...own, ...Object.fromEntries(given) }).filter(([, value]) => value !== null),
+  )
+}
 
 const readChanges = (input: unknown): Partial<SwitchValues> => {
   if (input === null || typeof input !== 'object' || Array.isArray(input)) {
@@ -138,6 +169,7 @@ export const makeSwitches = (initial: Partial<SwitchValues> = {}): Switches => {
   let values = start
   return {
     get: (name) => values[name],
+    getFor: (name, own) => own[name] ?? values[name],
     all: () => values,
     set: (changes) => {
       values = { ...values, ...readChanges(changes) }

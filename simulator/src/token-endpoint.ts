@@ -47,7 +47,7 @@ const tokensFor = (
   })
   connections.setAccessToken(credentialsId, accessToken, expiresAt)
   connections.markUsed(credentialsId)
-  const rotation = switches.get('rotate_refresh_tokens')
+  const rotation = switches.getFor('rotate_refresh_tokens', connection.switches)
   const rotates =
     occasion !== 'first' && connection.refreshToken !== undefined && (rotation === 'always' || rotation === occasion)
   const { refreshToken } = rotates ? connections.rotateRefreshToken(credentialsId) : connection

@@ -21,7 +21,7 @@ export const catalogue: Catalogue = {
   list: { summary: 'list consents', load: async () => import('./list.ts') },
   show: { summary: 'show everything about one consent', load: async () => import('./show.ts') },
   explain: { summary: 'explain what is next for a consent, when, and why', load: async () => import('./explain.ts') },
-  token: { summary: 'print the current refresh token (audited)', load: async () => import('./token.ts') },
+  token: { summary: 'print the refresh token (audited)', load: async () => import('./token.ts') },
   renew: { summary: 'ask a user now, by hand', load: change('renew') },
   pause: { summary: 'stop messages and new links of a consent', load: change('pause') },
   resume: { summary: 'take up a paused consent again', load: change('resume') },

@@ -29,7 +29,7 @@ export const checkStored = async (config: Config<'database' | 'keys'>, log: Log)
     statementMs: ASKS_AT_MOST_MS,
   })
   try {
-    const missing = await missingKeys(db, config.keys)
+    const missing = await missingKeys(db.sql, config.keys)
     const plain = requiresHttps(config) ? await countPlainCallbacks(db) : 0
     refuse([...keyProblems(missing), ...callbackProblems(plain)])
     return true

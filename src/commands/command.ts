@@ -16,11 +16,6 @@ export interface Frame {
 /** Gives a command its help, arguments, options and action: the compiler infers what the action receives. */
 export type Define = (command: Command, frame: Frame) => unknown
 
-/** The command was called incorrectly: exit code 2. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError'
-}
-
 /** The command failed: exit code 1. `message` is the complete explanation for the operator. */
 export class CommandFailed extends Error {
   override readonly name = 'CommandFailed'

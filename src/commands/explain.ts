@@ -71,10 +71,11 @@ const sections = (explanation: Explanation, now: DateTime): string[] => {
       : [
           `Codes whose outcome is not known yet\n` +
             table(
-              attempts.map(({ id, status, at, code, step }) => [
+              attempts.map(({ id, status, at, code, awaitedUntil, step }) => [
                 `  ${id}`,
                 status,
                 `${whenText(at, now)}${code === undefined ? '' : ` (${code})`}`,
+                awaitedUntil === undefined ? '' : `awaited until ${whenText(awaitedUntil, now)}`,
                 `${step.do}: ${step.reason}`,
               ]),
             ),

@@ -7,8 +7,9 @@ import { scrub } from '../log/clean.ts'
 import { codesOf } from '../postgres/error-codes.ts'
 import { DatabaseTrouble, troubleWords } from '../postgres/trouble.ts'
 import { TextsError } from '../texts/texts-error.ts'
-import { CommandFailed, UsageError } from './command.ts'
+import { CommandFailed } from './command.ts'
 import { NotInstalled } from './development.ts'
+import { UsageError } from './usage-error.ts'
 
 export interface Failure {
   readonly exitCode: 1 | 2

@@ -3,10 +3,11 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { formatByName, type ImportFormat, readRows } from '../import/read-rows.ts'
 import { type Complaint, importConsents, type ImportCounts } from '../import/import-consents.ts'
-import { type Define, examples, json, oneOf, text, UsageError } from './command.ts'
+import { type Define, examples, json, oneOf, text } from './command.ts'
 import { withStore } from './open.ts'
 import { makeProgress, type Terminal } from './terminal.ts'
 import { count } from './text.ts'
+import { UsageError } from './usage-error.ts'
 
 /** The most problems that the JSON lists; standard error shows all of them. */
 const MAX_LISTED = 1000
@@ -17,14 +18,15 @@ export const define: Define = (command, { terminal, exits }) =>
       `Imports consents from a file, or from standard input if FILE is -. The file has one JSON object per line
 (NDJSON), or is CSV with a header. Required: credentials_id, refresh_token, provider_id, country,
 redirect_uri, user_id, and expires_at or consented_at. Optional: provider_name, email, phone, name, locale,
-time_zone, scopes, and supersedes: the credentials_id of the connection that this one replaces, which is
-then closed.
+time_zone, scopes, token_issued_at: when the provider issued the token, and supersedes: the credentials_id
+of the connection that this one replaces, which is then closed.
 
 Importing the same row twice changes nothing. A row with a later date than ours says that the consent was
-renewed elsewhere: its cycle is closed as repaired, its messages are cancelled, and its token is taken. No
-other row moves the expiry back or replaces a token, except with --correct. If PUBLIC_URL is set, a
-redirect_uri on its host must be /callback. Bad rows are reported with their line and skipped; good ones are
-imported. Exit code 1 if any row was bad.`,
+renewed elsewhere: its cycle is closed as repaired, and its messages are cancelled. No other row moves the
+expiry back, except with --correct. A token that differs from ours is kept beside it, whatever the date:
+what the provider accepts is used from then on. If PUBLIC_URL is set, a redirect_uri on its host must be
+/callback. Bad rows are reported with their line and skipped; good ones are imported. Exit code 1 if any row
+was bad.`,
     )
     .argument('<FILE>', 'the file, or - for standard input', text)
     .option(
@@ -32,7 +34,7 @@ imported. Exit code 1 if any row was bad.`,
       'default: by the name of the file, else by its first line',
       oneOf(['ndjson', 'csv']),
     )
-    .option('--correct', 'take dates and tokens from the file even where they are not later than ours')
+    .option('--correct', 'take dates from the file even where they are not later than ours')
     .addOption(json)
     .addHelpText(
       'after',

@@ -36,7 +36,7 @@ is listed.`,
     )
 
 const list = async (terminal: Terminal, { db, config }: Opened<'keys'>, asJson: boolean): Promise<number> => {
-  const used = await keysInUse(db)
+  const used = await keysInUse(db.sql)
   const known = config.keys.all.map(({ id }) => ({
     id,
     role: id === config.keys.current.id ? 'encrypts' : 'decrypts',

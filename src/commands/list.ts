@@ -1,7 +1,8 @@
 // `list`: prints consents, page by page.
 import { consentTransitions } from '../domain/lifecycle.ts'
 import type { Consent, ConsentStatus } from '../domain/model.ts'
-import { consentJson } from '../presentation/consent-json.ts'
+import { gatherFacts } from '../domain/next-action.ts'
+import { aloneOf, consentJson } from '../presentation/consent-json.ts'
 import type { ConsentFilter } from '../store/port.ts'
 import { dateOrSpan, type Define, examples, json, oneOf, text, wholeNumber } from './command.ts'
 import { withStore, type Opened } from './open.ts'
@@ -43,6 +44,10 @@ it is read, so that the number of consents does not matter.`,
       }),
     )
 
+/** The first page is small, so that its lines are there at once. */
+const FIRST_PAGE = 100
+const PAGE = 1000
+
 async function* pages(
   { store }: Opened<never>,
   filter: ConsentFilter,
@@ -51,7 +56,7 @@ async function* pages(
   let left = limit ?? Number.POSITIVE_INFINITY
   let afterId: string | undefined
   while (left > 0) {
-    const wanted = Math.min(left, 1000)
+    const wanted = Math.min(left, afterId === undefined ? FIRST_PAGE : PAGE)
     const page = await store.pageConsents(filter, { afterId, limit: wanted })
     if (page.length > 0) yield page
     if (page.length < wanted) return
@@ -87,7 +92,7 @@ const listTable = async (
   let total = 0
   for await (const page of pages(opened, filter, limit)) {
     const rows = page.map((consent) => {
-      const { phase } = consentJson(consent, now, opened.config.policy)
+      const { phase } = gatherFacts(aloneOf(consent), now, opened.config.policy)
       return [
         consent.id,
         consent.credentialsId,

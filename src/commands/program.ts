@@ -3,7 +3,8 @@
 import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings'
 import manifest from '../../package.json' with { type: 'json' }
 import type { Catalogue } from './catalogue.ts'
-import { type Frame, UsageError } from './command.ts'
+import type { Frame } from './command.ts'
+import { UsageError } from './usage-error.ts'
 
 const AFTER_HELP = `
 ID is Reconsent's own id or the credentials_id. Every command explains itself: reconsent COMMAND --help

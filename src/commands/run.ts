@@ -1,10 +1,9 @@
 // Runs the command line, and turns the result or the error into an exit code.
 import { CommanderError } from '@commander-js/extra-typings'
 import { type Catalogue, catalogue as ours } from './catalogue.ts'
-import { UsageError } from './command.ts'
-import { describeFailure } from './failure.ts'
 import { makeProgram } from './program.ts'
 import type { Terminal } from './terminal.ts'
+import { UsageError } from './usage-error.ts'
 
 /** `argv` excludes the interpreter and the program. Never rejects. */
 export const runCommand = async (
@@ -34,6 +33,8 @@ export const runCommand = async (
       if (thrown.code === 'commander.help') return 2
     }
     const error = thrown instanceof CommanderError ? usageError(thrown, first) : thrown
+    // Knows the errors of every part, which loads them: help must not wait for that.
+    const { describeFailure } = await import('./failure.ts')
     const { exitCode: failed, message } = describeFailure(error)
     const name = Object.hasOwn(catalogue, first) ? `${first} ` : ''
     terminal.note(error instanceof UsageError ? `${message}\nSee: reconsent ${name}--help` : message)

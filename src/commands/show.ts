@@ -1,5 +1,7 @@
 // `show ID`: prints everything about one consent except its secrets and addresses.
 import { type ChannelName, reachableBy } from '../domain/channels.ts'
+import { awaitedUntil } from '../domain/in-progress.ts'
+import type { Consent } from '../domain/model.ts'
 import { channelProblem } from '../domain/reach.ts'
 import { historyJson } from '../presentation/consent-json.ts'
 import type { ConsentHistory } from '../store/administration-port.ts'
@@ -34,6 +36,13 @@ export const define: Define = (command, { terminal, exits }) =>
       ),
     )
 
+const tokenWords = ({ tokenAcceptedAt, tokenRejectedAt, candidate }: Consent, now: DateTime): string =>
+  [
+    tokenAcceptedAt === undefined ? 'not used yet' : `accepted ${whenText(tokenAcceptedAt, now)}`,
+    ...(tokenRejectedAt === undefined ? [] : [`rejected since ${whenText(tokenRejectedAt, now)}`]),
+    ...(candidate === undefined ? [] : [`another one was imported ${whenText(candidate.arrivedAt, now)}`]),
+  ].join(', ')
+
 const sections = (
   { consent, renewals, authorisations, notifications, events }: ConsentHistory,
   { phase, now, channels }: { phase: string; now: DateTime; channels: readonly ChannelName[] },
@@ -57,6 +66,7 @@ const sections = (
       whenText(consent.nextActionAt, now) +
         (consent.nextActionReason === undefined ? '' : `: ${consent.nextActionReason}`),
     ],
+    ['token', tokenWords(consent, now)],
     [
       'address',
       reachableBy(consent, channels).length === 0
@@ -97,13 +107,15 @@ const sections = (
     ),
     part(
       'Attempts at the bank',
-      ['ISSUED', 'STATUS', 'ROUTE', 'HANDED OUT', 'CODE', 'ERROR'],
+      ['ISSUED', 'STATUS', 'ROUTE', 'HANDED OUT', 'CODE', 'NEXT LOOK', 'AWAITED UNTIL', 'ERROR'],
       authorisations.map((attempt) => [
         dateText(attempt.issuedAt),
         attempt.status,
         attempt.route,
         dateText(attempt.handedOutAt),
         dateText(attempt.codeReceivedAt),
+        dateText(awaitedUntil(attempt) && attempt.nextActionAt),
+        dateText(awaitedUntil(attempt)),
         attempt.errorCode ?? '-',
       ]),
     ),
@@ -114,7 +126,7 @@ const sections = (
         String(message.cycle),
         message.rung,
         message.channel,
-        message.status,
+        message.repeatedAt === undefined ? message.status : `${message.status}, repeated`,
         dateText(message.sentAt),
         message.errorCode ?? '-',
       ]),

@@ -1,7 +1,8 @@
 // `simulator`: runs the command of simulator/ under Reconsent's name. Its options are declared there.
 import { Option } from '@commander-js/extra-typings'
-import { type Define, each, examples, text, UsageError } from './command.ts'
+import { type Define, each, examples, text } from './command.ts'
 import { fromDevelopment } from './development.ts'
+import { UsageError } from './usage-error.ts'
 
 export const load = async (): Promise<{ readonly define: Define }> => {
   const simulator = await fromDevelopment(async () => import('../../simulator/src/command.ts'))

@@ -107,11 +107,14 @@ const dryRun = async (terminal: Terminal, opened: Opened<never>, asJson: boolean
   return 0
 }
 
+/** The first page is small, so that its lines are there at once. */
+const FIRST_PAGE = 100
+
 async function* duePages({ store, clock }: Opened<never>): AsyncGenerator<ConsentView[]> {
   const now = clock.now()
   let after: { at: typeof now; id: string } | undefined
   for (;;) {
-    const page = await store.pageDue(now, { after })
+    const page = await store.pageDue(now, { after, limit: after === undefined ? FIRST_PAGE : undefined })
     if (page.length === 0) return
     yield page
     const last = page.at(-1)?.consent

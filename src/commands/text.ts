@@ -2,7 +2,13 @@
 import type { DateTime } from 'luxon'
 
 /** `2026-11-23 09:00Z`, or a dash when undefined. */
-export const dateText = (at: DateTime | undefined): string => at?.toUTC().toFormat("yyyy-MM-dd HH:mm'Z'") ?? '-'
+export const dateText = (at: DateTime | undefined): string =>
+  at === undefined
+    ? '-'
+    : at
+        .toJSDate()
+        .toISOString()
+        .replace(/^(.*)T(\d\d:\d\d).*$/, '$1 $2Z')
 
 const units = [
   ['days', 86_400_000],

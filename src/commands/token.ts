@@ -1,12 +1,14 @@
-// `token ID`: prints the current refresh token. The only command that prints a secret; it records an event first.
+// `token ID`: prints the refresh token that would be tried first. The only command that prints a secret; it records an
+// event first.
 import { consentId, type Define, examples, json, reason } from './command.ts'
 import { getConsent, operatorName, orNoSuchConsent, withStore } from './open.ts'
 
 export const define: Define = (command, { terminal, exits }) =>
   command
     .description(
-      `Prints the current refresh token of a consent, and nothing else, so that it can be piped. Who asked and why
-is written into the consent's events (token.shown) before it is printed.`,
+      `Prints the refresh token of a consent that would be tried first, and nothing else, so that it can be piped. If
+that is one of an import which the provider has not judged yet, standard error says so. Who asked and why is
+written into the consent's events (token.shown) before it is printed.`,
     )
     .argument(...consentId)
     .addOption(reason)
@@ -16,7 +18,7 @@ is written into the consent's events (token.shown) before it is printed.`,
       exits(async (id, options) =>
         withStore(['keys'], async ({ store, clock }) => {
           const consent = await getConsent(store, id)
-          const token = orNoSuchConsent(
+          const { token, isCandidate } = orNoSuchConsent(
             await store.showToken(consent.id, {
               now: clock.now(),
               reason: options.reason ?? 'shown at the command line',
@@ -28,8 +30,10 @@ is written into the consent's events (token.shown) before it is printed.`,
               id: consent.id,
               credentials_id: consent.credentialsId,
               refresh_token: token.reveal(),
+              candidate: isCandidate,
             })
           else await terminal.line(token.reveal())
+          if (isCandidate) terminal.note('an import brought this token, and the provider has not accepted it yet')
           return 0
         }),
       ),

@@ -36,20 +36,39 @@ export class DecryptionFailed extends PermanentError {
   }
 }
 
-/** Each part is preceded by its length, so that no two addresses produce the same bytes. */
+/** A part of the additional data: each is preceded by its length, so that no two addresses produce the same bytes. */
+const part = (text: string): Buffer => {
+  const bytes = Buffer.from(text, 'utf8')
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(bytes.length)
+  return Buffer.concat([length, bytes])
+}
+
+/** The parts that all values of a column under one key have in common; there are few columns and few keys. */
+const beginnings = new Map<string, Buffer>()
+const beginningFor = (keyId: string, table: string, column: string): Buffer => {
+  const name = JSON.stringify([keyId, table, column])
+  let beginning = beginnings.get(name)
+  if (beginning === undefined) {
+    beginning = Buffer.concat(['reconsent cell', FORMAT, keyId, table, column].map(part))
+    beginnings.set(name, beginning)
+  }
+  return beginning
+}
+
 const additionalData = (keyId: string, { table, column, rowId, version }: CellAddress): Buffer => {
   if (!Number.isSafeInteger(version) || version < 0)
     throw new RangeError('the version of a cell must be a whole number, 0 or more')
-  const parts = ['reconsent cell', FORMAT, keyId, table, column, rowId, String(version)].map((part) =>
-    Buffer.from(part, 'utf8'),
-  )
-  return Buffer.concat(
-    parts.flatMap((part) => {
-      const length = Buffer.alloc(4)
-      length.writeUInt32BE(part.length)
-      return [length, part]
-    }),
-  )
+  return Buffer.concat([beginningFor(keyId, table, column), part(rowId), part(String(version))])
+}
+
+let ivs = Buffer.alloc(0)
+/** To draw random bytes for each value would take a quarter of the time of sealing it. Each IV is given out once. */
+const newIv = (): Buffer => {
+  if (ivs.length === 0) ivs = randomBytes(IV_BYTES * 256)
+  const iv = ivs.subarray(0, IV_BYTES)
+  ivs = ivs.subarray(IV_BYTES)
+  return iv
 }
 
 /**
@@ -94,7 +113,7 @@ export const makeEnvelope = ({ keys }: { keys: KeyRing }): Envelope => ({
   seal(plaintext, address) {
     // Half a surrogate pair has no UTF-8 form, so the value would be a different text when opened.
     if (!plaintext.reveal().isWellFormed()) throw new TypeError('only well-formed text can be sealed')
-    const iv = randomBytes(IV_BYTES)
+    const iv = newIv()
     const cipher = createCipheriv('aes-256-gcm', keys.current.encryption, iv, { authTagLength: TAG_BYTES })
     cipher.setAAD(additionalData(keys.current.id, address))
     const body = Buffer.concat([cipher.update(plaintext.reveal(), 'utf8'), cipher.final(), cipher.getAuthTag()])

@@ -1,15 +1,15 @@
 // Hashes, constant-time comparisons and fresh random values. No keys here.
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { Secret } from '../secret.ts'
 
 const revealed = (text: string | Secret): string => (typeof text === 'string' ? text : text.reveal())
 
 /** SHA-256 of the UTF-8 text: 32 bytes. A `state` is stored only in this form. */
 export const sha256 = (text: string | Secret): Buffer<ArrayBuffer> =>
-  Buffer.from(createHash('sha256').update(revealed(text), 'utf8').digest())
+  Buffer.from(hash('sha256', revealed(text), 'buffer'))
 
 /** SHA-256 of the UTF-8 text: 64 lower-case hex digits. */
-export const sha256Hex = (text: string | Secret): string => sha256(text).toString('hex')
+export const sha256Hex = (text: string | Secret): string => hash('sha256', revealed(text), 'hex')
 
 /** Whether the bytes are equal, in a time that depends only on their length. */
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
@@ -22,6 +22,13 @@ export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
 export const sameText = (a: string | Secret, b: string | Secret): boolean => timingSafeEqual(sha256(a), sha256(b))
 
 const randomText = (bytes: number): string => randomBytes(bytes).toString('base64url')
+
+/**
+ * What is kept of a refresh token to recognise it later. Without a key, so that a rotation of keys leaves it as it is:
+ * a refresh token is too random to be guessed. The words before it keep it apart from every other hash of ours.
+ */
+export const tokenFingerprint = (token: Secret): Buffer<ArrayBuffer> =>
+  sha256(`reconsent refresh token\0${token.reveal()}`)
 
 /** A new OAuth `state`: 32 random bytes, base64url. */
 export const newState = (): Secret => new Secret(randomText(32))

@@ -70,7 +70,7 @@ const findShifted = async (prisma: Database['prisma'], ids: readonly string[]): 
   return shifted
 }
 
-/** The sample's ids, from places all over the primary key, whose values are random. */
+/** The sample's ids, from places all over the primary key, where whatever was imported together lies together. */
 const sampleOf = async (prisma: Database['prisma'], total: number): Promise<string[]> => {
   if (total <= SAMPLE) return idsAfter(prisma, undefined, SAMPLE)
   const found = new Set<string>()

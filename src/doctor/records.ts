@@ -84,7 +84,7 @@ export async function* recordFindings(
       yield warn(
         'uncertain messages',
         `${counts.uncertainNotifications} may or may not have arrived`,
-        'nothing is sent twice; reconsent renew ID --resend where a user misses one',
+        'they are not sent again; reconsent renew ID --resend where a user misses one',
       )
   } finally {
     await db.prisma.$disconnect()

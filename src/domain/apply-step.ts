@@ -66,6 +66,8 @@ export const newMessage = (
   attempts: 0,
   errorCode: undefined,
   createdAt: queued.now,
+  handedOverAt: undefined,
+  repeatedAt: undefined,
   sentAt: undefined,
   nextActionAt: queued.now,
 })

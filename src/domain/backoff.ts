@@ -35,36 +35,57 @@ export const verifySchedule: readonly Duration[] = [
   after({ seconds: 10 }),
   after({ minutes: 1 }),
   after({ minutes: 10 }),
-  after({ hours: 1 }),
 ]
 
 /**
  * The next poll, for a caller who has just polled. The clock decides and not a count, so that an operator's retries use
  * no poll up, and polls missed while no worker ran are not made up for. Undefined when the last time has passed: the
- * renewal was not proven.
+ * renewal is not proven yet.
  */
 export const nextVerifyAt = (answeredAt: DateTime, now: DateTime): DateTime | undefined =>
   verifySchedule.map((wait) => answeredAt.plus(wait)).find((at) => at > now)
 
 /**
- * From when on an attempt in doubt may be found *not* renewed. A code is valid for five minutes (TrueLayer's
- * documentation), so a lost exchange can no longer take effect after six minutes; before that, "not renewed" may only
- * mean "not yet".
+ * How long a code that was sent may still take effect at the provider. A code is valid for five minutes (TrueLayer's
+ * documentation); one minute is added for a request that is under way.
  */
-export const CONCLUSIVE_AFTER: Duration = after({ minutes: 6 })
+export const CODE_ACTS_WITHIN: Duration = after({ minutes: 6 })
+
+export const mayCodeStillAct = (codeReceivedAt: DateTime, now: DateTime): boolean =>
+  now < codeReceivedAt.plus(CODE_ACTS_WITHIN)
+
+/**
+ * How long after its code a renewal's new date may come late: the provider may show the old date for up to a day. Until
+ * then, the old date may only mean "not yet".
+ */
+export const DATE_SHOWN_WITHIN: Duration = after({ hours: 25 })
 
 export const mayConcludeNotRenewed = (codeReceivedAt: DateTime, now: DateTime): boolean =>
-  now >= codeReceivedAt.plus(CONCLUSIVE_AFTER)
+  now >= codeReceivedAt.plus(DATE_SHOWN_WITHIN)
+
+/** When the provider is polled for a date that comes late, counted from the code's arrival. */
+export const dateSchedule: readonly Duration[] = [after({ hours: 6 }), DATE_SHOWN_WITHIN]
+
+/**
+ * The next poll for a date that comes late. Daily after the last entry, for the case that the provider has given no
+ * answer until then.
+ */
+export const nextDatePollAt = (codeReceivedAt: DateTime, now: DateTime): DateTime => {
+  const planned = dateSchedule.map((wait) => codeReceivedAt.plus(wait)).find((at) => at > now)
+  if (planned !== undefined) return planned
+  const last = codeReceivedAt.plus(DATE_SHOWN_WITHIN)
+  return last.plus({ hours: (Math.floor(now.diff(last).as('hours') / HOURS_PER_DAY) + 1) * HOURS_PER_DAY })
+}
 
 /**
  * When the provider is polled about an attempt in doubt, counted from the code's arrival; daily after the last entry.
  * The very first poll is made at once.
  */
 export const settleSchedule: readonly Duration[] = [
-  CONCLUSIVE_AFTER,
+  CODE_ACTS_WITHIN,
   after({ hours: 1 }),
   after({ hours: 6 }),
-  after({ hours: HOURS_PER_DAY }),
+  DATE_SHOWN_WITHIN,
 ]
 
 /**

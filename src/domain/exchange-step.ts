@@ -35,7 +35,7 @@ export interface AttemptFacts {
   readonly attempt: Authorisation
   readonly consent: Consent
   readonly renewal: Renewal
-  /** The other attempts of the consent whose codes are being sent or proven, or in doubt. */
+  /** The other attempts of the consent whose codes were sent and whose outcomes are not known. */
   readonly others: readonly Authorisation[]
 }
 
@@ -50,9 +50,13 @@ export type Heard =
   | { readonly from: 'rotating' }
   | {
       readonly from: 'refresh'
-      readonly by: 'stored' | 'pending'
+      readonly by: RefreshBy
+      /** The version of the stored token with which the refresh was sent; undefined for a pending token. */
+      readonly version: number | undefined
       readonly at: DateTime
       readonly answer: RefreshHeard
+      /** Every refresh of this poll, this one included. */
+      readonly tried: readonly Tried[]
     }
   | {
       readonly from: 'me'
@@ -62,6 +66,14 @@ export type Heard =
       readonly answer: MeHeard
     }
   | { readonly from: 'commit'; readonly answer: 'later-code-out' | 'cycle-closed' }
+
+/** The token of a refresh: the consent's current one, its candidate (token-order.ts), or the attempt's pending one. */
+export type RefreshBy = 'stored' | 'candidate' | 'pending'
+
+export interface Tried {
+  readonly by: RefreshBy
+  readonly version: number | undefined
+}
 
 export type ExchangeHeard =
   /** `isStoredToken`: the refresh token equals the stored one. It names the owner where nothing else does. */
@@ -93,7 +105,7 @@ export type ExchangeStep = { readonly reason: string } & (
   /** The code was certainly not processed, and is sent again. */
   | { readonly do: 'requeue'; readonly until: DateTime; readonly code: ExchangeCode }
   | { readonly do: 'read-me'; readonly by: TokenSource }
-  | { readonly do: 'refresh'; readonly by: 'stored' | 'pending' }
+  | { readonly do: 'refresh'; readonly by: RefreshBy }
   /** The pending token becomes the consent's own. */
   | { readonly do: 'adopt' }
   | {
@@ -105,6 +117,8 @@ export type ExchangeStep = { readonly reason: string } & (
   /** The outcome is in doubt. It is settled at once, or in the job's next run. */
   | { readonly do: 'doubt'; readonly code: ExchangeCode; readonly settle: 'now' | 'next-run' }
   | { readonly do: 'wait'; readonly until: DateTime }
+  /** The provider shows no new date, which may still come: polled again at the planned times of such a date. */
+  | { readonly do: 'await-date'; readonly until: DateTime; readonly code: ExchangeCode }
   /** The poll just made is counted; it ended with `code`. */
   | { readonly do: 'poll-again'; readonly until: DateTime; readonly code: ExchangeCode }
   | {
@@ -152,7 +166,7 @@ export const tokenChanged = (): ExchangeStep => ({
   settle: 'next-run',
   reason: 'token-changed: which token is valid is settled by asking',
 })
-export const refresh = (by: 'stored' | 'pending', reason: string): ExchangeStep => ({ do: 'refresh', by, reason })
+export const refresh = (by: RefreshBy, reason: string): ExchangeStep => ({ do: 'refresh', by, reason })
 export const wait = (until: DateTime, reason: string): ExchangeStep => ({ do: 'wait', until, reason })
 export const pollAgain = (until: DateTime, code: ExchangeCode, reason: string): ExchangeStep => ({
   do: 'poll-again',

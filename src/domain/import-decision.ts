@@ -20,21 +20,22 @@ export interface ImportedConsent extends ImportedDetails {
   /** At least one of `expiresAt` and `consentedAt` is given; the expiry takes precedence. */
   readonly expiresAt: DateTime | undefined
   readonly consentedAt: DateTime | undefined
+  /** When the row's refresh token was issued, if the company says so. */
+  readonly tokenIssuedAt?: DateTime | undefined
 }
 
 export type ImportDecision =
   | { readonly kind: 'refused'; readonly reason: string }
-  | { readonly kind: 'unchanged'; readonly warning: string | undefined }
+  | { readonly kind: 'unchanged' }
   /** The row's date is later than ours: the consent was renewed elsewhere, and the running cycle is over. */
   | { readonly kind: 'repaired'; readonly fields: readonly DetailField[] }
   | {
       readonly kind: 'updated'
       readonly fields: readonly DetailField[]
-      /** Expiry and token are taken from the row although its date is not later than ours: `--correct`. */
+      /** The expiry is taken from the row although it is not later than ours: `--correct`. */
       readonly corrects: boolean
       /** The change may move the consent's next date, so the consent is evaluated now. */
       readonly evaluateNow: boolean
-      readonly warning: string | undefined
     }
 
 /** Systems round to seconds: dates less than a second apart are the same date. */
@@ -60,16 +61,15 @@ export interface ImportQuestion {
   readonly rule: ResolvedRule
   /** The channels in use. */
   readonly channels: readonly ChannelName[]
-  readonly tokenDiffers: boolean
   /** The operator insists on the row: `--correct`. */
   readonly correct: boolean
 }
 
 /**
- * The same row imported twice changes nothing. Unless `--correct` is given, a row never moves the expiry back, and
- * replaces a token only if its date is later than ours.
+ * The same row imported twice changes nothing. Unless `--correct` is given, a row never moves the expiry back. What its
+ * token means is decided apart (import-token.ts).
  */
-export const decideImport = ({ ours, row, rule, channels, tokenDiffers, correct }: ImportQuestion): ImportDecision => {
+export const decideImport = ({ ours, row, rule, channels, correct }: ImportQuestion): ImportDecision => {
   if (row.providerId !== ours.providerId && !correct) {
     return {
       kind: 'refused',
@@ -85,7 +85,7 @@ export const decideImport = ({ ours, row, rule, channels, tokenDiffers, correct 
   }
   const movedByMs = expiryOf(row, rule).toMillis() - ours.expiresAt.toMillis()
   const isLater = movedByMs >= SAME_DATE_MS && !isOldNews(ours, row)
-  const corrects = correct && !isLater && (Math.abs(movedByMs) >= SAME_DATE_MS || tokenDiffers)
+  const corrects = correct && !isLater && Math.abs(movedByMs) >= SAME_DATE_MS
   if (isTerminal(ours)) {
     return isLater || corrects
       ? {
@@ -94,21 +94,16 @@ export const decideImport = ({ ours, row, rule, channels, tokenDiffers, correct 
             `the consent is closed as ${ours.status} and takes no new date: import the user's new connection ` +
             'instead',
         }
-      : { kind: 'unchanged', warning: undefined }
+      : { kind: 'unchanged' }
   }
   const fields = detailFields.filter((field) => row[field] !== undefined && !isSame(row[field], ours[field]))
   if (isLater) return { kind: 'repaired', fields }
-  const warning =
-    tokenDiffers && !corrects
-      ? 'refresh_token differs, but the date is not later than ours: our token is kept (--correct forces)'
-      : undefined
-  if (fields.length === 0 && !corrects) return { kind: 'unchanged', warning }
+  if (fields.length === 0 && !corrects) return { kind: 'unchanged' }
   return {
     kind: 'updated',
     fields,
     corrects,
     evaluateNow: corrects || mayReachBetter(ours, row, channels) || fields.some((field) => movesDates.includes(field)),
-    warning,
   }
 }
 

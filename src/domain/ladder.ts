@@ -12,12 +12,13 @@
 // 4. Spreading moves a rung within its allowed stretch: earlier if quiet hours or the last call would move it earlier
 //    (so always at or before the expiry), otherwise later, but short of the next rung and the last call. The order
 //    never changes; of two rungs at the same instant (a calendar day that a zone skipped) the first stays.
-import { Duration } from 'luxon'
-import type { DateTime } from 'luxon'
+// The work is done on milliseconds: an import or a sweep places the rungs of very many consents.
+import { DateTime } from 'luxon'
+import type { Duration } from 'luxon'
 import type { QuietHours, RungOffset } from './policy.ts'
-import { afterQuiet, allowedStretch, beforeQuiet } from './quiet-hours.ts'
+import { quietTimesOf, type QuietTimes } from './quiet-hours.ts'
 import { spreadWithin } from './spread.ts'
-import { zoneNamed } from './zone.ts'
+import { sameWallTime, zoneNamed } from './zone.ts'
 
 export interface Rung {
   readonly name: string
@@ -37,68 +38,79 @@ export interface LadderInput {
 }
 
 /** The time that a rung moved by quiet hours leaves for the sweep and the mail server. */
-const SENDING_ROOM = Duration.fromObject({ hours: 1 })
+const SENDING_ROOM = 60 * 60 * 1000
 const DAY = 24 * 60 * 60 * 1000
 
-interface Placed extends Rung {
+interface Placed {
+  readonly name: string
+  readonly at: number
   readonly direction: 'earlier' | 'later'
 }
 
-const lastCallOf = ({ expiresAt, graceEndsAt }: LadderInput): DateTime => {
-  const grace = Math.max(0, graceEndsAt.toMillis() - expiresAt.toMillis())
-  return graceEndsAt.toUTC().minus(grace === 0 ? DAY : Math.min(DAY, Math.floor(grace / 2)))
+/** One cycle's input, with every instant in milliseconds. */
+interface Cycle {
+  readonly expiresAt: number
+  readonly graceEndsAt: number
+  readonly lastCall: number
+  readonly quiet: QuietTimes
+  /** The instant so many calendar days from the expiry, at the expiry's wall-clock time. */
+  readonly standing: (days: number) => number
+}
+
+const cycleOf = (input: LadderInput): Cycle => {
+  const expiresAt = input.expiresAt.toMillis()
+  const graceEndsAt = input.graceEndsAt.toMillis()
+  const grace = Math.max(0, graceEndsAt - expiresAt)
+  const zone = zoneNamed(input.timeZone)
+  return {
+    expiresAt,
+    graceEndsAt,
+    lastCall: graceEndsAt - (grace === 0 ? DAY : Math.min(DAY, Math.floor(grace / 2))),
+    quiet: quietTimesOf(input.timeZone, input.quietHours),
+    standing: (days) => sameWallTime(zone, expiresAt, days),
+  }
 }
 
 /** Points 1 to 3 for one rung; undefined when the rung is left out. */
-const place = (
-  input: LadderInput,
-  offset: RungOffset,
-  lastCall: DateTime,
-  previous: Placed | undefined,
-): Placed | undefined => {
-  const { expiresAt, graceEndsAt, timeZone, quietHours } = input
-  const wished = expiresAt.setZone(zoneNamed(timeZone)).plus({ days: offset.days })
+const place = (cycle: Cycle, offset: RungOffset, previous: Placed | undefined): Placed | undefined => {
+  const { expiresAt, graceEndsAt, lastCall, quiet } = cycle
+  const { name } = offset
+  const wished = cycle.standing(offset.days)
   const afterExpiry = offset.days > 0
-  const natural = afterExpiry
-    ? afterQuiet(wished, timeZone, quietHours)
-    : beforeQuiet(wished, timeZone, quietHours, SENDING_ROOM)
+  const natural = afterExpiry ? quiet.after(wished) : quiet.before(wished, SENDING_ROOM)
   if (natural <= lastCall) {
     const collides = previous !== undefined && natural <= previous.at
-    return collides ? undefined : { name: offset.name, at: natural, direction: afterExpiry ? 'later' : 'earlier' }
+    return collides ? undefined : { name, at: natural, direction: afterExpiry ? 'later' : 'earlier' }
   }
-  const fits = (at: DateTime): boolean =>
-    at < graceEndsAt &&
-    (!afterExpiry || at > expiresAt) &&
-    (previous === undefined || at.toMillis() - previous.at.toMillis() >= DAY)
-  const earlier = beforeQuiet(lastCall, timeZone, quietHours, SENDING_ROOM)
-  if (fits(earlier)) return { name: offset.name, at: earlier, direction: 'earlier' }
-  const later = afterQuiet(lastCall, timeZone, quietHours)
-  return afterExpiry && fits(later) ? { name: offset.name, at: later, direction: 'later' } : undefined
+  const fits = (at: number): boolean =>
+    at < graceEndsAt && (!afterExpiry || at > expiresAt) && (previous === undefined || at - previous.at >= DAY)
+  const earlier = quiet.before(lastCall, SENDING_ROOM)
+  if (fits(earlier)) return { name, at: earlier, direction: 'earlier' }
+  const later = quiet.after(lastCall)
+  return afterExpiry && fits(later) ? { name, at: later, direction: 'later' } : undefined
 }
 
 /**
- * Point 4 for one rung. `previous` is the rung before it after spreading, `next` the rung after it before spreading.
+ * Point 4 for one rung. `previous` is the instant of the rung before it after spreading, `next` that of the rung after
+ * it before spreading.
  */
 const spreadRung = (
-  input: LadderInput,
-  rung: Placed,
-  spreadMs: number,
-  lastCall: DateTime,
-  previous: Rung | undefined,
-  next: Rung | undefined,
-): DateTime => {
-  const at = rung.at.toMillis()
-  const stretch = allowedStretch(rung.at, input.timeZone, input.quietHours)
-  const key = `${input.consentId} ${rung.name}`
+  { expiresAt, graceEndsAt, lastCall, quiet }: Cycle,
+  { at, direction }: Placed,
+  {
+    key,
+    spreadMs,
+    previous,
+    next,
+  }: { key: string; spreadMs: number; previous: number | undefined; next: number | undefined },
+): number => {
+  const stretch = quiet.stretch(at)
   // The shift is always less than the room, so no limit is ever reached.
-  const roomTo = (limits: readonly (DateTime | undefined)[]): number =>
-    Math.min(spreadMs, ...limits.filter((limit) => limit !== undefined).map((limit) => Math.abs(limit.toMillis() - at)))
-  if (rung.direction === 'earlier') {
-    const expiry = rung.at > input.expiresAt ? input.expiresAt : undefined
-    return rung.at.minus(spreadWithin(key, roomTo([stretch?.from, previous?.at, expiry])))
-  }
-  const end = rung.at <= lastCall ? lastCall : input.graceEndsAt
-  return rung.at.plus(spreadWithin(key, roomTo([stretch?.until, next?.at, end])))
+  const roomTo = (limits: readonly (number | undefined)[]): number =>
+    Math.min(spreadMs, ...limits.filter((limit) => limit !== undefined).map((limit) => Math.abs(limit - at)))
+  if (direction === 'earlier')
+    return at - spreadWithin(key, roomTo([stretch?.from, previous, at > expiresAt ? expiresAt : undefined]))
+  return at + spreadWithin(key, roomTo([stretch?.until, next, at <= lastCall ? lastCall : graceEndsAt]))
 }
 
 /**
@@ -106,20 +118,33 @@ const spreadRung = (
  * on an unknown zone or unreadable quiet hours. The result is empty when the ladder is empty, or when no rung has an
  * allowed instant before the end of grace.
  */
-export const rungsOf = (input: LadderInput): Rung[] => {
-  const lastCall = lastCallOf(input)
-  const placed: Placed[] = []
+export const rungsOf = (input: LadderInput): Rung[] => [...rungsInTurn(input)]
+
+/** The first of these rungs alone, which decides when the renewal window opens. */
+export const firstRungOf = (input: LadderInput): Rung | undefined => {
+  for (const rung of rungsInTurn(input)) return rung
+  return undefined
+}
+
+function* rungsInTurn(input: LadderInput): Generator<Rung> {
+  const cycle = cycleOf(input)
+  const spreadMs = input.spread === false ? undefined : input.spread.toMillis()
+  let previous: number | undefined
+  const finish = (rung: Placed, next: Placed | undefined): Rung => {
+    const key = `${input.consentId} ${rung.name}`
+    const at = spreadMs === undefined ? rung.at : spreadRung(cycle, rung, { key, spreadMs, previous, next: next?.at })
+    previous = at
+    return { name: rung.name, at: DateTime.fromMillis(at, { zone: 'utc' }) }
+  }
+  // A rung can be spread once the one after it is placed.
+  let waiting: Placed | undefined
   for (const offset of input.ladder.toSorted((a, b) => a.days - b.days)) {
-    const rung = place(input, offset, lastCall, placed.at(-1))
-    if (rung !== undefined) placed.push(rung)
+    const rung = place(cycle, offset, waiting)
+    if (rung === undefined) continue
+    if (waiting !== undefined) yield finish(waiting, rung)
+    waiting = rung
   }
-  if (input.spread === false) return placed.map(({ name, at }) => ({ name, at }))
-  const spreadMs = input.spread.toMillis()
-  const rungs: Rung[] = []
-  for (const [index, rung] of placed.entries()) {
-    rungs.push({ name: rung.name, at: spreadRung(input, rung, spreadMs, lastCall, rungs.at(-1), placed[index + 1]) })
-  }
-  return rungs
+  if (waiting !== undefined) yield finish(waiting, undefined)
 }
 
 /** The last rung at or before `now`; after a downtime, the rung to catch up with. */

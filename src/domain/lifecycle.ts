@@ -97,14 +97,24 @@ export const authorisationTransitions = {
   verifying: {
     renewed: 'the new expiry is proven',
     mismatched: 'the provider names a different connection',
-    refused: 'the provider shows that nothing was renewed',
-    in_doubt: 'the provider could not be asked for an hour',
+    refused: 'the new connection came without a refresh token, or a day later nothing shows a renewal',
+    in_doubt: 'the provider could not be asked for ten minutes, or which token is valid must be settled',
+    awaiting_date: 'ten minutes after the exchange the provider shows no new date: it may come up to a day late',
     superseded: 'another authorisation of the cycle succeeded first',
   },
   in_doubt: {
     renewed: 'the provider shows the new expiry',
     verifying: 'the answer that had been given up came after all',
-    refused: 'six minutes or more after the code, the provider shows that nothing was renewed',
+    awaiting_date: 'six minutes or more after the code, the provider shows no new date: it may come up to a day late',
+    refused: '25 hours or more after the code nothing shows a renewal, or nobody can be asked about it',
+    mismatched: 'the provider names a different connection',
+    superseded: 'another authorisation of the cycle succeeded first',
+  },
+  awaiting_date: {
+    renewed: 'the provider shows the new expiry',
+    verifying: 'the answer that had been given up came after all',
+    in_doubt: 'the stored token changed while the provider was asked: which one is valid is settled first',
+    refused: '25 hours or more after the code, nothing shows a renewal',
     mismatched: 'the provider names a different connection',
     superseded: 'another authorisation of the cycle succeeded first',
   },
@@ -114,13 +124,14 @@ export const authorisationTransitions = {
 
 export const notificationTransitions = {
   pending: {
-    sending: 'reserved: it is about to be handed to the channel',
+    sending: 'reserved: the server waits for it, and nothing of it has left',
+    failed: 'the channel refused it, or did not take it in all its tries, before anything of it had left',
     cancelled: 'nothing is left to ask: renewed, stopped or closed',
   },
   sending: {
     sent: 'the channel took it',
     pending: 'the channel certainly did not take it: tried again later',
-    uncertain: 'it may or may not have been taken; never sent again',
+    uncertain: 'it may or may not have been taken; not sent again',
     failed: 'the channel refused it for good, or did not take it in all its tries',
   },
   failed: { pending: 'a person retries a message that was certainly not taken, or its user has another address' },

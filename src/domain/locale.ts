@@ -10,11 +10,21 @@ export type Locale = (typeof locales)[number]
 const isLocale = (language: string): language is Locale => (locales as readonly string[]).includes(language)
 
 /**
- * The parts of a language tag; undefined when the text is no tag. `fr_CA`, as databases write it, counts as `fr-CA`.
+ * The parts of a language tag; undefined when the text is no tag. `fr_CA`, as databases write it, counts as `fr-CA`. A
+ * page and a mail ask several times for the same few tags: the results are cached.
  */
 const parseTag = (input: string | null | undefined): Intl.Locale | undefined => {
+  if (!input) return undefined
+  if (tags.has(input)) return tags.get(input)
+  const tag = readTag(input)
+  if (tags.size < 1000) tags.set(input, tag)
+  return tag
+}
+const tags = new Map<string, Intl.Locale | undefined>()
+
+const readTag = (input: string): Intl.Locale | undefined => {
   try {
-    return input ? new Intl.Locale(input.trim().replaceAll('_', '-')) : undefined
+    return new Intl.Locale(input.trim().replaceAll('_', '-'))
   } catch {
     return undefined
   }

@@ -51,6 +51,14 @@ const isDetail: Readonly<Record<DetailField, true>> = {
 }
 export const detailFields = Object.keys(isDetail) as readonly DetailField[]
 
+/** See token-order.ts; the token itself is no part of the domain. */
+export interface Candidate {
+  readonly version: number
+  readonly arrivedAt: DateTime
+  /** As the company says. */
+  readonly issuedAt: DateTime | undefined
+}
+
 /** One connection of one user at one bank; known outside by `credentialsId`. */
 export interface Consent extends ConsentDetails {
   readonly id: string
@@ -61,6 +69,14 @@ export interface Consent extends ConsentDetails {
   readonly expiresAt: DateTime
   readonly expiresSource: ExpirySource
   readonly tokenVersion: number
+  /** When the provider issued the current token: as the company says, or when it answered us with it. */
+  readonly tokenIssuedAt: DateTime | undefined
+  /** When the provider last accepted the current token: by a link, a refresh or an exchange. */
+  readonly tokenAcceptedAt: DateTime | undefined
+  /** Since when the provider's rejection is known to be this connection's own; undefined once a token is accepted. */
+  readonly tokenRejectedAt: DateTime | undefined
+  /** A token that an import brought and that the provider has not judged yet. */
+  readonly candidate: Candidate | undefined
   readonly nextActionAt: DateTime | undefined
   readonly nextActionReason: string | undefined
   /** How many failures in a row were answers about this consent. */
@@ -104,6 +120,7 @@ export type AuthorisationStatus =
   | 'refused'
   | 'mismatched'
   | 'in_doubt'
+  | 'awaiting_date'
   | 'expired'
   | 'superseded'
 
@@ -159,6 +176,10 @@ export interface Notification {
   readonly attempts: number
   readonly errorCode: string | undefined
   readonly createdAt: DateTime
+  /** When the server's answer to the last byte was late: until then a worker's death leaves this undefined. */
+  readonly handedOverAt: DateTime | undefined
+  /** When the sending began a second time, because the first worker died over it. */
+  readonly repeatedAt: DateTime | undefined
   readonly sentAt: DateTime | undefined
   readonly nextActionAt: DateTime | undefined
 }

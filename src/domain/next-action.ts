@@ -3,8 +3,8 @@
 // records.
 import { DateTime, Duration } from 'luxon'
 import { reachableBy } from './channels.ts'
-import { backFromBankBy, inDoubtUntil, findInFlight, hasInDoubt } from './in-progress.ts'
-import { type Rung, latestDueRung, nextRungAfter, rungsOf } from './ladder.ts'
+import { backFromBankBy, inDoubtUntil, findInFlight, hasUnsettled, isInDoubt } from './in-progress.ts'
+import { firstRungOf, type LadderInput, latestDueRung, nextRungAfter, type Rung, rungsOf } from './ladder.ts'
 import { usableZone } from './locale.ts'
 import type { ConsentView, Situation } from './model.ts'
 import { phaseOf, type Phase } from './phase.ts'
@@ -13,6 +13,7 @@ import { channelProblem } from './reach.ts'
 import { openRoutes } from './open-routes.ts'
 import { type Route, traitsOf } from './routes.ts'
 import type { ResolvedRule } from './rules.ts'
+import { isWaitingForToken, WAITING_FOR_A_TOKEN } from './token-rejection.ts'
 
 /**
  * An exchange in progress schedules its consent itself when it settles; this delay is for the case that it does not.
@@ -22,6 +23,8 @@ const EXCHANGE_HOLDS = Duration.fromObject({ minutes: 10 })
 const LINK_PROOF_LASTS = Duration.fromObject({ days: 7 })
 /** After a message past grace the consent stays open for this long, and then lapses. */
 const ANSWER_PAST_GRACE = Duration.fromObject({ days: 30 })
+/** After the last message to a user whose code was still out when grace ended, the consent stays open for this long. */
+const ANSWER_AFTER_LATE_CODE = Duration.fromObject({ days: 7 })
 /** The rung of policy `afterGrace: 'ask-once'`. */
 const AFTER_GRACE = 'after-grace'
 
@@ -69,7 +72,7 @@ const waitUntil = (at: DateTime, reason: string): Verdict => decides({ action: '
 export const gatherFacts = (view: ConsentView, now: DateTime, policy: Policy, manual = false): Facts => {
   const { consent } = view
   const { routes, rule, graceEndsAt } = openRoutes(consent, view.renewal, now, policy)
-  const rungs = rungsOf({
+  const ladder: LadderInput = {
     consentId: consent.id,
     expiresAt: consent.expiresAt,
     graceEndsAt,
@@ -77,11 +80,26 @@ export const gatherFacts = (view: ConsentView, now: DateTime, policy: Policy, ma
     ladder: policy.ladder,
     quietHours: policy.quietHours,
     spread: policy.spread,
-  })
+  }
   // The window opens at the expiry at the latest: the cycle needs its link then, whatever the ladder says.
-  const windowOpensAt = DateTime.min(rungs[0]?.at ?? consent.expiresAt, consent.expiresAt)
+  const windowOpensAt = DateTime.min(firstRungOf(ladder)?.at ?? consent.expiresAt, consent.expiresAt)
   const phase = phaseOf({ expiresAt: consent.expiresAt, graceEndsAt, windowOpensAt }, now)
-  return { view, now, policy, rule, routes, rungs, graceEndsAt, windowOpensAt, phase, manual }
+  let rungs: readonly Rung[] | undefined
+  return {
+    view,
+    now,
+    policy,
+    rule,
+    routes,
+    // Most consents are healthy, and then no rule asks for the rungs.
+    get rungs() {
+      return (rungs ??= rungsOf(ladder))
+    },
+    graceEndsAt,
+    windowOpensAt,
+    phase,
+    manual,
+  }
 }
 
 const statusRule = ({ view: { consent } }: Facts): Verdict =>
@@ -94,10 +112,15 @@ const exchangeRule = ({ view, now }: Facts): Verdict => {
   if (inFlight !== undefined)
     return waitUntil(now.plus(EXCHANGE_HOLDS), `an authorisation is ${inFlight.status}: its outcome comes first`)
   const holdsUntil = inDoubtUntil(view.authorisations)
-  if (holdsUntil !== undefined && holdsUntil > now)
-    return waitUntil(holdsUntil, 'the outcome of an exchange is in doubt: it is settled before anything is sent')
+  if (holdsUntil !== undefined && holdsUntil > now) return waitUntil(holdsUntil, whyUnsettled(view))
   return passes('no exchange is in progress')
 }
+
+/** What messages and lapsing wait for, while the outcome of a code is not known. */
+export const whyUnsettled = ({ authorisations }: Pick<ConsentView, 'authorisations'>): string =>
+  authorisations.some(isInDoubt)
+    ? 'the outcome of an exchange is in doubt: it is settled before anything is sent'
+    : 'the new date of a renewal may come up to a day late: it is awaited before anything is sent'
 
 const atTheBankRule = ({ view, now }: Facts): Verdict => {
   const backBy = backFromBankBy(view.authorisations)
@@ -122,19 +145,33 @@ const graceRule = (facts: Facts): Verdict => {
       message: requested,
     })
   }
-  // A message requested by hand before the end of grace does not count as the policy's one message after it.
+  // A message made before the end of grace does not count as the one message after it.
   const asked = view.notifications.findLast(
-    (message) =>
-      message.rung === AFTER_GRACE || (message.rung.startsWith('manual-') && message.createdAt >= graceEndsAt),
+    ({ rung, createdAt }) =>
+      rung === AFTER_GRACE || ((rung.startsWith('manual-') || rung.startsWith('again-')) && createdAt >= graceEndsAt),
   )
+  // The outcome of a code may be known only after the end of grace, a day after the user did their part in time.
+  const again = cameInVain(facts) ? againMessage(view) : undefined
+  if (asked === undefined && again !== undefined && canAsk) {
+    const reason = 'the user came back in vain before grace ended, and was not told: asked once more'
+    return decides({ action: 'renew', reason, routes, makeLink: true, message: again })
+  }
   if (asked === undefined && policy.afterGrace === 'ask-once' && canAsk) {
     const message: OwedMessage = { rung: AFTER_GRACE, situation: 'reminder' }
     return decides({ action: 'renew', reason: 'past grace, and the policy asks once', routes, makeLink: true, message })
   }
-  const answerBy = asked?.createdAt.plus(ANSWER_PAST_GRACE)
+  const isLateCode = asked?.rung.startsWith('again-') === true && policy.afterGrace !== 'ask-once'
+  const answerBy = asked?.createdAt.plus(isLateCode ? ANSWER_AFTER_LATE_CODE : ANSWER_PAST_GRACE)
   if (answerBy !== undefined && answerBy > now) return waitUntil(answerBy, 'asked past grace: an answer is awaited')
   return decides(lapse)
 }
+
+/** The user came back while grace lasted, with a code that renewed nothing. */
+const cameInVain = ({ view, graceEndsAt }: Facts): boolean =>
+  view.authorisations.some(
+    ({ status, codeReceivedAt: cameAt }) =>
+      (status === 'refused' || status === 'mismatched') && cameAt !== undefined && cameAt < graceEndsAt,
+  )
 
 const titlesOf = (routes: readonly Route[]): string => routes.map((route) => traitsOf(route).title).join(', then ')
 
@@ -172,8 +209,10 @@ const channelRule = (facts: Facts): Verdict => {
 const backOffRule = ({ view: { consent }, now, manual, graceEndsAt }: Facts): Verdict => {
   if (consent.retryAfter === undefined || consent.retryAfter <= now) return passes('the record does not back off')
   if (manual) return passes(`a person overrides the back-off until ${consent.retryAfter.toISO()}`)
+  const until = DateTime.min(consent.retryAfter, graceEndsAt)
+  if (isWaitingForToken(consent)) return waitUntil(until, WAITING_FOR_A_TOKEN)
   return waitUntil(
-    DateTime.min(consent.retryAfter, graceEndsAt),
+    until,
     `backing off after ${consent.lastErrorCode ?? 'a failure'} ` +
       `(${consent.outages > 0 ? `outage ${consent.outages} in a row` : `attempt ${consent.failedAttempts}`})`,
   )
@@ -247,7 +286,7 @@ export const nextAction = (
  * The message owed now, if any: first a message requested by hand, then a message to a user who did their part in vain,
  * then the latest rung of the ladder.
  */
-const owedMessage = ({ view, now, rungs }: Facts): OwedMessage | undefined => {
+export const owedMessage = ({ view, now, rungs }: Facts): OwedMessage | undefined => {
   const again = againMessage(view)
   const byHand = manualMessage(view)
   // One message serves both purposes: it counts as requested by hand, and its wording says what happened.
@@ -257,7 +296,7 @@ const owedMessage = ({ view, now, rungs }: Facts): OwedMessage | undefined => {
   if (rung === undefined || inLedger(view, rung.name)) return undefined
   // A message made after this rung's instant replaces the rung: one catch-up message, never two.
   if (messageSince(view, rung.at)) return undefined
-  return { rung: rung.name, situation: hasInDoubt(view.authorisations) ? 'uncertain' : 'reminder' }
+  return { rung: rung.name, situation: hasUnsettled(view.authorisations) ? 'uncertain' : 'reminder' }
 }
 
 /** The message to a user who came back with a code in vain, unless a message was made since then. */

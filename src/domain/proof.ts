@@ -20,8 +20,9 @@ export interface ProofInput {
   /** How long a renewal lasts at this bank. */
   readonly validity: Duration
   /**
-   * An earlier code of this cycle is in doubt. That code may have moved the date as well, by less, and `/me` may show
-   * its date before it shows this attempt's. Then only a date that this renewal alone can have caused proves it.
+   * The outcome of an earlier code of this cycle is not known. That code may have moved the date as well, by less, and
+   * `/me` may show its date for a day before it shows this attempt's. Then only a date that this renewal alone can have
+   * caused proves it.
    */
   readonly mayShowEarlierCode: boolean
   /**
@@ -54,6 +55,8 @@ const CLOCK_SLACK = { minutes: 5 }
  * How far a bank's new expiry may fall short of issue + validity: banks round to days and count from different moments.
  */
 const VALIDITY_SLACK_MS = 3 * 24 * 60 * 60 * 1000
+/** The same while an earlier code may have moved the date: by more than an hour less than this renewal, it is seen. */
+const SLACK_BESIDE_EARLIER_MS = 60 * 60 * 1000
 /**
  * How far a date from `/me` must move, as a share of the time since the last renewal; a renewal moves it by about all
  * of that time. A smaller move may come from the cycle before: two codes of one cycle may both be processed while the
@@ -137,9 +140,10 @@ const changedSince = ({ me, known, issuedAt, validity }: ProofInput): Found => {
   return since === undefined ? undefined : assumed('created-or-updated-since', since, validity)
 }
 
-const fullValiditySince = ({ me, issuedAt, validity }: ProofInput): Found => {
+const fullValiditySince = ({ me, issuedAt, validity, mayShowEarlierCode }: ProofInput): Found => {
+  const allowedMs = mayShowEarlierCode ? SLACK_BESIDE_EARLIER_MS : VALIDITY_SLACK_MS
   // At most half of the validity: with a short validity, a slack of days would let any date through.
-  const slackMs = Math.min(VALIDITY_SLACK_MS, validity.toMillis() / 2)
+  const slackMs = Math.min(allowedMs, validity.toMillis() / 2)
   const least = issuedAt.toUTC().plus(validity).minus(slackMs)
   return me.consentExpiresAt !== undefined && me.consentExpiresAt >= least
     ? fromMe('full-validity-since', me.consentExpiresAt)

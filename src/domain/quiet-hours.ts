@@ -81,13 +81,41 @@ const stretchStart = (hours: Hours, ts: number): number => {
   }
 }
 
+/** The questions of this file about instants in milliseconds: for whoever asks many of them about one user. */
+export interface QuietTimes {
+  isQuiet(ts: number): boolean
+  /** As `beforeQuiet`, `afterQuiet` and `allowedStretch`. */
+  before(ts: number, roomMs: number): number
+  after(ts: number): number
+  stretch(ts: number): { readonly from: number; readonly until: number } | undefined
+}
+
+/** Throws a RangeError on an unknown zone or a time that is not `HH:mm`. */
+export const quietTimesOf = (zone: string, quiet: QuietHours | false): QuietTimes => {
+  const hours = hoursOf(zone, quiet)
+  const isQuietAt = (ts: number): boolean => hours !== undefined && quietAt(hours, ts)
+  return {
+    isQuiet: isQuietAt,
+    before: (ts, roomMs) => {
+      if (hours === undefined || !isQuietAt(ts)) return ts
+      const quietFrom = stretchStart(hours, ts)
+      const half = Math.floor((quietFrom - stretchStart(hours, quietFrom - 1)) / 2)
+      return quietFrom - Math.max(1, Math.min(roomMs, half))
+    },
+    after: (ts) => (hours === undefined || !isQuietAt(ts) ? ts : stretchEnd(hours, ts)),
+    stretch: (ts) => {
+      if (hours === undefined) return undefined
+      if (isQuietAt(ts)) throw new RangeError(`quiet hours: ${utc(ts).toISO()} is itself quiet in ${zone}`)
+      return { from: stretchStart(hours, ts), until: stretchEnd(hours, ts) }
+    },
+  }
+}
+
 const utc = (ts: number): DateTime => DateTime.fromMillis(ts, { zone: 'utc' })
 
 /** Whether no message may be sent at that instant. */
-export const isQuiet = (at: DateTime, zone: string, quiet: QuietHours | false): boolean => {
-  const hours = hoursOf(zone, quiet)
-  return hours !== undefined && quietAt(hours, at.toMillis())
-}
+export const isQuiet = (at: DateTime, zone: string, quiet: QuietHours | false): boolean =>
+  quietTimesOf(zone, quiet).isQuiet(at.toMillis())
 
 /**
  * The latest allowed instant at or before `at`. An allowed `at` is returned as it is. For a quiet `at` the result lies
@@ -99,19 +127,11 @@ export const beforeQuiet = (
   zone: string,
   quiet: QuietHours | false,
   room: Duration = NO_ROOM,
-): DateTime => {
-  const hours = hoursOf(zone, quiet)
-  if (hours === undefined || !quietAt(hours, at.toMillis())) return at.toUTC()
-  const quietFrom = stretchStart(hours, at.toMillis())
-  const half = Math.floor((quietFrom - stretchStart(hours, quietFrom - 1)) / 2)
-  return utc(quietFrom - Math.max(1, Math.min(room.toMillis(), half)))
-}
+): DateTime => utc(quietTimesOf(zone, quiet).before(at.toMillis(), room.toMillis()))
 
 /** The earliest allowed instant at or after `at`. In UTC. */
-export const afterQuiet = (at: DateTime, zone: string, quiet: QuietHours | false): DateTime => {
-  const hours = hoursOf(zone, quiet)
-  return hours === undefined || !quietAt(hours, at.toMillis()) ? at.toUTC() : utc(stretchEnd(hours, at.toMillis()))
-}
+export const afterQuiet = (at: DateTime, zone: string, quiet: QuietHours | false): DateTime =>
+  utc(quietTimesOf(zone, quiet).after(at.toMillis()))
 
 /**
  * The unbroken allowed stretch around the allowed instant `at`: its first instant, and the instant at which the quiet
@@ -122,9 +142,6 @@ export const allowedStretch = (
   zone: string,
   quiet: QuietHours | false,
 ): { readonly from: DateTime; readonly until: DateTime } | undefined => {
-  const hours = hoursOf(zone, quiet)
-  if (hours === undefined) return undefined
-  const ts = at.toMillis()
-  if (quietAt(hours, ts)) throw new RangeError(`quiet hours: ${at.toUTC().toISO()} is itself quiet in ${zone}`)
-  return { from: utc(stretchStart(hours, ts)), until: utc(stretchEnd(hours, ts)) }
+  const stretch = quietTimesOf(zone, quiet).stretch(at.toMillis())
+  return stretch && { from: utc(stretch.from), until: utc(stretch.until) }
 }

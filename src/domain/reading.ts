@@ -1,7 +1,7 @@
 // What one answer of `/me` says about an attempt: whose connection it is, and whether it proves the renewal. This file
 // only decides.
 import type { DateTime } from 'luxon'
-import { hasInDoubt } from './in-progress.ts'
+import { isUnsettled } from './in-progress.ts'
 import type { Authorisation, Consent } from './model.ts'
 import type { Policy } from './policy.ts'
 import { judgeProof, type Proof } from './proof.ts'
@@ -50,6 +50,9 @@ export type Judgement =
   /** Nothing names the owner of these tokens. */
   | { readonly kind: 'owner-unknown' }
 
+/** Another code of the consent may have moved the date that is shown. */
+const mayHaveMovedDate = (other: Authorisation): boolean => isUnsettled(other) || other.status === 'verifying'
+
 export const judgeReading = (
   {
     attempt,
@@ -71,7 +74,7 @@ export const judgeReading = (
     // A new connection is proven by its own creation, not against the dates of the old connection.
     known: { expiresAt: consent.expiresAt, source: ours ? consent.expiresSource : 'assumed' },
     issuedAt: attempt.issuedAt,
-    mayShowEarlierCode: hasInDoubt(others) && !isLastPoll,
+    mayShowEarlierCode: others.some(mayHaveMovedDate) && !isLastPoll,
     validity: ruleFor(consent.providerId, consent.country, policy).validity,
     // A clean 200 proves something about our connection only if its tokens are ours: the owner of pending tokens is not
     // known yet.

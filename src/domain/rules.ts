@@ -1,8 +1,7 @@
 // What one bank allows: whether and how a consent there is renewed, how long the consent is valid, and how long after
 // that it can still be renewed. The policy decides, by provider id, then by country; the defaults of each field fill
 // the rest. No bank is named in this file.
-import { Duration } from 'luxon'
-import type { DateTime } from 'luxon'
+import { DateTime, Duration } from 'luxon'
 import type { BankAnswer, Policy, ProviderRule } from './policy.ts'
 import { type BankRule, bankRules, type Route, traitsOf } from './routes.ts'
 
@@ -41,15 +40,30 @@ const rulesFor = (providerId: string, country: string, providers: Policy['provid
   return keys.filter((key) => key !== undefined).map((key) => ({ key, rule: providers[key]! }))
 }
 
+type Deciding = Pick<Policy, 'providers' | 'routes'>
+
+/** More banks than a policy is asked about; the limit only keeps the cache from growing for ever. */
+const MAX_REMEMBERED = 5_000
+const remembered = new WeakMap<Deciding, Map<string, ResolvedRule>>()
+
 /**
  * Each field is resolved on its own: the provider's rule, else the country's, else the default. By default a route that
- * not every bank has, such as `/v1/reauthuri`, is used for UK banks alone (TrueLayer's documentation).
+ * not every bank has, such as `/v1/reauthuri`, is used for UK banks alone (TrueLayer's documentation). A policy never
+ * changes, so its answers are remembered: an import or a sweep asks about few banks very often.
  */
-export const ruleFor = (
-  providerId: string,
-  country: string,
-  policy: Pick<Policy, 'providers' | 'routes'>,
-): ResolvedRule => {
+export const ruleFor = (providerId: string, country: string, policy: Deciding): ResolvedRule => {
+  let rules = remembered.get(policy)
+  if (rules === undefined) remembered.set(policy, (rules = new Map()))
+  const key = `${country} ${providerId}`
+  const known = rules.get(key)
+  if (known !== undefined) return known
+  if (rules.size >= MAX_REMEMBERED) rules.clear()
+  const rule = resolveRule(providerId, country, policy)
+  rules.set(key, rule)
+  return rule
+}
+
+const resolveRule = (providerId: string, country: string, policy: Deciding): ResolvedRule => {
   const rules = rulesFor(providerId, country, policy.providers)
   const sources: string[] = []
   const pick = <K extends keyof ProviderRule>(
@@ -78,8 +92,8 @@ export const ruleFor = (
  * The first instant at which the consent can no longer be renewed. A day is 24 hours here: the banks count the days, so
  * users' time zones do not matter.
  */
-export const graceEndOf = (expiresAt: DateTime, rule: Pick<ResolvedRule, 'grace'>): DateTime =>
-  expiresAt.toUTC().plus(rule.grace)
+export const graceEndOf = (expiresAt: DateTime, { grace }: Pick<ResolvedRule, 'grace'>): DateTime =>
+  DateTime.fromMillis(expiresAt.toMillis() + grace.toMillis(), { zone: 'utc' })
 
 /** The expiry to assume when the provider gives none: consent date plus validity, a day being 24 hours. */
 export const expiryFrom = (consentedAt: DateTime, rule: Pick<ResolvedRule, 'validity'>): DateTime =>

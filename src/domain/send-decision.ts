@@ -7,7 +7,7 @@ import { backFromBankBy, inDoubtUntil } from './in-progress.ts'
 import { latestDueRung } from './ladder.ts'
 import { usableZone } from './locale.ts'
 import type { Notification } from './model.ts'
-import { againMessage, type Facts } from './next-action.ts'
+import { againMessage, type Facts, whyUnsettled } from './next-action.ts'
 import { afterQuiet, isQuiet } from './quiet-hours.ts'
 
 /** A message made just before the quiet hours is still sent; a message that was held back waits for their end. */
@@ -74,8 +74,7 @@ const waitOf = (
 ): Extract<SendDecision, { kind: 'wait' }> | undefined => {
   const waitUntil = (until: DateTime, reason: string) => ({ kind: 'wait', until, reason }) as const
   const doubt = inDoubtUntil(view.authorisations)
-  if (doubt !== undefined && doubt > now)
-    return waitUntil(doubt, 'the outcome of an exchange is in doubt: it is settled before anything is sent')
+  if (doubt !== undefined && doubt > now) return waitUntil(doubt, whyUnsettled(view))
   const backBy = backFromBankBy(view.authorisations)
   if (backBy !== undefined && backBy > now)
     return waitUntil(backBy, 'the user went to the bank less than 30 minutes ago')

@@ -6,7 +6,18 @@ const utf8 = new TextEncoder()
 /** FNV-1a, 32 bits, of the UTF-8 bytes; an unsigned integer. */
 export const fnv1a32 = (text: string): number => {
   let hash = 0x811c9dc5
-  for (const byte of utf8.encode(text)) hash = Math.imul(hash ^ byte, 0x01000193)
+  for (let index = 0; index < text.length; index += 1) {
+    const byte = text.charCodeAt(index)
+    // Until here, each character was its own byte, as all characters of ids are.
+    if (byte > 0x7f) return fnv1a32OfBytes(utf8.encode(text))
+    hash = Math.imul(hash ^ byte, 0x01000193)
+  }
+  return hash >>> 0
+}
+
+const fnv1a32OfBytes = (bytes: Uint8Array): number => {
+  let hash = 0x811c9dc5
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193)
   return hash >>> 0
 }
 

@@ -46,3 +46,19 @@ const rememberingOffsets = (zone: Zone): Zone => {
   // luxon accepts only objects that inherit from its Zone class, so this object inherits from the zone itself.
   return Object.create(zone, { offset: { value: offset } }) as Zone
 }
+
+const MINUTE = 60_000
+
+/**
+ * The instant a whole number of calendar days later (or earlier, if negative) at the same wall-clock time in the zone;
+ * in milliseconds. As luxon's `plus({ days })`, at a small part of its cost: a time that the zone skips moves on by the
+ * hour that is skipped, and of a time that it repeats the one with the offset of `ts` is meant.
+ */
+export const sameWallTime = (zone: Zone, ts: number, days: number): number => {
+  const before = zone.offset(ts)
+  const wall = ts + before * MINUTE + days * DAY
+  const guess = zone.offset(wall - before * MINUTE)
+  if (guess === before) return wall - before * MINUTE
+  const after = zone.offset(wall - guess * MINUTE)
+  return wall - (after === guess ? guess : Math.min(guess, after)) * MINUTE
+}

@@ -1,7 +1,7 @@
 // Which page shows the state of one attempt at the bank, and what the pages need to know about the renewal. Changes
 // nothing.
 import { DateTime } from 'luxon'
-import { isInDoubt, isInFlight } from '../domain/in-progress.ts'
+import { isAwaitingDate, isInDoubt, isInFlight } from '../domain/in-progress.ts'
 import type { Authorisation, Consent } from '../domain/model.ts'
 import { acceptsCode } from '../domain/lifecycle.ts'
 import { isSuspended } from '../processors/visit-start-page.ts'
@@ -24,6 +24,7 @@ const isBeingChecked = (attempt: Authorisation): boolean => isInFlight(attempt) 
 export type DonePageState =
   | 'renewed'
   | 'being-checked'
+  | 'awaiting-date'
   | 'refused-at-bank'
   | 'not-completed'
   | 'other-account'
@@ -40,6 +41,7 @@ export const donePageState = (page: RenewalPage & { readonly authorisation: Auth
   if (renewal.status === 'renewed' || renewal.status === 'repaired') return 'renewed'
   // The start page uses the same rule: once the consent was closed for good, no worker checks the code any more.
   if (isBeingChecked(authorisation) && acceptsCode(consent, renewal)) return 'being-checked'
+  if (isAwaitingDate(authorisation) && acceptsCode(consent, renewal)) return 'awaiting-date'
   if (renewal.status === 'open' && isSuspended(consent)) return 'suspended'
   if (renewal.status !== 'open' || consent.status !== 'active') return 'closed'
   if (authorisation.status === 'mismatched') return 'other-account'
@@ -49,7 +51,8 @@ export const donePageState = (page: RenewalPage & { readonly authorisation: Auth
     return authorisation.errorCode === 'bank-refused' ? 'refused-at-bank' : 'not-completed'
   // Another attempt of an open cycle superseded this one, or the user is still at the bank: the start page says what is
   // next.
-  return authorisations.some(isBeingChecked) ? 'being-checked' : 'start-again'
+  if (authorisations.some(isBeingChecked)) return 'being-checked'
+  return authorisations.some(isAwaitingDate) ? 'awaiting-date' : 'start-again'
 }
 
 export type FindConsent = (id: string) => Promise<Consent | undefined>

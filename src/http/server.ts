@@ -5,7 +5,6 @@ import fastify from 'fastify'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import { registerBoard } from './board.ts'
 import type { BoardOptions } from './board.ts'
 import { registerExactRoutes } from './exact-routes.ts'
 import { answerClientError, answerUnroutable, registerFallback } from './fallback.ts'
@@ -174,8 +173,11 @@ export const makeServer = async (deps: ServerDeps): Promise<HttpServer> => {
   registerDone(app, deps)
   registerApi(app, { ...deps, limits, commitWithinMs: times.commitWithinMs })
   const setUnready = registerHealth(app, { ...deps, times })
-  if (deps.board !== undefined)
+  if (deps.board !== undefined) {
+    // A tenth of everything that is loaded, for those alone who have a board.
+    const { registerBoard } = await import('./board.ts')
     await registerBoard(app, { ...deps.board, publicUrl: deps.publicUrl, wrongLogins: limits.wrongLogins })
+  }
   await app.ready()
   return serve(app, setUnready, times)
 }

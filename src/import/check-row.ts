@@ -1,7 +1,6 @@
 // Checks one row of an import and converts its values to their types. Reports every problem at once, each with its
 // field and none with a value.
 import { DateTime, IANAZone } from 'luxon'
-import { z } from 'zod'
 import { nearest } from '../config/suggest.ts'
 import { knownLocale } from '../domain/locale.ts'
 import { countryCode } from '../domain/rules.ts'
@@ -45,16 +44,33 @@ export interface RowRules {
 const MAX_YEARS_AHEAD = 10
 const EARLIEST = DateTime.utc(2010)
 const INSTANT = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(Z|[+-]\d{2}(?::?\d{2})?)?)?$/i
+const IN_UTC = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,3})?Z$/
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,100}$/
 
-const textThat = (most: number, read: (value: string) => string, problemOf: (value: string) => string | undefined) =>
-  z
-    .string({ error: ({ input }) => (input === undefined ? 'is missing' : 'must be text') })
-    .transform(read)
-    .superRefine((value, context) => {
-      const problem = value.length > most ? `is longer than ${most} characters` : problemOf(value)
-      if (problem !== undefined) context.addIssue({ code: 'custom', message: problem, continue: false })
-    })
+/** What a field's value is, or what is wrong with it. */
+type Read<Value> = { readonly value: Value; readonly problem?: undefined } | { readonly problem: string }
+/** Reads one field; undefined stands for a field that the row does not have. */
+type Field<Value> = (given: unknown) => Read<Value>
+
+const readOr = <Value>(value: Value, problem: string | undefined): Read<Value> =>
+  problem === undefined ? { value } : { problem }
+
+const textThat =
+  (most: number, read: (value: string) => string, problemOf: (value: string) => string | undefined): Field<string> =>
+  (given) => {
+    if (typeof given !== 'string') return { problem: given === undefined ? 'is missing' : 'must be text' }
+    const value = read(given)
+    return readOr(value, value.length > most ? `is longer than ${most} characters` : problemOf(value))
+  }
+/** The field, with a further step for a value in which nothing is wrong so far. */
+const further =
+  <From, To>(field: Field<From>, step: (value: From) => Read<To>): Field<To> =>
+  (given) => {
+    const read = field(given)
+    return read.problem === undefined ? step(read.value) : read
+  }
+const checked = (field: Field<string>, problemOf: (value: string) => string | undefined): Field<string> =>
+  further(field, (value) => readOr(value, problemOf(value)))
 /** Text that identifies a user, a connection or a bank. */
 const identity = (most: number) => textThat(most, unmarked, damageOf)
 /** Text whose format is checked afterwards. Text that a spreadsheet shows in place of a value is reported first. */
@@ -81,7 +97,19 @@ const nameText = (most: number) =>
     (value) => brokenText(value) ?? hiding(value),
   )
 
+/** Luxon takes several times as long for the same, and nearly every row has an instant like this. */
+const readUtc = (value: string): DateTime | undefined => {
+  if (!IN_UTC.test(value)) return undefined
+  const at = new Date(value)
+  // JavaScript takes 30 February for 2 March.
+  return !Number.isNaN(at.getTime()) && at.toISOString().startsWith(value.slice(0, 19))
+    ? DateTime.fromMillis(at.getTime(), { zone: 'utc' })
+    : undefined
+}
+
 const readInstant = (value: string): DateTime | string => {
+  const utc = readUtc(value)
+  if (utc !== undefined) return utc
   const match = INSTANT.exec(value)
   if (match === null) return 'is not a date: write 2026-11-23T09:00:00Z'
   if (value.length > 10 && match[1] === undefined) return 'has a time without an offset: add Z or +01:00'
@@ -95,26 +123,23 @@ const readInstant = (value: string): DateTime | string => {
   }
 }
 
-const instant = (latest: (now: DateTime) => DateTime, tooLate: string, now: DateTime) =>
-  formal(40)
-    .transform((value, context) => {
-      const read = readInstant(value)
-      const problem =
-        typeof read === 'string' ? read : read < EARLIEST ? 'is before 2010' : read > latest(now) ? tooLate : undefined
-      if (problem === undefined && typeof read !== 'string') return read
-      context.addIssue(problem ?? 'is not a date')
-      return z.NEVER
-    })
-    .optional()
+const instant = (latest: DateTime, tooLate: string): Field<DateTime> =>
+  further(formal(40), (value) => {
+    const read = readInstant(value)
+    if (typeof read === 'string') return { problem: read }
+    return readOr(read, read < EARLIEST ? 'is before 2010' : read > latest ? tooLate : undefined)
+  })
 
 /**
  * Each question to Intl costs microseconds and tens of kilobytes of native memory, and a million rows ask the same few.
  */
-const remembered = (judge: (value: string) => boolean): ((value: string) => boolean) => {
-  const verdicts = new Map<string, boolean>()
+const remembered = <Verdict>(judge: (value: string) => Verdict): ((value: string) => Verdict) => {
+  const verdicts = new Map<string, { readonly verdict: Verdict }>()
   return (value) => {
-    const verdict = verdicts.get(value) ?? judge(value)
-    if (verdicts.size < 1000) verdicts.set(value, verdict)
+    const known = verdicts.get(value)
+    if (known !== undefined) return known.verdict
+    const verdict = judge(value)
+    if (verdicts.size < 1000) verdicts.set(value, { verdict })
     return verdict
   }
 }
@@ -134,88 +159,121 @@ const redirectProblem = (value: string, { httpsOnly, publicUrl }: RowRules): str
   return `is on our own host (PUBLIC_URL), where ${taken} takes what the bank sends: every code would be lost`
 }
 
-const schemaFor = (rules: RowRules, { now } = rules) =>
-  z.object({
+/** Every field that a row must have; of the two dates, a row may have either. */
+const neededFor = (rules: RowRules) =>
+  ({
     credentials_id: identity(200),
     refresh_token: textThat(8192, unmarked, damageOfToken),
     provider_id: identity(200),
-    country: formal(10).transform(countryCode).refine(isCountry, { error: 'is not a country code such as GB' }),
-    redirect_uri: formal(2000).superRefine((value, context) => {
-      const problem = redirectProblem(value, rules)
-      if (problem !== undefined) context.addIssue(problem)
+    country: further(formal(10), (value) => {
+      const code = countryCode(value)
+      return readOr(code, isCountry(code) ? undefined : 'is not a country code such as GB')
     }),
-    user_id: identity(200),
-    expires_at: instant(
-      (at) => at.plus({ years: MAX_YEARS_AHEAD }),
-      `is more than ${MAX_YEARS_AHEAD} years ahead`,
-      now,
+    redirect_uri: checked(
+      formal(2000),
+      remembered((value) => redirectProblem(value, rules)),
     ),
-    consented_at: instant((at) => at.plus({ days: 1 }), 'is in the future', now),
-  } satisfies Record<FieldThatIs<'required' | 'date'>, z.ZodType>)
+    user_id: identity(200),
+    expires_at: instant(rules.now.plus({ years: MAX_YEARS_AHEAD }), `is more than ${MAX_YEARS_AHEAD} years ahead`),
+    consented_at: instant(rules.now.plus({ days: 1 }), 'is in the future'),
+  }) satisfies Record<FieldThatIs<'required' | 'date'>, Field<unknown>>
 
-const scopeList = z
-  .union(
-    [
-      z.array(z.string()).max(100),
-      plainText(2000).transform((value) => value.split(/[\s,]+/).filter((scope) => scope !== '')),
-    ],
-    {
-      error: ({ input }) =>
-        typeof input === 'string' ? 'is no list of scopes' : 'must be a list of texts, or one text with spaces between',
-    },
-  )
-  .refine((scopes) => scopes.every((scope) => SCOPE.test(scope)), { error: 'holds something that is no scope' })
+type Needed = ReturnType<typeof neededFor>
+
+const scopesText = plainText(2000)
+const scopeList: Field<readonly string[]> = (given) => {
+  if (isListOfTexts(given)) return scopesIn(given)
+  if (typeof given !== 'string') return { problem: 'must be a list of texts, or one text with spaces between' }
+  const text = scopesText(given)
+  if (text.problem !== undefined) return { problem: 'is no list of scopes' }
+  return scopesIn(text.value.split(/[\s,]+/).filter((scope) => scope !== ''))
+}
+const scopesIn = (scopes: readonly string[]): Read<readonly string[]> =>
+  readOr(scopes, scopes.every((scope) => SCOPE.test(scope)) ? undefined : 'holds something that is no scope')
+const isListOfTexts = (given: unknown): given is string[] =>
+  Array.isArray(given) && given.length <= 100 && given.every((element) => typeof element === 'string')
 
 /**
  * Each of these fields is checked on its own. An invalid value is left out with a warning, because it must not keep a
  * consent from being renewed.
  */
-const optional = {
-  provider_name: nameText(200),
-  email: plainText(400).superRefine((value, context) => {
-    const problem = mailboxProblem(value)
-    if (problem !== undefined) context.addIssue(`is not a usable address (it ${problem})`)
-  }),
-  phone: plainText(50),
-  name: nameText(200),
-  locale: plainText(100).refine(isLocale, { error: 'is not one we have' }),
-  time_zone: plainText(100).refine(isZone, { error: 'is not a known zone' }),
-  scopes: scopeList,
-  supersedes: identity(200),
-} satisfies Record<FieldThatIs<'optional'>, z.ZodType>
+const optionalFor = (now: DateTime) =>
+  ({
+    provider_name: nameText(200),
+    email: checked(plainText(400), (value) => {
+      const problem = mailboxProblem(value)
+      return problem === undefined ? undefined : `is not a usable address (it ${problem})`
+    }),
+    phone: plainText(50),
+    name: nameText(200),
+    locale: checked(plainText(100), (value) => (isLocale(value) ? undefined : 'is not one we have')),
+    time_zone: checked(plainText(100), (value) => (isZone(value) ? undefined : 'is not a known zone')),
+    scopes: scopeList,
+    supersedes: identity(200),
+    token_issued_at: instant(now, 'is in the future'),
+  }) satisfies Record<FieldThatIs<'optional'>, Field<unknown>>
+
+type Optionals = ReturnType<typeof optionalFor>
+/** The values of these fields, as far as the row has them and nothing is wrong with them. */
+type ValuesOf<Fields extends Readonly<Record<string, Field<unknown>>>> = {
+  [Name in keyof Fields]?: Fields[Name] extends Field<infer Value> ? Value : never
+}
 
 /** What follows when a field was left out. A consent that already exists keeps its value. */
-const without: Partial<Record<keyof typeof optional, string>> = {
+const without: Partial<Record<keyof Optionals, string>> = {
   email: 'without one the consent has no channel',
   locale: 'without one messages are in English',
   time_zone: 'without one times are in UTC',
   supersedes: 'no other consent is closed',
+  token_issued_at: 'the order in which tokens arrive counts',
 }
 
 /** Makes the check for one import. `now` is the same for all rows, so that a long import judges all its rows alike. */
 export const makeRowCheck = (rules: RowRules): ((fields: Readonly<Record<string, unknown>>) => CheckedRow) => {
-  const schema = schemaFor(rules)
+  const needed = neededFor(rules)
+  const optional = optionalFor(rules.now)
   const known = new Set<string>(importFieldNames)
 
   return (fields) => {
-    // An absent field, null and blank text are the same, because CSV has no other way to leave a value out.
-    const said = Object.entries(fields).filter(
-      ([, value]) => value !== null && value !== undefined && !(typeof value === 'string' && value.trim() === ''),
-    )
-    const unknown = said.map(([name]) => name).filter((name) => !known.has(name))
-    const values = Object.fromEntries(said.filter(([name]) => known.has(name)))
-    const whole = schema.safeParse(values)
-    const surplus = whole.success ? undefined : surplusDateProblem(whole.error.issues, values)
-    const parsed = surplus === undefined ? whole : schema.safeParse({ ...values, consented_at: undefined })
-    const problems = parsed.success
-      ? []
-      : parsed.error.issues.map((issue) => problemOf(String(issue.path[0]), issue.message, unknown))
-    const all = [...new Set([...problems, ...datesMissing(said)])]
-    if (!parsed.success || all.length > 0) return { row: undefined, problems: all, warnings: [], unknown }
-    const { row, warnings } = toRow(parsed.data, values)
-    const ofDate = surplus === undefined ? [] : [`consented_at: ${surplus}, left out; expires_at is there`]
-    return { row, warnings: [...ofDate, ...warnings], problems: [], unknown }
+    const values: Record<string, unknown> = {}
+    const unknown: string[] = []
+    for (const name of Object.keys(fields)) {
+      if (isAbsent(fields[name])) continue
+      if (known.has(name)) values[name] = fields[name]
+      else unknown.push(name)
+    }
+    const { read, problems: found } = readNeeded(needed, values)
+    const surplus = surplusDateProblem(found, values)
+    if (surplus !== undefined) found.delete('consented_at')
+    const problems = [...found].map(([name, what]) => problemOf(name, what, unknown))
+    if (values['expires_at'] === undefined && values['consented_at'] === undefined)
+      problems.push('expires_at, consented_at: one of the two is needed')
+    if (problems.length > 0) return { row: undefined, problems, warnings: [], unknown }
+    const warnings = surplus === undefined ? [] : [`consented_at: ${surplus}, left out; expires_at is there`]
+    return { row: toRow(read as NeededValues, values, optional, warnings), warnings, problems: [], unknown }
   }
+}
+
+/** An absent field, null and blank text are the same, because CSV has no other way to leave a value out. */
+const isAbsent = (value: unknown): boolean =>
+  value === null || value === undefined || (typeof value === 'string' && value.trim() === '')
+
+const dates: ReadonlySet<string> = new Set<FieldThatIs<'date'>>(['expires_at', 'consented_at'])
+
+const readNeeded = (
+  needed: Needed,
+  values: Readonly<Record<string, unknown>>,
+): { readonly read: ValuesOf<Needed>; readonly problems: Map<string, string> } => {
+  const read: Record<string, unknown> = {}
+  const problems = new Map<string, string>()
+  for (const name of Object.keys(needed) as (keyof Needed)[]) {
+    const given = values[name]
+    if (given === undefined && dates.has(name)) continue
+    const { problem, value } = needed[name](given) as { problem?: string; value?: unknown }
+    if (problem === undefined) read[name] = value
+    else problems.set(name, problem)
+  }
+  return { read, problems }
 }
 
 /**
@@ -223,46 +281,40 @@ export const makeRowCheck = (rules: RowRules): ((fields: Readonly<Record<string,
  * and like any such field it must not cause the row to be refused.
  */
 const surplusDateProblem = (
-  issues: readonly z.core.$ZodIssue[],
+  problems: ReadonlyMap<string, string>,
   { expires_at }: Readonly<Record<string, unknown>>,
-): string | undefined => {
-  const isGood = expires_at !== undefined && !issues.some(({ path }) => path[0] === 'expires_at')
-  return isGood ? issues.find(({ path }) => path[0] === 'consented_at')?.message : undefined
-}
+): string | undefined =>
+  expires_at !== undefined && !problems.has('expires_at') ? problems.get('consented_at') : undefined
 
 const problemOf = (field: string, what: string, unknown: readonly string[]): string => {
   const meant = what === 'is missing' ? nearest(field, unknown) : undefined
   return `${field}: ${what}${meant === undefined ? '' : ` (was it misspelt as ${meant}?)`}`
 }
 
-const datesMissing = (said: readonly (readonly [string, unknown])[]): string[] =>
-  said.some(([name]) => name === 'expires_at' || name === 'consented_at')
-    ? []
-    : ['expires_at, consented_at: one of the two is needed']
-
-type Optional = { readonly [Field in keyof typeof optional]: z.output<(typeof optional)[Field]> | undefined }
+/** What a row has in which nothing is wrong: all but one of the dates. */
+type NeededValues = ValuesOf<Needed> & Required<Pick<ValuesOf<Needed>, FieldThatIs<'required'>>>
 
 const toRow = (
-  data: z.output<ReturnType<typeof schemaFor>>,
+  data: NeededValues,
   values: Readonly<Record<string, unknown>>,
-): { row: ImportRow; warnings: string[] } => {
-  const warnings: string[] = []
-  const leaveOut = (name: string, why: string): void => {
-    const consequence = without[name as keyof typeof optional]
+  optional: Optionals,
+  warnings: string[],
+): ImportRow => {
+  const leaveOut = (name: keyof Optionals, why: string): void => {
+    const consequence = without[name]
     warnings.push(`${name}: ${why}, left out${consequence === undefined ? '' : `; ${consequence}`}`)
   }
-  const read = Object.fromEntries(
-    Object.entries(optional).map(([name, schema]): [string, unknown] => {
-      if (!Object.hasOwn(values, name)) return [name, undefined]
-      const parsed = schema.safeParse(values[name])
-      if (parsed.success) return [name, parsed.data]
-      leaveOut(name, parsed.error.issues[0]?.message ?? 'cannot be read')
-      return [name, undefined]
-    }),
-  ) as Optional
+  const kept: Record<string, unknown> = {}
+  for (const name of Object.keys(optional) as (keyof Optionals)[]) {
+    if (values[name] === undefined) continue
+    const { problem, value } = optional[name](values[name]) as { problem?: string; value?: unknown }
+    if (problem === undefined) kept[name] = value
+    else leaveOut(name, problem)
+  }
+  const read = kept as ValuesOf<Optionals>
   const namesItself = read.supersedes === data.credentials_id
   if (namesItself) leaveOut('supersedes', 'names the row itself')
-  const row = {
+  return {
     credentialsId: data.credentials_id,
     refreshToken: new Secret(data.refresh_token),
     providerId: data.provider_id,
@@ -279,6 +331,6 @@ const toRow = (
     timeZone: read.time_zone,
     scopes: read.scopes,
     supersedes: namesItself ? undefined : read.supersedes,
+    tokenIssuedAt: read.token_issued_at,
   } satisfies ImportRow & Record<keyof ImportRow, unknown>
-  return { row, warnings }
 }

@@ -19,6 +19,7 @@ export const importFields = {
   time_zone: 'optional',
   scopes: 'optional',
   supersedes: 'optional',
+  token_issued_at: 'optional',
 } as const
 
 export type ImportField = keyof typeof importFields

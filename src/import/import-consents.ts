@@ -1,5 +1,6 @@
 // The import: reads and checks rows and passes them to the store in batches, in the order of the file and with constant
 // memory. Good rows are imported even when others are refused; each refusal is reported with its line.
+import { setImmediate } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
 import { nearest } from '../config/suggest.ts'
 import type { Imports, ImportRow, RowResult } from '../store/administration-port.ts'
@@ -30,17 +31,18 @@ export interface ImportConsentsDeps {
   readonly httpsOnly: boolean
   /** PUBLIC_URL, if known. */
   readonly publicUrl?: string | undefined
-  /** `--correct`: dates and tokens are taken from the file even where they are not later than the stored ones. */
+  /** `--correct`: dates are taken from the file even where they are not later than the stored ones. */
   readonly correct?: boolean | undefined
   /** Rows per transaction. */
   readonly batchSize?: number | undefined
   readonly onBad: (complaint: Complaint) => void
   readonly onWarning: (complaint: Complaint) => void
-  /** Called after every batch. */
+  /** Called after every batch, with the rows read up to its end. */
   readonly onProgress?: ((counts: ImportCounts) => void) | undefined
 }
 
-const BATCH = 500
+const BATCH = 1000
+const ROWS_BETWEEN_PAUSES = 25
 /** Each unknown name is reported once. Beyond this number, further names add nothing. */
 const MAX_UNKNOWN = 100
 
@@ -107,7 +109,8 @@ export const importConsents =
       counts[result.kind] += 1
       if (result.detail !== undefined) warn(line, result.detail)
     }
-    const write = async (batch: readonly Waiting[]): Promise<void> => {
+    /** `read`: the rows that were read up to the end of this batch. */
+    const write = async (batch: readonly Waiting[], read: number): Promise<void> => {
       const results = await store.importBatch(
         batch.map(({ row }) => row),
         { now: clock.now(), correct },
@@ -116,17 +119,39 @@ export const importConsents =
         const result = results[index]
         if (result !== undefined) settle(waiting, result)
       }
-      onProgress?.({ ...counts })
+      onProgress?.({ ...counts, rows: read })
+    }
+
+    // While the database writes one batch, the store makes the next one ready, and the one after that is read and
+    // checked. They are written in the order of the file.
+    let writing: Promise<void> = Promise.resolve()
+    const writeNext = async (batch: readonly Waiting[]): Promise<void> => {
+      const next = write(batch, counts.rows)
+      // A failure is thrown where the batch is awaited; until then it must not count as unhandled.
+      next.catch(() => undefined)
+      const before = writing
+      writing = next
+      await before
     }
 
     let batch: Waiting[] = []
-    for await (const raw of rows) {
-      const waiting = take(raw)
-      if (waiting !== undefined) batch.push(waiting)
-      if (batch.length < batchSize) continue
-      await write(batch)
-      batch = []
+    let readOn = 0
+    try {
+      for await (const raw of rows) {
+        const waiting = take(raw)
+        if (waiting !== undefined) batch.push(waiting)
+        if (batch.length >= batchSize) {
+          await writeNext(batch)
+          batch = []
+        }
+        // Without a pause, the database's answers would wait until a whole batch is read.
+        readOn = (readOn + 1) % ROWS_BETWEEN_PAUSES
+        if (readOn === 0) await setImmediate()
+      }
+    } finally {
+      // Also if the file cannot be read to its end: no batch is left behind.
+      await writing
     }
-    if (batch.length > 0) await write(batch)
+    if (batch.length > 0) await write(batch, counts.rows)
     return { ...counts }
   }

@@ -27,9 +27,16 @@ const sensitiveEnding = new RegExp(
   `).join('|')})$`,
 )
 
+/** Nearly all lines have the same few keys. */
+const verdicts = new Map<string, boolean>()
+
 const isSensitive = (key: string): boolean => {
+  const known = verdicts.get(key)
+  if (known !== undefined) return known
   const plain = key.toLowerCase().replaceAll(/[^a-z0-9]/g, '')
-  return sensitiveKeys.has(plain) || sensitiveEnding.test(plain)
+  const verdict = sensitiveKeys.has(plain) || sensitiveEnding.test(plain)
+  if (verdicts.size < 1000) verdicts.set(key, verdict)
+  return verdict
 }
 
 /**
@@ -47,12 +54,20 @@ const isHarmless = (key: string, value: unknown): boolean =>
 const shortened = (text: string): string =>
   text.length <= MAX_LENGTH ? text : `${text.slice(0, MAX_LENGTH).replace(/\S*$/, '')}…`
 
+/** Nothing that `scrub` removes is without one of these; the words of most lines are. */
+const SUSPICIOUS = /[.@=]|:\/\/|eyJ/
+
 /**
  * Removes from free text everything that looks like a secret or an address. This is a safety net under the rules above,
  * not a licence to log such text.
  */
-export const scrub = (text: string): string =>
-  shortened(text)
+export const scrub = (text: string): string => {
+  const short = shortened(text)
+  return SUSPICIOUS.test(short) ? scrubbed(short) : short
+}
+
+const scrubbed = (text: string): string =>
+  text
     // Values of encrypted columns, and JSON Web Tokens.
     .replaceAll(/\bv1\.[\w-]{1,16}\.[\w-]{16}\.[\w-]+/g, CENSORED)
     .replaceAll(/\beyJ[\w-]+(\.[\w-]*)+/g, CENSORED)
@@ -124,13 +139,12 @@ const cleanObject = (value: object, path: readonly object[]): unknown => {
   if (Array.isArray(value)) return value.slice(0, MAX_ENTRIES).map((entry: unknown) => cleanValue(entry, inside))
   // Requests, responses, clients, buffers, maps: their insides are not logged.
   if (!isPlain(value)) return '[object]'
-  const entries = Object.entries(Object.getOwnPropertyDescriptors(value)).filter(
-    ([, { enumerable }]) => enumerable === true,
-  )
+  const keys = Object.keys(value)
   return Object.fromEntries(
-    entries.slice(0, MAX_ENTRIES).map(([key, descriptor]): [string, unknown] => {
+    keys.slice(0, MAX_ENTRIES).map((key): [string, unknown] => {
       // A getter is not run: it may throw, or reveal a secret.
-      const entry: unknown = 'value' in descriptor ? descriptor.value : CENSORED
+      const descriptor = Object.getOwnPropertyDescriptor(value, key)
+      const entry: unknown = descriptor !== undefined && 'value' in descriptor ? descriptor.value : CENSORED
       const shown = entry instanceof Secret || entry instanceof Error || !isSensitive(key) || isHarmless(key, entry)
       return [scrub(key), shown ? cleanValue(entry, inside) : CENSORED]
     }),

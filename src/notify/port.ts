@@ -51,15 +51,35 @@ export type Delivery =
     }
   /** This server can never reach an address like this one (domain/channels.ts: `whyUnreachable`). */
   | { readonly kind: 'no-channel'; readonly code: Extract<ErrorCode, 'no-channel'>; readonly detail: string }
-  /** In doubt: the message was handed over, but no usable answer came. Never sent again. */
+  /** The server is ready for the message, and the caller has not let it begin: nothing of it has left. */
+  | { readonly kind: 'not-begun' }
+  /** In doubt: the message was handed over, but no usable answer came. Not sent again. */
   | { readonly kind: 'uncertain'; readonly code: Extract<ErrorCode, 'message-uncertain'>; readonly detail: string }
+
+/** Every outcome of a sending that the server did not confirm. */
+export type Problem = Exclude<Delivery, { kind: 'sent' | 'not-begun' }>
+
+/** The caller's part in a sending. */
+export interface Handover {
+  /**
+   * Commits the intent to send. Called at most once, and as late as the channel can: the server has accepted the
+   * recipient, and nothing of the message has left. With the answer false, or when it rejects, nothing may leave.
+   */
+  begin(): Promise<boolean>
+  /** The whole message has left us, its last byte included; the server's answer is awaited. */
+  left(): void
+}
 
 /** `Message` is the channel's own: others only carry it from `compose` to `send`. */
 export interface Channel<Message = unknown> {
   /** Writes the message, in the user's language. Sends nothing: whatever it throws, the message is still unsent. */
   compose(facts: MessageFacts): Message
-  /** Hands the message over, at most once. Retrying is the caller's decision. Every outcome should be a Delivery. */
-  send(message: Message): Promise<Delivery>
+  /**
+   * Hands the message over, at most once. Retrying is the caller's decision. Every outcome should be a Delivery; when
+   * `begin` rejects, `send` rejects with the same error. A message that is refused or deferred before that is never
+   * begun.
+   */
+  send(message: Message, handover: Handover): Promise<Delivery>
   /** For `doctor`: whether the server can be reached and accepts our login. */
   check(): Promise<{ ok: boolean; detail: string }>
   /** What `doctor` calls the check, and what an operator can do when it fails. */

@@ -55,7 +55,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   connection_limit: pool,
   pool_timeout: pool,
   max: pool,
-  statement_cache_size: 'leave it out: no prepared statements are kept',
+  statement_cache_size: 'leave it out: the program keeps prepared statements where the session is its own',
   statement_timeout: limits,
   lock_timeout: limits,
   idle_in_transaction_session_timeout: limits,

@@ -100,6 +100,8 @@ const settingsOf = ({ address }: Place, tried: Tried, options: SessionOptions): 
   ...(address.password === undefined ? {} : { password: address.password.reveal() }),
   ssl: tried.tls ? { ...address.tls.options } : false,
   keepAlive: true,
+  // Some networks forget a connection that says nothing for four minutes, and tell neither end.
+  keepAliveInitialDelayMillis: 30_000,
   // node-postgres reads some of libpq's environment variables. The one for this setting would fail a connection
   // without TLS.
   sslnegotiation: 'postgres',
@@ -142,14 +144,17 @@ export const makeClient = ({
     }),
   })
   const reported = parametersOf(client)
-  /** PostgreSQL reports the interval style that we set; a pooler that silently drops settings reports another. */
-  const isLent = (): boolean => tried.pooled || reported.get('IntervalStyle') !== INTERVAL_STYLE
+  let lent = tried.pooled
+  const isLent = (): boolean => lent
   const runQuery = client.query.bind(client) as unknown as RunQuery
 
   /** Must run once the client is connected, before any query. */
   const greet = async (): Promise<void> => {
     learnt.major = Number.parseInt(reported.get('server_version') ?? '', 10) || undefined
-    if (isLent()) {
+    // PostgreSQL reports the interval style that we set; a pooler that silently drops settings reports another. Asked
+    // once: a transaction on a lent session sets the style for itself, and that is reported too.
+    lent ||= reported.get('IntervalStyle') !== INTERVAL_STYLE
+    if (lent) {
       learnt.pooled = true
       if (keepsSession) await runQuery(settingsOfKept(session, learnt.major))
     } else if (tried.major === undefined && (learnt.major ?? 0) >= 17) await runQuery('SET transaction_timeout TO 0')

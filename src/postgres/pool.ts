@@ -32,6 +32,12 @@ export interface OpenedPool {
   schema(): Promise<string>
 }
 
+/**
+ * How long an unused connection is kept: longer than between two sweeps for what is urgent, since a new one costs the
+ * server a process, and the planning of every statement.
+ */
+const UNUSED_KEPT_MS = 12_000
+
 /** Added to PostgreSQL's own limit, which ends a statement without ending its connection. */
 const SILENCE_BEYOND_MS = 2_000
 
@@ -68,6 +74,9 @@ export const openPool = (url: Secret, options: PoolOptions): OpenedPool => {
   const pool = new pg.Pool({
     max: options.connections,
     keepAlive: true,
+    idleTimeoutMillis: UNUSED_KEPT_MS,
+    // Unused, it does not keep a process that has nothing else to do.
+    allowExitOnIdle: true,
     connectionTimeoutMillis: place.address.connectMs ?? options.connectMs ?? 10_000,
     // The pool waits for this promise, although its types do not say so (pg-pool's index.js).
     onConnect: greetAll as (client: pg.ClientBase) => void,
@@ -100,12 +109,18 @@ export const openPool = (url: Secret, options: PoolOptions): OpenedPool => {
   pool.on('connect', (client) => client.on('error', () => undefined))
   const { statementMs } = options
   // node-postgres' query_timeout is not used: it would return the connection to the pool while it still waits for the
-  // answer. Idle connections never reach this timeout, because the pool closes them before.
+  // answer.
   if (statementMs !== undefined) {
+    const limitSilence = (client: pg.PoolClient, limitMs: number): void => {
+      const { stream } = (client as unknown as pg.Client).connection
+      if (stream instanceof Socket) stream.setTimeout(limitMs)
+    }
     pool.on('connect', (client) => {
       const { stream } = (client as unknown as pg.Client).connection
-      if (stream instanceof Socket) stream.setTimeout(statementMs + SILENCE_BEYOND_MS, () => stream.destroy())
+      stream.on('timeout', () => stream.destroy())
     })
+    pool.on('acquire', (client) => limitSilence(client, statementMs + SILENCE_BEYOND_MS))
+    pool.on('release', (_error, client) => limitSilence(client, 0))
   }
   return { pool, schema: async () => (session.schema ??= await findSchema(pool)) }
 }

@@ -2,7 +2,8 @@
 // line and the API use the same form. It holds no secret and no address.
 import type { DateTime } from 'luxon'
 import { reachableBy } from '../domain/channels.ts'
-import type { Authorisation, Consent, Notification, Renewal } from '../domain/model.ts'
+import { awaitedUntil } from '../domain/in-progress.ts'
+import type { Authorisation, Consent, ConsentView, Notification, Renewal } from '../domain/model.ts'
 import { gatherFacts } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
 import type { consentProperties, historyProperties } from '../http/routes/api-schemas.ts'
@@ -11,12 +12,16 @@ import type { ConsentEvent } from '../store/port.ts'
 
 export const isoOf = (at: DateTime | undefined): string | null => at?.toUTC().toISO() ?? null
 
+/** A consent without the records of its cycle: they do not matter to its phase. */
+export const aloneOf = (consent: Consent): ConsentView => ({
+  consent,
+  renewal: undefined,
+  authorisations: [],
+  notifications: [],
+})
+
 export const consentJson = (consent: Consent, now: DateTime, policy: Policy) => {
-  const { phase, graceEndsAt } = gatherFacts(
-    { consent, renewal: undefined, authorisations: [], notifications: [] },
-    now,
-    policy,
-  )
+  const { phase, graceEndsAt } = gatherFacts(aloneOf(consent), now, policy)
   return {
     id: consent.id,
     credentials_id: consent.credentialsId,
@@ -30,6 +35,9 @@ export const consentJson = (consent: Consent, now: DateTime, policy: Policy) => 
     expires_at: isoOf(consent.expiresAt),
     expires_source: consent.expiresSource,
     grace_ends_at: isoOf(graceEndsAt),
+    token_accepted_at: isoOf(consent.tokenAcceptedAt),
+    token_rejected_at: isoOf(consent.tokenRejectedAt),
+    has_candidate_token: consent.candidate !== undefined,
     next_action_at: isoOf(consent.nextActionAt),
     next_action_reason: consent.nextActionReason ?? null,
     has_address: reachableBy(consent, policy.channels).length > 0,
@@ -65,6 +73,7 @@ export const authorisationJson = (authorisation: Authorisation) => ({
   code_received_at: isoOf(authorisation.codeReceivedAt),
   error_code: authorisation.errorCode ?? null,
   next_action_at: isoOf(authorisation.nextActionAt),
+  awaited_until: isoOf(awaitedUntil(authorisation)),
 })
 
 export const notificationJson = (notification: Notification) => ({
@@ -75,6 +84,7 @@ export const notificationJson = (notification: Notification) => ({
   status: notification.status,
   situation: notification.situation,
   created_at: isoOf(notification.createdAt),
+  repeated_at: isoOf(notification.repeatedAt),
   sent_at: isoOf(notification.sentAt),
   error_code: notification.errorCode ?? null,
 })

@@ -4,7 +4,7 @@ import type { DateTime } from 'luxon'
 import type { ChannelName } from '../domain/channels.ts'
 import { nextExchangeStep } from '../domain/exchange.ts'
 import type { ExchangeStep } from '../domain/exchange-step.ts'
-import { isInDoubt, isInFlight } from '../domain/in-progress.ts'
+import { awaitedUntil, isInFlight, isUnsettled } from '../domain/in-progress.ts'
 import type { Authorisation, ConsentView, Notification } from '../domain/model.ts'
 import { explainNextAction, gatherFacts, type Facts, type NextAction } from '../domain/next-action.ts'
 import type { Phase } from '../domain/phase.ts'
@@ -34,6 +34,8 @@ export interface AttemptState {
   readonly at: DateTime | undefined
   /** What came of the last try or question, as an error code. */
   readonly code: string | undefined
+  /** Until when its outcome, or its new date, is awaited at most; undefined while its code is being used. */
+  readonly awaitedUntil: DateTime | undefined
   readonly step: ExchangeStep
 }
 
@@ -79,13 +81,14 @@ const attemptStates = (
   policy: Policy,
 ): AttemptState[] => {
   if (renewal === undefined) return []
-  const open = authorisations.filter((attempt) => isInFlight(attempt) || isInDoubt(attempt))
+  const open = authorisations.filter((attempt) => isInFlight(attempt) || isUnsettled(attempt))
   return open.map((attempt) => {
     const { id, status, nextActionAt: at, errorCode: code } = attempt
     const others = open.filter((other) => other.id !== id && other.status !== 'code_received')
     const then = at !== undefined && at > now ? at : now
     const step = nextExchangeStep({ attempt, consent, renewal, others }, { now: then, policy, manual: false })
-    return { id, status, at, code, step: status === 'exchanging' ? ifNoWorkerIsAtIt(step) : step }
+    const shown = status === 'exchanging' ? ifNoWorkerIsAtIt(step) : step
+    return { id, status, at, code, awaitedUntil: awaitedUntil(attempt), step: shown }
   })
 }
 
@@ -119,7 +122,7 @@ const ladderStates = (facts: Facts, next: NextAction): RungState[] =>
   facts.rungs.flatMap(({ name, at }) => {
     const rows = facts.view.notifications.filter((message) => message.rung === name)
     return rows.length > 0
-      ? rows.map((row) => ({ rung: name, at, ...ledgerState(row) }))
+      ? rows.map((row) => ({ rung: name, at, ...ledgerState(row, facts.now) }))
       : { rung: name, at, channel: undefined, ...stateOf(facts, next, name, at) }
   })
 
@@ -142,15 +145,20 @@ const stateOf = (facts: Facts, next: NextAction, name: string, at: DateTime): Pi
     : { state: 'held', detail: next.reason }
 }
 
-const ledgerState = (row: Notification): Omit<RungState, 'rung' | 'at'> => {
+const ledgerState = (row: Notification, now: DateTime): Omit<RungState, 'rung' | 'at'> => {
+  const again =
+    row.repeatedAt === undefined ? '' : `, and once more at ${isoOf(row.repeatedAt)}: its worker had died over it`
   const details: Record<Notification['status'], string | undefined> = {
     pending:
       row.errorCode === undefined
         ? `to be sent at ${isoOf(row.nextActionAt) ?? 'once'}`
         : `put off (${row.errorCode}), tried again at ${isoOf(row.nextActionAt) ?? 'once'}`,
-    sending: 'handed to the channel right now, or its process stopped',
-    sent: `at ${isoOf(row.sentAt) ?? '?'}`,
-    uncertain: 'it may or may not have been delivered; never sent again',
+    sending:
+      row.nextActionAt !== undefined && row.nextActionAt > now
+        ? `its worker died over it: looked at again at ${isoOf(row.nextActionAt)}, to be sent once more`
+        : `handed to the channel right now, or its worker died over it${again}`,
+    sent: `at ${isoOf(row.sentAt) ?? '?'}${again}`,
+    uncertain: `it may or may not have been delivered${again}; not sent again`,
     failed: row.errorCode ?? 'the channel did not take it',
     cancelled: 'nothing was left to ask, or a newer message took its place',
   }
@@ -159,10 +167,10 @@ const ledgerState = (row: Notification): Omit<RungState, 'rung' | 'at'> => {
 
 const isOver = ({ view }: Facts): boolean => view.consent.status !== 'active'
 
-const otherMessages = ({ view, rungs }: Facts): RungState[] =>
+const otherMessages = ({ view, now, rungs }: Facts): RungState[] =>
   view.notifications
     .filter((row) => !rungs.some(({ name }) => name === row.rung))
-    .map((row) => ({ rung: row.rung, at: undefined, ...ledgerState(row) }))
+    .map((row) => ({ rung: row.rung, at: undefined, ...ledgerState(row, now) }))
 
 export const explanationJson = (explanation: Explanation) => {
   const { next } = explanation
@@ -182,11 +190,12 @@ export const explanationJson = (explanation: Explanation) => {
       state,
       detail: detail ?? null,
     })),
-    attempts: explanation.attempts.map(({ id, status, at, code, step }) => ({
+    attempts: explanation.attempts.map(({ id, status, at, code, awaitedUntil: until, step }) => ({
       id,
       status,
       at: isoOf(at) ?? null,
       code: code ?? null,
+      awaited_until: isoOf(until),
       step: step.do,
       reason: step.reason,
     })),

@@ -3,10 +3,10 @@
 import type { DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { nextExchangeStep } from '../domain/exchange.ts'
-import type { AttemptFacts, ExchangeStep, Heard } from '../domain/exchange-step.ts'
+import type { AttemptFacts, ExchangeStep, Heard, RefreshBy, RefreshHeard, Tried } from '../domain/exchange-step.ts'
 import type { Policy } from '../domain/policy.ts'
 import { PermanentError } from '../errors.ts'
-import type { Tokens } from '../provider/port.ts'
+import type { TokenAnswer, Tokens } from '../provider/port.ts'
 import type { Secret } from '../secret.ts'
 import type { Claim, Dispatching, Exchanges, Quarantine, RotatedToken } from '../store/port.ts'
 import type { GuardedProvider } from './circuit-breaker.ts'
@@ -33,10 +33,9 @@ const MAX_STEPS = 20
 export const advanceAttempt =
   (deps: AdvanceAttemptDeps) =>
   async (attemptId: string, run: JobContext): Promise<Outcome> =>
-    withClaim(deps, { kind: 'authorisation', id: attemptId, run }, async (claim) => {
+    withClaim(deps, { kind: 'authorisation', id: attemptId, run }, async (claim, claimed) => {
       const { store, clock, policy } = deps
-      let facts = await store.getAttempt(attemptId)
-      if (facts === undefined) return skipped('there is no such authorisation')
+      let facts = claimed
       const { consent } = facts
       try {
         let progress: Progress = { heard: undefined, tokens: undefined }
@@ -48,7 +47,7 @@ export const advanceAttempt =
           // Tokens just received are stored before anything else is read from a database that may be unavailable. An
           // answer of `/me` is judged by the facts for which it was read. Every other step has changed some facts.
           const isUnjudged = step.do === 'read-me' || progress.heard?.from === 'exchange'
-          if (!isUnjudged) facts = (await store.getAttempt(attemptId)) ?? facts
+          if (!isUnjudged) facts = (await store.getAttempt(claim)) ?? facts
         }
       } catch (error) {
         // The attempt's own date is set when the queue gives up the job; the consent is quarantined until an operator
@@ -96,6 +95,9 @@ const carryOut = async (working: Working, step: ExchangeStep, progress: Progress
     case 'poll-again':
       await store.schedulePoll(claim, step.until, step.code)
       return snooze(step.until, step.reason)
+    case 'await-date':
+      await store.awaitDate(claim, step.until, step.code, clock.now())
+      return snooze(step.until, step.reason)
     case 'requeue':
       // Without this write, the code would look like one that may have been used.
       await persist(async () => store.requeueCode(claim, step.until, step.code), run.signal)
@@ -116,7 +118,7 @@ const carryOut = async (working: Working, step: ExchangeStep, progress: Progress
     case 'store-tokens':
       return storeTokens(working, step.owner, progress)
     case 'refresh':
-      return refresh(working, step.by)
+      return refresh(working, step.by, progress)
     case 'read-me':
       return readMe(working, step.by, progress)
     case 'adopt': {
@@ -139,7 +141,7 @@ const notifyAgain = async (enqueue: Enqueue, consentId: string, what: string): P
 const exchange = async ({ store, provider, clock, claim, facts, run }: Working): Promise<Progress> => {
   const { consent } = facts
   const start = await store.beginExchange(claim, clock.now())
-  // Under the lock, the attempt is no longer as it was read: the domain decides again.
+  // The attempt is no longer as it was read: the domain decides again.
   if (start === undefined) return NOTHING_HEARD
   const answer = await provider.exchangeCode(consent.id, {
     route: facts.attempt.route,
@@ -187,36 +189,95 @@ const storeTokens = async (
   if (tokens?.tokenVersion === undefined) throw new Error('no tokens in hand')
   const { accessToken, refreshToken, credentialsId, answeredAt, tokenVersion } = tokens
   const response = { accessToken, refreshToken, credentialsId, answeredAt, tokenVersion, owner }
-  const stored = await persist(async () => store.storeTokenResponse(claim.id, response), run.signal)
+  const stored = await persist(async () => store.storeTokenResponse(claim, response), run.signal)
   if (stored === 'already-renewed') return skipped('this authorisation had been renewed already')
   if (stored === 'cycle-closed') return done('the tokens were stored; the cycle had closed meanwhile')
-  return stored === 'token-changed' ? { heard: { from: 'storing' }, tokens: undefined } : NOTHING_HEARD
+  return stored === 'token-changed' ? { heard: { from: 'storing' }, tokens: undefined } : { heard: undefined, tokens }
 }
 
 /** One refresh; any token that it brings is stored before anything else is done. */
-const refresh = async (
-  { store, provider, clock, facts, run }: Working,
-  by: 'stored' | 'pending',
-): Promise<Progress> => {
+const refresh = async (working: Working, by: RefreshBy, before: Progress): Promise<Progress> => {
+  const { store, provider, clock, facts, run } = working
   const { attempt, consent } = facts
   const source = await refreshTokenOf(store, facts, by)
-  // The pending token was adopted or cleared meanwhile: the domain decides again.
-  if (source === undefined) return NOTHING_HEARD
+  const earlier = before.heard?.from === 'refresh' ? before.heard.tried : []
+  const version = source === undefined ? storedVersion(consent, by) : source.version
   // The answer holds for this moment: the process may sleep before the answer is judged.
   const at = clock.now()
-  const answer = await provider.refresh(consent.id, source.token)
-  if (answer.kind !== 'tokens') {
-    const heard = answer.kind === 'not-processed' || answer.kind === 'circuit-open' ? unavailable(answer.code) : answer
-    return { heard: { from: 'refresh', by, at, answer: heard }, tokens: undefined }
+  const heard = (answer: RefreshHeard): Progress => ({
+    heard: { from: 'refresh', by, version, at, answer, tried: [...earlier, { by, version }] },
+    tokens: undefined,
+  })
+  if (source === undefined) {
+    // The pending token was adopted or cleared meanwhile: the domain decides again. A stored token is missing where it
+    // does not decrypt and the other one does, or where a candidate has become the current one: the other one is next.
+    return by === 'pending' ? NOTHING_HEARD : heard({ kind: 'refused' })
   }
-  const { refreshToken: token } = answer.tokens
+  const answer = await provider.refresh(consent.id, source.token)
+  if (answer.kind === 'refused') return heard(answer)
+  if (answer.kind !== 'tokens')
+    return heard(answer.kind === 'not-processed' || answer.kind === 'circuit-open' ? unavailable(answer.code) : answer)
+  if (by === 'candidate') return refreshedCandidate(working, { source, answer, at, earlier })
+  const { refreshToken: token, credentialsId } = answer.tokens
   const rotated = { consentId: consent.id, authorisationId: attempt.id, version: source.version }
   const kept =
     token === undefined ||
-    (await persist(async () => storeRotated(store, { ...rotated, token, now: clock.now() }), run.signal))
+    (await persist(
+      async () => storeRotated(store, { ...rotated, token, now: clock.now(), used: source.token, credentialsId }),
+      run.signal,
+    ))
   if (!kept) return { heard: { from: 'rotating' }, tokens: undefined }
+  // A refusal alone says nothing of a token: every refresh is refused once the consent has expired, and our date of
+  // that may be wrong. Now the other token was accepted.
+  const candidate = earlier.find((one) => one.by === 'candidate')
+  if (candidate?.version !== undefined) await store.rejectCandidate(consent.id, candidate.version, clock.now())
   const tokens = { ...answer.tokens, answeredAt: at, tokenVersion: source.version }
-  return { heard: { from: 'refresh', by, at, answer: { kind: 'tokens' } }, tokens }
+  return { ...heard({ kind: 'tokens' }), tokens }
+}
+
+const storedVersion = ({ tokenVersion, candidate }: AttemptFacts['consent'], by: RefreshBy): number | undefined =>
+  by === 'stored' ? tokenVersion : by === 'candidate' ? candidate?.version : undefined
+
+/**
+ * The provider accepted the candidate, which becomes the current token. If the answer names another connection, the row
+ * of the import had another connection's token: its new token goes to that connection's consent, because the company's
+ * copy has just died.
+ */
+const refreshedCandidate = async (
+  { store, clock, facts, run }: Working,
+  refreshed: {
+    source: Source
+    answer: Extract<TokenAnswer, { kind: 'tokens' }>
+    at: DateTime
+    earlier: readonly Tried[]
+  },
+): Promise<Progress> => {
+  const { source, answer, at, earlier } = refreshed
+  const { attempt, consent } = facts
+  const { refreshToken: token, credentialsId } = answer.tokens
+  const version = source.version ?? 0
+  const tried: readonly Tried[] = [...earlier, { by: 'candidate', version }]
+  if (credentialsId !== undefined && credentialsId !== consent.credentialsId) {
+    await persist(async () => store.offerToken(credentialsId, token ?? source.token, clock.now()), run.signal)
+    await store.rejectCandidate(consent.id, version, clock.now())
+    const heard = { from: 'refresh', by: 'candidate', version, at, answer: { kind: 'refused' }, tried } as const
+    return { heard, tokens: undefined }
+  }
+  const refused = at < consent.expiresAt ? earlier.find(({ by }) => by === 'stored') : undefined
+  const accepted = {
+    consentId: consent.id,
+    authorisationId: attempt.id,
+    version,
+    refusedVersion: refused?.version,
+    used: source.token,
+    token,
+  }
+  const current = await persist(async () => store.acceptCandidate({ ...accepted, now: clock.now() }), run.signal)
+  if (current === undefined) return { heard: { from: 'rotating' }, tokens: undefined }
+  return {
+    heard: { from: 'refresh', by: 'stored', version: current, at, answer: { kind: 'tokens' }, tried },
+    tokens: { ...answer.tokens, answeredAt: at, tokenVersion: current },
+  }
 }
 
 interface Source {
@@ -228,24 +289,33 @@ interface Source {
 const refreshTokenOf = async (
   store: Exchanges,
   { attempt, consent }: AttemptFacts,
-  by: 'stored' | 'pending',
+  by: RefreshBy,
 ): Promise<Source | undefined> => {
-  if (by === 'stored') return store.readRefreshToken(consent.id)
+  if (by !== 'pending') {
+    const place = by === 'stored' ? 'current' : 'candidate'
+    return (await store.readTokens(consent.id)).tokens.find((stored) => stored.place === place)
+  }
   const token = await store.readPendingToken(attempt.id)
   return token && { token, version: undefined }
 }
 
 /**
  * A refresh may rotate the token, and then the old token is invalid at once: the new token is stored whoever holds the
- * claim by then. False when another token replaced the stored one meanwhile; then the new token is kept as pending.
+ * claim by then. False when another token replaced the one that was refreshed; then the new token is kept beside it.
  */
 const storeRotated = async (
   store: Exchanges,
-  { version, ...rotated }: Omit<RotatedToken, 'version'> & Pick<Source, 'version'>,
+  {
+    version,
+    used,
+    credentialsId,
+    ...rotated
+  }: Omit<RotatedToken, 'version'> &
+    Pick<Source, 'version'> & { readonly used: Secret; readonly credentialsId: string | undefined },
 ): Promise<boolean> => {
   if (version !== undefined) return store.storeRotated({ ...rotated, version })
-  await store.replacePendingToken(rotated.authorisationId, rotated.token)
-  return true
+  const { authorisationId, token, now } = rotated
+  return store.replacePendingToken(authorisationId, { used, token, credentialsId, now })
 }
 
 const unavailable = <Code>(code: Code) => ({ kind: 'unavailable', code }) as const
@@ -255,7 +325,8 @@ const readMe = async (
   by: 'exchange' | 'stored' | 'pending',
   { heard, tokens }: Progress,
 ): Promise<Progress> => {
-  const accessToken = by === 'exchange' ? await store.readAccessToken(claim.id) : tokens?.accessToken
+  // That of the exchange was stored; a run that did not make the exchange itself reads it there.
+  const accessToken = tokens?.accessToken ?? (by === 'exchange' ? await store.readAccessToken(claim.id) : undefined)
   const at = heard?.from === 'refresh' ? heard.at : clock.now()
   const answer = accessToken === undefined ? ({ kind: 'token-rejected' } as const) : await provider.readMe(accessToken)
   return { heard: { from: 'me', by, at, answer }, tokens }

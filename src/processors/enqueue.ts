@@ -1,12 +1,13 @@
-// Hands one record that has just become due to the queue at once. This is only a short cut: if it fails, the next sweep
-// finds the record.
+// Hands one record that has just become due to the queue at once. This is only a short cut: if it fails, a sweep finds
+// the record, at once or when its mark has run out.
 import type { Duration } from 'luxon'
 import type { Log } from '../log.ts'
 import type { WorkQueue } from '../queue/port.ts'
-import { type RecordKind, recordJobs } from '../records.ts'
+import { type Dispatch, type RecordKind, recordJobs } from '../records.ts'
 import type { Dispatching } from '../store/port.ts'
 
-export type Enqueue = (kind: RecordKind, id: string) => Promise<void>
+/** `record`: one that was marked as queued in the commit that made it due, or the id of one that is marked here. */
+export type Enqueue = (kind: RecordKind, record: Dispatch | string) => Promise<void>
 
 export const makeEnqueue =
   ({
@@ -20,9 +21,10 @@ export const makeEnqueue =
     log: Log
     queuedFor: Duration
   }): Enqueue =>
-  async (kind, id) => {
+  async (kind, record) => {
     const { queue: name } = recordJobs[kind]
-    const dispatched = await store.dispatchOne(kind, id, queuedFor).catch(() => undefined)
+    const dispatched =
+      typeof record === 'string' ? await store.dispatchOne(kind, record, queuedFor).catch(() => undefined) : record
     if (dispatched === undefined) return
     try {
       await queue.add(name, [dispatched])

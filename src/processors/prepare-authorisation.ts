@@ -1,12 +1,14 @@
 // Makes the link of one attempt at the bank, with a new state and verifier, and tries the policy's routes in their
-// order. Stores nothing.
+// order, each with the refresh tokens in theirs. Stores nothing: what the provider shows about the tokens is committed
+// together with the attempt.
 import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import { challengeOf, newDoneId, newState, newVerifier } from '../crypto/hashing.ts'
 import type { Consent } from '../domain/model.ts'
 import type { Route } from '../domain/routes.ts'
 import { TransientError } from '../errors.ts'
-import type { Exchanges, NewAuthorisation } from '../store/port.ts'
+import type { LinkRejected } from '../provider/port.ts'
+import type { Exchanges, NewAuthorisation, TokenRef, TokenUse } from '../store/port.ts'
 import type { GuardedProvider } from './circuit-breaker.ts'
 
 /**
@@ -17,8 +19,11 @@ export const STATE_TTL = Duration.fromObject({ hours: 24 })
 
 export type Prepared =
   | { readonly kind: 'prepared'; readonly authorisation: NewAuthorisation }
-  /** Every route was refused for this connection (4xx), or its callback must not be used. */
-  | { readonly kind: 'rejected'; readonly detail: string }
+  /**
+   * Every route was refused for this connection (4xx), or its callback must not be used. `token-rejected`: nothing but
+   * its tokens can be the cause, unless our client is.
+   */
+  | { readonly kind: 'rejected'; readonly code: 'link-rejected' | 'token-rejected'; readonly detail: string }
   /** The circuit breaker lets no call through before `until`. */
   | { readonly kind: 'circuit-open'; readonly until: DateTime }
 
@@ -31,22 +36,25 @@ export const prepareAuthorisation =
     provider,
     httpsOnly = false,
   }: {
-    store: Pick<Exchanges, 'readRefreshToken'>
+    store: Pick<Exchanges, 'readTokens'>
     provider: Pick<GuardedProvider, 'makeLink'>
     /** Production: no real user's code is sent unencrypted, whatever callback was imported before, or elsewhere. */
     httpsOnly?: boolean
   }): PrepareAuthorisation =>
   async (consent, routes, now) => {
     if (httpsOnly && !/^https:/i.test(consent.redirectUri))
-      return { kind: 'rejected', detail: 'its callback (redirect_uri) is not https' }
-    const refusals: string[] = []
-    const { token } = await store.readRefreshToken(consent.id)
+      return { kind: 'rejected', code: 'link-rejected', detail: 'its callback (redirect_uri) is not https' }
+    const refusals: { route: Route; answer: LinkRejected }[] = []
+    const { tokens, currentVersion } = await store.readTokens(consent.id)
+    const [first, ...others] = tokens
+    if (first === undefined) throw new Error('a consent without a token')
     for (const route of routes) {
       const state = newState()
       const verifier = newVerifier()
       const answer = await provider.makeLink(consent.id, {
         route,
-        refreshToken: token,
+        refreshToken: first.token,
+        otherTokens: others.map(({ token }) => token),
         redirectUri: consent.redirectUri,
         state,
         codeChallenge: challengeOf(verifier),
@@ -65,10 +73,34 @@ export const prepareAuthorisation =
           link: answer.url,
           doneId: newDoneId(),
           redirectUri: consent.redirectUri,
+          tokenUse: useOf(tokens, answer.rejectedTokens, { currentVersion, at: now }),
         }
         return { kind: 'prepared', authorisation: { ...made, ...times } }
       }
-      refusals.push(`${route}: ${answer.status} ${answer.providerError}`)
+      refusals.push({ route, answer })
     }
-    return { kind: 'rejected', detail: refusals.join('; ') }
+    const detail = refusals
+      .map(({ route, answer }) => `${route}: ${answer.status} ${answer.providerError}${named[answer.blames]}`)
+      .join('; ')
+    const isToken = refusals.length > 0 && refusals.every(({ answer }) => answer.blames === 'token')
+    return { kind: 'rejected', code: isToken ? 'token-rejected' : 'link-rejected', detail }
   }
+
+/** `rejected`: how many tokens the provider rejected before it made the link with the next one. */
+const useOf = (
+  tokens: readonly TokenRef[],
+  rejected: number | undefined,
+  rest: Pick<TokenUse, 'currentVersion' | 'at'>,
+): TokenUse | undefined => {
+  const refs = tokens.map(({ place, version }) => ({ place, version }))
+  const accepted = rejected === undefined ? undefined : refs[rejected]
+  return accepted && { accepted, rejected: refs.slice(0, rejected), ...rest }
+}
+
+/** What the error word does not say. */
+const named: Record<LinkRejected['blames'], string> = {
+  token: '',
+  client: ' (names our client)',
+  'redirect-uri': ' (names the redirect_uri)',
+  request: '',
+}

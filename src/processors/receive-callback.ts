@@ -1,5 +1,6 @@
 // Takes what the bank sent back through the user's browser. The code is committed before the browser gets an answer.
 // The exchange is a job of its own: it is enqueued at once, and the timer finds the code if the queue is unavailable.
+import type { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import type { Secret } from '../secret.ts'
 import type { AtTheBank, CallbackAnswer } from '../store/port.ts'
@@ -11,16 +12,24 @@ export type Callback = { readonly state: Secret } & ({ readonly code: Secret } |
 /** Errors of RFC 6749 4.1.2.1, and others that banks invent: a short word is kept, any other text is not. */
 const BANK_ERROR = /^[A-Za-z0-9_.-]{1,64}$/
 
+interface ReceiveCallbackDeps {
+  readonly store: AtTheBank
+  readonly enqueue: Enqueue
+  readonly clock: Clock
+  /** How long the exchange of a code that is handed to the queue counts as queued. */
+  readonly queuedFor: Duration
+}
+
 /** Rejects when the commit fails: nothing was stored then, and the same request may be repeated. */
 export const receiveCallback =
-  ({ store, enqueue, clock }: { store: AtTheBank; enqueue: Enqueue; clock: Clock }) =>
+  ({ store, enqueue, clock, queuedFor }: ReceiveCallbackDeps) =>
   async (callback: Callback): Promise<CallbackAnswer> => {
     if ('bankError' in callback) {
       const bankError = BANK_ERROR.test(callback.bankError) ? callback.bankError : 'other'
       return store.receiveRefusal(callback.state, bankError, clock.now())
     }
-    const answer = await store.receiveCode(callback.state, callback.code, clock.now())
+    const answer = await store.receiveCode(callback.state, callback.code, clock.now(), queuedFor)
     // Not awaited: the browser need not wait for a queue that may be unavailable.
-    if (answer.kind === 'accepted') void enqueue('authorisation', answer.authorisationId)
+    if (answer.kind === 'accepted' && answer.dispatch !== undefined) void enqueue('authorisation', answer.dispatch)
     return answer
   }

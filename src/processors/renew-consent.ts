@@ -11,15 +11,16 @@ import { isOutage, outageNo, delayAfterOutage } from '../domain/outage.ts'
 import type { ConsentView } from '../domain/model.ts'
 import { nextAction, type NextAction } from '../domain/next-action.ts'
 import { openRoutes } from '../domain/open-routes.ts'
+import { judgeRejection, WAITING_FOR_A_TOKEN } from '../domain/token-rejection.ts'
 import type { Policy } from '../domain/policy.ts'
 import { PermanentError, StaleClaim, TransientError } from '../errors.ts'
-import type { Claim, Dispatching, RenewalStep, Renewals, Views } from '../store/port.ts'
+import type { Claim, Dispatching, RenewalStep, Renewals } from '../store/port.ts'
 import type { Enqueue } from './enqueue.ts'
 import { done, type JobContext, type Outcome, skipped, snooze } from './outcome.ts'
 import type { Prepared, PrepareAuthorisation } from './prepare-authorisation.ts'
 import { withClaim } from './with-claim.ts'
 
-type RenewStore = Pick<Dispatching, 'claim' | 'release'> & Renewals & Views
+type RenewStore = Pick<Dispatching, 'claim' | 'release'> & Renewals
 type RenewAction = Extract<NextAction, { action: 'renew' }>
 
 /** A 4xx answer is not final for a consent: the next day may bring another answer, until grace ends. */
@@ -29,6 +30,8 @@ export interface RenewConsentDeps {
   readonly store: RenewStore
   readonly prepare: PrepareAuthorisation
   readonly enqueue: Enqueue
+  /** How long a message that is handed to the queue counts as queued. */
+  readonly queuedFor: Duration
   readonly clock: Clock
   readonly policy: Policy
   readonly lease: Duration
@@ -38,9 +41,7 @@ export const renewConsent = (deps: RenewConsentDeps) => {
   const { store, clock, policy, lease } = deps
 
   return async (consentId: string, run: JobContext): Promise<Outcome> =>
-    withClaim({ store, lease }, { kind: 'consent', id: consentId, run }, async (claim) => {
-      const view = await store.getView(consentId)
-      if (view === undefined) return skipped('there is no such consent')
+    withClaim({ store, lease }, { kind: 'consent', id: consentId, run }, async (claim, view) => {
       const now = clock.now()
       try {
         const next = nextAction(view, now, policy, { manual: run.manual })
@@ -79,14 +80,20 @@ const takeStep = async (
     await store.backOff(claim, { now, until: prepared.until, code: 'provider-circuit-open', counts: false })
     return snooze(prepared.until, 'the circuit breaker of calls to the provider is open')
   }
+  if (prepared?.kind === 'rejected' && prepared.code === 'token-rejected') {
+    const { until: rest, ...rejection } = judgeRejection(view.consent, now)
+    const until = delayUntil(view, policy, now, rest.diff(now))
+    await store.backOffRejected(claim, { ...rejection, until, now, detail: prepared.detail })
+    return snooze(until, rejection.isOwn ? WAITING_FOR_A_TOKEN : `every token was rejected (${prepared.detail})`)
+  }
   if (prepared?.kind === 'rejected') {
     const until = delayUntil(view, policy, now, withJitter(REFUSED_DELAY, view.consent.id))
     await store.backOff(claim, { now, until, code: 'link-rejected', counts: true, outages: 0, detail: prepared.detail })
     return snooze(until, `the provider refused to make a link (${prepared.detail})`)
   }
   const step = stepOf(view, due, prepared, now, policy)
-  await store.commitStep(claim, step)
-  for (const { id } of step.messages) await deps.enqueue('notification', id)
+  const dispatched = await store.commitStep(claim, step, deps.queuedFor)
+  for (const message of dispatched) await deps.enqueue('notification', message)
   const queued = step.messages[0]
   return done(
     [prepared && `made a link (${prepared.authorisation.route})`, queued && `queued message ${queued.rung}`]

@@ -17,8 +17,6 @@ export interface TickerOptions {
   readonly name: string
   /** The delay between a round's end and the next one's start. */
   readonly every: Duration
-  /** The delay after a round that failed or hung; a timer that runs four times a second need not do so in an outage. */
-  readonly afterFailure?: Duration
   /**
    * A round that takes longer has its signal aborted and is abandoned: claims and locks keep what it may still do apart
    * from the next round.
@@ -29,18 +27,16 @@ export interface TickerOptions {
 }
 
 /**
- * Runs `tick` at once, and again `every` after each round's end. A round that rejects is logged by name and tried again
- * after `afterFailure`.
+ * Runs `tick` at once, and again `every` after each round's end. A round that rejects is logged by name, and the next
+ * one comes as usual.
  */
-export const runEvery = ({ name, every, afterFailure = every, tickWithin, log, tick }: TickerOptions): Ticker => {
+export const runEvery = ({ name, every, tickWithin, log, tick }: TickerOptions): Ticker => {
   const stopping = new AbortController()
   let running = new AbortController()
-  let isWell = false
 
   const runTick = async (signal: AbortSignal): Promise<void> => {
     try {
       await tick(signal)
-      isWell = true
     } catch (error) {
       log.warn({ timer: name, err: error }, 'a round of a timer failed: the next one tries again')
     }
@@ -48,7 +44,6 @@ export const runEvery = ({ name, every, afterFailure = every, tickWithin, log, t
   const loop = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
       running = new AbortController()
-      isWell = false
       if (!(await endsWithin(tickWithin.toMillis(), runTick(running.signal)))) {
         running.abort()
         log.warn(
@@ -56,9 +51,7 @@ export const runEvery = ({ name, every, afterFailure = every, tickWithin, log, t
           'a round of a timer hangs: it is left behind, the next one starts in time',
         )
       }
-      await delay((isWell ? every : afterFailure).toMillis(), undefined, { signal: stopping.signal }).catch(
-        () => undefined,
-      )
+      await delay(every.toMillis(), undefined, { signal: stopping.signal }).catch(() => undefined)
     }
   }
   const ended = loop()
@@ -72,11 +65,13 @@ export const runEvery = ({ name, every, afterFailure = every, tickWithin, log, t
   }
 }
 
+/** Called for each round of a timer: to abort a delay makes an error with a stack, to clear a timer makes nothing. */
 const endsWithin = async (ms: number, work: Promise<void>): Promise<boolean> => {
-  const over = new AbortController()
+  const late = Promise.withResolvers<false>()
+  const timer = setTimeout(() => late.resolve(false), ms)
   try {
-    return await Promise.race([work.then(() => true), delay(ms, false, { signal: over.signal })])
+    return await Promise.race([work.then(() => true), late.promise])
   } finally {
-    over.abort()
+    clearTimeout(timer)
   }
 }

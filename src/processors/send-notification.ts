@@ -1,17 +1,21 @@
-// The notify job: hands one message to its channel, at most once. The intent to send is committed first. A message that
-// may or may not have been handed over stays `uncertain` and is never sent again.
+// The notify job: hands one message to its channel. The intent to send is committed before anything leaves. A message
+// that may or may not have been taken stays `uncertain`, except that one whose worker died is sent once more.
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { nextTryAt, nextTryWhileUnavailable } from '../domain/backoff.ts'
 import { addressFor, type ChannelName, traitsOf } from '../domain/channels.ts'
 import type { ConsentView, Notification } from '../domain/model.ts'
-import { sendDecision } from '../domain/send-decision.ts'
 import { gatherFacts } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
+import { repeatDecision } from '../domain/repeat-decision.ts'
+import { sendDecision } from '../domain/send-decision.ts'
 import type { Log } from '../log.ts'
+import type { ErrorCode } from '../errors.ts'
 import type { Channel, Delivery, MessageFacts } from '../notify/port.ts'
-import type { Claim, Dispatching, Notifications } from '../store/port.ts'
-import { done, type JobContext, type Outcome, skipped, snooze } from './outcome.ts'
+import type { Dispatching, Notifications, SendingStart } from '../store/port.ts'
+import { handOver, type HandedOver } from './hand-over.ts'
+import { type JobContext, type Outcome, skipped } from './outcome.ts'
+import { type Course, firstTime, onceMore } from './sending-courses.ts'
 import { withClaim } from './with-claim.ts'
 
 export interface SendNotificationDeps {
@@ -59,153 +63,112 @@ const atMostOncePerMinute = ({ clock, log }: SendNotificationDeps): Sender['warn
 export const sendNotification = (options: SendNotificationDeps) => {
   const deps: Sender = { ...options, warnUnavailable: atMostOncePerMinute(options) }
   return async (notificationId: string, run: JobContext): Promise<Outcome> =>
-    withClaim(deps, { kind: 'notification', id: notificationId, run }, async (claim) => {
+    withClaim(deps, { kind: 'notification', id: notificationId, run }, async (claim, { notification, view }) => {
       const { store, clock, policy } = deps
-      const loaded = await store.getNotification(notificationId)
-      if (loaded === undefined) return skipped('there is no such notification')
-      const { notification, view } = loaded
       const now = clock.now()
-      if (notification.status === 'sending') {
-        // The worker that was sending crashed, hangs or failed, and its lease is over or released. The message may have
-        // been handed over.
-        await store.settleSending(claim, 'uncertain', now, 'message-uncertain')
-        return done('uncertain: the process stopped while it was being sent; never sent again')
-      }
       const revived = notification.status === 'failed' && run.manual
       if (revived) await store.reviveFailed(claim, now)
-      else if (notification.status !== 'pending') {
+      else if (notification.status !== 'pending' && notification.status !== 'sending') {
         await store.release(claim)
         return skipped(`the message is ${notification.status}`)
       }
       const current = revived ? { ...notification, status: 'pending' as const, attempts: 0 } : notification
+      // Who was sending crashed, hangs or failed, and the lease is over or released. The message may have been taken.
+      const course = current.status === 'sending' ? onceMore(deps, claim, run) : firstTime(deps, claim, run)
       const facts = gatherFacts(view, now, policy, run.manual)
-      const decision = sendDecision(facts, current, { revived })
-      if (decision.kind === 'cancel') {
-        await store.cancel(claim, now, decision.reason)
-        return skipped(`no longer wanted: ${decision.reason}`)
-      }
-      if (decision.kind === 'wait') {
-        return reschedule(store, claim, decision.until, { now, tried: false }, decision.reason)
-      }
+      const decision =
+        current.status === 'sending' ? repeatDecision(facts, current) : sendDecision(facts, current, { revived })
+      if (decision.kind === 'wait') return course.putOff(decision.until, decision.reason, { tried: false })
+      if (decision.kind === 'cancel' || decision.kind === 'leave') return course.drop(decision.reason)
       const channel = deps.channels[current.channel]
       const to = channel === undefined ? undefined : addressFor(view.consent, current.channel)
-      if (channel === undefined || to === undefined) {
-        await store.cancel(claim, now, 'no-channel')
-        return skipped('no-channel: there is no usable address any more, or its channel is not in use')
-      }
+      if (channel === undefined || to === undefined) return course.drop('no-channel')
+      const place = await store.placeInHour(clock.now(), policy.limits.messagesPerHour, course.isRepeat)
+      if (place !== 'free') return notBegun(deps, course, { kind: place })
       const message = channel.compose(deps.factsOf(view, current, { to, graceEndsAt: facts.graceEndsAt }))
-      return reserveAndSend(deps, claim, current, async () => channel.send(message))
+      const handedOver = await handOver(deps, claim, {
+        begin: course.begin,
+        send: async (handover) => channel.send(message, handover),
+      })
+      const { start } = handedOver
+      if (start !== undefined && start.kind !== 'reserved') return notBegun(deps, course, start)
+      return deliver(deps, course, current, handedOver)
     })
 }
 
-const reserveAndSend = async (
-  deps: Sender,
-  claim: Claim,
-  notification: Notification,
-  send: () => Promise<Delivery>,
+const notBegun = async (
+  { policy, log, clock }: Sender,
+  course: Course,
+  start: Exclude<SendingStart, { kind: 'reserved' }>,
 ): Promise<Outcome> => {
-  const { store, clock, policy, log } = deps
   const now = clock.now()
-  const start = await store.beginSending(claim, now, policy.limits.messagesPerHour)
+  const nextHour = now.toUTC().startOf('hour').plus({ hours: 1 })
   switch (start.kind) {
     case 'cap-reached': {
-      const until = now.toUTC().startOf('hour').plus({ hours: 1 })
+      const cap = policy.limits.messagesPerHour
       log.warn(
-        { alert: 'messages-per-hour', cap: policy.limits.messagesPerHour, until: until.toISO() },
+        { alert: 'messages-per-hour', cap, until: nextHour.toISO() },
         'the cap on messages per hour holds messages back',
       )
-      return reschedule(
-        store,
-        claim,
-        until,
-        { now, tried: false },
-        `the cap of ${policy.limits.messagesPerHour} messages per hour is reached`,
-      )
+      return course.putOff(nextHour, `the cap of ${cap} messages per hour is reached`, { tried: false })
     }
-    case 'in-flight': {
-      const until = now.plus({ minutes: 1 })
-      return reschedule(
-        store,
-        claim,
-        until,
-        { now, tried: false },
-        'a code of this cycle came in: its outcome comes first',
+    case 'repeats-reached':
+      log.warn(
+        { alert: 'messages-repeated', until: nextHour.toISO() },
+        'as many messages were repeated in this hour as may be: workers die while they send',
       )
-    }
+      return course.putOff(nextHour, 'as many messages were repeated in this hour as may be', { tried: false })
+    case 'in-flight':
+      return course.putOff(now.plus({ minutes: 1 }), start.reason, { tried: false })
     case 'not-wanted':
-      await store.cancel(claim, now, start.reason)
-      return skipped(`no longer wanted: ${start.reason}`)
-    case 'reserved': {
-      return deliver(deps, claim, notification, await send())
-    }
+      return course.drop(start.reason)
   }
 }
 
 const deliver = async (
-  { store, clock, log, warnUnavailable }: Sender,
-  claim: Claim,
-  notification: Notification,
-  delivery: Delivery,
+  deps: Sender,
+  course: Course,
+  { rung, channel, createdAt, errorCode, attempts }: Notification,
+  { delivery, start }: HandedOver,
 ): Promise<Outcome> => {
+  const { clock, log, warnUnavailable } = deps
   const now = clock.now()
+  const begun = start !== undefined
+  // A repetition that was begun is the only one, whatever came of it.
+  const isLast = course.isRepeat && begun
+  const giveUp = async (code: ErrorCode, what: string): Promise<Outcome> => {
+    const outcome = await course.giveUp(code, what, begun)
+    return outcome === 'cap-reached' ? notBegun(deps, course, { kind: outcome }) : outcome
+  }
   switch (delivery.kind) {
+    case 'not-begun':
+      throw new Error('a channel says that a message was not begun, and nobody kept it from beginning')
     case 'sent':
-      await store.settleSending(claim, 'sent', now)
-      return done(`sent ${notification.rung}`)
+      return course.sent(rung)
     case 'uncertain':
-      await store.settleSending(claim, 'uncertain', now, delivery.code)
-      return done(`uncertain: ${delivery.detail}; never sent again`)
+      return course.leave(delivery.detail)
     case 'refused':
       if (delivery.code === 'message-too-large')
         log.warn(
-          { channel: notification.channel, error_code: delivery.code, detail: delivery.detail },
+          { channel, error_code: delivery.code, detail: delivery.detail },
           'the channel takes no message of this size',
         )
-      await store.settleSending(claim, 'failed', now, delivery.code)
-      return done(`failed: ${delivery.detail}`)
+      return giveUp(delivery.code, `failed: ${delivery.detail}`)
     case 'no-channel':
-      await store.settleSending(claim, 'failed', now, delivery.code)
-      return done(`no-channel: ${delivery.detail}`)
+      return giveUp(delivery.code, `no-channel: ${delivery.detail}`)
     case 'unavailable': {
-      const until = nextTryWhileUnavailable({
-        createdAt: notification.createdAt,
-        again: notification.errorCode === delivery.code,
-        now,
-      })
-      warnUnavailable(notification.channel, delivery)
-      return reschedule(
-        store,
-        claim,
-        until,
-        { now, tried: false, code: delivery.code },
-        `${delivery.code} (${delivery.cause}): ${delivery.detail}`,
-      )
+      const { code, cause, detail } = delivery
+      warnUnavailable(channel, delivery)
+      const why = `${code} (${cause}): ${detail}`
+      if (isLast) return giveUp(code, why)
+      const until = nextTryWhileUnavailable({ createdAt, again: errorCode === code, now })
+      return course.putOff(until, why, { tried: false, code })
     }
     case 'deferred': {
-      const until = nextTryAt(traitsOf(notification.channel).tries, notification.attempts + 1, now)
-      if (until === undefined) {
-        const lost = `failed after ${notification.attempts + 1} tries: ${delivery.detail}`
-        await store.settleSending(claim, 'failed', now, delivery.code)
-        return done(lost)
-      }
-      return reschedule(
-        store,
-        claim,
-        until,
-        { now, tried: true, code: delivery.code },
-        `${delivery.code}: ${delivery.detail}`,
-      )
+      const { code, detail } = delivery
+      const until = nextTryAt(traitsOf(channel).tries, attempts + 1, now)
+      if (isLast || until === undefined) return giveUp(code, `failed after ${attempts + 1} tries: ${detail}`)
+      return course.putOff(until, `${code}: ${detail}`, { tried: true, code })
     }
   }
-}
-
-const reschedule = async (
-  store: Sender['store'],
-  claim: Claim,
-  until: DateTime,
-  options: Parameters<Notifications['reschedule']>[2],
-  why: string,
-): Promise<Outcome> => {
-  await store.reschedule(claim, until, options)
-  return snooze(until, why)
 }

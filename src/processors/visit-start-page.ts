@@ -54,7 +54,8 @@ export const visitStartPage =
 export const startPageOf = (page: RenewalPage): StartPage => {
   const { renewal, consent, authorisations } = page
   if (renewal.status === 'renewed' || renewal.status === 'repaired') return { kind: 'already-renewed', page }
-  // An attempt in doubt lets the user try again: a new attempt does no harm, and waiting a day might.
+  // An attempt in doubt, or one whose date may still come, lets the user try again: a new attempt does no harm, and
+  // waiting a day might.
   const inFlight = findInFlight(authorisations) !== undefined
   // A code that has come in is exchanged even while the consent is suspended, and even after the cycle lapsed.
   if (inFlight && acceptsCode(consent, renewal)) return { kind: 'being-checked', page }

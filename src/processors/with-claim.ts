@@ -2,7 +2,7 @@
 // that the queue's next try finds the record free. A job that succeeds handles its claim itself.
 import type { Duration } from 'luxon'
 import type { RecordKind } from '../records.ts'
-import type { Claim, Dispatching } from '../store/port.ts'
+import type { Claim, Dispatching, Facts } from '../store/port.ts'
 import { StaleClaim } from '../errors.ts'
 import { type JobContext, type Outcome, STALE_CLAIM, skipped, snooze } from './outcome.ts'
 import { persist } from './persist.ts'
@@ -16,22 +16,23 @@ interface Frame {
 }
 
 /**
- * Runs `work` under a claim of the record. If the record cannot be claimed, or the claim was taken over, the outcome
- * says so. The claim is released only once `work` itself has failed: a job that was abandoned at its deadline and still
- * runs keeps its claim, because its effects may still come. The next claim then treats what that job began and did not
- * settle (`exchanging`, `sending`) as perhaps done, and never begins it again.
+ * Runs `work` under a claim of the record, with the facts that were read together with the claim. If the record cannot
+ * be claimed, or the claim was taken over, the outcome says so. The claim is released only once `work` itself has
+ * failed: a job that was abandoned at its deadline and still runs keeps its claim, because its effects may still come.
+ * The next claim then treats what that job began and did not settle (`exchanging`, `sending`) as perhaps done, and
+ * never begins it again.
  */
-export const withClaim = async (
+export const withClaim = async <Kind extends RecordKind>(
   { store, lease }: Frame,
-  { kind, id, run }: { readonly kind: RecordKind; readonly id: string; readonly run: JobContext },
-  work: (claim: Claim) => Promise<Outcome>,
+  { kind, id, run }: { readonly kind: Kind; readonly id: string; readonly run: JobContext },
+  work: (claim: Claim, facts: Facts[Kind]) => Promise<Outcome>,
 ): Promise<Outcome> => {
   const answer = await store.claim(kind, id, lease)
   if (answer.kind === 'missing') return skipped(`there is no such ${kind}`)
   if (answer.kind === 'held') return snooze(answer.until, 'another worker is at it')
   const { claim } = answer
   try {
-    return await work(claim)
+    return await work(claim, answer.facts())
   } catch (error) {
     if (error instanceof StaleClaim) return STALE_CLAIM
     // The fencing token protects the record: a stale claim releases nothing. A failure to release must not hide why the

@@ -28,6 +28,7 @@ export interface Unavailable {
     | 'provider-failed'
     | 'provider-garbled'
     | 'link-unusable'
+    | 'client-rejected'
   >
   readonly retryAfterMs: number | undefined
 }
@@ -43,14 +44,22 @@ export interface LinkRequest {
   readonly scopes: readonly string[]
 }
 
-export type LinkAnswer =
-  | { readonly kind: 'link'; readonly url: Secret }
+/**
+ * A 4xx: this connection cannot get an authorisation URL on this route now. `status` distinguishes 401: many 401s in a
+ * short time are our own fault.
+ */
+export interface LinkRejected {
+  readonly kind: 'rejected'
+  readonly status: number
+  readonly providerError: string
   /**
-   * A 4xx: this connection cannot get an authorisation URL on this route now. `status` distinguishes 401: many 401s in
-   * a short time are our own fault.
+   * What the answer names as the cause. `token`: nothing else, so it may be the refresh token. `client` and
+   * `redirect-uri`: never the token's trouble, so no other token is tried. `request`: anything else.
    */
-  | { readonly kind: 'rejected'; readonly status: number; readonly providerError: string }
-  | Unavailable
+  readonly blames: 'token' | 'client' | 'redirect-uri' | 'request'
+}
+
+export type LinkAnswer = { readonly kind: 'link'; readonly url: Secret } | LinkRejected | Unavailable
 
 export interface Tokens {
   readonly accessToken: Secret

@@ -112,6 +112,11 @@ const endPoolOnClose = (owner: Queue | Worker): void => {
   }
 }
 
+/**
+ * BullMQ notes four events for each job, which cannot be switched off, and keeps 10,000 of each queue. Nobody reads
+ * them, the board neither: a few are enough.
+ */
+const EVENTS_KEPT = 100
 /** Longer than a producer's command may take. */
 const TRY_WITHIN_MS = 8_000
 /** A server's answer may make the client replace its connection by a better one, so the next try can succeed. */
@@ -258,6 +263,7 @@ export const openBackend = async (target: BackendTarget, options: BackendOptions
     const queue = driver.makeQueue(name, {
       prefix,
       defaultJobOptions: jobOptions(plans[name]),
+      streams: { events: { maxLen: EVENTS_KEPT } },
     } satisfies Unconnected<QueueOptions> as QueueOptions)
     logErrorsOf(queue, logError, { queue: name, end: 'producer' })
     return queue

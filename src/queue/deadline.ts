@@ -1,19 +1,21 @@
-// Waiting with a limit: an unavailable queue must delay its callers by seconds, not block them for ever.
-import { setTimeout as delay } from 'node:timers/promises'
+// Waiting with a limit: an unavailable queue must delay its callers by seconds, not block them for ever. The timers are
+// plain ones: to abort a promised one costs an error with its stack each time, and most are ended early.
 import { TransientError } from '../errors.ts'
 
 /** Whether `work` settled within `ms`. Never rejects. */
 export const settlesWithin = async (ms: number, work: Promise<unknown>): Promise<boolean> => {
-  const over = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms)
+  })
   const settled = work.then(
     () => true,
     () => true,
   )
   try {
-    return await Promise.race([settled, delay(ms, false, { signal: over.signal })])
+    return await Promise.race([settled, late])
   } finally {
-    over.abort()
-    settled.catch(() => undefined)
+    clearTimeout(timer)
   }
 }
 
@@ -27,17 +29,16 @@ export const callBackend = async <T>(
   call: () => Promise<T>,
   onError: (error: unknown) => void,
 ): Promise<T> => {
-  const over = new AbortController()
-  const late = delay(ms, undefined, { signal: over.signal }).then(() => {
-    throw new Error('Command timed out')
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('Command timed out')), ms)
   })
-  late.catch(() => undefined)
   try {
     return await Promise.race([call(), late])
   } catch (error) {
     onError(error)
     throw new TransientError('queue-unavailable')
   } finally {
-    over.abort()
+    clearTimeout(timer)
   }
 }

@@ -3,7 +3,6 @@
 import { WaitingError } from 'bullmq'
 import type { Job } from 'bullmq'
 import type { Log } from '../log.ts'
-import { setTimeout as delay } from 'node:timers/promises'
 import { PermanentError, TransientError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Outcome, JobContext } from '../processors/outcome.ts'
@@ -68,15 +67,14 @@ const underDeadline = async (
 ): Promise<Outcome> => {
   const { jobDeadline, settle } = context.timings
   const overdue = new AbortController()
-  const ended = new AbortController()
-  const abandon = async (): Promise<never> => {
-    await delay(jobDeadline, undefined, { signal: ended.signal })
-    overdue.abort(new TransientError('timed-out'))
-    await delay(settle, undefined, { signal: ended.signal })
-    throw new TransientError('timed-out')
-  }
-  const abandoned = abandon()
-  abandoned.catch(() => undefined)
+  // A plain timer: to abort a promised one would cost an error with its stack for each job.
+  let timer: NodeJS.Timeout | undefined
+  const abandoned = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      overdue.abort(new TransientError('timed-out'))
+      timer = setTimeout(() => reject(new TransientError('timed-out')), settle)
+    }, jobDeadline)
+  })
   try {
     return await Promise.race([work(AbortSignal.any([context.stopping, lost, overdue.signal])), abandoned])
   } catch (error) {
@@ -84,7 +82,7 @@ const underDeadline = async (
     if (overdue.signal.aborted && failureOf(error).code === 'internal') throw new TransientError('timed-out')
     throw error
   } finally {
-    ended.abort()
+    clearTimeout(timer)
   }
 }
 

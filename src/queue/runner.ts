@@ -44,6 +44,13 @@ export interface Workers {
  */
 const MAX_STALLED = 20
 
+/**
+ * How long a worker waits at the backend for a job, in seconds, before it asks again. A new job wakes it at once:
+ * asking again only finds what came without a wake-up. BullMQ waits no longer for a job with a date, and
+ * redis-client.ts gives up a connection that is silent for longer.
+ */
+const WAITS_FOR_JOB = 10
+
 export const startWorkers = (options: WorkersOptions): Workers => {
   const { backend } = options
   const { log } = backend
@@ -71,6 +78,7 @@ export const startWorkers = (options: WorkersOptions): Workers => {
       lockDuration: timings.lockDuration,
       stalledInterval: timings.stalledInterval,
       maxStalledCount: MAX_STALLED,
+      drainDelay: WAITS_FOR_JOB,
       // BullMQ's default of 15 s would keep workers idle after an outage is over.
       runRetryDelay: timings.reconnectDelay,
       settings: { backoffStrategy: pacedBackoff },

@@ -10,9 +10,9 @@ import { startWorkers } from '../queue/runner.ts'
 import { makeSweepSchedule } from '../queue/schedule.ts'
 import { type Services, runnerTimings, type Stop, stopWaits } from './services.ts'
 
-// A company that reads the feed gets an event within a second. Most rounds find nothing and cost one statement.
-const PLACES_EVERY = Duration.fromObject({ milliseconds: 250 })
-const PLACES_AGAIN = Duration.fromObject({ seconds: 5 })
+// Nobody waits for these rounds: a read that comes to the end of the feed gives places itself. They keep what such a
+// read has to do small. At rest, they are most of what the database is asked.
+const PLACES_EVERY = Duration.fromObject({ seconds: 5 })
 
 export const startSchedulerRole = (services: Services): Stop => {
   const { backend, wrap, log, store, queue, clock, config } = services
@@ -47,7 +47,6 @@ export const startSchedulerRole = (services: Services): Stop => {
   const places = runEvery({
     name: 'feed',
     every: PLACES_EVERY,
-    afterFailure: PLACES_AGAIN,
     tickWithin,
     log,
     tick: placeEvents({ store }),

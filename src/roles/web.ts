@@ -36,7 +36,7 @@ export const makeWebServer = async (services: Services, health: HealthDeps): Pro
     ...wrap('visits', {
       visitStartPage: visitStartPage(visit),
       leaveForBank: leaveForBank(visit),
-      receiveCallback: receiveCallback({ store, enqueue: services.enqueue, clock }),
+      receiveCallback: receiveCallback({ store, enqueue: services.enqueue, clock, queuedFor: config.timing.queuedFor }),
     }),
     findConsent: store.findConsent,
     getRenewalPageByDoneId: store.getRenewalPageByDoneId,

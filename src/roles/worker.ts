@@ -23,14 +23,14 @@ const CONNECT_AT_MOST_MS = 10_000
 export const startWorkerRole = (services: Services, settings: Sections['channels']): Stop => {
   const { backend, wrap, log, store, clock, config, provider, prepare, vault, enqueue } = services
   const { policy, timing, web } = config
-  const { lease, codeTimer, jobDeadline } = timing
+  const { lease, queuedFor, codeTimer, jobDeadline } = timing
   const longest = timing.requestTimeout.toMillis()
   const timeouts = { connectMs: Math.min(longest, CONNECT_AT_MOST_MS), silenceMs: longest, totalMs: longest }
   const channels = openChannels(settings, { texts, timeouts }, (channel) => wrap('channel', channel))
   const { startLinkToken } = vault
   const { publicUrl } = web
   const factsOf = makeMessageFacts({ startLinkToken, publicUrl, company: policy.company.name, clock })
-  const renew = renewConsent({ store, prepare, enqueue, clock, policy, lease })
+  const renew = renewConsent({ store, prepare, enqueue, queuedFor, clock, policy, lease })
   const send = sendNotification({ store, channels, factsOf, clock, policy, lease, log })
   const advance = advanceAttempt({ store, provider, enqueue, clock, policy, lease })
   const workers = startWorkers({

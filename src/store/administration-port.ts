@@ -47,10 +47,13 @@ export interface Administration {
     request: Request & { readonly resend?: boolean | undefined },
   ): Promise<AdministrationAnswer>
   /**
-   * Returns the current refresh token, after the event that records this was committed. Undefined if there is no such
-   * consent.
+   * Returns the refresh token that would be tried first, after the event that records this was committed. Undefined if
+   * there is no such consent. `isCandidate`: an import brought it, and the provider has not judged it yet.
    */
-  showToken(id: string, request: Request): Promise<Secret | undefined>
+  showToken(
+    id: string,
+    request: Request,
+  ): Promise<{ readonly token: Secret; readonly isCandidate: boolean } | undefined>
 }
 
 export interface ConsentHistory {
@@ -125,7 +128,11 @@ export interface RowResult {
 }
 
 export interface Imports {
-  /** Writes up to 1,000 rows in one transaction; returns a result for each row, in the order of the rows. */
+  /**
+   * Writes up to 1,000 rows in one transaction; returns a result for each row, in the order of the rows. Batches are
+   * written in the order in which they are given: one that is given while another is being written is made ready
+   * meanwhile, and is rejected along with that one if it fails.
+   */
   importBatch(rows: readonly ImportRow[], options: { now: DateTime; correct: boolean }): Promise<RowResult[]>
 }
 

@@ -6,16 +6,19 @@ import type { Policy } from '../domain/policy.ts'
 import { judgeRequest, nextStepHint } from '../domain/renewal-request.ts'
 import { type Route, traitsOf } from '../domain/routes.ts'
 import { ruleFor } from '../domain/rules.ts'
+import { tokenOrder } from '../domain/token-order.ts'
 import type { Consent as ConsentRow, Prisma, Renewal as RenewalRow } from '../generated/prisma/client.ts'
 import type { Administration, AdministrationAnswer, Request } from './administration-port.ts'
 import { isTerminal } from '../domain/lifecycle.ts'
-import type { Database, Transaction } from './database.ts'
+import { changeRecord, find, insert } from './tables.ts'
+import type { Database } from './database.ts'
 import { appendEvent, type EventType } from './events.ts'
 import { lockConsent, lockRenewal } from './locks.ts'
 import { moveOne } from './moves.ts'
-import { tokenCell } from './refresh-token.ts'
+import { candidateOf, tokenCell } from './refresh-token.ts'
 import { closeConsent, reopenConsent, reviveMessages } from './renewals.ts'
 import { toConsent } from './rows.ts'
+import type { Statements } from './statements.ts'
 
 /** A second message that is requested by hand within this time is more likely a double click than intended. */
 const RESEND_GUARD_HOURS = 24
@@ -54,7 +57,7 @@ export const administration = (db: Database, policy: Policy): Administration => 
       const obstacle = consent.status === 'unsupported' ? missingRoute(consent, policy) : unreadableToken(db, consent)
       if (obstacle !== undefined) return refused(obstacle)
       const cycle = await reactivate(tx, consent, request, `released by an operator from ${consent.status}`)
-      await tx.consent.update({ where: { id }, data: { mismatches: 0 } })
+      await changeRecord(tx, 'consent', id, { mismatches: 0 })
       await record(tx, consent, 'consent.released', request, { from: consent.status, cycle })
       return done('released: the next sweep does what is due')
     }),
@@ -95,33 +98,37 @@ export const administration = (db: Database, policy: Policy): Administration => 
 
   showToken: async (id, request) =>
     // The event is committed before the token is returned, so every token that was shown has its event.
-    db.prisma.$transaction(async (tx) => {
+    db.transaction(async (tx) => {
       const consent = await lockConsent(tx, id)
       if (consent === undefined) return undefined
-      const token = db.vault.open(consent.refreshToken, tokenCell(consent.id, consent.tokenVersion))
-      await record(tx, consent, 'token.shown', request, { token_version: consent.tokenVersion })
-      return token
+      const [first] = tokenOrder(toConsent(consent))
+      const candidate = first === 'candidate' ? candidateOf(db.vault, consent) : undefined
+      const token = candidate ?? db.vault.open(consent.refreshToken, tokenCell(consent.id, consent.tokenVersion))
+      const isCandidate = candidate !== undefined
+      const shown = isCandidate ? { candidate: true } : { token_version: consent.tokenVersion }
+      await record(tx, consent, 'token.shown', request, shown)
+      return { token, isCandidate }
     }),
 })
 
 const change = async (
   db: Database,
   id: string,
-  work: (tx: Transaction, consent: ConsentRow) => Promise<AdministrationAnswer>,
+  work: (tx: Statements, consent: ConsentRow) => Promise<AdministrationAnswer>,
 ): Promise<AdministrationAnswer> =>
-  db.prisma.$transaction(async (tx) => {
+  db.transaction(async (tx) => {
     const consent = await lockConsent(tx, id)
     return consent === undefined ? refused('there is no such consent') : work(tx, consent)
   })
 
 const record = async (
-  tx: Transaction,
+  tx: Statements,
   consent: ConsentRow,
   type: EventType,
   request: Request,
   data: Prisma.InputJsonObject = {},
 ): Promise<void> =>
-  appendEvent(tx, consent.id, {
+  appendEvent(tx, consent, {
     type,
     at: request.now,
     actor: request.actor ?? 'operator',
@@ -144,27 +151,24 @@ const unreadableToken = (db: Database, consent: ConsentRow): string | undefined 
   } catch {
     return (
       'its stored refresh token does not decrypt: put its key back into ENCRYPTION_KEYS, or import the consent ' +
-      'with --correct'
+      'with its token'
     )
   }
 }
 
-const currentRenewal = async (tx: Transaction, consent: ConsentRow): Promise<RenewalRow | undefined> => {
-  const found = await tx.renewal.findUnique({
-    where: { consentId_cycle: { consentId: consent.id, cycle: consent.cycle } },
-    select: { id: true },
-  })
-  return found === null ? undefined : lockRenewal(tx, found.id)
+const currentRenewal = async (tx: Statements, consent: ConsentRow): Promise<RenewalRow | undefined> => {
+  const [found] = await find(tx, 'renewal', { consentId: consent.id, cycle: consent.cycle })
+  return found && lockRenewal(tx, found.id)
 }
 
 /**
  * Makes the consent active again; returns its cycle. A cycle that was closed together with the consent stays closed and
  * the next one begins, because there is only one renewal for each cycle of a consent.
  */
-const reactivate = async (tx: Transaction, consent: ConsentRow, request: Request, reason: string): Promise<number> => {
+const reactivate = async (tx: Statements, consent: ConsentRow, request: Request, reason: string): Promise<number> => {
   const renewal = await currentRenewal(tx, consent)
   const cycle = renewal === undefined || renewal.status === 'open' ? consent.cycle : consent.cycle + 1
-  if (cycle !== consent.cycle) await tx.consent.update({ where: { id: consent.id }, data: { cycle } })
+  if (cycle !== consent.cycle) await changeRecord(tx, 'consent', consent.id, { cycle })
   await reopenConsent(tx, consent, request.now, { at: request.now, reason })
   if (renewal?.status === 'open') await reviveMessages(tx, renewal.id, request.now)
   return cycle
@@ -175,13 +179,13 @@ const reactivate = async (tx: Transaction, consent: ConsentRow, request: Request
  * message that was requested before is not made yet, so the consent only becomes due again.
  */
 const judgeRepetition = async (
-  tx: Transaction,
+  tx: Statements,
   renewal: RenewalRow | undefined,
   { now, resend }: { now: Request['now']; resend?: boolean | undefined },
 ): Promise<AdministrationAnswer | undefined> => {
   if (renewal === undefined || renewal.manualNo === 0) return undefined
   const rung = `manual-${renewal.manualNo}`
-  const messages = await tx.notification.findMany({ where: { renewalId: renewal.id, rung } })
+  const messages = await find(tx, 'notification', { renewalId: renewal.id, rung })
   if (messages.length === 0)
     return done(`asked for before: message ${rung} is not made yet; the next sweep tries again`)
   if (resend === true) return undefined
@@ -203,7 +207,7 @@ const judgeRepetition = async (
  * current renewal was closed in another way, the next cycle begins.
  */
 const openForRequest = async (
-  tx: Transaction,
+  tx: Statements,
   consent: ConsentRow,
   current: RenewalRow | undefined,
   { request, manualNo, keepsTo }: { request: Request; manualNo: number; keepsTo: Route | undefined },
@@ -214,19 +218,17 @@ const openForRequest = async (
     return current.cycle
   }
   const cycle = current === undefined ? consent.cycle : consent.cycle + 1
-  if (cycle !== consent.cycle) await tx.consent.update({ where: { id: consent.id }, data: { cycle } })
-  await tx.renewal.create({
-    data: {
-      id: randomUUID(),
-      consentId: consent.id,
-      cycle,
-      openedBy: 'operator',
-      reason: request.reason,
-      openedAt: request.now.toJSDate(),
-      manualNo,
-      previousExpiresAt: consent.expiresAt,
-      ...route,
-    },
+  if (cycle !== consent.cycle) await changeRecord(tx, 'consent', consent.id, { cycle })
+  await insert(tx, 'renewal', {
+    id: randomUUID(),
+    consentId: consent.id,
+    cycle,
+    openedBy: 'operator',
+    reason: request.reason,
+    openedAt: request.now.toJSDate(),
+    manualNo,
+    previousExpiresAt: consent.expiresAt,
+    ...route,
   })
   await record(tx, consent, 'renewal.opened', request, { cycle })
   return cycle

@@ -2,82 +2,82 @@
 // received.
 import type { DateTime } from 'luxon'
 import { acceptsCode } from '../domain/lifecycle.ts'
-import type {
-  Authorisation as AuthorisationRow,
-  Consent as ConsentRow,
-  Renewal as RenewalRow,
-} from '../generated/prisma/client.ts'
+import { type Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
 import type { Secret } from '../secret.ts'
 import { authorisationRow, openCell, sealCell, stateHash } from './authorisation-row.ts'
-import type { Database, Transaction } from './database.ts'
+import { allOf, later, recordIn } from './columns.ts'
+import { changeRecord, insert } from './tables.ts'
+import type { Database } from './database.ts'
 import { appendEvent } from './events.ts'
-import { lockAuthorisation, lockConsent, lockRenewal } from './locks.ts'
-import { moveAll, moveOne } from './moves.ts'
+import { isId } from './ids.ts'
+import { lockAttempt, lockAuthorisationOf, lockCycle, type LockedAttempt, type LockedCycle } from './locks.ts'
+import { moveOne } from './moves.ts'
 import type { AtTheBank, CallbackAnswer, RenewalPage, CallbackOutcome } from './port.ts'
+import { noteTokenUse } from './refresh-token.ts'
 import { toAuthorisation, toConsent, toRenewal } from './rows.ts'
+import type { Statements } from './statements.ts'
+import { cycleColumns, cycleIn } from './facts.ts'
 
 export const atTheBank = (db: Database): AtTheBank => ({
   getRenewalPage: async (renewalId) => {
-    const row = await db.prisma.renewal.findUnique({
-      where: { id: renewalId },
-      include: { consent: true, authorisations: { orderBy: { issuedAt: 'asc' } } },
-    })
-    return row === null ? undefined : toPage(row)
+    if (!isId(renewalId)) return undefined
+    const [row] = await db.sql.$queryRaw<Found[]>`
+      SELECT ${allOf('consent')}, ${cycleColumns}
+      FROM renewals AS renewal JOIN consents AS consent ON consent.id = renewal.consent_id
+      WHERE renewal.id = ${renewalId}::uuid`
+    return row && pageIn(row)
   },
 
   getRenewalPageByDoneId: async (doneId) => {
-    const row = await db.prisma.authorisation.findUnique({
-      where: { doneId },
-      include: { renewal: { include: { consent: true, authorisations: { orderBy: { issuedAt: 'asc' } } } } },
-    })
-    return row === null ? undefined : { ...toPage(row.renewal), authorisation: toAuthorisation(row) }
+    const [row] = await db.sql.$queryRaw<Found[]>`
+      SELECT ${allOf('consent')}, ${cycleColumns}, attempt.id AS attempt_id
+      FROM authorisations AS attempt JOIN renewals AS renewal ON renewal.id = attempt.renewal_id
+        JOIN consents AS consent ON consent.id = renewal.consent_id
+      WHERE attempt.done_id = ${doneId}`
+    const page = row && pageIn(row)
+    const authorisation = page?.authorisations.find(({ id }) => id === row?.['attempt_id'])
+    return page && authorisation && { ...page, authorisation }
   },
 
-  // One statement chooses the authorisation URL and marks it, so that two clicks, or a click and a mail scanner, never
+  // Chosen and marked under the consent's lock, or by a step, so that two clicks, or a click and a mail scanner, never
   // get the same URL with its state and verifier.
-  handOutLink: async (renewalId, { freshAfter, routes }, now) =>
-    db.prisma.$transaction(async (tx) => {
-      const consent = await lockOpenCycle(tx, renewalId)
-      if (consent === undefined) return undefined
-      const rows = await tx.$queryRaw<{ id: string; link: string }[]>`
-        UPDATE authorisations SET handed_out_at = ${now.toJSDate()}
-        WHERE id = (
-          SELECT id FROM authorisations
-          WHERE renewal_id = ${renewalId}::uuid AND status = 'issued' AND handed_out_at IS NULL AND link IS NOT NULL
-            AND issued_at > ${freshAfter.toJSDate()} AND route = ANY(${[...routes]}::text[])
-          ORDER BY issued_at DESC LIMIT 1 FOR UPDATE
-        )
-        RETURNING id, link`
-      const row = rows[0]
-      if (row === undefined) return undefined
-      await handedOutEvent(tx, consent.id, row.id, now)
-      return openCell(db.vault, 'link', row.id, row.link)
+  handOutLink: async (renewalId, fresh, now) =>
+    db.step(async (tx) => {
+      const locked = await lockFreshLink(tx, renewalId, fresh)
+      if (locked === undefined || !isOpen(locked)) return undefined
+      const { consent, authorisation, link } = locked
+      await changeRecord(tx, 'authorisation', authorisation.id, { handedOutAt: now.toJSDate() })
+      await handedOutEvent(tx, consent, authorisation.id, now)
+      return openCell(db.vault, 'link', authorisation.id, link)
     }),
 
   addHandedOut: async (renewalId, authorisation, now) =>
-    db.prisma.$transaction(async (tx) => {
+    db.step(async (tx) => {
       const consent = await lockOpenCycle(tx, renewalId)
       if (consent === undefined) return false
       const row = authorisationRow(db.vault, { ...authorisation, consentId: consent.id, renewalId })
       // This browser gets the authorisation URL now and nobody gets it again, so the URL is not stored.
-      await tx.authorisation.create({ data: { ...row, link: null, handedOutAt: now.toJSDate() } })
-      await handedOutEvent(tx, consent.id, authorisation.id, now)
+      await insert(tx, 'authorisation', { ...row, link: null, handedOutAt: now.toJSDate() })
+      const { tokenUse } = authorisation
+      if (tokenUse !== undefined) await noteTokenUse(tx, db.vault, consent, tokenUse)
+      await handedOutEvent(tx, consent, authorisation.id, now)
       return true
     }),
 
-  receiveCode: async (state, code, now) =>
+  receiveCode: async (state, code, now, queuedFor) =>
     answerState(db, state, async (tx, { consent, renewal, authorisation }) => {
       // A state is consumed by a code, never by an error. A second delivery of the same redirect finds that the code
       // has come already.
       if (authorisation.codeReceivedAt !== null) return { kind: 'already', doneId: authorisation.doneId }
       if (!acceptsCode(consent, renewal)) return { kind: 'closed', doneId: authorisation.doneId }
-      const count = await moveAll(tx, 'authorisation', 'code_received', {
-        from: ['issued', 'expired', 'refused', 'superseded'],
-        where: { id: authorisation.id },
+      if (!takesCode.includes(authorisation.status)) return { kind: 'closed', doneId: authorisation.doneId }
+      await moveOne(tx, 'authorisation', authorisation, 'code_received', {
         data: {
           code: sealCell(db.vault, 'code', authorisation.id, code),
           codeReceivedAt: now.toJSDate(),
           nextActionAt: now.toJSDate(),
+          queuedUntil: later(queuedFor),
+          dispatchNo: { increment: 1 },
           link: null,
           bankError: null,
           errorCode: null,
@@ -85,14 +85,14 @@ export const atTheBank = (db: Database): AtTheBank => ({
           closedAt: null,
         },
       })
-      if (count === 0) return { kind: 'closed', doneId: authorisation.doneId }
-      await appendEvent(tx, consent.id, {
+      await appendEvent(tx, consent, {
         type: 'authorisation.code-received',
         at: now,
         actor: 'user',
         data: { authorisation_id: authorisation.id },
       })
-      return { kind: 'accepted', authorisationId: authorisation.id, doneId: authorisation.doneId }
+      const { id, doneId, dispatchNo } = authorisation
+      return { kind: 'accepted', authorisationId: id, doneId, dispatch: { id, dispatchNo: dispatchNo + 1 } }
     }),
 
   receiveRefusal: async (state, bankError, now) =>
@@ -109,7 +109,7 @@ export const atTheBank = (db: Database): AtTheBank => ({
           link: null,
         },
       })
-      await appendEvent(tx, consent.id, {
+      await appendEvent(tx, consent, {
         type: 'authorisation.refused-at-bank',
         at: now,
         actor: 'user',
@@ -120,47 +120,71 @@ export const atTheBank = (db: Database): AtTheBank => ({
     }),
 })
 
-interface Locked {
-  readonly consent: ConsentRow
-  readonly renewal: RenewalRow
-  readonly authorisation: AuthorisationRow
-}
+/** The statuses of an attempt that a code may still come for. */
+const takesCode: readonly string[] = ['issued', 'expired', 'refused', 'superseded']
 
 const answerState = async (
   db: Database,
   state: Secret,
-  answer: (tx: Transaction, locked: Locked) => Promise<CallbackOutcome>,
+  answer: (tx: Statements, locked: LockedAttempt) => Promise<CallbackOutcome>,
 ): Promise<CallbackAnswer> =>
-  db.prisma.$transaction(async (tx) => {
-    const found = await tx.authorisation.findUnique({ where: { stateHash: stateHash(state) }, select: { id: true } })
-    const locked = found === null ? undefined : await lockAuthorisation(tx, found.id)
+  db.step(async (tx) => {
+    const locked = await lockAuthorisationOf(tx, stateHash(state))
     if (locked === undefined) return { kind: 'unknown-state' }
     const { credentialsId, userId } = locked.consent
     return { ...(await answer(tx, locked)), credentialsId, userId }
   })
 
-const lockOpenCycle = async (tx: Transaction, renewalId: string): Promise<ConsentRow | undefined> => {
-  const found = await tx.renewal.findUnique({ where: { id: renewalId }, select: { consentId: true } })
-  const consent = found === null ? undefined : await lockConsent(tx, found.consentId)
-  const renewal = consent === undefined ? undefined : await lockRenewal(tx, renewalId)
-  return consent?.status === 'active' && renewal?.status === 'open' ? consent : undefined
+const isOpen = ({ consent, renewal }: LockedCycle): boolean => consent.status === 'active' && renewal.status === 'open'
+
+const lockOpenCycle = async (tx: Statements, renewalId: string): Promise<ConsentRow | undefined> => {
+  const locked = await lockCycle(tx, renewalId)
+  return locked !== undefined && isOpen(locked) ? locked.consent : undefined
+}
+
+/** The newest attempt of the renewal whose authorisation URL nobody has got yet and that is fresh enough. */
+const lockFreshLink = async (
+  tx: Statements,
+  renewalId: string,
+  { freshAfter, routes }: Parameters<AtTheBank['handOutLink']>[1],
+): Promise<(LockedAttempt & { readonly link: string }) | undefined> => {
+  // Another click may have got it while we waited for its lock: then another one is chosen, which nobody takes now.
+  for (let tries = 0; tries < 2; tries += 1) {
+    const locked = await lockAttempt(
+      tx,
+      Prisma.sql`attempt.id = (
+        SELECT id FROM authorisations
+        WHERE renewal_id = ${renewalId}::uuid AND status = 'issued' AND handed_out_at IS NULL AND link IS NOT NULL
+          AND issued_at > ${freshAfter.toJSDate()} AND route = ANY(${[...routes]}::text[])
+        ORDER BY issued_at DESC LIMIT 1
+      )`,
+    )
+    if (locked === undefined) return undefined
+    const { status, handedOutAt, link } = locked.authorisation
+    if (status === 'issued' && handedOutAt === null && link !== null) return { ...locked, link }
+  }
+  return undefined
 }
 
 const handedOutEvent = async (
-  tx: Transaction,
-  consentId: string,
+  tx: Statements,
+  consent: ConsentRow,
   authorisationId: string,
   now: DateTime,
 ): Promise<void> =>
-  appendEvent(tx, consentId, {
+  appendEvent(tx, consent, {
     type: 'link.handed-out',
     at: now,
     actor: 'user',
     data: { authorisation_id: authorisationId },
   })
 
-const toPage = (row: RenewalRow & { consent: ConsentRow; authorisations: AuthorisationRow[] }): RenewalPage => ({
-  renewal: toRenewal(row),
-  consent: toConsent(row.consent),
-  authorisations: row.authorisations.map(toAuthorisation),
-})
+type Found = Readonly<Record<string, unknown>>
+
+const pageIn = (row: Found): RenewalPage | undefined => {
+  const consent = recordIn('consent', 'consent', row)
+  const cycle = cycleIn(row)
+  if (consent === undefined || cycle === undefined) return undefined
+  const authorisations = cycle.authorisations.map(toAuthorisation)
+  return { renewal: toRenewal(cycle), consent: toConsent(consent), authorisations }
+}

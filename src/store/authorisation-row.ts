@@ -1,10 +1,18 @@
 // The encrypted columns of an attempt: how their values are sealed and deleted. Also the row of a new attempt.
-import type { Prisma } from '../generated/prisma/client.ts'
+import { type Authorisation as AuthorisationRow, Prisma } from '../generated/prisma/client.ts'
 import { sha256 } from '../crypto/hashing.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Secret } from '../secret.ts'
-import type { Transaction } from './database.ts'
+import { conditions, type Which } from './columns.ts'
 import type { NewAuthorisation } from './port.ts'
+import type { Statements } from './statements.ts'
+
+/** The statuses of attempts whose code was sent and whose outcome is not known. */
+export const unsettled = ['exchanging', 'verifying', 'in_doubt', 'awaiting_date'] as const
+/** The same, as the list of an IN. */
+export const UNSETTLED = Prisma.raw(`(${unsettled.map((status) => `'${status}'`).join(', ')})`)
+export const isUnsettled = ({ status }: { readonly status: string }): boolean =>
+  (unsettled as readonly string[]).includes(status)
 
 /**
  * The encrypted columns, each with the name that is sealed into its values. The sealed names, the table's among them,
@@ -42,7 +50,7 @@ export const stateHash = (state: Secret): Uint8Array<ArrayBuffer> => new Uint8Ar
 export const authorisationRow = (
   vault: Vault,
   authorisation: NewAuthorisation & { consentId: string; renewalId: string },
-): Prisma.AuthorisationUncheckedCreateInput => ({
+): Partial<AuthorisationRow> & { readonly id: string } => ({
   id: authorisation.id,
   consentId: authorisation.consentId,
   renewalId: authorisation.renewalId,
@@ -69,10 +77,13 @@ export const clearedSecrets = {
   pendingRefreshToken: null,
 } as const
 
-/** Deletes the verifiers of expired and refused attempts whose cycles no longer accept a code. */
-export const clearVerifiers = async (tx: Transaction, renewals: Prisma.AuthorisationWhereInput): Promise<void> => {
-  await tx.authorisation.updateMany({
-    where: { ...renewals, status: { in: ['expired', 'refused'] }, verifier: { not: null } },
-    data: { verifier: null },
-  })
+/**
+ * Deletes the verifiers of expired and refused attempts whose cycles no longer accept a code. Attempts that are
+ * superseded in the same step had another status before.
+ */
+export const clearVerifiers = async (tx: Statements, of: Which<'authorisation'>): Promise<void> => {
+  const which = { ...of, status: { in: ['expired', 'refused'] }, verifier: { not: null } }
+  const statement = Prisma.sql`UPDATE authorisations SET verifier = NULL WHERE ${conditions(which)}`
+  if (tx.pending === undefined) await tx.$executeRaw(statement)
+  else tx.pending.also(statement)
 }

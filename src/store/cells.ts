@@ -2,7 +2,7 @@
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import { authorisationCells } from './authorisation-row.ts'
-import type { Transaction } from './database.ts'
+import type { Statements } from './statements.ts'
 
 export interface KeyUse {
   /** Empty for values that are not sealed. */
@@ -11,29 +11,29 @@ export interface KeyUse {
 }
 
 /** A pool or one transaction. */
-interface Reader {
-  readonly prisma: Pick<Transaction, '$queryRaw'>
-}
+type Reader = Pick<Statements, '$queryRaw'>
 
 /**
  * Which keys the stored values need, and how many values need each. Reads all values, which takes seconds for a million
  * consents.
  */
-export const keysInUse = async ({ prisma }: Reader): Promise<KeyUse[]> => {
+export const keysInUse = async (on: Reader): Promise<KeyUse[]> => {
   const columns = authorisationCells.map(
     (column) =>
       Prisma.sql`UNION ALL SELECT ${keyIdIn(column)} FROM authorisations WHERE ${Prisma.raw(column)} IS NOT NULL`,
   )
-  const rows = await prisma.$queryRaw<{ key_id: string; cells: bigint }[]>`
+  const rows = await on.$queryRaw<{ key_id: string; cells: bigint | string }[]>`
     SELECT key_id, count(*) AS cells
-    FROM (SELECT ${keyIdIn('refresh_token')} AS key_id FROM consents ${Prisma.join(columns, ' ')}) AS cell
+    FROM (SELECT ${keyIdIn('refresh_token')} AS key_id FROM consents UNION ALL
+      SELECT ${keyIdIn('candidate_token')} FROM consents WHERE candidate_token IS NOT NULL ${Prisma.join(columns, ' ')}
+    ) AS cell
     GROUP BY key_id ORDER BY key_id`
   return rows.map((row) => ({ keyId: row.key_id, cells: Number(row.cells) }))
 }
 
 /** The keys that stored values need and the key ring does not have. */
-export const missingKeys = async (db: Reader, keys: KeyRing): Promise<KeyUse[]> =>
-  (await keysInUse(db)).filter(({ keyId }) => !keys.all.some(({ id }) => id === keyId))
+export const missingKeys = async (on: Reader, keys: KeyRing): Promise<KeyUse[]> =>
+  (await keysInUse(on)).filter(({ keyId }) => !keys.all.some(({ id }) => id === keyId))
 
 /**
  * An SQL expression for the id of the key that a value is sealed with. Empty for a value that is not sealed: an

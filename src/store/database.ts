@@ -9,14 +9,11 @@ import {
   type Renewal,
 } from '../generated/prisma/client.ts'
 import type { Vault } from '../crypto/vault.ts'
+import type { NoStatus } from './columns.ts'
 import { openPool } from '../postgres/pool.ts'
 import type { Secret } from '../secret.ts'
 import { withOffsets } from './instants-sent.ts'
-
-/** The data of a write that changes no status. Only moves.ts changes a status, by the tables of transitions. */
-export interface NoStatus {
-  readonly status?: never
-}
+import { type SqlConnections, sqlConnections } from './statements.ts'
 
 type Updates = 'update' | 'updateMany' | 'updateManyAndReturn' | 'upsert'
 interface WritesNoStatus<Row, Key, Where, Change, ChangeMany> {
@@ -65,9 +62,12 @@ export interface Client extends Omit<PrismaClient, keyof Guarded | '$transaction
   $transaction<Result>(work: (tx: Transaction) => Promise<Result>, options?: Begin): Promise<Result>
 }
 
-export interface Database {
+/** Prisma's client for plain reads and rare writes, and plain SQL for what the loop does; over one pool. */
+export interface Database extends SqlConnections {
   readonly prisma: Client
   readonly vault: Vault
+  /** Waits for statements that are under way. */
+  close(): Promise<void>
 }
 
 /**
@@ -104,12 +104,19 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   const adapter = withOffsets(new PrismaPg(pool, { disposeExternalPool: true }), schema)
   // Prisma's own messages contain the arguments of queries, so they are kept short here, and errors are recognised by
   // name and code only.
+  const prisma = new PrismaClient({
+    adapter,
+    errorFormat: 'minimal',
+    transactionOptions: { timeout: TRANSACTION_MS, maxWait: 10_000 },
+  })
   return {
-    prisma: new PrismaClient({
-      adapter,
-      errorFormat: 'minimal',
-      transactionOptions: { timeout: TRANSACTION_MS, maxWait: 10_000 },
-    }) as unknown as Client,
+    ...sqlConnections(pool, schema),
+    prisma: prisma as unknown as Client,
     vault: options.vault,
+    close: async () => {
+      await prisma.$disconnect()
+      // Prisma ends the pool only if it has used it.
+      if (!pool.ending) await pool.end()
+    },
   }
 }

@@ -2,8 +2,9 @@
 // events themselves do not change.
 import { withConnection } from '../postgres/client.ts'
 import { Secret } from '../secret.ts'
-import type { Database, Transaction } from './database.ts'
+import type { Database } from './database.ts'
 import { feedChain, NO_HASH } from './event-hash.ts'
+import type { Statements } from './statements.ts'
 
 /**
  * The batch size for a read of the feed that does not wait for the scheduler: more than a page, and done in a fraction
@@ -21,9 +22,9 @@ const SEQUENCER_LOCK = 1_720_635
  * this costs one cheap statement.
  */
 export const sequenceEvents = async (db: Database, most = BATCH_OF_READER): Promise<number> => {
-  const [found] = await db.prisma.$queryRaw<{ any: boolean }[]>`SELECT EXISTS (SELECT FROM unsequenced_events) AS any`
+  const [found] = await db.sql.$queryRaw<{ any: boolean }[]>`SELECT EXISTS (SELECT FROM unsequenced_events) AS any`
   if (found?.any !== true) return 0
-  return db.prisma.$transaction(async (tx) => sequenceBatch(tx, most))
+  return db.transaction(async (tx) => sequenceBatch(tx, most))
 }
 
 // Two sequencers at the same time would compute the same positions. The second would wait at the primary key and then
@@ -31,7 +32,7 @@ export const sequenceEvents = async (db: Database, most = BATCH_OF_READER): Prom
 // advisory lock only spares the second sequencer that work. The lock belongs to the transaction, not to the session,
 // because a pooler may lend the session. The last position is read by a separate statement, whose snapshot is taken
 // after the lock.
-const sequenceBatch = async (tx: Transaction, most: number): Promise<number> => {
+const sequenceBatch = async (tx: Statements, most: number): Promise<number> => {
   const [lock] = await tx.$queryRaw<
     { mine: boolean }[]
   >`SELECT pg_try_advisory_xact_lock(${SEQUENCER_LOCK}::int, 'event_positions'::regclass::oid::int) AS mine`
@@ -41,15 +42,15 @@ const sequenceBatch = async (tx: Transaction, most: number): Promise<number> => 
   return notes
 }
 
-const place = async (tx: Transaction, events: readonly WaitingEvent[]): Promise<void> => {
+const place = async (tx: Statements, events: readonly WaitingEvent[]): Promise<void> => {
   const [last] = await tx.$queryRaw<
-    { position: bigint; chain: string }[]
+    { position: string; chain: string }[]
   >`SELECT position, chain FROM event_positions ORDER BY position DESC LIMIT 1`
   const chains: string[] = []
   for (const { hash } of events) chains.push(feedChain(chains.at(-1) ?? last?.chain ?? NO_HASH, hash))
   await tx.$executeRaw`
     INSERT INTO event_positions (position, consent_id, seq, chain)
-    SELECT ${last?.position ?? 0n}::bigint + place, consent_id, seq, chain
+    SELECT ${last?.position ?? '0'}::bigint + place, consent_id, seq, chain
     FROM unnest(${events.map((event) => event.consent_id)}::uuid[], ${events.map(({ seq }) => seq)}::int[],
       ${chains}::text[])
       WITH ORDINALITY AS batch (consent_id, seq, chain, place)`
@@ -68,7 +69,7 @@ interface WaitingEvent {
  * which they were written, by the server's clock, because after a restore the numbers of transactions and sequences are
  * those of another server.
  */
-const takeWaiting = async (tx: Transaction, most: number): Promise<{ notes: number; events: WaitingEvent[] }> => {
+const takeWaiting = async (tx: Statements, most: number): Promise<{ notes: number; events: WaitingEvent[] }> => {
   const rows = await tx.$queryRaw<({ notes: number } & (WaitingEvent | { consent_id: null }))[]>`
     WITH taken AS (
       DELETE FROM unsequenced_events WHERE ctid = ANY(ARRAY(SELECT ctid FROM unsequenced_events LIMIT ${most}))

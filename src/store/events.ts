@@ -1,11 +1,12 @@
 // The append-only record of what happened to a consent, without gaps. Callers hold the consent's lock (locks.ts).
 import type { DateTime } from 'luxon'
-import type { Prisma } from '../generated/prisma/client.ts'
+import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
 import type { Actor } from '../domain/model.ts'
-import type { Database, Transaction } from './database.ts'
+import type { Database } from './database.ts'
 import { eventHash, NO_HASH, plainData, wellFormed } from './event-hash.ts'
 import type { ConsentEvent } from './port.ts'
 import { toEvent } from './rows.ts'
+import type { Statements } from './statements.ts'
 
 export const eventTypes = [
   'consent.imported',
@@ -28,6 +29,7 @@ export const eventTypes = [
   'link.handed-out',
   'message.queued',
   'message.sending',
+  'message.repeated',
   'message.sent',
   'message.uncertain',
   'message.failed',
@@ -37,11 +39,14 @@ export const eventTypes = [
   'authorisation.exchanging',
   'authorisation.answered',
   'authorisation.in-doubt',
+  'authorisation.awaiting-date',
   'authorisation.refused',
   'authorisation.mismatched',
   'authorisation.superseded',
   'token.shown',
   'token.replaced',
+  'token.imported',
+  'token.rejected',
 ] as const
 
 export type EventType = (typeof eventTypes)[number]
@@ -86,19 +91,22 @@ export const chainEvent = (
   return { ...stored, hash: eventHash(consent.eventHash ?? NO_HASH, stored) }
 }
 
-// Reads the number and hash of the consent's last event and stores those of the new one. The consent's lock, which
-// every caller holds, prevents two transactions from continuing the chain at the same event.
-export const appendEvent = async (tx: Transaction, consentId: string, event: NewEvent): Promise<void> => {
-  const rows = await tx.$queryRaw<{ event_seq: number; event_hash: string | null }[]>`
-    SELECT event_seq, event_hash FROM consents WHERE id = ${consentId}::uuid FOR NO KEY UPDATE`
-  const last = rows[0]
-  if (last === undefined) throw new Error('an event of a consent that does not exist')
-  const { seq, type, at, actor, reason, data, hash } = chainEvent(
-    { id: consentId, eventSeq: last.event_seq, eventHash: last.event_hash },
-    event,
-  )
+/**
+ * Continues the chain from the given row, in which the consent's last event is noted, and notes the new one there: the
+ * caller has read the row under the consent's lock, so that no other transaction continues at the same event.
+ */
+export const appendEvent = async (tx: Statements, consent: ConsentRow, event: NewEvent): Promise<void> => {
+  const chained = chainEvent(consent, event)
+  const { seq, type, at, actor, reason, data, hash } = chained
+  consent.eventSeq = seq
+  consent.eventHash = hash
+  if (tx.pending !== undefined) {
+    tx.pending.change('consent', consent.id, { eventSeq: seq, eventHash: hash })
+    tx.pending.event(chained)
+    return
+  }
   await tx.$executeRaw`
-    WITH moved AS (UPDATE consents SET event_seq = ${seq}::int, event_hash = ${hash} WHERE id = ${consentId}::uuid
+    WITH moved AS (UPDATE consents SET event_seq = ${seq}::int, event_hash = ${hash} WHERE id = ${consent.id}::uuid
       RETURNING id)
     INSERT INTO events (consent_id, seq, type, at, actor, reason, data, hash)
     SELECT id, ${seq}::int, ${type}, ${at}::timestamptz, ${actor}, ${reason}::text, ${JSON.stringify(data)}::jsonb,

@@ -1,50 +1,50 @@
 // The exchange of a code and its proof, step by step. An exchange is fenced by the fencing token of its attempt, not of
 // the consent. The tokens that it brings are in attempt-tokens.ts.
+import { DATE_SHOWN_WITHIN } from '../domain/backoff.ts'
+import { blocksExchange } from '../domain/in-progress.ts'
 import { acceptsCode } from '../domain/lifecycle.ts'
 import { StaleClaim } from '../errors.ts'
 import { attemptTokens } from './attempt-tokens.ts'
 import { openCell } from './authorisation-row.ts'
-import type { Database, Transaction } from './database.ts'
+import { type Changes } from './columns.ts'
+import { update } from './tables.ts'
+import type { Database } from './database.ts'
+import { factsOf } from './facts.ts'
+import { Prisma } from '../generated/prisma/client.ts'
 import { appendEvent } from './events.ts'
-import { lockClaimedAuthorisation, released } from './locks.ts'
+import { type FoundRow, keepFactsRead, lockClaimedAuthorisation, otherAttempts, released } from './locks.ts'
 import { moveAll, moveOne } from './moves.ts'
+import { isoText } from './next-cycle.ts'
 import type { Exchanges, ExchangeStart } from './port.ts'
 import { closeUnrenewed, commitRenewal } from './settlement.ts'
-import { toAuthorisation, toConsent, toRenewal } from './rows.ts'
+import { instant, toAuthorisation } from './rows.ts'
 
 export const exchanges = (db: Database): Exchanges => ({
-  getAttempt: async (id) => {
-    const row = await db.prisma.authorisation.findUnique({ where: { id }, include: { consent: true, renewal: true } })
-    if (row === null) return undefined
-    const others = await db.prisma.authorisation.findMany({
-      where: { consentId: row.consentId, id: { not: id }, status: { in: ['exchanging', 'verifying', 'in_doubt'] } },
-    })
-    return {
-      attempt: toAuthorisation(row),
-      consent: toConsent(row.consent),
-      renewal: toRenewal(row.renewal),
-      others: others.map(toAuthorisation),
-    }
+  getAttempt: async (claim) => {
+    const { select, read } = factsOf.authorisation
+    const [row] = await db.sql.$queryRaw<FoundRow[]>`
+      ${select(Prisma.raw('authorisations'))} WHERE attempt.id = ${claim.id}::uuid`
+    if (row === undefined) return undefined
+    keepFactsRead(claim, row)
+    return read(row)
   },
 
   // The intent is committed before the code is sent: after a crash, the status `exchanging` says that the code may have
   // been used.
   beginExchange: async (claim, now) =>
-    db.prisma.$transaction(async (tx): Promise<ExchangeStart | undefined> => {
-      const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
+    db.step(async (tx): Promise<ExchangeStart | undefined> => {
+      const locked = await lockClaimedAuthorisation(tx, claim)
+      const { consent, renewal, authorisation } = locked
       const { status, code, verifier } = authorisation
       if (status !== 'code_received' || code === null || verifier === null) throw new StaleClaim()
       if (!acceptsCode(consent, renewal)) return undefined
-      // Counted under the consent's lock, so that only one code of a consent is sent at a time. The partial unique
-      // index on `exchanging` is a second safeguard.
-      const busy = await tx.authorisation.count({
-        where: { consentId: consent.id, status: { in: ['exchanging', 'verifying'] } },
-      })
-      if (busy > 0) return undefined
+      // Only one code of a consent is sent at a time. The partial unique index on `exchanging` is a second safeguard.
+      const others = await otherAttempts(tx, locked)
+      if (others.some((other) => blocksExchange(toAuthorisation(other), now))) return undefined
       await moveOne(tx, 'authorisation', authorisation, 'exchanging', {
         data: { exchangeStartedAt: now.toJSDate(), tokenVersion: consent.tokenVersion },
       })
-      await appendEvent(tx, consent.id, {
+      await appendEvent(tx, consent, {
         type: 'authorisation.exchanging',
         at: now,
         actor: 'system',
@@ -62,23 +62,25 @@ export const exchanges = (db: Database): Exchanges => ({
 
   requeueCode: async (claim, at, code) =>
     written(
-      await moveAll(db.prisma, 'authorisation', 'code_received', {
+      await moveAll(db.sql, 'authorisation', 'code_received', {
         from: ['exchanging'],
         where: { id: claim.id, fencingToken: claim.fencingToken },
         data: { ...released, nextActionAt: at.toJSDate(), errorCode: code, pollCount: { increment: 1 } },
       }),
     ),
   schedulePoll: async (claim, at, code) =>
-    update(db, claim, ['verifying', 'in_doubt'], {
+    updateClaimed(db, claim, ['verifying', 'in_doubt', 'awaiting_date'], {
       nextActionAt: at.toJSDate(),
       errorCode: code,
       pollCount: { increment: 1 },
     }),
   scheduleAttempt: async (claim, at) =>
-    update(db, claim, ['code_received', 'verifying', 'in_doubt'], { nextActionAt: at.toJSDate() }),
+    updateClaimed(db, claim, ['code_received', 'verifying', 'in_doubt', 'awaiting_date'], {
+      nextActionAt: at.toJSDate(),
+    }),
 
   markInDoubt: async (claim, at, code, now) =>
-    db.prisma.$transaction(async (tx) => {
+    db.transaction(async (tx) => {
       const { consent } = await lockClaimedAuthorisation(tx, claim)
       // Polls from here on are made after the stored token was replaced. If the pending token works then, it is valid
       // even after that change, and may replace the stored token of this version.
@@ -98,7 +100,7 @@ export const exchanges = (db: Database): Exchanges => ({
         },
       })
       written(count)
-      await appendEvent(tx, consent.id, {
+      await appendEvent(tx, consent, {
         type: 'authorisation.in-doubt',
         at: now,
         actor: 'system',
@@ -107,22 +109,41 @@ export const exchanges = (db: Database): Exchanges => ({
       })
     }),
 
+  awaitDate: async (claim, until, code, now) =>
+    db.step(async (tx) => {
+      const { consent, authorisation } = await lockClaimedAuthorisation(tx, claim)
+      // The access token expires within the hour: every poll from here on begins with a refresh.
+      await moveOne(tx, 'authorisation', authorisation, 'awaiting_date', {
+        data: { ...released, nextActionAt: until.toJSDate(), errorCode: code, pollCount: 0, accessToken: null },
+      })
+      const cameAt = instant(authorisation.codeReceivedAt ?? authorisation.issuedAt)
+      await appendEvent(tx, consent, {
+        type: 'authorisation.awaiting-date',
+        at: now,
+        actor: 'system',
+        reason: code,
+        data: { authorisation_id: claim.id, awaited_until: isoText(cameAt.plus(DATE_SHOWN_WITHIN)) },
+      })
+    }),
+
   closeUnrenewed: async (claim, as, code, now, notify) =>
-    db.prisma.$transaction(async (tx) => closeUnrenewed(tx, claim, { as, code, now, notify })),
-  commitRenewal: async (claim, renewed) => db.prisma.$transaction(async (tx) => commitRenewal(db, tx, claim, renewed)),
+    db.transaction(async (tx) => closeUnrenewed(tx, claim, { as, code, now, notify })),
+  commitRenewal: async (claim, renewed) => db.step(async (tx) => commitRenewal(db, tx, claim, renewed)),
 })
 
 /** A single write under the claim, which changes no status and releases the lease. Throws StaleClaim. */
-const update = async (
+const updateClaimed = async (
   db: Database,
   claim: { id: string; fencingToken: number },
   during: string[],
-  data: Parameters<Transaction['authorisation']['updateMany']>[0]['data'],
+  data: Changes<'authorisation'>,
 ): Promise<void> => {
-  const { count } = await db.prisma.authorisation.updateMany({
-    where: { id: claim.id, fencingToken: claim.fencingToken, status: { in: during } },
-    data: { ...data, ...released },
-  })
+  const count = await update(
+    db.sql,
+    'authorisation',
+    { id: claim.id, fencingToken: claim.fencingToken, status: { in: during } },
+    { ...data, ...released },
+  )
   written(count)
 }
 

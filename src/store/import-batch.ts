@@ -5,18 +5,24 @@ import type { DateTime } from 'luxon'
 import type { Vault } from '../crypto/vault.ts'
 import { type ChannelName, traitsOf } from '../domain/channels.ts'
 import { type ImportDecision, decideImport, expiryOf } from '../domain/import-decision.ts'
-import type { DetailField } from '../domain/model.ts'
+import { decideToken, ownedBy, type TokenDecision } from '../domain/import-token.ts'
+import type { Consent, DetailField } from '../domain/model.ts'
 import { firstDateOf } from '../domain/apply-step.ts'
 import type { Policy } from '../domain/policy.ts'
 import { ruleFor } from '../domain/rules.ts'
 import { isTerminal } from '../domain/lifecycle.ts'
+import type { ErrorCode } from '../errors.ts'
 import type { Consent as ConsentRow, Prisma } from '../generated/prisma/client.ts'
 import type { ImportRow, RowResult } from './administration-port.ts'
-import type { NoStatus } from './database.ts'
+import type { NoStatus } from './columns.ts'
 import { chainEvent, type ChainedEvent, type EventType } from './events.ts'
 import { moveRow } from './moves.ts'
-import { sealToken, tokenCell } from './refresh-token.ts'
-import { detailsRow, instant, newRecordDefaults, toConsent, withoutFailure } from './rows.ts'
+import { candidateColumns, sealToken } from './refresh-token.ts'
+import type { TokenState } from './token-fingerprints.ts'
+import type { TokenLedger } from './token-ledger.ts'
+import { detailsRow, instant, newRecordDefaults, toConsent, withoutCandidate, withoutFailure } from './rows.ts'
+
+const WAITS_FOR_TOKEN = 'token-rejected' satisfies ErrorCode
 
 export interface BatchInput {
   readonly vault: Vault
@@ -26,11 +32,15 @@ export interface BatchInput {
   readonly correct: boolean
   /** The consents that we have, read under their locks; changed in place. */
   readonly ours: readonly ConsentRow[]
+  readonly ledger: TokenLedger
 }
 
 export interface Batch {
-  take(row: ImportRow): RowResult
-  /** The new and the changed consents, as whole rows. */
+  /** `fingerprint`: that of the row's token. `prepared`: the consent to create if the row's connection is new. */
+  take(row: ImportRow, fingerprint: string, prepared?: NewConsent): RowResult
+  /** The new consents, as whole rows. */
+  created(): ConsentRow[]
+  /** The changed consents that were there before, as whole rows. */
   changed(): ConsentRow[]
   repaired(): string[]
   superseded(): string[]
@@ -39,17 +49,19 @@ export interface Batch {
   events(): readonly ChainedEvent[]
 }
 
-export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): Batch => {
+export const startBatch = ({ vault, policy, now, correct, ours, ledger }: BatchInput): Batch => {
   const byCredentials = new Map<string, ConsentRow>()
   /** The consents that name a replaced connection in `supersedes`, by the `credentials_id` of that connection. */
   const successors = new Map<string, ConsentRow[]>()
   const byId = new Map<string, ConsentRow>()
+  const created = new Set<ConsentRow>()
   const changed = new Set<ConsentRow>()
   const repairedIds = new Set<string>()
   const readdressed = new Map<ChannelName, string[]>()
   const supersededIds = new Set<string>()
   const events: ChainedEvent[] = []
   const at = now.toJSDate()
+  const newId = idsOfBatch()
 
   /** Makes the row findable by the names under which later rows of the batch look for it. */
   const index = (row: ConsentRow): void => {
@@ -74,67 +86,81 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     events.push(event)
   }
 
-  const datesOf = (row: ImportRow): Pick<ConsentRow, 'expiresAt' | 'expiresSource' | 'consentedAt'> => ({
-    expiresAt: expiryOf(row, ruleFor(row.providerId, row.country, policy)).toJSDate(),
-    expiresSource: row.expiresAt === undefined ? 'assumed' : 'imported',
-    consentedAt: row.consentedAt?.toJSDate() ?? null,
-  })
+  const datesOf = (row: ImportRow) => importedDates(row, policy)
+  const dateOfFreshCycle = (row: ConsentRow, reason: string) => firstDate(row, { now, policy, reason })
 
-  /**
-   * The next date of a consent whose cycle has just begun. A date in the future is stored directly: a million healthy
-   * consents must not all be evaluated at once.
-   */
-  const dateOfFreshCycle = (row: ConsentRow, reason: string): Pick<ConsentRow, 'nextActionAt' | 'nextActionReason'> => {
-    const next = firstDateOf(toConsent(row), now, policy)
-    return next.at > now
-      ? { nextActionAt: next.at.toJSDate(), nextActionReason: next.reason }
-      : { nextActionAt: at, nextActionReason: reason }
-  }
+  const mark = (row: ConsentRow, fingerprint: string, state: TokenState): void =>
+    ledger.record({ consentId: row.id, fingerprint, state }, row.credentialsId)
 
-  /** A stored token that does not decrypt (its key is gone) counts as different, so that an import can replace it. */
-  const differs = (row: ConsentRow, token: ImportRow['refreshToken']): boolean => {
-    try {
-      return vault.open(row.refreshToken, tokenCell(row.id, row.tokenVersion)).reveal() !== token.reveal()
-    } catch {
-      return true
-    }
-  }
-
-  const replaceToken = (row: ConsentRow, token: ImportRow['refreshToken']): void => {
-    const version = row.tokenVersion + 1
-    change(row, { refreshToken: sealToken(vault, row.id, version, token), tokenVersion: version })
-  }
-
-  const create = (row: ImportRow): ConsentRow => {
-    const id = randomUUID()
-    const created: ConsentRow = {
-      ...newRecordDefaults,
-      id,
-      credentialsId: row.credentialsId,
-      ...detailsRow(row),
-      supersedes: row.supersedes ?? null,
-      ...datesOf(row),
-      refreshToken: sealToken(vault, id, 1, row.refreshToken),
-      createdAt: at,
-      updatedAt: at,
-    }
-    index(created)
-    change(created, dateOfFreshCycle(created, 'imported'))
-    record(created, 'consent.imported', undefined, {
-      status: created.status,
-      cycle: created.cycle,
-      expires_at: created.expiresAt.toISOString(),
-      expires_source: created.expiresSource,
-      ...(row.supersedes === undefined ? {} : { supersedes: row.supersedes }),
+  const judgeToken = (consent: Consent, { tokenIssuedAt }: ImportRow, fingerprint: string): TokenDecision =>
+    decideToken({
+      standing: ledger.standingOf(consent.id, fingerprint),
+      owner: ledger.ownerOf(fingerprint, consent.id),
+      isReadable: ledger.isReadable(consent.id),
+      candidate: consent.candidate,
+      issuedAt: tokenIssuedAt,
     })
-    return created
+
+  /** Takes the row's token as it was decided; returns whether anything has changed. */
+  const takeToken = (row: ConsentRow, imported: ImportRow, fingerprint: string, decision: TokenDecision): boolean => {
+    const { refreshToken: token, tokenIssuedAt } = imported
+    const issuedAt = tokenIssuedAt?.toJSDate() ?? null
+    switch (decision.kind) {
+      case 'refused':
+        return false
+      case 'kept':
+        return issuedAt !== null && dateToken(row, fingerprint, issuedAt)
+      case 'replaces': {
+        const version = row.tokenVersion + 1
+        const sealed = { refreshToken: sealToken(vault, row.id, version, token), tokenVersion: version }
+        change(row, { ...sealed, tokenIssuedAt: issuedAt, tokenAcceptedAt: null, tokenRejectedAt: null })
+        if (ledger.find(row.id, 'candidate') === fingerprint) change(row, withoutCandidate)
+        mark(row, fingerprint, 'current')
+        record(row, 'token.replaced', 'the stored token does not decrypt', { token_version: version })
+        return true
+      }
+      case 'candidate': {
+        const before = ledger.find(row.id, 'candidate')
+        if (before !== undefined) mark(row, before, 'replaced')
+        const waitsForToken = row.lastErrorCode === WAITS_FOR_TOKEN || row.tokenRejectedAt !== null
+        // What was said of the older tokens says nothing of this one.
+        change(row, {
+          ...candidateColumns(vault, row, { token, arrivedAt: at, issuedAt }),
+          tokenRejectedAt: null,
+        })
+        mark(row, fingerprint, 'candidate')
+        record(row, 'token.imported', 'it is tried beside the one that we have', {})
+        // A worker that has just been refused with the older tokens would put the consent off for a day.
+        if (row.status === 'active' && waitsForToken)
+          changeAndFence(row, { nextActionAt: at, nextActionReason: 'a token was imported', retryAfter: null })
+        return true
+      }
+    }
+  }
+
+  /** The company says for a token that we have when it was issued. */
+  const dateToken = (row: ConsentRow, fingerprint: string, issuedAt: Date): boolean => {
+    const standing = ledger.standingOf(row.id, fingerprint)
+    const column = standing === 'current' ? 'tokenIssuedAt' : 'candidateIssuedAt'
+    if ((standing !== 'current' && standing !== 'candidate') || row[column] !== null) return false
+    change(row, { [column]: issuedAt })
+    record(row, 'consent.updated', undefined, { fields: ['token_issued_at'] })
+    return true
+  }
+
+  const create = ({ row, event }: NewConsent, fingerprint: string): ConsentRow => {
+    index(row)
+    created.add(row)
+    mark(row, fingerprint, 'current')
+    events.push(event)
+    return row
   }
 
   const repair = (
     row: ConsentRow,
     imported: ImportRow,
     fields: readonly DetailField[],
-    tokenDiffers: boolean,
+    tokenReplaced: boolean,
   ): void => {
     const { cycle, expiresAt: before } = row
     if (row.status === 'lapsed' || row.status === 'unsupported') moveRow('consent', row, 'active')
@@ -142,10 +168,10 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
       ...pick(imported, fields),
       ...datesOf(imported),
       ...withoutFailure,
+      tokenRejectedAt: null,
       cycle: cycle + 1,
       mismatches: 0,
     })
-    if (tokenDiffers) replaceToken(row, imported.refreshToken)
     if (row.status === 'active') change(row, dateOfFreshCycle(row, 'repaired by import'))
     repairedIds.add(row.id)
     record(row, 'consent.repaired', 'a later date was imported', {
@@ -153,7 +179,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
       status: row.status,
       expires_at: row.expiresAt.toISOString(),
       before: before.toISOString(),
-      token_replaced: tokenDiffers,
+      token_replaced: tokenReplaced,
     })
   }
 
@@ -161,7 +187,7 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     row: ConsentRow,
     imported: ImportRow,
     decision: Extract<ImportDecision, { kind: 'updated' }>,
-    tokenDiffers: boolean,
+    tokenReplaced: boolean,
   ): void => {
     const { fields, corrects, evaluateNow } = decision
     change(row, pick(imported, fields))
@@ -171,10 +197,9 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
       else ids.push(row.id)
     }
     if (corrects) change(row, datesOf(imported))
-    if (corrects && tokenDiffers) replaceToken(row, imported.refreshToken)
     if (evaluateNow && row.status === 'active')
       changeAndFence(row, { nextActionAt: at, nextActionReason: 'changed by import' })
-    const corrected = corrects ? { expires_at: row.expiresAt.toISOString(), token_replaced: tokenDiffers } : {}
+    const corrected = corrects ? { expires_at: row.expiresAt.toISOString(), token_replaced: tokenReplaced } : {}
     record(row, 'consent.updated', corrects ? 'corrected by import' : undefined, {
       fields: fields.map(snakeCase),
       ...corrected,
@@ -259,52 +284,134 @@ export const startBatch = ({ vault, policy, now, correct, ours }: BatchInput): B
     return true
   }
 
-  const applyToKnown = (known: ConsentRow, row: ImportRow): Omit<RowResult, 'superseded'> => {
-    const tokenDiffers = differs(known, row.refreshToken)
+  const applyToKnown = (known: ConsentRow, row: ImportRow, fingerprint: string): Omit<RowResult, 'superseded'> => {
+    const consent = toConsent(known)
+    const token = judgeToken(consent, row, fingerprint)
+    if (token.kind === 'refused') return { kind: 'refused', detail: token.reason }
     const consentedAt = known.consentedAt === null ? undefined : instant(known.consentedAt)
     const rule = ruleFor(row.providerId, row.country, policy)
     const decision = decideImport({
-      ours: { ...toConsent(known), consentedAt },
+      ours: { ...consent, consentedAt },
       row,
       rule,
       channels: policy.channels,
-      tokenDiffers,
       correct,
     })
     if (decision.kind === 'refused') return { kind: 'refused', detail: decision.reason }
     const isNewSupersedes = storeSupersedes(known, row)
-    switch (decision.kind) {
-      case 'unchanged':
-        return { kind: isNewSupersedes ? 'updated' : 'unchanged', detail: decision.warning }
-      case 'repaired':
-        repair(known, row, decision.fields, tokenDiffers)
-        return { kind: 'repaired', detail: undefined }
-      case 'updated':
-        update(known, row, decision, tokenDiffers)
-        return { kind: 'updated', detail: decision.warning }
-    }
+    const detail = token.kind === 'kept' && !isTerminal(known) ? token.warning : undefined
+    const replaces = token.kind === 'replaces'
+    if (decision.kind === 'repaired') repair(known, row, decision.fields, replaces)
+    if (decision.kind === 'updated') update(known, row, decision, replaces)
+    // A consent that is closed for good is not asked about any more, whatever its token.
+    const isNewToken = !isTerminal(known) && takeToken(known, row, fingerprint, token)
+    if (decision.kind !== 'unchanged') return { kind: decision.kind, detail }
+    return { kind: isNewSupersedes || isNewToken ? 'updated' : 'unchanged', detail }
   }
 
   return {
-    take: (imported) => {
+    take: (imported, fingerprint, prepared) => {
       const known = byCredentials.get(imported.credentialsId)
+      const owner = known === undefined ? ledger.ownerOf(fingerprint, undefined) : undefined
+      if (owner !== undefined) return { kind: 'refused', detail: ownedBy(owner), superseded: 0 }
       const obstacle = contradiction(imported, known)
       // The rest of the row may be right: its consent must not be lost because of a wrong `supersedes`.
       const row = obstacle === undefined ? imported : { ...imported, supersedes: undefined }
-      const taken = known === undefined ? { kind: 'created' as const, detail: undefined } : applyToKnown(known, row)
-      const consent = known ?? create(row)
+      const taken =
+        known === undefined ? { kind: 'created' as const, detail: undefined } : applyToKnown(known, row, fingerprint)
+      const made = row === imported ? prepared : undefined
+      const consent = known ?? create(made ?? newConsent(row, { vault, policy, now, newId }), fingerprint)
       if (taken.kind === 'refused') return { ...taken, superseded: 0 }
       const { superseded, warning } = applySupersedes(consent, row)
       const leftOut = obstacle === undefined ? undefined : `${obstacle}, left out: both stay`
       const details = [leftOut, taken.detail, warning].filter((detail) => detail !== undefined)
       return { kind: taken.kind, detail: details.length === 0 ? undefined : details.join('; '), superseded }
     },
-    changed: () => [...changed],
+    created: () => [...created],
+    changed: () => [...changed].filter((row) => !created.has(row)),
     repaired: () => [...repairedIds],
     readdressed: () => readdressed,
     superseded: () => [...supersededIds],
     events: () => events,
   }
+}
+
+/** A consent that is not stored yet, with its first event. */
+export interface NewConsent {
+  readonly row: ConsentRow
+  readonly event: ChainedEvent
+}
+
+/**
+ * Makes ids for the new consents of one batch: random, with a beginning that they share. The batch then writes a few
+ * places of each index on the id, and not a thousand; batches lie anywhere, as ids that are random throughout do.
+ */
+export const idsOfBatch = (): (() => string) => {
+  const beginning = randomUUID().slice(0, 'xxxxxxxx-xxxx'.length)
+  return () => `${beginning}${randomUUID().slice(beginning.length)}`
+}
+
+export interface Making extends Pick<BatchInput, 'vault' | 'policy' | 'now'> {
+  readonly newId: () => string
+}
+
+/** Makes the consent of a row whose connection is new. Depends on nothing that is stored. */
+export const newConsent = (imported: ImportRow, { vault, policy, now, newId }: Making): NewConsent => {
+  const id = newId()
+  const at = now.toJSDate()
+  const row: ConsentRow = {
+    ...newRecordDefaults,
+    id,
+    credentialsId: imported.credentialsId,
+    ...detailsRow(imported),
+    supersedes: imported.supersedes ?? null,
+    ...importedDates(imported, policy),
+    refreshToken: sealToken(vault, id, 1, imported.refreshToken),
+    tokenIssuedAt: imported.tokenIssuedAt?.toJSDate() ?? null,
+    createdAt: at,
+    updatedAt: at,
+  }
+  const event = chainEvent(row, {
+    type: 'consent.imported',
+    at: now,
+    actor: 'company',
+    data: {
+      status: row.status,
+      cycle: row.cycle,
+      expires_at: row.expiresAt.toISOString(),
+      expires_source: row.expiresSource,
+      ...(imported.supersedes === undefined ? {} : { supersedes: imported.supersedes }),
+    },
+  })
+  Object.assign(row, {
+    ...firstDate(row, { now, policy, reason: 'imported' }),
+    eventSeq: event.seq,
+    eventHash: event.hash,
+  } satisfies Partial<ConsentRow> & NoStatus)
+  return { row, event }
+}
+
+const importedDates = (
+  row: ImportRow,
+  policy: Policy,
+): Pick<ConsentRow, 'expiresAt' | 'expiresSource' | 'consentedAt'> => ({
+  expiresAt: expiryOf(row, ruleFor(row.providerId, row.country, policy)).toJSDate(),
+  expiresSource: row.expiresAt === undefined ? 'assumed' : 'imported',
+  consentedAt: row.consentedAt?.toJSDate() ?? null,
+})
+
+/**
+ * The next date of a consent whose cycle has just begun. A date in the future is stored directly: a million healthy
+ * consents must not all be evaluated at once.
+ */
+const firstDate = (
+  row: ConsentRow,
+  { now, policy, reason }: { now: DateTime; policy: Policy; reason: string },
+): Pick<ConsentRow, 'nextActionAt' | 'nextActionReason'> => {
+  const next = firstDateOf(toConsent(row), now, policy)
+  return next.at > now
+    ? { nextActionAt: next.at.toJSDate(), nextActionReason: next.reason }
+    : { nextActionAt: now.toJSDate(), nextActionReason: reason }
 }
 
 const pick = (row: ImportRow, fields: readonly DetailField[]): Partial<Pick<ConsentRow, DetailField>> =>

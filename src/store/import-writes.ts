@@ -1,79 +1,60 @@
-// The SQL statements of an import: a handful of them lock, read and write back a whole batch, whatever it does to each
-// row.
+// The SQL statements by which an import writes: a handful of them write a whole batch, whatever it does to each row.
 import type { ChannelName } from '../domain/channels.ts'
 import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import { clearVerifiers } from './authorisation-row.ts'
+import { type ArrayElement, arrayText, type Column, consentColumns, textOf } from './consent-columns.ts'
 import type { Transaction } from './database.ts'
 import type { ChainedEvent } from './events.ts'
 import { moveAll, moveSql } from './moves.ts'
+import type { Statements } from './statements.ts'
 
-/**
- * The key of the advisory lock on `supersedes`: imports without one share the lock, an import with one has it alone.
- * Any number that no other lock of the program has.
- */
-const SUPERSEDES_LOCK = 7_203_011
-
-export interface BatchKeys {
-  readonly credentialsIds: readonly string[]
-  /** The `credentials_id`s that the rows name in `supersedes`. */
-  readonly superseded: readonly string[]
-}
-
-/**
- * Locks every consent that the batch may read or change, always in the order of ids so that two imports never deadlock:
- * the connections of the rows, the connections that these name in `supersedes` or that name these, and whatever
- * replaced any of them.
- *
- * A batch with a `supersedes` runs alone. Otherwise another import could create the named consent at the same moment;
- * neither import would see the other's consent, and the user would be notified for both.
- */
-export const lockForImport = async (
-  tx: Transaction,
-  { credentialsIds, superseded }: BatchKeys,
-): Promise<ConsentRow[]> => {
-  if (superseded.length > 0) await tx.$executeRaw`SELECT pg_advisory_xact_lock(${SUPERSEDES_LOCK}::bigint)`
-  else await tx.$executeRaw`SELECT pg_advisory_xact_lock_shared(${SUPERSEDES_LOCK}::bigint)`
-  const ids = [...credentialsIds]
-  const locked = await tx.$queryRaw<{ id: string }[]>`
-    WITH RECURSIVE wanted AS (
-      SELECT id, superseded_by_id FROM consents WHERE credentials_id = ANY(${[...ids, ...superseded]}::text[]) OR
-        supersedes = ANY(${ids}::text[])
-      UNION
-      SELECT above.id, above.superseded_by_id FROM wanted JOIN consents AS above ON above.id = wanted.superseded_by_id
-    )
-    SELECT id FROM consents WHERE id IN (SELECT id FROM wanted) ORDER BY id FOR UPDATE`
-  return tx.consent.findMany({ where: { id: { in: locked.map(({ id }) => id) } } })
-}
-
-/** Each column of a consent's row with its field, as the schema maps them: an import writes whole rows. */
-const columns = Object.values(Prisma.ConsentScalarFieldEnum).map(
-  (field) => [field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), field] as const,
-)
-const names = columns.map(([name]) => name)
-const nameList = Prisma.raw(names.join(', '))
+const nameList = Prisma.raw(consentColumns.map(({ name }) => name).join(', '))
 const overwriting = Prisma.raw(
-  names
-    .filter((name) => name !== 'id')
-    .map((name) => `${name} = EXCLUDED.${name}`)
+  consentColumns
+    .filter(({ field }) => field !== 'id')
+    .map(({ name }) => `${name} = EXCLUDED.${name}`)
     .join(', '),
 )
+/** A list of scopes is an element of its own here, and only becomes a list again in the row. */
+const elementType = (type: string): string => (type === 'text[]' ? 'text' : type)
+
+/** The rows as a query: a column in which all have the same value is written once, any other as an array. */
+const queryOf = (rows: readonly ConsentRow[]): Prisma.Sql => {
+  const [first] = rows
+  const isSame = ({ field }: Column): boolean => rows.every((row) => row[field] === first?.[field])
+  const varying = consentColumns.filter((column) => column.field === 'id' || !isSame(column))
+  const isVarying = new Set(varying)
+  const values = consentColumns.map((column) =>
+    isVarying.has(column)
+      ? Prisma.raw(`given.${column.name}::${column.type}`)
+      : Prisma.sql`${textOf(first?.[column.field] ?? null)}::${Prisma.raw(column.type)}`,
+  )
+  const arrays = varying.map(
+    ({ field, type }) => Prisma.sql`${arrayText(rows.map((row) => row[field]))}::${Prisma.raw(elementType(type))}[]`,
+  )
+  const names = Prisma.raw(varying.map(({ name }) => name).join(', '))
+  return Prisma.sql`SELECT ${Prisma.join(values)} FROM unnest(${Prisma.join(arrays)}) AS given (${names})`
+}
 
 /**
- * Writes new rows, and rows whose lock we hold, in one statement: the reference of a row to another row of the batch is
- * only checked when all are written.
+ * Writes rows of consents that were not there. A row may refer to another one of the same statement: that is only
+ * checked when all are written.
  */
+export const insertConsents = async (tx: Transaction, rows: readonly ConsentRow[]): Promise<void> => {
+  if (rows.length > 0) await tx.$executeRaw`INSERT INTO consents (${nameList}) ${queryOf(rows)}`
+}
+
+/** Writes rows whose locks we hold, and rows of consents that were not there. */
 export const writeConsents = async (tx: Transaction, rows: readonly ConsentRow[]): Promise<void> => {
   if (rows.length === 0) return
-  const json = JSON.stringify(rows.map((row) => Object.fromEntries(columns.map(([name, field]) => [name, row[field]]))))
   await tx.$executeRaw`
-    INSERT INTO consents (${nameList}) SELECT ${nameList} FROM jsonb_populate_recordset(NULL::consents, ${json}::jsonb)
-    ON CONFLICT (id) DO UPDATE SET ${overwriting}`
+    INSERT INTO consents (${nameList}) ${queryOf(rows)} ON CONFLICT (id) DO UPDATE SET ${overwriting}`
 }
 
 /** Closes the open cycles of these consents, and cancels their messages that are still `pending`. */
 export const closeCycles = async (
-  tx: Transaction,
+  tx: Statements,
   consentIds: readonly string[],
   as: 'repaired' | 'cancelled',
   now: Date,
@@ -111,9 +92,12 @@ export const reviveUnreached = async (
 /** Appends events that were chained under the consents' locks. */
 export const writeEvents = async (tx: Transaction, events: readonly ChainedEvent[]): Promise<void> => {
   if (events.length === 0) return
-  const json = JSON.stringify(events.map(({ consentId, ...event }) => ({ consent_id: consentId, ...event })))
+  const column = (read: (event: ChainedEvent) => ArrayElement): string => arrayText(events.map(read))
   await tx.$executeRaw`
     INSERT INTO events (consent_id, seq, type, at, actor, reason, data, hash)
-    SELECT consent_id, seq, type, at, actor, reason, data, hash FROM jsonb_populate_recordset(NULL::events,
-      ${json}::jsonb)`
+    SELECT * FROM unnest(
+      ${column(({ consentId }) => consentId)}::uuid[], ${column(({ seq }) => seq)}::int[],
+      ${column(({ type }) => type)}::text[], ${column(({ at }) => at)}::timestamptz[],
+      ${column(({ actor }) => actor)}::text[], ${column(({ reason }) => reason)}::text[],
+      ${column(({ data }) => JSON.stringify(data))}::jsonb[], ${column(({ hash }) => hash)}::text[])`
 }

@@ -7,7 +7,7 @@ import { authorisationCells, openCell, sealCell, type AuthorisationCell } from '
 import { keyIdIn, keysInUse } from './cells.ts'
 import type { Database, Transaction } from './database.ts'
 import { FIRST_ID } from './ids.ts'
-import { sealToken, tokenCell } from './refresh-token.ts'
+import { candidateCell, tokenCell } from './refresh-token.ts'
 
 export interface Rotation {
   /** How many values this run has re-encrypted under the current key. */
@@ -59,7 +59,7 @@ export const rotateCells = async (db: Database, options: RotateOptions): Promise
       }
     }
     rotated += inPass
-    const others = (await keysInUse(db)).filter(({ keyId }) => keyId !== keys.current.id)
+    const others = (await keysInUse(db.sql)).filter(({ keyId }) => keyId !== keys.current.id)
     const left = others.reduce((sum, { cells }) => sum + cells, 0)
     const withKnownKey = others
       .filter(({ keyId }) => keys.all.some(({ id }) => id === keyId))
@@ -87,7 +87,8 @@ interface Table {
 
 interface Row {
   readonly id: string
-  readonly version: number
+  /** By column, where a value's version is not always 1. */
+  readonly versions: Readonly<Record<string, number>>
   /** The sealed values by column; null if there is none, or if no older key of the ring has sealed it. */
   readonly cells: Readonly<Record<string, string | null>>
 }
@@ -132,25 +133,40 @@ const rotatePage = async (
  */
 const olderIds = (keys: KeyRing): string[] => keys.all.filter(({ id }) => id !== keys.current.id).map(({ id }) => id)
 
+/** The token columns of a consent, each with where its values belong. */
+const tokenColumns = {
+  refresh_token: tokenCell,
+  candidate_token: candidateCell,
+} as const
+type TokenColumn = keyof typeof tokenColumns
+
+interface TokenRow {
+  readonly id: string
+  readonly refresh_token: string
+  readonly token_version: number
+  readonly candidate_token: string | null
+  readonly candidate_version: number
+}
+
 const consents: Table = {
   name: 'consents',
   find: async (tx, after, keys, limit) => {
-    const rows = await tx.$queryRaw<{ id: string; refresh_token: string; token_version: number }[]>`
-      SELECT id, refresh_token, token_version FROM consents
-      WHERE id > ${after}::uuid AND ${keyIdIn('refresh_token')} = ANY(${olderIds(keys)}::text[])
+    const rows = await tx.$queryRaw<TokenRow[]>`
+      SELECT id, refresh_token, token_version, candidate_token, candidate_version FROM consents
+      WHERE id > ${after}::uuid AND (${keyIdIn('refresh_token')} = ANY(${olderIds(keys)}::text[])
+        OR ${keyIdIn('candidate_token')} = ANY(${olderIds(keys)}::text[]))
       ORDER BY id LIMIT ${limit} FOR NO KEY UPDATE SKIP LOCKED`
-    return rows.map((row) => ({ id: row.id, version: row.token_version, cells: { refresh_token: row.refresh_token } }))
+    return rows.map((row) => ({
+      id: row.id,
+      versions: { refresh_token: row.token_version, candidate_token: row.candidate_version },
+      cells: onlyOlder(keys, { refresh_token: row.refresh_token, candidate_token: row.candidate_token }),
+    }))
   },
-  reseal: (db, { id, version }, _column, sealed) =>
-    sealToken(db.vault, id, version, db.vault.open(sealed, tokenCell(id, version))),
-  write: async (tx, rows) => {
-    const cells = rows.map((row) => row.cells['refresh_token'])
-    return tx.$executeRaw`
-      UPDATE consents AS row SET refresh_token = cell.after
-      FROM unnest(${rows.map(({ id }) => id)}::uuid[], ${cells.map((cell) => cell?.before ?? null)}::text[],
-        ${cells.map((cell) => cell?.after ?? null)}::text[]) AS cell (id, before, after)
-      WHERE row.id = cell.id AND row.refresh_token = cell.before`
+  reseal: (db, { id, versions }, column, sealed) => {
+    const cell = tokenColumns[column as TokenColumn](id, versions[column] ?? 1)
+    return db.vault.seal(db.vault.open(sealed, cell), cell)
   },
+  write: async (tx, rows) => writeColumns(tx, 'consents', Object.keys(tokenColumns), rows),
 }
 
 const authorisations: Table = {
@@ -163,30 +179,41 @@ const authorisations: Table = {
     const rows = await tx.$queryRaw<({ id: string } & Record<AuthorisationCell, string | null>)[]>`
       SELECT id, ${Prisma.raw(authorisationCells.join(', '))} FROM authorisations
       WHERE id > ${after}::uuid AND (${old}) ORDER BY id LIMIT ${limit} FOR NO KEY UPDATE SKIP LOCKED`
-    const isOld = (cell: string | null): boolean => cell !== null && olderIds(keys).includes(cell.split('.')[1] ?? '')
-    return rows.map(({ id, ...cells }) => ({
-      id,
-      version: 1,
-      cells: Object.fromEntries(Object.entries(cells).map(([column, cell]) => [column, isOld(cell) ? cell : null])),
-    }))
+    return rows.map(({ id, ...cells }) => ({ id, versions: {}, cells: onlyOlder(keys, cells) }))
   },
   reseal: (db, { id }, column, sealed) =>
     sealCell(db.vault, column as AuthorisationCell, id, openCell(db.vault, column as AuthorisationCell, id, sealed)),
-  write: async (tx, rows) => {
-    let written = 0
-    for (const column of authorisationCells) {
-      const changed = rows.filter(({ cells }) => cells[column] !== undefined)
-      if (changed.length === 0) continue
-      const name = Prisma.raw(column)
-      written += await tx.$executeRaw`
-        UPDATE authorisations AS row SET ${name} = cell.after
-        FROM unnest(${changed.map(({ id }) => id)}::uuid[],
-          ${changed.map(({ cells }) => cells[column]?.before ?? null)}::text[],
-          ${changed.map(({ cells }) => cells[column]?.after ?? null)}::text[]) AS cell (id, before, after)
-        WHERE row.id = cell.id AND row.${name} = cell.before`
-    }
-    return written
-  },
+  write: async (tx, rows) => writeColumns(tx, 'authorisations', authorisationCells, rows),
+}
+
+/** The values that an older key of the ring has sealed; null in place of the others. */
+const onlyOlder = (
+  keys: KeyRing,
+  cells: Readonly<Record<string, string | null>>,
+): Readonly<Record<string, string | null>> => {
+  const isOld = (cell: string | null): boolean => cell !== null && olderIds(keys).includes(cell.split('.')[1] ?? '')
+  return Object.fromEntries(Object.entries(cells).map(([column, cell]) => [column, isOld(cell) ? cell : null]))
+}
+
+const writeColumns = async (
+  tx: Transaction,
+  table: Table['name'],
+  columns: readonly string[],
+  rows: readonly Resealed[],
+): Promise<number> => {
+  let written = 0
+  for (const column of columns) {
+    const changed = rows.filter(({ cells }) => cells[column] !== undefined)
+    if (changed.length === 0) continue
+    const name = Prisma.raw(column)
+    written += await tx.$executeRaw`
+      UPDATE ${Prisma.raw(table)} AS row SET ${name} = cell.after
+      FROM unnest(${changed.map(({ id }) => id)}::uuid[],
+        ${changed.map(({ cells }) => cells[column]?.before ?? null)}::text[],
+        ${changed.map(({ cells }) => cells[column]?.after ?? null)}::text[]) AS cell (id, before, after)
+      WHERE row.id = cell.id AND row.${name} = cell.before`
+  }
+  return written
 }
 
 const tables = [consents, authorisations] as const

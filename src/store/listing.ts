@@ -12,7 +12,7 @@ import { listFeed } from './feed.ts'
 import type { CircuitName, ConsentEvent, ConsentFilter } from './port.ts'
 import { recordTables } from './record-tables.ts'
 import { instant, toAuthorisation, toConsent, toNotification, toRenewal } from './rows.ts'
-import { oldestFirst, toView } from './views.ts'
+import { oldestFirst, toView } from './cycles.ts'
 
 const LARGEST_PAGE = 1000
 const pageSize = (limit: number | undefined): number => Math.min(Math.max(limit ?? LARGEST_PAGE, 1), LARGEST_PAGE)

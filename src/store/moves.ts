@@ -1,6 +1,6 @@
 // The only writes of a status. The WHERE of each names the states from which domain/lifecycle.ts allows the new one, so
-// that no statement can make a transition that the tables do not have. Prisma's own updates take no status
-// (database.ts).
+// that no statement can make a transition that the tables do not have. All other updates take no status (columns.ts,
+// database.ts).
 import {
   authorisationTransitions,
   consentTransitions,
@@ -9,17 +9,10 @@ import {
   type SourceOf,
   sourcesOf,
 } from '../domain/lifecycle.ts'
-import {
-  type Authorisation,
-  type Consent,
-  type Notification,
-  Prisma,
-  type PrismaClient,
-  type Renewal,
-} from '../generated/prisma/client.ts'
-import type { NoStatus, Transaction } from './database.ts'
-
-type Models = Pick<Transaction, MovedKind>
+import { Prisma } from '../generated/prisma/client.ts'
+import { assignments, type Changes, conditions, type Rows, tableOf, type Which } from './columns.ts'
+import type { NoStatus } from './columns.ts'
+import type { Statements } from './statements.ts'
 
 const tables = {
   consent: consentTransitions,
@@ -30,28 +23,9 @@ const tables = {
 type Tables = typeof tables
 export type MovedKind = keyof Tables
 
-interface Rows {
-  readonly consent: Consent
-  readonly renewal: Renewal
-  readonly authorisation: Authorisation
-  readonly notification: Notification
-}
-interface Wheres {
-  readonly consent: Prisma.ConsentWhereInput
-  readonly renewal: Prisma.RenewalWhereInput
-  readonly authorisation: Prisma.AuthorisationWhereInput
-  readonly notification: Prisma.NotificationWhereInput
-}
-interface Changes {
-  readonly consent: Prisma.ConsentUncheckedUpdateManyInput
-  readonly renewal: Prisma.RenewalUncheckedUpdateManyInput
-  readonly authorisation: Prisma.AuthorisationUncheckedUpdateManyInput
-  readonly notification: Prisma.NotificationUncheckedUpdateManyInput
-}
-
 interface Move<Kind extends MovedKind, To extends keyof Tables[Kind]> {
-  readonly where: Wheres[Kind] & NoStatus
-  readonly data: Changes[Kind] & NoStatus
+  readonly where: Which<Kind> & NoStatus
+  readonly data: Changes<Kind>
   /** The states to move from, among those that lead to `to`; by default all of them. */
   readonly from?: readonly SourceOf<Tables[Kind], To>[]
   /** Also writes a record that is in the state `to` already. */
@@ -69,30 +43,69 @@ const statesBefore = <Kind extends MovedKind, To extends keyof Tables[Kind]>(
   return orAlready ? [...wanted, to as string] : wanted
 }
 
+/** Undefined if no state of `from` leads to `to`. */
+const moveStatement = <Kind extends MovedKind, To extends keyof Tables[Kind]>(
+  kind: Kind,
+  to: To,
+  move: Move<Kind, To>,
+): Prisma.Sql | undefined => {
+  // Literals, so that PostgreSQL can use the partial indexes on the status.
+  const before = statesBefore(kind, to, move).map((state) => `'${state}'`)
+  if (before.length === 0) return undefined
+  const changes = assignments({ ...move.data, status: to as string })
+  const which = Object.keys(move.where).length === 0 ? Prisma.empty : Prisma.sql`${conditions(move.where)} AND`
+  return Prisma.sql`
+    UPDATE ${tableOf[kind]} SET ${changes} WHERE ${which} status IN (${Prisma.raw(before.join(', '))})`
+}
+
 /** Moves every record of `where` that may be moved to the state `to`; returns how many were moved. */
 export const moveAll = async <Kind extends MovedKind, To extends keyof Tables[Kind]>(
-  tx: Models,
+  tx: Statements,
   kind: Kind,
   to: To,
   move: Move<Kind, To>,
 ): Promise<number> => {
-  // The four models have the same method; only their columns differ, and `Move` has checked those.
-  const model = tx[kind] as unknown as Pick<PrismaClient['consent'], 'updateMany'>
-  const { count } = await model.updateMany({
-    where: { ...(move.where as object), status: { in: statesBefore(kind, to, move) } },
-    data: { ...(move.data as object), status: to as string },
-  })
-  return count
+  const statement = moveStatement(kind, to, move)
+  return statement === undefined ? 0 : tx.$executeRaw(statement)
 }
+
+/**
+ * The same where nobody asks how many. In a transaction of ours the write may be sent later, together with others; it
+ * must not touch a record that is changed by itself in the same step.
+ */
+export const moveAny = async <Kind extends MovedKind, To extends keyof Tables[Kind]>(
+  tx: Statements,
+  kind: Kind,
+  to: To,
+  move: Move<Kind, To>,
+): Promise<void> => {
+  const statement = moveStatement(kind, to, move)
+  if (statement === undefined) return
+  if (tx.pending === undefined) await tx.$executeRaw(statement)
+  else tx.pending.also(statement)
+}
+
+/** Whether the table has a transition of this record to the state `to`. */
+export const canMove = <Kind extends MovedKind>(
+  kind: Kind,
+  { status }: Pick<Rows[Kind], 'status'>,
+  to: keyof Tables[Kind],
+): boolean => statesBefore(kind, to, {}).includes(status)
 
 /** Moves a locked record. Throws if the table has no such transition, which is a bug of ours. */
 export const moveOne = async <Kind extends MovedKind, To extends keyof Tables[Kind]>(
-  tx: Models,
+  tx: Statements,
   kind: Kind,
   { id, status }: Pick<Rows[Kind], 'id' | 'status'>,
   to: To,
   { data, ...move }: Omit<Move<Kind, To>, 'where'>,
 ): Promise<void> => {
+  const before = statesBefore(kind, to, move)
+  if (!before.includes(status)) throw illegal(kind, status, to as string)
+  if (tx.pending !== undefined) {
+    tx.pending.change(kind, id, { ...data, status: to as string }, before)
+    return
+  }
   const where = { id } as unknown as Move<Kind, To>['where']
   const count = await moveAll(tx, kind, to, { ...move, where, data })
   if (count !== 1) throw illegal(kind, status, to as string)

@@ -8,21 +8,22 @@ import { traitsOf } from '../domain/routes.ts'
 import type { Authorisation as AuthorisationRow, Consent as ConsentRow } from '../generated/prisma/client.ts'
 import type { Secret } from '../secret.ts'
 import { openCell } from './authorisation-row.ts'
-import type { Database, Transaction } from './database.ts'
+import { changeRecord, insert } from './tables.ts'
+import type { Database } from './database.ts'
 import { appendEvent } from './events.ts'
 import { closeCycles } from './import-writes.ts'
-import { lockConsent } from './locks.ts'
+import { lockConsentOf } from './locks.ts'
 import { firstDate, isoText, renewedDates } from './next-cycle.ts'
 import type { CommittedProof } from './port.ts'
-import { sealToken } from './refresh-token.ts'
+import { currentOf, makeCurrent, replaceToken, sealToken } from './refresh-token.ts'
 import { closeConsent, reopenConsent } from './renewals.ts'
 import { detailsRow, knownRoute, newRecordDefaults, toConsent } from './rows.ts'
+import type { Statements } from './statements.ts'
+import { markOf, markTokens } from './token-fingerprints.ts'
 
 /** Locks the consent that an import has already made of the new connection, if there is one. */
-export const lockKnown = async (tx: Transaction, { credentialsId }: NewConnection): Promise<ConsentRow | undefined> => {
-  const found = await tx.consent.findUnique({ where: { credentialsId }, select: { id: true } })
-  return found === null ? undefined : lockConsent(tx, found.id)
-}
+export const lockKnown = async (tx: Statements, { credentialsId }: NewConnection): Promise<ConsentRow | undefined> =>
+  lockConsentOf(tx, credentialsId)
 
 /**
  * Why the consent that an import made of the new connection cannot replace this consent. A token is never stored with
@@ -51,7 +52,7 @@ interface Replacement {
  * The old consent is superseded by a new consent, or by the consent that an import has already made of the new
  * connection.
  */
-export const moveToNewConnection = async (db: Database, tx: Transaction, replacement: Replacement): Promise<void> => {
+export const moveToNewConnection = async (db: Database, tx: Statements, replacement: Replacement): Promise<void> => {
   const { consent, authorisation, proof, newConnection, known } = replacement
   if (authorisation.pendingRefreshToken === null) throw new Error('a new connection without a refresh token')
   const token = openCell(db.vault, 'pending_refresh_token', authorisation.id, authorisation.pendingRefreshToken)
@@ -60,14 +61,14 @@ export const moveToNewConnection = async (db: Database, tx: Transaction, replace
   // If that consent has become terminal since the import, it stays closed.
   else if (!isTerminal(known)) await joinKnown(db, tx, known, token, replacement)
   await closeConsent(tx, consent, { as: 'superseded', now: proof.provenAt, supersededById: id })
-  await appendEvent(tx, consent.id, {
+  await appendEvent(tx, consent, {
     type: 'consent.renewed',
     at: proof.provenAt,
     actor: 'user',
     reason: proof.basis,
     data: { cycle: consent.cycle, by: newConnection.credentialsId },
   })
-  await appendEvent(tx, consent.id, {
+  await appendEvent(tx, consent, {
     type: 'consent.superseded',
     at: proof.provenAt,
     actor: 'user',
@@ -81,7 +82,7 @@ const madeBy = (authorisation: AuthorisationRow): string => `a ${titleOf(authori
 
 const createSuccessor = async (
   db: Database,
-  tx: Transaction,
+  tx: Statements,
   id: string,
   token: Secret,
   { consent, authorisation, proof, newConnection, policy }: Replacement,
@@ -98,15 +99,16 @@ const createSuccessor = async (
     providerName: newConnection.providerName ?? consent.providerName,
     supersedes: null,
     refreshToken: sealToken(db.vault, id, 1, token),
+    tokenIssuedAt: authorisation.answeredAt ?? now,
+    tokenAcceptedAt: authorisation.answeredAt ?? now,
     consentedAt: authorisation.codeReceivedAt ?? now,
     createdAt: now,
     updatedAt: now,
   }
   const next = firstDate(successor, proof, policy)
-  await tx.consent.create({
-    data: { ...successor, nextActionAt: next.at.toJSDate(), nextActionReason: next.reason },
-  })
-  await appendEvent(tx, id, {
+  await insert(tx, 'consent', { ...successor, nextActionAt: next.at.toJSDate(), nextActionReason: next.reason })
+  await markTokens(tx, [markOf(id, token, 'current')], now)
+  await appendEvent(tx, successor, {
     type: 'consent.imported',
     at: proof.provenAt,
     actor: 'user',
@@ -120,26 +122,22 @@ const createSuccessor = async (
  */
 const joinKnown = async (
   db: Database,
-  tx: Transaction,
+  tx: Statements,
   known: ConsentRow,
   token: Secret,
   { consent, authorisation, proof, policy }: Replacement,
 ): Promise<void> => {
-  const tokenVersion = known.tokenVersion + 1
   const now = proof.provenAt.toJSDate()
   await closeCycles(tx, [known.id], 'repaired', now)
   const change = { ...renewedDates(proof), cycle: known.cycle + 1 }
-  await tx.consent.update({
-    where: { id: known.id },
-    data: {
-      ...change,
-      refreshToken: sealToken(db.vault, known.id, tokenVersion, token),
-      tokenVersion,
-      consentedAt: authorisation.codeReceivedAt ?? now,
-    },
-  })
+  await changeRecord(tx, 'consent', known.id, { ...change, consentedAt: authorisation.codeReceivedAt ?? now })
+  // The token of the import was not judged by the provider, and stays beside the one of the exchange.
+  const isSame = currentOf(db.vault, known)?.reveal() === token.reveal()
+  const issuedAt = authorisation.answeredAt ?? now
+  if (isSame) await replaceToken(tx, db.vault, known, known.tokenVersion, token, proof.provenAt)
+  else await makeCurrent(tx, db.vault, known, { token, issuedAt, at: proof.provenAt, fate: 'kept' })
   await reopenConsent(tx, known, proof.provenAt, firstDate({ ...known, ...change }, proof, policy))
-  await appendEvent(tx, known.id, {
+  await appendEvent(tx, known, {
     type: 'consent.repaired',
     at: proof.provenAt,
     actor: 'user',
@@ -149,7 +147,7 @@ const joinKnown = async (
       status: 'active',
       expires_at: isoText(proof.expiresAt),
       before: known.expiresAt.toISOString(),
-      token_replaced: true,
+      token_replaced: !isSame,
       supersedes: consent.credentialsId,
     },
   })

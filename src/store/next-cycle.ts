@@ -3,11 +3,12 @@ import type { DateTime } from 'luxon'
 import { firstDateOf, type NextDate } from '../domain/apply-step.ts'
 import type { Policy } from '../domain/policy.ts'
 import type { Consent as ConsentRow, Renewal as RenewalRow } from '../generated/prisma/client.ts'
-import type { Transaction } from './database.ts'
+import { changeRecord } from './tables.ts'
 import { appendEvent } from './events.ts'
 import type { CommittedProof } from './port.ts'
 import { cancelMessages, reopenConsent } from './renewals.ts'
 import { toConsent } from './rows.ts'
+import type { Statements } from './statements.ts'
 
 export const isoText = (at: DateTime): string => at.toUTC().toISO() ?? ''
 
@@ -23,7 +24,7 @@ export const firstDate = (row: ConsentRow, { provenAt }: CommittedProof, policy:
   firstDateOf({ ...toConsent(row), status: 'active', retryAfter: undefined }, provenAt, policy)
 
 export const startNextCycle = async (
-  tx: Transaction,
+  tx: Statements,
   consent: ConsentRow,
   renewal: RenewalRow,
   proof: CommittedProof,
@@ -31,9 +32,9 @@ export const startNextCycle = async (
 ): Promise<void> => {
   await cancelMessages(tx, consent.id)
   const change = { ...renewedDates(proof), cycle: renewal.cycle + 1 }
-  await tx.consent.update({ where: { id: consent.id }, data: change })
+  await changeRecord(tx, 'consent', consent.id, change)
   await reopenConsent(tx, consent, proof.provenAt, firstDate({ ...consent, ...change }, proof, policy))
-  await appendEvent(tx, consent.id, {
+  await appendEvent(tx, consent, {
     type: 'consent.renewed',
     at: proof.provenAt,
     actor: 'user',

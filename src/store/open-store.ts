@@ -28,5 +28,5 @@ export const makeStore = (db: Database): Store =>
 /** Opens the store; `close` waits for statements that are under way. */
 export const openStore = (options: DatabaseOptions): { store: Store; db: Database; close(): Promise<void> } => {
   const db = openDatabase(options)
-  return { store: makeStore(db), db, close: async () => db.prisma.$disconnect() }
+  return { store: makeStore(db), db, close: async () => db.close() }
 }

@@ -15,7 +15,9 @@ import type { AttemptFacts } from '../domain/exchange-step.ts'
 import type { Policy } from '../domain/policy.ts'
 import type { Basis } from '../domain/proof.ts'
 import type { Route } from '../domain/routes.ts'
+import type { Rejection } from '../domain/token-rejection.ts'
 import type { NewConnection } from '../domain/reading.ts'
+import type { TokenPlace } from '../domain/token-order.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Dispatch, RecordKind } from '../records.ts'
 import type { Secret } from '../secret.ts'
@@ -27,8 +29,16 @@ export interface Claim {
   readonly fencingToken: number
 }
 
-export type ClaimAnswer =
-  | { readonly kind: 'claimed'; readonly claim: Claim }
+/** What the domain decides from, for each kind of record. */
+export interface Facts {
+  readonly consent: ConsentView
+  readonly notification: { readonly notification: Notification; readonly view: ConsentView }
+  readonly authorisation: AttemptFacts
+}
+
+export type ClaimAnswer<Kind extends RecordKind = RecordKind> =
+  /** `facts` throws if the database has something that this release does not know, such as a route. */
+  | { readonly kind: 'claimed'; readonly claim: Claim; facts(): Facts[Kind] }
   | { readonly kind: 'held'; readonly until: DateTime }
   | { readonly kind: 'missing' }
 
@@ -59,7 +69,8 @@ export interface Dispatching {
    * Removes dispatch marks after the queue did not accept the jobs, so that the next sweep finds the records at once.
    */
   undispatch(kind: RecordKind, dispatched: readonly Dispatch[]): Promise<void>
-  claim(kind: RecordKind, id: string, lease: Duration): Promise<ClaimAnswer>
+  /** Claims the record and reads its facts, both in one statement. */
+  claim<Kind extends RecordKind>(kind: Kind, id: string, lease: Duration): Promise<ClaimAnswer<Kind>>
   /**
    * Releases the lease and changes nothing else. With `queuedFor`, the record counts as queued for that time: the queue
    * retries the failed job, and no sweep dispatches a second one meanwhile. False if the claim is stale.
@@ -83,6 +94,22 @@ export interface Dispatching {
   countDue(kind: RecordKind, now: DateTime): Promise<number>
 }
 
+/** A stored refresh token: the current one with its version, or the candidate with its own. */
+export interface TokenRef {
+  readonly place: TokenPlace
+  readonly version: number
+}
+
+/** What the provider has shown about the stored tokens while it made a link. */
+export interface TokenUse {
+  readonly accepted: TokenRef
+  /** Those that the same call was made with just before, in vain. */
+  readonly rejected: readonly TokenRef[]
+  /** The version of the current token when the tokens were read. */
+  readonly currentVersion: number
+  readonly at: DateTime
+}
+
 export interface NewAuthorisation {
   readonly id: string
   readonly route: Route
@@ -94,6 +121,8 @@ export interface NewAuthorisation {
   readonly issuedAt: DateTime
   /** When the OAuth state expires. */
   readonly expiresAt: DateTime
+  /** Committed together with the attempt; undefined for a link that was made without a call. */
+  readonly tokenUse: TokenUse | undefined
 }
 
 export interface RenewalStep {
@@ -114,8 +143,9 @@ export interface RenewalStep {
 export interface Renewals {
   /**
    * Inserts the step's renewal, attempt and messages and schedules the consent, in one transaction; releases the lease.
+   * The messages are marked as queued for the time `queuedFor`, and returned for the queue.
    */
-  commitStep(claim: Claim, step: RenewalStep): Promise<void>
+  commitStep(claim: Claim, step: RenewalStep, queuedFor: Duration): Promise<readonly Dispatch[]>
   scheduleConsent(claim: Claim, at: DateTime, reason: string): Promise<void>
   /**
    * Delays the consent after a failure. `counts`: the failure is the consent's own, and not an outage. `outages`: the
@@ -125,6 +155,8 @@ export interface Renewals {
     claim: Claim,
     failure: { now: DateTime; until: DateTime; code: ErrorCode; counts: boolean; outages?: number; detail?: string },
   ): Promise<void>
+  /** Delays a consent whose every token the provider has rejected, and records since when that is its own trouble. */
+  backOffRejected(claim: Claim, rejection: Rejection & { now: DateTime; detail: string }): Promise<void>
   closeByRule(claim: Claim, as: 'lapsed' | 'unsupported' | 'quarantined', now: DateTime, reason: string): Promise<void>
 }
 
@@ -137,7 +169,13 @@ export interface RenewalPage {
 
 /** The outcome of a callback whose state is one of ours. */
 export type CallbackOutcome =
-  | { readonly kind: 'accepted'; readonly authorisationId: string; readonly doneId: string }
+  /** `dispatch`: a code came, and its attempt is marked as queued. */
+  | {
+      readonly kind: 'accepted'
+      readonly authorisationId: string
+      readonly doneId: string
+      readonly dispatch?: Dispatch
+    }
   /** This state was used before, or a refusal came for an attempt that is no longer `issued`: nothing changes. */
   | { readonly kind: 'already'; readonly doneId: string }
   /** The consent or the cycle no longer accepts a code. */
@@ -168,7 +206,7 @@ export interface AtTheBank {
    * False if the cycle is closed.
    */
   addHandedOut(renewalId: string, authorisation: NewAuthorisation, now: DateTime): Promise<boolean>
-  receiveCode(state: Secret, code: Secret, now: DateTime): Promise<CallbackAnswer>
+  receiveCode(state: Secret, code: Secret, now: DateTime, queuedFor: Duration): Promise<CallbackAnswer>
   receiveRefusal(state: Secret, bankError: string, now: DateTime): Promise<CallbackAnswer>
 }
 
@@ -213,8 +251,8 @@ export type CommitAnswer =
    */
   | 'mismatched'
   /**
-   * Another code of the consent was sent after the poll that gave the proof, or is being sent or proven: nothing was
-   * written.
+   * Another code of the consent was sent after this one or after the poll that gave the proof, and may still move the
+   * date or show its own: nothing was written.
    */
   | 'later-code-out'
   /** The cycle was closed meanwhile: nothing was written. */
@@ -229,9 +267,24 @@ export interface RotatedToken {
   readonly now: DateTime
 }
 
+/** What a refresh by the candidate brought. */
+export interface AcceptedCandidate {
+  readonly consentId: string
+  readonly authorisationId: string
+  /** The version of the candidate with which the refresh was sent. */
+  readonly version: number
+  /** The version of the current token that the provider refused just before and whose consent had not expired. */
+  readonly refusedVersion: number | undefined
+  /** The candidate itself, with which the refresh was sent. */
+  readonly used: Secret
+  /** Undefined when the answer carried no refresh token. */
+  readonly token: Secret | undefined
+  readonly now: DateTime
+}
+
 export interface Exchanges {
-  /** An attempt with everything from which the domain decides its next step. */
-  getAttempt(id: string): Promise<AttemptFacts | undefined>
+  /** The claimed attempt with everything from which the domain decides its next step, as it is now. */
+  getAttempt(claim: Claim): Promise<AttemptFacts | undefined>
   /**
    * Commits the intent to send the code. Undefined if the code may no longer be sent, or must wait because another code
    * of the consent is being sent or proven; either has happened after the attempt was read.
@@ -239,6 +292,7 @@ export interface Exchanges {
   beginExchange(claim: Claim, now: DateTime): Promise<ExchangeStart | undefined>
   /**
    * Stores a token response. Never fenced by the fencing token, because losing the tokens would lose the connection.
+   * Where another worker has taken the claim over, its claim becomes stale: what it decides knows nothing of them.
    * `stored`: the attempt goes on to its proof. `token-changed`: another token has replaced the stored one since the
    * exchange started, for example by an import; the response's refresh token is kept as pending with the attempt,
    * because either token may be the only valid one. `already-renewed`: the attempt was renewed before; nothing was
@@ -247,7 +301,7 @@ export interface Exchanges {
    * refresh token that is `ours` was stored with the consent all the same, but the attempt stays as it is.
    */
   storeTokenResponse(
-    authorisationId: string,
+    claim: Claim,
     response: TokenResponse,
   ): Promise<'stored' | 'token-changed' | 'already-renewed' | 'cycle-closed'>
   /**
@@ -258,11 +312,36 @@ export interface Exchanges {
   readAccessToken(authorisationId: string): Promise<Secret | undefined>
   readPendingToken(authorisationId: string): Promise<Secret | undefined>
   /**
-   * Replaces the attempt's pending token with the token that a refresh has brought. Never fenced by the fencing token
-   * either, because the refresh has ended the old token. False if the attempt no longer has a pending token.
+   * Replaces the attempt's pending token `used` with the token that a refresh of it has brought. Never fenced by the
+   * fencing token either, because the refresh has ended the old token. False if the attempt no longer has the token
+   * `used`: the new one is then kept as the consent's candidate if it is known to be of its connection.
    */
-  replacePendingToken(authorisationId: string, token: Secret): Promise<boolean>
+  replacePendingToken(
+    authorisationId: string,
+    rotated: { used: Secret; token: Secret; credentialsId: string | undefined; now: DateTime },
+  ): Promise<boolean>
+  /** The current token. Throws if it does not decrypt. */
   readRefreshToken(consentId: string): Promise<{ token: Secret; version: number }>
+  /**
+   * The current token and the candidate, in the order in which to try them. One that does not decrypt is left out;
+   * throws if none does.
+   */
+  readTokens(consentId: string): Promise<{
+    readonly tokens: readonly (TokenRef & { readonly token: Secret })[]
+    readonly currentVersion: number
+  }>
+  /**
+   * Makes the candidate, or the token that a refresh by it has brought, the current one. Undefined if the consent no
+   * longer has this candidate: the new token is then kept as pending with the attempt. Never fenced.
+   */
+  acceptCandidate(accepted: AcceptedCandidate): Promise<number | undefined>
+  /** Bars a candidate that the provider refused, if the consent still has it. */
+  rejectCandidate(consentId: string, version: number, now: DateTime): Promise<void>
+  /**
+   * Keeps a token that the provider says belongs to another connection as the candidate of that connection's consent.
+   * False if there is no such consent.
+   */
+  offerToken(credentialsId: string, token: Secret, now: DateTime): Promise<boolean>
   /**
    * Stores a token that a refresh has brought while an exchange in doubt is settled. It replaces the stored token if
    * that one still has `version`. False if another token has replaced the stored one since: the new token is then kept
@@ -283,6 +362,8 @@ export interface Exchanges {
    * the attempt then records the stored token's present version.
    */
   markInDoubt(claim: Claim, at: DateTime, code: ErrorCode, now: DateTime): Promise<void>
+  /** The attempt awaits a date that may come late; it is polled next at `until`. */
+  awaitDate(claim: Claim, until: DateTime, code: ErrorCode, now: DateTime): Promise<void>
   /**
    * Closes the attempt without a renewal and makes the consent due now if it is active. `notify`: the cycle gets a
    * further message. The third mismatch in a row quarantines the consent.
@@ -311,22 +392,58 @@ export interface Quarantine {
 export type SendingStart =
   | { readonly kind: 'reserved' }
   | { readonly kind: 'cap-reached' }
-  /** A code of this cycle came in; its outcome is awaited first. */
-  | { readonly kind: 'in-flight' }
+  /** As many messages of this hour were repeated as may be. */
+  | { readonly kind: 'repeats-reached' }
+  /** The user is at the bank, or a code of this cycle came in; the outcome is awaited first. */
+  | { readonly kind: 'in-flight'; readonly reason: string }
   /** The status of the message, its consent or its cycle no longer allows it to be sent. */
   | { readonly kind: 'not-wanted'; readonly reason: string }
 
 export interface Notifications {
-  getNotification(id: string): Promise<{ notification: Notification; view: ConsentView } | undefined>
-  /** Commits the intent to send, and reserves a place in the hour's cap, before anything is handed to the channel. */
+  /**
+   * Whether this clock hour has a place left, so that no server is called in vain. The place is taken when the message
+   * begins.
+   */
+  placeInHour(
+    now: DateTime,
+    messagesPerHour: number,
+    isRepeat: boolean,
+  ): Promise<'free' | Extract<SendingStart['kind'], 'cap-reached' | 'repeats-reached'>>
+  /** Commits the intent to send, and reserves a place in the hour's cap, before anything of the message leaves. */
   beginSending(claim: Claim, now: DateTime, messagesPerHour: number): Promise<SendingStart>
-  settleSending(claim: Claim, result: 'sent' | 'uncertain' | 'failed', now: DateTime, code?: ErrorCode): Promise<void>
+  /**
+   * The same for a message that is still `sending` because its worker died: once in the message's life, with a place of
+   * its own in the hour's cap.
+   */
+  beginRepeat(claim: Claim, now: DateTime, messagesPerHour: number): Promise<SendingStart>
+  /**
+   * Records that the whole message has left and that its answer is late. False if the claim is stale, or the outcome is
+   * stored already.
+   */
+  recordHandedOver(claim: Claim, now: DateTime): Promise<boolean>
+  /**
+   * Commits what became of a message that was begun; a repetition of the same call writes nothing. `reason`: what the
+   * event says, by default the code.
+   */
+  settleSending(
+    claim: Claim,
+    result: 'sent' | 'uncertain' | 'failed',
+    now: DateTime,
+    why?: { readonly code?: ErrorCode; readonly reason?: string },
+  ): Promise<void>
+  /**
+   * For a message that the server refused for good before it was begun. It takes its place in the hour's cap all the
+   * same, so that a server that refuses everything cannot fail everything that is due at once.
+   */
+  failUnbegun(claim: Claim, now: DateTime, code: ErrorCode, messagesPerHour: number): Promise<'failed' | 'cap-reached'>
   /**
    * Makes a message `pending` again that was certainly not taken, or that has to wait. `tried`: whether this counts as
    * one of its tries. If not, a message that was `sending` gives its try back; in any case it gives back its place in
    * the hour's cap.
    */
   reschedule(claim: Claim, at: DateTime, options: { now: DateTime; tried: boolean; code?: ErrorCode }): Promise<void>
+  /** Gives a later date to a message that its worker died over; it stays `sending`. `tried` is as above. */
+  postponeRepeat(claim: Claim, at: DateTime, options: { tried: boolean; code?: ErrorCode }): Promise<void>
   cancel(claim: Claim, now: DateTime, reason: string): Promise<void>
   /** An operator's retry of a message that was certainly not taken: `failed` becomes `pending`. */
   reviveFailed(claim: Claim, now: DateTime): Promise<void>
@@ -344,11 +461,33 @@ export interface OpenCircuit {
   readonly trialAt: DateTime
 }
 
-/** What recent calls say about the provider as a whole: the state of the circuit breaker. */
+/** What recent calls say about the provider as a whole. */
+export interface Health {
+  readonly open: readonly OpenCircuit[]
+  /** The circuits for which rejections are counted since the last success of their kind. */
+  readonly rejected: readonly CircuitName[]
+}
+
+/** A connection with which the provider's acceptance of our calls can be tried. */
+export interface Canary {
+  readonly consentId: string
+  readonly token: Secret
+  readonly redirectUri: string
+  readonly providerId: string
+  readonly scopes: readonly string[]
+}
+
+/** The state of the circuit breaker. */
 export interface ProviderHealth {
-  getOpenCircuits(): Promise<readonly OpenCircuit[]>
-  /** True for the one caller in each period of `every` that may make the trial call while the circuit is open. */
-  takeTrial(code: CircuitName, now: DateTime, every: Duration): Promise<boolean>
+  getHealth(): Promise<Health>
+  /**
+   * True for the one caller in each period of `every` that may make the trial call while the circuit is open. With
+   * `connection`: one that was not rejected since the last success comes first, and any other only once a further
+   * period has passed without one.
+   */
+  takeTrial(code: CircuitName, now: DateTime, every: Duration, connection?: string): Promise<boolean>
+  /** An active consent whose link the provider has made since `acceptedSince`, and that was not rejected after it. */
+  findCanary(acceptedSince: DateTime): Promise<Canary | undefined>
   /**
    * Counts a rejection that may be our own fault, and opens the circuit once `threshold` different connections were
    * rejected since `since`. True if this call opened it.
@@ -362,7 +501,7 @@ export interface ProviderHealth {
     trialEvery: Duration
   }): Promise<boolean>
   /**
-   * Called after a success of that kind: deletes the counted rejections and closes the circuit. True if it was open.
+   * For a success of that kind: deletes the counted rejections and closes the circuit. True if it was open.
    */
   closeCircuit(code: CircuitName): Promise<boolean>
 }

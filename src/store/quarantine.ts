@@ -11,12 +11,12 @@ const mayBeQuarantined: readonly string[] = sourcesOf(consentTransitions, 'quara
 
 export const quarantine = (db: Database): Quarantine => ({
   quarantineConsent: async (consentId, now, reason) =>
-    db.prisma.$transaction(async (tx) => {
+    db.transaction(async (tx) => {
       const consent = await lockConsent(tx, consentId)
       // A consent that is closed, or quarantined already, stays as it is.
       if (consent === undefined || !mayBeQuarantined.includes(consent.status)) return false
       await closeConsent(tx, consent, { as: 'quarantined', now })
-      await appendEvent(tx, consent.id, { type: 'consent.quarantined', at: now, actor: 'system', reason })
+      await appendEvent(tx, consent, { type: 'consent.quarantined', at: now, actor: 'system', reason })
       return true
     }),
 })

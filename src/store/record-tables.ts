@@ -10,7 +10,7 @@ export const recordTables = {
   consent: { name: Prisma.raw('consents'), open: Prisma.raw(`status = 'active'`) },
   authorisation: {
     name: Prisma.raw('authorisations'),
-    open: Prisma.raw(`status IN ('code_received', 'exchanging', 'verifying', 'in_doubt')`),
+    open: Prisma.raw(`status IN ('code_received', 'exchanging', 'verifying', 'in_doubt', 'awaiting_date')`),
     isUrgent: Prisma.raw(`status IN ('code_received', 'exchanging')`),
     urgentSince: Prisma.raw('code_received_at'),
   },

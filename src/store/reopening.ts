@@ -14,13 +14,14 @@ import {
   type Renewal as RenewalRow,
 } from '../generated/prisma/client.ts'
 import type { Reopened, ReopenFilter, Reopening, ReopenPage, Request } from './administration-port.ts'
-import type { Database, NoStatus, Transaction } from './database.ts'
+import type { Database, Transaction } from './database.ts'
+import type { NoStatus } from './columns.ts'
 import { chainEvent, type ChainedEvent } from './events.ts'
 import { writeConsents, writeEvents } from './import-writes.ts'
 import { released } from './locks.ts'
 import { moveAll, moveRow } from './moves.ts'
 import { toConsent, toEvent, withoutFailure } from './rows.ts'
-import { type CycleRow, oldestFirst, toView } from './views.ts'
+import { type CycleRow, oldestFirst, toView } from './cycles.ts'
 import { FIRST_ID } from './ids.ts'
 
 const PAGE = 500

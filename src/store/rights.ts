@@ -25,6 +25,7 @@ export const tableRights: Readonly<Record<string, readonly Right[]>> = {
   provider_failures: passing,
   open_circuits: passing,
   sweeps: kept,
+  token_fingerprints: passing,
   _prisma_migrations: ['SELECT'],
 }
 

@@ -54,6 +54,17 @@ export const toConsent = (row: ConsentRow): Consent => ({
   expiresAt: instant(row.expiresAt),
   expiresSource: row.expiresSource as ExpirySource,
   tokenVersion: row.tokenVersion,
+  tokenIssuedAt: maybe(row.tokenIssuedAt),
+  tokenAcceptedAt: maybe(row.tokenAcceptedAt),
+  tokenRejectedAt: maybe(row.tokenRejectedAt),
+  candidate:
+    row.candidateToken === null || row.candidateArrivedAt === null
+      ? undefined
+      : {
+          version: row.candidateVersion,
+          arrivedAt: instant(row.candidateArrivedAt),
+          issuedAt: maybe(row.candidateIssuedAt),
+        },
   nextActionAt: maybe(row.nextActionAt),
   nextActionReason: row.nextActionReason ?? undefined,
   failedAttempts: row.failedAttempts,
@@ -115,6 +126,8 @@ export const toNotification = (row: NotificationRow): Notification => ({
   attempts: row.attempts,
   errorCode: row.errorCode ?? undefined,
   createdAt: instant(row.createdAt),
+  handedOverAt: maybe(row.handedOverAt),
+  repeatedAt: maybe(row.repeatedAt),
   sentAt: maybe(row.sentAt),
   nextActionAt: maybe(row.nextActionAt),
 })
@@ -176,9 +189,14 @@ export const notificationRow = (message: Notification) =>
     attempts: message.attempts,
     errorCode: message.errorCode ?? null,
     createdAt: message.createdAt.toJSDate(),
+    handedOverAt: message.handedOverAt?.toJSDate() ?? null,
+    repeatedAt: message.repeatedAt?.toJSDate() ?? null,
     sentAt: message.sentAt?.toJSDate() ?? null,
     nextActionAt: message.nextActionAt?.toJSDate() ?? null,
   }) satisfies Record<keyof Notification, unknown>
+
+/** The version stays: it counts the candidates that the consent has had. */
+export const withoutCandidate = { candidateToken: null, candidateArrivedAt: null, candidateIssuedAt: null } as const
 
 /** Clears what earlier failures have left on a consent; written with every success. */
 export const withoutFailure = { failedAttempts: 0, outages: 0, lastErrorCode: null, retryAfter: null } as const
@@ -188,6 +206,11 @@ export const newRecordDefaults = {
   status: 'active',
   cycle: 1,
   tokenVersion: 1,
+  tokenIssuedAt: null,
+  tokenAcceptedAt: null,
+  tokenRejectedAt: null,
+  ...withoutCandidate,
+  candidateVersion: 0,
   nextActionAt: null,
   nextActionReason: null,
   queuedUntil: null,

@@ -1,18 +1,21 @@
 // How an attempt ends: with a proven renewal or without one. Either end also changes the consent, in the same
 // transaction.
 import type { DateTime } from 'luxon'
-import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
+import type { Authorisation as AuthorisationRow, Consent as ConsentRow } from '../generated/prisma/client.ts'
+import { DATE_SHOWN_WITHIN } from '../domain/backoff.ts'
 import { acceptsCode } from '../domain/lifecycle.ts'
 import type { ErrorCode } from '../errors.ts'
 import { clearedSecrets, clearVerifiers } from './authorisation-row.ts'
-import type { Database, Transaction } from './database.ts'
+import { changeRecord } from './tables.ts'
+import type { Database } from './database.ts'
 import { appendEvent } from './events.ts'
-import { lockClaimedAuthorisation, released } from './locks.ts'
-import { moveAll, moveOne } from './moves.ts'
+import { lockClaimedAuthorisation, otherAttempts, released } from './locks.ts'
+import { moveAny, moveOne } from './moves.ts'
 import { conflictOf, lockKnown, moveToNewConnection } from './new-connection.ts'
 import { isoText, startNextCycle } from './next-cycle.ts'
 import type { Claim, CommitAnswer, Exchanges } from './port.ts'
 import { closeConsent, reopenConsent } from './renewals.ts'
+import type { Statements } from './statements.ts'
 
 /**
  * If a different connection is approved this often in a row, the consent is quarantined and an operator must look at
@@ -30,7 +33,7 @@ interface End {
   readonly detail?: { readonly text: string; readonly knownAs: string }
 }
 
-export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): Promise<void> => {
+export const closeUnrenewed = async (tx: Statements, claim: Claim, end: End): Promise<void> => {
   const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
   await moveOne(tx, 'authorisation', authorisation, end.as, {
     data: {
@@ -41,7 +44,7 @@ export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): P
       closedAt: end.now.toJSDate(),
     },
   })
-  await appendEvent(tx, consent.id, {
+  await appendEvent(tx, consent, {
     type: `authorisation.${end.as}`,
     at: end.now,
     actor: 'system',
@@ -51,7 +54,7 @@ export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): P
   if (end.as === 'mismatched' && (await countMismatch(tx, consent, end.now))) return
   if (end.notify && renewal.status === 'open') {
     const againReason = end.as === 'mismatched' ? 'other-account' : 'asked-again'
-    await tx.renewal.update({ where: { id: renewal.id }, data: { againNo: { increment: 1 }, againReason } })
+    await changeRecord(tx, 'renewal', renewal.id, { againNo: { increment: 1 }, againReason })
   }
   // reopenConsent raises the fencing token: a reauth job that read the consent before this attempt ended would schedule
   // it as if the user were still at the bank.
@@ -60,14 +63,12 @@ export const closeUnrenewed = async (tx: Transaction, claim: Claim, end: End): P
 }
 
 /** Counts the mismatch. True if it was one too many, and the consent is quarantined now. */
-const countMismatch = async (tx: Transaction, consent: ConsentRow, now: DateTime): Promise<boolean> => {
-  const { mismatches } = await tx.consent.update({
-    where: { id: consent.id },
-    data: { mismatches: { increment: 1 } },
-  })
+const countMismatch = async (tx: Statements, consent: ConsentRow, now: DateTime): Promise<boolean> => {
+  const mismatches = consent.mismatches + 1
+  await changeRecord(tx, 'consent', consent.id, { mismatches })
   if (mismatches < MISMATCHES_ALLOWED || (consent.status !== 'active' && consent.status !== 'paused')) return false
   await closeConsent(tx, consent, { as: 'quarantined', now })
-  await appendEvent(tx, consent.id, {
+  await appendEvent(tx, consent, {
     type: 'consent.quarantined',
     at: now,
     actor: 'system',
@@ -78,13 +79,15 @@ const countMismatch = async (tx: Transaction, consent: ConsentRow, now: DateTime
 
 export const commitRenewal = async (
   db: Database,
-  tx: Transaction,
+  tx: Statements,
   claim: Claim,
   { proof, newConnection, policy }: Parameters<Exchanges['commitRenewal']>[1],
 ): Promise<CommitAnswer> => {
-  const { consent, renewal, authorisation } = await lockClaimedAuthorisation(tx, claim)
+  const locked = await lockClaimedAuthorisation(tx, claim)
+  const { consent, renewal, authorisation } = locked
   if (!acceptsCode(consent, renewal)) return 'cycle-closed'
-  if (await isLaterCodeOut(tx, consent.id, claim.id, proof.requestedAt)) return 'later-code-out'
+  const others = await otherAttempts(tx, locked)
+  if (isLaterCodeOut(authorisation, others, proof.requestedAt)) return 'later-code-out'
   const known = newConnection === undefined ? undefined : await lockKnown(tx, newConnection)
   const conflict = known === undefined ? undefined : conflictOf(consent, known)
   if (known !== undefined && conflict !== undefined) {
@@ -98,19 +101,14 @@ export const commitRenewal = async (
     return 'mismatched'
   }
   const now = proof.provenAt.toJSDate()
-  // The other attempts of the renewal are closed first, because only one may succeed (unique index
-  // `authorisations_one_success`).
-  await moveAll(tx, 'authorisation', 'superseded', {
-    where: { renewalId: renewal.id, id: { not: claim.id } },
-    data: {
-      ...clearedSecrets,
-      nextActionAt: null,
-      ...released,
-      closedAt: now,
-      fencingToken: { increment: 1 },
-    },
-  })
-  await clearVerifiers(tx, { renewalId: renewal.id })
+  // The other attempts of the renewal are closed: only one may succeed (unique index `authorisations_one_success`).
+  if (others.some(({ renewalId }) => renewalId === renewal.id)) {
+    await moveAny(tx, 'authorisation', 'superseded', {
+      where: { renewalId: renewal.id, id: { not: claim.id } },
+      data: { ...clearedSecrets, nextActionAt: null, ...released, closedAt: now, fencingToken: { increment: 1 } },
+    })
+    await clearVerifiers(tx, { renewalId: renewal.id })
+  }
   await moveOne(tx, 'authorisation', authorisation, 'renewed', {
     data: {
       ...clearedSecrets,
@@ -138,18 +136,19 @@ export const commitRenewal = async (
 }
 
 /**
- * Whether another code of the consent was sent after the poll that gave the proof, or is being sent or proven. Called
- * under the consent's lock, so that no code is sent between this check and the commit.
+ * Whether another code of the consent is being sent or proven, or was sent after this one and its date may still come
+ * (the same as `laterDatesOut` of the domain, which has read the attempts before). Called under the consent's lock, so
+ * that no code is sent between this check and the commit.
  */
-const isLaterCodeOut = async (
-  tx: Transaction,
-  consentId: string,
-  id: string,
+const isLaterCodeOut = (
+  { exchangeStartedAt: sentAt }: AuthorisationRow,
+  others: readonly AuthorisationRow[],
   requestedAt: DateTime,
-): Promise<boolean> => {
-  const since = { status: 'in_doubt', exchangeStartedAt: { gte: requestedAt.toJSDate() } }
-  const count = await tx.authorisation.count({
-    where: { consentId, id: { not: id }, OR: [{ status: { in: ['exchanging', 'verifying'] } }, since] },
+): boolean => {
+  const lateSince = requestedAt.minus(DATE_SHOWN_WITHIN).toJSDate()
+  return others.some(({ status, exchangeStartedAt: at }) => {
+    if (status === 'exchanging' || status === 'verifying') return at === null || sentAt === null || at >= sentAt
+    const mayBeLate = status === 'in_doubt' || status === 'awaiting_date'
+    return mayBeLate && at !== null && at > lateSince && (sentAt === null || at > sentAt)
   })
-  return count > 0
 }

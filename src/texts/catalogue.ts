@@ -50,6 +50,7 @@ const notices = {
   closed: page(ofConsent),
   suspended: page(ofConsent),
   'being-checked': page().extend(button),
+  'awaiting-date': page(ofConsent).extend(button),
   'refused-at-bank': page(ofConsent).extend(button),
   'not-completed': page(ofConsent).extend(button),
   'other-account': page(ofConsent).extend(button),

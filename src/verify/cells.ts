@@ -6,7 +6,7 @@ import type { Vault } from '../crypto/vault.ts'
 import { authorisationCells, openCell } from '../store/authorisation-row.ts'
 import { missingKeys } from '../store/cells.ts'
 import type { Transaction } from '../store/database.ts'
-import { tokenCell } from '../store/refresh-token.ts'
+import { candidateCell, tokenCell } from '../store/refresh-token.ts'
 import { pagesById } from './pages.ts'
 import { type Found, invariants, MAX_LISTED, listViolations, type Violation } from './violation.ts'
 
@@ -16,7 +16,7 @@ const PAGE = 1_000
 export const checkKeyIds = async (tx: Transaction, keys: KeyRing): Promise<Violation[]> =>
   listViolations(
     invariants.secrets,
-    (await missingKeys({ prisma: tx }, keys))
+    (await missingKeys(tx, keys))
       .filter(({ keyId }) => keyId !== '')
       .map(({ keyId, cells }) => ({
         record: `key ${keyId}`,
@@ -51,13 +51,22 @@ export const checkCells = async (tx: Transaction, vault: Vault): Promise<Violati
     if (problem !== undefined) found.push({ record: `${table} ${id}`, what: `${column} does not decrypt: ${problem}` })
   }
   for await (const page of pagesById(async (after) => readTokens(tx, after))) {
-    for (const { id, refresh_token: sealed, token_version: version } of page)
+    for (const row of page) {
+      const { id, refresh_token: sealed, candidate_token: candidate } = row
       note(
         'consents',
         id,
         'refresh_token',
-        problemOf(() => vault.open(sealed, tokenCell(id, version))),
+        problemOf(() => vault.open(sealed, tokenCell(id, row.token_version))),
       )
+      if (candidate !== null)
+        note(
+          'consents',
+          id,
+          'candidate_token',
+          problemOf(() => vault.open(candidate, candidateCell(id, row.candidate_version))),
+        )
+    }
     if (found.length > MAX_LISTED) break
   }
   for await (const page of pagesById(async (after) => readAttempts(tx, after))) {
@@ -82,10 +91,12 @@ interface TokenRow {
   readonly id: string
   readonly refresh_token: string
   readonly token_version: number
+  readonly candidate_token: string | null
+  readonly candidate_version: number
 }
 
 const readTokens = async (tx: Transaction, after: string): Promise<TokenRow[]> => tx.$queryRaw`
-  SELECT id, refresh_token, token_version FROM consents
+  SELECT id, refresh_token, token_version, candidate_token, candidate_version FROM consents
   WHERE id > ${after}::uuid AND status <> 'quarantined'
   ORDER BY id LIMIT ${PAGE}`
 

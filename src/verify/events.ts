@@ -141,10 +141,15 @@ const checkChain = (consent: ConsentRow, offsets: Offsets) => {
   }
 }
 
-/** Sending of a message begins only while the consent is active, and in the message's own cycle. */
+/**
+ * Sending of a message begins only while the consent is active, and in the message's own cycle; a message is repeated
+ * at most once, after it was begun.
+ */
 const checkSendings = () => {
   const found: Violation[] = []
   const cycleOf = new Map<unknown, number>()
+  const begun = new Set<unknown>()
+  const repeated = new Set<unknown>()
   return {
     found,
     /** `state` is what the events up to this one make of the consent. */
@@ -154,7 +159,12 @@ const checkSendings = () => {
         found.push({ invariant: invariants.messages, record: `notifications ${String(id)}`, what })
       }
       if (type === 'message.queued') cycleOf.set(id, state.cycle)
-      if (type !== 'message.sending') return
+      if (type === 'message.sending') begun.add(id)
+      else if (type === 'message.repeated') {
+        if (!begun.has(id)) report(`repeated (event ${seq}) before it was begun to be sent`)
+        if (repeated.has(id)) report(`repeated a second time (event ${seq})`)
+        repeated.add(id)
+      } else return
       const cycle = cycleOf.get(id)
       if (state.status !== 'active') report(`begun to be sent (event ${seq}) while the consent was ${state.status}`)
       else if (cycle !== undefined && cycle !== state.cycle)

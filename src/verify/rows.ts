@@ -26,7 +26,7 @@ export const checkDates = async (
         WHERE status = 'active'
       UNION ALL
       SELECT 'authorisations', id, status, next_action_at FROM authorisations
-        WHERE status IN ('issued', 'code_received', 'exchanging', 'verifying', 'in_doubt')
+        WHERE status IN ('issued', 'code_received', 'exchanging', 'verifying', 'in_doubt', 'awaiting_date')
       UNION ALL
       SELECT 'notifications', id, status, next_action_at FROM notifications
         WHERE status IN ('pending', 'sending')
@@ -92,6 +92,9 @@ export const checkMessages = async (tx: Transaction): Promise<Violation[]> => {
       UNION ALL
       SELECT 'notifications ' || id, 'it is ' || status || ' and was never marked as being sent'
         FROM notifications WHERE status IN ('sending', 'sent', 'uncertain') AND sending_at IS NULL
+      UNION ALL
+      SELECT 'notifications ' || id, 'it was repeated, and is ' || status
+        FROM notifications WHERE repeated_at IS NOT NULL AND status NOT IN ('sending', 'sent', 'uncertain')
     ) AS broken
     LIMIT ${MAX_LISTED + 1}`
   return listViolations(invariants.messages, found)
@@ -121,10 +124,20 @@ export const checkIntents = async (tx: Transaction): Promise<Violation[]> => {
           WHERE event.consent_id = message.consent_id AND event.type = 'message.' || message.status
             AND event.data ->> 'notification_id' = message.id::text)
       UNION ALL
+      SELECT 'notifications ' || message.id,
+        CASE WHEN message.repeated_at IS NULL THEN 'an event says that it was repeated, and its row does not'
+          ELSE 'it was repeated and no event says so' END
+        FROM notifications AS message
+        WHERE (message.repeated_at IS NOT NULL) <> EXISTS (
+          SELECT FROM events AS event
+          WHERE event.consent_id = message.consent_id AND event.type = 'message.repeated'
+            AND event.data ->> 'notification_id' = message.id::text)
+      UNION ALL
       SELECT 'authorisations ' || attempt.id, 'it is ' || attempt.status ||
         ' without the events authorisation.code-received and authorisation.exchanging, in this order'
         FROM authorisations AS attempt
-        WHERE attempt.status IN ('exchanging', 'verifying', 'renewed', 'mismatched', 'in_doubt') AND NOT EXISTS (
+        WHERE attempt.status IN ('exchanging', 'verifying', 'renewed', 'mismatched', 'in_doubt', 'awaiting_date')
+          AND NOT EXISTS (
           SELECT FROM events AS received
             JOIN events AS exchanging ON exchanging.consent_id = received.consent_id AND exchanging.seq > received.seq
           WHERE received.consent_id = attempt.consent_id

@@ -8,6 +8,7 @@ import { makeLog } from '../../src/log.ts'
 import { type Role, startReconsent } from '../../src/main.ts'
 import { ENDED, LET_GO, STOP_FAILED } from './exit-codes.ts'
 import { followClock } from './shared-clock.ts'
+import { fieldsOf, STALL_MESSAGE, watchStalls } from './stalls.ts'
 import { writerName } from './writer-name.ts'
 
 export interface ChildOrder {
@@ -74,6 +75,7 @@ const config = await loadConfig({
   policy: order.policy,
 })
 const log = makeLog({ level: config.logLevel, pretty: false })
+watchStalls((stall) => log.warn(fieldsOf(stall), STALL_MESSAGE))
 const { roles, queuePrefix } = order
 const reconsent = await startReconsent({
   config,

@@ -8,6 +8,7 @@ import type { Operators } from './operators.ts'
 import type { Options } from './options.ts'
 import type { Rig } from './rig.ts'
 import type { Search } from './secrets.ts'
+import type { Measured } from './stalls.ts'
 import type { Crowd } from './users.ts'
 
 const begun = Date.now()
@@ -46,6 +47,8 @@ export interface Stage {
   readonly options: Options
   readonly levels: Levels
   readonly backlog: Backlog
+  /** The stalls of the run's own process so far. */
+  readonly ownStalls: readonly Measured[]
 }
 
 export const progress = async ({ rig, crowd, nemesis }: Stage, what: string): Promise<void> => {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { type Ending, judgeEndings } from './endings.ts'
 import { LET_GO, STOP_FAILED } from './exit-codes.ts'
+import { OWN } from './stalls.ts'
 import type { Hindrance, Struck } from './struck.ts'
 
 const WITHIN_MS = 6_000
@@ -28,6 +29,10 @@ const told = (endings: readonly Ending[], log: readonly Struck[] = []): string[]
       `${invariant} ${record}: ${what.replace('told to stop at 1970-01-01T00:01:40.000Z: ', '')}`,
   )
 
+const stalled = (who: string, from: number, to: number): Struck => ({
+  ...fault(['one-process'], from, to),
+  who,
+})
 const letGo = ending({ how: LET_GO, goneAt: 105_900 })
 const database = fault(['database'], 90_000, 101_000)
 
@@ -87,6 +92,10 @@ describe('something let go', () => {
     'long after that': [fault(['database'], 80_000, 90_000), false],
     'before it went away': [fault(['database'], 107_000, 110_000), false],
     'while a fault was tried that met nobody': [fault(['database'], 90_000, 110_000, 0), false],
+    'while it stood still': [stalled('worker-1:77', 102_000, 105_000), true],
+    'while the run itself stood still': [stalled(OWN, 102_000, 105_000), true],
+    'while another process stood still': [stalled('worker-12:77', 102_000, 105_000), false],
+    'after it had stood still': [stalled('worker-1:77', 90_000, 99_000), false],
     'while other processes were killed': [fault(['workers', 'web'], 90_000, 110_000), false],
   }
   test.each(Object.entries(excused))('%s', (_name, [met, isExcused]) => {

@@ -3,6 +3,7 @@
 import type { Checked, Violation } from './checked.ts'
 import { ENDED, LET_GO, STOP_FAILED } from './exit-codes.ts'
 import { metWithin } from './obstacles.ts'
+import { OWN } from './stalls.ts'
 import type { Hindrance, Struck } from './struck.ts'
 
 /** One process that got a SIGTERM. Real time, in milliseconds. */
@@ -28,6 +29,9 @@ const HANGS_ON: readonly Hindrance[] = [
   'provider-fails',
   'mail',
 ]
+/** A stop hangs on its own process, and on the run itself, which holds the servers and the proxies. */
+const hasStalled = (seat: string, { who }: Struck): boolean => who === OWN || who?.startsWith(`${seat}:`) === true
+
 /** How long after such a fault a connection that it ended may still be missing. */
 const MISSED_MS = 5_000
 /** A busy machine makes a stop late: only a stop that takes more than this many times its limit is a violation. */
@@ -61,7 +65,10 @@ export const judgeEndings = (endings: readonly Ending[], log: readonly Struck[],
     else if (wasReady && took > LATE * withinMs)
       say(`gone only after ${seconds(took)}; a stop takes ${seconds(withinMs)} at most, whatever hangs`)
     else if (how === LET_GO) {
-      const met = metWithin(log, HANGS_ON, { from: toldAt - MISSED_MS, to: goneAt })
+      const met = [
+        ...metWithin(log, HANGS_ON, { from: toldAt - MISSED_MS, to: goneAt }),
+        ...metWithin(log, ['one-process'], { from: toldAt, to: goneAt }).filter((one) => hasStalled(seat, one)),
+      ]
       if (met.length === 0)
         say(`let something go after ${seconds(took)}, although nothing failed that it could hang on`)
       else

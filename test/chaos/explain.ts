@@ -6,10 +6,13 @@ import type { Cause } from './attribution.ts'
 import { maxFree, metWithin, type Span, spansOf } from './obstacles.ts'
 import type { AuthorisationRecord, Records } from './records.ts'
 import { EXCHANGES_AT_ONCE, LEASE_MS, REQUEST_TIMEOUT_MS, type Rig } from './rig.ts'
+import { OWN } from './stalls.ts'
 import type { Hindrance, Struck } from './struck.ts'
 
 export const windows = {
-  unsent: 'a process or the database went away between the intent and the send: never sent, and never again',
+  unsent:
+    'a process or the database went away, or a process stood still, between the intent and the send: never sent, and ' +
+    'never again',
   lost: 'the request or its answer was lost and nothing had been processed: not to be told from processed',
   outlived: 'the provider, the database or all workers were away for as long as the code lived',
   full: 'route `full`: the answer with the new connection was lost, and nobody can be asked for it',
@@ -37,21 +40,48 @@ export interface Known {
 const REACH_MS = LEASE_MS + 1_000
 
 /**
- * The most exchanges that a fault can have met. A cut connection meets one call; a killed worker, what it has in
- * flight; an unavailable server, what all workers have in flight, once.
+ * The most exchanges that a fault can have met. A cut connection meets one call; a worker that is killed or stalls,
+ * what it has in flight; an unavailable server, or a stall of the run itself, what all workers have in flight, once.
  */
-const maxMet = ({ workers }: Known, { each, hinders, happened }: Struck): number => {
+const maxMet = ({ workers }: Known, { each, hinders, happened, who }: Struck): number => {
   if (each === 'call') return happened
-  if (each === 'outage') return workers * EXCHANGES_AT_ONCE
+  if (each === 'outage' || who === OWN) return workers * EXCHANGES_AT_ONCE
   const isOfOneWorker = each === 'worker' || (hinders.length === 1 && hinders[0] === 'workers')
   return happened * (isOfOneWorker ? 1 : workers) * EXCHANGES_AT_ONCE
 }
 
+const causeOf = (known: Known, struck: Struck): Cause => ({
+  by: `${struck.name}${struck.who === undefined ? '' : ` (${struck.who})`} at ${struck.from}`,
+  most: maxMet(known, struck),
+})
+
 const causesIn = (known: Known, kinds: readonly Hindrance[], span: Span): Cause[] =>
-  metWithin(known.log, kinds, span).map((struck) => ({
-    by: `${struck.name} at ${struck.from}`,
-    most: maxMet(known, struck),
-  }))
+  metWithin(known.log, kinds, span).map((struck) => causeOf(known, struck))
+
+/** A call that was made for one of these records, at an instant of real time. */
+interface Call {
+  /** The records by whose claim the call can have been made. */
+  readonly records: readonly string[]
+  readonly at: number
+}
+
+/** The processes that may have made this call: each record's last claimant before it. */
+const callersOf = ({ records: { claims } }: Known, call: Call): ReadonlySet<string> =>
+  new Set(call.records.flatMap((id) => claims.get(id)?.findLast(({ at }) => at.getTime() <= call.at)?.who ?? []))
+
+/**
+ * The stalls that can have met this call: those of the process that made it while it waited for the answer, and those
+ * of the run itself, which holds the provider and the proxies, also where the call came before it as it woke up.
+ */
+const stallsDuring = (known: Known, call: Call): { readonly own: Cause[]; readonly others: Cause[] } => {
+  const callers = callersOf(known, call)
+  const met = metWithin(known.log, ['one-process'], { from: call.at - REQUEST_TIMEOUT_MS, to: call.at + REACH_MS })
+  const causes = (stalls: readonly Struck[]): Cause[] => stalls.map((struck) => causeOf(known, struck))
+  return {
+    own: causes(met.filter(({ who, to }) => who !== undefined && callers.has(who) && to >= call.at)),
+    others: causes(met.filter(({ who }) => who === OWN)),
+  }
+}
 
 /** Undefined where there are no causes. */
 const explained = (window: Window, causes: readonly Cause[]): Explanation | undefined =>
@@ -68,13 +98,15 @@ export const losesAnswer = ({ fault, late_ms: lateMs = 0 }: Entry): boolean =>
 
 /**
  * What kept Reconsent from getting the answer to this request, or from storing it. The simulator notes its own faults
- * in the entry of each request that met one. Where the entry has none, only the connection, a killed worker or the
- * database can have lost the answer.
+ * in the entry of each request that met one. Where the entry has none, only the connection, a killed worker, the
+ * database or a stall can have lost the answer. `records`: those by whose claim the request can have been made.
  */
-const answerLostBy = (known: Known, entry: Entry): Cause[] =>
-  losesAnswer(entry)
-    ? [{ by: `${entry.fault} at request ${entry.seq}`, most: 1 }]
-    : causesIn(known, ['workers', 'database', 'provider-breaks'], around(known, new Date(entry.at)))
+const answerLostBy = (known: Known, entry: Entry, records: readonly string[]): Cause[] => {
+  if (losesAnswer(entry)) return [{ by: `${entry.fault} at request ${entry.seq}`, most: 1 }]
+  const span = around(known, new Date(entry.at))
+  const { own, others } = stallsDuring(known, { records, at: span.from })
+  return [...causesIn(known, ['workers', 'database', 'provider-breaks'], span), ...own, ...others]
+}
 
 /**
  * A rotation whose answer was lost makes the connection unusable: nobody has the new token, and Reconsent cannot repair
@@ -84,8 +116,19 @@ const rotationLost = (known: Known, credentialsId: string): Cause[] => {
   const rotated = known.records.rotations.get(credentialsId)
   // The request that caused the rotation is noted right after it: `seq` counts from one.
   const carrier = rotated && known.records.ledger[rotated.seq]
-  return carrier === undefined ? [] : answerLostBy(known, carrier)
+  return carrier === undefined ? [] : answerLostBy(known, carrier, recordsOf(known, credentialsId))
 }
+
+/** The consent of a connection and all its authorisations. */
+const recordsOf = ({ records }: Known, credentialsId: string): string[] =>
+  records.consents
+    .filter((consent) => consent.credentials_id === credentialsId)
+    .flatMap(({ id }) => [
+      id,
+      ...(records.renewalsOf.get(id) ?? []).flatMap((renewal) =>
+        (records.authorisationsOf.get(renewal.id) ?? []).map((row) => row.id),
+      ),
+    ])
 
 export const rotationLostBy = (known: Known, credentialsId: string): Cause | undefined =>
   rotationLost(known, credentialsId)[0]
@@ -155,7 +198,7 @@ export const explain = (known: Known, row: AuthorisationRecord, codeNo: number, 
   if (processed !== undefined) {
     return (
       explained('taken', rotationLost(known, credentialsId)) ??
-      explained('full', !keepsConnection(row.route) ? answerLostBy(known, processed) : []) ?? {
+      explained('full', !keepsConnection(row.route) ? answerLostBy(known, processed, [row.id]) : []) ?? {
         unexplained: `the provider had renewed it, yet it ended ${row.status} (${row.error_code})`,
       }
     )
@@ -192,16 +235,18 @@ const explainDoubt = (known: Known, row: AuthorisationRecord, sends: readonly En
   )
   if (sent !== undefined)
     return (
-      explained('lost', answerLostBy(known, sent)) ?? {
+      explained('lost', answerLostBy(known, sent, [row.id])) ?? {
         unexplained: `in doubt although the answer (${sent.outcome}) met no fault`,
       }
     )
+  const span = around(known, intent)
+  const { own, others } = stallsDuring(known, { records: [row.id], at: span.from })
   const all = (
     [
-      ['unsent', ['workers', 'database']],
-      ['lost', ['provider-breaks']],
+      ['unsent', [...causesIn(known, ['workers', 'database'], span), ...own]],
+      ['lost', [...causesIn(known, ['provider-breaks'], span), ...others]],
     ] as const
-  ).flatMap(([window, kinds]) => causesIn(known, kinds, around(known, intent)).map((cause) => ({ ...cause, window })))
+  ).flatMap(([window, causes]) => causes.map((cause) => ({ ...cause, window })))
   return all.length === 0
     ? { unexplained: 'never sent, and nothing died between the intent and the send' }
     : { causes: all }

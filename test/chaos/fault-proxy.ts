@@ -22,9 +22,9 @@ export type Behaviour =
   | { readonly kind: 'drip'; readonly ms: number }
   /**
    * Lets the client's bytes through, waits until the server has answered, and resets the client instead of passing the
-   * answer on.
+   * answer on. `skip`: the first ones are passed on.
    */
-  | { readonly kind: 'cut-answer'; readonly after: string; readonly times: number }
+  | { readonly kind: 'cut-answer'; readonly after: string; readonly times: number; readonly skip?: number }
 
 export interface FaultProxy {
   readonly port: number
@@ -63,6 +63,7 @@ export const startFaultProxy = async ({ targets }: { targets: () => readonly num
   let turn = 0
   let swallowed = 0
   let left = 0
+  let skipped = 0
   let met = 0
   let closed = false
   const pairs = new Set<Pair>()
@@ -96,8 +97,11 @@ export const startFaultProxy = async ({ targets }: { targets: () => readonly num
       return
     }
     if (from === 'client' && now.kind === 'cut-answer' && left > 0 && bytes.includes(now.after)) {
-      left -= 1
-      pair.swallowing = true
+      if (skipped > 0) skipped -= 1
+      else {
+        left -= 1
+        pair.swallowing = true
+      }
     }
     if (from === 'server' && now.kind === 'drip') {
       for (const byte of bytes) {
@@ -189,6 +193,7 @@ export const startFaultProxy = async ({ targets }: { targets: () => readonly num
     set: async (next) => {
       behaviour = next
       left = next.kind === 'cut-answer' ? next.times : 0
+      skipped = next.kind === 'cut-answer' ? (next.skip ?? 0) : 0
       changed.resolve()
       changed = Promise.withResolvers<void>()
       if (next.kind === 'refuse') await deafen()

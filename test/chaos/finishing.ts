@@ -38,7 +38,8 @@ const ENDING: readonly DurationLike[] = [
 
 const countDoubts = async ({ sql }: Rig): Promise<number> => {
   const [row] = await sql<{ count: string }>(
-    `SELECT count(*) FROM authorisations WHERE status IN ('code_received', 'exchanging', 'verifying', 'in_doubt')`,
+    `SELECT count(*) FROM authorisations
+     WHERE status IN ('code_received', 'exchanging', 'verifying', 'in_doubt', 'awaiting_date')`,
   )
   return Number(row?.count ?? 0)
 }

@@ -29,7 +29,7 @@ const ROLES = ['web', 'worker', 'scheduler'] as const
 /** A share of the time from the beginning to the last sample. */
 const LOOKED_FOR_SHARE = 0.25
 /** The pool's own idle time-out (pg: ten seconds), and a moment more. */
-const POOLS_REST_MS = 11_000
+const POOLS_REST_MS = 13_000
 const LOOKS = 4
 const LOOKS_EVERY_MS = 300
 

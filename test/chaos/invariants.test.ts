@@ -11,7 +11,15 @@ import { askEveryCheck } from './invariants.ts'
 import { LAST_DOUBTS, notJudged } from './invariants/asked.ts'
 import { EMPTIED } from './invariants/renewals.ts'
 import type { OperatorAct } from './operators.ts'
-import type { AuthorisationRecord, ConsentRecord, NotificationRecord, Records, RenewalRecord } from './records.ts'
+import type {
+  AuthorisationRecord,
+  Claim,
+  ConsentRecord,
+  NotificationRecord,
+  Records,
+  RenewalRecord,
+} from './records.ts'
+import { asFaults, OWN } from './stalls.ts'
 import type { Hindrance, Struck } from './struck.ts'
 import type { Attempt, Return, Tampered } from './way-back.ts'
 
@@ -29,6 +37,7 @@ const user = {
   kind: 'renews',
   refreshToken: 'token',
   expiresAt: DateTime.utc(),
+  switches: {},
 } as const
 const consent: ConsentRecord = {
   id: 'consent',
@@ -39,6 +48,8 @@ const consent: ConsentRecord = {
   expires_at: at(500),
   refresh_token: 'token',
   token_version: 1,
+  candidate_token: null,
+  candidate_version: null,
   next_action_at: at(900),
   last_error_code: null,
 }
@@ -57,6 +68,7 @@ const authorisation: AuthorisationRecord = {
   code_received_at: at(10),
   exchange_started_at: at(11),
   closed_at: at(20),
+  pending_refresh_token: null,
 }
 const notification: NotificationRecord = {
   id: 'notification',
@@ -67,6 +79,8 @@ const notification: NotificationRecord = {
   status: 'sent',
   created_at: at(0),
   sending_at: at(1),
+  repeated_at: null,
+  next_action_at: null,
 }
 const back: Return = {
   user,
@@ -99,6 +113,9 @@ const strike = (name: string, from: number, to: number, over: Partial<Struck> = 
   if (fault === undefined) throw new Error(`there is no fault "${name}"`)
   return struck(fault.hinders, from, to, { name, each: fault.each, ...over })
 }
+/** A stall of this process, in minutes. */
+const stalled = (who: string, from: number, to: number): Struck[] =>
+  asFaults([{ who, from: at(from).getTime(), to: at(to).getTime() }], [])
 const attempt: Attempt = { user, from: at(9).getTime(), to: at(10).getTime(), got: 'taken' }
 
 const act: OperatorAct = {
@@ -135,7 +152,10 @@ interface Planted {
   readonly bankLinks?: ReadonlyMap<string, number>
   readonly intents?: readonly Date[]
   readonly issued?: string
+  readonly told?: Date
   readonly expiresAt?: Date
+  /** Who claimed the consent and the authorisation. */
+  readonly claims?: readonly Claim[]
   readonly clock?: { readonly shownAt: (real: number) => number }
 }
 
@@ -164,6 +184,8 @@ const booksWith = (planted: Planted = {}): Books => {
     codesGiven: new Map([[1, given]]),
     rotations: new Map(rotated === undefined ? [] : [['connection', rotated]]),
     linkFailures: new Map(),
+    toldRejected: new Map(planted.told === undefined ? [] : [['consent', planted.told]]),
+    claims: new Map(['consent', 'authorisation'].map((id) => [id, planted.claims ?? []])),
     sends: Map.groupBy(exchanges, ({ code_no: no }) => no ?? 0),
   }
   const connection = {
@@ -226,6 +248,20 @@ const tooOld = {
   authorisation: { status: 'refused', error_code: 'code-too-old' },
   ledger: [lateMail],
   intents: [],
+} as const
+const workerOne = 'worker-1:77'
+/** The answer was a 429, and yet the exchange was in doubt: the worker that had it in hand stood still. */
+const limitedInHand = {
+  ...askedAgain,
+  leftOut: true,
+  doubt: at(12.1),
+  ledger: [lateMail, again(12, { outcome: 'not-processed', fault: 'rate-limited' })],
+  claims: [{ who: workerOne, at: at(10.9) }],
+} as const
+const lateAsked = {
+  ...neverSent,
+  notification: { created_at: at(21), sending_at: at(21) },
+  ledger: [{ ...lateMail, at: at(21).toISOString() }],
 } as const
 const lapsed = {
   consent: { status: 'lapsed' },
@@ -380,6 +416,42 @@ describe('the books of a run', () => {
       },
       names: `3: fault no workers at ${at(11).getTime()}`,
     },
+    'in doubt over a 429 while another process stood still': {
+      planted: { ...limitedInHand, log: stalled('worker-2:78', 12, 12.05) },
+      names: '3: authorisation authorisation (user 1, once)',
+    },
+    'in doubt over a 429 while a later process of the same seat stood still': {
+      planted: { ...limitedInHand, log: stalled('worker-1:78', 12, 12.05) },
+      names: '3: authorisation authorisation (user 1, once)',
+    },
+    'in doubt over a 429 whose worker stood still before it and long after': {
+      planted: { ...limitedInHand, log: [...stalled(workerOne, 11.9, 11.99), ...stalled(workerOne, 12.2, 13)] },
+      names: '3: authorisation authorisation (user 1, once)',
+    },
+    'in doubt over a 429 while the worker stood still that took it over later': {
+      planted: {
+        ...limitedInHand,
+        claims: [...limitedInHand.claims, { who: 'worker-2:78', at: at(12.02) }],
+        log: stalled('worker-2:78', 12, 12.05),
+      },
+      names: '3: authorisation authorisation (user 1, once)',
+    },
+    'more users asked again than a stalled worker can have had in hand': {
+      planted: { ...limitedInHand, log: stalled(workerOne, 12, 12.05), copies: 14 },
+      names: `3: fault a process stalled (${workerOne}) at ${at(12).getTime()}`,
+    },
+    'a code that died while its worker stood still for a moment': {
+      planted: { ...tooOld, claims: [{ who: workerOne, at: at(10.5) }], log: stalled(workerOne, 11, 11.1) },
+      names: '3: authorisation authorisation (user 1, once)',
+    },
+    'asked again late, while only a web process stood still': {
+      planted: { ...lateAsked, log: [struck(['workers'], 11, 12), ...stalled('web-1:70', 20, 21)] },
+      names: '3: authorisation authorisation (user 1, once)',
+    },
+    'a user who got no page while only a worker stood still': {
+      planted: { ...lapsed, log: stalled(workerOne, 9, 10), attempts: [{ ...attempt, got: 'no page' }] },
+      names: '9: consent consent',
+    },
     'in doubt although the answer met no fault': {
       planted: { ...askedAgain, doubt: at(13), ledger: [lateMail, again(12)] },
       names: '3: authorisation authorisation (user 1, once)',
@@ -435,6 +507,30 @@ describe('the books of a run', () => {
       planted: { consent: { refresh_token: 'token of another' } },
       names: '4: consent consent',
     },
+    'a candidate that does not decrypt': {
+      planted: { consent: { candidate_token: 'broken', candidate_version: 1 } },
+      names: '4: consent consent',
+    },
+    'a candidate that is the token of another connection': {
+      planted: { consent: { candidate_token: 'token of another', candidate_version: 1 } },
+      names: '4: consent consent',
+    },
+    'an old token, and a pending one with an attempt that has ended': {
+      planted: { issued: 'a newer token', authorisation: { pending_refresh_token: 'a newer token' } },
+      names: '4: consent consent',
+    },
+    'an old token, of which the company was told before the provider replaced it once more': {
+      planted: {
+        issued: 'a newer token',
+        told: at(11),
+        ledger: [
+          mail,
+          entry(2, 12, { what: 'rotated', outcome: 'ok', credentials_id: 'connection' }),
+          { ...exchange, seq: 3 },
+        ],
+      },
+      names: '4: consent consent',
+    },
     'an old token': { planted: { issued: 'a newer token' }, names: '4: consent consent' },
     'a renewal that was never recorded': { planted: { expiresAt: at(90 * 24 * 60) }, names: '5: consent consent' },
     'a mail delivered twice': {
@@ -443,6 +539,29 @@ describe('the books of a run', () => {
     },
     'an uncertain mail delivered twice': {
       planted: { notification: { status: 'uncertain' }, ledger: [mail, exchange, { ...mail, seq: 3 }] },
+      names: '6: notification notification',
+    },
+    'a repeated mail delivered a third time': {
+      planted: {
+        notification: { repeated_at: at(3) },
+        ledger: [mail, exchange, { ...mail, seq: 3, at: at(4).toISOString() }, { ...mail, seq: 4 }],
+      },
+      names: '6: notification notification',
+    },
+    'a mail delivered twice, before it was repeated': {
+      planted: { notification: { repeated_at: at(5) }, ledger: [mail, exchange, { ...mail, seq: 3 }] },
+      names: '7: notification notification',
+    },
+    'a mail repeated after the renewal': {
+      planted: { notification: { repeated_at: at(40) } },
+      names: '6: notification notification',
+    },
+    'a mail repeated after its user had opted out': {
+      planted: { acts: [acted('opt-out', 2)], notification: { repeated_at: at(5) } },
+      names: '6: notification notification',
+    },
+    'a mail whose repetition was due and never came': {
+      planted: { notification: { status: 'sending', next_action_at: at(119) }, ledger: [mail, exchange] },
       names: '6: notification notification',
     },
     'a mail delivered that the mail server is said to have refused': {
@@ -702,6 +821,46 @@ describe('the books of a run', () => {
         again(13, { at: new Date(at(13).getTime() + 1_000).toISOString(), fault: 'slow', late_ms: 2_500 }),
       ],
     },
+    'a 429 in the hand of a worker that stood still': { ...limitedInHand, log: stalled(workerOne, 12, 12.05) },
+    'a 429 that came while the run itself stood still': { ...limitedInHand, log: stalled(OWN, 11.99, 12.02) },
+    'never sent, as the worker stood still with the intent': {
+      ...neverSent,
+      claims: [{ who: workerOne, at: at(10.9) }],
+      log: stalled(workerOne, 11, 11.05),
+    },
+    'as many as a worker that stood still can have had in hand': {
+      ...limitedInHand,
+      log: stalled(workerOne, 12, 12.05),
+      copies: 13,
+    },
+    'asked again late, as the schedulers stood still': {
+      ...lateAsked,
+      log: [struck(['workers'], 11, 12), ...stalled('scheduler-1:71', 20, 21)],
+    },
+    'a token rotated in an answer whose worker stood still': {
+      issued: 'a newer token',
+      ledger: [
+        mail,
+        entry(2, 12, { what: 'rotated', outcome: 'ok', credentials_id: 'connection' }),
+        { ...exchange, seq: 3 },
+      ],
+      claims: [{ who: workerOne, at: at(11.9) }],
+      log: stalled(workerOne, 12, 12.05),
+    },
+    'a user who got no page while a web process stood still': {
+      ...lapsed,
+      log: stalled('web-1:70', 9, 10),
+      attempts: [{ ...attempt, got: 'no page' }],
+    },
+    'a repeated mail that came twice': {
+      notification: { repeated_at: at(3) },
+      ledger: [mail, exchange, { ...mail, seq: 3, at: at(4).toISOString() }],
+    },
+    'a repeated mail that came once': { notification: { repeated_at: at(3) } },
+    'a mail whose repetition waits for its time': {
+      notification: { status: 'sending', next_action_at: at(121) },
+      ledger: [mail, exchange],
+    },
     'an uncertain mail that came': { notification: { status: 'uncertain' } },
     'an uncertain mail that never came': { notification: { status: 'uncertain' }, ledger: [exchange] },
     'asked again when the database was no longer late': {
@@ -732,6 +891,11 @@ describe('the books of a run', () => {
         { ...exchange, seq: 3, fault: 'reset-after' },
       ],
     },
+    'a token that works and waits as the candidate': {
+      issued: 'a newer token',
+      consent: { candidate_token: 'a newer token', candidate_version: 3 },
+    },
+    'an old token of which the company was told': { issued: 'a newer token', told: at(30) },
     'two codes of a user whose token was rotated in an answer that was lost': {
       ...askedAgain,
       authorisation: { status: 'refused', error_code: 'token-invalid' },

@@ -18,17 +18,41 @@ import { checkBooks } from './invariants.ts'
 import { LAST_DOUBTS } from './invariants/asked.ts'
 import { EMPTIED } from './invariants/renewals.ts'
 import { DOWNTIME } from './living.ts'
+import { everyWayRenewed, waysOf } from './own-ways.ts'
 import type { Options } from './options.ts'
 import type { User } from './population.ts'
 import { commandOf, faultTable, invariantTable, verdictOf } from './report.ts'
-import { STOP_WITHIN_MS } from './rig.ts'
+import { type Rig, STOP_WITHIN_MS } from './rig.ts'
+import { asFaults, OWN, readStalls } from './stalls.ts'
 import { verifyDatabase } from './verified.ts'
 import { judgeWrites, readWrites } from './writes.ts'
+
+/** Counts the stalls that ended after `since` as faults of the run. */
+const noteStalls = async ({ rig, nemesis, ownStalls }: Stage, since: number): Promise<void> => {
+  const own = ownStalls.map((stall) => ({ ...stall, who: OWN }))
+  const stalls = [...(await readStalls(rig.logFolder)), ...own].filter(({ to }) => to > since)
+  const pauses = nemesis.log.flatMap((struck) => struck.pauses ?? [])
+  nemesis.add(asFaults(stalls, pauses))
+}
+
+/** How often the provider renewed each connection, by our books, and how often it replaced its token, by its own. */
+const countsByConnection = async ({ sql, simulator }: Rig) => {
+  const renewals = await sql<{ id: string; count: string }>(
+    `SELECT credentials_id AS id, count(*) FROM renewals JOIN consents ON consents.id = consent_id
+     WHERE renewals.status = 'renewed' GROUP BY 1`,
+  )
+  const rotations = Map.groupBy(simulator.ledger.entries({ what: 'rotated' }), (entry) => entry.credentials_id ?? '')
+  return {
+    renewals: new Map(renewals.map(({ id, count }) => [id, Number(count)])),
+    rotations: new Map([...rotations].map(([id, entries]) => [id, entries.length])),
+  }
+}
 
 export const judge = async (stage: Stage, users: readonly User[]): Promise<Checked[]> => {
   const { rig, crowd, nemesis, operators, search, options, levels, backlog } = stage
   await levels.takeQuiet()
   const endedAt = Date.now()
+  await noteStalls(stage, 0)
   const { log } = nemesis
   const checked: Checked[] = await verifyDatabase(rig)
   checked.push(
@@ -64,8 +88,10 @@ export const judge = async (stage: Stage, users: readonly User[]): Promise<Check
   })
   // All processes are stopped once more, at a time when no fault can excuse a bad ending.
   await rig.fleet.stopAll()
+  await noteStalls(stage, endedAt)
   checked.push(judgeEndings(rig.fleet.endings(), log, STOP_WITHIN_MS))
   const isDemanded = isFull(options)
+  checked.push(everyWayRenewed(waysOf(users, await countsByConnection(rig)), isDemanded))
   checked.push(everyLinkScanned(crowd.scannedBefore, isDemanded), everyDisturbanceHappened(crowd.counts, isDemanded))
   checked.push(everyCheckLooked(checked, isDemanded), everyKindHappened(log, kindsOf(options), isDemanded))
   return demandShown(checked, options)

@@ -15,6 +15,8 @@ export interface Nemesis {
   stop(): Promise<void>
   /** Logs a fault that the run itself inflicts, e.g. the downtime. */
   note(name: string, hinders: readonly Hindrance[], act: () => Promise<number>): Promise<void>
+  /** Logs faults that nobody inflicted and that were found afterwards. */
+  add(found: readonly Struck[]): void
 }
 
 const lanes: readonly Lane[] = ['processes', 'infrastructure', 'provider', 'mail']
@@ -119,5 +121,6 @@ export const makeNemesis = ({ rig, options, chance, beforeEmptying, say }: Nemes
       await haunting
     },
     note: strike,
+    add: (found) => void log.push(...found),
   }
 }

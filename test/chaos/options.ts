@@ -7,6 +7,8 @@ export interface Options {
   readonly seed: number
   /** How often Redis is emptied, in milliseconds, in addition to all faults. */
   readonly flushEveryMs: number | undefined
+  /** How many processes use up the processors beside the run. */
+  readonly busy: number
   /** A run without faults: no fault can explain what happens in it. */
   readonly calm: boolean
   /** Only the faults with these names; by default all. */
@@ -15,8 +17,8 @@ export interface Options {
 }
 
 export const USAGE =
-  "npm run chaos -- [--consents 500] [--minutes 3] [--seed N] [--flush-every 60s] [--calm] [--only 'kill a " +
-  "worker,FLUSHALL'] [--keep]"
+  'npm run chaos -- [--consents 500] [--minutes 3] [--seed N] [--flush-every 60s] [--busy N] [--calm] [--only ' +
+  "'kill a worker,FLUSHALL'] [--keep] [--help]"
 
 const whole = (name: string, text: string, least: number, most: number): number => {
   const value = Number(text)
@@ -39,6 +41,8 @@ const someOf = (list: string | undefined, known: readonly string[]): string[] =>
   return wanted
 }
 
+export const wantsHelp = (args: readonly string[]): boolean => args.includes('--help') || args.includes('-h')
+
 /**
  * Throws a TypeError that says what is wrong. Without a seed, a random one is drawn and shown. `faults`: the names of
  * all faults.
@@ -51,6 +55,7 @@ export const readOptions = (args: readonly string[], faults: readonly string[]):
       minutes: { type: 'string', default: '3' },
       seed: { type: 'string' },
       'flush-every': { type: 'string' },
+      busy: { type: 'string', default: '0' },
       calm: { type: 'boolean', default: false },
       only: { type: 'string' },
       keep: { type: 'boolean', default: false },
@@ -64,6 +69,7 @@ export const readOptions = (args: readonly string[], faults: readonly string[]):
     seed:
       values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : whole('seed', values.seed, 0, 4_294_967_295),
     flushEveryMs: values['flush-every'] === undefined ? undefined : periodOf(values['flush-every']),
+    busy: whole('busy', values.busy, 0, 64),
     calm: values.calm,
     only: someOf(values.only, faults),
     keep: values.keep,

@@ -1,6 +1,7 @@
 // The consents of the run and the kinds of their users: drawn from the seed, imported as a company imports them, and
 // known to the simulator as well.
 import type { DateTime } from 'luxon'
+import type { OwnSwitches } from '../../simulator/src/switches.ts'
 import { Secret } from '../../src/secret.ts'
 import { imports } from '../../src/store/import.ts'
 import type { Options } from './options.ts'
@@ -27,6 +28,8 @@ export interface User {
   readonly kind: UserKind
   readonly refreshToken: string
   readonly expiresAt: DateTime
+  /** How the provider treats this one connection, beside the faults. */
+  readonly switches: OwnSwitches
 }
 
 const BANKS = [
@@ -73,6 +76,23 @@ const kindOf = (chance: Chance): UserKind => {
   return 'renews'
 }
 
+/** The share of the connections whose refresh token the provider replaces with every refresh, the whole run through. */
+const ROTATING_SHARE = 0.5
+/** The share of the connections whose new date the provider shows late, and by how many seconds: minutes to a day. */
+const LATE_SHARE = 0.1
+const LATE_SECONDS = [3 * 60, 24 * 3_600] as const
+
+/** Lags are spread evenly over their orders of magnitude, so that as many end within the hour as go on after it. */
+const lagOf = (chance: Chance): number => {
+  const [least, most] = LATE_SECONDS
+  return Math.round(least * (most / least) ** chance.next())
+}
+
+export const switchesOf = (chance: Chance): OwnSwitches => ({
+  ...(chance.happens(ROTATING_SHARE) ? ({ rotate_refresh_tokens: 'on-refresh' } as const) : {}),
+  ...(chance.happens(LATE_SHARE) ? { me_lag_seconds: lagOf(chance) } : {}),
+})
+
 const hex = (chance: Chance, digits: number): string =>
   Array.from({ length: digits }, () => chance.between(0, 15).toString(16)).join('')
 
@@ -82,6 +102,8 @@ export const populate = async (
   chance: Chance,
 ): Promise<User[]> => {
   const start = clock.now()
+  // A source of its own: the rest of the population stays the one that the seed has always given.
+  const ofProvider = chance.branch('switches')
   const users = Array.from({ length: options.consents }, (_, no): User => {
     const days = expiryOf(options, chance)
     return {
@@ -91,12 +113,13 @@ export const populate = async (
       kind: kindOf(chance),
       refreshToken: `planted-refresh-token-${no}-${hex(chance, 32)}`,
       expiresAt: start.plus({ minutes: Math.round(days * 24 * 60) }),
+      switches: switchesOf(ofProvider),
     }
   })
   for (let first = 0; first < users.length; first += BATCH) {
     const rows = users.slice(first, first + BATCH).map((user) => {
       const [providerId, providerName] = chance.pick(BANKS)
-      const { credentialsId, email, refreshToken, expiresAt } = user
+      const { credentialsId, email, refreshToken, expiresAt, switches } = user
       simulator.seedConnection({
         credentialsId,
         providerId,
@@ -106,6 +129,7 @@ export const populate = async (
         refreshToken,
         expiresAt,
         scopes: SCOPES,
+        switches,
       })
       return {
         credentialsId,

@@ -2,19 +2,17 @@
 // exchanges and links.
 import type { Entry } from '../../simulator/src/ledger.ts'
 import type { Route } from '../../src/domain/routes.ts'
+import { type PendingRow, TOKEN_COLUMNS, type TokenRow } from '../setup/stored-tokens.ts'
 import type { Rig } from './rig.ts'
 import type { Struck } from './struck.ts'
 import type { Return } from './way-back.ts'
 
-export interface ConsentRecord {
-  readonly id: string
+export interface ConsentRecord extends TokenRow {
   readonly credentials_id: string
   readonly status: string
   readonly cycle: number
   readonly email: string | null
   readonly expires_at: Date
-  readonly refresh_token: string
-  readonly token_version: number
   readonly next_action_at: Date | null
   readonly last_error_code: string | null
 }
@@ -27,8 +25,7 @@ export interface RenewalRecord {
   readonly closed_at: Date | null
 }
 
-export interface AuthorisationRecord {
-  readonly id: string
+export interface AuthorisationRecord extends PendingRow {
   readonly consent_id: string
   readonly renewal_id: string
   readonly route: Route
@@ -52,6 +49,16 @@ export interface NotificationRecord {
   readonly status: string
   readonly created_at: Date
   readonly sending_at: Date | null
+  readonly repeated_at: Date | null
+  readonly next_action_at: Date | null
+}
+
+/** A process took a record in hand. */
+export interface Claim {
+  /** The process's name in the database. */
+  readonly who: string
+  /** Real time. */
+  readonly at: Date
 }
 
 export interface Records {
@@ -82,6 +89,10 @@ export interface Records {
   readonly codesGiven: ReadonlyMap<number, Entry>
   /** The last rotation of a connection's token, by connection. */
   readonly rotations: ReadonlyMap<string, Entry>
+  /** When the company was last told that the provider takes none of the stored tokens, by consent. */
+  readonly toldRejected: ReadonlyMap<string, Date>
+  /** Who claimed a consent or an authorisation and when, by its id; the last claim comes last. */
+  readonly claims: ReadonlyMap<string, readonly Claim[]>
 }
 
 export interface Evidence {
@@ -93,16 +104,18 @@ export interface Evidence {
 export const readRecords = async ({ rig }: Pick<Evidence, 'rig'>): Promise<Records> => {
   const { sql, simulator } = rig
   const consents = await sql<ConsentRecord>(
-    'SELECT id, credentials_id, status, cycle, email, expires_at, refresh_token, token_version, ' +
-      'next_action_at, last_error_code FROM consents',
+    `SELECT ${TOKEN_COLUMNS}, credentials_id, status, cycle, email, expires_at, next_action_at, last_error_code
+     FROM consents`,
   )
   const renewals = await sql<RenewalRecord>(`SELECT id, consent_id, cycle, status, closed_at FROM renewals`)
   const authorisations =
     await sql<AuthorisationRecord>(`SELECT id, consent_id, renewal_id, route, status, encode(state_hash, 'hex') AS
       state, done_id, error_code,
-    expires_at, handed_out_at, code_received_at, exchange_started_at, closed_at FROM authorisations`)
+    expires_at, handed_out_at, code_received_at, exchange_started_at, closed_at, pending_refresh_token
+    FROM authorisations`)
   const notifications = await sql<NotificationRecord>(
-    `SELECT id, consent_id, renewal_id, cycle, rung, status, created_at, sending_at FROM notifications`,
+    `SELECT id, consent_id, renewal_id, cycle, rung, status, created_at, sending_at, repeated_at, next_action_at
+     FROM notifications`,
   )
   const intents = await sql<{ id: string; at: Date }>(
     `SELECT data->>'authorisation_id' AS id, at FROM events WHERE type = 'authorisation.exchanging' ORDER BY at`,
@@ -113,6 +126,13 @@ export const readRecords = async ({ rig }: Pick<Evidence, 'rig'>): Promise<Recor
   )
   const failures = await sql<{ id: string; at: Date }>(
     `SELECT consent_id AS id, at FROM events WHERE type = 'link.failed' ORDER BY at`,
+  )
+  const told = await sql<{ id: string; at: Date }>(
+    `SELECT consent_id AS id, max(at) AS at FROM events WHERE type = 'token.rejected' GROUP BY 1`,
+  )
+  const claims = await sql<Claim & { id: string }>(
+    `SELECT row_id AS id, who, at FROM chaos_writes WHERE is_claim AND place IN ('consents', 'authorisations')
+     ORDER BY no`,
   )
   const ledger = simulator.ledger.entries()
   const exchanges = ledger.filter((entry) => entry.what === 'exchange' && entry.code_no !== undefined)
@@ -142,5 +162,7 @@ export const readRecords = async ({ rig }: Pick<Evidence, 'rig'>): Promise<Recor
         entry.what === 'rotated' && entry.credentials_id !== undefined ? [[entry.credentials_id, entry] as const] : [],
       ),
     ),
+    toldRejected: new Map(told.map(({ id, at }) => [id, at])),
+    claims: Map.groupBy(claims, ({ id }) => id),
   }
 }

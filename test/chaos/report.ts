@@ -63,10 +63,11 @@ export const invariantTable = (checked: readonly Checked[]): string => {
   return table(['no', 'invariant', 'looked at', 'result'], rows)
 }
 
-export const commandOf = ({ consents, minutes, seed, flushEveryMs, calm, only }: Options): string =>
+export const commandOf = ({ consents, minutes, seed, flushEveryMs, busy, calm, only }: Options): string =>
   [
     `npm run chaos -- --consents ${consents} --minutes ${minutes} --seed ${seed}`,
     flushEveryMs === undefined ? '' : `--flush-every ${flushEveryMs / 1000}s`,
+    busy === 0 ? '' : `--busy ${busy}`,
     calm ? '--calm' : '',
     only.length === 0 ? '' : `--only '${only.join(',')}'`,
   ]

@@ -4,6 +4,7 @@
 import { rm } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import { watchBacklog } from './backlog.ts'
+import { startBusy } from './busy.ts'
 import { countDue, say, type Stage } from './course.ts'
 import { faults } from './faults.ts'
 import { empty } from './faults/infrastructure.ts'
@@ -14,17 +15,18 @@ import { conclude, judge } from './judging.ts'
 import { liveThrough, warmUp } from './living.ts'
 import { makeNemesis } from './nemesis.ts'
 import { makeOperators } from './operators.ts'
-import { type Options, readOptions, USAGE } from './options.ts'
+import { type Options, readOptions, USAGE, wantsHelp } from './options.ts'
 import { populate } from './population.ts'
 import { startRig, SWEEP_MS } from './rig.ts'
 import { makeSearch } from './secrets.ts'
 import { seededChance } from './seeded.ts'
+import { type Measured, watchStalls } from './stalls.ts'
 import { type Crowd, makeCrowd } from './users.ts'
 
 const run = async (options: Options): Promise<boolean> => {
   say(
     `seed ${options.seed}: ${options.consents} consents, ${options.minutes} ` +
-      `minutes${options.calm ? ', no faults' : ''}`,
+      `minutes${options.calm ? ', no faults' : ''}${options.busy > 0 ? `, ${options.busy} busy processes` : ''}`,
   )
   const rig = await startRig(options)
   // The exit codes that a shell uses for these signals. An interrupted run has shown nothing, whatever its shutdown
@@ -33,6 +35,9 @@ const run = async (options: Options): Promise<boolean> => {
   process.once('SIGINT', interrupted(130))
   process.once('SIGTERM', interrupted(143))
   let held = false
+  const ownStalls: Measured[] = []
+  const unwatch = watchStalls((stall) => void ownStalls.push(stall))
+  const busy = startBusy(options.busy)
   try {
     const chance = seededChance(options.seed)
     const users = await populate(rig, options, chance.branch('population'))
@@ -57,6 +62,7 @@ const run = async (options: Options): Promise<boolean> => {
       options,
       levels: makeLevels(rig),
       backlog: watchBacklog(async () => countDue(rig)),
+      ownStalls,
     }
     if (rig.fleet.members().length < rig.fleet.seats)
       throw new Error(`not every process has started: see ${rig.logFolder}`)
@@ -92,12 +98,18 @@ const run = async (options: Options): Promise<boolean> => {
     const checked = await judge(stage, users)
     held = await conclude(stage, checked)
   } finally {
+    unwatch()
+    await busy.stop()
     await rig.close()
     if (held && !options.keep) await rm(rig.folder, { recursive: true, force: true })
   }
   return held
 }
 
+if (wantsHelp(process.argv.slice(2))) {
+  console.log(USAGE)
+  process.exit(0)
+}
 try {
   process.exitCode = (await run(readOptions(process.argv.slice(2), Object.keys(faults)))) ? 0 : 1
 } catch (error) {

@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { faults } from './faults.ts'
 import { orderOf } from './nemesis.ts'
-import { readOptions, USAGE } from './options.ts'
+import { readOptions, USAGE, wantsHelp } from './options.ts'
+import { switchesOf } from './population.ts'
+import { commandOf } from './report.ts'
 import { seededChance } from './seeded.ts'
 import { followClock, leadClock } from './shared-clock.ts'
 
@@ -77,6 +79,7 @@ test('options: defaults, and a clear word about each that is wrong', () => {
     seed: 4,
     calm: false,
     flushEveryMs: undefined,
+    busy: 0,
   })
   expect(readOptions(['--flush-every', '60s', '--consents', '10000', '--minutes', '20'], names)).toMatchObject({
     flushEveryMs: 60_000,
@@ -84,6 +87,41 @@ test('options: defaults, and a clear word about each that is wrong', () => {
   })
   expect(() => readOptions(['--consents', 'many'], names)).toThrow('--consents must be a whole number')
   expect(() => readOptions(['--flush-every', 'often'], names)).toThrow('--flush-every must be a duration')
+  expect(() => readOptions(['--busy', 'very'], names)).toThrow('--busy must be a whole number from 0 to 64')
+})
+
+test('the command that repeats a run has all its options', () => {
+  const words = '--consents 40 --minutes 2 --seed 9 --flush-every 30s --busy 2 --calm --only FLUSHALL'
+  const command = commandOf(readOptions(words.split(' '), names))
+  expect(command.replaceAll("'", '')).toBe(`npm run chaos -- ${words}`)
+})
+
+test('whoever asks for help gets the usage text, which names every option', () => {
+  expect([['--help'], ['--seed', '1', '-h'], ['--seed', '1']].map(wantsHelp)).toEqual([true, true, false])
+  for (const option of ['consents', 'minutes', 'seed', 'flush-every', 'busy', 'calm', 'only', 'keep'])
+    expect(USAGE).toContain(`[--${option}`)
+})
+
+test('half of the connections rotate for good, and a tenth show their date minutes to a day late', () => {
+  const drawSwitches = (seed: number) => {
+    const chance = seededChance(seed)
+    return Array.from({ length: 2000 }, () => switchesOf(chance))
+  }
+  const all = drawSwitches(3)
+  expect(all).toEqual(drawSwitches(3))
+  const rotating = all.filter((one) => one.rotate_refresh_tokens === 'on-refresh')
+  const lags = all.flatMap((one) => one.me_lag_seconds ?? [])
+  expect(rotating.length / all.length).toBeCloseTo(0.5, 1)
+  expect(lags.length / all.length).toBeCloseTo(0.1, 1)
+  expect(Math.min(...lags)).toBeGreaterThanOrEqual(180)
+  expect(Math.max(...lags)).toBeLessThanOrEqual(86_400)
+  for (const [least, most] of [
+    [0, 600],
+    [3_600, 21_600],
+    [21_600, 86_400],
+  ] as const)
+    expect(lags.filter((lag) => lag >= least && lag <= most).length).toBeGreaterThan(0)
+  expect(all.some((one) => one.rotate_refresh_tokens !== undefined && one.me_lag_seconds !== undefined)).toBe(true)
 })
 
 test('the names in the usage text are names of faults, and others are refused', () => {

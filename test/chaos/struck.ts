@@ -7,11 +7,13 @@ export type Lane = 'processes' | 'infrastructure' | 'provider' | 'mail'
  * What a fault stands in the way of; the checks excuse a delay or a loss only by a fault that could have caused it.
  * `provider-refuses`: calls are certainly not processed. `provider-breaks`: requests or answers are lost on the way,
  * and nothing tells which. `provider-fails`: the provider itself loses them, and its ledger tells which: no other is
- * explained by it. `database-late`: nothing is lost, all that writes or reads takes longer.
+ * explained by it. `database-late`: nothing is lost, all that writes or reads takes longer. `one-process`: the process
+ * that `who` names stood still, so that only what it had in hand can have met it.
  */
 export type Hindrance =
   | 'workers'
   | 'all-workers'
+  | 'one-process'
   | 'web'
   | 'schedulers'
   | 'queue'
@@ -42,6 +44,8 @@ export interface Struck {
   readonly name: string
   readonly hinders: readonly Hindrance[]
   readonly each?: Reach | undefined
+  /** For `one-process`: its name in the database, or the run's own process. */
+  readonly who?: string | undefined
   /** Real time. */
   readonly from: number
   to: number

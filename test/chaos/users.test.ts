@@ -11,6 +11,7 @@ import { Secret } from '../../src/secret.ts'
 import type { User } from './population.ts'
 import { seededChance } from './seeded.ts'
 import { makeCrowd } from './users.ts'
+import { atOnce } from '../setup/handovers.ts'
 
 const user: User = {
   no: 1,
@@ -19,6 +20,7 @@ const user: User = {
   kind: 'renews',
   refreshToken: 'token',
   expiresAt: DateTime.utc(),
+  switches: {},
 }
 const requests: string[] = []
 /** What the first requests get: no answer at all, or a 503 page. */
@@ -60,14 +62,15 @@ test('a scanner gets the page three times before the user comes; a fetch that fa
     seededChance(1),
   )
   crowd.start()
-  const sent = await channel.send({
+  const mail = {
     to: user.email,
     subject: 'Renew',
     text: link,
     html: `<a href="${link}">renew</a>`,
     messageId: 'one@example.com',
     locale: 'en',
-  })
+  }
+  const sent = await channel.send(mail, atOnce)
   expect(sent).toEqual({ kind: 'sent' })
   await expect.poll(() => crowd.attempts.length).toBe(1)
   expect(crowd.attempts).toMatchObject([{ got: 'nothing to do' }])

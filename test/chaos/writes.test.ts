@@ -117,9 +117,10 @@ test('a token response in hand is excepted, and the cancelling of a message not 
       .violations.length
   expect([
     judge('authorisations', 'in_doubt', 'verifying'),
+    judge('authorisations', 'awaiting_date', 'verifying'),
     judge('authorisations', 'exchanging', 'verifying'),
     judge('notifications', 'pending', 'cancelled'),
-  ]).toEqual([0, 0, 0])
+  ]).toEqual([0, 0, 0, 0])
   expect([
     judge('authorisations', 'exchanging', 'in_doubt'),
     judge('authorisations', 'in_doubt', 'refused'),

@@ -146,7 +146,7 @@ export const readTakeovers = async ({ sql }: Session): Promise<Takeover[]> =>
 
 /** A token response in hand is stored whoever holds the claim by then: without it the connection would be lost. */
 const isTokenResponse = ({ place, status_before: from, status_after: to }: ForeignWrite): boolean =>
-  place === 'authorisations' && to === 'verifying' && (from === 'exchanging' || from === 'in_doubt')
+  place === 'authorisations' && to === 'verifying' && ['exchanging', 'in_doubt', 'awaiting_date'].includes(from)
 
 /**
  * Messages that are not yet begun are cancelled under the lock of their consent, without a claim: a worker that holds

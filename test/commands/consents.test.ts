@@ -222,16 +222,17 @@ describe('import', () => {
 
   test('with --correct moves an expiry back', async () => {
     const id = await add()
-    const { user_id } = await runJson('show', id)
+    const { user_id, expires_at: before } = await runJson('show', id)
     const row = aLine({ credentials_id: id, user_id, expires_at: inDays(20) })
-    expect(await importLines([row])).toMatchObject({
-      stdout: expect.stringContaining('1 unchanged'),
-      stderr: expect.stringContaining('our token is kept'),
-    })
+    // Its token is another one, and waits beside ours.
+    expect(await importLines([row])).toMatchObject({ code: 0, stdout: expect.stringContaining('1 updated') })
+    expect(await importLines([row])).toMatchObject({ code: 0, stdout: expect.stringContaining('1 unchanged') })
+    expect(await runJson('show', id)).toMatchObject({ has_candidate_token: true, expires_at: before })
     expect(await importLines([row], '--correct')).toMatchObject({
       code: 0,
       stdout: expect.stringContaining('1 updated'),
     })
+    expect(await runJson('show', id)).toMatchObject({ expires_at: row['expires_at'] })
   })
 })
 
@@ -298,8 +299,8 @@ describe('list and show', () => {
 
   test('show tells every field of an import, but for these', async () => {
     const secretOrPrivate = ['refresh_token', 'redirect_uri', 'email', 'phone', 'name', 'scopes']
-    // The day of the expiry is told, the rest by the JSON or the events.
-    const otherwise = ['expires_at', 'consented_at', 'supersedes', 'locale', 'time_zone']
+    // The day of the expiry is told, the rest by the JSON or the events. When a token was issued decides an order only.
+    const otherwise = ['expires_at', 'consented_at', 'supersedes', 'locale', 'time_zone', 'token_issued_at']
     const told = importFieldNames.filter((name) => ![...secretOrPrivate, ...otherwise].includes(name))
     const texts = Object.fromEntries(told.map((name) => [name, `the ${name}`]))
     const line: Record<string, unknown> = { ...texts, ...aLine({ expires_at: inDays(60) }) }
@@ -427,15 +428,23 @@ describe('changing a consent', () => {
   })
 
   test('token prints only the token, after recording an event', async () => {
-    const id = await add({ refresh_token: 'top-secret-token' })
+    const id = await add({ refresh_token: 'shown-token' })
     expect(await runReal(['token', id, '--reason', 'moving'])).toEqual({
       code: 0,
-      stdout: 'top-secret-token\n',
+      stdout: 'shown-token\n',
       stderr: '',
     })
     expect(await runJson('show', id)).toMatchObject({
       events: [{}, { type: 'token.shown', actor: 'operator', reason: 'moving' }],
     })
+    const { user_id } = await runJson('show', id)
+    await importLines([aLine({ credentials_id: id, user_id, refresh_token: 'token-of-an-import' })])
+    expect(await run(['token', id])).toMatchObject({
+      code: 0,
+      stdout: 'token-of-an-import\n',
+      stderr: expect.stringContaining('the provider has not accepted it yet'),
+    })
+    expect(await runJson('token', id)).toMatchObject({ refresh_token: 'token-of-an-import', candidate: true })
     const wrong = await run(['token', id], { ENCRYPTION_KEYS: `k1:${keyText('other')}` })
     expect(wrong).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('decryption-failed') })
   })

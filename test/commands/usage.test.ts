@@ -10,6 +10,16 @@ import { runCommand } from '../../src/commands/run.ts'
 import { importFieldNames } from '../../src/import/fields.ts'
 import { keepingTerminal, run } from './reconsent.ts'
 
+/** Runs the command line as a process that lists on standard error, at its end, what it has loaded. */
+const runWatched = async (args: readonly string[]) => {
+  const watch = `
+    import { registerHooks } from 'node:module'
+    const loaded = []
+    registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) })
+    process.on('exit', () => process.stderr.write(JSON.stringify(loaded)))`
+  return run(args, { env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(watch)}` } })
+}
+
 const definitionOf = async (name: string): Promise<Command> => {
   const command = new Command(name)
   const { terminal } = keepingTerminal()
@@ -36,6 +46,16 @@ describe('help', () => {
     const { code, stdout, stderr } = await run(['--help'])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     for (const name of commandNames) expect(stdout).toMatch(new RegExp(`^  ${name} +\\S`, 'm'))
+  })
+
+  test('of the program loads commander and the list of commands, and nothing else', async () => {
+    const { stderr, code } = await runWatched(['--help'])
+    const loaded = JSON.parse(stderr) as string[]
+    const packages = loaded.flatMap((url) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1] ?? [])
+    const own = loaded.flatMap((url) => /\/(src\/.*)$/.exec(url.includes('node_modules') ? '' : url)?.[1] ?? [])
+    expect([code, [...new Set(packages)].sort()]).toEqual([0, ['@commander-js/extra-typings', 'commander']])
+    const files = ['catalogue', 'program', 'run', 'terminal', 'usage-error'].map((name) => `src/commands/${name}.ts`)
+    expect(own.sort()).toEqual(['src/cli.ts', ...files])
   })
 
   test.each(commandNames)('of %s says how to call it, every option, and an example', async (name) => {

@@ -14,11 +14,13 @@ interface Passing {
   readonly asksAgain?: readonly Mode[]
   /** The modes after which a message is uncertain: nobody can know whether the mail server took it. */
   readonly uncertain?: readonly Mode[]
+  /** The modes after which a message is sent a second time, because nobody can know whether it had left. */
+  readonly repeated?: readonly Mode[]
   /**
-   * The modes in which the run's own deadline may pass before or after its lease ends: certain and uncertain are both
-   * right.
+   * The modes in which the user, who has the mail, may be faster than the next worker or slower: the message is then
+   * uncertain, because nobody wants it any more, or it is repeated. Both are right.
    */
-  readonly mayBeUncertain?: readonly Mode[]
+  readonly repeatedOrUncertain?: readonly Mode[]
 }
 
 const everyMode = modes
@@ -55,10 +57,7 @@ const passings: Record<PointName, readonly Passing[]> = {
     { situation: 'two codes come at once' },
   ],
   'job-failed': [{ situation: 'a stored code does not open' }],
-  'record-dispatched': [
-    { situation: 'a consent is due, sweeps are rare' },
-    { situation: 'the user comes back, sweeps are rare' },
-  ],
+  'record-dispatched': [{ situation: 'the provider refuses the code' }],
   'record-queued': [
     { situation: 'a consent is due, sweeps are rare' },
     { situation: 'the user comes back, sweeps are rare' },
@@ -96,12 +95,20 @@ const passings: Record<PointName, readonly Passing[]> = {
   'circuit-closed': [{ situation: 'the circuit is open' }, { situation: 'the circuit is open when the code comes' }],
   'message-claimed': [{ situation: 'a consent is due' }],
   'message-revived': [{ situation: 'a person retries a refused message' }],
-  'sending-committed': [{ situation: 'a consent is due', uncertain: everyMode }],
-  'mail-server-greeted': [{ situation: 'a consent is due', uncertain: ['killed'], mayBeUncertain: ['hung'] }],
-  'mail-leaving': [{ situation: 'a consent is due', uncertain: everyMode }],
+  'sending-committed': [{ situation: 'a consent is due', repeated: everyMode }],
+  'mail-server-greeted': [{ situation: 'a consent is due' }],
+  'mail-leaving': [{ situation: 'a consent is due', repeated: ['killed'] }],
+  'late-answer-noted': [{ situation: 'the mail server answers late', uncertain: ['killed'] }],
+  'repeat-committed': [{ situation: 'a worker has died over a message', uncertain: everyMode, repeated: everyMode }],
   'mail-answered': [
-    { situation: 'a consent is due', uncertain: everyMode },
-    { situation: 'the mail server puts a message off', uncertain: everyMode },
+    { situation: 'a consent is due', repeatedOrUncertain: everyMode },
+    { situation: 'the mail server puts a message off' },
+    // Who hangs here still has its timers: it notes that the answer is late, and after that nothing is repeated.
+    {
+      situation: 'the mail server puts a message off after its last byte',
+      repeated: ['killed', 'thrown'],
+      uncertain: ['hung'],
+    },
   ],
   'outcome-of-mail-committed': [{ situation: 'a consent is due' }],
   'message-rescheduled': [{ situation: 'the mail server puts a message off' }],
@@ -135,7 +142,7 @@ const passings: Record<PointName, readonly Passing[]> = {
   ],
   'code-requeued': [{ situation: 'the provider asks to slow down' }],
   'code-waits': [{ situation: 'two codes come at once' }],
-  'tokens-beside': [{ situation: 'an import brings another token during an exchange' }],
+  'tokens-beside': [{ situation: 'another answer is stored during an exchange' }],
   'tokens-stored': [{ situation: 'the user approves' }, { situation: 'tokens come without a name' }],
   'before-asking-again': [
     { situation: 'the provider refuses the code' },
@@ -144,16 +151,22 @@ const passings: Record<PointName, readonly Passing[]> = {
   ],
   'me-answered': [{ situation: 'the user approves' }],
   'poll-scheduled': [{ situation: 'the provider shows the new date late' }],
+  'date-awaited': [{ situation: 'the provider shows the new date a day late' }],
   'before-settling': [{ situation: 'the answer to a code is lost' }],
-  'refresh-answered': [{ situation: 'the answer to a code is lost' }],
+  'refresh-answered': [
+    { situation: 'the answer to a code is lost' },
+    { situation: 'the provider shows the new date a day late' },
+  ],
   'refresh-kept': [{ situation: 'a refresh brings a new token' }],
-  'pending-token-kept': [{ situation: 'an import brings another token, and nothing was renewed' }],
+  'candidate-accepted': [{ situation: 'the company refreshed beside us, and the answer to a code is lost' }],
+  'candidate-rejected': [{ situation: 'an old export was imported, and the answer to a code is lost' }],
+  'pending-token-kept': [{ situation: 'another answer is stored, and nothing was renewed' }],
   'settling-me-answered': [{ situation: 'the answer to a code is lost' }],
   // The first time the outcome is in doubt because no answer came.
-  'change-noted': [{ situation: 'an import brings another token meanwhile', nth: 2 }],
+  'change-noted': [{ situation: 'another answer is stored meanwhile', nth: 2 }],
   'tokens-adopted': [
     { situation: 'tokens come without a name' },
-    { situation: 'an import brings another token, and nothing was renewed' },
+    { situation: 'another answer is stored, and nothing was renewed' },
   ],
   'renewal-committed': [{ situation: 'the user approves' }, { situation: 'a full authentication' }],
   'quarantined-for-token': [{ situation: 'a stored token does not open' }],
@@ -167,17 +180,19 @@ export interface Case {
   readonly nth: number
   readonly asksAgain: readonly Mode[]
   readonly uncertain: readonly Mode[]
-  readonly mayBeUncertain: readonly Mode[]
+  readonly repeated: readonly Mode[]
+  readonly repeatedOrUncertain: readonly Mode[]
 }
 
 /** Every crash point in every situation in which it is tried. */
 export const cases: readonly Case[] = Object.entries(passings).flatMap(([point, list]) =>
-  list.map(({ situation, nth = 1, asksAgain = [], uncertain = [], mayBeUncertain = [] }) => ({
+  list.map(({ situation, nth = 1, asksAgain = [], uncertain = [], repeated = [], repeatedOrUncertain = [] }) => ({
     point: point as PointName,
     situation,
     nth,
     asksAgain,
     uncertain,
-    mayBeUncertain,
+    repeated,
+    repeatedOrUncertain,
   })),
 )

@@ -70,12 +70,21 @@ const play = async (one: Case & { mode: Mode }): Promise<Came | undefined> => {
     await stage.woke()
     const outcome = await letFinish(stage, end)
     expect(await brokenPromises(stage.company)).toEqual([])
-    const uncertain = await stage.company.db.prisma.notification.count({ where: { status: 'uncertain' } })
+    const { notification } = stage.company.db.prisma
+    const uncertain = await notification.count({ where: { status: 'uncertain' } })
+    const repeated = await notification.count({ where: { repeatedAt: { not: null } } })
     const isAskedAgain = stage.visits() > 1
     const isAsExpected =
       isAskedAgain === (situation.asksAgain === true || one.asksAgain.includes(mode)) &&
-      (one.mayBeUncertain.includes(mode) || uncertain === (one.uncertain.includes(mode) ? 1 : 0))
-    const parts = [isAskedAgain ? 'asked again' : '', outcome, uncertain > 0 ? 'a message is uncertain' : '']
+      (one.repeatedOrUncertain.includes(mode)
+        ? uncertain + repeated === 1
+        : uncertain === (one.uncertain.includes(mode) ? 1 : 0) && repeated === (one.repeated.includes(mode) ? 1 : 0))
+    const parts = [
+      isAskedAgain ? 'asked again' : '',
+      outcome,
+      repeated > 0 ? 'a message was repeated' : '',
+      uncertain > 0 ? 'a message is uncertain' : '',
+    ]
     return { to: parts.filter((part) => part !== '').join(', '), asExpected: isAsExpected }
   } finally {
     await stage.close()

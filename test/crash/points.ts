@@ -51,12 +51,8 @@ export const crashPoints = {
     doubt: 'the lease of a failed job is given back, the job has not failed yet',
   },
   'record-dispatched': {
-    at: [
-      'after store.dispatchOne(notification)',
-      'after store.dispatchOne(authorisation)',
-      'after store.dispatchOne(consent)',
-    ],
-    doubt: 'a record is marked as queued, the queue does not have it',
+    at: ['after store.dispatchOne(consent)'],
+    doubt: 'a consent is marked as queued, the queue does not have it',
   },
   'record-queued': {
     at: ['after queue.add(notify)', 'after queue.add(exchange)'],
@@ -125,7 +121,7 @@ export const crashPoints = {
     doubt: 'the provider has made a link or refused to, nothing of it is stored',
   },
   'back-off-committed': {
-    at: ['after store.backOff(consent)'],
+    at: ['after store.backOff(consent)', 'after store.backOffRejected(consent)'],
     doubt: 'the consent backs off, the job has not ended',
   },
   'date-committed': {
@@ -134,7 +130,7 @@ export const crashPoints = {
   },
   'step-committed': {
     at: ['after store.commitStep(consent)'],
-    doubt: 'link and message are committed, the message is not handed over',
+    doubt: 'link and message are committed, the message is marked as queued, the queue does not have it',
   },
   // The circuit breaker around the provider.
   'circuit-opened': {
@@ -164,7 +160,7 @@ export const crashPoints = {
   },
   'sending-committed': {
     at: ['after store.beginSending(notification)'],
-    doubt: 'the intent to send is committed, the mail server has not been called: was it sent?',
+    doubt: 'the intent to send is committed, the mail server waits for the message: was it sent?',
   },
   'mail-server-greeted': {
     at: ['mail-server-greeted'],
@@ -174,16 +170,24 @@ export const crashPoints = {
     at: ['mail-leaving'],
     doubt: 'the mail server waits for the message, no byte of it has left: was it sent?',
   },
+  'late-answer-noted': {
+    at: ['after store.recordHandedOver(notification)'],
+    doubt: 'the whole message has left and the answer is late: was it taken?',
+  },
+  'repeat-committed': {
+    at: ['after store.beginRepeat(notification)'],
+    doubt: 'a message whose worker died is about to be sent once more: was it sent, once or twice?',
+  },
   'mail-answered': {
     at: ['after channel.send'],
     doubt: 'the mail server has said what it did, nothing of it is stored: was it sent?',
   },
   'outcome-of-mail-committed': {
-    at: ['after store.settleSending(notification)'],
+    at: ['after store.settleSending(notification)', 'after store.failUnbegun(notification)'],
     doubt: 'what became of a message is committed, the job has not ended',
   },
   'message-rescheduled': {
-    at: ['after store.reschedule(notification)'],
+    at: ['after store.reschedule(notification)', 'after store.postponeRepeat(notification)'],
     doubt: 'a message that was put off has its next date, the job has not ended',
   },
   'message-cancelled': {
@@ -213,7 +217,7 @@ export const crashPoints = {
   },
   'code-committed': {
     at: ['after store.receiveCode'],
-    doubt: 'a code is committed, its exchange is not handed over',
+    doubt: 'a code is committed and marked as queued, the queue does not have it',
   },
   'refusal-committed': {
     at: ['after store.receiveRefusal'],
@@ -254,11 +258,11 @@ export const crashPoints = {
     doubt: 'a code waits for another one, the job has not ended',
   },
   'tokens-beside': {
-    at: ['after store.storeTokenResponse'],
+    at: ['after store.storeTokenResponse(authorisation)'],
     doubt: 'the stored token was replaced meanwhile, the one in hand is pending, the outcome is not marked as in doubt',
   },
   'tokens-stored': {
-    at: ['after store.storeTokenResponse'],
+    at: ['after store.storeTokenResponse(authorisation)'],
     doubt: 'the tokens are stored, nothing is proven',
   },
   'before-asking-again': {
@@ -273,6 +277,10 @@ export const crashPoints = {
     at: ['after store.schedulePoll(authorisation)'],
     doubt: 'the provider is to be polled again, the job has not ended',
   },
+  'date-awaited': {
+    at: ['after store.awaitDate(authorisation)'],
+    doubt: 'a date that may come late is awaited, the job has not ended',
+  },
   'before-settling': {
     at: ['before provider.refresh'],
     doubt: 'an outcome is marked as unknown, nobody has asked yet',
@@ -284,6 +292,14 @@ export const crashPoints = {
   'refresh-kept': {
     at: ['after store.storeRotated', 'after store.storeRotated in vain'],
     doubt: 'what a settling refresh brought is stored, the dates have not been asked for',
+  },
+  'candidate-accepted': {
+    at: ['after store.acceptCandidate'],
+    doubt: 'the provider accepted a candidate, which is the current token now, the dates have not been asked for',
+  },
+  'candidate-rejected': {
+    at: ['after store.rejectCandidate'],
+    doubt: 'the provider refused a candidate, which is barred now, the other token has not been tried',
   },
   'pending-token-kept': {
     at: ['after store.replacePendingToken'],
@@ -327,15 +343,17 @@ const harmless: ReadonlySet<string> = new Set([
   'queue.countWaiting',
   'store.findStuckCodes',
   'store.getAttempt',
-  'store.getNotification',
-  'store.getOpenCircuits',
+  'store.getHealth',
   'store.getRenewalPage',
   'store.getRenewalPageByDoneId',
   'store.getView',
+  'store.placeInHour',
   'store.findConsent',
   'store.readAccessToken',
   'store.readPendingToken',
   'store.readRefreshToken',
+  'store.readTokens',
+  'store.findCanary',
   'store.sinceLastSweep',
   'visits.visitStartPage',
   // The provider's answers, inside the circuit breaker: point `answer-unnoted`, or after it those of `provider`.

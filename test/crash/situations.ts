@@ -12,17 +12,21 @@ import {
   due,
   type End,
   exchangeFault,
+  forgetAnswer,
   holdCalls,
-  importsOldToken,
+  importsNewerToken,
+  importsToken,
   mailed,
   mailPutOff,
   mailRefused,
+  polled,
   quarantined,
   rejectionsBegin,
   renewed,
   replaced,
   retryOnBoard,
   spoil,
+  storesOldToken,
   worker,
 } from './steps.ts'
 
@@ -72,8 +76,8 @@ export const situations = {
     play: async (stage) => {
       await decides('approve', exchangeFault({ kind: 'reset-before' }))(stage)
       await doubted(stage)
-      // A doubt can be settled as "not renewed" from six minutes on.
-      stage.advance(7 * 60_000)
+      // A doubt can be settled as "not renewed" from 25 hours on.
+      stage.advance(1.1 * DAY_MS)
     },
   },
   'the circuit is open': {
@@ -100,6 +104,14 @@ export const situations = {
     armed: worker,
     play: decides('approve', ({ company }) => company.simulator.switches.set({ me_lag_seconds: 30 })),
   },
+  'the provider shows the new date a day late': {
+    armed: worker,
+    play: async (stage) => {
+      await decides('approve', ({ company }) => company.simulator.switches.set({ me_lag_seconds: 24 * 3600 }))(stage)
+      await polled(stage)
+      stage.advance(11 * 60_000)
+    },
+  },
   'tokens come without a name': {
     armed: worker,
     play: decides('approve', ({ company }) =>
@@ -123,13 +135,33 @@ export const situations = {
       exchangeFault({ kind: 'reset-after' })(stage)
     }),
   },
-  'an import brings another token meanwhile': {
+  'another answer is stored meanwhile': {
     armed: worker,
-    meanwhile: { at: 'refresh-answered', act: importsOldToken },
+    meanwhile: { at: 'refresh-answered', act: storesOldToken },
     play: decides('approve', (stage) => {
       stage.company.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
       exchangeFault({ kind: 'reset-after' })(stage)
     }),
+  },
+  'the company refreshed beside us, and the answer to a code is lost': {
+    armed: worker,
+    play: async (stage) => {
+      await askedBefore(stage)
+      exchangeFault({ kind: 'reset-after' })(stage)
+      await comesBack(stage, 'approve')
+      await importsNewerToken(stage)
+      await stage.startArmed()
+    },
+  },
+  'an old export was imported, and the answer to a code is lost': {
+    armed: worker,
+    play: async (stage) => {
+      await askedBefore(stage)
+      exchangeFault({ kind: 'reset-after' })(stage)
+      await comesBack(stage, 'approve')
+      await importsToken(stage, 'of an old export')
+      await stage.startArmed()
+    },
   },
   'two codes come at once': {
     armed: worker,
@@ -185,6 +217,29 @@ export const situations = {
     play: async (stage) => {
       stage.company.simulator.faults.add({ endpoint: 'mail', kind: 'rcpt-4xx', count: 1 })
       await due(stage)
+    },
+  },
+  'the mail server puts a message off after its last byte': {
+    armed: worker,
+    play: async (stage) => {
+      stage.company.simulator.faults.add({ endpoint: 'mail', kind: 'data-4xx', count: 1 })
+      await due(stage)
+    },
+  },
+  'the mail server answers late': {
+    armed: worker,
+    policy: { timing: { ...quickTiming, lease: '4s', jobDeadline: '3800ms', requestTimeout: '3500ms' } },
+    play: async (stage) => {
+      stage.company.simulator.faults.add({ endpoint: 'mail', kind: 'slow-mail', ms: 2_000, count: 1 })
+      await due(stage)
+    },
+  },
+  'a worker has died over a message': {
+    armed: worker,
+    play: async (stage) => {
+      await askedBefore(stage)
+      await forgetAnswer(stage)
+      await stage.startArmed()
     },
   },
   'a person retries a refused message': {
@@ -315,10 +370,10 @@ export const situations = {
       await stage.startArmed()
     },
   },
-  'an import brings another token, and nothing was renewed': {
+  'another answer is stored, and nothing was renewed': {
     armed: worker,
     asksAgain: true,
-    meanwhile: { at: 'refresh-answered', act: importsOldToken },
+    meanwhile: { at: 'refresh-answered', act: storesOldToken },
     play: async (stage) => {
       await decides('approve', ({ company }) => {
         company.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
@@ -332,9 +387,9 @@ export const situations = {
       )
     },
   },
-  'an import brings another token during an exchange': {
+  'another answer is stored during an exchange': {
     armed: worker,
-    meanwhile: { at: 'code-answered', act: importsOldToken },
+    meanwhile: { at: 'code-answered', act: storesOldToken },
     play: decides('approve', ({ company }) => company.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })),
   },
   'the queue goes away during a sweep': {

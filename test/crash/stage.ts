@@ -162,16 +162,22 @@ export const openStage = async (options: StageOptions): Promise<Stage> => {
 const LEFT_ALONE_MS = 150
 const FINISHES_WITHIN_MS = 90_000
 
-/** When a record of this database is due next, and whether a worker holds any record now. */
-const nextLook = async ({ db }: Company): Promise<{ at: number | undefined; inWork: boolean }> => {
-  const [row] = await db.prisma.$queryRaw<{ at: Date | null; in_work: boolean }[]>`
-    SELECT min(next_action_at) AS at, coalesce(bool_or(lease_until > clock_timestamp()), false) AS in_work FROM (
-      SELECT next_action_at, lease_until FROM consents WHERE status = 'active'
-      UNION ALL SELECT next_action_at, lease_until FROM authorisations WHERE status IN ('code_received', 'exchanging',
-        'verifying', 'in_doubt')
-      UNION ALL SELECT next_action_at, lease_until FROM notifications WHERE status IN ('pending', 'sending')
+/**
+ * When a record of this database is due next, whether a worker holds any record now, and whether a message that its
+ * worker died over still waits for what becomes of it.
+ */
+const nextLook = async ({
+  db,
+}: Company): Promise<{ at: number | undefined; inWork: boolean; hasUnsettled: boolean }> => {
+  const [row] = await db.prisma.$queryRaw<{ at: Date | null; in_work: boolean; unsettled: boolean }[]>`
+    SELECT min(next_action_at) AS at, coalesce(bool_or(lease_until > clock_timestamp()), false) AS in_work,
+      coalesce(bool_or(status = 'sending'), false) AS unsettled FROM (
+      SELECT status, next_action_at, lease_until FROM consents WHERE status = 'active'
+      UNION ALL SELECT status, next_action_at, lease_until FROM authorisations
+        WHERE status IN ('code_received', 'exchanging', 'verifying', 'in_doubt', 'awaiting_date')
+      UNION ALL SELECT status, next_action_at, lease_until FROM notifications WHERE status IN ('pending', 'sending')
     ) AS open`
-  return { at: row?.at?.getTime(), inWork: row?.in_work ?? false }
+  return { at: row?.at?.getTime(), inWork: row?.in_work ?? false, hasUnsettled: row?.unsettled ?? false }
 }
 
 /**
@@ -188,11 +194,12 @@ export const letFinish = async (
   for (;;) {
     if (signal?.aborted === true) return 'stopped'
     const end = await endOf(company)
-    const { at, inWork } = await nextLook(company)
+    const { at, inWork, hasUnsettled } = await nextLook(company)
     const isIdle = !inWork && (at === undefined || at > company.clock.now().toMillis())
-    if (end !== undefined && isIdle) return end
+    if (end !== undefined && isIdle && !hasUnsettled) return end
     if (end === undefined && stage.newLink() !== undefined) await stage.answerMail('approve')
-    else if (end === undefined && isIdle && at !== undefined) advance(at - company.clock.now().toMillis() + 500)
+    else if ((end === undefined || hasUnsettled) && isIdle && at !== undefined)
+      advance(at - company.clock.now().toMillis() + 500)
     else await wait(LEFT_ALONE_MS)
     if (Date.now() > late) throw new Error(`did not finish: ${await standing(company)}`)
   }

@@ -85,6 +85,13 @@ export const mailRefused = async ({ company }: Stage): Promise<void> => {
     async () => (await company.db.prisma.notification.findFirst({ where: { status: 'failed' } })) ?? undefined,
   )
 }
+/** The message is as a worker leaves it that dies before it stores the mail server's answer. */
+export const forgetAnswer = async ({ company: { db, clock } }: Stage): Promise<void> => {
+  await db.prisma.$executeRaw`
+    UPDATE notifications SET status = 'sending', sent_at = NULL, next_action_at = ${clock.now().toJSDate()}
+    WHERE status = 'sent'`
+}
+
 /** What the button on the board does. */
 export const retryOnBoard = async ({ queuePrefix }: Company): Promise<void> => {
   const backend = await openBackend(
@@ -124,14 +131,45 @@ export const spoil = {
       `),
 }
 
-/** The company's own records are out of date: its import replaces our token with one that is no longer valid. */
-export const importsOldToken = async ({ company: { db, store, config, clock } }: Stage): Promise<void> => {
+/** A late answer to another attempt has a token that is no longer valid: it replaces the stored one. */
+export const storesOldToken = async ({ company: { db, store, clock } }: Stage): Promise<void> => {
+  const { id: authorisationId, consentId } = await db.prisma.authorisation.findFirstOrThrow()
+  const { version } = await store.readRefreshToken(consentId)
+  const rotated = { consentId, authorisationId, version, token: new Secret('an-old-token'), now: clock.now() }
+  if (!(await store.storeRotated(rotated))) throw new Error('the token was not stored')
+}
+
+export const importsToken = async ({ company: { db, store, config, clock } }: Stage, token: string): Promise<void> => {
   const { credentialsId } = await db.prisma.consent.findFirstOrThrow()
   const consent = await store.findConsent(credentialsId)
   if (consent === undefined) throw new Error('the consent of this run is gone')
-  const row = { ...consent, consentedAt: undefined, refreshToken: new Secret('an-old-token') }
-  const [result] = await imports(db, config.policy).importBatch([row], { now: clock.now(), correct: true })
-  if (result?.kind !== 'updated') throw new Error(`the correction was ${result?.kind}: ${result?.detail}`)
+  const row = { ...consent, tokenIssuedAt: undefined, consentedAt: undefined, refreshToken: new Secret(token) }
+  const [result] = await imports(db, config.policy).importBatch([row], { now: clock.now(), correct: false })
+  if (result?.kind !== 'updated') throw new Error(`the import was ${result?.kind}: ${result?.detail}`)
+}
+
+/** The company refreshes the connection, whose old token dies, and imports what came. Every refresh rotates then. */
+export const importsNewerToken = async (stage: Stage): Promise<void> => {
+  const { db, simulator } = stage.company
+  simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+  const { credentialsId } = await db.prisma.consent.findFirstOrThrow()
+  const current = (): string => simulator.connection(credentialsId)?.refreshToken ?? ''
+  const before = current()
+  const client = { client_id: 'client', client_secret: 'client-secret-of-tests' }
+  const fields = { ...client, refresh_token: before, grant_type: 'refresh_token' }
+  await fetch(`${simulator.url}/connect/token`, { method: 'POST', body: new URLSearchParams(fields) })
+  if (current() === before) throw new Error('the provider did not rotate the token')
+  await importsToken(stage, current())
+}
+
+/** Waits until `/me` was polled once after a clean exchange and showed the old date. */
+export const polled = async ({ company }: Stage): Promise<void> => {
+  const where = { status: 'verifying', pollCount: { gt: 0 }, leaseUntil: null }
+  await until(
+    'the first poll for the new date',
+    async () => (await company.db.prisma.authorisation.findFirst({ where })) ?? undefined,
+    90_000,
+  )
 }
 
 /** Waits until the provider was asked once about an exchange in doubt. */

@@ -80,6 +80,8 @@ export const aMessage = (rung: string, created: string, over: Partial<Notificati
   attempts: 1,
   errorCode: undefined,
   createdAt: at(created),
+  handedOverAt: undefined,
+  repeatedAt: undefined,
   sentAt: at(created),
   nextActionAt: undefined,
   ...over,

@@ -3,7 +3,9 @@ import { DateTime, Duration } from 'luxon'
 import { describe, expect, test } from 'vitest'
 import {
   backOffAfter,
+  mayCodeStillAct,
   mayConcludeNotRenewed,
+  nextDatePollAt,
   nextTryAt,
   nextTryWhileUnavailable,
   nextSettleAt,
@@ -55,9 +57,9 @@ describe('after a clean exchange /me is polled', () => {
     },
     'then after a minute': { now: '2026-03-02T12:00:10', at: '2026-03-02T12:01:00' },
     'then after ten minutes': { now: '2026-03-02T12:01:00', at: '2026-03-02T12:10:00' },
-    'then after an hour': { now: '2026-03-02T12:10:00', at: '2026-03-02T13:00:00' },
-    'after an hour, too, when nobody was there before': { now: '2026-03-02T12:40:00', at: '2026-03-02T13:00:00' },
-    'then no more': { now: '2026-03-02T13:00:00', at: undefined },
+    'after ten minutes, too, when nobody was there before': { now: '2026-03-02T12:04:00', at: '2026-03-02T12:10:00' },
+    'to the last millisecond': { now: '2026-03-02T12:09:59.999', at: '2026-03-02T12:10:00' },
+    'then no more': { now: '2026-03-02T12:10:00', at: undefined },
     'and never again': { now: '2026-03-09T12:00:00', at: undefined },
   }
   test.each(Object.entries(table))('%s', (_, { now, at }) =>
@@ -91,8 +93,9 @@ describe('an attempt in doubt', () => {
     },
     'a second before the hour: at the hour': { asked: 2, now: '2026-03-02T12:59:59', at: '2026-03-02T13:00:00' },
     'at the hour: six hours after the code': { asked: 3, now: '2026-03-02T13:00:00', at: '2026-03-02T18:00:00' },
-    'at six hours: a day after the code': { asked: 4, now: '2026-03-02T18:00:01', at: '2026-03-03T12:00:00' },
-    'at a day: daily': { asked: 5, now: '2026-03-03T12:00:00', at: '2026-03-04T12:00:00' },
+    'at six hours: 25 hours after the code': { asked: 4, now: '2026-03-02T18:00:01', at: '2026-03-03T13:00:00' },
+    'a second before 25 hours: then': { asked: 5, now: '2026-03-03T12:59:59', at: '2026-03-03T13:00:00' },
+    'at 25 hours: daily': { asked: 5, now: '2026-03-03T13:00:00', at: '2026-03-04T12:00:00' },
     'a second before the second day: that day': { asked: 6, now: '2026-03-04T11:59:59', at: '2026-03-04T12:00:00' },
     'a second after the second day: the third': { asked: 6, now: '2026-03-04T12:00:01', at: '2026-03-05T12:00:00' },
     'across the change to summer time keeps to 24 hours': {
@@ -116,12 +119,22 @@ describe('an attempt in doubt', () => {
   )
 
   const conclusions: Record<string, { now: string; may: boolean }> = {
-    'a second before six minutes may not be found not renewed': { now: '2026-03-02T12:05:59', may: false },
-    'at six minutes may be': { now: '2026-03-02T12:06:00', may: true },
-    'a second later may be': { now: '2026-03-02T12:06:01', may: true },
+    'at six minutes may not be found not renewed': { now: '2026-03-02T12:06:00', may: false },
+    'a second before 25 hours may not be': { now: '2026-03-03T12:59:59', may: false },
+    'at 25 hours may be': { now: '2026-03-03T13:00:00', may: true },
+    'a second later may be': { now: '2026-03-03T13:00:01', may: true },
   }
   test.each(Object.entries(conclusions))('%s', (_, { now, may }) =>
     expect(mayConcludeNotRenewed(codeReceivedAt, utc(now))).toBe(may),
+  )
+
+  const codes: Record<string, { now: string; may: boolean }> = {
+    'a second before six minutes its code may still act': { now: '2026-03-02T12:05:59', may: true },
+    'at six minutes it may not': { now: '2026-03-02T12:06:00', may: false },
+    'a second later neither': { now: '2026-03-02T12:06:01', may: false },
+  }
+  test.each(Object.entries(codes))('%s', (_, { now, may }) =>
+    expect(mayCodeStillAct(codeReceivedAt, utc(now))).toBe(may),
   )
 
   test('always gets a future date, at most a day ahead, once it was polled about', () => {
@@ -134,6 +147,23 @@ describe('an attempt in doubt', () => {
       }),
     )
   })
+})
+
+describe('a date that may come late', () => {
+  const codeReceivedAt = utc('2026-03-02T12:00:00')
+  const table: Record<string, { now: string; at: string }> = {
+    'is polled for six hours after the code': { now: '2026-03-02T12:06:00', at: '2026-03-02T18:00:00' },
+    'a second before them: then': { now: '2026-03-02T17:59:59', at: '2026-03-02T18:00:00' },
+    'at six hours: 25 hours after the code': { now: '2026-03-02T18:00:00', at: '2026-03-03T13:00:00' },
+    'a second before them, too': { now: '2026-03-03T12:59:59', at: '2026-03-03T13:00:00' },
+    'at 25 hours: daily': { now: '2026-03-03T13:00:00', at: '2026-03-04T13:00:00' },
+    'a second before the next day: then': { now: '2026-03-04T12:59:59', at: '2026-03-04T13:00:00' },
+    'a second after it: the day after': { now: '2026-03-04T13:00:01', at: '2026-03-05T13:00:00' },
+    'across the change to summer time keeps to 24 hours': { now: '2026-03-28T14:00:00', at: '2026-03-29T13:00:00' },
+  }
+  test.each(Object.entries(table))('%s', (_, { now, at }) =>
+    expect(nextDatePollAt(codeReceivedAt, utc(now)).toISO()).toBe(utc(at).toISO()),
+  )
 })
 
 describe('a message that the mail server deferred', () => {

@@ -1,8 +1,9 @@
 // Every step of an exchange, from what is stored about an attempt, what was just heard, and the time: at the second
 // before, at and after each boundary. The code comes ten days before the expiry.
+import type { DateTime } from 'luxon'
 import { describe, expect, test } from 'vitest'
 import { nextExchangeStep } from '../../src/domain/exchange.ts'
-import type { ExchangeStep, Heard } from '../../src/domain/exchange-step.ts'
+import type { ExchangeStep, Heard, RefreshBy, Tried } from '../../src/domain/exchange-step.ts'
 import type { Authorisation, Consent, Renewal } from '../../src/domain/model.ts'
 import type { Policy } from '../../src/domain/policy.ts'
 import type { MeSeen } from '../../src/domain/reading.ts'
@@ -36,9 +37,10 @@ const stepOf = ({ attempt, consent, renewal, others = [], heard, now, manual = f
       },
       { heard, now: at(now), policy: aPolicy(policy), manual },
     ),
+    at(now),
   )
 
-const inWords = (step: ExchangeStep): string => {
+const inWords = (step: ExchangeStep, now: DateTime): string => {
   switch (step.do) {
     case 'not-due':
       return `not due before ${offsetOf(step.until)}`
@@ -46,8 +48,14 @@ const inWords = (step: ExchangeStep): string => {
       return `requeue at ${offsetOf(step.until)}, ${step.code}`
     case 'wait':
       return `wait until ${offsetOf(step.until)}`
-    case 'poll-again':
-      return `poll again at ${offsetOf(step.until)}, ${step.code}`
+    case 'await-date':
+      return `await the date, polled at ${offsetOf(step.until)}, ${step.code}`
+    case 'poll-again': {
+      // After an outage, the polls of many attempts are spread: the date depends on the attempt's id.
+      const minutes = step.until.diff(now).as('minutes')
+      const isSpread = step.until.millisecond !== 0 && minutes >= 54 && minutes <= 66
+      return `poll again ${isSpread ? 'in about an hour' : `at ${offsetOf(step.until)}`}, ${step.code}`
+    }
     case 'close':
       return `close as ${step.as}, ${step.code}${step.notify ? ', the user is told' : ''}`
     case 'doubt':
@@ -72,8 +80,21 @@ const tokens = (credentialsId: string | undefined, isStoredToken = false): Heard
 const refreshed = (
   answer: Extract<Heard, { from: 'refresh' }>['answer'],
   when: string,
-  by: 'stored' | 'pending' = 'stored',
-): Heard => ({ from: 'refresh', by, at: at(when), answer })
+  by: RefreshBy = 'stored',
+  before: readonly Tried[] = [],
+): Heard => {
+  const version = by === 'pending' ? undefined : 1
+  return { from: 'refresh', by, version, at: at(when), answer, tried: [...before, { by, version }] }
+}
+/** A token that an import has brought after the provider accepted the stored one. */
+const candidate: Partial<Consent> = {
+  tokenAcceptedAt: at('-20d'),
+  candidate: { version: 1, arrivedAt: at('-10d'), issuedAt: undefined },
+}
+/** The same, and the provider has accepted the stored one since. */
+const earlierCandidate: Partial<Consent> = { ...candidate, tokenAcceptedAt: at('-10d') }
+const triedStored: Tried = { by: 'stored', version: 1 }
+const triedCandidate: Tried = { by: 'candidate', version: 1 }
 const nothingSeen: MeSeen = {
   credentialsId: OURS,
   providerId: BANK,
@@ -101,6 +122,16 @@ const code: Partial<Authorisation> = { status: 'code_received' }
 const sending: Partial<Authorisation> = { status: 'exchanging' }
 const verifying: Partial<Authorisation> = { status: 'verifying', answeredAt: at(CODE), tokenOwner: 'ours' }
 const inDoubt: Partial<Authorisation> = { status: 'in_doubt' }
+const awaiting: Partial<Authorisation> = { status: 'awaiting_date' }
+/** With an id by which a poll after an outage falls between two seconds. */
+const spread: Partial<Authorisation> = { ...awaiting, id: '6ba7b810-9dad-41d1-80b4-00c04fd430c8' }
+/** Its code was sent an hour after the attempt's own. */
+const awaitingLater: Partial<Authorisation> = {
+  ...awaiting,
+  codeReceivedAt: at('-10d +1h'),
+  exchangeStartedAt: at('-10d +1h'),
+  nextActionAt: at('-10d +7h'),
+}
 const pending: Partial<Authorisation> = { tokenOwner: 'pending', hasPendingToken: true }
 const full: Partial<Authorisation> = { route: 'full' }
 
@@ -137,7 +168,25 @@ const tables: Record<string, Record<string, Row>> = {
       now: CODE,
       is: 'wait until -10d +2s',
     },
+    'waits a second before two minutes for another code to be proven': {
+      attempt: code,
+      others: [verifying],
+      now: '-10d +119s',
+      is: 'wait until -10d +121s',
+    },
+    'waits no longer: it would die while the other one’s date comes late': {
+      attempt: code,
+      others: [verifying],
+      now: '-10d +2m',
+      is: 'exchange',
+    },
     'does not wait for another one in doubt': { attempt: code, others: [inDoubt], now: CODE, is: 'exchange' },
+    'does not wait for another one whose date may still come': {
+      attempt: code,
+      others: [awaiting],
+      now: CODE,
+      is: 'exchange',
+    },
     'is sent although the cycle lapsed': { attempt: code, renewal: { status: 'lapsed' }, now: CODE, is: 'exchange' },
     'is sent although the consent is paused': {
       attempt: code,
@@ -233,7 +282,7 @@ const tables: Record<string, Record<string, Row>> = {
       now: '-10d +10s',
       is: 'requeue at -10d +1m, provider-circuit-open',
     },
-    'brings tokens while an import replaces the stored one': {
+    'brings tokens while another answer replaces the stored one': {
       attempt: sending,
       heard: { from: 'storing' },
       now: CODE,
@@ -241,6 +290,12 @@ const tables: Record<string, Record<string, Row>> = {
     },
     'brings tokens to an attempt that another worker has called in doubt': {
       attempt: inDoubt,
+      heard: tokens(OURS),
+      now: CODE,
+      is: 'store tokens, ours',
+    },
+    'brings tokens to an attempt that another worker has found without a new date': {
+      attempt: awaiting,
       heard: tokens(OURS),
       now: CODE,
       is: 'store tokens, ours',
@@ -282,14 +337,32 @@ const tables: Record<string, Record<string, Row>> = {
     },
     'shows the old date: a second before the last time': {
       attempt: verifying,
-      heard: me(oldDate, '-10d +59m +59s'),
-      now: '-10d +59m +59s',
-      is: 'poll again at -10d +1h, not-proven',
+      heard: me(oldDate, '-10d +9m +59s'),
+      now: '-10d +9m +59s',
+      is: 'poll again at -10d +10m, not-proven',
     },
-    'shows the old date at the last time': {
+    'shows the old date at the last time: the new one may come late': {
       attempt: verifying,
-      heard: me(oldDate, '-10d +1h'),
-      now: '-10d +1h',
+      heard: me(oldDate, '-10d +10m'),
+      now: '-10d +10m',
+      is: 'await the date, polled at -10d +6h, not-proven',
+    },
+    'shows the old date when no worker ran for seven hours': {
+      attempt: verifying,
+      heard: me(oldDate, '-10d +7h'),
+      now: '-10d +7h',
+      is: 'await the date, polled at -9d +1h, not-proven',
+    },
+    'shows the old date when no worker ran, a second before 25 hours': {
+      attempt: verifying,
+      heard: me(oldDate, '-9d +3599s'),
+      now: '-9d +3599s',
+      is: 'await the date, polled at -9d +1h, not-proven',
+    },
+    'shows the old date when no worker ran for 25 hours': {
+      attempt: verifying,
+      heard: me(oldDate, '-9d +1h'),
+      now: '-9d +1h',
       is: 'close as refused, not-renewed, the user is told',
     },
     'was asked in time, and is judged late': {
@@ -310,16 +383,22 @@ const tables: Record<string, Record<string, Row>> = {
       now: CODE,
       is: 'poll again at -10d +10s, not-proven',
     },
+    'is denied at the last time': {
+      attempt: verifying,
+      heard: meFailed({ kind: 'denied' }, '-10d +10m'),
+      now: '-10d +10m',
+      is: 'await the date, polled at -10d +6h, not-proven',
+    },
     'meets an outage': {
+      attempt: verifying,
+      heard: meFailed(away, '-10d +1m'),
+      now: '-10d +1m',
+      is: 'poll again at -10d +10m, provider-failed',
+    },
+    'meets an outage for ten minutes': {
       attempt: verifying,
       heard: meFailed(away, '-10d +10m'),
       now: '-10d +10m',
-      is: 'poll again at -10d +1h, provider-failed',
-    },
-    'meets an outage for an hour': {
-      attempt: verifying,
-      heard: meFailed(away, '-10d +1h'),
-      now: '-10d +1h',
       is: 'doubt, provider-failed',
     },
     'has an access token that is no longer accepted': {
@@ -372,15 +451,27 @@ const tables: Record<string, Record<string, Row>> = {
     },
     'shows the old date at the last time, to a pending token: it may be the only valid one': {
       attempt: { ...verifying, ...pending },
-      heard: me(oldDate, '-10d +1h'),
-      now: '-10d +1h',
+      heard: me(oldDate, '-10d +10m'),
+      now: '-10d +10m',
       is: 'doubt, not-proven',
     },
     'of a full authentication shows the old date at the last time': {
       attempt: { ...verifying, ...pending, ...full },
-      heard: me(oldDate, '-10d +1h'),
-      now: '-10d +1h',
+      heard: me(oldDate, '-10d +10m'),
+      now: '-10d +10m',
+      is: 'await the date, polled at -10d +6h, not-proven',
+    },
+    'of a full authentication shows the old date at the last time, and no token is left to ask with': {
+      attempt: { ...verifying, tokenOwner: 'pending', ...full },
+      heard: me(oldDate, '-10d +10m'),
+      now: '-10d +10m',
       is: 'close as refused, not-renewed, the user is told',
+    },
+    'of a full authentication, for our own connection, shows the old date at the last time': {
+      attempt: { ...verifying, ...full },
+      heard: me(oldDate, '-10d +10m'),
+      now: '-10d +10m',
+      is: 'await the date, polled at -10d +6h, not-proven',
     },
     'shows a new date when the cycle is over': {
       attempt: verifying,
@@ -417,12 +508,47 @@ const tables: Record<string, Record<string, Row>> = {
       now: CODE,
       is: 'poll again at -10d +10s, not-proven',
     },
-    'while an earlier code is in doubt, at the last time: it does': {
+    'while an earlier code’s date may still come: a date that only moved proves nothing': {
+      attempt: verifying,
+      others: [awaiting],
+      heard: me({ consentExpiresAt: at('+30d') }, CODE),
+      now: CODE,
+      is: 'poll again at -10d +10s, not-proven',
+    },
+    'while an earlier code’s date may still come: a date of an hour before its own is the earlier one’s': {
+      attempt: verifying,
+      others: [awaiting],
+      heard: me({ consentExpiresAt: at('+80d -66m') }, CODE),
+      now: CODE,
+      is: 'poll again at -10d +10s, not-proven',
+    },
+    'while an earlier code’s date may still come: its own date proves it': {
+      attempt: verifying,
+      others: [awaiting],
+      heard: me(newDate, CODE),
+      now: CODE,
+      is: 'commit full-validity-since, ours',
+    },
+    'while an earlier code is in doubt, after ten minutes: it may still be the earlier one’s': {
       attempt: verifying,
       others: [inDoubt],
-      heard: me({ consentExpiresAt: at('+30d') }, '-10d +1h'),
-      now: '-10d +1h',
+      heard: me({ consentExpiresAt: at('+30d') }, '-10d +10m'),
+      now: '-10d +10m',
+      is: 'await the date, polled at -10d +6h, not-proven',
+    },
+    'while an earlier code is in doubt, after 25 hours: it does': {
+      attempt: verifying,
+      others: [inDoubt],
+      heard: me({ consentExpiresAt: at('+30d') }, '-9d +1h'),
+      now: '-9d +1h',
       is: 'commit later-than-known, ours',
+    },
+    'that came late, while a later code’s date may still come': {
+      attempt: verifying,
+      others: [awaitingLater],
+      heard: me(newDate, '-10d +2h'),
+      now: '-10d +2h',
+      is: 'await the date, polled at -10d +421m, not-proven',
     },
     'of a user who has opted out since': {
       attempt: verifying,
@@ -504,6 +630,52 @@ const tables: Record<string, Record<string, Row>> = {
       now: '-10d +7m',
       is: 'refresh by stored',
     },
+    'waits for a later code that is being proven until that is polled next, not minute by minute': {
+      attempt: inDoubt,
+      others: [{ ...verifying, exchangeStartedAt: at('-10d +1m'), nextActionAt: at('-10d +11m') }],
+      now: '-10d +2m',
+      is: 'wait until -10d +12m',
+    },
+    'does not wait for an earlier one that is being proven': {
+      attempt: { ...inDoubt, exchangeStartedAt: at('-10d +1m') },
+      others: [{ ...verifying, exchangeStartedAt: at(CODE) }],
+      now: '-10d +2m',
+      is: 'refresh by stored',
+    },
+    'waits for a later one whose date may still come, until that is polled next': {
+      attempt: inDoubt,
+      others: [awaitingLater],
+      now: '-10d +2h',
+      is: 'wait until -10d +421m',
+    },
+    'shows a new date while a later one is in doubt: its date may still come': {
+      attempt: inDoubt,
+      others: [{ ...inDoubt, exchangeStartedAt: at('-10d +1h'), nextActionAt: at('-10d +2h') }],
+      heard: me(newDate, '-10d +90m', 'stored'),
+      now: '-10d +90m',
+      is: 'wait until -10d +121m',
+    },
+    'shows a new date a second before a later one in doubt is 25 hours old': {
+      attempt: inDoubt,
+      others: [{ ...inDoubt, exchangeStartedAt: at('-10d +1h'), nextActionAt: at('-9d +5h') }],
+      heard: me(newDate, '-9d +7199s', 'stored'),
+      now: '-9d +7199s',
+      is: 'wait until -9d +7259s',
+    },
+    'shows a new date when a later one has been in doubt for 25 hours: it waits no longer': {
+      attempt: inDoubt,
+      others: [{ ...inDoubt, exchangeStartedAt: at('-10d +1h'), nextActionAt: at('-9d +5h') }],
+      heard: me(newDate, '-9d +2h', 'stored'),
+      now: '-9d +2h',
+      is: 'commit later-than-known, ours',
+    },
+    'shows a new date while an earlier one is in doubt': {
+      attempt: { ...inDoubt, exchangeStartedAt: at('-10d +1h') },
+      others: [{ ...inDoubt, exchangeStartedAt: at(CODE) }],
+      heard: me(newDate, '-10d +90m', 'stored'),
+      now: '-10d +90m',
+      is: 'commit full-validity-since, ours',
+    },
     'of a full authentication whose answer was lost': {
       attempt: { ...inDoubt, ...full },
       now: CODE,
@@ -517,6 +689,92 @@ const tables: Record<string, Record<string, Row>> = {
       heard: refreshed({ kind: 'tokens' }, CODE, 'pending'),
       now: CODE,
       is: 'read-me by pending',
+    },
+    'is sent with a candidate first that arrived after the last acceptance': {
+      attempt: inDoubt,
+      consent: candidate,
+      now: CODE,
+      is: 'refresh by candidate',
+    },
+    'is sent with the stored token first, which was accepted since a candidate came': {
+      attempt: inDoubt,
+      consent: earlierCandidate,
+      now: CODE,
+      is: 'refresh by stored',
+    },
+    'is sent with the pending token before a candidate': {
+      attempt: { ...inDoubt, ...pending },
+      consent: candidate,
+      now: CODE,
+      is: 'refresh by pending',
+    },
+    'is refused the candidate, which is dropped: the stored token is next': {
+      attempt: inDoubt,
+      heard: refreshed({ kind: 'refused' }, '-10d +6m', 'candidate'),
+      now: '-10d +6m',
+      is: 'refresh by stored',
+    },
+    'is refused the candidate after the expiry, where it stays: the stored token is next': {
+      attempt: inDoubt,
+      consent: candidate,
+      heard: refreshed({ kind: 'refused' }, '+1d', 'candidate'),
+      now: '+1d',
+      is: 'refresh by stored',
+    },
+    'is refused the stored token: the candidate is next': {
+      attempt: inDoubt,
+      consent: earlierCandidate,
+      heard: refreshed({ kind: 'refused' }, '-10d +6m'),
+      now: '-10d +6m',
+      is: 'refresh by candidate',
+    },
+    'is answered as if our client were unknown, as happens to a token that is none: the other is tried': {
+      attempt: inDoubt,
+      consent: candidate,
+      heard: refreshed({ kind: 'unavailable', code: 'client-rejected' }, CODE, 'candidate'),
+      now: CODE,
+      is: 'refresh by stored',
+    },
+    'is answered so for both tokens: asked again when the outage may be over': {
+      attempt: inDoubt,
+      consent: candidate,
+      heard: refreshed({ kind: 'unavailable', code: 'client-rejected' }, '-10d +10h', 'stored', [triedCandidate]),
+      now: '-10d +10h',
+      is: 'poll again in about an hour, client-rejected',
+    },
+    'is refused both for the second time: concluded': {
+      attempt: { ...inDoubt, errorCode: 'token-invalid' },
+      consent: candidate,
+      heard: refreshed({ kind: 'refused' }, '+1d', 'stored', [triedCandidate]),
+      now: '+1d',
+      is: 'close as refused, token-invalid, the user is told',
+    },
+    'is refused both for the second time, the candidate last': {
+      attempt: { ...inDoubt, errorCode: 'token-invalid' },
+      heard: refreshed({ kind: 'refused' }, '-9d +1h', 'candidate', [triedStored]),
+      now: '-9d +1h',
+      is: 'close as refused, token-invalid, the user is told',
+    },
+    'is refused both, and another candidate has come meanwhile': {
+      attempt: inDoubt,
+      consent: { ...candidate, candidate: { version: 2, arrivedAt: at('-10d +5m'), issuedAt: undefined } },
+      heard: refreshed({ kind: 'refused' }, '-10d +6m', 'candidate', [triedStored]),
+      now: '-10d +6m',
+      is: 'refresh by candidate',
+    },
+    'is refused both, and the stored one was replaced meanwhile': {
+      attempt: inDoubt,
+      consent: { tokenVersion: 2 },
+      heard: refreshed({ kind: 'refused' }, '-10d +6m', 'candidate', [triedStored]),
+      now: '-10d +6m',
+      is: 'refresh by stored',
+    },
+    'is refused the pending token, and the candidate is next': {
+      attempt: { ...inDoubt, ...pending },
+      consent: candidate,
+      heard: refreshed({ kind: 'refused' }, '-10d +6m', 'pending'),
+      now: '-10d +6m',
+      is: 'refresh by candidate',
     },
     'meets another stored token': {
       attempt: inDoubt,
@@ -537,10 +795,28 @@ const tables: Record<string, Record<string, Row>> = {
       now: '-10d +5m +59s',
       is: 'poll again at -10d +6m, token-invalid',
     },
-    'is refused at six minutes': {
+    'is refused at six minutes: a provider that is late may accept the token later': {
       attempt: inDoubt,
       heard: refreshed({ kind: 'refused' }, '-10d +6m'),
       now: '-10d +6m',
+      is: 'await the date, polled at -10d +6h, token-invalid',
+    },
+    'is refused for the first time a second before 25 hours': {
+      attempt: inDoubt,
+      heard: refreshed({ kind: 'refused' }, '-9d +3599s'),
+      now: '-9d +3599s',
+      is: 'await the date, polled at -9d +1h, token-invalid',
+    },
+    'is refused for the first time at 25 hours: a worker may have rotated the token and not stored it yet': {
+      attempt: inDoubt,
+      heard: refreshed({ kind: 'refused' }, '-9d +1h'),
+      now: '-9d +1h',
+      is: 'poll again in about an hour, token-invalid',
+    },
+    'is refused again at 25 hours': {
+      attempt: { ...inDoubt, errorCode: 'token-invalid' },
+      heard: refreshed({ kind: 'refused' }, '-9d +1h'),
+      now: '-9d +1h',
       is: 'close as refused, token-invalid, the user is told',
     },
     'is refused the pending token': {
@@ -553,7 +829,20 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: { ...inDoubt, ...pending, ...full },
       heard: refreshed({ kind: 'refused' }, '-10d +6m', 'pending'),
       now: '-10d +6m',
+      is: 'await the date, polled at -10d +6h, token-invalid',
+    },
+    'is refused the pending token of a full authentication, at 25 hours': {
+      attempt: { ...awaiting, ...pending, ...full },
+      heard: refreshed({ kind: 'refused' }, '-9d +1h', 'pending'),
+      now: '-9d +1h',
       is: 'close as refused, token-invalid, the user is told',
+    },
+    'is refused while another attempt is in doubt, whose refresh may have rotated the token': {
+      attempt: inDoubt,
+      others: [inDoubt],
+      heard: refreshed({ kind: 'refused' }, '-10d +6m'),
+      now: '-10d +6m',
+      is: 'poll again at -10d +1h, token-invalid',
     },
     'is refused while another attempt may hold the only valid token': {
       attempt: inDoubt,
@@ -562,18 +851,95 @@ const tables: Record<string, Record<string, Row>> = {
       now: '-10d +6m',
       is: 'poll again at -10d +1h, token-invalid',
     },
-    'is refused, with an invalid pending token of its own: two would wait for each other': {
+    'is refused, with an invalid pending token of its own, while another attempt is in doubt': {
       attempt: { ...inDoubt, ...pending },
       others: [{ ...inDoubt, ...pending }],
       heard: refreshed({ kind: 'refused' }, '-10d +6m'),
       now: '-10d +6m',
+      is: 'poll again at -10d +1h, token-invalid',
+    },
+    'is refused again, and the other attempt’s was not': {
+      attempt: { ...inDoubt, errorCode: 'token-invalid' },
+      others: [{ ...inDoubt, errorCode: 'not-renewed' }],
+      heard: refreshed({ kind: 'refused' }, '-10d +6m'),
+      now: '-10d +6m',
+      is: 'poll again at -10d +1h, token-invalid',
+    },
+    'is refused for the first time, after the other attempt’s was': {
+      attempt: inDoubt,
+      others: [{ ...inDoubt, errorCode: 'token-invalid' }],
+      heard: refreshed({ kind: 'refused' }, '-10d +6m'),
+      now: '-10d +6m',
+      is: 'poll again at -10d +1h, token-invalid',
+    },
+    'is refused again, and so was the other attempt’s: two would wait for each other': {
+      attempt: { ...inDoubt, ...pending, errorCode: 'token-invalid' },
+      others: [{ ...inDoubt, ...pending, errorCode: 'token-invalid' }],
+      heard: refreshed({ kind: 'refused' }, '-9d +1h'),
+      now: '-9d +1h',
       is: 'close as refused, token-invalid, the user is told',
+    },
+    'is refused again before 25 hours, and so was the other attempt’s': {
+      attempt: { ...inDoubt, ...pending, errorCode: 'token-invalid' },
+      others: [{ ...inDoubt, ...pending, errorCode: 'token-invalid' }],
+      heard: refreshed({ kind: 'refused' }, '-10d +6m'),
+      now: '-10d +6m',
+      is: 'await the date, polled at -10d +6h, token-invalid',
+    },
+    'is refused at 25 hours, and another attempt, whose date may still come, was not': {
+      attempt: { ...spread, errorCode: 'token-invalid' },
+      others: [awaiting],
+      heard: refreshed({ kind: 'refused' }, '-9d +1h'),
+      now: '-9d +1h',
+      is: 'poll again in about an hour, token-invalid',
+    },
+    'is refused at 25 hours, and so was that other one': {
+      attempt: { ...awaiting, errorCode: 'token-invalid' },
+      others: [{ ...awaiting, errorCode: 'token-invalid' }],
+      heard: refreshed({ kind: 'refused' }, '-9d +1h'),
+      now: '-9d +1h',
+      is: 'close as refused, token-invalid, the user is told',
+    },
+    'is refused for a token that was replaced since': {
+      attempt: inDoubt,
+      consent: { tokenVersion: 2 },
+      heard: refreshed({ kind: 'refused' }, '-10d +6m'),
+      now: '-10d +6m',
+      is: 'refresh by stored',
+    },
+    'is refused for a token that was replaced since, while one is pending': {
+      attempt: { ...inDoubt, ...pending },
+      consent: { tokenVersion: 2 },
+      heard: refreshed({ kind: 'refused' }, '-10d +6m'),
+      now: '-10d +6m',
+      is: 'refresh by pending',
+    },
+    'is refused for a token that was replaced since, and the cycle is over': {
+      attempt: inDoubt,
+      consent: { tokenVersion: 2 },
+      renewal: { status: 'renewed' },
+      heard: refreshed({ kind: 'refused' }, '-10d +6m'),
+      now: '-10d +6m',
+      is: 'close as superseded, cycle-closed',
+    },
+    'works with a token that was replaced since': {
+      attempt: inDoubt,
+      consent: { tokenVersion: 2 },
+      heard: refreshed({ kind: 'tokens' }, '-10d +6m'),
+      now: '-10d +6m',
+      is: 'read-me by stored',
     },
     'brings no answer': {
       attempt: inDoubt,
       heard: refreshed({ kind: 'in-doubt', code: 'provider-timeout' }, '-10d +2h'),
       now: '-10d +2h',
       is: 'poll again at -10d +6h, provider-timeout',
+    },
+    'brings no answer, a second before 25 hours': {
+      attempt: inDoubt,
+      heard: refreshed({ kind: 'in-doubt', code: 'provider-timeout' }, '-9d +3599s'),
+      now: '-9d +3599s',
+      is: 'poll again at -9d +1h, provider-timeout',
     },
     'brings no answer after a day: daily': {
       attempt: inDoubt,
@@ -595,11 +961,35 @@ const tables: Record<string, Record<string, Row>> = {
       now: '-10d +5m +59s',
       is: 'poll again at -10d +6m, not-renewed',
     },
-    'the old date, at six minutes': {
+    'the old date, at six minutes: the new one may come late': {
       attempt: inDoubt,
       heard: me(oldDate, '-10d +6m', 'stored'),
       now: '-10d +6m',
+      is: 'await the date, polled at -10d +6h, not-proven',
+    },
+    'the old date, at six hours': {
+      attempt: inDoubt,
+      heard: me(oldDate, '-10d +6h', 'stored'),
+      now: '-10d +6h',
+      is: 'await the date, polled at -9d +1h, not-proven',
+    },
+    'the old date, a second before 25 hours': {
+      attempt: inDoubt,
+      heard: me(oldDate, '-9d +3599s', 'stored'),
+      now: '-9d +3599s',
+      is: 'await the date, polled at -9d +1h, not-proven',
+    },
+    'the old date, at 25 hours': {
+      attempt: inDoubt,
+      heard: me(oldDate, '-9d +1h', 'stored'),
+      now: '-9d +1h',
       is: 'close as refused, not-renewed, the user is told',
+    },
+    'the old date, asked before 25 hours and judged after': {
+      attempt: inDoubt,
+      heard: me(oldDate, '-9d +59m', 'stored'),
+      now: '-8d',
+      is: 'await the date, polled at -9d +1h, not-proven',
     },
     'the old date, asked before six minutes and judged after': {
       attempt: inDoubt,
@@ -617,7 +1007,7 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: { ...inDoubt, tokenOwner: 'ours' },
       heard: me(oldDate, '-10d +6m', 'pending'),
       now: '-10d +6m',
-      is: 'close as refused, not-renewed, the user is told',
+      is: 'await the date, polled at -10d +6h, not-proven',
     },
     'the old date, after the pending token was adopted, when the cycle is over': {
       attempt: { ...inDoubt, tokenOwner: 'ours' },
@@ -667,6 +1057,24 @@ const tables: Record<string, Record<string, Row>> = {
       attempt: inDoubt,
       heard: meFailed({ kind: 'denied' }, '-10d +6m', 'stored'),
       now: '-10d +6m',
+      is: 'await the date, polled at -10d +6h, not-proven',
+    },
+    'that the consent has expired, at 25 hours': {
+      attempt: inDoubt,
+      heard: meFailed({ kind: 'denied' }, '-9d +1h', 'stored'),
+      now: '-9d +1h',
+      is: 'close as refused, not-renewed, the user is told',
+    },
+    'that the consent has expired, to a pending token that is ours: it is not lost': {
+      attempt: { ...inDoubt, ...pending, newCredentialsId: OURS },
+      heard: meFailed({ kind: 'denied' }, '-10d +6m', 'pending'),
+      now: '-10d +6m',
+      is: 'adopt',
+    },
+    'that the consent has expired, after the pending token was adopted': {
+      attempt: { ...inDoubt, tokenOwner: 'ours' },
+      heard: meFailed({ kind: 'denied' }, '-9d +1h', 'pending'),
+      now: '-9d +1h',
       is: 'close as refused, not-renewed, the user is told',
     },
     'that somebody else refreshed meanwhile': {
@@ -677,15 +1085,250 @@ const tables: Record<string, Record<string, Row>> = {
     },
     'of a full authentication: no bank, for a day': {
       attempt: { ...inDoubt, ...pending, ...full, newCredentialsId: 'new' },
-      heard: me({ ...newDate, credentialsId: 'new', providerId: undefined }, '-9d -1s', 'pending'),
-      now: '-9d -1s',
-      is: 'poll again at -9d, not-proven',
+      heard: me({ ...newDate, credentialsId: 'new', providerId: undefined }, '-9d +3599s', 'pending'),
+      now: '-9d +3599s',
+      is: 'await the date, polled at -9d +1h, not-proven',
     },
     'of a full authentication: no bank after a day': {
       attempt: { ...inDoubt, ...pending, ...full, newCredentialsId: 'new' },
-      heard: me({ ...newDate, credentialsId: 'new', providerId: undefined }, '-9d', 'pending'),
-      now: '-9d',
+      heard: me({ ...newDate, credentialsId: 'new', providerId: undefined }, '-9d +1h', 'pending'),
+      now: '-9d +1h',
       is: 'close as refused, not-proven, the user is told',
+    },
+  },
+  'a date that may come late': {
+    'rests until its own poll': {
+      attempt: { ...awaiting, nextActionAt: at('-10d +6h') },
+      now: '-10d +5h',
+      is: 'not due before -10d +6h',
+    },
+    'is looked for by one refresh at its poll': {
+      attempt: { ...awaiting, nextActionAt: at('-10d +6h') },
+      now: '-10d +6h',
+      is: 'refresh by stored',
+    },
+    'is looked for earlier by an operator': {
+      attempt: { ...awaiting, nextActionAt: at('-10d +6h') },
+      now: '-10d +1h',
+      manual: true,
+      is: 'refresh by stored',
+    },
+    'is looked for with a pending token first': {
+      attempt: { ...awaiting, ...pending },
+      now: '-10d +6h',
+      is: 'refresh by pending',
+    },
+    'is looked for by the token of a new connection': {
+      attempt: { ...awaiting, ...pending, ...full, newCredentialsId: 'new' },
+      now: '-10d +6h',
+      is: 'refresh by pending',
+    },
+    'of a full authentication that brought our own connection is looked for by the stored token': {
+      attempt: { ...awaiting, ...full, tokenOwner: 'ours' },
+      now: '-10d +6h',
+      is: 'refresh by stored',
+    },
+    'after the refresh': {
+      attempt: awaiting,
+      heard: refreshed({ kind: 'tokens' }, '-10d +6h'),
+      now: '-10d +6h',
+      is: 'read-me by stored',
+    },
+    'has come': {
+      attempt: awaiting,
+      heard: me(newDate, '-10d +6h', 'stored'),
+      now: '-10d +6h',
+      is: 'commit later-than-known, ours',
+    },
+    'has come, to a pending token that is ours': {
+      attempt: { ...awaiting, ...pending },
+      heard: me(newDate, '-10d +6h', 'pending'),
+      now: '-10d +6h',
+      is: 'adopt',
+    },
+    'has not come at six hours: the last poll is at 25 hours': {
+      attempt: awaiting,
+      heard: me(oldDate, '-10d +6h', 'stored'),
+      now: '-10d +6h',
+      is: 'poll again at -9d +1h, not-proven',
+    },
+    'has not come for an operator who looks early': {
+      attempt: awaiting,
+      heard: me(oldDate, '-10d +1h', 'stored'),
+      now: '-10d +1h',
+      is: 'poll again at -10d +6h, not-proven',
+    },
+    'has not come, a second before 25 hours': {
+      attempt: awaiting,
+      heard: me(oldDate, '-9d +3599s', 'stored'),
+      now: '-9d +3599s',
+      is: 'poll again at -9d +1h, not-proven',
+    },
+    'has not come at 25 hours: not renewed': {
+      attempt: awaiting,
+      heard: me(oldDate, '-9d +1h', 'stored'),
+      now: '-9d +1h',
+      is: 'close as refused, not-renewed, the user is told',
+    },
+    'has not come at 25 hours, and a valid pending token is stored first': {
+      attempt: { ...awaiting, ...pending },
+      heard: me(oldDate, '-9d +1h', 'pending'),
+      now: '-9d +1h',
+      is: 'adopt',
+    },
+    'has not come, asked at six hours and judged days later': {
+      attempt: awaiting,
+      heard: me(oldDate, '-10d +6h', 'stored'),
+      now: '-7d',
+      is: 'poll again at -9d +1h, not-proven',
+    },
+    'cannot be asked for at 25 hours: within the hour again': {
+      attempt: spread,
+      heard: refreshed(away, '-9d +1h'),
+      now: '-9d +1h',
+      is: 'poll again in about an hour, provider-failed',
+    },
+    'cannot be asked for at six hours: within the hour again': {
+      attempt: spread,
+      heard: meFailed(away, '-10d +6h', 'stored'),
+      now: '-10d +6h',
+      is: 'poll again in about an hour, provider-failed',
+    },
+    'is asked for by a refresh without an answer: within the hour again': {
+      attempt: spread,
+      heard: refreshed({ kind: 'in-doubt', code: 'provider-timeout' }, '-9d +1h'),
+      now: '-9d +1h',
+      is: 'poll again in about an hour, provider-timeout',
+    },
+    'is asked for without an answer for a day more: daily': {
+      attempt: awaiting,
+      heard: refreshed({ kind: 'in-doubt', code: 'provider-timeout' }, '-8d +1h'),
+      now: '-8d +1h',
+      is: 'poll again at -7d +1h, provider-timeout',
+    },
+    'is asked for with a token that somebody else replaced: within the hour again': {
+      attempt: spread,
+      heard: meFailed({ kind: 'token-rejected' }, '-10d +6h', 'stored'),
+      now: '-10d +6h',
+      is: 'poll again in about an hour, not-proven',
+    },
+    'is asked for with a token that is refused at six hours': {
+      attempt: awaiting,
+      heard: refreshed({ kind: 'refused' }, '-10d +6h'),
+      now: '-10d +6h',
+      is: 'poll again at -9d +1h, token-invalid',
+    },
+    'is asked for with a token that is refused for the first time at 25 hours': {
+      attempt: awaiting,
+      heard: refreshed({ kind: 'refused' }, '-9d +1h'),
+      now: '-9d +1h',
+      is: 'poll again in about an hour, token-invalid',
+    },
+    'is asked for with a token that is refused again at 25 hours': {
+      attempt: { ...awaiting, errorCode: 'token-invalid' },
+      heard: refreshed({ kind: 'refused' }, '-9d +1h'),
+      now: '-9d +1h',
+      is: 'close as refused, token-invalid, the user is told',
+    },
+    'is asked for while an import replaces the stored token': {
+      attempt: awaiting,
+      heard: { from: 'rotating' },
+      now: '-10d +6h',
+      is: 'doubt, token-changed, settled in the next run',
+    },
+    'of another connection': {
+      attempt: awaiting,
+      heard: me({ ...newDate, credentialsId: 'another' }, '-10d +6h', 'stored'),
+      now: '-10d +6h',
+      is: 'close as mismatched, other-connection, the user is told',
+    },
+    'is not there at all, before the old expiry: nothing is concluded': {
+      attempt: awaiting,
+      heard: me({}, '-9d +1h', 'stored'),
+      now: '-9d +1h',
+      is: 'poll again at +1h, not-proven',
+    },
+    'of a cycle that is over': {
+      attempt: awaiting,
+      renewal: { status: 'repaired' },
+      now: '-10d +6h',
+      is: 'close as superseded, cycle-closed',
+    },
+    'of a cycle that lapsed: a code still counts': {
+      attempt: awaiting,
+      renewal: { status: 'lapsed' },
+      now: '-10d +6h',
+      is: 'refresh by stored',
+    },
+    'of a user who has opted out': {
+      attempt: awaiting,
+      consent: { status: 'opted_out' },
+      now: '-10d +6h',
+      is: 'close as superseded, cycle-closed',
+    },
+    'waits for that of a later code': {
+      attempt: awaiting,
+      others: [awaitingLater],
+      now: '-10d +6h',
+      is: 'wait until -10d +421m',
+    },
+    'waits for that of a later code no longer than that one may come late': {
+      attempt: awaiting,
+      others: [{ ...awaitingLater, nextActionAt: at('-8d') }],
+      now: '-10d +7h',
+      is: 'wait until -9d +2h',
+    },
+    'does not wait for that of a later code which was refused its token: the valid one may be its own': {
+      attempt: { ...awaiting, ...pending },
+      others: [{ ...awaitingLater, errorCode: 'token-invalid' }],
+      now: '-10d +6h',
+      is: 'refresh by pending',
+    },
+    'is not committed while a later code, which was refused its token, may show its own': {
+      attempt: awaiting,
+      others: [{ ...awaitingLater, errorCode: 'token-invalid' }],
+      heard: me(newDate, '-10d +6h', 'stored'),
+      now: '-10d +6h',
+      is: 'wait until -10d +421m',
+    },
+    'waits for that of a later code, a second before 25 hours': {
+      attempt: awaiting,
+      others: [awaitingLater],
+      now: '-9d +7199s',
+      is: 'wait until -9d +7259s',
+    },
+    'does not wait for that of a later code after 25 hours': {
+      attempt: awaiting,
+      others: [awaitingLater],
+      now: '-9d +2h',
+      is: 'refresh by stored',
+    },
+    'does not wait for that of an earlier code': {
+      attempt: { ...awaiting, exchangeStartedAt: at('-10d +1h'), codeReceivedAt: at('-10d +1h') },
+      others: [{ ...awaiting, exchangeStartedAt: at(CODE) }],
+      now: '-10d +7h',
+      is: 'refresh by stored',
+    },
+    'shows a date that may be an earlier code’s': {
+      attempt: { ...awaiting, exchangeStartedAt: at('-10d +1h') },
+      others: [{ ...awaiting, exchangeStartedAt: at(CODE) }],
+      heard: me({ consentExpiresAt: at('+30d') }, '-10d +7h', 'stored'),
+      now: '-10d +7h',
+      is: 'poll again at -9d +1h, not-proven',
+    },
+    'shows a date that may be an earlier code’s, at the last poll: it counts': {
+      attempt: { ...awaiting, exchangeStartedAt: at('-10d +1h') },
+      others: [{ ...awaiting, exchangeStartedAt: at(CODE) }],
+      heard: me({ consentExpiresAt: at('+30d') }, '-9d +1h', 'stored'),
+      now: '-9d +1h',
+      is: 'commit later-than-known, ours',
+    },
+    'is about to be committed while a later code is out': {
+      attempt: awaiting,
+      others: [awaitingLater],
+      heard: { from: 'commit', answer: 'later-code-out' },
+      now: '-10d +6h',
+      is: 'wait until -10d +421m',
     },
   },
   'an attempt that has ended': Object.fromEntries(
@@ -707,7 +1350,7 @@ test('after an outage the question is repeated as late as the doubt is old, five
     ['-9d', 54, 66],
   ] as const) {
     const words = stepOf({ attempt: inDoubt, heard: refreshed(away, now), now, is: '' })
-    expect(words).toMatch(/^poll again at .*, provider-failed$/)
+    expect(words).toMatch(/^poll again (?:at .*|in about an hour), provider-failed$/)
     const step = nextExchangeStep(
       {
         attempt: aLink('-10d -5m', { ...inDoubt, codeReceivedAt: at(CODE) }),

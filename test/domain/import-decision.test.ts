@@ -14,14 +14,13 @@ const ask = (over: Partial<ImportedConsent> = {}, question: Partial<ImportQuesti
     row: { ...same, ...over },
     rule: ruleFor('uk-ob-monzo', 'GB', aPolicy()),
     channels: ['email'],
-    tokenDiffers: false,
     correct: false,
     ...question,
   })
 
 describe('a row with', () => {
   const table: Record<string, [Partial<ImportedConsent>, Partial<ImportQuestion>, object]> = {
-    'nothing new changes nothing': [{}, {}, { kind: 'unchanged', warning: undefined }],
+    'nothing new changes nothing': [{}, {}, { kind: 'unchanged' }],
     'an earlier date changes nothing': [{ expiresAt: utc('2027-01-10T11:59:58') }, {}, { kind: 'unchanged' }],
     'a date later by less than a second changes nothing': [
       { expiresAt: utc('2027-01-10T12:00:00.999') },
@@ -37,16 +36,6 @@ describe('a row with', () => {
       { expiresAt: utc('2027-03-01'), email: 'b@example.com' },
       {},
       { kind: 'repaired', fields: ['email'] },
-    ],
-    'another token and the same date keeps ours, and warns': [
-      {},
-      { tokenDiffers: true },
-      { kind: 'unchanged', warning: expect.stringContaining('our token is kept') },
-    ],
-    'another token and an earlier date keeps ours': [
-      { expiresAt: utc('2026-12-01') },
-      { tokenDiffers: true },
-      { kind: 'unchanged' },
     ],
     'another name updates, without a new look': [
       { name: 'Bob' },
@@ -79,17 +68,8 @@ describe('a row with', () => {
       { correct: true },
       { kind: 'updated', fields: [], corrects: true, evaluateNow: true },
     ],
-    'another token is taken when told so': [
-      {},
-      { correct: true, tokenDiffers: true },
-      { kind: 'updated', corrects: true },
-    ],
     'nothing new changes nothing, told or not': [{}, { correct: true }, { kind: 'unchanged' }],
-    'a later date repairs, told or not': [
-      { expiresAt: utc('2027-03-01') },
-      { correct: true, tokenDiffers: true },
-      { kind: 'repaired' },
-    ],
+    'a later date repairs, told or not': [{ expiresAt: utc('2027-03-01') }, { correct: true }, { kind: 'repaired' }],
     'a later consent date alone repairs': [
       { expiresAt: undefined, consentedAt: utc('2026-11-01') },
       {},
@@ -129,12 +109,9 @@ describe('a later date for a consent that is', () => {
   })
 
   test('closed changes nothing where the row brings nothing new, whatever else it says', () => {
-    expect(ask({ name: 'Bob' }, { ours: { ...ours, status: 'opted_out' }, tokenDiffers: true })).toEqual({
-      kind: 'unchanged',
-      warning: undefined,
-    })
-    expect(ask({}, { ours: { ...ours, status: 'opted_out' }, tokenDiffers: true, correct: true })).toMatchObject({
-      kind: 'refused',
-    })
+    expect(ask({ name: 'Bob' }, { ours: { ...ours, status: 'opted_out' } })).toEqual({ kind: 'unchanged' })
+    const earlier = { expiresAt: utc('2026-12-01') }
+    expect(ask(earlier, { ours: { ...ours, status: 'opted_out' } })).toEqual({ kind: 'unchanged' })
+    expect(ask(earlier, { ours: { ...ours, status: 'opted_out' }, correct: true })).toMatchObject({ kind: 'refused' })
   })
 })

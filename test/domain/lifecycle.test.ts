@@ -75,6 +75,7 @@ describe('transitions that must never be possible', () => {
       'in_doubt',
     ],
     ['a code is sent again after an unknown outcome', sourcesOf(authorisationTransitions, 'exchanging'), 'in_doubt'],
+    ['a code is sent again after a late date', sourcesOf(authorisationTransitions, 'exchanging'), 'awaiting_date'],
     ['a renewal without a proof', sourcesOf(authorisationTransitions, 'renewed'), 'exchanging'],
     ['a message that may have been sent is tried again', sourcesOf(notificationTransitions, 'pending'), 'uncertain'],
     ['a sent message is sent again', sourcesOf(notificationTransitions, 'pending'), 'sent'],

@@ -65,10 +65,10 @@ tableOf('the state of the consent comes first, whatever is due', {
   'paused and a person asks': { consent: { status: 'paused' }, manual: true, now: '-7d', is: 'none' },
 })
 
-const coded = (status: 'code_received' | 'exchanging' | 'verifying' | 'in_doubt', received: string) => [
-  aLink('-10d'),
-  aLink(received, { status, handedOutAt: at(received), codeReceivedAt: at(received) }),
-]
+const coded = (
+  status: 'code_received' | 'exchanging' | 'verifying' | 'in_doubt' | 'awaiting_date',
+  received: string,
+) => [aLink('-10d'), aLink(received, { status, handedOutAt: at(received), codeReceivedAt: at(received) })]
 const first = [aMessage('-14d', '-14d')]
 
 tableOf('an exchange in progress comes before messages, links and lapsing', {
@@ -97,29 +97,117 @@ tableOf('an exchange in progress comes before messages, links and lapsing', {
   'unknown, and grace has ended': {
     links: coded('in_doubt', '+90d -1m'),
     now: '+90d',
-    is: 'wait +91d -1m',
+    is: 'wait +91d +119m',
     because: 'in doubt',
   },
-  'unknown: nothing for a day': {
+  'unknown: nothing until an hour after the last poll for a late date': {
     links: coded('in_doubt', '-7d'),
     messages: first,
     now: '-7d +1m',
-    is: 'wait -6d',
+    is: 'wait -6d +2h',
     because: 'in doubt',
   },
   'unknown: nothing until the last second of it': {
     links: coded('in_doubt', '-7d'),
     messages: first,
-    now: '-6d -1s',
-    is: 'wait -6d',
+    now: '-6d +7199s',
+    is: 'wait -6d +2h',
   },
-  'unknown for a day: the ladder goes on, honestly worded': {
+  'unknown after that: the ladder goes on, honestly worded': {
     links: coded('in_doubt', '-7d'),
     messages: first,
-    now: '-6d',
+    now: '-6d +2h',
     is: 'renew -7d (uncertain)',
   },
-  'unknown for a day and grace over: it lapses': { links: coded('in_doubt', '+89d'), now: '+90d', is: 'lapse' },
+  'unknown, and a person asks: the same': {
+    renewal: { manualNo: 1 },
+    links: coded('in_doubt', '-7d'),
+    messages: first,
+    manual: true,
+    now: '-7d +1m',
+    is: 'wait -6d +2h',
+  },
+  'unknown to the last second of grace': {
+    links: coded('in_doubt', '+89d -2h'),
+    now: '+90d -1s',
+    is: 'wait +90d',
+  },
+  'unknown for so long, and grace is over: it lapses': {
+    links: coded('in_doubt', '+89d -2h'),
+    now: '+90d',
+    is: 'lapse',
+  },
+  'a date that may come late: nothing meanwhile': {
+    links: coded('awaiting_date', '-7d'),
+    messages: first,
+    now: '-7d +11m',
+    is: 'wait -6d +2h',
+    because: 'the new date of a renewal may come up to a day late',
+  },
+  'a date that may come late: nothing a second before the end': {
+    links: coded('awaiting_date', '-7d'),
+    messages: first,
+    now: '-6d +7199s',
+    is: 'wait -6d +2h',
+  },
+  'a date that nobody could ask for: the ladder goes on, honestly worded': {
+    links: coded('awaiting_date', '-7d'),
+    messages: first,
+    now: '-6d +2h',
+    is: 'renew -7d (uncertain)',
+  },
+  'a date that may come late, and a person asks: the same': {
+    renewal: { manualNo: 1 },
+    links: coded('awaiting_date', '-7d'),
+    messages: first,
+    manual: true,
+    now: '-7d +11m',
+    is: 'wait -6d +2h',
+  },
+  'a date that may come late, and grace has ended: lapsing waits': {
+    links: coded('awaiting_date', '+90d -1m'),
+    now: '+90d',
+    is: 'wait +91d +119m',
+    because: 'may come up to a day late',
+  },
+  'a date that nobody could ask for, and grace has ended: it lapses': {
+    links: coded('awaiting_date', '+90d -1m'),
+    now: '+91d +119m',
+    is: 'lapse',
+  },
+  'the last poll for the date brought no answer: until an hour after it is repeated': {
+    links: coded('awaiting_date', '-7d').map((link) => ({ ...link, nextActionAt: at('-6d +125m') })),
+    messages: first,
+    now: '-6d +2h',
+    is: 'wait -6d +185m',
+  },
+  'the last poll about a doubt brought no answer, and grace has ended: lapsing waits for its repetition': {
+    links: coded('in_doubt', '+90d -1m').map((link) => ({ ...link, nextActionAt: at('+91d +2h') })),
+    now: '+91d +119m',
+    is: 'wait +91d +3h',
+  },
+  'polls have brought no answer for a whole day more: nothing waits for them any longer': {
+    links: coded('awaiting_date', '-7d').map((link) => ({ ...link, nextActionAt: at('-5d +61m') })),
+    messages: first,
+    now: '-6d +2h',
+    is: 'renew -7d (uncertain)',
+  },
+  'two codes: until after the later one': {
+    links: [...coded('awaiting_date', '-7d'), ...coded('awaiting_date', '-7d +3h')],
+    messages: first,
+    now: '-6d +2h',
+    is: 'wait -6d +5h',
+  },
+  'two codes, and the later one has ended: the earlier one, which waited for it, comes first': {
+    links: [
+      ...coded('awaiting_date', '-7d'),
+      aLink('-7d +3h', { status: 'refused', codeReceivedAt: at('-7d +3h'), closedAt: at('-6d +4h') }),
+    ],
+    renewal: { againNo: 1, againReason: 'asked-again' },
+    messages: first,
+    now: '-6d +4h',
+    is: 'wait -6d +5h',
+  },
   'refused: no reason to wait': {
     links: [aLink('-10d', { status: 'refused', codeReceivedAt: at('-10d') })],
     messages: first,
@@ -293,6 +381,18 @@ tableOf('an address that our mail server does not take', {
 const failed = { retryAfter: at('-13d'), failedAttempts: 2, lastErrorCode: 'link-rejected' }
 tableOf('a record that backs off', {
   rests: { consent: failed, now: '-14d', is: 'wait -13d', because: 'link-rejected (attempt 2)' },
+  'waits for a token': {
+    consent: { ...failed, lastErrorCode: 'token-rejected', tokenRejectedAt: at('-15d') },
+    now: '-14d',
+    is: 'wait -13d',
+    because: 'waiting for a token',
+  },
+  'rests after a first rejection of its token': {
+    consent: { ...failed, lastErrorCode: 'token-rejected' },
+    now: '-14d',
+    is: 'wait -13d',
+    because: 'token-rejected (attempt 2)',
+  },
   'to the last second': { consent: failed, now: '-13d -1s', is: 'wait -13d' },
   'and is tried at its date': { consent: failed, now: '-13d', is: 'renew link by reauth and -14d (reminder)' },
   'or when a person asks': {

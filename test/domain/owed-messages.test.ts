@@ -331,6 +331,110 @@ tableOf('past grace', {
   },
 })
 
+/** A code that came an hour before the end of grace and ended at `closed` without a renewal. */
+const lateCode = (closed: string) => [
+  aLink('+90d -65m', { status: 'refused', codeReceivedAt: at('+90d -1h'), closedAt: at(closed) }),
+]
+const failedOnce = { againNo: 1, againReason: 'asked-again' } as const
+tableOf('a code that was out when grace ended', {
+  'renewed nothing: asked once more by the route that is left': {
+    policy: FULL,
+    renewal: failedOnce,
+    messages: all('+83d'),
+    links: lateCode('+91d'),
+    now: '+91d',
+    is: 'renew link by full and again-1 (asked-again)',
+    because: 'in vain before grace ended',
+  },
+  'was of another account: told so': {
+    policy: FULL,
+    renewal: { ...failedOnce, againReason: 'other-account' },
+    links: [aLink('+90d -65m', { status: 'mismatched', codeReceivedAt: at('+90d -1h'), closedAt: at('+90d') })],
+    now: '+90d',
+    is: 'renew link by full and again-1 (other-account)',
+  },
+  'ended as grace did': {
+    policy: FULL,
+    renewal: failedOnce,
+    links: lateCode('+90d'),
+    now: '+90d',
+    is: 'renew link by full and again-1 (asked-again)',
+  },
+  'ended a second before grace did, and nobody was told yet': {
+    policy: FULL,
+    renewal: failedOnce,
+    links: lateCode('+90d -1s'),
+    now: '+90d',
+    is: 'renew link by full and again-1 (asked-again)',
+  },
+  'ended before grace did, and the user was told': {
+    policy: FULL,
+    renewal: failedOnce,
+    links: lateCode('+90d -1m'),
+    messages: [aMessage('again-1', '+90d -1m')],
+    now: '+90d',
+    is: 'lapse',
+  },
+  'renewed nothing, and no route is left: it lapses': {
+    renewal: failedOnce,
+    links: lateCode('+91d'),
+    now: '+91d',
+    is: 'lapse',
+  },
+  'renewed nothing, and there is no address: it lapses': {
+    policy: FULL,
+    consent: { email: undefined },
+    renewal: failedOnce,
+    links: lateCode('+91d'),
+    now: '+91d',
+    is: 'lapse',
+  },
+  'asked once more: seven days for an answer': {
+    policy: FULL,
+    renewal: failedOnce,
+    links: [...lateCode('+91d'), aLink('+91d')],
+    messages: [aMessage('again-1', '+91d')],
+    now: '+91d +1s',
+    is: 'wait +98d',
+    because: 'an answer is awaited',
+  },
+  'to the last second of them': {
+    policy: FULL,
+    renewal: failedOnce,
+    links: [...lateCode('+91d'), aLink('+91d')],
+    messages: [aMessage('again-1', '+91d')],
+    now: '+98d -1s',
+    is: 'wait +98d',
+  },
+  'then it lapses': {
+    policy: FULL,
+    renewal: failedOnce,
+    links: [...lateCode('+91d'), aLink('+91d')],
+    messages: [aMessage('again-1', '+91d')],
+    now: '+98d',
+    is: 'lapse',
+  },
+  'where the policy asks once: that was the once, with its thirty days': {
+    policy: ASK,
+    renewal: failedOnce,
+    links: [...lateCode('+91d'), aLink('+91d')],
+    messages: [aMessage('again-1', '+91d')],
+    now: '+98d',
+    is: 'wait +121d',
+  },
+  'in vain again past grace: nobody is asked a second time': {
+    policy: FULL,
+    renewal: { ...failedOnce, againNo: 2 },
+    links: [
+      ...lateCode('+91d'),
+      aLink('+92d', { route: 'full', status: 'refused', codeReceivedAt: at('+92d'), closedAt: at('+92d') }),
+    ],
+    messages: [aMessage('again-1', '+91d')],
+    now: '+92d',
+    is: 'wait +98d',
+  },
+})
+
 const onlyAfter: Partial<Policy> = { ladder: [{ name: '+7d', days: 7 }] }
 tableOf('unusual ladders', {
   'none: the cycle opens at the expiry': { policy: { ladder: [] }, now: '-1s', is: 'wait 0d' },

@@ -66,6 +66,18 @@ describe('against a date from /me', () => {
       expires: '2026-05-31T12:00:00',
       result: 'full-validity-since me 2026-05-31T12:00:00',
     },
+    'of the days by which banks round it, an hour is left: more may be the earlier code’s': {
+      source: 'me',
+      earlierInDoubt: true,
+      expires: '2026-05-31T10:59:59',
+      result: 'date-not-moved',
+    },
+    'an hour less is its own': {
+      source: 'me',
+      earlierInDoubt: true,
+      expires: '2026-05-31T11:00:00',
+      result: 'full-validity-since me 2026-05-31T11:00:00',
+    },
     'so is a date of a consent that was updated since the issue': {
       source: 'me',
       earlierInDoubt: true,

@@ -118,12 +118,28 @@ const tables: Record<string, Record<string, Row>> = {
     },
     'an outcome is unknown': {
       links: [aLink('-14d', { status: 'in_doubt', codeReceivedAt: at('-14d') })],
-      now: '-13d -1s',
-      is: 'wait -13d',
+      now: '-13d +7199s',
+      is: 'wait -13d +2h',
     },
-    'a day later': {
+    'an hour after the last poll for a late date': {
       links: [aLink('-14d', { status: 'in_doubt', codeReceivedAt: at('-14d') })],
-      now: '-13d',
+      now: '-13d +2h',
+      is: 'send',
+    },
+    'a date may come late': {
+      links: [aLink('-14d', { status: 'awaiting_date', codeReceivedAt: at('-14d') })],
+      now: '-13d +7199s',
+      is: 'wait -13d +2h',
+    },
+    'a date may come late, and a person asks': {
+      links: [aLink('-14d', { status: 'awaiting_date', codeReceivedAt: at('-14d') })],
+      now: '-14d +1h',
+      manual: true,
+      is: 'wait -13d +2h',
+    },
+    'a date that nobody could ask for': {
+      links: [aLink('-14d', { status: 'awaiting_date', codeReceivedAt: at('-14d') })],
+      now: '-13d +2h',
       is: 'send',
     },
     'at the bank, and a person asks': {

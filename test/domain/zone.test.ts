@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { DateTime, IANAZone } from 'luxon'
 import { describe, expect, test } from 'vitest'
-import { zoneNamed } from '../../src/domain/zone.ts'
+import { sameWallTime, zoneNamed } from '../../src/domain/zone.ts'
 
 describe('a remembered zone', () => {
   const names = fc.constantFrom(
@@ -52,6 +52,26 @@ describe('a remembered zone', () => {
   test('still answers after more days than it remembers', () => {
     for (let day = 0; day < 10_050; day++) zoneNamed('Asia/Kathmandu').offset(Date.UTC(2000, 0, 1 + day))
     expect(zoneNamed('Asia/Kathmandu').offset(Date.UTC(2000, 0, 1))).toBe(345)
+  })
+
+  test("keeps the wall-clock time through days as luxon's own does, also where the zone skips or repeats it", () => {
+    fc.assert(
+      fc.property(names, instants, fc.integer({ min: -100, max: 100 }), (name, ts, days) => {
+        const expected = DateTime.fromMillis(ts, { zone: IANAZone.create(name) }).plus({ days })
+        expect(sameWallTime(zoneNamed(name), ts, days)).toBe(expected.toMillis())
+      }),
+      { numRuns: 2000 },
+    )
+    fc.assert(
+      fc.property(names, instants, fc.integer({ min: -100, max: 100 }), (name, change, days) => {
+        // So many days before a change of the offset: the time of day is skipped or repeated on the day itself.
+        const zone = IANAZone.create(name)
+        const ts = DateTime.fromMillis(change, { zone }).minus({ days }).toMillis()
+        const expected = DateTime.fromMillis(ts, { zone }).plus({ days })
+        expect(sameWallTime(zoneNamed(name), ts, days)).toBe(expected.toMillis())
+      }),
+      { numRuns: 2000 },
+    )
   })
 
   test('is a zone to luxon, by its own name', () => {

@@ -83,19 +83,23 @@ test('npm run demo ends with 1 when a part of it does not start', async () => {
   await nothingIsLeft(copy)
 })
 
-test('npm run bench ends with 1 when a part of it throws, with 2 for invalid options', async () => {
-  const find = 'const results = {'
-  const copy = plant([{ file: 'bench/run.ts', find, replace: `await Promise.reject(new Error('planted'))\n${find}` }])
-  const ended = await npmRun(copy, ['bench', '--', '--consents', '5', '--rounds', '1'])
-  expect(ended.output).toMatch(/planted/)
+test('npm run bench ends with 1 when a side fails, and shows its log; with 2 for invalid options', async () => {
+  const find = `await run('mailed', [renewalId])`
+  const copy = plant([{ file: 'bench/sides/floor.ts', find, replace: `throw new Error('planted')` }])
+  const few = ['--consents', '1', '--warm-up', '1', '--rest', '0', '--rounds', '1']
+  const ended = await npmRun(copy, ['bench', '--', '--sides', 'floor', ...few])
+  expect(ended.output).toMatch(/floor: the process ended with 1.*planted/s)
   expect(ended.code).toBe(1)
   await nothingIsLeft(copy)
   for (const words of [
     ['--consents', 'many'],
     ['--rounds', '0'],
+    ['--sides', 'ceiling'],
+    ['--round', '1'],
   ]) {
     expect((await npmRun(copy, ['bench', '--', ...words])).code).toBe(2)
   }
+  expect((await npmRun(copy, ['bench:parts', '--', '--consents', 'many'])).code).toBe(2)
 })
 
 const short = ['--consents', '20', '--minutes', '1', '--calm']

@@ -1,5 +1,6 @@
 // The callback over real HTTP: it is committed before it is answered, every state gets the same answer, and nothing is
 // lost when the database is unavailable.
+import { Duration } from 'luxon'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Secret } from '../../src/secret.ts'
@@ -232,7 +233,12 @@ describe('with the database unavailable', () => {
     const address = await createDatabase()
     const { store, close } = openStore({ url: new Secret(address), vault: world.vault, connections: 2 })
     const server = await aWeb(world, {
-      receiveCallback: receiveCallback({ store, enqueue: async () => undefined, clock: world.clock }),
+      receiveCallback: receiveCallback({
+        store,
+        enqueue: async () => undefined,
+        clock: world.clock,
+        queuedFor: Duration.fromMillis(0),
+      }),
     })
     const admin = new pg.Client({ connectionString: new URL('/postgres', address).href })
     await admin.connect()
@@ -284,7 +290,12 @@ describe('with the database unavailable', () => {
   test('a database that does not answer: the user is told in time; a repetition finds what was committed', async () => {
     const consent = await anAskedConsent(world)
     const query = await theCallback(world, consent.id)
-    const receive = receiveCallback({ store: world.store, enqueue: async () => undefined, clock: world.clock })
+    const receive = receiveCallback({
+      store: world.store,
+      enqueue: async () => undefined,
+      clock: world.clock,
+      queuedFor: Duration.fromMillis(0),
+    })
     const server = await aWeb(world, { receiveCallback: receive, times: { commitWithinMs: 200 } })
     const held = await holdLocks(world.db, 'SELECT 1 FROM consents WHERE id = $1 FOR UPDATE', [consent.id])
     expect((await server.get(`/callback?${query}`)).status).toBe(503)

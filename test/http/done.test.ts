@@ -31,9 +31,17 @@ const anAuthorisation = async (
   const consent = await anAskedConsent(world)
   const [row] = await world.authorisationsOf(consent.id)
   if (row === undefined) throw new Error('no authorisation was made')
-  const isOpen = ['issued', 'code_received', 'exchanging', 'verifying', 'in_doubt'].includes(status)
+  const isOpen = ['issued', 'code_received', 'exchanging', 'verifying', 'in_doubt', 'awaiting_date'].includes(status)
   const at = world.clock.now().toJSDate()
-  const came = ['code_received', 'exchanging', 'verifying', 'in_doubt', 'renewed', 'mismatched'].includes(status)
+  const came = [
+    'code_received',
+    'exchanging',
+    'verifying',
+    'in_doubt',
+    'awaiting_date',
+    'renewed',
+    'mismatched',
+  ].includes(status)
   await planting(world.db).authorisation.update({
     where: { id: row.id },
     data: { status, nextActionAt: isOpen ? at : null, codeReceivedAt: came ? at : null, errorCode: errorCode ?? null },
@@ -57,6 +65,12 @@ describe('what the page says', () => {
     ['exchanging', {}, 200, 'being checked'],
     ['verifying', {}, 200, 'being checked'],
     ['in_doubt', {}, 200, 'being checked'],
+    ['awaiting_date', {}, 200, 'It can take up to a day until the new date is shown'],
+    ['awaiting_date', {}, 200, 'There is nothing for you to do'],
+    ['awaiting_date', { renewal: 'lapsed', consent: 'lapsed' }, 200, 'up to a day'],
+    ['awaiting_date', { consent: 'paused' }, 200, 'up to a day'],
+    ['awaiting_date', { renewal: 'renewed' }, 200, 'already renewed'],
+    ['awaiting_date', { renewal: 'cancelled', consent: 'opted_out' }, 410, 'no longer in use'],
     ['code_received', { renewal: 'lapsed', consent: 'lapsed' }, 200, 'being checked'],
     ['renewed', { renewal: 'renewed' }, 200, 'The permission is renewed'],
     ['superseded', { renewal: 'renewed' }, 200, 'already renewed'],
@@ -134,6 +148,24 @@ describe('a whole visit', () => {
     const [, back = ''] = /href="(\/r\/[^"]+)"/.exec(refused.body) ?? []
     expect((await web.get(back)).status).toBe(200)
     expect((await web.post(back)).status).toBe(303)
+  })
+
+  test('the new date comes late: the page says so, does not reload, and shows the outcome later', async () => {
+    world.simulator.switches.set({ me_lag_seconds: 5 * 3600 })
+    const consent = await anAskedConsent(world)
+    const { location } = await web.get(`/callback?${await theCallback(world, consent.id)}`)
+    for (const minutes of [0, 11]) {
+      world.clock.advance({ minutes })
+      await world.drain()
+    }
+    const awaiting = await web.get(location)
+    expect(awaiting.body).toContain('the new date is still to come')
+    expect(awaiting.body).not.toContain('http-equiv="refresh"')
+    expect(awaiting.body).toContain(`href="${location}"`)
+    world.clock.advance({ hours: 6 })
+    await world.drain()
+    expect((await web.get(location)).body).toContain('now runs until')
+    world.simulator.switches.reset()
   })
 
   test('another user: told so', async () => {

@@ -46,19 +46,19 @@ describe('/livez', () => {
 
   test('reports a hanging event loop when most of its turns are late', async () => {
     const server = await aWeb(world, { times: { maxLagMs: 60 } })
-    // A busy process: each turn of its event loop takes 150 ms.
+    // A busy process: each turn of its event loop takes 400 ms. The loop is looked at every 500 ms: every look is late.
     let answered = false
     const busy = async (turns: number): Promise<void> => {
       for (let turn = 0; turn < turns && !answered; turn += 1) {
-        const until = performance.now() + 150
+        const until = performance.now() + 400
         while (performance.now() < until);
         await new Promise<void>((resolve) => {
           setTimeout(resolve, 0)
         })
       }
     }
-    await busy(8)
-    const goesOn = busy(400)
+    await busy(4)
+    const goesOn = busy(150)
     const answer = await server.get('/livez')
     answered = true
     await goesOn

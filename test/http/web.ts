@@ -1,4 +1,5 @@
 // A web server over a real world (store on PostgreSQL, simulator, clock), on loopback; the tests can read its log.
+import { Duration } from 'luxon'
 import { Writable } from 'node:stream'
 import { onTestFinished } from 'vitest'
 import { sha256Hex } from '../../src/crypto/hashing.ts'
@@ -61,7 +62,12 @@ export const startWeb = async (world: World, over: Partial<ServerDeps> = {}): Pr
     metrics,
     visitStartPage: visitStartPage(visit),
     leaveForBank: leaveForBank(visit),
-    receiveCallback: receiveCallback({ store, enqueue: async () => undefined, clock }),
+    receiveCallback: receiveCallback({
+      store,
+      enqueue: async () => undefined,
+      clock,
+      queuedFor: Duration.fromMillis(0),
+    }),
     getRenewalPageByDoneId: store.getRenewalPageByDoneId,
     findConsent: store.findConsent,
     startLinkToken: vault.startLinkToken,

@@ -6,6 +6,9 @@ export const mistakes = [
   'answer the browser before the commit',
   'reuse job ids',
   'send before reserving the ledger row',
+  'repeat an answer lost after the dot',
+  'repeat twice',
+  'repeat a message that is no longer wanted',
   'skip the same-connection check',
   'accept a success without proof',
   'remove FOR UPDATE SKIP LOCKED',
@@ -16,6 +19,9 @@ export const mistakes = [
   'conclude "not renewed" at once',
   'throw away a late token response',
   'a date older than the provider’s',
+  'take the newer arrival for the newer token',
+  "count a connection's 401 as ours",
+  'publish token.rejected at the first 401',
 ] as const
 export type Mistake = (typeof mistakes)[number]
 
@@ -46,12 +52,14 @@ export interface Mutant {
 
 export const tests = {
   settle: 'test/processors/settle-in-doubt.test.ts',
+  lateDate: 'test/processors/late-date.test.ts',
   codes: 'test/processors/codes-and-claims.test.ts',
   inHand: 'test/processors/answer-in-hand.test.ts',
   verify: 'test/processors/verify-renewal.test.ts',
   renew: 'test/processors/renew-consent.test.ts',
   send: 'test/processors/send-notification.test.ts',
   holds: 'test/processors/send-holds.test.ts',
+  repeat: 'test/processors/repeat-message.test.ts',
   sweep: 'test/processors/sweep.test.ts',
   timers: 'test/processors/timers.test.ts',
   start: 'test/processors/visit-start-page.test.ts',
@@ -59,5 +67,6 @@ export const tests = {
   logs: 'test/http/logs.test.ts',
   queue: 'test/queue/redis.test.ts',
   import: 'test/store/import.test.ts',
+  tokens: 'test/processors/tokens.test.ts',
   proof: 'test/domain/proof.test.ts',
 } as const

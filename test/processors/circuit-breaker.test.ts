@@ -19,7 +19,7 @@ const due = async (count: number) =>
   Promise.all(
     Array.from({ length: count }, async () => world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })),
   )
-const holdOf = async (wanted: CircuitName) => (await world.store.getOpenCircuits()).find(({ code }) => code === wanted)
+const holdOf = async (wanted: CircuitName) => (await world.store.getHealth()).open.find(({ code }) => code === wanted)
 const calls = (what: 'reauthuri' | 'exchange'): number => world.simulator.ledger.count({ what })
 const rejectClient = (over: Record<string, number>): void =>
   world.simulator.switches.set({ invalid_client_until: world.clock.now().plus(over).toISO() })
@@ -222,7 +222,7 @@ test('with an open circuit an answer names the next trial; a full authentication
 test('the database is unavailable when open circuits are read: the code is kept, and is sent afterwards', async () => {
   const { consent, codeId } = await withCode(world)
   const away = new TransientError('database-unavailable')
-  const store = { ...world.store, getOpenCircuits: async () => Promise.reject(away) }
+  const store = { ...world.store, getHealth: async () => Promise.reject(away) }
   const provider = circuitBreaker({ provider: world.client, store, clock: world.clock, log: silent })
   expect(await advance(world, { provider })(codeId, aRun())).toMatchObject({
     kind: 'snooze',
@@ -241,10 +241,10 @@ test('the database is unavailable when open circuits are read: the code is kept,
 test('… and still unavailable when the code is given back: that is retried until it is written', async () => {
   const { consent, codeId } = await withCode(world)
   const away = new TransientError('database-unavailable')
-  const getOpenCircuits = async () => Promise.reject(away)
+  const getHealth = async () => Promise.reject(away)
   const provider = circuitBreaker({
     provider: world.client,
-    store: { ...world.store, getOpenCircuits },
+    store: { ...world.store, getHealth },
     clock: world.clock,
     log: silent,
   })

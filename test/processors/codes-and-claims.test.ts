@@ -22,6 +22,7 @@ import {
   rungsSent,
   seen,
   withCode,
+  withStore,
 } from './rig.ts'
 import { planting } from '../setup/plant.ts'
 
@@ -65,6 +66,22 @@ describe('two codes of one consent', () => {
     expect(await authorisation(world, second)).toMatchObject({ status: 'superseded', code: null, nextActionAt: null })
     expect(await advance(world)(second, aRun({ manual: true }))).toMatchObject({ kind: 'skipped' })
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
+  })
+
+  test('the first one’s date comes late: the second is sent while its code lives, and renews', async () => {
+    world.simulator.switches.set({ me_lag_seconds: 3_600 })
+    const { consent, first, second } = await withTwoCodes()
+    await advance(world)(first, aRun())
+    await advance(world)(second, aRun())
+    expect([(await authorisation(world, first)).status, (await authorisation(world, second)).status]).toEqual([
+      'verifying',
+      'code_received',
+    ])
+    await liveUntil(world, consent.id, world.clock.now().plus({ minutes: 3 }))
+    expect(seen(world, consent, 'exchange')).toEqual(['ok', 'ok'])
+    await liveUntil(world, consent.id, world.clock.now().plus({ hours: 26 }))
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+    expect(await rungsSent(world, consent.id)).not.toContain('again-1 sent')
   })
 
   test('the second is sent when the first fails', async () => {
@@ -111,8 +128,8 @@ describe('two codes of one consent', () => {
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
     await bringUpToDate(world, consent.id)
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
-    world.clock.advance({ minutes: 6, seconds: 1 })
-    await bringUpToDate(world, consent.id)
+    await liveUntil(world, consent.id, world.clock.now().plus({ hours: 25, seconds: 1 }))
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
     expect(await rungsSent(world, consent.id)).toContain('again-1 sent')
   })
 
@@ -412,18 +429,19 @@ describe('a code for a consent that had ended', () => {
   })
 })
 
-describe('the stored token changed while a code was being exchanged', () => {
-  const replaceStored = async ({ id }: Consent, token: string): Promise<void> => {
-    const data = { refreshToken: sealToken(world.vault, id, 2, new Secret(token)), tokenVersion: 2 }
-    await world.db.prisma.consent.update({ where: { id }, data })
-  }
+/** As another answer of the provider does. */
+const replaceStored = async ({ id }: Consent, token: string): Promise<void> => {
+  const data = { refreshToken: sealToken(world.vault, id, 2, new Secret(token)), tokenVersion: 2 }
+  await world.db.prisma.consent.update({ where: { id }, data })
+}
 
+describe('the stored token changed while a code was being exchanged', () => {
   test('to a newer one: the newer one is kept, the outcome settled by polling', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.switches.set({ rotate_refresh_tokens: 'always' })
     const imports = async (...args: Parameters<World['provider']['exchangeCode']>) => {
       const answer = await world.provider.exchangeCode(...args)
-      // The company refreshes the rotated token, and imports what came, before we have stored ours.
+      // Another attempt of ours refreshes the rotated token, and stores what came, before we have stored ours.
       await world.client.refresh(new Secret(world.simulator.connection(consent.credentialsId)?.refreshToken ?? ''))
       await replaceStored(consent, world.simulator.connection(consent.credentialsId)?.refreshToken ?? '')
       return answer
@@ -432,7 +450,7 @@ describe('the stored token changed while a code was being exchanged', () => {
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
     expect(await eventTypes(world, consent.id)).toContain('authorisation.in-doubt')
-    // The company's, and ours with the imported token.
+    // The other one's, and ours with the token that it stored.
     expect(seen(world, consent, 'refresh')).toEqual(['ok', 'ok'])
   })
 
@@ -450,7 +468,7 @@ describe('the stored token changed while a code was being exchanged', () => {
     expect(seen(world, consent, 'refresh')).toEqual([])
   })
 
-  test('to an old one by an import: the new token is kept as pending, because only it may be valid', async () => {
+  test('to an old one: the new token is kept as pending, because only it may be valid', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-reauth' })
     const imports = async (...args: Parameters<World['provider']['exchangeCode']>) => {
@@ -464,7 +482,66 @@ describe('the stored token changed while a code was being exchanged', () => {
   })
 })
 
-describe('an import corrected the stored token while another one was pending', () => {
+describe('the stored token changed during a refresh that rotated it', () => {
+  const overtaken = (consent: Consent): World['provider'] => ({
+    ...world.provider,
+    refresh: async (...args) => {
+      const answer = await world.provider.refresh(...args)
+      await replaceStored(consent, `of another answer for ${consent.id}`)
+      return answer
+    },
+  })
+
+  test('the new token is valid, and kept as pending', async () => {
+    const { consent, codeId } = await withCode(world)
+    world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
+    await advance(world, { provider: overtaken(consent) })(codeId, aRun())
+    expect(await authorisation(world, codeId)).toMatchObject({
+      status: 'in_doubt',
+      errorCode: 'token-changed',
+      tokenOwner: 'pending',
+    })
+    expect((await world.consentOf(consent.id)).cycle).toBe(1)
+    world.clock.advance({ seconds: 11 })
+    await bringUpToDate(world, consent.id)
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+  })
+
+  test('and nothing was renewed: the pending token is stored before the user is asked', async () => {
+    const { consent, codeId } = await withCode(world)
+    world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
+    await advance(world, { provider: overtaken(consent) })(codeId, aRun())
+    world.clock.advance({ minutes: 7 })
+    await bringUpToDate(world, consent.id)
+    expect((await authorisation(world, codeId)).status).toBe('awaiting_date')
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+    await liveUntil(world, consent.id, world.clock.now().plus({ hours: 25 }))
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'not-renewed' })
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+  })
+
+  test('and the attempt is closed by then: the new token is the candidate', async () => {
+    const { consent, codeId } = await withCode(world)
+    world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
+    const closing: World['provider']['refresh'] = async (...args) => {
+      const answer = await overtaken(consent).refresh(...args)
+      const data = { status: 'superseded', nextActionAt: null }
+      await planting(world.db).authorisation.update({ where: { id: codeId }, data })
+      return answer
+    }
+    await advance(world, { provider: { ...world.provider, refresh: closing } })(codeId, aRun()).catch(() => undefined)
+    const { tokens } = await world.store.readTokens(consent.id)
+    const [first] = tokens
+    expect(first?.place).toBe('candidate')
+    expect(first?.token.reveal()).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+  })
+})
+
+describe('an import brought a candidate while another token was pending', () => {
   const correct = async (consent: Consent, refreshToken: string): Promise<void> => {
     const { credentialsId, userId, providerId, country, redirectUri, expiresAt } = consent
     const row = aRow({ credentialsId, userId, providerId, country, redirectUri, expiresAt, refreshToken })
@@ -486,29 +563,13 @@ describe('an import corrected the stored token while another one was pending', (
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
   }
 
-  test('the pending token is valid: it is not lost, and nothing is committed before it is stored', async () => {
+  test('the pending token is valid: it becomes the current one, and nothing is in doubt', async () => {
     const { consent } = await besideUntilMe()
-    await correct(consent, 'typed in by hand')
+    await correct(consent, `typed in by hand for ${consent.id}`)
     await endsRenewed(consent)
-    expect((await world.eventsOf(consent.id)).find(({ type }) => type === 'authorisation.in-doubt')?.reason).toBe(
-      'token-changed',
-    )
-    expect(seen(world, consent, 'refresh')).toEqual(['ok'])
-  })
-
-  test('corrected again while that was settled: the same', async () => {
-    const { consent, codeId } = await besideUntilMe()
-    await correct(consent, 'typed in by hand')
-    world.clock.advance({ seconds: 11 })
-    await advance(world)(codeId, aRun())
-    expect((await authorisation(world, codeId)).status).toBe('in_doubt')
-    const readMe: World['provider']['readMe'] = async (token) => {
-      await correct(consent, 'and once more')
-      return world.provider.readMe(token)
-    }
-    await advance(world, { provider: { ...world.provider, readMe } })(codeId, aRun())
-    expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 1, tokenVersion: 3 })
-    await endsRenewed(consent)
+    expect(await eventTypes(world, consent.id)).not.toContain('authorisation.in-doubt')
+    expect(seen(world, consent, 'refresh')).toEqual([])
+    expect(await world.consentOf(consent.id)).toMatchObject({ candidate: { version: 1 } })
   })
 
   test('the corrected token is valid, the pending one invalid: the stored one decides and stays', async () => {
@@ -519,39 +580,19 @@ describe('an import corrected the stored token while another one was pending', (
     await endsRenewed(consent)
   })
 
-  test('corrected during a refresh that rotated the token: the new token is valid, and kept as pending', async () => {
+  test('during a refresh that rotated the token: the new token is the current one, nothing is in doubt', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     const refresh: World['provider']['refresh'] = async (...args) => {
       const answer = await world.provider.refresh(...args)
-      await correct(consent, 'typed in by hand')
+      await correct(consent, `typed in by hand for ${consent.id}`)
       return answer
     }
     await advance(world, { provider: { ...world.provider, refresh } })(codeId, aRun())
-    expect(await authorisation(world, codeId)).toMatchObject({
-      status: 'in_doubt',
-      errorCode: 'token-changed',
-      tokenOwner: 'pending',
-    })
-    expect((await world.consentOf(consent.id)).cycle).toBe(1)
-    await endsRenewed(consent)
-  })
-
-  test('the pending token is valid, nothing was renewed: it is stored before the user is asked', async () => {
-    const { consent, codeId } = await withCode(world)
-    world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
-    fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
-    const refresh: World['provider']['refresh'] = async (...args) => {
-      const answer = await world.provider.refresh(...args)
-      await correct(consent, 'typed in by hand')
-      return answer
-    }
-    await advance(world, { provider: { ...world.provider, refresh } })(codeId, aRun())
-    world.clock.advance({ minutes: 7 })
-    await bringUpToDate(world, consent.id)
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'not-renewed' })
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+    expect(seen(world, consent, 'refresh')).toEqual(['ok'])
   })
 
   test('an invalid stored token concludes nothing while another attempt’s pending token is not settled', async () => {
@@ -563,7 +604,7 @@ describe('an import corrected the stored token while another one was pending', (
     const second = await codeOf(world, consent.id)
     const exchangeCode: World['provider']['exchangeCode'] = async (...args) => {
       const answer = await world.provider.exchangeCode(...args)
-      await correct(consent, 'typed in by hand')
+      await replaceStored(consent, `of another answer for ${consent.id}`)
       return answer
     }
     fault(world, consent, { endpoint: 'me', kind: 'error-json' })
@@ -595,8 +636,11 @@ describe('an import corrected the stored token while another one was pending', (
     }
     expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     expect((await world.consentOf(consent.id)).cycle).toBe(1)
-    // An hour after the old expiry the stored token is refused, because nothing was renewed: the user is asked again.
+    // An hour after the old expiry the stored token is refused, because nothing was renewed. When it is refused once
+    // more, the user is asked again.
     world.clock.set(consent.expiresAt.plus({ minutes: 61 }))
+    await advance(world, deps)(codeId, aRun({ manual: true }))
+    expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     await advance(world, deps)(codeId, aRun({ manual: true }))
     expect((await authorisation(world, codeId)).status).toBe('refused')
   })
@@ -673,6 +717,34 @@ describe('a worker with a stale claim', () => {
     expect(await authorisation(world, codeId)).toMatchObject({ status: 'verifying' })
     world.clock.advance({ minutes: 6, seconds: 1 })
     await bringUpToDate(world, consent.id)
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+  })
+
+  test('stores its answer while the other worker polls: what that one decides without it is refused', async () => {
+    const { consent, codeId } = await withCode(world)
+    const lateAnswer = Promise.withResolvers<undefined>()
+    const isTakenOver = Promise.withResolvers<undefined>()
+    const sleeps = async (...args: Parameters<World['provider']['exchangeCode']>) => {
+      const answer = await world.provider.exchangeCode(...args)
+      await endLease(world, 'authorisation', codeId)
+      isTakenOver.resolve(undefined)
+      await lateAnswer.promise
+      return answer
+    }
+    const first = advance(world, { provider: { ...world.provider, exchangeCode: sleeps } })(codeId, aRun())
+    await isTakenOver.promise
+    world.simulator.switches.set({ me_dates: 'none' })
+    const store = withStore(world, {
+      schedulePoll: async (...args) => {
+        lateAnswer.resolve(undefined)
+        await first
+        return world.store.schedulePoll(...args)
+      },
+    })
+    expect(await advance(world, { store })(codeId, aRun())).toMatchObject({ kind: 'skipped' })
+    const { status, nextActionAt } = await authorisation(world, codeId)
+    expect([status, (nextActionAt ?? new Date(0)) <= world.clock.now().toJSDate()]).toEqual(['verifying', true])
+    expect(await bringUpToDate(world, consent.id)).not.toEqual([])
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
   })
 

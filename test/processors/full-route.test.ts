@@ -142,7 +142,7 @@ describe('approved', () => {
     const fresh = await successorOf(consent.id)
     expect(fresh).toMatchObject({ id: imported, tokenVersion: 2, expiresSource: 'me', status: 'active' })
     expect(await world.tokenOf(fresh.id)).toBe(world.simulator.connection(fresh.credentialsId)?.refreshToken)
-    expect(await eventTypes(world, imported)).toEqual(['consent.repaired'])
+    expect(await eventTypes(world, imported)).toEqual(['token.replaced', 'consent.repaired'])
   })
 
   test('the new connection was closed for good meanwhile: it stays closed', async () => {
@@ -255,7 +255,7 @@ describe('/me does not name the bank of the new connection', () => {
     await liveOn(codeId, 2)
     world.clock.advance({ hours: 6 })
     await advance(world, { provider: sleepingAfter(world, 'readMe', { days: 2 }, nameless()) })(codeId, aRun())
-    expect(await authorisation(world, codeId)).toMatchObject({ status: 'in_doubt', errorCode: 'not-proven' })
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'awaiting_date', errorCode: 'not-proven' })
     await bringUpToDate(world, consent.id)
     expect((await successorOf(consent.id)).status).toBe('active')
   })
@@ -264,7 +264,7 @@ describe('/me does not name the bank of the new connection', () => {
     const consent = await asked()
     const codeId = await codeOf(world, consent.id)
     await liveOn(codeId, 2)
-    expect((await authorisation(world, codeId)).status).toBe('in_doubt')
+    expect((await authorisation(world, codeId)).status).toBe('awaiting_date')
     world.clock.advance({ hours: 6 })
     await bringUpToDate(world, consent.id)
     expect((await successorOf(consent.id)).status).toBe('active')

@@ -43,12 +43,12 @@ const minutesUntilNext = async (id: string): Promise<number> => 60 * (await hour
 const linksOf = async (id: string): Promise<number> => (await world.authorisationsOf(id)).length
 
 describe('the provider refuses a link for this connection', () => {
-  test('401: nothing is sent, a back-off of a day with the reason, and the failure counts', async () => {
+  test('403: nothing is sent, a back-off of a day with the reason, and the failure counts', async () => {
     const consent = await due()
-    world.simulator.revokeConnection(consent.credentialsId)
+    fault(world, consent, { endpoint: 'reauthuri', kind: 'error-json', status: 403, error: 'access_denied' })
     expect(await renew(world)(consent.id, aRun())).toMatchObject({
       kind: 'snooze',
-      reason: expect.stringContaining('reauth: 401 unauthorized'),
+      reason: expect.stringContaining('reauth: 403 access_denied'),
     })
     expect(await world.consentOf(consent.id)).toMatchObject({
       status: 'active',
@@ -59,7 +59,7 @@ describe('the provider refuses a link for this connection', () => {
     expect(await hoursUntilNext(consent.id)).toBeLessThan(27)
     expect(await rungsSent(world, consent.id)).toEqual([])
     expect((await world.eventsOf(consent.id)).map(({ type, reason }) => [type, reason])).toEqual([
-      ['link.failed', 'reauth: 401 unauthorized'],
+      ['link.failed', 'reauth: 403 access_denied'],
     ])
   })
 
@@ -69,7 +69,7 @@ describe('the provider refuses a link for this connection', () => {
     await liveUntil(world, consent.id, consent.expiresAt.plus({ days: 90 }).minus({ minutes: 1 }))
     expect(await world.consentOf(consent.id)).toMatchObject({ status: 'active' })
     expect(seen(world, consent, 'reauthuri').length).toBeGreaterThanOrEqual(9)
-    expect(seen(world, consent, 'reauthuri').length).toBeLessThanOrEqual(12)
+    expect(seen(world, consent, 'reauthuri').length).toBeLessThanOrEqual(13)
     await liveUntil(world, consent.id, consent.expiresAt.plus({ days: 90, minutes: 1 }))
     expect((await world.consentOf(consent.id)).status).toBe('lapsed')
     expect(await rungsSent(world, consent.id)).toEqual([])
@@ -93,7 +93,7 @@ describe('the provider refuses a link for this connection', () => {
     await renew(world)(consent.id, aRun())
     expect(await renew(world)(consent.id, aRun())).toMatchObject({
       kind: 'skipped',
-      reason: expect.stringContaining('backing off after link-rejected'),
+      reason: expect.stringContaining('backing off after token-rejected'),
     })
     expect(await renew(world)(consent.id, aRun({ manual: true }))).toMatchObject({ kind: 'done' })
     expect(await world.consentOf(consent.id)).toMatchObject({

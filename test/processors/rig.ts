@@ -23,7 +23,8 @@ const tables = { consent: 'consents', authorisation: 'authorisations', notificat
 const datedOf = async ({ db }: World, consentId: string): Promise<{ kind: RecordKind; id: string; at: Date }[]> =>
   db.prisma.$queryRaw`
     SELECT 'authorisation' AS kind, id, next_action_at AS at FROM authorisations
-      WHERE consent_id = ${consentId}::uuid AND status IN ('code_received', 'exchanging', 'verifying', 'in_doubt')
+      WHERE consent_id = ${consentId}::uuid
+        AND status IN ('code_received', 'exchanging', 'verifying', 'in_doubt', 'awaiting_date')
     UNION ALL
     SELECT 'notification', id, next_action_at FROM notifications WHERE consent_id = ${consentId}::uuid AND status IN
       ('pending', 'sending')
@@ -103,6 +104,7 @@ export const renew = (world: World, over: Partial<RenewConsentDeps> = {}) =>
     store: world.store,
     prepare: world.prepare,
     enqueue: async () => undefined,
+    queuedFor: Duration.fromMillis(0),
     clock: world.clock,
     policy: world.policy,
     lease: LEASE,

@@ -1,5 +1,6 @@
 // Two channels for one user: e-mail, and a test's own channel that an HTTP gateway on loopback serves. Each message of
 // a rung goes its own way; the consent is asked about as a whole.
+import type { Enqueue } from '../../src/processors/enqueue.ts'
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { judgeRequest } from '../../src/domain/renewal-request.ts'
@@ -293,9 +294,9 @@ describe('a crash', () => {
   test('between the two messages’ jobs: neither is lost, neither sent twice', async () => {
     const consent = await add()
     const handedOver: string[] = []
-    const enqueue = async (_: string, id: string): Promise<void> => {
+    const enqueue: Enqueue = async (_, record) => {
       if (handedOver.length === 1) throw new Error('died')
-      handedOver.push(id)
+      handedOver.push(typeof record === 'string' ? record : record.id)
     }
     await expect(renew(world, { enqueue, store: dying(world) })(consent.id, aRun())).rejects.toThrow('died')
     expect(await messages(consent)).toEqual(['-14d email pending', '-14d gateway pending'])

@@ -5,13 +5,13 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { StaleClaim } from '../../src/errors.ts'
 import { meteredLog } from '../../src/meter.ts'
 import { smtpChannel } from '../../src/notify/email/smtp-channel.ts'
+import type { Handover } from '../../src/notify/port.ts'
 import { Secret } from '../../src/secret.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import {
   askedConsent,
   bringUpToDate,
   codeOf,
-  endLease,
   fault,
   LEASE,
   liveUntil,
@@ -158,9 +158,10 @@ describe('the cap and messages that were certainly not delivered', () => {
     world.clock.set(today('10:59'))
     const channel = {
       ...world.channel,
-      send: async () => {
+      send: async (_: unknown, { begin }: Handover) => {
+        await begin()
         world.clock.set(today('11:00'))
-        return unreachable().send({ to: 'a@b.test', subject: 's', text: '', html: '', locale: 'en', messageId: 'a@b' })
+        return { kind: 'unavailable', code: 'message-unavailable', cause: 'outage', detail: '451' } as const
       },
     }
     await send(world, { channel })(id, aRun())
@@ -184,25 +185,37 @@ describe('the cap and messages that were certainly not delivered', () => {
   })
 
   test('a process that dies, a cut after the final dot, a permanent refusal: each keeps its place', async () => {
-    const [died, cut, refused] = [await queued(), await queued(), await queued()]
-    await expect(
-      send(world, { channel: { ...world.channel, send: async () => Promise.reject(new Error('died')) } })(
-        died.id,
-        aRun(),
-      ),
-    ).rejects.toThrow('died')
-    await endLease(world, 'notification', died.id)
+    const [died, cut, refused, unknown] = [await queued(), await queued(), await queued(), await queued()]
+    const channel = {
+      ...world.channel,
+      send: async (_: unknown, { begin }: Handover) => {
+        await begin()
+        throw new Error('died')
+      },
+    }
+    await expect(send(world, { channel })(died.id, aRun())).rejects.toThrow('died')
+    expect(await usedIn('10:00')).toBe(1)
+    const fault = (kind: 'cut-after-dot' | 'data-5xx' | 'rcpt-5xx', { email }: { email: string | undefined }): void =>
+      void world.simulator.faults.add({ endpoint: 'mail', kind, only: email ?? '' })
+    fault('cut-after-dot', cut.consent)
+    fault('data-5xx', refused.consent)
+    fault('rcpt-5xx', unknown.consent)
+    for (const { id } of [cut, refused, unknown]) await send(world)(id, aRun())
+    expect(await usedIn('10:00')).toBe(4)
+    // Its repetition has a place of its own.
     await send(world)(died.id, aRun())
-    world.simulator.faults.add({
-      endpoint: 'mail',
-      kind: 'cut-after-dot',
-      stored: false,
-      only: cut.consent.email ?? '',
-    })
-    await send(world)(cut.id, aRun())
-    world.simulator.faults.add({ endpoint: 'mail', kind: 'rcpt-5xx', only: refused.consent.email ?? '' })
-    await send(world)(refused.id, aRun())
-    expect(await usedIn('10:00')).toBe(3)
+    expect(await usedIn('10:00')).toBe(5)
+  })
+
+  test('a server that refuses every recipient fails no more messages in an hour than the cap allows', async () => {
+    const all = await Promise.all(Array.from({ length: 7 }, async () => queued()))
+    for (const { consent } of all)
+      world.simulator.faults.add({ endpoint: 'mail', kind: 'rcpt-5xx', only: consent.email ?? '' })
+    const said = []
+    for (const { id } of all) said.push(await send(world)(id, aRun()))
+    expect(said.map(({ kind }) => kind)).toEqual([...Array.from({ length: 5 }, () => 'done'), 'snooze', 'snooze'])
+    expect(await rungsSent(world, all[6]?.consent.id ?? '')).toEqual(['-14d pending'])
+    expect(await usedIn('10:00')).toBe(5)
   })
 })
 
@@ -227,7 +240,7 @@ describe('the user is on the way', () => {
     expect([await rungsSent(world, consent.id), mails(consent)]).toEqual([['-14d cancelled'], 0])
   })
 
-  test('a code in doubt: held for a day, then sent', async () => {
+  test('a code in doubt that nobody can ask about: held a day longer than the last planned poll', async () => {
     const { consent, id } = await queued()
     await codeOf(world, consent.id)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
@@ -238,9 +251,9 @@ describe('the user is on the way', () => {
         kind: 'snooze',
         reason: expect.stringContaining('in doubt'),
       })
-    await liveUntil(world, consent.id, world.clock.now().plus({ hours: 23 }))
+    await liveUntil(world, consent.id, world.clock.now().plus({ hours: 47 }))
     expect(mails(consent)).toBe(0)
-    await liveUntil(world, consent.id, world.clock.now().plus({ hours: 2 }))
+    await liveUntil(world, consent.id, world.clock.now().plus({ hours: 5 }))
     expect(mails(consent)).toBe(1)
   })
 
@@ -321,7 +334,8 @@ describe('no longer wanted', () => {
     const { consent, id } = await queued()
     const channel = {
       ...world.channel,
-      send: async () => {
+      send: async (_: unknown, { begin }: Handover) => {
+        await begin()
         await world.db.prisma.renewal.updateMany({ where: { consentId: consent.id }, data: { manualNo: 1 } })
         await renew(world)(consent.id, aRun())
         return { kind: 'deferred' as const, code: 'message-deferred' as const, detail: '451' }

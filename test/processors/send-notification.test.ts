@@ -51,7 +51,7 @@ const channelTo = (url: string): SmtpChannel => {
   const channel = smtpChannel({
     smtpUrl: new Secret(url),
     from: 'consents@example.com',
-    timeouts: { connectMs: 1_000, silenceMs: 1_000, totalMs: 2_000 },
+    timeouts: { connectMs: 5_000, silenceMs: 10_000, totalMs: 20_000 },
   })
   cleanups.push(() => channel.close())
   return channel
@@ -279,13 +279,16 @@ describe('the mail server is unavailable: an outage is not the message’s failu
     })
   })
 
-  test('a crash during the outage: the message is not sent twice, and nothing says that it was sent', async () => {
+  test('a crash during the outage: nothing had begun, and the message is sent when the server is back', async () => {
     const { consent, id } = await queued()
     const store = withStore(world, { reschedule: async () => Promise.reject(new Error('died')) })
-    await expect(send(world, { store, channel: channelTo(NOBODY_LISTENS) })(id, aRun())).rejects.toThrow('died')
+    const run = aRun({ signal: AbortSignal.abort() })
+    await expect(send(world, { store, channel: channelTo(NOBODY_LISTENS) })(id, run)).rejects.toThrow('died')
     await endLease(world, 'notification', id)
-    expect(await send(world)(id, aRun())).toMatchObject({ kind: 'done', what: expect.stringContaining('uncertain') })
-    expect(world.mailsTo(consent)).toEqual([])
+    expect(await message(id)).toMatchObject({ status: 'pending', attempts: 0 })
+    expect(await send(world)(id, aRun())).toEqual({ kind: 'done', what: 'sent -14d' })
+    expect(await message(id)).toMatchObject({ status: 'sent', attempts: 1, repeatedAt: null })
+    expect(world.mailsTo(consent)).toHaveLength(1)
   })
 
   test('it is logged and counted, once a minute for all messages, without an address', async () => {
@@ -361,48 +364,52 @@ describe('a crash', () => {
     expect(world.mailsTo(consent)).toHaveLength(1)
   })
 
-  test('between intent and the mail server’s answer: uncertain when the lease is over, never sent again', async () => {
+  test('between the connection and the intent: nothing had begun, the next worker sends', async () => {
     const { consent, id } = await queued()
     const channel = { ...world.channel, send: async () => Promise.reject(new Error('died')) }
     await expect(send(world, { channel, store: dying(world) })(id, aRun())).rejects.toThrow('died')
-    expect((await message(id)).status).toBe('sending')
-    expect((await send(world)(id, aRun({ manual: true }))).kind).toBe('snooze')
+    expect((await message(id)).status).toBe('pending')
     await endLease(world, 'notification', id)
-    expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({
-      kind: 'done',
-      what: expect.stringContaining('uncertain'),
-    })
-    expect(await send(world)(id, aRun({ manual: true }))).toMatchObject({ kind: 'skipped' })
-    expect(world.mailsTo(consent)).toEqual([])
-  })
-
-  test('between the answer and its record: the same, and the user gets one mail', async () => {
-    const { consent, id } = await queued()
-    const store = withStore(world, { settleSending: async () => Promise.reject(new Error('died')) })
-    await expect(send(world, { store })(id, aRun())).rejects.toThrow('died')
-    await endLease(world, 'notification', id)
-    await bringUpToDate(world, consent.id)
-    expect(await rungsSent(world, consent.id)).toEqual(['-14d uncertain'])
+    expect(await send(world)(id, aRun())).toEqual({ kind: 'done', what: 'sent -14d' })
     expect(world.mailsTo(consent)).toHaveLength(1)
   })
 
-  test('a sender that sleeps past its lease changes nothing that was settled since', async () => {
+  test('a refusal that is not stored: nothing had begun, and it is refused again', async () => {
     const { consent, id } = await queued()
-    const sleepy = {
-      ...world.channel,
-      send: async (...args: Parameters<typeof world.channel.send>) => {
-        const delivery = await world.channel.send(...args)
-        await endLease(world, 'notification', id)
-        await send(world)(id, aRun())
-        return delivery
+    mailFault(consent, { kind: 'rcpt-5xx' })
+    const store = dying(world, { failUnbegun: async () => Promise.reject(new Error('died')) })
+    await expect(send(world, { store })(id, aRun({ signal: AbortSignal.timeout(100) }))).rejects.toThrow('died')
+    await endLease(world, 'notification', id)
+    await send(world)(id, aRun())
+    expect(await message(id)).toMatchObject({ status: 'failed', errorCode: 'message-refused', attempts: 1 })
+  })
+
+  test('the database is away when the answer comes: it is stored when the database is back', async () => {
+    const { consent, id } = await queued()
+    let away = 2
+    const store = withStore(world, {
+      settleSending: async (...args) => {
+        away -= 1
+        return away >= 0 ? Promise.reject(new Error('away')) : world.store.settleSending(...args)
       },
-    }
-    expect(await send(world, { channel: sleepy })(id, aRun())).toMatchObject({
-      kind: 'skipped',
-      reason: expect.stringContaining('took over'),
     })
-    expect((await message(id)).status).toBe('uncertain')
+    expect(await send(world, { store })(id, aRun())).toEqual({ kind: 'done', what: 'sent -14d' })
+    expect(await message(id)).toMatchObject({ status: 'sent', repeatedAt: null })
     expect(world.mailsTo(consent)).toHaveLength(1)
+  })
+
+  test('the acknowledgement of the outcome is lost: it is stored once', async () => {
+    const { consent, id } = await queued()
+    let lost = 1
+    const store = withStore(world, {
+      settleSending: async (...args) => {
+        await world.store.settleSending(...args)
+        lost -= 1
+        if (lost >= 0) throw new Error('lost')
+      },
+    })
+    expect(await send(world, { store })(id, aRun())).toEqual({ kind: 'done', what: 'sent -14d' })
+    expect((await eventTypes(world, consent.id)).filter((type) => type === 'message.sent')).toHaveLength(1)
   })
 
   test('a sender that falls asleep as it reschedules a message cannot disturb another’s sending later', async () => {

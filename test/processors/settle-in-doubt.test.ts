@@ -3,6 +3,7 @@ import { DateTime } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { FaultOrder } from '../../simulator/src/faults.ts'
 import type { Consent } from '../../src/domain/model.ts'
+import { Secret } from '../../src/secret.ts'
 import { imports } from '../../src/store/import.ts'
 import { aRow } from '../import/rows.ts'
 import { planting } from '../setup/plant.ts'
@@ -12,6 +13,7 @@ import {
   askedConsent,
   authorisation,
   bringUpToDate,
+  codeOf,
   daysLeft,
   dying,
   endLease,
@@ -39,6 +41,8 @@ afterEach(async () => {
   await world.store.closeCircuit('link-rejected')
 })
 
+const codeCameAt = async (id: string): Promise<DateTime> =>
+  DateTime.fromJSDate((await authorisation(world, id)).codeReceivedAt ?? new Date(Number.NaN), { zone: 'utc' })
 const minutesAfterCode = async (id: string): Promise<number> => {
   const { nextActionAt, codeReceivedAt } = await authorisation(world, id)
   return ((nextActionAt?.getTime() ?? Number.NaN) - (codeReceivedAt?.getTime() ?? Number.NaN)) / 60_000
@@ -79,7 +83,7 @@ describe('the provider had not processed it', () => {
     '500 instead of processing': { endpoint: 'exchange', kind: 'error-json' },
   }
   test.each(Object.entries(losses))(
-    '%s: concluded after six minutes, not before, then the user is asked again',
+    '%s: concluded after 25 hours, not before, then the user is asked again',
     async (_, order) => {
       const { consent, codeId } = await withCode(world)
       fault(world, consent, order)
@@ -97,13 +101,20 @@ describe('the provider had not processed it', () => {
       expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
       world.clock.advance({ seconds: 11 })
       await bringUpToDate(world, consent.id)
+      expect(await authorisation(world, codeId)).toMatchObject({ status: 'awaiting_date', errorCode: 'not-proven' })
+      await liveUntil(world, consent.id, (await codeCameAt(codeId)).plus({ hours: 25, seconds: -30 }))
+      for (let time = 0; time < 3; time += 1) await advance(world)(codeId, aRun({ manual: true }))
+      expect((await authorisation(world, codeId)).status).toBe('awaiting_date')
+      expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+      world.clock.advance({ seconds: 31 })
+      await bringUpToDate(world, consent.id)
       expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'not-renewed' })
       expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
       expect(seen(world, consent, 'exchange')).toHaveLength(1)
     },
   )
 
-  test('after ten minutes at the bank: the six minutes count from the code, not from the link', async () => {
+  test('after ten minutes at the bank: six minutes and 25 hours count from the code, not from the link', async () => {
     const consent = await askedConsent(world)
     world.simulator.switches.set({ link_life_seconds: 3600 })
     const link = await world.leave(consent.id)
@@ -114,6 +125,10 @@ describe('the provider had not processed it', () => {
     await bringUpToDate(world, consent.id)
     expect((await authorisation(world, answer.authorisationId)).status).toBe('in_doubt')
     expect(await minutesAfterCode(answer.authorisationId)).toBe(6)
+    const cameAt = await codeCameAt(answer.authorisationId)
+    await liveUntil(world, consent.id, cameAt.plus({ hours: 25, seconds: -20 }))
+    await advance(world)(answer.authorisationId, aRun({ manual: true }))
+    expect((await authorisation(world, answer.authorisationId)).status).toBe('awaiting_date')
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
   })
 
@@ -124,6 +139,8 @@ describe('the provider had not processed it', () => {
     expect(await authorisation(world, codeId)).toMatchObject({ status: 'in_doubt', errorCode: 'token-invalid' })
     world.clock.advance({ minutes: 6, seconds: 1 })
     await bringUpToDate(world, consent.id)
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'awaiting_date', errorCode: 'token-invalid' })
+    await liveUntil(world, consent.id, (await codeCameAt(codeId)).plus({ hours: 25 }))
     expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-invalid' })
     expect(await rungsSent(world, consent.id)).toEqual(['0d sent', 'again-1 sent'])
   })
@@ -147,13 +164,12 @@ describe('the worker died while it was sending', () => {
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
   })
 
-  test('before the code left: not sent again; the provider is polled, the user asked after six minutes', async () => {
+  test('before the code left: not sent again; the provider is polled, the user asked after 25 hours', async () => {
     const { consent, codeId } = await withCode(world)
     await expect(advance(world, { provider: dies.before })(codeId, aRun())).rejects.toThrow('died')
     await endLease(world, 'authorisation', codeId)
     await advance(world)(codeId, aRun())
-    world.clock.advance({ minutes: 7 })
-    await bringUpToDate(world, consent.id)
+    await liveUntil(world, consent.id, (await codeCameAt(codeId)).plus({ hours: 25 }))
     expect(seen(world, consent, 'exchange')).toEqual([])
     expect((await authorisation(world, codeId)).status).toBe('refused')
     expect(await rungsSent(world, consent.id)).toContain('again-1 sent')
@@ -182,7 +198,7 @@ describe('the worker died while it was sending', () => {
 })
 
 describe('the provider is unavailable when it is polled', () => {
-  test('polled at 6 minutes, 1, 6, 24 hours, daily; no message for a day; a late proof ends the cycle', async () => {
+  test('polled at 6 minutes, 1, 6, 25 hours, daily; no message for 26; a late proof ends the cycle', async () => {
     const { consent, codeId } = await withCode(world)
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
     world.simulator.faults.add({ endpoint: 'refresh', kind: 'error-html', only: consent.credentialsId })
@@ -192,7 +208,7 @@ describe('the provider is unavailable when it is polled', () => {
       hours.push((await minutesAfterCode(codeId)) / 60)
       world.clock.set((await authorisationDue(codeId)).plus({ seconds: 1 }))
     }
-    expect(hours).toEqual([0.1, 1, 6, 24, 48, 72, 96])
+    expect(hours).toEqual([0.1, 1, 6, 25, 48, 72, 96])
     // The ladder went on after a day, with a message that admits the doubt.
     expect((await world.notificationsOf(consent.id)).map(({ rung, situation }) => [rung, situation])).toEqual([
       ['-14d', 'reminder'],
@@ -254,6 +270,121 @@ describe('the settling refresh rotates the token', () => {
   })
 })
 
+describe('a worker whose lease ran out holds the token that its refresh has just brought', () => {
+  test('the next worker is refused the old one and concludes nothing; an hour later it has the new one', async () => {
+    world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+    const { consent, codeId } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
+    fault(world, consent, { endpoint: 'refresh', kind: 'reset-before' })
+    await advance(world)(codeId, aRun())
+    world.clock.advance({ hours: 26 })
+    const store = withStore(world, {
+      storeRotated: async (rotated) => {
+        await endLease(world, 'authorisation', codeId)
+        await advance(world)(codeId, aRun())
+        expect((await authorisation(world, codeId)).status).not.toBe('refused')
+        return world.store.storeRotated(rotated)
+      },
+    })
+    await advance(world, { store })(codeId, aRun()).catch(() => undefined)
+    expect(seen(world, consent, 'refresh').filter((what) => what === 'ok')).toHaveLength(1)
+    world.clock.advance({ minutes: 70 })
+    await bringUpToDate(world, consent.id)
+    expect((await authorisation(world, codeId)).status).toBe('renewed')
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+  })
+})
+
+describe('two attempts of one consent are in doubt, and both settle at the same moment', () => {
+  const sixMinutesLater = async () => {
+    world.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+    const { consent, codeId: first } = await withCode(world)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-after' })
+    fault(world, consent, { endpoint: 'refresh', kind: 'reset-before' })
+    await advance(world)(first, aRun())
+    const second = await codeOf(world, consent.id)
+    fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
+    fault(world, consent, { endpoint: 'refresh', kind: 'reset-before' })
+    await advance(world)(second, aRun())
+    world.clock.advance({ minutes: 7 })
+    for (const id of [first, second]) expect((await authorisation(world, id)).status).toBe('in_doubt')
+    return { consent, first, second }
+  }
+  const settle = async (id: string, over: Parameters<typeof advance>[1] = {}) =>
+    advance(world, over)(id, aRun({ manual: true }))
+
+  test('one is refused the token that the other has rotated and not stored yet: nothing is concluded', async () => {
+    const { consent, first, second } = await sixMinutesLater()
+    const store = withStore(world, {
+      storeRotated: async (rotated) => {
+        await settle(second)
+        expect(await authorisation(world, second)).toMatchObject({ status: 'in_doubt', errorCode: 'token-invalid' })
+        return world.store.storeRotated(rotated)
+      },
+    })
+    // The new date may be the first one's, and the second one's may still come: it decides.
+    await settle(first, { store })
+    expect([(await authorisation(world, first)).status, (await world.consentOf(consent.id)).tokenVersion]).toEqual([
+      'in_doubt',
+      2,
+    ])
+    await settle(second)
+    expect((await authorisation(world, second)).status).toBe('renewed')
+    expect((await authorisation(world, first)).status).toBe('superseded')
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+    expect(seen(world, consent, 'refresh').filter((what) => what === 'ok')).toHaveLength(2)
+  })
+
+  test('one is refused the token that the other has replaced meanwhile: the new one decides', async () => {
+    const { consent, first, second } = await sixMinutesLater()
+    const refresh: World['provider']['refresh'] = async (...args) => {
+      fault(world, consent, { endpoint: 'me', kind: 'error-json' })
+      await settle(first)
+      return world.provider.refresh(...args)
+    }
+    let refreshes = 0
+    const provider: World['provider'] = {
+      ...world.provider,
+      refresh: async (...args) => ((refreshes += 1) === 1 ? refresh(...args) : world.provider.refresh(...args)),
+    }
+    await settle(second, { provider })
+    expect(refreshes).toBe(2)
+    expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, tokenVersion: 3 })
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+  })
+
+  test('the one that rotated the token renewed by it: the other is superseded, and the user told nothing', async () => {
+    const { consent, first, second } = await sixMinutesLater()
+    const refresh: World['provider']['refresh'] = async (...args) => {
+      await settle(second)
+      return world.provider.refresh(...args)
+    }
+    await settle(first, { provider: { ...world.provider, refresh } })
+    expect((await authorisation(world, second)).status).toBe('renewed')
+    expect((await authorisation(world, first)).status).toBe('superseded')
+    expect(await world.consentOf(consent.id)).toMatchObject({ cycle: 2, tokenVersion: 2 })
+  })
+
+  test('neither has a valid token: they do not wait for each other, and the user is asked again', async () => {
+    const { consent, first, second } = await sixMinutesLater()
+    // The company has refreshed the token, and keeps what came.
+    await world.client.refresh(new Secret(world.simulator.connection(consent.credentialsId)?.refreshToken ?? ''))
+    for (const id of [first, second]) {
+      await settle(id)
+      expect(await authorisation(world, id)).toMatchObject({ status: 'in_doubt', errorCode: 'token-invalid' })
+    }
+    world.clock.advance({ hours: 1 })
+    for (const id of [first, second]) {
+      await settle(id)
+      expect(await authorisation(world, id)).toMatchObject({ status: 'awaiting_date', errorCode: 'token-invalid' })
+    }
+    await liveUntil(world, consent.id, (await codeCameAt(second)).plus({ hours: 26 }))
+    for (const id of [first, second])
+      expect(await authorisation(world, id)).toMatchObject({ status: 'refused', errorCode: 'token-invalid' })
+    expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-2 sent'])
+  })
+})
+
 describe('the process slept after an answer, which was true when it was asked for: polled again', () => {
   test('a refresh that was refused while the code could still take effect', async () => {
     const { consent, codeId } = await withCode(world, { inDays: -5 })
@@ -283,6 +414,9 @@ describe('the process slept after an answer, which was true when it was asked fo
     await advance(world, { provider: sleepingAfter(world, 'refresh', { days: 2 }) })(codeId, aRun())
     expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     await bringUpToDate(world, consent.id)
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'in_doubt', errorCode: 'token-invalid' })
+    world.clock.advance({ minutes: 70 })
+    await bringUpToDate(world, consent.id)
     expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-invalid' })
     expect((await world.consentOf(consent.id)).cycle).toBe(1)
   })
@@ -305,11 +439,13 @@ describe('unknown and /me gives no dates', () => {
     expect(seen(world, consent, 'exchange')).toEqual(['ok'])
   })
 
-  test('and when it was not renewed, the refresh is refused then and the user is asked again', async () => {
+  test('and when it was not renewed, the refresh is refused then and an hour later: the user is asked', async () => {
     world.simulator.switches.set({ me_dates: 'none' })
     const { consent, codeId } = await withCode(world, { inDays: 5 })
     fault(world, consent, { endpoint: 'exchange', kind: 'reset-before' })
     await liveUntil(world, consent.id, consent.expiresAt.plus({ hours: 1, seconds: 5 }))
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'in_doubt', errorCode: 'token-invalid' })
+    await liveUntil(world, consent.id, consent.expiresAt.plus({ hours: 2, minutes: 15 }))
     expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'token-invalid' })
     expect(await rungsSent(world, consent.id)).toContain('again-1 sent')
   })

@@ -253,11 +253,22 @@ describe('enqueueing at once', () => {
   test('a new message goes to the queue without waiting for the sweep', async () => {
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
     const { queue, jobs } = aQueue()
-    await renew(world, { enqueue: makeEnqueue({ store: world.store, queue, log: silent, queuedFor: HOLD }) })(
-      consent.id,
-      aRun(),
-    )
+    const enqueue = makeEnqueue({ store: world.store, queue, log: silent, queuedFor: HOLD })
+    await renew(world, { enqueue, queuedFor: HOLD })(consent.id, aRun())
     expect(jobs.map(({ queue: name }) => name)).toEqual(['notify'])
+  })
+
+  test('a message that was committed and never handed over is swept when its mark has run out', async () => {
+    const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
+    await renew(world, { queuedFor: HOLD })(consent.id, aRun())
+    const { queue, jobs } = aQueue()
+    await sweepUrgent(deps(queue))()
+    expect(jobs).toEqual([])
+    await world.db.sql.$executeRaw`
+      UPDATE notifications SET queued_until = clock_timestamp() - interval '1 second'
+      WHERE consent_id = ${consent.id}::uuid`
+    await sweepUrgent(deps(queue))()
+    expect(jobs.map(({ queue: name, dispatchNo }) => [name, dispatchNo])).toEqual([['notify', 2]])
   })
 
   test('again, when its job was lost: under another number', async () => {
@@ -275,7 +286,7 @@ describe('enqueueing at once', () => {
   test('the queue is unavailable: nothing fails, the next sweep finds the record at once', async () => {
     const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
     const hand = makeEnqueue({ store: world.store, queue: aQueue({ fails: 0 }).queue, log: silent, queuedFor: HOLD })
-    expect((await renew(world, { enqueue: hand })(consent.id, aRun())).kind).toBe('done')
+    expect((await renew(world, { enqueue: hand, queuedFor: HOLD })(consent.id, aRun())).kind).toBe('done')
     const { queue, jobs } = aQueue()
     await sweepUrgent(deps(queue))()
     expect(jobs.map(({ queue: name }) => name)).toEqual(['notify'])

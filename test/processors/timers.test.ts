@@ -268,28 +268,6 @@ describe('a ticker', () => {
     expect(lines.join('')).not.toContain('planted')
   })
 
-  test('after a failed tick the next may wait for another time than usual', async () => {
-    const { log, lines } = aLog()
-    const second = Promise.withResolvers<void>()
-    let count = 0
-    const tick = async (): Promise<void> => {
-      count += 1
-      if (count === 1) throw telling()
-      second.resolve()
-    }
-    const keeper = runEvery({
-      name: 'test',
-      every: seconds(3600),
-      afterFailure: Duration.fromMillis(1),
-      tickWithin: seconds(10),
-      log,
-      tick,
-    })
-    await second.promise
-    expect(await keeper.stop(patiently)).toBe(true)
-    expect([count, lines.length]).toEqual([2, 1])
-  })
-
   test('stopped, it starts no further tick and waits for the running one', async () => {
     const { tick, count } = ticking(() => false)
     const keeper = runEvery({

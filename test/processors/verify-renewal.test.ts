@@ -58,21 +58,29 @@ describe('/me lags behind', () => {
     expect(seen(world, consent, 'me')).toHaveLength(4)
   })
 
-  // An access token expires after an hour as well, so the fifth poll needs a refresh.
-  test('for more than an hour: polled a fifth time after an hour, then the user is asked again', async () => {
-    world.simulator.switches.set({ me_lag_seconds: 90_000 })
+  // An access token expires after an hour, so each later poll needs a refresh.
+  test('for more than a day: polled after 6 and 25 hours more, then the user is asked again', async () => {
+    world.simulator.switches.set({ me_lag_seconds: 180_000 })
     const { consent, codeId } = await withCode(world)
-    for (const at of [0, 10.5, 61, 601]) {
+    for (const at of [0, 10.5, 61]) {
       if (at > 0) await setAfterAnswer(codeId, at)
       await bringUpToDate(world, consent.id)
       expect((await authorisation(world, codeId)).status).toBe('verifying')
     }
-    expect(await dueAfter(codeId)).toBe(3600)
-    await setAfterAnswer(codeId, 3601)
+    expect(await dueAfter(codeId)).toBe(600)
+    await setAfterAnswer(codeId, 601)
+    for (const hours of [6, 25]) {
+      await bringUpToDate(world, consent.id)
+      expect((await authorisation(world, codeId)).status).toBe('awaiting_date')
+      expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
+      expect((await dueAfter(codeId)) / 3600).toBeCloseTo(hours, 2)
+      await setAfterAnswer(codeId, hours * 3600)
+    }
     await bringUpToDate(world, consent.id)
     expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'not-renewed' })
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
-    expect(seen(world, consent, 'me')).toEqual(['ok', 'ok', 'ok', 'ok', 'unauthorized', 'ok'])
+    expect(seen(world, consent, 'me')).toEqual(['ok', 'ok', 'ok', 'ok', 'ok', 'ok'])
+    expect(seen(world, consent, 'refresh')).toEqual(['ok', 'ok'])
   })
 
   test('an operator who retries the job six times in a minute concludes nothing early', async () => {
@@ -86,11 +94,11 @@ describe('/me lags behind', () => {
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent'])
   })
 
-  test('no worker ran for hours: one poll settles it', async () => {
-    world.simulator.switches.set({ me_lag_seconds: 90_000 })
+  test('no worker ran for more than a day: one poll settles it', async () => {
+    world.simulator.switches.set({ me_lag_seconds: 180_000 })
     const { consent, codeId } = await withCode(world)
     await bringUpToDate(world, consent.id)
-    await setAfterAnswer(codeId, 4 * 3600)
+    await setAfterAnswer(codeId, 26 * 3600)
     await bringUpToDate(world, consent.id)
     expect((await authorisation(world, codeId)).status).toBe('refused')
     expect(seen(world, consent, 'me')).toEqual(['ok', 'unauthorized', 'ok'])
@@ -129,11 +137,14 @@ describe('/me is unavailable', () => {
     expect((await authorisation(world, codeId)).status).toBe('renewed')
   })
 
-  test('for an hour: a doubt, not a refusal; settled when it is available again', async () => {
+  test('for ten minutes: a doubt, not a refusal; settled when it is available again', async () => {
     const { consent, codeId } = await withCode(world)
     world.simulator.faults.add({ endpoint: 'me', kind: 'error-html', only: consent.credentialsId })
     await advance(world)(codeId, aRun())
-    await setAfterAnswer(codeId, 3601)
+    await setAfterAnswer(codeId, 599)
+    await bringUpToDate(world, consent.id)
+    expect((await authorisation(world, codeId)).status).toBe('verifying')
+    await setAfterAnswer(codeId, 601)
     await bringUpToDate(world, consent.id)
     expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     world.simulator.faults.clear()
@@ -214,12 +225,12 @@ describe('whose tokens they are', () => {
     },
   )
 
-  test('the same, and /me is unavailable for an hour: settled with the pending token, the only valid one', async () => {
+  test('the same, and /me is unavailable for long: settled with the pending token, the only valid one', async () => {
     world.simulator.switches.set({ access_token: 'opaque', rotate_refresh_tokens: 'on-reauth' })
     const { consent, codeId } = await withCode(world)
     world.simulator.faults.add({ endpoint: 'me', kind: 'error-json', only: consent.credentialsId })
     await advance(world)(codeId, aRun())
-    await setAfterAnswer(codeId, 3601)
+    await setAfterAnswer(codeId, 601)
     await bringUpToDate(world, consent.id)
     expect((await authorisation(world, codeId)).status).toBe('in_doubt')
     world.simulator.faults.clear()
@@ -229,16 +240,19 @@ describe('whose tokens they are', () => {
     expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
   })
 
-  test('the same, and nothing is renewed for an hour: the pending token is stored, then the user asked', async () => {
+  test('the same, and no new date is shown: the pending token is stored, a day later the user asked', async () => {
     world.simulator.switches.set({
       access_token: 'opaque',
-      access_token_life_seconds: 7200,
       rotate_refresh_tokens: 'on-reauth',
-      me_lag_seconds: 90_000,
+      me_lag_seconds: 180_000,
     })
     const { consent, codeId } = await withCode(world)
     await advance(world)(codeId, aRun())
-    await setAfterAnswer(codeId, 3601)
+    await setAfterAnswer(codeId, 601)
+    await bringUpToDate(world, consent.id)
+    expect(await authorisation(world, codeId)).toMatchObject({ status: 'awaiting_date', tokenOwner: 'ours' })
+    expect(await world.tokenOf(consent.id)).toBe(world.simulator.connection(consent.credentialsId)?.refreshToken)
+    await setAfterAnswer(codeId, 25 * 3600)
     await bringUpToDate(world, consent.id)
     expect(await authorisation(world, codeId)).toMatchObject({ status: 'refused', errorCode: 'not-renewed' })
     expect(await rungsSent(world, consent.id)).toEqual(['-14d sent', 'again-1 sent'])
@@ -292,7 +306,7 @@ describe('whose tokens they are', () => {
         return world.store.storeTokenResponse(id, response)
       },
       // Nothing else is asked of it before: the tokens would be lost with the job.
-      getAttempt: async (id) => (isAway ? lost() : world.store.getAttempt(id)),
+      getAttempt: async (claim) => (isAway ? lost() : world.store.getAttempt(claim)),
       readRefreshToken: async (id) => (isAway ? lost() : world.store.readRefreshToken(id)),
     })
     await advance(world, { store, provider })(codeId, aRun())

@@ -7,6 +7,7 @@ import type { Callback } from '../../src/processors/receive-callback.ts'
 import { Secret } from '../../src/secret.ts'
 import type { AdministrationAnswer } from '../../src/store/administration-port.ts'
 import type { RecordKind } from '../../src/records.ts'
+import type { Company, Export } from './company.ts'
 import { becomes, type Model } from './model.ts'
 import type { Stage } from './stage.ts'
 
@@ -26,6 +27,13 @@ export type Action =
   | { readonly act: 'operator'; readonly wish: (typeof wishes)[number] }
   /** The company renews the consent by itself and imports the result. */
   | { readonly act: 'renewed-elsewhere' }
+  /**
+   * The company, which reads accounts hourly beside us, refreshes with the token that it holds and exports what it got;
+   * the export arrives at once or is kept for later.
+   */
+  | { readonly act: 'company-refreshes'; readonly arrives: boolean }
+  /** An export of earlier arrives: late, out of order, or once more. */
+  | { readonly act: 'export-arrives'; readonly nth: number }
   | { readonly act: 'fault'; readonly order: FaultOrder }
   /** All leases end, as if the workers were dead; they go on later. */
   | { readonly act: 'leases-end' }
@@ -100,6 +108,11 @@ export const anAction: fc.Arbitrary<Action> = fc.oneof(
     arbitrary: fc.record({ act: fc.constant('operator' as const), wish: fc.constantFrom('renew' as const, ...wishes) }),
   },
   { weight: 1, arbitrary: fc.record({ act: fc.constant('renewed-elsewhere' as const) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ act: fc.constant('company-refreshes' as const), arrives: fc.boolean() }),
+  },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant('export-arrives' as const), nth: fc.nat(5) }) },
   { weight: 4, arbitrary: fc.record({ act: fc.constant('fault' as const), order: faults }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant('leases-end' as const) }) },
   { weight: 5, arbitrary: fc.record({ act: fc.constant('time' as const), by: fc.constantFrom(...times) }) },
@@ -110,6 +123,7 @@ export interface Past {
   readonly callbacks: Callback[]
   /** The users whom the bank sent back with a code, and when. */
   readonly codes: CodeBrought[]
+  readonly company: Company
 }
 
 export interface CodeBrought {
@@ -154,7 +168,13 @@ export const perform = async (stage: Stage, model: Model, past: Past, action: Ac
     case 'operator':
       return ask(stage, model, action.wish)
     case 'renewed-elsewhere':
-      return renewElsewhere(stage, model)
+      return renewElsewhere(stage, model, past.company)
+    case 'company-refreshes':
+      return past.company.refreshes ? companyRefreshes(stage, model, past.company, action.arrives) : undefined
+    case 'export-arrives': {
+      const kept = past.company.exports[action.nth % Math.max(1, past.company.exports.length)]
+      return kept === undefined ? undefined : importExport(stage, model, kept)
+    }
     case 'fault':
       return step(
         'a fault',
@@ -219,7 +239,46 @@ const ask = async (
   }
 }
 
-const renewElsewhere = async ({ step, importer, consent, world }: Stage, model: Model): Promise<void> => {
+/** What the company does itself meets no fault of the provider: those are meant for us. */
+const withoutFaults = async <Result>({ world: { simulator } }: Stage, act: () => Promise<Result>): Promise<Result> => {
+  const waiting = simulator.faults.list().filter(({ fired }) => fired === 0)
+  simulator.faults.clear()
+  try {
+    return await act()
+  } finally {
+    for (const { endpoint, settings } of waiting) simulator.faults.add({ endpoint, ...settings } as FaultOrder)
+  }
+}
+
+const companyRefreshes = async (stage: Stage, model: Model, company: Company, arrives: boolean): Promise<void> => {
+  const { step, world } = stage
+  const exported = await step('the company refreshes', async () =>
+    withoutFaults(stage, async () => company.refresh(world, stage.consent)),
+  )
+  if (exported === undefined) return
+  if (arrives) await importExport(stage, model, exported)
+}
+
+/** The rows of an export arrive as they were written. */
+export const importExport = async (
+  { importer, consent, world }: Pick<Stage, 'importer' | 'consent' | 'world'>,
+  model: Model,
+  { token, expiresAt, issuedAt }: Export,
+): Promise<void> => {
+  const { credentialsId, userId, providerId, providerName, country, redirectUri, scopes } = consent
+  const { email, phone, name, locale, timeZone } = consent
+  const connection = { credentialsId, userId, providerId, providerName, country, redirectUri, scopes }
+  const row = {
+    ...connection,
+    ...{ email, phone, name, locale, timeZone },
+    ...{ expiresAt, consentedAt: undefined, refreshToken: new Secret(token), tokenIssuedAt: issuedAt },
+  }
+  const [answer] = await importer.importBatch([row], { now: world.clock.now(), correct: false })
+  if (answer?.kind === 'repaired') model.repaired += 1
+}
+
+const renewElsewhere = async (stage: Stage, model: Model, company: Company): Promise<void> => {
+  const { step, consent, world } = stage
   const { simulator, client, clock } = world
   const bank = await step('renewed elsewhere', async () => {
     // A user takes a while at the bank: two renewals never give the same date.
@@ -230,63 +289,28 @@ const renewElsewhere = async ({ step, importer, consent, world }: Stage, model: 
     const [refreshToken, state] = [new Secret(token), newState()]
     const renewals = (): number => simulator.ledger.count({ what: 'renewed', credentials_id: consent.credentialsId })
     const renewedBefore = renewals()
-    const faultsBefore = simulator.faults.list().filter(({ fired }) => fired === 0)
-    simulator.faults.clear()
     const { redirectUri, providerId, scopes } = consent
-    const link = await client.makeLink({
-      route: 'reauth',
-      refreshToken,
-      redirectUri,
-      state,
-      codeChallenge: challengeOf(verifier),
-      providerId,
-      scopes,
-    })
-    if (link.kind === 'link') {
+    await withoutFaults(stage, async () => {
+      const link = await client.makeLink({
+        route: 'reauth',
+        refreshToken,
+        redirectUri,
+        state,
+        codeChallenge: challengeOf(verifier),
+        providerId,
+        scopes,
+      })
+      if (link.kind !== 'link') return
       const callback = world.toCallback(await simulator.play({ link: link.url.reveal(), as: 'approve' }))
       if ('code' in callback)
         await client.exchangeCode({ route: 'reauth', code: callback.code, redirectUri, codeVerifier: verifier })
-    }
-    for (const { endpoint, settings } of faultsBefore) simulator.faults.add({ endpoint, ...settings } as FaultOrder)
+    })
     model.elsewhere += renewals() - renewedBefore
     return renewals() > renewedBefore ? simulator.connection(consent.credentialsId) : undefined
   })
-  if (bank === undefined) return
-  const {
-    credentialsId,
-    userId,
-    providerId,
-    providerName,
-    country,
-    redirectUri,
-    scopes,
-    email,
-    phone,
-    name,
-    locale,
-    timeZone,
-  } = consent
-  const row = {
-    credentialsId,
-    userId,
-    providerId,
-    providerName,
-    country,
-    redirectUri,
-    scopes,
-    email,
-    phone,
-    name,
-    locale,
-    timeZone,
-    expiresAt: bank.dates.expiresAt,
-    consentedAt: undefined,
-  }
-  const [answer] = await importer.importBatch([{ ...row, refreshToken: new Secret(bank.refreshToken ?? '') }], {
-    now: clock.now(),
-    correct: false,
-  })
-  if (answer?.kind === 'repaired') model.repaired += 1
+  if (bank?.refreshToken === undefined) return
+  const { refreshToken, dates } = bank
+  await importExport(stage, model, company.got({ token: refreshToken, expiresAt: dates.expiresAt, at: clock.now() }))
 }
 
 export const endLeases = async ({ world, consent }: Pick<Stage, 'world' | 'consent'>): Promise<void> => {

@@ -4,8 +4,8 @@ import { DateTime } from 'luxon'
 import type { Consent } from '../../src/domain/model.ts'
 import { stateHash } from '../../src/store/authorisation-row.ts'
 import type { World } from '../setup/world.ts'
-import type { CodeBrought } from './actions.ts'
-import { aTokenGotLost, type Rows, rowsOf } from './promises.ts'
+import type { Past } from './actions.ts'
+import { aTokenGotLost, hasValidToken, type Rows, rowsOf } from './promises.ts'
 
 const RENEWED = ['renewed', 'repaired']
 /**
@@ -18,13 +18,11 @@ const LEFT_US = ['sent', 'uncertain', 'failed']
  * refusal.
  */
 const isWithoutToken = async (world: World, consent: Consent, { lastErrorCode }: Rows['consent']): Promise<boolean> =>
-  lastErrorCode === 'link-rejected' &&
-  aTokenGotLost(world, consent) &&
-  (await world.tokenOf(consent.id)) !== world.simulator.connection(consent.credentialsId)?.refreshToken
+  lastErrorCode === 'token-rejected' && aTokenGotLost(world, consent) && !(await hasValidToken(world, consent))
 
 const answerTo = (
   { consent, renewals, authorisations, notifications }: Rows,
-  { state, at }: CodeBrought,
+  { state, at }: Past['codes'][number],
 ): string | undefined => {
   const hash = stateHash(state)
   const tried = authorisations.find((one) => Buffer.compare(one.stateHash, hash) === 0)
@@ -45,7 +43,7 @@ const answerTo = (
 }
 
 /** The users without an answer, each as a sentence. */
-export const unanswered = async (world: World, consent: Consent, codes: readonly CodeBrought[]): Promise<string[]> => {
+export const unanswered = async (world: World, consent: Consent, { codes }: Pick<Past, 'codes'>): Promise<string[]> => {
   const rows = await rowsOf(world, consent.id)
   const found = codes.map((code) => answerTo(rows, code)).filter((one) => one !== undefined)
   return found.length > 0 && (await isWithoutToken(world, consent, rows.consent)) ? [] : found

@@ -12,8 +12,9 @@ import { imports } from '../../src/store/import.ts'
 import { aConsent } from '../builders.ts'
 import { bringUpToDate } from '../processors/rig.ts'
 import { REDIRECT_URI, startWorld, type World } from '../setup/world.ts'
-import { type Action, anAction, endLeases, type Past, perform } from './actions.ts'
+import { type Action, anAction, endLeases, importExport, type Past, perform } from './actions.ts'
 import { unanswered } from './answers.ts'
+import { type Company, newCompany } from './company.ts'
 import { contradictions, type Model, newModel } from './model.ts'
 import { makePromises } from './promises.ts'
 import { makeStage, type Stage } from './stage.ts'
@@ -78,10 +79,16 @@ const born = async (inDays: number): Promise<Consent> => {
   return consent
 }
 
-/** The faults end and some days pass: by then every doubt that can be settled is settled. */
-const comeToRest = async (consent: Consent): Promise<void> => {
+/**
+ * The faults end, all that the company exported has arrived (an older token in a later file), and some days pass: by
+ * then every doubt that can be settled is settled.
+ */
+const comeToRest = async (consent: Consent, model: Model, company: Company): Promise<void> => {
   world.simulator.faults.clear()
-  for (const step of [{ minutes: 10 }, { hours: 2 }, { hours: 12 }, { days: 1 }, { days: 1 }]) {
+  const importer = imports(world.db, world.policy)
+  if (company.refreshes)
+    for (const one of company.exports.toReversed()) await importExport({ importer, consent, world }, model, one)
+  for (const step of [{ minutes: 10 }, { hours: 2 }, { hours: 12 }, { days: 1 }, { days: 1 }, { days: 1 }]) {
     await endLeases({ world, consent })
     await bringUpToDate(world, consent.id)
     world.clock.advance(step)
@@ -107,15 +114,17 @@ const retire = async ({ id }: Consent): Promise<void> => {
 }
 
 const switches = fc.record({
-  rotate_refresh_tokens: fc.constantFrom('never', 'never', 'on-reauth', 'always'),
+  rotate_refresh_tokens: fc.constantFrom('never', 'never', 'on-reauth', 'on-refresh', 'always'),
   access_token: fc.constantFrom('jwt', 'jwt', 'jwt-without-sub', 'opaque'),
-  me_lag_seconds: fc.constantFrom(0, 0, 45),
+  // The last: a provider that shows the new date a day later.
+  me_lag_seconds: fc.constantFrom(0, 0, 45, 86_400),
   link_use: fc.constantFrom('opening', 'unlimited'),
 })
 const aLife = fc.record({
   inDays: fc.constantFrom(13, 10, 2, 40, -20, -85),
   isAsked: fc.constantFrom(true, true, false),
   queueIsThere: fc.constantFrom(true, true, false),
+  companyRefreshes: fc.boolean(),
   switches,
 })
 
@@ -123,6 +132,7 @@ test(
   `${RUNS} lives break no promise, whatever happens in them and in whatever order`,
   { timeout: RUNS * MS_PER_RUN },
   async () => {
+    let rotatedByCompanies = 0
     const property = fc.asyncProperty(aLife, fc.scheduler(), happenings, async (life, scheduler, commands) => {
       world.clock.set(BEGIN)
       world.simulator.faults.clear()
@@ -132,19 +142,23 @@ test(
       const consent = await born(life.inDays)
       if (life.isAsked) await bringUpToDate(world, consent.id)
       const stage = makeStage(world, scheduler, consent, life.queueIsThere)
+      const token = world.simulator.connection(consent.credentialsId)?.refreshToken ?? ''
+      const known = { token, expiresAt: consent.expiresAt, issuedAt: undefined }
+      const company = newCompany(known, life.companyRefreshes)
       const promises = makePromises(world, consent)
       try {
         const model = newModel()
-        const past: Past = { callbacks: [], codes: [] }
+        const past: Past = { callbacks: [], codes: [], company }
         await fc.asyncModelRun(() => ({ model, real: { stage, promises, ...past } }), commands)
-        await comeToRest(consent)
+        await comeToRest(consent, model, company)
         const wrong = [
           ...(await contradictions(model, world, consent)),
           ...(await promises.afterEachStep()),
           ...(await promises.atRest()),
         ]
-        keep([...wrong, ...(await unanswered(world, consent, past.codes))], 'at rest')
+        keep([...wrong, ...(await unanswered(world, consent, past))], 'at rest')
       } finally {
+        rotatedByCompanies += company.rotations()
         // Takes the consent out of the next life's sweeps.
         await administration(world.db, world.policy).closeForGood(consent.id, 'opted_out', {
           now: world.clock.now(),
@@ -165,5 +179,6 @@ test(
     const { ledger } = world.simulator
     expect(ledger.count({ what: 'renewed' })).toBeGreaterThan(RUNS / 4)
     expect(ledger.entries({ what: 'exchange' }).filter(({ fault }) => fault !== undefined).length).toBeGreaterThan(0)
+    expect(rotatedByCompanies).toBeGreaterThan(0)
   },
 )

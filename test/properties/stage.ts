@@ -1,5 +1,6 @@
 // The real processors, with each of their steps (a statement of the store, a call to the provider, a mail) released one
 // at a time by fast-check's scheduler: concurrent work is interleaved in an order that the seed decides.
+import { Duration } from 'luxon'
 import type { Scheduler } from 'fast-check'
 import type { Consent } from '../../src/domain/model.ts'
 import { PermanentError, TransientError } from '../../src/errors.ts'
@@ -20,18 +21,22 @@ export type Stage = ReturnType<typeof makeStage>
 
 /** `queueIsThere`: enqueued jobs run at once; without a queue, a record waits for a sweep. */
 export const makeStage = (world: World, scheduler: Scheduler, consent: Consent, queueIsThere: boolean) => {
-  /** Waits for its turn; no other step runs until `act` has ended. */
-  const step = async <Result>(label: string, act: () => Promise<Result>): Promise<Result> => {
+  /** Waits for its turn; no other step runs until the returned function is called. */
+  const takeTurn = async (label: string): Promise<() => void> => {
     const ended = Promise.withResolvers<undefined>()
-    const turn = scheduler.schedule(Promise.resolve(), label, undefined, async (release) => {
+    await scheduler.schedule(Promise.resolve(), label, undefined, async (release) => {
       await release()
       await ended.promise
     })
+    return () => ended.resolve(undefined)
+  }
+  /** Waits for its turn; no other step runs until `act` has ended. */
+  const step = async <Result>(label: string, act: () => Promise<Result>): Promise<Result> => {
+    const end = await takeTurn(label)
     try {
-      await turn
       return await act()
     } finally {
-      ended.resolve(undefined)
+      end()
     }
   }
   const inSteps = <Part extends object>(name: string, part: Part): Part => {
@@ -48,13 +53,28 @@ export const makeStage = (world: World, scheduler: Scheduler, consent: Consent, 
   const provider = inSteps('provider', world.provider)
   const channel = {
     ...world.channel,
-    send: async (...message: Parameters<typeof world.channel.send>) =>
-      step('mail', async () => world.channel.send(...message)),
+    // Two steps, and that of the intent between them: other work may come before it and after it.
+    send: async (...[message, handover]: Parameters<typeof world.channel.send>) => {
+      let end = await takeTurn('mail server')
+      try {
+        return await world.channel.send(message, {
+          ...handover,
+          begin: async () => {
+            end()
+            const isBegun = await handover.begin()
+            end = await takeTurn('mail')
+            return isBegun
+          },
+        })
+      } finally {
+        end()
+      }
+    },
   }
   const prepare = prepareAuthorisation({ store, provider })
   const handedOver: Promise<void>[] = []
-  const enqueue: Enqueue = async (kind, id) => {
-    if (queueIsThere) handedOver.push(runJob(kind, id, false))
+  const enqueue: Enqueue = async (kind, record) => {
+    if (queueIsThere) handedOver.push(runJob(kind, typeof record === 'string' ? record : record.id, false))
   }
   const jobs = {
     consent: renew(world, { store, prepare, enqueue }),
@@ -90,7 +110,7 @@ export const makeStage = (world: World, scheduler: Scheduler, consent: Consent, 
     runJob,
     look: async () => visitStartPage(visit)(await world.startToken(consent.id)),
     leave: async () => leaveForBank(visit)(await world.startToken(consent.id)),
-    receive: receiveCallback({ store, enqueue, clock }),
+    receive: receiveCallback({ store, enqueue, clock, queuedFor: Duration.fromMillis(0) }),
     operator: inSteps('operator', administration(world.db, policy)),
     importer: inSteps('import', imports(world.db, policy)),
     /** Runs these actions, and the jobs that they enqueue, concurrently in an order that the scheduler draws. */

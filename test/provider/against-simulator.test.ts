@@ -156,6 +156,7 @@ describe('refusals', () => {
       kind: 'rejected',
       status: 401,
       providerError: 'unauthorized',
+      blames: 'token',
     })
     const connection = seed()
     simulator.switches.set({ link_success: false })
@@ -167,6 +168,7 @@ describe('refusals', () => {
       kind: 'rejected',
       status: 401,
       providerError: 'unauthorized',
+      blames: 'token',
     })
   })
 

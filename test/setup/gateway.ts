@@ -64,7 +64,8 @@ const outcomeOf = (status: number): Delivery => {
 
 export const gatewayChannel = (url: string): Channel<Text> => ({
   compose: ({ id, to, company, bank, link }) => ({ id, to, text: `${company}, ${bank}: ${link.reveal()}` }),
-  send: async (text) => {
+  send: async (text, handover) => {
+    if (!(await handover.begin())) return { kind: 'not-begun' }
     try {
       const { status } = await fetch(url, { method: 'POST', body: JSON.stringify(text) })
       return outcomeOf(status)

@@ -2,7 +2,7 @@
 import type { DateTime } from 'luxon'
 import type { Consent } from '../../src/domain/model.ts'
 import type { Transaction } from '../../src/store/database.ts'
-import { appendEvent } from '../../src/store/events.ts'
+import { appendEvent } from './append-event.ts'
 
 export const recordImport = async (
   tx: Transaction,

@@ -50,6 +50,8 @@ export interface WorldOptions {
   readonly switches?: SimulatorOptions['switches']
   readonly lease?: Duration
   readonly startAt?: DateTime
+  /** Where our own connections go instead of to the database itself. */
+  readonly through?: (databaseUrl: string) => Promise<string>
 }
 
 export const startWorld = async (options: WorldOptions = {}) => {
@@ -65,7 +67,9 @@ export const startWorld = async (options: WorldOptions = {}) => {
     clock,
     switches: options.switches,
   })
-  const { store, db, close } = openStore({ url: new Secret(await createDatabase()), vault, connections: 10 })
+  const url = new Secret(await createDatabase())
+  const { through = async (direct: string) => direct } = options
+  const { store, db, close } = openStore({ url: new Secret(await through(url.reveal())), vault, connections: 10 })
   const client = truelayerProvider({
     authUrl: simulator.url,
     apiUrl: simulator.url,
@@ -78,7 +82,8 @@ export const startWorld = async (options: WorldOptions = {}) => {
     texts,
     smtpUrl: new Secret(simulator.smtpUrl),
     from: 'Brightside <consents@example.com>',
-    timeouts: { connectMs: 1_000, silenceMs: 1_000, totalMs: 2_000 },
+    // Patient: the intent is committed while the mail server waits, and a busy machine must not look like an outage.
+    timeouts: { connectMs: 5_000, silenceMs: 10_000, totalMs: 20_000 },
   })
   const factsOf = makeMessageFacts({
     startLinkToken: vault.startLinkToken,
@@ -88,11 +93,12 @@ export const startWorld = async (options: WorldOptions = {}) => {
   })
   const prepare = prepareAuthorisation({ store, provider })
   const enqueue = async (): Promise<void> => undefined
-  const renew = renewConsent({ store, prepare, enqueue, clock, policy, lease })
+  const queuedFor = Duration.fromMillis(0)
+  const renew = renewConsent({ store, prepare, enqueue, queuedFor, clock, policy, lease })
   const send = sendNotification({ store, channels: { email: channel }, factsOf, clock, policy, lease, log })
   const advance = advanceAttempt({ store, provider, enqueue, clock, policy, lease })
   const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log }
-  const receive = receiveCallback({ store, enqueue, clock })
+  const receive = receiveCallback({ store, enqueue, clock, queuedFor })
   const jobs: Record<RecordKind, (id: string, run: JobContext) => Promise<Outcome>> = {
     consent: renew,
     notification: send,
@@ -145,8 +151,9 @@ export const startWorld = async (options: WorldOptions = {}) => {
     vault.startLinkToken((await currentRenewal(consentId))?.id ?? randomUUID())
 
   /** Presses the button on the start page; returns the authorisation URL. */
-  const leave = async (consentId: string): Promise<string> => {
-    const departure = await leaveForBank(visit)(await startToken(consentId))
+  const leave = async (consentId: string): Promise<string> => leaveBy(await startToken(consentId))
+  const leaveBy = async (token: string): Promise<string> => {
+    const departure = await leaveForBank(visit)(token)
     if (departure.kind !== 'to-bank') throw new Error(`the user could not leave for the bank: ${departure.kind}`)
     return departure.link.reveal()
   }
@@ -168,6 +175,7 @@ export const startWorld = async (options: WorldOptions = {}) => {
     (await store.getView(id))?.consent ?? Promise.reject(new Error('gone'))
   const tokenOf = async (id: string): Promise<string> => (await store.readRefreshToken(id)).token.reveal()
   return {
+    url,
     clock,
     policy,
     vault,
@@ -189,6 +197,8 @@ export const startWorld = async (options: WorldOptions = {}) => {
     consentOf,
     tokenOf,
     prepare,
+    leaveBy,
+    lookAt: async (token: string) => visitStartPage(visit)(token),
     look: async (consentId: string) => visitStartPage(visit)(await startToken(consentId)),
     leaveForBank: async (consentId: string) => leaveForBank(visit)(await startToken(consentId)),
     authorisationsOf: async (consentId: string) =>
@@ -200,6 +210,7 @@ export const startWorld = async (options: WorldOptions = {}) => {
     eventsOf: async (consentId: string) => listEvents(db, consentId),
     mailsTo: (consent: Consent) => simulator.mails({ to: consent.email ?? '' }),
     close: async () => {
+      channel.close()
       await close()
       await simulator.close()
     },

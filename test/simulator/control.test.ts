@@ -170,6 +170,45 @@ test('connections are seeded one or many, shown, and revoked', async () => {
   expect((await get(url)).body.connections).toHaveLength(3)
 })
 
+test('switches of a single connection are set when it is made, changed, given up, and set on the page', async () => {
+  const simulator = await aSimulator()
+  const url = `${simulator.url}/_control/connections`
+  const row = { provider_id: 'uk-ob-monzo', country: 'GB', redirect_uri: REDIRECT }
+  const made = await postJson(url, {
+    ...row,
+    credentials_id: 'c-1',
+    switches: { rotate_refresh_tokens: 'on-refresh', me_lag_seconds: 3600 },
+  })
+  expect(made.body.switches).toEqual({ rotate_refresh_tokens: 'on-refresh', me_lag_seconds: 3600 })
+  expect((await postJson(url, { ...row, credentials_id: 'c-2' })).body.switches).toEqual({})
+  const changed = await postJson(`${url}/c-1/switches`, { me_lag_seconds: null }, 'PATCH')
+  expect(changed.body).toMatchObject({ credentials_id: 'c-1', switches: { rotate_refresh_tokens: 'on-refresh' } })
+  expect((await get(`${url}/c-1`)).body.switches).toEqual({ rotate_refresh_tokens: 'on-refresh' })
+
+  const press = async (fields: Record<string, string>): Promise<Response> =>
+    fetch(`${url}/switches`, { method: 'POST', body: new URLSearchParams(fields), redirect: 'manual', ...html })
+  const pressed = await press({ credentials_id: ' c-2 ', rotate_refresh_tokens: '', me_lag_seconds: '60' })
+  expect([pressed.status, pressed.headers.get('location')]).toEqual([303, '/_control'])
+  expect(simulator.connection('c-2')?.switches).toEqual({ me_lag_seconds: 60 })
+  const page = (await get(`${simulator.url}/_control`, html)).body
+  for (const part of ['2 of 2 connections have some', 'action="/_control/connections/switches"', 'c-2'])
+    expect(page).toContain(part)
+  await press({ credentials_id: 'c-2', rotate_refresh_tokens: '', me_lag_seconds: '' })
+  expect(simulator.connection('c-2')?.switches).toEqual({})
+  expect((await press({ credentials_id: 'c-9' })).status).toBe(404)
+  expect((await press({ credentials_id: 'c-2', me_lag_seconds: 'long' })).status).toBe(400)
+
+  const wrongName = await postJson(`${url}/c-1/switches`, { grace_days: 1 }, 'PATCH')
+  expect([wrongName.status, wrongName.body.problems]).toEqual([400, ['unknown switch of a connection "grace_days"']])
+  expect(wrongName.body.known).toEqual(['rotate_refresh_tokens', 'me_lag_seconds'])
+  expect((await postJson(`${url}/c-9/switches`, {}, 'PATCH')).status).toBe(404)
+  // All rows are read before the first connection is made.
+  const wrongRow = { ...row, credentials_id: 'c-4', switches: { me_lag_seconds: 'long' } }
+  const rows = await postJson(url, [{ ...row, credentials_id: 'c-3' }, wrongRow])
+  expect([rows.status, rows.body.problems[0]]).toEqual([400, expect.stringMatching(/^me_lag_seconds: /)])
+  expect((await get(`${url}/c-3`)).status).toBe(404)
+})
+
 test('the ledger is read by kind, outcome, connection and position', async () => {
   const simulator = await aSimulator()
   const [one, two] = [aConnection(simulator), aConnection(simulator)]

@@ -209,6 +209,31 @@ const cases: Record<SwitchName, readonly Checked[]> = {
       expect((await refresh(simulator, refreshToken)).status).toBe(onReauth || onRefresh ? 400 : 200)
     },
   })),
+  replaced_token: [
+    {
+      set: { replaced_token: 'refused', rotate_refresh_tokens: 'on-refresh' },
+      check: async (simulator) => {
+        const { refreshToken } = aConnection(simulator)
+        await refresh(simulator, refreshToken)
+        const { status, body } = await reauth(simulator, refreshToken)
+        expect([status, body.error_details.reason]).toEqual([401, 'unknown_token'])
+      },
+    },
+    {
+      set: { replaced_token: 'accepted', rotate_refresh_tokens: 'on-refresh' },
+      check: async (simulator) => {
+        const { refreshToken, credentialsId } = aConnection(simulator)
+        const { refresh_token: second } = (await refresh(simulator, refreshToken)).body
+        await refresh(simulator, second)
+        expect((await renewed(simulator, refreshToken)).refresh_token).toBe(
+          simulator.connection(credentialsId)?.refreshToken,
+        )
+        // Only a link can be made with it.
+        expect((await refresh(simulator, refreshToken)).body.error).toBe('invalid_grant')
+        expect((await reauth(simulator, 'never-issued')).status).toBe(401)
+      },
+    },
+  ],
   return_refresh_token: [
     {
       set: { return_refresh_token: false },
@@ -393,6 +418,71 @@ test('an unknown switch or a wrong value is refused, with the known ones, and ch
   expect(() => switches.set([] as Partial<SwitchValues>)).toThrow(/expected an object of switches/)
   expect(() => makeSwitches({ nope: 1 } as Partial<SwitchValues>)).toThrow(/unknown switch "nope"/)
   expect(switches.all()).toEqual(before)
+})
+
+const rotates = async (simulator: Simulator, refreshToken: string): Promise<boolean> =>
+  (await refresh(simulator, refreshToken)).body.refresh_token !== refreshToken
+
+test('a connection that rotates by itself does so alone, and the old token is dead at once', async () => {
+  const simulator = await aSimulator()
+  const rotating = aConnection(simulator, { switches: { rotate_refresh_tokens: 'on-refresh' } })
+  const other = aConnection(simulator)
+  expect(await rotates(simulator, rotating.refreshToken)).toBe(true)
+  expect(await rotates(simulator, other.refreshToken)).toBe(false)
+  expect((await refresh(simulator, rotating.refreshToken)).body.error).toBe('invalid_grant')
+  expect((await reauth(simulator, rotating.refreshToken)).status).toBe(401)
+})
+
+test('what a connection has set goes before the switch for all, until it is given up', async () => {
+  const simulator = await aSimulator({ switches: { rotate_refresh_tokens: 'on-refresh' } })
+  const { credentialsId, refreshToken } = aConnection(simulator, { switches: { rotate_refresh_tokens: 'never' } })
+  expect(await rotates(simulator, refreshToken)).toBe(false)
+  simulator.switches.set({ rotate_refresh_tokens: 'always' })
+  simulator.switches.reset()
+  expect(await rotates(simulator, refreshToken)).toBe(false)
+  expect(simulator.setConnectionSwitches(credentialsId, { rotate_refresh_tokens: null })?.switches).toEqual({})
+  expect(await rotates(simulator, refreshToken)).toBe(true)
+  expect(simulator.setConnectionSwitches('nobody', { rotate_refresh_tokens: 'never' })).toBeUndefined()
+})
+
+test('the new date of one connection comes late, that of another at once', async () => {
+  const simulator = await aSimulator()
+  const late = aConnection(simulator, { switches: { me_lag_seconds: 86_400 } })
+  const prompt = aConnection(simulator)
+  const shownAfterRenewal = async ({ refreshToken }: { refreshToken: string }): Promise<string> =>
+    (await meOf(simulator, (await renewed(simulator, refreshToken)).access_token)).consent_expires_at
+  const known = (credentialsId: string) => simulator.connection(credentialsId)?.dates.expiresAt.toISO()
+  expect(await shownAfterRenewal(late)).toBe(late.dates.expiresAt.toISO())
+  expect(await shownAfterRenewal(prompt)).toBe(known(prompt.credentialsId))
+  simulator.clock.advance({ hours: 23, minutes: 59 })
+  const shownNow = async (): Promise<string> =>
+    (await meOf(simulator, (await refresh(simulator, late.refreshToken)).body.access_token)).consent_expires_at
+  expect(await shownNow()).toBe(late.dates.expiresAt.toISO())
+  simulator.clock.advance({ minutes: 2 })
+  expect(await shownNow()).toBe(known(late.credentialsId))
+})
+
+test('a connection made by a full authentication has no switches of its own', async () => {
+  const simulator = await aSimulator()
+  const { refreshToken } = aConnection(simulator, { switches: { rotate_refresh_tokens: 'always' } })
+  const { access_token: token } = (await exchange(simulator, await aCode(simulator, refreshToken, 'somebody-else')))
+    .body
+  expect(simulator.connection(String(claimsOf(token)['sub']))?.switches).toEqual({})
+})
+
+test('an unknown switch of a connection or a wrong value is refused and changes nothing', async () => {
+  const simulator = await aSimulator()
+  const { credentialsId } = aConnection(simulator, { switches: { me_lag_seconds: 5 } })
+  const set = (changes: unknown) => () => simulator.setConnectionSwitches(credentialsId, changes as object)
+  expect(set({ me_lag_seconds: 6, grace_days: 1 })).toThrow(
+    /unknown switch of a connection "grace_days".*known: rotate_refresh_tokens, me_lag_seconds/,
+  )
+  expect(set({ rotate_refresh_tokens: 'sometimes' })).toThrow(/^rotate_refresh_tokens: /)
+  expect(set([])).toThrow(/expected an object of switches/)
+  const wrong = { me_lag_seconds: -1 }
+  expect(() => aConnection(simulator, { credentialsId: 'never-made', switches: wrong })).toThrow(/^me_lag_seconds: /)
+  expect(simulator.connection('never-made')).toBeUndefined()
+  expect(set({ me_lag_seconds: undefined })()?.switches).toEqual({ me_lag_seconds: 5 })
 })
 
 test('reset goes back to the values at the start, not to the defaults', () => {

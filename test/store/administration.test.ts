@@ -346,7 +346,8 @@ describe('asking for a renewal by hand', () => {
 
 test('showing a token records an event, and the event holds no token', async () => {
   const id = await addConsent({ refreshToken: 'the-secret-token' })
-  expect((await admin().showToken(id, request))?.reveal()).toBe('the-secret-token')
+  const shown = await admin().showToken(id, request)
+  expect([shown?.token.reveal(), shown?.isCandidate]).toEqual(['the-secret-token', false])
   const { events } = await read(id)
   expect(events.at(-1)).toMatchObject({ type: 'token.shown', actor: 'operator', reason: 'a test asks' })
   expect(JSON.stringify(events)).not.toContain('the-secret-token')

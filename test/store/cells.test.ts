@@ -24,11 +24,8 @@ beforeEach(async () => {
 })
 
 /** The same database with other keys. */
-const withKeys = (...ids: string[]): Database => ({
-  prisma: world.db.prisma,
-  vault: makeVault({ keys: ringOf(...ids) }),
-})
-const uses = async () => Object.fromEntries((await keysInUse(world.db)).map(({ keyId, cells }) => [keyId, cells]))
+const withKeys = (...ids: string[]): Database => ({ ...world.db, vault: makeVault({ keys: ringOf(...ids) }) })
+const uses = async () => Object.fromEntries((await keysInUse(world.db.sql)).map(({ keyId, cells }) => [keyId, cells]))
 
 describe('keys rotate', () => {
   test('encrypts every column again under the first key, with its old value; again changes nothing', async () => {
@@ -144,7 +141,7 @@ describe('keys rotate', () => {
     })
     expect(result).toEqual({ rotated: 1, unreadable: 1, left: 2 })
     expect(named).toEqual([{ table: 'consents', id: broken.id, cause: 'not-authentic' }])
-    expect(await missingKeys(world.db, ringOf('k2', 'k1'))).toEqual([{ keyId: 'k9', cells: 1 }])
+    expect(await missingKeys(world.db.sql, ringOf('k2', 'k1'))).toEqual([{ keyId: 'k9', cells: 1 }])
   })
 })
 

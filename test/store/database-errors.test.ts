@@ -67,9 +67,9 @@ test('a database that refuses connections is an outage for statements and transa
   for (let round = 0; round < 3; round += 1) {
     expect(await codeOf(store.claim('consent', ID, Duration.fromMillis(1000)))).toBe('database-unavailable')
     expect(await codeOf(store.getView(ID))).toBe('database-unavailable')
-    expect(await codeOf(store.receiveCode(new Secret('state'), new Secret('code'), DateTime.utc()))).toBe(
-      'database-unavailable',
-    )
+    expect(
+      await codeOf(store.receiveCode(new Secret('state'), new Secret('code'), DateTime.utc(), Duration.fromMillis(0))),
+    ).toBe('database-unavailable')
   }
   await proxy.set({ kind: 'pass' })
   expect(await store.getView(ID)).toBeUndefined()
@@ -123,7 +123,7 @@ test('a database that accepts all and answers nothing is an outage in time; conn
   const began = performance.now()
   const answers = Promise.all([
     codeOf(store.getView(ID)),
-    codeOf(store.receiveCode(new Secret('state'), new Secret('code'), DateTime.utc())),
+    codeOf(store.receiveCode(new Secret('state'), new Secret('code'), DateTime.utc(), Duration.fromMillis(0))),
     codeOf(
       listing(db)
         .statusCounts(DateTime.utc())

@@ -34,6 +34,9 @@ const read = async (row: ImportRow) => {
 }
 const tokenOf = async (row: ImportRow): Promise<string> =>
   (await opened.store.readRefreshToken((await read(row)).consent.id)).token.reveal()
+/** The tokens in the order in which they are tried. */
+const tokensOf = async (row: ImportRow): Promise<string[]> =>
+  (await opened.store.readTokens((await read(row)).consent.id)).tokens.map(({ token }) => token.reveal())
 const eventsOf = async (row: ImportRow): Promise<string[]> => (await read(row)).events.map(({ type }) => type)
 
 /** The records that a reauth job leaves for a due consent: an open cycle with a message on its way. */
@@ -98,6 +101,21 @@ describe('a new row', () => {
     expect(JSON.stringify(stored)).not.toContain('the-secret-token')
   })
 
+  test('has a random id that lies beside those of its batch, and apart from other batches', async () => {
+    const batches = await Promise.all(
+      [0, 1].map(async () => {
+        const rows = [aRow(), aRow(), aRow()]
+        await put(rows)
+        return Promise.all(rows.map(async (row) => (await read(row)).consent.id))
+      }),
+    )
+    const ids = batches.flat()
+    expect(new Set(ids).size).toBe(6)
+    for (const id of ids) expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    expect(batches.map((batch) => new Set(batch.map((id) => id.slice(0, 13))).size)).toEqual([1, 1])
+    expect(batches[0]?.[0]?.slice(0, 13)).not.toBe(batches[1]?.[0]?.slice(0, 13))
+  })
+
   test('that is due, in grace or past it is dated now', async () => {
     for (const days of [3, -10, -200]) {
       const row = aRow({ expiresAt: NOW.plus({ days }) })
@@ -136,6 +154,31 @@ describe('the same row again', () => {
     expect((await read(row)).consent.expiresAt.toISO()).toBe(NOW.plus({ days: 80 }).toISO())
   })
 
+  test('waits for no lock of others and takes none', async () => {
+    const row = aRow()
+    await put(row)
+    const held = await holdLocks(opened.db, 'SELECT 1 FROM consents WHERE credentials_id = $1 FOR UPDATE', [
+      row.credentialsId,
+    ])
+    expect(await kindOf(row)).toBe('unchanged')
+    await held.commit()
+  })
+
+  test('beside other rows about its connection is taken in the order of the file', async () => {
+    const row = aRow({ name: 'Ada' })
+    await put(row)
+    const later = NOW.plus({ days: 80 })
+    const results = await put([
+      row,
+      { ...row, expiresAt: later, name: 'Bob' },
+      row,
+      aRow({ refreshToken: row.refreshToken.reveal() }),
+    ])
+    expect(results.map(({ kind }) => kind)).toEqual(['unchanged', 'repaired', 'updated', 'refused'])
+    const { consent } = await read(row)
+    expect([consent.expiresAt.toISO(), consent.name]).toEqual([later.toISO(), 'Ada'])
+  })
+
   test('from two imports at once is one consent', async () => {
     const rows = Array.from({ length: 30 }, () => aRow())
     const results = (await Promise.all([put(rows), put(rows.toReversed()), put(rows)])).flat()
@@ -144,8 +187,44 @@ describe('the same row again', () => {
   })
 })
 
+describe('batches that are given while others are written', () => {
+  test('are written in the order in which they were given', async () => {
+    const importer = imports(opened.db, policy)
+    const given = { now: NOW, correct: false }
+    const [first, second] = [aRow(), aRow()]
+    // The first batch tells that the file is new: from then on, consents are made before their batch begins.
+    await importer.importBatch([aRow()], given)
+    const results = await Promise.all([
+      importer.importBatch([first, second], given),
+      importer.importBatch([aRow(), { ...first, expiresAt: NOW.plus({ days: 80 }) }], given),
+      importer.importBatch([{ ...second, name: 'Bob' }, second], given),
+      importer.importBatch([first, { ...second, name: 'Bob' }], given),
+    ])
+    expect(results.map((batch) => batch.map(({ kind }) => kind))).toEqual([
+      ['created', 'created'],
+      ['created', 'repaired'],
+      ['updated', 'updated'],
+      ['unchanged', 'updated'],
+    ])
+    expect((await read(second)).consent.name).toBe('Bob')
+  })
+
+  test('are rejected along with one that fails; what is given afterwards is written', async () => {
+    const importer = imports(opened.db, policy)
+    const given = { now: NOW, correct: false }
+    const [bad, behind, after] = [aRow({ name: 'no text of PostgreSQL: \u0000' }), aRow(), aRow()]
+    const [failed, along] = await Promise.allSettled([
+      importer.importBatch([bad], given),
+      importer.importBatch([behind], given),
+    ])
+    expect([failed.status, along.status]).toEqual(['rejected', 'rejected'])
+    expect(await opened.store.findConsent(behind.credentialsId)).toBeUndefined()
+    expect(await importer.importBatch([after, behind], given)).toMatchObject([{ kind: 'created' }, { kind: 'created' }])
+  })
+})
+
 describe('a later date', () => {
-  test('closes the cycle as repaired, cancels unsent messages, takes the token, dates the next cycle', async () => {
+  test('closes the cycle as repaired, cancels unsent messages, keeps both tokens, dates the next cycle', async () => {
     const row = aRow({ expiresAt: NOW.plus({ days: 5 }), refreshToken: 'old' })
     await put(row)
     await openCycle(row)
@@ -154,21 +233,21 @@ describe('a later date', () => {
       'repaired',
     )
     const { consent, renewals, notifications } = await read(row)
-    expect(consent).toMatchObject({ status: 'active', cycle: 2, tokenVersion: 2 })
+    expect(consent).toMatchObject({ status: 'active', cycle: 2, tokenVersion: 1, candidate: { version: 1 } })
     expect(consent.nextActionAt?.toISO()).toBe(NOW.plus({ days: 76 }).toISO())
     expect(renewals).toMatchObject([{ cycle: 1, status: 'repaired' }])
     expect(notifications.map(({ status }) => status)).toEqual(['sent', 'cancelled'])
-    expect(await tokenOf(row)).toBe('new')
+    expect(await tokensOf(row)).toEqual(['new', 'old'])
     // A job that held a claim on the consent can write nothing more.
     if (before.kind !== 'claimed') throw new Error('not claimed')
     await expect(opened.store.scheduleConsent(before.claim, NOW, 'late')).rejects.toThrow(StaleClaim)
   })
 
-  test('with the same token keeps its version', async () => {
+  test('with the same token keeps its version, and brings no candidate', async () => {
     const row = aRow({ expiresAt: NOW.plus({ days: 5 }) })
     await put(row)
     await put({ ...row, expiresAt: NOW.plus({ days: 90 }) })
-    expect((await read(row)).consent.tokenVersion).toBe(1)
+    expect((await read(row)).consent).toMatchObject({ tokenVersion: 1, candidate: undefined })
   })
 
   test('opens a lapsed or unsupported consent again and leaves a paused or quarantined one as it is', async () => {
@@ -203,29 +282,22 @@ describe('a later date', () => {
     ])
     expect(await kindOf(row)).toBe('unchanged')
   })
-
-  test('replaces a token whose key is missing', async () => {
-    const row = aRow()
-    await put(row)
-    await opened.db.prisma.consent.update({
-      where: { credentialsId: row.credentialsId },
-      data: { refreshToken: 'v1.gone.AAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAA' },
-    })
-    expect(await kindOf({ ...row, expiresAt: NOW.plus({ days: 80 }), refreshToken: new Secret('fresh') })).toBe(
-      'repaired',
-    )
-    expect(await tokenOf(row)).toBe('fresh')
-  })
 })
 
 describe('a date that is not later', () => {
-  test('moves nothing back and replaces no token', async () => {
-    const row = aRow({ refreshToken: 'ours' })
+  test('moves nothing back and replaces no token: another one waits beside ours', async () => {
+    const row = aRow({ refreshToken: 'ours, not moved' })
     await put(row)
-    const [result] = await put({ ...row, expiresAt: NOW.plus({ days: 1 }), refreshToken: new Secret('theirs') })
-    expect(result).toMatchObject({ kind: 'unchanged', detail: expect.stringContaining('our token is kept') })
-    expect(result?.detail).not.toContain('theirs')
-    expect(await tokenOf(row)).toBe('ours')
+    const before = (await read(row)).consent
+    const other = { ...row, expiresAt: NOW.plus({ days: 1 }), refreshToken: new Secret('theirs, not later') }
+    expect(await put(other)).toEqual([{ kind: 'updated', detail: undefined, superseded: 0 }])
+    expect(await tokenOf(row)).toBe('ours, not moved')
+    expect(await tokensOf(row)).toEqual(['theirs, not later', 'ours, not moved'])
+    expect((await read(row)).consent).toMatchObject({
+      tokenVersion: 1,
+      expiresAt: before.expiresAt,
+      nextActionAt: before.nextActionAt,
+    })
   })
 
   test('than that of a renewal which is being committed just now moves nothing back either', async () => {
@@ -237,7 +309,7 @@ describe('a date that is not later', () => {
       'UPDATE consents SET expires_at = $2, cycle = 2 WHERE credentials_id = $1',
       [row.credentialsId, renewed.toJSDate()],
     )
-    const results = put({ ...row, expiresAt: NOW.plus({ days: 60 }), refreshToken: new Secret('theirs') })
+    const results = put({ ...row, expiresAt: NOW.plus({ days: 60 }), refreshToken: row.refreshToken })
     await held.untilWaiting(1)
     await held.commit()
     expect(await results).toMatchObject([{ kind: 'unchanged' }])
@@ -247,17 +319,16 @@ describe('a date that is not later', () => {
   })
 
   test('is taken with --correct: the cycle goes on, and the consent is due now', async () => {
-    const row = aRow({ refreshToken: 'ours' })
+    const row = aRow({ refreshToken: 'ours, corrected' })
     await put(row)
-    expect(
-      await kindOf({ ...row, expiresAt: NOW.plus({ days: 1 }), refreshToken: new Secret('theirs') }, { correct: true }),
-    ).toBe('updated')
+    const other = { ...row, expiresAt: NOW.plus({ days: 1 }), refreshToken: new Secret('theirs, correct') }
+    expect(await kindOf(other, { correct: true })).toBe('updated')
     const { consent } = await read(row)
-    expect(consent).toMatchObject({ cycle: 1, tokenVersion: 2 })
+    expect(consent).toMatchObject({ cycle: 1, tokenVersion: 1 })
     expect(consent.expiresAt.toISO()).toBe(NOW.plus({ days: 1 }).toISO())
     expect(consent.nextActionAt?.toISO()).toBe(NOW.toISO())
-    expect(await tokenOf(row)).toBe('theirs')
-    expect(await eventsOf(row)).toEqual(['consent.imported', 'consent.updated'])
+    expect(await tokensOf(row)).toEqual(['theirs, correct', 'ours, corrected'])
+    expect(await eventsOf(row)).toEqual(['consent.imported', 'consent.updated', 'token.imported'])
   })
 
   test('may bring other contacts; only the names of their fields are recorded', async () => {

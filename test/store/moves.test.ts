@@ -11,7 +11,8 @@ import {
   renewalTransitions,
 } from '../../src/domain/lifecycle.ts'
 import { Secret } from '../../src/secret.ts'
-import type { NoStatus, Transaction } from '../../src/store/database.ts'
+import type { Transaction } from '../../src/store/database.ts'
+import type { NoStatus } from '../../src/store/columns.ts'
 import { imports } from '../../src/store/import.ts'
 import { type MovedKind, moveAll, moveOne, moveRow } from '../../src/store/moves.ts'
 import { openStore } from '../../src/store/open-store.ts'
@@ -34,7 +35,9 @@ const beside: Record<MovedKind, (status: string) => object> = {
   consent: (status) => ({ nextActionAt: status === 'active' ? at : null }),
   renewal: (status) => ({ closedAt: status === 'open' ? null : at, proof: { basis: 'planted' } }),
   authorisation: (status) => ({
-    nextActionAt: ['issued', 'code_received', 'exchanging', 'verifying', 'in_doubt'].includes(status) ? at : null,
+    nextActionAt: ['issued', 'code_received', 'exchanging', 'verifying', 'in_doubt', 'awaiting_date'].includes(status)
+      ? at
+      : null,
   }),
   notification: (status) => ({ nextActionAt: ['pending', 'sending'].includes(status) ? at : null }),
 }

@@ -1,6 +1,6 @@
 // More broken rows than anybody would read: verify lists the first thousand of a kind and says that there are more.
 import { beforeEach, expect, test } from 'vitest'
-import { appendEvent } from '../../src/store/events.ts'
+import { appendEvent } from '../setup/append-event.ts'
 import { MAX_LISTED } from '../../src/verify/violation.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { born, pause, verified } from './lives.ts'

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Secret } from '../../src/secret.ts'
 import { authorisationCells, sealCell } from '../../src/store/authorisation-row.ts'
-import { appendEvent } from '../../src/store/events.ts'
+import { appendEvent } from '../setup/append-event.ts'
 import { eventHash } from '../../src/store/event-hash.ts'
 import { sealToken } from '../../src/store/refresh-token.ts'
 import type { Consent } from '../../src/domain/model.ts'
@@ -68,7 +68,7 @@ describe('1: dates', () => {
 
   test.each([
     ['consents', ['active']],
-    ['authorisations', ['issued', 'code_received', 'exchanging', 'verifying', 'in_doubt']],
+    ['authorisations', ['issued', 'code_received', 'exchanging', 'verifying', 'in_doubt', 'awaiting_date']],
     ['notifications', ['pending', 'sending']],
   ])('open %s without a date', async (table, statuses) => {
     await sql(`ALTER TABLE ${table} DROP CONSTRAINT ${table}_open_is_dated`)
@@ -319,6 +319,29 @@ describe('6: messages', () => {
     return message?.id ?? ''
   }
 
+  test('one that was repeated twice, and one that was repeated before it was begun', async () => {
+    const repeat = async (consent: Consent, id: string): Promise<void> => {
+      const event = {
+        type: 'message.repeated',
+        at: world.clock.now(),
+        actor: 'system',
+        data: { notification_id: id },
+      } as const
+      await world.db.prisma.$transaction(async (tx) => appendEvent(tx, consent.id, event))
+    }
+    const consent = await asked(world)
+    const [message] = await world.notificationsOf(consent.id)
+    const id = message?.id ?? ''
+    await sql(`UPDATE notifications SET repeated_at = now() WHERE id = '${id}'`)
+    await repeat(consent, id)
+    expect(await findsAfter(async () => repeat(consent, id))).toEqual([
+      expect.stringMatching(new RegExp(`^6 notifications ${id}: repeated a second time \\(event \\d+\\)$`)),
+    ])
+    expect(await findsAfter(async () => repeat(consent, 'unheard-of'))).toContainEqual(
+      expect.stringMatching(/^6 notifications unheard-of: repeated \(event \d+\) before it was begun to be sent$/),
+    )
+  })
+
   test('one begun after a pause, and one after the renewal', async () => {
     const [paused, done] = [await asked(world), await renewed(world)]
     await pause(world, paused)
@@ -356,6 +379,24 @@ describe('7: intents', () => {
       `7 notifications ${id}: it is sent without the events message.queued and message.sending, in this order`,
       `7 notifications ${id}: it is sent and no event says so`,
     ])
+  })
+
+  test('a message that was repeated without event, and an event that its row does not know', async () => {
+    const [silent, unknown] = [await asked(world), await asked(world)]
+    const idOf = async ({ id }: Consent): Promise<string> => (await world.notificationsOf(id))[0]?.id ?? ''
+    const [first, second] = [await idOf(silent), await idOf(unknown)]
+    expect(
+      await findsAfter(async () => sql(`UPDATE notifications SET repeated_at = now() WHERE id = '${first}'`)),
+    ).toEqual([`7 notifications ${first}: it was repeated and no event says so`])
+    const event = {
+      type: 'message.repeated',
+      at: world.clock.now(),
+      actor: 'system',
+      data: { notification_id: second },
+    } as const
+    expect(
+      await findsAfter(async () => world.db.prisma.$transaction(async (tx) => appendEvent(tx, unknown.id, event))),
+    ).toEqual([`7 notifications ${second}: an event says that it was repeated, and its row does not`])
   })
 
   test.each(['failed', 'uncertain'])('a message that is %s without event', async (status) => {

@@ -9,6 +9,11 @@ export const messages: readonly RuleCase[] = [
     looks: { 9: [], 11: ['ReconsentMessagesHeldBack'], 80: [] },
   },
   {
+    says: 'workers die while they send, and repetitions are held back',
+    processes: company({ worker: { shows: { [raised('messages-repeated')]: at(10) } } }),
+    looks: { 9: [], 11: ['ReconsentMessagesRepeated'], 80: [] },
+  },
+  {
     says: 'the mail server is away, told by two workers, one of which restarts',
     processes: company({
       worker: {

@@ -50,6 +50,7 @@ export interface NoticeViews {
     /** If `recheckPath` is given, the page reloads itself after this many seconds. */
     readonly recheckSeconds?: number | undefined
   }
+  'awaiting-date': OfConsent & { readonly recheckPath?: string | undefined }
   'refused-at-bank': OfConsent & WithTryAgain
   'not-completed': OfConsent & WithTryAgain
   'other-account': OfConsent & WithTryAgain
@@ -72,6 +73,7 @@ export const noticeStatus: Readonly<Record<NoticeName, number>> = {
   closed: 410,
   suspended: 409,
   'being-checked': 200,
+  'awaiting-date': 200,
   'refused-at-bank': 200,
   'not-completed': 200,
   'other-account': 200,
@@ -122,6 +124,8 @@ const partsOf = <Name extends NoticeName>(name: Name, view: NoticeViews[Name]): 
           : undefined,
     }
   }
+  if (name === 'awaiting-date')
+    return { action: link((view as NoticeViews['awaiting-date']).recheckPath, pages['awaiting-date'].button) }
   if (name === 'retry-callback') {
     const { request, retrySeconds = RETRY_SECONDS } = view as NoticeViews['retry-callback']
     const words = pages['retry-callback']

@@ -61,7 +61,16 @@ export const callbackSchema = {
 }
 
 /** Fields that are not shown as they are: the user's data, and what only the program needs. Any other is shown. */
-type NotShown = 'redirectUri' | 'scopes' | 'email' | 'phone' | 'name' | 'tokenVersion' | 'supersededById'
+type NotShown =
+  | 'redirectUri'
+  | 'scopes'
+  | 'email'
+  | 'phone'
+  | 'name'
+  | 'tokenVersion'
+  | 'tokenIssuedAt'
+  | 'candidate'
+  | 'supersededById'
 type SnakeCase<Name extends string> = Name extends `${infer First}${infer Rest}`
   ? `${First extends Uppercase<First> ? `_${Lowercase<First>}` : First}${SnakeCase<Rest>}`
   : ''
@@ -81,6 +90,12 @@ export const consentProperties = {
   expires_at: instant('when the consent ends'),
   expires_source: text('where that date comes from: me (the provider), imported or assumed'),
   grace_ends_at: instant('until when it can still be renewed'),
+  token_accepted_at: instant('when the provider last accepted the refresh token'),
+  token_rejected_at: instant('since when the provider rejects every token of this connection: it waits for one'),
+  has_candidate_token: {
+    type: 'boolean',
+    description: 'whether an import brought another refresh token, which the provider has not judged yet',
+  },
   next_action_at: instant('when it is looked at next; null when closed'),
   next_action_reason: textOrNull('why then'),
   has_address: { type: 'boolean', description: 'whether the user has an e-mail address' },

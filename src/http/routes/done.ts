@@ -43,6 +43,9 @@ export const registerDone = (app: FastifyInstance, deps: DoneDeps): void => {
           recheckPath: `/done/${id}`,
           recheckSeconds: recheckSeconds(lastCodeAt(authorisations), now),
         })
+      case 'awaiting-date':
+        // The outcome comes within a day, not within minutes: the page does not reload by itself.
+        return answerPage(reply, 'awaiting-date', { ...view, recheckPath: `/done/${id}` })
       case 'refused-at-bank':
       case 'not-completed':
       case 'other-account':

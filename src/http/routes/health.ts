@@ -37,7 +37,8 @@ export interface HealthTimes {
 /** One answer of the database serves every request within this time. */
 const READY_LASTS_MS = 1_000
 const LOOK_BACK_MS = 10_000
-const RESOLUTION_MS = 20
+/** Each look wakes the process, also one that rests. Two a second find a loop that is late by seconds as well. */
+const RESOLUTION_MS = 500
 
 /** The median delay of the event loop's turns, in ms: one long pause in the past does not count as hanging now. */
 const watchLoop = (): { lagMs(): number; stop(): void } => {

@@ -1,16 +1,17 @@
-// Sends mail by SMTP, one connection per message, and reports the outcome of each message. Never sends a message twice:
-// retrying is the caller's decision. Drives nodemailer's connection itself, because nodemailer's transport on top of it
-// does not say whether the body had already left.
+// Sends mail by SMTP and reports the outcome of each message. Never sends a message twice: retrying is the caller's
+// decision. Drives nodemailer's connection itself, because nodemailer's transport on top of it does not say whether the
+// body had already left.
 import { Readable } from 'node:stream'
 import MailComposer from 'nodemailer/lib/mail-composer'
-import SMTPConnection from 'nodemailer/lib/smtp-connection'
+import type SMTPConnection from 'nodemailer/lib/smtp-connection'
 import { crashPoint } from '../../crash-point.ts'
 import { needsSmtpUtf8 } from '../../domain/mail-address.ts'
 import type { Secret } from '../../secret.ts'
-import type { Channel, ChannelTimeouts, Delivery } from '../port.ts'
+import type { Channel, ChannelTimeouts, Delivery, Handover, Problem } from '../port.ts'
 import { mailboxProblem, readSender, type Sender } from './mailbox.ts'
+import { type Keeping, type Line, smtpConnections } from './smtp-connections.ts'
 import { classify, type SmtpFailure } from './smtp-outcome.ts'
-import { parseSmtpUrl, type SmtpServer } from './smtp-url.ts'
+import { parseSmtpUrl } from './smtp-url.ts'
 
 export interface Mail {
   readonly to: string
@@ -80,21 +81,6 @@ const compose = async (message: Mail, from: Sender): Promise<Composed> => {
   return { raw: await node.build(), sender, recipient }
 }
 
-const connectionTo = (server: SmtpServer, timeouts: ChannelTimeouts): SMTPConnection =>
-  new SMTPConnection({
-    host: server.host,
-    port: server.port,
-    secure: server.secure,
-    requireTLS: server.requireTLS,
-    ignoreTLS: server.ignoreTLS,
-    name: server.name,
-    tls: server.tls,
-    connectionTimeout: timeouts.connectMs,
-    greetingTimeout: timeouts.connectMs,
-    socketTimeout: timeouts.silenceMs,
-    socketCloseTimeout: 1_000,
-  })
-
 /**
  * What the server offered in EHLO (RFC 1870, RFC 6531). nodemailer reads the offers only for itself: without SMTPUTF8
  * it would send an address beyond ASCII unchanged, and about a message above the size it reports only that sending
@@ -116,11 +102,7 @@ const NO_UTF8 =
   'can be written to'
 
 /** Why this server is not given the message at all; undefined when it is. */
-const unfit = (
-  connection: SMTPConnection,
-  { raw, recipient }: Composed,
-  from: Sender,
-): Exclude<Delivery, { kind: 'sent' }> | undefined => {
+const unfit = (connection: SMTPConnection, { raw, recipient }: Composed, from: Sender): Problem | undefined => {
   const { smtpUtf8, largest } = offersOf(connection)
   if (!smtpUtf8 && needsSmtpUtf8(from.address))
     return { kind: 'unavailable', code: 'message-unavailable', cause: 'setup', detail: `${NO_UTF8}: MAIL_FROM has one` }
@@ -133,106 +115,123 @@ const unfit = (
   }
 }
 
-/** Connects and logs in; calls `ready` once. */
-const open = (connection: SMTPConnection, server: SmtpServer, ready: (failure?: SmtpFailure) => void): void => {
-  connection.connect((failure) => {
-    if (failure || server.login === undefined || !connection.allowsAuth) return ready(failure)
-    const { user, password } = server.login
-    connection.login({ user, pass: password.reveal() }, (refused) => ready(refused ?? undefined))
-  })
+/**
+ * Whether the server has refused the recipient or the message, and goes on. What it says to MAIL may be about the
+ * connection, and with a 421 it ends it (RFC 5321 4.2).
+ */
+const refusesMessage = ({ responseCode = 0, command }: SmtpFailure): boolean =>
+  responseCode >= 400 && responseCode <= 599 && responseCode !== 421 && (command === 'RCPT TO' || command === 'DATA')
+
+/** What one connection has done with a message. */
+interface Course {
+  readonly failure: SmtpFailure | undefined
+  readonly misfit: Problem | undefined
+  /** The intent, once it was asked for. */
+  readonly begun: Promise<boolean> | undefined
+  readonly handedOver: boolean
 }
 
 /**
- * What sends the e-mail channel's mails; throws when `smtpUrl` or `from` is malformed. `send` never rejects: every
- * outcome is a Delivery.
+ * Whether a failure on a kept connection may be the connection's own: the server has ended it meanwhile, by a cut, by
+ * 421, or by what it says to MAIL. Nothing was begun, so a new connection gets the message without its having been
+ * tried.
  */
-export const smtpChannel = (options: SmtpOptions): SmtpChannel => {
+const mayBeStale = ({ failure, begun }: Course): boolean =>
+  failure !== undefined && begun === undefined && !refusesMessage(failure)
+
+/**
+ * What sends the e-mail channel's mails; throws when `smtpUrl` or `from` is malformed. `send` rejects only with what
+ * `begin` rejected with: every other outcome is a Delivery.
+ */
+export const smtpChannel = (options: SmtpOptions, keeping?: Keeping): SmtpChannel => {
   const server = parseSmtpUrl(options.smtpUrl)
   const from = parseSender(options.from)
   const { timeouts } = options
-  const connections = new Set<SMTPConnection>()
+  const lines = smtpConnections(server, timeouts, keeping)
 
-  type Talk = (connection: SMTPConnection, finish: (failure?: SmtpFailure) => void) => void
-  /**
-   * Runs one dialogue on a connection of its own. Resolves to `undefined` when all went well. A connection that ends
-   * before `finish` was called is a failure too.
-   */
-  const dialogue = (talk: Talk): Promise<SmtpFailure | undefined> =>
-    new Promise((resolve) => {
-      const connection = connectionTo(server, timeouts)
-      connections.add(connection)
-      const finish = (failure?: SmtpFailure): void => {
-        clearTimeout(deadline)
-        resolve(failure)
-        // A server that answered gets a QUIT, as RFC 5321 4.1.1.10 requires; the outcome does not wait for the QUIT.
-        if (failure === undefined || failure.responseCode !== undefined) connection.quit()
-        else connection.close()
-      }
-      const deadline = setTimeout(() => {
-        resolve({ code: 'ETIMEDOUT' })
-        connection.close()
-      }, timeouts.totalMs)
-      // The listener must stay for the connection's whole life: a reset while quitting would otherwise be an uncaught
-      // error.
-      connection.on('error', (error: SmtpFailure) => finish(error))
-      connection.on('end', () => {
-        connections.delete(connection)
-        clearTimeout(deadline)
-        // After a 421 nodemailer ends the connection first and reports the reply right after: that report must come
-        // first.
-        queueMicrotask(() => resolve({ code: 'ECONNECTION' }))
-      })
-      talk(connection, finish)
+  /** Gives the message to the server by this connection, until `endsAt` at the latest. */
+  const offer = async (line: Line, composed: Composed, handover: Handover, endsAt: number): Promise<Course> => {
+    const { raw, sender, recipient } = composed
+    let begun: Promise<boolean> | undefined
+    let handedOver = false
+    let hasLeft = false
+    let isOver = false
+    let misfit: Problem | undefined
+    // Read only after the server has said 354. The server waits while the intent is committed; after that the body,
+    // final dot included, is out of our control. A body that ends without its dot is discarded with the connection
+    // (RFC 5321 4.1.1.10).
+    const body = Readable.from(
+      (async function* leave() {
+        // Another connection may have been asked in place of this one: an intent belongs to one of them.
+        if (isOver) throw new Error('the connection has ended')
+        begun = handover.begin()
+        if (!(await begun)) throw new Error('the message is not to be sent')
+        await crashPoint('mail-leaving')
+        // The server has said its last word meanwhile, or the process has slept past the deadline, whose timer may
+        // fire only after this: another worker may have this message by now, or its user may have renewed. An end of
+        // the body would still be followed by the dot.
+        if (isOver || performance.now() > endsAt) throw new Error('the connection has ended')
+        handedOver = true
+        yield raw
+      })(),
+    )
+    body.once('end', () => {
+      hasLeft = true
+      handover.left()
     })
+    const failure = await line.dialogue(endsAt - performance.now(), (smtp, finish) => {
+      misfit = unfit(smtp, composed, from)
+      if (misfit !== undefined) return finish()
+      const hand = async (): Promise<void> => {
+        await crashPoint('mail-server-greeted')
+        smtp.send({ from: sender, to: [recipient], size: raw.length }, body, (refused) => finish(refused ?? undefined))
+      }
+      hand().catch(finish)
+    })
+    isOver = true
+    // Fit for the next message: nothing was said of this one, or it was answered whole, or it was refused before the
+    // server waited for it (EENVELOPE). In between, the server would take our next command for a line of the message.
+    const isAtRest = misfit !== undefined || (begun === undefined ? failure?.code === 'EENVELOPE' : hasLeft)
+    if (isAtRest && (failure === undefined || refusesMessage(failure))) {
+      // What else the server has said in the same packet is read first: a word too many ends the connection.
+      setImmediate(() => line.giveBack({ afterRefusal: failure !== undefined }))
+    } else line.end(begun === undefined && failure?.responseCode !== undefined ? 'quit' : 'cut')
+    return { failure, misfit, begun, handedOver }
+  }
 
   return {
-    async send(message): Promise<Delivery> {
+    async send(message, handover): Promise<Delivery> {
       const problem = problemOf(message)
       if (problem !== undefined) return { kind: 'refused', code: 'message-refused', detail: `not sent: ${problem}` }
       const composed = await compose(message, from)
-      const { raw, sender, recipient } = composed
-      let handedOver = false
-      let misfit: ReturnType<typeof unfit>
-      // Read only after the server has said 354: from then on the body, final dot included, is out of our control.
-      const body = Readable.from(
-        (async function* leave() {
-          handedOver = true
-          await crashPoint('mail-leaving')
-          yield raw
-        })(),
-      )
-      const failure = await dialogue((connection, finish) => {
-        open(connection, server, (notReady) => {
-          if (notReady) return finish(notReady)
-          misfit = unfit(connection, composed, from)
-          if (misfit !== undefined) return finish()
-          const hand = async (): Promise<void> => {
-            await crashPoint('mail-server-greeted')
-            connection.send({ from: sender, to: [recipient], size: raw.length }, body, (refused) =>
-              finish(refused ?? undefined),
-            )
-          }
-          hand().catch(finish)
-        })
-      })
+      const { sender, recipient } = composed
+      const endsAt = performance.now() + timeouts.totalMs
+      const kept = lines.take()
+      let course = await offer(kept ?? lines.open(), composed, handover, endsAt)
+      if (kept !== undefined && mayBeStale(course) && performance.now() < endsAt && !lines.isClosed())
+        course = await offer(lines.open(), composed, handover, endsAt)
+      const { failure, misfit, begun, handedOver } = course
       if (misfit !== undefined) return misfit
-      if (failure === undefined) return { kind: 'sent' }
+      // The intent may still be on its way to the database when the connection has ended: what it says must be known
+      // before anything else is written about the message.
+      if (begun !== undefined && !(await begun)) return { kind: 'not-begun' }
+      if (failure === undefined && handedOver) return { kind: 'sent' }
       const beyondAscii = { isBeyondAscii: needsSmtpUtf8(recipient), isSenderBeyondAscii: needsSmtpUtf8(sender) }
-      return classify(failure, { handedOver, ...beyondAscii })
+      return classify(failure ?? { code: 'EPROTOCOL' }, { handedOver, ...beyondAscii })
     },
 
     async check() {
       let encrypted = false
       let offersLogin = true
       let takesSender = true
-      const failure = await dialogue((connection, finish) => {
-        open(connection, server, (notReady) => {
-          encrypted = connection.secure
-          offersLogin = connection.allowsAuth
-          takesSender = notReady !== undefined || !needsSmtpUtf8(from.address) || offersOf(connection).smtpUtf8
-          finish(notReady)
-        })
+      const line = lines.open()
+      const failure = await line.dialogue(timeouts.totalMs, (smtp, finish) => {
+        encrypted = smtp.secure
+        offersLogin = smtp.allowsAuth
+        takesSender = !needsSmtpUtf8(from.address) || offersOf(smtp).smtpUtf8
+        finish()
       })
+      line.end(failure === undefined || failure.responseCode !== undefined ? 'quit' : 'cut')
       if (failure !== undefined) return { ok: false, detail: classify(failure, { handedOver: false }).detail }
       if (!takesSender) return { ok: false, detail: `${NO_UTF8}: MAIL_FROM has one` }
       const how = encrypted ? 'over TLS' : 'without encryption'
@@ -243,8 +242,6 @@ export const smtpChannel = (options: SmtpOptions): SmtpChannel => {
         : { ok: false, detail: `SMTP_URL has a login, but the mail server offers none (AUTH), ${how}` }
     },
 
-    close() {
-      for (const connection of connections) connection.close()
-    },
+    close: () => lines.close(),
   }
 }

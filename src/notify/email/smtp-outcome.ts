@@ -1,6 +1,6 @@
 // Decides the outcome of a message when SMTP did not simply accept it. Pure. The question is always the same: could the
 // server have taken the message?
-import type { Delivery } from '../port.ts'
+import type { Delivery, Problem } from '../port.ts'
 import { aboutBeforeRecipient, scopeOf, refusesSmtpUtf8 } from './smtp-replies.ts'
 
 /** What nodemailer's connection says about a failure. Its message and response are not shown: they quote addresses. */
@@ -44,7 +44,7 @@ interface Circumstances {
 export const classify = (
   failure: SmtpFailure,
   { handedOver, isBeyondAscii = false, isSenderBeyondAscii = false }: Circumstances,
-): Exclude<Delivery, { kind: 'sent' }> => {
+): Problem => {
   const status = failure.responseCode ?? 0
   if (status < 400 || status > 599) return unanswered(failure, handedOver)
   const enhanced = enhancedCode(failure.response)

@@ -1,7 +1,7 @@
 // Decides what an answer, or a missing answer, proves. Pure. It separates "certainly not processed" (may be sent again)
 // from "in doubt" (must never be sent again): see docs/decisions/0005-what-counts-as-not-processed.md.
 import type { Secret } from '../../secret.ts'
-import type { TokenAnswer, Unavailable } from '../port.ts'
+import type { LinkRejected, TokenAnswer, Unavailable } from '../port.ts'
 
 /**
  * How far the call's only connection got. `proxy`: the proxy has not yet made a tunnel. `open`: the kernel (with TLS:
@@ -79,6 +79,20 @@ export const errorWord = (body: Readonly<Record<string, unknown>>): string => {
   const word = body['error']
   if (word === undefined) return 'unspecified'
   return typeof word === 'string' && /^[a-z_]{1,64}$/.test(word) ? word : 'unrecognised'
+}
+
+/**
+ * What a refused request for a link names as the cause, by its error word or in words (`error_description`,
+ * `error_details.reason`). The callback comes first: an `unauthorized_client` may mean that it is not allowed for us.
+ */
+export const blameOf = (status: number, body: Readonly<Record<string, unknown>>): LinkRejected['blames'] => {
+  const details = body['error_details']
+  const reason = typeof details === 'object' && details !== null ? (details as Record<string, unknown>)['reason'] : ''
+  const said = [body['error'], body['error_description'], reason].filter((part) => typeof part === 'string')
+  const words = said.join(' ').toLowerCase()
+  if (/redirect[\s_-]?ur[il]/.test(words)) return 'redirect-uri'
+  if (/\bclient\b|client[\s_-]|_client\b/.test(words)) return 'client'
+  return status === 401 || /\binvalid_(?:grant|token)\b/.test(words) ? 'token' : 'request'
 }
 
 export const isSuccess = (status: number): boolean => status >= 200 && status < 300

@@ -1,6 +1,6 @@
-// Makes one HTTP request to the provider: sent at most once, on a connection of its own, with a limit on total time and
-// size. Every result is a value. No part of the request (URL, headers, body) may leave this file in an error or a log
-// line.
+// Makes one HTTP request to the provider, with a limit on total time and size: sent at most once, on a connection of
+// its own, unless the call says that it may be repeated. Every result is a value. No part of the request (URL, headers,
+// body) may leave this file in an error or a log line.
 import http from 'node:http'
 import https from 'node:https'
 import type { Duplex } from 'node:stream'
@@ -22,6 +22,11 @@ export interface Call {
   readonly bearer?: Secret
   /** In decompressed bytes; default one MiB. */
   readonly largestBody?: number
+  /**
+   * To ask twice does no more than to ask once. The call may use a connection that was kept, and is asked once more, on
+   * a new one, when the provider has closed that connection meanwhile. Never for a code or a refresh token.
+   */
+  readonly isRepeatable?: boolean
 }
 
 export type Send = (call: Call) => Promise<Reply>
@@ -46,6 +51,8 @@ class CallFailed extends Error {
 /** How one request reaches the provider: its agent, and how far its connection got. */
 interface Way {
   readonly agent: { http: http.Agent } | { https: https.Agent }
+  /** Told of the request as soon as there is one. */
+  follow?(request: http.ClientRequest): void
   phase(): Phase
   /** The status with which the proxy refused a tunnel. */
   refusedBy(): number | undefined
@@ -53,11 +60,14 @@ interface Way {
 }
 
 /**
- * A connection is never kept for a second request: the other side may close a kept connection just as we write to it,
- * and such a reset looks the same as one after the request was read. No maxSockets: with a limit, Node offers the other
- * side to keep the connection.
+ * A connection is not kept for a second request, unless both are repeatable: the other side may close a kept connection
+ * just as we write to it, and such a reset looks the same as one after the request was read. No maxSockets: with a
+ * limit, Node offers the other side to keep the connection.
  */
 const single = { keepAlive: false }
+
+/** Load balancers close a connection that has been idle for a minute, some servers after five seconds. */
+const KEPT_MS = 4_000
 
 /**
  * The share of a call's time that a silent proxy may use. The rest lets us tell a silent proxy from a provider that is
@@ -88,6 +98,30 @@ const direct = (url: string): Way => {
     ? { https: watch(new https.Agent(single), 'secureConnect') }
     : { http: watch(new http.Agent(single), 'connect') }
   return { agent, phase: () => phase, refusedBy: () => undefined, end: () => {} }
+}
+
+/** Connections that repeatable calls share. Those that nobody uses do not keep the process alive. */
+const sharedWays = () => {
+  const kept = { keepAlive: true, timeout: KEPT_MS }
+  const agents = { http: new http.Agent(kept), https: new https.Agent(kept) }
+  return (url: string): Way => {
+    let phase: Phase = 'no-socket'
+    const isEncrypted = url.startsWith('https:')
+    return {
+      agent: isEncrypted ? { https: agents.https } : { http: agents.http },
+      follow: (request) =>
+        request.once('socket', (socket) => {
+          phase = request.reusedSocket ? 'open' : 'connecting'
+          if (request.reusedSocket) return
+          socket.once(isEncrypted ? 'secureConnect' : 'connect', () => {
+            phase = 'open'
+          })
+        }),
+      phase: () => phase,
+      refusedBy: () => undefined,
+      end: () => {},
+    }
+  }
 }
 
 /**
@@ -169,64 +203,79 @@ interface SenderOptions {
   readonly log: ProviderLog | undefined
 }
 
-export const httpSender =
-  ({ requestTimeoutMs, proxy, log }: SenderOptions): Send =>
-  async (call) => {
+export const httpSender = ({ requestTimeoutMs, proxy, log }: SenderOptions): Send => {
+  const shared = sharedWays()
+  return async (call) => {
     const startedAt = performance.now()
     const tookMs = () => Math.round(performance.now() - startedAt)
-    const way =
-      proxy !== undefined && goesByProxy(call.url, proxy) ? throughProxy(proxy, requestTimeoutMs) : direct(call.url)
-    const { agent } = way
-    const stream = client.stream(call.url, {
-      method: call.post === undefined ? 'GET' : 'POST',
-      agent,
-      timeout: { request: requestTimeoutMs },
-      ...(call.bearer === undefined ? {} : { headers: { authorization: `Bearer ${call.bearer.reveal()}` } }),
-      ...(call.post === undefined ? {} : bodyOf(call.post)),
-    })
-    // An error after the last byte was read has no other listener, and without this one it would end the process.
-    stream.on('error', () => {})
-    try {
-      const chunks: Buffer[] = []
-      let size = 0
-      for await (const chunk of stream as AsyncIterable<Buffer>) {
-        size += chunk.length
-        if (size > (call.largestBody ?? mebibyte)) throw new CallFailed('BODY_TOO_LARGE')
-        chunks.push(chunk)
+
+    /** `wasClosed`: the connection was a kept one, and nothing came of it. */
+    const ask = async (way: Way): Promise<{ readonly reply: Reply; readonly wasClosed: boolean }> => {
+      const stream = client.stream(call.url, {
+        method: call.post === undefined ? 'GET' : 'POST',
+        agent: way.agent,
+        timeout: { request: Math.max(1, requestTimeoutMs - tookMs()) },
+        ...(call.bearer === undefined ? {} : { headers: { authorization: `Bearer ${call.bearer.reveal()}` } }),
+        ...(call.post === undefined ? {} : bodyOf(call.post)),
+      })
+      stream.once('request', (request) => way.follow?.(request))
+      // An error after the last byte was read has no other listener, and without this one it would end the process.
+      stream.on('error', () => {})
+      try {
+        const chunks: Buffer[] = []
+        let size = 0
+        for await (const chunk of stream as AsyncIterable<Buffer>) {
+          size += chunk.length
+          if (size > (call.largestBody ?? mebibyte)) throw new CallFailed('BODY_TOO_LARGE')
+          chunks.push(chunk)
+        }
+        const { response } = stream
+        if (response === undefined) throw new CallFailed('NO_RESPONSE')
+        const { statusCode: status, headers } = response
+        log?.info(
+          { call: call.name, status, ms: tookMs(), correlationId: correlationId(headers['x-tl-correlation-id']) },
+          'provider answered',
+        )
+        const reply: Reply = {
+          kind: 'answer',
+          status,
+          retryAfterMs: retryAfterMs(headers['retry-after'], headers.date, Date.now()),
+          body: new Secret(new TextDecoder().decode(Buffer.concat(chunks))),
+        }
+        return { reply, wasClosed: false }
+      } catch (error) {
+        const cause = error instanceof CallFailed ? error.code : 'UNKNOWN'
+        // A proxy that was silent for too long would have failed earlier, so the rest of the time was spent inside its
+        // tunnel.
+        const phase = cause === 'ETIMEDOUT' && way.phase() === 'proxy' ? 'connecting' : way.phase()
+        const reply = noAnswer(cause, phase)
+        const isCut = cause === 'ECONNRESET' || cause === 'EPIPE'
+        if (stream.reusedSocket && stream.response === undefined && isCut) return { reply, wasClosed: true }
+        const seen = correlationId(stream.response?.headers['x-tl-correlation-id'])
+        const line = {
+          call: call.name,
+          cause,
+          phase,
+          code: reply.code,
+          ms: tookMs(),
+          correlationId: seen,
+          proxyStatus: way.refusedBy(),
+        }
+        log?.warn(line, 'provider gave no answer')
+        return { reply, wasClosed: false }
+      } finally {
+        stream.destroy()
+        way.end()
       }
-      const { response } = stream
-      if (response === undefined) throw new CallFailed('NO_RESPONSE')
-      const { statusCode: status, headers } = response
-      log?.info(
-        { call: call.name, status, ms: tookMs(), correlationId: correlationId(headers['x-tl-correlation-id']) },
-        'provider answered',
-      )
-      return {
-        kind: 'answer',
-        status,
-        retryAfterMs: retryAfterMs(headers['retry-after'], headers.date, Date.now()),
-        body: new Secret(new TextDecoder().decode(Buffer.concat(chunks))),
-      }
-    } catch (error) {
-      const cause = error instanceof CallFailed ? error.code : 'UNKNOWN'
-      // A proxy that was silent for too long would have failed earlier, so the rest of the time was spent inside its
-      // tunnel.
-      const phase = cause === 'ETIMEDOUT' && way.phase() === 'proxy' ? 'connecting' : way.phase()
-      const reply = noAnswer(cause, phase)
-      const seen = correlationId(stream.response?.headers['x-tl-correlation-id'])
-      const line = {
-        call: call.name,
-        cause,
-        phase,
-        code: reply.code,
-        ms: tookMs(),
-        correlationId: seen,
-        proxyStatus: way.refusedBy(),
-      }
-      log?.warn(line, 'provider gave no answer')
-      return reply
-    } finally {
-      stream.destroy()
-      way.end()
     }
+
+    const byProxy = proxy !== undefined && goesByProxy(call.url, proxy)
+    const way = byProxy
+      ? throughProxy(proxy, requestTimeoutMs)
+      : call.isRepeatable
+        ? shared(call.url)
+        : direct(call.url)
+    const { reply, wasClosed } = await ask(way)
+    return wasClosed ? (await ask(direct(call.url))).reply : reply
   }
+}

@@ -37,7 +37,7 @@ const meOf = (result: Readonly<Record<string, unknown>>): Me => {
 }
 
 export const readMe = async (send: Send, apiUrl: string, accessToken: Secret): Promise<MeAnswer> => {
-  const reply = await send({ name: 'me', url: `${apiUrl}/data/v1/me`, bearer: accessToken })
+  const reply = await send({ name: 'me', url: `${apiUrl}/data/v1/me`, bearer: accessToken, isRepeatable: true })
   if (reply.kind === 'no-answer') return unavailable(reply)
   const body = jsonObject(reply.body)
   // A gateway's page with 401 or 403 says nothing about this consent.

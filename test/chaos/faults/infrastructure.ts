@@ -128,7 +128,9 @@ export const ofInfrastructure: Readonly<Record<string, Fault>> = {
     act: async ({ rig, chance, span }) => {
       const before = rig.proxies.postgres.swallowed()
       for (let time = 0; time < 8; time += 1) {
-        await rig.proxies.postgres.set({ kind: 'cut-answer', after: 'COMMIT', times: chance.between(1, 3) })
+        // A step is one named statement, and commits by itself (src/store/statements.ts).
+        const after = chance.happens(0.3) ? 'COMMIT' : 'step_'
+        await rig.proxies.postgres.set({ kind: 'cut-answer', after, times: chance.between(1, 3) })
         await wait(span(6) / 4)
       }
       await rig.proxies.postgres.set({ kind: 'pass' })

@@ -2,6 +2,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FaultSettings } from '../../../simulator/src/fault-kinds.ts'
 import type { FaultOrder } from '../../../simulator/src/faults.ts'
+import type { OwnSwitchName } from '../../../simulator/src/switches.ts'
 import { countFromNow } from '../logs.ts'
 import { atSimulator, barFor, cutAgain, type Fault, type Stage, untilMet } from './fault.ts'
 
@@ -15,6 +16,22 @@ const meanwhile = async ({ rig: { clock } }: Stage, ms: number, minutes: number)
     await wait(ms / steps)
     clock.advance({ seconds: Math.round((minutes * 60) / steps) })
   }
+}
+
+/**
+ * Counts this effect from now on. Connections that have set the switch for themselves are left out: they do not meet a
+ * fault that sets it for all.
+ */
+const countWhereSetForAll = (
+  { rig: { simulator } }: Stage,
+  what: 'rotated' | 'renewed',
+  name: OwnSwitchName,
+): (() => number) => {
+  const after = simulator.ledger.count()
+  return () =>
+    simulator.ledger
+      .entries({ what, after })
+      .filter(({ credentials_id: id = '' }) => simulator.connection(id)?.switches[name] === undefined).length
 }
 
 export const ofProvider: Readonly<Record<string, Fault>> = {
@@ -85,11 +102,13 @@ export const ofProvider: Readonly<Record<string, Fault>> = {
   'refresh tokens rotate': {
     lane: 'provider',
     hinders: [],
-    act: async ({ rig: { simulator }, chance, span }) => {
-      const before = simulator.ledger.count({ what: 'rotated' })
+    act: async (stage) => {
+      const { rig, chance, span } = stage
+      const { simulator } = rig
+      const rotated = countWhereSetForAll(stage, 'rotated', 'rotate_refresh_tokens')
       simulator.switches.set({ rotate_refresh_tokens: chance.pick(['on-reauth', 'on-refresh', 'always'] as const) })
       await wait(span(60))
-      const count = await untilMet(() => simulator.ledger.count({ what: 'rotated' }) - before, span(30))
+      const count = await untilMet(rotated, span(30))
       simulator.switches.set({ rotate_refresh_tokens: 'never' })
       return count
     },
@@ -97,10 +116,11 @@ export const ofProvider: Readonly<Record<string, Fault>> = {
   'new dates show late': {
     lane: 'provider',
     hinders: [],
-    act: async ({ rig: { simulator }, span }) => {
+    act: async (stage) => {
+      const { rig, span } = stage
+      const { simulator } = rig
       // A new date can show late only where a consent was renewed.
-      const before = simulator.ledger.count({ what: 'renewed' })
-      const renewed = (): number => simulator.ledger.count({ what: 'renewed' }) - before
+      const renewed = countWhereSetForAll(stage, 'renewed', 'me_lag_seconds')
       simulator.switches.set({ me_lag_seconds: 8 })
       await wait(span(30))
       const count = await untilMet(renewed, span(30))

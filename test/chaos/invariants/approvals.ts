@@ -113,7 +113,7 @@ export const approvedAreRenewedOrAsked: Check = (books) => {
       else untaken.push(why)
       continue
     }
-    if (['code_received', 'exchanging', 'verifying', 'in_doubt'].includes(row.status)) {
+    if (['code_received', 'exchanging', 'verifying', 'in_doubt', 'awaiting_date'].includes(row.status)) {
       violated(`still ${row.status} (${row.error_code}) when everything had been given time to end`)
       continue
     }

@@ -1,10 +1,12 @@
 // How long it took until a user whose approval had failed was asked again, and how much of that time the system could
 // have used.
+import { IN_DOUBT_DELAY } from '../../../src/domain/in-progress.ts'
 import type { Books } from '../books.ts'
 import { holdsOf } from '../holds.ts'
 import { freeTime, type Span, spansOf } from '../obstacles.ts'
 import type { AuthorisationRecord, RenewalRecord } from '../records.ts'
 import { LEASE_MS, QUEUED_FOR_MS, SWEEP_MS } from '../rig.ts'
+import { STALLED } from '../stalls.ts'
 import type { Struck } from '../struck.ts'
 import type { Return } from '../way-back.ts'
 
@@ -31,7 +33,7 @@ const CALL_MS = 3_000
 /** How long a consent is delayed after its link could not be made: an hour and a tenth, by the moving clock. */
 const LINK_RESTS_MS = 66 * 60_000
 const AT_THE_BANK_MS = 30 * 60_000
-const DOUBT_HOLDS_MS = 24 * 3_600_000
+const DOUBT_HOLDS_MS = IN_DOUBT_DELAY.toMillis()
 
 /** The times in which no message may be sent: the user has another link in hand, or another code is in doubt. */
 const mustNotAsk = ({ records, rig: { clock } }: Books, { row }: Approval): Span[] =>
@@ -52,6 +54,18 @@ const mustNotAsk = ({ records, rig: { clock } }: Books, { row }: Approval): Span
           to: settled === Number.POSITIVE_INFINITY ? settled : clock.realAt(new Date(settled)),
         },
       ]
+    })
+
+/**
+ * While a process stands still, it finds and does nothing: whoever waits for it waits as long, and for the lease of
+ * what it had in hand. A web process asks nobody.
+ */
+const stalls = ({ log, records }: Books, { row }: Approval): Span[] =>
+  log
+    .filter(({ name, who }) => name === STALLED && who?.startsWith('web-') !== true)
+    .map(({ who, from, to }) => {
+      const holder = records.claims.get(row.consent_id)?.findLast(({ at }) => at.getTime() <= to)
+      return { from, to: holder?.who === who ? to + TAIL_MS : to }
     })
 
 const couldNotAsk = (books: Books, approval: Approval): Span[] => {
@@ -77,8 +91,17 @@ const couldNotAsk = (books: Books, approval: Approval): Span[] => {
     ...rests,
     ...books.backlogs,
     ...mustNotAsk(books, approval),
+    ...stalls(books, approval),
     ...paused,
+    ...withoutToken(books, approval),
   ]
+}
+
+/** The provider rejects every token of the connection to the end: no link can be made, and the company was told. */
+const withoutToken = ({ records, rig: { clock } }: Books, { row }: Approval): Span[] => {
+  const consent = records.consents.find(({ id }) => id === row.consent_id)
+  if (consent?.last_error_code !== 'token-rejected' || row.closed_at === null) return []
+  return [{ from: clock.realAt(row.closed_at), to: Number.POSITIVE_INFINITY }]
 }
 
 export const SWEEPS = 2

@@ -65,35 +65,45 @@ const idOfMail = (entry: Entry): string => (entry.message_id ?? '').split('@')[0
 const MAIL_SLACK_MS = LEASE_MS + 4_000
 
 /**
- * An uncertain message may have arrived, and is never sent again. No other message that is not sent can have arrived: a
- * 4xx or 5xx, also to the whole message, says that the server has not taken it, and the simulator keeps to that. After
- * a cut at the final dot the simulator gives no answer at all.
+ * A message that its worker died over may have arrived, and is sent once more: it can arrive twice. No other message
+ * that is not sent can have arrived: a 4xx or 5xx, also to the whole message, says that the server has not taken it,
+ * and the simulator keeps to that. After a cut at the final dot the simulator gives no answer at all.
  */
-const maxDelivered = ({ status }: NotificationRecord): number =>
-  ['sending', 'sent', 'uncertain'].includes(status) ? 1 : 0
+const maxDelivered = ({ status, repeated_at }: NotificationRecord): number =>
+  ['sending', 'sent', 'uncertain'].includes(status) ? (repeated_at === null ? 1 : 2) : 0
 
-export const mailsAtMostOnce: Check = ({ records, rig }) => {
+/** When each sending of a message was committed: its first, and its repetition. */
+const begunAt = ({ sending_at, repeated_at }: NotificationRecord): Date[] =>
+  [sending_at, repeated_at].filter((at) => at !== null)
+
+export const mailsAtMostOnce: Check = ({ records, rig, endedAt }) => {
   const violations: Violation[] = []
   const delivered = Map.groupBy(
     records.ledger.filter((entry) => entry.what === 'mail' && entry.outcome === 'ok'),
     idOfMail,
   )
-  let uncertain = 0
+  let [uncertain, repeated, twice] = [0, 0, 0]
   for (const [id, mails] of delivered) {
     const row = records.notifications.get(id)
     // The seventh invariant reports a mail that has no row.
     const most = row === undefined ? 1 : maxDelivered(row)
     if (row?.status === 'uncertain') uncertain += 1
+    if (row?.repeated_at != null && mails.length > 1) twice += 1
     if (mails.length > most)
       violations.push({
         invariant: 6,
         record: `notification ${id}`,
-        what: `delivered ${mails.length} times, and the row says ${row?.status}`,
+        what:
+          `delivered ${mails.length} times, and the row says ${row?.status}` +
+          (row?.repeated_at == null ? '' : `, repeated at ${row.repeated_at.toISOString()}`),
       })
   }
   for (const row of records.notifications.values()) {
     const closed = records.renewals.get(row.renewal_id)?.closed_at
-    if (row.status === 'sending')
+    if (row.repeated_at !== null) repeated += 1
+    // A worker died over it, and the repetition waits for its time: for the end of quiet hours, say.
+    const waits = row.next_action_at !== null && rig.clock.realAt(row.next_action_at) > endedAt
+    if (row.status === 'sending' && !waits)
       violations.push({
         invariant: 6,
         record: `notification ${row.id}`,
@@ -105,16 +115,17 @@ export const mailsAtMostOnce: Check = ({ records, rig }) => {
         record: `notification ${row.id}`,
         what: 'said to be sent, but no mail server has it',
       })
-    if (closed === null || closed === undefined || row.sending_at === null) continue
-    if (rig.clock.realAt(row.sending_at) > rig.clock.realAt(closed) + LEASE_MS) {
-      violations.push({
-        invariant: 6,
-        record: `notification ${row.id}`,
-        what:
-          `committed to be sent at ${row.sending_at.toISOString()}, after its cycle had closed at ` +
-          closed.toISOString(),
-      })
+    if (closed === null || closed === undefined) continue
+    for (const begun of begunAt(row)) {
+      if (rig.clock.realAt(begun) > rig.clock.realAt(closed) + LEASE_MS) {
+        violations.push({
+          invariant: 6,
+          record: `notification ${row.id}`,
+          what: `committed to be sent at ${begun.toISOString()}, after its cycle had closed at ${closed.toISOString()}`,
+        })
+      }
     }
+    if (row.sending_at === null) continue
     for (const mail of delivered.get(row.id) ?? []) {
       if (rig.clock.realAt(new Date(mail.at)) > rig.clock.realAt(closed) + MAIL_SLACK_MS) {
         violations.push({
@@ -127,10 +138,15 @@ export const mailsAtMostOnce: Check = ({ records, rig }) => {
   }
   return {
     invariant: 6,
-    says: 'a message is delivered at most once, and never after the renewal',
+    says: 'a message is delivered at most once, or twice where its worker died, and never after the renewal',
     looked: delivered.size,
     violations,
-    notes: uncertain === 0 ? [] : [`${uncertain} delivered messages are rightly marked uncertain`],
+    notes: [
+      ...(uncertain === 0 ? [] : [`${uncertain} delivered messages are rightly marked uncertain`]),
+      ...(repeated === 0
+        ? []
+        : [`${repeated} messages were repeated, because a worker died or slept over them; ${twice} arrived twice`]),
+    ],
   }
 }
 
@@ -153,6 +169,7 @@ export const effectsHaveIntents: Check = (books) => {
   const { records } = books
   const violations: Violation[] = []
   const rows = rowsOfCodes(books)
+  const arrived = new Map<string, number>()
   let looked = 0
   for (const entry of records.ledger) {
     const at = new Date(entry.at)
@@ -165,12 +182,19 @@ export const effectsHaveIntents: Check = (books) => {
           record: `mail ${entry.message_id}`,
           what: 'no notification in the database tells of it',
         })
-      else if (row.sending_at === null || row.sending_at > at) {
-        violations.push({
-          invariant: 7,
-          record: `notification ${row.id}`,
-          what: `a mail arrived at ${entry.at}, the intent to send is of ${row.sending_at?.toISOString() ?? 'never'}`,
-        })
+      else {
+        const came = (arrived.get(row.id) ?? 0) + 1
+        arrived.set(row.id, came)
+        if (begunAt(row).filter((begun) => begun <= at).length < came)
+          violations.push({
+            invariant: 7,
+            record: `notification ${row.id}`,
+            what:
+              `a mail arrived at ${entry.at}, number ${came}, the intents to send are of ` +
+              (begunAt(row)
+                .map((begun) => begun.toISOString())
+                .join(' and ') || 'never'),
+          })
       }
     }
     if (entry.what === 'exchange' && entry.code_no !== undefined) {

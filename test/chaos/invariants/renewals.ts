@@ -1,18 +1,32 @@
 // Invariants 4, 5 and 9: compares what the database holds at the end with what the provider did and what the users
 // wanted.
 import { sha256Hex } from '../../../src/crypto/hashing.ts'
-import { tokenCell } from '../../../src/store/refresh-token.ts'
+import { type StoredTokens, storedTokens } from '../../setup/stored-tokens.ts'
 import type { Books, Check } from '../books.ts'
 import type { Violation } from '../checked.ts'
 import { rotationLostBy } from '../explain.ts'
 import { holdsOf, optOutOf } from '../holds.ts'
 import { metWithin } from '../obstacles.ts'
 import type { User } from '../population.ts'
-import type { ConsentRecord } from '../records.ts'
+import type { ConsentRecord, Records } from '../records.ts'
+import { OWN } from '../stalls.ts'
 import type { Struck } from '../struck.ts'
 import type { Attempt } from '../way-back.ts'
 import { knownOf } from './approvals.ts'
 import { counted } from './counted.ts'
+
+/** The attempts whose pending tokens may still be used. */
+const openAttemptsOf = ({ renewalsOf, authorisationsOf }: Records, consentId: string) =>
+  (renewalsOf.get(consentId) ?? [])
+    .flatMap(({ id }) => authorisationsOf.get(id) ?? [])
+    .filter((row) => row.closed_at === null)
+
+/** Whether the company was told since the provider last replaced the token that none of the stored ones works. */
+const wasTold = ({ toldRejected, rotations }: Records, consent: ConsentRecord): boolean => {
+  const told = toldRejected.get(consent.id)
+  const rotated = rotations.get(consent.credentials_id)
+  return told !== undefined && (rotated === undefined || told >= new Date(rotated.at))
+}
 
 export const tokensAreTheirs: Check = (books) => {
   const { records, rig } = books
@@ -24,35 +38,47 @@ export const tokensAreTheirs: Check = (books) => {
       .flatMap((one) => (one.refreshToken === undefined ? [] : [[one.refreshToken, one.credentialsId] as const])),
   )
   const lost: string[] = []
+  const elsewhere = { beside: 0, told: 0 }
   for (const consent of records.consents) {
     const record = `consent ${consent.id}`
     const connection = rig.simulator.connection(consent.credentials_id)
-    let stored: string
+    let tokens: StoredTokens
     try {
-      stored = rig.vault.open(consent.refresh_token, tokenCell(consent.id, consent.token_version)).reveal()
+      tokens = storedTokens(rig.vault, consent, openAttemptsOf(records, consent.id))
     } catch {
-      violations.push({ invariant: 4, record, what: 'the stored token does not decrypt' })
+      violations.push({ invariant: 4, record, what: 'a stored token does not decrypt' })
       continue
     }
-    if (connection?.refreshToken === stored) continue
-    const owner = ownerOf.get(stored)
-    const by = rotationLostBy(known, consent.credentials_id)
-    if (owner !== undefined && owner !== consent.credentials_id)
+    const { current, candidate, pending } = tokens
+    // Whose a pending token is, is not known yet.
+    const owner = [current, ...(candidate === undefined ? [] : [candidate])]
+      .flatMap((token) => ownerOf.get(token) ?? [])
+      .find((one) => one !== consent.credentials_id)
+    if (owner !== undefined)
       violations.push({ invariant: 4, record, what: `holds the token of another connection (${owner})` })
+    if (owner !== undefined || connection?.refreshToken === current) continue
+    const by = rotationLostBy(known, consent.credentials_id)
+    if (connection?.refreshToken !== undefined && [candidate, ...pending].includes(connection.refreshToken))
+      elsewhere.beside += 1
+    else if (wasTold(records, consent)) elsewhere.told += 1
     else if (by === undefined)
       violations.push({
         invariant: 4,
         record,
-        what: 'the stored token is not the last one issued, and no fault explains it',
+        what: 'none of the stored tokens is the one that works, nobody was told, and no fault explains it',
       })
     else lost.push(`token rotated by the provider in an answer that was lost (${by.by.replace(/ at .*/, '')})`)
   }
   return {
     invariant: 4,
-    says: 'stored tokens decrypt, are the last ones issued, and nobody else’s',
+    says: 'stored tokens decrypt, are nobody else’s, and the one that works is among them, or the company was told',
     looked: records.consents.length,
     violations,
-    notes: counted(lost),
+    notes: [
+      ...(elsewhere.beside === 0 ? [] : [`${elsewhere.beside} × the one that works waits beside the current one`]),
+      ...(elsewhere.told === 0 ? [] : [`${elsewhere.told} × the company was told that none of them works`]),
+      ...counted(lost),
+    ],
   }
 }
 
@@ -166,11 +192,23 @@ const reasonOf = (
     case 'no bank':
     case 'no answer': {
       if (clock.shownAt(to) >= consent.expires_at.getTime() + GRACE_MS) return 'grace had ended'
-      const met = metWithin(
-        log,
-        ['web', 'database', 'database-late', 'users', 'provider-refuses', 'provider-breaks', 'provider-fails', 'queue'],
-        { from, to },
-      )[0]
+      const met = [
+        ...metWithin(
+          log,
+          [
+            'web',
+            'database',
+            'database-late',
+            'users',
+            'provider-refuses',
+            'provider-breaks',
+            'provider-fails',
+            'queue',
+          ],
+          { from, to },
+        ),
+        ...metWithin(log, ['one-process'], { from, to }).filter(({ who }) => who === OWN || who?.startsWith('web-')),
+      ][0]
       return met === undefined
         ? clock.jumpedWithin(from, to)
           ? 'days went by meanwhile'
@@ -190,8 +228,12 @@ const notAskedSince = (
 ): string | undefined => {
   const open = (records.renewalsOf.get(id) ?? []).filter(({ status }) => status === 'open')
   const messages = open.flatMap((renewal) => records.notificationsOfRenewal.get(renewal.id) ?? [])
-  if (messages.some(({ status }) => status === 'pending')) return 'the run ended before their next mail was due'
-  const since = messages.filter(({ sending_at: at }) => at !== null && clock.realAt(at) >= to)
+  if (messages.some(({ status }) => status === 'pending' || status === 'sending'))
+    return 'the run ended before their next mail was due'
+  const since = messages.filter(({ sending_at, repeated_at }) => {
+    const at = repeated_at ?? sending_at
+    return at !== null && clock.realAt(at) >= to
+  })
   if (since.some(({ status }) => status === 'uncertain'))
     return 'their next mail is uncertain: it may never have come, and is not sent again'
   return since.some(({ status }) => status === 'failed')

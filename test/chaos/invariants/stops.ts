@@ -14,26 +14,30 @@ export const stopsAreHeeded: Check = ({ records, acts, rig: { clock } }) => {
     )
   const ids = new Set(stopped.map(({ consentId }) => consentId))
   for (const row of records.notifications.values()) {
-    if (row.sending_at === null || !ids.has(row.consent_id)) continue
-    // `sending_at` is taken before the transaction begins: if it is later than the answer to the stop, the message was
+    if (!ids.has(row.consent_id)) continue
+    // Both are taken before the transaction begins: if one is later than the answer to the stop, the message was
     // committed after the stop.
-    const begun = clock.realAt(row.sending_at)
-    const paused = holdsOf(acts, row.consent_id).find(
-      ({ certain }) => certain !== undefined && begun > certain.from && begun < certain.to,
-    )
-    // A renewal that was proven meanwhile ends a pause.
-    const isOver = paused !== undefined && renewedAt(row.consent_id).some((at) => at >= paused.may.from && at <= begun)
-    const left = stopped.find(
-      ({ what, consentId, to }) => what === 'opt-out' && consentId === row.consent_id && begun > to,
-    )
-    if (left === undefined && (paused === undefined || isOver)) continue
-    violations.push({
-      invariant: 6,
-      record: `notification ${row.id}`,
-      what:
-        `committed to be sent at ${row.sending_at.toISOString()}, ` +
-        (left === undefined ? 'while its consent was paused' : 'after its user had opted out'),
-    })
+    for (const at of [row.sending_at, row.repeated_at]) {
+      if (at === null) continue
+      const begun = clock.realAt(at)
+      const paused = holdsOf(acts, row.consent_id).find(
+        ({ certain }) => certain !== undefined && begun > certain.from && begun < certain.to,
+      )
+      // A renewal that was proven meanwhile ends a pause.
+      const isOver =
+        paused !== undefined && renewedAt(row.consent_id).some((end) => end >= paused.may.from && end <= begun)
+      const left = stopped.find(
+        ({ what, consentId, to }) => what === 'opt-out' && consentId === row.consent_id && begun > to,
+      )
+      if (left === undefined && (paused === undefined || isOver)) continue
+      violations.push({
+        invariant: 6,
+        record: `notification ${row.id}`,
+        what:
+          `committed to be sent at ${at.toISOString()}, ` +
+          (left === undefined ? 'while its consent was paused' : 'after its user had opted out'),
+      })
+    }
   }
   const underWay = stopped.filter((act) => act.underWay).length
   return {

@@ -43,6 +43,7 @@ const views = (locale: string, value = 'Monzo'): NoticeViews => {
     closed: ofConsent,
     suspended: ofConsent,
     'being-checked': { locale, recheckPath: '/done/abc', recheckSeconds: 5 },
+    'awaiting-date': { ...ofConsent, recheckPath: '/done/abc' },
     'refused-at-bank': { ...ofConsent, tryAgainPath: '/r/token' },
     'not-completed': { ...ofConsent, tryAgainPath: '/r/token' },
     'other-account': { ...ofConsent, tryAgainPath: '/r/token' },
@@ -163,6 +164,13 @@ describe('notices', () => {
     expect(show('being-checked', 'en')).toContain('<a class="button" href="/done/abc">Check again</a>')
     const neutral = noticePage('being-checked', { locale: 'en' })
     expect(neutral).not.toMatch(/refresh|<a |Monzo/)
+  })
+
+  test('a date that may come late: it names the bank, and is looked at again by a button alone', () => {
+    const page = show('awaiting-date', 'en')
+    expect(page).toContain('Your answer at Monzo has arrived')
+    expect(page).toContain('<a class="button" href="/done/abc">Check again</a>')
+    expect(page).not.toContain('http-equiv="refresh"')
   })
 
   test('a failed callback is sent again: a GET by itself and by its link', () => {

@@ -45,6 +45,20 @@ const code: readonly Mutant[] = [
     caughtBy: [{ file: 'test/provider/truelayer/through-proxy.test.ts', only: 'TLS stood inside the tunnel' }],
   },
   {
+    id: 'code-on-a-kept-connection',
+    mistake: 'retry the code after a time-out',
+    how: 'a kept connection that was reset has carried nothing, so any call may use one and be asked again',
+    breaks: 'rule 5, invariant 2',
+    edits: [
+      {
+        file: 'src/provider/truelayer/http.ts',
+        find: ': call.isRepeatable\n        ? shared(call.url)\n        : direct(call.url)',
+        replace: ': shared(call.url)',
+      },
+    ],
+    caughtBy: [{ file: 'test/provider/truelayer/kept-connections.test.ts', only: 'never do' }],
+  },
+  {
     id: 'code-again-after-lease',
     mistake: 'retry the code after a time-out',
     how: 'a worker whose lease ran out while it was sending is taken for dead, and its code for unsent',
@@ -113,16 +127,58 @@ const conclusions: readonly Mutant[] = [
   {
     id: 'concluded-at-once',
     mistake: 'conclude "not renewed" at once',
-    how: 'the provider shows the old date: the user is asked again without six minutes’ delay',
+    how: 'the provider shows the old date: the user is asked again without any delay',
     breaks: 'rule 5, invariant 3',
     edits: [
       {
         file: 'src/domain/exchange.ts',
-        find: 'mayConcludeNotRenewed(codeCameAt(facts.attempt), at) ? notRenewed(code) : pollInDoubt(facts, at, code)',
-        replace: 'notRenewed(code)',
+        find: 'if (mayConcludeNotRenewed(cameAt, at)) return notRenewed(code)',
+        replace: 'if (cameAt <= at) return notRenewed(code)',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'the provider had not processed it' }],
+  },
+  {
+    id: 'concluded-at-six-minutes',
+    mistake: 'conclude "not renewed" at once',
+    how: 'six minutes after its code an exchange can no longer take effect, so the old date is final',
+    breaks: 'rule 6, invariant 3',
+    edits: [
+      {
+        file: 'src/domain/exchange.ts',
+        find: 'if (mayConcludeNotRenewed(cameAt, at)) return notRenewed(code)',
+        replace: 'if (!mayCodeStillAct(cameAt, at)) return notRenewed(code)',
+      },
+    ],
+    caughtBy: [{ file: tests.lateDate, only: 'asked about at once and at six minutes, then awaited' }],
+  },
+  {
+    id: 'an-outage-ends-the-wait',
+    mistake: 'conclude "not renewed" at once',
+    how: 'the last poll for a late date brings no answer: the day is over all the same',
+    breaks: 'rule 6, invariant 3',
+    edits: [
+      {
+        file: 'src/domain/exchange.ts',
+        find: "    case 'in-doubt':\n      return pollOnceMore(facts, at, answer.code)",
+        replace: "    case 'in-doubt':\n      return notRenewedOrAwait(facts, at, 'not-proven')",
+      },
+    ],
+    caughtBy: [{ file: tests.lateDate, only: 'answers with an error' }],
+  },
+  {
+    id: 'awaiting-holds-nothing',
+    mistake: 'conclude "not renewed" at once',
+    how: 'the exchange is over, so that the ladder and the end of grace go on while its date may still come',
+    breaks: 'invariant 3',
+    edits: [
+      {
+        file: 'src/domain/in-progress.ts',
+        find: 'isInDoubt(attempt) || isAwaitingDate(attempt)',
+        replace: 'isInDoubt(attempt)',
+      },
+    ],
+    caughtBy: [{ file: tests.lateDate, only: 'the rung of the day is held' }],
   },
   {
     id: 'old-answer-judged-by-the-clock',
@@ -132,8 +188,8 @@ const conclusions: readonly Mutant[] = [
     edits: [
       {
         file: 'src/domain/exchange.ts',
-        find: 'mayConcludeNotRenewed(codeCameAt(facts.attempt), at) ?',
-        replace: 'mayConcludeNotRenewed(codeCameAt(facts.attempt), facts.now) ?',
+        find: 'if (mayConcludeNotRenewed(cameAt, at)) return notRenewed(code)',
+        replace: 'if (mayConcludeNotRenewed(cameAt, facts.now)) return notRenewed(code)',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'a date that had not moved yet' }],
@@ -146,12 +202,17 @@ const conclusions: readonly Mutant[] = [
     edits: [
       {
         file: 'src/domain/exchange.ts',
-        find: '  if (hasLaterCodeOut(attempt, others, now)) return waitForLaterCode(now)\n',
-        replace: '',
+        find: '  const later = laterCodesOut(attempt, others, now)\n',
+        replace: '  const later: readonly Authorisation[] = []\n',
+      },
+      {
+        file: 'src/domain/exchange.ts',
+        find: '  const later = laterDatesOut(attempt, others, now)\n',
+        replace: '  const later: readonly Authorisation[] = []\n',
       },
       {
         file: 'src/store/settlement.ts',
-        find: "if (await isLaterCodeOut(tx, consent.id, claim.id, proof.requestedAt)) return 'later-code-out'\n",
+        find: "if (isLaterCodeOut(authorisation, others, proof.requestedAt)) return 'later-code-out'\n",
         replace: '',
       },
     ],
@@ -165,11 +226,30 @@ const conclusions: readonly Mutant[] = [
     edits: [
       {
         file: 'src/store/settlement.ts',
-        find: "if (await isLaterCodeOut(tx, consent.id, claim.id, proof.requestedAt)) return 'later-code-out'\n",
+        find: "if (isLaterCodeOut(authorisation, others, proof.requestedAt)) return 'later-code-out'\n",
         replace: '',
       },
     ],
     caughtBy: [{ file: tests.codes, only: 'the second is sent after `/me` was read for the first' }],
+  },
+  {
+    id: 'committed-beside-a-doubt',
+    mistake: 'a date older than the provider’s',
+    how: 'six minutes after its sending, a later code in doubt is taken for settled, though its date may come late',
+    breaks: 'invariant 5',
+    edits: [
+      {
+        file: 'src/domain/in-progress.ts',
+        find: '(wasSentAfter(own, other) && isUnsettled(other) && isSentFor(other, DATE_SHOWN_WITHIN, now)),',
+        replace: '(wasSentAfter(own, other) && isUnsettled(other) && isSentFor(other, CODE_ACTS_WITHIN, now)),',
+      },
+      {
+        file: 'src/store/settlement.ts',
+        find: 'requestedAt.minus(DATE_SHOWN_WITHIN).toJSDate()',
+        replace: 'requestedAt.toJSDate()',
+      },
+    ],
+    caughtBy: [{ file: 'test/domain/exchange.test.ts', only: 'an outcome in doubt' }],
   },
   {
     id: 'an-earlier-codes-date-taken',
@@ -179,7 +259,7 @@ const conclusions: readonly Mutant[] = [
     edits: [
       {
         file: 'src/domain/reading.ts',
-        find: 'mayShowEarlierCode: hasInDoubt(others) && !isLastPoll,',
+        find: 'mayShowEarlierCode: others.some(mayHaveMovedDate) && !isLastPoll,',
         replace: 'mayShowEarlierCode: false,',
       },
     ],
@@ -188,13 +268,13 @@ const conclusions: readonly Mutant[] = [
   {
     id: 'concluded-since-issue',
     mistake: 'conclude "not renewed" at once',
-    how: 'the six minutes count from the making of the link: a user who took ten at the bank is told at once',
+    how: 'the wait counts from the making of the link: a user who took ten minutes at the bank is told too early',
     breaks: 'rule 5, invariant 3',
     edits: [
       {
         file: 'src/domain/exchange.ts',
-        find: 'mayConcludeNotRenewed(codeCameAt(facts.attempt), at) ?',
-        replace: 'mayConcludeNotRenewed(facts.attempt.issuedAt, at) ?',
+        find: 'if (mayConcludeNotRenewed(cameAt, at)) return notRenewed(code)',
+        replace: 'if (mayConcludeNotRenewed(attempt.issuedAt, at)) return notRenewed(code)',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'after ten minutes at the bank' }],
@@ -223,8 +303,8 @@ const conclusions: readonly Mutant[] = [
         file: 'src/domain/exchange.ts',
         find: 'if (until !== undefined) return pollAgain(until, code, `${code}: asked again then`)',
         replace:
-          "if (until !== undefined && code !== 'not-proven') " +
-          'return pollAgain(until, code, `${code}: asked again then`)',
+          "if (code === 'not-proven') return notRenewed('not-renewed')\n" +
+          '  if (until !== undefined) return pollAgain(until, code, `${code}: asked again then`)',
       },
     ],
     caughtBy: [{ file: tests.verify, only: '/me lags behind' }],
@@ -302,8 +382,8 @@ const late: readonly Mutant[] = [
     edits: [
       {
         file: 'src/processors/advance-attempt.ts',
-        find: 'await persist(async () => store.storeTokenResponse(claim.id, response), run.signal)',
-        replace: 'await store.storeTokenResponse(claim.id, response)',
+        find: 'await persist(async () => store.storeTokenResponse(claim, response), run.signal)',
+        replace: 'await store.storeTokenResponse(claim, response)',
       },
     ],
     caughtBy: [{ file: tests.verify, only: 'the database is unavailable when the tokens come' }],
@@ -316,8 +396,14 @@ const late: readonly Mutant[] = [
     edits: [
       {
         file: 'src/processors/advance-attempt.ts',
-        find: '(await persist(async () => storeRotated(store, { ...rotated, token, now: clock.now() }), run.signal))',
-        replace: '(await storeRotated(store, { ...rotated, token, now: clock.now() }))',
+        find:
+          '    (await persist(\n' +
+          '      async () => storeRotated(store, { ...rotated, token, now: clock.now(), ' +
+          'used: source.token, credentialsId }),\n' +
+          '      run.signal,\n' +
+          '    ))',
+        replace:
+          '    (await storeRotated(store, { ...rotated, token, now: clock.now(), used: source.token, credentialsId }))',
       },
     ],
     caughtBy: [{ file: tests.settle, only: 'the settling refresh rotates the token' }],
@@ -345,11 +431,17 @@ const late: readonly Mutant[] = [
       {
         file: 'src/store/refresh-token.ts',
         find:
-          '  if (token !== undefined && holds(vault, consent, token)) return true\n' +
+          '  if (token !== undefined && isSame(currentOf(vault, consent), token)) {\n' +
+          '    await acceptCurrent(tx, vault, consent, now)\n' +
+          '    return true\n' +
+          '  }\n' +
           '  if (consent.tokenVersion !== version) return false\n',
         replace:
           '  if (consent.tokenVersion !== version) return false\n' +
-          '  if (token !== undefined && holds(vault, consent, token)) return true\n',
+          '  if (token !== undefined && isSame(currentOf(vault, consent), token)) {\n' +
+          '    await acceptCurrent(tx, vault, consent, now)\n' +
+          '    return true\n' +
+          '  }\n',
       },
     ],
     caughtBy: [{ file: tests.inHand, only: 'the acknowledgement of a commit is lost' }],
@@ -378,11 +470,33 @@ const late: readonly Mutant[] = [
     edits: [
       {
         file: 'src/domain/exchange.ts',
-        find: "if (attempt.tokenOwner !== 'pending' && others",
-        replace: "if (attempt.tokenOwner === 'pending' && others",
+        find: '  ![attempt, ...others.filter(isUnsettled)].every(wasRefused)',
+        replace: '  ![attempt, ...others.filter(isUnsettled)].some(wasRefused)',
       },
     ],
-    caughtBy: [{ file: tests.codes, only: 'while another attempt’s pending token' }],
+    caughtBy: [
+      { file: tests.codes, only: 'while another attempt’s pending token' },
+      { file: tests.settle, only: 'rotated and not stored yet' },
+    ],
+  },
+  {
+    id: 'concluded-by-an-old-token',
+    mistake: 'conclude "not renewed" at once',
+    how: 'the provider refused the token that was stored when the refresh was sent',
+    breaks: 'rule 6, invariant 3',
+    edits: [
+      {
+        file: 'src/domain/exchange.ts',
+        find: " answer.kind === 'refused' && by === 'stored' && version !== consent.tokenVersion",
+        replace: " answer.kind === 'refused' && by === 'stored' && version === 0",
+      },
+      {
+        file: 'src/domain/exchange.ts',
+        find: 'one.by === by && one.version === version',
+        replace: 'one.by === by && version !== 0',
+      },
+    ],
+    caughtBy: [{ file: tests.settle, only: 'replaced meanwhile' }],
   },
   {
     id: 'rotated-token-overtaken',
@@ -394,13 +508,11 @@ const late: readonly Mutant[] = [
     edits: [
       {
         file: 'src/store/attempt-tokens.ts',
-        find:
-          '      await keepAsPending(tx, db.vault, authorisationId, token, consent.credentialsId)\n' +
-          '      return false',
+        find: '      await keepBeside(tx, db.vault, consent, authorisationId, token, now)\n      return false',
         replace: '      return true',
       },
     ],
-    caughtBy: [{ file: tests.codes, only: 'corrected during a refresh' }],
+    caughtBy: [{ file: tests.codes, only: 'during a refresh that rotated it' }],
   },
   {
     id: 'tokens-behind-note',
@@ -412,8 +524,8 @@ const late: readonly Mutant[] = [
     edits: [
       {
         file: 'src/processors/circuit-breaker.ts',
-        find: "await noteIfPossible('client-rejected', connection, verdictOnClient(answer))",
-        replace: "await note('client-rejected', connection, verdictOnClient(answer))",
+        find: "await noteIfPossible('client-rejected', connection, verdictOnClient(answer), health)",
+        replace: "await note('client-rejected', connection, verdictOnClient(answer), health)",
       },
     ],
     caughtBy: [{ file: tests.inHand, only: 'the database is unavailable just when the circuit breaker notes' }],

@@ -41,8 +41,8 @@ const fencingToken: readonly Mutant[] = [
     edits: [
       {
         file: 'src/store/exchanges.ts',
-        find: 'where: { id: claim.id, fencingToken: claim.fencingToken, status: { in: during } }',
-        replace: 'where: { id: claim.id, status: { in: during } }',
+        find: '{ id: claim.id, fencingToken: claim.fencingToken, status: { in: during } }',
+        replace: '{ id: claim.id, status: { in: during } }',
       },
     ],
     caughtBy: [{ file: tests.codes, only: 'that polled in vain' }],
@@ -68,15 +68,12 @@ const fencingToken: readonly Mutant[] = [
     breaks: 'rule 3, invariants 6 and 11',
     edits: [
       {
-        file: 'src/store/notifications.ts',
-        find:
-          'if (row === null || consent === undefined || renewal === undefined || ' +
-          'row.fencingToken !== claim.fencingToken)\n' +
-          '    throw new StaleClaim()',
-        replace: 'if (row === null || consent === undefined || renewal === undefined) throw new StaleClaim()',
+        file: 'src/store/locks.ts',
+        find: 'if (cycle === undefined || message === undefined || message.fencingToken !== claim.fencingToken)\n',
+        replace: 'if (cycle === undefined || message === undefined)\n',
       },
     ],
-    caughtBy: [{ file: tests.send, only: 'a sender that sleeps past its lease' }],
+    caughtBy: [{ file: tests.repeat, only: 'wakes after the repetition' }],
   },
   {
     id: 'fencing-message-postponed',

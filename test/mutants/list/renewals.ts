@@ -217,9 +217,9 @@ const imported: readonly Mutant[] = [
     breaks: 'rule 3, "a row never moves the expiry back"',
     edits: [
       {
-        file: 'src/store/import-writes.ts',
-        find: 'IN (SELECT id FROM wanted) ORDER BY id FOR UPDATE`',
-        replace: 'IN (SELECT id FROM wanted) ORDER BY id`',
+        file: 'src/store/import-reads.ts',
+        find: 'ORDER BY id FOR UPDATE\n',
+        replace: 'ORDER BY id\n',
       },
     ],
     caughtBy: [{ file: tests.import, only: 'which is being committed just now' }],
@@ -268,12 +268,102 @@ const outage: readonly Mutant[] = [
       },
       {
         file: 'src/provider/truelayer/reauth/route.ts',
-        find: 'providerError: errorWord(body) }',
-        replace: 'providerError: errorWord(body ?? {}) }',
+        find: 'providerError: errorWord(body), blames: blameOf(status, body) }',
+        replace: 'providerError: errorWord(body ?? {}), blames: blameOf(status, body ?? {}) }',
       },
     ],
     caughtBy: [{ file: tests.renew, only: 'the provider is unavailable' }],
   },
 ]
 
-export const renewals: readonly Mutant[] = [...connection, ...proof, ...imported, ...outage]
+const tokens: readonly Mutant[] = [
+  {
+    id: 'token-newer-arrival',
+    mistake: 'take the newer arrival for the newer token',
+    how: 'an import that brings another token replaces ours, as the company must know',
+    breaks: 'invariant 4, "arrival proves nothing"',
+    edits: [
+      {
+        file: 'src/domain/import-token.ts',
+        find: "if (!isReadable) return { kind: 'replaces' }",
+        replace: "if (!isReadable || standing === 'new') return { kind: 'replaces' }",
+      },
+    ],
+    caughtBy: [{ file: 'test/store/import-tokens.test.ts', only: 'a token that differs' }],
+  },
+  {
+    id: 'token-arrival-before-issue',
+    mistake: 'take the newer arrival for the newer token',
+    how: 'which token is tried first follows from the arrival alone, whatever the dates of issue say',
+    breaks: '"arrival proves nothing"',
+    edits: [
+      {
+        file: 'src/domain/token-order.ts',
+        find: '? issuedAt > tokenIssuedAt',
+        replace: '? tokenAcceptedAt === undefined || arrivedAt > tokenAcceptedAt',
+      },
+    ],
+    caughtBy: [{ file: 'test/domain/token-order.test.ts' }],
+  },
+  {
+    id: 'token-dropped-unjudged',
+    mistake: 'take the newer arrival for the newer token',
+    how: 'the token that a candidate takes the place of is taken for dead, although nobody has tried it',
+    breaks: 'invariant 4, "barred are only tokens that the provider rejected"',
+    edits: [
+      {
+        file: 'src/store/refresh-token.ts',
+        find: "rejected.some(({ place }) => place === 'current') ? 'rejected' : 'kept'",
+        replace: "rejected.length < 2 ? 'rejected' : 'kept'",
+      },
+    ],
+    caughtBy: [{ file: tests.tokens, only: 'is made with the token that the company refreshed' }],
+  },
+  {
+    id: 'token-promoted-during-exchange',
+    mistake: 'throw away a late token response',
+    how: 'a link that is made with the candidate makes it the current token at once, also while a code is exchanged',
+    breaks: '"an import never disturbs an exchange"',
+    edits: [
+      {
+        file: 'src/store/refresh-token.ts',
+        find: 'if (underWay.length > 0 || token === undefined) return',
+        replace: 'if (underWay.length > 9 || token === undefined) return',
+      },
+    ],
+    caughtBy: [{ file: tests.tokens, only: 'does not make it the current one before' }],
+  },
+  {
+    id: 'token-rejection-is-ours',
+    mistake: "count a connection's 401 as ours",
+    how: 'ten connections that are rejected at once hold all links, and nobody asks whether one that worked still does',
+    breaks: '"a rejection is the connection’s until shown otherwise"',
+    edits: [
+      {
+        file: 'src/processors/circuit-breaker.ts',
+        find: '(asksCanary && (await isTheirs()))',
+        replace: "(asksCanary && connection === '' && (await isTheirs()))",
+      },
+    ],
+    caughtBy: [{ file: tests.tokens, only: 'it is theirs, and work goes on' }],
+  },
+  {
+    id: 'token-rejected-told-at-once',
+    mistake: 'publish token.rejected at the first 401',
+    how: 'the first 401 of a connection is its own, and the company is told',
+    breaks: '"the event token.rejected is published only after the verdict"',
+    edits: [
+      {
+        file: 'src/domain/token-rejection.ts',
+        find: 'FIRST_REJECTION_RESTS), isOwn: false, tells: false }',
+        replace: 'FIRST_REJECTION_RESTS), isOwn: true, tells: true }',
+      },
+    ],
+    caughtBy: [
+      { file: 'test/domain/token-rejection.test.ts' },
+      { file: tests.tokens, only: 'rests five minutes untold' },
+    ],
+  },
+]
+
+export const renewals: readonly Mutant[] = [...connection, ...proof, ...imported, ...outage, ...tokens]

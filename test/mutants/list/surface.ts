@@ -11,23 +11,147 @@ const ledger: readonly Mutant[] = [
     breaks: 'rule 5, invariants 6 and 7',
     edits: [
       {
-        file: 'src/processors/send-notification.ts',
-        find: '  const { store, clock, policy, log } = deps\n  const now = clock.now()',
-        replace:
-          '  const { store, clock, policy, log } = deps\n' +
-          '  const now = clock.now()\n' +
-          '  const delivery = await send()',
+        file: 'src/processors/hand-over.ts',
+        find: "      start = await begin()\n      return start.kind === 'reserved'",
+        replace: '      return true',
       },
       {
-        file: 'src/processors/send-notification.ts',
-        find: 'return deliver(deps, claim, notification, await send())',
-        replace: 'return deliver(deps, claim, notification, delivery)',
+        file: 'src/processors/hand-over.ts',
+        find: '    const delivery = await send(handover)\n',
+        replace: '    const delivery = await send(handover)\n    start = await begin()\n',
       },
     ],
     caughtBy: [
       { file: tests.send, only: 'a crash' },
       { file: tests.holds, only: 'a code comes in at the last moment' },
     ],
+  },
+  {
+    id: 'intent-before-the-server',
+    mistake: 'send before reserving the ledger row',
+    how: 'the answer "do not begin" is for messages that nobody wants; the rows of all others are reserved anyway',
+    breaks: 'rule 5, invariants 6 and 7',
+    edits: [
+      {
+        file: 'src/notify/email/smtp-channel.ts',
+        find: "if (!(await begun)) throw new Error('the message is not to be sent')",
+        replace: 'await begun',
+      },
+    ],
+    caughtBy: [{ file: 'test/notify/email/handover.test.ts', only: 'is told not to begin' }],
+  },
+  {
+    id: 'second-connection-after-intent',
+    mistake: 'repeat an answer lost after the dot',
+    how: 'a kept connection that ends has not delivered the message, so a new one gets it, whatever was begun',
+    breaks: 'rule 5, invariant 6',
+    edits: [
+      {
+        file: 'src/notify/email/smtp-channel.ts',
+        find: 'failure !== undefined && begun === undefined && !refusesMessage(failure)',
+        replace: 'failure !== undefined && !refusesMessage(failure)',
+      },
+    ],
+    caughtBy: [{ file: 'test/notify/email/smtp-connections.test.ts', only: 'after the last byte: uncertain' }],
+  },
+  {
+    id: 'repeat-after-the-dot',
+    mistake: 'repeat an answer lost after the dot',
+    how: 'a message in `sending` has lost its worker, so its user has no mail: when the last byte left is a detail',
+    breaks: 'rule 5, invariant 6',
+    edits: [
+      {
+        file: 'src/domain/repeat-decision.ts',
+        find: 'return handedOverAt === undefined ? undefined :',
+        replace: 'return handedOverAt === undefined || repeatedAt === undefined ? undefined :',
+      },
+    ],
+    caughtBy: [{ file: 'test/domain/repeat-decision.test.ts' }, { file: tests.repeat, only: 'the answer is late' }],
+  },
+  {
+    id: 'repeat-uncertain',
+    mistake: 'repeat an answer lost after the dot',
+    how:
+      'the server cut the connection after the dot: the living worker leaves the row to the next claim, which ' +
+      'repeats it',
+    breaks: 'rule 5, invariant 6',
+    edits: [
+      {
+        file: 'src/processors/sending-courses.ts',
+        find:
+          "leave: async (detail) => settle('uncertain', `uncertain: ${detail}; not sent again`, " +
+          '{ code: UNCERTAIN }),',
+        replace: 'leave: async (detail) => Promise.reject(new Error(detail)),',
+      },
+    ],
+    caughtBy: [{ file: tests.send, only: 'the connection is cut after the final dot' }],
+  },
+  {
+    id: 'repeat-not-marked',
+    mistake: 'repeat twice',
+    how: 'the repetition is an event and a place in the cap; that the row itself must say so is forgotten',
+    breaks: 'rule 5, invariant 6',
+    edits: [
+      {
+        file: 'src/store/notifications.ts',
+        find: '{ repeatedAt: now.toJSDate(), attempts: { increment: 1 } }',
+        replace: '{ attempts: { increment: 1 } }',
+      },
+    ],
+    caughtBy: [{ file: tests.repeat, only: 'dies over the repetition too' }],
+  },
+  {
+    id: 'repeat-put-back',
+    mistake: 'repeat twice',
+    how: 'the server deferred the second copy, which is certain: the message goes back to be tried by its own schedule',
+    breaks: 'rule 5, invariant 6',
+    edits: [
+      {
+        file: 'src/processors/send-notification.ts',
+        find: 'const isLast = course.isRepeat && begun',
+        replace: 'const isLast = false',
+      },
+    ],
+    caughtBy: [{ file: tests.repeat, only: 'does not take the second copy' }],
+  },
+  {
+    id: 'repeat-unasked',
+    mistake: 'repeat a message that is no longer wanted',
+    how: 'the message was wanted when it was sent, and a repetition is the same message',
+    breaks: 'invariant 6',
+    edits: [
+      {
+        file: 'src/domain/repeat-decision.ts',
+        find: "if (decision.kind === 'cancel') return { kind: 'leave', reason: decision.reason }",
+        replace: "if (decision.kind === 'cancel') return { kind: 'repeat' }",
+      },
+      {
+        file: 'src/store/notifications.ts',
+        find:
+          '      if (await hasLaterMessage(tx, row)) ' +
+          "return { kind: 'not-wanted', reason: 'a later message was made since' }\n" +
+          '      const obstacle = await findObstacle(tx, locked, now)\n',
+        replace: '      const obstacle = undefined as SendingStart | undefined\n',
+      },
+    ],
+    caughtBy: [{ file: tests.repeat, only: 'is not repeated' }],
+  },
+  {
+    id: 'repeat-unlocked',
+    mistake: 'repeat a message that is no longer wanted',
+    how: 'the domain has just decided that the message is wanted: to ask again under the lock costs a statement',
+    breaks: 'rule 5, invariant 6',
+    edits: [
+      {
+        file: 'src/store/notifications.ts',
+        find:
+          '      if (await hasLaterMessage(tx, row)) ' +
+          "return { kind: 'not-wanted', reason: 'a later message was made since' }\n" +
+          '      const obstacle = await findObstacle(tx, locked, now)\n',
+        replace: '      const obstacle = undefined as SendingStart | undefined\n',
+      },
+    ],
+    caughtBy: [{ file: tests.repeat, only: 'after the look' }],
   },
 ]
 
@@ -49,26 +173,13 @@ const links: readonly Mutant[] = [
   {
     id: 'link-looked-then-taken',
     mistake: 'hand out a link twice',
-    how:
-      'consent and renewal are read instead of locked, and the row is not locked while it is chosen: two presses ' +
-      'at once choose the same',
+    how: 'the write of a step locks the rows that were read, and does not compare them: two presses choose the same',
     breaks: 'rule 5, invariant 7',
     edits: [
       {
-        file: 'src/store/at-the-bank.ts',
-        find:
-          'const consent = found === null ? undefined : await lockConsent(tx, found.consentId)\n' +
-          '  const renewal = consent === undefined ? undefined : await lockRenewal(tx, renewalId)',
-        replace:
-          'const consent = found === null ? undefined : await tx.consent.findUniqueOrThrow({ where: { id: ' +
-          'found.consentId } })\n' +
-          '  const renewal = consent === undefined ? undefined : await tx.renewal.findUniqueOrThrow({ where: { ' +
-          'id: renewalId } })',
-      },
-      {
-        file: 'src/store/at-the-bank.ts',
-        find: 'ORDER BY issued_at DESC LIMIT 1 FOR UPDATE',
-        replace: 'ORDER BY issued_at DESC LIMIT 1',
+        file: 'src/store/pending-writes.ts',
+        find: '.id = ${id}::uuid AND ${names[at]}.xmin = ${version}::xid`',
+        replace: ".id = ${id}::uuid AND ${version} <> ''`",
       },
     ],
     caughtBy: [{ file: tests.start, only: 'two presses that meet' }],
@@ -81,8 +192,8 @@ const links: readonly Mutant[] = [
     edits: [
       {
         file: 'src/store/at-the-bank.ts',
-        find: 'data: { ...row, link: null, handedOutAt: now.toJSDate() }',
-        replace: 'data: row',
+        find: '{ ...row, link: null, handedOutAt: now.toJSDate() }',
+        replace: 'row',
       },
     ],
     caughtBy: [{ file: tests.start, only: 'one press after the other' }],
@@ -98,7 +209,7 @@ const logged: readonly Mutant[] = [
     edits: [
       {
         file: 'src/log.ts',
-        find: 'error: (fields, message) => sink.error(cleanFields(fields), scrub(message)),',
+        find: "error: write('error'),",
         replace:
           'error: (fields, message) => sink.error(fields instanceof Error ? { err: fields } : fields, scrub(message)),',
       },

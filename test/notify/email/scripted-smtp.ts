@@ -3,7 +3,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net'
 
 export type Reply = string | 'cut' | 'silence'
 
-export type Step = 'greeting' | 'EHLO' | 'HELO' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA' | 'dot' | 'QUIT'
+export type Step = 'greeting' | 'EHLO' | 'HELO' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA' | 'dot' | 'RSET' | 'QUIT'
 
 const usual: Record<Step, Reply> = {
   greeting: '220 test ESMTP',
@@ -14,6 +14,7 @@ const usual: Record<Step, Reply> = {
   RCPT: '250 ok',
   DATA: '354 go on',
   dot: '250 queued',
+  RSET: '250 forgotten',
   QUIT: '221 bye',
 }
 
@@ -23,6 +24,14 @@ export interface ScriptedSmtp {
   readonly commands: string[]
   /** Every body received, as its bytes in latin1. */
   readonly bodies: string[]
+  /** How many connections were made, and how many of them are open. */
+  connections(): { readonly made: number; readonly open: number }
+  /** Settles when no connection is open any more. */
+  empty(): Promise<void>
+  /** The next time that a step is reached, it has this reply. */
+  next(script: Partial<Record<Step, Reply>>): void
+  /** Ends every connection: as a server does that has waited long enough, as one that says so, or as one that dies. */
+  hangUp(how: 'end' | 'reset' | '421'): void
   /** Settles when a connection has reached a step, so that a test can act at that moment. */
   reached(step: Step): Promise<void>
   close(): Promise<void>
@@ -39,6 +48,9 @@ export const scriptedSmtp = async ({ extensions = [], ...script }: Script = {}):
     .map((line, index, all) => `250${index === all.length - 1 ? ' ' : '-'}${line}`)
     .join('\r\n')
   const replies = { ...usual, EHLO: ehlo, ...script }
+  let once: Partial<Record<Step, Reply>> = {}
+  let made = 0
+  let emptied: (() => void) | undefined
   const commands: string[] = []
   const bodies: string[] = []
   const sockets = new Set<Socket>()
@@ -50,14 +62,21 @@ export const scriptedSmtp = async ({ extensions = [], ...script }: Script = {}):
   }
 
   const server = createServer((socket) => {
+    made += 1
     sockets.add(socket)
     socket.on('error', () => {})
-    socket.on('close', () => sockets.delete(socket))
-    const play = (step: Step): void => {
-      const reply = replies[step]
+    socket.on('close', () => {
+      sockets.delete(socket)
+      if (sockets.size === 0) emptied?.()
+    })
+    /** The reply that was given. */
+    const play = (step: Step): Reply => {
+      const reply = once[step] ?? replies[step]
+      once = { ...once, [step]: undefined }
       if (reply === 'cut') socket.destroy()
       else if (reply !== 'silence') socket.write(`${reply}\r\n`)
       arrival(step).resolve()
+      return reply
     }
     let inBody = false
     let refusedAt: Step | undefined
@@ -76,16 +95,18 @@ export const scriptedSmtp = async ({ extensions = [], ...script }: Script = {}):
           continue
         }
         commands.push(line)
-        const step = /^(EHLO|HELO|AUTH|MAIL|RCPT|DATA|QUIT)/.exec(line)?.[1] as Step | undefined
+        const step = /^(EHLO|HELO|AUTH|MAIL|RCPT|DATA|RSET|QUIT)/.exec(line)?.[1] as Step | undefined
         if (step === undefined) continue
+        if (step === 'RSET') refusedAt = undefined
         if (refusedAt !== undefined && step !== 'QUIT') {
           socket.write('503 not now\r\n')
           continue
         }
-        play(step)
+        const reply = play(step)
         // A server from before 1995 does not know EHLO; the client goes on with HELO.
-        if (/^[45]/.test(replies[step]) && step !== 'EHLO') refusedAt = step
-        if (step === 'DATA') inBody = replies.DATA.startsWith('3')
+        if (/^[45]/.test(reply) && step !== 'EHLO') refusedAt = step
+        if (step === 'DATA') inBody = reply.startsWith('3')
+        if (step === 'QUIT' && reply !== 'silence') socket.end()
       }
     })
     play('greeting')
@@ -95,6 +116,19 @@ export const scriptedSmtp = async ({ extensions = [], ...script }: Script = {}):
     port: (server.address() as AddressInfo).port,
     commands,
     bodies,
+    connections: () => ({ made, open: sockets.size }),
+    empty: async () => {
+      if (sockets.size > 0) await new Promise<void>((resolve) => (emptied = resolve))
+    },
+    next: (script) => {
+      once = { ...once, ...script }
+    },
+    hangUp: (how) => {
+      for (const socket of sockets) {
+        if (how === 'reset') socket.resetAndDestroy()
+        else socket.end(how === '421' ? '421 idle for too long\r\n' : '')
+      }
+    },
     reached: (step) => arrival(step).promise,
     close: () => {
       for (const socket of sockets) socket.destroy()

@@ -1,12 +1,14 @@
 // The channel against mail servers on loopback: a real one for the messages that arrive, a scripted one for every way
 // in which a dialogue can end.
 import { createServer, type AddressInfo } from 'node:net'
+import { setImmediate as turn } from 'node:timers/promises'
 import { simpleParser, type ParsedMail } from 'mailparser'
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
 import { afterEach, describe, expect, test } from 'vitest'
 import { type Mail, type SmtpChannel, smtpChannel } from '../../../src/notify/email/smtp-channel.ts'
-import type { ChannelTimeouts } from '../../../src/notify/port.ts'
+import type { ChannelTimeouts, Delivery } from '../../../src/notify/port.ts'
 import { Secret } from '../../../src/secret.ts'
+import { atOnce } from '../../setup/handovers.ts'
 import { scriptedSmtp, type Script, type ScriptedSmtp } from './scripted-smtp.ts'
 
 const cleanups: (() => unknown)[] = []
@@ -35,11 +37,11 @@ const patient: ChannelTimeouts = { connectMs: 15_000, silenceMs: 60_000, totalMs
 const aChannel = (
   port: number,
   { login = '', query = '', from = 'Acme Ltd <noreply@acme.test>', ...timeouts }: Options = {},
-): SmtpChannel => {
+): SmtpChannel & { send(message: Mail): Promise<Delivery> } => {
   const smtpUrl = new Secret(`smtp://${login}127.0.0.1:${port}${query}`)
   const channel = smtpChannel({ smtpUrl, from, timeouts: { ...patient, ...timeouts } })
   cleanups.push(() => channel.close())
-  return channel
+  return { ...channel, send: async (message: Mail) => channel.send(message, atOnce) }
 }
 
 const scripted = async (script: Script): Promise<ScriptedSmtp> => {
@@ -117,8 +119,10 @@ describe('a message that is accepted', () => {
     const server = await scripted({ QUIT: 'silence' })
     const channel = aChannel(server.port)
     expect(await channel.send(aMessage())).toEqual({ kind: 'sent' })
-    await server.reached('QUIT')
+    await turn()
     channel.close()
+    await server.reached('QUIT')
+    await server.empty()
   })
 })
 
@@ -246,13 +250,16 @@ describe('extensions that a server offers, and does not offer', () => {
 
   test('a SIZE below the message: reported clearly, before the sender is named or the body is sent', async () => {
     const server = await scripted({ extensions: ['SIZE 700'] })
-    const delivery = await aChannel(server.port).send(aMessage())
+    const channel = aChannel(server.port)
+    const delivery = await channel.send(aMessage())
     expect(delivery).toMatchObject({
       kind: 'refused',
       code: 'message-too-large',
       detail: expect.stringMatching(/^the message has \d+ bytes, the server takes at most 700 \(SIZE\)$/),
     })
     expect([server.commands.filter((line) => /^(MAIL|RCPT|DATA)/.test(line)), server.bodies]).toEqual([[], []])
+    await turn()
+    channel.close()
     await server.reached('QUIT')
   })
 
@@ -349,10 +356,13 @@ describe('extensions that a server offers, and does not offer', () => {
 
   test.each(['500 what?', '502 not implemented', '550 no'])('EHLO refused with %s: HELO', async (EHLO) => {
     const server = await scripted({ EHLO })
-    expect(await aChannel(server.port).send(aMessage())).toEqual({ kind: 'sent' })
+    const channel = aChannel(server.port)
+    expect(await channel.send(aMessage())).toEqual({ kind: 'sent' })
+    expect(await channel.send(aMessage(utf8))).toMatchObject({ kind: 'no-channel' })
+    await turn()
+    channel.close()
     await server.reached('QUIT')
     expect(server.commands.map((line) => line.slice(0, 4))).toEqual(['EHLO', 'HELO', 'MAIL', 'RCPT', 'DATA', 'QUIT'])
-    expect(await aChannel(server.port).send(aMessage(utf8))).toMatchObject({ kind: 'no-channel' })
   })
 
   test('EHLO and HELO refused: unavailable, and our mistake', async () => {
@@ -415,7 +425,7 @@ describe('a server that is unavailable', () => {
       from: 'a@b.test',
       timeouts: { ...patient, connectMs: 2_000 },
     })
-    const delivery = await channel.send(aMessage())
+    const delivery = await channel.send(aMessage(), atOnce)
     expect(delivery).toMatchObject({
       kind: 'unavailable',
       detail: expect.stringContaining('before the message was handed over'),

@@ -1,5 +1,5 @@
 // Route `reauth`: `/v1/reauthuri` makes an authorisation URL for the connection that we know.
-import { errorWord, isSuccess, jsonObject, unavailable } from '../failures.ts'
+import { blameOf, errorWord, isSuccess, jsonObject, unavailable } from '../failures.ts'
 import type { TrueLayerRoute } from '../route.ts'
 import { exchangeCode } from '../tokens.ts'
 import { usableLink } from '../usable-link.ts'
@@ -9,6 +9,8 @@ const makeLink: TrueLayerRoute['makeLink'] = async (send, { authUrl }, request) 
   const reply = await send({
     name: 'reauthuri',
     url: `${authUrl}/v1/reauthuri`,
+    // A link that nobody has seen does nothing.
+    isRepeatable: true,
     post: {
       as: 'json',
       fields: {
@@ -33,7 +35,9 @@ const makeLink: TrueLayerRoute['makeLink'] = async (send, { authUrl }, request) 
   // A gateway's HTML page says nothing about this connection, whatever its status. Only a JSON answer, as the protocol
   // defines it, can be a rejection.
   const rejects = status >= 400 && status < 500 && status !== 408 && status !== 429 && body !== undefined
-  return rejects ? { kind: 'rejected', status, providerError: errorWord(body) } : unavailable(reply)
+  return rejects
+    ? { kind: 'rejected', status, providerError: errorWord(body), blames: blameOf(status, body) }
+    : unavailable(reply)
 }
 
 export const reauth: TrueLayerRoute = { makeLink, exchangeCode }

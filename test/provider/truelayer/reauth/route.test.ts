@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { LinkRejected } from '../../../../src/provider/port.ts'
 import { expectClean, planted, subject } from '../planted.ts'
 import { afterRequest, answering, refusedPort, tcpServer } from '../scripted-server.ts'
 
@@ -72,22 +73,34 @@ describe('route reauth', () => {
     expect(answer.url.reveal()).toBe('https://bank.example/aset-cookie:%20b')
   })
 
-  const rejections: readonly [status: number, body: unknown, word: string][] = [
-    [401, { error: 'unauthorized' }, 'unauthorized'],
-    [400, { error: 'invalid_request', error_description: planted.refreshToken }, 'invalid_request'],
-    [403, { error: 'never_heard_of' }, 'never_heard_of'],
-    [404, {}, 'unspecified'],
-    [401, { error: `token ${planted.refreshToken} is dead` }, 'unrecognised'],
-    [401, { error: 'a'.repeat(65) }, 'unrecognised'],
-    [401, { error: { reason: planted.refreshToken } }, 'unrecognised'],
-    [422, { error: 'Expired' }, 'unrecognised'],
+  const rejections: readonly [status: number, body: unknown, word: string, blames: LinkRejected['blames']][] = [
+    [401, { error: 'unauthorized' }, 'unauthorized', 'token'],
+    [400, { error: 'invalid_grant' }, 'invalid_grant', 'token'],
+    [401, { error: 'unauthorized_client' }, 'unauthorized_client', 'client'],
+    [400, { error: 'invalid_client' }, 'invalid_client', 'client'],
+    [401, { error: 'unauthorized', error_description: 'Unknown client_id' }, 'unauthorized', 'client'],
+    [
+      401,
+      { error: 'unauthorized_client', error_details: { reason: 'redirect_uri_not_registered' } },
+      'unauthorized_client',
+      'redirect-uri',
+    ],
+    [400, { error: 'invalid_request', error_description: 'Invalid redirect uri' }, 'invalid_request', 'redirect-uri'],
+    [400, { error: 'invalid_request', error_description: planted.refreshToken }, 'invalid_request', 'request'],
+    [403, { error: 'never_heard_of' }, 'never_heard_of', 'request'],
+    [404, {}, 'unspecified', 'request'],
+    [401, { error: `token ${planted.refreshToken} is dead` }, 'unrecognised', 'token'],
+    [401, { error: 'a'.repeat(65) }, 'unrecognised', 'token'],
+    [401, { error: { reason: planted.refreshToken } }, 'unrecognised', 'token'],
+    [422, { error: 'Expired' }, 'unrecognised', 'request'],
   ]
-  for (const [status, body, providerError] of rejections) {
-    test(`a ${status} with ${JSON.stringify(body).slice(0, 40)} is a rejection: ${providerError}`, async () => {
+  for (const [status, body, providerError, blames] of rejections) {
+    const what = JSON.stringify(body).slice(0, 70)
+    test(`a ${status} with ${what} is a rejection: ${providerError}, ${blames}`, async () => {
       const server = await answering(status, body)
       const it = subject(server.url)
       const answer = await it.link()
-      expect(answer).toEqual({ kind: 'rejected', status, providerError })
+      expect(answer).toEqual({ kind: 'rejected', status, providerError, blames })
       expectClean(answer, it)
     })
   }
