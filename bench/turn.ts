@@ -80,6 +80,7 @@ const CLIENT = { clientId: 'bench', clientSecret: 'bench-secret-of-the-simulator
 const LOOKS_EVERY_MS = 50
 /** Longer than the statement takes that makes consents due. */
 const MAKING_DUE_MS = 200
+const DEATH_SHOWS_WITHIN_MS = 1_000
 
 /** Rejects with SideFailed when the side did not renew everything in time. */
 export const takeTurn = async (side: Side, terms: Terms, server: DatabaseServer): Promise<Turn> => {
@@ -195,8 +196,10 @@ const untilRenewed = async (stage: Stage, total: number): Promise<number> => {
   child.tellDue()
   const secondsSince = (): number => (performance.now() - beganAt) / 1_000
   for (;;) {
-    if (child.ended() !== undefined) throw new Error(`the process ${child.ended()}`)
     const [problem] = users.problems
+    // When the process dies, its users may be turned away before it is seen to have ended.
+    if (problem !== undefined) await wait(DEATH_SHOWS_WITHIN_MS)
+    if (child.ended() !== undefined) throw new Error(`the process ${child.ended()}`)
     if (problem !== undefined) throw new Error(`${users.problems.length} users failed, the first with: ${problem}`)
     // Only when all users have come back, so that the bench's own questions cost the server nothing before.
     if (users.arrived() >= total && (await countRenewed(stage)) >= total) return secondsSince()

@@ -85,7 +85,9 @@ test('npm run demo ends with 1 when a part of it does not start', async () => {
 
 test('npm run bench ends with 1 when a side fails, and shows its log; with 2 for invalid options', async () => {
   const find = `await run('mailed', [renewalId])`
-  const copy = plant([{ file: 'bench/sides/floor.ts', find, replace: `throw new Error('planted')` }])
+  // Its user is turned away before the process is seen to have ended.
+  const replace = `await pages.close(); await new Promise((done) => setTimeout(done, 300)); throw new Error('planted')`
+  const copy = plant([{ file: 'bench/sides/floor.ts', find, replace }])
   const few = ['--consents', '1', '--warm-up', '1', '--rest', '0', '--rounds', '1']
   const ended = await npmRun(copy, ['bench', '--', '--sides', 'floor', ...few])
   expect(ended.output).toMatch(/floor: the process ended with 1.*planted/s)
