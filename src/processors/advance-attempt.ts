@@ -47,7 +47,7 @@ export const advanceAttempt =
           // Tokens just received are stored before anything else is read from a database that may be unavailable. An
           // answer of `/me` is judged by the facts for which it was read. Every other step has changed some facts.
           const isUnjudged = step.do === 'read-me' || progress.heard?.from === 'exchange'
-          if (!isUnjudged) facts = (await store.getAttempt(claim)) ?? facts
+          if (!isUnjudged) facts = progress.facts ?? (await store.getAttempt(claim)) ?? facts
         }
       } catch (error) {
         // The attempt's own date is set when the queue gives up the job; the consent is quarantined until an operator
@@ -64,6 +64,8 @@ export const advanceAttempt =
 interface Progress {
   readonly heard: Heard | undefined
   readonly tokens: Received | undefined
+  /** The attempt as the last write has left it, where that is known without reading it again. */
+  readonly facts?: AttemptFacts | undefined
 }
 
 interface Received extends Tokens {
@@ -124,7 +126,7 @@ const carryOut = async (working: Working, step: ExchangeStep, progress: Progress
     case 'adopt': {
       const adopted = await store.adoptTokens(claim)
       if (!adopted) return { heard: { from: 'adopting' }, tokens: undefined }
-      return progress
+      return { ...progress, facts: undefined }
     }
     case 'commit-renewed':
       return commit(working, step)
@@ -190,9 +192,16 @@ const storeTokens = async (
   const { accessToken, refreshToken, credentialsId, answeredAt, tokenVersion } = tokens
   const response = { accessToken, refreshToken, credentialsId, answeredAt, tokenVersion, owner }
   const stored = await persist(async () => store.storeTokenResponse(claim, response), run.signal)
-  if (stored === 'already-renewed') return skipped('this authorisation had been renewed already')
-  if (stored === 'cycle-closed') return done('the tokens were stored; the cycle had closed meanwhile')
-  return stored === 'token-changed' ? { heard: { from: 'storing' }, tokens: undefined } : { heard: undefined, tokens }
+  switch (stored.kind) {
+    case 'already-renewed':
+      return skipped('this authorisation had been renewed already')
+    case 'cycle-closed':
+      return done('the tokens were stored; the cycle had closed meanwhile')
+    case 'token-changed':
+      return { heard: { from: 'storing' }, tokens: undefined }
+    case 'stored':
+      return { heard: undefined, tokens, facts: stored.facts }
+  }
 }
 
 /** One refresh; any token that it brings is stored before anything else is done. */

@@ -27,7 +27,13 @@ export type Prepared =
   /** The circuit breaker lets no call through before `until`. */
   | { readonly kind: 'circuit-open'; readonly until: DateTime }
 
-export type PrepareAuthorisation = (consent: Consent, routes: readonly Route[], now: DateTime) => Promise<Prepared>
+/** `readWith`: the claim or the page with which the consent has just been read. */
+export type PrepareAuthorisation = (
+  consent: Consent,
+  routes: readonly Route[],
+  now: DateTime,
+  readWith?: Parameters<Exchanges['readTokens']>[1],
+) => Promise<Prepared>
 
 /** Throws TransientError when the provider is unavailable: an outage is not the connection's fault. */
 export const prepareAuthorisation =
@@ -41,11 +47,11 @@ export const prepareAuthorisation =
     /** Production: no real user's code is sent unencrypted, whatever callback was imported before, or elsewhere. */
     httpsOnly?: boolean
   }): PrepareAuthorisation =>
-  async (consent, routes, now) => {
+  async (consent, routes, now, readWith) => {
     if (httpsOnly && !/^https:/i.test(consent.redirectUri))
       return { kind: 'rejected', code: 'link-rejected', detail: 'its callback (redirect_uri) is not https' }
     const refusals: { route: Route; answer: LinkRejected }[] = []
-    const { tokens, currentVersion } = await store.readTokens(consent.id)
+    const { tokens, currentVersion } = await store.readTokens(consent.id, readWith)
     const [first, ...others] = tokens
     if (first === undefined) throw new Error('a consent without a token')
     for (const route of routes) {

@@ -75,7 +75,7 @@ const takeStep = async (
   now: DateTime,
 ): Promise<Outcome> => {
   const { store, policy } = deps
-  const prepared = due.makeLink ? await deps.prepare(view.consent, due.routes, now) : undefined
+  const prepared = due.makeLink ? await deps.prepare(view.consent, due.routes, now, claim) : undefined
   if (prepared?.kind === 'circuit-open') {
     await store.backOff(claim, { now, until: prepared.until, code: 'provider-circuit-open', counts: false })
     return snooze(prepared.until, 'the circuit breaker of calls to the provider is open')

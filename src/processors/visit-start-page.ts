@@ -4,7 +4,9 @@ import type { DateTime } from 'luxon'
 import type { Clock } from '../clock.ts'
 import type { Policy } from '../domain/policy.ts'
 import { findInFlight } from '../domain/in-progress.ts'
+import type { Authorisation } from '../domain/model.ts'
 import { openRoutes } from '../domain/open-routes.ts'
+import type { Route } from '../domain/routes.ts'
 import { acceptsCode } from '../domain/lifecycle.ts'
 import { PermanentError, TransientError } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -64,31 +66,43 @@ export const startPageOf = (page: RenewalPage): StartPage => {
   return suspended ? { kind: 'suspended', page } : { kind: 'ready', page }
 }
 
+/** The newest attempt whose authorisation URL nobody has got yet. */
+const newestFresh = (
+  attempts: readonly Authorisation[],
+  { issuedAfter, routes }: { readonly issuedAfter: DateTime; readonly routes: readonly Route[] },
+): Authorisation | undefined =>
+  attempts.findLast(
+    ({ status, handedOutAt, issuedAt, route }) =>
+      status === 'issued' && handedOutAt === undefined && issuedAt > issuedAfter && routes.includes(route),
+  )
+
 export const isSuspended = ({ status }: Pick<RenewalPage['consent'], 'status'>): boolean =>
   status === 'paused' || status === 'quarantined'
 
 /**
  * The button: hands out a link by an open route, younger than `link.freshFor`, that no user was given; otherwise a new
- * link.
+ * link. `seen`: the page, if it has just been read.
  */
 export const leaveForBank = (deps: VisitDeps) => {
   const { store, prepare, clock, policy, log } = deps
-  return async (token: string): Promise<Departure> => {
-    const start = await visitStartPage(deps)(token)
+  return async (token: string, seen?: StartPage): Promise<Departure> => {
+    const start = seen ?? (await visitStartPage(deps)(token))
     if (start.kind !== 'ready') return { kind: 'not-now', start }
-    const { renewal, consent } = start.page
+    const { page } = start
+    const { renewal, consent, authorisations } = page
     const now: DateTime = clock.now()
     const { routes } = openRoutes(consent, renewal, now, policy)
     try {
-      const kept = await store.handOutLink(renewal.id, { freshAfter: now.minus(policy.link.freshFor), routes }, now)
+      const fresh = newestFresh(authorisations, { issuedAfter: now.minus(policy.link.freshFor), routes })
+      const kept = fresh && (await store.handOutLink(page, fresh.id, now))
       if (kept !== undefined) return { kind: 'to-bank', link: kept }
-      const prepared = await prepare(consent, routes, now)
+      const prepared = await prepare(consent, routes, now, page)
       if (prepared.kind === 'circuit-open') return { kind: 'busy' }
       if (prepared.kind === 'rejected') {
         log.warn({ consent_id: consent.id, refused: prepared.detail }, 'the provider refuses a link to a waiting user')
         return { kind: 'refused' }
       }
-      const added = await store.addHandedOut(renewal.id, prepared.authorisation, now)
+      const added = await store.addHandedOut(page, prepared.authorisation, now)
       return added
         ? { kind: 'to-bank', link: prepared.authorisation.link }
         : { kind: 'not-now', start: await visitStartPage(deps)(token) }

@@ -6,11 +6,19 @@ import { type Consent as ConsentRow, Prisma } from '../generated/prisma/client.t
 import type { Secret } from '../secret.ts'
 import { authorisationRow, openCell, sealCell, stateHash } from './authorisation-row.ts'
 import { allOf, later, recordIn } from './columns.ts'
-import { changeRecord, insert } from './tables.ts'
+import { insert } from './tables.ts'
 import type { Database } from './database.ts'
 import { appendEvent } from './events.ts'
 import { isId } from './ids.ts'
-import { lockAttempt, lockAuthorisationOf, lockCycle, type LockedAttempt, type LockedCycle } from './locks.ts'
+import {
+  lockAttemptOnPage,
+  lockAuthorisationOf,
+  lockPage,
+  type LockedAttempt,
+  type LockedCycle,
+  versionsOf,
+} from './locks.ts'
+import { type FoundRow, keepFacts } from './kept-facts.ts'
 import { moveOne } from './moves.ts'
 import type { AtTheBank, CallbackAnswer, RenewalPage, CallbackOutcome } from './port.ts'
 import { noteTokenUse } from './refresh-token.ts'
@@ -21,15 +29,17 @@ import { cycleColumns, cycleIn } from './facts.ts'
 export const atTheBank = (db: Database): AtTheBank => ({
   getRenewalPage: async (renewalId) => {
     if (!isId(renewalId)) return undefined
-    const [row] = await db.sql.$queryRaw<Found[]>`
-      SELECT ${allOf('consent')}, ${cycleColumns}
+    const [row] = await db.sql.$queryRaw<FoundRow[]>`
+      SELECT ${allOf('consent')}, ${cycleColumns}, ${versionsOf('consent', 'renewal')}
       FROM renewals AS renewal JOIN consents AS consent ON consent.id = renewal.consent_id
       WHERE renewal.id = ${renewalId}::uuid`
-    return row && pageIn(row)
+    const page = row && pageIn(row)
+    if (page !== undefined && row !== undefined) keepFacts(page, row)
+    return page
   },
 
   getRenewalPageByDoneId: async (doneId) => {
-    const [row] = await db.sql.$queryRaw<Found[]>`
+    const [row] = await db.sql.$queryRaw<FoundRow[]>`
       SELECT ${allOf('consent')}, ${cycleColumns}, attempt.id AS attempt_id
       FROM authorisations AS attempt JOIN renewals AS renewal ON renewal.id = attempt.renewal_id
         JOIN consents AS consent ON consent.id = renewal.consent_id
@@ -39,23 +49,28 @@ export const atTheBank = (db: Database): AtTheBank => ({
     return page && authorisation && { ...page, authorisation }
   },
 
-  // Chosen and marked under the consent's lock, or by a step, so that two clicks, or a click and a mail scanner, never
-  // get the same URL with its state and verifier.
-  handOutLink: async (renewalId, fresh, now) =>
+  // Marked under the attempt's lock, or refused, so that two clicks, or a click and a mail scanner, never get the same
+  // URL with its state and verifier.
+  handOutLink: async (page, attemptId, now) =>
     db.step(async (tx) => {
-      const locked = await lockFreshLink(tx, renewalId, fresh)
+      const locked = await lockAttemptOnPage(tx, page, attemptId)
       if (locked === undefined || !isOpen(locked)) return undefined
-      const { consent, authorisation, link } = locked
-      await changeRecord(tx, 'authorisation', authorisation.id, { handedOutAt: now.toJSDate() })
+      const { consent, authorisation } = locked
+      const { status, handedOutAt, link } = authorisation
+      if (status !== 'issued' || handedOutAt !== null || link === null) return undefined
+      tx.pending?.alsoOne(Prisma.sql`
+        UPDATE authorisations SET handed_out_at = ${now.toJSDate()}
+        WHERE id = ${authorisation.id}::uuid AND status = 'issued' AND handed_out_at IS NULL AND link IS NOT NULL`)
       await handedOutEvent(tx, consent, authorisation.id, now)
       return openCell(db.vault, 'link', authorisation.id, link)
     }),
 
-  addHandedOut: async (renewalId, authorisation, now) =>
+  addHandedOut: async (page, authorisation, now) =>
     db.step(async (tx) => {
-      const consent = await lockOpenCycle(tx, renewalId)
-      if (consent === undefined) return false
-      const row = authorisationRow(db.vault, { ...authorisation, consentId: consent.id, renewalId })
+      const locked = await lockPage(tx, page)
+      if (locked === undefined || !isOpen(locked)) return false
+      const { consent, renewal } = locked
+      const row = authorisationRow(db.vault, { ...authorisation, consentId: consent.id, renewalId: renewal.id })
       // This browser gets the authorisation URL now and nobody gets it again, so the URL is not stored.
       await insert(tx, 'authorisation', { ...row, link: null, handedOutAt: now.toJSDate() })
       const { tokenUse } = authorisation
@@ -137,35 +152,6 @@ const answerState = async (
 
 const isOpen = ({ consent, renewal }: LockedCycle): boolean => consent.status === 'active' && renewal.status === 'open'
 
-const lockOpenCycle = async (tx: Statements, renewalId: string): Promise<ConsentRow | undefined> => {
-  const locked = await lockCycle(tx, renewalId)
-  return locked !== undefined && isOpen(locked) ? locked.consent : undefined
-}
-
-/** The newest attempt of the renewal whose authorisation URL nobody has got yet and that is fresh enough. */
-const lockFreshLink = async (
-  tx: Statements,
-  renewalId: string,
-  { freshAfter, routes }: Parameters<AtTheBank['handOutLink']>[1],
-): Promise<(LockedAttempt & { readonly link: string }) | undefined> => {
-  // Another click may have got it while we waited for its lock: then another one is chosen, which nobody takes now.
-  for (let tries = 0; tries < 2; tries += 1) {
-    const locked = await lockAttempt(
-      tx,
-      Prisma.sql`attempt.id = (
-        SELECT id FROM authorisations
-        WHERE renewal_id = ${renewalId}::uuid AND status = 'issued' AND handed_out_at IS NULL AND link IS NOT NULL
-          AND issued_at > ${freshAfter.toJSDate()} AND route = ANY(${[...routes]}::text[])
-        ORDER BY issued_at DESC LIMIT 1
-      )`,
-    )
-    if (locked === undefined) return undefined
-    const { status, handedOutAt, link } = locked.authorisation
-    if (status === 'issued' && handedOutAt === null && link !== null) return { ...locked, link }
-  }
-  return undefined
-}
-
 const handedOutEvent = async (
   tx: Statements,
   consent: ConsentRow,
@@ -179,9 +165,7 @@ const handedOutEvent = async (
     data: { authorisation_id: authorisationId },
   })
 
-type Found = Readonly<Record<string, unknown>>
-
-const pageIn = (row: Found): RenewalPage | undefined => {
+const pageIn = (row: FoundRow): RenewalPage | undefined => {
   const consent = recordIn('consent', 'consent', row)
   const cycle = cycleIn(row)
   if (consent === undefined || cycle === undefined) return undefined

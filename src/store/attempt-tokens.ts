@@ -10,7 +10,10 @@ import { isUnsettled, openCell, sealCell, unsettled } from './authorisation-row.
 import { changeRecord, find, update } from './tables.ts'
 import type { Database } from './database.ts'
 import { appendEvent } from './events.ts'
+import { keptFacts, keptRecord } from './kept-facts.ts'
+import { factsOf } from './facts.ts'
 import {
+  lockAttemptOf,
   lockAuthorisation,
   lockClaimedAuthorisation,
   lockConsent,
@@ -19,7 +22,7 @@ import {
   released,
 } from './locks.ts'
 import { canMove, moveOne } from './moves.ts'
-import type { Claim, Exchanges, TokenResponse } from './port.ts'
+import type { Claim, Exchanges, StoredTokens, TokenResponse } from './port.ts'
 import {
   candidateOf,
   currentOf,
@@ -49,9 +52,9 @@ type AttemptTokens = Pick<
 >
 
 export const attemptTokens = (db: Database): AttemptTokens => ({
-  storeTokenResponse: async (claim, response) =>
-    db.step(async (tx) => {
-      const locked = await lockAuthorisation(tx, claim.id)
+  storeTokenResponse: async (claim, response) => {
+    const kind = await db.step(async (tx) => {
+      const locked = await lockAttemptOf(tx, claim, { goesOn: true })
       if (locked === undefined || locked.authorisation.status === 'renewed') return 'already-renewed'
       // This very answer is stored already: the call repeats one that was committed and not acknowledged. Another
       // worker may have gone on from there, and its newer pending token must not be overwritten.
@@ -59,7 +62,11 @@ export const attemptTokens = (db: Database): AttemptTokens => ({
       return response.owner === 'ours'
         ? storeOwnTokens(tx, db.vault, locked, { ...response, claim })
         : storePendingTokens(tx, db.vault, locked, { ...response, claim })
-    }),
+    })
+    // Only this step can have left them: it took what was kept before.
+    const left = kind === 'stored' ? keptFacts(claim) : undefined
+    return { kind, facts: left && factsOf.authorisation.read(left) }
+  },
 
   adoptTokens: async (claim) =>
     db.transaction(async (tx) => {
@@ -119,8 +126,8 @@ export const attemptTokens = (db: Database): AttemptTokens => ({
     }
   },
 
-  readTokens: async (consentId) => {
-    const row = await consentRow(db, consentId)
+  readTokens: async (consentId, claim) => {
+    const row = (claim && keptRecord(claim, 'consent')) ?? (await consentRow(db, consentId))
     const tokens = tokenOrder(toConsent(row)).flatMap((place) => {
       const token = place === 'current' ? currentOf(db.vault, row) : candidateOf(db.vault, row)
       const version = place === 'current' ? row.tokenVersion : row.candidateVersion
@@ -194,7 +201,7 @@ interface Answer extends TokenResponse {
   readonly claim: Claim
 }
 
-type Stored = Awaited<ReturnType<Exchanges['storeTokenResponse']>>
+type Stored = StoredTokens['kind']
 
 /** The tokens certainly belong to the consent's connection: its stored token is replaced. */
 const storeOwnTokens = async (

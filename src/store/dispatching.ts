@@ -8,7 +8,7 @@ import { later } from './columns.ts'
 import type { Database } from './database.ts'
 import { factsOf } from './facts.ts'
 import { isId } from './ids.ts'
-import { type FoundRow, keepFactsRead } from './locks.ts'
+import { type FoundRow, keepFacts } from './kept-facts.ts'
 import { moveSql } from './moves.ts'
 import type { Claim, Dispatching } from './port.ts'
 import { recordTables } from './record-tables.ts'
@@ -88,7 +88,7 @@ export const dispatching = ({ sql }: Database): Dispatching => ({
       const [row] = claimed
       if (row !== undefined) {
         const claim = { kind, id, fencingToken: row['fencing_token'] as number }
-        keepFactsRead(claim, row)
+        keepFacts(claim, row)
         return { kind: 'claimed', claim, facts: () => read(row) }
       }
       const [held] = await sql.$queryRaw<{ lease_until: Date | null; is_held: boolean }[]>`

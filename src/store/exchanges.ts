@@ -12,7 +12,8 @@ import type { Database } from './database.ts'
 import { factsOf } from './facts.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import { appendEvent } from './events.ts'
-import { type FoundRow, keepFactsRead, lockClaimedAuthorisation, otherAttempts, released } from './locks.ts'
+import { type FoundRow, keepFacts } from './kept-facts.ts'
+import { lockClaimedAuthorisation, otherAttempts, released } from './locks.ts'
 import { moveAll, moveOne } from './moves.ts'
 import { isoText } from './next-cycle.ts'
 import type { Exchanges, ExchangeStart } from './port.ts'
@@ -25,7 +26,7 @@ export const exchanges = (db: Database): Exchanges => ({
     const [row] = await db.sql.$queryRaw<FoundRow[]>`
       ${select(Prisma.raw('authorisations'))} WHERE attempt.id = ${claim.id}::uuid`
     if (row === undefined) return undefined
-    keepFactsRead(claim, row)
+    keepFacts(claim, row)
     return read(row)
   },
 
@@ -33,7 +34,7 @@ export const exchanges = (db: Database): Exchanges => ({
   // been used.
   beginExchange: async (claim, now) =>
     db.step(async (tx): Promise<ExchangeStart | undefined> => {
-      const locked = await lockClaimedAuthorisation(tx, claim)
+      const locked = await lockClaimedAuthorisation(tx, claim, { goesOn: true })
       const { consent, renewal, authorisation } = locked
       const { status, code, verifier } = authorisation
       if (status !== 'code_received' || code === null || verifier === null) throw new StaleClaim()

@@ -8,7 +8,8 @@ import { allOf, recordIn, recordsIn } from './columns.ts'
 import type { Facts } from './port.ts'
 import { toAuthorisation, toConsent, toNotification, toRenewal } from './rows.ts'
 import { type CycleRow, toView } from './cycles.ts'
-import { type FoundRow, OTHERS, versionsOf } from './locks.ts'
+import type { FoundRow } from './kept-facts.ts'
+import { OTHERS, versionsOf } from './locks.ts'
 
 interface Shape<Kind extends RecordKind> {
   /** A SELECT of the facts; the rows of the record itself come from `from`: its table, or a list of its rows. */

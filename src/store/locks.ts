@@ -12,18 +12,16 @@ import {
 } from '../generated/prisma/client.ts'
 import { StaleClaim } from '../errors.ts'
 import { UNSETTLED } from './authorisation-row.ts'
+import { aliasOf, type FoundRow, noteSeen, takeFacts, versionOf } from './kept-facts.ts'
 import { allOf, recordIn, recordsIn, type RowKind } from './columns.ts'
-import type { Claim } from './port.ts'
-import type { SeenRows, Statements } from './statements.ts'
+import type { Claim, RenewalPage } from './port.ts'
+import type { Statements } from './statements.ts'
 
-export type FoundRow = Readonly<Record<string, unknown>>
 type Found = readonly FoundRow[]
-
-const aliasOf = { consent: 'consent', renewal: 'renewal', authorisation: 'attempt', notification: 'message' } as const
 
 /** Which version of each of these records is selected, under their aliases above. */
 export const versionsOf = (...kinds: readonly RowKind[]): Prisma.Sql =>
-  Prisma.raw(kinds.map((kind) => `${aliasOf[kind]}.xmin AS "${aliasOf[kind]}.xmin"`).join(', '))
+  Prisma.raw(kinds.map((kind) => `${versionOf(kind)} AS "${versionOf(kind)}"`).join(', '))
 
 /** What is selected of these kinds of records, and how they are locked. */
 const lockingOf = (...kinds: readonly RowKind[]) => ({
@@ -53,35 +51,6 @@ const lockRows = async (
   return row
 }
 
-const noteSeen = (seen: SeenRows, kinds: readonly RowKind[], row: FoundRow): void => {
-  for (const kind of kinds) {
-    const alias = aliasOf[kind]
-    const { id } = row[alias] as { readonly id: string }
-    seen.note({ kind, id, version: row[`${alias}.xmin`] as string })
-  }
-}
-
-/**
- * The facts that were read under a claim last. The first step after that need not read them again: whether they are
- * still so is asked when the step writes, as of everything that a step reads.
- */
-const factsRead = new WeakMap<Claim, FoundRow>()
-
-/** The row was selected as facts.ts does, by the same aliases and with versions. */
-export const keepFactsRead = (claim: Claim, row: FoundRow): void => void factsRead.set(claim, row)
-
-/** After a write that was no step: the next step would find that they are no longer so. */
-export const forgetFactsRead = (claim: Claim): void => void factsRead.delete(claim)
-
-const takeFactsRead = ({ seen }: Statements, claim: Claim, { kinds }: Locking): FoundRow | undefined => {
-  const row = factsRead.get(claim)
-  factsRead.delete(claim)
-  if (seen === undefined || row === undefined) return undefined
-  seen.readEarlier()
-  noteSeen(seen, kinds, row)
-  return row
-}
-
 const ofConsent = lockingOf('consent')
 const ofRenewal = lockingOf('renewal')
 const ofCycle = lockingOf('consent', 'renewal')
@@ -106,7 +75,7 @@ export const lockRenewal = async (tx: Statements, id: string): Promise<RenewalRo
 
 /** Locks the consent of the claim. Throws StaleClaim, which rolls the transaction back. */
 export const lockClaimedConsent = async (tx: Statements, claim: Claim): Promise<ConsentRow> => {
-  const known = takeFactsRead(tx, claim, ofConsent)
+  const known = takeFacts(tx, claim, ofConsent.kinds)
   const consent = known === undefined ? await lockConsent(tx, claim.id) : recordIn('consent', 'consent', known)
   if (consent === undefined || consent.fencingToken !== claim.fencingToken) throw new StaleClaim()
   return consent
@@ -125,6 +94,12 @@ export const lockCycle = async (tx: Statements, renewalId: string): Promise<Lock
   return row && cycleIn(row)
 }
 
+/** The same for the renewal of a page. */
+export const lockPage = async (tx: Statements, page: RenewalPage): Promise<LockedCycle | undefined> => {
+  const known = takeFacts(tx, page, ofCycle.kinds)
+  return known === undefined ? lockCycle(tx, page.renewal.id) : cycleIn(known)
+}
+
 export interface LockedAttempt extends LockedCycle {
   readonly authorisation: AuthorisationRow
   /** The other attempts of the renewal, and those of the consent whose outcome is not known, if they were read, too. */
@@ -134,6 +109,19 @@ export interface LockedAttempt extends LockedCycle {
 /** Locks an attempt with its consent and renewal, in the order above. */
 export const lockAuthorisation = async (tx: Statements, id: string): Promise<LockedAttempt | undefined> =>
   lockAttempt(tx, Prisma.sql`attempt.id = ${id}::uuid`)
+
+/** The same for an attempt of a page. Where the page is known, the attempt itself is not: the write must ask. */
+export const lockAttemptOnPage = async (
+  tx: Statements,
+  page: RenewalPage,
+  attemptId: string,
+): Promise<LockedAttempt | undefined> => {
+  const known = takeFacts(tx, page, ofCycle.kinds)
+  if (known === undefined) return lockAuthorisation(tx, attemptId)
+  const cycle = cycleIn(known)
+  const authorisation = recordsIn('authorisation', known['attempts']).find(({ id }) => id === attemptId)
+  return cycle && authorisation && { ...cycle, authorisation }
+}
 
 /** The same for the attempt with this OAuth state. */
 export const lockAuthorisationOf = async (tx: Statements, hash: Uint8Array): Promise<LockedAttempt | undefined> =>
@@ -153,12 +141,32 @@ const attemptIn = (row: FoundRow): LockedAttempt | undefined => {
   return cycle && authorisation && { ...cycle, authorisation }
 }
 
-/** The same for the attempt of the claim. Throws StaleClaim, which rolls the transaction back. */
-export const lockClaimedAuthorisation = async (tx: Statements, claim: Claim): Promise<LockedAttempt> => {
-  const known = takeFactsRead(tx, claim, ofAttempt)
-  const locked = known === undefined ? await lockAuthorisation(tx, claim.id) : attemptIn(known)
+/** `goesOn`: the worker takes another step under this claim after the one that locks. */
+interface Next {
+  readonly goesOn: boolean
+}
+
+/** The same for the attempt of a claim, which may be stale by now. */
+export const lockAttemptOf = async (
+  tx: Statements,
+  claim: Claim,
+  { goesOn }: Next,
+): Promise<LockedAttempt | undefined> => {
+  const known = takeFacts(tx, claim, ofAttempt.kinds, goesOn)
+  if (known === undefined) return lockAuthorisation(tx, claim.id)
+  const locked = attemptIn(known)
+  return locked && { ...locked, others: recordsIn('authorisation', known['others']) }
+}
+
+/** The same. Throws StaleClaim, which rolls the transaction back. */
+export const lockClaimedAuthorisation = async (
+  tx: Statements,
+  claim: Claim,
+  next: Next = { goesOn: false },
+): Promise<LockedAttempt> => {
+  const locked = await lockAttemptOf(tx, claim, next)
   if (locked === undefined || locked.authorisation.fencingToken !== claim.fencingToken) throw new StaleClaim()
-  return known === undefined ? locked : { ...locked, others: recordsIn('authorisation', known['others']) }
+  return locked
 }
 
 /** Which attempts `others` are of: for a SELECT in which they are called `other` beside the `attempt`. */
@@ -187,10 +195,14 @@ export interface LockedMessage extends LockedCycle {
 }
 
 /** Locks the message of the claim, after its consent and renewal. Throws StaleClaim. */
-export const lockClaimedMessage = async (tx: Statements, claim: Claim): Promise<LockedMessage> => {
+export const lockClaimedMessage = async (
+  tx: Statements,
+  claim: Claim,
+  { goesOn }: Next = { goesOn: false },
+): Promise<LockedMessage> => {
   const from = Prisma.sql`notifications AS message JOIN renewals AS renewal ON renewal.id = message.renewal_id
     JOIN consents AS consent ON consent.id = message.consent_id WHERE message.id = ${claim.id}::uuid`
-  const known = takeFactsRead(tx, claim, ofMessage)
+  const known = takeFacts(tx, claim, ofMessage.kinds, goesOn)
   const row = known ?? (await lockRows(tx, ofMessage, from))
   const cycle = row && cycleIn(row)
   const message = row && recordIn('notification', 'message', row)

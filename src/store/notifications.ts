@@ -8,7 +8,8 @@ import { isUnsettled } from './authorisation-row.ts'
 import { changeRecord, find, update } from './tables.ts'
 import type { Database } from './database.ts'
 import { appendEvent } from './events.ts'
-import { forgetFactsRead, lockClaimedMessage, type LockedMessage, released } from './locks.ts'
+import { forgetFacts } from './kept-facts.ts'
+import { lockClaimedMessage, type LockedMessage, released } from './locks.ts'
 import { giveBackInHour, lookForPlace, reserveInHour, reserveRepeat } from './message-hours.ts'
 import { moveAll, moveOne } from './moves.ts'
 import type { Notifications, SendingStart } from './port.ts'
@@ -21,7 +22,7 @@ export const notifications = (db: Database): Notifications => ({
   // Decided under the consent's lock: no sending begins after a renewal, a stop or the arrival of a code.
   beginSending: async (claim, now, messagesPerHour) =>
     db.step(async (tx): Promise<SendingStart> => {
-      const locked = await lockClaimedMessage(tx, claim)
+      const locked = await lockClaimedMessage(tx, claim, { goesOn: true })
       const { message: row, consent } = locked
       // A newer message or a stop has cancelled this message since the job read it, which is not an error.
       if (row.status !== 'pending') return { kind: 'not-wanted', reason: `the message is ${row.status}` }
@@ -71,6 +72,7 @@ export const notifications = (db: Database): Notifications => ({
 
   // Only while the message is being sent: the answer may be stored before this write comes through.
   recordHandedOver: async (claim, now) => {
+    forgetFacts(claim)
     const count = await update(
       db.sql,
       'notification',
@@ -166,7 +168,7 @@ export const notifications = (db: Database): Notifications => ({
       data: { nextActionAt: now.toJSDate(), errorCode: null, attempts: 0 },
     })
     if (count === 0) throw new StaleClaim()
-    forgetFactsRead(claim)
+    forgetFacts(claim)
   },
 })
 

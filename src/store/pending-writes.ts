@@ -22,8 +22,11 @@ export interface PendingWrites {
   isEmpty(): boolean
   /** What has been collected since the last call, as one statement; undefined if there is nothing. */
   take(): PendingStatement | undefined
-  /** The same, which is refused with STEP_REFUSED, and writes nothing, if one of these rows is not as it was read. */
-  takeIfUnchanged(seen: readonly SeenRow[]): Prisma.Sql
+  /**
+   * The same, which is refused with STEP_REFUSED, and writes nothing, if one of these rows is not as it was read. With
+   * `returnsRecords` its row has the changed records as `records`, and as `version` the `xmin` that they have now.
+   */
+  takeIfUnchanged(seen: readonly SeenRow[], returnsRecords: boolean): Prisma.Sql
 }
 
 /** A row that was read without a lock. */
@@ -81,10 +84,16 @@ const stepOf = ({ increment = 0, decrement = 0 }: { increment?: number; decremen
 const statusList = (from: readonly string[]): Prisma.Sql =>
   Prisma.raw(`AND status IN (${from.map((status) => `'${status}'`).join(', ')})`)
 
+interface Part {
+  readonly text: Prisma.Sql
+  /** The kind of the one record that it changes. */
+  readonly changes?: RowKind
+}
+
 interface Collected {
   /** Each must write one row. */
-  readonly musts: readonly Prisma.Sql[]
-  readonly others: readonly Prisma.Sql[]
+  readonly musts: readonly Part[]
+  readonly others: readonly Part[]
 }
 
 export const pendingWrites = (): PendingWrites => {
@@ -97,12 +106,12 @@ export const pendingWrites = (): PendingWrites => {
   const collect = (): Collected => {
     const all = [...changes.values()]
     const collected = {
-      musts: [...all.filter(({ from }) => from !== undefined).map(changeOf), ...ones],
+      musts: [...all.filter(({ from }) => from !== undefined).map(changeOf), ...ones.map(partOf)],
       others: [
-        ...[...inserts.values()].map(({ kind, row }) => insertion(kind, row)),
+        ...[...inserts.values()].map(({ kind, row }) => partOf(insertion(kind, row))),
         ...all.filter(({ from }) => from === undefined).map(changeOf),
-        ...others,
-        ...(events.length === 0 ? [] : [eventsOf(events)]),
+        ...others.map(partOf),
+        ...(events.length === 0 ? [] : [partOf(eventsOf(events))]),
       ],
     }
     inserts.clear()
@@ -131,30 +140,50 @@ export const pendingWrites = (): PendingWrites => {
     take: () => {
       const { musts, others: rest } = collect()
       const [only] = rest
-      if (musts.length === 0 && rest.length <= 1) return only && { text: only, guarded: 0 }
+      if (musts.length === 0 && rest.length <= 1) return only && { text: only.text, guarded: 0 }
       const counts = musts.map((_, at) => `(SELECT count(*)::int FROM must_${at}) AS must_${at}`)
       const text = Prisma.sql`WITH ${named({ musts, others: rest })} SELECT ${Prisma.raw(counts.join(', ') || '1')}`
       return { text, guarded: musts.length }
     },
-    takeIfUnchanged: (seen) => {
+    takeIfUnchanged: (seen, returnsRecords) => {
       const collected = collect()
-      // CASE asks in this order: the rows are locked before anything is written.
+      // CASE asks in this order, and before anything after it: the rows are locked before anything is written.
       const unfit = [
         'NOT EXISTS (SELECT FROM unchanged)',
         ...collected.musts.map((_, at) => `NOT EXISTS (SELECT FROM must_${at})`),
       ]
       const whens = unfit.map((condition) => `WHEN ${condition} THEN refuse_step()`).join(' ')
-      return Prisma.sql`${Prisma.raw(STEP_BEGINS)} (${lockOf(seen)}), ${named(collected)}
-        SELECT CASE ${Prisma.raw(whens)} ELSE 0 END`
+      const records = returnsRecords ? recordsOf(collected) : Prisma.empty
+      return Prisma.sql`${Prisma.raw(STEP_BEGINS)} (${lockOf(seen)}), ${named(collected, returnsRecords)}
+        SELECT CASE ${Prisma.raw(whens)} ELSE 0 END ${records}`
     },
   }
 }
 
-const named = ({ musts, others }: Collected): Prisma.Sql =>
+const partOf = (text: Prisma.Sql): Part => ({ text })
+
+const named = ({ musts, others }: Collected, returnsRecords = false): Prisma.Sql =>
   Prisma.join([
-    ...musts.map((part, at) => Prisma.sql`${Prisma.raw(`must_${at}`)} AS (${part} RETURNING 1)`),
-    ...others.map((part, at) => Prisma.sql`${Prisma.raw(`part_${at}`)} AS (${part})`),
+    ...musts.map((part, at) => {
+      const returned = (returnsRecords && returningOf(part)) || Prisma.raw('RETURNING 1')
+      return Prisma.sql`${Prisma.raw(`must_${at}`)} AS (${part.text} ${returned})`
+    }),
+    ...others.map((part, at) => {
+      const returned = (returnsRecords && returningOf(part)) || Prisma.empty
+      return Prisma.sql`${Prisma.raw(`part_${at}`)} AS (${part.text} ${returned})`
+    }),
   ])
+
+const returningOf = ({ changes }: Part): Prisma.Sql | undefined =>
+  changes && Prisma.sql`RETURNING to_json(${tableOf[changes]}) AS record`
+
+/** What `named` returns of the records that are changed, and the transaction that has changed them. */
+const recordsOf = ({ musts, others }: Collected): Prisma.Sql => {
+  const namesOf = (parts: readonly Part[], name: string): readonly string[] =>
+    parts.flatMap(({ changes }, at) => (changes === undefined ? [] : [`(SELECT record FROM ${name}_${at})`]))
+  const names = [...namesOf(musts, 'must'), ...namesOf(others, 'part')]
+  return Prisma.raw(`, json_build_array(${names.join(', ')}) AS records, pg_current_xact_id()::xid::text AS version`)
+}
 
 /** Locks the rows, in this order, and finds a row if each is as it was read: whoever has to wait compares then. */
 const lockOf = (seen: readonly SeenRow[]): Prisma.Sql => {
@@ -168,10 +197,12 @@ const lockOf = (seen: readonly SeenRow[]): Prisma.Sql => {
     FOR NO KEY UPDATE OF ${Prisma.join(names)}`
 }
 
-const changeOf = ({ kind, id, changes, from }: Change): Prisma.Sql =>
-  Prisma.sql`UPDATE ${tableOf[kind]} SET ${assignments(changes)} WHERE id = ${id}::uuid ${
+const changeOf = ({ kind, id, changes, from }: Change): Part => ({
+  text: Prisma.sql`UPDATE ${tableOf[kind]} SET ${assignments(changes)} WHERE id = ${id}::uuid ${
     from === undefined ? Prisma.empty : statusList(from)
-  }`
+  }`,
+  changes: kind,
+})
 
 const eventsOf = (events: readonly WrittenEvent[]): Prisma.Sql => {
   const rows = events.map(

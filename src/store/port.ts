@@ -193,19 +193,15 @@ export interface AtTheBank {
   /** The same page, found by the random id in `/done/<id>`, with the attempt that has this id. */
   getRenewalPageByDoneId(doneId: string): Promise<(RenewalPage & { readonly authorisation: Authorisation }) | undefined>
   /**
-   * Returns this renewal's newest authorisation URL that has one of these routes, was issued after `freshAfter` and was
-   * never handed out, and marks it as handed out. Undefined if there is none, or if the cycle is closed.
+   * Returns the authorisation URL of this attempt and marks it as handed out. Undefined if somebody has got it
+   * meanwhile, or if the cycle is closed.
    */
-  handOutLink(
-    renewalId: string,
-    kept: { freshAfter: DateTime; routes: readonly Route[] },
-    now: DateTime,
-  ): Promise<Secret | undefined>
+  handOutLink(page: RenewalPage, attemptId: string, now: DateTime): Promise<Secret | undefined>
   /**
    * Stores an attempt whose authorisation URL was made for a user who is waiting for it; the URL counts as handed out.
    * False if the cycle is closed.
    */
-  addHandedOut(renewalId: string, authorisation: NewAuthorisation, now: DateTime): Promise<boolean>
+  addHandedOut(page: RenewalPage, authorisation: NewAuthorisation, now: DateTime): Promise<boolean>
   receiveCode(state: Secret, code: Secret, now: DateTime, queuedFor: Duration): Promise<CallbackAnswer>
   receiveRefusal(state: Secret, bankError: string, now: DateTime): Promise<CallbackAnswer>
 }
@@ -282,6 +278,19 @@ export interface AcceptedCandidate {
   readonly now: DateTime
 }
 
+export interface StoredTokens {
+  /**
+   * `stored`: the attempt goes on to its proof. `token-changed`: another token has replaced the stored one since the
+   * exchange started, for example by an import; the response's refresh token is kept as pending with the attempt,
+   * because either token may be the only valid one. `already-renewed`: the attempt was renewed before; nothing was
+   * written. `cycle-closed`: the attempt no longer waits for a response, usually because its cycle was closed
+   * meanwhile; a refresh token that is `ours` was stored with the consent all the same, but the attempt stays as it is.
+   */
+  readonly kind: 'stored' | 'token-changed' | 'already-renewed' | 'cycle-closed'
+  /** The attempt as this write has left it, where the write itself tells. */
+  readonly facts: AttemptFacts | undefined
+}
+
 export interface Exchanges {
   /** The claimed attempt with everything from which the domain decides its next step, as it is now. */
   getAttempt(claim: Claim): Promise<AttemptFacts | undefined>
@@ -293,17 +302,8 @@ export interface Exchanges {
   /**
    * Stores a token response. Never fenced by the fencing token, because losing the tokens would lose the connection.
    * Where another worker has taken the claim over, its claim becomes stale: what it decides knows nothing of them.
-   * `stored`: the attempt goes on to its proof. `token-changed`: another token has replaced the stored one since the
-   * exchange started, for example by an import; the response's refresh token is kept as pending with the attempt,
-   * because either token may be the only valid one. `already-renewed`: the attempt was renewed before; nothing was
-   * written.
-   * `cycle-closed`: the attempt no longer waits for a response, usually because its cycle was closed meanwhile; a
-   * refresh token that is `ours` was stored with the consent all the same, but the attempt stays as it is.
    */
-  storeTokenResponse(
-    claim: Claim,
-    response: TokenResponse,
-  ): Promise<'stored' | 'token-changed' | 'already-renewed' | 'cycle-closed'>
+  storeTokenResponse(claim: Claim, response: TokenResponse): Promise<StoredTokens>
   /**
    * Moves the attempt's pending tokens to the consent, once `/me` has shown that they belong to the consent's
    * connection. False, with nothing moved, if the stored token no longer has the version that the attempt recorded.
@@ -324,9 +324,12 @@ export interface Exchanges {
   readRefreshToken(consentId: string): Promise<{ token: Secret; version: number }>
   /**
    * The current token and the candidate, in the order in which to try them. One that does not decrypt is left out;
-   * throws if none does.
+   * throws if none does. `readWith`: they are as they were read with it, if nothing was written since.
    */
-  readTokens(consentId: string): Promise<{
+  readTokens(
+    consentId: string,
+    readWith?: Claim | RenewalPage,
+  ): Promise<{
     readonly tokens: readonly (TokenRef & { readonly token: Secret })[]
     readonly currentVersion: number
   }>

@@ -14,6 +14,15 @@ export interface SeenRows {
   note(row: SeenRow): void
   /** The rows noted were read before the step, and are perhaps not as they are now. */
   readEarlier(): void
+  /** Called when the step is committed, with what has become of the records that it changed. */
+  afterwards(listener: (written: Written) => void): void
+}
+
+export interface Written {
+  /** The records as rows of their tables. */
+  readonly records: readonly (Readonly<Record<string, unknown>> & { readonly id: string })[]
+  /** The `xmin` of each. */
+  readonly version: string
 }
 
 /**
@@ -123,6 +132,7 @@ const runStep = async <Answer>(sql: Statements, work: (tx: Statements) => Promis
   const pending = pendingWrites()
   const seen = new Map<string, SeenRow>()
   let wasReadEarlier = false
+  const listeners: ((written: Written) => void)[] = []
   const tx: Statements = {
     $queryRaw: async (text, ...values) => {
       if (!pending.isEmpty()) throw new NeedsTransaction()
@@ -141,6 +151,7 @@ const runStep = async <Answer>(sql: Statements, work: (tx: Statements) => Promis
       readEarlier: () => {
         wasReadEarlier = true
       },
+      afterwards: (listener) => void listeners.push(listener),
     },
   }
   const result = await work(tx).catch((error: unknown) => {
@@ -149,8 +160,13 @@ const runStep = async <Answer>(sql: Statements, work: (tx: Statements) => Promis
       ? new NeedsTransaction('', { cause: error })
       : error
   })
-  if (!pending.isEmpty()) await sql.$queryRaw(pending.takeIfUnchanged([...seen.values()]))
-  else if (wasReadEarlier) throw new NeedsTransaction()
+  if (pending.isEmpty()) {
+    if (wasReadEarlier) throw new NeedsTransaction()
+    return result
+  }
+  const isAskedFor = listeners.length > 0
+  const [written] = await sql.$queryRaw<Written[]>(pending.takeIfUnchanged([...seen.values()], isAskedFor))
+  for (const listener of listeners) if (written !== undefined) listener(written)
   return result
 }
 

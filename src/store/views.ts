@@ -2,7 +2,7 @@
 import { Prisma } from '../generated/prisma/client.ts'
 import type { Database } from './database.ts'
 import { factsOf } from './facts.ts'
-import type { FoundRow } from './locks.ts'
+import type { FoundRow } from './kept-facts.ts'
 import { isId } from './ids.ts'
 import type { Views } from './port.ts'
 import { toConsent } from './rows.ts'

@@ -227,8 +227,7 @@ describe('an import during an exchange', () => {
       const prepared = await world.prepare(await world.consentOf(consent.id), ['reauth'], world.clock.now())
       if (prepared.kind !== 'prepared') throw new Error(prepared.kind)
       expect(prepared.authorisation.tokenUse?.accepted.place).toBe('candidate')
-      const [cycle] = await world.renewalsOf(consent.id)
-      await world.store.addHandedOut(cycle?.id ?? '', prepared.authorisation, world.clock.now())
+      await world.store.addHandedOut(await world.renewalPage(consent.id), prepared.authorisation, world.clock.now())
       expect((await world.consentOf(consent.id)).tokenVersion).toBe(1)
       return world.provider.exchangeCode(...args)
     }

@@ -251,17 +251,12 @@ test('in production a callback that is not https gets no link, whichever import 
 
 test('the cycle closes between the look and the press: the user is not sent to the bank', async () => {
   const consent = await askedConsent(world)
-  const renewalId = (await world.renewalsOf(consent.id))[0]?.id ?? ''
+  const [fresh] = await world.authorisationsOf(consent.id)
+  const [toHandOut, toAdd] = [await world.renewalPage(consent.id), await world.renewalPage(consent.id)]
   const prepared = await world.prepare(consent, ['reauth'], world.clock.now())
   await codeOf(world, consent.id)
   await bringUpToDate(world, consent.id)
   if (prepared.kind !== 'prepared') throw new Error(prepared.kind)
-  expect(await world.store.addHandedOut(renewalId, prepared.authorisation, world.clock.now())).toBe(false)
-  expect(
-    await world.store.handOutLink(
-      renewalId,
-      { freshAfter: world.clock.now().minus({ hours: 1 }), routes: ['reauth'] },
-      world.clock.now(),
-    ),
-  ).toBeUndefined()
+  expect(await world.store.addHandedOut(toAdd, prepared.authorisation, world.clock.now())).toBe(false)
+  expect(await world.store.handOutLink(toHandOut, fresh?.id ?? '', world.clock.now())).toBeUndefined()
 })

@@ -25,7 +25,7 @@ import { Secret } from '../../src/secret.ts'
 import { listEvents } from '../../src/store/events.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import type { RecordKind } from '../../src/records.ts'
-import type { CallbackAnswer } from '../../src/store/port.ts'
+import type { CallbackAnswer, RenewalPage } from '../../src/store/port.ts'
 import { sealToken } from '../../src/store/refresh-token.ts'
 import { detailsRow } from '../../src/store/rows.ts'
 import { texts } from '../../src/texts/own-texts.ts'
@@ -198,6 +198,12 @@ export const startWorld = async (options: WorldOptions = {}) => {
     tokenOf,
     prepare,
     leaveBy,
+    /** The renewal page of the present cycle, as the start page reads it. */
+    renewalPage: async (consentId: string): Promise<RenewalPage> => {
+      const page = await store.getRenewalPage((await currentRenewal(consentId))?.id ?? '')
+      if (page === undefined) throw new Error('no cycle was opened')
+      return page
+    },
     lookAt: async (token: string) => visitStartPage(visit)(token),
     look: async (consentId: string) => visitStartPage(visit)(await startToken(consentId)),
     leaveForBank: async (consentId: string) => leaveForBank(visit)(await startToken(consentId)),

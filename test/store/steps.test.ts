@@ -8,6 +8,7 @@ import { appendEvent } from '../../src/store/events.ts'
 import { lockConsent } from '../../src/store/locks.ts'
 import { moveOne } from '../../src/store/moves.ts'
 import type { Statements } from '../../src/store/statements.ts'
+import { Secret } from '../../src/secret.ts'
 import { changeRecord, find, update } from '../../src/store/tables.ts'
 import { startFaultProxy } from '../chaos/fault-proxy.ts'
 import { askedConsent, endLease, withCode } from '../processors/rig.ts'
@@ -185,12 +186,86 @@ describe('the facts that came with a claim', () => {
     expect(await world.store.beginSending(claim, world.clock.now(), 100)).toEqual({ kind: 'reserved' })
   })
 
-  test('serve one step only: the next one reads what this one has written', async () => {
+  test('the next step begins from what this one has written', async () => {
     const { consent, claim } = await claimedMessage()
     expect(await world.store.beginSending(claim, world.clock.now(), 100)).toEqual({ kind: 'reserved' })
     await world.store.settleSending(claim, 'sent', world.clock.now())
     const [sent] = await world.notificationsOf(consent.id)
     expect([sent?.status, sent?.attempts]).toEqual(['sent', 1])
+  })
+
+  test.each(['consents', 'renewals', 'notifications'])(
+    'what a step has left was changed (%s) before the next one: nothing of either is lost',
+    async (table) => {
+      const { consent, claim } = await claimedMessage()
+      await world.store.beginSending(claim, world.clock.now(), 100)
+      const [key, value] = table === 'consents' ? ['id', 'mismatches = 7'] : ['consent_id', 'created_at = now()']
+      const change = table === 'renewals' ? 'again_no = 7' : value
+      await world.db.transaction(async (tx) => {
+        const row = await locked(tx, consent.id)
+        await appendEvent(tx, row, { type: 'consent.updated', at: world.clock.now(), actor: 'company' })
+        await tx.$executeRaw`UPDATE ${Prisma.raw(table)} SET ${Prisma.raw(change ?? '')}
+          WHERE ${Prisma.raw(key ?? '')} = ${consent.id}::uuid`
+      })
+      await world.store.settleSending(claim, 'sent', world.clock.now())
+      const [sent] = await world.notificationsOf(consent.id)
+      expect([sent?.status, sent?.attempts]).toEqual(['sent', 1])
+      expect((await rowOf(consent.id)).mismatches).toBe(table === 'consents' ? 7 : 0)
+      const events = await world.eventsOf(consent.id)
+      expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1))
+      expect(events.slice(-3).map(({ type }) => type)).toEqual(['message.sending', 'consent.updated', 'message.sent'])
+    },
+  )
+
+  test('what the tokens of an exchange leave is what the database has', async () => {
+    const { codeId } = await withCode(world)
+    const answer = await world.store.claim('authorisation', codeId, LEASE)
+    if (answer.kind !== 'claimed') throw new Error(answer.kind)
+    const { claim } = answer
+    const now = world.clock.now()
+    const start = await world.store.beginExchange(claim, now)
+    const stored = await world.store.storeTokenResponse(claim, {
+      accessToken: new Secret('an-access-token'),
+      refreshToken: new Secret('the-next-refresh-token'),
+      answeredAt: now,
+      tokenVersion: start?.tokenVersion ?? 0,
+      owner: 'ours',
+      credentialsId: undefined,
+    })
+    expect(stored.kind).toBe('stored')
+    expect(stored.facts?.consent.tokenVersion).toBe(2)
+    expect(stored.facts).toEqual(await world.store.getAttempt(claim))
+  })
+})
+
+describe('the page that a user sees', () => {
+  const pressed = async (change: (id: string) => Promise<unknown>): Promise<unknown> => {
+    const consent = await askedConsent(world)
+    const page = await world.renewalPage(consent.id)
+    const id = page.authorisations[0]?.id ?? ''
+    await change(id)
+    return world.store.handOutLink(page, id, world.clock.now())
+  }
+
+  test('its link was handed out to somebody else meanwhile', async () => {
+    const link = await pressed(async (id) => {
+      const [attempt] = await find(world.db.sql, 'authorisation', { id })
+      const other = await world.renewalPage(attempt?.consentId ?? '')
+      expect(await world.store.handOutLink(other, id, world.clock.now())).toBeDefined()
+    })
+    expect(link).toBeUndefined()
+  })
+
+  test('its attempt expired meanwhile, which writes no event', async () => {
+    const link = await pressed(async (id) => {
+      await world.db.sql.$executeRaw`UPDATE authorisations SET status = 'expired', next_action_at = NULL, link = NULL
+        WHERE id = ${id}::uuid`
+    })
+    expect(link).toBeUndefined()
+  })
+
+  test('and nothing of it has changed: the link is handed out', async () => {
+    expect(await pressed(async () => askedConsent(world))).toBeDefined()
   })
 })
 

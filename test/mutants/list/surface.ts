@@ -163,6 +163,16 @@ const links: readonly Mutant[] = [
     breaks: 'rule 5, invariant 7',
     edits: [
       {
+        file: 'src/processors/visit-start-page.ts',
+        find: ' && handedOutAt === undefined',
+        replace: '',
+      },
+      {
+        file: 'src/store/at-the-bank.ts',
+        find: ' || handedOutAt !== null',
+        replace: '',
+      },
+      {
         file: 'src/store/at-the-bank.ts',
         find: ' AND handed_out_at IS NULL AND link IS NOT NULL',
         replace: ' AND link IS NOT NULL',
@@ -180,6 +190,11 @@ const links: readonly Mutant[] = [
         file: 'src/store/pending-writes.ts',
         find: '.id = ${id}::uuid AND ${names[at]}.xmin = ${version}::xid`',
         replace: ".id = ${id}::uuid AND ${version} <> ''`",
+      },
+      {
+        file: 'src/store/at-the-bank.ts',
+        find: ' AND handed_out_at IS NULL AND link IS NOT NULL',
+        replace: ' AND link IS NOT NULL',
       },
     ],
     caughtBy: [{ file: tests.start, only: 'two presses that meet' }],
