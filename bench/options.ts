@@ -36,8 +36,13 @@ export const wholeNumber = (name: string, text: string, least: number): number =
   throw new UsageError(`--${name} must be a whole number from ${least} on`)
 }
 
-/** Throws UsageError. `known` are the names of the sides. */
-export const readOptions = (args: readonly string[], known: readonly string[]): Options => {
+/** Throws UsageError. `known` are the sides. */
+export const readOptions = (
+  args: readonly string[],
+  known: readonly { readonly name: string; readonly isUsual: boolean }[],
+): Options => {
+  const names = known.map(({ name }) => name)
+  const usual = known.filter(({ isUsual }) => isUsual).map(({ name }) => name)
   const { values } = (() => {
     try {
       return parseArgs({
@@ -48,7 +53,7 @@ export const readOptions = (args: readonly string[], known: readonly string[]): 
           rest: { type: 'string', default: '11' },
           rounds: { type: 'string', default: '5' },
           latency: { type: 'string', default: '0' },
-          sides: { type: 'string', default: known.join(',') },
+          sides: { type: 'string', default: usual.join(',') },
           statements: { type: 'boolean', default: false },
           json: { type: 'string' },
           svg: { type: 'string' },
@@ -60,7 +65,7 @@ export const readOptions = (args: readonly string[], known: readonly string[]): 
   })()
   const sides = values.sides.split(',').map((name) => name.trim())
   for (const name of sides)
-    if (!known.includes(name)) throw new UsageError(`there is no side ${name}: known are ${known.join(', ')}`)
+    if (!names.includes(name)) throw new UsageError(`there is no side ${name}: known are ${names.join(', ')}`)
   return {
     consents: wholeNumber('consents', values.consents, 1),
     warmUp: wholeNumber('warm-up', values['warm-up'], 1),

@@ -67,12 +67,7 @@ const runBench = async (options: Options): Promise<void> => {
 }
 
 try {
-  await runBench(
-    readOptions(
-      process.argv.slice(2),
-      sides.map(({ name }) => name),
-    ),
-  )
+  await runBench(readOptions(process.argv.slice(2), sides))
 } catch (error) {
   if (!(error instanceof UsageError || error instanceof SideFailed)) throw error
   console.error(error instanceof UsageError ? `${error.message}\n\n${USAGE}` : error.message)

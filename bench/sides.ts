@@ -17,6 +17,8 @@ export interface Side {
   readonly entry: string
   readonly args: readonly string[]
   readonly usesRedis: boolean
+  /** Whether it takes part where no sides are named. */
+  readonly isUsual: boolean
   /** A regular expression that the statements of the queue's own tables contain; undefined where it has none. */
   readonly queueStatements: string | undefined
   /** Makes the tables and fills them with consents that are not due. */
@@ -35,6 +37,7 @@ const entry = (file: string): string => fileURLToPath(new URL(`sides/${file}`, i
 
 const reconsent = {
   skips: 'nothing',
+  isUsual: true,
   entry: entry('reconsent.ts'),
   args: [],
   fill: async (database, order, consents) => {
@@ -50,6 +53,7 @@ const reconsent = {
 
 const ownTables = {
   args: [],
+  isUsual: true,
   usesRedis: false,
   fill: async (database, { redirectUri }, consents) => fillTables(database, consents, redirectUri),
   makeDue: MAKE_DUE,
@@ -91,6 +95,16 @@ export const sides: readonly Side[] = [
     // BullMQ begins each of its statements with a comment; ours have none.
     queueStatements: '^-- ',
   },
+  ...[1, 4].map((count) => ({
+    ...reconsent,
+    name: `workers-${count}`,
+    title: `Reconsent on Redis, ${count} ${count === 1 ? 'process' : 'processes'} of the role worker, one job at a time`,
+    entry: entry('workers.ts'),
+    args: [String(count)],
+    usesRedis: true,
+    queueStatements: undefined,
+    isUsual: false,
+  })),
   { ...cron, name: 'cron', title: 'A nightly script over Prisma, one consent after another', args: ['1'] },
   { ...cron, name: 'cron-20', title: 'The same script, 20 consents at once', args: ['20'] },
   {

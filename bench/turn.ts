@@ -7,7 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { DatabaseServer, SideDatabase } from './database.ts'
 import { startRedisServer } from '../test/setup/redis.ts'
 import { type BenchConsent, makeConsents } from './population.ts'
-import { busyCpuMs, cpuMs, peakResidentBytes } from './processes.ts'
+import { busyCpuMs, cpuMs, cpuMsWithChildren, peakResidentBytes } from './processes.ts'
 import { type SideProcess, startSideProcess } from './side-process.ts'
 import type { Side } from './sides.ts'
 import type { Order } from './sides/order.ts'
@@ -173,7 +173,7 @@ const measure = async (stage: Stage, all: readonly BenchConsent[]): Promise<Turn
 const read = async ({ server, database, simulator, child, redisCpuMs }: Stage) => {
   const atMs = performance.now()
   const cpu = {
-    ownCpuMs: await cpuMs(child.pid),
+    ownCpuMs: await cpuMsWithChildren(child.pid),
     postgresCpuMs: await server.cpuMs(),
     redisCpuMs: await redisCpuMs(),
     worldCpuMs: (await cpuMs(simulator.pid)) + (await cpuMs(process.pid)),

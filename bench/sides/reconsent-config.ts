@@ -2,7 +2,8 @@
 import { loadConfig } from '../../src/config.ts'
 import type { Order } from './order.ts'
 
-export const configFor = async (order: Order) =>
+/** `concurrency`: how many jobs of each kind a process does at once; by default as many as an operator gets. */
+export const configFor = async (order: Order, { concurrency }: { readonly concurrency?: number } = {}) =>
   loadConfig({
     cwd: process.cwd(),
     needs: ['database', 'queue', 'provider', 'keys', 'web', 'channels'],
@@ -26,5 +27,8 @@ export const configFor = async (order: Order) =>
       spread: false,
       sweep: { cron: '* * * * * *' },
       limits: { messagesPerHour: 1_000_000 },
+      ...(concurrency === undefined
+        ? {}
+        : { timing: { concurrency: { reauth: concurrency, notify: concurrency, exchange: concurrency } } }),
     },
   })

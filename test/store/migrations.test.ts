@@ -143,13 +143,17 @@ describe('the order of the feed', () => {
     await writer.query(event(first, 2, 'afterwards'))
     expect(await reasons()).toEqual(['early', 'meanwhile', 'afterwards'])
     // The process of the previous release reads its own feed as before.
-    const old = await writer.query(`
-      SELECT event.*, consent.credentials_id FROM events AS event JOIN consents AS consent ON consent.id =
-        event.consent_id
-      WHERE (event.transaction_id, event.position) > (0, 0) AND event.transaction_id <
-        pg_snapshot_xmin(pg_current_snapshot())::text::bigint
-      ORDER BY event.transaction_id, event.position LIMIT 100`)
-    expect(old.rows.map(({ reason }) => reason)).toEqual(['early', 'meanwhile', 'afterwards'])
+    const readOld = async (): Promise<readonly string[]> => {
+      const { rows } = await writer.query<{ reason: string }>(`
+        SELECT event.*, consent.credentials_id FROM events AS event JOIN consents AS consent ON consent.id =
+          event.consent_id
+        WHERE (event.transaction_id, event.position) > (0, 0) AND event.transaction_id <
+          pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+        ORDER BY event.transaction_id, event.position LIMIT 100`)
+      return rows.map(({ reason }) => reason)
+    }
+    // It waits for every open transaction of the server, those of other tests' databases too.
+    await expect.poll(readOld).toEqual(['early', 'meanwhile', 'afterwards'])
     await writer.end()
   })
 
