@@ -258,12 +258,17 @@ export const withConnection = async <T>(
   }
 }
 
-/** Runs `work` in one transaction; if it fails, everything is rolled back. */
+/**
+ * Runs `work` in one transaction; if it fails, everything is rolled back. A statement that failed has ended the
+ * transaction, even if `work` caught its error.
+ */
 export const inTransaction = async <T>(client: pg.Client, work: () => Promise<T>): Promise<T> => {
-  await client.query('BEGIN')
   try {
+    await client.query('BEGIN')
     const result = await work()
-    await client.query('COMMIT')
+    // PostgreSQL answers the COMMIT of a failed transaction by a rollback, without an error.
+    const { command } = await client.query('COMMIT')
+    if (command !== 'COMMIT') throw new Error('a statement failed and its error was caught: all was rolled back')
     return result
   } catch (error) {
     await client.query('ROLLBACK').catch(ignore)

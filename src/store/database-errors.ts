@@ -68,6 +68,11 @@ const DRIVER_MESSAGES = [
 
 /** Two transactions wanted the same rows, and one of them was ended. */
 const CONFLICTS = new Set(['P2034', 'TransactionWriteConflict', '40001', '40P01'])
+/**
+ * A statement that is planned in a session does not fit the tables any more, after a migration, or the session does not
+ * have it: the session is given up (statements.ts), and a new one plans anew.
+ */
+export const SPOILT_SESSION: ReadonlySet<string> = new Set(['0A000', '26000', '42P05'])
 const DUPLICATE_KEYS = new Set(['P2002', '23505'])
 /** PostgreSQL's code for an undefined table: the database is not migrated. */
 const NO_TABLES = '42P01'
@@ -88,7 +93,7 @@ export const classify = (error: unknown): DatabaseErrorKind | undefined => {
   const words = layers.flatMap((layer) => [codeOf(layer), textOf(layer, 'kind')])
   if (words.includes(NO_TABLES)) return 'no-tables'
   if (words.some((word) => DUPLICATE_KEYS.has(word))) return 'duplicate-key'
-  if (words.some((word) => CONFLICTS.has(word))) return 'conflict'
+  if (words.some((word) => CONFLICTS.has(word) || SPOILT_SESSION.has(word))) return 'conflict'
   const isOutage = words.some(isOutageWord) || layers.some(hasOutageMessage)
   return isOutage ? 'outage' : undefined
 }

@@ -5,6 +5,7 @@ import { StaleClaim } from '../errors.ts'
 import { inTransaction, type SessionClient } from '../postgres/client.ts'
 import { codesOf } from '../postgres/error-codes.ts'
 import type { Pool } from '../postgres/pool.ts'
+import { SPOILT_SESSION } from './database-errors.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import { type PendingWrites, pendingWrites, type SeenRow, STEP_BEGINS, STEP_REFUSED } from './pending-writes.ts'
 
@@ -83,12 +84,7 @@ const run = async (client: Client, text: Text, values: unknown[]): Promise<Resul
   return client.query(client.isLent() ? plain : { ...plain, name: nameOf(plain.text) })
 }
 
-/**
- * A statement that is planned in this session no longer fits the tables, or the session does not have it: 0A000, 26000
- * and 42P05 of PostgreSQL's manual, appendix A. A new session has no such trouble.
- */
-const spoilsSession = (error: unknown): boolean =>
-  codesOf(error).some((code) => code === '0A000' || code === '26000' || code === '42P05')
+const spoilsSession = (error: unknown): boolean => codesOf(error).some((code) => SPOILT_SESSION.has(code))
 
 const statementsOn = (
   runOne: (text: Text, values: unknown[]) => Promise<Result>,

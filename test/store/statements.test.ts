@@ -2,6 +2,7 @@
 // together keep the order of the program, and a claim brings facts as old as itself.
 import { Duration } from 'luxon'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { isPassing } from '../../src/store/database-errors.ts'
 import { lockAuthorisation, lockConsent } from '../../src/store/locks.ts'
 import { moveOne } from '../../src/store/moves.ts'
 import { appendEvent } from '../../src/store/events.ts'
@@ -113,6 +114,38 @@ describe('writes that are sent together', () => {
     })
     await expect(failing).rejects.toThrow('no')
     expect((await consentRow(id)).mismatches).toBe(0)
+  })
+})
+
+describe('a session', () => {
+  test('whose transaction has failed does not commit, even if the error was swallowed', async () => {
+    const { id } = await askedConsent(world)
+    const swallowing = world.db.transaction(async (tx) => {
+      await tx.$executeRaw`UPDATE consents SET mismatches = 3 WHERE id = ${id}::uuid`
+      await tx.$queryRaw`SELECT 1 / 0`.catch(() => undefined)
+    })
+    await expect(swallowing).rejects.toThrow('rolled back')
+    expect((await consentRow(id)).mismatches).toBe(0)
+  })
+
+  test('whose plan no longer fits the tables, after a migration: that passes, and the next try is planned anew', async () => {
+    const { sql, transaction } = world.db
+    await sql.$executeRaw`CREATE TABLE of_the_plan AS SELECT 1::int AS one`
+    const read = async (on: typeof sql): Promise<unknown> => on.$queryRaw`SELECT * FROM of_the_plan`
+    for (const inTransaction of [false, true]) {
+      const again = async (): Promise<unknown> => (inTransaction ? transaction(read) : read(sql))
+      // Enough for every session of the pool to have planned it.
+      await Promise.all(Array.from({ length: 30 }, again))
+      await sql.$executeRaw`ALTER TABLE of_the_plan ADD COLUMN two text`
+      const results = await Promise.allSettled(Array.from({ length: 60 }, again))
+      const failed = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []))
+      expect(failed.length).toBeGreaterThan(0)
+      expect(failed.filter((error) => !isPassing(error))).toEqual([])
+      await Promise.all(Array.from({ length: 30 }, again))
+      await sql.$executeRaw`ALTER TABLE of_the_plan DROP COLUMN two`
+      await Promise.allSettled(Array.from({ length: 60 }, again))
+    }
+    await sql.$executeRaw`DROP TABLE of_the_plan`
   })
 })
 
