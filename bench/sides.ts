@@ -98,7 +98,7 @@ export const sides: readonly Side[] = [
   ...[1, 4].map((count) => ({
     ...reconsent,
     name: `workers-${count}`,
-    title: `Reconsent on Redis, ${count} ${count === 1 ? 'process' : 'processes'} of the role worker, one job at a time`,
+    title: `Reconsent on Redis, ${count} with the role worker, one job at a time each`,
     entry: entry('workers.ts'),
     args: [String(count)],
     usesRedis: true,

@@ -31,10 +31,11 @@ interface DispatchRow {
 
 export const dispatching = ({ sql }: Database): Dispatching => ({
   // SKIP LOCKED: any number of schedulers can sweep at the same time, and each gets different rows. The dispatch count
-  // is part of the job id, so that no job id is used twice.
+  // is part of the job id, so that no job id is used twice. An array, not a join: a plan for any LIMIT would join by
+  // reading the whole table.
   dispatchDue: async (kind, now, limit, queuedFor) => {
     const { name, open } = recordTables[kind]
-    const rows = await sql.$queryRaw<DispatchRow[]>`
+    const rows = await sql.$queryRaw<(DispatchRow & { next_action_at: Date })[]>`
       WITH due AS MATERIALIZED (
         SELECT id FROM ${name}
         WHERE ${open} AND next_action_at <= ${now.toJSDate()} AND ${free}
@@ -42,10 +43,10 @@ export const dispatching = ({ sql }: Database): Dispatching => ({
         LIMIT ${limit}
         FOR UPDATE SKIP LOCKED
       )
-      UPDATE ${name} AS row SET queued_until = ${later(queuedFor)}, dispatch_no = dispatch_no + 1
-      FROM due WHERE row.id = due.id
-      RETURNING row.id, row.dispatch_no`
-    return rows.map(toDispatch)
+      UPDATE ${name} SET queued_until = ${later(queuedFor)}, dispatch_no = dispatch_no + 1
+      WHERE id = ANY(ARRAY(SELECT id FROM due))
+      RETURNING id, dispatch_no, next_action_at`
+    return rows.toSorted((a, b) => a.next_action_at.getTime() - b.next_action_at.getTime()).map(toDispatch)
   },
 
   dispatchOne: async (kind, id, queuedFor) => {

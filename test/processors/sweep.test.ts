@@ -102,6 +102,18 @@ describe('a sweep', () => {
     expect(jobs).toHaveLength(25)
   })
 
+  test('begins with what has waited longest', async () => {
+    // Many, so that no order of ids fits by chance.
+    const minutes = [-3, -9, -1, -7, -5, -8, -2, -6, -4, -10, -12, -11]
+    for (const dueInMinutes of minutes) await addRows(1, { dueInMinutes })
+    const { queue, jobs } = aQueue()
+    await sweep(deps(queue))()
+    const rows = await world.db.prisma.consent.findMany({ where: { id: { in: jobs.map(({ id }) => id) } } })
+    const dueAt = jobs.map(({ id }) => rows.find((row) => row.id === id)?.nextActionAt?.getTime() ?? 0)
+    expect(dueAt).toHaveLength(minutes.length)
+    expect(dueAt).toEqual(dueAt.toSorted((a, b) => a - b))
+  })
+
   test('exactly a full page is no reason to stop or to loop', async () => {
     await addRows(20)
     const { queue, jobs } = aQueue()

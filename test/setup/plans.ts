@@ -42,11 +42,19 @@ const stepsOf = (node: Node): Step[] => [
   ...(node.Plans ?? []).flatMap(stepsOf),
 ]
 
+/**
+ * Either plan can be what runs: one for the values, or, in a session that has planned the statement often, one for any
+ * values.
+ */
+export const planKinds = ['for the values', 'for any values'] as const
+export type PlanKind = (typeof planKinds)[number]
+
 /** The plans of the statements that `work` sends about one of these tables, in order, each as its steps. */
 export const plansOf = async (
   url: string,
   tables: readonly string[],
   work: () => Promise<unknown>,
+  kind: PlanKind = 'for the values',
 ): Promise<Step[][]> => {
   const asked = (await recordStatements(work)).filter(
     ({ text }) =>
@@ -58,9 +66,11 @@ export const plansOf = async (
   try {
     const plans: Step[][] = []
     for (const { text, values } of asked) {
-      const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: Node }] }>(`EXPLAIN (FORMAT JSON) ${text}`, [
-        ...values,
-      ])
+      const isGeneric = kind === 'for any values'
+      const explain = `EXPLAIN (FORMAT JSON ${isGeneric ? ', GENERIC_PLAN' : ''}) ${text}`
+      const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: Node }] }>(
+        isGeneric ? { text: explain } : { text: explain, values: [...values] },
+      )
       const plan = rows[0]?.['QUERY PLAN'][0].Plan
       if (plan !== undefined) plans.push(stepsOf(plan))
     }

@@ -12,7 +12,7 @@ import { aPolicy } from '../builders.ts'
 import { ringOf } from '../crypto/keys.ts'
 import { aRow, NOW } from '../import/rows.ts'
 import { createDatabase } from '../setup/database.ts'
-import { plansOf, type Step } from '../setup/plans.ts'
+import { type PlanKind, planKinds, plansOf, type Step } from '../setup/plans.ts'
 import { asOwner } from '../setup/roles.ts'
 
 const CONSENTS = 100_000
@@ -52,27 +52,40 @@ beforeAll(async () => {
 
 type Opened = ReturnType<typeof openStore>
 /** The plans of what this work sends, on a connection of its own. */
-const plansFor = async (work: (opened: Opened) => Promise<unknown>): Promise<Step[][]> =>
-  plansOf(url, TABLES, async () => {
+const plansFor = async (work: (opened: Opened) => Promise<unknown>, kind?: PlanKind): Promise<Step[][]> => {
+  const onOwn = async (): Promise<void> => {
     const opened = openStore({ url: new Secret(url), vault, connections: 1 })
     await work(opened)
     await opened.close()
-  })
+  }
+  return plansOf(url, TABLES, onOwn, kind)
+}
 
 const readsWhole = (steps: readonly Step[]): Step[] => steps.filter((step) => step.startsWith('Seq Scan '))
 const sorts = (steps: readonly Step[]): Step[] => steps.filter((step) => step.endsWith('Sort'))
 
 describe('a sweep', () => {
-  test.each(['consent', 'authorisation', 'notification'] as const)(
-    'reads what is due of each %s from its index, in order',
-    async (kind) => {
-      const [steps = []] = await plansFor(async ({ store }) =>
-        store.dispatchDue(kind, NOW, 500, Duration.fromObject({ minutes: 10 })),
+  const kinds = ['consent', 'authorisation', 'notification'] as const
+  test.each(kinds.flatMap((kind) => planKinds.map((plan) => [kind, plan] as const)))(
+    'reads what is due of each %s from its index, in order, by a plan %s',
+    async (kind, plan) => {
+      const [steps = []] = await plansFor(
+        async ({ store }) => store.dispatchDue(kind, NOW, 500, Duration.fromObject({ minutes: 10 })),
+        plan,
       )
       expect(steps).toContain(`Index Scan ${kind}s_due`)
       expect([readsWhole(steps), sorts(steps)]).toEqual([[], []])
     },
   )
+
+  test.each(planKinds)('closes attempts whose time is over, and finds stuck codes, by a plan %s', async (plan) => {
+    const plans = await plansFor(async ({ store }) => {
+      await store.expireAttempts(NOW, 500)
+      await store.findStuckCodes(NOW, NOW, 500)
+    }, plan)
+    expect(plans).toHaveLength(2)
+    for (const steps of plans) expect(readsWhole(steps)).toEqual([])
+  })
 
   test('that only looks reads each page of due consents from the index, without sorting equal dates', async () => {
     const [page = [], ...views] = await plansFor(async ({ db }) => {
@@ -105,12 +118,12 @@ describe('a page of a list', () => {
   })
 })
 
-test('one consent with its cycle comes from indexes', async () => {
+test.each(planKinds)('one consent with its cycle comes from indexes, by a plan %s', async (kind) => {
   const plans = await plansFor(async ({ store, db }) => {
     const { id } = (await store.findConsent('cred-7')) ?? {}
     await store.getView(id ?? '')
     await listing(db).getHistory(id ?? '')
-  })
+  }, kind)
   for (const steps of plans) expect(readsWhole(steps)).toEqual([])
 })
 
@@ -120,13 +133,13 @@ test('the counts of the metrics read indexes alone', async () => {
   for (const steps of plans) expect(readsWhole(steps)).toEqual([])
 })
 
-test('a batch of an import finds its consents and tokens by indexes', async () => {
+test.each(planKinds)('a batch of an import finds its consents and tokens by indexes, by a plan %s', async (kind) => {
   const plans = await plansFor(async ({ db }) => {
     const importer = imports(db, policy)
     const rows = Array.from({ length: 100 }, () => aRow())
     // The second time each row is known and unchanged, and the third has a token that is new.
     for (const batch of [rows, rows, rows.map((row) => ({ ...row, refreshToken: new Secret(`new-${row.userId}`) }))])
       await importer.importBatch(batch, { now: NOW, correct: false })
-  })
+  }, kind)
   for (const steps of plans) expect(readsWhole(steps)).toEqual([])
 })

@@ -128,7 +128,7 @@ describe('a session', () => {
     expect((await consentRow(id)).mismatches).toBe(0)
   })
 
-  test('whose plan no longer fits the tables, after a migration: that passes, and the next try is planned anew', async () => {
+  test('whose plan no longer fits the tables: that passes, and the next try is planned anew', async () => {
     const { sql, transaction } = world.db
     await sql.$executeRaw`CREATE TABLE of_the_plan AS SELECT 1::int AS one`
     const read = async (on: typeof sql): Promise<unknown> => on.$queryRaw`SELECT * FROM of_the_plan`
