@@ -3,7 +3,7 @@
 import { type HttpServer, makeHealthServer } from './http/server.ts'
 import { openBackend } from './queue/backend.ts'
 import { plansFor } from './queue/catalogue.ts'
-import { settlesWithin } from './queue/deadline.ts'
+import { settlesWithin } from './settles-within.ts'
 import { watchQueue } from './queue/watch.ts'
 import { healthDeps, makeServices, type ServicesOptions, type Stop } from './roles/services.ts'
 import { startSchedulerRole } from './roles/scheduler.ts'

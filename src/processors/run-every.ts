@@ -3,6 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Duration } from 'luxon'
 import type { Log } from '../log.ts'
+import { settlesWithin } from '../settles-within.ts'
 
 export interface Ticker {
   /**
@@ -44,7 +45,7 @@ export const runEvery = ({ name, every, tickWithin, log, tick }: TickerOptions):
   const loop = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
       running = new AbortController()
-      if (!(await endsWithin(tickWithin.toMillis(), runTick(running.signal)))) {
+      if (!(await settlesWithin(tickWithin.toMillis(), runTick(running.signal)))) {
         running.abort()
         log.warn(
           { timer: name, after_ms: tickWithin.toMillis() },
@@ -58,20 +59,9 @@ export const runEvery = ({ name, every, tickWithin, log, tick }: TickerOptions):
   return {
     stop: async ({ endsWithinMs, settlesWithinMs }) => {
       stopping.abort()
-      if (await endsWithin(endsWithinMs, ended)) return true
+      if (await settlesWithin(endsWithinMs, ended)) return true
       running.abort()
-      return endsWithin(settlesWithinMs, ended)
+      return settlesWithin(settlesWithinMs, ended)
     },
-  }
-}
-
-/** Called for each round of a timer: to abort a delay makes an error with a stack, to clear a timer makes nothing. */
-const endsWithin = async (ms: number, work: Promise<void>): Promise<boolean> => {
-  const late = Promise.withResolvers<false>()
-  const timer = setTimeout(() => late.resolve(false), ms)
-  try {
-    return await Promise.race([work.then(() => true), late.promise])
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -4,7 +4,7 @@ import { Cluster, type Redis } from 'ioredis'
 import { prefixOf, queueNames } from './catalogue.ts'
 import { addressOf, connectRedis, type RedisTarget } from './redis-client.ts'
 import { hostList } from './redis-url.ts'
-import { settlesWithin } from './deadline.ts'
+import { settlesWithin } from '../settles-within.ts'
 import { failed, namesCause, type Trial, tryRedis } from './trial.ts'
 
 export interface RedisInfo {

@@ -3,7 +3,7 @@
 import type { Backend } from './backend.ts'
 import { jobOptions } from './catalogue.ts'
 import { checkCron } from './cron.ts'
-import { callBackend } from './deadline.ts'
+import { callBackend } from './call-backend.ts'
 
 const SCHEDULER_ID = 'sweep'
 /** Milliseconds for one call to the backend. */

@@ -4,7 +4,7 @@ import type { JobType } from 'bullmq'
 import type { Dispatch } from '../records.ts'
 import type { Backend } from './backend.ts'
 import { jobIdOf } from './catalogue.ts'
-import { callBackend } from './deadline.ts'
+import { callBackend } from './call-backend.ts'
 import type { QueueName, WorkQueue } from './port.ts'
 
 /** Milliseconds for one call to the backend. */

@@ -160,8 +160,8 @@ const jobIds: readonly Mutant[] = [
     edits: [
       {
         file: 'src/store/dispatching.ts',
-        find: 'UPDATE ${name} SET queued_until = ${later(queuedFor)}, dispatch_no = dispatch_no + 1',
-        replace: 'UPDATE ${name} SET queued_until = ${later(queuedFor)}',
+        find: ', dispatch_no = dispatch_no + 1\n      WHERE id = ${id}::uuid',
+        replace: '\n      WHERE id = ${id}::uuid',
       },
     ],
     caughtBy: [{ file: tests.sweep, only: 'again, when its job was lost' }],

@@ -1,23 +1,6 @@
-// Waiting with a limit: an unavailable queue must delay its callers by seconds, not block them for ever. The timers are
-// plain ones: to abort a promised one costs an error with its stack each time, and most are ended early.
+// Calls of the queue's backend with a limit: an unavailable queue must delay its callers by seconds, not block them for
+// ever.
 import { TransientError } from '../errors.ts'
-
-/** Whether `work` settled within `ms`. Never rejects. */
-export const settlesWithin = async (ms: number, work: Promise<unknown>): Promise<boolean> => {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms)
-  })
-  const settled = work.then(
-    () => true,
-    () => true,
-  )
-  try {
-    return await Promise.race([settled, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
 
 /**
  * The result of a call to the queue's backend, or `TransientError('queue-unavailable')` when the call fails or takes
