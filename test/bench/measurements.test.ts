@@ -4,6 +4,8 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test, vi } from 'vitest'
+import { sendAtRate } from '../../bench/load.ts'
+import { quantileOf } from '../../bench/statistics.ts'
 
 // Some 10 s each, and more on a busy machine.
 vi.setConfig({ testTimeout: 120_000 })
@@ -14,8 +16,34 @@ const outputOf = async (program: string, ...words: readonly string[]): Promise<s
   return (await promisify(execFile)(process.execPath, [file, ...words], { timeout: 110_000 })).stdout
 }
 
+test('a few callbacks are timed on both sides, and found in the databases', async () => {
+  const output = await outputOf('callbacks.ts', '--rate', '20', '--seconds', '1', '--burst', '20')
+  for (const side of ['bare', 'reconsent'])
+    expect(output).toMatch(
+      new RegExp(`^${side}, 20 a second for 1 s: p50 [\\d.]+ ms, p99 [\\d.]+ ms, max [\\d.]+ ms; .*; no error$`, 'm'),
+    )
+  expect(output.match(/^ {2}burst of 20 connections: no error/gm)).toHaveLength(2)
+  expect(output.match(/^ {2}every callback is stored once$/gm)).toHaveLength(2)
+  expect(output).toMatch(/^p99 of Reconsent: [\d.]+ times that of the bare handler; of the middle 5 s [\d.]+ times$/m)
+})
+
 test('a sweep is timed in two databases of different sizes', async () => {
   const output = await outputOf('sweep.ts', '--stored', '1000,3000', '--due', '600', '--rounds', '2')
   expect(output).toMatch(/^1000 stored, 600 due: \d+ rows\/s \(\d+ to \d+\)$/m)
   expect(output).toMatch(/^3000 stored, 600 due: \d+ rows\/s \(\d+ to \d+\); a row costs [\d.]+ times as much$/m)
+})
+
+test('a request counts from when it was meant to be sent, and one that nobody answers is a problem', async () => {
+  const urls = ['http://127.0.0.1:1/', 'http://127.0.0.1:1/again']
+  const { latenciesMs, lateMs, problems } = await sendAtRate(urls, 100)
+  expect([...problems]).toEqual(urls.map((url) => [url, 'connect ECONNREFUSED 127.0.0.1:1']))
+  for (const [index, late] of lateMs.entries()) expect(latenciesMs[index]).toBeGreaterThanOrEqual(late)
+  for (const late of lateMs) expect(late).toBeGreaterThanOrEqual(0)
+})
+
+test('a quantile is the least value that enough of the others do not exceed', () => {
+  const numbers = Array.from({ length: 100 }, (_, index) => 100 - index)
+  expect([0.5, 0.99, 1].map((share) => quantileOf(numbers, share))).toEqual([50, 99, 100])
+  expect(quantileOf([7], 0.01)).toBe(7)
+  expect(quantileOf([], 0.5)).toBeNaN()
 })

@@ -104,6 +104,8 @@ test('npm run bench ends with 1 when a side fails, and shows its log; with 2 for
   for (const [script, ...words] of [
     ['bench:parts', '--consents', 'many'],
     ['bench:parts', '--consent', '1'],
+    ['bench:callbacks', '--rate', '0'],
+    ['bench:callbacks', '--bursts', '1'],
     ['bench:sweep', '--stored', '10,few'],
     ['bench:sweep', '--stored', '10,100', '--due', '11'],
   ]) {
