@@ -108,6 +108,8 @@ test('npm run bench ends with 1 when a side fails, and shows its log; with 2 for
     ['bench:callbacks', '--bursts', '1'],
     ['bench:sweep', '--stored', '10,few'],
     ['bench:sweep', '--stored', '10,100', '--due', '11'],
+    ['bench:soak', '--minutes', '0'],
+    ['bench:soak', '--rate', 'high'],
   ]) {
     expect((await npmRun(copy, [script ?? '', '--', ...words])).code).toBe(2)
   }
