@@ -101,6 +101,10 @@ test('npm run bench ends with 1 when a side fails, and shows its log; with 2 for
   ]) {
     expect((await npmRun(copy, ['bench', '--', ...words])).code).toBe(2)
   }
+})
+
+test('the other measurements end with 2 for invalid options', async () => {
+  const copy = plant([])
   for (const [script, ...words] of [
     ['bench:parts', '--consents', 'many'],
     ['bench:parts', '--consent', '1'],
