@@ -49,11 +49,14 @@ export interface SideDatabase {
 /** Marks the bench's own statements, so that they are not counted. */
 const OWN = '/* bench */ '
 
-/** A server of its own, durable, with `synchronous_commit` on, as PostgreSQL comes. */
-export const startDatabaseServer = async (): Promise<DatabaseServer> => {
+/**
+ * A server of its own, durable, with `synchronous_commit` on, as PostgreSQL comes, but for `settings`. Nothing of it is
+ * left when this process ends, however it ends.
+ */
+export const startDatabaseServer = async (settings: Readonly<Record<string, string>> = {}): Promise<DatabaseServer> => {
   const server = await startEmbeddedPostgres({
     durable: true,
-    settings: { shared_preload_libraries: 'pg_stat_statements' },
+    settings: { shared_preload_libraries: 'pg_stat_statements', ...settings },
   })
   const postmaster = await postmasterOf(server)
   return {

@@ -1,5 +1,6 @@
-// The options of `npm run bench`. Whatever cannot be understood ends the program with exit code 2.
-import { parseArgs } from 'node:util'
+// The options of `npm run bench`, and what the other measurements need to read theirs. Whatever cannot be understood
+// ends the program with exit code 2.
+import { parseArgs, type ParseArgsConfig } from 'node:util'
 
 export interface Options {
   readonly consents: number
@@ -32,8 +33,19 @@ export class UsageError extends Error {
 
 /** Throws UsageError. */
 export const wholeNumber = (name: string, text: string, least: number): number => {
-  if (/^\d{1,7}$/.test(text) && Number(text) >= least) return Number(text)
+  if (/^\d{1,8}$/.test(text) && Number(text) >= least) return Number(text)
   throw new UsageError(`--${name} must be a whole number from ${least} on`)
+}
+
+/** As parseArgs; throws UsageError. */
+export const readWords = <const Config extends ParseArgsConfig>(
+  config: Config,
+): ReturnType<typeof parseArgs<Config>> => {
+  try {
+    return parseArgs(config)
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
 }
 
 /** Throws UsageError. `known` are the sides. */
@@ -43,26 +55,20 @@ export const readOptions = (
 ): Options => {
   const names = known.map(({ name }) => name)
   const usual = known.filter(({ isUsual }) => isUsual).map(({ name }) => name)
-  const { values } = (() => {
-    try {
-      return parseArgs({
-        args: [...args],
-        options: {
-          consents: { type: 'string', default: '500' },
-          'warm-up': { type: 'string', default: '100' },
-          rest: { type: 'string', default: '11' },
-          rounds: { type: 'string', default: '5' },
-          latency: { type: 'string', default: '0' },
-          sides: { type: 'string', default: usual.join(',') },
-          statements: { type: 'boolean', default: false },
-          json: { type: 'string' },
-          svg: { type: 'string' },
-        },
-      })
-    } catch (error) {
-      throw new UsageError(error instanceof Error ? error.message : String(error))
-    }
-  })()
+  const { values } = readWords({
+    args: [...args],
+    options: {
+      consents: { type: 'string', default: '500' },
+      'warm-up': { type: 'string', default: '100' },
+      rest: { type: 'string', default: '11' },
+      rounds: { type: 'string', default: '5' },
+      latency: { type: 'string', default: '0' },
+      sides: { type: 'string', default: usual.join(',') },
+      statements: { type: 'boolean', default: false },
+      json: { type: 'string' },
+      svg: { type: 'string' },
+    },
+  })
   const sides = values.sides.split(',').map((name) => name.trim())
   for (const name of sides)
     if (!names.includes(name)) throw new UsageError(`there is no side ${name}: known are ${names.join(', ')}`)

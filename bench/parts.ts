@@ -2,19 +2,22 @@
 // 5000 --rounds 3]`.
 //   dispatch   rows per second that a sweep dispatches when it need not wait for another process
 //   sequence   events per second that get their place in the feed when many were committed at once
-import { randomBytes } from 'node:crypto'
-import { parseArgs } from 'node:util'
 import { DateTime, Duration } from 'luxon'
 import { makeVault } from '../src/crypto/vault.ts'
 import { placeEvents } from '../src/processors/place-events.ts'
 import { openStore } from '../src/store/open-store.ts'
 import { startDatabaseServer } from './database.ts'
-import { UsageError, wholeNumber } from './options.ts'
+import { readWords, wholeNumber } from './options.ts'
 import { makeConsents } from './population.ts'
-import type { Order } from './sides/order.ts'
+import { runProgram } from './program.ts'
+import { orderForNobody } from './sides/order.ts'
 import { configFor } from './sides/reconsent-config.ts'
 import { fillReconsent } from './sides/reconsent-database.ts'
 import { spreadOf } from './statistics.ts'
+
+const USAGE = `npm run bench:parts -- [options]
+  --consents N    consents that are due, and whose events wait for their place (5000)
+  --rounds N      rounds, each in a fresh database (3)`
 
 const secondsOf = async (work: () => Promise<unknown>): Promise<number> => {
   const began = performance.now()
@@ -22,28 +25,13 @@ const secondsOf = async (work: () => Promise<unknown>): Promise<number> => {
   return (performance.now() - began) / 1_000
 }
 
-/** No part calls anybody: the addresses only have to be addresses. */
-const orderFor = (databaseUrl: string): Order => ({
-  databaseUrl,
-  redisUrl: undefined,
-  providerUrl: 'http://127.0.0.1:1',
-  clientId: 'bench',
-  clientSecret: 'bench-secret-of-nobody',
-  smtpUrl: 'smtp://127.0.0.1:1',
-  mailFrom: 'bench@example.com',
-  port: 0,
-  publicUrl: 'http://127.0.0.1:1',
-  redirectUri: 'http://127.0.0.1:1/callback',
-  encryptionKeys: `bench:${randomBytes(32).toString('base64')}`,
-})
-
 const measure = async (consents: number, rounds: number): Promise<void> => {
   const server = await startDatabaseServer()
   const dispatched: number[] = []
   const placed: number[] = []
   for (let round = 0; round < rounds; round += 1) {
     const database = await server.create()
-    const order = orderFor(database.url)
+    const order = orderForNobody(database.url)
     await fillReconsent(order, makeConsents(consents))
     const { database: settings, keys } = await configFor(order)
     const { store, db, close } = openStore({ url: settings.url, vault: makeVault({ keys }), connections: 5 })
@@ -67,13 +55,9 @@ const measure = async (consents: number, rounds: number): Promise<void> => {
   }
 }
 
-try {
-  const { values } = parseArgs({
+await runProgram(USAGE, async () => {
+  const { values } = readWords({
     options: { consents: { type: 'string', default: '5000' }, rounds: { type: 'string', default: '3' } },
   })
   await measure(wholeNumber('consents', values.consents, 1), wholeNumber('rounds', values.rounds, 1))
-} catch (error) {
-  if (!(error instanceof UsageError)) throw error
-  console.error(error.message)
-  process.exitCode = 2
-}
+})

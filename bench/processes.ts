@@ -40,11 +40,18 @@ export const cpuMsWithChildren = async (pid: number): Promise<number> => {
   return (own?.ownMs ?? 0) + (own?.endedChildrenMs ?? 0) + living.reduce((sum, stat) => sum + (stat?.ownMs ?? 0), 0)
 }
 
-/** The most memory that the process has had resident at any time, in bytes. */
-export const peakResidentBytes = async (pid: number): Promise<number> => {
-  const [, kibibytes] = /^VmHWM:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, 'utf8')) ?? []
+/** A line of /proc/PID/status that is an amount of memory, in bytes. */
+const memoryOf = async (pid: number, name: string): Promise<number> => {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  const [, kibibytes] = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status) ?? []
   return Number(kibibytes) * 1024
 }
+
+/** The memory that the process has resident now, in bytes. */
+export const residentBytes = async (pid: number): Promise<number> => memoryOf(pid, 'VmRSS')
+
+/** The most memory that the process has had resident at any time, in bytes. */
+export const peakResidentBytes = async (pid: number): Promise<number> => memoryOf(pid, 'VmHWM')
 
 /** CPU time that all processors have spent on anything since the machine started, in milliseconds. */
 export const busyCpuMs = async (): Promise<number> => {

@@ -1,16 +1,14 @@
 // `npm run bench`: the whole loop, from "due" to "renewed", with real HTTP, SMTP and users, on Reconsent and on what a
 // company would write instead. The sides take turns in one run, each in a process of its own.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { keepFolder } from '../simulator/embedded/keep.ts'
+import { writeFile } from 'node:fs/promises'
 import { freePort } from '../test/setup/free-port.ts'
-import { type DatabaseServer, startDatabaseServer } from './database.ts'
-import { type Options, readOptions, USAGE, UsageError } from './options.ts'
+import { type Options, readOptions, USAGE } from './options.ts'
 import { makePlot } from './plot.ts'
+import { runProgram } from './program.ts'
 import { makeReport, showRatios, showStatements, showTable, type SideReport } from './report.ts'
 import { type Side, sides } from './sides.ts'
-import { SideFailed, takeTurn, type Terms, type Turn } from './turn.ts'
+import { withServer } from './stage.ts'
+import { takeTurn, type Terms, type Turn } from './turn.ts'
 
 /** So that nothing hangs: at two renewals a second even the slowest side would be done. */
 const limitFor = (consents: number): number => 60 + consents / 2
@@ -37,12 +35,7 @@ const runRounds = async (
 const runBench = async (options: Options): Promise<void> => {
   const chosen = options.sides.flatMap((name) => sides.find((side) => side.name === name) ?? [])
   const { consents, warmUp, restSeconds, latencyMs, json, svg } = options
-  const folder = await mkdtemp(join(tmpdir(), 'reconsent-bench-'))
-  // An interrupted run must leave nothing behind.
-  const keeper = keepFolder(folder)
-  let server: DatabaseServer | undefined
-  try {
-    server = await startDatabaseServer()
+  await withServer(async (server, folder) => {
     const terms: Terms = {
       consents,
       warmUp,
@@ -52,24 +45,13 @@ const runBench = async (options: Options): Promise<void> => {
       port: await freePort(),
       folder,
     }
-    const opened = server
-    const reports = await runRounds(chosen, options, async (side) => takeTurn(side, terms, opened))
+    const reports = await runRounds(chosen, options, async (side) => takeTurn(side, terms, server))
     const report = makeReport(options, reports)
     console.log([showTable(report), showRatios(report)].filter((part) => part !== undefined).join('\n\n'))
     if (options.statements) console.log(`\n${showStatements(report)}`)
     if (json !== undefined) await writeFile(json, `${JSON.stringify(report, null, 2)}\n`)
     if (svg !== undefined) await writeFile(svg, makePlot(report))
-  } finally {
-    await server?.stop()
-    await rm(folder, { recursive: true, force: true })
-    keeper.release()
-  }
+  })
 }
 
-try {
-  await runBench(readOptions(process.argv.slice(2), sides))
-} catch (error) {
-  if (!(error instanceof UsageError || error instanceof SideFailed)) throw error
-  console.error(error instanceof UsageError ? `${error.message}\n\n${USAGE}` : error.message)
-  process.exitCode = error instanceof UsageError ? 2 : 1
-}
+await runProgram(USAGE, async () => runBench(readOptions(process.argv.slice(2), sides)))

@@ -19,6 +19,11 @@ export interface SideProcess {
   log(): Promise<string>
 }
 
+/** The side did not do its work. The message ends with the last lines of its log. */
+export class SideFailed extends Error {
+  override readonly name = 'SideFailed'
+}
+
 const ENDS_WITHIN_MS = 40_000
 const SHOWN_LINES = 100
 

@@ -1,4 +1,4 @@
-// The middle and the spread of a few numbers.
+// The middle and the spread of a few numbers, and what most of many are below.
 
 export interface Spread {
   readonly median: number
@@ -17,3 +17,7 @@ export const spreadOf = (numbers: readonly number[]): Spread => {
     most: at(sorted.length - 1),
   }
 }
+
+/** The least of the numbers that at least this share of them do not exceed, such as 0.99. NaN when there are none. */
+export const quantileOf = (numbers: readonly number[], share: number): number =>
+  numbers.toSorted((a, b) => a - b)[Math.max(0, Math.ceil(share * numbers.length) - 1)] ?? Number.NaN

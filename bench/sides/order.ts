@@ -1,4 +1,5 @@
 // What the bench and the process of a side say to each other. The order comes by the environment, the rest by messages.
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 
 /** Everything that a side is told: where its database, its provider and its mail server are, and where it listens. */
@@ -19,6 +20,21 @@ export interface Order {
   /** As in Reconsent's ENCRYPTION_KEYS. */
   readonly encryptionKeys: string
 }
+
+/** For what calls nobody and is called by nobody: the addresses only have to be addresses. */
+export const orderForNobody = (databaseUrl: string): Order => ({
+  databaseUrl,
+  redisUrl: undefined,
+  providerUrl: 'http://127.0.0.1:1',
+  clientId: 'bench',
+  clientSecret: 'bench-secret-of-nobody',
+  smtpUrl: 'smtp://127.0.0.1:1',
+  mailFrom: 'bench@example.com',
+  port: 0,
+  publicUrl: 'http://127.0.0.1:1',
+  redirectUri: 'http://127.0.0.1:1/callback',
+  encryptionKeys: `bench:${randomBytes(32).toString('base64')}`,
+})
 
 /** `due`: consents have become due. Sides that look by themselves need not listen to it. */
 export type ToSide = { readonly kind: 'due' }

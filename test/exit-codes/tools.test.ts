@@ -101,7 +101,22 @@ test('npm run bench ends with 1 when a side fails, and shows its log; with 2 for
   ]) {
     expect((await npmRun(copy, ['bench', '--', ...words])).code).toBe(2)
   }
-  expect((await npmRun(copy, ['bench:parts', '--', '--consents', 'many'])).code).toBe(2)
+})
+
+test('the other measurements end with 2 for invalid options', async () => {
+  const copy = plant([])
+  for (const [script, ...words] of [
+    ['bench:parts', '--consents', 'many'],
+    ['bench:parts', '--consent', '1'],
+    ['bench:callbacks', '--rate', '0'],
+    ['bench:callbacks', '--bursts', '1'],
+    ['bench:sweep', '--stored', '10,few'],
+    ['bench:sweep', '--stored', '10,100', '--due', '11'],
+    ['bench:soak', '--minutes', '0'],
+    ['bench:soak', '--rate', 'high'],
+  ]) {
+    expect((await npmRun(copy, [script ?? '', '--', ...words])).code).toBe(2)
+  }
 })
 
 const short = ['--consents', '20', '--minutes', '1', '--calm']
