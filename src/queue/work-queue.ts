@@ -39,6 +39,13 @@ export const makeWorkQueue = (backend: Backend): WorkQueue => ({
       return { name: plan.job, data: { [field]: dispatch.id }, opts: { jobId: jobIdOf(dispatch) } }
     }
     const jobs = dispatches.map(toJob)
+    const [only] = jobs
+    if (only !== undefined && jobs.length === 1) {
+      // ioredis copies some hundred commands into each pipeline, so one job goes without.
+      const { name: job, data, opts } = only
+      await callBackend(CALL_TIMEOUT, () => backend.queue(name).add(job, data, opts), logErrorOf(backend, name))
+      return
+    }
     for (let start = 0; start < jobs.length; start += BATCH) {
       await callBackend(
         CALL_TIMEOUT,
