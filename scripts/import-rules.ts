@@ -19,7 +19,14 @@ const words = [
   'luxon',
 ]
 /** The contracts between the rooms. */
-const ports = ['store/port.ts', 'queue/port.ts', 'provider/port.ts', 'notify/port.ts', 'processors/outcome.ts']
+const ports = [
+  'store/port.ts',
+  'store/api-keys-port.ts',
+  'queue/port.ts',
+  'provider/port.ts',
+  'notify/port.ts',
+  'processors/outcome.ts',
+]
 
 /** Packages by which runs look at what the product has done. */
 const tools = ['luxon', 'pg', 'ioredis']

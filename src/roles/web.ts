@@ -29,6 +29,7 @@ export const makeWebServer = async (services: Services, health: HealthDeps): Pro
     times: { closeWithinMs },
     publicUrl: web.publicUrl,
     apiKeyHashes: web.apiKeyHashes,
+    readApiKeys: services.readUnrevokedApiKeys,
     trustedProxies: web.trustedProxies,
     renewalOfToken: vault.renewalOfToken,
     startLinkToken: vault.startLinkToken,

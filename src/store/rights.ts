@@ -26,6 +26,7 @@ export const tableRights: Readonly<Record<string, readonly Right[]>> = {
   open_circuits: passing,
   sweeps: kept,
   token_fingerprints: passing,
+  api_keys: kept,
   _prisma_migrations: ['SELECT'],
 }
 

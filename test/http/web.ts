@@ -9,6 +9,7 @@ import { makeLog } from '../../src/log.ts'
 import { makeMetrics } from '../../src/metrics.ts'
 import { receiveCallback } from '../../src/processors/receive-callback.ts'
 import { leaveForBank, visitStartPage } from '../../src/processors/visit-start-page.ts'
+import { apiKeys } from '../../src/store/api-keys.ts'
 import { aCount } from '../builders.ts'
 import type { World } from '../setup/world.ts'
 
@@ -73,6 +74,7 @@ export const startWeb = async (world: World, over: Partial<ServerDeps> = {}): Pr
     startLinkToken: vault.startLinkToken,
     renewalOfToken: vault.renewalOfToken,
     apiKeyHashes: [sha256Hex('another key'), sha256Hex(API_KEY)],
+    readApiKeys: apiKeys(world.db).readUnrevokedApiKeys,
     getConsentJson: async (id) => {
       const consent = await store.findConsent(id)
       return consent && { id: consent.id, credentials_id: consent.credentialsId }

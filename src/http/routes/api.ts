@@ -1,11 +1,12 @@
 // `/v1`, for the company's own systems: callbacks of its own redirect_uri, consents, events. JSON in, JSON out, bearer
-// keys. The program knows only the SHA-256 of each key.
+// keys. Each route says which scope a key needs for it.
 import swagger from '@fastify/swagger'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { sameBytes, sha256 } from '../../crypto/hashing.ts'
+import type { ApiScope } from '../../domain/api-scopes.ts'
 import { CursorUnknown, TransientError } from '../../errors.ts'
 import { Secret } from '../../secret.ts'
 import { clientStatusOf, logFailure } from '../fallback.ts'
+import { type Caller, type KeyringDeps, makeKeyring } from '../api/keyring.ts'
 import type { Limits } from '../limits.ts'
 import { commitCallback } from './callback.ts'
 import type { CallbackDeps } from './callback.ts'
@@ -17,9 +18,18 @@ export type Json = Readonly<Record<string, unknown>>
 /** `cursor`: the event's place in the feed. */
 export type EventJson = Json & { readonly cursor: string }
 
-export interface ApiDeps extends CallbackDeps {
-  /** SHA-256 of the keys, lower-case hex. */
-  readonly apiKeyHashes: readonly string[]
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What a key must be allowed to do for this route: every route behind the keys has one. */
+    readonly scope?: ApiScope
+  }
+  interface FastifyRequest {
+    /** Who calls the API; null on routes that need no key. */
+    caller: Caller | null
+  }
+}
+
+export interface ApiDeps extends CallbackDeps, KeyringDeps {
   /** Finds a consent by our id or by the `credentials_id`. */
   readonly getConsentJson: (id: string) => Promise<Json | undefined>
   /**
@@ -42,16 +52,6 @@ const CURSOR_UNKNOWN =
 
 const fail = (reply: FastifyReply, status: number, error: string, description: string): FastifyReply =>
   reply.code(status).send({ error, error_description: description })
-
-/** Compares the key with every known key, whichever matches, so that the time taken reveals nothing. */
-const keyCheck = (hashes: readonly string[]) => {
-  const known = hashes.map((hash) => Buffer.from(hash, 'hex'))
-  return (authorization: string | undefined): boolean => {
-    const key = /^bearer +(\S+) *$/i.exec(authorization ?? '')?.[1]
-    const given = sha256(key ?? '')
-    return key !== undefined && known.filter((hash) => sameBytes(hash, given)).length > 0
-  }
-}
 
 /** Names the field and the rule that it breaks; Ajv's messages hold no value. */
 const sayWrong = (error: FastifyError): string => {
@@ -85,10 +85,11 @@ const answerFailure = (
 type Deps = ApiDeps & { readonly commitWithinMs: number; readonly limits: Pick<Limits, 'wrongKeys'> }
 
 export const registerApi = (app: FastifyInstance, deps: Deps): void => {
-  const isKey = keyCheck(deps.apiKeyHashes)
+  const callerOf = makeKeyring(deps)
 
   const api = async (scope: FastifyInstance): Promise<void> => {
     scope.removeContentTypeParser('text/plain')
+    scope.decorateRequest('caller', null)
     // The schemas describe answers; they do not change them.
     scope.setSerializerCompiler(() => (data) => JSON.stringify(data))
     scope.setErrorHandler<FastifyError>(async (error, request, reply) => answerFailure(deps, error, request, reply))
@@ -98,12 +99,31 @@ export const registerApi = (app: FastifyInstance, deps: Deps): void => {
     // Needs no API key, so that tools can read it: the document describes only what is public anyway.
     scope.get('/openapi.json', { schema: { hide: true } }, async () => scope.swagger())
     await scope.register(async (locked) => {
+      locked.addHook('onRoute', ({ config, method, url }) => {
+        if (config?.scope === undefined) throw new TypeError(`${String(method)} ${url} names no scope`)
+      })
       locked.addHook('onRequest', async (request, reply) => {
         const { authorization } = request.headers
+        const answer = await callerOf(authorization)
         // A valid key is never delayed: behind a proxy missing from TRUSTED_PROXIES, anybody could block the company's
         // callbacks with wrong keys. A key has 256 random bits, so the limit only has to reduce the noise (decision
         // 0029).
-        if (isKey(authorization)) return
+        if (answer.kind === 'known') {
+          const { scope: needed } = request.routeOptions.config
+          request.caller = answer.caller
+          if (needed !== undefined && answer.caller.scopes.includes(needed)) return
+          await fail(reply, 403, 'forbidden', `this API key does not have the scope ${needed ?? ''}`)
+          return
+        }
+        if (answer.kind === 'unavailable') {
+          await fail(
+            reply.header('retry-after', OUTAGE_SECONDS),
+            503,
+            'temporarily_unavailable',
+            'the API key could not be checked: repeat the same request later',
+          )
+          return
+        }
         const wait = authorization === undefined ? undefined : await deps.limits.wrongKeys(request)
         if (wait !== undefined) {
           await fail(
@@ -115,7 +135,9 @@ export const registerApi = (app: FastifyInstance, deps: Deps): void => {
           return
         }
         void reply.header('www-authenticate', 'Bearer realm="Reconsent API"')
-        await fail(reply, 401, 'unauthorized', 'send an API key as Authorization: Bearer <key>')
+        const why =
+          answer.kind === 'expired' ? 'this API key has expired' : 'send an API key as Authorization: Bearer <key>'
+        await fail(reply, 401, 'unauthorized', why)
       })
       registerCallbacks(locked, deps)
       registerReads(locked, deps)
@@ -133,7 +155,7 @@ interface CallbackBody {
 const registerCallbacks = (scope: FastifyInstance, deps: Deps): void => {
   scope.post<{ Body: CallbackBody }>(
     '/callbacks',
-    { schema: callbackSchema, bodyLimit: BODY_LIMIT },
+    { schema: callbackSchema, bodyLimit: BODY_LIMIT, config: { scope: 'callbacks:write' } },
     async (request, reply) => {
       const { state, code, error } = request.body
       if ((code === undefined) === (error === undefined)) {
@@ -166,7 +188,8 @@ interface EventsQuery {
 }
 
 const registerReads = (scope: FastifyInstance, deps: ApiDeps): void => {
-  scope.get<{ Params: { id: string } }>('/consents/:id', { schema: consentSchema }, async (request, reply) => {
+  const toRead = { schema: consentSchema, config: { scope: 'consents:read' } } as const
+  scope.get<{ Params: { id: string } }>('/consents/:id', toRead, async (request, reply) => {
     const consent = await deps.getConsentJson(request.params.id)
     if (consent === undefined)
       return fail(reply, 404, 'not_found', 'there is no consent with this id or credentials_id')
@@ -179,7 +202,7 @@ const registerReads = (scope: FastifyInstance, deps: ApiDeps): void => {
   }
   scope.get<{ Querystring: EventsQuery }>(
     '/events',
-    { schema: eventsSchema, preValidation },
+    { schema: eventsSchema, preValidation, config: { scope: 'events:read' } },
     async (request, reply) => {
       const { after, limit } = request.query
       try {
