@@ -6,7 +6,7 @@ import { awaitedUntil } from '../domain/in-progress.ts'
 import type { Authorisation, Consent, ConsentView, Notification, Renewal } from '../domain/model.ts'
 import { gatherFacts } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
-import type { consentProperties, historyProperties } from '../http/routes/api-schemas.ts'
+import type { consentProperties, historyProperties } from '../http/api/schemas.ts'
 import type { ConsentHistory, FeedEvent } from '../store/administration-port.ts'
 import type { ConsentEvent } from '../store/port.ts'
 

@@ -33,7 +33,12 @@ test('pages and API answer 503 with Retry-After, and do not name the cause; then
   await proxy.set({ kind: 'refuse' })
   for (const path of paths) {
     const { status, retryAfter, body } = await ask(path)
-    expect([path, status, retryAfter, JSON.parse(body).error]).toEqual([path, 503, '10', 'temporarily_unavailable'])
+    expect([path, status, retryAfter, JSON.parse(body).type]).toEqual([
+      path,
+      503,
+      '10',
+      'urn:problem-type:reconsent:temporarily-unavailable',
+    ])
     expect(body).not.toMatch(/prisma|postgres|database|127\.0\.0\.1/i)
   }
   const page = await ask(`/r/${company.vault.startLinkToken(consent.id)}`)
