@@ -57,8 +57,8 @@ export const makeServices = (
   const vault = makeVault({ keys: config.keys })
   const connections = concurrency.reauth + concurrency.notify + concurrency.exchange + CONNECTIONS_BESIDE_JOBS
   const opened = openStore({ url: config.database.url, vault, connections, statementMs: STATEMENT_MS })
-  const { getHistory, listFeed, statusCounts } = listing(opened.db, config.policy.channels)
-  const lists = namingOutages({ getHistory, listFeed, statusCounts })
+  const { statusCounts } = listing(opened.db, config.policy.channels)
+  const lists = namingOutages({ statusCounts })
   const { readUnrevokedApiKeys } = namingOutages(apiKeys(opened.db))
   const metrics = makeMetrics({ collectCounts: async () => collectCounts({ store: opened.store, lists, clock }) })
   const log = meteredLog(plainLog, metrics)
@@ -76,7 +76,6 @@ export const makeServices = (
     vault,
     store,
     db: opened.db,
-    lists,
     readUnrevokedApiKeys,
     metrics,
     provider,

@@ -8,6 +8,7 @@ import type { HttpServer, ServerDeps } from '../../src/http/server.ts'
 import { makeLog } from '../../src/log.ts'
 import { makeMetrics } from '../../src/metrics.ts'
 import { receiveCallback } from '../../src/processors/receive-callback.ts'
+import { apiDeps } from '../../src/roles/api.ts'
 import { leaveForBank, visitStartPage } from '../../src/processors/visit-start-page.ts'
 import { apiKeys } from '../../src/store/api-keys.ts'
 import { aCount } from '../builders.ts'
@@ -75,11 +76,7 @@ export const startWeb = async (world: World, over: Partial<ServerDeps> = {}): Pr
     renewalOfToken: vault.renewalOfToken,
     apiKeyHashes: [sha256Hex('another key'), sha256Hex(API_KEY)],
     readApiKeys: apiKeys(world.db).readUnrevokedApiKeys,
-    getConsentJson: async (id) => {
-      const consent = await store.findConsent(id)
-      return consent && { id: consent.id, credentials_id: consent.credentialsId }
-    },
-    listEvents: async () => [],
+    ...apiDeps({ db: world.db, store, policy, clock }),
     checkReady: async () => ({ ok: true, detail: 'the database answers' }),
     board: undefined,
     ...over,

@@ -4,7 +4,7 @@ import { CursorUnknown } from '../../errors.ts'
 import type { Json } from './consents.ts'
 import { ApiProblem } from './problems.ts'
 import { type ApiRoute, route } from './route.ts'
-import { feedEventAnswer, visible } from './schemas.ts'
+import { feedEventAnswer, nextCursor, pageLimit, visible } from './schemas.ts'
 import { invalidRequest } from './validate.ts'
 
 /** `cursor`: the event's place in the feed. */
@@ -17,9 +17,6 @@ export interface EventRouteDeps {
    */
   readonly listEvents: (after: string | undefined, limit: number) => Promise<readonly EventJson[]>
 }
-
-const MAX_EVENTS = 1000
-const USUAL_EVENTS = 100
 
 const CURSOR_UNKNOWN =
   'the feed has no event with this cursor: the database was restored from a backup or another server took ' +
@@ -44,14 +41,14 @@ export const eventRoutes = ({ listEvents }: EventRouteDeps): readonly ApiRoute[]
       'knows is refused with 409.',
     query: z.strictObject({
       after: visible(200).optional().describe('the next_cursor of an earlier page'),
-      limit: z.int().min(1).max(MAX_EVENTS).default(USUAL_EVENTS).describe('at most so many events'),
+      limit: pageLimit,
     }),
     answers: {
       200: {
         description: 'a page of events',
         schema: z.looseObject({
           events: z.array(feedEventAnswer),
-          next_cursor: z.string().nullable().describe('null while nothing has happened yet'),
+          next_cursor: nextCursor('null while nothing has happened yet'),
         }),
       },
     },

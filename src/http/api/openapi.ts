@@ -47,7 +47,9 @@ const withoutUnused = (document: Document): Document => {
   const { schemas } = document.components
   const used = (name: string): boolean => JSON.stringify(document).includes(`"#/components/schemas/${name}"`)
   const kept = Object.fromEntries(Object.entries(schemas).filter(([name]) => used(name)))
-  return { ...document, components: { ...document.components, schemas: kept } }
+  const less = { ...document, components: { ...document.components, schemas: kept } }
+  // What only a schema named that is gone is not named any more.
+  return Object.keys(kept).length === Object.keys(schemas).length ? less : withoutUnused(less)
 }
 
 /** The document of these routes. `publicUrl`: where they are served. */

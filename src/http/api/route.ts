@@ -52,6 +52,8 @@ interface Described {
   readonly problems?: readonly ProblemName[]
   /** Bytes; the usual limit unless said. */
   readonly bodyLimit?: number
+  /** A GET answers HEAD, too, unless it must not. */
+  readonly hasHead?: false
 }
 
 interface Taken {
@@ -102,6 +104,7 @@ export const registerRoute = (scope: FastifyInstance, defined: ApiRoute): void =
     method,
     url,
     bodyLimit,
+    ...(defined.hasHead === undefined ? {} : { exposeHeadRoute: defined.hasHead }),
     config: { scope: defined.scope },
     schema: {
       ...(params === undefined ? {} : { params }),

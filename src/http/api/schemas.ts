@@ -1,4 +1,5 @@
 // What the API accepts and returns, as zod schemas: they check requests, and become the OpenAPI document.
+import { DateTime } from 'luxon'
 import { z } from 'zod'
 import type { Consent } from '../../domain/model.ts'
 
@@ -78,7 +79,9 @@ const eventProperties = {
 }
 
 // Answers may get more fields in a later release: a client ignores those that it does not know.
-const eventAnswer = z.looseObject(eventProperties)
+export const eventAnswer = z
+  .looseObject(eventProperties)
+  .meta({ id: 'Event', description: 'what happened to a consent' })
 
 /** What the history of a consent adds. */
 export const historyProperties = {
@@ -88,9 +91,13 @@ export const historyProperties = {
   events: z.array(eventAnswer).describe('what happened, oldest first'),
 }
 
+export const consentSummary = z
+  .looseObject(consentProperties)
+  .meta({ id: 'Consent', description: 'a consent as it is now' })
+
 export const consentAnswer = z
   .looseObject({ ...consentProperties, ...historyProperties })
-  .meta({ id: 'Consent', description: 'a consent with its history' })
+  .meta({ id: 'ConsentWithHistory', description: 'a consent with its history' })
 
 export const feedEventAnswer = z
   .looseObject({
@@ -121,3 +128,54 @@ export const problemAnswer = z
   .meta({ id: 'Problem', description: 'why a request was refused or failed (RFC 9457)' })
 
 export const consentId = z.strictObject({ id: visible(200).describe('our id or the credentials_id') })
+
+export const explanationAnswer = z
+  .looseObject({
+    consent: consentSummary,
+    phase: text('healthy, due, in-grace or lapsed'),
+    window_opens_at: instant('when the first message may go out'),
+    expires_at: instant('when the consent ends'),
+    grace_ends_at: instant('until when it can still be renewed'),
+    rule: text('which keys of the policy apply to the bank'),
+    routes: z.array(z.string()).describe('by which a link would be made now'),
+    trail: z.array(z.looseObject({})).describe('every rule that was evaluated, in order'),
+    next: z.looseObject({}).describe('what is next'),
+    rungs: z.array(z.looseObject({})).describe('every message of the cycle'),
+    attempts: z.array(z.looseObject({})).describe('codes whose outcome is not known yet'),
+    suppressed: z.array(z.string()).describe('messages that were due and are not sent, and why'),
+  })
+  .meta({ id: 'Explanation', description: 'why a consent is as it is, and what is next' })
+
+/** Anything that people write into an event, but no control characters. */
+export const reasonText = z
+  .string()
+  .trim()
+  .min(1, { abort: true })
+  .max(500)
+  .regex(/^[^\p{Cc}\p{Cs}]+$/u, 'must not hold control characters')
+
+const instantOf = (value: string): DateTime | undefined => {
+  const at = DateTime.fromISO(value, { zone: 'utc' })
+  return at.year >= 2000 && at.year < 2200 ? at : undefined
+}
+
+const INSTANT = 'must be an instant such as 2026-12-31T09:00:00Z, with its offset, from the year 2000 on'
+
+/** An optional instant of a query. */
+export const instantParameter = (description: string) =>
+  z.iso
+    .datetime({ offset: true, error: INSTANT, abort: true })
+    .transform((value, context): DateTime => {
+      const at = instantOf(value)
+      if (at !== undefined) return at
+      context.addIssue(INSTANT)
+      return z.NEVER
+    })
+    .optional()
+    .describe(description)
+
+const MAX_PAGE = 1000
+const USUAL_PAGE = 100
+export const pageLimit = z.int().min(1).max(MAX_PAGE).default(USUAL_PAGE).describe('at most so many')
+
+export const nextCursor = (description: string) => z.string().nullable().describe(description)
