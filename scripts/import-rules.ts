@@ -22,6 +22,7 @@ const words = [
 const ports = [
   'store/port.ts',
   'store/api-keys-port.ts',
+  'store/answers-port.ts',
   'queue/port.ts',
   'provider/port.ts',
   'notify/port.ts',

@@ -41,7 +41,7 @@ export const makeWebServer = async (services: Services, health: HealthDeps): Pro
     }),
     findConsent: store.findConsent,
     getRenewalPageByDoneId: store.getRenewalPageByDoneId,
-    ...apiDeps({ db: services.db, store, policy, clock }),
+    ...apiDeps({ db: services.db, store, policy, clock, enqueue: services.enqueue, queuedFor: timing.queuedFor }),
     policy,
     clock,
   })

@@ -27,6 +27,7 @@ export const tableRights: Readonly<Record<string, readonly Right[]>> = {
   sweeps: kept,
   token_fingerprints: passing,
   api_keys: kept,
+  idempotency_keys: passing,
   _prisma_migrations: ['SELECT'],
 }
 

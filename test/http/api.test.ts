@@ -158,7 +158,7 @@ describe('POST /v1/callbacks', () => {
     ['a long code', { state, code: 'x'.repeat(4097) }, [['#/code', 'must have at most 4096 characters']]],
     ['a list at the top', [], [['#', 'must be an object']]],
     ['text', '{"state":', [['#', 'is not valid JSON']]],
-    ['nothing', '', [['#', 'is not valid JSON']]],
+    ['nothing', '', [['#', 'is missing']]],
     ['a poisoned prototype', '{"__proto__":{"x":1}}', [['#', 'is not valid JSON']]],
     [
       'several at once',

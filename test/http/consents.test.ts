@@ -6,6 +6,7 @@ import { apiKeys } from '../../src/store/api-keys.ts'
 import { administration } from '../../src/store/administration.ts'
 import { runHere } from '../commands/reconsent.ts'
 import { startWorld, type World } from '../setup/world.ts'
+import { expectFits } from './answers-fit.ts'
 import { anAskedConsent, startWeb, type Web, WITH_KEY } from './web.ts'
 
 let world: World
@@ -21,6 +22,7 @@ afterAll(async () => {
 
 const get = async (path: string, headers: Record<string, string> = WITH_KEY) => {
   const { status, body, headers: answered } = await web.get(path, { headers })
+  expectFits('GET', path, status, JSON.parse(body))
   return { status, body: JSON.parse(body), etag: answered.get('etag') }
 }
 

@@ -12,9 +12,15 @@ import { startWeb, type Web } from './web.ts'
 let world: World
 let web: Web
 let routes: readonly Route[]
+interface Operation {
+  description: string
+  security: object[]
+  parameters?: { name: string }[]
+  responses: Record<string, unknown>
+}
 let document: {
   openapi: string
-  paths: Record<string, Record<string, { description: string; security: object[]; responses: Record<string, unknown> }>>
+  paths: Record<string, Record<string, Operation>>
 }
 beforeAll(async () => {
   world = await startWorld()
@@ -55,6 +61,16 @@ test('every failure of every route is a problem document', () => {
         const { content } = response as { content: object }
         expect(content).toEqual({ 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } })
       }
+})
+
+test('every POST knows Idempotency-Key', () => {
+  for (const [path, methods] of Object.entries(document.paths))
+    for (const [method, { parameters = [] }] of Object.entries(methods))
+      expect([path, method, parameters.some(({ name }) => name === 'idempotency-key')]).toEqual([
+        path,
+        method,
+        method === 'post',
+      ])
 })
 
 test('a public linter finds nothing', { timeout: 60_000 }, async () => {

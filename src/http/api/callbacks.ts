@@ -5,6 +5,7 @@ import { MAX_CODE_LENGTH, MAX_STATE_LENGTH } from '../callback-parameters.ts'
 import { logFailure } from '../fallback.ts'
 import { commitCallback } from '../routes/callback.ts'
 import type { CallbackDeps } from '../routes/callback.ts'
+import { once, type OnceDeps } from './once.ts'
 import { ApiProblem } from './problems.ts'
 import { type ApiRoute, route } from './route.ts'
 import { visible } from './schemas.ts'
@@ -31,7 +32,14 @@ const callbackAnswer = z.looseObject({
   user_id: z.string().describe('your id of its user'),
 })
 
-export type CallbackRouteDeps = CallbackDeps & { readonly commitWithinMs: number }
+const notTaken = (): ApiProblem =>
+  new ApiProblem('temporarily-unavailable', 'nothing was taken: repeat the same request', {
+    retryAfter: RETRY_SECONDS,
+  })
+
+export type CallbackSteps = Pick<CallbackDeps, 'receiveCallback'>
+
+export type CallbackRouteDeps = OnceDeps<CallbackSteps> & CallbackDeps & { readonly commitWithinMs: number }
 
 export const callbackRoutes = (deps: CallbackRouteDeps): readonly ApiRoute[] => [
   route({
@@ -48,19 +56,20 @@ export const callbackRoutes = (deps: CallbackRouteDeps): readonly ApiRoute[] => 
     body: callbackBody,
     answers: { 202: { description: 'the callback is taken', schema: callbackAnswer } },
     problems: ['unknown-state'],
-    handle: async ({ body: { state, code, error }, request }) => {
-      const what = code === undefined ? { bankError: error ?? '' } : { code: new Secret(code) }
-      const answer = await commitCallback(deps, { state: new Secret(state), ...what }, deps.commitWithinMs).catch(
-        (failure: unknown) => {
-          logFailure(deps.log, request, failure)
-          throw new ApiProblem('temporarily-unavailable', 'nothing was taken: repeat the same request', {
-            retryAfter: RETRY_SECONDS,
-          })
-        },
-      )
-      if (answer.kind === 'unknown-state') throw new ApiProblem('unknown-state', 'this state is none of ours')
-      const { kind: result, credentialsId: credentials_id, userId: user_id } = answer
-      return { status: 202, body: { result, credentials_id, user_id } }
-    },
+    isRepeatable: true,
+    handle: async ({ body: { state, code, error }, request, caller }) =>
+      once(deps, { request, caller }, async ({ receiveCallback }) => {
+        const what = code === undefined ? { bankError: error ?? '' } : { code: new Secret(code) }
+        const callback = { state: new Secret(state), ...what }
+        const answer = await commitCallback({ ...deps, receiveCallback }, callback, deps.commitWithinMs).catch(
+          (failure: unknown) => {
+            logFailure(deps.log, request, failure)
+            throw notTaken()
+          },
+        )
+        if (answer.kind === 'unknown-state') throw new ApiProblem('unknown-state', 'this state is none of ours')
+        const { kind: result, credentialsId: credentials_id, userId: user_id } = answer
+        return { status: 202, body: { result, credentials_id, user_id } }
+      }),
   }),
 ]

@@ -5,6 +5,7 @@ import fastify from 'fastify'
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod'
 import type { z } from 'zod'
 import type { Document } from './docs-page.ts'
+import { idempotencyHeaders } from './once.ts'
 import { API_PATH, PROBLEM_JSON, type ProblemName, problemTypes } from './problems.ts'
 import { type ApiRoute, apiTags } from './route.ts'
 import { problemAnswer } from './schemas.ts'
@@ -18,10 +19,11 @@ const anywhere: readonly ProblemName[] = [
   'temporarily-unavailable',
 ]
 
-const problemsOf = ({ body, query, params, problems = [] }: ApiRoute): readonly ProblemName[] => [
+const problemsOf = ({ body, query, params, isRepeatable, problems = [] }: ApiRoute): readonly ProblemName[] => [
   ...(body === undefined && query === undefined && params === undefined ? [] : (['invalid-request'] as const)),
   ...(body === undefined ? [] : (['body-too-large', 'unsupported-media-type'] as const)),
   ...problems,
+  ...(isRepeatable === undefined ? [] : (['in-progress', 'idempotency-key-reused'] as const)),
   ...anywhere,
 ]
 
@@ -94,6 +96,7 @@ export const makeOpenapi = async (routes: readonly ApiRoute[], publicUrl: URL): 
             ...(route.params === undefined ? {} : { params: route.params }),
             ...(route.query === undefined ? {} : { querystring: route.query }),
             ...(route.body === undefined ? {} : { body: route.body }),
+            ...(route.isRepeatable === undefined ? {} : { headers: idempotencyHeaders }),
             response: responsesOf({ method, path: url, summary, tag, operationId, ...route }),
           },
           handler: async () => undefined,

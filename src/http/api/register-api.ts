@@ -5,16 +5,23 @@ import { TransientError } from '../../errors.ts'
 import { HTML } from '../answer-page.ts'
 import { clientStatusOf, logFailure } from '../fallback.ts'
 import type { Limits } from '../limits.ts'
-import { callbackRoutes, type CallbackRouteDeps } from './callbacks.ts'
+import { callbackRoutes, type CallbackRouteDeps, type CallbackSteps } from './callbacks.ts'
+import { changeRoutes, type ChangeSteps } from './changes.ts'
 import { consentRoutes, type ConsentRouteDeps } from './consents.ts'
 import type { Document } from './docs-page.ts'
 import { eventRoutes, type EventRouteDeps } from './events.ts'
 import { type KeyringDeps, makeKeyring } from './keyring.ts'
+import type { OnceDeps } from './once.ts'
 import { answerProblem, API_PATH, ApiProblem } from './problems.ts'
 import { type ApiRoute, registerRoute } from './route.ts'
 import { validatorCompiler } from './validate.ts'
 
-export type ApiDeps = KeyringDeps & Omit<CallbackRouteDeps, 'commitWithinMs'> & ConsentRouteDeps & EventRouteDeps
+/** All that a write of the API does. */
+export type ApiSteps = ChangeSteps & CallbackSteps
+
+type RouteDeps = ConsentRouteDeps & EventRouteDeps & OnceDeps<ApiSteps> & Omit<CallbackRouteDeps, keyof OnceDeps<never>>
+
+export type ApiDeps = KeyringDeps & Omit<RouteDeps, 'commitWithinMs' | 'steps'> & { readonly steps: ChangeSteps }
 
 type Deps = ApiDeps & {
   readonly publicUrl: URL
@@ -25,8 +32,9 @@ type Deps = ApiDeps & {
 const OUTAGE_SECONDS = 10
 
 /** Every route that needs a key. */
-export const apiRoutes = (deps: CallbackRouteDeps & ConsentRouteDeps & EventRouteDeps): readonly ApiRoute[] => [
+export const apiRoutes = (deps: RouteDeps): readonly ApiRoute[] => [
   ...consentRoutes(deps),
+  ...changeRoutes(deps),
   ...callbackRoutes(deps),
   ...eventRoutes(deps),
 ]
@@ -100,10 +108,17 @@ const checkKeys = (scope: FastifyInstance, deps: Deps): void => {
 }
 
 export const registerApi = (app: FastifyInstance, deps: Deps): void => {
-  const routes = apiRoutes(deps)
+  const { receiveCallback } = deps
+  const routes = apiRoutes({ ...deps, steps: { ...deps.steps, receiveCallback } })
 
   const api = async (scope: FastifyInstance): Promise<void> => {
-    scope.removeContentTypeParser('text/plain')
+    scope.removeAllContentTypeParsers()
+    const parse = scope.getDefaultJsonParser('error', 'error')
+    scope.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+      // Clients that always say that they send JSON send no body, too: whether there must be one, the schema says.
+      if (body === '') done(null, undefined)
+      else void parse(request, body as string, done)
+    })
     scope.decorateRequest('caller', null)
     scope.setValidatorCompiler(validatorCompiler as never)
     scope.setSerializerCompiler(() => (data) => JSON.stringify(data))

@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { z } from 'zod'
 import type { ApiScope } from '../../domain/api-scopes.ts'
 import type { Caller } from './keyring.ts'
+import { idempotencyHeaders } from './once.ts'
 import type { ProblemName } from './problems.ts'
 
 declare module 'fastify' {
@@ -52,6 +53,8 @@ interface Described {
   readonly problems?: readonly ProblemName[]
   /** Bytes; the usual limit unless said. */
   readonly bodyLimit?: number
+  /** Whether it knows Idempotency-Key (once.ts): every POST does. */
+  readonly isRepeatable?: true
   /** A GET answers HEAD, too, unless it must not. */
   readonly hasHead?: false
 }
@@ -110,6 +113,7 @@ export const registerRoute = (scope: FastifyInstance, defined: ApiRoute): void =
       ...(params === undefined ? {} : { params }),
       ...(querystring === undefined ? {} : { querystring }),
       ...(body === undefined ? {} : { body }),
+      ...(defined.isRepeatable === undefined ? {} : { headers: idempotencyHeaders }),
     },
     handler: async (request, reply) => {
       const answer = await defined.handle(callOf(request))

@@ -126,7 +126,8 @@ export const invalidRequest = (parts: readonly ProblemPart[]): ApiProblem => {
 export const validatorCompiler: FastifySchemaCompiler<Schema> =
   ({ schema, httpPart }) =>
   (data) => {
-    const given = httpPart === 'querystring' ? withNumbers(schema, data) : data
+    // Without a body, Fastify has null.
+    const given = httpPart === 'querystring' ? withNumbers(schema, data) : (data ?? undefined)
     const result = z.core.safeParse(schema, given)
     if (result.success) return { value: result.data }
     const parts = result.error.issues
