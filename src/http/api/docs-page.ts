@@ -94,6 +94,9 @@ const fields = (schema: Schema): Html | undefined => {
 
 const bodyOf = (schema: Schema): Html => fields(schema) ?? html`<p>${typeOf(schema)}</p>`
 
+const answers = ({ responses }: Operation, wanted: (status: number) => boolean) =>
+  Object.entries(responses).filter(([status]) => wanted(Number(status)))
+
 const operation = (path: string, method: string, told: Operation): Html =>
   html`<details>
     <summary><b>${method.toUpperCase()}</b> <code>${path}</code> ${told.summary}</summary>
@@ -120,11 +123,23 @@ const operation = (path: string, method: string, told: Operation): Html =>
         ${Object.values(told.requestBody.content).map(({ schema }) => bodyOf(schema))}`
     }
     <h4>Answers</h4>
-    ${Object.entries(told.responses).map(
+    ${answers(told, (status) => status < 400).map(
       ([status, { description, content = {} }]) =>
-        html`<section><h5>${status}</h5>
-          ${prose(description)} ${Object.values(content).map(({ schema }) => bodyOf(schema))}</section>`,
+        html`<section>
+          <h5>${status}</h5>
+          ${prose(description)} ${Object.values(content).map(({ schema }) => bodyOf(schema))}
+        </section>`,
     )}
+    <h4>Refusals and failures, each a <a href="#schema-Problem">Problem</a></h4>
+    <table>
+      ${answers(told, (status) => status >= 400).map(
+        ([status, { description }]) =>
+          html`<tr>
+            <th scope="row">${status}</th>
+            <td>${prose(description)}</td>
+          </tr>`,
+      )}
+    </table>
   </details>`
 
 /** The whole page. */
