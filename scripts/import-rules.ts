@@ -20,7 +20,15 @@ const words = [
   'luxon',
 ]
 /** The contracts between the rooms. */
-const ports = ['store/port.ts', 'queue/port.ts', 'provider/port.ts', 'notify/port.ts', 'processors/outcome.ts']
+const ports = [
+  'store/port.ts',
+  'store/api-keys-port.ts',
+  'store/answers-port.ts',
+  'queue/port.ts',
+  'provider/port.ts',
+  'notify/port.ts',
+  'processors/outcome.ts',
+]
 
 /** Packages by which runs look at what the product has done. */
 const tools = ['luxon', 'pg', 'ioredis']
@@ -76,10 +84,13 @@ export const rooms: Readonly<Record<string, Room>> = {
       ...ports,
       'processors',
       'metrics.ts',
+      'config/suggest.ts',
       'crypto/hashing.ts',
       'texts',
       'fastify',
       '@fastify/*',
+      'fastify-type-provider-zod',
+      'zod',
       '@bull-board/*',
       'bullmq',
     ],

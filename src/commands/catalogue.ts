@@ -32,7 +32,7 @@ export const catalogue: Catalogue = {
     load: async () => import('./unsupersede.ts'),
   },
   keys: {
-    summary: 'list the encryption keys in use; encrypt everything under the first',
+    summary: 'list and rotate the encryption keys; create and revoke keys of the API',
     load: async () => import('./keys.ts'),
   },
   verify: { summary: 'check that what is stored keeps every promise', load: async () => import('./verify.ts') },

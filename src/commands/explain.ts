@@ -1,7 +1,6 @@
 // `explain ID`: shows why a consent has its present status, and what comes next.
 import type { DateTime } from 'luxon'
-import { consentJson } from '../presentation/consent-json.ts'
-import { explain, explanationJson, nextActionWords, type Explanation } from '../presentation/explanation.ts'
+import { explain, explainedJson, nextActionWords, type Explanation } from '../presentation/explanation.ts'
 import { consentId, type Define, examples, json } from './command.ts'
 import { getConsent, orNoSuchConsent, withStore } from './open.ts'
 import type { Terminal } from './terminal.ts'
@@ -26,10 +25,7 @@ const explainConsent = async (terminal: Terminal, given: string, asJson = false)
     const now = clock.now()
     const explanation = explain(view, now, config.policy)
     if (asJson) {
-      await terminal.json({
-        consent: consentJson(view.consent, now, config.policy),
-        ...explanationJson(explanation),
-      })
+      await terminal.json(explainedJson(view, now, config.policy))
       return 0
     }
     const { consent } = view

@@ -1,12 +1,20 @@
 // `keys list` shows which encryption keys are in use; `keys rotate` encrypts everything again under the first key.
-import { Argument } from '@commander-js/extra-typings'
+// `keys api` makes, lists and revokes the keys of the API (keys-api.ts).
+import { Argument, Option } from '@commander-js/extra-typings'
+import { apiScopeNames } from '../domain/api-scopes.ts'
 import { keysInUse } from '../store/cells.ts'
 import { rotateCells } from '../store/key-rotation.ts'
-import { type Define, examples, json } from './command.ts'
+import { dateOrSpan, type Define, each, examples, json, oneOf, text } from './command.ts'
+import { apiKeyCommand } from './keys-api.ts'
 import { type Opened, withStore } from './open.ts'
 import { interruptible } from './signals.ts'
 import { makeProgress, type Terminal } from './terminal.ts'
 import { count, table } from './text.ts'
+import { UsageError } from './usage-error.ts'
+
+const scope = new Option('--scope <SCOPE>', `what it may do; may be repeated: ${apiScopeNames.join(', ')}`).argParser(
+  each((value) => oneOf(apiScopeNames)(value)),
+)
 
 export const define: Define = (command, { terminal, exits }) =>
   command
@@ -16,23 +24,46 @@ export const define: Define = (command, { terminal, exits }) =>
 rotate  Encrypts every stored secret again under the first key of ENCRYPTION_KEYS. It may run while
         everything else runs, be interrupted, and be run again; it ends when no secret needs another key.
         Give the new key to every process first: see the runbook.
+api create | list | revoke NAME
+        The keys with which the company's own systems call the API. create prints a new key, once: only its
+        hash is stored. Each process knows a new key, and refuses a revoked one, within five seconds.
 
 A key may be removed from ENCRYPTION_KEYS once list shows 0 for it: start refuses to run without a key that is
 still in use. Links in messages that were sent while a key was the first one work only as long as that key
 is listed.`,
     )
-    .addArgument(new Argument('<list|rotate>').choices(['list', 'rotate']))
+    .addArgument(new Argument('<list|rotate|api>').choices(['list', 'rotate', 'api']))
+    .addArgument(new Argument('[create|list|revoke]').choices(['create', 'list', 'revoke']))
+    .argument('[NAME]', 'of the API key to revoke', text)
+    .option('--name <NAME>', 'of the new API key, for events and for revoke', text)
+    .addOption(scope)
+    .option(
+      '--expires <WHEN>',
+      'a date (2026-12-31) or a time from now (90d); never, unless given',
+      dateOrSpan('from now'),
+    )
     .addOption(json)
-    .addHelpText('after', examples('reconsent keys list', 'reconsent keys rotate'))
-    .action(
-      exits(async (action, options) =>
-        withStore(['keys'], async (opened) => {
-          const asJson = options.json === true
-          return action === 'list'
-            ? list(terminal, opened, asJson)
-            : interruptible(async (signal) => rotate(terminal, opened, { asJson, signal }))
-        }),
+    .addHelpText(
+      'after',
+      examples(
+        'reconsent keys list',
+        'reconsent keys rotate',
+        'reconsent keys api create --name backend --scope consents:read --scope consents:write',
+        'reconsent keys api revoke backend',
       ),
+    )
+    .action(
+      exits(async (action, step, name, options) => {
+        const { json: asJson = false, ...wanted } = options
+        if (action === 'api') return apiKeyCommand(terminal, { step, name, asJson }, wanted)
+        if (step !== undefined || Object.values(wanted).some((given) => given !== undefined))
+          throw new UsageError(`keys ${action} takes no more arguments, and no option but --json`)
+        return withStore(['keys'], async (opened) =>
+          action === 'list'
+            ? list(terminal, opened, asJson)
+            : interruptible(async (signal) => rotate(terminal, opened, { asJson, signal })),
+        )
+      }),
     )
 
 const list = async (terminal: Terminal, { db, config }: Opened<'keys'>, asJson: boolean): Promise<number> => {

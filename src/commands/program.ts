@@ -49,7 +49,7 @@ export const makeProgram = (argv: readonly string[], catalogue: Catalogue, frame
 
 const usageOf = ({ registeredArguments, options }: CommandUnknownOpts): string =>
   [
-    ...registeredArguments.map((argument) => `<${argument.name()}>`),
+    ...registeredArguments.map((argument) => (argument.required ? `<${argument.name()}>` : `[${argument.name()}]`)),
     ...options.map(({ flags, mandatory }) => (mandatory ? flags : `[${flags}]`)),
   ].join(' ')
 

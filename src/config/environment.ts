@@ -255,8 +255,10 @@ export const environment = z.object({
   API_KEYS_SHA256: described(apiKeyHashes.optional(), {
     secret: true,
     values: '64 hex digits for each key, by commas',
-    unset: 'the API takes no key',
-    description: 'SHA-256 of each key that `/v1/…` accepts: `printf %s "$KEY" | sha256sum`',
+    unset: 'only keys made by `reconsent keys api create`',
+    description:
+      'SHA-256 of further keys that `/v1/…` accepts, with every scope but `people:erase`: ' +
+      '`printf %s "$KEY" | sha256sum`',
   }),
   TRUSTED_PROXIES: described(trustedProxies.optional(), {
     values: 'addresses, ranges, or `loopback`, `linklocal`, `uniquelocal`, by commas',

@@ -41,3 +41,6 @@ export const challengeOf = (verifier: Secret): string => sha256(verifier).toStri
 
 /** The random id of a `/done/<id>` page: 16 bytes, base64url. Not a secret, but it must not be guessable. */
 export const newDoneId = (): string => randomText(16)
+
+/** A new key of the API: a prefix by which scanners and people recognise it, and 32 random bytes, base64url. */
+export const newApiKey = (): Secret => new Secret(`rck_${randomText(32)}`)

@@ -3,6 +3,7 @@
 // users meet have already been corrected (served-address.ts).
 import type { FastifyInstance } from 'fastify'
 import { answerPlainPage } from './answer-page.ts'
+import { isApiPath } from './api/problems.ts'
 
 /** Compares segment by segment; each route itself checks the values of its parameters and of its wildcard. */
 const isSpelledAs = (pattern: string, path: string): boolean => {
@@ -21,7 +22,7 @@ export const registerExactRoutes = (app: FastifyInstance): void => {
     // An unknown path below /ops/queues prompts for the board's login, even when only the router's decoding led there.
     // Such spellings get the not-found page instead.
     if (request.is404 || url === undefined)
-      return /^[^/]|[%#\\]/.test(path) ? answerPlainPage(request, reply, 'not-found') : undefined
+      return /^[^/]|[%#\\]/.test(path) && !isApiPath(path) ? answerPlainPage(request, reply, 'not-found') : undefined
     return isSpelledAs(url, path) ? undefined : reply.callNotFound()
   })
 }

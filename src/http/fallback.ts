@@ -6,6 +6,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { TransientError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { answerPage, answerPlainPage, HTML, localeFor } from './answer-page.ts'
+import { isApiPath, PROBLEM_JSON, problemBody } from './api/problems.ts'
 import { noticePage } from './pages/notice-page.ts'
 import { routeOf } from './request-log.ts'
 import { bareHeaders } from './security.ts'
@@ -46,8 +47,14 @@ export const registerFallback = (app: FastifyInstance, { log }: { log: Log }): v
  * run.
  */
 export const answerUnroutable = (_error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
-  const page = Buffer.from(noticePage('not-found', { locale: localeFor(request) }))
-  reply.raw.writeHead(404, { ...bareHeaders, 'content-type': HTML, 'content-length': page.length })
+  const isApi = isApiPath(request.raw.url ?? '')
+  const page = Buffer.from(
+    isApi
+      ? JSON.stringify(problemBody('not-found', 'there is no such route'))
+      : noticePage('not-found', { locale: localeFor(request) }),
+  )
+  const type = isApi ? PROBLEM_JSON : HTML
+  reply.raw.writeHead(404, { ...bareHeaders, 'content-type': type, 'content-length': page.length })
   reply.raw.end(request.method === 'HEAD' ? undefined : page)
 }
 

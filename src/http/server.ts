@@ -5,14 +5,14 @@ import fastify from 'fastify'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import { registerApi } from './api/register-api.ts'
+import type { ApiDeps } from './api/register-api.ts'
 import type { BoardOptions } from './board.ts'
 import { registerExactRoutes } from './exact-routes.ts'
 import { answerClientError, answerUnroutable, registerFallback } from './fallback.ts'
 import { defaultLimits, registerLimits } from './limits.ts'
 import type { LimitOptions } from './limits.ts'
 import { registerRequestLog } from './request-log.ts'
-import { registerApi } from './routes/api.ts'
-import type { ApiDeps } from './routes/api.ts'
 import { registerAssets } from './routes/assets.ts'
 import { registerCallback } from './routes/callback.ts'
 import { registerDone } from './routes/done.ts'
@@ -108,8 +108,6 @@ const makeApp = (times: HttpTimes, trustedProxies: readonly string[] | undefined
     // While it closes, Fastify would refuse requests that still arrive on open connections: it is better to take a
     // callback than to lose it.
     return503OnClosing: false,
-    // The API's validation changes nothing: it turns no number into a string, and lets unknown fields through.
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
     frameworkErrors: answerUnroutable,
     clientErrorHandler: answerClientError,
   })
@@ -171,7 +169,7 @@ export const makeServer = async (deps: ServerDeps): Promise<HttpServer> => {
   registerStart(app, { ...deps, publicUrl, limits })
   registerCallback(app, { ...deps, limits, commitWithinMs: times.commitWithinMs })
   registerDone(app, deps)
-  registerApi(app, { ...deps, limits, commitWithinMs: times.commitWithinMs })
+  registerApi(app, { ...deps, publicUrl, limits, commitWithinMs: times.commitWithinMs })
   const setUnready = registerHealth(app, { ...deps, times })
   if (deps.board !== undefined) {
     // A tenth of everything that is loaded, for those alone who have a board.

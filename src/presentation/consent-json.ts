@@ -1,12 +1,20 @@
 // Consents and their history as JSON: snake_case, absent values as null, instants in UTC with milliseconds. The command
 // line and the API use the same form. It holds no secret and no address.
 import type { DateTime } from 'luxon'
+import { sha256 } from '../crypto/hashing.ts'
 import { reachableBy } from '../domain/channels.ts'
 import { awaitedUntil } from '../domain/in-progress.ts'
-import type { Authorisation, Consent, ConsentView, Notification, Renewal } from '../domain/model.ts'
+import {
+  type Authorisation,
+  type Consent,
+  type ConsentView,
+  detailFields,
+  type Notification,
+  type Renewal,
+} from '../domain/model.ts'
 import { gatherFacts } from '../domain/next-action.ts'
 import type { Policy } from '../domain/policy.ts'
-import type { consentProperties, historyProperties } from '../http/routes/api-schemas.ts'
+import type { consentProperties, historyProperties } from '../http/api/schemas.ts'
 import type { ConsentHistory, FeedEvent } from '../store/administration-port.ts'
 import type { ConsentEvent } from '../store/port.ts'
 
@@ -51,6 +59,15 @@ export const consentJson = (consent: Consent, now: DateTime, policy: Policy) => 
     superseded_by: consent.supersededById ?? null,
     created_at: isoOf(consent.createdAt),
   } satisfies Record<keyof typeof consentProperties, unknown>
+}
+
+/**
+ * The entity tag of what the company itself decides about a consent: what it imported, and the status. What the loop
+ * writes meanwhile does not change it, so it is no tag of a whole answer, which nobody may cache anyway.
+ */
+export const consentEtag = (consent: Consent): string => {
+  const decided = [consent.id, consent.status, ...detailFields.map((field) => consent[field] ?? null)]
+  return `"${sha256(JSON.stringify(decided)).toString('base64url').slice(0, 27)}"`
 }
 
 export const renewalJson = (renewal: Renewal) => ({

@@ -10,7 +10,7 @@ import { explainNextAction, gatherFacts, type Facts, type NextAction } from '../
 import type { Phase } from '../domain/phase.ts'
 import type { Policy } from '../domain/policy.ts'
 import type { Route } from '../domain/routes.ts'
-import { isoOf } from './consent-json.ts'
+import { consentJson, isoOf } from './consent-json.ts'
 
 export interface RungState {
   readonly rung: string
@@ -202,6 +202,12 @@ export const explanationJson = (explanation: Explanation) => {
     suppressed: explanation.suppressed,
   }
 }
+
+/** What `explain --json` and `GET /v1/consents/<id>/explain` return. */
+export const explainedJson = (view: ConsentView, now: DateTime, policy: Policy) => ({
+  consent: consentJson(view.consent, now, policy),
+  ...explanationJson(explain(view, now, policy)),
+})
 
 export const nextActionJson = (next: NextAction) => ({
   action: next.action,

@@ -1,6 +1,7 @@
 // The cron producer: dispatches due records, page by page, and stops while the queue is full. It decides nothing about
 // a consent. Losing the sweep, or running several at once, changes only when due records are found.
 import type { Duration } from 'luxon'
+import { ANSWERS_LAST } from '../domain/answers-last.ts'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { WorkQueue } from '../queue/port.ts'
@@ -33,6 +34,7 @@ const everyKind: readonly RecordKind[] = ['authorisation', 'notification', 'cons
 export const sweep = (deps: SweepDeps) => async (): Promise<Outcome> => {
   const expired = await expireAttempts(deps)
   const swept = await dispatchKinds(deps, everyKind)
+  await purgeAnswers(deps)
   await deps.store.recordSweep()
   return done(
     `dispatched ${swept.consent} consents, ${swept.notification} messages, ${swept.authorisation} exchanges; ` +
@@ -85,4 +87,10 @@ const expireAttempts = async ({ store, clock, pageSize }: SweepDeps): Promise<nu
     total += expired
     if (expired < pageSize) return total
   }
+}
+
+/** After what is due: nothing waits for it. */
+const purgeAnswers = async ({ store, clock, pageSize }: SweepDeps): Promise<void> => {
+  const before = clock.now().minus(ANSWERS_LAST)
+  for (;;) if ((await store.purgeAnswers(before, pageSize)) < pageSize) return
 }

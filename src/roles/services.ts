@@ -16,6 +16,7 @@ import type { Backend } from '../queue/backend.ts'
 import type { QueueState, QueueWatch } from '../queue/watch.ts'
 import { makeWorkQueue } from '../queue/work-queue.ts'
 import type { Listing } from '../store/administration-port.ts'
+import { apiKeys } from '../store/api-keys.ts'
 import { missingMigrations } from '../store/health.ts'
 import { listing } from '../store/listing.ts'
 import { openStore } from '../store/open-store.ts'
@@ -56,8 +57,9 @@ export const makeServices = (
   const vault = makeVault({ keys: config.keys })
   const connections = concurrency.reauth + concurrency.notify + concurrency.exchange + CONNECTIONS_BESIDE_JOBS
   const opened = openStore({ url: config.database.url, vault, connections, statementMs: STATEMENT_MS })
-  const { getHistory, listFeed, statusCounts } = listing(opened.db, config.policy.channels)
-  const lists = namingOutages({ getHistory, listFeed, statusCounts })
+  const { statusCounts } = listing(opened.db, config.policy.channels)
+  const lists = namingOutages({ statusCounts })
+  const { readUnrevokedApiKeys } = namingOutages(apiKeys(opened.db))
   const metrics = makeMetrics({ collectCounts: async () => collectCounts({ store: opened.store, lists, clock }) })
   const log = meteredLog(plainLog, metrics)
   const store = wrap('store', meteredStore(opened.store, metrics))
@@ -74,7 +76,7 @@ export const makeServices = (
     vault,
     store,
     db: opened.db,
-    lists,
+    readUnrevokedApiKeys,
     metrics,
     provider,
     prepare,

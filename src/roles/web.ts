@@ -3,14 +3,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { HealthDeps } from '../http/routes/health.ts'
 import { defaultTimes, type HttpServer, makeServer } from '../http/server.ts'
-import { feedEventJson, historyJson } from '../presentation/consent-json.ts'
 import { receiveCallback } from '../processors/receive-callback.ts'
 import { leaveForBank, visitStartPage } from '../processors/visit-start-page.ts'
 import { queueNames } from '../queue/catalogue.ts'
+import { apiDeps } from './api.ts'
 import { type Services, type Stop, stopWaits } from './services.ts'
 
 export const makeWebServer = async (services: Services, health: HealthDeps): Promise<HttpServer> => {
-  const { backend, wrap, clock, config, lists, log, store, vault, prepare } = services
+  const { backend, wrap, clock, config, log, store, vault, prepare } = services
   const { policy, timing, web } = config
   const visit = { store, prepare, renewalOfToken: vault.renewalOfToken, clock, policy, log }
   const ops = web.ops && {
@@ -29,6 +29,7 @@ export const makeWebServer = async (services: Services, health: HealthDeps): Pro
     times: { closeWithinMs },
     publicUrl: web.publicUrl,
     apiKeyHashes: web.apiKeyHashes,
+    readApiKeys: services.readUnrevokedApiKeys,
     trustedProxies: web.trustedProxies,
     renewalOfToken: vault.renewalOfToken,
     startLinkToken: vault.startLinkToken,
@@ -40,12 +41,7 @@ export const makeWebServer = async (services: Services, health: HealthDeps): Pro
     }),
     findConsent: store.findConsent,
     getRenewalPageByDoneId: store.getRenewalPageByDoneId,
-    getConsentJson: async (id) => {
-      const consent = await store.findConsent(id)
-      const history = consent === undefined ? undefined : await lists.getHistory(consent.id)
-      return history && historyJson(history, clock.now(), policy)
-    },
-    listEvents: async (after, limit) => (await lists.listFeed(after, limit)).map(feedEventJson),
+    ...apiDeps({ db: services.db, store, policy, clock, enqueue: services.enqueue, queuedFor: timing.queuedFor }),
     policy,
     clock,
   })

@@ -223,7 +223,7 @@ const openForRequest = async (
     id: randomUUID(),
     consentId: consent.id,
     cycle,
-    openedBy: 'operator',
+    openedBy: request.actor ?? 'operator',
     reason: request.reason,
     openedAt: request.now.toJSDate(),
     manualNo,

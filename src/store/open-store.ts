@@ -2,6 +2,7 @@
 import { atTheBank } from './at-the-bank.ts'
 import { type Database, type DatabaseOptions, openDatabase } from './database.ts'
 import { dispatching } from './dispatching.ts'
+import { answerPurge } from './answers.ts'
 import { sequenceEvents } from './event-sequencer.ts'
 import { exchanges } from './exchanges.ts'
 import { notifications } from './notifications.ts'
@@ -15,6 +16,7 @@ import { views } from './views.ts'
 export const makeStore = (db: Database): Store =>
   namingOutages({
     ...dispatching(db),
+    ...answerPurge(db),
     ...renewals(db),
     ...atTheBank(db),
     ...exchanges(db),

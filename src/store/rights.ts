@@ -26,6 +26,8 @@ export const tableRights: Readonly<Record<string, readonly Right[]>> = {
   open_circuits: passing,
   sweeps: kept,
   token_fingerprints: passing,
+  api_keys: kept,
+  idempotency_keys: passing,
   _prisma_migrations: ['SELECT'],
 }
 

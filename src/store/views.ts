@@ -1,4 +1,5 @@
 // Reads consents by their names.
+import type { Consent } from '../domain/model.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import type { Database } from './database.ts'
 import { factsOf } from './facts.ts'
@@ -6,6 +7,8 @@ import type { FoundRow } from './kept-facts.ts'
 import { isId } from './ids.ts'
 import type { Views } from './port.ts'
 import { toConsent } from './rows.ts'
+import type { Statements } from './statements.ts'
+import { find } from './tables.ts'
 
 export const views = (db: Database): Views => ({
   getView: async (consentId) => {
@@ -23,3 +26,11 @@ export const views = (db: Database): Views => ({
     return row === null ? undefined : toConsent(row)
   },
 })
+
+/** A consent by our id or by the `credentials_id`, as a transaction sees it. */
+export const findConsentIn = async (tx: Statements, name: string): Promise<Consent | undefined> => {
+  const id = name.toLowerCase()
+  const [asId] = isId(id) ? await find(tx, 'consent', { id }) : []
+  const [row = asId] = asId === undefined ? await find(tx, 'consent', { credentialsId: name }) : []
+  return row && toConsent(row)
+}

@@ -5,7 +5,7 @@ import { keyText } from '../crypto/keys.ts'
 import { freePort } from '../setup/free-port.ts'
 import { createDatabase } from '../setup/database.ts'
 import { asOwner } from '../setup/roles.ts'
-import { environmentFor, run, start } from './reconsent.ts'
+import { environmentFor, run, runHere, start } from './reconsent.ts'
 
 const keys = (...ids: string[]) => ({ ENCRYPTION_KEYS: ids.map((id) => `${id}:${keyText(id)}`).join(',') })
 const rows = (count: number): string =>
@@ -67,8 +67,63 @@ describe('keys', () => {
     expect((await run(['keys', 'rotate'], { env: { ...env, ...keys('k2') } })).code).toBe(1)
   })
 
-  test.each([[['keys']], [['keys', 'drop']], [['keys', 'list', 'rotate']]])('%j is wrong usage', async (argv) => {
-    expect((await run(argv, { env })).code).toBe(2)
+  test.each([
+    [['keys']],
+    [['keys', 'drop']],
+    [['keys', 'list', 'rotate']],
+    [['keys', 'list', 'list']],
+    [['keys', 'rotate', '--name', 'backend']],
+    [['keys', 'api']],
+    [['keys', 'api', 'drop']],
+    [['keys', 'api', 'create']],
+    [['keys', 'api', 'create', 'backend', '--scope', 'events:read']],
+    [['keys', 'api', 'create', '--name', 'backend']],
+    [['keys', 'api', 'create', '--name', 'a b', '--scope', 'events:read']],
+    [['keys', 'api', 'create', '--name', 'backend', '--scope', 'events:write']],
+    [['keys', 'api', 'create', '--name', 'backend', '--scope', 'events:read', '--expires', '2020-01-01']],
+    [['keys', 'api', 'revoke']],
+    [['keys', 'api', 'revoke', 'backend', '--expires', '90d']],
+    [['keys', 'api', 'list', '--scope', 'events:read']],
+  ])('%j is wrong usage', async (argv) => {
+    expect((await runHere(argv, env)).code).toBe(2)
+  })
+})
+
+describe('keys api', () => {
+  test('create shows the key once; list and revoke name it', async () => {
+    const wanted = ['--name', 'backend', '--scope', 'events:read', '--scope=consents:read', '--scope', 'events:read']
+    const created = await runHere(['keys', 'api', 'create', ...wanted, '--expires', '90d'], env)
+    expect(created).toMatchObject({ code: 0, stdout: expect.stringMatching(/^rck_[\w-]{43}\n$/) })
+    expect(created.stderr).toContain('shown once')
+    const again = await runHere(['keys', 'api', 'create', ...wanted], env)
+    expect(again).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('revoke it first') })
+    const asJson = await runHere(['keys', 'api', 'create', '--name', 'feed', '--scope', 'events:read', '--json'], env)
+    const feed = JSON.parse(asJson.stdout)
+    expect(feed).toEqual({
+      key: expect.stringMatching(/^rck_/),
+      name: 'feed',
+      scopes: ['events:read'],
+      state: 'living',
+      created_at: expect.any(String),
+      expires_at: null,
+      revoked_at: null,
+    })
+    expect((await runHere(['keys', 'api', 'revoke', 'backend'], env)).code).toBe(0)
+    expect((await runHere(['keys', 'api', 'revoke', 'backend'], env)).code).toBe(1)
+    const listed = await runHere(['keys', 'api', 'list'], env)
+    expect(listed.stdout).toMatch(/^NAME +STATE .*\nbackend +revoked .*events:read consents:read\nfeed +living .*\n$/)
+    const all = await runHere(['keys', 'api', 'list', '--json'], env)
+    const { key: _, ...shown } = feed
+    expect(JSON.parse(all.stdout).keys).toEqual([
+      expect.objectContaining({ name: 'backend', state: 'revoked', revoked_at: expect.any(String) }),
+      shown,
+    ])
+    for (const { stdout } of [listed, all]) expect(stdout).not.toContain('rck_')
+  })
+
+  test('an unknown scope: the nearest is named', async () => {
+    const ran = await runHere(['keys', 'api', 'create', '--name', 'x', '--scope', 'consent:read'], env)
+    expect(ran.stderr).toContain('Did you mean consents:read?')
   })
 })
 

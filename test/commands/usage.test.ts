@@ -73,7 +73,8 @@ describe('help', () => {
       const [usage, about] = help.split('\n\n')
       expect(usage).toMatch(new RegExp(`^Usage: reconsent ${name} `))
       expect(about?.split(/\s+/)).toEqual(command.description().split('\n\n')[0]?.split(/\s+/))
-      for (const argument of command.registeredArguments) expect(usage).toContain(` <${argument.name()}>`)
+      for (const argument of command.registeredArguments)
+        expect(usage).toContain(argument.required ? ` <${argument.name()}>` : ` [${argument.name()}]`)
       for (const { flags, mandatory } of command.options) {
         expect(usage).toContain(mandatory ? ` ${flags}` : ` [${flags}]`)
         expect(help).toContain(`\n  ${flags}  `)
@@ -249,8 +250,8 @@ describe('wrong usage', () => {
       /^option '--limit <N>' argument 'many' is invalid\. It must be a whole number/,
     ],
     'start with no role': [['start', '--roles', ' , '], /^option '--roles <LIST>' .* It names no role: known are web/],
-    'keys without a word': [['keys'], /^missing required argument 'list\|rotate'\n/],
-    'keys with another word': [['keys', 'rotat'], /'rotat' is invalid .* Allowed choices are list, rotate\.\n/],
+    'keys without a word': [['keys'], /^missing required argument 'list\|rotate\|api'\n/],
+    'keys with another word': [['keys', 'rotat'], /'rotat' is invalid .* Allowed choices are list, rotate, api\.\n/],
     'repair-times with no zone': [
       ['repair-times', '--zone', 'Europe/Lundon'],
       /^option '--zone <ZONE>' .* It must be a name like America\/New_York\. Did you mean Europe\/London\?\n/,
@@ -403,13 +404,20 @@ test('no argument and no value may be empty, and only these options may be repea
     for (const { defaultValue } of options.filter(({ negate }) => negate)) expect(defaultValue).toBe(true)
     for (const { parseArg, long } of options.filter(({ required }) => required)) {
       expect(() => parseArg?.('', undefined)).toThrow(InvalidArgumentError)
+      const value = long === '--scope' ? 'events:read' : 'UTC'
       try {
-        parseArg?.('UTC', ['UTC'])
+        parseArg?.(value, [value])
         many.push(`${name} ${long}`)
       } catch (error) {
         expect(error).toMatchObject({ message: 'The option is given twice.' })
       }
     }
   }
-  expect(many).toEqual(['repair-times --zone', 'simulator --redirect-uri', 'simulator --switch', 'simulator --fault'])
+  expect(many).toEqual([
+    'keys --scope',
+    'repair-times --zone',
+    'simulator --redirect-uri',
+    'simulator --switch',
+    'simulator --fault',
+  ])
 })

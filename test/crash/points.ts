@@ -356,6 +356,8 @@ const harmless: ReadonlySet<string> = new Set([
   'store.findCanary',
   'store.sinceLastSweep',
   'visits.visitStartPage',
+  // Deletes answers that no repetition gets any more; the next sweep deletes what is left.
+  'store.purgeAnswers',
   // The provider's answers, inside the circuit breaker: point `answer-unnoted`, or after it those of `provider`.
   'truelayer.exchangeCode',
   'truelayer.makeLink',

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { CursorUnknown, TransientError } from '../../src/errors.ts'
 import { listEvents } from '../../src/store/events.ts'
 import { startWorld, type World } from '../setup/world.ts'
-import { anAskedConsent, API_KEY, aWeb, startWeb, theCallback, WITH_KEY, type Web } from './web.ts'
+import { anAskedConsent, type Answer, API_KEY, aWeb, startWeb, theCallback, WITH_KEY, type Web } from './web.ts'
 import { planting } from '../setup/plant.ts'
 
 let world: World
@@ -23,6 +23,13 @@ const json = (body: unknown, headers: Record<string, string> = WITH_KEY): Reques
   headers: { 'content-type': 'application/json', ...headers },
 })
 const reply = ({ status, body }: { status: number; body: string }) => [status, JSON.parse(body)]
+/** What a problem says besides its title, which its type decides. */
+const refusal = (answer: Answer) => {
+  expect(answer.headers.get('content-type')).toMatch(/^application\/problem\+json/)
+  const { type, title, status, ...rest } = JSON.parse(answer.body)
+  expect([status, title]).toEqual([answer.status, expect.any(String)])
+  return { status, type: type.replace('urn:problem-type:reconsent:', ''), ...rest }
+}
 
 describe('the key', () => {
   test.each<[string, Record<string, string>]>([
@@ -41,9 +48,10 @@ describe('the key', () => {
     ]) {
       expect(answer.status).toBe(401)
       expect(answer.headers.get('www-authenticate')).toBe('Bearer realm="Reconsent API"')
-      expect(JSON.parse(answer.body)).toEqual({
-        error: 'unauthorized',
-        error_description: 'send an API key as Authorization: Bearer <key>',
+      expect(refusal(answer)).toEqual({
+        status: 401,
+        type: 'unauthorized',
+        detail: 'send an API key as Authorization: Bearer <key>',
       })
     }
   })
@@ -65,10 +73,11 @@ describe('while the database is unavailable', () => {
     const away = await aWeb(world, { getConsentJson: gone, listEvents: gone })
     for (const path of ['/v1/consents/x', '/v1/events']) {
       const answer = await away.get(path, { headers: WITH_KEY })
-      expect(reply(answer)).toEqual([
-        503,
-        { error: 'temporarily_unavailable', error_description: expect.stringContaining('repeat') },
-      ])
+      expect(refusal(answer)).toEqual({
+        status: 503,
+        type: 'temporarily-unavailable',
+        detail: expect.stringContaining('repeat'),
+      })
       expect(answer.headers.get('retry-after')).toBe('10')
       expect(answer.body).not.toContain('database')
     }
@@ -129,43 +138,65 @@ describe('POST /v1/callbacks', () => {
   test('refuses unknown states, and is never limited for it', async () => {
     const strict = await aWeb(world, { limits: { unknownPerMinute: 1 } })
     for (let call = 0; call < 4; call += 1) {
-      const [status, body] = reply(await strict.post('/v1/callbacks', json({ state: 'foreign', code: 'x' })))
-      expect([status, body.error]).toEqual([404, 'unknown_state'])
+      expect(refusal(await strict.post('/v1/callbacks', json({ state: 'foreign', code: 'x' })))).toMatchObject({
+        status: 404,
+        type: 'unknown-state',
+      })
     }
   })
 
   const state = 'a-planted-state'
-  test.each<[string, unknown, string]>([
-    ['no state', { code: 'x' }, "body: must have required property 'state'"],
-    ['neither code nor error', { state }, 'body: exactly one of code and error is needed'],
-    ['both', { state, code: 'x', error: 'y' }, 'body: exactly one of code and error is needed'],
-    ['a number', { state: 12, code: 'x' }, 'body/state: must be string'],
-    ['a list', { state: [state], code: 'x' }, 'body/state: must be string'],
-    ['null', { state, code: null, error: 'x' }, 'body/code: must be string'],
-    ['an empty state', { state: '', code: 'x' }, 'body/state: must NOT have fewer than 1 characters'],
-    ['NUL', { state: `${state}\u0000`, code: 'x' }, 'body/state: must match pattern "^[\\x20-\\x7e]+$"'],
-    ['a long code', { state, code: 'x'.repeat(4097) }, 'body/code: must NOT have more than 4096 characters'],
-    ['a list at the top', [], 'body: must be object'],
-    ['text', '{"state":', 'the body is not valid JSON'],
-    ['nothing', '', 'the body is not valid JSON'],
-    ['a poisoned prototype', '{"__proto__":{"x":1}}', 'the body is not valid JSON'],
-  ])('%s: 400, says what and where, repeats no value', async (_, body, description) => {
+  test.each<[string, unknown, [string, string][]]>([
+    ['no state', { code: 'x' }, [['#/state', 'is missing']]],
+    ['neither code nor error', { state }, [['#', 'must have exactly one of code and error']]],
+    ['both', { state, code: 'x', error: 'y' }, [['#', 'must have exactly one of code and error']]],
+    ['a number', { state: 12, code: 'x' }, [['#/state', 'must be a text']]],
+    ['a list', { state: [state], code: 'x' }, [['#/state', 'must be a text']]],
+    ['null', { state, code: null, error: 'x' }, [['#/code', 'must be a text']]],
+    ['an empty state', { state: '', code: 'x' }, [['#/state', 'must have at least 1 character']]],
+    ['NUL', { state: `${state}\u0000`, code: 'x' }, [['#/state', 'must hold printable ASCII characters alone']]],
+    ['a long code', { state, code: 'x'.repeat(4097) }, [['#/code', 'must have at most 4096 characters']]],
+    ['a list at the top', [], [['#', 'must be an object']]],
+    ['text', '{"state":', [['#', 'is not valid JSON']]],
+    ['nothing', '', [['#', 'is missing']]],
+    ['a poisoned prototype', '{"__proto__":{"x":1}}', [['#', 'is not valid JSON']]],
+    [
+      'several at once',
+      { state: 1, code: null, error: '' },
+      [
+        ['#/state', 'must be a text'],
+        ['#/code', 'must be a text'],
+        ['#/error', 'must have at least 1 character'],
+      ],
+    ],
+  ])('%s: 400, says what and where, repeats no value', async (_, body, wrong) => {
     const answer = await web.post('/v1/callbacks', json(body))
-    expect(reply(answer)).toEqual([400, { error: 'invalid_request', error_description: description }])
+    const { detail, errors, ...rest } = refusal(answer)
+    expect(rest).toEqual({ status: 400, type: 'invalid-request' })
+    for (const [pointer, says] of wrong) expect(errors).toContainEqual({ pointer, detail: says })
+    expect(detail).toContain(wrong[0]?.[1])
     expect(answer.body).not.toContain(state)
+  })
+
+  test('lets parameters through that a bank adds: they must not cost a code', async () => {
+    const consent = await anAskedConsent(world)
+    const body = { ...Object.fromEntries(await theCallback(world, consent.id)), iss: 'https://bank.example' }
+    expect((await web.post('/v1/callbacks', json(body))).status).toBe(202)
   })
 
   test('refuses other content types and 1 MB', async () => {
     const form = await web.post('/v1/callbacks', { body: new URLSearchParams({ state, code: 'x' }), headers: WITH_KEY })
-    expect(reply(form)).toEqual([
-      415,
-      { error: 'invalid_request', error_description: 'the body must be application/json' },
-    ])
+    expect(refusal(form)).toEqual({
+      status: 415,
+      type: 'unsupported-media-type',
+      detail: 'the body must be application/json',
+    })
     const large = await web.post('/v1/callbacks', json({ state, code: 'x'.repeat(1024 * 1024) }))
-    expect(reply(large)).toEqual([
-      413,
-      { error: 'invalid_request', error_description: 'the body is larger than 16384 bytes' },
-    ])
+    expect(refusal(large)).toEqual({
+      status: 413,
+      type: 'body-too-large',
+      detail: 'the body is larger than 16384 bytes',
+    })
   })
 })
 
@@ -175,17 +206,22 @@ describe('GET /v1/consents/:id', () => {
     for (const name of [id, credentialsId]) {
       expect(reply(await web.get(`/v1/consents/${name}`, { headers: WITH_KEY }))).toEqual([
         200,
-        { id, credentials_id: credentialsId },
+        expect.objectContaining({ id, credentials_id: credentialsId, status: 'active', events: [] }),
       ])
     }
   })
 
   test('answers 404 when there is no such consent', async () => {
     for (const id of [randomUUID(), 'x', '..', "'--"]) {
-      const [status, body] = reply(await web.get(`/v1/consents/${encodeURIComponent(id)}`, { headers: WITH_KEY }))
-      expect([status, body.error]).toEqual([404, 'not_found'])
+      expect(refusal(await web.get(`/v1/consents/${encodeURIComponent(id)}`, { headers: WITH_KEY }))).toMatchObject({
+        status: 404,
+        type: 'not-found',
+      })
     }
-    expect((await web.get('/v1/consents/%00', { headers: WITH_KEY })).status).toBe(400)
+    expect(refusal(await web.get('/v1/consents/%00', { headers: WITH_KEY }))).toMatchObject({
+      status: 400,
+      errors: [{ parameter: 'id', detail: 'must hold printable ASCII characters alone' }],
+    })
   })
 })
 
@@ -221,67 +257,60 @@ describe('GET /v1/events', () => {
       'message.sent',
     ])
     expect(await page('?after=5')).toEqual({ events: [], next_cursor: '5' })
-    const empty = JSON.parse((await web.get('/v1/events', { headers: WITH_KEY })).body)
+    const silent = await aWeb(world, { listEvents: async () => [] })
+    const empty = JSON.parse((await silent.get('/v1/events', { headers: WITH_KEY })).body)
     expect(empty).toEqual({ events: [], next_cursor: null })
   })
 
   test.each([
-    ['limit=0', 'querystring/limit: must be >= 1'],
-    ['limit=1001', 'querystring/limit: must be <= 1000'],
-    ['limit=x', 'querystring/limit: must be integer'],
-    ['limit=1&limit=2', 'querystring/limit: must be integer'],
-    ['after=a&after=b', 'querystring/after: must be string'],
-    ['after=nonsense', 'querystring/after: must be the next_cursor of an earlier page'],
-    ['after=%00', 'querystring/after: must match pattern "^[\\x20-\\x7e]+$"'],
-  ])('?%s: 400', async (query, description) => {
+    ['limit=0', 'limit', 'must be at least 1'],
+    ['limit=1001', 'limit', 'must be at most 1000'],
+    ['limit=x', 'limit', 'must be a number'],
+    ['limit=1&limit=2', 'limit', 'must be a number'],
+    ['after=a&after=b', 'after', 'must be a text'],
+    ['after=nonsense', 'after', 'must be the next_cursor of an earlier page'],
+    ['after=%00', 'after', 'must hold printable ASCII characters alone'],
+    ['limt=5', 'limt', 'is not known: did you mean limit?'],
+    ['something=5', 'something', 'is not known'],
+  ])('?%s: 400', async (query, parameter, detail) => {
     const server = await aFeed()
-    expect(reply(await server.get(`/v1/events?${query}`, { headers: WITH_KEY }))).toEqual([
-      400,
-      { error: 'invalid_request', error_description: description },
-    ])
+    const answer = await server.get(`/v1/events?${query}`, { headers: WITH_KEY })
+    expect(refusal(answer)).toEqual({
+      status: 400,
+      type: 'invalid-request',
+      detail: `${parameter} ${detail}`,
+      errors: [{ parameter, detail }],
+    })
   })
 })
 
 test('a cursor that is not in the feed: 409, and what to do', async () => {
   const server = await aWeb(world, { listEvents: async () => Promise.reject(new CursorUnknown('unknown')) })
-  const [status, body] = reply(await server.get('/v1/events?after=9-0123456789abcdef', { headers: WITH_KEY }))
-  expect([status, body.error]).toEqual([409, 'cursor_unknown'])
-  expect(body.error_description).toMatch(/restored from a backup.*an older cursor.*without after/)
+  const { status, type, detail } = refusal(
+    await server.get('/v1/events?after=9-0123456789abcdef', { headers: WITH_KEY }),
+  )
+  expect([status, type]).toEqual([409, 'cursor-unknown'])
+  expect(detail).toMatch(/restored from a backup.*an older cursor.*without after/)
 })
 
 test('our own errors are answered without details', async () => {
   const broken = await aWeb(world, { getConsentJson: async () => Promise.reject(new Error('the value was hunter2')) })
-  expect(reply(await broken.get('/v1/consents/x', { headers: WITH_KEY }))).toEqual([
-    500,
-    { error: 'internal_error', error_description: 'something went wrong on our side' },
-  ])
+  expect(refusal(await broken.get('/v1/consents/x', { headers: WITH_KEY }))).toEqual({
+    status: 500,
+    type: 'internal',
+    detail: 'something went wrong on our side',
+  })
   expect(broken.logged()).toContain('a request failed')
   expect(broken.logged()).not.toContain('hunter2')
 })
 
-test('unknown routes answer in JSON', async () => {
-  expect(reply(await web.get('/v1/nope'))).toEqual([
-    404,
-    { error: 'not_found', error_description: 'there is no such route' },
-  ])
-  expect((await web.get('/v1/callbacks', { headers: WITH_KEY })).status).toBe(404)
-})
-
-test('the OpenAPI document needs no key and describes exactly the routes', async () => {
-  const answer = await web.get('/v1/openapi.json')
-  const document = JSON.parse(answer.body)
-  expect([answer.status, document.openapi]).toEqual([200, '3.1.0'])
-  expect(Object.keys(document.paths)).toEqual(['/v1/callbacks', '/v1/consents/{id}', '/v1/events'])
-  expect(document.paths['/v1/callbacks'].post.requestBody.content['application/json'].schema.required).toEqual([
-    'state',
-  ])
-  expect(Object.keys(document.paths['/v1/callbacks'].post.responses)).toEqual([
-    '202',
-    '400',
-    '401',
-    '404',
-    '429',
-    '503',
-  ])
-  expect(document.security).toEqual([{ apiKey: [] }])
-})
+test.each(['/v1', '/v1/', '/v1/nope', '/v1/callbacks', '/v1/consent', '/v1/%63onsents/x', '/v1/%', '/v1?x'])(
+  'GET %s is no route: a problem document',
+  async (path) => {
+    expect(refusal(await web.get(path, { headers: WITH_KEY }))).toEqual({
+      status: 404,
+      type: 'not-found',
+      detail: 'there is no such route',
+    })
+  },
+)

@@ -283,7 +283,7 @@ describe('with the database unavailable', () => {
       headers: { ...WITH_KEY, 'content-type': 'application/json' },
     })
     expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5'])
-    expect(JSON.parse(answer.body)).toMatchObject({ error: 'temporarily_unavailable' })
+    expect(JSON.parse(answer.body)).toMatchObject({ type: 'urn:problem-type:reconsent:temporarily-unavailable' })
     await close()
   })
 

@@ -87,11 +87,12 @@ describe('headers of', () => {
 
   test('the API', async () => {
     expect(headersOf(await web.get('/v1/events', { headers: WITH_KEY }))).toEqual(json)
+    const problem = { ...strict, 'content-type': 'application/problem+json; charset=utf-8' }
     expect(headersOf(await web.get('/v1/events'))).toEqual({
-      ...json,
+      ...problem,
       'www-authenticate': 'Bearer realm="Reconsent API"',
     })
-    expect(headersOf(await web.get('/v1/nope'))).toEqual(json)
+    expect(headersOf(await web.get('/v1/nope'))).toEqual(problem)
     expect(headersOf(await web.get('/v1/openapi.json'))).toEqual(json)
   })
 

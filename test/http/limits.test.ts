@@ -48,7 +48,7 @@ describe('wrong API keys', () => {
       seen.add(answer.body)
     }
     expect([...seen].map((body) => JSON.parse(body))).toEqual([
-      { error: 'too_many_requests', error_description: expect.any(String) },
+      expect.objectContaining({ type: 'urn:problem-type:reconsent:too-many-requests', status: 429 }),
     ])
     expect(web.logged()).toContain('"client":"127.0.0.1"')
   })

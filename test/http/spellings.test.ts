@@ -343,7 +343,7 @@ describe('addresses for machines answer to their own spelling alone', () => {
         expect([method, spelling, answer.status]).toEqual([method, spelling, 404])
         if (method === 'GET')
           expect(answer.body).toMatch(
-            /There is no such page|This link is not valid|not_found|not found|QUEUE_NOT_FOUND/,
+            /There is no such page|This link is not valid|there is no (?:such route|consent)|not found|QUEUE_NOT_FOUND/,
           )
       }
     }

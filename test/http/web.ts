@@ -8,7 +8,9 @@ import type { HttpServer, ServerDeps } from '../../src/http/server.ts'
 import { makeLog } from '../../src/log.ts'
 import { makeMetrics } from '../../src/metrics.ts'
 import { receiveCallback } from '../../src/processors/receive-callback.ts'
+import { apiDeps } from '../../src/roles/api.ts'
 import { leaveForBank, visitStartPage } from '../../src/processors/visit-start-page.ts'
+import { apiKeys } from '../../src/store/api-keys.ts'
 import { aCount } from '../builders.ts'
 import type { World } from '../setup/world.ts'
 
@@ -73,11 +75,15 @@ export const startWeb = async (world: World, over: Partial<ServerDeps> = {}): Pr
     startLinkToken: vault.startLinkToken,
     renewalOfToken: vault.renewalOfToken,
     apiKeyHashes: [sha256Hex('another key'), sha256Hex(API_KEY)],
-    getConsentJson: async (id) => {
-      const consent = await store.findConsent(id)
-      return consent && { id: consent.id, credentials_id: consent.credentialsId }
-    },
-    listEvents: async () => [],
+    readApiKeys: apiKeys(world.db).readUnrevokedApiKeys,
+    ...apiDeps({
+      db: world.db,
+      store,
+      policy,
+      clock,
+      enqueue: async () => undefined,
+      queuedFor: Duration.fromMillis(0),
+    }),
     checkReady: async () => ({ ok: true, detail: 'the database answers' }),
     board: undefined,
     ...over,

@@ -3,6 +3,8 @@
 import { Duration } from 'luxon'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { makeVault } from '../../src/crypto/vault.ts'
+import { consentPages } from '../../src/store/consent-pages.ts'
+import type { ConsentQuery } from '../../src/store/consent-pages-port.ts'
 import type { ConsentFilter } from '../../src/store/port.ts'
 import { Secret } from '../../src/secret.ts'
 import { imports } from '../../src/store/import.ts'
@@ -16,7 +18,7 @@ import { type PlanKind, planKinds, plansOf, type Step } from '../setup/plans.ts'
 import { asOwner } from '../setup/roles.ts'
 
 const CONSENTS = 100_000
-const TABLES = ['consents', 'renewals', 'authorisations', 'notifications', 'token_fingerprints'] as const
+const TABLES = ['consents', 'renewals', 'authorisations', 'notifications', 'token_fingerprints', 'events'] as const
 const policy = aPolicy()
 const vault = makeVault({ keys: ringOf('k1') })
 let url: string
@@ -31,7 +33,8 @@ beforeAll(async () => {
     url,
     `INSERT INTO consents (id, credentials_id, user_id, provider_id, country, redirect_uri, email, status, expires_at,
        expires_source, refresh_token, next_action_at, next_action_reason, created_at, updated_at)
-     SELECT gen_random_uuid(), 'cred-' || n, 'user-' || n, 'bank-' || n % 20, 'GB', 'https://example.com',
+     SELECT gen_random_uuid(), 'cred-' || n, 'user-' || n,
+       CASE n WHEN 7 THEN 'bank-rare' ELSE 'bank-' || n % 20 END, 'GB', 'https://example.com',
        CASE WHEN n % 500 > 0 THEN 'user@example.com' END, CASE n % 200 WHEN 1 THEN 'paused' ELSE 'active' END,
        timestamptz '${ahead}' + n * interval '1 minute', 'imported', repeat('x', 180),
        CASE n % 200 WHEN 1 THEN NULL WHEN 2 THEN timestamptz '${ago}' ELSE timestamptz '${ahead}' END, 'healthy',
@@ -45,6 +48,10 @@ beforeAll(async () => {
        'https://example.com', now(), now() FROM renewals`,
     `INSERT INTO notifications (id, consent_id, renewal_id, cycle, rung, channel, status, situation, created_at)
      SELECT gen_random_uuid(), consent_id, id, 1, '-7d', 'email', 'sent', 'reminder', now() FROM renewals`,
+    // Every consent was imported in the past year, one a few minutes; the last hundred lie after NOW.
+    `INSERT INTO events (consent_id, seq, type, at, actor, hash)
+     SELECT id, 1, 'consent.imported', timestamptz '${NOW.toISO()}' + (row_number() OVER (ORDER BY credentials_id) -
+       ${CONSENTS - 100}) * interval '5 minutes', 'company', repeat('0', 64) FROM consents ORDER BY credentials_id`,
     `INSERT INTO token_fingerprints SELECT id, sha256(id::text::bytea), 'current', now() FROM consents`,
     `VACUUM ANALYZE ${TABLES.join(', ')}`,
   )
@@ -106,12 +113,32 @@ describe('a page of a list', () => {
     'of the paused ones': [{ status: 'paused' }, 'consents_not_active'],
     'of those without a channel': [{ withoutChannel: true }, 'consents_unreached'],
     'of one user': [{ userId: 'user-7' }, 'consents_user_id_provider_id_idx'],
-    'of a common bank': [{ providerId: 'bank-7' }, 'consents_pkey'],
+    'of a common bank': [{ providerId: 'bank-7' }, 'consents_provider_id_id_idx'],
     'of those that expire soon': [{ expiresBefore: NOW.plus({ days: 60 }) }, 'consents_pkey'],
   }
   test.each(Object.entries(indexes))('%s comes from an index', async (_, [filter, index]) => {
     const [steps = []] = await plansFor(async ({ db }) =>
       listing(db).pageConsents(filter, { afterId: '10000000-0000-4000-8000-000000000000', limit: 100 }),
+    )
+    expect(steps.some((step) => step.endsWith(` ${index}`))).toBe(true)
+    expect(readsWhole(steps)).toEqual([])
+  })
+})
+
+describe('a page of the API', () => {
+  const soon = { before: NOW.plus({ days: 10, hours: 2 }) }
+  const indexes: Record<string, [ConsentQuery, string]> = {
+    'of all consents': [{}, 'consents_pkey'],
+    'of the paused ones': [{ status: 'paused' }, 'consents_not_active'],
+    'of one user': [{ userId: 'user-7' }, 'consents_user_id_provider_id_idx'],
+    'of a rare bank': [{ providerId: 'bank-rare' }, 'consents_provider_id_id_idx'],
+    'of those that expire soon': [{ expires: soon }, 'consents_status_expires_at_idx'],
+    'of the paused ones that expire soon': [{ status: 'paused', expires: soon }, 'consents_status_expires_at_idx'],
+    'of those that have changed': [{ changedSince: NOW }, 'consents_pkey'],
+  }
+  test.each(Object.entries(indexes))('%s comes from an index', async (_, [query, index]) => {
+    const [steps = []] = await plansFor(async ({ db }) =>
+      consentPages(db).pageOfConsents(query, { afterId: '10000000-0000-4000-8000-000000000000', limit: 100 }),
     )
     expect(steps.some((step) => step.endsWith(` ${index}`))).toBe(true)
     expect(readsWhole(steps)).toEqual([])

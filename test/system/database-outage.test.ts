@@ -33,13 +33,34 @@ test('pages and API answer 503 with Retry-After, and do not name the cause; then
   await proxy.set({ kind: 'refuse' })
   for (const path of paths) {
     const { status, retryAfter, body } = await ask(path)
-    expect([path, status, retryAfter, JSON.parse(body).error]).toEqual([path, 503, '10', 'temporarily_unavailable'])
+    expect([path, status, retryAfter, JSON.parse(body).type]).toEqual([
+      path,
+      503,
+      '10',
+      'urn:problem-type:reconsent:temporarily-unavailable',
+    ])
     expect(body).not.toMatch(/prisma|postgres|database|127\.0\.0\.1/i)
   }
   const page = await ask(`/r/${company.vault.startLinkToken(consent.id)}`)
   expect([page.status, page.retryAfter]).toEqual([503, '10'])
   await proxy.set({ kind: 'pass' })
   for (const path of paths) expect((await ask(path)).status).toBe(200)
+})
+
+test('a write of the API answers 503, which is not kept: repeated, it is done once the database is back', async () => {
+  const consent = await company.addConsent({ expiresAt: company.clock.now().plus({ days: 60 }) })
+  const pause = async () =>
+    fetch(`${company.publicUrl}/v1/consents/${consent.id}/pause`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${API_KEY}`, 'idempotency-key': 'the same' },
+    })
+  await proxy.set({ kind: 'refuse' })
+  for (const answer of [await pause(), await pause()])
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '10'])
+  await proxy.set({ kind: 'pass' })
+  const done = await pause()
+  expect([done.status, done.headers.get('idempotency-replayed')]).toEqual([200, null])
+  expect((await pause()).headers.get('idempotency-replayed')).toBe('true')
 })
 
 test('a process whose database has fallen silent stops within timing.stopWithin all the same', async () => {

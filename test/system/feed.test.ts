@@ -38,7 +38,13 @@ test('a cursor of another database is refused, and so is a malformed one', async
   const { body } = await get()
   const place = body.next_cursor?.split('-')[0]
   for (const cursor of [`${place}-0123456789abcdef`, '999-0123456789abcdef', '5.5'])
-    expect(await get(`?after=${cursor}`)).toMatchObject({ status: 409, body: { error: 'cursor_unknown' } })
+    expect(await get(`?after=${cursor}`)).toMatchObject({
+      status: 409,
+      body: { type: 'urn:problem-type:reconsent:cursor-unknown' },
+    })
   for (const cursor of ['x', `${place}-`, '1'])
-    expect(await get(`?after=${cursor}`)).toMatchObject({ status: 400, body: { error: 'invalid_request' } })
+    expect(await get(`?after=${cursor}`)).toMatchObject({
+      status: 400,
+      body: { type: 'urn:problem-type:reconsent:invalid-request' },
+    })
 })

@@ -1,0 +1,205 @@
+// Changes of a consent by the API, and what a repeated request does.
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { ApiScope } from '../../src/domain/api-scopes.ts'
+import { apiKeys } from '../../src/store/api-keys.ts'
+import { holdLocks } from '../setup/locks.ts'
+import { startWorld, type World } from '../setup/world.ts'
+import { expectFits } from './answers-fit.ts'
+import { anAskedConsent, startWeb, theCallback, type Web } from './web.ts'
+
+let world: World
+let web: Web
+const keyOf = new Map<string, string>()
+beforeAll(async () => {
+  world = await startWorld()
+  web = await startWeb(world, { keyringTimes: { lookAgainAfterMs: 0 } })
+  for (const [name, scope] of [
+    ['backend', 'consents:write'],
+    ['another', 'consents:write'],
+    ['redirects', 'callbacks:write'],
+  ] as const satisfies [string, ApiScope][]) {
+    const wanted = { name, scopes: [scope], expiresAt: undefined, now: world.clock.now() }
+    const created = await apiKeys(world.db).createApiKey(wanted)
+    if (created.kind === 'created') keyOf.set(name, created.secret.reveal())
+  }
+})
+afterAll(async () => {
+  await web.close()
+  await world.close()
+})
+
+interface Sent {
+  readonly body?: unknown
+  readonly repeat?: string
+  readonly by?: string
+  readonly method?: string
+}
+const send = async (path: string, { body, repeat, by = 'backend', method = 'POST' }: Sent = {}) => {
+  const answer = await fetch(`${web.url}/v1${path}`, {
+    method,
+    headers: {
+      authorization: `Bearer ${keyOf.get(by) ?? ''}`,
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(repeat === undefined ? {} : { 'idempotency-key': repeat }),
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  })
+  const { headers, status } = answer
+  const told = (await answer.json()) as Record<string, unknown>
+  expectFits(method, path, status, told)
+  return { status, headers, body: told }
+}
+const aLivingConsent = async () => world.addConsent({ expiresAt: world.clock.now().plus({ days: 60 }) })
+const lastEvent = async (id: string) => (await world.eventsOf(id)).at(-1)
+
+describe('a change', () => {
+  test('pause, pause again, resume: each is an event that names the key, and nothing else is', async () => {
+    const { id, credentialsId } = await aLivingConsent()
+    const paused = await send(`/consents/${credentialsId}/pause`, { body: { reason: 'moving house' } })
+    expect([paused.status, paused.body]).toMatchObject([200, { result: 'done', consent: { id, status: 'paused' } }])
+    expect(await lastEvent(id)).toMatchObject({
+      type: 'consent.paused',
+      actor: 'company',
+      reason: 'moving house',
+      data: { by: 'backend' },
+    })
+    expect((await send(`/consents/${id}/pause`)).body).toMatchObject({ result: 'unchanged' })
+    expect(await world.eventsOf(id)).toHaveLength(1)
+    const resumed = await send(`/consents/${id}/resume`, { by: 'another' })
+    expect(resumed.body).toMatchObject({ result: 'done', consent: { status: 'active' } })
+    expect(resumed.headers.get('etag')).not.toBe(paused.headers.get('etag'))
+    expect(await lastEvent(id)).toMatchObject({ type: 'consent.resumed', data: { by: 'another' } })
+  })
+
+  test('renew asks the user now; a second message needs resend', async () => {
+    const consent = await aLivingConsent()
+    const body = { reason: 'the user called' }
+    expect(await send(`/consents/${consent.id}/renew`, { body })).toMatchObject({ status: 200 })
+    expect(await lastEvent(consent.id)).toMatchObject({ type: 'renewal.requested', data: { by: 'backend' } })
+    await world.drain()
+    expect(world.simulator.mails({ to: consent.email ?? '' })).toHaveLength(1)
+    const again = await send(`/consents/${consent.id}/renew`, { body })
+    expect([again.status, again.body['type']]).toEqual([409, 'urn:problem-type:reconsent:refused'])
+    expect((await send(`/consents/${consent.id}/renew`, { body: { ...body, resend: true } })).status).toBe(200)
+  })
+
+  test('delete closes for good, as revoked or opted out', async () => {
+    const { id } = await aLivingConsent()
+    const path = `/consents/${id}?as=opted-out&reason=closed%20the%20account`
+    expect((await send(path, { method: 'DELETE' })).body).toMatchObject({ consent: { status: 'opted_out' } })
+    expect(await lastEvent(id)).toMatchObject({ type: 'consent.closed', reason: 'closed the account' })
+    expect((await send(path, { method: 'DELETE' })).body).toMatchObject({ result: 'unchanged' })
+    expect((await send(`/consents/${id}?as=revoked`, { method: 'DELETE' })).status).toBe(409)
+    expect((await send(`/consents/${id}/resume`)).status).toBe(409)
+  })
+
+  test('of no consent: 404', async () => {
+    expect((await send(`/consents/${randomUUID()}/pause`)).status).toBe(404)
+    expect((await send('/consents/x?as=revoked', { method: 'DELETE' })).status).toBe(404)
+  })
+
+  test.each<[string, unknown, { pointer: string; detail: string }[]]>([
+    ['no reason', {}, [{ pointer: '#/reason', detail: 'is missing' }]],
+    ['nothing at all', undefined, [{ pointer: '#', detail: 'is missing' }]],
+    [
+      'everything at once',
+      { reson: 'x', resend: 'yes', 'a/b~c': 1 },
+      [
+        { pointer: '#/reason', detail: 'is missing' },
+        { pointer: '#/resend', detail: 'must be true or false' },
+        { pointer: '#/reson', detail: 'is not known: did you mean reason?' },
+        { pointer: '#/a~1b~0c', detail: 'is not known' },
+      ],
+    ],
+    [
+      'a control character',
+      { reason: 'a\u0007b' },
+      [{ pointer: '#/reason', detail: 'must not hold control characters' }],
+    ],
+    [
+      'a long reason',
+      { reason: 'x'.repeat(501) },
+      [{ pointer: '#/reason', detail: 'must have at most 500 characters' }],
+    ],
+  ])('%s: every problem of the body with its place, and nothing is done', async (_, body, errors) => {
+    const { id } = await aLivingConsent()
+    const refused = await send(`/consents/${id}/renew`, { body })
+    expect([refused.status, refused.body['errors']]).toEqual([400, errors])
+    expect(await world.eventsOf(id)).toEqual([])
+  })
+})
+
+describe('an Idempotency-Key', () => {
+  test('gets the same answer again, and nothing is done twice', async () => {
+    const { id } = await aLivingConsent()
+    const repeat = randomUUID()
+    const body = { reason: 'twice', resend: true }
+    const first = await send(`/consents/${id}/renew`, { body, repeat })
+    expect([first.status, first.headers.get('idempotency-replayed')]).toEqual([200, null])
+    const second = await send(`/consents/${id}/renew`, { body: { resend: true, reason: 'twice' }, repeat })
+    expect([second.status, second.headers.get('idempotency-replayed')]).toEqual([200, 'true'])
+    expect(second.body).toEqual(first.body)
+    expect((await world.eventsOf(id)).filter(({ type }) => type === 'renewal.requested')).toHaveLength(1)
+    const other = await send(`/consents/${id}/renew`, { body: { reason: 'other' }, repeat })
+    expect([other.status, other.body['type']]).toEqual([422, 'urn:problem-type:reconsent:idempotency-key-reused'])
+    // Another key of the API, another path: other requests.
+    expect((await send(`/consents/${id}/renew`, { body, repeat, by: 'another' })).body).not.toEqual(first.body)
+    expect((await send(`/consents/${id}/pause`, { repeat })).body).toMatchObject({ result: 'done' })
+  })
+
+  test('repeats a refusal, too', async () => {
+    const { id } = await aLivingConsent()
+    const repeat = randomUUID()
+    const refused = await send(`/consents/${id}/resume`, { repeat })
+    expect(refused.body).toMatchObject({ result: 'unchanged' })
+    await send(`/consents/${id}?as=revoked`, { method: 'DELETE' })
+    const closed = await send(`/consents/${id}/pause`, { repeat })
+    const again = await send(`/consents/${id}/pause`, { repeat })
+    expect([closed.status, again.status, again.body]).toEqual([409, 409, closed.body])
+    expect(again.headers.get('content-type')).toMatch(/^application\/problem\+json/)
+  })
+
+  test('while the first request is at work, the second is told to wait', async () => {
+    const { id } = await aLivingConsent()
+    const repeat = randomUUID()
+    const held = await holdLocks(world.db, 'SELECT FROM consents WHERE id = $1 FOR UPDATE', [id])
+    const first = send(`/consents/${id}/pause`, { repeat })
+    await held.untilWaiting(1)
+    const told = await send(`/consents/${id}/pause`, { repeat })
+    expect([told.status, told.body['type']]).toEqual([409, 'urn:problem-type:reconsent:in-progress'])
+    expect(told.headers.get('retry-after')).toBe('1')
+    await held.commit()
+    expect((await first).body).toMatchObject({ result: 'done' })
+    expect((await send(`/consents/${id}/pause`, { repeat })).headers.get('idempotency-replayed')).toBe('true')
+  })
+
+  test('of a callback: the code is taken once, and no code is kept with the answer', async () => {
+    const consent = await anAskedConsent(world)
+    const body = Object.fromEntries(await theCallback(world, consent.id))
+    const repeat = randomUUID()
+    const first = await send('/callbacks', { body, repeat, by: 'redirects' })
+    expect([first.status, first.body]).toMatchObject([202, { result: 'accepted' }])
+    const second = await send('/callbacks', { body, repeat, by: 'redirects' })
+    expect(second.body).toEqual(first.body)
+    expect((await send('/callbacks', { body, by: 'redirects' })).body).toMatchObject({ result: 'already' })
+    expect((await send('/callbacks', { body: { ...body, code: 'x' }, repeat, by: 'redirects' })).status).toBe(422)
+    await world.drain()
+    expect((await world.consentOf(consent.id)).cycle).toBe(2)
+    const kept = JSON.stringify(await world.db.prisma.idempotencyKey.findMany())
+    for (const secret of [body['code'], body['state']]) expect(kept).not.toContain(secret)
+  })
+
+  test.each(['', 'x'.repeat(256), 'ключ'])('%j is none', async (repeat) => {
+    const { id } = await aLivingConsent()
+    const headers = { authorization: `Bearer ${keyOf.get('backend') ?? ''}`, 'idempotency-key': repeat }
+    const ask = async () => fetch(`${web.url}/v1/consents/${id}/pause`, { method: 'POST', headers })
+    // What no header may hold, fetch itself refuses.
+    const answer = await ask().catch(() => undefined)
+    if (answer !== undefined)
+      expect([answer.status, ((await answer.json()) as { errors: object }).errors]).toEqual([
+        400,
+        expect.arrayContaining([expect.objectContaining({ parameter: 'idempotency-key' })]),
+      ])
+  })
+})
