@@ -5,6 +5,7 @@ import type { WebhookType } from './webhook-types.ts'
 export interface WebhookGap {
   /** The event's number in its consent's chain. */
   readonly seq: number
+  readonly hash: string
   readonly type: WebhookType
 }
 
@@ -13,12 +14,19 @@ export interface WebhookEvent {
   readonly credentialsId: string
   readonly userId: string
   readonly seq: number
+  readonly hash: string
   readonly type: WebhookType
   readonly at: DateTime
 }
 
-/** The same at each try, at each endpoint and in a replay. Has no full stop: the signed text joins its parts by that. */
-export const webhookId = (consentId: string, seq: number): string => `evt_${consentId}_${seq}`
+const HASH_SHOWN = 8
+
+/**
+ * The same at each try and in a replay. After a restore from a backup another event may have the number, so a part of
+ * the hash, which no other event has, belongs to it. Without a full stop, by which the signed text joins its parts.
+ */
+export const webhookId = ({ consentId, seq, hash }: Pick<WebhookEvent, 'consentId' | 'seq' | 'hash'>): string =>
+  `evt_${consentId}_${seq}_${hash.slice(0, HASH_SHOWN)}`
 
 /** `gaps`: earlier events of the consent that this endpoint was not told of, because they were given up. */
 export const webhookBody = (event: WebhookEvent, gaps: readonly WebhookGap[]): string =>
@@ -33,7 +41,11 @@ export const webhookBody = (event: WebhookEvent, gaps: readonly WebhookGap[]): s
       ...(gaps.length === 0
         ? {}
         : {
-            gaps: gaps.map(({ seq, type }) => ({ id: webhookId(event.consentId, seq), type, sequence: seq })),
+            gaps: gaps.map((gap) => ({
+              id: webhookId({ ...gap, consentId: event.consentId }),
+              type: gap.type,
+              sequence: gap.seq,
+            })),
           }),
     },
   })

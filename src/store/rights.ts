@@ -26,6 +26,11 @@ export const tableRights: Readonly<Record<string, readonly Right[]>> = {
   open_circuits: passing,
   sweeps: kept,
   token_fingerprints: passing,
+  webhook_endpoints: passing,
+  webhook_secrets: passing,
+  webhook_backlogs: passing,
+  webhook_replays: passing,
+  webhook_deliveries: ['SELECT', 'INSERT', 'DELETE'],
   _prisma_migrations: ['SELECT'],
 }
 
@@ -121,11 +126,13 @@ const statements = (role: string, schema: string, queueSchema: string | undefine
     const name = `${inside}.${escapeIdentifier(table)}`
     return [`REVOKE ALL ON ${name} FROM ${to}`, `GRANT ${rights.join(', ')} ON ${name} TO ${to}`]
   })
-  const sequence = `GRANT USAGE ON SEQUENCE ${inside}.events_position_seq TO ${to}`
+  const sequences = ['events_position_seq', 'webhook_deliveries_id_seq'].map(
+    (sequence) => `GRANT USAGE ON SEQUENCE ${inside}.${sequence} TO ${to}`,
+  )
   return [
     `GRANT USAGE ON SCHEMA ${inside} TO ${to}`,
     ...ours,
-    sequence,
+    ...sequences,
     ...(queueSchema === undefined ? [] : queueStatements(to, escapeIdentifier(queueSchema))),
   ]
 }

@@ -52,6 +52,7 @@ describe('the message', () => {
     credentialsId: 'cred-1',
     userId: 'user-1',
     seq: 12,
+    hash: 'c0ffee00deadbeef',
     type: 'consent.renewed',
     at: DateTime.fromISO('2026-12-01T10:00:00+01:00'),
   } as const
@@ -65,12 +66,13 @@ describe('the message', () => {
   })
 
   test('names what was given up before', () => {
-    expect(JSON.parse(webhookBody(event, [{ seq: 9, type: 'consent.asked' }]))).toMatchObject({
-      data: { sequence: 12, gaps: [{ id: webhookId(event.consentId, 9), type: 'consent.asked', sequence: 9 }] },
+    expect(JSON.parse(webhookBody(event, [{ seq: 9, hash: 'abcdef0123', type: 'consent.asked' }]))).toMatchObject({
+      data: { sequence: 12, gaps: [{ id: `evt_${event.consentId}_9_abcdef01`, type: 'consent.asked', sequence: 9 }] },
     })
   })
 
   test('has an id without a full stop, by which the signed text joins its parts', () => {
-    expect(webhookId(event.consentId, 12)).toBe('evt_7d0e4f8a-4c1b-4f0e-9b1e-0d5a2c6f1e33_12')
+    expect(webhookId(event)).toBe('evt_7d0e4f8a-4c1b-4f0e-9b1e-0d5a2c6f1e33_12_c0ffee00')
+    expect(webhookId({ ...event, hash: '0123456789' })).not.toBe(webhookId(event))
   })
 })
