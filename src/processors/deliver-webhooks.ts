@@ -11,7 +11,7 @@ import {
   resultOf,
   type WebhookResult,
 } from '../domain/webhook-retries.ts'
-import { StaleClaim } from '../errors.ts'
+import { PermanentError, StaleClaim } from '../errors.ts'
 import type { Log } from '../log.ts'
 import {
   type BacklogChange,
@@ -44,8 +44,8 @@ const BEGINS_FOR_MS = 20_000
 const LEASE = Duration.fromObject({ seconds: 60 })
 /** How long recording is tried while the database is unavailable: less than what is left of the lease. */
 const RECORDS_FOR_MS = 15_000
-/** How long it is believed that there is no endpoint: a process that has none asks the database once in this time. */
-const NONE_FOR_MS = 60_000
+/** How often it is asked whether there is an endpoint: all that a process without one asks of the database. */
+const LOOKS_EVERY_MS = 60_000
 
 /** The log of tries is kept for so long. */
 export const DELIVERIES_KEPT = Duration.fromObject({ days: 30 })
@@ -65,7 +65,8 @@ export const deliverWebhooks = (deps: DeliverWebhooksDeps): WebhookCourier => {
   const { store, clock, log } = deps
   const stopping = new AbortController()
   const running = new Map<string, Promise<void>>()
-  let noneUntil = 0
+  let hasEndpoints = false
+  let looksAt = 0
   let pruneAt = 0
 
   const prune = async (): Promise<void> => {
@@ -81,16 +82,18 @@ export const deliverWebhooks = (deps: DeliverWebhooksDeps): WebhookCourier => {
         if (error instanceof StaleClaim) log.info({ endpoint_id: claim.id }, 'another process has taken over a webhook')
         else log.warn({ endpoint_id: claim.id, err: error }, 'a webhook could not be served: it is taken up again')
       })
-      .finally(() => running.delete(claim.id))
+      // One that hung past its lease may have been taken up again meanwhile.
+      .finally(() => running.get(claim.id) === run && running.delete(claim.id))
     running.set(claim.id, run)
   }
   return {
     tick: async () => {
-      if (stopping.signal.aborted || performance.now() < noneUntil) return
-      if (!(await store.hasEndpoints())) {
-        noneUntil = performance.now() + NONE_FOR_MS
-        return
+      if (stopping.signal.aborted) return
+      if (performance.now() >= looksAt) {
+        hasEndpoints = await store.hasEndpoints()
+        looksAt = performance.now() + LOOKS_EVERY_MS
       }
+      if (!hasEndpoints) return
       await prune()
       const free = MAX_ENDPOINTS - running.size
       if (free <= 0) return
@@ -104,13 +107,16 @@ export const deliverWebhooks = (deps: DeliverWebhooksDeps): WebhookCourier => {
 /** Serves one endpoint until nothing is due, it wants a rest, or the process stops. */
 const serveEndpoint = async (deps: DeliverWebhooksDeps, claimed: EndpointClaim, signal: AbortSignal): Promise<void> => {
   const { store, clock, log } = deps
+  // Nothing leaves without a signature.
+  if (claimed.secrets.length === 0) throw new PermanentError('decryption-failed')
   for (let claim = claimed; ;) {
     const page = await store.readPage(claim, clock.now(), PAGE)
     const sent = await sendPage(deps, claim, page, signal)
     const commit = commitOf(claim, page, sent, clock.now())
     const isDone = isEmpty(page) || isStopped(sent, clock.now()) || signal.aborted
-    await persist(
-      async () => store.commitPage(claim, { ...commit, release: isDone }),
+    const served = claim
+    claim = await persist(
+      async () => store.commitPage(served, { ...commit, release: isDone }),
       AbortSignal.timeout(RECORDS_FOR_MS),
     )
     for (const { result } of commit.tries) deps.record(result)
@@ -120,12 +126,12 @@ const serveEndpoint = async (deps: DeliverWebhooksDeps, claimed: EndpointClaim, 
     if (disabled !== undefined)
       log.warn({ endpoint_id: claim.id, about: disabled }, 'an endpoint of webhooks was disabled: see the runbook')
     if (isDone) return
-    claim = { ...claim, health: sent.health }
   }
 }
 
-const isEmpty = ({ items, untold, replay }: WebhookPage): boolean =>
-  items.length === 0 && untold.length === 0 && replay === undefined
+/** A page without an event may still have taken the cursor on, over what the endpoint does not want. */
+const isEmpty = ({ items, untold, replay, start, end }: WebhookPage): boolean =>
+  items.length === 0 && untold.length === 0 && replay === undefined && start === end
 
 const isStopped = ({ health }: Sent, now: DateTime): boolean =>
   health.disabled !== undefined || (health.restsUntil !== undefined && health.restsUntil > now)

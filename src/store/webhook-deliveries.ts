@@ -1,12 +1,15 @@
 // What webhooks have to deliver, and what became of it. An endpoint keeps its place in the feed; a consent has a row of
 // its own (webhook_backlogs) only while an event of it was not taken. So an endpoint that takes everything costs a page
 // of the feed and one commit for a hundred events, and the loop that renews consents writes nothing for webhooks.
+import { DecryptionFailed } from '../crypto/envelope.ts'
+import type { Vault } from '../crypto/vault.ts'
 import { StaleClaim } from '../errors.ts'
 import { storedTypesOf, webhookTypeOf } from '../domain/webhook-types.ts'
 import { type EndpointHealth, isAway } from '../domain/webhook-retries.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import { later } from './columns.ts'
 import type { Database } from './database.ts'
+import type { Secret } from '../secret.ts'
 import { instant } from './rows.ts'
 import type { Statements } from './statements.ts'
 import type {
@@ -92,6 +95,16 @@ const toItem = (
   }
 }
 
+/** Undefined for one that does not decrypt: it must not keep the other endpoints from what they are owed. */
+const readable = (vault: Vault, secret: string, id: string): Secret | undefined => {
+  try {
+    return vault.open(secret, webhookSecretCell(id))
+  } catch (error) {
+    if (error instanceof DecryptionFailed) return undefined
+    throw error
+  }
+}
+
 const isItem = (item: WebhookItem | undefined): item is WebhookItem => item !== undefined
 
 export const webhookDelivering = ({ sql, transaction, vault }: Database): WebhookDelivering => ({
@@ -128,7 +141,7 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
         restsUntil: row.rests_until === null ? undefined : instant(row.rests_until),
         disabled: undefined,
       }
-      const secrets = (row.secrets ?? []).map(({ id, secret }) => vault.open(secret, webhookSecretCell(id)))
+      const secrets = (row.secrets ?? []).flatMap(({ id, secret }) => readable(vault, secret, id) ?? [])
       return { id: row.id, url: row.url, types: row.types, secrets, health, fencingToken: row.fencing_token }
     })
   },
@@ -138,7 +151,7 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
     const waiting = await readBacklog(sql, claim, now, { limit, onlyDue: true })
     const fresh = await readFeed(sql, claim, limit)
     const replay = await readReplay(sql, claim, now, limit)
-    return { items: [...waiting.items, ...fresh.items], untold: waiting.untold, end: fresh.end, replay }
+    return { ...fresh, items: [...waiting.items, ...fresh.items], untold: waiting.untold, replay }
   },
 
   commitPage: async (claim, page) =>
@@ -151,6 +164,7 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
           UPDATE webhook_backlogs SET next_try_at = ${page.now.toJSDate()}
           WHERE endpoint_id = ${claim.id}::uuid AND next_try_at > ${page.now.toJSDate()}`
       if (page.replay !== undefined) await moveReplay(tx, claim, page.replay)
+      return { ...claim, health: page.health, fencingToken: claim.fencingToken + 1 }
     }),
 
   pruneDeliveries: async (before, limit) => sql.$executeRaw`
@@ -165,9 +179,10 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
 const readProbe = async (sql: Statements, claim: EndpointClaim, now: WebhookCommit['now']): Promise<WebhookPage> => {
   const { items, untold } = await readBacklog(sql, claim, now, { limit: 1, onlyDue: false })
   const fresh = await readFeed(sql, claim, 1)
-  if (items.length > 0 || untold.length > 0) return { items, untold, end: fresh.start, replay: undefined }
+  if (items.length > 0 || untold.length > 0)
+    return { items, untold, start: fresh.start, end: fresh.start, replay: undefined }
   const replay = fresh.items.length > 0 ? undefined : await readReplay(sql, claim, now, 1)
-  return { items: fresh.items, untold: [], end: fresh.end, replay }
+  return { ...fresh, untold: [], replay }
 }
 
 const readBacklog = async (
@@ -288,7 +303,8 @@ const readReplay = async (
   }
 }
 
-// Whoever took the endpoint over, or removed it, has changed the fencing token: then nothing of the page is kept.
+// Whoever took the endpoint over, or removed it, has changed the fencing token: then nothing of the page is kept. So
+// has the commit itself, whose answer may have been lost: the same page is not recorded twice.
 const moveEndpoint = async (
   tx: Statements,
   claim: EndpointClaim,
@@ -297,7 +313,8 @@ const moveEndpoint = async (
   const { failedInARow, failingSince, restsUntil, disabled } = health
   const at = now.toJSDate()
   const moved = await tx.$executeRaw`
-    UPDATE webhook_endpoints SET cursor = ${cursor}, failed_in_a_row = ${failedInARow},
+    UPDATE webhook_endpoints SET cursor = ${cursor}, fencing_token = fencing_token + 1,
+      failed_in_a_row = ${failedInARow},
       failing_since = ${failingSince?.toJSDate() ?? null}::timestamptz,
       rests_until = ${restsUntil?.toJSDate() ?? null}::timestamptz,
       delivered_at = CASE WHEN ${delivered} THEN ${at} ELSE delivered_at END,

@@ -9,7 +9,7 @@ import type { Secret } from '../secret.ts'
 export interface EndpointClaim {
   readonly id: string
   readonly url: string
-  /** The newest first. */
+  /** Those that decrypt, the newest first. */
   readonly secrets: readonly Secret[]
   /** Public types; none: all. */
   readonly types: readonly string[]
@@ -41,7 +41,9 @@ export interface WebhookPage {
   /** Of each consent in its own order. */
   readonly items: readonly WebhookItem[]
   readonly untold: readonly Untold[]
-  /** Where the endpoint's cursor stands when all of `items` from the feed are dealt with. */
+  /** Where the endpoint's cursor stands. */
+  readonly start: bigint
+  /** Where it stands when all of `items` from the feed are dealt with. */
   readonly end: bigint
   readonly replay:
     | {
@@ -113,8 +115,11 @@ export interface WebhookDelivering {
   claimEndpoints(now: DateTime, limit: number, lease: Duration): Promise<readonly EndpointClaim[]>
   /** What is due, at most `limit` events each of the feed, of the backlog and of a replay. */
   readPage(claim: EndpointClaim, now: DateTime, limit: number): Promise<WebhookPage>
-  /** Commits what became of a page, and renews or releases the lease. Throws StaleClaim where the claim was lost. */
-  commitPage(claim: EndpointClaim, page: WebhookCommit): Promise<void>
+  /**
+   * Commits what became of a page, and renews or releases the lease; returns the claim for the next page. Throws
+   * StaleClaim where the claim was lost, or the page was committed before.
+   */
+  commitPage(claim: EndpointClaim, page: WebhookCommit): Promise<EndpointClaim>
   /** Deletes up to `limit` tries older than `before`; returns how many. */
   pruneDeliveries(before: DateTime, limit: number): Promise<number>
 }

@@ -119,6 +119,20 @@ describe('what is told', () => {
     expect(await endpoint(id)).toMatchObject({ behind: 0, failingConsents: 0 })
   })
 
+  test('what an endpoint does not want is passed over at once, however much it is', async () => {
+    const { receiver, id } = await anEndpoint(['consent.lapsed'])
+    const consent = await aConsent()
+    await world.db.prisma.$executeRaw`
+      INSERT INTO events (consent_id, seq, type, at, actor, hash)
+      SELECT ${consent.id}::uuid, seq, CASE WHEN seq = 12000 THEN 'consent.lapsed' ELSE 'token.replaced' END, now(),
+        'system', repeat('0', 64)
+      FROM generate_series(1, 12000) AS seq`
+    await sequenceEvents(world.db, 20_000)
+    await aCourier().deliver()
+    expect(receiver.sequencesOf(consent.id)).toEqual([12_000])
+    expect((await endpoint(id)).behind).toBe(0)
+  })
+
   test('many events of many consents: each consent in its own order, and each once', async () => {
     const { receiver, id } = await anEndpoint()
     const consents = await Promise.all(Array.from({ length: 30 }, aConsent))
@@ -527,10 +541,33 @@ describe('a death between sending and recording', () => {
         commitPage: async (claim, page) => {
           refusals -= 1
           if (refusals >= 0) throw new TransientError('database-unavailable')
-          await store.commitPage(claim, page)
+          return store.commitPage(claim, page)
         },
       },
     })
+    await courier.deliver()
+    expect(receiver.received).toHaveLength(1)
+    expect(await endpoint(id)).toMatchObject({ behind: 0 })
+  })
+
+  test('the answer to a commit is lost: the page is not recorded twice', async () => {
+    const { receiver, id } = await anEndpoint()
+    await happens((await aConsent()).id, 'renewal.opened')
+    let commits = 0
+    const courier = aCourier({
+      store: {
+        ...store,
+        commitPage: async (claim, page) => {
+          const next = await store.commitPage(claim, page)
+          commits += 1
+          if (commits === 1) throw new TransientError('database-unavailable')
+          return next
+        },
+      },
+    })
+    await courier.deliver()
+    expect(await tries(id)).toHaveLength(1)
+    await world.db.prisma.$executeRaw`UPDATE webhook_endpoints SET lease_until = NULL`
     await courier.deliver()
     expect(receiver.received).toHaveLength(1)
     expect(await endpoint(id)).toMatchObject({ behind: 0 })
@@ -555,6 +592,15 @@ describe('a death between sending and recording', () => {
     expect(receiver.sequencesOf(slow.id)).toEqual([1, 1])
     expect(await endpoint(id)).toMatchObject({ behind: 0 })
   })
+})
+
+test('an endpoint whose secret does not decrypt gets nothing, and holds up no other', async () => {
+  const [broken, well] = [await anEndpoint(), await anEndpoint()]
+  await world.db.prisma.webhookSecret.updateMany({ where: { endpointId: broken.id }, data: { secret: 'v1.k9.a.b' } })
+  await happens((await aConsent()).id, 'renewal.opened')
+  await aCourier().deliver()
+  expect([broken.receiver.received.length, well.receiver.received.length]).toEqual([0, 1])
+  expect(await endpoint(broken.id)).toMatchObject({ behind: 1, status: 'enabled' })
 })
 
 test('the log of tries is kept for thirty days', async () => {

@@ -83,6 +83,12 @@ describe('what comes back', () => {
     expect(await development({ timeoutMs: 300 })(request(receiver.url), never)).toMatchObject({ failure: 'timed-out' })
   })
 
+  test('a receiver may take its time: longer than an idle connection is kept', async () => {
+    const receiver = await aReceiver()
+    receiver.answer = (response) => setTimeout(() => response.writeHead(202).end(), 5_000)
+    expect(await development()(request(receiver.url), never)).toMatchObject({ status: 202 })
+  })
+
   test('a name that takes for ever to resolve is given up in the same time', async () => {
     const resolve: Resolve = async () => new Promise(() => undefined)
     const sent = await development({ timeoutMs: 100, resolve })(request('https://hooks.example.com/'), never)
