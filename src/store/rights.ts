@@ -126,13 +126,11 @@ const statements = (role: string, schema: string, queueSchema: string | undefine
     const name = `${inside}.${escapeIdentifier(table)}`
     return [`REVOKE ALL ON ${name} FROM ${to}`, `GRANT ${rights.join(', ')} ON ${name} TO ${to}`]
   })
-  const sequences = ['events_position_seq', 'webhook_deliveries_id_seq'].map(
-    (sequence) => `GRANT USAGE ON SEQUENCE ${inside}.${sequence} TO ${to}`,
-  )
+  const sequence = `GRANT USAGE ON SEQUENCE ${inside}.events_position_seq TO ${to}`
   return [
     `GRANT USAGE ON SCHEMA ${inside} TO ${to}`,
     ...ours,
-    ...sequences,
+    sequence,
     ...(queueSchema === undefined ? [] : queueStatements(to, escapeIdentifier(queueSchema))),
   ]
 }

@@ -170,9 +170,9 @@ export const webhookAdministration = (db: Database): WebhookAdministration => ({
     const rows = await db.sql.$queryRaw<TryRow[]>`
       SELECT log.*, consent.credentials_id
       FROM webhook_deliveries AS log LEFT JOIN consents AS consent ON consent.id = log.consent_id
-      WHERE true ${of} ${failed} ORDER BY log.id DESC LIMIT ${limit}`
+      WHERE true ${of} ${failed} ORDER BY log.at DESC, log.is_replay DESC, log.seq DESC LIMIT ${limit}`
     return rows.map((row) => ({
-      id: String(row.id),
+      id: row.id,
       endpointId: row.endpoint_id,
       webhookId: row.webhook_id,
       consentId: row.consent_id,

@@ -67,9 +67,10 @@ CREATE TABLE "webhook_replays" (
 CREATE INDEX "webhook_replays_endpoint_id_requested_at_idx" ON "webhook_replays"("endpoint_id", "requested_at");
 ALTER TABLE "webhook_replays" ADD CONSTRAINT "webhook_replays_endpoint_id_fkey" FOREIGN KEY ("endpoint_id") REFERENCES "webhook_endpoints"("id") ON DELETE CASCADE ON UPDATE CASCADE;
 
--- The log of tries. It outlives its endpoint, and is deleted by age alone.
+-- The log of tries. It outlives its endpoint, and is deleted by age alone. Its key is random: a server to which all this was replicated
+-- counts sequences anew.
 CREATE TABLE "webhook_deliveries" (
-    "id" BIGSERIAL NOT NULL,
+    "id" UUID NOT NULL DEFAULT gen_random_uuid(),
     "endpoint_id" UUID NOT NULL,
     "webhook_id" TEXT NOT NULL,
     "consent_id" UUID NOT NULL,
@@ -86,5 +87,5 @@ CREATE TABLE "webhook_deliveries" (
     CONSTRAINT "webhook_deliveries_pkey" PRIMARY KEY ("id")
 );
 CREATE INDEX "webhook_deliveries_at_idx" ON "webhook_deliveries"("at");
-CREATE INDEX "webhook_deliveries_endpoint_id_id_idx" ON "webhook_deliveries"("endpoint_id", "id");
+CREATE INDEX "webhook_deliveries_endpoint_id_at_idx" ON "webhook_deliveries"("endpoint_id", "at");
 ALTER TABLE "webhook_deliveries" ADD CONSTRAINT "webhook_deliveries_result_known" CHECK ("result" IN ('delivered', 'failed', 'given-up'));
