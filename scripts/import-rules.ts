@@ -24,9 +24,11 @@ const ports = [
   'store/port.ts',
   'store/api-keys-port.ts',
   'store/answers-port.ts',
+  'store/webhook-port.ts',
   'queue/port.ts',
   'provider/port.ts',
   'notify/port.ts',
+  'webhooks/port.ts',
   'processors/outcome.ts',
 ]
 
@@ -74,6 +76,18 @@ export const rooms: Readonly<Record<string, Room>> = {
   store: { may: [...words, ...ports, 'crypto', 'generated', 'postgres', '@prisma/adapter-pg', '@prisma/client'] },
   queue: { may: [...words, ...ports, 'bullmq', 'ioredis', 'postgres', 'cron-parser'] },
   provider: { may: [...words, ...ports, 'got'] },
+  // Sends webhooks; what an HTTP client knows of proxies and Retry-After is the provider's.
+  webhooks: {
+    may: [
+      ...words,
+      ...ports,
+      'provider/truelayer/egress-proxy.ts',
+      'provider/truelayer/retry-after.ts',
+      'got',
+      'ipaddr.js',
+      'standardwebhooks',
+    ],
+  },
   // What users read, in every language; two rooms show it.
   texts: { may: ['domain', 'yaml', 'zod'] },
   notify: { may: [...words, ...ports, 'texts', 'nodemailer'] },
@@ -136,7 +150,9 @@ export const owners: Readonly<Record<string, readonly string[]>> = {
   '@commander-js/*': ['commands/'],
   '@prisma/*': ['store/'],
   generated: ['store/'],
-  got: ['provider/'],
+  got: ['provider/', 'webhooks/'],
+  'ipaddr.js': ['webhooks/'],
+  standardwebhooks: ['webhooks/'],
   nodemailer: ['notify/email/'],
   yaml: ['texts/'],
 }

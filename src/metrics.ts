@@ -19,11 +19,17 @@ export interface Counts {
   /** How long the oldest event without a place in the feed has waited; 0 when there is none. */
   readonly feedLagSeconds: number
   /**
-   * What an operator should look at: consents without a usable address, messages and exchanges in doubt, open circuits.
+   * What an operator should look at: consents without a usable address, messages and exchanges in doubt, open circuits,
+   * endpoints of webhooks that were disabled.
    */
   readonly attention: Readonly<Record<Attention, number>>
 }
-type Attention = 'without-channel' | 'uncertain-notifications' | 'authorisations-in-doubt' | 'open-circuits'
+type Attention =
+  | 'without-channel'
+  | 'uncertain-notifications'
+  | 'authorisations-in-doubt'
+  | 'open-circuits'
+  | 'webhooks-disabled'
 
 const queues = ['sweep', 'reauth', 'notify', 'exchange'] as const
 const jobResults = ['done', 'skipped', 'snoozed', 'retry', 'failed', 'released'] as const
@@ -232,6 +238,11 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
       name: 'reconsent_callbacks_total',
       help: 'Callbacks, by what was answered.',
       labels: [['answer', ['accepted', 'already', 'closed', 'unknown-state', 'malformed', 'failed']]],
+    }),
+    recordWebhook: countBy(registry, {
+      name: 'reconsent_webhook_deliveries_total',
+      help: 'Tries to deliver a webhook, by result; `given-up` is the last of an event.',
+      labels: [['result', ['delivered', 'failed', 'given-up']]],
     }),
     /** `route` is the route's pattern, never the address. */
     recordHttp: ({ method, route, status, seconds }: HttpRequest): void => {

@@ -78,6 +78,7 @@ export const aCount = (over: Partial<Counts> = {}): Counts => ({
     'uncertain-notifications': 0,
     'authorisations-in-doubt': 0,
     'open-circuits': 0,
+    'webhooks-disabled': 0,
   },
   ...over,
 })

@@ -7,6 +7,7 @@ import { messages } from './cases/messages.ts'
 import { processes } from './cases/processes.ts'
 import { provider } from './cases/provider.ts'
 import { sweeps } from './cases/sweeps.ts'
+import { webhooks } from './cases/webhooks.ts'
 import { work } from './cases/work.ts'
 import type { RuleCase } from './rule-case.ts'
 
@@ -18,4 +19,5 @@ export const cases: readonly RuleCase[] = [
   ...messages,
   ...work,
   ...feed,
+  ...webhooks,
 ]

@@ -15,4 +15,5 @@ export const callbacksFailed = 'reconsent_callbacks_total{answer="failed"}'
 export const sweepAge = 'reconsent_sweep_age_seconds{queue="sweep"}'
 export const readable = 'reconsent_counts_readable'
 export const queueUsable = 'reconsent_queue_usable'
+export const webhook = (result: string): string => `reconsent_webhook_deliveries_total{result="${result}"}`
 export const feedLag = 'reconsent_feed_lag_seconds{feed="events"}'

@@ -23,6 +23,7 @@ export const cleanSeries = async (): Promise<CleanSeries> => {
         'uncertain-notifications': 0,
         'authorisations-in-doubt': 0,
         'open-circuits': 0,
+        'webhooks-disabled': 0,
       },
     }),
   })

@@ -35,6 +35,10 @@ export const catalogue: Catalogue = {
     summary: 'list and rotate the encryption keys; create and revoke keys of the API',
     load: async () => import('./keys.ts'),
   },
+  webhooks: {
+    summary: 'look after the endpoints that are told of what happens',
+    load: async () => import('./webhooks.ts'),
+  },
   verify: { summary: 'check that what is stored keeps every promise', load: async () => import('./verify.ts') },
   'repair-times': {
     summary: 'correct the instants that release 0.1.0 stored under another time zone',

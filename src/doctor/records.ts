@@ -9,6 +9,7 @@ import { countPlainCallbacks, listCallbacks } from '../store/redirect-uris.ts'
 import { dispatching } from '../store/dispatching.ts'
 import { openDatabase } from '../store/database.ts'
 import { listing } from '../store/listing.ts'
+import { webhookAdministration } from '../store/webhook-endpoints.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 
 /** Used when the cron pattern is not known. No watchdog waits longer than an hour. */
@@ -30,10 +31,11 @@ export async function* recordFindings(
   const db = openDatabase({ url, vault: lockedVault, connections: 4 })
   try {
     const now = DateTime.utc()
-    const [since, counts, plain] = await Promise.all([
+    const [since, counts, plain, disabledWebhooks] = await Promise.all([
       dispatching(db).sinceLastSweep(),
       listing(db, channels).statusCounts(now),
       countPlainCallbacks(db),
+      webhookAdministration(db).countDisabled(),
     ])
     if (since === undefined) yield warn('sweep', 'there has been none yet', 'start the role scheduler')
     else {
@@ -85,6 +87,12 @@ export async function* recordFindings(
         'uncertain messages',
         `${counts.uncertainNotifications} may or may not have arrived`,
         'they are not sent again; reconsent renew ID --resend where a user misses one',
+      )
+    if (disabledWebhooks > 0)
+      yield warn(
+        'webhooks',
+        `${disabledWebhooks} endpoints were disabled`,
+        'reconsent webhooks list; see docs/runbook.md#webhook-disabled',
       )
   } finally {
     await db.prisma.$disconnect()

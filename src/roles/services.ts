@@ -22,6 +22,9 @@ import { listing } from '../store/listing.ts'
 import { openStore } from '../store/open-store.ts'
 import { namingOutages } from '../store/database-errors.ts'
 import type { Store } from '../store/port.ts'
+import { webhookDelivering } from '../store/webhook-deliveries.ts'
+import { webhookAdministration } from '../store/webhook-endpoints.ts'
+import type { WebhookAdministration } from '../store/webhook-port.ts'
 
 export type PortName = 'store' | 'provider' | 'truelayer' | 'channel' | 'queue' | 'schedule' | 'jobs' | 'visits'
 
@@ -59,8 +62,11 @@ export const makeServices = (
   const opened = openStore({ url: config.database.url, vault, connections, statementMs: STATEMENT_MS })
   const { statusCounts } = listing(opened.db, config.policy.channels)
   const lists = namingOutages({ statusCounts })
+  const webhooks = namingOutages({ ...webhookDelivering(opened.db), ...webhookAdministration(opened.db) })
   const { readUnrevokedApiKeys } = namingOutages(apiKeys(opened.db))
-  const metrics = makeMetrics({ collectCounts: async () => collectCounts({ store: opened.store, lists, clock }) })
+  const metrics = makeMetrics({
+    collectCounts: async () => collectCounts({ store: opened.store, lists, webhooks, clock }),
+  })
   const log = meteredLog(plainLog, metrics)
   const store = wrap('store', meteredStore(opened.store, metrics))
   const truelayer = truelayerProvider({ ...config.provider, requestTimeoutMs: requestTimeout.toMillis(), log })
@@ -77,6 +83,7 @@ export const makeServices = (
     store,
     db: opened.db,
     readUnrevokedApiKeys,
+    webhooks,
     metrics,
     provider,
     prepare,
@@ -145,14 +152,20 @@ export const runnerTimings = ({ config: { timing } }: Services) => {
 const collectCounts = async ({
   store,
   lists,
+  webhooks,
   clock,
 }: {
   store: Store
   lists: Pick<Listing, 'statusCounts'>
+  webhooks: Pick<WebhookAdministration, 'countDisabled'>
   clock: Clock
 }): Promise<Counts> => {
   const now = clock.now()
-  const [counts, age] = await Promise.all([lists.statusCounts(now), store.sinceLastSweep()])
+  const [counts, age, disabledWebhooks] = await Promise.all([
+    lists.statusCounts(now),
+    store.sinceLastSweep(),
+    webhooks.countDisabled(),
+  ])
   const { consent, authorisation, notification } = counts.oldestOverdue
   const overdue = (since: DateTime | undefined): number => (since === undefined ? 0 : now.diff(since).as('seconds'))
   return {
@@ -169,6 +182,7 @@ const collectCounts = async ({
       'uncertain-notifications': counts.uncertainNotifications,
       'authorisations-in-doubt': counts.authorisationsInDoubt,
       'open-circuits': counts.openCircuits.length,
+      'webhooks-disabled': disabledWebhooks,
     },
   }
 }

@@ -1,9 +1,11 @@
 // The role `worker`: makes authorisation URLs, sends messages, exchanges codes. Part of the composition root: it
 // constructs objects and decides nothing.
-import type { Sections } from '../config.ts'
+import { Duration } from 'luxon'
+import { requiresHttps, type Sections } from '../config.ts'
 import { openChannels } from '../notify/channels.ts'
 import { makeMessageFacts } from '../notify/message-facts.ts'
 import { advanceAttempt } from '../processors/advance-attempt.ts'
+import { deliverWebhooks } from '../processors/deliver-webhooks.ts'
 import { exchangeStuckCodes } from '../processors/exchange-stuck-codes.ts'
 import { runEvery } from '../processors/run-every.ts'
 import type { Outcome, JobContext } from '../processors/outcome.ts'
@@ -12,6 +14,7 @@ import { renewConsent } from '../processors/renew-consent.ts'
 import { sendNotification } from '../processors/send-notification.ts'
 import { startWorkers, type WorkersOptions } from '../queue/runner.ts'
 import { texts } from '../texts/own-texts.ts'
+import { webhookSender } from '../webhooks/sender.ts'
 import { type Services, runnerTimings, type Stop, stopWaits } from './services.ts'
 
 /**
@@ -19,6 +22,8 @@ import { type Services, runnerTimings, type Stop, stopWaits } from './services.t
  * well before the job's deadline and the end of the lease.
  */
 const CONNECT_AT_MOST_MS = 10_000
+/** Events get their places in the feed as often; without an endpoint, nothing is asked for a minute. */
+const WEBHOOKS_EVERY = Duration.fromObject({ seconds: 5 })
 
 export const startWorkerRole = (services: Services, settings: Sections['channels']): Stop => {
   const { backend, wrap, log, store, clock, config, provider, prepare, vault, enqueue } = services
@@ -47,8 +52,29 @@ export const startWorkerRole = (services: Services, settings: Sections['channels
     log,
     tick: async (signal) => exchangeStuckCodes({ store, advance, clock, waited: codeTimer, log, signal })(),
   })
+  const courier = deliverWebhooks({
+    store: services.webhooks,
+    send: webhookSender({ isDevelopment: !requiresHttps(config), proxy: config.provider.proxy }),
+    clock,
+    log,
+    record: services.metrics.recordWebhook,
+  })
+  const webhooks = runEvery({
+    name: 'webhooks',
+    every: WEBHOOKS_EVERY,
+    tickWithin: jobDeadline,
+    log,
+    tick: courier.tick,
+  })
   return async () => {
-    const ended = await Promise.all([workers.close(), codes.stop(stopWaits(timing))])
+    // What a receiver has not answered yet is sent again, so nobody waits for it.
+    courier.stop()
+    const ended = await Promise.all([
+      workers.close(),
+      codes.stop(stopWaits(timing)),
+      webhooks.stop(stopWaits(timing)),
+      courier.idle().then(() => true),
+    ])
     for (const channel of Object.values(channels)) channel.close()
     return ended.every(Boolean)
   }

@@ -8,6 +8,7 @@ import { keyIdIn, keysInUse } from './cells.ts'
 import type { Database, Transaction } from './database.ts'
 import { FIRST_ID } from './ids.ts'
 import { candidateCell, tokenCell } from './refresh-token.ts'
+import { webhookSecretCell } from './webhook-secrets.ts'
 
 export interface Rotation {
   /** How many values this run has re-encrypted under the current key. */
@@ -78,7 +79,7 @@ interface Page {
 }
 
 interface Table {
-  readonly name: 'consents' | 'authorisations'
+  readonly name: 'consents' | 'authorisations' | 'webhook_secrets'
   /** Finds and locks the rows of a page, without those that another transaction has locked. */
   find(tx: Transaction, after: string, keys: KeyRing, limit: number): Promise<Row[]>
   write(tx: Transaction, rows: readonly Resealed[]): Promise<number>
@@ -186,6 +187,20 @@ const authorisations: Table = {
   write: async (tx, rows) => writeColumns(tx, 'authorisations', authorisationCells, rows),
 }
 
+const webhookSecrets: Table = {
+  name: 'webhook_secrets',
+  find: async (tx, after, keys, limit) => {
+    const rows = await tx.$queryRaw<{ id: string; secret: string }[]>`
+      SELECT id, secret FROM webhook_secrets
+      WHERE id > ${after}::uuid AND ${keyIdIn('secret')} = ANY(${olderIds(keys)}::text[])
+      ORDER BY id LIMIT ${limit} FOR NO KEY UPDATE SKIP LOCKED`
+    return rows.map(({ id, secret }) => ({ id, versions: {}, cells: onlyOlder(keys, { secret }) }))
+  },
+  reseal: (db, { id }, _column, sealed) =>
+    db.vault.seal(db.vault.open(sealed, webhookSecretCell(id)), webhookSecretCell(id)),
+  write: async (tx, rows) => writeColumns(tx, 'webhook_secrets', ['secret'], rows),
+}
+
 /** The values that an older key of the ring has sealed; null in place of the others. */
 const onlyOlder = (
   keys: KeyRing,
@@ -216,4 +231,4 @@ const writeColumns = async (
   return written
 }
 
-const tables = [consents, authorisations] as const
+const tables = [consents, authorisations, webhookSecrets] as const

@@ -28,6 +28,11 @@ export const tableRights: Readonly<Record<string, readonly Right[]>> = {
   token_fingerprints: passing,
   api_keys: kept,
   idempotency_keys: passing,
+  webhook_endpoints: passing,
+  webhook_secrets: passing,
+  webhook_backlogs: passing,
+  webhook_replays: passing,
+  webhook_deliveries: ['SELECT', 'INSERT', 'DELETE'],
   _prisma_migrations: ['SELECT'],
 }
 

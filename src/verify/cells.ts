@@ -7,6 +7,7 @@ import { authorisationCells, openCell } from '../store/authorisation-row.ts'
 import { missingKeys } from '../store/cells.ts'
 import type { Transaction } from '../store/database.ts'
 import { candidateCell, tokenCell } from '../store/refresh-token.ts'
+import { webhookSecretCell } from '../store/webhook-secrets.ts'
 import { pagesById } from './pages.ts'
 import { type Found, invariants, MAX_LISTED, listViolations, type Violation } from './violation.ts'
 
@@ -84,6 +85,15 @@ export const checkCells = async (tx: Transaction, vault: Vault): Promise<Violati
     }
     if (found.length > MAX_LISTED) break
   }
+  // Of few endpoints, a few secrets each.
+  const secrets = await tx.$queryRaw<{ id: string; secret: string }[]>`SELECT id, secret FROM webhook_secrets`
+  for (const { id, secret } of secrets)
+    note(
+      'webhook_secrets',
+      id,
+      'secret',
+      problemOf(() => vault.open(secret, webhookSecretCell(id))),
+    )
   return listViolations(invariants.secrets, found)
 }
 

@@ -1,0 +1,105 @@
+// When a webhook is tried again, and what an endpoint's answers make of the endpoint.
+import { DateTime } from 'luxon'
+import { describe, expect, test } from 'vitest'
+import {
+  DISABLED_AFTER,
+  type EndpointHealth,
+  FAILURES_UNTIL_AWAY,
+  healthAfter,
+  healthy,
+  isAway,
+  nextWebhookTry,
+  resultOf,
+  webhookDelays,
+} from '../../src/domain/webhook-retries.ts'
+
+const now = DateTime.fromISO('2026-12-01T09:00:00Z', { zone: 'utc' })
+const hoursUntil = (failed: number, key: string, retryAfterMs?: number): number | undefined =>
+  nextWebhookTry(failed, { now, key, retryAfterMs })?.diff(now).as('hours')
+
+describe('the tries of an event', () => {
+  test('are ten in three days', () => {
+    expect(webhookDelays).toHaveLength(9)
+    const hours = webhookDelays.reduce((sum, delay) => sum + delay.as('hours'), 0)
+    expect(hours).toBeCloseTo(72, 1)
+    expect(hoursUntil(10, 'a')).toBeUndefined()
+  })
+
+  test('each delay is up to a tenth shorter or longer, by the event and not by chance', () => {
+    for (const [index, delay] of webhookDelays.entries()) {
+      const drawn = Array.from({ length: 100 }, (_, key) => hoursUntil(index + 1, `event ${key}`)!)
+      for (const hours of drawn) {
+        expect(hours).toBeGreaterThanOrEqual(delay.as('hours') * 0.9)
+        expect(hours).toBeLessThanOrEqual(delay.as('hours') * 1.1)
+      }
+      expect(new Set(drawn).size).toBeGreaterThan(50)
+      expect(hoursUntil(index + 1, 'event 1')).toBe(drawn[1])
+    }
+  })
+
+  test('Retry-After delays a try, and never hastens it', () => {
+    expect(hoursUntil(1, 'a', 7_200_000)).toBe(2)
+    expect(hoursUntil(9, 'a', 1_000)).toBeGreaterThan(18)
+  })
+})
+
+test.each([
+  [200, 'delivered'],
+  [204, 'delivered'],
+  [299, 'delivered'],
+  [199, 'failed'],
+  [301, 'failed'],
+  [302, 'failed'],
+  [400, 'failed'],
+  [404, 'failed'],
+  [410, 'gone'],
+  [429, 'failed'],
+  [500, 'failed'],
+  [undefined, 'failed'],
+])('status %s is %s', (status, kind) => expect(resultOf(status, undefined).kind).toBe(kind))
+
+describe('the health of an endpoint', () => {
+  const failed = { kind: 'failed' } as const
+  const after = (before: EndpointHealth, at: DateTime, result: Parameters<typeof healthAfter>[1] = failed) =>
+    healthAfter(before, result, { now: at, key: 'e' })
+  const failing: EndpointHealth = { ...healthy, failedInARow: 3, failingSince: now }
+
+  test('three days without a success disable it: the second before, at and after', () => {
+    for (const [seconds, disabled] of [
+      [-1, undefined],
+      [0, 'no-success'],
+      [1, 'no-success'],
+    ] as const)
+      expect(after(failing, now.plus(DISABLED_AFTER).plus({ seconds })).disabled).toBe(disabled)
+  })
+
+  test('one failure after a long silence does not', () => {
+    expect(after(healthy, now.plus({ years: 1 }))).toMatchObject({ failedInARow: 1, disabled: undefined })
+  })
+
+  test('410 disables it at once', () => expect(after(healthy, now, { kind: 'gone' }).disabled).toBe('gone'))
+
+  test('a success forgets every failure', () => {
+    expect(after(failing, now, { kind: 'delivered' })).toEqual(healthy)
+  })
+
+  test('a success does not end a rest that it asked for, but ends one that we gave it', () => {
+    const restsUntil = now.plus({ minutes: 10 })
+    expect(after({ ...failing, restsUntil }, now, { kind: 'delivered' }).restsUntil).toBe(restsUntil)
+    const away = { ...failing, failedInARow: FAILURES_UNTIL_AWAY, restsUntil }
+    expect(after(away, now, { kind: 'delivered' })).toEqual(healthy)
+  })
+
+  test('ten failures in a row: it is away, and probed about every five minutes', () => {
+    let health: EndpointHealth = healthy
+    for (let count = 1; count < FAILURES_UNTIL_AWAY; count += 1) {
+      health = after(health, now)
+      expect([isAway(health), health.restsUntil]).toEqual([false, undefined])
+    }
+    health = after(health, now)
+    expect(isAway(health)).toBe(true)
+    const minutes = health.restsUntil?.diff(now).as('minutes') ?? 0
+    expect(minutes).toBeGreaterThanOrEqual(4.5)
+    expect(minutes).toBeLessThanOrEqual(5.5)
+  })
+})

@@ -1,0 +1,629 @@
+// Webhooks from the event table to real receivers: order, independence, retries, gaps, replays, and crashes.
+import { Duration } from 'luxon'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { DISABLED_AFTER, FAILURES_UNTIL_AWAY, webhookDelays } from '../../src/domain/webhook-retries.ts'
+import { PermanentError, TransientError } from '../../src/errors.ts'
+import { DELIVERIES_KEPT, deliverWebhooks } from '../../src/processors/deliver-webhooks.ts'
+import { sequenceEvents } from '../../src/store/event-sequencer.ts'
+import type { EventType } from '../../src/store/events.ts'
+import { webhookDelivering } from '../../src/store/webhook-deliveries.ts'
+import { webhookAdministration } from '../../src/store/webhook-endpoints.ts'
+import type { WebhookDelivering } from '../../src/store/webhook-port.ts'
+import { webhookSender } from '../../src/webhooks/sender.ts'
+import { newWebhookSecret } from '../../src/webhooks/signature.ts'
+import { appendEvent } from '../setup/append-event.ts'
+import { startWorld, type World } from '../setup/world.ts'
+import { hangs, startReceiver, status, verified } from '../webhooks/receiver.ts'
+import { silent } from './rig.ts'
+
+let world: World
+let store: WebhookDelivering
+let endpoints: ReturnType<typeof webhookAdministration>
+beforeAll(async () => {
+  world = await startWorld()
+  store = webhookDelivering(world.db)
+  endpoints = webhookAdministration(world.db)
+})
+afterAll(async () => world.close())
+beforeEach(async () => {
+  await world.db.prisma.webhookEndpoint.deleteMany()
+  await world.db.prisma.webhookDelivery.deleteMany()
+})
+
+const aCourier = (over: Partial<Parameters<typeof deliverWebhooks>[0]> = {}) => {
+  const recorded: string[] = []
+  const courier = deliverWebhooks({
+    store,
+    send: webhookSender({ isDevelopment: true }),
+    clock: world.clock,
+    log: silent,
+    record: (result) => recorded.push(result),
+    ...over,
+  })
+  /** Places what was written, takes up what is due, and waits until nothing is under way. */
+  const deliver = async (): Promise<void> => {
+    await sequenceEvents(world.db)
+    await courier.tick()
+    await courier.idle()
+  }
+  return { ...courier, deliver, recorded }
+}
+
+const aReceiver = async () => {
+  const receiver = await startReceiver()
+  onTestFinished(receiver.close)
+  return receiver
+}
+
+const anEndpoint = async (types: readonly string[] = []) => {
+  const receiver = await aReceiver()
+  const secret = newWebhookSecret()
+  const added = await endpoints.addEndpoint({ url: receiver.url, types, secret, now: world.clock.now() })
+  if (added.kind !== 'added') throw new Error(added.kind)
+  return { receiver, secret, id: added.id }
+}
+
+const aConsent = async () => world.addConsent({ expiresAt: world.clock.now().plus({ days: 60 }) })
+const happens = async (consentId: string, ...types: EventType[]): Promise<void> => {
+  for (const type of types)
+    await world.db.transaction(async (tx) =>
+      appendEvent(tx, consentId, { type, at: world.clock.now(), actor: 'system', data: {} }),
+    )
+}
+const endpoint = async (id: string) => (await endpoints.listEndpoints()).find((one) => one.id === id)!
+const backlogs = async (endpointId: string) => world.db.prisma.webhookBacklog.findMany({ where: { endpointId } })
+const tries = async (endpointId: string) =>
+  (await endpoints.listDeliveries({ endpointId, failedOnly: false, limit: 1_000 })).toReversed()
+/** To the next try of what waits: the jitter is a tenth at most. */
+const moveOn = (delay: Duration): void => world.clock.advance({ milliseconds: Math.ceil(delay.toMillis() * 1.11) })
+
+describe('what is told', () => {
+  test('a whole renewal, in its order, signed, with nothing secret', async () => {
+    const { receiver, secret } = await anEndpoint()
+    const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 10 }) })
+    await world.drain()
+    await world.goToBank(consent.id, 'approve')
+    await world.drain()
+    await aCourier().deliver()
+    expect(receiver.received.map(({ type }) => type)).toEqual([
+      'consent.renewal_opened',
+      'consent.asked',
+      'consent.renewed',
+    ])
+    const sequences = receiver.sequencesOf(consent.id)
+    expect(sequences).toEqual(sequences.toSorted((one, other) => one - other))
+    for (const received of receiver.received) {
+      expect(verified(received, secret.reveal())).toEqual({
+        type: received.type,
+        timestamp: expect.stringMatching(/^2\d{3}-\d\d-\d\dT.*Z$/),
+        data: {
+          consent_id: consent.id,
+          credentials_id: consent.credentialsId,
+          user_id: consent.userId,
+          sequence: received.sequence,
+        },
+      })
+      expect(received.id).toMatch(new RegExp(`^evt_${consent.id}_${received.sequence}_[0-9a-f]{8}$`))
+      expect(received.body).not.toContain(consent.email)
+    }
+    await world.db.prisma.$executeRaw`UPDATE consents SET status = 'paused', next_action_at = NULL`
+  })
+
+  test('an endpoint is told of its types alone, and of nothing that was before it', async () => {
+    const consent = await aConsent()
+    await happens(consent.id, 'consent.quarantined')
+    const { receiver, id } = await anEndpoint(['consent.quarantined', 'token.rejected'])
+    await happens(consent.id, 'consent.paused', 'consent.lapsed', 'token.rejected', 'link.made')
+    await aCourier().deliver()
+    expect(receiver.received.map(({ type }) => type)).toEqual(['token.rejected'])
+    expect(await endpoint(id)).toMatchObject({ behind: 0, failingConsents: 0 })
+  })
+
+  test('what an endpoint does not want is passed over at once, however much it is', async () => {
+    const { receiver, id } = await anEndpoint(['consent.lapsed'])
+    const consent = await aConsent()
+    await world.db.prisma.$executeRaw`
+      INSERT INTO events (consent_id, seq, type, at, actor, hash)
+      SELECT ${consent.id}::uuid, seq, CASE WHEN seq = 12000 THEN 'consent.lapsed' ELSE 'token.replaced' END, now(),
+        'system', repeat('0', 64)
+      FROM generate_series(1, 12000) AS seq`
+    await sequenceEvents(world.db, 20_000)
+    await aCourier().deliver()
+    expect(receiver.sequencesOf(consent.id)).toEqual([12_000])
+    expect((await endpoint(id)).behind).toBe(0)
+  })
+
+  test('many events of many consents: each consent in its own order, and each once', async () => {
+    const { receiver, id } = await anEndpoint()
+    const consents = await Promise.all(Array.from({ length: 30 }, aConsent))
+    for (let round = 0; round < 8; round += 1)
+      for (const { id: consentId } of consents) await happens(consentId, 'token.replaced')
+    receiver.answer = (response) => setTimeout(() => status(204)(response, receiver.received[0]!), Math.random() * 20)
+    await aCourier().deliver()
+    for (const consent of consents)
+      expect(receiver.sequencesOf(consent.id)).toEqual(Array.from({ length: 8 }, (_, index) => index + 1))
+    expect(await backlogs(id)).toEqual([])
+    expect(await tries(id)).toHaveLength(240)
+  })
+})
+
+describe('without an endpoint', () => {
+  test('the database is asked once a minute, and no row is written', async () => {
+    let asked = 0
+    const courier = aCourier({
+      store: { ...store, hasEndpoints: async () => ((asked += 1), store.hasEndpoints()) },
+    })
+    await happens((await aConsent()).id, 'consent.renewed')
+    for (let round = 0; round < 5; round += 1) await courier.deliver()
+    expect(asked).toBe(1)
+    expect(await world.db.prisma.webhookDelivery.count()).toBe(0)
+  })
+})
+
+describe('endpoints are independent', () => {
+  test('one hangs: another gets everything meanwhile', async () => {
+    const slow = await anEndpoint()
+    const quick = await anEndpoint()
+    slow.receiver.answer = hangs
+    const courier = aCourier({ send: webhookSender({ isDevelopment: true, timeoutMs: 3_000 }) })
+    const consent = await aConsent()
+    await happens(consent.id, 'renewal.opened')
+    await sequenceEvents(world.db)
+    await courier.tick()
+    await expect.poll(() => slow.receiver.received.length).toBe(1)
+    for (let round = 0; round < 3; round += 1) {
+      await happens(consent.id, 'token.replaced')
+      await sequenceEvents(world.db)
+      const taken = async (): Promise<number> => {
+        await courier.tick()
+        return quick.receiver.received.length
+      }
+      await expect.poll(taken).toBe(round + 2)
+    }
+    expect(quick.receiver.sequencesOf(consent.id)).toEqual([1, 2, 3, 4])
+    expect(slow.receiver.received).toHaveLength(1)
+    await courier.idle()
+  })
+})
+
+describe('what is not taken', () => {
+  test('waits with all that follows of its consent; other consents go on', async () => {
+    const { receiver, id } = await anEndpoint()
+    const [first, other] = [await aConsent(), await aConsent()]
+    receiver.answer = (response, { consentId }) =>
+      status(consentId === first.id && receiver.sequencesOf(first.id).length < 3 ? 500 : 200)(
+        response,
+        receiver.received[0]!,
+      )
+    const courier = aCourier()
+    await happens(first.id, 'renewal.opened', 'message.sent')
+    await happens(other.id, 'renewal.opened')
+    await courier.deliver()
+    expect(receiver.sequencesOf(first.id)).toEqual([1])
+    expect(receiver.sequencesOf(other.id)).toEqual([1])
+    expect(await backlogs(id)).toMatchObject([{ consentId: first.id, seq: 1, failedTries: 1 }])
+    await happens(first.id, 'consent.renewed')
+    await courier.deliver()
+    expect(receiver.sequencesOf(first.id)).toEqual([1])
+    moveOn(webhookDelays[0]!)
+    await courier.deliver()
+    expect(receiver.sequencesOf(first.id)).toEqual([1, 1])
+    moveOn(webhookDelays[1]!)
+    await courier.deliver()
+    expect(receiver.sequencesOf(first.id)).toEqual([1, 1, 1, 2, 3])
+    expect(
+      new Set(
+        receiver.received
+          .filter(({ sequence, consentId }) => sequence === 1 && consentId === first.id)
+          .map((one) => one.id),
+      ).size,
+    ).toBe(1)
+    expect(await backlogs(id)).toEqual([])
+    expect(courier.recorded.toSorted()).toEqual([
+      'delivered',
+      'delivered',
+      'delivered',
+      'delivered',
+      'failed',
+      'failed',
+    ])
+  })
+
+  test('ten tries in three days; then its consent goes on, and the next event names the gap', async () => {
+    const { receiver, id } = await anEndpoint()
+    const [poor, well] = [await aConsent(), await aConsent()]
+    receiver.answer = (response, received) =>
+      status(received.consentId === poor.id && received.sequence === 1 ? 422 : 200)(response, received)
+    const courier = aCourier()
+    await happens(poor.id, 'renewal.opened', 'message.sent', 'consent.renewed')
+    await courier.deliver()
+    const begun = world.clock.now()
+    for (const [index, delay] of webhookDelays.entries()) {
+      expect(receiver.sequencesOf(poor.id)).toHaveLength(index + 1)
+      // Just before a tenth less, it is not due.
+      world.clock.advance({ milliseconds: delay.toMillis() * 0.89 })
+      await courier.deliver()
+      expect(receiver.sequencesOf(poor.id)).toHaveLength(index + 1)
+      world.clock.advance({ milliseconds: delay.toMillis() * 0.22 })
+      // Others are delivered meanwhile, so the endpoint is not disabled.
+      await happens(well.id, 'token.replaced')
+      await courier.deliver()
+    }
+    expect(world.clock.now().diff(begun).as('hours')).toBeGreaterThan(72)
+    expect(receiver.sequencesOf(poor.id)).toEqual([...Array.from({ length: 10 }, () => 1), 2, 3])
+    const gap = {
+      id: receiver.received.find((one) => one.consentId === poor.id)?.id,
+      type: 'consent.renewal_opened',
+      sequence: 1,
+    }
+    expect(
+      receiver.received
+        .filter(({ consentId }) => consentId === poor.id)
+        .slice(-2)
+        .map(({ gaps }) => gaps),
+    ).toEqual([[gap], []])
+    const log = (await tries(id)).filter((one) => one.consentId === poor.id)
+    expect(log.map(({ result }) => result)).toEqual([
+      ...Array.from({ length: 9 }, () => 'failed'),
+      'given-up',
+      'delivered',
+      'delivered',
+    ])
+    expect(log.map(({ attempt }) => attempt)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1, 1])
+    expect(await backlogs(id)).toEqual([])
+    expect(courier.recorded.filter((result) => result === 'given-up')).toHaveLength(1)
+    expect((await endpoint(id)).status).toBe('enabled')
+  })
+
+  test('a gap that no event follows yet is named by the next one, days later', async () => {
+    const { receiver, id } = await anEndpoint()
+    const consent = await aConsent()
+    receiver.answer = status(500)
+    const courier = aCourier()
+    await happens(consent.id, 'renewal.opened')
+    await courier.deliver()
+    await world.db.prisma.webhookBacklog.updateMany({ data: { failedTries: 9 } })
+    moveOn(webhookDelays[0]!)
+    await courier.deliver()
+    expect(await backlogs(id)).toMatchObject([{ seq: null, gaps: [1], nextTryAt: null }])
+    receiver.answer = status(200)
+    await happens(consent.id, 'consent.renewed')
+    await courier.deliver()
+    expect(receiver.received.at(-1)).toMatchObject({ sequence: 2, gaps: [{ sequence: 1 }] })
+    expect(await backlogs(id)).toEqual([])
+  })
+
+  test('Retry-After: nothing is sent to the endpoint before, and the event waits at least as long', async () => {
+    const { receiver, id } = await anEndpoint()
+    const consents = [await aConsent(), await aConsent()]
+    receiver.answer = status(429, { 'retry-after': '3600' })
+    const courier = aCourier()
+    await happens(consents[0]!.id, 'renewal.opened')
+    await courier.deliver()
+    receiver.answer = status(200)
+    await happens(consents[1]!.id, 'renewal.opened')
+    world.clock.advance({ minutes: 59 })
+    await courier.deliver()
+    expect(receiver.received).toHaveLength(1)
+    expect((await endpoint(id)).restsUntil).toBeDefined()
+    world.clock.advance({ minutes: 2 })
+    await courier.deliver()
+    expect(receiver.received).toHaveLength(3)
+    expect(await endpoint(id)).toMatchObject({ behind: 0, failingConsents: 0 })
+  })
+
+  test('an endpoint that is away gets a probe each five minutes, and everything when it is back', async () => {
+    const { receiver, id } = await anEndpoint()
+    receiver.answer = status(502)
+    const courier = aCourier()
+    const consents = await Promise.all(Array.from({ length: 60 }, aConsent))
+    for (const { id: consentId } of consents) await happens(consentId, 'renewal.opened')
+    await courier.deliver()
+    const first = receiver.received.length
+    expect(first).toBeGreaterThanOrEqual(FAILURES_UNTIL_AWAY)
+    // As many as were on their way, and not one row for each consent.
+    expect((await backlogs(id)).length).toBeLessThan(FAILURES_UNTIL_AWAY + 8)
+    await courier.deliver()
+    expect(receiver.received).toHaveLength(first)
+    for (let round = 1; round <= 3; round += 1) {
+      moveOn(Duration.fromObject({ minutes: 5 }))
+      await courier.deliver()
+      expect(receiver.received).toHaveLength(first + round)
+    }
+    receiver.answer = status(200)
+    moveOn(Duration.fromObject({ minutes: 5 }))
+    await courier.deliver()
+    expect(new Set(receiver.received.slice(first + 3).map(({ consentId }) => consentId)).size).toBe(60)
+    expect(await endpoint(id)).toMatchObject({ behind: 0, failingConsents: 0, failingSince: undefined })
+  })
+})
+
+describe('an endpoint is disabled', () => {
+  test('by 410 at once; enabled again, it gets what waited', async () => {
+    const { receiver, id } = await anEndpoint()
+    const consent = await aConsent()
+    receiver.answer = status(410)
+    const courier = aCourier()
+    await happens(consent.id, 'renewal.opened', 'message.sent')
+    await courier.deliver()
+    expect(await endpoint(id)).toMatchObject({ status: 'disabled', disabledReason: 'gone' })
+    expect(await endpoints.countDisabled()).toBe(1)
+    receiver.answer = status(200)
+    await happens(consent.id, 'consent.renewed')
+    world.clock.advance({ days: 1 })
+    await courier.deliver()
+    expect(receiver.received).toHaveLength(1)
+    expect(await endpoints.enableEndpoint(id, world.clock.now())).toBe('enabled')
+    expect(await endpoints.enableEndpoint(id, world.clock.now())).toBe('unchanged')
+    await aCourier().deliver()
+    expect(receiver.sequencesOf(consent.id)).toEqual([1, 1, 2, 3])
+    expect(await endpoints.countDisabled()).toBe(0)
+  })
+
+  test('by three days without any success, and not a moment earlier', async () => {
+    const { receiver, id } = await anEndpoint()
+    receiver.answer = status(500)
+    const courier = aCourier()
+    await happens((await aConsent()).id, 'renewal.opened')
+    await courier.deliver()
+    const since = (await endpoint(id)).failingSince!
+    for (let hours = 0; hours < 71; hours += 1) {
+      await happens((await aConsent()).id, 'renewal.opened')
+      world.clock.advance({ hours: 1 })
+      await courier.deliver()
+    }
+    expect((await endpoint(id)).status).toBe('enabled')
+    world.clock.set(since.plus(DISABLED_AFTER))
+    await courier.deliver()
+    expect(await endpoint(id)).toMatchObject({ status: 'disabled', disabledReason: 'no-success' })
+  })
+
+  test('one success in between begins the three days anew', async () => {
+    const { receiver, id } = await anEndpoint()
+    const [consent, other] = [await aConsent(), await aConsent()]
+    receiver.answer = (response, received) => status(received.consentId === consent.id ? 500 : 200)(response, received)
+    const courier = aCourier()
+    await happens(consent.id, 'renewal.opened')
+    await courier.deliver()
+    world.clock.advance({ hours: 70 })
+    await happens(other.id, 'renewal.opened')
+    await courier.deliver()
+    world.clock.advance({ hours: 10 })
+    await courier.deliver()
+    expect((await endpoint(id)).status).toBe('enabled')
+  })
+})
+
+test('a rotation: both secrets sign until the overlap is over', async () => {
+  const { receiver, secret, id } = await anEndpoint()
+  const consent = await aConsent()
+  const newer = newWebhookSecret()
+  const now = world.clock.now()
+  expect(await endpoints.rotateSecret(id, newer, now, now.plus({ hours: 24 }))).toBe(true)
+  const courier = aCourier()
+  await happens(consent.id, 'renewal.opened')
+  await courier.deliver()
+  for (const one of [secret, newer]) expect(verified(receiver.received[0]!, one.reveal())).toBeDefined()
+  world.clock.advance({ hours: 25 })
+  await happens(consent.id, 'consent.renewed')
+  await courier.deliver()
+  expect(verified(receiver.received[1]!, newer.reveal())).toBeDefined()
+  expect(() => verified(receiver.received[1]!, secret.reveal())).toThrow()
+  const sealed = await world.db.prisma.webhookSecret.findMany({ where: { endpointId: id } })
+  for (const row of sealed) expect(row.secret).toMatch(/^v1\.k1\./)
+})
+
+describe('a replay', () => {
+  test('sends the events of that time again, with the ids they had, in their order', async () => {
+    const { receiver, id } = await anEndpoint()
+    const consent = await aConsent()
+    const courier = aCourier()
+    // Later than anything that another test has written.
+    world.clock.advance({ days: 100 })
+    const times = []
+    for (const type of ['renewal.opened', 'message.sent', 'consent.renewed'] as const) {
+      await happens(consent.id, type)
+      times.push(world.clock.now())
+      world.clock.advance({ hours: 1 })
+    }
+    await courier.deliver()
+    expect(
+      await endpoints.requestReplay(id, { from: times[1]!, to: world.clock.now(), now: world.clock.now() }),
+    ).toEqual({ events: 1 })
+    expect(
+      await endpoints.requestReplay(id, {
+        from: times[0]!.minus({ minutes: 1 }),
+        to: times[2]!.minus({ minutes: 1 }),
+        now: world.clock.now(),
+      }),
+    ).toEqual({ events: 2 })
+    await courier.deliver()
+    expect(receiver.sequencesOf(consent.id)).toEqual([1, 2, 3, 3, 1, 2])
+    expect((await endpoint(id)).replays).toBe(0)
+    expect((await tries(id)).map(({ isReplay }) => isReplay)).toEqual([false, false, false, true, true, true])
+    expect(new Set(receiver.received.map((one) => one.id)).size).toBe(3)
+  })
+
+  test('goes on at the event that was not taken, and leaves it as a gap after its last try', async () => {
+    const { receiver, id } = await anEndpoint()
+    const [consent, other] = [await aConsent(), await aConsent()]
+    const courier = aCourier()
+    world.clock.advance({ days: 100 })
+    await happens(consent.id, 'renewal.opened', 'message.sent')
+    await happens(other.id, 'renewal.opened')
+    await courier.deliver()
+    receiver.answer = (response, received) => status(received.consentId === consent.id ? 500 : 200)(response, received)
+    const [from, to] = [world.clock.now().minus({ minutes: 30 }), world.clock.now().plus({ hours: 1 })]
+    expect(await endpoints.requestReplay(id, { from, to, now: world.clock.now() })).toEqual({ events: 3 })
+    await courier.deliver()
+    for (const delay of webhookDelays.slice(0, -1)) {
+      moveOn(delay)
+      await happens(other.id, 'token.replaced')
+      await courier.deliver()
+    }
+    receiver.received.length = 0
+    receiver.answer = (response, received) =>
+      status(received.sequence === 1 && received.consentId === consent.id ? 500 : 200)(response, received)
+    moveOn(webhookDelays.at(-1)!)
+    await courier.deliver()
+    expect((await endpoint(id)).replays).toBe(0)
+    expect(receiver.sequencesOf(consent.id)).toEqual([1, 2])
+    await happens(consent.id, 'consent.renewed')
+    await courier.deliver()
+    expect(receiver.received.at(-1)).toMatchObject({
+      sequence: 3,
+      gaps: [{ sequence: 1, type: 'consent.renewal_opened' }],
+    })
+  })
+})
+
+describe('a death between sending and recording', () => {
+  test('sends again, with the same ids and bodies, and loses nothing', async () => {
+    const { receiver, id } = await anEndpoint()
+    const consent = await aConsent()
+    await happens(consent.id, 'renewal.opened', 'message.sent')
+    const dying = aCourier({
+      store: {
+        ...store,
+        commitPage: async () => {
+          throw new PermanentError('internal')
+        },
+      },
+    })
+    const dead = dying.deliver()
+    await expect.poll(() => receiver.received.length).toBe(2)
+    // The other process finds the lease, and waits until it has run out.
+    await aCourier().deliver()
+    expect(receiver.received).toHaveLength(2)
+    await world.db.prisma.$executeRaw`UPDATE webhook_endpoints SET lease_until = clock_timestamp()`
+    await aCourier().deliver()
+    expect(receiver.sequencesOf(consent.id)).toEqual([1, 2, 1, 2])
+    const [first, second, again, last] = receiver.received
+    expect([again?.id, again?.body, last?.id, last?.body]).toEqual([first?.id, first?.body, second?.id, second?.body])
+    expect(await endpoint(id)).toMatchObject({ behind: 0, failingConsents: 0 })
+    await dead
+  })
+
+  test('a process whose claim was taken over records nothing', async () => {
+    const { receiver, id } = await anEndpoint()
+    await happens((await aConsent()).id, 'renewal.opened')
+    receiver.answer = (response, received) => {
+      void world.db.prisma
+        .$executeRaw`UPDATE webhook_endpoints SET fencing_token = fencing_token + 1, lease_until = NULL`.then(() =>
+        status(200)(response, received),
+      )
+    }
+    await aCourier().deliver()
+    expect(await endpoint(id)).toMatchObject({ behind: 1 })
+    expect(await tries(id)).toEqual([])
+    receiver.answer = status(200)
+    await aCourier().deliver()
+    expect(receiver.received.map((one) => one.sequence)).toEqual([1, 1])
+    expect(await tries(id)).toHaveLength(1)
+  })
+
+  test('two workers at once: each event once', async () => {
+    const { receiver, id } = await anEndpoint()
+    const consents = await Promise.all(Array.from({ length: 20 }, aConsent))
+    for (const consent of consents) await happens(consent.id, 'renewal.opened', 'consent.renewed')
+    await Promise.all([aCourier(), aCourier(), aCourier()].map(async ({ deliver }) => deliver()))
+    expect(receiver.received).toHaveLength(40)
+    expect(await tries(id)).toHaveLength(40)
+  })
+
+  test('the database is away while the result is recorded: it is recorded when it is back', async () => {
+    const { receiver, id } = await anEndpoint()
+    await happens((await aConsent()).id, 'renewal.opened')
+    let refusals = 3
+    const courier = aCourier({
+      store: {
+        ...store,
+        commitPage: async (claim, page) => {
+          refusals -= 1
+          if (refusals >= 0) throw new TransientError('database-unavailable')
+          return store.commitPage(claim, page)
+        },
+      },
+    })
+    await courier.deliver()
+    expect(receiver.received).toHaveLength(1)
+    expect(await endpoint(id)).toMatchObject({ behind: 0 })
+  })
+
+  test('the answer to a commit is lost: the page is not recorded twice', async () => {
+    const { receiver, id } = await anEndpoint()
+    await happens((await aConsent()).id, 'renewal.opened')
+    let commits = 0
+    const courier = aCourier({
+      store: {
+        ...store,
+        commitPage: async (claim, page) => {
+          const next = await store.commitPage(claim, page)
+          commits += 1
+          if (commits === 1) throw new TransientError('database-unavailable')
+          return next
+        },
+      },
+    })
+    await courier.deliver()
+    expect(await tries(id)).toHaveLength(1)
+    await world.db.prisma.$executeRaw`UPDATE webhook_endpoints SET lease_until = NULL`
+    await courier.deliver()
+    expect(receiver.received).toHaveLength(1)
+    expect(await endpoint(id)).toMatchObject({ behind: 0 })
+  })
+
+  test('a stop abandons what hangs, keeps what was taken, and gives the endpoint back', async () => {
+    const { receiver, id } = await anEndpoint()
+    const [quick, slow] = [await aConsent(), await aConsent()]
+    receiver.answer = (response, received) =>
+      received.consentId === slow.id ? undefined : status(200)(response, received)
+    await happens(quick.id, 'renewal.opened')
+    await happens(slow.id, 'renewal.opened')
+    const courier = aCourier()
+    await sequenceEvents(world.db)
+    await courier.tick()
+    await expect.poll(() => receiver.received.length).toBe(2)
+    courier.stop()
+    await courier.idle()
+    receiver.answer = status(200)
+    await aCourier().deliver()
+    expect(receiver.sequencesOf(quick.id)).toEqual([1])
+    expect(receiver.sequencesOf(slow.id)).toEqual([1, 1])
+    expect(await endpoint(id)).toMatchObject({ behind: 0 })
+  })
+})
+
+test('an endpoint whose secret does not decrypt gets nothing, and holds up no other', async () => {
+  const [broken, well] = [await anEndpoint(), await anEndpoint()]
+  await world.db.prisma.webhookSecret.updateMany({ where: { endpointId: broken.id }, data: { secret: 'v1.k9.a.b' } })
+  await happens((await aConsent()).id, 'renewal.opened')
+  await aCourier().deliver()
+  expect([broken.receiver.received.length, well.receiver.received.length]).toEqual([0, 1])
+  expect(await endpoint(broken.id)).toMatchObject({ behind: 1, status: 'enabled' })
+})
+
+test('the log of tries is kept for thirty days', async () => {
+  const { id } = await anEndpoint()
+  const consent = await aConsent()
+  await happens(consent.id, 'renewal.opened')
+  await aCourier().deliver()
+  world.clock.advance({ days: DELIVERIES_KEPT.as('days'), minutes: -1 })
+  await aCourier().deliver()
+  expect(await tries(id)).toHaveLength(1)
+  world.clock.advance({ minutes: 2 })
+  await aCourier().deliver()
+  expect(await tries(id)).toEqual([])
+})
+
+test('there are as many endpoints as one process serves at once, and no two with one address', async () => {
+  const add = async (url: string) =>
+    (await endpoints.addEndpoint({ url, types: [], secret: newWebhookSecret(), now: world.clock.now() })).kind
+  for (let index = 0; index < 16; index += 1) expect(await add(`https://hooks.example.com/${index}`)).toBe('added')
+  expect(await add('https://hooks.example.com/3')).toBe('known')
+  expect(await add('https://hooks.example.com/16')).toBe('full')
+  const [first] = await endpoints.listEndpoints()
+  expect(await endpoints.removeEndpoint(first?.id ?? '')).toBe(true)
+  expect(await endpoints.removeEndpoint(first?.id ?? '')).toBe(false)
+  expect(await add('https://hooks.example.com/16')).toBe('added')
+})
