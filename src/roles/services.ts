@@ -63,7 +63,7 @@ export const makeServices = (
   const { statusCounts } = listing(opened.db, config.policy.channels)
   const lists = namingOutages({ statusCounts })
   const webhooks = namingOutages({ ...webhookDelivering(opened.db), ...webhookAdministration(opened.db) })
-  const { readUnrevokedApiKeys } = namingOutages(apiKeys(opened.db))
+  const { readUnrevokedApiKeys } = apiKeys(opened.db)
   const metrics = makeMetrics({
     collectCounts: async () => collectCounts({ store: opened.store, lists, webhooks, clock }),
   })

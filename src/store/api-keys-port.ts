@@ -32,7 +32,10 @@ export interface ApiKeys {
   }): Promise<CreatedApiKey>
   /** All there ever were, the oldest first. */
   listApiKeys(): Promise<StoredApiKey[]>
-  /** Those that are not revoked, whether or not they have expired. */
+  /**
+   * Those that are not revoked, whether or not they have expired. Rejects with
+   * `TransientError('database-unavailable')` only when the database cannot be reached, not when it is busy.
+   */
   readUnrevokedApiKeys(): Promise<StoredApiKey[]>
   /** The key that was revoked; undefined when no key with this name was left to revoke. */
   revokeApiKey(name: string, now: DateTime): Promise<StoredApiKey | undefined>

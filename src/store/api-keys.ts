@@ -3,9 +3,10 @@ import { randomUUID } from 'node:crypto'
 import type { DateTime } from 'luxon'
 import { newApiKey, sha256 } from '../crypto/hashing.ts'
 import type { ApiScope } from '../domain/api-scopes.ts'
+import { TransientError } from '../errors.ts'
 import type { ApiKeys, ApiKeyState, StoredApiKey } from './api-keys-port.ts'
 import type { Database } from './database.ts'
-import { classify } from './database-errors.ts'
+import { classify, isAway } from './database-errors.ts'
 import { instant } from './rows.ts'
 
 interface KeyRow {
@@ -66,8 +67,12 @@ export const apiKeys = (db: Database): ApiKeys => ({
   },
 
   readUnrevokedApiKeys: async () => {
-    const rows = await db.sql.$queryRaw<KeyRow[]>`SELECT * FROM api_keys WHERE revoked_at IS NULL`
-    return rows.map(toKey)
+    try {
+      const rows = await db.sql.$queryRaw<KeyRow[]>`SELECT * FROM api_keys WHERE revoked_at IS NULL`
+      return rows.map(toKey)
+    } catch (error) {
+      throw isAway(error) ? new TransientError('database-unavailable') : error
+    }
   },
 
   revokeApiKey: async (name, now) => {
