@@ -1,12 +1,17 @@
 // Changes of a consent by the API, and what a repeated request does.
 import { randomUUID } from 'node:crypto'
+import { Duration } from 'luxon'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ApiScope } from '../../src/domain/api-scopes.ts'
+import { makeMetrics } from '../../src/metrics.ts'
+import { apiDeps } from '../../src/roles/api.ts'
+import { Secret } from '../../src/secret.ts'
 import { apiKeys } from '../../src/store/api-keys.ts'
+import { aCount } from '../builders.ts'
 import { holdLocks } from '../setup/locks.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { expectFits } from './answers-fit.ts'
-import { anAskedConsent, startWeb, theCallback, type Web } from './web.ts'
+import { anAskedConsent, aWeb, startWeb, theCallback, type Web } from './web.ts'
 
 let world: World
 let web: Web
@@ -35,8 +40,8 @@ interface Sent {
   readonly by?: string
   readonly method?: string
 }
-const send = async (path: string, { body, repeat, by = 'backend', method = 'POST' }: Sent = {}) => {
-  const answer = await fetch(`${web.url}/v1${path}`, {
+const send = async (path: string, { body, repeat, by = 'backend', method = 'POST' }: Sent = {}, to: Web = web) => {
+  const answer = await fetch(`${to.url}/v1${path}`, {
     method,
     headers: {
       authorization: `Bearer ${keyOf.get(by) ?? ''}`,
@@ -184,10 +189,70 @@ describe('an Idempotency-Key', () => {
     expect(second.body).toEqual(first.body)
     expect((await send('/callbacks', { body, by: 'redirects' })).body).toMatchObject({ result: 'already' })
     expect((await send('/callbacks', { body: { ...body, code: 'x' }, repeat, by: 'redirects' })).status).toBe(422)
+    expect(await lastEvent(consent.id)).toMatchObject({
+      type: 'authorisation.code-received',
+      actor: 'user',
+      data: { by: 'redirects' },
+    })
     await world.drain()
     expect((await world.consentOf(consent.id)).cycle).toBe(2)
     const kept = JSON.stringify(await world.db.prisma.idempotencyKey.findMany())
     for (const secret of [body['code'], body['state']]) expect(kept).not.toContain(secret)
+  })
+
+  test('of a callback: the deadline covers the commit, and a repetition finds what was committed late', async () => {
+    const consent = await anAskedConsent(world)
+    const body = Object.fromEntries(await theCallback(world, consent.id))
+    const recorded: string[] = []
+    const enqueued: string[] = []
+    const plain = makeMetrics({ collectCounts: async () => aCount({}) })
+    const impatient = await aWeb(world, {
+      keyringTimes: { lookAgainAfterMs: 0 },
+      times: { commitWithinMs: 300 },
+      metrics: { ...plain, recordCallback: (answer) => void recorded.push(answer) },
+      ...apiDeps({
+        ...world,
+        enqueue: async (kind) => void enqueued.push(kind),
+        queuedFor: Duration.fromMillis(0),
+      }),
+    })
+    const repeat = randomUUID()
+    const held = await holdLocks(world.db, 'LOCK TABLE idempotency_keys IN ACCESS EXCLUSIVE MODE', [])
+    const sent = { body, repeat, by: 'redirects' }
+    const late = await send('/callbacks', sent, impatient)
+    expect([late.status, late.headers.get('retry-after'), recorded]).toEqual([503, '5', ['failed']])
+    expect(enqueued).toEqual([])
+    await held.commit()
+    await expect.poll(async () => (await send('/callbacks', sent, impatient)).status).toBe(202)
+    expect((await send('/callbacks', sent, impatient)).headers.get('idempotency-replayed')).toBe('true')
+    expect(recorded.at(-1)).toBe('already')
+    // Once: neither before the commit nor for a repetition.
+    expect(enqueued).toEqual(['authorisation'])
+  })
+
+  test('of a callback whose transaction is rolled back: nothing is handed to the queue', async () => {
+    const consent = await anAskedConsent(world)
+    const body = Object.fromEntries(await theCallback(world, consent.id))
+    const enqueued: string[] = []
+    const deps = apiDeps({
+      ...world,
+      enqueue: async (kind) => void enqueued.push(kind),
+      queuedFor: Duration.fromMillis(0),
+    })
+    const callback = { state: new Secret(body['state'] ?? ''), code: new Secret(body['code'] ?? '') }
+    const request = { callerId: 'x', method: 'POST', path: '/', idempotencyKey: randomUUID(), body: '' }
+    const take = async (end: () => { status: number; body: unknown }) =>
+      deps.answerOnce(request, async ({ receiveCallback }) => {
+        expect((await receiveCallback(callback)).kind).toBe('accepted')
+        return end()
+      })
+    const failing = take(() => {
+      throw new Error('planted')
+    })
+    await expect(failing).rejects.toThrow('planted')
+    expect(enqueued).toEqual([])
+    expect(await take(() => ({ status: 202, body: '' }))).toMatchObject({ kind: 'answered' })
+    expect(enqueued).toEqual(['authorisation'])
   })
 
   test.each(['', 'x'.repeat(256), 'ключ'])('%j is none', async (repeat) => {
