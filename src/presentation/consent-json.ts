@@ -122,6 +122,8 @@ export const historyJson = (history: ConsentHistory, now: DateTime, policy: Poli
     renewals: history.renewals.map(renewalJson),
     authorisations: history.authorisations.map(authorisationJson),
     notifications: history.notifications.map(notificationJson),
+    // Numbered from 1 without a gap.
+    earlier_events: Math.max(0, (history.events[0]?.seq ?? 1) - 1),
     events: history.events.map(eventJson),
   }) satisfies Record<keyof typeof historyProperties, unknown>
 

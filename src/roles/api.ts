@@ -36,6 +36,9 @@ export interface ApiParts {
   readonly queuedFor: Duration
 }
 
+/** Events of a consent that is shown with its history; the others are in the list of its events. */
+const SHOWN_EVENTS = 200
+
 type Deps = ConsentRouteDeps & EventRouteDeps & Pick<ApiDeps, 'answerOnce' | 'steps'>
 
 export const apiDeps = (parts: ApiParts): Deps => {
@@ -51,7 +54,7 @@ export const apiDeps = (parts: ApiParts): Deps => {
   return {
     getConsentJson: async (name) => {
       const consent = await store.findConsent(name)
-      const history = consent && (await reads.getHistory(consent.id))
+      const history = consent && (await reads.getHistory(consent.id, SHOWN_EVENTS))
       return history && { json: historyJson(history, clock.now(), policy), etag: consentEtag(history.consent) }
     },
     listConsentsJson: async (wanted, page) => consentPageJson(reads, wanted, { ...page, now: clock.now(), policy }),

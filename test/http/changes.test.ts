@@ -135,6 +135,46 @@ describe('a change', () => {
   })
 })
 
+describe('many at once', () => {
+  test('wait for their turn, and are told when it does not come; callbacks have turns of their own', async () => {
+    const { id } = await aLivingConsent()
+    const narrow = await aWeb(world, {
+      keyringTimes: { lookAgainAfterMs: 0 },
+      apiTurns: { atOnce: 1, callbacksAtOnce: 1, waiting: 1, waitMs: 300 },
+    })
+    const pause = async () => send(`/consents/${id}/pause`, {}, narrow)
+    const held = await holdLocks(world.db, 'SELECT FROM consents WHERE id = $1 FOR UPDATE', [id])
+    const first = pause()
+    await held.untilWaiting(1)
+    const [one, other] = await Promise.all([pause(), pause()])
+    for (const refused of [one, other]) {
+      expect([refused.status, refused.body['type']]).toEqual([
+        503,
+        'urn:problem-type:reconsent:temporarily-unavailable',
+      ])
+      expect(refused.headers.get('retry-after')).toBe('1')
+    }
+    const callback = { body: { state: 'foreign', code: 'x' }, by: 'redirects' }
+    expect((await send('/callbacks', callback, narrow)).status).toBe(404)
+    const waits = pause()
+    await held.commit()
+    expect([(await first).status, (await waits).status]).toEqual([200, 200])
+    expect((await pause()).status).toBe(200)
+  })
+
+  test('of one key are limited, another key is not, and no callback is', async () => {
+    const { id } = await aLivingConsent()
+    const strict = await aWeb(world, { keyringTimes: { lookAgainAfterMs: 0 }, limits: { callsPerMinute: 2 } })
+    const pause = async (by: string) => (await send(`/consents/${id}/pause`, { by }, strict)).status
+    expect([await pause('backend'), await pause('backend'), await pause('backend')]).toEqual([200, 200, 429])
+    expect(await pause('another')).toBe(200)
+    for (let call = 0; call < 4; call += 1) {
+      const callback = { body: { state: 'foreign', code: 'x' }, by: 'redirects' }
+      expect((await send('/callbacks', callback, strict)).status).toBe(404)
+    }
+  })
+})
+
 describe('an Idempotency-Key', () => {
   test('gets the same answer again, and nothing is done twice', async () => {
     const { id } = await aLivingConsent()

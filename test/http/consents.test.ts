@@ -139,6 +139,19 @@ describe('GET /v1/consents', () => {
 })
 
 describe('GET /v1/consents/:id', () => {
+  test('has the last 200 events, and says how many came before', async () => {
+    const { id } = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 60 }) })
+    const { pauseConsent, resumeConsent } = administration(world.db, world.policy)
+    const request = { now: world.clock.now(), reason: 'a test' }
+    for (let round = 0; round < 101; round += 1) {
+      await pauseConsent(id, request)
+      await resumeConsent(id, request)
+    }
+    const { body } = await get(`/v1/consents/${id}`)
+    expect([body.earlier_events, body.events.length, body.events[0].seq]).toEqual([2, 200, 3])
+    expect((await get(`/v1/consents/${id}/events?limit=1000`)).body.events).toHaveLength(202)
+  })
+
   test('has an ETag that follows what the company decides, and not what the loop writes', async () => {
     const consent = await anAskedConsent(world)
     const path = `/v1/consents/${consent.id}`

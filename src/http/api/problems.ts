@@ -20,7 +20,7 @@ export const problemTypes = {
   'body-too-large': { status: 413, title: 'The body is too large' },
   'unsupported-media-type': { status: 415, title: 'The body is not JSON' },
   'idempotency-key-reused': { status: 422, title: 'Another request had this Idempotency-Key' },
-  'too-many-requests': { status: 429, title: 'There were too many calls without a valid API key' },
+  'too-many-requests': { status: 429, title: 'There were too many calls' },
   internal: { status: 500, title: 'Something went wrong on our side' },
   'temporarily-unavailable': { status: 503, title: 'Repeat the same request later' },
 } as const satisfies Record<string, ProblemType>

@@ -1,6 +1,7 @@
 // `/v1`, for the company's own systems: JSON in, JSON out, bearer keys. Puts the routes behind the keys, and answers
 // every failure with a problem document.
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { ApiScope } from '../../domain/api-scopes.ts'
 import { TransientError } from '../../errors.ts'
 import { HTML } from '../answer-page.ts'
 import { clientStatusOf, logFailure } from '../fallback.ts'
@@ -14,6 +15,7 @@ import { type KeyringDeps, makeKeyring } from './keyring.ts'
 import type { OnceDeps } from './once.ts'
 import { answerProblem, API_PATH, ApiProblem } from './problems.ts'
 import { type ApiRoute, registerRoute } from './route.ts'
+import { makeTurns, type TurnOptions, usualTurns } from './turns.ts'
 import { validatorCompiler } from './validate.ts'
 
 /** All that a write of the API does. */
@@ -21,12 +23,18 @@ export type ApiSteps = ChangeSteps & CallbackSteps
 
 type RouteDeps = ConsentRouteDeps & EventRouteDeps & OnceDeps<ApiSteps> & Omit<CallbackRouteDeps, keyof OnceDeps<never>>
 
-export type ApiDeps = KeyringDeps & Omit<RouteDeps, 'commitWithinMs' | 'steps'> & { readonly steps: ChangeSteps }
+export type ApiDeps = KeyringDeps &
+  Omit<RouteDeps, 'commitWithinMs' | 'steps'> & {
+    readonly steps: ChangeSteps
+    readonly apiTurns?: Partial<TurnOptions> | undefined
+  }
+
+const CALLBACKS: ApiScope = 'callbacks:write'
 
 type Deps = ApiDeps & {
   readonly publicUrl: URL
   readonly commitWithinMs: number
-  readonly limits: Pick<Limits, 'wrongKeys'>
+  readonly limits: Pick<Limits, 'wrongKeys' | 'calls'>
 }
 
 const OUTAGE_SECONDS = 10
@@ -80,13 +88,18 @@ const checkKeys = (scope: FastifyInstance, deps: Deps): void => {
   scope.addHook('onRequest', async (request, reply) => {
     const { authorization } = request.headers
     const answer = await callerOf(authorization)
-    // A valid key is never delayed: behind a proxy missing from TRUSTED_PROXIES, anybody could block the company's
-    // callbacks with wrong keys. A key has 256 random bits, so the limit only has to reduce the noise (decision 0029).
+    // A valid key is not delayed by wrong ones: behind a proxy missing from TRUSTED_PROXIES, anybody could block the
+    // company's callbacks with wrong keys. A key has 256 random bits, so the limit only has to reduce the noise
+    // (decision 0029).
     if (answer.kind === 'known') {
       request.caller = answer.caller
       const { scope: needed } = request.routeOptions.config
-      if (needed !== undefined && answer.caller.scopes.includes(needed)) return
-      throw new ApiProblem('missing-scope', `this API key does not have the scope ${needed ?? ''}`)
+      if (needed === undefined || !answer.caller.scopes.includes(needed))
+        throw new ApiProblem('missing-scope', `this API key does not have the scope ${needed ?? ''}`)
+      // A callback is never counted: a code must not be lost to a system that lists consents in a loop.
+      const pause = needed === CALLBACKS ? undefined : await deps.limits.calls(request)
+      if (pause === undefined) return
+      throw new ApiProblem('too-many-requests', 'too many calls with this API key', { retryAfter: pause })
     }
     if (answer.kind === 'unavailable')
       throw new ApiProblem(
@@ -144,7 +157,11 @@ export const registerApi = (app: FastifyInstance, deps: Deps): void => {
     })
     await scope.register(async (locked) => {
       checkKeys(locked, deps)
-      for (const defined of routes) registerRoute(locked, defined)
+      const turns = { ...usualTurns, ...deps.apiTurns }
+      const inTurn = makeTurns(turns)
+      const callbacksInTurn = makeTurns({ ...turns, atOnce: turns.callbacksAtOnce })
+      for (const defined of routes)
+        registerRoute(locked, defined, defined.scope === CALLBACKS ? callbacksInTurn : inTurn)
     })
   }
   void app.register(api, { prefix: API_PATH })

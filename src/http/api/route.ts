@@ -5,7 +5,8 @@ import type { z } from 'zod'
 import type { ApiScope } from '../../domain/api-scopes.ts'
 import type { Caller } from './keyring.ts'
 import { idempotencyHeaders } from './once.ts'
-import type { ProblemName } from './problems.ts'
+import { ApiProblem, type ProblemName } from './problems.ts'
+import type { InTurn } from './turns.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -101,7 +102,10 @@ const callOf = (request: FastifyRequest): Call<never, never, never> => {
   return { params: params as never, query: query as never, body: body as never, caller, request }
 }
 
-export const registerRoute = (scope: FastifyInstance, defined: ApiRoute): void => {
+/** Seconds. A turn ends with its transaction. */
+const BUSY_SECONDS = 1
+
+export const registerRoute = (scope: FastifyInstance, defined: ApiRoute, inTurn: InTurn): void => {
   const { method, path: url, params, query: querystring, body, bodyLimit = BODY_LIMIT } = defined
   scope.route({
     method,
@@ -116,7 +120,11 @@ export const registerRoute = (scope: FastifyInstance, defined: ApiRoute): void =
       ...(defined.isRepeatable === undefined ? {} : { headers: idempotencyHeaders }),
     },
     handler: async (request, reply) => {
-      const answer = await defined.handle(callOf(request))
+      const answer = await inTurn(async () => defined.handle(callOf(request)))
+      if (answer === undefined)
+        throw new ApiProblem('temporarily-unavailable', 'too many requests are being worked on: repeat this one', {
+          retryAfter: BUSY_SECONDS,
+        })
       if (answer.headers !== undefined) void reply.headers(answer.headers)
       return reply.code(answer.status).send(answer.body)
     },

@@ -88,7 +88,8 @@ export const historyProperties = {
   renewals: z.array(z.looseObject({})).describe('one for each cycle'),
   authorisations: z.array(z.looseObject({})).describe('attempts at the bank'),
   notifications: z.array(z.looseObject({})).describe('messages'),
-  events: z.array(eventAnswer).describe('what happened, oldest first'),
+  earlier_events: whole('how many events came before those that are shown; the list of its events has all'),
+  events: z.array(eventAnswer).describe('what happened last, oldest first'),
 }
 
 export const consentSummary = z
