@@ -22,7 +22,9 @@ import { namingOutages } from '../store/database-errors.ts'
 import type { Database } from '../store/database.ts'
 import { listEvents } from '../store/events.ts'
 import { listing } from '../store/listing.ts'
+import { lockConsent } from '../store/locks.ts'
 import type { Store } from '../store/port.ts'
+import { toConsent } from '../store/rows.ts'
 import type { Statements } from '../store/statements.ts'
 import { findConsentIn } from '../store/views.ts'
 
@@ -96,10 +98,13 @@ const changesIn = ({ db, policy, clock }: ApiParts, tx: Statements): ChangeSteps
     }
   }
   return {
-    changeConsent: async (name, change, { reason, by }) => {
+    changeConsent: async (name, change, { reason, by }, isExpected) => {
       const now = clock.now()
       const found = await findConsentIn(tx, name)
       if (found === undefined) return undefined
+      // The lock is held until the change is committed: nobody changes the consent in between.
+      const locked = await lockConsent(tx, found.id)
+      if (!isExpected(locked && consentEtag(toConsent(locked)))) return 'not-as-expected'
       const { kind, detail } = await act(found.id, change, { now, reason, by, actor: 'company' })
       const consent = (await findConsentIn(tx, found.id)) ?? found
       return { kind, detail, consent: consentJson(consent, now, policy), etag: consentEtag(consent) }

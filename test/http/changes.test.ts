@@ -39,13 +39,19 @@ interface Sent {
   readonly repeat?: string
   readonly by?: string
   readonly method?: string
+  readonly match?: string
 }
-const send = async (path: string, { body, repeat, by = 'backend', method = 'POST' }: Sent = {}, to: Web = web) => {
+const send = async (
+  path: string,
+  { body, repeat, by = 'backend', method = 'POST', match }: Sent = {},
+  to: Web = web,
+) => {
   const answer = await fetch(`${to.url}/v1${path}`, {
     method,
     headers: {
       authorization: `Bearer ${keyOf.get(by) ?? ''}`,
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(match === undefined ? {} : { 'if-match': match }),
       ...(repeat === undefined ? {} : { 'idempotency-key': repeat }),
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -97,6 +103,41 @@ describe('a change', () => {
     expect((await send(path, { method: 'DELETE' })).body).toMatchObject({ result: 'unchanged' })
     expect((await send(`/consents/${id}?as=revoked`, { method: 'DELETE' })).status).toBe(409)
     expect((await send(`/consents/${id}/resume`)).status).toBe(409)
+  })
+
+  test('with If-Match is made only while the consent has that ETag', async () => {
+    const { id } = await aLivingConsent()
+    const seen = (await send(`/consents/${id}/resume`)).headers.get('etag') ?? ''
+    const paused = await send(`/consents/${id}/pause`, { match: seen })
+    expect(paused.status).toBe(200)
+    const now = paused.headers.get('etag') ?? ''
+    for (const [path, sent] of [
+      ['/renew', { body: { reason: 'x' } }],
+      ['/pause', {}],
+      ['/resume', {}],
+      ['?as=revoked', { method: 'DELETE' }],
+      ['/resume', { repeat: randomUUID() }],
+    ] as const) {
+      const refused = await send(`/consents/${id}${path}`, { ...sent, match: seen })
+      expect([path, refused.status, refused.body['type']]).toEqual([
+        path,
+        412,
+        'urn:problem-type:reconsent:precondition-failed',
+      ])
+    }
+    expect((await world.eventsOf(id)).map(({ type }) => type)).toEqual(['consent.paused'])
+    expect((await send(`/consents/${id}/resume`, { match: `"x", ${now}` })).status).toBe(200)
+    expect((await send(`/consents/${id}/pause`, { match: '*' })).status).toBe(200)
+  })
+
+  test('with If-Match that waits for another change is refused', async () => {
+    const { id } = await aLivingConsent()
+    const seen = (await send(`/consents/${id}/resume`)).headers.get('etag') ?? ''
+    const held = await holdLocks(world.db, `UPDATE consents SET locale = 'fr' WHERE id = $1`, [id])
+    const waits = send(`/consents/${id}/pause`, { match: seen })
+    await held.untilWaiting(1)
+    await held.commit()
+    expect((await waits).status).toBe(412)
   })
 
   test('of no consent: 404', async () => {

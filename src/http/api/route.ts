@@ -1,9 +1,10 @@
 // A route of the API as data: one scope, schemas for what comes in and goes out, and a handler. Registers it with the
 // router; the OpenAPI document is made from the same data.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { z } from 'zod'
+import { z } from 'zod'
 import type { ApiScope } from '../../domain/api-scopes.ts'
 import type { Caller } from './keyring.ts'
+import { conditionHeaders } from './conditions.ts'
 import { idempotencyHeaders } from './once.ts'
 import { ApiProblem, type ProblemName } from './problems.ts'
 import type { InTurn } from './turns.ts'
@@ -56,6 +57,8 @@ interface Described {
   readonly bodyLimit?: number
   /** Whether it knows Idempotency-Key (once.ts): every POST does. */
   readonly isRepeatable?: true
+  /** Whether it knows If-Match and If-None-Match (conditions.ts). */
+  readonly isConditional?: true
   /** A GET answers HEAD, too, unless it must not. */
   readonly hasHead?: false
 }
@@ -96,6 +99,17 @@ export const route = <
 /** No body of the API needs more. */
 export const BODY_LIMIT = 16 * 1024
 
+const bothHeaders = z.looseObject({ ...idempotencyHeaders.shape, ...conditionHeaders.shape })
+
+/** The headers that a route knows. */
+export const headersOf = ({
+  isRepeatable,
+  isConditional,
+}: Pick<ApiRoute, 'isRepeatable' | 'isConditional'>): Schema | undefined => {
+  if (isConditional !== undefined) return isRepeatable === undefined ? conditionHeaders : bothHeaders
+  return isRepeatable === undefined ? undefined : idempotencyHeaders
+}
+
 const callOf = (request: FastifyRequest): Call<never, never, never> => {
   if (request.caller === null) throw new Error('a route without a caller')
   const { params, query, body, caller } = request
@@ -107,6 +121,7 @@ const BUSY_SECONDS = 1
 
 export const registerRoute = (scope: FastifyInstance, defined: ApiRoute, inTurn: InTurn): void => {
   const { method, path: url, params, query: querystring, body, bodyLimit = BODY_LIMIT } = defined
+  const headers = headersOf(defined)
   scope.route({
     method,
     url,
@@ -117,7 +132,7 @@ export const registerRoute = (scope: FastifyInstance, defined: ApiRoute, inTurn:
       ...(params === undefined ? {} : { params }),
       ...(querystring === undefined ? {} : { querystring }),
       ...(body === undefined ? {} : { body }),
-      ...(defined.isRepeatable === undefined ? {} : { headers: idempotencyHeaders }),
+      ...(headers === undefined ? {} : { headers }),
     },
     handler: async (request, reply) => {
       const answer = await inTurn(async () => defined.handle(callOf(request)))
