@@ -226,6 +226,8 @@ describe('an Idempotency-Key', () => {
     const second = await send(`/consents/${id}/renew`, { body: { resend: true, reason: 'twice' }, repeat })
     expect([second.status, second.headers.get('idempotency-replayed')]).toEqual([200, 'true'])
     expect(second.body).toEqual(first.body)
+    expect(first.headers.get('etag')).toMatch(/^"/)
+    expect(second.headers.get('etag')).toBe(first.headers.get('etag'))
     expect((await world.eventsOf(id)).filter(({ type }) => type === 'renewal.requested')).toHaveLength(1)
     const other = await send(`/consents/${id}/renew`, { body: { reason: 'other' }, repeat })
     expect([other.status, other.body['type']]).toEqual([422, 'urn:problem-type:reconsent:idempotency-key-reused'])

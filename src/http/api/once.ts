@@ -19,10 +19,6 @@ export const idempotencyHeaders = z.looseObject({
     .describe('a text of yours for this request: when it is repeated within a day, the answer is the same'),
 })
 
-export interface StoredAnswer extends RepeatableAnswer {
-  readonly headers?: Readonly<Record<string, string>> | undefined
-}
-
 export interface OnceDeps<Steps> {
   /** What a request that names no key is done by: each step commits by itself. */
   readonly steps: Steps
@@ -42,7 +38,7 @@ const canonical = (value: unknown): string =>
   ) ?? ''
 
 /** A refusal is an answer, too, and is stored; what is our own failure, or passes, is not. */
-const asAnswer = (error: unknown): StoredAnswer => {
+const asAnswer = (error: unknown): RepeatableAnswer => {
   if (!(error instanceof ApiProblem) || problemTypes[error.problem].status >= 500) throw error
   const { problem, message, more } = error
   return { status: problemTypes[problem].status, body: problemBody(problem, message, more.errors) }
@@ -52,12 +48,12 @@ const asAnswer = (error: unknown): StoredAnswer => {
 export const once = async <Steps>(
   { steps, answerOnce }: OnceDeps<Steps>,
   { request, caller }: { request: FastifyRequest; caller: Caller },
-  write: (steps: Steps) => Promise<StoredAnswer>,
-): Promise<StoredAnswer> => {
+  write: (steps: Steps) => Promise<RepeatableAnswer>,
+): Promise<RepeatableAnswer> => {
   const idempotencyKey = request.headers[HEADER]
   if (idempotencyKey === undefined) return write(steps)
   const [path = ''] = request.url.split('?', 1)
-  const answered = await answerOnce<StoredAnswer>(
+  const answered = await answerOnce<RepeatableAnswer>(
     {
       callerId: caller.id,
       method: request.method,
@@ -77,7 +73,7 @@ export const once = async <Steps>(
   return {
     ...answer,
     headers: {
-      ...('headers' in answer ? answer.headers : {}),
+      ...answer.headers,
       ...(answered.kind === 'repeated' ? { 'idempotency-replayed': 'true' } : {}),
       ...(answer.status >= 400 ? { 'content-type': PROBLEM_JSON } : {}),
     },
