@@ -11,6 +11,8 @@ import { problemAnswer } from './schemas.ts'
 
 /** What any route may answer. */
 const anywhere: readonly ProblemName[] = [
+  // A parameter that it does not know, at least.
+  'invalid-request',
   'unauthorized',
   'missing-scope',
   'too-many-requests',
@@ -18,16 +20,9 @@ const anywhere: readonly ProblemName[] = [
   'temporarily-unavailable',
 ]
 
-const problemsOf = ({
-  body,
-  query,
-  params,
-  isRepeatable,
-  isConditional,
-  problems = [],
-}: ApiRoute): readonly ProblemName[] => [
-  ...(body === undefined && query === undefined && params === undefined ? [] : (['invalid-request'] as const)),
-  ...(body === undefined ? [] : (['body-too-large', 'unsupported-media-type'] as const)),
+const problemsOf = ({ method, isRepeatable, isConditional, problems = [] }: ApiRoute): readonly ProblemName[] => [
+  // Whatever comes as a body is read, and must be JSON, also where the route wants none.
+  ...(method === 'GET' ? [] : (['body-too-large', 'unsupported-media-type'] as const)),
   ...problems,
   ...(isConditional === undefined ? [] : (['precondition-failed'] as const)),
   ...(isRepeatable === undefined ? [] : (['in-progress', 'idempotency-key-reused'] as const)),

@@ -116,11 +116,14 @@ const callOf = (request: FastifyRequest): Call<never, never, never> => {
   return { params: params as never, query: query as never, body: body as never, caller, request }
 }
 
+/** A route without parameters refuses each, as any other does what it does not know. */
+const noQuery = z.strictObject({})
+
 /** Seconds. A turn ends with its transaction. */
 const BUSY_SECONDS = 1
 
 export const registerRoute = (scope: FastifyInstance, defined: ApiRoute, inTurn: InTurn): void => {
-  const { method, path: url, params, query: querystring, body, bodyLimit = BODY_LIMIT } = defined
+  const { method, path: url, params, query: querystring = noQuery, body, bodyLimit = BODY_LIMIT } = defined
   const headers = headersOf(defined)
   scope.route({
     method,
@@ -130,7 +133,7 @@ export const registerRoute = (scope: FastifyInstance, defined: ApiRoute, inTurn:
     config: { scope: defined.scope },
     schema: {
       ...(params === undefined ? {} : { params }),
-      ...(querystring === undefined ? {} : { querystring }),
+      querystring,
       ...(body === undefined ? {} : { body }),
       ...(headers === undefined ? {} : { headers }),
     },
