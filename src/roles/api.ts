@@ -57,7 +57,9 @@ export const apiDeps = (parts: ApiParts): Deps => {
     getConsentJson: async (name) => {
       const consent = await store.findConsent(name)
       const history = consent && (await reads.getHistory(consent.id, SHOWN_EVENTS))
-      return history && { json: historyJson(history, clock.now(), policy), etag: consentEtag(history.consent) }
+      return (
+        history && { json: historyJson(history, clock.now(), policy), etag: consentEtag(history.consent, db.vault) }
+      )
     },
     listConsentsJson: async (wanted, page) => consentPageJson(reads, wanted, { ...page, now: clock.now(), policy }),
     listConsentEventsJson: async (name, { afterSeq, limit }) => {
@@ -104,10 +106,10 @@ const changesIn = ({ db, policy, clock }: ApiParts, tx: Statements): ChangeSteps
       if (found === undefined) return undefined
       // The lock is held until the change is committed: nobody changes the consent in between.
       const locked = await lockConsent(tx, found.id)
-      if (!isExpected(locked && consentEtag(toConsent(locked)))) return 'not-as-expected'
+      if (!isExpected(locked && consentEtag(toConsent(locked), db.vault))) return 'not-as-expected'
       const { kind, detail } = await act(found.id, change, { now, reason, by, actor: 'company' })
       const consent = (await findConsentIn(tx, found.id)) ?? found
-      return { kind, detail, consent: consentJson(consent, now, policy), etag: consentEtag(consent) }
+      return { kind, detail, consent: consentJson(consent, now, policy), etag: consentEtag(consent, db.vault) }
     },
   }
 }
