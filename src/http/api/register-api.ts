@@ -9,9 +9,9 @@ import type { Limits } from '../limits.ts'
 import { callbackRoutes, type CallbackRouteDeps, type CallbackSteps } from './callbacks.ts'
 import { changeRoutes, type ChangeSteps } from './changes.ts'
 import { consentRoutes, type ConsentRouteDeps } from './consents.ts'
-import type { Document } from './docs-page.ts'
 import { eventRoutes, type EventRouteDeps } from './events.ts'
 import { type KeyringDeps, makeKeyring } from './keyring.ts'
+import { onceMade } from './once-made.ts'
 import type { OnceDeps } from './once.ts'
 import { answerProblem, API_PATH, ApiProblem } from './problems.ts'
 import { type ApiRoute, registerRoute } from './route.ts'
@@ -38,6 +38,8 @@ type Deps = ApiDeps & {
 }
 
 const OUTAGE_SECONDS = 10
+const JSON_TYPE = 'application/json; charset=utf-8'
+const CSS = 'text/css; charset=utf-8'
 
 /** Every route that needs a key. */
 export const apiRoutes = (deps: RouteDeps): readonly ApiRoute[] => [
@@ -141,20 +143,14 @@ export const registerApi = (app: FastifyInstance, deps: Deps): void => {
     )
     // Needs no API key, so that tools can read it: the document describes only what is public anyway. What makes it is
     // loaded for whoever asks.
-    let made: Promise<Document> | undefined
-    const openapi = async (): Promise<Document> => {
-      made ??= import('./openapi.ts').then(async ({ makeOpenapi }) => makeOpenapi(routes, deps.publicUrl))
-      return made
-    }
-    scope.get('/openapi.json', async () => openapi())
-    scope.get('/docs', async (_request, reply) => {
-      const [{ docsPage }, document] = await Promise.all([import('./docs-page.ts'), openapi()])
-      return reply.type(HTML).send(docsPage(document))
+    const describe = onceMade(async () => {
+      const [{ makeOpenapi }, page] = await Promise.all([import('./openapi.ts'), import('./docs-page.ts')])
+      const document = await makeOpenapi(routes, deps.publicUrl)
+      return { json: JSON.stringify(document), page: page.docsPage(document), css: page.docsStylesheet }
     })
-    scope.get('/docs/style.css', async (_request, reply) => {
-      const { docsStylesheet } = await import('./docs-page.ts')
-      return reply.type('text/css; charset=utf-8').send(docsStylesheet)
-    })
+    scope.get('/openapi.json', async (_request, reply) => reply.type(JSON_TYPE).send((await describe()).json))
+    scope.get('/docs', async (_request, reply) => reply.type(HTML).send((await describe()).page))
+    scope.get('/docs/style.css', async (_request, reply) => reply.type(CSS).send((await describe()).css))
     await scope.register(async (locked) => {
       checkKeys(locked, deps)
       const turns = { ...usualTurns, ...deps.apiTurns }
