@@ -283,6 +283,21 @@ describe('an Idempotency-Key', () => {
     for (const secret of [body['code'], body['state']]) expect(kept).not.toContain(secret)
   })
 
+  test('of a body that is nested as deep as it is long', async () => {
+    const repeat = randomUUID()
+    const headers = {
+      authorization: `Bearer ${keyOf.get('redirects') ?? ''}`,
+      'content-type': 'application/json',
+      'idempotency-key': repeat,
+    }
+    const sent = async (body: string) => fetch(`${web.url}/v1/callbacks`, { method: 'POST', headers, body })
+    const nested = `${'['.repeat(8_000)}${']'.repeat(8_000)}`
+    expect((await sent(`{"state":"foreign","code":"x","more":${nested}}`)).status).toBe(404)
+    const again = await sent(`{"more":${nested},"code":"x","state":"foreign"}`)
+    expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([404, 'true'])
+    expect((await sent('{"state":"foreign","code":"x","more":[]}')).status).toBe(422)
+  })
+
   test('of a callback: the deadline covers the commit, and a repetition finds what was committed late', async () => {
     const consent = await anAskedConsent(world)
     const body = Object.fromEntries(await theCallback(world, consent.id))

@@ -29,13 +29,33 @@ export interface OnceDeps<Steps> {
   ) => Promise<Answered<Answer>>
 }
 
-/** The same text for the same content, in whatever order its fields came. */
-const canonical = (value: unknown): string =>
-  JSON.stringify(value, (_name, part: unknown) =>
-    typeof part === 'object' && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
-  ) ?? ''
+type Left = { readonly text: string } | { readonly value: unknown }
+
+/** What a list or an object is written as, from its beginning to its end; undefined for any other value. */
+const piecesOf = (value: unknown): Left[] | undefined => {
+  if (typeof value !== 'object' || value === null) return undefined
+  const separated = (parts: readonly Left[][]): Left[] =>
+    parts.flatMap((part, place) => (place === 0 ? part : [{ text: ',' }, ...part]))
+  if (Array.isArray(value)) return [{ text: '[' }, ...separated(value.map((part) => [{ value: part }])), { text: ']' }]
+  const fields = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))
+  const named = fields.map(([name, part]) => [{ text: `${JSON.stringify(name)}:` }, { value: part }])
+  return [{ text: '{' }, ...separated(named), { text: '}' }]
+}
+
+/**
+ * The same JSON for the same content, in whatever order its fields came. Does not call itself: a body may be nested as
+ * deep as it is long.
+ */
+const canonical = (whole: unknown): string => {
+  const left: Left[] = [{ value: whole }]
+  const said: string[] = []
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    const pieces = 'text' in next ? undefined : piecesOf(next.value)
+    if (pieces !== undefined) for (const piece of pieces.toReversed()) left.push(piece)
+    else said.push('text' in next ? next.text : (JSON.stringify(next.value) ?? ''))
+  }
+  return said.join('')
+}
 
 /** A refusal is an answer, too, and is stored; what is our own failure, or passes, is not. */
 const asAnswer = (error: unknown): RepeatableAnswer => {
