@@ -24,6 +24,8 @@ const callbackBody = z
   })
   .refine(({ code, error }) => (code === undefined) !== (error === undefined), {
     error: 'must have exactly one of code and error',
+    // Also where a field is wrong: every problem is told at once. What is no object has no fields.
+    when: ({ value }) => typeof value === 'object' && value !== null && !Array.isArray(value),
   })
 
 const callbackAnswer = z.looseObject({
