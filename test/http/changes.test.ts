@@ -1,5 +1,6 @@
 // Changes of a consent by the API, and what a repeated request does.
 import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { Duration } from 'luxon'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ApiScope } from '../../src/domain/api-scopes.ts'
@@ -92,6 +93,7 @@ describe('a change', () => {
     expect(world.simulator.mails({ to: consent.email ?? '' })).toHaveLength(1)
     const again = await send(`/consents/${consent.id}/renew`, { body })
     expect([again.status, again.body['type']]).toEqual([409, 'urn:problem-type:reconsent:refused'])
+    expect(again.body['detail']).toMatch(/use "resend": true to send another$/)
     expect((await send(`/consents/${consent.id}/renew`, { body: { ...body, resend: true } })).status).toBe(200)
   })
 
@@ -140,6 +142,28 @@ describe('a change', () => {
     expect((await waits).status).toBe(412)
   })
 
+  test('that is refused says what the company can do, not what is typed in a shell', async () => {
+    const { id } = await aLivingConsent()
+    await send(`/consents/${id}/pause`)
+    await send(`/consents/${id}/resume`)
+    const { nextActionReason } = await world.consentOf(id)
+    expect(nextActionReason).toBe('resumed by the company')
+    const quarantined = await world.addConsent({
+      expiresAt: world.clock.now().plus({ days: 60 }),
+      status: 'quarantined',
+    })
+    for (const [path, sent] of [
+      ['pause', {}],
+      ['renew', { body: { reason: 'x' } }],
+    ] as const) {
+      const refused = await send(`/consents/${quarantined.id}/${path}`, sent)
+      expect([refused.status, refused.body['detail']]).toEqual([
+        409,
+        expect.stringContaining('an operator must release it'),
+      ])
+    }
+  })
+
   test('of no consent: 404', async () => {
     expect((await send(`/consents/${randomUUID()}/pause`)).status).toBe(404)
     expect((await send('/consents/x?as=revoked', { method: 'DELETE' })).status).toBe(404)
@@ -174,6 +198,14 @@ describe('a change', () => {
     expect([refused.status, refused.body['errors']]).toEqual([400, errors])
     expect(await world.eventsOf(id)).toEqual([])
   })
+})
+
+test('docs/api.md shows the problem document that its body gets', async () => {
+  const { id } = await aLivingConsent()
+  const text = await readFile('docs/api.md', 'utf8')
+  const [, body = ''] = /renew` with `([^`]+)`/.exec(text) ?? []
+  const [, shown = ''] = /```json\n([^`]+)```/.exec(text) ?? []
+  expect((await send(`/consents/${id}/renew`, { body: JSON.parse(body) })).body).toEqual(JSON.parse(shown))
 })
 
 describe('many at once', () => {
