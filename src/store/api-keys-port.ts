@@ -15,8 +15,6 @@ export interface StoredApiKey {
   readonly revokedAt: DateTime | undefined
 }
 
-export type ApiKeyState = 'living' | 'expired' | 'revoked'
-
 export type CreatedApiKey =
   /** `secret`: the key itself, for whoever asked for it; it cannot be read again. */
   | { readonly kind: 'created'; readonly key: StoredApiKey; readonly secret: Secret }

@@ -5,15 +5,12 @@ import { Secret } from '../../secret.ts'
 import type { CallbackAnswer } from '../../store/port.ts'
 import { MAX_CODE_LENGTH, MAX_STATE_LENGTH } from '../callback-parameters.ts'
 import { logFailure } from '../fallback.ts'
-import type { CallbackDeps } from '../routes/callback.ts'
+import { type CallbackDeps, RETRY_SECONDS } from '../routes/callback.ts'
 import { within } from '../within.ts'
 import { once, type OnceDeps } from './once.ts'
 import { ApiProblem } from './problems.ts'
 import { type ApiRoute, route } from './route.ts'
 import { visible } from './schemas.ts'
-
-/** A code is valid for minutes: its callback should be repeated soon. */
-const RETRY_SECONDS = 5
 
 // Banks add parameters of their own. One that we do not know must not cost a code, so they are let through here alone.
 const callbackBody = z

@@ -2,6 +2,7 @@
 // so that a new or a revoked key takes effect within five seconds, and no request costs a query of its own.
 import type { Clock } from '../../clock.ts'
 import { sameBytes, sha256, sha256Hex } from '../../crypto/hashing.ts'
+import { stateOfKey } from '../../domain/api-key-state.ts'
 import { type ApiScope, configuredKeyScopes } from '../../domain/api-scopes.ts'
 import { TransientError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
@@ -129,6 +130,7 @@ export const makeKeyring = (deps: KeyringDeps): Keyring => {
     }
     if (known === undefined) return age() > times.rereadAfterMs ? { kind: 'unavailable' } : { kind: 'unknown' }
     const { caller, expiresAt } = known
-    return expiresAt !== undefined && expiresAt <= deps.clock.now() ? { kind: 'expired' } : { kind: 'known', caller }
+    // One that was revoked is not read.
+    return stateOfKey({ expiresAt }, deps.clock.now()) === 'expired' ? { kind: 'expired' } : { kind: 'known', caller }
   }
 }

@@ -4,7 +4,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { ApiScope } from '../../domain/api-scopes.ts'
 import { TransientError } from '../../errors.ts'
 import { HTML } from '../answer-page.ts'
-import { clientStatusOf, logFailure } from '../fallback.ts'
+import { clientStatusOf, logFailure, OUTAGE_SECONDS } from '../fallback.ts'
 import type { Limits } from '../limits.ts'
 import { callbackRoutes, type CallbackRouteDeps, type CallbackSteps } from './callbacks.ts'
 import { changeRoutes, type ChangeSteps } from './changes.ts'
@@ -37,7 +37,6 @@ type Deps = ApiDeps & {
   readonly limits: Pick<Limits, 'wrongKeys' | 'calls'>
 }
 
-const OUTAGE_SECONDS = 10
 const JSON_TYPE = 'application/json; charset=utf-8'
 const CSS = 'text/css; charset=utf-8'
 

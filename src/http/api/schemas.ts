@@ -7,10 +7,10 @@ import type { Consent } from '../../domain/model.ts'
 export const visible = (maxLength: number) =>
   z
     .string()
-    // An empty text breaks the other rules, too: one reason is enough.
-    .min(1, { abort: true })
+    .min(1)
     .max(maxLength)
-    .regex(/^[\x20-\x7e]+$/, 'must hold printable ASCII characters alone')
+    // Also of an empty text, which breaks the first rule alone.
+    .regex(/^[\x20-\x7e]*$/, 'must hold printable ASCII characters alone')
 
 const text = (description: string) => z.string().describe(description)
 const textOrNull = (description: string) => z.string().nullable().describe(description)
